@@ -1,0 +1,124 @@
+//! What should run: checked, complete, with every default filled in.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tunnel_engine::spec::{Forward, SessionSpec};
+
+/// A whole config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Desired {
+    /// The daemon's own settings.
+    pub global: Global,
+    /// The tunnels, in the file's order; names are unique.
+    pub tunnels: Vec<TunnelSpec>,
+}
+
+/// Settings of the daemon itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Global {
+    /// The main file.
+    pub config: PathBuf,
+    /// Where to write our pid, if anywhere.
+    pub pid_file: Option<PathBuf>,
+    /// Where the control socket is.
+    pub control_socket: PathBuf,
+    /// How long flowing connections may go on after a stop was asked for.
+    pub stop_timeout: Duration,
+    /// Logging.
+    pub log: LogSpec,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSpec {
+    /// A level, or a tracing filter.
+    pub level: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// `log.format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Journald fields under systemd, text otherwise.
+    #[default]
+    Auto,
+    /// One readable line an event.
+    Text,
+    /// One JSON object an event.
+    Json,
+}
+
+/// One tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelSpec {
+    /// Unique.
+    pub name: String,
+    /// False: known, not started.
+    pub enabled: bool,
+    /// The session to keep.
+    pub session: SessionSpec,
+    /// Its forwards, in the file's order; listen addresses are unique.
+    pub forwards: Vec<Forward>,
+    /// Bare ports listen on all interfaces.
+    pub gateway_ports: bool,
+    /// A forward that cannot be set up ends the session.
+    pub exit_on_forward_failure: bool,
+    /// Connections at once, per forward.
+    pub max_connections: u32,
+    /// What listeners do without a session.
+    pub outage: OutageSpec,
+    /// When to start again, and when not.
+    pub policy: crate::lifecycle::Policy,
+}
+
+/// `during_outage`, `hold_timeout`, `hold_max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutageSpec {
+    /// Hold or refuse.
+    pub during_outage: DuringOutage,
+    /// How long a held connection waits for a session.
+    pub hold_timeout: Duration,
+    /// How many wait at once, per forward.
+    pub hold_max: u32,
+}
+
+/// What a local listener does while there is no session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DuringOutage {
+    /// Accept, and park the connection.
+    #[default]
+    Hold,
+    /// Close the listener.
+    Refuse,
+}
+
+/// `backoff`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BackoffSpec {
+    /// Which formula.
+    pub kind: BackoffKind,
+    /// First delay.
+    pub min: Duration,
+    /// Longest delay.
+    pub max: Duration,
+    /// Growth from one delay to the next, at least 1.
+    pub factor: f64,
+    /// Share of the delay that is drawn at random, 0 to 1.
+    pub jitter: f64,
+    /// A session that lived this long clears the count.
+    pub reset_after: Duration,
+}
+
+impl Eq for BackoffSpec {}
+
+/// `backoff.kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BackoffKind {
+    /// min × factor^n up to max, with jitter.
+    #[default]
+    Exponential,
+    /// autossh's own, from POLL (see `lifecycle::backoff`).
+    Autossh,
+}

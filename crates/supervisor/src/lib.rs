@@ -1,0 +1,23 @@
+//! tunneld: policy and people. Reads the config, keeps one task a tunnel, judges every end of a session in one pure
+//! state machine, reloads by a pure diff, and tells systemd, scripts and people the truth.
+//!
+//! ```text
+//! cli ─► control::client ~~socket~~► control::server
+//!                                        │
+//! os::signals ─────────► supervise ◄─────┘      supervise: one task; plan(actual, desired) is pure
+//!                           │
+//!                        tunnel (one task each) ── drives ─► lifecycle (pure; now and seed are arguments)
+//!                           │
+//!                     tunnel-engine
+//! ```
+//!
+//! It never names russh.
+
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod exit;
+pub mod lifecycle;
+pub mod os;
+pub mod supervise;
+pub mod tunnel;

@@ -1,0 +1,1 @@
+//! os (being written).

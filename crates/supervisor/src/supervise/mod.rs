@@ -1,0 +1,3 @@
+//! The one task that owns the tunnels (being written).
+
+pub mod snapshot;

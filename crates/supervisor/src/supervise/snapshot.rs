@@ -1,0 +1,108 @@
+//! The truth as told outside: the types behind `tunneld status --json`. Public interface; absent things are null.
+
+use serde::{Deserialize, Serialize};
+
+/// The whole answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Of tunneld.
+    pub version: String,
+    /// Of the daemon.
+    pub pid: u32,
+    /// The config file.
+    pub config: String,
+    /// Counts applied configs, from 1.
+    pub generation: u64,
+    /// RFC 3339.
+    pub started_at: String,
+    /// In the config's order.
+    pub tunnels: Vec<TunnelStatus>,
+}
+
+/// One tunnel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TunnelStatus {
+    /// Its name.
+    pub name: String,
+    /// `up` or `down`.
+    pub want: String,
+    /// `stopped connecting up backoff blocked failed stopping`.
+    pub phase: String,
+    /// Up, and every forward in place.
+    pub ready: bool,
+    /// Since when in this phase, RFC 3339.
+    pub since: String,
+    /// Starts made since the last reset.
+    pub starts: u64,
+    /// `user@host:port`.
+    pub server: String,
+    /// The living session.
+    pub session: Option<SessionStatus>,
+    /// The last failure, kept after recovery.
+    pub last_failure: Option<FailureStatus>,
+    /// Milliseconds until the next start.
+    pub next_start_ms: Option<u64>,
+    /// Its forwards.
+    pub forwards: Vec<ForwardStatus>,
+}
+
+/// A living session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// Address and port that answered.
+    pub peer: Option<String>,
+    /// The server's software.
+    pub software: String,
+    /// Key exchange method.
+    pub kex: String,
+    /// Cipher.
+    pub cipher: String,
+    /// Type and fingerprint.
+    pub host_key: String,
+    /// Last round trip.
+    pub rtt_ms: Option<f64>,
+    /// RFC 3339.
+    pub connected_at: String,
+}
+
+/// A failure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailureStatus {
+    /// `FailureKind::as_str`.
+    pub kind: String,
+    /// Whether only a person can help.
+    pub permanent: bool,
+    /// Who did what.
+    pub message: String,
+    /// What to do next.
+    pub hint: String,
+    /// RFC 3339.
+    pub at: String,
+}
+
+/// One forward.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ForwardStatus {
+    /// `local`, `remote` or `dynamic`.
+    pub kind: String,
+    /// The real address, the allocated port included.
+    pub listen: String,
+    /// `host:port`, a path, or null for SOCKS.
+    pub connect: Option<String>,
+    /// `up pending down stale unverified`.
+    pub state: String,
+    /// Connections now.
+    pub active: u64,
+    /// Connections since start.
+    pub opened: u64,
+    /// Connections not carried.
+    pub failed: u64,
+    /// Connections waiting for a session.
+    pub held: u64,
+    /// Towards the listener's peer.
+    pub bytes_in: u64,
+    /// From the listener's peer.
+    pub bytes_out: u64,
+    /// Why it is not up.
+    pub message: Option<String>,
+}

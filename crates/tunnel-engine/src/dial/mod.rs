@@ -1,0 +1,38 @@
+//! The way to a server's SSH port: one seam ([`Dialer`]) with several users: TCP, a jump host's channel,
+//! a proxy command, and the tests' in-memory links.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::failure::Failure;
+use crate::spec::SessionSpec;
+
+/// Bytes to and from a server's SSH port.
+pub struct Link {
+    /// The byte stream.
+    pub io: Box<dyn LinkIo>,
+    /// The address that answered, where there is one.
+    pub peer: Option<SocketAddr>,
+    /// Our own address on it, where there is one.
+    pub local: Option<SocketAddr>,
+    /// Kept alive as long as the link: the jump host's session, the proxy command's process.
+    pub keep: Option<Box<dyn std::any::Any + Send + Sync>>,
+}
+
+/// What a [`Link`] is made of.
+pub trait LinkIo: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> LinkIo for T {}
+
+/// The future of [`Dialer::dial`].
+pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<Link, Failure>> + Send + 'a>>;
+
+/// Whoever can reach a server. Dropping the future abandons the attempt and leaves nothing behind.
+pub trait Dialer: Send + Sync + 'static {
+    /// Opens a link to the server of `spec`; gives up at `deadline` with `connect_timeout`.
+    fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a>;
+}

@@ -1,0 +1,230 @@
+//! Why a session ended, or never began: one kind that policy reads, one message and one hint that people read.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+/// The one reason for the end of a session (or of the attempt to have one).
+#[derive(Debug, Clone)]
+pub struct Failure {
+    kind: FailureKind,
+    message: String,
+    hint: Option<String>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl Failure {
+    /// `message` says who did what: lower case, no full stop, names in backticks. It never holds a secret.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None, source: None }
+    }
+
+    /// A hint better than the kind's own: what to do next, with the names of this case.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The error below, for the log's chain.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// The same failure told at another level: `jump host \`b\`: …`.
+    #[must_use]
+    pub fn in_context(mut self, context: &str) -> Self {
+        self.message = format!("{context}: {}", self.message);
+        self
+    }
+
+    /// The same story under another kind: a jump host that is down is `jump_failed` for the tunnel behind it.
+    #[must_use]
+    pub fn with_kind(mut self, kind: FailureKind) -> Self {
+        let hint = self.hint().to_owned();
+        self.hint = Some(hint);
+        self.kind = kind;
+        self
+    }
+
+    /// What policy, metrics and scripts read.
+    pub const fn kind(&self) -> FailureKind {
+        self.kind
+    }
+
+    /// Who did what.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> &str {
+        self.hint.as_deref().unwrap_or(self.kind.hint())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+/// Two failures are the same when people read the same; the source is for the log.
+impl PartialEq for Failure {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.message == other.message && self.hint() == other.hint()
+    }
+}
+
+impl Eq for Failure {}
+
+macro_rules! failure_kinds {
+    ($($(#[doc = $doc:literal])+ $variant:ident, $name:literal, $class:ident, $hint:literal;)+) => {
+        /// What kind of failure: the word in status, metrics and logs, and whether trying again by itself can help.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum FailureKind { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl FailureKind {
+            /// Every kind, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The word used outside: `keepalive_timeout`.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// True when only a person (or a changed file) can help: the tunnel becomes `blocked`.
+            pub const fn is_permanent(self) -> bool {
+                match self { $(Self::$variant => failure_kinds!(@class $class),)+ }
+            }
+
+            /// What to do next, where the failure itself knows nothing better.
+            pub const fn hint(self) -> &'static str {
+                match self { $(Self::$variant => $hint,)+ }
+            }
+        }
+    };
+    (@class permanent) => { true };
+    (@class transient) => { false };
+}
+
+failure_kinds! {
+    /// The name could not be resolved.
+    Dns, "dns", transient, "check the name, and the resolver of this machine";
+    /// Nothing listens on the server's port.
+    ConnectRefused, "connect_refused", transient, "check that sshd runs there, the port, and the firewall";
+    /// No answer in time, from dial to authenticated.
+    ConnectTimeout, "connect_timeout", transient, "check the route and the firewall, or raise connect_timeout";
+    /// No route to the server.
+    Unreachable, "unreachable", transient, "check this machine's network and the route to the server";
+    /// The server refused before its banner: too many logins at once (MaxStartups).
+    ServerBusy, "server_busy", transient, "the server limits logins at once; raise MaxStartups in its sshd_config if this persists";
+    /// The server refuses this source address for a while (PerSourcePenalties, OpenSSH 9.8 and later).
+    Penalized, "penalized", transient, "the server punishes this address for failed logins: find the failing client behind it, or exempt it with PerSourcePenaltyExemptList";
+    /// The connection broke.
+    ConnectionLost, "connection_lost", transient, "nothing to do if it comes back; otherwise look at the network between";
+    /// The server stopped answering.
+    KeepaliveTimeout, "keepalive_timeout", transient, "nothing to do if it comes back; otherwise look at the network between";
+    /// The server ended the session.
+    ClosedByServer, "closed_by_server", transient, "look into the server's log for the reason";
+    /// The peer said something that is not SSH, or not allowed.
+    Protocol, "protocol", transient, "check that host and port are those of an SSH server";
+    /// The server could not listen on the port: most often the old session still holds it.
+    RemotePortBusy, "remote_port_busy", transient, "wait for the old session to end, set ClientAliveInterval on the server, or choose another port";
+    /// A local listen address is taken.
+    ListenInUse, "listen_in_use", transient, "stop the program that holds the address, or choose another port";
+    /// A jump host could not be passed.
+    JumpFailed, "jump_failed", transient, "check the jump host by itself: `ssh` to it, then from it to the server";
+    /// The proxy command ended or could not be run.
+    ProxyCommandFailed, "proxy_command_failed", transient, "run the proxy_command by hand and look at what it says";
+    /// The session was up but carried no data.
+    ProbeFailed, "probe_failed", transient, "look at the forward's message in `tunneld status`";
+    /// The session reached `session_lifetime`.
+    SessionLifetime, "session_lifetime", transient, "nothing to do: the session is replaced as configured";
+    /// The agent did not answer, and nothing else could prove who we are.
+    AgentUnavailable, "agent_unavailable", transient, "start the agent, or set identity_agent or identity_file";
+    /// No known_hosts file knows the server's key.
+    HostKeyUnknown, "host_key_unknown", permanent, "check the fingerprint with the server's owner, then add the key to known_hosts";
+    /// The server's key is not the one that known_hosts has.
+    HostKeyChanged, "host_key_changed", permanent, "if the change is announced, remove the old line with `ssh-keygen -R`; otherwise somebody may be in between";
+    /// The server's key is marked `@revoked`.
+    HostKeyRevoked, "host_key_revoked", permanent, "do not connect; ask the server's owner for its new key";
+    /// The server took none of our proofs.
+    AuthRejected, "auth_rejected", permanent, "add the public key to the user's authorized_keys on the server, or check the user name";
+    /// A private key cannot be read.
+    IdentityUnreadable, "identity_unreadable", permanent, "check that the file exists, is a private key, and is readable by the user that runs tunneld";
+    /// A private key is readable by others.
+    IdentityPermissions, "identity_permissions", permanent, "run `chmod 600` on the key file";
+    /// A private key is encrypted and there is no passphrase for it, or a wrong one.
+    PassphraseNeeded, "passphrase_needed", permanent, "set passphrase_file, or load the key into an agent";
+    /// Nothing in common in key exchange, host key, cipher or MAC.
+    NoCommonAlgorithm, "no_common_algorithm", permanent, "enable one of the server's algorithms with kex_algorithms, host_key_algorithms, ciphers or macs";
+    /// The server's policy forbids the remote forward.
+    RemoteForwardDenied, "remote_forward_denied", permanent, "allow it on the server: AllowTcpForwarding, PermitListen, and the key's options in authorized_keys";
+    /// The kernel forbids the local listen address.
+    ListenDenied, "listen_denied", permanent, "use a port above 1023, or grant CAP_NET_BIND_SERVICE; check that the address is this machine's";
+    /// The first start did not stay up for `gate_time`.
+    GateTime, "gate_time", permanent, "look at the failure before it; then `tunneld reset-failed` and `tunneld start`, or set gate_time = 0";
+    /// `max_start` starts were made.
+    MaxStart, "max_start", permanent, "look at the failure before it; then `tunneld reset-failed` and `tunneld start`";
+    /// The tunnel reached `max_lifetime`.
+    MaxLifetime, "max_lifetime", permanent, "nothing to do: the tunnel ended as configured; `tunneld start` begins anew";
+    /// Our certificate is outside its validity.
+    CertificateExpired, "certificate_expired", permanent, "have the certificate signed again";
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for FailureKind {
+    type Err = UnknownFailureKind;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == text).ok_or(UnknownFailureKind)
+    }
+}
+
+/// Not the word of any failure kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a failure kind")]
+pub struct UnknownFailureKind;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_word_of_its_own_that_reads_back() {
+        for kind in FailureKind::ALL {
+            assert_eq!(kind.as_str().parse(), Ok(*kind));
+        }
+    }
+
+    #[test]
+    fn hints_and_words_keep_the_form() {
+        for kind in FailureKind::ALL {
+            assert!(kind.as_str().chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{kind}");
+            assert!(!kind.hint().ends_with('.'), "{kind}");
+            assert!(kind.hint().starts_with(|c: char| c.is_lowercase()), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_failure_keeps_its_own_hint_when_its_kind_changes() {
+        let below = Failure::new(FailureKind::HostKeyChanged, "host key of `b` changed");
+        let above = below.clone().with_kind(FailureKind::JumpFailed);
+        assert_eq!(above.hint(), below.hint());
+        assert_eq!(above.kind(), FailureKind::JumpFailed);
+    }
+}

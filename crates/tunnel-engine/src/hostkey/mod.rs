@@ -1,0 +1,1 @@
+//! hostkey (being written).

@@ -1,0 +1,24 @@
+//! The transport half of tunneld: opens one SSH session for a checked [`spec::SessionSpec`], carries its forwards,
+//! and says with one [`failure::Failure`] why it ended. It knows nothing of policy: when to try again, and whether,
+//! is the supervisor's business.
+//!
+//! ```text
+//! session (russh) ─► dial, hostkey, auth
+//! forward ─► listener (outlives sessions), relay, socks
+//! spec, failure
+//! ```
+//!
+//! russh is named only in `session`, `auth`, `hostkey` and `demo_server`.
+
+#![warn(missing_docs)]
+
+pub mod auth;
+pub mod clock;
+pub mod demo_server;
+pub mod dial;
+pub mod failure;
+pub mod forward;
+pub mod hostkey;
+pub mod session;
+pub mod spec;
+pub mod task;

@@ -1,0 +1,183 @@
+//! Algorithm lists in OpenSSH's notation: names, and the `+`, `-` and `^` prefixes of ssh_config(5).
+
+/// Which negotiation a list belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlgorithmKind {
+    /// Ciphers.
+    Cipher,
+    /// KexAlgorithms.
+    Kex,
+    /// MACs.
+    Mac,
+    /// HostKeyAlgorithms.
+    HostKey,
+}
+
+impl AlgorithmKind {
+    /// The key of the config file that sets it.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Cipher => "ciphers",
+            Self::Kex => "kex_algorithms",
+            Self::Mac => "macs",
+            Self::HostKey => "host_key_algorithms",
+        }
+    }
+}
+
+/// What the user asked for, per negotiation. `Default`: our own safe set and order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AlgorithmSpec {
+    /// Ciphers.
+    pub ciphers: AlgorithmList,
+    /// KexAlgorithms.
+    pub kex: AlgorithmList,
+    /// MACs, used only beside ciphers that are not AEAD.
+    pub macs: AlgorithmList,
+    /// HostKeyAlgorithms.
+    pub host_keys: AlgorithmList,
+}
+
+/// One list of ssh_config(5). A pattern may hold `*` and `?` after `-`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum AlgorithmList {
+    /// Not set.
+    #[default]
+    Default,
+    /// `a,b`: exactly these.
+    Replace(Vec<String>),
+    /// `+a,b`: ours, then these.
+    Append(Vec<String>),
+    /// `-a,b*`: ours without these.
+    Remove(Vec<String>),
+    /// `^a,b`: these, then ours.
+    Prepend(Vec<String>),
+}
+
+impl AlgorithmList {
+    /// Reads one value of `Ciphers`, `KexAlgorithms`, `MACs` or `HostKeyAlgorithms`.
+    pub fn parse(text: &str) -> Result<Self, AlgorithmListError> {
+        let (make, names): (fn(Vec<String>) -> Self, &str) = match text.split_at_checked(1) {
+            Some(("+", rest)) => (Self::Append, rest),
+            Some(("-", rest)) => (Self::Remove, rest),
+            Some(("^", rest)) => (Self::Prepend, rest),
+            _ => (Self::Replace, text),
+        };
+        let names: Vec<String> = names.split(',').map(|name| name.trim().to_owned()).collect();
+        if names.iter().any(String::is_empty) {
+            return Err(AlgorithmListError::Empty);
+        }
+        Ok(make(names))
+    }
+
+    /// The list to offer, given our default order and everything that is implemented.
+    ///
+    /// # Errors
+    /// A name that is not implemented, or nothing left.
+    pub fn resolve(&self, default: &[&str], implemented: &[&str]) -> Result<Vec<String>, AlgorithmListError> {
+        let ours = || default.iter().map(|name| (*name).to_owned());
+        let known = |names: &[String]| match names.iter().find(|name| !implemented.contains(&name.as_str())) {
+            Some(unknown) => Err(AlgorithmListError::Unknown(unknown.clone())),
+            None => Ok(()),
+        };
+        let mut list: Vec<String> = match self {
+            Self::Default => ours().collect(),
+            Self::Replace(names) => {
+                known(names)?;
+                names.clone()
+            }
+            Self::Append(names) => {
+                known(names)?;
+                ours().chain(names.iter().cloned()).collect()
+            }
+            Self::Prepend(names) => {
+                known(names)?;
+                names.iter().cloned().chain(ours()).collect()
+            }
+            Self::Remove(patterns) => {
+                ours().filter(|name| !patterns.iter().any(|pattern| wildcard(pattern, name))).collect()
+            }
+        };
+        let mut seen = std::collections::HashSet::new();
+        list.retain(|name| seen.insert(name.clone()));
+        if list.is_empty() { Err(AlgorithmListError::NothingLeft) } else { Ok(list) }
+    }
+}
+
+/// `*` and `?` as ssh_config(5) PATTERNS.
+pub(crate) fn wildcard(pattern: &str, text: &str) -> bool {
+    fn matches(pattern: &[u8], text: &[u8]) -> bool {
+        let (mut p, mut t, mut star) = (0, 0, None);
+        while t < text.len() {
+            if p < pattern.len() && pattern[p] == b'*' {
+                star = Some((p, t));
+                p += 1;
+            } else if p < pattern.len() && (pattern[p] == b'?' || pattern[p] == text[t]) {
+                p += 1;
+                t += 1;
+            } else if let Some((star_p, star_t)) = star {
+                star = Some((star_p, star_t + 1));
+                p = star_p + 1;
+                t = star_t + 1;
+            } else {
+                return false;
+            }
+        }
+        pattern[p..].iter().all(|byte| *byte == b'*')
+    }
+    matches(pattern.as_bytes(), text.as_bytes())
+}
+
+/// Why an algorithm list cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AlgorithmListError {
+    /// An empty name between commas, or nothing at all.
+    #[error("an algorithm name is empty")]
+    Empty,
+    /// Not implemented.
+    #[error("`{0}` is not implemented")]
+    Unknown(String),
+    /// `-` took everything away.
+    #[error("no algorithm is left")]
+    NothingLeft,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: &[&str] = &["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes256-ctr"];
+    const ALL: &[&str] = &["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes256-ctr", "aes128-cbc"];
+
+    fn resolve(text: &str) -> Result<String, AlgorithmListError> {
+        AlgorithmList::parse(text)?.resolve(OURS, ALL).map(|names| names.join(","))
+    }
+
+    #[test]
+    fn prefixes_work_on_our_default_list() {
+        assert_eq!(resolve("aes128-cbc").as_deref(), Ok("aes128-cbc"));
+        assert_eq!(
+            resolve("+aes128-cbc").as_deref(),
+            Ok("aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes256-ctr,aes128-cbc")
+        );
+        assert_eq!(resolve("^aes256-ctr").as_deref(), Ok("aes256-ctr,aes128-gcm@openssh.com,aes256-gcm@openssh.com"));
+        assert_eq!(resolve("-*gcm*").as_deref(), Ok("aes256-ctr"));
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_offered_is_refused() {
+        assert_eq!(resolve("rot13"), Err(AlgorithmListError::Unknown("rot13".into())));
+        assert_eq!(resolve("-*"), Err(AlgorithmListError::NothingLeft));
+        assert_eq!(resolve("aes256-ctr,,"), Err(AlgorithmListError::Empty));
+        assert_eq!(resolve(""), Err(AlgorithmListError::Empty));
+    }
+
+    #[test]
+    fn wildcards_are_those_of_ssh_config() {
+        for (pattern, text, want) in
+            [("*", "", true), ("a*c", "abbc", true), ("a?c", "abc", true), ("a?c", "ac", false), ("*.x", "a.y.x", true)]
+        {
+            assert_eq!(wildcard(pattern, text), want, "{pattern} {text}");
+        }
+    }
+}

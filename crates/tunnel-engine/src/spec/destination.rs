@@ -1,0 +1,118 @@
+//! Who to log in as, and where.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// User, host and port of an SSH server, as in `user@host:port`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Destination {
+    /// Login name on the server.
+    pub user: String,
+    /// Name or address, without brackets. Resolved anew at every start.
+    pub host: String,
+    /// TCP port; ssh's default is 22.
+    pub port: u16,
+}
+
+impl Destination {
+    /// The port of ssh(1) when none is named.
+    pub const DEFAULT_PORT: u16 = 22;
+
+    /// Reads `[user@]host[:port]` or `ssh://[user@]host[:port]`, IPv6 addresses in brackets, as ssh's
+    /// `-J` and destinations do. `default_user` stands in for a missing user, port 22 for a missing port.
+    pub fn parse(text: &str, default_user: &str) -> Result<Self, DestinationError> {
+        let text = text.strip_prefix("ssh://").map_or(text, |rest| rest.trim_end_matches('/'));
+        let (user, rest) = match text.rsplit_once('@') {
+            Some((user, rest)) => (user, rest),
+            None => (default_user, text),
+        };
+        let (host, port) = split_host_port(rest)?;
+        if user.is_empty() {
+            return Err(DestinationError::EmptyUser);
+        }
+        if host.is_empty() || host.starts_with('-') || host.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(DestinationError::BadHost(host.to_owned()));
+        }
+        Ok(Self { user: user.to_owned(), host: host.to_owned(), port })
+    }
+
+    /// `host:port`, the host in brackets where it holds a colon.
+    pub fn host_port(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.user, self.host_port())
+    }
+}
+
+fn split_host_port(text: &str) -> Result<(&str, u16), DestinationError> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, after) = rest.split_once(']').ok_or(DestinationError::UnclosedBracket)?;
+        return match after.strip_prefix(':') {
+            Some(port) => Ok((host, parse_port(port)?)),
+            None if after.is_empty() => Ok((host, Destination::DEFAULT_PORT)),
+            None => Err(DestinationError::UnclosedBracket),
+        };
+    }
+    match text.split_once(':') {
+        // More than one colon: a bare IPv6 address, which has no room for a port.
+        Some((_, port)) if port.contains(':') => Ok((text, Destination::DEFAULT_PORT)),
+        Some((host, port)) => Ok((host, parse_port(port)?)),
+        None => Ok((text, Destination::DEFAULT_PORT)),
+    }
+}
+
+fn parse_port(text: &str) -> Result<u16, DestinationError> {
+    u16::from_str(text).ok().filter(|port| *port != 0).ok_or_else(|| DestinationError::BadPort(text.to_owned()))
+}
+
+/// Why a destination could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DestinationError {
+    /// Nothing before the `@`.
+    #[error("the user before `@` is empty")]
+    EmptyUser,
+    /// No host, or one that no resolver could take.
+    #[error("`{0}` is not a host name or address")]
+    BadHost(String),
+    /// Not a number from 1 to 65535.
+    #[error("`{0}` is not a port from 1 to 65535")]
+    BadPort(String),
+    /// `[` without `]`, or text other than `:port` after it.
+    #[error("an IPv6 address is written as `[address]:port`")]
+    UnclosedBracket,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> String {
+        Destination::parse(text, "me").map_or_else(|e| format!("error: {e}"), |d| d.to_string())
+    }
+
+    #[test]
+    fn a_destination_is_read_as_ssh_reads_it() {
+        assert_eq!(parse("host"), "me@host:22");
+        assert_eq!(parse("you@host:2222"), "you@host:2222");
+        assert_eq!(parse("ssh://you@host:2222/"), "you@host:2222");
+        assert_eq!(parse("you@[fe80::1]:2222"), "you@[fe80::1]:2222");
+        assert_eq!(parse("::1"), "me@[::1]:22");
+        assert_eq!(parse("DOMAIN\\a@b@host"), "DOMAIN\\a@b@host:22");
+    }
+
+    #[test]
+    fn a_bad_destination_says_what_is_wrong() {
+        assert_eq!(parse("host:0"), "error: `0` is not a port from 1 to 65535");
+        assert_eq!(parse("@host"), "error: the user before `@` is empty");
+        assert_eq!(parse("-oProxyCommand=x"), "error: `-oProxyCommand=x` is not a host name or address");
+        assert_eq!(parse("[::1"), "error: an IPv6 address is written as `[address]:port`");
+    }
+}

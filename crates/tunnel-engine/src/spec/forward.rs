@@ -1,0 +1,149 @@
+//! One forward: what ssh's `-L`, `-R` and `-D` ask for. The text forms are in `forward_parse`.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Which option of ssh(1) a forward is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ForwardKind {
+    /// `-L`, LocalForward: listens here, connects from the server.
+    Local,
+    /// `-R`, RemoteForward: listens on the server, connects from here.
+    Remote,
+    /// `-D`, DynamicForward: listens here, speaks SOCKS, connects from the server.
+    Dynamic,
+}
+
+impl ForwardKind {
+    /// `local`, `remote` or `dynamic`: the word used in status, logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+            Self::Dynamic => "dynamic",
+        }
+    }
+
+    /// The side whose address space the listen address belongs to.
+    pub const fn side(self) -> Side {
+        match self {
+            Self::Local | Self::Dynamic => Side::Here,
+            Self::Remote => Side::Server,
+        }
+    }
+}
+
+/// Where a listen address lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Side {
+    /// On the machine that runs tunneld.
+    Here,
+    /// On the SSH server.
+    Server,
+}
+
+/// A checked forward.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Forward {
+    /// `-L`, `-R` or `-D`.
+    pub kind: ForwardKind,
+    /// Where connections are accepted.
+    pub listen: Listen,
+    /// Where they are taken to.
+    pub connect: Connect,
+    /// Connections at once; over it, accept waits. `None`: the tunnel's own limit.
+    pub max_connections: Option<u32>,
+}
+
+/// What makes two forwards of one tunnel the same one across a reload: its listen address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ForwardKey {
+    /// Here or on the server.
+    pub side: Side,
+    /// The listen address.
+    pub listen: Listen,
+}
+
+impl Forward {
+    /// The listen address together with the side it lives on.
+    pub fn key(&self) -> ForwardKey {
+        ForwardKey { side: self.kind.side(), listen: self.listen.clone() }
+    }
+}
+
+/// A listen address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Listen {
+    /// A TCP port on one or more addresses. Port 0 (remote forwards only) lets the server choose.
+    Tcp {
+        /// Which addresses.
+        bind: Bind,
+        /// The port.
+        port: u16,
+    },
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+/// The addresses of a TCP listener, by the rules of ssh(1).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Bind {
+    /// None named: loopback of both families (`gateway_ports` makes it all interfaces).
+    /// On the wire of a remote forward: `localhost`.
+    Default,
+    /// `*` or empty: all interfaces, both families. On the wire: the empty string.
+    Any,
+    /// A literal address or name, without brackets. `localhost` is loopback of both families.
+    Address(String),
+}
+
+/// A connect address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Connect {
+    /// Host and port, resolved on the side that connects.
+    Tcp {
+        /// Name or address, without brackets.
+        host: String,
+        /// The port, never 0.
+        port: u16,
+    },
+    /// A unix socket on the side that connects.
+    Unix(PathBuf),
+    /// The peer says it, by SOCKS: `-D`, and `-R` with a bare port.
+    Socks,
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { bind: Bind::Default, port } => write!(f, "{port}"),
+            Self::Tcp { bind: Bind::Any, port } => write!(f, "*:{port}"),
+            Self::Tcp { bind: Bind::Address(host), port } => write_host_port(f, host, *port),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } => write_host_port(f, host, *port),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Socks => f.write_str("socks"),
+        }
+    }
+}
+
+/// The forward as ssh's option takes it; what it prints parses back to the same forward.
+impl fmt::Display for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.connect {
+            Connect::Socks => write!(f, "{}", self.listen),
+            connect @ (Connect::Tcp { .. } | Connect::Unix(_)) => write!(f, "{}:{connect}", self.listen),
+        }
+    }
+}
+
+fn write_host_port(f: &mut fmt::Formatter<'_>, host: &str, port: u16) -> fmt::Result {
+    if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+}

@@ -1,0 +1,18 @@
+//! What to run, valid by construction: nothing here reads a file, a clock or the network.
+//!
+//! A `…Spec` is a checked wish. Two specs are compared with `Eq`, which is how a reload finds out what changed.
+
+mod algorithms;
+mod destination;
+mod forward;
+mod forward_parse;
+mod session;
+
+pub use algorithms::{AlgorithmKind, AlgorithmList, AlgorithmListError, AlgorithmSpec};
+pub use destination::{Destination, DestinationError};
+pub use forward::{Bind, Connect, Forward, ForwardKey, ForwardKind, Listen, Side};
+pub use forward_parse::ForwardParseError;
+pub use session::{
+    AddressFamily, AgentSpec, AuthSpec, DialSpec, HostKeySpec, IdentitySpec, SecretSource, SessionSpec,
+    StrictHostKeyChecking, TimingSpec, Via,
+};

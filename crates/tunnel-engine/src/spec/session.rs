@@ -1,0 +1,170 @@
+//! Everything one SSH session needs: destination, the way there, host key policy, credentials, algorithms, timing.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{AlgorithmSpec, Destination};
+
+/// A checked wish for one SSH session. A jump host's session is one of these too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionSpec {
+    /// Who and where.
+    pub destination: Destination,
+    /// How its first byte gets there.
+    pub dial: DialSpec,
+    /// What the server's host key must be.
+    pub host_key: HostKeySpec,
+    /// What we prove ourselves with.
+    pub auth: AuthSpec,
+    /// Key exchange, ciphers and MACs.
+    pub algorithms: AlgorithmSpec,
+    /// Deadlines and keepalive.
+    pub timing: TimingSpec,
+    /// Bytes that one forwarded connection may have in flight towards us (RFC 4254 section 5.1, initial window).
+    /// The larger, the faster over long paths; 16 MiB by default.
+    pub receive_window: u32,
+}
+
+/// The way to the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialSpec {
+    /// Directly, through other servers, or over a command's standard input and output.
+    pub via: Via,
+    /// Source address (ssh_config BindAddress). Only for `Via::Direct`.
+    pub bind_address: Option<IpAddr>,
+    /// Which addresses of the name are tried (AddressFamily).
+    pub address_family: AddressFamily,
+    /// SO_KEEPALIVE (TCPKeepAlive).
+    pub tcp_keep_alive: bool,
+}
+
+/// How to reach a server's SSH port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Via {
+    /// TCP.
+    Direct,
+    /// ProxyJump: a session to this server, and a direct-tcpip channel through it. The jump's own `via` may jump again.
+    Jump(Box<SessionSpec>),
+    /// ProxyCommand: run by `sh -c exec …`, `%h %p %r %n %%` already expanded.
+    Command(String),
+}
+
+/// ssh_config AddressFamily.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AddressFamily {
+    /// Both.
+    #[default]
+    Any,
+    /// IPv4 only.
+    Inet,
+    /// IPv6 only.
+    Inet6,
+}
+
+/// Whom to believe (ssh_config StrictHostKeyChecking and the known_hosts files).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostKeySpec {
+    /// What to do with a key that no file knows.
+    pub strict: StrictHostKeyChecking,
+    /// UserKnownHostsFile; `accept-new` writes to the first.
+    pub user_known_hosts: Vec<PathBuf>,
+    /// GlobalKnownHostsFile.
+    pub global_known_hosts: Vec<PathBuf>,
+    /// HostKeyAlias: the name to look up instead of the host, without a port.
+    pub alias: Option<String>,
+}
+
+/// ssh_config StrictHostKeyChecking. `ask` has no meaning for a daemon and reads as `Yes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StrictHostKeyChecking {
+    /// Unknown and changed keys end the session.
+    #[default]
+    Yes,
+    /// An unknown key is written down and believed; a changed one ends the session.
+    AcceptNew,
+    /// Anything is believed. Logged as a warning at every start.
+    No,
+}
+
+/// What to prove ourselves with, tried in ssh's order: certificates, agent keys that are also named as files,
+/// other agent keys, files; then keyboard-interactive and password when there is a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthSpec {
+    /// Private key files in order.
+    pub identities: Vec<IdentitySpec>,
+    /// CertificateFile: certificates beside the `<identity>-cert.pub` that are found by themselves.
+    pub certificates: Vec<PathBuf>,
+    /// The agent to ask.
+    pub agent: AgentSpec,
+    /// IdentitiesOnly: agent keys count only when a file of `identities` names them.
+    pub identities_only: bool,
+    /// For `password` and `keyboard-interactive`.
+    pub password: Option<SecretSource>,
+    /// For encrypted private keys.
+    pub passphrase: Option<SecretSource>,
+}
+
+/// One private key file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentitySpec {
+    /// The file: any format that ssh reads, or a `.pub` whose private half is in the agent.
+    pub path: PathBuf,
+    /// Named by the user (a missing file is then reported), not one of ssh's default names (missing: silence).
+    pub explicit: bool,
+}
+
+/// ssh_config IdentityAgent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentSpec {
+    /// `none`.
+    None,
+    /// A socket; the default is what SSH_AUTH_SOCK held when tunneld started.
+    Socket(PathBuf),
+}
+
+/// Where a secret is read from, at the moment it is needed. Never the secret itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// First line of a file. A systemd credential is the file `$CREDENTIALS_DIRECTORY/NAME`.
+    File(PathBuf),
+}
+
+/// Deadlines and keepalive of one session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimingSpec {
+    /// From dial to authenticated, all of it: name lookup, TCP, banner, key exchange, authentication.
+    pub connect_timeout: Duration,
+    /// ServerAliveInterval; zero turns it off.
+    pub server_alive_interval: Duration,
+    /// ServerAliveCountMax: a silent peer is dead `interval × (count max + 1)` after its last byte.
+    pub server_alive_count_max: u32,
+}
+
+impl SessionSpec {
+    /// Files whose change on disk may turn a permanent failure into success: keys, certificates, secrets and
+    /// known_hosts, those of the jump hosts included.
+    pub fn watched_files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = Vec::new();
+        for identity in &self.auth.identities {
+            files.push(identity.path.clone());
+            let mut certificate = identity.path.clone().into_os_string();
+            certificate.push("-cert.pub");
+            files.push(certificate.into());
+        }
+        files.extend(self.auth.certificates.iter().cloned());
+        for secret in [&self.auth.password, &self.auth.passphrase].into_iter().flatten() {
+            let SecretSource::File(path) = secret;
+            files.push(path.clone());
+        }
+        if let AgentSpec::Socket(path) = &self.auth.agent {
+            files.push(path.clone());
+        }
+        files.extend(self.host_key.user_known_hosts.iter().cloned());
+        files.extend(self.host_key.global_known_hosts.iter().cloned());
+        if let Via::Jump(jump) = &self.dial.via {
+            files.extend(jump.watched_files());
+        }
+        files
+    }
+}
