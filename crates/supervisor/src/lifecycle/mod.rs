@@ -1,7 +1,7 @@
 //! When to start, wait, block and give up: one pure machine a tunnel. No runtime, no clock, no randomness of its own:
 //! `now` and the seed are arguments. If a question starts with "when", its answer is here.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tunnel_engine::failure::FailureKind;
 
