@@ -1,0 +1,1 @@
+//! The real binary, seen from outside: one module a subject.

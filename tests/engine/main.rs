@@ -1,0 +1,1 @@
+//! The engine against the in-process server: one module a subject.
