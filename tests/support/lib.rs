@@ -1,1 +1,20 @@
-//! What the tests share (being written).
+//! What the black-box tests share: real SSH servers, the real binary, sockets to talk through it, patience.
+
+#![allow(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on panics; it waits for a real world"
+)]
+
+pub mod daemon;
+pub mod dropbear;
+pub mod keys;
+pub mod net;
+pub mod patience;
+pub mod process;
+pub mod sshd;
+
+pub use daemon::{Daemon, tunnel_toml};
+pub use dropbear::Dropbear;
+pub use patience::eventually;
+pub use sshd::Sshd;

@@ -1,0 +1,48 @@
+# The front door. What CI runs is what a person runs: `make check test`.
+CARGO ?= cargo
+
+.PHONY: help run demo build check fmt lint docs test setup bench deny install clean
+
+help: ## say what there is
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## see a tunnel made, broken and healed, on loopback
+	$(CARGO) run --release --locked --bin tunneld -- demo
+
+run: ## run the daemon: make run CONFIG=tunneld.toml
+	$(CARGO) run --release --locked --bin tunneld -- --config $(or $(CONFIG),/etc/tunneld.toml)
+
+build: ## the release binary, target/release/tunneld
+	$(CARGO) build --release --locked --bin tunneld
+
+check: fmt lint docs ## formatting, clippy, docs: warnings are errors
+
+fmt:
+	$(CARGO) fmt --all --check
+
+lint:
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --document-private-items
+
+setup: ## install what the tests need beside cargo (Debian), or say what is missing
+	./tests/setup
+
+test: setup ## all tests, real sshd and dropbear included
+	$(CARGO) build --workspace --locked
+	$(CARGO) test --workspace --locked
+
+bench: build ## tunneld against ssh: throughput, CPU, latency, memory
+	python3 tests/bench/throughput.py
+
+deny: ## licences, advisories, duplicates (needs cargo-deny)
+	$(CARGO) deny check
+
+install: build ## to $(DESTDIR)/usr/bin and the systemd unit folder
+	install -Dm755 target/release/tunneld $(DESTDIR)/usr/bin/tunneld
+	install -Dm644 systemd/tunneld.service $(DESTDIR)/usr/lib/systemd/system/tunneld.service
+	install -Dm600 packaging/tunneld.toml $(DESTDIR)/usr/share/doc/tunneld/tunneld.toml
+
+clean:
+	$(CARGO) clean

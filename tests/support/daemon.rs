@@ -1,0 +1,177 @@
+//! The real binary, with a config, a control socket and a log of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output, Stdio};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::Process;
+use crate::{Dropbear, Sshd, eventually, keys};
+
+/// A running tunneld; dropping it ends it.
+pub struct Daemon {
+    process: Process,
+    dir: TempDir,
+    environment: Vec<(String, String)>,
+}
+
+impl Daemon {
+    /// Starts it with this config (the control socket is added) and waits until it answers.
+    pub fn start(config: &str) -> Self {
+        Self::with_environment(config, &[])
+    }
+
+    /// As [`Daemon::start`], with more environment.
+    pub fn with_environment(config: &str, environment: &[(&str, &str)]) -> Self {
+        let daemon = Self::launch(config, environment);
+        eventually("tunneld answers", || daemon.status());
+        daemon
+    }
+
+    /// Starts it and waits for nothing: for configs that it refuses.
+    pub fn launch(config: &str, environment: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let environment: Vec<_> = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        write_config(dir.path(), config);
+        let process = Process::spawn(&mut run(dir.path(), &environment));
+        Self { process, dir, environment }
+    }
+
+    /// A folder that lives as long as the daemon.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Its config file.
+    pub fn config(&self) -> PathBuf {
+        self.dir.path().join("tunneld.toml")
+    }
+
+    /// Writes another config; the daemon is not told.
+    pub fn write_config(&self, config: &str) {
+        write_config(self.dir.path(), config);
+    }
+
+    /// Runs a client verb against it.
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(binary());
+        command.args(arguments).arg("--control-socket").arg(self.dir.path().join("control.sock"));
+        command.envs(self.environment.iter().cloned()).stdin(Stdio::null());
+        command.output().expect("tunneld runs")
+    }
+
+    /// `status --json`, when it answers.
+    pub fn status(&self) -> Option<Value> {
+        serde_json::from_slice(&self.cli(&["status", "--json"]).stdout).ok()
+    }
+
+    /// One tunnel of the status.
+    pub fn tunnel(&self, name: &str) -> Option<Value> {
+        self.status()?["tunnels"].as_array()?.iter().find(|tunnel| tunnel["name"] == name).cloned()
+    }
+
+    /// Waits until the tunnel is as wanted.
+    #[track_caller]
+    pub fn wait_for(&self, name: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut last = None;
+        let found = crate::patience::within(crate::patience::PATIENCE, || {
+            last = self.tunnel(name);
+            last.clone().filter(&wanted)
+        });
+        found.unwrap_or_else(|| panic!("{name} is not {what}: {last:#?}\n{}", self.log()))
+    }
+
+    /// Waits until the tunnel is ready.
+    #[track_caller]
+    pub fn wait_ready(&self, name: &str) -> Value {
+        self.wait_for(name, "ready", |tunnel| tunnel["ready"] == true)
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        self.process.wait()
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+}
+
+/// The binary under test: `TUNNELD_BIN`, or the one beside the tests.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("TUNNELD_BIN") {
+        return path.into();
+    }
+    // …/target/PROFILE/deps/TEST → …/target/PROFILE/tunneld
+    let test = std::env::current_exe().expect("the test's own path");
+    let path = test.parent().and_then(Path::parent).expect("tests live in target/PROFILE/deps").join("tunneld");
+    assert!(path.exists(), "{} is not built: run `cargo build`, or the tests by `make test`", path.display());
+    path
+}
+
+/// The TOML of one tunnel through a server of ours, with more lines.
+pub fn tunnel_toml(name: &str, server: &dyn Server, lines: &str) -> String {
+    format!(
+        "[[tunnel]]\nname = \"{name}\"\nhost = \"127.0.0.1\"\nport = {}\nuser = \"{}\"\nidentity_file = \"{}\"\n\
+         user_known_hosts_file = \"{}\"\nidentity_agent = \"none\"\n{lines}\n",
+        server.port(),
+        keys::user(),
+        server.user_key().display(),
+        server.known_hosts().display()
+    )
+}
+
+/// A test server that a tunnel can go through.
+pub trait Server {
+    /// Its port on 127.0.0.1.
+    fn port(&self) -> u16;
+    /// A key that it lets in.
+    fn user_key(&self) -> &Path;
+    /// A file that knows its host key.
+    fn known_hosts(&self) -> &Path;
+}
+
+macro_rules! server {
+    ($($server:ty),+) => {$(
+        impl Server for $server {
+            fn port(&self) -> u16 {
+                self.port
+            }
+            fn user_key(&self) -> &Path {
+                &self.user_key
+            }
+            fn known_hosts(&self) -> &Path {
+                &self.known_hosts
+            }
+        }
+    )+};
+}
+server!(Sshd, Dropbear);
+
+fn write_config(dir: &Path, config: &str) {
+    let text = format!("control_socket = \"{}\"\n{config}", dir.join("control.sock").display());
+    std::fs::write(dir.join("tunneld.toml"), text).expect("a config");
+}
+
+fn run(dir: &Path, environment: &[(String, String)]) -> Command {
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).expect("a log");
+    let mut command = Command::new(binary());
+    command.arg("--config").arg(dir.join("tunneld.toml"));
+    command.env("HOME", dir).env_remove("NOTIFY_SOCKET").envs(environment.iter().cloned());
+    command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
+    command
+}
