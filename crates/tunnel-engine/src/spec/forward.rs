@@ -1,7 +1,7 @@
 //! One forward: what ssh's `-L`, `-R` and `-D` ask for. The text forms are in `forward_parse`.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::fmt::{self, Write};
+use std::path::{Path, PathBuf};
 
 /// Which option of ssh(1) a forward is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -119,7 +119,7 @@ impl fmt::Display for Listen {
             Self::Tcp { bind: Bind::Default, port } => write!(f, "{port}"),
             Self::Tcp { bind: Bind::Any, port } => write!(f, "*:{port}"),
             Self::Tcp { bind: Bind::Address(host), port } => write_host_port(f, host, *port),
-            Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Unix(path) => write_path(f, path),
         }
     }
 }
@@ -128,7 +128,7 @@ impl fmt::Display for Connect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { host, port } => write_host_port(f, host, *port),
-            Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Unix(path) => write_path(f, path),
             Self::Socks => f.write_str("socks"),
         }
     }
@@ -146,4 +146,14 @@ impl fmt::Display for Forward {
 
 fn write_host_port(f: &mut fmt::Formatter<'_>, host: &str, port: u16) -> fmt::Result {
     if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+}
+
+/// What would end a field, or begin a bracket, is escaped.
+fn write_path(f: &mut fmt::Formatter<'_>, path: &Path) -> fmt::Result {
+    path.to_string_lossy().chars().try_for_each(|c| {
+        if ":\\[ ".contains(c) {
+            f.write_char('\\')?;
+        }
+        f.write_char(c)
+    })
 }

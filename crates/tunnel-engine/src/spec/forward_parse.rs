@@ -1,5 +1,203 @@
-//! The text forms of a forward (being written).
+//! The text forms of a forward: what ssh(1) takes after `-L`, `-R` and `-D`, and the two words of ssh_config(5).
+//!
+//! `${NAME}` is not expanded here: that needs an environment, and is done by whoever read the text.
 
-/// Why a forward could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ForwardParseError {}
+mod error;
+mod lex;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::PathBuf;
+
+pub use error::ForwardParseError;
+use lex::lex;
+
+use super::{Bind, Connect, Forward, ForwardKind, Listen, Side};
+
+/// The longest host name that ssh takes (NI_MAXHOST less its end).
+const MAX_HOST: usize = 1024;
+
+/// The longest path that fits into a `sockaddr_un` with its end.
+const MAX_UNIX_PATH: usize = 107;
+
+impl Forward {
+    /// Reads a forward in one word (`[bind:]port:host:port` and its forms with unix sockets) or in two
+    /// (`listen connect`, as in ssh_config). A remote forward without a connect address is reverse SOCKS.
+    ///
+    /// # Errors
+    /// What ssh(1) refuses; service names for ports; an empty host to connect to.
+    pub fn parse(kind: ForwardKind, text: &str) -> Result<Self, ForwardParseError> {
+        let words = lex(text)?;
+        let (listen, connect) = match words.as_slice() {
+            [] => return Err(ForwardParseError::Empty),
+            [fields] => one_word(kind, fields).map_err(|error| error.or_bare_ipv6(fields))?,
+            [listen, connect] if kind != ForwardKind::Dynamic => (listen_of(kind, listen)?, connect_of(kind, connect)?),
+            [_, _] => return Err(ForwardParseError::ConnectOfDynamic),
+            _ => return Err(ForwardParseError::TooManyWords),
+        };
+        Ok(Self { kind, listen, connect, max_connections: None })
+    }
+}
+
+impl Listen {
+    /// Reads `port`, `bind:port` or `/path`. `kind` says on which side it listens: only a server may choose the
+    /// port (port 0).
+    ///
+    /// # Errors
+    /// Any other text.
+    pub fn parse(kind: ForwardKind, text: &str) -> Result<Self, ForwardParseError> {
+        listen_of(kind, &single_word(text)?)
+    }
+}
+
+impl Connect {
+    /// Reads `host:port` or `/path`. `kind` is only used to name the right form in an error.
+    ///
+    /// # Errors
+    /// Any other text.
+    pub fn parse(kind: ForwardKind, text: &str) -> Result<Self, ForwardParseError> {
+        connect_of(kind, &single_word(text)?)
+    }
+}
+
+fn single_word(text: &str) -> Result<Vec<String>, ForwardParseError> {
+    let mut words = lex(text)?;
+    match (words.pop(), words.is_empty()) {
+        (None, _) => Err(ForwardParseError::Empty),
+        (Some(fields), true) => Ok(fields),
+        (Some(_), false) => Err(ForwardParseError::TooManyWords),
+    }
+}
+
+fn one_word(kind: ForwardKind, fields: &[String]) -> Result<(Listen, Connect), ForwardParseError> {
+    let connect_fields = match (kind, fields) {
+        (ForwardKind::Dynamic, _) => 0,
+        (_, [_, .., last]) if is_path(last) => 1,
+        (_, [_, _, _, ..]) => 2,
+        // `port`, `bind:port` and `/path` alone.
+        (ForwardKind::Remote, _) => 0,
+        (ForwardKind::Local, _) => return Err(ForwardParseError::Shape(kind)),
+    };
+    let (listen, connect) = fields.split_at(fields.len() - connect_fields);
+    let listen = listen_fields(kind, listen)?;
+    Ok((listen, if connect.is_empty() { Connect::Socks } else { connect_fields_of(kind, connect)? }))
+}
+
+fn listen_of(kind: ForwardKind, fields: &[String]) -> Result<Listen, ForwardParseError> {
+    listen_fields(kind, fields).map_err(|error| error.or_bare_ipv6(fields))
+}
+
+fn connect_of(kind: ForwardKind, fields: &[String]) -> Result<Connect, ForwardParseError> {
+    connect_fields_of(kind, fields).map_err(|error| error.or_bare_ipv6(fields))
+}
+
+fn listen_fields(kind: ForwardKind, fields: &[String]) -> Result<Listen, ForwardParseError> {
+    match fields {
+        [path] if is_path(path) => Ok(Listen::Unix(unix_path(path)?)),
+        [port] => Ok(Listen::Tcp { bind: Bind::Default, port: listen_port(kind, port)? }),
+        [bind, port] if !is_path(bind) && !is_path(port) => {
+            let port = listen_port(kind, port)?;
+            let bind = match bind.as_str() {
+                "" | "*" => Bind::Any,
+                address => Bind::Address(host(address)?),
+            };
+            Ok(Listen::Tcp { bind, port })
+        }
+        _ => Err(ForwardParseError::Shape(kind)),
+    }
+}
+
+fn connect_fields_of(kind: ForwardKind, fields: &[String]) -> Result<Connect, ForwardParseError> {
+    match fields {
+        [path] if is_path(path) => Ok(Connect::Unix(unix_path(path)?)),
+        [host_text, port_text] if !is_path(host_text) && !is_path(port_text) => {
+            let port = port(port_text)?;
+            if host_text.is_empty() {
+                return Err(ForwardParseError::EmptyHost);
+            }
+            if port == 0 {
+                return Err(ForwardParseError::ConnectPortZero);
+            }
+            Ok(Connect::Tcp { host: host(host_text)?, port })
+        }
+        _ => Err(ForwardParseError::Shape(kind)),
+    }
+}
+
+/// ssh's rule: whatever holds a slash.
+fn is_path(field: &str) -> bool {
+    field.contains('/')
+}
+
+fn unix_path(text: &str) -> Result<PathBuf, ForwardParseError> {
+    if text.len() > MAX_UNIX_PATH {
+        return Err(ForwardParseError::PathTooLong(text.to_owned()));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(ForwardParseError::BadPath(text.to_owned()));
+    }
+    Ok(PathBuf::from(text))
+}
+
+fn listen_port(kind: ForwardKind, text: &str) -> Result<u16, ForwardParseError> {
+    match port(text)? {
+        0 if kind.side() == Side::Here => Err(ForwardParseError::ListenPortZero),
+        port => Ok(port),
+    }
+}
+
+fn port(text: &str) -> Result<u16, ForwardParseError> {
+    text.parse().map_err(|_| {
+        if text.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            ForwardParseError::ServiceName(text.to_owned())
+        } else {
+            ForwardParseError::BadPort(text.to_owned())
+        }
+    })
+}
+
+fn host(text: &str) -> Result<String, ForwardParseError> {
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "[]\\*".contains(c);
+    // A colon that is not part of an address comes from brackets around something else.
+    let literal = text.split_once('%').map_or(text, |(address, _zone)| address);
+    let bad_colon = text.contains(':') && literal.parse::<Ipv6Addr>().is_err();
+    if text.len() > MAX_HOST || text.starts_with('-') || text.chars().any(odd) || bad_colon {
+        return Err(ForwardParseError::BadHost(text.to_owned()));
+    }
+    Ok(text.to_owned())
+}
+
+impl ForwardParseError {
+    /// The better explanation where fields that make no sense are the pieces of an IPv6 address without brackets.
+    fn or_bare_ipv6(self, fields: &[String]) -> Self {
+        let misread = match &self {
+            Self::Shape(_) | Self::BadPort(_) | Self::ServiceName(_) => true,
+            Self::Empty
+            | Self::TooManyWords
+            | Self::ConnectOfDynamic
+            | Self::BadBrackets
+            | Self::DanglingEscape
+            | Self::ListenPortZero
+            | Self::ConnectPortZero
+            | Self::EmptyHost
+            | Self::BadHost(_)
+            | Self::PathTooLong(_)
+            | Self::BadPath(_)
+            | Self::BareIpv6(_) => false,
+        };
+        match find_bare_ipv6(fields) {
+            Some(address) if misread => Self::BareIpv6(address),
+            _ => self,
+        }
+    }
+}
+
+/// An address that was cut at its colons: the shortest run of fields that is one, so that the ports stay outside.
+fn find_bare_ipv6(fields: &[String]) -> Option<IpAddr> {
+    const FEWEST_PIECES: usize = 3; // `::1` is cut into "", "" and "1"
+    (FEWEST_PIECES..=fields.len())
+        .flat_map(|pieces| fields.windows(pieces))
+        .filter(|run| run.last().is_some_and(|piece| !piece.is_empty()))
+        .find_map(|run| run.join(":").parse().ok())
+}
