@@ -65,6 +65,10 @@ pub struct TunnelSpec {
     pub gateway_ports: bool,
     /// A forward that cannot be set up ends the session.
     pub exit_on_forward_failure: bool,
+    /// What to do about a remote listen port that something else holds.
+    pub on_remote_port_busy: OnRemotePortBusy,
+    /// How long after a session came up its data path is first probed; then every `policy.poll`.
+    pub first_poll: Duration,
     /// Connections at once, per forward.
     pub max_connections: u32,
     /// What listeners do without a session.
@@ -92,6 +96,16 @@ pub enum DuringOutage {
     Hold,
     /// Close the listener.
     Refuse,
+}
+
+/// `on_remote_port_busy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnRemotePortBusy {
+    /// Ask again on the living session.
+    #[default]
+    Retry,
+    /// Give up as ssh does.
+    Fail,
 }
 
 /// `backoff`.

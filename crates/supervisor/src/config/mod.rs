@@ -4,5 +4,6 @@
 mod desired;
 
 pub use desired::{
-    BackoffKind, BackoffSpec, Desired, DuringOutage, Global, LogFormat, LogSpec, OutageSpec, TunnelSpec,
+    BackoffKind, BackoffSpec, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, OutageSpec,
+    TunnelSpec,
 };
