@@ -1,1 +1,19 @@
-//! control (being written).
+//! The control socket: how `tunneld` verbs talk to the running daemon. One connection, one request, one answer.
+
+pub mod protocol;
+
+use tokio::sync::oneshot;
+
+pub use protocol::{ErrorCode, PlanAction, PlanReport, PlanStep, Request, Response};
+
+/// Requests that wait for the supervisor at once. More make the asking connections wait, which is bounded as well.
+pub const COMMAND_QUEUE: usize = 32;
+
+/// A request on its way to the supervisor. A dropped `reply` is told to the client as `stopping`.
+#[derive(Debug)]
+pub struct Command {
+    /// What is asked.
+    pub request: Request,
+    /// Where the answer goes. `reply.is_closed()` once the client has gone.
+    pub reply: oneshot::Sender<Response>,
+}

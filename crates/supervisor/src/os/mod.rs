@@ -1,1 +1,7 @@
-//! os (being written).
+//! What the operating system gives and wants: signals, service manager, pidfile, logging, limits.
+
+pub mod notify;
+pub mod signals;
+
+pub use notify::Notify;
+pub use signals::Signal;

@@ -1,0 +1,243 @@
+//! What goes over the control socket: one JSON line there, one JSON line back, both with the version. Public to our
+//! own client only; scripts use `tunneld … --json`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::supervise::snapshot::Status;
+
+/// Counts incompatible changes of this file. A daemon that outlived an upgrade says so instead of guessing.
+pub const VERSION: u32 = 1;
+
+/// Longest request line, its newline included: room for thousands of tunnel names.
+pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
+
+/// Longest answer line that the client reads: a status of tens of thousands of forwards.
+pub const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
+
+/// A line to the daemon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RequestLine {
+    /// The client's [`VERSION`].
+    pub version: u32,
+    /// What is asked.
+    pub request: Request,
+}
+
+/// A line from the daemon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResponseLine {
+    /// The daemon's [`VERSION`].
+    pub version: u32,
+    /// The answer.
+    pub response: Response,
+}
+
+/// What can be asked. Empty `names` mean all tunnels where the verb allows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// How things are. Answered with [`Response::Status`] of the named tunnels, in the config's order.
+    Status {
+        /// None: all.
+        #[serde(default)]
+        names: Vec<String>,
+    },
+    /// How one tunnel is; the client makes the paragraph. Answered with [`Response::Status`] of that one.
+    Why {
+        /// Which.
+        name: String,
+    },
+    /// Answered with [`Response::Waited`] as soon as all named tunnels are ready, or one is blocked, failed or not
+    /// wanted up, or time is up.
+    Wait {
+        /// At least one.
+        names: Vec<String>,
+        /// From the arrival of the request; 0 answers at once.
+        timeout_ms: u64,
+    },
+    /// Want up.
+    Start {
+        /// At least one.
+        names: Vec<String>,
+    },
+    /// Want down.
+    Stop {
+        /// At least one.
+        names: Vec<String>,
+    },
+    /// End the session if there is one, and start at once.
+    Restart {
+        /// At least one.
+        names: Vec<String>,
+    },
+    /// Forget failures and counts.
+    ResetFailed {
+        /// None: all.
+        #[serde(default)]
+        names: Vec<String>,
+    },
+    /// Read the config again and apply the difference. Answered with [`Response::Plan`] or [`Response::ConfigErrors`].
+    Reload,
+    /// What `Reload` would do. Same answers.
+    Plan {
+        /// Another file than the daemon's own, absolute.
+        #[serde(default)]
+        config: Option<PathBuf>,
+    },
+}
+
+impl Request {
+    /// The word used in logs.
+    pub const fn verb(&self) -> &'static str {
+        match self {
+            Self::Status { .. } => "status",
+            Self::Why { .. } => "why",
+            Self::Wait { .. } => "wait",
+            Self::Start { .. } => "start",
+            Self::Stop { .. } => "stop",
+            Self::Restart { .. } => "restart",
+            Self::ResetFailed { .. } => "reset-failed",
+            Self::Reload => "reload",
+            Self::Plan { .. } => "plan",
+        }
+    }
+}
+
+/// What can be answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Response {
+    /// To `Status` and `Why`.
+    Status {
+        /// Only the tunnels that were asked for.
+        status: Status,
+    },
+    /// To `Wait`.
+    Waited {
+        /// All named tunnels are ready.
+        ready: bool,
+        /// The named tunnels, as they were at the end.
+        status: Status,
+    },
+    /// To `Start`, `Stop`, `Restart`, `ResetFailed`: accepted.
+    Done,
+    /// To `Reload` and `Plan`.
+    Plan {
+        /// The steps.
+        plan: PlanReport,
+    },
+    /// To `Reload` and `Plan`: the config was refused; nothing changed.
+    ConfigErrors {
+        /// For a terminal, as `tunneld check` prints it.
+        text: String,
+        /// As `tunneld check --json` prints it.
+        errors: serde_json::Value,
+    },
+    /// To anything.
+    Error {
+        /// For programs.
+        code: ErrorCode,
+        /// For people: who did what, lower case, no full stop.
+        message: String,
+    },
+}
+
+impl Response {
+    /// An error answer.
+    pub fn error(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self::Error { code, message: message.into() }
+    }
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// Not a request.
+    BadRequest,
+    /// Made by another version of tunneld.
+    VersionMismatch,
+    /// The peer is neither root nor the daemon's user.
+    Denied,
+    /// A name that the config does not have.
+    NoSuchTunnel,
+    /// Too many clients at once.
+    Busy,
+    /// The daemon is stopping.
+    Stopping,
+    /// The daemon could not do it; the message says why.
+    Failed,
+    /// A code of a newer daemon.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What a reload did or would do, in the order of doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanReport {
+    /// True after `Reload`, false after `Plan`.
+    pub applied: bool,
+    /// The config's number after the steps.
+    pub generation: u64,
+    /// Kept tunnels are listed too, as `keep`; kept forwards of a changed tunnel as well.
+    pub steps: Vec<PlanStep>,
+    /// What cannot be changed in a running daemon, such as `control_socket`: lines for a person.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanStep {
+    /// Which tunnel.
+    pub tunnel: String,
+    /// Which forward, as `-L`, `-R` or `-D` and its text; null: the tunnel itself.
+    pub forward: Option<String>,
+    /// What happens to it.
+    pub action: PlanAction,
+    /// Live connections that the step ends.
+    pub connections: u64,
+    /// What changed, such as `host`; empty where the action says it all.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanAction {
+    /// Nothing.
+    Keep,
+    /// Applied without a new session.
+    Retune,
+    /// A forward is added to the living session.
+    Add,
+    /// A forward is taken out of the living session.
+    Cancel,
+    /// The session is replaced.
+    Replace,
+    /// The tunnel is started.
+    Start,
+    /// The tunnel is stopped.
+    Stop,
+}
+
+impl PlanAction {
+    /// The word that people read.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Retune => "retune",
+            Self::Add => "add",
+            Self::Cancel => "cancel",
+            Self::Replace => "replace",
+            Self::Start => "start",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

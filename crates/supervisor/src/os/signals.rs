@@ -1,0 +1,91 @@
+//! Unix signals as values in a bounded queue.
+
+use std::io;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::{Handle, Signals};
+use tokio::sync::mpsc;
+
+/// Signals that wait at once. Equal ones that arrive while the queue is full become one, as the kernel does it too.
+const QUEUE: usize = 8;
+
+/// A signal that means something to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Stop.
+    Term,
+    /// Stop.
+    Int,
+    /// Reload.
+    Hup,
+    /// Retry now.
+    Usr1,
+    /// Status to the log.
+    Usr2,
+}
+
+impl Signal {
+    /// Its name in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Term => "SIGTERM",
+            Self::Int => "SIGINT",
+            Self::Hup => "SIGHUP",
+            Self::Usr1 => "SIGUSR1",
+            Self::Usr2 => "SIGUSR2",
+        }
+    }
+
+    fn from_number(number: i32) -> Option<Self> {
+        match number {
+            SIGTERM => Some(Self::Term),
+            SIGINT => Some(Self::Int),
+            SIGHUP => Some(Self::Hup),
+            SIGUSR1 => Some(Self::Usr1),
+            SIGUSR2 => Some(Self::Usr2),
+            _ => None,
+        }
+    }
+}
+
+/// Keeps the signal thread; dropping it ends the thread, and signals then do nothing.
+#[derive(Debug)]
+pub struct SignalGuard(Handle);
+
+impl Drop for SignalGuard {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Takes our signals over from now on. Needs no runtime, so that a signal during start-up is not lost.
+/// SIGPIPE needs nothing: Rust's start-up code ignores it, and gives children the default back.
+pub fn listen() -> io::Result<(SignalGuard, mpsc::Receiver<Signal>)> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])?;
+    let guard = SignalGuard(signals.handle());
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever().filter_map(Signal::from_number) {
+            if sender.blocking_send(signal).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok((guard, receiver))
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::{Signal as Raw, raise};
+
+    use super::*;
+
+    #[test]
+    fn a_raised_signal_arrives_as_a_value() {
+        let (_guard, mut receiver) = listen().unwrap();
+        raise(Raw::SIGUSR2).unwrap();
+        assert_eq!(receiver.blocking_recv(), Some(Signal::Usr2));
+        raise(Raw::SIGHUP).unwrap();
+        assert_eq!(receiver.blocking_recv(), Some(Signal::Hup));
+    }
+}
