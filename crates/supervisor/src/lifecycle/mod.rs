@@ -1,5 +1,40 @@
 //! When to start, wait, block and give up: one pure machine a tunnel. No runtime, no clock, no randomness of its own:
 //! `now` and the seed are arguments. If a question starts with "when", its answer is here.
+//!
+//! What each input does in each phase, and the phase that follows (`.`: nothing; a test reads this table and holds the
+//! machine to it). `ended -` is a transient failure, `ended !` a permanent one, `time` the deadline of that phase.
+//!
+//! | input        | Stopped    | Connecting | Up         | Backoff    | Blocked    | Failed     | Stopping   |
+//! |--------------|------------|------------|------------|------------|------------|------------|------------|
+//! | Start        | Connecting | .          | .          | Connecting | Connecting | Connecting | .          |
+//! | Stop         | .          | Stopping   | Stopping   | Stopped    | Stopped    | Stopped    | .          |
+//! | Restart      | Connecting | Stopping   | Stopping   | Connecting | Connecting | Connecting | .          |
+//! | RetryNow     | .          | .          | .          | Connecting | Connecting | .          | .          |
+//! | ResetFailed  | .          | .          | .          | .          | Connecting | Connecting | .          |
+//! | FilesChanged | .          | .          | .          | .          | Connecting | .          | .          |
+//! | up           | .          | Up         | .          | .          | .          | .          | .          |
+//! | ended -      | .          | Backoff    | Connecting | .          | .          | .          | Stopped    |
+//! | ended !      | .          | Blocked    | Blocked    | .          | .          | .          | Stopped    |
+//! | time         | .          | .          | .          | Connecting | Connecting | .          | .          |
+//!
+//! Beyond the table:
+//! - Up, ended: the first loss in a row is redialled at once, a further one goes to Backoff.
+//! - Connecting remembers RetryNow and FilesChanged: an attempt that began before them and fails is made again at once.
+//! - Stopping ends in Stopped when the tunnel is wanted down, and in a start when a restart is under way. A Start or
+//!   Restart that arrives meanwhile turns the former into the latter, a Stop the latter into the former.
+//! - In place of any start: Failed, when `max_start` or `max_lifetime` forbids it. In place of what follows the end of a
+//!   run's first session: Failed, when `gate_time` says so. When `max_lifetime` runs out: Failed, through Stopping where
+//!   there is a session to close.
+
+mod backoff;
+mod judge;
+mod machine;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use backoff::{PENALTY_WAIT, PENALTY_WAIT_MAX, SERVER_BUSY_WAIT, SERVER_BUSY_WAIT_MAX};
+pub use machine::{Machine, RECHECK};
 
 use std::time::Duration;
 
@@ -31,6 +66,16 @@ pub enum Want {
     Down,
 }
 
+impl Want {
+    /// `up` or `down`: the word used in status.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
 /// Where the machine is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
@@ -48,6 +93,31 @@ pub enum Phase {
     Failed,
     /// The session is being closed.
     Stopping,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 7] =
+        [Self::Stopped, Self::Connecting, Self::Up, Self::Backoff, Self::Blocked, Self::Failed, Self::Stopping];
+
+    /// The word used in status, logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Connecting => "connecting",
+            Self::Up => "up",
+            Self::Backoff => "backoff",
+            Self::Blocked => "blocked",
+            Self::Failed => "failed",
+            Self::Stopping => "stopping",
+        }
+    }
 }
 
 /// What happens to the machine. `epoch` is the number of the session it is about: a late word from an old one is

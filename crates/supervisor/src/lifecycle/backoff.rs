@@ -1,0 +1,74 @@
+//! How long to wait before the next start. Durations in, durations out; the random share is an argument.
+
+use std::time::Duration;
+
+use crate::config::{BackoffKind, BackoffSpec};
+
+use super::Policy;
+
+/// A server that drops logins at random under load (MaxStartups) frees a place as soon as one of them is through or
+/// gives up (LoginGraceTime, 2 min): seconds are enough at first, more only keeps its door blocked.
+pub const SERVER_BUSY_WAIT: Duration = Duration::from_secs(5);
+
+/// A busy server is asked at least this often.
+pub const SERVER_BUSY_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// PerSourcePenalties refuses at 15 s of outstanding penalty and runs down in real time (sshd_config(5)): sooner than
+/// this, asking again is sure to be refused.
+pub const PENALTY_WAIT: Duration = Duration::from_secs(20);
+
+/// The longest penalty sshd gives by default (PerSourcePenalties `max:600s`).
+pub const PENALTY_WAIT_MAX: Duration = Duration::from_secs(600);
+
+/// Refused clients come back spread over at least this share of the wait, or they are refused together again.
+const POLITE_JITTER: f64 = 0.25;
+
+/// Whatever the config says: a server on this machine that refuses at once must not be dialled in a busy loop.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+
+/// autossh makes this many short-lived starts again without a wait.
+const AUTOSSH_FAST_TRIES: u32 = 5;
+
+/// autossh: a start shorter than a tenth of POLL, and in any case shorter than this, counts as short-lived.
+const AUTOSSH_SHORTEST_LIFE: Duration = Duration::from_secs(10);
+
+/// min × factor^`waits`, at most max, less a random part of the share `jitter`: the result lies in
+/// `delay × (1 - jitter) ..= delay`. Less, not more, so that `max` is the longest wait; `draw` is in `0.0..1.0`.
+pub(super) fn exponential(spec: &BackoffSpec, waits: u32, draw: f64) -> Duration {
+    let exponent = i32::try_from(waits).unwrap_or(i32::MAX);
+    let grown = spec.min.as_secs_f64() * spec.factor.max(1.0).powi(exponent);
+    // An infinite or absurd product is simply too long.
+    let delay = Duration::try_from_secs_f64(grown).map_or(spec.max, |grown| grown.min(spec.max));
+    delay.mul_f64(1.0 - spec.jitter.clamp(0.0, 1.0) * draw).max(SHORTEST_WAIT)
+}
+
+/// autossh 1.4g's delay before the start that has this `tries` value; in whole seconds, no jitter, at most POLL.
+/// The order of its floating-point operations is kept, for they decide which way a whole second is truncated.
+pub(super) fn autossh(poll: Duration, tries: u32) -> Duration {
+    if tries <= AUTOSSH_FAST_TRIES {
+        return Duration::ZERO;
+    }
+    let poll = Duration::from_secs(poll.as_secs());
+    let t = f64::from(tries - AUTOSSH_FAST_TRIES);
+    let seconds = (poll.as_secs_f64() / 100.0) * (t * (t / 3.0));
+    Duration::try_from_secs_f64(seconds.trunc()).map_or(poll, |delay| delay.min(poll))
+}
+
+/// autossh: a start that was this old when it ended clears `tries`. Counted from the start, not from being up.
+pub(super) fn autossh_min_up(poll: Duration) -> Duration {
+    Duration::from_secs(poll.as_secs() / 10).max(AUTOSSH_SHORTEST_LIFE)
+}
+
+/// `first`, doubled for every refusal before this one, at most `longest`, plus a random part.
+pub(super) fn polite(first: Duration, longest: Duration, refusals: u32, jitter: f64, draw: f64) -> Duration {
+    let doubled = 2u32.checked_pow(refusals).and_then(|times| first.checked_mul(times)).unwrap_or(longest);
+    doubled.min(longest).mul_f64(1.0 + jitter.clamp(POLITE_JITTER, 1.0) * draw)
+}
+
+/// No wait of this policy is longer, a refusing server's apart.
+pub(super) fn longest(policy: &Policy) -> Duration {
+    match policy.backoff.kind {
+        BackoffKind::Exponential => policy.backoff.max.max(SHORTEST_WAIT),
+        BackoffKind::Autossh => policy.poll,
+    }
+}

@@ -1,0 +1,313 @@
+//! The machine: inputs and deadlines in, effects and the next deadline out.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use tunnel_engine::failure::FailureKind;
+
+use super::judge::{End, Streak, Verdict, judge};
+use super::state::{Attempt, Move, State, next};
+use super::{Effect, Input, Phase, Policy, Want, backoff};
+
+/// How often a blocked tunnel tries by itself. A failed login costs 5 s of sshd's patience with our address, so this
+/// leaves room for dozens of blocked tunnels behind one address.
+pub const RECHECK: Duration = Duration::from_secs(300);
+
+/// A deadline further away than this is as good as none, and this much can be added to any clock.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+/// Decides when one tunnel starts, waits, blocks and gives up. Feed it inputs, and time when its deadline has come;
+/// after each, carry out every effect.
+#[derive(Debug)]
+pub struct Machine {
+    policy: Policy,
+    rng: fastrand::Rng,
+    want: Want,
+    state: State,
+    since: Instant,
+    epoch: u64,
+    starts: u64,
+    run: Run,
+    streak: Streak,
+    last: Option<FailureKind>,
+    effects: VecDeque<Effect>,
+}
+
+/// From a Start (out of rest, or after having given up) to the next.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    began: Instant,
+    /// Counted against `max_start`.
+    starts: u32,
+    /// Its first start is still to come.
+    fresh: bool,
+}
+
+impl Run {
+    const fn new(now: Instant) -> Self {
+        Self { began: now, starts: 0, fresh: true }
+    }
+}
+
+impl Machine {
+    /// At rest. `seed` decides the jitter and nothing else; the same seed and inputs give the same effects.
+    pub fn new(policy: Policy, seed: u64, now: Instant) -> Self {
+        Self {
+            policy,
+            rng: fastrand::Rng::with_seed(seed),
+            want: Want::Down,
+            state: State::Stopped,
+            since: now,
+            epoch: 0,
+            starts: 0,
+            run: Run::new(now),
+            streak: Streak::default(),
+            last: None,
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Something happened. Any input is welcome in any phase, and one about an old session is harmless.
+    pub fn handle(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::SessionUp { epoch } | Input::SessionEnded { epoch, .. } if epoch != self.epoch => return,
+            Input::Start => self.want = Want::Up,
+            Input::Stop => self.want = Want::Down,
+            Input::Restart => {
+                self.want = Want::Up;
+                // A person asked: the starts that were used up by then are not held against it.
+                self.run.starts = 0;
+            }
+            Input::ResetFailed => self.forget(),
+            Input::RetryNow | Input::FilesChanged | Input::SessionUp { .. } | Input::SessionEnded { .. } => {}
+        }
+        match next(self.state.phase(), input) {
+            Move::Stay => {}
+            Move::Begin => {
+                self.begin(now);
+                self.start(now);
+            }
+            Move::Start => self.start(now),
+            Move::Close => self.close(now),
+            Move::Rest => self.enter(State::Stopped, now),
+            Move::Renew => self.begin(now),
+            Move::Remember => self.remember(input),
+            Move::CameUp => self.came_up(now),
+            Move::Judge(kind) => self.ended(kind, now),
+            Move::Closed => match self.want {
+                Want::Up => self.start(now),
+                Want::Down => self.enter(State::Stopped, now),
+            },
+        }
+    }
+
+    /// Time passed. Before the deadline of [`Machine::poll_timeout`] this does nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.lifetime_over(now) {
+            match self.state.phase() {
+                Phase::Connecting | Phase::Up => self.close(now),
+                Phase::Backoff | Phase::Blocked => self.give_up(FailureKind::MaxLifetime, now),
+                Phase::Stopped | Phase::Failed | Phase::Stopping => {}
+            }
+        } else if self.next_start().is_some_and(|at| at <= now) {
+            self.start(now);
+        }
+    }
+
+    /// The next thing to do, in order; `None` when all is done.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When to call [`Machine::handle_timeout`], and why: `backoff`, `recheck` or `max lifetime`. It changes with every
+    /// input.
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        let own = match self.state {
+            State::Backoff { until, .. } => Some((until, "backoff")),
+            State::Blocked { recheck } => Some((recheck, "recheck")),
+            State::Connecting { .. } | State::Up { .. } => None,
+            State::Stopped | State::Failed { .. } | State::Stopping => return None,
+        };
+        let lifetime = self.lifetime_end().map(|end| (end, "max lifetime"));
+        own.into_iter().chain(lifetime).min_by_key(|(at, _)| *at)
+    }
+
+    /// Applies a changed policy without touching the session. A running wait becomes no longer than the new policy's
+    /// longest, unless the server asked for it.
+    pub fn retune(&mut self, policy: Policy, now: Instant) {
+        self.policy = policy;
+        if let State::Backoff { until, polite: false } = &mut self.state {
+            let longest = later(self.since, backoff::longest(&policy)).max(now);
+            *until = (*until).min(longest);
+        }
+    }
+
+    /// Where it is.
+    pub const fn phase(&self) -> Phase {
+        self.state.phase()
+    }
+
+    /// Since when.
+    pub const fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// What is wanted of it.
+    pub const fn want(&self) -> Want {
+        self.want
+    }
+
+    /// The policy in force.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Number of the newest session or attempt, 0 before the first; never reset, so it counts all starts.
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Starts made since the last ResetFailed.
+    pub const fn starts(&self) -> u64 {
+        self.starts
+    }
+
+    /// Ends in a row without a session that lived `reset_after` before them; brought up to date when a session ends.
+    pub const fn attempts(&self) -> u32 {
+        self.streak.failures
+    }
+
+    /// Why the last session, or attempt, ended by itself; kept after recovery, cleared by ResetFailed.
+    pub const fn last_kind(&self) -> Option<FailureKind> {
+        self.last
+    }
+
+    /// Why no further start is made: `gate_time`, `max_start` or `max_lifetime`. Only in `Failed`.
+    pub const fn gave_up(&self) -> Option<FailureKind> {
+        match self.state {
+            State::Failed { reason } => Some(reason),
+            State::Stopped
+            | State::Connecting { .. }
+            | State::Up { .. }
+            | State::Backoff { .. }
+            | State::Blocked { .. }
+            | State::Stopping => None,
+        }
+    }
+
+    /// When the next start is due by itself, in `Backoff` and `Blocked`.
+    pub const fn next_start(&self) -> Option<Instant> {
+        match self.state {
+            State::Backoff { until, .. } => Some(until),
+            State::Blocked { recheck } => Some(recheck),
+            State::Stopped | State::Connecting { .. } | State::Up { .. } | State::Failed { .. } | State::Stopping => {
+                None
+            }
+        }
+    }
+
+    fn begin(&mut self, now: Instant) {
+        self.run = Run::new(now);
+        self.streak = Streak::default();
+    }
+
+    fn forget(&mut self) {
+        self.streak = Streak::default();
+        self.last = None;
+        self.starts = 0;
+        self.run.starts = 0;
+    }
+
+    fn start(&mut self, now: Instant) {
+        if self.lifetime_over(now) {
+            return self.give_up(FailureKind::MaxLifetime, now);
+        }
+        if self.starts_used_up() {
+            return self.give_up(FailureKind::MaxStart, now);
+        }
+        let attempt = Attempt { started: now, first: self.run.fresh };
+        self.run.fresh = false;
+        self.run.starts = self.run.starts.saturating_add(1);
+        self.starts = self.starts.saturating_add(1);
+        self.epoch += 1;
+        self.effects.push_back(Effect::Open { epoch: self.epoch });
+        self.enter(State::Connecting { attempt, retry_now: false, files_changed: false }, now);
+    }
+
+    fn close(&mut self, now: Instant) {
+        self.effects.push_back(Effect::Close { epoch: self.epoch });
+        self.enter(State::Stopping, now);
+    }
+
+    fn remember(&mut self, input: Input) {
+        if let State::Connecting { retry_now, files_changed, .. } = &mut self.state {
+            *retry_now |= input == Input::RetryNow;
+            *files_changed |= input == Input::FilesChanged;
+        }
+    }
+
+    fn came_up(&mut self, now: Instant) {
+        if let State::Connecting { attempt, .. } = self.state {
+            self.enter(State::Up { attempt, since: now }, now);
+        }
+    }
+
+    fn ended(&mut self, kind: FailureKind, now: Instant) {
+        let (attempt, up_since, retry_now, files_changed) = match self.state {
+            State::Connecting { attempt, retry_now, files_changed } => (attempt, None, retry_now, files_changed),
+            State::Up { attempt, since } => (attempt, Some(since), false, false),
+            State::Stopped | State::Backoff { .. } | State::Blocked { .. } | State::Failed { .. } | State::Stopping => {
+                return;
+            }
+        };
+        self.last = Some(kind);
+        let end = End {
+            kind,
+            age: now.saturating_duration_since(attempt.started),
+            lived: up_since.map(|since| now.saturating_duration_since(since)),
+            first: attempt.first,
+            starts_used_up: self.starts_used_up(),
+        };
+        let (verdict, streak) = judge(&self.policy, &self.streak, &end, self.rng.f64());
+        self.streak = streak;
+        match verdict {
+            Verdict::Retry { wait: Duration::ZERO, .. } => self.start(now),
+            Verdict::Retry { polite: false, .. } if retry_now => self.start(now),
+            Verdict::Retry { wait, polite } => self.enter(State::Backoff { until: later(now, wait), polite }, now),
+            Verdict::Block if retry_now || files_changed => self.start(now),
+            Verdict::Block => self.enter(State::Blocked { recheck: later(now, RECHECK) }, now),
+            Verdict::GiveUp(reason) => self.give_up(reason, now),
+        }
+    }
+
+    fn give_up(&mut self, reason: FailureKind, now: Instant) {
+        self.enter(State::Failed { reason }, now);
+    }
+
+    /// The one place that assigns `state`. `since` belongs to the phase: an attempt after an attempt is one Connecting.
+    fn enter(&mut self, state: State, now: Instant) {
+        let (from, to) = (self.state.phase(), state.phase());
+        if from != to {
+            tracing::trace!(%from, %to, epoch = self.epoch, "phase");
+            self.since = now;
+        }
+        self.state = state;
+    }
+
+    fn starts_used_up(&self) -> bool {
+        self.policy.max_start.is_some_and(|max| self.run.starts >= max)
+    }
+
+    fn lifetime_end(&self) -> Option<Instant> {
+        self.policy.max_lifetime.map(|lifetime| later(self.run.began, lifetime))
+    }
+
+    fn lifetime_over(&self, now: Instant) -> bool {
+        self.lifetime_end().is_some_and(|end| end <= now)
+    }
+}
+
+/// `now` plus `wait`, for waits of any length.
+fn later(now: Instant, wait: Duration) -> Instant {
+    now.checked_add(wait.min(FAR)).unwrap_or(now)
+}

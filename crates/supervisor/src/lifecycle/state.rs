@@ -1,0 +1,133 @@
+//! The states, and which input moves between them.
+//!
+//! ```text
+//!                 Start                       up
+//!   Stopped ─────────────────► Connecting ─────────────────► Up
+//!      ▲                        ▲  ▲   │                    │ │
+//!      │                        │  │   │ ended              │ │ ended
+//!      │ ended,     ended,      │  │   ├──────────┬─────────┘ │ (first loss: Connecting at once)
+//!      │ wanted     wanted up   │  │   ▼          ▼           │
+//!      │ down                   │  Backoff     Blocked        │
+//!      │    ┌───────────────────┘  deadline,   re-check,      │ Stop, Restart,
+//!      │    │                      RetryNow    RetryNow,      │ max_lifetime
+//!      │    │                                  FilesChanged   │
+//!   Stopping ◄────────────────────────────────────────────────┘ (from Connecting too)
+//!      │
+//!      └──► Failed: gate_time, max_start, max_lifetime; from every phase but Stopped. Start, Restart and ResetFailed
+//!                   begin anew.
+//! ```
+
+use std::time::Instant;
+
+use tunnel_engine::failure::FailureKind;
+
+use super::{Input, Phase};
+
+/// Where the machine is, and what it knows only there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Stopped,
+    Connecting {
+        attempt: Attempt,
+        /// RetryNow came after this attempt began: its failure may be yesterday's news.
+        retry_now: bool,
+        /// So did FilesChanged.
+        files_changed: bool,
+    },
+    Up {
+        attempt: Attempt,
+        since: Instant,
+    },
+    Backoff {
+        until: Instant,
+        /// The server asked for the wait.
+        polite: bool,
+    },
+    Blocked {
+        recheck: Instant,
+    },
+    Failed {
+        reason: FailureKind,
+    },
+    /// `Close` was asked for. What follows is read from what is wanted when the end is told.
+    Stopping,
+}
+
+/// One start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attempt {
+    pub(super) started: Instant,
+    /// The first of its run: `gate_time` is about it.
+    pub(super) first: bool,
+}
+
+impl State {
+    pub(super) const fn phase(&self) -> Phase {
+        match self {
+            Self::Stopped => Phase::Stopped,
+            Self::Connecting { .. } => Phase::Connecting,
+            Self::Up { .. } => Phase::Up,
+            Self::Backoff { .. } => Phase::Backoff,
+            Self::Blocked { .. } => Phase::Blocked,
+            Self::Failed { .. } => Phase::Failed,
+            Self::Stopping => Phase::Stopping,
+        }
+    }
+}
+
+/// What an input asks of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Move {
+    /// Nothing.
+    Stay,
+    /// Begin a new run with a start.
+    Begin,
+    /// Start.
+    Start,
+    /// Close the session or the attempt.
+    Close,
+    /// Come to rest: nothing is open.
+    Rest,
+    /// Begin a new run, whose start waits for the end of what is being closed.
+    Renew,
+    /// The attempt began before this: keep it in mind.
+    Remember,
+    /// The attempt succeeded.
+    CameUp,
+    /// The session ended by itself.
+    Judge(FailureKind),
+    /// The session ended because we closed it.
+    Closed,
+}
+
+/// The whole table. `epoch` has been compared already: a word about an old session never comes here.
+pub(super) const fn next(phase: Phase, input: Input) -> Move {
+    use Input::{FilesChanged, ResetFailed, Restart, RetryNow, SessionEnded, SessionUp, Start, Stop};
+    use Phase::{Backoff, Blocked, Connecting, Failed, Stopped, Stopping, Up};
+    match (phase, input) {
+        (Stopped | Failed, Start | Restart) => Move::Begin,
+        (Connecting | Up, Start) => Move::Stay,
+        (Connecting | Up, Stop | Restart) => Move::Close,
+        (Backoff | Blocked, Start | Restart) => Move::Start,
+        (Backoff | Blocked | Failed, Stop) => Move::Rest,
+        (Stopping, Start | Restart) => Move::Renew,
+        (Stopped | Stopping, Stop) => Move::Stay,
+
+        (Connecting, RetryNow | FilesChanged) => Move::Remember,
+        (Backoff | Blocked, RetryNow) => Move::Start,
+        (Blocked, FilesChanged) => Move::Start,
+        (Stopped | Up | Failed | Stopping, RetryNow) => Move::Stay,
+        (Stopped | Up | Backoff | Failed | Stopping, FilesChanged) => Move::Stay,
+
+        (Blocked, ResetFailed) => Move::Start,
+        (Failed, ResetFailed) => Move::Begin,
+        (Stopped | Connecting | Up | Backoff | Stopping, ResetFailed) => Move::Stay,
+
+        (Connecting, SessionUp { .. }) => Move::CameUp,
+        (Stopped | Up | Backoff | Blocked | Failed | Stopping, SessionUp { .. }) => Move::Stay,
+
+        (Connecting | Up, SessionEnded { kind, .. }) => Move::Judge(kind),
+        (Stopping, SessionEnded { .. }) => Move::Closed,
+        (Stopped | Backoff | Blocked | Failed, SessionEnded { .. }) => Move::Stay,
+    }
+}
