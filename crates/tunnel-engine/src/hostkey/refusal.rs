@@ -1,0 +1,100 @@
+//! What a person reads when a host key is refused: which key, which lines, and the command that helps.
+
+use std::io;
+use std::path::Path;
+
+use super::certificate::CertificateProblem;
+use super::entry::Place;
+use super::key::HostKey;
+use super::name::ServerName;
+use crate::failure::{Failure, FailureKind};
+use crate::spec::{Destination, HostKeySpec, StrictHostKeyChecking};
+
+pub(super) fn unreadable(path: &Path, error: io::Error) -> Failure {
+    Failure::new(FailureKind::HostKeyUnknown, format!("cannot read known_hosts file `{}`: {error}", path.display()))
+        .with_hint("make the file readable by the user that runs tunneld; an unreadable file is not an empty one")
+        .with_source(error)
+}
+
+pub(super) fn unknown(
+    spec: &HostKeySpec,
+    destination: &Destination,
+    server: &ServerName,
+    key: &HostKey,
+    certificate: Option<&CertificateProblem>,
+) -> Failure {
+    let files: Vec<String> = files(spec).map(|path| format!("`{}`", path.display())).collect();
+    let looked = if files.is_empty() { "no known_hosts file is set".to_owned() } else { files.join(", ") };
+    let certificate = certificate.map(|why| format!("; its certificate does not count: {why}")).unwrap_or_default();
+    let message =
+        format!("no host key is known for `{}`: it presents {key}{certificate} (looked in {looked})", server.lookup);
+    let hint = match files_first(spec) {
+        Some(file) => {
+            let (port, host) = (destination.port, quote(&destination.host));
+            let rename = match &spec.alias {
+                Some(_) => format!(" | sed {}", quote(&format!("s/^[^ ]*/{}/", server.lookup))),
+                None => String::new(),
+            };
+            let scan = format!("ssh-keyscan -p {port} {host}{rename} >> {}", quote(&file.display().to_string()));
+            format!("check {} with the server's owner, then run `{scan}`", key.fingerprint())
+        }
+        None => "set user_known_hosts_file to a file that holds the server's key".to_owned(),
+    };
+    Failure::new(FailureKind::HostKeyUnknown, message).with_hint(hint)
+}
+
+pub(super) fn changed(
+    spec: &HostKeySpec,
+    server: &ServerName,
+    key: &HostKey,
+    conflicts: &[(Place, HostKey)],
+) -> Failure {
+    let known: Vec<String> = conflicts.iter().map(|(at, key)| format!("`{at}` has {key}")).collect();
+    let message = format!("host key of `{}` changed: it presents {key}, but {}", server.lookup, known.join(" and "));
+    let mut commands: Vec<String> = Vec::new();
+    for (at, _) in conflicts {
+        let file = quote(&at.file.display().to_string());
+        let command = format!("`ssh-keygen -f {file} -R {}`", force_quote(&server.lookup));
+        if !commands.contains(&command) {
+            commands.push(command);
+        }
+    }
+    let no = match spec.strict {
+        StrictHostKeyChecking::No => "; a tunnel is its forwards, and those ssh refuses over a changed key too",
+        StrictHostKeyChecking::Yes | StrictHostKeyChecking::AcceptNew => "",
+    };
+    Failure::new(FailureKind::HostKeyChanged, message).with_hint(format!(
+        "if the change is announced, remove the old key with {}; otherwise somebody may be in between{no}",
+        commands.join(" and ")
+    ))
+}
+
+pub(super) fn revoked(server: &ServerName, presented: &HostKey, at: &Place, revoked: &HostKey) -> Failure {
+    let message = if presented == revoked {
+        format!("host key {presented} of `{}` is marked `@revoked` in `{at}`", server.lookup)
+    } else {
+        format!(
+            "host key {presented} of `{}` is certified by {revoked}, which is marked `@revoked` in `{at}`",
+            server.lookup
+        )
+    };
+    Failure::new(FailureKind::HostKeyRevoked, message)
+}
+
+pub(super) fn files(spec: &HostKeySpec) -> impl Iterator<Item = &Path> {
+    spec.user_known_hosts.iter().chain(&spec.global_known_hosts).map(std::path::PathBuf::as_path)
+}
+
+fn files_first(spec: &HostKeySpec) -> Option<&Path> {
+    files(spec).next()
+}
+
+/// For a command that a person pastes into a shell.
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,~".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { force_quote(word) }
+}
+
+fn force_quote(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}

@@ -1,0 +1,78 @@
+//! Reading known_hosts files, and writing a new key down.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::fcntl::{Flock, FlockArg};
+
+use super::entry::{self, Entry, Marker, Place};
+use super::key::HostKey;
+use super::verdict::lines;
+
+/// More than any known_hosts file of a person or a site; a device or a mistake must not fill the memory.
+const MAX_FILE_BYTES: u64 = 32 << 20;
+
+/// The lines of one file; none when there is no such file.
+pub(super) fn read(path: &Path) -> io::Result<Vec<Entry>> {
+    match File::open(path) {
+        Ok(file) => Ok(entry::parse(path, &content(file)?)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// What came of writing a key down.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// The line is there now, or already was: another tunnel may have been faster.
+    Known,
+    /// Another tunnel wrote another key down since we looked: these lines.
+    Conflict(Vec<(Place, HostKey)>),
+}
+
+/// Appends `name key` to the file, which is made for its owner only when it is not there, as is its directory.
+/// The file stays locked from looking at it to having written it, and the line goes out in one write.
+pub(super) fn append(path: &Path, name: &str, key: &HostKey) -> io::Result<Written> {
+    if !writable(name) {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "the name cannot stand in a known_hosts line"));
+    }
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        match DirBuilder::new().mode(0o700).create(directory) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    let mut file = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| io::Error::from(errno))?;
+    let content = content(&*file)?;
+    let entries = entry::parse(path, &content);
+    let known: Vec<_> =
+        lines(&entries, name, Marker::Plain).map(|entry| (entry.at.clone(), entry.key.clone())).collect();
+    if known.iter().any(|(_, known)| known == key) {
+        return Ok(Written::Known);
+    }
+    if !known.is_empty() {
+        return Ok(Written::Conflict(known));
+    }
+    let newline = if content.is_empty() || content.ends_with(b"\n") { "" } else { "\n" };
+    file.write_all(format!("{newline}{name} {}\n", key.to_known_hosts()).as_bytes())?;
+    Ok(Written::Known)
+}
+
+/// A name that reads back as itself, and as nothing else: no list, pattern, hash, marker or comment.
+fn writable(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(['#', '@', '|', '!'])
+        && !name.contains(|c: char| matches!(c, ',' | '*' | '?') || c.is_whitespace() || c.is_control())
+}
+
+fn content(file: impl Read) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, "too large for a known_hosts file"));
+    }
+    Ok(content)
+}

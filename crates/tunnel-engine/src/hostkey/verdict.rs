@@ -1,0 +1,86 @@
+//! The verdict on a presented key over all lines of all files: pure.
+
+use std::time::SystemTime;
+
+use russh::keys::PublicKeyOrCertificate;
+
+use super::certificate::{self, CertificateProblem};
+use super::entry::{Entry, Marker, Place};
+use super::key::HostKey;
+use super::name::ServerName;
+
+/// What the known_hosts files say about the key that a server presented.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// A line holds this key, or the authority of its certificate.
+    Match,
+    /// No line is for this server.
+    Unknown {
+        /// A trusted authority signed a certificate for it that does not count, for this reason.
+        certificate: Option<CertificateProblem>,
+    },
+    /// Lines are for this server, and none holds this key. Their type does not matter: otherwise whoever stands in
+    /// between only had to present a key of another type to look new.
+    Changed {
+        /// Every such line, with its key.
+        conflicts: Vec<(Place, HostKey)>,
+    },
+    /// A `@revoked` line holds this key, or the authority of its certificate.
+    Revoked {
+        /// The line.
+        at: Place,
+        /// The key on it.
+        key: HostKey,
+    },
+}
+
+/// Judges `presented`. `None` for the key itself stands for one that cannot be encoded, which no line can hold.
+pub(super) fn verdict(
+    entries: &[Entry],
+    server: &ServerName,
+    presented: &PublicKeyOrCertificate,
+    now: SystemTime,
+) -> Verdict {
+    let key = HostKey::of(presented.public_key().key_data());
+    let authority = presented.certificate().and_then(|certificate| HostKey::of(certificate.signature_key()));
+    let names = || std::iter::once(&server.lookup).chain(&server.fallback);
+    let revoked = names().flat_map(|name| lines(entries, name, Marker::Revoked)).find(|entry| {
+        let revoked = Some(&entry.key);
+        revoked == key.as_ref() || revoked == authority.as_ref()
+    });
+    if let Some(entry) = revoked {
+        return Verdict::Revoked { at: entry.at.clone(), key: entry.key.clone() };
+    }
+    let mut problem = None;
+    let trusted = names()
+        .flat_map(|name| lines(entries, name, Marker::CertAuthority))
+        .any(|entry| Some(&entry.key) == authority.as_ref());
+    if let Some(certificate) = presented.certificate().filter(|_| trusted) {
+        match certificate::check(certificate, &server.principal, now) {
+            Ok(()) => return Verdict::Match,
+            Err(why) => problem = Some(why),
+        }
+    }
+    match plain(entries, &server.lookup, key.as_ref()) {
+        Verdict::Unknown { .. } => {}
+        known @ (Verdict::Match | Verdict::Changed { .. } | Verdict::Revoked { .. }) => return known,
+    }
+    let fallback = server.fallback.as_ref().map(|name| plain(entries, name, key.as_ref()));
+    if fallback == Some(Verdict::Match) { Verdict::Match } else { Verdict::Unknown { certificate: problem } }
+}
+
+fn plain(entries: &[Entry], name: &str, key: Option<&HostKey>) -> Verdict {
+    let known: Vec<&Entry> = lines(entries, name, Marker::Plain).collect();
+    if known.iter().any(|entry| Some(&entry.key) == key) {
+        Verdict::Match
+    } else if known.is_empty() {
+        Verdict::Unknown { certificate: None }
+    } else {
+        Verdict::Changed { conflicts: known.iter().map(|entry| (entry.at.clone(), entry.key.clone())).collect() }
+    }
+}
+
+/// The lines of one marker that are for `name`.
+pub(super) fn lines<'a>(entries: &'a [Entry], name: &str, marker: Marker) -> impl Iterator<Item = &'a Entry> {
+    entries.iter().filter(move |entry| entry.marker == marker && entry.names.matches(name))
+}
