@@ -36,3 +36,6 @@ pub trait Dialer: Send + Sync + 'static {
     /// Opens a link to the server of `spec`; gives up at `deadline` with `connect_timeout`.
     fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a>;
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
