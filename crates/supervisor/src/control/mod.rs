@@ -1,8 +1,15 @@
 //! The control socket: how `tunneld` verbs talk to the running daemon. One connection, one request, one answer.
 
+pub mod client;
 pub mod protocol;
+mod server;
+mod socket;
 
 use tokio::sync::oneshot;
+
+pub use client::{ClientError, ask};
+pub use server::Server;
+pub use socket::{BindError, ControlSocket};
 
 pub use protocol::{ErrorCode, PlanAction, PlanReport, PlanStep, Request, Response};
 

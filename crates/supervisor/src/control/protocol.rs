@@ -34,6 +34,33 @@ pub struct ResponseLine {
     pub response: Response,
 }
 
+/// Longest `Wait`, so that no sum of times can overflow: a year.
+pub const MAX_WAIT_MS: u64 = 365 * 24 * 60 * 60 * 1000;
+
+/// Reads a [`RequestLine`]. Nonsense, another version and values out of bounds become the answer that says so.
+pub fn parse_request(line: &[u8]) -> Result<Request, Response> {
+    /// The request is looked at only when the version is ours: another one may have other requests.
+    #[derive(Deserialize)]
+    struct Outer {
+        version: u32,
+        request: serde_json::Value,
+    }
+    let bad = |what: String| Response::error(ErrorCode::BadRequest, format!("not a request: {what}"));
+    if line.len() > MAX_REQUEST_BYTES {
+        return Err(bad(format!("the line is longer than {MAX_REQUEST_BYTES} bytes")));
+    }
+    let outer: Outer = serde_json::from_slice(line).map_err(|error| bad(error.to_string()))?;
+    if outer.version != VERSION {
+        let message = format!("the daemon speaks control protocol {VERSION}, the client {}", outer.version);
+        return Err(Response::error(ErrorCode::VersionMismatch, message));
+    }
+    let request: Request = serde_json::from_value(outer.request).map_err(|error| bad(error.to_string()))?;
+    match request {
+        Request::Wait { timeout_ms, .. } if timeout_ms > MAX_WAIT_MS => Err(bad("timeout_ms is over a year".into())),
+        request => Ok(request),
+    }
+}
+
 /// What can be asked. Empty `names` mean all tunnels where the verb allows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
@@ -113,6 +140,9 @@ pub enum Response {
     Status {
         /// Only the tunnels that were asked for.
         status: Status,
+        /// Those of them that the config has with `enabled = false`: nobody waits for them to be ready.
+        #[serde(default)]
+        disabled: Vec<String>,
     },
     /// To `Wait`.
     Waited {

@@ -39,7 +39,7 @@ fn every_response() -> Vec<Response> {
         reason: String::new(),
     };
     vec![
-        Response::Status { status: status() },
+        Response::Status { status: status(), disabled: vec!["off".into()] },
         Response::Waited { ready: false, status: status() },
         Response::Done,
         Response::Plan { plan: PlanReport { applied: true, generation: 8, steps: vec![step], notes: vec![] } },

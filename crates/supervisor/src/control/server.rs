@@ -1,0 +1,194 @@
+//! Answers on the control socket. A client can cost us one slot, one bounded line and one bounded wait; whatever it
+//! says, nothing but its own connection ends.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+use tunnel_engine::{clock, task};
+
+use super::protocol::{MAX_REQUEST_BYTES, ResponseLine, VERSION, parse_request};
+use super::socket::{ControlSocket, SocketFile};
+use super::{Command, ErrorCode, Request, Response};
+
+/// Clients at once; one more is told `busy`. Each `tunneld wait` holds one.
+const MAX_CLIENTS: usize = 128;
+
+/// How long a client may take to send its line.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a client may take to read its answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the supervisor may take: a reload reads files, which may be on a slow disk.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Pause after a failed accept (no file descriptor left): long enough not to spin, short enough not to be noticed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The running server. Dropping it ends every connection and removes the socket's file.
+#[derive(Debug)]
+pub struct Server {
+    _accepting: AbortOnDropHandle<()>,
+    _file: SocketFile,
+}
+
+impl Server {
+    /// Answers from now on. Requests go to `commands`.
+    ///
+    /// # Errors
+    /// The runtime did not take the socket.
+    pub fn start(socket: ControlSocket, commands: mpsc::Sender<Command>) -> io::Result<Self> {
+        let listener = UnixListener::from_std(socket.listener)?;
+        Ok(Self { _accepting: task::owned(accept(listener, commands)), _file: socket.file })
+    }
+}
+
+async fn accept(listener: UnixListener, commands: mpsc::Sender<Command>) {
+    let slots = Arc::new(Semaphore::new(MAX_CLIENTS));
+    // Dropped with this task, and its clients with it.
+    let mut clients = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let slot = slots.clone().try_acquire_owned().ok();
+                    clients.spawn(serve(stream, slot, commands.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept on the control socket");
+                    tokio::time::sleep_until((clock::now() + ACCEPT_PAUSE).into()).await;
+                }
+            },
+            Some(_) = clients.join_next() => {}
+        }
+    }
+}
+
+/// Without a slot the client only hears that we are busy.
+async fn serve(mut stream: UnixStream, slot: Option<OwnedSemaphorePermit>, commands: mpsc::Sender<Command>) {
+    let response = match (may_ask(&stream), slot.is_some()) {
+        (Err(refusal), _) => Some(refusal),
+        (Ok(()), false) => Some(Response::error(ErrorCode::Busy, "too many clients at once on the control socket")),
+        (Ok(()), true) => converse(&mut stream, &commands).await,
+    };
+    if let Some(response) = response {
+        match timeout(WRITE_TIMEOUT, send(&mut stream, response)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "a control client went away before its answer"),
+            Err(_) => tracing::debug!("a control client did not read its answer"),
+        }
+    }
+}
+
+/// `None`: there is nobody left to answer.
+async fn converse(stream: &mut UnixStream, commands: &mpsc::Sender<Command>) -> Option<Response> {
+    let line = match timeout(READ_TIMEOUT, read_line(stream)).await {
+        Ok(Ok(line)) if line.is_empty() => return None,
+        Ok(Ok(line)) => line,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "cannot read from a control client");
+            return None;
+        }
+        Err(_) => return Some(Response::error(ErrorCode::BadRequest, "no request came in time")),
+    };
+    match parse_request(&line) {
+        Ok(request) => ask(stream, request, commands).await,
+        Err(refusal) => Some(refusal),
+    }
+}
+
+async fn ask(stream: &UnixStream, request: Request, commands: &mpsc::Sender<Command>) -> Option<Response> {
+    let patience = patience(&request);
+    tracing::debug!(verb = request.verb(), "control request");
+    let answer = async {
+        let (reply, answer) = oneshot::channel();
+        let stopping = || Response::error(ErrorCode::Stopping, "the daemon is stopping");
+        match commands.send(Command { request, reply }).await {
+            Ok(()) => answer.await.unwrap_or_else(|_| stopping()),
+            Err(_) => stopping(),
+        }
+    };
+    tokio::select! {
+        answer = timeout(patience, answer) => Some(answer.unwrap_or_else(|_| {
+            Response::error(ErrorCode::Failed, "the daemon did not answer in time")
+        })),
+        () = gone(stream) => None,
+    }
+}
+
+fn patience(request: &Request) -> Duration {
+    match request {
+        Request::Wait { timeout_ms, .. } => Duration::from_millis(*timeout_ms).saturating_add(ANSWER_TIMEOUT),
+        Request::Status { .. }
+        | Request::Why { .. }
+        | Request::Start { .. }
+        | Request::Stop { .. }
+        | Request::Restart { .. }
+        | Request::ResetFailed { .. }
+        | Request::Reload
+        | Request::Plan { .. } => ANSWER_TIMEOUT,
+    }
+}
+
+/// Up to the first newline, or all there is.
+async fn read_line(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    // One byte more than allowed tells a line that is too long from one that just fits.
+    BufReader::new(stream.take(MAX_REQUEST_BYTES as u64 + 1)).read_until(b'\n', &mut line).await?;
+    Ok(line)
+}
+
+/// Returns when the client has closed its end; not when it only said that it sends no more.
+async fn gone(stream: &UnixStream) {
+    let mut scrap = [0; 256];
+    loop {
+        if stream.readable().await.is_err() {
+            return;
+        }
+        match stream.try_read(&mut scrap) {
+            Ok(0) => break,
+            // One request a connection: what follows it is nobody's.
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+    }
+    let closed = stream.ready(Interest::READABLE | Interest::WRITABLE).await;
+    if closed.is_ok_and(|state| !state.is_write_closed()) {
+        // It still listens. That it closes later is noticed when the answer cannot be written.
+        std::future::pending().await
+    }
+}
+
+async fn send(stream: &mut UnixStream, response: Response) -> io::Result<()> {
+    let mut text = serde_json::to_vec(&ResponseLine { version: VERSION, response })?;
+    text.push(b'\n');
+    stream.write_all(&text).await?;
+    stream.shutdown().await
+}
+
+fn may_ask(stream: &UnixStream) -> Result<(), Response> {
+    let refusal = |why: &str| {
+        tracing::warn!(why, "refused a control client");
+        Response::error(ErrorCode::Denied, "only root and the daemon's own user may ask")
+    };
+    match stream.peer_cred() {
+        Ok(peer) if permitted(peer.uid(), nix::unistd::geteuid().as_raw()) => Ok(()),
+        Ok(peer) => Err(refusal(&format!("it runs as uid {}", peer.uid()))),
+        Err(error) => Err(refusal(&format!("it is not known who it is: {error}"))),
+    }
+}
+
+const fn permitted(peer: u32, own: u32) -> bool {
+    peer == own || peer == 0
+}
+
+#[cfg(test)]
+mod tests;

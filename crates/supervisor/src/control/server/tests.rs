@@ -1,0 +1,173 @@
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
+use tokio::runtime::Runtime;
+
+use super::*;
+
+/// A server whose supervisor answers `Done` to everything, except that it keeps every `Wait` for ever.
+struct Lab {
+    runtime: Runtime,
+    server: Server,
+    path: PathBuf,
+    kept: mpsc::Receiver<oneshot::Sender<Response>>,
+    _dir: TempDir,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let _context = runtime.enter();
+        let (commands, mut requests) = mpsc::channel::<Command>(1);
+        let (keep, kept) = mpsc::channel(MAX_CLIENTS + 1);
+        let server = Server::start(ControlSocket::bind(&path).unwrap(), commands).unwrap();
+        drop(task::detached(async move {
+            while let Some(command) = requests.recv().await {
+                if let Request::Wait { .. } = command.request {
+                    keep.send(command.reply).await.unwrap();
+                } else {
+                    let _ = command.reply.send(Response::Done);
+                }
+            }
+        }));
+        drop(_context);
+        Self { runtime, server, path, kept, _dir: dir }
+    }
+
+    fn alive(&self) -> bool {
+        super::super::ask(&self.path, Request::Reload).unwrap() == Response::Done
+    }
+}
+
+async fn say(path: &Path, bytes: &[u8]) -> String {
+    let mut stream = UnixStream::connect(path).await.unwrap();
+    let _ = stream.write_all(bytes).await;
+    let _ = stream.shutdown().await;
+    // What was not read of us reads here as a reset after the answer.
+    let mut answer = Vec::new();
+    while stream.read_buf(&mut answer).await.is_ok_and(|length| length > 0) {}
+    String::from_utf8(answer).unwrap()
+}
+
+fn error_code(answer: &str) -> Option<ErrorCode> {
+    let line = serde_json::from_str::<ResponseLine>(answer).ok()?;
+    if let Response::Error { code, .. } = line.response { Some(code) } else { None }
+}
+
+const WAIT: &[u8] = b"{\"version\":1,\"request\":{\"verb\":\"wait\",\"names\":[\"a\"],\"timeout_ms\":60000}}\n";
+
+#[test]
+fn a_request_is_answered() {
+    let lab = Lab::new();
+    assert!(lab.alive());
+}
+
+#[test]
+fn any_bytes_get_an_error_and_the_server_lives_on() {
+    let lab = Lab::new();
+    proptest!(ProptestConfig::with_cases(64), |(bytes in proptest::collection::vec(any::<u8>(), 1..2000))| {
+        let answer = lab.runtime.block_on(say(&lab.path, &bytes));
+        prop_assert_eq!(error_code(&answer), Some(ErrorCode::BadRequest), "{}", answer);
+    });
+    assert!(lab.alive());
+}
+
+#[test]
+fn json_that_is_not_a_request_gets_an_error() {
+    let lab = Lab::new();
+    for text in
+        ["{}", "[]", "null", "{\"version\":1}", "{\"version\":1,\"request\":{\"verb\":\"x\"}}", &"[".repeat(9000)]
+    {
+        let answer = lab.runtime.block_on(say(&lab.path, format!("{text}\n").as_bytes()));
+        assert_eq!(error_code(&answer), Some(ErrorCode::BadRequest), "{text}: {answer}");
+    }
+    assert!(lab.alive());
+}
+
+#[test]
+fn a_line_without_end_is_cut_at_the_bound() {
+    let lab = Lab::new();
+    let answer = lab.runtime.block_on(say(&lab.path, &vec![b'x'; MAX_REQUEST_BYTES * 4]));
+    assert_eq!(error_code(&answer), Some(ErrorCode::BadRequest), "{answer}");
+    assert!(lab.alive());
+}
+
+#[test]
+fn another_version_is_told_so_whatever_it_asks() {
+    let lab = Lab::new();
+    let answer = lab.runtime.block_on(say(&lab.path, b"{\"version\":9,\"request\":{\"verb\":\"unheard of\"}}\n"));
+    assert_eq!(error_code(&answer), Some(ErrorCode::VersionMismatch), "{answer}");
+}
+
+#[test]
+fn a_supervisor_that_drops_the_request_reads_as_stopping() {
+    let mut lab = Lab::new();
+    let path = lab.path.clone();
+    let asked = lab.runtime.spawn(async move { say(&path, WAIT).await });
+    drop(lab.kept.blocking_recv().unwrap());
+    let answer = lab.runtime.block_on(asked).unwrap();
+    assert_eq!(error_code(&answer), Some(ErrorCode::Stopping), "{answer}");
+}
+
+#[test]
+fn a_client_that_went_away_frees_its_slot_and_one_that_half_closed_does_not() {
+    let mut lab = Lab::new();
+    let (stay, leave) = lab.runtime.block_on(async {
+        let mut stay = UnixStream::connect(&lab.path).await.unwrap();
+        stay.write_all(WAIT).await.unwrap();
+        stay.shutdown().await.unwrap();
+        let kept = lab.kept.recv().await.unwrap();
+        let mut leave = UnixStream::connect(&lab.path).await.unwrap();
+        leave.write_all(WAIT).await.unwrap();
+        let mut lost = lab.kept.recv().await.unwrap();
+        drop(leave);
+        lost.closed().await;
+        assert!(!kept.is_closed());
+        (stay, kept)
+    });
+    leave.send(Response::Done).unwrap();
+    let answer = lab.runtime.block_on(async move {
+        let mut stay = stay;
+        let mut text = String::new();
+        stay.read_to_string(&mut text).await.unwrap();
+        text
+    });
+    assert!(answer.contains("done"), "{answer}");
+}
+
+#[test]
+fn one_client_too_many_is_told_and_the_others_stay() {
+    let mut lab = Lab::new();
+    let _held: Vec<_> = lab.runtime.block_on(async {
+        let mut held = Vec::new();
+        for _ in 0..MAX_CLIENTS {
+            let mut stream = UnixStream::connect(&lab.path).await.unwrap();
+            stream.write_all(WAIT).await.unwrap();
+            held.push((stream, lab.kept.recv().await.unwrap()));
+        }
+        held
+    });
+    let answer = lab.runtime.block_on(say(&lab.path, WAIT));
+    assert_eq!(error_code(&answer), Some(ErrorCode::Busy), "{answer}");
+}
+
+#[test]
+fn the_socket_is_gone_when_the_server_is() {
+    let lab = Lab::new();
+    let path = lab.path.clone();
+    assert!(path.exists());
+    drop(lab.server);
+    assert!(!path.exists());
+}
+
+#[test]
+fn only_root_and_our_own_user_may_ask() {
+    assert!(permitted(0, 1000));
+    assert!(permitted(1000, 1000));
+    assert!(!permitted(1001, 1000));
+    assert!(!permitted(1000, 0));
+}

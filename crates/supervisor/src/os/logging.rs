@@ -1,0 +1,149 @@
+//! Where events go: journald with their fields, or lines of text or JSON on standard error. The level can be changed
+//! while the daemon runs.
+
+mod queue;
+
+use std::io::IsTerminal;
+
+use nix::sys::stat::fstat;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{EnvFilter, FilterFn, ParseError, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::Registry;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt;
+
+pub use queue::Flush;
+
+use crate::config::{LogFormat, LogSpec};
+
+/// Crates whose events a plain level word is about. The libraries below them speak up only at `warn`.
+const OURS: &[&str] = &["supervisor", "tunnel_engine", "tunneld"];
+
+/// Changes the level of the running daemon.
+#[derive(Debug, Clone)]
+pub struct LogControl {
+    filter: reload::Handle<EnvFilter, Registry>,
+}
+
+impl LogControl {
+    /// A level word, or a tracing filter. What cannot be read changes nothing.
+    pub fn set_level(&self, level: &str) -> Result<(), LogError> {
+        let filter = filter(level)?;
+        self.filter.reload(filter).map_err(|error| LogError::Start(error.to_string()))
+    }
+}
+
+/// Why events cannot be logged as wished.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// Neither a level nor a filter.
+    #[error("`{level}` is neither a level (error, warn, info, debug, trace) nor a tracing filter: {source}")]
+    Level {
+        /// As written.
+        level: String,
+        /// Which part.
+        source: ParseError,
+    },
+    /// The logger could not be started or reached.
+    #[error("cannot set up logging: {0}")]
+    Start(String),
+}
+
+/// Whether `level` can be used: a level word, or a tracing filter.
+pub fn check_level(level: &str) -> Result<(), LogError> {
+    filter(level).map(drop)
+}
+
+/// Events go where `spec` says from now on. Keep [`Flush`] until the last event: dropping it writes out what waits.
+pub fn init(spec: &LogSpec) -> Result<(LogControl, Flush), LogError> {
+    let (filter, handle) = reload::Layer::new(filter(&spec.level)?);
+    let (output, flush) = output(spec.format)?;
+    // The output is boxed for the bare registry; the filters above it hold for everything.
+    let subscriber = tracing_subscriber::registry().with(filter).with(no_packet_dumps()).with(output);
+    subscriber.try_init().map_err(|error| LogError::Start(error.to_string()))?;
+    Ok((LogControl { filter: handle }, flush))
+}
+
+fn filter(level: &str) -> Result<EnvFilter, LogError> {
+    let word = level.trim().to_ascii_lowercase();
+    let directives = match word.as_str() {
+        "error" => "error".to_owned(),
+        "warn" | "info" | "debug" | "trace" => {
+            let ours = OURS.iter().map(|name| format!(",{name}={word}"));
+            std::iter::once("warn".to_owned()).chain(ours).collect()
+        }
+        _ => level.to_owned(),
+    };
+    EnvFilter::builder().parse(&directives).map_err(|source| LogError::Level { level: level.to_owned(), source })
+}
+
+/// At `debug` and below russh prints whole messages, forwarded bytes and signatures among them: never, whatever
+/// filter the user writes.
+fn no_packet_dumps() -> FilterFn {
+    fn allowed(event: &Metadata<'_>) -> bool {
+        let library = event.target().split("::").next() == Some("russh");
+        !library || *event.level() <= Level::INFO
+    }
+    filter_fn(allowed)
+}
+
+type Output<S> = Box<dyn Layer<S> + Send + Sync>;
+
+fn output<S>(format: LogFormat) -> Result<(Output<S>, Flush), LogError>
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+{
+    if format == LogFormat::Auto && stderr_is_the_journal() {
+        match tracing_journald::layer() {
+            // journald reads its socket fast or is being restarted; there is no queue before it.
+            Ok(layer) => {
+                let layer = layer.with_field_prefix(Some("TUNNELD".into())).with_syslog_identifier("tunneld".into());
+                return Ok((layer.boxed(), Flush::nothing()));
+            }
+            Err(error) => eprintln!("tunneld: cannot reach journald, logging text instead: {error}"),
+        }
+    }
+    let (writer, flush) = queue::stderr().map_err(|error| LogError::Start(error.to_string()))?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false);
+    let layer = match format {
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text | LogFormat::Auto => lines.with_ansi(colours()).boxed(),
+    };
+    Ok((layer, flush))
+}
+
+fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// systemd names the journal's end of our standard error as device and inode (systemd.exec(5), JOURNAL_STREAM). A
+/// child that was given another standard error inherits the variable, so the two are compared.
+fn stderr_is_the_journal() -> bool {
+    let Ok(named) = std::env::var("JOURNAL_STREAM") else { return false };
+    fstat(std::io::stderr()).is_ok_and(|stat| named == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_word_is_about_our_crates() {
+        let shown = filter("debug").unwrap().to_string();
+        assert!(shown.contains("supervisor=debug"), "{shown}");
+        assert!(shown.contains("warn"), "{shown}");
+        assert!(!filter("ERROR").unwrap().to_string().contains("supervisor"));
+    }
+
+    #[test]
+    fn a_filter_is_taken_as_it_is_written() {
+        assert_eq!(filter("tunnel_engine=trace").unwrap().to_string(), "tunnel_engine=trace");
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_its_text() {
+        let error = check_level("loud=very").unwrap_err();
+        assert!(error.to_string().starts_with("`loud=very` is neither"), "{error}");
+    }
+}

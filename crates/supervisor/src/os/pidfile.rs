@@ -1,0 +1,174 @@
+//! The pidfile: its lock is what keeps a second instance out, its text is what other programs read. Locked before
+//! anything starts, written when the start succeeded, removed by its owner only.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::runtime_dir;
+
+/// Anybody may read it, as pidfiles are.
+const MODE: u32 = 0o644;
+
+/// How often the file may be replaced by an owner that is just leaving, before we call it a fault.
+const REPLACED_AT_MOST: usize = 16;
+
+/// A pidfile that is ours. Dropping it removes the file.
+#[derive(Debug)]
+pub struct Pidfile {
+    path: PathBuf,
+    file: File,
+}
+
+/// Why the pidfile is not ours.
+#[derive(Debug, thiserror::Error)]
+pub enum PidfileError {
+    /// Exit 69.
+    #[error("another instance{} holds pidfile `{}`", pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), path.display())]
+    Held {
+        /// The pidfile.
+        path: PathBuf,
+        /// Who holds it; unknown while it starts.
+        pid: Option<u32>,
+    },
+    /// Exit 73.
+    #[error("cannot create pidfile `{}`: {source}", path.display())]
+    CannotCreate {
+        /// The pidfile.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Pidfile {
+    /// Makes the file ours, and empty: the pid of a dead process must not stand in it while we start.
+    pub fn lock(path: &Path) -> Result<Self, PidfileError> {
+        let cannot = |source| PidfileError::CannotCreate { path: path.to_owned(), source };
+        runtime_dir::ensure_parent(path).map_err(cannot)?;
+        for _ in 0..REPLACED_AT_MOST {
+            let mut file = open(path).map_err(cannot)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(PidfileError::Held { path: path.to_owned(), pid: read_pid(&mut file) });
+                }
+                Err(TryLockError::Error(source)) => return Err(cannot(source)),
+            }
+            // The owner before us may have removed the file between our open and our lock.
+            if is_at(&file, path) {
+                file.set_len(0).map_err(cannot)?;
+                return Ok(Self { path: path.to_owned(), file });
+            }
+        }
+        Err(cannot(io::Error::other("the file is replaced again and again")))
+    }
+
+    /// Puts our pid into it: the start succeeded.
+    pub fn write(&mut self) -> Result<(), PidfileError> {
+        let text = format!("{}\n", std::process::id());
+        let written = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.write_all(text.as_bytes()));
+        written.map_err(|source| PidfileError::CannotCreate { path: self.path.clone(), source })
+    }
+}
+
+impl Drop for Pidfile {
+    fn drop(&mut self) {
+        if is_at(&self.file, &self.path) {
+            if let Err(error) = std::fs::remove_file(&self.path) {
+                tracing::warn!(%error, path = %self.path.display(), "cannot remove the pidfile");
+            }
+        }
+    }
+}
+
+/// Follows no symlink: the file is written by root in a folder that others may write to.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(MODE)
+        .custom_flags(flags.bits())
+        .open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+fn read_pid(file: &mut File) -> Option<u32> {
+    // Longer than any pid: whatever else the file holds is not read.
+    let mut text = String::new();
+    file.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    #[test]
+    fn the_pid_is_written_after_the_lock_and_gone_with_its_owner() {
+        let dir = folder();
+        let path = dir.path().join("t.pid");
+        let mut pidfile = Pidfile::lock(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
+        pidfile.write().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+        drop(pidfile);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_second_instance_hears_who_holds_it() {
+        let dir = folder();
+        let path = dir.path().join("t.pid");
+        let mut pidfile = Pidfile::lock(&path).unwrap();
+        pidfile.write().unwrap();
+        let error = Pidfile::lock(&path).unwrap_err();
+        assert!(error.to_string().contains(&format!("(pid {})", std::process::id())), "{error}");
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn a_stale_pidfile_is_replaced() {
+        let dir = folder();
+        let path = dir.path().join("t.pid");
+        std::fs::write(&path, "4194304 and more\n").unwrap();
+        let mut pidfile = Pidfile::lock(&path).unwrap();
+        pidfile.write().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+    }
+
+    #[test]
+    fn the_pidfile_of_a_successor_is_not_removed() {
+        let dir = folder();
+        let path = dir.path().join("t.pid");
+        let old = Pidfile::lock(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let _new = Pidfile::lock(&path).unwrap();
+        drop(old);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_an_error() {
+        let dir = folder();
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).unwrap();
+        for path in [dir.path().join("missing/t.pid"), dir.path().to_owned(), dir.path().join("link")] {
+            assert!(matches!(Pidfile::lock(&path), Err(PidfileError::CannotCreate { .. })), "{}", path.display());
+        }
+    }
+}
