@@ -57,7 +57,7 @@ impl<H: Handler> Attempt<'_, H> {
         }
         let holder = match &candidate.signs {
             Signs::File(private) => Holder::File {
-                public: candidate.key().clone().into(),
+                public: Box::new(candidate.key().clone().into()),
                 private: private.clone(),
                 passphrase: self.spec.passphrase.clone(),
             },

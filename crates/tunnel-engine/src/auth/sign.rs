@@ -30,7 +30,7 @@ pub(super) enum Holder<'a> {
     /// A key file.
     File {
         /// The key as offered, to find out when a `.pub` lies beside another key.
-        public: PublicKey,
+        public: Box<PublicKey>,
         private: Private,
         passphrase: Option<SecretSource>,
     },
