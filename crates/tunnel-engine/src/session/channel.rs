@@ -1,8 +1,21 @@
 //! One SSH channel as two halves of bytes. EOF, CLOSE and the loss of the session are three different things here.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
+use russh::client::Msg;
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use tokio_util::sync::CancellationToken;
+
+use crate::task;
+
+/// How long a channel that both sides have ended waits for the server's CLOSE before it sends its own. OpenSSH and
+/// dropbear close by themselves then; and russh 0.65 keeps a few KiB of every channel that we close first until the
+/// session ends.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// What the read half of a channel says next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,15 +55,181 @@ pub struct Channel {
 }
 
 /// The read half over russh.
-pub struct ChannelReader {}
+pub struct ChannelReader {
+    /// `None` only while it is dropped.
+    half: Option<ChannelReadHalf>,
+    shared: Arc<Shared>,
+    last: Option<Inbound>,
+}
 
 /// The write half over russh.
-pub struct ChannelWriter {}
+pub struct ChannelWriter {
+    shared: Arc<Shared>,
+}
 
 /// The channel or its session has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the channel has ended")]
 pub struct ChannelGone;
+
+/// What both halves hold; the last one to go closes the channel.
+struct Shared {
+    /// `None` only while it is dropped.
+    writer: Option<ChannelWriteHalf<Msg>>,
+    /// Left by the reader for the time after it.
+    reader: Mutex<Option<ChannelReadHalf>>,
+    /// Cancelled when the channel is over, by either side or with the session.
+    over: CancellationToken,
+    session: CancellationToken,
+    sent_eof: AtomicBool,
+    seen_eof: AtomicBool,
+    /// CHANNEL_CLOSE was sent, or came.
+    closed: AtomicBool,
+}
+
+impl Channel {
+    /// Wraps an open channel of a session whose end cancels `session`.
+    pub(super) fn new(channel: russh::Channel<Msg>, session: &CancellationToken) -> Self {
+        let (reader, writer) = channel.split();
+        let shared = Arc::new(Shared {
+            writer: Some(writer),
+            reader: Mutex::new(None),
+            over: session.child_token(),
+            session: session.clone(),
+            sent_eof: AtomicBool::new(false),
+            seen_eof: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        });
+        Self {
+            reader: ChannelReader { half: Some(reader), shared: shared.clone(), last: None },
+            writer: ChannelWriter { shared },
+        }
+    }
+}
+
+impl ChannelRead for ChannelReader {
+    async fn read(&mut self) -> Inbound {
+        if let Some(last) = &self.last {
+            return last.clone();
+        }
+        let Some(half) = self.half.as_mut() else { return Inbound::Closed };
+        let inbound = loop {
+            // What came before the end is told before the end.
+            let message = tokio::select! {
+                biased;
+                message = half.wait() => message,
+                () = self.shared.over.cancelled() => break self.shared.end(),
+            };
+            match message {
+                Some(ChannelMsg::Data { data }) => return Inbound::Data(data),
+                Some(ChannelMsg::Eof) => {
+                    self.shared.seen_eof.store(true, Ordering::Relaxed);
+                    return Inbound::Eof;
+                }
+                Some(ChannelMsg::Close) => {
+                    self.shared.closed.store(true, Ordering::Relaxed);
+                    break Inbound::Closed;
+                }
+                // Window adjustments, and answers to requests that nobody made.
+                Some(_) => {}
+                None => break self.shared.end(),
+            }
+        };
+        // The writer may be waiting for a window that no longer grows.
+        self.shared.over.cancel();
+        self.last = Some(inbound.clone());
+        inbound
+    }
+}
+
+impl ChannelWrite for ChannelWriter {
+    async fn write(&self, bytes: Bytes) -> Result<(), ChannelGone> {
+        self.unless_over(|half| half.data_bytes(bytes)).await
+    }
+
+    async fn eof(&self) -> Result<(), ChannelGone> {
+        if self.shared.sent_eof.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.unless_over(ChannelWriteHalf::eof).await
+    }
+
+    async fn close(&self) {
+        if self.shared.both_ended() || self.shared.closed.swap(true, Ordering::Relaxed) {
+            // Both sides have said all: the rest happens when the halves are dropped.
+            return;
+        }
+        if let Some(half) = &self.shared.writer {
+            // An error means that the session is over, and the channel with it.
+            let _ = half.close().await;
+        }
+        self.shared.over.cancel();
+    }
+}
+
+impl ChannelWriter {
+    async fn unless_over<'a, F>(&'a self, act: impl FnOnce(&'a ChannelWriteHalf<Msg>) -> F) -> Result<(), ChannelGone>
+    where
+        F: Future<Output = Result<(), russh::Error>> + 'a,
+    {
+        let half = self.shared.writer.as_ref().ok_or(ChannelGone)?;
+        tokio::select! {
+            biased;
+            () = self.shared.over.cancelled() => Err(ChannelGone),
+            done = act(half) => done.map_err(|_| ChannelGone),
+        }
+    }
+}
+
+impl Shared {
+    /// Why there is nothing more to read when nobody said CLOSE.
+    fn end(&self) -> Inbound {
+        if self.closed.load(Ordering::Relaxed) && !self.session.is_cancelled() {
+            Inbound::Closed
+        } else {
+            Inbound::Lost
+        }
+    }
+
+    fn both_ended(&self) -> bool {
+        self.sent_eof.load(Ordering::Relaxed) && self.seen_eof.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for ChannelReader {
+    fn drop(&mut self) {
+        *self.shared.reader.lock().unwrap_or_else(PoisonError::into_inner) = self.half.take();
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let reader = self.reader.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(writer) = self.writer.take() else { return };
+        if self.session.is_cancelled() || *self.closed.get_mut() || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let reader = reader.filter(|_| self.both_ended());
+        task::detached(finish(reader, writer));
+    }
+}
+
+/// Closes a channel that nobody holds any more. Ends with the session at the latest.
+async fn finish(reader: Option<ChannelReadHalf>, writer: ChannelWriteHalf<Msg>) {
+    if let Some(mut reader) = reader {
+        let closed = async {
+            while let Some(message) = reader.wait().await {
+                if matches!(message, ChannelMsg::Close) {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(LINGER, closed).await.is_ok() {
+            return;
+        }
+    }
+    let _ = writer.close().await;
+}
 
 /// Why the server did not open a channel (RFC 4254 section 5.1).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,28 +1,79 @@
 //! One SSH session: russh behind one door. Everything above speaks of sessions, channels as byte streams,
 //! forwards and failures, never of russh's types.
+//!
+//! ```text
+//! open ─► banner ─► connect_stream(guard ─ wire) ─► auth ─► Session
+//! Session ─ requests ─► russh ─► handler ─► arrivals (router) ─► IncomingChannels
+//! watchdog (liveness) ─ looks at the wire, cuts it ─► ending
+//! ```
+//!
+//! What russh 0.65 does wrong is contained here, next to where it would bite: `config` (new keys, jump hosts, window),
+//! `wire` and `guard` (leaked handshakes, dead peers), `requests` (half-way opens), `channel` (CLOSE, loss).
+//! One thing is not: a reader of ours that stops reading holds up all channels of its session, once what it has
+//! not read exceeds the channel's buffer.
 
+mod algorithms;
+mod arrivals;
+mod banner;
 mod channel;
+mod config;
+mod ending;
+mod fault;
+mod guard;
+mod handler;
+mod incoming;
 mod info;
+mod link;
+mod liveness;
+mod open;
+mod requests;
+mod router;
+mod watchdog;
+mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
+pub use algorithms::check_algorithms;
 pub use channel::{Channel, ChannelGone, ChannelRead, ChannelReader, ChannelWrite, ChannelWriter, Inbound, OpenError};
+pub use incoming::{IncomingChannel, IncomingChannels, Origin, RejectReason, RemoteListen};
 pub use info::SessionInfo;
 
 use crate::dial::Dialer;
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::spec::{Connect, Listen, SessionSpec};
+use requests::Line;
+
+/// How long [`Session::close`] waits for the goodbye to go out.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An authenticated SSH session. A cheap handle: clones speak of the same session, and the session ends when
 /// the last one is dropped or [`Session::close`] is called.
 #[derive(Clone)]
-pub struct Session {}
+pub struct Session {
+    alive: Arc<Alive>,
+}
 
-/// Connections that the server accepted on our remote forwards, in order of arrival. Bounded: what does not fit
-/// is refused with `resource shortage` at once.
-pub type IncomingChannels = mpsc::Receiver<IncomingChannel>;
+/// What ends with the last handle.
+struct Alive {
+    info: SessionInfo,
+    line: Arc<Line>,
+    _keepalive: Option<(AbortOnDropHandle<()>, AbortOnDropHandle<()>)>,
+}
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// Carries forwards.
+    #[default]
+    Tunnel,
+    /// Carries another session to the server behind it. Its channels hold as much as that session has under way,
+    /// because it must never wait for it.
+    JumpHost,
+}
 
 impl Session {
     /// Dials, exchanges keys, checks the host key, authenticates: all before one absolute deadline,
@@ -32,112 +83,119 @@ impl Session {
     /// One [`Failure`] that says which of these failed, why, and what to do.
     /// Dropping the future ends the attempt and leaves no task and no socket behind.
     pub async fn open(spec: &SessionSpec, dialer: &dyn Dialer) -> Result<(Self, IncomingChannels), Failure> {
-        let _ = (spec, dialer);
-        todo!()
+        Self::open_as(spec, dialer, Role::Tunnel).await
+    }
+
+    /// [`Session::open`] for a session in another role: the dialer's, for jump hosts.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn open_as(
+        spec: &SessionSpec,
+        dialer: &dyn Dialer,
+        role: Role,
+    ) -> Result<(Self, IncomingChannels), Failure> {
+        open::open(spec, dialer, role).await
     }
 
     /// What was negotiated, and with whom.
     pub fn info(&self) -> &SessionInfo {
-        todo!()
+        &self.alive.info
     }
 
     /// Opens a channel to `target` from the server (direct-tcpip, direct-streamlocal). `origin` is the peer's
     /// address, as the server is told. Dropping the future gives the open up: when the server confirms it later,
     /// the channel is closed at once.
+    ///
+    /// # Errors
+    /// The server's refusal; [`OpenError::Timeout`] after two minutes. [`Connect::Socks`] is no target.
     pub async fn open_direct(&self, target: &Connect, origin: &Origin) -> Result<Channel, OpenError> {
-        let _ = (target, origin);
-        todo!()
+        self.line().open_direct(target, origin).await
     }
 
     /// Asks the server to listen (tcpip-forward, streamlocal-forward). Gives the port it listens on, which is the
-    /// server's choice where `listen` has port 0, and `None` for a unix socket.
+    /// server's choice where `listen` has port 0, and `None` for a unix socket. A connection that the server hands
+    /// over before its answer is kept, and comes with the [`IncomingChannels`] after the answer.
+    ///
+    /// # Errors
+    /// The server's refusal, or none of its answers within 20 s: a yes that comes later is taken back.
     pub async fn request_forward(&self, listen: &Listen) -> Result<Option<u16>, ForwardError> {
-        let _ = listen;
-        todo!()
+        self.line().request_forward(listen, |_| {}).await
+    }
+
+    /// As [`Session::request_forward`]; `granted` is called with the real port before the first connection on the
+    /// new listener is handed over, so that a route can be there when it comes.
+    ///
+    /// # Errors
+    /// As [`Session::request_forward`].
+    pub async fn request_forward_then(
+        &self,
+        listen: &Listen,
+        granted: impl FnOnce(Option<u16>) + Send + 'static,
+    ) -> Result<Option<u16>, ForwardError> {
+        self.line().request_forward(listen, granted).await
     }
 
     /// Takes a remote listener back. `listen` must name the real port.
+    ///
+    /// # Errors
+    /// The server's refusal, or none of its answers within 20 s.
     pub async fn cancel_forward(&self, listen: &Listen) -> Result<(), ForwardError> {
-        let _ = listen;
-        todo!()
+        self.line().cancel_forward(listen).await
     }
 
     /// Asks for an answer, and measures. Bounded by `timeout`.
+    ///
+    /// # Errors
+    /// `keepalive_timeout` when none came, or why the session ended meanwhile. A session that did not answer lives
+    /// on: whether to close it is for the caller to say.
     pub async fn ping(&self, timeout: Duration) -> Result<Duration, Failure> {
-        let _ = timeout;
-        todo!()
+        self.line().ping(timeout).await
     }
 
     /// The last measured round trip.
     pub fn rtt(&self) -> Option<Duration> {
-        todo!()
+        self.line().rtt()
+    }
+
+    /// Bytes of the SSH protocol itself, from and to the server, since the session began.
+    pub fn wire_bytes(&self) -> (u64, u64) {
+        self.line().shared.wire.bytes()
     }
 
     /// `Some` once the session has ended, with the reason.
     pub fn ended(&self) -> watch::Receiver<Option<Failure>> {
-        todo!()
+        self.line().shared.ending.watch()
     }
 
     /// Says goodbye (SSH_MSG_DISCONNECT, by application) and closes the link, within a second or so.
     pub async fn close(&self) {
-        todo!()
+        let shared = &self.line().shared;
+        let goodbye = async {
+            self.line().goodbye().await;
+            shared.finished.cancelled().await;
+        };
+        // What follows is our own doing, whatever it looks like from below.
+        shared.ending.end(closed_here(&shared.who));
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await;
+        shared.wire.cut();
+    }
+
+    fn line(&self) -> &Arc<Line> {
+        &self.alive.line
     }
 }
 
-/// Who connected: the originator of RFC 4254 section 7.2.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    /// Address as text; `127.0.0.1` for a unix socket, as ssh says.
-    pub address: String,
-    /// Port; 65535 for a unix socket, as ssh says.
-    pub port: u16,
-}
-
-/// Where on the server a connection came in: what the server says, so a port is the real one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum RemoteListen {
-    /// The address string that was asked for (`localhost`, empty, or literal), and the port.
-    Tcp {
-        /// As sent in the request.
-        address: String,
-        /// Never 0.
-        port: u16,
-    },
-    /// The path on the server.
-    Unix(String),
-}
-
-/// A connection that waits for our yes or no.
-pub struct IncomingChannel {
-    /// The server's listener that accepted it.
-    pub listen: RemoteListen,
-    /// Who connected there.
-    pub origin: Origin,
-}
-
-impl IncomingChannel {
-    /// Takes the connection.
-    pub async fn accept(self) -> Result<Channel, ChannelGone> {
-        todo!()
-    }
-
-    /// Refuses it: `connect failed` (RFC 4254 section 5.1) where our target refused, `prohibited` where no forward
-    /// of ours asked for it.
-    pub async fn reject(self, reason: RejectReason) {
-        let _ = reason;
-        todo!()
+impl Drop for Alive {
+    fn drop(&mut self) {
+        let shared = &self.line.shared;
+        shared.ending.end(closed_here(&shared.who));
+        shared.wire.cut();
     }
 }
 
-/// Why we refuse a connection that the server hands us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RejectReason {
-    /// No forward of ours listens there.
-    Prohibited,
-    /// Our target did not take the connection.
-    ConnectFailed,
-    /// Too many at once.
-    ResourceShortage,
+fn closed_here(who: &str) -> Failure {
+    Failure::new(FailureKind::ConnectionLost, format!("the session with `{who}` was closed here"))
 }
 
 /// Why a remote forward could not be set up or taken back.

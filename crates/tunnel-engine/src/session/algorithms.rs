@@ -1,0 +1,200 @@
+//! Which algorithms are implemented, which of them are offered unasked, and in which order.
+
+use std::borrow::Cow;
+
+use russh::keys::Algorithm;
+use russh::{Preferred, cipher, compression, kex, mac};
+
+use crate::spec::{AlgorithmKind, AlgorithmList, AlgorithmListError, AlgorithmSpec};
+
+/// OpenSSH's ending for the certificate form of a host key algorithm.
+const CERTIFICATE: &str = "-cert-v01@openssh.com";
+
+/// Post-quantum first, then curves, then the NIST curves (FIPS servers have nothing else), then the groups whose
+/// arithmetic takes milliseconds. Groups 17 and 18 take a third of a second of the one thread; SHA-1 is broken.
+const KEX: &[&str] = &[
+    "mlkem768x25519-sha256",
+    "curve25519-sha256",
+    "curve25519-sha256@libssh.org",
+    "ecdh-sha2-nistp256",
+    "ecdh-sha2-nistp384",
+    "ecdh-sha2-nistp521",
+    "diffie-hellman-group-exchange-sha256",
+    "diffie-hellman-group16-sha512",
+    "diffie-hellman-group14-sha256",
+];
+const KEX_ON_DEMAND: &[&str] = &[
+    "diffie-hellman-group15-sha512",
+    "diffie-hellman-group17-sha512",
+    "diffie-hellman-group18-sha512",
+    "diffie-hellman-group-exchange-sha1",
+    "diffie-hellman-group14-sha1",
+    "diffie-hellman-group1-sha1",
+];
+
+/// AES in counter mode is last: it needs a MAC beside it and costs several times as much.
+const CIPHERS_WITH_AES: &[&str] = &[
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "chacha20-poly1305@openssh.com",
+    "aes128-ctr",
+    "aes192-ctr",
+    "aes256-ctr",
+];
+const CIPHERS_WITHOUT_AES: &[&str] = &[
+    "chacha20-poly1305@openssh.com",
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "aes128-ctr",
+    "aes192-ctr",
+    "aes256-ctr",
+];
+const CIPHERS_ON_DEMAND: &[&str] = &["aes128-cbc", "aes192-cbc", "aes256-cbc"];
+
+const MACS: &[&str] =
+    &["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512"];
+const MACS_ON_DEMAND: &[&str] = &["hmac-sha1-etm@openssh.com", "hmac-sha1"];
+
+/// OpenSSH's order. The certificate forms are offered only where known_hosts names an authority.
+const HOST_KEYS: &[&str] = &[
+    "ssh-ed25519-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp384-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp521-cert-v01@openssh.com",
+    "rsa-sha2-512-cert-v01@openssh.com",
+    "rsa-sha2-256-cert-v01@openssh.com",
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+];
+const HOST_KEYS_ON_DEMAND: &[&str] = &["ssh-rsa"];
+
+/// Can `list` be offered? For the config check, which knows no session.
+///
+/// # Errors
+/// As [`AlgorithmList::resolve`].
+pub fn check_algorithms(kind: AlgorithmKind, list: &AlgorithmList) -> Result<(), AlgorithmListError> {
+    resolve(kind, list).map(drop)
+}
+
+/// What to offer for `spec`. `host_keys` gets the plain host key algorithms in our order and whether certificates
+/// may be offered is for it to say: it returns the order for this server, and the certificate forms to offer.
+pub(super) fn preferred(
+    spec: &AlgorithmSpec,
+    host_keys: impl FnOnce(Vec<Algorithm>, Vec<Algorithm>) -> (Vec<Algorithm>, Vec<Algorithm>),
+) -> Result<Preferred, AlgorithmListError> {
+    let mut exchanges = named(&resolve(AlgorithmKind::Kex, &spec.kex)?, |name| kex::Name::try_from(name).ok())?;
+    // Not algorithms but flags: RFC 8308, and OpenSSH's answer to CVE-2023-48795.
+    exchanges.extend([kex::EXTENSION_SUPPORT_AS_CLIENT, kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT]);
+    let ciphers = named(&resolve(AlgorithmKind::Cipher, &spec.ciphers)?, |name| cipher::Name::try_from(name).ok())?;
+    let macs = named(&resolve(AlgorithmKind::Mac, &spec.macs)?, |name| mac::Name::try_from(name).ok())?;
+    let (certificates, plain): (Vec<String>, Vec<String>) =
+        resolve(AlgorithmKind::HostKey, &spec.host_keys)?.into_iter().partition(|name| name.ends_with(CERTIFICATE));
+    let (plain, certificates) = host_keys(
+        named(&plain, |name| Algorithm::new(name).ok())?,
+        named(&certificates, |name| Algorithm::new(name.trim_end_matches(CERTIFICATE)).ok())?,
+    );
+    Ok(Preferred {
+        kex: Cow::Owned(exchanges),
+        key: Cow::Owned(plain),
+        host_key_certificates: Cow::Owned(certificates),
+        cipher: Cow::Owned(ciphers),
+        mac: Cow::Owned(macs),
+        compression: Cow::Borrowed(&[compression::NONE]),
+    })
+}
+
+fn resolve(kind: AlgorithmKind, list: &AlgorithmList) -> Result<Vec<String>, AlgorithmListError> {
+    let (default, on_demand) = match kind {
+        AlgorithmKind::Kex => (KEX, KEX_ON_DEMAND),
+        AlgorithmKind::Cipher if has_aes() => (CIPHERS_WITH_AES, CIPHERS_ON_DEMAND),
+        AlgorithmKind::Cipher => (CIPHERS_WITHOUT_AES, CIPHERS_ON_DEMAND),
+        AlgorithmKind::Mac => (MACS, MACS_ON_DEMAND),
+        AlgorithmKind::HostKey => (HOST_KEYS, HOST_KEYS_ON_DEMAND),
+    };
+    list.resolve(default, &[default, on_demand].concat())
+}
+
+fn named<T>(names: &[String], find: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, AlgorithmListError> {
+    names.iter().map(|name| find(name).ok_or_else(|| AlgorithmListError::Unknown(name.clone()))).collect()
+}
+
+/// Without the CPU's help, AES is slower than ChaCha20, and not in constant time.
+fn has_aes() -> bool {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    {
+        std::arch::is_x86_feature_detected!("aes") && std::arch::is_x86_feature_detected!("pclmulqdq")
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        std::arch::is_aarch64_feature_detected!("aes")
+    }
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(spec: &AlgorithmSpec) -> Preferred {
+        preferred(spec, |plain, certificates| (plain, certificates)).expect("offer")
+    }
+
+    #[test]
+    fn every_name_that_we_know_is_implemented() {
+        let all = |lists: [&[&str]; 2]| AlgorithmList::Replace(lists.concat().iter().map(|n| n.to_string()).collect());
+        let spec = AlgorithmSpec {
+            ciphers: all([CIPHERS_WITH_AES, CIPHERS_ON_DEMAND]),
+            kex: all([KEX, KEX_ON_DEMAND]),
+            macs: all([MACS, MACS_ON_DEMAND]),
+            host_keys: all([HOST_KEYS, HOST_KEYS_ON_DEMAND]),
+        };
+        let offer = offer(&spec);
+        assert_eq!(offer.cipher.len(), CIPHERS_WITH_AES.len() + CIPHERS_ON_DEMAND.len());
+        assert_eq!(offer.kex.len(), KEX.len() + KEX_ON_DEMAND.len() + 2);
+        assert_eq!(offer.key.len() + offer.host_key_certificates.len(), HOST_KEYS.len() + HOST_KEYS_ON_DEMAND.len());
+    }
+
+    #[test]
+    fn nothing_broken_is_offered_unasked() {
+        let offer = offer(&AlgorithmSpec::default());
+        let names: Vec<String> = (offer.kex.iter().map(|n| n.as_ref().to_owned()))
+            .chain(offer.cipher.iter().map(|n| n.as_ref().to_owned()))
+            .chain(offer.mac.iter().map(|n| n.as_ref().to_owned()))
+            .chain(offer.key.iter().map(ToString::to_string))
+            .collect();
+        for bad in ["sha1", "ssh-rsa", "group17", "group18", "cbc", "none", "clear"] {
+            assert!(!names.iter().any(|name| name.contains(bad)), "{bad} in {names:?}");
+        }
+        assert!(names.iter().any(|name| name == "kex-strict-c-v00@openssh.com"));
+        assert!(names.iter().any(|name| name == "ecdh-sha2-nistp256"));
+    }
+
+    #[test]
+    fn the_two_cipher_orders_hold_the_same_names() {
+        let sorted = |names: &[&'static str]| {
+            let mut names = names.to_vec();
+            names.sort_unstable();
+            names
+        };
+        assert_eq!(sorted(CIPHERS_WITH_AES), sorted(CIPHERS_WITHOUT_AES));
+        assert!(CIPHERS_WITH_AES.iter().take(2).all(|name| name.contains("gcm")));
+    }
+
+    #[test]
+    fn a_user_can_add_an_old_algorithm_but_not_an_unknown_one() {
+        let add = |name: &str| AlgorithmList::Append(vec![name.to_owned()]);
+        assert_eq!(check_algorithms(AlgorithmKind::HostKey, &add("ssh-rsa")), Ok(()));
+        assert_eq!(
+            check_algorithms(AlgorithmKind::Kex, &add("sntrup761x25519-sha512")),
+            Err(AlgorithmListError::Unknown("sntrup761x25519-sha512".to_owned()))
+        );
+        assert!(check_algorithms(AlgorithmKind::Cipher, &add("none")).is_err());
+    }
+}

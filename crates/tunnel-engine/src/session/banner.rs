@@ -1,0 +1,248 @@
+//! The server's first words, read before russh sees them: its identification (RFC 4253 section 4.2), or the text
+//! with which it refuses us.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::fault::sanitised;
+use crate::dial::LinkIo;
+use crate::failure::{Failure, FailureKind};
+
+/// Text before the identification is for people; a server that has more than this to say is none of SSH.
+const MAX_BYTES: usize = 16 * 1024;
+/// RFC 4253 section 4.2, with room for the servers that do not keep to it. russh takes 255.
+const MAX_LINE: usize = 255;
+/// We listen first: a server that refuses us says why and closes, and if it has unread bytes of ours by then, its
+/// kernel resets the connection and its words are lost. Servers that wait for the client's words first are rare.
+const LISTEN_FIRST: Duration = Duration::from_secs(2);
+/// What a failure quotes of an answer that is not SSH.
+const QUOTED: usize = 80;
+
+/// A server that speaks SSH 2.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Banner {
+    /// `OpenSSH_9.2p1`: the software version and, if any, the comment after it.
+    pub software: String,
+    /// The identification and whatever came after it: for russh.
+    pub bytes: Vec<u8>,
+    /// Whether our own identification went out while we waited.
+    pub introduced: bool,
+}
+
+/// Reads up to and including the server's identification. `who` names the server in failures; `ours` is our own
+/// identification with its line end.
+pub(super) async fn receive(
+    io: &mut dyn LinkIo,
+    who: &str,
+    ours: &str,
+    heard: &mut Vec<u8>,
+) -> Result<Banner, Failure> {
+    let mut introduced = false;
+    loop {
+        match look(heard) {
+            Heard::Identification { start, software } => {
+                let bytes = heard.split_off(start);
+                return Ok(Banner { software, bytes, introduced });
+            }
+            Heard::More if heard.len() < MAX_BYTES => {}
+            Heard::More | Heard::NotSsh => return Err(not_ssh(who, heard)),
+            Heard::OldSsh => return Err(old_ssh(who, heard)),
+            Heard::Refused(kind) => return Err(refused(who, kind, heard)),
+        }
+        let read = if introduced {
+            io.read_buf(heard).await
+        } else {
+            match tokio::time::timeout(LISTEN_FIRST, io.read_buf(heard)).await {
+                Ok(read) => read,
+                Err(_) => {
+                    introduced = true;
+                    // A failure to write is not the news: what the server said, or how it closed, is.
+                    let _ = io.write_all(ours.as_bytes()).await;
+                    let _ = io.flush().await;
+                    continue;
+                }
+            }
+        };
+        match read {
+            Ok(0) => return Err(ended(who, heard, None)),
+            Ok(_) => {}
+            Err(error) => return Err(ended(who, heard, Some(error))),
+        }
+    }
+}
+
+/// What a timeout in this phase says: a server that talks, but not SSH, is another trouble than a silent one.
+pub(super) fn unfinished(who: &str, heard: &[u8]) -> Option<Failure> {
+    (!heard.is_empty()).then(|| not_ssh(who, heard))
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    /// An identification that we can use begins at `start`.
+    Identification { start: usize, software: String },
+    /// Nothing decisive yet.
+    More,
+    /// Version 1 only.
+    OldSsh,
+    /// Certainly something else.
+    NotSsh,
+    /// sshd's words for "not now".
+    Refused(FailureKind),
+}
+
+/// Reads the lines heard so far.
+fn look(heard: &[u8]) -> Heard {
+    let mut start = 0;
+    for line in heard.split_inclusive(|byte| *byte == b'\n') {
+        let text = line.trim_ascii_end();
+        if let Some(kind) = refusal(text) {
+            return Heard::Refused(kind);
+        }
+        // Binary answers (TLS alerts, databases) have no lines to wait for.
+        if line.contains(&0) {
+            return Heard::NotSsh;
+        }
+        if line.ends_with(b"\n") && text.starts_with(b"SSH-") {
+            return identification(start, text);
+        }
+        if text.starts_with(b"SSH-") && line.len() > MAX_LINE {
+            return Heard::NotSsh;
+        }
+        start += line.len();
+    }
+    Heard::More
+}
+
+fn identification(start: usize, line: &[u8]) -> Heard {
+    let Ok(line) = std::str::from_utf8(line) else { return Heard::NotSsh };
+    match line.strip_prefix("SSH-2.0-").or_else(|| line.strip_prefix("SSH-1.99-")) {
+        Some(software) if line.len() < MAX_LINE => {
+            Heard::Identification { start, software: sanitised(software.as_bytes(), MAX_LINE) }
+        }
+        Some(_) => Heard::NotSsh,
+        None => Heard::OldSsh,
+    }
+}
+
+/// The phrases of OpenSSH's sshd: MaxStartups (8.2 to 9.7), and PerSourcePenalties or MaxStartups (9.8 and later).
+fn refusal(line: &[u8]) -> Option<FailureKind> {
+    let says = |words: &[u8]| line.windows(words.len()).any(|window| window == words);
+    if says(b"Exceeded MaxStartups") {
+        Some(FailureKind::ServerBusy)
+    } else if says(b"Not allowed at this time") {
+        Some(FailureKind::Penalized)
+    } else {
+        None
+    }
+}
+
+fn refused(who: &str, kind: FailureKind, heard: &[u8]) -> Failure {
+    Failure::new(kind, format!("`{who}` refused the connection before its banner: `{}`", sanitised(heard, QUOTED)))
+}
+
+fn not_ssh(who: &str, heard: &[u8]) -> Failure {
+    let said = sanitised(heard, QUOTED);
+    Failure::new(FailureKind::Protocol, format!("`{who}` does not speak ssh: it answered `{said}`"))
+}
+
+fn old_ssh(who: &str, heard: &[u8]) -> Failure {
+    let said = sanitised(heard, QUOTED);
+    Failure::new(FailureKind::Protocol, format!("`{who}` speaks only version 1 of ssh: `{said}`"))
+        .with_hint("version 1 is broken and not supported; update the server")
+}
+
+fn ended(who: &str, heard: &[u8], error: Option<io::Error>) -> Failure {
+    if !heard.is_empty() {
+        return not_ssh(who, heard);
+    }
+    let how = match &error {
+        None => "closed".to_owned(),
+        Some(error) if error.kind() == io::ErrorKind::ConnectionReset => "reset".to_owned(),
+        Some(error) => format!("lost ({error})"),
+    };
+    let failure = Failure::new(FailureKind::ClosedByServer, format!("`{who}` {how} the connection before its banner"))
+        .with_hint(
+            "sshd is starting or stopping, or refuses this address without a word: too many logins at once \
+             (MaxStartups), a penalty for failed logins, or a firewall; its log knows which",
+        );
+    match error {
+        Some(error) => failure.with_source(error),
+        None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: &str = "SSH-2.0-test\r\n";
+
+    async fn answer(words: &'static [u8]) -> Result<Banner, Failure> {
+        let (mut near, mut far) = tokio::io::duplex(1024);
+        far.write_all(words).await.expect("room");
+        drop(far);
+        receive(&mut near, "h:22", OURS, &mut Vec::new()).await
+    }
+
+    #[tokio::test]
+    async fn an_identification_is_kept_for_russh_with_what_follows_it() {
+        let banner = answer(b"Welcome\r\nSSH-2.0-OpenSSH_9.2p1 Debian\r\nmore").await.expect("ssh");
+        assert_eq!(banner.software, "OpenSSH_9.2p1 Debian");
+        assert_eq!(banner.bytes, b"SSH-2.0-OpenSSH_9.2p1 Debian\r\nmore");
+        assert!(!banner.introduced);
+        assert!(answer(b"SSH-1.99-x\n").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn sshds_refusals_are_understood() {
+        let busy = answer(b"Exceeded MaxStartups\r\n").await.expect_err("refused");
+        assert_eq!(busy.kind(), FailureKind::ServerBusy);
+        let penalty = answer(b"Not allowed at this time\r\n").await.expect_err("refused");
+        assert_eq!(penalty.kind(), FailureKind::Penalized);
+        assert_eq!(penalty.message(), "`h:22` refused the connection before its banner: `Not allowed at this time`");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_ssh_is_quoted_without_its_control_characters() {
+        let failure = answer(b"HTTP/1.1 400 Bad\x1b[31m Request\r\nServer: x\r\n\r\n").await.expect_err("http");
+        assert_eq!(failure.kind(), FailureKind::Protocol);
+        assert_eq!(
+            failure.message(),
+            "`h:22` does not speak ssh: it answered `HTTP/1.1 400 Bad?[31m Request Server: x`"
+        );
+        assert_eq!(answer(b"\x15\x03\x00\x00\x02\x02\x46").await.expect_err("tls").kind(), FailureKind::Protocol);
+        assert_eq!(answer(b"SSH-1.5-old\r\n").await.expect_err("v1").kind(), FailureKind::Protocol);
+    }
+
+    #[tokio::test]
+    async fn a_close_without_a_word_is_the_servers_doing() {
+        let failure = answer(b"").await.expect_err("closed");
+        assert_eq!(failure.kind(), FailureKind::ClosedByServer);
+        assert_eq!(failure.message(), "`h:22` closed the connection before its banner");
+    }
+
+    #[tokio::test]
+    async fn endless_text_is_not_waited_through() {
+        let (mut near, mut far) = tokio::io::duplex(1024);
+        let talk = crate::task::owned(async move { while far.write_all(b"220 hello\r\n").await.is_ok() {} });
+        let failure = receive(&mut near, "h:22", OURS, &mut Vec::new()).await.expect_err("chatter");
+        assert_eq!(failure.kind(), FailureKind::Protocol);
+        drop((near, talk));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_waits_for_our_words_gets_them() {
+        let (mut near, mut far) = tokio::io::duplex(1024);
+        let server = crate::task::owned(async move {
+            let mut words = vec![0; OURS.len()];
+            far.read_exact(&mut words).await.expect("our words");
+            far.write_all(b"SSH-2.0-shy\r\n").await.expect("room");
+            (words, far)
+        });
+        let banner = receive(&mut near, "h:22", OURS, &mut Vec::new()).await.expect("ssh");
+        assert!(banner.introduced);
+        assert_eq!(server.await.expect("server").0, OURS.as_bytes());
+    }
+}

@@ -1,0 +1,203 @@
+//! From russh's errors, and from what the server says on leaving, to exactly one [`Failure`].
+
+use std::io;
+
+use russh::Error;
+use russh::client::RemoteDisconnectInfo;
+
+use crate::failure::{Failure, FailureKind};
+
+/// What is kept of a text that the server chose.
+const MAX_TEXT: usize = 400;
+
+/// The session of `who` broke with `error`.
+pub(super) fn from_russh(who: &str, error: Error) -> Failure {
+    let (kind, message) = describe(who, &error);
+    let failure = Failure::new(kind, message);
+    match hint(&error) {
+        Some(hint) => failure.with_hint(hint).with_source(error),
+        None => failure.with_source(error),
+    }
+}
+
+/// The server said goodbye (SSH_MSG_DISCONNECT, RFC 4253 section 11.1).
+pub(super) fn from_disconnect(who: &str, info: &RemoteDisconnectInfo) -> Failure {
+    let said = sanitised(info.message.as_bytes(), MAX_TEXT);
+    let message = format!("`{who}` ended the session: `{said}` ({:?})", info.reason_code);
+    // sshd's words when MaxAuthTries is used up; the code says only "protocol error".
+    if said.contains("Too many authentication failures") {
+        return Failure::new(FailureKind::AuthRejected, message)
+            .with_hint("too many keys were offered: set identity_file and identities_only, or raise MaxAuthTries");
+    }
+    let kind = match info.reason_code {
+        russh::Disconnect::TooManyConnections => FailureKind::ServerBusy,
+        russh::Disconnect::NoMoreAuthMethodsAvailable | russh::Disconnect::IllegalUserName => FailureKind::AuthRejected,
+        russh::Disconnect::ProtocolVersionNotSupported => FailureKind::Protocol,
+        russh::Disconnect::HostNotAllowedToConnect
+        | russh::Disconnect::ProtocolError
+        | russh::Disconnect::KeyExchangeFailed
+        | russh::Disconnect::Reserved
+        | russh::Disconnect::MACError
+        | russh::Disconnect::CompressionError
+        | russh::Disconnect::ServiceNotAvailable
+        | russh::Disconnect::HostKeyNotVerifiable
+        | russh::Disconnect::ConnectionLost
+        | russh::Disconnect::ByApplication
+        | russh::Disconnect::AuthCancelledByUser => FailureKind::ClosedByServer,
+    };
+    Failure::new(kind, message)
+}
+
+/// Text from outside, fit for a log line: control characters and line ends gone, at most `max` characters.
+pub(super) fn sanitised(bytes: &[u8], max: usize) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut clean = String::new();
+    for word in text.split_ascii_whitespace() {
+        if !clean.is_empty() {
+            clean.push(' ');
+        }
+        clean.extend(word.chars().map(|c| if c.is_control() { '?' } else { c }));
+        // Everything after this is cut anyway.
+        if clean.len() > max * 4 {
+            break;
+        }
+    }
+    clean.chars().take(max).collect()
+}
+
+fn describe(who: &str, error: &Error) -> (FailureKind, String) {
+    match error {
+        Error::IO(error) => io_fault(who, error),
+        Error::Disconnect | Error::HUP => (FailureKind::ClosedByServer, format!("`{who}` closed the connection")),
+        Error::NoCommonAlgo { kind, ours, theirs } => (
+            FailureKind::NoCommonAlgorithm,
+            format!(
+                "no common {} with `{who}`: we offer `{}`, it offers `{}`",
+                algorithm_kind(kind),
+                ours.join(","),
+                sanitised(theirs.join(",").as_bytes(), MAX_TEXT)
+            ),
+        ),
+        Error::NoAuthMethod | Error::UnsupportedAuthMethod => {
+            (FailureKind::AuthRejected, format!("`{who}` offers no way to authenticate that we know"))
+        }
+        Error::ConnectionTimeout | Error::KeepaliveTimeout | Error::InactivityTimeout | Error::Elapsed(_) => {
+            (FailureKind::KeepaliveTimeout, format!("`{who}` stopped answering"))
+        }
+        Error::SendError | Error::RecvError | Error::Join(_) => {
+            (FailureKind::ConnectionLost, format!("the session with `{who}` broke off"))
+        }
+        Error::CouldNotReadKey
+        | Error::KexInit
+        | Error::UnknownAlgo
+        | Error::Version
+        | Error::Kex
+        | Error::PacketAuth
+        | Error::Inconsistent
+        | Error::NotAuthenticated
+        | Error::IndexOutOfBounds
+        | Error::UnknownKey
+        | Error::WrongServerSig
+        | Error::PacketSize(_)
+        | Error::WrongChannel
+        | Error::ChannelOpenFailure(_)
+        | Error::NoHomeDir
+        | Error::KeyChanged { .. }
+        | Error::Pending
+        | Error::DecryptionError
+        | Error::RequestDenied
+        | Error::Keys(_)
+        | Error::Utf8(_)
+        | Error::StrictKeyExchangeViolation { .. }
+        | Error::Signature(_)
+        | Error::SshKey(_)
+        | Error::SshEncoding(_)
+        | Error::InvalidConfig(_) => (
+            FailureKind::Protocol,
+            format!("the ssh protocol with `{who}` went wrong: {}", sanitised(error.to_string().as_bytes(), MAX_TEXT)),
+        ),
+    }
+}
+
+fn hint(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::PacketAuth | Error::DecryptionError | Error::PacketSize(_) => {
+            Some("the bytes were changed on the way: if it happens again, suspect a middlebox or the path's MTU")
+        }
+        _ => None,
+    }
+}
+
+fn io_fault(who: &str, error: &io::Error) -> (FailureKind, String) {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => (FailureKind::ClosedByServer, format!("`{who}` closed the connection")),
+        // TCP_USER_TIMEOUT, or the kernel's own: the peer acknowledged nothing.
+        io::ErrorKind::TimedOut => (FailureKind::KeepaliveTimeout, format!("`{who}` stopped answering: {error}")),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
+            (FailureKind::Unreachable, format!("`{who}` cannot be reached any more: {error}"))
+        }
+        _ => (FailureKind::ConnectionLost, format!("the connection to `{who}` broke: {error}")),
+    }
+}
+
+fn algorithm_kind(kind: &russh::AlgorithmKind) -> &'static str {
+    match kind {
+        russh::AlgorithmKind::Kex => "key exchange method",
+        russh::AlgorithmKind::Key => "host key algorithm",
+        russh::AlgorithmKind::Cipher => "cipher",
+        russh::AlgorithmKind::Compression => "compression",
+        russh::AlgorithmKind::Mac => "mac",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disconnect(reason_code: russh::Disconnect, message: &str) -> Failure {
+        let info = RemoteDisconnectInfo { reason_code, message: message.to_owned(), lang_tag: String::new() };
+        from_disconnect("h:22", &info)
+    }
+
+    #[test]
+    fn the_servers_goodbye_is_quoted() {
+        let failure = disconnect(russh::Disconnect::ByApplication, "bye\x07\nnow");
+        assert_eq!(failure.kind(), FailureKind::ClosedByServer);
+        assert_eq!(failure.message(), "`h:22` ended the session: `bye? now` (ByApplication)");
+    }
+
+    #[test]
+    fn too_many_keys_is_a_matter_of_authentication() {
+        let failure = disconnect(russh::Disconnect::ProtocolError, "Too many authentication failures");
+        assert_eq!(failure.kind(), FailureKind::AuthRejected);
+        assert!(failure.hint().contains("identities_only"));
+    }
+
+    #[test]
+    fn a_missing_algorithm_names_both_lists() {
+        let error = Error::NoCommonAlgo {
+            kind: russh::AlgorithmKind::Cipher,
+            ours: vec!["a".into(), "b".into()],
+            theirs: vec!["c".into()],
+        };
+        let failure = from_russh("h:22", error);
+        assert_eq!(failure.kind(), FailureKind::NoCommonAlgorithm);
+        assert_eq!(failure.message(), "no common cipher with `h:22`: we offer `a,b`, it offers `c`");
+    }
+
+    #[test]
+    fn how_the_connection_went_decides_the_kind() {
+        let kind = |kind: io::ErrorKind| from_russh("h", Error::IO(kind.into())).kind();
+        assert_eq!(kind(io::ErrorKind::UnexpectedEof), FailureKind::ClosedByServer);
+        assert_eq!(kind(io::ErrorKind::ConnectionReset), FailureKind::ConnectionLost);
+        assert_eq!(kind(io::ErrorKind::TimedOut), FailureKind::KeepaliveTimeout);
+        assert_eq!(kind(io::ErrorKind::NetworkUnreachable), FailureKind::Unreachable);
+    }
+
+    #[test]
+    fn a_text_from_outside_is_one_short_line() {
+        assert_eq!(sanitised(b" a\r\n\tb\x00c ", 80), "a b?c");
+        assert_eq!(sanitised("é".repeat(100).as_bytes(), 3), "ééé");
+        assert_eq!(sanitised(b"\xff", 3), "\u{fffd}");
+    }
+}

@@ -1,0 +1,201 @@
+//! russh's callbacks. They run inside the session's loop, so they only note and hand on, and never wait for anybody.
+//!
+//! russh drops SSH_MSG_DEBUG without a callback, so the reason that OpenSSH sends there beside a refused remote
+//! forward cannot be had. What can: USERAUTH_BANNER, DISCONNECT, and the text of a refused channel.
+
+use std::sync::Arc;
+
+use russh::client::{ChannelOpenHandle, DisconnectReason, Msg, Session};
+use russh::keys::{HashAlg, PublicKeyOrCertificate};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Names};
+
+use super::fault::{self, sanitised};
+use super::incoming::{Offer, Origin, RejectReason, RemoteListen};
+use super::link::{MAX_BANNER, Shared};
+use crate::clock;
+use crate::hostkey::HostKeys;
+
+/// What russh calls back for one session.
+pub(super) struct Handler {
+    shared: Arc<Shared>,
+    host_keys: HostKeys,
+}
+
+impl Handler {
+    pub(super) fn new(shared: Arc<Shared>, host_keys: HostKeys) -> Self {
+        Self { shared, host_keys }
+    }
+
+    /// A connection on a remote forward: to whom it belongs is looked up, the rest is theirs.
+    async fn offer(&self, announced: RemoteListen, origin: Origin, channel: Channel<Msg>, answer: ChannelOpenHandle) {
+        let session = self.shared.ending.gone().clone();
+        self.shared.incoming.place(announced, Offer { channel, answer, origin, session }).await;
+    }
+
+    async fn refuse(&self, what: &str, answer: ChannelOpenHandle) {
+        tracing::warn!(server = self.shared.who, channel = what, "refused a channel that nobody asked for");
+        answer.reject(RejectReason::Prohibited.into()).await;
+    }
+}
+
+impl Drop for Handler {
+    /// The session's loop has ended, even if it ended without a word.
+    fn drop(&mut self) {
+        self.shared.ending.end(fault::from_russh(&self.shared.who, russh::Error::SendError));
+        self.shared.finished.cancel();
+    }
+}
+
+impl russh::client::Handler for Handler {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, presented: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        let key = presented.public_key();
+        let fingerprint = format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256));
+        self.shared.note(|facts| facts.host_key = fingerprint);
+        match self.host_keys.check(presented, clock::wall()).await {
+            Ok(()) => Ok(true),
+            Err(failure) => {
+                self.shared.ending.end(failure);
+                Ok(false)
+            }
+        }
+    }
+
+    async fn kex_done(&mut self, _: Option<&[u8]>, names: &Names, _: &mut Session) -> Result<(), Self::Error> {
+        let (kex, cipher) = (names.kex.as_ref().to_owned(), names.cipher.as_ref().to_owned());
+        self.shared.note(|facts| (facts.kex, facts.cipher) = (kex, cipher));
+        Ok(())
+    }
+
+    async fn auth_banner(&mut self, banner: &str, _: &mut Session) -> Result<(), Self::Error> {
+        let text = sanitised(banner.as_bytes(), MAX_BANNER);
+        self.shared.note(|facts| facts.banner = Some(text));
+        Ok(())
+    }
+
+    async fn channel_open_failure(
+        &mut self,
+        _: ChannelId,
+        reason: ChannelOpenFailure,
+        description: &str,
+        _: &str,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.shared.refusals.note(reason, description);
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        connected_address: &str,
+        connected_port: u32,
+        originator_address: &str,
+        originator_port: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let (Ok(port), Ok(origin_port)) = (u16::try_from(connected_port), u16::try_from(originator_port)) else {
+            self.refuse("forwarded-tcpip", reply).await;
+            return Ok(());
+        };
+        let listen = RemoteListen::Tcp { address: connected_address.to_owned(), port };
+        let origin = Origin { address: originator_address.to_owned(), port: origin_port };
+        self.offer(listen, origin, channel, reply).await;
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        channel: Channel<Msg>,
+        socket_path: &str,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.offer(RemoteListen::Unix(socket_path.to_owned()), Origin::unknown(), channel, reply).await;
+        Ok(())
+    }
+
+    // russh takes all of these unless told otherwise. None is ever asked for by a tunnel.
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        _: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse("auth-agent", reply).await;
+        Ok(())
+    }
+
+    async fn should_accept_unknown_server_channel(&mut self, _: ChannelId, _: &str) -> bool {
+        false
+    }
+
+    async fn server_channel_open_unknown(
+        &mut self,
+        _: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse("unknown", reply).await;
+        Ok(())
+    }
+
+    async fn server_channel_open_session(
+        &mut self,
+        _: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse("session", reply).await;
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse("direct-tcpip", reply).await;
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse("direct-streamlocal", reply).await;
+        Ok(())
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.refuse("x11", reply).await;
+        Ok(())
+    }
+
+    async fn disconnected(&mut self, reason: DisconnectReason<Self::Error>) -> Result<(), Self::Error> {
+        let failure = match reason {
+            DisconnectReason::ReceivedDisconnect(info) => fault::from_disconnect(&self.shared.who, &info),
+            DisconnectReason::Error(error) => fault::from_russh(&self.shared.who, error),
+        };
+        self.shared.ending.end(failure);
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! Connections that the server accepted on our remote forwards, and that wait for our yes or no.
+
+use russh::client::{ChannelOpenHandle, Msg};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::channel::{Channel, ChannelGone};
+
+/// How many may wait for the forwards to look at them. They look at once, so this is the burst between two looks.
+pub(super) const MAX_WAITING: usize = 256;
+
+/// Connections that the server accepted on our remote forwards, in order of arrival. Bounded: what does not fit
+/// is refused with `resource shortage` at once.
+pub type IncomingChannels = mpsc::Receiver<IncomingChannel>;
+
+/// Who connected: the originator of RFC 4254 section 7.2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Address as text; `127.0.0.1` for a unix socket, as ssh says.
+    pub address: String,
+    /// Port; 65535 for a unix socket, as ssh says.
+    pub port: u16,
+}
+
+impl Origin {
+    /// For peers without an address (unix sockets): what ssh says in this case.
+    pub fn unknown() -> Self {
+        Self { address: "127.0.0.1".to_owned(), port: 65535 }
+    }
+}
+
+/// Where on the server a connection came in: what the server says, so a port is the real one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum RemoteListen {
+    /// The address string that was asked for (`localhost`, empty, or literal), and the port.
+    Tcp {
+        /// As sent in the request.
+        address: String,
+        /// Never 0.
+        port: u16,
+    },
+    /// The path on the server.
+    Unix(String),
+}
+
+/// A connection that waits for our yes or no. Dropping it refuses it.
+pub struct IncomingChannel {
+    /// The server's listener that accepted it.
+    pub listen: RemoteListen,
+    /// Who connected there.
+    pub origin: Origin,
+    offer: Offer,
+}
+
+/// russh's side of a connection that waits.
+pub(super) struct Offer {
+    pub channel: russh::Channel<Msg>,
+    pub answer: ChannelOpenHandle,
+    pub origin: Origin,
+    pub session: CancellationToken,
+}
+
+impl Offer {
+    pub(super) fn incoming(self, listen: RemoteListen) -> IncomingChannel {
+        IncomingChannel { listen, origin: self.origin.clone(), offer: self }
+    }
+
+    /// Only queues the answer: for callbacks.
+    pub(super) async fn refuse(self, reason: RejectReason) {
+        self.answer.reject(reason.into()).await;
+    }
+}
+
+impl IncomingChannel {
+    /// Takes the connection.
+    ///
+    /// # Errors
+    /// The session has ended.
+    pub async fn accept(self) -> Result<Channel, ChannelGone> {
+        let Offer { channel, answer, session, .. } = self.offer;
+        if session.is_cancelled() {
+            return Err(ChannelGone);
+        }
+        answer.accept().await;
+        Ok(Channel::new(channel, &session))
+    }
+
+    /// Refuses it: `connect failed` (RFC 4254 section 5.1) where our target refused, `prohibited` where no forward
+    /// of ours asked for it.
+    pub async fn reject(self, reason: RejectReason) {
+        self.offer.refuse(reason).await;
+    }
+}
+
+/// Why we refuse a connection that the server hands us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectReason {
+    /// No forward of ours listens there.
+    Prohibited,
+    /// Our target did not take the connection.
+    ConnectFailed,
+    /// Too many at once.
+    ResourceShortage,
+}
+
+impl From<RejectReason> for russh::ChannelOpenFailure {
+    fn from(reason: RejectReason) -> Self {
+        match reason {
+            RejectReason::Prohibited => Self::AdministrativelyProhibited,
+            RejectReason::ConnectFailed => Self::ConnectFailed,
+            RejectReason::ResourceShortage => Self::ResourceShortage,
+        }
+    }
+}

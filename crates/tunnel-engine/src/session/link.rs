@@ -1,0 +1,133 @@
+//! What a session's parts share: the wire, the ending, the facts, the refusals, the connections from the server.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use russh::ChannelOpenFailure;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::arrivals::Arrivals;
+use super::ending::Ending;
+use super::fault::sanitised;
+use super::wire::Wire;
+
+/// What is kept of a server's login banner, in characters.
+pub(super) const MAX_BANNER: usize = 400;
+/// What is kept of the text of a refused channel, in characters.
+const MAX_REFUSAL: usize = 200;
+/// Refusals whose askers have not looked yet. They look in the same turn of the runtime.
+const MAX_REFUSALS: usize = 256;
+/// For the asker who looks first: the callback runs right after the answer was handed out.
+const REFUSAL_PATIENCE: Duration = Duration::from_millis(100);
+
+/// The parts of a session that its handler, its watchdog and its requests all know. Owns nothing that keeps the
+/// session alive.
+pub(super) struct Shared {
+    /// `host:port`, for messages.
+    pub who: String,
+    pub wire: std::sync::Arc<Wire>,
+    pub ending: Ending,
+    /// Cancelled when russh's loop is over and nothing of the session runs any more.
+    pub finished: CancellationToken,
+    pub refusals: Refusals,
+    pub incoming: Arrivals,
+    facts: Mutex<Facts>,
+}
+
+/// What the handshake found out.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Facts {
+    pub kex: String,
+    pub cipher: String,
+    pub host_key: String,
+    /// What the server says to those who log in.
+    pub banner: Option<String>,
+}
+
+impl Shared {
+    pub(super) fn new(who: String, wire: std::sync::Arc<Wire>, incoming: Arrivals) -> Self {
+        Self {
+            who,
+            wire,
+            ending: Ending::new(),
+            finished: CancellationToken::new(),
+            refusals: Refusals::default(),
+            incoming,
+            facts: Mutex::default(),
+        }
+    }
+
+    pub(super) fn note(&self, change: impl FnOnce(&mut Facts)) {
+        change(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn facts(&self) -> Facts {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The texts of refused channels. russh gives the asker the reason and the callback the text, without a name that
+/// both know: so the first text with the asker's reason is the asker's, for both come in the server's order.
+#[derive(Default)]
+pub(super) struct Refusals {
+    texts: Mutex<VecDeque<(ChannelOpenFailure, String)>>,
+    added: Notify,
+}
+
+impl Refusals {
+    pub(super) fn note(&self, reason: ChannelOpenFailure, text: &str) {
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        if texts.len() >= MAX_REFUSALS {
+            texts.pop_front();
+        }
+        texts.push_back((reason, sanitised(text.as_bytes(), MAX_REFUSAL)));
+        drop(texts);
+        self.added.notify_waiters();
+    }
+
+    /// What the server said about a refusal for `reason`.
+    pub(super) async fn text(&self, reason: &ChannelOpenFailure) -> String {
+        let wait = async {
+            loop {
+                let added = self.added.notified();
+                tokio::pin!(added);
+                added.as_mut().enable();
+                if let Some(text) = self.take(reason) {
+                    return text;
+                }
+                added.await;
+            }
+        };
+        tokio::time::timeout(REFUSAL_PATIENCE, wait).await.unwrap_or_default()
+    }
+
+    fn take(&self, reason: &ChannelOpenFailure) -> Option<String> {
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = texts.iter().position(|(known, _)| known == reason)?;
+        texts.remove(at).map(|(_, text)| text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_refused_asker_gets_the_text_of_its_reason_even_when_it_comes_late() {
+        let refusals = std::sync::Arc::new(Refusals::default());
+        refusals.note(ChannelOpenFailure::AdministrativelyProhibited, "open\nfailed");
+        let asker = refusals.clone();
+        let late = crate::task::owned(async move { asker.text(&ChannelOpenFailure::ConnectFailed).await });
+        tokio::task::yield_now().await;
+        refusals.note(ChannelOpenFailure::ConnectFailed, "Connection refused");
+        assert_eq!(late.await.expect("asker"), "Connection refused");
+        assert_eq!(refusals.text(&ChannelOpenFailure::AdministrativelyProhibited).await, "open failed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_text_that_never_comes_is_not_waited_for_long() {
+        assert_eq!(Refusals::default().text(&ChannelOpenFailure::ConnectFailed).await, "");
+    }
+}

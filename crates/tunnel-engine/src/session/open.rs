@@ -1,0 +1,149 @@
+//! From a spec to an authenticated session, all of it before one deadline.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use russh::client::connect_stream;
+
+use super::arrivals::Arrivals;
+use super::banner;
+use super::config::{self, IDENTIFICATION};
+use super::fault;
+use super::guard::Guard;
+use super::handler::Handler;
+use super::incoming::IncomingChannels;
+use super::link::Shared;
+use super::liveness::Patience;
+use super::requests::Line;
+use super::wire::{CutOnDrop, Wire};
+use super::{Alive, Role, Session, SessionInfo, algorithms, watchdog};
+use crate::dial::Dialer;
+use crate::failure::{Failure, FailureKind};
+use crate::hostkey::HostKeys;
+use crate::spec::{AlgorithmList, SessionSpec};
+use crate::{auth, clock, task};
+
+/// How far the attempt has come, for the message when time is up.
+#[derive(Clone, Copy)]
+enum Phase {
+    Dial,
+    Banner,
+    KeyExchange,
+    Authentication,
+}
+
+/// The attempt, and what is known of it when it is given up.
+struct Attempt<'a> {
+    spec: &'a SessionSpec,
+    role: Role,
+    who: String,
+    phase: Phase,
+    /// The server's words before its identification.
+    heard: Vec<u8>,
+}
+
+pub(super) async fn open(
+    spec: &SessionSpec,
+    dialer: &dyn Dialer,
+    role: Role,
+) -> Result<(Session, IncomingChannels), Failure> {
+    let limit = spec.timing.connect_timeout;
+    let deadline = clock::now() + limit;
+    let who = spec.destination.host_port();
+    let mut attempt = Attempt { spec, role, who, phase: Phase::Dial, heard: Vec::new() };
+    match tokio::time::timeout_at(deadline.into(), attempt.run(dialer, deadline)).await {
+        Ok(opened) => opened,
+        Err(_) => Err(attempt.timed_out(limit)),
+    }
+}
+
+impl Attempt<'_> {
+    async fn run(&mut self, dialer: &dyn Dialer, deadline: Instant) -> Result<(Session, IncomingChannels), Failure> {
+        let spec = self.spec;
+        let host_keys = HostKeys::load(&spec.host_key, &spec.destination).await?;
+        let config = config::config(spec.receive_window, self.role, self.preferred(&host_keys)?)?;
+
+        let mut link = dialer.dial(spec, deadline).await?;
+        let (peer, local) = (link.peer, link.local);
+
+        self.phase = Phase::Banner;
+        let ours = format!("{IDENTIFICATION}\r\n");
+        let banner = banner::receive(&mut *link.io, &self.who, &ours, &mut self.heard).await?;
+        let already_sent = if banner.introduced { ours.len() } else { 0 };
+
+        self.phase = Phase::KeyExchange;
+        let wire = Arc::new(Wire::new(link));
+        let mut cut = CutOnDrop(Some(wire.clone()));
+        let (arrivals, incoming) = Arrivals::new();
+        let shared = Arc::new(Shared::new(self.who.clone(), wire.clone(), arrivals));
+        let guard = Guard::new(wire, banner.bytes, already_sent);
+        let handler = Handler::new(shared.clone(), host_keys);
+        let mut handle = connect_stream(config, guard, handler)
+            .await
+            .map_err(|error| shared.ending.reason().unwrap_or_else(|| fault::from_russh(&self.who, error)))?;
+
+        self.phase = Phase::Authentication;
+        let user = &spec.destination.user;
+        let proof = auth::authenticate(&mut handle, &spec.auth, user, &shared.ending.watch()).await;
+        let auth = proof.map_err(|failure| rejected(&shared, failure))?;
+
+        let facts = shared.facts();
+        let info = SessionInfo {
+            peer,
+            local,
+            software: banner.software,
+            kex: facts.kex,
+            cipher: facts.cipher,
+            host_key: facts.host_key,
+            auth,
+        };
+        cut.0 = None;
+        let line = Arc::new(Line::new(shared.clone(), handle));
+        let timing = spec.timing;
+        let keepalive = Patience::new(timing.server_alive_interval, timing.server_alive_count_max).map(|patience| {
+            (task::owned(watchdog::watch(shared, patience)), task::owned(watchdog::ask(line.clone(), patience)))
+        });
+        Ok((Session { alive: Arc::new(Alive { info, line, _keepalive: keepalive }) }, incoming))
+    }
+
+    fn preferred(&self, host_keys: &HostKeys) -> Result<russh::Preferred, Failure> {
+        let spec = &self.spec.algorithms;
+        // As ssh: a list that the user wrote down in full is taken in the user's order.
+        let in_our_order = !matches!(spec.host_keys, AlgorithmList::Replace(_));
+        let offer = algorithms::preferred(spec, |plain, certificates| {
+            let certificates = host_keys.prefer(&certificates).certificates;
+            if in_our_order { (host_keys.prefer(&plain).plain, certificates) } else { (plain, certificates) }
+        });
+        offer.map_err(|error| {
+            Failure::new(FailureKind::NoCommonAlgorithm, format!("the algorithms for `{}`: {error}", self.who))
+        })
+    }
+
+    fn timed_out(&self, limit: Duration) -> Failure {
+        let during = match self.phase {
+            Phase::Dial => "connecting",
+            Phase::Banner => "waiting for its banner",
+            Phase::KeyExchange => "exchanging keys",
+            Phase::Authentication => "authenticating",
+        };
+        if let (Phase::Banner, Some(failure)) = (self.phase, banner::unfinished(&self.who, &self.heard)) {
+            return failure;
+        }
+        let message = format!("gave up on `{}` after {}s while {during}", self.who, limit.as_secs_f64());
+        Failure::new(FailureKind::ConnectTimeout, message)
+    }
+}
+
+/// A session that broke while it authenticated was not rejected; but sshd closes without a word when the account
+/// may not log in, and then its login banner is all there is to tell.
+fn rejected(shared: &Shared, failure: Failure) -> Failure {
+    let Some(ended) = shared.ending.reason() else { return failure };
+    match shared.facts().banner {
+        Some(banner) => {
+            Failure::new(ended.kind(), format!("{} while authenticating; it said `{banner}`", ended.message()))
+                .with_hint(ended.hint().to_owned())
+        }
+        None => Failure::new(ended.kind(), format!("{} while authenticating", ended.message()))
+            .with_hint(ended.hint().to_owned()),
+    }
+}

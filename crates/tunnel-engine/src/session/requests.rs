@@ -1,0 +1,260 @@
+//! What is asked of the server on a living session: channels, remote forwards, signs of life. Each question is put
+//! in a task of its own, which finishes it even when the asker has gone: russh 0.65 must not be left half way.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use russh::client::Handle;
+use russh::{ChannelOpenFailure, Disconnect};
+use tokio::sync::{RwLock, oneshot};
+
+use super::ForwardError;
+use super::channel::{Channel, OpenError};
+use super::handler::Handler;
+use super::incoming::{Origin, RemoteListen};
+use super::link::Shared;
+use crate::clock;
+use crate::failure::{Failure, FailureKind};
+use crate::spec::{Bind, Connect, Listen};
+use crate::task;
+
+/// The server connects to the target before it answers; two minutes is how long its kernel tries.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
+/// A request to listen needs nobody but the server itself.
+const FORWARD_TIMEOUT: Duration = Duration::from_secs(20);
+/// russh notes every refused channel in a queue that only authentication reads; see [`Line::sweep`].
+const SWEEP_EVERY: u32 = 64;
+
+/// The way to ask. Does not keep the session alive by itself.
+pub(super) struct Line {
+    pub shared: Arc<Shared>,
+    /// Shared for asking; exclusive, and only if nobody asks right now, for [`Line::sweep`].
+    handle: RwLock<Handle<Handler>>,
+    refused: AtomicU32,
+    /// Microseconds, 0: not measured.
+    rtt: AtomicU64,
+}
+
+impl Line {
+    pub(super) fn new(shared: Arc<Shared>, handle: Handle<Handler>) -> Self {
+        Self { shared, handle: RwLock::new(handle), refused: AtomicU32::new(0), rtt: AtomicU64::new(0) }
+    }
+
+    pub(super) async fn open_direct(self: &Arc<Self>, target: &Connect, origin: &Origin) -> Result<Channel, OpenError> {
+        let (line, target, origin) = (self.clone(), target.clone(), origin.clone());
+        // When the asker has gone, the channel is dropped on the way to it, and dropping closes it.
+        let open = async move { line.open(&target, &origin).await };
+        match finish(OPEN_TIMEOUT, open, |_| async {}).await {
+            Some(opened) => opened,
+            None => Err(OpenError::Timeout),
+        }
+    }
+
+    /// `allocated`: told the port before any connection that came early is handed on.
+    pub(super) async fn request_forward(
+        self: &Arc<Self>,
+        listen: &Listen,
+        allocated: impl FnOnce(Option<u16>) + Send + 'static,
+    ) -> Result<Option<u16>, ForwardError> {
+        let name = listen.to_string();
+        let (wire, line, refused) = (remote_listen(listen), self.clone(), name.clone());
+        let ask = async move { line.ask_to_listen(wire, refused, allocated).await };
+        let line = self.clone();
+        let late = move |granted: Result<(RemoteListen, Option<u16>), ForwardError>| async move {
+            if let Ok((listen, _)) = granted {
+                // Nobody waits for it any more: the server must not go on listening for nobody.
+                let _ = line.stop_listening(listen, String::new()).await;
+            }
+        };
+        match finish(FORWARD_TIMEOUT, ask, late).await {
+            Some(granted) => granted.map(|(_, port)| port),
+            None => Err(ForwardError::Timeout { listen: name }),
+        }
+    }
+
+    pub(super) async fn cancel_forward(self: &Arc<Self>, listen: &Listen) -> Result<(), ForwardError> {
+        let name = listen.to_string();
+        let (wire, line, refused) = (remote_listen(listen), self.clone(), name.clone());
+        let ask = async move { line.stop_listening(wire, refused).await };
+        finish(FORWARD_TIMEOUT, ask, |_| async {}).await.unwrap_or(Err(ForwardError::Timeout { listen: name }))
+    }
+
+    /// Asks for any answer at all (`keepalive@openssh.com`), and measures how long it takes.
+    pub(super) async fn ping(&self, timeout: Duration) -> Result<Duration, Failure> {
+        let sent = clock::now();
+        let handle = self.handle.read().await;
+        let answered = tokio::select! {
+            () = self.shared.ending.gone().cancelled() => None,
+            answered = tokio::time::timeout(timeout, handle.send_ping()) => answered.ok(),
+        };
+        if let Some(ended) = self.shared.ending.reason() {
+            return Err(ended);
+        }
+        if answered.is_none() {
+            let message = format!("`{}` did not answer within {}s", self.shared.who, timeout.as_secs_f64());
+            return Err(Failure::new(FailureKind::KeepaliveTimeout, message));
+        }
+        let rtt = clock::now().saturating_duration_since(sent);
+        self.rtt.store(u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+        Ok(rtt)
+    }
+
+    pub(super) fn rtt(&self) -> Option<Duration> {
+        Some(self.rtt.load(Ordering::Relaxed)).filter(|micros| *micros > 0).map(Duration::from_micros)
+    }
+
+    /// Says goodbye; what comes after it is up to the caller.
+    pub(super) async fn goodbye(&self) {
+        // An error means that there is nobody left to say it to.
+        let _ = self.handle.read().await.disconnect(Disconnect::ByApplication, "", "").await;
+    }
+
+    async fn open(&self, target: &Connect, origin: &Origin) -> Result<Channel, OpenError> {
+        let opened = {
+            let handle = self.handle.read().await;
+            match target {
+                Connect::Tcp { host, port } => {
+                    let from = (origin.address.as_str(), u32::from(origin.port));
+                    handle.channel_open_direct_tcpip(host.as_str(), u32::from(*port), from.0, from.1).await
+                }
+                Connect::Unix(path) => handle.channel_open_direct_streamlocal(path.to_string_lossy()).await,
+                Connect::Socks => return Err(OpenError::UnknownType("socks is spoken here, not there".to_owned())),
+            }
+        };
+        match opened {
+            Ok(channel) => Ok(Channel::new(channel, self.shared.ending.gone())),
+            Err(russh::Error::ChannelOpenFailure(reason)) => {
+                self.sweep();
+                let text = self.shared.refusals.text(&reason).await;
+                Err(open_error(&reason, text))
+            }
+            Err(_) => Err(OpenError::SessionEnded),
+        }
+    }
+
+    async fn ask_to_listen(
+        &self,
+        listen: RemoteListen,
+        name: String,
+        allocated: impl FnOnce(Option<u16>),
+    ) -> Result<(RemoteListen, Option<u16>), ForwardError> {
+        let ticket = self.shared.incoming.ask(listen.clone());
+        let answer = {
+            let handle = self.handle.read().await;
+            match &listen {
+                RemoteListen::Tcp { address, port } => {
+                    handle.tcpip_forward(address.as_str(), u32::from(*port)).await.map(Some)
+                }
+                RemoteListen::Unix(path) => handle.streamlocal_forward(path.as_str()).await.map(|()| None),
+            }
+        };
+        match answer.map_err(|error| forward_error(&error, name.clone())).and_then(|port| real(listen, port, name)) {
+            Ok((listen, port)) => {
+                allocated(port);
+                self.shared.incoming.granted(ticket, port).await;
+                Ok((listen, port))
+            }
+            Err(error) => {
+                self.shared.incoming.denied(ticket).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn stop_listening(&self, listen: RemoteListen, name: String) -> Result<(), ForwardError> {
+        self.shared.incoming.forget(&listen);
+        let handle = self.handle.read().await;
+        let answer = match &listen {
+            RemoteListen::Tcp { address, port } => {
+                handle.cancel_tcpip_forward(address.as_str(), u32::from(*port)).await
+            }
+            RemoteListen::Unix(path) => handle.cancel_streamlocal_forward(path.as_str()).await,
+        };
+        answer.map_err(|error| forward_error(&error, name))
+    }
+
+    /// Empties russh's queue of refused channels, which would grow for as long as a target is down: polling any
+    /// answer to authentication reads it, and this one sends nothing. Left for the next time when somebody asks.
+    fn sweep(&self) {
+        if self.refused.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY != 0 {
+            return;
+        }
+        let Ok(mut handle) = self.handle.try_write() else {
+            self.refused.fetch_sub(1, Ordering::Relaxed);
+            return;
+        };
+        let _ = handle.authenticate_keyboard_interactive_respond(Vec::new()).now_or_never();
+    }
+}
+
+/// Runs `work` to its end, whatever becomes of the asker. A result that nobody takes any more goes to `late`.
+async fn finish<T, F>(
+    patience: Duration,
+    work: impl Future<Output = T> + Send + 'static,
+    late: impl FnOnce(T) -> F + Send + 'static,
+) -> Option<T>
+where
+    T: Send + 'static,
+    F: Future<Output = ()> + Send,
+{
+    let (done, result) = oneshot::channel();
+    // Bounded by the session: every answer of russh comes, or fails, when its loop ends.
+    task::detached(async move {
+        if let Err(untaken) = done.send(work.await) {
+            late(untaken).await;
+        }
+    });
+    tokio::time::timeout(patience, result).await.ok()?.ok()
+}
+
+/// The real listener that a granted request stands for.
+fn real(listen: RemoteListen, port: Option<u32>, name: String) -> Result<(RemoteListen, Option<u16>), ForwardError> {
+    match (listen, port) {
+        (RemoteListen::Tcp { address, port: 0 }, Some(allocated)) => {
+            let port = u16::try_from(allocated).ok().filter(|port| *port != 0);
+            let port = port.ok_or_else(|| ForwardError::Refused {
+                listen: name,
+                reason: Some("it said yes, but not on which port".to_owned()),
+            })?;
+            Ok((RemoteListen::Tcp { address, port }, Some(port)))
+        }
+        // Some servers name the port unasked; it is the one that was asked for.
+        (RemoteListen::Tcp { address, port }, _) => Ok((RemoteListen::Tcp { address, port }, Some(port))),
+        (RemoteListen::Unix(path), _) => Ok((RemoteListen::Unix(path), None)),
+    }
+}
+
+/// The words on the wire: the server's PermitListen is matched against this very string.
+pub(super) fn remote_listen(listen: &Listen) -> RemoteListen {
+    match listen {
+        Listen::Tcp { bind, port } => {
+            let address = match bind {
+                Bind::Default => "localhost",
+                Bind::Any => "",
+                Bind::Address(address) => address,
+            };
+            RemoteListen::Tcp { address: address.to_owned(), port: *port }
+        }
+        Listen::Unix(path) => RemoteListen::Unix(path.to_string_lossy().into_owned()),
+    }
+}
+
+fn open_error(reason: &ChannelOpenFailure, text: String) -> OpenError {
+    match reason {
+        ChannelOpenFailure::AdministrativelyProhibited => OpenError::Prohibited(text),
+        ChannelOpenFailure::ConnectFailed => OpenError::ConnectFailed(text),
+        ChannelOpenFailure::UnknownChannelType => OpenError::UnknownType(text),
+        ChannelOpenFailure::ResourceShortage | ChannelOpenFailure::Other { .. } => OpenError::ResourceShortage(text),
+    }
+}
+
+fn forward_error(error: &russh::Error, listen: String) -> ForwardError {
+    match error {
+        // What OpenSSH says about it comes as SSH_MSG_DEBUG, which russh keeps to itself.
+        russh::Error::RequestDenied => ForwardError::Refused { listen, reason: None },
+        _ => ForwardError::SessionEnded,
+    }
+}

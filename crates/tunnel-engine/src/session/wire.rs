@@ -1,0 +1,148 @@
+//! The link under a session, shared between russh (which reads and writes it) and those who watch or cut it.
+
+use std::any::Any;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::liveness::Signs;
+use crate::clock;
+use crate::dial::{Link, LinkIo};
+
+/// A link with a switch. Cutting it drops the socket at once, whatever russh's task is waiting for, and makes every
+/// later read and write fail: a handshake that is given up leaves nothing behind.
+pub(super) struct Wire {
+    state: Mutex<State>,
+}
+
+struct State {
+    io: Option<Box<dyn LinkIo>>,
+    /// The jump host's session or the proxy command's process: goes with the link.
+    keep: Option<Box<dyn Any + Send + Sync>>,
+    signs: Signs,
+    bytes_in: u64,
+    bytes_out: u64,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Wire {
+    pub(super) fn new(link: Link) -> Self {
+        let signs = Signs { last_byte: clock::now(), reading_since: None, stalled_since: None };
+        let state =
+            State { io: Some(link.io), keep: link.keep, signs, bytes_in: 0, bytes_out: 0, reader: None, writer: None };
+        Self { state: Mutex::new(state) }
+    }
+
+    /// Drops the link and wakes whoever waits for it. Idempotent.
+    pub(super) fn cut(&self) {
+        let (io, keep, wakers) = {
+            let mut state = self.lock();
+            (state.io.take(), state.keep.take(), [state.reader.take(), state.writer.take()])
+        };
+        // Outside the lock: what is dropped here may be a whole session of a jump host.
+        drop((io, keep));
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// For the judge of [`super::liveness`].
+    pub(super) fn signs(&self) -> Signs {
+        self.lock().signs
+    }
+
+    /// Bytes from and to the peer, of the SSH protocol itself.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.bytes_in, state.bytes_out)
+    }
+
+    pub(super) fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.lock();
+        let Some(io) = state.io.as_mut() else { return Poll::Ready(Err(gone())) };
+        let before = buf.filled().len();
+        let polled = Pin::new(io).poll_read(cx, buf);
+        let read = buf.filled().len() - before;
+        match &polled {
+            Poll::Pending => {
+                state.signs.reading_since.get_or_insert_with(clock::now);
+                remember(&mut state.reader, cx);
+            }
+            Poll::Ready(_) => state.signs.reading_since = None,
+        }
+        if read > 0 {
+            state.signs.last_byte = clock::now();
+            state.bytes_in += read as u64;
+        }
+        polled
+    }
+
+    pub(super) fn poll_write(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let mut state = self.lock();
+        let Some(io) = state.io.as_mut() else { return Poll::Ready(Err(gone())) };
+        let polled = Pin::new(io).poll_write(cx, data);
+        match &polled {
+            Poll::Pending => {
+                state.signs.stalled_since.get_or_insert_with(clock::now);
+                remember(&mut state.writer, cx);
+            }
+            Poll::Ready(written) => {
+                state.signs.stalled_since = None;
+                state.bytes_out += written.as_ref().map_or(0, |n| *n as u64);
+            }
+        }
+        polled
+    }
+
+    pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.lock();
+        let Some(io) = state.io.as_mut() else { return Poll::Ready(Err(gone())) };
+        let polled = Pin::new(io).poll_flush(cx);
+        if polled.is_pending() {
+            remember(&mut state.writer, cx);
+        }
+        polled
+    }
+
+    /// Nobody reads any more: what was last said about waiting is no sign of the peer.
+    pub(super) fn stop_waiting(&self) {
+        self.lock().signs.reading_since = None;
+    }
+
+    /// Ends the link politely but without waiting: a last word goes out if there is room for it.
+    pub(super) fn shut(&self, cx: &mut Context<'_>) {
+        if let Some(io) = self.lock().io.as_mut() {
+            let _ = Pin::new(io).poll_shutdown(cx);
+        }
+        self.cut();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic inside a poll leaves nothing half done that a later poll could not bear.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Cuts the wire unless told that the handshake is through.
+pub(super) struct CutOnDrop(pub Option<std::sync::Arc<Wire>>);
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        if let Some(wire) = &self.0 {
+            wire.cut();
+        }
+    }
+}
+
+fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    match slot {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *slot = Some(cx.waker().clone()),
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the link was cut here")
+}
