@@ -1,9 +1,26 @@
 //! The config file: TOML text → values with spans → [`Desired`], or every error at once. After `Desired` nobody
 //! reads the file's form.
+//!
+//! ```text
+//! load (files, include) ─► source, value, reader (spans kept, errors collected) ─► resolve ─► Desired
+//! ```
 
 mod desired;
+mod diagnostic;
+mod environment;
+mod keys;
+mod load;
+mod quantity;
+mod reader;
+mod resolve;
+mod source;
+#[cfg(test)]
+mod tests;
+mod value;
 
 pub use desired::{
     BackoffKind, BackoffSpec, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, OutageSpec,
     TunnelSpec,
 };
+pub use diagnostic::{ConfigError, ConfigErrors};
+pub use load::{Overrides, control_socket_of, default_control_socket, load, load_text};

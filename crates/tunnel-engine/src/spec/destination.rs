@@ -20,13 +20,24 @@ impl Destination {
 
     /// Reads `[user@]host[:port]` or `ssh://[user@]host[:port]`, IPv6 addresses in brackets, as ssh's
     /// `-J` and destinations do. `default_user` stands in for a missing user, port 22 for a missing port.
+    ///
+    /// # Errors
+    /// What no resolver or login could take.
     pub fn parse(text: &str, default_user: &str) -> Result<Self, DestinationError> {
+        Self::parse_or(text, default_user, Self::DEFAULT_PORT)
+    }
+
+    /// The same with another port for a text that names none.
+    ///
+    /// # Errors
+    /// As [`Destination::parse`].
+    pub fn parse_or(text: &str, default_user: &str, default_port: u16) -> Result<Self, DestinationError> {
         let text = text.strip_prefix("ssh://").map_or(text, |rest| rest.trim_end_matches('/'));
         let (user, rest) = match text.rsplit_once('@') {
             Some((user, rest)) => (user, rest),
             None => (default_user, text),
         };
-        let (host, port) = split_host_port(rest)?;
+        let (host, port) = split_host_port(rest, default_port)?;
         if user.is_empty() {
             return Err(DestinationError::EmptyUser);
         }
@@ -52,20 +63,20 @@ impl fmt::Display for Destination {
     }
 }
 
-fn split_host_port(text: &str) -> Result<(&str, u16), DestinationError> {
+fn split_host_port(text: &str, default_port: u16) -> Result<(&str, u16), DestinationError> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, after) = rest.split_once(']').ok_or(DestinationError::UnclosedBracket)?;
         return match after.strip_prefix(':') {
             Some(port) => Ok((host, parse_port(port)?)),
-            None if after.is_empty() => Ok((host, Destination::DEFAULT_PORT)),
+            None if after.is_empty() => Ok((host, default_port)),
             None => Err(DestinationError::UnclosedBracket),
         };
     }
     match text.split_once(':') {
         // More than one colon: a bare IPv6 address, which has no room for a port.
-        Some((_, port)) if port.contains(':') => Ok((text, Destination::DEFAULT_PORT)),
+        Some((_, port)) if port.contains(':') => Ok((text, default_port)),
         Some((host, port)) => Ok((host, parse_port(port)?)),
-        None => Ok((text, Destination::DEFAULT_PORT)),
+        None => Ok((text, default_port)),
     }
 }
 
@@ -105,6 +116,8 @@ mod tests {
         assert_eq!(parse("ssh://you@host:2222/"), "you@host:2222");
         assert_eq!(parse("you@[fe80::1]:2222"), "you@[fe80::1]:2222");
         assert_eq!(parse("::1"), "me@[::1]:22");
+        assert_eq!(Destination::parse_or("[::1]", "me", 2222).unwrap().to_string(), "me@[::1]:2222");
+        assert_eq!(Destination::parse_or("you@host:1", "me", 2222).unwrap().to_string(), "you@host:1");
         assert_eq!(parse("DOMAIN\\a@b@host"), "DOMAIN\\a@b@host:22");
     }
 

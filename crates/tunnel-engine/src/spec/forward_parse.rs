@@ -18,10 +18,10 @@ use super::{Bind, Connect, Forward, ForwardKind, Listen, Side};
 /// The longest host name that ssh takes (NI_MAXHOST less its end).
 const MAX_HOST: usize = 1024;
 
-/// The longest path that fits into a `sockaddr_un` with its end.
-const MAX_UNIX_PATH: usize = 107;
-
 impl Forward {
+    /// The longest path, in bytes, that fits into a `sockaddr_un` with its end.
+    pub const MAX_UNIX_PATH: usize = 107;
+
     /// Reads a forward in one word (`[bind:]port:host:port` and its forms with unix sockets) or in two
     /// (`listen connect`, as in ssh_config). A remote forward without a connect address is reverse SOCKS.
     ///
@@ -131,7 +131,7 @@ fn is_path(field: &str) -> bool {
 }
 
 fn unix_path(text: &str) -> Result<PathBuf, ForwardParseError> {
-    if text.len() > MAX_UNIX_PATH {
+    if text.len() > Forward::MAX_UNIX_PATH {
         return Err(ForwardParseError::PathTooLong(text.to_owned()));
     }
     if text.chars().any(char::is_control) {

@@ -1,0 +1,145 @@
+//! What is wrong with a config, for a terminal and as JSON.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::source::{Place, Position};
+
+/// One thing that is wrong, and what to do about it.
+#[derive(Debug, Clone)]
+pub struct ConfigError {
+    blame: Blame,
+    what: String,
+    hint: String,
+    /// It is about something that is not there.
+    pub(super) absence: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Blame {
+    Place(Place),
+    /// A file that could not be read, or a command line option: there is no line to show.
+    Whole(String),
+}
+
+impl ConfigError {
+    pub(super) fn new(place: Place, what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { blame: Blame::Place(place), what: what.into(), hint: hint.into(), absence: false }
+    }
+
+    pub(super) fn absent(place: Place, what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { absence: true, ..Self::new(place, what, hint) }
+    }
+
+    pub(super) fn of_file(path: &Path, what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::of_option(&path.display().to_string(), what, hint)
+    }
+
+    pub(super) fn of_option(name: &str, what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { blame: Blame::Whole(name.to_owned()), what: what.into(), hint: hint.into(), absence: false }
+    }
+
+    /// What is wrong.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> &str {
+        &self.hint
+    }
+
+    /// Line and column, both from 1; the column counts characters. `None` where no line is to blame.
+    pub fn line_and_column(&self) -> Option<(usize, usize)> {
+        self.place().map(Place::position).map(|position| (position.line, position.column))
+    }
+
+    fn place(&self) -> Option<&Place> {
+        match &self.blame {
+            Blame::Place(place) => Some(place),
+            Blame::Whole(_) => None,
+        }
+    }
+
+    /// The file, or the command line option.
+    pub fn file(&self) -> String {
+        match &self.blame {
+            Blame::Place(place) => place.source.path.display().to_string(),
+            Blame::Whole(name) => name.clone(),
+        }
+    }
+
+    fn order(&self) -> Option<(usize, usize)> {
+        self.place().map(Place::order)
+    }
+}
+
+/// `FILE:LINE:COLUMN: error: …`, the line, a caret, the hint.
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = printable(&self.what);
+        match &self.blame {
+            Blame::Whole(name) => writeln!(f, "{name}: error: {what}")?,
+            Blame::Place(place) => {
+                let Position { column, line_text, width, .. } = place.position();
+                writeln!(f, "{}: error: {what}", place.to_text())?;
+                writeln!(f, "  {}", printable(line_text))?;
+                let margin: String =
+                    line_text.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+                writeln!(f, "  {margin}{}", "^".repeat(width))?;
+            }
+        }
+        writeln!(f, "hint: {}", printable(&self.hint))
+    }
+}
+
+/// A config must not be able to drive the terminal. Each control character becomes one other, so that carets fit.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// Everything that is wrong with a config, in the order of the files. Never empty.
+#[derive(Debug, Clone)]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// Sorts, and drops what was found twice: the defaults are read once for every tunnel.
+    pub(super) fn new(mut errors: Vec<ConfigError>) -> Self {
+        debug_assert!(!errors.is_empty(), "a config without errors is a `Desired`");
+        errors.sort_by_key(ConfigError::order);
+        let mut seen = HashSet::new();
+        errors.retain(|error| seen.insert((error.file(), error.order(), error.what.clone())));
+        Self(errors)
+    }
+
+    /// The errors, at least one.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.0.iter()
+    }
+
+    /// `{"errors": [{file, line, column, message, hint}]}`; `line` and `column` are null where no line is to blame.
+    pub fn to_json(&self) -> serde_json::Value {
+        let errors = self.0.iter().map(|error| {
+            let (line, column) = error.line_and_column().unzip();
+            json!({ "file": error.file(), "line": line, "column": column, "message": error.what, "hint": error.hint })
+        });
+        json!({ "errors": errors.collect::<Vec<_>>() })
+    }
+}
+
+/// All of them, with an empty line between.
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(index, error)| {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            error.fmt(f)
+        })
+    }
+}
+
+impl std::error::Error for ConfigErrors {}

@@ -1,0 +1,157 @@
+//! What a config takes from around it: environment variables and the account that runs tunneld. A value, so that
+//! reading a config is a pure function of it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Variables, user name and home.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Environment {
+    pub(super) variables: HashMap<String, String>,
+    /// Of the passwd entry.
+    pub(super) user: Option<String>,
+    /// Of the passwd entry: as ssh, not `$HOME`, unless there is no entry.
+    pub(super) home: Option<PathBuf>,
+}
+
+impl Environment {
+    pub(super) fn of_this_process() -> Self {
+        let account = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
+        let variables: HashMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let home = account.as_ref().map(|account| account.dir.clone());
+        Self {
+            user: account.map(|account| account.name).or_else(|| variables.get("USER").cloned()),
+            home: home.or_else(|| variables.get("HOME").map(PathBuf::from)),
+            variables,
+        }
+    }
+
+    /// A variable that is set and not empty.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Replaces every `${NAME}`.
+    pub(super) fn expand(&self, text: &str) -> Result<String, ExpandError> {
+        let mut expanded = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("${") {
+            let (name, after) = after.split_once('}').ok_or(ExpandError::Unclosed)?;
+            expanded.push_str(before);
+            expanded.push_str(self.variables.get(name).ok_or_else(|| ExpandError::Unset(name.to_owned()))?);
+            rest = after;
+        }
+        Ok(expanded + rest)
+    }
+
+    /// `${NAME}` and a leading `~/`; a relative path starts from `folder`.
+    pub(super) fn path(&self, text: &str, folder: &Path) -> Result<PathBuf, ExpandError> {
+        let text = self.expand(text)?;
+        if text.is_empty() {
+            return Err(ExpandError::Empty);
+        }
+        if text.chars().any(char::is_control) {
+            return Err(ExpandError::Control);
+        }
+        let path = match text.strip_prefix('~') {
+            Some("") => self.home()?.to_owned(),
+            Some(rest) => match rest.strip_prefix('/') {
+                Some(rest) => self.home()?.join(rest.trim_start_matches('/')),
+                None => return Err(ExpandError::OtherHome(text)),
+            },
+            None => folder.join(text),
+        };
+        // Two spellings of one path must be one path: they are compared.
+        Ok(path.components().collect())
+    }
+
+    fn home(&self) -> Result<&Path, ExpandError> {
+        self.home.as_deref().ok_or(ExpandError::Homeless)
+    }
+
+    /// Where the control socket is unless somebody says otherwise: in systemd's RuntimeDirectory=, in the user's
+    /// runtime folder, in /run.
+    pub(super) fn control_socket(&self) -> PathBuf {
+        let folder = match (self.variable("RUNTIME_DIRECTORY"), self.variable("XDG_RUNTIME_DIR")) {
+            (Some(list), _) => PathBuf::from(list.split(':').next().unwrap_or(list)),
+            (None, Some(folder)) => Path::new(folder).join("tunneld"),
+            (None, None) => PathBuf::from("/run/tunneld"),
+        };
+        folder.join("control.sock")
+    }
+}
+
+/// Why a text with variables, or a path, means nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ExpandError {
+    #[error("the environment variable `{0}` is not set")]
+    Unset(String),
+    #[error("`${{` is not closed")]
+    Unclosed,
+    #[error("the path is empty")]
+    Empty,
+    #[error("the path holds control characters")]
+    Control,
+    #[error("`{0}`: the home of another user is not looked up")]
+    OtherHome(String),
+    #[error("`~` stands for nothing: the account that runs tunneld has no home")]
+    Homeless,
+}
+
+impl ExpandError {
+    pub(super) fn hint(&self) -> String {
+        match self {
+            Self::Unset(name) => {
+                format!("set it where tunneld is started, for example `Environment={name}=…` in the unit")
+            }
+            Self::Unclosed => "write `${NAME}`".to_owned(),
+            Self::Empty => "name a file, or leave the key out".to_owned(),
+            Self::Control => "remove them".to_owned(),
+            Self::OtherHome(_) | Self::Homeless => "write the whole path".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        Environment {
+            variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            user: Some("me".to_owned()),
+            home: Some("/home/me".into()),
+        }
+    }
+
+    #[test]
+    fn paths_take_variables_and_the_home_and_start_from_the_folder_of_the_file() {
+        let environment = environment(&[("KEYS", "/keys")]);
+        for (text, want) in [
+            ("/a/b", Ok("/a/b")),
+            ("b", Ok("/etc/b")),
+            ("./x//y/.", Ok("/etc/x/y")),
+            ("~", Ok("/home/me")),
+            ("~/k", Ok("/home/me/k")),
+            ("${KEYS}/k", Ok("/keys/k")),
+            ("${NOPE}/k", Err(ExpandError::Unset("NOPE".into()))),
+            ("${KEYS", Err(ExpandError::Unclosed)),
+            ("", Err(ExpandError::Empty)),
+            ("~you/k", Err(ExpandError::OtherHome("~you/k".into()))),
+        ] {
+            assert_eq!(environment.path(text, Path::new("/etc")), want.map(PathBuf::from), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_control_socket_is_in_the_first_runtime_folder_there_is() {
+        let socket = |variables: &[(&str, &str)]| environment(variables).control_socket();
+        let both = [("RUNTIME_DIRECTORY", "/run/a:/run/b"), ("XDG_RUNTIME_DIR", "/run/user/1")];
+        assert_eq!(socket(&both), Path::new("/run/a/control.sock"));
+        assert_eq!(socket(&both[1..]), Path::new("/run/user/1/tunneld/control.sock"));
+        assert_eq!(socket(&[]), Path::new("/run/tunneld/control.sock"));
+        assert_eq!(socket(&[("RUNTIME_DIRECTORY", "")]), Path::new("/run/tunneld/control.sock"));
+    }
+}

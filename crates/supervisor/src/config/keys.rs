@@ -1,0 +1,141 @@
+//! The names of all keys, and which of them this version cannot follow yet.
+
+use toml::de::DeValue;
+
+/// Of the file.
+pub(super) const FILE: &[&str] =
+    &["pid_file", "control_socket", "stop_timeout", "include", "log", "metrics", "defaults", "tunnel"];
+
+/// Of an included file.
+pub(super) const INCLUDED: &[&str] = &["tunnel"];
+
+/// Of `[log]`.
+pub(super) const LOG: &[&str] = &["level", "format"];
+
+/// Of `[metrics]`.
+pub(super) const METRICS: &[&str] = &["listen"];
+
+/// Of `[[tunnel]]`, and of `[defaults]` except `name`.
+pub(super) const TUNNEL: &[&str] = &[
+    "name",
+    "enabled",
+    "host",
+    "hosts",
+    "port",
+    "user",
+    "ssh_config",
+    "proxy_jump",
+    "proxy_command",
+    "bind_address",
+    "address_family",
+    "identity_file",
+    "certificate_file",
+    "identity_agent",
+    "password_file",
+    "passphrase_file",
+    "strict_host_key_checking",
+    "user_known_hosts_file",
+    "global_known_hosts_file",
+    "host_key_alias",
+    "ciphers",
+    "kex_algorithms",
+    "macs",
+    "host_key_algorithms",
+    "connect_timeout",
+    "server_alive_interval",
+    "server_alive_count_max",
+    "tcp_keep_alive",
+    "exit_on_forward_failure",
+    "gateway_ports",
+    "local_forward",
+    "remote_forward",
+    "dynamic_forward",
+    "gate_time",
+    "max_start",
+    "max_lifetime",
+    "session_lifetime",
+    "backoff",
+    "during_outage",
+    "hold_timeout",
+    "hold_max",
+    "probe",
+    "poll",
+    "first_poll",
+    "on_remote_port_busy",
+    "sessions",
+    "max_connections",
+    "receive_window",
+    "on_change",
+];
+
+/// Of `backoff`.
+pub(super) const BACKOFF: &[&str] = &["kind", "min", "max", "factor", "jitter", "reset_after"];
+
+/// Of a forward written as a table.
+pub(super) const FORWARD: &[&str] = &["listen", "connect", "max_connections"];
+
+/// A key, or one value of it, whose feature is not in this version. It is refused rather than ignored.
+pub(super) struct Unavailable {
+    pub(super) table: &'static [&'static str],
+    pub(super) key: &'static str,
+    /// The values that mean no more than leaving the key out, or that do work.
+    pub(super) works: fn(&DeValue<'_>) -> bool,
+    pub(super) hint: &'static str,
+}
+
+/// Delete a line here with the work that makes it untrue.
+pub(super) const UNAVAILABLE: &[Unavailable] = &[
+    unavailable(METRICS, "listen", |_| false, "leave it out; `tunneld status --json` has the same numbers"),
+    unavailable(TUNNEL, "hosts", |v| v.as_array().is_none_or(|a| a.len() < 2), "name one server, in `host`"),
+    unavailable(
+        TUNNEL,
+        "ssh_config",
+        |v| v.as_bool() == Some(false),
+        "write the keys of the Host block into this table",
+    ),
+    unavailable(TUNNEL, "session_lifetime", is_zero, "leave it out, or set it to 0"),
+    unavailable(TUNNEL, "sessions", |v| integer(v) == Some(1), "leave it out, or set it to 1"),
+    unavailable(TUNNEL, "probe", |v| v.as_str() == Some("auto"), "leave it out"),
+    unavailable(TUNNEL, "on_remote_port_busy", |v| v.as_str() != Some("takeover"), "write \"retry\" or \"fail\""),
+    unavailable(TUNNEL, "on_change", |_| false, "leave it out; `tunneld status --watch` shows changes"),
+];
+
+const fn unavailable(
+    table: &'static [&'static str],
+    key: &'static str,
+    works: fn(&DeValue<'_>) -> bool,
+    hint: &'static str,
+) -> Unavailable {
+    Unavailable { table, key, works, hint }
+}
+
+fn integer(value: &DeValue<'_>) -> Option<i64> {
+    value.as_integer().and_then(|integer| i64::from_str_radix(integer.as_str(), integer.radix()).ok())
+}
+
+fn is_zero(value: &DeValue<'_>) -> bool {
+    integer(value) == Some(0) || matches!(value.as_str(), Some("0" | "0s"))
+}
+
+/// The known name that was probably meant.
+pub(super) fn did_you_mean(written: &str, known: &[&'static str]) -> Option<&'static str> {
+    /// Below it, a guess misleads more often than it helps.
+    const ALIKE: f64 = 0.65;
+    // ssh_config's own spelling, and dashes, are right names in the wrong dress.
+    let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
+    let written = plain(written);
+    known
+        .iter()
+        .map(|name| (plain(name), *name))
+        .filter(|(plain, _)| strsim::normalized_damerau_levenshtein(&written, plain) >= ALIKE)
+        .min_by_key(|(plain, _)| (strsim::damerau_levenshtein(&written, plain), plain.len().abs_diff(written.len())))
+        .map(|(_, name)| name)
+}
+
+/// The table that has this key, as it is written in the file.
+pub(super) fn home_of(key: &str) -> Option<&'static str> {
+    [(TUNNEL, "[[tunnel]] or [defaults]"), (LOG, "[log]"), (BACKOFF, "`backoff`"), (FILE, "the top of the file")]
+        .into_iter()
+        .find(|(keys, _)| keys.contains(&key))
+        .map(|(_, home)| home)
+}

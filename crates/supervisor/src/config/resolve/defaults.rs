@@ -1,0 +1,32 @@
+//! ssh's own defaults, from the home of the account that runs tunneld.
+
+use std::path::{Path, PathBuf};
+
+use tunnel_engine::spec::{AgentSpec, IdentitySpec};
+
+use crate::config::environment::Environment;
+
+/// The files that ssh tries in this order (ssh_config(5), IdentityFile). The security key types are left out: their
+/// touch at every login needs a person, and russh reads them only through an agent.
+const IDENTITIES: &[&str] = &["id_rsa", "id_ecdsa", "id_ed25519"];
+
+pub(super) fn identities(environment: &Environment) -> Vec<IdentitySpec> {
+    in_ssh_folder(environment, IDENTITIES).map(|path| IdentitySpec { path, explicit: false }).collect()
+}
+
+pub(super) fn user_known_hosts(environment: &Environment) -> Vec<PathBuf> {
+    in_ssh_folder(environment, &["known_hosts", "known_hosts2"]).collect()
+}
+
+pub(super) fn global_known_hosts() -> Vec<PathBuf> {
+    ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"].map(PathBuf::from).into()
+}
+
+/// What SSH_AUTH_SOCK names.
+pub(super) fn agent(environment: &Environment) -> AgentSpec {
+    environment.variable("SSH_AUTH_SOCK").map_or(AgentSpec::None, |socket| AgentSpec::Socket(Path::new(socket).into()))
+}
+
+fn in_ssh_folder<'a>(environment: &'a Environment, names: &'a [&'a str]) -> impl Iterator<Item = PathBuf> + 'a {
+    environment.home.iter().flat_map(move |home| names.iter().map(move |name| home.join(".ssh").join(name)))
+}

@@ -1,0 +1,110 @@
+//! `local_forward`, `remote_forward` and `dynamic_forward`.
+
+use std::path::PathBuf;
+
+use tunnel_engine::spec::{Connect, Forward, ForwardKind, ForwardParseError, Listen, Side};
+
+use super::Reader;
+use super::tunnel::MOST_CONNECTIONS;
+use crate::config::environment::Environment;
+use crate::config::keys;
+use crate::config::source::Place;
+use crate::config::value::{Read, Table, Value};
+
+const KEYS: [(&str, ForwardKind); 3] = [
+    ("local_forward", ForwardKind::Local),
+    ("remote_forward", ForwardKind::Remote),
+    ("dynamic_forward", ForwardKind::Dynamic),
+];
+
+/// The forwards in the order of `KEYS`, each with the place that asks for it.
+pub(super) fn forwards(reader: &mut Reader<'_>, header: Option<&Place>) -> Vec<(Forward, Place)> {
+    let environment = reader.environment;
+    let mut all = Vec::new();
+    let mut wished = false;
+    for (key, kind) in KEYS {
+        let Some(value) = reader.value(key) else { continue };
+        for item in value.items() {
+            wished = true;
+            all.extend(reader.note(forward(item, kind, environment)).map(|forward| (forward, item.place())));
+        }
+    }
+    if !wished {
+        reader.miss(
+            header,
+            "the tunnel has no forwards",
+            "add `local_forward`, `remote_forward` or `dynamic_forward`, for example `local_forward = [\"3307:127.0.0.1:3306\"]`",
+        );
+    }
+    all
+}
+
+fn forward(value: Value<'_>, kind: ForwardKind, environment: &Environment) -> Read<Forward> {
+    let forward = match value.raw().as_table() {
+        Some(_) => of_table(&value.table()?, kind, environment)?,
+        None => parse(value, environment, |text| Forward::parse(kind, text))?,
+    };
+    let path = |path: PathBuf, side| unix_path(value, path, side, environment);
+    let listen = match forward.listen {
+        Listen::Unix(socket) => Listen::Unix(path(socket, kind.side())?),
+        tcp @ Listen::Tcp { .. } => tcp,
+    };
+    let far_side = if kind.side() == Side::Here { Side::Server } else { Side::Here };
+    let connect = match forward.connect {
+        Connect::Unix(socket) => Connect::Unix(path(socket, far_side)?),
+        other @ (Connect::Tcp { .. } | Connect::Socks) => other,
+    };
+    Ok(Forward { listen, connect, ..forward })
+}
+
+fn of_table(table: &Table<'_>, kind: ForwardKind, environment: &Environment) -> Read<Forward> {
+    let mut reader = Reader::new(vec![table.clone()], environment);
+    reader.check_keys(keys::FORWARD);
+    let listen = reader.read("listen", |value| parse(value, environment, |text| Listen::parse(kind, text)));
+    let connect = reader.read("connect", |value| match kind {
+        ForwardKind::Dynamic => refuse(value, &ForwardParseError::ConnectOfDynamic),
+        ForwardKind::Local | ForwardKind::Remote => parse(value, environment, |text| Connect::parse(kind, text)),
+    });
+    let max_connections = reader.read("max_connections", |value| value.count(1..=MOST_CONNECTIONS));
+    if table.get("listen").is_none() {
+        reader.miss(Some(&table.place), "the forward does not say where it listens", "add `listen = \"[bind:]port\"`");
+    }
+    if kind == ForwardKind::Local && table.get("connect").is_none() {
+        reader.miss(
+            Some(&table.place),
+            "the forward does not say where it connects to",
+            "add `connect = \"host:port\"`",
+        );
+    }
+    match listen {
+        Some(listen) if reader.errors.is_empty() => {
+            Ok(Forward { kind, listen, connect: connect.unwrap_or(Connect::Socks), max_connections })
+        }
+        _ => Err(reader.errors),
+    }
+}
+
+fn parse<T>(
+    value: Value<'_>,
+    environment: &Environment,
+    parse: impl FnOnce(&str) -> Result<T, ForwardParseError>,
+) -> Read<T> {
+    let text = value.string()?;
+    let text = environment.expand(text).or_else(|error| value.refuse(error.to_string(), error.hint()))?;
+    parse(&text).or_else(|error| refuse(value, &error))
+}
+
+fn refuse<T>(value: Value<'_>, error: &ForwardParseError) -> Read<T> {
+    value.refuse(error.to_string(), error.hint())
+}
+
+/// Paths on this machine are those of the config file; what a path means on the server is the server's business.
+fn unix_path(value: Value<'_>, path: PathBuf, side: Side, environment: &Environment) -> Read<PathBuf> {
+    let Some(text) = path.to_str().filter(|_| side == Side::Here) else { return Ok(path) };
+    let path =
+        environment.path(text, &value.source.folder).or_else(|error| value.refuse(error.to_string(), error.hint()))?;
+    if path.as_os_str().len() > Forward::MAX_UNIX_PATH {
+        return refuse(value, &ForwardParseError::PathTooLong(path.display().to_string()));
+    }
+    Ok(path)
+}

@@ -1,0 +1,74 @@
+//! One `[[tunnel]]` over `[defaults]`.
+
+use super::{Candidate, Reader, claims, forwards, policy, session};
+use crate::config::desired::{OnRemotePortBusy, TunnelSpec};
+use crate::config::diagnostic::ConfigError;
+use crate::config::keys;
+use crate::config::source::Place;
+
+/// A connection costs two file descriptors; more than this is beyond any process's limit.
+pub(super) const MOST_CONNECTIONS: u32 = 1 << 20;
+
+const MAX_CONNECTIONS: u32 = 4096;
+
+pub(super) fn tunnel(reader: &mut Reader<'_>, errors: &mut Vec<ConfigError>) -> Candidate {
+    let header = reader.header();
+    reader.check_keys(keys::TUNNEL);
+    let name = name(reader, header.as_ref());
+    let enabled = reader.read("enabled", |value| value.boolean()).unwrap_or(true);
+    let session = session::session(reader, header.as_ref());
+    let gateway_ports = reader.read("gateway_ports", |value| value.boolean()).unwrap_or(false);
+    let exit_on_forward_failure = reader.read("exit_on_forward_failure", |value| value.boolean()).unwrap_or(false);
+    let max_connections =
+        reader.read("max_connections", |value| value.count(1..=MOST_CONNECTIONS)).unwrap_or(MAX_CONNECTIONS);
+    let (policy, first_poll) = policy::policy(reader);
+    let outage = policy::outage(reader);
+    let on_remote_port_busy = reader
+        .read("on_remote_port_busy", |value| {
+            // What is spelled right but cannot be done is refused with the other unavailable values.
+            let words = [("retry", OnRemotePortBusy::Retry), ("fail", OnRemotePortBusy::Fail)];
+            if value.raw().as_str() == Some("takeover") { Ok(OnRemotePortBusy::Retry) } else { value.one_of(&words) }
+        })
+        .unwrap_or_default();
+    let forwards = forwards::forwards(reader, header.as_ref());
+    let claims = claims::of(name.as_ref().map(|(name, _)| name), &forwards, gateway_ports, session.as_ref());
+
+    let sound = reader.errors.is_empty();
+    errors.append(&mut reader.errors);
+    let spec = match (&name, session) {
+        (Some((name, _)), Some(session)) if sound => Some(TunnelSpec {
+            name: name.clone(),
+            enabled,
+            session,
+            forwards: forwards.into_iter().map(|(forward, _)| forward).collect(),
+            gateway_ports,
+            exit_on_forward_failure,
+            on_remote_port_busy,
+            first_poll,
+            max_connections,
+            outage,
+            policy,
+        }),
+        _ => None,
+    };
+    Candidate { name, claims, spec }
+}
+
+fn name(reader: &mut Reader<'_>, header: Option<&Place>) -> Option<(String, Place)> {
+    const ALPHABET: &str = "a name is made of letters, digits, `.`, `_` and `-`";
+    let Some(value) = reader.own_value("name") else {
+        reader.miss(header, "the tunnel has no name", "add `name = \"…\"`; status, logs and commands call it by that");
+        return None;
+    };
+    let read = value.string().and_then(|text| {
+        let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if text.is_empty() {
+            value.refuse("the name is empty", ALPHABET)
+        } else if let Some(odd) = text.chars().find(|c| !fine(*c)) {
+            value.refuse(format!("`{}` cannot be in the name of a tunnel", odd.escape_debug()), ALPHABET)
+        } else {
+            Ok((text.to_owned(), value.place()))
+        }
+    });
+    reader.note(read)
+}

@@ -1,0 +1,110 @@
+//! The text of a config file, and places in it.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// One file as it was read.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// As the user named it: what diagnostics print.
+    pub(super) path: PathBuf,
+    /// Absolute: what relative paths in the file start from.
+    pub(super) folder: PathBuf,
+    pub(super) text: String,
+    /// Rank in the order of reading, which is the order of diagnostics.
+    pub(super) rank: usize,
+    line_starts: Vec<usize>,
+}
+
+impl Source {
+    pub(super) fn new(path: &Path, text: String, rank: usize) -> Self {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let folder = absolute.parent().map(Path::to_owned).unwrap_or_default();
+        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { path: path.to_owned(), folder, text, rank, line_starts }
+    }
+
+    /// Index of the line that holds a byte.
+    fn line_at(&self, offset: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= offset).saturating_sub(1)
+    }
+
+    fn line(&self, index: usize) -> &str {
+        let start = self.line_starts.get(index).copied().unwrap_or(self.text.len());
+        let end = self.line_starts.get(index + 1).copied().unwrap_or(self.text.len());
+        self.text.get(start..end).unwrap_or_default().trim_end_matches(['\n', '\r'])
+    }
+}
+
+/// Bytes of a file.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) source: Arc<Source>,
+    pub(super) span: Range<usize>,
+}
+
+/// Where a place is, for people: lines and columns count from 1, columns in characters.
+pub(super) struct Position<'a> {
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) line_text: &'a str,
+    /// How many characters of the line the place covers, at least one.
+    pub(super) width: usize,
+}
+
+impl Place {
+    pub(super) fn position(&self) -> Position<'_> {
+        let source = &*self.source;
+        let index = source.line_at(self.span.start);
+        let line_text = source.line(index);
+        let line_start = source.line_starts.get(index).copied().unwrap_or_default();
+        let chars_before =
+            |offset: usize| line_text.char_indices().take_while(|(at, _)| line_start + at < offset).count();
+        let column = chars_before(self.span.start);
+        Position {
+            line: index + 1,
+            column: column + 1,
+            line_text,
+            width: chars_before(self.span.end).saturating_sub(column).max(1),
+        }
+    }
+
+    /// `FILE:LINE:COLUMN`.
+    pub(super) fn to_text(&self) -> String {
+        let position = self.position();
+        format!("{}:{}:{}", self.source.path.display(), position.line, position.column)
+    }
+
+    pub(super) fn order(&self) -> (usize, usize) {
+        (self.source.rank, self.span.start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(text: &str, span: Range<usize>) -> Place {
+        Place { source: Arc::new(Source::new(Path::new("/f"), text.to_owned(), 0)), span }
+    }
+
+    #[test]
+    fn columns_count_characters_and_lines_begin_after_each_newline() {
+        let text = "a = 1\r\näö = 'x'\n";
+        let at = text.find('\'').unwrap();
+        let place = place(text, at..at + 3);
+        let position = place.position();
+        assert_eq!((position.line, position.column, position.width), (2, 6, 3));
+        assert_eq!(position.line_text, "äö = 'x'");
+        assert_eq!(place.to_text(), "/f:2:6");
+    }
+
+    #[test]
+    fn a_place_over_several_lines_is_cut_at_the_end_of_the_first_and_an_empty_one_is_one_wide() {
+        assert_eq!(place("ab\ncd\n", 1..5).position().width, 1);
+        assert_eq!(place("ab", 2..2).position().width, 1);
+        assert_eq!(place("ab", 2..2).position().column, 3);
+        assert_eq!(place("", 0..0).position().line, 1);
+    }
+}

@@ -1,0 +1,216 @@
+//! Typed access to values that know where they stand.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::ConfigError;
+use super::keys::{UNAVAILABLE, did_you_mean, home_of};
+use super::source::{Place, Source};
+
+/// What was read, or everything that is wrong with it.
+pub(super) type Read<T> = Result<T, Vec<ConfigError>>;
+
+/// A value of the file.
+#[derive(Clone, Copy)]
+pub(super) struct Value<'a> {
+    pub(super) source: &'a Arc<Source>,
+    spanned: &'a Spanned<DeValue<'a>>,
+}
+
+impl<'a> Value<'a> {
+    pub(super) fn place(self) -> Place {
+        Place { source: self.source.clone(), span: self.spanned.span() }
+    }
+
+    pub(super) fn error(self, what: impl Into<String>, hint: impl Into<String>) -> ConfigError {
+        ConfigError::new(self.place(), what, hint)
+    }
+
+    pub(super) fn refuse<T>(self, what: impl Into<String>, hint: impl Into<String>) -> Read<T> {
+        Err(vec![self.error(what, hint)])
+    }
+
+    fn mistyped<T>(self, expected: &str, hint: &str) -> Read<T> {
+        self.refuse(format!("expected {expected}, found {}", article(self.raw())), hint)
+    }
+
+    pub(super) fn raw(self) -> &'a DeValue<'a> {
+        self.spanned.get_ref()
+    }
+
+    pub(super) fn string(self) -> Read<&'a str> {
+        match self.raw().as_str() {
+            Some(text) => Ok(text),
+            None => self.mistyped("a string", "put it in quotes"),
+        }
+    }
+
+    /// A string that means something.
+    pub(super) fn word(self) -> Read<&'a str> {
+        let text = self.string()?;
+        if text.trim().is_empty() || text.chars().any(char::is_control) {
+            return self
+                .refuse("the string is empty or holds control characters", "write a value, or leave the key out");
+        }
+        Ok(text)
+    }
+
+    pub(super) fn boolean(self) -> Read<bool> {
+        match self.raw().as_bool() {
+            Some(yes) => Ok(yes),
+            None => self.mistyped("true or false", "write `true` or `false`, without quotes"),
+        }
+    }
+
+    pub(super) fn integer(self, range: RangeInclusive<i64>) -> Read<i64> {
+        let hint = format!("write a whole number from {} to {}", range.start(), range.end());
+        let Some(integer) = self.raw().as_integer() else { return self.mistyped("a whole number", &hint) };
+        match i64::from_str_radix(integer.as_str(), integer.radix()) {
+            Ok(number) if range.contains(&number) => Ok(number),
+            _ => self.refuse(format!("{integer} is out of range"), hint),
+        }
+    }
+
+    /// A count that fits the range.
+    pub(super) fn count(self, range: RangeInclusive<u32>) -> Read<u32> {
+        let number = self.integer(i64::from(*range.start())..=i64::from(*range.end()))?;
+        Ok(u32::try_from(number).unwrap_or(*range.end()))
+    }
+
+    pub(super) fn number(self, range: RangeInclusive<f64>) -> Read<f64> {
+        let hint = format!("write a number from {} to {}", range.start(), range.end());
+        match self.as_f64() {
+            Some(number) if range.contains(&number) => Ok(number),
+            Some(number) => self.refuse(format!("{number} is out of range"), hint),
+            None => self.mistyped("a number", &hint),
+        }
+    }
+
+    /// The number, where the value is one.
+    pub(super) fn as_f64(self) -> Option<f64> {
+        #[expect(clippy::cast_precision_loss, reason = "nobody writes a duration or a factor of 2^53")]
+        let whole = |integer: &toml::de::DeInteger<'_>| {
+            i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|number| number as f64)
+        };
+        self.raw().as_integer().and_then(whole).or_else(|| self.raw().as_float().and_then(|f| f.as_str().parse().ok()))
+    }
+
+    /// One of a few words.
+    pub(super) fn one_of<T: Copy>(self, words: &[(&'static str, T)]) -> Read<T> {
+        let names: Vec<&'static str> = words.iter().map(|(name, _)| *name).collect();
+        let all = names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+        let hint = format!("write one of {all}");
+        let Some(text) = self.raw().as_str() else { return self.mistyped("a string", &hint) };
+        if let Some((_, value)) = words.iter().find(|(name, _)| *name == text) {
+            return Ok(*value);
+        }
+        let hint = did_you_mean(text, &names).map_or(hint, |name| format!("did you mean \"{name}\"?"));
+        self.refuse(format!("`{text}` is not a value of this key"), hint)
+    }
+
+    /// The elements of a list; anything else is a list of one.
+    pub(super) fn items(self) -> Vec<Value<'a>> {
+        match self.raw().as_array() {
+            Some(array) => array.iter().map(|spanned| Value { source: self.source, spanned }).collect(),
+            None => vec![self],
+        }
+    }
+
+    /// Reads every element, and reports every bad one.
+    pub(super) fn each<T>(self, mut read: impl FnMut(Value<'a>) -> Read<T>) -> Read<Vec<T>> {
+        let (mut values, mut errors) = (Vec::new(), Vec::new());
+        for item in self.items() {
+            match read(item) {
+                Ok(value) => values.push(value),
+                Err(more) => errors.extend(more),
+            }
+        }
+        if errors.is_empty() { Ok(values) } else { Err(errors) }
+    }
+
+    pub(super) fn table(self) -> Read<Table<'a>> {
+        match self.raw().as_table() {
+            Some(table) => Ok(Table { place: self.place(), source: self.source, table }),
+            None => self.mistyped("a table", "write `{ key = value }`"),
+        }
+    }
+}
+
+fn article(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// A table of the file.
+#[derive(Clone)]
+pub(super) struct Table<'a> {
+    /// Its header, or its braces.
+    pub(super) place: Place,
+    source: &'a Arc<Source>,
+    table: &'a DeTable<'a>,
+}
+
+impl<'a> Table<'a> {
+    /// The whole file.
+    pub(super) fn of_file(source: &'a Arc<Source>, table: &'a DeTable<'a>) -> Self {
+        Self { place: Place { source: source.clone(), span: 0..0 }, source, table }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<Value<'a>> {
+        self.table.get(key).map(|spanned| Value { source: self.source, spanned })
+    }
+
+    /// Every key that is not known, and every one that this version cannot follow.
+    pub(super) fn check_keys(&self, known: &'static [&'static str]) -> Vec<ConfigError> {
+        let written = self.table.iter();
+        written
+            .filter_map(|(key, value)| {
+                let name = key.get_ref().as_ref();
+                let place = Place { source: self.source.clone(), span: key.span() };
+                if !known.contains(&name) {
+                    return Some(ConfigError::new(place, format!("unknown key `{name}`"), unknown_hint(name, known)));
+                }
+                let limit = UNAVAILABLE.iter().find(|limit| limit.table == known && limit.key == name)?;
+                if (limit.works)(value.get_ref()) {
+                    return None;
+                }
+                let what = match value.get_ref().as_str().filter(|_| known_words(name)) {
+                    Some(word) => format!("`{name} = \"{word}\"` is not available in this version"),
+                    None => format!("`{name}` is not available in this version"),
+                };
+                Some(ConfigError::new(place, what, limit.hint))
+            })
+            .collect()
+    }
+}
+
+/// Keys of which only some values are unavailable.
+fn known_words(key: &str) -> bool {
+    matches!(key, "on_remote_port_busy" | "probe")
+}
+
+fn unknown_hint(name: &str, known: &[&'static str]) -> String {
+    if let Some(home) = home_of(name) {
+        return format!("`{name}` is a key of {home}");
+    }
+    match did_you_mean(name, known) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None if known.len() > MANY_KEYS => "remove it; the keys of a tunnel are listed in tunneld.toml(5)".to_owned(),
+        None => {
+            format!("the keys here are {}", known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// More than these do not fit into a hint.
+const MANY_KEYS: usize = 10;
