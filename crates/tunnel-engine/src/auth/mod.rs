@@ -1,4 +1,21 @@
 //! Proving who we are: identities, certificates, agent, keyboard-interactive and password, in ssh's order.
+//!
+//! ```text
+//! identity (files) ─┐
+//! agent ────────────┼► candidate (pure: what, in which order) ─► attempt ─► exchange ─► sign
+//! prompts, secret ──┘                                              └► report (pure: the one failure)
+//! ```
+
+mod agent;
+mod attempt;
+mod candidate;
+mod exchange;
+mod identity;
+mod load;
+mod prompts;
+mod report;
+mod secret;
+mod sign;
 
 use russh::client::{Handle, Handler};
 use tokio::sync::watch;
@@ -6,19 +23,24 @@ use tokio::sync::watch;
 use crate::failure::Failure;
 use crate::spec::AuthSpec;
 
-/// Logs in as `user`. Gives a short word on how, for status: `publickey ~/.ssh/id_ed25519 SHA256:…`.
+/// Logs in as `user`, trying what `spec` holds in ssh's order until the server is content. Several methods in turn
+/// (sshd_config AuthenticationMethods) are gone through. Gives a short word on how, for status:
+/// `publickey ~/.ssh/id_ed25519 SHA256:…`.
 ///
 /// `ended` holds the reason once the session below has ended: russh reports a connection that was lost in the
-/// middle of authentication as a rejection, and only the session's own word can tell the two apart.
+/// middle of authentication as a rejection, and only the session's own word can tell the two apart. Dropping the
+/// future leaves the handle in the middle of an exchange: the session can only be closed then.
 ///
 /// # Errors
-/// What `ended` says, when the connection was lost; otherwise why no proof was taken.
+/// What `ended` says, when the connection was lost. Otherwise the one thing to mend: a key that the server would
+/// take but that has no passphrase (`passphrase_needed`) or whose agent does not sign (`agent_unavailable`), then
+/// keys that could not be offered (`identity_permissions`, `identity_unreadable`, `certificate_expired`), and
+/// `auth_rejected` when all that there is was shown and turned down. The message lists everything that was tried.
 pub async fn authenticate<H: Handler>(
     handle: &mut Handle<H>,
     spec: &AuthSpec,
     user: &str,
     ended: &watch::Receiver<Option<Failure>>,
 ) -> Result<String, Failure> {
-    let _ = (handle, spec, user, ended);
-    todo!()
+    attempt::Attempt::new(handle, spec, user, ended).run().await
 }

@@ -1,0 +1,75 @@
+//! The ssh-agent: every call has a deadline, because an agent that is forwarded over a dead link, or that waits
+//! for somebody to click, would hold up the login.
+
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+
+use russh::keys::agent::client::AgentClient;
+use russh::keys::agent::{AgentIdentity, AgentSessionBinding};
+use russh::keys::{Error, HashAlg};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+/// An agent answers in milliseconds. One that does not has to leave time for the key files within connect_timeout.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A connected agent and its keys.
+pub(super) struct Agent {
+    client: AgentClient<UnixStream>,
+    /// What it held when asked, in its order.
+    pub(super) identities: Vec<AgentIdentity>,
+}
+
+/// Why the agent gave no answer, or no signature.
+#[derive(Debug)]
+pub(super) struct AgentTrouble {
+    pub(super) why: String,
+    /// It cannot be asked again: an answer to the old question might come.
+    pub(super) connection_lost: bool,
+}
+
+impl Agent {
+    /// Connects, tells the agent which session this is (it may hold keys for certain destinations only), and lists.
+    pub(super) async fn open(socket: &Path, session: Option<&AgentSessionBinding>) -> Result<Self, AgentTrouble> {
+        let named = |mut trouble: AgentTrouble| {
+            trouble.why = format!("agent `{}`: {}", socket.display(), trouble.why);
+            trouble
+        };
+        let connect = async { AgentClient::connect_uds(socket).await };
+        let mut client = answer(connect).await.map_err(named)?;
+        if let Some(session) = session {
+            match answer(client.bind_session(session, false)).await {
+                // An agent that does not know the extension says no; its keys have no destinations then.
+                Err(trouble) if trouble.connection_lost => return Err(named(trouble)),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        let identities = answer(client.request_identities()).await.map_err(named)?;
+        Ok(Self { client, identities })
+    }
+
+    /// Gives `data` with the signature over it appended as one string.
+    pub(super) async fn sign(
+        &mut self,
+        identity: &AgentIdentity,
+        hash: Option<HashAlg>,
+        data: Vec<u8>,
+    ) -> Result<Vec<u8>, AgentTrouble> {
+        answer(self.client.sign_request(identity, hash, data)).await
+    }
+}
+
+async fn answer<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, AgentTrouble> {
+    match timeout(ANSWER_TIMEOUT, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(Error::AgentFailure)) => {
+            Err(AgentTrouble { why: "the agent refused".to_owned(), connection_lost: false })
+        }
+        Ok(Err(error)) => Err(AgentTrouble { why: error.to_string(), connection_lost: true }),
+        Err(_) => {
+            let why = format!("no answer within {} s", ANSWER_TIMEOUT.as_secs());
+            Err(AgentTrouble { why, connection_lost: true })
+        }
+    }
+}

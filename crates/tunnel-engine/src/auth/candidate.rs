@@ -1,0 +1,245 @@
+//! What to offer, in ssh's order: certificates, agent keys that are also identity files, other agent keys,
+//! the remaining files. Pure.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use russh::keys::agent::AgentIdentity;
+use russh::keys::ssh_key::certificate::CertType;
+use russh::keys::ssh_key::public::KeyData;
+use russh::keys::{Certificate, HashAlg, PublicKey};
+
+use super::identity::{Identity, Private, Trouble};
+use crate::failure::FailureKind;
+
+/// sshd ends the session at the sixth rejection (MaxAuthTries 6), so a seventh key could not be heard.
+pub(super) const MAX_OFFERED_KEYS: usize = 6;
+
+/// One key or certificate to offer, and who signs for it.
+#[derive(Clone)]
+pub(super) struct Candidate {
+    pub(super) proof: Proof,
+    pub(super) signs: Signs,
+    /// The file, or the agent and the key's comment in it.
+    pub(super) source: String,
+    /// The first to go when there are too many: the user did not name it.
+    unnamed: bool,
+}
+
+/// What is shown to the server.
+#[derive(Clone)]
+pub(super) enum Proof {
+    Key(PublicKey),
+    Certificate(Box<Certificate>),
+}
+
+/// Who holds the private half.
+#[derive(Clone)]
+pub(super) enum Signs {
+    File(Private),
+    Agent(Box<AgentIdentity>),
+}
+
+/// A key that cannot be offered, or could not be used when the server wanted it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Skipped {
+    pub(super) source: String,
+    pub(super) trouble: Trouble,
+    /// The server said that it would take this key.
+    pub(super) wanted: bool,
+}
+
+/// A certificate file, as read.
+pub(super) struct CertificateFile {
+    pub(super) path: PathBuf,
+    pub(super) read: Result<Certificate, Trouble>,
+}
+
+/// Everything there is to choose from.
+pub(super) struct Holdings<'a> {
+    pub(super) identities: &'a [Identity],
+    pub(super) certificates: &'a [CertificateFile],
+    pub(super) agent: &'a [AgentIdentity],
+    pub(super) identities_only: bool,
+}
+
+/// The choice.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) candidates: Vec<Candidate>,
+    pub(super) skipped: Vec<Skipped>,
+    /// How many more there were.
+    pub(super) cut: usize,
+}
+
+pub(super) fn plan(holdings: &Holdings<'_>, now: SystemTime) -> Plan {
+    let mut plan = Plan::default();
+    for file in holdings.certificates {
+        match usable(file, now).and_then(|certificate| Ok((certificate, holdings.signer_of(certificate)?))) {
+            Ok((certificate, signs)) => plan.offer(Candidate {
+                proof: Proof::Certificate(Box::new(certificate.clone())),
+                signs,
+                source: file.path.display().to_string(),
+                unnamed: false,
+            }),
+            Err(trouble) => plan.skip(file.path.display().to_string(), trouble),
+        }
+    }
+    let (named, others): (Vec<_>, Vec<_>) =
+        holdings.agent.iter().partition(|identity| holdings.names(identity.public_key().key_data()));
+    for (identity, unnamed) in named.iter().map(|one| (one, false)).chain(others.iter().map(|one| (one, true))) {
+        if unnamed && holdings.identities_only {
+            continue;
+        }
+        match agent_proof(identity, now) {
+            Ok(proof) => plan.offer(Candidate {
+                proof,
+                signs: Signs::Agent(Box::new((*identity).clone())),
+                source: format!("agent key `{}`", identity.comment()),
+                unnamed,
+            }),
+            Err(trouble) => plan.skip(format!("agent certificate `{}`", identity.comment()), trouble),
+        }
+    }
+    for identity in holdings.identities {
+        let source = identity.path.display().to_string();
+        match (&identity.public, &identity.private) {
+            (Some(public), _) if holdings.agent_holds(public.key_data()) => {}
+            (_, Private::Unusable(trouble)) => plan.skip(source, trouble.clone()),
+            (Some(public), private) => plan.offer(Candidate {
+                proof: Proof::Key(public.clone()),
+                signs: Signs::File(private.clone()),
+                source,
+                unnamed: false,
+            }),
+            (None, Private::Ready(_) | Private::Locked(_)) => {}
+        }
+    }
+    plan.cut_to(MAX_OFFERED_KEYS);
+    plan
+}
+
+impl Plan {
+    fn offer(&mut self, candidate: Candidate) {
+        let same = |other: &Candidate| match (&other.proof, &candidate.proof) {
+            (Proof::Key(a), Proof::Key(b)) => a.key_data() == b.key_data(),
+            (Proof::Certificate(a), Proof::Certificate(b)) => a.signature() == b.signature(),
+            (Proof::Key(_), Proof::Certificate(_)) | (Proof::Certificate(_), Proof::Key(_)) => false,
+        };
+        if !self.candidates.iter().any(same) {
+            self.candidates.push(candidate);
+        }
+    }
+
+    fn skip(&mut self, source: String, trouble: Trouble) {
+        self.skipped.push(Skipped { source, trouble, wanted: false });
+    }
+
+    /// The agent's other keys go first: ssh would offer them all, and never get to the file that the user named.
+    fn cut_to(&mut self, max: usize) {
+        while self.candidates.len() > max {
+            let last_unnamed = self.candidates.iter().rposition(|candidate| candidate.unnamed);
+            self.candidates.remove(last_unnamed.unwrap_or(self.candidates.len() - 1));
+            self.cut += 1;
+        }
+    }
+}
+
+impl Holdings<'_> {
+    fn names(&self, key: &KeyData) -> bool {
+        self.identities.iter().any(|identity| identity.public.as_ref().is_some_and(|public| public.key_data() == key))
+    }
+
+    fn agent_holds(&self, key: &KeyData) -> bool {
+        self.agent.iter().any(|identity| match identity {
+            AgentIdentity::PublicKey { key: held, .. } => held.key_data() == key,
+            AgentIdentity::Certificate { .. } => false,
+        })
+    }
+
+    /// The private half of a certificate: a file, else the agent.
+    fn signer_of(&self, certificate: &Certificate) -> Result<Signs, Trouble> {
+        let key = certificate.public_key();
+        let file = self.identities.iter().find(|identity| {
+            !matches!(identity.private, Private::Unusable(_))
+                && identity.public.as_ref().is_some_and(|public| public.key_data() == key)
+        });
+        if let Some(identity) = file {
+            return Ok(Signs::File(identity.private.clone()));
+        }
+        let held = self.agent.iter().find(|identity| identity.public_key().key_data() == key);
+        held.map(|identity| Signs::Agent(Box::new(identity.clone()))).ok_or_else(|| {
+            let why = format!("no identity file and no agent key has its private half {}", fingerprint(key));
+            Trouble::new(FailureKind::IdentityUnreadable, why)
+        })
+    }
+}
+
+impl Candidate {
+    /// `ssh-ed25519 SHA256:… (source)`.
+    pub(super) fn describe(&self) -> String {
+        let certificate = if matches!(self.proof, Proof::Certificate(_)) { " certificate" } else { "" };
+        let key = self.key();
+        format!("{}{certificate} {} ({})", key.algorithm(), fingerprint(key), self.source)
+    }
+
+    /// `publickey source SHA256:…`, for status.
+    pub(super) fn how(&self) -> String {
+        format!("publickey {} {}", self.source, fingerprint(self.key()))
+    }
+
+    pub(super) fn key(&self) -> &KeyData {
+        match &self.proof {
+            Proof::Key(key) => key.key_data(),
+            Proof::Certificate(certificate) => certificate.public_key(),
+        }
+    }
+}
+
+fn fingerprint(key: &KeyData) -> String {
+    key.fingerprint(HashAlg::Sha256).to_string()
+}
+
+fn agent_proof(identity: &AgentIdentity, now: SystemTime) -> Result<Proof, Trouble> {
+    match identity {
+        AgentIdentity::PublicKey { key, .. } => Ok(Proof::Key(key.clone())),
+        AgentIdentity::Certificate { certificate, .. } => {
+            valid_at(certificate, now)?;
+            Ok(Proof::Certificate(Box::new(certificate.clone())))
+        }
+    }
+}
+
+fn usable(file: &CertificateFile, now: SystemTime) -> Result<&Certificate, Trouble> {
+    let certificate = file.read.as_ref().map_err(Clone::clone)?;
+    if certificate.cert_type() != CertType::User {
+        return Err(Trouble::new(FailureKind::IdentityUnreadable, "it is a host certificate, not a user's"));
+    }
+    valid_at(certificate, now)?;
+    Ok(certificate)
+}
+
+/// A certificate outside its validity is not shown: the server would only count it as a rejection.
+fn valid_at(certificate: &Certificate, now: SystemTime) -> Result<(), Trouble> {
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+    let expired = |why: String| Err(Trouble::new(FailureKind::CertificateExpired, why));
+    if now >= certificate.valid_before() {
+        return expired(format!("the certificate expired {} ago", span(now - certificate.valid_before())));
+    }
+    if now < certificate.valid_after() {
+        return expired(format!("the certificate becomes valid in {}", span(certificate.valid_after() - now)));
+    }
+    Ok(())
+}
+
+fn span(seconds: u64) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    match seconds {
+        0..MINUTE => format!("{seconds} s"),
+        MINUTE..HOUR => format!("{} min", seconds / MINUTE),
+        HOUR..DAY => format!("{} h", seconds / HOUR),
+        _ => format!("{} days", seconds / DAY),
+    }
+}

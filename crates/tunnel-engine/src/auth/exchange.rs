@@ -1,0 +1,151 @@
+//! One exchange with the server: a method shown, and what the answer means.
+
+use std::time::Duration;
+
+use russh::MethodSet;
+use russh::client::{AuthResult, Handler, KeyboardInteractiveAuthResponse};
+use russh::keys::HashAlg;
+use russh::keys::ssh_key::public::KeyData;
+use tokio::time::timeout;
+
+use super::attempt::{Attempt, Step};
+use super::candidate::{Candidate, Proof, Signs};
+use super::identity::Trouble;
+use super::prompts;
+use super::sign::{Holder, KeySigner, SignError};
+use crate::failure::{Failure, FailureKind};
+
+/// russh answers for a session that has ended before the session can say why; it says so within this.
+const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The server's answer to one method.
+pub(super) enum Answer {
+    Success,
+    Refused {
+        methods: MethodSet,
+        partial: bool,
+    },
+    /// There is no signature. `wanted`: the server would have taken the key.
+    Unsigned {
+        trouble: Trouble,
+        wanted: bool,
+    },
+}
+
+impl<H: Handler> Attempt<'_, H> {
+    pub(super) async fn take(&mut self, step: Step) -> Result<Answer, Failure> {
+        match step {
+            Step::Key(candidate) => self.offer(*candidate).await,
+            Step::Interactive(password) => self.interact(&password).await,
+            Step::Password(password) => {
+                // russh wipes its copy once it is sent.
+                let answer = self.handle.authenticate_password(self.user, password.as_str()).await.ok();
+                self.heard(answer).await
+            }
+        }
+    }
+
+    async fn offer(&mut self, candidate: Candidate) -> Result<Answer, Failure> {
+        let mut hash = None;
+        if matches!(candidate.key(), KeyData::Rsa(_)) {
+            hash = self.rsa_hash().await?;
+            if hash.is_none() {
+                let why = "the server takes RSA signatures with SHA-1 only, which tunneld does not make";
+                let trouble = Trouble::new(FailureKind::AuthRejected, why);
+                return Ok(Answer::Unsigned { trouble, wanted: false });
+            }
+        }
+        let holder = match &candidate.signs {
+            Signs::File(private) => Holder::File {
+                public: Box::new(candidate.key().clone().into()),
+                private: private.clone(),
+                passphrase: self.spec.passphrase.clone(),
+            },
+            Signs::Agent(identity) => Holder::Agent { agent: &mut self.agent, identity: identity.clone() },
+        };
+        let mut signer = KeySigner { holder, signed: false };
+        let answer = match candidate.proof {
+            Proof::Key(key) => self.handle.authenticate_publickey_with(self.user, key, hash, &mut signer).await,
+            // With our own signer, because russh's call for certificates offers RSA ones under a SHA-1 name.
+            Proof::Certificate(certificate) => {
+                self.handle.authenticate_certificate_with(self.user, *certificate, hash, &mut signer).await
+            }
+        };
+        self.signed = signer.signed;
+        match answer {
+            Err(SignError::Trouble(trouble)) => Ok(Answer::Unsigned { trouble, wanted: true }),
+            Err(SignError::SessionEnded(_)) => self.heard(None).await,
+            Ok(answer) => self.heard(Some(answer)).await,
+        }
+    }
+
+    /// The hash to sign with by an RSA key, `None` when the server wants SHA-1. A server that does not say
+    /// (RFC 8308) is asked with the one that RFC 8332 recommends.
+    async fn rsa_hash(&mut self) -> Result<Option<HashAlg>, Failure> {
+        match self.handle.best_supported_rsa_hash().await {
+            Ok(Some(hash)) => Ok(hash),
+            Ok(None) => Ok(Some(HashAlg::Sha256)),
+            Err(_) => Err(self.lost().await),
+        }
+    }
+
+    async fn interact(&mut self, password: &str) -> Result<Answer, Failure> {
+        let mut answer = self.handle.authenticate_keyboard_interactive_start(self.user, None).await;
+        for round in 0.. {
+            let prompts = match answer {
+                Ok(KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. }) => prompts,
+                Ok(KeyboardInteractiveAuthResponse::Success) => return Ok(Answer::Success),
+                Ok(KeyboardInteractiveAuthResponse::Failure { remaining_methods, partial_success }) => {
+                    return self.heard(Some(AuthResult::Failure { remaining_methods, partial_success })).await;
+                }
+                Err(_) => return self.heard(None).await,
+            };
+            if round >= prompts::MAX_ROUNDS {
+                break;
+            }
+            let answers = prompts::answers(&prompts, password);
+            answer = self.handle.authenticate_keyboard_interactive_respond(answers).await;
+        }
+        // russh waits for answers and hears nothing else, so this session cannot go on.
+        let message = format!("the server went on asking after {} rounds of questions", prompts::MAX_ROUNDS);
+        Err(Failure::new(FailureKind::AuthRejected, message))
+    }
+
+    /// Tells a rejection from a lost connection: russh calls both a failure, the latter with no methods left
+    /// (or with an error, here `None`), and ends the session itself when a server leaves none.
+    pub(super) async fn heard(&mut self, answer: Option<AuthResult>) -> Result<Answer, Failure> {
+        match answer {
+            Some(AuthResult::Success) => Ok(Answer::Success),
+            Some(AuthResult::Failure { remaining_methods, partial_success }) if !remaining_methods.is_empty() => {
+                Ok(Answer::Refused { methods: remaining_methods, partial: partial_success })
+            }
+            Some(AuthResult::Failure { .. }) | None => Err(self.lost().await),
+        }
+    }
+
+    /// Why the session ended. When the server ended it because of what we offered, the whole story.
+    async fn lost(&mut self) -> Failure {
+        let mut ended = self.ended.clone();
+        let word = timeout(LAST_WORD_TIMEOUT, ended.wait_for(Option::is_some)).await;
+        let word = word.ok().and_then(Result::ok).and_then(|word| word.clone());
+        let lost = match word {
+            Some(word) if word.kind() == FailureKind::AuthRejected => {
+                self.record.rejected.extend(self.offering.take());
+                return self.record.failure(self.user, Some(&word));
+            }
+            Some(word) => word,
+            None => Failure::new(FailureKind::ConnectionLost, "the connection was lost"),
+        };
+        let lost = match &self.offering {
+            Some(what) => lost.in_context(&format!("while offering {what}")),
+            None => lost.in_context("during authentication"),
+        };
+        if self.signed {
+            // sshd closes without a word when the account phase (PAM, expiry, nologin) fails after a good key.
+            return lost.with_hint(
+                "the server closed right after it took the key: look at the account there, and into its log",
+            );
+        }
+        lost
+    }
+}

@@ -1,0 +1,177 @@
+//! Private key files: every format that ssh reads, its rule about file modes, and the public half without the
+//! passphrase where the file or its `.pub` tells it.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use russh::keys::{PrivateKey, PublicKey, decode_secret_key, load_public_key};
+use zeroize::Zeroizing;
+
+use super::secret;
+use crate::failure::FailureKind;
+use crate::spec::{IdentitySpec, SecretSource};
+
+/// Larger than any private key; a wrong file must not fill the memory.
+const MAX_KEY_BYTES: u64 = 1 << 20;
+
+/// A key file of the spec, as far as it could be read.
+#[derive(Clone)]
+pub(super) struct Identity {
+    pub(super) path: PathBuf,
+    /// Known whenever the private half can be used, and often when it cannot: then the agent may hold it.
+    pub(super) public: Option<PublicKey>,
+    pub(super) private: Private,
+}
+
+/// The private half.
+#[derive(Clone)]
+pub(super) enum Private {
+    /// Readable as it is.
+    Ready(Arc<PrivateKey>),
+    /// Encrypted: the file's text, for when the server wants the key.
+    Locked(Arc<Zeroizing<String>>),
+    /// Not to be had, for this reason.
+    Unusable(Trouble),
+}
+
+/// Why a key could not be used: the failure it becomes when nothing else works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) kind: FailureKind,
+    pub(super) why: String,
+    /// Better than the kind's own hint.
+    pub(super) hint: Option<String>,
+}
+
+impl Trouble {
+    pub(super) fn new(kind: FailureKind, why: impl Into<String>) -> Self {
+        Self { kind, why: why.into(), hint: None }
+    }
+
+    pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Reads one identity. `None` when one of ssh's default files is not there. Blocks on files, and on the key
+/// derivation of an encrypted key that hides its public half.
+pub(super) fn load(spec: &IdentitySpec, passphrase: Option<&SecretSource>) -> Option<Identity> {
+    let path = &spec.path;
+    let identity = |public, private| Some(Identity { path: path.clone(), public, private });
+    let beside = || load_public_key(with_suffix(path, ".pub")).ok();
+    let (text, mode) = match read(path) {
+        Ok(read) => read,
+        Err(error) => {
+            let public = beside();
+            if error.kind() == ErrorKind::NotFound && !spec.explicit && public.is_none() {
+                return None;
+            }
+            return identity(public, Private::Unusable(unreadable(&error)));
+        }
+    };
+    if !text.contains("PRIVATE KEY-----")
+        && let Ok(public) = load_public_key(path)
+    {
+        let why = "it is a public key, and the agent does not hold its private half";
+        return identity(Some(public), Private::Unusable(Trouble::new(FailureKind::IdentityUnreadable, why)));
+    }
+    let public = PrivateKey::from_openssh(text.as_str()).ok().map(|key| key.public_key().clone());
+    if let Err(trouble) = mode {
+        return identity(public.or_else(beside), Private::Unusable(trouble.with_chmod(path)));
+    }
+    if !is_encrypted(&text) {
+        return match decode_secret_key(&text, None) {
+            Ok(key) => identity(Some(key.public_key().clone()), Private::Ready(Arc::new(key))),
+            Err(error) => identity(public.or_else(beside), Private::Unusable(not_a_key(&error))),
+        };
+    }
+    if let Some(public) = public.or_else(beside) {
+        return identity(Some(public), Private::Locked(Arc::new(text)));
+    }
+    match unlock(&text, passphrase) {
+        Ok(key) => identity(Some(key.public_key().clone()), Private::Ready(Arc::new(key))),
+        Err(trouble) => identity(None, Private::Unusable(trouble)),
+    }
+}
+
+/// Decrypts the text of a key file. Blocks: on the passphrase's file, and on a key derivation made to be slow.
+pub(super) fn unlock(text: &str, passphrase: Option<&SecretSource>) -> Result<PrivateKey, Trouble> {
+    let Some(source) = passphrase else {
+        return Err(Trouble::new(FailureKind::PassphraseNeeded, "it is encrypted, and no passphrase_file is set"));
+    };
+    let SecretSource::File(file) = source;
+    let passphrase = secret::read(source).map_err(|error| {
+        let why = format!("it is encrypted, and passphrase_file `{}` cannot be read: {error}", file.display());
+        Trouble::new(FailureKind::PassphraseNeeded, why)
+    })?;
+    decode_secret_key(text, Some(passphrase.as_str())).map_err(|_| {
+        let why = format!("the passphrase in `{}` does not open it", file.display());
+        Trouble::new(FailureKind::PassphraseNeeded, why).with_hint(
+            "put the right passphrase into passphrase_file; a key in an old encryption that tunneld does not know is \
+             converted by `ssh-keygen -p -f FILE`",
+        )
+    })
+}
+
+/// `path` with something after its name: `id_rsa` and `-cert.pub`.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Text of a small file, and ssh's verdict on its mode.
+fn read(path: &Path) -> io::Result<(Zeroizing<String>, Result<(), Exposed>)> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a file"));
+    }
+    if metadata.len() > MAX_KEY_BYTES {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, "too large for a private key"));
+    }
+    // All of it at once: a buffer that grows would leave copies behind.
+    let mut content = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
+    file.take(MAX_KEY_BYTES).read_to_end(&mut content)?;
+    let text = String::from_utf8_lossy(&content).into_owned();
+    // ssh: only a file of one's own is judged; whose is somebody else's has to be readable somehow.
+    let exposed = metadata.uid() == nix::unistd::getuid().as_raw() && metadata.mode() & 0o077 != 0;
+    let mode = if exposed { Err(Exposed(metadata.mode() & 0o777)) } else { Ok(()) };
+    Ok((Zeroizing::new(text), mode))
+}
+
+/// The mode of a key file that others can read.
+struct Exposed(u32);
+
+impl Exposed {
+    fn with_chmod(&self, path: &Path) -> Trouble {
+        Trouble::new(FailureKind::IdentityPermissions, format!("others can read it: its mode is {:04o}", self.0))
+            .with_hint(format!("run `chmod 600 {}`", path.display()))
+    }
+}
+
+fn is_encrypted(text: &str) -> bool {
+    let header = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+        || header("Proc-Type:").is_some_and(|value| value.ends_with("ENCRYPTED"))
+        || header("Encryption:").is_some_and(|value| value != "none")
+        || PrivateKey::from_openssh(text).is_ok_and(|key| key.is_encrypted())
+}
+
+fn unreadable(error: &io::Error) -> Trouble {
+    let who = nix::unistd::getuid();
+    let why = if error.kind() == ErrorKind::PermissionDenied {
+        format!("user id {who}, which runs tunneld, may not read it")
+    } else {
+        error.to_string()
+    };
+    Trouble::new(FailureKind::IdentityUnreadable, why)
+}
+
+fn not_a_key(error: &russh::keys::Error) -> Trouble {
+    Trouble::new(FailureKind::IdentityUnreadable, format!("it is not a private key that can be read: {error}"))
+}

@@ -1,0 +1,53 @@
+//! Gathers everything there is to log in with: key files, certificate files, the agent.
+
+use std::io::ErrorKind;
+
+use russh::keys::agent::AgentSessionBinding;
+use russh::keys::{load_openssh_certificate, ssh_key};
+
+use super::agent::{Agent, AgentTrouble};
+use super::candidate::CertificateFile;
+use super::identity::{self, Identity, Trouble};
+use crate::failure::FailureKind;
+use crate::spec::{AgentSpec, AuthSpec};
+
+/// Key and certificate files of `spec`, read off the thread that carries all tunnels.
+pub(super) async fn files(spec: &AuthSpec) -> (Vec<Identity>, Vec<CertificateFile>) {
+    let spec = spec.clone();
+    tokio::task::spawn_blocking(move || {
+        let identities =
+            spec.identities.iter().filter_map(|one| identity::load(one, spec.passphrase.as_ref())).collect();
+        (identities, certificates(&spec))
+    })
+    .await
+    // Only a runtime that shuts down gives it up: then nobody reads the result.
+    .unwrap_or_default()
+}
+
+/// The agent of `spec`: `Ok(None)` when there is none to ask.
+pub(super) async fn agent(
+    spec: &AuthSpec,
+    session: Option<&AgentSessionBinding>,
+) -> Result<Option<Agent>, AgentTrouble> {
+    match &spec.agent {
+        AgentSpec::None => Ok(None),
+        AgentSpec::Socket(socket) => Agent::open(socket, session).await.map(Some),
+    }
+}
+
+/// CertificateFile, then `<identity>-cert.pub` where there is one: found, not asked for, so it may be missing.
+fn certificates(spec: &AuthSpec) -> Vec<CertificateFile> {
+    let named = spec.certificates.iter().map(|path| (path.clone(), true));
+    let beside = spec.identities.iter().map(|one| (identity::with_suffix(&one.path, "-cert.pub"), false));
+    named
+        .chain(beside)
+        .filter_map(|(path, explicit)| match load_openssh_certificate(&path) {
+            Ok(certificate) => Some(CertificateFile { path, read: Ok(certificate) }),
+            Err(ssh_key::Error::Io(ErrorKind::NotFound)) if !explicit => None,
+            Err(error) => {
+                let why = format!("it cannot be read as a certificate: {error}");
+                Some(CertificateFile { path, read: Err(Trouble::new(FailureKind::IdentityUnreadable, why)) })
+            }
+        })
+        .collect()
+}

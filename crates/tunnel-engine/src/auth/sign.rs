@@ -1,0 +1,131 @@
+//! Signatures: by a key file, opened only now that the server wants it, or by the agent.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeyPair;
+use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA512};
+use russh::keys::agent::AgentIdentity;
+use russh::keys::signature::Signer as _;
+use russh::keys::ssh_encoding::Encode;
+use russh::keys::ssh_key::Signature;
+use russh::keys::ssh_key::private::KeypairData;
+use russh::keys::{Algorithm, HashAlg, PrivateKey, PublicKey, pkcs8};
+use zeroize::Zeroizing;
+
+use super::agent::Agent;
+use super::identity::{Private, Trouble, unlock};
+use crate::failure::FailureKind;
+use crate::spec::SecretSource;
+
+/// Signs for one key that is being offered.
+pub(super) struct KeySigner<'a> {
+    pub(super) holder: Holder<'a>,
+    /// The server has said that it would take the key, and has got its signature.
+    pub(super) signed: bool,
+}
+
+/// Who holds the private half.
+pub(super) enum Holder<'a> {
+    /// A key file.
+    File {
+        /// The key as offered, to find out when a `.pub` lies beside another key.
+        public: Box<PublicKey>,
+        private: Private,
+        passphrase: Option<SecretSource>,
+    },
+    /// The agent. `None` when it broke since the key was listed.
+    Agent { agent: &'a mut Option<Agent>, identity: Box<AgentIdentity> },
+}
+
+/// Why there is no signature.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SignError {
+    /// The session has ended.
+    #[error("the session ended")]
+    SessionEnded(#[from] russh::SendError),
+    /// The key could not be used.
+    #[error("{}", .0.why)]
+    Trouble(Trouble),
+}
+
+impl russh::Signer for KeySigner<'_> {
+    type Error = SignError;
+
+    async fn auth_sign(
+        &mut self,
+        _offered: &AgentIdentity,
+        hash: Option<HashAlg>,
+        data: Vec<u8>,
+    ) -> Result<Vec<u8>, SignError> {
+        let signed = match &mut self.holder {
+            Holder::File { public, private, passphrase } => {
+                let (public, private, passphrase) = (public.clone(), private.clone(), passphrase.clone());
+                // bcrypt and RSA take their time, and this thread carries all tunnels.
+                tokio::task::spawn_blocking(move || sign_with_file(&public, private, passphrase.as_ref(), hash, data))
+                    .await
+                    .unwrap_or_else(|error| Err(Trouble::new(FailureKind::IdentityUnreadable, error.to_string())))
+                    .map_err(SignError::Trouble)
+            }
+            Holder::Agent { agent, identity } => {
+                let Some(connected) = agent else {
+                    let why = "the agent stopped answering";
+                    return Err(SignError::Trouble(Trouble::new(FailureKind::AgentUnavailable, why)));
+                };
+                connected.sign(identity, hash, data).await.map_err(|broken| {
+                    if broken.connection_lost {
+                        **agent = None;
+                    }
+                    SignError::Trouble(Trouble::new(FailureKind::AgentUnavailable, broken.why))
+                })
+            }
+        }?;
+        self.signed = true;
+        Ok(signed)
+    }
+}
+
+/// Gives `data` with the signature over it appended as one string (RFC 4252 section 7).
+fn sign_with_file(
+    public: &PublicKey,
+    private: Private,
+    passphrase: Option<&SecretSource>,
+    hash: Option<HashAlg>,
+    mut data: Vec<u8>,
+) -> Result<Vec<u8>, Trouble> {
+    let key = match private {
+        Private::Ready(key) => key,
+        Private::Locked(text) => Arc::new(unlock(&text, passphrase)?),
+        Private::Unusable(trouble) => return Err(trouble),
+    };
+    if key.public_key().key_data() != public.key_data() {
+        let why = "the `.pub` file beside it belongs to another key";
+        return Err(Trouble::new(FailureKind::IdentityUnreadable, why));
+    }
+    let unusable = |why: String| Trouble::new(FailureKind::IdentityUnreadable, format!("it cannot sign: {why}"));
+    let signature = sign(&key, hash, &data).map_err(unusable)?;
+    let mut blob = Vec::new();
+    signature.encode(&mut blob).map_err(|error| unusable(error.to_string()))?;
+    blob.encode(&mut data).map_err(|error| unusable(error.to_string()))?;
+    Ok(data)
+}
+
+/// RSA goes through aws-lc-rs: the `rsa` crate's timing tells the key to whoever can measure it (RUSTSEC-2023-0071).
+fn sign(key: &PrivateKey, hash: Option<HashAlg>, data: &[u8]) -> Result<Signature, String> {
+    let KeypairData::Rsa(_) = key.key_data() else {
+        let security_key = matches!(key.algorithm(), Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256);
+        return key.try_sign(data).map_err(|error| match security_key {
+            true => "a security key signs only in an agent".to_owned(),
+            false => error.to_string(),
+        });
+    };
+    let (hash, padding) = match hash {
+        Some(HashAlg::Sha256) => (HashAlg::Sha256, &RSA_PKCS1_SHA256),
+        _ => (HashAlg::Sha512, &RSA_PKCS1_SHA512),
+    };
+    let der = Zeroizing::new(pkcs8::encode_pkcs8(key).map_err(|error| error.to_string())?);
+    let pair = KeyPair::from_pkcs8(&der).map_err(|error| format!("RSA key refused: {error}"))?;
+    let mut signature = vec![0; pair.public_modulus_len()];
+    pair.sign(padding, &SystemRandom::new(), data, &mut signature).map_err(|error| error.to_string())?;
+    Signature::new(Algorithm::Rsa { hash: Some(hash) }, signature).map_err(|error| error.to_string())
+}
