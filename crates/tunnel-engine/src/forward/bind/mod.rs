@@ -1,0 +1,149 @@
+//! Binding the listening sockets of a local forward, by the rules of ssh(1). Serving them is `local`'s part, so that
+//! sockets that somebody else bound (a service manager, an earlier run) can be served too.
+
+mod addresses;
+mod holder;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod unix;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use socket2::{Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::failure::{Failure, FailureKind};
+use crate::spec::{AddressFamily, Listen};
+
+/// Connections that may wait for `accept`. ssh's 128 refuses bursts that a proxy's start or a reload of its peers
+/// produces; the kernel's own cap (net.core.somaxconn, 4096) stays above this.
+const BACKLOG: i32 = 1024;
+
+/// How the addresses of a listener are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BindOptions {
+    /// A listener with no address named binds all interfaces instead of loopback (`ssh -g`, GatewayPorts).
+    pub gateway_ports: bool,
+    /// Which families are bound (`ssh -4`, `ssh -6`, AddressFamily).
+    pub family: AddressFamily,
+}
+
+/// A bound listening socket's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// The real port, where the kernel chose it.
+    Tcp(SocketAddr),
+    /// A path.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// The listening sockets of one local or dynamic forward. Connections queue in the kernel from here on; dropping it
+/// closes the sockets, and removes a unix socket's file if it is still this one's.
+pub struct Bound {
+    pub(super) listen: Listen,
+    pub(super) options: BindOptions,
+    pub(super) sockets: Vec<Listener>,
+    message: Option<String>,
+}
+
+impl Bound {
+    /// Binds every address that ssh(1) would for `listen`. As with ssh, one of several is enough; what failed then is
+    /// in [`Bound::message`].
+    ///
+    /// # Errors
+    /// `listen_in_use` where the address is taken, with its holder when that can be found out; `listen_denied` where
+    /// the kernel forbids it or the address is not this machine's; `dns` where the name has no address.
+    pub async fn bind(listen: &Listen, options: BindOptions) -> Result<Self, Failure> {
+        let (sockets, message) = match listen {
+            Listen::Tcp { bind, port } => {
+                let wanted = addresses::of(bind, *port, options).await?;
+                tcp::bind(listen, &wanted).await?
+            }
+            Listen::Unix(path) => (vec![unix::bind(path)?], None),
+        };
+        Ok(Self { listen: listen.clone(), options, sockets, message })
+    }
+
+    /// Takes over listening sockets that are already bound to `listen`.
+    ///
+    /// # Errors
+    /// `listen_denied` when one of them is not a listening TCP or unix stream socket.
+    pub fn adopt(listen: &Listen, options: BindOptions, sockets: Vec<OwnedFd>) -> Result<Self, Failure> {
+        let sockets = sockets.into_iter().map(Listener::adopt).collect::<io::Result<_>>().map_err(|error| {
+            let message = format!("a socket that was handed over for `{listen}` cannot be listened on: {error}");
+            Failure::new(FailureKind::ListenDenied, message)
+        })?;
+        Ok(Self { listen: listen.clone(), options, sockets, message: None })
+    }
+
+    /// The addresses that are bound.
+    pub fn addresses(&self) -> Vec<ListenAddress> {
+        self.sockets.iter().map(Listener::address).collect()
+    }
+
+    /// The sockets, to be handed on to a service manager.
+    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.sockets.iter().map(Listener::fd)
+    }
+
+    /// What is not as it was asked for: a family that could not be bound, and why.
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+}
+
+/// One listening socket.
+pub(super) enum Listener {
+    Tcp(TcpListener, SocketAddr),
+    Unix(UnixListener, unix::SocketFile),
+}
+
+impl Listener {
+    fn adopt(fd: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(fd);
+        if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        socket.set_nonblocking(true)?;
+        if socket.local_addr()?.is_unix() {
+            let listener = UnixListener::from_std(socket.into())?;
+            let file = unix::SocketFile::of(&listener)?;
+            return Ok(Self::Unix(listener, file));
+        }
+        Self::tcp(socket)
+    }
+
+    fn tcp(socket: Socket) -> io::Result<Self> {
+        let listener = TcpListener::from_std(socket.into())?;
+        let address = listener.local_addr()?;
+        Ok(Self::Tcp(listener, address))
+    }
+
+    pub(super) fn address(&self) -> ListenAddress {
+        match self {
+            Self::Tcp(_, address) => ListenAddress::Tcp(*address),
+            Self::Unix(_, file) => ListenAddress::Unix(file.path().to_owned()),
+        }
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener, _) => listener.as_fd(),
+            Self::Unix(listener, _) => listener.as_fd(),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! One connection of a local or dynamic forward, from the moment there is a session for it.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::clock;
+use crate::forward::hold::Ticket;
+use crate::forward::opener::Opener;
+use crate::forward::relay::{Prelude, Tally};
+use crate::forward::socks::{self, Request};
+use crate::forward::stats::Gauge;
+use crate::forward::stream::Stream;
+use crate::session::{ChannelRead, ChannelWrite, OpenError};
+use crate::spec::Connect;
+
+/// How long a peer may take to read the refusal of its SOCKS request. It has the answer in the same instant; only
+/// one that does not read makes us wait.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// An accepted connection that has no channel yet.
+pub(super) struct Arrival {
+    pub(super) ticket: Ticket,
+    pub(super) stream: Stream,
+    /// What its peer asked for, where the forward is dynamic and the handshake is done.
+    pub(super) request: Option<Request>,
+    /// What its peer sent after the request.
+    pub(super) pipelined: Bytes,
+    /// When it will have waited long enough, once it had to wait.
+    pub(super) until: Option<std::time::Instant>,
+    /// Counts it as held.
+    pub(super) held: Option<Gauge>,
+}
+
+impl Arrival {
+    pub(super) fn new(ticket: Ticket, stream: Stream) -> Self {
+        Self { ticket, stream, request: None, pipelined: Bytes::new(), until: None, held: None }
+    }
+}
+
+/// What became of a connection.
+pub(super) enum Outcome {
+    /// It was carried to its end.
+    Carried,
+    /// It never asked for anything understandable, or left before.
+    NoRequest,
+    /// The server did not open the channel; the peer was told.
+    Refused(Connect, OpenError),
+    /// The session of this epoch ended before the channel was open. Nothing was sent: it can wait for the next.
+    SessionEnded(Arrival, u64),
+}
+
+/// Opens the channel and relays.
+pub(super) async fn carry<O: Opener>(mut arrival: Arrival, connect: Connect, session: O, epoch: u64, tally: Tally) -> Outcome {
+    let target = match connect {
+        Connect::Socks => match requested(&mut arrival).await {
+            Some(target) => target,
+            None => return Outcome::NoRequest,
+        },
+        named @ (Connect::Tcp { .. } | Connect::Unix(_)) => named,
+    };
+    let opened = session.open(&target, &arrival.stream.origin()).await;
+    // A channel keeps what it needs; the session must be able to end while the connection lives.
+    drop(session);
+    match opened {
+        Ok(channel) => {
+            relay(arrival, channel, &tally).await;
+            Outcome::Carried
+        }
+        Err(OpenError::SessionEnded) => Outcome::SessionEnded(arrival, epoch),
+        Err(error) => {
+            refuse(arrival, &error).await;
+            Outcome::Refused(target, error)
+        }
+    }
+}
+
+/// What a SOCKS peer asks for; asked once, however often the connection comes back.
+async fn requested(arrival: &mut Arrival) -> Option<Connect> {
+    if arrival.request.is_none() {
+        let mut input = BytesMut::new();
+        let deadline = clock::now() + socks::HANDSHAKE_TIMEOUT;
+        let handshake = socks::serve(&mut arrival.stream, &mut input);
+        let request = tokio::time::timeout_at(deadline.into(), handshake).await.ok().flatten()?;
+        arrival.request = Some(request);
+        arrival.pipelined = input.freeze();
+    }
+    arrival.request.as_ref().map(Request::target)
+}
+
+async fn relay<R: ChannelRead, W: ChannelWrite>(arrival: Arrival, channel: (R, W), tally: &Tally) {
+    let _carried = tally.stats.carry();
+    let Arrival { stream, request, pipelined, .. } = arrival;
+    let to_socket = request.map(|request| request.success()).unwrap_or_default();
+    stream.relay(channel, Prelude { to_channel: pipelined, to_socket }, tally).await;
+}
+
+async fn refuse(arrival: Arrival, error: &OpenError) {
+    match arrival.request {
+        None => arrival.stream.reset(),
+        Some(request) => {
+            let deadline = clock::now() + FAREWELL;
+            let words = request.failure(socks::Refusal::from(error));
+            // Whoever does not read it in time has had its chance.
+            let _ = tokio::time::timeout_at(deadline.into(), arrival.stream.farewell(words)).await;
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The one task of a local forward: accepts, holds, hands out to sessions, and keeps the limits.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{debug, warn};
+
+use super::carry::{Arrival, Outcome, carry};
+use super::complaints::Complaints;
+use super::{ListenState, Orders, OutagePolicy, accept};
+use crate::clock;
+use crate::failure::Failure;
+use crate::forward::bind::{BindOptions, Bound};
+use crate::forward::hold::{Held, HoldQueue, Tickets};
+use crate::forward::opener::Opener;
+use crate::forward::relay::Tally;
+use crate::forward::stats::ForwardStats;
+use crate::forward::stream::Stream;
+use crate::session::OpenError;
+use crate::spec::{Connect, Listen, Side};
+
+/// Pause after `accept` failed for want of file descriptors or memory: what ssh waits, too.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Pause before a listen address that another program took during an outage is tried again.
+const REBIND_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often held connections are looked at for peers that left, so that they make room for others.
+const SWEEP: Duration = Duration::from_secs(1);
+
+pub(super) struct Dispatcher<O> {
+    bound: Option<Bound>,
+    listen: Listen,
+    bind_options: BindOptions,
+    connect: Connect,
+    session: watch::Receiver<Option<O>>,
+    /// Counts the values that `session` had.
+    epoch: u64,
+    /// The epoch whose session is known to have ended, although `session` does not say so yet.
+    ended_epoch: Option<u64>,
+    source_gone: bool,
+    orders: watch::Receiver<Orders>,
+    state: watch::Sender<ListenState>,
+    stats: Arc<ForwardStats>,
+    tickets: Tickets,
+    held: HoldQueue<Arrival>,
+    live: JoinSet<Outcome>,
+    turn: usize,
+    accept_after: Option<Instant>,
+    rebind_after: Option<Instant>,
+    sweep_at: Option<Instant>,
+    exhaustion: Complaints,
+    refusals: Complaints,
+}
+
+/// What the select of [`Dispatcher::run`] woke up for.
+enum Wake {
+    Accepted(io::Result<Stream>),
+    Ended(Outcome),
+    NewSession,
+    SourceGone,
+    Look,
+}
+
+impl<O: Opener> Dispatcher<O> {
+    pub(super) fn new(
+        bound: Bound,
+        connect: Connect,
+        session: watch::Receiver<Option<O>>,
+        orders: watch::Receiver<Orders>,
+        state: watch::Sender<ListenState>,
+        stats: Arc<ForwardStats>,
+    ) -> Self {
+        Self {
+            listen: bound.listen.clone(),
+            bind_options: bound.options,
+            bound: Some(bound),
+            connect,
+            session,
+            epoch: 0,
+            ended_epoch: None,
+            source_gone: false,
+            orders,
+            state,
+            stats,
+            tickets: Tickets::default(),
+            held: HoldQueue::new(),
+            live: JoinSet::new(),
+            turn: 0,
+            accept_after: None,
+            rebind_after: None,
+            sweep_at: None,
+            exhaustion: Complaints::default(),
+            refusals: Complaints::default(),
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        loop {
+            self.settle().await;
+            if self.closing() && self.live.is_empty() {
+                return;
+            }
+            match self.wake().await {
+                Wake::Accepted(accepted) => self.accepted(accepted),
+                Wake::Ended(outcome) => self.ended(outcome),
+                Wake::NewSession => self.epoch += 1,
+                Wake::SourceGone => self.source_gone = true,
+                Wake::Look => {}
+            }
+        }
+    }
+
+    async fn wake(&mut self) -> Wake {
+        let accepts = self.accepts();
+        let deadline = self.next_deadline();
+        let listeners = self.bound.as_ref().map_or(&[][..], |bound| &bound.sockets);
+        tokio::select! {
+            Some(ended) = self.live.join_next() => match ended {
+                Ok(outcome) => Wake::Ended(outcome),
+                // A panic in one connection is a bug, and no reason to stop listening.
+                Err(_) => Wake::Look,
+            },
+            accepted = accept::any(listeners, &mut self.turn), if accepts => Wake::Accepted(accepted),
+            changed = self.session.changed(), if !self.source_gone => match changed {
+                Ok(()) => Wake::NewSession,
+                Err(_) => Wake::SourceGone,
+            },
+            // Without the handle this task is aborted, so there is always somebody who may change the orders.
+            Ok(()) = self.orders.changed() => Wake::Look,
+            () = until(deadline), if deadline.is_some() => Wake::Look,
+        }
+    }
+
+    /// Brings everything in line with the orders, the session and the time.
+    async fn settle(&mut self) {
+        let now = clock::now();
+        let session = self.current();
+        if self.closing() {
+            self.close();
+            return;
+        }
+        self.drop_expired(now);
+        match (&session, self.outage()) {
+            (Some(session), _) => self.serve_held(session),
+            (None, OutagePolicy::Hold { .. }) => {}
+            (None, OutagePolicy::Refuse) => self.refuse(),
+        }
+        if self.bound.is_none() && (session.is_some() || self.outage() != OutagePolicy::Refuse) {
+            self.rebind(now).await;
+        }
+    }
+
+    fn close(&mut self) {
+        self.bound = None;
+        while let Some(held) = self.held.take() {
+            self.give_up(held.connection);
+        }
+        self.report(ListenState::Closed);
+    }
+
+    fn refuse(&mut self) {
+        self.bound = None;
+        self.rebind_after = None;
+        while let Some(held) = self.held.take() {
+            self.give_up(held.connection);
+        }
+        self.report(ListenState::Refusing);
+    }
+
+    async fn rebind(&mut self, now: Instant) {
+        if self.rebind_after.is_some_and(|after| now < after) {
+            return;
+        }
+        match Bound::bind(&self.listen, self.bind_options).await {
+            Ok(bound) => {
+                self.rebind_after = None;
+                self.report(listening(&bound));
+                self.bound = Some(bound);
+            }
+            Err(failure) => {
+                self.rebind_after = Some(now + REBIND_PAUSE);
+                self.report_failure(failure);
+            }
+        }
+    }
+
+    fn drop_expired(&mut self, now: Instant) {
+        for arrival in self.held.expired(now) {
+            self.give_up(arrival);
+        }
+        if self.sweep_at.is_none_or(|at| at <= now) {
+            for arrival in self.held.abandoned(|arrival| arrival.stream.is_abandoned()) {
+                self.give_up(arrival);
+            }
+            self.sweep_at = Some(now + SWEEP);
+        }
+    }
+
+    fn serve_held(&mut self, session: &O) {
+        while let Some(Held { connection: mut arrival, .. }) = self.held.take() {
+            arrival.held = None;
+            if arrival.stream.is_abandoned() {
+                self.give_up(arrival);
+            } else {
+                self.carry(arrival, session.clone());
+            }
+        }
+    }
+
+    fn accepted(&mut self, accepted: io::Result<Stream>) {
+        match accepted {
+            Ok(stream) => {
+                let arrival = Arrival::new(self.tickets.next(), stream);
+                self.place(arrival);
+            }
+            Err(error) if accept::concerns_one_connection(&error) => debug!(listen = %self.listen, %error, "a connection ended before it was accepted"),
+            Err(error) => {
+                let now = clock::now();
+                self.accept_after = Some(now + ACCEPT_PAUSE);
+                if let Some(suppressed) = self.exhaustion.admit(now) {
+                    warn!(listen = %self.listen, %error, suppressed, "cannot accept connections for now: raise LimitNOFILE, or lower max_connections");
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Carried => {}
+            Outcome::NoRequest => {
+                self.stats.fail();
+                debug!(kind = "dynamic", listen = %self.listen, "a peer sent no SOCKS request that can be served");
+            }
+            Outcome::Refused(connect, error) => {
+                self.stats.fail();
+                self.log_refusal(&connect, &error);
+            }
+            Outcome::SessionEnded(arrival, epoch) => {
+                if epoch == self.epoch {
+                    self.ended_epoch = Some(epoch);
+                }
+                self.place(arrival);
+            }
+        }
+    }
+
+    /// Gives a connection to the current session, or holds it until there is one.
+    fn place(&mut self, mut arrival: Arrival) {
+        if let Some(session) = self.current() {
+            return self.carry(arrival, session);
+        }
+        let OutagePolicy::Hold { timeout, .. } = self.outage() else { return self.give_up(arrival) };
+        let until = *arrival.until.get_or_insert_with(|| clock::now() + timeout);
+        arrival.held = Some(self.stats.hold());
+        self.held.put(Held { ticket: arrival.ticket, until, connection: arrival });
+    }
+
+    fn carry(&mut self, arrival: Arrival, session: O) {
+        let tally = Tally { stats: self.stats.clone(), listener: Side::Here };
+        self.live.spawn(carry(arrival, self.connect.clone(), session, self.epoch, tally));
+    }
+
+    fn give_up(&self, arrival: Arrival) {
+        self.stats.fail();
+        arrival.stream.reset();
+    }
+
+    /// The session to open channels on, unless it is known to have ended.
+    fn current(&mut self) -> Option<O> {
+        if self.session.has_changed().unwrap_or(false) {
+            self.epoch += 1;
+        }
+        let session = self.session.borrow_and_update().clone();
+        session.filter(|_| self.ended_epoch != Some(self.epoch))
+    }
+
+    fn accepts(&mut self) -> bool {
+        let room = self.live.len() + self.held.len() < self.orders.borrow().options.max_connections as usize;
+        let paused = self.accept_after.is_some_and(|after| clock::now() < after);
+        let place = match self.outage() {
+            OutagePolicy::Hold { max, .. } => self.held.len() < max as usize || self.current().is_some(),
+            OutagePolicy::Refuse => true,
+        };
+        self.bound.is_some() && room && place && !paused
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let now = clock::now();
+        let paused = self.accept_after.filter(|after| now < *after);
+        let sweep = self.sweep_at.filter(|_| !self.held.is_empty());
+        [paused, self.rebind_after, sweep, self.held.next_expiry()].into_iter().flatten().min()
+    }
+
+    fn closing(&self) -> bool {
+        self.orders.borrow().closing
+    }
+
+    fn outage(&self) -> OutagePolicy {
+        self.orders.borrow().options.outage
+    }
+
+    fn report(&self, state: ListenState) {
+        self.state.send_if_modified(|current| {
+            let changed = *current != state;
+            *current = state;
+            changed
+        });
+    }
+
+    fn report_failure(&self, failure: Failure) {
+        if !matches!(&*self.state.borrow(), ListenState::Failed(said) if *said == failure) {
+            warn!(listen = %self.listen, kind = %failure.kind(), hint = failure.hint(), "{failure}");
+        }
+        self.report(ListenState::Failed(failure));
+    }
+
+    fn log_refusal(&mut self, connect: &Connect, error: &OpenError) {
+        let kind = if self.connect == Connect::Socks { "dynamic" } else { "local" };
+        match self.refusals.admit(clock::now()) {
+            Some(suppressed) => {
+                warn!(kind, listen = %self.listen, %connect, text = %error, suppressed, "a connection was refused");
+            }
+            None => debug!(kind, listen = %self.listen, %connect, text = %error, "a connection was refused"),
+        }
+    }
+}
+
+/// What is said of a listener that is bound.
+pub(super) fn listening(bound: &Bound) -> ListenState {
+    ListenState::Listening { addresses: bound.addresses(), message: bound.message().map(str::to_owned) }
+}
+
+async fn until(deadline: Option<Instant>) {
+    if let Some(deadline) = deadline {
+        tokio::time::sleep_until(deadline.into()).await;
+    }
+}
