@@ -2,9 +2,7 @@
 
 use std::future::Future;
 
-use crate::session::{
-    Channel, ChannelRead, ChannelReader, ChannelWrite, ChannelWriter, OpenError, Origin, Session,
-};
+use crate::session::{Channel, ChannelRead, ChannelReader, ChannelWrite, ChannelWriter, OpenError, Origin, Session};
 use crate::spec::Connect;
 
 /// Whoever opens channels to a target. Implemented by [`Session`].

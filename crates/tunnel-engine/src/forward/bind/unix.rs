@@ -8,8 +8,8 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use nix::sys::stat::{Mode, fchmod};
 use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 

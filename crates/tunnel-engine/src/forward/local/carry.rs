@@ -51,7 +51,13 @@ pub(super) enum Outcome {
 }
 
 /// Opens the channel and relays.
-pub(super) async fn carry<O: Opener>(mut arrival: Arrival, connect: Connect, session: O, epoch: u64, tally: Tally) -> Outcome {
+pub(super) async fn carry<O: Opener>(
+    mut arrival: Arrival,
+    connect: Connect,
+    session: O,
+    epoch: u64,
+    tally: Tally,
+) -> Outcome {
     let target = match connect {
         Connect::Socks => match requested(&mut arrival).await {
             Some(target) => target,

@@ -217,7 +217,9 @@ impl<O: Opener> Dispatcher<O> {
                 let arrival = Arrival::new(self.tickets.next(), stream);
                 self.place(arrival);
             }
-            Err(error) if accept::concerns_one_connection(&error) => debug!(listen = %self.listen, %error, "a connection ended before it was accepted"),
+            Err(error) if accept::concerns_one_connection(&error) => {
+                debug!(listen = %self.listen, %error, "a connection ended before it was accepted")
+            }
             Err(error) => {
                 let now = clock::now();
                 self.accept_after = Some(now + ACCEPT_PAUSE);

@@ -78,7 +78,10 @@ fn what_is_not_offered_is_refused_in_the_protocols_own_words() {
     assert_eq!(asks_for(&[5, 1, 2]), "reject [05, ff]", "a password is not asked for");
     assert_eq!(asks_for(&after_hello(&[5, 2, 0, 1])), "reject [05, 07, 00, 01, 00, 00, 00, 00, 00, 00]", "BIND");
     assert_eq!(asks_for(&after_hello(&[5, 1, 0, 9])), "reject [05, 08, 00, 01, 00, 00, 00, 00, 00, 00]");
-    assert_eq!(asks_for(&after_hello(b"\x05\x01\x00\x03\x00\x00\x50")), "reject [05, 01, 00, 01, 00, 00, 00, 00, 00, 00]");
+    assert_eq!(
+        asks_for(&after_hello(b"\x05\x01\x00\x03\x00\x00\x50")),
+        "reject [05, 01, 00, 01, 00, 00, 00, 00, 00, 00]"
+    );
     assert_eq!(asks_for(b"\x04\x02\x00\x50\xc0\x00\x02\x01\x00"), "reject [00, 5b, 00, 00, 00, 00, 00, 00]");
 }
 
