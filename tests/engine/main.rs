@@ -1,1 +1,3 @@
 //! The engine against the in-process server: one module a subject.
+
+mod session;

@@ -78,9 +78,8 @@ impl Attempt<'_> {
         let shared = Arc::new(Shared::new(self.who.clone(), wire.clone(), arrivals));
         let guard = Guard::new(wire, banner.bytes, already_sent);
         let handler = Handler::new(shared.clone(), host_keys);
-        let mut handle = connect_stream(config, guard, handler)
-            .await
-            .map_err(|error| shared.ending.reason().unwrap_or_else(|| fault::from_russh(&self.who, error)))?;
+        let connected = connect_stream(config, guard, handler).await;
+        let mut handle = connected.map_err(|error| broken(&shared, error))?;
 
         self.phase = Phase::Authentication;
         let user = &spec.destination.user;
@@ -132,6 +131,14 @@ impl Attempt<'_> {
         let message = format!("gave up on `{}` after {}s while {during}", self.who, limit.as_secs_f64());
         Failure::new(FailureKind::ConnectTimeout, message)
     }
+}
+
+/// Why the key exchange failed. Where russh's error only says that it did, the handler was told why: the verdict on
+/// the host key, or the server's goodbye.
+fn broken(shared: &Shared, error: russh::Error) -> Failure {
+    let told = matches!(error, russh::Error::UnknownKey | russh::Error::Disconnect);
+    let reason = shared.ending.reason().filter(|_| told);
+    reason.unwrap_or_else(|| fault::from_russh(&shared.who, error))
 }
 
 /// A session that broke while it authenticated was not rejected; but sshd closes without a word when the account
