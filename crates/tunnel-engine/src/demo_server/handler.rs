@@ -50,10 +50,15 @@ impl Handler {
         let fault = self.shared.faults.borrow().auth;
         match fault {
             AuthFault::Drop => Err(russh::Error::Disconnect),
-            AuthFault::Reject | AuthFault::Stall => Ok(Auth::reject()),
+            AuthFault::Reject | AuthFault::Stall => Ok(self.reject()),
             AuthFault::None if self.shared.users.get(user).is_some_and(judge) => Ok(Auth::Accept),
-            AuthFault::None => Ok(Auth::reject()),
+            AuthFault::None => Ok(self.reject()),
         }
+    }
+
+    /// As sshd: what was refused once may be tried again. (By itself russh takes the method off the list.)
+    fn reject(&self) -> Auth {
+        Auth::Reject { proceed_with_methods: Some(self.shared.methods()), partial_success: false }
     }
 
     async fn wait_while(&self, fault: impl Fn(&Faults) -> bool) {

@@ -205,6 +205,10 @@ impl Shared {
         lock(&self.sessions).child_token()
     }
 
+    pub(super) fn methods(&self) -> russh::MethodSet {
+        self.config.methods.clone()
+    }
+
     pub(super) fn in_memory(&self) -> bool {
         !self.targets.real
     }
@@ -218,7 +222,7 @@ impl Shared {
         }
         russh::server::Config {
             server_id: russh::SshId::Standard(format!("SSH-2.0-{}", self.config.software).into()),
-            methods: self.config.methods.clone(),
+            methods: self.methods(),
             auth_rejection_time: std::time::Duration::ZERO,
             keys: lock(&self.host_keys).iter().map(|key| key.inner().clone()).collect(),
             certificates: self.config.certificates.clone(),
