@@ -1,12 +1,24 @@
 //! The way to a server's SSH port: one seam ([`Dialer`]) with several users: TCP, a jump host's channel,
 //! a proxy command, and the tests' in-memory links.
 
+mod addresses;
+mod channel_io;
+mod jump;
+mod net;
+mod proxy_command;
+mod proxy_process;
+mod race;
+mod tcp;
+
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use net::NetDialer;
 
 use crate::failure::Failure;
 use crate::spec::SessionSpec;
@@ -35,6 +47,16 @@ pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<Link, Failure>> + Send
 pub trait Dialer: Send + Sync + 'static {
     /// Opens a link to the server of `spec`; gives up at `deadline` with `connect_timeout`.
     fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a>;
+}
+
+/// The failure that a link tells by an error of its byte stream: a jump host's session or a proxy command that ended
+/// says more about itself than "connection reset".
+pub fn failure_in(error: &io::Error) -> Option<&Failure> {
+    error.get_ref()?.downcast_ref()
+}
+
+fn error_with(failure: Failure) -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, failure)
 }
 
 #[cfg(test)]

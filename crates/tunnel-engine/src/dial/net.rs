@@ -1,0 +1,42 @@
+//! The dialer of a running tunneld: each spec by the way it names.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::tcp::TcpDialer;
+use super::{Dialer, Dialing, jump, proxy_command};
+use crate::spec::{SessionSpec, Via};
+
+/// Dials directly, through jump hosts, or over a command, as the spec says.
+#[derive(Clone)]
+pub struct NetDialer {
+    direct: Arc<dyn Dialer>,
+}
+
+impl NetDialer {
+    /// Over this machine's network.
+    pub fn new() -> Self {
+        Self::over(Arc::new(TcpDialer))
+    }
+
+    /// Over `direct` where a spec says [`Via::Direct`]: for tests, which have links in memory.
+    pub fn over(direct: Arc<dyn Dialer>) -> Self {
+        Self { direct }
+    }
+}
+
+impl Default for NetDialer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Dialer for NetDialer {
+    fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
+        match &spec.dial.via {
+            Via::Direct => self.direct.dial(spec, deadline),
+            Via::Jump(jump) => Box::pin(jump::dial(self, jump, &spec.destination, deadline)),
+            Via::Command(command) => Box::pin(proxy_command::dial(command, &spec.destination)),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! TCP to the server: resolve, race, set the options of a tunnel's one connection.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::addresses::order;
+use super::race::{Tried, race};
+use super::{Dialer, Dialing, Link};
+use crate::failure::{Failure, FailureKind};
+use crate::spec::{AddressFamily, SessionSpec, TimingSpec};
+
+/// Bytes that the kernel may hold unsent. Beyond it writers wait here, so that a keepalive or a small packet does not
+/// queue behind megabytes; what is in flight is not limited by it.
+const UNSENT_BYTES: u32 = 256 * 1024;
+
+/// Dials over this machine's network.
+pub(super) struct TcpDialer;
+
+impl Dialer for TcpDialer {
+    fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
+        Box::pin(dial(spec, deadline))
+    }
+}
+
+async fn dial(spec: &SessionSpec, deadline: Instant) -> Result<Link, Failure> {
+    let name = spec.destination.host_port();
+    let resolving = tokio::time::timeout_at(deadline.into(), resolve(spec));
+    let addresses = resolving.await.map_err(|_| {
+        let message = format!("the name `{}` was not resolved in time", spec.destination.host);
+        Failure::new(FailureKind::Dns, message)
+    })??;
+    let mut tried = Vec::new();
+    let connecting = race(&addresses, |address| connect(address, spec), &mut tried);
+    match tokio::time::timeout_at(deadline.into(), connecting).await {
+        Ok(Some(stream)) => Ok(Link {
+            peer: stream.peer_addr().ok(),
+            local: stream.local_addr().ok(),
+            io: Box::new(stream),
+            keep: None,
+        }),
+        Ok(None) | Err(_) => Err(failure(&name, tried)),
+    }
+}
+
+/// All addresses that may be tried, in order; never none. In getaddrinfo's own thread, which nothing can stop: a
+/// lookup that is given up ends by the resolver's own timeout.
+async fn resolve(spec: &SessionSpec) -> Result<Vec<SocketAddr>, Failure> {
+    let host = spec.destination.host.as_str();
+    let resolved: Vec<SocketAddr> = match tokio::net::lookup_host((host, spec.destination.port)).await {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => return Err(unresolved(host, error)),
+    };
+    let addresses = order(&resolved, spec.dial.address_family, spec.dial.bind_address);
+    if addresses.is_empty() {
+        return Err(no_address(host, spec.dial.address_family, spec.dial.bind_address));
+    }
+    Ok(addresses)
+}
+
+async fn connect(address: SocketAddr, spec: &SessionSpec) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    set_options(&socket, spec)?;
+    if let Some(source) = spec.dial.bind_address {
+        socket.bind(SocketAddr::new(source, 0)).map_err(|error| bind_error(source, &error))?;
+    }
+    socket.connect(address).await
+}
+
+/// Before connect, so that they count for the handshake too.
+fn set_options(socket: &TcpSocket, spec: &SessionSpec) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    socket.set_keepalive(spec.dial.tcp_keep_alive)?;
+    let socket = SockRef::from(socket);
+    if let Some(timeout) = user_timeout(&spec.timing) {
+        socket.set_tcp_user_timeout(Some(timeout))?;
+    }
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES)
+}
+
+/// Unacknowledged bytes are given up when a silent peer is: the keepalive cannot ask while a write is stuck.
+fn user_timeout(timing: &TimingSpec) -> Option<Duration> {
+    let rounds = timing.server_alive_count_max.saturating_add(1);
+    (!timing.server_alive_interval.is_zero()).then(|| timing.server_alive_interval.saturating_mul(rounds))
+}
+
+fn bind_error(source: IpAddr, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("bind_address `{source}`: {}", text(error)))
+}
+
+fn unresolved(host: &str, error: io::Error) -> Failure {
+    let said = text(&error);
+    let why = said.strip_prefix("failed to lookup address information: ").unwrap_or(&said);
+    let message = format!("the name `{host}` could not be resolved: {}", lower(why));
+    Failure::new(FailureKind::Dns, message).with_source(error)
+}
+
+fn no_address(host: &str, family: AddressFamily, bind: Option<IpAddr>) -> Failure {
+    let wanted = match (family, bind) {
+        (AddressFamily::Inet, _) => "IPv4",
+        (AddressFamily::Inet6, _) => "IPv6",
+        (AddressFamily::Any, Some(IpAddr::V4(_))) => "IPv4",
+        (AddressFamily::Any, Some(IpAddr::V6(_))) => "IPv6",
+        (AddressFamily::Any, None) => "usable",
+    };
+    Failure::new(FailureKind::Dns, format!("`{host}` has no {wanted} address"))
+        .with_hint("check the name, address_family and bind_address")
+}
+
+/// One failure for all addresses: its kind is that of the one that came closest to the server.
+fn failure(name: &str, tried: Tried) -> Failure {
+    let kind = tried.iter().map(|(_, outcome)| kind(outcome.as_ref())).max_by_key(|kind| closeness(*kind));
+    let each: Vec<String> =
+        tried.iter().map(|(address, outcome)| format!("{address} {}", say(outcome.as_ref()))).collect();
+    let message = format!("connecting to `{name}` failed: {}", each.join(", "));
+    let failure = Failure::new(kind.unwrap_or(FailureKind::ConnectTimeout), message);
+    match tried.into_iter().find_map(|(_, outcome)| outcome) {
+        Some(error) => failure.with_source(error),
+        None => failure,
+    }
+}
+
+fn kind(outcome: Option<&io::Error>) -> FailureKind {
+    match outcome.map(io::Error::kind) {
+        None | Some(io::ErrorKind::TimedOut) => FailureKind::ConnectTimeout,
+        Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset) => FailureKind::ConnectRefused,
+        Some(_) => FailureKind::Unreachable,
+    }
+}
+
+fn closeness(kind: FailureKind) -> u8 {
+    match kind {
+        FailureKind::ConnectRefused => 2,
+        FailureKind::ConnectTimeout => 1,
+        _ => 0,
+    }
+}
+
+fn say(outcome: Option<&io::Error>) -> String {
+    match outcome.map(|error| (error.kind(), error)) {
+        None => "did not answer".to_owned(),
+        Some((io::ErrorKind::ConnectionRefused, _)) => "refused the connection".to_owned(),
+        Some((_, error)) => format!("({})", lower(&text(error))),
+    }
+}
+
+/// Without Rust's `(os error 111)`.
+fn text(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+fn lower(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::net::Ipv4Addr;
+
+    use crate::clock;
+    use crate::dial::tests::spec;
+
+    #[test]
+    fn the_user_timeout_is_that_of_the_keepalive_and_off_with_it() {
+        let mut timing = spec("h").timing;
+        assert_eq!(user_timeout(&timing), Some(Duration::from_secs(60)));
+        timing.server_alive_interval = Duration::ZERO;
+        assert_eq!(user_timeout(&timing), None);
+    }
+
+    #[test]
+    fn the_address_that_came_closest_names_the_failure_and_all_are_told() {
+        let address = |last| SocketAddr::from((Ipv4Addr::new(10, 0, 0, last), 22));
+        let tried = vec![
+            (address(1), Some(io::ErrorKind::HostUnreachable.into())),
+            (address(2), Some(io::Error::from_raw_os_error(nix::libc::ECONNREFUSED))),
+            (address(3), None),
+        ];
+        let failure = failure("h:22", tried);
+        assert_eq!(failure.kind(), FailureKind::ConnectRefused);
+        assert_eq!(
+            failure.message(),
+            "connecting to `h:22` failed: 10.0.0.1:22 (host unreachable), 10.0.0.2:22 refused the connection, \
+             10.0.0.3:22 did not answer"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_link_has_the_options_of_a_tunnel() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut spec = spec(&format!("127.0.0.1:{}", server.local_addr().unwrap().port()));
+        spec.dial.bind_address = Some(Ipv4Addr::LOCALHOST.into());
+        let stream = connect(server.local_addr().unwrap(), &spec).await.unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(60)));
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_BYTES);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_reached_says_why() {
+        let in_time = clock::now() + Duration::from_secs(20);
+        let closed = TcpSocket::new_v4().unwrap();
+        closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = closed.local_addr().unwrap().port();
+        let refused = dial(&spec(&format!("127.0.0.1:{port}")), in_time).await.err().unwrap();
+        assert_eq!(refused.kind(), FailureKind::ConnectRefused);
+        assert!(refused.message().ends_with(&format!("127.0.0.1:{port} refused the connection")), "{refused}");
+
+        let mut foreign = spec(&format!("127.0.0.1:{port}"));
+        foreign.dial.bind_address = Some(Ipv4Addr::new(192, 0, 2, 1).into());
+        let foreign = dial(&foreign, in_time).await.err().unwrap();
+        assert_eq!(foreign.kind(), FailureKind::Unreachable);
+        assert!(foreign.message().contains("bind_address `192.0.2.1`"), "{foreign}");
+
+        let mut family = spec("127.0.0.1:22");
+        family.dial.address_family = AddressFamily::Inet6;
+        let family = dial(&family, in_time).await.err().unwrap();
+        assert_eq!((family.kind(), family.message()), (FailureKind::Dns, "`127.0.0.1` has no IPv6 address"));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_nobody_knows_is_a_dns_failure() {
+        let in_time = clock::now() + Duration::from_secs(30);
+        let failure = dial(&spec("no-such-host.invalid"), in_time).await.err().unwrap();
+        assert_eq!(failure.kind(), FailureKind::Dns);
+        assert!(failure.message().starts_with("the name `no-such-host.invalid` "), "{failure}");
+    }
+}
