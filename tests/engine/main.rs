@@ -1,3 +1,4 @@
 //! The engine against the in-process server: one module a subject.
 
+mod dial;
 mod session;

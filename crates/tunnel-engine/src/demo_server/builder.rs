@@ -10,8 +10,9 @@ use super::keys::{Key, KeyError};
 use super::server::Server;
 use super::targets::Target;
 
-/// Pieces of one channel that wait for a target before the session stops reading (see the module's text).
-pub const MAX_UNREAD_MESSAGES: usize = 1024;
+/// Pieces of one channel that wait for a target before the session stops reading (see the module's text): 512 MiB of
+/// full packets, so that an echo whose client sends first and reads later does not wait for itself.
+pub const MAX_UNREAD_MESSAGES: usize = 16 * 1024;
 
 /// OpenSSH's receive window per channel.
 pub(super) const DEFAULT_WINDOW: u32 = 2 * 1024 * 1024;

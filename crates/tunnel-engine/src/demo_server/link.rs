@@ -13,9 +13,10 @@ use crate::clock;
 /// What the pipe between the link and russh's server holds.
 pub(super) const PIPE_BYTES: usize = 256 * 1024;
 
-/// Bytes on their way in one direction. Large, for two reasons: 64 MiB is 1.2 GiB/s over 50 ms, and russh's server
-/// does not read while it writes, so a short wire would let two busy ends wait for each other for ever.
-const WIRE_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes on their way in one direction. Far more than any path holds, because russh's server does not read while it
+/// writes: two busy ends would wait for each other for ever once both wires were full. What a client may have under
+/// way is our window times its channels, so more than a hundred channels fit.
+const WIRE_BYTES: usize = 256 * 1024 * 1024;
 
 /// Pieces on their way in one direction, however small.
 const WIRE_PIECES: usize = 16 * 1024;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::fault::sanitised;
-use crate::dial::LinkIo;
+use crate::dial::{LinkIo, failure_in};
 use crate::failure::{Failure, FailureKind};
 
 /// Text before the identification is for people; a server that has more than this to say is none of SSH.
@@ -154,6 +154,9 @@ fn old_ssh(who: &str, heard: &[u8]) -> Failure {
 }
 
 fn ended(who: &str, heard: &[u8], error: Option<io::Error>) -> Failure {
+    if let Some(told) = error.as_ref().and_then(failure_in) {
+        return told.clone();
+    }
     if !heard.is_empty() {
         return not_ssh(who, heard);
     }

@@ -5,6 +5,7 @@ use std::io;
 use russh::Error;
 use russh::client::RemoteDisconnectInfo;
 
+use crate::dial::failure_in;
 use crate::failure::{Failure, FailureKind};
 
 /// What is kept of a text that the server chose.
@@ -12,6 +13,11 @@ const MAX_TEXT: usize = 400;
 
 /// The session of `who` broke with `error`.
 pub(super) fn from_russh(who: &str, error: Error) -> Failure {
+    if let Error::IO(error) = &error
+        && let Some(told) = failure_in(error)
+    {
+        return told.clone();
+    }
     let (kind, message) = describe(who, &error);
     let failure = Failure::new(kind, message);
     match hint(&error) {

@@ -100,8 +100,12 @@ impl Wire {
         let mut state = self.lock();
         let Some(io) = state.io.as_mut() else { return Poll::Ready(Err(gone())) };
         let polled = Pin::new(io).poll_flush(cx);
+        // A jump host's channel takes a write at once and waits for its window here.
         if polled.is_pending() {
+            state.signs.stalled_since.get_or_insert_with(clock::now);
             remember(&mut state.writer, cx);
+        } else {
+            state.signs.stalled_since = None;
         }
         polled
     }
