@@ -72,6 +72,10 @@ impl ConfigError {
         }
     }
 
+    pub(super) fn file_and_line(&self) -> (String, Option<usize>) {
+        (self.file(), self.line_and_column().map(|(line, _)| line))
+    }
+
     fn order(&self) -> Option<(usize, usize)> {
         self.place().map(Place::order)
     }

@@ -4,6 +4,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+/// What systemd makes of `RuntimeDirectory=tunneld`.
+const SERVICE_FOLDER: &str = "/run/tunneld";
+const CONTROL_SOCKET: &str = "control.sock";
+
 /// Variables, user name and home.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Environment {
@@ -77,9 +81,17 @@ impl Environment {
         let folder = match (self.variable("RUNTIME_DIRECTORY"), self.variable("XDG_RUNTIME_DIR")) {
             (Some(list), _) => PathBuf::from(list.split(':').next().unwrap_or(list)),
             (None, Some(folder)) => Path::new(folder).join("tunneld"),
-            (None, None) => PathBuf::from("/run/tunneld"),
+            (None, None) => PathBuf::from(SERVICE_FOLDER),
         };
-        folder.join("control.sock")
+        folder.join(CONTROL_SOCKET)
+    }
+
+    /// Where a client looks for it: there, or where a system service has it. Somebody who is logged in has a runtime
+    /// folder of their own, root too.
+    pub(super) fn control_socket_of_daemon(&self, exists: impl Fn(&Path) -> bool) -> PathBuf {
+        let own = self.control_socket();
+        let service = Path::new(SERVICE_FOLDER).join(CONTROL_SOCKET);
+        if !exists(&own) && exists(&service) { service } else { own }
     }
 }
 
@@ -153,5 +165,15 @@ mod tests {
         assert_eq!(socket(&both[1..]), Path::new("/run/user/1/tunneld/control.sock"));
         assert_eq!(socket(&[]), Path::new("/run/tunneld/control.sock"));
         assert_eq!(socket(&[("RUNTIME_DIRECTORY", "")]), Path::new("/run/tunneld/control.sock"));
+    }
+
+    #[test]
+    fn a_client_finds_the_socket_of_the_service_where_there_is_none_of_its_own() {
+        let environment = environment(&[("XDG_RUNTIME_DIR", "/run/user/0")]);
+        let own = Path::new("/run/user/0/tunneld/control.sock");
+        let service = Path::new("/run/tunneld/control.sock");
+        assert_eq!(environment.control_socket_of_daemon(|path| path == service), service);
+        assert_eq!(environment.control_socket_of_daemon(|_| true), own);
+        assert_eq!(environment.control_socket_of_daemon(|_| false), own);
     }
 }

@@ -1,9 +1,10 @@
 //! From a path to a [`Desired`]: reads the file and those it includes.
 
+use std::collections::HashSet;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use toml::de::DeTable;
 
 use super::desired::Desired;
 use super::diagnostic::{ConfigError, ConfigErrors};
@@ -11,6 +12,7 @@ use super::environment::Environment;
 use super::reader::{Reader, path};
 use super::resolve::{self, Document};
 use super::source::{Place, Source};
+use super::syntax::parse;
 use super::value::{Read, Value};
 
 /// What the command line and the `TUNNELD_*` variables say instead of the file.
@@ -41,9 +43,10 @@ pub fn load_text(path: &Path, text: &str, overrides: &Overrides) -> Result<Desir
     load_text_in(path, text, overrides, &Environment::of_this_process())
 }
 
-/// Where the control socket is when neither the command line nor a config says so.
+/// Where a client finds the control socket when neither the command line nor a config says so: where a daemon started
+/// from here would have it, or else where the system service has it.
 pub fn default_control_socket() -> PathBuf {
-    Environment::of_this_process().control_socket()
+    Environment::of_this_process().control_socket_of_daemon(Path::exists)
 }
 
 /// Where the daemon that runs this config has its control socket. Reads that one key: a client must reach the daemon
@@ -52,20 +55,23 @@ pub fn default_control_socket() -> PathBuf {
 /// # Errors
 /// The key is there, and wrong.
 pub fn control_socket_of(path: &Path) -> Result<PathBuf, ConfigErrors> {
-    let environment = Environment::of_this_process();
-    let Ok(text) = std::fs::read_to_string(path) else { return Ok(environment.control_socket()) };
+    let Ok(text) = fs::read_to_string(path) else { return Ok(default_control_socket()) };
     let source = Arc::new(Source::new(path, text, 0));
     let (document, _) = parse(&source);
+    let environment = Environment::of_this_process();
     let mut reader = Reader::new(vec![document.table()], &environment);
-    let socket = resolve::control_socket(&mut reader).unwrap_or_else(|| environment.control_socket());
-    if reader.errors.is_empty() { Ok(socket) } else { Err(ConfigErrors::new(reader.errors)) }
+    let socket = resolve::control_socket(&mut reader);
+    if reader.errors.is_empty() {
+        Ok(socket.unwrap_or_else(default_control_socket))
+    } else {
+        Err(ConfigErrors::new(reader.errors))
+    }
 }
 
 pub(super) fn load_in(path: &Path, overrides: &Overrides, environment: &Environment) -> Result<Desired, ConfigErrors> {
     match read(path, 0) {
-        Ok(source) => load_source(source, Vec::new(), overrides, environment),
-        Err(Unread::NotUtf8(source, error)) => load_source(source, vec![error], overrides, environment),
-        Err(Unread::Io(error)) => {
+        Ok((source, error)) => load_source(&source, error.into_iter().collect(), overrides, environment),
+        Err(error) => {
             let what = format!("the config cannot be read: {error}");
             Err(ConfigErrors::new(vec![ConfigError::of_file(path, what, "name another one with `--config FILE`")]))
         }
@@ -78,17 +84,16 @@ pub(super) fn load_text_in(
     overrides: &Overrides,
     environment: &Environment,
 ) -> Result<Desired, ConfigErrors> {
-    load_source(Source::new(path, text.to_owned(), 0), Vec::new(), overrides, environment)
+    load_source(&Arc::new(Source::new(path, text.to_owned(), 0)), Vec::new(), overrides, environment)
 }
 
 fn load_source(
-    source: Source,
+    source: &Arc<Source>,
     mut errors: Vec<ConfigError>,
     overrides: &Overrides,
     environment: &Environment,
 ) -> Result<Desired, ConfigErrors> {
-    let source = Arc::new(source);
-    let (main, syntax) = parse(&source);
+    let (main, syntax) = parse(source);
     errors.extend(syntax);
     let (included, more) = include(&main, environment);
     errors.extend(more);
@@ -98,50 +103,30 @@ fn load_source(
         documents.push(document);
         errors.extend(syntax);
     }
-    // After a syntax error the parser may have lost lines: it can no longer be said what is not there.
-    let lost_lines = !errors.is_empty();
     match resolve::resolve(&documents, overrides, environment) {
         Ok(desired) if errors.is_empty() => Ok(desired),
         Ok(_) => Err(ConfigErrors::new(errors)),
         Err(more) => {
-            errors.extend(more.into_iter().filter(|error| !(lost_lines && error.absence)));
-            Err(ConfigErrors::new(errors))
+            let lines: HashSet<_> = errors.iter().map(ConfigError::file_and_line).collect();
+            // Where the syntax is wrong, it cannot be said what a line means, nor what is not there.
+            let sure = |error: &ConfigError| !error.absence && !lines.contains(&error.file_and_line());
+            let more: Vec<_> = more.into_iter().filter(|error| lines.is_empty() || sure(error)).collect();
+            Err(ConfigErrors::new(errors.into_iter().chain(more).collect()))
         }
     }
 }
 
-enum Unread {
-    Io(std::io::Error),
-    NotUtf8(Source, ConfigError),
-}
-
-fn read(path: &Path, rank: usize) -> Result<Source, Unread> {
-    let bytes = std::fs::read(path).map_err(Unread::Io)?;
-    let error = match String::from_utf8(bytes) {
-        Ok(text) => return Ok(Source::new(path, text, rank)),
+/// The text, and an error where it is not UTF-8.
+fn read(path: &Path, rank: usize) -> io::Result<(Arc<Source>, Option<ConfigError>)> {
+    let error = match String::from_utf8(fs::read(path)?) {
+        Ok(text) => return Ok((Arc::new(Source::new(path, text, rank)), None)),
         Err(error) => error,
     };
     let at = error.utf8_error().valid_up_to();
     let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-    let place = Place { source: Arc::new(Source::new(path, text.clone(), rank)), span: at..at + 1 };
-    let source = Source::new(path, text, rank);
-    Err(Unread::NotUtf8(source, ConfigError::new(place, "the file is not UTF-8", "save it as UTF-8")))
-}
-
-/// What could be made of a file, and its syntax errors.
-fn parse(source: &Arc<Source>) -> (Document<'_>, Vec<ConfigError>) {
-    let (table, errors) = DeTable::parse_recoverable(&source.text);
-    let errors = errors.iter().map(|error| {
-        let span = error.span().unwrap_or(0..0);
-        let key = source.text.get(span.clone()).unwrap_or_default();
-        let (what, hint) = match error.message() {
-            "duplicate key" => (format!("`{key}` is given twice"), "leave one of them out"),
-            message => (message.to_owned(), "see https://toml.io for the syntax"),
-        };
-        ConfigError::new(Place { source: source.clone(), span }, what, hint)
-    });
-    let errors = errors.collect();
-    (Document { source: source.clone(), table: table.into_inner() }, errors)
+    let source = Arc::new(Source::new(path, text, rank));
+    let place = Place { source: source.clone(), span: at..at + 1 };
+    Ok((source, Some(ConfigError::new(place, "the file is not UTF-8", "save it as UTF-8"))))
 }
 
 /// Reads the files that the main one includes: for each pattern in the order of their names, each file once.
@@ -166,19 +151,16 @@ fn include(main: &Document<'_>, environment: &Environment) -> (Vec<Arc<Source>>,
                 continue;
             }
             seen.push(identity(&path));
-            let source = match read(&path, seen.len() - 1) {
-                Ok(source) => source,
-                Err(Unread::NotUtf8(source, error)) => {
-                    errors.push(error);
-                    source
+            match read(&path, seen.len() - 1) {
+                Ok((source, error)) => {
+                    sources.push(source);
+                    errors.extend(error);
                 }
-                Err(Unread::Io(error)) => {
+                Err(error) => {
                     let what = format!("`{}` cannot be read: {error}", path.display());
                     errors.push(value.error(what, "give tunneld the right to read it, or move it away"));
-                    continue;
                 }
-            };
-            sources.push(Arc::new(source));
+            }
         }
     }
     (sources, errors)

@@ -14,6 +14,7 @@ mod quantity;
 mod reader;
 mod resolve;
 mod source;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod value;

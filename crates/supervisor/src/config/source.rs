@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// One file as it was read.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub(super) struct Source {
     pub(super) text: String,
     /// Rank in the order of reading, which is the order of diagnostics.
     pub(super) rank: usize,
+    /// The text without the lines that no parser can read; every other byte is where it was.
+    pub(super) mended: OnceLock<String>,
     line_starts: Vec<usize>,
 }
 
@@ -22,12 +24,22 @@ impl Source {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let folder = absolute.parent().map(Path::to_owned).unwrap_or_default();
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { path: path.to_owned(), folder, text, rank, line_starts }
+        Self { path: path.to_owned(), folder, text, rank, mended: OnceLock::new(), line_starts }
     }
 
     /// Index of the line that holds a byte.
     fn line_at(&self, offset: usize) -> usize {
         self.line_starts.partition_point(|start| *start <= offset).saturating_sub(1)
+    }
+
+    /// Blanks instead of the lines that hold these bytes.
+    pub(super) fn without_lines_at(&self, offsets: &[usize]) -> String {
+        let lines: Vec<usize> = offsets.iter().map(|offset| self.line_at(*offset)).collect();
+        let blank = |(index, line): (usize, &str)| match lines.contains(&index) {
+            true => line.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect(),
+            false => line.to_owned(),
+        };
+        self.text.split_inclusive('\n').enumerate().map(blank).collect()
     }
 
     fn line(&self, index: usize) -> &str {

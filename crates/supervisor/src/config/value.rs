@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::ConfigError;
-use super::keys::{UNAVAILABLE, did_you_mean, home_of};
+use super::keys::{FILE, INCLUDED, UNAVAILABLE, did_you_mean, home_of};
 use super::source::{Place, Source};
 
 /// What was read, or everything that is wrong with it.
@@ -178,7 +178,12 @@ impl<'a> Table<'a> {
                 let name = key.get_ref().as_ref();
                 let place = Place { source: self.source.clone(), span: key.span() };
                 if !known.contains(&name) {
-                    return Some(ConfigError::new(place, format!("unknown key `{name}`"), unknown_hint(name, known)));
+                    let (what, hint) = if known == INCLUDED && FILE.contains(&name) {
+                        (format!("`{name}` cannot be in an included file"), "move it to the main file".to_owned())
+                    } else {
+                        (format!("unknown key `{name}`"), unknown_hint(name, known))
+                    };
+                    return Some(ConfigError::new(place, what, hint));
                 }
                 let limit = UNAVAILABLE.iter().find(|limit| limit.table == known && limit.key == name)?;
                 if (limit.works)(value.get_ref()) {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use tunnel_engine::session::check_algorithms;
 use tunnel_engine::spec::{
     AddressFamily, AgentSpec, AlgorithmKind, AlgorithmList, AlgorithmSpec, AuthSpec, Destination, DialSpec,
     HostKeySpec, IdentitySpec, SecretSource, SessionSpec, StrictHostKeyChecking, TimingSpec,
@@ -75,6 +76,7 @@ fn destination(reader: &mut Reader<'_>, header: Option<&Place>) -> Option<Destin
             return None;
         }
     };
+    let wished_user = user.clone();
     let user = user.or_else(|| reader.environment.user.clone());
     let read = host.word().and_then(|text| {
         let Some(user) = user.or_else(|| text.contains('@').then(String::new)) else {
@@ -89,18 +91,20 @@ fn destination(reader: &mut Reader<'_>, header: Option<&Place>) -> Option<Destin
         })
     });
     let destination = reader.note(read)?;
-    check_once(reader, host, &destination);
+    let clashes =
+        [port.is_some_and(|port| port != destination.port), wished_user.is_some_and(|user| user != destination.user)];
+    check_once(reader, host, clashes);
     Some(destination)
 }
 
-/// `host` may hold a user and a port; beside other ones in the same table it cannot be said which was meant.
-fn check_once(reader: &mut Reader<'_>, host: Value<'_>, destination: &Destination) {
-    let beside = |key: &str| reader.own_value(key).filter(|_| reader.own_value("host").is_some());
-    let port = beside("port").filter(|value| value.as_f64() != Some(f64::from(destination.port)));
-    let user = beside("user").filter(|value| value.raw().as_str() != Some(&destination.user));
-    let twice = [(port, "port"), (user, "user")];
-    for (_, key) in twice.iter().filter(|(value, _)| value.is_some()) {
-        reader.errors.push(host.error(format!("`host` and `{key}` name different {key}s"), "leave one of them out"));
+/// `host` may hold a user and a port; beside other ones in the same table it cannot be said which were meant.
+fn check_once(reader: &mut Reader<'_>, host: Value<'_>, clashes: [bool; 2]) {
+    for (key, _) in ["port", "user"].into_iter().zip(clashes).filter(|(_, clash)| *clash) {
+        if reader.own_value(key).is_some() && reader.own_value("host").is_some() {
+            reader
+                .errors
+                .push(host.error(format!("`host` and `{key}` name different {key}s"), "leave one of them out"));
+        }
     }
 }
 
@@ -190,7 +194,7 @@ fn algorithms(reader: &mut Reader<'_>, kind: AlgorithmKind) -> AlgorithmList {
     let list = reader.read(kind.key(), |value| {
         // A list is the same as its names with commas.
         let text = value.each(|item| item.word())?.join(",");
-        let list = AlgorithmList::parse(&text);
+        let list = AlgorithmList::parse(&text).and_then(|list| check_algorithms(kind, &list).map(|()| list));
         list.or_else(|error| value.refuse(error.to_string(), "write names with commas, or `+`, `-` or `^` and names"))
     });
     list.unwrap_or_default()

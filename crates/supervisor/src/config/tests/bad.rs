@@ -1,5 +1,7 @@
 //! Configs that are wrong, and everything that is said about them.
 
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -11,4 +13,238 @@ fn every_error_is_reported_in_order_with_line_caret_and_hint() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/tests/bad.txt"), &rendered).unwrap();
     }
     assert_eq!(rendered, include_str!("bad.txt"));
+}
+
+/// `LINE:COLUMN: what` of every error.
+fn problems(text: &str) -> Vec<String> {
+    let errors = match read(text) {
+        Ok(desired) => panic!("no error in {text}\n{desired:?}"),
+        Err(errors) => errors,
+    };
+    let problem = |error: &ConfigError| match error.line_and_column() {
+        Some((line, column)) => format!("{line}:{column}: {}", error.what()),
+        None => error.what().to_owned(),
+    };
+    errors.iter().map(problem).collect()
+}
+
+/// The one error of a tunnel with this line.
+fn problem(line: &str) -> String {
+    let text = format!("[[tunnel]]\nname = 'a'\nhost = 'h'\ndynamic_forward = '1080'\n{line}");
+    let mut problems = problems(&text);
+    assert_eq!(problems.len(), 1, "{line}: {problems:?}");
+    problems.remove(0)
+}
+
+#[test]
+fn every_value_that_makes_no_sense_is_refused_where_it_stands() {
+    for (line, want) in [
+        ("enabled = 'yes'", "5:11: expected true or false, found a string"),
+        ("port = 0", "5:8: 0 is out of range"),
+        ("port = 99999999999999999999", "5:8: 99999999999999999999 is out of range"),
+        ("port = 22.5", "5:8: expected a whole number, found a number"),
+        ("user = ''", "5:8: the string is empty or holds control characters"),
+        ("user = 'a b'", "5:8: `a b` is not a user name"),
+        ("poll = 0", "5:8: the duration is out of range"),
+        ("poll = '90'", "5:8: `90` is not a duration"),
+        ("poll = '1 fortnight'", "5:8: `1 fortnight` is not a duration"),
+        ("gate_time = inf", "5:13: `inf` is not a duration"),
+        ("gate_time = nan", "5:13: `nan` is not a duration"),
+        ("gate_time = '1000years'", "5:13: the duration is out of range"),
+        ("gate_time = true", "5:13: expected a duration"),
+        ("connect_timeout = 0", "5:19: the duration is out of range"),
+        ("max_start = 0", "5:13: no start is allowed"),
+        ("max_start = -2", "5:13: -2 is out of range"),
+        ("max_connections = 0", "5:19: 0 is out of range"),
+        ("receive_window = 1", "5:18: the size is out of range"),
+        ("receive_window = '5 apples'", "5:18: `5 apples` is not a size"),
+        ("receive_window = -1", "5:18: -1 is out of range"),
+        ("backoff = 5", "5:11: expected a table, found a whole number"),
+        ("backoff.factor = 0.5", "5:18: 0.5 is out of range"),
+        ("backoff.jitter = nan", "5:18: NaN is out of range"),
+        ("backoff.min = 0", "5:15: the duration is out of range"),
+        ("backoff.kind = 'linear'", "5:16: `linear` is not a value of this key"),
+        ("during_outage = 'holds'", "5:17: `holds` is not a value of this key"),
+        ("address_family = 4", "5:18: expected a string, found a whole number"),
+        ("bind_address = 'eth0'", "5:16: `eth0` is not an IP address"),
+        ("identity_file = '~you/k'", "5:17: `~you/k`: the home of another user is not looked up"),
+        ("identity_agent = '$NOPE'", "5:18: the environment variable `NOPE` is not set"),
+        ("password_file = 'credential:../x'", "5:17: `../x` is not the name of a credential"),
+        ("ciphers = 'rot13'", "5:11: `rot13` is not implemented"),
+        ("macs = '-*'", "5:8: no algorithm is left"),
+        ("proxy_jump = 'a,,b'", "5:14: `` is not a host name or address"),
+        ("proxy_jump = 'a'\nproxy_command = 'b'", "5:14: both `proxy_jump` and `proxy_command` are set"),
+        ("proxy_command = 'nc %h %x'", "5:17: `%x` stands for nothing"),
+        ("hosts = ['h']", "3:8: both `host` and `hosts` are set"),
+        ("local_forward = '80 h:80'\nhost_key_alias = ''", "6:18: the string is empty or holds control characters"),
+        ("local_forward = { connect = 'h:80' }", "5:17: the forward does not say where it listens"),
+        ("local_forward = { listen = '80' }", "5:17: the forward does not say where it connects to"),
+        ("local_forward = { listen = '80', connect = 'h:80', max = 1 }", "5:52: unknown key `max`"),
+        ("remote_forward = { listen = '80', connect = 'h' }", "5:45: this is not a remote forward"),
+        ("LocalForward = '80:h:80'", "5:1: unknown key `LocalForward`"),
+        ("log.level = 'info'", "5:1: unknown key `log`"),
+    ] {
+        assert_eq!(problem(line), want, "{line}");
+    }
+}
+
+#[test]
+fn what_this_version_cannot_do_is_refused_and_not_ignored() {
+    for line in [
+        "ssh_config = true",
+        "ssh_config = '/etc/ssh/ssh_config'",
+        "session_lifetime = '1h'",
+        "sessions = 2",
+        "probe = 'off'",
+        "probe = { expect = 'SSH-' }",
+        "on_remote_port_busy = 'takeover'",
+        "on_change = '/bin/true'",
+    ] {
+        let problem = problem(line);
+        assert!(problem.ends_with(" is not available in this version"), "{line}: {problem}");
+    }
+    assert_eq!(
+        problems("[[tunnel]]\nname = 'a'\nhosts = ['a', 'b']\ndynamic_forward = '1'\n[metrics]\nlisten = ':1'"),
+        ["3:1: `hosts` is not available in this version", "6:1: `listen` is not available in this version"]
+    );
+}
+
+#[test]
+fn a_claim_on_a_listen_address_names_the_other_one() {
+    let two = |a: &str, b: &str| {
+        problems(&format!("[[tunnel]]\nname = 'a'\nhost = 'h'\n{a}\n[[tunnel]]\nname = 'b'\nhost = 'H'\n{b}"))
+            .join("\n")
+    };
+    for (a, b) in [
+        ("'80:x:1'", "'127.0.0.1:80:y:2'"),
+        ("'80:x:1'", "'localhost:80:y:2'"),
+        ("'*:80:x:1'", "'10.0.0.1:80:y:2'"),
+        ("'0.0.0.0:80:x:1'", "'name:80:y:2'"),
+        ("'[::]:80:x:1'", "'[fe80::1]:80:y:2'"),
+        ("'/s:x:1'", "'//./s:y:2'"),
+    ] {
+        let said = two(&format!("local_forward = {a}"), &format!("local_forward = {b}"));
+        assert!(said.starts_with("8:17: the listen address `"), "{a} {b}: {said}");
+        assert!(said.ends_with(" of tunnel `a` at /etc/tunneld.toml:4:17"), "{a} {b}: {said}");
+    }
+    assert_eq!(
+        two("remote_forward = '80:x:1'", "remote_forward = '80:y:2'"),
+        "8:18: the listen address `80` on the server is already claimed by `80` of tunnel `a` at /etc/tunneld.toml:4:18"
+    );
+    assert!(
+        two("local_forward = '80:x:1'\ngateway_ports = true", "dynamic_forward = '10.0.0.1:80'")
+            .contains("claimed by `80`")
+    );
+}
+
+#[test]
+fn keys_in_the_wrong_place_are_sent_home() {
+    let hint = |text: &str| read(text).unwrap_err().iter().next().unwrap().hint().to_owned();
+    assert_eq!(hint("host = 'x'"), "`host` is a key of [[tunnel]] or [defaults]");
+    assert_eq!(hint("level = 'x'"), "`level` is a key of [log]");
+    assert_eq!(hint("[[tunnels]]"), "did you mean `tunnel`?");
+    assert_eq!(hint("[tunnel]"), "write `[[tunnel]]`, with two brackets on each side");
+    assert_eq!(hint("[defaults]\nname = 'x'"), "names are unique: write it in [[tunnel]]");
+    assert_eq!(hint("[defaults]\nServerAliveIntervall = 5"), "did you mean `server_alive_interval`?");
+}
+
+#[test]
+fn an_error_in_the_defaults_is_said_once_and_also_when_no_tunnel_takes_it() {
+    let tunnel =
+        |name: &str, port: u8| format!("[[tunnel]]\nname = '{name}'\nhost = 'h'\ndynamic_forward = '{port}'\n");
+    let defaults = "[defaults]\npoll = 'x'\nciphers = 'y'\n";
+    let want = ["2:8: `x` is not a duration", "3:11: `y` is not implemented"];
+    assert_eq!(problems(&format!("{defaults}{}{}", tunnel("a", 1), tunnel("b", 2))), want);
+    assert_eq!(problems(&format!("{defaults}{}poll = 5\nciphers = 'aes256-ctr'", tunnel("a", 1))), want);
+    assert_eq!(problems(defaults), want);
+}
+
+#[test]
+fn a_user_and_a_port_are_named_once() {
+    let with =
+        |line: &str| problems(&format!("[[tunnel]]\nname = 'a'\nhost = 'you@h:23'\ndynamic_forward = '1'\n{line}"));
+    assert_eq!(with("port = 24"), ["3:8: `host` and `port` name different ports"]);
+    assert_eq!(with("user = 'me'"), ["3:8: `host` and `user` name different users"]);
+    assert_eq!(with("port = 'x'"), ["5:8: expected a whole number, found a string"]);
+}
+
+#[test]
+fn a_syntax_error_is_reported_beside_the_others_and_hides_only_what_may_be_its_fault() {
+    let text = "stop_timeout = 5x\n[[tunnel]]\nname = 'a'\nhost 'h'\n[log]\nlevl = 'x'\n[log]\n";
+    let problems = problems(text);
+    assert!(problems[0].starts_with("1:16: "), "{problems:?}");
+    assert!(problems.iter().any(|problem| problem.starts_with("4:")), "{problems:?}");
+    assert!(problems.contains(&"6:1: unknown key `levl`".to_owned()), "{problems:?}");
+    assert!(problems.contains(&"7:2: `log` is given twice".to_owned()), "{problems:?}");
+    assert!(!problems.iter().any(|problem| problem.contains("has no ")), "{problems:?}");
+}
+
+#[test]
+fn errors_as_json_have_a_place_a_message_and_a_hint() {
+    let json = read("\n x = 1").unwrap_err().to_json();
+    let error = &json["errors"][0];
+    assert_eq!(error["file"], "/etc/tunneld.toml");
+    assert_eq!((error["line"].as_u64(), error["column"].as_u64()), (Some(2), Some(2)));
+    assert_eq!(error["message"], "unknown key `x`");
+    assert!(error["hint"].as_str().is_some_and(|hint| !hint.is_empty()));
+}
+
+#[test]
+fn a_config_cannot_drive_the_terminal() {
+    let text = read("'\u{1b}' = 1").unwrap_err().to_string() + &read("\"\\u001b]0;x\" = 1").unwrap_err().to_string();
+    assert!(!text.contains('\u{1b}'), "{text:?}");
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in proptest::collection::vec(pieces(), 0..40)) {
+        if let Err(errors) = read(&text.concat()) {
+            prop_assert!(errors.iter().count() > 0);
+            let _ = (errors.to_string(), errors.to_json());
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_the_loader_panic(bytes in any::<Vec<u8>>()) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.toml");
+        std::fs::write(&path, &bytes).unwrap();
+        if let Err(errors) = load_in(&path, &Overrides::default(), &environment()) {
+            let _ = errors.to_string();
+        }
+    }
+}
+
+/// Bits of configs: in random order they reach further than random text.
+fn pieces() -> impl Strategy<Value = String> {
+    let keys = proptest::sample::select(keys::TUNNEL).prop_map(|key| format!("\n{key} = "));
+    let words = proptest::sample::select(
+        &[
+            "\n[[tunnel]]\n",
+            "\n[defaults]\n",
+            "\n[log]\nlevel = ",
+            "'a'",
+            "\"h\"",
+            "1",
+            "-1",
+            "1e400",
+            "'5s'",
+            "true",
+            "['80:h:80']",
+            "{ listen = '1' }",
+            "[",
+            "]",
+            "{",
+            "}",
+            "\n",
+            "'",
+            "\"",
+            "ä",
+            "\t",
+            "#",
+            "include = ",
+            "\u{0}",
+        ][..],
+    );
+    prop_oneof![keys, words.prop_map(str::to_owned), ".{0,8}"]
 }

@@ -1,13 +1,15 @@
 //! Whole configs in, `Desired` or diagnostics out.
 
 mod bad;
+mod example;
+mod files;
 mod good;
 
 use std::path::Path;
 
 use super::environment::Environment;
-use super::load::load_text_in;
-use super::{ConfigErrors, Desired, Overrides, TunnelSpec};
+use super::load::{load_in, load_text_in};
+use super::{ConfigError, ConfigErrors, Desired, Overrides, TunnelSpec, keys};
 
 fn environment() -> Environment {
     let variables = [("KEYS", "/keys"), ("PORT", "3307"), ("CREDENTIALS_DIRECTORY", "/run/cred")];
@@ -30,17 +32,4 @@ fn good(text: &str) -> Desired {
 fn tunnel(keys: &str) -> TunnelSpec {
     let forward = if keys.contains("_forward =") { "" } else { "dynamic_forward = '1080'" };
     good(&format!("[[tunnel]]\nname = 'a'\nhost = 'h'\n{forward}\n{keys}")).tunnels.remove(0)
-}
-
-/// `LINE:COLUMN: what` of every error.
-fn problems(text: &str) -> Vec<String> {
-    let errors = match read(text) {
-        Ok(desired) => panic!("no error in {text}\n{desired:?}"),
-        Err(errors) => errors,
-    };
-    let problem = |error: &super::ConfigError| match error.line_and_column() {
-        Some((line, column)) => format!("{line}:{column}: {}", error.what()),
-        None => error.what().to_owned(),
-    };
-    errors.iter().map(problem).collect()
 }

@@ -1,0 +1,44 @@
+//! From text to tables with spans, and everything that is no TOML.
+
+use std::sync::Arc;
+
+use toml::de::{DeTable, Error};
+
+use super::diagnostic::ConfigError;
+use super::resolve::Document;
+use super::source::{Place, Source};
+
+/// What could be made of a file, and its syntax errors.
+pub(super) fn parse(source: &Arc<Source>) -> (Document<'_>, Vec<ConfigError>) {
+    let (table, mut errors) = DeTable::parse_recoverable(&source.text);
+    let lost: Vec<usize> = errors.iter().filter(|error| ends_reading(error)).filter_map(start).collect();
+    let table = if lost.is_empty() {
+        table
+    } else {
+        let text = source.mended.get_or_init(|| source.without_lines_at(&lost));
+        let (table, more) = DeTable::parse_recoverable(text);
+        errors.extend(more);
+        table
+    };
+    let errors = errors.iter().map(|error| explain(source, error)).collect();
+    (Document { source: source.clone(), table: table.into_inner() }, errors)
+}
+
+/// After a key without `=` the parser still finds the syntax errors of the other lines, but no longer builds tables.
+fn ends_reading(error: &Error) -> bool {
+    error.message().starts_with("key with no value")
+}
+
+fn start(error: &Error) -> Option<usize> {
+    error.span().map(|span| span.start)
+}
+
+fn explain(source: &Arc<Source>, error: &Error) -> ConfigError {
+    let span = error.span().unwrap_or(0..0);
+    let written = source.text.get(span.clone()).unwrap_or_default();
+    let (what, hint) = match error.message() {
+        "duplicate key" => (format!("`{written}` is given twice"), "leave one of them out"),
+        message => (message.to_owned(), "see https://toml.io for the syntax"),
+    };
+    ConfigError::new(Place { source: source.clone(), span }, what, hint)
+}

@@ -1,0 +1,95 @@
+//! Configs in files: include, and files that cannot be read.
+
+use std::fs;
+
+use super::*;
+use crate::config::{control_socket_of, load};
+
+const A: &str = "[[tunnel]]\nname = 'a'\nhost = 'h'\ndynamic_forward = '1'\nidentity_file = 'key'\n";
+const B: &str = "[[tunnel]]\nname = 'b'\nhost = 'h'\ndynamic_forward = '2'\n";
+
+/// A folder with `tunneld.toml`, which includes `d/*.toml`, and these files in `d`.
+fn folder(main: &str, included: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("d")).unwrap();
+    fs::write(folder.path().join("tunneld.toml"), format!("include = 'd/*.toml'\n{main}")).unwrap();
+    for (name, text) in included {
+        fs::write(folder.path().join("d").join(name), text).unwrap();
+    }
+    folder
+}
+
+fn load_folder(folder: &tempfile::TempDir) -> Result<Desired, ConfigErrors> {
+    load_in(&folder.path().join("tunneld.toml"), &Overrides::default(), &environment())
+}
+
+#[test]
+fn included_files_add_their_tunnels_in_the_order_of_their_names() {
+    let folder = folder("[defaults]\nport = 7", &[("20.toml", B), ("10.toml", A), ("x.bak", "?")]);
+    let desired = load_folder(&folder).unwrap();
+    let names: Vec<_> = desired.tunnels.iter().map(|tunnel| tunnel.name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    let session = &desired.tunnels[0].session;
+    assert_eq!(session.destination.port, 7, "the defaults are those of the main file");
+    assert_eq!(session.auth.identities[0].path, folder.path().join("d/key"), "from the folder of the file it is in");
+}
+
+#[test]
+fn a_name_in_two_files_names_both_places() {
+    let folder = folder(A, &[("10.toml", &A.replace("'1'", "'2'"))]);
+    let errors = load_folder(&folder).unwrap_err();
+    let (main, other) = (folder.path().join("tunneld.toml"), folder.path().join("d/10.toml"));
+    let first_line = errors.to_string().lines().next().map(str::to_owned);
+    let want =
+        format!("{}:2:8: error: two tunnels are named `a`; the first is at {}:3:8", other.display(), main.display());
+    assert_eq!(first_line, Some(want));
+}
+
+#[test]
+fn an_included_file_holds_tunnels_and_nothing_else() {
+    let folder = folder("", &[("10.toml", "include = 'x'\n[log]\nlevel = 'debug'\n")]);
+    let errors = load_folder(&folder).unwrap_err();
+    let whats: Vec<_> = errors.iter().map(|error| error.what().to_owned()).collect();
+    assert_eq!(whats, ["`include` cannot be in an included file", "`log` cannot be in an included file"]);
+}
+
+#[test]
+fn a_file_does_not_include_itself_and_none_is_read_twice() {
+    let folder = folder("", &[("10.toml", A)]);
+    let main = folder.path().join("tunneld.toml");
+    fs::write(&main, "include = ['*.toml', 'd/10.toml', 'd/*.toml']").unwrap();
+    let errors = load_folder(&folder).unwrap_err();
+    assert_eq!(errors.iter().map(ConfigError::what).collect::<Vec<_>>(), ["the file includes itself"]);
+    fs::write(&main, "include = ['d/10.toml', 'd/*.toml', 'nothing/*']").unwrap();
+    assert_eq!(load_folder(&folder).unwrap().tunnels.len(), 1);
+}
+
+#[test]
+fn a_file_that_is_named_and_not_there_is_an_error() {
+    let folder = folder("", &[]);
+    let main = folder.path().join("tunneld.toml");
+    fs::write(&main, "include = ['gone.toml']").unwrap();
+    let said = load_folder(&folder).unwrap_err().to_string();
+    assert!(said.starts_with(&format!("{}:1:12: error: `", main.display())), "{said}");
+    let said = load(&folder.path().join("gone"), &Overrides::default()).unwrap_err().to_string();
+    assert!(said.contains("gone: error: the config cannot be read: "), "{said}");
+}
+
+#[test]
+fn a_file_that_is_not_utf8_says_where() {
+    let folder = folder("", &[]);
+    let main = folder.path().join("tunneld.toml");
+    fs::write(&main, b"# \xc3\xa4\n# x\xff\n").unwrap();
+    let said = load_folder(&folder).unwrap_err().to_string();
+    assert!(said.starts_with(&format!("{}:2:4: error: the file is not UTF-8\n", main.display())), "{said}");
+}
+
+#[test]
+fn a_client_finds_the_control_socket_in_a_file_with_other_errors() {
+    let folder = folder("control_socket = 's'\nnonsense = ", &[]);
+    let main = folder.path().join("tunneld.toml");
+    assert_eq!(control_socket_of(&main).unwrap(), folder.path().join("s"));
+    fs::write(&main, "control_socket = 5").unwrap();
+    assert_eq!(control_socket_of(&main).unwrap_err().iter().count(), 1);
+    assert!(control_socket_of(&folder.path().join("gone")).is_ok());
+}
