@@ -39,7 +39,7 @@ pub(super) fn exponential(spec: &BackoffSpec, waits: u32, draw: f64) -> Duration
     let grown = spec.min.as_secs_f64() * spec.factor.max(1.0).powi(exponent);
     // An infinite or absurd product is simply too long.
     let delay = Duration::try_from_secs_f64(grown).map_or(spec.max, |grown| grown.min(spec.max));
-    delay.mul_f64(1.0 - spec.jitter.clamp(0.0, 1.0) * draw).max(SHORTEST_WAIT)
+    times(delay, 1.0 - spec.jitter.clamp(0.0, 1.0) * draw).min(delay).max(SHORTEST_WAIT)
 }
 
 /// autossh 1.4g's delay before the start that has this `tries` value; in whole seconds, no jitter, at most POLL.
@@ -61,8 +61,8 @@ pub(super) fn autossh_min_up(poll: Duration) -> Duration {
 
 /// `first`, doubled for every refusal before this one, at most `longest`, plus a random part.
 pub(super) fn polite(first: Duration, longest: Duration, refusals: u32, jitter: f64, draw: f64) -> Duration {
-    let doubled = 2u32.checked_pow(refusals).and_then(|times| first.checked_mul(times)).unwrap_or(longest);
-    doubled.min(longest).mul_f64(1.0 + jitter.clamp(POLITE_JITTER, 1.0) * draw)
+    let doubled = 2u32.checked_pow(refusals).and_then(|factor| first.checked_mul(factor)).unwrap_or(longest);
+    times(doubled.min(longest), 1.0 + jitter.clamp(POLITE_JITTER, 1.0) * draw)
 }
 
 /// No wait of this policy is longer, a refusing server's apart.
@@ -71,4 +71,9 @@ pub(super) fn longest(policy: &Policy) -> Duration {
         BackoffKind::Exponential => policy.backoff.max.max(SHORTEST_WAIT),
         BackoffKind::Autossh => policy.poll,
     }
+}
+
+/// A product that no `Duration` holds leaves the delay as it is: `Duration::mul_f64` would panic.
+fn times(delay: Duration, factor: f64) -> Duration {
+    Duration::try_from_secs_f64(delay.as_secs_f64() * factor).unwrap_or(delay)
 }

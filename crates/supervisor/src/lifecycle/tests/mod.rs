@@ -1,1 +1,9 @@
-//! Sentences about the machine, its laws over random lives, and a second, simpler machine to compare it with.
+//! Sentences about the machine, its table, its laws over random lives, and a second, simpler machine to compare with.
+
+mod backoff;
+mod bench;
+mod judge;
+mod laws;
+mod model;
+mod sentences;
+mod table;

@@ -1,0 +1,75 @@
+//! What can be asked of the machine: enough for `status` and `why`.
+
+use std::time::Instant;
+
+use tunnel_engine::failure::FailureKind;
+
+use super::super::state::State;
+use super::super::{Phase, Policy, Want};
+use super::Machine;
+
+impl Machine {
+    /// Where it is.
+    pub const fn phase(&self) -> Phase {
+        self.state.phase()
+    }
+
+    /// Since when.
+    pub const fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// What is wanted of it.
+    pub const fn want(&self) -> Want {
+        self.want
+    }
+
+    /// The policy in force.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Number of the newest session or attempt, 0 before the first; never reset, so it counts all starts.
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Starts made since the last ResetFailed.
+    pub const fn starts(&self) -> u64 {
+        self.starts
+    }
+
+    /// Ends in a row without a session that lived `reset_after` before them; brought up to date when a session ends.
+    pub const fn attempts(&self) -> u32 {
+        self.streak.failures
+    }
+
+    /// Why the last session, or attempt, ended by itself; kept after recovery, cleared by ResetFailed.
+    pub const fn last_kind(&self) -> Option<FailureKind> {
+        self.last
+    }
+
+    /// Why no further start is made: `gate_time`, `max_start` or `max_lifetime`. Only in `Failed`.
+    pub const fn gave_up(&self) -> Option<FailureKind> {
+        match self.state {
+            State::Failed { reason } => Some(reason),
+            State::Stopped
+            | State::Connecting { .. }
+            | State::Up { .. }
+            | State::Backoff { .. }
+            | State::Blocked { .. }
+            | State::Stopping => None,
+        }
+    }
+
+    /// When the next start is due by itself, in `Backoff` and `Blocked`.
+    pub const fn next_start(&self) -> Option<Instant> {
+        match self.state {
+            State::Backoff { until, .. } => Some(until),
+            State::Blocked { recheck } => Some(recheck),
+            State::Stopped | State::Connecting { .. } | State::Up { .. } | State::Failed { .. } | State::Stopping => {
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Drives a machine by hand, on a clock of its own.
+
+use std::time::{Duration, Instant};
+
+use tunnel_engine::failure::FailureKind;
+
+use crate::config::{BackoffKind, BackoffSpec};
+use crate::lifecycle::{Effect, Input, Machine, Phase, Policy};
+
+pub(super) const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// The documented defaults, without jitter.
+pub(super) const POLICY: Policy = Policy {
+    gate_time: Duration::ZERO,
+    max_start: None,
+    max_lifetime: None,
+    backoff: BackoffSpec {
+        kind: BackoffKind::Exponential,
+        min: Duration::from_millis(250),
+        max: secs(60),
+        factor: 2.0,
+        jitter: 0.0,
+        reset_after: secs(30),
+    },
+    poll: secs(600),
+};
+
+pub(super) struct Bench {
+    pub(super) machine: Machine,
+    pub(super) now: Instant,
+}
+
+impl Bench {
+    pub(super) fn new(policy: Policy) -> Self {
+        let now = tunnel_engine::clock::now();
+        Self { machine: Machine::new(policy, 7, now), now }
+    }
+
+    /// Started, and its first attempt under way.
+    pub(super) fn started(policy: Policy) -> Self {
+        let mut bench = Self::new(policy);
+        assert_eq!(bench.give(Input::Start), [Effect::Open { epoch: 1 }]);
+        bench
+    }
+
+    /// Started, and up.
+    pub(super) fn up(policy: Policy) -> Self {
+        let mut bench = Self::started(policy);
+        bench.comes_up();
+        bench
+    }
+
+    /// The input, and what the machine wants done for it.
+    pub(super) fn give(&mut self, input: Input) -> Vec<Effect> {
+        self.machine.handle(input, self.now);
+        self.effects()
+    }
+
+    pub(super) fn comes_up(&mut self) {
+        let epoch = self.machine.epoch();
+        assert_eq!(self.give(Input::SessionUp { epoch }), []);
+        assert_eq!(self.machine.phase(), Phase::Up);
+    }
+
+    pub(super) fn ends(&mut self, kind: FailureKind) -> Vec<Effect> {
+        let epoch = self.machine.epoch();
+        self.give(Input::SessionEnded { epoch, kind })
+    }
+
+    pub(super) fn passes(&mut self, time: Duration) -> Vec<Effect> {
+        self.now += time;
+        self.machine.handle_timeout(self.now);
+        self.effects()
+    }
+
+    /// Goes to the deadline; how far that was, and the reason.
+    pub(super) fn reaches_deadline(&mut self) -> (Duration, &'static str) {
+        let (at, reason) = self.machine.poll_timeout().expect("a deadline");
+        let wait = at.saturating_duration_since(self.now);
+        self.now = self.now.max(at);
+        self.machine.handle_timeout(self.now);
+        let _ = self.effects();
+        (wait, reason)
+    }
+
+    /// Until the next start by itself.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        self.machine.next_start().map(|at| at.saturating_duration_since(self.now))
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.machine.phase()
+    }
+
+    fn effects(&mut self) -> Vec<Effect> {
+        std::iter::from_fn(|| self.machine.poll_effect()).collect()
+    }
+}

@@ -1,0 +1,301 @@
+//! Laws over random lives: inputs in any order at any time, with a world that answers as the actor does, and that also
+//! says late and repeated words.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use tunnel_engine::failure::FailureKind;
+
+use super::bench::{POLICY, secs};
+use crate::config::{BackoffKind, BackoffSpec};
+use crate::lifecycle::{Effect, Input, Machine, Phase, Policy, Want};
+
+/// One thing that happens. `Up` and `Ended` are about the open session, and are left out when there is none.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Step {
+    Say(Input),
+    Up,
+    Ended(FailureKind),
+    Pass(Duration),
+    /// To the deadline, or just before it.
+    Deadline {
+        early: bool,
+    },
+}
+
+/// What could be seen before or after a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct View {
+    phase: Phase,
+    want: Want,
+    next_start: Option<Instant>,
+    timeout: Option<(Instant, &'static str)>,
+    starts: u64,
+    attempts: u32,
+    epoch: u64,
+    since: Instant,
+    /// The session or attempt that the world has open.
+    open: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Seen {
+    step: Step,
+    now: Instant,
+    before: View,
+    after: View,
+    effects: Vec<Effect>,
+}
+
+impl Seen {
+    fn opened(&self) -> bool {
+        self.effects.iter().any(|effect| matches!(effect, Effect::Open { .. }))
+    }
+}
+
+fn live(policy: Policy, seed: u64, begin: Instant, steps: &[Step]) -> Vec<Seen> {
+    let mut now = begin;
+    let mut machine = Machine::new(policy, seed, now);
+    let mut open = None;
+    let mut seen = Vec::new();
+    for step in steps {
+        let before = view(&machine, open);
+        match (*step, open) {
+            (Step::Say(input), _) => machine.handle(input, now),
+            (Step::Up, Some(epoch)) => machine.handle(Input::SessionUp { epoch }, now),
+            (Step::Ended(kind), Some(epoch)) => {
+                open = None;
+                machine.handle(Input::SessionEnded { epoch, kind }, now);
+            }
+            (Step::Up | Step::Ended(_), None) => continue,
+            (Step::Pass(time), _) => {
+                now += time;
+                machine.handle_timeout(now);
+            }
+            (Step::Deadline { early }, _) => {
+                let Some((at, _)) = machine.poll_timeout() else { continue };
+                let at = if early { at.checked_sub(Duration::from_nanos(1)).unwrap_or(at) } else { at };
+                now = now.max(at);
+                machine.handle_timeout(now);
+            }
+        }
+        let effects: Vec<Effect> = std::iter::from_fn(|| machine.poll_effect()).collect();
+        for effect in &effects {
+            match *effect {
+                Effect::Open { epoch } => {
+                    assert_eq!(open, None, "opened beside another one: {step:?} {before:?}");
+                    open = Some(epoch);
+                }
+                Effect::Close { epoch } => assert_eq!(open, Some(epoch), "closed what is not open: {step:?}"),
+            }
+        }
+        seen.push(Seen { step: *step, now, before, after: view(&machine, open), effects });
+    }
+    seen
+}
+
+fn view(machine: &Machine, open: Option<u64>) -> View {
+    View {
+        phase: machine.phase(),
+        want: machine.want(),
+        next_start: machine.next_start(),
+        timeout: machine.poll_timeout(),
+        starts: machine.starts(),
+        attempts: machine.attempts(),
+        epoch: machine.epoch(),
+        since: machine.since(),
+        open,
+    }
+}
+
+fn kinds() -> impl Strategy<Value = FailureKind> {
+    // Every second one is an ordinary loss: lives that end in Blocked at once teach little.
+    prop_oneof![Just(FailureKind::ConnectionLost), proptest::sample::select(FailureKind::ALL)]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let words = prop_oneof![
+        3 => Just(Input::Start),
+        1 => Just(Input::Stop),
+        1 => Just(Input::Restart),
+        1 => Just(Input::RetryNow),
+        1 => Just(Input::ResetFailed),
+        1 => Just(Input::FilesChanged),
+        1 => (0u64..8).prop_map(|epoch| Input::SessionUp { epoch: epoch + 1_000_000 }),
+        1 => kinds().prop_map(|kind| Input::SessionEnded { epoch: 0, kind }),
+    ];
+    let step = prop_oneof![
+        2 => words.prop_map(Step::Say),
+        3 => Just(Step::Up),
+        4 => kinds().prop_map(Step::Ended),
+        2 => (0u64..120_000).prop_map(|millis| Step::Pass(Duration::from_millis(millis))),
+        4 => any::<bool>().prop_map(|early| Step::Deadline { early }),
+    ];
+    proptest::collection::vec(step, 1..80)
+}
+
+fn policies() -> impl Strategy<Value = Policy> {
+    let backoff = (any::<bool>(), 0u64..5000, 0u64..90, 1.0f64..4.0, 0.0f64..=1.0, 0u64..90).prop_map(
+        |(autossh, min, max, factor, jitter, reset_after)| BackoffSpec {
+            kind: if autossh { BackoffKind::Autossh } else { BackoffKind::Exponential },
+            min: Duration::from_millis(min),
+            max: secs(max),
+            factor,
+            jitter,
+            reset_after: secs(reset_after),
+        },
+    );
+    let lifetime = proptest::option::weighted(0.3, (0u64..900).prop_map(secs));
+    (backoff, prop_oneof![3 => Just(0u64), 1 => 1u64..60], proptest::option::of(0u32..6), lifetime, 1u64..900).prop_map(
+        |(backoff, gate_time, max_start, max_lifetime, poll)| Policy {
+            gate_time: secs(gate_time),
+            max_start,
+            max_lifetime,
+            backoff,
+            poll: secs(poll),
+        },
+    )
+}
+
+fn begin() -> Instant {
+    tunnel_engine::clock::now()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn at_most_one_session_is_open_and_the_machine_knows_which(policy in policies(), seed: u64, steps in steps()) {
+        for seen in live(policy, seed, begin(), &steps) {
+            let has_one = matches!(seen.after.phase, Phase::Connecting | Phase::Up | Phase::Stopping);
+            prop_assert_eq!(seen.after.open.is_some(), has_one, "{:?}", seen);
+            if has_one {
+                prop_assert_eq!(seen.after.open, Some(seen.after.epoch), "{:?}", seen);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_opened_before_its_deadline_unless_somebody_asks(policy in policies(), seed: u64, steps in steps()) {
+        // RetryNow and FilesChanged during an attempt are kept in mind until it ends.
+        let mut asked = false;
+        for seen in live(policy, seed, begin(), &steps) {
+            asked |= matches!(seen.step, Step::Say(
+                Input::Start | Input::Restart | Input::RetryNow | Input::FilesChanged | Input::ResetFailed));
+            if seen.opened() {
+                let due = seen.before.next_start.is_some_and(|at| at <= seen.now);
+                let ended = matches!(seen.step, Step::Ended(_));
+                prop_assert!(due || asked || ended, "{:?}", seen);
+            }
+            if matches!(seen.after.phase, Phase::Backoff | Phase::Blocked | Phase::Up | Phase::Stopped) || seen.opened() {
+                asked = false;
+            }
+        }
+    }
+
+    #[test]
+    fn time_before_the_deadline_changes_nothing(policy in policies(), seed: u64, steps in steps()) {
+        for seen in live(policy, seed, begin(), &steps) {
+            let time = matches!(seen.step, Step::Pass(_) | Step::Deadline { .. });
+            if time && seen.before.timeout.is_none_or(|(at, _)| seen.now < at) {
+                prop_assert_eq!(&seen.before, &seen.after);
+                prop_assert!(seen.effects.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_deadline_that_has_come_is_acted_on(policy in policies(), seed: u64, steps in steps()) {
+        for seen in live(policy, seed, begin(), &steps) {
+            if seen.step == (Step::Deadline { early: false }) {
+                prop_assert!(seen.before.phase != seen.after.phase, "{:?}", seen);
+            }
+        }
+    }
+
+    #[test]
+    fn starts_never_exceed_max_start(policy in policies(), seed: u64, steps in steps()) {
+        let Some(max) = policy.max_start else { return Ok(()) };
+        let mut starts = 0;
+        for seen in live(policy, seed, begin(), &steps) {
+            let renewed = match seen.step {
+                Step::Say(Input::Restart | Input::ResetFailed) => true,
+                Step::Say(Input::Start) => {
+                    matches!(seen.before.phase, Phase::Stopped | Phase::Failed | Phase::Stopping)
+                }
+                Step::Say(_) | Step::Up | Step::Ended(_) | Step::Pass(_) | Step::Deadline { .. } => false,
+            };
+            if renewed {
+                starts = 0;
+            }
+            starts += u32::from(seen.opened());
+            prop_assert!(starts <= max, "{:?}", seen);
+        }
+    }
+
+    #[test]
+    fn a_permanent_failure_is_never_retried_on_the_backoff_schedule(policy in policies(), seed: u64, steps in steps()) {
+        for seen in live(policy, seed, begin(), &steps) {
+            let Step::Ended(kind) = seen.step else { continue };
+            if !kind.is_permanent() || seen.before.phase == Phase::Stopping {
+                continue;
+            }
+            prop_assert!(seen.after.phase != Phase::Backoff, "{:?}", seen);
+            if seen.after.phase == Phase::Blocked {
+                prop_assert_eq!(seen.after.next_start, Some(seen.now + crate::lifecycle::RECHECK));
+            }
+        }
+    }
+
+    #[test]
+    fn the_count_clears_only_after_reset_after_of_life(policy in policies(), seed: u64, steps in steps()) {
+        for seen in live(policy, seed, begin(), &steps) {
+            if seen.after.attempts >= seen.before.attempts {
+                continue;
+            }
+            match seen.step {
+                Step::Ended(_) => {
+                    prop_assert_eq!(seen.before.phase, Phase::Up);
+                    prop_assert!(seen.now - seen.before.since >= policy.backoff.reset_after, "{:?}", seen);
+                }
+                Step::Say(Input::ResetFailed) => {}
+                Step::Say(Input::Start | Input::Restart) => prop_assert!(
+                    matches!(seen.before.phase, Phase::Stopped | Phase::Failed | Phase::Stopping), "{:?}", seen),
+                Step::Say(_) | Step::Up | Step::Pass(_) | Step::Deadline { .. } => prop_assert!(false, "{:?}", seen),
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_seed_and_inputs_give_the_same_life(policy in policies(), seed: u64, steps in steps()) {
+        let begin = begin();
+        prop_assert_eq!(live(policy, seed, begin, &steps), live(policy, seed, begin, &steps));
+    }
+
+    #[test]
+    fn every_phase_has_a_way_forward(policy in policies(), seed: u64, steps in steps()) {
+        for seen in live(policy, seed, begin(), &steps) {
+            let after = seen.after;
+            let waits_for_the_world = after.open.is_some();
+            let at_rest = (after.phase == Phase::Stopped && after.want == Want::Down) || after.phase == Phase::Failed;
+            prop_assert!(waits_for_the_world || at_rest || after.timeout.is_some(), "{:?}", seen);
+        }
+    }
+
+    #[test]
+    fn a_stop_ends_in_stopped_whatever_went_before(policy in policies(), seed: u64, mut steps in steps(), kind in kinds()) {
+        steps.extend([Step::Say(Input::Stop), Step::Say(Input::RetryNow), Step::Pass(secs(10_000)), Step::Ended(kind)]);
+        let seen = live(policy, seed, begin(), &steps);
+        let last = seen.last().map(|seen| seen.after);
+        prop_assert!(last.is_some_and(|last| last.phase == Phase::Stopped && last.open.is_none()
+            && last.want == Want::Down && last.timeout.is_none()), "{:?}", last);
+    }
+
+    #[test]
+    fn a_restart_leads_to_a_start_as_soon_as_the_old_session_has_ended(seed: u64, mut steps in steps()) {
+        steps.extend([Step::Say(Input::Restart), Step::Ended(FailureKind::ClosedByServer)]);
+        let seen = live(POLICY, seed, begin(), &steps);
+        let last_two = &seen[seen.len() - 2..];
+        prop_assert!(last_two.iter().any(Seen::opened), "{:?}", last_two);
+    }
+}

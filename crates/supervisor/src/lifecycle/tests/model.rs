@@ -1,0 +1,279 @@
+//! A second machine, as simple as can be: it knows no effects, no epochs and no jitter, keeps time in whole
+//! milliseconds, and is written from the rules, not from the first one. Both live the same random lives.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use tunnel_engine::failure::FailureKind;
+
+use super::bench::{POLICY, secs};
+use crate::config::BackoffSpec;
+use crate::lifecycle::{Input, Machine, Phase, Policy};
+
+const MIN: u64 = 250;
+const MAX: u64 = 8_000;
+const RESET_AFTER: u64 = 30_000;
+const RECHECK: u64 = 300_000;
+
+/// Rules as a person would tell them.
+#[derive(Debug)]
+struct Model {
+    phase: Phase,
+    wanted: bool,
+    now: u64,
+    /// When the session came up.
+    up_at: u64,
+    /// When the next start is due.
+    due: u64,
+    /// The delay that the next failure will wait.
+    next_wait: u64,
+    redialled: bool,
+    /// No start has been made since Start.
+    fresh: bool,
+    /// The start under way, or up, is the one that gate_time is about.
+    gated: bool,
+    starts_left: u32,
+    life_ends: u64,
+    again: Option<Input>,
+    max_start: u32,
+    gate: u64,
+    lifetime: u64,
+}
+
+impl Model {
+    fn new(max_start: u32, gate: u64, lifetime: u64) -> Self {
+        Self {
+            phase: Phase::Stopped,
+            wanted: false,
+            now: 0,
+            up_at: 0,
+            due: 0,
+            next_wait: MIN,
+            redialled: false,
+            fresh: true,
+            gated: false,
+            starts_left: max_start,
+            life_ends: lifetime,
+            again: None,
+            max_start,
+            gate,
+            lifetime,
+        }
+    }
+
+    fn anew(&mut self) {
+        self.clear();
+        self.fresh = true;
+        self.starts_left = self.max_start;
+        self.life_ends = self.now + self.lifetime;
+    }
+
+    fn clear(&mut self) {
+        self.next_wait = MIN;
+        self.redialled = false;
+    }
+
+    fn start(&mut self) {
+        self.again = None;
+        if self.now >= self.life_ends || self.starts_left == 0 {
+            self.phase = Phase::Failed;
+        } else {
+            self.starts_left -= 1;
+            self.gated = std::mem::replace(&mut self.fresh, false) && self.gate > 0;
+            self.phase = Phase::Connecting;
+        }
+    }
+
+    fn say(&mut self, input: Input) {
+        let open = matches!(self.phase, Phase::Connecting | Phase::Up);
+        let waiting = matches!(self.phase, Phase::Backoff | Phase::Blocked);
+        let given_up_or_stopped = matches!(self.phase, Phase::Stopped | Phase::Failed);
+        if input == Input::Restart || input == Input::ResetFailed {
+            self.starts_left = self.max_start;
+        }
+        if input == Input::ResetFailed {
+            self.clear();
+        }
+        if input == Input::Stop {
+            self.wanted = false;
+            if open {
+                self.phase = Phase::Stopping;
+            } else if self.phase != Phase::Stopping {
+                self.phase = Phase::Stopped;
+            }
+        } else if input == Input::Start || input == Input::Restart {
+            self.wanted = true;
+            if given_up_or_stopped {
+                self.anew();
+                self.start();
+            } else if self.phase == Phase::Stopping {
+                self.anew();
+            } else if waiting {
+                self.start();
+            } else if input == Input::Restart {
+                self.phase = Phase::Stopping;
+            }
+        } else if self.phase == Phase::Connecting && (input == Input::RetryNow || input == Input::FilesChanged) {
+            if self.again != Some(Input::RetryNow) {
+                self.again = Some(input);
+            }
+        } else if (input == Input::RetryNow && waiting)
+            || (input == Input::FilesChanged && self.phase == Phase::Blocked)
+            || (input == Input::ResetFailed && self.phase == Phase::Blocked)
+        {
+            self.start();
+        } else if input == Input::ResetFailed && self.phase == Phase::Failed {
+            self.anew();
+            self.start();
+        }
+    }
+
+    fn up(&mut self) {
+        if self.phase == Phase::Connecting {
+            self.phase = Phase::Up;
+            self.again = None;
+            self.up_at = self.now;
+        }
+    }
+
+    fn ended(&mut self, kind: FailureKind) {
+        let was_up = self.phase == Phase::Up;
+        if self.phase == Phase::Stopping {
+            if self.wanted {
+                self.start();
+            } else {
+                self.phase = Phase::Stopped;
+            }
+            return;
+        }
+        if !was_up && self.phase != Phase::Connecting {
+            return;
+        }
+        let lived = if was_up { self.now - self.up_at } else { 0 };
+        if was_up && lived >= RESET_AFTER {
+            self.clear();
+        }
+        let planned = kind == FailureKind::SessionLifetime;
+        let too_short = !was_up || lived < self.gate;
+        if (self.gated && !planned && too_short) || self.starts_left == 0 {
+            self.phase = Phase::Failed;
+        } else if planned {
+            self.start();
+        } else if kind.is_permanent() {
+            if self.again.is_some() { self.start() } else { self.wait(Phase::Blocked, RECHECK) }
+        } else if was_up && !self.redialled && kind != FailureKind::RemotePortBusy {
+            self.redialled = true;
+            self.start();
+        } else {
+            let wait = self.next_wait;
+            self.next_wait = MAX.min(wait * 2);
+            if self.again == Some(Input::RetryNow) { self.start() } else { self.wait(Phase::Backoff, wait) }
+        }
+    }
+
+    fn wait(&mut self, phase: Phase, wait: u64) {
+        self.phase = phase;
+        self.due = self.now + wait;
+    }
+
+    fn pass(&mut self, millis: u64) {
+        self.now += millis;
+        let open = matches!(self.phase, Phase::Connecting | Phase::Up);
+        let waiting = matches!(self.phase, Phase::Backoff | Phase::Blocked);
+        if self.now >= self.life_ends && open {
+            self.phase = Phase::Stopping;
+        } else if self.now >= self.life_ends && waiting {
+            self.phase = Phase::Failed;
+        } else if waiting && self.now >= self.due {
+            self.start();
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Say(Input),
+    Up,
+    Ended(FailureKind),
+    Pass(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let input = proptest::sample::select(vec![
+        Input::Start,
+        Input::Start,
+        Input::Stop,
+        Input::Restart,
+        Input::RetryNow,
+        Input::ResetFailed,
+        Input::FilesChanged,
+    ]);
+    let kind = proptest::sample::select(vec![
+        FailureKind::ConnectRefused,
+        FailureKind::ConnectionLost,
+        FailureKind::RemotePortBusy,
+        FailureKind::AuthRejected,
+        FailureKind::SessionLifetime,
+    ]);
+    let step = prop_oneof![
+        2 => input.prop_map(Step::Say),
+        3 => Just(Step::Up),
+        4 => kind.prop_map(Step::Ended),
+        3 => prop_oneof![Just(MIN), 0..MAX, 0..2 * RESET_AFTER, Just(RECHECK)].prop_map(Step::Pass),
+    ];
+    proptest::collection::vec(step, 1..120)
+}
+
+/// 1000 starts and a lifetime of some years are no limit within one random life.
+fn limits() -> impl Strategy<Value = (u32, u64, u64)> {
+    (
+        prop_oneof![2 => Just(1000u32), 1 => 0u32..8],
+        prop_oneof![2 => Just(0u64), 1 => 1u64..60_000],
+        prop_oneof![2 => Just(100_000_000_000u64), 1 => 0u64..600_000],
+    )
+}
+
+fn apply(machine: &mut Machine, step: Step, now: Instant) {
+    let epoch = machine.epoch();
+    match step {
+        Step::Say(input) => machine.handle(input, now),
+        Step::Up => machine.handle(Input::SessionUp { epoch }, now),
+        Step::Ended(kind) => machine.handle(Input::SessionEnded { epoch, kind }, now),
+        Step::Pass(_) => machine.handle_timeout(now),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2048, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_machine_does_what_the_simple_model_does((max_start, gate, lifetime) in limits(), steps in steps()) {
+        let policy = Policy {
+            gate_time: Duration::from_millis(gate),
+            max_start: Some(max_start),
+            max_lifetime: Some(Duration::from_millis(lifetime)),
+            backoff: BackoffSpec {
+                max: Duration::from_millis(MAX),
+                reset_after: Duration::from_millis(RESET_AFTER),
+                ..POLICY.backoff
+            },
+            poll: secs(600),
+        };
+        let begin = tunnel_engine::clock::now();
+        let mut machine = Machine::new(policy, 1, begin);
+        let mut model = Model::new(max_start, gate, lifetime);
+        for step in steps {
+            match step {
+                Step::Say(input) => model.say(input),
+                Step::Up => model.up(),
+                Step::Ended(kind) => model.ended(kind),
+                Step::Pass(millis) => model.pass(millis),
+            }
+            apply(&mut machine, step, begin + Duration::from_millis(model.now));
+            prop_assert_eq!(machine.phase(), model.phase, "{:?} {:?}", step, model);
+            if matches!(model.phase, Phase::Backoff | Phase::Blocked) {
+                prop_assert_eq!(machine.next_start(), Some(begin + Duration::from_millis(model.due)), "{:?}", model);
+            }
+        }
+    }
+}

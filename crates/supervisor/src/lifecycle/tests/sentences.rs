@@ -1,0 +1,273 @@
+//! One sentence a rule.
+
+use std::time::Duration;
+
+use tunnel_engine::failure::FailureKind;
+
+use super::bench::{Bench, POLICY, secs};
+use crate::config::BackoffSpec;
+use crate::lifecycle::{Effect, Input, Phase, Policy, RECHECK, Want};
+
+#[test]
+fn the_first_loss_is_redialled_at_once_and_the_next_ones_wait() {
+    let mut bench = Bench::up(POLICY);
+    assert_eq!(bench.ends(FailureKind::ConnectionLost), [Effect::Open { epoch: 2 }]);
+    bench.comes_up();
+    bench.ends(FailureKind::ConnectionLost);
+    assert_eq!((bench.phase(), bench.wait()), (Phase::Backoff, Some(Duration::from_millis(250))));
+    assert_eq!(bench.reaches_deadline().1, "backoff");
+    bench.comes_up();
+    bench.ends(FailureKind::ConnectionLost);
+    assert_eq!(bench.wait(), Some(Duration::from_millis(500)));
+    assert_eq!(bench.machine.attempts(), 3);
+}
+
+#[test]
+fn a_first_start_that_fails_waits_the_shortest_delay() {
+    let mut bench = Bench::started(POLICY);
+    assert_eq!(bench.ends(FailureKind::ConnectRefused), []);
+    assert_eq!(bench.wait(), Some(POLICY.backoff.min));
+}
+
+#[test]
+fn the_count_clears_only_after_a_session_that_lived_reset_after() {
+    let mut bench = Bench::started(POLICY);
+    for _ in 0..5 {
+        bench.ends(FailureKind::ConnectRefused);
+        bench.reaches_deadline();
+    }
+    bench.comes_up();
+    bench.passes(secs(29));
+    bench.ends(FailureKind::ConnectionLost);
+    assert_eq!((bench.phase(), bench.machine.attempts()), (Phase::Connecting, 6));
+    bench.comes_up();
+    bench.passes(secs(30));
+    assert_eq!(bench.ends(FailureKind::ConnectionLost).len(), 1, "redialled at once");
+    assert_eq!(bench.machine.attempts(), 1);
+    bench.ends(FailureKind::ConnectRefused);
+    assert_eq!(bench.wait(), Some(POLICY.backoff.min));
+}
+
+#[test]
+fn a_permanent_failure_is_checked_again_after_five_minutes_or_at_once_when_asked() {
+    for (input, at_once) in [
+        (Input::RetryNow, true),
+        (Input::Restart, true),
+        (Input::FilesChanged, true),
+        (Input::ResetFailed, true),
+        (Input::Start, true),
+        (Input::SessionUp { epoch: 1 }, false),
+    ] {
+        let mut bench = Bench::started(POLICY);
+        bench.ends(FailureKind::AuthRejected);
+        assert_eq!(bench.machine.poll_timeout().map(|(_, reason)| reason), Some("recheck"));
+        assert_eq!(bench.wait(), Some(RECHECK));
+        assert_eq!(bench.give(input) == [Effect::Open { epoch: 2 }], at_once, "{input:?}");
+    }
+    let mut bench = Bench::started(POLICY);
+    bench.ends(FailureKind::AuthRejected);
+    assert_eq!(bench.passes(RECHECK), [Effect::Open { epoch: 2 }]);
+}
+
+#[test]
+fn an_attempt_that_began_before_the_key_file_changed_is_made_again() {
+    let mut bench = Bench::started(POLICY);
+    bench.give(Input::FilesChanged);
+    assert_eq!(bench.ends(FailureKind::AuthRejected), [Effect::Open { epoch: 2 }]);
+    assert_eq!(bench.ends(FailureKind::AuthRejected), [], "once");
+    assert_eq!(bench.phase(), Phase::Blocked);
+}
+
+#[test]
+fn an_attempt_that_began_before_the_link_came_back_is_made_again() {
+    let mut bench = Bench::started(POLICY);
+    bench.give(Input::RetryNow);
+    assert_eq!(bench.ends(FailureKind::ConnectTimeout), [Effect::Open { epoch: 2 }]);
+    assert_eq!(bench.ends(FailureKind::ConnectTimeout), [], "once");
+    bench.give(Input::RetryNow);
+    bench.give(Input::RetryNow);
+    assert_eq!(bench.ends(FailureKind::Penalized), [], "but not against the server's will");
+}
+
+#[test]
+fn a_penalty_is_waited_out_and_a_reload_does_not_shorten_it() {
+    let mut bench = Bench::started(POLICY);
+    bench.ends(FailureKind::Penalized);
+    let wait = bench.wait().expect("a wait");
+    assert!(wait >= secs(20) && wait <= secs(25), "{wait:?}");
+    bench.machine.retune(Policy { backoff: BackoffSpec { max: secs(1), ..POLICY.backoff }, ..POLICY }, bench.now);
+    assert_eq!(bench.wait(), Some(wait));
+}
+
+#[test]
+fn a_shorter_longest_delay_shortens_a_running_wait() {
+    let mut bench = Bench::started(POLICY);
+    for _ in 0..9 {
+        bench.ends(FailureKind::ConnectRefused);
+        bench.reaches_deadline();
+    }
+    bench.ends(FailureKind::ConnectRefused);
+    assert_eq!(bench.wait(), Some(secs(60)));
+    bench.passes(secs(4));
+    bench.machine.retune(Policy { backoff: BackoffSpec { max: secs(10), ..POLICY.backoff }, ..POLICY }, bench.now);
+    assert_eq!(bench.wait(), Some(secs(6)));
+}
+
+#[test]
+fn the_first_start_must_come_up_and_stay_up_for_gate_time() {
+    let policy = Policy { gate_time: secs(30), ..POLICY };
+    let mut never_up = Bench::started(policy);
+    never_up.passes(secs(120));
+    never_up.ends(FailureKind::ConnectTimeout);
+    assert_eq!((never_up.phase(), never_up.machine.gave_up()), (Phase::Failed, Some(FailureKind::GateTime)));
+    assert_eq!(never_up.machine.last_kind(), Some(FailureKind::ConnectTimeout));
+
+    let mut too_short = Bench::up(policy);
+    too_short.passes(secs(29));
+    too_short.ends(FailureKind::ClosedByServer);
+    assert_eq!(too_short.machine.gave_up(), Some(FailureKind::GateTime));
+
+    let mut passed = Bench::up(policy);
+    passed.passes(secs(30));
+    passed.ends(FailureKind::ClosedByServer);
+    assert_eq!(passed.phase(), Phase::Connecting);
+    passed.ends(FailureKind::ConnectRefused);
+    assert_eq!(passed.phase(), Phase::Backoff, "only the first start passes the gate");
+}
+
+#[test]
+fn a_restart_does_not_close_the_gate_again_but_a_new_start_does() {
+    let policy = Policy { gate_time: secs(30), ..POLICY };
+    let mut bench = Bench::up(policy);
+    bench.give(Input::Restart);
+    bench.ends(FailureKind::ClosedByServer);
+    bench.ends(FailureKind::ConnectRefused);
+    assert_eq!(bench.phase(), Phase::Backoff);
+    bench.give(Input::Stop);
+    bench.give(Input::Start);
+    bench.ends(FailureKind::ConnectRefused);
+    assert_eq!(bench.phase(), Phase::Failed);
+}
+
+#[test]
+fn max_start_counts_from_the_start_and_the_last_end_gives_up_without_a_wait() {
+    let policy = Policy { max_start: Some(2), ..POLICY };
+    let mut bench = Bench::started(policy);
+    bench.ends(FailureKind::ConnectRefused);
+    bench.reaches_deadline();
+    bench.ends(FailureKind::ConnectRefused);
+    assert_eq!((bench.phase(), bench.machine.gave_up()), (Phase::Failed, Some(FailureKind::MaxStart)));
+    assert_eq!(bench.machine.poll_timeout(), None);
+    assert_eq!(bench.give(Input::RetryNow), []);
+    assert_eq!(bench.give(Input::ResetFailed), [Effect::Open { epoch: 3 }]);
+    assert_eq!((bench.machine.starts(), bench.machine.last_kind()), (1, None));
+
+    let mut none = Bench::new(Policy { max_start: Some(0), ..POLICY });
+    assert_eq!(none.give(Input::Start), []);
+    assert_eq!(none.machine.gave_up(), Some(FailureKind::MaxStart));
+}
+
+#[test]
+fn a_restart_by_hand_is_made_even_when_the_starts_are_used_up() {
+    let mut bench = Bench::up(Policy { max_start: Some(1), ..POLICY });
+    assert_eq!(bench.give(Input::Restart), [Effect::Close { epoch: 1 }]);
+    assert_eq!(bench.ends(FailureKind::ClosedByServer), [Effect::Open { epoch: 2 }]);
+}
+
+#[test]
+fn max_lifetime_closes_the_session_and_fails() {
+    let policy = Policy { max_lifetime: Some(secs(100)), ..POLICY };
+    let mut bench = Bench::up(policy);
+    bench.passes(secs(40));
+    bench.ends(FailureKind::ConnectionLost);
+    bench.comes_up();
+    assert_eq!(bench.machine.poll_timeout(), Some((bench.now + secs(60), "max lifetime")));
+    assert_eq!(bench.passes(secs(60)), [Effect::Close { epoch: 2 }]);
+    assert_eq!((bench.phase(), bench.machine.poll_timeout()), (Phase::Stopping, None));
+    bench.ends(FailureKind::ClosedByServer);
+    assert_eq!(bench.machine.gave_up(), Some(FailureKind::MaxLifetime));
+    bench.passes(secs(10));
+    assert_eq!(bench.give(Input::Start), [Effect::Open { epoch: 3 }], "a start begins anew");
+}
+
+#[test]
+fn max_lifetime_ends_a_wait_too() {
+    let mut bench = Bench::started(Policy { max_lifetime: Some(secs(100)), ..POLICY });
+    bench.ends(FailureKind::AuthRejected);
+    assert_eq!(bench.reaches_deadline(), (secs(100), "max lifetime"));
+    assert_eq!(bench.machine.gave_up(), Some(FailureKind::MaxLifetime));
+}
+
+#[test]
+fn the_end_of_a_sessions_lifetime_is_no_failure() {
+    let mut bench = Bench::up(Policy { gate_time: secs(30), ..POLICY });
+    assert_eq!(bench.ends(FailureKind::SessionLifetime), [Effect::Open { epoch: 2 }]);
+    assert_eq!(bench.machine.attempts(), 0);
+    bench.comes_up();
+    assert_eq!(bench.ends(FailureKind::ConnectionLost), [Effect::Open { epoch: 3 }], "still the first loss");
+}
+
+#[test]
+fn a_restart_closes_first_and_starts_when_the_end_is_told() {
+    let mut bench = Bench::up(POLICY);
+    assert_eq!(bench.give(Input::Restart), [Effect::Close { epoch: 1 }]);
+    assert_eq!(bench.give(Input::Restart), [], "once is enough");
+    assert_eq!(bench.phase(), Phase::Stopping);
+    assert_eq!(bench.ends(FailureKind::ClosedByServer), [Effect::Open { epoch: 2 }]);
+    assert_eq!(bench.machine.last_kind(), None, "what we did ourselves is no failure");
+}
+
+#[test]
+fn the_last_word_wins_while_a_session_is_closed() {
+    let mut bench = Bench::up(POLICY);
+    bench.give(Input::Restart);
+    bench.give(Input::Stop);
+    assert_eq!(bench.ends(FailureKind::ClosedByServer), []);
+    assert_eq!((bench.phase(), bench.machine.want()), (Phase::Stopped, Want::Down));
+
+    let mut bench = Bench::up(POLICY);
+    bench.give(Input::Stop);
+    bench.give(Input::Start);
+    assert_eq!(bench.ends(FailureKind::ClosedByServer), [Effect::Open { epoch: 2 }]);
+    assert_eq!(bench.machine.want(), Want::Up);
+}
+
+#[test]
+fn a_late_word_about_an_old_session_changes_nothing() {
+    let mut bench = Bench::up(POLICY);
+    bench.ends(FailureKind::ConnectionLost);
+    let before = bench.machine.poll_timeout();
+    for epoch in [0, 1, 3, u64::MAX] {
+        assert_eq!(bench.give(Input::SessionUp { epoch }), []);
+        assert_eq!(bench.give(Input::SessionEnded { epoch, kind: FailureKind::AuthRejected }), []);
+    }
+    assert_eq!((bench.phase(), bench.machine.poll_timeout()), (Phase::Connecting, before));
+    assert_eq!(bench.machine.last_kind(), Some(FailureKind::ConnectionLost));
+}
+
+#[test]
+fn durations_without_end_are_no_trouble() {
+    let forever = Policy {
+        gate_time: Duration::MAX,
+        max_lifetime: Some(Duration::MAX),
+        backoff: BackoffSpec { min: Duration::MAX, max: Duration::MAX, reset_after: Duration::MAX, ..POLICY.backoff },
+        poll: Duration::MAX,
+        ..POLICY
+    };
+    let mut bench = Bench::up(forever);
+    bench.ends(FailureKind::SessionLifetime);
+    bench.ends(FailureKind::ConnectRefused);
+    assert_eq!(bench.phase(), Phase::Backoff);
+    assert!(bench.wait() > Some(secs(3600 * 24 * 365)));
+    assert_eq!(bench.passes(secs(3600)), []);
+}
+
+#[test]
+fn since_is_when_the_phase_began() {
+    let mut bench = Bench::started(POLICY);
+    let began = bench.now;
+    bench.passes(secs(3));
+    assert_eq!(bench.machine.since(), began);
+    bench.comes_up();
+    assert_eq!(bench.machine.since(), bench.now);
+}
