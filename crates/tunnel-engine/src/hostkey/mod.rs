@@ -11,8 +11,6 @@ mod key;
 mod name;
 mod refusal;
 mod store;
-#[cfg(test)]
-mod tests;
 mod verdict;
 
 use std::time::SystemTime;

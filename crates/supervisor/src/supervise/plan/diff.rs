@@ -1,0 +1,181 @@
+//! Finds the steps.
+
+use std::collections::HashSet;
+
+use tunnel_engine::spec::{Bind, Forward, ForwardKey, Listen, SessionSpec, Side};
+
+use crate::config::{Desired, Global, TunnelSpec};
+
+use super::{GlobalChange, Plan, Step, Tuning};
+
+pub(super) fn plan(actual: &Desired, desired: &Desired) -> Plan {
+    let mut stages = Stages::default();
+    let mut kept = Vec::new();
+    for old in &actual.tunnels {
+        if find(desired, &old.name).is_none() {
+            stages.release.push(Step::Stop { tunnel: old.name.clone() });
+        }
+    }
+    for (at, new) in desired.tunnels.iter().enumerate() {
+        match find(actual, &new.name) {
+            None => stages.take.push(Step::Start { spec: Box::new(new.clone()), at }),
+            Some(old) if old == new => kept.push(new.name.clone()),
+            Some(old) => changed(old, new, &mut stages),
+        }
+    }
+    let Stages { release, retune, take } = stages;
+    let mut steps = globals(&actual.global, &desired.global);
+    steps.extend(release.into_iter().chain(retune).chain(take));
+    let mut plan = Plan { steps, kept };
+    reorder(&mut plan, actual, desired);
+    plan
+}
+
+/// The order across tunnels: what gives a listen address up comes before what takes one.
+#[derive(Default)]
+struct Stages {
+    release: Vec<Step>,
+    retune: Vec<Step>,
+    take: Vec<Step>,
+}
+
+fn find<'a>(config: &'a Desired, name: &str) -> Option<&'a TunnelSpec> {
+    config.tunnels.iter().find(|spec| spec.name == name)
+}
+
+fn globals(old: &Global, new: &Global) -> Vec<Step> {
+    let Global { config, pid_file, control_socket, stop_timeout, log } = new;
+    let mut changes = Vec::new();
+    if old.config != *config {
+        changes.push(GlobalChange::Config(config.clone()));
+    }
+    if old.pid_file != *pid_file {
+        changes.push(GlobalChange::PidFile(pid_file.clone()));
+    }
+    if old.control_socket != *control_socket {
+        changes.push(GlobalChange::ControlSocket(control_socket.clone()));
+    }
+    if old.stop_timeout != *stop_timeout {
+        changes.push(GlobalChange::StopTimeout(*stop_timeout));
+    }
+    if old.log != *log {
+        changes.push(GlobalChange::Log(log.clone()));
+    }
+    changes.into_iter().map(Step::Global).collect()
+}
+
+fn changed(old: &TunnelSpec, new: &TunnelSpec, stages: &mut Stages) {
+    let tunnel = || new.name.clone();
+    if old.enabled && !new.enabled {
+        stages.release.push(Step::Disable { tunnel: tunnel() });
+    }
+    let forwards = Forwards::compare(old, new);
+    stages.release.extend(
+        forwards.removed.into_iter().map(|forward| Step::RemoveForward { tunnel: tunnel(), forward: forward.clone() }),
+    );
+    let tuning = Tuning::of(new);
+    if Tuning::of(old) != tuning {
+        stages.retune.push(Step::Retune { tunnel: tunnel(), tuning });
+    }
+    if old.session != new.session {
+        stages.retune.push(session_step(old, new));
+    }
+    stages.retune.extend(forwards.changed.into_iter().map(|(from, to)| Step::RetuneForward {
+        tunnel: tunnel(),
+        from: from.clone(),
+        to: to.clone(),
+    }));
+    stages.take.extend(forwards.added.into_iter().map(|(at, forward)| Step::AddForward {
+        tunnel: tunnel(),
+        forward: forward.clone(),
+        at,
+    }));
+    if !old.enabled && new.enabled {
+        stages.take.push(Step::Enable { tunnel: tunnel() });
+    }
+}
+
+fn session_step(old: &TunnelSpec, new: &TunnelSpec) -> Step {
+    let (tunnel, session) = (new.name.clone(), Box::new(new.session.clone()));
+    let runs_before_and_after = old.enabled && new.enabled;
+    if runs_before_and_after && !read_only_at_start(&old.session, &new.session) {
+        Step::ReplaceSession { tunnel, session, make_before_break: can_overlap(old, new) }
+    } else {
+        Step::NextSession { tunnel, session }
+    }
+}
+
+/// `connect_timeout` is over once a session is up.
+fn read_only_at_start(old: &SessionSpec, new: &SessionSpec) -> bool {
+    let mut old = old.clone();
+    old.timing.connect_timeout = new.timing.connect_timeout;
+    old == *new
+}
+
+/// One server gives one listen address to one session at a time. A port that the server chooses is free by nature, but
+/// the same one is wanted again.
+fn can_overlap(old: &TunnelSpec, new: &TunnelSpec) -> bool {
+    let (from, to) = (&old.session.destination, &new.session.destination);
+    let same_server = (&from.host, from.port) == (&to.host, to.port);
+    let held = |spec: &TunnelSpec| -> HashSet<ForwardKey> {
+        spec.forwards.iter().map(Forward::key).filter(|key| key.side == Side::Server).collect()
+    };
+    !same_server || held(old).is_disjoint(&held(new))
+}
+
+/// The forwards of one tunnel, old and new, paired.
+struct Forwards<'a> {
+    removed: Vec<&'a Forward>,
+    changed: Vec<(&'a Forward, &'a Forward)>,
+    added: Vec<(usize, &'a Forward)>,
+}
+
+impl<'a> Forwards<'a> {
+    /// Equal ones are paired first, then those with the same key: several remote forwards may ask for port 0.
+    fn compare(old: &'a TunnelSpec, new: &'a TunnelSpec) -> Self {
+        let rebound = |forward: &Forward| old.gateway_ports != new.gateway_ports && follows_gateway_ports(forward);
+        let (mut removed, mut rest): (Vec<&Forward>, Vec<&Forward>) =
+            old.forwards.iter().partition(|forward| rebound(forward));
+        let mut unpaired: Vec<(usize, &Forward)> = Vec::new();
+        for (at, forward) in new.forwards.iter().enumerate() {
+            match rest.iter().position(|candidate| *candidate == forward) {
+                Some(same) => drop(rest.remove(same)),
+                None => unpaired.push((at, forward)),
+            }
+        }
+        let (mut changed, mut added) = (Vec::new(), Vec::new());
+        for (at, forward) in unpaired {
+            match rest.iter().position(|candidate| candidate.key() == forward.key()) {
+                Some(same) => changed.push((rest.remove(same), forward)),
+                None => added.push((at, forward)),
+            }
+        }
+        removed.extend(rest);
+        Self { removed, changed, added }
+    }
+}
+
+/// Its listener stands on other addresses when `gateway_ports` changes.
+fn follows_gateway_ports(forward: &Forward) -> bool {
+    match (forward.kind.side(), &forward.listen) {
+        (Side::Here, Listen::Tcp { bind: Bind::Default, .. }) => true,
+        (Side::Here, Listen::Tcp { bind: Bind::Any | Bind::Address(_), .. } | Listen::Unix(_)) | (Side::Server, _) => {
+            false
+        }
+    }
+}
+
+/// Adds what is needed to make the order right, where the other steps have not.
+fn reorder(plan: &mut Plan, actual: &Desired, desired: &Desired) {
+    let reached = super::apply(plan, actual.clone());
+    for new in &desired.tunnels {
+        if find(&reached, &new.name).is_some_and(|spec| spec.forwards != new.forwards) {
+            let (tunnel, forwards) = (new.name.clone(), new.forwards.clone());
+            plan.steps.push(Step::ReorderForwards { tunnel, forwards });
+        }
+    }
+    let names = |config: &Desired| -> Vec<String> { config.tunnels.iter().map(|spec| spec.name.clone()).collect() };
+    if names(&reached) != names(desired) {
+        plan.steps.push(Step::Reorder { tunnels: names(desired) });
+    }
+}

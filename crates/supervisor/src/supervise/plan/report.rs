@@ -1,0 +1,187 @@
+//! A plan as the control protocol tells it: what each step does, and how many connections it ends.
+
+use tunnel_engine::spec::{Forward, ForwardKey, ForwardKind};
+
+use crate::config::{Desired, TunnelSpec};
+use crate::control::{PlanAction, PlanReport, PlanStep};
+
+use super::{GlobalChange, Plan, Step, Tuning, changes};
+
+impl Plan {
+    /// The plan with its price. `actual` is what the plan was made for; `live` gives the connections that a forward of
+    /// a tunnel carries now. `applied` and `generation` are handed on.
+    pub fn report(
+        &self,
+        actual: &Desired,
+        live: impl Fn(&str, &ForwardKey) -> u64,
+        applied: bool,
+        generation: u64,
+    ) -> PlanReport {
+        let mut standing = Standing { live, config: actual.clone() };
+        let mut report = PlanReport { applied, generation, steps: Vec::new(), notes: Vec::new() };
+        for step in &self.steps {
+            match standing.told(step) {
+                Told::Step(told) => report.steps.push(told),
+                Told::Note(note) => report.notes.push(note),
+            }
+            step.apply(&mut standing.config);
+        }
+        let kept = self.kept.iter().map(|tunnel| (tunnel.clone(), None));
+        for (tunnel, forward) in self.kept_forwards(actual).into_iter().chain(kept) {
+            let (action, connections, reason) = (PlanAction::Keep, 0, String::new());
+            report.steps.push(PlanStep { tunnel, forward, action, connections, reason });
+        }
+        report
+    }
+
+    /// Forwards that no step touches, of tunnels that are changed and keep their session.
+    fn kept_forwards(&self, actual: &Desired) -> Vec<(String, Option<String>)> {
+        let mut kept = Vec::new();
+        for spec in actual.tunnels.iter().filter(|spec| !self.kept.contains(&spec.name)) {
+            let about = || self.steps.iter().filter(|step| step.tunnel() == Some(spec.name.as_str()));
+            if !about().any(ends_all) {
+                let untouched = spec.forwards.iter().filter(|forward| !about().any(|step| touches(step, forward)));
+                kept.extend(untouched.map(|forward| (spec.name.clone(), Some(as_option(forward)))));
+            }
+        }
+        kept
+    }
+}
+
+enum Told {
+    Step(PlanStep),
+    Note(String),
+}
+
+/// The config as the steps so far have left it.
+struct Standing<L> {
+    live: L,
+    config: Desired,
+}
+
+impl<L: Fn(&str, &ForwardKey) -> u64> Standing<L> {
+    fn told(&self, step: &Step) -> Told {
+        let (action, forward, reason) = match step {
+            Step::Global(change) => return Told::Note(global(change)),
+            Step::Reorder { .. } => return Told::Note("the tunnels are shown in another order".to_owned()),
+            Step::Start { spec, .. } if !spec.enabled => {
+                return Told::Note(format!("tunnel `{}` is new and disabled", spec.name));
+            }
+            Step::Start { .. } => (PlanAction::Start, None, "new".to_owned()),
+            Step::Enable { .. } => (PlanAction::Start, None, "enabled".to_owned()),
+            Step::Stop { .. } => (PlanAction::Stop, None, "no longer in the config".to_owned()),
+            Step::Disable { .. } => (PlanAction::Stop, None, "disabled".to_owned()),
+            Step::RemoveForward { forward, .. } => (PlanAction::Cancel, Some(forward), String::new()),
+            Step::AddForward { forward, .. } => (PlanAction::Add, Some(forward), String::new()),
+            Step::RetuneForward { from, to, .. } => (PlanAction::Retune, Some(from), forward_change(from, to)),
+            Step::Retune { tuning, .. } => (PlanAction::Retune, None, self.tuning_change(step, tuning)),
+            Step::NextSession { .. } => {
+                (PlanAction::Retune, None, format!("{}, from the next session on", self.session_change(step)))
+            }
+            Step::ReplaceSession { make_before_break: true, .. } => {
+                (PlanAction::Replace, None, format!("{}; the new session first", self.session_change(step)))
+            }
+            Step::ReplaceSession { make_before_break: false, .. } => {
+                (PlanAction::Replace, None, format!("{}; the old session is closed first", self.session_change(step)))
+            }
+            Step::ReorderForwards { .. } => (PlanAction::Retune, None, "order of its forwards".to_owned()),
+        };
+        Told::Step(PlanStep {
+            tunnel: step.tunnel().unwrap_or_default().to_owned(),
+            forward: forward.map(as_option),
+            action,
+            connections: self.cost(step),
+            reason,
+        })
+    }
+
+    fn tunnel(&self, step: &Step) -> Option<&TunnelSpec> {
+        self.config.tunnels.iter().find(|spec| step.tunnel() == Some(spec.name.as_str()))
+    }
+
+    fn tuning_change(&self, step: &Step, new: &Tuning) -> String {
+        self.tunnel(step).map(|spec| changes::tuning(&Tuning::of(spec), new).join(", ")).unwrap_or_default()
+    }
+
+    fn session_change(&self, step: &Step) -> String {
+        let (Step::ReplaceSession { session, .. } | Step::NextSession { session, .. }) = step else {
+            return String::new();
+        };
+        self.tunnel(step).map(|spec| changes::session(&spec.session, session).join(", ")).unwrap_or_default()
+    }
+
+    /// None is counted twice: forwards that were removed are gone from the config by the time their session is
+    /// replaced, and a tunnel that was stopped is gone or disabled by the time its forwards are removed.
+    fn cost(&self, step: &Step) -> u64 {
+        let Some(spec) = self.tunnel(step) else { return 0 };
+        if !spec.enabled {
+            return 0;
+        }
+        let count = |key: &ForwardKey| (self.live)(&spec.name, key);
+        if ends_all(step) {
+            let keys: std::collections::HashSet<ForwardKey> = spec.forwards.iter().map(Forward::key).collect();
+            return keys.iter().map(count).sum();
+        }
+        match step {
+            // Forwards that share a key (port 0) share its count: it goes with the last of them.
+            Step::RemoveForward { forward, .. } => {
+                let key = forward.key();
+                let last = spec.forwards.iter().filter(|other| other.key() == key).count() <= 1;
+                if last { count(&key) } else { 0 }
+            }
+            Step::Global(_)
+            | Step::Stop { .. }
+            | Step::Disable { .. }
+            | Step::Retune { .. }
+            | Step::NextSession { .. }
+            | Step::ReplaceSession { .. }
+            | Step::RetuneForward { .. }
+            | Step::AddForward { .. }
+            | Step::ReorderForwards { .. }
+            | Step::Enable { .. }
+            | Step::Start { .. }
+            | Step::Reorder { .. } => 0,
+        }
+    }
+}
+
+/// The step ends every connection of its tunnel.
+const fn ends_all(step: &Step) -> bool {
+    matches!(step, Step::Stop { .. } | Step::Disable { .. } | Step::ReplaceSession { .. })
+}
+
+fn touches(step: &Step, forward: &Forward) -> bool {
+    matches!(step, Step::RemoveForward { forward: gone, .. } if gone == forward)
+        || matches!(step, Step::RetuneForward { from, .. } if from == forward)
+}
+
+fn as_option(forward: &Forward) -> String {
+    let option = match forward.kind {
+        ForwardKind::Local => "-L",
+        ForwardKind::Remote => "-R",
+        ForwardKind::Dynamic => "-D",
+    };
+    format!("{option} {forward}")
+}
+
+fn forward_change(from: &Forward, to: &Forward) -> String {
+    if from.connect == to.connect {
+        "max_connections".to_owned()
+    } else {
+        format!("new connections go to `{}`", to.connect)
+    }
+}
+
+fn global(change: &GlobalChange) -> String {
+    let text = match change {
+        GlobalChange::Log(log) => {
+            format!("log becomes `{}`, {}", log.level, format!("{:?}", log.format).to_lowercase())
+        }
+        GlobalChange::StopTimeout(timeout) => format!("stop_timeout becomes {}", humantime::format_duration(*timeout)),
+        GlobalChange::PidFile(Some(path)) => format!("pid_file becomes `{}`", path.display()),
+        GlobalChange::PidFile(None) => "pid_file goes".to_owned(),
+        GlobalChange::ControlSocket(path) => format!("control_socket becomes `{}`", path.display()),
+        GlobalChange::Config(path) => format!("the config file becomes `{}`", path.display()),
+    };
+    if change.needs_restart() { format!("{text} when tunneld is restarted") } else { text }
+}

@@ -1,0 +1,253 @@
+//! The two laws over random configs, and a sentence a rule.
+
+mod worlds;
+
+use proptest::prelude::*;
+use tunnel_engine::spec::{Connect, ForwardKey};
+
+use super::{Plan, Step, apply, plan};
+use crate::config::Desired;
+use crate::control::PlanAction::{self, Add, Cancel, Keep, Replace, Retune, Start, Stop};
+use crate::control::PlanStep;
+use worlds::{config, configs, forward, tunnel};
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1024, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_plan_leads_to_what_is_desired(a in configs(), b in configs()) {
+        prop_assert_eq!(apply(&plan(&a, &b), a), b);
+    }
+
+    #[test]
+    fn nothing_changes_where_nothing_differs(a in configs()) {
+        let plan = plan(&a, &a);
+        prop_assert!(plan.is_empty(), "{:?}", plan);
+        prop_assert_eq!(plan.kept.len(), a.tunnels.len());
+    }
+
+    #[test]
+    fn an_equal_tunnel_has_no_step_and_a_different_one_has(a in configs(), b in configs()) {
+        let plan = plan(&a, &b);
+        for new in &b.tunnels {
+            let same = a.tunnels.contains(new);
+            let reordered_only = plan.steps.iter().all(|step| matches!(step, Step::Reorder { .. }));
+            let touched = plan.steps.iter().any(|step| step.tunnel() == Some(new.name.as_str()));
+            prop_assert_eq!(same, !touched, "{} {:?}", new.name, plan);
+            prop_assert_eq!(same, plan.kept.contains(&new.name));
+            prop_assert!(same || !reordered_only);
+        }
+    }
+
+    #[test]
+    fn a_listen_address_is_given_up_before_it_is_taken(a in configs(), b in configs()) {
+        let mut taking = false;
+        for step in plan(&a, &b).steps {
+            taking |= matches!(step, Step::AddForward { .. } | Step::Start { .. } | Step::Enable { .. });
+            let releasing = matches!(step, Step::RemoveForward { .. } | Step::Stop { .. } | Step::Disable { .. });
+            prop_assert!(!(releasing && taking), "{step:?}");
+        }
+    }
+
+    #[test]
+    fn no_connection_is_counted_twice(a in configs(), b in configs()) {
+        let carried = |report: Vec<PlanStep>| report.iter().map(|step| step.connections).sum::<u64>();
+        let running = |config: &Desired| -> u64 { config.tunnels.iter().filter(|spec| spec.enabled).map(|spec| {
+            let keys: std::collections::HashSet<ForwardKey> = spec.forwards.iter().map(|f| f.key()).collect();
+            7 * keys.len() as u64
+        }).sum() };
+        prop_assert!(carried(steps(&plan(&a, &b), &a, 7)) <= running(&a));
+        let emptied = Desired { tunnels: Vec::new(), ..a.clone() };
+        prop_assert_eq!(carried(steps(&plan(&a, &emptied), &a, 7)), running(&a));
+    }
+}
+
+fn steps(plan: &Plan, actual: &Desired, live: u64) -> Vec<PlanStep> {
+    plan.report(actual, |_, _| live, false, 1).steps
+}
+
+/// Action, what it is about, connections, reason.
+fn told(plan: &Plan, actual: &Desired, live: u64) -> Vec<(PlanAction, String, u64, String)> {
+    steps(plan, actual, live)
+        .into_iter()
+        .map(|step| {
+            let forward = step.forward.map(|forward| format!(" {forward}")).unwrap_or_default();
+            (step.action, format!("{}{forward}", step.tunnel), step.connections, step.reason)
+        })
+        .collect()
+}
+
+fn expected(steps: &[(PlanAction, &str, u64, &str)]) -> Vec<(PlanAction, String, u64, String)> {
+    steps.iter().map(|(action, about, ends, why)| (*action, (*about).into(), *ends, (*why).into())).collect()
+}
+
+fn actions(plan: &Plan, actual: &Desired) -> Vec<PlanAction> {
+    steps(plan, actual, 0).iter().map(|step| step.action).filter(|action| *action != Keep).collect()
+}
+
+fn difference(change: impl FnOnce(&mut Desired)) -> (Plan, Desired) {
+    let actual = config(vec![tunnel("a", &["3307:db:3306", "8080:web:80"]), tunnel("b", &["9000:x:1"])]);
+    let mut desired = actual.clone();
+    change(&mut desired);
+    (plan(&actual, &desired), actual)
+}
+
+#[test]
+fn an_added_removed_and_changed_forward_leaves_the_session_alone() {
+    let (plan, actual) = difference(|new| {
+        new.tunnels[0].forwards = vec![forward("3307:other:3306"), forward("7000:new:1")];
+    });
+    assert_eq!(
+        told(&plan, &actual, 3),
+        expected(&[
+            (Cancel, "a -L 8080:web:80", 3, ""),
+            (Retune, "a -L 3307:db:3306", 0, "new connections go to `other:3306`"),
+            (Add, "a -L 7000:new:1", 0, ""),
+            (Keep, "b", 0, ""),
+        ])
+    );
+}
+
+#[test]
+fn another_server_costs_every_connection_of_its_tunnel_and_no_other() {
+    let (plan, actual) = difference(|new| {
+        new.tunnels[0].session.destination.host = "elsewhere".to_owned();
+        new.tunnels[0].forwards.pop();
+    });
+    assert_eq!(
+        told(&plan, &actual, 2),
+        expected(&[
+            (Cancel, "a -L 8080:web:80", 2, ""),
+            (Replace, "a", 2, "host; the new session first"),
+            (Keep, "b", 0, ""),
+        ])
+    );
+}
+
+#[test]
+fn two_sessions_never_want_the_same_port_of_one_server() {
+    let replaced = |forwards: &[&str], host: &str| {
+        let mut old = tunnel("a", forwards);
+        for forward in &mut old.forwards {
+            forward.kind = tunnel_engine::spec::ForwardKind::Remote;
+        }
+        let mut new = old.clone();
+        new.session.destination.host = host.to_owned();
+        new.session.destination.user = "other".to_owned();
+        match plan(&config(vec![old]), &config(vec![new])).steps.as_slice() {
+            [Step::ReplaceSession { make_before_break, .. }] => *make_before_break,
+            steps => panic!("{steps:?}"),
+        }
+    };
+    assert!(!replaced(&["2222:localhost:22"], "server"));
+    assert!(replaced(&["2222:localhost:22"], "elsewhere"));
+    assert!(replaced(&[], "server"));
+}
+
+#[test]
+fn policy_limits_and_the_next_connect_timeout_cost_nothing() {
+    let (plan, actual) = difference(|new| {
+        new.tunnels[0].policy.max_start = Some(3);
+        new.tunnels[0].max_connections = 1;
+        new.tunnels[0].session.timing.connect_timeout *= 2;
+    });
+    assert_eq!(
+        told(&plan, &actual, 9),
+        expected(&[
+            (Retune, "a", 0, "max_start, max_connections"),
+            (Retune, "a", 0, "connect_timeout, from the next session on"),
+            (Keep, "a -L 3307:db:3306", 0, ""),
+            (Keep, "a -L 8080:web:80", 0, ""),
+            (Keep, "b", 0, ""),
+        ])
+    );
+}
+
+#[test]
+fn a_tunnel_that_does_not_run_has_no_session_to_replace() {
+    let (plan, actual) = difference(|new| {
+        new.tunnels[0].enabled = false;
+        new.tunnels[0].session.destination.port = 2222;
+    });
+    assert_eq!(actions(&plan, &actual), [Stop, Retune]);
+    assert_eq!(steps(&plan, &actual, 1).iter().map(|step| step.connections).sum::<u64>(), 2);
+}
+
+#[test]
+fn a_forward_moves_from_one_tunnel_to_another() {
+    let (plan, actual) = difference(|new| {
+        let moved = new.tunnels[1].forwards.remove(0);
+        new.tunnels[0].forwards.push(moved);
+    });
+    assert_eq!(actions(&plan, &actual), [Cancel, Add]);
+    assert_eq!(plan.steps[0].tunnel(), Some("b"));
+}
+
+#[test]
+fn gateway_ports_binds_bare_ports_anew_and_nothing_else() {
+    let actual = config(vec![tunnel("a", &["3307:db:3306", "127.0.0.1:8080:web:80"])]);
+    let mut desired = actual.clone();
+    desired.tunnels[0].gateway_ports = true;
+    let plan = plan(&actual, &desired);
+    assert_eq!(actions(&plan, &actual), [Cancel, Retune, Add]);
+    assert!(
+        matches!(&plan.steps[2], Step::AddForward { forward, at: 0, .. } if *forward == actual.tunnels[0].forwards[0])
+    );
+}
+
+#[test]
+fn several_remote_forwards_may_ask_for_port_0() {
+    let ask = |targets: &[&str]| {
+        let mut spec = tunnel("a", &[]);
+        for target in targets {
+            let mut asked = forward("1:x:1");
+            asked.kind = tunnel_engine::spec::ForwardKind::Remote;
+            asked.listen = tunnel_engine::spec::Listen::Tcp { bind: tunnel_engine::spec::Bind::Default, port: 0 };
+            asked.connect = Connect::Tcp { host: (*target).to_owned(), port: 1 };
+            spec.forwards.push(asked);
+        }
+        config(vec![spec])
+    };
+    let (old, new) = (ask(&["a", "b", "c"]), ask(&["b", "c", "d"]));
+    let plan = plan(&old, &new);
+    assert_eq!(actions(&plan, &old), [Retune, Retune]);
+    assert_eq!(apply(&plan, old), new);
+}
+
+#[test]
+fn settings_that_a_running_daemon_cannot_apply_say_so() {
+    let (plan, actual) = difference(|new| {
+        new.global.pid_file = Some("/run/other.pid".into());
+        new.global.log.level = "debug".to_owned();
+        new.global.stop_timeout *= 2;
+    });
+    let report = plan.report(&actual, |_, _| 0, true, 8);
+    assert_eq!(
+        report.notes,
+        [
+            "pid_file becomes `/run/other.pid` when tunneld is restarted",
+            "stop_timeout becomes 20s",
+            "log becomes `debug`, auto",
+        ]
+    );
+    assert_eq!((report.applied, report.generation), (true, 8));
+}
+
+#[test]
+fn tunnels_come_go_and_change_places() {
+    let (plan, actual) = difference(|new| {
+        new.tunnels.remove(0);
+        let mut disabled = tunnel("d", &[]);
+        disabled.enabled = false;
+        new.tunnels.insert(0, tunnel("c", &[]));
+        new.tunnels.push(disabled);
+    });
+    assert_eq!(
+        told(&plan, &actual, 1),
+        expected(&[(Stop, "a", 2, "no longer in the config"), (Start, "c", 0, "new"), (Keep, "b", 0, "")])
+    );
+    assert_eq!(plan.report(&actual, |_, _| 0, false, 1).notes, ["tunnel `d` is new and disabled"]);
+    let (plan, actual) = difference(|new| new.tunnels.reverse());
+    assert_eq!(actions(&plan, &actual), []);
+    assert_eq!(plan.report(&actual, |_, _| 0, false, 1).notes, ["the tunnels are shown in another order"]);
+}

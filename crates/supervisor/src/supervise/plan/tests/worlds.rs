@@ -1,0 +1,169 @@
+//! Configs to compare: by hand, and at random from so few names and ports that they often meet.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tunnel_engine::spec::{
+    AddressFamily, AgentSpec, AlgorithmSpec, AuthSpec, Bind, Connect, Destination, DialSpec, Forward, ForwardKind,
+    HostKeySpec, Listen, SessionSpec, StrictHostKeyChecking, TimingSpec, Via,
+};
+
+use crate::config::{
+    BackoffKind, BackoffSpec, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, OutageSpec,
+    TunnelSpec,
+};
+use crate::lifecycle::Policy;
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(super) fn config(tunnels: Vec<TunnelSpec>) -> Desired {
+    Desired {
+        global: Global {
+            config: "/etc/tunneld.toml".into(),
+            pid_file: None,
+            control_socket: "/run/tunneld/control.sock".into(),
+            stop_timeout: secs(10),
+            log: LogSpec { level: "info".to_owned(), format: LogFormat::Auto },
+        },
+        tunnels,
+    }
+}
+
+/// Its forwards are `[address:]port:host:port`, and local.
+pub(super) fn tunnel(name: &str, forwards: &[&str]) -> TunnelSpec {
+    TunnelSpec {
+        name: name.to_owned(),
+        enabled: true,
+        session: session(),
+        forwards: forwards.iter().map(|text| forward(text)).collect(),
+        gateway_ports: false,
+        exit_on_forward_failure: false,
+        on_remote_port_busy: OnRemotePortBusy::Retry,
+        first_poll: secs(600),
+        max_connections: 4096,
+        outage: OutageSpec { during_outage: DuringOutage::Hold, hold_timeout: secs(30), hold_max: 128 },
+        policy: Policy {
+            gate_time: Duration::ZERO,
+            max_start: None,
+            max_lifetime: None,
+            backoff: BackoffSpec {
+                kind: BackoffKind::Exponential,
+                min: Duration::from_millis(250),
+                max: secs(60),
+                factor: 2.0,
+                jitter: 0.2,
+                reset_after: secs(30),
+            },
+            poll: secs(600),
+        },
+    }
+}
+
+pub(super) fn forward(text: &str) -> Forward {
+    let parts: Vec<&str> = text.split(':').collect();
+    let (bind, port, host, target) = match parts.as_slice() {
+        [port, host, target] => (Bind::Default, port, host, target),
+        [address, port, host, target] => (Bind::Address((*address).to_owned()), port, host, target),
+        _ => panic!("not a forward: {text}"),
+    };
+    Forward {
+        kind: ForwardKind::Local,
+        listen: Listen::Tcp { bind, port: port.parse().expect("a port") },
+        connect: Connect::Tcp { host: (*host).to_owned(), port: target.parse().expect("a port") },
+        max_connections: None,
+    }
+}
+
+fn session() -> SessionSpec {
+    SessionSpec {
+        destination: Destination { user: "me".to_owned(), host: "server".to_owned(), port: 22 },
+        dial: DialSpec {
+            via: Via::Direct,
+            bind_address: None,
+            address_family: AddressFamily::Any,
+            tcp_keep_alive: true,
+        },
+        host_key: HostKeySpec {
+            strict: StrictHostKeyChecking::Yes,
+            user_known_hosts: Vec::new(),
+            global_known_hosts: Vec::new(),
+            alias: None,
+        },
+        auth: AuthSpec {
+            identities: Vec::new(),
+            certificates: Vec::new(),
+            agent: AgentSpec::None,
+            identities_only: false,
+            password: None,
+            passphrase: None,
+        },
+        algorithms: AlgorithmSpec::default(),
+        timing: TimingSpec { connect_timeout: secs(10), server_alive_interval: secs(15), server_alive_count_max: 3 },
+        receive_window: 16 << 20,
+    }
+}
+
+pub(super) fn configs() -> impl Strategy<Value = Desired> {
+    let tunnels = proptest::collection::vec(tunnels(), 0..5);
+    (tunnels, any::<bool>(), any::<bool>(), 1u64..3, any::<bool>()).prop_map(
+        |(mut tunnels, pid_file, socket, stop, json)| {
+            let mut names = std::collections::HashSet::new();
+            tunnels.retain(|spec| names.insert(spec.name.clone()));
+            let mut config = config(tunnels);
+            config.global.pid_file = pid_file.then(|| "/run/tunneld.pid".into());
+            config.global.control_socket = if socket { "/run/a.sock".into() } else { "/run/b.sock".into() };
+            config.global.stop_timeout = secs(stop);
+            config.global.log.format = if json { LogFormat::Json } else { LogFormat::Auto };
+            config
+        },
+    )
+}
+
+fn tunnels() -> impl Strategy<Value = TunnelSpec> {
+    let name = proptest::sample::select(vec!["a", "b", "c", "d", "e"]);
+    let forwards = proptest::collection::vec(forwards(), 0..5);
+    let server = proptest::sample::select(vec!["server", "elsewhere"]);
+    let flags = any::<[bool; 4]>();
+    (name, forwards, server, flags, 0u64..2, 0u32..2).prop_map(|(name, forwards, server, flags, number, count)| {
+        let mut spec = tunnel(name, &[]);
+        let [enabled, gateway_ports, fail, refuse] = flags;
+        spec.enabled = enabled;
+        spec.gateway_ports = gateway_ports;
+        spec.exit_on_forward_failure = fail;
+        spec.on_remote_port_busy = if fail { OnRemotePortBusy::Fail } else { OnRemotePortBusy::Retry };
+        spec.outage.during_outage = if refuse { DuringOutage::Refuse } else { DuringOutage::Hold };
+        spec.session.destination.host = server.to_owned();
+        spec.session.timing.connect_timeout = secs(10 + number);
+        spec.first_poll = secs(600 + number);
+        spec.policy.gate_time = secs(number);
+        spec.max_connections = count;
+        spec.forwards = unique(forwards);
+        spec
+    })
+}
+
+/// Listen addresses are unique, a port that the server chooses apart.
+fn unique(mut forwards: Vec<Forward>) -> Vec<Forward> {
+    let mut keys = std::collections::HashSet::new();
+    forwards.retain(|forward| matches!(forward.listen, Listen::Tcp { port: 0, .. }) || keys.insert(forward.key()));
+    forwards
+}
+
+fn forwards() -> impl Strategy<Value = Forward> {
+    let kind = proptest::sample::select(vec![ForwardKind::Local, ForwardKind::Remote, ForwardKind::Dynamic]);
+    let bind = proptest::sample::select(vec![Bind::Default, Bind::Any, Bind::Address("::1".to_owned())]);
+    let target = proptest::sample::select(vec!["x", "y"]);
+    (kind, bind, 0u16..4, target, any::<bool>(), proptest::option::of(1u32..3)).prop_map(
+        |(kind, bind, port, target, unix, max_connections)| {
+            let port = if kind == ForwardKind::Remote { port } else { port.max(1) };
+            let listen = if unix { Listen::Unix(format!("/run/{port}").into()) } else { Listen::Tcp { bind, port } };
+            let connect = match kind {
+                ForwardKind::Dynamic => Connect::Socks,
+                ForwardKind::Local | ForwardKind::Remote => Connect::Tcp { host: target.to_owned(), port: 80 },
+            };
+            Forward { kind, listen, connect, max_connections }
+        },
+    )
+}
