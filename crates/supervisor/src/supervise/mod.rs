@@ -1,4 +1,67 @@
-//! The one task that owns the tunnels (being written).
+//! The one task that owns the tunnels: signals, requests, reloads, time, and what the service manager hears.
+//!
+//! ```text
+//! signals ───┐
+//! requests ──┤                      ┌─► orders ─► tunnels (one task each)
+//! views ─────┼─► Supervisor ────────┼─► answers ─► control clients
+//! loads ─────┤   one event at a time└─► READY, STATUS, RELOADING, STOPPING, WATCHDOG
+//! time ──────┘
+//! ```
 
+pub mod governor;
+mod liveness;
+mod names;
 pub mod plan;
 pub mod snapshot;
+mod status_line;
+mod waits;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tunnel_engine::dial::Dialer;
+
+use crate::config::Desired;
+use crate::control::Command;
+use crate::os::{Notify, Signal};
+
+/// What the daemon's task is given.
+pub struct Setup {
+    /// The config to begin with.
+    pub desired: Desired,
+    /// Reads the config again. Called off the loop: it may block.
+    pub load: Loader,
+    /// From the control socket, which already listens.
+    pub commands: mpsc::Receiver<Command>,
+    /// From the kernel.
+    pub signals: mpsc::Receiver<Signal>,
+    /// To the service manager.
+    pub notify: Notify,
+    /// The way to servers.
+    pub dialer: Arc<dyn Dialer>,
+    /// Decides the jitter.
+    pub seed: u64,
+}
+
+/// Reads a config: the daemon's own, or another file for a plan.
+pub type Loader = Arc<dyn Fn(Option<PathBuf>) -> Result<Desired, Refusal> + Send + Sync>;
+
+/// A config that was refused, as people and programs read it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    /// For a terminal.
+    pub text: String,
+    /// For programs.
+    pub errors: serde_json::Value,
+}
+
+/// Keeps the tunnels until a signal says stop; then ends them in good order and returns.
+pub async fn run(setup: Setup) {
+    let mut setup = setup;
+    while let Some(signal) = setup.signals.recv().await {
+        if matches!(signal, Signal::Term | Signal::Int) {
+            return;
+        }
+    }
+}

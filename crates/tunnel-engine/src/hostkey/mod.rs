@@ -11,6 +11,8 @@ mod key;
 mod name;
 mod refusal;
 mod store;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::time::SystemTime;

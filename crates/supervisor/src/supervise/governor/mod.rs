@@ -1,0 +1,121 @@
+//! Manners towards servers: starts to one server are paced over all tunnels together, so that two hundred tunnels
+//! that come back at once trip neither MaxStartups (10:30:100 by default, sshd_config(5)) nor PerSourcePenalties.
+
+mod pacing;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::watch;
+use tunnel_engine::clock;
+use tunnel_engine::failure::FailureKind;
+use tunnel_engine::spec::{SessionSpec, Via};
+
+use pacing::{Pacing, Ticket};
+
+/// Gives permits to start. A cheap handle.
+#[derive(Clone, Default)]
+pub struct Governor {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Never held across an await; a permit's drop must be able to reach it.
+    pacing: Mutex<Pacing>,
+    changes: watch::Sender<()>,
+}
+
+impl Governor {
+    /// Waits for the turn of one start to every server that `spec` logs in to: its jump hosts too. `last_up` is when
+    /// the tunnel was up: those that were up most recently go first, for somebody is missing them.
+    pub async fn permit(&self, spec: &SessionSpec, last_up: Option<Instant>) -> Permit {
+        let mut permit = Permit { governor: self.clone(), tickets: Vec::new() };
+        // In one order for all: two tunnels that jump through each other's server never wait for each other.
+        for server in servers(spec) {
+            let ticket = self.pacing().ask(&server, last_up);
+            permit.tickets.push((server, ticket));
+            self.turn(ticket).await;
+        }
+        permit
+    }
+
+    /// The operator asked to try now: forgets what servers asked for.
+    pub fn forget_holds(&self) {
+        self.pacing().forget_holds();
+        self.shared.changes.send_replace(());
+    }
+
+    async fn turn(&self, ticket: Ticket) {
+        let mut changes = self.shared.changes.subscribe();
+        loop {
+            let (admitted, hold) = {
+                let mut pacing = self.pacing();
+                (pacing.admit(ticket, clock::now()), pacing.hold(ticket))
+            };
+            if admitted {
+                return;
+            }
+            let over = async {
+                match hold {
+                    Some(until) => tokio::time::sleep_until(until.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                // The sender lives as long as we do.
+                _ = changes.changed() => {}
+                () = over => {}
+            }
+        }
+    }
+
+    fn pacing(&self) -> MutexGuard<'_, Pacing> {
+        self.shared.pacing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One start under way. Dropping it lets the next one go.
+pub struct Permit {
+    governor: Governor,
+    tickets: Vec<(String, Ticket)>,
+}
+
+impl Permit {
+    /// How the start ended: a server that refuses before its banner holds all further starts to it back.
+    /// `destination` is the `host:port` that refused or let in.
+    pub fn finish(self, destination: &str, outcome: Result<(), FailureKind>) {
+        self.governor.pacing().learn(destination, outcome, clock::now());
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        {
+            let mut pacing = self.governor.pacing();
+            for (_, ticket) in &self.tickets {
+                pacing.give_back(*ticket);
+            }
+        }
+        self.governor.shared.changes.send_replace(());
+    }
+}
+
+/// `host:port` of every server that the session logs in to, in an order that does not depend on the way.
+fn servers(spec: &SessionSpec) -> Vec<String> {
+    let mut servers = Vec::new();
+    let mut next = Some(spec);
+    while let Some(spec) = next {
+        servers.push(spec.destination.host_port());
+        next = match &spec.dial.via {
+            Via::Jump(jump) => Some(jump),
+            Via::Direct | Via::Command(_) => None,
+        };
+    }
+    servers.sort();
+    servers.dedup();
+    servers
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Who may start now: pure, `now` is an argument.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use tunnel_engine::failure::FailureKind;
+
+use crate::lifecycle::{PENALTY_WAIT, PENALTY_WAIT_MAX, SERVER_BUSY_WAIT, SERVER_BUSY_WAIT_MAX};
+
+/// Logins under way at one server. sshd begins to refuse at ten (MaxStartups), which others need too.
+pub(super) const MAX_HANDSHAKES: usize = 4;
+
+/// One wish to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Ticket(u64);
+
+#[derive(Debug, Default)]
+pub(super) struct Pacing {
+    servers: HashMap<String, Server>,
+    tickets: HashMap<Ticket, Wish>,
+    next: u64,
+}
+
+#[derive(Debug, Default)]
+struct Server {
+    waiting: BTreeSet<Turn>,
+    in_flight: usize,
+    held_until: Option<Instant>,
+    refusals: u32,
+}
+
+/// Most recently up first, then in order of asking; never up comes last.
+type Turn = (Reverse<Option<Instant>>, Ticket);
+
+#[derive(Debug)]
+struct Wish {
+    server: String,
+    turn: Turn,
+    admitted: bool,
+}
+
+impl Pacing {
+    /// Queues a wish.
+    pub(super) fn ask(&mut self, server: &str, last_up: Option<Instant>) -> Ticket {
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        let turn = (Reverse(last_up), ticket);
+        self.servers.entry(server.to_owned()).or_default().waiting.insert(turn);
+        self.tickets.insert(ticket, Wish { server: server.to_owned(), turn, admitted: false });
+        ticket
+    }
+
+    /// True once it is this wish's turn. Stays true.
+    pub(super) fn admit(&mut self, ticket: Ticket, now: Instant) -> bool {
+        let Some(wish) = self.tickets.get_mut(&ticket) else { return false };
+        if wish.admitted {
+            return true;
+        }
+        let Some(server) = self.servers.get_mut(&wish.server) else { return false };
+        let room = MAX_HANDSHAKES.saturating_sub(server.in_flight);
+        let held = server.held_until.is_some_and(|until| now < until);
+        if held || !server.waiting.iter().take(room).any(|turn| *turn == wish.turn) {
+            return false;
+        }
+        server.waiting.remove(&wish.turn);
+        server.in_flight += 1;
+        wish.admitted = true;
+        true
+    }
+
+    /// Until when the wish's server wants nobody.
+    pub(super) fn hold(&self, ticket: Ticket) -> Option<Instant> {
+        let wish = self.tickets.get(&ticket)?;
+        self.servers.get(&wish.server)?.held_until
+    }
+
+    /// The start is over, or the wish is withdrawn.
+    pub(super) fn give_back(&mut self, ticket: Ticket) {
+        let Some(wish) = self.tickets.remove(&ticket) else { return };
+        let Some(server) = self.servers.get_mut(&wish.server) else { return };
+        if wish.admitted {
+            server.in_flight -= 1;
+        } else {
+            server.waiting.remove(&wish.turn);
+        }
+        if server.in_flight == 0 && server.waiting.is_empty() && server.held_until.is_none() && server.refusals == 0 {
+            self.servers.remove(&wish.server);
+        }
+    }
+
+    /// What a start to `server` taught us.
+    pub(super) fn learn(&mut self, server: &str, outcome: Result<(), FailureKind>, now: Instant) {
+        let Some(server) = self.servers.get_mut(server) else { return };
+        let wait = match outcome {
+            Err(FailureKind::ServerBusy) => Some((SERVER_BUSY_WAIT, SERVER_BUSY_WAIT_MAX)),
+            Err(FailureKind::Penalized) => Some((PENALTY_WAIT, PENALTY_WAIT_MAX)),
+            Ok(()) | Err(_) => None,
+        };
+        match wait {
+            // Starts that were under way together are refused together: that is one refusal.
+            Some(_) if server.held_until.is_some_and(|until| now < until) => {}
+            Some((first, longest)) => {
+                server.held_until = Some(now + doubled(first, longest, server.refusals));
+                server.refusals = server.refusals.saturating_add(1);
+            }
+            None if outcome.is_ok() => {
+                server.refusals = 0;
+                server.held_until = None;
+            }
+            None => {}
+        }
+    }
+
+    /// Nobody is held back any more.
+    pub(super) fn forget_holds(&mut self) {
+        for server in self.servers.values_mut() {
+            server.held_until = None;
+        }
+    }
+}
+
+fn doubled(first: Duration, longest: Duration, times: u32) -> Duration {
+    2u32.checked_pow(times).and_then(|factor| first.checked_mul(factor)).unwrap_or(longest).min(longest)
+}

@@ -1,0 +1,126 @@
+use std::time::Duration;
+
+use super::pacing::{MAX_HANDSHAKES, Pacing};
+use super::*;
+use crate::lifecycle::{PENALTY_WAIT, SERVER_BUSY_WAIT};
+
+#[test]
+fn no_more_than_four_log_in_at_once_and_each_end_lets_one_more_in() {
+    let now = clock::now();
+    let mut pacing = Pacing::default();
+    let tickets: Vec<_> = (0..200).map(|_| pacing.ask("a:22", None)).collect();
+    let admitted: Vec<_> = tickets.iter().filter(|ticket| pacing.admit(**ticket, now)).collect();
+    assert_eq!(admitted.len(), MAX_HANDSHAKES);
+    pacing.give_back(tickets[0]);
+    assert!(pacing.admit(tickets[4], now));
+    assert!(!pacing.admit(tickets[5], now));
+}
+
+#[test]
+fn servers_do_not_wait_for_each_other() {
+    let now = clock::now();
+    let mut pacing = Pacing::default();
+    for _ in 0..MAX_HANDSHAKES {
+        let ticket = pacing.ask("a:22", None);
+        assert!(pacing.admit(ticket, now));
+    }
+    let other = pacing.ask("b:22", None);
+    assert!(pacing.admit(other, now));
+}
+
+#[test]
+fn tunnels_that_were_up_recently_go_first() {
+    let now = clock::now();
+    let mut pacing = Pacing::default();
+    let busy: Vec<_> = (0..MAX_HANDSHAKES).map(|_| pacing.ask("a:22", None)).collect();
+    assert!(busy.iter().all(|ticket| pacing.admit(*ticket, now)));
+    let never = pacing.ask("a:22", None);
+    let long_ago = pacing.ask("a:22", Some(now));
+    let just_now = pacing.ask("a:22", Some(now + Duration::from_secs(9)));
+    pacing.give_back(busy[0]);
+    assert!(!pacing.admit(never, now) && !pacing.admit(long_ago, now));
+    assert!(pacing.admit(just_now, now));
+    pacing.give_back(just_now);
+    assert!(pacing.admit(long_ago, now) && !pacing.admit(never, now));
+}
+
+#[test]
+fn a_server_that_refuses_is_left_alone_by_everybody_until_the_hold_is_over() {
+    let now = clock::now();
+    let mut pacing = Pacing::default();
+    let refused = pacing.ask("a:22", None);
+    let other = pacing.ask("a:22", None);
+    assert!(pacing.admit(refused, now));
+    pacing.learn("a:22", Err(FailureKind::ServerBusy), now);
+    pacing.give_back(refused);
+    assert!(!pacing.admit(other, now));
+    assert_eq!(pacing.hold(other), Some(now + SERVER_BUSY_WAIT));
+    assert!(pacing.admit(other, now + SERVER_BUSY_WAIT));
+}
+
+#[test]
+fn refusals_in_a_row_double_the_hold_and_a_login_ends_the_row() {
+    let mut now = clock::now();
+    let mut pacing = Pacing::default();
+    let ticket = pacing.ask("a:22", None);
+    for factor in [1, 2, 4] {
+        pacing.learn("a:22", Err(FailureKind::Penalized), now);
+        pacing.learn("a:22", Err(FailureKind::Penalized), now);
+        assert_eq!(pacing.hold(ticket), Some(now + PENALTY_WAIT * factor));
+        now += PENALTY_WAIT * factor;
+    }
+    pacing.learn("a:22", Ok(()), now);
+    assert!(pacing.admit(ticket, now));
+    pacing.learn("a:22", Err(FailureKind::Penalized), now);
+    assert_eq!(pacing.hold(ticket), Some(now + PENALTY_WAIT));
+}
+
+#[test]
+fn other_failures_hold_nobody_back() {
+    let now = clock::now();
+    let mut pacing = Pacing::default();
+    let ticket = pacing.ask("a:22", None);
+    pacing.learn("a:22", Err(FailureKind::ConnectRefused), now);
+    assert!(pacing.admit(ticket, now));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permit_that_is_dropped_lets_the_next_one_go() {
+    let governor = Governor::default();
+    let spec = crate::tunnel::testing::session_spec("server", 22);
+    let mut permits = Vec::new();
+    for _ in 0..MAX_HANDSHAKES {
+        permits.push(governor.permit(&spec, None).await);
+    }
+    let next = governor.permit(&spec, None);
+    tokio::pin!(next);
+    assert!(tokio::time::timeout(Duration::from_secs(60), &mut next).await.is_err());
+    permits.pop();
+    next.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_start_goes_when_the_hold_is_over_or_forgotten() {
+    let governor = Governor::default();
+    let spec = crate::tunnel::testing::session_spec("server", 22);
+    let began = clock::now();
+    governor.permit(&spec, None).await.finish("server:22", Err(FailureKind::ServerBusy));
+    drop(governor.permit(&spec, None).await);
+    assert!(clock::now() >= began + SERVER_BUSY_WAIT);
+
+    governor.permit(&spec, None).await.finish("server:22", Err(FailureKind::Penalized));
+    let began = clock::now();
+    let next = governor.permit(&spec, None);
+    tokio::pin!(next);
+    assert!(tokio::time::timeout(Duration::from_secs(1), &mut next).await.is_err());
+    governor.forget_holds();
+    next.await;
+    assert!(clock::now() < began + PENALTY_WAIT);
+}
+
+#[test]
+fn the_jump_hosts_are_servers_too() {
+    let mut spec = crate::tunnel::testing::session_spec("server", 22);
+    spec.dial.via = Via::Jump(Box::new(crate::tunnel::testing::session_spec("bastion", 2222)));
+    assert_eq!(servers(&spec), ["bastion:2222", "server:22"]);
+}

@@ -1,0 +1,110 @@
+//! What a refused remote forward means, and when to ask again: pure.
+
+use std::time::Duration;
+
+use tunnel_engine::failure::{Failure, FailureKind};
+use tunnel_engine::session::ForwardError;
+use tunnel_engine::spec::{Bind, Listen};
+
+use crate::config::OnRemotePortBusy;
+
+/// How often a busy port is asked for again on the living session: the request costs the server no login, and the old
+/// session that holds the port may end any moment.
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The same for a port that the server's policy forbids: most servers read their policy at login only.
+pub(super) const ASK_AGAIN_DENIED: Duration = Duration::from_secs(60);
+
+/// Words with which servers say that it is their policy, not a busy port (OpenSSH: "Server has disabled port
+/// forwarding.").
+const POLICY_WORDS: &[&str] =
+    &["disabled", "denied", "prohibit", "forbidden", "not allowed", "not permitted", "administrative"];
+
+/// A refused forward as a failure. Servers rarely say why; a port that is taken is by far the most common reason, and
+/// our own session of before, which the server has not given up yet, the most common holder.
+pub(super) fn judge(error: &ForwardError) -> Failure {
+    let policy = match error {
+        ForwardError::Refused { reason: Some(reason), .. } => {
+            let reason = reason.to_lowercase();
+            POLICY_WORDS.iter().any(|word| reason.contains(word))
+        }
+        ForwardError::Refused { reason: None, .. } | ForwardError::Timeout { .. } | ForwardError::SessionEnded => false,
+    };
+    let kind = if policy { FailureKind::RemoteForwardDenied } else { FailureKind::RemotePortBusy };
+    let failure = Failure::new(kind, error.to_string());
+    if policy {
+        return failure;
+    }
+    failure.with_hint(
+        "most likely an earlier session of this tunnel still holds it: it is asked for again until that has ended, \
+         which ClientAliveInterval on the server hastens; or another program on the server listens there",
+    )
+}
+
+/// When to ask again on the same session; `None`: not at all.
+pub(super) fn again(failure: &Failure, answered: bool, on_busy: OnRemotePortBusy) -> Option<Duration> {
+    match on_busy {
+        // A server that did not answer has refused nothing.
+        OnRemotePortBusy::Fail if answered => None,
+        OnRemotePortBusy::Fail => Some(ASK_AGAIN),
+        OnRemotePortBusy::Retry if failure.kind() == FailureKind::RemoteForwardDenied => Some(ASK_AGAIN_DENIED),
+        OnRemotePortBusy::Retry => Some(ASK_AGAIN),
+    }
+}
+
+/// `listen` with the port that the server chose, if it was to choose.
+pub(super) fn with_port(listen: &Listen, allocated: Option<u16>) -> Listen {
+    match (listen, allocated) {
+        (Listen::Tcp { bind, port: 0 }, Some(port)) => Listen::Tcp { bind: bind.clone(), port },
+        (Listen::Tcp { .. } | Listen::Unix(_), _) => listen.clone(),
+    }
+}
+
+/// A listen address on the server, as status shows it.
+pub(super) fn shown(listen: &Listen) -> String {
+    match listen {
+        Listen::Tcp { bind: Bind::Default, port } => format!("localhost:{port}"),
+        Listen::Tcp { .. } | Listen::Unix(_) => listen.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(reason: Option<&str>) -> ForwardError {
+        ForwardError::Refused { listen: "2222".into(), reason: reason.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_refusal_without_a_reason_is_a_busy_port() {
+        let failure = judge(&refused(None));
+        assert_eq!(failure.kind(), FailureKind::RemotePortBusy);
+        assert!(failure.hint().contains("earlier session"), "{}", failure.hint());
+    }
+
+    #[test]
+    fn a_refusal_that_names_the_servers_policy_is_one() {
+        for reason in ["Server has disabled port forwarding.", "Administratively prohibited"] {
+            assert_eq!(judge(&refused(Some(reason))).kind(), FailureKind::RemoteForwardDenied, "{reason}");
+        }
+        assert_eq!(judge(&refused(Some("address in use"))).kind(), FailureKind::RemotePortBusy);
+    }
+
+    #[test]
+    fn a_busy_port_is_asked_for_soon_a_forbidden_one_later_and_neither_when_told_to_fail() {
+        let (busy, denied) = (judge(&refused(None)), judge(&refused(Some("disabled"))));
+        assert_eq!(again(&busy, true, OnRemotePortBusy::Retry), Some(ASK_AGAIN));
+        assert_eq!(again(&denied, true, OnRemotePortBusy::Retry), Some(ASK_AGAIN_DENIED));
+        assert_eq!(again(&busy, true, OnRemotePortBusy::Fail), None);
+        assert_eq!(again(&busy, false, OnRemotePortBusy::Fail), Some(ASK_AGAIN));
+    }
+
+    #[test]
+    fn only_a_port_that_the_server_chose_is_filled_in() {
+        let any = |port| Listen::Tcp { bind: Bind::Any, port };
+        assert_eq!(with_port(&any(0), Some(4000)), any(4000));
+        assert_eq!(with_port(&any(22), Some(4000)), any(22));
+        assert_eq!(shown(&Listen::Tcp { bind: Bind::Default, port: 22 }), "localhost:22");
+    }
+}

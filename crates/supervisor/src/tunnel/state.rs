@@ -1,0 +1,67 @@
+//! How a forward is, and the one place that says when a tunnel is ready.
+
+use tunnel_engine::failure::Failure;
+
+use crate::lifecycle::Phase;
+
+/// Where one forward stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ForwardState {
+    /// Not set up yet: there is no session, or the server has not answered.
+    Pending,
+    /// It carries connections.
+    Up,
+    /// It could not be set up.
+    Down(Failure),
+}
+
+impl ForwardState {
+    /// The word used in status.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Up => "up",
+            Self::Down(_) => "down",
+        }
+    }
+
+    /// Why it is down, and what to do.
+    pub fn message(&self) -> Option<String> {
+        match self {
+            Self::Down(failure) => Some(format!("{} ({})", failure.message(), failure.hint())),
+            Self::Pending | Self::Up => None,
+        }
+    }
+}
+
+/// Ready: a session as configured is up, and every forward is in place. `replacing`: the session that is up is one of
+/// an earlier config, kept only until its successor is there.
+pub(super) fn ready<'a>(phase: Phase, replacing: bool, forwards: impl Iterator<Item = &'a ForwardState>) -> bool {
+    phase == Phase::Up && !replacing && forwards.into_iter().all(|state| *state == ForwardState::Up)
+}
+
+#[cfg(test)]
+mod tests {
+    use tunnel_engine::failure::FailureKind;
+
+    use super::*;
+
+    #[test]
+    fn a_tunnel_is_ready_when_it_is_up_as_configured_with_every_forward() {
+        let down = ForwardState::Down(Failure::new(FailureKind::RemotePortBusy, "busy"));
+        assert!(ready(Phase::Up, false, [ForwardState::Up, ForwardState::Up].iter()));
+        assert!(ready(Phase::Up, false, [].iter()));
+        assert!(!ready(Phase::Up, true, [ForwardState::Up].iter()));
+        assert!(!ready(Phase::Up, false, [ForwardState::Up, ForwardState::Pending].iter()));
+        assert!(!ready(Phase::Up, false, [ForwardState::Up, down].iter()));
+        for phase in Phase::ALL.into_iter().filter(|phase| *phase != Phase::Up) {
+            assert!(!ready(phase, false, [ForwardState::Up].iter()), "{phase}");
+        }
+    }
+
+    #[test]
+    fn a_forward_that_is_down_says_why_and_what_to_do() {
+        let state = ForwardState::Down(Failure::new(FailureKind::ListenInUse, "taken").with_hint("stop it"));
+        assert_eq!((state.as_str(), state.message().as_deref()), ("down", Some("taken (stop it)")));
+    }
+}

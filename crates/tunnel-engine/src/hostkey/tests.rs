@@ -1,0 +1,342 @@
+//! Tables over the verdict, and the life of a known_hosts file.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use proptest::prelude::*;
+use russh::keys::{Algorithm, HashAlg, PublicKeyOrCertificate};
+
+use super::entry::parse;
+use super::name::{Names, ServerName};
+use super::store::{self, Written};
+use super::{HostKey, HostKeys, Verdict};
+use crate::failure::FailureKind;
+use crate::spec::{Destination, HostKeySpec, StrictHostKeyChecking};
+
+const A: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKu+ToaAxXqaf+OEG1rrtibRGVE3fgkDHehC2fyafmLh";
+const B: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK2pr+Bfus1hvPof4Wb/plZCzSbqadHH0u+/f4ODtKnE";
+const RSA: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQDRJ65Ih+p+Iwu6l3wtagMv6YNY57XNfAQp64MeIMHXYdzFWhBupVrYEv1s0j/4G+Jfr0ieRGhMF4R3xe9gFwZefAlWHCKFgngrEXPUzZocGYtjYIJpBPG1rvWsLULJeR0NiIr44XMCWAHj2t6L6cna5MwOOx6lCDFiM9Eb99AqMw==";
+/// By `ssh-keygen -H` from `[Host.example]:2222`.
+const HASHED: &str = "|1|SpHXo4McciTSqzkpkYAaMg4fasI=|znXwCA9CVPrkkIUIMLBzj1D8oaU=";
+
+#[test]
+fn the_lines_for_a_name_decide() {
+    let cases: &[(&str, &str, &str)] = &[
+        // (what the file says with A, B, R for keys, destination, verdict on key A)
+        ("", "h", "unknown"),
+        ("h A", "h", "match"),
+        ("H.Example A", "h.eXample", "match"),
+        ("h\tA  comment with blanks", "h", "match"),
+        ("  h A", "h", "match"),
+        ("# h A", "h", "unknown"),
+        ("g,h A", "h", "match"),
+        ("*.example A", "a.example", "match"),
+        ("*.example A", "example", "unknown"),
+        ("a? A", "ab", "match"),
+        ("*.example,!b.example A", "b.example", "unknown"),
+        ("*.example,!b.example A", "c.example", "match"),
+        ("!b.example A", "c.example", "unknown"),
+        ("h B", "h", "changed f:1"),
+        ("h R", "h", "changed f:1"),
+        ("h B\n\n# x\nh R", "h", "changed f:1 f:4"),
+        ("h B\nh A", "h", "match"),
+        ("* B\nh A", "h", "match"),
+        // the port form, and its fallback
+        ("[h]:2222 A", "h:2222", "match"),
+        ("h A", "h:2222", "match"),
+        ("h B", "h:2222", "unknown"),
+        ("[h]:2222 B\nh A", "h:2222", "changed f:1"),
+        ("[h]:2222 A", "h", "unknown"),
+        ("[*]:2222 A", "h:2222", "match"),
+        ("[::1]:2222 A", "[::1]:2222", "match"),
+        ("::1 A", "::1", "match"),
+        // markers
+        ("@revoked h A", "h", "revoked f:1"),
+        ("h A\n@revoked * A", "h", "revoked f:2"),
+        ("@revoked h B\nh A", "h", "match"),
+        ("@revoked g A\nh A", "h", "match"),
+        ("@revoked h A", "h:2222", "revoked f:1"),
+        ("@cert-authority h A", "h", "unknown"),
+        ("@cert-authority h B\nh A", "h", "match"),
+        ("@unheard-of h A", "h", "unknown"),
+        ("@revoked @revoked h A", "h", "unknown"),
+        // bad lines are skipped, the others count
+        ("h ssh-ed25519\nh A", "h", "match"),
+        ("h ssh-ed25519 !!!!\nh A", "h", "match"),
+        ("h ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIKu+ToaAxXqaf+OEG1rrtibRGVE3fgkDHehC2fyafmLh\nh A", "h", "match"),
+        ("h 1024 35 1234567890\nh A", "h", "match"),
+        ("|1|x|y A\nh A", "h", "match"),
+        ("|2|x|y A\nh A", "h", "match"),
+        // hashed
+        ("HASHED A", "host.example:2222", "match"),
+        ("HASHED A", "HOST.example:2222", "match"),
+        ("HASHED B", "host.example:2222", "changed f:1"),
+        ("HASHED A", "host.example", "unknown"),
+        // a type of a later ssh is known all the same
+        ("h ssh-future AAAACnNzaC1mdXR1cmUAAAAA", "h", "changed f:1"),
+    ];
+    for (file, destination, want) in cases {
+        let got = describe(&host_keys(file, destination, None).verdict(&presented(A), now()));
+        assert_eq!(&got, want, "{file:?} for {destination}");
+    }
+}
+
+#[test]
+fn an_alias_stands_for_itself_without_a_port() {
+    for (file, want) in [("Web A", "match"), ("web B", "changed f:1"), ("[web]:2222 A", "unknown"), ("h A", "unknown")]
+    {
+        let got = describe(&host_keys(file, "h:2222", Some("WEB")).verdict(&presented(A), now()));
+        assert_eq!(got, want, "{file}");
+    }
+}
+
+#[test]
+fn a_fingerprint_reads_as_ssh_keygen_prints_it() {
+    assert_eq!(key(A).fingerprint(), "SHA256:siD5gf4TryKv5/d5XWY5L5G/y4pJM235F0y9ppFeRIE");
+    assert_eq!(key(RSA).fingerprint(), "SHA256:phuLhFfrR14fbd04YtWoAbMTCqi+YGpBXLG3ZRxZ3Rs");
+}
+
+#[test]
+fn types_known_for_the_name_are_asked_for_first() {
+    let rsa = |hash| Algorithm::Rsa { hash: Some(hash) };
+    let ours = [Algorithm::Ed25519, rsa(HashAlg::Sha512), rsa(HashAlg::Sha256)];
+    let rsa_first = vec![rsa(HashAlg::Sha512), rsa(HashAlg::Sha256), Algorithm::Ed25519];
+    for (file, plain, certificates) in [
+        ("h R", &rsa_first, false),
+        ("[h]:2222 R\nh A", &rsa_first, false),
+        ("h A", &ours.to_vec(), false),
+        ("g R", &ours.to_vec(), false),
+        ("@revoked h R", &ours.to_vec(), false),
+        ("@cert-authority *,!g A", &ours.to_vec(), true),
+        ("@cert-authority g A", &ours.to_vec(), false),
+    ] {
+        let preference = host_keys(file, "h:2222", None).prefer(&ours);
+        assert_eq!(&preference.plain, plain, "{file}");
+        assert_eq!(preference.certificates, if certificates { ours.to_vec() } else { Vec::new() }, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn strict_checking_refuses_an_unknown_key_and_says_how_to_trust_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("my hosts");
+    let failure = check(StrictHostKeyChecking::Yes, &file, "h:2222", A).await.unwrap_err();
+    assert_eq!(failure.kind(), FailureKind::HostKeyUnknown);
+    for part in ["`[h]:2222`", "ssh-ed25519 SHA256:siD5gf4TryKv5", "my hosts"] {
+        assert!(failure.message().contains(part), "{part} in {}", failure.message());
+    }
+    let command = format!("`ssh-keyscan -p 2222 h >> '{}'`", file.display());
+    assert!(failure.hint().contains(&command), "{}", failure.hint());
+    assert!(failure.hint().contains("check SHA256:siD5gf4TryKv5"), "{}", failure.hint());
+    assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn a_changed_key_is_refused_whatever_the_policy() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("known_hosts");
+    fs::write(&file, format!("# mine\n[h]:2222 {B}\n")).unwrap();
+    for strict in [StrictHostKeyChecking::Yes, StrictHostKeyChecking::AcceptNew, StrictHostKeyChecking::No] {
+        let failure = check(strict, &file, "h:2222", A).await.unwrap_err();
+        assert_eq!(failure.kind(), FailureKind::HostKeyChanged);
+        for part in [&format!("{}:2", file.display()), &key(A).fingerprint(), &key(B).fingerprint()] {
+            assert!(failure.message().contains(part.as_str()), "{part} in {}", failure.message());
+        }
+        let command = format!("`ssh-keygen -f {} -R '[h]:2222'`", file.display());
+        assert!(failure.hint().contains(&command), "{}", failure.hint());
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_refused_whatever_the_policy() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("known_hosts");
+    fs::write(&file, format!("h {A}\n@revoked * {A}\n")).unwrap();
+    for strict in [StrictHostKeyChecking::Yes, StrictHostKeyChecking::AcceptNew, StrictHostKeyChecking::No] {
+        let failure = check(strict, &file, "h", A).await.unwrap_err();
+        assert_eq!(failure.kind(), FailureKind::HostKeyRevoked);
+        assert!(failure.message().contains(&format!("{}:2", file.display())), "{}", failure.message());
+    }
+}
+
+#[tokio::test]
+async fn accept_new_writes_the_key_down_for_its_owner_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(".ssh").join("known_hosts");
+    for _ in 0..2 {
+        assert_eq!(check(StrictHostKeyChecking::AcceptNew, &file, "H:2222", A).await, Ok(()));
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), format!("[h]:2222 {A}\n"));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
+    let failure = check(StrictHostKeyChecking::AcceptNew, &file, "h:2222", RSA).await.unwrap_err();
+    assert_eq!(failure.kind(), FailureKind::HostKeyChanged);
+}
+
+#[tokio::test]
+async fn a_match_by_the_plain_name_is_not_written_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("known_hosts");
+    fs::write(&file, format!("h {A}")).unwrap();
+    assert_eq!(check(StrictHostKeyChecking::AcceptNew, &file, "h:2222", A).await, Ok(()));
+    assert_eq!(fs::read_to_string(&file).unwrap(), format!("h {A}"));
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_written_down_is_believed_as_ssh_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("no").join("such").join("folder").join("known_hosts");
+    assert_eq!(check(StrictHostKeyChecking::AcceptNew, &file, "h", A).await, Ok(()));
+    assert_eq!(check(StrictHostKeyChecking::No, &file, "h", A).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_not_an_empty_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let failure = check(StrictHostKeyChecking::AcceptNew, dir.path(), "h", A).await.unwrap_err();
+    assert_eq!(failure.kind(), FailureKind::HostKeyUnknown);
+    assert!(failure.message().starts_with("cannot read known_hosts file"), "{}", failure.message());
+}
+
+#[tokio::test]
+async fn all_files_count_and_a_missing_one_is_fine() {
+    let dir = tempfile::tempdir().unwrap();
+    let global = dir.path().join("global");
+    fs::write(&global, format!("@revoked * {B}\nh {A}\n")).unwrap();
+    let spec = HostKeySpec {
+        strict: StrictHostKeyChecking::Yes,
+        user_known_hosts: vec![dir.path().join("missing")],
+        global_known_hosts: vec![dir.path().join("missing too"), global],
+        alias: None,
+    };
+    let keys = HostKeys::load(&spec, &Destination::parse("h", "me").unwrap()).await.unwrap();
+    assert_eq!(keys.check(&presented(A), now()).await, Ok(()));
+    assert_eq!(keys.check(&presented(B), now()).await.unwrap_err().kind(), FailureKind::HostKeyRevoked);
+}
+
+#[test]
+fn two_tunnels_that_meet_one_new_server_write_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("known_hosts");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(store::append(&file, "h", &key(A)).unwrap(), Written::Known));
+        }
+    });
+    assert_eq!(fs::read_to_string(&file).unwrap(), format!("h {A}\n"));
+    assert!(matches!(store::append(&file, "h", &key(B)).unwrap(), Written::Conflict(lines) if lines[0].1 == key(A)));
+    assert_eq!(fs::read_to_string(&file).unwrap(), format!("h {A}\n"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn a_line_that_was_written_is_found_again(
+        host in "[a-zA-Z0-9:._%|!@#,*?~ -]{1,20}",
+        port in 1_u16..,
+        before in proptest::collection::vec("[ -~]{0,40}", 0..4),
+        newline in any::<bool>(),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("known_hosts");
+        let mut content = before.join("\n");
+        if newline { content.push('\n'); }
+        fs::write(&file, &content).unwrap();
+        let destination = Destination { user: "me".into(), host, port };
+        let server = ServerName::new(&destination, None);
+        // A name that could read back as something else is refused, and then nothing is written.
+        match store::append(&file, &server.lookup, &key(A)) {
+            Ok(written) => {
+                prop_assert_eq!(written, Written::Known);
+                let entries = parse(&file, &fs::read(&file).unwrap());
+                let verdict = super::verdict::verdict(&entries, &server, &presented(A), now());
+                prop_assert_eq!(verdict, Verdict::Match);
+                prop_assert!(fs::read_to_string(&file).unwrap().starts_with(&content));
+            }
+            Err(_) => {
+                prop_assert!(server.lookup.contains([',', '*', '?', ' ']) || server.lookup.starts_with(['|', '!', '@', '#']));
+                prop_assert_eq!(fs::read_to_string(&file).unwrap(), content);
+            }
+        }
+    }
+
+    #[test]
+    fn reading_any_file_gives_lines_within_it(content in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let lines = content.split(|byte| *byte == b'\n').count();
+        for entry in parse(Path::new("f"), &content) {
+            prop_assert!((1..=lines).contains(&entry.at.line));
+        }
+    }
+
+    #[test]
+    fn a_negated_name_never_matches(name in "[a-z.]{1,10}", other in "[a-z*?.]{1,10}") {
+        let names = Names::parse(&format!("{other},!{name},*")).unwrap();
+        prop_assert!(!names.matches(&name));
+    }
+}
+
+fn key(text: &str) -> HostKey {
+    let (kind, base64) = text.split_once(' ').unwrap();
+    HostKey::parse(kind, base64).unwrap()
+}
+
+fn presented(text: &str) -> PublicKeyOrCertificate {
+    russh::keys::parse_public_key_base64(text.split_once(' ').unwrap().1).unwrap().into()
+}
+
+fn now() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+}
+
+fn host_keys(file: &str, destination: &str, alias: Option<&str>) -> HostKeys {
+    let text: Vec<String> = file
+        .split('\n')
+        .map(|line| {
+            let words = line.split(' ').map(|word| match word {
+                "A" => A,
+                "B" => B,
+                "R" => RSA,
+                "HASHED" => HASHED,
+                other => other,
+            });
+            words.collect::<Vec<_>>().join(" ").replace("\tA ", &format!("\t{A} "))
+        })
+        .collect();
+    let destination = Destination::parse(destination, "me").unwrap();
+    HostKeys {
+        spec: spec(StrictHostKeyChecking::Yes, Path::new("f")),
+        server: ServerName::new(&destination, alias),
+        destination,
+        entries: parse(Path::new("f"), text.join("\n").as_bytes()),
+    }
+}
+
+fn spec(strict: StrictHostKeyChecking, file: &Path) -> HostKeySpec {
+    HostKeySpec { strict, user_known_hosts: vec![PathBuf::from(file)], global_known_hosts: Vec::new(), alias: None }
+}
+
+async fn check(
+    strict: StrictHostKeyChecking,
+    file: &Path,
+    destination: &str,
+    key: &str,
+) -> Result<(), crate::failure::Failure> {
+    let destination = Destination::parse(destination, "me").unwrap();
+    HostKeys::load(&spec(strict, file), &destination).await?.check(&presented(key), now()).await
+}
+
+fn describe(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Match => "match".to_owned(),
+        Verdict::Unknown { certificate } => {
+            certificate.as_ref().map_or_else(|| "unknown".to_owned(), |why| format!("unknown: {why}"))
+        }
+        Verdict::Changed { conflicts } => {
+            conflicts.iter().fold("changed".to_owned(), |text, (at, _)| format!("{text} {at}"))
+        }
+        Verdict::Revoked { at, .. } => format!("revoked {at}"),
+    }
+}
