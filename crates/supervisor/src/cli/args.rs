@@ -1,0 +1,162 @@
+//! The command line as clap sees it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use crate::control::protocol::MAX_WAIT_MS;
+
+/// The config file when none is named.
+pub(super) const DEFAULT_CONFIG: &str = "/etc/tunneld.toml";
+
+/// Keeps SSH tunnels up. Without a command it runs the daemon in the foreground.
+#[derive(Debug, Parser)]
+#[command(name = "tunneld", version, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 fine, 1 the answer is no, 3 no daemon answers, 64 wrong usage,\n\
+    69 another instance runs, 73 cannot create pidfile or socket, 78 config error")]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) verb: Option<Verb>,
+}
+
+/// Before or after the verb; a flag wins over the environment, which wins over the file.
+#[derive(Debug, clap::Args)]
+pub(super) struct Global {
+    /// Config file [default: /etc/tunneld.toml]
+    #[arg(short, long, global = true, env = "TUNNELD_CONFIG", value_name = "FILE", hide_env_values = true)]
+    pub(super) config: Option<PathBuf>,
+    /// Control socket, instead of the config file's
+    #[arg(long, global = true, env = "TUNNELD_CONTROL_SOCKET", value_name = "PATH", hide_env_values = true)]
+    pub(super) control_socket: Option<PathBuf>,
+    /// error, warn, info, debug, trace, or a tracing filter
+    #[arg(long, global = true, env = "TUNNELD_LOG_LEVEL", value_name = "LEVEL", hide_env_values = true)]
+    pub(super) log_level: Option<String>,
+    /// Pidfile, instead of the config file's
+    #[arg(long, global = true, env = "TUNNELD_PID_FILE", value_name = "PATH", hide_env_values = true)]
+    pub(super) pid_file: Option<PathBuf>,
+}
+
+impl Global {
+    pub(super) fn config_file(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(|| DEFAULT_CONFIG.into())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Run the daemon in the foreground
+    Run,
+    /// Read the config and print every error, or the tunnels as they would run
+    Check {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show how the tunnels are; exit 1 unless all of them are ready
+    Status {
+        /// Only these
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// Again each second, until q or Ctrl-C
+        #[arg(long, short)]
+        watch: bool,
+    },
+    /// Say in one paragraph why a tunnel is as it is
+    Why {
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Wait until the tunnels are ready; exit 1 when time is up, or when one cannot become ready by itself
+    Wait {
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
+        /// How long: seconds, or with a unit as in 2m
+        #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
+        timeout: Duration,
+    },
+    /// Start tunnels
+    Start {
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
+    },
+    /// Stop tunnels, until they are started again or the daemon is
+    Stop {
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
+    },
+    /// End the sessions of tunnels and start them anew at once
+    Restart {
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
+    },
+    /// Forget failures and start counts
+    ResetFailed {
+        /// Only of these
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Read the config again and apply what changed; a config with errors changes nothing
+    Reload,
+    /// Show what a reload would do
+    Plan,
+    /// Show a tunnel, its loss and its recovery, on this machine alone
+    Demo,
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let time = match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?,
+        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
+    };
+    if time > Duration::from_millis(MAX_WAIT_MS) { Err("longer than a year".to_owned()) } else { Ok(time) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_after_the_verb() {
+        for line in ["tunneld --control-socket /s status", "tunneld status --control-socket /s"] {
+            let args = Args::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(args.global.control_socket, Some("/s".into()), "{line}");
+        }
+        let args = Args::try_parse_from(["tunneld", "-c", "/f"]).unwrap();
+        assert_eq!(args.global.config_file(), PathBuf::from("/f"));
+        assert!(args.verb.is_none());
+    }
+
+    #[test]
+    fn verbs_that_need_a_name_insist() {
+        for verb in ["why", "wait", "start", "stop", "restart"] {
+            assert!(Args::try_parse_from(["tunneld", verb]).is_err(), "{verb}");
+        }
+        for verb in ["status", "reset-failed", "reload", "plan", "check", "run", "demo"] {
+            assert!(Args::try_parse_from(["tunneld", verb]).is_ok(), "{verb}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_seconds_or_has_a_unit() {
+        assert_eq!(parse_time("30"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_time("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_time("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(parse_time("500ms"), Ok(Duration::from_millis(500)));
+        for text in ["-1", "soon", "NaN", "inf", "2 years", ""] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+}

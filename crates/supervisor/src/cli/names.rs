@@ -1,0 +1,13 @@
+//! `start`, `stop`, `restart`, `reset-failed`: an order for named tunnels. Silent when it is accepted, as systemctl.
+
+use super::problem::Problem;
+use super::talk::Daemon;
+use crate::control::{Request, Response};
+use crate::exit;
+
+pub(super) fn run(daemon: &Daemon, order: Request) -> Result<u8, Problem> {
+    match daemon.ask(order)? {
+        Response::Done => Ok(exit::OK),
+        _ => Err(Problem::Misunderstood),
+    }
+}

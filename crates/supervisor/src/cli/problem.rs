@@ -1,0 +1,133 @@
+//! Why a verb could not answer, and the exit code of it.
+
+use std::io::{self, Write};
+
+use crate::config::ConfigErrors;
+use crate::control::{BindError, ClientError, ErrorCode};
+use crate::exit;
+use crate::os::PidfileError;
+use crate::os::logging::LogError;
+
+/// What stands between the question and its answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Problem {
+    /// Each error ends its lines itself.
+    #[error("{0}")]
+    Config(ConfigErrors),
+    /// The same, found by the daemon.
+    #[error("{0}")]
+    ConfigAtDaemon(String),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The daemon answered, and said no.
+    #[error("{message}")]
+    Refused { code: ErrorCode, message: String },
+    /// The daemon answered something else than was asked for.
+    #[error("the daemon gave an answer that does not fit the question")]
+    Misunderstood,
+    #[error(transparent)]
+    Pidfile(#[from] PidfileError),
+    #[error(transparent)]
+    Socket(#[from] BindError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The system did not give what every process needs.
+    #[error("cannot start: {0}")]
+    Start(io::Error),
+    #[error("cannot write the answer: {0}")]
+    Output(io::Error),
+    /// The demonstration did not show what it should.
+    #[error("{0}")]
+    Demo(String),
+}
+
+impl Problem {
+    /// Tells people on standard error; gives the exit code.
+    pub(super) fn report(&self) -> u8 {
+        let text = match self {
+            Self::Config(_) | Self::ConfigAtDaemon(_) => self.to_string(),
+            // The reader went away, as in `tunneld status | head -1`.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => String::new(),
+            _ => format!("tunneld: {self}\n"),
+        };
+        let hint = self.hint().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+        // There is nobody left to tell when this fails.
+        let _ = io::stderr().write_all((text + &hint).as_bytes());
+        self.exit_code()
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Client(error) => Some(error.hint()),
+            Self::Pidfile(PidfileError::Held { .. }) | Self::Socket(BindError::AlreadyRunning(_)) => {
+                Some("`tunneld status` shows it; stop it first, or give this one its own pid_file and control_socket")
+            }
+            Self::Pidfile(PidfileError::CannotCreate { .. }) | Self::Socket(BindError::CannotCreate { .. }) => {
+                Some("make the folder, give tunneld the right to write there, or name another place")
+            }
+            Self::Refused { code: ErrorCode::NoSuchTunnel, .. } => Some("`tunneld status` lists the names"),
+            Self::Config(_)
+            | Self::ConfigAtDaemon(_)
+            | Self::Refused { .. }
+            | Self::Misunderstood
+            | Self::Log(_)
+            | Self::Start(_)
+            | Self::Output(_)
+            | Self::Demo(_) => None,
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::ConfigAtDaemon(_) | Self::Log(LogError::Level { .. }) => exit::CONFIG,
+            Self::Client(_) | Self::Misunderstood => exit::NO_DAEMON,
+            Self::Refused { code: ErrorCode::Denied | ErrorCode::Stopping | ErrorCode::VersionMismatch, .. } => {
+                exit::NO_DAEMON
+            }
+            Self::Pidfile(PidfileError::Held { .. }) | Self::Socket(BindError::AlreadyRunning(_)) => {
+                exit::ALREADY_RUNNING
+            }
+            Self::Pidfile(PidfileError::CannotCreate { .. }) | Self::Socket(BindError::CannotCreate { .. }) => {
+                exit::CANT_CREATE
+            }
+            Self::Refused { .. } | Self::Log(LogError::Start(_)) | Self::Start(_) | Self::Demo(_) => exit::NO,
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => exit::OK,
+            Self::Output(_) => exit::NO,
+        }
+    }
+}
+
+/// Writes an answer to standard output.
+pub(super) fn print(text: &str) -> Result<(), Problem> {
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(Problem::Output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn io_error() -> io::Error {
+        io::Error::other("no")
+    }
+
+    #[test]
+    fn every_problem_ends_with_its_exit_code() {
+        let path = || std::path::PathBuf::from("/p");
+        let refused = |code| Problem::Refused { code, message: String::new() };
+        for (problem, code) in [
+            (Problem::ConfigAtDaemon(String::new()), 78),
+            (Problem::Client(ClientError::NoDaemon { socket: path(), source: io_error() }), 3),
+            (Problem::Client(ClientError::OtherVersion { socket: path(), daemon: 2 }), 3),
+            (refused(ErrorCode::NoSuchTunnel), 1),
+            (refused(ErrorCode::Stopping), 3),
+            (Problem::Pidfile(PidfileError::Held { path: path(), pid: None }), 69),
+            (Problem::Pidfile(PidfileError::CannotCreate { path: path(), source: io_error() }), 73),
+            (Problem::Socket(BindError::AlreadyRunning(path())), 69),
+            (Problem::Socket(BindError::CannotCreate { path: path(), source: io_error() }), 73),
+            (Problem::Output(io::ErrorKind::BrokenPipe.into()), 0),
+        ] {
+            assert_eq!(problem.exit_code(), code, "{problem:?}");
+        }
+    }
+}

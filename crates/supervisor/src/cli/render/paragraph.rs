@@ -1,0 +1,121 @@
+//! `tunneld why`: state, cause, since when, attempts, next try, what would fix it; one paragraph.
+
+use std::time::{Duration, SystemTime};
+
+use super::printable;
+use super::spans::{short, since};
+use crate::supervise::snapshot::{FailureStatus, TunnelStatus};
+
+/// One line, not ended.
+pub(in crate::cli) fn why(tunnel: &TunnelStatus, now: SystemTime) -> String {
+    let mut sentences = vec![state(tunnel, now)];
+    sentences.extend(tunnel.session.as_ref().map(|session| {
+        let rtt = session.rtt_ms.map(|ms| format!(", round trip {ms:.1} ms")).unwrap_or_default();
+        let peer = session.peer.as_deref().unwrap_or("a jump host or proxy command");
+        format!("The session goes to {} by {peer}{rtt}.", session.software)
+    }));
+    let not_up = tunnel.forwards.iter().filter(|forward| forward.state != "up" && tunnel.phase == "up");
+    sentences.extend(not_up.map(|forward| {
+        let message = forward.message.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
+        format!("The {} forward {} is {}{message}.", forward.kind, forward.listen, forward.state)
+    }));
+    sentences.extend(tunnel.last_failure.as_ref().map(|failure| cause(failure, tunnel, now)));
+    sentences.extend(next(tunnel));
+    if !tunnel.ready {
+        sentences.extend(tunnel.last_failure.as_ref().map(|failure| format!("What would help: {}.", failure.hint)));
+    }
+    printable(&sentences.join(" "))
+}
+
+fn state(tunnel: &TunnelStatus, now: SystemTime) -> String {
+    let ready = match (tunnel.ready, tunnel.phase.as_str()) {
+        (true, _) => " and ready",
+        (false, "up") => " but not ready",
+        (false, _) => "",
+    };
+    let since_when = match since(&tunnel.since, now) {
+        Some(span) => format!(" since {} ({})", tunnel.since, short(span)),
+        None => String::new(),
+    };
+    let wanted = if tunnel.want == "down" { ", and nobody wants it up" } else { "" };
+    let starts = match tunnel.starts {
+        0 => "no start".to_owned(),
+        1 => "1 start".to_owned(),
+        many => format!("{many} starts"),
+    };
+    let Thing { name, phase, server } = Thing::of(tunnel);
+    format!("Tunnel `{name}` to {server} is {phase}{ready}{since_when}{wanted}, after {starts}.")
+}
+
+struct Thing<'a> {
+    name: &'a str,
+    phase: &'a str,
+    server: &'a str,
+}
+
+impl<'a> Thing<'a> {
+    fn of(tunnel: &'a TunnelStatus) -> Self {
+        Self { name: &tunnel.name, phase: &tunnel.phase, server: &tunnel.server }
+    }
+}
+
+fn cause(failure: &FailureStatus, tunnel: &TunnelStatus, now: SystemTime) -> String {
+    let label = if tunnel.phase == "up" || tunnel.want == "down" { "The last failure" } else { "The cause" };
+    let ago = since(&failure.at, now).map(|span| format!(", {} ago", short(span))).unwrap_or_default();
+    format!("{label}{ago}, was {}: {}.", failure.kind, failure.message)
+}
+
+fn next(tunnel: &TunnelStatus) -> Option<String> {
+    let when = short(Duration::from_millis(tunnel.next_start_ms?));
+    Some(match tunnel.phase.as_str() {
+        "blocked" => format!(
+            "Trying again does not help by itself; it is re-checked in {when}, or as soon as a key, certificate, known_hosts or config file changes."
+        ),
+        _ => format!("The next start is in {when}."),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::tests::{example, now};
+    use super::*;
+
+    fn of(index: usize) -> String {
+        why(&example().tunnels[index], now())
+    }
+
+    #[test]
+    fn a_ready_tunnel_is_told_in_one_sentence() {
+        assert_eq!(
+            of(0),
+            "Tunnel `web-db` to evgeniy@ssh-server:2222 is up and ready since 2026-01-01T00:00:00Z (1h), after 3 starts."
+        );
+    }
+
+    #[test]
+    fn a_waiting_tunnel_names_cause_next_start_and_remedy() {
+        let text = of(1);
+        assert!(text.contains("The cause, 30s ago, was connect_refused: `b:22` refused the connection."), "{text}");
+        assert!(text.contains("The next start is in 12s."), "{text}");
+        assert!(text.ends_with("What would help: check that sshd runs."), "{text}");
+    }
+
+    #[test]
+    fn a_forward_that_is_not_in_place_is_named() {
+        let text = of(3);
+        assert!(text.contains("is up but not ready"), "{text}");
+        assert!(text.contains("The local forward 127.0.0.1:3307 is down: the server refused to listen."), "{text}");
+    }
+
+    #[test]
+    fn a_tunnel_that_nobody_wants_says_so() {
+        assert!(of(4).contains("is stopped since 2026-01-01T00:00:00Z (1h), and nobody wants it up"), "{}", of(4));
+    }
+
+    #[test]
+    fn it_is_one_line() {
+        for index in 0..5 {
+            assert!(!of(index).contains('\n'));
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The status table: a line a tunnel, and below each one that is not ready its cause and what to do.
+
+use std::fmt::Write;
+use std::time::{Duration, SystemTime};
+
+use super::printable;
+use super::spans::{short, since};
+use crate::supervise::snapshot::{Status, TunnelStatus};
+
+const HEADER: [&str; COLUMNS] = ["NAME", "PHASE", "READY", "SINCE", "SERVER", "FORWARDS"];
+const COLUMNS: usize = 6;
+
+/// Whether the output takes colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Style {
+    Plain,
+    Colour,
+}
+
+/// The whole table, its header included, each line ended.
+pub(in crate::cli) fn status(status: &Status, now: SystemTime, style: Style) -> String {
+    let rows: Vec<[String; COLUMNS]> = status.tunnels.iter().map(|tunnel| row(tunnel, now)).collect();
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([HEADER[column].len()]).max().unwrap_or(0)
+    };
+    let widths: [usize; COLUMNS] = std::array::from_fn(width);
+    let mut text = line(&HEADER.map(str::to_owned), &widths);
+    for (tunnel, row) in status.tunnels.iter().zip(&rows) {
+        text += &paint(&line(row, &widths), tunnel, style);
+        if let Some(cause) = cause(tunnel) {
+            let _ = writeln!(text, "  {}", printable(&cause));
+        }
+    }
+    text
+}
+
+/// Why a tunnel is not ready, in one line; `None` when it is, or when nobody wants it to be.
+pub(super) fn cause(tunnel: &TunnelStatus) -> Option<String> {
+    if tunnel.ready || tunnel.want != "up" {
+        return None;
+    }
+    let mut parts = Vec::new();
+    match (&tunnel.last_failure, tunnel.phase.as_str()) {
+        // A living session: the failure that is kept is that of an older one.
+        (_, "up") => parts.extend(forward_causes(tunnel)),
+        (Some(failure), _) => {
+            parts.push(format!("{}: {}", failure.kind, failure.message));
+            parts.push(format!("hint: {}", failure.hint));
+        }
+        (None, _) => {}
+    }
+    parts.extend(tunnel.next_start_ms.map(|ms| format!("next start in {}", short(Duration::from_millis(ms)))));
+    if parts.is_empty() { None } else { Some(parts.join("; ")) }
+}
+
+fn forward_causes(tunnel: &TunnelStatus) -> impl Iterator<Item = String> {
+    tunnel.forwards.iter().filter(|forward| forward.state != "up").map(|forward| {
+        let why = forward.message.as_deref().unwrap_or("not in place yet");
+        format!("{} forward {} is {}: {why}", forward.kind, forward.listen, forward.state)
+    })
+}
+
+fn row(tunnel: &TunnelStatus, now: SystemTime) -> [String; COLUMNS] {
+    let since = since(&tunnel.since, now).map_or_else(|| "-".to_owned(), short);
+    let ready = if tunnel.ready { "yes" } else { "no" };
+    [&tunnel.name, &tunnel.phase, ready, &since, &tunnel.server, &forwards(tunnel)].map(printable)
+}
+
+fn forwards(tunnel: &TunnelStatus) -> String {
+    let up = tunnel.forwards.iter().filter(|forward| forward.state == "up").count();
+    let sum = |count: fn(&crate::supervise::snapshot::ForwardStatus) -> u64| -> u64 {
+        tunnel.forwards.iter().map(count).sum()
+    };
+    let mut text = format!("{up}/{} up", tunnel.forwards.len());
+    for (count, word) in [(sum(|f| f.active), "open"), (sum(|f| f.held), "held"), (sum(|f| f.failed), "failed")] {
+        if count > 0 {
+            let _ = write!(text, ", {count} {word}");
+        }
+    }
+    text
+}
+
+/// Two spaces between columns, none at the end.
+fn line(cells: &[String; COLUMNS], widths: &[usize; COLUMNS]) -> String {
+    let mut text = String::new();
+    for (cell, width) in cells.iter().zip(widths) {
+        let _ = write!(text, "{cell:width$}  ");
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+/// Green is ready, red waits for a person, yellow is on its way; what nobody wants is left as it is.
+fn paint(line: &str, tunnel: &TunnelStatus, style: Style) -> String {
+    let colour = match (style, tunnel.ready, tunnel.phase.as_str()) {
+        (Style::Plain, ..) => return line.to_owned(),
+        (Style::Colour, true, _) => "32",
+        (Style::Colour, false, "blocked" | "failed") => "31",
+        (Style::Colour, false, _) if tunnel.want == "up" => "33",
+        (Style::Colour, ..) => return line.to_owned(),
+    };
+    format!("\u{1b}[{colour}m{}\u{1b}[0m\n", line.trim_end())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::supervise::snapshot::{FailureStatus, ForwardStatus};
+
+    /// 2026-01-01T01:00:00Z.
+    pub(in crate::cli::render) fn now() -> SystemTime {
+        humantime::parse_rfc3339("2026-01-01T01:00:00Z").unwrap()
+    }
+
+    fn forward(state: &str, active: u64) -> ForwardStatus {
+        ForwardStatus {
+            kind: "local".into(),
+            listen: "127.0.0.1:3307".into(),
+            connect: Some("127.0.0.1:3306".into()),
+            state: state.into(),
+            active,
+            opened: 17,
+            failed: 0,
+            held: 0,
+            bytes_in: 1,
+            bytes_out: 1,
+            message: (state != "up").then(|| "the server refused to listen".into()),
+        }
+    }
+
+    fn tunnel(name: &str, phase: &str, ready: bool) -> TunnelStatus {
+        TunnelStatus {
+            name: name.into(),
+            want: "up".into(),
+            phase: phase.into(),
+            ready,
+            since: "2026-01-01T00:00:00Z".into(),
+            starts: 3,
+            server: "evgeniy@ssh-server:2222".into(),
+            session: None,
+            last_failure: None,
+            next_start_ms: None,
+            forwards: vec![],
+        }
+    }
+
+    /// Ready; waiting; blocked; up with a forward missing; not wanted.
+    pub(in crate::cli::render) fn example() -> Status {
+        let ready = TunnelStatus { forwards: vec![forward("up", 2), forward("up", 0)], ..tunnel("web-db", "up", true) };
+        let failure = |kind: &str, permanent, message: &str, hint: &str| {
+            Some(FailureStatus {
+                kind: kind.into(),
+                permanent,
+                message: message.into(),
+                hint: hint.into(),
+                at: "2026-01-01T00:59:30Z".into(),
+            })
+        };
+        let waiting = TunnelStatus {
+            last_failure: failure("connect_refused", false, "`b:22` refused the connection", "check that sshd runs"),
+            next_start_ms: Some(12_400),
+            ..tunnel("b", "backoff", false)
+        };
+        let blocked = TunnelStatus {
+            last_failure: failure("auth_rejected", true, "`b:22` took none of our keys", "add the public key"),
+            ..tunnel("blocked-one", "blocked", false)
+        };
+        let partly = TunnelStatus { forwards: vec![forward("up", 0), forward("down", 0)], ..tunnel("c", "up", false) };
+        let off = TunnelStatus { want: "down".into(), ..tunnel("off", "stopped", false) };
+        Status {
+            version: "0.1.0".into(),
+            pid: 4000,
+            config: "/etc/tunneld.toml".into(),
+            generation: 7,
+            started_at: "2026-01-01T00:00:00Z".into(),
+            tunnels: vec![ready, waiting, blocked, partly, off],
+        }
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_says_what_is_wrong() {
+        let expected = "\
+NAME         PHASE    READY  SINCE  SERVER                   FORWARDS
+web-db       up       yes    1h     evgeniy@ssh-server:2222  2/2 up, 2 open
+b            backoff  no     1h     evgeniy@ssh-server:2222  0/0 up
+  connect_refused: `b:22` refused the connection; hint: check that sshd runs; next start in 12s
+blocked-one  blocked  no     1h     evgeniy@ssh-server:2222  0/0 up
+  auth_rejected: `b:22` took none of our keys; hint: add the public key
+c            up       no     1h     evgeniy@ssh-server:2222  1/2 up
+  local forward 127.0.0.1:3307 is down: the server refused to listen
+off          stopped  no     1h     evgeniy@ssh-server:2222  0/0 up
+";
+        assert_eq!(status(&example(), now(), Style::Plain), expected);
+    }
+
+    #[test]
+    fn colours_change_nothing_but_colours() {
+        let coloured = status(&example(), now(), Style::Colour);
+        assert!(coloured.contains("\u{1b}[32mweb-db"), "{coloured}");
+        assert!(coloured.contains("\u{1b}[31mblocked-one"), "{coloured}");
+        let mut plain = coloured;
+        for code in ["\u{1b}[32m", "\u{1b}[31m", "\u{1b}[33m", "\u{1b}[0m"] {
+            plain = plain.replace(code, "");
+        }
+        assert_eq!(plain, status(&example(), now(), Style::Plain));
+    }
+
+    #[test]
+    fn what_a_server_said_cannot_drive_the_terminal() {
+        let mut example = example();
+        if let Some(failure) = &mut example.tunnels[1].last_failure {
+            failure.message = "\u{1b}[2J gone".into();
+        }
+        assert!(!status(&example, now(), Style::Plain).contains('\u{1b}'));
+    }
+}

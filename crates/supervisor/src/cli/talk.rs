@@ -1,0 +1,43 @@
+//! Finds the daemon's socket and asks it.
+
+use std::path::PathBuf;
+
+use super::args::Global;
+use super::problem::Problem;
+use crate::config;
+use crate::control::{self, Request, Response};
+use crate::supervise::snapshot::Status;
+
+/// Where the daemon is.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    socket: PathBuf,
+}
+
+impl Daemon {
+    /// The flag or variable, else what the config file says, else the default.
+    pub(super) fn find(global: &Global) -> Result<Self, Problem> {
+        let socket = match &global.control_socket {
+            Some(socket) => socket.clone(),
+            None => config::control_socket_of(&global.config_file()).map_err(Problem::Config)?,
+        };
+        Ok(Self { socket })
+    }
+
+    /// The answer, unless it is that there is none.
+    pub(super) fn ask(&self, request: Request) -> Result<Response, Problem> {
+        match control::ask(&self.socket, request)? {
+            Response::Error { code, message } => Err(Problem::Refused { code, message }),
+            Response::ConfigErrors { text, .. } => Err(Problem::ConfigAtDaemon(text)),
+            response => Ok(response),
+        }
+    }
+
+    /// The named tunnels, or all; and which of them are not enabled.
+    pub(super) fn status(&self, names: Vec<String>) -> Result<(Status, Vec<String>), Problem> {
+        match self.ask(Request::Status { names })? {
+            Response::Status { status, disabled } => Ok((status, disabled)),
+            _ => Err(Problem::Misunderstood),
+        }
+    }
+}
