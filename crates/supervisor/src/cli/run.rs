@@ -1,12 +1,61 @@
 //! `run`: the daemon. Everything that can refuse a start does so before anything is started.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tunnel_engine::dial::NetDialer;
+
 use super::args::Global;
 use super::problem::Problem;
-use crate::config::{self, Overrides};
+use crate::config::{self, Desired, Overrides};
+use crate::control::{COMMAND_QUEUE, ControlSocket, Server};
+use crate::exit;
+use crate::os::{LogControl, Notify, Pidfile, limits, logging, signals};
+use crate::supervise::{self, Loader, Refusal, Setup};
 
 pub(super) fn run(global: &Global) -> Result<u8, Problem> {
-    let _desired = config::load(&global.config_file(), &overrides(global)).map_err(Problem::Config)?;
-    Err(Problem::Start(std::io::Error::other("the supervisor is being written")))
+    let overrides = overrides(global);
+    let file = std::path::absolute(global.config_file()).map_err(Problem::Start)?;
+    let desired = config::load(&file, &overrides).map_err(Problem::Config)?;
+    let (log, _written_out) = logging::init(&desired.global.log)?;
+    // Before the pidfile says whom to signal.
+    let (_heard, signals) = signals::listen().map_err(Problem::Start)?;
+    let pidfile = desired.global.pid_file.as_deref().map(Pidfile::lock).transpose()?;
+    let socket = ControlSocket::bind(&desired.global.control_socket)?;
+    match limits::raise_open_files() {
+        Ok(limit) => tracing::debug!(limit, "open files"),
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+    }
+    let notify = Notify::from_env().map_err(Problem::Start)?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = %file.display(),
+        control_socket = %desired.global.control_socket.display(),
+        tunnels = desired.tunnels.len(),
+        "tunneld starts"
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
+    let stopped = runtime.block_on(async {
+        let (commands, requests) = mpsc::channel(COMMAND_QUEUE);
+        let _server = Server::start(socket, commands).map_err(Problem::Start)?;
+        supervise::run(Setup {
+            desired,
+            load: loader(file, overrides),
+            commands: requests,
+            signals,
+            notify,
+            dialer: Arc::new(NetDialer::new()),
+            seed: fastrand::u64(..),
+            applied: applied(pidfile, log),
+        })
+        .await;
+        Ok(exit::OK)
+    });
+    // A name lookup that hangs must not hold up the end.
+    runtime.shutdown_background();
+    tracing::info!("tunneld ends");
+    stopped
 }
 
 /// What the command line and the environment say instead of the config file.
@@ -16,4 +65,30 @@ pub(super) fn overrides(global: &Global) -> Overrides {
         pid_file: global.pid_file.clone(),
         log_level: global.log_level.clone(),
     }
+}
+
+/// The daemon's own file, or another one that a plan is asked about.
+fn loader(own: PathBuf, overrides: Overrides) -> Loader {
+    Arc::new(move |other| {
+        let file = other.as_ref().unwrap_or(&own);
+        config::load(file, &overrides)
+            .map_err(|errors| Refusal { text: errors.to_string(), errors: errors.to_json() })
+    })
+}
+
+/// The pidfile is ours until the supervisor ends, and then goes with it.
+fn applied(pidfile: Option<Pidfile>, log: LogControl) -> Box<dyn FnMut(&Desired) + Send> {
+    let mut pidfile = pidfile;
+    let mut written = false;
+    Box::new(move |desired| {
+        if let Some(pidfile) = pidfile.as_mut().filter(|_| !written) {
+            if let Err(error) = pidfile.write() {
+                tracing::error!(%error, "cannot write the pidfile");
+            }
+            written = true;
+        }
+        if let Err(error) = log.set_level(&desired.global.log.level) {
+            tracing::error!(%error, "cannot change the log level");
+        }
+    })
 }

@@ -42,6 +42,9 @@ pub struct Setup {
     pub dialer: Arc<dyn Dialer>,
     /// Decides the jitter.
     pub seed: u64,
+    /// Told each config that was applied, the first one too, as soon as its listeners are bound and before READY=1:
+    /// the pidfile is written then, and the log level set. Quick.
+    pub applied: Box<dyn FnMut(&Desired) + Send>,
 }
 
 /// Reads a config: the daemon's own, or another file for a plan.
@@ -59,6 +62,8 @@ pub struct Refusal {
 /// Keeps the tunnels until a signal says stop; then ends them in good order and returns.
 pub async fn run(setup: Setup) {
     let mut setup = setup;
+    (setup.applied)(&setup.desired);
+    setup.notify.ready();
     while let Some(signal) = setup.signals.recv().await {
         if matches!(signal, Signal::Term | Signal::Int) {
             return;
