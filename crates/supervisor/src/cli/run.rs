@@ -71,8 +71,7 @@ pub(super) fn overrides(global: &Global) -> Overrides {
 fn loader(own: PathBuf, overrides: Overrides) -> Loader {
     Arc::new(move |other| {
         let file = other.as_ref().unwrap_or(&own);
-        config::load(file, &overrides)
-            .map_err(|errors| Refusal { text: errors.to_string(), errors: errors.to_json() })
+        config::load(file, &overrides).map_err(|errors| Refusal { text: errors.to_string(), errors: errors.to_json() })
     })
 }
 

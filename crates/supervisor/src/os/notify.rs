@@ -9,11 +9,6 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// Variables of the service manager that are meant for us alone. Children must be started without them, or they
-/// could speak in our name.
-pub const PRIVATE_ENVIRONMENT: &[&str] =
-    &["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "FDSTORE"];
-
 /// Words that wait at once: more than one reload says. What does not fit is dropped; the next status or watchdog
 /// word makes up for it.
 const QUEUE: usize = 32;

@@ -19,11 +19,19 @@ use crate::spec::Destination;
 /// How long a command that closed its output may take to end, before its failure is told without an exit status.
 const END_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Words of the service manager to us alone (sd_notify(3), sd_listen_fds(3)): a command must not speak in our name.
+const NOT_FOR_CHILDREN: &[&str] =
+    &["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "FDSTORE"];
+
 /// Runs `command` by the user's shell, as ssh does: `$SHELL -c 'exec …'`. It is killed when the link is dropped.
 pub(super) async fn dial(command: &str, target: &Destination) -> Result<Link, Failure> {
     let name = target.host_port();
     let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into());
-    let spawned = Command::new(&shell)
+    let mut process = Command::new(&shell);
+    for name in NOT_FOR_CHILDREN {
+        process.env_remove(name);
+    }
+    let spawned = process
         .arg("-c")
         .arg(format!("exec {command}"))
         .stdin(Stdio::piped())

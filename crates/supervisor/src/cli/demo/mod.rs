@@ -55,7 +55,11 @@ async fn tell() -> Result<(), Problem> {
     let back = story.now();
     story.say("the server takes sessions again")?;
     let up = stage.until(&mut story, |tunnel| tunnel.ready).await?;
-    story.say(&format!("the tunnel is ready again, {} later, by itself, with start {}", millis(story.now() - back), up.starts))?;
+    story.say(&format!(
+        "the tunnel is ready again, {} later, by itself, with start {}",
+        millis(story.now() - back),
+        up.starts
+    ))?;
     let waited = held.await.map_err(|_| Problem::Demo("the held connection was lost".into()))??;
     story.say(&format!("the connection that was held was carried after {}, 1 MiB intact", millis(waited)))?;
     let took = stage.send_and_compare().await?;
