@@ -97,7 +97,7 @@ pub(super) const UNAVAILABLE: &[Unavailable] = &[
     unavailable(TUNNEL, "sessions", |v| integer(v) == Some(1), "leave it out, or set it to 1"),
     unavailable(TUNNEL, "probe", |v| v.as_str() == Some("auto"), "leave it out"),
     unavailable(TUNNEL, "on_remote_port_busy", |v| v.as_str() != Some("takeover"), "write \"retry\" or \"fail\""),
-    unavailable(TUNNEL, "on_change", |_| false, "leave it out; `tunneld status --watch` shows changes"),
+    unavailable(TUNNEL, "on_change", |_| false, "leave it out; `tunneld wait` returns when a tunnel is ready"),
 ];
 
 const fn unavailable(

@@ -1,6 +1,5 @@
 //! From a path to a [`Desired`]: reads the file and those it includes.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -93,27 +92,31 @@ fn load_source(
     overrides: &Overrides,
     environment: &Environment,
 ) -> Result<Desired, ConfigErrors> {
-    let (main, syntax) = parse(source);
-    errors.extend(syntax);
+    let (main, mut syntax) = parse(source);
     let (included, more) = include(&main, environment);
     errors.extend(more);
     let mut documents = vec![main];
     for source in &included {
-        let (document, syntax) = parse(source);
+        let (document, more) = parse(source);
         documents.push(document);
-        errors.extend(syntax);
+        syntax.extend(more);
     }
     match resolve::resolve(&documents, overrides, environment) {
-        Ok(desired) if errors.is_empty() => Ok(desired),
-        Ok(_) => Err(ConfigErrors::new(errors)),
-        Err(more) => {
-            let lines: HashSet<_> = errors.iter().map(ConfigError::file_and_line).collect();
-            // Where the syntax is wrong, it cannot be said what a line means, nor what is not there.
-            let sure = |error: &ConfigError| !error.absence && !lines.contains(&error.file_and_line());
-            let more: Vec<_> = more.into_iter().filter(|error| lines.is_empty() || sure(error)).collect();
-            Err(ConfigErrors::new(errors.into_iter().chain(more).collect()))
-        }
+        Ok(desired) if errors.is_empty() && syntax.is_empty() => return Ok(desired),
+        Ok(_) => {}
+        Err(more) => errors.extend(more.into_iter().filter(|error| sure(error, &syntax, source))),
     }
+    errors.extend(syntax);
+    Err(ConfigErrors::new(errors))
+}
+
+/// Where the syntax is wrong, it cannot be said what a line means, nor what is not there: in that file, and in any
+/// file where it is the main one, which has the defaults.
+fn sure(error: &ConfigError, syntax: &[ConfigError], main: &Source) -> bool {
+    syntax.iter().all(|broken| {
+        let hides_absence = broken.file() == error.file() || Path::new(&broken.file()) == main.path;
+        broken.file_and_line() != error.file_and_line() && !(error.absence && hides_absence)
+    })
 }
 
 /// The text, and an error where it is not UTF-8.
@@ -174,9 +177,19 @@ fn files_of(value: Value<'_>, environment: &Environment) -> Read<Vec<PathBuf>> {
         return Ok(vec![pattern]);
     }
     // `glob` yields them in the order of their names.
-    match glob::glob(&text) {
-        Ok(paths) => Ok(paths.filter_map(Result::ok).filter(|path| !path.is_dir()).collect()),
-        Err(error) => value.refuse(format!("`{text}` is not a pattern: {}", error.msg), "write `*` for any characters"),
+    let paths = match glob::glob(&text) {
+        Ok(paths) => paths.collect::<Result<Vec<_>, _>>(),
+        Err(error) => {
+            let what = format!("`{text}` is not a pattern: {}", error.msg);
+            return value.refuse(what, "write `*` for any characters");
+        }
+    };
+    match paths {
+        Ok(paths) => Ok(paths.into_iter().filter(|path| !path.is_dir()).collect()),
+        Err(error) => {
+            let what = format!("`{}` cannot be read: {}", error.path().display(), error.error());
+            value.refuse(what, "give tunneld the right to read the folder")
+        }
     }
 }
 

@@ -210,7 +210,7 @@ fn unknown_hint(name: &str, known: &[&'static str]) -> String {
     }
     match did_you_mean(name, known) {
         Some(meant) => format!("did you mean `{meant}`?"),
-        None if known.len() > MANY_KEYS => "remove it; the keys of a tunnel are listed in tunneld.toml(5)".to_owned(),
+        None if known.len() > MANY_KEYS => "remove it; the example config lists the keys there are".to_owned(),
         None => {
             format!("the keys here are {}", known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", "))
         }

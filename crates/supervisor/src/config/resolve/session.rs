@@ -119,7 +119,10 @@ fn user(value: Value<'_>) -> Read<String> {
 fn host_key(reader: &mut Reader<'_>) -> HostKeySpec {
     let strict = reader.read("strict_host_key_checking", |value| {
         if value.raw().as_str() == Some("ask") {
-            return value.refuse("a daemon has nobody to ask", "write \"yes\", and run `tunneld trust HOST` once");
+            return value.refuse(
+                "a daemon has nobody to ask",
+                "write \"yes\" and put the server's key into known_hosts, or \"accept-new\"",
+            );
         }
         value.one_of(&[
             ("yes", StrictHostKeyChecking::Yes),

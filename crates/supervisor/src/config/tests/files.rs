@@ -93,3 +93,14 @@ fn a_client_finds_the_control_socket_in_a_file_with_other_errors() {
     assert_eq!(control_socket_of(&main).unwrap_err().iter().count(), 1);
     assert!(control_socket_of(&folder.path().join("gone")).is_ok());
 }
+
+#[test]
+fn a_syntax_error_in_one_file_does_not_hide_what_is_missing_in_another() {
+    let folder = folder("", &[("10.toml", "x y"), ("20.toml", "[[tunnel]]\nname = 'c'\nhost = 'h'")]);
+    let errors = load_folder(&folder).unwrap_err();
+    let whats: Vec<_> = errors.iter().map(ConfigError::what).collect();
+    assert_eq!(whats, ["key with no value, expected `=`", "the tunnel has no forwards"]);
+    fs::write(folder.path().join("tunneld.toml"), "include = 'd/2*.toml'\nx y").unwrap();
+    let errors = load_folder(&folder).unwrap_err();
+    assert_eq!(errors.iter().count(), 1, "the defaults may be what was lost: {errors}");
+}
