@@ -16,6 +16,8 @@ mod prompts;
 mod report;
 mod secret;
 mod sign;
+#[cfg(test)]
+mod tests;
 
 use russh::client::{Handle, Handler};
 use tokio::sync::watch;

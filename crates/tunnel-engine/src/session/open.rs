@@ -84,7 +84,7 @@ impl Attempt<'_> {
         self.phase = Phase::Authentication;
         let user = &spec.destination.user;
         let proof = auth::authenticate(&mut handle, &spec.auth, user, &shared.ending.watch()).await;
-        let auth = proof.map_err(|failure| rejected(&shared, failure))?;
+        let auth = proof.map_err(|failure| with_banner(&shared, failure))?;
 
         let facts = shared.facts();
         let info = SessionInfo {
@@ -141,16 +141,13 @@ fn broken(shared: &Shared, error: russh::Error) -> Failure {
     reason.unwrap_or_else(|| fault::from_russh(&shared.who, error))
 }
 
-/// A session that broke while it authenticated was not rejected; but sshd closes without a word when the account
-/// may not log in, and then its login banner is all there is to tell.
-fn rejected(shared: &Shared, failure: Failure) -> Failure {
-    let Some(ended) = shared.ending.reason() else { return failure };
+/// sshd closes without a word when the account may not log in, and then its login banner is all there is to tell.
+fn with_banner(shared: &Shared, failure: Failure) -> Failure {
     match shared.facts().banner {
-        Some(banner) => {
-            Failure::new(ended.kind(), format!("{} while authenticating; it said `{banner}`", ended.message()))
-                .with_hint(ended.hint().to_owned())
+        Some(banner) if shared.ending.reason().is_some() => {
+            Failure::new(failure.kind(), format!("{}; it said `{banner}`", failure.message()))
+                .with_hint(failure.hint().to_owned())
         }
-        None => Failure::new(ended.kind(), format!("{} while authenticating", ended.message()))
-            .with_hint(ended.hint().to_owned()),
+        Some(_) | None => failure,
     }
 }

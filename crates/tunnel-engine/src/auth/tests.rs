@@ -1,0 +1,190 @@
+//! What is offered and in which order, what a person is told in the end, and signatures. The logins themselves are
+//! tested against real servers.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use proptest::prelude::*;
+use russh::client::Prompt;
+use russh::keys::agent::AgentIdentity;
+use russh::keys::signature::Verifier;
+use russh::keys::ssh_encoding::Decode;
+use russh::keys::ssh_key::Signature;
+use russh::keys::{Algorithm, HashAlg, PrivateKey, PublicKey};
+use russh::{MethodKind, MethodSet};
+
+use super::candidate::{Holdings, MAX_OFFERED_KEYS, Plan, Skipped, plan};
+use super::identity::{Identity, Private, Trouble};
+use super::prompts;
+use super::report::Record;
+use super::sign::{Holder, KeySigner};
+use crate::failure::{Failure, FailureKind};
+
+#[test]
+fn keys_are_offered_in_the_order_of_ssh() {
+    // Files 1 and 2; the agent has 3, and 2.
+    let identities = [file(1), file(2)];
+    let agent = [held(3), held(2)];
+    let order = |identities_only| sources(&choose(&identities, &agent, identities_only));
+    assert_eq!(order(false), ["agent key `2`", "agent key `3`", "file 1"]);
+    assert_eq!(order(true), ["agent key `2`", "file 1"]);
+}
+
+#[test]
+fn a_key_that_only_the_agent_can_use_is_not_reported_when_the_agent_has_it() {
+    let unusable = Identity {
+        private: Private::Unusable(Trouble::new(FailureKind::IdentityUnreadable, "it is a public key")),
+        ..file(1)
+    };
+    let with_agent = choose(std::slice::from_ref(&unusable), &[held(1)], true);
+    assert_eq!((sources(&with_agent), with_agent.skipped.len()), (vec!["agent key `1`".to_owned()], 0));
+    let alone = choose(&[unusable], &[], true);
+    assert_eq!((alone.candidates.len(), alone.skipped[0].source.as_str()), (0, "file 1"));
+}
+
+proptest! {
+    #[test]
+    fn no_more_keys_are_offered_than_a_server_listens_to_and_named_ones_stay(
+        files in proptest::collection::vec(0_u8..20, 0..6),
+        agent in proptest::collection::vec(0_u8..20, 0..20),
+        identities_only in any::<bool>(),
+    ) {
+        let identities: Vec<_> = files.iter().map(|n| file(*n)).collect();
+        let held: Vec<_> = agent.iter().map(|n| held(*n)).collect();
+        let plan = choose(&identities, &held, identities_only);
+        prop_assert!(plan.candidates.len() <= MAX_OFFERED_KEYS);
+        prop_assert!(plan.cut == 0 || plan.candidates.len() == MAX_OFFERED_KEYS);
+        for identity in &identities {
+            let offered = plan.candidates.iter().any(|one| Some(one.key()) == identity.public.as_ref().map(PublicKey::key_data));
+            prop_assert!(offered, "{:?} of {:?}", identity.path, sources(&plan));
+        }
+        let mut keys: Vec<_> = plan.candidates.iter().map(|one| one.key().clone()).collect();
+        keys.sort();
+        keys.dedup();
+        prop_assert_eq!(keys.len(), plan.candidates.len());
+        if identities_only {
+            prop_assert!(keys.iter().all(|key| identities.iter().any(|one| one.public.as_ref().unwrap().key_data() == key)));
+        }
+    }
+}
+
+#[test]
+fn the_most_useful_thing_to_mend_is_the_failure() {
+    use FailureKind::{
+        AgentUnavailable, AuthRejected, CertificateExpired, IdentityPermissions, IdentityUnreadable, PassphraseNeeded,
+    };
+    let record = |skipped: &[(FailureKind, bool)]| Record {
+        skipped: skipped
+            .iter()
+            .map(|(kind, wanted)| Skipped { source: "k".into(), trouble: Trouble::new(*kind, "why"), wanted: *wanted })
+            .collect(),
+        publickey_allowed: true,
+        ..Record::default()
+    };
+    let rejected = || vec!["ssh-ed25519 SHA256:x (k)".to_owned()];
+    let agent = || Some("agent `s`: gone".to_owned());
+    let cases = [
+        (record(&[]), AuthRejected),
+        (Record { rejected: rejected(), ..record(&[]) }, AuthRejected),
+        (Record { rejected: rejected(), ..record(&[(IdentityPermissions, false)]) }, IdentityPermissions),
+        (record(&[(PassphraseNeeded, false), (CertificateExpired, false)]), CertificateExpired),
+        (record(&[(IdentityPermissions, false), (PassphraseNeeded, true)]), PassphraseNeeded),
+        (record(&[(AgentUnavailable, true), (IdentityPermissions, false)]), AgentUnavailable),
+        (Record { agent: agent(), ..record(&[]) }, AgentUnavailable),
+        (Record { agent: agent(), ..record(&[(IdentityUnreadable, false)]) }, AgentUnavailable),
+        (Record { agent: agent(), rejected: rejected(), ..record(&[]) }, AuthRejected),
+        // A server that takes no keys does not care about them.
+        (Record { publickey_allowed: false, agent: agent(), ..record(&[(IdentityPermissions, false)]) }, AuthRejected),
+    ];
+    for (record, want) in cases {
+        assert_eq!(record.failure("me", None).kind(), want, "{record:?}");
+    }
+}
+
+#[test]
+fn the_message_tells_everything_that_was_tried() {
+    let mut record = Record {
+        partial: vec!["publickey a SHA256:x".into()],
+        rejected: vec!["ssh-rsa SHA256:y (b)".into()],
+        skipped: vec![Skipped {
+            source: "c".into(),
+            trouble: Trouble::new(FailureKind::IdentityPermissions, "others can read it")
+                .with_hint("run `chmod 600 c`"),
+            wanted: false,
+        }],
+        cut: 2,
+        ..Record::default()
+    };
+    record.learn(&MethodSet::from(&[MethodKind::PublicKey, MethodKind::Password][..]));
+    let failure = record.failure("me", None);
+    assert_eq!(
+        failure.message(),
+        "the server did not let user `me` in; it took publickey a SHA256:x, and wants more; it rejected ssh-rsa \
+         SHA256:y (b); `c`: not offered: others can read it; 2 more keys were not offered: servers listen to 6 tries; \
+         it takes publickey, password"
+    );
+    assert_eq!(failure.hint(), "run `chmod 600 c`");
+    let word = Failure::new(FailureKind::AuthRejected, "too many").with_hint("fewer");
+    let ended = Record::default().failure("me", Some(&word));
+    assert!(ended.message().ends_with("; too many"), "{ended}");
+}
+
+#[test]
+fn the_password_goes_only_to_prompts_that_are_not_echoed() {
+    let prompt = |echo| Prompt { prompt: "?".into(), echo };
+    assert_eq!(prompts::answers(&[prompt(false)], "pw"), ["pw"]);
+    assert_eq!(prompts::answers(&[prompt(true), prompt(false)], "pw"), ["", "pw"]);
+    assert!(prompts::answers(&[], "pw").is_empty());
+}
+
+#[tokio::test]
+async fn every_type_of_key_makes_a_signature_that_its_public_half_confirms() {
+    let mut random = russh::keys::key::safe_rng();
+    let rsa = |hash| Algorithm::Rsa { hash };
+    for (algorithm, hash) in
+        [(Algorithm::Ed25519, None), (rsa(None), Some(HashAlg::Sha256)), (rsa(None), Some(HashAlg::Sha512))]
+    {
+        let key = PrivateKey::random(&mut random, algorithm.clone()).unwrap();
+        let public = key.public_key().clone();
+        let holder =
+            Holder::File { public: Box::new(public.clone()), private: Private::Ready(Arc::new(key)), passphrase: None };
+        let mut signer = KeySigner { holder, signed: false };
+        let data = b"to be signed".to_vec();
+        let signed = russh::Signer::auth_sign(&mut signer, &public.clone().into(), hash, data.clone()).await.unwrap();
+        let mut appended = signed.strip_prefix(data.as_slice()).unwrap();
+        let blob = Vec::<u8>::decode(&mut appended).unwrap();
+        let signature = Signature::decode(&mut blob.as_slice()).unwrap();
+        if algorithm == rsa(None) {
+            assert_eq!(signature.algorithm(), rsa(hash));
+        }
+        Verifier::verify(&public, &data, &signature).unwrap();
+        assert!(appended.is_empty() && signer.signed);
+    }
+}
+
+fn choose(identities: &[Identity], agent: &[AgentIdentity], identities_only: bool) -> Plan {
+    plan(&Holdings { identities, certificates: &[], agent, identities_only }, now())
+}
+
+fn sources(plan: &Plan) -> Vec<String> {
+    plan.candidates.iter().map(|candidate| candidate.source.clone()).collect()
+}
+
+fn file(number: u8) -> Identity {
+    let locked = Private::Locked(Arc::new(zeroize::Zeroizing::new(String::new())));
+    Identity { path: format!("file {number}").into(), public: Some(public(number)), private: locked }
+}
+
+fn held(number: u8) -> AgentIdentity {
+    AgentIdentity::PublicKey { key: public(number), comment: number.to_string() }
+}
+
+fn public(number: u8) -> PublicKey {
+    let mut blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20".to_vec();
+    blob.extend([number; 32]);
+    PublicKey::from_bytes(&blob).unwrap()
+}
+
+fn now() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+}

@@ -1,0 +1,102 @@
+//! One login to a server on loopback: a spec to fill in, and a dialer that does no more than connect.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use support::{Sshd, keys};
+use tokio::net::TcpStream;
+use tunnel_engine::dial::{Dialer, Dialing, Link};
+use tunnel_engine::failure::{Failure, FailureKind};
+use tunnel_engine::session::Session;
+use tunnel_engine::spec::{
+    AddressFamily, AgentSpec, AlgorithmSpec, AuthSpec, Destination, DialSpec, HostKeySpec, IdentitySpec, SecretSource,
+    SessionSpec, StrictHostKeyChecking, TimingSpec, Via,
+};
+
+/// A login to `server` that trusts its host key and has nothing to prove itself with yet.
+pub(crate) fn to(server: &Sshd) -> SessionSpec {
+    spec(server.port, &server.known_hosts, &keys::user())
+}
+
+pub(crate) fn spec(port: u16, known_hosts: &Path, user: &str) -> SessionSpec {
+    SessionSpec {
+        destination: Destination { user: user.to_owned(), host: "127.0.0.1".to_owned(), port },
+        dial: DialSpec {
+            via: Via::Direct,
+            bind_address: None,
+            address_family: AddressFamily::Any,
+            tcp_keep_alive: true,
+        },
+        host_key: HostKeySpec {
+            strict: StrictHostKeyChecking::Yes,
+            user_known_hosts: vec![known_hosts.to_owned()],
+            global_known_hosts: Vec::new(),
+            alias: None,
+        },
+        auth: AuthSpec {
+            identities: Vec::new(),
+            certificates: Vec::new(),
+            agent: AgentSpec::None,
+            identities_only: false,
+            password: None,
+            passphrase: None,
+        },
+        algorithms: AlgorithmSpec::default(),
+        timing: TimingSpec {
+            connect_timeout: Duration::from_secs(30),
+            server_alive_interval: Duration::ZERO,
+            server_alive_count_max: 3,
+        },
+        receive_window: 2 << 20,
+    }
+}
+
+pub(crate) fn identity(path: &Path) -> IdentitySpec {
+    IdentitySpec { path: path.to_owned(), explicit: true }
+}
+
+pub(crate) fn identities(paths: &[&PathBuf]) -> Vec<IdentitySpec> {
+    paths.iter().map(|path| identity(path)).collect()
+}
+
+/// A file with a secret in it.
+pub(crate) fn secret(dir: &Path, name: &str, text: &str) -> Option<SecretSource> {
+    let path = dir.join(name);
+    std::fs::write(&path, format!("{text}\n")).unwrap();
+    Some(SecretSource::File(path))
+}
+
+/// Logs in and out; how, or why not.
+pub(crate) async fn login(spec: &SessionSpec) -> Result<String, Failure> {
+    let (session, _incoming) = Session::open(spec, &Loopback).await?;
+    let how = session.info().auth.clone();
+    session.close().await;
+    Ok(how)
+}
+
+/// A failure of this kind whose message and hint hold all these words.
+#[track_caller]
+pub(crate) fn assert_refused(result: Result<String, Failure>, kind: FailureKind, words: &[&str]) {
+    let failure = result.expect_err("no login");
+    let text = format!("{} / {}", failure.message(), failure.hint());
+    assert_eq!(failure.kind(), kind, "{text}");
+    for word in words {
+        assert!(text.contains(word), "no `{word}` in: {text}");
+    }
+}
+
+/// Plain TCP.
+pub(crate) struct Loopback;
+
+impl Dialer for Loopback {
+    fn dial<'a>(&'a self, spec: &'a SessionSpec, _deadline: Instant) -> Dialing<'a> {
+        Box::pin(async move {
+            let address = (spec.destination.host.as_str(), spec.destination.port);
+            let io = TcpStream::connect(address)
+                .await
+                .map_err(|error| Failure::new(FailureKind::ConnectRefused, error.to_string()))?;
+            let (peer, local) = (io.peer_addr().ok(), io.local_addr().ok());
+            Ok(Link { io: Box::new(io), peer, local, keep: None })
+        })
+    }
+}
