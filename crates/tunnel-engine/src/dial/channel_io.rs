@@ -161,9 +161,10 @@ mod tests {
         async fn close(&self) {}
     }
 
-    fn channel(
-        script: Vec<Inbound>,
-    ) -> (ChannelIo<Script, Arc<Window>>, Arc<Window>, mpsc::Receiver<String>, watch::Sender<Option<Failure>>) {
+    type Scripted =
+        (ChannelIo<Script, Arc<Window>>, Arc<Window>, mpsc::Receiver<String>, watch::Sender<Option<Failure>>);
+
+    fn channel(script: Vec<Inbound>) -> Scripted {
         let (put, written) = mpsc::channel(8);
         let window = Arc::new(Window(Semaphore::new(0), put, Mutex::new(0)));
         let session = watch::Sender::new(None);

@@ -42,12 +42,9 @@ pub(super) async fn dial(
 
 /// The same failure, told as the jump host's.
 pub(super) fn at_hop(name: &str, failure: Failure) -> Failure {
-    let kind = match failure.kind() {
-        // Policy waits longer for these, whoever says them.
-        kind @ (FailureKind::ServerBusy | FailureKind::Penalized) => kind,
-        kind if kind.is_permanent() => kind,
-        _ => FailureKind::JumpFailed,
-    };
+    // Policy waits longer for these two, whoever says them.
+    let kept = matches!(failure.kind(), FailureKind::ServerBusy | FailureKind::Penalized);
+    let kind = if kept || failure.kind().is_permanent() { failure.kind() } else { FailureKind::JumpFailed };
     failure.in_context(&format!("jump host `{name}`")).with_kind(kind)
 }
 

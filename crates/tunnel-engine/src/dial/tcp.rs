@@ -131,12 +131,9 @@ fn kind(outcome: Option<&io::Error>) -> FailureKind {
     }
 }
 
-fn closeness(kind: FailureKind) -> u8 {
-    match kind {
-        FailureKind::ConnectRefused => 2,
-        FailureKind::ConnectTimeout => 1,
-        _ => 0,
-    }
+fn closeness(kind: FailureKind) -> usize {
+    let from_near_to_far = [FailureKind::Unreachable, FailureKind::ConnectTimeout, FailureKind::ConnectRefused];
+    from_near_to_far.iter().position(|known| *known == kind).unwrap_or_default()
 }
 
 fn say(outcome: Option<&io::Error>) -> String {
