@@ -6,8 +6,8 @@ use bytes::{Bytes, BytesMut};
 
 use crate::clock;
 use crate::forward::hold::Ticket;
-use crate::forward::opener::Opener;
 use crate::forward::relay::{Prelude, Tally};
+use crate::forward::seams::Opener;
 use crate::forward::socks::{self, Request};
 use crate::forward::stats::Gauge;
 use crate::forward::stream::Stream;

@@ -9,14 +9,14 @@ use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 use super::carry::{Arrival, Outcome, carry};
-use super::complaints::Complaints;
 use super::{ListenState, Orders, OutagePolicy, accept};
 use crate::clock;
 use crate::failure::Failure;
 use crate::forward::bind::{BindOptions, Bound};
+use crate::forward::complaints::Complaints;
 use crate::forward::hold::{Held, HoldQueue, Tickets};
-use crate::forward::opener::Opener;
 use crate::forward::relay::Tally;
+use crate::forward::seams::Opener;
 use crate::forward::stats::ForwardStats;
 use crate::forward::stream::Stream;
 use crate::session::OpenError;

@@ -12,7 +12,6 @@
 
 mod accept;
 mod carry;
-mod complaints;
 mod dispatcher;
 #[cfg(test)]
 mod tests;
@@ -26,7 +25,7 @@ use tracing::Instrument as _;
 
 use self::dispatcher::Dispatcher;
 use super::bind::{Bound, ListenAddress};
-use super::opener::Opener;
+use super::seams::Opener;
 use super::stats::ForwardStats;
 use crate::failure::Failure;
 use crate::spec::Connect;

@@ -1,0 +1,49 @@
+//! Connecting to a target from this machine.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+
+use crate::clock;
+use crate::forward::stream::Stream;
+use crate::spec::{AddressFamily, Connect};
+
+/// How long a target may take, name lookup and all its addresses together. The kernel's own limit is over two
+/// minutes an address, and all the while the peer on the server waits for a yes or no.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Tries each address of the target in turn, as ssh does; the last error counts.
+pub(super) async fn connect(target: &Connect, family: AddressFamily) -> io::Result<Stream> {
+    let deadline = clock::now() + CONNECT_TIMEOUT;
+    let connected = async {
+        match target {
+            Connect::Tcp { host, port } => tcp(host, *port, family).await.map(Stream::Tcp),
+            Connect::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+            Connect::Socks => Err(io::Error::new(io::ErrorKind::InvalidInput, "a peer names no target by this name")),
+        }
+    };
+    tokio::time::timeout_at(deadline.into(), connected).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+async fn tcp(host: &str, port: u16, family: AddressFamily) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address of the wanted family");
+    for address in lookup_host((host, port)).await? {
+        let wanted = match family {
+            AddressFamily::Any => true,
+            AddressFamily::Inet => address.is_ipv4(),
+            AddressFamily::Inet6 => address.is_ipv6(),
+        };
+        if !wanted {
+            continue;
+        }
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}

@@ -1,0 +1,119 @@
+//! One connection of a remote forward.
+
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+
+use super::RemoteTarget;
+use super::connect::connect;
+use crate::clock;
+use crate::forward::relay::{Prelude, Tally};
+use crate::forward::seams::Incoming;
+use crate::forward::socks::{self, Refusal, Talk};
+use crate::forward::stream::Stream;
+use crate::session::{ChannelRead, ChannelWrite, Inbound, RejectReason};
+use crate::spec::{Connect, Side};
+
+/// What became of a connection.
+pub(super) enum Outcome {
+    /// It was carried to its end.
+    Carried,
+    /// Our target did not take it.
+    Refused(Connect, io::Error),
+    /// Reverse SOCKS: its peer never asked for anything understandable, or left before.
+    NoRequest,
+    /// The session was gone before we could say yes.
+    SessionEnded,
+}
+
+/// Connects, accepts, relays. What is not carried counts as failed.
+pub(super) async fn serve<I: Incoming>(incoming: I, target: RemoteTarget) -> Outcome {
+    let stats = target.stats.clone();
+    let outcome = match &target.connect {
+        Connect::Socks => by_request(incoming, target).await,
+        Connect::Tcp { .. } | Connect::Unix(_) => by_name(incoming, target).await,
+    };
+    if !matches!(outcome, Outcome::Carried) {
+        stats.fail();
+    }
+    outcome
+}
+
+async fn by_name<I: Incoming>(incoming: I, target: RemoteTarget) -> Outcome {
+    let stream = match connect(&target.connect, target.family).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            incoming.reject(RejectReason::ConnectFailed).await;
+            return Outcome::Refused(target.connect, error);
+        }
+    };
+    match incoming.accept().await {
+        Ok(channel) => relay(stream, channel, Prelude::default(), &target).await,
+        Err(_) => Outcome::SessionEnded,
+    }
+}
+
+/// As ssh's `-R` with a bare port: yes first, because the target comes over the channel.
+async fn by_request<I: Incoming>(incoming: I, target: RemoteTarget) -> Outcome {
+    let Ok((mut reader, writer)) = incoming.accept().await else { return Outcome::SessionEnded };
+    let mut input = BytesMut::new();
+    let deadline = clock::now() + socks::HANDSHAKE_TIMEOUT;
+    let mut peer = ChannelTalk { reader: &mut reader, writer: &writer };
+    let handshake = socks::serve(&mut peer, &mut input);
+    let Some(request) = tokio::time::timeout_at(deadline.into(), handshake).await.ok().flatten() else {
+        writer.close().await;
+        return Outcome::NoRequest;
+    };
+    match connect(&request.target(), target.family).await {
+        Ok(stream) => {
+            let prelude = Prelude { to_channel: request.success(), to_socket: input.freeze() };
+            relay(stream, (reader, writer), prelude, &target).await
+        }
+        Err(error) => {
+            peer.part(request.failure(Refusal::from(&error))).await;
+            writer.close().await;
+            Outcome::Refused(request.target(), error)
+        }
+    }
+}
+
+async fn relay<R: ChannelRead, W: ChannelWrite>(
+    stream: Stream,
+    channel: (R, W),
+    prelude: Prelude,
+    target: &RemoteTarget,
+) -> Outcome {
+    let _carried = target.stats.carry();
+    let tally = Tally { stats: target.stats.clone(), listener: Side::Server };
+    stream.relay(channel, prelude, &tally).await;
+    Outcome::Carried
+}
+
+/// A SOCKS handshake over a channel. It takes whole packets, so at most one more than the longest handshake.
+struct ChannelTalk<'a, R, W> {
+    reader: &'a mut R,
+    writer: &'a W,
+}
+
+impl<R: ChannelRead, W: ChannelWrite> Talk for ChannelTalk<'_, R, W> {
+    async fn more(&mut self, input: &mut BytesMut, _most: usize) -> bool {
+        match self.reader.read().await {
+            Inbound::Data(bytes) => {
+                input.extend_from_slice(&bytes);
+                true
+            }
+            Inbound::Eof | Inbound::Closed | Inbound::Lost => false,
+        }
+    }
+
+    async fn say(&mut self, words: Bytes) -> bool {
+        self.writer.write(words).await.is_ok()
+    }
+
+    async fn part(&mut self, words: Bytes) {
+        if self.writer.write(words).await.is_ok() {
+            // It fails only when the channel is gone, and the words with it.
+            let _ = self.writer.eof().await;
+        }
+    }
+}

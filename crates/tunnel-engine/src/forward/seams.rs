@@ -1,0 +1,67 @@
+//! What forwards need of a session, as traits: so that they can be tested without SSH.
+
+use std::future::Future;
+
+use crate::session::{
+    Channel, ChannelGone, ChannelRead, ChannelReader, ChannelWrite, ChannelWriter, IncomingChannel, OpenError, Origin,
+    RejectReason, RemoteListen, Session,
+};
+use crate::spec::Connect;
+
+/// Whoever opens channels to a target. Implemented by [`Session`].
+pub trait Opener: Clone + Send + Sync + 'static {
+    /// Read half of its channels.
+    type Reader: ChannelRead + 'static;
+    /// Write half of its channels.
+    type Writer: ChannelWrite + 'static;
+
+    /// See [`Session::open_direct`].
+    fn open(
+        &self,
+        target: &Connect,
+        origin: &Origin,
+    ) -> impl Future<Output = Result<(Self::Reader, Self::Writer), OpenError>> + Send;
+}
+
+impl Opener for Session {
+    type Reader = ChannelReader;
+    type Writer = ChannelWriter;
+
+    async fn open(&self, target: &Connect, origin: &Origin) -> Result<(ChannelReader, ChannelWriter), OpenError> {
+        let Channel { reader, writer } = self.open_direct(target, origin).await?;
+        Ok((reader, writer))
+    }
+}
+
+/// A connection that the server accepted for us. Implemented by [`IncomingChannel`].
+pub trait Incoming: Send + 'static {
+    /// Read half of its channel.
+    type Reader: ChannelRead + 'static;
+    /// Write half of its channel.
+    type Writer: ChannelWrite + 'static;
+
+    /// The server's listener that accepted it.
+    fn listen(&self) -> &RemoteListen;
+    /// See [`IncomingChannel::accept`].
+    fn accept(self) -> impl Future<Output = Result<(Self::Reader, Self::Writer), ChannelGone>> + Send;
+    /// See [`IncomingChannel::reject`].
+    fn reject(self, reason: RejectReason) -> impl Future<Output = ()> + Send;
+}
+
+impl Incoming for IncomingChannel {
+    type Reader = ChannelReader;
+    type Writer = ChannelWriter;
+
+    fn listen(&self) -> &RemoteListen {
+        &self.listen
+    }
+
+    async fn accept(self) -> Result<(ChannelReader, ChannelWriter), ChannelGone> {
+        let Channel { reader, writer } = Self::accept(self).await?;
+        Ok((reader, writer))
+    }
+
+    async fn reject(self, reason: RejectReason) {
+        Self::reject(self, reason).await;
+    }
+}
