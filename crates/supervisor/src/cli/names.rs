@@ -6,8 +6,6 @@ use crate::control::{Request, Response};
 use crate::exit;
 
 pub(super) fn run(daemon: &Daemon, order: Request) -> Result<u8, Problem> {
-    match daemon.ask(order)? {
-        Response::Done => Ok(exit::OK),
-        _ => Err(Problem::Misunderstood),
-    }
+    let Response::Done = daemon.ask(order)? else { return Err(Problem::Misunderstood) };
+    Ok(exit::OK)
 }

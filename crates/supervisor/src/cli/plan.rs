@@ -18,8 +18,6 @@ pub(super) fn run(daemon: &Daemon, global: &Global) -> Result<u8, Problem> {
 }
 
 fn show(response: Response) -> Result<u8, Problem> {
-    match response {
-        Response::Plan { plan } => print(&render::plan(&plan)).map(|()| exit::OK),
-        _ => Err(Problem::Misunderstood),
-    }
+    let Response::Plan { plan } = response else { return Err(Problem::Misunderstood) };
+    print(&render::plan(&plan)).map(|()| exit::OK)
 }

@@ -44,11 +44,12 @@ pub(super) enum Problem {
 impl Problem {
     /// Tells people on standard error; gives the exit code.
     pub(super) fn report(&self) -> u8 {
-        let text = match self {
-            Self::Config(_) | Self::ConfigAtDaemon(_) => self.to_string(),
-            // The reader went away, as in `tunneld status | head -1`.
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => String::new(),
-            _ => format!("tunneld: {self}\n"),
+        let text = if let Self::Config(_) | Self::ConfigAtDaemon(_) = self {
+            self.to_string()
+        } else if self.reader_left() {
+            String::new()
+        } else {
+            format!("tunneld: {self}\n")
         };
         let hint = self.hint().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
         // There is nobody left to tell when this fails.
@@ -91,9 +92,14 @@ impl Problem {
                 exit::CANT_CREATE
             }
             Self::Refused { .. } | Self::Log(LogError::Start(_)) | Self::Start(_) | Self::Demo(_) => exit::NO,
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => exit::OK,
+            Self::Output(_) if self.reader_left() => exit::OK,
             Self::Output(_) => exit::NO,
         }
+    }
+
+    /// As in `tunneld status | head -1`.
+    fn reader_left(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 }
 

@@ -29,15 +29,17 @@ impl Daemon {
         match control::ask(&self.socket, request)? {
             Response::Error { code, message } => Err(Problem::Refused { code, message }),
             Response::ConfigErrors { text, .. } => Err(Problem::ConfigAtDaemon(text)),
-            response => Ok(response),
+            response @ (Response::Status { .. } | Response::Waited { .. } | Response::Done | Response::Plan { .. }) => {
+                Ok(response)
+            }
         }
     }
 
     /// The named tunnels, or all; and which of them are not enabled.
     pub(super) fn status(&self, names: Vec<String>) -> Result<(Status, Vec<String>), Problem> {
-        match self.ask(Request::Status { names })? {
-            Response::Status { status, disabled } => Ok((status, disabled)),
-            _ => Err(Problem::Misunderstood),
-        }
+        let Response::Status { status, disabled } = self.ask(Request::Status { names })? else {
+            return Err(Problem::Misunderstood);
+        };
+        Ok((status, disabled))
     }
 }

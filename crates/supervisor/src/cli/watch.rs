@@ -76,9 +76,12 @@ fn watch_keys(quit: &SyncSender<()>) {
     if !stdin().is_terminal() {
         return;
     }
-    let quits = |key: &std::io::Result<u8>| matches!(key, Ok(b'q' | b'Q'));
-    if stdin().bytes().take_while(Result::is_ok).any(|key| quits(&key)) {
-        let _ = quit.try_send(());
+    let mut key = [0];
+    while stdin().read(&mut key).is_ok_and(|length| length > 0) {
+        if matches!(key, [b'q' | b'Q']) {
+            let _ = quit.try_send(());
+            return;
+        }
     }
 }
 

@@ -106,10 +106,9 @@ fn read_answer(socket: &Path, line: &[u8]) -> Result<Response, ClientError> {
     if outer.version != VERSION {
         return Err(other);
     }
-    match serde_json::from_value(outer.response).map_err(broken)? {
-        Response::Error { code: ErrorCode::VersionMismatch, .. } => Err(other),
-        response => Ok(response),
-    }
+    let response = serde_json::from_value(outer.response).map_err(broken)?;
+    let mismatch = matches!(response, Response::Error { code: ErrorCode::VersionMismatch, .. });
+    if mismatch { Err(other) } else { Ok(response) }
 }
 
 #[cfg(test)]

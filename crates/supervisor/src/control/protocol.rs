@@ -37,28 +37,44 @@ pub struct ResponseLine {
 /// Longest `Wait`, so that no sum of times can overflow: a year.
 pub const MAX_WAIT_MS: u64 = 365 * 24 * 60 * 60 * 1000;
 
-/// Reads a [`RequestLine`]. Nonsense, another version and values out of bounds become the answer that says so.
-pub fn parse_request(line: &[u8]) -> Result<Request, Response> {
+/// A request that is refused before it is looked at. Told as [`Response::Error`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// For programs.
+    pub code: ErrorCode,
+    /// For people.
+    pub message: String,
+}
+
+impl From<Refused> for Response {
+    fn from(Refused { code, message }: Refused) -> Self {
+        Self::Error { code, message }
+    }
+}
+
+/// Reads a [`RequestLine`].
+///
+/// # Errors
+/// Nonsense, another version, values out of bounds.
+pub fn parse_request(line: &[u8]) -> Result<Request, Refused> {
     /// The request is looked at only when the version is ours: another one may have other requests.
     #[derive(Deserialize)]
     struct Outer {
         version: u32,
         request: serde_json::Value,
     }
-    let bad = |what: String| Response::error(ErrorCode::BadRequest, format!("not a request: {what}"));
+    let bad = |what: String| Refused { code: ErrorCode::BadRequest, message: format!("not a request: {what}") };
     if line.len() > MAX_REQUEST_BYTES {
         return Err(bad(format!("the line is longer than {MAX_REQUEST_BYTES} bytes")));
     }
     let outer: Outer = serde_json::from_slice(line).map_err(|error| bad(error.to_string()))?;
     if outer.version != VERSION {
         let message = format!("the daemon speaks control protocol {VERSION}, the client {}", outer.version);
-        return Err(Response::error(ErrorCode::VersionMismatch, message));
+        return Err(Refused { code: ErrorCode::VersionMismatch, message });
     }
     let request: Request = serde_json::from_value(outer.request).map_err(|error| bad(error.to_string()))?;
-    match request {
-        Request::Wait { timeout_ms, .. } if timeout_ms > MAX_WAIT_MS => Err(bad("timeout_ms is over a year".into())),
-        request => Ok(request),
-    }
+    let too_long = matches!(request, Request::Wait { timeout_ms, .. } if timeout_ms > MAX_WAIT_MS);
+    if too_long { Err(bad("timeout_ms is over a year".into())) } else { Ok(request) }
 }
 
 /// What can be asked. Empty `names` mean all tunnels where the verb allows it.

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use tunnel_engine::{clock, task};
 
-use super::protocol::{MAX_REQUEST_BYTES, ResponseLine, VERSION, parse_request};
+use super::protocol::{MAX_REQUEST_BYTES, Refused, ResponseLine, VERSION, parse_request};
 use super::socket::{ControlSocket, SocketFile};
 use super::{Command, ErrorCode, Request, Response};
 
@@ -74,7 +74,7 @@ async fn accept(listener: UnixListener, commands: mpsc::Sender<Command>) {
 /// Without a slot the client only hears that we are busy.
 async fn serve(mut stream: UnixStream, slot: Option<OwnedSemaphorePermit>, commands: mpsc::Sender<Command>) {
     let response = match (may_ask(&stream), slot.is_some()) {
-        (Err(refusal), _) => Some(refusal),
+        (Err(refused), _) => Some(refused.into()),
         (Ok(()), false) => Some(Response::error(ErrorCode::Busy, "too many clients at once on the control socket")),
         (Ok(()), true) => converse(&mut stream, &commands).await,
     };
@@ -100,7 +100,7 @@ async fn converse(stream: &mut UnixStream, commands: &mpsc::Sender<Command>) -> 
     };
     match parse_request(&line) {
         Ok(request) => ask(stream, request, commands).await,
-        Err(refusal) => Some(refusal),
+        Err(refused) => Some(refused.into()),
     }
 }
 
@@ -174,10 +174,10 @@ async fn send(stream: &mut UnixStream, response: Response) -> io::Result<()> {
     stream.shutdown().await
 }
 
-fn may_ask(stream: &UnixStream) -> Result<(), Response> {
+fn may_ask(stream: &UnixStream) -> Result<(), Refused> {
     let refusal = |why: &str| {
         tracing::warn!(why, "refused a control client");
-        Response::error(ErrorCode::Denied, "only root and the daemon's own user may ask")
+        Refused { code: ErrorCode::Denied, message: "only root and the daemon's own user may ask".to_owned() }
     };
     match stream.peer_cred() {
         Ok(peer) if permitted(peer.uid(), nix::unistd::geteuid().as_raw()) => Ok(()),

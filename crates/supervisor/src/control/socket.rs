@@ -76,10 +76,10 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         let _turn = take_turn(&self.path);
-        if identity(&self.path).is_ok_and(|now| now == self.identity) {
-            if let Err(error) = std::fs::remove_file(&self.path) {
-                tracing::warn!(%error, path = %self.path.display(), "cannot remove the control socket");
-            }
+        if identity(&self.path).is_ok_and(|now| now == self.identity)
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            tracing::warn!(%error, path = %self.path.display(), "cannot remove the control socket");
         }
     }
 }

@@ -75,10 +75,10 @@ impl Pidfile {
 
 impl Drop for Pidfile {
     fn drop(&mut self) {
-        if is_at(&self.file, &self.path) {
-            if let Err(error) = std::fs::remove_file(&self.path) {
-                tracing::warn!(%error, path = %self.path.display(), "cannot remove the pidfile");
-            }
+        if is_at(&self.file, &self.path)
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            tracing::warn!(%error, path = %self.path.display(), "cannot remove the pidfile");
         }
     }
 }
