@@ -60,6 +60,27 @@ async fn rsa_signs_with_sha_2() {
 }
 
 #[tokio::test]
+async fn the_first_key_that_is_taken_ends_it() {
+    let server = Sshd::start();
+    let second = keys::generate(server.dir(), "second", &[]);
+    server.authorize(&keys::public(&second));
+    let how = login(&with(&server, &[&second, &server.user_key])).await.unwrap();
+    assert!(how.starts_with(&format!("publickey {} SHA256:", second.display())), "{how}");
+}
+
+#[tokio::test]
+async fn a_pipe_in_place_of_a_file_holds_nothing_up() {
+    let server = Sshd::start();
+    let pipe = server.dir().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR).unwrap();
+    let mut spec = with(&server, &[&pipe]);
+    spec.auth.certificates = vec![pipe.clone()];
+    spec.auth.password = Some(SecretSource::File(pipe.clone()));
+    spec.host_key.global_known_hosts = vec![pipe];
+    assert_refused(login(&spec).await, FailureKind::IdentityUnreadable, &["it is not a file"]);
+}
+
+#[tokio::test]
 async fn certificates_log_in_for_every_type_of_key() {
     let server = Sshd::start();
     let authority = authority_of(&server);

@@ -52,6 +52,8 @@ pub(super) struct Skipped {
 /// A certificate file, as read.
 pub(super) struct CertificateFile {
     pub(super) path: PathBuf,
+    /// Named by CertificateFile, not found beside a key.
+    pub(super) explicit: bool,
     pub(super) read: Result<Certificate, Trouble>,
 }
 
@@ -75,14 +77,22 @@ pub(super) struct Plan {
 pub(super) fn plan(holdings: &Holdings<'_>, now: SystemTime) -> Plan {
     let mut plan = Plan::default();
     for file in holdings.certificates {
-        match usable(file, now).and_then(|certificate| Ok((certificate, holdings.signer_of(certificate)?))) {
-            Ok((certificate, signs)) => plan.offer(Candidate {
-                proof: Proof::Certificate(Box::new(certificate.clone())),
-                signs,
-                source: file.path.display().to_string(),
-                unnamed: false,
-            }),
-            Err(trouble) => plan.skip(file.path.display().to_string(), trouble),
+        let source = file.path.display().to_string();
+        let certificate = match usable(file, now) {
+            Ok(certificate) => certificate,
+            Err(trouble) => {
+                plan.skip(source, trouble);
+                continue;
+            }
+        };
+        match holdings.signer_of(certificate) {
+            Ok(signs) => {
+                let proof = Proof::Certificate(Box::new(certificate.clone()));
+                plan.offer(Candidate { proof, signs, source, unnamed: false });
+            }
+            // What is wrong with the key beside it is said of the key.
+            Err(_) if !file.explicit => {}
+            Err(trouble) => plan.skip(source, trouble),
         }
     }
     let (named, others): (Vec<_>, Vec<_>) =

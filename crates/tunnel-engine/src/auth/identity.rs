@@ -1,7 +1,6 @@
 //! Private key files: every format that ssh reads, its rule about file modes, and the public half without the
 //! passphrase where the file or its `.pub` tells it.
 
-use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -126,11 +125,8 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// Text of a small file, and ssh's verdict on its mode.
 fn read(path: &Path) -> io::Result<(Zeroizing<String>, Result<(), Exposed>)> {
-    let file = File::open(path)?;
+    let file = secret::open_file(path)?;
     let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a file"));
-    }
     if metadata.len() > MAX_KEY_BYTES {
         return Err(io::Error::new(ErrorKind::FileTooLarge, "too large for a private key"));
     }

@@ -8,6 +8,7 @@ use russh::keys::{load_openssh_certificate, ssh_key};
 use super::agent::{Agent, AgentTrouble};
 use super::candidate::CertificateFile;
 use super::identity::{self, Identity, Trouble};
+use super::secret;
 use crate::failure::FailureKind;
 use crate::spec::{AgentSpec, AuthSpec};
 
@@ -41,12 +42,18 @@ fn certificates(spec: &AuthSpec) -> Vec<CertificateFile> {
     let beside = spec.identities.iter().map(|one| (identity::with_suffix(&one.path, "-cert.pub"), false));
     named
         .chain(beside)
-        .filter_map(|(path, explicit)| match load_openssh_certificate(&path) {
-            Ok(certificate) => Some(CertificateFile { path, read: Ok(certificate) }),
-            Err(ssh_key::Error::Io(ErrorKind::NotFound)) if !explicit => None,
-            Err(error) => {
-                let why = format!("it cannot be read as a certificate: {error}");
-                Some(CertificateFile { path, read: Err(Trouble::new(FailureKind::IdentityUnreadable, why)) })
+        .filter_map(|(path, explicit)| {
+            match secret::open_file(&path).map_err(Into::into).and_then(|_| load_openssh_certificate(&path)) {
+                Ok(certificate) => Some(CertificateFile { path, explicit, read: Ok(certificate) }),
+                Err(ssh_key::Error::Io(ErrorKind::NotFound)) if !explicit => None,
+                Err(error) => {
+                    let why = format!("it cannot be read as a certificate: {error}");
+                    Some(CertificateFile {
+                        path,
+                        explicit,
+                        read: Err(Trouble::new(FailureKind::IdentityUnreadable, why)),
+                    })
+                }
             }
         })
         .collect()

@@ -1,10 +1,11 @@
 //! Secrets from files: read when needed, first line only, wiped after use.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
 use crate::spec::SecretSource;
@@ -15,12 +16,18 @@ const MAX_SECRET_BYTES: usize = 4096;
 /// The first line of the source, without its line end. Blocks on the file.
 pub(super) fn read(source: &SecretSource) -> io::Result<Zeroizing<String>> {
     let SecretSource::File(path) = source;
-    let file = File::open(path)?;
+    let file = open_file(path)?;
     warn_if_shared(path, &file);
     // All of it at once: a vector that grows would leave copies behind.
     let mut content = Zeroizing::new(Vec::with_capacity(MAX_SECRET_BYTES + 1));
-    file.take(MAX_SECRET_BYTES as u64).read_to_end(&mut content)?;
+    file.take(MAX_SECRET_BYTES as u64 + 1).read_to_end(&mut content)?;
     first_line(&content)
+}
+
+/// Opens a regular file. A pipe that nobody writes to would hold the thread for ever.
+pub(super) fn open_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::new(ErrorKind::InvalidInput, "it is not a file")) }
 }
 
 fn first_line(content: &[u8]) -> io::Result<Zeroizing<String>> {
@@ -30,13 +37,16 @@ fn first_line(content: &[u8]) -> io::Result<Zeroizing<String>> {
     if text.is_empty() {
         return Err(io::Error::new(ErrorKind::InvalidData, "its first line is empty"));
     }
+    if text.len() > MAX_SECRET_BYTES {
+        return Err(io::Error::new(ErrorKind::InvalidData, "its first line is too long for a secret"));
+    }
     Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn warn_if_shared(path: &Path, file: &File) {
     let Ok(metadata) = file.metadata() else { return };
     let mode = metadata.permissions().mode() & 0o777;
-    if metadata.is_file() && mode & 0o007 != 0 {
+    if mode & 0o007 != 0 {
         tracing::warn!(file = %path.display(), mode = format!("{mode:04o}"), "everybody can read this secret: run chmod 600 on it");
     }
 }
@@ -53,8 +63,8 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_or_binary_file_is_no_secret() {
-        for content in [&b""[..], b"\npw", b"\xff\xfe\n"] {
+    fn an_empty_binary_or_huge_file_is_no_secret() {
+        for content in [&b""[..], b"\npw", b"\xff\xfe\n", &[b'x'; MAX_SECRET_BYTES + 1]] {
             assert!(first_line(content).is_err(), "{content:?}");
         }
     }

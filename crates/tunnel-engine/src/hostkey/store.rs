@@ -1,11 +1,11 @@
 //! Reading known_hosts files, and writing a new key down.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use super::entry::{self, Entry, Marker, Place};
 use super::key::HostKey;
@@ -14,9 +14,12 @@ use super::verdict::lines;
 /// More than any known_hosts file of a person or a site; a device or a mistake must not fill the memory.
 const MAX_FILE_BYTES: u64 = 32 << 20;
 
+/// A pipe that nobody writes to would hold the thread for ever.
+const NO_WAITING: i32 = OFlag::O_NONBLOCK.bits();
+
 /// The lines of one file; none when there is no such file.
 pub(super) fn read(path: &Path) -> io::Result<Vec<Entry>> {
-    match File::open(path) {
+    match OpenOptions::new().read(true).custom_flags(NO_WAITING).open(path) {
         Ok(file) => Ok(entry::parse(path, &content(file)?)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(Vec::new()),
         Err(error) => Err(error),
@@ -44,7 +47,9 @@ pub(super) fn append(path: &Path, name: &str, key: &HostKey) -> io::Result<Writt
             Ok(()) | Err(_) => {}
         }
     }
-    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o600).custom_flags(NO_WAITING);
+    let file = options.open(path)?;
     let mut file = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| io::Error::from(errno))?;
     let content = content(&*file)?;
     let entries = entry::parse(path, &content);

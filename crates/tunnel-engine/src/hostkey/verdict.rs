@@ -34,7 +34,7 @@ pub enum Verdict {
     },
 }
 
-/// Judges `presented`. `None` for the key itself stands for one that cannot be encoded, which no line can hold.
+/// Judges `presented`. A key that cannot be encoded is one that no line holds.
 pub(super) fn verdict(
     entries: &[Entry],
     server: &ServerName,
