@@ -6,6 +6,8 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 #[derive(Default)]
 pub(super) struct Round {
     asked: Vec<(String, oneshot::Receiver<()>)>,
+    /// Questions that could not be put, kept so that they stay unanswered.
+    kept: Vec<oneshot::Sender<()>>,
 }
 
 impl Round {
@@ -14,6 +16,11 @@ impl Round {
         let (sender, receiver) = oneshot::channel();
         self.asked.push((tunnel.to_owned(), receiver));
         sender
+    }
+
+    /// The question could not be put.
+    pub(super) fn keep(&mut self, question: oneshot::Sender<()>) {
+        self.kept.push(question);
     }
 
     /// Who did not answer. A tunnel that was ended meanwhile has dropped the question, which is an answer.
@@ -32,7 +39,8 @@ mod tests {
         let mut round = Round::default();
         let answers = round.ask("answers");
         let ended = round.ask("ended");
-        let _stuck = round.ask("stuck");
+        let stuck = round.ask("stuck");
+        round.keep(stuck);
         answers.send(()).unwrap();
         drop(ended);
         assert_eq!(round.silent(), ["stuck"]);

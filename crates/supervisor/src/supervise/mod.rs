@@ -8,12 +8,18 @@
 //! time ──────┘
 //! ```
 
+mod answers;
 pub mod governor;
 mod liveness;
 mod names;
 pub mod plan;
+mod reloads;
 pub mod snapshot;
 mod status_line;
+mod supervisor;
+#[cfg(test)]
+mod tests;
+mod tunnels;
 mod waits;
 
 use std::path::PathBuf;
@@ -61,12 +67,5 @@ pub struct Refusal {
 
 /// Keeps the tunnels until a signal says stop; then ends them in good order and returns.
 pub async fn run(setup: Setup) {
-    let mut setup = setup;
-    (setup.applied)(&setup.desired);
-    setup.notify.ready();
-    while let Some(signal) = setup.signals.recv().await {
-        if matches!(signal, Signal::Term | Signal::Int) {
-            return;
-        }
-    }
+    supervisor::Supervisor::new(setup).run().await;
 }

@@ -1,5 +1,6 @@
 //! Keeps a failure that repeats from filling the log: pure, `now` is an argument.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use tunnel_engine::failure::FailureKind;
@@ -8,16 +9,17 @@ use tunnel_engine::failure::FailureKind;
 /// lines, and each still says how often it was tried.
 pub(super) const REPEAT_EVERY: Duration = Duration::from_secs(600);
 
-/// What was warned of last, and when.
+/// Different failures that are told apart. A tunnel has a handful; messages that never repeat must not pile up.
+const MAX_KNOWN: usize = 64;
+
+/// What was warned of since all was well, and when.
 #[derive(Debug, Default)]
 pub(super) struct Damper {
-    last: Option<Last>,
+    known: HashMap<(FailureKind, String), Said>,
 }
 
 #[derive(Debug)]
-struct Last {
-    kind: FailureKind,
-    message: String,
+struct Said {
     warned: Instant,
     unsaid: u64,
 }
@@ -37,22 +39,26 @@ pub(super) enum Say {
 impl Damper {
     /// A failure happened.
     pub(super) fn failure(&mut self, kind: FailureKind, message: &str, now: Instant) -> Say {
-        if let Some(last) = self.last.as_mut().filter(|last| last.kind == kind && last.message == message) {
-            if now.saturating_duration_since(last.warned) < REPEAT_EVERY {
-                last.unsaid += 1;
+        let key = (kind, message.to_owned());
+        if let Some(said) = self.known.get_mut(&key) {
+            if now.saturating_duration_since(said.warned) < REPEAT_EVERY {
+                said.unsaid += 1;
                 return Say::Debug;
             }
-            let repeats = std::mem::take(&mut last.unsaid);
-            last.warned = now;
+            let repeats = std::mem::take(&mut said.unsaid);
+            said.warned = now;
             return Say::Warn { repeats };
         }
-        self.last = Some(Last { kind, message: message.to_owned(), warned: now, unsaid: 0 });
+        if self.known.len() >= MAX_KNOWN {
+            self.known.clear();
+        }
+        self.known.insert(key, Said { warned: now, unsaid: 0 });
         Say::Warn { repeats: 0 }
     }
 
     /// All is well again: the next failure is news.
     pub(super) fn recovered(&mut self) {
-        self.last = None;
+        self.known.clear();
     }
 }
 
@@ -81,6 +87,7 @@ mod tests {
         assert_eq!(damper.failure(FailureKind::Dns, "a", now), Say::Warn { repeats: 0 });
         assert_eq!(damper.failure(FailureKind::Dns, "b", now), Say::Warn { repeats: 0 });
         assert_eq!(damper.failure(FailureKind::Unreachable, "b", now), Say::Warn { repeats: 0 });
+        assert_eq!(damper.failure(FailureKind::Dns, "a", now), Say::Debug);
         damper.recovered();
         assert_eq!(damper.failure(FailureKind::Unreachable, "b", now), Say::Warn { repeats: 0 });
     }

@@ -1,9 +1,37 @@
 //! One tunnel: a task that drives one [`crate::lifecycle::Machine`] with the engine. The machine says when; this says
 //! how, and reports back.
+//!
+//! ```text
+//! orders ──┐                       ┌─► Open:  permit from the governor ─► Session::open
+//! jobs ────┤                       │
+//! loss ────┼─► Actor ─► Machine ───┤
+//! time ────┘     │                 └─► Close: cancel remote forwards, drain, disconnect
+//!                ├─► watch<Option<Session>> ─► the local listeners, which outlive sessions
+//!                └─► watch<View> ─► supervise
+//! ```
+//! Everything that takes time is a job of the actor's own set, and comes back as an event with the number of the
+//! session it is about: the loop never waits for anything but events, so it always answers.
 
+mod actor;
 mod damper;
 mod files;
+mod handle;
+mod locals;
+mod orders;
 mod refusal;
+mod reload;
+mod remotes;
+mod report;
+mod sessions;
 mod state;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod view;
+mod wind_down;
+
+pub use handle::{Context, Handle, Wedged, spawn};
+pub use orders::Order;
+pub use state::ForwardState;
+pub use view::{FailureView, ForwardView, SessionView, View, rfc3339};

@@ -13,5 +13,6 @@ mod stream;
 
 pub use bind::{BindOptions, Bound, ListenAddress};
 pub use local::{ListenOptions, ListenState, LocalForward, OutagePolicy};
-pub use seams::Opener;
+pub use remote::{RemoteForwards, RemoteTarget, Routes};
+pub use seams::{Incoming, Opener};
 pub use stats::{ForwardCounts, ForwardStats};

@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::channel::{Channel, ChannelGone};
+use crate::spec::Listen;
 
 /// How many may wait for the forwards to look at them. They look at once, so this is the burst between two looks.
 pub(super) const MAX_WAITING: usize = 256;
@@ -41,6 +42,13 @@ pub enum RemoteListen {
     },
     /// The path on the server.
     Unix(String),
+}
+
+impl RemoteListen {
+    /// How connections on `listen`, with its real port, come in.
+    pub fn of(listen: &Listen) -> Self {
+        super::requests::remote_listen(listen)
+    }
 }
 
 /// A connection that waits for our yes or no. Dropping it refuses it.

@@ -35,7 +35,6 @@ pub(super) struct Dispatcher<O> {
     bound: Option<Bound>,
     listen: Listen,
     bind_options: BindOptions,
-    connect: Connect,
     session: watch::Receiver<Option<O>>,
     /// Counts the values that `session` had.
     epoch: u64,
@@ -68,7 +67,6 @@ enum Wake {
 impl<O: Opener> Dispatcher<O> {
     pub(super) fn new(
         bound: Bound,
-        connect: Connect,
         session: watch::Receiver<Option<O>>,
         orders: watch::Receiver<Orders>,
         state: watch::Sender<ListenState>,
@@ -78,7 +76,6 @@ impl<O: Opener> Dispatcher<O> {
             listen: bound.listen.clone(),
             bind_options: bound.options,
             bound: Some(bound),
-            connect,
             session,
             epoch: 0,
             ended_epoch: None,
@@ -263,7 +260,8 @@ impl<O: Opener> Dispatcher<O> {
 
     fn carry(&mut self, arrival: Arrival, session: O) {
         let tally = Tally { stats: self.stats.clone(), listener: Side::Here };
-        self.live.spawn(carry(arrival, self.connect.clone(), session, self.epoch, tally));
+        let connect = self.orders.borrow().connect.clone();
+        self.live.spawn(carry(arrival, connect, session, self.epoch, tally));
     }
 
     fn give_up(&self, arrival: Arrival) {
@@ -321,7 +319,7 @@ impl<O: Opener> Dispatcher<O> {
     }
 
     fn log_refusal(&mut self, connect: &Connect, error: &OpenError) {
-        let kind = if self.connect == Connect::Socks { "dynamic" } else { "local" };
+        let kind = if self.orders.borrow().connect == Connect::Socks { "dynamic" } else { "local" };
         match self.refusals.admit(clock::now()) {
             Some(suppressed) => {
                 warn!(kind, listen = %self.listen, %connect, text = %error, suppressed, "a connection was refused");

@@ -83,8 +83,9 @@ pub struct LocalForward {
 }
 
 /// What the handle wants of the task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Orders {
+    connect: Connect,
     options: ListenOptions,
     closing: bool,
 }
@@ -99,9 +100,9 @@ impl LocalForward {
         options: ListenOptions,
         stats: Arc<ForwardStats>,
     ) -> Self {
-        let (orders, obeyed) = watch::channel(Orders { options, closing: false });
+        let (orders, obeyed) = watch::channel(Orders { connect, options, closing: false });
         let (report, state) = watch::channel(dispatcher::listening(&bound));
-        let dispatcher = Dispatcher::new(bound, connect, session, obeyed, report, stats.clone());
+        let dispatcher = Dispatcher::new(bound, session, obeyed, report, stats.clone());
         let task = task::owned(dispatcher.run().in_current_span());
         Self { orders, state, stats, task }
     }
@@ -109,6 +110,15 @@ impl LocalForward {
     /// Changes the limits; what is connected or held stays.
     pub fn retune(&self, options: ListenOptions) {
         self.orders.send_if_modified(|orders| std::mem::replace(&mut orders.options, options) != options);
+    }
+
+    /// Takes new connections, and those that are held, to `connect` from now on; live ones go on.
+    pub fn retarget(&self, connect: Connect) {
+        self.orders.send_if_modified(|orders| {
+            let changed = orders.connect != connect;
+            orders.connect = connect;
+            changed
+        });
     }
 
     /// Stops listening and resets what is held. Live connections go on; [`LocalForward::drain`] waits for them.

@@ -1,0 +1,120 @@
+//! Requests of the control socket, each answered from what is known, or handed on.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tunnel_engine::clock;
+
+use super::reloads::Reload;
+use super::snapshot::Status;
+use super::supervisor::Supervisor;
+use super::waits::{Waiting, verdict};
+use crate::control::{Command, ErrorCode, Request, Response};
+use crate::tunnel::{Order, rfc3339};
+
+/// The longest `wait`. Who wants to wait longer asks again.
+const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+impl Supervisor {
+    pub(super) fn answer(&mut self, Command { request, reply }: Command) {
+        if self.is_stopping() {
+            return tell(reply, Response::error(ErrorCode::Stopping, "tunneld is stopping"));
+        }
+        match request {
+            Request::Status { names } => tell(reply, self.status_of(&names)),
+            Request::Why { name } => tell(reply, self.status_of(&[name])),
+            Request::Wait { names, timeout_ms } => self.wait(names, Duration::from_millis(timeout_ms), reply),
+            Request::Start { names } => self.order(&names, || Order::Start, reply),
+            Request::Stop { names } => self.order(&names, || Order::Stop, reply),
+            Request::Restart { names } => self.order(&names, || Order::Restart, reply),
+            Request::ResetFailed { names } => self.order(&names, || Order::ResetFailed, reply),
+            Request::Reload => self.reload(Reload::Request(reply)),
+            Request::Plan { config } => self.reload(Reload::Plan(config, reply)),
+        }
+    }
+
+    fn status_of(&self, names: &[String]) -> Response {
+        match self.tunnels.resolve(names) {
+            Ok(which) => {
+                let status = self.status(&which);
+                let disabled = self.disabled(&status);
+                Response::Status { status, disabled }
+            }
+            Err(message) => Response::error(ErrorCode::NoSuchTunnel, message),
+        }
+    }
+
+    fn status(&self, which: &[usize]) -> Status {
+        let mut tunnels: Vec<_> = self.tunnels.statuses(clock::now()).into_iter().map(Some).collect();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            config: self.desired.global.config.display().to_string(),
+            generation: self.generation,
+            started_at: rfc3339(self.started_at),
+            tunnels: which.iter().filter_map(|at| tunnels.get_mut(*at)?.take()).collect(),
+        }
+    }
+
+    fn disabled(&self, status: &Status) -> Vec<String> {
+        let asked = |name: &String| status.tunnels.iter().any(|tunnel| tunnel.name == *name);
+        let disabled = self.desired.tunnels.iter().filter(|spec| !spec.enabled).map(|spec| &spec.name);
+        disabled.filter(|name| asked(name)).cloned().collect()
+    }
+
+    fn order(&mut self, names: &[String], order: fn() -> Order, reply: oneshot::Sender<Response>) {
+        match self.tunnels.order_named(names, order) {
+            Ok(taken) => {
+                // The next question of the same client must see what it asked for.
+                self.jobs.spawn(async move {
+                    taken.wait().await;
+                    tell(reply, Response::Done);
+                    None
+                });
+            }
+            Err(message) => tell(reply, Response::error(ErrorCode::NoSuchTunnel, message)),
+        }
+    }
+
+    fn wait(&mut self, names: Vec<String>, timeout: Duration, reply: oneshot::Sender<Response>) {
+        match self.tunnels.resolve(&names) {
+            Ok(_) => {
+                let until = clock::now() + timeout.min(LONGEST_WAIT);
+                self.waits.push(Waiting { names, until, reply });
+            }
+            Err(message) => tell(reply, Response::error(ErrorCode::NoSuchTunnel, message)),
+        }
+    }
+
+    /// Answers those whose answer is there, and forgets those who have left.
+    pub(super) fn end_waits(&mut self, now: std::time::Instant) {
+        if self.waits.is_empty() {
+            return;
+        }
+        let statuses = self.tunnels.statuses(now);
+        for waiting in std::mem::take(&mut self.waits) {
+            if waiting.reply.is_closed() {
+                continue;
+            }
+            match verdict(&waiting.names, &statuses).or((waiting.until <= now).then_some(false)) {
+                Some(ready) => {
+                    let known: Vec<_> = waiting
+                        .names
+                        .iter()
+                        .filter(|name| statuses.iter().any(|t| t.name == **name))
+                        .cloned()
+                        .collect();
+                    let which =
+                        if known.is_empty() { Vec::new() } else { self.tunnels.resolve(&known).unwrap_or_default() };
+                    tell(waiting.reply, Response::Waited { ready, status: self.status(&which) });
+                }
+                None => self.waits.push(waiting),
+            }
+        }
+    }
+}
+
+/// A client that has gone is not missed.
+pub(super) fn tell(reply: oneshot::Sender<Response>, response: Response) {
+    drop(reply.send(response));
+}

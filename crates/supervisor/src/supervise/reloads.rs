@@ -1,0 +1,166 @@
+//! Reading the config again, and making the difference true. One at a time, in order of asking.
+
+use std::path::PathBuf;
+
+use tokio::sync::oneshot;
+
+use super::Refusal;
+use super::answers::tell;
+use super::plan::{self, GlobalChange, Plan, Step};
+use super::supervisor::Supervisor;
+use crate::config::Desired;
+use crate::control::{ErrorCode, Response};
+use crate::tunnel::Order;
+
+/// Who wants it.
+pub(super) enum Reload {
+    /// SIGHUP.
+    Signal,
+    /// `tunneld reload`.
+    Request(oneshot::Sender<Response>),
+    /// `tunneld plan`: nothing changes.
+    Plan(Option<PathBuf>, oneshot::Sender<Response>),
+}
+
+/// A config that was read, or not.
+pub(super) struct Loaded(Result<Desired, Refusal>);
+
+impl Supervisor {
+    pub(super) fn reload(&mut self, reload: Reload) {
+        self.reloads.push_back(reload);
+        if self.reloads.len() == 1 {
+            self.load_next();
+        }
+    }
+
+    fn load_next(&mut self) {
+        let config = match self.reloads.front() {
+            Some(Reload::Plan(config, _)) => config.clone(),
+            Some(Reload::Signal | Reload::Request(_)) => {
+                self.notify.reloading();
+                None
+            }
+            None => return,
+        };
+        let load = self.load.clone();
+        self.jobs.spawn(async move {
+            let result = tokio::task::spawn_blocking(move || load(config)).await;
+            Some(Loaded(result.unwrap_or_else(|error| Err(broken(&error.to_string())))))
+        });
+    }
+
+    pub(super) fn loaded(&mut self, Loaded(result): Loaded) {
+        match self.reloads.pop_front() {
+            Some(Reload::Plan(_, reply)) => self.show(result, reply),
+            Some(Reload::Request(reply)) => self.apply(result, Some(reply)),
+            Some(Reload::Signal) => self.apply(result, None),
+            None => {}
+        }
+        self.load_next();
+    }
+
+    fn show(&self, result: Result<Desired, Refusal>, reply: oneshot::Sender<Response>) {
+        let response = match result {
+            Ok(desired) => {
+                let plan = plan::plan(&self.desired, &desired);
+                Response::Plan { plan: self.describe(&plan, false) }
+            }
+            Err(refusal) => refused(refusal),
+        };
+        tell(reply, response);
+    }
+
+    fn apply(&mut self, result: Result<Desired, Refusal>, reply: Option<oneshot::Sender<Response>>) {
+        // Between the load and now a stop may have begun; there is nothing left to change.
+        if self.is_stopping() {
+            if let Some(reply) = reply {
+                tell(reply, Response::error(ErrorCode::Stopping, "tunneld is stopping"));
+            }
+            return;
+        }
+        let response = match result {
+            Ok(desired) => {
+                let plan = plan::plan(&self.desired, &desired);
+                self.generation += 1;
+                let report = self.describe(&plan, true);
+                tracing::info!(generation = self.generation, steps = plan.steps.len(), "config reloaded");
+                self.make(plan);
+                self.desired = desired;
+                (self.applied)(&self.desired);
+                Response::Plan { plan: report }
+            }
+            Err(refusal) => {
+                tracing::warn!(text = refusal.text, "the config was refused, nothing has changed");
+                refused(refusal)
+            }
+        };
+        self.notify.ready();
+        if let Some(reply) = reply {
+            let taken = self.tunnels.all_taken();
+            self.jobs.spawn(async move {
+                taken.wait().await;
+                tell(reply, response);
+                None
+            });
+        }
+    }
+
+    fn describe(&self, plan: &Plan, applied: bool) -> crate::control::PlanReport {
+        let live = |tunnel: &str, key: &_| self.tunnels.connections(tunnel, key);
+        plan.report(&self.desired, live, applied, self.generation)
+    }
+
+    /// Steps in a row that are about one tunnel go to it together; the order over all tunnels stays, because what
+    /// gives an address up comes before what takes it.
+    fn make(&mut self, plan: Plan) {
+        let mut steps = plan.steps.into_iter().peekable();
+        while let Some(step) = steps.next() {
+            match step {
+                Step::Global(change) => self.change(change),
+                Step::Stop { tunnel } => self.tunnels.end(&tunnel),
+                Step::Start { spec, at } => self.tunnels.add(at, *spec),
+                Step::Reorder { tunnels } => self.tunnels.reorder(&tunnels),
+                Step::Disable { ref tunnel }
+                | Step::RemoveForward { ref tunnel, .. }
+                | Step::Retune { ref tunnel, .. }
+                | Step::NextSession { ref tunnel, .. }
+                | Step::ReplaceSession { ref tunnel, .. }
+                | Step::RetuneForward { ref tunnel, .. }
+                | Step::AddForward { ref tunnel, .. }
+                | Step::ReorderForwards { ref tunnel, .. }
+                | Step::Enable { ref tunnel } => {
+                    let tunnel = tunnel.clone();
+                    let mut together = vec![step];
+                    while let Some(next) = steps.next_if(|next| next.tunnel() == Some(&tunnel) && is_inner(next)) {
+                        together.push(next);
+                    }
+                    self.tunnels.order(&tunnel, Order::Apply(together));
+                }
+            }
+        }
+    }
+
+    fn change(&mut self, change: GlobalChange) {
+        match change {
+            GlobalChange::StopTimeout(timeout) => self.tunnels.set_stop_timeout(timeout),
+            // Each takes effect at the next start of the daemon; the report says so.
+            GlobalChange::Log(_)
+            | GlobalChange::PidFile(_)
+            | GlobalChange::ControlSocket(_)
+            | GlobalChange::Config(_) => {}
+        }
+    }
+}
+
+/// About the inside of a tunnel that stays.
+const fn is_inner(step: &Step) -> bool {
+    !matches!(step, Step::Global(_) | Step::Stop { .. } | Step::Start { .. } | Step::Reorder { .. })
+}
+
+fn refused(refusal: Refusal) -> Response {
+    Response::ConfigErrors { text: refusal.text, errors: refusal.errors }
+}
+
+fn broken(error: &str) -> Refusal {
+    Refusal { text: format!("reading the config broke off inside tunneld: {error}"), errors: serde_json::json!([]) }
+}

@@ -1,0 +1,244 @@
+//! The loop of the daemon: one event at a time.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{Notify as Bell, mpsc};
+use tokio::task::JoinSet;
+use tunnel_engine::clock;
+
+use super::liveness::Round;
+use super::reloads::{Loaded, Reload};
+use super::status_line::{problem, status_line};
+use super::tunnels::Tunnels;
+use super::waits::Waiting;
+use super::{Loader, Setup};
+use crate::config::Desired;
+use crate::control::Command;
+use crate::os::{Notify, Signal};
+
+/// How long READY waits for listeners: a listen address may be a name whose lookup hangs.
+const LISTENERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Status lines for the service manager at most this often: two hundred tunnels that come up make one line.
+const STATUS_EVERY: Duration = Duration::from_millis(250);
+
+pub(super) struct Supervisor {
+    /// What is applied.
+    pub(super) desired: Desired,
+    pub(super) generation: u64,
+    pub(super) started_at: SystemTime,
+    pub(super) tunnels: Tunnels,
+    pub(super) waits: Vec<Waiting>,
+    pub(super) notify: Notify,
+    pub(super) load: Loader,
+    pub(super) applied: Box<dyn FnMut(&Desired) + Send>,
+    /// The first is being loaded.
+    pub(super) reloads: VecDeque<Reload>,
+    /// Loads, and answers that wait for tunnels to take their orders.
+    pub(super) jobs: JoinSet<Option<Loaded>>,
+    /// Rung by tunnels whose view changed.
+    bell: Arc<Bell>,
+    commands: mpsc::Receiver<Command>,
+    signals: mpsc::Receiver<Signal>,
+    ready: Ready,
+    status: StatusLine,
+    watchdog: Option<Watchdog>,
+    stopping: bool,
+    /// A second stop signal came: leave without waiting.
+    hurry: bool,
+}
+
+enum Ready {
+    Until(Instant),
+    Said,
+}
+
+struct StatusLine {
+    said: String,
+    not_before: Instant,
+    due: bool,
+}
+
+struct Watchdog {
+    every: Duration,
+    next: Instant,
+    round: Round,
+}
+
+enum Event {
+    Command(Command),
+    Signal(Signal),
+    Changed,
+    Job(Option<Loaded>),
+    Left,
+    Due,
+}
+
+impl Supervisor {
+    pub(super) fn new(setup: Setup) -> Self {
+        let Setup { desired, load, commands, signals, notify, dialer, seed, applied } = setup;
+        let now = clock::now();
+        let bell = Arc::new(Bell::new());
+        let mut tunnels = Tunnels::new(dialer, desired.global.stop_timeout, seed, bell.clone());
+        for (at, spec) in desired.tunnels.iter().enumerate() {
+            tunnels.add(at, spec.clone());
+        }
+        let watchdog = notify.watchdog_interval().map(|every| Watchdog { every, next: now, round: Round::default() });
+        Self {
+            desired,
+            generation: 1,
+            started_at: clock::wall(),
+            tunnels,
+            waits: Vec::new(),
+            notify,
+            load,
+            applied,
+            reloads: VecDeque::new(),
+            jobs: JoinSet::new(),
+            bell,
+            commands,
+            signals,
+            ready: Ready::Until(now + LISTENERS_WITHIN),
+            status: StatusLine { said: String::new(), not_before: now, due: true },
+            watchdog,
+            stopping: false,
+            hurry: false,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        // So that nobody sees a tunnel before it has heard that it is to start.
+        self.tunnels.all_taken().wait().await;
+        while !(self.stopping && (self.hurry || self.tunnels.all_gone())) {
+            self.look_around();
+            let event = self.next().await;
+            self.handle(event);
+        }
+        tracing::info!("tunneld has stopped");
+    }
+
+    async fn next(&mut self) -> Event {
+        let deadline = self.deadline();
+        tokio::select! {
+            biased;
+            Some(signal) = self.signals.recv() => Event::Signal(signal),
+            () = due(deadline) => Event::Due,
+            Some(command) = self.commands.recv() => Event::Command(command),
+            Some(job) = self.jobs.join_next() => Event::Job(job.unwrap_or_default()),
+            () = self.tunnels.one_left() => Event::Left,
+            () = self.bell.notified() => Event::Changed,
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Command(command) => self.answer(command),
+            Event::Signal(signal) => self.signal(signal),
+            Event::Changed => self.status.due = true,
+            Event::Job(Some(loaded)) => self.loaded(loaded),
+            Event::Job(None) | Event::Left | Event::Due => {}
+        }
+    }
+
+    /// What follows from how things are now, whatever it was that happened.
+    fn look_around(&mut self) {
+        let now = clock::now();
+        self.feed_watchdog(now);
+        self.say_ready(now);
+        self.say_status(now);
+        self.end_waits(now);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let ready = match self.ready {
+            Ready::Until(until) => Some(until),
+            Ready::Said => None,
+        };
+        let status = self.status.due.then_some(self.status.not_before);
+        let watchdog = self.watchdog.as_ref().map(|watchdog| watchdog.next);
+        let waits = self.waits.iter().map(|waiting| waiting.until).min();
+        [ready, status, watchdog, waits].into_iter().flatten().min()
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        tracing::info!(signal = signal.as_str(), "signal");
+        match signal {
+            Signal::Term | Signal::Int => self.stop(),
+            Signal::Hup => self.reload(Reload::Signal),
+            Signal::Usr1 => self.tunnels.retry_now(),
+            Signal::Usr2 => self.log_status(),
+        }
+    }
+
+    fn stop(&mut self) {
+        self.hurry = self.stopping;
+        if !self.stopping {
+            self.stopping = true;
+            self.notify.stopping();
+            self.waits.clear();
+            self.tunnels.end_all();
+        }
+    }
+
+    pub(super) const fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    fn log_status(&self) {
+        for tunnel in self.tunnels.statuses(clock::now()) {
+            let (name, server) = (tunnel.name.as_str(), tunnel.server.as_str());
+            let (want, phase, since) = (tunnel.want.as_str(), tunnel.phase.as_str(), tunnel.since.as_str());
+            let (ready, starts, active) =
+                (tunnel.ready, tunnel.starts, tunnel.forwards.iter().map(|f| f.active).sum::<u64>());
+            let text =
+                if ready || want != "up" { "status".to_owned() } else { format!("status: {}", problem(&tunnel)) };
+            tracing::info!(tunnel = name, server, want, phase, ready, since, starts, active, "{text}");
+        }
+    }
+
+    fn say_ready(&mut self, now: Instant) {
+        let Ready::Until(until) = self.ready else { return };
+        if self.tunnels.listeners_tried() || until <= now {
+            self.ready = Ready::Said;
+            (self.applied)(&self.desired);
+            self.notify.ready();
+            tracing::info!(tunnels = self.desired.tunnels.len(), "tunneld runs");
+        }
+    }
+
+    fn say_status(&mut self, now: Instant) {
+        if self.stopping || !self.status.due || now < self.status.not_before {
+            return;
+        }
+        let line = status_line(&self.tunnels.statuses(now));
+        if line != self.status.said {
+            self.notify.status(&line);
+        }
+        self.status = StatusLine { said: line, not_before: now + STATUS_EVERY, due: false };
+    }
+
+    /// Feeds the watchdog of the service manager when everybody answered the questions of the last round.
+    fn feed_watchdog(&mut self, now: Instant) {
+        let Some(watchdog) = self.watchdog.as_mut().filter(|watchdog| watchdog.next <= now) else { return };
+        let silent = std::mem::take(&mut watchdog.round).silent();
+        watchdog.next = now + watchdog.every;
+        watchdog.round = self.tunnels.question();
+        if silent.is_empty() {
+            self.notify.watchdog();
+        } else {
+            tracing::error!(
+                tunnels = silent.join(" "),
+                "the loops of these tunnels do not turn: the watchdog is not fed"
+            );
+        }
+    }
+}
+
+async fn due(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

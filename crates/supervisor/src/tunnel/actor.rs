@@ -1,0 +1,338 @@
+//! The loop: one event at a time, then what the machine wants done, then a fresh view.
+
+use std::path::PathBuf;
+use std::time::{Instant, SystemTime};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{Id, JoinError, JoinSet};
+use tunnel_engine::clock;
+use tunnel_engine::failure::{Failure, FailureKind};
+use tunnel_engine::session::Session;
+
+use super::damper::Damper;
+use super::files::{LOOK_EVERY, Look};
+use super::handle::Context;
+use super::locals::{BoundJob, Locals};
+use super::orders::Order;
+use super::remotes::{Remotes, Requested};
+use super::sessions::{self, Attempt, Live, Opened, Replacement};
+use super::state::ready;
+use super::view::{FailureView, SessionView, View};
+use crate::config::TunnelSpec;
+use crate::lifecycle::{Effect, Input, Machine, Phase};
+
+pub(super) struct Actor {
+    pub(super) spec: TunnelSpec,
+    pub(super) context: Context,
+    pub(super) machine: Machine,
+    /// Everything that takes time.
+    pub(super) jobs: JoinSet<Event>,
+    pub(super) locals: Locals,
+    pub(super) remotes: Remotes,
+    /// The session that local listeners use.
+    pub(super) current: watch::Sender<Option<Session>>,
+    pub(super) attempt: Option<Attempt>,
+    pub(super) live: Option<Live>,
+    pub(super) replacement: Option<Replacement>,
+    /// Counts sessions, replacements included: a late word from an old one is told by it.
+    pub(super) serial: u64,
+    pub(super) last_up: Option<Instant>,
+    pub(super) last_failure: Option<FailureView>,
+    pub(super) damper: Damper,
+    pub(super) was_ready: bool,
+    files: Files,
+    phase: (Phase, SystemTime),
+    ending: bool,
+    orders: mpsc::Receiver<Order>,
+    view: watch::Sender<View>,
+}
+
+/// What the loop wakes up for.
+pub(super) enum Event {
+    /// The supervisor wants something.
+    Order(Order),
+    /// The supervisor has gone.
+    Orphaned,
+    /// A deadline has come.
+    Due,
+    /// A start succeeded or failed.
+    Opened { epoch: u64, result: Result<Opened, Failure> },
+    /// The same of a session that is to replace the living one.
+    Replaced { result: Result<Opened, Failure> },
+    /// The living session ended.
+    Lost(Failure),
+    /// A session that we closed is closed.
+    Closed { epoch: u64 },
+    /// An earlier session has been wound down, or a listener been closed: nothing follows.
+    Done,
+    /// A local listener is bound, or not.
+    Bound(BoundJob),
+    /// The server answered a request to listen.
+    Requested(Requested),
+    /// The remote listeners of the session before this one have been taken back.
+    HandedOver { serial: u64 },
+    /// A listener opened, closed or failed by itself.
+    ListenerChanged { id: u64 },
+    /// The living session answered a ping, or not.
+    Pinged { serial: u64, result: Result<(), Failure> },
+    /// How the watched files look.
+    Looked { epoch: u64, look: Look },
+    /// A job ended without an event: it was aborted, or it panicked.
+    Broken { job: Id, panicked: bool },
+}
+
+#[derive(Default)]
+struct Files {
+    /// Of the blocked phase that is being watched; the first look is the one to compare with.
+    epoch: u64,
+    look: Option<Look>,
+    next: Option<Instant>,
+}
+
+impl Actor {
+    pub(super) fn new(
+        spec: TunnelSpec,
+        context: Context,
+        orders: mpsc::Receiver<Order>,
+    ) -> (Self, watch::Receiver<View>) {
+        let current = watch::Sender::new(None);
+        let machine = Machine::new(spec.policy, context.seed, clock::now());
+        let locals = Locals::new(&spec, current.subscribe());
+        let remotes = Remotes::new(&spec);
+        let phase = (machine.phase(), clock::wall());
+        let first = View {
+            name: spec.name.clone(),
+            want: machine.want(),
+            phase: phase.0,
+            ready: false,
+            since: phase.1,
+            starts: 0,
+            server: spec.session.destination.to_string(),
+            session: None,
+            last_failure: None,
+            next_start: None,
+            forwards: Vec::new(),
+            listeners_tried: false,
+        };
+        let (view, watcher) = watch::channel(first);
+        let mut actor = Self {
+            spec,
+            context,
+            machine,
+            jobs: JoinSet::new(),
+            locals,
+            remotes,
+            current,
+            attempt: None,
+            live: None,
+            replacement: None,
+            serial: 0,
+            last_up: None,
+            last_failure: None,
+            damper: Damper::default(),
+            files: Files::default(),
+            phase,
+            was_ready: false,
+            ending: false,
+            orders,
+            view,
+        };
+        actor.publish();
+        (actor, watcher)
+    }
+
+    pub(super) async fn run(mut self) {
+        while !self.is_over() {
+            let event = self.next().await;
+            self.handle(event);
+            self.settle();
+        }
+    }
+
+    /// Waits for whatever comes first. Cancel-safe in every arm.
+    async fn next(&mut self) -> Event {
+        let deadline = self.deadline();
+        tokio::select! {
+            biased;
+            order = self.orders.recv(), if !self.ending => order.map_or(Event::Orphaned, Event::Order),
+            failure = sessions::ended(self.live.as_mut()) => Event::Lost(failure),
+            Some(job) = self.jobs.join_next_with_id() => joined(job),
+            () = due(deadline) => Event::Due,
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Order(order) => self.obey(order),
+            Event::Orphaned => self.end(),
+            Event::Due => self.due(),
+            Event::Opened { epoch, result } => self.opened(epoch, result),
+            Event::Replaced { result } => self.replaced(result),
+            Event::Lost(failure) => self.lost(failure),
+            Event::Closed { epoch } => self.closed(epoch),
+            Event::Done => {}
+            Event::Bound(bound) => self.bound(bound),
+            Event::Requested(requested) => self.requested(requested),
+            Event::HandedOver { serial } => self.handed_over(serial),
+            Event::ListenerChanged { id } => self.watch_listener(id),
+            Event::Pinged { serial, result } => self.pinged(serial, result),
+            Event::Looked { epoch, look } => self.looked(epoch, look),
+            Event::Broken { job, panicked } => self.broken(job, panicked),
+        }
+    }
+
+    /// Carries out what the machine wants, until it wants nothing more, and tells.
+    fn settle(&mut self) {
+        while let Some(effect) = self.machine.poll_effect() {
+            match effect {
+                Effect::Open { epoch } => self.open(epoch),
+                Effect::Close { epoch } => self.close(epoch),
+            }
+        }
+        self.keep_listeners();
+        self.watch_files();
+        self.publish();
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Start => self.feed(Input::Start),
+            Order::Stop => self.feed(Input::Stop),
+            Order::Restart => self.feed(Input::Restart),
+            Order::RetryNow => self.retry_now(),
+            Order::ResetFailed => {
+                self.last_failure = None;
+                self.damper.recovered();
+                self.feed(Input::ResetFailed);
+            }
+            Order::Apply(steps) => self.apply(steps),
+            Order::StopTimeout(timeout) => self.context.stop_timeout = timeout,
+            Order::End => self.end(),
+            // Whoever asked may have gone.
+            Order::Answer(reply) => drop(reply.send(())),
+        }
+    }
+
+    fn end(&mut self) {
+        self.ending = true;
+        self.feed(Input::Stop);
+    }
+
+    fn is_over(&self) -> bool {
+        self.ending && self.machine.phase() == Phase::Stopped && self.jobs.is_empty()
+    }
+
+    pub(super) fn feed(&mut self, input: Input) {
+        self.machine.handle(input, clock::now());
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let machine = self.machine.poll_timeout().map(|(at, _)| at);
+        let retry = self.replacement.as_ref().and_then(Replacement::due);
+        [machine, self.locals.due(), self.remotes.due(), self.files.next, retry].into_iter().flatten().min()
+    }
+
+    fn due(&mut self) {
+        let now = clock::now();
+        self.machine.handle_timeout(now);
+        self.retry_listeners(now);
+        self.retry_requests(now);
+        self.retry_replacement(now);
+        if self.files.next.is_some_and(|at| at <= now) {
+            self.look();
+        }
+    }
+
+    /// Starts looking at files when the machine blocks, and stops when it does something else.
+    fn watch_files(&mut self) {
+        let blocked = self.machine.phase() == Phase::Blocked;
+        if !blocked {
+            self.files = Files::default();
+        } else if self.files.epoch != self.machine.epoch() {
+            self.files = Files { epoch: self.machine.epoch(), look: None, next: None };
+            self.look();
+        }
+    }
+
+    fn look(&mut self) {
+        self.files.next = None;
+        let (epoch, paths): (u64, Vec<PathBuf>) = (self.files.epoch, self.spec.session.watched_files());
+        self.jobs.spawn(async move {
+            match tokio::task::spawn_blocking(move || Look::at(&paths)).await {
+                Ok(look) => Event::Looked { epoch, look },
+                Err(_) => Event::Done,
+            }
+        });
+    }
+
+    fn looked(&mut self, epoch: u64, look: Look) {
+        if self.files.epoch != epoch || self.machine.phase() != Phase::Blocked {
+            return;
+        }
+        self.files.next = Some(clock::now() + LOOK_EVERY);
+        if self.files.look.as_ref().is_some_and(|before| *before != look) {
+            tracing::info!(tunnel = self.spec.name, "a file that matters changed: starting again");
+            self.feed(Input::FilesChanged);
+        } else {
+            self.files.look = Some(look);
+        }
+    }
+
+    fn publish(&mut self) {
+        let phase = self.machine.phase();
+        if phase != self.phase.0 {
+            self.phase = (phase, clock::wall());
+            self.tell_phase(phase);
+        }
+        let forwards = self.forward_views();
+        let ready = ready(phase, self.replacement.is_some(), forwards.iter().map(|forward| &forward.state));
+        self.tell_readiness(ready);
+        self.view.send_replace(View {
+            name: self.spec.name.clone(),
+            want: self.machine.want(),
+            phase,
+            ready,
+            since: self.phase.1,
+            starts: self.machine.starts(),
+            server: self.spec.session.destination.to_string(),
+            session: self
+                .live
+                .as_ref()
+                .map(|live| SessionView { session: live.session.clone(), connected_at: live.connected_at }),
+            last_failure: self.last_failure.clone(),
+            next_start: self.machine.next_start(),
+            forwards,
+            listeners_tried: self.locals.tried(),
+        });
+        self.context.bell.notify_one();
+    }
+
+    fn broken(&mut self, job: Id, panicked: bool) {
+        if panicked {
+            tracing::error!(tunnel = self.spec.name, "a job of this tunnel panicked");
+        }
+        if self.attempt.as_ref().is_some_and(|attempt| attempt.is(job)) {
+            let failure = Failure::new(FailureKind::Protocol, "the start broke off inside tunneld");
+            let epoch = self.machine.epoch();
+            self.opened(epoch, Err(failure));
+        }
+        if self.replacement.as_ref().is_some_and(|replacement| replacement.is(job)) {
+            self.replaced(Err(Failure::new(FailureKind::Protocol, "the start broke off inside tunneld")));
+        }
+    }
+}
+
+/// What a job came back with.
+fn joined(job: Result<(Id, Event), JoinError>) -> Event {
+    match job {
+        Ok((_, event)) => event,
+        Err(error) => Event::Broken { job: error.id(), panicked: error.is_panic() },
+    }
+}
+
+async fn due(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,95 @@
+//! How others hold a tunnel.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::task::AbortOnDropHandle;
+use tunnel_engine::dial::Dialer;
+use tunnel_engine::task;
+
+use super::actor::Actor;
+use super::orders::Order;
+use super::view::View;
+use crate::config::TunnelSpec;
+use crate::supervise::governor::Governor;
+
+/// Orders that wait at once. The loop takes each within microseconds: a full queue means that it does not turn.
+const ORDERS: usize = 32;
+
+/// What a tunnel is given by its surroundings.
+#[derive(Clone)]
+pub struct Context {
+    /// The way to servers.
+    pub dialer: Arc<dyn Dialer>,
+    /// Paces starts over all tunnels.
+    pub governor: Governor,
+    /// How long flowing connections may go on after a stop.
+    pub stop_timeout: Duration,
+    /// Rung after each change of the view.
+    pub bell: Arc<Notify>,
+    /// Decides the jitter.
+    pub seed: u64,
+}
+
+/// A running tunnel. Dropping it ends the task and cuts everything; [`Order::End`] ends it in good order.
+pub struct Handle {
+    orders: mpsc::Sender<Order>,
+    view: watch::Receiver<View>,
+    task: AbortOnDropHandle<()>,
+}
+
+/// Makes a tunnel, at rest.
+pub fn spawn(spec: TunnelSpec, context: Context) -> Handle {
+    let (orders, queue) = mpsc::channel(ORDERS);
+    let (actor, view) = Actor::new(spec, context, queue);
+    Handle { orders, view, task: task::owned(actor.run()) }
+}
+
+impl Handle {
+    /// Hands an order over, without waiting.
+    ///
+    /// # Errors
+    /// The tunnel takes no orders: its loop is stuck, or has ended.
+    pub fn order(&self, order: Order) -> Result<(), Wedged> {
+        self.orders.try_send(order).map_err(|_| Wedged)
+    }
+
+    /// Whether the loop turns: it answers to `reply`.
+    ///
+    /// # Errors
+    /// The tunnel takes no orders; its reply is given back.
+    pub fn ask(&self, reply: oneshot::Sender<()>) -> Result<(), oneshot::Sender<()>> {
+        match self.orders.try_send(Order::Answer(reply)) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(Order::Answer(reply))) => Err(reply),
+            // It has ended, which is an answer.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// How it is now.
+    pub fn view(&self) -> watch::Ref<'_, View> {
+        self.view.borrow()
+    }
+
+    /// How it is, to wait for changes.
+    pub fn watch(&self) -> watch::Receiver<View> {
+        self.view.clone()
+    }
+
+    /// Waits for the end of the task, after [`Order::End`].
+    pub async fn ended(self) {
+        if let Err(error) = self.task.await
+            && error.is_panic()
+        {
+            tracing::error!(%error, "a tunnel's task panicked");
+        }
+    }
+}
+
+/// The tunnel takes no orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the tunnel does not take orders")]
+pub struct Wedged;

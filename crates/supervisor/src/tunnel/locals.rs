@@ -1,0 +1,299 @@
+//! The local and dynamic forwards of a tunnel: listeners that are bound once and outlive sessions.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tunnel_engine::clock;
+use tunnel_engine::failure::Failure;
+use tunnel_engine::forward::{
+    BindOptions, Bound, ForwardStats, ListenOptions, ListenState, LocalForward, OutagePolicy,
+};
+use tunnel_engine::session::Session;
+use tunnel_engine::spec::{Forward, Side};
+
+use super::actor::{Actor, Event};
+use super::state::ForwardState;
+use super::view::ForwardView;
+use crate::config::{DuringOutage, TunnelSpec};
+use crate::lifecycle::{Phase, Want};
+
+/// How often a listen address that could not be bound is tried again: its holder may have gone, the address may have
+/// come up.
+const BIND_AGAIN: Duration = Duration::from_secs(1);
+
+/// All of them, in the config's order.
+pub(super) struct Locals {
+    entries: Vec<Local>,
+    next: u64,
+    sessions: watch::Receiver<Option<Session>>,
+}
+
+struct Local {
+    id: u64,
+    forward: Forward,
+    stats: Arc<ForwardStats>,
+    listener: Listener,
+}
+
+enum Listener {
+    Closed,
+    Binding,
+    Open(LocalForward),
+    Failed(Failure, Instant),
+}
+
+/// A listener that was bound, or not.
+pub(super) struct BoundJob {
+    id: u64,
+    result: Result<Bound, Failure>,
+}
+
+/// How the listeners are, all together.
+pub(super) enum Listening {
+    All,
+    Pending,
+    Failed(Failure),
+}
+
+/// Whether listeners should be open: from the wish to be up until the wish to be down, or until the tunnel gave up and
+/// nobody would ever come for the connections that they hold.
+fn should_listen(want: Want, phase: Phase) -> bool {
+    want == Want::Up && phase != Phase::Failed
+}
+
+impl Locals {
+    pub(super) fn new(spec: &TunnelSpec, sessions: watch::Receiver<Option<Session>>) -> Self {
+        let mut locals = Self { entries: Vec::new(), next: 0, sessions };
+        for forward in spec.forwards.iter().filter(|forward| forward.kind.side() == Side::Here) {
+            locals.add(forward.clone());
+        }
+        locals
+    }
+
+    pub(super) fn add(&mut self, forward: Forward) {
+        self.next += 1;
+        self.entries.push(Local { id: self.next, forward, stats: Arc::default(), listener: Listener::Closed });
+    }
+
+    pub(super) fn sort_by_key(&mut self, place: impl Fn(&Forward) -> Option<usize>) {
+        self.entries.sort_by_key(|local| place(&local.forward));
+    }
+
+    fn take(&mut self, forward: &Forward) -> Option<Local> {
+        let at = self.entries.iter().position(|local| local.forward == *forward)?;
+        Some(self.entries.remove(at))
+    }
+
+    pub(super) fn listening(&self) -> Listening {
+        let mut all = Listening::All;
+        for local in &self.entries {
+            match &local.listener {
+                Listener::Open(_) => {}
+                Listener::Closed | Listener::Binding => all = Listening::Pending,
+                Listener::Failed(failure, _) => return Listening::Failed(failure.clone()),
+            }
+        }
+        all
+    }
+
+    /// Each has been bound or has failed to.
+    pub(super) fn tried(&self) -> bool {
+        !matches!(self.listening(), Listening::Pending)
+    }
+
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.entries.iter().filter_map(Local::due).min()
+    }
+
+    pub(super) fn retry_now(&mut self) {
+        for local in &mut self.entries {
+            if let Listener::Failed(_, again) = &mut local.listener {
+                *again = clock::now();
+            }
+        }
+    }
+
+    pub(super) fn stats(&self) -> impl Iterator<Item = &Arc<ForwardStats>> {
+        self.entries.iter().map(|local| &local.stats)
+    }
+
+    pub(super) fn views(&self, phase: Phase) -> impl Iterator<Item = ForwardView> {
+        self.entries.iter().map(move |local| local.view(phase))
+    }
+}
+
+impl Local {
+    fn due(&self) -> Option<Instant> {
+        match &self.listener {
+            Listener::Failed(_, again) => Some(*again),
+            Listener::Closed | Listener::Binding | Listener::Open(_) => None,
+        }
+    }
+
+    fn view(&self, phase: Phase) -> ForwardView {
+        let mut listen = self.forward.listen.to_string();
+        let mut note = None;
+        let waiting = if phase == Phase::Up { ForwardState::Up } else { ForwardState::Pending };
+        let state = match &self.listener {
+            Listener::Open(listener) => match &*listener.state().borrow() {
+                ListenState::Listening { addresses, message } => {
+                    listen = addresses.first().map_or(listen, ToString::to_string);
+                    note.clone_from(message);
+                    waiting
+                }
+                ListenState::Failed(failure) => ForwardState::Down(failure.clone()),
+                ListenState::Refusing | ListenState::Closed => ForwardState::Pending,
+            },
+            Listener::Failed(failure, _) => ForwardState::Down(failure.clone()),
+            Listener::Closed | Listener::Binding => ForwardState::Pending,
+        };
+        ForwardView {
+            key: self.forward.key(),
+            kind: self.forward.kind,
+            listen,
+            connect: self.forward.connect.clone(),
+            message: state.message().or(note),
+            state,
+            stats: self.stats.clone(),
+        }
+    }
+}
+
+impl Actor {
+    /// Opens or closes listeners as the phase and the wish have it.
+    pub(super) fn keep_listeners(&mut self) {
+        if should_listen(self.machine.want(), self.machine.phase()) {
+            self.bind_listeners();
+        } else {
+            self.close_listeners();
+        }
+    }
+
+    /// Binds those that are closed.
+    pub(super) fn bind_listeners(&mut self) {
+        self.bind_where(|local| matches!(local.listener, Listener::Closed));
+    }
+
+    pub(super) fn retry_listeners(&mut self, now: Instant) {
+        self.bind_where(|local| local.due().is_some_and(|at| at <= now));
+    }
+
+    fn bind_where(&mut self, wanted: impl Fn(&Local) -> bool) {
+        let options = bind_options(&self.spec);
+        for local in self.locals.entries.iter_mut().filter(|local| wanted(local)) {
+            // What failed stays to be seen until it is known to have changed.
+            if matches!(local.listener, Listener::Closed) {
+                local.listener = Listener::Binding;
+            } else if let Listener::Failed(_, again) = &mut local.listener {
+                *again = clock::now() + BIND_AGAIN;
+            }
+            let (id, listen) = (local.id, local.forward.listen.clone());
+            self.jobs.spawn(async move { Event::Bound(BoundJob { id, result: Bound::bind(&listen, options).await }) });
+        }
+    }
+
+    pub(super) fn bound(&mut self, BoundJob { id, result }: BoundJob) {
+        let options = listen_options(&self.spec);
+        let sessions = self.locals.sessions.clone();
+        let Some(local) = self.locals.entries.iter_mut().find(|local| local.id == id) else { return };
+        if !matches!(local.listener, Listener::Binding | Listener::Failed(..)) {
+            return;
+        }
+        match result {
+            Ok(bound) => {
+                let (connect, stats) = (local.forward.connect.clone(), local.stats.clone());
+                let options = ListenOptions { max_connections: local.limit(&self.spec), ..options };
+                local.listener = Listener::Open(LocalForward::spawn(bound, connect, sessions, options, stats));
+                self.watch_listener(id);
+            }
+            Err(failure) => {
+                local.listener = Listener::Failed(failure.clone(), clock::now() + BIND_AGAIN);
+                let forward = local.forward.to_string();
+                match (self.spec.exit_on_forward_failure, &self.live) {
+                    (true, Some(_)) => self.give_up_session(failure, Some(&forward)),
+                    // The start that waits for it tells.
+                    (true, None) => {}
+                    (false, _) => self.tell_failure(failure, Some(&forward)),
+                }
+            }
+        }
+        self.dial_when_listening();
+    }
+
+    /// Wakes the loop when the listener's state changes, so that the view is fresh.
+    pub(super) fn watch_listener(&mut self, id: u64) {
+        let Some(local) = self.locals.entries.iter().find(|local| local.id == id) else { return };
+        let Listener::Open(listener) = &local.listener else { return };
+        let mut state = listener.state();
+        self.jobs.spawn(async move {
+            match state.changed().await {
+                Ok(()) => Event::ListenerChanged { id },
+                Err(_) => Event::Done,
+            }
+        });
+    }
+
+    pub(super) fn retune_listeners(&mut self) {
+        for local in &self.locals.entries {
+            local.retune(&self.spec);
+        }
+    }
+
+    /// New connections are taken elsewhere; those that live go on.
+    pub(super) fn retarget_listener(&mut self, from: &Forward, to: Forward) {
+        let Some(local) = self.locals.entries.iter_mut().find(|local| local.forward == *from) else { return };
+        local.forward = to;
+        local.retune(&self.spec);
+        if let Listener::Open(listener) = &local.listener {
+            listener.retarget(local.forward.connect.clone());
+        }
+    }
+
+    /// A forward that is gone from the config takes its connections with it, as the plan says.
+    pub(super) fn remove_listener(&mut self, forward: &Forward) {
+        if let Some(Local { listener: Listener::Open(listener), .. }) = self.locals.take(forward) {
+            self.jobs.spawn(async move {
+                listener.abort().await;
+                Event::Done
+            });
+        }
+    }
+
+    /// No new connections. Those that live may finish while the session winds down.
+    fn close_listeners(&mut self) {
+        let deadline = clock::now() + self.context.stop_timeout;
+        for local in &mut self.locals.entries {
+            if let Listener::Open(listener) = std::mem::replace(&mut local.listener, Listener::Closed) {
+                self.jobs.spawn(async move {
+                    listener.drain(deadline).await;
+                    Event::Done
+                });
+            }
+        }
+    }
+}
+
+impl Local {
+    fn retune(&self, spec: &TunnelSpec) {
+        if let Listener::Open(listener) = &self.listener {
+            listener.retune(ListenOptions { max_connections: self.limit(spec), ..listen_options(spec) });
+        }
+    }
+
+    fn limit(&self, spec: &TunnelSpec) -> u32 {
+        self.forward.max_connections.unwrap_or(spec.max_connections)
+    }
+}
+
+fn bind_options(spec: &TunnelSpec) -> BindOptions {
+    BindOptions { gateway_ports: spec.gateway_ports, family: spec.session.dial.address_family }
+}
+
+fn listen_options(spec: &TunnelSpec) -> ListenOptions {
+    let outage = match spec.outage.during_outage {
+        DuringOutage::Hold => OutagePolicy::Hold { timeout: spec.outage.hold_timeout, max: spec.outage.hold_max },
+        DuringOutage::Refuse => OutagePolicy::Refuse,
+    };
+    ListenOptions { max_connections: spec.max_connections, outage }
+}

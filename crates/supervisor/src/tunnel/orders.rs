@@ -1,0 +1,30 @@
+//! What the supervisor may ask of a tunnel.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::supervise::plan::Step;
+
+/// An order. Each is done at once or begun at once; the view tells how it goes.
+#[derive(Debug)]
+pub enum Order {
+    /// Be up.
+    Start,
+    /// Be down.
+    Stop,
+    /// End the session if there is one, and start at once.
+    Restart,
+    /// End every wait; see whether the living session still answers.
+    RetryNow,
+    /// Forget failures and counts.
+    ResetFailed,
+    /// Steps of a reload that are about this tunnel, in order.
+    Apply(Vec<Step>),
+    /// How long flowing connections may go on after a stop, from now on.
+    StopTimeout(Duration),
+    /// Be down, and end the task.
+    End,
+    /// Answer, to show that the loop turns and that all orders before this one have been taken.
+    Answer(oneshot::Sender<()>),
+}

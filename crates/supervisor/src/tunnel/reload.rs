@@ -1,0 +1,92 @@
+//! The steps of a reload, applied to what runs: what did not change is not touched.
+
+use std::sync::Arc;
+
+use tunnel_engine::clock;
+use tunnel_engine::forward::ForwardStats;
+use tunnel_engine::spec::{Forward, Side};
+
+use super::actor::Actor;
+use super::view::ForwardView;
+use crate::lifecycle::{Input, Phase};
+use crate::supervise::plan::Step;
+
+impl Actor {
+    pub(super) fn apply(&mut self, steps: Vec<Step>) {
+        for step in steps {
+            step.apply_to_tunnel(&mut self.spec);
+            self.make(step);
+        }
+        self.order_forwards();
+        // A blocked tunnel waits for a change, and this was one.
+        self.feed(Input::FilesChanged);
+    }
+
+    fn make(&mut self, step: Step) {
+        match step {
+            Step::Retune { .. } => {
+                self.machine.retune(self.spec.policy, clock::now());
+                self.retune_listeners();
+                self.retune_remotes();
+            }
+            Step::ReplaceSession { .. } => self.change_session(),
+            Step::RemoveForward { forward, .. } => match forward.kind.side() {
+                Side::Here => self.remove_listener(&forward),
+                Side::Server => self.remove_remote(&forward),
+            },
+            Step::RetuneForward { from, to, .. } => match to.kind.side() {
+                Side::Here => self.retarget_listener(&from, to),
+                Side::Server => self.retarget_remote(&from, to),
+            },
+            Step::AddForward { forward, .. } => match forward.kind.side() {
+                // The listener itself follows, as it does for all that are not open.
+                Side::Here => self.locals.add(forward),
+                Side::Server => {
+                    self.remotes.add(forward);
+                    self.request_forwards();
+                }
+            },
+            Step::Enable { .. } => self.feed(Input::Start),
+            Step::Disable { .. } => self.feed(Input::Stop),
+            // The spec says it all; the supervisor does the rest.
+            Step::NextSession { .. }
+            | Step::ReorderForwards { .. }
+            | Step::Global(_)
+            | Step::Stop { .. }
+            | Step::Start { .. }
+            | Step::Reorder { .. } => {}
+        }
+    }
+
+    fn change_session(&mut self) {
+        match self.machine.phase() {
+            Phase::Up => self.replace(),
+            // An attempt at a server that is no longer wanted.
+            Phase::Connecting => self.feed(Input::Restart),
+            // Its wait was for another server.
+            Phase::Backoff | Phase::Blocked => self.feed(Input::RetryNow),
+            Phase::Stopped | Phase::Failed | Phase::Stopping => {}
+        }
+    }
+
+    fn order_forwards(&mut self) {
+        let place = |forward: &Forward| self.spec.forwards.iter().position(|wanted| wanted == forward);
+        self.locals.sort_by_key(place);
+        self.remotes.sort_by_key(place);
+    }
+
+    /// In the config's order.
+    pub(super) fn forward_views(&self) -> Vec<ForwardView> {
+        let mut locals = self.locals.views(self.machine.phase());
+        let mut remotes = self.remotes.views();
+        let next = |side| match side {
+            Side::Here => locals.next(),
+            Side::Server => remotes.next(),
+        };
+        self.spec.forwards.iter().map(|forward| forward.kind.side()).filter_map(next).collect()
+    }
+
+    pub(super) fn all_stats(&self) -> Vec<Arc<ForwardStats>> {
+        self.locals.stats().chain(self.remotes.stats()).cloned().collect()
+    }
+}

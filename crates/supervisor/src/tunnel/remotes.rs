@@ -1,0 +1,284 @@
+//! The remote forwards of a tunnel: what the server listens on for us, and what becomes of a refusal.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tunnel_engine::clock;
+use tunnel_engine::forward::{ForwardStats, RemoteTarget, Routes};
+use tunnel_engine::session::{ForwardError, RemoteListen, Session};
+use tunnel_engine::spec::{Forward, Listen, Side};
+
+use super::actor::{Actor, Event};
+use super::refusal::{again, judge, shown, with_port};
+use super::sessions::Live;
+use super::state::ForwardState;
+use super::view::ForwardView;
+use super::wind_down::cancel;
+use crate::config::TunnelSpec;
+
+/// All of them, in the config's order.
+pub(super) struct Remotes {
+    entries: Vec<Remote>,
+    next: u64,
+}
+
+struct Remote {
+    id: u64,
+    forward: Forward,
+    stats: Arc<ForwardStats>,
+    state: ForwardState,
+    /// What the server chose for port 0, asked for again first.
+    allocated: Option<u16>,
+    asking: bool,
+    again: Option<Instant>,
+}
+
+/// An answer of the server.
+pub(super) struct Requested {
+    serial: u64,
+    id: u64,
+    listen: Listen,
+    result: Result<Option<u16>, ForwardError>,
+}
+
+impl Remotes {
+    pub(super) fn new(spec: &TunnelSpec) -> Self {
+        let mut remotes = Self { entries: Vec::new(), next: 0 };
+        for forward in wanted(spec) {
+            remotes.add(forward.clone());
+        }
+        remotes
+    }
+
+    pub(super) fn add(&mut self, forward: Forward) {
+        self.next += 1;
+        self.entries.push(Remote {
+            id: self.next,
+            forward,
+            stats: Arc::default(),
+            state: ForwardState::Pending,
+            allocated: None,
+            asking: false,
+            again: None,
+        });
+    }
+
+    pub(super) fn sort_by_key(&mut self, place: impl Fn(&Forward) -> Option<usize>) {
+        self.entries.sort_by_key(|remote| place(&remote.forward));
+    }
+
+    fn take(&mut self, forward: &Forward) -> Option<Remote> {
+        let at = self.entries.iter().position(|remote| remote.forward == *forward)?;
+        Some(self.entries.remove(at))
+    }
+
+    /// Another session, or none: nothing of the old one holds any more.
+    pub(super) fn session_changed(&mut self) {
+        for remote in &mut self.entries {
+            remote.state = ForwardState::Pending;
+            remote.asking = false;
+            remote.again = None;
+        }
+    }
+
+    pub(super) fn retry_now(&mut self) {
+        let now = clock::now();
+        for remote in &mut self.entries {
+            remote.again = remote.again.map(|_| now);
+        }
+    }
+
+    pub(super) fn all_up(&self) -> bool {
+        self.entries.iter().all(|remote| remote.state == ForwardState::Up)
+    }
+
+    /// What the server listens on for us now, with the real ports.
+    pub(super) fn granted(&self) -> Vec<Listen> {
+        self.entries.iter().filter(|remote| remote.state == ForwardState::Up).map(Remote::listen).collect()
+    }
+
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.entries.iter().filter_map(|remote| remote.again).min()
+    }
+
+    pub(super) fn stats(&self) -> impl Iterator<Item = &Arc<ForwardStats>> {
+        self.entries.iter().map(|remote| &remote.stats)
+    }
+
+    pub(super) fn views(&self) -> impl Iterator<Item = ForwardView> {
+        self.entries.iter().map(|remote| ForwardView {
+            key: remote.forward.key(),
+            kind: remote.forward.kind,
+            listen: shown(&remote.listen()),
+            connect: remote.forward.connect.clone(),
+            message: remote.state.message(),
+            state: remote.state.clone(),
+            stats: remote.stats.clone(),
+        })
+    }
+}
+
+impl Remote {
+    /// With the real port, once it is known.
+    fn listen(&self) -> Listen {
+        with_port(&self.forward.listen, self.allocated)
+    }
+}
+
+impl Actor {
+    /// Asks the server to listen, for every remote forward that is not in place.
+    pub(super) fn request_forwards(&mut self) {
+        self.retry_requests_where(|remote| remote.state == ForwardState::Pending);
+    }
+
+    pub(super) fn retry_requests(&mut self, now: Instant) {
+        self.retry_requests_where(|remote| remote.again.is_some_and(|at| at <= now));
+    }
+
+    fn retry_requests_where(&mut self, wanted: impl Fn(&Remote) -> bool) {
+        let Some(live) = &self.live else { return };
+        for remote in self.remotes.entries.iter_mut().filter(|remote| !remote.asking && wanted(remote)) {
+            remote.asking = true;
+            remote.again = None;
+            let request = Request {
+                session: live.session.clone(),
+                routes: live.routes.routes(),
+                listen: remote.forward.listen.clone(),
+                target: remote.target(&self.spec),
+            };
+            let (serial, id, allocated) = (live.serial, remote.id, remote.allocated);
+            self.jobs.spawn(async move {
+                let listen = request.listen.clone();
+                let result = request.run(allocated).await;
+                Event::Requested(Requested { serial, id, listen, result })
+            });
+        }
+    }
+
+    pub(super) fn requested(&mut self, Requested { serial, id, listen, result }: Requested) {
+        let Some(live) = self.live.as_ref().filter(|live| live.serial == serial) else { return };
+        let Some(remote) = self.remotes.entries.iter_mut().find(|remote| remote.id == id) else {
+            // Taken out of the config while the server thought about it.
+            if let Ok(port) = result {
+                let (session, listen) = (live.session.clone(), with_port(&listen, port));
+                self.take_back(session, listen);
+            }
+            return;
+        };
+        remote.asking = false;
+        let text = remote.forward.to_string();
+        match result {
+            Ok(port) => {
+                remote.accept(port, &self.spec.name);
+                self.come_up_when_allowed();
+            }
+            // The end of the session says why.
+            Err(ForwardError::SessionEnded) => {}
+            Err(error @ (ForwardError::Refused { .. } | ForwardError::Timeout { .. })) => {
+                let failure = judge(&error);
+                let answered = matches!(error, ForwardError::Refused { .. });
+                let again = again(&failure, answered, self.spec.on_remote_port_busy);
+                remote.state = ForwardState::Down(failure.clone());
+                remote.again = again.map(|wait| clock::now() + wait);
+                if self.spec.exit_on_forward_failure {
+                    self.give_up_session(failure, Some(&text));
+                } else {
+                    self.tell_failure(failure, Some(&text));
+                }
+            }
+        }
+    }
+}
+
+impl Actor {
+    /// The server stops listening; connections that live go on.
+    pub(super) fn remove_remote(&mut self, forward: &Forward) {
+        let Some(remote) = self.remotes.take(forward) else { return };
+        let Some(live) = self.live.as_ref().filter(|_| remote.state == ForwardState::Up) else { return };
+        let listen = remote.listen();
+        live.routes.routes().remove(&RemoteListen::of(&listen));
+        let session = live.session.clone();
+        self.take_back(session, listen);
+    }
+
+    /// New connections are taken elsewhere; those that live go on.
+    pub(super) fn retarget_remote(&mut self, from: &Forward, to: Forward) {
+        let Some(remote) = self.remotes.entries.iter_mut().find(|remote| remote.forward == *from) else { return };
+        remote.forward = to;
+        remote.route(&self.spec, self.live.as_ref());
+    }
+
+    /// The limits of the tunnel may have changed.
+    pub(super) fn retune_remotes(&mut self) {
+        for remote in &self.remotes.entries {
+            remote.route(&self.spec, self.live.as_ref());
+        }
+    }
+
+    fn take_back(&mut self, session: Session, listen: Listen) {
+        self.jobs.spawn(async move {
+            cancel(&session, &[listen]).await;
+            Event::Done
+        });
+    }
+}
+
+impl Remote {
+    fn target(&self, spec: &TunnelSpec) -> RemoteTarget {
+        RemoteTarget {
+            connect: self.forward.connect.clone(),
+            family: spec.session.dial.address_family,
+            max_connections: self.forward.max_connections.unwrap_or(spec.max_connections),
+            stats: self.stats.clone(),
+        }
+    }
+
+    fn route(&self, spec: &TunnelSpec, live: Option<&Live>) {
+        if let Some(live) = live.filter(|_| self.state == ForwardState::Up) {
+            live.routes.routes().add(RemoteListen::of(&self.listen()), self.target(spec));
+        }
+    }
+
+    fn accept(&mut self, port: Option<u16>, tunnel: &str) {
+        if let (Listen::Tcp { port: 0, .. }, Some(port)) = (&self.forward.listen, port) {
+            if self.allocated != Some(port) {
+                tracing::info!(tunnel, forward = %self.forward, port, "the server chose a port");
+            }
+            self.allocated = Some(port);
+        }
+        self.state = ForwardState::Up;
+    }
+}
+
+/// One question to the server.
+struct Request {
+    session: Session,
+    routes: Routes,
+    listen: Listen,
+    target: RemoteTarget,
+}
+
+impl Request {
+    /// Asks for the port of last time first, where the server chose it: people have written it down.
+    async fn run(self, allocated: Option<u16>) -> Result<Option<u16>, ForwardError> {
+        if let Some(port) = allocated {
+            match self.ask(with_port(&self.listen, Some(port))).await {
+                Err(ForwardError::Refused { .. }) => {}
+                // A server says the port only when it chose it.
+                Ok(_) => return Ok(Some(port)),
+                Err(error @ (ForwardError::Timeout { .. } | ForwardError::SessionEnded)) => return Err(error),
+            }
+        }
+        self.ask(self.listen.clone()).await
+    }
+
+    async fn ask(&self, listen: Listen) -> Result<Option<u16>, ForwardError> {
+        let (routes, target, asked) = (self.routes.clone(), self.target.clone(), listen.clone());
+        let granted = move |port| routes.add(RemoteListen::of(&with_port(&asked, port)), target);
+        self.session.request_forward_then(&listen, granted).await
+    }
+}
+
+fn wanted(spec: &TunnelSpec) -> impl Iterator<Item = &Forward> {
+    spec.forwards.iter().filter(|forward| forward.kind.side() == Side::Server)
+}

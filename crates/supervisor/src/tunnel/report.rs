@@ -1,0 +1,89 @@
+//! What a tunnel writes to the log: one line an event, fields, damped where it repeats.
+
+use std::time::Duration;
+
+use tunnel_engine::clock;
+use tunnel_engine::failure::{Failure, FailureKind};
+use tunnel_engine::session::Session;
+use tunnel_engine::spec::StrictHostKeyChecking;
+
+use super::actor::Actor;
+use super::damper::Say;
+use super::view::FailureView;
+use crate::lifecycle::Phase;
+
+impl Actor {
+    /// Writes a failure down and says it. Call it after the machine has judged, so that the line says what follows.
+    pub(super) fn tell_failure(&mut self, failure: Failure, forward: Option<&str>) {
+        let now = clock::now();
+        let say = self.damper.failure(failure.kind(), failure.message(), now);
+        let wait = self.machine.next_start().map(|at| at.saturating_duration_since(now));
+        let (kind, hint, phase) = (failure.kind(), failure.hint(), self.machine.phase());
+        let tunnel = self.spec.name.as_str();
+        let server = &self.spec.session.destination;
+        let attempt = self.machine.attempts();
+        let retry_in = wait.map(|wait| humantime::format_duration(rounded(wait)).to_string());
+        match say {
+            Say::Warn { repeats } => {
+                tracing::warn!(tunnel, forward, %kind, %server, attempt, retry_in, %phase, repeats, hint, "{failure}");
+            }
+            Say::Debug => {
+                tracing::debug!(tunnel, forward, %kind, %server, attempt, retry_in, %phase, hint, "{failure}")
+            }
+        }
+        self.last_failure = Some(FailureView { failure, at: clock::wall() });
+    }
+
+    pub(super) fn tell_session(&self, session: &Session) {
+        let (tunnel, server, info) = (self.spec.name.as_str(), &self.spec.session.destination, session.info());
+        let (software, cipher, auth) = (info.software.as_str(), info.cipher.as_str(), info.auth.as_str());
+        tracing::info!(tunnel, %server, attempt = self.machine.starts(), software, cipher, auth, "session is up");
+        if self.spec.session.host_key.strict == StrictHostKeyChecking::No {
+            let host_key = info.host_key.as_str();
+            tracing::warn!(tunnel, %server, host_key, "host key was not checked: strict_host_key_checking is `no`");
+        }
+    }
+
+    pub(super) fn tell_readiness(&mut self, ready: bool) {
+        if ready && !self.was_ready {
+            self.damper.recovered();
+            let (tunnel, server) = (self.spec.name.as_str(), &self.spec.session.destination);
+            tracing::info!(tunnel, %server, attempt = self.machine.starts(), "tunnel is ready");
+        }
+        self.was_ready = ready;
+    }
+
+    /// Phases that end something; the others are told by what led to them.
+    pub(super) fn tell_phase(&mut self, phase: Phase) {
+        match phase {
+            Phase::Stopped => tracing::info!(tunnel = self.spec.name, "tunnel is stopped"),
+            Phase::Failed => {
+                if let Some(reason) = self.machine.gave_up() {
+                    self.tell_failure(self.gave_up(reason), None);
+                }
+            }
+            Phase::Connecting | Phase::Up | Phase::Backoff | Phase::Blocked | Phase::Stopping => {}
+        }
+    }
+
+    fn gave_up(&self, reason: FailureKind) -> Failure {
+        let rule = match reason {
+            FailureKind::GateTime => "the first session did not stay up for gate_time".to_owned(),
+            FailureKind::MaxStart => format!("gave up after {} starts", self.machine.starts()),
+            FailureKind::MaxLifetime => "reached max_lifetime".to_owned(),
+            other => format!("gave up: {other}"),
+        };
+        match &self.last_failure {
+            Some(last) if reason != FailureKind::MaxLifetime => {
+                Failure::new(reason, format!("{rule}; before that: {}", last.failure.message()))
+            }
+            Some(_) | None => Failure::new(reason, rule),
+        }
+    }
+}
+
+/// People do not need microseconds.
+fn rounded(wait: Duration) -> Duration {
+    let unit = if wait < Duration::from_secs(1) { 1_000_000 } else { 100_000_000 };
+    Duration::from_nanos(u64::try_from(wait.as_nanos() / unit * unit).unwrap_or(u64::MAX))
+}

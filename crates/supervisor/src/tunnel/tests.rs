@@ -1,0 +1,301 @@
+//! The actor against a server in memory, on virtual time.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tunnel_engine::clock;
+use tunnel_engine::demo_server::{ConnectFault, LinkFaults};
+use tunnel_engine::failure::FailureKind;
+use tunnel_engine::spec::StrictHostKeyChecking;
+
+use super::testing::{Rig, echoes, forward, session_spec, tunnel_spec};
+use super::*;
+use crate::lifecycle::{Phase, Want};
+use crate::supervise::plan::Step;
+
+fn last_kind(view: &View) -> Option<FailureKind> {
+    view.last_failure.as_ref().map(|last| last.failure.kind())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_comes_up_and_carries_bytes() {
+    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"])).await;
+    assert!(echoes(&mut rig.connect(0).await).await);
+    let view = rig.until("ready", |view| view.ready).await;
+    let status = view.status(clock::now());
+    assert_eq!((status.phase.as_str(), status.want.as_str(), status.starts), ("up", "up", 1));
+    assert_eq!(status.session.unwrap().software, "tunneld-demo");
+    assert_eq!(status.forwards[0].opened, 1);
+    assert_eq!(status.forwards[1].listen, "localhost:7000");
+    assert!(status.forwards.iter().all(|forward| forward.state == "up"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_session_is_redialled_at_once_and_the_listener_stays() {
+    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+    let listen = rig.view.borrow().forwards[0].listen.clone();
+    let lost = clock::now();
+    rig.server.cut();
+    let view = rig.until("ready again", |view| view.ready && view.starts == 2).await;
+    assert!(clock::now() - lost < Duration::from_millis(100));
+    assert_eq!(view.forwards[0].listen, listen);
+    assert!(echoes(&mut rig.connect(0).await).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_comes_during_an_outage_is_carried_after_it() {
+    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    rig.server.cut();
+    rig.until("waiting", |view| view.phase == Phase::Backoff).await;
+    let mut early = rig.connect(0).await;
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::None);
+    rig.until("ready again", |view| view.ready).await;
+    assert!(echoes(&mut early).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_loss_in_a_row_waits_out_its_backoff() {
+    let mut rig = Rig::ready(tunnel_spec("t", &[])).await;
+    rig.server.cut();
+    rig.until("ready again", |view| view.ready && view.starts == 2).await;
+    let lost = clock::now();
+    rig.server.cut();
+    let view = rig.until("waiting", |view| view.phase == Phase::Backoff).await;
+    assert!(view.next_start.is_some() && last_kind(&view).is_some_and(|kind| !kind.is_permanent()));
+    rig.until("ready again", |view| view.ready && view.starts == 3).await;
+    assert!(clock::now() - lost >= Duration::from_millis(250));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_that_is_blocked_by_a_host_key_starts_when_known_hosts_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let known_hosts = dir.path().join("known_hosts");
+    std::fs::write(&known_hosts, "").unwrap();
+    let mut spec = tunnel_spec("t", &["L0:echo:1"]);
+    spec.session.host_key.strict = StrictHostKeyChecking::Yes;
+    spec.session.host_key.user_known_hosts = vec![known_hosts.clone()];
+    let mut rig = Rig::started(spec);
+    let view = rig.until("blocked", |view| view.phase == Phase::Blocked).await;
+    assert_eq!(last_kind(&view), Some(FailureKind::HostKeyUnknown));
+    let blocked = clock::now();
+    std::fs::write(&known_hosts, rig.server.known_hosts("server", 22).unwrap()).unwrap();
+    rig.until("ready", |view| view.ready).await;
+    assert!(clock::now() - blocked < Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_lets_flowing_connections_finish_and_takes_no_new_ones() {
+    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"])).await;
+    let listen = rig.view.borrow().forwards[0].listen.clone();
+    let mut flowing = rig.connect(0).await;
+    assert!(echoes(&mut flowing).await);
+    rig.ordered(Order::Stop).await;
+    rig.until("stopping", |view| view.phase == Phase::Stopping).await;
+    assert!(echoes(&mut flowing).await);
+    assert!(TcpStream::connect(listen).await.is_err());
+    let mut counts = rig.server.watch_counts();
+    counts.wait_for(|counts| counts.forwards_now == 0).await.unwrap();
+    flowing.shutdown().await.unwrap();
+    assert_eq!(flowing.read(&mut [0; 1]).await.unwrap(), 0);
+    let view = rig.until("stopped", |view| view.phase == Phase::Stopped).await;
+    assert_eq!((view.want, view.ready), (Want::Down, false));
+    counts.wait_for(|counts| counts.sessions_now == 0).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_never_ends_is_cut_after_stop_timeout() {
+    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+    let mut flowing = rig.connect(0).await;
+    assert!(echoes(&mut flowing).await);
+    let asked = clock::now();
+    rig.order(Order::End);
+    rig.until("stopped", |view| view.phase == Phase::Stopped).await;
+    let took = clock::now() - asked;
+    assert!(took >= Duration::from_secs(10) && took < Duration::from_secs(12), "{took:?}");
+    assert!(!echoes(&mut flowing).await);
+    rig.handle.ended().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_makes_a_new_session_without_waiting_for_connections() {
+    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+    let mut flowing = rig.connect(0).await;
+    assert!(echoes(&mut flowing).await);
+    let asked = clock::now();
+    rig.ordered(Order::Restart).await;
+    rig.until("ready again", |view| view.ready && view.starts == 2).await;
+    assert!(clock::now() - asked < Duration::from_secs(3));
+    assert!(echoes(&mut rig.connect(0).await).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_remote_forward_is_asked_for_again_without_a_new_login() {
+    let mut rig = Rig::started(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"]));
+    rig.server.set_faults(|faults| faults.deny_forwards = true);
+    let view = rig.until("down", |view| matches!(view.forwards[1].state, ForwardState::Down(_))).await;
+    assert_eq!((view.phase, view.ready), (Phase::Up, false));
+    assert_eq!(last_kind(&view), Some(FailureKind::RemotePortBusy));
+    assert!(echoes(&mut rig.connect(0).await).await);
+    rig.server.set_faults(|faults| faults.deny_forwards = false);
+    rig.until("ready", |view| view.ready).await;
+    assert_eq!(rig.server.counts().sessions, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_exit_on_forward_failure_a_refused_remote_forward_is_a_failed_start() {
+    let mut spec = tunnel_spec("t", &["R7000:localhost:1"]);
+    spec.exit_on_forward_failure = true;
+    let mut rig = Rig::started(spec);
+    rig.server.set_faults(|faults| faults.deny_forwards = true);
+    let mut phases = Vec::new();
+    let view = rig
+        .until("waiting", |view| {
+            phases.push(view.phase);
+            view.phase == Phase::Backoff
+        })
+        .await;
+    assert!(!phases.contains(&Phase::Up), "{phases:?}");
+    assert_eq!(last_kind(&view), Some(FailureKind::RemotePortBusy));
+    rig.server.set_faults(|faults| faults.deny_forwards = false);
+    rig.until("ready", |view| view.ready).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_exit_on_forward_failure_a_taken_listen_address_makes_no_login() {
+    let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = holder.local_addr().unwrap().port();
+    let mut spec = tunnel_spec("t", &[&format!("L{port}:echo:1")]);
+    spec.exit_on_forward_failure = true;
+    let mut rig = Rig::started(spec);
+    let view = rig.until("waiting", |view| view.phase == Phase::Backoff).await;
+    assert_eq!(last_kind(&view), Some(FailureKind::ListenInUse));
+    assert_eq!(rig.server.counts().connections, 0);
+    drop(holder);
+    rig.until("ready", |view| view.ready).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_taken_listen_address_is_tried_again_while_the_rest_works() {
+    let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = holder.local_addr().unwrap().port();
+    let mut rig = Rig::started(tunnel_spec("t", &[&format!("L{port}:echo:1"), "L0:echo:1"]));
+    let view = rig.until("half up", |view| view.phase == Phase::Up && view.listeners_tried).await;
+    assert!(matches!(view.forwards[0].state, ForwardState::Down(_)) && !view.ready);
+    assert!(echoes(&mut rig.connect(1).await).await);
+    drop(holder);
+    rig.until("ready", |view| view.ready).await;
+    assert!(echoes(&mut rig.connect(0).await).await);
+    assert_eq!(rig.server.counts().sessions, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_that_the_server_chose_is_kept_on_reconnect() {
+    let mut rig = Rig::ready(tunnel_spec("t", &["R0:localhost:1"])).await;
+    let listen = rig.view.borrow().forwards[0].listen.clone();
+    assert_ne!(listen, "localhost:0");
+    rig.server.cut();
+    let view = rig.until("ready again", |view| view.ready && view.starts == 2).await;
+    assert_eq!(view.forwards[0].listen, listen);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_adds_removes_and_changes_forwards_while_another_carries_traffic() {
+    let removed = forward("R7000:localhost:1");
+    let changed = forward("L0:refuse:1");
+    let mut spec = tunnel_spec("t", &["L0:echo:1"]);
+    spec.forwards.push(removed.clone());
+    spec.forwards.push(changed.clone());
+    let mut rig = Rig::ready(spec).await;
+    let mut flowing = rig.connect(0).await;
+    assert!(echoes(&mut flowing).await);
+    let (tunnel, mut to) = ("t".to_owned(), changed.clone());
+    to.connect = forward("L0:echo:1").connect;
+    rig.ordered(Order::Apply(vec![
+        Step::RemoveForward { tunnel: tunnel.clone(), forward: removed },
+        Step::RetuneForward { tunnel: tunnel.clone(), from: changed, to },
+        Step::AddForward { tunnel, forward: forward("R7001:localhost:1"), at: 0 },
+    ]))
+    .await;
+    let view = rig.until("ready again", |view| view.ready && view.forwards.len() == 3).await;
+    assert_eq!(view.forwards[0].listen, "localhost:7001");
+    let mut counts = rig.server.watch_counts();
+    counts.wait_for(|counts| counts.forwards_now == 1).await.unwrap();
+    assert!(echoes(&mut flowing).await);
+    assert!(echoes(&mut rig.connect(2).await).await);
+    assert_eq!((rig.server.counts().sessions, view.starts), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replaced_session_is_there_before_the_old_one_goes_and_old_connections_go_on() {
+    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"])).await;
+    let mut flowing = rig.connect(0).await;
+    assert!(echoes(&mut flowing).await);
+    let mut session = session_spec("server", 22);
+    session.timing.server_alive_count_max = 7;
+    let step = Step::ReplaceSession { tunnel: "t".into(), session: Box::new(session), make_before_break: false };
+    rig.ordered(Order::Apply(vec![step])).await;
+    let mut counts = rig.server.watch_counts();
+    counts.wait_for(|counts| counts.sessions == 2).await.unwrap();
+    let view = rig.until("ready again", |view| view.ready).await;
+    assert_eq!(view.starts, 1);
+    assert!(echoes(&mut flowing).await);
+    assert!(echoes(&mut rig.connect(0).await).await);
+    drop(flowing);
+    counts.wait_for(|counts| counts.sessions_now == 1).await.unwrap();
+    assert!(rig.server.connect_forward(7000).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_that_fails_leaves_the_old_session_at_work_and_is_tried_again() {
+    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    let mut session = session_spec("server", 22);
+    session.timing.server_alive_count_max = 7;
+    let step = Step::ReplaceSession { tunnel: "t".into(), session: Box::new(session), make_before_break: true };
+    rig.ordered(Order::Apply(vec![step])).await;
+    let view = rig.until("told", |view| view.last_failure.is_some()).await;
+    assert_eq!((view.phase, view.ready), (Phase::Up, false));
+    assert!(echoes(&mut rig.connect(0).await).await);
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::None);
+    rig.until("ready", |view| view.ready).await;
+    assert_eq!(rig.server.counts().sessions, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_does_not_answer_when_asked_is_ended_long_before_the_keepalive() {
+    let mut rig = Rig::ready(tunnel_spec("t", &[])).await;
+    rig.server.set_faults(|faults| faults.link = LinkFaults::BLACKHOLE);
+    let asked = clock::now();
+    rig.ordered(Order::RetryNow).await;
+    rig.until("given up", |view| view.phase != Phase::Up).await;
+    assert!(clock::now() - asked <= Duration::from_secs(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_answers_when_asked_is_kept() {
+    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+    rig.ordered(Order::RetryNow).await;
+    tokio::time::advance(Duration::from_secs(6)).await;
+    rig.until("ready", |view| view.ready && view.starts == 1).await;
+    assert_eq!(rig.server.counts().sessions, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_that_used_up_its_starts_is_failed_and_says_why() {
+    let mut spec = tunnel_spec("t", &["L0:echo:1"]);
+    spec.policy.max_start = Some(2);
+    let mut rig = Rig::started(spec);
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    let view = rig.until("failed", |view| view.phase == Phase::Failed).await;
+    let view = match last_kind(&view) {
+        Some(FailureKind::MaxStart) => view,
+        _ => rig.until("told", |view| last_kind(view) == Some(FailureKind::MaxStart)).await,
+    };
+    let failure = view.last_failure.unwrap().failure;
+    assert!(failure.message().contains("gave up after 2 starts"), "{failure}");
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::None);
+    rig.order(Order::ResetFailed);
+    rig.until("ready", |view| view.ready).await;
+}

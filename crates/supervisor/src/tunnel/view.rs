@@ -1,0 +1,159 @@
+//! What one tunnel publishes of itself: facts, and the live counters behind them, read when somebody asks.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use tunnel_engine::failure::Failure;
+use tunnel_engine::forward::ForwardStats;
+use tunnel_engine::session::Session;
+use tunnel_engine::spec::{Connect, ForwardKey, ForwardKind};
+
+use super::state::ForwardState;
+use crate::lifecycle::{Phase, Want};
+use crate::supervise::snapshot::{FailureStatus, ForwardStatus, SessionStatus, TunnelStatus};
+
+/// One tunnel, as it is now.
+#[derive(Clone)]
+pub struct View {
+    /// Its name.
+    pub name: String,
+    /// What is wanted.
+    pub want: Want,
+    /// Where it is.
+    pub phase: Phase,
+    /// Up as configured, with every forward.
+    pub ready: bool,
+    /// Since when in this phase.
+    pub since: SystemTime,
+    /// Starts since the last reset.
+    pub starts: u64,
+    /// `user@host:port`.
+    pub server: String,
+    /// The living session.
+    pub session: Option<SessionView>,
+    /// The last failure.
+    pub last_failure: Option<FailureView>,
+    /// When the next start is due by itself.
+    pub next_start: Option<Instant>,
+    /// In the config's order.
+    pub forwards: Vec<ForwardView>,
+    /// Every local listener has been bound, or has failed to, once.
+    pub listeners_tried: bool,
+}
+
+/// The living session.
+#[derive(Clone)]
+pub struct SessionView {
+    /// To read the round trip from.
+    pub session: Session,
+    /// Since when.
+    pub connected_at: SystemTime,
+}
+
+/// A failure and its time.
+#[derive(Debug, Clone)]
+pub struct FailureView {
+    /// What.
+    pub failure: Failure,
+    /// When.
+    pub at: SystemTime,
+}
+
+/// One forward.
+#[derive(Clone)]
+pub struct ForwardView {
+    /// What makes it the same one across a reload.
+    pub key: ForwardKey,
+    /// Its kind.
+    pub kind: ForwardKind,
+    /// The real address.
+    pub listen: String,
+    /// Where it leads.
+    pub connect: Connect,
+    /// How it is.
+    pub state: ForwardState,
+    /// What a person should know about it.
+    pub message: Option<String>,
+    /// Its counters.
+    pub stats: Arc<ForwardStats>,
+}
+
+impl View {
+    /// A reading, for `tunneld status`.
+    pub fn status(&self, now: Instant) -> TunnelStatus {
+        TunnelStatus {
+            name: self.name.clone(),
+            want: self.want.as_str().to_owned(),
+            phase: self.phase.as_str().to_owned(),
+            ready: self.ready,
+            since: rfc3339(self.since),
+            starts: self.starts,
+            server: self.server.clone(),
+            session: self.session.as_ref().map(SessionView::status),
+            last_failure: self.last_failure.as_ref().map(FailureView::status),
+            next_start_ms: self
+                .next_start
+                .map(|at| u64::try_from(at.saturating_duration_since(now).as_millis()).unwrap_or(u64::MAX)),
+            forwards: self.forwards.iter().map(ForwardView::status).collect(),
+        }
+    }
+}
+
+impl SessionView {
+    fn status(&self) -> SessionStatus {
+        let info = self.session.info();
+        SessionStatus {
+            peer: info.peer.map(|peer| peer.to_string()),
+            software: info.software.clone(),
+            kex: info.kex.clone(),
+            cipher: info.cipher.clone(),
+            host_key: info.host_key.clone(),
+            rtt_ms: self.session.rtt().map(|rtt| (rtt.as_secs_f64() * 1e6).round() / 1e3),
+            connected_at: rfc3339(self.connected_at),
+        }
+    }
+}
+
+impl FailureView {
+    fn status(&self) -> FailureStatus {
+        FailureStatus {
+            kind: self.failure.kind().as_str().to_owned(),
+            permanent: self.failure.kind().is_permanent(),
+            message: self.failure.message().to_owned(),
+            hint: self.failure.hint().to_owned(),
+            at: rfc3339(self.at),
+        }
+    }
+}
+
+impl ForwardView {
+    /// Connections carried now.
+    pub fn active(&self) -> u64 {
+        self.stats.counts().active
+    }
+
+    fn status(&self) -> ForwardStatus {
+        let counts = self.stats.counts();
+        ForwardStatus {
+            kind: self.kind.as_str().to_owned(),
+            listen: self.listen.clone(),
+            connect: match &self.connect {
+                Connect::Socks => None,
+                connect @ (Connect::Tcp { .. } | Connect::Unix(_)) => Some(connect.to_string()),
+            },
+            state: self.state.as_str().to_owned(),
+            active: counts.active,
+            opened: counts.opened,
+            failed: counts.failed,
+            held: counts.held,
+            bytes_in: counts.bytes_in,
+            bytes_out: counts.bytes_out,
+            message: self.message.clone(),
+        }
+    }
+}
+
+/// As status and logs write a time.
+pub fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}

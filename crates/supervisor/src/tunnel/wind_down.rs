@@ -1,0 +1,71 @@
+//! The end of a session in good order: no new connections, the flowing ones to their end, goodbye. All bounded.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::time::timeout;
+use tunnel_engine::clock;
+use tunnel_engine::failure::Failure;
+use tunnel_engine::forward::ForwardStats;
+use tunnel_engine::session::Session;
+use tunnel_engine::spec::Listen;
+
+/// For all answers to our cancellations. They matter little: the listeners end with the session anyway.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often the end of flowing connections is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How to end a session.
+pub(super) struct WindDown {
+    /// The session.
+    pub(super) session: Session,
+    /// Its remote listeners, with their real ports.
+    pub(super) listens: Vec<Listen>,
+    /// Whose connections are waited for.
+    pub(super) flowing: Vec<Arc<ForwardStats>>,
+    /// Until when; `None`: not at all.
+    pub(super) until: Option<Instant>,
+}
+
+impl WindDown {
+    /// Does it. Ends early when the session does.
+    pub(super) async fn run(self) {
+        let mut ended = self.session.ended();
+        let orderly = async {
+            cancel(&self.session, &self.listens).await;
+            if let Some(until) = self.until {
+                drained(&self.flowing, until).await;
+            }
+        };
+        tokio::select! {
+            () = orderly => {}
+            _ = ended.wait_for(Option::<Failure>::is_some) => {}
+        }
+        self.session.close().await;
+    }
+}
+
+/// Takes remote listeners back.
+pub(super) async fn cancel(session: &Session, listens: &[Listen]) {
+    let answers = timeout(CANCEL_TIMEOUT, join_all(listens.iter().map(|listen| session.cancel_forward(listen)))).await;
+    match answers {
+        Ok(answers) => {
+            for error in answers.into_iter().filter_map(Result::err) {
+                tracing::debug!(%error, "cannot cancel a remote forward");
+            }
+        }
+        Err(_) => tracing::debug!("the server does not answer cancellations"),
+    }
+}
+
+async fn drained(flowing: &[Arc<ForwardStats>], until: Instant) {
+    while flowing.iter().any(|stats| stats.counts().active > 0) {
+        let now = clock::now();
+        if now >= until {
+            return;
+        }
+        tokio::time::sleep_until((now + LOOK_EVERY).min(until).into()).await;
+    }
+}
