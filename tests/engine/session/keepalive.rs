@@ -7,7 +7,7 @@ use tunnel_engine::demo_server::{LinkFaults, Server};
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::session::{ChannelRead, ChannelWrite, Inbound, Session};
 
-use super::{channel, open_with, server, spec, timed};
+use super::{PATIENCE, channel, open_with, server, spec, timed};
 
 /// Interval 1 s, count max 3: dead 4 s after the last byte.
 const DEAD_AFTER: Duration = Duration::from_secs(4);
@@ -20,7 +20,9 @@ async fn watched(server: &Server) -> Session {
 }
 
 async fn end_of(session: &Session) -> Failure {
-    session.ended().wait_for(Option::is_some).await.expect("sender").clone().expect("reason")
+    let mut ended = session.ended();
+    let reason = tokio::time::timeout(2 * PATIENCE, ended.wait_for(Option::is_some)).await.expect("an end");
+    reason.expect("sender").clone().expect("reason")
 }
 
 #[tokio::test(start_paused = true)]
@@ -61,7 +63,7 @@ async fn an_idle_peer_that_answers_lives_and_its_round_trip_is_known() {
     let server = server();
     server.set_faults(|faults| faults.link = LinkFaults::delayed(Duration::from_millis(25)));
     let session = watched(&server).await;
-    let lived = tokio::time::timeout(Duration::from_secs(3600), end_of(&session)).await;
+    let lived = tokio::time::timeout(PATIENCE, end_of(&session)).await;
     assert!(lived.is_err(), "{lived:?}");
     let rtt = session.rtt().expect("measured");
     assert!(rtt >= Duration::from_millis(50) && rtt < Duration::from_millis(60), "{rtt:?}");
@@ -87,7 +89,7 @@ async fn without_an_interval_silence_means_nothing() {
     let server = server();
     let (session, _incoming) = open_with(&server, &spec()).await;
     server.set_faults(|faults| faults.link = LinkFaults::BLACKHOLE);
-    assert!(tokio::time::timeout(Duration::from_secs(3600), end_of(&session)).await.is_err());
+    assert!(tokio::time::timeout(PATIENCE, end_of(&session)).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]

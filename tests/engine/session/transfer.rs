@@ -70,5 +70,5 @@ async fn we_do_not_renew_keys_under_eight_downloads_over_a_long_path() {
     let mut spec = spec();
     spec.receive_window = 2 << 20;
     let (session, _incoming) = open_with(&server, &spec).await;
-    download_many(&session, 8, 136).await;
+    download_many(&session, 8, 160).await;
 }

@@ -13,10 +13,11 @@ const MAX_TEXT: usize = 400;
 
 /// The session of `who` broke with `error`.
 pub(super) fn from_russh(who: &str, error: Error) -> Failure {
-    if let Error::IO(error) = &error
-        && let Some(told) = failure_in(error)
+    // A jump host's session or a proxy command knows better why it ended.
+    if let Error::IO(io) = &error
+        && let Some(below) = failure_in(io)
     {
-        return told.clone();
+        return below.clone();
     }
     let (kind, message) = describe(who, &error);
     let failure = Failure::new(kind, message);
@@ -126,23 +127,22 @@ fn describe(who: &str, error: &Error) -> (FailureKind, String) {
 }
 
 fn hint(error: &Error) -> Option<&'static str> {
-    match error {
-        Error::PacketAuth | Error::DecryptionError | Error::PacketSize(_) => {
-            Some("the bytes were changed on the way: if it happens again, suspect a middlebox or the path's MTU")
-        }
-        _ => None,
-    }
+    let damaged = matches!(error, Error::PacketAuth | Error::DecryptionError | Error::PacketSize(_));
+    damaged.then_some("the bytes were changed on the way: if it happens again, suspect a middlebox or the path's MTU")
 }
 
 fn io_fault(who: &str, error: &io::Error) -> (FailureKind, String) {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => (FailureKind::ClosedByServer, format!("`{who}` closed the connection")),
+    let kind = error.kind();
+    let unreachable = [io::ErrorKind::HostUnreachable, io::ErrorKind::NetworkUnreachable, io::ErrorKind::NetworkDown];
+    if kind == io::ErrorKind::UnexpectedEof {
+        (FailureKind::ClosedByServer, format!("`{who}` closed the connection"))
+    } else if kind == io::ErrorKind::TimedOut {
         // TCP_USER_TIMEOUT, or the kernel's own: the peer acknowledged nothing.
-        io::ErrorKind::TimedOut => (FailureKind::KeepaliveTimeout, format!("`{who}` stopped answering: {error}")),
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
-            (FailureKind::Unreachable, format!("`{who}` cannot be reached any more: {error}"))
-        }
-        _ => (FailureKind::ConnectionLost, format!("the connection to `{who}` broke: {error}")),
+        (FailureKind::KeepaliveTimeout, format!("`{who}` stopped answering: {error}"))
+    } else if unreachable.contains(&kind) {
+        (FailureKind::Unreachable, format!("`{who}` cannot be reached any more: {error}"))
+    } else {
+        (FailureKind::ConnectionLost, format!("the connection to `{who}` broke: {error}"))
     }
 }
 
@@ -198,6 +198,13 @@ mod tests {
         assert_eq!(kind(io::ErrorKind::ConnectionReset), FailureKind::ConnectionLost);
         assert_eq!(kind(io::ErrorKind::TimedOut), FailureKind::KeepaliveTimeout);
         assert_eq!(kind(io::ErrorKind::NetworkUnreachable), FailureKind::Unreachable);
+    }
+
+    #[test]
+    fn a_failure_of_the_link_below_is_told_as_it_is() {
+        let below = Failure::new(FailureKind::JumpFailed, "jump host `j`: gone");
+        let error = io::Error::new(io::ErrorKind::ConnectionAborted, below.clone());
+        assert_eq!(from_russh("h", Error::IO(error)), below);
     }
 
     #[test]

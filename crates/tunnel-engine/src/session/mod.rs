@@ -219,3 +219,6 @@ pub enum ForwardError {
     #[error("the session ended")]
     SessionEnded,
 }
+
+#[cfg(test)]
+mod tests;

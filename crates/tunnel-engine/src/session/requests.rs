@@ -179,7 +179,7 @@ impl Line {
     /// Empties russh's queue of refused channels, which would grow for as long as a target is down: polling any
     /// answer to authentication reads it, and this one sends nothing. Left for the next time when somebody asks.
     fn sweep(&self) {
-        if self.refused.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY != 0 {
+        if !self.refused.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP_EVERY) {
             return;
         }
         let Ok(mut handle) = self.handle.try_write() else {
@@ -252,9 +252,10 @@ fn open_error(reason: &ChannelOpenFailure, text: String) -> OpenError {
 }
 
 fn forward_error(error: &russh::Error, listen: String) -> ForwardError {
-    match error {
+    if matches!(error, russh::Error::RequestDenied) {
         // What OpenSSH says about it comes as SSH_MSG_DEBUG, which russh keeps to itself.
-        russh::Error::RequestDenied => ForwardError::Refused { listen, reason: None },
-        _ => ForwardError::SessionEnded,
+        ForwardError::Refused { listen, reason: None }
+    } else {
+        ForwardError::SessionEnded
     }
 }
