@@ -1,1 +1,3 @@
 //! The real binary, seen from outside: one module a subject.
+
+mod command_line;
