@@ -88,7 +88,8 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     assert!(by_environment.contains("/nonexistent/environment"), "{by_environment}");
     let by_config_variable = asked(&["status"], &[("TUNNELD_CONFIG", &file)]);
     assert!(by_config_variable.contains("/nonexistent/file"), "{by_config_variable}");
-    for arguments in [["--control-socket", "/nonexistent/flag", "status"], ["status", "--control-socket", "/nonexistent/flag"]]
+    for arguments in
+        [["--control-socket", "/nonexistent/flag", "status"], ["status", "--control-socket", "/nonexistent/flag"]]
     {
         let by_flag = asked(&arguments, &environment);
         assert!(by_flag.contains("/nonexistent/flag"), "{arguments:?}: {by_flag}");
