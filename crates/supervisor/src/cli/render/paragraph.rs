@@ -43,20 +43,12 @@ fn state(tunnel: &TunnelStatus, now: SystemTime) -> String {
         1 => "1 start".to_owned(),
         many => format!("{many} starts"),
     };
-    let Thing { name, phase, server } = Thing::of(tunnel);
+    let (name, server) = (&tunnel.name, &tunnel.server);
+    let phase = match tunnel.phase.as_str() {
+        "backoff" => "waiting for its next start (backoff)",
+        phase => phase,
+    };
     format!("Tunnel `{name}` to {server} is {phase}{ready}{since_when}{wanted}, after {starts}.")
-}
-
-struct Thing<'a> {
-    name: &'a str,
-    phase: &'a str,
-    server: &'a str,
-}
-
-impl<'a> Thing<'a> {
-    fn of(tunnel: &'a TunnelStatus) -> Self {
-        Self { name: &tunnel.name, phase: &tunnel.phase, server: &tunnel.server }
-    }
 }
 
 fn cause(failure: &FailureStatus, tunnel: &TunnelStatus, now: SystemTime) -> String {
@@ -95,6 +87,7 @@ mod tests {
     #[test]
     fn a_waiting_tunnel_names_cause_next_start_and_remedy() {
         let text = of(1);
+        assert!(text.contains("is waiting for its next start (backoff) since"), "{text}");
         assert!(text.contains("The cause, 30s ago, was connect_refused: `b:22` refused the connection."), "{text}");
         assert!(text.contains("The next start is in 12s."), "{text}");
         assert!(text.ends_with("What would help: check that sshd runs."), "{text}");

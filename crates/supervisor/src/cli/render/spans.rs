@@ -10,7 +10,7 @@ pub(super) fn short(span: Duration) -> String {
         if small == 0 { format!("{big}{unit}") } else { format!("{big}{unit}{small}{below}") }
     };
     match (days, hours, minutes) {
-        (0, 0, 0) if seconds == 0 => format!("{}ms", span.subsec_millis()),
+        (0, 0, 0) if seconds == 0 && !span.is_zero() => format!("{}ms", span.subsec_millis()),
         (0, 0, 0) => format!("{seconds}s"),
         (0, 0, minutes) => pair(minutes, "m", seconds % 60, "s"),
         (0, hours, minutes) => pair(hours, "h", minutes, "m"),
@@ -18,10 +18,12 @@ pub(super) fn short(span: Duration) -> String {
     }
 }
 
-/// From an RFC 3339 time until `now`; `None` where the text is no time. A clock that was set back reads as zero.
+/// Whole seconds from an RFC 3339 time until `now`, as the times of the status have no finer ones; `None` where the
+/// text is no time. A clock that was set back reads as zero.
 pub(super) fn since(text: &str, now: SystemTime) -> Option<Duration> {
     let then = humantime::parse_rfc3339(text).ok()?;
-    Some(now.duration_since(then).unwrap_or_default())
+    let span = now.duration_since(then).unwrap_or_default();
+    Some(Duration::from_secs(span.as_secs()))
 }
 
 #[cfg(test)]
@@ -38,13 +40,14 @@ mod tests {
         assert_eq!(of(3 * 3600 + 12 * 60 + 7), "3h12m");
         assert_eq!(of(3 * 86_400 + 4 * 3600 + 59), "3d4h");
         assert_eq!(short(Duration::from_millis(250)), "250ms");
+        assert_eq!(short(Duration::ZERO), "0s");
     }
 
     #[test]
     fn a_time_in_the_future_is_no_time_ago() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
         assert_eq!(since("1970-01-01T00:00:40Z", now), Some(Duration::from_secs(60)));
-        assert_eq!(since("1970-01-01T00:00:40.5Z", now), Some(Duration::from_millis(59_500)));
+        assert_eq!(since("1970-01-01T00:00:40.5Z", now), Some(Duration::from_secs(59)));
         assert_eq!(since("2970-01-01T00:00:00Z", now), Some(Duration::ZERO));
         assert_eq!(since("yesterday", now), None);
     }
