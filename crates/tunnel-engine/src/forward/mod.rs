@@ -10,6 +10,8 @@ mod seams;
 mod socks;
 mod stats;
 mod stream;
+#[cfg(test)]
+mod testing;
 
 pub use bind::{BindOptions, Bound, ListenAddress};
 pub use local::{ListenOptions, ListenState, LocalForward, OutagePolicy};

@@ -1,1 +1,140 @@
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
+use super::*;
+use crate::spec::Bind;
+
+fn tcp(bind: Bind, port: u16) -> Listen {
+    Listen::Tcp { bind, port }
+}
+
+async fn bind(listen: &Listen) -> Result<Bound, Failure> {
+    Bound::bind(listen, BindOptions::default()).await
+}
+
+fn ports(bound: &Bound) -> Vec<SocketAddr> {
+    bound
+        .addresses()
+        .into_iter()
+        .map(|address| match address {
+            ListenAddress::Tcp(address) => address,
+            ListenAddress::Unix(path) => panic!("a unix socket: {}", path.display()),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_bare_port_listens_on_loopback_of_both_families_with_one_port() {
+    let bound = bind(&tcp(Bind::Default, 0)).await.unwrap();
+    let ports = ports(&bound);
+    assert_eq!(ports.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>(), ["127.0.0.1", "::1"]);
+    assert_eq!(ports[0].port(), ports[1].port());
+    assert_eq!(bound.message(), None);
+}
+
+#[tokio::test]
+async fn half_a_bind_is_enough_and_says_which_half_is_missing_and_who_holds_it() {
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap();
+    let bound = bind(&tcp(Bind::Default, taken.port())).await.unwrap();
+    assert_eq!(ports(&bound), [format!("[::1]:{}", taken.port()).parse().unwrap()]);
+    let message = bound.message().unwrap();
+    assert!(message.starts_with(&format!("`{taken}` is held by pid {}", std::process::id())), "{message}");
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_in_use_and_names_its_holder() {
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap();
+    let failure = bind(&tcp(Bind::Address("127.0.0.1".into()), taken.port())).await.err().unwrap();
+    assert_eq!(failure.kind(), FailureKind::ListenInUse);
+    assert!(failure.message().contains(&format!("held by pid {}", std::process::id())), "{failure}");
+}
+
+#[tokio::test]
+async fn an_address_of_another_machine_is_denied_with_a_hint() {
+    let failure = bind(&tcp(Bind::Address("192.0.2.1".into()), 0)).await.err().unwrap();
+    assert_eq!(failure.kind(), FailureKind::ListenDenied);
+    assert!(failure.hint().contains("ip address"), "{}", failure.hint());
+}
+
+#[tokio::test]
+async fn an_address_is_free_again_when_its_sockets_are_dropped() {
+    let bound = bind(&tcp(Bind::Default, 0)).await.unwrap();
+    let port = ports(&bound)[0].port();
+    drop(bound);
+    assert_eq!(ports(&bind(&tcp(Bind::Default, port)).await.unwrap()).len(), 2);
+}
+
+#[tokio::test]
+async fn sockets_that_were_bound_elsewhere_can_be_adopted_and_others_not() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let listen = tcp(Bind::Default, address.port());
+    let bound = Bound::adopt(&listen, BindOptions::default(), vec![listener.into()]).unwrap();
+    assert_eq!(ports(&bound), [address]);
+    assert_eq!(bound.fds().count(), 1);
+    let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    assert!(Bound::adopt(&listen, BindOptions::default(), vec![datagrams.into()]).is_err());
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_for_its_owner_only_and_is_removed_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let bound = bind(&Listen::Unix(path.clone())).await.unwrap();
+    assert_eq!(mode(&path), 0o600);
+    assert_eq!(bound.addresses(), [ListenAddress::Unix(path.clone())]);
+    drop(bound);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_socket_file_that_nobody_answers_on_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let _bound = bind(&Listen::Unix(path.clone())).await.unwrap();
+    UnixStream::connect(&path).unwrap();
+}
+
+#[tokio::test]
+async fn a_living_socket_and_a_file_of_another_kind_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let living = folder.path().join("living");
+    let _holder = std::os::unix::net::UnixListener::bind(&living).unwrap();
+    let failure = bind(&Listen::Unix(living.clone())).await.err().unwrap();
+    assert_eq!(failure.kind(), FailureKind::ListenInUse);
+    assert!(failure.message().contains(&format!("held by pid {}", std::process::id())), "{failure}");
+    UnixStream::connect(&living).unwrap();
+
+    let file = folder.path().join("file");
+    std::fs::write(&file, "precious").unwrap();
+    assert!(bind(&Listen::Unix(file.clone())).await.is_err());
+    assert_eq!(std::fs::read(&file).unwrap(), b"precious");
+}
+
+#[tokio::test]
+async fn a_socket_file_that_somebody_else_put_in_our_place_is_not_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let bound = bind(&Listen::Unix(path.clone())).await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "another's").unwrap();
+    drop(bound);
+    assert!(path.exists());
+}
+
+#[tokio::test]
+async fn a_missing_directory_and_a_path_too_long_say_so() {
+    let missing = bind(&Listen::Unix("/nonexistent/s".into())).await.err().unwrap();
+    assert_eq!((missing.kind(), missing.hint()), (FailureKind::ListenDenied, "create the directory"));
+    let long = bind(&Listen::Unix(format!("/tmp/{}", "a".repeat(200)).into())).await.err().unwrap();
+    assert_eq!(long.kind(), FailureKind::ListenDenied);
+    assert!(long.hint().contains("107"), "{}", long.hint());
+}

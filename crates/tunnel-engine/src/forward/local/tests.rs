@@ -1,1 +1,320 @@
+use std::net::SocketAddr;
+use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::clock;
+use crate::forward::bind::BindOptions;
+use crate::forward::testing::{FakeSession, Far, Heard, Opening, ask, read_all, session, was_reset};
+use crate::session::{Inbound, OpenError};
+use crate::spec::{Bind, Listen};
+
+const HOLD: ListenOptions = ListenOptions {
+    max_connections: 4096,
+    outage: OutagePolicy::Hold { timeout: Duration::from_secs(3600), max: 128 },
+};
+
+const REFUSE: ListenOptions = ListenOptions { max_connections: 4096, outage: OutagePolicy::Refuse };
+
+struct Fixture {
+    forward: LocalForward,
+    source: watch::Sender<Option<FakeSession>>,
+}
+
+fn loopback() -> Listen {
+    Listen::Tcp { bind: Bind::Address("127.0.0.1".to_owned()), port: 0 }
+}
+
+fn database() -> Connect {
+    Connect::Tcp { host: "db".to_owned(), port: 3306 }
+}
+
+async fn listening(connect: Connect, options: ListenOptions) -> Fixture {
+    let bound = Bound::bind(&loopback(), BindOptions::default()).await.unwrap();
+    let (source, sessions) = watch::channel(None);
+    let forward = LocalForward::spawn(bound, connect, sessions, options, Arc::default());
+    Fixture { forward, source }
+}
+
+impl Fixture {
+    fn address(&self) -> SocketAddr {
+        match self.forward.addresses().first() {
+            Some(ListenAddress::Tcp(address)) => *address,
+            other => panic!("no TCP address: {other:?}"),
+        }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address()).await.unwrap()
+    }
+
+    fn new_session(&self) -> mpsc::Receiver<Opening> {
+        let (fake, opens) = session();
+        self.source.send_replace(Some(fake));
+        opens
+    }
+
+    fn no_session(&self) {
+        self.source.send_replace(None);
+    }
+
+    async fn counts_where(&self, wanted: impl Fn(crate::forward::ForwardCounts) -> bool) {
+        while !wanted(self.forward.stats().counts()) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn held(&self, wanted: u64) {
+        self.counts_where(|counts| counts.held == wanted).await;
+    }
+
+    async fn state_where(&self, wanted: impl FnMut(&ListenState) -> bool) {
+        self.forward.state().wait_for(wanted).await.unwrap();
+    }
+}
+
+/// Answers the request of a connection with itself.
+async fn echo(mut far: Far) {
+    let (request, _) = far.hear_all().await;
+    far.say(&request).await;
+    far.end(Inbound::Eof).await;
+}
+
+#[tokio::test]
+async fn a_connection_is_taken_to_the_target_with_its_origin() {
+    let fixture = listening(database(), HOLD).await;
+    let mut opens = fixture.new_session();
+    let mut peer = fixture.connect().await;
+    let opening = opens.recv().await.unwrap();
+    assert_eq!(opening.target, database());
+    assert_eq!(
+        (opening.origin.address.as_str(), opening.origin.port),
+        ("127.0.0.1", peer.local_addr().unwrap().port())
+    );
+    let (answer, ()) = tokio::join!(ask(&mut peer, b"hello"), echo(opening.confirm()));
+    assert_eq!(answer.unwrap(), b"hello");
+    fixture.counts_where(|counts| counts.opened == 1 && counts.active == 0 && counts.failed == 0).await;
+}
+
+#[tokio::test]
+async fn connections_are_held_without_a_session_and_served_in_order_of_arrival() {
+    let fixture = listening(database(), HOLD).await;
+    let mut peers = Vec::new();
+    for _ in 0..20 {
+        peers.push(fixture.connect().await);
+        fixture.held(peers.len() as u64).await;
+    }
+    let mut opens = fixture.new_session();
+    for peer in &mut peers {
+        let opening = opens.recv().await.unwrap();
+        assert_eq!(opening.origin.port, peer.local_addr().unwrap().port());
+        let (answer, ()) = tokio::join!(ask(peer, b"held"), echo(opening.confirm()));
+        assert_eq!(answer.unwrap(), b"held");
+    }
+    assert_eq!(fixture.forward.stats().counts().held, 0);
+}
+
+#[tokio::test]
+async fn a_held_connection_whose_peer_left_opens_no_channel() {
+    let fixture = listening(database(), HOLD).await;
+    let left = fixture.connect().await;
+    fixture.held(1).await;
+    let stayed = fixture.connect().await;
+    fixture.held(2).await;
+    drop(left);
+    // The kernel tells the other end in its own time, on loopback before this call returns.
+    tokio::task::yield_now().await;
+    let mut opens = fixture.new_session();
+    let opening = opens.recv().await.unwrap();
+    assert_eq!(opening.origin.port, stayed.local_addr().unwrap().port());
+    fixture.counts_where(|counts| counts.failed == 1 && counts.held == 0).await;
+}
+
+#[tokio::test]
+async fn over_the_hold_limit_connections_wait_in_the_kernel_and_are_served_too() {
+    let options = ListenOptions { outage: OutagePolicy::Hold { timeout: Duration::from_secs(3600), max: 2 }, ..HOLD };
+    let fixture = listening(database(), options).await;
+    let mut peers = Vec::new();
+    for _ in 0..5 {
+        peers.push(fixture.connect().await);
+    }
+    fixture.held(2).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+        assert_eq!(fixture.forward.stats().counts().held, 2);
+    }
+    let mut opens = fixture.new_session();
+    for _ in &peers {
+        drop(opens.recv().await.unwrap().confirm());
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_waited_long_enough_is_reset_and_counted() {
+    let options = ListenOptions { outage: OutagePolicy::Hold { timeout: Duration::ZERO, max: 2 }, ..HOLD };
+    let fixture = listening(database(), options).await;
+    let mut peer = fixture.connect().await;
+    assert!(was_reset(&read_all(&mut peer).await));
+    fixture.counts_where(|counts| counts.failed == 1 && counts.held == 0).await;
+}
+
+#[tokio::test]
+async fn a_connection_whose_session_ends_during_the_open_is_served_by_the_next() {
+    let fixture = listening(database(), HOLD).await;
+    let mut opens = fixture.new_session();
+    let mut peer = fixture.connect().await;
+    opens.recv().await.unwrap().refuse(OpenError::SessionEnded);
+    fixture.held(1).await;
+    assert!(opens.try_recv().is_err(), "the session that ended is not asked again");
+    let mut opens = fixture.new_session();
+    let far = opens.recv().await.unwrap().confirm();
+    let (answer, ()) = tokio::join!(ask(&mut peer, b"once"), echo(far));
+    assert_eq!(answer.unwrap(), b"once");
+    fixture.counts_where(|counts| counts.opened == 1 && counts.failed == 0).await;
+}
+
+#[tokio::test]
+async fn a_refused_target_resets_the_peer_and_leaves_the_others_alone() {
+    let fixture = listening(database(), HOLD).await;
+    let mut opens = fixture.new_session();
+    let mut unlucky = fixture.connect().await;
+    let refused = opens.recv().await.unwrap();
+    let mut lucky = fixture.connect().await;
+    let confirmed = opens.recv().await.unwrap();
+    refused.refuse(OpenError::ConnectFailed("Connection refused".to_owned()));
+    assert!(was_reset(&read_all(&mut unlucky).await));
+    let (answer, ()) = tokio::join!(ask(&mut lucky, b"fine"), echo(confirmed.confirm()));
+    assert_eq!(answer.unwrap(), b"fine");
+    fixture.counts_where(|counts| counts.opened == 1 && counts.failed == 1).await;
+}
+
+#[tokio::test]
+async fn new_connections_go_to_the_newest_session_and_live_ones_stay() {
+    let fixture = listening(database(), HOLD).await;
+    let mut first = fixture.new_session();
+    let mut old = fixture.connect().await;
+    let old_far = first.recv().await.unwrap().confirm();
+    let mut second = fixture.new_session();
+    let mut new = fixture.connect().await;
+    let new_far = second.recv().await.unwrap().confirm();
+    let answers = tokio::join!(ask(&mut old, b"old"), ask(&mut new, b"new"), echo(old_far), echo(new_far));
+    assert_eq!((answers.0.unwrap(), answers.1.unwrap()), (b"old".to_vec(), b"new".to_vec()));
+}
+
+#[tokio::test]
+async fn no_more_connections_than_allowed_are_taken_until_one_ends_or_the_limit_is_raised() {
+    let fixture = listening(database(), ListenOptions { max_connections: 1, ..HOLD }).await;
+    let mut opens = fixture.new_session();
+    let peers = [fixture.connect().await, fixture.connect().await, fixture.connect().await];
+    let first = opens.recv().await.unwrap().confirm();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+        assert!(opens.try_recv().is_err());
+    }
+    fixture.forward.retune(ListenOptions { max_connections: 2, ..HOLD });
+    let _second = opens.recv().await.unwrap().confirm();
+    assert!(opens.try_recv().is_err());
+    first.end(Inbound::Closed).await;
+    let _third = opens.recv().await.unwrap().confirm();
+    drop(peers);
+}
+
+#[tokio::test]
+async fn refuse_closes_the_listener_without_a_session_and_binds_it_again_with_one() {
+    let bound = Bound::bind(&loopback(), BindOptions::default()).await.unwrap();
+    let ListenAddress::Tcp(address) = bound.addresses()[0].clone() else { panic!("no TCP address") };
+    drop(bound);
+    let listen = Listen::Tcp { bind: Bind::Address("127.0.0.1".to_owned()), port: address.port() };
+    let bound = Bound::bind(&listen, BindOptions::default()).await.unwrap();
+    let (source, sessions) = watch::channel(None);
+    let fixture = Fixture { forward: LocalForward::spawn(bound, database(), sessions, REFUSE, Arc::default()), source };
+    fixture.state_where(|state| *state == ListenState::Refusing).await;
+    let refused = TcpStream::connect(address).await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    let mut opens = fixture.new_session();
+    fixture.state_where(|state| matches!(state, ListenState::Listening { .. })).await;
+    let _peer = TcpStream::connect(address).await.unwrap();
+    drop(opens.recv().await.unwrap().confirm());
+    fixture.no_session();
+    fixture.state_where(|state| *state == ListenState::Refusing).await;
+}
+
+#[tokio::test]
+async fn closing_frees_the_address_lets_live_connections_finish_and_resets_held_ones() {
+    let fixture = listening(database(), HOLD).await;
+    let address = fixture.address();
+    let mut opens = fixture.new_session();
+    let mut live = fixture.connect().await;
+    let far = opens.recv().await.unwrap().confirm();
+    fixture.no_session();
+    let mut held = fixture.connect().await;
+    fixture.held(1).await;
+    fixture.forward.close();
+    fixture.state_where(|state| *state == ListenState::Closed).await;
+    assert!(was_reset(&read_all(&mut held).await));
+    assert!(TcpStream::connect(address).await.is_err());
+    let drained = fixture.forward.drain(clock::now() + Duration::from_secs(3600));
+    let (answer, (), ()) = tokio::join!(ask(&mut live, b"last"), echo(far), drained);
+    assert_eq!(answer.unwrap(), b"last");
+}
+
+#[tokio::test]
+async fn a_drain_cuts_what_has_not_finished_at_its_deadline() {
+    let fixture = listening(database(), HOLD).await;
+    let mut opens = fixture.new_session();
+    let mut live = fixture.connect().await;
+    let far = opens.recv().await.unwrap().confirm();
+    far.say(b"half").await;
+    live.read_exact(&mut [0; 4]).await.unwrap();
+    fixture.forward.drain(clock::now()).await;
+    assert!(was_reset(&read_all(&mut live).await));
+}
+
+#[tokio::test]
+async fn a_socks_peer_is_told_of_success_only_when_the_channel_is_open() {
+    let fixture = listening(Connect::Socks, HOLD).await;
+    let mut opens = fixture.new_session();
+    let mut peer = fixture.connect().await;
+    peer.write_all(b"\x05\x01\x00\x05\x01\x00\x03\x02db\x0c\xeaearly").await.unwrap();
+    let mut method = [0; 2];
+    peer.read_exact(&mut method).await.unwrap();
+    assert_eq!(method, [5, 0]);
+    let opening = opens.recv().await.unwrap();
+    assert_eq!(opening.target, database());
+    assert!(peer.try_read(&mut [0; 1]).is_err(), "nothing before the channel is confirmed");
+    let mut far = opening.confirm();
+    let mut reply = [0; 10];
+    peer.read_exact(&mut reply).await.unwrap();
+    assert_eq!(reply, [5, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(far.hear.recv().await, Some(Heard::Data("early".into())));
+}
+
+#[tokio::test]
+async fn a_socks_peer_is_told_why_its_target_is_not_reached() {
+    let fixture = listening(Connect::Socks, HOLD).await;
+    let mut opens = fixture.new_session();
+    let mut peer = fixture.connect().await;
+    peer.write_all(b"\x05\x01\x00\x05\x01\x00\x03\x02db\x0c\xea").await.unwrap();
+    opens.recv().await.unwrap().refuse(OpenError::Prohibited(String::new()));
+    assert_eq!(read_all(&mut peer).await.unwrap(), [5, 0, 5, 2, 0, 1, 0, 0, 0, 0, 0, 0]);
+    drop(peer);
+    fixture.counts_where(|counts| counts.failed == 1).await;
+}
+
+#[tokio::test]
+async fn nonsense_on_a_socks_port_ends_that_connection_and_nothing_else() {
+    let fixture = listening(Connect::Socks, HOLD).await;
+    let mut opens = fixture.new_session();
+    let mut nonsense = fixture.connect().await;
+    let answer = ask(&mut nonsense, b"GET / HTTP/1.1\r\n\r\n").await;
+    assert!(answer.is_err() || answer.unwrap().is_empty());
+    let mut peer = fixture.connect().await;
+    peer.write_all(b"\x04\x01\x00\x50\xc0\x00\x02\x01\x00").await.unwrap();
+    let _far = opens.recv().await.unwrap().confirm();
+    let mut reply = [0; 8];
+    peer.read_exact(&mut reply).await.unwrap();
+    assert_eq!(reply[..2], [0, 0x5a]);
+}

@@ -1,1 +1,148 @@
+use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::forward::testing::{FakeIncoming, Heard, incoming, read_all};
+use crate::session::Inbound;
+
+fn port(port: u16) -> RemoteListen {
+    RemoteListen::Tcp { address: "localhost".to_owned(), port }
+}
+
+fn target(connect: Connect) -> RemoteTarget {
+    RemoteTarget { connect, family: AddressFamily::Any, max_connections: 8, stats: Arc::default() }
+}
+
+async fn local_target() -> (TcpListener, Connect) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, Connect::Tcp { host: "127.0.0.1".to_owned(), port })
+}
+
+fn forwards() -> (mpsc::Sender<FakeIncoming>, RemoteForwards) {
+    let (hand_over, incoming) = mpsc::channel(16);
+    (hand_over, RemoteForwards::spawn(incoming))
+}
+
+#[tokio::test]
+async fn a_connection_is_accepted_once_its_target_is_connected_and_carried_both_ways() {
+    let (listener, connect) = local_target().await;
+    let (hand_over, forwards) = forwards();
+    let target = target(connect);
+    forwards.routes().add(port(2222), target.clone());
+    let (connection, mut far, answer) = incoming(port(2222));
+    hand_over.send(connection).await.ok().unwrap();
+    let (mut accepted, _) = listener.accept().await.unwrap();
+    assert_eq!(answer.await.unwrap(), Ok(()));
+    far.say(b"request").await;
+    far.end(Inbound::Eof).await;
+    assert_eq!(read_all(&mut accepted).await.unwrap(), b"request");
+    accepted.write_all(b"answer").await.unwrap();
+    drop(accepted);
+    assert_eq!(far.hear_all().await, (b"answer".to_vec(), Some(Heard::Eof)));
+    forwards.drain(clock::now() + Duration::from_secs(3600)).await;
+    let counts = target.stats.counts();
+    assert_eq!((counts.opened, counts.active, counts.failed), (1, 0, 0));
+    assert_eq!((counts.bytes_in, counts.bytes_out), (6, 7));
+}
+
+#[tokio::test]
+async fn a_target_that_refuses_is_told_to_the_server_as_connect_failed() {
+    let (listener, connect) = local_target().await;
+    drop(listener);
+    let (hand_over, forwards) = forwards();
+    let target = target(connect);
+    forwards.routes().add(port(2222), target.clone());
+    let (connection, _far, answer) = incoming(port(2222));
+    hand_over.send(connection).await.ok().unwrap();
+    assert_eq!(answer.await.unwrap(), Err(RejectReason::ConnectFailed));
+    forwards.drain(clock::now() + Duration::from_secs(3600)).await;
+    assert_eq!(target.stats.counts().failed, 1);
+}
+
+#[tokio::test]
+async fn only_connections_on_routes_of_ours_are_taken() {
+    let (_listener, connect) = local_target().await;
+    let (hand_over, forwards) = forwards();
+    let (stray, _far, answer) = incoming(port(22));
+    hand_over.send(stray).await.ok().unwrap();
+    assert_eq!(answer.await.unwrap(), Err(RejectReason::Prohibited));
+    let routes = forwards.routes();
+    routes.add(port(22), target(connect));
+    routes.remove(&port(22));
+    let (removed, _far, answer) = incoming(port(22));
+    hand_over.send(removed).await.ok().unwrap();
+    assert_eq!(answer.await.unwrap(), Err(RejectReason::Prohibited));
+}
+
+#[tokio::test]
+async fn over_the_limit_the_server_is_told_so_and_room_comes_back() {
+    let (listener, connect) = local_target().await;
+    let (hand_over, forwards) = forwards();
+    forwards.routes().add(port(2222), RemoteTarget { max_connections: 1, ..target(connect) });
+    let (first, mut far, answer) = incoming(port(2222));
+    hand_over.send(first).await.ok().unwrap();
+    assert_eq!(answer.await.unwrap(), Ok(()));
+    let (second, _far, answer) = incoming(port(2222));
+    hand_over.send(second).await.ok().unwrap();
+    assert_eq!(answer.await.unwrap(), Err(RejectReason::ResourceShortage));
+    drop(listener.accept().await.unwrap());
+    far.end(Inbound::Eof).await;
+    while far.hear.recv().await.is_some() {}
+    let answer = loop {
+        let (third, _far, answer) = incoming(port(2222));
+        hand_over.send(third).await.ok().unwrap();
+        match answer.await.unwrap() {
+            // The connection that ended is counted off a moment after its channel closed.
+            Err(RejectReason::ResourceShortage) => tokio::task::yield_now().await,
+            answer => break answer,
+        }
+    };
+    assert_eq!(answer, Ok(()));
+}
+
+#[tokio::test]
+async fn a_reverse_socks_peer_is_connected_from_here_to_where_it_asks() {
+    let (listener, connect) = local_target().await;
+    let Connect::Tcp { port: target_port, .. } = connect else { panic!("not TCP") };
+    let (hand_over, forwards) = forwards();
+    forwards.routes().add(port(1080), target(Connect::Socks));
+    let (connection, mut far, answer) = incoming(port(1080));
+    hand_over.send(connection).await.ok().unwrap();
+    assert_eq!(answer.await.unwrap(), Ok(()), "before the target is known");
+    let [high, low] = target_port.to_be_bytes();
+    far.say(&[5, 1, 0]).await;
+    assert_eq!(far.hear.recv().await, Some(Heard::Data(vec![5, 0].into())));
+    far.say(&[&[5, 1, 0, 1, 127, 0, 0, 1, high, low][..], b"early"].concat()).await;
+    far.end(Inbound::Eof).await;
+    let (mut accepted, _) = listener.accept().await.unwrap();
+    assert_eq!(read_all(&mut accepted).await.unwrap(), b"early");
+    drop(accepted);
+    let (heard, end) = far.hear_all().await;
+    assert_eq!((heard, end), (vec![5, 0, 0, 1, 0, 0, 0, 0, 0, 0], Some(Heard::Eof)));
+    drop(forwards);
+}
+
+#[tokio::test]
+async fn a_reverse_socks_peer_is_told_that_its_target_refused() {
+    let (listener, connect) = local_target().await;
+    let Connect::Tcp { port: target_port, .. } = connect else { panic!("not TCP") };
+    drop(listener);
+    let (hand_over, forwards) = forwards();
+    forwards.routes().add(port(1080), target(Connect::Socks));
+    let (connection, mut far, _answer) = incoming(port(1080));
+    hand_over.send(connection).await.ok().unwrap();
+    let [high, low] = target_port.to_be_bytes();
+    far.say(&[4, 1, high, low, 127, 0, 0, 1, 0]).await;
+    assert_eq!(far.hear_all().await, (vec![0, 0x5b, 0, 0, 0, 0, 0, 0], Some(Heard::Eof)));
+    drop(forwards);
+}
+
+#[tokio::test]
+async fn the_router_ends_by_itself_when_its_session_and_connections_ended() {
+    let (hand_over, mut forwards) = forwards();
+    drop(hand_over);
+    (&mut forwards.task).await.unwrap();
+}

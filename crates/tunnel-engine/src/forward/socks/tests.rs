@@ -39,7 +39,7 @@ fn talk(pieces: &[&[u8]]) -> Talked {
 fn asks_for(bytes: &[u8]) -> String {
     match talk(&[bytes]).end {
         Step::Request(request) => format!("{}", request.target()),
-        Step::Reject(words) => format!("reject {words:02x?}"),
+        Step::Reject(words) => format!("reject {:02x?}", words.as_ref()),
         Step::Need => "need".to_owned(),
         Step::Say(_) => unreachable!("`talk` never ends with it"),
     }
