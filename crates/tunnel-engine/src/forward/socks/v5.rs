@@ -25,11 +25,11 @@ pub(super) fn methods(input: &[u8]) -> Parsed {
 
 /// Section 4: version, command, reserved, address type, address, port.
 pub(super) fn request(input: &[u8]) -> Parsed {
-    let Some((fixed, rest)) = input.split_first_chunk::<FIXED>() else { return Parsed::Need };
-    let [version, command, _, address_type] = *fixed;
-    if version != 5 {
+    if input.first().is_some_and(|version| *version != 5) {
         return Parsed::Reject(bytes::Bytes::new());
     }
+    let Some((fixed, rest)) = input.split_first_chunk::<FIXED>() else { return Parsed::Need };
+    let [_, command, _, address_type] = *fixed;
     if command != CONNECT {
         return rejected(Refusal::CommandNotSupported);
     }
