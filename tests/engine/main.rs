@@ -4,6 +4,7 @@
 
 mod auth;
 mod dial;
+mod forward;
 mod hostkey;
 mod login;
 mod session;

@@ -70,16 +70,18 @@ fn listening(address: SocketAddr) -> io::Result<Listener> {
 }
 
 async fn reason(address: SocketAddr, error: &io::Error) -> String {
-    let held = match error.kind() {
-        io::ErrorKind::AddrInUse => holder::of_port(address).await,
-        _ => None,
-    };
+    let in_use = error.kind() == io::ErrorKind::AddrInUse;
+    let held = if in_use { holder::of_port(address).await } else { None };
     match held {
         Some(holder) => format!("`{address}` is held by {holder}"),
         None => format!("`{address}`: {}", text(error)),
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kernel has many errors, and these have a cause that can be named"
+)]
 fn failure(listen: &Listen, error: &io::Error, reasons: &str) -> Failure {
     let message = format!("cannot listen on `{listen}`: {reasons}");
     match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {

@@ -5,6 +5,7 @@ use std::io;
 use std::task::Poll;
 
 use nix::errno::Errno;
+use tokio::net::TcpStream;
 
 use crate::forward::bind::Listener;
 use crate::forward::stream::Stream;
@@ -16,7 +17,7 @@ pub(super) async fn any(listeners: &[Listener], turn: &mut usize) -> io::Result<
         for offset in 1..=listeners.len() {
             let index = (*turn + offset) % listeners.len();
             let accepted = match &listeners[index] {
-                Listener::Tcp(listener, _) => listener.poll_accept(context).map_ok(|(stream, _)| Stream::Tcp(stream)),
+                Listener::Tcp(listener, _) => listener.poll_accept(context).map_ok(|(stream, _)| prompt(stream)),
                 Listener::Unix(listener, _) => listener.poll_accept(context).map_ok(|(stream, _)| Stream::Unix(stream)),
             };
             if let Poll::Ready(accepted) = accepted {
@@ -27,6 +28,13 @@ pub(super) async fn any(listeners: &[Listener], turn: &mut usize) -> io::Result<
         Poll::Pending
     })
     .await
+}
+
+/// TCP_NODELAY, as ssh sets it: what is small is most often waited for.
+fn prompt(stream: TcpStream) -> Stream {
+    // Fails only on a socket that is already dead, which the next read says better.
+    let _ = stream.set_nodelay(true);
+    Stream::Tcp(stream)
 }
 
 /// True when only this one connection failed, so that the next can be accepted at once (accept(2), Error handling).
@@ -47,4 +55,44 @@ pub(super) fn concerns_one_connection(error: &io::Error) -> bool {
             | Errno::ENETUNREACH
             | Errno::EPERM
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::forward::bind::{BindOptions, Bound, ListenAddress};
+    use crate::spec::{Bind, Listen};
+
+    #[tokio::test]
+    async fn every_socket_of_a_listener_is_served_without_delay_of_small_packets() {
+        let bound = Bound::bind(&Listen::Tcp { bind: Bind::Default, port: 0 }, BindOptions::default()).await.unwrap();
+        let mut turn = 0;
+        for address in bound.addresses() {
+            let ListenAddress::Tcp(address) = address else { panic!("not TCP") };
+            let peer = TcpStream::connect(address).await.unwrap();
+            let Stream::Tcp(accepted) = any(&bound.sockets, &mut turn).await.unwrap() else { panic!("not TCP") };
+            assert_eq!(accepted.peer_addr().unwrap(), peer.local_addr().unwrap());
+            assert!(accepted.nodelay().unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_unix_socket_is_served() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let bound = Bound::bind(&Listen::Unix(path.clone()), BindOptions::default()).await.unwrap();
+        let _peer = UnixStream::connect(&path).await.unwrap();
+        assert!(matches!(any(&bound.sockets, &mut 0).await, Ok(Stream::Unix(_))));
+    }
+
+    #[test]
+    fn a_lack_of_file_descriptors_is_not_the_fault_of_one_connection() {
+        let concerns = |errno: Errno| concerns_one_connection(&io::Error::from_raw_os_error(errno as i32));
+        assert!(concerns(Errno::ECONNABORTED));
+        assert!(!concerns(Errno::EMFILE));
+        assert!(!concerns(Errno::ENFILE));
+        assert!(!concerns(Errno::EINVAL));
+    }
 }

@@ -127,7 +127,7 @@ async fn a_slow_peer_holds_the_far_side_back() {
     // So many looks in a row at a full queue mean that nobody takes anything out of it.
     const LOOKS: usize = 10_000;
     let Carried { peer, far, relay, .. } = carried_with(4).await;
-    let piece = bytes::Bytes::from(pattern(256 * 1024));
+    let piece = Bytes::from(pattern(256 * 1024));
     let mut taken = 0;
     let mut full = 0;
     while full < LOOKS {
@@ -193,7 +193,7 @@ fn both_ways(up: Vec<u8>, down: Vec<u8>, pieces: Vec<usize>, depth: usize) {
             write.shutdown().await.unwrap();
         };
         let send_down = async {
-            let mut rest = bytes::Bytes::from(down.clone());
+            let mut rest = Bytes::from(down.clone());
             for size in sizes() {
                 say.send(Inbound::Data(rest.split_to(size.min(rest.len())))).await.unwrap();
                 if rest.is_empty() {
