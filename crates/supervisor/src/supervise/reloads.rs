@@ -90,7 +90,7 @@ impl Supervisor {
                 Response::Plan { plan: report }
             }
             Err(refusal) => {
-                tracing::warn!(text = refusal.text, "the config was refused, nothing has changed");
+                tell_refusal(&refusal);
                 refused(refusal)
             }
         };
@@ -157,10 +157,22 @@ const fn is_inner(step: &Step) -> bool {
     !matches!(step, Step::Global(_) | Step::Stop { .. } | Step::Start { .. } | Step::Reorder { .. })
 }
 
+/// One line an error.
+fn tell_refusal(refusal: &Refusal) {
+    let errors = refusal.errors.get("errors").and_then(serde_json::Value::as_array);
+    for error in errors.into_iter().flatten() {
+        let text = |key| error.get(key).and_then(serde_json::Value::as_str);
+        let number = |key| error.get(key).and_then(serde_json::Value::as_u64);
+        let (file, line, column, hint) = (text("file"), number("line"), number("column"), text("hint"));
+        tracing::warn!(file, line, column, hint, "config error: {}", text("message").unwrap_or_default());
+    }
+    tracing::warn!("the config was refused, nothing has changed");
+}
+
 fn refused(refusal: Refusal) -> Response {
     Response::ConfigErrors { text: refusal.text, errors: refusal.errors }
 }
 
 fn broken(error: &str) -> Refusal {
-    Refusal { text: format!("reading the config broke off inside tunneld: {error}"), errors: serde_json::json!([]) }
+    Refusal { text: format!("reading the config broke off inside tunneld: {error}"), errors: serde_json::json!({ "errors": [{ "message": error }] }) }
 }

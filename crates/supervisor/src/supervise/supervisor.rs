@@ -124,11 +124,12 @@ impl Supervisor {
         tokio::select! {
             biased;
             Some(signal) = self.signals.recv() => Event::Signal(signal),
-            () = due(deadline) => Event::Due,
             Some(command) = self.commands.recv() => Event::Command(command),
             Some(job) = self.jobs.join_next() => Event::Job(job.unwrap_or_default()),
             () = self.tunnels.one_left() => Event::Left,
             () = self.bell.notified() => Event::Changed,
+            // Last: a deadline that is not taken care of must starve nobody.
+            () = due(deadline) => Event::Due,
         }
     }
 
@@ -209,10 +210,11 @@ impl Supervisor {
     }
 
     fn say_status(&mut self, now: Instant) {
-        if self.stopping || !self.status.due || now < self.status.not_before {
+        if !self.status.due || now < self.status.not_before {
             return;
         }
-        let line = status_line(&self.tunnels.statuses(now));
+        let statuses = self.tunnels.statuses(now);
+        let line = if self.stopping { "stopping".to_owned() } else { status_line(&statuses) };
         if line != self.status.said {
             self.notify.status(&line);
         }

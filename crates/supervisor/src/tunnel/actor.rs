@@ -1,6 +1,5 @@
 //! The loop: one event at a time, then what the machine wants done, then a fresh view.
 
-use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
@@ -10,12 +9,12 @@ use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::session::Session;
 
 use super::damper::Damper;
-use super::files::{LOOK_EVERY, Look};
+use super::files::{Files, Look};
 use super::handle::Context;
 use super::locals::{BoundJob, Locals};
 use super::orders::Order;
 use super::remotes::{Remotes, Requested};
-use super::sessions::{self, Attempt, Live, Opened, Replacement};
+use super::sessions::{self, Attempt, Live, Opened, Replacement, Retired};
 use super::state::ready;
 use super::view::{FailureView, SessionView, View};
 use crate::config::TunnelSpec;
@@ -40,7 +39,7 @@ pub(super) struct Actor {
     pub(super) last_failure: Option<FailureView>,
     pub(super) damper: Damper,
     pub(super) was_ready: bool,
-    files: Files,
+    pub(super) files: Files,
     phase: (Phase, SystemTime),
     ending: bool,
     orders: mpsc::Receiver<Order>,
@@ -70,23 +69,15 @@ pub(super) enum Event {
     /// The server answered a request to listen.
     Requested(Requested),
     /// The remote listeners of the session before this one have been taken back.
-    HandedOver { serial: u64 },
+    HandedOver { serial: u64, old: Retired },
     /// A listener opened, closed or failed by itself.
     ListenerChanged { id: u64 },
     /// The living session answered a ping, or not.
     Pinged { serial: u64, result: Result<(), Failure> },
     /// How the watched files look.
-    Looked { epoch: u64, look: Look },
+    Looked { epoch: u64, look: Option<Look> },
     /// A job ended without an event: it was aborted, or it panicked.
     Broken { job: Id, panicked: bool },
-}
-
-#[derive(Default)]
-struct Files {
-    /// Of the blocked phase that is being watched; the first look is the one to compare with.
-    epoch: u64,
-    look: Option<Look>,
-    next: Option<Instant>,
 }
 
 impl Actor {
@@ -173,7 +164,7 @@ impl Actor {
             Event::Done => {}
             Event::Bound(bound) => self.bound(bound),
             Event::Requested(requested) => self.requested(requested),
-            Event::HandedOver { serial } => self.handed_over(serial),
+            Event::HandedOver { serial, old } => self.handed_over(serial, old),
             Event::ListenerChanged { id } => self.watch_listener(id),
             Event::Pinged { serial, result } => self.pinged(serial, result),
             Event::Looked { epoch, look } => self.looked(epoch, look),
@@ -229,7 +220,7 @@ impl Actor {
     fn deadline(&self) -> Option<Instant> {
         let machine = self.machine.poll_timeout().map(|(at, _)| at);
         let retry = self.replacement.as_ref().and_then(Replacement::due);
-        [machine, self.locals.due(), self.remotes.due(), self.files.next, retry].into_iter().flatten().min()
+        [machine, self.locals.due(), self.remotes.due(), self.files.due(), retry].into_iter().flatten().min()
     }
 
     fn due(&mut self) {
@@ -238,44 +229,7 @@ impl Actor {
         self.retry_listeners(now);
         self.retry_requests(now);
         self.retry_replacement(now);
-        if self.files.next.is_some_and(|at| at <= now) {
-            self.look();
-        }
-    }
-
-    /// Starts looking at files when the machine blocks, and stops when it does something else.
-    fn watch_files(&mut self) {
-        let blocked = self.machine.phase() == Phase::Blocked;
-        if !blocked {
-            self.files = Files::default();
-        } else if self.files.epoch != self.machine.epoch() {
-            self.files = Files { epoch: self.machine.epoch(), look: None, next: None };
-            self.look();
-        }
-    }
-
-    fn look(&mut self) {
-        self.files.next = None;
-        let (epoch, paths): (u64, Vec<PathBuf>) = (self.files.epoch, self.spec.session.watched_files());
-        self.jobs.spawn(async move {
-            match tokio::task::spawn_blocking(move || Look::at(&paths)).await {
-                Ok(look) => Event::Looked { epoch, look },
-                Err(_) => Event::Done,
-            }
-        });
-    }
-
-    fn looked(&mut self, epoch: u64, look: Look) {
-        if self.files.epoch != epoch || self.machine.phase() != Phase::Blocked {
-            return;
-        }
-        self.files.next = Some(clock::now() + LOOK_EVERY);
-        if self.files.look.as_ref().is_some_and(|before| *before != look) {
-            tracing::info!(tunnel = self.spec.name, "a file that matters changed: starting again");
-            self.feed(Input::FilesChanged);
-        } else {
-            self.files.look = Some(look);
-        }
+        self.look_again(now);
     }
 
     fn publish(&mut self) {
@@ -302,7 +256,7 @@ impl Actor {
             last_failure: self.last_failure.clone(),
             next_start: self.machine.next_start(),
             forwards,
-            listeners_tried: self.locals.tried(),
+            listeners_tried: self.listeners_tried(),
         });
         self.context.bell.notify_one();
     }

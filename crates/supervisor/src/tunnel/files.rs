@@ -1,10 +1,90 @@
 //! Looks at files while a tunnel is blocked: a person who mends a key or known_hosts should not have to tell us.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
+
+use tunnel_engine::clock;
+
+use super::actor::{Actor, Event};
+use crate::lifecycle::{Input, Phase};
 
 /// How often: a person who saved the file looks at the screen next. Only blocked tunnels look.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// What is known of the files that the last attempt read.
+#[derive(Default)]
+pub(super) struct Files {
+    /// Of the attempt.
+    epoch: u64,
+    /// How they looked before it: what is mended while it still runs counts too.
+    before: Option<Look>,
+    looking: bool,
+    next: Option<Instant>,
+}
+
+impl Files {
+    pub(super) const fn due(&self) -> Option<Instant> {
+        self.next
+    }
+}
+
+impl Actor {
+    /// An attempt is about to read the files.
+    pub(super) fn look_before(&mut self, epoch: u64) {
+        self.files = Files { epoch, ..Files::default() };
+        self.look();
+    }
+
+    /// Looks while the machine is blocked, and only then.
+    pub(super) fn watch_files(&mut self) {
+        if self.machine.phase() != Phase::Blocked {
+            self.files.next = None;
+        } else if self.files.next.is_none() && !self.files.looking {
+            self.look();
+        }
+    }
+
+    pub(super) fn look_again(&mut self, now: Instant) {
+        if self.files.next.is_some_and(|at| at <= now) {
+            self.look();
+        }
+    }
+
+    fn look(&mut self) {
+        self.files.next = None;
+        self.files.looking = true;
+        let (epoch, paths) = (self.files.epoch, self.spec.session.watched_files());
+        self.jobs.spawn(async move {
+            let look = tokio::task::spawn_blocking(move || Look::at(&paths)).await.ok();
+            Event::Looked { epoch, look }
+        });
+    }
+
+    pub(super) fn looked(&mut self, epoch: u64, look: Option<Look>) {
+        if self.files.epoch != epoch {
+            return;
+        }
+        self.files.looking = false;
+        let changed = match (&self.files.before, &look) {
+            (Some(before), Some(look)) => before != look,
+            (Some(_), None) => false,
+            (None, _) => {
+                self.files.before.clone_from(&look);
+                false
+            }
+        };
+        if self.machine.phase() != Phase::Blocked {
+            return;
+        }
+        self.files.next = Some(clock::now() + LOOK_EVERY);
+        if changed {
+            // What follows is an attempt of its own, which looks anew. Should none follow, this is not said again.
+            self.files.before = look;
+            tracing::info!(tunnel = self.spec.name, "a key, secret or known_hosts file changed");
+            self.feed(Input::FilesChanged);
+        }
+    }
+}
 
 /// How a set of files looked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -97,11 +97,6 @@ impl Locals {
         all
     }
 
-    /// Each has been bound or has failed to.
-    pub(super) fn tried(&self) -> bool {
-        !matches!(self.listening(), Listening::Pending)
-    }
-
     pub(super) fn due(&self) -> Option<Instant> {
         self.entries.iter().filter_map(Local::due).min()
     }
@@ -168,6 +163,12 @@ impl Actor {
         } else {
             self.close_listeners();
         }
+    }
+
+    /// Every listener that should be open is, or has failed to.
+    pub(super) fn listeners_tried(&self) -> bool {
+        !should_listen(self.machine.want(), self.machine.phase())
+            || !matches!(self.locals.listening(), Listening::Pending)
     }
 
     /// Binds those that are closed.

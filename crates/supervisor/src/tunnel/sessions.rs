@@ -87,6 +87,7 @@ impl Actor {
     /// The machine wants a session.
     pub(super) fn open(&mut self, epoch: u64) {
         self.attempt = Some(Attempt { epoch, dialing: None });
+        self.look_before(epoch);
         self.bind_listeners();
         self.dial_when_listening();
     }
@@ -277,28 +278,32 @@ impl Actor {
             self.current.send_replace(Some(live.session.clone()));
         }
         tracing::info!(tunnel = self.spec.name, server = %self.spec.session.destination, "session replaced");
-        let wind_down = WindDown {
-            session: old.session.clone(),
-            listens: Vec::new(),
-            flowing: self.all_stats(),
-            until: Some(clock::now() + self.context.stop_timeout),
-        };
+        let flowing = self.all_stats();
+        let until = Some(clock::now() + self.context.stop_timeout);
         self.jobs.spawn(async move {
             cancel(&old.session, &listens).await;
-            Event::HandedOver { serial }
+            let wind_down = WindDown { session: old.session, listens: Vec::new(), flowing, until };
+            Event::HandedOver { serial, old: Retired { wind_down, routes: old.routes } }
         });
+    }
+
+    /// The ports of the old session are free: the new one asks for them, and the old one ends when it is done.
+    pub(super) fn handed_over(&mut self, serial: u64, old: Retired) {
+        if self.live.as_ref().is_some_and(|live| live.serial == serial) {
+            self.request_forwards();
+        }
         self.jobs.spawn(async move {
-            wind_down.run().await;
+            old.wind_down.run().await;
             drop(old.routes);
             Event::Done
         });
     }
+}
 
-    pub(super) fn handed_over(&mut self, serial: u64) {
-        if self.live.as_ref().is_some_and(|live| live.serial == serial) {
-            self.request_forwards();
-        }
-    }
+/// A session that has been replaced. Its connections go on for a while.
+pub(super) struct Retired {
+    wind_down: WindDown,
+    routes: RemoteForwards,
 }
 
 /// One start: the server's turn first, then all of it before `connect_timeout`.
