@@ -174,5 +174,8 @@ fn refused(refusal: Refusal) -> Response {
 }
 
 fn broken(error: &str) -> Refusal {
-    Refusal { text: format!("reading the config broke off inside tunneld: {error}"), errors: serde_json::json!({ "errors": [{ "message": error }] }) }
+    Refusal {
+        text: format!("reading the config broke off inside tunneld: {error}"),
+        errors: serde_json::json!({ "errors": [{ "message": error }] }),
+    }
 }
