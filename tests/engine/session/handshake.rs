@@ -93,7 +93,7 @@ async fn a_connection_that_breaks_during_the_login_is_no_rejection() {
     server.set_faults(|faults| faults.auth = AuthFault::Drop);
     let failure = Session::open(&spec, &server.dialer()).await.err().expect("broken");
     assert!(!failure.kind().is_permanent(), "{:?}: {failure}", failure.kind());
-    assert!(failure.message().contains("while authenticating"), "{failure}");
+    assert!(failure.message().contains("during authentication"), "{failure}");
 
     server.set_faults(|faults| faults.auth = AuthFault::Reject);
     let failure = Session::open(&spec, &server.dialer()).await.err().expect("rejected");
