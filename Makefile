@@ -34,7 +34,7 @@ test: setup ## all tests, real sshd and dropbear included
 	$(CARGO) test --workspace --locked
 
 bench: build ## tunneld against ssh: throughput, CPU, latency, memory
-	python3 tests/bench/throughput.py
+	python3 tests/bench/against_ssh.py
 
 deny: ## licences, advisories, duplicates (needs cargo-deny)
 	$(CARGO) deny check
