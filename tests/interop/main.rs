@@ -1,1 +1,12 @@
-//! The real binary against real SSH servers: one module a server.
+//! The real binary against real SSH servers: one module a subject.
+
+#![allow(clippy::expect_used, clippy::disallowed_methods, reason = "tests of a real world: they panic, and they wait")]
+
+mod dropbear;
+mod forwards;
+mod identities;
+mod load;
+mod recovery;
+mod traffic;
+mod trust;
+mod ways;

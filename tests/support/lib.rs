@@ -12,7 +12,9 @@ pub mod keys;
 pub mod net;
 pub mod patience;
 pub mod process;
+pub mod socks;
 pub mod sshd;
+pub mod traffic;
 
 pub use daemon::{Daemon, tunnel_toml};
 pub use dropbear::Dropbear;

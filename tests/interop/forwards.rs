@@ -1,0 +1,134 @@
+//! Every kind of forward over a stock sshd.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+use support::net::{Service, Target, ask, connect, echoes, free_port};
+use support::socks::{Version, request};
+use support::traffic::count_after_half_close;
+use support::{Daemon, Sshd, eventually, tunnel_toml};
+
+#[test]
+fn local_forwards_listen_on_both_loopback_families_and_reach_the_target() {
+    let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let daemon =
+        Daemon::start(&tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port)));
+    daemon.wait_ready("t");
+    assert_eq!(ask(port, b"over four").expect("IPv4 loopback"), b"over four");
+    let mut six = std::net::TcpStream::connect(("::1", port)).expect("IPv6 loopback");
+    six.write_all(b"over six").expect("bytes go in");
+    let mut answer = [0; 8];
+    six.read_exact(&mut answer).expect("bytes come back");
+    assert_eq!(&answer, b"over six");
+}
+
+#[test]
+fn remote_forwards_listen_on_the_server_and_reach_a_target_here() {
+    let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let daemon =
+        Daemon::start(&tunnel_toml("t", &sshd, &format!("remote_forward = [\"{port}:127.0.0.1:{}\"]", echo.port)));
+    daemon.wait_ready("t");
+    assert!(echoes(port));
+}
+
+#[test]
+fn the_server_chooses_a_port_for_a_remote_forward_of_port_0_and_status_says_which() {
+    let (sshd, echo) = (Sshd::start(), Target::start(Service::Echo));
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &format!("remote_forward = [\"0:127.0.0.1:{}\"]", echo.port)));
+    let tunnel = daemon.wait_ready("t");
+    let listen = tunnel["forwards"][0]["listen"].as_str().expect("a listen address").to_owned();
+    let port = listen.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port in the listen address");
+    assert_ne!(port, 0);
+    assert!(echoes(port));
+}
+
+#[test]
+fn a_proxy_listens_here_for_dynamic_and_on_the_server_for_a_bare_remote_port() {
+    let (sshd, echo) = (Sshd::start(), Target::start(Service::Echo));
+    let (here, there, dead) = (free_port(), free_port(), free_port());
+    let lines = format!("dynamic_forward = [\"{here}\"]\nremote_forward = [\"{there}\"]");
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &lines));
+    daemon.wait_ready("t");
+    for proxy in [here, there] {
+        for (version, yes) in [(Version::V4, 90), (Version::V4a, 90), (Version::V5, 0)] {
+            let (mut stream, code) = request(proxy, version, echo.port).expect("the proxy answers");
+            assert_eq!(code, yes, "{version:?}");
+            stream.write_all(b"hello").expect("bytes go in");
+            let mut answer = [0; 5];
+            stream.read_exact(&mut answer).expect("bytes come back");
+            assert_eq!(&answer, b"hello");
+        }
+        let (_, code) = request(proxy, Version::V5, dead).expect("the proxy answers");
+        assert_eq!(code, 5, "SOCKS5 says: connection refused");
+    }
+    let mut nonsense = connect(here).expect("the proxy accepts");
+    nonsense.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("it reads");
+    let mut answer = Vec::new();
+    let _ = nonsense.read_to_end(&mut answer);
+    assert!(answer.is_empty(), "nonsense is answered with nothing");
+    assert!(request(here, Version::V5, echo.port).is_ok(), "and hurts nobody else");
+}
+
+#[test]
+fn unix_sockets_are_forwarded_both_ways() {
+    let (sshd, echo) = (Sshd::start(), Target::start(Service::Echo));
+    let path = |name: &str| sshd.dir().join(name).display().to_string();
+    let (here, there) = (path("here.sock"), path("there.sock"));
+    // here.sock → (server) there.sock → (back here) the echo.
+    let lines = format!("local_forward = [\"{here}:{there}\"]\nremote_forward = [\"{there}:127.0.0.1:{}\"]", echo.port);
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &lines));
+    daemon.wait_ready("t");
+    let mut stream = UnixStream::connect(&here).expect("the local socket accepts");
+    stream.write_all(b"through two sockets").expect("bytes go in");
+    let mut answer = [0; 19];
+    stream.read_exact(&mut answer).expect("bytes come back");
+    assert_eq!(&answer, b"through two sockets");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&here).expect("the socket").permissions());
+    assert_eq!(mode & 0o777, 0o600, "as StreamLocalBindMask has it");
+    drop(daemon);
+    assert!(!std::path::Path::new(&here).exists(), "our own socket is removed at stop");
+}
+
+#[test]
+fn half_close_reaches_the_target_and_the_answer_comes_back() {
+    let (sshd, count) = (Sshd::start(), Target::start(Service::Count));
+    let (local, remote) = (free_port(), free_port());
+    let lines = format!(
+        "local_forward = [\"{local}:127.0.0.1:{0}\"]\nremote_forward = [\"{remote}:127.0.0.1:{0}\"]",
+        count.port
+    );
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &lines));
+    daemon.wait_ready("t");
+    for port in [local, remote] {
+        assert_eq!(count_after_half_close(port, 8 << 20), (8 << 20).to_string());
+    }
+}
+
+#[test]
+fn a_refused_target_resets_its_peer_and_nothing_else() {
+    let (sshd, echo) = (Sshd::start(), Target::start(Service::Echo));
+    let (good, local, remote, dead) = (free_port(), free_port(), free_port(), free_port());
+    let lines = format!(
+        "local_forward = [\"{good}:127.0.0.1:{}\", \"{local}:127.0.0.1:{dead}\"]\nremote_forward = [\"{remote}:127.0.0.1:{dead}\"]",
+        echo.port
+    );
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &lines));
+    daemon.wait_ready("t");
+    let mut refused = connect(local).expect("the listener accepts");
+    let error = refused.read(&mut [0; 1]).expect_err("a reset, not a clean end");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    let mut refused = connect(remote).expect("the server's listener accepts");
+    assert!(!refused.read(&mut [0; 1]).is_ok_and(|n| n > 0), "no bytes from a refused target");
+    let tunnel = eventually("both are counted as failed", || {
+        let tunnel = daemon.tunnel("t")?;
+        let failed = |listen: u16| {
+            let forwards = tunnel["forwards"].as_array()?;
+            let ends = format!(":{listen}");
+            forwards.iter().find(|f| f["listen"].as_str().is_some_and(|l| l.ends_with(&ends)))?["failed"].as_u64()
+        };
+        (failed(local)? > 0 && failed(remote)? > 0).then(|| tunnel.clone())
+    });
+    assert_eq!(tunnel["phase"], "up");
+    assert_eq!(tunnel["starts"], 1);
+    assert!(echoes(good));
+}

@@ -1,0 +1,118 @@
+//! Every way to prove who we are that a stock sshd takes.
+
+use std::process::{Command, Stdio};
+
+use support::net::free_port;
+use support::process::Process;
+use support::{Daemon, Sshd, eventually, keys};
+
+/// A tunnel with no identity of its own but what `lines` give.
+fn tunnel(sshd: &Sshd, lines: &str) -> String {
+    format!(
+        "[[tunnel]]\nname = \"t\"\nhost = \"127.0.0.1\"\nport = {}\nuser = \"{}\"\nuser_known_hosts_file = \"{}\"\n\
+         local_forward = [\"{}:127.0.0.1:1\"]\n{lines}\n",
+        sshd.port,
+        keys::user(),
+        sshd.known_hosts.display(),
+        free_port()
+    )
+}
+
+fn comes_up(sshd: &Sshd, lines: &str) {
+    Daemon::start(&tunnel(sshd, lines)).wait_ready("t");
+}
+
+#[test]
+fn an_rsa_key_signs_with_sha2() {
+    let sshd = Sshd::start();
+    let key = keys::generate(sshd.dir(), "rsa", &["-t", "rsa", "-b", "2048"]);
+    sshd.authorize(&keys::public(&key));
+    comes_up(&sshd, &format!("identity_file = \"{}\"\nidentity_agent = \"none\"", key.display()));
+}
+
+#[test]
+fn ecdsa_keys_and_the_pem_formats_are_read() {
+    let sshd = Sshd::start();
+    for (name, options) in [
+        ("p256", &["-t", "ecdsa", "-b", "256"][..]),
+        ("p384", &["-t", "ecdsa", "-b", "384"]),
+        ("pkcs1", &["-t", "rsa", "-b", "2048", "-m", "PEM"]),
+        ("pkcs8", &["-t", "rsa", "-b", "2048", "-m", "PKCS8"]),
+        ("sec1", &["-t", "ecdsa", "-b", "256", "-m", "PEM"]),
+    ] {
+        let key = keys::generate(sshd.dir(), name, options);
+        sshd.authorize(&keys::public(&key));
+        comes_up(&sshd, &format!("identity_file = \"{}\"\nidentity_agent = \"none\"", key.display()));
+    }
+}
+
+#[test]
+fn an_encrypted_key_is_opened_with_its_passphrase_file() {
+    let sshd = Sshd::start();
+    let secret = sshd.dir().join("passphrase");
+    std::fs::write(&secret, "open sesame\n").expect("a passphrase file");
+    for (name, options) in [
+        ("openssh", &["-N", "open sesame"][..]),
+        ("pkcs8", &["-N", "open sesame", "-t", "rsa", "-b", "2048", "-m", "PKCS8"]),
+    ] {
+        let key = keys::generate(sshd.dir(), name, options);
+        sshd.authorize(&keys::public(&key));
+        let lines = format!(
+            "identity_file = \"{}\"\npassphrase_file = \"{}\"\nidentity_agent = \"none\"",
+            key.display(),
+            secret.display()
+        );
+        comes_up(&sshd, &lines);
+    }
+    let key = sshd.dir().join("openssh");
+    let daemon =
+        Daemon::start(&tunnel(&sshd, &format!("identity_file = \"{}\"\nidentity_agent = \"none\"", key.display())));
+    let tunnel = daemon.wait_for("t", "blocked", |tunnel| tunnel["phase"] == "blocked");
+    assert_eq!(tunnel["last_failure"]["kind"], "passphrase_needed");
+}
+
+#[test]
+fn certificates_of_both_families_are_offered() {
+    let sshd = Sshd::start();
+    let ca = keys::generate(sshd.dir(), "ca", &[]);
+    sshd.authorize(&format!("cert-authority {}", keys::public(&ca)));
+    for (name, options) in [("ed", &["-t", "ed25519"][..]), ("rsa", &["-t", "rsa", "-b", "2048"])] {
+        let key = keys::generate(sshd.dir(), name, options);
+        keys::certify(&ca, &key, &["-I", "test", "-n", &keys::user()]);
+        comes_up(&sshd, &format!("identity_file = \"{}\"\nidentity_agent = \"none\"", key.display()));
+    }
+    let key = keys::generate(sshd.dir(), "old", &[]);
+    keys::certify(&ca, &key, &["-I", "test", "-n", &keys::user(), "-V", "20200101:20200102"]);
+    let daemon =
+        Daemon::start(&tunnel(&sshd, &format!("identity_file = \"{}\"\nidentity_agent = \"none\"", key.display())));
+    let tunnel = daemon.wait_for("t", "blocked", |tunnel| tunnel["phase"] == "blocked");
+    assert_eq!(tunnel["last_failure"]["kind"], "certificate_expired");
+}
+
+#[test]
+fn the_agent_holds_the_key() {
+    let sshd = Sshd::start();
+    let socket = sshd.dir().join("agent.sock");
+    let mut command = Command::new("ssh-agent");
+    command.arg("-D").arg("-a").arg(&socket).stdin(Stdio::null()).stdout(Stdio::null());
+    let _agent = Process::spawn(&mut command);
+    eventually("the agent listens", || socket.exists().then_some(()));
+    let added = Command::new("ssh-add").arg("-q").arg(&sshd.user_key).env("SSH_AUTH_SOCK", &socket).status();
+    assert!(added.expect("ssh-add runs").success());
+    comes_up(&sshd, &format!("identity_agent = \"{}\"", socket.display()));
+    // IdentityFile may name the public half of a key in the agent.
+    let public = sshd.user_key.with_extension("pub");
+    comes_up(&sshd, &format!("identity_agent = \"{}\"\nidentity_file = \"{}\"", socket.display(), public.display()));
+}
+
+#[test]
+fn the_right_key_is_found_among_wrong_ones() {
+    let sshd = Sshd::start();
+    let wrong = keys::generate(sshd.dir(), "wrong", &[]);
+    let lines = format!(
+        "identity_file = [\"{}\", \"{}\"]\nidentity_agent = \"none\"",
+        wrong.display(),
+        sshd.user_key.display()
+    );
+    comes_up(&sshd, &lines);
+}

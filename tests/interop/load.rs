@@ -1,0 +1,50 @@
+//! Many at once: connections through one tunnel, tunnels to one server.
+
+use std::io::{Read, Write};
+
+use support::net::{Service, Target, connect, free_port, pattern};
+use support::{Daemon, Sshd, tunnel_toml};
+
+#[test]
+fn five_hundred_connections_are_open_at_once_and_each_carries_its_own_bytes() {
+    let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let daemon =
+        Daemon::start(&tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port)));
+    daemon.wait_ready("t");
+    let mut streams: Vec<_> = (0..500).map(|_| connect(port).expect("none is refused")).collect();
+    for (number, stream) in streams.iter_mut().enumerate() {
+        stream.write_all(&pattern(number * 4096, 4096)).expect("bytes go in");
+    }
+    for (number, stream) in streams.iter_mut().enumerate() {
+        let mut answer = vec![0; 4096];
+        stream.read_exact(&mut answer).expect("bytes come back");
+        assert!(answer == pattern(number * 4096, 4096), "connection {number} got somebody else's bytes");
+    }
+    let tunnel = daemon.tunnel("t").expect("a status");
+    assert_eq!(tunnel["forwards"][0]["active"], 500);
+}
+
+#[test]
+fn two_hundred_tunnels_to_one_stock_server_are_all_ready_and_none_is_refused() {
+    let (sshd, echo) = (Sshd::start(), Target::start(Service::Echo));
+    let ports: Vec<u16> = (0..200).map(|_| free_port()).collect();
+    let config: String = ports
+        .iter()
+        .enumerate()
+        .map(|(n, port)| {
+            tunnel_toml(
+                &format!("t{n}"),
+                &sshd,
+                &format!("local_forward = [\"127.0.0.1:{port}:127.0.0.1:{}\"]", echo.port),
+            )
+        })
+        .collect();
+    let daemon = Daemon::start(&config);
+    let names: Vec<String> = (0..200).map(|n| format!("t{n}")).collect();
+    let mut arguments = vec!["wait", "--timeout", "120s"];
+    arguments.extend(names.iter().map(String::as_str));
+    let waited = daemon.cli(&arguments);
+    assert!(waited.status.success(), "{}", String::from_utf8_lossy(&waited.stderr));
+    assert!(support::net::echoes(ports[0]) && support::net::echoes(ports[199]));
+    assert!(!sshd.log().contains("MaxStartups"), "the server had to refuse logins");
+}

@@ -1,0 +1,55 @@
+//! The server goes away and comes back.
+
+use std::io::Read;
+
+use support::net::{Service, Target, ask, connect, echoes, free_port};
+use support::{Daemon, Sshd, eventually, tunnel_toml};
+
+#[test]
+fn a_server_that_was_killed_and_is_back_carries_everything_again() {
+    let (mut sshd, echo) = (Sshd::start(), Target::start(Service::Echo));
+    let (local, remote) = (free_port(), free_port());
+    let lines = format!(
+        "local_forward = [\"{local}:127.0.0.1:{0}\"]\nremote_forward = [\"{remote}:127.0.0.1:{0}\"]",
+        echo.port
+    );
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &lines));
+    daemon.wait_ready("t");
+    let mut open = connect(local).expect("the forward accepts");
+    sshd.crash();
+    assert!(!open.read(&mut [0; 1]).is_ok_and(|n| n > 0), "a connection ends with its session");
+    daemon.wait_for("t", "without a session", |tunnel| tunnel["session"].is_null() && tunnel["ready"] == false);
+    let failure = daemon.tunnel("t").expect("a status")["last_failure"].clone();
+    assert_eq!(failure["permanent"], false, "{failure}");
+    sshd.launch();
+    let tunnel = daemon.wait_ready("t");
+    assert!(tunnel["starts"].as_u64() > Some(1));
+    assert!(echoes(local));
+    assert!(echoes(remote));
+}
+
+#[test]
+fn a_connection_made_during_the_outage_is_held_and_served() {
+    let (mut sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let daemon =
+        Daemon::start(&tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port)));
+    daemon.wait_ready("t");
+    sshd.crash();
+    daemon.wait_for("t", "without a session", |tunnel| tunnel["session"].is_null());
+    let held = std::thread::spawn(move || ask(port, b"I can wait"));
+    daemon.wait_for("t", "holding one", |tunnel| tunnel["forwards"][0]["held"] == 1);
+    sshd.launch();
+    let answer = held.join().expect("the asker ends").expect("held, then served");
+    assert_eq!(answer, b"I can wait");
+}
+
+#[test]
+fn a_killed_session_is_replaced_at_once() {
+    let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let daemon =
+        Daemon::start(&tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port)));
+    daemon.wait_ready("t");
+    sshd.kill_sessions();
+    daemon.wait_for("t", "up by a second start", |tunnel| tunnel["starts"] == 2 && tunnel["ready"] == true);
+    eventually("the forward carries", || echoes(port).then_some(()));
+}

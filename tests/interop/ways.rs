@@ -1,0 +1,76 @@
+//! The ways to a server that is not reached directly.
+
+use support::net::{Service, Target, echoes, free_port};
+use support::traffic::echo_intact;
+use support::{Daemon, Sshd, keys, tunnel_toml};
+
+/// Lets the key of `server` into `jump`, and writes both host keys into one file.
+fn know_both(server: &Sshd, jump: &Sshd) -> String {
+    jump.authorize(&keys::public(&server.user_key));
+    let both = server.dir().join("both");
+    let lines =
+        [&server.known_hosts, &jump.known_hosts].map(|path| std::fs::read_to_string(path).expect("known_hosts"));
+    std::fs::write(&both, lines.concat()).expect("known_hosts");
+    both.display().to_string()
+}
+
+#[test]
+fn sixteen_flows_both_ways_go_through_a_jump_host() {
+    let (server, jump, echo, port) = (Sshd::start(), Sshd::start(), Target::start(Service::Echo), free_port());
+    let known = know_both(&server, &jump);
+    let config = tunnel_toml(
+        "t",
+        &server,
+        &format!(
+            "proxy_jump = \"{}@127.0.0.1:{}\"\nlocal_forward = [\"{port}:127.0.0.1:{}\"]",
+            keys::user(),
+            jump.port,
+            echo.port
+        ),
+    );
+    let daemon = Daemon::start(&config.replace(&server.known_hosts.display().to_string(), &known));
+    daemon.wait_ready("t");
+    echo_intact(port, 16, 8 << 20);
+    assert_eq!(jump.sessions().len(), 1);
+}
+
+#[test]
+fn a_proxy_command_carries_the_session() {
+    let (server, jump, echo, port) = (Sshd::start(), Sshd::start(), Target::start(Service::Echo), free_port());
+    let known = know_both(&server, &jump);
+    let command = format!(
+        "ssh -F none -i {} -o UserKnownHostsFile={known} -o BatchMode=yes -p {} -W %h:%p 127.0.0.1",
+        server.user_key.display(),
+        jump.port
+    );
+    let lines = format!("proxy_command = \"{command}\"\nlocal_forward = [\"{port}:127.0.0.1:{}\"]", echo.port);
+    let daemon = Daemon::start(&tunnel_toml("t", &server, &lines));
+    daemon.wait_ready("t");
+    assert!(echoes(port));
+}
+
+#[test]
+fn a_jump_host_that_is_down_is_named() {
+    let server = Sshd::start();
+    let dead = free_port();
+    let lines = format!("proxy_jump = \"127.0.0.1:{dead}\"\nlocal_forward = [\"{}:127.0.0.1:1\"]", free_port());
+    let daemon = Daemon::start(&tunnel_toml("t", &server, &lines));
+    let tunnel = daemon.wait_for("t", "failing", |tunnel| !tunnel["last_failure"].is_null());
+    let failure = &tunnel["last_failure"];
+    assert_eq!(failure["kind"], "jump_failed", "{failure}");
+    assert!(failure["message"].as_str().is_some_and(|text| text.contains(&format!("127.0.0.1:{dead}"))), "{failure}");
+}
+
+#[test]
+fn a_proxy_command_that_fails_says_its_last_words() {
+    let server = Sshd::start();
+    let lines = format!(
+        "proxy_command = \"echo no way through >&2; exit 3\"\nlocal_forward = [\"{}:127.0.0.1:1\"]",
+        free_port()
+    );
+    let daemon = Daemon::start(&tunnel_toml("t", &server, &lines));
+    let tunnel = daemon.wait_for("t", "failing", |tunnel| !tunnel["last_failure"].is_null());
+    let failure = &tunnel["last_failure"];
+    assert_eq!(failure["kind"], "proxy_command_failed", "{failure}");
+    assert!(failure["message"].as_str().is_some_and(|text| text.contains("no way through")), "{failure}");
+}
