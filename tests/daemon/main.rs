@@ -1,6 +1,11 @@
 //! The real binary, seen from outside: one module a subject.
 
-#![allow(clippy::expect_used, reason = "clippy.toml allows it in tests; helpers of tests too")]
+#![allow(clippy::expect_used, clippy::disallowed_methods, reason = "tests of a real world: they panic, and they wait")]
 
+mod cli;
 mod command_line;
+mod control;
 mod demo;
+mod lifecycle;
+mod notify;
+mod reload;

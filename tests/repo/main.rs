@@ -1,1 +1,7 @@
 //! The rules of the house, as tests.
+
+#![allow(clippy::expect_used, reason = "a test that cannot read the repository panics")]
+
+mod docs;
+mod layering;
+mod sources;

@@ -1,0 +1,121 @@
+//! The verbs, the control socket, and peers that talk nonsense to it.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+
+use support::net::{Service, Target, connect, echoes, free_port};
+use support::{Daemon, Sshd, eventually, tunnel_toml};
+
+#[test]
+fn a_tunnel_is_stopped_started_and_restarted_by_name() {
+    let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port)));
+    daemon.wait_ready("t");
+    assert_eq!(daemon.cli(&["status"]).status.code(), Some(0));
+    assert!(daemon.cli(&["stop", "t"]).status.success());
+    daemon.wait_for("t", "stopped", |t| t["phase"] == "stopped" && t["want"] == "down");
+    assert!(connect(port).is_err(), "a stopped tunnel does not listen");
+    assert_eq!(daemon.cli(&["status"]).status.code(), Some(1), "an enabled tunnel is not ready");
+    eventually("the server has no session", || sshd.sessions().is_empty().then_some(()));
+    assert!(daemon.cli(&["start", "t"]).status.success());
+    assert!(daemon.cli(&["wait", "t", "--timeout", "30s"]).status.success());
+    assert!(echoes(port));
+    let before = sshd.sessions();
+    assert!(daemon.cli(&["restart", "t"]).status.success());
+    assert!(daemon.cli(&["wait", "t"]).status.success());
+    eventually("another session", || (sshd.sessions() != before && echoes(port)).then_some(()));
+}
+
+#[test]
+fn an_unknown_name_is_refused_with_the_nearest_one() {
+    let sshd = Sshd::start();
+    let daemon = Daemon::start(&tunnel_toml("web-db", &sshd, &format!("local_forward = [\"{}:127.0.0.1:1\"]", free_port())));
+    let answer = daemon.cli(&["stop", "web-bd"]);
+    assert!(!answer.status.success());
+    let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+    assert!(said.contains("web-bd") && said.contains("web-db"), "{said}");
+}
+
+#[test]
+fn wait_gives_up_with_the_reason() {
+    let config = format!(
+        "[[tunnel]]\nname = \"far\"\nhost = \"127.0.0.1\"\nport = {}\nlocal_forward = [\"{}:127.0.0.1:1\"]\n",
+        free_port(),
+        free_port()
+    );
+    let daemon = Daemon::start(&config);
+    let waited = daemon.cli(&["wait", "far", "--timeout", "500ms"]);
+    assert_eq!(waited.status.code(), Some(1));
+    let said = format!("{}{}", String::from_utf8_lossy(&waited.stdout), String::from_utf8_lossy(&waited.stderr));
+    assert!(said.contains("connect_refused"), "{said}");
+    let why = String::from_utf8(daemon.cli(&["why", "far"]).stdout).expect("text");
+    assert!(why.contains("far") && why.contains("connect_refused"), "{why}");
+}
+
+#[test]
+fn gate_time_and_max_start_fail_the_tunnel_until_reset() {
+    let tunnel = |name: &str, line: &str| {
+        format!(
+            "[[tunnel]]\nname = \"{name}\"\nhost = \"127.0.0.1\"\nport = {}\nlocal_forward = [\"{}:127.0.0.1:1\"]\n{line}\n",
+            free_port(),
+            free_port()
+        )
+    };
+    let config = format!("{}{}", tunnel("gate", "gate_time = 30"), tunnel("three", "max_start = 3\nbackoff = { min = \"10ms\" }"));
+    let daemon = Daemon::start(&config);
+    let gate = daemon.wait_for("gate", "failed", |t| t["phase"] == "failed");
+    assert_eq!(gate["starts"], 1);
+    let three = daemon.wait_for("three", "failed", |t| t["phase"] == "failed");
+    assert_eq!(three["starts"], 3);
+    let why = String::from_utf8(daemon.cli(&["why", "three"]).stdout).expect("text");
+    assert!(why.contains("max_start"), "{why}");
+    assert!(daemon.cli(&["reset-failed", "three"]).status.success());
+    daemon.wait_for("three", "not failed by the old count", |t| t["phase"] != "failed" || t["starts"] == 3);
+}
+
+#[test]
+fn nonsense_on_the_control_socket_closes_that_connection_and_touches_nothing_else() {
+    let sshd = Sshd::start();
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &format!("local_forward = [\"{}:127.0.0.1:1\"]", free_port())));
+    daemon.wait_ready("t");
+    let path = daemon.dir().join("control.sock");
+    let mode = std::fs::metadata(&path).expect("the socket").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    for nonsense in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\xff\xfe\x00\n", b"{}\n", b"{\"version\":999999,\"request\":{}}\n"] {
+        let mut stream = UnixStream::connect(&path).expect("the socket accepts");
+        stream.write_all(nonsense).expect("it reads");
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        assert!(answer.len() < 4096, "{answer}");
+    }
+    // A line without an end: cut off at the bound, not kept.
+    let mut stream = UnixStream::connect(&path).expect("the socket accepts");
+    let endless = vec![b'x'; 1 << 20];
+    let fed = (0..64).take_while(|_| stream.write_all(&endless).is_ok()).count();
+    assert!(fed < 64, "64 MiB without a newline were taken");
+    assert_eq!(daemon.tunnel("t").expect("it answers still")["ready"], true);
+}
+
+#[test]
+fn status_names_every_field_of_the_contract() {
+    let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port)));
+    let tunnel = daemon.wait_ready("t");
+    let status = daemon.status().expect("a status");
+    let keys = |value: &serde_json::Value| -> Vec<String> { value.as_object().expect("an object").keys().cloned().collect() };
+    let has = |value: &serde_json::Value, wanted: &str| {
+        for key in wanted.split_whitespace() {
+            assert!(keys(value).iter().any(|found| found == key), "{key} is missing in {value}");
+        }
+    };
+    has(&status, "version pid config generation started_at tunnels");
+    has(&tunnel, "name want phase ready since starts server session last_failure next_start_ms forwards");
+    has(&tunnel["session"], "peer software kex cipher host_key rtt_ms connected_at");
+    has(&tunnel["forwards"][0], "kind listen connect state active opened failed held bytes_in bytes_out message");
+    assert!(tunnel["session"]["software"].as_str().is_some_and(|name| name.starts_with("OpenSSH_")));
+    assert!(tunnel["session"]["host_key"].as_str().is_some_and(|key| key.starts_with("ssh-ed25519 SHA256:")));
+    assert!(tunnel["session"]["rtt_ms"].is_number());
+    assert_eq!(tunnel["last_failure"], serde_json::Value::Null);
+    assert_eq!(tunnel["forwards"][0]["connect"], format!("127.0.0.1:{}", echo.port));
+}

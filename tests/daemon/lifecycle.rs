@@ -1,0 +1,112 @@
+//! Start, stop, pidfile, signals, exit codes.
+
+use std::io::{Read, Write};
+
+use nix::sys::signal::Signal;
+use support::net::{Service, Target, connect, echoes, free_port};
+use support::{Daemon, Sshd, eventually, tunnel_toml};
+
+#[test]
+fn a_second_instance_exits_69_and_leaves_the_first_alone() {
+    let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let pid_file = sshd.dir().join("tunneld.pid");
+    let config = |port: u16| {
+        let tunnel = tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port));
+        format!("pid_file = \"{}\"\n{tunnel}", pid_file.display())
+    };
+    let daemon = Daemon::start(&config(port));
+    daemon.wait_ready("t");
+    assert_eq!(std::fs::read_to_string(&pid_file).expect("a pidfile").trim(), daemon.pid().to_string());
+    let mut second = Daemon::launch(&config(free_port()), &[]);
+    assert_eq!(second.wait().code(), Some(69), "{}", second.log());
+    assert_eq!(std::fs::read_to_string(&pid_file).expect("still there").trim(), daemon.pid().to_string());
+    assert!(echoes(port));
+}
+
+#[test]
+fn a_stale_pidfile_and_a_stale_socket_are_replaced_and_both_go_at_stop() {
+    let sshd = Sshd::start();
+    let pid_file = sshd.dir().join("tunneld.pid");
+    std::fs::write(&pid_file, "1\n").expect("a stale pidfile");
+    let tunnel = tunnel_toml("t", &sshd, &format!("local_forward = [\"{}:127.0.0.1:1\"]", free_port()));
+    let mut daemon = Daemon::start(&format!("pid_file = \"{}\"\n{tunnel}", pid_file.display()));
+    eventually("our pid is in the file", || {
+        (std::fs::read_to_string(&pid_file).ok()?.trim() == daemon.pid().to_string()).then_some(())
+    });
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(!pid_file.exists());
+    assert!(!daemon.dir().join("control.sock").exists());
+    assert_eq!(daemon.cli(&["status"]).status.code(), Some(3), "no daemon answers");
+}
+
+#[test]
+fn a_config_with_errors_exits_78_and_starts_nothing() {
+    let port = free_port();
+    let config = format!(
+        "[[tunnel]]\nname = \"good\"\nhost = \"127.0.0.1\"\nlocal_forward = [\"{port}:a:1\"]\n[[tunnel]]\nname = \"bad\"\nhosst = \"x\"\n"
+    );
+    let mut daemon = Daemon::launch(&config, &[]);
+    assert_eq!(daemon.wait().code(), Some(78));
+    assert!(daemon.log().contains("hosst"), "{}", daemon.log());
+    assert!(connect(port).is_err());
+}
+
+#[test]
+fn a_pidfile_that_cannot_be_made_exits_73() {
+    let config = format!(
+        "pid_file = \"/nowhere/at/all.pid\"\n[[tunnel]]\nname = \"t\"\nhost = \"127.0.0.1\"\nlocal_forward = [\"{}:a:1\"]\n",
+        free_port()
+    );
+    let mut daemon = Daemon::launch(&config, &[]);
+    assert_eq!(daemon.wait().code(), Some(73), "{}", daemon.log());
+}
+
+#[test]
+fn stop_lets_a_flowing_connection_finish_and_takes_no_new_one() {
+    let (sshd, count, port) = (Sshd::start(), Target::start(Service::Count), free_port());
+    let mut daemon = Daemon::start(&tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", count.port)));
+    daemon.wait_ready("t");
+    let mut flowing = connect(port).expect("the forward accepts");
+    flowing.write_all(b"half of it").expect("bytes go in");
+    daemon.wait_for("t", "carrying one", |tunnel| tunnel["forwards"][0]["active"] == 1);
+    daemon.signal(Signal::SIGTERM);
+    eventually("nothing new is accepted", || connect(port).is_err().then_some(()));
+    flowing.write_all(b", the rest").expect("what flows goes on");
+    flowing.shutdown(std::net::Shutdown::Write).expect("half-close");
+    let mut answer = String::new();
+    flowing.read_to_string(&mut answer).expect("the answer");
+    assert_eq!(answer, "20");
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn int_stops_too_and_usr2_writes_the_table_into_the_log() {
+    let sshd = Sshd::start();
+    let mut daemon = Daemon::start(&tunnel_toml("table-me", &sshd, &format!("local_forward = [\"{}:127.0.0.1:1\"]", free_port())));
+    daemon.wait_ready("table-me");
+    let before = daemon.log().len();
+    daemon.signal(Signal::SIGUSR2);
+    eventually("the table is in the log", || daemon.log()[before..].contains("table-me").then_some(()));
+    daemon.signal(Signal::SIGINT);
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn usr1_ends_a_backoff_wait_and_keeps_a_healthy_session() {
+    let (mut sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let lines = format!(
+        "local_forward = [\"{port}:127.0.0.1:{}\"]\nbackoff = {{ min = \"1h\", max = \"1h\", jitter = 0 }}",
+        echo.port
+    );
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &lines));
+    daemon.wait_ready("t");
+    daemon.signal(Signal::SIGUSR1);
+    assert!(echoes(port));
+    assert_eq!(daemon.tunnel("t").expect("a status")["starts"], 1);
+    sshd.crash();
+    daemon.wait_for("t", "waiting", |t| t["phase"] == "backoff" && t["next_start_ms"].as_u64() > Some(60_000));
+    sshd.launch();
+    daemon.signal(Signal::SIGUSR1);
+    daemon.wait_ready("t");
+}

@@ -1,0 +1,62 @@
+//! Who may name what, how long a file may be, and what each begins with.
+
+use crate::sources::{files, read, root};
+
+/// A file longer than this has more than one purpose.
+const MOST_LINES: usize = 500;
+
+#[test]
+fn russh_is_named_only_behind_its_doors() {
+    let doors = ["session", "auth", "hostkey", "demo_server"];
+    for path in files("crates", ".rs") {
+        let relative = path.strip_prefix(root()).expect("below the root").to_string_lossy().into_owned();
+        let behind = relative.starts_with("crates/tunnel-engine/") && doors.iter().any(|door| relative.contains(&format!("src/{door}")));
+        let names = read(&path).lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| line.contains("russh::"));
+        assert!(behind || !names, "{relative} names russh");
+    }
+}
+
+#[test]
+fn the_machine_and_the_plan_know_no_runtime_and_no_clock() {
+    let mut pure = files("crates/supervisor/src/lifecycle", ".rs");
+    pure.extend(files("crates/supervisor/src/supervise", "plan.rs"));
+    pure.extend(files("crates/tunnel-engine/src/spec", ".rs"));
+    for path in pure {
+        let text = read(&path);
+        for word in ["tokio", "clock::", "std::fs", "std::net::Tcp", "fastrand::Rng::new()"] {
+            assert!(!text.contains(word), "{} names {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_has_one_purpose() {
+    for folder in ["crates", "tests"] {
+        for path in files(folder, ".rs") {
+            let text = read(&path);
+            assert!(text.starts_with("//!") || path.ends_with("build.rs"), "{} has no //! line", path.display());
+            let lines = text.lines().count();
+            assert!(lines <= MOST_LINES, "{} has {lines} lines: split it by purpose", path.display());
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_undone() {
+    for path in files("crates", ".rs") {
+        let text = read(&path);
+        for word in ["todo!(", "unimplemented!(", "TODO", "FIXME", "XXX"] {
+            assert!(!text.contains(word), "{} has {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn each_state_of_the_machine_is_in_its_picture() {
+    let pictures = [read(&root().join("crates/supervisor/src/lifecycle/state.rs")), read(&root().join("docs/ARCHITECTURE.md"))];
+    for state in ["Stopped", "Connecting", "Up", "Backoff", "Blocked", "Failed", "Stopping"] {
+        for picture in &pictures {
+            assert!(picture.contains(state), "{state} is not drawn");
+        }
+    }
+}
