@@ -1,6 +1,8 @@
 # The front door. What CI runs is what a person runs: `make check test`.
 CARGO ?= cargo
 
+.DEFAULT_GOAL := build
+
 .PHONY: help run demo build check fmt lint docs test setup bench deny install clean
 
 help: ## say what there is
