@@ -53,10 +53,9 @@ impl Daemon {
 
     async fn wait(&self, names: &[&str], seconds: u64) -> (bool, Status) {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        match self.ask(Request::Wait { names, timeout_ms: seconds * 1000 }).await {
-            Response::Waited { ready, status } => (ready, status),
-            other => panic!("{other:?}"),
-        }
+        let answer = self.ask(Request::Wait { names, timeout_ms: seconds * 1000 }).await;
+        let Response::Waited { ready, status } = answer else { panic!("{answer:?}") };
+        (ready, status)
     }
 
     fn write(&self, tunnels: Vec<TunnelSpec>) {
@@ -123,12 +122,9 @@ async fn a_tunnel_that_is_not_enabled_is_known_and_not_started() {
     let mut spec = tunnel_spec("a", &["L0:echo:1"]);
     spec.enabled = false;
     let daemon = Daemon::start(vec![spec]);
-    match daemon.ask(Request::Status { names: vec![] }).await {
-        Response::Status { status, disabled } => {
-            assert_eq!((status.tunnels[0].phase.as_str(), disabled), ("stopped", named("a")));
-        }
-        other => panic!("{other:?}"),
-    }
+    let answer = daemon.ask(Request::Status { names: vec![] }).await;
+    let Response::Status { status, disabled } = answer else { panic!("{answer:?}") };
+    assert_eq!((status.tunnels[0].phase.as_str(), disabled), ("stopped", named("a")));
     assert_eq!(daemon.server.counts().connections, 0);
 }
 

@@ -67,11 +67,12 @@ impl Actor {
     }
 
     fn gave_up(&self, reason: FailureKind) -> Failure {
-        let rule = match reason {
-            FailureKind::GateTime => "the first session did not stay up for gate_time".to_owned(),
-            FailureKind::MaxStart => format!("gave up after {} starts", self.machine.starts()),
-            FailureKind::MaxLifetime => "reached max_lifetime".to_owned(),
-            other => format!("gave up: {other}"),
+        let rule = if reason == FailureKind::MaxStart {
+            format!("gave up after {} starts", self.machine.starts())
+        } else if reason == FailureKind::GateTime {
+            "the first session did not stay up for gate_time".to_owned()
+        } else {
+            "reached max_lifetime".to_owned()
         };
         match &self.last_failure {
             Some(last) if reason != FailureKind::MaxLifetime => {
