@@ -37,7 +37,7 @@ impl Actor {
     pub(super) fn tell_session(&self, session: &Session) {
         let (tunnel, server, info) = (self.spec.name.as_str(), &self.spec.session.destination, session.info());
         let (software, cipher, auth) = (info.software.as_str(), info.cipher.as_str(), info.auth.as_str());
-        tracing::info!(tunnel, %server, attempt = self.machine.starts(), software, cipher, auth, "session is up");
+        tracing::info!(tunnel, %server, starts = self.machine.starts(), software, cipher, auth, "session is up");
         if self.spec.session.host_key.strict == StrictHostKeyChecking::No {
             let host_key = info.host_key.as_str();
             tracing::warn!(tunnel, %server, host_key, "host key was not checked: strict_host_key_checking is `no`");
@@ -48,7 +48,7 @@ impl Actor {
         if ready && !self.was_ready {
             self.damper.recovered();
             let (tunnel, server) = (self.spec.name.as_str(), &self.spec.session.destination);
-            tracing::info!(tunnel, %server, attempt = self.machine.starts(), "tunnel is ready");
+            tracing::info!(tunnel, %server, starts = self.machine.starts(), "tunnel is ready");
         }
         self.was_ready = ready;
     }
@@ -83,8 +83,24 @@ impl Actor {
     }
 }
 
-/// People do not need microseconds.
+/// To three digits or so: people do not need microseconds.
 fn rounded(wait: Duration) -> Duration {
-    let unit = if wait < Duration::from_secs(1) { 1_000_000 } else { 100_000_000 };
-    Duration::from_nanos(u64::try_from(wait.as_nanos() / unit * unit).unwrap_or(u64::MAX))
+    let unit: u64 = match wait.as_millis() {
+        0..1000 => 1,
+        1000..10_000 => 100,
+        _ => 1000,
+    };
+    let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(millis.saturating_add(unit / 2) / unit * unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_told_in_round_numbers() {
+        let told = |millis| humantime::format_duration(rounded(Duration::from_millis(millis))).to_string();
+        assert_eq!((told(250), told(1949), told(299_900)), ("250ms".into(), "1s 900ms".into(), "5m".into()));
+    }
 }
