@@ -30,7 +30,8 @@ fn check_reports_every_error_at_its_place_with_a_caret_and_a_hint() {
 
 #[test]
 fn check_shows_the_resolved_tunnels() {
-    let config = "[[tunnel]]\nname = \"a\"\nhost = \"example.invalid\"\nuser = \"u\"\nlocal_forward = [\"8080:db:80\"]\n";
+    let config =
+        "[[tunnel]]\nname = \"a\"\nhost = \"example.invalid\"\nuser = \"u\"\nlocal_forward = [\"8080:db:80\"]\n";
     let (code, said) = check(config, false);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("u@example.invalid:22") && said.contains("8080"), "{said}");

@@ -10,7 +10,8 @@ use support::{Daemon, Sshd, eventually, tunnel_toml};
 #[test]
 fn a_tunnel_is_stopped_started_and_restarted_by_name() {
     let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
-    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port)));
+    let daemon =
+        Daemon::start(&tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port)));
     daemon.wait_ready("t");
     assert_eq!(daemon.cli(&["status"]).status.code(), Some(0));
     assert!(daemon.cli(&["stop", "t"]).status.success());
@@ -30,7 +31,8 @@ fn a_tunnel_is_stopped_started_and_restarted_by_name() {
 #[test]
 fn an_unknown_name_is_refused_with_the_nearest_one() {
     let sshd = Sshd::start();
-    let daemon = Daemon::start(&tunnel_toml("web-db", &sshd, &format!("local_forward = [\"{}:127.0.0.1:1\"]", free_port())));
+    let daemon =
+        Daemon::start(&tunnel_toml("web-db", &sshd, &format!("local_forward = [\"{}:127.0.0.1:1\"]", free_port())));
     let answer = daemon.cli(&["stop", "web-bd"]);
     assert!(!answer.status.success());
     let said = String::from_utf8_lossy(&answer.stderr).into_owned();
@@ -62,7 +64,11 @@ fn gate_time_and_max_start_fail_the_tunnel_until_reset() {
             free_port()
         )
     };
-    let config = format!("{}{}", tunnel("gate", "gate_time = 30"), tunnel("three", "max_start = 3\nbackoff = { min = \"10ms\" }"));
+    let config = format!(
+        "{}{}",
+        tunnel("gate", "gate_time = 30"),
+        tunnel("three", "max_start = 3\nbackoff = { min = \"10ms\" }")
+    );
     let daemon = Daemon::start(&config);
     let gate = daemon.wait_for("gate", "failed", |t| t["phase"] == "failed");
     assert_eq!(gate["starts"], 1);
@@ -82,7 +88,9 @@ fn nonsense_on_the_control_socket_closes_that_connection_and_touches_nothing_els
     let path = daemon.dir().join("control.sock");
     let mode = std::fs::metadata(&path).expect("the socket").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    for nonsense in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\xff\xfe\x00\n", b"{}\n", b"{\"version\":999999,\"request\":{}}\n"] {
+    for nonsense in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\xff\xfe\x00\n", b"{}\n", b"{\"version\":999999,\"request\":{}}\n"]
+    {
         let mut stream = UnixStream::connect(&path).expect("the socket accepts");
         stream.write_all(nonsense).expect("it reads");
         let mut answer = String::new();
@@ -100,10 +108,12 @@ fn nonsense_on_the_control_socket_closes_that_connection_and_touches_nothing_els
 #[test]
 fn status_names_every_field_of_the_contract() {
     let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
-    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port)));
+    let daemon =
+        Daemon::start(&tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port)));
     let tunnel = daemon.wait_ready("t");
     let status = daemon.status().expect("a status");
-    let keys = |value: &serde_json::Value| -> Vec<String> { value.as_object().expect("an object").keys().cloned().collect() };
+    let keys =
+        |value: &serde_json::Value| -> Vec<String> { value.as_object().expect("an object").keys().cloned().collect() };
     let has = |value: &serde_json::Value, wanted: &str| {
         for key in wanted.split_whitespace() {
             assert!(keys(value).iter().any(|found| found == key), "{key} is missing in {value}");

@@ -65,7 +65,8 @@ fn a_pidfile_that_cannot_be_made_exits_73() {
 #[test]
 fn stop_lets_a_flowing_connection_finish_and_takes_no_new_one() {
     let (sshd, count, port) = (Sshd::start(), Target::start(Service::Count), free_port());
-    let mut daemon = Daemon::start(&tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", count.port)));
+    let mut daemon =
+        Daemon::start(&tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", count.port)));
     daemon.wait_ready("t");
     let mut flowing = connect(port).expect("the forward accepts");
     flowing.write_all(b"half of it").expect("bytes go in");
@@ -83,7 +84,8 @@ fn stop_lets_a_flowing_connection_finish_and_takes_no_new_one() {
 #[test]
 fn int_stops_too_and_usr2_writes_the_table_into_the_log() {
     let sshd = Sshd::start();
-    let mut daemon = Daemon::start(&tunnel_toml("table-me", &sshd, &format!("local_forward = [\"{}:127.0.0.1:1\"]", free_port())));
+    let mut daemon =
+        Daemon::start(&tunnel_toml("table-me", &sshd, &format!("local_forward = [\"{}:127.0.0.1:1\"]", free_port())));
     daemon.wait_ready("table-me");
     let before = daemon.log().len();
     daemon.signal(Signal::SIGUSR2);

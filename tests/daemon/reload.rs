@@ -87,7 +87,9 @@ fn tunnels_come_and_go_and_the_rest_keeps_its_session() {
     daemon.write_config(&format!("{}{}", tunnel("a", a), tunnel("c", c)));
     daemon.signal(Signal::SIGHUP);
     daemon.wait_ready("c");
-    eventually("b is gone", || (daemon.tunnel("b").is_none() && TcpStream::connect(("127.0.0.1", b)).is_err()).then_some(()));
+    eventually("b is gone", || {
+        (daemon.tunnel("b").is_none() && TcpStream::connect(("127.0.0.1", b)).is_err()).then_some(())
+    });
     says_back(&mut old, b"2");
     assert!(echoes(c));
     assert_eq!(daemon.tunnel("a").expect("a status")["starts"], 1);

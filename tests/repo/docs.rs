@@ -27,8 +27,10 @@ fn toml_blocks(text: &str) -> Vec<String> {
 fn every_config_in_the_documents_is_valid() {
     let mut documents = files("docs", ".md");
     documents.push(root().join("README.md"));
-    let blocks: Vec<_> =
-        documents.iter().flat_map(|path| toml_blocks(&read(path)).into_iter().map(move |block| (path, block))).collect();
+    let blocks: Vec<_> = documents
+        .iter()
+        .flat_map(|path| toml_blocks(&read(path)).into_iter().map(move |block| (path, block)))
+        .collect();
     assert!(blocks.len() >= 5, "only {} configs found in the documents", blocks.len());
     for (path, block) in blocks {
         let dir = tempfile::tempdir().expect("a temporary folder");

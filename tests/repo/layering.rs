@@ -10,8 +10,12 @@ fn russh_is_named_only_behind_its_doors() {
     let doors = ["session", "auth", "hostkey", "demo_server"];
     for path in files("crates", ".rs") {
         let relative = path.strip_prefix(root()).expect("below the root").to_string_lossy().into_owned();
-        let behind = relative.starts_with("crates/tunnel-engine/") && doors.iter().any(|door| relative.contains(&format!("src/{door}")));
-        let names = read(&path).lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| line.contains("russh::"));
+        let behind = relative.starts_with("crates/tunnel-engine/")
+            && doors.iter().any(|door| relative.contains(&format!("src/{door}")));
+        let names = read(&path)
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .any(|line| line.contains("russh::"));
         assert!(behind || !names, "{relative} names russh");
     }
 }
@@ -53,7 +57,8 @@ fn nothing_is_left_undone() {
 
 #[test]
 fn each_state_of_the_machine_is_in_its_picture() {
-    let pictures = [read(&root().join("crates/supervisor/src/lifecycle/state.rs")), read(&root().join("docs/ARCHITECTURE.md"))];
+    let pictures =
+        [read(&root().join("crates/supervisor/src/lifecycle/state.rs")), read(&root().join("docs/ARCHITECTURE.md"))];
     for state in ["Stopped", "Connecting", "Up", "Backoff", "Blocked", "Failed", "Stopping"] {
         for picture in &pictures {
             assert!(picture.contains(state), "{state} is not drawn");

@@ -1,5 +1,6 @@
 //! Sessions against the in-process server in memory, on tokio's paused clock: seconds here cost nothing.
 
+mod backlog;
 mod channels;
 mod handshake;
 mod keepalive;

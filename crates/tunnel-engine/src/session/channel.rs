@@ -10,6 +10,7 @@ use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio_util::sync::CancellationToken;
 
+use super::backlog::Backlog;
 use crate::task;
 
 /// How long a channel that both sides have ended waits for the server's CLOSE before it sends its own. OpenSSH and
@@ -81,6 +82,9 @@ struct Shared {
     /// Cancelled when the channel is over, by either side or with the session.
     over: CancellationToken,
     session: CancellationToken,
+    /// Where bytes that wait for the reader are counted, and the channel's number there.
+    backlog: Arc<Backlog>,
+    number: u32,
     sent_eof: AtomicBool,
     seen_eof: AtomicBool,
     /// CHANNEL_CLOSE was sent, or came.
@@ -89,13 +93,17 @@ struct Shared {
 
 impl Channel {
     /// Wraps an open channel of a session whose end cancels `session`.
-    pub(super) fn new(channel: russh::Channel<Msg>, session: &CancellationToken) -> Self {
+    pub(super) fn new(channel: russh::Channel<Msg>, session: &CancellationToken, backlog: Arc<Backlog>) -> Self {
+        let number = channel.id().number();
+        backlog.opened(number);
         let (reader, writer) = channel.split();
         let shared = Arc::new(Shared {
             writer: Some(writer),
             reader: Mutex::new(None),
             over: session.child_token(),
             session: session.clone(),
+            backlog,
+            number,
             sent_eof: AtomicBool::new(false),
             seen_eof: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -121,7 +129,10 @@ impl ChannelRead for ChannelReader {
                 () = self.shared.over.cancelled() => break self.shared.end(),
             };
             match message {
-                Some(ChannelMsg::Data { data }) => return Inbound::Data(data),
+                Some(ChannelMsg::Data { data }) => {
+                    self.shared.backlog.taken(self.shared.number, data.len());
+                    return Inbound::Data(data);
+                }
                 Some(ChannelMsg::Eof) => {
                     self.shared.seen_eof.store(true, Ordering::Relaxed);
                     return Inbound::Eof;
@@ -204,6 +215,7 @@ impl Drop for ChannelReader {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        self.backlog.abandoned(self.number);
         let reader = self.reader.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         let Some(writer) = self.writer.take() else { return };
         if self.session.is_cancelled() || *self.closed.get_mut() || tokio::runtime::Handle::try_current().is_err() {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use russh::client::{Config, GexParams};
 use russh::{Limits, Preferred, SshId};
 
-use super::Role;
 use crate::failure::{Failure, FailureKind};
 
 /// How we introduce ourselves, without the line end.
@@ -18,11 +17,10 @@ pub(super) const IDENTIFICATION: &str = concat!("SSH-2.0-tunneld_", env!("CARGO_
 const GROUP_BITS: (usize, usize, usize) = (2048, 3072, 8192);
 /// What OpenSSH sends at most.
 const PACKET: u32 = 32 * 1024;
-/// Packets that a channel holds for a slow reader before the whole session waits for it: 2 MiB, OpenSSH's window.
-const BUFFERED_PACKETS: usize = 64;
-/// A jump host's session must never wait for the session inside it, which may be waiting for room to write: the two
-/// would wait for each other for ever. What it holds is bounded by the windows inside.
-const BUFFERED_PACKETS_OF_A_JUMP: usize = 100_000;
+/// Messages that a channel's queue holds: never full, because a full queue stops russh's loop and with it everything
+/// of the session. What waits is bounded in bytes by `backlog`, and on a jump host's session by the windows inside it.
+const QUEUED_MESSAGES: usize = 1 << 20;
+
 /// When we ask for new keys while more than two windows are under way to us, russh 0.65 gives the session up. So
 /// the server is left to ask, which it does in time (1 GiB with ChaCha20, 64 GiB with AES), and which works. A server
 /// that never asks is asked before 2^32 of the smallest packets have passed, for nonces are numbered with 32 bits.
@@ -36,11 +34,11 @@ const LIMITS: Limits = Limits {
     rekey_time_limit: Duration::from_secs(100 * 365 * 24 * 3600),
 };
 
-/// Settings for a session in `role` that gives each channel `window` bytes.
+/// Settings for a session that gives each channel `window` bytes.
 ///
 /// # Errors
 /// Never with the constants above; russh checks them at run time.
-pub(super) fn config(window: u32, role: Role, preferred: Preferred) -> Result<Arc<Config>, Failure> {
+pub(super) fn config(window: u32, preferred: Preferred) -> Result<Arc<Config>, Failure> {
     let (smallest, wanted, largest) = GROUP_BITS;
     let gex = GexParams::new(smallest, wanted, largest)
         .map_err(|error| Failure::new(FailureKind::Protocol, "our own group sizes are refused").with_source(error))?;
@@ -49,10 +47,7 @@ pub(super) fn config(window: u32, role: Role, preferred: Preferred) -> Result<Ar
         limits: LIMITS,
         window_size: window,
         maximum_packet_size: PACKET,
-        channel_buffer_size: match role {
-            Role::Tunnel => BUFFERED_PACKETS,
-            Role::JumpHost => BUFFERED_PACKETS_OF_A_JUMP,
-        },
+        channel_buffer_size: QUEUED_MESSAGES,
         preferred,
         // The wire has a watchdog of its own, which also sees a peer that takes nothing: see `watchdog`.
         inactivity_timeout: None,
@@ -70,14 +65,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_jump_hosts_session_has_room_for_the_session_inside_it() {
-        let buffered = |role| config(1 << 24, role, Preferred::default()).expect("config").channel_buffer_size;
-        assert!(buffered(Role::JumpHost) > 1000 * buffered(Role::Tunnel));
-    }
-
-    #[test]
     fn the_window_is_the_specs_and_new_keys_are_left_to_the_server() {
-        let config = config(1 << 24, Role::Tunnel, Preferred::default()).expect("config");
+        let config = config(1 << 24, Preferred::default()).expect("config");
         assert_eq!(config.window_size, 1 << 24);
         assert!(config.limits.rekey_read_limit > 64 << 30, "OpenSSH asks at 64 GiB");
         assert!(config.keepalive_interval.is_none() && config.inactivity_timeout.is_none());

@@ -9,7 +9,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::backlog::{Backlog, Pace};
 use super::wire::Wire;
+use crate::clock;
 
 /// Enough for a keepalive and small packets: what an idle tunnel pays.
 const SMALL: usize = 4 * 1024;
@@ -25,14 +27,44 @@ pub(super) struct Guard {
     wire: Arc<Wire>,
     ahead: ReadAhead,
     idle: Option<Pin<Box<Sleep>>>,
+    /// Slow readers of ours slow down the reading, unless `None`.
+    paced_by: Option<Arc<Backlog>>,
+    /// Until when a paced read waits.
+    pause: Option<Pin<Box<Sleep>>>,
     /// Bytes of our identification string that were sent before russh sends them again.
     already_sent: usize,
 }
 
 impl Guard {
     /// `early`: what was read from the wire already. `already_sent`: how much of russh's first words the peer has.
-    pub(super) fn new(wire: Arc<Wire>, early: Vec<u8>, already_sent: usize) -> Self {
-        Self { wire, ahead: ReadAhead::starting_with(early), idle: None, already_sent }
+    pub(super) fn new(wire: Arc<Wire>, early: Vec<u8>, already_sent: usize, paced_by: Option<Arc<Backlog>>) -> Self {
+        Self { wire, ahead: ReadAhead::starting_with(early), idle: None, paced_by, pause: None, already_sent }
+    }
+
+    /// Ready when the readers' backlog allows another read. While it does not, nobody asks the peer for anything, so
+    /// its silence means nothing.
+    fn poll_pace(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(backlog) = &self.paced_by else { return Poll::Ready(()) };
+        let pause = match backlog.pace(cx.waker()) {
+            Pace::Free => {
+                self.pause = None;
+                return Poll::Ready(());
+            }
+            Pace::Stop => {
+                self.pause = None;
+                self.wire.stop_waiting();
+                return Poll::Pending;
+            }
+            Pace::After(pause) => pause,
+        };
+        let until = || Instant::from_std(clock::now() + pause);
+        let timer = self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until())));
+        if timer.as_mut().poll(cx).is_ready() {
+            self.pause = None;
+            return Poll::Ready(());
+        }
+        self.wire.stop_waiting();
+        Poll::Pending
     }
 
     /// Reads ahead once. `Ready(Ok(0))` is the end of the stream.
@@ -86,6 +118,9 @@ impl AsyncRead for Guard {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.ahead.is_empty() {
+            if this.poll_pace(cx).is_pending() {
+                return Poll::Pending;
+            }
             match this.poll_fill(cx) {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),

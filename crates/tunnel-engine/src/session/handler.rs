@@ -29,7 +29,10 @@ impl Handler {
     /// A connection on a remote forward: to whom it belongs is looked up, the rest is theirs.
     async fn offer(&self, announced: RemoteListen, origin: Origin, channel: Channel<Msg>, answer: ChannelOpenHandle) {
         let session = self.shared.ending.gone().clone();
-        self.shared.incoming.place(announced, Offer { channel, answer, origin, session }).await;
+        self.shared
+            .incoming
+            .place(announced, Offer { channel, answer, origin, session, backlog: self.shared.backlog.clone() })
+            .await;
     }
 
     async fn refuse(&self, what: &str, answer: ChannelOpenHandle) {
@@ -83,6 +86,17 @@ impl russh::client::Handler for Handler {
         _: &mut Session,
     ) -> Result<(), Self::Error> {
         self.shared.refusals.note(reason, description);
+        Ok(())
+    }
+
+    /// Called right after the bytes were put into the channel's queue.
+    async fn data(&mut self, channel: ChannelId, data: &[u8], _: &mut Session) -> Result<(), Self::Error> {
+        self.shared.backlog.arrived(channel.number(), data.len());
+        Ok(())
+    }
+
+    async fn channel_close(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
+        self.shared.backlog.closed(channel.number());
         Ok(())
     }
 

@@ -1,9 +1,12 @@
 //! Connections that the server accepted on our remote forwards, and that wait for our yes or no.
 
+use std::sync::Arc;
+
 use russh::client::{ChannelOpenHandle, Msg};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::backlog::Backlog;
 use super::channel::{Channel, ChannelGone};
 use crate::spec::Listen;
 
@@ -66,6 +69,7 @@ pub(super) struct Offer {
     pub answer: ChannelOpenHandle,
     pub origin: Origin,
     pub session: CancellationToken,
+    pub backlog: Arc<Backlog>,
 }
 
 impl Offer {
@@ -85,12 +89,12 @@ impl IncomingChannel {
     /// # Errors
     /// The session has ended.
     pub async fn accept(self) -> Result<Channel, ChannelGone> {
-        let Offer { channel, answer, session, .. } = self.offer;
+        let Offer { channel, answer, session, backlog, .. } = self.offer;
         if session.is_cancelled() {
             return Err(ChannelGone);
         }
         answer.accept().await;
-        Ok(Channel::new(channel, &session))
+        Ok(Channel::new(channel, &session, backlog))
     }
 
     /// Refuses it: `connect failed` (RFC 4254 section 5.1) where our target refused, `prohibited` where no forward

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::arrivals::Arrivals;
+use super::backlog::Backlog;
 use super::ending::Ending;
 use super::fault::sanitised;
 use super::wire::Wire;
@@ -33,6 +34,7 @@ pub(super) struct Shared {
     pub finished: CancellationToken,
     pub refusals: Refusals,
     pub incoming: Arrivals,
+    pub backlog: std::sync::Arc<Backlog>,
     facts: Mutex<Facts>,
 }
 
@@ -55,6 +57,7 @@ impl Shared {
             finished: CancellationToken::new(),
             refusals: Refusals::default(),
             incoming,
+            backlog: std::sync::Arc::default(),
             facts: Mutex::default(),
         }
     }

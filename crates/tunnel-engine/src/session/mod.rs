@@ -14,6 +14,7 @@
 
 mod algorithms;
 mod arrivals;
+mod backlog;
 mod banner;
 mod channel;
 mod config;

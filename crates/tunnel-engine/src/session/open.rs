@@ -61,7 +61,7 @@ impl Attempt<'_> {
     async fn run(&mut self, dialer: &dyn Dialer, deadline: Instant) -> Result<(Session, IncomingChannels), Failure> {
         let spec = self.spec;
         let host_keys = HostKeys::load(&spec.host_key, &spec.destination).await?;
-        let config = config::config(spec.receive_window, self.role, self.preferred(&host_keys)?)?;
+        let config = config::config(spec.receive_window, self.preferred(&host_keys)?)?;
 
         let mut link = dialer.dial(spec, deadline).await?;
         let (peer, local) = (link.peer, link.local);
@@ -76,7 +76,12 @@ impl Attempt<'_> {
         let mut cut = CutOnDrop(Some(wire.clone()));
         let (arrivals, incoming) = Arrivals::new();
         let shared = Arc::new(Shared::new(self.who.clone(), wire.clone(), arrivals));
-        let guard = Guard::new(wire, banner.bytes, already_sent);
+        let paced_by = match self.role {
+            Role::Tunnel => Some(shared.backlog.clone()),
+            // Bounded by the windows of the session inside it, which must never wait for this one.
+            Role::JumpHost => None,
+        };
+        let guard = Guard::new(wire, banner.bytes, already_sent, paced_by);
         let handler = Handler::new(shared.clone(), host_keys);
         let connected = connect_stream(config, guard, handler).await;
         let mut handle = connected.map_err(|error| broken(&shared, error))?;

@@ -125,7 +125,7 @@ impl Line {
             }
         };
         match opened {
-            Ok(channel) => Ok(Channel::new(channel, self.shared.ending.gone())),
+            Ok(channel) => Ok(Channel::new(channel, self.shared.ending.gone(), self.shared.backlog.clone())),
             Err(russh::Error::ChannelOpenFailure(reason)) => {
                 self.sweep();
                 let text = self.shared.refusals.text(&reason).await;

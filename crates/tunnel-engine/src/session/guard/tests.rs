@@ -9,7 +9,7 @@ use crate::dial::Link;
 fn guard(early: &[u8], already_sent: usize, room: usize) -> (Guard, Arc<Wire>, DuplexStream) {
     let (near, far) = tokio::io::duplex(room);
     let wire = Arc::new(Wire::new(Link { io: Box::new(near), peer: None, local: None, keep: None }));
-    (Guard::new(wire.clone(), early.to_vec(), already_sent), wire, far)
+    (Guard::new(wire.clone(), early.to_vec(), already_sent, None), wire, far)
 }
 
 #[tokio::test]
@@ -90,4 +90,25 @@ async fn the_end_is_told_without_waiting_even_when_the_peer_takes_nothing() {
     let mut all = Vec::new();
     far.read_to_end(&mut all).await.expect("end");
     assert_eq!(all, [7; 16]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_whose_readers_are_behind_reads_slowly_then_not_at_all_and_blames_nobody() {
+    let (mut guard, wire, mut far) = guard(b"", 0, 1 << 20);
+    let backlog = Arc::new(Backlog::default());
+    guard.paced_by = Some(backlog.clone());
+    far.write_all(b"ab").await.expect("room");
+    backlog.arrived(1, 40 << 20);
+    assert!(tokio::time::timeout(Duration::from_millis(100), guard.read_u8()).await.is_err(), "a pause");
+    assert_eq!(guard.read_u8().await.expect("byte"), b'a');
+    assert_eq!(guard.read_u8().await.expect("byte"), b'b');
+    backlog.arrived(1, 40 << 20);
+    assert!(tokio::time::timeout(Duration::from_secs(3600), guard.read_u8()).await.is_err(), "stopped");
+    assert_eq!(wire.signs().reading_since, None, "the peer is not asked for anything");
+    let reading = crate::task::owned(async move { guard.read_u8().await });
+    tokio::task::yield_now().await;
+    far.write_all(b"c").await.expect("room");
+    backlog.taken(1, 40 << 20);
+    backlog.taken(1, 40 << 20);
+    assert_eq!(reading.await.expect("task").expect("byte"), b'c');
 }
