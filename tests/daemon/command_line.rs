@@ -1,22 +1,18 @@
-//! The command line: exit codes, where the socket is found, and what keeps a second instance out.
+//! The command line where no daemon runs: usage, check, exit codes, and where the socket is found.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
-use support::daemon::binary;
-use support::{Daemon, eventually};
+use support::Daemon;
+use support::daemon::{command, said, tunneld};
 
 /// A tunnel whose server never answers: enough for a daemon that runs.
 const TUNNEL: &str = "[[tunnel]]\nname = \"t\"\nhost = \"127.0.0.1\"\nport = 1\nuser = \"nobody\"\n\
     identity_agent = \"none\"\nremote_forward = [\"2222:localhost:22\"]\n";
 
-fn tunneld(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(binary());
-    for name in ["TUNNELD_CONFIG", "TUNNELD_CONTROL_SOCKET", "TUNNELD_LOG_LEVEL", "TUNNELD_PID_FILE", "NOTIFY_SOCKET"] {
-        command.env_remove(name);
-    }
-    command.args(arguments).envs(environment.iter().copied()).stdin(Stdio::null()).output().expect("tunneld runs")
-}
+/// Two mistakes, in lines 4 and 5.
+const TWO_MISTAKES: &str =
+    "control_socket = \"s\"\n[[tunnel]]\nname = \"x\"\nhostt = \"q\"\nlocal_forward = [\"99999:a:b\"]\n";
 
 fn code(output: &Output) -> i32 {
     output.status.code().unwrap_or(-1)
@@ -26,8 +22,8 @@ fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a path of plain text")
+fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", said(output)))
 }
 
 /// A folder with a config of this text.
@@ -35,14 +31,14 @@ fn config(toml: &str) -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("c.toml");
     std::fs::write(&path, toml).expect("a config");
-    let path = text(&path).to_owned();
+    let path = path.display().to_string();
     (dir, path)
 }
 
 #[test]
 fn help_and_version_are_fine() {
     for arguments in [&["--help"][..], &["--version"], &["status", "--help"]] {
-        let output = tunneld(arguments, &[]);
+        let output = tunneld(arguments);
         assert_eq!(code(&output), 0, "{arguments:?}");
         assert!(!output.stdout.is_empty(), "{arguments:?}");
     }
@@ -50,8 +46,10 @@ fn help_and_version_are_fine() {
 
 #[test]
 fn wrong_usage_is_64() {
-    for arguments in [&["frobnicate"][..], &["--nope"], &["why"], &["wait"], &["wait", "x", "--timeout", "soon"]] {
-        assert_eq!(code(&tunneld(arguments, &[])), 64, "{arguments:?}");
+    let calls: &[&[&str]] =
+        &[&["frobnicate"], &["stat"], &["--nope"], &["why"], &["wait"], &["wait", "x", "--timeout", "soon"]];
+    for arguments in calls {
+        assert_eq!(code(&tunneld(arguments)), 64, "{arguments:?}");
     }
 }
 
@@ -71,7 +69,7 @@ fn without_a_daemon_every_client_verb_is_3_and_names_the_socket() {
         &["plan"],
     ];
     for verb in verbs {
-        let output = tunneld(&[*verb, &["--control-socket", "/nonexistent/s"]].concat(), &[]);
+        let output = tunneld(&[*verb, &["--control-socket", "/nonexistent/s"]].concat());
         assert_eq!(code(&output), 3, "{verb:?}");
         assert!(errors(&output).contains("`/nonexistent/s`"), "{verb:?}: {}", errors(&output));
     }
@@ -80,8 +78,10 @@ fn without_a_daemon_every_client_verb_is_3_and_names_the_socket() {
 #[test]
 fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     let (_dir, file) = config("control_socket = \"/nonexistent/file\"\n");
+    let asked = |arguments: &[&str], environment: &[(&str, &str)]| {
+        errors(&command().args(arguments).envs(environment.iter().copied()).output().expect("tunneld runs"))
+    };
     let environment = [("TUNNELD_CONTROL_SOCKET", "/nonexistent/environment")];
-    let asked = |arguments: &[&str], environment: &[(&str, &str)]| errors(&tunneld(arguments, environment));
     let by_file = asked(&["status", "--config", &file], &[]);
     assert!(by_file.contains("/nonexistent/file"), "{by_file}");
     let by_environment = asked(&["status", "--config", &file], &environment);
@@ -98,69 +98,75 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 
 #[test]
 fn a_config_with_errors_is_78_with_all_of_them_and_starts_nothing() {
-    let toml = "control_socket = \"s\"\n[[tunnel]]\nname = \"x\"\nhostt = \"q\"\nlocal_forward = [\"99999:a:b\"]\n";
-    let (dir, file) = config(toml);
+    let (dir, file) = config(TWO_MISTAKES);
     for arguments in [&["check", "--config", &file][..], &["--config", &file], &["run", "-c", &file]] {
-        let output = tunneld(arguments, &[]);
+        let output = tunneld(arguments);
         assert_eq!(code(&output), 78, "{arguments:?}");
         let errors = errors(&output);
         assert!(errors.contains("hostt") && errors.contains("99999"), "{arguments:?}: {errors}");
         assert!(errors.contains(&format!("{file}:4:1")), "{arguments:?}: {errors}");
     }
-    let json: serde_json::Value =
-        serde_json::from_slice(&tunneld(&["check", "--json", "-c", &file], &[]).stdout).expect("JSON");
-    assert!(json["errors"].as_array().is_some_and(|errors| errors.len() > 1), "{json}");
     assert!(!dir.path().join("s").exists());
 }
 
 #[test]
-fn a_config_without_errors_is_checked_with_0() {
-    let (_dir, file) = config(TUNNEL);
-    let output = tunneld(&["check", "--config", &file], &[]);
-    assert_eq!(code(&output), 0, "{}", errors(&output));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("-R 2222:localhost:22"));
+fn check_shows_every_error_at_its_place_with_the_line_a_caret_and_a_hint() {
+    let (_dir, file) = config(TWO_MISTAKES);
+    let output = tunneld(&["check", "--config", &file]);
+    let said = said(&output).replace(&file, "FILE");
+    for wanted in ["FILE:4:1", "hostt = \"q\"", "`host`", "^", "FILE:5:", "99999", "hint"] {
+        assert!(said.contains(wanted), "{wanted} is not in\n{said}");
+    }
+    let output = tunneld(&["check", "--json", "-c", &file]);
+    assert_eq!(code(&output), 78);
+    let json = json(&output);
+    assert!(json["errors"].as_array().is_some_and(|errors| errors.len() > 1), "{json}");
 }
 
 #[test]
-fn a_second_instance_is_69_by_pidfile_and_by_socket() {
-    let daemon = Daemon::start(&format!("pid_file = \"t.pid\"\n{TUNNEL}"));
-    let pidfile = daemon.dir().join("t.pid");
-    eventually("the pidfile is written", || {
-        std::fs::read_to_string(&pidfile).ok().filter(|pid| *pid == format!("{}\n", daemon.pid()))
-    });
-    let config = daemon.config();
-    let other = daemon.dir().join("other.sock");
-    let by_pidfile = tunneld(&["--config", text(&config), "--control-socket", text(&other)], &[]);
-    assert_eq!(code(&by_pidfile), 69);
-    assert!(errors(&by_pidfile).contains(&format!("(pid {})", daemon.pid())), "{}", errors(&by_pidfile));
-    let other = daemon.dir().join("other.pid");
-    assert_eq!(code(&tunneld(&["--config", text(&config), "--pid-file", text(&other)], &[])), 69);
-    assert!(!other.exists());
-    assert!(daemon.status().is_some());
+fn check_shows_the_resolved_tunnels() {
+    let (_dir, file) = config(&format!(
+        "{TUNNEL}[[tunnel]]\nname = \"a\"\nhost = \"example.invalid\"\nuser = \"u\"\nlocal_forward = [\"8080:db:80\"]\n"
+    ));
+    let output = tunneld(&["check", "--config", &file]);
+    assert_eq!(code(&output), 0, "{}", errors(&output));
+    let shown = String::from_utf8_lossy(&output.stdout);
+    for wanted in ["nobody@127.0.0.1:1", "-R 2222:localhost:22", "u@example.invalid:22", "8080"] {
+        assert!(shown.contains(wanted), "{wanted} is not in\n{shown}");
+    }
+    let output = tunneld(&["check", "--json", "--config", &file]);
+    assert_eq!(code(&output), 0, "{}", errors(&output));
+    assert_eq!(json(&output)["tunnels"].as_array().map(Vec::len), Some(2), "{}", said(&output));
+}
+
+#[test]
+fn a_missing_config_is_78_and_named() {
+    for arguments in [&["check", "--config", "/nowhere/tunneld.toml"][..], &["--config", "/nowhere/tunneld.toml"]] {
+        let output = tunneld(arguments);
+        assert_eq!(code(&output), 78, "{arguments:?}");
+        assert!(errors(&output).contains("/nowhere/tunneld.toml"), "{arguments:?}: {}", errors(&output));
+    }
 }
 
 #[test]
 fn what_cannot_be_created_is_73() {
     let (_dir, file) = config(TUNNEL);
     for flag in ["--pid-file", "--control-socket"] {
-        let output = tunneld(&["--config", &file, flag, "/nonexistent/folder/x"], &[]);
+        let output = tunneld(&["--config", &file, flag, "/nonexistent/folder/x"]);
         assert_eq!(code(&output), 73, "{flag}: {}", errors(&output));
         assert!(errors(&output).contains("/nonexistent/folder/x"), "{flag}");
     }
-}
-
-#[test]
-fn a_tunnel_that_nobody_knows_is_told_by_name() {
-    let daemon = Daemon::start(TUNNEL);
-    let output = daemon.cli(&["why", "nobody"]);
-    assert_eq!(code(&output), 1);
-    assert!(errors(&output).contains("`nobody`"), "{}", errors(&output));
+    let (_dir, file) = config(&format!("pid_file = \"/nowhere/at/all.pid\"\n{TUNNEL}"));
+    let output = tunneld(&["--config", &file]);
+    assert_eq!(code(&output), 73, "{}", errors(&output));
+    assert!(errors(&output).contains("/nowhere/at/all.pid"), "{}", errors(&output));
+    assert!(!Path::new("/nowhere").exists());
 }
 
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {
     let daemon = Daemon::start(TUNNEL);
-    let mut command = Command::new(binary());
+    let mut command = command();
     command.args(["status", "--watch", "--control-socket"]).arg(daemon.dir().join("control.sock"));
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("tunneld runs");
     drop(child.stdout.take());

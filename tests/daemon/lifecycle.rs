@@ -3,23 +3,31 @@
 use std::io::{Read, Write};
 
 use nix::sys::signal::Signal;
+use support::daemon::{any_forward, said, tunneld};
 use support::net::{Service, Target, connect, echoes, free_port};
 use support::{Daemon, Sshd, eventually, tunnel_toml};
 
 #[test]
-fn a_second_instance_exits_69_and_leaves_the_first_alone() {
+fn a_second_instance_exits_69_by_pidfile_and_by_socket_and_leaves_the_first_alone() {
     let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
-    let pid_file = sshd.dir().join("tunneld.pid");
-    let config = |port: u16| {
-        let tunnel = tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port));
-        format!("pid_file = \"{}\"\n{tunnel}", pid_file.display())
-    };
-    let daemon = Daemon::start(&config(port));
+    let tunnel = tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port));
+    let daemon = Daemon::start(&format!("pid_file = \"t.pid\"\n{tunnel}"));
+    let pid_file = daemon.dir().join("t.pid");
+    let ours = || std::fs::read_to_string(&pid_file).ok().filter(|pid| *pid == format!("{}\n", daemon.pid()));
+    eventually("the pidfile is written", ours);
     daemon.wait_ready("t");
-    assert_eq!(std::fs::read_to_string(&pid_file).expect("a pidfile").trim(), daemon.pid().to_string());
-    let mut second = Daemon::launch(&config(free_port()), &[]);
-    assert_eq!(second.wait().code(), Some(69), "{}", second.log());
-    assert_eq!(std::fs::read_to_string(&pid_file).expect("still there").trim(), daemon.pid().to_string());
+
+    let config = daemon.config().display().to_string();
+    let at = |name: &str| daemon.dir().join(name).display().to_string();
+    let by_pidfile = tunneld(&["--config", &config, "--control-socket", &at("other.sock")]);
+    assert_eq!(by_pidfile.status.code(), Some(69), "{}", said(&by_pidfile));
+    assert!(said(&by_pidfile).contains(&format!("(pid {})", daemon.pid())), "{}", said(&by_pidfile));
+    let by_socket = tunneld(&["--config", &config, "--pid-file", &at("other.pid")]);
+    assert_eq!(by_socket.status.code(), Some(69), "{}", said(&by_socket));
+    assert!(!daemon.dir().join("other.pid").exists() && !daemon.dir().join("other.sock").exists());
+
+    assert!(ours().is_some());
+    assert!(daemon.status().is_some());
     assert!(echoes(port));
 }
 
@@ -28,7 +36,7 @@ fn a_stale_pidfile_and_a_stale_socket_are_replaced_and_both_go_at_stop() {
     let sshd = Sshd::start();
     let pid_file = sshd.dir().join("tunneld.pid");
     std::fs::write(&pid_file, "1\n").expect("a stale pidfile");
-    let tunnel = tunnel_toml("t", &sshd, &format!("local_forward = [\"{}:127.0.0.1:1\"]", free_port()));
+    let tunnel = tunnel_toml("t", &sshd, &any_forward(&sshd));
     let mut daemon = Daemon::start(&format!("pid_file = \"{}\"\n{tunnel}", pid_file.display()));
     eventually("our pid is in the file", || {
         (std::fs::read_to_string(&pid_file).ok()?.trim() == daemon.pid().to_string()).then_some(())
@@ -53,16 +61,6 @@ fn a_config_with_errors_exits_78_and_starts_nothing() {
 }
 
 #[test]
-fn a_pidfile_that_cannot_be_made_exits_73() {
-    let config = format!(
-        "pid_file = \"/nowhere/at/all.pid\"\n[[tunnel]]\nname = \"t\"\nhost = \"127.0.0.1\"\nlocal_forward = [\"{}:a:1\"]\n",
-        free_port()
-    );
-    let mut daemon = Daemon::launch(&config, &[]);
-    assert_eq!(daemon.wait().code(), Some(73), "{}", daemon.log());
-}
-
-#[test]
 fn stop_lets_a_flowing_connection_finish_and_takes_no_new_one() {
     let (sshd, count, port) = (Sshd::start(), Target::start(Service::Count), free_port());
     let mut daemon =
@@ -84,8 +82,7 @@ fn stop_lets_a_flowing_connection_finish_and_takes_no_new_one() {
 #[test]
 fn int_stops_too_and_usr2_writes_the_table_into_the_log() {
     let sshd = Sshd::start();
-    let mut daemon =
-        Daemon::start(&tunnel_toml("table-me", &sshd, &format!("local_forward = [\"{}:127.0.0.1:1\"]", free_port())));
+    let mut daemon = Daemon::start(&tunnel_toml("table-me", &sshd, &any_forward(&sshd)));
     daemon.wait_ready("table-me");
     let before = daemon.log().len();
     daemon.signal(Signal::SIGUSR2);

@@ -2,7 +2,6 @@
 
 #![allow(clippy::expect_used, clippy::disallowed_methods, reason = "tests of a real world: they panic, and they wait")]
 
-mod cli;
 mod command_line;
 mod control;
 mod demo;

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use nix::sys::signal::Signal;
+use support::daemon::said;
 use support::net::{Service, Target, connect, echoes, free_port};
 use support::{Daemon, Sshd, eventually, tunnel_toml};
 
@@ -63,7 +64,7 @@ fn a_broken_config_changes_nothing_and_says_every_error() {
     daemon.write_config(&format!("{good}[[tunnel]]\nname = \"x\"\nhostt = \"q\"\nlocal_forward = [\"99999:a:b\"]\n"));
     let reload = daemon.cli(&["reload"]);
     assert_eq!(reload.status.code(), Some(78));
-    let said = format!("{}{}", String::from_utf8_lossy(&reload.stdout), String::from_utf8_lossy(&reload.stderr));
+    let said = said(&reload);
     assert!(said.contains("hostt") && said.contains("99999"), "{said}");
     assert!(said.contains(&format!("{}:", daemon.config().display())), "{said}");
     daemon.signal(Signal::SIGHUP);

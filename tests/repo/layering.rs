@@ -25,7 +25,8 @@ fn the_machine_and_the_plan_know_no_runtime_and_no_clock() {
     let mut pure = files("crates/supervisor/src/lifecycle", ".rs");
     pure.extend(files("crates/supervisor/src/supervise", "plan.rs"));
     pure.extend(files("crates/tunnel-engine/src/spec", ".rs"));
-    for path in pure {
+    // Their tests may: a test's clock has to begin somewhere.
+    for path in pure.iter().filter(|path| !path.iter().any(|part| part == "tests" || part == "tests.rs")) {
         let text = read(&path);
         for word in ["tokio", "clock::", "std::fs", "std::net::Tcp", "fastrand::Rng::new()"] {
             assert!(!text.contains(word), "{} names {word}", path.display());

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 /// The repository's root.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository").to_owned()
 }
 
 /// Every file below `folder` whose name ends so. Panics when there is none: a walk that finds nothing tests nothing.
-pub fn files(folder: &str, ends: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &str, ends: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     walk(&root().join(folder), ends, &mut found);
     assert!(!found.is_empty(), "no {ends} file below {folder}");
@@ -17,7 +17,7 @@ pub fn files(folder: &str, ends: &str) -> Vec<PathBuf> {
 }
 
 /// A file's text.
-pub fn read(path: &Path) -> String {
+pub(crate) fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::Process;
-use crate::{Dropbear, Sshd, eventually, keys};
+use crate::{Dropbear, Sshd, eventually, keys, net};
 
 /// A running tunneld; dropping it ends it.
 pub struct Daemon {
@@ -56,7 +56,7 @@ impl Daemon {
 
     /// Runs a client verb against it.
     pub fn cli(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(binary());
+        let mut command = command();
         command.args(arguments).arg("--control-socket").arg(self.dir.path().join("control.sock"));
         command.envs(self.environment.iter().cloned()).stdin(Stdio::null());
         command.output().expect("tunneld runs")
@@ -123,6 +123,25 @@ pub fn binary() -> PathBuf {
     path
 }
 
+/// The binary with an environment in which nothing speaks for it: no flag's variable, no systemd.
+pub fn command() -> Command {
+    let mut command = Command::new(binary());
+    for name in ["TUNNELD_CONFIG", "TUNNELD_CONTROL_SOCKET", "TUNNELD_LOG_LEVEL", "TUNNELD_PID_FILE", "NOTIFY_SOCKET"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs the binary to its end, without a daemon.
+pub fn tunneld(arguments: &[&str]) -> Output {
+    command().args(arguments).stdin(Stdio::null()).output().expect("tunneld runs")
+}
+
+/// All that a command said, on both streams.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
 /// The TOML of one tunnel through a server of ours, with more lines.
 pub fn tunnel_toml(name: &str, server: &dyn Server, lines: &str) -> String {
     format!(
@@ -133,6 +152,11 @@ pub fn tunnel_toml(name: &str, server: &dyn Server, lines: &str) -> String {
         server.user_key().display(),
         server.known_hosts().display()
     )
+}
+
+/// A local forward on a free port, for tests that need one and send nothing: its target, the server, accepts.
+pub fn any_forward(server: &dyn Server) -> String {
+    format!("local_forward = [\"{}:127.0.0.1:{}\"]", net::free_port(), server.port())
 }
 
 /// A test server that a tunnel can go through.
@@ -169,9 +193,9 @@ fn write_config(dir: &Path, config: &str) {
 
 fn run(dir: &Path, environment: &[(String, String)]) -> Command {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).expect("a log");
-    let mut command = Command::new(binary());
+    let mut command = command();
     command.arg("--config").arg(dir.join("tunneld.toml"));
-    command.env("HOME", dir).env_remove("NOTIFY_SOCKET").envs(environment.iter().cloned());
+    command.env("HOME", dir).envs(environment.iter().cloned());
     command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
     command
 }

@@ -128,7 +128,8 @@ pub(super) fn did_you_mean(written: &str, known: &[&'static str]) -> Option<&'st
         .iter()
         .map(|name| (plain(name), *name))
         .filter(|(plain, _)| strsim::normalized_damerau_levenshtein(&written, plain) >= ALIKE)
-        .min_by_key(|(plain, _)| (strsim::damerau_levenshtein(&written, plain), plain.len().abs_diff(written.len())))
+        // Among equals, the first: the lists begin with what is written most.
+        .min_by_key(|(plain, _)| strsim::damerau_levenshtein(&written, plain))
         .map(|(_, name)| name)
 }
 

@@ -139,6 +139,7 @@ fn keys_in_the_wrong_place_are_sent_home() {
     let hint = |text: &str| read(text).unwrap_err().iter().next().unwrap().hint().to_owned();
     assert_eq!(hint("host = 'x'"), "`host` is a key of [[tunnel]] or [defaults]");
     assert_eq!(hint("level = 'x'"), "`level` is a key of [log]");
+    assert_eq!(hint("[defaults]\nhostt = 'x'"), "did you mean `host`?");
     assert_eq!(hint("[[tunnels]]"), "did you mean `tunnel`?");
     assert_eq!(hint("[tunnel]"), "write `[[tunnel]]`, with two brackets on each side");
     assert_eq!(hint("[defaults]\nname = 'x'"), "names are unique: write it in [[tunnel]]");

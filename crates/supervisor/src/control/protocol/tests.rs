@@ -1,3 +1,5 @@
+//! The protocol: what is written is read back, and its form on the wire stays.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The control socket: requests, nonsense, bounds.
+
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;

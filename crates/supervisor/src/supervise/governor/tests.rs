@@ -1,3 +1,5 @@
+//! The pacing of starts: how many log in at once, who goes first, who is held.
+
 use std::time::Duration;
 
 use super::pacing::{MAX_HANDSHAKES, Pacing};

@@ -1,3 +1,5 @@
+//! Binding: loopback families, addresses that are taken or denied, unix sockets.
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;

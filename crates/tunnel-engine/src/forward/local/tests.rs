@@ -1,3 +1,5 @@
+//! Local forwards over channels in memory: holding, limits, retuning, ends.
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! The relay: half-close, resets, order, counters.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Remote forwards over channels in memory: routes, limits, targets.
+
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;

@@ -1,3 +1,5 @@
+//! SOCKS requests in every version, piecemeal and wrong.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Every form of a forward that ssh takes, and every one that it refuses.
+
 use proptest::prelude::*;
 
 use super::*;
