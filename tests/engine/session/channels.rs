@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tunnel_engine::session::{ChannelRead, ChannelWrite, Inbound, OpenError};
+use tunnel_engine::task;
 
 use super::{channel, counted, open, read_all, server};
 
@@ -71,14 +72,14 @@ async fn a_target_that_resets_stops_the_writer() {
     let mut reset = channel(&session, "reset", 1).await.expect("channel");
     reset.writer.write(Bytes::from_static(b"x")).await.expect("room");
     let writer = reset.writer;
-    let writing = tokio::spawn(async move {
+    let writing = task::owned(async move {
         // More than any window: without the news of the end this waits for ever.
         while writer.write(Bytes::from(vec![0; 1 << 20])).await.is_ok() {}
     });
     let end = loop {
         match reset.reader.read().await {
             Inbound::Data(_) | Inbound::Eof => {}
-            end => break end,
+            end @ (Inbound::Closed | Inbound::Lost) => break end,
         }
     };
     assert_eq!(end, Inbound::Closed);
@@ -92,7 +93,7 @@ async fn a_lost_session_is_not_an_end_of_data() {
     let (session, _incoming) = open(&server).await;
     let mut hang = channel(&session, "hang", 1).await.expect("channel");
     let writer = hang.writer;
-    let writing = tokio::spawn(async move { while writer.write(Bytes::from(vec![0; 1 << 20])).await.is_ok() {} });
+    let writing = task::owned(async move { while writer.write(Bytes::from(vec![0; 1 << 20])).await.is_ok() {} });
     tokio::task::yield_now().await;
     server.cut();
     assert_eq!(read_all(&mut hang.reader).await, (Vec::new(), Inbound::Lost));

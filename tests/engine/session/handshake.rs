@@ -44,7 +44,8 @@ async fn a_refusal_before_the_banner_is_understood() {
 #[tokio::test(start_paused = true)]
 async fn one_deadline_covers_the_banner_the_key_exchange_and_the_login_and_leaves_nothing_behind() {
     let server = server();
-    let stalls: [(fn(&mut Faults), &str); 3] = [
+    type Fault = fn(&mut Faults);
+    let stalls: [(Fault, &str); 3] = [
         (|faults| faults.connect = ConnectFault::Silent, "waiting for its banner"),
         (|faults| faults.connect = ConnectFault::StallInKeyExchange, "exchanging keys"),
         (|faults| faults.auth = AuthFault::Stall, "authenticating"),

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use tunnel_engine::demo_server::{LinkFaults, Server};
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::session::{ChannelRead, ChannelWrite, Inbound, Session};
+use tunnel_engine::task;
 
-use super::{PATIENCE, channel, open_with, server, spec, timed};
+use super::{PATIENCE, channel, open_with, pause, server, spec, timed};
 
 /// Interval 1 s, count max 3: dead 4 s after the last byte.
 const DEAD_AFTER: Duration = Duration::from_secs(4);
@@ -42,13 +43,13 @@ async fn a_peer_that_dies_while_we_upload_is_found_dead_as_soon() {
     let mut uploads = Vec::new();
     for _ in 0..64 {
         let sink = channel(&session, "sink", 1).await.expect("channel");
-        uploads.push(tokio::spawn(async move {
+        uploads.push(task::owned(async move {
             while sink.writer.write(Bytes::from(vec![0; 32 * 1024])).await.is_ok() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                pause(Duration::from_millis(10)).await;
             }
         }));
     }
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    pause(Duration::from_millis(500)).await;
     server.set_faults(|faults| faults.link = LinkFaults::FROZEN);
     let (reason, took) = timed(end_of(&session)).await;
     assert_eq!(reason.kind(), FailureKind::KeepaliveTimeout, "{reason}");

@@ -9,7 +9,7 @@ mod transfer;
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tunnel_engine::clock;
 use tunnel_engine::demo_server::{Counts, Server};
 use tunnel_engine::session::{Channel, ChannelRead, Inbound, IncomingChannels, OpenError, Origin, Session};
 use tunnel_engine::spec::{
@@ -78,7 +78,7 @@ async fn read_all(reader: &mut impl ChannelRead) -> (Vec<u8>, Inbound) {
     loop {
         match reader.read().await {
             Inbound::Data(bytes) => all.extend_from_slice(&bytes),
-            end => return (all, end),
+            end @ (Inbound::Eof | Inbound::Closed | Inbound::Lost) => return (all, end),
         }
     }
 }
@@ -90,9 +90,14 @@ async fn counted(server: &Server, what: &str, wanted: impl Fn(&Counts) -> bool) 
     *reached.unwrap_or_else(|_| panic!("{what}: {:?}", server.counts())).expect("server")
 }
 
+/// Lets this much of the paused clock's time go by.
+async fn pause(time: Duration) {
+    let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
+}
+
 /// How long `future` takes, in the paused clock's time.
 async fn timed<T>(future: impl Future<Output = T>) -> (T, Duration) {
-    let start = Instant::now();
+    let start = clock::now();
     let value = future.await;
-    (value, start.elapsed())
+    (value, clock::now().saturating_duration_since(start))
 }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tunnel_engine::session::{ChannelRead, ChannelWrite, ForwardError, Inbound, RejectReason, RemoteListen};
 use tunnel_engine::spec::{Bind, Listen};
 
-use super::{counted, open, server};
+use super::{counted, open, pause, server};
 
 fn listen(bind: Bind, port: u16) -> Listen {
     Listen::Tcp { bind, port }
@@ -81,6 +81,6 @@ async fn a_yes_that_comes_too_late_is_taken_back() {
     assert_eq!(late, Err(ForwardError::Timeout { listen: "4000".to_owned() }));
     server.set_faults(|faults| faults.hold_forwards = false);
     counted(&server, "nobody listens", |counts| counts.forward_requests >= 1 && counts.forwards_now == 0).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pause(Duration::from_secs(1)).await;
     assert!(server.connect_forward(4000).is_none());
 }

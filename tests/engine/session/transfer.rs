@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tunnel_engine::demo_server::{LinkFaults, Server, Target};
 use tunnel_engine::session::{Channel, ChannelRead, Inbound, Session};
+use tunnel_engine::task;
 
 use super::{channel, open_with, server, spec, timed};
 
@@ -24,7 +25,7 @@ async fn download_many(session: &Session, downloads: usize, mib: u16) {
     let mut running = Vec::new();
     for _ in 0..downloads {
         let source = channel(session, "source", mib).await.expect("channel");
-        running.push(tokio::spawn(download(source)));
+        running.push(task::owned(download(source)));
     }
     for one in running {
         assert_eq!(one.await.expect("task"), u64::from(mib) << 20, "{:?}", session.ended().borrow());
