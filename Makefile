@@ -41,8 +41,9 @@ bench: build ## tunneld against ssh: throughput, CPU, latency, memory
 deny: ## licences, advisories, duplicates (needs cargo-deny)
 	$(CARGO) deny check
 
-install: build ## to $(DESTDIR)/usr/bin and the systemd unit folder
+install: build ## the binary, the systemd unit and its user, below $(DESTDIR)
 	install -Dm755 target/release/tunneld $(DESTDIR)/usr/bin/tunneld
+	install -Dm644 systemd/tunneld.sysusers $(DESTDIR)/usr/lib/sysusers.d/tunneld.conf
 	install -Dm644 systemd/tunneld.service $(DESTDIR)/usr/lib/systemd/system/tunneld.service
 	install -Dm600 packaging/tunneld.toml $(DESTDIR)/usr/share/doc/tunneld/tunneld.toml
 

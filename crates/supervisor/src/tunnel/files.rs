@@ -80,7 +80,7 @@ impl Actor {
         if changed {
             // What follows is an attempt of its own, which looks anew. Should none follow, this is not said again.
             self.files.before = look;
-            tracing::info!(tunnel = self.spec.name, "a key, secret or known_hosts file changed");
+            tracing::info!(tunnel = self.spec.name, "{}: a key, secret or known_hosts file changed", self.spec.name);
             self.feed(Input::FilesChanged);
         }
     }

@@ -1,4 +1,5 @@
-//! What a tunnel writes to the log: one line an event, fields, damped where it repeats.
+//! What a tunnel writes to the log: one line an event, fields, damped where it repeats. The message names the tunnel
+//! too, because `journalctl` shows no fields.
 
 use std::time::Duration;
 
@@ -25,10 +26,10 @@ impl Actor {
         let retry_in = wait.map(|wait| humantime::format_duration(rounded(wait)).to_string());
         match say {
             Say::Warn { repeats } => {
-                tracing::warn!(tunnel, forward, %kind, %server, attempt, retry_in, %phase, repeats, hint, "{failure}");
+                tracing::warn!(tunnel, forward, %kind, %server, attempt, retry_in, %phase, repeats, hint, "{tunnel}: {failure}");
             }
             Say::Debug => {
-                tracing::debug!(tunnel, forward, %kind, %server, attempt, retry_in, %phase, hint, "{failure}")
+                tracing::debug!(tunnel, forward, %kind, %server, attempt, retry_in, %phase, hint, "{tunnel}: {failure}")
             }
         }
         self.last_failure = Some(FailureView { failure, at: clock::wall() });
@@ -37,10 +38,10 @@ impl Actor {
     pub(super) fn tell_session(&self, session: &Session) {
         let (tunnel, server, info) = (self.spec.name.as_str(), &self.spec.session.destination, session.info());
         let (software, cipher, auth) = (info.software.as_str(), info.cipher.as_str(), info.auth.as_str());
-        tracing::info!(tunnel, %server, starts = self.machine.starts(), software, cipher, auth, "session is up");
+        tracing::info!(tunnel, %server, starts = self.machine.starts(), software, cipher, auth, "{tunnel}: session is up");
         if self.spec.session.host_key.strict == StrictHostKeyChecking::No {
             let host_key = info.host_key.as_str();
-            tracing::warn!(tunnel, %server, host_key, "host key was not checked: strict_host_key_checking is `no`");
+            tracing::warn!(tunnel, %server, host_key, "{tunnel}: host key not checked: strict_host_key_checking is `no`");
         }
     }
 
@@ -48,7 +49,7 @@ impl Actor {
         if ready && !self.was_ready {
             self.damper.recovered();
             let (tunnel, server) = (self.spec.name.as_str(), &self.spec.session.destination);
-            tracing::info!(tunnel, %server, starts = self.machine.starts(), "tunnel is ready");
+            tracing::info!(tunnel, %server, starts = self.machine.starts(), "{tunnel}: ready");
         }
         self.was_ready = ready;
     }
@@ -56,7 +57,7 @@ impl Actor {
     /// Phases that end something; the others are told by what led to them.
     pub(super) fn tell_phase(&mut self, phase: Phase) {
         match phase {
-            Phase::Stopped => tracing::info!(tunnel = self.spec.name, "tunnel is stopped"),
+            Phase::Stopped => tracing::info!(tunnel = self.spec.name, "{}: stopped", self.spec.name),
             Phase::Failed => {
                 if let Some(reason) = self.machine.gave_up() {
                     self.tell_failure(self.gave_up(reason), None);

@@ -277,7 +277,7 @@ impl Actor {
             live.settled = true;
             self.current.send_replace(Some(live.session.clone()));
         }
-        tracing::info!(tunnel = self.spec.name, server = %self.spec.session.destination, "session replaced");
+        tracing::info!(tunnel = self.spec.name, server = %self.spec.session.destination, "{}: session replaced", self.spec.name);
         let flowing = self.all_stats();
         let until = Some(clock::now() + self.context.stop_timeout);
         self.jobs.spawn(async move {
