@@ -1,11 +1,13 @@
 //! The verbs, the control socket, and peers that talk nonsense to it.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use support::daemon::{any_forward, said};
 use support::net::{Service, Target, connect, echoes, free_port};
+use support::patience::PATIENCE;
 use support::{Daemon, Sshd, eventually, tunnel_toml};
 
 #[test]
@@ -75,12 +77,23 @@ fn gate_time_and_max_start_fail_the_tunnel_until_reset() {
     let daemon = Daemon::start(&config);
     let gate = daemon.wait_for("gate", "failed", |t| t["phase"] == "failed");
     assert_eq!(gate["starts"], 1);
+    let waited = daemon.cli(&["wait", "gate", "--timeout", "1h"]);
+    assert_eq!(waited.status.code(), Some(1), "nothing can come of waiting");
+    assert!(said(&waited).contains("gate_time"), "{}", said(&waited));
     let three = daemon.wait_for("three", "failed", |t| t["phase"] == "failed");
     assert_eq!(three["starts"], 3);
     let why = String::from_utf8(daemon.cli(&["why", "three"]).stdout).expect("text");
     assert!(why.contains("max_start"), "{why}");
     assert!(daemon.cli(&["reset-failed", "three"]).status.success());
     eventually("it used up three more", || (daemon.log().matches("gave up after 3 starts").count() == 2).then_some(()));
+}
+
+/// A connection of somebody who does not speak our protocol.
+fn stranger(path: &Path) -> UnixStream {
+    let stream = UnixStream::connect(path).expect("the socket accepts");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
+    stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
+    stream
 }
 
 #[test]
@@ -94,17 +107,19 @@ fn nonsense_on_the_control_socket_closes_that_connection_and_touches_nothing_els
     for nonsense in
         [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\xff\xfe\x00\n", b"{}\n", b"{\"version\":999999,\"request\":{}}\n"]
     {
-        let mut stream = UnixStream::connect(&path).expect("the socket accepts");
+        let mut stream = stranger(&path);
         stream.write_all(nonsense).expect("it reads");
-        let mut answer = String::new();
-        let _ = stream.read_to_string(&mut answer);
-        assert!(answer.len() < 4096, "{answer}");
+        let mut answer = Vec::new();
+        if let Err(error) = stream.read_to_end(&mut answer) {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "it closes");
+        }
+        assert!(answer.len() < 4096, "{}", String::from_utf8_lossy(&answer));
     }
     // A line without an end: cut off at the bound, not kept.
-    let mut stream = UnixStream::connect(&path).expect("the socket accepts");
+    let mut stream = stranger(&path);
     let endless = vec![b'x'; 1 << 20];
-    let fed = (0..64).take_while(|_| stream.write_all(&endless).is_ok()).count();
-    assert!(fed < 64, "64 MiB without a newline were taken");
+    let cut = (0..64).find_map(|_| stream.write_all(&endless).err()).expect("64 MiB without a newline are not taken");
+    assert!(matches!(cut.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "it closes: {cut}");
     assert_eq!(daemon.tunnel("t").expect("it answers still")["ready"], true);
 }
 

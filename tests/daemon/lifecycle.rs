@@ -100,7 +100,12 @@ fn usr1_ends_a_backoff_wait_and_keeps_a_healthy_session() {
     );
     let daemon = Daemon::start(&tunnel_toml("t", &sshd, &lines));
     daemon.wait_ready("t");
-    daemon.signal(Signal::SIGUSR1);
+    let rtt = |tunnel: &serde_json::Value| tunnel["session"]["rtt_ms"].as_f64();
+    let first = daemon.wait_for("t", "measured", |t| rtt(t).is_some());
+    eventually("the session is asked again", || {
+        daemon.signal(Signal::SIGUSR1);
+        daemon.tunnel("t").filter(|t| rtt(t) != rtt(&first))
+    });
     assert!(echoes(port));
     assert_eq!(daemon.tunnel("t").expect("a status")["starts"], 1);
     sshd.crash();
@@ -108,4 +113,38 @@ fn usr1_ends_a_backoff_wait_and_keeps_a_healthy_session() {
     sshd.launch();
     daemon.signal(Signal::SIGUSR1);
     daemon.wait_ready("t");
+}
+
+#[test]
+fn the_log_is_one_json_object_a_line_when_asked_and_tells_no_secret() {
+    let sshd = Sshd::start();
+    let tunnel = tunnel_toml("t", &sshd, &any_forward(&sshd));
+    let mut daemon = Daemon::start(&format!("[log]\nformat = \"json\"\nlevel = \"trace\"\n{tunnel}"));
+    daemon.wait_ready("t");
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.wait().success());
+    let log = daemon.log();
+    for line in log.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok_and(|line| line.is_object()), "{line}");
+    }
+    assert!(log.contains("tunnel is ready"), "{log}");
+    let key = std::fs::read_to_string(&sshd.user_key).expect("the private key");
+    for line in key.lines().filter(|line| !line.starts_with('-')) {
+        assert!(!log.contains(line), "a line of the private key is in the log");
+    }
+}
+
+#[test]
+fn a_pidfile_that_became_somebody_elses_is_left_alone_at_stop() {
+    let sshd = Sshd::start();
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let pid_file = dir.path().join("t.pid");
+    let environment = [("TUNNELD_PID_FILE", &*pid_file.display().to_string())];
+    let mut daemon = Daemon::with_environment(&tunnel_toml("t", &sshd, &any_forward(&sshd)), &environment);
+    eventually("the pidfile is written", || std::fs::read_to_string(&pid_file).ok().filter(|pid| pid.ends_with('\n')));
+    std::fs::remove_file(&pid_file).expect("somebody removes it");
+    std::fs::write(&pid_file, "1\n").expect("and writes an own one");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert_eq!(std::fs::read_to_string(&pid_file).expect("still there"), "1\n");
 }

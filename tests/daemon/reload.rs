@@ -50,6 +50,12 @@ fn forwards_are_added_removed_and_changed_while_another_one_carries_traffic() {
     eventually("the changed forward goes to its new target", || echoes(changed).then_some(()));
     eventually("the removed forward is closed", || TcpStream::connect(("127.0.0.1", removed)).is_err().then_some(()));
     says_back(&mut old, b"after");
+    let without = daemon.dir().join("without.toml");
+    let others = format!("local_forward = [{}]", forward(added, &echo));
+    std::fs::write(&without, tunnel_toml("t", &sshd, &others)).expect("another config");
+    let plan = daemon.cli(&["plan", "--config", &without.display().to_string()]);
+    assert!(said(&plan).contains("would end") && said(&plan).contains("1 live connection"), "{}", said(&plan));
+    says_back(&mut old, b"planned");
     let tunnel = daemon.wait_ready("t");
     assert_eq!(tunnel["starts"], 1, "no new login");
     assert_eq!(sshd.sessions().len(), 1);
