@@ -1,8 +1,11 @@
 //! A stock dropbear on loopback: the server of routers and rescue systems, with small windows and its own habits.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use nix::fcntl::{Flock, FlockArg};
 use tempfile::TempDir;
 
 use crate::process::Process;
@@ -48,37 +51,50 @@ impl Dropbear {
     }
 }
 
-/// One line in the user's authorized_keys, for as long as this lives.
+/// One line in the user's authorized_keys, for as long as this lives; what was there before is there again afterwards.
 struct AuthorizedKey {
     path: PathBuf,
-    line: String,
+    /// Exactly what was appended.
+    added: String,
 }
 
 impl AuthorizedKey {
     fn add(key: &str) -> Self {
         let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().expect("the user has a home");
         let ssh = user.dir.join(".ssh");
-        std::fs::create_dir_all(&ssh).expect("~/.ssh");
-        let _ = std::fs::set_permissions(&ssh, std::os::unix::fs::PermissionsExt::from_mode(0o700));
-        let added = Self { path: ssh.join("authorized_keys"), line: format!("{key} tunneld-test") };
-        added.edit(|text| format!("{text}{}\n", added.line));
-        added
+        // The modes are for what is made here: dropbear wants them tight, and a user's own are not ours to change.
+        let _ = std::fs::DirBuilder::new().mode(0o700).create(&ssh);
+        let mut own = Self { path: ssh.join("authorized_keys"), added: String::new() };
+        own.added = own.edit(|text| {
+            // A last line without an end must not grow into ours.
+            let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+            let added = format!("{gap}{key} tunneld-test\n");
+            (format!("{text}{added}"), added)
+        });
+        own
     }
 
-    fn edit(&self, change: impl FnOnce(String) -> String) {
-        use nix::fcntl::{Flock, FlockArg};
-        let options = std::fs::OpenOptions::new().create(true).append(true).read(true).open(&self.path);
-        let file = options.expect("authorized_keys");
-        // Tests run side by side; each edits the file whole.
-        let _lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| e).expect("a lock on authorized_keys");
-        let text = std::fs::read_to_string(&self.path).unwrap_or_default();
-        std::fs::write(&self.path, change(text)).expect("authorized_keys");
-        let _ = std::fs::set_permissions(&self.path, std::os::unix::fs::PermissionsExt::from_mode(0o600));
+    /// Changes the file as a whole, alone: tests run side by side.
+    fn edit<T>(&self, change: impl FnOnce(&str) -> (String, T)) -> T {
+        let options = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&self.path);
+        let lock = Flock::lock(options.expect("authorized_keys"), FlockArg::LockExclusive).map_err(|(_, error)| error);
+        let _lock = lock.expect("a lock on authorized_keys");
+        let (text, result) = change(&std::fs::read_to_string(&self.path).expect("authorized_keys"));
+        std::fs::write(&self.path, text).expect("authorized_keys");
+        result
     }
 }
 
 impl Drop for AuthorizedKey {
     fn drop(&mut self) {
-        self.edit(|text| text.lines().filter(|line| *line != self.line).map(|line| format!("{line}\n")).collect());
+        let empty = self.edit(|text| {
+            let rest = text.replacen(&self.added, "", 1);
+            let empty = rest.is_empty();
+            (rest, empty)
+        });
+        // An empty file says as much as none; the folder goes when nothing else is in it.
+        if empty && std::fs::remove_file(&self.path).is_ok() {
+            let _ = self.path.parent().map(std::fs::remove_dir);
+        }
     }
 }
