@@ -1,9 +1,10 @@
 //! Ports, small servers to forward to, and questions to ask through a tunnel.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -13,17 +14,44 @@ use crate::patience::PATIENCE;
 const FIRST_PORT: u16 = 10_000;
 const PORTS: u16 = 20_000;
 
-/// A port of 127.0.0.1 and ::1 that nobody listens on, never given out twice by this process.
+/// One claims a block at a time: more than most test runs need, and enough blocks for all who share a machine.
+const BLOCK: u16 = 500;
+
+/// Less than [`PATIENCE`], so that `eventually` can ask more than once; enough for a machine that is busy compiling.
+const ECHO_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A port of 127.0.0.1 and ::1 that nobody listens on, never given out twice, and to no other test run of this machine:
+/// a server that is down for a while must find its port again.
 pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % u32::from(PORTS)).unwrap_or_default();
+    static OURS: Mutex<Vec<PortBlock>> = Mutex::new(Vec::new());
+    let mut ours = OURS.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = FIRST_PORT + (start.wrapping_mul(7).wrapping_add(step)) % PORTS;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("::1", port)).is_ok() {
+        if let Some(port) = ours.last_mut().and_then(|block| block.ports.find(|port| is_free(*port))) {
             return port;
         }
+        ours.push(PortBlock::claim());
     }
+}
+
+/// Some ports in a row that are this process's until it ends.
+struct PortBlock {
+    ports: Range<u16>,
+    /// On the port before them: who listens there owns the block.
+    _claim: TcpListener,
+}
+
+impl PortBlock {
+    fn claim() -> Self {
+        let claimed = (FIRST_PORT..FIRST_PORT + PORTS).step_by(BLOCK.into()).find_map(|first| {
+            let claim = TcpListener::bind(("127.0.0.1", first)).ok()?;
+            Some(Self { ports: first + 1..first + BLOCK, _claim: claim })
+        });
+        claimed.expect("some ports that no other test run has claimed")
+    }
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("::1", port)).is_ok()
 }
 
 /// What a [`Target`] does with a connection.
@@ -99,7 +127,18 @@ pub fn ask_within(port: u16, words: &[u8], patience: Duration) -> std::io::Resul
 
 /// True when the port echoes.
 pub fn echoes(port: u16) -> bool {
-    ask_within(port, b"ping", Duration::from_secs(2)).is_ok_and(|answer| answer == b"ping")
+    ask_within(port, b"ping", ECHO_PATIENCE).is_ok_and(|answer| answer == b"ping")
+}
+
+/// How a connection on which nothing more may come has ended: `Ok` is a clean end, an error a reset. Silence is no end.
+#[track_caller]
+pub fn end_of(stream: &mut TcpStream) -> std::io::Result<()> {
+    match stream.read(&mut [0; 1]) {
+        Ok(0) => Ok(()),
+        Ok(_) => panic!("bytes instead of an end"),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("no end in {PATIENCE:?}"),
+        Err(error) => Err(error),
+    }
 }
 
 fn serve(service: Service, mut stream: TcpStream) {
