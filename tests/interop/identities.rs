@@ -1,25 +1,44 @@
 //! Every way to prove who we are that a stock sshd takes.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use support::net::free_port;
+use support::net::{Service, Target, echoes, free_port};
 use support::process::Process;
 use support::{Daemon, Sshd, eventually, keys};
 
-/// A tunnel with no identity of its own but what `lines` give.
-fn tunnel(sshd: &Sshd, lines: &str) -> String {
-    format!(
+/// A daemon with a tunnel from a port here to `target`, and no identity but what `lines` give.
+fn daemon(sshd: &Sshd, target: &Target, lines: &str) -> (Daemon, u16) {
+    let port = free_port();
+    let config = format!(
         "[[tunnel]]\nname = \"t\"\nhost = \"127.0.0.1\"\nport = {}\nuser = \"{}\"\nuser_known_hosts_file = \"{}\"\n\
-         local_forward = [\"{}:127.0.0.1:1\"]\n{lines}\n",
+         local_forward = [\"{port}:127.0.0.1:{}\"]\n{lines}\n",
         sshd.port,
         keys::user(),
         sshd.known_hosts.display(),
-        free_port()
-    )
+        target.port
+    );
+    (Daemon::start(&config), port)
 }
 
+/// The lines of one key file and no agent.
+fn only(key: &Path) -> String {
+    format!("identity_file = \"{}\"\nidentity_agent = \"none\"", key.display())
+}
+
+#[track_caller]
 fn comes_up(sshd: &Sshd, lines: &str) {
-    Daemon::start(&tunnel(sshd, lines)).wait_ready("t");
+    let echo = Target::start(Service::Echo);
+    let (daemon, port) = daemon(sshd, &echo, lines);
+    daemon.wait_ready("t");
+    assert!(echoes(port));
+}
+
+#[track_caller]
+fn is_blocked(sshd: &Sshd, kind: &str, lines: &str) {
+    let (daemon, _) = daemon(sshd, &Target::start(Service::Echo), lines);
+    let tunnel = daemon.wait_for("t", "blocked", |tunnel| tunnel["phase"] == "blocked");
+    assert_eq!(tunnel["last_failure"]["kind"], kind);
 }
 
 #[test]
@@ -27,7 +46,7 @@ fn an_rsa_key_signs_with_sha2() {
     let sshd = Sshd::start();
     let key = keys::generate(sshd.dir(), "rsa", &["-t", "rsa", "-b", "2048"]);
     sshd.authorize(&keys::public(&key));
-    comes_up(&sshd, &format!("identity_file = \"{}\"\nidentity_agent = \"none\"", key.display()));
+    comes_up(&sshd, &only(&key));
 }
 
 #[test]
@@ -42,7 +61,7 @@ fn ecdsa_keys_and_the_pem_formats_are_read() {
     ] {
         let key = keys::generate(sshd.dir(), name, options);
         sshd.authorize(&keys::public(&key));
-        comes_up(&sshd, &format!("identity_file = \"{}\"\nidentity_agent = \"none\"", key.display()));
+        comes_up(&sshd, &only(&key));
     }
 }
 
@@ -57,18 +76,9 @@ fn an_encrypted_key_is_opened_with_its_passphrase_file() {
     ] {
         let key = keys::generate(sshd.dir(), name, options);
         sshd.authorize(&keys::public(&key));
-        let lines = format!(
-            "identity_file = \"{}\"\npassphrase_file = \"{}\"\nidentity_agent = \"none\"",
-            key.display(),
-            secret.display()
-        );
-        comes_up(&sshd, &lines);
+        comes_up(&sshd, &format!("{}\npassphrase_file = \"{}\"", only(&key), secret.display()));
     }
-    let key = sshd.dir().join("openssh");
-    let daemon =
-        Daemon::start(&tunnel(&sshd, &format!("identity_file = \"{}\"\nidentity_agent = \"none\"", key.display())));
-    let tunnel = daemon.wait_for("t", "blocked", |tunnel| tunnel["phase"] == "blocked");
-    assert_eq!(tunnel["last_failure"]["kind"], "passphrase_needed");
+    is_blocked(&sshd, "passphrase_needed", &only(&sshd.dir().join("openssh")));
 }
 
 #[test]
@@ -79,14 +89,11 @@ fn certificates_of_both_families_are_offered() {
     for (name, options) in [("ed", &["-t", "ed25519"][..]), ("rsa", &["-t", "rsa", "-b", "2048"])] {
         let key = keys::generate(sshd.dir(), name, options);
         keys::certify(&ca, &key, &["-I", "test", "-n", &keys::user()]);
-        comes_up(&sshd, &format!("identity_file = \"{}\"\nidentity_agent = \"none\"", key.display()));
+        comes_up(&sshd, &only(&key));
     }
     let key = keys::generate(sshd.dir(), "old", &[]);
     keys::certify(&ca, &key, &["-I", "test", "-n", &keys::user(), "-V", "20200101:20200102"]);
-    let daemon =
-        Daemon::start(&tunnel(&sshd, &format!("identity_file = \"{}\"\nidentity_agent = \"none\"", key.display())));
-    let tunnel = daemon.wait_for("t", "blocked", |tunnel| tunnel["phase"] == "blocked");
-    assert_eq!(tunnel["last_failure"]["kind"], "certificate_expired");
+    is_blocked(&sshd, "certificate_expired", &only(&key));
 }
 
 #[test]
@@ -100,8 +107,9 @@ fn the_agent_holds_the_key() {
     let added = Command::new("ssh-add").arg("-q").arg(&sshd.user_key).env("SSH_AUTH_SOCK", &socket).status();
     assert!(added.expect("ssh-add runs").success());
     comes_up(&sshd, &format!("identity_agent = \"{}\"", socket.display()));
-    // IdentityFile may name the public half of a key in the agent.
-    let public = sshd.user_key.with_extension("pub");
+    // IdentityFile may name the public half of a key in the agent; the private half is nowhere near.
+    let public = sshd.dir().join("alone.pub");
+    std::fs::copy(sshd.user_key.with_extension("pub"), &public).expect("a public key");
     comes_up(&sshd, &format!("identity_agent = \"{}\"\nidentity_file = \"{}\"", socket.display(), public.display()));
 }
 

@@ -47,4 +47,7 @@ fn two_hundred_tunnels_to_one_stock_server_are_all_ready_and_none_is_refused() {
     assert!(waited.status.success(), "{}", String::from_utf8_lossy(&waited.stderr));
     assert!(support::net::echoes(ports[0]) && support::net::echoes(ports[199]));
     assert!(!sshd.log().contains("MaxStartups"), "the server had to refuse logins");
+    let status = daemon.status().expect("a status");
+    let starts = status["tunnels"].as_array().expect("tunnels").iter().filter_map(|tunnel| tunnel["starts"].as_u64());
+    assert_eq!(starts.sum::<u64>(), 200, "one login each\n{}", daemon.log());
 }

@@ -1,8 +1,8 @@
 //! The server goes away and comes back.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read, Write};
 
-use support::net::{Service, Target, ask, connect, echoes, free_port};
+use support::net::{Service, Target, ask, connect, echoes, end_of, free_port};
 use support::{Daemon, Sshd, eventually, tunnel_toml};
 
 #[test]
@@ -16,8 +16,12 @@ fn a_server_that_was_killed_and_is_back_carries_everything_again() {
     let daemon = Daemon::start(&tunnel_toml("t", &sshd, &lines));
     daemon.wait_ready("t");
     let mut open = connect(local).expect("the forward accepts");
+    // One that has not reached its target yet would be held for the next session.
+    open.write_all(b"x").expect("bytes go in");
+    open.read_exact(&mut [0; 1]).expect("bytes come back");
     sshd.crash();
-    assert!(!open.read(&mut [0; 1]).is_ok_and(|n| n > 0), "a connection ends with its session");
+    let error = end_of(&mut open).expect_err("a connection that lost its session is reset: no clean end");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     daemon.wait_for("t", "without a session", |tunnel| tunnel["session"].is_null() && tunnel["ready"] == false);
     let failure = daemon.tunnel("t").expect("a status")["last_failure"].clone();
     assert_eq!(failure["permanent"], false, "{failure}");
@@ -39,7 +43,8 @@ fn a_connection_made_during_the_outage_is_held_and_served() {
     let held = std::thread::spawn(move || ask(port, b"I can wait"));
     daemon.wait_for("t", "holding one", |tunnel| tunnel["forwards"][0]["held"] == 1);
     sshd.launch();
-    let answer = held.join().expect("the asker ends").expect("held, then served");
+    let answer = held.join().expect("the asker ends");
+    let answer = answer.unwrap_or_else(|error| panic!("held, then served: {error}\n{}", daemon.log()));
     assert_eq!(answer, b"I can wait");
 }
 
@@ -52,4 +57,5 @@ fn a_killed_session_is_replaced_at_once() {
     sshd.kill_sessions();
     daemon.wait_for("t", "up by a second start", |tunnel| tunnel["starts"] == 2 && tunnel["ready"] == true);
     eventually("the forward carries", || echoes(port).then_some(()));
+    assert!(!daemon.log().contains("retry_in"), "the first start after a loss waits for nothing\n{}", daemon.log());
 }

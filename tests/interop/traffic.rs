@@ -29,12 +29,14 @@ fn eight_connections_carry_256_mib_each_way_intact() {
 
 #[test]
 fn a_transfer_goes_on_through_many_rekeys() {
-    let sshd = Sshd::with_config("RekeyLimit 4M");
+    let sshd = Sshd::with_config("RekeyLimit 4M\nLogLevel DEBUG1");
     let (echo, port) = (Target::start(Service::Echo), free_port());
     let daemon =
         Daemon::start(&tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port)));
     daemon.wait_ready("t");
     echo_intact(port, 8, 8 << 20);
+    let rekeys = sshd.log().matches("rekey in after").count();
+    assert!(rekeys >= 8, "64 MiB came in, in steps of 4, and {rekeys} rekeys were made");
     let tunnel = daemon.tunnel("t").expect("a status");
     assert_eq!(tunnel["starts"], 1, "the session outlives its rekeys\n{}", daemon.log());
 }

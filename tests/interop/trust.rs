@@ -37,10 +37,11 @@ fn a_changed_host_key_blocks_the_tunnel_and_makes_no_storm() {
     sshd.launch();
     let said = blocked(&daemon, "host_key_changed");
     assert!(said.contains("known_hosts:1") && said.contains("ssh-keygen") && said.contains("SHA256:"), "{said}");
-    let starts = daemon.tunnel("t").expect("a status")["starts"].clone();
+    let tunnel = daemon.tunnel("t").expect("a status");
+    assert!(tunnel["next_start_ms"].as_u64() > Some(60_000), "it waits for a person: {tunnel}");
     let why = String::from_utf8(daemon.cli(&["why", "t"]).stdout).expect("text");
     assert!(why.contains("blocked") && why.contains("host_key_changed"), "{why}");
-    assert_eq!(daemon.tunnel("t").expect("a status")["starts"], starts, "it waits for a person");
+    assert_eq!(daemon.tunnel("t").expect("a status")["starts"], tunnel["starts"]);
     let line = format!("[127.0.0.1]:{} {}\n", sshd.port, keys::public(&sshd.dir().join("host_key")));
     std::fs::write(&sshd.known_hosts, line).expect("known_hosts");
     daemon.wait_ready("t");
