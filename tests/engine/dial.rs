@@ -9,10 +9,7 @@ use tunnel_engine::demo_server::{AuthFault, ConnectFault, Flow, LinkFaults, Memo
 use tunnel_engine::dial::NetDialer;
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::session::{Channel, ChannelRead, ChannelWrite, Inbound, Origin, Session};
-use tunnel_engine::spec::{
-    AddressFamily, AgentSpec, AlgorithmSpec, AuthSpec, Connect, Destination, DialSpec, HostKeySpec, SessionSpec,
-    StrictHostKeyChecking, TimingSpec, Via,
-};
+use tunnel_engine::spec::{Connect, Destination, SessionSpec, StrictHostKeyChecking, Via};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -245,29 +242,8 @@ async fn ended(session: &Session) -> Failure {
 }
 
 fn spec(destination: &str, via: Via) -> SessionSpec {
-    SessionSpec {
-        destination: Destination::parse(destination, "me").unwrap(),
-        dial: DialSpec { via, bind_address: None, address_family: AddressFamily::Any, tcp_keep_alive: true },
-        host_key: HostKeySpec {
-            strict: StrictHostKeyChecking::No,
-            user_known_hosts: vec![],
-            global_known_hosts: vec![],
-            alias: None,
-        },
-        auth: AuthSpec {
-            identities: vec![],
-            certificates: vec![],
-            agent: AgentSpec::None,
-            identities_only: false,
-            password: None,
-            passphrase: None,
-        },
-        algorithms: AlgorithmSpec::default(),
-        timing: TimingSpec {
-            connect_timeout: Duration::from_secs(10),
-            server_alive_interval: Duration::from_secs(15),
-            server_alive_count_max: 3,
-        },
-        receive_window: 2 * 1024 * 1024,
-    }
+    let mut spec = SessionSpec::to(Destination::parse(destination, "me").unwrap());
+    spec.dial.via = via;
+    spec.host_key.strict = StrictHostKeyChecking::No;
+    spec
 }

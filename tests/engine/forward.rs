@@ -14,10 +14,7 @@ use tunnel_engine::forward::{
     RemoteTarget,
 };
 use tunnel_engine::session::{IncomingChannels, RemoteListen, Session};
-use tunnel_engine::spec::{
-    AddressFamily, AgentSpec, AlgorithmSpec, AuthSpec, Bind, Connect, Destination, DialSpec, HostKeySpec, Listen,
-    SessionSpec, StrictHostKeyChecking, TimingSpec, Via,
-};
+use tunnel_engine::spec::{AddressFamily, Bind, Connect, Destination, Listen, SessionSpec, StrictHostKeyChecking};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -186,30 +183,9 @@ async fn open(server: &Server) -> (Session, IncomingChannels) {
 }
 
 fn spec() -> SessionSpec {
-    SessionSpec {
-        destination: Destination { user: "tester".to_owned(), host: "server".to_owned(), port: 22 },
-        dial: DialSpec {
-            via: Via::Direct,
-            bind_address: None,
-            address_family: AddressFamily::Any,
-            tcp_keep_alive: false,
-        },
-        host_key: HostKeySpec {
-            strict: StrictHostKeyChecking::No,
-            user_known_hosts: Vec::new(),
-            global_known_hosts: Vec::new(),
-            alias: None,
-        },
-        auth: AuthSpec {
-            identities: Vec::new(),
-            certificates: Vec::new(),
-            agent: AgentSpec::None,
-            identities_only: false,
-            password: None,
-            passphrase: None,
-        },
-        algorithms: AlgorithmSpec::default(),
-        timing: TimingSpec { connect_timeout: HOUR, server_alive_interval: Duration::ZERO, server_alive_count_max: 3 },
-        receive_window: 16 << 20,
-    }
+    let mut spec = SessionSpec::to(Destination { user: "tester".to_owned(), host: "server".to_owned(), port: 22 });
+    spec.host_key.strict = StrictHostKeyChecking::No;
+    spec.timing.connect_timeout = HOUR;
+    spec.timing.server_alive_interval = Duration::ZERO;
+    spec
 }

@@ -8,10 +8,7 @@ use tokio::net::TcpStream;
 use tunnel_engine::dial::{Dialer, Dialing, Link};
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::session::Session;
-use tunnel_engine::spec::{
-    AddressFamily, AgentSpec, AlgorithmSpec, AuthSpec, Destination, DialSpec, HostKeySpec, IdentitySpec, SecretSource,
-    SessionSpec, StrictHostKeyChecking, TimingSpec, Via,
-};
+use tunnel_engine::spec::{Destination, IdentitySpec, SecretSource, SessionSpec};
 
 /// A login to `server` that trusts its host key and has nothing to prove itself with yet.
 pub(crate) fn to(server: &Sshd) -> SessionSpec {
@@ -19,36 +16,11 @@ pub(crate) fn to(server: &Sshd) -> SessionSpec {
 }
 
 pub(crate) fn spec(port: u16, known_hosts: &Path, user: &str) -> SessionSpec {
-    SessionSpec {
-        destination: Destination { user: user.to_owned(), host: "127.0.0.1".to_owned(), port },
-        dial: DialSpec {
-            via: Via::Direct,
-            bind_address: None,
-            address_family: AddressFamily::Any,
-            tcp_keep_alive: true,
-        },
-        host_key: HostKeySpec {
-            strict: StrictHostKeyChecking::Yes,
-            user_known_hosts: vec![known_hosts.to_owned()],
-            global_known_hosts: Vec::new(),
-            alias: None,
-        },
-        auth: AuthSpec {
-            identities: Vec::new(),
-            certificates: Vec::new(),
-            agent: AgentSpec::None,
-            identities_only: false,
-            password: None,
-            passphrase: None,
-        },
-        algorithms: AlgorithmSpec::default(),
-        timing: TimingSpec {
-            connect_timeout: Duration::from_secs(30),
-            server_alive_interval: Duration::ZERO,
-            server_alive_count_max: 3,
-        },
-        receive_window: 2 << 20,
-    }
+    let mut spec = SessionSpec::to(Destination { user: user.to_owned(), host: "127.0.0.1".to_owned(), port });
+    spec.host_key.user_known_hosts = vec![known_hosts.to_owned()];
+    spec.timing.connect_timeout = Duration::from_secs(30);
+    spec.timing.server_alive_interval = Duration::ZERO;
+    spec
 }
 
 pub(crate) fn identity(path: &Path) -> IdentitySpec {

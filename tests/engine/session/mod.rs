@@ -12,10 +12,7 @@ use std::time::Duration;
 use tunnel_engine::clock;
 use tunnel_engine::demo_server::{Counts, Server};
 use tunnel_engine::session::{Channel, ChannelRead, Inbound, IncomingChannels, OpenError, Origin, Session};
-use tunnel_engine::spec::{
-    AddressFamily, AgentSpec, AlgorithmSpec, AuthSpec, Connect, Destination, DialSpec, HostKeySpec, SessionSpec,
-    StrictHostKeyChecking, TimingSpec, Via,
-};
+use tunnel_engine::spec::{Connect, Destination, SessionSpec, StrictHostKeyChecking};
 
 /// Virtual time; nothing takes this long.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -27,36 +24,10 @@ fn server() -> Server {
 
 /// A session to anything in memory, without proof and without keepalive.
 fn spec() -> SessionSpec {
-    SessionSpec {
-        destination: Destination { user: "tester".to_owned(), host: "server".to_owned(), port: 22 },
-        dial: DialSpec {
-            via: Via::Direct,
-            bind_address: None,
-            address_family: AddressFamily::Any,
-            tcp_keep_alive: false,
-        },
-        host_key: HostKeySpec {
-            strict: StrictHostKeyChecking::No,
-            user_known_hosts: Vec::new(),
-            global_known_hosts: Vec::new(),
-            alias: None,
-        },
-        auth: AuthSpec {
-            identities: Vec::new(),
-            certificates: Vec::new(),
-            agent: AgentSpec::None,
-            identities_only: false,
-            password: None,
-            passphrase: None,
-        },
-        algorithms: AlgorithmSpec::default(),
-        timing: TimingSpec {
-            connect_timeout: Duration::from_secs(10),
-            server_alive_interval: Duration::ZERO,
-            server_alive_count_max: 3,
-        },
-        receive_window: 16 << 20,
-    }
+    let mut spec = SessionSpec::to(Destination { user: "tester".to_owned(), host: "server".to_owned(), port: 22 });
+    spec.host_key.strict = StrictHostKeyChecking::No;
+    spec.timing.server_alive_interval = Duration::ZERO;
+    spec
 }
 
 async fn open(server: &Server) -> (Session, IncomingChannels) {

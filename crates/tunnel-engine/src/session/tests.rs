@@ -63,36 +63,10 @@ async fn connected() -> (Server, Session, IncomingChannels) {
 }
 
 fn spec() -> SessionSpec {
-    SessionSpec {
-        destination: Destination { user: "u".to_owned(), host: "h".to_owned(), port: 22 },
-        dial: DialSpec {
-            via: Via::Direct,
-            bind_address: None,
-            address_family: AddressFamily::Any,
-            tcp_keep_alive: false,
-        },
-        host_key: HostKeySpec {
-            strict: StrictHostKeyChecking::No,
-            user_known_hosts: Vec::new(),
-            global_known_hosts: Vec::new(),
-            alias: None,
-        },
-        auth: AuthSpec {
-            identities: Vec::new(),
-            certificates: Vec::new(),
-            agent: AgentSpec::None,
-            identities_only: false,
-            password: None,
-            passphrase: None,
-        },
-        algorithms: AlgorithmSpec::default(),
-        timing: TimingSpec {
-            connect_timeout: Duration::from_secs(10),
-            server_alive_interval: Duration::ZERO,
-            server_alive_count_max: 3,
-        },
-        receive_window: 1 << 20,
-    }
+    let mut spec = SessionSpec::to(Destination { user: "u".to_owned(), host: "h".to_owned(), port: 22 });
+    spec.host_key.strict = StrictHostKeyChecking::No;
+    spec.timing.server_alive_interval = Duration::ZERO;
+    spec
 }
 
 fn prohibited(opened: Result<RusshChannel<Msg>, Error>) -> bool {

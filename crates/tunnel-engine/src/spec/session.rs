@@ -39,10 +39,18 @@ pub struct DialSpec {
     pub tcp_keep_alive: bool,
 }
 
+impl Default for DialSpec {
+    /// Directly, from and to any address, with TCP keepalive.
+    fn default() -> Self {
+        Self { via: Via::Direct, bind_address: None, address_family: AddressFamily::Any, tcp_keep_alive: true }
+    }
+}
+
 /// How to reach a server's SSH port.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Via {
     /// TCP.
+    #[default]
     Direct,
     /// ProxyJump: a session to this server, and a direct-tcpip channel through it. The jump's own `via` may jump again.
     Jump(Box<SessionSpec>),
@@ -63,7 +71,7 @@ pub enum AddressFamily {
 }
 
 /// Whom to believe (ssh_config StrictHostKeyChecking and the known_hosts files).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HostKeySpec {
     /// What to do with a key that no file knows.
     pub strict: StrictHostKeyChecking,
@@ -89,7 +97,7 @@ pub enum StrictHostKeyChecking {
 
 /// What to prove ourselves with, tried in ssh's order: certificates, agent keys that are also named as files,
 /// other agent keys, files; then keyboard-interactive and password when there is a password.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuthSpec {
     /// Private key files in order.
     pub identities: Vec<IdentitySpec>,
@@ -115,9 +123,10 @@ pub struct IdentitySpec {
 }
 
 /// ssh_config IdentityAgent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AgentSpec {
     /// `none`.
+    #[default]
     None,
     /// A socket; the default is what SSH_AUTH_SOCK held when tunneld started.
     Socket(PathBuf),
@@ -141,7 +150,35 @@ pub struct TimingSpec {
     pub server_alive_count_max: u32,
 }
 
+impl Default for TimingSpec {
+    /// The config file's defaults: 10 s to connect, dead 60 s after the last byte.
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            server_alive_interval: Duration::from_secs(15),
+            server_alive_count_max: 3,
+        }
+    }
+}
+
 impl SessionSpec {
+    /// Bytes that one forwarded connection may have in flight towards us unless the config says otherwise.
+    pub const RECEIVE_WINDOW: u32 = 16 * 1024 * 1024;
+
+    /// A session to `destination`, everything else by default: dialled directly, host keys checked against no file at
+    /// all, nothing to prove ourselves with. What the defaults of a config file are is the config's business.
+    pub fn to(destination: Destination) -> Self {
+        Self {
+            destination,
+            dial: DialSpec::default(),
+            host_key: HostKeySpec::default(),
+            auth: AuthSpec::default(),
+            algorithms: AlgorithmSpec::default(),
+            timing: TimingSpec::default(),
+            receive_window: Self::RECEIVE_WINDOW,
+        }
+    }
+
     /// Files whose change on disk may turn a permanent failure into success: keys, certificates, secrets and
     /// known_hosts, those of the jump hosts included.
     pub fn watched_files(&self) -> Vec<PathBuf> {

@@ -16,14 +16,10 @@ use crate::config::reader::path;
 use crate::config::source::Place;
 use crate::config::value::{Read, Value};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Below it no handshake is possible, and 0 would read as "none".
 const SHORTEST_CONNECT: Duration = Duration::from_millis(100);
-const ALIVE_INTERVAL: Duration = Duration::from_secs(15);
-const ALIVE_COUNT_MAX: u32 = 3;
 /// interval × (count + 1) stays far from what overflows a clock.
 const MOST_ALIVE_COUNT: u32 = 10_000;
-const RECEIVE_WINDOW: u32 = 16 << 20;
 /// Two packets of 32 KiB: less would stop after every packet.
 const SMALLEST_WINDOW: u32 = 64 << 10;
 /// What one connection whose reader has stalled may cost in memory.
@@ -41,7 +37,7 @@ pub(super) fn session(reader: &mut Reader<'_>, header: Option<&Place>) -> Option
     };
     let timing = timing(reader);
     let window = |value: Value<'_>| size_in(value, SMALLEST_WINDOW..=LARGEST_WINDOW);
-    let receive_window = reader.read("receive_window", window).unwrap_or(RECEIVE_WINDOW);
+    let receive_window = reader.read("receive_window", window).unwrap_or(SessionSpec::RECEIVE_WINDOW);
     let dial = DialSpec {
         via: tunnel_engine::spec::Via::Direct,
         address_family: address_family(reader),
@@ -204,14 +200,15 @@ fn algorithms(reader: &mut Reader<'_>, kind: AlgorithmKind) -> AlgorithmList {
 }
 
 fn timing(reader: &mut Reader<'_>) -> TimingSpec {
+    let default = TimingSpec::default();
     TimingSpec {
         connect_timeout: reader
             .read("connect_timeout", |value| duration_in(value, SHORTEST_CONNECT..=LONGEST))
-            .unwrap_or(CONNECT_TIMEOUT),
-        server_alive_interval: reader.read("server_alive_interval", duration).unwrap_or(ALIVE_INTERVAL),
+            .unwrap_or(default.connect_timeout),
+        server_alive_interval: reader.read("server_alive_interval", duration).unwrap_or(default.server_alive_interval),
         server_alive_count_max: reader
             .read("server_alive_count_max", |value| value.count(0..=MOST_ALIVE_COUNT))
-            .unwrap_or(ALIVE_COUNT_MAX),
+            .unwrap_or(default.server_alive_count_max),
     }
 }
 

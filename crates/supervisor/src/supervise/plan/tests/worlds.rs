@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tunnel_engine::spec::{
-    AddressFamily, AgentSpec, AlgorithmSpec, AuthSpec, Bind, Connect, Destination, DialSpec, Forward, ForwardKind,
-    HostKeySpec, Listen, SessionSpec, StrictHostKeyChecking, TimingSpec, Via,
-};
+use tunnel_engine::spec::{Bind, Connect, Destination, Forward, ForwardKind, Listen, SessionSpec};
 
 use crate::config::{
     BackoffKind, BackoffSpec, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, OutageSpec,
@@ -77,32 +74,7 @@ pub(super) fn forward(text: &str) -> Forward {
 }
 
 fn session() -> SessionSpec {
-    SessionSpec {
-        destination: Destination { user: "me".to_owned(), host: "server".to_owned(), port: 22 },
-        dial: DialSpec {
-            via: Via::Direct,
-            bind_address: None,
-            address_family: AddressFamily::Any,
-            tcp_keep_alive: true,
-        },
-        host_key: HostKeySpec {
-            strict: StrictHostKeyChecking::Yes,
-            user_known_hosts: Vec::new(),
-            global_known_hosts: Vec::new(),
-            alias: None,
-        },
-        auth: AuthSpec {
-            identities: Vec::new(),
-            certificates: Vec::new(),
-            agent: AgentSpec::None,
-            identities_only: false,
-            password: None,
-            passphrase: None,
-        },
-        algorithms: AlgorithmSpec::default(),
-        timing: TimingSpec { connect_timeout: secs(10), server_alive_interval: secs(15), server_alive_count_max: 3 },
-        receive_window: 16 << 20,
-    }
+    SessionSpec::to(Destination { user: "me".to_owned(), host: "server".to_owned(), port: 22 })
 }
 
 pub(super) fn configs() -> impl Strategy<Value = Desired> {
