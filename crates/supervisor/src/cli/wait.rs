@@ -1,19 +1,29 @@
 //! `wait`: until the named tunnels are ready. Silent when they are; otherwise why those that are not are not.
 
-use std::time::Duration;
+use std::io;
+use std::time::{Duration, Instant};
 
 use tunnel_engine::clock;
 
 use super::problem::{Problem, print};
 use super::render;
 use super::talk::Daemon;
-use crate::control::{Request, Response};
+use crate::control::{ClientError, Request, Response};
 use crate::exit;
+
+/// How long a daemon may take to begin: `tunneld & tunneld wait NAME` works, and a daemon that nobody started is
+/// missed soon. A start takes some 10 ms, a hundred times that on a machine that boots.
+const STARTING: Duration = Duration::from_secs(2);
+
+/// How often the daemon is looked for meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 pub(super) fn run(daemon: &Daemon, names: Vec<String>, timeout: Duration) -> Result<u8, Problem> {
     // The argument was checked to be below a year.
     let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-    let Response::Waited { ready, status } = daemon.ask(Request::Wait { names, timeout_ms })? else {
+    let request = Request::Wait { names, timeout_ms };
+    let begins_until = clock::now() + timeout.min(STARTING);
+    let Response::Waited { ready, status } = patiently(begins_until, || daemon.ask(request.clone()))? else {
         return Err(Problem::Misunderstood);
     };
     if ready {
@@ -23,4 +33,53 @@ pub(super) fn run(daemon: &Daemon, names: Vec<String>, timeout: Duration) -> Res
     let missing = status.tunnels.iter().filter(|tunnel| !tunnel.ready);
     let text: String = missing.map(|tunnel| render::why(tunnel, now) + "\n").collect();
     print(&text).map(|()| exit::NO)
+}
+
+/// Asks until somebody is there to answer.
+fn patiently(until: Instant, ask: impl Fn() -> Result<Response, Problem>) -> Result<Response, Problem> {
+    loop {
+        match ask() {
+            Err(Problem::Client(error)) if is_absent(&error) && clock::now() < until => {
+                std::thread::park_timeout(LOOK_AGAIN);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn is_absent(error: &ClientError) -> bool {
+    let absent = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
+    matches!(error, ClientError::NoDaemon { source, .. } if absent.contains(&source.kind()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// How often a daemon that is there at the third question was asked, and whether it answered.
+    fn asked(until: Instant, without: io::ErrorKind) -> (u32, bool) {
+        let count = Cell::new(0);
+        let answer = patiently(until, || {
+            count.set(count.get() + 1);
+            let nobody = ClientError::NoDaemon { socket: "/s".into(), source: without.into() };
+            if count.get() < 3 { Err(nobody.into()) } else { Ok(Response::Done) }
+        });
+        (count.get(), answer.is_ok())
+    }
+
+    #[test]
+    fn a_daemon_that_begins_is_waited_for() {
+        let later = clock::now() + Duration::from_secs(60);
+        assert_eq!(asked(later, io::ErrorKind::NotFound), (3, true));
+        assert_eq!(asked(later, io::ErrorKind::ConnectionRefused), (3, true));
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_begin_or_may_not_be_asked_is_not() {
+        assert_eq!(asked(clock::now(), io::ErrorKind::NotFound), (1, false));
+        let later = clock::now() + Duration::from_secs(60);
+        assert_eq!(asked(later, io::ErrorKind::PermissionDenied), (1, false));
+    }
 }
