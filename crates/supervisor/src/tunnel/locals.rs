@@ -203,6 +203,10 @@ impl Actor {
         }
         match result {
             Ok(bound) => {
+                if let Some(but) = bound.message() {
+                    let (tunnel, forward) = (self.spec.name.as_str(), local.forward.to_string());
+                    tracing::warn!(tunnel, forward, "not every address could be bound: {but}");
+                }
                 let (connect, stats) = (local.forward.connect.clone(), local.stats.clone());
                 let options = ListenOptions { max_connections: local.limit(&self.spec), ..options };
                 local.listener = Listener::Open(LocalForward::spawn(bound, connect, sessions, options, stats));

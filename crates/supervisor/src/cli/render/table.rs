@@ -35,9 +35,10 @@ pub(in crate::cli) fn status(status: &Status, now: SystemTime, style: Style) -> 
     text
 }
 
-/// Why a tunnel is not ready, in one line; `None` when it is, or when nobody wants it to be.
+/// Why a tunnel is not ready, or not wholly as it was asked for, in one line; `None` when it is, or when nobody wants
+/// it to be.
 pub(super) fn cause(tunnel: &TunnelStatus) -> Option<String> {
-    if tunnel.ready || tunnel.want != "up" {
+    if tunnel.want != "up" {
         return None;
     }
     let mut parts = Vec::new();
@@ -55,9 +56,13 @@ pub(super) fn cause(tunnel: &TunnelStatus) -> Option<String> {
 }
 
 fn forward_causes(tunnel: &TunnelStatus) -> impl Iterator<Item = String> {
-    tunnel.forwards.iter().filter(|forward| forward.state != "up").map(|forward| {
-        let why = forward.message.as_deref().unwrap_or("not in place yet");
-        format!("{} forward {} is {}: {why}", forward.kind, forward.listen, forward.state)
+    tunnel.forwards.iter().filter_map(|forward| {
+        let (kind, listen, state) = (&forward.kind, &forward.listen, &forward.state);
+        match (state.as_str(), forward.message.as_deref()) {
+            ("up", None) => None,
+            ("up", Some(but)) => Some(format!("{kind} forward {listen} is up, but {but}")),
+            (_, why) => Some(format!("{kind} forward {listen} is {state}: {}", why.unwrap_or("not in place yet"))),
+        }
     })
 }
 
@@ -193,6 +198,14 @@ c            up       no     1h     evgeniy@ssh-server:2222  1/2 up
 off          stopped  no     1h     evgeniy@ssh-server:2222  0/0 up
 ";
         assert_eq!(status(&example(), now(), Style::Plain), expected);
+    }
+
+    #[test]
+    fn an_address_that_a_ready_forward_did_not_get_is_said() {
+        let mut status = example();
+        status.tunnels[0].forwards[0].message = Some("`[::1]:3307` is held by pid 7".into());
+        let text = super::status(&status, now(), Style::Plain);
+        assert!(text.contains("  local forward 127.0.0.1:3307 is up, but `[::1]:3307` is held by pid 7\n"), "{text}");
     }
 
     #[test]

@@ -23,7 +23,10 @@ pub(super) async fn bind(listen: &Listen, wanted: &[SocketAddr]) -> Result<(Vec<
         }
         outcome = attempt(wanted);
     }
-    let (listeners, errors) = outcome;
+    let (listeners, mut errors) = outcome;
+    if !listeners.is_empty() {
+        errors.retain(|(_, error)| !is_missing_family(error));
+    }
     let mut reasons = Vec::new();
     for (address, error) in &errors {
         reasons.push(reason(*address, error).await);
@@ -33,6 +36,11 @@ pub(super) async fn bind(listen: &Listen, wanted: &[SocketAddr]) -> Result<(Vec<
         Some(_) => Ok((listeners, Some(reasons.join("; ")))),
         None => Ok((listeners, None)),
     }
+}
+
+/// A machine without IPv6 has no `::1`, and nobody misses it there.
+fn is_missing_family(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32)
 }
 
 fn attempt(wanted: &[SocketAddr]) -> (Vec<Listener>, Vec<(SocketAddr, io::Error)>) {

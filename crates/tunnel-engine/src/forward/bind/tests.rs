@@ -27,6 +27,16 @@ fn ports(bound: &Bound) -> Vec<SocketAddr> {
 }
 
 #[tokio::test]
+async fn an_address_that_this_machine_does_not_have_is_not_missed_beside_one_that_it_has() {
+    let wanted = ["127.0.0.1:0", "[2001:db8::1]:0"].map(|address| address.parse().unwrap());
+    let listen = Listen::Tcp { bind: Bind::Default, port: 0 };
+    let (listeners, message) = tcp::bind(&listen, &wanted).await.unwrap();
+    assert_eq!((listeners.len(), message), (1, None));
+    let failure = tcp::bind(&listen, &wanted[1..]).await.err().expect("none is left");
+    assert_eq!(failure.kind(), FailureKind::ListenDenied);
+}
+
+#[tokio::test]
 async fn a_bare_port_listens_on_loopback_of_both_families_with_one_port() {
     let bound = bind(&tcp(Bind::Default, 0)).await.unwrap();
     let ports = ports(&bound);
