@@ -20,9 +20,13 @@ pub(super) const ASK_AGAIN_DENIED: Duration = Duration::from_secs(60);
 const POLICY_WORDS: &[&str] =
     &["disabled", "denied", "prohibit", "forbidden", "not allowed", "not permitted", "administrative"];
 
-/// A refused forward as a failure. Servers rarely say why; a port that is taken is by far the most common reason, and
-/// our own session of before, which the server has not given up yet, the most common holder.
-pub(super) fn judge(error: &ForwardError) -> Failure {
+/// The ports that only root may listen on, where the server's administrator changed nothing.
+const PRIVILEGED: std::ops::Range<u16> = 1..1024;
+
+/// A refused forward as a failure. Servers rarely say why (OpenSSH never does in its answer); a port that is taken is
+/// by far the most common reason, and our own session of before, which the server has not given up yet, the most
+/// common holder. The hint leaves out what the port asked for rules out.
+pub(super) fn judge(error: &ForwardError, asked: &Listen) -> Failure {
     let policy = match error {
         ForwardError::Refused { reason: Some(reason), .. } => {
             let reason = reason.to_lowercase();
@@ -30,15 +34,26 @@ pub(super) fn judge(error: &ForwardError) -> Failure {
         }
         ForwardError::Refused { reason: None, .. } | ForwardError::Timeout { .. } | ForwardError::SessionEnded => false,
     };
-    let kind = if policy { FailureKind::RemoteForwardDenied } else { FailureKind::RemotePortBusy };
-    let failure = Failure::new(kind, error.to_string());
     if policy {
-        return failure;
+        return Failure::new(FailureKind::RemoteForwardDenied, error.to_string());
     }
-    failure.with_hint(
-        "most likely an earlier session of this tunnel still holds it: it is asked for again until that has ended, \
-         which ClientAliveInterval on the server hastens; or another program on the server listens there",
-    )
+    Failure::new(FailureKind::RemotePortBusy, error.to_string()).with_hint(hint(asked))
+}
+
+fn hint(asked: &Listen) -> &'static str {
+    match asked {
+        Listen::Tcp { port: 0, .. } => {
+            "the server lets us listen on no port at all: look at AllowTcpForwarding and PermitListen there, and at \
+             the key's options in authorized_keys"
+        }
+        Listen::Tcp { port, .. } if PRIVILEGED.contains(port) => {
+            "use a port above 1023: the lower ones need root on the server"
+        }
+        Listen::Tcp { .. } | Listen::Unix(_) => {
+            "most likely an earlier session of this tunnel still holds it: ClientAliveInterval on the server ends that \
+             sooner; else another program listens there, or AllowTcpForwarding or PermitListen forbids it"
+        }
+    }
 }
 
 /// When to ask again on the same session; `None`: not at all.
@@ -76,24 +91,36 @@ mod tests {
         ForwardError::Refused { listen: "2222".into(), reason: reason.map(str::to_owned) }
     }
 
+    fn on(port: u16) -> Listen {
+        Listen::Tcp { bind: Bind::Default, port }
+    }
+
     #[test]
     fn a_refusal_without_a_reason_is_a_busy_port() {
-        let failure = judge(&refused(None));
+        let failure = judge(&refused(None), &on(2222));
         assert_eq!(failure.kind(), FailureKind::RemotePortBusy);
         assert!(failure.hint().contains("earlier session"), "{}", failure.hint());
     }
 
     #[test]
+    fn the_hint_fits_the_port_that_was_asked_for() {
+        let hint = |port| judge(&refused(None), &on(port)).hint().to_owned();
+        assert!(hint(0).contains("PermitListen") && !hint(0).contains("earlier session"), "{}", hint(0));
+        assert!(hint(80).contains("root") && hint(1023).contains("root"), "{}", hint(80));
+        assert!(!hint(1024).contains("root"), "{}", hint(1024));
+    }
+
+    #[test]
     fn a_refusal_that_names_the_servers_policy_is_one() {
         for reason in ["Server has disabled port forwarding.", "Administratively prohibited"] {
-            assert_eq!(judge(&refused(Some(reason))).kind(), FailureKind::RemoteForwardDenied, "{reason}");
+            assert_eq!(judge(&refused(Some(reason)), &on(2222)).kind(), FailureKind::RemoteForwardDenied, "{reason}");
         }
-        assert_eq!(judge(&refused(Some("address in use"))).kind(), FailureKind::RemotePortBusy);
+        assert_eq!(judge(&refused(Some("address in use")), &on(2222)).kind(), FailureKind::RemotePortBusy);
     }
 
     #[test]
     fn a_busy_port_is_asked_for_soon_a_forbidden_one_later_and_neither_when_told_to_fail() {
-        let (busy, denied) = (judge(&refused(None)), judge(&refused(Some("disabled"))));
+        let (busy, denied) = (judge(&refused(None), &on(2222)), judge(&refused(Some("disabled")), &on(2222)));
         assert_eq!(again(&busy, true, OnRemotePortBusy::Retry), Some(ASK_AGAIN));
         assert_eq!(again(&denied, true, OnRemotePortBusy::Retry), Some(ASK_AGAIN_DENIED));
         assert_eq!(again(&busy, true, OnRemotePortBusy::Fail), None);

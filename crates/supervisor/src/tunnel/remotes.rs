@@ -175,7 +175,7 @@ impl Actor {
             // The end of the session says why.
             Err(ForwardError::SessionEnded) => {}
             Err(error @ (ForwardError::Refused { .. } | ForwardError::Timeout { .. })) => {
-                let failure = judge(&error);
+                let failure = judge(&error, &listen);
                 let answered = matches!(error, ForwardError::Refused { .. });
                 let again = again(&failure, answered, self.spec.on_remote_port_busy);
                 remote.state = ForwardState::Down(failure.clone());

@@ -14,16 +14,18 @@ pub(in crate::cli) fn why(tunnel: &TunnelStatus, now: SystemTime) -> String {
         let peer = session.peer.as_deref().unwrap_or("a jump host or proxy command");
         format!("The session goes to {} by {peer}{rtt}.", session.software)
     }));
-    let not_up = tunnel.forwards.iter().filter(|forward| forward.state != "up" && tunnel.phase == "up");
-    sentences.extend(not_up.map(|forward| {
+    let noteworthy = tunnel.forwards.iter().filter(|forward| forward.state != "up" || forward.message.is_some());
+    sentences.extend(noteworthy.filter(|_| tunnel.phase == "up").map(|forward| {
         let message = forward.message.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
         format!("The {} forward {} is {}{message}.", forward.kind, forward.listen, forward.state)
     }));
     sentences.extend(tunnel.last_failure.as_ref().map(|failure| cause(failure, tunnel, now)));
     sentences.extend(next(tunnel));
-    if !tunnel.ready {
-        sentences.extend(tunnel.last_failure.as_ref().map(|failure| format!("What would help: {}.", failure.hint)));
-    }
+    // A forward that is down says what would help by itself.
+    let said = |hint: &str| sentences.iter().any(|sentence| sentence.contains(hint));
+    let hint = tunnel.last_failure.as_ref().map(|failure| &failure.hint).filter(|hint| !tunnel.ready && !said(hint));
+    let remedy = hint.map(|hint| format!("What would help: {hint}."));
+    sentences.extend(remedy);
     printable(&sentences.join(" "))
 }
 
@@ -98,6 +100,16 @@ mod tests {
         let text = of(3);
         assert!(text.contains("is up but not ready"), "{text}");
         assert!(text.contains("The local forward 127.0.0.1:3307 is down: the server refused to listen."), "{text}");
+    }
+
+    #[test]
+    fn a_remedy_is_told_once() {
+        let mut status = example();
+        let (failure, tunnel) = (status.tunnels[1].last_failure.clone(), &mut status.tunnels[3]);
+        tunnel.forwards[0].message = Some("the server refused to listen (check that sshd runs)".into());
+        tunnel.last_failure = failure;
+        let text = why(tunnel, now());
+        assert_eq!(text.matches("check that sshd runs").count(), 1, "{text}");
     }
 
     #[test]
