@@ -33,9 +33,11 @@ pub(super) fn run() -> Result<u8, Problem> {
 async fn tell() -> Result<(), Problem> {
     let mut story = Story::begin();
     let mut stage = Stage::set().await?;
-    story.say(&format!("an SSH server of our own listens on {}, an echo service on {}", stage.server, stage.echo))?;
+    story.say("all of it on this machine: an application, a tunnel, an SSH server, and behind it an echo service")?;
+    story.note(&format!("the SSH server (our own) listens on {}, the echo service on {}", stage.server, stage.echo))?;
     let up = stage.until(&mut story, |tunnel| tunnel.ready).await?;
     story.say(&format!("the tunnel is ready: {} -> {} -> {}", stage.entrance, stage.server, stage.echo))?;
+    story.note("(what applications connect to -> the SSH server -> the echo service)")?;
     story.note(&session(&up))?;
     let took = stage.send_and_compare().await?;
     story.say(&format!("1 MiB went through it and came back intact in {}", millis(took)))?;
@@ -43,11 +45,11 @@ async fn tell() -> Result<(), Problem> {
     story.chapter("The link breaks, and the server is away")?;
     stage.faults(|faults| faults.connect = ConnectFault::Refuse);
     stage.cut();
-    story.say("the server cut the session and refuses new ones")?;
+    story.say("the server cuts the session, and refuses new ones from now on")?;
     let down = stage.until(&mut story, |tunnel| tunnel.phase != "up").await?;
     story.note(&failure(&down))?;
     let held = stage.send_from_now_on();
-    story.say("an application connects all the same: the tunnel's listener is there, and holds it")?;
+    story.say("an application connects meanwhile: the tunnel still listens, and holds the connection")?;
     stage.watch_for(&mut story, OUTAGE).await?;
 
     story.chapter("The server is back")?;
@@ -61,11 +63,11 @@ async fn tell() -> Result<(), Problem> {
         up.starts
     ))?;
     let waited = held.await.map_err(|_| Problem::Demo("the held connection was lost".into()))??;
-    story.say(&format!("the connection that was held was carried after {}, 1 MiB intact", millis(waited)))?;
+    story.say(&format!("the held connection was carried after {}: 1 MiB, intact", millis(waited)))?;
     let took = stage.send_and_compare().await?;
-    story.say(&format!("a new one took {}: bytes flowed before and after", millis(took)))?;
+    story.say(&format!("1 MiB over a new connection took {}: bytes flowed before and after the break", millis(took)))?;
     stage.end().await;
-    story.say("everything is stopped and taken away")
+    story.say("the end: tunnel and servers are stopped, nothing is left behind")
 }
 
 fn session(tunnel: &TunnelStatus) -> String {
@@ -75,5 +77,5 @@ fn session(tunnel: &TunnelStatus) -> String {
 
 fn failure(tunnel: &TunnelStatus) -> String {
     let Some(failure) = &tunnel.last_failure else { return format!("phase {}", tunnel.phase) };
-    format!("noticed as {}: {}", failure.kind, failure.message)
+    format!("tunneld noticed: {} ({})", failure.message, failure.kind)
 }
