@@ -65,7 +65,7 @@ async fn tell() -> Result<(), Problem> {
     let waited = held.await.map_err(|_| Problem::Demo("the held connection was lost".into()))??;
     story.say(&format!("the held connection was carried after {}: 1 MiB, intact", millis(waited)))?;
     let took = stage.send_and_compare().await?;
-    story.say(&format!("1 MiB over a new connection took {}: bytes flowed before and after the break", millis(took)))?;
+    story.say(&format!("1 MiB over a new connection took {}: bytes flowed before and after", millis(took)))?;
     stage.end().await;
     story.say("the end: tunnel and servers are stopped, nothing is left behind")
 }
