@@ -13,6 +13,7 @@ use tunnel_engine::session::Session;
 use tunnel_engine::spec::{Forward, Side};
 
 use super::actor::{Actor, Event};
+use super::report;
 use super::state::ForwardState;
 use super::view::ForwardView;
 use crate::config::{DuringOutage, TunnelSpec};
@@ -209,7 +210,8 @@ impl Actor {
                 }
                 let (connect, stats) = (local.forward.connect.clone(), local.stats.clone());
                 let options = ListenOptions { max_connections: local.limit(&self.spec), ..options };
-                local.listener = Listener::Open(LocalForward::spawn(bound, connect, sessions, options, stats));
+                let spawn = || LocalForward::spawn(bound, connect, sessions, options, stats);
+                local.listener = Listener::Open(report::span(&self.spec.name).in_scope(spawn));
                 self.watch_listener(id);
             }
             Err(failure) => {

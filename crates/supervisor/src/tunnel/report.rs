@@ -13,6 +13,11 @@ use super::damper::Say;
 use super::view::FailureView;
 use crate::lifecycle::Phase;
 
+/// Around what the engine does for a tunnel: its events know nothing of names.
+pub(super) fn span(tunnel: &str) -> tracing::Span {
+    tracing::error_span!("tunnel", tunnel)
+}
+
 impl Actor {
     /// Writes a failure down and says it. Call it after the machine has judged, so that the line says what follows.
     pub(super) fn tell_failure(&mut self, failure: Failure, forward: Option<&str>) {

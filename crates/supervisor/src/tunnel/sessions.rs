@@ -13,6 +13,7 @@ use tunnel_engine::spec::SessionSpec;
 use super::actor::{Actor, Event};
 use super::handle::Context;
 use super::locals::Listening;
+use super::report;
 use super::wind_down::{WindDown, cancel};
 use crate::lifecycle::{Input, RECHECK, Want};
 
@@ -128,7 +129,7 @@ impl Actor {
     fn go_live(&mut self, epoch: u64, Opened { session, incoming }: Opened) {
         self.serial += 1;
         self.remotes.session_changed();
-        let routes = RemoteForwards::spawn(incoming);
+        let routes = report::span(&self.spec.name).in_scope(|| RemoteForwards::spawn(incoming));
         let live = Live {
             serial: self.serial,
             epoch,

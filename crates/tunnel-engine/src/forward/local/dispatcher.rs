@@ -322,9 +322,9 @@ impl<O: Opener> Dispatcher<O> {
         let kind = if self.orders.borrow().connect == Connect::Socks { "dynamic" } else { "local" };
         match self.refusals.admit(clock::now()) {
             Some(suppressed) => {
-                warn!(kind, listen = %self.listen, %connect, text = %error, suppressed, "a connection was refused");
+                warn!(kind, listen = %self.listen, %connect, suppressed, "a connection to {connect} was refused: {error}");
             }
-            None => debug!(kind, listen = %self.listen, %connect, text = %error, "a connection was refused"),
+            None => debug!(kind, listen = %self.listen, %connect, "a connection to {connect} was refused: {error}"),
         }
     }
 }

@@ -176,9 +176,9 @@ impl<I: Incoming> Router<I> {
             Outcome::NoRequest => debug!(kind = "remote", %listen, "a peer sent no SOCKS request that can be served"),
             Outcome::Refused(connect, error) => match self.refusals.admit(clock::now()) {
                 Some(suppressed) => {
-                    warn!(kind = "remote", %listen, %connect, text = %error, suppressed, "a connection was refused");
+                    warn!(kind = "remote", %listen, %connect, suppressed, "a connection to {connect} was refused: {error}");
                 }
-                None => debug!(kind = "remote", %listen, %connect, text = %error, "a connection was refused"),
+                None => debug!(kind = "remote", %listen, %connect, "a connection to {connect} was refused: {error}"),
             },
         }
     }
