@@ -104,3 +104,17 @@ async fn a_ping_ends_with_its_timeout_and_leaves_the_session_alone() {
     assert_eq!(took.as_secs(), 3);
     assert!(session.ended().borrow().is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_shows_that_its_loop_turns_whether_or_not_the_server_answers() {
+    let server = server();
+    let (session, _incoming) = open_with(&server, &spec()).await;
+    let turns = || tokio::time::timeout(Duration::from_secs(1), session.turn());
+    let before = session.wire_bytes().1;
+    assert!(turns().await.is_ok());
+    assert!(session.wire_bytes().1 > before, "shown by a write, not by a promise");
+    server.set_faults(|faults| faults.link = LinkFaults::BLACKHOLE);
+    assert!(turns().await.is_ok(), "a server that is away is not a loop that is stuck");
+    session.close().await;
+    assert!(turns().await.is_ok(), "nor is one that has ended");
+}

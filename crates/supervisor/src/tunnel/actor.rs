@@ -2,11 +2,11 @@
 
 use std::time::{Instant, SystemTime};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
-use tunnel_engine::clock;
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::session::Session;
+use tunnel_engine::{clock, task};
 
 use super::damper::Damper;
 use super::files::{Files, Look};
@@ -199,9 +199,28 @@ impl Actor {
             Order::Apply(steps) => self.apply(steps),
             Order::StopTimeout(timeout) => self.context.stop_timeout = timeout,
             Order::End => self.end(),
-            // Whoever asked may have gone.
+            Order::Turn(reply) => self.show_turning(reply),
             Order::Answer(reply) => drop(reply.send(())),
         }
+    }
+
+    /// This loop turns, or it would not be here; the session answers for its own.
+    fn show_turning(&self, mut reply: oneshot::Sender<()>) {
+        let session = self.live.as_ref().map(|live| live.session.clone());
+        task::detached(async move {
+            let turn = async {
+                if let Some(session) = session {
+                    session.turn().await;
+                }
+            };
+            tokio::select! {
+                () = turn => {}
+                // Nobody waits for the answer any more: the watchdog's next round asks anew.
+                () = reply.closed() => return,
+            }
+            // Whoever asked may have gone.
+            let _ = reply.send(());
+        });
     }
 
     fn end(&mut self) {

@@ -56,14 +56,14 @@ impl Handle {
         self.orders.try_send(order).map_err(|_| Wedged)
     }
 
-    /// Whether the loop turns: it answers to `reply`.
+    /// Whether the loop turns, and the session's own: the answer goes to `reply`.
     ///
     /// # Errors
     /// The tunnel takes no orders; its reply is given back.
     pub fn ask(&self, reply: oneshot::Sender<()>) -> Result<(), oneshot::Sender<()>> {
-        match self.orders.try_send(Order::Answer(reply)) {
+        match self.orders.try_send(Order::Turn(reply)) {
             Ok(()) => Ok(()),
-            Err(TrySendError::Full(Order::Answer(reply))) => Err(reply),
+            Err(TrySendError::Full(Order::Turn(reply))) => Err(reply),
             // It has ended, which is an answer.
             Err(_) => Ok(()),
         }

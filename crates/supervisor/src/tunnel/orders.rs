@@ -25,6 +25,8 @@ pub enum Order {
     StopTimeout(Duration),
     /// Be down, and end the task.
     End,
+    /// Answer when this loop and the living session's own loop have turned. For the watchdog.
+    Turn(oneshot::Sender<()>),
     /// Answer, to show that the loop turns and that all orders before this one have been taken.
     Answer(oneshot::Sender<()>),
 }

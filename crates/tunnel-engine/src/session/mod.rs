@@ -154,6 +154,12 @@ impl Session {
         self.line().ping(timeout).await
     }
 
+    /// Returns once the session's own loop has shown that it turns, whatever the server does; never when it is stuck.
+    /// Costs the server one small packet. For a watchdog: bound it from outside.
+    pub async fn turn(&self) {
+        self.line().turn().await;
+    }
+
     /// The last measured round trip.
     pub fn rtt(&self) -> Option<Duration> {
         self.line().rtt()

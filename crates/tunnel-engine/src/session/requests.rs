@@ -102,6 +102,22 @@ impl Line {
         Ok(rtt)
     }
 
+    /// Returns once russh's loop has shown that it turns: it has written something we gave it, or waits for a peer
+    /// that takes nothing, which is the watchdog's business; or the session is over.
+    pub(super) async fn turn(&self) {
+        let written = self.shared.wire.bytes().1;
+        let turns = async {
+            // Without a wish for an answer: the peer has nothing to do with it.
+            if self.handle.read().await.send_keepalive(false).await.is_ok() {
+                self.shared.wire.writing(written).await;
+            }
+        };
+        tokio::select! {
+            () = turns => {}
+            () = self.shared.ending.gone().cancelled() => {}
+        }
+    }
+
     pub(super) fn rtt(&self) -> Option<Duration> {
         Some(self.rtt.load(Ordering::Relaxed)).filter(|micros| *micros > 0).map(Duration::from_micros)
     }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 
 use super::liveness::Signs;
 use crate::clock;
@@ -16,6 +17,8 @@ use crate::dial::{Link, LinkIo};
 /// later read and write fail: a handshake that is given up leaves nothing behind.
 pub(super) struct Wire {
     state: Mutex<State>,
+    /// Whoever writes has just tried to.
+    tried: Notify,
 }
 
 struct State {
@@ -34,7 +37,7 @@ impl Wire {
         let signs = Signs { last_byte: clock::now(), reading_since: None, stalled_since: None };
         let state =
             State { io: Some(link.io), keep: link.keep, signs, bytes_in: 0, bytes_out: 0, reader: None, writer: None };
-        Self { state: Mutex::new(state) }
+        Self { state: Mutex::new(state), tried: Notify::new() }
     }
 
     /// Drops the link and wakes whoever waits for it. Idempotent.
@@ -93,6 +96,8 @@ impl Wire {
                 state.bytes_out += written.as_ref().map_or(0, |n| *n as u64);
             }
         }
+        drop(state);
+        self.tried.notify_waiters();
         polled
     }
 
@@ -108,6 +113,18 @@ impl Wire {
             state.signs.stalled_since = None;
         }
         polled
+    }
+
+    /// Returns when a write has been tried since `written` bytes were, or is stuck: either way somebody writes.
+    pub(super) async fn writing(&self, written: u64) {
+        loop {
+            let mut tried = std::pin::pin!(self.tried.notified());
+            tried.as_mut().enable();
+            if self.bytes().1 != written || self.signs().stalled_since.is_some() {
+                return;
+            }
+            tried.await;
+        }
     }
 
     /// Nobody reads any more: what was last said about waiting is no sign of the peer.
