@@ -4,6 +4,7 @@ mod backlog;
 mod channels;
 mod handshake;
 mod keepalive;
+mod path;
 mod remote;
 mod transfer;
 

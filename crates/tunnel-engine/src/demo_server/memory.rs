@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use super::connection;
 use super::faults::ConnectFault;
 use super::server::{Server, Shared};
+use super::{connection, memory_io};
 use crate::dial::{Dialer, Dialing, Link};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::SessionSpec;
@@ -48,7 +48,7 @@ impl Dialer for MemoryDialer {
                 | ConnectFault::SayAndClose(_)
                 | ConnectFault::StallInKeyExchange => {}
             }
-            let (ours, theirs) = tokio::io::duplex(CLIENT_PIPE_BYTES);
+            let (ours, theirs) = memory_io::pair(CLIENT_PIPE_BYTES, server.faults.subscribe());
             task::detached(connection::serve(server, theirs, None));
             Ok(Link { io: Box::new(ours), peer: None, local: None, keep: None })
         })

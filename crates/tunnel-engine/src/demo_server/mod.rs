@@ -19,6 +19,7 @@ mod keys;
 mod link;
 mod listeners;
 mod memory;
+mod memory_io;
 mod relay;
 mod server;
 mod targets;

@@ -10,9 +10,11 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
-use super::{error_with, jump};
+use super::{LinkIo, Look, error_with, jump};
 use crate::failure::{Failure, FailureKind};
-use crate::session::{Channel, ChannelGone, ChannelRead, ChannelReader, ChannelWrite, ChannelWriter, Inbound};
+use crate::session::{
+    Below, Channel, ChannelGone, ChannelRead, ChannelReader, ChannelWrite, ChannelWriter, Inbound, Session,
+};
 
 /// What one write takes: eight packets, so that the inner session's batches go out in few steps.
 const WRITE_BYTES: usize = 256 * 1024;
@@ -31,18 +33,28 @@ pub(super) struct ChannelIo<R = ChannelReader, W = ChannelWriter> {
     shut: bool,
     hop: String,
     session: watch::Receiver<Option<Failure>>,
+    /// The link of the hop's session: what it does not carry, this does not.
+    below: Option<Below>,
 }
 
 impl ChannelIo {
-    pub(super) fn new(channel: Channel, hop: String, session: watch::Receiver<Option<Failure>>) -> Self {
-        Self::over(channel.reader, channel.writer, hop, session)
+    pub(super) fn new(channel: Channel, hop: String, session: &Session) -> Self {
+        let below = Some(session.below());
+        Self { below, ..Self::over(channel.reader, channel.writer, hop, session.ended()) }
+    }
+}
+
+impl LinkIo for ChannelIo {
+    fn look(&self) -> Option<Look> {
+        self.below.as_ref()?.look()
     }
 }
 
 impl<R: ChannelRead + 'static, W: ChannelWrite + 'static> ChannelIo<R, W> {
     fn over(reader: R, writer: W, hop: String, session: watch::Receiver<Option<Failure>>) -> Self {
         let (unread, writer) = (Bytes::new(), Arc::new(writer));
-        Self { reading: Some(read(reader)), unread, end: None, writer, writing: None, shut: false, hop, session }
+        let reading = Some(read(reader));
+        Self { reading, unread, end: None, writer, writing: None, shut: false, hop, session, below: None }
     }
 
     fn gone(&self) -> io::Error {

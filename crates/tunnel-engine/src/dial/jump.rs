@@ -28,7 +28,7 @@ pub(super) async fn dial(
             Ok(channel) => channel,
             Err(error) => return Err(not_opened(&name, target, &error, &session)),
         };
-        let io = ChannelIo::new(channel, name.clone(), session.ended());
+        let io = ChannelIo::new(channel, name.clone(), &session);
         Ok(Link { io: Box::new(io), peer: None, local: None, keep: Some(Box::new(session)) })
     };
     match tokio::time::timeout_at(deadline.into(), through).await {

@@ -4,6 +4,7 @@
 mod addresses;
 mod channel_io;
 mod jump;
+mod look;
 mod net;
 mod proxy_command;
 mod proxy_process;
@@ -16,8 +17,11 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Instant;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::net::TcpStream;
 
+pub use look::Look;
+pub(crate) use look::is_gone;
 pub use net::NetDialer;
 
 use crate::failure::Failure;
@@ -36,9 +40,21 @@ pub struct Link {
 }
 
 /// What a [`Link`] is made of.
-pub trait LinkIo: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+pub trait LinkIo: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// What is known below the bytes. `None`: nothing, and only the peer's answers tell whether it is there.
+    fn look(&self) -> Option<Look> {
+        None
+    }
+}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> LinkIo for T {}
+impl LinkIo for TcpStream {
+    fn look(&self) -> Option<Look> {
+        look::tcp(self)
+    }
+}
+
+/// In memory.
+impl LinkIo for DuplexStream {}
 
 /// The future of [`Dialer::dial`].
 pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<Link, Failure>> + Send + 'a>>;

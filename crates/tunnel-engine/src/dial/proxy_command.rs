@@ -12,7 +12,7 @@ use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 
 use super::proxy_process::Process;
-use super::{Link, error_with};
+use super::{Link, LinkIo, error_with};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::Destination;
 
@@ -85,6 +85,8 @@ async fn end(mut ended: watch::Receiver<Option<Failure>>, name: String) -> Failu
         Failure::new(FailureKind::ProxyCommandFailed, message)
     })
 }
+
+impl LinkIo for ProxyIo {}
 
 impl AsyncRead for ProxyIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

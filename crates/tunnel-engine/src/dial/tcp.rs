@@ -9,13 +9,17 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::addresses::order;
 use super::race::{Tried, race};
-use super::{Dialer, Dialing, Link};
+use super::{Dialer, Dialing, Link, look};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{AddressFamily, SessionSpec, TimingSpec};
 
 /// Bytes that the kernel may hold unsent. Beyond it writers wait here, so that a keepalive or a small packet does not
 /// queue behind megabytes; what is in flight is not limited by it.
 const UNSENT_BYTES: u32 = 256 * 1024;
+
+/// Bytes that are lost are sent again at least this often, so that a session goes on about a second after its path
+/// has healed. Longer than a round trip over a geostationary satellite, or they would be sent again for nothing.
+const LONGEST_RETRANSMIT_WAIT: Duration = Duration::from_millis(1200);
 
 /// Dials over this machine's network.
 pub(super) struct TcpDialer;
@@ -64,6 +68,10 @@ async fn resolve(spec: &SessionSpec) -> Result<Vec<SocketAddr>, Failure> {
 async fn connect(address: SocketAddr, spec: &SessionSpec) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     set_options(&socket, spec)?;
+    // Without a timeout of ours, the kernel gives up after a number of retransmissions: they must take their time.
+    if user_timeout(&spec.timing).is_some() {
+        look::limit_retransmit_wait(&socket, LONGEST_RETRANSMIT_WAIT);
+    }
     if let Some(source) = spec.dial.bind_address {
         socket.bind(SocketAddr::new(source, 0)).map_err(|error| bind_error(source, &error))?;
     }

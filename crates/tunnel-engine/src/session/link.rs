@@ -5,13 +5,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use russh::ChannelOpenFailure;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::arrivals::Arrivals;
 use super::backlog::Backlog;
 use super::ending::Ending;
 use super::fault::sanitised;
+use super::path::Path;
 use super::wire::Wire;
 
 /// What is kept of a server's login banner, in characters.
@@ -35,6 +36,10 @@ pub(super) struct Shared {
     pub refusals: Refusals,
     pub incoming: Arrivals,
     pub backlog: std::sync::Arc<Backlog>,
+    /// What the watchdog thinks of the way to the server.
+    pub path: watch::Sender<Path>,
+    /// Somebody wants the server to prove itself.
+    pub examine: Notify,
     facts: Mutex<Facts>,
 }
 
@@ -58,6 +63,8 @@ impl Shared {
             refusals: Refusals::default(),
             incoming,
             backlog: std::sync::Arc::default(),
+            path: watch::Sender::new(Path::Clear),
+            examine: Notify::new(),
             facts: Mutex::default(),
         }
     }

@@ -4,7 +4,8 @@
 //! ```text
 //! open ─► banner ─► connect_stream(guard ─ wire) ─► auth ─► Session
 //! Session ─ requests ─► russh ─► handler ─► arrivals (router) ─► IncomingChannels
-//! watchdog (liveness) ─ looks at the wire, cuts it ─► ending
+//! watchdog ─ looks at the wire ─► liveness: cuts it ─► ending
+//!                             └► path: doubt ─► whoever watches it
 //! ```
 //!
 //! What russh 0.65 does wrong is contained here, next to where it would bite: `config` (new keys, jump hosts, window),
@@ -27,6 +28,7 @@ mod info;
 mod link;
 mod liveness;
 mod open;
+mod path;
 mod requests;
 mod router;
 mod watchdog;
@@ -42,8 +44,9 @@ pub use algorithms::check_algorithms;
 pub use channel::{Channel, ChannelGone, ChannelRead, ChannelReader, ChannelWrite, ChannelWriter, Inbound, OpenError};
 pub use incoming::{IncomingChannel, IncomingChannels, Origin, RejectReason, RemoteListen};
 pub use info::SessionInfo;
+pub use path::{Doubt, Path};
 
-use crate::dial::Dialer;
+use crate::dial::{Dialer, Look};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Connect, Listen, SessionSpec};
 use requests::Line;
@@ -62,7 +65,7 @@ pub struct Session {
 struct Alive {
     info: SessionInfo,
     line: Arc<Line>,
-    _keepalive: Option<(AbortOnDropHandle<()>, AbortOnDropHandle<()>)>,
+    _watchdog: AbortOnDropHandle<()>,
 }
 
 /// What a session is for.
@@ -175,6 +178,24 @@ impl Session {
         self.line().shared.ending.watch()
     }
 
+    /// What is known of the way to the server. Doubt ends nothing, and is over as soon as a byte comes; it says that
+    /// another session should be opened beside this one. Bytes without an acknowledgement, or a question without an
+    /// answer, raise it within four seconds; an idle session is not asked more often than its keepalive says.
+    pub fn path(&self) -> watch::Receiver<Path> {
+        self.line().shared.path.subscribe()
+    }
+
+    /// Something happened to the network: the server is asked at once, and the path is doubtful when it says nothing
+    /// for a second (on slow paths, four round trips), or when our own address is gone.
+    pub fn examine(&self) {
+        self.line().shared.examine.notify_one();
+    }
+
+    /// The link below, for the session that runs inside a channel of this one.
+    pub(crate) fn below(&self) -> Below {
+        Below(self.line().shared.wire.clone())
+    }
+
     /// Says goodbye (SSH_MSG_DISCONNECT, by application) and closes the link, within a second or so.
     pub async fn close(&self) {
         let shared = &self.line().shared;
@@ -198,6 +219,15 @@ impl Drop for Alive {
         let shared = &self.line.shared;
         shared.ending.end(closed_here(&shared.who));
         shared.wire.cut();
+    }
+}
+
+/// A view of a session's link that does not keep the session alive.
+pub(crate) struct Below(Arc<wire::Wire>);
+
+impl Below {
+    pub(crate) fn look(&self) -> Option<Look> {
+        self.0.look()
     }
 }
 

@@ -104,10 +104,9 @@ impl Attempt<'_> {
         cut.0 = None;
         let line = Arc::new(Line::new(shared.clone(), handle));
         let timing = spec.timing;
-        let keepalive = Patience::new(timing.server_alive_interval, timing.server_alive_count_max).map(|patience| {
-            (task::owned(watchdog::watch(shared, patience)), task::owned(watchdog::ask(line.clone(), patience)))
-        });
-        Ok((Session { alive: Arc::new(Alive { info, line, _keepalive: keepalive }) }, incoming))
+        let patience = Patience::new(timing.server_alive_interval, timing.server_alive_count_max);
+        let watchdog = task::owned(watchdog::watch(line.clone(), patience, local));
+        Ok((Session { alive: Arc::new(Alive { info, line, _watchdog: watchdog }) }, incoming))
     }
 
     fn preferred(&self, host_keys: &HostKeys) -> Result<russh::Preferred, Failure> {

@@ -88,7 +88,7 @@ impl Line {
         let handle = self.handle.read().await;
         let answered = tokio::select! {
             () = self.shared.ending.gone().cancelled() => None,
-            answered = tokio::time::timeout(timeout, handle.send_ping()) => answered.ok(),
+            answered = tokio::time::timeout(timeout, handle.send_ping()) => answered.ok().and_then(Result::ok),
         };
         if let Some(ended) = self.shared.ending.reason() {
             return Err(ended);

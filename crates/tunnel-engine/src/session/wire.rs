@@ -5,13 +5,14 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use super::liveness::Signs;
 use crate::clock;
-use crate::dial::{Link, LinkIo};
+use crate::dial::{Link, LinkIo, Look};
 
 /// A link with a switch. Cutting it drops the socket at once, whatever russh's task is waiting for, and makes every
 /// later read and write fail: a handshake that is given up leaves nothing behind.
@@ -28,6 +29,8 @@ struct State {
     signs: Signs,
     bytes_in: u64,
     bytes_out: u64,
+    /// When we first wrote after the last byte from the peer.
+    unanswered_since: Option<Instant>,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -35,8 +38,16 @@ struct State {
 impl Wire {
     pub(super) fn new(link: Link) -> Self {
         let signs = Signs { last_byte: clock::now(), reading_since: None, stalled_since: None };
-        let state =
-            State { io: Some(link.io), keep: link.keep, signs, bytes_in: 0, bytes_out: 0, reader: None, writer: None };
+        let state = State {
+            io: Some(link.io),
+            keep: link.keep,
+            signs,
+            bytes_in: 0,
+            bytes_out: 0,
+            unanswered_since: None,
+            reader: None,
+            writer: None,
+        };
         Self { state: Mutex::new(state), tried: Notify::new() }
     }
 
@@ -54,6 +65,16 @@ impl Wire {
     /// For the judge of [`super::liveness`].
     pub(super) fn signs(&self) -> Signs {
         self.lock().signs
+    }
+
+    /// Since when our words have no answer.
+    pub(super) fn unanswered_since(&self) -> Option<Instant> {
+        self.lock().unanswered_since
+    }
+
+    /// The link below the bytes, where it can be seen.
+    pub(super) fn look(&self) -> Option<Look> {
+        self.lock().io.as_ref()?.look()
     }
 
     /// Bytes from and to the peer, of the SSH protocol itself.
@@ -78,6 +99,7 @@ impl Wire {
         if read > 0 {
             state.signs.last_byte = clock::now();
             state.bytes_in += read as u64;
+            state.unanswered_since = None;
         }
         polled
     }
@@ -94,6 +116,7 @@ impl Wire {
             Poll::Ready(written) => {
                 state.signs.stalled_since = None;
                 state.bytes_out += written.as_ref().map_or(0, |n| *n as u64);
+                state.unanswered_since.get_or_insert_with(clock::now);
             }
         }
         drop(state);
@@ -121,6 +144,18 @@ impl Wire {
             let mut tried = std::pin::pin!(self.tried.notified());
             tried.as_mut().enable();
             if self.bytes().1 != written || self.signs().stalled_since.is_some() {
+                return;
+            }
+            tried.await;
+        }
+    }
+
+    /// Returns when more than `written` bytes have been.
+    pub(super) async fn wrote(&self, written: u64) {
+        loop {
+            let mut tried = std::pin::pin!(self.tried.notified());
+            tried.as_mut().enable();
+            if self.bytes().1 != written {
                 return;
             }
             tried.await;

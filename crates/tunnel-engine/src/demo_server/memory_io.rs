@@ -1,0 +1,124 @@
+//! A link in memory with what a kernel would know of it: which bytes of ours the far machine has acknowledged.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::sync::watch;
+
+use super::faults::{Faults, Flow};
+use crate::clock;
+use crate::dial::{LinkIo, Look};
+
+/// The client's end and the server's.
+pub(super) fn pair(bytes: usize, faults: watch::Receiver<Faults>) -> (Near, Far) {
+    let (near, far) = tokio::io::duplex(bytes);
+    let count = Count { written: 0, taken: 0, acknowledged: 0, lost: false, last_ack: clock::now() };
+    let sent = Arc::new(Sent { faults, count: Mutex::new(count) });
+    (Near { pipe: near, sent: sent.clone() }, Far { pipe: far, sent })
+}
+
+pub(super) struct Near {
+    pipe: DuplexStream,
+    sent: Arc<Sent>,
+}
+
+pub(super) struct Far {
+    pipe: DuplexStream,
+    sent: Arc<Sent>,
+}
+
+struct Sent {
+    faults: watch::Receiver<Faults>,
+    count: Mutex<Count>,
+}
+
+/// Bytes from the client.
+struct Count {
+    written: u64,
+    taken: u64,
+    acknowledged: u64,
+    /// Some were discarded on the way: what comes after them is never acknowledged.
+    lost: bool,
+    last_ack: Instant,
+}
+
+impl Sent {
+    fn count(&self) -> MutexGuard<'_, Count> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, bytes: usize) {
+        let discarded = self.faults.borrow().link.to_server == Flow::Discard;
+        let mut count = self.count();
+        count.lost |= discarded && bytes > 0;
+        count.taken += if count.lost { 0 } else { bytes as u64 };
+    }
+
+    /// An acknowledgement comes back as every other packet does.
+    fn look(&self) -> Look {
+        let back = self.faults.borrow().link.to_client == Flow::Pass;
+        let mut count = self.count();
+        if back && count.taken > count.acknowledged {
+            count.acknowledged = count.taken;
+            count.last_ack = clock::now();
+        }
+        Look { outstanding: count.written > count.acknowledged, last_ack: count.last_ack }
+    }
+}
+
+impl LinkIo for Near {
+    fn look(&self) -> Option<Look> {
+        Some(self.sent.look())
+    }
+}
+
+impl AsyncRead for Near {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Near {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.pipe).poll_write(cx, data);
+        if let Poll::Ready(Ok(written)) = &polled {
+            self.sent.count().written += *written as u64;
+        }
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for Far {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.pipe).poll_read(cx, buf);
+        self.sent.take(buf.filled().len() - before);
+        polled
+    }
+}
+
+impl AsyncWrite for Far {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.pipe).poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,208 @@
+//! Is the way to the server alive? A pure judge over what the wire and the kernel have seen. Doubt ends nothing:
+//! it says that another session should be opened beside this one.
+
+use std::time::{Duration, Instant};
+
+use crate::dial::Look;
+
+/// Bytes of ours without an acknowledgement for so long raise doubt. A path this slow is a rare one, a path whose
+/// queues are merely full goes on acknowledging.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
+/// What goes out without an answer for so long is followed by a question, long before the keepalive would ask.
+const ASK_AFTER: Duration = Duration::from_millis(1500);
+/// A question that is not answered for so long raises doubt: a busy server may take its time.
+const UNANSWERED: Duration = Duration::from_secs(3);
+/// The same, when somebody has a reason to doubt already.
+const EXAMINED: Duration = Duration::from_secs(1);
+/// Slow paths have as many round trips as this before any of these times counts.
+const ROUND_TRIPS: u32 = 4;
+/// How often the kernel is asked while bytes are under way. Never on an idle session.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// What is known of the way to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path {
+    /// Nothing speaks against it.
+    Clear,
+    /// It may be dead. The session is not over: it goes on if the path does.
+    Doubtful {
+        /// Since when.
+        since: Instant,
+        /// Why.
+        why: Doubt,
+    },
+}
+
+/// Why a path is doubtful.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// The server's machine acknowledges nothing that we send.
+    Unacknowledged,
+    /// The server was asked and said nothing.
+    Unanswered,
+    /// This machine no longer has the address that the session was made from.
+    AddressGone,
+}
+
+impl Doubt {
+    /// In a sentence about the server: "it …".
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unacknowledged => "does not acknowledge what is sent to it",
+            Self::Unanswered => "does not answer",
+            Self::AddressGone => "cannot be reached from an address that this machine no longer has",
+        }
+    }
+}
+
+/// What has been seen by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sample {
+    /// From the server, ever.
+    pub bytes_in: u64,
+    /// When the last of them came.
+    pub last_byte: Instant,
+    /// When we first wrote after that.
+    pub unanswered_since: Option<Instant>,
+    /// Somebody waits for the server's bytes. While nobody does, its silence means nothing.
+    pub reading: bool,
+    /// The link below, where it can be seen.
+    pub look: Option<Look>,
+    /// The last measured round trip.
+    pub rtt: Option<Duration>,
+    /// The question that is still without an answer was put then.
+    pub asked_at: Option<Instant>,
+    /// The server may be asked without being told to: the keepalive is on.
+    pub may_ask: bool,
+    /// The local address is gone.
+    pub address_gone: bool,
+}
+
+/// What follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Next {
+    /// Put a question to the server now.
+    pub ask: bool,
+    /// When to judge again. `None`: when something is written.
+    pub look_again: Option<Instant>,
+}
+
+/// Remembers what one sample cannot say.
+#[derive(Debug)]
+pub(super) struct Judge {
+    path: Path,
+    /// When there was last nothing to complain about below SSH.
+    fine_at: Instant,
+    /// Bytes that had come when the doubt arose: one more ends it.
+    heard: u64,
+    examined: Option<Examination>,
+    /// Nothing was under way: what is seen next began only then.
+    idle: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Examination {
+    began: Instant,
+    heard: u64,
+    asked: bool,
+}
+
+impl Judge {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self { path: Path::Clear, fine_at: now, heard: 0, examined: None, idle: true }
+    }
+
+    pub(super) const fn path(&self) -> Path {
+        self.path
+    }
+
+    /// Somebody wants proof. `heard`: bytes that have come from the server so far.
+    pub(super) const fn examine(&mut self, heard: u64, now: Instant) {
+        self.examined = Some(Examination { began: now, heard, asked: false });
+    }
+
+    /// An examination is under way, or there is doubt: worth looking at the local address.
+    pub(super) const fn is_suspicious(&self) -> bool {
+        self.examined.is_some() || !matches!(self.path, Path::Clear)
+    }
+
+    pub(super) fn judge(&mut self, seen: &Sample, now: Instant) -> Next {
+        self.note_what_is_fine(seen, now);
+        if self.examined.is_some_and(|examined| seen.bytes_in > examined.heard) {
+            self.examined = None;
+        }
+        match (self.path, self.doubt(seen, now)) {
+            (Path::Clear, Some(why)) => {
+                self.heard = seen.bytes_in;
+                self.path = Path::Doubtful { since: now, why };
+            }
+            (Path::Doubtful { since, .. }, None) if self.is_over(seen, since) => self.path = Path::Clear,
+            (Path::Doubtful { since, .. }, Some(why)) => self.path = Path::Doubtful { since, why },
+            (Path::Doubtful { .. } | Path::Clear, None) => {}
+        }
+        let next = self.next(seen, now);
+        self.idle = next.look_again.is_none();
+        next
+    }
+
+    fn note_what_is_fine(&mut self, seen: &Sample, now: Instant) {
+        let begins = self.idle || seen.look.is_none_or(|look| !look.outstanding);
+        let acknowledged = seen.look.map_or(self.fine_at, |look| look.last_ack);
+        self.fine_at = self.fine_at.max(acknowledged).max(seen.last_byte).max(if begins { now } else { self.fine_at });
+    }
+
+    fn doubt(&self, seen: &Sample, now: Instant) -> Option<Doubt> {
+        let outstanding = seen.look.is_some_and(|look| look.outstanding);
+        if seen.address_gone && self.is_suspicious() {
+            return Some(Doubt::AddressGone);
+        }
+        if outstanding && now >= self.fine_at + patience(UNACKNOWLEDGED, seen) {
+            return Some(Doubt::Unacknowledged);
+        }
+        let asked = seen.asked_at.filter(|asked| seen.reading && !outstanding && seen.last_byte <= *asked);
+        let silent = asked.is_some_and(|asked| now >= asked + patience(UNANSWERED, seen));
+        let failed = seen.reading && self.examined.is_some_and(|examined| now >= examined.until(seen));
+        (silent || failed).then_some(Doubt::Unanswered)
+    }
+
+    /// A byte ends every doubt. Acknowledgements alone do so only where the server cannot be asked: its machine may
+    /// take ours and still wait minutes before it sends its own lost bytes again.
+    fn is_over(&self, seen: &Sample, since: Instant) -> bool {
+        let acknowledged = seen.look.is_some_and(|look| !look.outstanding || look.last_ack > since);
+        seen.bytes_in > self.heard || (acknowledged && !seen.may_ask && self.examined.is_none() && !seen.address_gone)
+    }
+
+    fn next(&mut self, seen: &Sample, now: Instant) -> Next {
+        let doubtful = self.path != Path::Clear;
+        let ask_at = match (seen.asked_at, &mut self.examined) {
+            (_, Some(examined)) if !examined.asked => {
+                examined.asked = true;
+                Some(now)
+            }
+            (Some(_), _) => None,
+            (None, _) if doubtful && seen.may_ask => Some(now),
+            (None, _) => seen.unanswered_since.filter(|_| seen.may_ask && seen.reading).map(|since| since + ASK_AFTER),
+        };
+        let outstanding = seen.look.is_some_and(|look| look.outstanding);
+        let active = doubtful || outstanding || ask_at.is_some() || seen.asked_at.is_some() || self.examined.is_some();
+        let examined = self.examined.map(|examined| examined.until(seen));
+        let silent = seen.asked_at.map(|asked| asked + patience(UNANSWERED, seen));
+        let due = [Some(now + LOOK_EVERY), ask_at, examined, silent].into_iter().flatten().filter(|at| *at > now).min();
+        Next { ask: ask_at.is_some_and(|at| at <= now), look_again: due.filter(|_| active) }
+    }
+}
+
+impl Examination {
+    /// When it has failed. A path that goes on acknowledging has as long as any other question.
+    fn until(&self, seen: &Sample) -> Instant {
+        let moves = seen.look.is_some_and(|look| look.last_ack > self.began);
+        self.began + patience(if moves { UNANSWERED } else { EXAMINED }, seen)
+    }
+}
+
+fn patience(at_least: Duration, seen: &Sample) -> Duration {
+    seen.rtt.map_or(at_least, |rtt| at_least.max(rtt.saturating_mul(ROUND_TRIPS)))
+}
+
+#[cfg(test)]
+mod tests;

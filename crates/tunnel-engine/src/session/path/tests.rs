@@ -1,0 +1,197 @@
+//! The judge over samples: no runtime, no network.
+
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A session that wrote at the start and has heard nothing since.
+struct Scene {
+    start: Instant,
+    judge: Judge,
+    seen: Sample,
+}
+
+fn scene(look: Option<bool>) -> Scene {
+    let start = crate::clock::now();
+    let look = look.map(|outstanding| Look { outstanding, last_ack: start });
+    let seen = Sample {
+        bytes_in: 100,
+        last_byte: start,
+        unanswered_since: Some(start),
+        reading: true,
+        look,
+        rtt: Some(10 * MS),
+        asked_at: None,
+        may_ask: true,
+        address_gone: false,
+    };
+    Scene { start, judge: Judge::new(start), seen }
+}
+
+impl Scene {
+    /// Judges as often as it wants to be asked, until `ms` after the start.
+    fn run(&mut self, ms: u32) -> Path {
+        let end = self.start + ms * MS;
+        let mut now = self.start;
+        while now <= end {
+            let next = self.judge.judge(&self.seen, now);
+            if next.ask {
+                self.seen.asked_at = Some(now);
+            }
+            match next.look_again {
+                Some(at) => {
+                    assert!(at > now, "the time goes on");
+                    now = at;
+                }
+                None => break,
+            }
+        }
+        self.start = end;
+        self.judge.path()
+    }
+
+    fn hear(&mut self) {
+        self.seen.bytes_in += 1;
+        self.seen.last_byte = self.start;
+        self.seen.unanswered_since = None;
+        self.seen.asked_at = None;
+    }
+
+    fn write(&mut self) {
+        self.seen.unanswered_since = Some(self.start);
+    }
+}
+
+fn why(path: Path) -> Option<Doubt> {
+    match path {
+        Path::Clear => None,
+        Path::Doubtful { why, .. } => Some(why),
+    }
+}
+
+#[test]
+fn bytes_that_nobody_acknowledges_raise_doubt_in_less_than_four_seconds() {
+    let mut scene = scene(Some(true));
+    assert_eq!(why(scene.run(2900)), None);
+    let began = scene.start;
+    let Path::Doubtful { since, why } = scene.run(1000) else { panic!("clear") };
+    assert_eq!(why, Doubt::Unacknowledged);
+    assert!(since > began && since <= began + 1000 * MS);
+}
+
+#[test]
+fn a_path_that_is_slow_but_acknowledges_is_not_doubtful() {
+    let mut scene = scene(Some(true));
+    for _ in 0..20 {
+        assert_eq!(why(scene.run(1000)), None);
+        scene.seen.look = Some(Look { outstanding: true, last_ack: scene.start });
+    }
+}
+
+#[test]
+fn a_long_round_trip_is_given_its_time() {
+    let mut scene = scene(Some(true));
+    scene.seen.rtt = Some(2000 * MS);
+    assert_eq!(why(scene.run(7900)), None);
+    assert_eq!(why(scene.run(1000)), Some(Doubt::Unacknowledged));
+}
+
+#[test]
+fn what_is_written_after_a_long_rest_is_not_doubtful_at_once() {
+    let mut scene = scene(None);
+    scene.hear();
+    assert_eq!(scene.judge.judge(&scene.seen, scene.start).look_again, None, "at rest");
+    let acknowledged = scene.start;
+    scene.start += 600 * 1000 * MS;
+    scene.write();
+    scene.seen.look = Some(Look { outstanding: true, last_ack: acknowledged });
+    assert_eq!(why(scene.run(2900)), None);
+    assert_eq!(why(scene.run(1000)), Some(Doubt::Unacknowledged));
+}
+
+#[test]
+fn words_without_an_answer_are_followed_by_a_question_and_then_by_doubt() {
+    let mut scene = scene(None);
+    assert_eq!(why(scene.run(1400)), None);
+    assert_eq!(scene.seen.asked_at, None);
+    scene.run(200);
+    assert!(scene.seen.asked_at.is_some(), "asked after 1.5 s");
+    assert_eq!(why(scene.run(2800)), None);
+    assert_eq!(why(scene.run(200)), Some(Doubt::Unanswered));
+}
+
+#[test]
+fn a_session_without_a_keepalive_is_not_asked_and_rests() {
+    let mut scene = scene(Some(false));
+    scene.seen.may_ask = false;
+    assert_eq!(scene.judge.judge(&scene.seen, scene.start), Next { ask: false, look_again: None });
+}
+
+#[test]
+fn a_byte_ends_the_doubt_and_the_session_rests() {
+    let mut scene = scene(Some(true));
+    assert!(why(scene.run(4000)).is_some());
+    scene.hear();
+    scene.seen.look = Some(Look { outstanding: false, last_ack: scene.start });
+    assert_eq!(scene.judge.judge(&scene.seen, scene.start), Next { ask: false, look_again: None });
+    assert_eq!(scene.judge.path(), Path::Clear);
+}
+
+#[test]
+fn acknowledgements_alone_do_not_end_the_doubt_of_a_server_that_can_be_asked() {
+    for (may_ask, doubtful) in [(true, true), (false, false)] {
+        let mut scene = scene(Some(true));
+        scene.seen.may_ask = may_ask;
+        assert!(why(scene.run(4000)).is_some());
+        scene.seen.look = Some(Look { outstanding: false, last_ack: scene.start });
+        scene.judge.judge(&scene.seen, scene.start);
+        assert_eq!(scene.judge.path() != Path::Clear, doubtful, "may ask: {may_ask}");
+    }
+}
+
+#[test]
+fn an_examined_session_is_asked_at_once_and_has_a_second() {
+    let mut scene = scene(Some(false));
+    scene.hear();
+    scene.judge.examine(scene.seen.bytes_in, scene.start);
+    assert_eq!(why(scene.run(900)), None);
+    assert!(scene.seen.asked_at.is_some());
+    assert_eq!(why(scene.run(200)), Some(Doubt::Unanswered));
+}
+
+#[test]
+fn an_examined_session_that_answers_is_left_alone() {
+    let mut scene = scene(Some(false));
+    scene.judge.examine(scene.seen.bytes_in, scene.start);
+    scene.run(100);
+    scene.hear();
+    assert_eq!(why(scene.run(60_000)), None);
+    assert!(!scene.judge.is_suspicious());
+}
+
+#[test]
+fn an_examined_session_on_a_full_path_has_as_long_as_any_other() {
+    let mut scene = scene(Some(true));
+    scene.judge.examine(scene.seen.bytes_in, scene.start);
+    scene.run(200);
+    scene.seen.look = Some(Look { outstanding: true, last_ack: scene.start });
+    assert_eq!(why(scene.run(2600)), None);
+    assert_eq!(why(scene.run(1000)), Some(Doubt::Unacknowledged));
+}
+
+#[test]
+fn an_address_that_is_gone_is_doubted_when_somebody_asks() {
+    let mut scene = scene(Some(false));
+    scene.hear();
+    scene.seen.address_gone = true;
+    assert_eq!(why(scene.run(0)), None);
+    scene.judge.examine(scene.seen.bytes_in, scene.start);
+    assert_eq!(why(scene.run(0)), Some(Doubt::AddressGone));
+}
+
+#[test]
+fn a_reader_of_ours_that_does_not_read_is_no_doubt() {
+    let mut scene = scene(Some(false));
+    scene.seen.reading = false;
+    assert_eq!(why(scene.run(60_000)), None);
+}
