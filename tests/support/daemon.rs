@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 
+use command_fds::{CommandFdExt, FdMapping};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::notify::Stored;
 use crate::process::Process;
 use crate::{Dropbear, Sshd, eventually, keys, net};
 
@@ -37,6 +39,19 @@ impl Daemon {
         write_config(dir.path(), config);
         let process = Process::spawn(&mut run(dir.path(), &environment));
         Self { process, dir, environment }
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again in the same folder, after it ended, with these sockets as LISTEN_FDS, and waits until it answers.
+    pub fn start_again(&mut self, sockets: Vec<Stored>) {
+        let mut command = with_sockets(&run(self.dir.path(), &self.environment), sockets);
+        logging_to(self.dir.path(), &mut command);
+        self.process = Process::spawn(&mut command);
+        eventually("tunneld answers again", || self.status());
     }
 
     /// A folder that lives as long as the daemon.
@@ -126,7 +141,10 @@ pub fn binary() -> PathBuf {
 /// The binary with an environment in which nothing speaks for it: no flag's variable, no systemd.
 pub fn command() -> Command {
     let mut command = Command::new(binary());
-    for name in ["TUNNELD_CONFIG", "TUNNELD_CONTROL_SOCKET", "TUNNELD_LOG_LEVEL", "TUNNELD_PID_FILE", "NOTIFY_SOCKET"] {
+    for name in ["CONFIG", "CONTROL_SOCKET", "LOG_LEVEL", "PID_FILE"] {
+        command.env_remove(format!("TUNNELD_{name}"));
+    }
+    for name in ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
         command.env_remove(name);
     }
     command
@@ -192,10 +210,34 @@ fn write_config(dir: &Path, config: &str) {
 }
 
 fn run(dir: &Path, environment: &[(String, String)]) -> Command {
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).expect("a log");
     let mut command = command();
     command.arg("--config").arg(dir.join("tunneld.toml"));
     command.env("HOME", dir).envs(environment.iter().cloned());
-    command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
+    logging_to(dir, &mut command);
     command
+}
+
+fn logging_to(dir: &Path, command: &mut Command) {
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).expect("a log");
+    command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
+}
+
+/// The same command, with sockets handed over as systemd does. Only a shell can name its own pid before it becomes the
+/// program.
+fn with_sockets(command: &Command, sockets: Vec<Stored>) -> Command {
+    const FIRST: i32 = 3;
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "LISTEN_PID=$$ exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    let names: Vec<_> = sockets.iter().map(|stored| stored.name.as_str()).collect();
+    shell.env("LISTEN_FDS", names.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
+    let mapped = sockets.into_iter().zip(FIRST..);
+    let mapped = mapped.map(|(stored, child_fd)| FdMapping { parent_fd: stored.socket, child_fd }).collect();
+    shell.fd_mappings(mapped).expect("each socket has a number of its own");
+    shell
 }

@@ -11,10 +11,11 @@ use super::problem::Problem;
 use crate::config::{self, Desired, Overrides};
 use crate::control::{COMMAND_QUEUE, ControlSocket, Server};
 use crate::exit;
-use crate::os::{LogControl, Notify, Pidfile, limits, logging, signals};
+use crate::os::{KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, signals};
 use crate::supervise::{self, Loader, Refusal, Setup};
 
 pub(super) fn run(global: &Global) -> Result<u8, Problem> {
+    let inherited = inherited::take();
     let overrides = overrides(global);
     let file = std::path::absolute(global.config_file()).map_err(Problem::Start)?;
     let desired = config::load(&file, &overrides).map_err(Problem::Config)?;
@@ -28,6 +29,7 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
         Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
     }
     let notify = Notify::from_env().map_err(Problem::Start)?;
+    let listeners = Arc::new(KeptListeners::new(inherited, notify.fd_store()));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         config = %file.display(),
@@ -45,6 +47,7 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
             commands: requests,
             signals,
             notify,
+            listeners,
             dialer: Arc::new(NetDialer::new()),
             seed: fastrand::u64(..),
             applied: applied(pidfile, log),

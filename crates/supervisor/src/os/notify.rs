@@ -1,17 +1,21 @@
 //! Words for the service manager (sd_notify(3)). They go through a thread of their own: the manager's queue is short
 //! (ten datagrams by default, shared by the whole machine), and tunnels must not wait for it.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::time::Duration;
 
+use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 use sd_notify::NotifyState;
 
-/// Words that wait at once: more than one reload says. What does not fit is dropped; the next status or watchdog
-/// word makes up for it.
-const QUEUE: usize = 32;
+/// Words that wait at once: twice the listeners that the unit lets us store, each with a word of its own at the start.
+/// What does not fit is dropped: the next status or watchdog word makes up for it, and a listener is bound anew.
+const MAX_WAITING: usize = 8192;
 
 /// How long one word may wait for room in the manager's queue before it is given up.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,16 +26,29 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// Speaks to the service manager, or to nobody when there is none.
 #[derive(Debug)]
 pub struct Notify {
-    mouth: Option<Mouth>,
+    words: Words,
     watchdog: Option<Duration>,
+    /// `None` when nobody listens.
+    finished: Option<Receiver<()>>,
+}
+
+/// The way for words to the thread that speaks.
+#[derive(Debug, Clone)]
+struct Words {
+    queue: Option<Sender<Word>>,
+    waiting: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
-struct Mouth {
-    /// `None` only while it is dropped.
-    words: Option<SyncSender<String>>,
-    finished: Receiver<()>,
+enum Word {
+    Say(String, Option<OwnedFd>),
+    /// Nothing follows.
+    End,
 }
+
+/// Hands listening sockets to the service manager, and takes them back from it.
+#[derive(Debug, Clone)]
+pub struct FdStore(Words);
 
 impl Notify {
     /// To the socket of `NOTIFY_SOCKET`, if it is set.
@@ -43,18 +60,25 @@ impl Notify {
     }
 
     /// To nobody.
-    pub const fn disabled() -> Self {
-        Self { mouth: None, watchdog: None }
+    pub fn disabled() -> Self {
+        Self { words: Words { queue: None, waiting: Arc::default() }, watchdog: None, finished: None }
     }
 
     fn to(socket: PathBuf, watchdog: Option<Duration>) -> io::Result<Self> {
-        let (words, queue) = sync_channel(QUEUE);
+        let (queue, words) = channel();
+        let waiting = Arc::<AtomicUsize>::default();
         let (done, finished) = sync_channel(0);
+        let count = waiting.clone();
         std::thread::Builder::new().name("sd-notify".into()).spawn(move || {
             let _at_end = done;
-            speak(&socket, &queue);
+            speak(&socket, &words, &count);
         })?;
-        Ok(Self { mouth: Some(Mouth { words: Some(words), finished }), watchdog })
+        Ok(Self { words: Words { queue: Some(queue), waiting }, watchdog, finished: Some(finished) })
+    }
+
+    /// The manager's store of sockets; `None` where there is no manager.
+    pub fn fd_store(&self) -> Option<FdStore> {
+        self.words.queue.is_some().then(|| FdStore(self.words.clone()))
     }
 
     /// READY=1: the config is valid, the listeners are bound, the control socket answers. Also ends a reload.
@@ -91,34 +115,63 @@ impl Notify {
     }
 
     fn say(&self, state: &[NotifyState<'_>]) {
-        let Some(words) = self.mouth.as_ref().and_then(|mouth| mouth.words.as_ref()) else { return };
-        let text = state.iter().map(|line| format!("{line}\n")).collect();
-        match words.try_send(text) {
-            Ok(()) => {}
-            Err(TrySendError::Full(text)) => tracing::warn!(text, "the service manager does not read"),
-            Err(TrySendError::Disconnected(_)) => {}
+        self.words.say(state, None);
+    }
+}
+
+impl Drop for Notify {
+    fn drop(&mut self) {
+        self.words.end();
+        // The answer is always an error: time is up, or the thread has ended and dropped its side.
+        let _ = self.finished.take().map(|finished| finished.recv_timeout(FLUSH_TIMEOUT));
+    }
+}
+
+impl FdStore {
+    /// FDSTORE=1: the manager keeps a duplicate, and gives it to the next process of this service by this name.
+    pub fn store(&self, name: &str, socket: BorrowedFd<'_>) {
+        match socket.try_clone_to_owned() {
+            Ok(socket) => self.0.say(&[NotifyState::FdStore, NotifyState::FdName(name)], Some(socket)),
+            Err(error) => tracing::warn!(%error, name, "cannot hand a listener to the service manager"),
         }
     }
-}
 
-impl Drop for Mouth {
-    fn drop(&mut self) {
-        drop(self.words.take());
-        // The answer is always an error: time is up, or the thread has ended and dropped its side.
-        let _ = self.finished.recv_timeout(FLUSH_TIMEOUT);
+    /// FDSTOREREMOVE=1: the manager drops what it keeps by this name.
+    pub fn remove(&self, name: &str) {
+        self.0.say(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)], None);
     }
 }
 
-fn speak(socket: &std::path::Path, words: &Receiver<String>) {
-    for text in words {
-        if let Err(error) = send(socket, &text) {
+impl Words {
+    fn say(&self, state: &[NotifyState<'_>], socket: Option<OwnedFd>) {
+        let Some(queue) = &self.queue else { return };
+        let text: String = state.iter().map(|line| format!("{line}\n")).collect();
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            tracing::warn!(text, "the service manager does not read");
+            return;
+        }
+        // Fails when the thread has ended, with nobody to hear it.
+        let _ = queue.send(Word::Say(text, socket));
+    }
+
+    fn end(&self) {
+        let _ = self.queue.as_ref().map(|queue| queue.send(Word::End));
+    }
+}
+
+fn speak(socket: &Path, words: &Receiver<Word>, waiting: &AtomicUsize) {
+    for word in words {
+        let Word::Say(text, fd) = word else { return };
+        waiting.fetch_sub(1, Ordering::Relaxed);
+        if let Err(error) = send(socket, &text, fd.as_ref()) {
             tracing::warn!(%error, socket = %socket.display(), "cannot tell the service manager");
         }
     }
 }
 
 /// Connects each time: the manager may have been replaced behind the same name.
-fn send(socket: &std::path::Path, text: &str) -> io::Result<()> {
+fn send(socket: &Path, text: &str, fd: Option<&OwnedFd>) -> io::Result<()> {
     let datagram = UnixDatagram::unbound()?;
     datagram.set_write_timeout(Some(SEND_TIMEOUT))?;
     match abstract_name(socket) {
@@ -128,11 +181,15 @@ fn send(socket: &std::path::Path, text: &str) -> io::Result<()> {
         }
         None => datagram.connect(socket)?,
     }
-    datagram.send(text.as_bytes()).map(drop)
+    let Some(fd) = fd else { return datagram.send(text.as_bytes()).map(drop) };
+    let (text, fds) = ([IoSlice::new(text.as_bytes())], [fd.as_raw_fd()]);
+    let rights = [ControlMessage::ScmRights(&fds)];
+    sendmsg::<UnixAddr>(datagram.as_raw_fd(), &text, &rights, MsgFlags::MSG_NOSIGNAL, None)?;
+    Ok(())
 }
 
 /// `@name` stands for a socket without a file (sd_notify(3)).
-fn abstract_name(socket: &std::path::Path) -> Option<&[u8]> {
+fn abstract_name(socket: &Path) -> Option<&[u8]> {
     use std::os::unix::ffi::OsStrExt;
     socket.as_os_str().as_bytes().strip_prefix(b"@")
 }
@@ -177,7 +234,7 @@ mod tests {
     fn a_manager_that_does_not_read_holds_nobody_up() {
         let (_dir, _socket, path) = manager();
         let notify = Notify::to(path, None).unwrap();
-        for _ in 0..QUEUE * 4 {
+        for _ in 0..MAX_WAITING * 2 {
             notify.watchdog();
         }
     }

@@ -30,7 +30,7 @@ use tunnel_engine::dial::Dialer;
 
 use crate::config::Desired;
 use crate::control::Command;
-use crate::os::{Notify, Signal};
+use crate::os::{KeptListeners, Notify, Signal};
 
 /// What the daemon's task is given.
 pub struct Setup {
@@ -44,6 +44,8 @@ pub struct Setup {
     pub signals: mpsc::Receiver<Signal>,
     /// To the service manager.
     pub notify: Notify,
+    /// Listeners of an earlier process, and where ours outlive this one.
+    pub listeners: Arc<KeptListeners>,
     /// The way to servers.
     pub dialer: Arc<dyn Dialer>,
     /// Decides the jitter.

@@ -16,7 +16,7 @@ use super::waits::Waiting;
 use super::{Loader, Setup};
 use crate::config::Desired;
 use crate::control::Command;
-use crate::os::{Notify, Signal};
+use crate::os::{KeptListeners, Notify, Signal};
 
 /// How long READY waits for listeners: a listen address may be a name whose lookup hangs.
 const LISTENERS_WITHIN: Duration = Duration::from_secs(5);
@@ -32,6 +32,9 @@ pub(super) struct Supervisor {
     pub(super) tunnels: Tunnels,
     pub(super) waits: Vec<Waiting>,
     pub(super) notify: Notify,
+    listeners: Arc<KeptListeners>,
+    /// Every forward has had its chance to take what an earlier process left.
+    settled: bool,
     pub(super) load: Loader,
     pub(super) applied: Box<dyn FnMut(&Desired) + Send>,
     /// The first is being loaded.
@@ -78,10 +81,10 @@ enum Event {
 
 impl Supervisor {
     pub(super) fn new(setup: Setup) -> Self {
-        let Setup { desired, load, commands, signals, notify, dialer, seed, applied } = setup;
+        let Setup { desired, load, commands, signals, notify, listeners, dialer, seed, applied } = setup;
         let now = clock::now();
         let bell = Arc::new(Bell::new());
-        let mut tunnels = Tunnels::new(dialer, desired.global.stop_timeout, seed, bell.clone());
+        let mut tunnels = Tunnels::new(dialer, listeners.clone(), desired.global.stop_timeout, seed, bell.clone());
         for (at, spec) in desired.tunnels.iter().enumerate() {
             tunnels.add(at, spec.clone());
         }
@@ -93,6 +96,8 @@ impl Supervisor {
             tunnels,
             waits: Vec::new(),
             notify,
+            listeners,
+            settled: false,
             load,
             applied,
             reloads: VecDeque::new(),
@@ -147,6 +152,7 @@ impl Supervisor {
     fn look_around(&mut self) {
         let now = clock::now();
         self.feed_watchdog(now);
+        self.drop_unwanted_listeners();
         self.say_ready(now);
         self.say_status(now);
         self.end_waits(now);
@@ -178,6 +184,7 @@ impl Supervisor {
         if !self.stopping {
             self.stopping = true;
             self.notify.stopping();
+            self.listeners.leave();
             self.waits.clear();
             self.tunnels.end_all();
         }
@@ -196,6 +203,13 @@ impl Supervisor {
             let text =
                 if ready || want != "up" { "status".to_owned() } else { format!("status: {}", problem(&tunnel)) };
             tracing::info!(tunnel = name, server, want, phase, ready, since, starts, active, "{text}");
+        }
+    }
+
+    fn drop_unwanted_listeners(&mut self) {
+        if !self.settled && self.tunnels.listeners_tried() {
+            self.settled = true;
+            self.listeners.drop_unwanted();
         }
     }
 

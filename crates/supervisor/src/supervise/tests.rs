@@ -38,6 +38,7 @@ impl Daemon {
             commands: queue,
             signals: kernel,
             notify: Notify::disabled(),
+            listeners: Arc::new(KeptListeners::none()),
             dialer: Arc::new(server.dialer()),
             seed: 1,
             applied: Box::new(move |desired| told.lock().unwrap().push(desired.clone())),

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tunnel_engine::clock;
 use tunnel_engine::dial::Dialer;
+use tunnel_engine::forward::SocketStore;
 use tunnel_engine::spec::ForwardKey;
 
 use super::governor::Governor;
@@ -33,8 +34,14 @@ struct Tunnel {
 }
 
 impl Tunnels {
-    pub(super) fn new(dialer: Arc<dyn Dialer>, stop_timeout: Duration, seed: u64, bell: Arc<Notify>) -> Self {
-        let context = Context { dialer, governor: Governor::default(), stop_timeout, bell, seed };
+    pub(super) fn new(
+        dialer: Arc<dyn Dialer>,
+        listeners: Arc<dyn SocketStore>,
+        stop_timeout: Duration,
+        seed: u64,
+        bell: Arc<Notify>,
+    ) -> Self {
+        let context = Context { dialer, listeners, governor: Governor::default(), stop_timeout, bell, seed };
         Self { running: Vec::new(), leaving: JoinSet::new(), context, seeds: fastrand::Rng::with_seed(seed) }
     }
 

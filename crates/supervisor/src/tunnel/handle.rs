@@ -7,6 +7,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 use tunnel_engine::dial::Dialer;
+use tunnel_engine::forward::SocketStore;
 use tunnel_engine::task;
 
 use super::actor::Actor;
@@ -23,6 +24,8 @@ const ORDERS: usize = 32;
 pub struct Context {
     /// The way to servers.
     pub dialer: Arc<dyn Dialer>,
+    /// Where listeners outlive this process.
+    pub listeners: Arc<dyn SocketStore>,
     /// Paces starts over all tunnels.
     pub governor: Governor,
     /// How long flowing connections may go on after a stop.

@@ -190,8 +190,10 @@ impl Actor {
             } else if let Listener::Failed(_, again) = &mut local.listener {
                 *again = clock::now() + BIND_AGAIN;
             }
-            let (id, listen) = (local.id, local.forward.listen.clone());
-            self.jobs.spawn(async move { Event::Bound(BoundJob { id, result: Bound::bind(&listen, options).await }) });
+            let (id, listen, store) = (local.id, local.forward.listen.clone(), self.context.listeners.clone());
+            self.jobs.spawn(async move {
+                Event::Bound(BoundJob { id, result: Bound::take_or_bind(&listen, options, store).await })
+            });
         }
     }
 

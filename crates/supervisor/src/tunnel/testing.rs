@@ -9,6 +9,7 @@ use tokio::sync::{oneshot, watch};
 use tunnel_engine::clock;
 use tunnel_engine::demo_server::Server;
 use tunnel_engine::dial::Dialer;
+use tunnel_engine::forward::NoStore;
 use tunnel_engine::spec::{
     Bind, Connect, Destination, Forward, ForwardKind, Listen, SessionSpec, StrictHostKeyChecking,
 };
@@ -131,6 +132,7 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 pub(crate) fn context(dialer: Arc<dyn Dialer>) -> Context {
     Context {
         dialer,
+        listeners: Arc::new(NoStore),
         governor: Governor::default(),
         stop_timeout: Duration::from_secs(10),
         bell: Arc::default(),

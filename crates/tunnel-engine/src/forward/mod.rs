@@ -13,7 +13,7 @@ mod stream;
 #[cfg(test)]
 mod testing;
 
-pub use bind::{BindOptions, Bound, ListenAddress};
+pub use bind::{BindOptions, Bound, Closing, ListenAddress, NoStore, SocketStore};
 pub use local::{ListenOptions, ListenState, LocalForward, OutagePolicy};
 pub use remote::{RemoteForwards, RemoteTarget, Routes};
 pub use seams::{Incoming, Opener};

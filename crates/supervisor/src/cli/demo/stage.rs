@@ -21,7 +21,7 @@ use super::super::problem::Problem;
 use super::story::Story;
 use crate::config::{self, Overrides};
 use crate::control::{Command, Request, Response};
-use crate::os::{Notify, Signal};
+use crate::os::{KeptListeners, Notify, Signal};
 use crate::supervise::snapshot::TunnelStatus;
 use crate::supervise::{self, Refusal, Setup};
 
@@ -68,6 +68,7 @@ impl Stage {
             commands: requests,
             signals: heard,
             notify: Notify::disabled(),
+            listeners: Arc::new(KeptListeners::none()),
             dialer: Arc::new(NetDialer::new()),
             seed: fastrand::u64(..),
             applied: Box::new(|_| {}),

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod holder;
+mod store;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -10,13 +11,15 @@ mod unix;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use socket2::{Socket, Type};
+use socket2::{SockRef, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
+pub use self::store::{Closing, NoStore, SocketStore};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{AddressFamily, Listen};
 
@@ -34,7 +37,7 @@ pub struct BindOptions {
 }
 
 /// A bound listening socket's address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ListenAddress {
     /// The real port, where the kernel chose it.
     Tcp(SocketAddr),
@@ -51,11 +54,13 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// The listening sockets of one local or dynamic forward. Connections queue in the kernel from here on; dropping it
-/// closes the sockets, and removes a unix socket's file if it is still this one's.
+/// The listening sockets of one local or dynamic forward. Connections queue in the kernel from here on. Dropping it
+/// closes the sockets for everybody who has a duplicate, and removes a unix socket's file if it is still this one's;
+/// but where the store says [`Closing::ForNow`], only our duplicate is closed.
 pub struct Bound {
     pub(super) listen: Listen,
     pub(super) options: BindOptions,
+    pub(super) store: Arc<dyn SocketStore>,
     pub(super) sockets: Vec<Listener>,
     message: Option<String>,
 }
@@ -68,14 +73,26 @@ impl Bound {
     /// `listen_in_use` where the address is taken, with its holder when that can be found out; `listen_denied` where
     /// the kernel forbids it or the address is not this machine's; `dns` where the name has no address.
     pub async fn bind(listen: &Listen, options: BindOptions) -> Result<Self, Failure> {
+        Self::take_or_bind(listen, options, Arc::new(NoStore)).await
+    }
+
+    /// As [`Bound::bind`], but takes from the store what an earlier process left there, and has it keep what is bound.
+    ///
+    /// # Errors
+    /// Those of [`Bound::bind`].
+    pub async fn take_or_bind(
+        listen: &Listen,
+        options: BindOptions,
+        store: Arc<dyn SocketStore>,
+    ) -> Result<Self, Failure> {
         let (sockets, message) = match listen {
             Listen::Tcp { bind, port } => {
                 let wanted = addresses::of(bind, *port, options).await?;
-                tcp::bind(listen, &wanted).await?
+                tcp::bind(listen, &wanted, &*store).await?
             }
-            Listen::Unix(path) => (vec![unix::bind(path)?], None),
+            Listen::Unix(path) => (vec![unix::bind(path, &*store)?], None),
         };
-        Ok(Self { listen: listen.clone(), options, sockets, message })
+        Ok(Self { listen: listen.clone(), options, store, sockets, message })
     }
 
     /// Takes over listening sockets that are already bound to `listen`.
@@ -87,7 +104,7 @@ impl Bound {
             let message = format!("a socket that was handed over for `{listen}` cannot be listened on: {error}");
             Failure::new(FailureKind::ListenDenied, message)
         })?;
-        Ok(Self { listen: listen.clone(), options, sockets, message: None })
+        Ok(Self { listen: listen.clone(), options, store: Arc::new(NoStore), sockets, message: None })
     }
 
     /// The addresses that are bound.
@@ -103,6 +120,17 @@ impl Bound {
     /// What is not as it was asked for: a family that could not be bound, and why.
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        for socket in &mut self.sockets {
+            match self.store.close(&socket.address()) {
+                Closing::ForGood => socket.shut_down(),
+                Closing::ForNow => socket.leave_file(),
+            }
+        }
     }
 }
 
@@ -138,6 +166,49 @@ impl Listener {
             Self::Tcp(_, address) => ListenAddress::Tcp(*address),
             Self::Unix(_, file) => ListenAddress::Unix(file.path().to_owned()),
         }
+    }
+
+    /// What the store has for this address, if it can be listened on and be reached.
+    fn take(store: &dyn SocketStore, address: &ListenAddress) -> Option<Self> {
+        let fd = store.take(address)?;
+        let reachable = match address {
+            ListenAddress::Tcp(_) => true,
+            ListenAddress::Unix(path) => unix::is_socket(path),
+        };
+        match Self::adopt(fd) {
+            Ok(listener) if reachable => return Some(listener),
+            Ok(_) => tracing::debug!(listen = %address, "the socket that was kept has lost its file"),
+            Err(error) => tracing::warn!(listen = %address, %error, "the socket that was kept is of no use"),
+        }
+        // Before another one is kept under the same address.
+        store.close(address);
+        None
+    }
+
+    fn keep(self, store: &dyn SocketStore) -> Self {
+        store.keep(&self.address(), self.fd());
+        self
+    }
+
+    /// Ends the listening for whoever else has a duplicate, too, so that peers are refused from now on and the address
+    /// is free (on TCP for sockets with SO_REUSEADDR, as ours are).
+    fn shut_down(&self) {
+        // Fails where it is shut down already, which is what is wanted.
+        let _ = SockRef::from(&self.fd()).shutdown(Shutdown::Both);
+    }
+
+    fn leave_file(&mut self) {
+        if let Self::Unix(_, file) = self {
+            file.leave();
+        }
+    }
+
+    /// A wildcard IPv6 socket that takes IPv4 connections too, as systemd's socket units bind it.
+    fn covers_ipv4(&self) -> bool {
+        let Self::Tcp(_, address) = self else { return false };
+        address.is_ipv6()
+            && address.ip().is_unspecified()
+            && SockRef::from(&self.fd()).only_v6().is_ok_and(|only| !only)
     }
 
     fn fd(&self) -> BorrowedFd<'_> {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{BACKLOG, Listener, holder};
+use super::{BACKLOG, ListenAddress, Listener, SocketStore, holder};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::Listen;
 
@@ -14,16 +14,23 @@ use crate::spec::Listen;
 const ALLOCATE_ATTEMPTS: usize = 8;
 
 /// Binds as many of the addresses as it can: one is enough. Says what failed when some did.
-pub(super) async fn bind(listen: &Listen, wanted: &[SocketAddr]) -> Result<(Vec<Listener>, Option<String>), Failure> {
-    let mut outcome = attempt(wanted);
+pub(super) async fn bind(
+    listen: &Listen,
+    wanted: &[SocketAddr],
+    store: &dyn SocketStore,
+) -> Result<(Vec<Listener>, Option<String>), Failure> {
+    let mut outcome = attempt(wanted, store);
     let allocates = wanted.iter().any(|address| address.port() == 0);
     for _ in 1..ALLOCATE_ATTEMPTS {
         if !(allocates && outcome.1.iter().any(|(_, error)| error.kind() == io::ErrorKind::AddrInUse)) {
             break;
         }
-        outcome = attempt(wanted);
+        outcome = attempt(wanted, store);
     }
     let (listeners, mut errors) = outcome;
+    if listeners.iter().any(Listener::covers_ipv4) {
+        errors.retain(|(address, _)| !address.is_ipv4());
+    }
     if !listeners.is_empty() {
         errors.retain(|(_, error)| !is_missing_family(error));
     }
@@ -43,7 +50,7 @@ fn is_missing_family(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32)
 }
 
-fn attempt(wanted: &[SocketAddr]) -> (Vec<Listener>, Vec<(SocketAddr, io::Error)>) {
+fn attempt(wanted: &[SocketAddr], store: &dyn SocketStore) -> (Vec<Listener>, Vec<(SocketAddr, io::Error)>) {
     let mut listeners = Vec::new();
     let mut errors = Vec::new();
     let mut allocated = None;
@@ -52,7 +59,7 @@ fn attempt(wanted: &[SocketAddr]) -> (Vec<Listener>, Vec<(SocketAddr, io::Error)
         if let (0, Some(port)) = (address.port(), allocated) {
             address.set_port(port);
         }
-        match listening(address) {
+        match listening(address, store) {
             Ok(listener) => {
                 if let Listener::Tcp(_, real) = &listener {
                     allocated = Some(real.port());
@@ -65,7 +72,10 @@ fn attempt(wanted: &[SocketAddr]) -> (Vec<Listener>, Vec<(SocketAddr, io::Error)
     (listeners, errors)
 }
 
-fn listening(address: SocketAddr) -> io::Result<Listener> {
+fn listening(address: SocketAddr, store: &dyn SocketStore) -> io::Result<Listener> {
+    if let Some(listener) = Listener::take(store, &ListenAddress::Tcp(address)) {
+        return Ok(listener);
+    }
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     // Connections of an earlier run that are still in TIME_WAIT must not keep us from the port.
     socket.set_reuse_address(true)?;
@@ -74,7 +84,7 @@ fn listening(address: SocketAddr) -> io::Result<Listener> {
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    Listener::tcp(socket)
+    Ok(Listener::tcp(socket)?.keep(store))
 }
 
 async fn reason(address: SocketAddr, error: &io::Error) -> String {

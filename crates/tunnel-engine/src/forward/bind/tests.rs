@@ -1,5 +1,7 @@
 //! Binding: loopback families, addresses that are taken or denied, unix sockets.
 
+mod kept;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -30,9 +32,9 @@ fn ports(bound: &Bound) -> Vec<SocketAddr> {
 async fn an_address_that_this_machine_does_not_have_is_not_missed_beside_one_that_it_has() {
     let wanted = ["127.0.0.1:0", "[2001:db8::1]:0"].map(|address| address.parse().unwrap());
     let listen = Listen::Tcp { bind: Bind::Default, port: 0 };
-    let (listeners, message) = tcp::bind(&listen, &wanted).await.unwrap();
+    let (listeners, message) = tcp::bind(&listen, &wanted, &NoStore).await.unwrap();
     assert_eq!((listeners.len(), message), (1, None));
-    let failure = tcp::bind(&listen, &wanted[1..]).await.err().expect("none is left");
+    let failure = tcp::bind(&listen, &wanted[1..], &NoStore).await.err().expect("none is left");
     assert_eq!(failure.kind(), FailureKind::ListenDenied);
 }
 

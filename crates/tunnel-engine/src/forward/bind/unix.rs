@@ -14,15 +14,23 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
 use super::tcp::text;
-use super::{BACKLOG, Listener, holder};
+use super::{BACKLOG, ListenAddress, Listener, SocketStore, holder};
 use crate::failure::{Failure, FailureKind};
 
 /// Binds `path`.
-pub(super) fn bind(path: &Path) -> Result<Listener, Failure> {
+pub(super) fn bind(path: &Path, store: &dyn SocketStore) -> Result<Listener, Failure> {
+    if let Some(listener) = Listener::take(store, &ListenAddress::Unix(path.to_owned())) {
+        return Ok(listener);
+    }
     make_way(path)?;
     let listener = listening(path).map_err(|error| denied(path, &error))?;
     let file = SocketFile::of(&listener).map_err(|error| denied(path, &error))?;
-    Ok(Listener::Unix(listener, file))
+    Ok(Listener::Unix(listener, file).keep(store))
+}
+
+/// Whether there is a socket's file.
+pub(super) fn is_socket(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
 }
 
 /// Removes a socket file that nobody answers on.
@@ -104,6 +112,11 @@ impl SocketFile {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// It is not removed.
+    pub(super) fn leave(&mut self) {
+        self.identity = None;
     }
 }
 

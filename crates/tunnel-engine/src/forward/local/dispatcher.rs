@@ -12,7 +12,7 @@ use super::carry::{Arrival, Outcome, carry};
 use super::{ListenState, Orders, OutagePolicy, accept};
 use crate::clock;
 use crate::failure::Failure;
-use crate::forward::bind::{BindOptions, Bound};
+use crate::forward::bind::{BindOptions, Bound, SocketStore};
 use crate::forward::complaints::Complaints;
 use crate::forward::hold::{Held, HoldQueue, Tickets};
 use crate::forward::relay::Tally;
@@ -35,6 +35,7 @@ pub(super) struct Dispatcher<O> {
     bound: Option<Bound>,
     listen: Listen,
     bind_options: BindOptions,
+    store: Arc<dyn SocketStore>,
     session: watch::Receiver<Option<O>>,
     /// Counts the values that `session` had.
     epoch: u64,
@@ -75,6 +76,7 @@ impl<O: Opener> Dispatcher<O> {
         Self {
             listen: bound.listen.clone(),
             bind_options: bound.options,
+            store: bound.store.clone(),
             bound: Some(bound),
             session,
             epoch: 0,
@@ -172,7 +174,7 @@ impl<O: Opener> Dispatcher<O> {
         if self.rebind_after.is_some_and(|after| now < after) {
             return;
         }
-        match Bound::bind(&self.listen, self.bind_options).await {
+        match Bound::take_or_bind(&self.listen, self.bind_options, self.store.clone()).await {
             Ok(bound) => {
                 self.rebind_after = None;
                 self.report(listening(&bound));

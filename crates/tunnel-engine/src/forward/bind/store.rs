@@ -1,0 +1,43 @@
+//! Listening sockets that live longer than this process: the seam to a service manager that keeps them. It holds a
+//! duplicate of each socket, so the kernel queues connections while nobody runs here to accept them.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use super::ListenAddress;
+
+/// Where listening sockets survive this process.
+pub trait SocketStore: Send + Sync {
+    /// The listening socket of an earlier process for this address, if there is one.
+    fn take(&self, address: &ListenAddress) -> Option<OwnedFd>;
+
+    /// A socket was bound here: keep a duplicate of it.
+    fn keep(&self, address: &ListenAddress, socket: BorrowedFd<'_>);
+
+    /// A socket is being closed here: give up its duplicate, or say that it stays.
+    fn close(&self, address: &ListenAddress) -> Closing;
+}
+
+/// What closing a listening socket means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// Nobody is to connect any more.
+    ForGood,
+    /// Somebody will accept again: connections go on to queue, a unix socket's file stays.
+    ForNow,
+}
+
+/// Keeps nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct NoStore;
+
+impl SocketStore for NoStore {
+    fn take(&self, _: &ListenAddress) -> Option<OwnedFd> {
+        None
+    }
+
+    fn keep(&self, _: &ListenAddress, _: BorrowedFd<'_>) {}
+
+    fn close(&self, _: &ListenAddress) -> Closing {
+        Closing::ForGood
+    }
+}

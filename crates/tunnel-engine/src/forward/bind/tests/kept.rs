@@ -1,0 +1,112 @@
+//! Sockets that a store keeps: taken again with what queued meanwhile, or ended for everybody.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
+
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::forward::bind::store::{Closing, SocketStore};
+
+/// Keeps everything, as a service manager would.
+struct Shelf {
+    sockets: Mutex<HashMap<ListenAddress, OwnedFd>>,
+    closing: Mutex<Closing>,
+}
+
+impl SocketStore for Shelf {
+    fn take(&self, address: &ListenAddress) -> Option<OwnedFd> {
+        self.sockets.lock().unwrap().get(address)?.try_clone().ok()
+    }
+
+    fn keep(&self, address: &ListenAddress, socket: BorrowedFd<'_>) {
+        self.sockets.lock().unwrap().insert(address.clone(), socket.try_clone_to_owned().unwrap());
+    }
+
+    fn close(&self, _: &ListenAddress) -> Closing {
+        *self.closing.lock().unwrap()
+    }
+}
+
+fn shelf() -> Arc<Shelf> {
+    Arc::new(Shelf { sockets: Mutex::default(), closing: Mutex::new(Closing::ForNow) })
+}
+
+async fn bind_with(listen: &Listen, shelf: &Arc<Shelf>) -> Bound {
+    Bound::take_or_bind(listen, BindOptions::default(), shelf.clone()).await.unwrap()
+}
+
+#[tokio::test]
+async fn both_families_are_taken_again_with_the_connections_that_queued_meanwhile() {
+    let shelf = shelf();
+    let first = bind_with(&tcp(Bind::Default, 0), &shelf).await;
+    let addresses = ports(&first);
+    drop(first);
+    let mut waiting = Vec::new();
+    for address in &addresses {
+        waiting.push(TcpStream::connect(address).await.unwrap());
+    }
+    let again = bind_with(&tcp(Bind::Default, addresses[0].port()), &shelf).await;
+    assert_eq!((ports(&again), again.message()), (addresses, None));
+    for socket in &again.sockets {
+        let Listener::Tcp(listener, _) = socket else { panic!("not TCP") };
+        let (_, peer) = listener.accept().await.unwrap();
+        assert!(waiting.iter().any(|stream| stream.local_addr().unwrap() == peer));
+    }
+}
+
+#[tokio::test]
+async fn a_family_that_was_not_kept_is_bound_beside_the_one_that_was() {
+    let shelf = shelf();
+    let first = bind_with(&tcp(Bind::Address("127.0.0.1".into()), 0), &shelf).await;
+    let port = ports(&first)[0].port();
+    drop(first);
+    let both = bind_with(&tcp(Bind::Default, port), &shelf).await;
+    assert_eq!(ports(&both).len(), 2);
+    assert_eq!(shelf.sockets.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn closing_for_good_refuses_peers_and_frees_the_address_although_a_duplicate_is_kept() {
+    let shelf = shelf();
+    let listen = tcp(Bind::Address("127.0.0.1".into()), 0);
+    let bound = bind_with(&listen, &shelf).await;
+    let address = ports(&bound)[0];
+    *shelf.closing.lock().unwrap() = Closing::ForGood;
+    drop(bound);
+    let refused = TcpStream::connect(address).await.unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    let listen = tcp(Bind::Address("127.0.0.1".into()), address.port());
+    assert_eq!(ports(&bind(&listen).await.unwrap()), [address]);
+}
+
+#[tokio::test]
+async fn a_unix_sockets_file_stays_while_the_socket_is_kept_and_a_lost_one_is_made_anew() {
+    let (shelf, folder) = (shelf(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("s");
+    let listen = Listen::Unix(path.clone());
+    drop(bind_with(&listen, &shelf).await);
+    let _waits = UnixStream::connect(&path).unwrap();
+    drop(bind_with(&listen, &shelf).await);
+    std::fs::remove_file(&path).unwrap();
+    let bound = bind_with(&listen, &shelf).await;
+    UnixStream::connect(&path).unwrap();
+    *shelf.closing.lock().unwrap() = Closing::ForGood;
+    drop(bound);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_socket_for_both_families_leaves_nothing_to_be_missed() {
+    let shelf = shelf();
+    let both = Socket::new(socket2::Domain::IPV6, Type::STREAM, None).unwrap();
+    both.set_only_v6(false).unwrap();
+    both.bind(&"[::]:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    both.listen(1).unwrap();
+    let address = both.local_addr().unwrap().as_socket().unwrap();
+    shelf.sockets.lock().unwrap().insert(ListenAddress::Tcp(address), both.into());
+    let bound = bind_with(&tcp(Bind::Any, address.port()), &shelf).await;
+    assert_eq!((ports(&bound), bound.message()), (vec![address], None));
+}
