@@ -19,5 +19,6 @@ pub mod control;
 pub mod exit;
 pub mod lifecycle;
 pub mod os;
+pub mod sshconfig;
 pub mod supervise;
 pub mod tunnel;

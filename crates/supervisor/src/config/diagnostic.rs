@@ -26,7 +26,7 @@ enum Blame {
 }
 
 impl ConfigError {
-    pub(super) fn new(place: Place, what: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(crate) fn new(place: Place, what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { blame: Blame::Place(place), what: what.into(), hint: hint.into(), absence: false }
     }
 
@@ -34,7 +34,7 @@ impl ConfigError {
         Self { absence: true, ..Self::new(place, what, hint) }
     }
 
-    pub(super) fn of_file(path: &Path, what: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(crate) fn of_file(path: &Path, what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::of_option(&path.display().to_string(), what, hint)
     }
 

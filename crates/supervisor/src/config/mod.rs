@@ -24,4 +24,6 @@ pub use desired::{
     TunnelSpec,
 };
 pub use diagnostic::{ConfigError, ConfigErrors};
+pub use source::{Place, Source};
+
 pub use load::{Overrides, control_socket_of, default_control_socket, load, load_text};

@@ -6,21 +6,21 @@ use std::sync::{Arc, OnceLock};
 
 /// One file as it was read.
 #[derive(Debug)]
-pub(super) struct Source {
+pub struct Source {
     /// As the user named it: what diagnostics print.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Absolute: what relative paths in the file start from.
-    pub(super) folder: PathBuf,
-    pub(super) text: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) text: String,
     /// Rank in the order of reading, which is the order of diagnostics.
-    pub(super) rank: usize,
+    pub(crate) rank: usize,
     /// The text without the lines that no parser can read; every other byte is where it was.
-    pub(super) mended: OnceLock<String>,
+    pub(crate) mended: OnceLock<String>,
     line_starts: Vec<usize>,
 }
 
 impl Source {
-    pub(super) fn new(path: &Path, text: String, rank: usize) -> Self {
+    pub(crate) fn new(path: &Path, text: String, rank: usize) -> Self {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let folder = absolute.parent().map(Path::to_owned).unwrap_or_default();
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
@@ -33,7 +33,7 @@ impl Source {
     }
 
     /// Blanks instead of the lines that hold these bytes.
-    pub(super) fn without_lines_at(&self, offsets: &[usize]) -> String {
+    pub(crate) fn without_lines_at(&self, offsets: &[usize]) -> String {
         let lines: Vec<usize> = offsets.iter().map(|offset| self.line_at(*offset)).collect();
         let blank = |(index, line): (usize, &str)| match lines.contains(&index) {
             true => line.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect(),
@@ -51,22 +51,22 @@ impl Source {
 
 /// Bytes of a file.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) source: Arc<Source>,
-    pub(super) span: Range<usize>,
+pub struct Place {
+    pub(crate) source: Arc<Source>,
+    pub(crate) span: Range<usize>,
 }
 
 /// Where a place is, for people: lines and columns count from 1, columns in characters.
-pub(super) struct Position<'a> {
-    pub(super) line: usize,
-    pub(super) column: usize,
-    pub(super) line_text: &'a str,
+pub(crate) struct Position<'a> {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+    pub(crate) line_text: &'a str,
     /// How many characters of the line the place covers, at least one.
-    pub(super) width: usize,
+    pub(crate) width: usize,
 }
 
 impl Place {
-    pub(super) fn position(&self) -> Position<'_> {
+    pub(crate) fn position(&self) -> Position<'_> {
         let source = &*self.source;
         let index = source.line_at(self.span.start);
         let line_text = source.line(index);
@@ -83,12 +83,12 @@ impl Place {
     }
 
     /// `FILE:LINE:COLUMN`.
-    pub(super) fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let position = self.position();
         format!("{}:{}:{}", self.source.path.display(), position.line, position.column)
     }
 
-    pub(super) fn order(&self) -> (usize, usize) {
+    pub(crate) fn order(&self) -> (usize, usize) {
         (self.source.rank, self.span.start)
     }
 }

@@ -105,7 +105,7 @@ impl AlgorithmList {
 }
 
 /// `*` and `?` as ssh_config(5) PATTERNS.
-pub(crate) fn wildcard(pattern: &str, text: &str) -> bool {
+pub fn wildcard(pattern: &str, text: &str) -> bool {
     fn matches(pattern: &[u8], text: &[u8]) -> bool {
         let (mut p, mut t, mut star) = (0, 0, None);
         while t < text.len() {

@@ -8,7 +8,7 @@ mod forward;
 mod forward_parse;
 mod session;
 
-pub(crate) use algorithms::wildcard;
+pub use algorithms::wildcard;
 pub use algorithms::{AlgorithmKind, AlgorithmList, AlgorithmListError, AlgorithmSpec};
 pub use destination::{Destination, DestinationError};
 pub use forward::{Bind, Connect, Forward, ForwardKey, ForwardKind, Listen, Side};

@@ -1,0 +1,165 @@
+//! What ssh_config takes from around it: the account, the environment, files, commands. A trait, so that reading is a
+//! function of its arguments, and a test brings its own machine.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nix::unistd::{Gid, Group, Uid, User};
+
+/// A config is some kilobytes; what is larger is something else, perhaps without an end.
+const LARGEST_FILE: u64 = 16 << 20;
+
+/// The machine and the account that the configuration is read for.
+pub trait Facts {
+    /// Login name of the account (not of the destination).
+    fn user(&self) -> Option<&str>;
+    /// Home of the account by passwd: as ssh, not `$HOME`.
+    fn home(&self) -> Option<&Path>;
+    /// Of the account.
+    fn uid(&self) -> u32;
+    /// Home of another account, for `~name/`.
+    fn home_of(&self, user: &str) -> Option<PathBuf>;
+    /// An environment variable.
+    fn variable(&self, name: &str) -> Option<&str>;
+    /// What relative paths start from where ssh_config says nothing else.
+    fn folder(&self) -> PathBuf;
+    /// The name of this machine.
+    fn hostname(&self) -> String;
+    /// The addresses of this machine, for `Match localnetwork`.
+    fn addresses(&self) -> Vec<IpAddr>;
+    /// The text of a file.
+    ///
+    /// # Errors
+    /// Those of the system; `NotFound` is often none to ssh.
+    fn read(&self, path: &Path) -> io::Result<Text>;
+    /// The files that a pattern names, in the order of their names.
+    fn files(&self, pattern: &str) -> Vec<PathBuf>;
+    /// Did the command end with 0? For `Match exec`.
+    ///
+    /// # Errors
+    /// It could not be run.
+    fn run(&self, command: &str) -> io::Result<bool>;
+}
+
+/// A file that was read.
+#[derive(Debug, Clone)]
+pub struct Text {
+    /// What it holds. Bytes that are no UTF-8 are replaced.
+    pub text: String,
+    /// Nobody but root and the account can have written it, the rule of ssh for `~/.ssh/config` and for included files.
+    pub trusted: bool,
+}
+
+/// This machine.
+#[derive(Debug, Clone)]
+pub struct System {
+    user: Option<String>,
+    home: Option<PathBuf>,
+    variables: HashMap<String, String>,
+}
+
+impl System {
+    /// With this account and this environment.
+    pub fn new(user: Option<String>, home: Option<PathBuf>, variables: HashMap<String, String>) -> Self {
+        Self { user, home, variables }
+    }
+}
+
+impl Facts for System {
+    fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
+    }
+
+    fn uid(&self) -> u32 {
+        Uid::effective().as_raw()
+    }
+
+    fn home_of(&self, user: &str) -> Option<PathBuf> {
+        User::from_name(user).ok().flatten().map(|user| user.dir)
+    }
+
+    fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
+    fn folder(&self) -> PathBuf {
+        std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"))
+    }
+
+    fn hostname(&self) -> String {
+        nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
+        let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+        interfaces
+            .filter(|interface| interface.flags.contains(nix::net::if_::InterfaceFlags::IFF_UP))
+            .filter_map(|interface| {
+                let address = interface.address?;
+                let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+                v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+            })
+            .collect()
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Text> {
+        let metadata = fs::metadata(path)?;
+        // ssh reads a folder as an empty file: `Include conf.d/*` may meet one.
+        if metadata.is_dir() {
+            return Ok(Text { text: String::new(), trusted: true });
+        }
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        let mut bytes = Vec::new();
+        file.take(LARGEST_FILE).read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Text { text, trusted: trusted(&metadata) })
+    }
+
+    fn files(&self, pattern: &str) -> Vec<PathBuf> {
+        let options = glob::MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: true,
+        };
+        glob::glob_with(pattern, options).map(|paths| paths.filter_map(Result::ok).collect()).unwrap_or_default()
+    }
+
+    fn run(&self, command: &str) -> io::Result<bool> {
+        let shell = self.variable("SHELL").filter(|shell| !shell.is_empty()).unwrap_or("/bin/sh");
+        // What it prints would end up between our own lines.
+        let mut child = Command::new(shell);
+        child.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::null());
+        child.status().map(|status| status.success())
+    }
+}
+
+fn trusted(metadata: &fs::Metadata) -> bool {
+    /// Others; and the group, unless it is the private group that many systems give each user.
+    const OTHERS_WRITE: u32 = 0o002;
+    const GROUP_WRITES: u32 = 0o020;
+    let ours = metadata.uid() == 0 || metadata.uid() == Uid::effective().as_raw();
+    let group = metadata.mode() & GROUP_WRITES == 0 || is_private(metadata.gid(), metadata.uid());
+    ours && metadata.mode() & OTHERS_WRITE == 0 && group
+}
+
+/// A group that has the name of the file's owner and nobody else in it, as Debian's ssh has it.
+fn is_private(group: u32, owner: u32) -> bool {
+    let group = Group::from_gid(Gid::from_raw(group)).ok().flatten();
+    let owner = User::from_uid(Uid::from_raw(owner)).ok().flatten();
+    match (group, owner) {
+        (Some(group), Some(owner)) => {
+            group.name == owner.name && owner.gid == group.gid && group.mem.iter().all(|member| *member == owner.name)
+        }
+        _ => false,
+    }
+}

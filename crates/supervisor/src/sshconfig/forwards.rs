@@ -1,0 +1,66 @@
+//! `LocalForward`, `RemoteForward` and `DynamicForward`.
+
+use std::path::PathBuf;
+
+use tunnel_engine::spec::{Connect, Forward, ForwardKind, ForwardParseError, Listen, Side};
+
+use super::options::Setting;
+use super::tokens::environment;
+use super::wishes::Reader;
+use crate::config::{ConfigError, Place};
+
+const KINDS: [(&str, ForwardKind); 3] = [
+    ("LocalForward", ForwardKind::Local),
+    ("RemoteForward", ForwardKind::Remote),
+    ("DynamicForward", ForwardKind::Dynamic),
+];
+
+/// Each once, even where several blocks ask for it.
+pub(super) fn forwards(reader: &mut Reader<'_>) -> Vec<(Forward, Place)> {
+    let mut found: Vec<(Forward, Place)> = Vec::new();
+    let options = reader.options;
+    if options.flag("ClearAllForwardings") == Some(true) {
+        return found;
+    }
+    for (name, kind) in KINDS {
+        for setting in options.all(name) {
+            match forward(setting, kind, reader) {
+                Ok(forward) if found.iter().any(|(known, _)| *known == forward) => {}
+                Ok(forward) => found.push((forward, setting.place.clone())),
+                Err(error) => reader.errors.push(error),
+            }
+        }
+    }
+    found
+}
+
+fn forward(setting: &Setting, kind: ForwardKind, reader: &Reader<'_>) -> Result<Forward, ConfigError> {
+    let refuse = |error: &ForwardParseError| ConfigError::new(setting.place.clone(), error.to_string(), error.hint());
+    if kind == ForwardKind::Local && setting.words.len() < 2 {
+        return Err(refuse(&ForwardParseError::Shape(kind)));
+    }
+    // ssh reads the two words as one with a colon between; a blank can only come from quotes.
+    let text = setting.words.join(":");
+    let text = environment(text.trim_start(), reader.facts, &setting.place)?.replace(' ', "\\ ");
+    let forward = Forward::parse(kind, &text).map_err(|error| refuse(&error))?;
+    let path = |path: PathBuf, side| {
+        let Some(text) = path.to_str() else { return Ok(path) };
+        let text = reader.tokens.expand(text, None, &setting.place)?;
+        // What a path means on the server is the server's business.
+        let path = if side == Side::Here { reader.facts.folder().join(text) } else { PathBuf::from(text) };
+        if path.as_os_str().len() > Forward::MAX_UNIX_PATH {
+            return Err(refuse(&ForwardParseError::PathTooLong(path.display().to_string())));
+        }
+        Ok(path)
+    };
+    let listen = match forward.listen {
+        Listen::Unix(socket) => Listen::Unix(path(socket, kind.side())?),
+        tcp @ Listen::Tcp { .. } => tcp,
+    };
+    let far_side = if kind.side() == Side::Here { Side::Server } else { Side::Here };
+    let connect = match forward.connect {
+        Connect::Unix(socket) => Connect::Unix(path(socket, far_side)?),
+        other @ (Connect::Tcp { .. } | Connect::Socks) => other,
+    };
+    Ok(Forward { listen, connect, ..forward })
+}

@@ -1,0 +1,208 @@
+//! One line of ssh_config: a keyword and its words. Knows quotes, `=`, comments and escapes, and no keyword.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::config::{ConfigError, Place, Source};
+
+/// Blanks around keywords and at line ends. Between arguments only the space and the tab count.
+const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
+
+/// An argument without its quotes, and where it stands with them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Word {
+    pub(super) text: String,
+    pub(super) span: Range<usize>,
+}
+
+/// A line that says something.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) source: Arc<Source>,
+    /// In lower case: keywords are the same in any.
+    pub(super) keyword: Word,
+    /// At least one, unless a comment took them all.
+    pub(super) words: Vec<Word>,
+    /// Everything after the keyword as it is written: commands are not split into words.
+    pub(super) rest: Word,
+}
+
+impl Line {
+    pub(super) fn place(&self, word: &Word) -> Place {
+        Place { source: self.source.clone(), span: word.span.clone() }
+    }
+
+    /// The arguments together.
+    pub(super) fn arguments(&self) -> Place {
+        match (self.words.first(), self.words.last()) {
+            (Some(first), Some(last)) => Place { source: self.source.clone(), span: first.span.start..last.span.end },
+            _ => self.place(&self.keyword),
+        }
+    }
+
+    pub(super) fn error(&self, what: impl Into<String>, hint: impl Into<String>) -> ConfigError {
+        ConfigError::new(self.arguments(), what, hint)
+    }
+}
+
+/// The lines of a file in their order; blank ones and comments are left out.
+pub(super) fn lines(source: &Arc<Source>) -> Vec<Result<Line, ConfigError>> {
+    let mut start = 0;
+    let mut found = Vec::new();
+    for text in source.text.split_inclusive('\n') {
+        found.extend(line(source, start, text));
+        start += text.len();
+    }
+    found
+}
+
+fn line(source: &Arc<Source>, start: usize, text: &str) -> Option<Result<Line, ConfigError>> {
+    // A form feed is a blank at the end of a line only.
+    let text = text.trim_end_matches(|c| BLANKS.contains(&c) || c == '\u{c}');
+    let indent = text.len() - text.trim_start_matches(BLANKS).len();
+    let body = &text[indent..];
+    if body.is_empty() || body.starts_with('#') {
+        return None;
+    }
+    let at = start + indent;
+    let (name, after) = match body.strip_prefix('"') {
+        Some(quoted) => match quoted.split_once('"') {
+            Some((name, _)) => (name, name.len() + 2),
+            None => return Some(Err(unclosed(source, at..at + body.len()))),
+        },
+        None => {
+            let end = body.find(|c| BLANKS.contains(&c) || c == '=').unwrap_or(body.len());
+            (&body[..end], end)
+        }
+    };
+    let keyword = Word { text: name.to_ascii_lowercase(), span: at..at + after };
+    let rest = &body[after..];
+    // One `=` may stand between, with blanks or without.
+    let value = rest.trim_start_matches(BLANKS);
+    let value = value.strip_prefix('=').unwrap_or(value).trim_start_matches(BLANKS);
+    let value_at = at + body.len() - value.len();
+    if value.is_empty() {
+        let place = Place { source: source.clone(), span: keyword.span.clone() };
+        let what = format!("`{name}` has no value");
+        return Some(Err(ConfigError::new(place, what, "write the value after the keyword, on the same line")));
+    }
+    let words = match split(value, value_at) {
+        Ok(words) => words,
+        Err(span) => return Some(Err(unclosed(source, span))),
+    };
+    let rest = Word { text: value.to_owned(), span: value_at..value_at + value.len() };
+    Some(Ok(Line { source: source.clone(), keyword, words, rest }))
+}
+
+fn unclosed(source: &Arc<Source>, span: Range<usize>) -> ConfigError {
+    let place = Place { source: source.clone(), span };
+    ConfigError::new(
+        place,
+        "a quote is not closed",
+        "close it on the same line, or write `\\\"` for the character itself",
+    )
+}
+
+/// Cuts at blanks, as the shell would with fewer escapes: a backslash takes the meaning of a quote, of a backslash
+/// and, outside quotes, of a space; before anything else it is itself. `#` at the start of a word ends the line.
+fn split(text: &str, offset: usize) -> Result<Vec<Word>, Range<usize>> {
+    let mut words = Vec::new();
+    let mut chars = text.char_indices().peekable();
+    while let Some(&(start, first)) = chars.peek() {
+        if first == ' ' || first == '\t' {
+            chars.next();
+            continue;
+        }
+        if first == '#' {
+            break;
+        }
+        let mut word = String::new();
+        let mut quote: Option<(usize, char)> = None;
+        let mut end = text.len();
+        while let Some((at, c)) = chars.next() {
+            match (quote, c) {
+                (_, '\\') => {
+                    let escaped = chars.peek().map(|(_, next)| *next);
+                    let special =
+                        matches!(escaped, Some('"' | '\'' | '\\')) || (quote.is_none() && escaped == Some(' '));
+                    word.push(if special { chars.next().map_or('\\', |(_, next)| next) } else { '\\' });
+                }
+                (None, ' ' | '\t') => {
+                    end = at;
+                    break;
+                }
+                (None, '"' | '\'') => quote = Some((at, c)),
+                (Some((_, open)), c) if c == open => quote = None,
+                (_, c) => word.push(c),
+            }
+        }
+        if let Some((at, _)) = quote {
+            return Err(offset + at..offset + text.len());
+        }
+        words.push(Word { text: word, span: offset + start..offset + end });
+    }
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn read(text: &str) -> Vec<String> {
+        let source = Arc::new(Source::new(Path::new("/f"), text.to_owned(), 0));
+        lines(&source)
+            .into_iter()
+            .map(|line| match line {
+                Ok(line) => {
+                    let words: Vec<_> = line.words.iter().map(|word| word.text.clone()).collect();
+                    format!("{}={}", line.keyword.text, words.join("|"))
+                }
+                Err(error) => format!("error {:?}: {}", error.line_and_column(), error.what()),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_line_is_a_keyword_and_words() {
+        for (text, want) in [
+            ("Port 22", "port=22"),
+            ("\t PORT=22  ", "port=22"),
+            ("port = 22\r\n", "port=22"),
+            ("port\t=\t22\u{c}", "port=22"),
+            ("\"port\" 22", "port=22"),
+            ("Port ==22", "port==22"),
+            ("Host a  b\tc", "host=a|b|c"),
+            ("User \"a b\" c", "user=a b|c"),
+            ("User 'a \"b' c", "user=a \"b|c"),
+            (r"User a\ b", "user=a b"),
+            (r#"User "a\ b""#, r"user=a\ b"),
+            (r#"User a\"b\'c\\d\e"#, r#"user=a"b'c\d\e"#),
+            ("User a\"b c\"d", "user=ab cd"),
+            ("User foo#bar # comment", "user=foo#bar"),
+            ("User #x", "user="),
+            ("User \"\"", "user="),
+        ] {
+            assert_eq!(read(text), [want], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_line_is_left_out_and_what_is_wrong_has_a_place() {
+        assert_eq!(read("\n  \n# a\n  # b\n"), Vec::<String>::new());
+        assert_eq!(read("\nPort\n"), ["error Some((2, 1)): `Port` has no value"]);
+        assert_eq!(read("Port ="), ["error Some((1, 1)): `Port` has no value"]);
+        assert_eq!(read(" User a \"b c"), ["error Some((1, 9)): a quote is not closed"]);
+        assert_eq!(read("User a\nUser \"b\\\""), ["user=a", "error Some((2, 6)): a quote is not closed"]);
+    }
+
+    #[test]
+    fn words_know_where_they_stand() {
+        let source = Arc::new(Source::new(Path::new("/f"), "# ä\nHost \"a b\" c\n".to_owned(), 0));
+        let line = lines(&source).remove(0).unwrap();
+        assert_eq!(line.place(&line.words[0]).to_text(), "/f:2:6");
+        assert_eq!(line.place(&line.words[1]).to_text(), "/f:2:12");
+        assert_eq!(line.arguments().to_text(), "/f:2:6");
+    }
+}

@@ -1,0 +1,39 @@
+//! ssh_config(5): what OpenSSH's client would do for a host, for those who keep their tunnels there. Its judge is
+//! `ssh -G`: the tests compare every value that is followed.
+//!
+//! ```text
+//! Query (host, files, given values) ─┐
+//! Facts (account, environment, files)├─► resolve: walk (line, keyword, value, criteria), once or twice
+//! Library (files read once)          ─┘      │
+//!                                            ▼
+//!                           options ─► tokens ─► Resolved, or every error at its line
+//! ```
+//!
+//! A keyword is followed, or cannot change a tunnel, or is refused where its value would: `table` says which.
+
+mod criteria;
+mod facts;
+mod forwards;
+mod jump;
+mod keyword;
+mod library;
+mod line;
+mod options;
+mod pattern;
+mod query;
+mod refuse;
+mod resolve;
+mod resolved;
+mod table;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod value;
+mod walk;
+mod wishes;
+
+pub use facts::{Facts, System, Text};
+pub use library::Library;
+pub use query::{Files, Query};
+pub use resolve::resolve;
+pub use resolved::{Resolved, Way, Wishes};

@@ -1,0 +1,79 @@
+//! What is asked of ssh_config: a host as somebody would type it after `ssh`, and what they would say beside it.
+
+use std::path::PathBuf;
+
+use super::keyword::{self, Found};
+use super::library::Library;
+use super::line::lines;
+use super::options::Setting;
+use super::value;
+use crate::config::{ConfigError, Place};
+
+/// Which files are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Files {
+    /// `~/.ssh/config`, then `/etc/ssh/ssh_config`.
+    Usual,
+    /// This one alone, as `ssh -F FILE`. It must be there.
+    One(PathBuf),
+    /// None, as `ssh -F none`.
+    None,
+}
+
+/// A question.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// As typed: an alias, a name, an address; no user and no port.
+    pub(super) host: String,
+    pub(super) files: Files,
+    /// Values that win over every file, as options of ssh's command line do. Jump hosts do not get them.
+    pub(super) given: Vec<Setting>,
+}
+
+impl Query {
+    /// About a host.
+    pub fn new(host: impl Into<String>, files: Files) -> Self {
+        Self { host: host.into(), files, given: Vec::new() }
+    }
+
+    /// Gives a value for a keyword, as from a place that is not ssh_config. The first for a keyword wins.
+    ///
+    /// # Errors
+    /// The keyword is not one, or the value is malformed: with the place.
+    pub(crate) fn give(&mut self, name: &str, value: &str, place: Place) -> Result<(), ConfigError> {
+        let Found::Keyword(keyword) = keyword::find(&name.to_ascii_lowercase()) else {
+            return Err(ConfigError::new(
+                place,
+                format!("`{name}` is not a keyword of ssh_config"),
+                "see ssh_config(5)",
+            ));
+        };
+        self.given.push(Setting { keyword, words: vec![value.to_owned()], rest: value.to_owned(), place });
+        Ok(())
+    }
+
+    /// Reads what follows `-o` on a command line: `Keyword value`, `Keyword=value`.
+    ///
+    /// # Errors
+    /// What a file could not hold either, and `Host`, `Match` and `Include`.
+    pub fn option(&mut self, text: &str, library: &Library) -> Result<(), ConfigError> {
+        let source = library.note("command line", text);
+        for line in lines(&source) {
+            let line = line?;
+            match keyword::find(&line.keyword.text) {
+                Found::Keyword(keyword) => {
+                    value::check(keyword, &line)?;
+                    self.given.push(Setting::of(keyword, &line));
+                }
+                Found::Forgotten => {}
+                Found::Unknown => {
+                    let what = format!("`{}` cannot be an option", line.keyword.text);
+                    let hint = keyword::did_you_mean(&line.keyword.text)
+                        .map_or_else(|| "see ssh_config(5)".to_owned(), |meant| format!("did you mean `{meant}`?"));
+                    return Err(ConfigError::new(line.place(&line.keyword), what, hint));
+                }
+            }
+        }
+        Ok(())
+    }
+}

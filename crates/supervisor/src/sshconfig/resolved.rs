@@ -1,0 +1,113 @@
+//! What ssh_config says about a host.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tunnel_engine::spec::{
+    AddressFamily, AgentSpec, AlgorithmList, AlgorithmSpec, Forward, IdentitySpec, StrictHostKeyChecking,
+};
+
+use crate::config::Place;
+
+/// The answer to a [`super::Query`].
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The host as it was typed.
+    pub alias: String,
+    /// The name or address to dial.
+    pub host: String,
+    /// Whom to log in as: `User`, else the account. Empty where the account has no name.
+    pub user: String,
+    /// `Port`, else 22.
+    pub port: u16,
+    /// How the first byte gets there.
+    pub way: Way,
+    /// What is set of the rest.
+    pub wishes: Wishes,
+    /// Local, then remote, then dynamic, each in the order of the lines. Empty after `ClearAllForwardings`.
+    pub forwards: Vec<(Forward, Place)>,
+    /// `ExitOnForwardFailure`.
+    pub exit_on_forward_failure: Option<bool>,
+    /// `GatewayPorts`.
+    pub gateway_ports: Option<bool>,
+    /// Every file that was read or looked for, those of jump hosts included.
+    pub files: Vec<PathBuf>,
+}
+
+/// `ProxyJump` or `ProxyCommand`, whichever came first.
+#[derive(Debug, Clone, Default)]
+pub enum Way {
+    /// Neither, or `none`.
+    #[default]
+    Direct,
+    /// Through this server, which has Host blocks and perhaps jump hosts of its own.
+    Jump(Box<Resolved>),
+    /// For `sh -c`, tokens expanded.
+    Command(String),
+}
+
+/// The settings of a session that somebody made. What nobody set has the default of whoever asks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// `StrictHostKeyChecking`; `ask` is `yes` to a daemon.
+    pub strict: Option<StrictHostKeyChecking>,
+    /// `UserKnownHostsFile`; empty for `none`.
+    pub user_known_hosts: Option<Vec<PathBuf>>,
+    /// `GlobalKnownHostsFile`; empty for `none`.
+    pub global_known_hosts: Option<Vec<PathBuf>>,
+    /// `HostKeyAlias`.
+    pub host_key_alias: Option<String>,
+    /// `IdentityFile`; empty where there are only `none`, and where keys may not be used at all.
+    pub identities: Option<Vec<IdentitySpec>>,
+    /// `CertificateFile`.
+    pub certificates: Option<Vec<PathBuf>>,
+    /// `IdentityAgent`.
+    pub agent: Option<AgentSpec>,
+    /// `IdentitiesOnly`.
+    pub identities_only: Option<bool>,
+    /// `Ciphers`, `KexAlgorithms`, `MACs`, `HostKeyAlgorithms`: the names that this program has.
+    pub algorithms: AlgorithmSpec,
+    /// `ConnectTimeout`.
+    pub connect_timeout: Option<Duration>,
+    /// `ServerAliveInterval`; zero turns it off.
+    pub server_alive_interval: Option<Duration>,
+    /// `ServerAliveCountMax`.
+    pub server_alive_count_max: Option<u32>,
+    /// `AddressFamily`.
+    pub address_family: Option<AddressFamily>,
+    /// `BindAddress`.
+    pub bind_address: Option<IpAddr>,
+    /// `TCPKeepAlive`.
+    pub tcp_keep_alive: Option<bool>,
+}
+
+impl Wishes {
+    /// These, and the weaker ones where these say nothing.
+    #[must_use]
+    pub fn or(self, weaker: Self) -> Self {
+        let list = |strong: AlgorithmList, weak| if strong == AlgorithmList::Default { weak } else { strong };
+        Self {
+            strict: self.strict.or(weaker.strict),
+            user_known_hosts: self.user_known_hosts.or(weaker.user_known_hosts),
+            global_known_hosts: self.global_known_hosts.or(weaker.global_known_hosts),
+            host_key_alias: self.host_key_alias.or(weaker.host_key_alias),
+            identities: self.identities.or(weaker.identities),
+            certificates: self.certificates.or(weaker.certificates),
+            agent: self.agent.or(weaker.agent),
+            identities_only: self.identities_only.or(weaker.identities_only),
+            algorithms: AlgorithmSpec {
+                ciphers: list(self.algorithms.ciphers, weaker.algorithms.ciphers),
+                kex: list(self.algorithms.kex, weaker.algorithms.kex),
+                macs: list(self.algorithms.macs, weaker.algorithms.macs),
+                host_keys: list(self.algorithms.host_keys, weaker.algorithms.host_keys),
+            },
+            connect_timeout: self.connect_timeout.or(weaker.connect_timeout),
+            server_alive_interval: self.server_alive_interval.or(weaker.server_alive_interval),
+            server_alive_count_max: self.server_alive_count_max.or(weaker.server_alive_count_max),
+            address_family: self.address_family.or(weaker.address_family),
+            bind_address: self.bind_address.or(weaker.bind_address),
+            tcp_keep_alive: self.tcp_keep_alive.or(weaker.tcp_keep_alive),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Every keyword of OpenSSH's client, 9.2 to 10.5, Debian's and Red Hat's additions included, and what becomes of it.
+
+use super::keyword::{Keyword, Meaning, Shape};
+
+const ASK: Shape = Shape::Choice(&["yes", "no", "true", "false", "ask"]);
+
+/// In the order of the alphabet. `Host`, `Match` and `Include` are not values, and read by the walk.
+pub(super) const KEYWORDS: &[Keyword] = &[
+    harmless("AddKeysToAgent", Shape::Any),
+    followed("AddressFamily", Shape::Choice(&["any", "inet", "inet6"])),
+    // A daemon has nobody to ask in any case.
+    harmless("BatchMode", Shape::Flag),
+    followed("BindAddress", Shape::Word),
+    refused("BindInterface", Shape::Word, &[], "the source of a connection is chosen by address: write `BindAddress`"),
+    harmless("CanonicalDomains", Shape::Any),
+    harmless("CanonicalizeFallbackLocal", Shape::Flag),
+    refused(
+        "CanonicalizeHostname",
+        Shape::Choice(&["yes", "no", "true", "false", "always"]),
+        &["no", "false"],
+        "names are not canonicalised: write the full name in `Hostname`",
+    ),
+    harmless("CanonicalizeMaxDots", Shape::Number),
+    refused(
+        "CanonicalizePermittedCNAMEs",
+        Shape::Any,
+        &["none"],
+        "aliases of the DNS are not followed: write the full name in `Hostname`",
+    ),
+    weighed("CASignatureAlgorithms", Shape::Word),
+    followed("CertificateFile", Shape::Word),
+    refused("ChannelTimeout", Shape::Any, &["none"], "idle connections are not closed: leave it to their ends"),
+    refused("CheckHostIP", Shape::Flag, &["no", "false"], "host keys are looked up by name only"),
+    followed("Ciphers", Shape::Word),
+    followed("ClearAllForwardings", Shape::Flag),
+    // A preference that the server may not share; the bytes that come out are the same.
+    harmless("Compression", Shape::Flag),
+    followed("ConnectTimeout", Shape::Time),
+    // A start that fails is tried again for ever.
+    harmless("ConnectionAttempts", Shape::Number),
+    // Every tunnel has a connection of its own.
+    harmless("ControlMaster", Shape::Choice(&["yes", "no", "true", "false", "ask", "auto", "autoask"])),
+    harmless("ControlPath", Shape::Word),
+    harmless("ControlPersist", Shape::Word),
+    followed("DynamicForward", Shape::Forward),
+    harmless("EnableEscapeCommandline", Shape::Flag),
+    harmless("EnableSSHKeysign", Shape::Flag),
+    harmless("EscapeChar", Shape::Word),
+    followed("ExitOnForwardFailure", Shape::Flag),
+    harmless("FingerprintHash", Shape::Word),
+    harmless("ForkAfterAuthentication", Shape::Flag),
+    // Without a shell on the server nothing could use an agent or a display.
+    harmless("ForwardAgent", Shape::Word),
+    harmless("ForwardX11", Shape::Flag),
+    harmless("ForwardX11Timeout", Shape::Time),
+    harmless("ForwardX11Trusted", Shape::Flag),
+    harmless("GSSAPIAuthentication", Shape::Flag),
+    harmless("GSSAPIClientIdentity", Shape::Word),
+    harmless("GSSAPIDelegateCredentials", Shape::Flag),
+    harmless("GSSAPIKexAlgorithms", Shape::Word),
+    harmless("GSSAPIKeyExchange", Shape::Flag),
+    harmless("GSSAPIRenewalForcesRekey", Shape::Flag),
+    harmless("GSSAPIServerIdentity", Shape::Word),
+    harmless("GSSAPITrustDNS", Shape::Flag),
+    followed("GatewayPorts", Shape::Flag),
+    followed("GlobalKnownHostsFile", Shape::Words),
+    harmless("HashKnownHosts", Shape::Flag),
+    harmless("HostbasedAcceptedAlgorithms", Shape::Word),
+    refused("HostbasedAuthentication", Shape::Flag, &["no", "false"], "logins are by key or password only"),
+    followed("HostKeyAlgorithms", Shape::Word),
+    followed("HostKeyAlias", Shape::Word),
+    followed("Hostname", Shape::Word),
+    // How routers mark packets; tunneld leaves them unmarked.
+    harmless("IPQoS", Shape::Any),
+    followed("IdentitiesOnly", Shape::Flag),
+    followed("IdentityAgent", Shape::Word),
+    followed("IdentityFile", Shape::Word),
+    followed("IgnoreUnknown", Shape::Word),
+    harmless("KbdInteractiveAuthentication", Shape::Flag),
+    harmless("KbdInteractiveDevices", Shape::Word),
+    followed("KexAlgorithms", Shape::Word),
+    refused(
+        "KnownHostsCommand",
+        Shape::Command,
+        &["none"],
+        "host keys are looked up in files: write them to known_hosts",
+    ),
+    weighed("LocalCommand", Shape::Command),
+    followed("LocalForward", Shape::Forward),
+    harmless("LogLevel", Shape::Word),
+    harmless("LogVerbose", Shape::Words),
+    followed("MACs", Shape::Word),
+    refused(
+        "NoHostAuthenticationForLocalhost",
+        Shape::Flag,
+        &["no", "false"],
+        "host keys of this machine are checked too: write them to known_hosts, or set `HostKeyAlias`",
+    ),
+    harmless("NumberOfPasswordPrompts", Shape::Number),
+    harmless("ObscureKeystrokeTiming", Shape::Word),
+    refused("PKCS11Provider", Shape::Word, &["none"], "load the token into an agent, and name it with `IdentityAgent`"),
+    // A password comes from `password_file` only.
+    harmless("PasswordAuthentication", Shape::Flag),
+    weighed("PermitLocalCommand", Shape::Flag),
+    weighed("PermitRemoteOpen", Shape::Words),
+    followed("Port", Shape::Port),
+    followed("PreferredAuthentications", Shape::Word),
+    followed("ProxyCommand", Shape::Command),
+    followed("ProxyJump", Shape::Jump),
+    refused("ProxyUseFdpass", Shape::Flag, &["no", "false"], "a proxy command must carry the bytes itself"),
+    weighed("PubkeyAcceptedAlgorithms", Shape::Word),
+    followed("PubkeyAuthentication", Shape::Choice(&["yes", "no", "true", "false", "unbound", "host-bound"])),
+    followed("RefuseConnection", Shape::Any),
+    refused(
+        "RekeyLimit",
+        Shape::Any,
+        &["default", "0", "0 0", "default none", "default 0", "0 none"],
+        "the server says when keys are renewed: set it in sshd_config",
+    ),
+    // As `ssh -N`: nothing is run there.
+    harmless("RemoteCommand", Shape::Command),
+    followed("RemoteForward", Shape::Forward),
+    harmless("RequestTTY", Shape::Word),
+    weighed("RequiredRSASize", Shape::Number),
+    refused(
+        "RevokedHostKeys",
+        Shape::Word,
+        &["none"],
+        "write the revoked keys to known_hosts, on lines that begin with `@revoked`",
+    ),
+    harmless("SecurityKeyProvider", Shape::Word),
+    harmless("SendEnv", Shape::Any),
+    followed("ServerAliveCountMax", Shape::Number),
+    followed("ServerAliveInterval", Shape::Time),
+    harmless("SessionType", Shape::Choice(&["none", "subsystem", "default"])),
+    harmless("SetEnv", Shape::Any),
+    harmless("StdinNull", Shape::Flag),
+    weighed("StreamLocalBindMask", Shape::Mask),
+    // A socket that nobody listens on is replaced in any case, and nothing else ever is.
+    harmless("StreamLocalBindUnlink", Shape::Flag),
+    followed("StrictHostKeyChecking", Shape::Choice(&["yes", "no", "true", "false", "ask", "off", "accept-new"])),
+    harmless("SyslogFacility", Shape::Word),
+    followed("TCPKeepAlive", Shape::Flag),
+    followed("Tag", Shape::Word),
+    refused(
+        "Tunnel",
+        Shape::Choice(&["yes", "no", "true", "false", "point-to-point", "ethernet"]),
+        &["no", "false"],
+        "devices of the network are not forwarded, only ports and sockets",
+    ),
+    harmless("TunnelDevice", Shape::Word),
+    harmless("UpdateHostKeys", ASK),
+    followed("User", Shape::Word),
+    followed("UserKnownHostsFile", Shape::Words),
+    // `ask` is the same as no: there is nobody to ask.
+    refused("VerifyHostKeyDNS", ASK, &["no", "false", "ask"], "host keys are looked up in files, not in the DNS"),
+    harmless("VersionAddendum", Shape::Any),
+    harmless("VisualHostKey", Shape::Flag),
+    harmless("WarnWeakCrypto", Shape::Any),
+    harmless("XAuthLocation", Shape::Word),
+];
+
+/// Other names, in lower case: older ones, and Debian's.
+pub(super) const ALIASES: &[(&str, &str)] = &[
+    ("challengeresponseauthentication", "KbdInteractiveAuthentication"),
+    ("dsaauthentication", "PubkeyAuthentication"),
+    ("hostbasedkeytypes", "HostbasedAcceptedAlgorithms"),
+    ("identityfile2", "IdentityFile"),
+    ("keepalive", "TCPKeepAlive"),
+    ("protocolkeepalives", "ServerAliveInterval"),
+    ("pubkeyacceptedkeytypes", "PubkeyAcceptedAlgorithms"),
+    ("setuptimeout", "ServerAliveInterval"),
+    ("skeyauthentication", "KbdInteractiveAuthentication"),
+    ("smartcarddevice", "PKCS11Provider"),
+    ("tisauthentication", "KbdInteractiveAuthentication"),
+];
+
+/// What ssh itself passes over.
+pub(super) const FORGOTTEN: &[&str] = &[
+    "afstokenpassing",
+    "cipher",
+    "compressionlevel",
+    "fallbacktorsh",
+    "globalknownhostsfile2",
+    "kerberosauthentication",
+    "kerberostgtpassing",
+    "protocol",
+    "rhostsauthentication",
+    "rhostsrsaauthentication",
+    "rsaauthentication",
+    "useprivilegedport",
+    "userknownhostsfile2",
+    "useroaming",
+    "usersh",
+];
+
+const fn followed(name: &'static str, shape: Shape) -> Keyword {
+    Keyword { name, shape, meaning: Meaning::Followed }
+}
+
+const fn harmless(name: &'static str, shape: Shape) -> Keyword {
+    Keyword { name, shape, meaning: Meaning::Harmless }
+}
+
+const fn refused(name: &'static str, shape: Shape, defaults: &'static [&'static str], why: &'static str) -> Keyword {
+    Keyword { name, shape, meaning: Meaning::Refused { defaults, why } }
+}
+
+const fn weighed(name: &'static str, shape: Shape) -> Keyword {
+    Keyword { name, shape, meaning: Meaning::Weighed }
+}

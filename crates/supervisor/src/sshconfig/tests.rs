@@ -1,0 +1,239 @@
+//! Whole files in, answers or errors out, on a machine that is made up. What one file comes to is compared with ssh's
+//! own answer in `tests/sshconfig`; here is what that cannot see: several files, their owners, other machines.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use super::table::KEYWORDS;
+use super::{Facts, Files, Library, Query, Resolved, Text, Way, resolve};
+
+#[derive(Default)]
+struct Machine {
+    files: HashMap<PathBuf, Text>,
+    commands: Vec<&'static str>,
+}
+
+impl Machine {
+    fn with(mut self, path: &str, text: &str) -> Self {
+        self.files.insert(path.into(), Text { text: text.to_owned(), trusted: true });
+        self
+    }
+
+    fn untrusted(mut self, path: &str) -> Self {
+        self.files.insert(path.into(), Text { text: "Port 1\n".to_owned(), trusted: false });
+        self
+    }
+}
+
+impl Facts for Machine {
+    fn user(&self) -> Option<&str> {
+        Some("me")
+    }
+    fn home(&self) -> Option<&Path> {
+        Some(Path::new("/home/me"))
+    }
+    fn uid(&self) -> u32 {
+        1000
+    }
+    fn home_of(&self, user: &str) -> Option<PathBuf> {
+        (user == "you").then(|| "/home/you".into())
+    }
+    fn variable(&self, name: &str) -> Option<&str> {
+        (name == "HOME").then_some("/not/by/passwd")
+    }
+    fn folder(&self) -> PathBuf {
+        "/work".into()
+    }
+    fn hostname(&self) -> String {
+        "box.example.com".to_owned()
+    }
+    fn addresses(&self) -> Vec<IpAddr> {
+        vec![IpAddr::from([192, 168, 7, 9])]
+    }
+    fn read(&self, path: &Path) -> io::Result<Text> {
+        self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+    fn files(&self, pattern: &str) -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> = self
+            .files
+            .keys()
+            .filter(|path| tunnel_engine::spec::wildcard(pattern, &path.display().to_string()))
+            .cloned()
+            .collect();
+        found.sort();
+        found
+    }
+    fn run(&self, command: &str) -> io::Result<bool> {
+        Ok(self.commands.contains(&command))
+    }
+}
+
+const USER: &str = "/home/me/.ssh/config";
+const SYSTEM: &str = "/etc/ssh/ssh_config";
+
+fn ask(machine: &Machine, host: &str) -> Result<Resolved, String> {
+    resolve(&Query::new(host, Files::Usual), &Library::default(), machine)
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+fn good(machine: &Machine, host: &str) -> Resolved {
+    ask(machine, host).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+#[test]
+fn without_any_file_a_host_is_itself() {
+    let host = good(&Machine::default(), "Web");
+    assert_eq!((host.host.as_str(), host.user.as_str(), host.port), ("web", "me", 22));
+    assert!(matches!(host.way, Way::Direct));
+    assert_eq!(host.wishes, super::Wishes::default());
+    assert_eq!(host.files, [PathBuf::from(USER), PathBuf::from(SYSTEM)]);
+}
+
+#[test]
+fn the_users_file_comes_before_the_systems() {
+    let machine = Machine::default()
+        .with(USER, "Host web\n  Port 1\n  IdentityFile ~/a\n")
+        .with(SYSTEM, "Host *\n  Port 2\n  User you\n  IdentityFile ~/b\n");
+    let host = good(&machine, "web");
+    assert_eq!((host.user.as_str(), host.port), ("you", 1));
+    let paths: Vec<_> = host.wishes.identities.unwrap().into_iter().map(|identity| identity.path).collect();
+    assert_eq!(paths, [PathBuf::from("/home/me/a"), PathBuf::from("/home/me/b")]);
+}
+
+#[test]
+fn included_paths_start_from_the_folder_of_their_kind() {
+    let machine = Machine::default()
+        .with(USER, "Include conf.d/*\nInclude ~you/x\n")
+        .with("/home/me/.ssh/conf.d/1", "Port 1\n")
+        .with("/home/you/x", "User you\n")
+        .with(SYSTEM, "Include ssh_config.d/*.conf\n")
+        .with("/etc/ssh/ssh_config.d/a.conf", "TCPKeepAlive no\n");
+    let host = good(&machine, "web");
+    assert_eq!((host.user.as_str(), host.port, host.wishes.tcp_keep_alive), ("you", 1, Some(false)));
+    assert_eq!(host.files.len(), 5);
+    let error = ask(&Machine::default().with(SYSTEM, "Include ~/x\n"), "web").unwrap_err();
+    assert!(error.contains("/etc/ssh/ssh_config:1:9"), "{error}");
+}
+
+#[test]
+fn a_file_that_includes_itself_is_told_once_it_is_too_deep() {
+    let error = ask(&Machine::default().with(USER, "Port 1\nInclude config\n"), "web").unwrap_err();
+    assert!(error.contains("/home/me/.ssh/config:2:9: error: includes are nested more than 16 deep"), "{error}");
+}
+
+#[test]
+fn files_that_others_can_write_are_not_believed() {
+    let error = ask(&Machine::default().untrusted(USER), "web").unwrap_err();
+    assert!(error.contains("chmod go-w /home/me/.ssh/config"), "{error}");
+    let machine = Machine::default().with(USER, "Include x\n").untrusted("/home/me/.ssh/x");
+    assert!(ask(&machine, "web").unwrap_err().contains("/home/me/.ssh/x"));
+    // As ssh: the system's own file, and one that is named.
+    assert_eq!(good(&Machine::default().untrusted(SYSTEM), "web").port, 1);
+    let machine = Machine::default().untrusted("/f");
+    let query = Query::new("web", Files::One("/f".into()));
+    assert_eq!(resolve(&query, &Library::default(), &machine).unwrap().port, 1);
+}
+
+#[test]
+fn a_file_that_is_named_must_be_there() {
+    let query = Query::new("web", Files::One("/f".into()));
+    let errors = resolve(&query, &Library::default(), &Machine::default()).unwrap_err();
+    assert_eq!(errors[0].to_string(), "/f: error: there is no such file\nhint: name the ssh_config to read\n");
+}
+
+#[test]
+fn criteria_that_this_ssh_does_not_know_are_answered() {
+    for (criteria, want) in [
+        ("localnetwork 192.168.7.0/24", true),
+        ("localnetwork 10.0.0.0/8,192.168.8.0/24", false),
+        ("tagged work", true),
+        ("!tagged work", false),
+        ("tagged home", false),
+        ("command \"\"", true),
+        ("sessiontype none", true),
+        ("sessiontype shell,exec", false),
+        ("tagged=work host=web", true),
+    ] {
+        let machine = Machine::default().with(USER, &format!("Tag work\nMatch {criteria}\nPort 1\n"));
+        assert_eq!(good(&machine, "web").port == 1, want, "{criteria}");
+    }
+    for criteria in ["localnetwork lan", "version OpenSSH_10*", "moon full"] {
+        let machine = Machine::default().with(USER, &format!("Match {criteria}\nPort 1\n"));
+        assert!(ask(&machine, "web").unwrap_err().contains("/home/me/.ssh/config:1:"), "{criteria}");
+    }
+}
+
+#[test]
+fn commands_are_asked_only_where_the_rest_holds() {
+    let text = "Match host other exec \"no\"\nPort 1\nMatch exec \"yes %h %u %L\"\nPort 2\n";
+    let machine = Machine { commands: vec!["yes web me box"], ..Machine::default() }.with(USER, text);
+    assert_eq!(good(&machine, "web").port, 2);
+}
+
+#[test]
+fn a_connection_can_be_refused_by_the_configuration() {
+    let error = ask(&Machine::default().with(USER, "Host old\n RefuseConnection \"it is gone\"\n"), "old").unwrap_err();
+    assert!(error.contains("it is gone") && error.contains("config:2:"), "{error}");
+    assert!(ask(&Machine::default().with(USER, "Host old\n RefuseConnection \"it is gone\"\n"), "new").is_ok());
+}
+
+#[test]
+fn every_error_is_told_with_its_place_in_blocks_that_do_not_apply_too() {
+    let text = "Host other\n  Prot 22\n  Port x\nHost *\nBindInterface lo\n";
+    let error = ask(&Machine::default().with(USER, text), "web").unwrap_err();
+    let expected = "\
+/home/me/.ssh/config:2:3: error: `Prot` is not a keyword of ssh_config
+    Prot 22
+    ^^^^
+hint: did you mean `Port`?
+/home/me/.ssh/config:3:8: error: `x` is not a port
+    Port x
+         ^
+";
+    assert!(error.starts_with(expected), "{error}");
+    assert!(error.contains("/home/me/.ssh/config:5:15: error: `BindInterface lo` cannot be followed"), "{error}");
+}
+
+#[test]
+fn values_that_are_given_win_and_jump_hosts_do_not_get_them() {
+    let machine = Machine::default()
+        .with(USER, "Host web\n ProxyJump gate\n IdentityFile /k/%r@%p\nHost *\n Port 5\n User you\n");
+    let library = Library::default();
+    let mut query = Query::new("web", Files::Usual);
+    query.option("Port=7", &library).unwrap();
+    query.option("User = root", &library).unwrap();
+    let host = resolve(&query, &library, &machine).unwrap();
+    assert_eq!((host.user.as_str(), host.port), ("root", 7));
+    assert_eq!(host.wishes.identities.unwrap()[0].path, Path::new("/k/root@7"));
+    let Way::Jump(gate) = host.way else { panic!("no jump host") };
+    assert_eq!((gate.user.as_str(), gate.port), ("you", 5));
+    let error = query.option("Prot=7", &library).unwrap_err();
+    assert!(error.to_string().starts_with("command line:1:1: error"), "{error}");
+}
+
+#[test]
+fn every_keyword_of_the_manual_is_in_the_table() {
+    // ssh_config(5) of OpenSSH 10.5, without Host, Match and Include.
+    let manual = "AddKeysToAgent AddressFamily BatchMode BindAddress BindInterface CanonicalDomains \
+        CanonicalizeFallbackLocal CanonicalizeHostname CanonicalizeMaxDots CanonicalizePermittedCNAMEs \
+        CASignatureAlgorithms CertificateFile ChannelTimeout CheckHostIP Ciphers ClearAllForwardings Compression \
+        ConnectionAttempts ConnectTimeout ControlMaster ControlPath ControlPersist DynamicForward \
+        EnableEscapeCommandline EnableSSHKeysign EscapeChar ExitOnForwardFailure FingerprintHash \
+        ForkAfterAuthentication ForwardAgent ForwardX11 ForwardX11Timeout ForwardX11Trusted GatewayPorts \
+        GlobalKnownHostsFile GSSAPIAuthentication GSSAPIDelegateCredentials HashKnownHosts \
+        HostbasedAcceptedAlgorithms HostbasedAuthentication HostKeyAlgorithms HostKeyAlias Hostname IdentitiesOnly \
+        IdentityAgent IdentityFile IgnoreUnknown IPQoS KbdInteractiveAuthentication KbdInteractiveDevices \
+        KexAlgorithms KnownHostsCommand LocalCommand LocalForward LogLevel LogVerbose MACs \
+        NoHostAuthenticationForLocalhost NumberOfPasswordPrompts ObscureKeystrokeTiming PasswordAuthentication \
+        PermitLocalCommand PermitRemoteOpen PKCS11Provider Port PreferredAuthentications ProxyCommand ProxyJump \
+        ProxyUseFdpass PubkeyAcceptedAlgorithms PubkeyAuthentication RefuseConnection RekeyLimit RemoteCommand \
+        RemoteForward RequestTTY RequiredRSASize RevokedHostKeys SecurityKeyProvider SendEnv ServerAliveCountMax \
+        ServerAliveInterval SessionType SetEnv StdinNull StreamLocalBindMask StreamLocalBindUnlink \
+        StrictHostKeyChecking SyslogFacility TCPKeepAlive Tag Tunnel TunnelDevice UpdateHostKeys User \
+        UserKnownHostsFile VerifyHostKeyDNS VersionAddendum VisualHostKey WarnWeakCrypto XAuthLocation";
+    let missing: Vec<_> =
+        manual.split_whitespace().filter(|name| !KEYWORDS.iter().any(|keyword| keyword.name == *name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

@@ -1,0 +1,144 @@
+//! Is a value well formed? And what do its words mean?
+
+use std::time::Duration;
+
+use super::jump;
+use super::keyword::{Keyword, Shape};
+use super::line::Line;
+use crate::config::ConfigError;
+
+/// What is wrong with a line's value, if anything.
+pub(super) fn check(keyword: &Keyword, line: &Line) -> Result<(), ConfigError> {
+    let name = keyword.name;
+    let most = match keyword.shape {
+        Shape::Words | Shape::Any | Shape::Command | Shape::Jump => usize::MAX,
+        Shape::Forward => 2,
+        Shape::Flag | Shape::Choice(_) | Shape::Time | Shape::Number | Shape::Word | Shape::Port | Shape::Mask => 1,
+    };
+    let Some(first) = line.words.first() else {
+        return if matches!(keyword.shape, Shape::Words | Shape::Any | Shape::Command) {
+            Ok(())
+        } else {
+            Err(line.error(format!("`{name}` has no value"), "write the value after the keyword"))
+        };
+    };
+    if let Some(extra) = line.words.get(most) {
+        let what = format!("`{}` is one word too many for `{name}`", extra.text);
+        return Err(ConfigError::new(line.place(extra), what, "put a value with blanks in quotes"));
+    }
+    let text = first.text.as_str();
+    let refuse = |what: &str, hint: String| Err(line.error(format!("`{text}` is not {what}"), hint));
+    match keyword.shape {
+        Shape::Flag if flag(text).is_none() => refuse("yes or no", "write `yes` or `no`".to_owned()),
+        Shape::Choice(words) if !words.iter().any(|word| word.eq_ignore_ascii_case(text)) => {
+            refuse(&format!("a value of `{name}`"), format!("write one of {}", words.join(", ")))
+        }
+        Shape::Time if text != "none" && time(text).is_none() => {
+            refuse("a time", "write seconds, or a time such as 90s, 2m or 1h30m".to_owned())
+        }
+        Shape::Number if number(text).is_none() => refuse("a whole number", "write a whole number".to_owned()),
+        Shape::Port if port(text).is_none() => {
+            refuse("a port", "write a number from 1 to 65535: names of services are not looked up".to_owned())
+        }
+        Shape::Mask if mask(text).is_none() => refuse("a mask", "write an octal number, as 0177".to_owned()),
+        Shape::Jump => jump::check(line),
+        Shape::Word | Shape::Words if line.words.iter().any(|word| word.text.is_empty()) => {
+            Err(line.error(format!("a value of `{name}` is empty"), "write a value, or remove the line"))
+        }
+        Shape::Words
+            if line.words.len() > 1 && line.words.iter().any(|word| word.text.eq_ignore_ascii_case("none")) =>
+        {
+            Err(line.error("`none` stands beside other values", "write `none` alone, or leave it out"))
+        }
+        Shape::Flag
+        | Shape::Choice(_)
+        | Shape::Time
+        | Shape::Number
+        | Shape::Word
+        | Shape::Words
+        | Shape::Command
+        | Shape::Port
+        | Shape::Forward
+        | Shape::Mask
+        | Shape::Any => Ok(()),
+    }
+}
+
+pub(super) const fn is_time(keyword: &Keyword) -> bool {
+    matches!(keyword.shape, Shape::Time)
+}
+
+/// Yes and no.
+pub(super) fn flag(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "true" => Some(true),
+        "no" | "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// `90`, `1m30s`, `1h`, `2d`, `1w`.
+pub(super) fn time(text: &str) -> Option<Duration> {
+    let mut seconds: u64 = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (digits, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
+        let (unit, after) = match after.chars().next() {
+            None | Some('s' | 'S') => (1, after.get(1..)),
+            Some('m' | 'M') => (60, after.get(1..)),
+            Some('h' | 'H') => (3600, after.get(1..)),
+            Some('d' | 'D') => (24 * 3600, after.get(1..)),
+            Some('w' | 'W') => (7 * 24 * 3600, after.get(1..)),
+            Some(_) => return None,
+        };
+        seconds = seconds.checked_add(digits.parse::<u64>().ok()?.checked_mul(unit)?)?;
+        rest = after.unwrap_or_default();
+    }
+    // ssh keeps it in an int.
+    (!text.is_empty() && seconds <= i32::MAX as u64).then(|| Duration::from_secs(seconds))
+}
+
+/// A number that fits into ssh's int.
+pub(super) fn number(text: &str) -> Option<u32> {
+    text.parse::<i32>().ok().and_then(|number| u32::try_from(number).ok())
+}
+
+/// A port that can be connected to.
+pub(super) fn port(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|port| *port != 0)
+}
+
+/// Permission bits to take away.
+pub(super) fn mask(text: &str) -> Option<u32> {
+    u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_ssh() {
+        for (text, want) in [
+            ("90", Some(90)),
+            ("1m30s", Some(90)),
+            ("1H", Some(3600)),
+            ("1w2d", Some(9 * 24 * 3600)),
+            ("30m15", Some(1815)),
+            ("", None),
+            ("m", None),
+            ("1.5", None),
+            ("-1", None),
+            ("99999999999", None),
+        ] {
+            assert_eq!(time(text), want.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_bounds() {
+        assert_eq!((number("3"), number("-1"), number("4294967295"), number("x")), (Some(3), None, None, None));
+        assert_eq!((port("22"), port("0"), port("65536"), port("ssh")), (Some(22), None, None, None));
+        assert_eq!((mask("0177"), mask("1000"), mask("8")), (Some(0o177), None, None));
+    }
+}

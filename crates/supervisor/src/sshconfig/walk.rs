@@ -1,0 +1,220 @@
+//! One pass over the files: which blocks apply, what they set, what they include.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tunnel_engine::spec::wildcard;
+
+use super::facts::Facts;
+use super::jump;
+use super::keyword::{self, Found};
+use super::library::{Book, Library};
+use super::line::{Line, lines};
+use super::options::{Options, Setting};
+use super::query::{Files, Query};
+use super::tokens::{self, Tokens};
+use super::{pattern, value};
+use crate::config::{ConfigError, Source};
+
+/// As ssh: deeper nesting is a file that includes itself.
+const DEEPEST: usize = 16;
+const SYSTEM_FILE: &str = "/etc/ssh/ssh_config";
+const SYSTEM_FOLDER: &str = "/etc/ssh";
+const DEFAULT_PORT: u16 = 22;
+
+/// The state of a pass.
+pub(super) struct Walk<'a> {
+    pub(super) facts: &'a dyn Facts,
+    pub(super) library: &'a Library,
+    pub(super) query: &'a Query,
+    /// What `Host` patterns are compared with: the name as it was typed, in the last pass the one that is dialled.
+    pub(super) host: String,
+    pub(super) last_pass: bool,
+    /// `Match final` asks for a second pass, with the host name known.
+    pub(super) wants_last_pass: bool,
+    pub(super) options: Options,
+    pub(super) errors: Vec<ConfigError>,
+    /// Those that were read, and those that would be if they were there.
+    pub(super) files: Vec<PathBuf>,
+}
+
+/// What holds for a whole file.
+#[derive(Clone, Copy)]
+struct Scope {
+    /// It is the user's: `~` and relative paths are theirs.
+    user: bool,
+    /// It is included by a block that does not apply: it is read for its errors only.
+    never: bool,
+    depth: usize,
+}
+
+impl Walk<'_> {
+    pub(super) fn files(&mut self) {
+        let user = Scope { user: true, never: false, depth: 0 };
+        match &self.query.files {
+            Files::None => {}
+            Files::One(path) => self.one(path, user),
+            Files::Usual => {
+                if let Some(path) = self.facts.home().map(|home| home.join(".ssh/config")) {
+                    self.open(&path, user, &mut true, true);
+                }
+                self.open(Path::new(SYSTEM_FILE), Scope { user: false, ..user }, &mut true, false);
+            }
+        }
+    }
+
+    /// A file that was asked for by name must be there, and may belong to anybody.
+    fn one(&mut self, path: &Path, scope: Scope) {
+        if !self.open(path, scope, &mut true, false) {
+            let what = "there is no such file";
+            self.errors.push(ConfigError::of_file(path, what, "name the ssh_config to read"));
+        }
+    }
+
+    /// False: the file is not there.
+    fn open(&mut self, path: &Path, scope: Scope, active: &mut bool, guarded: bool) -> bool {
+        if !self.files.iter().any(|known| known == path) {
+            self.files.push(path.to_owned());
+        }
+        match self.library.open(path, self.facts) {
+            Book::Missing => return false,
+            Book::Unreadable(error) => {
+                let what = format!("the file cannot be read: {error}");
+                self.errors.push(ConfigError::of_file(path, what, "give tunneld the right to read it"));
+            }
+            Book::Text { trusted: false, .. } if guarded => {
+                let what = "others than root and the account that runs tunneld can write the file";
+                let hint = format!("run `chmod go-w {}`, and see that it belongs to one of them", path.display());
+                self.errors.push(ConfigError::of_file(path, what, hint));
+            }
+            Book::Text { source, .. } => self.read(&source, scope, active),
+        }
+        true
+    }
+
+    fn read(&mut self, source: &Arc<Source>, scope: Scope, active: &mut bool) {
+        for line in lines(source) {
+            let done = match line {
+                Ok(line) => self.line(&line, scope, active),
+                Err(error) => Err(error),
+            };
+            self.errors.extend(done.err());
+        }
+    }
+
+    fn line(&mut self, line: &Line, scope: Scope, active: &mut bool) -> Result<(), ConfigError> {
+        match line.keyword.text.as_str() {
+            "host" => {
+                *active = false;
+                *active = self.host_line(line)? && !scope.never;
+            }
+            "match" => {
+                *active = false;
+                *active = self.match_line(line, scope.never)?;
+            }
+            "include" => self.include(line, scope, active)?,
+            _ => self.option(line, *active)?,
+        }
+        Ok(())
+    }
+
+    /// A keyword that sets a value.
+    pub(super) fn option(&mut self, line: &Line, active: bool) -> Result<(), ConfigError> {
+        let name = line.keyword.text.as_str();
+        match keyword::find(name) {
+            Found::Keyword(keyword) => {
+                value::check(keyword, line)?;
+                if active {
+                    self.options.set(Setting::of(keyword, line));
+                }
+            }
+            Found::Forgotten => {}
+            Found::Unknown if self.options.word("IgnoreUnknown").is_some_and(|list| pattern::caseless(list, name)) => {}
+            Found::Unknown => {
+                let written = line.source.text.get(line.keyword.span.clone()).unwrap_or(name);
+                let hint = match keyword::did_you_mean(name) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!("remove it, or write `IgnoreUnknown {name}` at the top of the file"),
+                };
+                let what = format!("`{written}` is not a keyword of ssh_config");
+                return Err(ConfigError::new(line.place(&line.keyword), what, hint));
+            }
+        }
+        Ok(())
+    }
+
+    fn host_line(&self, line: &Line) -> Result<bool, ConfigError> {
+        let mut any = false;
+        for word in &line.words {
+            let (negated, text) = match word.text.strip_prefix('!') {
+                Some(text) => (true, text),
+                None => (false, word.text.as_str()),
+            };
+            if word.text.is_empty() {
+                return Err(ConfigError::new(line.place(word), "the pattern is empty", "write a name, or `*` for any"));
+            }
+            if wildcard(text, &self.host) {
+                if negated {
+                    return Ok(false);
+                }
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    fn include(&mut self, line: &Line, scope: Scope, active: &mut bool) -> Result<(), ConfigError> {
+        for word in &line.words {
+            let place = line.place(word);
+            if word.text.is_empty() {
+                return Err(ConfigError::new(place, "the path is empty", "name a file, or a pattern"));
+            }
+            if word.text.starts_with('~') && !scope.user {
+                let what = "the system's file includes a file of a user";
+                return Err(ConfigError::new(place, what, "write the whole path"));
+            }
+            if scope.depth >= DEEPEST {
+                let what = format!("includes are nested more than {DEEPEST} deep");
+                return Err(ConfigError::new(place, what, "does a file include itself?"));
+            }
+            let pattern = self.tokens()?.expand(&word.text, Some(self.facts), &place)?;
+            let pattern = if scope.user { tokens::tilde(&pattern, self.facts, &place)? } else { pattern };
+            let pattern = match (pattern.starts_with('/'), scope.user) {
+                (true, _) => pattern,
+                (false, true) => tokens::tilde(&format!("~/.ssh/{pattern}"), self.facts, &place)?,
+                (false, false) => format!("{SYSTEM_FOLDER}/{pattern}"),
+            };
+            let outside = *active;
+            let inner = Scope { never: scope.never || !outside, depth: scope.depth + 1, ..scope };
+            for path in self.facts.files(&pattern) {
+                let mut inside = outside;
+                self.open(&path, inner, &mut inside, true);
+            }
+        }
+        Ok(())
+    }
+
+    /// The name to dial, as far as it is known.
+    pub(super) fn current_host(&self) -> Result<String, ConfigError> {
+        match self.options.get("Hostname") {
+            // In the last pass it is the name that was found.
+            _ if self.last_pass => Ok(self.host.clone()),
+            Some(setting) => Tokens::of_hostname(&self.query.host).expand(setting.first(), None, &setting.place),
+            None => Ok(self.query.host.clone()),
+        }
+    }
+
+    pub(super) fn current_user(&self) -> &str {
+        self.options.word("User").or(self.facts.user()).unwrap_or_default()
+    }
+
+    pub(super) fn current_port(&self) -> u16 {
+        self.options.word("Port").and_then(value::port).unwrap_or(DEFAULT_PORT)
+    }
+
+    /// The jump host next to the server.
+    pub(super) fn current_jump(&self) -> String {
+        let hops = self.options.get("ProxyJump").and_then(|setting| jump::parse(&setting.rest).ok().flatten());
+        hops.and_then(|mut hops| hops.pop()).map(|hop| hop.host).unwrap_or_default()
+    }
+}

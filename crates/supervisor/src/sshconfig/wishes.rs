@@ -1,0 +1,213 @@
+//! From words to typed settings of a session.
+
+use std::path::PathBuf;
+
+use tunnel_engine::session::check_algorithms;
+use tunnel_engine::spec::{
+    AddressFamily, AgentSpec, AlgorithmKind, AlgorithmList, AlgorithmSpec, IdentitySpec, StrictHostKeyChecking,
+};
+
+use super::facts::Facts;
+use super::options::{Options, Setting};
+use super::resolved::Wishes;
+use super::tokens::{Tokens, tilde};
+use crate::config::ConfigError;
+
+/// What OpenSSH has and this program has not: in a list they are passed over, as a server that lacks them would.
+const NOT_OURS: &[&str] = &[
+    "3des-cbc",
+    "hmac-md5",
+    "hmac-md5-96",
+    "hmac-md5-etm@openssh.com",
+    "hmac-md5-96-etm@openssh.com",
+    "hmac-sha1-96",
+    "hmac-sha1-96-etm@openssh.com",
+    "umac-64@openssh.com",
+    "umac-64-etm@openssh.com",
+    "umac-128@openssh.com",
+    "umac-128-etm@openssh.com",
+    "mlkem768nistp256-sha256",
+    "sntrup761x25519-sha512",
+    "sntrup761x25519-sha512@openssh.com",
+    "ssh-dss",
+    "ssh-dss-cert-v01@openssh.com",
+    "ssh-rsa-cert-v01@openssh.com",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ssh-ed25519-cert-v01@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    "webauthn-sk-ecdsa-sha2-nistp256@openssh.com",
+];
+
+/// Reads options; collects what is wrong.
+pub(super) struct Reader<'a> {
+    pub(super) options: &'a Options,
+    pub(super) tokens: &'a Tokens,
+    pub(super) facts: &'a dyn Facts,
+    pub(super) errors: Vec<ConfigError>,
+}
+
+impl Reader<'_> {
+    pub(super) fn wishes(&mut self) -> Wishes {
+        let keys = self.keys_allowed();
+        let options = self.options;
+        Wishes {
+            strict: options.word("StrictHostKeyChecking").map(strict),
+            user_known_hosts: self.hosts_files("UserKnownHostsFile"),
+            global_known_hosts: self.hosts_files("GlobalKnownHostsFile"),
+            host_key_alias: options.word("HostKeyAlias").map(str::to_ascii_lowercase),
+            identities: if keys { self.identities() } else { Some(Vec::new()) },
+            certificates: if keys { self.paths("CertificateFile") } else { Some(Vec::new()) },
+            agent: if keys { self.agent() } else { Some(AgentSpec::None) },
+            identities_only: options.flag("IdentitiesOnly"),
+            algorithms: AlgorithmSpec {
+                ciphers: self.algorithms("Ciphers", AlgorithmKind::Cipher),
+                kex: self.algorithms("KexAlgorithms", AlgorithmKind::Kex),
+                macs: self.algorithms("MACs", AlgorithmKind::Mac),
+                host_keys: self.algorithms("HostKeyAlgorithms", AlgorithmKind::HostKey),
+            },
+            // Zero is no limit to ssh; a start without an end is no start.
+            connect_timeout: options.time("ConnectTimeout").filter(|time| !time.is_zero()),
+            server_alive_interval: options.time("ServerAliveInterval"),
+            server_alive_count_max: options.number("ServerAliveCountMax"),
+            address_family: options.word("AddressFamily").map(family),
+            bind_address: self.bind_address(),
+            tcp_keep_alive: options.flag("TCPKeepAlive"),
+        }
+    }
+
+    fn note<T>(&mut self, read: Result<T, ConfigError>) -> Option<T> {
+        read.map_err(|error| self.errors.push(error)).ok()
+    }
+
+    /// `PubkeyAuthentication`, and `publickey` in `PreferredAuthentications`.
+    fn keys_allowed(&mut self) -> bool {
+        if self.options.flag("PubkeyAuthentication") == Some(false) {
+            return false;
+        }
+        let Some(setting) = self.options.get("PreferredAuthentications") else { return true };
+        let methods: Vec<&str> = setting.first().split(',').collect();
+        if !methods.iter().any(|method| matches!(*method, "publickey" | "password" | "keyboard-interactive")) {
+            let what = format!("`{}` leaves no way to log in", setting.first());
+            let hint = "the ways are publickey, keyboard-interactive and password";
+            self.errors.push(ConfigError::new(setting.place.clone(), what, hint));
+        }
+        methods.contains(&"publickey")
+    }
+
+    /// `~`, tokens and `${NAME}`, in ssh's order.
+    fn expand(&self, text: &str, setting: &Setting) -> Result<String, ConfigError> {
+        let text = tilde(text, self.facts, &setting.place)?;
+        self.tokens.expand(&text, Some(self.facts), &setting.place)
+    }
+
+    fn path(&self, text: &str, setting: &Setting) -> Result<PathBuf, ConfigError> {
+        let path = self.facts.folder().join(self.expand(text, setting)?);
+        // Two spellings of one path must be one path: they are compared.
+        Ok(path.components().collect())
+    }
+
+    /// Every value of a keyword that accumulates; `none` names no file.
+    fn paths(&mut self, name: &'static str) -> Option<Vec<PathBuf>> {
+        let options = self.options;
+        let named = options.all(name).filter(|setting| !setting.first().eq_ignore_ascii_case("none"));
+        let read: Vec<_> = named.map(|setting| self.path(setting.first(), setting)).collect();
+        options.get(name)?;
+        Some(read.into_iter().filter_map(|path| self.note(path)).collect())
+    }
+
+    fn identities(&mut self) -> Option<Vec<IdentitySpec>> {
+        let paths = self.paths("IdentityFile")?;
+        Some(paths.into_iter().map(|path| IdentitySpec { path, explicit: true }).collect())
+    }
+
+    fn hosts_files(&mut self, name: &'static str) -> Option<Vec<PathBuf>> {
+        let setting = self.options.get(name)?;
+        if setting.first().eq_ignore_ascii_case("none") {
+            return Some(Vec::new());
+        }
+        // The system's files are named without tokens.
+        let plain = name == "GlobalKnownHostsFile";
+        let read = |word: &String| if plain { Ok(PathBuf::from(word)) } else { self.path(word, setting) };
+        let paths: Vec<_> = setting.words.iter().map(read).collect();
+        Some(paths.into_iter().filter_map(|path| self.note(path)).collect())
+    }
+
+    fn agent(&mut self) -> Option<AgentSpec> {
+        let setting = self.options.get("IdentityAgent")?;
+        let variable = |name: &str| {
+            let socket = self.facts.variable(name).filter(|socket| !socket.is_empty());
+            socket.map_or(AgentSpec::None, |socket| AgentSpec::Socket(socket.into()))
+        };
+        let text = setting.first();
+        let agent = match (text, text.strip_prefix('$').filter(|name| !name.starts_with('{'))) {
+            ("none", _) => Ok(AgentSpec::None),
+            ("SSH_AUTH_SOCK", _) => Ok(variable("SSH_AUTH_SOCK")),
+            // Without the variable there is no agent, as in ssh.
+            (_, Some(name)) => Ok(variable(name)),
+            (_, None) => self.path(text, setting).map(AgentSpec::Socket),
+        };
+        self.note(agent)
+    }
+
+    fn bind_address(&mut self) -> Option<std::net::IpAddr> {
+        let setting = self.options.get("BindAddress")?;
+        let text = setting.first();
+        let read = text.parse().map_err(|_| {
+            let what = format!("`{text}` is not an IP address");
+            ConfigError::new(setting.place.clone(), what, "write an address of this machine: names are not looked up")
+        });
+        self.note(read)
+    }
+
+    fn algorithms(&mut self, name: &'static str, kind: AlgorithmKind) -> AlgorithmList {
+        let Some(setting) = self.options.get(name) else { return AlgorithmList::Default };
+        let read = algorithms(setting.first(), kind).map_err(|what| {
+            ConfigError::new(setting.place.clone(), what, "write names with commas, or `+`, `-` or `^` and names")
+        });
+        self.note(read).unwrap_or_default()
+    }
+}
+
+fn strict(text: &str) -> StrictHostKeyChecking {
+    match text.to_ascii_lowercase().as_str() {
+        "no" | "false" | "off" => StrictHostKeyChecking::No,
+        "accept-new" => StrictHostKeyChecking::AcceptNew,
+        _ => StrictHostKeyChecking::Yes,
+    }
+}
+
+fn family(text: &str) -> AddressFamily {
+    match text.to_ascii_lowercase().as_str() {
+        "inet" => AddressFamily::Inet,
+        "inet6" => AddressFamily::Inet6,
+        _ => AddressFamily::Any,
+    }
+}
+
+/// The list without the names that only OpenSSH has.
+fn algorithms(text: &str, kind: AlgorithmKind) -> Result<AlgorithmList, String> {
+    let list = AlgorithmList::parse(text).map_err(|error| error.to_string())?;
+    let ours = |names: Vec<String>| {
+        let known = |name: &String| check_algorithms(kind, &AlgorithmList::Replace(vec![name.clone()])).is_ok();
+        match names.iter().find(|name| !known(name) && !NOT_OURS.contains(&name.as_str())) {
+            Some(unknown) => Err(format!("`{unknown}` is not an algorithm of this kind")),
+            None => Ok(names.into_iter().filter(known).collect::<Vec<_>>()),
+        }
+    };
+    let list = match list {
+        AlgorithmList::Replace(names) => match ours(names)? {
+            left if left.is_empty() => return Err(format!("tunneld has none of the algorithms `{text}`")),
+            left => AlgorithmList::Replace(left),
+        },
+        AlgorithmList::Append(names) => some(ours(names)?, AlgorithmList::Append),
+        AlgorithmList::Prepend(names) => some(ours(names)?, AlgorithmList::Prepend),
+        other @ (AlgorithmList::Default | AlgorithmList::Remove(_)) => other,
+    };
+    check_algorithms(kind, &list).map_err(|error| error.to_string())?;
+    Ok(list)
+}
+
+fn some(names: Vec<String>, make: fn(Vec<String>) -> AlgorithmList) -> AlgorithmList {
+    if names.is_empty() { AlgorithmList::Default } else { make(names) }
+}

@@ -1,0 +1,282 @@
+//! Runs `ssh -G`, runs our reader, and compares.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use supervisor::sshconfig::{Files, Library, Query, Resolved, System, Way, resolve};
+use tunnel_engine::spec::{
+    AddressFamily, AgentSpec, AlgorithmList, Bind, Connect, Forward, ForwardKind, Listen, StrictHostKeyChecking,
+};
+
+/// Set for ssh and for us.
+pub(crate) const VARIABLES: &[(&str, &str)] = &[
+    ("TUNNEL_PORT", "7007"),
+    ("KEYS", "/srv/keys"),
+    ("AGENT", "/run/agent.sock"),
+    ("SSH_AUTH_SOCK", "/run/auth.sock"),
+];
+
+/// Values by keyword, each keyword as often as ssh prints it.
+pub(crate) type Values = HashMap<String, Vec<String>>;
+
+/// What ssh says.
+pub(crate) fn ssh(file: &Path, arguments: &[&str], host: &str) -> Result<Values, String> {
+    let output = Command::new("ssh")
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("SHELL", "/bin/sh")
+        .envs(VARIABLES.iter().copied())
+        .args(["-G", "-F"])
+        .arg(file)
+        .args(arguments)
+        .arg(host)
+        .output()
+        .expect("ssh is installed");
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let mut values = Values::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+        values.entry(key.to_lowercase()).or_default().push(value.to_owned());
+    }
+    Ok(values)
+}
+
+pub(crate) fn account() -> nix::unistd::User {
+    nix::unistd::User::from_uid(nix::unistd::geteuid()).expect("passwd is readable").expect("the account has an entry")
+}
+
+pub(crate) fn system() -> System {
+    let account = account();
+    let variables = VARIABLES.iter().chain(&[("SHELL", "/bin/sh")]);
+    let variables = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    System::new(Some(account.name), Some(account.dir), variables)
+}
+
+/// What we say; errors as `line: text`.
+pub(crate) fn ours(file: &Path, host: &str) -> Result<Resolved, Vec<(Option<usize>, String)>> {
+    let query = Query::new(host, Files::One(file.to_owned()));
+    resolve(&query, &Library::default(), &system()).map_err(|errors| {
+        let one = |error: &supervisor::config::ConfigError| {
+            (error.line_and_column().map(|(line, _)| line), format!("{} ({})", error.what(), error.hint()))
+        };
+        errors.iter().map(one).collect()
+    })
+}
+
+/// Every difference between the two, in words.
+pub(crate) fn differences(file: &Path, resolved: &Resolved, values: &Values) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut same = |key: &str, ours: String, theirs: String| {
+        if ours != theirs {
+            found.push(format!("{key}: we say `{ours}`, ssh `{theirs}`"));
+        }
+    };
+    let one = |key: &str| values.get(key).and_then(|all| all.first()).cloned().unwrap_or_default();
+    let all = |key: &str| values.get(key).cloned().unwrap_or_default();
+    let yes = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
+    let wishes = &resolved.wishes;
+
+    same("hostname", resolved.host.clone(), one("hostname"));
+    same("user", resolved.user.clone(), one("user"));
+    same("port", resolved.port.to_string(), one("port"));
+    let strict = one("stricthostkeychecking");
+    same(
+        "stricthostkeychecking",
+        strict_word(wishes.strict).to_owned(),
+        if strict == "ask" { "true".to_owned() } else { strict },
+    );
+    let home = account().dir;
+    let hosts = |paths: &Option<Vec<PathBuf>>, usual: [PathBuf; 2]| match paths.clone().unwrap_or(usual.to_vec()) {
+        none if none.is_empty() => "none".to_owned(),
+        some => some.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" "),
+    };
+    let user = ["known_hosts", "known_hosts2"].map(|name| home.join(".ssh").join(name));
+    same("userknownhostsfile", hosts(&wishes.user_known_hosts, user), one("userknownhostsfile"));
+    let global = ["ssh_known_hosts", "ssh_known_hosts2"].map(|name| Path::new("/etc/ssh").join(name));
+    same("globalknownhostsfile", hosts(&wishes.global_known_hosts, global), one("globalknownhostsfile"));
+    same("hostkeyalias", wishes.host_key_alias.clone().unwrap_or_default(), one("hostkeyalias"));
+
+    let keys_allowed = one("pubkeyauthentication") != "false"
+        && values.get("preferredauthentications").is_none_or(|methods| methods[0].split(',').any(|m| m == "publickey"));
+    if keys_allowed {
+        let expand = |key: &str| -> Vec<String> {
+            let named = all(key).into_iter().filter(|name| !name.eq_ignore_ascii_case("none"));
+            named.map(|name| expand(&name, values)).collect()
+        };
+        if let Some(identities) = &wishes.identities {
+            let ours: Vec<_> = identities.iter().map(|identity| identity.path.display().to_string()).collect();
+            same("identityfile", ours.join(" "), expand("identityfile").join(" "));
+        } else {
+            same("identityfile", "~/.ssh/id_rsa".to_owned(), one("identityfile"));
+        }
+        let certificates = wishes.certificates.clone().unwrap_or_default();
+        let ours: Vec<_> = certificates.iter().map(|path| path.display().to_string()).collect();
+        same("certificatefile", ours.join(" "), expand("certificatefile").join(" "));
+        let agent = match (one("identityagent").as_str(), &wishes.agent) {
+            ("", None) => None,
+            ("none", Some(AgentSpec::None)) => None,
+            ("SSH_AUTH_SOCK", Some(AgentSpec::Socket(path))) if path == Path::new("/run/auth.sock") => None,
+            ("$AGENT", Some(AgentSpec::Socket(path))) if path == Path::new("/run/agent.sock") => None,
+            (theirs, Some(AgentSpec::Socket(path))) if path == Path::new(theirs) => None,
+            (theirs, ours) => Some((format!("{ours:?}"), theirs.to_owned())),
+        };
+        let (ours, theirs) = agent.unwrap_or_default();
+        same("identityagent", ours, theirs);
+    } else {
+        same("no keys", format!("{:?}", wishes.identities), "Some([])".to_owned());
+    }
+    same("identitiesonly", yes(wishes.identities_only.unwrap_or(false)), one("identitiesonly"));
+    for (key, list) in [
+        ("ciphers", &wishes.algorithms.ciphers),
+        ("kexalgorithms", &wishes.algorithms.kex),
+        ("macs", &wishes.algorithms.macs),
+        ("hostkeyalgorithms", &wishes.algorithms.host_keys),
+    ] {
+        let theirs = one(key);
+        let theirs: Vec<&str> = theirs.split(',').collect();
+        let (ours, theirs) = match list {
+            AlgorithmList::Default => continue,
+            AlgorithmList::Remove(names) => {
+                (false, names.iter().any(|name| theirs.contains(&name.as_str()) && !name.contains('*')))
+            }
+            AlgorithmList::Replace(names) | AlgorithmList::Append(names) | AlgorithmList::Prepend(names) => {
+                (true, theirs.iter().filter(|name| names.iter().any(|own| own == *name)).count() == names.len())
+            }
+        };
+        same(key, ours.to_string(), theirs.to_string());
+    }
+    let timeout = wishes.connect_timeout.map_or_else(|| "none".to_owned(), |time| time.as_secs().to_string());
+    same(
+        "connecttimeout",
+        timeout,
+        if one("connecttimeout") == "0" { "none".to_owned() } else { one("connecttimeout") },
+    );
+    let interval = wishes.server_alive_interval.map_or(0, |time| time.as_secs());
+    same("serveraliveinterval", interval.to_string(), one("serveraliveinterval"));
+    same("serveralivecountmax", wishes.server_alive_count_max.unwrap_or(3).to_string(), one("serveralivecountmax"));
+    same("tcpkeepalive", yes(wishes.tcp_keep_alive.unwrap_or(true)), one("tcpkeepalive"));
+    same("exitonforwardfailure", yes(resolved.exit_on_forward_failure.unwrap_or(false)), one("exitonforwardfailure"));
+    same("gatewayports", yes(resolved.gateway_ports.unwrap_or(false)), one("gatewayports"));
+    let family = match wishes.address_family.unwrap_or_default() {
+        AddressFamily::Any => "any",
+        AddressFamily::Inet => "inet",
+        AddressFamily::Inet6 => "inet6",
+    };
+    same("addressfamily", family.to_owned(), one("addressfamily"));
+    same("bindaddress", wishes.bind_address.map(|ip| ip.to_string()).unwrap_or_default(), one("bindaddress"));
+    for (key, kind) in [
+        ("localforward", ForwardKind::Local),
+        ("remoteforward", ForwardKind::Remote),
+        ("dynamicforward", ForwardKind::Dynamic),
+    ] {
+        let ours =
+            resolved.forwards.iter().filter(|(forward, _)| forward.kind == kind).map(|(forward, _)| show(forward));
+        let mut theirs = all(key).iter().map(|line| line.replace("[]:", "[*]:")).collect::<Vec<_>>();
+        if kind == ForwardKind::Dynamic {
+            // ssh prints a local forward to a socket a second time, as a dynamic one.
+            let locals = all("localforward");
+            theirs.retain(|line| {
+                !locals.iter().any(|local| local.replace("[]:", "[*]:").starts_with(&format!("{line} /")))
+            });
+        }
+        same(key, ours.collect::<Vec<_>>().join(", "), theirs.join(", "));
+    }
+    found.extend(way(file, resolved, values));
+    found
+}
+
+fn strict_word(strict: Option<StrictHostKeyChecking>) -> &'static str {
+    match strict {
+        None | Some(StrictHostKeyChecking::Yes) => "true",
+        Some(StrictHostKeyChecking::AcceptNew) => "accept-new",
+        Some(StrictHostKeyChecking::No) => "false",
+    }
+}
+
+/// As ssh prints it.
+fn show(forward: &Forward) -> String {
+    let listen = match &forward.listen {
+        Listen::Tcp { bind: Bind::Default, port } => port.to_string(),
+        Listen::Tcp { bind: Bind::Any, port } => format!("[*]:{port}"),
+        Listen::Tcp { bind: Bind::Address(host), port } => format!("[{host}]:{port}"),
+        Listen::Unix(path) => path.display().to_string(),
+    };
+    match (&forward.connect, forward.kind) {
+        (Connect::Tcp { host, port }, _) => format!("{listen} [{host}]:{port}"),
+        (Connect::Unix(path), _) => format!("{listen} {}", path.display()),
+        (Connect::Socks, ForwardKind::Remote) => format!("{listen} [socks]:0"),
+        (Connect::Socks, _) => listen,
+    }
+}
+
+/// The jump host is asked for as ssh itself does, and compared in its turn.
+fn way(file: &Path, resolved: &Resolved, values: &Values) -> Vec<String> {
+    let one = |key: &str| values.get(key).map(|all| all[0].clone());
+    match (&resolved.way, one("proxyjump"), one("proxycommand")) {
+        (Way::Direct, None, None) => Vec::new(),
+        (Way::Command(ours), None, Some(theirs)) if *ours == expand(&theirs, values) => Vec::new(),
+        (Way::Jump(jump), Some(theirs), None) => {
+            let (extra, last) =
+                theirs.rsplit_once(',').map_or((None, theirs.as_str()), |(extra, last)| (Some(extra), last));
+            let (user, rest) = last.rsplit_once('@').map_or((None, last), |(user, rest)| (Some(user), rest));
+            let (host, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+                Some((host, port)) => (host, port.strip_prefix(':')),
+                None => rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
+            };
+            let mut arguments = Vec::new();
+            for (option, value) in [("-l", user), ("-p", port), ("-J", extra)] {
+                arguments.extend(value.map(|value| [option, value]).into_iter().flatten());
+            }
+            match ssh(file, &arguments, host) {
+                Ok(values) => {
+                    differences(file, jump, &values).into_iter().map(|text| format!("jump {host}: {text}")).collect()
+                }
+                Err(error) => vec![format!("jump {host}: ssh says {error}")],
+            }
+        }
+        (ours, jump, command) => {
+            let ours = match ours {
+                Way::Direct => "direct".to_owned(),
+                Way::Jump(jump) => format!("jump {}", jump.alias),
+                Way::Command(command) => format!("command {command}"),
+            };
+            vec![format!("way: we say {ours}, ssh {jump:?} {command:?}")]
+        }
+    }
+}
+
+/// What ssh prints unexpanded, expanded by ssh's own values.
+fn expand(text: &str, values: &Values) -> String {
+    let account = account();
+    let one = |key: &str| values.get(key).map(|all| all[0].clone()).unwrap_or_default();
+    let machine = nix::unistd::gethostname().expect("a name").to_string_lossy().into_owned();
+    let original = one("host");
+    let alias = values.get("hostkeyalias").map_or_else(|| original.clone(), |all| all[0].clone());
+    let mut text = match text.strip_prefix("~/") {
+        Some(rest) => format!("{}/{rest}", account.dir.display()),
+        None => text.to_owned(),
+    };
+    for (token, value) in [
+        ("%%", "\u{1}".to_owned()),
+        ("%h", one("hostname")),
+        ("%n", original),
+        ("%p", one("port")),
+        ("%r", one("user")),
+        ("%u", account.name.clone()),
+        ("%d", account.dir.display().to_string()),
+        ("%i", account.uid.to_string()),
+        ("%k", alias),
+        ("%L", machine.split('.').next().unwrap_or_default().to_owned()),
+        ("%l", machine.clone()),
+        ("\u{1}", "%".to_owned()),
+    ] {
+        text = text.replace(token, &value);
+    }
+    for (name, value) in VARIABLES {
+        text = text.replace(&format!("${{{name}}}"), value);
+    }
+    text
+}
