@@ -7,4 +7,5 @@ mod dial;
 mod forward;
 mod hostkey;
 mod login;
+mod probe;
 mod session;

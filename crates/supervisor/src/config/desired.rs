@@ -67,7 +67,9 @@ pub struct TunnelSpec {
     pub exit_on_forward_failure: bool,
     /// What to do about a remote listen port that something else holds.
     pub on_remote_port_busy: OnRemotePortBusy,
-    /// How long after a session came up its data path is first probed; then every `policy.poll`.
+    /// How a forward is proven to carry bytes.
+    pub probe: ProbeSpec,
+    /// How long after its first proof a forward is probed again; then every `policy.poll`.
     pub first_poll: Duration,
     /// Connections at once, per forward.
     pub max_connections: u32,
@@ -106,6 +108,20 @@ pub enum OnRemotePortBusy {
     Retry,
     /// Give up as ssh does.
     Fail,
+}
+
+/// `probe`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ProbeSpec {
+    /// A local forward's target takes connections; a remote forward's port leads back to us.
+    #[default]
+    Auto,
+    /// Nothing is proven.
+    Off,
+    /// As `Auto`, and a remote forward's target takes connections.
+    Tcp,
+    /// As `Tcp`, and the targets say this first.
+    Expect(String),
 }
 
 /// `backoff`.

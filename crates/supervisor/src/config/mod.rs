@@ -21,7 +21,7 @@ mod value;
 
 pub use desired::{
     BackoffKind, BackoffSpec, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, OutageSpec,
-    TunnelSpec,
+    ProbeSpec, TunnelSpec,
 };
 pub use diagnostic::{ConfigError, ConfigErrors};
 pub use source::{Place, Source};

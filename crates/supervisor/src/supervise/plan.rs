@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tunnel_engine::spec::{Forward, SessionSpec};
 
-use crate::config::{Desired, LogSpec, OnRemotePortBusy, OutageSpec, TunnelSpec};
+use crate::config::{Desired, LogSpec, OnRemotePortBusy, OutageSpec, ProbeSpec, TunnelSpec};
 use crate::lifecycle::Policy;
 
 pub use apply::apply;
@@ -145,7 +145,7 @@ impl GlobalChange {
 }
 
 /// What a tunnel takes over without a new session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tuning {
     /// `gate_time`, `max_start`, `max_lifetime`, `backoff`, `poll`.
     pub policy: Policy,
@@ -157,6 +157,8 @@ pub struct Tuning {
     pub exit_on_forward_failure: bool,
     /// From the next refused remote forward on.
     pub on_remote_port_busy: OnRemotePortBusy,
+    /// At once.
+    pub probe: ProbeSpec,
     /// From the next session on.
     pub first_poll: Duration,
     /// Forwards whose listener it moves are removed and added again by steps of their own.
@@ -174,6 +176,7 @@ impl Tuning {
             gateway_ports,
             exit_on_forward_failure,
             on_remote_port_busy,
+            ref probe,
             first_poll,
             max_connections,
             outage,
@@ -185,28 +188,31 @@ impl Tuning {
             max_connections,
             exit_on_forward_failure,
             on_remote_port_busy,
+            probe: probe.clone(),
             first_poll,
             gateway_ports,
         }
     }
 
-    fn write_to(self, spec: &mut TunnelSpec) {
+    fn write_to(&self, spec: &mut TunnelSpec) {
         let Self {
             policy,
             outage,
             max_connections,
             exit_on_forward_failure,
             on_remote_port_busy,
+            probe,
             first_poll,
             gateway_ports,
         } = self;
-        spec.policy = policy;
-        spec.outage = outage;
-        spec.max_connections = max_connections;
-        spec.exit_on_forward_failure = exit_on_forward_failure;
-        spec.on_remote_port_busy = on_remote_port_busy;
-        spec.first_poll = first_poll;
-        spec.gateway_ports = gateway_ports;
+        spec.policy = *policy;
+        spec.outage = *outage;
+        spec.max_connections = *max_connections;
+        spec.exit_on_forward_failure = *exit_on_forward_failure;
+        spec.on_remote_port_busy = *on_remote_port_busy;
+        spec.probe.clone_from(probe);
+        spec.first_poll = *first_poll;
+        spec.gateway_ports = *gateway_ports;
     }
 }
 

@@ -1,8 +1,9 @@
 //! The loop: one event at a time, then what the machine wants done, then a fresh view.
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::session::Session;
@@ -13,6 +14,7 @@ use super::files::{Files, Look};
 use super::handle::Context;
 use super::locals::{BoundJob, Locals};
 use super::orders::Order;
+use super::probes::Probed;
 use super::remotes::{Remotes, Requested};
 use super::sessions::{self, Attempt, Live, Opened, Replacement, Retired};
 use super::state::ready;
@@ -40,6 +42,12 @@ pub(super) struct Actor {
     pub(super) damper: Damper,
     pub(super) was_ready: bool,
     pub(super) files: Files,
+    /// The session on which local forwards are proven.
+    pub(super) probed: Option<u64>,
+    /// Spreads probes.
+    pub(super) random: fastrand::Rng,
+    /// Rung when a user's connection showed something.
+    witness: Arc<Notify>,
     phase: (Phase, SystemTime),
     ending: bool,
     orders: mpsc::Receiver<Order>,
@@ -74,6 +82,10 @@ pub(super) enum Event {
     ListenerChanged { id: u64 },
     /// The living session answered a ping, or not.
     Pinged { serial: u64, result: Result<(), Failure> },
+    /// A probe came to an end.
+    Probed(Probed),
+    /// A user's connection was refused by its target, or is taken again.
+    Witnessed,
     /// How the watched files look.
     Looked { epoch: u64, look: Option<Look> },
     /// A job ended without an event: it was aborted, or it panicked.
@@ -88,8 +100,10 @@ impl Actor {
     ) -> (Self, watch::Receiver<View>) {
         let current = watch::Sender::new(None);
         let machine = Machine::new(spec.policy, context.seed, clock::now());
-        let locals = Locals::new(&spec, current.subscribe());
-        let remotes = Remotes::new(&spec);
+        let witness = Arc::<Notify>::default();
+        let locals = Locals::new(&spec, current.subscribe(), witness.clone());
+        let remotes = Remotes::new(&spec, witness.clone());
+        let random = fastrand::Rng::with_seed(context.seed);
         let phase = (machine.phase(), clock::wall());
         let first = View {
             name: spec.name.clone(),
@@ -122,6 +136,9 @@ impl Actor {
             last_failure: None,
             damper: Damper::default(),
             files: Files::default(),
+            probed: None,
+            random,
+            witness,
             phase,
             was_ready: false,
             ending: false,
@@ -148,6 +165,7 @@ impl Actor {
             order = self.orders.recv(), if !self.ending => order.map_or(Event::Orphaned, Event::Order),
             failure = sessions::ended(self.live.as_mut()) => Event::Lost(failure),
             Some(job) = self.jobs.join_next_with_id() => joined(job),
+            () = self.witness.notified() => Event::Witnessed,
             () = due(deadline) => Event::Due,
         }
     }
@@ -167,6 +185,8 @@ impl Actor {
             Event::HandedOver { serial, old } => self.handed_over(serial, old),
             Event::ListenerChanged { id } => self.watch_listener(id),
             Event::Pinged { serial, result } => self.pinged(serial, result),
+            Event::Probed(probed) => self.probed(probed),
+            Event::Witnessed => self.witnessed(),
             Event::Looked { epoch, look } => self.looked(epoch, look),
             Event::Broken { job, panicked } => self.broken(job, panicked),
         }
@@ -181,6 +201,7 @@ impl Actor {
             }
         }
         self.keep_listeners();
+        self.keep_probes();
         self.watch_files();
         self.publish();
     }
@@ -236,10 +257,11 @@ impl Actor {
         self.machine.handle(input, clock::now());
     }
 
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&mut self) -> Option<Instant> {
+        let probes = self.probes_due();
         let machine = self.machine.poll_timeout().map(|(at, _)| at);
         let retry = self.replacement.as_ref().and_then(Replacement::due);
-        [machine, self.locals.due(), self.remotes.due(), self.files.due(), retry].into_iter().flatten().min()
+        [machine, self.locals.due(), self.remotes.due(), self.files.due(), retry, probes].into_iter().flatten().min()
     }
 
     fn due(&mut self) {

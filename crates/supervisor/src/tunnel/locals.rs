@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tunnel_engine::clock;
 use tunnel_engine::failure::Failure;
 use tunnel_engine::forward::{
     BindOptions, Bound, ForwardStats, ListenOptions, ListenState, LocalForward, OutagePolicy,
 };
 use tunnel_engine::session::Session;
-use tunnel_engine::spec::{Forward, Side};
+use tunnel_engine::spec::{Connect, Forward, Side};
 
 use super::actor::{Actor, Event};
+use super::probes::Subject;
+use super::probing::Probing;
 use super::report;
 use super::state::ForwardState;
 use super::view::ForwardView;
@@ -28,6 +30,7 @@ pub(super) struct Locals {
     entries: Vec<Local>,
     next: u64,
     sessions: watch::Receiver<Option<Session>>,
+    witness: Arc<Notify>,
 }
 
 struct Local {
@@ -35,6 +38,7 @@ struct Local {
     forward: Forward,
     stats: Arc<ForwardStats>,
     listener: Listener,
+    probing: Probing,
 }
 
 enum Listener {
@@ -64,8 +68,12 @@ fn should_listen(want: Want, phase: Phase) -> bool {
 }
 
 impl Locals {
-    pub(super) fn new(spec: &TunnelSpec, sessions: watch::Receiver<Option<Session>>) -> Self {
-        let mut locals = Self { entries: Vec::new(), next: 0, sessions };
+    pub(super) fn new(
+        spec: &TunnelSpec,
+        sessions: watch::Receiver<Option<Session>>,
+        witness: Arc<Notify>,
+    ) -> Self {
+        let mut locals = Self { entries: Vec::new(), next: 0, sessions, witness };
         for forward in spec.forwards.iter().filter(|forward| forward.kind.side() == Side::Here) {
             locals.add(forward.clone());
         }
@@ -74,7 +82,9 @@ impl Locals {
 
     pub(super) fn add(&mut self, forward: Forward) {
         self.next += 1;
-        self.entries.push(Local { id: self.next, forward, stats: Arc::default(), listener: Listener::Closed });
+        let stats = Arc::new(ForwardStats::with_bell(self.witness.clone()));
+        let probing = Probing::new();
+        self.entries.push(Local { id: self.next, forward, stats, listener: Listener::Closed, probing });
     }
 
     pub(super) fn sort_by_key(&mut self, place: impl Fn(&Forward) -> Option<usize>) {
@@ -84,6 +94,18 @@ impl Locals {
     fn take(&mut self, forward: &Forward) -> Option<Local> {
         let at = self.entries.iter().position(|local| local.forward == *forward)?;
         Some(self.entries.remove(at))
+    }
+
+    /// Those that have a target to be proven.
+    pub(super) fn subjects(&mut self) -> impl Iterator<Item = Subject<'_>> {
+        let named = self.entries.iter_mut().filter(|local| local.forward.connect != Connect::Socks);
+        named.map(|local| Subject {
+            id: local.id,
+            probing: &mut local.probing,
+            stats: &local.stats,
+            forward: &local.forward,
+            allocated: None,
+        })
     }
 
     pub(super) fn listening(&self) -> Listening {
@@ -114,8 +136,9 @@ impl Locals {
         self.entries.iter().map(|local| &local.stats)
     }
 
-    pub(super) fn views(&self, phase: Phase) -> impl Iterator<Item = ForwardView> {
-        self.entries.iter().map(move |local| local.view(phase))
+    /// `proven`: whether a target has to be proven to take connections.
+    pub(super) fn views(&self, phase: Phase, proven: bool) -> impl Iterator<Item = ForwardView> {
+        self.entries.iter().map(move |local| local.view(phase, proven))
     }
 }
 
@@ -127,10 +150,19 @@ impl Local {
         }
     }
 
-    fn view(&self, phase: Phase) -> ForwardView {
+    fn view(&self, phase: Phase, proven: bool) -> ForwardView {
         let mut listen = self.forward.listen.to_string();
         let mut note = None;
-        let waiting = if phase == Phase::Up { ForwardState::Up } else { ForwardState::Pending };
+        let waiting = match phase {
+            Phase::Up if proven && self.forward.connect != Connect::Socks => self.probing.state(),
+            Phase::Up => ForwardState::Up,
+            Phase::Stopped
+            | Phase::Connecting
+            | Phase::Backoff
+            | Phase::Blocked
+            | Phase::Failed
+            | Phase::Stopping => ForwardState::Pending,
+        };
         let state = match &self.listener {
             Listener::Open(listener) => match &*listener.state().borrow() {
                 ListenState::Listening { addresses, message } => {
@@ -253,6 +285,8 @@ impl Actor {
     pub(super) fn retarget_listener(&mut self, from: &Forward, to: Forward) {
         let Some(local) = self.locals.entries.iter_mut().find(|local| local.forward == *from) else { return };
         local.forward = to;
+        local.stats.set_refusal(None);
+        local.probing.forget();
         local.retune(&self.spec);
         if let Listener::Open(listener) = &local.listener {
             listener.retarget(local.forward.connect.clone());

@@ -18,6 +18,10 @@ mod files;
 mod handle;
 mod locals;
 mod orders;
+#[cfg(test)]
+mod probe_tests;
+mod probes;
+mod probing;
 mod refusal;
 mod reload;
 mod remotes;

@@ -8,16 +8,21 @@ use tunnel_engine::spec::{Forward, Side};
 
 use super::actor::Actor;
 use super::view::ForwardView;
+use crate::config::ProbeSpec;
 use crate::lifecycle::{Input, Phase};
 use crate::supervise::plan::Step;
 
 impl Actor {
     pub(super) fn apply(&mut self, steps: Vec<Step>) {
+        let probe = self.spec.probe.clone();
         for step in steps {
             step.apply_to_tunnel(&mut self.spec);
             self.make(step);
         }
         self.order_forwards();
+        if self.spec.probe != probe {
+            self.prove_anew();
+        }
         // A blocked tunnel waits for a change, and this was one.
         self.feed(Input::FilesChanged);
     }
@@ -77,8 +82,9 @@ impl Actor {
 
     /// In the config's order.
     pub(super) fn forward_views(&self) -> Vec<ForwardView> {
-        let mut locals = self.locals.views(self.machine.phase());
-        let mut remotes = self.remotes.views();
+        let proven = self.spec.probe != ProbeSpec::Off;
+        let mut locals = self.locals.views(self.machine.phase(), proven);
+        let mut remotes = self.remotes.views(proven);
         let next = |side| match side {
             Side::Here => locals.next(),
             Side::Server => remotes.next(),

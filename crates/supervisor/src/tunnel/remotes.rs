@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::Notify;
 use tunnel_engine::clock;
 use tunnel_engine::forward::{ForwardStats, RemoteTarget, Routes};
 use tunnel_engine::session::{ForwardError, RemoteListen, Session};
 use tunnel_engine::spec::{Forward, Listen, Side};
 
 use super::actor::{Actor, Event};
+use super::probes::Subject;
+use super::probing::Probing;
 use super::refusal::{again, judge, shown, with_port};
 use super::sessions::Live;
 use super::state::ForwardState;
@@ -20,13 +23,17 @@ use crate::config::TunnelSpec;
 pub(super) struct Remotes {
     entries: Vec<Remote>,
     next: u64,
+    witness: Arc<Notify>,
 }
 
 struct Remote {
     id: u64,
     forward: Forward,
     stats: Arc<ForwardStats>,
+    /// What the server said: pending, up (it listens), down.
     state: ForwardState,
+    /// What is proven of a listener that it said it has.
+    probing: Probing,
     /// What the server chose for port 0, asked for again first.
     allocated: Option<u16>,
     asking: bool,
@@ -42,8 +49,8 @@ pub(super) struct Requested {
 }
 
 impl Remotes {
-    pub(super) fn new(spec: &TunnelSpec) -> Self {
-        let mut remotes = Self { entries: Vec::new(), next: 0 };
+    pub(super) fn new(spec: &TunnelSpec, witness: Arc<Notify>) -> Self {
+        let mut remotes = Self { entries: Vec::new(), next: 0, witness };
         for forward in wanted(spec) {
             remotes.add(forward.clone());
         }
@@ -55,8 +62,9 @@ impl Remotes {
         self.entries.push(Remote {
             id: self.next,
             forward,
-            stats: Arc::default(),
+            stats: Arc::new(ForwardStats::with_bell(self.witness.clone())),
             state: ForwardState::Pending,
+            probing: Probing::new(),
             allocated: None,
             asking: false,
             again: None,
@@ -76,6 +84,7 @@ impl Remotes {
     pub(super) fn session_changed(&mut self) {
         for remote in &mut self.entries {
             remote.state = ForwardState::Pending;
+            remote.probing.forget();
             remote.asking = false;
             remote.again = None;
         }
@@ -105,20 +114,43 @@ impl Remotes {
         self.entries.iter().map(|remote| &remote.stats)
     }
 
-    pub(super) fn views(&self) -> impl Iterator<Item = ForwardView> {
-        self.entries.iter().map(|remote| ForwardView {
-            key: remote.forward.key(),
-            kind: remote.forward.kind,
-            listen: shown(&remote.listen()),
-            connect: remote.forward.connect.clone(),
-            message: remote.state.message(),
-            state: remote.state.clone(),
-            stats: remote.stats.clone(),
+    /// `proven`: whether a listener has to be proven to be ours.
+    pub(super) fn views(&self, proven: bool) -> impl Iterator<Item = ForwardView> {
+        self.entries.iter().map(move |remote| {
+            let state = remote.shown_state(proven);
+            ForwardView {
+                key: remote.forward.key(),
+                kind: remote.forward.kind,
+                listen: shown(&remote.listen()),
+                connect: remote.forward.connect.clone(),
+                message: state.message().or_else(|| remote.probing.note().cloned()),
+                state,
+                stats: remote.stats.clone(),
+            }
+        })
+    }
+
+    /// Those whose listener the server says it has.
+    pub(super) fn subjects(&mut self) -> impl Iterator<Item = Subject<'_>> {
+        let granted = self.entries.iter_mut().filter(|remote| remote.state == ForwardState::Up && !remote.asking);
+        granted.map(|remote| Subject {
+            id: remote.id,
+            probing: &mut remote.probing,
+            stats: &remote.stats,
+            forward: &remote.forward,
+            allocated: remote.allocated,
         })
     }
 }
 
 impl Remote {
+    fn shown_state(&self, proven: bool) -> ForwardState {
+        match &self.state {
+            ForwardState::Up if proven => self.probing.state(),
+            said => said.clone(),
+        }
+    }
+
     /// With the real port, once it is known.
     fn listen(&self) -> Listen {
         with_port(&self.forward.listen, self.allocated)
@@ -135,7 +167,16 @@ impl Actor {
         self.retry_requests_where(|remote| remote.again.is_some_and(|at| at <= now));
     }
 
+    /// The server has this listener taken back, and asks for it anew: what it had was not ours, or nobody's.
+    pub(super) fn ask_anew(&mut self, id: u64) {
+        self.ask_where(|remote| remote.id == id && remote.state == ForwardState::Up, true);
+    }
+
     fn retry_requests_where(&mut self, wanted: impl Fn(&Remote) -> bool) {
+        self.ask_where(wanted, false);
+    }
+
+    fn ask_where(&mut self, wanted: impl Fn(&Remote) -> bool, anew: bool) {
         let Some(live) = &self.live else { return };
         for remote in self.remotes.entries.iter_mut().filter(|remote| !remote.asking && wanted(remote)) {
             remote.asking = true;
@@ -145,6 +186,7 @@ impl Actor {
                 routes: live.routes.routes(),
                 listen: remote.forward.listen.clone(),
                 target: remote.target(&self.spec),
+                taken_back: anew.then(|| remote.listen()),
             };
             let (serial, id, allocated) = (live.serial, remote.id, remote.allocated);
             self.jobs.spawn(async move {
@@ -170,6 +212,7 @@ impl Actor {
         match result {
             Ok(port) => {
                 remote.accept(port, &self.spec.name);
+                remote.probing.begin(clock::now());
                 self.come_up_when_allowed();
             }
             // The end of the session says why.
@@ -179,6 +222,7 @@ impl Actor {
                 let answered = matches!(error, ForwardError::Refused { .. });
                 let again = again(&failure, answered, self.spec.on_remote_port_busy);
                 remote.state = ForwardState::Down(failure.clone());
+                remote.probing.forget();
                 remote.again = again.map(|wait| clock::now() + wait);
                 if self.spec.exit_on_forward_failure {
                     self.give_up_session(failure, Some(&text));
@@ -205,6 +249,10 @@ impl Actor {
     pub(super) fn retarget_remote(&mut self, from: &Forward, to: Forward) {
         let Some(remote) = self.remotes.entries.iter_mut().find(|remote| remote.forward == *from) else { return };
         remote.forward = to;
+        remote.stats.set_refusal(None);
+        if remote.state == ForwardState::Up {
+            remote.probing.begin(clock::now());
+        }
         remote.route(&self.spec, self.live.as_ref());
     }
 
@@ -256,11 +304,16 @@ struct Request {
     routes: Routes,
     listen: Listen,
     target: RemoteTarget,
+    /// To be cancelled first.
+    taken_back: Option<Listen>,
 }
 
 impl Request {
     /// Asks for the port of last time first, where the server chose it: people have written it down.
     async fn run(self, allocated: Option<u16>) -> Result<Option<u16>, ForwardError> {
+        if let Some(listen) = &self.taken_back {
+            cancel(&self.session, std::slice::from_ref(listen)).await;
+        }
         if let Some(port) = allocated {
             match self.ask(with_port(&self.listen, Some(port))).await {
                 Err(ForwardError::Refused { .. }) => {}

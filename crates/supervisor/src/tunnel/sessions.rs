@@ -218,6 +218,7 @@ impl Actor {
         self.feed(Input::RetryNow);
         self.locals.retry_now();
         self.remotes.retry_now();
+        self.hurry_probes();
         if let Some(Replacement::Waiting(until)) = &mut self.replacement {
             *until = clock::now();
         }

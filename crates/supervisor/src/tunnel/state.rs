@@ -11,8 +11,12 @@ pub enum ForwardState {
     Pending,
     /// It carries connections.
     Up,
-    /// It could not be set up.
+    /// It could not be set up, or it was proven not to carry.
     Down(Failure),
+    /// The server's port takes connections, and gives them to somebody else.
+    Stale(Failure),
+    /// In place; the server forbids to prove more, in these words.
+    Unverified(String),
 }
 
 impl ForwardState {
@@ -22,22 +26,33 @@ impl ForwardState {
             Self::Pending => "pending",
             Self::Up => "up",
             Self::Down(_) => "down",
+            Self::Stale(_) => "stale",
+            Self::Unverified(_) => "unverified",
         }
     }
 
-    /// Why it is down, and what to do.
+    /// As good as it can be known to be.
+    const fn is_in_place(&self) -> bool {
+        match self {
+            Self::Up | Self::Unverified(_) => true,
+            Self::Pending | Self::Down(_) | Self::Stale(_) => false,
+        }
+    }
+
+    /// Why it is not up, and what to do.
     pub fn message(&self) -> Option<String> {
         match self {
-            Self::Down(failure) => Some(format!("{} ({})", failure.message(), failure.hint())),
+            Self::Down(failure) | Self::Stale(failure) => Some(format!("{} ({})", failure.message(), failure.hint())),
+            Self::Unverified(words) => Some(words.clone()),
             Self::Pending | Self::Up => None,
         }
     }
 }
 
-/// Ready: a session as configured is up, and every forward is in place. `replacing`: the session that is up is one of
+/// Ready: a session as configured is up, and every forward is in place, proven where the server lets us. `replacing`: the session that is up is one of
 /// an earlier config, kept only until its successor is there.
 pub(super) fn ready<'a>(phase: Phase, replacing: bool, forwards: impl Iterator<Item = &'a ForwardState>) -> bool {
-    phase == Phase::Up && !replacing && forwards.into_iter().all(|state| *state == ForwardState::Up)
+    phase == Phase::Up && !replacing && forwards.into_iter().all(ForwardState::is_in_place)
 }
 
 #[cfg(test)]
@@ -53,7 +68,10 @@ mod tests {
         assert!(ready(Phase::Up, false, [].iter()));
         assert!(!ready(Phase::Up, true, [ForwardState::Up].iter()));
         assert!(!ready(Phase::Up, false, [ForwardState::Up, ForwardState::Pending].iter()));
-        assert!(!ready(Phase::Up, false, [ForwardState::Up, down].iter()));
+        assert!(!ready(Phase::Up, false, [ForwardState::Up, down.clone()].iter()));
+        let ForwardState::Down(failure) = down else { panic!("down") };
+        assert!(!ready(Phase::Up, false, [ForwardState::Stale(failure)].iter()));
+        assert!(ready(Phase::Up, false, [ForwardState::Unverified("forbidden".into())].iter()), "no failure");
         for phase in Phase::ALL.into_iter().filter(|phase| *phase != Phase::Up) {
             assert!(!ready(phase, false, [ForwardState::Up].iter()), "{phase}");
         }

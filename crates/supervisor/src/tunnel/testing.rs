@@ -15,7 +15,7 @@ use tunnel_engine::spec::{
 };
 
 use super::{Context, Handle, Order, View, spawn};
-use crate::config::{BackoffKind, BackoffSpec, DuringOutage, OnRemotePortBusy, OutageSpec, TunnelSpec};
+use crate::config::{BackoffKind, BackoffSpec, DuringOutage, OnRemotePortBusy, OutageSpec, ProbeSpec, TunnelSpec};
 use crate::lifecycle::Policy;
 use crate::supervise::governor::Governor;
 
@@ -41,6 +41,7 @@ pub(crate) fn tunnel_spec(name: &str, forwards: &[&str]) -> TunnelSpec {
         gateway_ports: false,
         exit_on_forward_failure: false,
         on_remote_port_busy: OnRemotePortBusy::Retry,
+        probe: ProbeSpec::Auto,
         first_poll: Duration::from_secs(600),
         max_connections: 4096,
         outage: OutageSpec { during_outage: DuringOutage::Hold, hold_timeout: Duration::from_secs(30), hold_max: 128 },

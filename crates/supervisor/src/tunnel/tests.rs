@@ -203,7 +203,7 @@ async fn a_port_that_the_server_chose_is_kept_on_reconnect() {
 #[tokio::test(start_paused = true)]
 async fn a_reload_adds_removes_and_changes_forwards_while_another_carries_traffic() {
     let removed = forward("R7000:localhost:1");
-    let changed = forward("L0:refuse:1");
+    let changed = forward("L0:sink:1");
     let mut spec = tunnel_spec("t", &["L0:echo:1"]);
     spec.forwards.push(removed.clone());
     spec.forwards.push(changed.clone());

@@ -94,8 +94,8 @@ async fn answer(
         return reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
     }
     let target: Connected = match wanted {
-        Wanted::Tcp { host, port } => shared.targets.connect_tcp(&host, port).await,
-        Wanted::Unix(path) => shared.targets.connect_unix(&path).await,
+        Wanted::Tcp { host, port } => shared.connect_tcp(&host, port).await,
+        Wanted::Unix(path) => shared.connect_unix(&path).await,
     };
     match target {
         Ok(target) => {

@@ -235,6 +235,12 @@ async fn open(
 #[derive(Clone, Default)]
 pub(super) struct MemoryPorts(Arc<Mutex<HashMap<String, mpsc::Sender<DuplexStream>>>>);
 
+/// A port of a server in memory that no client can have until this is dropped.
+pub struct HeldPort {
+    _claim: Claim,
+    _connections: mpsc::Receiver<DuplexStream>,
+}
+
 /// A port that is taken until this is dropped.
 struct Claim {
     ports: MemoryPorts,
@@ -247,6 +253,10 @@ impl MemoryPorts {
         let (ours, theirs) = tokio::io::duplex(TARGET_PIPE_BYTES);
         lock(&self.0).get(name)?.try_send(theirs).ok()?;
         Some(ours)
+    }
+
+    pub(super) fn hold(&self, name: &str) -> Option<HeldPort> {
+        self.claim(name).map(|(claim, connections)| HeldPort { _claim: claim, _connections: connections })
     }
 
     fn claim(&self, name: &str) -> Option<(Claim, mpsc::Receiver<DuplexStream>)> {

@@ -30,6 +30,7 @@ pub use builder::{Builder, MAX_UNREAD_MESSAGES};
 pub use counts::Counts;
 pub use faults::{AuthFault, ConnectFault, Faults, Flow, LinkFaults};
 pub use keys::{Key, KeyError};
+pub use listeners::HeldPort;
 pub use memory::{MemoryDialer, MemoryNet};
 pub use server::Server;
 pub use targets::Target;

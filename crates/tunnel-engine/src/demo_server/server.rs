@@ -15,7 +15,7 @@ use super::connection;
 use super::counts::{Counter, Counts};
 use super::faults::{ConnectFault, Faults};
 use super::keys::{Key, KeyError};
-use super::listeners::MemoryPorts;
+use super::listeners::{HeldPort, MemoryPorts};
 use super::memory::MemoryDialer;
 use super::targets::{Target, Targets};
 use crate::task;
@@ -191,6 +191,17 @@ impl Server {
 
     pub(super) fn weak(&self) -> std::sync::Weak<Shared> {
         Arc::downgrade(&self.shared)
+    }
+
+    /// Takes a port of a server in memory away, as another program there does: it takes connections and says nothing.
+    /// `None`: somebody has it.
+    pub fn hold_port(&self, port: u16) -> Option<HeldPort> {
+        self.shared.ports.hold(&port.to_string())
+    }
+
+    /// Takes back what [`Server::set_target`] said of `name`.
+    pub fn clear_target(&self, name: &str) {
+        self.shared.targets.remove(name);
     }
 
     /// Channels to the host `name` go to `target` from now on.

@@ -20,6 +20,9 @@ use crate::task;
 /// What a pipe to a target in memory holds.
 pub(super) const TARGET_PIPE_BYTES: usize = 64 * 1024;
 
+/// Names of a server in memory for itself.
+const LOOPBACK: [&str; 3] = ["127.0.0.1", "::1", "localhost"];
+
 /// One write of a source.
 const SOURCE_PIECE: usize = 32 * 1024;
 
@@ -126,8 +129,37 @@ impl Targets {
         }
     }
 
+    pub(super) fn remove(&self, name: &str) {
+        lock(&self.named).remove(name);
+    }
+
     fn find(&self, name: &str) -> Option<Target> {
         lock(&self.named).get(name).cloned().or_else(|| Target::named(name))
+    }
+}
+
+impl Shared {
+    /// A target, or in memory the port of a listener that somebody asked for.
+    pub(super) async fn connect_tcp(&self, host: &str, port: u16) -> Connected {
+        if self.in_memory() && LOOPBACK.contains(&host) && self.targets.find(host).is_none() {
+            return self.connect_own(&port.to_string(), "Connection refused");
+        }
+        self.targets.connect_tcp(host, port).await
+    }
+
+    /// The same for unix sockets.
+    pub(super) async fn connect_unix(&self, path: &str) -> Connected {
+        if self.in_memory() && self.targets.find(path).is_none() {
+            return self.connect_own(path, "open failed");
+        }
+        self.targets.connect_unix(path).await
+    }
+
+    fn connect_own(&self, name: &str, refusal: &str) -> Connected {
+        match self.ports.connect(name) {
+            Some(stream) => Ok(Box::new(stream)),
+            None => Err(connect_failed(refusal)),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod bind;
 mod complaints;
 mod hold;
 mod local;
+mod probe;
 mod relay;
 mod remote;
 mod seams;
@@ -15,6 +16,7 @@ mod testing;
 
 pub use bind::{BindOptions, Bound, Closing, ListenAddress, NoStore, SocketStore};
 pub use local::{ListenOptions, ListenState, LocalForward, OutagePolicy};
+pub use probe::{Cause, Check, Disproof, Finding, probe_here, probe_local, probe_remote};
 pub use remote::{RemoteForwards, RemoteTarget, Routes};
 pub use seams::{Incoming, Opener};
 pub use stats::{ForwardCounts, ForwardStats};

@@ -1,6 +1,11 @@
-//! The counts of one forward, taken as bytes pass. They outlive sessions.
+//! The counts of one forward, taken as bytes pass, and what its users' connections showed. They outlive sessions.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::probe::Disproof;
 
 /// Live counters. One writer a connection, any number of readers.
 #[derive(Debug, Default)]
@@ -11,6 +16,10 @@ pub struct ForwardStats {
     failed: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    /// Whether `refusal` holds something, to be asked for each connection.
+    doubted: AtomicBool,
+    refusal: Mutex<Option<Disproof>>,
+    bell: Arc<Notify>,
 }
 
 /// A reading of [`ForwardStats`].
@@ -31,6 +40,39 @@ pub struct ForwardCounts {
 }
 
 impl ForwardStats {
+    /// Rings `bell` when a user's connection shows that the target refuses, or that it no longer does.
+    pub fn with_bell(bell: Arc<Notify>) -> Self {
+        Self { bell, ..Self::default() }
+    }
+
+    /// Why the target does not take connections, as far as is known. Taken back by the next connection that is carried.
+    pub fn refusal(&self) -> Option<Disproof> {
+        self.lock().clone()
+    }
+
+    /// What a probe found out, so that the next user's connection can disprove it.
+    pub fn set_refusal(&self, refusal: Option<Disproof>) {
+        let mut current = self.lock();
+        self.doubted.store(refusal.is_some(), Ordering::Relaxed);
+        *current = refusal;
+    }
+
+    /// The target refused a user's connection.
+    pub fn refuse(&self, refusal: Disproof) {
+        let mut current = self.lock();
+        let news = current.is_none();
+        self.doubted.store(true, Ordering::Relaxed);
+        *current = Some(refusal);
+        drop(current);
+        if news {
+            self.bell.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Disproof>> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Reads all of them. Each is exact; together they may be a moment apart.
     pub fn counts(&self) -> ForwardCounts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -45,13 +87,17 @@ impl ForwardStats {
     }
 
     /// Counts a connection as carried until the guard is dropped.
-    pub fn carry(self: &std::sync::Arc<Self>) -> Gauge {
+    pub fn carry(self: &Arc<Self>) -> Gauge {
         self.opened.fetch_add(1, Ordering::Relaxed);
+        if self.doubted.swap(false, Ordering::Relaxed) {
+            *self.lock() = None;
+            self.bell.notify_one();
+        }
         Gauge::new(self, |stats| &stats.active)
     }
 
     /// Counts a connection as held until the guard is dropped.
-    pub fn hold(self: &std::sync::Arc<Self>) -> Gauge {
+    pub fn hold(self: &Arc<Self>) -> Gauge {
         Gauge::new(self, |stats| &stats.held)
     }
 
@@ -73,12 +119,12 @@ impl ForwardStats {
 
 /// One connection in a gauge; dropping it takes it out.
 pub struct Gauge {
-    stats: std::sync::Arc<ForwardStats>,
+    stats: Arc<ForwardStats>,
     field: fn(&ForwardStats) -> &AtomicU64,
 }
 
 impl Gauge {
-    fn new(stats: &std::sync::Arc<ForwardStats>, field: fn(&ForwardStats) -> &AtomicU64) -> Self {
+    fn new(stats: &Arc<ForwardStats>, field: fn(&ForwardStats) -> &AtomicU64) -> Self {
         field(stats).fetch_add(1, Ordering::Relaxed);
         Self { stats: stats.clone(), field }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Reader;
-use crate::config::desired::{BackoffKind, BackoffSpec, DuringOutage, OutageSpec};
+use crate::config::desired::{BackoffKind, BackoffSpec, DuringOutage, OutageSpec, ProbeSpec};
 use crate::config::keys;
 use crate::config::quantity::{LONGEST, duration, duration_in};
 use crate::lifecycle::Policy;
@@ -16,6 +16,8 @@ const SHORTEST_POLL: Duration = Duration::from_secs(1);
 const SHORTEST_BACKOFF: Duration = Duration::from_millis(10);
 /// Beyond it, the second delay is the longest one anyway.
 const MOST_FACTOR: f64 = 100.0;
+/// A probe reads no more of what a service says.
+const LONGEST_BANNER: usize = 256;
 /// Each held connection is a socket of somebody who waits.
 const MOST_HELD: u32 = 1 << 16;
 
@@ -42,6 +44,32 @@ pub(super) fn policy(reader: &mut Reader<'_>) -> (Policy, Duration) {
         poll,
     };
     (policy, first_poll)
+}
+
+/// A word, or a table that says what targets say first. The table is read whole: defaults have no part in it.
+pub(super) fn probe(reader: &mut Reader<'_>) -> ProbeSpec {
+    let words = [("auto", &ProbeSpec::Auto), ("off", &ProbeSpec::Off), ("tcp", &ProbeSpec::Tcp)];
+    let environment = reader.environment;
+    let read = reader.read("probe", |value| {
+        if !value.raw().is_table() {
+            return value.one_of(&words).cloned();
+        }
+        let mut table = Reader::new(vec![value.table()?], environment);
+        table.check_keys(keys::PROBE);
+        let expect = table.read("expect", |value| match value.string()? {
+            "" => value.refuse("nothing is expected", "write the first words of the service, as in `{ expect = \"SSH-\" }`"),
+            long if long.len() > LONGEST_BANNER => value.refuse("that is too long", "the first few words are enough"),
+            words => Ok(words.to_owned()),
+        });
+        match expect {
+            Some(words) => Ok(ProbeSpec::Expect(words)),
+            None if table.errors.is_empty() => {
+                value.refuse("it is not said what to expect", "write `{ expect = \"SSH-\" }`, or a word")
+            }
+            None => Err(table.errors),
+        }
+    });
+    read.unwrap_or_default()
 }
 
 /// -1, as autossh writes it: no limit.

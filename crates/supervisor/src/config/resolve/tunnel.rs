@@ -22,6 +22,7 @@ pub(super) fn tunnel(reader: &mut Reader<'_>, errors: &mut Vec<ConfigError>) -> 
     let max_connections =
         reader.read("max_connections", |value| value.count(1..=MOST_CONNECTIONS)).unwrap_or(MAX_CONNECTIONS);
     let (policy, first_poll) = policy::policy(reader);
+    let probe = policy::probe(reader);
     let outage = policy::outage(reader);
     let on_remote_port_busy = reader
         .read("on_remote_port_busy", |value| {
@@ -44,6 +45,7 @@ pub(super) fn tunnel(reader: &mut Reader<'_>, errors: &mut Vec<ConfigError>) -> 
             gateway_ports,
             exit_on_forward_failure,
             on_remote_port_busy,
+            probe,
             first_poll,
             max_connections,
             outage,

@@ -80,6 +80,8 @@ fn every_value_that_makes_no_sense_is_refused_where_it_stands() {
         ("remote_forward = { listen = '80', connect = 'h' }", "5:45: this is not a remote forward"),
         ("LocalForward = '80:h:80'", "5:1: unknown key `LocalForward`"),
         ("log.level = 'info'", "5:1: unknown key `log`"),
+        ("probe = { expect = '' }", "5:20: nothing is expected"),
+        ("probe = {}", "5:9: it is not said what to expect"),
     ] {
         assert_eq!(problem(line), want, "{line}");
     }
@@ -92,8 +94,6 @@ fn what_this_version_cannot_do_is_refused_and_not_ignored() {
         "ssh_config = '/etc/ssh/ssh_config'",
         "session_lifetime = '1h'",
         "sessions = 2",
-        "probe = 'off'",
-        "probe = { expect = 'SSH-' }",
         "on_remote_port_busy = 'takeover'",
         "on_change = '/bin/true'",
     ] {

@@ -52,6 +52,7 @@ pub(super) fn tuning(old: &Tuning, new: &Tuning) -> Vec<&'static str> {
         max_connections,
         exit_on_forward_failure,
         on_remote_port_busy,
+        probe,
         first_poll,
         gateway_ports,
     } = new;
@@ -62,6 +63,7 @@ pub(super) fn tuning(old: &Tuning, new: &Tuning) -> Vec<&'static str> {
         ("max_lifetime", old.policy.max_lifetime != *max_lifetime),
         ("backoff", old.policy.backoff != *backoff),
         ("poll", old.policy.poll != *poll),
+        ("probe", old.probe != *probe),
         ("first_poll", old.first_poll != *first_poll),
         ("during_outage", old.outage.during_outage != outage.during_outage),
         ("hold_timeout", old.outage.hold_timeout != outage.hold_timeout),

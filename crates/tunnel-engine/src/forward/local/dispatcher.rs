@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::forward::bind::{BindOptions, Bound, SocketStore};
 use crate::forward::complaints::Complaints;
 use crate::forward::hold::{Held, HoldQueue, Tickets};
+use crate::forward::probe::disproof;
 use crate::forward::relay::Tally;
 use crate::forward::seams::Opener;
 use crate::forward::stats::ForwardStats;
@@ -238,6 +239,11 @@ impl<O: Opener> Dispatcher<O> {
             }
             Outcome::Refused(connect, error) => {
                 self.stats.fail();
+                // What a SOCKS peer asks for says nothing about the forward.
+                let named = self.orders.borrow().connect != Connect::Socks;
+                if let Some(refusal) = disproof(&connect, &error).filter(|_| named) {
+                    self.stats.refuse(refusal);
+                }
                 self.log_refusal(&connect, &error);
             }
             Outcome::SessionEnded(arrival, epoch) => {

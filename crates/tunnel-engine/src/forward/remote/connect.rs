@@ -14,7 +14,7 @@ use crate::spec::{AddressFamily, Connect};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Tries each address of the target in turn, as ssh does; the last error counts.
-pub(super) async fn connect(target: &Connect, family: AddressFamily) -> io::Result<Stream> {
+pub(in crate::forward) async fn connect(target: &Connect, family: AddressFamily) -> io::Result<Stream> {
     let deadline = clock::now() + CONNECT_TIMEOUT;
     let connected = async {
         match target {

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!   incoming ─► route? ─ no ─► prohibited
-//!                 │ yes, and room (else resource shortage)
+//!                 │ yes; a probe under way: is this it? ─ yes: heard, done
+//!                 │ no, and room (else resource shortage)
 //!                 ▼
 //!   connect to the target ─ failed ─► connect failed
 //!                 │                                      reverse SOCKS: yes first, then the
@@ -12,7 +13,9 @@
 //! ```
 
 mod connect;
+mod places;
 mod serve;
+mod sift;
 #[cfg(test)]
 mod tests;
 
@@ -26,13 +29,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument as _, debug, warn};
 
+pub(super) use self::connect::connect;
+use self::places::Places;
 use self::serve::{Outcome, serve};
+use self::sift::{Sifted, Way, sift};
 use super::complaints::Complaints;
+use super::probe::Expectations;
 use super::seams::Incoming;
 use super::stats::ForwardStats;
 use crate::session::{RejectReason, RemoteListen};
 use crate::spec::{AddressFamily, Connect};
 use crate::{clock, task};
+
+/// Connections that are looked at at once while a probe is under way; more are refused. They come at a busy listener's
+/// own rate, within a round trip or two.
+const MAX_SIFTED: u32 = 256;
 
 /// Where the connections of one remote forward go.
 #[derive(Debug, Clone)]
@@ -56,21 +67,27 @@ pub struct RemoteForwards {
 
 /// Which forward a listener of the server belongs to. A cheap handle, to be changed while connections come in.
 #[derive(Clone)]
-pub struct Routes(Arc<watch::Sender<Table>>);
+pub struct Routes {
+    table: Arc<watch::Sender<Table>>,
+    expectations: Expectations,
+}
 
 type Table = HashMap<RemoteListen, RemoteTarget>;
 
 impl RemoteForwards {
     /// Serves what the server hands to a new session. Ends by itself when the session and its connections ended.
     pub fn spawn<I: Incoming>(incoming: mpsc::Receiver<I>) -> Self {
-        let routes = Routes(Arc::new(watch::Sender::new(Table::new())));
+        let routes =
+            Routes { table: Arc::new(watch::Sender::new(Table::new())), expectations: Expectations::default() };
         let closing = CancellationToken::new();
         let router = Router {
             incoming,
             open: true,
-            routes: routes.0.subscribe(),
+            routes: routes.table.subscribe(),
+            expectations: routes.expectations.clone(),
             live: JoinSet::new(),
-            counts: HashMap::new(),
+            sifting: Places::default(),
+            places: HashMap::new(),
             refusals: Complaints::default(),
         };
         let task = task::owned(router.run(closing.clone()).in_current_span());
@@ -103,16 +120,21 @@ impl Routes {
     /// To be called from `granted` of [`Session::request_forward_then`](crate::session::Session::request_forward_then),
     /// so that the first connection finds its route.
     pub fn add(&self, listen: RemoteListen, target: RemoteTarget) {
-        self.0.send_modify(|table| {
+        self.table.send_modify(|table| {
             table.insert(listen, target);
         });
     }
 
     /// Connections on `listen` are refused from now on; those that are connected stay.
     pub fn remove(&self, listen: &RemoteListen) {
-        self.0.send_modify(|table| {
+        self.table.send_modify(|table| {
             table.remove(listen);
         });
+    }
+
+    /// The nonces of probes.
+    pub(super) fn expectations(&self) -> &Expectations {
+        &self.expectations
     }
 }
 
@@ -121,8 +143,10 @@ struct Router<I> {
     incoming: mpsc::Receiver<I>,
     open: bool,
     routes: watch::Receiver<Table>,
+    expectations: Expectations,
     live: JoinSet<(RemoteListen, Outcome)>,
-    counts: HashMap<RemoteListen, u32>,
+    sifting: Places,
+    places: HashMap<RemoteListen, Places>,
     refusals: Complaints,
 }
 
@@ -152,27 +176,40 @@ impl<I: Incoming> Router<I> {
             debug!(kind = "remote", listen = %shown(&listen), "the server handed over a connection that no forward asked for");
             return incoming.reject(RejectReason::Prohibited).await;
         };
-        let count = self.counts.entry(listen.clone()).or_default();
-        if *count >= target.max_connections {
+        let places = self.places.entry(listen.clone()).or_default().clone();
+        if let Some(expected) = self.expectations.on(&listen) {
+            let Some(sifting) = self.sifting.take(MAX_SIFTED) else {
+                expected.crowded();
+                target.stats.fail();
+                return incoming.reject(RejectReason::ResourceShortage).await;
+            };
+            self.live.spawn(async move {
+                let sifted = sift(incoming, &expected).await;
+                drop(sifting);
+                (listen, sifted_on(sifted, target, &places).await)
+            });
+            return;
+        }
+        let Some(place) = places.take(target.max_connections) else {
             target.stats.fail();
             return incoming.reject(RejectReason::ResourceShortage).await;
-        }
-        *count += 1;
-        self.live.spawn(async move { (listen, serve(incoming, target).await) });
+        };
+        self.live.spawn(async move {
+            let outcome = serve(Way::Offered(incoming), target).await;
+            drop(place);
+            (listen, outcome)
+        });
     }
 
     fn ended(&mut self, ended: Option<(RemoteListen, Outcome)>) {
-        // A panic in one connection is a bug, and no reason to stop the others; its place is lost.
+        // A panic in one connection is a bug, and no reason to stop the others.
         let Some((listen, outcome)) = ended else { return };
-        if let Some(count) = self.counts.get_mut(&listen) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&listen);
-            }
+        if self.places.get(&listen).is_some_and(Places::are_empty) {
+            self.places.remove(&listen);
         }
         let listen = shown(&listen);
         match outcome {
-            Outcome::Carried | Outcome::SessionEnded => {}
+            Outcome::Carried | Outcome::SessionEnded | Outcome::Probe | Outcome::Full => {}
             Outcome::NoRequest => debug!(kind = "remote", %listen, "a peer sent no SOCKS request that can be served"),
             Outcome::Refused(connect, error) => match self.refusals.admit(clock::now()) {
                 Some(suppressed) => {
@@ -182,6 +219,21 @@ impl<I: Incoming> Router<I> {
             },
         }
     }
+}
+
+/// Goes on with a connection that might have been a probe.
+async fn sifted_on<I: Incoming>(sifted: Sifted<I>, target: RemoteTarget, places: &Places) -> Outcome {
+    let user = match sifted {
+        Sifted::Probe => return Outcome::Probe,
+        Sifted::SessionEnded => return Outcome::SessionEnded,
+        Sifted::User(user) => user,
+    };
+    let Some(_place) = places.take(target.max_connections) else {
+        target.stats.fail();
+        user.reject(RejectReason::ResourceShortage).await;
+        return Outcome::Full;
+    };
+    serve(user, target).await
 }
 
 fn shown(listen: &RemoteListen) -> String {

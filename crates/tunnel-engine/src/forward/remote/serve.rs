@@ -6,7 +6,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::RemoteTarget;
 use super::connect::connect;
+use super::sift::Way;
 use crate::clock;
+use crate::forward::probe::disproof_here;
 use crate::forward::relay::{Prelude, Tally};
 use crate::forward::seams::Incoming;
 use crate::forward::socks::{self, Refusal, Talk};
@@ -24,10 +26,14 @@ pub(super) enum Outcome {
     NoRequest,
     /// The session was gone before we could say yes.
     SessionEnded,
+    /// It was our own probe.
+    Probe,
+    /// It looked like a probe at first, and then there was no room for it.
+    Full,
 }
 
 /// Connects, accepts, relays. What is not carried counts as failed.
-pub(super) async fn serve<I: Incoming>(incoming: I, target: RemoteTarget) -> Outcome {
+pub(super) async fn serve<I: Incoming>(incoming: Way<I>, target: RemoteTarget) -> Outcome {
     let stats = target.stats.clone();
     let outcome = match &target.connect {
         Connect::Socks => by_request(incoming, target).await,
@@ -39,11 +45,12 @@ pub(super) async fn serve<I: Incoming>(incoming: I, target: RemoteTarget) -> Out
     outcome
 }
 
-async fn by_name<I: Incoming>(incoming: I, target: RemoteTarget) -> Outcome {
+async fn by_name<I: Incoming>(incoming: Way<I>, target: RemoteTarget) -> Outcome {
     let stream = match connect(&target.connect, target.family).await {
         Ok(stream) => stream,
         Err(error) => {
             incoming.reject(RejectReason::ConnectFailed).await;
+            target.stats.refuse(disproof_here(&target.connect, &error));
             return Outcome::Refused(target.connect, error);
         }
     };
@@ -54,7 +61,7 @@ async fn by_name<I: Incoming>(incoming: I, target: RemoteTarget) -> Outcome {
 }
 
 /// As ssh's `-R` with a bare port: yes first, because the target comes over the channel.
-async fn by_request<I: Incoming>(incoming: I, target: RemoteTarget) -> Outcome {
+async fn by_request<I: Incoming>(incoming: Way<I>, target: RemoteTarget) -> Outcome {
     let Ok((mut reader, writer)) = incoming.accept().await else { return Outcome::SessionEnded };
     let mut input = BytesMut::new();
     let deadline = clock::now() + socks::HANDSHAKE_TIMEOUT;

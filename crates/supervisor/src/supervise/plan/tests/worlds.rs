@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tunnel_engine::spec::{Bind, Connect, Destination, Forward, ForwardKind, Listen, SessionSpec};
 
 use crate::config::{
-    BackoffKind, BackoffSpec, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, OutageSpec,
+    BackoffKind, BackoffSpec, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, OutageSpec, ProbeSpec,
     TunnelSpec,
 };
 use crate::lifecycle::Policy;
@@ -38,6 +38,7 @@ pub(super) fn tunnel(name: &str, forwards: &[&str]) -> TunnelSpec {
         gateway_ports: false,
         exit_on_forward_failure: false,
         on_remote_port_busy: OnRemotePortBusy::Retry,
+        probe: ProbeSpec::Auto,
         first_poll: secs(600),
         max_connections: 4096,
         outage: OutageSpec { during_outage: DuringOutage::Hold, hold_timeout: secs(30), hold_max: 128 },
@@ -108,6 +109,7 @@ fn tunnels() -> impl Strategy<Value = TunnelSpec> {
         spec.outage.during_outage = if refuse { DuringOutage::Refuse } else { DuringOutage::Hold };
         spec.session.destination.host = server.to_owned();
         spec.session.timing.connect_timeout = secs(10 + number);
+        spec.probe = if number == 0 { ProbeSpec::Auto } else { ProbeSpec::Off };
         spec.first_poll = secs(600 + number);
         spec.policy.gate_time = secs(number);
         spec.max_connections = count;

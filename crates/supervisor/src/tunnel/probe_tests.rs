@@ -1,0 +1,177 @@
+//! What the actor makes of probes, against a server in memory, on virtual time.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tunnel_engine::clock;
+use tunnel_engine::demo_server::Target;
+use tunnel_engine::failure::FailureKind;
+
+use super::testing::{Rig, echoes, tunnel_spec};
+use super::*;
+use crate::config::{ProbeSpec, TunnelSpec};
+
+/// Lets virtual time pass.
+async fn pass(time: Duration) {
+    tokio::time::sleep_until((clock::now() + time).into()).await;
+}
+
+fn polled(forwards: &[&str], poll: Duration) -> TunnelSpec {
+    let mut spec = tunnel_spec("t", forwards);
+    (spec.first_poll, spec.policy.poll) = (poll, poll);
+    spec
+}
+
+fn state(view: &View, place: usize) -> &'static str {
+    view.forwards[place].state.as_str()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_is_not_ready_while_a_target_refuses_and_says_what_did() {
+    let mut rig = Rig::started(tunnel_spec("t", &["L0:refuse:1"]));
+    let view = rig.until("down", |view| state(view, 0) == "down").await;
+    assert!(!view.ready);
+    let message = view.forwards[0].message.clone().unwrap();
+    assert!(message.contains("refuse:1") && message.contains("Connection refused"), "{message}");
+    assert_eq!(view.last_failure.unwrap().failure.kind(), FailureKind::ProbeFailed);
+    rig.server.set_target("refuse", Target::Echo);
+    let asked = clock::now();
+    rig.until("ready", |view| view.ready).await;
+    assert!(clock::now() - asked < Duration::from_secs(11));
+    assert_eq!(rig.server.counts().sessions, 1);
+    let counts = rig.view.borrow().forwards[0].stats.counts();
+    assert_eq!((counts.opened, counts.failed), (0, 0), "probes are nobody's connections");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_users_refused_connection_shows_at_once_and_the_next_one_that_is_taken_too() {
+    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+    rig.server.set_target("echo", Target::Refuse);
+    let before = clock::now();
+    let mut refused = rig.connect(0).await;
+    assert!(!echoes(&mut refused).await);
+    rig.until("down", |view| state(view, 0) == "down" && !view.ready).await;
+    assert!(clock::now() - before < Duration::from_secs(1));
+    rig.server.clear_target("echo");
+    assert!(echoes(&mut rig.connect(0).await).await);
+    rig.until("ready", |view| view.ready).await;
+    assert!(clock::now() - before < Duration::from_secs(5), "no probe was waited for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_that_somebody_else_holds_is_stale_and_seldom_touched_until_it_is_ours() {
+    let mut rig = Rig::started(tunnel_spec("t", &["R7000:localhost:1"]));
+    rig.server.set_target("127.0.0.1", Target::Hang);
+    let view = rig.until("stale", |view| state(view, 0) == "stale").await;
+    assert!(!view.ready);
+    assert!(view.forwards[0].message.as_ref().unwrap().contains("127.0.0.1:7000"));
+    let touched = rig.server.counts().opens;
+    pass(Duration::from_secs(300)).await;
+    let touches = rig.server.counts().opens - touched;
+    assert!((1..=4).contains(&touches), "{touches} touches in five minutes");
+    rig.server.clear_target("127.0.0.1");
+    rig.until("ready", |view| view.ready && state(view, 0) == "up").await;
+    assert_eq!(rig.server.counts().sessions, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_port_is_asked_for_and_never_connected_to() {
+    let mut rig = Rig::started(tunnel_spec("t", &["R7000:localhost:1"]));
+    let held = rig.server.hold_port(7000).unwrap();
+    rig.until("down", |view| state(view, 0) == "down").await;
+    pass(Duration::from_secs(60)).await;
+    assert_eq!(rig.server.counts().opens, 0);
+    drop(held);
+    rig.until("ready", |view| view.ready).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_vanished_from_the_server_is_asked_for_again() {
+    let mut rig = Rig::ready(polled(&["R7000:localhost:1"], Duration::from_secs(60))).await;
+    let asked = rig.server.counts().forward_requests;
+    rig.server.set_target("127.0.0.1", Target::Refuse);
+    rig.until("down", |view| state(view, 0) == "down").await;
+    rig.server.clear_target("127.0.0.1");
+    rig.until("ready", |view| view.ready).await;
+    assert!(rig.server.counts().forward_requests > asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_forbids_the_probe_makes_the_forward_unverified_and_the_tunnel_ready() {
+    let mut rig = Rig::started(tunnel_spec("t", &["R7000:localhost:1"]));
+    rig.server.set_faults(|faults| faults.deny_channels = true);
+    let view = rig.until("ready", |view| view.ready).await;
+    assert_eq!(state(&view, 0), "unverified");
+    assert!(view.forwards[0].message.as_ref().unwrap().contains("forbids"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_forward_is_probed_as_often_as_poll_says_and_a_user_spares_one() {
+    let poll = Duration::from_secs(100);
+    let rig = Rig::ready(polled(&["L0:echo:1"], poll)).await;
+    assert_eq!(rig.server.counts().opens, 1, "at once");
+    pass(poll * 9).await;
+    let idle = rig.server.counts().opens - 1;
+    assert!((8..=9).contains(&idle), "{idle} probes");
+    let before = rig.server.counts().opens;
+    for _ in 0..20 {
+        assert!(echoes(&mut rig.connect(0).await).await);
+        pass(poll / 2).await;
+    }
+    assert_eq!(rig.server.counts().opens - before, 20, "the users' own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_probe_off_nothing_is_proven_and_nothing_asked() {
+    let mut spec = tunnel_spec("t", &["L0:refuse:1", "R7000:localhost:1"]);
+    spec.probe = ProbeSpec::Off;
+    let rig = Rig::ready(spec).await;
+    pass(Duration::from_secs(7200)).await;
+    assert_eq!(rig.server.counts().opens, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socks_proxy_has_no_target_to_be_proven_but_a_reverse_one_has_a_port() {
+    let rig = Rig::ready(tunnel_spec("t", &["D0", "R7000"])).await;
+    assert_eq!(rig.server.counts().opens, 1, "the loop of the reverse one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_words_of_a_target_are_looked_at_when_they_are_expected() {
+    let mut spec = tunnel_spec("t", &["L0:source:1"]);
+    spec.probe = ProbeSpec::Expect("SSH-".to_owned());
+    let mut rig = Rig::started(spec);
+    let view = rig.until("down", |view| state(view, 0) == "down").await;
+    let message = view.forwards[0].message.clone().unwrap();
+    assert!(message.contains("source:1 said `\\x00\\x01") && message.contains("not `SSH-`"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_probe_tcp_a_remote_forward_needs_its_target_here() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let remote = format!("R7000:127.0.0.1:{port}");
+    let mut spec = polled(&[&remote], Duration::from_secs(60));
+    spec.probe = ProbeSpec::Tcp;
+    let mut rig = Rig::ready(spec).await;
+    drop(listener.accept().await.unwrap());
+    drop(listener);
+    let view = rig.until("down", |view| state(view, 0) == "down").await;
+    assert!(view.forwards[0].message.as_ref().unwrap().contains(&port.to_string()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_remote_forwards_target_that_refused_a_user_is_asked_until_it_takes_connections() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let remote = format!("R7000:127.0.0.1:{}", address.port());
+    let mut rig = Rig::ready(tunnel_spec("t", &[&remote])).await;
+    let mut visitor = rig.server.connect_forward(7000).unwrap();
+    let _ = visitor.write_all(b"hello").await;
+    assert_eq!(visitor.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    rig.until("down", |view| state(view, 0) == "down").await;
+    let _listener = TcpListener::bind(address).await.unwrap();
+    rig.until("ready", |view| view.ready).await;
+}

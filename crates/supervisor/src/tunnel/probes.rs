@@ -1,0 +1,223 @@
+//! Probes at work: which forward is looked at, on which session, and what is told of the result. When is `probing`'s
+//! business.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tunnel_engine::clock;
+use tunnel_engine::forward::{
+    Cause, Check, Disproof, Finding, ForwardStats, Routes, probe_here, probe_local, probe_remote,
+};
+use tunnel_engine::session::{RemoteListen, Session};
+use tunnel_engine::spec::{AddressFamily, Connect, Forward, Side};
+
+use super::actor::{Actor, Event};
+use super::probing::{Next, Probing, Rhythm};
+use super::refusal::with_port;
+use super::state::ForwardState;
+use crate::config::{ProbeSpec, TunnelSpec};
+
+/// A probe's answer.
+pub(super) struct Probed {
+    serial: u64,
+    side: Side,
+    id: u64,
+    turn: u32,
+    finding: Finding,
+}
+
+/// What a probe needs to know of its forward.
+pub(super) struct Subject<'a> {
+    pub(super) id: u64,
+    pub(super) probing: &'a mut Probing,
+    pub(super) stats: &'a Arc<ForwardStats>,
+    pub(super) forward: &'a Forward,
+    /// The port that the server chose.
+    pub(super) allocated: Option<u16>,
+}
+
+impl Subject<'_> {
+    const fn side(&self) -> Side {
+        self.forward.kind.side()
+    }
+}
+
+impl Actor {
+    /// Starts the probes that are due. To be called after each event: a session may have come or gone.
+    pub(super) fn keep_probes(&mut self) {
+        let now = clock::now();
+        let serial = self.live.as_ref().filter(|live| live.settled).map(|live| live.serial);
+        if serial != self.probed {
+            let first = self.probed.is_none();
+            for subject in self.locals.subjects() {
+                match serial {
+                    // Another way to the same target: what was known stays until it is proven anew.
+                    Some(_) if !first => subject.probing.begin(now),
+                    Some(_) | None => subject.probing.forget(),
+                }
+            }
+            self.probed = serial;
+        }
+        let Some(live) = &self.live else { return };
+        if self.spec.probe == ProbeSpec::Off {
+            return;
+        }
+        let (serial, session, routes) = (live.serial, live.session.clone(), live.routes.routes());
+        let (spec, random) = (&self.spec, &mut self.random);
+        // Those that are new.
+        for subject in self.locals.subjects().filter(|subject| self.probed.is_some() && subject.probing.is_idle()) {
+            subject.probing.begin(now);
+        }
+        for subject in self.locals.subjects().chain(self.remotes.subjects()) {
+            let carried = subject.stats.counts().opened;
+            let Some(turn) = subject.probing.look(now, carried, rhythm(spec, random)) else { continue };
+            let (id, side, probe) = (subject.id, subject.side(), Probe::of(&subject, spec));
+            let (session, routes) = (session.clone(), routes.clone());
+            self.jobs.spawn(async move {
+                let finding = probe.run(&session, &routes).await;
+                Event::Probed(Probed { serial, side, id, turn, finding })
+            });
+        }
+    }
+
+    /// When the next probe is due.
+    pub(super) fn probes_due(&mut self) -> Option<Instant> {
+        if self.live.is_none() || self.spec.probe == ProbeSpec::Off {
+            return None;
+        }
+        let all = self.locals.subjects().chain(self.remotes.subjects());
+        all.filter_map(|subject| subject.probing.due()).min()
+    }
+
+    pub(super) fn probed(&mut self, Probed { serial, side, id, turn, finding }: Probed) {
+        if self.live.as_ref().is_none_or(|live| live.serial != serial) {
+            return;
+        }
+        let refusal = match &finding {
+            Finding::Down(disproof) => Some(disproof.clone()),
+            Finding::Up(_) | Finding::Stale(_) | Finding::Unverified(_) | Finding::Nothing => None,
+        };
+        let mut next = None;
+        self.change_verdict(side, id, |subject, now, rhythm| {
+            next = subject.probing.finish(turn, finding, now, rhythm);
+            if next.is_some() {
+                subject.stats.set_refusal(refusal);
+            }
+        });
+        if next == Some(Next::AskAgain) {
+            self.ask_anew(id);
+        }
+    }
+
+    /// Users' connections showed that a target refuses, or that it no longer does.
+    pub(super) fn witnessed(&mut self) {
+        if self.probed.is_none() || self.spec.probe == ProbeSpec::Off {
+            return;
+        }
+        let all = self.locals.subjects().chain(self.remotes.subjects());
+        let ids: Vec<(Side, u64)> = all.map(|subject| (subject.side(), subject.id)).collect();
+        for (side, id) in ids {
+            self.change_verdict(side, id, |subject, now, rhythm| {
+                let refusal: Option<Disproof> = subject.stats.refusal();
+                subject.probing.witness(refusal.as_ref(), now, rhythm);
+            });
+        }
+    }
+
+    /// The config changed: what was proven by other rules is proven anew.
+    pub(super) fn prove_anew(&mut self) {
+        let now = clock::now();
+        let locals = self.locals.subjects().filter(|_| self.probed.is_some());
+        for subject in locals.chain(self.remotes.subjects()) {
+            subject.probing.begin(now);
+        }
+    }
+
+    pub(super) fn hurry_probes(&mut self) {
+        let now = clock::now();
+        for subject in self.locals.subjects().chain(self.remotes.subjects()) {
+            subject.probing.hurry(now);
+        }
+    }
+
+    /// Lets something change what is known about a forward, and tells if it did.
+    fn change_verdict(&mut self, side: Side, id: u64, change: impl FnOnce(&mut Subject<'_>, Instant, Rhythm)) {
+        let rhythm = rhythm(&self.spec, &mut self.random);
+        let mut all = self.locals.subjects().chain(self.remotes.subjects());
+        let Some(mut subject) = all.find(|subject| subject.id == id && subject.side() == side) else { return };
+        let before = subject.probing.state();
+        change(&mut subject, clock::now(), rhythm);
+        let (after, forward) = (subject.probing.state(), subject.forward.to_string());
+        drop(all);
+        if before == after {
+            return;
+        }
+        let (tunnel, state) = (self.spec.name.as_str(), after.as_str());
+        match (before, after) {
+            (_, ForwardState::Down(failure) | ForwardState::Stale(failure)) => {
+                self.tell_failure(failure, Some(&forward));
+            }
+            (_, ForwardState::Unverified(words)) => {
+                tracing::info!(tunnel, forward, state, "{tunnel}: the forward is in place, but {words}");
+            }
+            (ForwardState::Down(_) | ForwardState::Stale(_), ForwardState::Up) => {
+                tracing::info!(tunnel, forward, state, "{tunnel}: the forward carries again");
+            }
+            (_, ForwardState::Up | ForwardState::Pending) => tracing::debug!(tunnel, forward, state, "proven"),
+        }
+    }
+}
+
+fn rhythm(spec: &TunnelSpec, random: &mut fastrand::Rng) -> Rhythm {
+    Rhythm { first: spec.first_poll, every: spec.policy.poll, random: random.f64() }
+}
+
+/// One question.
+struct Probe {
+    listen: Option<RemoteListen>,
+    connect: Connect,
+    family: AddressFamily,
+    /// What the target is asked; `None`: it is not.
+    target: Option<Check>,
+}
+
+impl Probe {
+    fn of(subject: &Subject<'_>, spec: &TunnelSpec) -> Self {
+        let check = match &spec.probe {
+            ProbeSpec::Expect(words) => Some(Check::Says(words.clone().into())),
+            ProbeSpec::Tcp => Some(Check::Accepts),
+            // A remote forward's target is asked only when it is known to have refused a user: no more is reached.
+            ProbeSpec::Auto | ProbeSpec::Off => {
+                let refused = subject.stats.refusal().is_some_and(|refusal| refusal.cause == Cause::RefusedHere);
+                let doubted = subject.side() == Side::Here || refused;
+                doubted.then_some(Check::Accepts)
+            }
+        };
+        let Forward { listen, connect, .. } = subject.forward;
+        let listen = RemoteListen::of(&with_port(listen, subject.allocated));
+        Self {
+            listen: (subject.side() == Side::Server).then_some(listen),
+            connect: connect.clone(),
+            family: spec.session.dial.address_family,
+            target: check.filter(|_| *connect != Connect::Socks),
+        }
+    }
+
+    async fn run(self, session: &Session, routes: &Routes) -> Finding {
+        let Some(listen) = &self.listen else {
+            let check = self.target.unwrap_or(Check::Accepts);
+            return probe_local(session, &self.connect, &check).await;
+        };
+        let came = probe_remote(session, routes, listen).await;
+        match (&came, self.target) {
+            (Finding::Up(_) | Finding::Unverified(_), Some(check)) => {
+                match probe_here(&self.connect, self.family, &check).await {
+                    Finding::Up(_) => came,
+                    other => other,
+                }
+            }
+            (Finding::Up(_) | Finding::Unverified(_), None)
+            | (Finding::Stale(_) | Finding::Down(_) | Finding::Nothing, _) => came,
+        }
+    }
+}

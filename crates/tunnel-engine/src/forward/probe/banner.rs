@@ -1,0 +1,102 @@
+//! What a target says first, compared with what it should say.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::finding::{Cause, Disproof, Finding};
+use super::Check;
+use crate::clock;
+
+/// How long a target may take for its first words. sshd may look a name up before it speaks.
+const BANNER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How much of a wrong banner is shown, in bytes.
+const SHOWN: usize = 64;
+
+/// Whoever hands out a target's first words; `None` is their end. Cancel-safe.
+pub(super) trait FirstWords {
+    fn more(&mut self) -> impl Future<Output = Option<Bytes>> + Send;
+}
+
+/// Reads as much as it takes to know.
+pub(super) async fn check(check: &Check, target: &str, mut words: impl FirstWords) -> Finding {
+    let Check::Says(wanted) = check else { return Finding::Up(None) };
+    let deadline = clock::now() + BANNER_TIMEOUT;
+    let mut said: Vec<u8> = Vec::new();
+    let no = |cause, said: String| {
+        let wanted = wanted.escape_ascii();
+        Finding::Down(Disproof::new(cause, format!("{target} {said}, not `{wanted}`")))
+    };
+    loop {
+        let common = said.len().min(wanted.len());
+        if said[..common] != wanted[..common] {
+            return no(Cause::WrongBanner, format!("said `{}`", said[..said.len().min(SHOWN)].escape_ascii()));
+        }
+        if said.len() >= wanted.len() {
+            return Finding::Up(None);
+        }
+        match tokio::time::timeout_at(deadline.into(), words.more()).await {
+            Ok(Some(bytes)) => said.extend_from_slice(&bytes[..bytes.len().min(SHOWN + wanted.len())]),
+            Ok(None) if said.is_empty() => return no(Cause::WrongBanner, "ended without a word".to_owned()),
+            Ok(None) => return no(Cause::WrongBanner, format!("said `{}` and ended", said.escape_ascii())),
+            Err(_) => return no(Cause::NoAnswer, format!("said nothing within {}s", BANNER_TIMEOUT.as_secs())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Said(Vec<&'static str>);
+
+    impl FirstWords for Said {
+        async fn more(&mut self) -> Option<Bytes> {
+            if self.0.is_empty() { None } else { Some(Bytes::from_static(self.0.remove(0).as_bytes())) }
+        }
+    }
+
+    struct Silent;
+
+    impl FirstWords for Silent {
+        async fn more(&mut self) -> Option<Bytes> {
+            std::future::pending().await
+        }
+    }
+
+    async fn of(words: &[&'static str]) -> Finding {
+        check(&Check::Says("SSH-".into()), "t:1", Said(words.to_vec())).await
+    }
+
+    fn words(finding: Finding) -> String {
+        match finding {
+            Finding::Down(disproof) => disproof.words,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_right_words_are_a_proof_in_pieces_too() {
+        assert_eq!(of(&["S", "SH-2.0-x"]).await, Finding::Up(None));
+    }
+
+    #[tokio::test]
+    async fn other_words_are_shown_escaped() {
+        assert_eq!(words(of(&["HTTP/1.0\r\n\x1b"]).await), "t:1 said `HTTP/1.0\\r\\n\\x1b`, not `SSH-`");
+        assert_eq!(words(of(&["SS"]).await), "t:1 said `SS` and ended, not `SSH-`");
+        assert_eq!(words(of(&[]).await), "t:1 ended without a word, not `SSH-`");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_waited_for_only_so_long() {
+        let finding = check(&Check::Says("SSH-".into()), "t:1", Silent).await;
+        assert_eq!(words(finding), "t:1 said nothing within 10s, not `SSH-`");
+    }
+
+    #[tokio::test]
+    async fn where_nothing_is_expected_nothing_is_read() {
+        assert_eq!(check(&Check::Accepts, "t:1", Silent).await, Finding::Up(None));
+    }
+}

@@ -1,0 +1,50 @@
+//! `-L`: the server connects to the target, and the connection is closed at once.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Check;
+use super::banner::{self, FirstWords};
+use super::finding::{Cause, Disproof, Finding, disproof};
+use crate::session::{Channel, ChannelRead as _, ChannelReader, ChannelWrite as _, Inbound, Origin, Session};
+use crate::spec::Connect;
+
+/// How long the server may take to connect to the target. Its kernel tries for two minutes; nobody who waits for a
+/// connection does.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a session may take to show that it lives, before a silence is called its own.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Asks the server of `session` to connect to `target`. A target in front of which the session is silent proves
+/// nothing.
+pub async fn probe_local(session: &Session, target: &Connect, check: &Check) -> Finding {
+    let origin = Origin::unknown();
+    let opened = tokio::time::timeout(OPEN_TIMEOUT, session.open_direct(target, &origin)).await;
+    let finding = match opened {
+        Ok(Ok(Channel { reader, writer })) => {
+            let finding = banner::check(check, &target.to_string(), Words(reader)).await;
+            writer.close().await;
+            finding
+        }
+        Ok(Err(error)) => disproof(target, &error).map_or(Finding::Nothing, Finding::Down),
+        Err(_) => Finding::Down(Disproof::new(
+            Cause::NoAnswer,
+            format!("the server did not reach {target} within {}s", OPEN_TIMEOUT.as_secs()),
+        )),
+    };
+    let silent = matches!(&finding, Finding::Down(Disproof { cause: Cause::NoAnswer, .. }));
+    if silent && session.ping(PING_TIMEOUT).await.is_err() { Finding::Nothing } else { finding }
+}
+
+struct Words(ChannelReader);
+
+impl FirstWords for Words {
+    async fn more(&mut self) -> Option<Bytes> {
+        match self.0.read().await {
+            Inbound::Data(bytes) => Some(bytes),
+            Inbound::Eof | Inbound::Closed | Inbound::Lost => None,
+        }
+    }
+}

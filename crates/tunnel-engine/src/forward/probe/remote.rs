@@ -1,0 +1,163 @@
+//! `-R`: a nonce sent to the server's own listening port must come back on this session.
+
+use std::time::Duration;
+
+use super::finding::{Cause, Disproof, Finding};
+use crate::forward::remote::Routes;
+use crate::session::{
+    Channel, ChannelRead as _, ChannelReader, ChannelWrite as _, Inbound, OpenError, Origin, RemoteListen, Session,
+};
+use crate::spec::Connect;
+
+/// How long the server may take to connect to its own port: it needs nobody else.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a session may take to answer a ping, before a silence is called its own.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pings answered one after the other, before a nonce that did not come is missed. On the way it waits behind the same
+/// bytes as they do: the server's open, our yes, the nonce itself, and one to spare.
+const PINGS: u32 = 4;
+
+/// And a while for the server's own doing: a loaded machine gets to its listener late.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Sends a nonce to `listen` (with its real port) through `session`, and waits for it on the same session, whose
+/// connections `routes` takes.
+pub async fn probe_remote(session: &Session, routes: &Routes, listen: &RemoteListen) -> Finding {
+    let (first, second) = addresses(listen);
+    match knock(session, routes, listen, &first).await {
+        Knock::Came => Finding::Up(None),
+        Knock::Refused(words) => match second {
+            Some(second) => match knock(session, routes, listen, &second).await {
+                Knock::Came => Finding::Up(Some(format!(
+                    "the server listens on {second}, not on {first}: see GatewayPorts in its sshd_config"
+                ))),
+                other => other.finding(&second).unwrap_or_else(|| not_listening(&first, &words)),
+            },
+            None => not_listening(&first, &words),
+        },
+        other => other.finding(&first).unwrap_or(Finding::Nothing),
+    }
+}
+
+/// Where the listener is to be found on the server, in order.
+fn addresses(listen: &RemoteListen) -> (Connect, Option<Connect>) {
+    let tcp = |host: &str, port: u16| Connect::Tcp { host: host.to_owned(), port };
+    match listen {
+        RemoteListen::Unix(path) => (Connect::Unix(path.into()), None),
+        RemoteListen::Tcp { address, port } => match address.as_str() {
+            "localhost" | "" | "*" | "0.0.0.0" | "127.0.0.1" => (tcp("127.0.0.1", *port), None),
+            "::" | "::1" => (tcp("::1", *port), None),
+            other => (tcp(other, *port), Some(tcp("127.0.0.1", *port))),
+        },
+    }
+}
+
+/// What one address made of a nonce.
+enum Knock {
+    /// It came back.
+    Came,
+    /// Nobody listens there; the server's words.
+    Refused(String),
+    /// It went to somebody else.
+    Lost(String),
+    /// We may not ask.
+    Forbidden(String),
+    /// The session did not answer.
+    Nothing,
+}
+
+impl Knock {
+    /// `None`: nobody listens.
+    fn finding(self, at: &Connect) -> Option<Finding> {
+        Some(match self {
+            Self::Came => Finding::Up(None),
+            Self::Refused(_) => return None,
+            Self::Lost(how) => Finding::Stale(format!("somebody else holds {at} on the server: {how}")),
+            Self::Forbidden(words) => Finding::Unverified(format!("cannot be checked: {words}")),
+            Self::Nothing => Finding::Nothing,
+        })
+    }
+}
+
+fn not_listening(at: &Connect, words: &str) -> Finding {
+    Finding::Down(Disproof::new(Cause::NotListening, format!("nobody listens on {at} on the server: {words}")))
+}
+
+async fn knock(session: &Session, routes: &Routes, listen: &RemoteListen, at: &Connect) -> Knock {
+    let expecting = routes.expectations().expect(listen);
+    let origin = Origin::unknown();
+    let opened = tokio::time::timeout(OPEN_TIMEOUT, session.open_direct(at, &origin)).await;
+    let channel = match opened {
+        Ok(Ok(channel)) => channel,
+        Ok(Err(error @ OpenError::ConnectFailed(_))) => return Knock::Refused(error.to_string()),
+        Ok(Err(error @ (OpenError::Prohibited(_) | OpenError::UnknownType(_)))) => {
+            return Knock::Forbidden(error.to_string());
+        }
+        Ok(Err(OpenError::ResourceShortage(_) | OpenError::Timeout | OpenError::SessionEnded)) | Err(_) => {
+            return Knock::Nothing;
+        }
+    };
+    let Channel { mut reader, writer } = channel;
+    let found = async {
+        if writer.write(expecting.nonce()).await.is_err() {
+            return missed(session, "it closed the connection").await;
+        }
+        tokio::select! {
+            how = stranger(&mut reader) => missed(session, how).await,
+            silent = missed(session, "what was sent there did not come back") => silent,
+        }
+    };
+    let knock = tokio::select! {
+        biased;
+        () = expecting.heard() => Knock::Came,
+        other = found => other,
+    };
+    writer.close().await;
+    match knock {
+        Knock::Lost(_) if expecting.was_crowded() => Knock::Nothing,
+        knock => knock,
+    }
+}
+
+/// Whoever answers or hangs up is not our own listener: that one is only ever heard at our end.
+async fn stranger(reader: &mut ChannelReader) -> &'static str {
+    match reader.read().await {
+        Inbound::Data(_) => "it has its own answer to what was sent there",
+        Inbound::Eof | Inbound::Closed => "it closed the connection",
+        Inbound::Lost => "the session ended",
+    }
+}
+
+/// Nothing came while everything else does. A slow link is no proof: what is asked after the nonce is answered after it.
+async fn missed(session: &Session, how: &str) -> Knock {
+    for _ in 0..PINGS {
+        if session.ping(PING_TIMEOUT).await.is_err() {
+            return Knock::Nothing;
+        }
+    }
+    tokio::time::sleep_until(tokio::time::Instant::from_std(crate::clock::now() + GRACE)).await;
+    Knock::Lost(how.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(address: &str) -> (String, Option<String>) {
+        let (first, second) = addresses(&RemoteListen::Tcp { address: address.to_owned(), port: 80 });
+        (first.to_string(), second.map(|second| second.to_string()))
+    }
+
+    #[test]
+    fn a_listener_is_looked_for_where_it_should_be_and_then_on_loopback() {
+        for everywhere in ["localhost", "", "*", "0.0.0.0"] {
+            assert_eq!(at(everywhere), ("127.0.0.1:80".to_owned(), None), "{everywhere}");
+        }
+        assert_eq!(at("::"), ("[::1]:80".to_owned(), None));
+        assert_eq!(at("192.0.2.1"), ("192.0.2.1:80".to_owned(), Some("127.0.0.1:80".to_owned())));
+        let path = RemoteListen::Unix("/run/s".to_owned());
+        assert_eq!(addresses(&path), (Connect::Unix("/run/s".into()), None));
+    }
+}
