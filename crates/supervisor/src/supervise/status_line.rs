@@ -25,11 +25,11 @@ fn urgency(tunnel: &TunnelStatus) -> u8 {
 /// One tunnel that is not ready, in one line.
 pub(super) fn problem(tunnel: &TunnelStatus) -> String {
     let (name, phase) = (&tunnel.name, &tunnel.phase);
-    let forward = tunnel.forwards.iter().find(|forward| forward.state == "down");
+    let forward = tunnel.forwards.iter().find(|forward| matches!(forward.state.as_str(), "down" | "stale"));
     match (&tunnel.last_failure, forward) {
         (_, Some(forward)) if phase == "up" => {
             let message = forward.message.as_deref().unwrap_or_default();
-            format!("{name}: forward {} is down: {message}", forward.listen)
+            format!("{name}: forward {} is {}: {message}", forward.listen, forward.state)
         }
         (Some(failure), _) if phase != "up" => format!("{name}: {phase}: {}: {}", failure.kind, failure.message),
         _ if phase == "up" => format!("{name}: up, not all forwards are in place yet"),

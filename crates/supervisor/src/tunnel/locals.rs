@@ -68,11 +68,7 @@ fn should_listen(want: Want, phase: Phase) -> bool {
 }
 
 impl Locals {
-    pub(super) fn new(
-        spec: &TunnelSpec,
-        sessions: watch::Receiver<Option<Session>>,
-        witness: Arc<Notify>,
-    ) -> Self {
+    pub(super) fn new(spec: &TunnelSpec, sessions: watch::Receiver<Option<Session>>, witness: Arc<Notify>) -> Self {
         let mut locals = Self { entries: Vec::new(), next: 0, sessions, witness };
         for forward in spec.forwards.iter().filter(|forward| forward.kind.side() == Side::Here) {
             locals.add(forward.clone());
@@ -156,12 +152,9 @@ impl Local {
         let waiting = match phase {
             Phase::Up if proven && self.forward.connect != Connect::Socks => self.probing.state(),
             Phase::Up => ForwardState::Up,
-            Phase::Stopped
-            | Phase::Connecting
-            | Phase::Backoff
-            | Phase::Blocked
-            | Phase::Failed
-            | Phase::Stopping => ForwardState::Pending,
+            Phase::Stopped | Phase::Connecting | Phase::Backoff | Phase::Blocked | Phase::Failed | Phase::Stopping => {
+                ForwardState::Pending
+            }
         };
         let state = match &self.listener {
             Listener::Open(listener) => match &*listener.state().borrow() {

@@ -211,10 +211,8 @@ impl Probe {
         let came = probe_remote(session, routes, listen).await;
         match (&came, self.target) {
             (Finding::Up(_) | Finding::Unverified(_), Some(check)) => {
-                match probe_here(&self.connect, self.family, &check).await {
-                    Finding::Up(_) => came,
-                    other => other,
-                }
+                let here = probe_here(&self.connect, self.family, &check).await;
+                if matches!(here, Finding::Up(_)) { came } else { here }
             }
             (Finding::Up(_) | Finding::Unverified(_), None)
             | (Finding::Stale(_) | Finding::Down(_) | Finding::Nothing, _) => came,

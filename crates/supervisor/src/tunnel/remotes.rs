@@ -145,10 +145,7 @@ impl Remotes {
 
 impl Remote {
     fn shown_state(&self, proven: bool) -> ForwardState {
-        match &self.state {
-            ForwardState::Up if proven => self.probing.state(),
-            said => said.clone(),
-        }
+        if proven && self.state == ForwardState::Up { self.probing.state() } else { self.state.clone() }
     }
 
     /// With the real port, once it is known.

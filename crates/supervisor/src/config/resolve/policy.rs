@@ -57,7 +57,8 @@ pub(super) fn probe(reader: &mut Reader<'_>) -> ProbeSpec {
         let mut table = Reader::new(vec![value.table()?], environment);
         table.check_keys(keys::PROBE);
         let expect = table.read("expect", |value| match value.string()? {
-            "" => value.refuse("nothing is expected", "write the first words of the service, as in `{ expect = \"SSH-\" }`"),
+            "" => value
+                .refuse("nothing is expected", "write the first words of the service, as in `{ expect = \"SSH-\" }`"),
             long if long.len() > LONGEST_BANNER => value.refuse("that is too long", "the first few words are enough"),
             words => Ok(words.to_owned()),
         });

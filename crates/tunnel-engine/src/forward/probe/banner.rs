@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::finding::{Cause, Disproof, Finding};
 use super::Check;
+use super::finding::{Cause, Disproof, Finding};
 use crate::clock;
 
 /// How long a target may take for its first words. sshd may look a name up before it speaks.
@@ -71,10 +71,8 @@ mod tests {
     }
 
     fn words(finding: Finding) -> String {
-        match finding {
-            Finding::Down(disproof) => disproof.words,
-            other => panic!("{other:?}"),
-        }
+        let Finding::Down(disproof) = finding else { panic!("{finding:?}") };
+        disproof.words
     }
 
     #[tokio::test]

@@ -26,18 +26,14 @@ const GRACE: Duration = Duration::from_secs(2);
 /// connections `routes` takes.
 pub async fn probe_remote(session: &Session, routes: &Routes, listen: &RemoteListen) -> Finding {
     let (first, second) = addresses(listen);
-    match knock(session, routes, listen, &first).await {
-        Knock::Came => Finding::Up(None),
-        Knock::Refused(words) => match second {
-            Some(second) => match knock(session, routes, listen, &second).await {
-                Knock::Came => Finding::Up(Some(format!(
-                    "the server listens on {second}, not on {first}: see GatewayPorts in its sshd_config"
-                ))),
-                other => other.finding(&second).unwrap_or_else(|| not_listening(&first, &words)),
-            },
-            None => not_listening(&first, &words),
-        },
-        other => other.finding(&first).unwrap_or(Finding::Nothing),
+    let knocked = knock(session, routes, listen, &first).await;
+    let Some(second) = second.filter(|_| matches!(knocked, Knock::Refused(_))) else { return knocked.finding(&first) };
+    match knock(session, routes, listen, &second).await {
+        Knock::Came => Finding::Up(Some(format!(
+            "the server listens on {second}, not on {first}: see GatewayPorts in its sshd_config"
+        ))),
+        Knock::Refused(_) => knocked.finding(&first),
+        other @ (Knock::Lost(_) | Knock::Forbidden(_) | Knock::Nothing) => other.finding(&second),
     }
 }
 
@@ -69,20 +65,18 @@ enum Knock {
 }
 
 impl Knock {
-    /// `None`: nobody listens.
-    fn finding(self, at: &Connect) -> Option<Finding> {
-        Some(match self {
+    fn finding(self, at: &Connect) -> Finding {
+        match self {
             Self::Came => Finding::Up(None),
-            Self::Refused(_) => return None,
+            Self::Refused(words) => Finding::Down(Disproof::new(
+                Cause::NotListening,
+                format!("nobody listens on {at} on the server: {words}"),
+            )),
             Self::Lost(how) => Finding::Stale(format!("somebody else holds {at} on the server: {how}")),
             Self::Forbidden(words) => Finding::Unverified(format!("cannot be checked: {words}")),
             Self::Nothing => Finding::Nothing,
-        })
+        }
     }
-}
-
-fn not_listening(at: &Connect, words: &str) -> Finding {
-    Finding::Down(Disproof::new(Cause::NotListening, format!("nobody listens on {at} on the server: {words}")))
 }
 
 async fn knock(session: &Session, routes: &Routes, listen: &RemoteListen, at: &Connect) -> Knock {
@@ -115,10 +109,7 @@ async fn knock(session: &Session, routes: &Routes, listen: &RemoteListen, at: &C
         other = found => other,
     };
     writer.close().await;
-    match knock {
-        Knock::Lost(_) if expecting.was_crowded() => Knock::Nothing,
-        knock => knock,
-    }
+    if matches!(knock, Knock::Lost(_)) && expecting.was_crowded() { Knock::Nothing } else { knock }
 }
 
 /// Whoever answers or hangs up is not our own listener: that one is only ever heard at our end.

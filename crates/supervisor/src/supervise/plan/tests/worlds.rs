@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use tunnel_engine::spec::{Bind, Connect, Destination, Forward, ForwardKind, Listen, SessionSpec};
 
 use crate::config::{
-    BackoffKind, BackoffSpec, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, OutageSpec, ProbeSpec,
-    TunnelSpec,
+    BackoffKind, BackoffSpec, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, OutageSpec,
+    ProbeSpec, TunnelSpec,
 };
 use crate::lifecycle::Policy;
 
