@@ -12,10 +12,18 @@ use crate::clock;
 /// Head start of each address before the next is tried beside it: RFC 8305's recommended Connection Attempt Delay.
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// What became of the addresses that were tried; kept outside so that it survives a race that is given up.
+/// While some address has not answered, all are tried again this often, beside what is still under way: the kernel
+/// waits one, three, seven seconds before it repeats a lost SYN, and a path that is back would wait for it.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// An attempt that has not answered by then will not: no path takes so long. Bounds the attempts under way.
+const GIVE_UP: Duration = Duration::from_secs(4);
+
+/// What became of each address; kept outside so that it survives a race that is given up. `None`: no answer.
 pub(super) type Tried = Vec<(SocketAddr, Option<io::Error>)>;
 
-/// Connects to one of `addresses`; `None` when all have failed, with their errors in `tried`.
+/// Connects to one of `addresses`; `None` when all have failed, with their errors in `tried`. As long as one has
+/// neither answered nor failed, it goes on: whoever asks gives up.
 pub(super) async fn race<T, F: Future<Output = io::Result<T>>>(
     addresses: &[SocketAddr],
     connect: impl Fn(SocketAddr) -> F,
@@ -24,33 +32,41 @@ pub(super) async fn race<T, F: Future<Output = io::Result<T>>>(
     let mut waiting = addresses.iter().copied();
     let mut running = FuturesUnordered::new();
     let mut next_start = clock::now();
+    let mut next_round = next_start + ROUND;
     loop {
         tokio::select! {
             biased;
-            Some((index, result)) = running.next() => match result {
-                Ok(connected) => return Some(connected),
-                Err(error) => {
-                    note(tried, index, error);
+            Some((address, result)) = running.next() => match result {
+                Ok(Ok(connected)) => return Some(connected),
+                Ok(Err(error)) => {
+                    note(tried, address, Some(error));
                     next_start = clock::now();
                 }
+                Err(_) => {}
             },
             () = tokio::time::sleep_until(next_start.into()), if waiting.len() > 0 => {
                 if let Some(address) = waiting.next() {
-                    let index = tried.len();
-                    tried.push((address, None));
-                    let attempt = connect(address);
-                    running.push(async move { (index, attempt.await) });
+                    note(tried, address, None);
+                    let attempt = tokio::time::timeout(GIVE_UP, connect(address));
+                    running.push(async move { (address, attempt.await) });
                     next_start = clock::now() + STAGGER;
                 }
+            }
+            () = tokio::time::sleep_until(next_round.into()), if waiting.len() == 0 && !running.is_empty() => {
+                waiting = addresses.iter().copied();
+                next_start = clock::now();
+                next_round = next_start + ROUND;
             }
             else => return None,
         }
     }
 }
 
-fn note(tried: &mut Tried, index: usize, error: io::Error) {
-    if let Some((_, outcome)) = tried.get_mut(index) {
-        *outcome = Some(error);
+/// What an address said last stays, until it says something else.
+fn note(tried: &mut Tried, address: SocketAddr, said: Option<io::Error>) {
+    match tried.iter_mut().find(|(known, _)| *known == address) {
+        Some((_, outcome)) => *outcome = said.or_else(|| outcome.take()),
+        None => tried.push((address, said)),
     }
 }
 
@@ -95,6 +111,40 @@ mod tests {
     async fn a_slow_first_address_may_still_win() {
         let (winner, _, tried) = run(&["10.0.0.1:30", "10.0.0.1:90"]).await;
         assert_eq!((winner.as_deref(), tried), (Some("10.0.0.1:30"), 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_path_that_comes_back_is_found_within_a_second_and_few_attempts_are_under_way() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let (attempts, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (began, under_way) = (clock::now(), std::rc::Rc::new(()));
+        let back = began + Duration::from_millis(27_300);
+        let connect = |address| {
+            attempts.fetch_add(1, Ordering::Relaxed);
+            let guard = under_way.clone();
+            most.fetch_max(std::rc::Rc::strong_count(&under_way) - 1, Ordering::Relaxed);
+            let alive = clock::now() >= back;
+            async move {
+                let _guard = guard;
+                if alive { Ok(address) } else { std::future::pending().await }
+            }
+        };
+        let address: SocketAddr = "10.0.0.3:1".parse().unwrap();
+        let mut tried = Tried::new();
+        assert_eq!(race(&[address], connect, &mut tried).await, Some(address));
+        assert_eq!(clock::now() - began, Duration::from_secs(28));
+        assert_eq!((attempts.into_inner(), tried.len()), (29, 1));
+        assert!(most.into_inner() <= 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_refuses_while_another_is_silent_does_not_end_the_race() {
+        let addresses = ["10.0.0.2:1".parse().unwrap(), "10.0.0.3:1".parse().unwrap()];
+        let mut tried = Tried::new();
+        let racing = race(&addresses, connect, &mut tried);
+        assert!(tokio::time::timeout(Duration::from_secs(10), racing).await.is_err());
+        let said: Vec<_> = tried.iter().map(|(_, said)| said.as_ref().map(io::Error::kind)).collect();
+        assert_eq!(said, [Some(io::ErrorKind::ConnectionRefused), None]);
     }
 
     #[tokio::test(start_paused = true)]
