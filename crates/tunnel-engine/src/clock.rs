@@ -1,6 +1,8 @@
 //! The one place that reads a clock. Tests pause tokio's clock, and everything here follows it.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::time::{ClockId, clock_gettime};
 
 /// Monotonic time. A value for arithmetic; under a paused tokio clock it is virtual.
 #[expect(clippy::disallowed_methods, reason = "the one reader of the monotonic clock")]
@@ -12,4 +14,9 @@ pub fn now() -> Instant {
 #[expect(clippy::disallowed_methods, reason = "the one reader of the calendar clock")]
 pub fn wall() -> SystemTime {
     SystemTime::now()
+}
+
+/// Time since boot, sleep included, which [`now`] leaves out. Never virtual. Zero where the kernel does not say.
+pub fn boot() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
 }

@@ -11,7 +11,7 @@ use super::problem::Problem;
 use crate::config::{self, Desired, Overrides};
 use crate::control::{COMMAND_QUEUE, ControlSocket, Server};
 use crate::exit;
-use crate::os::{KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, signals};
+use crate::os::{KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, network, signals};
 use crate::supervise::{self, Loader, Refusal, Setup};
 
 pub(super) fn run(global: &Global) -> Result<u8, Problem> {
@@ -40,12 +40,14 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
     let stopped = runtime.block_on(async {
         let (commands, requests) = mpsc::channel(COMMAND_QUEUE);
+        let (_watcher, network) = network::watch();
         let _server = Server::start(socket, commands).map_err(Problem::Start)?;
         supervise::run(Setup {
             desired,
             load: loader(file, overrides),
             commands: requests,
             signals,
+            network,
             notify,
             listeners,
             dialer: Arc::new(NetDialer::new()),

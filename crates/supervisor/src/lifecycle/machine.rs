@@ -81,7 +81,11 @@ impl Machine {
                 self.run.starts = 0;
             }
             Input::ResetFailed => self.forget(),
-            Input::RetryNow | Input::FilesChanged | Input::SessionUp { .. } | Input::SessionEnded { .. } => {}
+            Input::RetryNow
+            | Input::PathBack
+            | Input::FilesChanged
+            | Input::SessionUp { .. }
+            | Input::SessionEnded { .. } => {}
         }
         match next(self.state.phase(), input) {
             Move::Stay => {}
@@ -90,6 +94,8 @@ impl Machine {
                 self.start(now);
             }
             Move::Start => self.start(now),
+            Move::StartUnlessAsked if matches!(self.state, State::Backoff { polite: true, .. }) => {}
+            Move::StartUnlessAsked => self.start(now),
             Move::Close => self.close(now),
             Move::Rest => self.enter(State::Stopped, now),
             Move::Renew => self.begin(now),
@@ -169,7 +175,7 @@ impl Machine {
         self.starts = self.starts.saturating_add(1);
         self.epoch += 1;
         self.effects.push_back(Effect::Open { epoch: self.epoch });
-        self.enter(State::Connecting { attempt, retry_now: false, files_changed: false }, now);
+        self.enter(State::Connecting { attempt, retry_now: false, path_back: false, files_changed: false }, now);
     }
 
     fn close(&mut self, now: Instant) {
@@ -178,8 +184,9 @@ impl Machine {
     }
 
     fn remember(&mut self, input: Input) {
-        if let State::Connecting { retry_now, files_changed, .. } = &mut self.state {
+        if let State::Connecting { retry_now, path_back, files_changed, .. } = &mut self.state {
             *retry_now |= input == Input::RetryNow;
+            *path_back |= input == Input::PathBack;
             *files_changed |= input == Input::FilesChanged;
         }
     }
@@ -191,9 +198,11 @@ impl Machine {
     }
 
     fn ended(&mut self, kind: FailureKind, now: Instant) {
-        let (attempt, up_since, retry_now, files_changed) = match self.state {
-            State::Connecting { attempt, retry_now, files_changed } => (attempt, None, retry_now, files_changed),
-            State::Up { attempt, since } => (attempt, Some(since), false, false),
+        let (attempt, up_since, retry_now, path_back, files_changed) = match self.state {
+            State::Connecting { attempt, retry_now, path_back, files_changed } => {
+                (attempt, None, retry_now, path_back, files_changed)
+            }
+            State::Up { attempt, since } => (attempt, Some(since), false, false, false),
             State::Stopped | State::Backoff { .. } | State::Blocked { .. } | State::Failed { .. } | State::Stopping => {
                 return;
             }
@@ -210,7 +219,7 @@ impl Machine {
         self.streak = streak;
         match verdict {
             Verdict::Retry { wait: Duration::ZERO, .. } => self.start(now),
-            Verdict::Retry { polite: false, .. } if retry_now => self.start(now),
+            Verdict::Retry { polite: false, .. } if retry_now || path_back => self.start(now),
             Verdict::Retry { wait, polite } => self.enter(State::Backoff { until: later(now, wait), polite }, now),
             Verdict::Block if retry_now || files_changed => self.start(now),
             Verdict::Block => self.enter(State::Blocked { recheck: later(now, RECHECK) }, now),

@@ -10,6 +10,7 @@
 //! | Stop         | .          | Stopping   | Stopping   | Stopped    | Stopped    | Stopped    | .          |
 //! | Restart      | Connecting | Stopping   | Stopping   | Connecting | Connecting | Connecting | .          |
 //! | RetryNow     | .          | .          | .          | Connecting | Connecting | .          | .          |
+//! | PathBack     | .          | .          | .          | Connecting | .          | .          | .          |
 //! | ResetFailed  | .          | .          | .          | .          | Connecting | Connecting | .          |
 //! | FilesChanged | .          | .          | .          | .          | Connecting | .          | .          |
 //! | up           | .          | Up         | .          | .          | .          | .          | .          |
@@ -19,7 +20,9 @@
 //!
 //! Beyond the table:
 //! - Up, ended: the first loss in a row is redialled at once, a further one goes to Backoff.
-//! - Connecting remembers RetryNow and FilesChanged: an attempt that began before them and fails is made again at once.
+//! - Connecting remembers RetryNow, PathBack and FilesChanged: an attempt that began before them and fails is made again
+//!   at once.
+//! - PathBack ends no wait that the server asked for, and makes no permanent failure good.
 //! - Stopping ends in Stopped when the tunnel is wanted down, and in a start when a restart is under way. A Start or
 //!   Restart that arrives meanwhile turns the former into the latter, a Stop the latter into the former.
 //! - In place of any start: Failed, when `max_start` or `max_lifetime` forbids it. In place of what follows the end of a
@@ -130,8 +133,10 @@ pub enum Input {
     Stop,
     /// Close the session if there is one, and start at once, whatever the phase.
     Restart,
-    /// USR1, link up, resume: end every wait. A living session is kept (the caller probes it).
+    /// USR1: end every wait. A living session is kept (the caller probes it).
     RetryNow,
+    /// The network changed, or the server can be reached again: end a wait that was for that.
+    PathBack,
     /// Forget the failure and the counts; leaves `Failed` and `Blocked` towards `Stopped` or a start, as wanted.
     ResetFailed,
     /// A watched file changed: leave `Blocked` for a start.

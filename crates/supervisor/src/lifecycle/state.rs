@@ -9,8 +9,8 @@
 //!      │ wanted     wanted up   │  │   ▼          ▼           │
 //!      │ down                   │  Backoff     Blocked        │
 //!      │    ┌───────────────────┘  deadline,   re-check,      │ Stop, Restart,
-//!      │    │                      RetryNow    RetryNow,      │ max_lifetime
-//!      │    │                                  FilesChanged   │
+//!      │    │                      RetryNow,   RetryNow,      │ max_lifetime
+//!      │    │                      PathBack    FilesChanged   │
 //!   Stopping ◄────────────────────────────────────────────────┘ (from Connecting too)
 //!      │
 //!      └──► Failed: gate_time, max_start, max_lifetime; from every phase but Stopped. Start, Restart and ResetFailed
@@ -31,6 +31,8 @@ pub(super) enum State {
         attempt: Attempt,
         /// RetryNow came after this attempt began: its failure may be yesterday's news.
         retry_now: bool,
+        /// So did PathBack.
+        path_back: bool,
         /// So did FilesChanged.
         files_changed: bool,
     },
@@ -84,6 +86,8 @@ pub(super) enum Move {
     Begin,
     /// Start.
     Start,
+    /// Start, unless the server asked for the wait.
+    StartUnlessAsked,
     /// Close the session or the attempt.
     Close,
     /// Come to rest: nothing is open.
@@ -102,7 +106,7 @@ pub(super) enum Move {
 
 /// The whole table. `epoch` has been compared already: a word about an old session never comes here.
 pub(super) const fn next(phase: Phase, input: Input) -> Move {
-    use Input::{FilesChanged, ResetFailed, Restart, RetryNow, SessionEnded, SessionUp, Start, Stop};
+    use Input::{FilesChanged, PathBack, ResetFailed, Restart, RetryNow, SessionEnded, SessionUp, Start, Stop};
     use Phase::{Backoff, Blocked, Connecting, Failed, Stopped, Stopping, Up};
     match (phase, input) {
         (Stopped | Failed, Start | Restart) => Move::Begin,
@@ -113,10 +117,12 @@ pub(super) const fn next(phase: Phase, input: Input) -> Move {
         (Stopping, Start | Restart) => Move::Renew,
         (Stopped | Stopping, Stop) => Move::Stay,
 
-        (Connecting, RetryNow | FilesChanged) => Move::Remember,
+        (Connecting, RetryNow | PathBack | FilesChanged) => Move::Remember,
         (Backoff | Blocked, RetryNow) => Move::Start,
         (Blocked, FilesChanged) => Move::Start,
         (Stopped | Up | Failed | Stopping, RetryNow) => Move::Stay,
+        (Backoff, PathBack) => Move::StartUnlessAsked,
+        (Stopped | Up | Blocked | Failed | Stopping, PathBack) => Move::Stay,
         (Stopped | Up | Backoff | Failed | Stopping, FilesChanged) => Move::Stay,
 
         (Blocked, ResetFailed) => Move::Start,

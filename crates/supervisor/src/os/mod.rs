@@ -1,16 +1,21 @@
-//! What the operating system gives and wants: signals, service manager, pidfile, logging, limits.
+//! What the operating system gives and wants: signals, network changes, service manager, pidfile,
+//! logging, limits.
 
 pub mod inherited;
 pub mod limits;
 pub mod listeners;
 pub mod logging;
+mod netlink;
+pub mod network;
 pub mod notify;
 pub mod pidfile;
+mod resume;
 pub mod runtime_dir;
 pub mod signals;
 
 pub use listeners::KeptListeners;
 pub use logging::LogControl;
+pub use network::NetworkChange;
 pub use notify::Notify;
 pub use pidfile::{Pidfile, PidfileError};
 pub use signals::Signal;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! signals ───┐
+//! network ───┤
 //! requests ──┤                      ┌─► orders ─► tunnels (one task each)
 //! views ─────┼─► Supervisor ────────┼─► answers ─► control clients
 //! loads ─────┤   one event at a time└─► READY, STATUS, RELOADING, STOPPING, WATCHDOG
@@ -30,7 +31,7 @@ use tunnel_engine::dial::Dialer;
 
 use crate::config::Desired;
 use crate::control::Command;
-use crate::os::{KeptListeners, Notify, Signal};
+use crate::os::{KeptListeners, NetworkChange, Notify, Signal};
 
 /// What the daemon's task is given.
 pub struct Setup {
@@ -42,6 +43,8 @@ pub struct Setup {
     pub commands: mpsc::Receiver<Command>,
     /// From the kernel.
     pub signals: mpsc::Receiver<Signal>,
+    /// From the kernel, too: the way to servers may be another one.
+    pub network: mpsc::Receiver<NetworkChange>,
     /// To the service manager.
     pub notify: Notify,
     /// Listeners of an earlier process, and where ours outlive this one.

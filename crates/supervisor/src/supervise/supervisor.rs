@@ -16,7 +16,7 @@ use super::waits::Waiting;
 use super::{Loader, Setup};
 use crate::config::Desired;
 use crate::control::Command;
-use crate::os::{KeptListeners, Notify, Signal};
+use crate::os::{KeptListeners, NetworkChange, Notify, Signal};
 
 /// How long READY waits for listeners: a listen address may be a name whose lookup hangs.
 const LISTENERS_WITHIN: Duration = Duration::from_secs(5);
@@ -45,6 +45,7 @@ pub(super) struct Supervisor {
     bell: Arc<Bell>,
     commands: mpsc::Receiver<Command>,
     signals: mpsc::Receiver<Signal>,
+    network: mpsc::Receiver<NetworkChange>,
     ready: Ready,
     status: StatusLine,
     watchdog: Option<Watchdog>,
@@ -73,6 +74,7 @@ struct Watchdog {
 enum Event {
     Command(Command),
     Signal(Signal),
+    Network(NetworkChange),
     Changed,
     Job(Option<Loaded>),
     Left,
@@ -81,7 +83,7 @@ enum Event {
 
 impl Supervisor {
     pub(super) fn new(setup: Setup) -> Self {
-        let Setup { desired, load, commands, signals, notify, listeners, dialer, seed, applied } = setup;
+        let Setup { desired, load, commands, signals, network, notify, listeners, dialer, seed, applied } = setup;
         let now = clock::now();
         let bell = Arc::new(Bell::new());
         let mut tunnels = Tunnels::new(dialer, listeners.clone(), desired.global.stop_timeout, seed, bell.clone());
@@ -105,6 +107,7 @@ impl Supervisor {
             bell,
             commands,
             signals,
+            network,
             ready: Ready::Until(now + LISTENERS_WITHIN),
             status: StatusLine { said: String::new(), not_before: now, due: true },
             watchdog,
@@ -129,6 +132,7 @@ impl Supervisor {
         tokio::select! {
             biased;
             Some(signal) = self.signals.recv() => Event::Signal(signal),
+            Some(change) = self.network.recv() => Event::Network(change),
             Some(command) = self.commands.recv() => Event::Command(command),
             Some(job) = self.jobs.join_next() => Event::Job(job.unwrap_or_default()),
             () = self.tunnels.one_left() => Event::Left,
@@ -142,6 +146,10 @@ impl Supervisor {
         match event {
             Event::Command(command) => self.answer(command),
             Event::Signal(signal) => self.signal(signal),
+            Event::Network(change) => {
+                tracing::info!(change = change.what, "the network changed: every session is asked, every wait ended");
+                self.tunnels.network_changed();
+            }
             Event::Changed => self.status.due = true,
             Event::Job(Some(loaded)) => self.loaded(loaded),
             Event::Job(None) | Event::Left | Event::Due => {}

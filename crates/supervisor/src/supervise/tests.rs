@@ -19,6 +19,7 @@ struct Daemon {
     server: Server,
     commands: mpsc::Sender<Command>,
     signals: mpsc::Sender<Signal>,
+    network: mpsc::Sender<NetworkChange>,
     task: AbortOnDropHandle<()>,
     file: Arc<Mutex<Result<Desired, Refusal>>>,
     applied: Arc<Mutex<Vec<Desired>>>,
@@ -31,19 +32,21 @@ impl Daemon {
         let applied = Arc::new(Mutex::new(Vec::new()));
         let (commands, queue) = mpsc::channel(8);
         let (signals, kernel) = mpsc::channel(8);
+        let (network, changes) = mpsc::channel(1);
         let (read, told) = (file.clone(), applied.clone());
         let task = task::owned(run(Setup {
             desired,
             load: Arc::new(move |_| read.lock().unwrap().clone()),
             commands: queue,
             signals: kernel,
+            network: changes,
             notify: Notify::disabled(),
             listeners: Arc::new(KeptListeners::none()),
             dialer: Arc::new(server.dialer()),
             seed: 1,
             applied: Box::new(move |desired| told.lock().unwrap().push(desired.clone())),
         }));
-        Self { server, commands, signals, task, file, applied }
+        Self { server, commands, signals, network, task, file, applied }
     }
 
     async fn ask(&self, request: Request) -> Response {
@@ -209,4 +212,35 @@ async fn a_signal_to_retry_ends_every_wait() {
     daemon.signals.send(Signal::Usr1).await.unwrap();
     assert!(daemon.wait(&["a"], 600).await.0);
     assert!(clock::now() - asked < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_network_ends_every_wait() {
+    let daemon = Daemon::start(vec![tunnel_spec("a", &[])]);
+    daemon.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    // Long enough for waits of a minute.
+    assert!(!daemon.wait(&["a"], 600).await.0);
+    daemon.server.set_faults(|faults| faults.connect = ConnectFault::None);
+    let changed = clock::now();
+    daemon.network.send(NetworkChange { what: "a link is up" }).await.unwrap();
+    assert!(daemon.wait(&["a"], 600).await.0);
+    assert!(clock::now() - changed < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dial_under_way_begins_anew_when_the_network_changes() {
+    let daemon = Daemon::start(vec![tunnel_spec("a", &[])]);
+    assert!(daemon.wait(&["a"], 30).await.0);
+    daemon.server.set_faults(|faults| faults.connect = ConnectFault::Lost);
+    daemon.server.cut();
+    let mut counts = daemon.server.watch_counts();
+    counts.wait_for(|counts| counts.sessions_now == 0).await.unwrap();
+    tokio::time::sleep_until((clock::now() + Duration::from_millis(50)).into()).await;
+    assert!(!daemon.wait(&["a"], 3).await.0, "ten seconds are its time");
+    daemon.server.set_faults(|faults| faults.connect = ConnectFault::None);
+    let changed = clock::now();
+    daemon.network.send(NetworkChange { what: "an address was added" }).await.unwrap();
+    let (ready, status) = daemon.wait(&["a"], 600).await;
+    assert!(ready && clock::now() - changed < Duration::from_millis(100), "{status:?}");
+    assert_eq!(status.tunnels[0].starts, 2);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 use tunnel_engine::clock;
 use tunnel_engine::dial::Dialer;
@@ -25,6 +25,7 @@ pub(super) struct Tunnels {
     /// Ended by an order; each is cut when it has not ended by its deadline.
     leaving: JoinSet<()>,
     context: Context,
+    network: watch::Sender<u64>,
     seeds: fastrand::Rng,
 }
 
@@ -41,8 +42,10 @@ impl Tunnels {
         seed: u64,
         bell: Arc<Notify>,
     ) -> Self {
-        let context = Context { dialer, listeners, governor: Governor::default(), stop_timeout, bell, seed };
-        Self { running: Vec::new(), leaving: JoinSet::new(), context, seeds: fastrand::Rng::with_seed(seed) }
+        let (network, changes) = watch::channel(0);
+        let governor = Governor::default();
+        let context = Context { dialer, listeners, governor, network: changes, stop_timeout, bell, seed };
+        Self { running: Vec::new(), leaving: JoinSet::new(), context, network, seeds: fastrand::Rng::with_seed(seed) }
     }
 
     /// Makes a tunnel, and starts it where it is enabled.
@@ -134,6 +137,14 @@ impl Tunnels {
         self.context.governor.forget_holds();
         for tunnel in &self.running {
             tunnel.order(Order::RetryNow);
+        }
+    }
+
+    /// Dials under way begin anew, sessions prove themselves, waits end; but for those that a server asked for.
+    pub(super) fn network_changed(&self) {
+        self.network.send_modify(|changes| *changes += 1);
+        for tunnel in &self.running {
+            tunnel.order(Order::NetworkChanged);
         }
     }
 

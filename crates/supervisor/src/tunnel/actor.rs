@@ -212,6 +212,7 @@ impl Actor {
             Order::Stop => self.feed(Input::Stop),
             Order::Restart => self.feed(Input::Restart),
             Order::RetryNow => self.retry_now(),
+            Order::NetworkChanged => self.network_changed(),
             Order::ResetFailed => {
                 self.last_failure = None;
                 self.damper.recovered();

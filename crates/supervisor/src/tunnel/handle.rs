@@ -28,6 +28,8 @@ pub struct Context {
     pub listeners: Arc<dyn SocketStore>,
     /// Paces starts over all tunnels.
     pub governor: Governor,
+    /// Counts changes of this machine's network: a dial under way begins anew with each.
+    pub network: watch::Receiver<u64>,
     /// How long flowing connections may go on after a stop.
     pub stop_timeout: Duration,
     /// Rung after each change of the view.

@@ -17,6 +17,8 @@ pub enum Order {
     Restart,
     /// End every wait; see whether the living session still answers.
     RetryNow,
+    /// End the waits that were for the network, and have the living session prove itself.
+    NetworkChanged,
     /// Forget failures and counts.
     ResetFailed,
     /// Steps of a reload that are about this tunnel, in order.

@@ -24,6 +24,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Wait between two attempts to replace a session that still lives: nobody is cut off meanwhile.
 const REPLACE_AGAIN: Duration = Duration::from_secs(5);
 
+/// A network that changes more often during one start does not get better by another dial.
+const MOST_TIMES_ANEW: u32 = 5;
+
 /// A start under way.
 pub(super) struct Attempt {
     epoch: u64,
@@ -230,6 +233,19 @@ impl Actor {
         });
     }
 
+    /// The way to the server may be another one now: the living session proves itself, and waits are over.
+    pub(super) fn network_changed(&mut self) {
+        self.feed(Input::PathBack);
+        self.locals.retry_now();
+        self.remotes.retry_now();
+        if let Some(Replacement::Waiting(until)) = &mut self.replacement {
+            *until = clock::now();
+        }
+        if let Some(live) = &self.live {
+            live.session.examine();
+        }
+    }
+
     pub(super) fn pinged(&mut self, serial: u64, result: Result<(), Failure>) {
         if let Err(failure) = result
             && self.live.as_ref().is_some_and(|live| live.serial == serial)
@@ -311,8 +327,22 @@ pub(super) struct Retired {
 /// One start: the server's turn first, then all of it before `connect_timeout`.
 async fn start(spec: SessionSpec, context: Context, last_up: Option<Instant>) -> Result<Opened, Failure> {
     let permit = context.governor.permit(&spec, last_up).await;
-    let result = Session::open(&spec, &*context.dialer).await;
+    let result = open(&spec, &context).await;
     let outcome = result.as_ref().map(drop).map_err(Failure::kind);
     permit.finish(&spec.destination.host_port(), outcome);
     result.map(|(session, incoming)| Opened { session, incoming })
+}
+
+/// The names are resolved, and the way is chosen, anew when the network changes meanwhile.
+async fn open(spec: &SessionSpec, context: &Context) -> Result<(Session, IncomingChannels), Failure> {
+    let mut network = context.network.clone();
+    network.mark_unchanged();
+    let mut times_anew = 0;
+    loop {
+        tokio::select! {
+            biased;
+            opened = Session::open(spec, &*context.dialer) => return opened,
+            Ok(()) = network.changed(), if times_anew < MOST_TIMES_ANEW => times_anew += 1,
+        }
+    }
 }

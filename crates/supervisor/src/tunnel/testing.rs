@@ -135,6 +135,7 @@ pub(crate) fn context(dialer: Arc<dyn Dialer>) -> Context {
         dialer,
         listeners: Arc::new(NoStore),
         governor: Governor::default(),
+        network: watch::channel(0).1,
         stop_timeout: Duration::from_secs(10),
         bell: Arc::default(),
         seed: 7,

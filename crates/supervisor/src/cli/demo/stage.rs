@@ -67,6 +67,7 @@ impl Stage {
             load: Arc::new(refuse),
             commands: requests,
             signals: heard,
+            network: mpsc::channel(1).1,
             notify: Notify::disabled(),
             listeners: Arc::new(KeptListeners::none()),
             dialer: Arc::new(NetDialer::new()),

@@ -119,6 +119,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Input::Stop),
         1 => Just(Input::Restart),
         1 => Just(Input::RetryNow),
+        1 => Just(Input::PathBack),
         1 => Just(Input::ResetFailed),
         1 => Just(Input::FilesChanged),
         1 => (0u64..8).prop_map(|epoch| Input::SessionUp { epoch: epoch + 1_000_000 }),
@@ -177,11 +178,12 @@ proptest! {
 
     #[test]
     fn nothing_is_opened_before_its_deadline_unless_somebody_asks(policy in policies(), seed: u64, steps in steps()) {
-        // RetryNow and FilesChanged during an attempt are kept in mind until it ends.
+        // RetryNow, PathBack and FilesChanged during an attempt are kept in mind until it ends.
         let mut asked = false;
         for seen in live(policy, seed, begin(), &steps) {
             asked |= matches!(seen.step, Step::Say(
-                Input::Start | Input::Restart | Input::RetryNow | Input::FilesChanged | Input::ResetFailed));
+                Input::Start | Input::Restart | Input::RetryNow | Input::PathBack | Input::FilesChanged
+                    | Input::ResetFailed));
             if seen.opened() {
                 let due = seen.before.next_start.is_some_and(|at| at <= seen.now);
                 let ended = matches!(seen.step, Step::Ended(_));
@@ -189,6 +191,15 @@ proptest! {
             }
             if matches!(seen.after.phase, Phase::Backoff | Phase::Blocked | Phase::Up | Phase::Stopped) || seen.opened() {
                 asked = false;
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_back_starts_nothing_but_what_waits_for_it(policy in policies(), seed: u64, steps in steps()) {
+        for seen in live(policy, seed, begin(), &steps) {
+            if seen.step == Step::Say(Input::PathBack) && seen.before.phase != Phase::Backoff {
+                prop_assert!(seen.effects.is_empty() && seen.before.phase == seen.after.phase, "{:?}", seen);
             }
         }
     }

@@ -35,6 +35,8 @@ struct Model {
     starts_left: u32,
     life_ends: u64,
     again: Option<Input>,
+    /// PathBack came during this attempt.
+    path_back: bool,
     max_start: u32,
     gate: u64,
     lifetime: u64,
@@ -55,6 +57,7 @@ impl Model {
             starts_left: max_start,
             life_ends: lifetime,
             again: None,
+            path_back: false,
             max_start,
             gate,
             lifetime,
@@ -75,6 +78,7 @@ impl Model {
 
     fn start(&mut self) {
         self.again = None;
+        self.path_back = false;
         if self.now >= self.life_ends || self.starts_left == 0 {
             self.phase = Phase::Failed;
         } else {
@@ -113,6 +117,11 @@ impl Model {
             } else if input == Input::Restart {
                 self.phase = Phase::Stopping;
             }
+        } else if input == Input::PathBack {
+            self.path_back |= self.phase == Phase::Connecting;
+            if self.phase == Phase::Backoff {
+                self.start();
+            }
         } else if self.phase == Phase::Connecting && (input == Input::RetryNow || input == Input::FilesChanged) {
             if self.again != Some(Input::RetryNow) {
                 self.again = Some(input);
@@ -132,6 +141,7 @@ impl Model {
         if self.phase == Phase::Connecting {
             self.phase = Phase::Up;
             self.again = None;
+            self.path_back = false;
             self.up_at = self.now;
         }
     }
@@ -167,7 +177,8 @@ impl Model {
         } else {
             let wait = self.next_wait;
             self.next_wait = MAX.min(wait * 2);
-            if self.again == Some(Input::RetryNow) { self.start() } else { self.wait(Phase::Backoff, wait) }
+            let at_once = self.again == Some(Input::RetryNow) || self.path_back;
+            if at_once { self.start() } else { self.wait(Phase::Backoff, wait) }
         }
     }
 
@@ -205,6 +216,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         Input::Stop,
         Input::Restart,
         Input::RetryNow,
+        Input::PathBack,
         Input::ResetFailed,
         Input::FilesChanged,
     ]);

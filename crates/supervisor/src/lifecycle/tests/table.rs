@@ -29,7 +29,7 @@ fn every_cell_of_the_documented_table_is_what_the_machine_does() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 10 * Phase::ALL.len());
+    assert_eq!(tried, 11 * Phase::ALL.len());
 }
 
 #[test]
@@ -81,6 +81,7 @@ fn give(bench: &mut Bench, row: &str) {
         "Stop" => Input::Stop,
         "Restart" => Input::Restart,
         "RetryNow" => Input::RetryNow,
+        "PathBack" => Input::PathBack,
         "ResetFailed" => Input::ResetFailed,
         "FilesChanged" => Input::FilesChanged,
         "up" => Input::SessionUp { epoch },

@@ -1,0 +1,58 @@
+//! Has this machine slept? The clock that counts sleep has gone further than the one that does not.
+
+use std::time::{Duration, Instant};
+
+/// How often to look: a resume is noticed this late at most.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Less is the distance between two readings of two clocks.
+const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// The last reading.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wakefulness {
+    boot: Duration,
+    awake: Instant,
+}
+
+impl Wakefulness {
+    /// `boot`: time since boot with sleep; `awake`: the monotonic clock, which stands still in sleep.
+    pub(super) const fn new(boot: Duration, awake: Instant) -> Self {
+        Self { boot, awake }
+    }
+
+    /// How long the machine has slept since the last look.
+    pub(super) fn look(&mut self, boot: Duration, awake: Instant) -> Option<Duration> {
+        let passed = boot.saturating_sub(self.boot);
+        let slept = passed.saturating_sub(awake.saturating_duration_since(self.awake));
+        *self = Self::new(boot, awake);
+        (slept >= SHORTEST_SLEEP).then_some(slept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleep_is_the_time_that_only_one_clock_counted_and_is_told_once() {
+        let (boot, awake) = (Duration::from_secs(1000), tunnel_engine::clock::now());
+        let mut wakefulness = Wakefulness::new(boot, awake);
+        let later = |seconds| (boot + Duration::from_secs(seconds), awake + Duration::from_secs(seconds));
+        let (b, a) = later(2);
+        assert_eq!(wakefulness.look(b, a), None);
+        let hour = Duration::from_secs(3600);
+        let (b, a) = later(4);
+        assert_eq!(wakefulness.look(b + hour, a), Some(hour));
+        let (b, a) = later(6);
+        assert_eq!(wakefulness.look(b + hour, a), None);
+    }
+
+    #[test]
+    fn clocks_that_are_read_one_after_the_other_are_no_sleep() {
+        let (boot, awake) = (Duration::from_secs(1000), tunnel_engine::clock::now());
+        let mut wakefulness = Wakefulness::new(boot, awake);
+        assert_eq!(wakefulness.look(boot + Duration::from_millis(900), awake), None);
+        assert_eq!(wakefulness.look(boot, awake + Duration::from_secs(5)), None, "a clock that jumps back");
+    }
+}
