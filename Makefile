@@ -3,7 +3,7 @@ CARGO ?= cargo
 
 .DEFAULT_GOAL := build
 
-.PHONY: help run demo build check fmt lint docs test setup bench deny install clean
+.PHONY: help run demo build check fmt lint docs test test-systemd setup bench bench-recovery deny install clean
 
 help: ## say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,8 +35,15 @@ test: setup ## all tests, real sshd and dropbear included
 	$(CARGO) build --workspace --locked
 	$(CARGO) test --workspace --locked
 
+test-systemd: ## the unit file under a real systemd, booted in namespaces (root; a minute)
+	$(CARGO) build --workspace --locked
+	./tests/systemd/run
+
 bench: build ## tunneld against ssh: throughput, CPU, latency, memory
 	python3 tests/bench/against_ssh.py
+
+bench-recovery: build ## tunneld against autossh and ssh in a loop, after faults (root; a quarter of an hour)
+	python3 tests/bench/recovery.py
 
 deny: ## licences, advisories, duplicates (needs cargo-deny)
 	$(CARGO) deny check

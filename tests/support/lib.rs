@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod dropbear;
 pub mod keys;
 pub mod net;
+pub mod netlab;
 pub mod notify;
 pub mod patience;
 pub mod process;

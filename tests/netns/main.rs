@@ -1,0 +1,5 @@
+//! The real binary and a stock sshd on three hosts in network namespaces: faults that loopback cannot have.
+
+#![allow(clippy::expect_used, clippy::disallowed_methods, reason = "tests of a real world: they panic, and they wait")]
+
+mod faults;
