@@ -3,10 +3,12 @@
 
     recovery.py [--only TEXT] [--fault TEXT] [--parallel N] [--markdown FILE]
 
+With KEEP_LOGS=FOLDER in the environment, the logs and every probe of each cell are left there.
+
 Every cell has hosts of its own, and most sleep, so many run side by side. Results are merged into recovery.json beside
 the markdown file, from which the table is written: what was measured before stays, with its date.
 """
-import argparse, concurrent.futures, datetime, json, os, platform, shutil, sys, tempfile, time, traceback
+import argparse, concurrent.futures, datetime, json, os, platform, shutil, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "recovery"))
@@ -81,13 +83,15 @@ def measure(number, name, fault):
         wait(contender, begun + seconds)
         if end:
             end(hosts)
-        gone = time.monotonic() if end else begun
+        gone = time.monotonic()
+        # Where nothing need end, whoever asked before the fault was complete may have been answered by the old path.
+        since = begun if end else gone
         found = {}
 
         def recovered():
             # The files are long: look at each twice a second only.
             if time.monotonic() - found.get("looked", 0) > 0.5:
-                found.update(looked=time.monotonic(), local=first_ok(local, begun, gone), remote=first_ok(remote, begun, gone))
+                found.update(looked=time.monotonic(), local=first_ok(local, since, gone), remote=first_ok(remote, since, gone))
             return found.get("local") and found.get("remote")
 
         wait(contender, gone + GIVE_UP, recovered)
@@ -100,8 +104,8 @@ def measure(number, name, fault):
                 "refused_local": refused(local, "local"), "refused_remote": refused(remote, "remote"),
                 "logins": hosts.sshd_log().count("Accepted publickey") - logins}
     finally:
-        if os.environ.get("KEEP_LOGS"):
-            shutil.copytree(hosts.folder, os.path.join(os.environ["KEEP_LOGS"], f"{name} {fault}".replace(" ", "_").replace("/", "_")), dirs_exist_ok=True)
+        if keep := os.environ.get("KEEP_LOGS"):
+            shutil.copytree(hosts.folder, os.path.join(keep, f"{name}, {fault}"), ignore=shutil.ignore_patterns("*.sock"), dirs_exist_ok=True)
         hosts.close()
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -127,9 +131,9 @@ def main():
             name, fault = running[done]
             try:
                 result = done.result()
-            except Exception:
+            except Exception as error:
                 failed = True
-                print(f"{name}, {fault}: failed\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+                print(f"{name}, {fault}: failed: {error}", file=sys.stderr, flush=True)
                 continue
             print(f"{name}, {fault}: {result}", flush=True)
             results.setdefault(fault, {})[name] = {**result, "measured": machine}

@@ -1,5 +1,6 @@
 //! The server goes away and comes back.
 
+use std::cell::RefCell;
 use std::io::{ErrorKind, Read, Write};
 
 use support::net::{Service, Target, ask, connect, echoes, end_of, free_port};
@@ -58,4 +59,44 @@ fn a_killed_session_is_replaced_at_once() {
     daemon.wait_for("t", "up by a second start", |tunnel| tunnel["starts"] == 2 && tunnel["ready"] == true);
     eventually("the forward carries", || echoes(port).then_some(()));
     assert!(!daemon.log().contains("retry_in"), "the first start after a loss waits for nothing\n{}", daemon.log());
+}
+
+#[test]
+fn nothing_is_refused_from_before_a_server_goes_until_after_it_is_back() {
+    let (mut sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let daemon =
+        Daemon::start(&tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port)));
+    daemon.wait_ready("t");
+    let waiting = RefCell::new(Vec::new());
+    let come = || waiting.borrow_mut().push(connect(port).expect("the listener takes everybody"));
+    sshd.crash();
+    come();
+    daemon.wait_for("t", "without a session", |tunnel| {
+        come();
+        tunnel["session"].is_null()
+    });
+    sshd.launch();
+    daemon.wait_for("t", "ready", |tunnel| {
+        come();
+        tunnel["ready"] == true
+    });
+    // Those that the dying session had taken are reset; who came after is served.
+    let mut last = waiting.borrow_mut().pop().expect("at least one came");
+    last.write_all(b"x").expect("bytes go in");
+    last.read_exact(&mut [0; 1]).expect("bytes come back");
+}
+
+#[test]
+fn a_forward_that_refuses_in_an_outage_listens_again_with_the_session() {
+    let (mut sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let lines = format!("local_forward = [\"{port}:127.0.0.1:{}\"]\nduring_outage = \"refuse\"", echo.port);
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &lines));
+    daemon.wait_ready("t");
+    assert!(echoes(port));
+    sshd.crash();
+    eventually("peers are refused", || {
+        connect(port).err().filter(|error| error.kind() == ErrorKind::ConnectionRefused)
+    });
+    sshd.launch();
+    eventually("it carries again", || echoes(port).then_some(()));
 }
