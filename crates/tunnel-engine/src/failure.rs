@@ -11,12 +11,13 @@ pub struct Failure {
     message: String,
     hint: Option<String>,
     source: Option<Arc<dyn Error + Send + Sync>>,
+    unreached: bool,
 }
 
 impl Failure {
     /// `message` says who did what: lower case, no full stop, names in backticks. It never holds a secret.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, source: None }
+        Self { kind, message: message.into(), hint: None, source: None, unreached: false }
     }
 
     /// A hint better than the kind's own: what to do next, with the names of this case.
@@ -47,6 +48,18 @@ impl Failure {
         self.hint = Some(hint);
         self.kind = kind;
         self
+    }
+
+    /// The first machine on the way was not even reached by TCP: whether it is back can be found out by trying that.
+    #[must_use]
+    pub const fn not_reached(mut self) -> Self {
+        self.unreached = true;
+        self
+    }
+
+    /// See [`Failure::not_reached`]. Kept when the failure is told at another level.
+    pub const fn is_unreached(&self) -> bool {
+        self.unreached
     }
 
     /// What policy, metrics and scripts read.

@@ -11,6 +11,7 @@
 
 mod answers;
 pub mod governor;
+pub mod knocker;
 mod liveness;
 mod names;
 pub mod plan;

@@ -42,6 +42,9 @@ pub struct TunnelStatus {
     pub last_failure: Option<FailureStatus>,
     /// Milliseconds until the next start.
     pub next_start_ms: Option<u64>,
+    /// What happens meanwhile, or what a start under way waits for.
+    #[serde(default)]
+    pub waits_for: Option<String>,
     /// Its forwards.
     pub forwards: Vec<ForwardStatus>,
 }

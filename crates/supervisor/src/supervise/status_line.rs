@@ -60,6 +60,7 @@ mod tests {
                 at: String::new(),
             }),
             next_start_ms: None,
+            waits_for: None,
             forwards: vec![],
         }
     }

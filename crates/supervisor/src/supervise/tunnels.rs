@@ -11,11 +11,12 @@ use tunnel_engine::forward::SocketStore;
 use tunnel_engine::spec::ForwardKey;
 
 use super::governor::Governor;
+use super::knocker::Knocker;
 use super::liveness::Round;
 use super::names;
 use super::snapshot::TunnelStatus;
 use crate::config::TunnelSpec;
-use crate::tunnel::{self, Context, Handle, Order};
+use crate::tunnel::{self, Context, Handle, Order, ReadyLink};
 
 /// After `stop_timeout`, for cancelling, saying goodbye and closing.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
@@ -44,14 +45,24 @@ impl Tunnels {
     ) -> Self {
         let (network, changes) = watch::channel(0);
         let governor = Governor::default();
-        let context = Context { dialer, listeners, governor, network: changes, stop_timeout, bell, seed };
+        let context = Context {
+            knocker: Knocker::new(dialer.clone()),
+            ready_link: ReadyLink::default(),
+            dialer,
+            listeners,
+            governor,
+            network: changes,
+            stop_timeout,
+            bell,
+            seed,
+        };
         Self { running: Vec::new(), leaving: JoinSet::new(), context, network, seeds: fastrand::Rng::with_seed(seed) }
     }
 
     /// Makes a tunnel, and starts it where it is enabled.
     pub(super) fn add(&mut self, at: usize, spec: TunnelSpec) {
         let (name, enabled) = (spec.name.clone(), spec.enabled);
-        let context = Context { seed: self.seeds.u64(..), ..self.context.clone() };
+        let context = Context { seed: self.seeds.u64(..), ready_link: ReadyLink::default(), ..self.context.clone() };
         let tunnel = Tunnel { name, handle: tunnel::spawn(spec, context) };
         if enabled {
             tunnel.order(Order::Start);

@@ -46,6 +46,7 @@ mod tests {
             session: None,
             last_failure: None,
             next_start_ms: None,
+            waits_for: None,
             forwards: vec![],
         }
     }

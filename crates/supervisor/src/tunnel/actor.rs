@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
+use tunnel_engine::dial::Link;
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::session::Session;
 use tunnel_engine::{clock, task};
@@ -12,6 +13,7 @@ use tunnel_engine::{clock, task};
 use super::damper::Damper;
 use super::files::{Files, Look};
 use super::handle::Context;
+use super::knocking::Knocking;
 use super::locals::{BoundJob, Locals};
 use super::orders::Order;
 use super::probes::Probed;
@@ -42,6 +44,7 @@ pub(super) struct Actor {
     pub(super) damper: Damper,
     pub(super) was_ready: bool,
     pub(super) files: Files,
+    pub(super) knocking: Knocking,
     /// The session on which local forwards are proven.
     pub(super) probed: Option<u64>,
     /// Spreads probes.
@@ -66,6 +69,8 @@ pub(super) enum Event {
     Opened { epoch: u64, result: Result<Opened, Failure> },
     /// The same of a session that is to replace the living one.
     Replaced { result: Result<Opened, Failure> },
+    /// The server, which was away, can be reached again.
+    ServerBack { link: Option<Link> },
     /// The living session ended.
     Lost(Failure),
     /// A session that we closed is closed.
@@ -116,6 +121,7 @@ impl Actor {
             session: None,
             last_failure: None,
             next_start: None,
+            watched_since: None,
             forwards: Vec::new(),
             listeners_tried: false,
         };
@@ -136,6 +142,7 @@ impl Actor {
             last_failure: None,
             damper: Damper::default(),
             files: Files::default(),
+            knocking: Knocking::default(),
             probed: None,
             random,
             witness,
@@ -177,6 +184,7 @@ impl Actor {
             Event::Due => self.due(),
             Event::Opened { epoch, result } => self.opened(epoch, result),
             Event::Replaced { result } => self.replaced(result),
+            Event::ServerBack { link } => self.server_back(link),
             Event::Lost(failure) => self.lost(failure),
             Event::Closed { epoch } => self.closed(epoch),
             Event::Done => {}
@@ -200,6 +208,7 @@ impl Actor {
                 Effect::Close { epoch } => self.close(epoch),
             }
         }
+        self.keep_knocking();
         self.keep_listeners();
         self.keep_probes();
         self.watch_files();
@@ -297,6 +306,7 @@ impl Actor {
                 .map(|live| SessionView { session: live.session.clone(), connected_at: live.connected_at }),
             last_failure: self.last_failure.clone(),
             next_start: self.machine.next_start(),
+            watched_since: self.knocking.watched_since(),
             forwards,
             listeners_tried: self.listeners_tried(),
         });

@@ -12,9 +12,11 @@ use tunnel_engine::task;
 
 use super::actor::Actor;
 use super::orders::Order;
+use super::start::ReadyLink;
 use super::view::View;
 use crate::config::TunnelSpec;
 use crate::supervise::governor::Governor;
+use crate::supervise::knocker::Knocker;
 
 /// Orders that wait at once. The loop takes each within microseconds: a full queue means that it does not turn.
 const ORDERS: usize = 32;
@@ -28,6 +30,10 @@ pub struct Context {
     pub listeners: Arc<dyn SocketStore>,
     /// Paces starts over all tunnels.
     pub governor: Governor,
+    /// Asks servers that are away whether they are back.
+    pub knocker: Knocker,
+    /// The connection that came of it, for this tunnel.
+    pub(crate) ready_link: ReadyLink,
     /// Counts changes of this machine's network: a dial under way begins anew with each.
     pub network: watch::Receiver<u64>,
     /// How long flowing connections may go on after a stop.

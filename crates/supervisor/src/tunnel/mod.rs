@@ -16,6 +16,7 @@ mod actor;
 mod damper;
 mod files;
 mod handle;
+mod knocking;
 mod locals;
 mod orders;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod reload;
 mod remotes;
 mod report;
 mod sessions;
+mod start;
 mod state;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -37,5 +39,6 @@ mod wind_down;
 
 pub use handle::{Context, Handle, Wedged, spawn};
 pub use orders::Order;
+pub(crate) use start::ReadyLink;
 pub use state::ForwardState;
 pub use view::{FailureView, ForwardView, SessionView, View, rfc3339};

@@ -22,6 +22,7 @@ impl Actor {
     /// Writes a failure down and says it. Call it after the machine has judged, so that the line says what follows.
     pub(super) fn tell_failure(&mut self, failure: Failure, forward: Option<&str>) {
         let now = clock::now();
+        self.note_absence(&failure);
         let say = self.damper.failure(failure.kind(), failure.message(), now);
         let wait = self.machine.next_start().map(|at| at.saturating_duration_since(now));
         let (kind, hint, phase) = (failure.kind(), failure.hint(), self.machine.phase());

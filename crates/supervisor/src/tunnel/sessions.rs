@@ -14,6 +14,7 @@ use super::actor::{Actor, Event};
 use super::handle::Context;
 use super::locals::Listening;
 use super::report;
+use super::start;
 use super::wind_down::{WindDown, cancel};
 use crate::lifecycle::{Input, RECHECK, Want};
 
@@ -23,9 +24,6 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Wait between two attempts to replace a session that still lives: nobody is cut off meanwhile.
 const REPLACE_AGAIN: Duration = Duration::from_secs(5);
-
-/// A network that changes more often during one start does not get better by another dial.
-const MOST_TIMES_ANEW: u32 = 5;
 
 /// A start under way.
 pub(super) struct Attempt {
@@ -104,7 +102,7 @@ impl Actor {
             Listening::Pending if strict => {}
             Listening::Failed(failure) if strict => self.opened(epoch, Err(failure)),
             Listening::Pending | Listening::Failed(_) | Listening::All => {
-                let start = start(self.spec.session.clone(), self.context.clone(), self.last_up);
+                let start = begin(self.spec.session.clone(), self.context.clone(), self.last_up);
                 let job = self.jobs.spawn(async move { Event::Opened { epoch, result: start.await } });
                 self.attempt = Some(Attempt { epoch, dialing: Some(job) });
             }
@@ -235,6 +233,7 @@ impl Actor {
 
     /// The way to the server may be another one now: the living session proves itself, and waits are over.
     pub(super) fn network_changed(&mut self) {
+        self.forget_absence();
         self.feed(Input::PathBack);
         self.locals.retry_now();
         self.remotes.retry_now();
@@ -257,7 +256,7 @@ impl Actor {
     /// Opens a session for a changed config beside the living one.
     pub(super) fn replace(&mut self) {
         self.drop_replacement();
-        let start = start(self.spec.session.clone(), self.context.clone(), self.last_up);
+        let start = begin(self.spec.session.clone(), self.context.clone(), self.last_up);
         let job = self.jobs.spawn(async move { Event::Replaced { result: start.await } });
         self.replacement = Some(Replacement::Dialing(job));
     }
@@ -325,24 +324,10 @@ pub(super) struct Retired {
 }
 
 /// One start: the server's turn first, then all of it before `connect_timeout`.
-async fn start(spec: SessionSpec, context: Context, last_up: Option<Instant>) -> Result<Opened, Failure> {
+async fn begin(spec: SessionSpec, context: Context, last_up: Option<Instant>) -> Result<Opened, Failure> {
     let permit = context.governor.permit(&spec, last_up).await;
-    let result = open(&spec, &context).await;
+    let result = start::session(&spec, &context).await;
     let outcome = result.as_ref().map(drop).map_err(Failure::kind);
     permit.finish(&spec.destination.host_port(), outcome);
     result.map(|(session, incoming)| Opened { session, incoming })
-}
-
-/// The names are resolved, and the way is chosen, anew when the network changes meanwhile.
-async fn open(spec: &SessionSpec, context: &Context) -> Result<(Session, IncomingChannels), Failure> {
-    let mut network = context.network.clone();
-    network.mark_unchanged();
-    let mut times_anew = 0;
-    loop {
-        tokio::select! {
-            biased;
-            opened = Session::open(spec, &*context.dialer) => return opened,
-            Ok(()) = network.changed(), if times_anew < MOST_TIMES_ANEW => times_anew += 1,
-        }
-    }
 }

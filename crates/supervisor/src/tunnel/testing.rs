@@ -18,6 +18,8 @@ use super::{Context, Handle, Order, View, spawn};
 use crate::config::{BackoffKind, BackoffSpec, DuringOutage, OnRemotePortBusy, OutageSpec, ProbeSpec, TunnelSpec};
 use crate::lifecycle::Policy;
 use crate::supervise::governor::Governor;
+use crate::supervise::knocker::Knocker;
+use crate::tunnel::ReadyLink;
 
 /// A session for the user `me`, who proves nothing, to a server that proves nothing.
 pub(crate) fn session_spec(host: &str, port: u16) -> SessionSpec {
@@ -132,6 +134,8 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 
 pub(crate) fn context(dialer: Arc<dyn Dialer>) -> Context {
     Context {
+        knocker: Knocker::new(dialer.clone()),
+        ready_link: ReadyLink::default(),
         dialer,
         listeners: Arc::new(NoStore),
         governor: Governor::default(),

@@ -299,3 +299,49 @@ async fn a_tunnel_that_used_up_its_starts_is_failed_and_says_why() {
     rig.order(Order::ResetFailed);
     rig.until("ready", |view| view.ready).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_away_is_found_soon_after_any_outage() {
+    for (away, within) in [(30, Duration::from_millis(600)), (600, Duration::from_secs(12))] {
+        for fault in [ConnectFault::Refuse, ConnectFault::Lost] {
+            let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+            rig.server.set_faults(|faults| faults.connect = fault.clone());
+            rig.server.cut();
+            let gone = clock::now();
+            tokio::time::sleep_until((gone + Duration::from_secs(away)).into()).await;
+            rig.until("waiting", |view| view.phase == Phase::Backoff).await;
+            let connections = rig.server.counts().connections;
+            rig.server.set_faults(|faults| faults.connect = ConnectFault::None);
+            let back = clock::now();
+            rig.until("ready again", |view| view.ready).await;
+            assert!(clock::now() - back <= within, "{fault:?} for {away} s: {:?}", clock::now() - back);
+            assert!(echoes(&mut rig.connect(0).await).await);
+            assert_eq!(rig.server.counts().connections - connections, 1, "the knock became the session");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watched_server_is_told_of_and_knocks_are_no_starts() {
+    let mut rig = Rig::ready(tunnel_spec("t", &[])).await;
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    rig.server.cut();
+    let gone = clock::now();
+    tokio::time::sleep_until((gone + Duration::from_secs(100)).into()).await;
+    let view = rig.until("waiting", |view| view.phase == Phase::Backoff).await;
+    let status = view.status(clock::now());
+    assert_eq!(status.waits_for.as_deref(), Some("the server is asked every 0.5 s whether it is back"));
+    assert!(status.next_start_ms.is_some_and(|ms| ms > 0) && status.starts < 15, "{status:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_fails_later_than_tcp_is_not_knocked_for() {
+    let mut rig = Rig::ready(tunnel_spec("t", &[])).await;
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::SayAndClose("not now".into()));
+    rig.server.cut();
+    let gone = clock::now();
+    tokio::time::sleep_until((gone + Duration::from_secs(100)).into()).await;
+    let view = rig.until("waiting", |view| view.phase == Phase::Backoff).await;
+    assert_eq!(view.status(clock::now()).waits_for, None);
+    assert!(rig.server.counts().connections < 20, "{:?}", rig.server.counts());
+}

@@ -1,7 +1,7 @@
 //! What one tunnel publishes of itself: facts, and the live counters behind them, read when somebody asks.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tunnel_engine::failure::Failure;
 use tunnel_engine::forward::ForwardStats;
@@ -10,6 +10,7 @@ use tunnel_engine::spec::{Connect, ForwardKey, ForwardKind};
 
 use super::state::ForwardState;
 use crate::lifecycle::{Phase, Want};
+use crate::supervise::knocker::beat;
 use crate::supervise::snapshot::{FailureStatus, ForwardStatus, SessionStatus, TunnelStatus};
 
 /// One tunnel, as it is now.
@@ -35,6 +36,8 @@ pub struct View {
     pub last_failure: Option<FailureView>,
     /// When the next start is due by itself.
     pub next_start: Option<Instant>,
+    /// The server is asked whether it is back, and has been away since then.
+    pub watched_since: Option<Instant>,
     /// In the config's order.
     pub forwards: Vec<ForwardView>,
     /// Every local listener has been bound, or has failed to, once.
@@ -94,8 +97,17 @@ impl View {
             next_start_ms: self
                 .next_start
                 .map(|at| u64::try_from(at.saturating_duration_since(now).as_millis()).unwrap_or(u64::MAX)),
+            waits_for: self.waits_for(now),
             forwards: self.forwards.iter().map(ForwardView::status).collect(),
         }
+    }
+}
+
+impl View {
+    fn waits_for(&self, now: Instant) -> Option<String> {
+        let away = now.saturating_duration_since(self.watched_since?);
+        let every = beat(away, Duration::ZERO).as_secs_f64();
+        Some(format!("the server is asked every {every} s whether it is back"))
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::faults::ConnectFault;
 use super::server::{Server, Shared};
 use super::{connection, memory_io};
-use crate::dial::{Dialer, Dialing, Link};
+use crate::dial::{Dialer, Dialing, Link, Prepared};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::SessionSpec;
 use crate::task;
@@ -28,6 +28,10 @@ impl MemoryDialer {
 }
 
 impl Dialer for MemoryDialer {
+    fn starting_with(&self, link: Link) -> Option<Box<dyn Dialer>> {
+        Some(Box::new(Prepared::new(link, Arc::new(self.clone()))))
+    }
+
     fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
         Box::pin(async move {
             let name = spec.destination.host_port();
@@ -41,7 +45,7 @@ impl Dialer for MemoryDialer {
                 ConnectFault::Lost => {
                     tokio::time::sleep_until(deadline.into()).await;
                     let message = format!("`{name}` did not answer");
-                    return Err(Failure::new(FailureKind::ConnectTimeout, message));
+                    return Err(Failure::new(FailureKind::ConnectTimeout, message).not_reached());
                 }
                 ConnectFault::None
                 | ConnectFault::Silent
@@ -71,6 +75,10 @@ impl MemoryNet {
 }
 
 impl Dialer for MemoryNet {
+    fn starting_with(&self, link: Link) -> Option<Box<dyn Dialer>> {
+        Some(Box::new(Prepared::new(link, Arc::new(self.clone()))))
+    }
+
     fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
         let name = spec.destination.host_port();
         match self.servers.get(&name) {
@@ -83,5 +91,5 @@ impl Dialer for MemoryNet {
 }
 
 fn refused(name: &str) -> Failure {
-    Failure::new(FailureKind::ConnectRefused, format!("`{name}` refused the connection"))
+    Failure::new(FailureKind::ConnectRefused, format!("`{name}` refused the connection")).not_reached()
 }

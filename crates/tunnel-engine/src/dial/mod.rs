@@ -6,6 +6,7 @@ mod channel_io;
 mod jump;
 mod look;
 mod net;
+mod prepared;
 mod proxy_command;
 mod proxy_process;
 mod race;
@@ -23,6 +24,7 @@ use tokio::net::TcpStream;
 pub use look::Look;
 pub(crate) use look::is_gone;
 pub use net::NetDialer;
+pub(crate) use prepared::Prepared;
 
 use crate::failure::Failure;
 use crate::spec::SessionSpec;
@@ -63,6 +65,17 @@ pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<Link, Failure>> + Send
 pub trait Dialer: Send + Sync + 'static {
     /// Opens a link to the server of `spec`; gives up at `deadline` with `connect_timeout`.
     fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a>;
+
+    /// As [`Dialer::dial`], but every address is tried once: for those who come again by themselves.
+    fn knock<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
+        self.dial(spec, deadline)
+    }
+
+    /// This dialer, with `link` for the first server that is reached directly. `None`: it has no use for it.
+    fn starting_with(&self, link: Link) -> Option<Box<dyn Dialer>> {
+        drop(link);
+        None
+    }
 }
 
 /// The failure that a link tells by an error of its byte stream: a jump host's session or a proxy command that ended

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::tcp::TcpDialer;
-use super::{Dialer, Dialing, jump, proxy_command};
+use super::{Dialer, Dialing, Link, Prepared, jump, proxy_command};
 use crate::spec::{SessionSpec, Via};
 
 /// Dials directly, through jump hosts, or over a command, as the spec says.
@@ -38,5 +38,13 @@ impl Dialer for NetDialer {
             Via::Jump(jump) => Box::pin(jump::dial(self, jump, &spec.destination, deadline)),
             Via::Command(command) => Box::pin(proxy_command::dial(command, &spec.destination)),
         }
+    }
+
+    fn knock<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
+        self.direct.knock(spec, deadline)
+    }
+
+    fn starting_with(&self, link: Link) -> Option<Box<dyn Dialer>> {
+        Some(Box::new(Self::over(Arc::new(Prepared::new(link, self.direct.clone())))))
     }
 }

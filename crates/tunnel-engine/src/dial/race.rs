@@ -19,6 +19,15 @@ const ROUND: Duration = Duration::from_secs(1);
 /// An attempt that has not answered by then will not: no path takes so long. Bounds the attempts under way.
 const GIVE_UP: Duration = Duration::from_secs(4);
 
+/// How often each address is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rounds {
+    /// Once.
+    One,
+    /// Again each second, until whoever asked gives up.
+    Many,
+}
+
 /// What became of each address; kept outside so that it survives a race that is given up. `None`: no answer.
 pub(super) type Tried = Vec<(SocketAddr, Option<io::Error>)>;
 
@@ -27,6 +36,7 @@ pub(super) type Tried = Vec<(SocketAddr, Option<io::Error>)>;
 pub(super) async fn race<T, F: Future<Output = io::Result<T>>>(
     addresses: &[SocketAddr],
     connect: impl Fn(SocketAddr) -> F,
+    rounds: Rounds,
     tried: &mut Tried,
 ) -> Option<T> {
     let mut waiting = addresses.iter().copied();
@@ -52,7 +62,9 @@ pub(super) async fn race<T, F: Future<Output = io::Result<T>>>(
                     next_start = clock::now() + STAGGER;
                 }
             }
-            () = tokio::time::sleep_until(next_round.into()), if waiting.len() == 0 && !running.is_empty() => {
+            () = tokio::time::sleep_until(next_round.into()),
+                if rounds == Rounds::Many && waiting.len() == 0 && !running.is_empty() =>
+            {
                 waiting = addresses.iter().copied();
                 next_start = clock::now();
                 next_round = next_start + ROUND;
@@ -90,7 +102,7 @@ mod tests {
     async fn run(addresses: &[&str]) -> (Option<String>, Duration, usize) {
         let addresses: Vec<SocketAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
         let (started, mut tried): (Instant, Tried) = (clock::now(), Vec::new());
-        let winner = race(&addresses, connect, &mut tried).await;
+        let winner = race(&addresses, connect, Rounds::Many, &mut tried).await;
         (winner.map(|address| address.to_string()), clock::now() - started, tried.len())
     }
 
@@ -131,7 +143,7 @@ mod tests {
         };
         let address: SocketAddr = "10.0.0.3:1".parse().unwrap();
         let mut tried = Tried::new();
-        assert_eq!(race(&[address], connect, &mut tried).await, Some(address));
+        assert_eq!(race(&[address], connect, Rounds::Many, &mut tried).await, Some(address));
         assert_eq!(clock::now() - began, Duration::from_secs(28));
         assert_eq!((attempts.into_inner(), tried.len()), (29, 1));
         assert!(most.into_inner() <= 5);
@@ -141,7 +153,7 @@ mod tests {
     async fn an_address_that_refuses_while_another_is_silent_does_not_end_the_race() {
         let addresses = ["10.0.0.2:1".parse().unwrap(), "10.0.0.3:1".parse().unwrap()];
         let mut tried = Tried::new();
-        let racing = race(&addresses, connect, &mut tried);
+        let racing = race(&addresses, connect, Rounds::Many, &mut tried);
         assert!(tokio::time::timeout(Duration::from_secs(10), racing).await.is_err());
         let said: Vec<_> = tried.iter().map(|(_, said)| said.as_ref().map(io::Error::kind)).collect();
         assert_eq!(said, [Some(io::ErrorKind::ConnectionRefused), None]);

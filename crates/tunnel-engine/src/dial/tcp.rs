@@ -8,7 +8,7 @@ use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::addresses::order;
-use super::race::{Tried, race};
+use super::race::{Rounds, Tried, race};
 use super::{Dialer, Dialing, Link, look};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{AddressFamily, SessionSpec, TimingSpec};
@@ -26,19 +26,23 @@ pub(super) struct TcpDialer;
 
 impl Dialer for TcpDialer {
     fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
-        Box::pin(dial(spec, deadline))
+        Box::pin(dial(spec, deadline, Rounds::Many))
+    }
+
+    fn knock<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
+        Box::pin(dial(spec, deadline, Rounds::One))
     }
 }
 
-async fn dial(spec: &SessionSpec, deadline: Instant) -> Result<Link, Failure> {
+async fn dial(spec: &SessionSpec, deadline: Instant, rounds: Rounds) -> Result<Link, Failure> {
     let name = spec.destination.host_port();
     let resolving = tokio::time::timeout_at(deadline.into(), resolve(spec));
     let addresses = resolving.await.map_err(|_| {
         let message = format!("the name `{}` was not resolved in time", spec.destination.host);
-        Failure::new(FailureKind::Dns, message)
+        Failure::new(FailureKind::Dns, message).not_reached()
     })??;
     let mut tried = Vec::new();
-    let connecting = race(&addresses, |address| connect(address, spec), &mut tried);
+    let connecting = race(&addresses, |address| connect(address, spec), rounds, &mut tried);
     match tokio::time::timeout_at(deadline.into(), connecting).await {
         Ok(Some(stream)) => Ok(Link {
             peer: stream.peer_addr().ok(),
@@ -103,7 +107,7 @@ fn unresolved(host: &str, error: io::Error) -> Failure {
     let said = text(&error);
     let why = said.strip_prefix("failed to lookup address information: ").unwrap_or(&said);
     let message = format!("the name `{host}` could not be resolved: {}", lower(why));
-    Failure::new(FailureKind::Dns, message).with_source(error)
+    Failure::new(FailureKind::Dns, message).with_source(error).not_reached()
 }
 
 fn no_address(host: &str, family: AddressFamily, bind: Option<IpAddr>) -> Failure {
@@ -124,7 +128,7 @@ fn failure(name: &str, tried: Tried) -> Failure {
     let each: Vec<String> =
         tried.iter().map(|(address, outcome)| format!("{address} {}", say(outcome.as_ref()))).collect();
     let message = format!("connecting to `{name}` failed: {}", each.join(", "));
-    let failure = Failure::new(kind.unwrap_or(FailureKind::ConnectTimeout), message);
+    let failure = Failure::new(kind.unwrap_or(FailureKind::ConnectTimeout), message).not_reached();
     match tried.into_iter().find_map(|(_, outcome)| outcome) {
         Some(error) => failure.with_source(error),
         None => failure,
@@ -215,26 +219,26 @@ mod tests {
         let closed = TcpSocket::new_v4().unwrap();
         closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let port = closed.local_addr().unwrap().port();
-        let refused = dial(&spec(&format!("127.0.0.1:{port}")), in_time).await.err().unwrap();
+        let refused = dial(&spec(&format!("127.0.0.1:{port}")), in_time, Rounds::Many).await.err().unwrap();
         assert_eq!(refused.kind(), FailureKind::ConnectRefused);
         assert!(refused.message().ends_with(&format!("127.0.0.1:{port} refused the connection")), "{refused}");
 
         let mut foreign = spec(&format!("127.0.0.1:{port}"));
         foreign.dial.bind_address = Some(Ipv4Addr::new(192, 0, 2, 1).into());
-        let foreign = dial(&foreign, in_time).await.err().unwrap();
+        let foreign = dial(&foreign, in_time, Rounds::Many).await.err().unwrap();
         assert_eq!(foreign.kind(), FailureKind::Unreachable);
         assert!(foreign.message().contains("bind_address `192.0.2.1`"), "{foreign}");
 
         let mut family = spec("127.0.0.1:22");
         family.dial.address_family = AddressFamily::Inet6;
-        let family = dial(&family, in_time).await.err().unwrap();
+        let family = dial(&family, in_time, Rounds::Many).await.err().unwrap();
         assert_eq!((family.kind(), family.message()), (FailureKind::Dns, "`127.0.0.1` has no IPv6 address"));
     }
 
     #[tokio::test]
     async fn a_name_that_nobody_knows_is_a_dns_failure() {
         let in_time = clock::now() + Duration::from_secs(30);
-        let failure = dial(&spec("no-such-host.invalid"), in_time).await.err().unwrap();
+        let failure = dial(&spec("no-such-host.invalid"), in_time, Rounds::Many).await.err().unwrap();
         assert_eq!(failure.kind(), FailureKind::Dns);
         assert!(failure.message().starts_with("the name `no-such-host.invalid` "), "{failure}");
     }

@@ -20,7 +20,7 @@ use super::{Alive, Role, Session, SessionInfo, algorithms, watchdog};
 use crate::dial::Dialer;
 use crate::failure::{Failure, FailureKind};
 use crate::hostkey::HostKeys;
-use crate::spec::{AlgorithmList, SessionSpec};
+use crate::spec::{AlgorithmList, SessionSpec, Via};
 use crate::{auth, clock, task};
 
 /// How far the attempt has come, for the message when time is up.
@@ -133,7 +133,9 @@ impl Attempt<'_> {
             return failure;
         }
         let message = format!("gave up on `{}` after {}s while {during}", self.who, limit.as_secs_f64());
-        Failure::new(FailureKind::ConnectTimeout, message)
+        let failure = Failure::new(FailureKind::ConnectTimeout, message);
+        let unreached = matches!((self.phase, &self.spec.dial.via), (Phase::Dial, Via::Direct));
+        if unreached { failure.not_reached() } else { failure }
     }
 }
 

@@ -59,7 +59,7 @@ pub enum Via {
 }
 
 /// ssh_config AddressFamily.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum AddressFamily {
     /// Both.
     #[default]

@@ -65,7 +65,10 @@ fn next(tunnel: &TunnelStatus) -> Option<String> {
         "blocked" => format!(
             "Trying again does not help by itself; it is re-checked in {when}, or as soon as a key, certificate, known_hosts or config file changes."
         ),
-        _ => format!("The next start is in {when}."),
+        _ => {
+            let meanwhile = tunnel.waits_for.as_ref().map(|what| format!("; meanwhile {what}")).unwrap_or_default();
+            format!("The next start is in {when}{meanwhile}.")
+        }
     })
 }
 

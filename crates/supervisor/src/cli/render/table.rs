@@ -147,6 +147,7 @@ pub(super) mod tests {
             session: None,
             last_failure: None,
             next_start_ms: None,
+            waits_for: None,
             forwards: vec![],
         }
     }

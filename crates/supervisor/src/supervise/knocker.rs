@@ -1,0 +1,213 @@
+//! Asks servers that are away, at the level of TCP, whether they are back: one for all tunnels that go there.
+//!
+//! A connection that comes about is not thrown away, for servers punish those who connect and say nothing
+//! (PerSourcePenalties): the tunnel that was up last logs in over it, and the others are told that they may come too.
+
+mod beat;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
+use tunnel_engine::dial::{Dialer, Link};
+use tunnel_engine::spec::{AddressFamily, SessionSpec, Via};
+use tunnel_engine::{clock, task};
+
+pub use beat::{EAGER, EAGER_FOR, PATIENT, beat};
+
+/// How long one knock waits for an answer, its name lookup included; longer than any path needs.
+const KNOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The same while knocks are few: the kernel must not repeat a SYN, as firewalls count each of them.
+const SINGLE_KNOCK_TIMEOUT: Duration = Duration::from_millis(950);
+
+/// Knocks that have no answer yet. More than fit into their timeout come about only when a lookup hangs.
+const MOST_UNDER_WAY: usize = 4;
+
+/// Where a way begins: the first machine to be reached, and from where.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Door {
+    server: String,
+    bind: Option<IpAddr>,
+    family: AddressFamily,
+}
+
+/// The first server on the way to that of `spec`; `None` where a command leads there.
+pub fn first_hop(spec: &SessionSpec) -> Option<&SessionSpec> {
+    match &spec.dial.via {
+        Via::Direct => Some(spec),
+        Via::Jump(jump) => first_hop(jump),
+        Via::Command(_) => None,
+    }
+}
+
+impl Door {
+    /// Of the first server on the way; `None` where a command leads there.
+    pub fn of(spec: &SessionSpec) -> Option<Self> {
+        let hop = first_hop(spec)?;
+        let (bind, family) = (hop.dial.bind_address, hop.dial.address_family);
+        Some(Self { server: hop.destination.host_port(), bind, family })
+    }
+}
+
+/// One tunnel that waits for its server.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting {
+    /// Tunnels that were up most recently go first, for somebody is missing them.
+    pub last_up: Option<Instant>,
+    /// Since when its server cannot be reached.
+    pub away_since: Instant,
+    /// `backoff.min`: not more often than this.
+    pub at_most_every: Duration,
+}
+
+/// Knocks for all tunnels. A cheap handle.
+#[derive(Clone)]
+pub struct Knocker {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    dialer: Arc<dyn Dialer>,
+    doors: Mutex<Doors>,
+}
+
+#[derive(Default)]
+struct Doors {
+    waiting: HashMap<Door, Crowd>,
+    next: u64,
+}
+
+struct Crowd {
+    waiters: Vec<Waiter>,
+    _knocking: AbortOnDropHandle<()>,
+}
+
+struct Waiter {
+    id: u64,
+    wish: Waiting,
+    tell: oneshot::Sender<Option<Link>>,
+}
+
+impl Knocker {
+    /// Over this way to servers.
+    pub fn new(dialer: Arc<dyn Dialer>) -> Self {
+        Self { shared: Arc::new(Shared { dialer, doors: Mutex::default() }) }
+    }
+
+    /// Returns when the first server on the way of `spec` can be reached again; with the connection, for one of those
+    /// who wait. Never, where there is nothing to knock on. Dropping the future ends the wait.
+    pub async fn back(&self, spec: &SessionSpec, wish: Waiting) -> Option<Link> {
+        let (Some(door), Some(hop)) = (Door::of(spec), first_hop(spec)) else { return std::future::pending().await };
+        let (tell, told) = oneshot::channel();
+        let id = self.shared.join(&door, hop, wish, tell);
+        let _place = Place { shared: self.shared.clone(), door, id };
+        match told.await {
+            Ok(link) => link,
+            // The knocking broke off: whoever waits has its own next start.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Shared {
+    fn join(
+        self: &Arc<Self>,
+        door: &Door,
+        hop: &SessionSpec,
+        wish: Waiting,
+        tell: oneshot::Sender<Option<Link>>,
+    ) -> u64 {
+        let mut doors = self.doors();
+        doors.next += 1;
+        let waiter = Waiter { id: doors.next, wish, tell };
+        let id = waiter.id;
+        let crowd = doors.waiting.entry(door.clone()).or_insert_with(|| {
+            let knocking = knock(self.clone(), door.clone(), hop.clone());
+            Crowd { waiters: Vec::new(), _knocking: task::owned(knocking) }
+        });
+        crowd.waiters.push(waiter);
+        id
+    }
+
+    /// Those who wait now; `None` when nobody does any more.
+    fn pace(&self, door: &Door, now: Instant) -> Option<Duration> {
+        let doors = self.doors();
+        let wishes = doors.waiting.get(door)?.waiters.iter().map(|waiter| waiter.wish);
+        // The youngest outage, and the most eager config, decide for all.
+        wishes.map(|wish| beat(now.saturating_duration_since(wish.away_since), wish.at_most_every)).min()
+    }
+
+    /// The server is back: the link goes to the one that was up last.
+    fn opened(&self, door: &Door, link: Link) {
+        let Some(crowd) = self.doors().waiting.remove(door) else { return };
+        let mut waiters = crowd.waiters;
+        waiters.sort_by_key(|waiter| (std::cmp::Reverse(waiter.wish.last_up), waiter.id));
+        let mut link = Some(link);
+        for waiter in waiters {
+            // Whoever has just left leaves the link to the next.
+            if let Err(untaken) = waiter.tell.send(link.take()) {
+                link = untaken;
+            }
+        }
+    }
+
+    fn doors(&self) -> MutexGuard<'_, Doors> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Knocks until somebody opens. Ends with the last who waits.
+async fn knock(shared: Arc<Shared>, door: Door, hop: SessionSpec) {
+    let mut under_way = FuturesUnordered::new();
+    // An attempt has failed only now.
+    let mut next = clock::now() + EAGER;
+    loop {
+        tokio::select! {
+            biased;
+            Some(answer) = under_way.next() => {
+                if let Ok(link) = answer {
+                    return shared.opened(&door, link);
+                }
+            }
+            () = tokio::time::sleep_until(next.into()) => {
+                let now = clock::now();
+                let Some(pace) = shared.pace(&door, now) else { return };
+                if under_way.len() < MOST_UNDER_WAY {
+                    let timeout = if pace < PATIENT { KNOCK_TIMEOUT } else { SINGLE_KNOCK_TIMEOUT };
+                    let knock = shared.dialer.knock(&hop, now + timeout);
+                    under_way.push(async move {
+                        tokio::time::timeout_at((now + timeout).into(), knock).await.map_err(drop)?.map_err(drop)
+                    });
+                }
+                next = now + pace;
+            }
+        }
+    }
+}
+
+/// One waiter's.
+struct Place {
+    shared: Arc<Shared>,
+    door: Door,
+    id: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut doors = self.shared.doors();
+        let Some(crowd) = doors.waiting.get_mut(&self.door) else { return };
+        crowd.waiters.retain(|waiter| waiter.id != self.id);
+        let empty = crowd.waiters.is_empty();
+        // Outside the lock: it ends the knocking.
+        let ended = if empty { doors.waiting.remove(&self.door) } else { None };
+        drop(doors);
+        drop(ended);
+    }
+}
