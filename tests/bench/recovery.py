@@ -121,7 +121,8 @@ def main():
         sys.exit(f"recovery.py: nothing was measured: {reason}")
     cells = [(name, fault) for name in CONTENDERS if options.only in name for fault in FAULTS if options.fault in fault]
     cells.sort(key=lambda cell: -FAULTS[cell[1]][0])
-    machine = {"date": datetime.date.today().isoformat(), "kernel": platform.release(), "cores": os.cpu_count(), **versions()}
+    machine = {"date": datetime.date.today().isoformat(), "kernel": platform.release(), "cores": os.cpu_count()}
+    programs = versions()
     file = os.path.splitext(options.markdown)[0] + ".json"
     results = json.load(open(file)) if os.path.exists(file) else {}
     failed = False
@@ -136,7 +137,7 @@ def main():
                 print(f"{name}, {fault}: failed: {error}", file=sys.stderr, flush=True)
                 continue
             print(f"{name}, {fault}: {result}", flush=True)
-            results.setdefault(fault, {})[name] = {**result, "measured": machine}
+            results.setdefault(fault, {})[name] = {**result, "measured": {**machine, "program": programs[name]}}
     with open(file, "w") as out:
         json.dump({fault: results[fault] for fault in FAULTS if fault in results}, out, indent=1)
     with open(options.markdown, "w") as out:

@@ -93,8 +93,17 @@ CONTENDERS = {
 }
 
 
+def first_line(*command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    return (done.stdout + done.stderr).strip().splitlines()[0]
+
+
 def versions():
-    first = lambda *command: (lambda done: (done.stdout + done.stderr).strip().splitlines()[0])(subprocess.run(command, capture_output=True, text=True))
-    ours = first(tunneld(), "--version") if os.path.exists(tunneld()) else "tunneld not built"
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    return {"autossh": first("autossh", "-V"), "ssh": first("ssh", "-V"), "tunneld": f"{ours} ({commit or 'no git'})"}
+    """By contender."""
+    ssh = first_line("ssh", "-V")
+    ours = "tunneld"
+    if os.path.exists(tunneld()):
+        commit = first_line("git", "-C", os.path.dirname(os.path.abspath(__file__)), "describe", "--always", "--dirty")
+        ours = f"{first_line(tunneld(), '--version')} ({commit})"
+    known = {"tunneld": ours, "autossh": f"{first_line('autossh', '-V')}, {ssh}", "ssh": ssh}
+    return {name: known[name.split()[0]] for name in CONTENDERS}

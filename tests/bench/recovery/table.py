@@ -17,7 +17,8 @@ session on the server busy, and with it the port (a stock sshd ends a dead sessi
 autossh has `-M 0`, AUTOSSH_GATETIME=0 and ExitOnForwardFailure=yes, with ServerAliveInterval x ServerAliveCountMax as named.
 The loop is `while :; do ssh …; sleep 1; done`. tunneld has its defaults; takeover is `on_remote_port_busy = "takeover"`.
 A "silent" path drops packets without a word. A half-dead server accepts TCP connections and never speaks (its processes
-are stopped). The user is root, and each cell is one run: look at the order of magnitude.
+are stopped). The user is root, each cell is one run, and the machine was busy compiling meanwhile: look at the order of
+magnitude.
 """
 
 
@@ -26,12 +27,11 @@ def markdown(results, faults, contenders, give_up):
     measured = {}
     for cells in results.values():
         for name, cell in cells.items():
-            measured.setdefault(tuple(sorted(cell["measured"].items())), set()).add(name)
-    for machine, names in measured.items():
-        machine = dict(machine)
-        listed = ", ".join(name for name in contenders if name in names)
-        text += (f"\n{machine['date']}, {listed}: {machine['tunneld']}, {machine['autossh']}, {machine['ssh']}, "
-                 f"Linux {machine['kernel']}, {machine['cores']} cores.\n")
+            by = cell["measured"]
+            measured.setdefault((by["date"], by["program"], f"Linux {by['kernel']}, {by['cores']} cores"), set()).add(name)
+    text += "\nMeasured:\n\n"
+    for (date, program, machine), names in sorted(measured.items()):
+        text += f"- {', '.join(name for name in contenders if name in names)}: {program}, {machine}, {date}\n"
     for fault in faults:
         if fault not in results:
             continue
