@@ -7,6 +7,7 @@ mod forwards;
 mod identities;
 mod load;
 mod recovery;
+mod takeover;
 mod traffic;
 mod trust;
 mod ways;

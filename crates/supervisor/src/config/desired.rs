@@ -106,6 +106,8 @@ pub enum OnRemotePortBusy {
     /// Ask again on the living session.
     #[default]
     Retry,
+    /// And end the earlier session of ours that holds it.
+    Takeover,
     /// Give up as ssh does.
     Fail,
 }

@@ -98,7 +98,6 @@ pub(super) const UNAVAILABLE: &[Unavailable] = &[
     ),
     unavailable(TUNNEL, "session_lifetime", is_zero, "leave it out, or set it to 0"),
     unavailable(TUNNEL, "sessions", |v| integer(v) == Some(1), "leave it out, or set it to 1"),
-    unavailable(TUNNEL, "on_remote_port_busy", |v| v.as_str() != Some("takeover"), "write \"retry\" or \"fail\""),
     unavailable(TUNNEL, "on_change", |_| false, "leave it out; `tunneld wait` returns when a tunnel is ready"),
 ];
 

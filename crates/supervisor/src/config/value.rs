@@ -189,19 +189,11 @@ impl<'a> Table<'a> {
                 if (limit.works)(value.get_ref()) {
                     return None;
                 }
-                let what = match value.get_ref().as_str().filter(|_| known_words(name)) {
-                    Some(word) => format!("`{name} = \"{word}\"` is not available in this version"),
-                    None => format!("`{name}` is not available in this version"),
-                };
+                let what = format!("`{name}` is not available in this version");
                 Some(ConfigError::new(place, what, limit.hint))
             })
             .collect()
     }
-}
-
-/// Keys of which only some values are unavailable.
-fn known_words(key: &str) -> bool {
-    matches!(key, "on_remote_port_busy" | "probe")
 }
 
 fn unknown_hint(name: &str, known: &[&'static str]) -> String {

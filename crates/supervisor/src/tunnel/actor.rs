@@ -20,6 +20,7 @@ use super::probes::Probed;
 use super::remotes::{Remotes, Requested};
 use super::sessions::{self, Attempt, Live, Opened, Replacement, Retired};
 use super::state::ready;
+use super::takeover::{Marked, Takeover};
 use super::view::{FailureView, SessionView, View};
 use crate::config::TunnelSpec;
 use crate::lifecycle::{Effect, Input, Machine, Phase};
@@ -47,6 +48,7 @@ pub(super) struct Actor {
     pub(super) knocking: Knocking,
     /// The session on which local forwards are proven.
     pub(super) probed: Option<u64>,
+    pub(super) takeover: Takeover,
     /// Spreads probes.
     pub(super) random: fastrand::Rng,
     /// Rung when a user's connection showed something.
@@ -87,6 +89,8 @@ pub(super) enum Event {
     ListenerChanged { id: u64 },
     /// The living session answered a ping, or not.
     Pinged { serial: u64, result: Result<(), Failure> },
+    /// The living session has its mark, or not.
+    Marked(Marked),
     /// A probe came to an end.
     Probed(Probed),
     /// A user's connection was refused by its target, or is taken again.
@@ -108,6 +112,7 @@ impl Actor {
         let witness = Arc::<Notify>::default();
         let locals = Locals::new(&spec, current.subscribe(), witness.clone());
         let remotes = Remotes::new(&spec, witness.clone());
+        let takeover = Takeover::new(&spec);
         let random = fastrand::Rng::with_seed(context.seed);
         let phase = (machine.phase(), clock::wall());
         let first = View {
@@ -144,6 +149,7 @@ impl Actor {
             files: Files::default(),
             knocking: Knocking::default(),
             probed: None,
+            takeover,
             random,
             witness,
             phase,
@@ -193,6 +199,7 @@ impl Actor {
             Event::HandedOver { serial, old } => self.handed_over(serial, old),
             Event::ListenerChanged { id } => self.watch_listener(id),
             Event::Pinged { serial, result } => self.pinged(serial, result),
+            Event::Marked(marked) => self.marked(marked),
             Event::Probed(probed) => self.probed(probed),
             Event::Witnessed => self.witnessed(),
             Event::Looked { epoch, look } => self.looked(epoch, look),
@@ -210,6 +217,7 @@ impl Actor {
         }
         self.keep_knocking();
         self.keep_listeners();
+        self.keep_mark();
         self.keep_probes();
         self.watch_files();
         self.publish();

@@ -30,6 +30,7 @@ mod report;
 mod sessions;
 mod start;
 mod state;
+mod takeover;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

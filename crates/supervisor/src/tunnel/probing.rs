@@ -108,6 +108,11 @@ impl Probing {
         self.due = Some(self.not_before.map_or(now, |at| at.max(now)));
     }
 
+    /// The port is somebody else's, as far as is known.
+    pub(super) const fn is_stale(&self) -> bool {
+        matches!(self.verdict, Verdict::Stale(_))
+    }
+
     /// It has not begun.
     pub(super) fn is_idle(&self) -> bool {
         self.due.is_none() && !self.running

@@ -50,8 +50,8 @@ fn hint(asked: &Listen) -> &'static str {
             "use a port above 1023: the lower ones need root on the server"
         }
         Listen::Tcp { .. } | Listen::Unix(_) => {
-            "most likely an earlier session of this tunnel still holds it: ClientAliveInterval on the server ends that \
-             sooner; else another program listens there, or AllowTcpForwarding or PermitListen forbids it"
+            "most likely an earlier session of this tunnel still holds it: on_remote_port_busy = \"takeover\" ends it, \
+             ClientAliveInterval on the server ends it sooner by itself; else another program listens there, or AllowTcpForwarding or PermitListen forbids it"
         }
     }
 }
@@ -62,8 +62,10 @@ pub(super) fn again(failure: &Failure, answered: bool, on_busy: OnRemotePortBusy
         // A server that did not answer has refused nothing.
         OnRemotePortBusy::Fail if answered => None,
         OnRemotePortBusy::Fail => Some(ASK_AGAIN),
-        OnRemotePortBusy::Retry if failure.kind() == FailureKind::RemoteForwardDenied => Some(ASK_AGAIN_DENIED),
-        OnRemotePortBusy::Retry => Some(ASK_AGAIN),
+        OnRemotePortBusy::Retry | OnRemotePortBusy::Takeover if failure.kind() == FailureKind::RemoteForwardDenied => {
+            Some(ASK_AGAIN_DENIED)
+        }
+        OnRemotePortBusy::Retry | OnRemotePortBusy::Takeover => Some(ASK_AGAIN),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 use tunnel_engine::clock;
+use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::forward::{ForwardStats, RemoteTarget, Routes};
 use tunnel_engine::session::{ForwardError, RemoteListen, Session};
 use tunnel_engine::spec::{Forward, Listen, Side};
@@ -15,9 +16,10 @@ use super::probing::Probing;
 use super::refusal::{again, judge, shown, with_port};
 use super::sessions::Live;
 use super::state::ForwardState;
+use super::takeover::{Contest, Release, Report};
 use super::view::ForwardView;
 use super::wind_down::cancel;
-use crate::config::TunnelSpec;
+use crate::config::{OnRemotePortBusy, TunnelSpec};
 
 /// All of them, in the config's order.
 pub(super) struct Remotes {
@@ -38,6 +40,11 @@ struct Remote {
     allocated: Option<u16>,
     asking: bool,
     again: Option<Instant>,
+    /// The next request is to end the holder first.
+    release: bool,
+    contest: Contest,
+    /// What the last takeover came to, while the port is not ours.
+    taken: Option<Report>,
 }
 
 /// An answer of the server.
@@ -45,6 +52,8 @@ pub(super) struct Requested {
     serial: u64,
     id: u64,
     listen: Listen,
+    /// What came of a takeover before.
+    report: Option<Report>,
     result: Result<Option<u16>, ForwardError>,
 }
 
@@ -68,6 +77,9 @@ impl Remotes {
             allocated: None,
             asking: false,
             again: None,
+            release: false,
+            contest: Contest::default(),
+            taken: None,
         });
     }
 
@@ -87,6 +99,8 @@ impl Remotes {
             remote.probing.forget();
             remote.asking = false;
             remote.again = None;
+            remote.release = false;
+            remote.taken = None;
         }
     }
 
@@ -95,6 +109,10 @@ impl Remotes {
         for remote in &mut self.entries {
             remote.again = remote.again.map(|_| now);
         }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     pub(super) fn all_up(&self) -> bool {
@@ -123,7 +141,7 @@ impl Remotes {
                 kind: remote.forward.kind,
                 listen: shown(&remote.listen()),
                 connect: remote.forward.connect.clone(),
-                message: state.message().or_else(|| remote.probing.note().cloned()),
+                message: remote.message(&state),
                 state,
                 stats: remote.stats.clone(),
             }
@@ -144,6 +162,24 @@ impl Remotes {
 }
 
 impl Remote {
+    fn message(&self, state: &ForwardState) -> Option<String> {
+        let message = state.message().or_else(|| self.probing.note().cloned())?;
+        match (&self.taken, state) {
+            (Some(report), ForwardState::Stale(_)) if !report.is_done() => {
+                Some(format!("{message}; takeover: {}", report.words()))
+            }
+            _ => Some(message),
+        }
+    }
+
+    /// The port that is asked for whatever happens.
+    fn fixed_port(&self) -> Option<u16> {
+        match &self.forward.listen {
+            Listen::Tcp { port, .. } => Some(*port).filter(|port| *port != 0),
+            Listen::Unix(_) => None,
+        }
+    }
+
     fn shown_state(&self, proven: bool) -> ForwardState {
         if proven && self.state == ForwardState::Up { self.probing.state() } else { self.state.clone() }
     }
@@ -166,6 +202,11 @@ impl Actor {
 
     /// The server has this listener taken back, and asks for it anew: what it had was not ours, or nobody's.
     pub(super) fn ask_anew(&mut self, id: u64) {
+        let (now, able) = (clock::now(), self.may_take_over());
+        if let Some(remote) = self.remotes.entries.iter_mut().find(|remote| remote.id == id) {
+            remote.release =
+                able && remote.probing.is_stale() && remote.fixed_port().is_some() && remote.contest.may(now);
+        }
         self.ask_where(|remote| remote.id == id && remote.state == ForwardState::Up, true);
     }
 
@@ -185,16 +226,22 @@ impl Actor {
                 target: remote.target(&self.spec),
                 taken_back: anew.then(|| remote.listen()),
             };
+            let release = std::mem::take(&mut remote.release).then(|| remote.fixed_port()).flatten();
+            let release = release.map(|port| self.takeover.release(&live.session, port));
             let (serial, id, allocated) = (live.serial, remote.id, remote.allocated);
             self.jobs.spawn(async move {
                 let listen = request.listen.clone();
-                let result = request.run(allocated).await;
-                Event::Requested(Requested { serial, id, listen, result })
+                let (report, result) = request.run(allocated, release).await;
+                Event::Requested(Requested { serial, id, listen, report, result })
             });
         }
     }
 
-    pub(super) fn requested(&mut self, Requested { serial, id, listen, result }: Requested) {
+    pub(super) fn requested(&mut self, Requested { serial, id, listen, report, result }: Requested) {
+        if let Some(report) = report {
+            self.taken_over(serial, id, report);
+        }
+        let able = self.may_take_over();
         let Some(live) = self.live.as_ref().filter(|live| live.serial == serial) else { return };
         let Some(remote) = self.remotes.entries.iter_mut().find(|remote| remote.id == id) else {
             // Taken out of the config while the server thought about it.
@@ -209,18 +256,37 @@ impl Actor {
         match result {
             Ok(port) => {
                 remote.accept(port, &self.spec.name);
+                // A yes for half of the addresses is what a stale port gives, too.
+                remote.taken.take_if(|_| !remote.probing.is_stale());
                 remote.probing.begin(clock::now());
                 self.come_up_when_allowed();
             }
             // The end of the session says why.
             Err(ForwardError::SessionEnded) => {}
             Err(error @ (ForwardError::Refused { .. } | ForwardError::Timeout { .. })) => {
-                let failure = judge(&error, &listen);
+                let mut failure = judge(&error, &listen);
                 let answered = matches!(error, ForwardError::Refused { .. });
                 let again = again(&failure, answered, self.spec.on_remote_port_busy);
+                let now = clock::now();
+                if able
+                    && answered
+                    && failure.kind() == FailureKind::RemotePortBusy
+                    && remote.fixed_port().is_some()
+                    && remote.contest.may(now)
+                {
+                    // First things first: nobody is told of a port that is free in a moment.
+                    remote.release = true;
+                    remote.again = Some(now);
+                    remote.state = ForwardState::Down(failure);
+                    remote.probing.forget();
+                    return;
+                }
+                if let Some(report) = remote.taken.as_ref().filter(|report| !report.is_done()) {
+                    failure = after_takeover(&failure, report);
+                }
                 remote.state = ForwardState::Down(failure.clone());
                 remote.probing.forget();
-                remote.again = again.map(|wait| clock::now() + wait);
+                remote.again = again.map(|wait| now + wait);
                 if self.spec.exit_on_forward_failure {
                     self.give_up_session(failure, Some(&text));
                 } else {
@@ -228,6 +294,44 @@ impl Actor {
                 }
             }
         }
+    }
+}
+
+impl Actor {
+    fn may_take_over(&self) -> bool {
+        self.spec.on_remote_port_busy == OnRemotePortBusy::Takeover && self.takeover.is_possible()
+    }
+
+    /// What came of a takeover: told, and kept to be shown for as long as the port is not ours.
+    fn taken_over(&mut self, serial: u64, id: u64, report: Report) {
+        if self.live.as_ref().is_none_or(|live| live.serial != serial) {
+            return;
+        }
+        if let Report::Unsupported(why) = &report {
+            return self.takeover_is_impossible(why);
+        }
+        let Some(remote) = self.remotes.entries.iter_mut().find(|remote| remote.id == id) else { return };
+        let now = clock::now();
+        let (tunnel, forward, words) = (self.spec.name.as_str(), remote.forward.to_string(), report.words());
+        if let Report::Freed(_) = &report {
+            tracing::info!(tunnel, forward, takeover = words, "{tunnel}: {forward}: {words}");
+            if let Some(truce) = remote.contest.freed(now) {
+                let retry_in = humantime::format_duration(truce).to_string();
+                tracing::warn!(
+                    tunnel,
+                    forward,
+                    retry_in,
+                    "{tunnel}: {forward}: somebody takes this port again and again, so it is left alone for a while"
+                );
+            }
+        } else {
+            // A port that nobody has, and that is refused all the same, is refused again.
+            remote.contest.failed(now);
+            if remote.taken.as_ref() != Some(&report) && report != Report::Free {
+                tracing::warn!(tunnel, forward, takeover = words, "{tunnel}: {forward}: no takeover: {words}");
+            }
+        }
+        remote.taken = Some(report);
     }
 }
 
@@ -295,6 +399,12 @@ impl Remote {
     }
 }
 
+/// The refusal, with what is known of the holder.
+fn after_takeover(failure: &Failure, report: &Report) -> Failure {
+    let hint = report.hint().unwrap_or(failure.hint()).to_owned();
+    Failure::new(failure.kind(), format!("{}; takeover: {}", failure.message(), report.words())).with_hint(hint)
+}
+
 /// One question to the server.
 struct Request {
     session: Session,
@@ -307,10 +417,22 @@ struct Request {
 
 impl Request {
     /// Asks for the port of last time first, where the server chose it: people have written it down.
-    async fn run(self, allocated: Option<u16>) -> Result<Option<u16>, ForwardError> {
+    async fn run(
+        self,
+        allocated: Option<u16>,
+        release: Option<Release>,
+    ) -> (Option<Report>, Result<Option<u16>, ForwardError>) {
         if let Some(listen) = &self.taken_back {
             cancel(&self.session, std::slice::from_ref(listen)).await;
         }
+        let report = match release {
+            Some(release) => Some(release.run().await),
+            None => None,
+        };
+        (report, self.granted(allocated).await)
+    }
+
+    async fn granted(&self, allocated: Option<u16>) -> Result<Option<u16>, ForwardError> {
         if let Some(port) = allocated {
             match self.ask(with_port(&self.listen, Some(port))).await {
                 Err(ForwardError::Refused { .. }) => {}

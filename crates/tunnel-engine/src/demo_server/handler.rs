@@ -1,12 +1,14 @@
 //! The server's side of one session: russh asks, this answers, by the faults of the moment.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use russh::keys::{Algorithm, Certificate};
 use russh::server::{Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelOpenFailure};
+use russh::{Channel, ChannelId, ChannelOpenFailure};
+use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::builder::User;
@@ -18,12 +20,17 @@ use super::server::Shared;
 use super::targets::Connected;
 use crate::{clock, task};
 
+/// Session channels without a command, as MaxSessions of sshd.
+const MAX_SHELLS: usize = 10;
+
 /// One session.
 pub(super) struct Handler {
     shared: Arc<Shared>,
     peer: Option<SocketAddr>,
     gone: CancellationToken,
     listeners: Listeners,
+    /// Session channels that wait for their command.
+    shells: HashMap<ChannelId, Channel<Msg>>,
     session: Option<Held>,
 }
 
@@ -33,10 +40,13 @@ enum Wanted {
     Unix(String),
 }
 
+/// The target in memory that plays the shell: it is told the command in its first line.
+const SHELL: &str = "exec";
+
 impl Handler {
     pub(super) fn new(shared: Arc<Shared>, peer: Option<SocketAddr>, gone: CancellationToken) -> Self {
         let listeners = Listeners::new(shared.clone(), gone.clone());
-        Self { shared, peer, gone, listeners, session: None }
+        Self { shared, peer, gone, listeners, shells: HashMap::new(), session: None }
     }
 
     /// Counts a proof and judges it, unless a fault has the say.
@@ -200,6 +210,35 @@ impl russh::server::Handler for Handler {
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
         self.open(channel, reply, Wanted::Unix(path.to_owned()));
+        Ok(())
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        if self.shared.faults.borrow().deny_channels || self.shells.len() >= MAX_SHELLS {
+            reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
+        } else {
+            self.shells.insert(channel.id(), channel);
+            reply.accept().await;
+        }
+        Ok(())
+    }
+
+    async fn exec_request(&mut self, id: ChannelId, command: &[u8], session: &mut Session) -> Result<(), Self::Error> {
+        let Some(channel) = self.shells.remove(&id) else { return session.channel_failure(id) };
+        let Ok(mut shell) = self.shared.targets.connect_tcp(SHELL, 0).await else { return session.channel_failure(id) };
+        session.channel_success(id)?;
+        let (shared, gone, mut first) = (self.shared.clone(), self.gone.clone(), command.to_vec());
+        first.push(b'\n');
+        task::detached(async move {
+            if shell.write_all(&first).await.is_ok() {
+                relay::relay(shared, channel, shell, gone).await;
+            }
+        });
         Ok(())
     }
 

@@ -137,6 +137,8 @@ impl ChannelRead for ChannelReader {
                     self.shared.seen_eof.store(true, Ordering::Relaxed);
                     return Inbound::Eof;
                 }
+                // A command that the server does not run.
+                Some(ChannelMsg::Failure) => break Inbound::Closed,
                 Some(ChannelMsg::Close) => {
                     self.shared.closed.store(true, Ordering::Relaxed);
                     break Inbound::Closed;

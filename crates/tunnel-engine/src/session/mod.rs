@@ -20,6 +20,7 @@ mod banner;
 mod channel;
 mod config;
 mod ending;
+mod exec;
 mod fault;
 mod guard;
 mod handler;
@@ -146,6 +147,15 @@ impl Session {
     /// The server's refusal, or none of its answers within 20 s.
     pub async fn cancel_forward(&self, listen: &Listen) -> Result<(), ForwardError> {
         self.line().cancel_forward(listen).await
+    }
+
+    /// Runs a command on the server (RFC 4254 section 6.5): the channel is its input and its output, its errors are
+    /// left out. It lives until the channel is closed or dropped. A server that refuses the command closes the channel.
+    ///
+    /// # Errors
+    /// The server's refusal to open a session channel, or none of its answers within 20 s.
+    pub async fn exec(&self, command: &str) -> Result<Channel, OpenError> {
+        self.line().exec(command).await
     }
 
     /// Asks for an answer, and measures. Bounded by `timeout`.

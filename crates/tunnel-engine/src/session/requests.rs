@@ -32,7 +32,7 @@ const SWEEP_EVERY: u32 = 64;
 pub(super) struct Line {
     pub shared: Arc<Shared>,
     /// Shared for asking; exclusive, and only if nobody asks right now, for [`Line::sweep`].
-    handle: RwLock<Handle<Handler>>,
+    pub(super) handle: RwLock<Handle<Handler>>,
     refused: AtomicU32,
     /// Microseconds, 0: not measured.
     rtt: AtomicU64,
@@ -207,7 +207,7 @@ impl Line {
 }
 
 /// Runs `work` to its end, whatever becomes of the asker. A result that nobody takes any more goes to `late`.
-async fn finish<T, F>(
+pub(super) async fn finish<T, F>(
     patience: Duration,
     work: impl Future<Output = T> + Send + 'static,
     late: impl FnOnce(T) -> F + Send + 'static,
@@ -258,7 +258,7 @@ pub(super) fn remote_listen(listen: &Listen) -> RemoteListen {
     }
 }
 
-fn open_error(reason: &ChannelOpenFailure, text: String) -> OpenError {
+pub(super) fn open_error(reason: &ChannelOpenFailure, text: String) -> OpenError {
     match reason {
         ChannelOpenFailure::AdministrativelyProhibited => OpenError::Prohibited(text),
         ChannelOpenFailure::ConnectFailed => OpenError::ConnectFailed(text),

@@ -26,9 +26,12 @@ pub(super) fn tunnel(reader: &mut Reader<'_>, errors: &mut Vec<ConfigError>) -> 
     let outage = policy::outage(reader);
     let on_remote_port_busy = reader
         .read("on_remote_port_busy", |value| {
-            // What is spelled right but cannot be done is refused with the other unavailable values.
-            let words = [("retry", OnRemotePortBusy::Retry), ("fail", OnRemotePortBusy::Fail)];
-            if value.raw().as_str() == Some("takeover") { Ok(OnRemotePortBusy::Retry) } else { value.one_of(&words) }
+            let words = [
+                ("retry", OnRemotePortBusy::Retry),
+                ("takeover", OnRemotePortBusy::Takeover),
+                ("fail", OnRemotePortBusy::Fail),
+            ];
+            value.one_of(&words)
         })
         .unwrap_or_default();
     let forwards = forwards::forwards(reader, header.as_ref());

@@ -94,7 +94,6 @@ fn what_this_version_cannot_do_is_refused_and_not_ignored() {
         "ssh_config = '/etc/ssh/ssh_config'",
         "session_lifetime = '1h'",
         "sessions = 2",
-        "on_remote_port_busy = 'takeover'",
         "on_change = '/bin/true'",
     ] {
         let problem = problem(line);

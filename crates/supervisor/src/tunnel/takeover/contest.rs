@@ -1,0 +1,94 @@
+//! How often a port is taken over: pure. Two who take one port from each other would do so for ever.
+
+use std::time::{Duration, Instant};
+
+/// Two takeovers within this time: somebody else wants the port, too.
+const CONTESTED: Duration = Duration::from_secs(60);
+
+/// The pause after that; it doubles.
+const TRUCE: Duration = Duration::from_secs(60);
+const TRUCE_MOST: Duration = Duration::from_secs(960);
+
+/// The pause after a look that changed nothing: a shell on the server each time. It doubles.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+const LOOK_AGAIN_MOST: Duration = Duration::from_secs(480);
+
+/// One port.
+#[derive(Debug, Default)]
+pub(in crate::tunnel) struct Contest {
+    last: Option<Instant>,
+    truces: u32,
+    looks: u32,
+    not_before: Option<Instant>,
+    truce_until: Option<Instant>,
+}
+
+impl Contest {
+    /// Whether it is time for an attempt.
+    pub(in crate::tunnel) fn may(&self, now: Instant) -> bool {
+        self.not_before.is_none_or(|at| at <= now)
+    }
+
+    /// The port was freed. `Some`: it was taken from us since the last time, and is left alone for so long.
+    pub(in crate::tunnel) fn freed(&mut self, now: Instant) -> Option<Duration> {
+        let recent = self.last.max(self.truce_until);
+        let contested = recent.is_some_and(|at| now < at + CONTESTED);
+        self.last = Some(now);
+        self.looks = 0;
+        if !contested {
+            // A rival that gave up is forgotten.
+            self.truces = 0;
+            self.not_before = None;
+            return None;
+        }
+        let truce = TRUCE.saturating_mul(1 << self.truces.min(16)).min(TRUCE_MOST);
+        self.truces += 1;
+        self.truce_until = Some(now + truce);
+        self.not_before = self.truce_until;
+        Some(truce)
+    }
+
+    /// The attempt changed nothing.
+    pub(in crate::tunnel) fn failed(&mut self, now: Instant) {
+        self.not_before = Some(now + LOOK_AGAIN.saturating_mul(1 << self.looks.min(16)).min(LOOK_AGAIN_MOST));
+        self.looks += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_port_is_taken_at_once_and_again_after_a_while() {
+        let now = tunnel_engine::clock::now();
+        let mut contest = Contest::default();
+        assert!(contest.may(now));
+        assert_eq!(contest.freed(now), None);
+        assert_eq!(contest.freed(now + CONTESTED), None);
+        assert!(contest.may(now + CONTESTED));
+    }
+
+    #[test]
+    fn a_rival_is_left_alone_for_longer_and_longer() {
+        let mut now = tunnel_engine::clock::now();
+        let mut contest = Contest::default();
+        contest.freed(now);
+        now += SECOND;
+        assert_eq!(contest.freed(now), Some(TRUCE));
+        assert!(!contest.may(now + TRUCE - SECOND) && contest.may(now + TRUCE));
+        assert_eq!(contest.freed(now + TRUCE), Some(TRUCE * 2));
+    }
+
+    #[test]
+    fn looks_that_change_nothing_become_seldom() {
+        let now = tunnel_engine::clock::now();
+        let mut contest = Contest::default();
+        contest.failed(now);
+        assert!(!contest.may(now + LOOK_AGAIN - SECOND) && contest.may(now + LOOK_AGAIN));
+        contest.failed(now);
+        assert!(!contest.may(now + LOOK_AGAIN * 2 - SECOND) && contest.may(now + LOOK_AGAIN * 2));
+    }
+}

@@ -1,0 +1,143 @@
+//! `on_remote_port_busy = "takeover"`: an earlier session of this tunnel, whose client is gone, still holds our port on
+//! the server; it is ended there, by the same user, without root.
+//!
+//! ```text
+//!   each session ─► a shell that waits, with the tunnel's mark in its arguments; its parent is our sshd process
+//!   port refused, or not ours by the loop ─► release.sh, on the new session:
+//!        a listener there of this user? ─ no ─► free, or another user's
+//!        a program's? ─ yes ─► named, and left alone
+//!        sessions with our mark that do not live, else the only other session there is ─► ended
+//!        several ─► none
+//! ```
+//! The mark says machine, user, tunnel and server, so that it is the same after a restart or a power cut of this machine.
+
+mod contest;
+mod identity;
+mod report;
+mod talk;
+#[cfg(test)]
+mod tests;
+
+use tokio::sync::watch;
+use tunnel_engine::failure::Failure;
+use tunnel_engine::session::{Channel, Session};
+
+pub(super) use contest::Contest;
+pub(super) use report::Report;
+
+use super::actor::{Actor, Event};
+use crate::config::{OnRemotePortBusy, TunnelSpec};
+
+/// What a server's shell must be for a takeover.
+const NEEDS: &str = "the login needs a POSIX shell on a Linux server: no nologin, no ForceCommand, no command= in \
+                     authorized_keys; until then the port is asked for again each second";
+
+/// The takeover's part of a tunnel.
+pub(super) struct Takeover {
+    /// Of this tunnel, on whatever session.
+    mark: String,
+    /// The numbers of its sessions, with their ends.
+    sessions: Vec<(String, watch::Receiver<Option<Failure>>)>,
+    /// The session that was marked last.
+    serial: Option<u64>,
+    ability: Ability,
+}
+
+enum Ability {
+    Unknown,
+    /// The shell that holds the mark. Dropping it ends the shell.
+    Marked {
+        _shell: Channel,
+    },
+    /// There is no shell to talk to.
+    None,
+}
+
+/// What the marking came to.
+pub(super) struct Marked {
+    serial: u64,
+    result: Result<Channel, String>,
+}
+
+/// One attempt to have a port released.
+pub(super) struct Release {
+    session: Session,
+    port: u16,
+    mark: String,
+    living: Vec<String>,
+}
+
+impl Takeover {
+    pub(super) fn new(spec: &TunnelSpec) -> Self {
+        Self { mark: identity::mark(spec), sessions: Vec::new(), serial: None, ability: Ability::Unknown }
+    }
+
+    /// False when the server is known to have no shell for it.
+    pub(super) const fn is_possible(&self) -> bool {
+        !matches!(self.ability, Ability::None)
+    }
+
+    pub(super) fn release(&self, session: &Session, port: u16) -> Release {
+        let living = self.sessions.iter().filter(|(_, ended)| ended.borrow().is_none());
+        Release {
+            session: session.clone(),
+            port,
+            mark: self.mark.clone(),
+            living: living.map(|(number, _)| number.clone()).collect(),
+        }
+    }
+}
+
+impl Release {
+    /// Asks the server's shell to end the holder of the port, if it is ours.
+    pub(super) async fn run(self) -> Report {
+        let arguments = format!("{:04X} {} {}", self.port, self.mark, self.living.join(" "));
+        match talk::tell(&self.session, &arguments, talk::RELEASE).await {
+            Ok((line, _)) => Report::read(&line),
+            Err(why) => Report::Unsupported(why),
+        }
+    }
+}
+
+impl Actor {
+    /// Marks each new session of a tunnel that may have to take its ports over. To be called after each event.
+    pub(super) fn keep_mark(&mut self) {
+        if self.spec.on_remote_port_busy != OnRemotePortBusy::Takeover {
+            return;
+        }
+        let serial = self.live.as_ref().map(|live| live.serial);
+        if serial == self.takeover.serial {
+            return;
+        }
+        self.takeover.serial = serial;
+        self.takeover.ability = Ability::Unknown;
+        let Some(live) = self.live.as_ref().filter(|_| !self.remotes.is_empty()) else { return };
+        // Not the tunnel's own source of chance: a mark must be another one after a restart.
+        let number = format!("{:016x}", fastrand::u64(..));
+        self.takeover.sessions.retain(|(_, ended)| ended.borrow().is_none());
+        self.takeover.sessions.push((number.clone(), live.session.ended()));
+        let (serial, session, mark) = (live.serial, live.session.clone(), self.takeover.mark.clone());
+        self.jobs.spawn(async move {
+            let marked = talk::tell(&session, &format!("{mark}:{number}"), talk::MARK).await;
+            Event::Marked(Marked { serial, result: marked.map(|(_, shell)| shell) })
+        });
+    }
+
+    pub(super) fn marked(&mut self, Marked { serial, result }: Marked) {
+        if self.takeover.serial != Some(serial) {
+            return;
+        }
+        match result {
+            Ok(shell) => self.takeover.ability = Ability::Marked { _shell: shell },
+            Err(why) => self.takeover_is_impossible(&why),
+        }
+    }
+
+    pub(super) fn takeover_is_impossible(&mut self, why: &str) {
+        if self.takeover.is_possible() {
+            self.takeover.ability = Ability::None;
+            let (tunnel, server) = (self.spec.name.as_str(), &self.spec.session.destination);
+            tracing::warn!(tunnel, %server, hint = NEEDS, "{tunnel}: no takeover of remote ports on this server: {why}");
+        }
+    }
+}
