@@ -256,6 +256,10 @@ impl Actor {
         match result {
             Ok(port) => {
                 remote.accept(port, &self.spec.name);
+                // Its holder has gone: to be proven at once, and not as seldom as a stale one.
+                if remote.taken.take_if(|report| report.is_done()).is_some() {
+                    remote.probing.forget();
+                }
                 // A yes for half of the addresses is what a stale port gives, too.
                 remote.taken.take_if(|_| !remote.probing.is_stale());
                 remote.probing.begin(clock::now());
