@@ -10,7 +10,7 @@ use tunnel_engine::dial::Dialer;
 use tunnel_engine::forward::SocketStore;
 use tunnel_engine::spec::ForwardKey;
 
-use super::governor::Governor;
+use super::governor::{Governor, Place};
 use super::knocker::Knocker;
 use super::liveness::Round;
 use super::names;
@@ -48,6 +48,7 @@ impl Tunnels {
         let context = Context {
             knocker: Knocker::new(dialer.clone()),
             ready_link: ReadyLink::default(),
+            place: Place::default(),
             dialer,
             listeners,
             governor,
@@ -62,7 +63,12 @@ impl Tunnels {
     /// Makes a tunnel, and starts it where it is enabled.
     pub(super) fn add(&mut self, at: usize, spec: TunnelSpec) {
         let (name, enabled) = (spec.name.clone(), spec.enabled);
-        let context = Context { seed: self.seeds.u64(..), ready_link: ReadyLink::default(), ..self.context.clone() };
+        let context = Context {
+            seed: self.seeds.u64(..),
+            ready_link: ReadyLink::default(),
+            place: Place::default(),
+            ..self.context.clone()
+        };
         let tunnel = Tunnel { name, handle: tunnel::spawn(spec, context) };
         if enabled {
             tunnel.order(Order::Start);

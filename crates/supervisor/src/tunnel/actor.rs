@@ -127,6 +127,7 @@ impl Actor {
             last_failure: None,
             next_start: None,
             watched_since: None,
+            turn: (context.governor.clone(), context.place.clone()),
             forwards: Vec::new(),
             listeners_tried: false,
         };
@@ -225,9 +226,18 @@ impl Actor {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Start => self.feed(Input::Start),
+            Order::Start => {
+                // One that starts with the daemon is not an operator's wish.
+                if self.machine.phase() != Phase::Stopped {
+                    self.context.place.insist();
+                }
+                self.feed(Input::Start);
+            }
             Order::Stop => self.feed(Input::Stop),
-            Order::Restart => self.feed(Input::Restart),
+            Order::Restart => {
+                self.context.place.insist();
+                self.feed(Input::Restart);
+            }
             Order::RetryNow => self.retry_now(),
             Order::NetworkChanged => self.network_changed(),
             Order::ResetFailed => {
@@ -315,6 +325,7 @@ impl Actor {
             last_failure: self.last_failure.clone(),
             next_start: self.machine.next_start(),
             watched_since: self.knocking.watched_since(),
+            turn: (self.context.governor.clone(), self.context.place.clone()),
             forwards,
             listeners_tried: self.listeners_tried(),
         });

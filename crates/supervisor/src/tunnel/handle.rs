@@ -15,7 +15,7 @@ use super::orders::Order;
 use super::start::ReadyLink;
 use super::view::View;
 use crate::config::TunnelSpec;
-use crate::supervise::governor::Governor;
+use crate::supervise::governor::{Governor, Place};
 use crate::supervise::knocker::Knocker;
 
 /// Orders that wait at once. The loop takes each within microseconds: a full queue means that it does not turn.
@@ -30,6 +30,8 @@ pub struct Context {
     pub listeners: Arc<dyn SocketStore>,
     /// Paces starts over all tunnels.
     pub governor: Governor,
+    /// Where this tunnel stands among them.
+    pub place: Place,
     /// Asks servers that are away whether they are back.
     pub knocker: Knocker,
     /// The connection that came of it, for this tunnel.

@@ -17,7 +17,7 @@ use tunnel_engine::spec::{
 use super::{Context, Handle, Order, View, spawn};
 use crate::config::{BackoffKind, BackoffSpec, DuringOutage, OnRemotePortBusy, OutageSpec, ProbeSpec, TunnelSpec};
 use crate::lifecycle::Policy;
-use crate::supervise::governor::Governor;
+use crate::supervise::governor::{Governor, Place};
 use crate::supervise::knocker::Knocker;
 use crate::tunnel::ReadyLink;
 
@@ -139,6 +139,7 @@ pub(crate) fn context(dialer: Arc<dyn Dialer>) -> Context {
         dialer,
         listeners: Arc::new(NoStore),
         governor: Governor::default(),
+        place: Place::default(),
         network: watch::channel(0).1,
         stop_timeout: Duration::from_secs(10),
         bell: Arc::default(),

@@ -10,6 +10,7 @@ use tunnel_engine::spec::{Connect, ForwardKey, ForwardKind};
 
 use super::state::ForwardState;
 use crate::lifecycle::{Phase, Want};
+use crate::supervise::governor::{Governor, Place};
 use crate::supervise::knocker::beat;
 use crate::supervise::snapshot::{FailureStatus, ForwardStatus, SessionStatus, TunnelStatus};
 
@@ -38,6 +39,8 @@ pub struct View {
     pub next_start: Option<Instant>,
     /// The server is asked whether it is back, and has been away since then.
     pub watched_since: Option<Instant>,
+    /// To read from what a start waits for.
+    pub(super) turn: (Governor, Place),
     /// In the config's order.
     pub forwards: Vec<ForwardView>,
     /// Every local listener has been bound, or has failed to, once.
@@ -105,6 +108,9 @@ impl View {
 
 impl View {
     fn waits_for(&self, now: Instant) -> Option<String> {
+        if self.phase == Phase::Connecting {
+            return self.turn.1.waits_for(&self.turn.0, now);
+        }
         let away = now.saturating_duration_since(self.watched_since?);
         let every = beat(away, Duration::ZERO).as_secs_f64();
         Some(format!("the server is asked every {every} s whether it is back"))

@@ -21,6 +21,8 @@ pub(in crate::cli) fn why(tunnel: &TunnelStatus, now: SystemTime) -> String {
     }));
     sentences.extend(tunnel.last_failure.as_ref().map(|failure| cause(failure, tunnel, now)));
     sentences.extend(next(tunnel));
+    let waits_for = tunnel.waits_for.as_ref().filter(|_| tunnel.phase == "connecting");
+    sentences.extend(waits_for.map(|what| format!("It waits for {what}.")));
     // A forward that is down says what would help by itself.
     let said = |hint: &str| sentences.iter().any(|sentence| sentence.contains(hint));
     let hint = tunnel.last_failure.as_ref().map(|failure| &failure.hint).filter(|hint| !tunnel.ready && !said(hint));

@@ -52,6 +52,10 @@ pub(super) fn cause(tunnel: &TunnelStatus) -> Option<String> {
         (None, _) => {}
     }
     parts.extend(tunnel.next_start_ms.map(|ms| format!("next start in {}", short(Duration::from_millis(ms)))));
+    parts.extend(tunnel.waits_for.as_ref().map(|what| match tunnel.phase.as_str() {
+        "connecting" => format!("waits for {what}"),
+        _ => what.clone(),
+    }));
     if parts.is_empty() { None } else { Some(parts.join("; ")) }
 }
 

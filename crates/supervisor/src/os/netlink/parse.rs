@@ -181,5 +181,6 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 // The bytes are as a little-endian machine has them.
-#[cfg(all(test, target_endian = "little"))]
+#[cfg(test)]
+#[cfg(target_endian = "little")]
 mod tests;

@@ -2,6 +2,7 @@
 //! that come back at once trip neither MaxStartups (10:30:100 by default, sshd_config(5)) nor PerSourcePenalties.
 
 mod pacing;
+mod place;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -12,6 +13,7 @@ use tunnel_engine::failure::FailureKind;
 use tunnel_engine::spec::{SessionSpec, Via};
 
 use pacing::{Pacing, Ticket};
+pub use place::Place;
 
 /// Gives permits to start. A cheap handle.
 #[derive(Clone, Default)]
@@ -30,10 +32,20 @@ impl Governor {
     /// Waits for the turn of one start to every server that `spec` logs in to: its jump hosts too. `last_up` is when
     /// the tunnel was up: those that were up most recently go first, for somebody is missing them.
     pub async fn permit(&self, spec: &SessionSpec, last_up: Option<Instant>) -> Permit {
+        self.permit_at(&Place::default(), spec, last_up).await
+    }
+
+    /// The same; `place` tells of the wait while it lasts, and whether an operator insists.
+    pub async fn permit_at(&self, place: &Place, spec: &SessionSpec, last_up: Option<Instant>) -> Permit {
+        let insists = place.take_insistence();
         let mut permit = Permit { governor: self.clone(), tickets: Vec::new() };
         // In one order for all: two tunnels that jump through each other's server never wait for each other.
         for server in servers(spec) {
             let ticket = self.pacing().ask(&server, last_up);
+            if insists {
+                self.pacing().insist(ticket);
+            }
+            place.waits_with(ticket);
             permit.tickets.push((server, ticket));
             self.turn(ticket).await;
         }
@@ -85,7 +97,10 @@ impl Permit {
     /// How the start ended: a server that refuses before its banner holds all further starts to it back.
     /// `destination` is the `host:port` that refused or let in.
     pub fn finish(self, destination: &str, outcome: Result<(), FailureKind>) {
-        self.governor.pacing().learn(destination, outcome, clock::now());
+        let named = |server: &&String| server.split(FROM).next() == Some(destination);
+        if let Some(server) = self.tickets.iter().map(|(server, _)| server).find(named) {
+            self.governor.pacing().learn(server, outcome, clock::now());
+        }
     }
 }
 
@@ -101,12 +116,20 @@ impl Drop for Permit {
     }
 }
 
-/// `host:port` of every server that the session logs in to, in an order that does not depend on the way.
+/// Between a server and the source address: servers judge clients by their address.
+const FROM: &str = " from ";
+
+/// `host:port` of every server that the session logs in to, with the source address where there is one, in an order
+/// that does not depend on the way.
 fn servers(spec: &SessionSpec) -> Vec<String> {
     let mut servers = Vec::new();
     let mut next = Some(spec);
     while let Some(spec) = next {
-        servers.push(spec.destination.host_port());
+        let server = spec.destination.host_port();
+        servers.push(match spec.dial.bind_address {
+            Some(source) => format!("{server}{FROM}{source}"),
+            None => server,
+        });
         next = match &spec.dial.via {
             Via::Jump(jump) => Some(jump),
             Via::Direct | Via::Command(_) => None,

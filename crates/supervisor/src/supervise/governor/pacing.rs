@@ -38,6 +38,8 @@ struct Wish {
     server: String,
     turn: Turn,
     admitted: bool,
+    /// An operator wants it now, whatever the server asked for.
+    insists: bool,
 }
 
 impl Pacing {
@@ -47,8 +49,23 @@ impl Pacing {
         self.next += 1;
         let turn = (Reverse(last_up), ticket);
         self.servers.entry(server.to_owned()).or_default().waiting.insert(turn);
-        self.tickets.insert(ticket, Wish { server: server.to_owned(), turn, admitted: false });
+        self.tickets.insert(ticket, Wish { server: server.to_owned(), turn, admitted: false, insists: false });
         ticket
+    }
+
+    /// No hold counts for this wish.
+    pub(super) fn insist(&mut self, ticket: Ticket) {
+        if let Some(wish) = self.tickets.get_mut(&ticket) {
+            wish.insists = true;
+        }
+    }
+
+    /// The server that a wish waits for, how many go before it, and until when the server wants nobody.
+    pub(super) fn standing(&self, ticket: Ticket) -> Option<(&str, usize, Option<Instant>)> {
+        let wish = self.tickets.get(&ticket).filter(|wish| !wish.admitted)?;
+        let server = self.servers.get(&wish.server)?;
+        let before = server.waiting.iter().take_while(|turn| **turn != wish.turn).count();
+        Some((&wish.server, before, server.held_until.filter(|_| !wish.insists)))
     }
 
     /// True once it is this wish's turn. Stays true.
@@ -59,7 +76,7 @@ impl Pacing {
         }
         let Some(server) = self.servers.get_mut(&wish.server) else { return false };
         let room = MAX_HANDSHAKES.saturating_sub(server.in_flight);
-        let held = server.held_until.is_some_and(|until| now < until);
+        let held = server.held_until.is_some_and(|until| now < until) && !wish.insists;
         if held || !server.waiting.iter().take(room).any(|turn| *turn == wish.turn) {
             return false;
         }

@@ -126,3 +126,36 @@ fn the_jump_hosts_are_servers_too() {
     spec.dial.via = Via::Jump(Box::new(crate::tunnel::testing::session_spec("bastion", 2222)));
     assert_eq!(servers(&spec), ["bastion:2222", "server:22"]);
 }
+
+#[test]
+fn a_source_address_of_its_own_is_a_client_of_its_own() {
+    let mut spec = crate::tunnel::testing::session_spec("server", 22);
+    spec.dial.bind_address = Some(std::net::Ipv4Addr::LOCALHOST.into());
+    assert_eq!(servers(&spec), ["server:22 from 127.0.0.1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_waits_says_for_what_and_one_that_an_operator_wants_waits_for_no_hold() {
+    let (governor, place) = (Governor::default(), Place::default());
+    let mut spec = crate::tunnel::testing::session_spec("server", 22);
+    spec.dial.bind_address = Some(std::net::Ipv4Addr::LOCALHOST.into());
+    let mut permits = Vec::new();
+    for _ in 0..MAX_HANDSHAKES {
+        permits.push(governor.permit(&spec, None).await);
+    }
+    let (other, ours) = (governor.permit(&spec, None), governor.permit_at(&place, &spec, None));
+    tokio::pin!(other, ours);
+    let both = async { tokio::join!(&mut other, &mut ours) };
+    assert!(tokio::time::timeout(Duration::from_secs(1), both).await.is_err());
+    let waits_for = || place.waits_for(&governor, clock::now()).unwrap_or_default();
+    assert_eq!(waits_for(), "its turn at server:22 from 127.0.0.1: 1 before it");
+
+    permits.remove(0).finish("server:22", Err(FailureKind::ServerBusy));
+    assert_eq!(waits_for(), "server:22 from 127.0.0.1 to take logins again, in 6 s");
+
+    let asked = clock::now();
+    place.insist();
+    drop(governor.permit_at(&place, &spec, Some(asked)).await);
+    assert_eq!(clock::now(), asked);
+    assert_eq!(place.waits_for(&governor, clock::now()), None);
+}
