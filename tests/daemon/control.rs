@@ -138,7 +138,7 @@ fn status_names_every_field_of_the_contract() {
         }
     };
     has(&status, "version pid config generation started_at tunnels");
-    has(&tunnel, "name want phase ready since starts server session last_failure next_start_ms forwards");
+    has(&tunnel, "name want phase ready since starts server session last_failure next_start_ms waits_for forwards");
     has(&tunnel["session"], "peer software kex cipher host_key rtt_ms connected_at");
     has(&tunnel["forwards"][0], "kind listen connect state active opened failed held bytes_in bytes_out message");
     assert!(tunnel["session"]["software"].as_str().is_some_and(|name| name.starts_with("OpenSSH_")));
