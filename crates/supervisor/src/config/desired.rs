@@ -59,6 +59,12 @@ pub struct TunnelSpec {
     pub enabled: bool,
     /// The session to keep.
     pub session: SessionSpec,
+    /// `hosts` after the first, in order of preference: as `session` in all but the destination and the way there.
+    pub fallbacks: Vec<SessionSpec>,
+    /// SSH connections kept at once; at least 1.
+    pub sessions: u32,
+    /// A session is replaced after this long.
+    pub session_lifetime: Option<Duration>,
     /// Its forwards, in the file's order; listen addresses are unique.
     pub forwards: Vec<Forward>,
     /// Bare ports listen on all interfaces.
@@ -77,6 +83,13 @@ pub struct TunnelSpec {
     pub outage: OutageSpec,
     /// When to start again, and when not.
     pub policy: crate::lifecycle::Policy,
+}
+
+impl TunnelSpec {
+    /// A session to each of the hosts, in order of preference.
+    pub fn servers(&self) -> impl Iterator<Item = &SessionSpec> {
+        std::iter::once(&self.session).chain(&self.fallbacks)
+    }
 }
 
 /// `during_outage`, `hold_timeout`, `hold_max`.

@@ -89,15 +89,12 @@ pub(super) struct Unavailable {
 /// Delete a line here with the work that makes it untrue.
 pub(super) const UNAVAILABLE: &[Unavailable] = &[
     unavailable(METRICS, "listen", |_| false, "leave it out; `tunneld status --json` has the same numbers"),
-    unavailable(TUNNEL, "hosts", |v| v.as_array().is_none_or(|a| a.len() < 2), "name one server, in `host`"),
     unavailable(
         TUNNEL,
         "ssh_config",
         |v| v.as_bool() == Some(false),
         "write the keys of the Host block into this table",
     ),
-    unavailable(TUNNEL, "session_lifetime", is_zero, "leave it out, or set it to 0"),
-    unavailable(TUNNEL, "sessions", |v| integer(v) == Some(1), "leave it out, or set it to 1"),
     unavailable(TUNNEL, "on_change", |_| false, "leave it out; `tunneld wait` returns when a tunnel is ready"),
 ];
 
@@ -108,14 +105,6 @@ const fn unavailable(
     hint: &'static str,
 ) -> Unavailable {
     Unavailable { table, key, works, hint }
-}
-
-fn integer(value: &DeValue<'_>) -> Option<i64> {
-    value.as_integer().and_then(|integer| i64::from_str_radix(integer.as_str(), integer.radix()).ok())
-}
-
-fn is_zero(value: &DeValue<'_>) -> bool {
-    integer(value) == Some(0) || matches!(value.as_str(), Some("0" | "0s"))
 }
 
 /// The known name that was probably meant.

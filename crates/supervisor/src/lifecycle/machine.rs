@@ -72,7 +72,11 @@ impl Machine {
     /// Something happened. Any input is welcome in any phase, and one about an old session is harmless.
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
-            Input::SessionUp { epoch } | Input::SessionEnded { epoch, .. } if epoch != self.epoch => return,
+            Input::SessionUp { epoch } | Input::NextHost { epoch, .. } | Input::SessionEnded { epoch, .. }
+                if epoch != self.epoch =>
+            {
+                return;
+            }
             Input::Start => self.want = Want::Up,
             Input::Stop => self.want = Want::Down,
             Input::Restart => {
@@ -85,6 +89,7 @@ impl Machine {
             | Input::PathBack
             | Input::FilesChanged
             | Input::SessionUp { .. }
+            | Input::NextHost { .. }
             | Input::SessionEnded { .. } => {}
         }
         match next(self.state.phase(), input) {
@@ -101,6 +106,7 @@ impl Machine {
             Move::Renew => self.begin(now),
             Move::Remember => self.remember(input),
             Move::CameUp => self.came_up(now),
+            Move::Another(kind) => self.another(kind, now),
             Move::Judge(kind) => self.ended(kind, now),
             Move::Closed => match self.want {
                 Want::Up => self.start(now),
@@ -194,6 +200,17 @@ impl Machine {
     fn came_up(&mut self, now: Instant) {
         if let State::Connecting { attempt, .. } = self.state {
             self.enter(State::Up { attempt, since: now }, now);
+        }
+    }
+
+    /// One start after another without a wait, all of them one start to `gate_time`.
+    fn another(&mut self, kind: FailureKind, now: Instant) {
+        let State::Connecting { attempt: before, retry_now, path_back, files_changed } = self.state else { return };
+        self.last = Some(kind);
+        self.run.fresh = before.first;
+        self.start(now);
+        if let State::Connecting { attempt, .. } = self.state {
+            self.state = State::Connecting { attempt, retry_now, path_back, files_changed };
         }
     }
 

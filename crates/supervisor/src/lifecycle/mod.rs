@@ -2,7 +2,8 @@
 //! `now` and the seed are arguments. If a question starts with "when", its answer is here.
 //!
 //! What each input does in each phase, and the phase that follows (`.`: nothing; a test reads this table and holds the
-//! machine to it). `ended -` is a transient failure, `ended !` a permanent one, `time` the deadline of that phase.
+//! machine to it). `next host` is a failed start with another host to try, `ended -` a transient failure, `ended !` a
+//! permanent one, `time` the deadline of that phase.
 //!
 //! | input        | Stopped    | Connecting | Up         | Backoff    | Blocked    | Failed     | Stopping   |
 //! |--------------|------------|------------|------------|------------|------------|------------|------------|
@@ -14,6 +15,7 @@
 //! | ResetFailed  | .          | .          | .          | .          | Connecting | Connecting | .          |
 //! | FilesChanged | .          | .          | .          | .          | Connecting | .          | .          |
 //! | up           | .          | Up         | .          | .          | .          | .          | .          |
+//! | next host    | .          | Connecting | .          | .          | .          | .          | .          |
 //! | ended -      | .          | Backoff    | Connecting | .          | .          | .          | Stopped    |
 //! | ended !      | .          | Blocked    | Blocked    | .          | .          | .          | Stopped    |
 //! | time         | .          | .          | .          | Connecting | Connecting | .          | .          |
@@ -145,6 +147,13 @@ pub enum Input {
     SessionUp {
         /// Which.
         epoch: u64,
+    },
+    /// The start of this epoch failed, and there is another host to try: at once, as a part of the same row.
+    NextHost {
+        /// Which.
+        epoch: u64,
+        /// Why.
+        kind: FailureKind,
     },
     /// The session of this epoch ended, or its start failed.
     SessionEnded {

@@ -98,6 +98,8 @@ pub(super) enum Move {
     Remember,
     /// The attempt succeeded.
     CameUp,
+    /// The start failed, and goes on with the next host.
+    Another(FailureKind),
     /// The session ended by itself.
     Judge(FailureKind),
     /// The session ended because we closed it.
@@ -106,7 +108,9 @@ pub(super) enum Move {
 
 /// The whole table. `epoch` has been compared already: a word about an old session never comes here.
 pub(super) const fn next(phase: Phase, input: Input) -> Move {
-    use Input::{FilesChanged, PathBack, ResetFailed, Restart, RetryNow, SessionEnded, SessionUp, Start, Stop};
+    use Input::{
+        FilesChanged, NextHost, PathBack, ResetFailed, Restart, RetryNow, SessionEnded, SessionUp, Start, Stop,
+    };
     use Phase::{Backoff, Blocked, Connecting, Failed, Stopped, Stopping, Up};
     match (phase, input) {
         (Stopped | Failed, Start | Restart) => Move::Begin,
@@ -131,6 +135,9 @@ pub(super) const fn next(phase: Phase, input: Input) -> Move {
 
         (Connecting, SessionUp { .. }) => Move::CameUp,
         (Stopped | Up | Backoff | Blocked | Failed | Stopping, SessionUp { .. }) => Move::Stay,
+
+        (Connecting, NextHost { kind, .. }) => Move::Another(kind),
+        (Stopped | Up | Backoff | Blocked | Failed | Stopping, NextHost { .. }) => Move::Stay,
 
         (Connecting | Up, SessionEnded { kind, .. }) => Move::Judge(kind),
         (Stopping, SessionEnded { .. }) => Move::Closed,

@@ -66,6 +66,13 @@ pub enum Step {
         /// As it should be.
         session: Box<SessionSpec>,
     },
+    /// Other hosts to fall back on, or the same with other keys. The session stays if its host is still one of them.
+    Hosts {
+        /// Its name.
+        tunnel: String,
+        /// As they should be.
+        fallbacks: Vec<SessionSpec>,
+    },
     /// The session must be another one: its connections end.
     ReplaceSession {
         /// Its name.
@@ -161,6 +168,10 @@ pub struct Tuning {
     pub probe: ProbeSpec,
     /// From the next session on.
     pub first_poll: Duration,
+    /// SSH connections kept at once: more are opened, or the youngest finish what they carry.
+    pub sessions: u32,
+    /// Of the living session too.
+    pub session_lifetime: Option<Duration>,
     /// Forwards whose listener it moves are removed and added again by steps of their own.
     pub gateway_ports: bool,
 }
@@ -172,6 +183,9 @@ impl Tuning {
             name: _,
             enabled: _,
             session: _,
+            fallbacks: _,
+            sessions,
+            session_lifetime,
             forwards: _,
             gateway_ports,
             exit_on_forward_failure,
@@ -190,6 +204,8 @@ impl Tuning {
             on_remote_port_busy,
             probe: probe.clone(),
             first_poll,
+            sessions,
+            session_lifetime,
             gateway_ports,
         }
     }
@@ -203,8 +219,12 @@ impl Tuning {
             on_remote_port_busy,
             probe,
             first_poll,
+            sessions,
+            session_lifetime,
             gateway_ports,
         } = self;
+        spec.sessions = *sessions;
+        spec.session_lifetime = *session_lifetime;
         spec.policy = *policy;
         spec.outage = *outage;
         spec.max_connections = *max_connections;
@@ -239,6 +259,7 @@ impl Step {
             | Self::RemoveForward { tunnel, .. }
             | Self::Retune { tunnel, .. }
             | Self::NextSession { tunnel, .. }
+            | Self::Hosts { tunnel, .. }
             | Self::ReplaceSession { tunnel, .. }
             | Self::RetuneForward { tunnel, .. }
             | Self::AddForward { tunnel, .. }

@@ -124,6 +124,7 @@ impl Supervisor {
                 | Step::RemoveForward { ref tunnel, .. }
                 | Step::Retune { ref tunnel, .. }
                 | Step::NextSession { ref tunnel, .. }
+                | Step::Hosts { ref tunnel, .. }
                 | Step::ReplaceSession { ref tunnel, .. }
                 | Step::RetuneForward { ref tunnel, .. }
                 | Step::AddForward { ref tunnel, .. }

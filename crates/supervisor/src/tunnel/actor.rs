@@ -1,13 +1,15 @@
 //! The loop: one event at a time, then what the machine wants done, then a fresh view.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
 use tunnel_engine::dial::Link;
 use tunnel_engine::failure::{Failure, FailureKind};
-use tunnel_engine::session::Session;
+use tunnel_engine::spec::Destination;
 use tunnel_engine::{clock, task};
 
 use super::damper::Damper;
@@ -18,7 +20,7 @@ use super::locals::{BoundJob, Locals};
 use super::orders::Order;
 use super::probes::Probed;
 use super::remotes::{Remotes, Requested};
-use super::sessions::{self, Attempt, Live, Opened, Replacement, Retired};
+use super::sessions::{self, Attempt, Ears, Extras, Handed, Hosts, Live, News, Opened, Pool, Replacement, Row, Ticket};
 use super::state::ready;
 use super::takeover::{Marked, Takeover};
 use super::view::{FailureView, SessionView, View};
@@ -33,11 +35,24 @@ pub(super) struct Actor {
     pub(super) jobs: JoinSet<Event>,
     pub(super) locals: Locals,
     pub(super) remotes: Remotes,
-    /// The session that local listeners use.
-    pub(super) current: watch::Sender<Option<Session>>,
+    /// The sessions that local listeners use.
+    pub(super) current: watch::Sender<Option<Pool>>,
     pub(super) attempt: Option<Attempt>,
     pub(super) live: Option<Live>,
     pub(super) replacement: Option<Replacement>,
+    /// The sessions beside the living one.
+    pub(super) extras: Extras,
+    /// Sessions that only finish what they carry, and how to tell each that there are too many.
+    pub(super) retired: VecDeque<(u64, CancellationToken)>,
+    /// When they end at the latest, because the tunnel is to stop.
+    pub(super) hurry: watch::Sender<Option<Instant>>,
+    /// The host in use, or tried last.
+    pub(super) server: Destination,
+    pub(super) hosts: Hosts,
+    /// The hosts that are left for the start of this number.
+    pub(super) row: Option<(u64, Row)>,
+    /// Counts logins.
+    pub(super) dials: u64,
     /// Counts sessions, replacements included: a late word from an old one is told by it.
     pub(super) serial: u64,
     pub(super) last_up: Option<Instant>,
@@ -67,14 +82,12 @@ pub(super) enum Event {
     Orphaned,
     /// A deadline has come.
     Due,
-    /// A start succeeded or failed.
-    Opened { epoch: u64, result: Result<Opened, Failure> },
-    /// The same of a session that is to replace the living one.
-    Replaced { result: Result<Opened, Failure> },
+    /// A login succeeded or failed.
+    Dialed { ticket: Ticket, result: Result<Opened, Failure> },
     /// The server, which was away, can be reached again.
     ServerBack { link: Option<Link> },
-    /// The living session ended.
-    Lost(Failure),
+    /// A session said something of itself. `ears`: to be listened with again.
+    News { serial: u64, news: News, ears: Option<Ears> },
     /// A session that we closed is closed.
     Closed { epoch: u64 },
     /// An earlier session has been wound down, or a listener been closed: nothing follows.
@@ -84,11 +97,11 @@ pub(super) enum Event {
     /// The server answered a request to listen.
     Requested(Requested),
     /// The remote listeners of the session before this one have been taken back.
-    HandedOver { serial: u64, old: Retired },
+    HandedOver { serial: u64, old: Handed },
+    /// A session that had been replaced has ended.
+    Gone { serial: u64 },
     /// A listener opened, closed or failed by itself.
     ListenerChanged { id: u64 },
-    /// The living session answered a ping, or not.
-    Pinged { serial: u64, result: Result<(), Failure> },
     /// The living session has its mark, or not.
     Marked(Marked),
     /// A probe came to an end.
@@ -115,6 +128,7 @@ impl Actor {
         let takeover = Takeover::new(&spec);
         let random = fastrand::Rng::with_seed(context.seed);
         let phase = (machine.phase(), clock::wall());
+        let server = spec.session.destination.clone();
         let first = View {
             name: spec.name.clone(),
             want: machine.want(),
@@ -143,6 +157,13 @@ impl Actor {
             attempt: None,
             live: None,
             replacement: None,
+            extras: Extras::default(),
+            retired: VecDeque::new(),
+            hurry: watch::Sender::new(None),
+            server,
+            hosts: Hosts::default(),
+            row: None,
+            dials: 0,
             serial: 0,
             last_up: None,
             last_failure: None,
@@ -177,7 +198,7 @@ impl Actor {
         tokio::select! {
             biased;
             order = self.orders.recv(), if !self.ending => order.map_or(Event::Orphaned, Event::Order),
-            failure = sessions::ended(self.live.as_mut()) => Event::Lost(failure),
+            news = sessions::news(self.live.as_mut()) => news,
             Some(job) = self.jobs.join_next_with_id() => joined(job),
             () = self.witness.notified() => Event::Witnessed,
             () = due(deadline) => Event::Due,
@@ -189,17 +210,16 @@ impl Actor {
             Event::Order(order) => self.obey(order),
             Event::Orphaned => self.end(),
             Event::Due => self.due(),
-            Event::Opened { epoch, result } => self.opened(epoch, result),
-            Event::Replaced { result } => self.replaced(result),
+            Event::Dialed { ticket, result } => self.dialed(ticket, result),
             Event::ServerBack { link } => self.server_back(link),
-            Event::Lost(failure) => self.lost(failure),
+            Event::News { serial, news, ears } => self.heard(serial, news, ears),
             Event::Closed { epoch } => self.closed(epoch),
             Event::Done => {}
             Event::Bound(bound) => self.bound(bound),
             Event::Requested(requested) => self.requested(requested),
             Event::HandedOver { serial, old } => self.handed_over(serial, old),
+            Event::Gone { serial } => self.gone(serial),
             Event::ListenerChanged { id } => self.watch_listener(id),
-            Event::Pinged { serial, result } => self.pinged(serial, result),
             Event::Marked(marked) => self.marked(marked),
             Event::Probed(probed) => self.probed(probed),
             Event::Witnessed => self.witnessed(),
@@ -216,6 +236,8 @@ impl Actor {
                 Effect::Close { epoch } => self.close(epoch),
             }
         }
+        self.keep_replacement();
+        self.keep_extras();
         self.keep_knocking();
         self.keep_listeners();
         self.keep_mark();
@@ -288,8 +310,11 @@ impl Actor {
     fn deadline(&mut self) -> Option<Instant> {
         let probes = self.probes_due();
         let machine = self.machine.poll_timeout().map(|(at, _)| at);
-        let retry = self.replacement.as_ref().and_then(Replacement::due);
-        [machine, self.locals.due(), self.remotes.due(), self.files.due(), retry, probes].into_iter().flatten().min()
+        let (replacement, extras) = (self.replacement_due(), self.extras_due());
+        [machine, self.locals.due(), self.remotes.due(), self.files.due(), replacement, extras, probes]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn due(&mut self) {
@@ -297,7 +322,6 @@ impl Actor {
         self.machine.handle_timeout(now);
         self.retry_listeners(now);
         self.retry_requests(now);
-        self.retry_replacement(now);
         self.look_again(now);
     }
 
@@ -308,7 +332,8 @@ impl Actor {
             self.tell_phase(phase);
         }
         let forwards = self.forward_views();
-        let ready = ready(phase, self.replacement.is_some(), forwards.iter().map(|forward| &forward.state));
+        let ready =
+            ready(phase, self.is_outdated() || self.is_doubtful(), forwards.iter().map(|forward| &forward.state));
         self.tell_readiness(ready);
         self.view.send_replace(View {
             name: self.spec.name.clone(),
@@ -317,7 +342,7 @@ impl Actor {
             ready,
             since: self.phase.1,
             starts: self.machine.starts(),
-            server: self.spec.session.destination.to_string(),
+            server: self.server.to_string(),
             session: self
                 .live
                 .as_ref()
@@ -336,13 +361,9 @@ impl Actor {
         if panicked {
             tracing::error!(tunnel = self.spec.name, "a job of this tunnel panicked");
         }
-        if self.attempt.as_ref().is_some_and(|attempt| attempt.is(job)) {
+        if let Some(ticket) = self.ticket_of(job) {
             let failure = Failure::new(FailureKind::Protocol, "the start broke off inside tunneld");
-            let epoch = self.machine.epoch();
-            self.opened(epoch, Err(failure));
-        }
-        if self.replacement.as_ref().is_some_and(|replacement| replacement.is(job)) {
-            self.replaced(Err(Failure::new(FailureKind::Protocol, "the start broke off inside tunneld")));
+            self.dialed(ticket, Err(failure));
         }
     }
 }

@@ -9,13 +9,13 @@ use tunnel_engine::failure::Failure;
 use tunnel_engine::forward::{
     BindOptions, Bound, ForwardStats, ListenOptions, ListenState, LocalForward, OutagePolicy,
 };
-use tunnel_engine::session::Session;
 use tunnel_engine::spec::{Connect, Forward, Side};
 
 use super::actor::{Actor, Event};
 use super::probes::Subject;
 use super::probing::Probing;
 use super::report;
+use super::sessions::Pool;
 use super::state::ForwardState;
 use super::view::ForwardView;
 use crate::config::{DuringOutage, TunnelSpec};
@@ -29,7 +29,7 @@ const BIND_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Locals {
     entries: Vec<Local>,
     next: u64,
-    sessions: watch::Receiver<Option<Session>>,
+    sessions: watch::Receiver<Option<Pool>>,
     witness: Arc<Notify>,
 }
 
@@ -68,7 +68,7 @@ fn should_listen(want: Want, phase: Phase) -> bool {
 }
 
 impl Locals {
-    pub(super) fn new(spec: &TunnelSpec, sessions: watch::Receiver<Option<Session>>, witness: Arc<Notify>) -> Self {
+    pub(super) fn new(spec: &TunnelSpec, sessions: watch::Receiver<Option<Pool>>, witness: Arc<Notify>) -> Self {
         let mut locals = Self { entries: Vec::new(), next: 0, sessions, witness };
         for forward in spec.forwards.iter().filter(|forward| forward.kind.side() == Side::Here) {
             locals.add(forward.clone());
@@ -126,10 +126,6 @@ impl Locals {
                 *again = clock::now();
             }
         }
-    }
-
-    pub(super) fn stats(&self) -> impl Iterator<Item = &Arc<ForwardStats>> {
-        self.entries.iter().map(|local| &local.stats)
     }
 
     /// `proven`: whether a target has to be proven to take connections.

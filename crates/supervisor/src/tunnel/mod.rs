@@ -6,7 +6,7 @@
 //! jobs ────┤                       │
 //! loss ────┼─► Actor ─► Machine ───┤
 //! time ────┘     │                 └─► Close: cancel remote forwards, drain, disconnect
-//!                ├─► watch<Option<Session>> ─► the local listeners, which outlive sessions
+//!                ├─► watch<Option<Pool>> ─► the local listeners, which outlive sessions
 //!                └─► watch<View> ─► supervise
 //! ```
 //! Everything that takes time is a job of the actor's own set, and comes back as an event with the number of the

@@ -1,12 +1,10 @@
 //! The steps of a reload, applied to what runs: what did not change is not touched.
 
-use std::sync::Arc;
-
 use tunnel_engine::clock;
-use tunnel_engine::forward::ForwardStats;
 use tunnel_engine::spec::{Forward, Side};
 
 use super::actor::Actor;
+use super::state::ForwardState;
 use super::view::ForwardView;
 use crate::config::ProbeSpec;
 use crate::lifecycle::{Input, Phase};
@@ -23,6 +21,9 @@ impl Actor {
         if self.spec.probe != probe {
             self.prove_anew();
         }
+        if self.live.is_none() && self.attempt.is_none() {
+            self.server.clone_from(&self.spec.session.destination);
+        }
         // A blocked tunnel waits for a change, and this was one.
         self.feed(Input::FilesChanged);
     }
@@ -34,6 +35,7 @@ impl Actor {
                 self.retune_listeners();
                 self.retune_remotes();
             }
+            Step::Hosts { .. } => self.change_hosts(),
             Step::ReplaceSession { .. } => self.change_session(),
             Step::RemoveForward { forward, .. } => match forward.kind.side() {
                 Side::Here => self.remove_listener(&forward),
@@ -89,10 +91,16 @@ impl Actor {
             Side::Here => locals.next(),
             Side::Server => remotes.next(),
         };
-        self.spec.forwards.iter().map(|forward| forward.kind.side()).filter_map(next).collect()
-    }
-
-    pub(super) fn all_stats(&self) -> Vec<Arc<ForwardStats>> {
-        self.locals.stats().chain(self.remotes.stats()).cloned().collect()
+        let mut views: Vec<ForwardView> =
+            self.spec.forwards.iter().map(|forward| forward.kind.side()).filter_map(next).collect();
+        if let Some(note) = self.session_note() {
+            for view in &mut views {
+                if self.is_doubtful() && view.state == ForwardState::Up {
+                    view.state = ForwardState::Pending;
+                }
+                view.message.get_or_insert_with(|| note.clone());
+            }
+        }
+        views
     }
 }

@@ -128,10 +128,6 @@ impl Remotes {
         self.entries.iter().filter_map(|remote| remote.again).min()
     }
 
-    pub(super) fn stats(&self) -> impl Iterator<Item = &Arc<ForwardStats>> {
-        self.entries.iter().map(|remote| &remote.stats)
-    }
-
     /// `proven`: whether a listener has to be proven to be ours.
     pub(super) fn views(&self, proven: bool) -> impl Iterator<Item = ForwardView> {
         self.entries.iter().map(move |remote| {
@@ -243,6 +239,7 @@ impl Actor {
         }
         let able = self.may_take_over();
         let Some(live) = self.live.as_ref().filter(|live| live.serial == serial) else { return };
+        let took_over = live.took_over;
         let Some(remote) = self.remotes.entries.iter_mut().find(|remote| remote.id == id) else {
             // Taken out of the config while the server thought about it.
             if let Ok(port) = result {
@@ -291,7 +288,7 @@ impl Actor {
                 remote.state = ForwardState::Down(failure.clone());
                 remote.probing.forget();
                 remote.again = again.map(|wait| now + wait);
-                if self.spec.exit_on_forward_failure {
+                if self.spec.exit_on_forward_failure && !took_over {
                     self.give_up_session(failure, Some(&text));
                 } else {
                     self.tell_failure(failure, Some(&text));

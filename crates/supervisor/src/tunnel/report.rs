@@ -27,7 +27,7 @@ impl Actor {
         let wait = self.machine.next_start().map(|at| at.saturating_duration_since(now));
         let (kind, hint, phase) = (failure.kind(), failure.hint(), self.machine.phase());
         let tunnel = self.spec.name.as_str();
-        let server = &self.spec.session.destination;
+        let server = &self.server;
         let attempt = self.machine.attempts();
         let retry_in = wait.map(|wait| humantime::format_duration(rounded(wait)).to_string());
         match say {
@@ -42,7 +42,7 @@ impl Actor {
     }
 
     pub(super) fn tell_session(&self, session: &Session) {
-        let (tunnel, server, info) = (self.spec.name.as_str(), &self.spec.session.destination, session.info());
+        let (tunnel, server, info) = (self.spec.name.as_str(), &self.server, session.info());
         let (software, cipher, auth) = (info.software.as_str(), info.cipher.as_str(), info.auth.as_str());
         tracing::info!(tunnel, %server, starts = self.machine.starts(), software, cipher, auth, "{tunnel}: session is up");
         if self.spec.session.host_key.strict == StrictHostKeyChecking::No {
@@ -54,7 +54,7 @@ impl Actor {
     pub(super) fn tell_readiness(&mut self, ready: bool) {
         if ready && !self.was_ready {
             self.damper.recovered();
-            let (tunnel, server) = (self.spec.name.as_str(), &self.spec.session.destination);
+            let (tunnel, server) = (self.spec.name.as_str(), &self.server);
             tracing::info!(tunnel, %server, starts = self.machine.starts(), "{tunnel}: ready");
         }
         self.was_ready = ready;

@@ -1,14 +1,15 @@
 //! What the tests of tunnels share.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tunnel_engine::clock;
-use tunnel_engine::demo_server::Server;
-use tunnel_engine::dial::Dialer;
+use tunnel_engine::demo_server::{MemoryDialer, Server};
+use tunnel_engine::dial::{Dialer, Dialing};
 use tunnel_engine::forward::NoStore;
 use tunnel_engine::spec::{
     Bind, Connect, Destination, Forward, ForwardKind, Listen, SessionSpec, StrictHostKeyChecking,
@@ -39,6 +40,9 @@ pub(crate) fn tunnel_spec(name: &str, forwards: &[&str]) -> TunnelSpec {
         name: name.to_owned(),
         enabled: true,
         session: session_spec("server", 22),
+        fallbacks: Vec::new(),
+        sessions: 1,
+        session_lifetime: None,
         forwards: forwards.iter().map(|text| forward(text)).collect(),
         gateway_ports: false,
         exit_on_forward_failure: false,
@@ -89,6 +93,15 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
+    /// The same with another way to servers; `server` is the one of them that the rig speaks of.
+    pub(crate) fn over(net: impl Dialer, server: Server, spec: TunnelSpec) -> Self {
+        let handle = spawn(spec, context(Arc::new(net)));
+        let view = handle.watch();
+        let rig = Self { server, handle, view };
+        rig.order(Order::Start);
+        rig
+    }
+
     /// A tunnel that has been told to start.
     pub(crate) fn started(spec: TunnelSpec) -> Self {
         let server = server();
@@ -126,6 +139,25 @@ impl Rig {
     pub(crate) async fn connect(&self, place: usize) -> TcpStream {
         let listen = self.view.borrow().forwards[place].listen.clone();
         TcpStream::connect(listen).await.unwrap()
+    }
+}
+
+/// Each login goes to the next of some servers, and all further ones to the last: one host whose paths fail one by one.
+pub(crate) struct InTurn {
+    servers: Vec<MemoryDialer>,
+    next: AtomicUsize,
+}
+
+impl InTurn {
+    pub(crate) fn new(servers: &[&Server]) -> Self {
+        Self { servers: servers.iter().map(|server| server.dialer()).collect(), next: AtomicUsize::new(0) }
+    }
+}
+
+impl Dialer for InTurn {
+    fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed).min(self.servers.len() - 1);
+        self.servers[turn].dial(spec, deadline)
     }
 }
 

@@ -1,21 +1,15 @@
 //! The end of a session in good order: no new connections, the flowing ones to their end, goodbye. All bounded.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tokio::time::timeout;
-use tunnel_engine::clock;
+use tokio::time::{timeout, timeout_at};
 use tunnel_engine::failure::Failure;
-use tunnel_engine::forward::ForwardStats;
 use tunnel_engine::session::Session;
 use tunnel_engine::spec::Listen;
 
 /// For all answers to our cancellations. They matter little: the listeners end with the session anyway.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How often the end of flowing connections is looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// How to end a session.
 pub(super) struct WindDown {
@@ -23,9 +17,7 @@ pub(super) struct WindDown {
     pub(super) session: Session,
     /// Its remote listeners, with their real ports.
     pub(super) listens: Vec<Listen>,
-    /// Whose connections are waited for.
-    pub(super) flowing: Vec<Arc<ForwardStats>>,
-    /// Until when; `None`: not at all.
+    /// Until when its connections are waited for; `None`: not at all.
     pub(super) until: Option<Instant>,
 }
 
@@ -36,7 +28,8 @@ impl WindDown {
         let orderly = async {
             cancel(&self.session, &self.listens).await;
             if let Some(until) = self.until {
-                drained(&self.flowing, until).await;
+                // Those that have not ended by then are cut.
+                let _ = timeout_at(until.into(), drained(&self.session)).await;
             }
         };
         tokio::select! {
@@ -60,12 +53,8 @@ pub(super) async fn cancel(session: &Session, listens: &[Listen]) {
     }
 }
 
-async fn drained(flowing: &[Arc<ForwardStats>], until: Instant) {
-    while flowing.iter().any(|stats| stats.counts().active > 0) {
-        let now = clock::now();
-        if now >= until {
-            return;
-        }
-        tokio::time::sleep_until((now + LOOK_EVERY).min(until).into()).await;
-    }
+/// Waits for the end of the session's last connection.
+pub(super) async fn drained(session: &Session) {
+    // The sender lives in the session that we hold.
+    let _ = session.channels().wait_for(|channels| *channels == 0).await;
 }

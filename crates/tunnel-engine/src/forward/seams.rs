@@ -42,6 +42,8 @@ pub trait Incoming: Send + 'static {
 
     /// The server's listener that accepted it.
     fn listen(&self) -> &RemoteListen;
+    /// Who connected there.
+    fn origin(&self) -> &Origin;
     /// See [`IncomingChannel::accept`].
     fn accept(self) -> impl Future<Output = Result<(Self::Reader, Self::Writer), ChannelGone>> + Send;
     /// See [`IncomingChannel::reject`].
@@ -54,6 +56,10 @@ impl Incoming for IncomingChannel {
 
     fn listen(&self) -> &RemoteListen {
         &self.listen
+    }
+
+    fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     async fn accept(self) -> Result<(ChannelReader, ChannelWriter), ChannelGone> {

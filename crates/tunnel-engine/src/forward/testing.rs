@@ -128,6 +128,7 @@ impl Opener for FakeSession {
 /// A connection from the server, and the answer to it.
 pub(super) struct FakeIncoming {
     listen: RemoteListen,
+    origin: Origin,
     near: NearChannel,
     answer: oneshot::Sender<Result<(), RejectReason>>,
 }
@@ -135,7 +136,7 @@ pub(super) struct FakeIncoming {
 pub(super) fn incoming(listen: RemoteListen) -> (FakeIncoming, Far, oneshot::Receiver<Result<(), RejectReason>>) {
     let (near, far) = channel(64);
     let (answer, answered) = oneshot::channel();
-    (FakeIncoming { listen, near, answer }, far, answered)
+    (FakeIncoming { listen, origin: Origin::unknown(), near, answer }, far, answered)
 }
 
 impl Incoming for FakeIncoming {
@@ -144,6 +145,10 @@ impl Incoming for FakeIncoming {
 
     fn listen(&self) -> &RemoteListen {
         &self.listen
+    }
+
+    fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     async fn accept(self) -> Result<NearChannel, ChannelGone> {

@@ -7,9 +7,15 @@
 //! waits: the server feels it as TCP's back-pressure, while we go on sending, opening and closing.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::held_back::{HeldBack, Owner};
+use crate::clock;
 
 /// Up to here the link is read as fast as it gives: one window of a busy download.
 const FREE: usize = 16 * 1024 * 1024;
@@ -17,6 +23,9 @@ const FREE: usize = 16 * 1024 * 1024;
 const FULL: usize = 64 * 1024 * 1024;
 /// The pause before a read when it is nearly full.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// A reader that takes nothing for so long, while its session's link is not read because of it, has its connection
+/// reset: the others of that session have waited long enough. Who reads at all, however slowly, is never cut off.
+pub const SLOW_READER_LIMIT: Duration = Duration::from_secs(60);
 /// What a queued message costs beside its bytes, so that many small ones count as what they are.
 const PER_MESSAGE: usize = 256;
 
@@ -27,27 +36,37 @@ pub(super) enum Pace {
     Free,
     /// A little, after this pause.
     After(Duration),
-    /// Nothing until a reader has taken something.
-    Stop,
+    /// Nothing until a reader has taken something, or, then, until [`Backlog::cut_slowest`] has been called.
+    Stop(Instant),
 }
 
-impl Pace {
-    /// The pace at which to read while `waiting` bytes wait for readers.
-    fn at(waiting: usize) -> Self {
-        if waiting < FREE {
-            return Self::Free;
-        }
-        if waiting >= FULL {
-            return Self::Stop;
-        }
-        let share = (waiting - FREE) as f64 / (FULL - FREE) as f64;
-        Self::After(LONGEST_PAUSE.mul_f64(share))
+/// The pause before a read while `waiting` bytes wait for readers; `None`: no read at all.
+fn pause(waiting: usize) -> Option<Duration> {
+    if waiting >= FULL {
+        return None;
     }
+    let share = waiting.saturating_sub(FREE) as f64 / (FULL - FREE) as f64;
+    Some(LONGEST_PAUSE.mul_f64(share))
 }
 
 /// The count of one session, by channel.
 #[derive(Default)]
-pub(super) struct Backlog(Mutex<State>);
+pub(super) struct Backlog {
+    state: Mutex<State>,
+    /// Channels that are open, being opened, or waiting for our yes.
+    channels: watch::Sender<usize>,
+    /// Told once an episode: from the moment when the link is not read any more until little waits again.
+    told: watch::Sender<Option<HeldBack>>,
+}
+
+/// A channel that is on its way; counts as one until it is dropped.
+pub(super) struct OnItsWay(Arc<Backlog>);
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.0.channels.send_modify(|channels| *channels -= 1);
+    }
+}
 
 #[derive(Default)]
 struct State {
@@ -55,21 +74,41 @@ struct State {
     total: usize,
     /// The link's reader, while it holds back.
     held_back: Option<Waker>,
+    /// Since when more waits than is kept; until little does.
+    full_since: Option<Instant>,
+    /// Whose channels they are, and how to cut each off.
+    owners: HashMap<u32, (Option<Owner>, CancellationToken)>,
 }
 
 /// One channel, until both its reader has gone and the server has closed it.
 enum Waiting {
     /// Taken before it is counted shows as less than nothing for a moment.
-    Bytes { waiting: isize, closed: bool },
+    Bytes {
+        waiting: isize,
+        closed: bool,
+        /// When its reader last took something; known only while the link is not read.
+        taken: Option<Instant>,
+    },
     /// What still arrives is not kept by anybody.
     Nobody,
 }
 
 impl Waiting {
-    const NOTHING: Self = Self::Bytes { waiting: 0, closed: false };
+    const NOTHING: Self = Self::Bytes { waiting: 0, closed: false, taken: None };
 }
 
 impl Backlog {
+    /// How many channels there are, those on their way included.
+    pub(super) fn channels(&self) -> watch::Receiver<usize> {
+        self.channels.subscribe()
+    }
+
+    /// A channel is about to be.
+    pub(super) fn on_its_way(self: &Arc<Self>) -> OnItsWay {
+        self.channels.send_modify(|channels| *channels += 1);
+        OnItsWay(self.clone())
+    }
+
     /// A message arrived for a channel.
     pub(super) fn arrived(&self, channel: u32, bytes: usize) {
         self.lock().add(channel, cost(bytes));
@@ -79,22 +118,63 @@ impl Backlog {
     pub(super) fn taken(&self, channel: u32, bytes: usize) {
         let mut state = self.lock();
         state.add(channel, -cost(bytes));
+        if state.full_since.is_some()
+            && let Some(Waiting::Bytes { taken, .. }) = state.channels.get_mut(&channel)
+        {
+            *taken = Some(clock::now());
+        }
+        self.relieved(&mut state);
+    }
+
+    /// Whether a slow reader holds the session back now, and each change.
+    pub(super) fn held_back(&self) -> watch::Receiver<Option<HeldBack>> {
+        self.told.subscribe()
+    }
+
+    /// Whose connection a channel carries.
+    pub(super) fn belongs_to(&self, channel: u32, owner: Owner) {
+        if let Some((known, _)) = self.lock().owners.get_mut(&channel) {
+            *known = Some(owner);
+        }
+    }
+
+    /// The channel with the most unread bytes is cut off, if its reader has not taken any for [`SLOW_READER_LIMIT`].
+    pub(super) fn cut_slowest(&self, now: Instant) {
+        let state = self.lock();
+        let Some(slowest) = state.slowest() else { return };
+        let still = now.saturating_duration_since(slowest.still_since);
+        if still >= SLOW_READER_LIMIT
+            && let Some((_, cut)) = state.owners.get(&slowest.channel)
+        {
+            cut.cancel();
+        }
+    }
+
+    /// Less waits than before.
+    fn relieved(&self, state: &mut State) {
+        if state.total < FREE && state.full_since.take().is_some() {
+            self.told.send_replace(None);
+        }
         state.wake();
     }
 
-    /// A new channel has a reader.
-    pub(super) fn opened(&self, channel: u32) {
+    /// A new channel has a reader, which `cut` cuts off.
+    pub(super) fn opened(&self, channel: u32, cut: CancellationToken) {
+        self.channels.send_modify(|channels| *channels += 1);
         let mut state = self.lock();
         if matches!(state.channels.get(&channel), Some(Waiting::Nobody)) {
             state.channels.remove(&channel);
         }
+        state.owners.insert(channel, (None, cut));
     }
 
-    /// A channel's reader has gone: what waits for it waits no more.
+    /// An open channel's reader has gone: what waits for it waits no more.
     pub(super) fn abandoned(&self, channel: u32) {
+        self.channels.send_modify(|channels| *channels = channels.saturating_sub(1));
         let mut state = self.lock();
+        state.owners.remove(&channel);
         let closed = match state.channels.insert(channel, Waiting::Nobody) {
-            Some(Waiting::Bytes { waiting, closed }) => {
+            Some(Waiting::Bytes { waiting, closed, .. }) => {
                 state.total -= positive(waiting);
                 closed
             }
@@ -103,7 +183,7 @@ impl Backlog {
         if closed {
             state.channels.remove(&channel);
         }
-        state.wake();
+        self.relieved(&mut state);
     }
 
     /// The server closed a channel: nothing more arrives for it.
@@ -120,17 +200,50 @@ impl Backlog {
     /// The pace of reading now. Unless it is free, `reader` is woken when somebody takes something.
     pub(super) fn pace(&self, reader: &Waker) -> Pace {
         let mut state = self.lock();
-        let pace = Pace::at(state.total);
-        state.held_back = (pace != Pace::Free).then(|| reader.clone());
-        pace
+        if state.total < FREE {
+            state.held_back = None;
+            return Pace::Free;
+        }
+        state.held_back = Some(reader.clone());
+        if let Some(pause) = pause(state.total) {
+            return Pace::After(pause);
+        }
+        let now = clock::now();
+        let news = state.full_since.is_none();
+        state.full_since.get_or_insert(now);
+        let Some(slowest) = state.slowest() else { return Pace::Stop(now + SLOW_READER_LIMIT) };
+        if news {
+            let owner = state.owners.get(&slowest.channel).and_then(|(owner, _)| owner.clone());
+            self.told.send_replace(Some(HeldBack { since: now, owner, waiting: slowest.waiting }));
+        }
+        Pace::Stop((slowest.still_since + SLOW_READER_LIMIT).max(now))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// The channel that holds the session back.
+struct Slowest {
+    channel: u32,
+    waiting: usize,
+    /// Since when its reader has taken nothing, as far as it matters.
+    still_since: Instant,
+}
+
 impl State {
+    /// The channel with the most unread bytes, while the link is not read.
+    fn slowest(&self) -> Option<Slowest> {
+        let since = self.full_since?;
+        let unread = self.channels.iter().filter_map(|(channel, waiting)| match waiting {
+            Waiting::Bytes { waiting, taken, .. } => Some((*channel, positive(*waiting), *taken)),
+            Waiting::Nobody => None,
+        });
+        let (channel, waiting, taken) = unread.max_by_key(|(_, waiting, _)| *waiting)?;
+        Some(Slowest { channel, waiting, still_since: taken.map_or(since, |taken| taken.max(since)) })
+    }
+
     fn add(&mut self, channel: u32, cost: isize) {
         match self.channels.entry(channel).or_insert(Waiting::NOTHING) {
             Waiting::Bytes { waiting, .. } => {
@@ -164,23 +277,29 @@ mod tests {
 
     use super::*;
 
+    const MIB: usize = 1024 * 1024;
+
     fn pace(backlog: &Backlog) -> Pace {
         backlog.pace(Waker::noop())
     }
 
+    fn stops(backlog: &Backlog) -> bool {
+        matches!(pace(backlog), Pace::Stop(_))
+    }
+
     #[test]
     fn the_more_waits_the_slower_the_link_is_read_until_not_at_all() {
-        assert_eq!(Pace::at(FREE - 1), Pace::Free);
-        assert_eq!(Pace::at(FREE), Pace::After(Duration::ZERO));
-        assert_eq!(Pace::at((FREE + FULL) / 2), Pace::After(LONGEST_PAUSE / 2));
-        assert_eq!(Pace::at(FULL), Pace::Stop);
+        assert_eq!(pace(&Backlog::default()), Pace::Free);
+        assert_eq!(pause(FREE), Some(Duration::ZERO));
+        assert_eq!(pause((FREE + FULL) / 2), Some(LONGEST_PAUSE / 2));
+        assert_eq!(pause(FULL), None);
     }
 
     #[test]
     fn what_is_taken_or_abandoned_waits_no_more() {
         let backlog = Backlog::default();
         backlog.arrived(1, FULL);
-        assert_eq!(pace(&backlog), Pace::Stop);
+        assert!(stops(&backlog));
         backlog.taken(1, FULL);
         assert_eq!(pace(&backlog), Pace::Free);
         backlog.arrived(2, FULL);
@@ -196,7 +315,7 @@ mod tests {
         backlog.taken(1, FULL);
         backlog.arrived(1, FULL);
         backlog.arrived(1, FULL);
-        assert_eq!(pace(&backlog), Pace::Stop);
+        assert!(stops(&backlog));
         backlog.taken(1, FULL);
         assert_eq!(pace(&backlog), Pace::Free);
     }
@@ -208,9 +327,9 @@ mod tests {
         backlog.closed(1);
         assert!(backlog.lock().channels.is_empty());
         backlog.abandoned(1);
-        backlog.opened(1);
+        backlog.opened(1, CancellationToken::new());
         backlog.arrived(1, FULL);
-        assert_eq!(pace(&backlog), Pace::Stop);
+        assert!(stops(&backlog));
     }
 
     #[test]
@@ -232,6 +351,51 @@ mod tests {
         for _ in 0..FULL / PER_MESSAGE {
             backlog.arrived(1, 1);
         }
-        assert_eq!(pace(&backlog), Pace::Stop);
+        assert!(stops(&backlog));
+    }
+
+    /// Channel 1 stands still, channel 2 reads.
+    fn two_readers() -> (Backlog, CancellationToken, CancellationToken) {
+        let (backlog, still, reads) = (Backlog::default(), CancellationToken::new(), CancellationToken::new());
+        backlog.opened(1, still.clone());
+        backlog.opened(2, reads.clone());
+        backlog.belongs_to(1, Owner { listen: "3307".to_owned(), peer: "127.0.0.1:4000".to_owned() });
+        backlog.arrived(1, 40 * MIB);
+        backlog.arrived(2, 24 * MIB);
+        (backlog, still, reads)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_reader_that_holds_a_session_back_is_named_once_and_until_little_waits() {
+        let (backlog, _, _) = two_readers();
+        let mut told = backlog.held_back();
+        assert!(stops(&backlog) && stops(&backlog));
+        let held = told.borrow_and_update().clone().expect("told");
+        assert_eq!(held.to_string(), "held back by a slow reader: 3307 from 127.0.0.1:4000 has 40 MiB waiting");
+        backlog.taken(1, 20 * MIB);
+        assert!(matches!(pace(&backlog), Pace::After(_)));
+        assert!(!told.has_changed().expect("sender"), "the link is read, but slowly");
+        backlog.taken(2, 24 * MIB);
+        backlog.taken(1, 10 * MIB);
+        assert_eq!(*told.borrow_and_update(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_reader_with_the_most_unread_bytes_is_cut_off_and_only_when_it_takes_nothing() {
+        let (backlog, still, reads) = two_readers();
+        let Pace::Stop(until) = pace(&backlog) else { panic!("it stops") };
+        assert_eq!(until, clock::now() + SLOW_READER_LIMIT);
+        tokio::time::advance(SLOW_READER_LIMIT / 2).await;
+        backlog.taken(1, 1);
+        tokio::time::advance(SLOW_READER_LIMIT / 2).await;
+        backlog.cut_slowest(clock::now());
+        assert!(!still.is_cancelled(), "it took a byte in the meantime");
+        backlog.arrived(2, MIB);
+        assert_eq!(pace(&backlog), Pace::Stop(clock::now() + SLOW_READER_LIMIT / 2));
+        tokio::time::advance(SLOW_READER_LIMIT / 2).await;
+        backlog.cut_slowest(clock::now());
+        assert!(still.is_cancelled() && !reads.is_cancelled());
+        backlog.abandoned(1);
+        assert!(matches!(pace(&backlog), Pace::After(_)));
     }
 }

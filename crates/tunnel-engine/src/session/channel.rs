@@ -11,6 +11,7 @@ use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio_util::sync::CancellationToken;
 
 use super::backlog::Backlog;
+use super::held_back::Owner;
 use crate::task;
 
 /// How long a channel that both sides have ended waits for the server's CLOSE before it sends its own. OpenSSH and
@@ -35,6 +36,8 @@ pub enum Inbound {
 pub trait ChannelRead: Send {
     /// The next piece. After `Closed` or `Lost` it says the same for ever. Cancel-safe.
     fn read(&mut self) -> impl Future<Output = Inbound> + Send;
+    /// Says whose connection this is, for those who ask why a session is slow.
+    fn belongs_to(&self, _owner: Owner) {}
 }
 
 /// The write half, as the relay needs it.
@@ -45,6 +48,10 @@ pub trait ChannelWrite: Send + Sync {
     fn eof(&self) -> impl Future<Output = Result<(), ChannelGone>> + Send;
     /// Ends the channel in both directions. Idempotent.
     fn close(&self) -> impl Future<Output = ()> + Send;
+    /// Returns when the connection is to be cut, because its reader has held up its session for too long.
+    fn cut_off(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
 }
 
 /// Both halves of an open channel. Dropping them closes it.
@@ -85,6 +92,8 @@ struct Shared {
     /// Where bytes that wait for the reader are counted, and the channel's number there.
     backlog: Arc<Backlog>,
     number: u32,
+    /// Cancelled when the reader has held up the session for too long.
+    cut: CancellationToken,
     sent_eof: AtomicBool,
     seen_eof: AtomicBool,
     /// CHANNEL_CLOSE was sent, or came.
@@ -95,7 +104,8 @@ impl Channel {
     /// Wraps an open channel of a session whose end cancels `session`.
     pub(super) fn new(channel: russh::Channel<Msg>, session: &CancellationToken, backlog: Arc<Backlog>) -> Self {
         let number = channel.id().number();
-        backlog.opened(number);
+        let cut = CancellationToken::new();
+        backlog.opened(number, cut.clone());
         let (reader, writer) = channel.split();
         let shared = Arc::new(Shared {
             writer: Some(writer),
@@ -104,6 +114,7 @@ impl Channel {
             session: session.clone(),
             backlog,
             number,
+            cut,
             sent_eof: AtomicBool::new(false),
             seen_eof: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -153,6 +164,10 @@ impl ChannelRead for ChannelReader {
         self.last = Some(inbound.clone());
         inbound
     }
+
+    fn belongs_to(&self, owner: Owner) {
+        self.shared.backlog.belongs_to(self.shared.number, owner);
+    }
 }
 
 impl ChannelWrite for ChannelWriter {
@@ -177,6 +192,10 @@ impl ChannelWrite for ChannelWriter {
             let _ = half.close().await;
         }
         self.shared.over.cancel();
+    }
+
+    async fn cut_off(&self) {
+        self.shared.cut.cancelled().await;
     }
 }
 

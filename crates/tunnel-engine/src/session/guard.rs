@@ -50,8 +50,15 @@ impl Guard {
                 self.pause = None;
                 return Poll::Ready(());
             }
-            Pace::Stop => {
-                self.pause = None;
+            Pace::Stop(until) => {
+                let until = Instant::from_std(until);
+                let timer = self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+                timer.as_mut().reset(until);
+                if timer.as_mut().poll(cx).is_ready() {
+                    // Its end wakes us.
+                    self.pause = None;
+                    backlog.cut_slowest(clock::now());
+                }
                 self.wire.stop_waiting();
                 return Poll::Pending;
             }

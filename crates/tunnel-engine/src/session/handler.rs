@@ -29,10 +29,10 @@ impl Handler {
     /// A connection on a remote forward: to whom it belongs is looked up, the rest is theirs.
     async fn offer(&self, announced: RemoteListen, origin: Origin, channel: Channel<Msg>, answer: ChannelOpenHandle) {
         let session = self.shared.ending.gone().clone();
-        self.shared
-            .incoming
-            .place(announced, Offer { channel, answer, origin, session, backlog: self.shared.backlog.clone() })
-            .await;
+        let backlog = self.shared.backlog.clone();
+        let _on_its_way = backlog.on_its_way();
+        let offer = Offer { channel, answer, origin, session, backlog, _on_its_way };
+        self.shared.incoming.place(announced, offer).await;
     }
 
     async fn refuse(&self, what: &str, answer: ChannelOpenHandle) {

@@ -6,7 +6,7 @@ use russh::client::{ChannelOpenHandle, Msg};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, OnItsWay};
 use super::channel::{Channel, ChannelGone};
 use crate::spec::Listen;
 
@@ -24,6 +24,16 @@ pub struct Origin {
     pub address: String,
     /// Port; 65535 for a unix socket, as ssh says.
     pub port: u16,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.address.contains(':') {
+            write!(f, "[{}]:{}", self.address, self.port)
+        } else {
+            write!(f, "{}:{}", self.address, self.port)
+        }
+    }
 }
 
 impl Origin {
@@ -70,6 +80,8 @@ pub(super) struct Offer {
     pub origin: Origin,
     pub session: CancellationToken,
     pub backlog: Arc<Backlog>,
+    /// Counts it as a channel until it is one.
+    pub _on_its_way: OnItsWay,
 }
 
 impl Offer {

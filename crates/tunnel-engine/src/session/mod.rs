@@ -24,6 +24,7 @@ mod exec;
 mod fault;
 mod guard;
 mod handler;
+mod held_back;
 mod incoming;
 mod info;
 mod link;
@@ -42,7 +43,9 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use algorithms::check_algorithms;
+pub use backlog::SLOW_READER_LIMIT;
 pub use channel::{Channel, ChannelGone, ChannelRead, ChannelReader, ChannelWrite, ChannelWriter, Inbound, OpenError};
+pub use held_back::{HeldBack, Owner};
 pub use incoming::{IncomingChannel, IncomingChannels, Origin, RejectReason, RemoteListen};
 pub use info::SessionInfo;
 pub use path::{Doubt, Path};
@@ -176,6 +179,19 @@ impl Session {
     /// The last measured round trip.
     pub fn rtt(&self) -> Option<Duration> {
         self.line().rtt()
+    }
+
+    /// Connections that it carries, opens or is being handed now, and each change: a session that is to end can wait
+    /// for its last one.
+    pub fn channels(&self) -> watch::Receiver<usize> {
+        self.line().shared.backlog.channels()
+    }
+
+    /// `Some` while more waits for readers of ours than is kept, so that the link is not read and all connections of
+    /// this session wait. Told once an episode; it is over when little waits again. A reader that takes nothing for
+    /// [`SLOW_READER_LIMIT`] of it has its connection reset.
+    pub fn held_back(&self) -> watch::Receiver<Option<HeldBack>> {
+        self.line().shared.backlog.held_back()
     }
 
     /// Bytes of the SSH protocol itself, from and to the server, since the session began.

@@ -46,7 +46,12 @@ impl Line {
     pub(super) async fn open_direct(self: &Arc<Self>, target: &Connect, origin: &Origin) -> Result<Channel, OpenError> {
         let (line, target, origin) = (self.clone(), target.clone(), origin.clone());
         // When the asker has gone, the channel is dropped on the way to it, and dropping closes it.
-        let open = async move { line.open(&target, &origin).await };
+        let on_its_way = self.shared.backlog.on_its_way();
+        let open = async move {
+            let opened = line.open(&target, &origin).await;
+            drop(on_its_way);
+            opened
+        };
         match finish(OPEN_TIMEOUT, open, |_| async {}).await {
             Some(opened) => opened,
             None => Err(OpenError::Timeout),

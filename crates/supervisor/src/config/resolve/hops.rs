@@ -51,15 +51,15 @@ fn jumps<'a>(value: Value<'a>, user: Option<&str>) -> Read<Way<'a>> {
 }
 
 /// The session to the server, reached that way.
-pub(super) fn lay(mut session: SessionSpec, way: Way<'_>) -> Read<SessionSpec> {
+pub(super) fn lay(mut session: SessionSpec, way: &Way<'_>) -> Read<SessionSpec> {
     match way {
         Way::Direct => {}
-        Way::Command(value, text) => session.dial.via = Via::Command(expand(value, text, &session.destination)?),
+        Way::Command(value, text) => session.dial.via = Via::Command(expand(*value, text, &session.destination)?),
         Way::Jumps(jumps) => {
             let mut via = Via::Direct;
             // Only what is dialled directly has a source address to choose.
             let mut bind_address = session.dial.bind_address.take();
-            for destination in jumps {
+            for destination in jumps.iter().cloned() {
                 let dial = DialSpec { via, bind_address: bind_address.take(), ..session.dial.clone() };
                 via = Via::Jump(Box::new(jump(&session, destination, dial)));
             }

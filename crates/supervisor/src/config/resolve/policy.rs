@@ -12,6 +12,8 @@ use crate::lifecycle::Policy;
 const POLL: Duration = Duration::from_secs(600);
 /// More often than once a second a probe measures itself.
 const SHORTEST_POLL: Duration = Duration::from_secs(1);
+/// Each session is a login, which servers count.
+const SHORTEST_SESSION: Duration = Duration::from_secs(60);
 /// Below it, "try again" is a busy loop.
 const SHORTEST_BACKOFF: Duration = Duration::from_millis(10);
 /// Beyond it, the second delay is the longest one anyway.
@@ -71,6 +73,18 @@ pub(super) fn probe(reader: &mut Reader<'_>) -> ProbeSpec {
         }
     });
     read.unwrap_or_default()
+}
+
+/// 0: none.
+pub(super) fn session_lifetime(reader: &mut Reader<'_>) -> Option<Duration> {
+    let lifetime = reader.read("session_lifetime", |value| {
+        let lifetime = duration(value)?;
+        if !lifetime.is_zero() && lifetime < SHORTEST_SESSION {
+            return value.refuse("a session that short would be a login every few seconds", "write \"1m\" or more");
+        }
+        Ok(lifetime)
+    });
+    lifetime.filter(|lifetime| !lifetime.is_zero())
 }
 
 /// -1, as autossh writes it: no limit.

@@ -16,6 +16,8 @@ use crate::config::reader::path;
 use crate::config::source::Place;
 use crate::config::value::{Read, Value};
 
+/// More servers than anybody has for one purpose; each may cost a `connect_timeout` before the next is tried.
+const MOST_HOSTS: usize = 16;
 /// Below it no handshake is possible, and 0 would read as "none".
 const SHORTEST_CONNECT: Duration = Duration::from_millis(100);
 /// interval × (count + 1) stays far from what overflows a clock.
@@ -25,8 +27,9 @@ const SMALLEST_WINDOW: u32 = 64 << 10;
 /// What one connection whose reader has stalled may cost in memory.
 const LARGEST_WINDOW: u32 = 1 << 30;
 
-pub(super) fn session(reader: &mut Reader<'_>, header: Option<&Place>) -> Option<SessionSpec> {
-    let destination = destination(reader, header);
+/// A session to each of the hosts, in order of preference: they differ in the destination, and what follows from it.
+pub(super) fn sessions(reader: &mut Reader<'_>, header: Option<&Place>) -> Option<(SessionSpec, Vec<SessionSpec>)> {
+    let destinations = destinations(reader, header);
     let host_key = host_key(reader);
     let auth = auth(reader);
     let algorithms = AlgorithmSpec {
@@ -45,35 +48,64 @@ pub(super) fn session(reader: &mut Reader<'_>, header: Option<&Place>) -> Option
         tcp_keep_alive: reader.read("tcp_keep_alive", |value| value.boolean()).unwrap_or(true),
     };
     let way = hops::way(reader);
-    let direct = SessionSpec { destination: destination?, dial, host_key, auth, algorithms, timing, receive_window };
-    let expanded = way.and_then(|way| hops::lay(direct, way));
-    reader.note(expanded)
+    let way = reader.note(way)?;
+    let mut sessions = Vec::new();
+    for destination in destinations? {
+        let (dial, host_key, auth, algorithms) = (dial.clone(), host_key.clone(), auth.clone(), algorithms.clone());
+        let direct = SessionSpec { destination, dial, host_key, auth, algorithms, timing, receive_window };
+        sessions.push(reader.note(hops::lay(direct, &way))?);
+    }
+    let mut sessions = sessions.into_iter();
+    sessions.next().map(|first| (first, sessions.collect()))
 }
 
-fn destination(reader: &mut Reader<'_>, header: Option<&Place>) -> Option<Destination> {
+fn destinations(reader: &mut Reader<'_>, header: Option<&Place>) -> Option<Vec<Destination>> {
     let port = reader.read("port", |value| value.integer(1..=i64::from(u16::MAX)).map(|port| port as u16));
     let user = reader.read("user", |value| user(value));
-    let host = match reader.rivals(["host", "hosts"]) {
+    let hosts = match reader.rivals(["host", "hosts"]) {
         [Some(host), Some(_)] => {
             reader.errors.push(host.error("both `host` and `hosts` are set", "leave one of them out"));
             return None;
         }
-        [Some(host), None] => host,
-        // More than one is refused as unavailable; the first stands in for them in the checks that follow.
-        [None, Some(hosts)] => match hosts.items().first() {
-            Some(host) => *host,
-            None => {
+        [Some(host), None] => vec![host],
+        [None, Some(hosts)] => {
+            let items = hosts.items();
+            if items.is_empty() {
                 reader.errors.push(hosts.error("the list of hosts is empty", "name a server"));
                 return None;
             }
-        },
+            if items.len() > MOST_HOSTS {
+                reader
+                    .errors
+                    .push(hosts.error(format!("there are more than {MOST_HOSTS} hosts"), "leave some of them out"));
+                return None;
+            }
+            items
+        }
         [None, None] => {
             reader.miss(header, "the tunnel has no host", "add `host = \"…\"`, the SSH server's name or address");
             return None;
         }
     };
-    let wished_user = user.clone();
-    let user = user.or_else(|| reader.environment.user.clone());
+    let mut destinations: Vec<Destination> = Vec::new();
+    for host in hosts {
+        let destination = destination(reader, host, user.as_deref(), port)?;
+        if destinations.contains(&destination) {
+            reader.errors.push(host.error(format!("`{destination}` is named twice"), "leave it out here"));
+            return None;
+        }
+        destinations.push(destination);
+    }
+    Some(destinations)
+}
+
+fn destination(
+    reader: &mut Reader<'_>,
+    host: Value<'_>,
+    wished_user: Option<&str>,
+    port: Option<u16>,
+) -> Option<Destination> {
+    let user = wished_user.map(str::to_owned).or_else(|| reader.environment.user.clone());
     let read = host.word().and_then(|text| {
         let Some(user) = user.or_else(|| text.contains('@').then(String::new)) else {
             return host

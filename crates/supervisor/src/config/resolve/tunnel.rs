@@ -9,6 +9,9 @@ use crate::config::source::Place;
 /// A connection costs two file descriptors; more than this is beyond any process's limit.
 pub(super) const MOST_CONNECTIONS: u32 = 1 << 20;
 
+/// More logins than this at one server are no longer for throughput; OpenSSH takes ten at once by default.
+const MOST_SESSIONS: u32 = 16;
+
 const MAX_CONNECTIONS: u32 = 4096;
 
 pub(super) fn tunnel(reader: &mut Reader<'_>, errors: &mut Vec<ConfigError>) -> Candidate {
@@ -16,13 +19,16 @@ pub(super) fn tunnel(reader: &mut Reader<'_>, errors: &mut Vec<ConfigError>) -> 
     reader.check_keys(keys::TUNNEL);
     let name = name(reader, header.as_ref());
     let enabled = reader.read("enabled", |value| value.boolean()).unwrap_or(true);
-    let session = session::session(reader, header.as_ref());
+    let (session, fallbacks) = session::sessions(reader, header.as_ref()).unzip();
+    let fallbacks = fallbacks.unwrap_or_default();
     let gateway_ports = reader.read("gateway_ports", |value| value.boolean()).unwrap_or(false);
     let exit_on_forward_failure = reader.read("exit_on_forward_failure", |value| value.boolean()).unwrap_or(false);
     let max_connections =
         reader.read("max_connections", |value| value.count(1..=MOST_CONNECTIONS)).unwrap_or(MAX_CONNECTIONS);
     let (policy, first_poll) = policy::policy(reader);
     let probe = policy::probe(reader);
+    let sessions = reader.read("sessions", |value| value.count(1..=MOST_SESSIONS)).unwrap_or(1);
+    let session_lifetime = policy::session_lifetime(reader);
     let outage = policy::outage(reader);
     let on_remote_port_busy = reader
         .read("on_remote_port_busy", |value| {
@@ -44,6 +50,9 @@ pub(super) fn tunnel(reader: &mut Reader<'_>, errors: &mut Vec<ConfigError>) -> 
             name: name.clone(),
             enabled,
             session,
+            fallbacks,
+            sessions,
+            session_lifetime,
             forwards: forwards.into_iter().map(|(forward, _)| forward).collect(),
             gateway_ports,
             exit_on_forward_failure,

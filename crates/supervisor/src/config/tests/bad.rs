@@ -88,20 +88,26 @@ fn every_value_that_makes_no_sense_is_refused_where_it_stands() {
 }
 
 #[test]
+fn hosts_are_checked_one_by_one() {
+    let hosts = |hosts: &str| problems(&format!("[[tunnel]]\nname = 'a'\n{hosts}\ndynamic_forward = '1'"));
+    assert_eq!(hosts("hosts = []"), ["3:9: the list of hosts is empty"]);
+    assert_eq!(hosts("hosts = ['a', 'b', 'a:22']"), ["3:20: `me@a:22` is named twice"]);
+    assert_eq!(hosts("hosts = ['a', 'b:0']"), ["3:15: `0` is not a port from 1 to 65535"]);
+    assert_eq!(
+        hosts("host = 'a'\nsession_lifetime = '5s'"),
+        ["4:20: a session that short would be a login every few seconds"]
+    );
+}
+
+#[test]
 fn what_this_version_cannot_do_is_refused_and_not_ignored() {
-    for line in [
-        "ssh_config = true",
-        "ssh_config = '/etc/ssh/ssh_config'",
-        "session_lifetime = '1h'",
-        "sessions = 2",
-        "on_change = '/bin/true'",
-    ] {
+    for line in ["ssh_config = true", "ssh_config = '/etc/ssh/ssh_config'", "on_change = '/bin/true'"] {
         let problem = problem(line);
         assert!(problem.ends_with(" is not available in this version"), "{line}: {problem}");
     }
     assert_eq!(
-        problems("[[tunnel]]\nname = 'a'\nhosts = ['a', 'b']\ndynamic_forward = '1'\n[metrics]\nlisten = ':1'"),
-        ["3:1: `hosts` is not available in this version", "6:1: `listen` is not available in this version"]
+        problems("[[tunnel]]\nname = 'a'\nhost = 'a'\ndynamic_forward = '1'\n[metrics]\nlisten = ':1'"),
+        ["6:1: `listen` is not available in this version"]
     );
 }
 

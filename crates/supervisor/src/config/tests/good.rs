@@ -92,6 +92,20 @@ fn a_tunnel_takes_from_the_defaults_what_it_does_not_say_itself() {
 }
 
 #[test]
+fn several_hosts_share_all_keys_but_the_way_there() {
+    let desired = good(
+        "[[tunnel]]\nname = 'a'\nhosts = ['a', 'you@b:2222', '[::1]:23']\nuser = 'she'\nport = 24\n\
+         proxy_command = 'nc %h %p'\nsession_lifetime = '1h'\ndynamic_forward = '1080'",
+    );
+    let [tunnel] = desired.tunnels.as_slice() else { panic!("{desired:?}") };
+    let servers: Vec<String> = tunnel.servers().map(|spec| spec.destination.to_string()).collect();
+    assert_eq!(servers, ["she@a:24", "you@b:2222", "she@[::1]:23"]);
+    assert_eq!(tunnel.fallbacks[0].dial.via, Via::Command("nc b 2222".to_owned()));
+    assert_eq!(tunnel.fallbacks[0].auth, tunnel.session.auth);
+    assert_eq!(tunnel.session_lifetime, Some(Duration::from_secs(3600)));
+}
+
+#[test]
 fn jump_hosts_follow_the_tunnels_rules_under_their_own_names() {
     let session = tunnel(
         "proxy_jump = 'you@bastion:23, second'\nuser = 'she'\nbind_address = '10.0.0.1'\nhost_key_alias = 'x'\n\

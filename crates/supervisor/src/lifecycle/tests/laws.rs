@@ -124,6 +124,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Input::FilesChanged),
         1 => (0u64..8).prop_map(|epoch| Input::SessionUp { epoch: epoch + 1_000_000 }),
         1 => kinds().prop_map(|kind| Input::SessionEnded { epoch: 0, kind }),
+        1 => kinds().prop_map(|kind| Input::NextHost { epoch: 0, kind }),
     ];
     let step = prop_oneof![
         2 => words.prop_map(Step::Say),

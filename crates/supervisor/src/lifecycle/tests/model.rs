@@ -146,6 +146,16 @@ impl Model {
         }
     }
 
+    fn next_host(&mut self) {
+        if self.phase == Phase::Connecting {
+            let kept = (self.again, self.path_back, self.gated);
+            self.start();
+            if self.phase == Phase::Connecting {
+                (self.again, self.path_back, self.gated) = kept;
+            }
+        }
+    }
+
     fn ended(&mut self, kind: FailureKind) {
         let was_up = self.phase == Phase::Up;
         if self.phase == Phase::Stopping {
@@ -205,6 +215,7 @@ impl Model {
 enum Step {
     Say(Input),
     Up,
+    NextHost(FailureKind),
     Ended(FailureKind),
     Pass(u64),
 }
@@ -230,6 +241,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         2 => input.prop_map(Step::Say),
         3 => Just(Step::Up),
+        1 => kind.clone().prop_map(Step::NextHost),
         4 => kind.prop_map(Step::Ended),
         3 => prop_oneof![Just(MIN), 0..MAX, 0..2 * RESET_AFTER, Just(RECHECK)].prop_map(Step::Pass),
     ];
@@ -250,6 +262,7 @@ fn apply(machine: &mut Machine, step: Step, now: Instant) {
     match step {
         Step::Say(input) => machine.handle(input, now),
         Step::Up => machine.handle(Input::SessionUp { epoch }, now),
+        Step::NextHost(kind) => machine.handle(Input::NextHost { epoch, kind }, now),
         Step::Ended(kind) => machine.handle(Input::SessionEnded { epoch, kind }, now),
         Step::Pass(_) => machine.handle_timeout(now),
     }
@@ -278,6 +291,7 @@ proptest! {
             match step {
                 Step::Say(input) => model.say(input),
                 Step::Up => model.up(),
+                Step::NextHost(_) => model.next_host(),
                 Step::Ended(kind) => model.ended(kind),
                 Step::Pass(millis) => model.pass(millis),
             }

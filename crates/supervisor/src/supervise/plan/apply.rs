@@ -27,6 +27,7 @@ impl Step {
             | Self::RemoveForward { .. }
             | Self::Retune { .. }
             | Self::NextSession { .. }
+            | Self::Hosts { .. }
             | Self::ReplaceSession { .. }
             | Self::RetuneForward { .. }
             | Self::AddForward { .. }
@@ -47,6 +48,7 @@ impl Step {
             Self::Disable { .. } => spec.enabled = false,
             Self::Enable { .. } => spec.enabled = true,
             Self::Retune { tuning, .. } => tuning.write_to(spec),
+            Self::Hosts { fallbacks, .. } => spec.fallbacks.clone_from(fallbacks),
             Self::NextSession { session, .. } | Self::ReplaceSession { session, .. } => {
                 spec.session = (**session).clone();
             }

@@ -54,6 +54,8 @@ pub(super) fn tuning(old: &Tuning, new: &Tuning) -> Vec<&'static str> {
         on_remote_port_busy,
         probe,
         first_poll,
+        sessions,
+        session_lifetime,
         gateway_ports,
     } = new;
     let Policy { gate_time, max_start, max_lifetime, backoff, poll } = policy;
@@ -65,6 +67,8 @@ pub(super) fn tuning(old: &Tuning, new: &Tuning) -> Vec<&'static str> {
         ("poll", old.policy.poll != *poll),
         ("probe", old.probe != *probe),
         ("first_poll", old.first_poll != *first_poll),
+        ("sessions", old.sessions != *sessions),
+        ("session_lifetime", old.session_lifetime != *session_lifetime),
         ("during_outage", old.outage.during_outage != outage.during_outage),
         ("hold_timeout", old.outage.hold_timeout != outage.hold_timeout),
         ("hold_max", old.outage.hold_max != outage.hold_max),

@@ -77,6 +77,9 @@ fn changed(old: &TunnelSpec, new: &TunnelSpec, stages: &mut Stages) {
     if Tuning::of(old) != tuning {
         stages.retune.push(Step::Retune { tunnel: tunnel(), tuning });
     }
+    if old.fallbacks != new.fallbacks {
+        stages.retune.push(Step::Hosts { tunnel: tunnel(), fallbacks: new.fallbacks.clone() });
+    }
     if old.session != new.session {
         stages.retune.push(session_step(old, new));
     }

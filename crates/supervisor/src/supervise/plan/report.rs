@@ -1,6 +1,6 @@
 //! A plan as the control protocol tells it: what each step does, and how many connections it ends.
 
-use tunnel_engine::spec::{Forward, ForwardKey, ForwardKind};
+use tunnel_engine::spec::{Destination, Forward, ForwardKey, ForwardKind, SessionSpec};
 
 use crate::config::{Desired, TunnelSpec};
 use crate::control::{PlanAction, PlanReport, PlanStep};
@@ -75,6 +75,7 @@ impl<L: Fn(&str, &ForwardKey) -> u64> Standing<L> {
             Step::AddForward { forward, .. } => (PlanAction::Add, Some(forward), String::new()),
             Step::RetuneForward { from, to, .. } => (PlanAction::Retune, Some(from), forward_change(from, to)),
             Step::Retune { tuning, .. } => (PlanAction::Retune, None, self.tuning_change(step, tuning)),
+            Step::Hosts { fallbacks, .. } => (PlanAction::Retune, None, self.hosts_change(step, fallbacks)),
             Step::NextSession { .. } => {
                 (PlanAction::Retune, None, format!("{}, from the next session on", self.session_change(step)))
             }
@@ -101,6 +102,13 @@ impl<L: Fn(&str, &ForwardKey) -> u64> Standing<L> {
 
     fn tuning_change(&self, step: &Step, new: &Tuning) -> String {
         self.tunnel(step).map(|spec| changes::tuning(&Tuning::of(spec), new).join(", ")).unwrap_or_default()
+    }
+
+    fn hosts_change(&self, step: &Step, new: &[SessionSpec]) -> String {
+        let names =
+            |specs: &[SessionSpec]| -> Vec<Destination> { specs.iter().map(|spec| spec.destination.clone()).collect() };
+        let same = self.tunnel(step).is_some_and(|spec| names(&spec.fallbacks) == names(new));
+        if same { "the same for its other hosts".to_owned() } else { "hosts".to_owned() }
     }
 
     fn session_change(&self, step: &Step) -> String {
@@ -134,6 +142,7 @@ impl<L: Fn(&str, &ForwardKey) -> u64> Standing<L> {
             | Step::Disable { .. }
             | Step::Retune { .. }
             | Step::NextSession { .. }
+            | Step::Hosts { .. }
             | Step::ReplaceSession { .. }
             | Step::RetuneForward { .. }
             | Step::AddForward { .. }

@@ -20,7 +20,7 @@ use crate::forward::relay::Tally;
 use crate::forward::seams::Opener;
 use crate::forward::stats::ForwardStats;
 use crate::forward::stream::Stream;
-use crate::session::OpenError;
+use crate::session::{OpenError, SLOW_READER_LIMIT};
 use crate::spec::{Connect, Listen, Side};
 
 /// Pause after `accept` failed for want of file descriptors or memory: what ssh waits, too.
@@ -35,6 +35,8 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub(super) struct Dispatcher<O> {
     bound: Option<Bound>,
     listen: Listen,
+    /// The same, for each connection to carry.
+    name: Arc<str>,
     bind_options: BindOptions,
     store: Arc<dyn SocketStore>,
     session: watch::Receiver<Option<O>>,
@@ -76,6 +78,7 @@ impl<O: Opener> Dispatcher<O> {
     ) -> Self {
         Self {
             listen: bound.listen.clone(),
+            name: bound.listen.to_string().into(),
             bind_options: bound.options,
             store: bound.store.clone(),
             bound: Some(bound),
@@ -233,6 +236,10 @@ impl<O: Opener> Dispatcher<O> {
     fn ended(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Carried => {}
+            Outcome::SlowReader(peer) => {
+                let kind = self.kind();
+                warn!(kind, listen = %self.listen, %peer, "the connection from {peer} was reset: it took nothing for {}s, and held up all others of its session", SLOW_READER_LIMIT.as_secs());
+            }
             Outcome::NoRequest => {
                 self.stats.fail();
                 debug!(kind = "dynamic", listen = %self.listen, "a peer sent no SOCKS request that can be served");
@@ -269,7 +276,8 @@ impl<O: Opener> Dispatcher<O> {
     fn carry(&mut self, arrival: Arrival, session: O) {
         let tally = Tally { stats: self.stats.clone(), listener: Side::Here };
         let connect = self.orders.borrow().connect.clone();
-        self.live.spawn(carry(arrival, connect, session, self.epoch, tally));
+        let name = self.name.clone();
+        self.live.spawn(carry(arrival, connect, session, self.epoch, name, tally));
     }
 
     fn give_up(&self, arrival: Arrival) {
@@ -326,8 +334,12 @@ impl<O: Opener> Dispatcher<O> {
         self.report(ListenState::Failed(failure));
     }
 
+    fn kind(&self) -> &'static str {
+        if self.orders.borrow().connect == Connect::Socks { "dynamic" } else { "local" }
+    }
+
     fn log_refusal(&mut self, connect: &Connect, error: &OpenError) {
-        let kind = if self.orders.borrow().connect == Connect::Socks { "dynamic" } else { "local" };
+        let kind = self.kind();
         match self.refusals.admit(clock::now()) {
             Some(suppressed) => {
                 warn!(kind, listen = %self.listen, %connect, suppressed, "a connection to {connect} was refused: {error}");

@@ -37,7 +37,7 @@ use super::complaints::Complaints;
 use super::probe::Expectations;
 use super::seams::Incoming;
 use super::stats::ForwardStats;
-use crate::session::{RejectReason, RemoteListen};
+use crate::session::{Owner, RejectReason, RemoteListen, SLOW_READER_LIMIT};
 use crate::spec::{AddressFamily, Connect};
 use crate::{clock, task};
 
@@ -177,6 +177,7 @@ impl<I: Incoming> Router<I> {
             return incoming.reject(RejectReason::Prohibited).await;
         };
         let places = self.places.entry(listen.clone()).or_default().clone();
+        let owner = Owner { listen: shown(&listen), peer: incoming.origin().to_string() };
         if let Some(expected) = self.expectations.on(&listen) {
             let Some(sifting) = self.sifting.take(MAX_SIFTED) else {
                 expected.crowded();
@@ -186,7 +187,7 @@ impl<I: Incoming> Router<I> {
             self.live.spawn(async move {
                 let sifted = sift(incoming, &expected).await;
                 drop(sifting);
-                (listen, sifted_on(sifted, target, &places).await)
+                (listen, sifted_on(sifted, owner, target, &places).await)
             });
             return;
         }
@@ -195,7 +196,7 @@ impl<I: Incoming> Router<I> {
             return incoming.reject(RejectReason::ResourceShortage).await;
         };
         self.live.spawn(async move {
-            let outcome = serve(Way::Offered(incoming), target).await;
+            let outcome = serve(Way::Offered(incoming), owner, target).await;
             drop(place);
             (listen, outcome)
         });
@@ -211,6 +212,9 @@ impl<I: Incoming> Router<I> {
         match outcome {
             Outcome::Carried | Outcome::SessionEnded | Outcome::Probe | Outcome::Full => {}
             Outcome::NoRequest => debug!(kind = "remote", %listen, "a peer sent no SOCKS request that can be served"),
+            Outcome::SlowReader(connect) => {
+                warn!(kind = "remote", %listen, %connect, "a connection to {connect} was reset: it took nothing for {}s, and held up all others of its session", SLOW_READER_LIMIT.as_secs());
+            }
             Outcome::Refused(connect, error) => match self.refusals.admit(clock::now()) {
                 Some(suppressed) => {
                     warn!(kind = "remote", %listen, %connect, suppressed, "a connection to {connect} was refused: {error}");
@@ -222,7 +226,7 @@ impl<I: Incoming> Router<I> {
 }
 
 /// Goes on with a connection that might have been a probe.
-async fn sifted_on<I: Incoming>(sifted: Sifted<I>, target: RemoteTarget, places: &Places) -> Outcome {
+async fn sifted_on<I: Incoming>(sifted: Sifted<I>, owner: Owner, target: RemoteTarget, places: &Places) -> Outcome {
     let user = match sifted {
         Sifted::Probe => return Outcome::Probe,
         Sifted::SessionEnded => return Outcome::SessionEnded,
@@ -233,7 +237,7 @@ async fn sifted_on<I: Incoming>(sifted: Sifted<I>, target: RemoteTarget, places:
         user.reject(RejectReason::ResourceShortage).await;
         return Outcome::Full;
     };
-    serve(user, target).await
+    serve(user, owner, target).await
 }
 
 fn shown(listen: &RemoteListen) -> String {

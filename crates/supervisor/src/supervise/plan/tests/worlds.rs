@@ -34,6 +34,9 @@ pub(super) fn tunnel(name: &str, forwards: &[&str]) -> TunnelSpec {
         name: name.to_owned(),
         enabled: true,
         session: session(),
+        fallbacks: Vec::new(),
+        sessions: 1,
+        session_lifetime: None,
         forwards: forwards.iter().map(|text| forward(text)).collect(),
         gateway_ports: false,
         exit_on_forward_failure: false,
@@ -110,6 +113,13 @@ fn tunnels() -> impl Strategy<Value = TunnelSpec> {
         spec.session.destination.host = server.to_owned();
         spec.session.timing.connect_timeout = secs(10 + number);
         spec.probe = if number == 0 { ProbeSpec::Auto } else { ProbeSpec::Off };
+        spec.sessions = 1 + count;
+        spec.session_lifetime = fail.then_some(secs(3600));
+        if refuse {
+            let mut fallback = spec.session.clone();
+            fallback.destination.host = "fallback".to_owned();
+            spec.fallbacks.push(fallback);
+        }
         spec.first_poll = secs(600 + number);
         spec.policy.gate_time = secs(number);
         spec.max_connections = count;

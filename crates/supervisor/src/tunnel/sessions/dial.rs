@@ -1,0 +1,115 @@
+//! One login under way.
+
+use std::time::Instant;
+
+use tokio::task::{AbortHandle, Id};
+use tunnel_engine::clock;
+use tunnel_engine::failure::Failure;
+use tunnel_engine::session::{IncomingChannels, Session};
+use tunnel_engine::spec::{Destination, SessionSpec};
+
+use super::super::actor::{Actor, Event};
+use super::super::handle::Context;
+use super::super::start;
+use super::Row;
+
+/// A session that has just been authenticated.
+pub(in crate::tunnel) struct Opened {
+    pub(super) session: Session,
+    pub(super) incoming: IncomingChannels,
+    pub(super) server: Destination,
+}
+
+/// Names one login: whoever holds it when the result comes takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::tunnel) struct Ticket(u64);
+
+/// A login under way. Dropping it gives it up.
+pub(in crate::tunnel) struct Dial {
+    ticket: Ticket,
+    job: AbortHandle,
+    pub(super) server: Destination,
+    /// The hosts that follow when this one fails.
+    pub(super) row: Row,
+}
+
+impl Dial {
+    pub(super) fn has(&self, ticket: Ticket) -> bool {
+        self.ticket == ticket
+    }
+
+    pub(super) fn of_job(&self, job: Id) -> Option<Ticket> {
+        (self.job.id() == job).then_some(self.ticket)
+    }
+}
+
+impl Drop for Dial {
+    fn drop(&mut self) {
+        self.job.abort();
+    }
+}
+
+impl Actor {
+    /// All hosts of the config, in order of preference.
+    pub(super) fn destinations(&self) -> Vec<&Destination> {
+        self.spec.servers().map(|spec| &spec.destination).collect()
+    }
+
+    /// The place of the host in use among them; the last one for a host that is no longer among them.
+    pub(super) fn place(&self) -> usize {
+        let hosts = self.destinations();
+        hosts.iter().position(|host| **host == self.server).unwrap_or(hosts.len().saturating_sub(1))
+    }
+
+    /// Logs in to the next host of the row; `None` when there is none left.
+    pub(super) fn dial(&mut self, mut row: Row) -> Option<Dial> {
+        let place = row.next()?;
+        let spec = self.spec.servers().nth(place)?.clone();
+        let server = spec.destination.clone();
+        self.dials += 1;
+        let ticket = Ticket(self.dials);
+        let start = begin(spec, self.context.clone(), self.last_up);
+        let job = self.jobs.spawn(async move { Event::Dialed { ticket, result: start.await } });
+        Some(Dial { ticket, job, server, row })
+    }
+}
+
+/// One start: the server's turn first, then all of it before `connect_timeout`.
+async fn begin(spec: SessionSpec, context: Context, last_up: Option<Instant>) -> Result<Opened, Failure> {
+    let permit = context.governor.permit(&spec, last_up).await;
+    let result = start::session(&spec, &context).await;
+    let outcome = result.as_ref().map(drop).map_err(Failure::kind);
+    permit.finish(&spec.destination.host_port(), outcome);
+    result.map(|(session, incoming)| Opened { session, incoming, server: spec.destination })
+}
+
+impl Actor {
+    /// A login ended.
+    pub(in crate::tunnel) fn dialed(&mut self, ticket: Ticket, result: Result<Opened, Failure>) {
+        let now = clock::now();
+        if self.attempt.as_ref().is_some_and(|attempt| attempt.has(ticket)) {
+            self.learn(self.server.clone(), result.is_ok(), now);
+            self.opened(result);
+        } else if let Some(dial) = self.replacement.as_mut().and_then(|replacement| replacement.take_dial(ticket)) {
+            self.learn(dial.server.clone(), result.is_ok(), now);
+            self.replaced(dial, result);
+        } else if self.extras.has(ticket) {
+            self.extra_dialed(ticket, result);
+        }
+    }
+
+    fn learn(&mut self, host: Destination, worked: bool, now: Instant) {
+        if worked {
+            self.hosts.worked(&host);
+        } else if !self.spec.fallbacks.is_empty() {
+            self.hosts.failed(&host, now);
+        }
+    }
+
+    /// The ticket of the login that this job was.
+    pub(in crate::tunnel) fn ticket_of(&self, job: Id) -> Option<Ticket> {
+        let attempt = self.attempt.as_ref().and_then(|attempt| attempt.of_job(job));
+        let replacement = || self.replacement.as_ref().and_then(|replacement| replacement.of_job(job));
+        attempt.or_else(replacement).or_else(|| self.extras.of_job(job))
+    }
+}

@@ -1,0 +1,116 @@
+//! A session that may not answer any more, or whose link is not read: what becomes of new connections.
+
+use tunnel_engine::clock;
+use tunnel_engine::session::{HeldBack, Path};
+
+use super::super::actor::Actor;
+use super::Live;
+use crate::lifecycle::Input;
+
+impl Live {
+    /// New connections may use it.
+    pub(super) fn takes_more(&self) -> bool {
+        self.settled && self.path == Path::Clear
+    }
+
+    /// Its path does not answer.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.path != Path::Clear
+    }
+}
+
+impl Actor {
+    /// The operator says that now is a good time.
+    pub(in crate::tunnel) fn retry_now(&mut self) {
+        self.feed(Input::RetryNow);
+        self.hurry_probes();
+        self.look_anew();
+    }
+
+    /// The way to the server may be another one now.
+    pub(in crate::tunnel) fn network_changed(&mut self) {
+        self.forget_absence();
+        self.feed(Input::PathBack);
+        self.look_anew();
+    }
+
+    /// Waits are over, and every living session proves itself: silence makes its path doubtful, and another session is
+    /// opened; an answer changes nothing.
+    fn look_anew(&mut self) {
+        let now = clock::now();
+        self.locals.retry_now();
+        self.remotes.retry_now();
+        self.hosts.retry_now(now);
+        self.extras.retry_now(now);
+        if let Some(replacement) = &mut self.replacement {
+            replacement.retry_now(now);
+        }
+        for live in self.live.iter().chain(self.extras.living()) {
+            live.session.examine();
+        }
+    }
+
+    /// The path of a session looks different.
+    pub(super) fn path_changed(&mut self, serial: u64, path: Path) {
+        let Some(live) = self.session_mut(serial) else { return };
+        let before = std::mem::replace(&mut live.path, path);
+        let server = live.server.to_string();
+        let tunnel = self.spec.name.as_str();
+        match (before, path) {
+            (Path::Clear, Path::Doubtful { why, .. }) => {
+                let why = why.as_str();
+                tracing::warn!(
+                    tunnel,
+                    server,
+                    "{tunnel}: the path to {server} is in doubt: it {why}; another session is being opened"
+                );
+            }
+            (Path::Doubtful { .. }, Path::Clear) => {
+                tracing::info!(tunnel, server, "{tunnel}: the path to {server} is back");
+            }
+            (Path::Clear, Path::Clear) | (Path::Doubtful { .. }, Path::Doubtful { .. }) => {}
+        }
+        self.publish_pool();
+    }
+
+    /// A slow reader stops the reading of a session's link, or does so no more.
+    pub(super) fn held_back(&mut self, serial: u64, held_back: Option<HeldBack>) {
+        let Some(live) = self.session_mut(serial) else { return };
+        let news = live.held_back.is_none() && held_back.is_some();
+        live.held_back = held_back;
+        if let Some(held) = live.held_back.as_ref().filter(|_| news) {
+            let (forward, peer) = held.owner.as_ref().map(|owner| (owner.listen.clone(), owner.peer.clone())).unzip();
+            let (text, waiting) = (held.to_string(), held.waiting);
+            let tunnel = self.spec.name.as_str();
+            tracing::warn!(tunnel, forward, peer, waiting, "{tunnel}: {text}; everybody on its session waits for it");
+        }
+    }
+
+    fn session_mut(&mut self, serial: u64) -> Option<&mut Live> {
+        let main = self.live.as_mut().filter(|live| live.serial == serial);
+        main.or_else(|| self.extras.living_mut().find(|live| live.serial == serial))
+    }
+
+    /// What a person should know about the sessions, at each forward that has nothing of its own to tell.
+    pub(in crate::tunnel) fn session_note(&self) -> Option<String> {
+        let live = self.live.as_ref()?;
+        if let Path::Doubtful { why, .. } = live.path {
+            let server = live.server.host_port();
+            return Some(format!(
+                "the path to {server} is in doubt: it {}; another session is being opened",
+                why.as_str()
+            ));
+        }
+        if let Some(held) = &live.held_back {
+            return Some(held.to_string());
+        }
+        let up = 1 + self.extras.living().filter(|extra| extra.takes_more()).count();
+        let wanted = usize::try_from(self.spec.sessions).unwrap_or(usize::MAX);
+        (live.settled && up < wanted).then(|| format!("{up} of {wanted} sessions are up"))
+    }
+
+    /// Nothing passes for now.
+    pub(in crate::tunnel) fn is_doubtful(&self) -> bool {
+        self.live.as_ref().is_some_and(Live::is_doubtful)
+    }
+}

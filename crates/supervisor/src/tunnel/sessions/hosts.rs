@@ -1,0 +1,197 @@
+//! `hosts`: in which order servers are tried, and when a better one than the one in use is: pure.
+
+use std::time::{Duration, Instant};
+
+use tunnel_engine::failure::FailureKind;
+use tunnel_engine::spec::Destination;
+
+/// How often the better hosts are tried while the tunnel is up on a lesser one. Only a whole login tells that a host
+/// works, and a failed one costs some of its patience with our address (PerSourcePenalties).
+pub(super) const RETURN_EVERY: Duration = Duration::from_secs(60);
+
+/// The longest wait between two such tries: each return that did not last doubles it.
+pub(super) const RETURN_LATEST: Duration = Duration::from_secs(3600);
+
+/// A return that held this long was a good one.
+pub(super) const LASTED: Duration = Duration::from_secs(600);
+
+/// For this long a host that failed is tried after the others: a dead one costs a whole `connect_timeout`.
+const SHUNNED: Duration = Duration::from_secs(120);
+
+/// Hosts remembered: more than a tunnel has.
+const MOST_REMEMBERED: usize = 64;
+
+/// What was learned of the hosts of a tunnel. Empty, and free, where there is one host only.
+#[derive(Debug, Default)]
+pub(in crate::tunnel) struct Hosts {
+    /// Which failed, and when last.
+    failed: Vec<(Destination, Instant)>,
+    /// When the better hosts are tried; `None`: the best one is in use, or none is.
+    due: Option<Instant>,
+    /// When the tunnel last went back to a better host.
+    returned: Option<Instant>,
+    /// Returns in a row that did not last.
+    vain: u32,
+}
+
+impl Hosts {
+    /// A login there failed.
+    pub(super) fn failed(&mut self, host: &Destination, now: Instant) {
+        self.worked(host);
+        if self.failed.len() < MOST_REMEMBERED {
+            self.failed.push((host.clone(), now));
+        }
+    }
+
+    /// A login there succeeded.
+    pub(super) fn worked(&mut self, host: &Destination) {
+        self.failed.retain(|(known, _)| known != host);
+    }
+
+    /// The places of `hosts` in the order in which they are tried: as preferred, those that failed lately last.
+    pub(super) fn order(&self, hosts: &[&Destination], now: Instant) -> Vec<usize> {
+        let shunned = |host: &Destination| {
+            self.failed.iter().any(|(known, at)| known == host && now.saturating_duration_since(*at) < SHUNNED)
+        };
+        let mut places: Vec<usize> = (0..hosts.len()).collect();
+        places.sort_by_key(|place| (shunned(hosts[*place]), *place));
+        places
+    }
+
+    /// The host at this place is in use from now on. `returning`: it was chosen because it is better than the one before.
+    pub(super) fn in_use(&mut self, place: usize, returning: bool, now: Instant) {
+        if returning {
+            self.returned = Some(now);
+        }
+        if place == 0 {
+            self.due = None;
+            return;
+        }
+        if !returning && let Some(returned) = self.returned.take() {
+            let lasted = now.saturating_duration_since(returned) >= LASTED;
+            self.vain = if lasted { 0 } else { self.vain.saturating_add(1) };
+        }
+        self.due = Some(now + self.wait());
+    }
+
+    /// The host in use is at another place among the hosts now.
+    pub(super) fn moved(&mut self, place: usize, now: Instant) {
+        self.due = (place > 0).then(|| self.due.unwrap_or(now + self.wait()));
+    }
+
+    /// No better host worked.
+    pub(super) fn still_lesser(&mut self, now: Instant) {
+        self.due = Some(now + self.wait());
+    }
+
+    /// When the better hosts are to be tried.
+    pub(super) const fn return_due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// The operator or the network says that now is a good time.
+    pub(super) fn retry_now(&mut self, now: Instant) {
+        self.due = self.due.map(|due| due.min(now));
+    }
+
+    fn wait(&self) -> Duration {
+        2u32.checked_pow(self.vain)
+            .and_then(|factor| RETURN_EVERY.checked_mul(factor))
+            .map_or(RETURN_LATEST, |wait| wait.min(RETURN_LATEST))
+    }
+}
+
+/// Hosts that are tried one after the other, as one start.
+#[derive(Debug, Default)]
+pub(in crate::tunnel) struct Row {
+    /// Places still to be tried, the next one last.
+    left: Vec<usize>,
+    /// How the others ended.
+    ends: Vec<FailureKind>,
+}
+
+impl Row {
+    pub(super) fn new(mut places: Vec<usize>) -> Self {
+        places.reverse();
+        Self { left: places, ends: Vec::new() }
+    }
+
+    /// The next place to try.
+    pub(super) fn next(&mut self) -> Option<usize> {
+        self.left.pop()
+    }
+
+    pub(super) fn is_last(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// One of them failed.
+    pub(super) fn failed(&mut self, kind: FailureKind) {
+        self.ends.push(kind);
+    }
+
+    /// How the whole row ended: a tunnel is blocked only when each of its hosts is. `last` is how the last one ended.
+    pub(super) fn verdict(&self, last: FailureKind) -> FailureKind {
+        let transient = self.ends.iter().rev().find(|kind| !kind.is_permanent());
+        transient.copied().unwrap_or(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tunnel_engine::clock;
+
+    use super::*;
+
+    fn host(name: &str) -> Destination {
+        Destination { user: "me".to_owned(), host: name.to_owned(), port: 22 }
+    }
+
+    #[test]
+    fn hosts_are_tried_as_preferred_and_those_that_failed_lately_last() {
+        let (a, b, c) = (host("a"), host("b"), host("c"));
+        let now = clock::now();
+        let mut hosts = Hosts::default();
+        assert_eq!(hosts.order(&[&a, &b, &c], now), [0, 1, 2]);
+        hosts.failed(&a, now);
+        assert_eq!(hosts.order(&[&a, &b, &c], now), [1, 2, 0]);
+        hosts.failed(&b, now);
+        hosts.failed(&c, now);
+        assert_eq!(hosts.order(&[&a, &b, &c], now), [0, 1, 2], "all failed: as preferred");
+        hosts.worked(&c);
+        assert_eq!(hosts.order(&[&a, &b, &c], now), [2, 0, 1]);
+        assert_eq!(hosts.order(&[&a, &b, &c], now + SHUNNED), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_better_host_is_tried_every_minute_and_ever_later_when_returns_do_not_last() {
+        let now = clock::now();
+        let mut hosts = Hosts::default();
+        hosts.in_use(0, false, now);
+        assert_eq!(hosts.return_due(), None, "there is none better");
+        hosts.in_use(1, false, now);
+        assert_eq!(hosts.return_due(), Some(now + RETURN_EVERY));
+        hosts.still_lesser(now);
+        assert_eq!(hosts.return_due(), Some(now + RETURN_EVERY), "a try that fails harms nobody");
+        for vain in 1..20 {
+            hosts.in_use(0, true, now);
+            hosts.in_use(1, false, now + LASTED / 2);
+            let wait = hosts.return_due().unwrap() - (now + LASTED / 2);
+            assert_eq!(wait, (RETURN_EVERY * 2u32.pow(vain.min(10))).min(RETURN_LATEST));
+        }
+        hosts.in_use(0, true, now);
+        hosts.in_use(1, false, now + LASTED);
+        assert_eq!(hosts.return_due(), Some(now + LASTED + RETURN_EVERY), "a return that lasted clears it");
+    }
+
+    #[test]
+    fn a_row_is_blocked_only_when_every_host_of_it_is() {
+        let mut row = Row::new(vec![0, 1, 2]);
+        assert_eq!((row.next(), row.next(), row.is_last()), (Some(0), Some(1), false));
+        row.failed(FailureKind::HostKeyChanged);
+        assert_eq!(row.verdict(FailureKind::HostKeyChanged), FailureKind::HostKeyChanged);
+        row.failed(FailureKind::ConnectRefused);
+        row.failed(FailureKind::AuthRejected);
+        assert_eq!(row.verdict(FailureKind::AuthRejected), FailureKind::ConnectRefused);
+    }
+}

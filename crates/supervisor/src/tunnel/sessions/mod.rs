@@ -1,0 +1,212 @@
+//! The sessions of a tunnel: the attempt, the living one, the one that is to replace it, and those that only finish
+//! what they carry.
+//!
+//! ```text
+//!   Open ─► Attempt ─► Live ───────────────► new connections, remote listeners
+//!             │          │  a reason (`why`)
+//!             │          ▼
+//!    a row of hosts    Replacement ─► Live; the old one ─► Retired: its connections to their end
+//! ```
+//! What is decided is in `why` and `hosts`, and pure; the rest does it.
+
+mod attempt;
+mod dial;
+mod doubt;
+mod extras;
+mod hosts;
+mod news;
+mod pool;
+mod replacement;
+mod retired;
+#[cfg(test)]
+mod tests;
+mod why;
+
+use std::time::{Instant, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+use tunnel_engine::clock;
+use tunnel_engine::failure::{Failure, FailureKind};
+use tunnel_engine::forward::RemoteForwards;
+use tunnel_engine::session::{HeldBack, Path, Session};
+use tunnel_engine::spec::Destination;
+
+use super::actor::{Actor, Event};
+use super::report;
+use super::wind_down::WindDown;
+use crate::lifecycle::{Input, Want};
+
+pub(super) use attempt::Attempt;
+pub(super) use dial::{Opened, Ticket};
+pub(super) use extras::Extras;
+pub(super) use hosts::{Hosts, Row};
+pub(super) use news::{Ears, News};
+pub(super) use pool::Pool;
+pub(super) use replacement::{Handed, Replacement};
+
+use pool::Member;
+
+/// The living session.
+pub(super) struct Live {
+    pub(super) serial: u64,
+    pub(super) epoch: u64,
+    pub(super) session: Session,
+    /// Whom it goes to.
+    pub(super) server: Destination,
+    pub(super) connected_at: SystemTime,
+    /// Takes the connections that the server hands us.
+    pub(super) routes: RemoteForwards,
+    /// The machine has been told. Until then, with exit_on_forward_failure, a refused forward is a failed start.
+    pub(super) settled: bool,
+    /// It took over from another, which may hold a remote port for a while yet: no reason to give it up.
+    pub(super) took_over: bool,
+    /// It was made for an earlier config.
+    outdated: bool,
+    since: Instant,
+    path: Path,
+    held_back: Option<HeldBack>,
+    withdrawn: CancellationToken,
+    ears: Ears,
+}
+
+impl Live {
+    fn member(&self) -> Member {
+        Member { session: self.session.clone(), withdrawn: self.withdrawn.clone() }
+    }
+}
+
+/// What the living session says of itself; nothing, when there is none.
+pub(super) async fn news(live: Option<&mut Live>) -> Event {
+    let Some(live) = live else { return std::future::pending().await };
+    Event::News { serial: live.serial, news: live.ears.next().await, ears: None }
+}
+
+/// In `0.0..1.0`, the same each time for one session of one tunnel.
+fn draw(seed: u64, serial: u64) -> f64 {
+    fastrand::Rng::with_seed(seed ^ serial.wrapping_mul(0x9E37_79B9_7F4A_7C15)).f64()
+}
+
+impl Actor {
+    /// A session said something of itself.
+    pub(super) fn heard(&mut self, serial: u64, news: News, ears: Option<Ears>) {
+        let main = self.live.as_ref().is_some_and(|live| live.serial == serial);
+        match news {
+            News::Ended(failure) if main => return self.lost(failure),
+            News::Ended(failure) => return self.extra_lost(serial, failure),
+            News::Path(path) => self.path_changed(serial, path),
+            News::HeldBack(held_back) => self.held_back(serial, held_back),
+        }
+        if let Some(ears) = ears.filter(|_| self.is_extra(serial)) {
+            self.listen(serial, ears);
+        }
+    }
+
+    fn new_live(&mut self, epoch: u64, Opened { session, incoming, server }: Opened) -> Live {
+        self.serial += 1;
+        let routes = report::span(&self.spec.name).in_scope(|| RemoteForwards::spawn(incoming));
+        Live {
+            serial: self.serial,
+            epoch,
+            connected_at: clock::wall(),
+            routes,
+            settled: false,
+            took_over: false,
+            outdated: false,
+            since: clock::now(),
+            path: Path::Clear,
+            held_back: None,
+            withdrawn: CancellationToken::new(),
+            ears: Ears::to(&session),
+            server,
+            session,
+        }
+    }
+
+    /// A session carries from now on. `epoch` is the machine's number for it, and for those that replace it.
+    fn go_live(&mut self, epoch: u64, opened: Opened) {
+        let live = self.new_live(epoch, opened);
+        self.remotes.session_changed();
+        self.server = live.server.clone();
+        self.live = Some(live);
+    }
+
+    /// Tells the listeners which sessions there are for new connections.
+    fn publish_pool(&self) {
+        let sessions = self.live.iter().chain(self.extras.living());
+        let members = sessions.filter(|live| live.takes_more()).map(Live::member).collect();
+        self.current.send_replace(Pool::of(members));
+    }
+
+    /// Tells the machine and the listeners about the session: at once, or with exit_on_forward_failure once the server
+    /// listens as asked.
+    pub(super) fn come_up_when_allowed(&mut self) {
+        let waits = self.spec.exit_on_forward_failure && !self.remotes.all_up();
+        let Some(live) = self.live.as_mut().filter(|live| !live.settled && !waits) else { return };
+        live.settled = true;
+        let (epoch, session) = (live.epoch, live.session.clone());
+        self.tell_session(&session);
+        self.publish_pool();
+        let now = clock::now();
+        self.last_up = Some(now);
+        self.hosts.in_use(self.place(), false, now);
+        self.feed(Input::SessionUp { epoch });
+    }
+
+    /// The living session ended by itself.
+    fn lost(&mut self, failure: Failure) {
+        if self.promote().is_some() {
+            return self.tell_failure(failure.in_context("one of the sessions of this tunnel"), None);
+        }
+        if let Some(live) = self.take_live() {
+            self.feed(Input::SessionEnded { epoch: live.epoch, kind: failure.kind() });
+            self.tell_failure(failure, None);
+        }
+    }
+
+    /// Ends the living session for a reason of ours, and lets the machine judge it.
+    pub(super) fn give_up_session(&mut self, failure: Failure, forward: Option<&str>) {
+        if let Some(live) = self.take_live() {
+            self.feed(Input::SessionEnded { epoch: live.epoch, kind: failure.kind() });
+            self.tell_failure(failure, forward);
+            self.jobs.spawn(async move {
+                live.session.close().await;
+                Event::Done
+            });
+        }
+    }
+
+    /// A login that was to replace it goes on: the next start takes it over.
+    fn take_live(&mut self) -> Option<Live> {
+        let live = self.live.take()?;
+        self.publish_pool();
+        self.remotes.session_changed();
+        if live.settled {
+            self.last_up = Some(clock::now());
+        }
+        Some(live)
+    }
+
+    /// The machine wants no session.
+    pub(super) fn close(&mut self, epoch: u64) {
+        self.attempt = None;
+        self.replacement = None;
+        let drains = self.machine.want() == Want::Down;
+        let now = clock::now();
+        let until = if drains { now + self.context.stop_timeout } else { now };
+        self.hurry.send_replace(Some(until));
+        let listens = self.remotes.granted();
+        let Some(live) = self.take_live() else { return self.closed(epoch) };
+        let wind_down = WindDown { session: live.session, listens, until: drains.then_some(until) };
+        let routes = live.routes;
+        self.jobs.spawn(async move {
+            wind_down.run().await;
+            drop(routes);
+            Event::Closed { epoch }
+        });
+    }
+
+    pub(super) fn closed(&mut self, epoch: u64) {
+        // In `Stopping` the machine asks nobody why.
+        self.feed(Input::SessionEnded { epoch, kind: FailureKind::ConnectionLost });
+    }
+}

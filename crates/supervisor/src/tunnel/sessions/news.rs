@@ -1,0 +1,44 @@
+//! What a session says of itself while it lives.
+
+use tokio::sync::watch;
+use tunnel_engine::failure::{Failure, FailureKind};
+use tunnel_engine::session::{HeldBack, Path, Session};
+
+/// One piece of it.
+pub(in crate::tunnel) enum News {
+    /// It is over.
+    Ended(Failure),
+    /// The way to the server looks different.
+    Path(Path),
+    /// A slow reader stops the reading of its link, or does so no more.
+    HeldBack(Option<HeldBack>),
+}
+
+/// Listens to one session without keeping it alive.
+#[derive(Clone)]
+pub(in crate::tunnel) struct Ears {
+    ended: watch::Receiver<Option<Failure>>,
+    path: watch::Receiver<Path>,
+    held_back: watch::Receiver<Option<HeldBack>>,
+}
+
+impl Ears {
+    pub(super) fn to(session: &Session) -> Self {
+        Self { ended: session.ended(), path: session.path(), held_back: session.held_back() }
+    }
+
+    /// The next piece. Cancel-safe.
+    pub(super) async fn next(&mut self) -> News {
+        tokio::select! {
+            biased;
+            ended = self.ended.wait_for(Option::is_some) => News::Ended(match ended.map(|failure| (*failure).clone()) {
+                Ok(Some(failure)) => failure,
+                Ok(None) | Err(_) => {
+                    Failure::new(FailureKind::ConnectionLost, "the session ended without a reason")
+                }
+            }),
+            Ok(()) = self.path.changed() => News::Path(*self.path.borrow_and_update()),
+            Ok(()) = self.held_back.changed() => News::HeldBack(self.held_back.borrow_and_update().clone()),
+        }
+    }
+}

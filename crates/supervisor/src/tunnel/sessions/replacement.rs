@@ -1,0 +1,275 @@
+//! A session that is to take over from the living one: make before break.
+
+use std::time::Instant;
+
+use tokio::task::Id;
+use tokio_util::sync::CancellationToken;
+use tunnel_engine::clock;
+use tunnel_engine::failure::Failure;
+use tunnel_engine::spec::Listen;
+
+use super::super::actor::{Actor, Event};
+use super::super::wind_down::cancel;
+use super::dial::{Dial, Opened, Ticket};
+use super::retired::{DRAIN, MOST_RETIRED, Retired};
+use super::why::{Facts, Why, again, expiry};
+use super::{Live, Row, draw};
+use crate::lifecycle::Phase;
+
+/// The login that is to replace the living session, or the wait for the next one.
+pub(in crate::tunnel) struct Replacement {
+    why: Why,
+    failures: u32,
+    step: Step,
+}
+
+enum Step {
+    Dialing(Dial),
+    Waiting(Instant),
+}
+
+impl Replacement {
+    /// Gives the login out for good: its result is here.
+    pub(super) fn take_dial(&mut self, ticket: Ticket) -> Option<Dial> {
+        match &self.step {
+            Step::Dialing(dial) if dial.has(ticket) => {}
+            Step::Dialing(_) | Step::Waiting(_) => return None,
+        }
+        match std::mem::replace(&mut self.step, Step::Waiting(clock::now())) {
+            Step::Dialing(dial) => Some(dial),
+            Step::Waiting(_) => None,
+        }
+    }
+
+    pub(super) fn of_job(&self, job: Id) -> Option<Ticket> {
+        match &self.step {
+            Step::Dialing(dial) => dial.of_job(job),
+            Step::Waiting(_) => None,
+        }
+    }
+
+    /// The login under way, for a start that needs one.
+    pub(super) fn into_dial(self) -> Option<Dial> {
+        match self.step {
+            // A try at the better hosts alone is no start.
+            Step::Dialing(dial) if self.why != Why::Better => Some(dial),
+            Step::Dialing(_) | Step::Waiting(_) => None,
+        }
+    }
+
+    pub(super) fn retry_now(&mut self, now: Instant) {
+        if let Step::Waiting(until) = &mut self.step {
+            *until = now;
+        }
+    }
+}
+
+/// What happens to the session that was replaced.
+pub(super) struct Leaving {
+    pub(super) live: Live,
+    pub(super) listens: Vec<Listen>,
+    pub(super) silent: bool,
+    pub(super) until: Instant,
+}
+
+impl Actor {
+    fn facts(&self) -> Facts {
+        let Some(live) = self.live.as_ref().filter(|live| live.settled && self.machine.phase() == Phase::Up) else {
+            return Facts::default();
+        };
+        let lifetime = self.spec.session_lifetime;
+        Facts {
+            outdated: live.outdated,
+            doubtful: live.is_doubtful(),
+            held_back: live.held_back.as_ref().map(|held| held.since),
+            expires: lifetime.and_then(|lifetime| expiry(live.since, lifetime, draw(self.context.seed, live.serial))),
+            return_due: self.hosts.return_due(),
+        }
+    }
+
+    /// When [`Actor::keep_replacement`] has something to do by itself.
+    pub(in crate::tunnel) fn replacement_due(&self) -> Option<Instant> {
+        match self.replacement.as_ref().map(|replacement| &replacement.step) {
+            Some(Step::Waiting(until)) => Some(*until),
+            Some(Step::Dialing(_)) | None => self.facts().due(clock::now()),
+        }
+    }
+
+    /// Begins, goes on with or drops the replacement, as the facts have it.
+    pub(in crate::tunnel) fn keep_replacement(&mut self) {
+        if self.live.is_none() && self.machine.phase() == Phase::Connecting {
+            return;
+        }
+        let now = clock::now();
+        let Some(why) = self.facts().why(now) else {
+            self.replacement = None;
+            return;
+        };
+        if why == Why::Doubt && self.promote_in_doubt() {
+            self.replacement = None;
+            return;
+        }
+        match &mut self.replacement {
+            None => self.dial_replacement(why, 0),
+            Some(replacement) => {
+                let news = why != replacement.why && why == Why::Doubt;
+                replacement.why = why;
+                if news {
+                    replacement.retry_now(now);
+                }
+                let failures = replacement.failures;
+                if matches!(replacement.step, Step::Waiting(until) if until <= now) {
+                    self.dial_replacement(why, failures);
+                }
+            }
+        }
+    }
+
+    /// Another session of this tunnel answers: it takes the place of the silent one.
+    fn promote_in_doubt(&mut self) -> bool {
+        let listens = self.remotes.granted();
+        let Some(live) = self.promote() else { return false };
+        live.withdrawn.cancel();
+        self.retire(Leaving { live, listens, silent: true, until: clock::now() + DRAIN });
+        true
+    }
+
+    fn dial_replacement(&mut self, why: Why, failures: u32) {
+        let now = clock::now();
+        let mut places = self.hosts.order(&self.destinations(), now);
+        if why == Why::Better {
+            let lesser = self.place();
+            places = (0..lesser).collect();
+        }
+        self.go_on(why, failures, Row::new(places));
+    }
+
+    fn go_on(&mut self, why: Why, failures: u32, row: Row) {
+        let dial = self.dial(row);
+        let step = dial.map_or_else(|| Step::Waiting(clock::now() + again(why, failures, false)), Step::Dialing);
+        self.replacement = Some(Replacement { why, failures, step });
+    }
+
+    /// The config names another server or other keys: what lives serves on until a session as configured is there.
+    pub(in crate::tunnel) fn replace(&mut self) {
+        self.replacement = None;
+        if let Some(live) = &mut self.live {
+            live.outdated = true;
+        }
+    }
+
+    /// `hosts` changed: a session to one that is no longer named is replaced.
+    pub(in crate::tunnel) fn change_hosts(&mut self) {
+        let Some(live) = &self.live else { return };
+        if self.destinations().contains(&&live.server) {
+            self.hosts.moved(self.place(), clock::now());
+        } else {
+            self.replace();
+        }
+    }
+
+    /// The session that is up is not the one that the config wants.
+    pub(in crate::tunnel) fn is_outdated(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.outdated)
+    }
+
+    /// The login of the replacement ended.
+    pub(super) fn replaced(&mut self, mut dial: Dial, result: Result<Opened, Failure>) {
+        let Some(replacement) = self.replacement.take() else { return };
+        let (why, mut row) = (replacement.why, std::mem::take(&mut dial.row));
+        match result {
+            Ok(opened) => self.take_over(why, opened),
+            Err(failure) if !row.is_last() => {
+                row.failed(failure.kind());
+                self.tell_failure(failure.in_context(why.purpose()), None);
+                self.go_on(why, replacement.failures, row);
+            }
+            Err(failure) => {
+                let now = clock::now();
+                row.failed(failure.kind());
+                let failures = replacement.failures.saturating_add(1);
+                if why == Why::Better {
+                    // No harm is done, and nobody has to act: the next try is told by the hosts.
+                    self.hosts.still_lesser(now);
+                    tracing::debug!(tunnel = self.spec.name, %failure, "no better host works");
+                } else {
+                    let wait = again(why, failures, row.verdict(failure.kind()).is_permanent());
+                    self.replacement = Some(Replacement { why, failures, step: Step::Waiting(now + wait) });
+                    self.tell_failure(failure.in_context(why.purpose()), None);
+                }
+            }
+        }
+    }
+
+    /// Switches over: new connections use the new session at once, old ones go on with the old one. A port on one
+    /// server can only have one owner, so remote listeners are taken back before they are asked for again; but a
+    /// session that does not answer is not waited for.
+    fn take_over(&mut self, why: Why, opened: Opened) {
+        let listens = self.remotes.granted();
+        let Some(old) = self.live.take() else { return };
+        let now = clock::now();
+        self.go_live(old.epoch, opened);
+        if let Some(live) = &mut self.live {
+            (live.settled, live.took_over) = (true, true);
+        }
+        self.publish_pool();
+        self.hosts.in_use(self.place(), why == Why::Better, now);
+        let (tunnel, server) = (self.spec.name.as_str(), &self.server);
+        tracing::info!(tunnel, %server, reason = why.as_str(), "{tunnel}: session replaced");
+        let same_server = (&old.server.host, old.server.port) == (&server.host, server.port);
+        let kept = match why {
+            Why::Config => self.context.stop_timeout,
+            // As long again: never more than two generations.
+            Why::Lifetime => self.spec.session_lifetime.unwrap_or(DRAIN),
+            Why::Doubt | Why::HeldBack | Why::Better => DRAIN,
+        };
+        let silent = why == Why::Doubt;
+        if silent {
+            old.withdrawn.cancel();
+        }
+        let leaving = Leaving { live: old, listens, silent, until: now + kept };
+        if silent || !same_server || leaving.listens.is_empty() {
+            self.request_forwards();
+            self.retire(leaving);
+            return;
+        }
+        let serial = self.serial;
+        self.jobs.spawn(async move {
+            cancel(&leaving.live.session, &leaving.listens).await;
+            Event::HandedOver { serial, old: Handed(Leaving { listens: Vec::new(), ..leaving }) }
+        });
+    }
+
+    /// The ports of the old session are free: the new one asks for them, and the old one ends when it is done.
+    pub(in crate::tunnel) fn handed_over(&mut self, serial: u64, Handed(leaving): Handed) {
+        if self.live.as_ref().is_some_and(|live| live.serial == serial) {
+            self.request_forwards();
+        }
+        self.retire(leaving);
+    }
+
+    pub(super) fn retire(&mut self, Leaving { live, listens, silent, until }: Leaving) {
+        let enough = CancellationToken::new();
+        if self.retired.len() >= MOST_RETIRED
+            && let Some((_, oldest)) = self.retired.pop_front()
+        {
+            oldest.cancel();
+        }
+        self.retired.push_back((live.serial, enough.clone()));
+        let hurry = self.hurry.subscribe();
+        let retired = Retired { session: live.session, routes: live.routes, listens, silent, until, hurry, enough };
+        let serial = live.serial;
+        self.jobs.spawn(async move {
+            retired.run().await;
+            Event::Gone { serial }
+        });
+    }
+
+    /// A session that was replaced has ended.
+    pub(in crate::tunnel) fn gone(&mut self, serial: u64) {
+        self.retired.retain(|(known, _)| *known != serial);
+    }
+}
+
+/// A session whose remote listeners have been taken back.
+pub(in crate::tunnel) struct Handed(Leaving);

@@ -1,0 +1,82 @@
+//! A session that another has taken over from: its connections go on for a while, and its remote listeners are taken
+//! back as soon as it answers.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tunnel_engine::clock;
+use tunnel_engine::failure::Failure;
+use tunnel_engine::forward::RemoteForwards;
+use tunnel_engine::session::Session;
+use tunnel_engine::spec::Listen;
+
+use super::super::wind_down::{cancel, drained};
+
+/// How long the connections of a session that was replaced for another reason than its age may go on. Long enough for
+/// any transfer that somebody waits for; a connection that never ends must not keep a login on the server for ever.
+pub(super) const DRAIN: Duration = Duration::from_secs(3600);
+
+/// How long a session whose path is silent is kept in case it comes back, where its own keepalive does not end it
+/// before (60 s by default; it may be off).
+pub(super) const SILENT_KEPT: Duration = Duration::from_secs(600);
+
+/// Sessions of one tunnel that only finish what they carry. When there are more, the oldest ends: each may hold a whole
+/// backlog of unread bytes, and a login on the server.
+pub(super) const MOST_RETIRED: usize = 8;
+
+/// Such a session.
+pub(in crate::tunnel) struct Retired {
+    pub(super) session: Session,
+    pub(super) routes: RemoteForwards,
+    /// Its remote listeners that were not taken back yet.
+    pub(super) listens: Vec<Listen>,
+    /// It does not answer: asking it for anything would be waiting for nothing.
+    pub(super) silent: bool,
+    /// How long its connections may go on.
+    pub(super) until: Instant,
+    /// An earlier end, once the tunnel is stopped.
+    pub(super) hurry: watch::Receiver<Option<Instant>>,
+    /// There are too many.
+    pub(super) enough: CancellationToken,
+}
+
+impl Retired {
+    /// To its end.
+    pub(super) async fn run(mut self) {
+        let mut ended = self.session.ended();
+        let (enough, until) = (self.enough.clone(), self.until);
+        let hurry = async {
+            loop {
+                let at = self.hurry.borrow_and_update().map_or(until, |hurry| hurry.min(until));
+                tokio::select! {
+                    () = tokio::time::sleep_until(at.into()) => return,
+                    // The actor has gone: so is the tunnel.
+                    changed = self.hurry.changed() => if changed.is_err() { return },
+                }
+            }
+        };
+        let orderly = async {
+            if self.silent && !answers_again(&self.session, clock::now() + SILENT_KEPT).await {
+                return;
+            }
+            cancel(&self.session, &self.listens).await;
+            drained(&self.session).await;
+        };
+        tokio::select! {
+            () = orderly => {}
+            () = hurry => {}
+            () = enough.cancelled() => {}
+            _ = ended.wait_for(Option::<Failure>::is_some) => {}
+        }
+        self.session.close().await;
+        drop(self.routes);
+    }
+}
+
+/// Waits for the path to come back.
+async fn answers_again(session: &Session, until: Instant) -> bool {
+    let timeout = until.saturating_duration_since(clock::now());
+    // An answer to this is one of the path.
+    session.ping(timeout).await.is_ok()
+}

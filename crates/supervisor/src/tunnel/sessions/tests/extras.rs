@@ -1,0 +1,143 @@
+//! `sessions = N`.
+
+use tokio::net::TcpStream;
+use tunnel_engine::clock;
+use tunnel_engine::demo_server::{ConnectFault, Flow, LinkFaults, Server};
+
+use super::SECOND;
+use crate::config::TunnelSpec;
+use crate::lifecycle::Phase;
+use crate::supervise::plan::{Step, Tuning};
+use crate::tunnel::Order;
+use crate::tunnel::testing::{InTurn, Rig, echoes, server, tunnel_spec};
+
+fn three(forwards: &[&str]) -> TunnelSpec {
+    TunnelSpec { sessions: 3, ..tunnel_spec("t", forwards) }
+}
+
+/// Each of the three sessions has a server of its own; the last is the rig's, and takes all later logins.
+async fn spread(forwards: &[&str]) -> (Server, Server, Rig) {
+    let (a, b, c) = (server(), server(), server());
+    let net = InTurn::new(&[&a, &b, &c]);
+    let mut rig = Rig::over(net, c, three(forwards));
+    rig.until("ready", |view| view.ready && view.forwards[0].message.is_none()).await;
+    (a, b, rig)
+}
+
+async fn connected(rig: &Rig, count: usize) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        let mut stream = rig.connect(0).await;
+        assert!(echoes(&mut stream).await);
+        streams.push(stream);
+    }
+    streams
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_connections_are_spread_over_all_sessions() {
+    let (a, b, rig) = spread(&["L0:echo:1", "R7000:localhost:1"]).await;
+    let _streams = connected(&rig, 9).await;
+    let counts = [&a, &b, &rig.server].map(|server| (server.counts().channels_now, server.counts().forwards_now));
+    assert_eq!(counts, [(3, 1), (3, 0), (3, 0)]);
+    assert_eq!(rig.view.borrow().starts, 1, "the extra ones are no starts of the tunnel");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_main_session_is_lost_another_takes_its_place_without_a_login() {
+    let (a, b, mut rig) = spread(&["L0:echo:1", "R7000:localhost:1"]).await;
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    let mut streams = connected(&rig, 3).await;
+    let lost = clock::now();
+    a.cut();
+    let mut phases = Vec::new();
+    rig.until("told", |view| {
+        phases.push(view.phase);
+        view.last_failure.is_some()
+    })
+    .await;
+    let mut counts = b.watch_counts();
+    counts.wait_for(|counts| counts.forwards_now == 1).await.unwrap();
+    assert!(clock::now() - lost < SECOND);
+    assert!(echoes(&mut rig.connect(0).await).await);
+    let mut alive = 0;
+    for stream in &mut streams {
+        alive += usize::from(echoes(stream).await);
+    }
+    assert_eq!(alive, 2, "only the lost session's connection is gone");
+    let view = rig.until("fewer", |view| view.forwards[0].message.is_some()).await;
+    assert_eq!(view.forwards[0].message.as_deref(), Some("2 of 3 sessions are up"));
+    assert!(phases.iter().all(|phase| *phase == Phase::Up), "{phases:?}");
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::None);
+    let view = rig.until("all again", |view| view.ready && view.forwards[0].message.is_none()).await;
+    assert_eq!((view.starts, rig.server.counts().sessions_now), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_extra_session_is_dialled_again_and_the_tunnel_stays_ready() {
+    let (_a, b, mut rig) = spread(&["L0:echo:1"]).await;
+    let mut counts = rig.server.watch_counts();
+    b.cut();
+    let view = rig.until("told", |view| view.last_failure.is_some()).await;
+    assert!(view.ready);
+    counts.wait_for(|counts| counts.sessions == 2).await.unwrap();
+    rig.until("all again", |view| view.ready && view.forwards[0].message.is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_answers_takes_the_place_of_a_silent_main_one_at_once() {
+    let (a, b, mut rig) = spread(&["L0:echo:1", "R7000:localhost:1"]).await;
+    let stopped = LinkFaults { to_server: Flow::Stop, to_client: Flow::Stop, ..LinkFaults::default() };
+    a.set_faults(|faults| faults.link = stopped);
+    let asked = clock::now();
+    rig.order(Order::RetryNow);
+    let mut counts = b.watch_counts();
+    counts.wait_for(|counts| counts.forwards_now == 1).await.unwrap();
+    assert!(clock::now() - asked <= 2 * SECOND);
+    assert!(echoes(&mut rig.connect(0).await).await);
+    rig.until("all again", |view| view.ready && view.forwards[0].message.is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_changes_how_many_there_are_and_cuts_nobody_off() {
+    let mut spec = three(&["L0:echo:1"]);
+    spec.sessions = 1;
+    let mut rig = Rig::ready(spec.clone()).await;
+    let mut counts = rig.server.watch_counts();
+    let retune = |sessions| {
+        let tuning = Tuning {
+            policy: spec.policy,
+            outage: spec.outage,
+            max_connections: spec.max_connections,
+            exit_on_forward_failure: spec.exit_on_forward_failure,
+            on_remote_port_busy: spec.on_remote_port_busy,
+            probe: spec.probe.clone(),
+            first_poll: spec.first_poll,
+            sessions,
+            session_lifetime: None,
+            gateway_ports: spec.gateway_ports,
+        };
+        Order::Apply(vec![Step::Retune { tunnel: "t".into(), tuning }])
+    };
+    rig.ordered(retune(3)).await;
+    counts.wait_for(|counts| counts.sessions_now == 3).await.unwrap();
+    rig.until("all", |view| view.ready && view.forwards[0].message.is_none()).await;
+    let mut streams = connected(&rig, 3).await;
+    rig.ordered(retune(1)).await;
+    for stream in &mut streams {
+        assert!(echoes(stream).await);
+    }
+    drop(streams);
+    counts.wait_for(|counts| counts.sessions_now == 1).await.unwrap();
+    assert!(echoes(&mut rig.connect(0).await).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_all_of_them() {
+    let (a, b, rig) = spread(&["L0:echo:1"]).await;
+    rig.order(Order::End);
+    rig.handle.ended().await;
+    for server in [&a, &b, &rig.server] {
+        server.watch_counts().wait_for(|counts| counts.sessions_now == 0).await.unwrap();
+    }
+}

@@ -1,0 +1,115 @@
+//! `hosts`: failover, and the return.
+
+use tunnel_engine::clock;
+use tunnel_engine::demo_server::{AuthFault, ConnectFault, Faults, MemoryNet, Server};
+use tunnel_engine::failure::FailureKind;
+
+use super::SECOND;
+use crate::config::TunnelSpec;
+use crate::lifecycle::Phase;
+use crate::supervise::plan::Step;
+use crate::tunnel::Order;
+use crate::tunnel::sessions::hosts::RETURN_EVERY;
+use crate::tunnel::testing::{Rig, echoes, server, session_spec, tunnel_spec};
+
+/// Two servers, `a` and `b`, in this order of preference.
+fn two_hosts(forwards: &[&str]) -> (Server, Server, MemoryNet, TunnelSpec) {
+    let (a, b) = (server(), server());
+    let net = MemoryNet::default().with("a:22", &a).with("b:22", &b);
+    let mut spec = tunnel_spec("t", forwards);
+    spec.session = session_spec("a", 22);
+    spec.fallbacks = vec![session_spec("b", 22)];
+    (a, b, net, spec)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_host_is_tried_at_once_when_one_fails() {
+    let (a, b, net, spec) = two_hosts(&["L0:echo:1"]);
+    a.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    let began = clock::now();
+    let mut rig = Rig::over(net, b, spec);
+    let view = rig.until("ready", |view| view.ready).await;
+    assert_eq!((view.server.as_str(), view.starts), ("me@b:22", 2));
+    assert!(clock::now() - began < SECOND / 10);
+    assert!(echoes(&mut rig.connect(0).await).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_blocked_does_not_keep_the_others_from_being_tried_and_is_told() {
+    let (a, b, net, spec) = two_hosts(&["L0:echo:1"]);
+    a.set_faults(|faults| faults.auth = AuthFault::Reject);
+    let mut rig = Rig::over(net, b, spec);
+    let view = rig.until("ready", |view| view.ready).await;
+    let told = view.last_failure.unwrap().failure;
+    assert_eq!(told.kind(), FailureKind::AuthRejected);
+    assert_eq!(view.server, "me@b:22");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_is_blocked_when_all_its_hosts_are_and_waits_when_only_some_are() {
+    let (a, b, net, spec) = two_hosts(&["L0:echo:1"]);
+    a.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    b.set_faults(|faults| faults.auth = AuthFault::Reject);
+    let mut rig = Rig::over(net, b, spec);
+    rig.until("waiting", |view| view.phase == Phase::Backoff).await;
+    a.set_faults(|faults| *faults = Faults { auth: AuthFault::Reject, ..Default::default() });
+    rig.until("blocked", |view| view.phase == Phase::Blocked).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_returns_to_its_better_host_and_the_connections_of_the_lesser_one_go_on() {
+    let (a, b, net, spec) = two_hosts(&["L0:echo:1", "R7000:localhost:1"]);
+    a.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    let mut rig = Rig::over(net, b, spec);
+    rig.until("ready", |view| view.ready).await;
+    let mut flowing = rig.connect(0).await;
+    assert!(echoes(&mut flowing).await);
+    a.set_faults(|faults| faults.connect = ConnectFault::None);
+    let up = clock::now();
+    let view = rig.until("back", |view| view.server == "me@a:22" && view.ready).await;
+    let took = clock::now() - up;
+    assert!(took <= RETURN_EVERY + SECOND, "{took:?}");
+    assert_eq!(view.phase, Phase::Up);
+    assert!(echoes(&mut flowing).await);
+    assert!(echoes(&mut rig.connect(0).await).await);
+    assert!(a.connect_forward(7000).is_some());
+    drop(flowing);
+    let mut counts = rig.server.watch_counts();
+    counts.wait_for(|counts| counts.sessions_now == 0).await.unwrap();
+    assert_eq!(rig.server.counts().forwards_now, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn returns_that_do_not_last_become_rare() {
+    let (a, b, net, spec) = two_hosts(&["L0:echo:1"]);
+    let mut rig = Rig::over(net, b, spec);
+    rig.until("ready", |view| view.ready).await;
+    let began = clock::now();
+    for _ in 0..6 {
+        a.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+        a.cut();
+        rig.until("on the lesser one", |view| view.server == "me@b:22" && view.ready).await;
+        a.set_faults(|faults| faults.connect = ConnectFault::None);
+        rig.until("back", |view| view.server == "me@a:22" && view.ready).await;
+    }
+    let took = clock::now() - began;
+    assert!(took > 32 * RETURN_EVERY, "six returns in {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_taken_out_of_the_config_is_left_and_its_connections_go_on() {
+    let (a, b, net, spec) = two_hosts(&["L0:echo:1"]);
+    let mut rig = Rig::over(net, b, spec);
+    rig.until("ready", |view| view.ready && view.server == "me@a:22").await;
+    rig.ordered(Order::Apply(vec![Step::Hosts { tunnel: "t".into(), fallbacks: Vec::new() }])).await;
+    assert_eq!(rig.server.counts().sessions, 0, "the host in use is still named");
+    let mut flowing = rig.connect(0).await;
+    assert!(echoes(&mut flowing).await);
+    let mut session = session_spec("b", 22);
+    session.timing.server_alive_count_max = 7;
+    let step = Step::ReplaceSession { tunnel: "t".into(), session: Box::new(session), make_before_break: true };
+    rig.ordered(Order::Apply(vec![step])).await;
+    rig.until("moved", |view| view.server == "me@b:22" && view.ready).await;
+    assert!(echoes(&mut flowing).await);
+    assert_eq!(a.counts().sessions, 1);
+}

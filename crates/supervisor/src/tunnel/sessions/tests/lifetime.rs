@@ -1,0 +1,80 @@
+//! `session_lifetime`.
+
+use tokio::io::AsyncReadExt;
+use tunnel_engine::clock;
+use tunnel_engine::demo_server::ConnectFault;
+
+use super::SECOND;
+use crate::lifecycle::Phase;
+use crate::tunnel::testing::{Rig, echoes, tunnel_spec};
+use crate::tunnel::{ForwardState, Order};
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_replaced_when_its_lifetime_is_over_and_its_connections_go_on() {
+    let mut spec = tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"]);
+    spec.session_lifetime = Some(600 * SECOND);
+    let mut rig = Rig::ready(spec).await;
+    let mut flowing = rig.connect(0).await;
+    assert!(echoes(&mut flowing).await);
+    let came_up = clock::now();
+    let mut counts = rig.server.watch_counts();
+    let mut phases = Vec::new();
+    counts.wait_for(|counts| counts.sessions == 2).await.unwrap();
+    let age = clock::now() - came_up;
+    assert!(age >= 540 * SECOND && age <= 601 * SECOND, "{age:?}");
+    rig.until("ready again", |view| {
+        phases.push(view.phase);
+        view.ready && view.forwards[1].state == ForwardState::Up
+    })
+    .await;
+    assert!(phases.iter().all(|phase| *phase == Phase::Up), "{phases:?}");
+    assert!(echoes(&mut flowing).await, "the old session goes on with it");
+    assert!(echoes(&mut rig.connect(0).await).await);
+    assert!(rig.server.connect_forward(7000).is_some());
+    assert_eq!(rig.view.borrow().starts, 1);
+    drop(flowing);
+    counts.wait_for(|counts| counts.sessions_now == 1).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_never_ends_outlives_its_session_by_one_lifetime() {
+    let mut spec = tunnel_spec("t", &["L0:echo:1"]);
+    spec.session_lifetime = Some(600 * SECOND);
+    let rig = Rig::ready(spec).await;
+    let mut flowing = rig.connect(0).await;
+    assert!(echoes(&mut flowing).await);
+    let began = clock::now();
+    assert_eq!(flowing.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    let lived = clock::now() - began;
+    assert!(lived >= 1140 * SECOND && lived <= 1202 * SECOND, "{lived:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_away_when_a_lifetime_ends_costs_nobody_anything() {
+    let mut spec = tunnel_spec("t", &["L0:echo:1"]);
+    spec.session_lifetime = Some(600 * SECOND);
+    let mut rig = Rig::ready(spec).await;
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    let view = rig.until("told", |view| view.last_failure.is_some()).await;
+    assert_eq!((view.phase, view.ready), (Phase::Up, true), "what is up is as configured");
+    assert!(echoes(&mut rig.connect(0).await).await);
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::None);
+    let mut counts = rig.server.watch_counts();
+    counts.wait_for(|counts| counts.sessions == 2).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_that_stops_does_not_wait_for_a_replaced_session_longer_than_for_its_own() {
+    let mut spec = tunnel_spec("t", &["L0:echo:1"]);
+    spec.session_lifetime = Some(600 * SECOND);
+    let rig = Rig::ready(spec).await;
+    let mut flowing = rig.connect(0).await;
+    assert!(echoes(&mut flowing).await);
+    let mut counts = rig.server.watch_counts();
+    counts.wait_for(|counts| counts.sessions == 2).await.unwrap();
+    let asked = clock::now();
+    rig.order(Order::End);
+    rig.handle.ended().await;
+    let took = clock::now() - asked;
+    assert!(took >= 10 * SECOND && took <= 12 * SECOND, "{took:?}");
+}

@@ -1,0 +1,11 @@
+//! Sessions that take over from one another, against servers in memory, on virtual time.
+
+mod doubt;
+mod extras;
+mod hosts;
+mod lifetime;
+mod slow;
+
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);

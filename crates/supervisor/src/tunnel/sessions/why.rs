@@ -1,0 +1,169 @@
+//! Whether the living session is to be replaced, why, and how soon after a failure that is tried again: pure.
+
+use std::time::{Duration, Instant};
+
+use crate::lifecycle::RECHECK;
+
+/// How long a session may stand at the bound for slow readers before new connections get a session of their own. A
+/// pause that a person would notice; most readers that stall have come back by then.
+pub(super) const HELD_BACK_MOVE: Duration = Duration::from_secs(3);
+
+/// The share of `session_lifetime` that is drawn at random, so that tunnels that came up together are not replaced
+/// together. Less, not more: the lifetime is a promise.
+const LIFETIME_JITTER: f64 = 0.1;
+
+/// While the path is in doubt nothing passes, so the next login follows the failed one soon. The governor paces them.
+const AGAIN_IN_DOUBT: Duration = Duration::from_secs(1);
+
+/// The first wait after a login that was to replace a session that still serves: nobody is cut off meanwhile.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// The longest of those waits, which double.
+const AGAIN_LONGEST: Duration = Duration::from_secs(300);
+
+/// Why a session is to be replaced although it lives. The first that holds is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::tunnel) enum Why {
+    /// Its path does not answer.
+    Doubt,
+    /// The config names another server, or other keys.
+    Config,
+    /// A slow reader has stopped the reading of its link.
+    HeldBack,
+    /// `session_lifetime` is over.
+    Lifetime,
+    /// A host that is preferred may be back.
+    Better,
+}
+
+impl Why {
+    /// What the new session is for, in a message.
+    pub(in crate::tunnel) const fn purpose(self) -> &'static str {
+        match self {
+            Self::Doubt => "the session in place of a silent one",
+            Self::Config => "the session for the new config",
+            Self::HeldBack => "the session beside one that a slow reader holds back",
+            Self::Lifetime => "the session in place of one whose session_lifetime is over",
+            Self::Better => "the return to a better host",
+        }
+    }
+
+    /// One word for a log field.
+    pub(in crate::tunnel) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Doubt => "doubtful_path",
+            Self::Config => "config",
+            Self::HeldBack => "slow_reader",
+            Self::Lifetime => "session_lifetime",
+            Self::Better => "better_host",
+        }
+    }
+}
+
+/// What is known of the living session.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Facts {
+    /// It was made for an earlier config.
+    pub(super) outdated: bool,
+    /// Its path does not answer.
+    pub(super) doubtful: bool,
+    /// Since when its link is not read.
+    pub(super) held_back: Option<Instant>,
+    /// When its lifetime is over.
+    pub(super) expires: Option<Instant>,
+    /// When a better host is tried.
+    pub(super) return_due: Option<Instant>,
+}
+
+impl Facts {
+    fn reasons(&self) -> [(Why, Option<Instant>); 3] {
+        [
+            (Why::HeldBack, self.held_back.map(|since| since + HELD_BACK_MOVE)),
+            (Why::Lifetime, self.expires),
+            (Why::Better, self.return_due),
+        ]
+    }
+
+    /// The strongest reason there is now.
+    pub(super) fn why(&self, now: Instant) -> Option<Why> {
+        if self.doubtful {
+            return Some(Why::Doubt);
+        }
+        if self.outdated {
+            return Some(Why::Config);
+        }
+        self.reasons().into_iter().find(|(_, at)| at.is_some_and(|at| at <= now)).map(|(why, _)| why)
+    }
+
+    /// When there will be a reason by itself.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+        self.reasons().into_iter().filter_map(|(_, at)| at).filter(|at| *at > now).min()
+    }
+}
+
+/// How long to wait after `failures` logins in a row that were to replace a living session.
+pub(super) fn again(why: Why, failures: u32, permanent: bool) -> Duration {
+    match (why, permanent) {
+        (_, true) => RECHECK,
+        (Why::Doubt, false) => AGAIN_IN_DOUBT,
+        (Why::Config | Why::HeldBack | Why::Lifetime | Why::Better, false) => 2u32
+            .checked_pow(failures.saturating_sub(1))
+            .and_then(|factor| AGAIN.checked_mul(factor))
+            .map_or(AGAIN_LONGEST, |wait| wait.min(AGAIN_LONGEST)),
+    }
+}
+
+/// When a session that came up at `since` has lived `lifetime`. `draw` is in `0.0..1.0`.
+pub(super) fn expiry(since: Instant, lifetime: Duration, draw: f64) -> Option<Instant> {
+    let share = 1.0 - LIFETIME_JITTER * draw;
+    since.checked_add(Duration::try_from_secs_f64(lifetime.as_secs_f64() * share).unwrap_or(lifetime))
+}
+
+#[cfg(test)]
+mod tests {
+    use tunnel_engine::clock;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_session_that_is_well_is_not_replaced() {
+        let now = clock::now();
+        let facts = Facts { expires: Some(now + SECOND), ..Facts::default() };
+        assert_eq!((facts.why(now), facts.due(now)), (None, Some(now + SECOND)));
+        assert_eq!(facts.why(now + SECOND), Some(Why::Lifetime));
+    }
+
+    #[test]
+    fn the_strongest_reason_is_told() {
+        let now = clock::now();
+        let all =
+            Facts { outdated: true, doubtful: true, held_back: Some(now), expires: Some(now), return_due: Some(now) };
+        assert_eq!(all.why(now), Some(Why::Doubt));
+        let told = Facts { doubtful: false, ..all };
+        assert_eq!(told.why(now), Some(Why::Config));
+        let aging = Facts { outdated: false, ..told };
+        assert_eq!(aging.why(now), Some(Why::Lifetime), "a reader may still come back");
+        assert_eq!(aging.due(now), Some(now + HELD_BACK_MOVE));
+        assert_eq!(aging.why(now + HELD_BACK_MOVE), Some(Why::HeldBack));
+        assert_eq!(Facts { return_due: Some(now), ..Facts::default() }.why(now), Some(Why::Better));
+    }
+
+    #[test]
+    fn a_silent_path_is_tried_again_soon_and_the_rest_ever_later() {
+        assert_eq!(again(Why::Doubt, 9, false), AGAIN_IN_DOUBT);
+        assert_eq!((again(Why::Config, 1, false), again(Why::Config, 2, false)), (AGAIN, 2 * AGAIN));
+        assert_eq!(again(Why::Lifetime, 40, false), AGAIN_LONGEST);
+        assert_eq!(again(Why::Doubt, 1, true), RECHECK);
+    }
+
+    #[test]
+    fn a_lifetime_is_never_exceeded_and_tunnels_part() {
+        let since = clock::now();
+        let age = |draw| expiry(since, 100 * SECOND, draw).unwrap() - since;
+        assert_eq!(age(0.0), 100 * SECOND);
+        assert!(age(0.99) < 91 * SECOND && age(0.99) >= 90 * SECOND);
+        assert!(expiry(since, Duration::MAX, 0.0).is_none());
+    }
+}
