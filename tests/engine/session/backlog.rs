@@ -53,9 +53,12 @@ async fn a_reader_that_has_stopped_costs_bounded_memory_and_then_holds_the_sessi
     assert!(lived.is_err(), "our own slowness is not the server's death");
     let came = session.wire_bytes().0;
     assert!(came > 32 << 20 && came < BOUND, "{came} bytes were read for a reader that takes none");
+    let held = session.held_back().borrow().clone().expect("told");
+    assert!(held.waiting > 32 << 20 && held.to_string().starts_with("held back by a slow reader: "), "{held}");
     assert!(!echoes(&session).await, "past the bound, everybody behind it waits");
     assert_eq!(read_to_end(&mut stopped).await, 200 << 20, "nothing is lost");
     assert!(echoes(&session).await);
+    assert_eq!(*session.held_back().borrow(), None);
 }
 
 #[tokio::test(start_paused = true)]

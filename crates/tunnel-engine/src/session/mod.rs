@@ -10,8 +10,8 @@
 //!
 //! What russh 0.65 does wrong is contained here, next to where it would bite: `config` (new keys, jump hosts, window),
 //! `wire` and `guard` (leaked handshakes, dead peers), `requests` (half-way opens), `channel` (CLOSE, loss).
-//! One thing is not: a reader of ours that stops reading holds up all channels of its session, once what it has
-//! not read exceeds the channel's buffer.
+//! One thing is not: a reader of ours that stops reading holds up all channels of its session, once more waits than
+//! `backlog` keeps; past that a session says so, and cuts the reader off in the end.
 
 mod algorithms;
 mod arrivals;
