@@ -90,9 +90,8 @@ fn a_connection_made_while_the_link_is_down_is_served_when_it_is_up() {
 fn a_client_whose_address_changed_logs_in_from_the_new_one() {
     let Some(fixture) = tunnel() else { return };
     fixture.lab.move_client();
+    // The old session cannot: its address is gone. By a start, or by another session beside it.
     eventually("the local forward carries", || fixture.local().then_some(()));
-    let tunnel = fixture.daemon.tunnel("t").expect("a status");
-    assert!(tunnel["starts"].as_u64() > Some(1), "{tunnel}");
 }
 
 #[test]
