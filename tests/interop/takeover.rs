@@ -33,7 +33,7 @@ fn a_session_whose_client_is_gone_is_ended_and_no_other() {
 }
 
 #[test]
-fn an_only_session_without_a_mark_is_the_holder_and_one_of_several_is_left_alone() {
+fn the_only_other_session_of_the_user_is_the_holder_without_a_mark_too() {
     let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
     let forward = format!("{port}:127.0.0.1:1");
     let holder = ssh(&sshd, &["-N", "-R", &forward]);
