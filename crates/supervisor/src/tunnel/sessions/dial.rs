@@ -76,7 +76,7 @@ impl Actor {
 
 /// One start: the server's turn first, then all of it before `connect_timeout`.
 async fn begin(spec: SessionSpec, context: Context, last_up: Option<Instant>) -> Result<Opened, Failure> {
-    let permit = context.governor.permit(&spec, last_up).await;
+    let permit = context.governor.permit_at(&context.place, &spec, last_up).await;
     let result = start::session(&spec, &context).await;
     let outcome = result.as_ref().map(drop).map_err(Failure::kind);
     permit.finish(&spec.destination.host_port(), outcome);
