@@ -104,10 +104,12 @@ def measure(number, name, fault):
                 "refused_local": refused(local, "local"), "refused_remote": refused(remote, "remote"),
                 "logins": hosts.sshd_log().count("Accepted publickey") - logins}
     finally:
-        if keep := os.environ.get("KEEP_LOGS"):
-            shutil.copytree(hosts.folder, os.path.join(keep, f"{name}, {fault}"), ignore=shutil.ignore_patterns("*.sock"), dirs_exist_ok=True)
-        hosts.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            if keep := os.environ.get("KEEP_LOGS"):
+                shutil.copytree(hosts.folder, os.path.join(keep, f"{name}, {fault}"), ignore=shutil.ignore_patterns("*.sock"), dirs_exist_ok=True)
+        finally:
+            hosts.close()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def main():
