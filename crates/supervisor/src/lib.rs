@@ -17,6 +17,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod exit;
+pub mod import;
 pub mod lifecycle;
 pub mod os;
 pub mod sshconfig;

@@ -105,8 +105,27 @@ pub(super) enum Verb {
     Reload,
     /// Show what a reload would do
     Plan,
+    /// Print what you have today as the TOML that means the same
+    Import {
+        #[command(subcommand)]
+        from: ImportFrom,
+    },
     /// Show a tunnel, its loss and its recovery, on this machine alone
     Demo,
+}
+
+/// What is imported.
+#[derive(Debug, Subcommand)]
+pub(super) enum ImportFrom {
+    /// Host aliases of ssh_config, with their forwards
+    SshConfig {
+        /// As you would type them after `ssh`
+        #[arg(value_name = "HOST", required = true)]
+        hosts: Vec<String>,
+        /// Read this file instead of ~/.ssh/config and /etc/ssh/ssh_config
+        #[arg(short = 'F', long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
 }
 
 fn parse_time(text: &str) -> Result<Duration, String> {

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod demo;
+mod import;
 mod names;
 mod plan;
 mod problem;
@@ -20,7 +21,7 @@ use clap::Parser;
 
 use crate::control::Request;
 use crate::exit;
-use args::{Args, Verb};
+use args::{Args, ImportFrom, Verb};
 use problem::Problem;
 use talk::Daemon;
 
@@ -56,6 +57,7 @@ fn dispatch(args: Args) -> Result<u8, Problem> {
         Verb::ResetFailed { names } => names::run(&daemon()?, Request::ResetFailed { names }),
         Verb::Reload => plan::reload(&daemon()?),
         Verb::Plan => plan::run(&daemon()?, &global),
+        Verb::Import { from: ImportFrom::SshConfig { hosts, file } } => import::ssh_config(&hosts, file),
         Verb::Demo => demo::run(),
     }
 }

@@ -111,7 +111,7 @@ pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
     /// Sorts, and drops what was found twice: the defaults are read once for every tunnel.
-    pub(super) fn new(mut errors: Vec<ConfigError>) -> Self {
+    pub(crate) fn new(mut errors: Vec<ConfigError>) -> Self {
         debug_assert!(!errors.is_empty(), "a config without errors is a `Desired`");
         errors.sort_by_key(ConfigError::order);
         let mut seen = HashSet::new();

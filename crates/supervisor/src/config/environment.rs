@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use crate::sshconfig::System;
+
 /// What systemd makes of `RuntimeDirectory=tunneld`.
 const SERVICE_FOLDER: &str = "/run/tunneld";
 const CONTROL_SOCKET: &str = "control.sock";
@@ -30,6 +32,11 @@ impl Environment {
             home: home.or_else(|| variables.get("HOME").map(PathBuf::from)),
             variables,
         }
+    }
+
+    /// The same for ssh_config, with this machine's files and commands.
+    pub(super) fn facts(&self) -> System {
+        System::new(self.user.clone(), self.home.clone(), self.variables.clone())
     }
 
     /// A variable that is set and not empty.

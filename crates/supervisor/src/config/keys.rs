@@ -31,6 +31,7 @@ pub(super) const TUNNEL: &[&str] = &[
     "identity_file",
     "certificate_file",
     "identity_agent",
+    "identities_only",
     "password_file",
     "passphrase_file",
     "strict_host_key_checking",
@@ -89,12 +90,6 @@ pub(super) struct Unavailable {
 /// Delete a line here with the work that makes it untrue.
 pub(super) const UNAVAILABLE: &[Unavailable] = &[
     unavailable(METRICS, "listen", |_| false, "leave it out; `tunneld status --json` has the same numbers"),
-    unavailable(
-        TUNNEL,
-        "ssh_config",
-        |v| v.as_bool() == Some(false),
-        "write the keys of the Host block into this table",
-    ),
     unavailable(TUNNEL, "on_change", |_| false, "leave it out; `tunneld wait` returns when a tunnel is ready"),
 ];
 

@@ -42,6 +42,11 @@ pub fn load_text(path: &Path, text: &str, overrides: &Overrides) -> Result<Desir
     load_text_in(path, text, overrides, &Environment::of_this_process())
 }
 
+/// What ssh_config is read with outside a config: this process's account, environment and files.
+pub fn facts() -> crate::sshconfig::System {
+    Environment::of_this_process().facts()
+}
+
 /// Where a client finds the control socket when neither the command line nor a config says so: where a daemon started
 /// from here would have it, or else where the system service has it.
 pub fn default_control_socket() -> PathBuf {

@@ -18,7 +18,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Vec<Hop>>, String> {
     if text.eq_ignore_ascii_case("none") {
         return Ok(None);
     }
-    text.split(',').map(|hop| self::hop(hop).ok_or_else(|| hop.to_owned())).collect::<Result<_, _>>().map(Some)
+    text.split(',').map(|hop| self::hop(hop.trim()).ok_or_else(|| hop.to_owned())).collect::<Result<_, _>>().map(Some)
 }
 
 pub(super) fn check(line: &Line) -> Result<(), ConfigError> {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::facts::Facts;
 use super::jump::{self, Hop};
+use super::keyword::Meaning;
 use super::library::Library;
 use super::options::Options;
 use super::query::Query;
@@ -124,8 +125,17 @@ fn resolve_hop(
         forwards,
         exit_on_forward_failure: options.flag("ExitOnForwardFailure"),
         gateway_ports: options.flag("GatewayPorts"),
+        passed_over: passed_over(&options),
         files,
     })
+}
+
+fn passed_over(options: &Options) -> Vec<&'static str> {
+    let harmless = options.iter().map(|setting| setting.keyword).filter(|k| matches!(k.meaning, Meaning::Harmless));
+    let mut names: Vec<_> = harmless.map(|keyword| keyword.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// Names are the same in any case; of an address, another spelling than that of the case is made the usual one.

@@ -31,6 +31,8 @@ pub struct Resolved {
     pub exit_on_forward_failure: Option<bool>,
     /// `GatewayPorts`.
     pub gateway_ports: Option<bool>,
+    /// Keywords that are set and cannot change a tunnel.
+    pub passed_over: Vec<&'static str>,
     /// Every file that was read or looked for, those of jump hosts included.
     pub files: Vec<PathBuf>,
 }

@@ -10,6 +10,7 @@ use crate::config::environment::Environment;
 use crate::config::keys;
 use crate::config::source::Place;
 use crate::config::value::{Read, Table, Value};
+use crate::sshconfig::Resolved;
 
 const KEYS: [(&str, ForwardKind); 3] = [
     ("local_forward", ForwardKind::Local),
@@ -18,15 +19,26 @@ const KEYS: [(&str, ForwardKind); 3] = [
 ];
 
 /// The forwards in the order of `KEYS`, each with the place that asks for it.
-pub(super) fn forwards(reader: &mut Reader<'_>, header: Option<&Place>) -> Vec<(Forward, Place)> {
+/// Then those of the Host blocks that are not among them.
+pub(super) fn forwards(
+    reader: &mut Reader<'_>,
+    header: Option<&Place>,
+    alias: Option<&Resolved>,
+) -> Vec<(Forward, Place)> {
     let environment = reader.environment;
-    let mut all = Vec::new();
+    let mut all: Vec<(Forward, Place)> = Vec::new();
     let mut wished = false;
     for (key, kind) in KEYS {
         let Some(value) = reader.value(key) else { continue };
         for item in value.items() {
             wished = true;
             all.extend(reader.note(forward(item, kind, environment)).map(|forward| (forward, item.place())));
+        }
+    }
+    for (forward, place) in alias.iter().flat_map(|alias| &alias.forwards) {
+        wished = true;
+        if !all.iter().any(|(known, _)| known == forward) {
+            all.push((forward.clone(), place.clone()));
         }
     }
     if !wished {

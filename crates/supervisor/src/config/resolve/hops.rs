@@ -69,6 +69,13 @@ pub(super) fn lay(mut session: SessionSpec, way: &Way<'_>) -> Read<SessionSpec> 
     Ok(session)
 }
 
+/// Only what is dialled directly has a source address to choose.
+pub(super) fn keep_bind_address(dial: &mut DialSpec) {
+    if dial.via != Via::Direct {
+        dial.bind_address = None;
+    }
+}
+
 /// A jump host is believed, and convinced, by the tunnel's rules, under its own name. It is never offered the
 /// password: that is the server's, and a jump host that asked for it would learn it.
 fn jump(session: &SessionSpec, destination: Destination, dial: DialSpec) -> SessionSpec {

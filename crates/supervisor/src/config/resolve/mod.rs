@@ -7,7 +7,9 @@ mod global;
 mod hops;
 mod policy;
 mod session;
+mod ssh_config;
 mod tunnel;
+mod wishes;
 
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ use super::load::Overrides;
 use super::reader::Reader;
 use super::source::{Place, Source};
 use super::value::{Read, Table};
+use crate::sshconfig::Library;
 use claims::Claim;
 
 pub(super) use global::control_socket;
@@ -56,9 +59,10 @@ pub(super) fn resolve(
     top.check_keys(keys::FILE);
     let global = global::global(&mut top, main, overrides);
     let defaults = top.value("defaults").and_then(|value| top.note(value.table()));
+    let library = Library::default();
     let mut errors = top.errors;
     if let Some(defaults) = &defaults {
-        errors.extend(check_defaults(defaults, environment));
+        errors.extend(check_defaults(defaults, environment, &library));
     }
 
     let mut candidates = Vec::new();
@@ -69,7 +73,7 @@ pub(super) fn resolve(
         match tables_of_tunnels(document) {
             Ok(tables) => candidates.extend(tables.into_iter().map(|table| {
                 let layers = std::iter::once(table).chain(defaults.clone()).collect();
-                tunnel::tunnel(&mut Reader::new(layers, environment), &mut errors)
+                tunnel::tunnel(&mut Reader::new(layers, environment), &library, &mut errors)
             })),
             Err(more) => errors.extend(more),
         }
@@ -92,12 +96,12 @@ fn tables_of_tunnels<'a>(document: &'a Document<'_>) -> Read<Vec<Table<'a>>> {
 }
 
 /// Defaults are checked also where no tunnel uses them; what they leave out is no error.
-fn check_defaults(defaults: &Table<'_>, environment: &Environment) -> Vec<ConfigError> {
+fn check_defaults(defaults: &Table<'_>, environment: &Environment, library: &Library) -> Vec<ConfigError> {
     let mut errors = Vec::new();
     if let Some(name) = defaults.get("name") {
         errors.push(name.error("a name cannot be a default", "names are unique: write it in [[tunnel]]"));
     }
-    tunnel::tunnel(&mut Reader::new(vec![defaults.clone()], environment), &mut errors);
+    tunnel::tunnel(&mut Reader::new(vec![defaults.clone()], environment), library, &mut errors);
     errors.retain(|error| !error.absence);
     errors
 }

@@ -5,6 +5,7 @@ use crate::config::desired::{OnRemotePortBusy, TunnelSpec};
 use crate::config::diagnostic::ConfigError;
 use crate::config::keys;
 use crate::config::source::Place;
+use crate::sshconfig::Library;
 
 /// A connection costs two file descriptors; more than this is beyond any process's limit.
 pub(super) const MOST_CONNECTIONS: u32 = 1 << 20;
@@ -14,15 +15,21 @@ const MOST_SESSIONS: u32 = 16;
 
 const MAX_CONNECTIONS: u32 = 4096;
 
-pub(super) fn tunnel(reader: &mut Reader<'_>, errors: &mut Vec<ConfigError>) -> Candidate {
+pub(super) fn tunnel(reader: &mut Reader<'_>, library: &Library, errors: &mut Vec<ConfigError>) -> Candidate {
     let header = reader.header();
     reader.check_keys(keys::TUNNEL);
     let name = name(reader, header.as_ref());
     let enabled = reader.read("enabled", |value| value.boolean()).unwrap_or(true);
-    let (session, fallbacks) = session::sessions(reader, header.as_ref()).unzip();
-    let fallbacks = fallbacks.unwrap_or_default();
-    let gateway_ports = reader.read("gateway_ports", |value| value.boolean()).unwrap_or(false);
-    let exit_on_forward_failure = reader.read("exit_on_forward_failure", |value| value.boolean()).unwrap_or(false);
+    let servers = session::sessions(reader, header.as_ref(), library);
+    let alias = servers.as_ref().and_then(|servers| servers.alias.as_ref());
+    let gateway_ports = reader
+        .read("gateway_ports", |value| value.boolean())
+        .or(alias.and_then(|alias| alias.gateway_ports))
+        .unwrap_or(false);
+    let exit_on_forward_failure = reader
+        .read("exit_on_forward_failure", |value| value.boolean())
+        .or(alias.and_then(|alias| alias.exit_on_forward_failure))
+        .unwrap_or(false);
     let max_connections =
         reader.read("max_connections", |value| value.count(1..=MOST_CONNECTIONS)).unwrap_or(MAX_CONNECTIONS);
     let (policy, first_poll) = policy::policy(reader);
@@ -40,17 +47,22 @@ pub(super) fn tunnel(reader: &mut Reader<'_>, errors: &mut Vec<ConfigError>) -> 
             value.one_of(&words)
         })
         .unwrap_or_default();
-    let forwards = forwards::forwards(reader, header.as_ref());
-    let claims = claims::of(name.as_ref().map(|(name, _)| name), &forwards, gateway_ports, session.as_ref());
+    let forwards = forwards::forwards(reader, header.as_ref(), alias);
+    let claims = claims::of(
+        name.as_ref().map(|(name, _)| name),
+        &forwards,
+        gateway_ports,
+        servers.as_ref().map(|servers| &servers.first),
+    );
 
     let sound = reader.errors.is_empty();
     errors.append(&mut reader.errors);
-    let spec = match (&name, session) {
-        (Some((name, _)), Some(session)) if sound => Some(TunnelSpec {
+    let spec = match (&name, servers) {
+        (Some((name, _)), Some(servers)) if sound => Some(TunnelSpec {
             name: name.clone(),
             enabled,
-            session,
-            fallbacks,
+            session: servers.first,
+            fallbacks: servers.fallbacks,
             sessions,
             session_lifetime,
             forwards: forwards.into_iter().map(|(forward, _)| forward).collect(),

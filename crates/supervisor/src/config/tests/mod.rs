@@ -4,6 +4,7 @@ mod bad;
 mod example;
 mod files;
 mod good;
+mod ssh_config;
 
 use std::path::Path;
 

@@ -1,0 +1,193 @@
+//! The keys of a tunnel that are settings of its session, as they are set or not; and the session that they make
+//! once every default is known.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use tunnel_engine::session::check_algorithms;
+use tunnel_engine::spec::{
+    AddressFamily, AgentSpec, AlgorithmKind, AlgorithmList, AlgorithmSpec, AuthSpec, Destination, DialSpec,
+    HostKeySpec, IdentitySpec, SecretSource, SessionSpec, StrictHostKeyChecking, TimingSpec, Via,
+};
+
+use super::{Reader, defaults};
+use crate::config::environment::Environment;
+use crate::config::quantity::{LONGEST, duration, duration_in, size_in};
+use crate::config::reader::path;
+use crate::config::value::Value;
+use crate::sshconfig::Wishes;
+
+/// Below it no handshake is possible, and 0 would read as "none".
+const SHORTEST_CONNECT: Duration = Duration::from_millis(100);
+/// interval × (count + 1) stays far from what overflows a clock.
+const MOST_ALIVE_COUNT: u32 = 10_000;
+/// Two packets of 32 KiB: less would stop after every packet.
+const SMALLEST_WINDOW: u32 = 64 << 10;
+/// What one connection whose reader has stalled may cost in memory.
+const LARGEST_WINDOW: u32 = 1 << 30;
+
+/// What ssh_config has no words for: it is the tunnel's, whatever a Host block says.
+#[derive(Clone)]
+pub(super) struct Own {
+    password: Option<SecretSource>,
+    passphrase: Option<SecretSource>,
+    receive_window: u32,
+}
+
+impl Own {
+    /// A jump host is never offered the password: that is the server's, and a jump host that asked for it would
+    /// learn it.
+    pub(super) fn for_jump(&self) -> Self {
+        Self { password: None, ..self.clone() }
+    }
+}
+
+pub(super) fn own(reader: &mut Reader<'_>) -> Own {
+    let window = |value: Value<'_>| size_in(value, SMALLEST_WINDOW..=LARGEST_WINDOW);
+    Own {
+        password: secret(reader, "password_file"),
+        passphrase: secret(reader, "passphrase_file"),
+        receive_window: reader.read("receive_window", window).unwrap_or(SessionSpec::RECEIVE_WINDOW),
+    }
+}
+
+pub(super) fn wishes(reader: &mut Reader<'_>) -> Wishes {
+    let families = [("any", AddressFamily::Any), ("inet", AddressFamily::Inet), ("inet6", AddressFamily::Inet6)];
+    let named = |paths: Vec<_>| paths.into_iter().map(|path| IdentitySpec { path, explicit: true }).collect();
+    Wishes {
+        strict: strict(reader),
+        user_known_hosts: reader.paths("user_known_hosts_file"),
+        global_known_hosts: reader.paths("global_known_hosts_file"),
+        host_key_alias: reader.read("host_key_alias", |value| value.word().map(str::to_owned)),
+        identities: reader.paths("identity_file").map(named),
+        certificates: reader.paths("certificate_file"),
+        agent: agent(reader),
+        identities_only: reader.read("identities_only", |value| value.boolean()),
+        algorithms: AlgorithmSpec {
+            ciphers: algorithms(reader, AlgorithmKind::Cipher),
+            kex: algorithms(reader, AlgorithmKind::Kex),
+            macs: algorithms(reader, AlgorithmKind::Mac),
+            host_keys: algorithms(reader, AlgorithmKind::HostKey),
+        },
+        connect_timeout: reader.read("connect_timeout", |value| duration_in(value, SHORTEST_CONNECT..=LONGEST)),
+        server_alive_interval: reader.read("server_alive_interval", duration),
+        server_alive_count_max: reader.read("server_alive_count_max", |value| value.count(0..=MOST_ALIVE_COUNT)),
+        address_family: reader.read("address_family", |value| value.one_of(&families)),
+        bind_address: bind_address(reader),
+        tcp_keep_alive: reader.read("tcp_keep_alive", |value| value.boolean()),
+    }
+}
+
+/// The session, dialled directly, with the defaults for what nobody set.
+pub(super) fn session(destination: Destination, wishes: Wishes, own: Own, environment: &Environment) -> SessionSpec {
+    let timing = TimingSpec::default();
+    SessionSpec {
+        destination,
+        dial: DialSpec {
+            via: Via::Direct,
+            bind_address: wishes.bind_address,
+            address_family: wishes.address_family.unwrap_or_default(),
+            tcp_keep_alive: wishes.tcp_keep_alive.unwrap_or(true),
+        },
+        host_key: HostKeySpec {
+            strict: wishes.strict.unwrap_or_default(),
+            user_known_hosts: wishes.user_known_hosts.unwrap_or_else(|| defaults::user_known_hosts(environment)),
+            global_known_hosts: wishes.global_known_hosts.unwrap_or_else(defaults::global_known_hosts),
+            alias: wishes.host_key_alias,
+        },
+        auth: AuthSpec {
+            identities: wishes.identities.unwrap_or_else(|| defaults::identities(environment)),
+            certificates: wishes.certificates.unwrap_or_default(),
+            agent: wishes.agent.unwrap_or_else(|| defaults::agent(environment)),
+            identities_only: wishes.identities_only.unwrap_or(false),
+            password: own.password,
+            passphrase: own.passphrase,
+        },
+        algorithms: wishes.algorithms,
+        timing: TimingSpec {
+            connect_timeout: wishes.connect_timeout.map_or(timing.connect_timeout, |time| time.min(LONGEST)),
+            server_alive_interval: wishes.server_alive_interval.unwrap_or(timing.server_alive_interval).min(LONGEST),
+            server_alive_count_max: wishes
+                .server_alive_count_max
+                .unwrap_or(timing.server_alive_count_max)
+                .min(MOST_ALIVE_COUNT),
+        },
+        receive_window: own.receive_window,
+    }
+}
+
+fn strict(reader: &mut Reader<'_>) -> Option<StrictHostKeyChecking> {
+    reader.read("strict_host_key_checking", |value| {
+        if value.raw().as_str() == Some("ask") {
+            return value.refuse(
+                "a daemon has nobody to ask",
+                "write \"yes\" and put the server's key into known_hosts, or \"accept-new\"",
+            );
+        }
+        value.one_of(&[
+            ("yes", StrictHostKeyChecking::Yes),
+            ("accept-new", StrictHostKeyChecking::AcceptNew),
+            ("no", StrictHostKeyChecking::No),
+        ])
+    })
+}
+
+/// ssh_config's IdentityAgent: a path, `none`, `SSH_AUTH_SOCK`, or `$NAME` for the variable of that name.
+fn agent(reader: &mut Reader<'_>) -> Option<AgentSpec> {
+    let environment = reader.environment;
+    reader.read("identity_agent", |value| {
+        let text = value.string()?;
+        match (text, text.strip_prefix('$').filter(|name| !name.starts_with('{'))) {
+            ("none", _) => Ok(AgentSpec::None),
+            ("SSH_AUTH_SOCK", _) => Ok(defaults::agent(environment)),
+            (_, Some(name)) => match environment.variable(name) {
+                Some(socket) => Ok(AgentSpec::Socket(socket.into())),
+                None => value.refuse(
+                    format!("the environment variable `{name}` is not set"),
+                    "name the agent's socket, or write \"none\"",
+                ),
+            },
+            (_, None) => path(value, environment).map(AgentSpec::Socket),
+        }
+    })
+}
+
+/// A file, or `credential:NAME`, which systemd puts into `$CREDENTIALS_DIRECTORY`.
+fn secret(reader: &mut Reader<'_>, key: &str) -> Option<SecretSource> {
+    let environment = reader.environment;
+    reader.read(key, |value| {
+        let Some(name) = value.string()?.strip_prefix("credential:") else {
+            return path(value, environment).map(SecretSource::File);
+        };
+        if name.is_empty() || name.contains('/') || name.starts_with('.') {
+            return value.refuse(format!("`{name}` is not the name of a credential"), "write `credential:NAME`");
+        }
+        match environment.variable("CREDENTIALS_DIRECTORY") {
+            Some(folder) => Ok(SecretSource::File(Path::new(folder).join(name))),
+            None => value.refuse(
+                "there are no credentials: `CREDENTIALS_DIRECTORY` is not set",
+                format!("add `LoadCredential={name}:/path` to the unit, or name a file"),
+            ),
+        }
+    })
+}
+
+fn algorithms(reader: &mut Reader<'_>, kind: AlgorithmKind) -> AlgorithmList {
+    let list = reader.read(kind.key(), |value| {
+        // A list is the same as its names with commas.
+        let text = value.each(|item| item.word())?.join(",");
+        let list = AlgorithmList::parse(&text).and_then(|list| check_algorithms(kind, &list).map(|()| list));
+        list.or_else(|error| value.refuse(error.to_string(), "write names with commas, or `+`, `-` or `^` and names"))
+    });
+    list.unwrap_or_default()
+}
+
+fn bind_address(reader: &mut Reader<'_>) -> Option<IpAddr> {
+    reader.read("bind_address", |value| {
+        let text = value.string()?;
+        text.parse().or_else(|_| {
+            value.refuse(format!("`{text}` is not an IP address"), "write an address of this machine, without brackets")
+        })
+    })
+}

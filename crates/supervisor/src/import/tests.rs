@@ -1,0 +1,115 @@
+//! From ssh_config to TOML, and back: the table that is printed comes to the session that ssh_config came to.
+
+use std::fs;
+use std::path::Path;
+
+use tunnel_engine::spec::AgentSpec;
+
+use super::{Defaults, tunnel};
+use crate::config::{Overrides, TunnelSpec, load_text};
+use crate::sshconfig::{Files, Library, Query, resolve};
+
+/// The table for `host` of this ssh_config.
+fn import(hosts: &Path, host: &str) -> String {
+    let facts = crate::config::facts();
+    let resolved = resolve(&Query::new(host, Files::One(hosts.to_owned())), &Library::default(), &facts)
+        .unwrap_or_else(|errors| panic!("{errors:?}"));
+    let agent = std::env::var("SSH_AUTH_SOCK").map_or(AgentSpec::None, |socket| AgentSpec::Socket(socket.into()));
+    tunnel(host, &resolved, &Defaults { agent })
+}
+
+fn load(text: &str) -> TunnelSpec {
+    let desired = load_text(Path::new("/etc/tunneld.toml"), text, &Overrides::default());
+    desired.unwrap_or_else(|errors| panic!("{text}\n{errors}")).tunnels.remove(0)
+}
+
+fn with_hosts<T>(hosts: &str, test: impl FnOnce(&Path) -> T) -> T {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hosts");
+    fs::write(&path, hosts).unwrap();
+    test(&path)
+}
+
+/// Imported, and read with `ssh_config`, the tunnel is the same.
+fn round_trip(hosts: &str) -> String {
+    with_hosts(hosts, |path| {
+        let table = import(path, "a");
+        let direct = format!("[[tunnel]]\nname = 'a'\nhost = 'a'\nssh_config = '{}'\n", path.display());
+        assert_eq!(load(&table), load(&direct), "{table}");
+        table
+    })
+}
+
+#[test]
+fn only_what_differs_is_written_and_it_means_the_same() {
+    let table = round_trip(
+        "Host a\n Hostname db.example\n Port 2222\n User svc\n IdentityFile /k/one\n IdentityFile \"/k/t w\\\\o\"\n \
+         ConnectTimeout 90\n ServerAliveInterval 15\n TCPKeepAlive yes\n LocalForward 1 h:1\n LocalForward /tmp/s /tmp/t\n \
+         RemoteForward *:0 localhost:22\n RemoteForward 9000\n DynamicForward [::1]:1080\n Compression yes\n",
+    );
+    let expected = r#"# without effect on a tunnel: Compression
+[[tunnel]]
+name            = "a"
+host            = "db.example"
+port            = 2222
+user            = "svc"
+identity_file   = ["/k/one", '/k/t w\o']
+connect_timeout = 90
+local_forward   = ["1:h:1", "/tmp/s:/tmp/t"]
+remote_forward  = ["*:0:localhost:22", "9000"]
+dynamic_forward = ["[::1]:1080"]
+"#;
+    assert_eq!(table, expected);
+}
+
+#[test]
+fn every_key_goes_there_and_back() {
+    let base = "Host a\n User u\n DynamicForward 1\n";
+    for line in [
+        "IdentityFile none",
+        "CertificateFile /c",
+        "IdentityAgent none",
+        "IdentityAgent /run/agent",
+        "IdentitiesOnly yes",
+        "StrictHostKeyChecking accept-new",
+        "StrictHostKeyChecking no",
+        "UserKnownHostsFile /a /b",
+        "UserKnownHostsFile none",
+        "GlobalKnownHostsFile /g",
+        "HostKeyAlias X",
+        "Ciphers aes128-ctr,3des-cbc",
+        "KexAlgorithms ^curve25519-sha256",
+        "MACs -hmac-sha1*",
+        "HostKeyAlgorithms +ssh-rsa",
+        "ConnectTimeout 1h",
+        "ServerAliveInterval 0",
+        "ServerAliveCountMax 7",
+        "TCPKeepAlive no",
+        "ExitOnForwardFailure yes",
+        "GatewayPorts yes",
+        "AddressFamily inet6",
+        "BindAddress 192.0.2.1",
+        "PubkeyAuthentication no",
+        "PreferredAuthentications password",
+        "ProxyCommand nc %h %p '%%'",
+        "ProxyJump j1,x@j2:7\n BindAddress 192.0.2.1",
+        "ProxyJump j1\n BindAddress 192.0.2.1\nHost *\n BindAddress 192.0.2.2\n IdentityFile /k",
+        "ProxyCommand nc %h\n BindAddress 192.0.2.1",
+        "Hostname 2001:db8::1",
+        "LocalForward \"/tmp/a b\" [::1]:80",
+    ] {
+        let table = round_trip(&format!("{base} {line}\n"));
+        assert!(!table.contains("not carried"), "{table}");
+    }
+}
+
+#[test]
+fn what_has_no_key_is_said() {
+    with_hosts("Host a\n ProxyJump j\n DynamicForward 1\nHost j\n IdentityFile /j\n ProxyCommand nc x\n", |path| {
+        let table = import(path, "a");
+        assert!(table.contains("# not carried: jump host ") && table.contains("has its own identity_file"), "{table}");
+        assert!(table.contains("is reached by `nc x`"), "{table}");
+        load(&table);
+    });
+    with_hosts("", |path| assert!(import(path, "a").contains("# there is no LocalForward"), "no forwards"));
+}
