@@ -7,7 +7,8 @@ stock sshd, one `-L` and one `-R`, one fault. It takes about a quarter of an hou
 
 Every 100 ms a new TCP connection asks through the `-L` port on the client, and another through the `-R` port on the
 server. Polling the `-R` port from the server is part of what is measured: after a path has died, it keeps the old
-session on the server busy, and with it the port (a stock sshd ends a dead session only when TCP does). So it is for all contenders.
+session on the server busy, and with it the port (a stock sshd ends a dead session only when TCP does). So it is for all
+contenders; only takeover does not wait for it.
 
 - **noticed**: seconds from the fault until the old `ssh` ended, or until tunneld's log first spoke of the tunnel.
 - **-L, -R**: seconds from when the cause was gone until the first byte came back. `>{give_up}`: not while it was watched.
