@@ -2,4 +2,5 @@
 
 #![allow(clippy::expect_used, clippy::disallowed_methods, reason = "tests of a real world: they panic, and they wait")]
 
+mod autossh;
 mod faults;

@@ -35,6 +35,14 @@ pub struct Netlab {
 }
 
 impl Netlab {
+    /// The server's address.
+    pub const SERVER: &str = SERVER;
+
+    /// Where `user_key` and `known_hosts` are.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Makes them. `None` for a user who may not make namespaces, after a word on the terminal; root, and whoever has
     /// CI in the environment, must be able to.
     pub fn start() -> Option<Self> {

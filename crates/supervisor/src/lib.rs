@@ -13,6 +13,7 @@
 //!
 //! It never names russh.
 
+pub mod autossh;
 pub mod cli;
 pub mod config;
 pub mod control;

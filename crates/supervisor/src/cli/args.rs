@@ -110,6 +110,12 @@ pub(super) enum Verb {
         #[command(subcommand)]
         from: ImportFrom,
     },
+    /// Run as autossh does, with its options and its AUTOSSH_* environment; so does a link of that name
+    #[command(disable_help_flag = true)]
+    Autossh {
+        #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<std::ffi::OsString>,
+    },
     /// Show a tunnel, its loss and its recovery, on this machine alone
     Demo,
 }
@@ -125,6 +131,16 @@ pub(super) enum ImportFrom {
         /// Read this file instead of ~/.ssh/config and /etc/ssh/ssh_config
         #[arg(short = 'F', long, value_name = "FILE")]
         file: Option<PathBuf>,
+    },
+    /// An autossh or ssh command line, with NAME=value in front
+    Autossh {
+        #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        words: Vec<String>,
+    },
+    /// A unit file that runs autossh or ssh
+    Unit {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
     },
 }
 
@@ -163,7 +179,7 @@ mod tests {
         for verb in ["why", "wait", "start", "stop", "restart"] {
             assert!(Args::try_parse_from(["tunneld", verb]).is_err(), "{verb}");
         }
-        for verb in ["status", "reset-failed", "reload", "plan", "check", "run", "demo"] {
+        for verb in ["status", "reset-failed", "reload", "plan", "check", "run", "demo", "autossh"] {
             assert!(Args::try_parse_from(["tunneld", verb]).is_ok(), "{verb}");
         }
     }

@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod demo;
 mod import;
+mod import_line;
 mod names;
 mod plan;
 mod problem;
@@ -15,18 +16,27 @@ mod wait;
 mod watch;
 mod why;
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::control::Request;
-use crate::exit;
+use crate::{autossh, exit};
 use args::{Args, ImportFrom, Verb};
 use problem::Problem;
 use talk::Daemon;
 
+/// The name, and the verb, under which tunneld is autossh.
+const AUTOSSH: &str = "autossh";
+
 /// Does what the command line says.
 pub fn main() -> ExitCode {
+    // autossh's options are not ours to read: `-V`, `--` and all.
+    if let Some((program, words)) = as_autossh(std::env::args_os()) {
+        return ExitCode::from(autossh::main(&program, words));
+    }
     let args = match Args::try_parse() {
         Ok(args) => args,
         // `--help` and `--version` come this way too, and are fine. Nobody reads what cannot be printed.
@@ -39,6 +49,17 @@ pub fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(problem) => ExitCode::from(problem.report()),
     }
+}
+
+/// Called by that name, or with that word first: what to call it, and its own words.
+fn as_autossh(words: impl IntoIterator<Item = OsString>) -> Option<(String, Vec<OsString>)> {
+    let mut words = words.into_iter();
+    let program = PathBuf::from(words.next()?).file_name()?.to_string_lossy().into_owned();
+    let mut words = words.peekable();
+    if program != AUTOSSH {
+        words.next_if(|word| word == AUTOSSH)?;
+    }
+    Some((AUTOSSH.to_owned(), words.collect()))
 }
 
 fn dispatch(args: Args) -> Result<u8, Problem> {
@@ -58,6 +79,28 @@ fn dispatch(args: Args) -> Result<u8, Problem> {
         Verb::Reload => plan::reload(&daemon()?),
         Verb::Plan => plan::run(&daemon()?, &global),
         Verb::Import { from: ImportFrom::SshConfig { hosts, file } } => import::ssh_config(&hosts, file),
+        Verb::Import { from: ImportFrom::Autossh { words } } => import_line::line(&words),
+        Verb::Import { from: ImportFrom::Unit { file } } => import_line::unit(&file),
+        Verb::Autossh { words } => Ok(autossh::main(AUTOSSH, words)),
         Verb::Demo => demo::run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn autossh(line: &str) -> Option<Vec<OsString>> {
+        as_autossh(line.split(' ').map(OsString::from)).map(|(_, words)| words)
+    }
+
+    #[test]
+    fn autossh_is_a_name_or_the_first_word() {
+        let words = Some(vec![OsString::from("-M"), "0".into(), "--".into(), "-V".into()]);
+        assert_eq!(autossh("autossh -M 0 -- -V"), words);
+        assert_eq!(autossh("/usr/lib/autossh/autossh -M 0 -- -V"), words);
+        assert_eq!(autossh("tunneld autossh -M 0 -- -V"), words);
+        assert_eq!(autossh("/usr/bin/tunneld status autossh"), None);
+        assert_eq!(autossh("my-autossh -M"), None);
     }
 }

@@ -36,6 +36,9 @@ pub(super) enum Problem {
     Start(io::Error),
     #[error("cannot write the answer: {0}")]
     Output(io::Error),
+    /// What was to be imported means nothing here.
+    #[error("{0}")]
+    Import(String),
     /// The demonstration did not show what it should.
     #[error("{0}")]
     Demo(String),
@@ -74,6 +77,7 @@ impl Problem {
             | Self::Log(_)
             | Self::Start(_)
             | Self::Output(_)
+            | Self::Import(_)
             | Self::Demo(_) => None,
         }
     }
@@ -91,7 +95,9 @@ impl Problem {
             Self::Pidfile(PidfileError::CannotCreate { .. }) | Self::Socket(BindError::CannotCreate { .. }) => {
                 exit::CANT_CREATE
             }
-            Self::Refused { .. } | Self::Log(LogError::Start(_)) | Self::Start(_) | Self::Demo(_) => exit::NO,
+            Self::Refused { .. } | Self::Log(LogError::Start(_)) | Self::Start(_) | Self::Import(_) | Self::Demo(_) => {
+                exit::NO
+            }
             Self::Output(_) if self.reader_left() => exit::OK,
             Self::Output(_) => exit::NO,
         }

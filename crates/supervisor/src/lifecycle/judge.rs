@@ -20,7 +20,7 @@ pub(super) struct Streak {
     /// Refusals before the banner, without anything else between them.
     refusals: u32,
     /// autossh's `tries`, which has a rule of its own.
-    tries: u32,
+    pub(super) tries: u32,
 }
 
 /// How a session, or the attempt to have one, ended.
@@ -152,9 +152,17 @@ fn count(policy: &Policy, before: &Streak, end: &End, cause: Cause) -> Streak {
     }
 }
 
-/// The first start of a run must come up, and stay up for `gate_time`.
+/// The first start of a run must come up, and stay up for `gate_time`. autossh counts from the start, in whole seconds,
+/// and does not ask whether it came up: a slow failure is tried again, a quick one is a mistake in the command line.
 fn passed_gate(policy: &Policy, end: &End) -> bool {
-    policy.gate_time.is_zero() || end.lived.is_some_and(|lived| lived >= policy.gate_time)
+    policy.gate_time.is_zero()
+        || match policy.backoff.kind {
+            BackoffKind::Exponential => end.lived.is_some_and(|lived| lived >= policy.gate_time),
+            // Nor does it ask about an ssh that its own monitor has ended.
+            BackoffKind::Autossh => {
+                end.age.as_secs() > policy.gate_time.as_secs() || end.kind == FailureKind::ProbeFailed
+            }
+        }
 }
 
 /// The first loss of a session in a row is most often a path that is already back. Once a row: a server that lets us in

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use tunnel_engine::failure::FailureKind;
 
+use crate::config::BackoffKind;
+
 use super::judge::{End, Streak, Verdict, judge};
 use super::state::{Attempt, Move, State, next};
 use super::{Effect, Input, Phase, Policy, Want, backoff};
@@ -81,8 +83,11 @@ impl Machine {
             Input::Stop => self.want = Want::Down,
             Input::Restart => {
                 self.want = Want::Up;
-                // A person asked: the starts that were used up by then are not held against it.
-                self.run.starts = 0;
+                // A person asked: the starts that were used up by then are not held against it. autossh's count is one
+                // of all starts.
+                if self.policy.backoff.kind != BackoffKind::Autossh {
+                    self.run.starts = 0;
+                }
             }
             Input::ResetFailed => self.forget(),
             Input::RetryNow

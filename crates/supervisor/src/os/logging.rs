@@ -1,6 +1,7 @@
 //! Where events go: journald with their fields, or lines of text or JSON on standard error. The level can be changed
 //! while the daemon runs.
 
+mod plain;
 mod queue;
 
 use std::io::IsTerminal;
@@ -63,6 +64,25 @@ pub fn init(spec: &LogSpec) -> Result<(LogControl, Flush), LogError> {
     let subscriber = tracing_subscriber::registry().with(filter).with(no_packet_dumps()).with(output);
     subscriber.try_init().map_err(|error| LogError::Start(error.to_string()))?;
     Ok((LogControl { filter: handle }, flush))
+}
+
+/// For a program that speaks to a person, as ssh does: messages and hints, no times. To `output`, or standard error.
+/// Failures of the kinds `silent` are not told.
+pub fn init_plain(
+    program: &'static str,
+    level: &str,
+    silent: &'static [&'static str],
+    output: Option<std::fs::File>,
+) -> Result<Flush, LogError> {
+    let started = match output {
+        Some(file) => queue::start(file),
+        None => queue::stderr(),
+    };
+    let (writer, flush) = started.map_err(|error| LogError::Start(error.to_string()))?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).event_format(plain::Plain { program, silent });
+    let subscriber = tracing_subscriber::registry().with(filter(level)?).with(no_packet_dumps()).with(lines);
+    subscriber.try_init().map_err(|error| LogError::Start(error.to_string()))?;
+    Ok(flush)
 }
 
 fn filter(level: &str) -> Result<EnvFilter, LogError> {

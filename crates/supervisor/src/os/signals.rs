@@ -36,6 +36,17 @@ impl Signal {
         }
     }
 
+    /// Its number, as kill(1) takes it.
+    pub const fn number(self) -> i32 {
+        match self {
+            Self::Term => SIGTERM,
+            Self::Int => SIGINT,
+            Self::Hup => SIGHUP,
+            Self::Usr1 => SIGUSR1,
+            Self::Usr2 => SIGUSR2,
+        }
+    }
+
     fn from_number(number: i32) -> Option<Self> {
         match number {
             SIGTERM => Some(Self::Term),
@@ -56,6 +67,13 @@ impl Drop for SignalGuard {
     fn drop(&mut self) {
         self.0.close();
     }
+}
+
+/// Makes SIGALRM harmless: autossh's own clock, which people ring to have a test made now.
+pub fn disarm_alarm() -> io::Result<()> {
+    let nobody_looks = std::sync::Arc::default();
+    signal_hook::flag::register(signal_hook::consts::SIGALRM, nobody_looks)?;
+    Ok(())
 }
 
 /// Takes our signals over from now on. Needs no runtime, so that a signal during start-up is not lost.

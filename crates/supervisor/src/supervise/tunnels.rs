@@ -56,6 +56,7 @@ impl Tunnels {
             stop_timeout,
             bell,
             seed,
+            observer: None,
         };
         Self { running: Vec::new(), leaving: JoinSet::new(), context, network, seeds: fastrand::Rng::with_seed(seed) }
     }

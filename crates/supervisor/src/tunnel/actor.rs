@@ -17,6 +17,7 @@ use super::files::{Files, Look};
 use super::handle::Context;
 use super::knocking::Knocking;
 use super::locals::{BoundJob, Locals};
+use super::observer::Occurrence;
 use super::orders::Order;
 use super::probes::Probed;
 use super::remotes::{Remotes, Requested};
@@ -232,7 +233,10 @@ impl Actor {
     fn settle(&mut self) {
         while let Some(effect) = self.machine.poll_effect() {
             match effect {
-                Effect::Open { epoch } => self.open(epoch),
+                Effect::Open { epoch } => {
+                    self.observe(&Occurrence::Start { count: self.machine.starts() });
+                    self.open(epoch);
+                }
                 Effect::Close { epoch } => self.close(epoch),
             }
         }
@@ -267,6 +271,7 @@ impl Actor {
                 self.damper.recovered();
                 self.feed(Input::ResetFailed);
             }
+            Order::GiveUp(failure) => self.give_up_session(failure, None),
             Order::Apply(steps) => self.apply(steps),
             Order::StopTimeout(timeout) => self.context.stop_timeout = timeout,
             Order::End => self.end(),
@@ -304,7 +309,9 @@ impl Actor {
     }
 
     pub(super) fn feed(&mut self, input: Input) {
+        let before = self.machine.phase();
         self.machine.handle(input, clock::now());
+        self.observe_input(before, input);
     }
 
     fn deadline(&mut self) -> Option<Instant> {

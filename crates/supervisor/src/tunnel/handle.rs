@@ -11,6 +11,7 @@ use tunnel_engine::forward::SocketStore;
 use tunnel_engine::task;
 
 use super::actor::Actor;
+use super::observer::Observer;
 use super::orders::Order;
 use super::start::ReadyLink;
 use super::view::View;
@@ -44,6 +45,8 @@ pub struct Context {
     pub bell: Arc<Notify>,
     /// Decides the jitter.
     pub seed: u64,
+    /// Told everything that happens, for a log beside the daemon's.
+    pub observer: Option<Observer>,
 }
 
 /// A running tunnel. Dropping it ends the task and cuts everything; [`Order::End`] ends it in good order.

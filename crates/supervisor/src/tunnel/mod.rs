@@ -18,6 +18,7 @@ mod files;
 mod handle;
 mod knocking;
 mod locals;
+mod observer;
 mod orders;
 #[cfg(test)]
 mod probe_tests;
@@ -39,6 +40,7 @@ mod view;
 mod wind_down;
 
 pub use handle::{Context, Handle, Wedged, spawn};
+pub use observer::{Observer, Occurrence};
 pub use orders::Order;
 pub(crate) use start::ReadyLink;
 pub use state::ForwardState;

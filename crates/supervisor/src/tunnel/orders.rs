@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tunnel_engine::failure::Failure;
 
 use crate::supervise::plan::Step;
 
@@ -21,6 +22,8 @@ pub enum Order {
     NetworkChanged,
     /// Forget failures and counts.
     ResetFailed,
+    /// End the living session for this reason, found out by whoever watches it, and let the machine judge what follows.
+    GiveUp(Failure),
     /// Steps of a reload that are about this tunnel, in order.
     Apply(Vec<Step>),
     /// How long flowing connections may go on after a stop, from now on.

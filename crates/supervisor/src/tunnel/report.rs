@@ -10,6 +10,7 @@ use tunnel_engine::spec::StrictHostKeyChecking;
 
 use super::actor::Actor;
 use super::damper::Say;
+use super::observer::Occurrence;
 use super::view::FailureView;
 use crate::lifecycle::Phase;
 
@@ -21,6 +22,7 @@ pub(super) fn span(tunnel: &str) -> tracing::Span {
 impl Actor {
     /// Writes a failure down and says it. Call it after the machine has judged, so that the line says what follows.
     pub(super) fn tell_failure(&mut self, failure: Failure, forward: Option<&str>) {
+        self.observe(&Occurrence::Failure { failure: &failure, forward });
         let now = clock::now();
         self.note_absence(&failure);
         let say = self.damper.failure(failure.kind(), failure.message(), now);

@@ -176,6 +176,7 @@ pub(crate) fn context(dialer: Arc<dyn Dialer>) -> Context {
         stop_timeout: Duration::from_secs(10),
         bell: Arc::default(),
         seed: 7,
+        observer: None,
     }
 }
 

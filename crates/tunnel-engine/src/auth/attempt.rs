@@ -15,7 +15,7 @@ use super::report::Record;
 use super::{load, secret};
 use crate::clock;
 use crate::failure::{Failure, FailureKind};
-use crate::spec::{AuthSpec, SecretSource};
+use crate::spec::{ASKED_AT_MOST, Asker, AuthSpec, Question, SecretSource};
 
 /// sshd allows far fewer methods in a row; a server that is never content must not keep us.
 const MAX_PARTIAL_SUCCESSES: usize = 8;
@@ -24,6 +24,8 @@ pub(super) struct Attempt<'a, H: Handler> {
     pub(super) handle: &'a mut Handle<H>,
     pub(super) spec: &'a AuthSpec,
     pub(super) user: &'a str,
+    /// As the user named the server.
+    pub(super) host: &'a str,
     pub(super) ended: &'a watch::Receiver<Option<Failure>>,
     pub(super) record: Record,
     /// `None` until the server asks for a key: nothing is read before.
@@ -33,37 +35,44 @@ pub(super) struct Attempt<'a, H: Handler> {
     pub(super) offering: Option<String>,
     /// It said that it would take that, and got the signature.
     pub(super) signed: bool,
-    /// What the password has been tried with since the last success.
-    interactive_tried: bool,
-    password_tried: bool,
+    /// How often each has been tried since the last success.
+    pub(super) interactive_tries: u32,
+    password_tries: u32,
 }
 
 /// What to try next.
 pub(super) enum Step {
     Key(Box<Candidate>),
-    Interactive(Zeroizing<String>),
+    Interactive(Answerer),
     Password(Zeroizing<String>),
+}
+
+/// Who answers the server's questions.
+pub(super) enum Answerer {
+    Password(Zeroizing<String>),
+    Person(Asker),
 }
 
 impl<'a, H: Handler> Attempt<'a, H> {
     pub(super) fn new(
         handle: &'a mut Handle<H>,
         spec: &'a AuthSpec,
-        user: &'a str,
+        (user, host): (&'a str, &'a str),
         ended: &'a watch::Receiver<Option<Failure>>,
     ) -> Self {
         Self {
             handle,
             spec,
             user,
+            host,
             ended,
             record: Record::default(),
             keys: None,
             agent: None,
             offering: None,
             signed: false,
-            interactive_tried: false,
-            password_tried: false,
+            interactive_tries: 0,
+            password_tries: 0,
         }
     }
 
@@ -89,7 +98,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
                 Answer::Refused { methods: rest, partial } => {
                     if partial {
                         self.record.partial.push(how);
-                        (self.interactive_tried, self.password_tried) = (false, false);
+                        (self.interactive_tries, self.password_tries) = (0, 0);
                     } else {
                         self.record.rejected.push(what);
                     }
@@ -117,20 +126,43 @@ impl<'a, H: Handler> Attempt<'a, H> {
                 return Ok(Some(Step::Key(Box::new(candidate))));
             }
         }
-        let interactive = methods.contains(&MethodKind::KeyboardInteractive) && !self.interactive_tried;
-        let password = methods.contains(&MethodKind::Password) && !self.password_tried;
+        let limit = match &self.spec.password {
+            Some(SecretSource::Ask(_)) => ASKED_AT_MOST,
+            Some(SecretSource::File(_)) | None => 1,
+        };
+        let interactive = methods.contains(&MethodKind::KeyboardInteractive) && self.interactive_tries < limit;
+        let password = methods.contains(&MethodKind::Password) && self.password_tries < limit;
         if !interactive && !password {
             return Ok(None);
+        }
+        if let Some(SecretSource::Ask(asker)) = self.spec.password.clone() {
+            return Ok(self.ask(asker, interactive).await);
         }
         let Some(secret) = self.password().await else {
             return Ok(None);
         };
         if interactive {
-            self.interactive_tried = true;
-            return Ok(Some(Step::Interactive(secret)));
+            self.interactive_tries += 1;
+            return Ok(Some(Step::Interactive(Answerer::Password(secret))));
         }
-        self.password_tried = true;
+        self.password_tries += 1;
         Ok(Some(Step::Password(secret)))
+    }
+
+    /// Somebody is at the terminal: the server's own questions first, as ssh does it, then the password.
+    async fn ask(&mut self, asker: Asker, interactive: bool) -> Option<Step> {
+        if interactive {
+            self.interactive_tries += 1;
+            return Some(Step::Interactive(Answerer::Person(asker)));
+        }
+        let question = Question::Password { user: self.user.to_owned(), host: self.host.to_owned() };
+        let again = self.password_tries;
+        self.password_tries += 1;
+        let answer = tokio::task::spawn_blocking(move || asker.ask(&question, again)).await.ok().flatten();
+        if answer.is_none() {
+            self.record.no_password = Some(Trouble::new(FailureKind::AuthRejected, "nobody gave a password"));
+        }
+        answer.map(Step::Password)
     }
 
     /// Reads key files and asks the agent, now that a key would help.
@@ -155,13 +187,12 @@ impl<'a, H: Handler> Attempt<'a, H> {
     }
 
     async fn password(&mut self) -> Option<Zeroizing<String>> {
-        let Some(source) = self.spec.password.clone() else {
+        let Some(SecretSource::File(file)) = self.spec.password.clone() else {
             self.record.no_password = Some(Trouble::new(FailureKind::AuthRejected, "no password_file is set"));
             return None;
         };
-        let SecretSource::File(path) = &source;
-        let path = path.display().to_string();
-        match tokio::task::spawn_blocking(move || secret::read(&source)).await {
+        let path = file.display().to_string();
+        match tokio::task::spawn_blocking(move || secret::read(&file)).await {
             Ok(Ok(secret)) => Some(secret),
             Ok(Err(error)) => {
                 let why = format!("password_file `{path}` cannot be read: {error}");

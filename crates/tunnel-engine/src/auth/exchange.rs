@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use russh::MethodSet;
-use russh::client::{AuthResult, Handler, KeyboardInteractiveAuthResponse};
+use russh::client::{AuthResult, Handler, KeyboardInteractiveAuthResponse, Prompt};
 use russh::keys::HashAlg;
 use russh::keys::ssh_key::public::KeyData;
 use tokio::time::timeout;
 
-use super::attempt::{Attempt, Step};
+use super::attempt::{Answerer, Attempt, Step};
 use super::candidate::{Candidate, Proof, Signs};
 use super::identity::Trouble;
 use super::prompts;
 use super::sign::{Holder, KeySigner, SignError};
 use crate::failure::{Failure, FailureKind};
+use crate::spec::Asker;
 
 /// russh answers for a session that has ended before the session can say why; it says so within this.
 const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(1);
@@ -36,7 +37,7 @@ impl<H: Handler> Attempt<'_, H> {
     pub(super) async fn take(&mut self, step: Step) -> Result<Answer, Failure> {
         match step {
             Step::Key(candidate) => self.offer(*candidate).await,
-            Step::Interactive(password) => self.interact(&password).await,
+            Step::Interactive(answerer) => self.interact(&answerer).await,
             Step::Password(password) => {
                 // russh wipes its copy once it is sent.
                 let answer = self.handle.authenticate_password(self.user, password.as_str()).await.ok();
@@ -59,6 +60,7 @@ impl<H: Handler> Attempt<'_, H> {
             Signs::File(private) => Holder::File {
                 public: Box::new(candidate.key().clone().into()),
                 private: private.clone(),
+                name: candidate.source.clone(),
                 passphrase: self.spec.passphrase.clone(),
             },
             Signs::Agent(identity) => Holder::Agent { agent: &mut self.agent, identity: identity.clone() },
@@ -89,7 +91,7 @@ impl<H: Handler> Attempt<'_, H> {
         }
     }
 
-    async fn interact(&mut self, password: &str) -> Result<Answer, Failure> {
+    async fn interact(&mut self, answerer: &Answerer) -> Result<Answer, Failure> {
         let mut answer = self.handle.authenticate_keyboard_interactive_start(self.user, None).await;
         for round in 0.. {
             let prompts = match answer {
@@ -103,12 +105,23 @@ impl<H: Handler> Attempt<'_, H> {
             if round >= prompts::MAX_ROUNDS {
                 break;
             }
-            let answers = prompts::answers(&prompts, password);
+            let answers = match answerer {
+                Answerer::Password(password) => prompts::answers(&prompts, password),
+                Answerer::Person(asker) => self.asked(prompts, asker.clone()).await,
+            };
             answer = self.handle.authenticate_keyboard_interactive_respond(answers).await;
         }
         // russh waits for answers and hears nothing else, so this session cannot go on.
         let message = format!("the server went on asking after {} rounds of questions", prompts::MAX_ROUNDS);
         Err(Failure::new(FailureKind::AuthRejected, message))
+    }
+
+    /// The server's questions, put to a person. What is not answered is answered with nothing.
+    async fn asked(&self, prompts: Vec<Prompt>, asker: Asker) -> Vec<String> {
+        let (user, host) = (self.user.to_owned(), self.host.to_owned());
+        let again = self.interactive_tries.saturating_sub(1);
+        let ask = move || prompts.iter().map(|prompt| prompts::put(prompt, &user, &host, &asker, again)).collect();
+        tokio::task::spawn_blocking(ask).await.unwrap_or_default()
     }
 
     /// Tells a rejection from a lost connection: russh calls both a failure, the latter with no methods left

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::secret;
 use crate::failure::FailureKind;
-use crate::spec::{IdentitySpec, SecretSource};
+use crate::spec::{ASKED_AT_MOST, Asker, IdentitySpec, Question, SecretSource};
 
 /// Larger than any private key; a wrong file must not fill the memory.
 const MAX_KEY_BYTES: u64 = 1 << 20;
@@ -91,29 +91,40 @@ pub(super) fn load(spec: &IdentitySpec, passphrase: Option<&SecretSource>) -> Op
     if let Some(public) = public.or_else(beside) {
         return identity(Some(public), Private::Locked(Arc::new(text)));
     }
-    match unlock(&text, passphrase) {
+    match unlock(&path.display().to_string(), &text, passphrase) {
         Ok(key) => identity(Some(key.public_key().clone()), Private::Ready(Arc::new(key))),
         Err(trouble) => identity(None, Private::Unusable(trouble)),
     }
 }
 
-/// Decrypts the text of a key file. Blocks: on the passphrase's file, and on a key derivation made to be slow.
-pub(super) fn unlock(text: &str, passphrase: Option<&SecretSource>) -> Result<PrivateKey, Trouble> {
-    let Some(source) = passphrase else {
-        return Err(Trouble::new(FailureKind::PassphraseNeeded, "it is encrypted, and no passphrase_file is set"));
-    };
-    let SecretSource::File(file) = source;
-    let passphrase = secret::read(source).map_err(|error| {
-        let why = format!("it is encrypted, and passphrase_file `{}` cannot be read: {error}", file.display());
-        Trouble::new(FailureKind::PassphraseNeeded, why)
-    })?;
-    decode_secret_key(text, Some(passphrase.as_str())).map_err(|_| {
-        let why = format!("the passphrase in `{}` does not open it", file.display());
-        Trouble::new(FailureKind::PassphraseNeeded, why).with_hint(
-            "put the right passphrase into passphrase_file; a key in an old encryption that tunneld does not know is \
-             converted by `ssh-keygen -p -f FILE`",
-        )
-    })
+/// Decrypts the text of the key file `name`. Blocks: on the passphrase's file or on a person, and on a key derivation
+/// made to be slow.
+pub(super) fn unlock(name: &str, text: &str, passphrase: Option<&SecretSource>) -> Result<PrivateKey, Trouble> {
+    let needed = |why: String| Trouble::new(FailureKind::PassphraseNeeded, why);
+    match passphrase {
+        None => Err(needed("it is encrypted, and no passphrase_file is set".to_owned())),
+        Some(SecretSource::Ask(asker)) => unlock_by_asking(name, text, asker)
+            .ok_or_else(|| needed("it is encrypted, and nobody gave a passphrase that opens it".to_owned())),
+        Some(SecretSource::File(file)) => {
+            let passphrase = secret::read(file).map_err(|error| {
+                needed(format!("it is encrypted, and passphrase_file `{}` cannot be read: {error}", file.display()))
+            })?;
+            decode_secret_key(text, Some(passphrase.as_str())).map_err(|_| {
+                needed(format!("the passphrase in `{}` does not open it", file.display())).with_hint(
+                    "put the right passphrase into passphrase_file; a key in an old encryption that tunneld does not \
+                     know is converted by `ssh-keygen -p -f FILE`",
+                )
+            })
+        }
+    }
+}
+
+/// As ssh: a wrong passphrase is asked for again, an empty one goes on to the next key.
+fn unlock_by_asking(name: &str, text: &str, asker: &Asker) -> Option<PrivateKey> {
+    let question = Question::Passphrase { file: name.to_owned() };
+    (0..ASKED_AT_MOST)
+        .map_while(|again| asker.ask(&question, again).filter(|passphrase| !passphrase.is_empty()))
+        .find_map(|passphrase| decode_secret_key(text, Some(passphrase.as_str())).ok())
 }
 
 /// `path` with something after its name: `id_rsa` and `-cert.pub`.

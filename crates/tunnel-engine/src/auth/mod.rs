@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use crate::failure::Failure;
 use crate::spec::AuthSpec;
 
-/// Logs in as `user`, trying what `spec` holds in ssh's order until the server is content. Several methods in turn
+/// Logs in as `user` at the server that the user calls `host`, trying what `spec` holds in ssh's order until the server is content. Several methods in turn
 /// (sshd_config AuthenticationMethods) are gone through. Gives a short word on how, for status:
 /// `publickey ~/.ssh/id_ed25519 SHA256:…`.
 ///
@@ -41,8 +41,8 @@ use crate::spec::AuthSpec;
 pub async fn authenticate<H: Handler>(
     handle: &mut Handle<H>,
     spec: &AuthSpec,
-    user: &str,
+    (user, host): (&str, &str),
     ended: &watch::Receiver<Option<Failure>>,
 ) -> Result<String, Failure> {
-    attempt::Attempt::new(handle, spec, user, ended).run().await
+    attempt::Attempt::new(handle, spec, (user, host), ended).run().await
 }

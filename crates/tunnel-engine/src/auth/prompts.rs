@@ -1,6 +1,8 @@
-//! Answers to keyboard-interactive (RFC 4256): the password, to what must not be echoed. Pure.
+//! Answers to keyboard-interactive (RFC 4256): the password, to what must not be echoed, or a person's own.
 
 use russh::client::Prompt;
+
+use crate::spec::{Asker, Question};
 
 /// PAM asks once or twice. A server that goes on asking gets empty answers, and no more than this.
 pub(super) const MAX_ROUNDS: usize = 8;
@@ -8,4 +10,12 @@ pub(super) const MAX_ROUNDS: usize = 8;
 /// One answer a prompt. What is echoed is not a password, and is answered with nothing.
 pub(super) fn answers(prompts: &[Prompt], password: &str) -> Vec<String> {
     prompts.iter().map(|prompt| if prompt.echo { String::new() } else { password.to_owned() }).collect()
+}
+
+/// One question of the server, put to a person. Blocks on them.
+pub(super) fn put(prompt: &Prompt, user: &str, host: &str, asker: &Asker, again: u32) -> String {
+    // A server must not write to the terminal what only looks like text.
+    let text = prompt.prompt.chars().filter(|c| !c.is_control()).collect();
+    let question = Question::Prompt { user: user.to_owned(), host: host.to_owned(), text, echo: prompt.echo };
+    asker.ask(&question, again).map(|answer| answer.as_str().to_owned()).unwrap_or_default()
 }

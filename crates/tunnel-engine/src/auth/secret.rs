@@ -8,14 +8,11 @@ use std::path::Path;
 use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
-use crate::spec::SecretSource;
-
 /// Longer than any password or passphrase that a server or a key takes; a wrong file must not fill the memory.
 const MAX_SECRET_BYTES: usize = 4096;
 
-/// The first line of the source, without its line end. Blocks on the file.
-pub(super) fn read(source: &SecretSource) -> io::Result<Zeroizing<String>> {
-    let SecretSource::File(path) = source;
+/// The first line of the file, without its line end. Blocks on the file.
+pub(super) fn read(path: &Path) -> io::Result<Zeroizing<String>> {
     let file = open_file(path)?;
     warn_if_shared(path, &file);
     // All of it at once: a vector that grows would leave copies behind.

@@ -32,6 +32,8 @@ pub(super) enum Holder<'a> {
         /// The key as offered, to find out when a `.pub` lies beside another key.
         public: Box<PublicKey>,
         private: Private,
+        /// The file, for whoever is asked for its passphrase.
+        name: String,
         passphrase: Option<SecretSource>,
     },
     /// The agent. `None` when it broke since the key was listed.
@@ -59,10 +61,12 @@ impl russh::Signer for KeySigner<'_> {
         data: Vec<u8>,
     ) -> Result<Vec<u8>, SignError> {
         let signed = match &mut self.holder {
-            Holder::File { public, private, passphrase } => {
+            Holder::File { public, private, name, passphrase } => {
                 let (public, private, passphrase) = (public.clone(), private.clone(), passphrase.clone());
+                let name = name.clone();
                 // bcrypt and RSA take their time, and this thread carries all tunnels.
-                tokio::task::spawn_blocking(move || sign_with_file(&public, private, passphrase.as_ref(), hash, data))
+                let unlock = move |text: &str| unlock(&name, text, passphrase.as_ref());
+                tokio::task::spawn_blocking(move || sign_with_file(&public, private, unlock, hash, data))
                     .await
                     .unwrap_or_else(|error| Err(Trouble::new(FailureKind::IdentityUnreadable, error.to_string())))
                     .map_err(SignError::Trouble)
@@ -89,13 +93,13 @@ impl russh::Signer for KeySigner<'_> {
 fn sign_with_file(
     public: &PublicKey,
     private: Private,
-    passphrase: Option<&SecretSource>,
+    unlock: impl FnOnce(&str) -> Result<PrivateKey, Trouble>,
     hash: Option<HashAlg>,
     mut data: Vec<u8>,
 ) -> Result<Vec<u8>, Trouble> {
     let key = match private {
         Private::Ready(key) => key,
-        Private::Locked(text) => Arc::new(unlock(&text, passphrase)?),
+        Private::Locked(text) => Arc::new(unlock(&text)?),
         Private::Unusable(trouble) => return Err(trouble),
     };
     if key.public_key().key_data() != public.key_data() {

@@ -146,8 +146,12 @@ async fn every_type_of_key_makes_a_signature_that_its_public_half_confirms() {
     {
         let key = PrivateKey::random(&mut random, algorithm.clone()).unwrap();
         let public = key.public_key().clone();
-        let holder =
-            Holder::File { public: Box::new(public.clone()), private: Private::Ready(Arc::new(key)), passphrase: None };
+        let holder = Holder::File {
+            public: Box::new(public.clone()),
+            private: Private::Ready(Arc::new(key)),
+            name: "f".into(),
+            passphrase: None,
+        };
         let mut signer = KeySigner { holder, signed: false };
         let data = b"to be signed".to_vec();
         let signed = russh::Signer::auth_sign(&mut signer, &public.clone().into(), hash, data.clone()).await.unwrap();

@@ -37,6 +37,11 @@ impl HostKey {
         format!("SHA256:{}", STANDARD_NO_PAD.encode(hash.as_ref()))
     }
 
+    /// `ssh-ed25519`.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
     /// True when a server that has this key can prove it with `algorithm`: an RSA key signs with several.
     pub(super) fn serves(&self, algorithm: &Algorithm) -> bool {
         let kind = if matches!(algorithm, Algorithm::Rsa { .. }) { "ssh-rsa" } else { algorithm.as_str() };

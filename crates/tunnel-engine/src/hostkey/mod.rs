@@ -25,7 +25,7 @@ pub use key::HostKey;
 pub use verdict::Verdict;
 
 use crate::failure::{Failure, FailureKind};
-use crate::spec::{Destination, HostKeySpec, StrictHostKeyChecking};
+use crate::spec::{ASKED_AT_MOST, Destination, HostKeySpec, Question, StrictHostKeyChecking};
 use entry::{Entry, Marker};
 use name::ServerName;
 use store::Written;
@@ -104,6 +104,7 @@ impl HostKeys {
             Verdict::Revoked { at, key: revoked } => Err(refusal::revoked(&self.server, &key, &at, &revoked)),
             Verdict::Changed { conflicts } => Err(refusal::changed(&self.spec, &self.server, &key, &conflicts)),
             Verdict::Unknown { certificate } => match self.spec.strict {
+                StrictHostKeyChecking::Yes if self.confirmed(&key).await => self.remember(key).await,
                 StrictHostKeyChecking::Yes => {
                     Err(refusal::unknown(&self.spec, &self.destination, &self.server, &key, certificate.as_ref()))
                 }
@@ -114,6 +115,28 @@ impl HostKeys {
                 }
             },
         }
+    }
+
+    /// ssh's `ask`: somebody is there, and says that the key is the server's.
+    async fn confirmed(&self, key: &HostKey) -> bool {
+        let Some(asker) = self.spec.ask.clone() else { return false };
+        let fingerprint = key.fingerprint();
+        let question = Question::HostKey {
+            server: self.server.lookup.clone(),
+            kind: key.kind().to_owned(),
+            fingerprint: fingerprint.clone(),
+        };
+        let answer = blocking(move || {
+            let answers = (0..ASKED_AT_MOST).map_while(|again| asker.ask(&question, again));
+            let clear = |answer: &zeroize::Zeroizing<String>| {
+                let answer = answer.trim();
+                (answer == fingerprint || answer.eq_ignore_ascii_case("yes"))
+                    .then_some(true)
+                    .or(answer.eq_ignore_ascii_case("no").then_some(false))
+            };
+            Ok(answers.into_iter().find_map(|answer| clear(&answer)).unwrap_or(false))
+        });
+        answer.await.unwrap_or(false)
     }
 
     async fn remember(&self, key: HostKey) -> Result<(), Failure> {

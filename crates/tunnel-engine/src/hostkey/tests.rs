@@ -210,6 +210,7 @@ async fn all_files_count_and_a_missing_one_is_fine() {
         user_known_hosts: vec![dir.path().join("missing")],
         global_known_hosts: vec![dir.path().join("missing too"), global],
         alias: None,
+        ask: None,
     };
     let keys = HostKeys::load(&spec, &Destination::parse("h", "me").unwrap()).await.unwrap();
     assert_eq!(keys.check(&presented(A), now()).await, Ok(()));
@@ -315,7 +316,13 @@ fn host_keys(file: &str, destination: &str, alias: Option<&str>) -> HostKeys {
 }
 
 fn spec(strict: StrictHostKeyChecking, file: &Path) -> HostKeySpec {
-    HostKeySpec { strict, user_known_hosts: vec![PathBuf::from(file)], global_known_hosts: Vec::new(), alias: None }
+    HostKeySpec {
+        strict,
+        user_known_hosts: vec![PathBuf::from(file)],
+        global_known_hosts: Vec::new(),
+        alias: None,
+        ask: None,
+    }
 }
 
 async fn check(

@@ -87,8 +87,8 @@ impl Attempt<'_> {
         let mut handle = connected.map_err(|error| broken(&shared, error))?;
 
         self.phase = Phase::Authentication;
-        let user = &spec.destination.user;
-        let proof = auth::authenticate(&mut handle, &spec.auth, user, &shared.ending.watch()).await;
+        let whom = (spec.destination.user.as_str(), spec.destination.host.as_str());
+        let proof = auth::authenticate(&mut handle, &spec.auth, whom, &shared.ending.watch()).await;
         let auth = proof.map_err(|failure| with_banner(&shared, failure))?;
 
         let facts = shared.facts();

@@ -6,6 +6,7 @@ mod algorithms;
 mod destination;
 mod forward;
 mod forward_parse;
+mod person;
 mod session;
 
 pub use algorithms::wildcard;
@@ -13,6 +14,7 @@ pub use algorithms::{AlgorithmKind, AlgorithmList, AlgorithmListError, Algorithm
 pub use destination::{Destination, DestinationError};
 pub use forward::{Bind, Connect, Forward, ForwardKey, ForwardKind, Listen, Side};
 pub use forward_parse::ForwardParseError;
+pub use person::{ASKED_AT_MOST, Asker, Person, Question};
 pub use session::{
     AddressFamily, AgentSpec, AuthSpec, DialSpec, HostKeySpec, IdentitySpec, SecretSource, SessionSpec,
     StrictHostKeyChecking, TimingSpec, Via,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{AlgorithmSpec, Destination};
+use super::{AlgorithmSpec, Asker, Destination};
 
 /// A checked wish for one SSH session. A jump host's session is one of these too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,8 @@ pub struct HostKeySpec {
     pub global_known_hosts: Vec<PathBuf>,
     /// HostKeyAlias: the name to look up instead of the host, without a port.
     pub alias: Option<String>,
+    /// Who says about an unknown key under `Yes`, as ssh's `ask`; `None`: nobody, it is refused.
+    pub ask: Option<Asker>,
 }
 
 /// ssh_config StrictHostKeyChecking. `ask` has no meaning for a daemon and reads as `Yes`.
@@ -137,6 +139,8 @@ pub enum AgentSpec {
 pub enum SecretSource {
     /// First line of a file. A systemd credential is the file `$CREDENTIALS_DIRECTORY/NAME`.
     File(PathBuf),
+    /// Somebody at the terminal.
+    Ask(Asker),
 }
 
 /// Deadlines and keepalive of one session.
@@ -191,8 +195,10 @@ impl SessionSpec {
         }
         files.extend(self.auth.certificates.iter().cloned());
         for secret in [&self.auth.password, &self.auth.passphrase].into_iter().flatten() {
-            let SecretSource::File(path) = secret;
-            files.push(path.clone());
+            match secret {
+                SecretSource::File(path) => files.push(path.clone()),
+                SecretSource::Ask(_) => {}
+            }
         }
         if let AgentSpec::Socket(path) = &self.auth.agent {
             files.push(path.clone());

@@ -95,6 +95,7 @@ pub(super) fn session(destination: Destination, wishes: Wishes, own: Own, enviro
             user_known_hosts: wishes.user_known_hosts.unwrap_or_else(|| defaults::user_known_hosts(environment)),
             global_known_hosts: wishes.global_known_hosts.unwrap_or_else(defaults::global_known_hosts),
             alias: wishes.host_key_alias,
+            ask: None,
         },
         auth: AuthSpec {
             identities: wishes.identities.unwrap_or_else(|| defaults::identities(environment)),

@@ -44,6 +44,11 @@ impl Machine {
         self.streak.failures
     }
 
+    /// autossh's count: starts in a row that did not get old. Brought up to date when a session ends.
+    pub const fn tries(&self) -> u32 {
+        self.streak.tries
+    }
+
     /// Why the last session, or attempt, ended by itself; kept after recovery, cleared by ResetFailed.
     pub const fn last_kind(&self) -> Option<FailureKind> {
         self.last

@@ -40,7 +40,7 @@ pub(super) fn stderr() -> io::Result<(LineQueue, Flush)> {
     start(io::stderr())
 }
 
-fn start(output: impl Write + Send + 'static) -> io::Result<(LineQueue, Flush)> {
+pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<(LineQueue, Flush)> {
     let (lines, words) = sync_channel(QUEUE);
     let lost = Arc::new(AtomicU64::new(0));
     let flush = Flush { lines: Some(lines.clone()) };

@@ -12,7 +12,7 @@ pub(super) fn session(old: &SessionSpec, new: &SessionSpec) -> Vec<&'static str>
     let SessionSpec { destination, dial, host_key, auth, algorithms, timing, receive_window } = new;
     let Destination { user, host, port } = destination;
     let DialSpec { via, bind_address, address_family, tcp_keep_alive } = dial;
-    let HostKeySpec { strict, user_known_hosts, global_known_hosts, alias } = host_key;
+    let HostKeySpec { strict, user_known_hosts, global_known_hosts, alias, ask: _ } = host_key;
     let AuthSpec { identities, certificates, agent, identities_only, password, passphrase } = auth;
     let AlgorithmSpec { ciphers, kex, macs, host_keys } = algorithms;
     let TimingSpec { connect_timeout, server_alive_interval, server_alive_count_max } = timing;

@@ -1,0 +1,316 @@
+//! The AUTOSSH_* variables, checked as autossh checks them. Pure. What is wrong is told on the terminal too: autossh
+//! tells it to syslog only, before it has looked at where its log goes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::monitor_port::{MonitorPort, MonitorPortError};
+use super::number;
+
+/// AUTOSSH_POLL.
+const POLL: Duration = Duration::from_secs(600);
+/// AUTOSSH_GATETIME.
+const GATE_TIME: Duration = Duration::from_secs(30);
+/// AUTOSSH_MESSAGE.
+const MESSAGE_BYTES: usize = 64;
+/// One exchange of the monitor loop.
+const NET_TIMEOUT: Duration = Duration::from_secs(15);
+/// Far above what anybody waits; far below what overflows a clock.
+const LONGEST: i64 = 10 * 365 * 24 * 3600;
+
+/// The opt-in to what tunneld does better where autossh's timing is not needed.
+pub const FAST: &str = "TUNNELD_AUTOSSH";
+
+/// What the environment says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// AUTOSSH_DEBUG, AUTOSSH_LOGLEVEL and AUTOSSH_LOGFILE.
+    pub log: LogWishes,
+    /// AUTOSSH_POLL: between two tests of the monitor loop; drives the backoff also without one.
+    pub poll: Duration,
+    /// AUTOSSH_FIRST_POLL: from a start to its first test.
+    pub first_poll: Duration,
+    /// 15 s, or half a poll when that is shorter.
+    pub net_timeout: Duration,
+    /// AUTOSSH_GATETIME; zero: off.
+    pub gate_time: Duration,
+    /// AUTOSSH_MAXSTART; `None`: no limit.
+    pub max_start: Option<u32>,
+    /// AUTOSSH_MAXLIFETIME; `None`: none.
+    pub max_lifetime: Option<Duration>,
+    /// AUTOSSH_MESSAGE.
+    pub message: String,
+    /// AUTOSSH_PORT. `-M` wins, as in Debian's autossh.
+    pub port: Option<MonitorPort>,
+    /// AUTOSSH_PIDFILE.
+    pub pid_file: Option<PathBuf>,
+    /// `TUNNELD_AUTOSSH=fast`.
+    pub fast: bool,
+    /// What was adjusted: for the log.
+    pub notes: Vec<String>,
+}
+
+/// Where the log goes, and how much of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogWishes {
+    /// As syslog counts: 0 to 7.
+    pub level: u8,
+    /// AUTOSSH_DEBUG is there: standard error too, unless a file is named.
+    pub debug: bool,
+    /// AUTOSSH_LOGFILE: instead of syslog.
+    pub file: Option<PathBuf>,
+}
+
+/// Why the environment cannot be followed. The words are autossh's where it has some.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnvironmentError {
+    /// A number is wanted, or one within other bounds.
+    #[error("invalid {what} \"{text}\"")]
+    Invalid {
+        /// autossh's word for it.
+        what: &'static str,
+        /// As it was set.
+        text: String,
+    },
+    /// AUTOSSH_PORT.
+    #[error(transparent)]
+    Port(#[from] MonitorPortError),
+    /// AUTOSSH_MESSAGE.
+    #[error("echo message may only be {MESSAGE_BYTES} bytes long")]
+    Message,
+    /// AUTOSSH_LOGFILE is there, and empty.
+    #[error("cannot open log file \"\": it has no name")]
+    LogFile,
+    /// AUTOSSH_PATH names a program that is not ssh.
+    #[error(
+        "AUTOSSH_PATH \"{0}\" cannot be followed: no program is started, SSH is spoken in-process; leave it out, and \
+         instead of a wrapper that types a password use a key, or `password_file` in a tunneld config"
+    )]
+    Path(String),
+    /// TUNNELD_AUTOSSH.
+    #[error("TUNNELD_AUTOSSH \"{0}\" means nothing: leave it out for autossh's own timing, or set it to \"fast\"")]
+    Fast(String),
+}
+
+impl Environment {
+    /// Reads all variables. `variable` gives what is set, empty values too.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<EnvironmentError>> {
+        let mut reader = Reader { variable, errors: Vec::new() };
+        let debug = variable("AUTOSSH_DEBUG").is_some();
+        let level = reader.number("AUTOSSH_LOGLEVEL", "log level", 0..=7).and_then(|level| u8::try_from(level).ok());
+        let poll = reader.seconds("AUTOSSH_POLL", "poll time", 1);
+        let first_poll = reader.seconds("AUTOSSH_FIRST_POLL", "first poll time", 1);
+        let gate_time = reader.seconds("AUTOSSH_GATETIME", "gate time", 0);
+        let max_start = reader.number("AUTOSSH_MAXSTART", "max start number", -1..=i64::from(u32::MAX));
+        let max_lifetime = reader.seconds("AUTOSSH_MAXLIFETIME", "max lifetime", 0);
+        let message = variable("AUTOSSH_MESSAGE").unwrap_or_default();
+        reader.refuse_if(message.len() > MESSAGE_BYTES, EnvironmentError::Message);
+        let port = reader.port();
+        let file = variable("AUTOSSH_LOGFILE").map(PathBuf::from);
+        reader.refuse_if(file.as_ref().is_some_and(|file| file.as_os_str().is_empty()), EnvironmentError::LogFile);
+        reader.path();
+        let fast = reader.fast();
+
+        let poll = poll.unwrap_or(POLL);
+        let mut environment = Self {
+            log: LogWishes { level: if debug { 7 } else { level.unwrap_or(6) }, debug, file },
+            poll,
+            first_poll: first_poll.unwrap_or(poll),
+            net_timeout: NET_TIMEOUT,
+            gate_time: gate_time.unwrap_or(GATE_TIME),
+            max_start: max_start.and_then(|starts| u32::try_from(starts).ok()),
+            max_lifetime: max_lifetime.filter(|lifetime| !lifetime.is_zero()),
+            message,
+            port,
+            pid_file: variable("AUTOSSH_PIDFILE").filter(|path| !path.is_empty()).map(PathBuf::from),
+            fast,
+            notes: Vec::new(),
+        };
+        environment.adjust();
+        if reader.errors.is_empty() { Ok(environment) } else { Err(reader.errors) }
+    }
+
+    /// autossh's own adjustments, in its order and words.
+    fn adjust(&mut self) {
+        if let Some(lifetime) = self.max_lifetime {
+            let seconds = lifetime.as_secs();
+            if self.poll > lifetime {
+                self.notes.push(format!("poll time is greater than lifetime, dropping poll time to {seconds}"));
+                self.poll = lifetime;
+            }
+            if self.first_poll > lifetime {
+                let note = format!("first poll time is greater than lifetime, dropping first poll time to {seconds}");
+                self.notes.push(note);
+                self.first_poll = lifetime;
+            }
+        }
+        if self.poll / 2 < self.net_timeout {
+            self.net_timeout = self.poll / 2;
+            let millis = self.net_timeout.as_millis();
+            self.notes.push(format!("short poll time: adjusting net timeouts to {millis}"));
+        }
+    }
+}
+
+struct Reader<'a> {
+    variable: &'a dyn Fn(&str) -> Option<String>,
+    errors: Vec<EnvironmentError>,
+}
+
+impl Reader<'_> {
+    fn number(&mut self, name: &str, what: &'static str, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
+        let text = (self.variable)(name)?;
+        let number = number::parse(&text).filter(|number| range.contains(number));
+        if number.is_none() {
+            self.errors.push(EnvironmentError::Invalid { what, text });
+        }
+        number
+    }
+
+    fn seconds(&mut self, name: &str, what: &'static str, least: i64) -> Option<Duration> {
+        self.number(name, what, least..=LONGEST)
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .map(Duration::from_secs)
+    }
+
+    fn port(&mut self) -> Option<MonitorPort> {
+        let text = (self.variable)("AUTOSSH_PORT").filter(|text| !text.is_empty())?;
+        match MonitorPort::parse(&text) {
+            Ok(port) => Some(port),
+            Err(error) => {
+                self.errors.push(error.into());
+                None
+            }
+        }
+    }
+
+    /// A wrapper around ssh does something that ssh does not.
+    fn path(&mut self) {
+        let Some(path) = (self.variable)("AUTOSSH_PATH") else { return };
+        let name = path.rsplit('/').next().unwrap_or_default();
+        self.refuse_if(name != "ssh", EnvironmentError::Path(path.clone()));
+    }
+
+    fn fast(&mut self) -> bool {
+        let text = (self.variable)(FAST).unwrap_or_default();
+        self.refuse_if(!matches!(text.as_str(), "" | "fast"), EnvironmentError::Fast(text.clone()));
+        text == "fast"
+    }
+
+    fn refuse_if(&mut self, wrong: bool, error: EnvironmentError) {
+        if wrong {
+            self.errors.push(error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Environment, Vec<String>> {
+        let variable =
+            |name: &str| variables.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
+        Environment::read(&variable).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    }
+
+    fn error(name: &str, value: &str) -> String {
+        read(&[(name, value)]).unwrap_err().join("; ")
+    }
+
+    #[test]
+    fn without_variables_everything_is_autosshs_default() {
+        let environment = read(&[]).unwrap();
+        assert_eq!((environment.poll, environment.first_poll), (POLL, POLL));
+        assert_eq!((environment.gate_time, environment.net_timeout), (GATE_TIME, NET_TIMEOUT));
+        assert_eq!((environment.max_start, environment.max_lifetime, environment.port), (None, None, None));
+        assert_eq!(environment.log, LogWishes { level: 6, debug: false, file: None });
+        assert!(!environment.fast && environment.notes.is_empty());
+    }
+
+    #[test]
+    fn every_variable_counts() {
+        let environment = read(&[
+            ("AUTOSSH_DEBUG", ""),
+            ("AUTOSSH_LOGLEVEL", "3"),
+            ("AUTOSSH_LOGFILE", "/l"),
+            ("AUTOSSH_POLL", "0x3c"),
+            ("AUTOSSH_FIRST_POLL", "5"),
+            ("AUTOSSH_GATETIME", "0"),
+            ("AUTOSSH_MAXSTART", "3"),
+            ("AUTOSSH_MAXLIFETIME", "3600"),
+            ("AUTOSSH_MESSAGE", "hello world"),
+            ("AUTOSSH_PORT", "20000"),
+            ("AUTOSSH_PIDFILE", "/p"),
+            ("AUTOSSH_PATH", "/usr/bin/ssh"),
+            ("AUTOSSH_NTSERVICE", "yes"),
+            ("TUNNELD_AUTOSSH", "fast"),
+        ])
+        .unwrap();
+        assert_eq!(environment.log, LogWishes { level: 7, debug: true, file: Some("/l".into()) });
+        assert_eq!((environment.poll.as_secs(), environment.first_poll.as_secs()), (60, 5));
+        assert_eq!((environment.gate_time, environment.max_start), (Duration::ZERO, Some(3)));
+        assert_eq!(environment.max_lifetime, Some(Duration::from_secs(3600)));
+        assert_eq!(environment.message, "hello world");
+        assert_eq!(environment.port, Some(MonitorPort::Loop { port: 20000 }));
+        assert_eq!(environment.pid_file, Some("/p".into()));
+        assert!(environment.fast);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_autosshs_words() {
+        for (name, value, want) in [
+            ("AUTOSSH_POLL", "0", "invalid poll time \"0\""),
+            ("AUTOSSH_POLL", "", "invalid poll time \"\""),
+            ("AUTOSSH_POLL", "-5", "invalid poll time \"-5\""),
+            ("AUTOSSH_POLL", "1m", "invalid poll time \"1m\""),
+            ("AUTOSSH_FIRST_POLL", "x", "invalid first poll time \"x\""),
+            ("AUTOSSH_GATETIME", "1.5", "invalid gate time \"1.5\""),
+            ("AUTOSSH_GATETIME", "-1", "invalid gate time \"-1\""),
+            ("AUTOSSH_MAXSTART", "-2", "invalid max start number \"-2\""),
+            ("AUTOSSH_MAXLIFETIME", "-1", "invalid max lifetime \"-1\""),
+            ("AUTOSSH_LOGLEVEL", "abc", "invalid log level \"abc\""),
+            ("AUTOSSH_LOGLEVEL", "8", "invalid log level \"8\""),
+            ("AUTOSSH_PORT", "65535", "monitor port (65535) out of range"),
+            ("AUTOSSH_LOGFILE", "", "cannot open log file \"\": it has no name"),
+        ] {
+            assert_eq!(error(name, value), want, "{name}={value:?}");
+        }
+        let long = "x".repeat(65);
+        assert_eq!(error("AUTOSSH_MESSAGE", &long), "echo message may only be 64 bytes long");
+        assert!(read(&[("AUTOSSH_MESSAGE", &long[1..])]).is_ok());
+        assert!(error("AUTOSSH_PATH", "/opt/sshpass-wrapper").contains("no program is started"));
+        assert!(error("TUNNELD_AUTOSSH", "quick").contains("\"fast\""));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let errors = read(&[("AUTOSSH_POLL", "x"), ("AUTOSSH_GATETIME", "y"), ("AUTOSSH_PORT", "z")]).unwrap_err();
+        assert_eq!(errors.len(), 3, "{errors:?}");
+    }
+
+    #[test]
+    fn empty_is_unset_where_autossh_has_it_so() {
+        let environment = read(&[("AUTOSSH_PORT", ""), ("AUTOSSH_PIDFILE", ""), ("AUTOSSH_MAXSTART", "-1")]).unwrap();
+        assert_eq!((environment.port, environment.pid_file, environment.max_start), (None, None, None));
+    }
+
+    #[test]
+    fn a_short_life_and_a_short_poll_cut_what_follows_from_them() {
+        let environment = read(&[("AUTOSSH_MAXLIFETIME", "20")]).unwrap();
+        assert_eq!((environment.poll.as_secs(), environment.first_poll.as_secs()), (20, 20));
+        assert_eq!(
+            environment.notes,
+            [
+                "poll time is greater than lifetime, dropping poll time to 20",
+                "first poll time is greater than lifetime, dropping first poll time to 20",
+                "short poll time: adjusting net timeouts to 10000",
+            ]
+        );
+        assert_eq!(read(&[("AUTOSSH_POLL", "10")]).unwrap().net_timeout, Duration::from_secs(5));
+        assert_eq!(read(&[("AUTOSSH_POLL", "1")]).unwrap().net_timeout, Duration::from_millis(500));
+    }
+}

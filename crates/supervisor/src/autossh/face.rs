@@ -1,0 +1,209 @@
+//! From the words of a command line to an exit code: checks everything, goes to the background, then runs.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tunnel_engine::failure::FailureKind;
+
+use super::argv::{self, Asked, CommandLine, Dialect};
+use super::environment::Environment;
+use super::log::{Log, phrases, reason};
+use super::monitor::{self, Monitor};
+use super::monitor_port::MonitorPort;
+use super::run::{self, DONE, FAILED};
+use super::settings::{self, Person};
+use super::terminal::Terminal;
+use super::usage;
+use crate::config::TunnelSpec;
+use crate::os::logging::LogError;
+use crate::os::{Notify, Pidfile, PidfileError, limits, logging, signals};
+
+/// Whose behaviour this is.
+const VERSION_OF_AUTOSSH: &str = "1.4g";
+
+/// Failures that autossh's own phrases tell.
+const OWN_RULES: [&str; 3] =
+    [FailureKind::GateTime.as_str(), FailureKind::MaxStart.as_str(), FailureKind::MaxLifetime.as_str()];
+
+/// Runs as autossh. `program` is what it is called in messages.
+pub fn main(program: &str, words: impl IntoIterator<Item = OsString>) -> u8 {
+    let words: Result<Vec<String>, OsString> = words.into_iter().map(OsString::into_string).collect();
+    let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    let planned = match words {
+        Ok(words) => plan(&words, &variable, Terminal::open),
+        Err(word) => Err(Refusal { errors: vec![format!("`{}` is not UTF-8", word.to_string_lossy())], usage: false }),
+    };
+    match planned {
+        Ok(Planned::Version) => {
+            let _ = writeln!(io::stdout(), "{program} {VERSION_OF_AUTOSSH} (tunneld {})", env!("CARGO_PKG_VERSION"));
+            DONE
+        }
+        Ok(Planned::Tunnel(plan)) => start(program, *plan).unwrap_or_else(|failure| {
+            failure.log.error(&failure.why);
+            // A log in a file or at syslog is not where somebody looks who has just typed the command.
+            if !failure.log.is_on_terminal() {
+                let _ = writeln!(io::stderr(), "{program}: {}", failure.why);
+            }
+            FAILED
+        }),
+        Err(refusal) => {
+            let log = Log::early(program);
+            refusal.errors.iter().for_each(|error| log.error(error));
+            if refusal.usage {
+                let _ = io::stderr().write_all(usage::text(program).as_bytes());
+            }
+            FAILED
+        }
+    }
+}
+
+/// Everything that can be known before anything is started.
+pub(super) struct Plan {
+    pub(super) line: CommandLine,
+    pub(super) environment: Environment,
+    pub(super) monitor: MonitorPort,
+    pub(super) spec: TunnelSpec,
+    pub(super) notes: Vec<String>,
+    terminal: Option<Terminal>,
+}
+
+pub(super) enum Planned {
+    Version,
+    Tunnel(Box<Plan>),
+}
+
+/// What is wrong with the command line, the environment or ssh's configuration.
+#[derive(Debug, Default)]
+pub(super) struct Refusal {
+    pub(super) errors: Vec<String>,
+    pub(super) usage: bool,
+}
+
+pub(super) fn plan(
+    words: &[String],
+    variable: &dyn Fn(&str) -> Option<String>,
+    terminal: fn() -> Option<Terminal>,
+) -> Result<Planned, Refusal> {
+    let mut refusal = Refusal::default();
+    let line = match argv::parse(words, Dialect::Autossh, variable) {
+        Ok(Asked::Version) => return Ok(Planned::Version),
+        Ok(Asked::Tunnel(line)) => Some(line),
+        Err(errors) => {
+            refusal.usage = errors.iter().any(argv::ArgvError::is_usage);
+            refusal.errors.extend(errors.iter().map(ToString::to_string));
+            None
+        }
+    };
+    let environment =
+        Environment::read(variable).map_err(|errors| refusal.errors.extend(errors.iter().map(ToString::to_string)));
+    let (Some(line), Ok(environment)) = (line, environment) else { return Err(refusal) };
+
+    // In the background there is nobody to ask.
+    let terminal = if line.background { None } else { terminal() };
+    let person = terminal.as_ref().map(|_| Person { asker: Terminal::asker() });
+    let monitor = line.monitor.or(environment.port).unwrap_or_default();
+    let wanted = settings::Wanted { line: &line, environment: &environment, monitor };
+    let settings = settings::tunnel(&wanted, person).map_err(|errors| Refusal { errors, usage: false })?;
+    let settings::Tunnel { spec, notes } = settings;
+    Ok(Planned::Tunnel(Box::new(Plan { line: *line, environment, monitor, spec, notes, terminal })))
+}
+
+/// A start that failed after the log was open.
+struct Failure {
+    log: Arc<Log>,
+    why: String,
+}
+
+fn start(program: &str, plan: Plan) -> Result<u8, Failure> {
+    let Plan { line, environment, monitor, spec, notes, terminal } = plan;
+    let early = |why: String| Failure { log: Arc::new(Log::early(program)), why };
+    let log = Log::open(program, &environment.log).map_err(|error| early(error.to_string()))?;
+    let log = Arc::new(log);
+    let fail = |why: String| Failure { log: log.clone(), why };
+    let speech = line.log_file.as_deref().map(open_speech).transpose().map_err(&fail)?;
+
+    if line.background {
+        // The folder stays, so that relative paths stay what they are.
+        nix::unistd::daemon(true, false).map_err(|errno| fail(format!("run as daemon failed: {}", errno.desc())))?;
+    }
+    // Threads from here on.
+    let spoken = logging::init_plain(settings::NAME, verbosity(&line), &OWN_RULES, speech);
+    let _spoken = spoken.map_err(|error: LogError| fail(error.to_string()))?;
+    let (_heard, signals) = signals::listen().map_err(|error| fail(error.to_string()))?;
+    signals::disarm_alarm().map_err(|error| fail(error.to_string()))?;
+    if monitor == MonitorPort::Off {
+        log.info(phrases::MONITORING_OFF);
+    }
+    notes.iter().chain(&environment.notes).for_each(|note| log.info(note));
+    if environment.max_start == Some(0) {
+        log.info(phrases::MAX_START);
+        return Ok(DONE);
+    }
+    if let Err(error) = limits::raise_open_files() {
+        log.debug(&format!("cannot raise the limit of open files: {error}"));
+    }
+    let notify = Notify::from_env().map_err(|error| fail(error.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| fail(error.to_string()))?;
+    let code = runtime.block_on(async {
+        let words = monitor::Words {
+            host: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            program: program.to_owned(),
+            pid: std::process::id(),
+            message: environment.message.clone(),
+        };
+        let monitor = Monitor::bind(monitor, environment.net_timeout, words, log.clone())
+            .map_err(|error| fail(error.to_string()))?;
+        // Removed when it is dropped, however this ends.
+        let _pid_file = environment.pid_file.as_deref().map(write_pid).transpose().map_err(&fail)?;
+        Ok(run::run(run::Setup {
+            spec,
+            max_start: environment.max_start,
+            poll: environment.poll,
+            first_poll: environment.first_poll,
+            monitor,
+            hears_network: environment.fast,
+            log: log.clone(),
+            notify,
+            signals,
+        })
+        .await)
+    });
+    // A name lookup that hangs, or somebody who does not answer, must not hold up the end.
+    runtime.shutdown_background();
+    drop(terminal);
+    code
+}
+
+/// `-E`: where ssh's own messages go.
+fn open_speech(path: &str) -> Result<File, String> {
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    file.map_err(|error| format!("cannot open log file \"{path}\": {}", reason(&error)))
+}
+
+/// As ssh: `-q` only what is fatal, each `-v` more.
+fn verbosity(line: &CommandLine) -> &'static str {
+    match (line.quiet, line.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, 2) => "debug",
+        (false, _) => "trace",
+    }
+}
+
+fn write_pid(path: &Path) -> Result<Pidfile, String> {
+    let path: PathBuf = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let tell = |error: PidfileError| match error {
+        PidfileError::CannotCreate { path, source } => {
+            format!("cannot open pid file \"{}\": {}", path.display(), reason(&source))
+        }
+        held @ PidfileError::Held { .. } => held.to_string(),
+    };
+    let mut file = Pidfile::lock(&path).map_err(tell)?;
+    file.write().map_err(tell)?;
+    Ok(file)
+}

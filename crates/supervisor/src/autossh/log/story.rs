@@ -1,0 +1,128 @@
+//! What happens to the tunnel, told in autossh's phrases, with the reason that autossh never knew: ssh's own words went
+//! elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tunnel_engine::failure::{Failure, FailureKind};
+
+use super::{Log, phrases};
+use crate::autossh::exit_status::ExitStatus;
+use crate::tunnel::{Observer, Occurrence};
+
+/// Writes every occurrence down. `max_start` is shown beside the count.
+pub(in crate::autossh) fn observer(log: Arc<Log>, max_start: Option<u32>) -> Observer {
+    Arc::new(move |occurrence| tell(&log, max_start, occurrence))
+}
+
+fn tell(log: &Log, max_start: Option<u32>, occurrence: &Occurrence<'_>) {
+    match occurrence {
+        Occurrence::Start { count } => {
+            log.info(&phrases::starting(*count, max_start));
+            log.info(&phrases::child());
+        }
+        Occurrence::Up => log.info("ssh is connected"),
+        Occurrence::Ended { kind, tries, wait, gave_up } => {
+            ended(log, *kind, *gave_up);
+            if let (Some(wait), None) = (wait, gave_up) {
+                waits(log, *kind, *tries, *wait);
+            }
+        }
+        Occurrence::Failure { failure, forward } => reason(log, failure, *forward),
+    }
+}
+
+fn ended(log: &Log, kind: FailureKind, gave_up: Option<FailureKind>) {
+    if gave_up == Some(FailureKind::GateTime) {
+        return log.error(&phrases::prematurely());
+    }
+    // The monitor has told already; autossh ended that ssh itself.
+    if let Some(status) = ExitStatus::of(kind).filter(|_| kind != FailureKind::ProbeFailed) {
+        log.info(&phrases::ended(status));
+    }
+    if gave_up == Some(FailureKind::MaxStart) {
+        log.info(phrases::MAX_START);
+    }
+}
+
+fn waits(log: &Log, kind: FailureKind, tries: u32, wait: Duration) {
+    log.debug(&phrases::tries(tries));
+    if kind.is_permanent() {
+        // autossh would have tried six times within a second, until the server shut its address out.
+        let seconds = wait.as_secs();
+        log.info(&format!("trying again in {seconds} secs, or when a key, known_hosts or the agent changes"));
+    } else if !wait.is_zero() {
+        log.debug(&phrases::grace(wait));
+    }
+}
+
+/// What ssh would have written to its standard error. On the terminal that is done by the program's own messages.
+fn reason(log: &Log, failure: &Failure, forward: Option<&str>) {
+    // What autossh's rules said has been told in its own words.
+    if ExitStatus::of(failure.kind()).is_none() {
+        return;
+    }
+    let forward = forward.map(|forward| format!("forward {forward}: ")).unwrap_or_default();
+    log.aside(&format!("ssh: {forward}{failure}; hint: {}", failure.hint()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(max_start: Option<u32>, occurrences: &[Occurrence<'_>]) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let observer = observer(Arc::new(Log::to_file("a", &path, 7)), max_start);
+        occurrences.iter().for_each(|occurrence| observer(occurrence));
+        let text = std::fs::read_to_string(&path).unwrap();
+        text.lines().map(|line| line.split_once("]: ").unwrap().1.to_owned()).collect()
+    }
+
+    fn end(kind: FailureKind, tries: u32, wait: u64) -> Occurrence<'static> {
+        Occurrence::Ended { kind, tries, wait: Some(Duration::from_secs(wait)), gave_up: None }
+    }
+
+    #[test]
+    fn a_start_that_is_refused_and_repeated_reads_as_autosshs_log() {
+        let failure = Failure::new(FailureKind::ConnectRefused, "`u@h:22` refused the connection");
+        let child = format!("ssh child pid is {}", std::process::id());
+        let said = said(
+            Some(9),
+            &[
+                Occurrence::Start { count: 6 },
+                end(FailureKind::ConnectRefused, 6, 2),
+                Occurrence::Failure { failure: &failure, forward: None },
+                Occurrence::Start { count: 7 },
+                Occurrence::Up,
+            ],
+        );
+        assert_eq!(said[..2], ["starting ssh (count 6 of 9)", child.as_str()]);
+        assert_eq!(said[2], "ssh exited with error status 255; restarting ssh");
+        assert_eq!(said[3..5], ["checking for grace period, tries = 6", "sleeping for grace time 2 secs"]);
+        assert!(said[5].starts_with("ssh: `u@h:22` refused the connection; hint: "), "{said:?}");
+        assert_eq!(said[6], "starting ssh (count 7 of 9)");
+    }
+
+    #[test]
+    fn the_ends_that_end_everything_have_phrases_of_their_own() {
+        let gate = FailureKind::GateTime;
+        let over = |kind, gave_up| Occurrence::Ended { kind, tries: 1, wait: None, gave_up: Some(gave_up) };
+        assert_eq!(
+            said(None, &[over(FailureKind::Dns, gate)]),
+            ["ssh exited prematurely with status 255; autossh exiting"]
+        );
+        assert_eq!(
+            said(None, &[over(FailureKind::Dns, FailureKind::MaxStart)]),
+            ["ssh exited with error status 255; restarting ssh", "max start count reached; exiting"]
+        );
+        let failure = Failure::new(gate, "the first session did not stay up");
+        assert_eq!(said(None, &[Occurrence::Failure { failure: &failure, forward: None }]), [""; 0]);
+    }
+
+    #[test]
+    fn a_login_that_cannot_succeed_says_what_it_waits_for() {
+        let said = said(None, &[end(FailureKind::AuthRejected, 1, 300)]);
+        assert_eq!(said[2], "trying again in 300 secs, or when a key, known_hosts or the agent changes");
+    }
+}

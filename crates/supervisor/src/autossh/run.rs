@@ -1,0 +1,317 @@
+//! One tunnel at work, as autossh would run it: its machine decides, this hears signals, watches with the monitor, and
+//! says with which code to end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::task::AbortOnDropHandle;
+use tunnel_engine::dial::NetDialer;
+use tunnel_engine::failure::{Failure, FailureKind};
+use tunnel_engine::{clock, task};
+
+use super::log::{Log, phrases, story};
+use super::monitor::Monitor;
+use crate::config::TunnelSpec;
+use crate::lifecycle::Phase;
+use crate::os::network::{self, NetworkChange};
+use crate::os::{KeptListeners, Notify, Signal};
+use crate::supervise::governor::{Governor, Place};
+use crate::supervise::knocker::Knocker;
+use crate::tunnel::{self, Context, Handle, Order, ReadyLink, View};
+
+/// autossh's exit codes: there are no others.
+pub(super) const DONE: u8 = 0;
+/// Everything else.
+pub(super) const FAILED: u8 = 1;
+
+/// How long the goodbye may take: cancelling the remote forwards, and SSH's own last word.
+const GOODBYE: Duration = Duration::from_secs(4);
+
+/// What a run is given.
+pub(super) struct Setup {
+    pub(super) spec: TunnelSpec,
+    pub(super) max_start: Option<u32>,
+    pub(super) poll: Duration,
+    pub(super) first_poll: Duration,
+    pub(super) monitor: Option<Monitor>,
+    /// A changed network ends every wait; autossh sleeps on.
+    pub(super) hears_network: bool,
+    pub(super) log: Arc<Log>,
+    pub(super) notify: Notify,
+    pub(super) signals: mpsc::Receiver<Signal>,
+}
+
+/// Until a signal, or one of autossh's rules, ends it.
+pub(super) async fn run(setup: Setup) -> u8 {
+    let Setup { spec, max_start, poll, first_poll, monitor, hears_network, log, notify, signals } = setup;
+    let (changed, changes) = watch::channel(0);
+    let network = hears_network.then(|| {
+        let (watcher, events) = network::watch();
+        Network { changed, events, _watcher: watcher }
+    });
+    let dialer = Arc::new(NetDialer::new());
+    let context = Context {
+        knocker: Knocker::new(dialer.clone()),
+        ready_link: ReadyLink::default(),
+        dialer,
+        listeners: Arc::new(KeptListeners::none()),
+        governor: Governor::default(),
+        place: Place::default(),
+        network: changes,
+        // ssh's connections end with it.
+        stop_timeout: Duration::ZERO,
+        bell: Arc::default(),
+        seed: fastrand::u64(..),
+        observer: Some(story::observer(log.clone(), max_start)),
+    };
+    let handle = tunnel::spawn(spec, context);
+    let now = clock::now();
+    let watchdog = notify.watchdog_interval().map(|every| Watchdog { every, next: now, answer: None });
+    let runner = Runner {
+        view: handle.watch(),
+        handle,
+        monitor: monitor.map(Arc::new),
+        poll,
+        first_poll,
+        log,
+        notify,
+        signals,
+        network,
+        starts: 0,
+        next_test: None,
+        test: None,
+        ready: false,
+        watchdog,
+    };
+    runner.order(Order::Start);
+    runner.run().await
+}
+
+struct Runner {
+    handle: Handle,
+    view: watch::Receiver<View>,
+    monitor: Option<Arc<Monitor>>,
+    poll: Duration,
+    first_poll: Duration,
+    log: Arc<Log>,
+    notify: Notify,
+    signals: mpsc::Receiver<Signal>,
+    network: Option<Network>,
+    /// The start that the next test is about.
+    starts: u64,
+    next_test: Option<Instant>,
+    test: Option<AbortOnDropHandle<bool>>,
+    /// READY=1 was said.
+    ready: bool,
+    watchdog: Option<Watchdog>,
+}
+
+struct Network {
+    changed: watch::Sender<u64>,
+    events: mpsc::Receiver<NetworkChange>,
+    _watcher: AbortOnDropHandle<()>,
+}
+
+struct Watchdog {
+    every: Duration,
+    next: Instant,
+    answer: Option<oneshot::Receiver<()>>,
+}
+
+enum Event {
+    Signal(Signal),
+    Network,
+    Changed,
+    Tested(bool),
+    Turned,
+    Due,
+}
+
+impl Runner {
+    async fn run(mut self) -> u8 {
+        loop {
+            let event = self.next().await;
+            let over = match event {
+                Event::Signal(signal) => self.signal(signal),
+                Event::Network => {
+                    self.network_changed();
+                    None
+                }
+                Event::Changed => self.changed(),
+                Event::Tested(passed) => {
+                    self.tested(passed);
+                    None
+                }
+                Event::Turned => {
+                    self.notify.watchdog();
+                    None
+                }
+                Event::Due => {
+                    self.due();
+                    None
+                }
+            };
+            if let Some(code) = over {
+                self.end().await;
+                return code;
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        let watchdog = self.watchdog.as_ref().map(|watchdog| watchdog.next);
+        let deadline = [self.next_test, watchdog].into_iter().flatten().min();
+        tokio::select! {
+            biased;
+            Some(signal) = self.signals.recv() => Event::Signal(signal),
+            () = network_changed(self.network.as_mut()) => Event::Network,
+            Ok(()) = self.view.changed() => Event::Changed,
+            passed = tested(&mut self.test) => Event::Tested(passed),
+            () = turned(&mut self.watchdog) => Event::Turned,
+            () = due(deadline) => Event::Due,
+        }
+    }
+
+    fn signal(&mut self, signal: Signal) -> Option<u8> {
+        match signal {
+            Signal::Term | Signal::Int => {
+                match self.phase() {
+                    Phase::Connecting | Phase::Up | Phase::Stopping => self.log.info(&phrases::signal(signal.number())),
+                    Phase::Stopped | Phase::Backoff | Phase::Blocked | Phase::Failed => {
+                        self.log.error(phrases::SIGNALLED);
+                    }
+                }
+                return Some(FAILED);
+            }
+            Signal::Usr1 => {
+                self.log.info(phrases::RESTART);
+                self.order(Order::Restart);
+            }
+            // "Prod to retry", says autossh's manual; its program dies of it in the middle of a wait.
+            Signal::Hup => self.order(Order::RetryNow),
+            Signal::Usr2 => {}
+        }
+        None
+    }
+
+    fn network_changed(&self) {
+        if let Some(network) = &self.network {
+            network.changed.send_modify(|changes| *changes += 1);
+            self.order(Order::NetworkChanged);
+        }
+    }
+
+    fn changed(&mut self) -> Option<u8> {
+        let view = self.view.borrow_and_update().clone();
+        if view.starts != self.starts {
+            self.starts = view.starts;
+            self.test = None;
+            self.next_test = self.monitor.as_ref().map(|_| clock::now() + self.first_poll);
+        }
+        if view.ready && !self.ready {
+            self.ready = true;
+            self.notify.ready();
+        }
+        self.notify.status(&format!("{}: {}", view.server, if view.ready { "ready" } else { view.phase.as_str() }));
+        if view.phase != Phase::Failed {
+            return None;
+        }
+        match view.last_failure.map(|last| last.failure.kind()) {
+            Some(FailureKind::MaxStart) => Some(DONE),
+            Some(FailureKind::MaxLifetime) => {
+                self.log.info(phrases::LIFETIME);
+                Some(DONE)
+            }
+            _ => Some(FAILED),
+        }
+    }
+
+    fn due(&mut self) {
+        let now = clock::now();
+        if self.next_test.is_some_and(|at| at <= now) {
+            self.next_test = None;
+            match &self.monitor {
+                // A start that takes so long has a limit of its own.
+                Some(monitor) if self.phase() == Phase::Up => {
+                    let monitor = monitor.clone();
+                    self.test = Some(task::owned(async move { monitor.test().await }));
+                }
+                Some(_) => self.next_test = Some(now + self.poll),
+                None => {}
+            }
+        }
+        if let Some(watchdog) = self.watchdog.as_mut().filter(|watchdog| watchdog.next <= now) {
+            let (reply, answer) = oneshot::channel();
+            watchdog.next = now + watchdog.every;
+            watchdog.answer = self.handle.ask(reply).is_ok().then_some(answer);
+        }
+    }
+
+    fn tested(&mut self, passed: bool) {
+        self.test = None;
+        self.next_test = Some(clock::now() + self.poll);
+        if !passed && self.phase() == Phase::Up {
+            self.log.info(phrases::PORT_DOWN);
+            let failure = Failure::new(FailureKind::ProbeFailed, "the monitor's line did not come back");
+            let hint = "look at what holds the monitor port on the server; `-M 0` with ServerAliveInterval needs none";
+            self.order(Order::GiveUp(failure.with_hint(hint)));
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        self.view.borrow().phase
+    }
+
+    fn order(&self, order: Order) {
+        if self.handle.order(order).is_err() {
+            self.log.error("the tunnel takes no orders");
+        }
+    }
+
+    async fn end(self) {
+        self.notify.stopping();
+        self.order(Order::End);
+        // Whatever is left is cut with the process.
+        let _ = tokio::time::timeout(GOODBYE, self.handle.ended()).await;
+    }
+}
+
+async fn network_changed(network: Option<&mut Network>) {
+    let heard = match network {
+        Some(network) => network.events.recv().await.is_some(),
+        None => false,
+    };
+    if !heard {
+        std::future::pending().await
+    }
+}
+
+async fn tested(test: &mut Option<AbortOnDropHandle<bool>>) -> bool {
+    match test {
+        Some(test) => test.await.unwrap_or(false),
+        None => std::future::pending().await,
+    }
+}
+
+async fn turned(watchdog: &mut Option<Watchdog>) {
+    let answer = watchdog.as_mut().and_then(|watchdog| watchdog.answer.as_mut());
+    let turned = match answer {
+        Some(answer) => answer.await.is_ok(),
+        None => std::future::pending().await,
+    };
+    if let Some(watchdog) = watchdog {
+        watchdog.answer = None;
+    }
+    if !turned {
+        // It has ended: the loop hears of that otherwise.
+        std::future::pending().await
+    }
+}
+
+async fn due(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

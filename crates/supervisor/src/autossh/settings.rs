@@ -1,0 +1,238 @@
+//! From a command line, the environment and ssh's configuration to the tunnel that runs.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tunnel_engine::spec::{
+    Asker, Connect, Destination, DialSpec, Forward, ForwardKind, SecretSource, SessionSpec, TimingSpec, Via,
+};
+
+use super::argv::{CommandLine, Setting};
+use super::environment::Environment;
+use super::monitor;
+use super::monitor_port::MonitorPort;
+use crate::config::{self, BackoffKind, ConfigError, DuringOutage, Overrides, ProbeSpec, TunnelSpec};
+use crate::lifecycle::Policy;
+use crate::sshconfig::{self, Files, Library, Query, Resolved, Way, Wishes};
+
+/// ssh has no limit over a whole login; sshd has (LoginGraceTime, 120 s by default), and a person may be typing.
+const LOGIN_GRACE: Duration = Duration::from_secs(120);
+
+/// What its log and messages call the tunnel.
+pub(super) const NAME: &str = "autossh";
+
+/// Everything that says what is wanted.
+pub(crate) struct Wanted<'a> {
+    pub(crate) line: &'a CommandLine,
+    pub(crate) environment: &'a Environment,
+    pub(crate) monitor: MonitorPort,
+}
+
+/// Somebody sits at the terminal.
+pub(crate) struct Person {
+    pub(crate) asker: Asker,
+}
+
+/// The tunnel, and what a user should know about it.
+pub(crate) struct Tunnel {
+    pub(crate) spec: TunnelSpec,
+    pub(crate) notes: Vec<String>,
+}
+
+/// ssh's files are read here.
+///
+/// # Errors
+/// Everything that is wrong, a line each.
+pub(crate) fn tunnel(wanted: &Wanted<'_>, person: Option<Person>) -> Result<Tunnel, Vec<String>> {
+    let resolved = resolved(wanted.line)?;
+    let mut notes = wanted.line.notes.clone();
+    let base = base().map_err(|error| vec![error])?;
+    let mut spec = base;
+    let forwards: Vec<Forward> = resolved.forwards.iter().map(|(forward, _)| forward.clone()).collect();
+    if forwards.is_empty() && wanted.monitor == MonitorPort::Off {
+        return Err(vec![
+            "there is no forward to keep: name one with -L, -R or -D, or in the Host block; for a shell use ssh"
+                .to_owned(),
+        ]);
+    }
+    if !wanted.line.no_command {
+        notes.push("no shell is opened on the server: the forwards are kept as with -N".to_owned());
+    }
+    spec.forwards = monitor::forwards(wanted.monitor).into_iter().chain(forwards).collect();
+    spec.gateway_ports = resolved.gateway_ports.unwrap_or(false);
+    spec.exit_on_forward_failure = resolved.exit_on_forward_failure.unwrap_or(false);
+    spec.session = session(&resolved, &spec.session, wanted.environment.fast);
+    if let Some(Person { asker }) = person.filter(|_| !is_batch(wanted.line)) {
+        ask(&mut spec.session, &asker);
+    }
+    times(&mut spec, wanted);
+    Ok(Tunnel { spec, notes })
+}
+
+/// `-o BatchMode=yes`: nobody is to be asked.
+fn is_batch(line: &CommandLine) -> bool {
+    line.settings.iter().any(|setting| match setting {
+        Setting::Keyword { .. } => false,
+        Setting::Line(text) => {
+            let words: String = text.to_ascii_lowercase().split(['=', ' ', '\t', '"']).collect();
+            matches!(words.as_str(), "batchmodeyes" | "batchmodetrue")
+        }
+    })
+}
+
+/// What ssh's files and the command line come to.
+fn resolved(line: &CommandLine) -> Result<Resolved, Vec<String>> {
+    let library = Library::default();
+    let files = match line.config_file.as_deref() {
+        None => Files::Usual,
+        Some("none") => Files::None,
+        Some(file) => Files::One(PathBuf::from(file)),
+    };
+    let mut query = Query::new(line.host.clone(), files);
+    let mut errors = Vec::new();
+    let lines = line.settings.iter().map(|setting| match setting {
+        Setting::Keyword { keyword, value } => format!("{keyword} {}", quoted(value)),
+        Setting::Line(line) => line.clone(),
+    });
+    for text in lines.chain(line.forwards.iter().map(forward_line)) {
+        if let Err(error) = query.option(&text, &library) {
+            errors.push(format!("-o '{text}': {}", in_one_line(&error)));
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    sshconfig::resolve(&query, &library, &config::facts()).map_err(|errors| errors.iter().map(in_one_line).collect())
+}
+
+/// For a log that has lines.
+fn in_one_line(error: &ConfigError) -> String {
+    let place = match error.line_and_column() {
+        Some((line, column)) => format!("{}:{line}:{column}", error.file()),
+        None => error.file(),
+    };
+    format!("{place}: {}; hint: {}", error.what(), error.hint())
+}
+
+/// A forward as a line of ssh_config has it.
+fn forward_line(forward: &Forward) -> String {
+    let keyword = match forward.kind {
+        ForwardKind::Local => "LocalForward",
+        ForwardKind::Remote => "RemoteForward",
+        ForwardKind::Dynamic => "DynamicForward",
+    };
+    let listen = quoted(&forward.listen.to_string());
+    match &forward.connect {
+        Connect::Socks => format!("{keyword} {listen}"),
+        to @ (Connect::Tcp { .. } | Connect::Unix(_)) => format!("{keyword} {listen} {}", quoted(&to.to_string())),
+    }
+}
+
+/// One word of ssh_config, whatever it holds.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-[]*?!^~".contains(c);
+    if !word.is_empty() && word.chars().all(plain) && !word.starts_with('=') {
+        return word.to_owned();
+    }
+    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A tunnel with every default of the config file, to be filled in.
+pub(crate) fn base() -> Result<TunnelSpec, String> {
+    let text = format!("[[tunnel]]\nname = \"{NAME}\"\nhost = \"x\"\nuser = \"x\"\ndynamic_forward = \"1\"\n");
+    let desired = config::load_text(Path::new("command line"), &text, &Overrides::default());
+    let desired = desired.map_err(|errors| errors.to_string())?;
+    desired.tunnels.into_iter().next().ok_or_else(|| "there is no tunnel".to_owned())
+}
+
+/// The session to a host, and those to its jump hosts, each by its own wishes over ssh's defaults.
+fn session(resolved: &Resolved, base: &SessionSpec, fast: bool) -> SessionSpec {
+    let wishes = &resolved.wishes;
+    let mut session = base.clone();
+    session.destination = Destination { user: resolved.user.clone(), host: resolved.host.clone(), port: resolved.port };
+    session.dial = DialSpec {
+        via: match &resolved.way {
+            Way::Direct => Via::Direct,
+            Way::Command(command) => Via::Command(command.clone()),
+            Way::Jump(jump) => Via::Jump(Box::new(self::session(jump, base, fast))),
+        },
+        bind_address: wishes.bind_address,
+        address_family: wishes.address_family.unwrap_or_default(),
+        tcp_keep_alive: wishes.tcp_keep_alive.unwrap_or(true),
+    };
+    trust(&mut session, wishes);
+    session.algorithms = wishes.algorithms.clone();
+    session.timing = timing(wishes, base.timing, fast);
+    session
+}
+
+fn trust(session: &mut SessionSpec, wishes: &Wishes) {
+    let (host_key, auth) = (&mut session.host_key, &mut session.auth);
+    host_key.strict = wishes.strict.unwrap_or(host_key.strict);
+    host_key.alias.clone_from(&wishes.host_key_alias);
+    if let Some(files) = &wishes.user_known_hosts {
+        host_key.user_known_hosts.clone_from(files);
+    }
+    if let Some(files) = &wishes.global_known_hosts {
+        host_key.global_known_hosts.clone_from(files);
+    }
+    if let Some(identities) = &wishes.identities {
+        auth.identities.clone_from(identities);
+    }
+    if let Some(certificates) = &wishes.certificates {
+        auth.certificates.clone_from(certificates);
+    }
+    if let Some(agent) = &wishes.agent {
+        auth.agent.clone_from(agent);
+    }
+    auth.identities_only = wishes.identities_only.unwrap_or(false);
+}
+
+/// ssh's defaults: no keepalive of its own, no limit but the server's. The fast face has tunneld's.
+fn timing(wishes: &Wishes, ours: TimingSpec, fast: bool) -> TimingSpec {
+    let (connect, alive) = match fast {
+        true => (ours.connect_timeout, ours.server_alive_interval),
+        false => (LOGIN_GRACE, Duration::ZERO),
+    };
+    TimingSpec {
+        connect_timeout: wishes.connect_timeout.unwrap_or(connect),
+        server_alive_interval: wishes.server_alive_interval.unwrap_or(alive),
+        server_alive_count_max: wishes.server_alive_count_max.unwrap_or(ours.server_alive_count_max),
+    }
+}
+
+/// When to start again, and what listeners do meanwhile.
+fn times(spec: &mut TunnelSpec, wanted: &Wanted<'_>) {
+    let environment = wanted.environment;
+    let background = wanted.line.background;
+    spec.first_poll = environment.first_poll;
+    let kind = if environment.fast { BackoffKind::Exponential } else { BackoffKind::Autossh };
+    let mut backoff = spec.policy.backoff;
+    backoff.kind = kind;
+    spec.policy = Policy {
+        // `-f` sets it to zero whatever the environment says.
+        gate_time: if background { Duration::ZERO } else { environment.gate_time },
+        max_start: environment.max_start,
+        max_lifetime: environment.max_lifetime,
+        backoff,
+        poll: environment.poll,
+    };
+    if !environment.fast {
+        // As without an ssh: who connects meanwhile is refused.
+        spec.outage.during_outage = DuringOutage::Refuse;
+        // ssh connects to no target before somebody wants it.
+        spec.probe = ProbeSpec::Off;
+    }
+}
+
+/// Whoever sits at the terminal says what no file does, jump hosts included.
+fn ask(session: &mut SessionSpec, asker: &Asker) {
+    session.auth.passphrase = Some(SecretSource::Ask(asker.clone()));
+    session.auth.password = Some(SecretSource::Ask(asker.clone()));
+    session.host_key.ask = Some(asker.clone());
+    // Typing takes its time.
+    session.timing.connect_timeout = session.timing.connect_timeout.max(LOGIN_GRACE);
+    if let Via::Jump(jump) = &mut session.dial.via {
+        ask(jump, asker);
+    }
+}

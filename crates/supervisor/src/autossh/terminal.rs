@@ -1,0 +1,129 @@
+//! The person at the terminal, asked as ssh asks. What was answered once is not asked again when a session is replaced.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
+
+use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+use tunnel_engine::spec::{Asker, Person, Question};
+use zeroize::Zeroizing;
+
+/// The terminal of the process, whatever its standard input is.
+const TERMINAL: &str = "/dev/tty";
+
+/// Leads to whoever is at the terminal, and sets it right again when dropped in the middle of a password.
+pub(super) struct Terminal {
+    tty: File,
+    before: Option<Termios>,
+}
+
+impl Terminal {
+    /// `None`: there is no terminal.
+    pub(super) fn open() -> Option<Self> {
+        let tty = OpenOptions::new().read(true).write(true).open(TERMINAL).ok()?;
+        let before = tcgetattr(tty.as_fd()).ok();
+        Some(Self { tty, before })
+    }
+
+    pub(super) fn asker() -> Asker {
+        Asker::new(Somebody::default())
+    }
+}
+
+impl Drop for Terminal {
+    /// A signal may come while nothing is echoed.
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            let _ = tcsetattr(self.tty.as_fd(), SetArg::TCSADRAIN, before);
+        }
+    }
+}
+
+/// One question at a time, and the answers so far.
+#[derive(Default)]
+struct Somebody {
+    answers: Mutex<HashMap<String, Zeroizing<String>>>,
+}
+
+impl Person for Somebody {
+    fn ask(&self, question: &Question, again: u32) -> Option<Zeroizing<String>> {
+        let prompt = prompt(question);
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = answers.get(&prompt).filter(|_| again == 0) {
+            return Some(known.clone());
+        }
+        if again > 0 && matches!(question, Question::Password { .. } | Question::Prompt { .. }) {
+            tell("Permission denied, please try again.\n");
+        }
+        let answer = if is_seen(question) { read_line(&prompt) } else { rpassword::prompt_password(&prompt).ok() };
+        let answer = Zeroizing::new(answer?);
+        if stays_true(question) {
+            answers.insert(prompt, answer.clone());
+        }
+        Some(answer)
+    }
+}
+
+fn is_seen(question: &Question) -> bool {
+    match question {
+        Question::Passphrase { .. } | Question::Password { .. } => false,
+        Question::Prompt { echo, .. } => *echo,
+        Question::HostKey { .. } => true,
+    }
+}
+
+/// Not what is good for one login only: a token's number, a yes to one key.
+fn stays_true(question: &Question) -> bool {
+    match question {
+        Question::Passphrase { .. } | Question::Password { .. } => true,
+        Question::Prompt { text, echo, .. } => !echo && text.to_lowercase().contains("password"),
+        Question::HostKey { .. } => false,
+    }
+}
+
+/// In the words that programs which type for people wait for.
+fn prompt(question: &Question) -> String {
+    match question {
+        Question::Passphrase { file } => format!("Enter passphrase for key '{file}': "),
+        Question::Password { user, host } => format!("{user}@{host}'s password: "),
+        Question::Prompt { user, host, text, .. } => format!("({user}@{host}) {text}"),
+        Question::HostKey { server, kind, fingerprint } => format!(
+            "No known_hosts file has a key for {server}, so it cannot be said whether this is it.\n\
+             It shows a key of type {kind}, {fingerprint}.\n\
+             Are you sure you want to continue connecting (yes/no/[fingerprint])? "
+        ),
+    }
+}
+
+fn tell(text: &str) {
+    if let Ok(mut tty) = OpenOptions::new().write(true).open(TERMINAL) {
+        let _ = tty.write_all(text.as_bytes());
+    }
+}
+
+fn read_line(prompt: &str) -> Option<String> {
+    tell(prompt);
+    let mut line = String::new();
+    BufReader::new(File::open(TERMINAL).ok()?).read_line(&mut line).ok().filter(|bytes| *bytes > 0)?;
+    Some(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prompts_are_what_scripts_wait_for_and_secrets_are_not_seen() {
+        let passphrase = Question::Passphrase { file: "/k".into() };
+        let password = Question::Password { user: "u".into(), host: "h".into() };
+        let token = Question::Prompt { user: "u".into(), host: "h".into(), text: "Token: ".into(), echo: true };
+        let key = Question::HostKey { server: "h".into(), kind: "ssh-ed25519".into(), fingerprint: "SHA256:x".into() };
+        assert_eq!(prompt(&passphrase), "Enter passphrase for key '/k': ");
+        assert_eq!(prompt(&password), "u@h's password: ");
+        assert_eq!(prompt(&token), "(u@h) Token: ");
+        assert!(prompt(&key).ends_with("(yes/no/[fingerprint])? "));
+        assert_eq!([&passphrase, &password, &token, &key].map(is_seen), [false, false, true, true]);
+    }
+}

@@ -1,0 +1,104 @@
+//! Events as a program at a terminal says them: the message, and the hint below it. Fields only where the message does
+//! not hold them already.
+
+use std::fmt::{self, Debug, Write as _};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// What the message of a tunnel's failure has told.
+const TOLD: &[&str] = &["tunnel", "forward", "kind", "server", "attempt", "phase", "repeats", "retry_in"];
+
+pub(super) struct Plain {
+    /// Begins each line.
+    pub(super) program: &'static str,
+    /// Kinds of failure that somebody else tells in words of their own.
+    pub(super) silent: &'static [&'static str],
+}
+
+impl<S, N> FormatEvent<S, N> for Plain
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut words = Words::default();
+        event.record(&mut words);
+        if self.silent.contains(&words.kind.as_str()) {
+            return Ok(());
+        }
+        let message = words.message.strip_prefix(self.program).and_then(|rest| rest.strip_prefix(": "));
+        write!(writer, "{}: {}", self.program, message.unwrap_or(&words.message))?;
+        if words.hint.is_empty() || *event.metadata().level() > Level::INFO {
+            write!(writer, "{}", words.others)?;
+        }
+        writeln!(writer)?;
+        if words.hint.is_empty() { Ok(()) } else { writeln!(writer, "hint: {}", words.hint) }
+    }
+}
+
+#[derive(Default)]
+struct Words {
+    message: String,
+    hint: String,
+    kind: String,
+    others: String,
+}
+
+impl Words {
+    fn take(&mut self, field: &Field, value: String) {
+        match field.name() {
+            "message" => self.message = value,
+            "hint" => self.hint = value,
+            "kind" => self.kind = value,
+            told if TOLD.contains(&told) => {}
+            name => {
+                let _ = write!(self.others, " {name}={value}");
+            }
+        }
+    }
+}
+
+impl Visit for Words {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.take(field, value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.take(field, format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::super::queue;
+    use super::*;
+
+    #[test]
+    fn a_failure_is_its_message_and_its_hint_and_other_events_keep_their_fields() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let (lines, flush) = queue::start(writer).unwrap();
+        let plain = Plain { program: "autossh", silent: &["gate_time"] };
+        let layer = tracing_subscriber::fmt::layer().with_writer(lines).event_format(plain);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::warn!(
+                tunnel = "autossh",
+                kind = "dns",
+                attempt = 1,
+                hint = "check the name",
+                "autossh: no such name"
+            );
+            tracing::warn!(kind = "gate_time", "told otherwise");
+            tracing::warn!(key = %"SHA256:x", "new host key");
+        });
+        drop(flush);
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut reader, &mut text).unwrap();
+        assert_eq!(text, "autossh: no such name\nhint: check the name\nautossh: new host key key=SHA256:x\n");
+    }
+}

@@ -1,0 +1,71 @@
+//! What happens to a tunnel, told in order and without loss. A view shows only how things are; a log of starts and ends
+//! needs each of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tunnel_engine::clock;
+use tunnel_engine::failure::{Failure, FailureKind};
+
+use super::actor::Actor;
+use crate::lifecycle::{Input, Phase};
+
+/// Called on the tunnel's own loop: it must not wait.
+pub type Observer = Arc<dyn Fn(&Occurrence<'_>) + Send + Sync>;
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Occurrence<'a> {
+    /// A start begins.
+    Start {
+        /// The how-manieth.
+        count: u64,
+    },
+    /// It succeeded.
+    Up,
+    /// The session, or the attempt to have one, ended by itself.
+    Ended {
+        /// Why.
+        kind: FailureKind,
+        /// autossh's count of short-lived starts in a row.
+        tries: u32,
+        /// The wait before the next start; zero: it follows at once. `None`: none follows by itself.
+        wait: Option<Duration>,
+        /// `gate_time` or `max_start`.
+        gave_up: Option<FailureKind>,
+    },
+    /// The story of an end, told after it, or of a forward that could not be set up.
+    Failure {
+        /// What.
+        failure: &'a Failure,
+        /// Which.
+        forward: Option<&'a str>,
+    },
+}
+
+impl Actor {
+    pub(super) fn observe(&self, occurrence: &Occurrence<'_>) {
+        if let Some(observer) = &self.context.observer {
+            observer(occurrence);
+        }
+    }
+
+    /// What an input meant, now that the machine has taken it. An end that was asked for is none.
+    pub(super) fn observe_input(&self, before: Phase, input: Input) {
+        let machine = &self.machine;
+        match (before, input) {
+            (Phase::Connecting, Input::SessionUp { epoch }) if epoch == machine.epoch() => {
+                self.observe(&Occurrence::Up)
+            }
+            (Phase::Connecting | Phase::Up, Input::SessionEnded { kind, .. }) => {
+                let gave_up = machine.gave_up();
+                let wait = match machine.next_start() {
+                    Some(at) => Some(at.saturating_duration_since(clock::now())),
+                    None => gave_up.is_none().then_some(Duration::ZERO),
+                };
+                self.observe(&Occurrence::Ended { kind, tries: machine.tries(), wait, gave_up });
+            }
+            _ => {}
+        }
+    }
+}
