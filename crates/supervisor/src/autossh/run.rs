@@ -255,7 +255,7 @@ impl Runner {
             self.log.info(phrases::PORT_DOWN);
             let failure = Failure::new(FailureKind::ProbeFailed, "the monitor's line did not come back");
             let hint = "look at what holds the monitor port on the server; `-M 0` with ServerAliveInterval needs none";
-            self.order(Order::GiveUp(failure.with_hint(hint)));
+            self.order(Order::GiveUp(Box::new(failure.with_hint(hint))));
         }
     }
 

@@ -271,7 +271,7 @@ impl Actor {
                 self.damper.recovered();
                 self.feed(Input::ResetFailed);
             }
-            Order::GiveUp(failure) => self.give_up_session(failure, None),
+            Order::GiveUp(failure) => self.give_up_session(*failure, None),
             Order::Apply(steps) => self.apply(steps),
             Order::StopTimeout(timeout) => self.context.stop_timeout = timeout,
             Order::End => self.end(),

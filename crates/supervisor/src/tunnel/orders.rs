@@ -23,7 +23,7 @@ pub enum Order {
     /// Forget failures and counts.
     ResetFailed,
     /// End the living session for this reason, found out by whoever watches it, and let the machine judge what follows.
-    GiveUp(Failure),
+    GiveUp(Box<Failure>),
     /// Steps of a reload that are about this tunnel, in order.
     Apply(Vec<Step>),
     /// How long flowing connections may go on after a stop, from now on.
