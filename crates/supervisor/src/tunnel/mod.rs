@@ -36,6 +36,8 @@ mod takeover;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod truth;
 mod view;
 mod wind_down;
 
