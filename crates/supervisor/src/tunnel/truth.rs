@@ -114,6 +114,7 @@ impl Fault {
 /// The tunnel, both kinds of forward, and its users.
 struct World {
     rig: Rig,
+    seed: u64,
     random: fastrand::Rng,
     told: Vec<String>,
 }
@@ -124,7 +125,7 @@ impl World {
         let spec = tunnel_spec("t", &["L0:service:1", &format!("R7000:127.0.0.1:{home}")]);
         let rig = Rig::started(spec);
         rig.server.set_target("service", Target::Echo);
-        Self { rig, random: fastrand::Rng::with_seed(seed), told: Vec::new() }
+        Self { rig, seed, random: fastrand::Rng::with_seed(seed), told: Vec::new() }
     }
 
     async fn suffer(&mut self, fault: Fault) {
@@ -180,7 +181,7 @@ impl World {
 
     fn story(&self) -> String {
         let last = self.told.len().saturating_sub(5);
-        format!("fault {}, after {:#?}", self.told.len(), &self.told[last..])
+        format!("TUNNELD_TEST_SEED={}, fault {}: {:#?}", self.seed, self.told.len(), &self.told[last..])
     }
 }
 

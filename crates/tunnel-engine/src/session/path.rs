@@ -98,6 +98,9 @@ pub(super) struct Judge {
     examined: Option<Examination>,
     /// Nothing was under way: what is seen next began only then.
     idle: bool,
+    /// The shortest round trip so far: the path's own. A longer one may have been measured over a gap, and patience
+    /// with the next gap must not grow by it.
+    quickest: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -109,7 +112,7 @@ struct Examination {
 
 impl Judge {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { path: Path::Clear, fine_at: now, heard: 0, examined: None, idle: true }
+        Self { path: Path::Clear, fine_at: now, heard: 0, examined: None, idle: true, quickest: None }
     }
 
     pub(super) const fn path(&self) -> Path {
@@ -127,6 +130,8 @@ impl Judge {
     }
 
     pub(super) fn judge(&mut self, seen: &Sample, now: Instant) -> Next {
+        self.quickest = [self.quickest, seen.rtt].into_iter().flatten().min();
+        let seen = &Sample { rtt: self.quickest, ..*seen };
         self.note_what_is_fine(seen, now);
         if self.examined.is_some_and(|examined| seen.bytes_in > examined.heard) {
             self.examined = None;

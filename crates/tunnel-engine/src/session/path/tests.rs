@@ -195,3 +195,11 @@ fn a_reader_of_ours_that_does_not_read_is_no_doubt() {
     scene.seen.reading = false;
     assert_eq!(why(scene.run(60_000)), None);
 }
+
+#[test]
+fn a_round_trip_that_was_measured_over_a_gap_buys_the_next_gap_no_time() {
+    let mut scene = scene(Some(true));
+    scene.judge.judge(&scene.seen, scene.start);
+    scene.seen.rtt = Some(6400 * MS);
+    assert!(matches!(scene.run(4000), Path::Doubtful { .. }));
+}

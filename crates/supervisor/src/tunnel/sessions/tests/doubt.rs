@@ -21,9 +21,12 @@ async fn another_session_takes_over_from_a_silent_one_within_seconds() {
     let mut flowing = rig.connect(0).await;
     assert!(echoes(&mut flowing).await);
     silent.set_faults(|faults| faults.link = STOPPED);
+    // In memory, the other session would be there before the doubt can be seen.
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     let asked = clock::now();
     rig.order(Order::RetryNow);
     let view = rig.until("in doubt", |view| view.forwards[0].message.is_some()).await;
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::None);
     assert_eq!((view.phase, view.ready, view.starts), (Phase::Up, false, 1));
     let message = view.forwards[0].message.clone().unwrap();
     assert!(message.contains("the path to server:22 is in doubt") && message.contains("another session"), "{message}");
