@@ -98,7 +98,7 @@ pub(super) enum Event {
     /// The server answered a request to listen.
     Requested(Requested),
     /// The remote listeners of the session before this one have been taken back.
-    HandedOver { serial: u64, old: Handed },
+    HandedOver { serial: u64, old: Box<Handed> },
     /// A session that had been replaced has ended.
     Gone { serial: u64 },
     /// A listener opened, closed or failed by itself.
@@ -218,7 +218,7 @@ impl Actor {
             Event::Done => {}
             Event::Bound(bound) => self.bound(bound),
             Event::Requested(requested) => self.requested(requested),
-            Event::HandedOver { serial, old } => self.handed_over(serial, old),
+            Event::HandedOver { serial, old } => self.handed_over(serial, *old),
             Event::Gone { serial } => self.gone(serial),
             Event::ListenerChanged { id } => self.watch_listener(id),
             Event::Marked(marked) => self.marked(marked),

@@ -326,8 +326,12 @@ impl Actor {
                 );
             }
         } else {
-            // A port that nobody has, and that is refused all the same, is refused again.
-            remote.contest.failed(now);
+            if report == Report::Ours {
+                remote.contest.ours(now);
+            } else {
+                // A port that nobody has, and that is refused all the same, is refused again.
+                remote.contest.failed(now);
+            }
             if remote.taken.as_ref() != Some(&report) && report != Report::Free {
                 tracing::warn!(tunnel, forward, takeover = words, "{tunnel}: {forward}: no takeover: {words}");
             }

@@ -236,7 +236,8 @@ impl Actor {
         let serial = self.serial;
         self.jobs.spawn(async move {
             cancel(&leaving.live.session, &leaving.listens).await;
-            Event::HandedOver { serial, old: Handed(Leaving { listens: Vec::new(), ..leaving }) }
+            let old = Box::new(Handed(Leaving { listens: Vec::new(), ..leaving }));
+            Event::HandedOver { serial, old }
         });
     }
 

@@ -13,6 +13,9 @@ const TRUCE_MOST: Duration = Duration::from_secs(960);
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 const LOOK_AGAIN_MOST: Duration = Duration::from_secs(480);
 
+/// The first pause while an earlier session of ours has yet to give the port up; it doubles, too.
+const OURS_AGAIN: Duration = Duration::from_secs(2);
+
 /// One port.
 #[derive(Debug, Default)]
 pub(in crate::tunnel) struct Contest {
@@ -48,6 +51,12 @@ impl Contest {
         Some(truce)
     }
 
+    /// A living session of ours has the port, and is about to give it up or to fall silent.
+    pub(in crate::tunnel) fn ours(&mut self, now: Instant) {
+        self.not_before = Some(now + OURS_AGAIN.saturating_mul(1 << self.looks.min(16)).min(LOOK_AGAIN));
+        self.looks += 1;
+    }
+
     /// The attempt changed nothing.
     pub(in crate::tunnel) fn failed(&mut self, now: Instant) {
         self.not_before = Some(now + LOOK_AGAIN.saturating_mul(1 << self.looks.min(16)).min(LOOK_AGAIN_MOST));
@@ -80,6 +89,18 @@ mod tests {
         assert_eq!(contest.freed(now), Some(TRUCE));
         assert!(!contest.may(now + TRUCE - SECOND) && contest.may(now + TRUCE));
         assert_eq!(contest.freed(now + TRUCE), Some(TRUCE * 2));
+    }
+
+    #[test]
+    fn a_port_that_a_session_of_ours_still_has_is_looked_at_again_soon() {
+        let now = tunnel_engine::clock::now();
+        let mut contest = Contest::default();
+        contest.ours(now);
+        assert!(!contest.may(now + SECOND) && contest.may(now + OURS_AGAIN));
+        contest.ours(now);
+        assert!(!contest.may(now + OURS_AGAIN) && contest.may(now + OURS_AGAIN * 2));
+        (0..20).for_each(|_| contest.ours(now));
+        assert!(contest.may(now + LOOK_AGAIN));
     }
 
     #[test]

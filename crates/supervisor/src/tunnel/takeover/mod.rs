@@ -20,7 +20,7 @@ mod tests;
 
 use tokio::sync::watch;
 use tunnel_engine::failure::Failure;
-use tunnel_engine::session::{Channel, Session};
+use tunnel_engine::session::{Channel, Path, Session};
 
 pub(super) use contest::Contest;
 pub(super) use report::Report;
@@ -36,11 +36,29 @@ const NEEDS: &str = "the login needs a POSIX shell on a Linux server: no nologin
 pub(super) struct Takeover {
     /// Of this tunnel, on whatever session.
     mark: String,
-    /// The numbers of its sessions, with their ends.
-    sessions: Vec<(String, watch::Receiver<Option<Failure>>)>,
+    /// Its sessions.
+    sessions: Vec<Known>,
     /// The session that was marked last.
     serial: Option<u64>,
     ability: Ability,
+}
+
+/// A session that was given a number, and how to know whether it lives.
+struct Known {
+    number: String,
+    ended: watch::Receiver<Option<Failure>>,
+    path: watch::Receiver<Path>,
+}
+
+impl Known {
+    fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+
+    /// One whose path is in doubt does not count: another was opened in its place, which needs the port now.
+    fn lives(&self) -> bool {
+        !self.has_ended() && *self.path.borrow() == Path::Clear
+    }
 }
 
 enum Ability {
@@ -78,12 +96,12 @@ impl Takeover {
     }
 
     pub(super) fn release(&self, session: &Session, port: u16) -> Release {
-        let living = self.sessions.iter().filter(|(_, ended)| ended.borrow().is_none());
+        let living = self.sessions.iter().filter(|known| known.lives());
         Release {
             session: session.clone(),
             port,
             mark: self.mark.clone(),
-            living: living.map(|(number, _)| number.clone()).collect(),
+            living: living.map(|known| known.number.clone()).collect(),
         }
     }
 }
@@ -114,8 +132,9 @@ impl Actor {
         let Some(live) = self.live.as_ref().filter(|_| !self.remotes.is_empty()) else { return };
         // Not the tunnel's own source of chance: a mark must be another one after a restart.
         let number = format!("{:016x}", fastrand::u64(..));
-        self.takeover.sessions.retain(|(_, ended)| ended.borrow().is_none());
-        self.takeover.sessions.push((number.clone(), live.session.ended()));
+        self.takeover.sessions.retain(|known| !known.has_ended());
+        let (ended, path) = (live.session.ended(), live.session.path());
+        self.takeover.sessions.push(Known { number: number.clone(), ended, path });
         let (serial, session, mark) = (live.serial, live.session.clone(), self.takeover.mark.clone());
         self.jobs.spawn(async move {
             let marked = talk::tell(&session, &format!("{mark}:{number}"), talk::MARK).await;
