@@ -16,7 +16,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::TcpStream;
@@ -47,11 +47,22 @@ pub trait LinkIo: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     fn look(&self) -> Option<Look> {
         None
     }
+
+    /// What was written may take so long to arrive before the link is given up from below.
+    fn be_patient(&self, how_long: Duration) {
+        let _ = how_long;
+    }
 }
 
 impl LinkIo for TcpStream {
     fn look(&self) -> Option<Look> {
         look::tcp(self)
+    }
+
+    fn be_patient(&self, how_long: Duration) {
+        if let Err(error) = socket2::SockRef::from(self).set_tcp_user_timeout(Some(how_long)) {
+            tracing::trace!(%error, "this socket's patience cannot be changed");
+        }
     }
 }
 

@@ -93,10 +93,15 @@ fn set_options(socket: &TcpSocket, spec: &SessionSpec) -> io::Result<()> {
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)
 }
 
-/// Unacknowledged bytes are given up when a silent peer is: the keepalive cannot ask while a write is stuck.
+/// The kernel gives unacknowledged bytes up later than the keepalive does a silent peer: a socket that the kernel has
+/// ended can no longer tell the peer, when its path heals, that the session is over.
+const AFTER_THE_KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// How long bytes may stay unacknowledged.
 fn user_timeout(timing: &TimingSpec) -> Option<Duration> {
     let rounds = timing.server_alive_count_max.saturating_add(1);
-    (!timing.server_alive_interval.is_zero()).then(|| timing.server_alive_interval.saturating_mul(rounds))
+    (!timing.server_alive_interval.is_zero())
+        .then(|| timing.server_alive_interval.saturating_mul(rounds).saturating_add(AFTER_THE_KEEPALIVE))
 }
 
 fn bind_error(source: IpAddr, error: &io::Error) -> io::Error {
@@ -177,9 +182,9 @@ mod tests {
     use crate::dial::tests::spec;
 
     #[test]
-    fn the_user_timeout_is_that_of_the_keepalive_and_off_with_it() {
+    fn the_user_timeout_is_later_than_the_keepalive_and_off_with_it() {
         let mut timing = spec("h").timing;
-        assert_eq!(user_timeout(&timing), Some(Duration::from_secs(60)));
+        assert_eq!(user_timeout(&timing), Some(Duration::from_secs(75)));
         timing.server_alive_interval = Duration::ZERO;
         assert_eq!(user_timeout(&timing), None);
     }
@@ -209,7 +214,7 @@ mod tests {
         let stream = connect(server.local_addr().unwrap(), &spec).await.unwrap();
         let socket = SockRef::from(&stream);
         assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(60)));
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(75)));
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_BYTES);
     }
 

@@ -154,5 +154,5 @@ async fn until(deadline: Option<Instant>) {
 fn end(shared: &Shared, what: &str, limit: Duration) {
     let message = format!("`{}` {what} for {}s (keepalive)", shared.who, limit.as_secs_f64());
     shared.ending.end(Failure::new(FailureKind::KeepaliveTimeout, message));
-    shared.wire.cut();
+    shared.wire.cut_in_silence();
 }

@@ -5,14 +5,18 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::Notify;
 
 use super::liveness::Signs;
 use crate::clock;
 use crate::dial::{Link, LinkIo, Look};
+use crate::task;
+
+/// How long a silent peer is told that its session is over: longer than most outages, and it costs a socket.
+const END_SENT_FOR: Duration = Duration::from_secs(600);
 
 /// A link with a switch. Cutting it drops the socket at once, whatever russh's task is waiting for, and makes every
 /// later read and write fail: a handshake that is given up leaves nothing behind.
@@ -60,6 +64,20 @@ impl Wire {
         // Outside the lock: what is dropped here may be a whole session of a jump host.
         drop((io, keep));
         wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// As [`Wire::cut`], for a peer that is silent: it may still be there, holding our remote ports, with a path that
+    /// is down. What was written, and the end after it, goes on being sent, so that it learns of the end as soon as
+    /// the path heals. A link inside another one ends with that one.
+    pub(super) fn cut_in_silence(&self) {
+        let direct = {
+            let mut state = self.lock();
+            if state.keep.is_none() { state.io.take() } else { None }
+        };
+        if let Some(io) = direct {
+            task::detached(send_the_end(io));
+        }
+        self.cut();
     }
 
     /// For the judge of [`super::liveness`].
@@ -201,4 +219,16 @@ fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {
 
 fn gone() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the link was cut here")
+}
+/// Ends the link towards a silent peer, and waits until it has heard of it.
+async fn send_the_end(mut io: Box<dyn LinkIo>) {
+    io.be_patient(END_SENT_FOR);
+    let told = async {
+        io.shutdown().await?;
+        let mut unread = vec![0; 4096];
+        while io.read(&mut unread).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Whatever ends it, an answer, an error or the time: there is nothing left to do for this peer.
+    let _ = tokio::time::timeout_at((clock::now() + END_SENT_FOR).into(), told).await;
 }
