@@ -49,7 +49,8 @@ pub(crate) fn tunnel(wanted: &Wanted<'_>, person: Option<Person>) -> Result<Tunn
     let base = base().map_err(|error| vec![error])?;
     let mut spec = base;
     let forwards: Vec<Forward> = resolved.forwards.iter().map(|(forward, _)| forward.clone()).collect();
-    if forwards.is_empty() && wanted.monitor == MonitorPort::Off {
+    // With -N, a bare session is what was asked for: autossh keeps it, too.
+    if forwards.is_empty() && !wanted.line.no_command {
         return Err(vec![
             "there is no forward to keep: name one with -L, -R or -D, or in the Host block; for a shell use ssh"
                 .to_owned(),

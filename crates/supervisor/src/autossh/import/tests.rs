@@ -90,7 +90,7 @@ fn everything_that_a_line_can_say_is_said() {
 #[test]
 fn what_means_no_tunnel_is_refused_with_the_reason() {
     for (line, want) in [
-        ("autossh -M 0 -N -F none host", "there is no forward"),
+        ("autossh -M 0 -F none host", "there is no forward"),
         ("autossh -V", "prints a version"),
         ("autossh -M 0 -N", "no host is named"),
         ("autossh -M x -N -L 1:h:2 host", "invalid port \"x\""),
