@@ -26,7 +26,9 @@ fn the_monitors_loop_goes_round_and_a_swallowed_line_restarts_the_session() {
     assert!(!autossh.log().contains("port down"), "{}", autossh.log());
     lab.drop_all();
     autossh.wait_log("port down, restarting ssh");
-    assert!(autossh.log().contains("timeout polling to accept read connection"), "{}", autossh.log());
+    // Which of the two depends on whether the path was in doubt already.
+    let said = ["timeout polling to accept read connection", "error on poll"];
+    assert!(said.iter().any(|words| autossh.log().contains(words)), "{}", autossh.log());
     lab.undrop();
     eventually("the loop goes round again", || {
         let log = autossh.log();
