@@ -15,6 +15,9 @@ use crate::login::{assert_refused, identities, identity, login, secret, spec, to
 
 const PASSPHRASE: &str = "open sesame";
 
+const SMALL: &str = "ecdsa-sha2-nistp256 \
+    AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBO2yzR02VGNKgs7XxWT6k3wLHKil83kR5U4ntsFJDEAq9cEkPDLZ5ouWpbaF+JHU+99byeLa+SGdBOUohoOK3VQ=";
+
 #[tokio::test]
 async fn a_key_in_any_format_that_ssh_reads_logs_in() {
     let server = Sshd::start();
@@ -48,6 +51,23 @@ async fn a_key_in_any_format_that_ssh_reads_logs_in() {
                 login(&spec).await.unwrap_or_else(|failure| panic!("{options:?} without .pub: {failure}"));
             }
         }
+    }
+}
+
+/// One ECDSA key in 256: its secret number has fewer bytes than the curve, and OpenSSH leaves the zeros out.
+#[tokio::test]
+async fn a_key_with_a_small_secret_number_logs_in() {
+    let server = Sshd::start();
+    for name in ["plain", "locked"] {
+        let stored = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/tunnel-engine/src/auth/small_scalar");
+        let key = server.dir().join(name);
+        std::fs::copy(std::path::Path::new(stored).join(name), &key).unwrap();
+        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let mut spec = to(&server);
+        spec.auth.identities = vec![identity(&key)];
+        spec.auth.passphrase = secret(server.dir(), "passphrase", PASSPHRASE);
+        server.authorize(SMALL);
+        login(&spec).await.unwrap_or_else(|failure| panic!("{name}: {failure}"));
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use russh::keys::{PrivateKey, PublicKey, decode_secret_key, load_public_key};
 use zeroize::Zeroizing;
 
-use super::secret;
+use super::{secret, small_scalar};
 use crate::failure::FailureKind;
 use crate::spec::{ASKED_AT_MOST, Asker, IdentitySpec, Question, SecretSource};
 
@@ -83,7 +83,7 @@ pub(super) fn load(spec: &IdentitySpec, passphrase: Option<&SecretSource>) -> Op
         return identity(public.or_else(beside), Private::Unusable(trouble.with_chmod(path)));
     }
     if !is_encrypted(&text) {
-        return match decode_secret_key(&text, None) {
+        return match open(&text, None) {
             Ok(key) => identity(Some(key.public_key().clone()), Private::Ready(Arc::new(key))),
             Err(error) => identity(public.or_else(beside), Private::Unusable(not_a_key(&error))),
         };
@@ -109,7 +109,7 @@ pub(super) fn unlock(name: &str, text: &str, passphrase: Option<&SecretSource>) 
             let passphrase = secret::read(file).map_err(|error| {
                 needed(format!("it is encrypted, and passphrase_file `{}` cannot be read: {error}", file.display()))
             })?;
-            decode_secret_key(text, Some(passphrase.as_str())).map_err(|_| {
+            open(text, Some(passphrase.as_str())).map_err(|_| {
                 needed(format!("the passphrase in `{}` does not open it", file.display())).with_hint(
                     "put the right passphrase into passphrase_file; a key in an old encryption that tunneld does not \
                      know is converted by `ssh-keygen -p -f FILE`",
@@ -119,12 +119,17 @@ pub(super) fn unlock(name: &str, text: &str, passphrase: Option<&SecretSource>) 
     }
 }
 
+/// Any format that ssh reads.
+fn open(text: &str, passphrase: Option<&str>) -> Result<PrivateKey, russh::keys::Error> {
+    decode_secret_key(text, passphrase).or_else(|error| small_scalar::read(text, passphrase).ok_or(error))
+}
+
 /// As ssh: a wrong passphrase is asked for again, an empty one goes on to the next key.
 fn unlock_by_asking(name: &str, text: &str, asker: &Asker) -> Option<PrivateKey> {
     let question = Question::Passphrase { file: name.to_owned() };
     (0..ASKED_AT_MOST)
         .map_while(|again| asker.ask(&question, again).filter(|passphrase| !passphrase.is_empty()))
-        .find_map(|passphrase| decode_secret_key(text, Some(passphrase.as_str())).ok())
+        .find_map(|passphrase| open(text, Some(passphrase.as_str())).ok())
 }
 
 /// `path` with something after its name: `id_rsa` and `-cert.pub`.

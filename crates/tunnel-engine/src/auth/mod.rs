@@ -16,6 +16,7 @@ mod prompts;
 mod report;
 mod secret;
 mod sign;
+mod small_scalar;
 #[cfg(test)]
 mod tests;
 
