@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tunnel_engine::spec::{
-    Asker, Connect, Destination, DialSpec, Forward, ForwardKind, SecretSource, SessionSpec, TimingSpec, Via,
-};
+use tunnel_engine::spec::{Asker, Connect, Forward, ForwardKind, SecretSource, SessionSpec, Via};
 
 use super::argv::{CommandLine, Setting};
 use super::environment::Environment;
@@ -13,7 +11,7 @@ use super::monitor;
 use super::monitor_port::MonitorPort;
 use crate::config::{self, BackoffKind, ConfigError, DuringOutage, Overrides, ProbeSpec, TunnelSpec};
 use crate::lifecycle::Policy;
-use crate::sshconfig::{self, Files, Library, Query, Resolved, Way, Wishes};
+use crate::sshconfig::{self, Files, Library, Query, Resolved, Wishes};
 
 /// ssh has no limit over a whole login; sshd has (LoginGraceTime, 120 s by default), and a person may be typing.
 const LOGIN_GRACE: Duration = Duration::from_secs(120);
@@ -62,7 +60,7 @@ pub(crate) fn tunnel(wanted: &Wanted<'_>, person: Option<Person>) -> Result<Tunn
     spec.forwards = monitor::forwards(wanted.monitor).into_iter().chain(forwards).collect();
     spec.gateway_ports = resolved.gateway_ports.unwrap_or(false);
     spec.exit_on_forward_failure = resolved.exit_on_forward_failure.unwrap_or(false);
-    spec.session = session(&resolved, &spec.session, wanted.environment.fast);
+    spec.session = config::session_by_ssh_config(&resolved, &defaults(wanted.environment.fast));
     if let Some(Person { asker }) = person.filter(|_| !is_batch(wanted.line)) {
         ask(&mut spec.session, &asker);
     }
@@ -146,60 +144,13 @@ pub(crate) fn base() -> Result<TunnelSpec, String> {
     desired.tunnels.into_iter().next().ok_or_else(|| "there is no tunnel".to_owned())
 }
 
-/// The session to a host, and those to its jump hosts, each by its own wishes over ssh's defaults.
-fn session(resolved: &Resolved, base: &SessionSpec, fast: bool) -> SessionSpec {
-    let wishes = &resolved.wishes;
-    let mut session = base.clone();
-    session.destination = Destination { user: resolved.user.clone(), host: resolved.host.clone(), port: resolved.port };
-    session.dial = DialSpec {
-        via: match &resolved.way {
-            Way::Direct => Via::Direct,
-            Way::Command(command) => Via::Command(command.clone()),
-            Way::Jump(jump) => Via::Jump(Box::new(self::session(jump, base, fast))),
-        },
-        bind_address: wishes.bind_address,
-        address_family: wishes.address_family.unwrap_or_default(),
-        tcp_keep_alive: wishes.tcp_keep_alive.unwrap_or(true),
-    };
-    trust(&mut session, wishes);
-    session.algorithms = wishes.algorithms.clone();
-    session.timing = timing(wishes, base.timing, fast);
-    session
-}
-
-fn trust(session: &mut SessionSpec, wishes: &Wishes) {
-    let (host_key, auth) = (&mut session.host_key, &mut session.auth);
-    host_key.strict = wishes.strict.unwrap_or(host_key.strict);
-    host_key.alias.clone_from(&wishes.host_key_alias);
-    if let Some(files) = &wishes.user_known_hosts {
-        host_key.user_known_hosts.clone_from(files);
+/// What holds where ssh's files say nothing: as in ssh no keepalive of its own, and no limit but the server's. The fast
+/// face has tunneld's.
+fn defaults(fast: bool) -> Wishes {
+    if fast {
+        return Wishes::default();
     }
-    if let Some(files) = &wishes.global_known_hosts {
-        host_key.global_known_hosts.clone_from(files);
-    }
-    if let Some(identities) = &wishes.identities {
-        auth.identities.clone_from(identities);
-    }
-    if let Some(certificates) = &wishes.certificates {
-        auth.certificates.clone_from(certificates);
-    }
-    if let Some(agent) = &wishes.agent {
-        auth.agent.clone_from(agent);
-    }
-    auth.identities_only = wishes.identities_only.unwrap_or(false);
-}
-
-/// ssh's defaults: no keepalive of its own, no limit but the server's. The fast face has tunneld's.
-fn timing(wishes: &Wishes, ours: TimingSpec, fast: bool) -> TimingSpec {
-    let (connect, alive) = match fast {
-        true => (ours.connect_timeout, ours.server_alive_interval),
-        false => (LOGIN_GRACE, Duration::ZERO),
-    };
-    TimingSpec {
-        connect_timeout: wishes.connect_timeout.unwrap_or(connect),
-        server_alive_interval: wishes.server_alive_interval.unwrap_or(alive),
-        server_alive_count_max: wishes.server_alive_count_max.unwrap_or(ours.server_alive_count_max),
-    }
+    Wishes { connect_timeout: Some(LOGIN_GRACE), server_alive_interval: Some(Duration::ZERO), ..Wishes::default() }
 }
 
 /// When to start again, and what listeners do meanwhile.

@@ -36,31 +36,10 @@ fn all_ready(status: &Status, disabled: &[String], named: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervise::snapshot::TunnelStatus;
+    use crate::supervise::snapshot::example;
 
     fn status(tunnels: &[(&str, bool)]) -> Status {
-        let tunnel = |(name, ready): &(&str, bool)| TunnelStatus {
-            name: (*name).into(),
-            want: "up".into(),
-            phase: "up".into(),
-            ready: *ready,
-            since: String::new(),
-            starts: 1,
-            server: String::new(),
-            session: None,
-            last_failure: None,
-            next_start_ms: None,
-            waits_for: None,
-            forwards: vec![],
-        };
-        Status {
-            version: String::new(),
-            pid: 1,
-            config: String::new(),
-            generation: 1,
-            started_at: String::new(),
-            tunnels: tunnels.iter().map(tunnel).collect(),
-        }
+        example::status(tunnels.iter().map(|(name, ready)| example::tunnel(name, "up", *ready)).collect())
     }
 
     #[test]

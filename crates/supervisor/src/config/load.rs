@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tunnel_engine::spec::SessionSpec;
+
 use super::desired::Desired;
 use super::diagnostic::{ConfigError, ConfigErrors};
 use super::environment::Environment;
@@ -13,6 +15,7 @@ use super::resolve::{self, Document};
 use super::source::{Place, Source};
 use super::syntax::parse;
 use super::value::{Read, Value};
+use crate::sshconfig::{Resolved, Wishes};
 
 /// What the command line and the `TUNNELD_*` variables say instead of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,6 +48,12 @@ pub fn load_text(path: &Path, text: &str, overrides: &Overrides) -> Result<Desir
 /// What ssh_config is read with outside a config: this process's account, environment and files.
 pub fn facts() -> crate::sshconfig::System {
     Environment::of_this_process().facts()
+}
+
+/// The session that ssh_config alone comes to, without a config of ours. `defaults` hold where it says nothing, for
+/// jump hosts too.
+pub fn session_by_ssh_config(resolved: &Resolved, defaults: &Wishes) -> SessionSpec {
+    resolve::session_by_itself(resolved, defaults, &Environment::of_this_process())
 }
 
 /// Where a client finds the control socket when neither the command line nor a config says so: where a daemon started

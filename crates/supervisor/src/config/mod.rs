@@ -26,4 +26,4 @@ pub use desired::{
 pub use diagnostic::{ConfigError, ConfigErrors};
 pub use source::{Place, Source};
 
-pub use load::{Overrides, control_socket_of, default_control_socket, facts, load, load_text};
+pub use load::{Overrides, control_socket_of, default_control_socket, facts, load, load_text, session_by_ssh_config};

@@ -109,3 +109,50 @@ pub struct ForwardStatus {
     /// Why it is not up.
     pub message: Option<String>,
 }
+
+/// A status for tests to start from.
+#[cfg(test)]
+pub(crate) mod example {
+    use super::{FailureStatus, Status, TunnelStatus};
+
+    pub(crate) const THEN: &str = "2026-01-01T00:00:00Z";
+
+    pub(crate) fn status(tunnels: Vec<TunnelStatus>) -> Status {
+        Status {
+            version: "0.1.0".into(),
+            pid: 4000,
+            config: "/etc/tunneld.toml".into(),
+            generation: 7,
+            started_at: THEN.into(),
+            tunnels,
+        }
+    }
+
+    /// One that is wanted, without forwards.
+    pub(crate) fn tunnel(name: &str, phase: &str, ready: bool) -> TunnelStatus {
+        TunnelStatus {
+            name: name.into(),
+            want: "up".into(),
+            phase: phase.into(),
+            ready,
+            since: THEN.into(),
+            starts: 3,
+            server: "evgeniy@ssh-server:2222".into(),
+            session: None,
+            last_failure: None,
+            next_start_ms: None,
+            waits_for: None,
+            forwards: vec![],
+        }
+    }
+
+    pub(crate) fn failure(kind: &str, message: &str) -> FailureStatus {
+        FailureStatus {
+            kind: kind.into(),
+            permanent: false,
+            message: message.into(),
+            hint: String::new(),
+            at: "2026-01-01T00:59:30Z".into(),
+        }
+    }
+}

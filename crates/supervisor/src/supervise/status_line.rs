@@ -40,28 +40,13 @@ pub(super) fn problem(tunnel: &TunnelStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervise::snapshot::FailureStatus;
+    use crate::supervise::snapshot::example;
 
     fn tunnel(name: &str, want: &str, phase: &str, failure: Option<(&str, &str)>) -> TunnelStatus {
         TunnelStatus {
-            name: name.into(),
             want: want.into(),
-            phase: phase.into(),
-            ready: phase == "up",
-            since: String::new(),
-            starts: 1,
-            server: String::new(),
-            session: None,
-            last_failure: failure.map(|(kind, message)| FailureStatus {
-                kind: kind.into(),
-                permanent: false,
-                message: message.into(),
-                hint: String::new(),
-                at: String::new(),
-            }),
-            next_start_ms: None,
-            waits_for: None,
-            forwards: vec![],
+            last_failure: failure.map(|(kind, message)| example::failure(kind, message)),
+            ..example::tunnel(name, phase, phase == "up")
         }
     }
 

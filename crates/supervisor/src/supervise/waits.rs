@@ -33,22 +33,10 @@ pub(super) fn verdict(names: &[String], tunnels: &[TunnelStatus]) -> Option<bool
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::supervise::snapshot::example;
 
     fn tunnel(name: &str, want: &str, phase: &str, ready: bool) -> TunnelStatus {
-        TunnelStatus {
-            name: name.into(),
-            want: want.into(),
-            phase: phase.into(),
-            ready,
-            since: String::new(),
-            starts: 0,
-            server: String::new(),
-            session: None,
-            last_failure: None,
-            next_start_ms: None,
-            waits_for: None,
-            forwards: vec![],
-        }
+        TunnelStatus { want: want.into(), ..example::tunnel(name, phase, ready) }
     }
 
     fn ask(tunnels: &[TunnelStatus]) -> Option<bool> {

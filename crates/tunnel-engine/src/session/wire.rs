@@ -220,6 +220,7 @@ fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {
 fn gone() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the link was cut here")
 }
+
 /// Ends the link towards a silent peer, and waits until it has heard of it.
 async fn send_the_end(mut io: Box<dyn LinkIo>) {
     io.be_patient(END_SENT_FOR);

@@ -116,7 +116,7 @@ fn paint(line: &str, tunnel: &TunnelStatus, style: Style) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::supervise::snapshot::{FailureStatus, ForwardStatus};
+    use crate::supervise::snapshot::{FailureStatus, ForwardStatus, example as example_of};
 
     /// 2026-01-01T01:00:00Z.
     pub(in crate::cli::render) fn now() -> SystemTime {
@@ -139,54 +139,30 @@ pub(super) mod tests {
         }
     }
 
-    fn tunnel(name: &str, phase: &str, ready: bool) -> TunnelStatus {
-        TunnelStatus {
-            name: name.into(),
-            want: "up".into(),
-            phase: phase.into(),
-            ready,
-            since: "2026-01-01T00:00:00Z".into(),
-            starts: 3,
-            server: "evgeniy@ssh-server:2222".into(),
-            session: None,
-            last_failure: None,
-            next_start_ms: None,
-            waits_for: None,
-            forwards: vec![],
-        }
-    }
-
     /// Ready; waiting; blocked; up with a forward missing; not wanted.
     pub(in crate::cli::render) fn example() -> Status {
-        let ready = TunnelStatus { forwards: vec![forward("up", 2), forward("up", 0)], ..tunnel("web-db", "up", true) };
+        let ready = TunnelStatus {
+            forwards: vec![forward("up", 2), forward("up", 0)],
+            ..example_of::tunnel("web-db", "up", true)
+        };
         let failure = |kind: &str, permanent, message: &str, hint: &str| {
-            Some(FailureStatus {
-                kind: kind.into(),
-                permanent,
-                message: message.into(),
-                hint: hint.into(),
-                at: "2026-01-01T00:59:30Z".into(),
-            })
+            Some(FailureStatus { permanent, hint: hint.into(), ..example_of::failure(kind, message) })
         };
         let waiting = TunnelStatus {
             last_failure: failure("connect_refused", false, "`b:22` refused the connection", "check that sshd runs"),
             next_start_ms: Some(12_400),
-            ..tunnel("b", "backoff", false)
+            ..example_of::tunnel("b", "backoff", false)
         };
         let blocked = TunnelStatus {
             last_failure: failure("auth_rejected", true, "`b:22` took none of our keys", "add the public key"),
-            ..tunnel("blocked-one", "blocked", false)
+            ..example_of::tunnel("blocked-one", "blocked", false)
         };
-        let partly = TunnelStatus { forwards: vec![forward("up", 0), forward("down", 0)], ..tunnel("c", "up", false) };
-        let off = TunnelStatus { want: "down".into(), ..tunnel("off", "stopped", false) };
-        Status {
-            version: "0.1.0".into(),
-            pid: 4000,
-            config: "/etc/tunneld.toml".into(),
-            generation: 7,
-            started_at: "2026-01-01T00:00:00Z".into(),
-            tunnels: vec![ready, waiting, blocked, partly, off],
-        }
+        let partly = TunnelStatus {
+            forwards: vec![forward("up", 0), forward("down", 0)],
+            ..example_of::tunnel("c", "up", false)
+        };
+        let off = TunnelStatus { want: "down".into(), ..example_of::tunnel("off", "stopped", false) };
+        example_of::status(vec![ready, waiting, blocked, partly, off])
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::sshconfig::Library;
 use claims::Claim;
 
 pub(super) use global::control_socket;
+pub(super) use ssh_config::session_by_itself;
 
 /// A file that was read.
 pub(super) struct Document<'s> {

@@ -93,6 +93,20 @@ pub(super) fn session(
     session
 }
 
+/// The session to a host of which only ssh_config says something: a command line of ssh's has been read like a file.
+/// `defaults` hold for whoever says nothing, jump hosts too.
+pub(in crate::config) fn session_by_itself(
+    resolved: &Resolved,
+    defaults: &Wishes,
+    environment: &Environment,
+) -> SessionSpec {
+    let wishes = resolved.wishes.clone().or(defaults.clone());
+    let mut session = wishes::session(destination_of(resolved), wishes, Own::default(), environment);
+    session.dial.via = via(resolved, defaults, &Own::default(), environment);
+    hops::keep_bind_address(&mut session.dial);
+    session
+}
+
 /// A jump host has Host blocks of its own, which win: as ssh, which hands it no option. What they leave open follows
 /// the tunnel's keys, as it does without ssh_config.
 fn via(resolved: &Resolved, wishes: &Wishes, own: &Own, environment: &Environment) -> Via {

@@ -35,6 +35,12 @@ pub(super) struct Own {
     receive_window: u32,
 }
 
+impl Default for Own {
+    fn default() -> Self {
+        Self { password: None, passphrase: None, receive_window: SessionSpec::RECEIVE_WINDOW }
+    }
+}
+
 impl Own {
     /// A jump host is never offered the password: that is the server's, and a jump host that asked for it would
     /// learn it.

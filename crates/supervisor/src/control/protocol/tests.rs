@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::supervise::snapshot::example;
 
 fn every_request() -> Vec<Request> {
     let names = || vec!["a".to_owned(), "b.c_d-e".to_owned()];
@@ -22,14 +23,7 @@ fn every_request() -> Vec<Request> {
 }
 
 fn status() -> Status {
-    Status {
-        version: "0.1.0".into(),
-        pid: 4000,
-        config: "/etc/tunneld.toml".into(),
-        generation: 7,
-        started_at: "2026-01-01T00:00:00Z".into(),
-        tunnels: vec![],
-    }
+    example::status(Vec::new())
 }
 
 fn every_response() -> Vec<Response> {

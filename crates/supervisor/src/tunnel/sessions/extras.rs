@@ -12,7 +12,7 @@ use super::dial::{Dial, Opened, Ticket};
 use super::news::Ears;
 use super::replacement::Leaving;
 use super::retired::DRAIN;
-use super::why::{HELD_BACK_MOVE, expiry};
+use super::why::HELD_BACK_MOVE;
 use super::{Live, Row};
 use crate::config::BackoffSpec;
 use crate::lifecycle::{Phase, RECHECK};
@@ -99,6 +99,12 @@ fn wait(backoff: &BackoffSpec, failures: u32) -> Duration {
     Duration::try_from_secs_f64(grown).map_or(backoff.max, |wait| wait.min(backoff.max))
 }
 
+/// When its lifetime is over, or a slow reader has held it back for too long.
+fn worn_out_at(live: &Live, lifetime: Option<Duration>, seed: u64) -> Option<Instant> {
+    let held = live.held_back.as_ref().map(|held| held.since + HELD_BACK_MOVE);
+    [live.expires(lifetime, seed), held].into_iter().flatten().min()
+}
+
 impl Actor {
     /// Opens, or lets go, as many as the config asks for, while the main session is up and well.
     pub(in crate::tunnel) fn keep_extras(&mut self) {
@@ -130,10 +136,7 @@ impl Actor {
         let (lifetime, seed) = (self.spec.session_lifetime, self.context.seed);
         let main = self.live.as_ref().map(|live| live.server.clone());
         self.extras.take_where(now, |live| {
-            let expires = lifetime.and_then(|lifetime| expiry(live.since, lifetime, super::draw(seed, live.serial)));
-            let held = live.held_back.as_ref().map(|held| held.since + HELD_BACK_MOVE);
-            expires.is_some_and(|at| at <= now)
-                || held.is_some_and(|at| at <= now)
+            worn_out_at(live, lifetime, seed).is_some_and(|at| at <= now)
                 || live.outdated
                 || main.as_ref().is_some_and(|main| *main != live.server)
         })
@@ -166,14 +169,7 @@ impl Actor {
         let due = |slot: &Slot| match &slot.step {
             Step::Waiting(at) => Some(*at).filter(|_| dials),
             Step::Dialing(_) => None,
-            Step::Up(live) => {
-                let lifetime = self.spec.session_lifetime;
-                let seed = self.context.seed;
-                let expires =
-                    lifetime.and_then(|lifetime| expiry(live.since, lifetime, super::draw(seed, live.serial)));
-                let held = live.held_back.as_ref().map(|held| held.since + HELD_BACK_MOVE);
-                [expires, held].into_iter().flatten().min()
-            }
+            Step::Up(live) => worn_out_at(live, self.spec.session_lifetime, self.context.seed),
         };
         self.extras.slots.iter().filter_map(due).min()
     }

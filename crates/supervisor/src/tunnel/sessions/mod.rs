@@ -22,7 +22,7 @@ mod retired;
 mod tests;
 mod why;
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 use tunnel_engine::clock;
@@ -70,6 +70,11 @@ pub(super) struct Live {
 }
 
 impl Live {
+    /// When it is as old as `session_lifetime` lets it become.
+    fn expires(&self, lifetime: Option<Duration>, seed: u64) -> Option<Instant> {
+        lifetime.and_then(|lifetime| why::expiry(self.since, lifetime, draw(seed, self.serial)))
+    }
+
     fn member(&self) -> Member {
         Member { session: self.session.clone(), withdrawn: self.withdrawn.clone() }
     }

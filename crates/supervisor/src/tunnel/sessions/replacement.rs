@@ -12,8 +12,8 @@ use super::super::actor::{Actor, Event};
 use super::super::wind_down::cancel;
 use super::dial::{Dial, Opened, Ticket};
 use super::retired::{DRAIN, MOST_RETIRED, Retired};
-use super::why::{Facts, Why, again, expiry};
-use super::{Live, Row, draw};
+use super::why::{Facts, Why, again};
+use super::{Live, Row};
 use crate::lifecycle::Phase;
 
 /// The login that is to replace the living session, or the wait for the next one.
@@ -77,12 +77,11 @@ impl Actor {
         let Some(live) = self.live.as_ref().filter(|live| live.settled && self.machine.phase() == Phase::Up) else {
             return Facts::default();
         };
-        let lifetime = self.spec.session_lifetime;
         Facts {
             outdated: live.outdated,
             doubtful: live.is_doubtful(),
             held_back: live.held_back.as_ref().map(|held| held.since),
-            expires: lifetime.and_then(|lifetime| expiry(live.since, lifetime, draw(self.context.seed, live.serial))),
+            expires: live.expires(self.spec.session_lifetime, self.context.seed),
             return_due: self.hosts.return_due(),
         }
     }
