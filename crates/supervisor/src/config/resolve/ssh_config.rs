@@ -103,7 +103,6 @@ pub(in crate::config) fn session_by_itself(
     let wishes = resolved.wishes.clone().or(defaults.clone());
     let mut session = wishes::session(destination_of(resolved), wishes, Own::default(), environment);
     session.dial.via = via(resolved, defaults, &Own::default(), environment);
-    hops::keep_bind_address(&mut session.dial);
     session
 }
 
