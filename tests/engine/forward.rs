@@ -106,6 +106,7 @@ async fn a_remote_forward_carries_a_connection_of_the_server_to_a_target_here() 
     let target = RemoteTarget {
         connect: Connect::Tcp { host: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port() },
         family: AddressFamily::Any,
+        permit: Arc::default(),
         max_connections: 8,
         stats: Arc::default(),
     };

@@ -38,6 +38,7 @@ impl Fixture {
         let route = RemoteTarget {
             connect: Connect::Tcp { host: "127.0.0.1".to_owned(), port },
             family: AddressFamily::Any,
+            permit: Arc::default(),
             max_connections: 1,
             stats: stats.clone(),
         };

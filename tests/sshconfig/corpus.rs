@@ -53,7 +53,10 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("ExitOnForwardFailure", &["yes", "no"]),
     ("GatewayPorts", &["yes", "no"]),
     ("AddressFamily", &["any", "inet", "inet6", "INET"]),
-    ("BindAddress", &["192.0.2.9", "::1"]),
+    ("BindAddress", &["192.0.2.9", "::1", "source.example.com"]),
+    ("BindInterface", &["wg0", "lo"]),
+    ("ConnectionAttempts", &["1", "5"]),
+    ("IPQoS", &["none", "lowdelay throughput", "af21 cs1", "EF", "0x10"]),
     (
         "LocalForward",
         &[
@@ -71,6 +74,8 @@ const OPTIONS: &[(&str, &[&str])] = &[
         &["2222 localhost:22", "0 h:1", "9000", "127.0.0.1:9001 x:2", "/r/%u.sock /l/%h.sock", "*:9002 z:3"],
     ),
     ("DynamicForward", &["1080", "127.0.0.1:1081", "[::1]:1082", "*:1083"]),
+    ("PermitRemoteOpen", &["any", "none", "db:5432 *:443", "[::1]:22 10.0.0.1:*"]),
+    ("StreamLocalBindUnlink", &["yes", "no"]),
     ("ClearAllForwardings", &["no", "no", "no", "yes"]),
     ("PreferredAuthentications", &["publickey", "publickey,password", "password"]),
     ("PubkeyAuthentication", &["yes", "no"]),
@@ -83,7 +88,6 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("SendEnv", &["LANG LC_*"]),
     ("LogLevel", &["QUIET", "DEBUG3"]),
     ("RequestTTY", &["no"]),
-    ("IPQoS", &["none", "lowdelay throughput"]),
     ("UpdateHostKeys", &["no", "ask"]),
     ("AddKeysToAgent", &["yes", "confirm 5m"]),
     ("SetEnv", &["A=b"]),

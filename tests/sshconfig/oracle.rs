@@ -160,13 +160,23 @@ pub(crate) fn differences(file: &Path, resolved: &Resolved, values: &Values) -> 
     same("tcpkeepalive", yes(wishes.tcp_keep_alive.unwrap_or(true)), one("tcpkeepalive"));
     same("exitonforwardfailure", yes(resolved.exit_on_forward_failure.unwrap_or(false)), one("exitonforwardfailure"));
     same("gatewayports", yes(resolved.gateway_ports.unwrap_or(false)), one("gatewayports"));
+    let permit = resolved.permit_remote_open.clone().unwrap_or_default();
+    same("permitremoteopen", permit.words().join(" "), one("permitremoteopen"));
+    let unlink = resolved.stream_local_bind_unlink.unwrap_or(false);
+    same("streamlocalbindunlink", yes(unlink), one("streamlocalbindunlink"));
     let family = match wishes.address_family.unwrap_or_default() {
         AddressFamily::Any => "any",
         AddressFamily::Inet => "inet",
         AddressFamily::Inet6 => "inet6",
     };
     same("addressfamily", family.to_owned(), one("addressfamily"));
-    same("bindaddress", wishes.bind_address.map(|ip| ip.to_string()).unwrap_or_default(), one("bindaddress"));
+    same("bindaddress", wishes.bind_address.clone().unwrap_or_default(), one("bindaddress"));
+    same("bindinterface", wishes.bind_interface.clone().unwrap_or_default(), one("bindinterface"));
+    same("connectionattempts", wishes.connection_attempts.unwrap_or(1).to_string(), one("connectionattempts"));
+    if let Some(class) = wishes.ip_qos {
+        // `interactive bulk`: a tunnel has the first.
+        same("ipqos", class.to_string(), one("ipqos").split(' ').next().unwrap_or_default().to_owned());
+    }
     for (key, kind) in [
         ("localforward", ForwardKind::Local),
         ("remoteforward", ForwardKind::Remote),

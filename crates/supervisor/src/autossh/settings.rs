@@ -59,6 +59,9 @@ pub(crate) fn tunnel(wanted: &Wanted<'_>, person: Option<Person>) -> Result<Tunn
     }
     spec.forwards = monitor::forwards(wanted.monitor).into_iter().chain(forwards).collect();
     spec.gateway_ports = resolved.gateway_ports.unwrap_or(false);
+    spec.stream_local_bind_mask = resolved.stream_local_bind_mask.unwrap_or(spec.stream_local_bind_mask);
+    spec.stream_local_bind_unlink = resolved.stream_local_bind_unlink.unwrap_or(false);
+    spec.permit_remote_open = resolved.permit_remote_open.clone().unwrap_or_default();
     spec.exit_on_forward_failure = resolved.exit_on_forward_failure.unwrap_or(false);
     spec.session = config::session_by_ssh_config(&resolved, &defaults(wanted.environment.fast));
     if let Some(Person { asker }) = person.filter(|_| !is_batch(wanted.line)) {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tunnel_engine::spec::{Forward, SessionSpec};
+use tunnel_engine::spec::{Forward, PermitRemoteOpen, SessionSpec};
 
 /// A whole config.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +69,12 @@ pub struct TunnelSpec {
     pub forwards: Vec<Forward>,
     /// Bare ports listen on all interfaces.
     pub gateway_ports: bool,
+    /// Permissions that unix sockets made here do not give.
+    pub stream_local_bind_mask: u32,
+    /// They take the path of a living socket.
+    pub stream_local_bind_unlink: bool,
+    /// Where users of the server may connect to through a reverse SOCKS forward.
+    pub permit_remote_open: PermitRemoteOpen,
     /// A forward that cannot be set up ends the session.
     pub exit_on_forward_failure: bool,
     /// What to do about a remote listen port that something else holds.

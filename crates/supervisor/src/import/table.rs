@@ -1,9 +1,9 @@
 //! One host as one `[[tunnel]]`.
 
-use std::net::IpAddr;
-
+use tunnel_engine::forward::BindOptions;
 use tunnel_engine::spec::{
-    AddressFamily, AgentSpec, AlgorithmKind, Destination, ForwardKind, StrictHostKeyChecking, TimingSpec,
+    AddressFamily, AgentSpec, AlgorithmKind, Destination, ForwardKind, IpQos, PermitRemoteOpen, StrictHostKeyChecking,
+    TimingSpec,
 };
 
 use super::keys::Keys;
@@ -27,14 +27,30 @@ pub fn tunnel(name: &str, resolved: &Resolved, defaults: &Defaults) -> String {
     keys.text("user", &resolved.user);
     way(&mut keys, resolved, defaults);
     session(&mut keys, &resolved.wishes, defaults);
-    if let Some(address) = first_hop(resolved) {
-        keys.text("bind_address", &address.to_string());
+    if let Some(wishes) = first_hop(resolved) {
+        for (key, source) in [("bind_address", &wishes.bind_address), ("bind_interface", &wishes.bind_interface)] {
+            if let Some(source) = source {
+                keys.text(key, source);
+            }
+        }
     }
     if resolved.exit_on_forward_failure == Some(true) {
         keys.plain("exit_on_forward_failure", true);
     }
     if resolved.gateway_ports == Some(true) {
         keys.plain("gateway_ports", true);
+    }
+    if let Some(mask) = resolved.stream_local_bind_mask.filter(|mask| *mask != BindOptions::SOCKET_MASK) {
+        keys.text("stream_local_bind_mask", &format!("{mask:04o}"));
+    }
+    if resolved.stream_local_bind_unlink == Some(true) {
+        keys.plain("stream_local_bind_unlink", true);
+    }
+    if let Some(permit) = resolved.permit_remote_open.as_ref().filter(|permit| **permit != PermitRemoteOpen::Any) {
+        match permit.words().as_slice() {
+            [one] => keys.text("permit_remote_open", one),
+            several => keys.texts("permit_remote_open", several),
+        }
     }
     forwards(&mut keys, resolved);
     if !resolved.passed_over.is_empty() {
@@ -129,6 +145,12 @@ fn session(keys: &mut Keys, wishes: &Wishes, defaults: &Defaults) {
     if wishes.tcp_keep_alive == Some(false) {
         keys.plain("tcp_keep_alive", false);
     }
+    if let Some(class) = wishes.ip_qos.filter(|class| *class != IpQos::Unmarked) {
+        keys.text("ip_qos", &class.to_string());
+    }
+    if let Some(attempts) = wishes.connection_attempts.filter(|attempts| *attempts != 1) {
+        keys.plain("connection_attempts", attempts);
+    }
     match wishes.address_family.unwrap_or_default() {
         AddressFamily::Any => {}
         AddressFamily::Inet => keys.text("address_family", "inet"),
@@ -137,9 +159,9 @@ fn session(keys: &mut Keys, wishes: &Wishes, defaults: &Defaults) {
 }
 
 /// The source address is that of whatever is dialled directly: the server, or the first jump host.
-fn first_hop(resolved: &Resolved) -> Option<IpAddr> {
+fn first_hop(resolved: &Resolved) -> Option<&Wishes> {
     match &resolved.way {
-        Way::Direct => resolved.wishes.bind_address,
+        Way::Direct => Some(&resolved.wishes),
         Way::Jump(jump) => first_hop(jump),
         Way::Command(_) => None,
     }

@@ -1,11 +1,9 @@
 //! What is set, would change the tunnel, and cannot be followed: an error at its line, never silence.
 
-use tunnel_engine::spec::{Connect, Forward, ForwardKind, Listen, Side};
-
 use super::keyword::{Meaning, Shape};
 use super::options::{Options, Setting};
 use super::value;
-use crate::config::{ConfigError, Place};
+use crate::config::ConfigError;
 
 /// What our own keys sign with. A list that leaves one of them out would have to hold keys back.
 const SIGNATURES: &[&str] = &[
@@ -18,15 +16,13 @@ const SIGNATURES: &[&str] = &[
 ];
 /// Shorter RSA keys sign nothing here in any case; the distributions that set it set this.
 const RSA_BITS: u32 = 2048;
-/// The mode 0600 of every socket that we make.
-const SOCKET_MASK: u32 = 0o177;
 
 /// Every refusal, in the order of the lines.
-pub(super) fn refusals(options: &Options, forwards: &[(Forward, Place)]) -> Vec<ConfigError> {
-    options.iter().filter_map(|setting| refusal(setting, options, forwards)).collect()
+pub(super) fn refusals(options: &Options) -> Vec<ConfigError> {
+    options.iter().filter_map(|setting| refusal(setting, options)).collect()
 }
 
-fn refusal(setting: &Setting, options: &Options, forwards: &[(Forward, Place)]) -> Option<ConfigError> {
+fn refusal(setting: &Setting, options: &Options) -> Option<ConfigError> {
     let name = setting.keyword.name;
     let command = matches!(setting.keyword.shape, Shape::Command);
     let written = if command { setting.rest.clone() } else { setting.words.join(" ") };
@@ -44,14 +40,6 @@ fn refusal(setting: &Setting, options: &Options, forwards: &[(Forward, Place)]) 
         (Meaning::Weighed, "LocalCommand") if options.flag("PermitLocalCommand") == Some(true) && lower != "none" => {
             refuse("commands are not run at a login: remove it, or set `PermitLocalCommand no`")
         }
-        (Meaning::Weighed, "PermitRemoteOpen") if lower != "any" && forwards.iter().any(is_reverse_socks) => refuse(
-            "a reverse SOCKS forward lets the server's users connect anywhere: name the connect addresses in forwards of their own",
-        ),
-        (Meaning::Weighed, "StreamLocalBindMask")
-            if value::mask(&lower) != Some(SOCKET_MASK) && forwards.iter().any(is_own_socket) =>
-        {
-            refuse("sockets are made for their owner only, mode 0600")
-        }
         (Meaning::Weighed, "PubkeyAcceptedAlgorithms" | "CASignatureAlgorithms") if narrows(&lower) => {
             refuse("which keys are offered is said by `IdentityFile` and `IdentitiesOnly`")
         }
@@ -60,14 +48,6 @@ fn refusal(setting: &Setting, options: &Options, forwards: &[(Forward, Place)]) 
         }
         (Meaning::Weighed | Meaning::Followed | Meaning::Harmless | Meaning::Refused { .. }, _) => None,
     }
-}
-
-fn is_reverse_socks((forward, _): &(Forward, Place)) -> bool {
-    forward.kind == ForwardKind::Remote && forward.connect == Connect::Socks
-}
-
-fn is_own_socket((forward, _): &(Forward, Place)) -> bool {
-    forward.kind.side() == Side::Here && matches!(forward.listen, Listen::Unix(_))
 }
 
 /// Does the list take away what is used otherwise? What it adds is harmless.

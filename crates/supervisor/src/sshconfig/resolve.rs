@@ -109,9 +109,10 @@ fn resolve_hop(
     let tokens = Tokens::of(&names, facts);
     let mut read = wishes::Reader { options: &options, tokens: &tokens, facts, errors: Vec::new() };
     let wishes = read.wishes();
+    let permit_remote_open = read.permit_remote_open();
     let forwards = forwards::forwards(&mut read);
     errors.append(&mut read.errors);
-    errors.extend(refusals(&options, &forwards));
+    errors.extend(refusals(&options));
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -125,6 +126,9 @@ fn resolve_hop(
         forwards,
         exit_on_forward_failure: options.flag("ExitOnForwardFailure"),
         gateway_ports: options.flag("GatewayPorts"),
+        stream_local_bind_mask: options.word("StreamLocalBindMask").and_then(super::value::mask),
+        stream_local_bind_unlink: options.flag("StreamLocalBindUnlink"),
+        permit_remote_open,
         passed_over: passed_over(&options),
         files,
     })

@@ -1,11 +1,11 @@
 //! What ssh_config says about a host.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tunnel_engine::spec::{
-    AddressFamily, AgentSpec, AlgorithmList, AlgorithmSpec, Forward, IdentitySpec, StrictHostKeyChecking,
+    AddressFamily, AgentSpec, AlgorithmList, AlgorithmSpec, Forward, IdentitySpec, IpQos, PermitRemoteOpen,
+    StrictHostKeyChecking,
 };
 
 use crate::config::Place;
@@ -31,6 +31,12 @@ pub struct Resolved {
     pub exit_on_forward_failure: Option<bool>,
     /// `GatewayPorts`.
     pub gateway_ports: Option<bool>,
+    /// `StreamLocalBindMask`.
+    pub stream_local_bind_mask: Option<u32>,
+    /// `StreamLocalBindUnlink`.
+    pub stream_local_bind_unlink: Option<bool>,
+    /// `PermitRemoteOpen`.
+    pub permit_remote_open: Option<PermitRemoteOpen>,
     /// Keywords that are set and cannot change a tunnel.
     pub passed_over: Vec<&'static str>,
     /// Every file that was read or looked for, those of jump hosts included.
@@ -79,9 +85,15 @@ pub struct Wishes {
     /// `AddressFamily`.
     pub address_family: Option<AddressFamily>,
     /// `BindAddress`.
-    pub bind_address: Option<IpAddr>,
+    pub bind_address: Option<String>,
+    /// `BindInterface`.
+    pub bind_interface: Option<String>,
     /// `TCPKeepAlive`.
     pub tcp_keep_alive: Option<bool>,
+    /// `IPQoS`, the first of two.
+    pub ip_qos: Option<IpQos>,
+    /// `ConnectionAttempts`.
+    pub connection_attempts: Option<u32>,
 }
 
 impl Wishes {
@@ -109,7 +121,10 @@ impl Wishes {
             server_alive_count_max: self.server_alive_count_max.or(weaker.server_alive_count_max),
             address_family: self.address_family.or(weaker.address_family),
             bind_address: self.bind_address.or(weaker.bind_address),
+            bind_interface: self.bind_interface.or(weaker.bind_interface),
             tcp_keep_alive: self.tcp_keep_alive.or(weaker.tcp_keep_alive),
+            ip_qos: self.ip_qos.or(weaker.ip_qos),
+            connection_attempts: self.connection_attempts.or(weaker.connection_attempts),
         }
     }
 }

@@ -11,7 +11,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     // A daemon has nobody to ask in any case.
     harmless("BatchMode", Shape::Flag),
     followed("BindAddress", Shape::Word),
-    refused("BindInterface", Shape::Word, &[], "the source of a connection is chosen by address: write `BindAddress`"),
+    followed("BindInterface", Shape::Word),
     harmless("CanonicalDomains", Shape::Any),
     harmless("CanonicalizeFallbackLocal", Shape::Flag),
     refused(
@@ -36,8 +36,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     // A preference that the server may not share; the bytes that come out are the same.
     harmless("Compression", Shape::Flag),
     followed("ConnectTimeout", Shape::Time),
-    // A start that fails is tried again for ever.
-    harmless("ConnectionAttempts", Shape::Number),
+    followed("ConnectionAttempts", Shape::Number),
     // Every tunnel has a connection of its own.
     harmless("ControlMaster", Shape::Choice(&["yes", "no", "true", "false", "ask", "auto", "autoask"])),
     harmless("ControlPath", Shape::Word),
@@ -70,8 +69,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     followed("HostKeyAlgorithms", Shape::Word),
     followed("HostKeyAlias", Shape::Word),
     followed("Hostname", Shape::Word),
-    // How routers mark packets; tunneld leaves them unmarked.
-    harmless("IPQoS", Shape::Any),
+    followed("IPQoS", Shape::Any),
     followed("IdentitiesOnly", Shape::Flag),
     followed("IdentityAgent", Shape::Word),
     followed("IdentityFile", Shape::Word),
@@ -102,7 +100,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     // A password comes from `password_file` only.
     harmless("PasswordAuthentication", Shape::Flag),
     weighed("PermitLocalCommand", Shape::Flag),
-    weighed("PermitRemoteOpen", Shape::Words),
+    followed("PermitRemoteOpen", Shape::Words),
     followed("Port", Shape::Port),
     followed("PreferredAuthentications", Shape::Word),
     followed("ProxyCommand", Shape::Command),
@@ -135,9 +133,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     harmless("SessionType", Shape::Choice(&["none", "subsystem", "default"])),
     harmless("SetEnv", Shape::Any),
     harmless("StdinNull", Shape::Flag),
-    weighed("StreamLocalBindMask", Shape::Mask),
-    // A socket that nobody listens on is replaced in any case, and nothing else ever is.
-    harmless("StreamLocalBindUnlink", Shape::Flag),
+    followed("StreamLocalBindMask", Shape::Mask),
+    followed("StreamLocalBindUnlink", Shape::Flag),
     followed("StrictHostKeyChecking", Shape::Choice(&["yes", "no", "true", "false", "ask", "off", "accept-new"])),
     harmless("SyslogFacility", Shape::Word),
     followed("TCPKeepAlive", Shape::Flag),

@@ -181,7 +181,7 @@ fn a_connection_can_be_refused_by_the_configuration() {
 
 #[test]
 fn every_error_is_told_with_its_place_in_blocks_that_do_not_apply_too() {
-    let text = "Host other\n  Prot 22\n  Port x\nHost *\nBindInterface lo\n";
+    let text = "Host other\n  Prot 22\n  Port x\nHost *\nPKCS11Provider /x.so\n";
     let error = ask(&Machine::default().with(USER, text), "web").unwrap_err();
     let expected = "\
 /home/me/.ssh/config:2:3: error: `Prot` is not a keyword of ssh_config
@@ -193,7 +193,7 @@ hint: did you mean `Port`?
          ^
 ";
     assert!(error.starts_with(expected), "{error}");
-    assert!(error.contains("/home/me/.ssh/config:5:15: error: `BindInterface lo` cannot be followed"), "{error}");
+    assert!(error.contains("/home/me/.ssh/config:5:16: error: `PKCS11Provider /x.so` cannot be followed"), "{error}");
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use tunnel_engine::session::check_algorithms;
 use tunnel_engine::spec::{
-    AddressFamily, AgentSpec, AlgorithmKind, AlgorithmList, AlgorithmSpec, IdentitySpec, StrictHostKeyChecking,
+    AddressFamily, AgentSpec, AlgorithmKind, AlgorithmList, AlgorithmSpec, IdentitySpec, IpQos, PermitRemoteOpen,
+    StrictHostKeyChecking,
 };
 
 use super::facts::Facts;
@@ -71,8 +72,11 @@ impl Reader<'_> {
             server_alive_interval: options.time("ServerAliveInterval"),
             server_alive_count_max: options.number("ServerAliveCountMax"),
             address_family: options.word("AddressFamily").map(family),
-            bind_address: self.bind_address(),
+            bind_address: options.word("BindAddress").map(str::to_owned),
+            bind_interface: options.word("BindInterface").map(str::to_owned),
             tcp_keep_alive: options.flag("TCPKeepAlive"),
+            ip_qos: self.ip_qos(),
+            connection_attempts: self.connection_attempts(),
         }
     }
 
@@ -150,14 +154,39 @@ impl Reader<'_> {
         self.note(agent)
     }
 
-    fn bind_address(&mut self) -> Option<std::net::IpAddr> {
-        let setting = self.options.get("BindAddress")?;
-        let text = setting.first();
-        let read = text.parse().map_err(|_| {
-            let what = format!("`{text}` is not an IP address");
-            ConfigError::new(setting.place.clone(), what, "write an address of this machine: names are not looked up")
-        });
-        self.note(read)
+    /// The class of a connection without a shell is the first of two.
+    fn ip_qos(&mut self) -> Option<IpQos> {
+        let setting = self.options.get("IPQoS")?;
+        let read = |word: &String| {
+            word.parse::<IpQos>().map_err(|error| {
+                ConfigError::new(
+                    setting.place.clone(),
+                    error.to_string(),
+                    "write classes such as `af21`, `cs1` or `none`",
+                )
+            })
+        };
+        let words: Vec<_> = setting.words.iter().map(read).collect();
+        words.into_iter().filter_map(|word| self.note(word)).collect::<Vec<_>>().into_iter().next()
+    }
+
+    pub(super) fn permit_remote_open(&mut self) -> Option<PermitRemoteOpen> {
+        let setting = self.options.get("PermitRemoteOpen")?;
+        self.note(PermitRemoteOpen::parse(&setting.words).map_err(|error| {
+            ConfigError::new(
+                setting.place.clone(),
+                error.to_string(),
+                "write `any`, `none`, or words such as `host:port`",
+            )
+        }))
+    }
+
+    fn connection_attempts(&mut self) -> Option<u32> {
+        let setting = self.options.get("ConnectionAttempts")?;
+        let count = self.options.number("ConnectionAttempts").filter(|count| *count > 0);
+        self.note(count.ok_or_else(|| {
+            ConfigError::new(setting.place.clone(), "there is no connection without an attempt", "write 1 or more")
+        }))
     }
 
     fn algorithms(&mut self, name: &'static str, kind: AlgorithmKind) -> AlgorithmList {

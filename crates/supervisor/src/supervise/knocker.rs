@@ -8,7 +8,6 @@ mod beat;
 mod tests;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,7 +33,8 @@ const MOST_UNDER_WAY: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Door {
     server: String,
-    bind: Option<IpAddr>,
+    /// Address, name or interface.
+    bind: (Option<String>, Option<String>),
     family: AddressFamily,
 }
 
@@ -51,7 +51,8 @@ impl Door {
     /// Of the first server on the way; `None` where a command leads there.
     pub fn of(spec: &SessionSpec) -> Option<Self> {
         let hop = first_hop(spec)?;
-        let (bind, family) = (hop.dial.bind_address, hop.dial.address_family);
+        let bind = (hop.dial.bind_address.clone(), hop.dial.bind_interface.clone());
+        let family = hop.dial.address_family;
         Some(Self { server: hop.destination.host_port(), bind, family })
     }
 }

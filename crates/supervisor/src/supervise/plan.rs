@@ -14,7 +14,7 @@ mod tests;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tunnel_engine::spec::{Forward, SessionSpec};
+use tunnel_engine::spec::{Forward, PermitRemoteOpen, SessionSpec};
 
 use crate::config::{Desired, LogSpec, OnRemotePortBusy, OutageSpec, ProbeSpec, TunnelSpec};
 use crate::lifecycle::Policy;
@@ -174,6 +174,12 @@ pub struct Tuning {
     pub session_lifetime: Option<Duration>,
     /// Forwards whose listener it moves are removed and added again by steps of their own.
     pub gateway_ports: bool,
+    /// As `gateway_ports`, for unix sockets.
+    pub stream_local_bind_mask: u32,
+    /// When a unix socket is bound the next time.
+    pub stream_local_bind_unlink: bool,
+    /// For the next connection.
+    pub permit_remote_open: PermitRemoteOpen,
 }
 
 impl Tuning {
@@ -188,6 +194,9 @@ impl Tuning {
             session_lifetime,
             forwards: _,
             gateway_ports,
+            stream_local_bind_mask,
+            stream_local_bind_unlink,
+            ref permit_remote_open,
             exit_on_forward_failure,
             on_remote_port_busy,
             ref probe,
@@ -207,6 +216,9 @@ impl Tuning {
             sessions,
             session_lifetime,
             gateway_ports,
+            stream_local_bind_mask,
+            stream_local_bind_unlink,
+            permit_remote_open: permit_remote_open.clone(),
         }
     }
 
@@ -222,6 +234,9 @@ impl Tuning {
             sessions,
             session_lifetime,
             gateway_ports,
+            stream_local_bind_mask,
+            stream_local_bind_unlink,
+            permit_remote_open,
         } = self;
         spec.sessions = *sessions;
         spec.session_lifetime = *session_lifetime;
@@ -233,6 +248,9 @@ impl Tuning {
         spec.probe.clone_from(probe);
         spec.first_poll = *first_poll;
         spec.gateway_ports = *gateway_ports;
+        spec.stream_local_bind_mask = *stream_local_bind_mask;
+        spec.stream_local_bind_unlink = *stream_local_bind_unlink;
+        spec.permit_remote_open.clone_from(permit_remote_open);
     }
 }
 

@@ -319,7 +319,12 @@ impl Local {
 }
 
 fn bind_options(spec: &TunnelSpec) -> BindOptions {
-    BindOptions { gateway_ports: spec.gateway_ports, family: spec.session.dial.address_family }
+    BindOptions {
+        gateway_ports: spec.gateway_ports,
+        family: spec.session.dial.address_family,
+        socket_mask: spec.stream_local_bind_mask,
+        socket_unlink: spec.stream_local_bind_unlink,
+    }
 }
 
 fn listen_options(spec: &TunnelSpec) -> ListenOptions {

@@ -382,6 +382,7 @@ impl Remote {
         RemoteTarget {
             connect: self.forward.connect.clone(),
             family: spec.session.dial.address_family,
+            permit: Arc::new(spec.permit_remote_open.clone()),
             max_connections: self.forward.max_connections.unwrap_or(spec.max_connections),
             stats: self.stats.clone(),
         }

@@ -12,7 +12,7 @@ use tunnel_engine::demo_server::{MemoryDialer, Server};
 use tunnel_engine::dial::{Dialer, Dialing};
 use tunnel_engine::forward::NoStore;
 use tunnel_engine::spec::{
-    Bind, Connect, Destination, Forward, ForwardKind, Listen, SessionSpec, StrictHostKeyChecking,
+    Bind, Connect, Destination, Forward, ForwardKind, Listen, PermitRemoteOpen, SessionSpec, StrictHostKeyChecking,
 };
 
 use super::{Context, Handle, Order, View, spawn};
@@ -45,6 +45,9 @@ pub(crate) fn tunnel_spec(name: &str, forwards: &[&str]) -> TunnelSpec {
         session_lifetime: None,
         forwards: forwards.iter().map(|text| forward(text)).collect(),
         gateway_ports: false,
+        stream_local_bind_mask: 0o177,
+        stream_local_bind_unlink: false,
+        permit_remote_open: PermitRemoteOpen::Any,
         exit_on_forward_failure: false,
         on_remote_port_busy: OnRemotePortBusy::Retry,
         probe: ProbeSpec::Auto,

@@ -1,20 +1,21 @@
 //! Which addresses of a name are tried, and in which order.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
+use super::source::Sources;
 use crate::spec::AddressFamily;
 
-/// The addresses that `family` and the source address `bind` allow, each once, the families taking turns, beginning
+/// The addresses that `family` and the source addresses allow, each once, the families taking turns, beginning
 /// with that of the resolver's first (RFC 8305 section 4, RFC 6724).
-pub(super) fn order(resolved: &[SocketAddr], family: AddressFamily, bind: Option<IpAddr>) -> Vec<SocketAddr> {
+pub(super) fn order(resolved: &[SocketAddr], family: AddressFamily, sources: &Sources) -> Vec<SocketAddr> {
     let allowed = |address: &&SocketAddr| {
         let of_family = match family {
             AddressFamily::Any => true,
             AddressFamily::Inet => address.is_ipv4(),
             AddressFamily::Inet6 => address.is_ipv6(),
         };
-        of_family && bind.is_none_or(|bind| bind.is_ipv4() == address.is_ipv4())
+        of_family && sources.reach(address)
     };
     let mut unique: Vec<SocketAddr> = Vec::new();
     for address in resolved.iter().filter(allowed) {
@@ -42,9 +43,13 @@ mod tests {
     fn ordered(resolved: &[&str], family: AddressFamily, bind: Option<&str>) -> String {
         let resolved: Vec<SocketAddr> =
             resolved.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 22)).collect();
-        let bind = bind.map(|text| text.parse().unwrap());
+        let source = |text: &str| SocketAddr::new(text.parse().unwrap(), 0);
+        let sources = bind.map(source).map_or(Sources::Any, |bind| Sources::These {
+            v4: Some(bind).filter(SocketAddr::is_ipv4),
+            v6: Some(bind).filter(SocketAddr::is_ipv6),
+        });
         let order: Vec<String> =
-            order(&resolved, family, bind).iter().map(|address| address.ip().to_string()).collect();
+            order(&resolved, family, &sources).iter().map(|address| address.ip().to_string()).collect();
         order.join(" ")
     }
 

@@ -10,6 +10,7 @@ mod prepared;
 mod proxy_command;
 mod proxy_process;
 mod race;
+mod source;
 mod tcp;
 
 use std::future::Future;

@@ -19,6 +19,9 @@ const ROUND: Duration = Duration::from_secs(1);
 /// An attempt that has not answered by then will not: no path takes so long. Bounds the attempts under way.
 const GIVE_UP: Duration = Duration::from_secs(4);
 
+/// Between two attempts (ssh_config ConnectionAttempts): ssh's.
+const NEXT_ATTEMPT: Duration = Duration::from_secs(1);
+
 /// How often each address is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rounds {
@@ -31,9 +34,29 @@ pub(super) enum Rounds {
 /// What became of each address; kept outside so that it survives a race that is given up. `None`: no answer.
 pub(super) type Tried = Vec<(SocketAddr, Option<io::Error>)>;
 
+/// As [`race`], again a second after all have failed, `attempts` times in all.
+pub(super) async fn attempt<T, F: Future<Output = io::Result<T>>>(
+    addresses: &[SocketAddr],
+    connect: impl Fn(SocketAddr) -> F,
+    rounds: Rounds,
+    attempts: u32,
+    tried: &mut Tried,
+) -> Option<T> {
+    for before in 0..attempts.max(1) {
+        if before > 0 {
+            tokio::time::sleep_until((clock::now() + NEXT_ATTEMPT).into()).await;
+        }
+        let connected = race(addresses, &connect, rounds, tried).await;
+        if connected.is_some() {
+            return connected;
+        }
+    }
+    None
+}
+
 /// Connects to one of `addresses`; `None` when all have failed, with their errors in `tried`. As long as one has
 /// neither answered nor failed, it goes on: whoever asks gives up.
-pub(super) async fn race<T, F: Future<Output = io::Result<T>>>(
+async fn race<T, F: Future<Output = io::Result<T>>>(
     addresses: &[SocketAddr],
     connect: impl Fn(SocketAddr) -> F,
     rounds: Rounds,
@@ -157,6 +180,23 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_secs(10), racing).await.is_err());
         let said: Vec<_> = tried.iter().map(|(_, said)| said.as_ref().map(io::Error::kind)).collect();
         assert_eq!(said, [Some(io::ErrorKind::ConnectionRefused), None]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_are_tried_again_a_second_after_they_failed_as_often_as_was_asked() {
+        let addresses = ["10.0.0.2:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap()];
+        for (attempts, up_after, want) in [(1, 1, None), (3, 2, Some(1)), (3, 3, Some(2)), (3, 4, None), (0, 2, None)] {
+            let (began, mut tried) = (clock::now(), Tried::new());
+            let done = std::sync::atomic::AtomicU32::new(0);
+            let connect = |address: SocketAddr| {
+                let seconds = (clock::now() - began).as_secs();
+                done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                async move { if seconds + 1 >= up_after && up_after > 1 { Ok(address) } else { connect(address).await } }
+            };
+            let winner = attempt(&addresses, connect, Rounds::Many, attempts, &mut tried).await;
+            assert_eq!(winner.map(|_| (clock::now() - began).as_secs()), want, "{attempts} attempts");
+            assert_eq!(winner.is_none().then(|| done.into_inner() / 2), winner.is_none().then_some(attempts.max(1)));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,17 +1,18 @@
 //! TCP to the server: resolve, race, set the options of a tunnel's one connection.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::addresses::order;
-use super::race::{Rounds, Tried, race};
+use super::race::{Rounds, Tried, attempt};
+use super::source::Sources;
 use super::{Dialer, Dialing, Link, look};
 use crate::failure::{Failure, FailureKind};
-use crate::spec::{AddressFamily, SessionSpec, TimingSpec};
+use crate::spec::{AddressFamily, DialSpec, IpQos, SessionSpec, TimingSpec};
 
 /// Bytes that the kernel may hold unsent. Beyond it writers wait here, so that a keepalive or a small packet does not
 /// queue behind megabytes; what is in flight is not limited by it.
@@ -37,12 +38,14 @@ impl Dialer for TcpDialer {
 async fn dial(spec: &SessionSpec, deadline: Instant, rounds: Rounds) -> Result<Link, Failure> {
     let name = spec.destination.host_port();
     let resolving = tokio::time::timeout_at(deadline.into(), resolve(spec));
-    let addresses = resolving.await.map_err(|_| {
+    let (addresses, sources) = resolving.await.map_err(|_| {
         let message = format!("the name `{}` was not resolved in time", spec.destination.host);
         Failure::new(FailureKind::Dns, message).not_reached()
     })??;
     let mut tried = Vec::new();
-    let connecting = race(&addresses, |address| connect(address, spec), rounds, &mut tried);
+    let connect = |address| connect(address, sources.towards(&address), spec);
+    let attempts = if rounds == Rounds::One { 1 } else { spec.dial.connection_attempts };
+    let connecting = attempt(&addresses, connect, rounds, attempts, &mut tried);
     match tokio::time::timeout_at(deadline.into(), connecting).await {
         Ok(Some(stream)) => Ok(Link {
             peer: stream.peer_addr().ok(),
@@ -54,30 +57,32 @@ async fn dial(spec: &SessionSpec, deadline: Instant, rounds: Rounds) -> Result<L
     }
 }
 
-/// All addresses that may be tried, in order; never none. In getaddrinfo's own thread, which nothing can stop: a
+/// All addresses that may be tried, in order; never none; and where to dial them from. In getaddrinfo's own thread, which nothing can stop: a
 /// lookup that is given up ends by the resolver's own timeout.
-async fn resolve(spec: &SessionSpec) -> Result<Vec<SocketAddr>, Failure> {
+async fn resolve(spec: &SessionSpec) -> Result<(Vec<SocketAddr>, Sources), Failure> {
+    let sources = Sources::of(&spec.dial).await?;
     let host = spec.destination.host.as_str();
     let resolved: Vec<SocketAddr> = match tokio::net::lookup_host((host, spec.destination.port)).await {
         Ok(addresses) => addresses.collect(),
         Err(error) => return Err(unresolved(host, error)),
     };
-    let addresses = order(&resolved, spec.dial.address_family, spec.dial.bind_address);
+    let addresses = order(&resolved, spec.dial.address_family, &sources);
     if addresses.is_empty() {
-        return Err(no_address(host, spec.dial.address_family, spec.dial.bind_address));
+        return Err(no_address(host, spec.dial.address_family, &sources));
     }
-    Ok(addresses)
+    Ok((addresses, sources))
 }
 
-async fn connect(address: SocketAddr, spec: &SessionSpec) -> io::Result<TcpStream> {
+async fn connect(address: SocketAddr, source: Option<SocketAddr>, spec: &SessionSpec) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     set_options(&socket, spec)?;
+    mark(&socket, &address, spec.dial.ip_qos)?;
     // Without a timeout of ours, the kernel gives up after a number of retransmissions: they must take their time.
     if user_timeout(&spec.timing).is_some() {
         look::limit_retransmit_wait(&socket, LONGEST_RETRANSMIT_WAIT);
     }
-    if let Some(source) = spec.dial.bind_address {
-        socket.bind(SocketAddr::new(source, 0)).map_err(|error| bind_error(source, &error))?;
+    if let Some(source) = source {
+        socket.bind(source).map_err(|error| bind_error(&spec.dial, source, &error))?;
     }
     socket.connect(address).await
 }
@@ -93,6 +98,15 @@ fn set_options(socket: &TcpSocket, spec: &SessionSpec) -> io::Result<()> {
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)
 }
 
+/// For the whole life of the connection, as ssh does it for one without a shell.
+fn mark(socket: &TcpSocket, address: &SocketAddr, ip_qos: IpQos) -> io::Result<()> {
+    match ip_qos {
+        IpQos::Unmarked => Ok(()),
+        IpQos::Marked(byte) if address.is_ipv4() => SockRef::from(socket).set_tos_v4(byte.into()),
+        IpQos::Marked(byte) => SockRef::from(socket).set_tclass_v6(byte.into()),
+    }
+}
+
 /// The kernel gives unacknowledged bytes up later than the keepalive does a silent peer: a socket that the kernel has
 /// ended can no longer tell the peer, when its path heals, that the session is over.
 const AFTER_THE_KEEPALIVE: Duration = Duration::from_secs(15);
@@ -104,8 +118,15 @@ fn user_timeout(timing: &TimingSpec) -> Option<Duration> {
         .then(|| timing.server_alive_interval.saturating_mul(rounds).saturating_add(AFTER_THE_KEEPALIVE))
 }
 
-fn bind_error(source: IpAddr, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("bind_address `{source}`: {}", text(error)))
+fn bind_error(dial: &DialSpec, source: SocketAddr, error: &io::Error) -> io::Error {
+    let (key, value) = match (&dial.bind_address, &dial.bind_interface) {
+        (None, Some(interface)) => ("bind_interface", interface.clone()),
+        (Some(name), _) if name.parse::<std::net::IpAddr>().is_err() => ("bind_address", name.clone()),
+        (Some(_), _) | (None, None) => {
+            return io::Error::new(error.kind(), format!("bind_address `{}`: {}", source.ip(), text(error)));
+        }
+    };
+    io::Error::new(error.kind(), format!("{key} `{value}` ({}): {}", source.ip(), text(error)))
 }
 
 fn unresolved(host: &str, error: io::Error) -> Failure {
@@ -115,16 +136,16 @@ fn unresolved(host: &str, error: io::Error) -> Failure {
     Failure::new(FailureKind::Dns, message).with_source(error).not_reached()
 }
 
-fn no_address(host: &str, family: AddressFamily, bind: Option<IpAddr>) -> Failure {
-    let wanted = match (family, bind) {
+fn no_address(host: &str, family: AddressFamily, sources: &Sources) -> Failure {
+    let wanted = match (family, sources) {
         (AddressFamily::Inet, _) => "IPv4",
         (AddressFamily::Inet6, _) => "IPv6",
-        (AddressFamily::Any, Some(IpAddr::V4(_))) => "IPv4",
-        (AddressFamily::Any, Some(IpAddr::V6(_))) => "IPv6",
-        (AddressFamily::Any, None) => "usable",
+        (AddressFamily::Any, Sources::These { v6: None, .. }) => "IPv4",
+        (AddressFamily::Any, Sources::These { v4: None, .. }) => "IPv6",
+        (AddressFamily::Any, Sources::These { .. } | Sources::Any) => "usable",
     };
     Failure::new(FailureKind::Dns, format!("`{host}` has no {wanted} address"))
-        .with_hint("check the name, address_family and bind_address")
+        .with_hint("check the name, address_family, bind_address and bind_interface")
 }
 
 /// One failure for all addresses: its kind is that of the one that came closest to the server.
@@ -210,12 +231,20 @@ mod tests {
     async fn a_link_has_the_options_of_a_tunnel() {
         let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut spec = spec(&format!("127.0.0.1:{}", server.local_addr().unwrap().port()));
-        spec.dial.bind_address = Some(Ipv4Addr::LOCALHOST.into());
-        let stream = connect(server.local_addr().unwrap(), &spec).await.unwrap();
+        let (address, source) = (server.local_addr().unwrap(), Some((Ipv4Addr::LOCALHOST, 0).into()));
+        let stream = connect(address, source, &spec).await.unwrap();
         let socket = SockRef::from(&stream);
+        assert_eq!(socket.tos_v4().unwrap(), 0, "unmarked unless somebody wants it");
         assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(75)));
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_BYTES);
+
+        spec.dial.ip_qos = IpQos::Marked(0x48);
+        let stream = connect(address, None, &spec).await.unwrap();
+        assert_eq!(SockRef::from(&stream).tos_v4().unwrap(), 0x48);
+        let server = tokio::net::TcpListener::bind("[::1]:0").await.unwrap();
+        let stream = connect(server.local_addr().unwrap(), None, &spec).await.unwrap();
+        assert_eq!(SockRef::from(&stream).tclass_v6().unwrap(), 0x48);
     }
 
     #[tokio::test]
@@ -229,7 +258,7 @@ mod tests {
         assert!(refused.message().ends_with(&format!("127.0.0.1:{port} refused the connection")), "{refused}");
 
         let mut foreign = spec(&format!("127.0.0.1:{port}"));
-        foreign.dial.bind_address = Some(Ipv4Addr::new(192, 0, 2, 1).into());
+        foreign.dial.bind_address = Some("192.0.2.1".to_owned());
         let foreign = dial(&foreign, in_time, Rounds::Many).await.err().unwrap();
         assert_eq!(foreign.kind(), FailureKind::Unreachable);
         assert!(foreign.message().contains("bind_address `192.0.2.1`"), "{foreign}");

@@ -6,6 +6,8 @@ mod algorithms;
 mod destination;
 mod forward;
 mod forward_parse;
+mod ip_qos;
+mod permit;
 mod person;
 mod session;
 
@@ -14,6 +16,8 @@ pub use algorithms::{AlgorithmKind, AlgorithmList, AlgorithmListError, Algorithm
 pub use destination::{Destination, DestinationError};
 pub use forward::{Bind, Connect, Forward, ForwardKey, ForwardKind, Listen, Side};
 pub use forward_parse::ForwardParseError;
+pub use ip_qos::{IpQos, IpQosError};
+pub use permit::{PermitError, PermitRemoteOpen, PermittedTarget};
 pub use person::{ASKED_AT_MOST, Asker, Person, Question};
 pub use session::{
     AddressFamily, AgentSpec, AuthSpec, DialSpec, HostKeySpec, IdentitySpec, SecretSource, SessionSpec,

@@ -1,10 +1,9 @@
 //! Everything one SSH session needs: destination, the way there, host key policy, credentials, algorithms, timing.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{AlgorithmSpec, Asker, Destination};
+use super::{AlgorithmSpec, Asker, Destination, IpQos};
 
 /// A checked wish for one SSH session. A jump host's session is one of these too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,18 +30,33 @@ pub struct SessionSpec {
 pub struct DialSpec {
     /// Directly, through other servers, or over a command's standard input and output.
     pub via: Via,
-    /// Source address (ssh_config BindAddress). Only for `Via::Direct`.
-    pub bind_address: Option<IpAddr>,
+    /// Source address, or a name of one, looked up at each start (ssh_config BindAddress). Only for `Via::Direct`.
+    pub bind_address: Option<String>,
+    /// Interface whose address, chosen anew at each start, is the source (ssh_config BindInterface). Only for
+    /// `Via::Direct`, and without `bind_address`.
+    pub bind_interface: Option<String>,
     /// Which addresses of the name are tried (AddressFamily).
     pub address_family: AddressFamily,
     /// SO_KEEPALIVE (TCPKeepAlive).
     pub tcp_keep_alive: bool,
+    /// How the connection's packets are marked (IPQoS).
+    pub ip_qos: IpQos,
+    /// Rounds over all addresses, a second apart, before a start has failed; at least 1 (ConnectionAttempts).
+    pub connection_attempts: u32,
 }
 
 impl Default for DialSpec {
-    /// Directly, from and to any address, with TCP keepalive.
+    /// Directly, from and to any address, with TCP keepalive, unmarked, in one round.
     fn default() -> Self {
-        Self { via: Via::Direct, bind_address: None, address_family: AddressFamily::Any, tcp_keep_alive: true }
+        Self {
+            via: Via::Direct,
+            bind_address: None,
+            bind_interface: None,
+            address_family: AddressFamily::Any,
+            tcp_keep_alive: true,
+            ip_qos: IpQos::Unmarked,
+            connection_attempts: 1,
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tunnel_engine::spec::{
-    AddressFamily, AgentSpec, AlgorithmList, Destination, Forward, ForwardKind, SessionSpec, StrictHostKeyChecking, Via,
+    AddressFamily, AgentSpec, AlgorithmList, Destination, Forward, ForwardKind, IpQos, SessionSpec,
+    StrictHostKeyChecking, Via,
 };
 
 use crate::config::{BackoffKind, DuringOutage, TunnelSpec};
@@ -85,8 +86,17 @@ fn session(table: &mut Table, spec: &SessionSpec, base: &SessionSpec) {
     }
     table.string("user", user);
     way(table, spec);
-    if let Some(address) = spec.dial.bind_address {
-        table.string("bind_address", &address.to_string());
+    if let Some(address) = &spec.dial.bind_address {
+        table.string("bind_address", address);
+    }
+    if let Some(interface) = &spec.dial.bind_interface {
+        table.string("bind_interface", interface);
+    }
+    if spec.dial.ip_qos != IpQos::Unmarked {
+        table.string("ip_qos", &spec.dial.ip_qos.to_string());
+    }
+    if spec.dial.connection_attempts != 1 {
+        table.raw("connection_attempts", &spec.dial.connection_attempts.to_string());
     }
     match spec.dial.address_family {
         AddressFamily::Any => {}
@@ -200,6 +210,15 @@ fn forwards(table: &mut Table, spec: &TunnelSpec, base: &TunnelSpec) {
     }
     if spec.gateway_ports != base.gateway_ports {
         table.raw("gateway_ports", &spec.gateway_ports.to_string());
+    }
+    if spec.stream_local_bind_mask != base.stream_local_bind_mask {
+        table.string("stream_local_bind_mask", &format!("{:04o}", spec.stream_local_bind_mask));
+    }
+    if spec.stream_local_bind_unlink != base.stream_local_bind_unlink {
+        table.raw("stream_local_bind_unlink", &spec.stream_local_bind_unlink.to_string());
+    }
+    if spec.permit_remote_open != base.permit_remote_open {
+        table.list("permit_remote_open", &spec.permit_remote_open.words());
     }
     for (key, kind) in [
         ("local_forward", ForwardKind::Local),

@@ -59,8 +59,14 @@ pub(super) fn lay(mut session: SessionSpec, way: &Way<'_>) -> Read<SessionSpec> 
             let mut via = Via::Direct;
             // Only what is dialled directly has a source address to choose.
             let mut bind_address = session.dial.bind_address.take();
+            let mut bind_interface = session.dial.bind_interface.take();
             for destination in jumps.iter().cloned() {
-                let dial = DialSpec { via, bind_address: bind_address.take(), ..session.dial.clone() };
+                let dial = DialSpec {
+                    via,
+                    bind_address: bind_address.take(),
+                    bind_interface: bind_interface.take(),
+                    ..session.dial.clone()
+                };
                 via = Via::Jump(Box::new(jump(&session, destination, dial)));
             }
             session.dial.via = via;
@@ -73,6 +79,7 @@ pub(super) fn lay(mut session: SessionSpec, way: &Way<'_>) -> Read<SessionSpec> 
 pub(super) fn keep_bind_address(dial: &mut DialSpec) {
     if dial.via != Via::Direct {
         dial.bind_address = None;
+        dial.bind_interface = None;
     }
 }
 

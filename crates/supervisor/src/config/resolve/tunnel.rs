@@ -1,11 +1,14 @@
 //! One `[[tunnel]]` over `[defaults]`.
 
+use tunnel_engine::forward::BindOptions;
+use tunnel_engine::spec::PermitRemoteOpen;
+
 use super::{Candidate, Reader, claims, forwards, policy, session};
 use crate::config::desired::{OnRemotePortBusy, TunnelSpec};
 use crate::config::diagnostic::ConfigError;
 use crate::config::keys;
 use crate::config::source::Place;
-use crate::sshconfig::Library;
+use crate::sshconfig::{Library, Resolved};
 
 /// A connection costs two file descriptors; more than this is beyond any process's limit.
 pub(super) const MOST_CONNECTIONS: u32 = 1 << 20;
@@ -26,6 +29,10 @@ pub(super) fn tunnel(reader: &mut Reader<'_>, library: &Library, errors: &mut Ve
         .read("gateway_ports", |value| value.boolean())
         .or(alias.and_then(|alias| alias.gateway_ports))
         .unwrap_or(false);
+    let sockets = sockets(reader, alias);
+    let permit_remote_open = permit_remote_open(reader)
+        .or_else(|| alias.and_then(|alias| alias.permit_remote_open.clone()))
+        .unwrap_or_default();
     let exit_on_forward_failure = reader
         .read("exit_on_forward_failure", |value| value.boolean())
         .or(alias.and_then(|alias| alias.exit_on_forward_failure))
@@ -67,6 +74,9 @@ pub(super) fn tunnel(reader: &mut Reader<'_>, library: &Library, errors: &mut Ve
             session_lifetime,
             forwards: forwards.into_iter().map(|(forward, _)| forward).collect(),
             gateway_ports,
+            stream_local_bind_mask: sockets.0,
+            stream_local_bind_unlink: sockets.1,
+            permit_remote_open,
             exit_on_forward_failure,
             on_remote_port_busy,
             probe,
@@ -78,6 +88,29 @@ pub(super) fn tunnel(reader: &mut Reader<'_>, library: &Library, errors: &mut Ve
         _ => None,
     };
     Candidate { name, claims, spec }
+}
+
+/// What takes bits away from the mode of our unix sockets, and whether they take the path of a living one.
+fn sockets(reader: &mut Reader<'_>, alias: Option<&Resolved>) -> (u32, bool) {
+    let mask = reader.read("stream_local_bind_mask", |value| {
+        let text = value.string()?;
+        let mask = u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777);
+        mask.map_or_else(|| value.refuse(format!("`{text}` is not a mask"), "write an octal number, as \"0177\""), Ok)
+    });
+    let unlink = reader.read("stream_local_bind_unlink", |value| value.boolean());
+    (
+        mask.or(alias.and_then(|alias| alias.stream_local_bind_mask)).unwrap_or(BindOptions::SOCKET_MASK),
+        unlink.or(alias.and_then(|alias| alias.stream_local_bind_unlink)).unwrap_or(false),
+    )
+}
+
+fn permit_remote_open(reader: &mut Reader<'_>) -> Option<PermitRemoteOpen> {
+    reader.read("permit_remote_open", |value| {
+        let words = value.each(|item| item.word())?;
+        PermitRemoteOpen::parse(&words).or_else(|error| {
+            value.refuse(error.to_string(), "write \"any\", \"none\", or a list of `host:port`, with `*` for all")
+        })
+    })
 }
 
 fn name(reader: &mut Reader<'_>, header: Option<&Place>) -> Option<(String, Place)> {

@@ -1,14 +1,13 @@
 //! The keys of a tunnel that are settings of its session, as they are set or not; and the session that they make
 //! once every default is known.
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use tunnel_engine::session::check_algorithms;
 use tunnel_engine::spec::{
     AddressFamily, AgentSpec, AlgorithmKind, AlgorithmList, AlgorithmSpec, AuthSpec, Destination, DialSpec,
-    HostKeySpec, IdentitySpec, SecretSource, SessionSpec, StrictHostKeyChecking, TimingSpec, Via,
+    HostKeySpec, IdentitySpec, IpQos, IpQosError, SecretSource, SessionSpec, StrictHostKeyChecking, TimingSpec, Via,
 };
 
 use super::{Reader, defaults};
@@ -22,6 +21,8 @@ use crate::sshconfig::Wishes;
 const SHORTEST_CONNECT: Duration = Duration::from_millis(100);
 /// interval × (count + 1) stays far from what overflows a clock.
 const MOST_ALIVE_COUNT: u32 = 10_000;
+/// A second apart, they end with the connect timeout in any case.
+const MOST_ATTEMPTS: u32 = 10_000;
 /// Two packets of 32 KiB: less would stop after every packet.
 const SMALLEST_WINDOW: u32 = 64 << 10;
 /// What one connection whose reader has stalled may cost in memory.
@@ -80,8 +81,11 @@ pub(super) fn wishes(reader: &mut Reader<'_>) -> Wishes {
         server_alive_interval: reader.read("server_alive_interval", duration),
         server_alive_count_max: reader.read("server_alive_count_max", |value| value.count(0..=MOST_ALIVE_COUNT)),
         address_family: reader.read("address_family", |value| value.one_of(&families)),
-        bind_address: bind_address(reader),
+        bind_address: reader.read("bind_address", |value| value.word().map(str::to_owned)),
+        bind_interface: reader.read("bind_interface", |value| value.word().map(str::to_owned)),
         tcp_keep_alive: reader.read("tcp_keep_alive", |value| value.boolean()),
+        ip_qos: ip_qos(reader),
+        connection_attempts: reader.read("connection_attempts", |value| value.count(1..=MOST_ATTEMPTS)),
     }
 }
 
@@ -93,8 +97,11 @@ pub(super) fn session(destination: Destination, wishes: Wishes, own: Own, enviro
         dial: DialSpec {
             via: Via::Direct,
             bind_address: wishes.bind_address,
+            bind_interface: wishes.bind_interface,
             address_family: wishes.address_family.unwrap_or_default(),
             tcp_keep_alive: wishes.tcp_keep_alive.unwrap_or(true),
+            ip_qos: wishes.ip_qos.unwrap_or_default(),
+            connection_attempts: wishes.connection_attempts.unwrap_or(1),
         },
         host_key: HostKeySpec {
             strict: wishes.strict.unwrap_or_default(),
@@ -190,11 +197,10 @@ fn algorithms(reader: &mut Reader<'_>, kind: AlgorithmKind) -> AlgorithmList {
     list.unwrap_or_default()
 }
 
-fn bind_address(reader: &mut Reader<'_>) -> Option<IpAddr> {
-    reader.read("bind_address", |value| {
-        let text = value.string()?;
-        text.parse().or_else(|_| {
-            value.refuse(format!("`{text}` is not an IP address"), "write an address of this machine, without brackets")
+fn ip_qos(reader: &mut Reader<'_>) -> Option<IpQos> {
+    reader.read("ip_qos", |value| {
+        value.word()?.parse().or_else(|error: IpQosError| {
+            value.refuse(error.to_string(), "write a class such as \"af21\", \"cs1\", \"ef\", or \"none\"")
         })
     })
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tunnel_engine::spec::{AddressFamily, AgentSpec, AlgorithmList, IdentitySpec, SecretSource, Via};
+use tunnel_engine::spec::{AddressFamily, AgentSpec, AlgorithmList, IdentitySpec, IpQos, SecretSource, Via};
 
 use super::*;
 use crate::config::{BackoffKind, DuringOutage, LogFormat, OnRemotePortBusy};
@@ -113,15 +113,15 @@ fn jump_hosts_follow_the_tunnels_rules_under_their_own_names() {
     )
     .session;
     assert_eq!(session.destination.to_string(), "she@h:22");
-    assert_eq!((session.host_key.alias.as_deref(), session.dial.bind_address), (Some("x"), None));
+    assert_eq!((session.host_key.alias.as_deref(), &session.dial.bind_address), (Some("x"), &None));
     assert_eq!(session.auth.password, Some(SecretSource::File("/etc/p".into())));
     let Via::Jump(second) = &session.dial.via else { panic!("{session:?}") };
     assert_eq!(second.destination.to_string(), "me@second:22", "a jump's user is whoever runs tunneld");
-    assert_eq!((second.dial.bind_address, second.host_key.alias.as_deref()), (None, None));
+    assert_eq!((&second.dial.bind_address, second.host_key.alias.as_deref()), (&None, None));
     let Via::Jump(first) = &second.dial.via else { panic!("{second:?}") };
     assert_eq!(first.destination.to_string(), "you@bastion:23");
     assert_eq!(first.dial.via, Via::Direct);
-    assert_eq!(first.dial.bind_address, Some([10, 0, 0, 1].into()), "the one that is dialled directly");
+    assert_eq!(first.dial.bind_address.as_deref(), Some("10.0.0.1"), "the one that is dialled directly");
     assert_eq!((&first.auth.identities, first.timing), (&session.auth.identities, session.timing));
     assert_eq!(first.host_key.strict, session.host_key.strict);
     assert_eq!(first.auth.password, None, "the server's password is not offered to a jump host");
@@ -135,7 +135,7 @@ fn every_key_of_a_session_is_read() {
          global_known_hosts_file = 'none'\nciphers = '^aes256-ctr'\nkex_algorithms = ['curve25519-sha256']\n\
          macs = '-hmac-sha1'\nhost_key_algorithms = '+ssh-rsa'\nconnect_timeout = '1m'\n\
          server_alive_interval = 0\nserver_alive_count_max = 0\ntcp_keep_alive = false\naddress_family = 'inet6'\n\
-         bind_address = '::1'\nreceive_window = '2M'",
+         bind_address = '::1'\nbind_interface = 'wg0'\nip_qos = 'ef'\nconnection_attempts = 3\nreceive_window = '2M'",
     )
     .session;
     let paths: Vec<_> = session.auth.identities.iter().map(|identity| identity.path.as_path()).collect();
@@ -154,7 +154,9 @@ fn every_key_of_a_session_is_read() {
     assert_eq!(session.timing.connect_timeout, Duration::from_secs(60));
     assert!(session.timing.server_alive_interval.is_zero() && session.timing.server_alive_count_max == 0);
     assert_eq!((session.dial.tcp_keep_alive, session.dial.address_family), (false, AddressFamily::Inet6));
-    assert_eq!(session.dial.bind_address, Some("::1".parse().unwrap()));
+    let source = (session.dial.bind_address.as_deref(), session.dial.bind_interface.as_deref());
+    assert_eq!(source, (Some("::1"), Some("wg0")));
+    assert_eq!((session.dial.ip_qos, session.dial.connection_attempts), (IpQos::Marked(0xb8), 3));
     assert_eq!(session.receive_window, 2 << 20);
     assert_eq!(session.destination.port, 22);
 }

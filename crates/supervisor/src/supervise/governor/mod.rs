@@ -126,7 +126,7 @@ fn servers(spec: &SessionSpec) -> Vec<String> {
     let mut next = Some(spec);
     while let Some(spec) = next {
         let server = spec.destination.host_port();
-        servers.push(match spec.dial.bind_address {
+        servers.push(match spec.dial.bind_address.as_ref().or(spec.dial.bind_interface.as_ref()) {
             Some(source) => format!("{server}{FROM}{source}"),
             None => server,
         });

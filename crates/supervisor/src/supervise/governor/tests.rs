@@ -130,7 +130,7 @@ fn the_jump_hosts_are_servers_too() {
 #[test]
 fn a_source_address_of_its_own_is_a_client_of_its_own() {
     let mut spec = crate::tunnel::testing::session_spec("server", 22);
-    spec.dial.bind_address = Some(std::net::Ipv4Addr::LOCALHOST.into());
+    spec.dial.bind_address = Some("127.0.0.1".to_owned());
     assert_eq!(servers(&spec), ["server:22 from 127.0.0.1"]);
 }
 
@@ -138,7 +138,7 @@ fn a_source_address_of_its_own_is_a_client_of_its_own() {
 async fn a_start_that_waits_says_for_what_and_one_that_an_operator_wants_waits_for_no_hold() {
     let (governor, place) = (Governor::default(), Place::default());
     let mut spec = crate::tunnel::testing::session_spec("server", 22);
-    spec.dial.bind_address = Some(std::net::Ipv4Addr::LOCALHOST.into());
+    spec.dial.bind_address = Some("127.0.0.1".to_owned());
     let mut permits = Vec::new();
     for _ in 0..MAX_HANDSHAKES {
         permits.push(governor.permit(&spec, None).await);

@@ -11,7 +11,8 @@ use super::Tuning;
 pub(super) fn session(old: &SessionSpec, new: &SessionSpec) -> Vec<&'static str> {
     let SessionSpec { destination, dial, host_key, auth, algorithms, timing, receive_window } = new;
     let Destination { user, host, port } = destination;
-    let DialSpec { via, bind_address, address_family, tcp_keep_alive } = dial;
+    let DialSpec { via, bind_address, bind_interface, address_family, tcp_keep_alive, ip_qos, connection_attempts } =
+        dial;
     let HostKeySpec { strict, user_known_hosts, global_known_hosts, alias, ask: _ } = host_key;
     let AuthSpec { identities, certificates, agent, identities_only, password, passphrase } = auth;
     let AlgorithmSpec { ciphers, kex, macs, host_keys } = algorithms;
@@ -22,8 +23,11 @@ pub(super) fn session(old: &SessionSpec, new: &SessionSpec) -> Vec<&'static str>
         ("user", old.destination.user != *user),
         (way(&old.dial.via, via), old.dial.via != *via),
         ("bind_address", old.dial.bind_address != *bind_address),
+        ("bind_interface", old.dial.bind_interface != *bind_interface),
         ("address_family", old.dial.address_family != *address_family),
         ("tcp_keep_alive", old.dial.tcp_keep_alive != *tcp_keep_alive),
+        ("ip_qos", old.dial.ip_qos != *ip_qos),
+        ("connection_attempts", old.dial.connection_attempts != *connection_attempts),
         ("strict_host_key_checking", old.host_key.strict != *strict),
         ("user_known_hosts_file", old.host_key.user_known_hosts != *user_known_hosts),
         ("global_known_hosts_file", old.host_key.global_known_hosts != *global_known_hosts),
@@ -57,6 +61,9 @@ pub(super) fn tuning(old: &Tuning, new: &Tuning) -> Vec<&'static str> {
         sessions,
         session_lifetime,
         gateway_ports,
+        stream_local_bind_mask,
+        stream_local_bind_unlink,
+        permit_remote_open,
     } = new;
     let Policy { gate_time, max_start, max_lifetime, backoff, poll } = policy;
     differing(&[
@@ -76,6 +83,9 @@ pub(super) fn tuning(old: &Tuning, new: &Tuning) -> Vec<&'static str> {
         ("exit_on_forward_failure", old.exit_on_forward_failure != *exit_on_forward_failure),
         ("on_remote_port_busy", old.on_remote_port_busy != *on_remote_port_busy),
         ("gateway_ports", old.gateway_ports != *gateway_ports),
+        ("stream_local_bind_mask", old.stream_local_bind_mask != *stream_local_bind_mask),
+        ("stream_local_bind_unlink", old.stream_local_bind_unlink != *stream_local_bind_unlink),
+        ("permit_remote_open", old.permit_remote_open != *permit_remote_open),
     ])
 }
 

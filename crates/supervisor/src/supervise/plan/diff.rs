@@ -108,10 +108,11 @@ fn session_step(old: &TunnelSpec, new: &TunnelSpec) -> Step {
     }
 }
 
-/// `connect_timeout` is over once a session is up.
+/// `connect_timeout` and the attempts are over once a session is up.
 fn read_only_at_start(old: &SessionSpec, new: &SessionSpec) -> bool {
     let mut old = old.clone();
     old.timing.connect_timeout = new.timing.connect_timeout;
+    old.dial.connection_attempts = new.dial.connection_attempts;
     old == *new
 }
 
@@ -136,7 +137,10 @@ struct Forwards<'a> {
 impl<'a> Forwards<'a> {
     /// Equal ones are paired first, then those with the same key: several remote forwards may ask for port 0.
     fn compare(old: &'a TunnelSpec, new: &'a TunnelSpec) -> Self {
-        let rebound = |forward: &Forward| old.gateway_ports != new.gateway_ports && follows_gateway_ports(forward);
+        let rebound = |forward: &Forward| {
+            (old.gateway_ports != new.gateway_ports && follows_gateway_ports(forward))
+                || (old.stream_local_bind_mask != new.stream_local_bind_mask && is_own_socket(forward))
+        };
         let (mut removed, mut rest): (Vec<&Forward>, Vec<&Forward>) =
             old.forwards.iter().partition(|forward| rebound(forward));
         let mut unpaired: Vec<(usize, &Forward)> = Vec::new();
@@ -166,6 +170,11 @@ fn follows_gateway_ports(forward: &Forward) -> bool {
             false
         }
     }
+}
+
+/// Its file gets other permissions when `stream_local_bind_mask` changes.
+fn is_own_socket(forward: &Forward) -> bool {
+    forward.kind.side() == Side::Here && matches!(forward.listen, Listen::Unix(_))
 }
 
 /// Adds what is needed to make the order right, where the other steps have not.

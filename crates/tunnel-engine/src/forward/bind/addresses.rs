@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     async fn bound(bind: Bind, gateway_ports: bool, family: AddressFamily) -> Vec<String> {
-        let options = BindOptions { gateway_ports, family };
+        let options = BindOptions { gateway_ports, family, ..BindOptions::default() };
         match of(&bind, 80, options).await {
             Ok(addresses) => addresses.iter().map(SocketAddr::to_string).collect(),
             Err(failure) => vec![failure.to_string()],

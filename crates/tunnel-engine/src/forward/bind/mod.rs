@@ -28,12 +28,33 @@ use crate::spec::{AddressFamily, Listen};
 const BACKLOG: i32 = 1024;
 
 /// How the addresses of a listener are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BindOptions {
     /// A listener with no address named binds all interfaces instead of loopback (`ssh -g`, GatewayPorts).
     pub gateway_ports: bool,
     /// Which families are bound (`ssh -4`, `ssh -6`, AddressFamily).
     pub family: AddressFamily,
+    /// Permissions that a unix socket does not give (StreamLocalBindMask).
+    pub socket_mask: u32,
+    /// A unix socket is replaced also where somebody listens on it (StreamLocalBindUnlink).
+    pub socket_unlink: bool,
+}
+
+impl BindOptions {
+    /// ssh's StreamLocalBindMask: sockets are their owner's only.
+    pub const SOCKET_MASK: u32 = 0o177;
+}
+
+impl Default for BindOptions {
+    /// As ssh without options.
+    fn default() -> Self {
+        Self {
+            gateway_ports: false,
+            family: AddressFamily::default(),
+            socket_mask: Self::SOCKET_MASK,
+            socket_unlink: false,
+        }
+    }
 }
 
 /// A bound listening socket's address.
@@ -90,7 +111,7 @@ impl Bound {
                 let wanted = addresses::of(bind, *port, options).await?;
                 tcp::bind(listen, &wanted, &*store).await?
             }
-            Listen::Unix(path) => (vec![unix::bind(path, &*store)?], None),
+            Listen::Unix(path) => (vec![unix::bind(path, options, &*store)?], None),
         };
         Ok(Self { listen: listen.clone(), options, store, sockets, message })
     }

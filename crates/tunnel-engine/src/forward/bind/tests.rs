@@ -118,6 +118,36 @@ async fn a_socket_file_that_nobody_answers_on_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_mask_opens_a_socket_to_others_whatever_our_own_umask_is() {
+    let folder = tempfile::tempdir().unwrap();
+    for (mask, want) in [(0o177, 0o600), (0o117, 0o660), (0, 0o777)] {
+        let path = folder.path().join(format!("{mask}"));
+        let options = BindOptions { socket_mask: mask, ..BindOptions::default() };
+        let _bound = Bound::bind(&Listen::Unix(path.clone()), options).await.unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, want, "mask {mask:o}");
+        UnixStream::connect(&path).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_living_socket_gives_way_where_that_was_asked_for_and_a_file_of_another_kind_never() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = BindOptions { socket_unlink: true, ..BindOptions::default() };
+    let living = folder.path().join("living");
+    let holder = std::os::unix::net::UnixListener::bind(&living).unwrap();
+    holder.set_nonblocking(true).unwrap();
+    let _bound = Bound::bind(&Listen::Unix(living.clone()), options).await.unwrap();
+    UnixStream::connect(&living).unwrap();
+    // The first connection was our own question; there is no second one.
+    assert!(holder.accept().is_ok() && holder.accept().is_err());
+
+    let file = folder.path().join("file");
+    std::fs::write(&file, "precious").unwrap();
+    assert!(Bound::bind(&Listen::Unix(file.clone()), options).await.is_err());
+    assert_eq!(std::fs::read(&file).unwrap(), b"precious");
+}
+
+#[tokio::test]
 async fn a_living_socket_and_a_file_of_another_kind_are_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let living = folder.path().join("living");

@@ -1,29 +1,34 @@
-//! Unix listening sockets: mode 0600, stale files replaced, our own file removed at the end.
+//! Unix listening sockets: mode 0600 unless a mask says otherwise, stale files replaced, our own file removed at the end.
 //!
-//! ssh leaves the file behind and then fails to bind at its next start. Here a file that nobody answers on is
-//! replaced, and everything else (a living socket, a file of another kind) is left alone and reported.
+//! ssh leaves the file behind and then fails to bind at its next start, unless StreamLocalBindUnlink has it remove
+//! whatever is there. Here a socket that nobody answers on is replaced in any case, a living one where that was asked
+//! for, and a file of another kind never.
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{OFlag, open};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
 use super::tcp::text;
-use super::{BACKLOG, ListenAddress, Listener, SocketStore, holder};
+use super::{BACKLOG, BindOptions, ListenAddress, Listener, SocketStore, holder};
 use crate::failure::{Failure, FailureKind};
 
 /// Binds `path`.
-pub(super) fn bind(path: &Path, store: &dyn SocketStore) -> Result<Listener, Failure> {
+pub(super) fn bind(path: &Path, options: BindOptions, store: &dyn SocketStore) -> Result<Listener, Failure> {
     if let Some(listener) = Listener::take(store, &ListenAddress::Unix(path.to_owned())) {
+        // Its permissions are what whoever made it gave it: perhaps a socket unit.
         return Ok(listener);
     }
-    make_way(path)?;
-    let listener = listening(path).map_err(|error| denied(path, &error))?;
+    make_way(path, options.socket_unlink)?;
+    let mode = Mode::from_bits_truncate(!options.socket_mask & 0o777);
+    let listener = listening(path, mode).map_err(|error| denied(path, &error))?;
     let file = SocketFile::of(&listener).map_err(|error| denied(path, &error))?;
     Ok(Listener::Unix(listener, file).keep(store))
 }
@@ -33,8 +38,8 @@ pub(super) fn is_socket(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
 }
 
-/// Removes a socket file that nobody answers on.
-fn make_way(path: &Path) -> Result<(), Failure> {
+/// Removes a socket file that nobody answers on; with `unlink`, a living one too.
+fn make_way(path: &Path, unlink: bool) -> Result<(), Failure> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -46,6 +51,10 @@ fn make_way(path: &Path) -> Result<(), Failure> {
             .with_hint("move the file away, or listen on another path"));
     }
     match who_answers(path) {
+        Ok(Some(holder)) if unlink => {
+            tracing::warn!(listen = %shown, "took the path of a socket that {holder} listens on: stream_local_bind_unlink is set");
+            fs::remove_file(path).map_err(|error| denied(path, &error))
+        }
         Ok(None) => fs::remove_file(path).map_err(|error| denied(path, &error)),
         Ok(Some(holder)) => {
             let message = format!("cannot listen on `{shown}`: it is held by {holder}");
@@ -71,14 +80,27 @@ fn who_answers(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-fn listening(path: &Path) -> io::Result<UnixListener> {
+fn listening(path: &Path, mode: Mode) -> io::Result<UnixListener> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
     // On Linux the file takes the unbound socket's mode. A umask would do the same to every file that another thread
     // creates meanwhile, and a chmod afterwards comes too late.
-    fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    fchmod(&socket, mode)?;
     socket.bind(&SockAddr::unix(path)?)?;
+    // What our umask took away of it: ssh replaces the umask.
+    permit(path, mode)?;
     socket.listen(BACKLOG)?;
     UnixListener::from_std(socket.into())
+}
+
+/// Gives our own socket's file this mode, whatever somebody may put in its place meanwhile.
+fn permit(path: &Path, mode: Mode) -> io::Result<()> {
+    let file = open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+    let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let found = fs::metadata(&opened)?;
+    if !found.file_type().is_socket() || found.mode() & 0o777 == mode.bits() {
+        return Ok(());
+    }
+    fs::set_permissions(opened, fs::Permissions::from_mode(mode.bits()))
 }
 
 #[expect(

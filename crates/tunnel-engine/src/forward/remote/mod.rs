@@ -38,7 +38,7 @@ use super::probe::Expectations;
 use super::seams::Incoming;
 use super::stats::ForwardStats;
 use crate::session::{Owner, RejectReason, RemoteListen, SLOW_READER_LIMIT};
-use crate::spec::{AddressFamily, Connect};
+use crate::spec::{AddressFamily, Connect, PermitRemoteOpen};
 use crate::{clock, task};
 
 /// Connections that are looked at at once while a probe is under way; more are refused. They come at a busy listener's
@@ -52,6 +52,8 @@ pub struct RemoteTarget {
     pub connect: Connect,
     /// Which addresses of a name are tried (`ssh -4`, `ssh -6`).
     pub family: AddressFamily,
+    /// Where the peer on the server may ask for, with [`Connect::Socks`].
+    pub permit: Arc<PermitRemoteOpen>,
     /// Connections at once; over it, the server is told `resource shortage`.
     pub max_connections: u32,
     /// Its counts, which outlive this session.

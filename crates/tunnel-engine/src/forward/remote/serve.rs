@@ -73,7 +73,11 @@ async fn by_request<I: Incoming>(incoming: Way<I>, owner: Owner, target: RemoteT
         writer.close().await;
         return Outcome::NoRequest;
     };
-    match connect(&request.target(), target.family).await {
+    let connected = match permitted(&request.target(), &target) {
+        Ok(()) => connect(&request.target(), target.family).await,
+        Err(error) => Err(error),
+    };
+    match connected {
         Ok(stream) => {
             let prelude = Prelude { to_channel: request.success(), to_socket: input.freeze() };
             relay(owner, stream, (reader, writer), prelude, &target).await
@@ -83,6 +87,16 @@ async fn by_request<I: Incoming>(incoming: Way<I>, owner: Owner, target: RemoteT
             writer.close().await;
             Outcome::Refused(request.target(), error)
         }
+    }
+}
+
+/// The peer learns that it is not allowed to (RFC 1928), and the log why.
+fn permitted(asked: &Connect, target: &RemoteTarget) -> io::Result<()> {
+    match asked {
+        Connect::Tcp { host, port } if !target.permit.permits(host, *port) => {
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, "permit_remote_open does not list it"))
+        }
+        Connect::Tcp { .. } | Connect::Unix(_) | Connect::Socks => Ok(()),
     }
 }
 

@@ -14,7 +14,13 @@ fn port(port: u16) -> RemoteListen {
 }
 
 fn target(connect: Connect) -> RemoteTarget {
-    RemoteTarget { connect, family: AddressFamily::Any, max_connections: 8, stats: Arc::default() }
+    RemoteTarget {
+        connect,
+        family: AddressFamily::Any,
+        permit: Arc::default(),
+        max_connections: 8,
+        stats: Arc::default(),
+    }
 }
 
 async fn local_target() -> (TcpListener, Connect) {

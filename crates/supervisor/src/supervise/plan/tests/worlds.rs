@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tunnel_engine::spec::{Bind, Connect, Destination, Forward, ForwardKind, Listen, SessionSpec};
+use tunnel_engine::spec::{Bind, Connect, Destination, Forward, ForwardKind, Listen, PermitRemoteOpen, SessionSpec};
 
 use crate::config::{
     BackoffKind, BackoffSpec, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, OutageSpec,
@@ -39,6 +39,9 @@ pub(super) fn tunnel(name: &str, forwards: &[&str]) -> TunnelSpec {
         session_lifetime: None,
         forwards: forwards.iter().map(|text| forward(text)).collect(),
         gateway_ports: false,
+        stream_local_bind_mask: 0o177,
+        stream_local_bind_unlink: false,
+        permit_remote_open: PermitRemoteOpen::Any,
         exit_on_forward_failure: false,
         on_remote_port_busy: OnRemotePortBusy::Retry,
         probe: ProbeSpec::Auto,
@@ -107,6 +110,11 @@ fn tunnels() -> impl Strategy<Value = TunnelSpec> {
         let [enabled, gateway_ports, fail, refuse] = flags;
         spec.enabled = enabled;
         spec.gateway_ports = gateway_ports;
+        spec.stream_local_bind_mask = if fail { 0o117 } else { 0o177 };
+        spec.stream_local_bind_unlink = gateway_ports;
+        if refuse {
+            spec.permit_remote_open = PermitRemoteOpen::Only(Vec::new());
+        }
         spec.exit_on_forward_failure = fail;
         spec.on_remote_port_busy = if fail { OnRemotePortBusy::Fail } else { OnRemotePortBusy::Retry };
         spec.outage.during_outage = if refuse { DuringOutage::Refuse } else { DuringOutage::Hold };

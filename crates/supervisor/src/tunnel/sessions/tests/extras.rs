@@ -123,6 +123,9 @@ async fn a_reload_changes_how_many_there_are_and_cuts_nobody_off() {
             sessions,
             session_lifetime: None,
             gateway_ports: spec.gateway_ports,
+            stream_local_bind_mask: spec.stream_local_bind_mask,
+            stream_local_bind_unlink: spec.stream_local_bind_unlink,
+            permit_remote_open: spec.permit_remote_open.clone(),
         };
         Order::Apply(vec![Step::Retune { tunnel: "t".into(), tuning }])
     };
