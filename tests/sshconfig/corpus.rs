@@ -46,6 +46,8 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("KexAlgorithms", &["curve25519-sha256", "-diffie*", "^ecdh-sha2-nistp256", "+diffie-hellman-group14-sha1"]),
     ("MACs", &["hmac-sha2-256", "-umac-64*", "^hmac-sha2-512"]),
     ("HostKeyAlgorithms", &["ssh-ed25519", "+ssh-rsa", "^rsa-sha2-512", "-ecdsa*"]),
+    ("PubkeyAcceptedAlgorithms", &["ssh-ed25519", "-ecdsa-sha2-nistp256", "+ssh-rsa", "^rsa-sha2-512"]),
+    ("RequiredRSASize", &["2048", "1024", "4096"]),
     ("ConnectTimeout", &["10", "1m30s", "none", "0", "2h"]),
     ("ServerAliveInterval", &["30", "1m", "0", "none"]),
     ("ServerAliveCountMax", &["0", "3", "5"]),
@@ -56,6 +58,8 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("BindAddress", &["192.0.2.9", "::1", "source.example.com"]),
     ("BindInterface", &["wg0", "lo"]),
     ("ConnectionAttempts", &["1", "5"]),
+    ("Compression", &["yes", "no"]),
+    ("RekeyLimit", &["default none", "1G", "500M 1h", "0 0", "1.5G 30m", "16"]),
     ("IPQoS", &["none", "lowdelay throughput", "af21 cs1", "EF", "0x10"]),
     (
         "LocalForward",
@@ -81,7 +85,6 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("PubkeyAuthentication", &["yes", "no"]),
     ("ProxyCommand", &["nc %h %p", "none", "proxy -u %r %n '%%' # all of it", "ssh -W [%h]:%p gate"]),
     // What changes nothing, among it.
-    ("Compression", &["yes"]),
     ("ControlMaster", &["auto"]),
     ("ControlPath", &["~/.ssh/cm-%C"]),
     ("ForwardAgent", &["yes"]),

@@ -128,12 +128,14 @@ pub(crate) fn differences(file: &Path, resolved: &Resolved, values: &Values) -> 
     } else {
         same("no keys", format!("{:?}", wishes.identities), "Some([])".to_owned());
     }
+    same("requiredrsasize", wishes.required_rsa_size.unwrap_or(1024).to_string(), one("requiredrsasize"));
     same("identitiesonly", yes(wishes.identities_only.unwrap_or(false)), one("identitiesonly"));
     for (key, list) in [
         ("ciphers", &wishes.algorithms.ciphers),
         ("kexalgorithms", &wishes.algorithms.kex),
         ("macs", &wishes.algorithms.macs),
         ("hostkeyalgorithms", &wishes.algorithms.host_keys),
+        ("pubkeyacceptedalgorithms", &wishes.accepted),
     ] {
         let theirs = one(key);
         let theirs: Vec<&str> = theirs.split(',').collect();
@@ -157,6 +159,7 @@ pub(crate) fn differences(file: &Path, resolved: &Resolved, values: &Values) -> 
     let interval = wishes.server_alive_interval.map_or(0, |time| time.as_secs());
     same("serveraliveinterval", interval.to_string(), one("serveraliveinterval"));
     same("serveralivecountmax", wishes.server_alive_count_max.unwrap_or(3).to_string(), one("serveralivecountmax"));
+    same("compression", yes(wishes.compression.unwrap_or(false)), one("compression"));
     same("tcpkeepalive", yes(wishes.tcp_keep_alive.unwrap_or(true)), one("tcpkeepalive"));
     same("exitonforwardfailure", yes(resolved.exit_on_forward_failure.unwrap_or(false)), one("exitonforwardfailure"));
     same("gatewayports", yes(resolved.gateway_ports.unwrap_or(false)), one("gatewayports"));
@@ -173,6 +176,9 @@ pub(crate) fn differences(file: &Path, resolved: &Resolved, values: &Values) -> 
     same("bindaddress", wishes.bind_address.clone().unwrap_or_default(), one("bindaddress"));
     same("bindinterface", wishes.bind_interface.clone().unwrap_or_default(), one("bindinterface"));
     same("connectionattempts", wishes.connection_attempts.unwrap_or(1).to_string(), one("connectionattempts"));
+    let rekey = wishes.rekey_limit.unwrap_or_default();
+    let (bytes, time) = (rekey.bytes.map_or(0, |bytes| bytes.get()), rekey.time.map_or(0, |time| time.as_secs()));
+    same("rekeylimit", format!("{bytes} {time}"), one("rekeylimit"));
     if let Some(class) = wishes.ip_qos {
         // `interactive bulk`: a tunnel has the first.
         same("ipqos", class.to_string(), one("ipqos").split(' ').next().unwrap_or_default().to_owned());

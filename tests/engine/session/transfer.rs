@@ -6,7 +6,7 @@ use tunnel_engine::demo_server::{LinkFaults, Server, Target};
 use tunnel_engine::session::{Channel, ChannelRead, Inbound, Session};
 use tunnel_engine::task;
 
-use super::{channel, open_with, server, spec, timed};
+use super::{channel, open_with, pause, server, spec, timed};
 
 /// A round trip of 50 ms.
 const LONG_PATH: LinkFaults = LinkFaults::delayed(Duration::from_millis(25));
@@ -57,6 +57,42 @@ async fn the_server_may_renew_keys_under_eight_downloads_over_a_long_path() {
     });
     let (session, _incoming) = open_with(&server, &spec()).await;
     download_many(&session, 8, 24).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_limit_renews_keys_in_quiet_moments_and_never_ends_a_session_under_load() {
+    let server = server();
+    server.set_faults(|faults| {
+        faults.link = LONG_PATH;
+        faults.rekey_after = Some(1 << 40);
+    });
+    let mut spec = spec();
+    // Eight downloads have four times as much under way as ends the session when keys are asked for meanwhile.
+    spec.receive_window = 2 << 20;
+    spec.rekey_limit.bytes = std::num::NonZeroU64::new(1 << 20);
+    let (session, _incoming) = open_with(&server, &spec).await;
+    assert_eq!(session.key_exchanges(), 1);
+    for round in 2..5 {
+        download_many(&session, 8, 24).await;
+        pause(Duration::from_secs(5)).await;
+        assert_eq!(session.key_exchanges(), round, "once in each pause: {:?}", session.ended().borrow());
+    }
+    pause(Duration::from_secs(3600)).await;
+    assert_eq!(session.key_exchanges(), 4, "an idle session needs no new keys");
+    // One connection is no load that could end it.
+    download_many(&session, 1, 64).await;
+    pause(Duration::from_secs(5)).await;
+    assert!(session.key_exchanges() > 5, "{}", session.key_exchanges());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_time_renews_the_keys_of_an_idle_session() {
+    let mut spec = spec();
+    spec.rekey_limit.time = Some(Duration::from_secs(3600));
+    let (session, _incoming) = open_with(&server(), &spec).await;
+    pause(Duration::from_secs(3 * 3600 + 60)).await;
+    assert_eq!(session.key_exchanges(), 4);
+    download_many(&session, 2, 1).await;
 }
 
 /// More than 1 GiB: where russh, left to itself, asks for new keys, and gives up when more than two windows are

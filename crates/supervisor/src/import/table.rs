@@ -2,8 +2,8 @@
 
 use tunnel_engine::forward::BindOptions;
 use tunnel_engine::spec::{
-    AddressFamily, AgentSpec, AlgorithmKind, Destination, ForwardKind, IpQos, PermitRemoteOpen, StrictHostKeyChecking,
-    TimingSpec,
+    AddressFamily, AgentSpec, AlgorithmKind, Destination, ForwardKind, IpQos, PermitRemoteOpen, RekeyLimit,
+    StrictHostKeyChecking, TimingSpec,
 };
 
 use super::keys::Keys;
@@ -130,6 +130,7 @@ fn session(keys: &mut Keys, wishes: &Wishes, defaults: &Defaults) {
         (AlgorithmKind::Kex, &wishes.algorithms.kex),
         (AlgorithmKind::Mac, &wishes.algorithms.macs),
         (AlgorithmKind::HostKey, &wishes.algorithms.host_keys),
+        (AlgorithmKind::PublicKey, &wishes.accepted),
     ] {
         keys.algorithms(kind.key(), list);
     }
@@ -144,6 +145,15 @@ fn session(keys: &mut Keys, wishes: &Wishes, defaults: &Defaults) {
     }
     if wishes.tcp_keep_alive == Some(false) {
         keys.plain("tcp_keep_alive", false);
+    }
+    if let Some(bits) = wishes.required_rsa_size.filter(|bits| *bits != 0) {
+        keys.plain("required_rsa_size", bits);
+    }
+    if wishes.compression == Some(true) {
+        keys.plain("compression", true);
+    }
+    if let Some(limit) = wishes.rekey_limit.filter(|limit| *limit != RekeyLimit::default()) {
+        keys.text("rekey_limit", &limit.to_string());
     }
     if let Some(class) = wishes.ip_qos.filter(|class| *class != IpQos::Unmarked) {
         keys.text("ip_qos", &class.to_string());

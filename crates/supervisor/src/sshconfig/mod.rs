@@ -37,3 +37,4 @@ pub use library::Library;
 pub use query::{Files, Query};
 pub use resolve::resolve;
 pub use resolved::{Resolved, Way, Wishes};
+pub(crate) use value::rekey_limit;

@@ -2,7 +2,6 @@
 
 use super::keyword::{Meaning, Shape};
 use super::options::{Options, Setting};
-use super::value;
 use crate::config::ConfigError;
 
 /// What our own keys sign with. A list that leaves one of them out would have to hold keys back.
@@ -14,8 +13,6 @@ const SIGNATURES: &[&str] = &[
     "rsa-sha2-256",
     "rsa-sha2-512",
 ];
-/// Shorter RSA keys sign nothing here in any case; the distributions that set it set this.
-const RSA_BITS: u32 = 2048;
 
 /// Every refusal, in the order of the lines.
 pub(super) fn refusals(options: &Options) -> Vec<ConfigError> {
@@ -40,11 +37,8 @@ fn refusal(setting: &Setting, options: &Options) -> Option<ConfigError> {
         (Meaning::Weighed, "LocalCommand") if options.flag("PermitLocalCommand") == Some(true) && lower != "none" => {
             refuse("commands are not run at a login: remove it, or set `PermitLocalCommand no`")
         }
-        (Meaning::Weighed, "PubkeyAcceptedAlgorithms" | "CASignatureAlgorithms") if narrows(&lower) => {
-            refuse("which keys are offered is said by `IdentityFile` and `IdentitiesOnly`")
-        }
-        (Meaning::Weighed, "RequiredRSASize") if value::number(&lower).is_none_or(|bits| bits > RSA_BITS) => {
-            refuse("RSA keys of 2048 bits and more are taken")
+        (Meaning::Weighed, "CASignatureAlgorithms") if narrows(&lower) => {
+            refuse("certificates are taken whatever their authority signs with")
         }
         (Meaning::Weighed | Meaning::Followed | Meaning::Harmless | Meaning::Refused { .. }, _) => None,
     }

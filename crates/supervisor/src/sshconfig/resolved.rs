@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tunnel_engine::spec::{
-    AddressFamily, AgentSpec, AlgorithmList, AlgorithmSpec, Forward, IdentitySpec, IpQos, PermitRemoteOpen,
+    AddressFamily, AgentSpec, AlgorithmList, AlgorithmSpec, Forward, IdentitySpec, IpQos, PermitRemoteOpen, RekeyLimit,
     StrictHostKeyChecking,
 };
 
@@ -74,6 +74,10 @@ pub struct Wishes {
     pub agent: Option<AgentSpec>,
     /// `IdentitiesOnly`.
     pub identities_only: Option<bool>,
+    /// `PubkeyAcceptedAlgorithms`: the names that this program has.
+    pub accepted: AlgorithmList,
+    /// `RequiredRSASize`.
+    pub required_rsa_size: Option<u32>,
     /// `Ciphers`, `KexAlgorithms`, `MACs`, `HostKeyAlgorithms`: the names that this program has.
     pub algorithms: AlgorithmSpec,
     /// `ConnectTimeout`.
@@ -94,6 +98,10 @@ pub struct Wishes {
     pub ip_qos: Option<IpQos>,
     /// `ConnectionAttempts`.
     pub connection_attempts: Option<u32>,
+    /// `RekeyLimit`.
+    pub rekey_limit: Option<RekeyLimit>,
+    /// `Compression`.
+    pub compression: Option<bool>,
 }
 
 impl Wishes {
@@ -110,6 +118,8 @@ impl Wishes {
             certificates: self.certificates.or(weaker.certificates),
             agent: self.agent.or(weaker.agent),
             identities_only: self.identities_only.or(weaker.identities_only),
+            accepted: list(self.accepted, weaker.accepted),
+            required_rsa_size: self.required_rsa_size.or(weaker.required_rsa_size),
             algorithms: AlgorithmSpec {
                 ciphers: list(self.algorithms.ciphers, weaker.algorithms.ciphers),
                 kex: list(self.algorithms.kex, weaker.algorithms.kex),
@@ -125,6 +135,8 @@ impl Wishes {
             tcp_keep_alive: self.tcp_keep_alive.or(weaker.tcp_keep_alive),
             ip_qos: self.ip_qos.or(weaker.ip_qos),
             connection_attempts: self.connection_attempts.or(weaker.connection_attempts),
+            rekey_limit: self.rekey_limit.or(weaker.rekey_limit),
+            compression: self.compression.or(weaker.compression),
         }
     }
 }

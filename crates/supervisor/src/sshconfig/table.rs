@@ -33,8 +33,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     refused("CheckHostIP", Shape::Flag, &["no", "false"], "host keys are looked up by name only"),
     followed("Ciphers", Shape::Word),
     followed("ClearAllForwardings", Shape::Flag),
-    // A preference that the server may not share; the bytes that come out are the same.
-    harmless("Compression", Shape::Flag),
+    followed("Compression", Shape::Flag),
     followed("ConnectTimeout", Shape::Time),
     followed("ConnectionAttempts", Shape::Number),
     // Every tunnel has a connection of its own.
@@ -106,20 +105,15 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     followed("ProxyCommand", Shape::Command),
     followed("ProxyJump", Shape::Jump),
     refused("ProxyUseFdpass", Shape::Flag, &["no", "false"], "a proxy command must carry the bytes itself"),
-    weighed("PubkeyAcceptedAlgorithms", Shape::Word),
+    followed("PubkeyAcceptedAlgorithms", Shape::Word),
     followed("PubkeyAuthentication", Shape::Choice(&["yes", "no", "true", "false", "unbound", "host-bound"])),
     followed("RefuseConnection", Shape::Any),
-    refused(
-        "RekeyLimit",
-        Shape::Any,
-        &["default", "0", "0 0", "default none", "default 0", "0 none"],
-        "the server says when keys are renewed: set it in sshd_config",
-    ),
+    followed("RekeyLimit", Shape::Any),
     // As `ssh -N`: nothing is run there.
     harmless("RemoteCommand", Shape::Command),
     followed("RemoteForward", Shape::Forward),
     harmless("RequestTTY", Shape::Word),
-    weighed("RequiredRSASize", Shape::Number),
+    followed("RequiredRSASize", Shape::Number),
     refused(
         "RevokedHostKeys",
         Shape::Word,

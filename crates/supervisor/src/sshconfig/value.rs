@@ -1,6 +1,9 @@
 //! Is a value well formed? And what do its words mean?
 
+use std::num::NonZeroU64;
 use std::time::Duration;
+
+use tunnel_engine::spec::RekeyLimit;
 
 use super::jump;
 use super::keyword::{Keyword, Shape};
@@ -103,6 +106,48 @@ pub(super) fn number(text: &str) -> Option<u32> {
     text.parse::<i32>().ok().and_then(|number| u32::try_from(number).ok())
 }
 
+/// `RekeyLimit`: bytes in one direction, and a time.
+pub(crate) fn rekey_limit<T: AsRef<str>>(words: &[T]) -> Option<RekeyLimit> {
+    /// ssh's own.
+    const FEWEST_BYTES: u64 = 16;
+    let (bytes, time) = match words {
+        [bytes] => (bytes.as_ref(), "none"),
+        [bytes, time] => (bytes.as_ref(), time.as_ref()),
+        _ => return None,
+    };
+    let bytes = match bytes {
+        "default" => 0,
+        number => scaled(number).filter(|bytes| *bytes == 0 || *bytes >= FEWEST_BYTES)?,
+    };
+    let time = match time {
+        "none" => Duration::ZERO,
+        text => self::time(text)?,
+    };
+    Some(RekeyLimit { bytes: NonZeroU64::new(bytes), time: Some(time).filter(|time| !time.is_zero()) })
+}
+
+/// `500M`, `1.5G`: units of 1024, as scan_scaled(3) reads them.
+fn scaled(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()));
+    let shift = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        "p" => 50,
+        "e" => 60,
+        _ => return None,
+    };
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    let whole = whole.parse::<u64>().ok()?.checked_mul(1 << shift)?;
+    let part: String = part.chars().take(9).collect();
+    let tenths = if part.is_empty() { 0 } else { u128::from(part.parse::<u64>().ok()?) << shift };
+    let part = u64::try_from(tenths / 10_u128.pow(u32::try_from(part.len()).ok()?)).ok()?;
+    // ssh keeps it in a signed number.
+    whole.checked_add(part).filter(|bytes| i64::try_from(*bytes).is_ok())
+}
+
 /// A port that can be connected to.
 pub(super) fn port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|port| *port != 0)
@@ -132,6 +177,32 @@ mod tests {
             ("99999999999", None),
         ] {
             assert_eq!(time(text), want.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    #[test]
+    fn limits_of_new_keys_are_those_of_ssh() {
+        for (text, want) in [
+            ("default", Some((0, 0))),
+            ("0", Some((0, 0))),
+            ("default none", Some((0, 0))),
+            ("1G", Some((1 << 30, 0))),
+            ("1.5k 1h", Some((1536, 3600))),
+            ("16", Some((16, 0))),
+            ("15", None),
+            ("none", None),
+            ("-1", None),
+            ("1X", None),
+            ("16E", None),
+            (".5G", None),
+            ("1G 1x", None),
+            ("1G 1h 2h", None),
+        ] {
+            let words: Vec<&str> = text.split(' ').collect();
+            let read = rekey_limit(&words);
+            let numbers =
+                read.map(|limit| (limit.bytes.map_or(0, NonZeroU64::get), limit.time.map_or(0, |time| time.as_secs())));
+            assert_eq!(numbers, want, "{text}");
         }
     }
 

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use tunnel_engine::session::check_algorithms;
 use tunnel_engine::spec::{
     AddressFamily, AgentSpec, AlgorithmKind, AlgorithmList, AlgorithmSpec, IdentitySpec, IpQos, PermitRemoteOpen,
-    StrictHostKeyChecking,
+    RekeyLimit, StrictHostKeyChecking,
 };
 
 use super::facts::Facts;
 use super::options::{Options, Setting};
 use super::resolved::Wishes;
 use super::tokens::{Tokens, tilde};
+use super::value;
 use crate::config::ConfigError;
 
 /// What OpenSSH has and this program has not: in a list they are passed over, as a server that lacks them would.
@@ -31,6 +32,7 @@ const NOT_OURS: &[&str] = &[
     "sntrup761x25519-sha512",
     "sntrup761x25519-sha512@openssh.com",
     "ssh-dss",
+    "ssh-rsa",
     "ssh-dss-cert-v01@openssh.com",
     "ssh-rsa-cert-v01@openssh.com",
     "sk-ssh-ed25519@openssh.com",
@@ -61,6 +63,8 @@ impl Reader<'_> {
             certificates: if keys { self.paths("CertificateFile") } else { Some(Vec::new()) },
             agent: if keys { self.agent() } else { Some(AgentSpec::None) },
             identities_only: options.flag("IdentitiesOnly"),
+            accepted: self.algorithms("PubkeyAcceptedAlgorithms", AlgorithmKind::PublicKey),
+            required_rsa_size: options.number("RequiredRSASize"),
             algorithms: AlgorithmSpec {
                 ciphers: self.algorithms("Ciphers", AlgorithmKind::Cipher),
                 kex: self.algorithms("KexAlgorithms", AlgorithmKind::Kex),
@@ -77,6 +81,8 @@ impl Reader<'_> {
             tcp_keep_alive: options.flag("TCPKeepAlive"),
             ip_qos: self.ip_qos(),
             connection_attempts: self.connection_attempts(),
+            rekey_limit: self.rekey_limit(),
+            compression: options.flag("Compression"),
         }
     }
 
@@ -168,6 +174,15 @@ impl Reader<'_> {
         };
         let words: Vec<_> = setting.words.iter().map(read).collect();
         words.into_iter().filter_map(|word| self.note(word)).collect::<Vec<_>>().into_iter().next()
+    }
+
+    fn rekey_limit(&mut self) -> Option<RekeyLimit> {
+        let setting = self.options.get("RekeyLimit")?;
+        let read = value::rekey_limit(&setting.words).ok_or_else(|| {
+            let what = format!("`{}` is not a limit of bytes and time", setting.words.join(" "));
+            ConfigError::new(setting.place.clone(), what, "write bytes and a time, as in `1G 1h`, or `default none`")
+        });
+        self.note(read)
     }
 
     pub(super) fn permit_remote_open(&mut self) -> Option<PermitRemoteOpen> {

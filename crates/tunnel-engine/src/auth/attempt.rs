@@ -7,6 +7,7 @@ use russh::{MethodKind, MethodSet};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+use super::accepted::Accepted;
 use super::agent::Agent;
 use super::candidate::{Candidate, Holdings, Plan, Skipped, plan};
 use super::exchange::Answer;
@@ -28,6 +29,7 @@ pub(super) struct Attempt<'a, H: Handler> {
     pub(super) host: &'a str,
     pub(super) ended: &'a watch::Receiver<Option<Failure>>,
     pub(super) record: Record,
+    pub(super) accepted: Accepted,
     /// `None` until the server asks for a key: nothing is read before.
     keys: Option<VecDeque<Candidate>>,
     pub(super) agent: Option<Agent>,
@@ -67,6 +69,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
             host,
             ended,
             record: Record::default(),
+            accepted: Accepted::default(),
             keys: None,
             agent: None,
             offering: None,
@@ -77,6 +80,9 @@ impl<'a, H: Handler> Attempt<'a, H> {
     }
 
     pub(super) async fn run(mut self) -> Result<String, Failure> {
+        self.accepted = Accepted::of(self.spec).map_err(|error| {
+            Failure::new(FailureKind::NoCommonAlgorithm, format!("pubkey_accepted_algorithms: {error}"))
+        })?;
         // RFC 4252 section 5.2: `none` is how a client learns what the server would take.
         let first = self.handle.authenticate_none(self.user).await.ok();
         let mut methods = match self.heard(first).await? {
@@ -178,6 +184,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
             certificates: &certificates,
             agent: held,
             identities_only: self.spec.identities_only,
+            accepted: &self.accepted,
         };
         let Plan { candidates, skipped, cut } = plan(&holdings, clock::wall());
         self.record.no_keys = candidates.is_empty() && skipped.is_empty();

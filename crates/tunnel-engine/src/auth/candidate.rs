@@ -9,6 +9,7 @@ use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::ssh_key::public::KeyData;
 use russh::keys::{Certificate, HashAlg, PublicKey};
 
+use super::accepted::Accepted;
 use super::identity::{Identity, Private, Trouble};
 use crate::failure::FailureKind;
 
@@ -63,6 +64,7 @@ pub(super) struct Holdings<'a> {
     pub(super) certificates: &'a [CertificateFile],
     pub(super) agent: &'a [AgentIdentity],
     pub(super) identities_only: bool,
+    pub(super) accepted: &'a Accepted,
 }
 
 /// The choice.
@@ -85,6 +87,10 @@ pub(super) fn plan(holdings: &Holdings<'_>, now: SystemTime) -> Plan {
                 continue;
             }
         };
+        if let Some(trouble) = holdings.accepted.refusal(certificate.public_key(), true) {
+            plan.skip(source, trouble);
+            continue;
+        }
         match holdings.signer_of(certificate) {
             Ok(signs) => {
                 let proof = Proof::Certificate(Box::new(certificate.clone()));
@@ -101,6 +107,11 @@ pub(super) fn plan(holdings: &Holdings<'_>, now: SystemTime) -> Plan {
         if unnamed && holdings.identities_only {
             continue;
         }
+        let certified = matches!(identity, AgentIdentity::Certificate { .. });
+        if let Some(trouble) = holdings.accepted.refusal(identity.public_key().key_data(), certified) {
+            plan.skip(format!("agent key `{}`", identity.comment()), trouble);
+            continue;
+        }
         match agent_proof(identity, now) {
             Ok(proof) => plan.offer(Candidate {
                 proof,
@@ -113,15 +124,19 @@ pub(super) fn plan(holdings: &Holdings<'_>, now: SystemTime) -> Plan {
     }
     for identity in holdings.identities {
         let source = identity.path.display().to_string();
+        let refusal = |public: &PublicKey| holdings.accepted.refusal(public.key_data(), false);
         match (&identity.public, &identity.private) {
             (Some(public), _) if holdings.agent_holds(public.key_data()) => {}
             (_, Private::Unusable(trouble)) => plan.skip(source, trouble.clone()),
-            (Some(public), private) => plan.offer(Candidate {
-                proof: Proof::Key(public.clone()),
-                signs: Signs::File(private.clone()),
-                source,
-                unnamed: false,
-            }),
+            (Some(public), private) => match refusal(public) {
+                Some(trouble) => plan.skip(source, trouble),
+                None => plan.offer(Candidate {
+                    proof: Proof::Key(public.clone()),
+                    signs: Signs::File(private.clone()),
+                    source,
+                    unnamed: false,
+                }),
+            },
             (None, Private::Ready(_) | Private::Locked(_)) => {}
         }
     }

@@ -49,11 +49,13 @@ impl<H: Handler> Attempt<'_, H> {
     async fn offer(&mut self, candidate: Candidate) -> Result<Answer, Failure> {
         let mut hash = None;
         if matches!(candidate.key(), KeyData::Rsa(_)) {
-            hash = self.rsa_hash().await?;
-            if hash.is_none() {
-                let why = "the server takes RSA signatures with SHA-1 only, which tunneld does not make";
-                let trouble = Trouble::new(FailureKind::AuthRejected, why);
-                return Ok(Answer::Unsigned { trouble, wanted: false });
+            let accepted = self.accepted.rsa_hashes(matches!(candidate.proof, Proof::Certificate(_)));
+            match self.rsa_hash(&accepted).await? {
+                Ok(chosen) => hash = Some(chosen),
+                Err(why) => {
+                    let trouble = Trouble::new(FailureKind::AuthRejected, why);
+                    return Ok(Answer::Unsigned { trouble, wanted: false });
+                }
             }
         }
         let holder = match &candidate.signs {
@@ -81,14 +83,22 @@ impl<H: Handler> Attempt<'_, H> {
         }
     }
 
-    /// The hash to sign with by an RSA key, `None` when the server wants SHA-1. A server that does not say
-    /// (RFC 8308) is asked with the one that RFC 8332 recommends.
-    async fn rsa_hash(&mut self) -> Result<Option<HashAlg>, Failure> {
-        match self.handle.best_supported_rsa_hash().await {
-            Ok(Some(hash)) => Ok(hash),
-            Ok(None) => Ok(Some(HashAlg::Sha256)),
-            Err(_) => Err(self.lost().await),
-        }
+    /// The hash to sign with by an RSA key, one of `accepted`, or why there is none. A server that does not say what it
+    /// takes (RFC 8308) is asked with the one that RFC 8332 recommends.
+    async fn rsa_hash(&mut self, accepted: &[HashAlg]) -> Result<Result<HashAlg, &'static str>, Failure> {
+        let first = accepted.first().copied();
+        let or_first = |hash: HashAlg| if accepted.contains(&hash) { Some(hash) } else { first };
+        let chosen = match self.handle.best_supported_rsa_hash().await {
+            // Whoever takes the longer hash takes the shorter one.
+            Ok(Some(Some(HashAlg::Sha512))) => first,
+            Ok(Some(Some(hash))) => Some(hash).filter(|hash| accepted.contains(hash)),
+            Ok(Some(None)) => {
+                return Ok(Err("the server takes RSA signatures with SHA-1 only, which tunneld does not make"));
+            }
+            Ok(None) => or_first(HashAlg::Sha256),
+            Err(_) => return Err(self.lost().await),
+        };
+        Ok(chosen.ok_or("pubkey_accepted_algorithms leaves out the RSA signatures that the server takes"))
     }
 
     async fn interact(&mut self, answerer: &Answerer) -> Result<Answer, Failure> {

@@ -6,6 +6,7 @@
 //! prompts, secret ──┘                                              └► report (pure: the one failure)
 //! ```
 
+mod accepted;
 mod agent;
 mod attempt;
 mod candidate;
@@ -20,6 +21,7 @@ mod small_scalar;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use accepted::{PUBLIC_KEYS, too_short};
 use russh::client::{Handle, Handler};
 use tokio::sync::watch;
 

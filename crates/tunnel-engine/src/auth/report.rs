@@ -98,6 +98,15 @@ impl Record {
             if let Some(skipped) = ORDER.into_iter().find_map(first) {
                 return of(&skipped.trouble);
             }
+            // Held back by a rule of the user's, and nothing else was left.
+            let held_back = |skipped: &&Skipped| {
+                skipped.trouble.kind == FailureKind::AuthRejected && skipped.trouble.hint.is_some()
+            };
+            if self.rejected.is_empty()
+                && let Some(skipped) = self.skipped.iter().find(held_back)
+            {
+                return of(&skipped.trouble);
+            }
         }
         if let Some(trouble) = self.no_password.as_ref().filter(|trouble| trouble.kind != FailureKind::AuthRejected) {
             return of(trouble);

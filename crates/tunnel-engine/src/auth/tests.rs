@@ -13,12 +13,14 @@ use russh::keys::ssh_key::Signature;
 use russh::keys::{Algorithm, HashAlg, PrivateKey, PublicKey};
 use russh::{MethodKind, MethodSet};
 
+use super::accepted::Accepted;
 use super::candidate::{Holdings, MAX_OFFERED_KEYS, Plan, Skipped, plan};
 use super::identity::{Identity, Private, Trouble};
 use super::prompts;
 use super::report::Record;
 use super::sign::{Holder, KeySigner};
 use crate::failure::{Failure, FailureKind};
+use crate::spec::{AlgorithmList, AuthSpec};
 
 #[test]
 fn keys_are_offered_in_the_order_of_ssh() {
@@ -102,6 +104,30 @@ fn the_most_useful_thing_to_mend_is_the_failure() {
 }
 
 #[test]
+fn keys_that_a_rule_leaves_out_are_named_and_not_offered() {
+    let spec = AuthSpec { accepted: AlgorithmList::parse("rsa-sha2-512").unwrap(), ..AuthSpec::default() };
+    let accepted = Accepted::of(&spec).unwrap();
+    let (identities, agent) = ([file(1)], [held(2)]);
+    let holdings = Holdings {
+        identities: &identities,
+        certificates: &[],
+        agent: &agent,
+        identities_only: false,
+        accepted: &accepted,
+    };
+    let plan = plan(&holdings, now());
+    assert!(plan.candidates.is_empty());
+    let record = Record { skipped: plan.skipped, publickey_allowed: true, ..Record::default() };
+    let failure = record.failure("me", None);
+    assert_eq!(failure.kind(), FailureKind::AuthRejected);
+    for source in ["`agent key `2``", "`file 1`"] {
+        let said = format!("{source}: not offered: pubkey_accepted_algorithms leaves out ssh-ed25519 keys");
+        assert!(failure.message().contains(&said), "{failure}");
+    }
+    assert!(failure.hint().contains("pubkey_accepted_algorithms"), "{}", failure.hint());
+}
+
+#[test]
 fn the_message_tells_everything_that_was_tried() {
     let mut record = Record {
         partial: vec!["publickey a SHA256:x".into()],
@@ -167,7 +193,8 @@ async fn every_type_of_key_makes_a_signature_that_its_public_half_confirms() {
 }
 
 fn choose(identities: &[Identity], agent: &[AgentIdentity], identities_only: bool) -> Plan {
-    plan(&Holdings { identities, certificates: &[], agent, identities_only }, now())
+    let accepted = Accepted::default();
+    plan(&Holdings { identities, certificates: &[], agent, identities_only, accepted: &accepted }, now())
 }
 
 fn sources(plan: &Plan) -> Vec<String> {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use russh::keys::Algorithm;
 use russh::{Preferred, cipher, compression, kex, mac};
 
+use crate::auth;
 use crate::spec::{AlgorithmKind, AlgorithmList, AlgorithmListError, AlgorithmSpec};
 
 /// OpenSSH's ending for the certificate form of a host key algorithm.
@@ -72,6 +73,10 @@ const HOST_KEYS: &[&str] = &[
 ];
 const HOST_KEYS_ON_DEMAND: &[&str] = &["ssh-rsa"];
 
+/// What OpenSSH offers for `Compression yes`, without `zlib`, which begins before the login: an attack surface for
+/// whoever has not logged in, so servers leave it out, too.
+const COMPRESSED: &[compression::Name] = &[compression::ZLIB_LEGACY, compression::NONE];
+
 /// Can `list` be offered? For the config check, which knows no session.
 ///
 /// # Errors
@@ -84,6 +89,7 @@ pub fn check_algorithms(kind: AlgorithmKind, list: &AlgorithmList) -> Result<(),
 /// may be offered is for it to say: it returns the order for this server, and the certificate forms to offer.
 pub(super) fn preferred(
     spec: &AlgorithmSpec,
+    compression: bool,
     host_keys: impl FnOnce(Vec<Algorithm>, Vec<Algorithm>) -> (Vec<Algorithm>, Vec<Algorithm>),
 ) -> Result<Preferred, AlgorithmListError> {
     let mut exchanges = named(&resolve(AlgorithmKind::Kex, &spec.kex)?, |name| kex::Name::try_from(name).ok())?;
@@ -103,7 +109,7 @@ pub(super) fn preferred(
         host_key_certificates: Cow::Owned(certificates),
         cipher: Cow::Owned(ciphers),
         mac: Cow::Owned(macs),
-        compression: Cow::Borrowed(&[compression::NONE]),
+        compression: Cow::Borrowed(if compression { COMPRESSED } else { &[compression::NONE] }),
     })
 }
 
@@ -114,6 +120,7 @@ fn resolve(kind: AlgorithmKind, list: &AlgorithmList) -> Result<Vec<String>, Alg
         AlgorithmKind::Cipher => (CIPHERS_WITHOUT_AES, CIPHERS_ON_DEMAND),
         AlgorithmKind::Mac => (MACS, MACS_ON_DEMAND),
         AlgorithmKind::HostKey => (HOST_KEYS, HOST_KEYS_ON_DEMAND),
+        AlgorithmKind::PublicKey => (auth::PUBLIC_KEYS, &[][..]),
     };
     list.resolve(default, &[default, on_demand].concat())
 }
@@ -143,7 +150,7 @@ mod tests {
     use super::*;
 
     fn offer(spec: &AlgorithmSpec) -> Preferred {
-        preferred(spec, |plain, certificates| (plain, certificates)).expect("offer")
+        preferred(spec, false, |plain, certificates| (plain, certificates)).expect("offer")
     }
 
     #[test]
@@ -174,6 +181,16 @@ mod tests {
         }
         assert!(names.iter().any(|name| name == "kex-strict-c-v00@openssh.com"));
         assert!(names.iter().any(|name| name == "ecdh-sha2-nistp256"));
+    }
+
+    #[test]
+    fn compression_is_offered_when_it_is_wanted_and_never_required() {
+        let offer = |wanted| {
+            let offer = preferred(&AlgorithmSpec::default(), wanted, |plain, _| (plain, Vec::new())).expect("offer");
+            offer.compression.iter().map(|name| name.as_ref().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(offer(false), ["none"]);
+        assert_eq!(offer(true), ["zlib@openssh.com", "none"]);
     }
 
     #[test]

@@ -21,8 +21,8 @@ const PACKET: u32 = 32 * 1024;
 /// of the session. What waits is bounded in bytes by `backlog`, and on a jump host's session by the windows inside it.
 const QUEUED_MESSAGES: usize = 1 << 20;
 
-/// When we ask for new keys while more than two windows are under way to us, russh 0.65 gives the session up. So
-/// the server is left to ask, which it does in time (1 GiB with ChaCha20, 64 GiB with AES), and which works. A server
+/// When we ask for new keys while more than two windows are under way to us, russh 0.65 gives the session up. So we ask
+/// only at a quiet moment (`rekey`), and where the user set a limit; otherwise the server is left to ask, which it does in time (1 GiB with ChaCha20, 64 GiB with AES), and which works. A server
 /// that never asks is asked before 2^32 of the smallest packets have passed, for nonces are numbered with 32 bits.
 const FAR: usize = match 1_usize.checked_shl(37) {
     Some(bytes) => bytes,

@@ -112,6 +112,8 @@ fn describe(who: &str, error: &Error) -> (FailureKind, String) {
         | Error::KeyChanged { .. }
         | Error::Pending
         | Error::DecryptionError
+        | Error::Compress(_)
+        | Error::Decompress(_)
         | Error::RequestDenied
         | Error::Keys(_)
         | Error::Utf8(_)

@@ -4,6 +4,7 @@
 //! forward cannot be had. What can: USERAUTH_BANNER, DISCONNECT, and the text of a refused channel.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use russh::client::{ChannelOpenHandle, DisconnectReason, Msg, Session};
 use russh::keys::{HashAlg, PublicKeyOrCertificate};
@@ -12,18 +13,21 @@ use russh::{Channel, ChannelId, ChannelOpenFailure, Names};
 use super::fault::{self, sanitised};
 use super::incoming::{Offer, Origin, RejectReason, RemoteListen};
 use super::link::{MAX_BANNER, Shared};
-use crate::clock;
+use crate::failure::{Failure, FailureKind};
 use crate::hostkey::HostKeys;
+use crate::{auth, clock};
 
 /// What russh calls back for one session.
 pub(super) struct Handler {
     shared: Arc<Shared>,
     host_keys: HostKeys,
+    /// Shorter RSA host keys are not believed.
+    required_rsa_size: u32,
 }
 
 impl Handler {
-    pub(super) fn new(shared: Arc<Shared>, host_keys: HostKeys) -> Self {
-        Self { shared, host_keys }
+    pub(super) fn new(shared: Arc<Shared>, host_keys: HostKeys, required_rsa_size: u32) -> Self {
+        Self { shared, host_keys, required_rsa_size }
     }
 
     /// A connection on a remote forward: to whom it belongs is looked up, the rest is theirs.
@@ -41,6 +45,12 @@ impl Handler {
     }
 }
 
+fn short_host_key(who: &str, bits: u32, required: u32) -> Failure {
+    let message = format!("the host key of `{who}` is an RSA key of {bits} bits, and required_rsa_size is {required}");
+    Failure::new(FailureKind::NoCommonAlgorithm, message)
+        .with_hint("give the server a longer host key, or one of another type, or lower required_rsa_size")
+}
+
 impl Drop for Handler {
     /// The session's loop has ended, even if it ended without a word.
     fn drop(&mut self) {
@@ -56,6 +66,10 @@ impl russh::client::Handler for Handler {
         let key = presented.public_key();
         let fingerprint = format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256));
         self.shared.note(|facts| facts.host_key = fingerprint);
+        if let Some(bits) = auth::too_short(key.key_data(), self.required_rsa_size) {
+            self.shared.ending.end(short_host_key(&self.shared.who, bits, self.required_rsa_size));
+            return Ok(false);
+        }
         match self.host_keys.check(presented, clock::wall()).await {
             Ok(()) => Ok(true),
             Err(failure) => {
@@ -68,6 +82,7 @@ impl russh::client::Handler for Handler {
     async fn kex_done(&mut self, _: Option<&[u8]>, names: &Names, _: &mut Session) -> Result<(), Self::Error> {
         let (kex, cipher) = (names.kex.as_ref().to_owned(), names.cipher.as_ref().to_owned());
         self.shared.note(|facts| (facts.kex, facts.cipher) = (kex, cipher));
+        self.shared.key_exchanges.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 

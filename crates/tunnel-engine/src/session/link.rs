@@ -1,6 +1,7 @@
 //! What a session's parts share: the wire, the ending, the facts, the refusals, the connections from the server.
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub(super) struct Shared {
     pub path: watch::Sender<Path>,
     /// Somebody wants the server to prove itself.
     pub examine: Notify,
+    /// How often keys were exchanged.
+    pub key_exchanges: AtomicU32,
     facts: Mutex<Facts>,
 }
 
@@ -65,6 +68,7 @@ impl Shared {
             backlog: std::sync::Arc::default(),
             path: watch::Sender::new(Path::Clear),
             examine: Notify::new(),
+            key_exchanges: AtomicU32::new(0),
             facts: Mutex::default(),
         }
     }

@@ -31,6 +31,7 @@ mod link;
 mod liveness;
 mod open;
 mod path;
+mod rekey;
 mod requests;
 mod router;
 mod watchdog;
@@ -70,6 +71,8 @@ struct Alive {
     info: SessionInfo,
     line: Arc<Line>,
     _watchdog: AbortOnDropHandle<()>,
+    /// Where the user set a limit.
+    _renewal: Option<AbortOnDropHandle<()>>,
 }
 
 /// What a session is for.
@@ -197,6 +200,11 @@ impl Session {
     /// Bytes of the SSH protocol itself, from and to the server, since the session began.
     pub fn wire_bytes(&self) -> (u64, u64) {
         self.line().shared.wire.bytes()
+    }
+
+    /// How often keys were exchanged, the first time included.
+    pub fn key_exchanges(&self) -> u32 {
+        self.line().shared.key_exchanges.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// `Some` once the session has ended, with the reason.

@@ -16,11 +16,11 @@ use super::link::Shared;
 use super::liveness::Patience;
 use super::requests::Line;
 use super::wire::{CutOnDrop, Wire};
-use super::{Alive, Role, Session, SessionInfo, algorithms, watchdog};
+use super::{Alive, Role, Session, SessionInfo, algorithms, rekey, watchdog};
 use crate::dial::Dialer;
 use crate::failure::{Failure, FailureKind};
 use crate::hostkey::HostKeys;
-use crate::spec::{AlgorithmList, SessionSpec, Via};
+use crate::spec::{AlgorithmList, RekeyLimit, SessionSpec, Via};
 use crate::{auth, clock, task};
 
 /// How far the attempt has come, for the message when time is up.
@@ -82,7 +82,7 @@ impl Attempt<'_> {
             Role::JumpHost => None,
         };
         let guard = Guard::new(wire, banner.bytes, already_sent, paced_by);
-        let handler = Handler::new(shared.clone(), host_keys);
+        let handler = Handler::new(shared.clone(), host_keys, spec.auth.required_rsa_size);
         let connected = connect_stream(config, guard, handler).await;
         let mut handle = connected.map_err(|error| broken(&shared, error))?;
 
@@ -106,14 +106,17 @@ impl Attempt<'_> {
         let timing = spec.timing;
         let patience = Patience::new(timing.server_alive_interval, timing.server_alive_count_max);
         let watchdog = task::owned(watchdog::watch(line.clone(), patience, local));
-        Ok((Session { alive: Arc::new(Alive { info, line, _watchdog: watchdog }) }, incoming))
+        let limit = spec.rekey_limit;
+        let renewal = (limit != RekeyLimit::default())
+            .then(|| task::owned(rekey::watch(line.clone(), limit, spec.receive_window)));
+        Ok((Session { alive: Arc::new(Alive { info, line, _watchdog: watchdog, _renewal: renewal }) }, incoming))
     }
 
     fn preferred(&self, host_keys: &HostKeys) -> Result<russh::Preferred, Failure> {
         let spec = &self.spec.algorithms;
         // As ssh: a list that the user wrote down in full is taken in the user's order.
         let in_our_order = !matches!(spec.host_keys, AlgorithmList::Replace(_));
-        let offer = algorithms::preferred(spec, |plain, certificates| {
+        let offer = algorithms::preferred(spec, self.spec.compression, |plain, certificates| {
             let certificates = host_keys.prefer(&certificates).certificates;
             if in_our_order { (host_keys.prefer(&plain).plain, certificates) } else { (plain, certificates) }
         });

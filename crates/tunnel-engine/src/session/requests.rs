@@ -107,6 +107,11 @@ impl Line {
         Ok(rtt)
     }
 
+    /// Asks for new keys. Answered by one more of [`Shared::key_exchanges`].
+    pub(super) async fn renew_keys(&self) -> Result<(), russh::Error> {
+        self.handle.read().await.rekey_soon().await
+    }
+
     /// Returns once russh's loop has shown that it turns: it has written something we gave it, or waits for a peer
     /// that takes nothing, which is the watchdog's business; or the session is over.
     pub(super) async fn turn(&self) {

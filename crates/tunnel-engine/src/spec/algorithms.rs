@@ -11,6 +11,8 @@ pub enum AlgorithmKind {
     Mac,
     /// HostKeyAlgorithms.
     HostKey,
+    /// PubkeyAcceptedAlgorithms.
+    PublicKey,
 }
 
 impl AlgorithmKind {
@@ -21,6 +23,7 @@ impl AlgorithmKind {
             Self::Kex => "kex_algorithms",
             Self::Mac => "macs",
             Self::HostKey => "host_key_algorithms",
+            Self::PublicKey => "pubkey_accepted_algorithms",
         }
     }
 }
@@ -38,7 +41,8 @@ pub struct AlgorithmSpec {
     pub host_keys: AlgorithmList,
 }
 
-/// One list of ssh_config(5). A pattern may hold `*` and `?` after `-`.
+/// One list of ssh_config(5). A name may hold `*` and `?`: after `-` it takes away what it matches, else it stands for
+/// everything that is implemented and matches.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AlgorithmList {
     /// Not set.
@@ -76,24 +80,22 @@ impl AlgorithmList {
     /// A name that is not implemented, or nothing left.
     pub fn resolve(&self, default: &[&str], implemented: &[&str]) -> Result<Vec<String>, AlgorithmListError> {
         let ours = || default.iter().map(|name| (*name).to_owned());
-        let known = |names: &[String]| match names.iter().find(|name| !implemented.contains(&name.as_str())) {
-            Some(unknown) => Err(AlgorithmListError::Unknown(unknown.clone())),
-            None => Ok(()),
+        let known = |names: &[String]| -> Result<Vec<String>, AlgorithmListError> {
+            let mut all = Vec::new();
+            for name in names {
+                let before = all.len();
+                all.extend(implemented.iter().filter(|known| wildcard(name, known)).map(|known| (*known).to_owned()));
+                if all.len() == before {
+                    return Err(AlgorithmListError::Unknown(name.clone()));
+                }
+            }
+            Ok(all)
         };
         let mut list: Vec<String> = match self {
             Self::Default => ours().collect(),
-            Self::Replace(names) => {
-                known(names)?;
-                names.clone()
-            }
-            Self::Append(names) => {
-                known(names)?;
-                ours().chain(names.iter().cloned()).collect()
-            }
-            Self::Prepend(names) => {
-                known(names)?;
-                names.iter().cloned().chain(ours()).collect()
-            }
+            Self::Replace(names) => known(names)?,
+            Self::Append(names) => ours().chain(known(names)?).collect(),
+            Self::Prepend(names) => known(names)?.into_iter().chain(ours()).collect(),
             Self::Remove(patterns) => {
                 ours().filter(|name| !patterns.iter().any(|pattern| wildcard(pattern, name))).collect()
             }
@@ -162,6 +164,7 @@ mod tests {
         );
         assert_eq!(resolve("^aes256-ctr").as_deref(), Ok("aes256-ctr,aes128-gcm@openssh.com,aes256-gcm@openssh.com"));
         assert_eq!(resolve("-*gcm*").as_deref(), Ok("aes256-ctr"));
+        assert_eq!(resolve("aes128*").as_deref(), Ok("aes128-gcm@openssh.com,aes128-cbc"));
     }
 
     #[test]

@@ -20,6 +20,6 @@ pub use ip_qos::{IpQos, IpQosError};
 pub use permit::{PermitError, PermitRemoteOpen, PermittedTarget};
 pub use person::{ASKED_AT_MOST, Asker, Person, Question};
 pub use session::{
-    AddressFamily, AgentSpec, AuthSpec, DialSpec, HostKeySpec, IdentitySpec, SecretSource, SessionSpec,
+    AddressFamily, AgentSpec, AuthSpec, DialSpec, HostKeySpec, IdentitySpec, RekeyLimit, SecretSource, SessionSpec,
     StrictHostKeyChecking, TimingSpec, Via,
 };

@@ -1,9 +1,11 @@
 //! Everything one SSH session needs: destination, the way there, host key policy, credentials, algorithms, timing.
 
+use std::fmt;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{AlgorithmSpec, Asker, Destination, IpQos};
+use super::{AlgorithmList, AlgorithmSpec, Asker, Destination, IpQos};
 
 /// A checked wish for one SSH session. A jump host's session is one of these too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,10 @@ pub struct SessionSpec {
     pub algorithms: AlgorithmSpec,
     /// Deadlines and keepalive.
     pub timing: TimingSpec,
+    /// When keys are renewed besides the server's own limits (RekeyLimit).
+    pub rekey_limit: RekeyLimit,
+    /// Bytes are compressed in both directions where the server can (Compression).
+    pub compression: bool,
     /// Bytes that one forwarded connection may have in flight towards us (RFC 4254 section 5.1, initial window).
     /// The larger, the faster over long paths; 16 MiB by default.
     pub receive_window: u32,
@@ -123,6 +129,10 @@ pub struct AuthSpec {
     pub agent: AgentSpec,
     /// IdentitiesOnly: agent keys count only when a file of `identities` names them.
     pub identities_only: bool,
+    /// PubkeyAcceptedAlgorithms: keys of other types are not offered.
+    pub accepted: AlgorithmList,
+    /// RequiredRSASize, in bits, of our keys and of the server's host key; 0: whatever the libraries take.
+    pub required_rsa_size: u32,
     /// For `password` and `keyboard-interactive`.
     pub password: Option<SecretSource>,
     /// For encrypted private keys.
@@ -168,6 +178,31 @@ pub struct TimingSpec {
     pub server_alive_count_max: u32,
 }
 
+/// ssh_config RekeyLimit. Without a limit of ours the server says when keys are renewed. With one, they are renewed at
+/// the first quiet moment after it: with at most one connection on the session, at once; with more, after a second
+/// in which less than a 64th of the receive window came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RekeyLimit {
+    /// In one direction, since the last keys.
+    pub bytes: Option<NonZeroU64>,
+    /// Since the last keys; not zero.
+    pub time: Option<Duration>,
+}
+
+impl fmt::Display for RekeyLimit {
+    /// As ssh_config writes it: bytes, and seconds where there is a time.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.bytes {
+            Some(bytes) => write!(f, "{bytes}")?,
+            None => f.write_str("default")?,
+        }
+        match self.time {
+            Some(time) => write!(f, " {}", time.as_secs()),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Default for TimingSpec {
     /// The config file's defaults: 10 s to connect, dead 60 s after the last byte.
     fn default() -> Self {
@@ -193,6 +228,8 @@ impl SessionSpec {
             auth: AuthSpec::default(),
             algorithms: AlgorithmSpec::default(),
             timing: TimingSpec::default(),
+            rekey_limit: RekeyLimit::default(),
+            compression: false,
             receive_window: Self::RECEIVE_WINDOW,
         }
     }

@@ -113,10 +113,20 @@ fn session(table: &mut Table, spec: &SessionSpec, base: &SessionSpec) {
         ("kex_algorithms", &spec.algorithms.kex),
         ("macs", &spec.algorithms.macs),
         ("host_key_algorithms", &spec.algorithms.host_keys),
+        ("pubkey_accepted_algorithms", &spec.auth.accepted),
     ] {
         if let Some(text) = algorithms(list) {
             table.string(key, &text);
         }
+    }
+    if spec.auth.required_rsa_size != base.auth.required_rsa_size {
+        table.raw("required_rsa_size", &spec.auth.required_rsa_size.to_string());
+    }
+    if spec.compression != base.compression {
+        table.raw("compression", &spec.compression.to_string());
+    }
+    if spec.rekey_limit != base.rekey_limit {
+        table.string("rekey_limit", &spec.rekey_limit.to_string());
     }
     let (timing, default) = (&spec.timing, &base.timing);
     if timing.connect_timeout != default.connect_timeout {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tunnel_engine::session::check_algorithms;
 use tunnel_engine::spec::{
     AddressFamily, AgentSpec, AlgorithmKind, AlgorithmList, AlgorithmSpec, AuthSpec, Destination, DialSpec,
-    HostKeySpec, IdentitySpec, IpQos, IpQosError, SecretSource, SessionSpec, StrictHostKeyChecking, TimingSpec, Via,
+    HostKeySpec, IdentitySpec, IpQos, IpQosError, RekeyLimit, SecretSource, SessionSpec, StrictHostKeyChecking,
+    TimingSpec, Via,
 };
 
 use super::{Reader, defaults};
@@ -15,7 +16,7 @@ use crate::config::environment::Environment;
 use crate::config::quantity::{LONGEST, duration, duration_in, size_in};
 use crate::config::reader::path;
 use crate::config::value::Value;
-use crate::sshconfig::Wishes;
+use crate::sshconfig::{self, Wishes};
 
 /// Below it no handshake is possible, and 0 would read as "none".
 const SHORTEST_CONNECT: Duration = Duration::from_millis(100);
@@ -23,6 +24,8 @@ const SHORTEST_CONNECT: Duration = Duration::from_millis(100);
 const MOST_ALIVE_COUNT: u32 = 10_000;
 /// A second apart, they end with the connect timeout in any case.
 const MOST_ATTEMPTS: u32 = 10_000;
+/// Of the longest RSA keys that ssh-keygen makes.
+const MOST_RSA_BITS: u32 = 16_384;
 /// Two packets of 32 KiB: less would stop after every packet.
 const SMALLEST_WINDOW: u32 = 64 << 10;
 /// What one connection whose reader has stalled may cost in memory.
@@ -70,6 +73,8 @@ pub(super) fn wishes(reader: &mut Reader<'_>) -> Wishes {
         identities: reader.paths("identity_file").map(named),
         certificates: reader.paths("certificate_file"),
         agent: agent(reader),
+        accepted: algorithms(reader, AlgorithmKind::PublicKey),
+        required_rsa_size: reader.read("required_rsa_size", |value| value.count(0..=MOST_RSA_BITS)),
         identities_only: reader.read("identities_only", |value| value.boolean()),
         algorithms: AlgorithmSpec {
             ciphers: algorithms(reader, AlgorithmKind::Cipher),
@@ -85,6 +90,8 @@ pub(super) fn wishes(reader: &mut Reader<'_>) -> Wishes {
         bind_interface: reader.read("bind_interface", |value| value.word().map(str::to_owned)),
         tcp_keep_alive: reader.read("tcp_keep_alive", |value| value.boolean()),
         ip_qos: ip_qos(reader),
+        rekey_limit: rekey_limit(reader),
+        compression: reader.read("compression", |value| value.boolean()),
         connection_attempts: reader.read("connection_attempts", |value| value.count(1..=MOST_ATTEMPTS)),
     }
 }
@@ -115,6 +122,8 @@ pub(super) fn session(destination: Destination, wishes: Wishes, own: Own, enviro
             certificates: wishes.certificates.unwrap_or_default(),
             agent: wishes.agent.unwrap_or_else(|| defaults::agent(environment)),
             identities_only: wishes.identities_only.unwrap_or(false),
+            accepted: wishes.accepted,
+            required_rsa_size: wishes.required_rsa_size.unwrap_or_default(),
             password: own.password,
             passphrase: own.passphrase,
         },
@@ -127,6 +136,8 @@ pub(super) fn session(destination: Destination, wishes: Wishes, own: Own, enviro
                 .unwrap_or(timing.server_alive_count_max)
                 .min(MOST_ALIVE_COUNT),
         },
+        rekey_limit: wishes.rekey_limit.unwrap_or_default(),
+        compression: wishes.compression.unwrap_or(false),
         receive_window: own.receive_window,
     }
 }
@@ -195,6 +206,16 @@ fn algorithms(reader: &mut Reader<'_>, kind: AlgorithmKind) -> AlgorithmList {
         list.or_else(|error| value.refuse(error.to_string(), "write names with commas, or `+`, `-` or `^` and names"))
     });
     list.unwrap_or_default()
+}
+
+/// As ssh_config has it, for there bytes and time are one value.
+fn rekey_limit(reader: &mut Reader<'_>) -> Option<RekeyLimit> {
+    reader.read("rekey_limit", |value| {
+        let text = value.string()?;
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let hint = "write bytes in one direction, and perhaps a time, as in \"1G\", \"1G 1h\" or \"default 1h\"";
+        sshconfig::rekey_limit(&words).map_or_else(|| value.refuse(format!("`{text}` is not a limit"), hint), Ok)
+    })
 }
 
 fn ip_qos(reader: &mut Reader<'_>) -> Option<IpQos> {

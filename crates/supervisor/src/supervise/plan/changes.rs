@@ -9,12 +9,22 @@ use super::Tuning;
 
 /// Keys of the session that differ.
 pub(super) fn session(old: &SessionSpec, new: &SessionSpec) -> Vec<&'static str> {
-    let SessionSpec { destination, dial, host_key, auth, algorithms, timing, receive_window } = new;
+    let SessionSpec { destination, dial, host_key, auth, algorithms, timing, rekey_limit, compression, receive_window } =
+        new;
     let Destination { user, host, port } = destination;
     let DialSpec { via, bind_address, bind_interface, address_family, tcp_keep_alive, ip_qos, connection_attempts } =
         dial;
     let HostKeySpec { strict, user_known_hosts, global_known_hosts, alias, ask: _ } = host_key;
-    let AuthSpec { identities, certificates, agent, identities_only, password, passphrase } = auth;
+    let AuthSpec {
+        identities,
+        certificates,
+        agent,
+        identities_only,
+        accepted,
+        required_rsa_size,
+        password,
+        passphrase,
+    } = auth;
     let AlgorithmSpec { ciphers, kex, macs, host_keys } = algorithms;
     let TimingSpec { connect_timeout, server_alive_interval, server_alive_count_max } = timing;
     differing(&[
@@ -34,6 +44,8 @@ pub(super) fn session(old: &SessionSpec, new: &SessionSpec) -> Vec<&'static str>
         ("host_key_alias", old.host_key.alias != *alias),
         ("identity_file", old.auth.identities != *identities || old.auth.identities_only != *identities_only),
         ("certificate_file", old.auth.certificates != *certificates),
+        ("pubkey_accepted_algorithms", old.auth.accepted != *accepted),
+        ("required_rsa_size", old.auth.required_rsa_size != *required_rsa_size),
         ("identity_agent", old.auth.agent != *agent),
         ("password_file", old.auth.password != *password),
         ("passphrase_file", old.auth.passphrase != *passphrase),
@@ -44,6 +56,8 @@ pub(super) fn session(old: &SessionSpec, new: &SessionSpec) -> Vec<&'static str>
         ("connect_timeout", old.timing.connect_timeout != *connect_timeout),
         ("server_alive_interval", old.timing.server_alive_interval != *server_alive_interval),
         ("server_alive_count_max", old.timing.server_alive_count_max != *server_alive_count_max),
+        ("rekey_limit", old.rekey_limit != *rekey_limit),
+        ("compression", old.compression != *compression),
         ("receive_window", old.receive_window != *receive_window),
     ])
 }

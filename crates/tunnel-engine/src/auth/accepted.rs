@@ -1,0 +1,155 @@
+//! Which keys may be shown to a server at all: ssh_config's PubkeyAcceptedAlgorithms and RequiredRSASize. Pure.
+
+use russh::keys::ssh_key::public::KeyData;
+use russh::keys::{Algorithm, HashAlg};
+
+use super::identity::Trouble;
+use crate::failure::FailureKind;
+use crate::spec::{AlgorithmList, AlgorithmListError, AuthSpec};
+
+/// What a key or a certificate can prove itself with here, in ssh's order. SHA-1 signatures are not made.
+pub(crate) const PUBLIC_KEYS: &[&str] = &[
+    "ssh-ed25519-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp384-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp521-cert-v01@openssh.com",
+    "sk-ssh-ed25519-cert-v01@openssh.com",
+    "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    "rsa-sha2-512-cert-v01@openssh.com",
+    "rsa-sha2-256-cert-v01@openssh.com",
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+];
+
+/// The rule of one login.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Accepted {
+    /// In the order of preference. `None`: any.
+    names: Option<Vec<String>>,
+    required_rsa_size: u32,
+}
+
+impl Accepted {
+    pub(super) fn of(spec: &AuthSpec) -> Result<Self, AlgorithmListError> {
+        let names = match &spec.accepted {
+            AlgorithmList::Default => None,
+            list => Some(list.resolve(PUBLIC_KEYS, PUBLIC_KEYS)?),
+        };
+        Ok(Self { names, required_rsa_size: spec.required_rsa_size })
+    }
+
+    /// Why a key, or a certificate of it, is not offered.
+    pub(super) fn refusal(&self, key: &KeyData, certificate: bool) -> Option<Trouble> {
+        let trouble = |why: String, hint: &str| Some(Trouble::new(FailureKind::AuthRejected, why).with_hint(hint));
+        if let Some(bits) = too_short(key, self.required_rsa_size) {
+            return trouble(
+                format!("it is an RSA key of {bits} bits, and required_rsa_size is {}", self.required_rsa_size),
+                "make a longer key or an Ed25519 one, or lower required_rsa_size",
+            );
+        }
+        if self.names.is_none() || names_of(key, certificate).iter().any(|name| self.has(name)) {
+            return None;
+        }
+        let what = if certificate { "certificate" } else { "key" };
+        let name = if matches!(key, KeyData::Rsa(_)) { "RSA".to_owned() } else { key.algorithm().to_string() };
+        trouble(
+            format!("pubkey_accepted_algorithms leaves out {name} {what}s"),
+            "name a key of an accepted type in identity_file, or change pubkey_accepted_algorithms",
+        )
+    }
+
+    /// The hashes that an RSA key, or a certificate of one, may be signed with, best first.
+    pub(super) fn rsa_hashes(&self, certificate: bool) -> Vec<HashAlg> {
+        let both = [HashAlg::Sha512, HashAlg::Sha256];
+        let Some(names) = &self.names else { return both.to_vec() };
+        let named = |name: &String| both.into_iter().find(|hash| rsa(*hash, certificate) == *name);
+        names.iter().filter_map(named).collect()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.names.as_ref().is_none_or(|names| names.iter().any(|known| known == name))
+    }
+}
+
+/// The bits of an RSA key that has fewer than `required`.
+pub(crate) fn too_short(key: &KeyData, required: u32) -> Option<u32> {
+    match key.rsa() {
+        Some(rsa) if rsa.key_size() < required => Some(rsa.key_size()),
+        Some(_) | None => None,
+    }
+}
+
+fn names_of(key: &KeyData, certificate: bool) -> Vec<String> {
+    match (key.algorithm(), certificate) {
+        (Algorithm::Rsa { .. }, _) => [HashAlg::Sha512, HashAlg::Sha256].map(|hash| rsa(hash, certificate)).into(),
+        (algorithm, true) => vec![algorithm.to_certificate_type()],
+        (algorithm, false) => vec![algorithm.to_string()],
+    }
+}
+
+fn rsa(hash: HashAlg, certificate: bool) -> String {
+    let algorithm = Algorithm::Rsa { hash: Some(hash) };
+    if certificate { algorithm.to_certificate_type() } else { algorithm.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use russh::keys::PrivateKey;
+
+    fn accepted(list: &str, required_rsa_size: u32) -> Accepted {
+        let spec = AuthSpec { accepted: AlgorithmList::parse(list).unwrap(), required_rsa_size, ..AuthSpec::default() };
+        Accepted::of(&spec).unwrap()
+    }
+
+    fn key(algorithm: Algorithm) -> KeyData {
+        let key = PrivateKey::random(&mut russh::keys::key::safe_rng(), algorithm).unwrap();
+        key.public_key().key_data().clone()
+    }
+
+    #[test]
+    fn a_list_lets_keys_and_certificates_of_its_types_through() {
+        let (ed, rsa) = (key(Algorithm::Ed25519), key(Algorithm::Rsa { hash: None }));
+        let through = |list: &str| {
+            let accepted = accepted(list, 0);
+            [(&ed, false), (&ed, true), (&rsa, false), (&rsa, true)]
+                .map(|(key, cert)| accepted.refusal(key, cert).is_none())
+        };
+        assert_eq!(through("ssh-ed25519"), [true, false, false, false]);
+        assert_eq!(through("ssh-ed25519*"), [true, true, false, false], "a wildcard stands for all that it matches");
+        assert_eq!(through("-ssh-ed25519"), [false, true, true, true]);
+        assert_eq!(through("-*cert*"), [true, false, true, false]);
+        assert_eq!(through("rsa-sha2-256"), [false, false, true, false]);
+        assert_eq!(through("^rsa-sha2-256"), [true; 4]);
+        assert!(Accepted::default().refusal(&rsa, true).is_none());
+        let why = accepted("ssh-ed25519", 0).refusal(&rsa, false).unwrap().why;
+        assert_eq!(why, "pubkey_accepted_algorithms leaves out RSA keys");
+    }
+
+    #[test]
+    fn the_hash_of_an_rsa_signature_is_one_of_the_list_in_its_order() {
+        let hashes = |list: &str| accepted(list, 0).rsa_hashes(false);
+        assert_eq!(hashes("rsa-sha2-256"), [HashAlg::Sha256]);
+        assert_eq!(hashes("^rsa-sha2-256"), [HashAlg::Sha256, HashAlg::Sha512]);
+        assert_eq!(hashes("+ssh-ed25519"), [HashAlg::Sha512, HashAlg::Sha256]);
+        assert_eq!(accepted("rsa-sha2-256", 0).rsa_hashes(true), []);
+        assert_eq!(Accepted::default().rsa_hashes(true).len(), 2);
+    }
+
+    #[test]
+    fn short_rsa_keys_are_held_back_and_keys_of_other_types_have_no_such_size() {
+        let (ed, rsa) = (key(Algorithm::Ed25519), key(Algorithm::Rsa { hash: None }));
+        let bits = rsa.rsa().unwrap().key_size();
+        let any = |size| Accepted { names: None, required_rsa_size: size };
+        assert!(any(bits).refusal(&rsa, false).is_none() && any(bits + 1).refusal(&ed, false).is_none());
+        let refused = any(bits + 1).refusal(&rsa, true).unwrap();
+        assert!(refused.why.contains(&format!("{bits} bits")), "{refused:?}");
+    }
+}
