@@ -71,6 +71,53 @@ fn a_proxy_listens_here_for_dynamic_and_on_the_server_for_a_bare_remote_port() {
 }
 
 #[test]
+fn users_of_the_server_reach_only_what_permit_remote_open_lists() {
+    let (sshd, listed, other) = (Sshd::start(), Target::start(Service::Echo), Target::start(Service::Echo));
+    let there = free_port();
+    let lines = format!("remote_forward = [\"{there}\"]\npermit_remote_open = [\"127.0.0.1:{}\"]", listed.port);
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &lines));
+    daemon.wait_ready("t");
+    let code = |port| request(there, Version::V5, port).expect("the proxy answers").1;
+    assert_eq!((code(listed.port), code(other.port)), (0, 2), "SOCKS5 says: not allowed");
+    assert_eq!(other.accepted(), 0);
+    eventually("it is counted", || (daemon.tunnel("t")?["forwards"][0]["failed"] == 1).then_some(()));
+    let refused = daemon.log();
+    assert!(refused.contains("permit_remote_open") && refused.contains(&other.port.to_string()), "{refused}");
+
+    // A reload is enough, and costs nothing.
+    daemon.write_config(&tunnel_toml("t", &sshd, &format!("remote_forward = [\"{there}\"]")));
+    assert!(daemon.cli(&["reload"]).status.success());
+    eventually("everything is allowed", || (code(other.port) == 0).then_some(()));
+    assert_eq!(daemon.tunnel("t").expect("a status")["starts"], 1);
+}
+
+#[test]
+fn a_unix_socket_has_the_permissions_of_its_mask_and_takes_a_living_path_only_when_told() {
+    let (sshd, echo) = (Sshd::start(), Target::start(Service::Echo));
+    let path = sshd.dir().join("s");
+    let mode = || std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).expect("the socket").permissions());
+    let config = |more: &str| {
+        tunnel_toml("t", &sshd, &format!("local_forward = [\"{}:127.0.0.1:{}\"]\n{more}", path.display(), echo.port))
+    };
+    let holder = std::os::unix::net::UnixListener::bind(&path).expect("a living socket");
+    let daemon = Daemon::start(&config("stream_local_bind_mask = \"0117\""));
+    daemon.wait_for("t", "not listening", |tunnel| tunnel["forwards"][0]["state"] == "down");
+    daemon.write_config(&config("stream_local_bind_mask = \"0117\"\nstream_local_bind_unlink = true"));
+    assert!(daemon.cli(&["reload"]).status.success());
+    daemon.wait_ready("t");
+    assert_eq!(mode() & 0o777, 0o660);
+    drop(holder);
+
+    daemon.write_config(&config("stream_local_bind_unlink = true"));
+    assert!(daemon.cli(&["reload"]).status.success());
+    eventually("the socket is made anew", || (mode() & 0o777 == 0o600).then_some(()));
+    let mut stream = UnixStream::connect(&path).expect("the socket accepts");
+    stream.write_all(b"hello").expect("bytes go in");
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).expect("bytes come back");
+}
+
+#[test]
 fn unix_sockets_are_forwarded_both_ways() {
     let (sshd, echo) = (Sshd::start(), Target::start(Service::Echo));
     let path = |name: &str| sshd.dir().join(name).display().to_string();

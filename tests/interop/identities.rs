@@ -124,3 +124,28 @@ fn the_right_key_is_found_among_wrong_ones() {
     );
     comes_up(&sshd, &lines);
 }
+
+#[test]
+fn keys_that_a_rule_leaves_out_are_never_shown() {
+    let sshd = Sshd::start();
+    let rsa = keys::generate(sshd.dir(), "rsa", &["-t", "rsa", "-b", "2048"]);
+    sshd.authorize(&keys::public(&rsa));
+    let both =
+        format!("identity_file = [\"{}\", \"{}\"]\nidentity_agent = \"none\"", sshd.user_key.display(), rsa.display());
+    comes_up(&sshd, &format!("{both}\npubkey_accepted_algorithms = \"-ssh-ed25519*\""));
+    assert!(!sshd.log().contains("ED25519"), "{}", sshd.log());
+    comes_up(&sshd, &format!("{both}\nrequired_rsa_size = 3072"));
+    assert!(sshd.log().contains("ED25519"), "{}", sshd.log());
+
+    for (rule, key) in [
+        ("pubkey_accepted_algorithms = \"ssh-ed25519\"", &rsa),
+        ("required_rsa_size = 3072", &rsa),
+        ("pubkey_accepted_algorithms = \"rsa-sha2-512\"", &sshd.user_key),
+    ] {
+        let (daemon, _) = daemon(&sshd, &Target::start(Service::Echo), &format!("{}\n{rule}", only(key)));
+        daemon.wait_for("t", "blocked", |tunnel| tunnel["last_failure"]["kind"] == "auth_rejected");
+        let why = support::daemon::said(&daemon.cli(&["why", "t"]));
+        let name = rule.split(' ').next().expect("a key");
+        assert!(why.contains(&key.display().to_string()) && why.contains(name), "{why}");
+    }
+}

@@ -12,3 +12,4 @@ mod takeover;
 mod traffic;
 mod trust;
 mod ways;
+mod wire;

@@ -4,3 +4,4 @@
 
 mod autossh;
 mod faults;
+mod source;

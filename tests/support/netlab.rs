@@ -17,6 +17,8 @@ use crate::{eventually, keys};
 const CLIENT: &str = "10.77.1.2";
 const MOVED: &str = "10.77.1.3";
 const SERVER: &str = "10.77.2.2";
+/// The router's end and the client's.
+const SECOND: [&str; 2] = ["10.77.3.1", "10.77.3.2"];
 const ROUTER: [&str; 2] = ["10.77.1.1", "10.77.2.1"];
 
 /// One host.
@@ -37,6 +39,9 @@ pub struct Netlab {
 impl Netlab {
     /// The server's address.
     pub const SERVER: &str = SERVER;
+
+    /// The client's.
+    pub const CLIENT: &str = CLIENT;
 
     /// Where `user_key` and `known_hosts` are.
     pub fn dir(&self) -> &Path {
@@ -116,6 +121,16 @@ impl Netlab {
         self.client.ip(&format!("address del {CLIENT}/24 dev eth0"));
         self.client.ip(&format!("address add {MOVED}/24 dev eth0"));
         self.client.ip(&format!("route replace default via {}", ROUTER[0]));
+    }
+
+    /// Another interface of the client, of this name; gives its address. The default route stays what it is.
+    pub fn second_interface(&self, name: &str) -> &'static str {
+        self.router.ip(&format!("link add second type veth peer name {name} netns {}", self.client.path()));
+        self.router.ip(&format!("address add {}/24 dev second", SECOND[0]));
+        self.router.ip("link set second up");
+        self.client.ip(&format!("address add {}/24 dev {name}", SECOND[1]));
+        self.client.ip(&format!("link set {name} up"));
+        SECOND[1]
     }
 
     /// Pids of sshd's sessions.
