@@ -59,7 +59,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("BindInterface", &["wg0", "lo"]),
     ("ConnectionAttempts", &["1", "5"]),
     ("Compression", &["yes", "no"]),
-    ("RekeyLimit", &["default none", "1G", "500M 1h", "0 0", "1.5G 30m", "16"]),
+    ("RekeyLimit", &["1G 1h", "500M 30m", "0 0", "1.5G 90", "16 1m", "default 1w"]),
     ("IPQoS", &["none", "lowdelay throughput", "af21 cs1", "EF", "0x10"]),
     (
         "LocalForward",
