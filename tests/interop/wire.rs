@@ -152,7 +152,8 @@ fn compressed_bytes_stay_intact_on_many_connections_while_both_sides_renew_keys(
 fn the_connection_is_marked_as_ip_qos_says_and_only_then() {
     let sshd = Sshd::start();
     for (line, mark) in [("ip_qos = \"af21\"", Some("tos:0x48")), ("", None)] {
-        let daemon = Daemon::start(&tunnel_toml("t", &sshd, &format!("{}\n{line}", support::any_forward(&sshd))));
+        let daemon =
+            Daemon::start(&tunnel_toml("t", &sshd, &format!("{}\n{line}", support::daemon::any_forward(&sshd))));
         daemon.wait_ready("t");
         let sockets = Command::new("ss").args(["-tnpH", "--tos", "dport", "=", &sshd.port.to_string()]).output();
         let sockets = String::from_utf8_lossy(&sockets.expect("ss runs").stdout).into_owned();
@@ -166,7 +167,7 @@ fn the_connection_is_marked_as_ip_qos_says_and_only_then() {
 fn a_start_goes_on_trying_as_connection_attempts_says() {
     let mut sshd = Sshd::start();
     sshd.crash();
-    let lines = format!("{}\nconnection_attempts = 600\nconnect_timeout = 600", support::any_forward(&sshd));
+    let lines = format!("{}\nconnection_attempts = 600\nconnect_timeout = 600", support::daemon::any_forward(&sshd));
     let daemon = Daemon::start(&tunnel_toml("t", &sshd, &lines));
     daemon.wait_for("t", "connecting", |tunnel| tunnel["phase"] == "connecting" && tunnel["starts"] == 1);
     sshd.launch();

@@ -37,10 +37,8 @@ pub(super) struct Accepted {
 
 impl Accepted {
     pub(super) fn of(spec: &AuthSpec) -> Result<Self, AlgorithmListError> {
-        let names = match &spec.accepted {
-            AlgorithmList::Default => None,
-            list => Some(list.resolve(PUBLIC_KEYS, PUBLIC_KEYS)?),
-        };
+        let set = spec.accepted != AlgorithmList::Default;
+        let names = if set { Some(spec.accepted.resolve(PUBLIC_KEYS, PUBLIC_KEYS)?) } else { None };
         Ok(Self { names, required_rsa_size: spec.required_rsa_size })
     }
 

@@ -165,7 +165,7 @@ mod tests {
             self.seen.bytes.0 += received;
             match self.renewal.judge(&self.seen, self.began + Duration::from_secs(seconds)) {
                 Next::Look(at) if at == self.began + Duration::from_secs(seconds + 1) => None,
-                next => Some(next),
+                next @ (Next::Ask | Next::Look(_) | Next::Rest(_)) => Some(next),
             }
         }
     }
