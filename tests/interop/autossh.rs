@@ -6,10 +6,10 @@ use nix::sys::signal::Signal;
 use support::autossh::{Autossh, words};
 use support::net::{Service, Target, echoes, free_port};
 use support::notify::Notify;
-use support::{Daemon, Sshd, eventually, keys};
+use support::{Sshd, eventually, keys};
 
 /// What a test has to say beside the line that people write: where the server is, and which key it takes.
-fn options(sshd: &Sshd) -> String {
+pub(crate) fn options(sshd: &Sshd) -> String {
     format!(
         "-F none -o IdentityAgent=none -o UserKnownHostsFile={} -i {}",
         sshd.known_hosts.display(),
@@ -17,12 +17,12 @@ fn options(sshd: &Sshd) -> String {
     )
 }
 
-fn host() -> String {
+pub(crate) fn host() -> String {
     format!("{}@127.0.0.1", keys::user())
 }
 
 #[track_caller]
-fn carries(port: u16) {
+pub(crate) fn carries(port: u16) {
     eventually("the forward carries", || echoes(port).then_some(()));
 }
 
@@ -215,45 +215,6 @@ fn ready_is_said_when_the_tunnel_is() {
     let line = format!("-M 0 -N -p {} {} -R {port}:127.0.0.1:{} {}", sshd.port, options(&sshd), echo.port, host());
     let _running = autossh.start(&words(&line));
     notify.until("READY=1");
-    carries(port);
-}
-
-/// What `tunneld import` prints, run by a daemon.
-#[track_caller]
-fn imported(arguments: &[String]) -> Daemon {
-    let output = support::daemon::command().args(arguments).output().expect("tunneld runs");
-    assert!(output.status.success(), "{}", support::daemon::said(&output));
-    Daemon::start(&String::from_utf8_lossy(&output.stdout))
-}
-
-#[test]
-fn an_imported_line_forwards_the_same_ports() {
-    let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
-    let line = format!(
-        "import autossh -- ssh -fnNT -p {} {} -R {port}:localhost:{} {}",
-        sshd.port,
-        options(&sshd),
-        echo.port,
-        host()
-    );
-    let _daemon = imported(&words(&line));
-    carries(port);
-}
-
-#[test]
-fn an_imported_unit_forwards_the_same_ports() {
-    let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
-    let unit = format!(
-        "[Unit]\nAfter=network-online.target\n[Service]\nUser=nobody\nEnvironment=\"AUTOSSH_GATETIME=0\"\n\
-         ExecStart=/usr/bin/autossh -M 0 -N -p {} {} -o \"ServerAliveInterval 30\" -L {port}:127.0.0.1:{} {}\n",
-        sshd.port,
-        options(&sshd),
-        echo.port,
-        host()
-    );
-    let file = sshd.dir().join("autossh.service");
-    std::fs::write(&file, unit).expect("a unit");
-    let _daemon = imported(&["import".to_owned(), "unit".to_owned(), file.display().to_string()]);
     carries(port);
 }
 

@@ -6,6 +6,7 @@ mod autossh;
 mod dropbear;
 mod forwards;
 mod identities;
+mod imported;
 mod load;
 mod recovery;
 mod takeover;

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::oracle::{differences, ours, ssh};
 
 const CONFIGS: usize = 250;
-const HOSTS: &[&str] = &["web", "db1", "db2.example.com", "WEB", "bastion", "10.0.0.5", "::1"];
+pub(crate) const HOSTS: &[&str] = &["web", "db1", "db2.example.com", "WEB", "bastion", "10.0.0.5", "::1"];
 
 /// A linear congruential die: the corpus is the same on every machine.
 pub(crate) struct Die(u64);

@@ -5,5 +5,6 @@
 
 mod bad;
 mod corpus;
+mod imported;
 mod nasty;
 mod oracle;

@@ -117,6 +117,7 @@ fn values_that_accumulate_and_values_that_do_not() {
     same("ConnectTimeout none\nConnectTimeout 5\nServerAliveInterval none\nServerAliveInterval 7\n", &["x"]);
     same("ClearAllForwardings yes\nLocalForward 1 a:1\nRemoteForward 2 a:2\n", &["x"]);
     same("LocalForward 127.0.0.1 8080:h:80\nLocalForward 8081:h 81\n", &["x"]);
+    same("LocalForward \"/tmp/a\\\\ b\" h:1\n", &["x"]);
     same("RemoteForward [::1]:9000 [::2]:80\nRemoteForward /tmp/a%%b /tmp/c\nLocalForward \"/tmp/a b\" h:1\n", &["x"]);
 }
 

@@ -7,8 +7,6 @@ use std::time::Duration;
 use super::monitor_port::{MonitorPort, MonitorPortError};
 use super::number;
 
-/// AUTOSSH_POLL.
-const POLL: Duration = Duration::from_secs(600);
 /// AUTOSSH_GATETIME.
 const GATE_TIME: Duration = Duration::from_secs(30);
 /// AUTOSSH_MESSAGE.
@@ -93,6 +91,9 @@ pub enum EnvironmentError {
 }
 
 impl Environment {
+    /// AUTOSSH_POLL unless set.
+    pub const POLL: Duration = Duration::from_secs(600);
+
     /// Reads all variables. `variable` gives what is set, empty values too.
     ///
     /// # Errors
@@ -114,7 +115,7 @@ impl Environment {
         reader.path();
         let fast = reader.fast();
 
-        let poll = poll.unwrap_or(POLL);
+        let poll = poll.unwrap_or(Self::POLL);
         let mut environment = Self {
             log: LogWishes { level: if debug { 7 } else { level.unwrap_or(6) }, debug, file },
             poll,
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn without_variables_everything_is_autosshs_default() {
         let environment = read(&[]).unwrap();
-        assert_eq!((environment.poll, environment.first_poll), (POLL, POLL));
+        assert_eq!((environment.poll, environment.first_poll), (Environment::POLL, Environment::POLL));
         assert_eq!((environment.gate_time, environment.net_timeout), (GATE_TIME, NET_TIMEOUT));
         assert_eq!((environment.max_start, environment.max_lifetime, environment.port), (None, None, None));
         assert_eq!(environment.log, LogWishes { level: 6, debug: false, file: None });

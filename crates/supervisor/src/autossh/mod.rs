@@ -12,7 +12,6 @@ pub mod argv;
 pub mod environment;
 mod exit_status;
 mod face;
-pub mod import;
 pub mod log;
 mod monitor;
 pub mod monitor_port;

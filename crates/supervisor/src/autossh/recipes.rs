@@ -5,9 +5,10 @@ use tunnel_engine::spec::Forward;
 
 use super::argv::Dialect;
 use super::face::{Plan, Planned, plan};
-use super::import::{self, Invocation};
 use super::monitor;
 use super::monitor_port::MonitorPort;
+use crate::config;
+use crate::import::{self, Invocation, UnitFile};
 
 const TABLE: &str = include_str!("../../../../tests/autossh/recipes.toml");
 
@@ -43,7 +44,10 @@ fn table() -> Vec<Recipe> {
 impl Recipe {
     fn invocation(&self) -> Invocation {
         match self.form.as_str() {
-            "unit" => import::invocations_of_unit(&self.text, &|_| None).remove(0),
+            "unit" => {
+                let unit = UnitFile::of_text("autossh.service", &self.text);
+                import::invocations_of_unit(&unit, &|_| None, &config::facts()).remove(0)
+            }
             "shell" | "environment" | "cron" | "docker" => Invocation::find(&shlex::split(&self.text).unwrap()),
             other => panic!("{}: form {other}", self.name),
         }
@@ -119,8 +123,8 @@ fn every_recipe_that_is_a_tunnel_can_be_imported_with_the_same_forwards() {
     for recipe in table().into_iter().filter(|recipe| recipe.outcome == "tunnel") {
         let mut invocation = recipe.invocation();
         invocation.words.splice(0..0, ["-F".to_owned(), "none".to_owned()]);
-        let text = import::of(&invocation).unwrap_or_else(|error| panic!("{}: {error}", recipe.name));
-        let loaded = crate::config::load_text("printed.toml".as_ref(), &text, &Default::default());
+        let text = import::of(&invocation, &config::facts()).unwrap_or_else(|error| panic!("{}: {error}", recipe.name));
+        let loaded = config::load_text("printed.toml".as_ref(), &text, &Default::default());
         let desired = loaded.unwrap_or_else(|errors| panic!("{}: {text}\n{errors}", recipe.name));
         let show = |forward: &Forward| format!("{} {forward}", forward.kind.as_str());
         let mut forwards: Vec<_> = desired.tunnels[0].forwards.iter().map(show).collect();

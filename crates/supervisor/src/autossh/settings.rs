@@ -1,6 +1,6 @@
 //! From a command line, the environment and ssh's configuration to the tunnel that runs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tunnel_engine::spec::{Asker, Connect, Forward, ForwardKind, SecretSource, SessionSpec, Via};
@@ -11,13 +11,17 @@ use super::monitor;
 use super::monitor_port::MonitorPort;
 use crate::config::{self, BackoffKind, ConfigError, DuringOutage, Overrides, ProbeSpec, TunnelSpec};
 use crate::lifecycle::Policy;
-use crate::sshconfig::{self, Files, Library, Query, Resolved, Wishes};
+use crate::sshconfig::{self, Facts, Files, Library, Query, Resolved, Wishes};
 
 /// ssh has no limit over a whole login; sshd has (LoginGraceTime, 120 s by default), and a person may be typing.
 const LOGIN_GRACE: Duration = Duration::from_secs(120);
 
 /// What its log and messages call the tunnel.
 pub(super) const NAME: &str = "autossh";
+
+/// What is said to somebody who wants a shell.
+pub(crate) const NO_FORWARD: &str =
+    "there is no forward to keep: name one with -L, -R or -D, or in the Host block; for a shell use ssh";
 
 /// Everything that says what is wanted.
 pub(crate) struct Wanted<'a> {
@@ -42,17 +46,14 @@ pub(crate) struct Tunnel {
 /// # Errors
 /// Everything that is wrong, a line each.
 pub(crate) fn tunnel(wanted: &Wanted<'_>, person: Option<Person>) -> Result<Tunnel, Vec<String>> {
-    let resolved = resolved(wanted.line)?;
+    let resolved = resolved(wanted.line, &config::facts())?;
     let mut notes = wanted.line.notes.clone();
     let base = base().map_err(|error| vec![error])?;
     let mut spec = base;
     let forwards: Vec<Forward> = resolved.forwards.iter().map(|(forward, _)| forward.clone()).collect();
     // With -N, a bare session is what was asked for: autossh keeps it, too.
     if forwards.is_empty() && !wanted.line.no_command {
-        return Err(vec![
-            "there is no forward to keep: name one with -L, -R or -D, or in the Host block; for a shell use ssh"
-                .to_owned(),
-        ]);
+        return Err(vec![NO_FORWARD.to_owned()]);
     }
     if !wanted.line.no_command {
         notes.push("no shell is opened on the server: the forwards are kept as with -N".to_owned());
@@ -83,12 +84,15 @@ fn is_batch(line: &CommandLine) -> bool {
 }
 
 /// What ssh's files and the command line come to.
-fn resolved(line: &CommandLine) -> Result<Resolved, Vec<String>> {
+///
+/// # Errors
+/// Everything that is wrong, a line each.
+pub(crate) fn resolved(line: &CommandLine, facts: &dyn Facts) -> Result<Resolved, Vec<String>> {
     let library = Library::default();
     let files = match line.config_file.as_deref() {
         None => Files::Usual,
         Some("none") => Files::None,
-        Some(file) => Files::One(PathBuf::from(file)),
+        Some(file) => Files::One(facts.folder().join(file)),
     };
     let mut query = Query::new(line.host.clone(), files);
     let mut errors = Vec::new();
@@ -104,7 +108,7 @@ fn resolved(line: &CommandLine) -> Result<Resolved, Vec<String>> {
     if !errors.is_empty() {
         return Err(errors);
     }
-    sshconfig::resolve(&query, &library, &config::facts()).map_err(|errors| errors.iter().map(in_one_line).collect())
+    sshconfig::resolve(&query, &library, facts).map_err(|errors| errors.iter().map(in_one_line).collect())
 }
 
 /// For a log that has lines.

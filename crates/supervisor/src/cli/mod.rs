@@ -4,7 +4,6 @@ mod args;
 mod check;
 mod demo;
 mod import;
-mod import_line;
 mod names;
 mod plan;
 mod problem;
@@ -24,7 +23,7 @@ use clap::Parser;
 
 use crate::control::Request;
 use crate::{autossh, exit};
-use args::{Args, ImportFrom, Verb};
+use args::{Args, Verb};
 use problem::Problem;
 use talk::Daemon;
 
@@ -78,9 +77,7 @@ fn dispatch(args: Args) -> Result<u8, Problem> {
         Verb::ResetFailed { names } => names::run(&daemon()?, Request::ResetFailed { names }),
         Verb::Reload => plan::reload(&daemon()?),
         Verb::Plan => plan::run(&daemon()?, &global),
-        Verb::Import { from: ImportFrom::SshConfig { hosts, file } } => import::ssh_config(&hosts, file),
-        Verb::Import { from: ImportFrom::Autossh { words } } => import_line::line(&words),
-        Verb::Import { from: ImportFrom::Unit { file } } => import_line::unit(&file),
+        Verb::Import { from } => import::run(from),
         Verb::Autossh { words } => Ok(autossh::main(AUTOSSH, words)),
         Verb::Demo => demo::run(),
     }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use crate::config::ConfigErrors;
 use crate::control::{BindError, ClientError, ErrorCode};
 use crate::exit;
+use crate::import::ImportError;
 use crate::os::PidfileError;
 use crate::os::logging::LogError;
 
@@ -42,6 +43,12 @@ pub(super) enum Problem {
     /// The demonstration did not show what it should.
     #[error("{0}")]
     Demo(String),
+}
+
+impl From<ImportError> for Problem {
+    fn from(error: ImportError) -> Self {
+        Self::Import(error.to_string())
+    }
 }
 
 impl Problem {

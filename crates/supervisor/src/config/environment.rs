@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use crate::sshconfig::System;
+use crate::sshconfig::{Facts, System};
 
 /// What systemd makes of `RuntimeDirectory=tunneld`.
 const SERVICE_FOLDER: &str = "/run/tunneld";
@@ -34,6 +34,11 @@ impl Environment {
         }
     }
 
+    pub(super) fn of(system: &System) -> Self {
+        let home = system.home().map(Path::to_owned);
+        Self { variables: system.variables().clone(), user: system.user().map(str::to_owned), home }
+    }
+
     /// The same for ssh_config, with this machine's files and commands.
     pub(super) fn facts(&self) -> System {
         System::new(self.user.clone(), self.home.clone(), self.variables.clone())
@@ -44,11 +49,17 @@ impl Environment {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Replaces every `${NAME}`.
+    /// Replaces every `${NAME}`; `$${` stands for `${` itself.
     pub(super) fn expand(&self, text: &str) -> Result<String, ExpandError> {
         let mut expanded = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("${") {
+            if let Some(before) = before.strip_suffix('$') {
+                expanded.push_str(before);
+                expanded.push_str("${");
+                rest = after;
+                continue;
+            }
             let (name, after) = after.split_once('}').ok_or(ExpandError::Unclosed)?;
             expanded.push_str(before);
             expanded.push_str(self.variables.get(name).ok_or_else(|| ExpandError::Unset(name.to_owned()))?);
@@ -59,7 +70,11 @@ impl Environment {
 
     /// `${NAME}` and a leading `~/`; a relative path starts from `folder`.
     pub(super) fn path(&self, text: &str, folder: &Path) -> Result<PathBuf, ExpandError> {
-        let text = self.expand(text)?;
+        self.path_without_variables(self.expand(text)?, folder)
+    }
+
+    /// The same of a text whose variables have been replaced.
+    pub(super) fn path_without_variables(&self, text: String, folder: &Path) -> Result<PathBuf, ExpandError> {
         if text.is_empty() {
             return Err(ExpandError::Empty);
         }
@@ -155,6 +170,7 @@ mod tests {
             ("~", Ok("/home/me")),
             ("~/k", Ok("/home/me/k")),
             ("${KEYS}/k", Ok("/keys/k")),
+            ("/a$${KEYS}/$$${KEYS}", Ok("/a${KEYS}/$${KEYS}")),
             ("${NOPE}/k", Err(ExpandError::Unset("NOPE".into()))),
             ("${KEYS", Err(ExpandError::Unclosed)),
             ("", Err(ExpandError::Empty)),

@@ -79,6 +79,42 @@ pub(super) const TUNNEL: &[&str] = &[
     "on_change",
 ];
 
+/// Of a jump host that is a table: what a session has. Not what a tunnel has beside its session.
+pub(super) const JUMP: &[&str] = &[
+    "host",
+    "port",
+    "user",
+    "proxy_command",
+    "bind_address",
+    "bind_interface",
+    "ip_qos",
+    "connection_attempts",
+    "address_family",
+    "identity_file",
+    "certificate_file",
+    "identity_agent",
+    "identities_only",
+    "password_file",
+    "passphrase_file",
+    "strict_host_key_checking",
+    "user_known_hosts_file",
+    "global_known_hosts_file",
+    "host_key_alias",
+    "ciphers",
+    "kex_algorithms",
+    "macs",
+    "host_key_algorithms",
+    "pubkey_accepted_algorithms",
+    "required_rsa_size",
+    "compression",
+    "rekey_limit",
+    "connect_timeout",
+    "server_alive_interval",
+    "server_alive_count_max",
+    "tcp_keep_alive",
+    "receive_window",
+];
+
 /// Of `backoff`.
 pub(super) const BACKOFF: &[&str] = &["kind", "min", "max", "factor", "jitter", "reset_after"];
 

@@ -45,6 +45,19 @@ pub fn load_text(path: &Path, text: &str, overrides: &Overrides) -> Result<Desir
     load_text_in(path, text, overrides, &Environment::of_this_process())
 }
 
+/// The same for an account and an environment that need not be this process's.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text_for(
+    path: &Path,
+    text: &str,
+    overrides: &Overrides,
+    facts: &crate::sshconfig::System,
+) -> Result<Desired, ConfigErrors> {
+    load_text_in(path, text, overrides, &Environment::of(facts))
+}
+
 /// What ssh_config is read with outside a config: this process's account, environment and files.
 pub fn facts() -> crate::sshconfig::System {
     Environment::of_this_process().facts()

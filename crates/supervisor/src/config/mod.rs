@@ -24,6 +24,9 @@ pub use desired::{
     ProbeSpec, TunnelSpec,
 };
 pub use diagnostic::{ConfigError, ConfigErrors};
+pub(crate) use quantity::LONGEST;
+pub(crate) use resolve::{MOST_ALIVE_COUNT, identities_of, user_known_hosts_of};
 pub use source::{Place, Source};
 
+pub use load::{Overrides, control_socket_of, default_control_socket, facts, load, load_text, load_text_for};
 pub use load::{Overrides, control_socket_of, default_control_socket, facts, load, load_text, session_by_ssh_config};

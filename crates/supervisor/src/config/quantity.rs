@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::value::{Read, Value};
 
 /// Deadlines are `now + duration`: far below what overflows a clock, far above what anybody waits.
-pub(super) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A number of seconds, or a string with units.
 pub(super) fn duration(value: Value<'_>) -> Read<Duration> {

@@ -50,8 +50,17 @@ impl<'a> Value<'a> {
 
     /// A string that means something.
     pub(super) fn word(self) -> Read<&'a str> {
+        self.without_controls(char::is_control)
+    }
+
+    /// A command for a shell, which may have tabs in it.
+    pub(super) fn command(self) -> Read<&'a str> {
+        self.without_controls(|c| c.is_control() && c != '\t')
+    }
+
+    fn without_controls(self, is_control: fn(char) -> bool) -> Read<&'a str> {
         let text = self.string()?;
-        if text.trim().is_empty() || text.chars().any(char::is_control) {
+        if text.trim().is_empty() || text.chars().any(is_control) {
             return self
                 .refuse("the string is empty or holds control characters", "write a value, or leave the key out");
         }

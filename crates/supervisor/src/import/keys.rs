@@ -1,7 +1,7 @@
-//! Keys of a tunnel as TOML writes them.
+//! Keys and values as TOML writes them: the one place that does.
 
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tunnel_engine::spec::AlgorithmList;
@@ -13,13 +13,19 @@ pub(super) struct Keys {
     remarks: Vec<String>,
 }
 
+/// A jump host.
+pub(super) enum Hop {
+    /// `user@host:port`.
+    Named(String),
+    /// A table, as it is written.
+    Own(String),
+}
+
 impl Keys {
+    /// A text that the config takes as it is.
     pub(super) fn text(&mut self, key: &str, value: &str) {
-        // A text that could be read as a variable cannot be written down.
-        if value.contains("${") {
-            self.remark(format!("`{key}` holds `${{`, which would be taken for a variable here: {}", quoted(value)));
-        } else {
-            self.lines.push((key.to_owned(), quoted(value)));
+        if let Some(value) = self.writable(key, value) {
+            self.lines.push((key.to_owned(), value));
         }
     }
 
@@ -27,23 +33,29 @@ impl Keys {
         self.lines.push((key.to_owned(), value.to_string()));
     }
 
+    /// Texts in which the config replaces `${NAME}`.
     pub(super) fn texts(&mut self, key: &str, values: &[String]) {
-        let written: Vec<_> = values.iter().map(|value| quoted(value)).collect();
-        self.plain(key, format!("[{}]", written.join(", ")));
+        let written: Vec<_> = values.iter().filter_map(|value| self.writable(key, &literal(value))).collect();
+        if !written.is_empty() {
+            self.plain(key, format!("[{}]", written.join(", ")));
+        }
     }
 
     /// No path at all is `none`.
     pub(super) fn paths<P: AsRef<Path>>(&mut self, key: &str, paths: &[P]) {
-        let texts: Vec<_> = paths.iter().map(|path| path.as_ref().display().to_string()).collect();
+        let texts: Vec<_> = paths.iter().map(|path| text_of(path.as_ref())).collect();
         match texts.as_slice() {
             [] => self.text(key, "none"),
-            [one] => self.text(key, one),
+            [one] => self.text(key, &literal(one)),
             several => self.texts(key, several),
         }
     }
 
-    pub(super) fn seconds(&mut self, key: &str, time: Duration) {
-        self.plain(key, time.as_secs());
+    pub(super) fn time(&mut self, key: &str, time: Duration) {
+        match time.subsec_nanos() {
+            0 => self.plain(key, time.as_secs()),
+            _ => self.plain(key, quoted(&humantime::format_duration(time).to_string())),
+        }
     }
 
     pub(super) fn algorithms(&mut self, key: &str, list: &AlgorithmList) {
@@ -55,6 +67,33 @@ impl Keys {
             AlgorithmList::Prepend(names) => ("^", names),
         };
         self.text(key, &format!("{prefix}{}", names.join(",")));
+    }
+
+    /// Names with commas, or a list where one has a table.
+    pub(super) fn hops(&mut self, key: &str, hops: &[Hop]) {
+        let names: Option<Vec<&str>> = hops
+            .iter()
+            .map(|hop| match hop {
+                Hop::Named(name) => Some(name.as_str()),
+                Hop::Own(_) => None,
+            })
+            .collect();
+        if let Some(names) = names {
+            return self.text(key, &names.join(","));
+        }
+        let written = hops.iter().map(|hop| match hop {
+            Hop::Named(name) => format!("    {},\n", quoted(name)),
+            Hop::Own(table) => format!("    {table},\n"),
+        });
+        let written: String = written.collect();
+        self.plain(key, format!("[\n{written}]"));
+    }
+
+    /// The keys of another table within braces. What is said about it is said here.
+    pub(super) fn inline(&mut self, table: Self) -> String {
+        self.remarks.extend(table.remarks);
+        let pairs: Vec<_> = table.lines.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        format!("{{ {} }}", pairs.join(", "))
     }
 
     /// A comment above the table.
@@ -70,14 +109,37 @@ impl Keys {
     /// The whole table.
     pub(super) fn write(&self) -> String {
         let width = self.lines.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
-        // A comment must not become a line of its own.
-        let printable = |text: &String| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
-        let remarks = self.remarks.iter().map(|remark| format!("# {}\n", printable(remark)));
+        let remarks = self.remarks.iter().map(|remark| comment(remark));
         let lines = self.lines.iter().map(|(key, value)| format!("{key:width$} = {value}\n"));
         remarks.chain(["[[tunnel]]\n".to_owned()]).chain(lines).collect()
     }
+
+    /// In quotes. The config takes no control characters, but for the tabs of a command.
+    fn writable(&mut self, key: &str, value: &str) -> Option<String> {
+        let tabs = key == "proxy_command";
+        if value.chars().any(|c| c.is_control() && !(tabs && c == '\t')) {
+            self.remark(format!("not carried: `{key}` with control characters: {}", value.escape_debug()));
+            return None;
+        }
+        Some(quoted(value))
+    }
+}
+
+/// A comment is one line, whatever it tells.
+pub(super) fn comment(text: &str) -> String {
+    format!("# {}\n", text.replace(char::is_control, " "))
 }
 
 fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
+}
+
+/// A text in which the config finds no variable.
+fn literal(text: &str) -> String {
+    text.replace("${", "$${")
+}
+
+/// Whole: where a config begins is not where it was written. `none` and `~` mean something else there.
+fn text_of(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path)).display().to_string()
 }

@@ -1,11 +1,51 @@
-//! `tunneld import`: what somebody has today, as the TOML that means the same. Pure: readers give a [`Resolved`],
-//! this writes it down.
+//! `tunneld import`: what somebody has today, as the TOML that means the same, with a comment for each thing that
+//! changed or has no equivalent.
 //!
-//! [`Resolved`]: crate::sshconfig::Resolved
+//! ```text
+//! a Host alias ────► host ─────────────────────────────────────────┐
+//! a unit file ─────► unit (commands, environment, account) ─┐      ├─► sshconfig: Resolved ─► table, keys ─► TOML
+//! a command line ──► words (assignments, program) ──────────┴► line┘
+//! ```
 
+mod account;
+mod before;
+mod host;
 mod keys;
+mod line;
+mod names;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unit;
+mod words;
 
-pub use table::{Defaults, tunnel};
+use tunnel_engine::spec::AgentSpec;
+
+use crate::sshconfig::{Facts, System};
+
+pub use host::hosts;
+pub use line::line;
+#[cfg(test)]
+pub(crate) use line::of;
+#[cfg(test)]
+pub(crate) use unit::invocations as invocations_of_unit;
+pub use unit::{UnitFile, unit};
+#[cfg(test)]
+pub(crate) use words::Invocation;
+
+/// Why there is nothing to print.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ImportError(pub Vec<String>);
+
+impl ImportError {
+    fn one(text: impl Into<String>) -> Self {
+        Self(vec![text.into()])
+    }
+}
+
+/// The agent of somebody with this environment, which a table need not name.
+fn agent(facts: &System) -> AgentSpec {
+    let socket = facts.variable("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
+    socket.map_or(AgentSpec::None, |socket| AgentSpec::Socket(socket.into()))
+}

@@ -1,4 +1,4 @@
-//! One host as one `[[tunnel]]`.
+//! What ssh would do for a host, as the keys of one `[[tunnel]]`.
 
 use tunnel_engine::forward::BindOptions;
 use tunnel_engine::spec::{
@@ -6,34 +6,18 @@ use tunnel_engine::spec::{
     StrictHostKeyChecking, TimingSpec,
 };
 
-use super::keys::Keys;
-use crate::sshconfig::{Resolved, Way, Wishes};
+use super::keys::{Hop, Keys};
+use crate::config::{LONGEST, MOST_ALIVE_COUNT};
+use crate::sshconfig::{Resolved, System, Way, Wishes};
 
-/// What a tunnel has where its table says nothing.
-#[derive(Debug, Clone)]
-pub struct Defaults {
-    /// What SSH_AUTH_SOCK names.
-    pub agent: AgentSpec,
-}
-
-/// The table for a host, under this name: the keys that differ from the defaults, and comments for what has no key.
-pub fn tunnel(name: &str, resolved: &Resolved, defaults: &Defaults) -> String {
-    let mut keys = Keys::default();
+/// The keys that differ from the defaults, under this name, and comments for what has no key.
+pub(super) fn tunnel(keys: &mut Keys, name: &str, resolved: &Resolved, facts: &System) {
+    let agent = super::agent(facts);
     keys.text("name", name);
-    keys.text("host", &resolved.host);
-    if resolved.port != Destination::DEFAULT_PORT {
-        keys.plain("port", resolved.port);
-    }
-    keys.text("user", &resolved.user);
-    way(&mut keys, resolved, defaults);
-    session(&mut keys, &resolved.wishes, defaults);
-    if let Some(wishes) = first_hop(resolved) {
-        for (key, source) in [("bind_address", &wishes.bind_address), ("bind_interface", &wishes.bind_interface)] {
-            if let Some(source) = source {
-                keys.text(key, source);
-            }
-        }
-    }
+    destination_of(keys, resolved);
+    let first = way(keys, resolved, &agent);
+    session(keys, &resolved.wishes, &agent);
+    source(keys, resolved, first);
     if resolved.exit_on_forward_failure == Some(true) {
         keys.plain("exit_on_forward_failure", true);
     }
@@ -52,49 +36,98 @@ pub fn tunnel(name: &str, resolved: &Resolved, defaults: &Defaults) -> String {
             several => keys.texts("permit_remote_open", several),
         }
     }
-    forwards(&mut keys, resolved);
+    forwards(keys, resolved);
     if !resolved.passed_over.is_empty() {
         keys.remark(format!("without effect on a tunnel: {}", resolved.passed_over.join(", ")));
     }
-    keys.write()
 }
 
-fn way(keys: &mut Keys, resolved: &Resolved, defaults: &Defaults) {
+fn destination_of(keys: &mut Keys, resolved: &Resolved) {
+    host(keys, &resolved.host);
+    if resolved.port != Destination::DEFAULT_PORT {
+        keys.plain("port", resolved.port);
+    }
+    user(keys, &resolved.user);
+}
+
+/// `host` may hold a user and a port; a name that looks as if it did stands in brackets.
+fn host(keys: &mut Keys, host: &str) {
+    let bare = |text: &str| {
+        Destination::parse_or(text, "-", 0).is_ok_and(|read| read.host == host && read.user == "-" && read.port == 0)
+    };
+    match [host.to_owned(), format!("[{host}]")].iter().find(|text| bare(text)) {
+        Some(text) => keys.text("host", text),
+        None => keys.remark(format!("not carried: `{host}` cannot be the `host` of a tunnel")),
+    }
+}
+
+/// An account without a name has none to write down.
+fn user(keys: &mut Keys, user: &str) {
+    if user.starts_with('-') || user.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        keys.remark(format!("not carried: `{user}` cannot be the `user` of a tunnel"));
+    } else if !user.is_empty() {
+        keys.text("user", user);
+    }
+}
+
+/// What is dialled first, where the tunnel's table has a say in its source address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum First {
+    Ours,
+    OfAnother,
+}
+
+fn way(keys: &mut Keys, resolved: &Resolved, agent: &AgentSpec) -> First {
     match &resolved.way {
-        Way::Direct => {}
-        // In this key a percent sign begins a token.
-        Way::Command(command) => keys.text("proxy_command", &command.replace('%', "%%")),
+        Way::Direct => First::Ours,
+        Way::Command(command) => {
+            keys.text("proxy_command", &in_proxy_command(command));
+            First::OfAnother
+        }
         Way::Jump(last) => {
             let mut hops = Vec::new();
             let mut next = Some(last.as_ref());
             while let Some(hop) = next {
-                let destination =
-                    Destination { user: hop.user.clone(), host: hop.host.clone(), port: hop.port }.to_string();
-                let own = differences(&hop.wishes, &resolved.wishes, defaults).join(", ");
-                if !own.is_empty() {
-                    keys.remark(format!(
-                        "not carried: jump host {destination} has its own {own}; `ssh_config = true` keeps that"
-                    ));
-                }
+                hops.insert(0, jump(keys, hop, &resolved.wishes, agent));
                 next = match &hop.way {
                     Way::Jump(before) => Some(before),
-                    Way::Direct => None,
-                    Way::Command(command) => {
-                        keys.remark(format!(
-                            "not carried: jump host {destination} is reached by `{command}`; `ssh_config = true` keeps it"
-                        ));
-                        None
-                    }
+                    Way::Direct | Way::Command(_) => None,
                 };
-                hops.insert(0, destination);
             }
-            keys.text("proxy_jump", &hops.join(","));
+            keys.hops("proxy_jump", &hops);
+            if matches!(hops.first(), Some(Hop::Named(_))) { First::Ours } else { First::OfAnother }
         }
     }
 }
 
+/// In this key a percent sign begins a token.
+fn in_proxy_command(command: &str) -> String {
+    command.replace('%', "%%")
+}
+
+/// A jump host that differs from what it would follow in the tunnel's table has one of its own.
+fn jump(keys: &mut Keys, hop: &Resolved, tunnel: &Wishes, agent: &AgentSpec) -> Hop {
+    let destination = Destination { user: hop.user.clone(), host: hop.host.clone(), port: hop.port };
+    let name = destination.to_string();
+    let readable = !name.contains(',') && Destination::parse(&name, "").is_ok_and(|read| read == destination);
+    let plain_way = !matches!(hop.way, Way::Command(_));
+    if readable && plain_way && follows(&hop.wishes, tunnel, agent) {
+        return Hop::Named(name);
+    }
+    let mut table = Keys::default();
+    destination_of(&mut table, hop);
+    if let Way::Command(command) = &hop.way {
+        table.text("proxy_command", &in_proxy_command(command));
+    }
+    session(&mut table, &hop.wishes, agent);
+    if let Way::Direct = &hop.way {
+        bind(&mut table, &hop.wishes);
+    }
+    Hop::Own(keys.inline(table))
+}
+
 /// The keys of the session that differ from the defaults.
-fn session(keys: &mut Keys, wishes: &Wishes, defaults: &Defaults) {
+fn session(keys: &mut Keys, wishes: &Wishes, agent: &AgentSpec) {
     let timing = TimingSpec::default();
     if let Some(identities) = &wishes.identities {
         keys.paths("identity_file", &identities.iter().map(|identity| &identity.path).collect::<Vec<_>>());
@@ -102,10 +135,11 @@ fn session(keys: &mut Keys, wishes: &Wishes, defaults: &Defaults) {
     if let Some(certificates) = wishes.certificates.as_ref().filter(|list| !list.is_empty()) {
         keys.paths("certificate_file", certificates);
     }
-    match wishes.agent.as_ref().filter(|agent| **agent != defaults.agent) {
+    match &wishes.agent {
+        // Said on purpose: whoever starts the daemon may have one.
         Some(AgentSpec::None) => keys.text("identity_agent", "none"),
-        Some(AgentSpec::Socket(path)) => keys.paths("identity_agent", &[path]),
-        None => {}
+        Some(named @ AgentSpec::Socket(path)) if named != agent => keys.paths("identity_agent", &[path]),
+        Some(AgentSpec::Socket(_)) | None => {}
     }
     if wishes.identities_only == Some(true) {
         keys.plain("identities_only", true);
@@ -135,13 +169,13 @@ fn session(keys: &mut Keys, wishes: &Wishes, defaults: &Defaults) {
         keys.algorithms(kind.key(), list);
     }
     if let Some(time) = wishes.connect_timeout.filter(|time| *time != timing.connect_timeout) {
-        keys.seconds("connect_timeout", time);
+        keys.time("connect_timeout", time.min(LONGEST));
     }
     if let Some(time) = wishes.server_alive_interval.filter(|time| *time != timing.server_alive_interval) {
-        keys.seconds("server_alive_interval", time);
+        keys.time("server_alive_interval", time.min(LONGEST));
     }
     if let Some(count) = wishes.server_alive_count_max.filter(|count| *count != timing.server_alive_count_max) {
-        keys.plain("server_alive_count_max", count);
+        keys.plain("server_alive_count_max", count.min(MOST_ALIVE_COUNT));
     }
     if wishes.tcp_keep_alive == Some(false) {
         keys.plain("tcp_keep_alive", false);
@@ -169,6 +203,26 @@ fn session(keys: &mut Keys, wishes: &Wishes, defaults: &Defaults) {
 }
 
 /// The source address is that of whatever is dialled directly: the server, or the first jump host.
+fn source(keys: &mut Keys, resolved: &Resolved, first: First) {
+    if let Some(wishes) = first_hop(resolved).filter(|_| first == First::Ours) {
+        bind(keys, wishes);
+    }
+    let Wishes { bind_address, bind_interface, .. } = &resolved.wishes;
+    for (name, source) in [("BindAddress", bind_address), ("BindInterface", bind_interface)] {
+        if let Some(source) = source.as_ref().filter(|_| !matches!(resolved.way, Way::Direct)) {
+            keys.remark(format!("without effect: {name} {source}, because the server is not dialled directly"));
+        }
+    }
+}
+
+fn bind(keys: &mut Keys, wishes: &Wishes) {
+    for (key, source) in [("bind_address", &wishes.bind_address), ("bind_interface", &wishes.bind_interface)] {
+        if let Some(source) = source {
+            keys.text(key, source);
+        }
+    }
+}
+
 fn first_hop(resolved: &Resolved) -> Option<&Wishes> {
     match &resolved.way {
         Way::Direct => Some(&resolved.wishes),
@@ -195,17 +249,12 @@ fn forwards(keys: &mut Keys, resolved: &Resolved) {
     }
 }
 
-/// The keys in which a jump host's Host blocks differ from what it would follow in the tunnel's table.
-fn differences(jump: &Wishes, tunnel: &Wishes, defaults: &Defaults) -> Vec<String> {
+/// Are a jump host's keys those that it would follow in the tunnel's table?
+fn follows(jump: &Wishes, tunnel: &Wishes, agent: &AgentSpec) -> bool {
     let lines = |wishes: &Wishes| {
         let mut keys = Keys::default();
-        session(&mut keys, wishes, defaults);
+        session(&mut keys, wishes, agent);
         keys.lines()
     };
-    let theirs = lines(jump);
-    let ours = lines(&Wishes { host_key_alias: None, ..tunnel.clone() });
-    let changed = theirs.iter().filter(|line| !ours.contains(line)).map(|(key, _)| key.clone());
-    let missing =
-        ours.iter().filter(|(key, _)| !theirs.iter().any(|(their, _)| their == key)).map(|(key, _)| key.clone());
-    changed.chain(missing).collect()
+    lines(jump) == lines(&Wishes { host_key_alias: None, ..tunnel.clone() })
 }

@@ -3,19 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use tunnel_engine::spec::AgentSpec;
-
-use super::{Defaults, tunnel};
-use crate::config::{Overrides, TunnelSpec, load_text};
-use crate::sshconfig::{Files, Library, Query, resolve};
+use super::hosts;
+use crate::config::{Overrides, TunnelSpec, facts, load_text};
+use crate::sshconfig::Files;
 
 /// The table for `host` of this ssh_config.
-fn import(hosts: &Path, host: &str) -> String {
-    let facts = crate::config::facts();
-    let resolved = resolve(&Query::new(host, Files::One(hosts.to_owned())), &Library::default(), &facts)
-        .unwrap_or_else(|errors| panic!("{errors:?}"));
-    let agent = std::env::var("SSH_AUTH_SOCK").map_or(AgentSpec::None, |socket| AgentSpec::Socket(socket.into()));
-    tunnel(host, &resolved, &Defaults { agent })
+fn import(file: &Path, host: &str) -> String {
+    hosts(&[host.to_owned()], &Files::One(file.to_owned()), &facts()).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 fn load(text: &str) -> TunnelSpec {
@@ -47,7 +41,8 @@ fn only_what_differs_is_written_and_it_means_the_same() {
          ConnectTimeout 90\n ServerAliveInterval 15\n TCPKeepAlive yes\n LocalForward 1 h:1\n LocalForward /tmp/s /tmp/t\n \
          RemoteForward *:0 localhost:22\n RemoteForward 9000\n DynamicForward [::1]:1080\n Compression yes\n",
     );
-    let expected = r#"# without effect on a tunnel: Compression
+    let expected = r#"# Host a
+# without effect on a tunnel: Compression
 [[tunnel]]
 name            = "a"
 host            = "db.example"
@@ -95,6 +90,11 @@ fn every_key_goes_there_and_back() {
         "ProxyJump j1,x@j2:7\n BindAddress 192.0.2.1",
         "ProxyJump j1\n BindAddress 192.0.2.1\nHost *\n BindAddress 192.0.2.2\n IdentityFile /k",
         "ProxyCommand nc %h\n BindAddress 192.0.2.1",
+        "ProxyCommand nc\t%h ${PORT:-1} '${X}'",
+        "GlobalKnownHostsFile /g/${X}",
+        "GlobalKnownHostsFile kh ~/kh",
+        "HostName h:22",
+        "ConnectTimeout 400000000\n ServerAliveInterval 400000000\n ServerAliveCountMax 20000",
         "Hostname 2001:db8::1",
         "LocalForward \"/tmp/a b\" [::1]:80",
     ] {
@@ -104,12 +104,23 @@ fn every_key_goes_there_and_back() {
 }
 
 #[test]
+fn a_jump_host_that_differs_has_a_table_of_its_own() {
+    let table = round_trip(
+        "Host a\n User u\n ProxyJump j,k\n IdentityFile /a\n DynamicForward 1\nHost j\n IdentityFile /j\n \
+         ProxyCommand nc -x %h x\n User \"a,b\"\nHost k\n IdentityFile /a\n ServerAliveInterval 7\n",
+    );
+    assert!(
+        table.contains("proxy_jump      = [\n    { host = \"j\", ") || table.contains("{ host = \"j\", "),
+        "{table}"
+    );
+    let plain = round_trip("Host a\n User u\n ProxyJump j,k\n DynamicForward 1\nHost j k\n User v\n");
+    assert!(plain.contains("= \"v@j:22,v@k:22\""), "{plain}");
+}
+
+#[test]
 fn what_has_no_key_is_said() {
-    with_hosts("Host a\n ProxyJump j\n DynamicForward 1\nHost j\n IdentityFile /j\n ProxyCommand nc x\n", |path| {
-        let table = import(path, "a");
-        assert!(table.contains("# not carried: jump host ") && table.contains("has its own identity_file"), "{table}");
-        assert!(table.contains("is reached by `nc x`"), "{table}");
-        load(&table);
-    });
     with_hosts("", |path| assert!(import(path, "a").contains("# there is no LocalForward"), "no forwards"));
+    with_hosts("Host a\n User \"two words\"\n LocalForward 1 h:1\n", |path| {
+        assert!(import(path, "a").contains("# not carried: `two words` cannot be the `user`"));
+    });
 }

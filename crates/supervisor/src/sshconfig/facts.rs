@@ -61,12 +61,53 @@ pub struct System {
     user: Option<String>,
     home: Option<PathBuf>,
     variables: HashMap<String, String>,
+    folder: Option<PathBuf>,
+    uid: Uid,
 }
 
 impl System {
-    /// With this account and this environment.
+    /// With this account and this environment, in the folder of this process.
     pub fn new(user: Option<String>, home: Option<PathBuf>, variables: HashMap<String, String>) -> Self {
-        Self { user, home, variables }
+        Self { user, home, variables, folder: None, uid: Uid::effective() }
+    }
+
+    /// Of another account.
+    #[must_use]
+    pub fn of_account(self, user: &str, home: &Path) -> Self {
+        let uid = User::from_name(user).ok().flatten().map_or(self.uid, |user| user.uid);
+        Self { user: Some(user.to_owned()), home: Some(home.to_owned()), uid, ..self }
+    }
+
+    /// In another folder.
+    #[must_use]
+    pub fn in_folder(self, folder: PathBuf) -> Self {
+        Self { folder: Some(folder), ..self }
+    }
+
+    fn trusts(&self, metadata: &fs::Metadata) -> bool {
+        /// Others; and the group, unless it is the private group that many systems give each user.
+        const OTHERS_WRITE: u32 = 0o002;
+        const GROUP_WRITES: u32 = 0o020;
+        let ours = metadata.uid() == 0 || metadata.uid() == self.uid.as_raw();
+        let group = metadata.mode() & GROUP_WRITES == 0 || is_private(metadata.gid(), metadata.uid());
+        ours && metadata.mode() & OTHERS_WRITE == 0 && group
+    }
+
+    pub(crate) const fn variables(&self) -> &HashMap<String, String> {
+        &self.variables
+    }
+
+    /// Without any variable.
+    #[must_use]
+    pub fn without_variables(self) -> Self {
+        Self { variables: HashMap::new(), ..self }
+    }
+
+    /// With more variables; of two of one name, the later counts.
+    #[must_use]
+    pub fn with(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.variables.extend(variables);
+        self
     }
 }
 
@@ -80,7 +121,7 @@ impl Facts for System {
     }
 
     fn uid(&self) -> u32 {
-        Uid::effective().as_raw()
+        self.uid.as_raw()
     }
 
     fn home_of(&self, user: &str) -> Option<PathBuf> {
@@ -92,7 +133,7 @@ impl Facts for System {
     }
 
     fn folder(&self) -> PathBuf {
-        std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"))
+        self.folder.clone().unwrap_or_else(|| std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")))
     }
 
     fn hostname(&self) -> String {
@@ -122,7 +163,7 @@ impl Facts for System {
         let mut bytes = Vec::new();
         file.take(LARGEST_FILE).read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Text { text, trusted: trusted(&metadata) })
+        Ok(Text { text, trusted: self.trusts(&metadata) })
     }
 
     fn files(&self, pattern: &str) -> Vec<PathBuf> {
@@ -141,15 +182,6 @@ impl Facts for System {
         child.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::null());
         child.status().map(|status| status.success())
     }
-}
-
-fn trusted(metadata: &fs::Metadata) -> bool {
-    /// Others; and the group, unless it is the private group that many systems give each user.
-    const OTHERS_WRITE: u32 = 0o002;
-    const GROUP_WRITES: u32 = 0o020;
-    let ours = metadata.uid() == 0 || metadata.uid() == Uid::effective().as_raw();
-    let group = metadata.mode() & GROUP_WRITES == 0 || is_private(metadata.gid(), metadata.uid());
-    ours && metadata.mode() & OTHERS_WRITE == 0 && group
 }
 
 /// A group that has the name of the file's owner and nobody else in it, as Debian's ssh has it.

@@ -41,7 +41,7 @@ fn forward(setting: &Setting, kind: ForwardKind, reader: &Reader<'_>) -> Result<
     }
     // ssh reads the two words as one with a colon between; a blank can only come from quotes.
     let text = setting.words.join(":");
-    let text = environment(text.trim_start(), reader.facts, &setting.place)?.replace(' ', "\\ ");
+    let text = with_blanks(&environment(text.trim_start(), reader.facts, &setting.place)?);
     let forward = Forward::parse(kind, &text).map_err(|error| refuse(&error))?;
     let path = |path: PathBuf, side| {
         let Some(text) = path.to_str() else { return Ok(path) };
@@ -63,4 +63,21 @@ fn forward(setting: &Setting, kind: ForwardKind, reader: &Reader<'_>) -> Result<
         other @ (Connect::Tcp { .. } | Connect::Socks) => other,
     };
     Ok(Forward { listen, connect, ..forward })
+}
+
+/// Blanks that are not escaped would part words.
+fn with_blanks(text: &str) -> String {
+    let mut escaped = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => {
+                escaped.push(c);
+                escaped.extend(chars.next());
+            }
+            ' ' => escaped.push_str("\\ "),
+            other => escaped.push(other),
+        }
+    }
+    escaped
 }

@@ -38,3 +38,4 @@ pub use query::{Files, Query};
 pub use resolve::resolve;
 pub use resolved::{Resolved, Way, Wishes};
 pub(crate) use value::rekey_limit;
+pub(crate) use walk::SYSTEM_FILE;

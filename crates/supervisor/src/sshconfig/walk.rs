@@ -18,7 +18,7 @@ use crate::config::{ConfigError, Source};
 
 /// As ssh: deeper nesting is a file that includes itself.
 const DEEPEST: usize = 16;
-const SYSTEM_FILE: &str = "/etc/ssh/ssh_config";
+pub(crate) const SYSTEM_FILE: &str = "/etc/ssh/ssh_config";
 const SYSTEM_FOLDER: &str = "/etc/ssh";
 const DEFAULT_PORT: u16 = 22;
 

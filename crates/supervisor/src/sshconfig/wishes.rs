@@ -138,7 +138,7 @@ impl Reader<'_> {
         }
         // The system's files are named without tokens.
         let plain = name == "GlobalKnownHostsFile";
-        let read = |word: &String| if plain { Ok(PathBuf::from(word)) } else { self.path(word, setting) };
+        let read = |word: &String| if plain { Ok(self.facts.folder().join(word)) } else { self.path(word, setting) };
         let paths: Vec<_> = setting.words.iter().map(read).collect();
         Some(paths.into_iter().filter_map(|path| self.note(path)).collect())
     }

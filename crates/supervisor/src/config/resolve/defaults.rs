@@ -11,11 +11,21 @@ use crate::config::environment::Environment;
 const IDENTITIES: &[&str] = &["id_rsa", "id_ecdsa", "id_ed25519"];
 
 pub(super) fn identities(environment: &Environment) -> Vec<IdentitySpec> {
-    in_ssh_folder(environment, IDENTITIES).map(|path| IdentitySpec { path, explicit: false }).collect()
+    environment.home.as_deref().map(identities_of).unwrap_or_default()
+}
+
+/// Of whoever has this home.
+pub(crate) fn identities_of(home: &Path) -> Vec<IdentitySpec> {
+    in_ssh_folder(home, IDENTITIES).map(|path| IdentitySpec { path, explicit: false }).collect()
 }
 
 pub(super) fn user_known_hosts(environment: &Environment) -> Vec<PathBuf> {
-    in_ssh_folder(environment, &["known_hosts", "known_hosts2"]).collect()
+    environment.home.as_deref().map(user_known_hosts_of).unwrap_or_default()
+}
+
+/// Of whoever has this home.
+pub(crate) fn user_known_hosts_of(home: &Path) -> Vec<PathBuf> {
+    in_ssh_folder(home, &["known_hosts", "known_hosts2"]).collect()
 }
 
 pub(super) fn global_known_hosts() -> Vec<PathBuf> {
@@ -27,6 +37,6 @@ pub(super) fn agent(environment: &Environment) -> AgentSpec {
     environment.variable("SSH_AUTH_SOCK").map_or(AgentSpec::None, |socket| AgentSpec::Socket(Path::new(socket).into()))
 }
 
-fn in_ssh_folder<'a>(environment: &'a Environment, names: &'a [&'a str]) -> impl Iterator<Item = PathBuf> + 'a {
-    environment.home.iter().flat_map(move |home| names.iter().map(move |name| home.join(".ssh").join(name)))
+fn in_ssh_folder(home: &Path, names: &[&str]) -> impl Iterator<Item = PathBuf> {
+    names.iter().map(|name| home.join(".ssh").join(name))
 }

@@ -113,8 +113,9 @@ fn refuse<T>(value: Value<'_>, error: &ForwardParseError) -> Read<T> {
 /// Paths on this machine are those of the config file; what a path means on the server is the server's business.
 fn unix_path(value: Value<'_>, path: PathBuf, side: Side, environment: &Environment) -> Read<PathBuf> {
     let Some(text) = path.to_str().filter(|_| side == Side::Here) else { return Ok(path) };
-    let path =
-        environment.path(text, &value.source.folder).or_else(|error| value.refuse(error.to_string(), error.hint()))?;
+    let path = environment
+        .path_without_variables(text.to_owned(), &value.source.folder)
+        .or_else(|error| value.refuse(error.to_string(), error.hint()))?;
     if path.as_os_str().len() > Forward::MAX_UNIX_PATH {
         return refuse(value, &ForwardParseError::PathTooLong(path.display().to_string()));
     }

@@ -2,7 +2,9 @@
 
 use tunnel_engine::spec::{Destination, DialSpec, HostKeySpec, SessionSpec, Via};
 
-use super::Reader;
+use super::{Reader, session, wishes};
+use crate::config::environment::Environment;
+use crate::config::keys;
 use crate::config::value::{Read, Value};
 
 /// More servers in a row than anybody has, few enough that a handshake through all of them can end.
@@ -12,15 +14,23 @@ const MOST_HOPS: usize = 8;
 pub(super) enum Way<'a> {
     Direct,
     /// The first is dialled directly, the last reaches the server.
-    Jumps(Vec<Destination>),
+    Jumps(Vec<Hop>),
     Command(Value<'a>, &'a str),
+}
+
+/// A jump host.
+pub(super) enum Hop {
+    /// By the tunnel's rules.
+    Named(Destination),
+    /// By its own: all of the session but what it is reached through.
+    Own(Box<SessionSpec>),
 }
 
 pub(super) fn way<'a>(reader: &mut Reader<'a>) -> Read<Way<'a>> {
     match reader.rivals(["proxy_jump", "proxy_command"]) {
         [Some(jump), Some(_)] => jump.refuse("both `proxy_jump` and `proxy_command` are set", "leave one of them out"),
-        [Some(jump), None] => jumps(jump, reader.environment.user.as_deref()),
-        [None, Some(command)] => Ok(match command.word()? {
+        [Some(jump), None] => jumps(jump, reader.environment),
+        [None, Some(command)] => Ok(match command.command()? {
             "none" => Way::Direct,
             text => Way::Command(command, text),
         }),
@@ -28,26 +38,65 @@ pub(super) fn way<'a>(reader: &mut Reader<'a>) -> Read<Way<'a>> {
     }
 }
 
-/// A jump's user is, as in ssh, whoever runs us, not the user of the server behind it.
-fn jumps<'a>(value: Value<'a>, user: Option<&str>) -> Read<Way<'a>> {
-    const FORM: &str = "write `[user@]host[:port]`, several with commas, the one next to this machine first";
-    let text = value.word()?;
-    if text == "none" {
+fn jumps<'a>(value: Value<'a>, environment: &Environment) -> Read<Way<'a>> {
+    if value.raw().as_str() == Some("none") {
         return Ok(Way::Direct);
     }
-    let hops: Vec<&str> = text.split(',').map(str::trim).collect();
-    if hops.len() > MOST_HOPS {
+    let (mut jumps, mut errors) = (Vec::new(), Vec::new());
+    for item in value.items() {
+        let read = match item.raw().is_table() {
+            true => own(item, environment, jumps.is_empty()).map(|hop| vec![hop]),
+            false => named(item, environment.user.as_deref()),
+        };
+        match read {
+            Ok(hops) => jumps.extend(hops),
+            Err(more) => errors.extend(more),
+        }
+    }
+    if jumps.len() > MOST_HOPS {
         return value.refuse(format!("there are more than {MOST_HOPS} jump hosts"), "leave some of them out");
     }
-    let mut jumps = Vec::new();
-    let mut errors = Vec::new();
-    for hop in hops {
+    if errors.is_empty() && jumps.is_empty() {
+        return value.refuse("the list of jump hosts is empty", "name one, or write \"none\"");
+    }
+    if errors.is_empty() { Ok(Way::Jumps(jumps)) } else { Err(errors) }
+}
+
+/// A jump's user is, as in ssh, whoever runs us, not the user of the server behind it.
+fn named(value: Value<'_>, user: Option<&str>) -> Read<Vec<Hop>> {
+    const FORM: &str = "write `[user@]host[:port]`, several with commas, the one next to this machine first";
+    let (mut hops, mut errors) = (Vec::new(), Vec::new());
+    for hop in value.word()?.split(',').map(str::trim) {
         match Destination::parse(hop, user.unwrap_or_default()) {
-            Ok(destination) => jumps.push(destination),
+            Ok(destination) => hops.push(Hop::Named(destination)),
             Err(error) => errors.push(value.error(error.to_string(), FORM)),
         }
     }
-    if errors.is_empty() { Ok(Way::Jumps(jumps)) } else { Err(errors) }
+    if errors.is_empty() { Ok(hops) } else { Err(errors) }
+}
+
+/// A table has the keys of a session, and nothing from the tunnel's: as a Host block of its own.
+fn own(value: Value<'_>, environment: &Environment, first: bool) -> Read<Hop> {
+    let mut reader = Reader::new(vec![value.table()?], environment);
+    reader.check_keys(keys::JUMP);
+    let header = reader.header();
+    let destination = session::destination_of_jump(&mut reader, header.as_ref());
+    let (wishes, own) = (wishes::wishes(&mut reader), wishes::own(&mut reader));
+    let command = reader.read("proxy_command", |value| Ok((value, value.command()?)));
+    if command.is_some() && !first {
+        return value.refuse(
+            "only the first jump host can have a `proxy_command`",
+            "leave it out: this one is reached through the one before it",
+        );
+    }
+    match destination {
+        Some(destination) if reader.errors.is_empty() => {
+            let session = wishes::session(destination, wishes, own, environment);
+            let way = command.map_or(Way::Direct, |(value, text)| Way::Command(value, text));
+            lay(session, &way).map(|session| Hop::Own(Box::new(session)))
+        }
+        _ => Err(reader.errors),
+    }
 }
 
 /// The session to the server, reached that way.
@@ -60,14 +109,23 @@ pub(super) fn lay(mut session: SessionSpec, way: &Way<'_>) -> Read<SessionSpec> 
             // Only what is dialled directly has a source address to choose.
             let mut bind_address = session.dial.bind_address.take();
             let mut bind_interface = session.dial.bind_interface.take();
-            for destination in jumps.iter().cloned() {
-                let dial = DialSpec {
-                    via,
-                    bind_address: bind_address.take(),
-                    bind_interface: bind_interface.take(),
-                    ..session.dial.clone()
+            for hop in jumps {
+                let next = match hop {
+                    Hop::Named(destination) => {
+                        let dial = DialSpec { via, bind_address, bind_interface, ..session.dial.clone() };
+                        jump(&session, destination.clone(), dial)
+                    }
+                    Hop::Own(own) => {
+                        let mut next = own.as_ref().clone();
+                        if via != Via::Direct {
+                            next.dial.via = via;
+                        }
+                        keep_bind_address(&mut next.dial);
+                        next
+                    }
                 };
-                via = Via::Jump(Box::new(jump(&session, destination, dial)));
+                (bind_address, bind_interface) = (None, None);
+                via = Via::Jump(Box::new(next));
             }
             session.dial.via = via;
         }

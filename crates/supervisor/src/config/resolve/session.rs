@@ -21,7 +21,7 @@ pub(super) struct Sessions {
 
 /// They differ in the destination and what follows from it, and in what ssh_config says about each.
 pub(super) fn sessions(reader: &mut Reader<'_>, header: Option<&Place>, library: &Library) -> Option<Sessions> {
-    let port = reader.read("port", |value| value.integer(1..=i64::from(u16::MAX)).map(|port| port as u16));
+    let port = port(reader);
     let user = reader.read("user", |value| user(value));
     let hosts = hosts(reader, header);
     let (wishes, own) = (wishes::wishes(reader), wishes::own(reader));
@@ -63,6 +63,23 @@ pub(super) fn sessions(reader: &mut Reader<'_>, header: Option<&Place>, library:
     }
     let mut sessions = sessions.into_iter();
     sessions.next().map(|session| Sessions { first: session, fallbacks: sessions.collect(), alias: first })
+}
+
+/// A jump host's own table has one host.
+pub(super) fn destination_of_jump(reader: &mut Reader<'_>, header: Option<&Place>) -> Option<Destination> {
+    let port = port(reader);
+    let user = reader.read("user", |value| user(value));
+    match reader.value("host") {
+        Some(host) => destination(reader, host, user.as_deref(), port),
+        None => {
+            reader.miss(header, "the jump host has no host", "add `host = \"…\"`, its name or address");
+            None
+        }
+    }
+}
+
+fn port(reader: &mut Reader<'_>) -> Option<u16> {
+    reader.read("port", |value| value.integer(1..=i64::from(u16::MAX)).map(|port| port as u16))
 }
 
 fn hosts<'a>(reader: &mut Reader<'a>, header: Option<&Place>) -> Option<Vec<Value<'a>>> {

@@ -43,6 +43,7 @@ impl Question<'_, '_> {
         let mut query = Query::new(typed.host.clone(), self.files);
         let port = port.map(|port| port.to_string());
         let place = |key| reader.value(key).unwrap_or(self.host).place();
+        let hops;
         let mut given = vec![
             ("User", user, place("user")),
             ("Port", port.as_deref(), place("port")),
@@ -52,7 +53,17 @@ impl Question<'_, '_> {
             [Some(value), _] | [None, Some(value)] if value.raw().as_str() == Some("none") => {
                 given.extend(["ProxyJump", "ProxyCommand"].map(|name| (name, Some("none"), value.place())));
             }
-            [Some(jump), _] => given.push(("ProxyJump", jump.raw().as_str(), jump.place())),
+            [Some(jump), _] => {
+                let each = jump.each(|hop| match hop.raw().is_table() {
+                    true => hop.refuse(
+                        "beside `ssh_config`, a jump host has no keys of its own here",
+                        "write `user@host:port`, and the rest into its Host block",
+                    ),
+                    false => hop.word(),
+                })?;
+                hops = each.join(",");
+                given.push(("ProxyJump", Some(&hops), jump.place()));
+            }
             [None, Some(command)] => given.push(("ProxyCommand", command.raw().as_str(), command.place())),
             [None, None] => {}
         }

@@ -21,7 +21,7 @@ use crate::sshconfig::{self, Wishes};
 /// Below it no handshake is possible, and 0 would read as "none".
 const SHORTEST_CONNECT: Duration = Duration::from_millis(100);
 /// interval × (count + 1) stays far from what overflows a clock.
-const MOST_ALIVE_COUNT: u32 = 10_000;
+pub(crate) const MOST_ALIVE_COUNT: u32 = 10_000;
 /// A second apart, they end with the connect timeout in any case.
 const MOST_ATTEMPTS: u32 = 10_000;
 /// Of the longest RSA keys that ssh-keygen makes.

@@ -73,6 +73,13 @@ fn every_value_that_makes_no_sense_is_refused_where_it_stands() {
         ("password_file = 'credential:../x'", "5:17: `../x` is not the name of a credential"),
         ("ciphers = 'rot13'", "5:11: `rot13` is not implemented"),
         ("macs = '-*'", "5:8: no algorithm is left"),
+        ("proxy_jump = []", "5:14: the list of jump hosts is empty"),
+        ("proxy_jump = [{ user = 'u' }]", "5:15: the jump host has no host"),
+        ("proxy_jump = [{ host = 'j', poll = 1 }]", "5:29: unknown key `poll`"),
+        (
+            "proxy_jump = ['a', { host = 'j', proxy_command = 'x' }]",
+            "5:20: only the first jump host can have a `proxy_command`",
+        ),
         ("proxy_jump = 'a,,b'", "5:14: `` is not a host name or address"),
         ("proxy_jump = 'a'\nproxy_command = 'b'", "5:14: both `proxy_jump` and `proxy_command` are set"),
         ("proxy_command = 'nc %h %x'", "5:17: `%x` stands for nothing"),

@@ -106,6 +106,28 @@ fn several_hosts_share_all_keys_but_the_way_there() {
 }
 
 #[test]
+fn a_jump_host_that_is_a_table_has_its_own_keys_and_nothing_of_the_tunnels() {
+    let spec = tunnel(
+        "identity_file = '/k'\nconnect_timeout = 7\nbind_address = '10.0.0.1'\nproxy_jump = ['you@a:23,b', \
+         { host = 'c', user = 'z', password_file = '/p', bind_address = '10.0.0.3' }]",
+    );
+    let Via::Jump(c) = &spec.session.dial.via else { panic!("no jump host") };
+    let Via::Jump(b) = &c.dial.via else { panic!("no jump host") };
+    let Via::Jump(a) = &b.dial.via else { panic!("no jump host") };
+    let names = [c, b, a].map(|jump| jump.destination.to_string());
+    assert_eq!(names, ["z@c:22", "me@b:22", "you@a:23"]);
+    assert_eq!((c.timing.connect_timeout.as_secs(), b.timing.connect_timeout.as_secs()), (10, 7));
+    assert_eq!((c.auth.identities.len(), b.auth.identities.len()), (3, 1));
+    assert!(c.auth.password.is_some() && b.auth.password.is_none());
+    assert_eq!(a.dial.bind_address.map(|ip| ip.to_string()).as_deref(), Some("10.0.0.1"));
+    assert!([c, b].iter().all(|jump| jump.dial.bind_address.is_none()), "only what is dialled directly has one");
+
+    let by_command = tunnel("proxy_jump = { host = 'c', proxy_command = 'nc %h %p' }");
+    let Via::Jump(c) = &by_command.session.dial.via else { panic!("no jump host") };
+    assert_eq!(c.dial.via, Via::Command("nc c 22".to_owned()));
+}
+
+#[test]
 fn jump_hosts_follow_the_tunnels_rules_under_their_own_names() {
     let session = tunnel(
         "proxy_jump = 'you@bastion:23, second'\nuser = 'she'\nbind_address = '10.0.0.1'\nhost_key_alias = 'x'\n\

@@ -1,24 +1,32 @@
-//! What is printed, and that it is a config.
+//! What is printed for a line, and that it is a config.
 
 use std::path::Path;
 
 use super::*;
-use crate::config::{Overrides, load_text};
+use crate::config::{self, Overrides, load_text};
 
 fn words(line: &str) -> Vec<String> {
     shlex::split(line).unwrap()
 }
 
-/// The TOML without its comments, and the comments.
-fn printed(line: &str) -> (String, String) {
-    split(&super::line(&words(line)).unwrap_or_else(|error| panic!("{line}: {error}")))
+fn import(line: &str) -> Result<String, ImportError> {
+    super::line(&words(line), &config::facts())
 }
 
-fn split(text: &str) -> (String, String) {
+/// The TOML without its comments, one blank on each side of `=`, and the comments.
+fn printed(line: &str) -> (String, String) {
+    split(&import(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+}
+
+pub(in crate::import) fn split(text: &str) -> (String, String) {
     load_text(Path::new("printed.toml"), text, &Overrides::default())
         .unwrap_or_else(|errors| panic!("{text}\n{errors}"));
     let (comments, keys): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with('#'));
-    (keys.join("\n"), comments.join("\n"))
+    let plain = |line: &&str| match line.split_once(" = ") {
+        Some((key, value)) => format!("{} = {value}", key.trim_end()),
+        None => (*line).to_owned(),
+    };
+    (keys.iter().map(plain).collect::<Vec<_>>().join("\n"), comments.join("\n"))
 }
 
 #[test]
@@ -29,8 +37,8 @@ fn the_line_of_everybody_becomes_one_tunnel() {
     );
     assert_eq!(
         keys,
-        "[[tunnel]]\nname = \"host\"\nhost = \"host\"\nport = 2222\nuser = \"user\"\ntcp_keep_alive = false\n\
-         identity_file = [\"/k\"]\nserver_alive_interval = 30\nexit_on_forward_failure = true\n\
+        "[[tunnel]]\nname = \"host\"\nhost = \"host\"\nport = 2222\nuser = \"user\"\nidentity_file = \"/k\"\n\
+         server_alive_interval = 30\ntcp_keep_alive = false\nexit_on_forward_failure = true\n\
          remote_forward = [\"3306:127.0.0.1:3306\"]"
     );
     assert!(comments.contains("# -f: "), "{comments}");
@@ -55,14 +63,17 @@ fn the_environment_in_front_is_kept_or_commented() {
     for line in ["gate_time = 30", "poll = 60", "first_poll = 30", "max_start = 5", "proxy_jump = \"me@jump:2200\""] {
         assert!(keys.lines().any(|key| key == line), "{line} is not in\n{keys}");
     }
-    assert!(comments.contains("# -M 20000: not needed"), "{comments}");
-    assert!(comments.contains("# AUTOSSH_PIDFILE=/p: the daemon's own"), "{comments}");
+    assert!(comments.contains("# -M 20000: its forwards are not made"), "{comments}");
+    assert!(
+        comments.contains("# AUTOSSH_PIDFILE=/p: for the whole daemon, at the top of the config, pid_file = \"/p\""),
+        "{comments}"
+    );
 }
 
 #[test]
 fn everything_that_a_line_can_say_is_said() {
     let (keys, _) = printed(
-        "autossh -N -F none -4 -b 127.0.0.1 -c aes256-ctr -m hmac-sha2-256 -g -l me -i /a -i /b -o IdentitiesOnly=yes \
+        "autossh -N -F none -4 -c aes256-ctr -m hmac-sha2-256 -g -l me -i /a -i /b -o IdentitiesOnly=yes \
          -o StrictHostKeyChecking=accept-new -o 'UserKnownHostsFile /x /y' -o HostKeyAlias=alias -o ConnectTimeout=7 \
          -o 'ProxyCommand nc -x p:1 %h %p' -L '[::1]:1:h:2' -R /run/s:/run/t ssh://host:2022",
     );
@@ -70,9 +81,9 @@ fn everything_that_a_line_can_say_is_said() {
         "port = 2022",
         "user = \"me\"",
         "proxy_command = \"nc -x p:1 host 2022\"",
-        "bind_address = \"127.0.0.1\"",
         "address_family = \"inet\"",
         "identity_file = [\"/a\", \"/b\"]",
+        "identities_only = true",
         "strict_host_key_checking = \"accept-new\"",
         "user_known_hosts_file = [\"/x\", \"/y\"]",
         "host_key_alias = \"alias\"",
@@ -97,54 +108,38 @@ fn what_means_no_tunnel_is_refused_with_the_reason() {
         ("AUTOSSH_POLL=0 autossh -N -L 1:h:2 host", "invalid poll time \"0\""),
         ("autossh -N -F none -o NoSuchThing=1 -L 1:h:2 host", "-o 'NoSuchThing=1'"),
     ] {
-        let error = super::line(&words(line)).unwrap_err().to_string();
+        let error = import(line).unwrap_err().to_string();
         assert!(error.contains(want), "{line}: {error}");
     }
 }
 
-const UNIT: &str = r#"
-[Unit]
-Description=AutoSSH tunnel
-After=network-online.target
-
-[Service]
-# one of many
-User=tunnel
-Environment="AUTOSSH_GATETIME=0" AUTOSSH_PORT=0
-EnvironmentFile=-/etc/default/tunnel
-ExecStart=/usr/bin/autossh -N -F none -o "ServerAliveInterval 60" \
-    -p ${PORT} $FORWARDS \
-    tunnel@example.com
-Restart=always
-
-[Install]
-WantedBy=multi-user.target
-"#;
-
 #[test]
-fn a_unit_is_read_with_its_environment() {
-    let file = |path: &Path| {
-        assert_eq!(path, Path::new("/etc/default/tunnel"));
-        Some("PORT=2222\nFORWARDS='-L 1:h:2 -R 3:h:4'\n".to_owned())
-    };
-    let (keys, comments) = split(&unit(UNIT, &file).unwrap());
-    for line in [
-        "name = \"example.com\"",
-        "port = 2222",
-        "server_alive_interval = 60",
-        "local_forward = [\"1:h:2\"]",
-        "remote_forward = [\"3:h:4\"]",
+fn what_is_the_daemons_or_the_shells_is_told() {
+    for (line, want) in [
+        ("AUTOSSH_MAXSTART=0 autossh -N -F none -D 1 h", "nothing is ever started"),
+        ("AUTOSSH_LOGLEVEL=3 autossh -N -F none -D 1 h", "level = \"error\" in [log]"),
+        ("AUTOSSH_GATETIME=20 autossh -f -N -F none -D 1 h", "-f sets it to 0"),
+        ("autossh -N -F none -D 1 h", "as autossh: gate_time = 30"),
+        ("autossh -vv -N -F none -D 1 h", "-v: for the whole daemon, level = \"trace\""),
+        ("ssh -q -N -F none -D 1 h", "-q: for the whole daemon, level = \"error\""),
+        ("ssh -N -C -F none -o ForwardAgent=yes -D 1 h", "without effect on a tunnel: "),
+        ("timeout 60 ssh -N -F none -D 1 h", "left out of the line: `timeout 60`"),
+        ("'ssh -N -F none -l $NAME_OF_NOBODY -D 1 h'", "not filled in here: $NAME_OF_NOBODY"),
+        ("ssh -N -F none -b 127.0.0.1 -J j -D 1 h", "without effect: BindAddress 127.0.0.1"),
+        ("sudo -u nobody-of-this-name ssh -N -F none -D 1 h", "there is no account nobody-of-this-name here"),
     ] {
-        assert!(keys.lines().any(|key| key == line), "{line} is not in\n{keys}");
+        let text = import(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert!(text.contains(want), "{line}:\n{text}");
     }
-    assert!(comments.contains("# User=tunnel: "), "{comments}");
 }
 
 #[test]
-fn a_unit_that_cannot_be_followed_says_why() {
-    let nothing = |_: &Path| None;
-    assert!(unit("[Service]\nExecStart=/bin/true\n", &nothing).unwrap_err().to_string().contains("no ExecStart"));
-    let text = UNIT.replace("-p ${PORT} $FORWARDS", "-L 1:h:2");
-    let (_, comments) = split(&unit(&text, &nothing).unwrap());
-    assert!(comments.contains("EnvironmentFile=-/etc/default/tunnel: cannot be read"), "{comments}");
+fn the_files_of_another_account_are_written_down() {
+    let home = config::facts().home_of("nobody").expect("every machine has nobody");
+    let (keys, comments) = printed("sudo -u nobody ssh -N -F none -i ~/k -L 1:h:2 -J j h");
+    let hosts =
+        format!("user_known_hosts_file = [\"{0}/.ssh/known_hosts\", \"{0}/.ssh/known_hosts2\"]", home.display());
+    assert!(keys.contains(&hosts), "{keys}");
+    assert!(keys.contains("user = \"nobody\"") && keys.contains("{ host = \"j\", user = \"nobody\", "), "{keys}");
+    assert!(comments.contains("runs as nobody today"), "{comments}");
 }

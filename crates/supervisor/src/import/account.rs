@@ -1,0 +1,74 @@
+//! Whose ssh it was: what `~`, ssh's own files and relative paths are of.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use tunnel_engine::spec::IdentitySpec;
+
+use crate::config::{identities_of, user_known_hosts_of};
+use crate::sshconfig::{Facts, Resolved, SYSTEM_FILE, System, Way};
+
+/// An account of this machine.
+#[derive(Debug, Clone)]
+pub(super) struct Account {
+    pub(super) facts: System,
+    /// Its home, where it is another account than the one that imports: its defaults are written down then.
+    other: Option<PathBuf>,
+    /// What a user should know about it.
+    pub(super) remarks: Vec<String>,
+}
+
+impl Account {
+    /// The one that imports.
+    pub(super) fn here(facts: &System) -> Self {
+        Self { facts: facts.clone(), other: None, remarks: Vec::new() }
+    }
+
+    /// One of this name.
+    pub(super) fn named(user: &str, facts: &System) -> Self {
+        if facts.user() == Some(user) {
+            return Self::here(facts);
+        }
+        let mut remarks = vec![format!(
+            "runs as {user} today: the files below are that account's, and whoever runs tunneld must be able to read them"
+        )];
+        let home = facts.home_of(user).unwrap_or_else(|| {
+            let home = PathBuf::from("/home").join(user);
+            remarks.push(format!("there is no account {user} here: its home is taken to be {}", home.display()));
+            home
+        });
+        let variables = [("HOME", home.display().to_string()), ("USER", user.to_owned()), ("LOGNAME", user.to_owned())];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value));
+        let facts = facts.clone().of_account(user, &home).with(variables);
+        Self { facts, other: Some(home), remarks }
+    }
+
+    /// The ssh_config of somebody else may be closed to us: then the system's alone is read, and that is told.
+    pub(super) fn passes_over(&self, named: &mut Option<String>) -> Option<String> {
+        let own = self.other.as_ref().filter(|_| named.is_none())?.join(".ssh/config");
+        let error = self.facts.read(&own).err().filter(|error| error.kind() == ErrorKind::PermissionDenied)?;
+        let system = self.facts.read(Path::new(SYSTEM_FILE)).is_ok();
+        *named = Some(if system { SYSTEM_FILE } else { "none" }.to_owned());
+        Some(format!("{} is passed over: {error}; import as root, or as that account, to count it in", own.display()))
+    }
+}
+
+/// Where a table says nothing, the files are those of whoever runs tunneld.
+pub(super) fn fill_in(resolved: &mut Resolved, account: &Account) {
+    let Some(home) = &account.other else { return };
+    let wishes = &mut resolved.wishes;
+    wishes.identities.get_or_insert_with(|| there_are(identities_of(home), &account.facts));
+    wishes.user_known_hosts.get_or_insert_with(|| user_known_hosts_of(home));
+    if let Way::Jump(jump) = &mut resolved.way {
+        fill_in(jump, account);
+    }
+}
+
+/// A file that is named must be there; of the usual ones, those count that are. All, where none can be seen.
+fn there_are(identities: Vec<IdentitySpec>, facts: &System) -> Vec<IdentitySpec> {
+    let exists = |identity: &&IdentitySpec| {
+        !facts.files(&glob::Pattern::escape(&identity.path.display().to_string())).is_empty()
+    };
+    let found: Vec<_> = identities.iter().filter(exists).cloned().collect();
+    if found.is_empty() { identities } else { found }
+}

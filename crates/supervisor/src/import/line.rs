@@ -1,0 +1,192 @@
+//! One command line, with its environment, becomes one tunnel.
+
+use std::time::Duration;
+
+use super::account::{self, Account};
+use super::keys::Keys;
+use super::names::Names;
+use super::words::Invocation;
+use super::{ImportError, table};
+use crate::autossh::argv::{self, Asked, CommandLine, Dialect};
+use crate::autossh::environment::{Environment, FAST};
+use crate::autossh::monitor_port::MonitorPort;
+use crate::autossh::settings;
+use crate::sshconfig::{Facts, System};
+
+/// The TOML of a command line, run as whoever `facts` are of. Leading assignments are its environment; the program may
+/// be left out.
+///
+/// # Errors
+/// The line cannot be cut, or means no tunnel.
+pub fn line(words: &[String], facts: &System) -> Result<String, ImportError> {
+    of(&Invocation::find(words), facts)
+}
+
+/// The same of a command that has been found.
+pub(crate) fn of(invocation: &Invocation, facts: &System) -> Result<String, ImportError> {
+    let mut keys = Keys::default();
+    let account = match invocation.account(facts) {
+        Some(user) => Account::named(&user, facts),
+        None => Account::here(facts),
+    };
+    tunnel(&mut keys, invocation, &account, &mut Names::default())?;
+    Ok(keys.write())
+}
+
+/// The table of a command, with its comments.
+pub(super) fn tunnel(
+    keys: &mut Keys,
+    invocation: &Invocation,
+    account: &Account,
+    names: &mut Names,
+) -> Result<(), ImportError> {
+    let facts = account.facts.clone().with(invocation.environment.clone());
+    let variable = |name: &str| facts.variable(name).map(str::to_owned);
+    let (words, unknown) = invocation.filled_in(&facts);
+    let (asked, errors) = argv::read(&words, invocation.dialect, &variable);
+    let (soft, hard): (Vec<_>, Vec<_>) = errors.into_iter().partition(argv::ArgvError::is_soft);
+    let mut hard: Vec<String> = hard.iter().map(ToString::to_string).collect();
+    // No program is started, and autossh's own timing is left behind in any case.
+    let environment = Environment::read(&|name| variable(name).filter(|_| ![FAST, "AUTOSSH_PATH"].contains(&name)));
+    let environment = match (invocation.dialect, environment) {
+        (Dialect::Autossh, Ok(environment)) => Some(environment),
+        (Dialect::Autossh, Err(errors)) => {
+            hard.extend(errors.iter().map(ToString::to_string));
+            None
+        }
+        (Dialect::Ssh, _) => None,
+    };
+    if !hard.is_empty() {
+        return Err(ImportError(hard));
+    }
+    let Asked::Tunnel(mut line) = asked else {
+        return Err(ImportError::one("the line prints a version, and opens no tunnel"));
+    };
+    if let Some(remark) = account.passes_over(&mut line.config_file) {
+        keys.remark(remark);
+    }
+    let mut resolved = settings::resolved(&line, &facts).map_err(ImportError)?;
+    if resolved.forwards.is_empty() && !line.no_command {
+        return Err(ImportError::one(settings::NO_FORWARD));
+    }
+    account::fill_in(&mut resolved, account);
+
+    account.remarks.iter().for_each(|remark| keys.remark(remark));
+    if !invocation.around.is_empty() {
+        keys.remark(format!("left out of the line: `{}`", invocation.around.join(" ")));
+    }
+    if !unknown.is_empty() {
+        keys.remark(format!("a shell's, and not filled in here: {}", unknown.join(" ")));
+    }
+    soft.iter().for_each(|error| keys.remark(format!("left out: {error}")));
+    line.notes.iter().for_each(|note| keys.remark(note));
+    command_line(keys, &line);
+    table::tunnel(keys, &names.of(&line.host), &resolved, &facts);
+    if let Some(environment) = environment {
+        policy(keys, &environment, &line, &|name| variable(name).is_some());
+        surroundings(keys, &environment, &line, &variable);
+    }
+    Ok(())
+}
+
+/// Options that are the program's, not the tunnel's.
+fn command_line(keys: &mut Keys, line: &CommandLine) {
+    if line.background {
+        keys.remark("-f: one daemon runs all tunnels; systemd, or `&`, puts it into the background");
+    }
+    if let Some(file) = &line.log_file {
+        keys.remark(format!("-E {file}: tunneld logs to its standard error, or to the journal"));
+    }
+    let verbose = if line.verbose == 1 { "debug" } else { "trace" };
+    for (asked, option, level) in [(line.quiet, "-q", "error"), (line.verbose > 0, "-v", verbose)] {
+        if asked {
+            keys.remark(format!("{option}: for the whole daemon, level = \"{level}\" in [log]"));
+        }
+    }
+}
+
+/// When autossh would start again, and when give up.
+fn policy(keys: &mut Keys, environment: &Environment, line: &CommandLine, is_set: &dyn Fn(&str) -> bool) {
+    // `-f` sets it to zero whatever the environment says.
+    let gate_time = if line.background { Duration::ZERO } else { environment.gate_time };
+    match (gate_time.is_zero(), is_set("AUTOSSH_GATETIME")) {
+        (false, true) => keys.time("gate_time", gate_time),
+        (false, false) => keys.remark(format!(
+            "a first start that fails within {0} s is tried again, where autossh would end; as autossh: gate_time = {0}",
+            gate_time.as_secs()
+        )),
+        (true, true) if !environment.gate_time.is_zero() => {
+            keys.remark(format!("AUTOSSH_GATETIME={}: -f sets it to 0", environment.gate_time.as_secs()));
+        }
+        (true, _) => {}
+    }
+    match environment.max_start {
+        Some(0) => {
+            keys.remark("AUTOSSH_MAXSTART=0: nothing is ever started");
+            keys.plain("enabled", false);
+        }
+        Some(starts) => keys.plain("max_start", starts),
+        None => {}
+    }
+    if let Some(lifetime) = environment.max_lifetime {
+        keys.time("max_lifetime", lifetime);
+    }
+    if environment.poll != Environment::POLL {
+        keys.time("poll", environment.poll);
+    }
+    if environment.first_poll != environment.poll {
+        keys.time("first_poll", environment.first_poll);
+    }
+    environment.notes.iter().for_each(|note| keys.remark(note));
+    keys.remark(
+        "retries: tunneld's own timing, quicker than autossh's; for autossh's: backoff = { kind = \"autossh\" }",
+    );
+}
+
+/// What of autossh's environment is the daemon's, or not needed.
+fn surroundings(
+    keys: &mut Keys,
+    environment: &Environment,
+    line: &CommandLine,
+    variable: &dyn Fn(&str) -> Option<String>,
+) {
+    const INSTEAD: &str =
+        "server_alive_interval finds a dead server, and `probe`, by itself, a forward that carries nothing";
+    match line.monitor.or(environment.port).unwrap_or_default() {
+        MonitorPort::Off => {}
+        MonitorPort::Loop { port } => {
+            keys.remark(format!("-M {port}: its forwards are not made; {INSTEAD}, every `poll`"));
+        }
+        MonitorPort::Echo { port, echo } => {
+            keys.remark(format!("-M {port}:{echo}: no echo service is asked; {INSTEAD}, every `poll`"));
+        }
+    }
+    let level = match environment.log.level {
+        0..=3 => "error",
+        4 => "warn",
+        5..=6 => "info",
+        _ => "debug",
+    };
+    let level = format!("for the whole daemon, level = \"{level}\" in [log]");
+    let pid_file = environment.pid_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    let pid_file =
+        format!("for the whole daemon, at the top of the config, pid_file = {}", toml::Value::from(pid_file));
+    for (name, what) in [
+        ("AUTOSSH_PIDFILE", pid_file.as_str()),
+        ("AUTOSSH_LOGFILE", "tunneld logs to its standard error, or to the journal"),
+        ("AUTOSSH_LOGLEVEL", &level),
+        ("AUTOSSH_DEBUG", &level),
+        ("AUTOSSH_MESSAGE", "there is no monitor loop that would carry it"),
+        ("AUTOSSH_PATH", "no program is started: SSH is spoken in-process"),
+        ("AUTOSSH_NTSERVICE", "is for Windows"),
+    ] {
+        if let Some(value) = variable(name) {
+            keys.remark(format!("{name}={value}: {what}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod round_trip;
+#[cfg(test)]
+pub(super) mod tests;
