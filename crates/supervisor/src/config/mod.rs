@@ -28,5 +28,6 @@ pub(crate) use quantity::LONGEST;
 pub(crate) use resolve::{MOST_ALIVE_COUNT, identities_of, user_known_hosts_of};
 pub use source::{Place, Source};
 
-pub use load::{Overrides, control_socket_of, default_control_socket, facts, load, load_text, load_text_for};
-pub use load::{Overrides, control_socket_of, default_control_socket, facts, load, load_text, session_by_ssh_config};
+pub use load::{
+    Overrides, control_socket_of, default_control_socket, facts, load, load_text, load_text_for, session_by_ssh_config,
+};

@@ -39,10 +39,10 @@ fn only_what_differs_is_written_and_it_means_the_same() {
     let table = round_trip(
         "Host a\n Hostname db.example\n Port 2222\n User svc\n IdentityFile /k/one\n IdentityFile \"/k/t w\\\\o\"\n \
          ConnectTimeout 90\n ServerAliveInterval 15\n TCPKeepAlive yes\n LocalForward 1 h:1\n LocalForward /tmp/s /tmp/t\n \
-         RemoteForward *:0 localhost:22\n RemoteForward 9000\n DynamicForward [::1]:1080\n Compression yes\n",
+         RemoteForward *:0 localhost:22\n RemoteForward 9000\n DynamicForward [::1]:1080\n ForwardAgent yes\n",
     );
     let expected = r#"# Host a
-# without effect on a tunnel: Compression
+# without effect on a tunnel: ForwardAgent
 [[tunnel]]
 name            = "a"
 host            = "db.example"

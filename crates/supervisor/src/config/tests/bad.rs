@@ -63,7 +63,7 @@ fn every_value_that_makes_no_sense_is_refused_where_it_stands() {
         ("backoff.kind = 'linear'", "5:16: `linear` is not a value of this key"),
         ("during_outage = 'holds'", "5:17: `holds` is not a value of this key"),
         ("address_family = 4", "5:18: expected a string, found a whole number"),
-        ("bind_interface = ''", "5:18: the text is empty"),
+        ("bind_interface = ''", "5:18: the string is empty or holds control characters"),
         ("permit_remote_open = ['db:1', 'any']", "5:22: `any` stands beside other values"),
         ("stream_local_bind_mask = '8'", "5:26: `8` is not a mask"),
         ("ip_qos = 'fast'", "5:10: `fast` is not a traffic class"),

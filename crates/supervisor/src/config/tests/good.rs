@@ -119,7 +119,7 @@ fn a_jump_host_that_is_a_table_has_its_own_keys_and_nothing_of_the_tunnels() {
     assert_eq!((c.timing.connect_timeout.as_secs(), b.timing.connect_timeout.as_secs()), (10, 7));
     assert_eq!((c.auth.identities.len(), b.auth.identities.len()), (3, 1));
     assert!(c.auth.password.is_some() && b.auth.password.is_none());
-    assert_eq!(a.dial.bind_address.map(|ip| ip.to_string()).as_deref(), Some("10.0.0.1"));
+    assert_eq!(a.dial.bind_address.as_deref(), Some("10.0.0.1"));
     assert!([c, b].iter().all(|jump| jump.dial.bind_address.is_none()), "only what is dialled directly has one");
 
     let by_command = tunnel("proxy_jump = { host = 'c', proxy_command = 'nc %h %p' }");
