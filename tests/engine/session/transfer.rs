@@ -87,9 +87,9 @@ async fn a_small_limit_renews_keys_in_quiet_moments_and_never_ends_a_session_und
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_of_time_renews_the_keys_of_an_idle_session() {
-    let mut spec = spec();
+    let (server, mut spec) = (server(), spec());
     spec.rekey_limit.time = Some(Duration::from_secs(3600));
-    let (session, _incoming) = open_with(&server(), &spec).await;
+    let (session, _incoming) = open_with(&server, &spec).await;
     pause(Duration::from_secs(3 * 3600 + 60)).await;
     assert_eq!(session.key_exchanges(), 4);
     download_many(&session, 2, 1).await;
