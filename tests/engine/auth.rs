@@ -61,8 +61,8 @@ async fn a_key_with_a_small_secret_number_logs_in() {
     for name in ["plain", "locked"] {
         let stored = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/tunnel-engine/src/auth/small_scalar");
         let key = server.dir().join(name);
-        std::fs::copy(std::path::Path::new(stored).join(name), &key).unwrap();
-        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::copy(Path::new(stored).join(name), &key).unwrap();
+        std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
         let mut spec = to(&server);
         spec.auth.identities = vec![identity(&key)];
         spec.auth.passphrase = secret(server.dir(), "passphrase", PASSPHRASE);

@@ -61,6 +61,9 @@ pub struct TunnelSpec {
     pub session: SessionSpec,
     /// `hosts` after the first, in order of preference: as `session` in all but the destination and the way there.
     pub fallbacks: Vec<SessionSpec>,
+    /// The files of ssh_config that were read for its hosts, or looked for: a change in them counts from the next
+    /// reload on.
+    pub ssh_config_files: Vec<PathBuf>,
     /// SSH connections kept at once; at least 1.
     pub sessions: u32,
     /// A session is replaced after this long.

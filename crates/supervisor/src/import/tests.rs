@@ -29,7 +29,9 @@ fn round_trip(hosts: &str) -> String {
     with_hosts(hosts, |path| {
         let table = import(path, "a");
         let direct = format!("[[tunnel]]\nname = 'a'\nhost = 'a'\nssh_config = '{}'\n", path.display());
-        assert_eq!(load(&table), load(&direct), "{table}");
+        let mut direct = load(&direct);
+        assert_eq!(std::mem::take(&mut direct.ssh_config_files), [path]);
+        assert_eq!(load(&table), direct, "{table}");
         table
     })
 }

@@ -180,6 +180,8 @@ pub struct Tuning {
     pub stream_local_bind_unlink: bool,
     /// For the next connection.
     pub permit_remote_open: PermitRemoteOpen,
+    /// Watched from the next failure on.
+    pub ssh_config_files: Vec<PathBuf>,
 }
 
 impl Tuning {
@@ -190,6 +192,7 @@ impl Tuning {
             enabled: _,
             session: _,
             fallbacks: _,
+            ref ssh_config_files,
             sessions,
             session_lifetime,
             forwards: _,
@@ -219,6 +222,7 @@ impl Tuning {
             stream_local_bind_mask,
             stream_local_bind_unlink,
             permit_remote_open: permit_remote_open.clone(),
+            ssh_config_files: ssh_config_files.clone(),
         }
     }
 
@@ -237,6 +241,7 @@ impl Tuning {
             stream_local_bind_mask,
             stream_local_bind_unlink,
             permit_remote_open,
+            ssh_config_files,
         } = self;
         spec.sessions = *sessions;
         spec.session_lifetime = *session_lifetime;
@@ -251,6 +256,7 @@ impl Tuning {
         spec.stream_local_bind_mask = *stream_local_bind_mask;
         spec.stream_local_bind_unlink = *stream_local_bind_unlink;
         spec.permit_remote_open.clone_from(permit_remote_open);
+        spec.ssh_config_files.clone_from(ssh_config_files);
     }
 }
 

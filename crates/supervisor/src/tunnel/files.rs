@@ -53,9 +53,10 @@ impl Actor {
     fn look(&mut self) {
         self.files.next = None;
         self.files.looking = true;
-        let (epoch, paths) = (self.files.epoch, self.spec.session.watched_files());
+        let epoch = self.files.epoch;
+        let (files, ssh_config) = (self.spec.session.watched_files(), self.spec.ssh_config_files.clone());
         self.jobs.spawn(async move {
-            let look = tokio::task::spawn_blocking(move || Look::at(&paths)).await.ok();
+            let look = tokio::task::spawn_blocking(move || Look::at(&files, &ssh_config)).await.ok();
             Event::Looked { epoch, look }
         });
     }
@@ -65,18 +66,26 @@ impl Actor {
             return;
         }
         self.files.looking = false;
-        let changed = match (&self.files.before, &look) {
-            (Some(before), Some(look)) => before != look,
-            (Some(_), None) => false,
+        let (changed, outdated) = match (&self.files.before, &look) {
+            (Some(before), Some(look)) => (before.files != look.files, before.outdated(look)),
+            (Some(_), None) => (false, None),
             (None, _) => {
                 self.files.before.clone_from(&look);
-                false
+                (false, None)
             }
         };
         if self.machine.phase() != Phase::Blocked {
             return;
         }
         self.files.next = Some(clock::now() + LOOK_EVERY);
+        if let (Some(file), Some(last)) = (outdated, &mut self.last_failure)
+            && last.outdated.is_none()
+        {
+            // The spec was made of what it said before: another attempt would be the same one.
+            let name = &self.spec.name;
+            tracing::info!(tunnel = name, "{name}: {} changed; `tunneld reload` reads it again", file.display());
+            last.outdated = Some(file);
+        }
         if changed {
             // What follows is an attempt of its own, which looks anew. Should none follow, this is not said again.
             self.files.before = look;
@@ -86,9 +95,14 @@ impl Actor {
     }
 }
 
-/// How a set of files looked.
+/// How the files looked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Look(Vec<Option<Print>>);
+pub(super) struct Look {
+    /// Those that an attempt reads.
+    files: Vec<Option<Print>>,
+    /// Those that a reload reads.
+    ssh_config: Vec<(PathBuf, Option<Print>)>,
+}
 
 /// What tells one version of a file from another. The inode changes when an editor replaces the file; the change time
 /// changes with the mode too, which is what `chmod 600` mends.
@@ -103,8 +117,17 @@ struct Print {
 
 impl Look {
     /// Blocking: file systems may be remote.
-    pub(super) fn at(files: &[PathBuf]) -> Self {
-        Self(files.iter().map(|path| print(path)).collect())
+    pub(super) fn at(files: &[PathBuf], ssh_config: &[PathBuf]) -> Self {
+        Self {
+            files: files.iter().map(|path| print(path)).collect(),
+            ssh_config: ssh_config.iter().map(|path| (path.clone(), print(path))).collect(),
+        }
+    }
+
+    /// The first file of ssh_config that looks different now.
+    fn outdated(&self, now: &Self) -> Option<PathBuf> {
+        let differs = |(path, print): &&(PathBuf, _)| now.ssh_config.iter().any(|(p, now)| p == path && now != print);
+        self.ssh_config.iter().find(differs).map(|(path, _)| path.clone())
     }
 }
 
@@ -131,15 +154,27 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("id");
         let files = [path.clone()];
-        let missing = Look::at(&files);
-        assert_eq!(missing, Look::at(&files));
+        let missing = Look::at(&files, &[]);
+        assert_eq!(missing, Look::at(&files, &[]));
         std::fs::write(&path, "key").unwrap();
-        let there = Look::at(&files);
+        let there = Look::at(&files, &[]);
         assert_ne!(missing, there);
         std::fs::write(&path, "longer key").unwrap();
-        let longer = Look::at(&files);
+        let longer = Look::at(&files, &[]);
         assert_ne!(there, longer);
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
-        assert_ne!(longer, Look::at(&files));
+        assert_ne!(longer, Look::at(&files, &[]));
+    }
+
+    #[test]
+    fn a_changed_file_of_ssh_config_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let [one, two] = ["one", "two"].map(|name| dir.path().join(name));
+        std::fs::write(&one, "Host a").unwrap();
+        let look = || Look::at(&[], &[one.clone(), two.clone()]);
+        let before = look();
+        assert_eq!(before.outdated(&look()), None);
+        std::fs::write(&two, "Host b").unwrap();
+        assert_eq!(before.outdated(&look()), Some(two.clone()));
     }
 }

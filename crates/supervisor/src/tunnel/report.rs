@@ -40,7 +40,7 @@ impl Actor {
                 tracing::debug!(tunnel, forward, %kind, %server, attempt, retry_in, %phase, hint, "{tunnel}: {failure}")
             }
         }
-        self.last_failure = Some(FailureView { failure, at: clock::wall() });
+        self.last_failure = Some(FailureView { failure, at: clock::wall(), outdated: None });
     }
 
     pub(super) fn tell_session(&self, session: &Session) {

@@ -41,6 +41,7 @@ pub(crate) fn tunnel_spec(name: &str, forwards: &[&str]) -> TunnelSpec {
         enabled: true,
         session: session_spec("server", 22),
         fallbacks: Vec::new(),
+        ssh_config_files: Vec::new(),
         sessions: 1,
         session_lifetime: None,
         forwards: forwards.iter().map(|text| forward(text)).collect(),

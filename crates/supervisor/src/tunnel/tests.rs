@@ -86,6 +86,24 @@ async fn a_tunnel_that_is_blocked_by_a_host_key_starts_when_known_hosts_changes(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_blocked_tunnel_tells_that_its_ssh_config_changed_and_tries_nothing_that_was_tried() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("config");
+    let mut spec = tunnel_spec("t", &["L0:echo:1"]);
+    spec.session.host_key.strict = StrictHostKeyChecking::Yes;
+    spec.ssh_config_files = vec![config.clone()];
+    let mut rig = Rig::started(spec);
+    let view = rig.until("blocked", |view| view.phase == Phase::Blocked).await;
+    let starts = view.starts;
+    std::fs::write(&config, "Host server\n StrictHostKeyChecking no\n").unwrap();
+    let told = |view: &View| view.last_failure.as_ref().is_some_and(|last| last.outdated.is_some());
+    let view = rig.until("told", told).await;
+    assert_eq!((view.phase, view.starts), (Phase::Blocked, starts));
+    let hint = view.status(clock::now()).last_failure.unwrap().hint;
+    assert!(hint.contains("`tunneld reload` reads it again"), "{hint}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_lets_flowing_connections_finish_and_takes_no_new_ones() {
     let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"])).await;
     let listen = rig.view.borrow().forwards[0].listen.clone();

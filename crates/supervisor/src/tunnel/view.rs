@@ -1,5 +1,6 @@
 //! What one tunnel publishes of itself: facts, and the live counters behind them, read when somebody asks.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -63,6 +64,8 @@ pub struct FailureView {
     pub failure: Failure,
     /// When.
     pub at: SystemTime,
+    /// A file of ssh_config that changed since: what it says now was not tried.
+    pub outdated: Option<PathBuf>,
 }
 
 /// One forward.
@@ -133,12 +136,22 @@ impl SessionView {
 }
 
 impl FailureView {
+    fn hint(&self) -> String {
+        let hint = self.failure.hint();
+        match &self.outdated {
+            Some(file) => {
+                format!("`{}` has changed since: `tunneld reload` reads it again; else {hint}", file.display())
+            }
+            None => hint.to_owned(),
+        }
+    }
+
     fn status(&self) -> FailureStatus {
         FailureStatus {
             kind: self.failure.kind().as_str().to_owned(),
             permanent: self.failure.kind().is_permanent(),
             message: self.failure.message().to_owned(),
-            hint: self.failure.hint().to_owned(),
+            hint: self.hint(),
             at: rfc3339(self.at),
         }
     }

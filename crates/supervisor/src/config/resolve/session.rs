@@ -1,5 +1,7 @@
 //! The servers of a tunnel, and a session to each.
 
+use std::path::PathBuf;
+
 use tunnel_engine::spec::{Destination, SessionSpec};
 
 use super::ssh_config::{self, Question};
@@ -17,6 +19,8 @@ pub(super) struct Sessions {
     pub(super) fallbacks: Vec<SessionSpec>,
     /// What ssh_config says about the first of them, where it is read.
     pub(super) alias: Option<Resolved>,
+    /// The files of ssh_config that were read for any of them.
+    pub(super) files: Vec<PathBuf>,
 }
 
 /// They differ in the destination and what follows from it, and in what ssh_config says about each.
@@ -29,7 +33,7 @@ pub(super) fn sessions(reader: &mut Reader<'_>, header: Option<&Place>, library:
     let way = reader.note(way);
     let files = reader.read("ssh_config", |value| ssh_config::files(value, reader.environment));
     let mut destinations: Vec<Destination> = Vec::new();
-    let (mut sessions, mut first) = (Vec::new(), None);
+    let (mut sessions, mut first, mut read) = (Vec::new(), None, Vec::new());
     for host in hosts? {
         let aliased = match files.clone().flatten() {
             None => None,
@@ -39,11 +43,12 @@ pub(super) fn sessions(reader: &mut Reader<'_>, header: Option<&Place>, library:
                 Some(reader.note(answer)?)
             }
         };
+        read.extend(aliased.iter().flat_map(|resolved| resolved.files.iter().cloned()));
         let destination = match &aliased {
             None => destination(reader, host, user.as_deref(), port)?,
             Some(resolved) => {
-                let read = ssh_config::destination(host, resolved);
-                reader.note(read)?
+                let destination = ssh_config::destination(host, resolved);
+                reader.note(destination)?
             }
         };
         if destinations.contains(&destination) {
@@ -62,7 +67,13 @@ pub(super) fn sessions(reader: &mut Reader<'_>, header: Option<&Place>, library:
         first = first.or(aliased);
     }
     let mut sessions = sessions.into_iter();
-    sessions.next().map(|session| Sessions { first: session, fallbacks: sessions.collect(), alias: first })
+    let mut files: Vec<PathBuf> = Vec::new();
+    for file in read {
+        if !files.contains(&file) {
+            files.push(file);
+        }
+    }
+    sessions.next().map(|session| Sessions { first: session, fallbacks: sessions.collect(), alias: first, files })
 }
 
 /// A jump host's own table has one host.

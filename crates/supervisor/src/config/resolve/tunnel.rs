@@ -70,6 +70,7 @@ pub(super) fn tunnel(reader: &mut Reader<'_>, library: &Library, errors: &mut Ve
             enabled,
             session: servers.first,
             fallbacks: servers.fallbacks,
+            ssh_config_files: servers.files,
             sessions,
             session_lifetime,
             forwards: forwards.into_iter().map(|(forward, _)| forward).collect(),

@@ -78,6 +78,7 @@ pub(super) fn tuning(old: &Tuning, new: &Tuning) -> Vec<&'static str> {
         stream_local_bind_mask,
         stream_local_bind_unlink,
         permit_remote_open,
+        ssh_config_files,
     } = new;
     let Policy { gate_time, max_start, max_lifetime, backoff, poll } = policy;
     differing(&[
@@ -100,6 +101,7 @@ pub(super) fn tuning(old: &Tuning, new: &Tuning) -> Vec<&'static str> {
         ("stream_local_bind_mask", old.stream_local_bind_mask != *stream_local_bind_mask),
         ("stream_local_bind_unlink", old.stream_local_bind_unlink != *stream_local_bind_unlink),
         ("permit_remote_open", old.permit_remote_open != *permit_remote_open),
+        ("ssh_config", old.ssh_config_files != *ssh_config_files),
     ])
 }
 

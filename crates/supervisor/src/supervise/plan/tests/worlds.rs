@@ -35,6 +35,7 @@ pub(super) fn tunnel(name: &str, forwards: &[&str]) -> TunnelSpec {
         enabled: true,
         session: session(),
         fallbacks: Vec::new(),
+        ssh_config_files: Vec::new(),
         sessions: 1,
         session_lifetime: None,
         forwards: forwards.iter().map(|text| forward(text)).collect(),
