@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use support::{Sshd, keys};
 use tunnel_engine::failure::FailureKind;
-use tunnel_engine::spec::{SessionSpec, StrictHostKeyChecking};
+use tunnel_engine::session::Session;
+use tunnel_engine::spec::{AlgorithmList, KnownHostsCommand, SessionSpec, StrictHostKeyChecking, UpdateHostKeys};
 
-use crate::login::{assert_refused, identity, login, to};
+use crate::login::{Loopback, assert_refused, identity, login, to};
 
 fn with_key(server: &Sshd) -> SessionSpec {
     let mut spec = to(server);
@@ -108,6 +110,237 @@ async fn a_certificate_of_a_revoked_authority_is_refused_though_its_key_is_known
     let place = format!("{}:2", file.display());
     spec.host_key.user_known_hosts.push(case.server.known_hosts.clone());
     assert_refused(login(&spec).await, FailureKind::HostKeyRevoked, &[&place, "@revoked"]);
+}
+
+#[tokio::test]
+async fn a_key_in_a_list_of_revoked_keys_is_refused_though_it_is_known() {
+    let (server, stranger) = (Sshd::start(), Sshd::start());
+    let public = |server: &Sshd| keys::public(&server.dir().join("host_key"));
+    let path = |name: &str| server.dir().join(name);
+    std::fs::write(path("text"), format!("# stolen\n{} old\n", public(&server))).unwrap();
+    std::fs::write(path("spec"), format!("sha256: {}\n", public(&server))).unwrap();
+    krl(&path("krl"), &[&server.dir().join("host_key.pub")]);
+    krl(&path("hashed"), &[&path("spec")]);
+    std::fs::write(path("broken"), "no key at all\n").unwrap();
+    for (list, kind) in [
+        ("text", "revoked"),
+        ("krl", "revoked"),
+        ("hashed", "revoked"),
+        ("broken", "line 1"),
+        ("missing", "No such file"),
+    ] {
+        let mut spec = with_key(&server);
+        spec.host_key.revoked = vec![path(list)];
+        // Under `no` too, as with ssh.
+        spec.host_key.strict = StrictHostKeyChecking::No;
+        let words = [kind, &path(list).display().to_string()];
+        assert_refused(login(&spec).await, FailureKind::HostKeyRevoked, &words);
+        let mut other = with_key(&stranger);
+        other.host_key.revoked = vec![path(list)];
+        match login(&other).await {
+            Ok(_) => assert_eq!(kind, "revoked", "{list}"),
+            Err(failure) => {
+                assert_eq!((failure.kind(), kind == "revoked"), (FailureKind::HostKeyRevoked, false), "{list}")
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_revoked_by_its_number_its_name_and_its_authority() {
+    let case = Certified::new(&["-n", "127.0.0.1", "-z", "7"]);
+    let path = |name: &str| case.dir.path().join(name);
+    let authority = path("authority.pub");
+    for (lines, revoked) in
+        [("serial: 7\n", true), ("serial: 5-9\n", true), ("id: host\n", true), ("serial: 8\n", false)]
+    {
+        std::fs::write(path("spec"), lines).unwrap();
+        let mut arguments = vec![Path::new("-s"), &authority];
+        let spec_path = path("spec");
+        arguments.push(&spec_path);
+        krl(&path("krl"), &arguments);
+        let mut spec = case.trusting();
+        spec.host_key.revoked = vec![path("krl")];
+        match revoked {
+            true => assert_refused(login(&spec).await, FailureKind::HostKeyRevoked, &["krl"]),
+            false => drop(login(&spec).await.unwrap()),
+        }
+    }
+    let mut spec = case.trusting();
+    spec.host_key.revoked = vec![authority];
+    assert_refused(login(&spec).await, FailureKind::HostKeyRevoked, &["authority.pub"]);
+}
+
+#[tokio::test]
+async fn a_certificate_that_was_signed_in_a_way_that_is_not_allowed_does_not_count() {
+    let case = Certified::new(&["-n", "127.0.0.1"]);
+    let mut spec = case.trusting();
+    spec.host_key.ca_signatures = AlgorithmList::Replace(vec!["ssh-ed25519".to_owned()]);
+    let words = ["rsa-sha2-512", "ca_signature_algorithms"];
+    assert_refused(login(&spec).await, FailureKind::HostKeyUnknown, &words);
+    spec.host_key.ca_signatures = AlgorithmList::Remove(vec!["ssh-*".to_owned()]);
+    login(&spec).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_command_that_prints_the_key_is_believed_and_says_which_type_to_ask_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let rsa = keys::generate(dir.path(), "rsa", &["-t", "rsa", "-b", "2048"]);
+    let server = Sshd::with_config(&format!("HostKey {}", rsa.display()));
+    let (asked, line) = (dir.path().join("asked"), format!("[127.0.0.1]:{} {}", server.port, keys::public(&rsa)));
+    let mut spec = known(&server, "");
+    let script = format!("echo \"$@\" >> {}; echo '{line}'", asked.display());
+    let words = ["/bin/sh", "-c", &script, "sh", "%I", "%H", "%t", "%h", "%p", "%r", "100%%", "%f", "%K"];
+    spec.host_key.command = command(&words);
+    login(&spec).await.unwrap();
+    let said = std::fs::read_to_string(asked).unwrap();
+    let runs: Vec<Vec<&str>> = said.lines().map(|line| line.split(' ').collect()).collect();
+    let (port, user, name) = (server.port.to_string(), keys::user(), format!("[127.0.0.1]:{}", server.port));
+    assert_eq!(runs[0], ["ORDER", &name, "NONE", "127.0.0.1", &port, &user, "100%", "NONE", "NONE"]);
+    let public = keys::public(&rsa);
+    let (kind, base64) = public.split_once(' ').unwrap();
+    let print = fingerprint(&rsa.with_extension("pub"));
+    assert_eq!(runs[1..], [["HOSTNAME", &name, kind, "127.0.0.1", &port, &user, "100%", &print, base64]]);
+    // A line for the name without its port is not what was asked for.
+    spec.host_key.command = command(&["/bin/echo", "127.0.0.1", &public]);
+    assert_refused(login(&spec).await, FailureKind::HostKeyUnknown, &[]);
+    // What a file says of the name counts beside it.
+    std::fs::write(&spec.host_key.user_known_hosts[0], format!("@revoked * {public}\n")).unwrap();
+    spec.host_key.command = command(&["/bin/echo", &line]);
+    assert_refused(login(&spec).await, FailureKind::HostKeyRevoked, &[":1"]);
+}
+
+#[tokio::test]
+async fn a_command_that_fails_hangs_or_is_not_there_ends_the_login_and_is_named() {
+    let server = Sshd::start();
+    let mut spec = with_key(&server);
+    for (words, want) in [
+        (
+            &["/bin/sh", "-c", "echo; echo no directory >&2; echo more >&2; exit 3"][..],
+            "ended with status 3: `no directory`",
+        ),
+        (&["/bin/sh", "-c", "kill -9 $$"], "was ended by signal 9"),
+        (&["/no/such/program"], "could not be run: No such file"),
+        (&["/bin/sh", "-c", "test %I = ORDER"], "ended with status 1"),
+        (&["/bin/cat", "/dev/zero"], "printed more than"),
+    ] {
+        spec.host_key.command = command(words);
+        assert_refused(login(&spec).await, FailureKind::KnownHostsCommandFailed, &[want, words[0]]);
+    }
+    let pid = server.dir().join("pid");
+    let hangs = format!("echo $$ > {}; sleep 1000 & wait", pid.display());
+    spec.host_key.command = command(&["/bin/sh", "-c", &hangs]);
+    spec.timing.connect_timeout = Duration::from_secs(1);
+    assert_refused(login(&spec).await, FailureKind::KnownHostsCommandFailed, &["did not end in time"]);
+    let pid: i32 = std::fs::read_to_string(pid).unwrap().trim().parse().unwrap();
+    // A group without members is no group: nothing of it is left, and nobody waits to be reaped.
+    soon("the command and its child are gone", || {
+        (nix::sys::signal::killpg(nix::unistd::Pid::from_raw(pid), None) == Err(nix::errno::Errno::ESRCH)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn known_hosts_follows_the_keys_that_a_known_server_announces() {
+    let second = tempfile::tempdir().unwrap();
+    let rsa = keys::generate(second.path(), "rsa", &["-t", "rsa", "-b", "2048"]);
+    let server = Sshd::with_config(&format!("HostKey {}", rsa.display()));
+    let own = std::fs::read_to_string(&server.known_hosts).unwrap();
+    let (name, gone) = (format!("[127.0.0.1]:{}", server.port), keys::generate(second.path(), "gone", &[]));
+    let before = format!("# mine\n{own}other {}\n{name} {}\n", keys::public(&gone), keys::public(&gone));
+    let after = format!("# mine\n{own}other {}\n{name} {}\n", keys::public(&gone), keys::public(&rsa));
+    // The old key is known under another name: then ssh leaves all as it is.
+    let mut spec = known(&server, &before);
+    spec.host_key.update = UpdateHostKeys::Yes;
+    let file = spec.host_key.user_known_hosts[0].clone();
+    let (session, _incoming) = Session::open(&spec, &Loopback).await.unwrap();
+    session.ping(Duration::from_secs(10)).await.unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+    session.close().await;
+    let (before, after) = (before.replace("other", "#other"), after.replace("other", "#other"));
+    std::fs::write(&file, before).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    let (session, _incoming) = Session::open(&spec, &Loopback).await.unwrap();
+    let look = || std::fs::read_to_string(&file).ok().filter(|text| *text == after);
+    soon(&format!("{} becomes {after}", file.display()), look).await;
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions()) & 0o777,
+        0o640
+    );
+    session.close().await;
+    // Once more, and hashed.
+    std::fs::write(&file, &own).unwrap();
+    assert!(Command::new("ssh-keygen").args(["-q", "-H", "-f"]).arg(&file).status().unwrap().success());
+    let hashed = std::fs::read_to_string(&file).unwrap();
+    let (session, _incoming) = Session::open(&spec, &Loopback).await.unwrap();
+    let look = || std::fs::read_to_string(&file).ok().filter(|text| text.lines().count() == 2);
+    let text = soon("a second line", look).await;
+    assert!(text.starts_with(&hashed) && text.lines().all(|line| line.starts_with("|1|")), "{text}");
+    session.close().await;
+    spec.host_key.user_known_hosts = vec![file];
+    spec.algorithms.host_keys = AlgorithmList::Replace(vec!["rsa-sha2-512".to_owned()]);
+    login(&spec).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_a_line_of_the_users_own_lets_known_hosts_follow() {
+    let second = tempfile::tempdir().unwrap();
+    let rsa = keys::generate(second.path(), "rsa", &["-t", "rsa", "-b", "2048"]);
+    let server = Sshd::with_config(&format!("HostKey {}", rsa.display()));
+    let own = std::fs::read_to_string(&server.known_hosts).unwrap();
+    let unported = own.replace(&format!("[127.0.0.1]:{}", server.port), "127.0.0.1");
+    for (user, global, printed) in [("", own.as_str(), ""), ("", "", own.as_str()), (unported.as_str(), "", "")] {
+        let mut spec = known(&server, user);
+        spec.host_key.update = UpdateHostKeys::Yes;
+        let system = second.path().join("system");
+        std::fs::write(&system, global).unwrap();
+        spec.host_key.global_known_hosts = vec![system];
+        spec.host_key.command = command(&["/bin/echo", printed]);
+        let (session, _incoming) = Session::open(&spec, &Loopback).await.unwrap();
+        // The announcement came before the answer to this.
+        session.ping(Duration::from_secs(10)).await.unwrap();
+        session.ping(Duration::from_secs(10)).await.unwrap();
+        assert_eq!(std::fs::read_to_string(&spec.host_key.user_known_hosts[0]).unwrap(), user);
+        session.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_on_this_machine_is_believed_unchecked_where_that_is_wished_and_it_has_no_alias() {
+    let server = Sshd::start();
+    let mut spec = known(&server, "");
+    spec.host_key.trust_loopback = true;
+    login(&spec).await.unwrap();
+    spec.host_key.alias = Some("name".to_owned());
+    assert_refused(login(&spec).await, FailureKind::HostKeyUnknown, &[]);
+    spec.host_key.alias = None;
+    spec.host_key.revoked = vec![server.dir().join("missing")];
+    assert_refused(login(&spec).await, FailureKind::HostKeyRevoked, &["missing"]);
+}
+
+fn command(words: &[&str]) -> Option<KnownHostsCommand> {
+    Some(KnownHostsCommand::new(words.iter().map(|word| (*word).to_owned()).collect()).unwrap())
+}
+
+/// Makes a list of ssh-keygen's.
+fn krl(list: &Path, arguments: &[&Path]) {
+    let mut keygen = Command::new("ssh-keygen");
+    assert!(keygen.args(["-q", "-k", "-f"]).arg(list).args(arguments).status().unwrap().success());
+}
+
+/// Waits beside the session that brings it about.
+async fn soon<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+    let patience = Duration::from_secs(30);
+    let found = tokio::time::timeout(patience, async {
+        let mut again = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            again.tick().await;
+            if let Some(found) = look() {
+                return found;
+            }
+        }
+    });
+    found.await.unwrap_or_else(|_| panic!("{what}: not within {patience:?}"))
 }
 
 /// A server that shows a certificate for its host key.

@@ -1,6 +1,8 @@
 //! Host keys and permanent failures: blocked with a reason and a hint, no storm, and back when the cause is gone.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
 
 use support::net::{Service, Target, echoes, free_port};
 use support::{Daemon, Sshd, eventually, keys, tunnel_toml};
@@ -73,4 +75,102 @@ fn a_key_the_server_does_not_know_blocks_with_what_was_offered() {
     sshd.authorize(&keys::public(&sshd.user_key));
     assert!(daemon.cli(&["restart", "t"]).status.success());
     eventually("up after the key was added", || daemon.tunnel("t").filter(|t| t["phase"] == "up"));
+}
+
+#[test]
+fn a_revoked_host_key_blocks_until_the_list_changes() {
+    let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let list = sshd.dir().join("revoked");
+    let own = sshd.dir().join("host_key.pub");
+    let make_krl = |keys: &[&Path]| {
+        let mut keygen = Command::new("ssh-keygen");
+        assert!(keygen.args(["-q", "-k", "-f"]).arg(&list).args(keys).status().expect("ssh-keygen").success());
+    };
+    make_krl(&[&own]);
+    let lines =
+        format!("local_forward = [\"{port}:127.0.0.1:{}\"]\nrevoked_host_keys = \"{}\"", echo.port, list.display());
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &lines));
+    let said = blocked(&daemon, "host_key_revoked");
+    assert!(said.contains("SHA256:") && said.contains(&list.display().to_string()), "{said}");
+    make_krl(&[&sshd.user_key.with_extension("pub")]);
+    daemon.wait_ready("t");
+    assert!(echoes(port));
+    std::fs::write(&list, format!("# stolen\n{}\n", keys::public(&own))).expect("a list");
+    assert!(daemon.cli(&["restart", "t"]).status.success());
+    blocked(&daemon, "host_key_revoked");
+    std::fs::remove_file(&list).expect("gone");
+    assert!(daemon.cli(&["restart", "t"]).status.success());
+    eventually("a missing list refuses every key", || {
+        let failure = daemon.tunnel("t")?["last_failure"]["message"].as_str()?.to_owned();
+        failure.contains("No such file").then_some(())
+    });
+    std::fs::write(&list, "# nobody\n").expect("a list");
+    daemon.wait_ready("t");
+    assert!(echoes(port));
+}
+
+#[test]
+fn a_command_of_ssh_config_says_whom_to_believe() {
+    let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let ssh_config = sshd.dir().join("ssh_config");
+    let block = |command: &str| {
+        let text = format!(
+            "Host db\n Hostname 127.0.0.1\n Port {}\n UserKnownHostsFile none\n GlobalKnownHostsFile none\n \
+             KnownHostsCommand {command}\n IdentityFile {}\n IdentityAgent none\n User {}\n",
+            sshd.port,
+            sshd.user_key.display(),
+            keys::user()
+        );
+        std::fs::write(&ssh_config, text).expect("ssh_config");
+    };
+    block("/bin/sh -c 'echo the directory is away >&2; exit 1'");
+    let config = format!(
+        "[[tunnel]]\nname = \"t\"\nhost = \"db\"\nssh_config = \"{}\"\nlocal_forward = [\"{port}:127.0.0.1:{}\"]\n",
+        ssh_config.display(),
+        echo.port
+    );
+    let daemon = Daemon::start(&config);
+    let failed = daemon.wait_for("t", "failed", |tunnel| !tunnel["last_failure"]["kind"].is_null());
+    let failure = &failed["last_failure"];
+    assert_eq!(
+        (failure["kind"].as_str(), failure["permanent"].as_bool()),
+        (Some("known_hosts_command_failed"), Some(false))
+    );
+    let message = failure["message"].as_str().unwrap_or_default();
+    assert!(message.contains("status 1") && message.contains("the directory is away"), "{message}");
+    block(&format!("/bin/echo %H {}", keys::public(&sshd.dir().join("host_key"))));
+    assert!(daemon.cli(&["reload"]).status.success());
+    daemon.wait_ready("t");
+    assert!(echoes(port));
+    block(&format!("/bin/echo %H {}", keys::public(&sshd.user_key)));
+    assert!(daemon.cli(&["reload"]).status.success());
+    assert!(daemon.cli(&["restart", "t"]).status.success());
+    let said = blocked(&daemon, "host_key_changed");
+    assert!(said.contains("known_hosts_command /bin/echo") && !said.contains("ssh-keygen"), "{said}");
+}
+
+#[test]
+fn a_server_that_announces_its_next_host_key_may_lose_the_first_one() {
+    let second = tempfile::tempdir().expect("a folder");
+    let next = keys::generate(second.path(), "next", &["-t", "ecdsa"]);
+    let mut sshd = Sshd::with_config(&format!("HostKey {}", next.display()));
+    let (echo, port) = (Target::start(Service::Echo), free_port());
+    let forward = format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port);
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &format!("{forward}\nupdate_host_keys = true")));
+    daemon.wait_ready("t");
+    let known = || std::fs::read_to_string(&sshd.known_hosts).expect("known_hosts");
+    eventually("the next key in known_hosts", || known().contains(&keys::public(&next)).then_some(()));
+    let first = keys::public(&sshd.dir().join("host_key"));
+    assert!(known().contains(&first));
+    sshd.crash();
+    let config = sshd.dir().join("sshd_config");
+    let lines = std::fs::read_to_string(&config).expect("sshd_config");
+    let without = lines.replace(&format!("HostKey {}/host_key\n", sshd.dir().display()), "");
+    assert_ne!(lines, without);
+    std::fs::write(&config, without).expect("sshd_config");
+    sshd.launch();
+    daemon.wait_ready("t");
+    eventually("an echo", || echoes(port).then_some(()));
+    let known = || std::fs::read_to_string(&sshd.known_hosts).expect("known_hosts");
+    eventually("the first key is gone from known_hosts", || (!known().contains(&first)).then_some(()));
 }

@@ -39,8 +39,17 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("IdentityAgent", &["none", "SSH_AUTH_SOCK", "~/agent.%p", "${AGENT}", "/run/%r.sock", "$AGENT"]),
     ("IdentitiesOnly", &["yes", "no", "TRUE"]),
     ("StrictHostKeyChecking", &["yes", "no", "ask", "accept-new", "off", "true", "false"]),
-    ("UserKnownHostsFile", &["/dev/null", "~/.ssh/kh_%h /x/${TUNNEL_PORT}", "none", "/kh/%k /kh/%u%%"]),
+    (
+        "UserKnownHostsFile",
+        &["/dev/null", "~/.ssh/known_hosts", "~/.ssh/kh_%h /x/${TUNNEL_PORT}", "none", "/kh/%k /kh/%u%%"],
+    ),
     ("GlobalKnownHostsFile", &["/etc/kh1 /etc/kh2", "none"]),
+    ("RevokedHostKeys", &["/etc/revoked", "~/.ssh/revoked-%h", "none", "${KEYS}/krl"]),
+    ("KnownHostsCommand", &["/bin/keys %H", "none", "/bin/keys -u %r '%h:%p' %%%K"]),
+    ("UpdateHostKeys", &["yes", "no", "ask", "true", "FALSE"]),
+    ("VerifyHostKeyDNS", &["no", "ask"]),
+    ("NoHostAuthenticationForLocalhost", &["yes", "no"]),
+    ("CASignatureAlgorithms", &["ssh-ed25519,rsa-sha2-512", "+ssh-rsa", "-rsa*", "-ecdsa-sha2-nistp256"]),
     ("HostKeyAlias", &["Alias", "web-%", "gate"]),
     ("Ciphers", &["aes256-gcm@openssh.com,aes128-ctr", "+3des-cbc", "^aes256-ctr", "-*cbc*", "aes128-ctr,3des-cbc"]),
     ("KexAlgorithms", &["curve25519-sha256", "-diffie*", "^ecdh-sha2-nistp256", "+diffie-hellman-group14-sha1"]),
@@ -91,7 +100,6 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("SendEnv", &["LANG LC_*"]),
     ("LogLevel", &["QUIET", "DEBUG3"]),
     ("RequestTTY", &["no"]),
-    ("UpdateHostKeys", &["no", "ask"]),
     ("AddKeysToAgent", &["yes", "confirm 5m"]),
     ("SetEnv", &["A=b"]),
 ];
@@ -135,7 +143,7 @@ fn option(die: &mut Die, text: &mut String, jumps: bool) {
         1 => keyword.to_uppercase(),
         _ => keyword.to_owned(),
     };
-    let raw = matches!(keyword.to_lowercase().as_str(), "proxycommand" | "proxyjump");
+    let raw = matches!(keyword.to_lowercase().as_str(), "proxycommand" | "proxyjump" | "knownhostscommand");
     let value = match die.below(6) {
         0 if !raw && !value.contains(' ') => format!("\"{value}\""),
         1 if !raw && !value.contains(' ') => format!("'{value}'"),

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use supervisor::sshconfig::{Files, Library, Query, Resolved, System, Way, resolve};
+use supervisor::sshconfig::{Files, HostsCommand, Library, Query, Resolved, System, Way, resolve};
 use tunnel_engine::spec::{
     AddressFamily, AgentSpec, AlgorithmList, Bind, Connect, Forward, ForwardKind, Listen, StrictHostKeyChecking,
+    UpdateHostKeys,
 };
 
 /// Set for ssh and for us.
@@ -97,6 +98,27 @@ pub(crate) fn differences(file: &Path, resolved: &Resolved, values: &Values) -> 
     same("userknownhostsfile", hosts(&wishes.user_known_hosts, user), one("userknownhostsfile"));
     let global = ["ssh_known_hosts", "ssh_known_hosts2"].map(|name| Path::new("/etc/ssh").join(name));
     same("globalknownhostsfile", hosts(&wishes.global_known_hosts, global), one("globalknownhostsfile"));
+    let revoked = wishes.revoked_host_keys.clone().unwrap_or_default();
+    let revoked: Vec<_> = revoked.iter().map(|path| path.display().to_string()).collect();
+    same("revokedhostkeys", revoked.join(" "), expand(&one("revokedhostkeys"), values));
+    let command = match &wishes.known_hosts_command {
+        Some(HostsCommand::Run(command)) => command.words().join(" ").replace("%%", "%"),
+        Some(HostsCommand::None) | None => String::new(),
+    };
+    same("knownhostscommand", command, expand(&one("knownhostscommand").replace('\'', ""), values));
+    let update = match wishes.updates() {
+        UpdateHostKeys::Yes => "true",
+        UpdateHostKeys::No => "false",
+        // Without a terminal, or with a log that is quiet, ssh asks nobody.
+        UpdateHostKeys::Ask if one("updatehostkeys") == "false" => "false",
+        UpdateHostKeys::Ask => "ask",
+    };
+    same("updatehostkeys", update.to_owned(), one("updatehostkeys"));
+    same(
+        "nohostauthenticationforlocalhost",
+        yes(wishes.trust_loopback.unwrap_or(false)),
+        one("nohostauthenticationforlocalhost"),
+    );
     same("hostkeyalias", wishes.host_key_alias.clone().unwrap_or_default(), one("hostkeyalias"));
 
     let keys_allowed = one("pubkeyauthentication") != "false"
@@ -136,6 +158,7 @@ pub(crate) fn differences(file: &Path, resolved: &Resolved, values: &Values) -> 
         ("macs", &wishes.algorithms.macs),
         ("hostkeyalgorithms", &wishes.algorithms.host_keys),
         ("pubkeyacceptedalgorithms", &wishes.accepted),
+        ("casignaturealgorithms", &wishes.ca_signatures),
     ] {
         let theirs = one(key);
         let theirs: Vec<&str> = theirs.split(',').collect();

@@ -162,13 +162,15 @@ failure_kinds! {
     ProbeFailed, "probe_failed", transient, "look at the forward's message in `tunneld status`";
     /// The session reached `session_lifetime`.
     SessionLifetime, "session_lifetime", transient, "nothing to do: the session is replaced as configured";
+    /// The known_hosts command ended badly or could not be run.
+    KnownHostsCommandFailed, "known_hosts_command_failed", transient, "run the known_hosts_command by hand and look at what it says";
     /// The agent did not answer, and nothing else could prove who we are.
     AgentUnavailable, "agent_unavailable", transient, "start the agent, or set identity_agent or identity_file";
     /// No known_hosts file knows the server's key.
     HostKeyUnknown, "host_key_unknown", permanent, "check the fingerprint with the server's owner, then add the key to known_hosts";
     /// The server's key is not the one that known_hosts has.
     HostKeyChanged, "host_key_changed", permanent, "if the change is announced, remove the old line with `ssh-keygen -R`; otherwise somebody may be in between";
-    /// The server's key is marked `@revoked`.
+    /// The server's key is marked `@revoked`, or in a list of `revoked_host_keys`.
     HostKeyRevoked, "host_key_revoked", permanent, "do not connect; ask the server's owner for its new key";
     /// The server took none of our proofs.
     AuthRejected, "auth_rejected", permanent, "add the public key to the user's authorized_keys on the server, or check the user name";

@@ -37,6 +37,7 @@ impl ExitStatus {
             | FailureKind::ListenInUse
             | FailureKind::JumpFailed
             | FailureKind::ProxyCommandFailed
+            | FailureKind::KnownHostsCommandFailed
             | FailureKind::ProbeFailed
             | FailureKind::AgentUnavailable
             | FailureKind::HostKeyUnknown

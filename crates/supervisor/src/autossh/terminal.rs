@@ -70,7 +70,7 @@ fn is_seen(question: &Question) -> bool {
     match question {
         Question::Passphrase { .. } | Question::Password { .. } => false,
         Question::Prompt { echo, .. } => *echo,
-        Question::HostKey { .. } => true,
+        Question::HostKey { .. } | Question::UpdateHostKeys { .. } => true,
     }
 }
 
@@ -79,7 +79,7 @@ fn stays_true(question: &Question) -> bool {
     match question {
         Question::Passphrase { .. } | Question::Password { .. } => true,
         Question::Prompt { text, echo, .. } => !echo && text.to_lowercase().contains("password"),
-        Question::HostKey { .. } => false,
+        Question::HostKey { .. } | Question::UpdateHostKeys { .. } => false,
     }
 }
 
@@ -94,6 +94,12 @@ fn prompt(question: &Question) -> String {
              It shows a key of type {kind}, {fingerprint}.\n\
              Are you sure you want to continue connecting (yes/no/[fingerprint])? "
         ),
+        Question::UpdateHostKeys { server, learned, gone } => {
+            let learned = learned.iter().map(|key| format!("It proved that it also has {key}.\n"));
+            let gone = gone.iter().map(|key| format!("It no longer has {key}.\n"));
+            let changes: String = learned.chain(gone).collect();
+            format!("{server} has other host keys than known_hosts.\n{changes}Accept updated hostkeys? (yes/no): ")
+        }
     }
 }
 

@@ -3,12 +3,12 @@
 use tunnel_engine::forward::BindOptions;
 use tunnel_engine::spec::{
     AddressFamily, AgentSpec, AlgorithmKind, Destination, ForwardKind, IpQos, PermitRemoteOpen, RekeyLimit,
-    StrictHostKeyChecking, TimingSpec,
+    StrictHostKeyChecking, TimingSpec, UpdateHostKeys,
 };
 
 use super::keys::{Hop, Keys};
 use crate::config::{LONGEST, MOST_ALIVE_COUNT};
-use crate::sshconfig::{Resolved, System, Way, Wishes};
+use crate::sshconfig::{HostsCommand, Resolved, System, Way, Wishes};
 
 /// The keys that differ from the defaults, under this name, and comments for what has no key.
 pub(super) fn tunnel(keys: &mut Keys, name: &str, resolved: &Resolved, facts: &System) {
@@ -156,6 +156,19 @@ fn session(keys: &mut Keys, wishes: &Wishes, agent: &AgentSpec) {
             keys.paths(key, files);
         }
     }
+    if let Some(lists) = wishes.revoked_host_keys.as_ref().filter(|lists| !lists.is_empty()) {
+        keys.paths("revoked_host_keys", lists);
+    }
+    if let Some(HostsCommand::Run(command)) = &wishes.known_hosts_command {
+        keys.texts("known_hosts_command", &command.words());
+    }
+    if wishes.updates() == UpdateHostKeys::Yes {
+        keys.plain("update_host_keys", true);
+    }
+    if wishes.trust_loopback == Some(true) {
+        keys.plain("no_host_authentication_for_localhost", true);
+    }
+    keys.algorithms(AlgorithmKind::CaSignature.key(), &wishes.ca_signatures);
     if let Some(alias) = &wishes.host_key_alias {
         keys.text("host_key_alias", alias);
     }

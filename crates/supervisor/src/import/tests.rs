@@ -46,15 +46,16 @@ fn only_what_differs_is_written_and_it_means_the_same() {
     let expected = r#"# Host a
 # without effect on a tunnel: ForwardAgent
 [[tunnel]]
-name            = "a"
-host            = "db.example"
-port            = 2222
-user            = "svc"
-identity_file   = ["/k/one", '/k/t w\o']
-connect_timeout = 90
-local_forward   = ["1:h:1", "/tmp/s:/tmp/t"]
-remote_forward  = ["*:0:localhost:22", "9000"]
-dynamic_forward = ["[::1]:1080"]
+name             = "a"
+host             = "db.example"
+port             = 2222
+user             = "svc"
+identity_file    = ["/k/one", '/k/t w\o']
+update_host_keys = true
+connect_timeout  = 90
+local_forward    = ["1:h:1", "/tmp/s:/tmp/t"]
+remote_forward   = ["*:0:localhost:22", "9000"]
+dynamic_forward  = ["[::1]:1080"]
 "#;
     assert_eq!(table, expected);
 }
@@ -70,6 +71,15 @@ fn every_key_goes_there_and_back() {
         "IdentitiesOnly yes",
         "StrictHostKeyChecking accept-new",
         "StrictHostKeyChecking no",
+        "RevokedHostKeys /r",
+        "RevokedHostKeys none",
+        "KnownHostsCommand /bin/keys '%H of %h' 100%%",
+        "KnownHostsCommand none",
+        "UpdateHostKeys yes\n UserKnownHostsFile /k",
+        "UpdateHostKeys no",
+        "VerifyHostKeyDNS ask",
+        "CASignatureAlgorithms -rsa*",
+        "NoHostAuthenticationForLocalhost yes",
         "UserKnownHostsFile /a /b",
         "UserKnownHostsFile none",
         "GlobalKnownHostsFile /g",

@@ -112,6 +112,7 @@ impl Cause {
             | FailureKind::Protocol
             | FailureKind::JumpFailed
             | FailureKind::ProxyCommandFailed
+            | FailureKind::KnownHostsCommandFailed
             | FailureKind::ProbeFailed
             | FailureKind::AgentUnavailable => Self::Loss,
             FailureKind::RemotePortBusy | FailureKind::ListenInUse => Self::Forward,

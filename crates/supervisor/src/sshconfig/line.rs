@@ -86,12 +86,17 @@ fn line(source: &Arc<Source>, start: usize, text: &str) -> Option<Result<Line, C
         let what = format!("`{name}` has no value");
         return Some(Err(ConfigError::new(place, what, "write the value after the keyword, on the same line")));
     }
-    let words = match split(value, value_at) {
+    let words = match split(value, value_at, true) {
         Ok(words) => words,
         Err(span) => return Some(Err(unclosed(source, span))),
     };
     let rest = Word { text: value.to_owned(), span: value_at..value_at + value.len() };
     Some(Ok(Line { source: source.clone(), keyword, words, rest }))
+}
+
+/// The words of a command that no shell sees; `None` where a quote is not closed.
+pub(crate) fn command_words(text: &str) -> Option<Vec<String>> {
+    split(text, 0, false).ok().map(|words| words.into_iter().map(|word| word.text).collect())
 }
 
 fn unclosed(source: &Arc<Source>, span: Range<usize>) -> ConfigError {
@@ -104,8 +109,9 @@ fn unclosed(source: &Arc<Source>, span: Range<usize>) -> ConfigError {
 }
 
 /// Cuts at blanks, as the shell would with fewer escapes: a backslash takes the meaning of a quote, of a backslash
-/// and, outside quotes, of a space; before anything else it is itself. `#` at the start of a word ends the line.
-fn split(text: &str, offset: usize) -> Result<Vec<Word>, Range<usize>> {
+/// and, outside quotes, of a space; before anything else it is itself. `#` at the start of a word ends the line where
+/// `comments` may stand.
+fn split(text: &str, offset: usize, comments: bool) -> Result<Vec<Word>, Range<usize>> {
     let mut words = Vec::new();
     let mut chars = text.char_indices().peekable();
     while let Some(&(start, first)) = chars.peek() {
@@ -113,7 +119,7 @@ fn split(text: &str, offset: usize) -> Result<Vec<Word>, Range<usize>> {
             chars.next();
             continue;
         }
-        if first == '#' {
+        if first == '#' && comments {
             break;
         }
         let mut word = String::new();

@@ -34,8 +34,9 @@ mod wishes;
 
 pub use facts::{Facts, System, Text};
 pub use library::Library;
+pub(crate) use line::command_words;
 pub use query::{Files, Query};
 pub use resolve::resolve;
-pub use resolved::{Resolved, Way, Wishes};
+pub use resolved::{HostsCommand, Resolved, Way, Wishes};
 pub(crate) use value::rekey_limit;
 pub(crate) use walk::SYSTEM_FILE;

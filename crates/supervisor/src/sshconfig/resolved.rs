@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tunnel_engine::spec::{
-    AddressFamily, AgentSpec, AlgorithmList, AlgorithmSpec, Forward, IdentitySpec, IpQos, PermitRemoteOpen, RekeyLimit,
-    StrictHostKeyChecking,
+    AddressFamily, AgentSpec, AlgorithmList, AlgorithmSpec, Forward, IdentitySpec, IpQos, KnownHostsCommand,
+    PermitRemoteOpen, RekeyLimit, StrictHostKeyChecking, UpdateHostKeys,
 };
 
 use crate::config::Place;
@@ -64,6 +64,18 @@ pub struct Wishes {
     pub user_known_hosts: Option<Vec<PathBuf>>,
     /// `GlobalKnownHostsFile`; empty for `none`.
     pub global_known_hosts: Option<Vec<PathBuf>>,
+    /// `RevokedHostKeys`; empty for `none`.
+    pub revoked_host_keys: Option<Vec<PathBuf>>,
+    /// `KnownHostsCommand`.
+    pub known_hosts_command: Option<HostsCommand>,
+    /// `UpdateHostKeys`, where it is set.
+    pub update_host_keys: Option<UpdateHostKeys>,
+    /// What that is where nobody set it: ssh's default is yes for its usual file of known hosts, tunneld's is no.
+    pub updates_unasked: bool,
+    /// `CASignatureAlgorithms`.
+    pub ca_signatures: AlgorithmList,
+    /// `NoHostAuthenticationForLocalhost`.
+    pub trust_loopback: Option<bool>,
     /// `HostKeyAlias`.
     pub host_key_alias: Option<String>,
     /// `IdentityFile`; empty where there are only `none`, and where keys may not be used at all.
@@ -104,15 +116,48 @@ pub struct Wishes {
     pub compression: Option<bool>,
 }
 
+/// `KnownHostsCommand`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostsCommand {
+    /// `none`.
+    None,
+    /// Its tokens are expanded but for those that every run has its own of.
+    Run(KnownHostsCommand),
+}
+
+impl HostsCommand {
+    /// What is run, if anything.
+    pub fn run(self) -> Option<KnownHostsCommand> {
+        match self {
+            Self::None => None,
+            Self::Run(command) => Some(command),
+        }
+    }
+}
+
 impl Wishes {
+    /// `UpdateHostKeys`, set or not.
+    pub fn updates(&self) -> UpdateHostKeys {
+        let unasked = if self.updates_unasked { UpdateHostKeys::Yes } else { UpdateHostKeys::No };
+        self.update_host_keys.unwrap_or(unasked)
+    }
+
     /// These, and the weaker ones where these say nothing.
     #[must_use]
     pub fn or(self, weaker: Self) -> Self {
         let list = |strong: AlgorithmList, weak| if strong == AlgorithmList::Default { weak } else { strong };
+        // A file of the stronger one is not the usual one.
+        let updates_unasked = self.updates_unasked || (weaker.updates_unasked && self.user_known_hosts.is_none());
         Self {
             strict: self.strict.or(weaker.strict),
             user_known_hosts: self.user_known_hosts.or(weaker.user_known_hosts),
             global_known_hosts: self.global_known_hosts.or(weaker.global_known_hosts),
+            revoked_host_keys: self.revoked_host_keys.or(weaker.revoked_host_keys),
+            known_hosts_command: self.known_hosts_command.or(weaker.known_hosts_command),
+            update_host_keys: self.update_host_keys.or(weaker.update_host_keys),
+            updates_unasked,
+            ca_signatures: list(self.ca_signatures, weaker.ca_signatures),
+            trust_loopback: self.trust_loopback.or(weaker.trust_loopback),
             host_key_alias: self.host_key_alias.or(weaker.host_key_alias),
             identities: self.identities.or(weaker.identities),
             certificates: self.certificates.or(weaker.certificates),

@@ -6,8 +6,10 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use tunnel_engine::spec::UpdateHostKeys;
+
 use super::table::KEYWORDS;
-use super::{Facts, Files, Library, Query, Resolved, Text, Way, resolve};
+use super::{Facts, Files, HostsCommand, Library, Query, Resolved, Text, Way, resolve};
 
 #[derive(Default)]
 struct Machine {
@@ -87,7 +89,7 @@ fn without_any_file_a_host_is_itself() {
     let host = good(&Machine::default(), "Web");
     assert_eq!((host.host.as_str(), host.user.as_str(), host.port), ("web", "me", 22));
     assert!(matches!(host.way, Way::Direct));
-    assert_eq!(host.wishes, super::Wishes::default());
+    assert_eq!(host.wishes, super::Wishes { updates_unasked: true, ..super::Wishes::default() });
     assert_eq!(host.files, [PathBuf::from(USER), PathBuf::from(SYSTEM)]);
 }
 
@@ -170,6 +172,38 @@ fn commands_are_asked_only_where_the_rest_holds() {
     let text = "Match host other exec \"no\"\nPort 1\nMatch exec \"yes %h %u %L\"\nPort 2\n";
     let machine = Machine { commands: vec!["yes web me box"], ..Machine::default() }.with(USER, text);
     assert_eq!(good(&machine, "web").port, 2);
+}
+
+#[test]
+fn a_known_hosts_command_keeps_what_each_run_has_its_own_of() {
+    let text = "HostKeyAlias 50%\nKnownHostsCommand /bin/%h -x '%r %H' \"%k\" 100%% # %K %C\n";
+    let command = good(&Machine::default().with(USER, text), "web").wishes.known_hosts_command;
+    let Some(HostsCommand::Run(command)) = command else { panic!("{command:?}") };
+    let words = command.words();
+    assert_eq!(words[..6], ["/bin/%h", "-x", "me %H", "50%%", "100%%", "#"]);
+    assert_eq!((words[6].as_str(), words[7].len()), ("%K", 40));
+    for (text, want) in
+        [("keys %H", "not an absolute path"), ("/keys %z", "`%z` stands for"), ("/keys 'a", "not closed")]
+    {
+        let error = ask(&Machine::default().with(USER, &format!("KnownHostsCommand {text}\n")), "web").unwrap_err();
+        assert!(error.contains(want) && error.contains("config:1:"), "{text}: {error}");
+    }
+}
+
+#[test]
+fn known_hosts_is_kept_up_to_date_as_ssh_would() {
+    for (text, want) in [
+        ("", UpdateHostKeys::Yes),
+        ("UserKnownHostsFile ~/.ssh/known_hosts\n", UpdateHostKeys::Yes),
+        ("UserKnownHostsFile ~/.ssh/known_hosts ~/more\n", UpdateHostKeys::No),
+        ("UserKnownHostsFile /home/me/.ssh/known_hosts\n", UpdateHostKeys::No),
+        ("VerifyHostKeyDNS ask\n", UpdateHostKeys::No),
+        ("VerifyHostKeyDNS no\n", UpdateHostKeys::Yes),
+        ("UpdateHostKeys ask\nUserKnownHostsFile /x\n", UpdateHostKeys::Ask),
+        ("UpdateHostKeys no\n", UpdateHostKeys::No),
+    ] {
+        assert_eq!(good(&Machine::default().with(USER, text), "web").wishes.updates(), want, "{text}");
+    }
 }
 
 #[test]

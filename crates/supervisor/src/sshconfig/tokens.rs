@@ -8,7 +8,11 @@ use super::facts::Facts;
 use crate::config::{ConfigError, Place};
 
 /// What the tokens that most keywords take stand for.
-pub(super) struct Tokens(Vec<(char, String)>);
+pub(super) struct Tokens {
+    values: Vec<(char, String)>,
+    /// Letters that somebody else expands later: they stay as they are, and every other percent sign is doubled.
+    later: &'static str,
+}
 
 /// Of the connection that the tokens are about.
 pub(super) struct Names<'a> {
@@ -34,7 +38,7 @@ impl Tokens {
             .finalize();
         let hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         let home = facts.home().map(|home| home.display().to_string()).unwrap_or_default();
-        Self(vec![
+        let values = vec![
             ('C', hash),
             ('L', machine.split('.').next().unwrap_or_default().to_owned()),
             ('d', home),
@@ -47,21 +51,33 @@ impl Tokens {
             ('p', port),
             ('r', names.user.to_owned()),
             ('u', facts.user().unwrap_or_default().to_owned()),
-        ])
+        ];
+        Self { values, later: "" }
     }
 
     /// Only these of them.
     pub(super) fn only(self, letters: &str) -> Self {
-        Self(self.0.into_iter().filter(|(letter, _)| letters.contains(*letter)).collect())
+        let values = self.values.into_iter().filter(|(letter, _)| letters.contains(*letter)).collect();
+        Self { values, ..self }
+    }
+
+    /// And these, which are left as they are, for somebody who expands what comes out once more.
+    pub(super) fn leaving(&self, later: &'static str) -> Self {
+        Self { values: self.values.clone(), later }
     }
 
     /// `Hostname` takes `%h` alone: the name as it was typed.
     pub(super) fn of_hostname(original: &str) -> Self {
-        Self(vec![('h', original.to_owned())])
+        Self { values: vec![('h', original.to_owned())], later: "" }
+    }
+
+    fn literal(&self, value: &str) -> String {
+        if self.later.is_empty() { value.to_owned() } else { value.replace('%', "%%") }
     }
 
     fn letters(&self) -> String {
-        self.0.iter().map(|(letter, _)| format!("%{letter} ")).collect::<String>() + "%%"
+        let letters = self.values.iter().map(|(letter, _)| *letter).chain(self.later.chars());
+        letters.map(|letter| format!("%{letter} ")).collect::<String>() + "%%"
     }
 
     /// Replaces tokens, and `${NAME}` where `environment` is given.
@@ -79,14 +95,15 @@ impl Tokens {
             rest = match (environment, after.strip_prefix("${"), after.strip_prefix('%')) {
                 (Some(facts), Some(name), _) => {
                     let (value, rest) = variable(name, facts, place)?;
-                    expanded.push_str(&value);
+                    expanded.push_str(&self.literal(&value));
                     rest
                 }
                 (_, _, Some(token)) => {
                     let letter = token.chars().next();
-                    match (letter, self.0.iter().find(|(known, _)| Some(*known) == letter)) {
-                        (Some('%'), _) => expanded.push('%'),
-                        (_, Some((_, value))) => expanded.push_str(value),
+                    match (letter, self.values.iter().find(|(known, _)| Some(*known) == letter)) {
+                        (Some('%'), _) => expanded.push_str(&self.literal("%")),
+                        (Some(letter), _) if self.later.contains(letter) => expanded.extend(['%', letter]),
+                        (_, Some((_, value))) => expanded.push_str(&self.literal(value)),
                         (letter, None) => {
                             let what =
                                 format!("`%{}` stands for nothing here", letter.map(String::from).unwrap_or_default());

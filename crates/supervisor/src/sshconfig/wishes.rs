@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use tunnel_engine::session::check_algorithms;
 use tunnel_engine::spec::{
-    AddressFamily, AgentSpec, AlgorithmKind, AlgorithmList, AlgorithmSpec, IdentitySpec, IpQos, PermitRemoteOpen,
-    RekeyLimit, StrictHostKeyChecking,
+    AddressFamily, AgentSpec, AlgorithmKind, AlgorithmList, AlgorithmSpec, IdentitySpec, IpQos, KnownHostsCommand,
+    PermitRemoteOpen, RekeyLimit, StrictHostKeyChecking, UpdateHostKeys,
 };
 
 use super::facts::Facts;
+use super::line::command_words;
 use super::options::{Options, Setting};
-use super::resolved::Wishes;
+use super::resolved::{HostsCommand, Wishes};
 use super::tokens::{Tokens, tilde};
 use super::value;
 use crate::config::ConfigError;
@@ -42,6 +43,12 @@ const NOT_OURS: &[&str] = &[
     "webauthn-sk-ecdsa-sha2-nistp256@openssh.com",
 ];
 
+/// ssh's own, as one would write it.
+const USUAL_KNOWN_HOSTS: &str = "~/.ssh/known_hosts";
+
+/// Of KnownHostsCommand: what each run has its own of.
+const TOKENS_OF_A_RUN: &str = "HIKft";
+
 /// Reads options; collects what is wrong.
 pub(super) struct Reader<'a> {
     pub(super) options: &'a Options,
@@ -58,6 +65,12 @@ impl Reader<'_> {
             strict: options.word("StrictHostKeyChecking").map(strict),
             user_known_hosts: self.hosts_files("UserKnownHostsFile"),
             global_known_hosts: self.hosts_files("GlobalKnownHostsFile"),
+            revoked_host_keys: self.hosts_files("RevokedHostKeys"),
+            known_hosts_command: self.known_hosts_command(),
+            update_host_keys: options.word("UpdateHostKeys").map(update),
+            updates_unasked: self.updates_unasked(),
+            ca_signatures: self.algorithms("CASignatureAlgorithms", AlgorithmKind::CaSignature),
+            trust_loopback: options.flag("NoHostAuthenticationForLocalhost"),
             host_key_alias: options.word("HostKeyAlias").map(str::to_ascii_lowercase),
             identities: if keys { self.identities() } else { Some(Vec::new()) },
             certificates: if keys { self.paths("CertificateFile") } else { Some(Vec::new()) },
@@ -143,6 +156,34 @@ impl Reader<'_> {
         Some(paths.into_iter().filter_map(|path| self.note(path)).collect())
     }
 
+    /// ssh's own rule: only its usual file is kept up to date unasked, and not beside the DNS.
+    fn updates_unasked(&self) -> bool {
+        let dns = self.options.word("VerifyHostKeyDNS").is_some_and(|dns| value::flag(dns) != Some(false));
+        let usual = self.options.get("UserKnownHostsFile").is_none_or(|setting| setting.words == [USUAL_KNOWN_HOSTS]);
+        usual && !dns
+    }
+
+    /// Words, as ssh has it: no shell sees them. The program has no tokens.
+    fn known_hosts_command(&mut self) -> Option<HostsCommand> {
+        let setting = self.options.get("KnownHostsCommand")?;
+        if setting.rest.eq_ignore_ascii_case("none") {
+            return Some(HostsCommand::None);
+        }
+        let refuse = |what: String| {
+            let hint = "write the absolute path of a program, and its arguments";
+            ConfigError::new(setting.place.clone(), what, hint)
+        };
+        let tokens = self.tokens.leaving(TOKENS_OF_A_RUN);
+        let expand = |(index, word): (usize, String)| match index {
+            0 => Ok(word),
+            _ => tokens.expand(&word, Some(self.facts), &setting.place),
+        };
+        let words = command_words(&setting.rest).ok_or_else(|| refuse("a quote is not closed".to_owned()));
+        let words = words.and_then(|words| words.into_iter().enumerate().map(expand).collect::<Result<Vec<_>, _>>());
+        let command = words.and_then(|words| KnownHostsCommand::new(words).map_err(|error| refuse(error.to_string())));
+        self.note(command).map(HostsCommand::Run)
+    }
+
     fn agent(&mut self) -> Option<AgentSpec> {
         let setting = self.options.get("IdentityAgent")?;
         let variable = |name: &str| {
@@ -221,6 +262,14 @@ fn strict(text: &str) -> StrictHostKeyChecking {
     }
 }
 
+fn update(text: &str) -> UpdateHostKeys {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "true" => UpdateHostKeys::Yes,
+        "ask" => UpdateHostKeys::Ask,
+        _ => UpdateHostKeys::No,
+    }
+}
+
 fn family(text: &str) -> AddressFamily {
     match text.to_ascii_lowercase().as_str() {
         "inet" => AddressFamily::Inet,
@@ -234,7 +283,9 @@ fn algorithms(text: &str, kind: AlgorithmKind) -> Result<AlgorithmList, String> 
     let list = AlgorithmList::parse(text).map_err(|error| error.to_string())?;
     let ours = |names: Vec<String>| {
         let known = |name: &String| check_algorithms(kind, &AlgorithmList::Replace(vec![name.clone()])).is_ok();
-        match names.iter().find(|name| !known(name) && !NOT_OURS.contains(&name.as_str())) {
+        // A certificate that was signed with SHA-1 is never believed.
+        let theirs = |name: &str| NOT_OURS.contains(&name) || (kind == AlgorithmKind::CaSignature && name == "ssh-rsa");
+        match names.iter().find(|name| !known(name) && !theirs(name)) {
             Some(unknown) => Err(format!("`{unknown}` is not an algorithm of this kind")),
             None => Ok(names.into_iter().filter(known).collect::<Vec<_>>()),
         }

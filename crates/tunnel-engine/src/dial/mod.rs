@@ -26,6 +26,8 @@ pub use look::Look;
 pub(crate) use look::is_gone;
 pub use net::NetDialer;
 pub(crate) use prepared::Prepared;
+pub(crate) use proxy_command::NOT_FOR_CHILDREN;
+pub(crate) use proxy_process::describe as how_it_ended;
 
 use crate::failure::Failure;
 use crate::spec::SessionSpec;

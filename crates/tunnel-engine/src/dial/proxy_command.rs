@@ -20,7 +20,7 @@ use crate::spec::Destination;
 const END_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Words of the service manager to us alone (sd_notify(3), sd_listen_fds(3)): a command must not speak in our name.
-const NOT_FOR_CHILDREN: &[&str] =
+pub(crate) const NOT_FOR_CHILDREN: &[&str] =
     &["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "FDSTORE"];
 
 /// Runs `command` by the user's shell, as ssh does: `$SHELL -c 'exec …'`. It is killed when the link is dropped.

@@ -84,7 +84,8 @@ impl Process {
     }
 }
 
-fn describe(status: ExitStatus) -> String {
+/// `ended with status 1`, `was ended by signal 9`.
+pub(crate) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with status {code}"),
         (None, Some(signal)) => format!("was ended by signal {signal}"),

@@ -11,6 +11,7 @@ use super::name::Names;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) at: Place,
+    pub(super) source: Source,
     pub(super) marker: Marker,
     pub(super) names: Names,
     pub(super) key: HostKey,
@@ -31,6 +32,17 @@ impl fmt::Display for Place {
     }
 }
 
+/// Who says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A file of UserKnownHostsFile.
+    User,
+    /// A file of GlobalKnownHostsFile.
+    Global,
+    /// KnownHostsCommand, which was asked about this very name.
+    Command,
+}
+
 /// What the key of a line is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Marker {
@@ -43,16 +55,16 @@ pub(super) enum Marker {
 }
 
 /// Reads a whole file.
-pub(super) fn parse(file: &Path, content: &[u8]) -> Vec<Entry> {
+pub(super) fn parse(file: &Path, source: Source, content: &[u8]) -> Vec<Entry> {
     let file: Arc<Path> = file.into();
     String::from_utf8_lossy(content)
         .lines()
         .enumerate()
-        .filter_map(|(index, text)| parse_line(text, Place { file: Arc::clone(&file), line: index + 1 }))
+        .filter_map(|(index, text)| parse_line(text, source, Place { file: Arc::clone(&file), line: index + 1 }))
         .collect()
 }
 
-fn parse_line(text: &str, at: Place) -> Option<Entry> {
+fn parse_line(text: &str, source: Source, at: Place) -> Option<Entry> {
     let mut fields = text.split([' ', '\t']).filter(|field| !field.is_empty());
     let mut names = fields.next().filter(|field| !field.starts_with('#'))?;
     let marker = match names {
@@ -65,5 +77,5 @@ fn parse_line(text: &str, at: Place) -> Option<Entry> {
         names = fields.next()?;
     }
     let key = HostKey::parse(fields.next()?, fields.next()?.trim_end())?;
-    Some(Entry { at, marker, names: Names::parse(names)?, key })
+    Some(Entry { at, source, marker, names: Names::parse(names)?, key })
 }

@@ -42,6 +42,11 @@ impl HostKey {
         &self.kind
     }
 
+    /// As it is on the wire.
+    pub(super) fn blob(&self) -> &[u8] {
+        &self.blob
+    }
+
     /// True when a server that has this key can prove it with `algorithm`: an RSA key signs with several.
     pub(super) fn serves(&self, algorithm: &Algorithm) -> bool {
         let kind = if matches!(algorithm, Algorithm::Rsa { .. }) { "ssh-rsa" } else { algorithm.as_str() };

@@ -1,42 +1,61 @@
-//! Whom to believe: the verdict on a server's host key over the known_hosts files, by our own reader.
+//! Whom to believe: the verdict on a server's host key over known_hosts and the lists of revoked keys, by our own readers.
 //!
 //! ```text
-//! files ─ store ─► entry (line) ─► verdict (pure: Match · Unknown · Changed · Revoked) ─► refusal (words)
+//! lists ─ revoked ─► (krl) ──────► objection ─────────────────────────────────────────────► refusal (words)
+//! files ─ store ──┐                                                                          ▲
+//! command ────────┴► entry (line) ─► verdict (pure: Match · Unknown · Changed · Revoked) ────┘
 //!                   name, key         certificate
+//! login ─ update ─► store: known_hosts follows what a believed server announces
 //! ```
 
 mod certificate;
+mod command;
 mod entry;
 mod key;
+mod krl;
 mod name;
 mod refusal;
+mod replace;
+mod revoked;
 mod store;
 #[cfg(test)]
 mod tests;
+mod update;
 mod verdict;
 
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use russh::keys::{Algorithm, PublicKeyOrCertificate};
 
 pub use certificate::CertificateProblem;
+pub use command::Until;
 pub use entry::Place;
 pub use key::HostKey;
-pub use verdict::Verdict;
+pub use update::{Change, Updates};
+pub use verdict::{Proof, Verdict};
 
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{ASKED_AT_MOST, Destination, HostKeySpec, Question, StrictHostKeyChecking};
-use entry::{Entry, Marker};
+use command::About;
+use entry::{Entry, Marker, Source};
 use name::ServerName;
 use store::Written;
+use verdict::Terms;
 
-/// What the known_hosts files say about one server. Read anew for every session, so that an edit counts at once.
+/// What known_hosts says about one server. Read anew for every session, so that an edit counts at once.
 #[derive(Debug, Clone)]
 pub struct HostKeys {
     spec: HostKeySpec,
     destination: Destination,
     server: ServerName,
+    /// Of the files.
     entries: Vec<Entry>,
+    /// Of the command, when it was asked which algorithms to offer.
+    ordered: Vec<Entry>,
+    until: Until,
+    /// The server answered on an address of this machine to itself.
+    is_loopback: bool,
 }
 
 /// In which order to offer host key algorithms.
@@ -50,22 +69,44 @@ pub struct HostKeyPreference {
 }
 
 impl HostKeys {
-    /// Reads the known_hosts files of `spec`, off the runtime's thread. A missing file is fine.
+    /// Reads the known_hosts files of `spec`, off the runtime's thread, and runs its command, which has time `until`
+    /// then. A missing file is fine.
     ///
     /// # Errors
-    /// A file that exists and cannot be read: what it would say is not the same as "unknown".
-    pub async fn load(spec: &HostKeySpec, destination: &Destination) -> Result<Self, Failure> {
-        let files: Vec<_> = refusal::files(spec).map(std::path::Path::to_owned).collect();
+    /// A file that exists and cannot be read: what it would say is not the same as "unknown". A command that fails.
+    pub async fn load(spec: &HostKeySpec, destination: &Destination, until: Until) -> Result<Self, Failure> {
+        let users = spec.user_known_hosts.iter().map(|path| (path.clone(), Source::User));
+        let files: Vec<_> =
+            users.chain(spec.global_known_hosts.iter().map(|path| (path.clone(), Source::Global))).collect();
         let entries = blocking(move || {
             let mut entries = Vec::new();
-            for path in files {
-                entries.extend(store::read(&path).map_err(|error| refusal::unreadable(&path, error))?);
+            for (path, source) in files {
+                entries.extend(store::read(&path, source).map_err(|error| refusal::unreadable(&path, error))?);
             }
             Ok(entries)
         })
         .await?;
         let server = ServerName::new(destination, spec.alias.as_deref());
-        Ok(Self { spec: spec.clone(), destination: destination.clone(), server, entries })
+        let (spec, destination) = (spec.clone(), destination.clone());
+        let mut keys = Self { spec, destination, server, entries, ordered: Vec::new(), until, is_loopback: false };
+        keys.ordered = keys.asked(None).await?;
+        Ok(keys)
+    }
+
+    /// Where the server answered; `None` behind a jump host or a command.
+    pub fn reached_at(&mut self, peer: Option<SocketAddr>) {
+        self.is_loopback = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+    }
+
+    /// The command's lines for this server.
+    async fn asked(&self, presented: Option<&PublicKeyOrCertificate>) -> Result<Vec<Entry>, Failure> {
+        let Some(command) = &self.spec.command else { return Ok(Vec::new()) };
+        let about = About { destination: &self.destination, server: &self.server, presented };
+        let lines = command::ask(command, about, &self.until).await?;
+        let mut entries = entry::parse(command.program(), Source::Command, &lines);
+        // It was asked about this name: what it says about others, as the name without its port, does not count.
+        entries.retain(|entry| entry.names.matches(&self.server.lookup));
+        Ok(entries)
     }
 
     /// Orders the algorithms that we would offer, so that a server known by one type of key is asked for that
@@ -74,46 +115,84 @@ impl HostKeys {
     pub fn prefer(&self, offered: &[Algorithm]) -> HostKeyPreference {
         let names = || std::iter::once(&self.server.lookup).chain(&self.server.fallback);
         let known: Vec<&Entry> = names()
-            .map(|name| verdict::lines(&self.entries, name, Marker::Plain).collect::<Vec<_>>())
+            .map(|name| self.lines(name, Marker::Plain).collect::<Vec<_>>())
             .find(|lines| !lines.is_empty())
             .unwrap_or_default();
         let (mut plain, others): (Vec<_>, Vec<_>) =
             offered.iter().cloned().partition(|algorithm| known.iter().any(|entry| entry.key.serves(algorithm)));
         plain.extend(others);
-        let certified = names().any(|name| verdict::lines(&self.entries, name, Marker::CertAuthority).next().is_some());
+        let certified = names().any(|name| self.lines(name, Marker::CertAuthority).next().is_some());
         HostKeyPreference { certificates: if certified { offered.to_vec() } else { Vec::new() }, plain }
+    }
+
+    fn lines<'a>(&'a self, name: &'a str, marker: Marker) -> impl Iterator<Item = &'a Entry> {
+        verdict::lines(&self.entries, name, marker).chain(verdict::lines(&self.ordered, name, marker))
     }
 
     /// What the files say, without consequence. `now` is the calendar's time, for certificates.
     pub fn verdict(&self, presented: &PublicKeyOrCertificate, now: SystemTime) -> Verdict {
-        verdict::verdict(&self.entries, &self.server, presented, now)
+        self.verdict_of(&self.entries, presented, now)
+    }
+
+    fn verdict_of(&self, entries: &[Entry], presented: &PublicKeyOrCertificate, now: SystemTime) -> Verdict {
+        verdict::verdict(entries, &self.server, presented, &Terms { now, signatures: &self.spec.ca_signatures })
+    }
+
+    /// Who has known_hosts follow what the server announces after a login whose proof was [`Proof::OwnLine`]; `None`
+    /// where it does not. `accepted`: the algorithms that host keys may have.
+    pub fn updates(&self, accepted: &[Algorithm]) -> Option<Updates> {
+        Updates::new(&self.spec, &self.server, accepted)
     }
 
     /// Judges what the server presented (ssh_config StrictHostKeyChecking), and with `accept-new` or `no` writes an
     /// unknown key down. When that cannot be done it is believed all the same, with a warning, as ssh does.
     ///
     /// # Errors
-    /// `host_key_unknown`, `host_key_changed`, `host_key_revoked`. A changed key is refused under `no` too: there
-    /// ssh connects but refuses all forwards, and a tunnel is its forwards.
-    pub async fn check(&self, presented: &PublicKeyOrCertificate, now: SystemTime) -> Result<(), Failure> {
+    /// `host_key_unknown`, `host_key_changed`, `host_key_revoked`, `known_hosts_command_failed`. A changed key is
+    /// refused under `no` too: there ssh connects but refuses all forwards, and a tunnel is its forwards.
+    pub async fn check(&self, presented: &PublicKeyOrCertificate, now: SystemTime) -> Result<Proof, Failure> {
         let Some(key) = HostKey::of(presented.public_key().key_data()) else {
             return Err(Failure::new(FailureKind::Protocol, "the server presented a host key that cannot be encoded"));
         };
-        match self.verdict(presented, now) {
-            Verdict::Match => Ok(()),
+        self.check_lists(presented, &key).await?;
+        if self.spec.trust_loopback && self.is_loopback && self.spec.alias.is_none() {
+            tracing::debug!(server = self.server.lookup, %key, "believing the host key of a loopback address unchecked");
+            return Ok(Proof::Other);
+        }
+        let asked = self.asked(Some(presented)).await?;
+        let verdict = if asked.is_empty() {
+            self.verdict(presented, now)
+        } else {
+            self.verdict_of(&[self.entries.as_slice(), &asked].concat(), presented, now)
+        };
+        match verdict {
+            Verdict::Match(proof) => Ok(proof),
             Verdict::Revoked { at, key: revoked } => Err(refusal::revoked(&self.server, &key, &at, &revoked)),
             Verdict::Changed { conflicts } => Err(refusal::changed(&self.spec, &self.server, &key, &conflicts)),
             Verdict::Unknown { certificate } => match self.spec.strict {
-                StrictHostKeyChecking::Yes if self.confirmed(&key).await => self.remember(key).await,
+                StrictHostKeyChecking::Yes if self.confirmed(&key).await => {
+                    self.remember(key).await.map(|()| Proof::OwnLine)
+                }
                 StrictHostKeyChecking::Yes => {
                     Err(refusal::unknown(&self.spec, &self.destination, &self.server, &key, certificate.as_ref()))
                 }
-                StrictHostKeyChecking::AcceptNew => self.remember(key).await,
+                StrictHostKeyChecking::AcceptNew => self.remember(key).await.map(|()| Proof::Other),
                 StrictHostKeyChecking::No => {
                     tracing::warn!(server = self.server.lookup, %key, "believing an unknown host key unchecked");
-                    self.remember(key).await
+                    self.remember(key).await.map(|()| Proof::Other)
                 }
             },
+        }
+    }
+
+    async fn check_lists(&self, presented: &PublicKeyOrCertificate, key: &HostKey) -> Result<(), Failure> {
+        if self.spec.revoked.is_empty() {
+            return Ok(());
+        }
+        let (lists, presented) = (self.spec.revoked.clone(), revoked::Presented::of(key, presented));
+        match blocking(move || Ok(revoked::objection(&lists, &presented))).await? {
+            None => Ok(()),
+            Some(objection) => Err(refusal::objection(&self.server, key, &objection)),
         }
     }
 

@@ -52,6 +52,26 @@ impl Names {
         Some(Self::Hashed { salt: STANDARD.decode(salt).ok()?, hash: STANDARD.decode(hash).ok()? })
     }
 
+    /// One name, or a name and an address, as ssh writes them: no patterns, no lists by hand.
+    pub(super) fn is_simple(&self) -> bool {
+        match self {
+            Self::Hashed { .. } => true,
+            Self::Patterns(patterns) => {
+                patterns.len() <= 2 && !patterns.iter().any(|pattern| pattern.contains(['*', '?', '!']))
+            }
+        }
+    }
+
+    /// The field of a new line for `name`: `|1|salt|hash`.
+    pub(super) fn hashed(name: &str) -> Option<String> {
+        /// As long as the hash, as ssh has it.
+        const SALT: usize = 20;
+        let mut salt = [0; SALT];
+        aws_lc_rs::rand::fill(&mut salt).ok()?;
+        let hash = Hmac::<Sha1>::new_from_slice(&salt).ok()?.chain_update(name.as_bytes()).finalize().into_bytes();
+        Some(format!("|1|{}|{}", STANDARD.encode(salt), STANDARD.encode(hash)))
+    }
+
     /// True when the line is for `name` (lower case). A negated pattern that matches rules the line out, whatever
     /// else it holds.
     pub(super) fn matches(&self, name: &str) -> bool {

@@ -7,6 +7,7 @@ use super::certificate::CertificateProblem;
 use super::entry::Place;
 use super::key::HostKey;
 use super::name::ServerName;
+use super::revoked::Objection;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Destination, HostKeySpec, StrictHostKeyChecking};
 
@@ -54,7 +55,11 @@ pub(super) fn changed(
     let mut commands: Vec<String> = Vec::new();
     for (at, _) in conflicts {
         let file = quote(&at.file.display().to_string());
-        let command = format!("`ssh-keygen -f {file} -R {}`", force_quote(&server.lookup));
+        let printed = spec.command.as_ref().is_some_and(|command| command.program() == &*at.file);
+        let command = match printed {
+            true => format!("whoever keeps what known_hosts_command {file} prints"),
+            false => format!("`ssh-keygen -f {file} -R {}`", force_quote(&server.lookup)),
+        };
         if !commands.contains(&command) {
             commands.push(command);
         }
@@ -79,6 +84,33 @@ pub(super) fn revoked(server: &ServerName, presented: &HostKey, at: &Place, revo
         )
     };
     Failure::new(FailureKind::HostKeyRevoked, message)
+}
+
+pub(super) fn objection(server: &ServerName, presented: &HostKey, objection: &Objection) -> Failure {
+    let (message, hint) = match objection {
+        Objection::Listed(list) => {
+            let list = list.display();
+            (
+                format!("host key {presented} of `{}` is in the list of revoked keys `{list}`", server.lookup),
+                format!(
+                    "do not connect: ask the server's owner for its new key; whoever keeps `{list}` knows why it is there"
+                ),
+            )
+        }
+        Objection::Unusable(list, why) => {
+            let list = list.display();
+            (
+                format!(
+                    "host key {presented} of `{}` may be revoked: the list `{list}` cannot be used: {why}",
+                    server.lookup
+                ),
+                format!(
+                    "mend `{list}`, or take it out of revoked_host_keys: as in ssh, no host key is believed until then"
+                ),
+            )
+        }
+    };
+    Failure::new(FailureKind::HostKeyRevoked, message).with_hint(hint)
 }
 
 pub(super) fn files(spec: &HostKeySpec) -> impl Iterator<Item = &Path> {

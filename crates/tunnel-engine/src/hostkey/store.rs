@@ -1,29 +1,34 @@
 //! Reading known_hosts files, and writing a new key down.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
-use super::entry::{self, Entry, Marker, Place};
+use super::entry::{self, Entry, Marker, Place, Source};
 use super::key::HostKey;
 use super::verdict::lines;
 
 /// More than any known_hosts file of a person or a site; a device or a mistake must not fill the memory.
-const MAX_FILE_BYTES: u64 = 32 << 20;
+pub(super) const MAX_FILE_BYTES: u64 = 32 << 20;
 
 /// A pipe that nobody writes to would hold the thread for ever.
-const NO_WAITING: i32 = OFlag::O_NONBLOCK.bits();
+pub(super) const NO_WAITING: i32 = OFlag::O_NONBLOCK.bits();
 
 /// The lines of one file; none when there is no such file.
-pub(super) fn read(path: &Path) -> io::Result<Vec<Entry>> {
-    match OpenOptions::new().read(true).custom_flags(NO_WAITING).open(path) {
-        Ok(file) => Ok(entry::parse(path, &content(file)?)),
+pub(super) fn read(path: &Path, source: Source) -> io::Result<Vec<Entry>> {
+    match content_of(path) {
+        Ok(content) => Ok(entry::parse(path, source, &content)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
+}
+
+/// All of a file that must be there.
+pub(super) fn content_of(path: &Path) -> io::Result<Vec<u8>> {
+    content(OpenOptions::new().read(true).custom_flags(NO_WAITING).open(path)?)
 }
 
 /// What came of writing a key down.
@@ -49,10 +54,9 @@ pub(super) fn append(path: &Path, name: &str, key: &HostKey) -> io::Result<Writt
     }
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true).mode(0o600).custom_flags(NO_WAITING);
-    let file = options.open(path)?;
-    let mut file = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| io::Error::from(errno))?;
+    let mut file = locked(path, &options)?;
     let content = content(&*file)?;
-    let entries = entry::parse(path, &content);
+    let entries = entry::parse(path, Source::User, &content);
     let known: Vec<_> =
         lines(&entries, name, Marker::Plain).map(|entry| (entry.at.clone(), entry.key.clone())).collect();
     if known.iter().any(|(_, known)| known == key) {
@@ -66,14 +70,29 @@ pub(super) fn append(path: &Path, name: &str, key: &HostKey) -> io::Result<Writt
     Ok(Written::Known)
 }
 
+/// Opens a file and locks it. A file that was replaced while we waited for its lock is not the one that is read next.
+pub(super) fn locked(path: &Path, options: &OpenOptions) -> io::Result<Flock<File>> {
+    /// Nobody replaces a file that often.
+    const TRIES: usize = 16;
+    for _ in 0..TRIES {
+        let file = options.open(path)?;
+        let file = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| io::Error::from(errno))?;
+        let (ours, there) = (file.metadata()?, std::fs::metadata(path));
+        if there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
+            return Ok(file);
+        }
+    }
+    Err(io::Error::new(ErrorKind::ResourceBusy, "it is replaced again and again"))
+}
+
 /// A name that reads back as itself, and as nothing else: no list, pattern, hash, marker or comment.
-fn writable(name: &str) -> bool {
+pub(super) fn writable(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(['#', '@', '|', '!'])
         && !name.contains(|c: char| matches!(c, ',' | '*' | '?') || c.is_whitespace() || c.is_control())
 }
 
-fn content(file: impl Read) -> io::Result<Vec<u8>> {
+pub(super) fn content(file: impl Read) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
     if content.len() as u64 > MAX_FILE_BYTES {

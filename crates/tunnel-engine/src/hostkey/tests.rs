@@ -7,13 +7,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use russh::keys::{Algorithm, HashAlg, PublicKeyOrCertificate};
+use tokio_util::sync::CancellationToken;
 
-use super::entry::parse;
+use super::entry::{Source, parse};
 use super::name::{Names, ServerName};
 use super::store::{self, Written};
-use super::{HostKey, HostKeys, Verdict};
+use super::{HostKey, HostKeys, Proof, Until, Verdict};
 use crate::failure::FailureKind;
-use crate::spec::{Destination, HostKeySpec, StrictHostKeyChecking};
+use crate::spec::{AlgorithmList, Destination, HostKeySpec, StrictHostKeyChecking};
 
 const A: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKu+ToaAxXqaf+OEG1rrtibRGVE3fgkDHehC2fyafmLh";
 const B: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK2pr+Bfus1hvPof4Wb/plZCzSbqadHH0u+/f4ODtKnE";
@@ -209,11 +210,10 @@ async fn all_files_count_and_a_missing_one_is_fine() {
         strict: StrictHostKeyChecking::Yes,
         user_known_hosts: vec![dir.path().join("missing")],
         global_known_hosts: vec![dir.path().join("missing too"), global],
-        alias: None,
-        ask: None,
+        ..HostKeySpec::default()
     };
-    let keys = HostKeys::load(&spec, &Destination::parse("h", "me").unwrap()).await.unwrap();
-    assert_eq!(keys.check(&presented(A), now()).await, Ok(()));
+    let keys = HostKeys::load(&spec, &Destination::parse("h", "me").unwrap(), until()).await.unwrap();
+    assert_eq!(keys.check(&presented(A), now()).await, Ok(Proof::Other));
     assert_eq!(keys.check(&presented(B), now()).await.unwrap_err().kind(), FailureKind::HostKeyRevoked);
 }
 
@@ -252,9 +252,10 @@ proptest! {
         match store::append(&file, &server.lookup, &key(A)) {
             Ok(written) => {
                 prop_assert_eq!(written, Written::Known);
-                let entries = parse(&file, &fs::read(&file).unwrap());
-                let verdict = super::verdict::verdict(&entries, &server, &presented(A), now());
-                prop_assert_eq!(verdict, Verdict::Match);
+                let entries = parse(&file, Source::User, &fs::read(&file).unwrap());
+                let terms = super::verdict::Terms { now: now(), signatures: &AlgorithmList::Default };
+                let verdict = super::verdict::verdict(&entries, &server, &presented(A), &terms);
+                prop_assert_eq!(verdict, Verdict::Match(Proof::OwnLine));
                 prop_assert!(fs::read_to_string(&file).unwrap().starts_with(&content));
             }
             Err(_) => {
@@ -267,7 +268,7 @@ proptest! {
     #[test]
     fn reading_any_file_gives_lines_within_it(content in proptest::collection::vec(any::<u8>(), 0..400)) {
         let lines = content.split(|byte| *byte == b'\n').count();
-        for entry in parse(Path::new("f"), &content) {
+        for entry in parse(Path::new("f"), Source::User, &content) {
             prop_assert!((1..=lines).contains(&entry.at.line));
         }
     }
@@ -311,18 +312,15 @@ fn host_keys(file: &str, destination: &str, alias: Option<&str>) -> HostKeys {
         spec: spec(StrictHostKeyChecking::Yes, Path::new("f")),
         server: ServerName::new(&destination, alias),
         destination,
-        entries: parse(Path::new("f"), text.join("\n").as_bytes()),
+        ordered: Vec::new(),
+        until: until(),
+        is_loopback: false,
+        entries: parse(Path::new("f"), Source::User, text.join("\n").as_bytes()),
     }
 }
 
 fn spec(strict: StrictHostKeyChecking, file: &Path) -> HostKeySpec {
-    HostKeySpec {
-        strict,
-        user_known_hosts: vec![PathBuf::from(file)],
-        global_known_hosts: Vec::new(),
-        alias: None,
-        ask: None,
-    }
+    HostKeySpec { strict, user_known_hosts: vec![PathBuf::from(file)], ..HostKeySpec::default() }
 }
 
 async fn check(
@@ -332,12 +330,16 @@ async fn check(
     key: &str,
 ) -> Result<(), crate::failure::Failure> {
     let destination = Destination::parse(destination, "me").unwrap();
-    HostKeys::load(&spec(strict, file), &destination).await?.check(&presented(key), now()).await
+    HostKeys::load(&spec(strict, file), &destination, until()).await?.check(&presented(key), now()).await.map(drop)
+}
+
+fn until() -> Until {
+    Until { deadline: crate::clock::now() + Duration::from_secs(60), given_up: CancellationToken::new() }
 }
 
 fn describe(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Match => "match".to_owned(),
+        Verdict::Match(_) => "match".to_owned(),
         Verdict::Unknown { certificate } => {
             certificate.as_ref().map_or_else(|| "unknown".to_owned(), |why| format!("unknown: {why}"))
         }

@@ -5,15 +5,16 @@ use std::time::SystemTime;
 use russh::keys::PublicKeyOrCertificate;
 
 use super::certificate::{self, CertificateProblem};
-use super::entry::{Entry, Marker, Place};
+use super::entry::{Entry, Marker, Place, Source};
 use super::key::HostKey;
 use super::name::ServerName;
+use crate::spec::AlgorithmList;
 
-/// What the known_hosts files say about the key that a server presented.
+/// What known_hosts says about the key that a server presented.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// A line holds this key, or the authority of its certificate.
-    Match,
+    Match(Proof),
     /// No line is for this server.
     Unknown {
         /// A trusted authority signed a certificate for it that does not count, for this reason.
@@ -34,12 +35,29 @@ pub enum Verdict {
     },
 }
 
+/// What a match rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// A line of a user's file for this very name holds the key.
+    OwnLine,
+    /// An authority, a system's file, the command, or a line for the name without its port.
+    Other,
+}
+
+/// What a certificate has to keep to.
+pub(super) struct Terms<'a> {
+    /// The calendar's time.
+    pub(super) now: SystemTime,
+    /// CASignatureAlgorithms.
+    pub(super) signatures: &'a AlgorithmList,
+}
+
 /// Judges `presented`. A key that cannot be encoded is one that no line holds.
 pub(super) fn verdict(
     entries: &[Entry],
     server: &ServerName,
     presented: &PublicKeyOrCertificate,
-    now: SystemTime,
+    terms: &Terms<'_>,
 ) -> Verdict {
     let key = HostKey::of(presented.public_key().key_data());
     let authority = presented.certificate().and_then(|certificate| HostKey::of(certificate.signature_key()));
@@ -56,23 +74,26 @@ pub(super) fn verdict(
         .flat_map(|name| lines(entries, name, Marker::CertAuthority))
         .any(|entry| Some(&entry.key) == authority.as_ref());
     if let Some(certificate) = presented.certificate().filter(|_| trusted) {
-        match certificate::check(certificate, &server.principal, now) {
-            Ok(()) => return Verdict::Match,
+        match certificate::check(certificate, &server.principal, terms) {
+            Ok(()) => return Verdict::Match(Proof::Other),
             Err(why) => problem = Some(why),
         }
     }
     match plain(entries, &server.lookup, key.as_ref()) {
         Verdict::Unknown { .. } => {}
-        known @ (Verdict::Match | Verdict::Changed { .. } | Verdict::Revoked { .. }) => return known,
+        known @ (Verdict::Match(_) | Verdict::Changed { .. } | Verdict::Revoked { .. }) => return known,
     }
     let fallback = server.fallback.as_ref().map(|name| plain(entries, name, key.as_ref()));
-    if fallback == Some(Verdict::Match) { Verdict::Match } else { Verdict::Unknown { certificate: problem } }
+    match fallback {
+        Some(Verdict::Match(_)) => Verdict::Match(Proof::Other),
+        _ => Verdict::Unknown { certificate: problem },
+    }
 }
 
 fn plain(entries: &[Entry], name: &str, key: Option<&HostKey>) -> Verdict {
     let known: Vec<&Entry> = lines(entries, name, Marker::Plain).collect();
-    if known.iter().any(|entry| Some(&entry.key) == key) {
-        Verdict::Match
+    if let Some(entry) = known.iter().find(|entry| Some(&entry.key) == key) {
+        Verdict::Match(if entry.source == Source::User { Proof::OwnLine } else { Proof::Other })
     } else if known.is_empty() {
         Verdict::Unknown { certificate: None }
     } else {

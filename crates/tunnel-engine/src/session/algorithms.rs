@@ -71,6 +71,17 @@ const HOST_KEYS: &[&str] = &[
     "rsa-sha2-512",
     "rsa-sha2-256",
 ];
+/// What an authority may have signed a host certificate with. SHA-1 is not believed on demand either.
+const CA_SIGNATURES: &[&str] = &[
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+];
 const HOST_KEYS_ON_DEMAND: &[&str] = &["ssh-rsa"];
 
 /// What OpenSSH offers for `Compression yes`, without `zlib`, which begins before the login: an attack surface for
@@ -121,6 +132,7 @@ fn resolve(kind: AlgorithmKind, list: &AlgorithmList) -> Result<Vec<String>, Alg
         AlgorithmKind::Mac => (MACS, MACS_ON_DEMAND),
         AlgorithmKind::HostKey => (HOST_KEYS, HOST_KEYS_ON_DEMAND),
         AlgorithmKind::PublicKey => (auth::PUBLIC_KEYS, &[][..]),
+        AlgorithmKind::CaSignature => (CA_SIGNATURES, &[][..]),
     };
     list.resolve(default, &[default, on_demand].concat())
 }

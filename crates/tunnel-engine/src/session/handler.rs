@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use russh::client::{ChannelOpenHandle, DisconnectReason, Msg, Session};
-use russh::keys::{HashAlg, PublicKeyOrCertificate};
+use russh::keys::{HashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Names};
+use tokio::sync::oneshot;
 
 use super::fault::{self, sanitised};
 use super::incoming::{Offer, Origin, RejectReason, RemoteListen};
@@ -23,11 +24,18 @@ pub(super) struct Handler {
     host_keys: HostKeys,
     /// Shorter RSA host keys are not believed.
     required_rsa_size: u32,
+    announced: Option<oneshot::Sender<Vec<PublicKey>>>,
 }
 
 impl Handler {
-    pub(super) fn new(shared: Arc<Shared>, host_keys: HostKeys, required_rsa_size: u32) -> Self {
-        Self { shared, host_keys, required_rsa_size }
+    /// `announced` is told once which host keys the server says that it has.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        host_keys: HostKeys,
+        required_rsa_size: u32,
+        announced: Option<oneshot::Sender<Vec<PublicKey>>>,
+    ) -> Self {
+        Self { shared, host_keys, required_rsa_size, announced }
     }
 
     /// A connection on a remote forward: to whom it belongs is looked up, the rest is theirs.
@@ -71,7 +79,10 @@ impl russh::client::Handler for Handler {
             return Ok(false);
         }
         match self.host_keys.check(presented, clock::wall()).await {
-            Ok(()) => Ok(true),
+            Ok(proof) => {
+                self.shared.note(|facts| facts.proof = Some(proof));
+                Ok(true)
+            }
             Err(failure) => {
                 self.shared.ending.end(failure);
                 Ok(false)
@@ -83,6 +94,18 @@ impl russh::client::Handler for Handler {
         let (kex, cipher) = (names.kex.as_ref().to_owned(), names.cipher.as_ref().to_owned());
         self.shared.note(|facts| (facts.kex, facts.cipher) = (kex, cipher));
         self.shared.key_exchanges.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn openssh_ext_host_keys_announced(
+        &mut self,
+        keys: Vec<PublicKey>,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        if let Some(announced) = self.announced.take() {
+            // Nobody listens where known_hosts is not to follow.
+            let _ = announced.send(keys);
+        }
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use super::ending::Ending;
 use super::fault::sanitised;
 use super::path::Path;
 use super::wire::Wire;
+use crate::hostkey::Proof;
 
 /// What is kept of a server's login banner, in characters.
 pub(super) const MAX_BANNER: usize = 400;
@@ -52,6 +53,8 @@ pub(super) struct Facts {
     pub kex: String,
     pub cipher: String,
     pub host_key: String,
+    /// Why that was believed.
+    pub proof: Option<Proof>,
     /// What the server says to those who log in.
     pub banner: Option<String>,
 }

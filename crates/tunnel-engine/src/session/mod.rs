@@ -22,6 +22,7 @@ mod config;
 mod ending;
 mod exec;
 mod fault;
+mod follow;
 mod guard;
 mod handler;
 mod held_back;
@@ -73,6 +74,7 @@ struct Alive {
     _watchdog: AbortOnDropHandle<()>,
     /// Where the user set a limit.
     _renewal: Option<AbortOnDropHandle<()>>,
+    _follow: Option<AbortOnDropHandle<()>>,
 }
 
 /// What a session is for.

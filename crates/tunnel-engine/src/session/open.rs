@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use russh::client::connect_stream;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::arrivals::Arrivals;
 use super::banner;
 use super::config::{self, IDENTIFICATION};
 use super::fault;
+use super::follow;
 use super::guard::Guard;
 use super::handler::Handler;
 use super::incoming::IncomingChannels;
@@ -19,7 +22,7 @@ use super::wire::{CutOnDrop, Wire};
 use super::{Alive, Role, Session, SessionInfo, algorithms, rekey, watchdog};
 use crate::dial::Dialer;
 use crate::failure::{Failure, FailureKind};
-use crate::hostkey::HostKeys;
+use crate::hostkey::{HostKeys, Proof, Until};
 use crate::spec::{AlgorithmList, RekeyLimit, SessionSpec, Via};
 use crate::{auth, clock, task};
 
@@ -60,11 +63,17 @@ pub(super) async fn open(
 impl Attempt<'_> {
     async fn run(&mut self, dialer: &dyn Dialer, deadline: Instant) -> Result<(Session, IncomingChannels), Failure> {
         let spec = self.spec;
-        let host_keys = HostKeys::load(&spec.host_key, &spec.destination).await?;
-        let config = config::config(spec.receive_window, self.preferred(&host_keys)?)?;
+        let given_up = CancellationToken::new();
+        let _ends_what_was_begun = given_up.clone().drop_guard();
+        let until = Until { deadline, given_up };
+        let mut host_keys = HostKeys::load(&spec.host_key, &spec.destination, until).await?;
+        let preferred = self.preferred(&host_keys)?;
+        let updates = host_keys.updates(&preferred.key);
+        let config = config::config(spec.receive_window, preferred)?;
 
         let mut link = dialer.dial(spec, deadline).await?;
         let (peer, local) = (link.peer, link.local);
+        host_keys.reached_at(peer);
 
         self.phase = Phase::Banner;
         let ours = format!("{IDENTIFICATION}\r\n");
@@ -82,7 +91,9 @@ impl Attempt<'_> {
             Role::JumpHost => None,
         };
         let guard = Guard::new(wire, banner.bytes, already_sent, paced_by);
-        let handler = Handler::new(shared.clone(), host_keys, spec.auth.required_rsa_size);
+        let (announce, announced) = oneshot::channel();
+        let announce = updates.is_some().then_some(announce);
+        let handler = Handler::new(shared.clone(), host_keys, spec.auth.required_rsa_size, announce);
         let connected = connect_stream(config, guard, handler).await;
         let mut handle = connected.map_err(|error| broken(&shared, error))?;
 
@@ -109,7 +120,10 @@ impl Attempt<'_> {
         let limit = spec.rekey_limit;
         let renewal = (limit != RekeyLimit::default())
             .then(|| task::owned(rekey::watch(line.clone(), limit, spec.receive_window)));
-        Ok((Session { alive: Arc::new(Alive { info, line, _watchdog: watchdog, _renewal: renewal }) }, incoming))
+        let updates = updates.filter(|_| facts.proof == Some(Proof::OwnLine));
+        let follow = updates.map(|updates| task::owned(follow::follow(line.clone(), updates, announced)));
+        let alive = Alive { info, line, _watchdog: watchdog, _renewal: renewal, _follow: follow };
+        Ok((Session { alive: Arc::new(alive) }, incoming))
     }
 
     fn preferred(&self, host_keys: &HostKeys) -> Result<russh::Preferred, Failure> {

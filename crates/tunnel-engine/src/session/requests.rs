@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use russh::client::Handle;
+use russh::keys::PublicKey;
 use russh::{ChannelOpenFailure, Disconnect};
 use tokio::sync::{RwLock, oneshot};
 
@@ -85,6 +86,16 @@ impl Line {
         let (wire, line, refused) = (remote_listen(listen), self.clone(), name.clone());
         let ask = async move { line.stop_listening(wire, refused).await };
         finish(FORWARD_TIMEOUT, ask, |_| async {}).await.unwrap_or(Err(ForwardError::Timeout { listen: name }))
+    }
+
+    /// Has the server prove that it has these host keys, all of them.
+    pub(super) async fn prove(self: &Arc<Self>, keys: Vec<PublicKey>) -> Result<(), String> {
+        let line = self.clone();
+        let ask = async move { line.handle.read().await.hostkeys_prove(keys).await };
+        match finish(FORWARD_TIMEOUT, ask, |_| async {}).await {
+            Some(proven) => proven.map_err(|error| error.to_string()),
+            None => Err("it did not answer".to_owned()),
+        }
     }
 
     /// Asks for any answer at all (`keepalive@openssh.com`), and measures how long it takes.

@@ -13,6 +13,8 @@ pub enum AlgorithmKind {
     HostKey,
     /// PubkeyAcceptedAlgorithms.
     PublicKey,
+    /// CASignatureAlgorithms.
+    CaSignature,
 }
 
 impl AlgorithmKind {
@@ -24,6 +26,7 @@ impl AlgorithmKind {
             Self::Mac => "macs",
             Self::HostKey => "host_key_algorithms",
             Self::PublicKey => "pubkey_accepted_algorithms",
+            Self::CaSignature => "ca_signature_algorithms",
         }
     }
 }

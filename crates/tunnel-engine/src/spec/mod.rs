@@ -6,6 +6,7 @@ mod algorithms;
 mod destination;
 mod forward;
 mod forward_parse;
+mod host_key;
 mod ip_qos;
 mod permit;
 mod person;
@@ -16,10 +17,10 @@ pub use algorithms::{AlgorithmKind, AlgorithmList, AlgorithmListError, Algorithm
 pub use destination::{Destination, DestinationError};
 pub use forward::{Bind, Connect, Forward, ForwardKey, ForwardKind, Listen, Side};
 pub use forward_parse::ForwardParseError;
+pub use host_key::{HostKeySpec, KnownHostsCommand, KnownHostsCommandError, StrictHostKeyChecking, UpdateHostKeys};
 pub use ip_qos::{IpQos, IpQosError};
 pub use permit::{PermitError, PermitRemoteOpen, PermittedTarget};
 pub use person::{ASKED_AT_MOST, Asker, Person, Question};
 pub use session::{
-    AddressFamily, AgentSpec, AuthSpec, DialSpec, HostKeySpec, IdentitySpec, RekeyLimit, SecretSource, SessionSpec,
-    StrictHostKeyChecking, TimingSpec, Via,
+    AddressFamily, AgentSpec, AuthSpec, DialSpec, IdentitySpec, RekeyLimit, SecretSource, SessionSpec, TimingSpec, Via,
 };

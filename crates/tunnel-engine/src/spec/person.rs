@@ -40,6 +40,15 @@ pub enum Question {
         /// `SHA256:…`.
         fingerprint: String,
     },
+    /// Whether known_hosts is to follow the keys that a believed server has now. Yes: `yes`.
+    UpdateHostKeys {
+        /// As known_hosts calls it.
+        server: String,
+        /// Keys that it proved, as `ssh-ed25519 SHA256:…`.
+        learned: Vec<String>,
+        /// Keys that it no longer has.
+        gone: Vec<String>,
+    },
 }
 
 /// Somebody who can be asked.

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{AlgorithmList, AlgorithmSpec, Asker, Destination, IpQos};
+use super::{AlgorithmList, AlgorithmSpec, Asker, Destination, HostKeySpec, IpQos};
 
 /// A checked wish for one SSH session. A jump host's session is one of these too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,33 +88,6 @@ pub enum AddressFamily {
     Inet,
     /// IPv6 only.
     Inet6,
-}
-
-/// Whom to believe (ssh_config StrictHostKeyChecking and the known_hosts files).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct HostKeySpec {
-    /// What to do with a key that no file knows.
-    pub strict: StrictHostKeyChecking,
-    /// UserKnownHostsFile; `accept-new` writes to the first.
-    pub user_known_hosts: Vec<PathBuf>,
-    /// GlobalKnownHostsFile.
-    pub global_known_hosts: Vec<PathBuf>,
-    /// HostKeyAlias: the name to look up instead of the host, without a port.
-    pub alias: Option<String>,
-    /// Who says about an unknown key under `Yes`, as ssh's `ask`; `None`: nobody, it is refused.
-    pub ask: Option<Asker>,
-}
-
-/// ssh_config StrictHostKeyChecking. `ask` has no meaning for a daemon and reads as `Yes`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum StrictHostKeyChecking {
-    /// Unknown and changed keys end the session.
-    #[default]
-    Yes,
-    /// An unknown key is written down and believed; a changed one ends the session.
-    AcceptNew,
-    /// Anything is believed. Logged as a warning at every start.
-    No,
 }
 
 /// What to prove ourselves with, tried in ssh's order: certificates, agent keys that are also named as files,
@@ -234,8 +207,8 @@ impl SessionSpec {
         }
     }
 
-    /// Files whose change on disk may turn a permanent failure into success: keys, certificates, secrets and
-    /// known_hosts, those of the jump hosts included.
+    /// Files whose change on disk may turn a permanent failure into success: keys, certificates, secrets,
+    /// known_hosts and revoked host keys, those of the jump hosts included.
     pub fn watched_files(&self) -> Vec<PathBuf> {
         let mut files: Vec<PathBuf> = Vec::new();
         for identity in &self.auth.identities {
@@ -256,6 +229,7 @@ impl SessionSpec {
         }
         files.extend(self.host_key.user_known_hosts.iter().cloned());
         files.extend(self.host_key.global_known_hosts.iter().cloned());
+        files.extend(self.host_key.revoked.iter().cloned());
         if let Via::Jump(jump) = &self.dial.via {
             files.extend(jump.watched_files());
         }

@@ -7,16 +7,16 @@ use std::time::Duration;
 use tunnel_engine::session::check_algorithms;
 use tunnel_engine::spec::{
     AddressFamily, AgentSpec, AlgorithmKind, AlgorithmList, AlgorithmSpec, AuthSpec, Destination, DialSpec,
-    HostKeySpec, IdentitySpec, IpQos, IpQosError, RekeyLimit, SecretSource, SessionSpec, StrictHostKeyChecking,
-    TimingSpec, Via,
+    HostKeySpec, IdentitySpec, IpQos, IpQosError, KnownHostsCommand, RekeyLimit, SecretSource, SessionSpec,
+    StrictHostKeyChecking, TimingSpec, UpdateHostKeys, Via,
 };
 
 use super::{Reader, defaults};
 use crate::config::environment::Environment;
 use crate::config::quantity::{LONGEST, duration, duration_in, size_in};
 use crate::config::reader::path;
-use crate::config::value::Value;
-use crate::sshconfig::{self, Wishes};
+use crate::config::value::{Read, Value};
+use crate::sshconfig::{self, HostsCommand, Wishes, command_words};
 
 /// Below it no handshake is possible, and 0 would read as "none".
 const SHORTEST_CONNECT: Duration = Duration::from_millis(100);
@@ -69,6 +69,12 @@ pub(super) fn wishes(reader: &mut Reader<'_>) -> Wishes {
         strict: strict(reader),
         user_known_hosts: reader.paths("user_known_hosts_file"),
         global_known_hosts: reader.paths("global_known_hosts_file"),
+        revoked_host_keys: reader.paths("revoked_host_keys"),
+        known_hosts_command: reader.read("known_hosts_command", known_hosts_command),
+        update_host_keys: reader.read("update_host_keys", update_host_keys),
+        updates_unasked: false,
+        ca_signatures: algorithms(reader, AlgorithmKind::CaSignature),
+        trust_loopback: reader.read("no_host_authentication_for_localhost", |value| value.boolean()),
         host_key_alias: reader.read("host_key_alias", |value| value.word().map(str::to_owned)),
         identities: reader.paths("identity_file").map(named),
         certificates: reader.paths("certificate_file"),
@@ -99,6 +105,7 @@ pub(super) fn wishes(reader: &mut Reader<'_>) -> Wishes {
 /// The session, dialled directly, with the defaults for what nobody set.
 pub(super) fn session(destination: Destination, wishes: Wishes, own: Own, environment: &Environment) -> SessionSpec {
     let timing = TimingSpec::default();
+    let update = wishes.updates();
     SessionSpec {
         destination,
         dial: DialSpec {
@@ -111,9 +118,14 @@ pub(super) fn session(destination: Destination, wishes: Wishes, own: Own, enviro
             connection_attempts: wishes.connection_attempts.unwrap_or(1),
         },
         host_key: HostKeySpec {
+            update,
             strict: wishes.strict.unwrap_or_default(),
             user_known_hosts: wishes.user_known_hosts.unwrap_or_else(|| defaults::user_known_hosts(environment)),
             global_known_hosts: wishes.global_known_hosts.unwrap_or_else(defaults::global_known_hosts),
+            command: wishes.known_hosts_command.and_then(HostsCommand::run),
+            revoked: wishes.revoked_host_keys.unwrap_or_default(),
+            ca_signatures: wishes.ca_signatures,
+            trust_loopback: wishes.trust_loopback.unwrap_or(false),
             alias: wishes.host_key_alias,
             ask: None,
         },
@@ -156,6 +168,27 @@ fn strict(reader: &mut Reader<'_>) -> Option<StrictHostKeyChecking> {
             ("no", StrictHostKeyChecking::No),
         ])
     })
+}
+
+/// ssh_config's KnownHostsCommand: one string, or its words. `none` runs nothing.
+fn known_hosts_command(value: Value<'_>) -> Read<HostsCommand> {
+    const FORM: &str = "write the absolute path of a program, and its arguments";
+    let words = match value.raw().as_str() {
+        Some("none") => return Ok(HostsCommand::None),
+        Some(text) => match command_words(text) {
+            Some(words) => words,
+            None => return value.refuse("a quote is not closed", FORM),
+        },
+        None => value.each(|word| word.string().map(str::to_owned))?,
+    };
+    KnownHostsCommand::new(words).map(HostsCommand::Run).or_else(|error| value.refuse(error.to_string(), FORM))
+}
+
+fn update_host_keys(value: Value<'_>) -> Read<UpdateHostKeys> {
+    if value.raw().as_str() == Some("ask") {
+        return value.refuse("a daemon has nobody to ask", "write `true` or `false`");
+    }
+    value.boolean().map(|yes| if yes { UpdateHostKeys::Yes } else { UpdateHostKeys::No })
 }
 
 /// ssh_config's IdentityAgent: a path, `none`, `SSH_AUTH_SOCK`, or `$NAME` for the variable of that name.

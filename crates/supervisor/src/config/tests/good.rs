@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tunnel_engine::spec::{AddressFamily, AgentSpec, AlgorithmList, IdentitySpec, IpQos, SecretSource, Via};
+use tunnel_engine::spec::{
+    AddressFamily, AgentSpec, AlgorithmList, IdentitySpec, IpQos, SecretSource, UpdateHostKeys, Via,
+};
 
 use super::*;
 use crate::config::{BackoffKind, DuringOutage, LogFormat, OnRemotePortBusy};
@@ -157,7 +159,9 @@ fn every_key_of_a_session_is_read() {
          global_known_hosts_file = 'none'\nciphers = '^aes256-ctr'\nkex_algorithms = ['curve25519-sha256']\n\
          macs = '-hmac-sha1'\nhost_key_algorithms = '+ssh-rsa'\nconnect_timeout = '1m'\n\
          server_alive_interval = 0\nserver_alive_count_max = 0\ntcp_keep_alive = false\naddress_family = 'inet6'\n\
-         bind_address = '::1'\nbind_interface = 'wg0'\nip_qos = 'ef'\nconnection_attempts = 3\nreceive_window = '2M'",
+         bind_address = '::1'\nbind_interface = 'wg0'\nip_qos = 'ef'\nconnection_attempts = 3\nreceive_window = '2M'\n\
+         revoked_host_keys = ['r', '~/krl']\nknown_hosts_command = '/bin/keys \"a b\" %H'\nupdate_host_keys = true\n\
+         no_host_authentication_for_localhost = true\nca_signature_algorithms = '-rsa*'",
     )
     .session;
     let paths: Vec<_> = session.auth.identities.iter().map(|identity| identity.path.as_path()).collect();
@@ -169,6 +173,11 @@ fn every_key_of_a_session_is_read() {
     assert_eq!(session.auth.passphrase, Some(SecretSource::File("/home/me/pp".into())));
     assert_eq!(session.host_key.user_known_hosts, [PathBuf::from("/etc/a"), PathBuf::from("/b")]);
     assert!(session.host_key.global_known_hosts.is_empty());
+    assert_eq!(session.host_key.revoked, [PathBuf::from("/etc/r"), PathBuf::from("/home/me/krl")]);
+    let command = session.host_key.command.unwrap().words();
+    assert_eq!(command, ["/bin/keys", "a b", "%H"]);
+    assert_eq!((session.host_key.update, session.host_key.trust_loopback), (UpdateHostKeys::Yes, true));
+    assert_eq!(session.host_key.ca_signatures, AlgorithmList::Remove(vec!["rsa*".to_owned()]));
     assert_eq!(session.algorithms.ciphers, AlgorithmList::Prepend(vec!["aes256-ctr".to_owned()]));
     assert_eq!(session.algorithms.kex, AlgorithmList::Replace(vec!["curve25519-sha256".to_owned()]));
     assert_eq!(session.algorithms.macs, AlgorithmList::Remove(vec!["hmac-sha1".to_owned()]));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use tunnel_engine::spec::{AgentSpec, StrictHostKeyChecking, Via};
+use tunnel_engine::spec::{AgentSpec, StrictHostKeyChecking, UpdateHostKeys, Via};
 
 use super::*;
 
@@ -69,6 +69,27 @@ fn the_tunnels_own_keys_win_and_its_forwards_come_first() {
     assert!(!tunnel.exit_on_forward_failure);
     let forwards: Vec<_> = tunnel.forwards.iter().map(ToString::to_string).collect();
     assert_eq!(forwards, ["1:h:1", "9000:localhost:9000", "3307:127.0.0.1:3306"]);
+}
+
+#[test]
+fn known_hosts_is_kept_up_to_date_where_ssh_would_and_the_tunnel_says_nothing_else() {
+    for (hosts, keys, want) in [
+        ("", "", UpdateHostKeys::Yes),
+        ("UpdateHostKeys ask", "", UpdateHostKeys::Ask),
+        ("UpdateHostKeys yes", "update_host_keys = false", UpdateHostKeys::No),
+        ("", "user_known_hosts_file = '/k'", UpdateHostKeys::No),
+        ("UpdateHostKeys yes", "user_known_hosts_file = '/k'", UpdateHostKeys::Yes),
+        ("UserKnownHostsFile /k", "update_host_keys = true", UpdateHostKeys::Yes),
+        ("", "ssh_config = false", UpdateHostKeys::No),
+    ] {
+        let keys = format!("host = 'db'\ndynamic_forward = '1'\n{keys}");
+        let got = if keys.contains("ssh_config") {
+            read(&format!("[[tunnel]]\nname = 'a'\n{keys}\n")).unwrap().tunnels.remove(0)
+        } else {
+            good(&format!("{hosts}\n"), &keys)
+        };
+        assert_eq!(got.session.host_key.update, want, "{hosts} / {keys}");
+    }
 }
 
 #[test]

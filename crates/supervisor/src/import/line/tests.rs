@@ -38,7 +38,7 @@ fn the_line_of_everybody_becomes_one_tunnel() {
     assert_eq!(
         keys,
         "[[tunnel]]\nname = \"host\"\nhost = \"host\"\nport = 2222\nuser = \"user\"\nidentity_file = \"/k\"\n\
-         server_alive_interval = 30\ntcp_keep_alive = false\nexit_on_forward_failure = true\n\
+         update_host_keys = true\nserver_alive_interval = 30\ntcp_keep_alive = false\nexit_on_forward_failure = true\n\
          remote_forward = [\"3306:127.0.0.1:3306\"]"
     );
     assert!(comments.contains("# -f: "), "{comments}");

@@ -14,7 +14,18 @@ pub(super) fn session(old: &SessionSpec, new: &SessionSpec) -> Vec<&'static str>
     let Destination { user, host, port } = destination;
     let DialSpec { via, bind_address, bind_interface, address_family, tcp_keep_alive, ip_qos, connection_attempts } =
         dial;
-    let HostKeySpec { strict, user_known_hosts, global_known_hosts, alias, ask: _ } = host_key;
+    let HostKeySpec {
+        strict,
+        user_known_hosts,
+        global_known_hosts,
+        command,
+        revoked,
+        update,
+        ca_signatures,
+        trust_loopback,
+        alias,
+        ask: _,
+    } = host_key;
     let AuthSpec {
         identities,
         certificates,
@@ -41,6 +52,11 @@ pub(super) fn session(old: &SessionSpec, new: &SessionSpec) -> Vec<&'static str>
         ("strict_host_key_checking", old.host_key.strict != *strict),
         ("user_known_hosts_file", old.host_key.user_known_hosts != *user_known_hosts),
         ("global_known_hosts_file", old.host_key.global_known_hosts != *global_known_hosts),
+        ("revoked_host_keys", old.host_key.revoked != *revoked),
+        ("known_hosts_command", old.host_key.command != *command),
+        ("update_host_keys", old.host_key.update != *update),
+        ("no_host_authentication_for_localhost", old.host_key.trust_loopback != *trust_loopback),
+        ("ca_signature_algorithms", old.host_key.ca_signatures != *ca_signatures),
         ("host_key_alias", old.host_key.alias != *alias),
         ("identity_file", old.auth.identities != *identities || old.auth.identities_only != *identities_only),
         ("certificate_file", old.auth.certificates != *certificates),

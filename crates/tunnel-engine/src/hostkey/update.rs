@@ -1,0 +1,177 @@
+//! ssh_config UpdateHostKeys: after a login the server names all its host keys (OpenSSH PROTOCOL, hostkeys-00); known_hosts
+//! follows, so that a key may change without anybody being surprised. What may be changed is ssh's rule.
+
+use std::path::{Path, PathBuf};
+
+use russh::keys::{Algorithm, PublicKey};
+
+use super::blocking;
+use super::entry::{Entry, Marker, Source};
+use super::key::HostKey;
+use super::name::{Names, ServerName};
+use super::replace::{self, Edit};
+use super::store;
+use super::verdict::lines;
+use crate::spec::{ASKED_AT_MOST, Asker, HostKeySpec, Question, UpdateHostKeys};
+
+/// A server has a handful, one of each type.
+const MOST_ANNOUNCED: usize = 64;
+
+/// Has known_hosts follow one server.
+#[derive(Debug, Clone)]
+pub struct Updates {
+    files: Vec<PathBuf>,
+    name: String,
+    accepted: Vec<Algorithm>,
+    ask: Option<Asker>,
+}
+
+/// What known_hosts lacks, and what it has too much of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    learned: Vec<HostKey>,
+    gone: Vec<HostKey>,
+    /// Gets the new lines: the first one that knows the server.
+    file: PathBuf,
+    /// The names of its lines are hashed.
+    hashed: bool,
+}
+
+impl Updates {
+    pub(super) fn new(spec: &HostKeySpec, server: &ServerName, accepted: &[Algorithm]) -> Option<Self> {
+        let ask = match (spec.update, &spec.ask) {
+            (UpdateHostKeys::Yes, _) => None,
+            (UpdateHostKeys::Ask, Some(asker)) => Some(asker.clone()),
+            (UpdateHostKeys::No, _) | (UpdateHostKeys::Ask, None) => return None,
+        };
+        let (files, name) = (spec.user_known_hosts.clone(), server.lookup.clone());
+        store::writable(&name).then(|| Self { files, name, accepted: accepted.to_vec(), ask })
+    }
+
+    /// What would change, if anything, and which keys the server has to prove first. Files are read off the runtime's
+    /// thread.
+    ///
+    /// # Errors
+    /// Why nothing can be changed, in words.
+    pub async fn review(&self, announced: &[PublicKey]) -> Result<Option<(Change, Vec<PublicKey>)>, String> {
+        if announced.len() > MOST_ANNOUNCED {
+            return Err(format!("it announced more than {MOST_ANNOUNCED} keys"));
+        }
+        let pairs: Vec<(HostKey, &PublicKey)> =
+            announced.iter().filter_map(|key| HostKey::of(key.key_data()).map(|ours| (ours, key))).collect();
+        let keys: Vec<HostKey> = pairs.iter().map(|(key, _)| key.clone()).collect();
+        let files = self.files.clone();
+        let read = blocking(move || {
+            let read = files.iter().map(|path| store::read(path, Source::User));
+            Ok(read.collect::<Result<Vec<_>, _>>().map(|entries| entries.concat()))
+        });
+        let entries = read.await.map_err(|failure| failure.to_string())?.map_err(|error| error.to_string())?;
+        let Some(change) = plan(&entries, &self.name, &self.accepted, &keys)? else { return Ok(None) };
+        let unproven = pairs.iter().filter(|(key, _)| change.learned.contains(key));
+        let unproven = unproven.map(|(_, key)| (*key).clone()).collect();
+        Ok(Some((change, unproven)))
+    }
+
+    /// Writes a change down whose keys are proven. Says in the log what it did, or why it could not.
+    pub async fn apply(&self, change: Change) {
+        if !self.agreed(&change).await {
+            return;
+        }
+        let (files, name) = (self.files.clone(), self.name.clone());
+        let written = blocking(move || {
+            for path in &files {
+                let (server, file) = (&name, path.display());
+                match replace::replace(path, |entries| change.edit(entries, server, path)) {
+                    Ok(edit) => edit.tell(server, path),
+                    Err(error) => {
+                        tracing::warn!(server, %file, %error, "known_hosts does not follow the server's host keys");
+                    }
+                }
+            }
+            Ok(())
+        });
+        if let Err(failure) = written.await {
+            tracing::warn!(server = self.name, %failure, "known_hosts does not follow the server's host keys");
+        }
+    }
+
+    async fn agreed(&self, change: &Change) -> bool {
+        let Some(asker) = self.ask.clone() else { return true };
+        let names = |keys: &[HostKey]| keys.iter().map(ToString::to_string).collect();
+        let question = Question::UpdateHostKeys {
+            server: self.name.clone(),
+            learned: names(&change.learned),
+            gone: names(&change.gone),
+        };
+        let answer = blocking(move || {
+            let answers = (0..ASKED_AT_MOST).map_while(|again| asker.ask(&question, again));
+            let clear = |answer: &str| match answer.trim().to_ascii_lowercase().as_str() {
+                "yes" => Some(true),
+                "no" => Some(false),
+                _ => None,
+            };
+            Ok(answers.into_iter().find_map(|answer| clear(&answer)).unwrap_or(false))
+        });
+        answer.await.unwrap_or(false)
+    }
+}
+
+impl Change {
+    /// What becomes of one file, as it is now.
+    fn edit(&self, entries: &[Entry], name: &str, path: &Path) -> Edit {
+        let known: Vec<&Entry> = lines(entries, name, Marker::Plain).collect();
+        let gone = known.iter().filter(|entry| self.gone.contains(&entry.key));
+        let gone = gone.map(|entry| (entry.at.line, entry.key.clone())).collect();
+        // Another tunnel to this server may have been faster.
+        let missing = |key: &&HostKey| *path == *self.file && !known.iter().any(|entry| entry.key == **key);
+        let name = if self.hashed { Names::hashed(name) } else { Some(name.to_owned()) };
+        let new = name.map(|name| {
+            let line = |key: &HostKey| (format!("{name} {}", key.to_known_hosts()), key.clone());
+            self.learned.iter().filter(missing).map(line).collect()
+        });
+        Edit { gone, new: new.unwrap_or_default() }
+    }
+}
+
+/// ssh's rule: only where every line for the name is plain and for this name alone, and none of the keys is known under
+/// another name. Types that we do not have are left alone.
+///
+/// # Errors
+/// Why there is a difference, and nothing may be done about it.
+fn plan(
+    entries: &[Entry],
+    name: &str,
+    accepted: &[Algorithm],
+    announced: &[HostKey],
+) -> Result<Option<Change>, String> {
+    let is_ours = |key: &HostKey| accepted.iter().any(|algorithm| key.serves(algorithm));
+    let (own, others): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|entry| entry.names.matches(name));
+    let mut learned: Vec<HostKey> = Vec::new();
+    for key in announced.iter().filter(|key| is_ours(key)) {
+        if learned.contains(key) {
+            return Err(format!("it announced {key} twice"));
+        }
+        learned.push(key.clone());
+    }
+    if learned.is_empty() {
+        return Ok(None);
+    }
+    let gone = own.iter().filter(|entry| is_ours(&entry.key) && !announced.contains(&entry.key));
+    let gone: Vec<HostKey> = gone.map(|entry| entry.key.clone()).collect();
+    learned.retain(|key| !own.iter().any(|entry| entry.key == *key));
+    if learned.is_empty() && gone.is_empty() {
+        return Ok(None);
+    }
+    if let Some(entry) = own.iter().find(|entry| entry.marker != Marker::Plain || !entry.names.is_simple()) {
+        return Err(format!("`{}` is not a line for this server alone", entry.at));
+    }
+    if let Some(entry) = others.iter().find(|entry| announced.contains(&entry.key) || gone.contains(&entry.key)) {
+        return Err(format!("`{}` has one of its keys under another name", entry.at));
+    }
+    let Some(first) = own.first() else { return Err("no line is for it any more".to_owned()) };
+    let hashed = matches!(first.names, Names::Hashed { .. });
+    Ok(Some(Change { learned, gone, file: first.at.file.to_path_buf(), hashed }))
+}
+
+#[cfg(test)]
+mod tests;
