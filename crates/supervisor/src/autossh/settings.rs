@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tunnel_engine::spec::{Asker, Connect, Forward, ForwardKind, SecretSource, SessionSpec, Via};
+use tunnel_engine::spec::{Asker, Connect, Forward, ForwardKind, SecretSource, SessionSpec, UpdateHostKeys, Via};
 
 use super::argv::{CommandLine, Setting};
 use super::environment::Environment;
@@ -67,6 +67,9 @@ pub(crate) fn tunnel(wanted: &Wanted<'_>, person: Option<Person>) -> Result<Tunn
     spec.session = config::session_by_ssh_config(&resolved, &defaults(wanted.environment.fast));
     if let Some(Person { asker }) = person.filter(|_| !is_batch(wanted.line)) {
         ask(&mut spec.session, &asker);
+        if resolved.wishes.updates() == UpdateHostKeys::Ask {
+            spec.session.host_key.update = UpdateHostKeys::Ask;
+        }
     }
     times(&mut spec, wanted);
     Ok(Tunnel { spec, notes })

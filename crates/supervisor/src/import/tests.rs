@@ -77,6 +77,7 @@ fn every_key_goes_there_and_back() {
         "KnownHostsCommand none",
         "UpdateHostKeys yes\n UserKnownHostsFile /k",
         "UpdateHostKeys no",
+        "UpdateHostKeys ask",
         "VerifyHostKeyDNS ask",
         "CASignatureAlgorithms -rsa*",
         "NoHostAuthenticationForLocalhost yes",

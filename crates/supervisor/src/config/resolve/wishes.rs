@@ -105,7 +105,11 @@ pub(super) fn wishes(reader: &mut Reader<'_>) -> Wishes {
 /// The session, dialled directly, with the defaults for what nobody set.
 pub(super) fn session(destination: Destination, wishes: Wishes, own: Own, environment: &Environment) -> SessionSpec {
     let timing = TimingSpec::default();
-    let update = wishes.updates();
+    let update = match wishes.updates() {
+        UpdateHostKeys::Yes => UpdateHostKeys::Yes,
+        // There is nobody to ask.
+        UpdateHostKeys::No | UpdateHostKeys::Ask => UpdateHostKeys::No,
+    };
     SessionSpec {
         destination,
         dial: DialSpec {

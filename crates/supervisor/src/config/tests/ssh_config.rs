@@ -75,7 +75,7 @@ fn the_tunnels_own_keys_win_and_its_forwards_come_first() {
 fn known_hosts_is_kept_up_to_date_where_ssh_would_and_the_tunnel_says_nothing_else() {
     for (hosts, keys, want) in [
         ("", "", UpdateHostKeys::Yes),
-        ("UpdateHostKeys ask", "", UpdateHostKeys::Ask),
+        ("UpdateHostKeys ask", "", UpdateHostKeys::No),
         ("UpdateHostKeys yes", "update_host_keys = false", UpdateHostKeys::No),
         ("", "user_known_hosts_file = '/k'", UpdateHostKeys::No),
         ("UpdateHostKeys yes", "user_known_hosts_file = '/k'", UpdateHostKeys::Yes),

@@ -146,7 +146,11 @@ fn several_commands_are_several_tunnels() {
     says(&text, &["name = \"a\"", "name = \"a-2\"", "name = \"b\"", "# ExecStart=/bin/echo done: runs neither"]);
     // A drop-in that replaces the command.
     let replaced = service("ExecStart=ssh -N -F none -L 1:h:2 a\nExecStart=\nExecStart=ssh -N -F none -L 9:h:2 c");
-    assert!(replaced.contains("name          = \"c\"") && !replaced.contains("\"a\""), "{replaced}");
+    assert!(
+        replaced.lines().any(|line| line.starts_with("name ") && line.ends_with("\"c\""))
+            && !replaced.contains("\"a\""),
+        "{replaced}"
+    );
 }
 
 #[test]
