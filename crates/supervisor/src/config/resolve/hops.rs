@@ -142,12 +142,13 @@ pub(super) fn keep_bind_address(dial: &mut DialSpec) {
 }
 
 /// A jump host is believed, and convinced, by the tunnel's rules, under its own name. It is never offered the
-/// password: that is the server's, and a jump host that asked for it would learn it.
+/// password: that is the server's, and a jump host that asked for it would learn it. What it carries is encrypted already,
+/// and nothing can make that smaller.
 fn jump(session: &SessionSpec, destination: Destination, dial: DialSpec) -> SessionSpec {
     let host_key = HostKeySpec { alias: None, ..session.host_key.clone() };
     let mut auth = session.auth.clone();
     auth.password = None;
-    SessionSpec { destination, dial, host_key, auth, ..session.clone() }
+    SessionSpec { destination, dial, host_key, auth, compression: false, ..session.clone() }
 }
 
 /// The tokens of ssh_config's ProxyCommand.

@@ -124,7 +124,7 @@ fn via(resolved: &Resolved, wishes: &Wishes, own: &Own, environment: &Environmen
         Way::Direct => Via::Direct,
         Way::Command(command) => Via::Command(command.clone()),
         Way::Jump(jump) => {
-            let inherited = Wishes { host_key_alias: None, ..wishes.clone() };
+            let inherited = Wishes { host_key_alias: None, compression: None, ..wishes.clone() };
             let settings = jump.wishes.clone().or(inherited);
             let mut session = wishes::session(destination_of(jump), settings, own.for_jump(), environment);
             session.dial.via = via(jump, wishes, own, environment);

@@ -132,7 +132,7 @@ fn a_jump_host_that_is_a_table_has_its_own_keys_and_nothing_of_the_tunnels() {
 #[test]
 fn jump_hosts_follow_the_tunnels_rules_under_their_own_names() {
     let session = tunnel(
-        "proxy_jump = 'you@bastion:23, second'\nuser = 'she'\nbind_address = '10.0.0.1'\nhost_key_alias = 'x'\n\
+        "proxy_jump = 'you@bastion:23, second'\nuser = 'she'\nbind_address = '10.0.0.1'\nhost_key_alias = 'x'\ncompression = true\n\
          identity_file = 'k'\npassword_file = 'p'\nconnect_timeout = 5\nstrict_host_key_checking = 'accept-new'",
     )
     .session;
@@ -148,6 +148,7 @@ fn jump_hosts_follow_the_tunnels_rules_under_their_own_names() {
     assert_eq!(first.dial.bind_address.as_deref(), Some("10.0.0.1"), "the one that is dialled directly");
     assert_eq!((&first.auth.identities, first.timing), (&session.auth.identities, session.timing));
     assert_eq!(first.host_key.strict, session.host_key.strict);
+    assert!(session.compression && !first.compression && !second.compression, "they carry encrypted bytes");
     assert_eq!(first.auth.password, None, "the server's password is not offered to a jump host");
 }
 
