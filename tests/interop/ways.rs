@@ -35,6 +35,25 @@ fn sixteen_flows_both_ways_go_through_a_jump_host() {
 }
 
 #[test]
+fn a_jump_host_has_a_key_of_its_own() {
+    let (server, jump, echo, port) = (Sshd::start(), Sshd::start(), Target::start(Service::Echo), free_port());
+    // Each server lets its own key in, and each file knows its own server.
+    let hop = format!(
+        "proxy_jump = [{{ host = \"127.0.0.1\", port = {}, user = \"{}\", identity_file = \"{}\", identity_agent = \"none\", \
+         user_known_hosts_file = \"{}\" }}]\nlocal_forward = [\"{port}:127.0.0.1:{}\"]",
+        jump.port,
+        keys::user(),
+        jump.user_key.display(),
+        jump.known_hosts.display(),
+        echo.port
+    );
+    let daemon = Daemon::start(&tunnel_toml("t", &server, &hop));
+    daemon.wait_ready("t");
+    assert!(echoes(port));
+    assert_eq!(jump.sessions().len(), 1);
+}
+
+#[test]
 fn a_proxy_command_carries_the_session() {
     let (server, jump, echo, port) = (Sshd::start(), Sshd::start(), Target::start(Service::Echo), free_port());
     let known = know_both(&server, &jump);

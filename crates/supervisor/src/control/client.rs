@@ -59,17 +59,7 @@ impl ClientError {
 
 /// Sends one request and waits for the answer.
 pub fn ask(socket: &Path, request: Request) -> Result<Response, ClientError> {
-    let patience = match &request {
-        Request::Wait { timeout_ms, .. } => Duration::from_millis(*timeout_ms).saturating_add(PATIENCE),
-        Request::Status { .. }
-        | Request::Why { .. }
-        | Request::Start { .. }
-        | Request::Stop { .. }
-        | Request::Restart { .. }
-        | Request::ResetFailed { .. }
-        | Request::Reload
-        | Request::Plan { .. } => PATIENCE,
-    };
+    let patience = request.own_time().saturating_add(PATIENCE);
     let stream =
         UnixStream::connect(socket).map_err(|source| ClientError::NoDaemon { socket: socket.to_owned(), source })?;
     let line = exchange(stream, request, patience)

@@ -2,6 +2,7 @@
 //! own client only; scripts use `tunneld … --json`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +133,21 @@ pub enum Request {
 }
 
 impl Request {
+    /// How long the daemon may take because it was asked to.
+    pub const fn own_time(&self) -> Duration {
+        match self {
+            Self::Wait { timeout_ms, .. } => Duration::from_millis(*timeout_ms),
+            Self::Status { .. }
+            | Self::Why { .. }
+            | Self::Start { .. }
+            | Self::Stop { .. }
+            | Self::Restart { .. }
+            | Self::ResetFailed { .. }
+            | Self::Reload
+            | Self::Plan { .. } => Duration::ZERO,
+        }
+    }
+
     /// The word used in logs.
     pub const fn verb(&self) -> &'static str {
         match self {

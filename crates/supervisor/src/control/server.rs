@@ -105,7 +105,7 @@ async fn converse(stream: &mut UnixStream, commands: &mpsc::Sender<Command>) -> 
 }
 
 async fn ask(stream: &UnixStream, request: Request, commands: &mpsc::Sender<Command>) -> Option<Response> {
-    let patience = patience(&request);
+    let patience = request.own_time().saturating_add(ANSWER_TIMEOUT);
     tracing::debug!(verb = request.verb(), "control request");
     let answer = async {
         let (reply, answer) = oneshot::channel();
@@ -120,20 +120,6 @@ async fn ask(stream: &UnixStream, request: Request, commands: &mpsc::Sender<Comm
             Response::error(ErrorCode::Failed, "the daemon did not answer in time")
         })),
         () = gone(stream) => None,
-    }
-}
-
-fn patience(request: &Request) -> Duration {
-    match request {
-        Request::Wait { timeout_ms, .. } => Duration::from_millis(*timeout_ms).saturating_add(ANSWER_TIMEOUT),
-        Request::Status { .. }
-        | Request::Why { .. }
-        | Request::Start { .. }
-        | Request::Stop { .. }
-        | Request::Restart { .. }
-        | Request::ResetFailed { .. }
-        | Request::Reload
-        | Request::Plan { .. } => ANSWER_TIMEOUT,
     }
 }
 

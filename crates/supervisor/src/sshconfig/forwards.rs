@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tunnel_engine::spec::{Connect, Forward, ForwardKind, ForwardParseError, Listen, Side};
+use tunnel_engine::spec::{Forward, ForwardKind, ForwardParseError, Side};
 
 use super::options::Setting;
 use super::tokens::environment;
@@ -53,16 +53,7 @@ fn forward(setting: &Setting, kind: ForwardKind, reader: &Reader<'_>) -> Result<
         }
         Ok(path)
     };
-    let listen = match forward.listen {
-        Listen::Unix(socket) => Listen::Unix(path(socket, kind.side())?),
-        tcp @ Listen::Tcp { .. } => tcp,
-    };
-    let far_side = if kind.side() == Side::Here { Side::Server } else { Side::Here };
-    let connect = match forward.connect {
-        Connect::Unix(socket) => Connect::Unix(path(socket, far_side)?),
-        other @ (Connect::Tcp { .. } | Connect::Socks) => other,
-    };
-    Ok(Forward { listen, connect, ..forward })
+    forward.with_paths(path)
 }
 
 /// Blanks that are not escaped would part words.

@@ -42,6 +42,16 @@ pub enum Side {
     Server,
 }
 
+impl Side {
+    /// The far side.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Here => Self::Server,
+            Self::Server => Self::Here,
+        }
+    }
+}
+
 /// A checked forward.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Forward {
@@ -68,6 +78,23 @@ impl Forward {
     /// The listen address together with the side it lives on.
     pub fn key(&self) -> ForwardKey {
         ForwardKey { side: self.kind.side(), listen: self.listen.clone() }
+    }
+
+    /// The same with other paths of its unix sockets. `path` is told on which side each is.
+    ///
+    /// # Errors
+    /// Those of `path`.
+    pub fn with_paths<E>(self, path: impl Fn(PathBuf, Side) -> Result<PathBuf, E>) -> Result<Self, E> {
+        let side = self.kind.side();
+        let listen = match self.listen {
+            Listen::Unix(socket) => Listen::Unix(path(socket, side)?),
+            tcp @ Listen::Tcp { .. } => tcp,
+        };
+        let connect = match self.connect {
+            Connect::Unix(socket) => Connect::Unix(path(socket, side.other())?),
+            other @ (Connect::Tcp { .. } | Connect::Socks) => other,
+        };
+        Ok(Self { listen, connect, ..self })
     }
 }
 

@@ -56,17 +56,7 @@ fn forward(value: Value<'_>, kind: ForwardKind, environment: &Environment) -> Re
         Some(_) => of_table(&value.table()?, kind, environment)?,
         None => parse(value, environment, |text| Forward::parse(kind, text))?,
     };
-    let path = |path: PathBuf, side| unix_path(value, path, side, environment);
-    let listen = match forward.listen {
-        Listen::Unix(socket) => Listen::Unix(path(socket, kind.side())?),
-        tcp @ Listen::Tcp { .. } => tcp,
-    };
-    let far_side = if kind.side() == Side::Here { Side::Server } else { Side::Here };
-    let connect = match forward.connect {
-        Connect::Unix(socket) => Connect::Unix(path(socket, far_side)?),
-        other @ (Connect::Tcp { .. } | Connect::Socks) => other,
-    };
-    Ok(Forward { listen, connect, ..forward })
+    forward.with_paths(|path, side| unix_path(value, path, side, environment))
 }
 
 fn of_table(table: &Table<'_>, kind: ForwardKind, environment: &Environment) -> Read<Forward> {
