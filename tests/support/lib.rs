@@ -15,8 +15,10 @@ pub mod netlab;
 pub mod notify;
 pub mod patience;
 pub mod process;
+pub mod pty;
 pub mod socks;
 pub mod sshd;
+pub mod syslog;
 pub mod traffic;
 
 pub use daemon::{Daemon, tunnel_toml};

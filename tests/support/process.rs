@@ -60,6 +60,22 @@ impl Drop for Process {
     }
 }
 
+/// The command, run by another program that takes it as its last words.
+pub fn wrapped(command: &Command, by: &str, words: &[&str]) -> Command {
+    let mut wrapped = Command::new(by);
+    wrapped.args(words).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        wrapped.current_dir(folder);
+    }
+    wrapped
+}
+
 /// Pids of the children of `parent`, from /proc.
 pub fn children_of(parent: u32) -> Vec<u32> {
     let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };

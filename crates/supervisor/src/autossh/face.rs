@@ -1,32 +1,25 @@
 //! From the words of a command line to an exit code: checks everything, goes to the background, then runs.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tunnel_engine::failure::FailureKind;
-
 use super::argv::{self, Asked, CommandLine, Dialect};
-use super::environment::Environment;
+use super::environment::{Environment, LogWishes};
 use super::log::{Log, phrases, reason};
 use super::monitor::{self, Monitor};
 use super::monitor_port::MonitorPort;
 use super::run::{self, DONE, FAILED};
 use super::settings::{self, Person};
 use super::terminal::Terminal;
-use super::usage;
+use super::{speech, usage};
 use crate::config::TunnelSpec;
-use crate::os::logging::LogError;
-use crate::os::{Notify, Pidfile, PidfileError, limits, logging, signals};
+use crate::os::{Notify, Pidfile, PidfileError, limits, signals};
+use crate::sshconfig::LogLevel;
 
 /// Whose behaviour this is.
 const VERSION_OF_AUTOSSH: &str = "1.4g";
-
-/// Failures that autossh's own phrases tell.
-const OWN_RULES: [&str; 3] =
-    [FailureKind::GateTime.as_str(), FailureKind::MaxStart.as_str(), FailureKind::MaxLifetime.as_str()];
 
 /// Runs as autossh. `program` is what it is called in messages.
 pub fn main(program: &str, words: impl IntoIterator<Item = OsString>) -> u8 {
@@ -34,7 +27,7 @@ pub fn main(program: &str, words: impl IntoIterator<Item = OsString>) -> u8 {
     let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let planned = match words {
         Ok(words) => plan(&words, &variable, Terminal::open),
-        Err(word) => Err(Refusal { errors: vec![format!("`{}` is not UTF-8", word.to_string_lossy())], usage: false }),
+        Err(word) => Err(Refusal::of(format!("`{}` is not UTF-8", word.to_string_lossy()))),
     };
     match planned {
         Ok(Planned::Version) => {
@@ -42,21 +35,21 @@ pub fn main(program: &str, words: impl IntoIterator<Item = OsString>) -> u8 {
             DONE
         }
         Ok(Planned::Tunnel(plan)) => start(program, *plan).unwrap_or_else(|failure| {
-            failure.log.error(&failure.why);
-            // A log in a file or at syslog is not where somebody looks who has just typed the command.
-            if !failure.log.is_on_terminal() {
-                let _ = writeln!(io::stderr(), "{program}: {}", failure.why);
-            }
+            tell(program, &failure.log, &failure.why);
             FAILED
         }),
         Err(refusal) => {
-            let log = Log::early(program);
-            refusal.errors.iter().for_each(|error| log.error(error));
-            if refusal.usage {
-                let _ = io::stderr().write_all(usage::text(program).as_bytes());
-            }
+            refusal.tell(program);
             FAILED
         }
+    }
+}
+
+/// A log in a file or at syslog is not where somebody looks who has just typed the command.
+fn tell(program: &str, log: &Log, why: &str) {
+    log.error(why);
+    if !log.is_on_terminal() {
+        let _ = writeln!(io::stderr(), "{program}: {why}");
     }
 }
 
@@ -67,6 +60,7 @@ pub(super) struct Plan {
     pub(super) monitor: MonitorPort,
     pub(super) spec: TunnelSpec,
     pub(super) notes: Vec<String>,
+    log_level: LogLevel,
     terminal: Option<Terminal>,
 }
 
@@ -79,7 +73,29 @@ pub(super) enum Planned {
 #[derive(Debug, Default)]
 pub(super) struct Refusal {
     pub(super) errors: Vec<String>,
-    pub(super) usage: bool,
+    /// The usage text helps.
+    usage: bool,
+    /// Where the log would go; `None`: that is not known.
+    log: Option<LogWishes>,
+}
+
+impl Refusal {
+    fn of(error: String) -> Self {
+        Self { errors: vec![error], ..Self::default() }
+    }
+
+    fn tell(&self, program: &str) {
+        // autossh writes to its log once it knows where that is; until then to syslog. What getopt says is for who typed.
+        let log = match &self.log {
+            Some(wishes) if !self.usage => Log::open(program, wishes).ok(),
+            Some(_) | None => None,
+        };
+        let log = log.unwrap_or_else(|| Log::early(program));
+        self.errors.iter().for_each(|error| tell(program, &log, error));
+        if self.usage {
+            let _ = io::stderr().write_all(usage::text(program).as_bytes());
+        }
+    }
 }
 
 pub(super) fn plan(
@@ -99,6 +115,7 @@ pub(super) fn plan(
     };
     let environment =
         Environment::read(variable).map_err(|errors| refusal.errors.extend(errors.iter().map(ToString::to_string)));
+    refusal.log = environment.as_ref().ok().map(|environment| environment.log.clone());
     let (Some(line), Ok(environment)) = (line, environment) else { return Err(refusal) };
 
     // In the background there is nobody to ask.
@@ -106,9 +123,10 @@ pub(super) fn plan(
     let person = terminal.as_ref().map(|_| Person { asker: Terminal::asker() });
     let monitor = line.monitor.or(environment.port).unwrap_or_default();
     let wanted = settings::Wanted { line: &line, environment: &environment, monitor };
-    let settings = settings::tunnel(&wanted, person).map_err(|errors| Refusal { errors, usage: false })?;
-    let settings::Tunnel { spec, notes } = settings;
-    Ok(Planned::Tunnel(Box::new(Plan { line: *line, environment, monitor, spec, notes, terminal })))
+    let settings = settings::tunnel(&wanted, person);
+    let settings::Tunnel { spec, notes, log_level } =
+        settings.map_err(|errors| Refusal { errors, usage: false, log: refusal.log })?;
+    Ok(Planned::Tunnel(Box::new(Plan { line: *line, environment, monitor, spec, notes, log_level, terminal })))
 }
 
 /// A start that failed after the log was open.
@@ -118,20 +136,19 @@ struct Failure {
 }
 
 fn start(program: &str, plan: Plan) -> Result<u8, Failure> {
-    let Plan { line, environment, monitor, spec, notes, terminal } = plan;
+    let Plan { line, environment, monitor, spec, notes, log_level, terminal } = plan;
     let early = |why: String| Failure { log: Arc::new(Log::early(program)), why };
     let log = Log::open(program, &environment.log).map_err(|error| early(error.to_string()))?;
     let log = Arc::new(log);
     let fail = |why: String| Failure { log: log.clone(), why };
-    let speech = line.log_file.as_deref().map(open_speech).transpose().map_err(&fail)?;
+    let spoken = line.log_file.as_deref().map(speech::open).transpose().map_err(&fail)?;
 
     if line.background {
         // The folder stays, so that relative paths stay what they are.
         nix::unistd::daemon(true, false).map_err(|errno| fail(format!("run as daemon failed: {}", errno.desc())))?;
     }
     // Threads from here on.
-    let spoken = logging::init_plain(settings::NAME, verbosity(&line), &OWN_RULES, speech);
-    let _spoken = spoken.map_err(|error: LogError| fail(error.to_string()))?;
+    let _spoken = speech::begin(log_level, spoken).map_err(&fail)?;
     let (_heard, signals) = signals::listen().map_err(|error| fail(error.to_string()))?;
     signals::disarm_alarm().map_err(|error| fail(error.to_string()))?;
     if monitor == MonitorPort::Off {
@@ -176,23 +193,6 @@ fn start(program: &str, plan: Plan) -> Result<u8, Failure> {
     runtime.shutdown_background();
     drop(terminal);
     code
-}
-
-/// `-E`: where ssh's own messages go.
-fn open_speech(path: &str) -> Result<File, String> {
-    let file = OpenOptions::new().append(true).create(true).open(path);
-    file.map_err(|error| format!("cannot open log file \"{path}\": {}", reason(&error)))
-}
-
-/// As ssh: `-q` only what is fatal, each `-v` more.
-fn verbosity(line: &CommandLine) -> &'static str {
-    match (line.quiet, line.verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "info",
-        (false, 2) => "debug",
-        (false, _) => "trace",
-    }
 }
 
 fn write_pid(path: &Path) -> Result<Pidfile, String> {

@@ -20,6 +20,7 @@ mod number;
 mod recipes;
 mod run;
 pub(crate) mod settings;
+mod speech;
 mod terminal;
 mod usage;
 

@@ -1,10 +1,13 @@
 //! One tunnel at work, as autossh would run it: its machine decides, this hears signals, watches with the monitor, and
 //! says with which code to end.
 
+mod network;
+mod watchdog;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 use tunnel_engine::dial::NetDialer;
 use tunnel_engine::failure::{Failure, FailureKind};
@@ -14,11 +17,12 @@ use super::log::{Log, phrases, story};
 use super::monitor::Monitor;
 use crate::config::TunnelSpec;
 use crate::lifecycle::Phase;
-use crate::os::network::{self, NetworkChange};
 use crate::os::{KeptListeners, Notify, Signal};
 use crate::supervise::governor::{Governor, Place};
 use crate::supervise::knocker::Knocker;
 use crate::tunnel::{self, Context, Handle, Order, ReadyLink, View};
+use network::Network;
+use watchdog::Watchdog;
 
 /// autossh's exit codes: there are no others.
 pub(super) const DONE: u8 = 0;
@@ -46,10 +50,7 @@ pub(super) struct Setup {
 pub(super) async fn run(setup: Setup) -> u8 {
     let Setup { spec, max_start, poll, first_poll, monitor, hears_network, log, notify, signals } = setup;
     let (changed, changes) = watch::channel(0);
-    let network = hears_network.then(|| {
-        let (watcher, events) = network::watch();
-        Network { changed, events, _watcher: watcher }
-    });
+    let network = hears_network.then(|| Network::listen(changed));
     let dialer = Arc::new(NetDialer::new());
     let context = Context {
         knocker: Knocker::new(dialer.clone()),
@@ -66,8 +67,7 @@ pub(super) async fn run(setup: Setup) -> u8 {
         observer: Some(story::observer(log.clone(), max_start)),
     };
     let handle = tunnel::spawn(spec, context);
-    let now = clock::now();
-    let watchdog = notify.watchdog_interval().map(|every| Watchdog { every, next: now, answer: None });
+    let watchdog = notify.watchdog_interval().map(|every| Watchdog::new(every, clock::now()));
     let runner = Runner {
         view: handle.watch(),
         handle,
@@ -107,18 +107,6 @@ struct Runner {
     watchdog: Option<Watchdog>,
 }
 
-struct Network {
-    changed: watch::Sender<u64>,
-    events: mpsc::Receiver<NetworkChange>,
-    _watcher: AbortOnDropHandle<()>,
-}
-
-struct Watchdog {
-    every: Duration,
-    next: Instant,
-    answer: Option<oneshot::Receiver<()>>,
-}
-
 enum Event {
     Signal(Signal),
     Network,
@@ -135,7 +123,7 @@ impl Runner {
             let over = match event {
                 Event::Signal(signal) => self.signal(signal),
                 Event::Network => {
-                    self.network_changed();
+                    self.order(Order::NetworkChanged);
                     None
                 }
                 Event::Changed => self.changed(),
@@ -160,15 +148,15 @@ impl Runner {
     }
 
     async fn next(&mut self) -> Event {
-        let watchdog = self.watchdog.as_ref().map(|watchdog| watchdog.next);
+        let watchdog = self.watchdog.as_ref().map(Watchdog::next);
         let deadline = [self.next_test, watchdog].into_iter().flatten().min();
         tokio::select! {
             biased;
             Some(signal) = self.signals.recv() => Event::Signal(signal),
-            () = network_changed(self.network.as_mut()) => Event::Network,
+            () = Network::heard(self.network.as_mut()) => Event::Network,
             Ok(()) = self.view.changed() => Event::Changed,
             passed = tested(&mut self.test) => Event::Tested(passed),
-            () = turned(&mut self.watchdog) => Event::Turned,
+            () = Watchdog::turned(self.watchdog.as_mut()) => Event::Turned,
             () = due(deadline) => Event::Due,
         }
     }
@@ -193,13 +181,6 @@ impl Runner {
             Signal::Usr2 => {}
         }
         None
-    }
-
-    fn network_changed(&self) {
-        if let Some(network) = &self.network {
-            network.changed.send_modify(|changes| *changes += 1);
-            self.order(Order::NetworkChanged);
-        }
     }
 
     fn changed(&mut self) -> Option<u8> {
@@ -241,10 +222,8 @@ impl Runner {
                 None => {}
             }
         }
-        if let Some(watchdog) = self.watchdog.as_mut().filter(|watchdog| watchdog.next <= now) {
-            let (reply, answer) = oneshot::channel();
-            watchdog.next = now + watchdog.every;
-            watchdog.answer = self.handle.ask(reply).is_ok().then_some(answer);
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.due(&self.handle, now);
         }
     }
 
@@ -277,35 +256,10 @@ impl Runner {
     }
 }
 
-async fn network_changed(network: Option<&mut Network>) {
-    let heard = match network {
-        Some(network) => network.events.recv().await.is_some(),
-        None => false,
-    };
-    if !heard {
-        std::future::pending().await
-    }
-}
-
 async fn tested(test: &mut Option<AbortOnDropHandle<bool>>) -> bool {
     match test {
         Some(test) => test.await.unwrap_or(false),
         None => std::future::pending().await,
-    }
-}
-
-async fn turned(watchdog: &mut Option<Watchdog>) {
-    let answer = watchdog.as_mut().and_then(|watchdog| watchdog.answer.as_mut());
-    let turned = match answer {
-        Some(answer) => answer.await.is_ok(),
-        None => std::future::pending().await,
-    };
-    if let Some(watchdog) = watchdog {
-        watchdog.answer = None;
-    }
-    if !turned {
-        // It has ended: the loop hears of that otherwise.
-        std::future::pending().await
     }
 }
 

@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use tunnel_engine::spec::{Asker, Connect, Forward, ForwardKind, SecretSource, SessionSpec, UpdateHostKeys, Via};
 
-use super::argv::{CommandLine, Setting};
+use super::argv::{self, CommandLine, Setting};
 use super::environment::Environment;
 use super::monitor;
 use super::monitor_port::MonitorPort;
 use crate::config::{self, BackoffKind, ConfigError, DuringOutage, Overrides, ProbeSpec, TunnelSpec};
 use crate::lifecycle::Policy;
-use crate::sshconfig::{self, Facts, Files, Library, Query, Resolved, Wishes};
+use crate::sshconfig::{self, Facts, Files, Library, LogLevel, Query, Resolved, Way, Wishes};
 
 /// ssh has no limit over a whole login; sshd has (LoginGraceTime, 120 s by default), and a person may be typing.
 const LOGIN_GRACE: Duration = Duration::from_secs(120);
+
+/// ServerAliveInterval with `BatchMode yes`, in Debian's ssh: nobody is there to see that it hangs.
+const BATCH_SERVER_ALIVE_INTERVAL: Duration = Duration::from_secs(300);
 
 /// What its log and messages call the tunnel.
 pub(super) const NAME: &str = "autossh";
@@ -39,6 +42,8 @@ pub(crate) struct Person {
 pub(crate) struct Tunnel {
     pub(crate) spec: TunnelSpec,
     pub(crate) notes: Vec<String>,
+    /// How much ssh would say.
+    pub(crate) log_level: LogLevel,
 }
 
 /// ssh's files are read here.
@@ -64,26 +69,22 @@ pub(crate) fn tunnel(wanted: &Wanted<'_>, person: Option<Person>) -> Result<Tunn
     spec.stream_local_bind_unlink = resolved.stream_local_bind_unlink.unwrap_or(false);
     spec.permit_remote_open = resolved.permit_remote_open.clone().unwrap_or_default();
     spec.exit_on_forward_failure = resolved.exit_on_forward_failure.unwrap_or(false);
-    spec.session = config::session_by_ssh_config(&resolved, &defaults(wanted.environment.fast));
-    if let Some(Person { asker }) = person.filter(|_| !is_batch(wanted.line)) {
-        ask(&mut spec.session, &asker);
-        if resolved.wishes.updates() == UpdateHostKeys::Ask {
-            spec.session.host_key.update = UpdateHostKeys::Ask;
-        }
+    let defaults = defaults(wanted.environment.fast, resolved.manners.batch_mode);
+    spec.session = config::session_by_ssh_config(&resolved, &defaults);
+    if let Some(Person { asker }) = person {
+        ask(&mut spec.session, &resolved, &asker);
     }
     times(&mut spec, wanted);
-    Ok(Tunnel { spec, notes })
+    notes.extend(masters(&resolved));
+    let log_level = wanted.line.log_level.or(resolved.manners.log_level).unwrap_or(LogLevel::Info);
+    Ok(Tunnel { spec, notes, log_level })
 }
 
-/// `-o BatchMode=yes`: nobody is to be asked.
-fn is_batch(line: &CommandLine) -> bool {
-    line.settings.iter().any(|setting| match setting {
-        Setting::Keyword { .. } => false,
-        Setting::Line(text) => {
-            let words: String = text.to_ascii_lowercase().split(['=', ' ', '\t', '"']).collect();
-            matches!(words.as_str(), "batchmodeyes" | "batchmodetrue")
-        }
-    })
+/// A session that ssh would hand over to a master connection is kept here, where it can be watched.
+fn masters(resolved: &Resolved) -> Option<String> {
+    let control = &resolved.manners.control;
+    let verb = if control.len() == 1 { "has" } else { "have" };
+    (!control.is_empty()).then(|| format!("{} {verb} no effect: {}", control.join(", "), argv::NO_MASTER))
 }
 
 /// What ssh's files and the command line come to.
@@ -156,11 +157,12 @@ pub(crate) fn base() -> Result<TunnelSpec, String> {
 
 /// What holds where ssh's files say nothing: as in ssh no keepalive of its own, and no limit but the server's. The fast
 /// face has tunneld's.
-fn defaults(fast: bool) -> Wishes {
+fn defaults(fast: bool, batch: bool) -> Wishes {
     if fast {
         return Wishes::default();
     }
-    Wishes { connect_timeout: Some(LOGIN_GRACE), server_alive_interval: Some(Duration::ZERO), ..Wishes::default() }
+    let alive = if batch { BATCH_SERVER_ALIVE_INTERVAL } else { Duration::ZERO };
+    Wishes { connect_timeout: Some(LOGIN_GRACE), server_alive_interval: Some(alive), ..Wishes::default() }
 }
 
 /// When to start again, and what listeners do meanwhile.
@@ -187,14 +189,25 @@ fn times(spec: &mut TunnelSpec, wanted: &Wanted<'_>) {
     }
 }
 
-/// Whoever sits at the terminal says what no file does, jump hosts included.
-fn ask(session: &mut SessionSpec, asker: &Asker) {
-    session.auth.passphrase = Some(SecretSource::Ask(asker.clone()));
-    session.auth.password = Some(SecretSource::Ask(asker.clone()));
-    session.host_key.ask = Some(asker.clone());
+/// Whoever sits at the terminal says what no file does. Each host has the manners that its own lines say, but a batch is
+/// one for its jump hosts too.
+fn ask(session: &mut SessionSpec, resolved: &Resolved, asker: &Asker) {
+    let manners = &resolved.manners;
+    if manners.batch_mode {
+        return;
+    }
+    let secrets = manners.password_prompts.map_or_else(|| asker.clone(), |prompts| asker.with_prompts(prompts));
+    session.auth.passphrase = Some(SecretSource::Ask(secrets.clone()));
+    session.auth.password = Some(SecretSource::Ask(secrets));
+    session.auth.without_password = manners.without_password;
+    session.auth.without_interactive = manners.without_interactive;
+    session.host_key.ask = manners.ask_host_key.then(|| asker.clone());
+    if resolved.wishes.updates() == UpdateHostKeys::Ask {
+        session.host_key.update = UpdateHostKeys::Ask;
+    }
     // Typing takes its time.
     session.timing.connect_timeout = session.timing.connect_timeout.max(LOGIN_GRACE);
-    if let Via::Jump(jump) = &mut session.dial.via {
-        ask(jump, asker);
+    if let (Via::Jump(jump), Way::Jump(behind)) = (&mut session.dial.via, &resolved.way) {
+        ask(jump, behind, asker);
     }
 }

@@ -2,16 +2,19 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
-use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use tunnel_engine::spec::{Asker, Person, Question};
 use zeroize::Zeroizing;
 
 /// The terminal of the process, whatever its standard input is.
 const TERMINAL: &str = "/dev/tty";
+
+/// What ssh reads of an answer at most.
+const MAX_ANSWER_BYTES: usize = 1024;
 
 /// Leads to whoever is at the terminal, and sets it right again when dropped in the middle of a password.
 pub(super) struct Terminal {
@@ -57,8 +60,7 @@ impl Person for Somebody {
         if again > 0 && matches!(question, Question::Password { .. } | Question::Prompt { .. }) {
             tell("Permission denied, please try again.\n");
         }
-        let answer = if is_seen(question) { read_line(&prompt) } else { rpassword::prompt_password(&prompt).ok() };
-        let answer = Zeroizing::new(answer?);
+        let answer = read_line(&prompt, is_seen(question))?;
         if stays_true(question) {
             answers.insert(prompt, answer.clone());
         }
@@ -109,11 +111,48 @@ fn tell(text: &str) {
     }
 }
 
-fn read_line(prompt: &str) -> Option<String> {
-    tell(prompt);
-    let mut line = String::new();
-    BufReader::new(File::open(TERMINAL).ok()?).read_line(&mut line).ok().filter(|bytes| *bytes > 0)?;
-    Some(line.trim_end_matches(['\r', '\n']).to_owned())
+/// `None`: there is no terminal any more, or nobody who types.
+fn read_line(prompt: &str, seen: bool) -> Option<Zeroizing<String>> {
+    let mut tty = OpenOptions::new().read(true).write(true).open(TERMINAL).ok()?;
+    let hidden = if seen { None } else { Some(Hidden::begin(tty.try_clone().ok()?)?) };
+    tty.write_all(prompt.as_bytes()).ok()?;
+    // A terminal gives a line at a time. No other buffer gets to see it.
+    let mut buffer = Zeroizing::new([0; MAX_ANSWER_BYTES]);
+    let read = loop {
+        match tty.read(buffer.as_mut_slice()) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            other => break other.ok()?,
+        }
+    };
+    drop(hidden);
+    let line = std::str::from_utf8(buffer.get(..read)?).ok().filter(|line| !line.is_empty())?;
+    Some(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// While it lives, nothing that is typed is shown. It begins before the question is put: whoever types at once, a program
+/// most often, is not shown either.
+struct Hidden {
+    tty: File,
+    before: Termios,
+}
+
+impl Hidden {
+    /// What was typed before is thrown away, as ssh does it.
+    fn begin(tty: File) -> Option<Self> {
+        let before = tcgetattr(tty.as_fd()).ok()?;
+        let mut silent = before.clone();
+        silent.local_flags.remove(LocalFlags::ECHO | LocalFlags::ECHONL);
+        tcsetattr(tty.as_fd(), SetArg::TCSAFLUSH, &silent).ok()?;
+        Some(Self { tty, before })
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // The key that ended the line was not shown either.
+        let _ = self.tty.write_all(b"\n");
+        let _ = tcsetattr(self.tty.as_fd(), SetArg::TCSAFLUSH, &self.before);
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
+pub use plain::Speech;
 pub use queue::Flush;
 
 use crate::config::{LogFormat, LogSpec};
@@ -67,20 +68,15 @@ pub fn init(spec: &LogSpec) -> Result<(LogControl, Flush), LogError> {
 }
 
 /// For a program that speaks to a person, as ssh does: messages and hints, no times. To `output`, or standard error.
-/// Failures of the kinds `silent` are not told.
-pub fn init_plain(
-    program: &'static str,
-    level: &str,
-    silent: &'static [&'static str],
-    output: Option<std::fs::File>,
-) -> Result<Flush, LogError> {
+pub fn init_plain(speech: Speech, output: Option<std::fs::File>) -> Result<Flush, LogError> {
     let started = match output {
         Some(file) => queue::start(file),
         None => queue::stderr(),
     };
     let (writer, flush) = started.map_err(|error| LogError::Start(error.to_string()))?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer).event_format(plain::Plain { program, silent });
-    let subscriber = tracing_subscriber::registry().with(filter(level)?).with(no_packet_dumps()).with(lines);
+    let filter = filter(speech.level)?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).event_format(speech);
+    let subscriber = tracing_subscriber::registry().with(filter).with(no_packet_dumps()).with(lines);
     subscriber.try_init().map_err(|error| LogError::Start(error.to_string()))?;
     Ok(flush)
 }

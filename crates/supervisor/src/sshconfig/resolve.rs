@@ -6,6 +6,7 @@ use super::facts::Facts;
 use super::jump::{self, Hop};
 use super::keyword::Meaning;
 use super::library::Library;
+use super::manners::Manners;
 use super::options::Options;
 use super::query::Query;
 use super::refuse::refusals;
@@ -110,6 +111,7 @@ fn resolve_hop(
     let mut read = wishes::Reader { options: &options, tokens: &tokens, facts, errors: Vec::new() };
     let wishes = read.wishes();
     let permit_remote_open = read.permit_remote_open();
+    let manners = Manners::of(&options);
     let forwards = forwards::forwards(&mut read);
     errors.append(&mut read.errors);
     errors.extend(refusals(&options));
@@ -129,6 +131,7 @@ fn resolve_hop(
         stream_local_bind_mask: options.word("StreamLocalBindMask").and_then(super::value::mask),
         stream_local_bind_unlink: options.flag("StreamLocalBindUnlink"),
         permit_remote_open,
+        manners,
         passed_over: passed_over(&options),
         files,
     })

@@ -8,6 +8,7 @@ use tunnel_engine::spec::{
     PermitRemoteOpen, RekeyLimit, StrictHostKeyChecking, UpdateHostKeys,
 };
 
+use super::manners::Manners;
 use crate::config::Place;
 
 /// The answer to a [`super::Query`].
@@ -37,6 +38,8 @@ pub struct Resolved {
     pub stream_local_bind_unlink: Option<bool>,
     /// `PermitRemoteOpen`.
     pub permit_remote_open: Option<PermitRemoteOpen>,
+    /// Whom to ask, and how much to say.
+    pub manners: Manners,
     /// Keywords that are set and cannot change a tunnel.
     pub passed_over: Vec<&'static str>,
     /// Every file that was read or looked for, those of jump hosts included.

@@ -1,6 +1,7 @@
 //! Every keyword of OpenSSH's client, 9.2 to 10.5, Debian's and Red Hat's additions included, and what becomes of it.
 
 use super::keyword::{Keyword, Meaning, Shape};
+use super::manners::LogLevel;
 
 const ASK: Shape = Shape::Choice(&["yes", "no", "true", "false", "ask"]);
 
@@ -8,7 +9,7 @@ const ASK: Shape = Shape::Choice(&["yes", "no", "true", "false", "ask"]);
 pub(super) const KEYWORDS: &[Keyword] = &[
     harmless("AddKeysToAgent", Shape::Any),
     followed("AddressFamily", Shape::Choice(&["any", "inet", "inet6"])),
-    // A daemon has nobody to ask in any case.
+    // A daemon has nobody to ask in any case; the autossh face has.
     harmless("BatchMode", Shape::Flag),
     followed("BindAddress", Shape::Word),
     followed("BindInterface", Shape::Word),
@@ -79,7 +80,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     followed("KnownHostsCommand", Shape::Command),
     weighed("LocalCommand", Shape::Command),
     followed("LocalForward", Shape::Forward),
-    harmless("LogLevel", Shape::Word),
+    harmless("LogLevel", Shape::Choice(LogLevel::WORDS)),
     harmless("LogVerbose", Shape::Words),
     followed("MACs", Shape::Word),
     followed("NoHostAuthenticationForLocalhost", Shape::Flag),

@@ -234,7 +234,7 @@ impl Actor {
         while let Some(effect) = self.machine.poll_effect() {
             match effect {
                 Effect::Open { epoch } => {
-                    self.observe(&Occurrence::Start { count: self.machine.starts() });
+                    self.observe(&Occurrence::Start { count: self.machine.starts(), tries: self.machine.tries() });
                     self.open(epoch);
                 }
                 Effect::Close { epoch } => self.close(epoch),

@@ -20,6 +20,8 @@ pub enum Occurrence<'a> {
     Start {
         /// The how-manieth.
         count: u64,
+        /// autossh's count of short-lived starts in a row before it.
+        tries: u32,
     },
     /// It succeeded.
     Up,

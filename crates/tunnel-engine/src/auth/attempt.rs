@@ -16,7 +16,7 @@ use super::report::Record;
 use super::{load, secret};
 use crate::clock;
 use crate::failure::{Failure, FailureKind};
-use crate::spec::{ASKED_AT_MOST, Asker, AuthSpec, Question, SecretSource};
+use crate::spec::{Asker, AuthSpec, Question, SecretSource};
 
 /// sshd allows far fewer methods in a row; a server that is never content must not keep us.
 const MAX_PARTIAL_SUCCESSES: usize = 8;
@@ -133,11 +133,14 @@ impl<'a, H: Handler> Attempt<'a, H> {
             }
         }
         let limit = match &self.spec.password {
-            Some(SecretSource::Ask(_)) => ASKED_AT_MOST,
+            Some(SecretSource::Ask(asker)) => asker.prompts(),
             Some(SecretSource::File(_)) | None => 1,
         };
-        let interactive = methods.contains(&MethodKind::KeyboardInteractive) && self.interactive_tries < limit;
-        let password = methods.contains(&MethodKind::Password) && self.password_tries < limit;
+        let interactive = methods.contains(&MethodKind::KeyboardInteractive)
+            && !self.spec.without_interactive
+            && self.interactive_tries < limit;
+        let password =
+            methods.contains(&MethodKind::Password) && !self.spec.without_password && self.password_tries < limit;
         if !interactive && !password {
             return Ok(None);
         }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{secret, small_scalar};
 use crate::failure::FailureKind;
-use crate::spec::{ASKED_AT_MOST, Asker, IdentitySpec, Question, SecretSource};
+use crate::spec::{Asker, IdentitySpec, Question, SecretSource};
 
 /// Larger than any private key; a wrong file must not fill the memory.
 const MAX_KEY_BYTES: u64 = 1 << 20;
@@ -127,7 +127,7 @@ fn open(text: &str, passphrase: Option<&str>) -> Result<PrivateKey, russh::keys:
 /// As ssh: a wrong passphrase is asked for again, an empty one goes on to the next key.
 fn unlock_by_asking(name: &str, text: &str, asker: &Asker) -> Option<PrivateKey> {
     let question = Question::Passphrase { file: name.to_owned() };
-    (0..ASKED_AT_MOST)
+    (0..asker.prompts())
         .map_while(|again| asker.ask(&question, again).filter(|passphrase| !passphrase.is_empty()))
         .find_map(|passphrase| open(text, Some(passphrase.as_str())).ok())
 }

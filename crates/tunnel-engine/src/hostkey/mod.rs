@@ -36,7 +36,7 @@ pub use update::{Change, Updates};
 pub use verdict::{Proof, Verdict};
 
 use crate::failure::{Failure, FailureKind};
-use crate::spec::{ASKED_AT_MOST, Destination, HostKeySpec, Question, StrictHostKeyChecking};
+use crate::spec::{Destination, HostKeySpec, MAX_UNCLEAR_ANSWERS, Question, StrictHostKeyChecking};
 use command::About;
 use entry::{Entry, Marker, Source};
 use name::ServerName;
@@ -206,7 +206,7 @@ impl HostKeys {
             fingerprint: fingerprint.clone(),
         };
         let answer = blocking(move || {
-            let answers = (0..ASKED_AT_MOST).map_while(|again| asker.ask(&question, again));
+            let answers = (0..MAX_UNCLEAR_ANSWERS).map_while(|again| asker.ask(&question, again));
             let clear = |answer: &zeroize::Zeroizing<String>| {
                 let answer = answer.trim();
                 (answer == fingerprint || answer.eq_ignore_ascii_case("yes"))

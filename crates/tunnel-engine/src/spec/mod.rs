@@ -20,7 +20,8 @@ pub use forward_parse::ForwardParseError;
 pub use host_key::{HostKeySpec, KnownHostsCommand, KnownHostsCommandError, StrictHostKeyChecking, UpdateHostKeys};
 pub use ip_qos::{IpQos, IpQosError};
 pub use permit::{PermitError, PermitRemoteOpen, PermittedTarget};
-pub use person::{ASKED_AT_MOST, Asker, Person, Question};
+pub(crate) use person::MAX_UNCLEAR_ANSWERS;
+pub use person::{Asker, Person, Question};
 pub use session::{
     AddressFamily, AgentSpec, AuthSpec, DialSpec, IdentitySpec, RekeyLimit, SecretSource, SessionSpec, TimingSpec, Via,
 };

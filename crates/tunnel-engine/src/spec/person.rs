@@ -58,28 +58,45 @@ pub trait Person: Send + Sync {
     fn ask(&self, question: &Question, again: u32) -> Option<Zeroizing<String>>;
 }
 
-/// A handle on somebody. Two are equal when they lead to the same person.
+/// A handle on somebody. Two are equal when they lead to the same person, and ask them as often.
 #[derive(Clone)]
-pub struct Asker(Arc<dyn Person>);
+pub struct Asker {
+    person: Arc<dyn Person>,
+    prompts: u32,
+}
 
-/// How often the same thing is asked for (ssh_config NumberOfPasswordPrompts).
-pub const ASKED_AT_MOST: u32 = 3;
+/// How often somebody is asked whether a host key is the right one, until they say yes or no. ssh asks for ever.
+pub(crate) const MAX_UNCLEAR_ANSWERS: u32 = 16;
 
 impl Asker {
+    /// ssh_config NumberOfPasswordPrompts, where nobody says otherwise.
+    const PROMPTS: u32 = 3;
+
     /// Leads to this one.
     pub fn new(person: impl Person + 'static) -> Self {
-        Self(Arc::new(person))
+        Self { person: Arc::new(person), prompts: Self::PROMPTS }
+    }
+
+    /// The same person, asked so often at most for the same secret. Zero: not at all.
+    #[must_use]
+    pub fn with_prompts(&self, prompts: u32) -> Self {
+        Self { person: self.person.clone(), prompts }
+    }
+
+    /// How often to ask for the same secret (ssh_config NumberOfPasswordPrompts; 3 by default).
+    pub const fn prompts(&self) -> u32 {
+        self.prompts
     }
 
     /// As [`Person::ask`].
     pub fn ask(&self, question: &Question, again: u32) -> Option<Zeroizing<String>> {
-        self.0.ask(question, again)
+        self.person.ask(question, again)
     }
 }
 
 impl PartialEq for Asker {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.person, &other.person) && self.prompts == other.prompts
     }
 }
 

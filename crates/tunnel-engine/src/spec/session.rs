@@ -108,6 +108,10 @@ pub struct AuthSpec {
     pub required_rsa_size: u32,
     /// For `password` and `keyboard-interactive`.
     pub password: Option<SecretSource>,
+    /// PasswordAuthentication no: the method `password` is not used.
+    pub without_password: bool,
+    /// KbdInteractiveAuthentication no: the method `keyboard-interactive` is not used.
+    pub without_interactive: bool,
     /// For encrypted private keys.
     pub passphrase: Option<SecretSource>,
 }

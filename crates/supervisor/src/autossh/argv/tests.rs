@@ -129,8 +129,23 @@ fn what_cannot_be_followed_is_refused_by_name_all_at_once() {
 fn what_has_no_effect_is_told() {
     let line = tunnel("-2aAkKnTxXyY -e none -S /path -vvq -N h");
     assert_eq!(line.notes.len(), 6, "{:?}", line.notes);
-    assert_eq!((line.verbose, line.quiet), (2, true));
     assert!(tunnel("-S none -N h").notes.is_empty());
+}
+
+#[test]
+fn the_first_v_is_debug_and_q_is_quiet_until_then() {
+    for (line, want) in [
+        ("-N h", None),
+        ("-q -N h", Some(LogLevel::Quiet)),
+        ("-v -N h", Some(LogLevel::Debug1)),
+        ("-vv -N h", Some(LogLevel::Debug2)),
+        ("-vvvvv -N h", Some(LogLevel::Debug3)),
+        ("-qv -N h", Some(LogLevel::Debug1)),
+        ("-vq -N h", Some(LogLevel::Quiet)),
+        ("-vqv -N h", Some(LogLevel::Fatal)),
+    ] {
+        assert_eq!(tunnel(line).log_level, want, "{line}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! elsewhere.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tunnel_engine::failure::{Failure, FailureKind};
@@ -12,23 +13,38 @@ use crate::tunnel::{Observer, Occurrence};
 
 /// Writes every occurrence down. `max_start` is shown beside the count.
 pub(in crate::autossh) fn observer(log: Arc<Log>, max_start: Option<u32>) -> Observer {
-    Arc::new(move |occurrence| tell(&log, max_start, occurrence))
+    let story = Story { log, max_start, counted: AtomicBool::new(false) };
+    Arc::new(move |occurrence| story.tell(occurrence))
 }
 
-fn tell(log: &Log, max_start: Option<u32>, occurrence: &Occurrence<'_>) {
-    match occurrence {
-        Occurrence::Start { count } => {
-            log.info(&phrases::starting(*count, max_start));
-            log.info(&phrases::child());
-        }
-        Occurrence::Up => log.info("ssh is connected"),
-        Occurrence::Ended { kind, tries, wait, gave_up } => {
-            ended(log, *kind, *gave_up);
-            if let (Some(wait), None) = (wait, gave_up) {
-                waits(log, *kind, *tries, *wait);
+struct Story {
+    log: Arc<Log>,
+    max_start: Option<u32>,
+    /// The tries before the next start have been told: with the wait, as autossh does.
+    counted: AtomicBool,
+}
+
+impl Story {
+    fn tell(&self, occurrence: &Occurrence<'_>) {
+        let log = &self.log;
+        match occurrence {
+            Occurrence::Start { count, tries } => {
+                if !self.counted.swap(false, Ordering::Relaxed) {
+                    log.debug(&phrases::tries(*tries));
+                }
+                log.info(&phrases::starting(*count, self.max_start));
+                log.info(&phrases::child());
             }
+            Occurrence::Up => log.info("ssh is connected"),
+            Occurrence::Ended { kind, tries, wait, gave_up } => {
+                ended(log, *kind, *gave_up);
+                if let (Some(wait), None) = (wait, gave_up) {
+                    self.counted.store(true, Ordering::Relaxed);
+                    waits(log, *kind, *tries, *wait);
+                }
+            }
+            Occurrence::Failure { failure, forward } => reason(log, failure, *forward),
         }
-        Occurrence::Failure { failure, forward } => reason(log, failure, *forward),
     }
 }
 
@@ -63,7 +79,17 @@ fn reason(log: &Log, failure: &Failure, forward: Option<&str>) {
         return;
     }
     let forward = forward.map(|forward| format!("forward {forward}: ")).unwrap_or_default();
-    log.aside(&format!("ssh: {forward}{failure}; hint: {}", failure.hint()));
+    log.aside(&format!("ssh: {forward}{failure}; hint: {}", hint(failure)));
+}
+
+/// The face has no config file to put a file's name into.
+fn hint(failure: &Failure) -> &str {
+    match failure.kind() {
+        FailureKind::PassphraseNeeded => {
+            "load the key into ssh-agent; on a terminal, without -f and BatchMode, the passphrase is asked for"
+        }
+        _ => failure.hint(),
+    }
 }
 
 #[cfg(test)]
@@ -90,18 +116,19 @@ mod tests {
         let said = said(
             Some(9),
             &[
-                Occurrence::Start { count: 6 },
+                Occurrence::Start { count: 6, tries: 0 },
                 end(FailureKind::ConnectRefused, 6, 2),
                 Occurrence::Failure { failure: &failure, forward: None },
-                Occurrence::Start { count: 7 },
+                Occurrence::Start { count: 7, tries: 6 },
                 Occurrence::Up,
             ],
         );
-        assert_eq!(said[..2], ["starting ssh (count 6 of 9)", child.as_str()]);
-        assert_eq!(said[2], "ssh exited with error status 255; restarting ssh");
-        assert_eq!(said[3..5], ["checking for grace period, tries = 6", "sleeping for grace time 2 secs"]);
-        assert!(said[5].starts_with("ssh: `u@h:22` refused the connection; hint: "), "{said:?}");
-        assert_eq!(said[6], "starting ssh (count 7 of 9)");
+        assert_eq!(said[0], "checking for grace period, tries = 0");
+        assert_eq!(said[1..3], ["starting ssh (count 6 of 9)", child.as_str()]);
+        assert_eq!(said[3], "ssh exited with error status 255; restarting ssh");
+        assert_eq!(said[4..6], ["checking for grace period, tries = 6", "sleeping for grace time 2 secs"]);
+        assert!(said[6].starts_with("ssh: `u@h:22` refused the connection; hint: "), "{said:?}");
+        assert_eq!(said[7], "starting ssh (count 7 of 9)");
     }
 
     #[test]

@@ -12,14 +12,20 @@ use tracing_subscriber::registry::LookupSpan;
 /// What the message of a tunnel's failure has told.
 const TOLD: &[&str] = &["tunnel", "forward", "kind", "server", "attempt", "phase", "repeats", "retry_in"];
 
-pub(super) struct Plain {
+/// Who speaks to a person, and of what.
+#[derive(Debug, Clone, Copy)]
+pub struct Speech {
     /// Begins each line.
-    pub(super) program: &'static str,
+    pub program: &'static str,
+    /// A level word, or `off`.
+    pub level: &'static str,
+    /// Of the warnings, those that tell of a failure.
+    pub only_failures: bool,
     /// Kinds of failure that somebody else tells in words of their own.
-    pub(super) silent: &'static [&'static str],
+    pub silent: fn(&str) -> bool,
 }
 
-impl<S, N> FormatEvent<S, N> for Plain
+impl<S, N> FormatEvent<S, N> for Speech
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -27,7 +33,8 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut words = Words::default();
         event.record(&mut words);
-        if self.silent.contains(&words.kind.as_str()) {
+        let idle = self.only_failures && words.kind.is_empty() && *event.metadata().level() > Level::ERROR;
+        if idle || (self.silent)(&words.kind) {
             return Ok(());
         }
         let message = words.message.strip_prefix(self.program).and_then(|rest| rest.strip_prefix(": "));
@@ -79,12 +86,10 @@ mod tests {
     use super::super::queue;
     use super::*;
 
-    #[test]
-    fn a_failure_is_its_message_and_its_hint_and_other_events_keep_their_fields() {
+    fn said(speech: Speech) -> String {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let (lines, flush) = queue::start(writer).unwrap();
-        let plain = Plain { program: "autossh", silent: &["gate_time"] };
-        let layer = tracing_subscriber::fmt::layer().with_writer(lines).event_format(plain);
+        let layer = tracing_subscriber::fmt::layer().with_writer(lines).event_format(speech);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             tracing::warn!(
                 tunnel = "autossh",
@@ -99,6 +104,21 @@ mod tests {
         drop(flush);
         let mut text = String::new();
         std::io::Read::read_to_string(&mut reader, &mut text).unwrap();
-        assert_eq!(text, "autossh: no such name\nhint: check the name\nautossh: new host key key=SHA256:x\n");
+        text
+    }
+
+    const SPEECH: Speech =
+        Speech { program: "autossh", level: "warn", only_failures: false, silent: |kind| kind == "gate_time" };
+
+    #[test]
+    fn a_failure_is_its_message_and_its_hint_and_other_events_keep_their_fields() {
+        let want = "autossh: no such name\nhint: check the name\nautossh: new host key key=SHA256:x\n";
+        assert_eq!(said(SPEECH), want);
+    }
+
+    #[test]
+    fn who_wants_failures_only_hears_of_nothing_else() {
+        let text = said(Speech { only_failures: true, ..SPEECH });
+        assert_eq!(text, "autossh: no such name\nhint: check the name\n");
     }
 }

@@ -1,0 +1,35 @@
+//! What ssh itself would say, beside autossh's log: on standard error, or in `-E`'s file, as much as `-q`, `-v` and
+//! LogLevel ask for.
+
+use std::fs::{File, OpenOptions};
+
+use super::exit_status::OWN_RULES;
+use super::log::reason;
+use super::settings;
+use crate::os::logging::{self, Flush, Speech};
+use crate::sshconfig::LogLevel;
+
+/// Opens `-E`'s file. A relative one is the caller's: call it before anything else changes.
+pub(super) fn open(path: &str) -> Result<File, String> {
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    file.map_err(|error| format!("cannot open log file \"{path}\": {}", reason(&error)))
+}
+
+/// From here on events are told, to the file or to standard error.
+pub(super) fn begin(level: LogLevel, file: Option<File>) -> Result<Flush, String> {
+    logging::init_plain(speech(level), file).map_err(|error| error.to_string())
+}
+
+/// ssh's levels are finer at the quiet end: there, a failure is what is told last.
+fn speech(level: LogLevel) -> Speech {
+    let (word, only_failures) = match level {
+        LogLevel::Quiet => ("off", false),
+        LogLevel::Fatal | LogLevel::Error => ("warn", true),
+        LogLevel::Info => ("warn", false),
+        LogLevel::Verbose => ("info", false),
+        LogLevel::Debug1 => ("debug", false),
+        LogLevel::Debug2 | LogLevel::Debug3 => ("trace", false),
+    };
+    let silent = |kind: &str| OWN_RULES.iter().any(|rule| rule.as_str() == kind);
+    Speech { program: settings::NAME, level: word, only_failures, silent }
+}
