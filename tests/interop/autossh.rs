@@ -3,37 +3,18 @@
 use std::process::Command;
 
 use nix::sys::signal::Signal;
-use support::autossh::{Autossh, words};
+use support::autossh::{Autossh, carries, host, options, words};
 use support::net::{Service, Target, echoes, free_port};
 use support::notify::Notify;
 use support::{Sshd, eventually, keys};
-
-/// What a test has to say beside the line that people write: where the server is, and which key it takes.
-pub(crate) fn options(sshd: &Sshd) -> String {
-    format!(
-        "-F none -o IdentityAgent=none -o UserKnownHostsFile={} -i {}",
-        sshd.known_hosts.display(),
-        sshd.user_key.display()
-    )
-}
-
-pub(crate) fn host() -> String {
-    format!("{}@127.0.0.1", keys::user())
-}
-
-#[track_caller]
-pub(crate) fn carries(port: u16) {
-    eventually("the forward carries", || echoes(port).then_some(()));
-}
 
 #[test]
 fn the_line_of_everybody_runs_in_the_foreground_and_ends_with_1_on_term() {
     let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
     let autossh = Autossh::new();
     let line = format!(
-        "-M 0 -N -p {} -o 'TCPKeepAlive no' -o 'ServerAliveInterval 30' -o 'ServerAliveCountMax 3' \
+        "-M 0 -N -o 'TCPKeepAlive no' -o 'ServerAliveInterval 30' -o 'ServerAliveCountMax 3' \
          -o 'ExitOnForwardFailure yes' {} -R {port}:127.0.0.1:{} {}",
-        sshd.port,
         options(&sshd),
         echo.port,
         host()
@@ -107,7 +88,7 @@ fn a_host_block_says_everything() {
 fn a_debugging_user_sees_the_count_the_exit_and_the_restart() {
     let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
     let autossh = Autossh::new().without("AUTOSSH_LOGFILE").with("AUTOSSH_DEBUG", "1");
-    let line = format!("-M 0 -N -p {} {} -L {port}:127.0.0.1:{} {}", sshd.port, options(&sshd), echo.port, host());
+    let line = format!("-M 0 -N {} -L {port}:127.0.0.1:{} {}", options(&sshd), echo.port, host());
     let _running = autossh.start(&words(&line));
     carries(port);
     sshd.kill_sessions();
@@ -168,11 +149,11 @@ fn limits_end_it_with_0() {
 }
 
 #[test]
-fn signals_in_a_wait_prod_and_restart_and_do_not_kill() {
+fn b4_signals_in_a_wait_prod_and_restart_and_do_not_kill() {
     // POLL 6000 makes the first wait, after the five fast starts, a minute or so long.
     let (mut sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
     let autossh = Autossh::new().with("AUTOSSH_POLL", "60000").with("AUTOSSH_LOGLEVEL", "7");
-    let line = format!("-M 0 -N -q -p {} {} -L {port}:127.0.0.1:{} {}", sshd.port, options(&sshd), echo.port, host());
+    let line = format!("-M 0 -N -q {} -L {port}:127.0.0.1:{} {}", options(&sshd), echo.port, host());
     let mut running = autossh.start(&words(&line));
     carries(port);
     sshd.crash();
@@ -197,7 +178,7 @@ fn signals_in_a_wait_prod_and_restart_and_do_not_kill() {
 fn an_echo_service_is_asked_over_and_over_and_its_silence_restarts_the_session() {
     let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
     let autossh = Autossh::new().with("AUTOSSH_POLL", "1").with("AUTOSSH_LOGLEVEL", "7");
-    let line = |echo| format!("-M {port}:{echo} -N -p {} {} -D {} {}", sshd.port, options(&sshd), free_port(), host());
+    let line = |echo| format!("-M {port}:{echo} -N {} -D {} {}", options(&sshd), free_port(), host());
     let mut running = autossh.start(&words(&line(echo.port)));
     autossh.wait_log("connection ok");
     assert!(!autossh.log().contains("port down"));
@@ -212,7 +193,7 @@ fn an_echo_service_is_asked_over_and_over_and_its_silence_restarts_the_session()
 fn ready_is_said_when_the_tunnel_is() {
     let (sshd, echo, port, notify) = (Sshd::start(), Target::start(Service::Echo), free_port(), Notify::bind());
     let autossh = Autossh::new().with("NOTIFY_SOCKET", &notify.path());
-    let line = format!("-M 0 -N -p {} {} -R {port}:127.0.0.1:{} {}", sshd.port, options(&sshd), echo.port, host());
+    let line = format!("-M 0 -N {} -R {port}:127.0.0.1:{} {}", options(&sshd), echo.port, host());
     let _running = autossh.start(&words(&line));
     notify.until("READY=1");
     carries(port);

@@ -2,10 +2,9 @@
 
 use std::process::Command;
 
+use support::autossh::{carries, host, options};
 use support::net::{Service, Target, free_port};
 use support::{Daemon, Sshd, daemon, keys};
-
-use crate::autossh::{carries, host, options};
 
 #[track_caller]
 fn imported(command: &mut Command) -> Daemon {
@@ -44,7 +43,7 @@ fn imported_lines_forward_the_same_ports() {
         let port = free_port();
         std::fs::write(&config, blocks(&sshd, &[("relay", String::new())])).expect("a config");
         let line = form
-            .replace("{options}", &format!("-p {} {}", sshd.port, options(&sshd)))
+            .replace("{options}", &options(&sshd))
             .replace("{host}", &host())
             .replace("{user}", &keys::user())
             .replace("{echo}", &echo.port.to_string())

@@ -3,6 +3,10 @@
 #![allow(clippy::expect_used, clippy::disallowed_methods, reason = "tests of a real world: they panic, and they wait")]
 
 mod autossh;
+mod autossh_defects;
+mod autossh_interactive;
+mod autossh_oracle;
+mod autossh_speech;
 mod dropbear;
 mod forwards;
 mod identities;

@@ -5,3 +5,4 @@
 mod autossh;
 mod faults;
 mod source;
+mod syslog;

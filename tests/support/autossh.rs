@@ -7,8 +7,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use crate::net::echoes;
 use crate::process::Process;
-use crate::{daemon, eventually};
+use crate::{Sshd, daemon, eventually, keys};
 
 /// A folder with a link `autossh` to the binary.
 pub struct Autossh {
@@ -22,11 +23,24 @@ pub struct Running {
     log: PathBuf,
 }
 
+/// The real one, as Debian installs it below its script of the same name.
+const ORIGINAL: &str = "/usr/lib/autossh/autossh";
+
 impl Autossh {
     /// Logs to a file of its own; no gate time.
     pub fn new() -> Self {
+        Self::linked_to(&daemon::binary())
+    }
+
+    /// The real autossh 1.4g, with the same environment.
+    pub fn original() -> Self {
+        assert!(Path::new(ORIGINAL).exists(), "{ORIGINAL} is missing: run tests/setup");
+        Self::linked_to(Path::new(ORIGINAL))
+    }
+
+    fn linked_to(program: &Path) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        std::os::unix::fs::symlink(daemon::binary(), dir.path().join("autossh")).expect("a link");
+        std::os::unix::fs::symlink(program, dir.path().join("autossh")).expect("a link");
         let log = dir.path().join("log").display().to_string();
         let pid = dir.path().join("pid").display().to_string();
         let environment = [("AUTOSSH_LOGFILE", log.as_str()), ("AUTOSSH_PIDFILE", &pid), ("AUTOSSH_GATETIME", "0")];
@@ -39,6 +53,12 @@ impl Autossh {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// With several.
+    #[must_use]
+    pub fn with_all(self, variables: &[(&str, &str)]) -> Self {
+        variables.iter().fold(self, |autossh, (name, value)| autossh.with(name, value))
     }
 
     /// Without a variable.
@@ -136,6 +156,28 @@ impl Running {
     pub fn log(&self) -> &Path {
         &self.log
     }
+}
+
+/// What has to be said beside the line that people write: which key the server takes, and that nothing of this machine's
+/// own counts.
+pub fn options(sshd: &Sshd) -> String {
+    format!(
+        "-F none -p {} -o IdentityAgent=none -o IdentitiesOnly=yes -o UserKnownHostsFile={} -i {}",
+        sshd.port,
+        sshd.known_hosts.display(),
+        sshd.user_key.display()
+    )
+}
+
+/// The destination.
+pub fn host() -> String {
+    format!("{}@127.0.0.1", keys::user())
+}
+
+/// Waits until a connection to the port is carried to an echo service.
+#[track_caller]
+pub fn carries(port: u16) {
+    eventually("the forward carries", || echoes(port).then_some(()));
 }
 
 /// Words as a shell cuts them: blanks part them, single quotes keep them together.

@@ -100,8 +100,7 @@ impl Environment {
     /// Everything that is wrong.
     pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<EnvironmentError>> {
         let mut reader = Reader { variable, errors: Vec::new() };
-        let debug = variable("AUTOSSH_DEBUG").is_some();
-        let level = reader.number("AUTOSSH_LOGLEVEL", "log level", 0..=7).and_then(|level| u8::try_from(level).ok());
+        let log = reader.log();
         let poll = reader.seconds("AUTOSSH_POLL", "poll time", 1);
         let first_poll = reader.seconds("AUTOSSH_FIRST_POLL", "first poll time", 1);
         let gate_time = reader.seconds("AUTOSSH_GATETIME", "gate time", 0);
@@ -110,14 +109,12 @@ impl Environment {
         let message = variable("AUTOSSH_MESSAGE").unwrap_or_default();
         reader.refuse_if(message.len() > MESSAGE_BYTES, EnvironmentError::Message);
         let port = reader.port();
-        let file = variable("AUTOSSH_LOGFILE").map(PathBuf::from);
-        reader.refuse_if(file.as_ref().is_some_and(|file| file.as_os_str().is_empty()), EnvironmentError::LogFile);
         reader.path();
         let fast = reader.fast();
 
         let poll = poll.unwrap_or(Self::POLL);
         let mut environment = Self {
-            log: LogWishes { level: if debug { 7 } else { level.unwrap_or(6) }, debug, file },
+            log,
             poll,
             first_poll: first_poll.unwrap_or(poll),
             net_timeout: NET_TIMEOUT,
@@ -161,7 +158,24 @@ struct Reader<'a> {
     errors: Vec<EnvironmentError>,
 }
 
+impl LogWishes {
+    /// These alone, whatever else is wrong: for telling so. `None`: they are wrong themselves.
+    pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Option<Self> {
+        let mut reader = Reader { variable, errors: Vec::new() };
+        let wishes = reader.log();
+        reader.errors.is_empty().then_some(wishes)
+    }
+}
+
 impl Reader<'_> {
+    fn log(&mut self) -> LogWishes {
+        let debug = (self.variable)("AUTOSSH_DEBUG").is_some();
+        let level = self.number("AUTOSSH_LOGLEVEL", "log level", 0..=7).and_then(|level| u8::try_from(level).ok());
+        let file = (self.variable)("AUTOSSH_LOGFILE").map(PathBuf::from);
+        self.refuse_if(file.as_ref().is_some_and(|file| file.as_os_str().is_empty()), EnvironmentError::LogFile);
+        LogWishes { level: if debug { 7 } else { level.unwrap_or(6) }, debug, file }
+    }
+
     fn number(&mut self, name: &str, what: &'static str, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
         let text = (self.variable)(name)?;
         let number = number::parse(&text).filter(|number| range.contains(number));

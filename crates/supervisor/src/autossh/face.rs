@@ -75,7 +75,7 @@ pub(super) struct Refusal {
     pub(super) errors: Vec<String>,
     /// The usage text helps.
     usage: bool,
-    /// Where the log would go; `None`: that is not known.
+    /// Where the log would go; `None`: that is not known. autossh has what is wrong with the environment in syslog only.
     log: Option<LogWishes>,
 }
 
@@ -85,7 +85,7 @@ impl Refusal {
     }
 
     fn tell(&self, program: &str) {
-        // autossh writes to its log once it knows where that is; until then to syslog. What getopt says is for who typed.
+        // What getopt says is for who typed.
         let log = match &self.log {
             Some(wishes) if !self.usage => Log::open(program, wishes).ok(),
             Some(_) | None => None,
@@ -103,7 +103,7 @@ pub(super) fn plan(
     variable: &dyn Fn(&str) -> Option<String>,
     terminal: fn() -> Option<Terminal>,
 ) -> Result<Planned, Refusal> {
-    let mut refusal = Refusal::default();
+    let mut refusal = Refusal { log: LogWishes::read(variable), ..Refusal::default() };
     let line = match argv::parse(words, Dialect::Autossh, variable) {
         Ok(Asked::Version) => return Ok(Planned::Version),
         Ok(Asked::Tunnel(line)) => Some(line),
@@ -115,7 +115,6 @@ pub(super) fn plan(
     };
     let environment =
         Environment::read(variable).map_err(|errors| refusal.errors.extend(errors.iter().map(ToString::to_string)));
-    refusal.log = environment.as_ref().ok().map(|environment| environment.log.clone());
     let (Some(line), Ok(environment)) = (line, environment) else { return Err(refusal) };
 
     // In the background there is nobody to ask.

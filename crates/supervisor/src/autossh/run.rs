@@ -213,6 +213,10 @@ impl Runner {
         if self.next_test.is_some_and(|at| at <= now) {
             self.next_test = None;
             match &self.monitor {
+                Some(monitor) if self.phase() == Phase::Up && monitor.is_cut(&self.view.borrow().forwards) => {
+                    self.log.info(phrases::NO_LOOP);
+                    self.next_test = Some(now + self.poll);
+                }
                 // A start that takes so long has a limit of its own.
                 Some(monitor) if self.phase() == Phase::Up => {
                     let monitor = monitor.clone();

@@ -12,7 +12,10 @@ use super::name::{Names, ServerName};
 use super::replace::{self, Edit};
 use super::store;
 use super::verdict::lines;
-use crate::spec::{ASKED_AT_MOST, Asker, HostKeySpec, Question, UpdateHostKeys};
+use crate::spec::{Asker, HostKeySpec, Question, UpdateHostKeys};
+
+/// As ssh: whoever says neither yes nor no has said no by then.
+const ASKED_AT_MOST: u32 = 3;
 
 /// A server has a handful, one of each type.
 const MOST_ANNOUNCED: usize = 64;

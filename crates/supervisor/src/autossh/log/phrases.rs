@@ -11,6 +11,9 @@ pub(in crate::autossh) const MAX_START: &str = "max start count reached; exiting
 pub(in crate::autossh) const LIFETIME: &str = "exceeded maximum time to live, shutting down";
 pub(in crate::autossh) const PORT_DOWN: &str = "port down, restarting ssh";
 
+/// Ours: autossh takes the tunnel down instead.
+pub(in crate::autossh) const NO_LOOP: &str = "the monitor's own forwards are not in place, so no line is sent";
+
 /// `count` starts so far, this one included.
 pub(in crate::autossh) fn starting(count: u64, max: Option<u32>) -> String {
     match max {

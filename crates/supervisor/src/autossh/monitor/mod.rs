@@ -19,7 +19,13 @@ use tunnel_engine::spec::{Bind, Connect, Forward, ForwardKind, Listen};
 
 use super::log::{Log, reason};
 use super::monitor_port::MonitorPort;
+use crate::tunnel::{ForwardState, ForwardView};
 pub(super) use message::Words;
+
+/// How many [`forwards`] makes.
+const LOOP_FORWARDS: usize = 2;
+/// The same with an echo port.
+const ECHO_FORWARDS: usize = 1;
 
 /// autossh keeps one, and answers one at a time.
 const BACKLOG: u32 = 1;
@@ -60,6 +66,13 @@ impl Monitor {
             MonitorPort::Echo { port, .. } => (port, None),
         };
         Ok(Some(Self { port, listener, net_timeout, words, log }))
+    }
+
+    /// One of its own forwards, the first ones of the tunnel, could not be set up: most often another client has the port on
+    /// the server. A line would go astray, and say nothing about the session.
+    pub(super) fn is_cut(&self, forwards: &[ForwardView]) -> bool {
+        let own = if self.listener.is_some() { LOOP_FORWARDS } else { ECHO_FORWARDS };
+        forwards.iter().take(own).any(|forward| matches!(forward.state, ForwardState::Down(_)))
     }
 
     /// Whether a line came back. Says why not.

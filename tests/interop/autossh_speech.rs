@@ -1,0 +1,112 @@
+//! What ssh itself would say, beside autossh's log: as much as `-q`, `-v` and LogLevel ask for, to standard error or to
+//! `-E`'s file. And `TUNNELD_AUTOSSH=fast`.
+
+use std::io::{Read, Write};
+
+use nix::sys::signal::Signal;
+use support::autossh::{Autossh, carries, host, options, words};
+use support::net::{Service, Target, connect, free_port};
+use support::{Sshd, keys};
+
+/// What a start that is refused says on the terminal.
+fn refused(more: &str, config: &str) -> String {
+    let autossh = Autossh::new().with("AUTOSSH_GATETIME", "30");
+    std::fs::write(autossh.dir().join("config"), config).expect("a config");
+    let line = format!("-M 0 -N {more} -F config -p {} -L {}:127.0.0.1:9 127.0.0.1", free_port(), free_port());
+    let output = autossh.command(&words(&line)).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_failure_is_told_unless_ssh_would_be_quiet() {
+    for (more, config) in
+        [("", ""), ("-v", ""), ("-qv", ""), ("-o LogLevel=ERROR", ""), ("", "LogLevel VERBOSE"), ("-v", "LogLevel QUIET")]
+    {
+        assert!(refused(more, config).contains("refused the connection"), "{more} {config}");
+    }
+    for (more, config) in [("-q", ""), ("-o LogLevel=QUIET", ""), ("", "LogLevel quiet"), ("-q", "LogLevel DEBUG3")] {
+        assert_eq!(refused(more, config), "", "{more} {config}");
+    }
+}
+
+#[test]
+fn each_v_says_more_as_does_log_level() {
+    let (one, two) = (refused("-v", ""), refused("-vvv", ""));
+    assert!(refused("", "").len() < one.len() && one.len() < two.len(), "{one}\n\n{two}");
+    let config = refused("", "LogLevel DEBUG");
+    assert_eq!(config.lines().count(), one.lines().count(), "{config}\n\n{one}");
+}
+
+#[test]
+fn a_host_key_that_is_new_is_news_below_errors() {
+    for (level, told) in [("INFO", true), ("ERROR", false)] {
+        let sshd = Sshd::start();
+        std::fs::remove_file(&sshd.known_hosts).expect("known_hosts");
+        let (echo, port, autossh) = (Target::start(Service::Echo), free_port(), Autossh::new());
+        let line = format!(
+            "-M 0 -N -o StrictHostKeyChecking=accept-new -o LogLevel={level} {} -L {port}:127.0.0.1:{} {}",
+            options(&sshd),
+            echo.port,
+            host()
+        );
+        let mut running = autossh.start(&words(&line));
+        carries(port);
+        running.signal(Signal::SIGTERM);
+        running.wait();
+        assert_eq!(autossh.said().contains("new host key"), told, "{level}: {}", autossh.said());
+    }
+}
+
+#[test]
+fn a_file_of_e_gets_it_instead_of_standard_error_in_the_background_too() {
+    let autossh = Autossh::new().with("AUTOSSH_MAXSTART", "1");
+    let line = format!("-E ssh.log -M 0 -N -F none -p {} -L {}:127.0.0.1:9 127.0.0.1", free_port(), free_port());
+    let output = autossh.command(&words(&line)).output().expect("it runs");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let text = || std::fs::read_to_string(autossh.dir().join("ssh.log")).unwrap_or_default();
+    assert!(text().contains("refused the connection"), "{}", text());
+    let before = text().len();
+    assert_eq!(autossh.start(&words(&format!("-f {line}"))).wait().code(), Some(0));
+    support::eventually("more in the file", || (text().len() > before).then_some(()));
+    let cannot = autossh.command(&words("-E /nonexistent/log -M 0 -N -F none -D 1 h")).output().expect("it runs");
+    assert_eq!(cannot.status.code(), Some(1));
+}
+
+#[test]
+fn fast_holds_the_listener_and_who_comes_meanwhile_and_is_back_at_once() {
+    let (mut sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let line = format!("-M 0 -N {} -L {port}:127.0.0.1:{} {}", options(&sshd), echo.port, host());
+    let autossh = Autossh::new().with_all(&[("TUNNELD_AUTOSSH", "fast"), ("AUTOSSH_LOGLEVEL", "7")]);
+    let mut running = autossh.start(&words(&line));
+    carries(port);
+    sshd.kill_sessions();
+    autossh.wait_log("starting ssh (count 2)");
+    carries(port);
+    let log = autossh.log();
+    assert!(!log.contains("sleeping for grace time"), "the first redial does not wait: {log}");
+    // The server is away: who connects is not refused, and is served when it is back.
+    sshd.crash();
+    autossh.wait_log("starting ssh (count 3)");
+    let mut waiting = connect(port).expect("the listener is held");
+    waiting.write_all(b"held").expect("bytes are taken");
+    sshd.launch();
+    let mut back = [0; 4];
+    waiting.read_exact(&mut back).expect("an answer");
+    assert_eq!(&back, b"held");
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.wait().code(), Some(1));
+}
+
+#[test]
+fn without_fast_the_listener_is_gone_with_the_session_as_ssh_has_it() {
+    let (mut sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let line = format!("-M 0 -N {} -L {port}:127.0.0.1:{} {}", options(&sshd), echo.port, host());
+    let autossh = Autossh::new().with_all(&[("AUTOSSH_POLL", "60000"), ("AUTOSSH_LOGLEVEL", "7")]);
+    let _running = autossh.start(&words(&line));
+    carries(port);
+    sshd.crash();
+    autossh.wait_log("sleeping for grace time");
+    assert!(connect(port).is_err());
+    assert!(!keys::user().is_empty());
+}
