@@ -141,6 +141,9 @@ pub(super) fn session(destination: Destination, wishes: Wishes, own: Own, enviro
             accepted: wishes.accepted,
             required_rsa_size: wishes.required_rsa_size.unwrap_or_default(),
             password: own.password,
+            // Whoever names a file with a password wants it to be used.
+            without_password: false,
+            without_interactive: false,
             passphrase: own.passphrase,
         },
         algorithms: wishes.algorithms,

@@ -34,6 +34,9 @@ pub(super) fn session(old: &SessionSpec, new: &SessionSpec) -> Vec<&'static str>
         accepted,
         required_rsa_size,
         password,
+        // Of the autossh face only.
+        without_password: _,
+        without_interactive: _,
         passphrase,
     } = auth;
     let AlgorithmSpec { ciphers, kex, macs, host_keys } = algorithms;
