@@ -118,7 +118,8 @@ fn b6_nothing_is_left_of_one_that_was_killed() {
 
 #[test]
 fn b7_a_life_that_ends_in_a_wait_is_over() {
-    let autossh = Autossh::new().with_all(&[("AUTOSSH_MAXLIFETIME", "3"), ("AUTOSSH_LOGLEVEL", "7")]);
+    // Then waits of 1, 1, 1 and 2 seconds follow after the quick starts: the last of them sees the end.
+    let autossh = Autossh::new().with_all(&[("AUTOSSH_MAXLIFETIME", "5"), ("AUTOSSH_LOGLEVEL", "7")]);
     let line = format!("-M 0 -N -F none -p {} -D {} 127.0.0.1", free_port(), free_port());
     assert_eq!(autossh.start(&words(&line)).wait().code(), Some(0));
     let log = autossh.log();

@@ -20,9 +20,14 @@ fn refused(more: &str, config: &str) -> String {
 
 #[test]
 fn a_failure_is_told_unless_ssh_would_be_quiet() {
-    for (more, config) in
-        [("", ""), ("-v", ""), ("-qv", ""), ("-o LogLevel=ERROR", ""), ("", "LogLevel VERBOSE"), ("-v", "LogLevel QUIET")]
-    {
+    for (more, config) in [
+        ("", ""),
+        ("-v", ""),
+        ("-qv", ""),
+        ("-o LogLevel=ERROR", ""),
+        ("", "LogLevel VERBOSE"),
+        ("-v", "LogLevel QUIET"),
+    ] {
         assert!(refused(more, config).contains("refused the connection"), "{more} {config}");
     }
     for (more, config) in [("-q", ""), ("-o LogLevel=QUIET", ""), ("", "LogLevel quiet"), ("-q", "LogLevel DEBUG3")] {

@@ -59,7 +59,7 @@ fn imported_lines_forward_the_same_ports() {
 fn an_imported_unit_with_a_drop_in_and_an_instance_forwards_the_same_ports() {
     let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
     let folder = sshd.dir();
-    std::fs::write(folder.join("env"), format!("OPTIONS=-p {} {}\n", sshd.port, options(&sshd))).expect("a file");
+    std::fs::write(folder.join("env"), format!("OPTIONS={}\n", options(&sshd))).expect("a file");
     let unit = format!(
         "[Unit]\nAfter=network-online.target\n[Service]\nUser={}\nEnvironment=\"AUTOSSH_GATETIME=0\" TARGET=nowhere:1\n\
          EnvironmentFile=-{}\nExecStartPre=/bin/sleep 5\nExecStart=/usr/bin/autossh -M 0 -N $OPTIONS \\\n  \

@@ -57,7 +57,7 @@ fn what_is_wrong_with_the_environment_is_there_in_the_same_words() {
         ("AUTOSSH_GATETIME", "-1"),
         ("AUTOSSH_GATETIME", "1.5"),
         ("AUTOSSH_MAXSTART", "-2"),
-        ("AUTOSSH_MAXLIFETIME", "-1"),
+        ("AUTOSSH_MAXLIFETIME", "1d"),
         ("AUTOSSH_LOGLEVEL", "8"),
         ("AUTOSSH_PORT", "99999"),
         ("AUTOSSH_PORT", "1:x"),
@@ -65,7 +65,7 @@ fn what_is_wrong_with_the_environment_is_there_in_the_same_words() {
     ] {
         let Some([theirs, ours]) = both(&[(name, value)], "-N -M 0 -F none -p 1 -D 1 127.0.0.1") else { return };
         // Its log is not open yet then: the pid is missing there.
-        let theirs: Vec<String> = theirs.iter().map(|line| line.replace("autossh: ", "autossh[: ")).collect();
+        let [theirs, ours] = [theirs, ours].map(|lines| lines.join("\n").replace("autossh: ", "autossh[: "));
         assert_eq!(ours, theirs, "{name}={value}: ours on the left");
     }
 }

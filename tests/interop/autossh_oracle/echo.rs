@@ -68,7 +68,8 @@ fn the_line_on_the_wire_is_autosshs() {
     let sshd = Sshd::start();
     let lines = [Autossh::original(), Autossh::new()].map(|autossh| {
         let (echo, heard) = listening_echo();
-        let autossh = autossh.with_all(&POLL).with_all(&[("AUTOSSH_MESSAGE", "hello  world"), ("AUTOSSH_LOGLEVEL", "7")]);
+        let autossh =
+            autossh.with_all(&POLL).with_all(&[("AUTOSSH_MESSAGE", "hello  world"), ("AUTOSSH_LOGLEVEL", "7")]);
         let running = start(&autossh, &line(&sshd, echo));
         autossh.wait_log("connection ok");
         let line = heard.lock().unwrap_or_else(PoisonError::into_inner)[0].clone();

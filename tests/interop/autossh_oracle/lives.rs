@@ -125,7 +125,6 @@ fn a_lifetime_ends_it_with_0() {
     });
     let last = story.last().map(String::as_str);
     assert_eq!(last, Some("exceeded maximum time to live, shutting down"), "{story:?}");
-    assert!(story[0].starts_with("poll time is greater") || story[1].starts_with("poll time is greater"), "{story:?}");
 }
 
 #[test]
@@ -170,13 +169,17 @@ fn every_level_shows_the_same_lines() {
         let waits = [("AUTOSSH_LOGLEVEL", level.as_str()), ("AUTOSSH_MAXSTART", "2")];
         lines.push(story.len() + same(&waits, |autossh| to_its_end(autossh, &closed())).len());
     }
-    assert!(lines.is_sorted() && lines[0] == 0 && lines[3] > 0 && lines[6] > lines[5] && lines[7] > lines[6], "{lines:?}");
+    assert!(
+        lines.is_sorted() && lines[0] == 0 && lines[3] > 0 && lines[6] > lines[5] && lines[7] > lines[6],
+        "{lines:?}"
+    );
 }
 
 #[test]
 fn debug_tells_standard_error_the_same_as_a_file_would_get() {
     let said = [Autossh::original(), Autossh::new()].map(|autossh| {
-        let autossh = autossh.without("AUTOSSH_LOGFILE").with_all(&[("AUTOSSH_DEBUG", "0"), ("AUTOSSH_GATETIME", "30")]);
+        let autossh =
+            autossh.without("AUTOSSH_LOGFILE").with_all(&[("AUTOSSH_DEBUG", "0"), ("AUTOSSH_GATETIME", "30")]);
         assert_eq!(to_its_end(&autossh, &closed()), Some(1));
         // ssh's own words stand between.
         let said = autossh.said();

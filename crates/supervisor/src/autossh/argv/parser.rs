@@ -27,14 +27,7 @@ pub(super) enum Walked {
 
 impl<'a> Parser<'a> {
     pub(super) fn new(variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self {
-            line: CommandLine::default(),
-            errors: Vec::new(),
-            terminal: false,
-            jumps: 0,
-            verbose: false,
-            variable,
-        }
+        Self { line: CommandLine::default(), errors: Vec::new(), terminal: false, jumps: 0, verbose: false, variable }
     }
 
     pub(super) fn walk(&mut self, words: &[String], mut dialect: Dialect) -> Result<Walked, ArgvError> {

@@ -3,8 +3,7 @@
 use super::*;
 
 fn read(variables: &[(&str, &str)]) -> Result<Environment, Vec<String>> {
-    let variable =
-        |name: &str| variables.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
+    let variable = |name: &str| variables.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
     Environment::read(&variable).map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 

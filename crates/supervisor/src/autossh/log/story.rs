@@ -1,8 +1,9 @@
 //! What happens to the tunnel, told in autossh's phrases, with the reason that autossh never knew: ssh's own words went
 //! elsewhere.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tunnel_engine::failure::{Failure, FailureKind};
@@ -13,7 +14,7 @@ use crate::tunnel::{Observer, Occurrence};
 
 /// Writes every occurrence down. `max_start` is shown beside the count.
 pub(in crate::autossh) fn observer(log: Arc<Log>, max_start: Option<u32>) -> Observer {
-    let story = Story { log, max_start, counted: AtomicBool::new(false) };
+    let story = Story { log, max_start, counted: AtomicBool::new(false), forwards: Mutex::default() };
     Arc::new(move |occurrence| story.tell(occurrence))
 }
 
@@ -22,6 +23,8 @@ struct Story {
     max_start: Option<u32>,
     /// The tries before the next start have been told: with the wait, as autossh does.
     counted: AtomicBool,
+    /// What has been told of forwards since the last start: they are tried again each second.
+    forwards: Mutex<HashSet<String>>,
 }
 
 impl Story {
@@ -29,6 +32,7 @@ impl Story {
         let log = &self.log;
         match occurrence {
             Occurrence::Start { count, tries } => {
+                self.told_of_forwards().clear();
                 if !self.counted.swap(false, Ordering::Relaxed) {
                     log.debug(&phrases::tries(*tries));
                 }
@@ -43,8 +47,17 @@ impl Story {
                     waits(log, *kind, *tries, *wait);
                 }
             }
-            Occurrence::Failure { failure, forward } => reason(log, failure, *forward),
+            Occurrence::Failure { failure, forward } => {
+                let Some(reason) = reason(failure, *forward) else { return };
+                if forward.is_none() || self.told_of_forwards().insert(reason.clone()) {
+                    log.aside(&reason);
+                }
+            }
         }
+    }
+
+    fn told_of_forwards(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.forwards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -65,7 +78,7 @@ fn waits(log: &Log, kind: FailureKind, tries: u32, wait: Duration) {
     log.debug(&phrases::tries(tries));
     if kind.is_permanent() {
         // autossh would have tried six times within a second, until the server shut its address out.
-        let seconds = wait.as_secs();
+        let seconds = wait.as_secs_f64().round();
         log.info(&format!("trying again in {seconds} secs, or when a key, known_hosts or the agent changes"));
     } else if !wait.is_zero() {
         log.debug(&phrases::grace(wait));
@@ -73,22 +86,22 @@ fn waits(log: &Log, kind: FailureKind, tries: u32, wait: Duration) {
 }
 
 /// What ssh would have written to its standard error. On the terminal that is done by the program's own messages.
-fn reason(log: &Log, failure: &Failure, forward: Option<&str>) {
+fn reason(failure: &Failure, forward: Option<&str>) -> Option<String> {
     // What autossh's rules said has been told in its own words.
-    if ExitStatus::of(failure.kind()).is_none() {
-        return;
-    }
+    ExitStatus::of(failure.kind())?;
     let forward = forward.map(|forward| format!("forward {forward}: ")).unwrap_or_default();
-    log.aside(&format!("ssh: {forward}{failure}; hint: {}", hint(failure)));
+    Some(format!("ssh: {forward}{failure}; hint: {}", hint(failure)))
 }
 
-/// The face has no config file to put a file's name into.
+/// The face has no config file to put a key into.
 fn hint(failure: &Failure) -> &str {
-    match failure.kind() {
-        FailureKind::PassphraseNeeded => {
-            "load the key into ssh-agent; on a terminal, without -f and BatchMode, the passphrase is asked for"
-        }
-        _ => failure.hint(),
+    let kind = failure.kind();
+    if kind == FailureKind::PassphraseNeeded {
+        "load the key into ssh-agent; on a terminal, without -f and BatchMode, the passphrase is asked for"
+    } else if kind == FailureKind::RemotePortBusy {
+        kind.hint()
+    } else {
+        failure.hint()
     }
 }
 
@@ -151,5 +164,14 @@ mod tests {
     fn a_login_that_cannot_succeed_says_what_it_waits_for() {
         let said = said(None, &[end(FailureKind::AuthRejected, 1, 300)]);
         assert_eq!(said[2], "trying again in 300 secs, or when a key, known_hosts or the agent changes");
+    }
+
+    #[test]
+    fn a_forward_that_is_refused_each_second_is_told_once_a_session() {
+        let failure = Failure::new(FailureKind::RemotePortBusy, "the server refused to listen on 1");
+        let refused = || Occurrence::Failure { failure: &failure, forward: Some("1:h:2") };
+        let start = |count| Occurrence::Start { count, tries: 0 };
+        let said = said(None, &[start(1), refused(), refused(), refused(), start(2), refused()]);
+        assert_eq!(said.iter().filter(|line| line.starts_with("ssh: forward 1:h:2: ")).count(), 2, "{said:?}");
     }
 }

@@ -13,6 +13,9 @@ use crate::autossh::log::{Log, reason};
 /// autossh's: a stale connection, or one of somebody else, is got over once.
 const TRIES: usize = 2;
 
+/// autossh counts one more.
+const GIVEN_UP: &str = "tried connection 3 times and failed";
+
 /// Through the loop: what goes into p must come out of the listener.
 pub(super) async fn around(port: u16, listener: &TcpListener, line: &[u8], limit: Duration, log: &Log) -> bool {
     let Some(mut out) = connect(port, limit, log).await else { return false };
@@ -30,7 +33,7 @@ pub(super) async fn around(port: u16, listener: &TcpListener, line: &[u8], limit
         };
         match timeout(limit, exchange(&mut out, Some(&mut back), line)).await {
             Ok(Ok(heard)) if heard == line => return true,
-            Ok(Ok(heard)) => log.debug(&format!("not what I sent: {}", String::from_utf8_lossy(&heard).trim_end())),
+            Ok(Ok(heard)) => log.debug(&not_what_was_sent(line, &heard)),
             Ok(Err(error)) => {
                 log.debug(&format!("error on poll: {}", reason(&error)));
                 return false;
@@ -38,6 +41,7 @@ pub(super) async fn around(port: u16, listener: &TcpListener, line: &[u8], limit
             Err(_) => log.debug("timeout on io poll, looping to accept again"),
         }
     }
+    log.debug(GIVEN_UP);
     false
 }
 
@@ -47,7 +51,7 @@ pub(super) async fn echo(port: u16, line: &[u8], limit: Duration, log: &Log) -> 
     for _ in 0..TRIES {
         match timeout(limit, exchange(&mut stream, None, line)).await {
             Ok(Ok(heard)) if heard == line => return true,
-            Ok(Ok(heard)) => log.debug(&format!("not what I sent: {}", String::from_utf8_lossy(&heard).trim_end())),
+            Ok(Ok(heard)) => log.debug(&not_what_was_sent(line, &heard)),
             Ok(Err(error)) => {
                 log.debug(&format!("error on poll: {}", reason(&error)));
                 return false;
@@ -55,7 +59,13 @@ pub(super) async fn echo(port: u16, line: &[u8], limit: Duration, log: &Log) -> 
             Err(_) => log.debug("timeout on io poll"),
         }
     }
+    log.debug(GIVEN_UP);
     false
+}
+
+fn not_what_was_sent(sent: &[u8], heard: &[u8]) -> String {
+    let text = |bytes| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    format!("not what I sent: \"{}\" : \"{}\"", text(sent), text(heard))
 }
 
 async fn connect(port: u16, limit: Duration, log: &Log) -> Option<TcpStream> {
@@ -70,13 +80,14 @@ async fn connect(port: u16, limit: Duration, log: &Log) -> Option<TcpStream> {
     }
 }
 
-/// Sends the line, and reads as many bytes: from `back`, or where it was sent to.
+/// Sends the line, and reads as many bytes, or up to the end: from `back`, or where it was sent to.
 async fn exchange(out: &mut TcpStream, back: Option<&mut TcpStream>, line: &[u8]) -> io::Result<Vec<u8>> {
-    let mut heard = vec![0; line.len()];
+    let mut heard = Vec::with_capacity(line.len());
     out.write_all(line).await?;
-    match back {
-        Some(back) => back.read_exact(&mut heard).await?,
-        None => out.read_exact(&mut heard).await?,
+    let from = match back {
+        Some(back) => back,
+        None => out,
     };
+    from.take(line.len() as u64).read_to_end(&mut heard).await?;
     Ok(heard)
 }

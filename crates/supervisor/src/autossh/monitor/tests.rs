@@ -54,7 +54,7 @@ async fn somebody_elses_connection_is_got_over() {
     stranger.write_all(&[b'x'; 64]).await.unwrap();
     let _carrier = task::owned(carry(forward, read));
     assert!(monitor.test().await);
-    assert!(said(&dir).contains("not what I sent: xxx"), "{}", said(&dir));
+    assert!(said(&dir).contains("\" : \"xxx"), "{}", said(&dir));
 }
 
 #[tokio::test]
@@ -91,7 +91,9 @@ async fn an_echo_service_says_the_line_back_on_the_same_connection() {
     });
     assert!(monitor.test().await);
     assert!(!monitor.test().await);
-    assert!(said(&dir).contains("error on poll: "), "{}", said(&dir));
+    // As the kernel ends it: with unread bytes, or before they came.
+    let ends = ["error on poll: ", "tried connection 3 times and failed"];
+    assert!(ends.iter().any(|end| said(&dir).contains(end)), "{}", said(&dir));
 }
 
 #[test]
