@@ -98,7 +98,7 @@ fn b14_a_monitor_port_that_is_taken_on_the_server_does_not_cost_the_session() {
         keys::user(),
         Netlab::SERVER
     );
-    let wishes = [("AUTOSSH_POLL", "2"), ("AUTOSSH_LOGLEVEL", "7")];
+    let wishes = [("AUTOSSH_POLL", "5"), ("AUTOSSH_LOGLEVEL", "7")];
     let theirs = Autossh::original().with_all(&wishes);
     let mut running = lab.client.run(|| theirs.start(&words(&line)));
     theirs.wait_log("port down, restarting ssh");
@@ -108,7 +108,8 @@ fn b14_a_monitor_port_that_is_taken_on_the_server_does_not_cost_the_session() {
     let autossh = Autossh::new().with_all(&wishes);
     let _running = lab.client.run(|| autossh.start(&words(&line)));
     let no_line = "the monitor's own forwards are not in place, so no line is sent";
-    eventually("two tests without a line", || (autossh.log().matches(no_line).count() > 1).then_some(()));
+    autossh.wait_log(no_line);
+    eventually("another", || (autossh.log().matches(no_line).count() > 1).then_some(()));
     assert!(!autossh.log().contains("port down") && !autossh.log().contains("count 2"), "{}", autossh.log());
     // Free again, it is taken by the session that waits for it.
     drop(taken);

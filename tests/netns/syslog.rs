@@ -59,8 +59,6 @@ fn what_is_wrong_with_the_environment_is_there_in_the_same_words() {
         ("AUTOSSH_MAXSTART", "-2"),
         ("AUTOSSH_MAXLIFETIME", "1d"),
         ("AUTOSSH_LOGLEVEL", "8"),
-        ("AUTOSSH_PORT", "99999"),
-        ("AUTOSSH_PORT", "1:x"),
         ("AUTOSSH_MESSAGE", &long),
     ] {
         let Some([theirs, ours]) = both(&[(name, value)], "-N -M 0 -F none -p 1 -D 1 127.0.0.1") else { return };

@@ -54,6 +54,9 @@ fn a_monitor_port_that_is_none_is_refused_in_the_log() {
         assert_eq!(by_environment, story, "{port}");
     }
     assert_eq!(same(&[], |autossh| to_its_end(autossh, "-M -N host")), ["invalid port \"-N\""]);
+    // Where the line says one, nobody looks at the variable.
+    let line = format!("-M 0 -N -F none -p {} -D {} 127.0.0.1", free_port(), free_port());
+    same(&[("AUTOSSH_PORT", "99999"), ("AUTOSSH_MAXSTART", "1")], |autossh| to_its_end(autossh, &line));
 }
 
 /// Theirs says it to syslog alone (tests/netns has that); ours at the terminal too, which was missed most (B8).

@@ -113,8 +113,11 @@ pub(super) fn plan(
             None
         }
     };
+    // As in Debian's: where `-M` is said, nobody looks at the variable.
+    let said = line.as_ref().is_some_and(|line| line.monitor.is_some());
+    let variable = |name: &str| if said && name == "AUTOSSH_PORT" { None } else { variable(name) };
     let environment =
-        Environment::read(variable).map_err(|errors| refusal.errors.extend(errors.iter().map(ToString::to_string)));
+        Environment::read(&variable).map_err(|errors| refusal.errors.extend(errors.iter().map(ToString::to_string)));
     let (Some(line), Ok(environment)) = (line, environment) else { return Err(refusal) };
 
     // In the background there is nobody to ask.
