@@ -11,7 +11,7 @@ use crate::autossh::argv::{self, Asked, CommandLine, Dialect};
 use crate::autossh::environment::{Environment, FAST};
 use crate::autossh::monitor_port::MonitorPort;
 use crate::autossh::settings;
-use crate::sshconfig::{Facts, System};
+use crate::sshconfig::{Facts, LogLevel, System};
 
 /// The TOML of a command line, run as whoever `facts` are of. Leading assignments are its environment; the program may
 /// be left out.
@@ -97,11 +97,13 @@ fn command_line(keys: &mut Keys, line: &CommandLine) {
     if let Some(file) = &line.log_file {
         keys.remark(format!("-E {file}: tunneld logs to its standard error, or to the journal"));
     }
-    let verbose = if line.verbose == 1 { "debug" } else { "trace" };
-    for (asked, option, level) in [(line.quiet, "-q", "error"), (line.verbose > 0, "-v", verbose)] {
-        if asked {
-            keys.remark(format!("{option}: for the whole daemon, level = \"{level}\" in [log]"));
-        }
+    if let Some(asked) = line.log_level {
+        let (option, level) = match asked {
+            LogLevel::Quiet | LogLevel::Fatal | LogLevel::Error => ("-q", "error"),
+            LogLevel::Info | LogLevel::Verbose | LogLevel::Debug1 => ("-v", "debug"),
+            LogLevel::Debug2 | LogLevel::Debug3 => ("-v", "trace"),
+        };
+        keys.remark(format!("{option}: for the whole daemon, level = \"{level}\" in [log]"));
     }
 }
 
