@@ -189,8 +189,13 @@ fn untold(invocation: &Invocation, text: &str) -> Result<(), String> {
     for (option, told) in
         [("-f", "# -f: "), ("-vv", "# -v: "), ("-nq", "# -q: "), ("-M20000", "# -M "), ("-A", "# -A has no effect")]
     {
-        // Of two monitor ports the last counts.
-        let again = option == "-M20000" && invocation.words.iter().filter(|word| word.starts_with("-M")).count() > 1;
+        // Of two monitor ports the last counts, and of `-q` and `-v` what they come to.
+        let has = |option: &str| invocation.words.iter().any(|word| word == option);
+        let again = match option {
+            "-M20000" => invocation.words.iter().filter(|word| word.starts_with("-M")).count() > 1,
+            "-vv" | "-nq" => has("-vv") && has("-nq"),
+            _ => false,
+        };
         if !again && invocation.words.iter().any(|word| word == option) && !text.contains(told) {
             return Err(format!("{text}does not tell {option}"));
         }
