@@ -232,12 +232,31 @@ async fn a_command_that_fails_hangs_or_is_not_there_ends_the_login_and_is_named(
     spec.host_key.command = command(&["/bin/sh", "-c", &hangs]);
     spec.timing.connect_timeout = Duration::from_secs(1);
     assert_refused(login(&spec).await, FailureKind::KnownHostsCommandFailed, &["did not end in time"]);
-    let pid: i32 = std::fs::read_to_string(pid).unwrap().trim().parse().unwrap();
-    // A group without members is no group: nothing of it is left, and nobody waits to be reaped.
-    soon("the command and its child are gone", || {
-        (nix::sys::signal::killpg(nix::unistd::Pid::from_raw(pid), None) == Err(nix::errno::Errno::ESRCH)).then_some(())
-    })
-    .await;
+    let group = std::fs::read_to_string(pid).unwrap().trim().parse().unwrap();
+    soon("the command and its child are gone", || is_gone(group)).await;
+}
+
+#[tokio::test]
+async fn a_login_that_is_given_up_while_the_command_runs_takes_the_command_with_it() {
+    let server = Sshd::start();
+    let pid = server.dir().join("pid");
+    // Asked by the handshake itself, which runs on by itself.
+    let hangs = format!("test %I = ORDER || {{ echo $$ > {}; sleep 1000 & wait; }}", pid.display());
+    let mut spec = with_key(&server);
+    spec.host_key.command = command(&["/bin/sh", "-c", &hangs]);
+    // Not ended by its own time.
+    spec.timing.connect_timeout = Duration::from_secs(600);
+    let attempt = tunnel_engine::task::owned(async move { login(&spec).await });
+    let group = soon("the command runs", || std::fs::read_to_string(&pid).ok()?.trim().parse().ok()).await;
+    assert_eq!(is_gone(group), None);
+    drop(attempt);
+    soon("the command and its child are gone", || is_gone(group)).await;
+}
+
+/// A group without members is no group: nothing of it is left, and nobody waits to be reaped.
+fn is_gone(group: i32) -> Option<()> {
+    let asked = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), None);
+    (asked == Err(nix::errno::Errno::ESRCH)).then_some(())
 }
 
 #[tokio::test]
