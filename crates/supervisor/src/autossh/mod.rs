@@ -5,6 +5,7 @@
 //! ```text
 //! argv, AUTOSSH_* (pure) ─► settings ─► TunnelSpec ─► run (one tunnel, lifecycle's machine) ─► exit code
 //!       ssh_config ────────────┘                       ├─ log: autossh's words, to syslog, a file or the terminal
+//!                                                      ├─ speech: what ssh would say, on standard error or in -E's file
 //!                                                      └─ monitor: -M's loop over the wire
 //! ```
 

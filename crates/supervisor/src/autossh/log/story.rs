@@ -93,12 +93,15 @@ fn reason(failure: &Failure, forward: Option<&str>) -> Option<String> {
     Some(format!("ssh: {forward}{failure}; hint: {}", hint(failure)))
 }
 
+/// What a hint may tell the owner of a config to set.
+const KEYS_OF_A_CONFIG: [&str; 2] = ["identity_file", "password_file"];
+
 /// The face has no config file to put a key into.
 fn hint(failure: &Failure) -> &str {
     let kind = failure.kind();
     if kind == FailureKind::PassphraseNeeded {
         "load the key into ssh-agent; on a terminal, without -f and BatchMode, the passphrase is asked for"
-    } else if kind == FailureKind::RemotePortBusy {
+    } else if kind == FailureKind::RemotePortBusy || KEYS_OF_A_CONFIG.iter().any(|key| failure.hint().contains(key)) {
         kind.hint()
     } else {
         failure.hint()
@@ -173,5 +176,14 @@ mod tests {
         let start = |count| Occurrence::Start { count, tries: 0 };
         let said = said(None, &[start(1), refused(), refused(), refused(), start(2), refused()]);
         assert_eq!(said.iter().filter(|line| line.starts_with("ssh: forward 1:h:2: ")).count(), 2, "{said:?}");
+    }
+
+    #[test]
+    fn a_hint_names_no_key_of_a_config() {
+        let rejected =
+            Failure::new(FailureKind::AuthRejected, "no").with_hint("set password_file, or allow keys there");
+        assert_eq!(hint(&rejected), FailureKind::AuthRejected.hint());
+        let own = Failure::new(FailureKind::Dns, "no").with_hint("ask the resolver");
+        assert_eq!(hint(&own), "ask the resolver");
     }
 }
