@@ -149,3 +149,19 @@ fn keys_that_a_rule_leaves_out_are_never_shown() {
         assert!(why.contains(&key.display().to_string()) && why.contains(name), "{why}");
     }
 }
+
+#[test]
+fn a_short_rsa_host_key_is_not_believed() {
+    let mut sshd = Sshd::start();
+    sshd.crash();
+    for name in ["host_key", "host_key.pub"] {
+        std::fs::remove_file(sshd.dir().join(name)).expect("the host key");
+    }
+    let host_key = keys::generate(sshd.dir(), "host_key", &["-t", "rsa", "-b", "2048"]);
+    let line = format!("[127.0.0.1]:{} {}\n", sshd.port, keys::public(&host_key));
+    std::fs::write(&sshd.known_hosts, line).expect("known_hosts");
+    sshd.launch();
+    let lines = |size: u32| format!("{}\nrequired_rsa_size = {size}", only(&sshd.user_key));
+    comes_up(&sshd, &lines(2048));
+    is_blocked(&sshd, "no_common_algorithm", &lines(2049));
+}

@@ -92,7 +92,8 @@ impl russh::client::Handler for Handler {
 
     async fn kex_done(&mut self, _: Option<&[u8]>, names: &Names, _: &mut Session) -> Result<(), Self::Error> {
         let (kex, cipher) = (names.kex.as_ref().to_owned(), names.cipher.as_ref().to_owned());
-        self.shared.note(|facts| (facts.kex, facts.cipher) = (kex, cipher));
+        let before_keys = self.shared.wire.bytes();
+        self.shared.note(|facts| (facts.kex, facts.cipher, facts.before_keys) = (kex, cipher, before_keys));
         self.shared.key_exchanges.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

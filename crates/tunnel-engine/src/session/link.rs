@@ -50,6 +50,8 @@ pub(super) struct Shared {
 /// What the handshake found out.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Facts {
+    /// Bytes from and to the server before its last keys.
+    pub before_keys: (u64, u64),
     pub kex: String,
     pub cipher: String,
     pub host_key: String,
@@ -78,6 +80,11 @@ impl Shared {
 
     pub(super) fn note(&self, change: impl FnOnce(&mut Facts)) {
         change(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Bytes from and to the server before its last keys.
+    pub(super) fn before_keys(&self) -> (u64, u64) {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner).before_keys
     }
 
     pub(super) fn facts(&self) -> Facts {

@@ -156,7 +156,7 @@ pub struct TimingSpec {
 }
 
 /// ssh_config RekeyLimit. Without a limit of ours the server says when keys are renewed. With one, they are renewed at
-/// the first quiet moment after it: with at most one connection on the session, at once; with more, after a second
+/// the first quiet moment after it: after a second with the same one connection, or none; with more, after a second
 /// in which less than a 64th of the receive window came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RekeyLimit {
