@@ -75,7 +75,9 @@ impl Autossh {
 
     /// The command with these words.
     pub fn command(&self, words: &[String]) -> Command {
-        let mut command = Command::new(self.dir.path().join("autossh"));
+        // A shell that runs the tests in the background has them ignore INT and QUIT, which is inherited.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT,QUIT").arg(self.dir.path().join("autossh"));
         for (name, _) in std::env::vars() {
             if name.starts_with("AUTOSSH_") || name.starts_with("TUNNELD_") || name == "NOTIFY_SOCKET" {
                 command.env_remove(name);
