@@ -13,6 +13,7 @@ import lab
 
 AES = "aes128-gcm@openssh.com"
 CHACHA = "chacha20-poly1305@openssh.com"
+IDLE_AFTER = 15  # seconds
 
 
 def main():
@@ -80,6 +81,8 @@ def memory(sshd, server):
     base = lab.anonymous_kib(one.process.pid)
     lab.stop(one.process)
     many = lab.Tunneld(sshd, server.port, count=count)
+    # Idle is what follows the logins and the first proofs, which leave freed memory behind for a while.
+    time.sleep(IDLE_AFTER)
     each = (lab.anonymous_kib(many.process.pid) - base) / (count - 1)
     ssh = lab.Ssh(sshd, server.port)
     theirs = lab.anonymous_kib(ssh.process.pid)
