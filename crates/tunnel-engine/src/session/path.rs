@@ -16,6 +16,9 @@ const UNANSWERED: Duration = Duration::from_secs(3);
 const EXAMINED: Duration = Duration::from_secs(1);
 /// Slow paths have as many round trips as this before any of these times counts.
 const ROUND_TRIPS: u32 = 4;
+/// With no more than this under way, a question that was put arrives in no time even on a slow path: acknowledgements
+/// that go on without an answer are those of a machine whose sshd is stuck.
+const FEW_BYTES: u64 = 16 << 10;
 /// How often the kernel is asked while bytes are under way. Never on an idle session.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -64,6 +67,8 @@ pub(super) struct Sample {
     pub last_byte: Instant,
     /// When we first wrote after that.
     pub unanswered_since: Option<Instant>,
+    /// What we wrote since.
+    pub unanswered_bytes: u64,
     /// Somebody waits for the server's bytes. While nobody does, its silence means nothing.
     pub reading: bool,
     /// The link below, where it can be seen.
@@ -164,8 +169,10 @@ impl Judge {
         if outstanding && now >= self.fine_at + patience(UNACKNOWLEDGED, seen) {
             return Some(Doubt::Unacknowledged);
         }
-        let asked = seen.asked_at.filter(|asked| seen.reading && !outstanding && seen.last_byte <= *asked);
-        let silent = asked.is_some_and(|asked| now >= asked + patience(UNANSWERED, seen));
+        // While much is under way the question may be, too.
+        let few = |asked| seen.unanswered_bytes <= FEW_BYTES && seen.look.is_some_and(|look| look.last_ack > asked);
+        let heard = |asked: &Instant| seen.reading && seen.last_byte <= *asked && (!outstanding || few(*asked));
+        let silent = seen.asked_at.filter(heard).is_some_and(|asked| now >= asked + patience(UNANSWERED, seen));
         let failed = seen.reading && self.examined.is_some_and(|examined| now >= examined.until(seen));
         (silent || failed).then_some(Doubt::Unanswered)
     }

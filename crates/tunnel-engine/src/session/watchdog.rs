@@ -89,6 +89,7 @@ impl Watchdog {
             bytes_in: wire.bytes().0,
             last_byte: signs.last_byte,
             unanswered_since,
+            unanswered_bytes: wire.unanswered_bytes(),
             reading: signs.reading_since.is_some(),
             look: worth_it.then(|| wire.look()).flatten(),
             rtt: self.line.rtt(),

@@ -33,6 +33,8 @@ struct State {
     signs: Signs,
     bytes_in: u64,
     bytes_out: u64,
+    /// As many of them as were written when the last byte came from the peer.
+    answered_out: u64,
     /// When we first wrote after the last byte from the peer.
     unanswered_since: Option<Instant>,
     reader: Option<Waker>,
@@ -48,6 +50,7 @@ impl Wire {
             signs,
             bytes_in: 0,
             bytes_out: 0,
+            answered_out: 0,
             unanswered_since: None,
             reader: None,
             writer: None,
@@ -90,6 +93,12 @@ impl Wire {
         self.lock().unanswered_since
     }
 
+    /// How many bytes our words without an answer have.
+    pub(super) fn unanswered_bytes(&self) -> u64 {
+        let state = self.lock();
+        state.bytes_out - state.answered_out
+    }
+
     /// The link below the bytes, where it can be seen.
     pub(super) fn look(&self) -> Option<Look> {
         self.lock().io.as_ref()?.look()
@@ -118,6 +127,7 @@ impl Wire {
             state.signs.last_byte = clock::now();
             state.bytes_in += read as u64;
             state.unanswered_since = None;
+            state.answered_out = state.bytes_out;
         }
         polled
     }

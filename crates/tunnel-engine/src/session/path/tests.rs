@@ -18,6 +18,7 @@ fn scene(look: Option<bool>) -> Scene {
         bytes_in: 100,
         last_byte: start,
         unanswered_since: Some(start),
+        unanswered_bytes: FEW_BYTES + 1,
         reading: true,
         look,
         rtt: Some(10 * MS),
@@ -86,6 +87,21 @@ fn a_path_that_is_slow_but_acknowledges_is_not_doubtful() {
         assert_eq!(why(scene.run(1000)), None);
         scene.seen.look = Some(Look { outstanding: true, last_ack: scene.start });
     }
+}
+
+/// A server that is stuck while connections go on being made: at each look something has not been acknowledged yet.
+#[test]
+fn a_machine_that_acknowledges_for_a_stuck_server_is_not_believed_for_long() {
+    let mut scene = scene(Some(true));
+    scene.seen.unanswered_bytes = FEW_BYTES;
+    let mut waited = 0;
+    while why(scene.run(100)).is_none() {
+        scene.seen.look = Some(Look { outstanding: true, last_ack: scene.start });
+        waited += 100;
+        assert!(waited <= 5000, "not noticed");
+    }
+    assert!(waited >= 4000, "after {waited} ms: asked after 1.5 s, and given 3");
+    assert_eq!(why(scene.judge.path()), Some(Doubt::Unanswered));
 }
 
 #[test]
