@@ -18,7 +18,8 @@ contenders; only takeover does not wait for it.
 autossh has `-M 0`, AUTOSSH_GATETIME=0 and ExitOnForwardFailure=yes, with ServerAliveInterval x ServerAliveCountMax as named.
 The loop is `while :; do ssh …; sleep 1; done`. tunneld has its defaults; takeover is `on_remote_port_busy = "takeover"`.
 A "silent" path drops packets without a word. A half-dead server accepts TCP connections and never speaks (its processes
-are stopped). The user is root, and each cell is one run, many of them side by side: look at the order of magnitude.
+are stopped). The user is root, and each cell is one run, many of them side by side, autossh's and ssh's beside a compiler
+too: look at the order of magnitude.
 """
 
 
