@@ -1,0 +1,142 @@
+//! When a forward is probed, and what is believed of it.
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+const RHYTHM: Rhythm = Rhythm { first: Duration::from_secs(60), every: Duration::from_secs(600), random: 0.0 };
+
+fn disproof(cause: Cause) -> Finding {
+    Finding::Down(Disproof { cause, words: "no".to_owned() })
+}
+
+/// One that has just been found so.
+fn found(finding: Finding, now: Instant) -> Probing {
+    let mut probing = Probing::new();
+    probing.begin(now);
+    probe(&mut probing, finding, now);
+    probing
+}
+
+fn probe(probing: &mut Probing, finding: Finding, now: Instant) -> Option<Next> {
+    let turn = probing.look(now, 0, RHYTHM).expect("it is due");
+    probing.finish(turn, finding, now, RHYTHM)
+}
+
+#[test]
+fn a_forward_is_pending_until_its_first_proof_which_is_asked_for_at_once() {
+    let now = tunnel_engine::clock::now();
+    let mut probing = Probing::new();
+    assert_eq!((probing.state(), probing.due()), (ForwardState::Pending, None));
+    probing.begin(now);
+    assert_eq!(probing.due(), Some(now));
+    assert_eq!(probe(&mut probing, Finding::Up(None), now), Some(Next::Wait));
+    assert_eq!((probing.state(), probing.due()), (ForwardState::Up, Some(now + RHYTHM.first)));
+    probe(&mut probing, Finding::Up(None), now + RHYTHM.first);
+    assert_eq!(probing.due(), Some(now + RHYTHM.first + RHYTHM.every));
+}
+
+#[test]
+fn waits_are_longer_by_chance_and_never_shorter() {
+    let random = Rhythm { random: 1.0, ..RHYTHM };
+    assert_eq!(random.after(2), Duration::from_secs(660));
+}
+
+#[test]
+fn a_users_connection_spares_the_next_probe() {
+    let now = tunnel_engine::clock::now();
+    let mut probing = found(Finding::Up(None), now);
+    let then = now + RHYTHM.first;
+    assert_eq!(probing.look(then, 1, RHYTHM), None);
+    assert_eq!(probing.due(), Some(then + RHYTHM.every));
+    assert!(probing.look(then + RHYTHM.every, 1, RHYTHM).is_some(), "nobody came since");
+}
+
+#[test]
+fn a_refused_user_is_believed_at_once_and_so_is_the_next_one_that_is_taken() {
+    let now = tunnel_engine::clock::now();
+    let mut probing = found(Finding::Up(None), now);
+    let refusal = Disproof { cause: Cause::Refused, words: "refused".to_owned() };
+    probing.witness(Some(&refusal), now, RHYTHM);
+    assert!(matches!(probing.state(), ForwardState::Down(failure) if failure.kind() == FailureKind::ProbeFailed));
+    assert_eq!(probing.due(), Some(now + SOON));
+    probing.witness(None, now, RHYTHM);
+    assert_eq!(probing.state(), ForwardState::Up);
+}
+
+#[test]
+fn what_is_down_is_probed_soon_and_then_less_soon() {
+    let now = tunnel_engine::clock::now();
+    let mut probing = found(disproof(Cause::Refused), now);
+    let mut waits = Vec::new();
+    let mut at = now;
+    for _ in 0..6 {
+        let due = probing.due().expect("due");
+        waits.push((due - at).as_secs());
+        at = due;
+        assert_eq!(probe(&mut probing, disproof(Cause::Refused), at), Some(Next::Wait));
+    }
+    assert_eq!(waits, [5, 10, 20, 40, 60, 60]);
+}
+
+#[test]
+fn a_service_that_said_something_else_is_not_bothered_more_often_than_poll_says() {
+    let now = tunnel_engine::clock::now();
+    assert_eq!(found(disproof(Cause::WrongBanner), now).due(), Some(now + RHYTHM.every));
+}
+
+#[test]
+fn a_stale_port_is_asked_for_again_and_touched_less_and_less() {
+    let now = tunnel_engine::clock::now();
+    let mut probing = Probing::new();
+    probing.begin(now);
+    assert_eq!(probe(&mut probing, Finding::Stale("held".into()), now), Some(Next::AskAgain));
+    assert_eq!(probing.state().as_str(), "stale");
+    // The server says yes again at once: half of the addresses are free.
+    probing.begin(now + SECOND);
+    assert_eq!(probing.due(), Some(now + SELDOM));
+    assert_eq!(probing.state().as_str(), "stale", "a yes is no proof");
+    probing.hurry(now + SECOND);
+    assert_eq!(probing.due(), Some(now + SELDOM), "whoever asks");
+    let then = now + SELDOM;
+    probe(&mut probing, Finding::Stale("held".into()), then);
+    assert_eq!(probing.due(), Some(then + SELDOM * 2));
+    probe(&mut probing, Finding::Up(None), then + SELDOM * 2);
+    assert_eq!(probing.state(), ForwardState::Up);
+}
+
+#[test]
+fn a_port_that_nobody_listens_on_is_asked_for_again() {
+    let now = tunnel_engine::clock::now();
+    let mut probing = Probing::new();
+    probing.begin(now);
+    assert_eq!(probe(&mut probing, disproof(Cause::NotListening), now), Some(Next::AskAgain));
+}
+
+#[test]
+fn a_server_that_forbids_the_probe_leaves_the_forward_in_place() {
+    let now = tunnel_engine::clock::now();
+    let probing = found(Finding::Unverified("forbidden".into()), now);
+    assert_eq!(probing.state(), ForwardState::Unverified("forbidden".into()));
+    assert_eq!(probing.due(), Some(now + RHYTHM.first));
+}
+
+#[test]
+fn a_silent_session_changes_nothing() {
+    let now = tunnel_engine::clock::now();
+    let mut probing = found(Finding::Up(None), now);
+    let then = now + RHYTHM.first;
+    assert_eq!(probe(&mut probing, Finding::Nothing, then), Some(Next::Wait));
+    assert_eq!((probing.state(), probing.due()), (ForwardState::Up, Some(then + SOON)));
+}
+
+#[test]
+fn an_answer_from_before_a_change_is_not_believed() {
+    let now = tunnel_engine::clock::now();
+    let mut probing = Probing::new();
+    probing.begin(now);
+    let turn = probing.look(now, 0, RHYTHM).expect("due");
+    probing.begin(now);
+    assert_eq!(probing.finish(turn, Finding::Up(None), now, RHYTHM), None);
+    probing.forget();
+    assert_eq!((probing.state(), probing.due()), (ForwardState::Pending, None));
+}
