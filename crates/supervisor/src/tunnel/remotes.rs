@@ -1,12 +1,15 @@
 //! The remote forwards of a tunnel: what the server listens on for us, and what becomes of a refusal.
 
+mod holder;
+mod request;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::Notify;
 use tunnel_engine::clock;
-use tunnel_engine::failure::{Failure, FailureKind};
-use tunnel_engine::forward::{ForwardStats, RemoteTarget, Routes};
+use tunnel_engine::failure::FailureKind;
+use tunnel_engine::forward::{ForwardStats, RemoteTarget};
 use tunnel_engine::session::{ForwardError, RemoteListen, Session};
 use tunnel_engine::spec::{Forward, Listen, Side};
 
@@ -16,10 +19,12 @@ use super::probing::Probing;
 use super::refusal::{again, judge, shown, with_port};
 use super::sessions::Live;
 use super::state::ForwardState;
-use super::takeover::{Contest, Release, Report};
+use super::takeover::{Contest, Report};
 use super::view::ForwardView;
 use super::wind_down::cancel;
-use crate::config::{OnRemotePortBusy, TunnelSpec};
+use crate::config::TunnelSpec;
+use holder::after_takeover;
+use request::Request;
 
 /// All of them, in the config's order.
 pub(super) struct Remotes {
@@ -299,48 +304,6 @@ impl Actor {
 }
 
 impl Actor {
-    fn may_take_over(&self) -> bool {
-        self.spec.on_remote_port_busy == OnRemotePortBusy::Takeover && self.takeover.is_possible()
-    }
-
-    /// What came of a takeover: told, and kept to be shown for as long as the port is not ours.
-    fn taken_over(&mut self, serial: u64, id: u64, report: Report) {
-        if self.live.as_ref().is_none_or(|live| live.serial != serial) {
-            return;
-        }
-        if let Report::Unsupported(why) = &report {
-            return self.takeover_is_impossible(why);
-        }
-        let Some(remote) = self.remotes.entries.iter_mut().find(|remote| remote.id == id) else { return };
-        let now = clock::now();
-        let (tunnel, forward, words) = (self.spec.name.as_str(), remote.forward.to_string(), report.words());
-        if let Report::Freed(_) = &report {
-            tracing::info!(tunnel, forward, takeover = words, "{tunnel}: {forward}: {words}");
-            if let Some(truce) = remote.contest.freed(now) {
-                let retry_in = humantime::format_duration(truce).to_string();
-                tracing::warn!(
-                    tunnel,
-                    forward,
-                    retry_in,
-                    "{tunnel}: {forward}: somebody takes this port again and again, so it is left alone for a while"
-                );
-            }
-        } else {
-            if report == Report::Ours {
-                remote.contest.ours(now);
-            } else {
-                // A port that nobody has, and that is refused all the same, is refused again.
-                remote.contest.failed(now);
-            }
-            if remote.taken.as_ref() != Some(&report) && report != Report::Free {
-                tracing::warn!(tunnel, forward, takeover = words, "{tunnel}: {forward}: no takeover: {words}");
-            }
-        }
-        remote.taken = Some(report);
-    }
-}
-
-impl Actor {
     /// The server stops listening; connections that live go on.
     pub(super) fn remove_remote(&mut self, forward: &Forward) {
         let Some(remote) = self.remotes.take(forward) else { return };
@@ -402,58 +365,6 @@ impl Remote {
             self.allocated = Some(port);
         }
         self.state = ForwardState::Up;
-    }
-}
-
-/// The refusal, with what is known of the holder.
-fn after_takeover(failure: &Failure, report: &Report) -> Failure {
-    let hint = report.hint().unwrap_or(failure.hint()).to_owned();
-    Failure::new(failure.kind(), format!("{}; takeover: {}", failure.message(), report.words())).with_hint(hint)
-}
-
-/// One question to the server.
-struct Request {
-    session: Session,
-    routes: Routes,
-    listen: Listen,
-    target: RemoteTarget,
-    /// To be cancelled first.
-    taken_back: Option<Listen>,
-}
-
-impl Request {
-    /// Asks for the port of last time first, where the server chose it: people have written it down.
-    async fn run(
-        self,
-        allocated: Option<u16>,
-        release: Option<Release>,
-    ) -> (Option<Report>, Result<Option<u16>, ForwardError>) {
-        if let Some(listen) = &self.taken_back {
-            cancel(&self.session, std::slice::from_ref(listen)).await;
-        }
-        let report = match release {
-            Some(release) => Some(release.run().await),
-            None => None,
-        };
-        (report, self.granted(allocated).await)
-    }
-
-    async fn granted(&self, allocated: Option<u16>) -> Result<Option<u16>, ForwardError> {
-        if let Some(port) = allocated {
-            match self.ask(with_port(&self.listen, Some(port))).await {
-                Err(ForwardError::Refused { .. }) => {}
-                // A server says the port only when it chose it.
-                Ok(_) => return Ok(Some(port)),
-                Err(error @ (ForwardError::Timeout { .. } | ForwardError::SessionEnded)) => return Err(error),
-            }
-        }
-        self.ask(self.listen.clone()).await
-    }
-
-    async fn ask(&self, listen: Listen) -> Result<Option<u16>, ForwardError> {
-        let (routes, target, asked) = (self.routes.clone(), self.target.clone(), listen.clone());
-        let granted = move |port| routes.add(RemoteListen::of(&with_port(&asked, port)), target);
-        self.session.request_forward_then(&listen, granted).await
     }
 }
 
