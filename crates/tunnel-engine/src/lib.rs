@@ -19,6 +19,7 @@ pub mod dial;
 pub mod failure;
 pub mod forward;
 pub mod hostkey;
+pub mod log_limit;
 pub mod session;
 pub mod spec;
 pub mod task;

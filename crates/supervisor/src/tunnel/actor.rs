@@ -9,10 +9,10 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tunnel_engine::dial::Link;
 use tunnel_engine::failure::{Failure, FailureKind};
+use tunnel_engine::log_limit::LogLimiter;
 use tunnel_engine::spec::Destination;
 use tunnel_engine::{clock, task};
 
-use super::damper::Damper;
 use super::files::{Files, Look};
 use super::handle::Context;
 use super::knocking::Knocking;
@@ -21,6 +21,7 @@ use super::observer::Occurrence;
 use super::orders::Order;
 use super::probes::Probed;
 use super::remotes::{Remotes, Requested};
+use super::report;
 use super::sessions::{self, Attempt, Ears, Extras, Handed, Hosts, Live, News, Opened, Pool, Replacement, Row, Ticket};
 use super::state::ready;
 use super::takeover::{Marked, Takeover};
@@ -58,7 +59,7 @@ pub(super) struct Actor {
     pub(super) serial: u64,
     pub(super) last_up: Option<Instant>,
     pub(super) last_failure: Option<FailureView>,
-    pub(super) damper: Damper,
+    pub(super) failures_logged: LogLimiter,
     pub(super) was_ready: bool,
     pub(super) files: Files,
     pub(super) knocking: Knocking,
@@ -168,7 +169,7 @@ impl Actor {
             serial: 0,
             last_up: None,
             last_failure: None,
-            damper: Damper::default(),
+            failures_logged: LogLimiter::new(report::REPEAT_EVERY),
             files: Files::default(),
             knocking: Knocking::default(),
             probed: None,
@@ -268,7 +269,7 @@ impl Actor {
             Order::NetworkChanged => self.network_changed(),
             Order::ResetFailed => {
                 self.last_failure = None;
-                self.damper.recovered();
+                self.failures_logged.reset();
                 self.feed(Input::ResetFailed);
             }
             Order::GiveUp(failure) => self.give_up_session(*failure, None),

@@ -13,7 +13,6 @@
 //! session it is about: the loop never waits for anything but events, so it always answers.
 
 mod actor;
-mod damper;
 mod files;
 mod handle;
 mod knocking;

@@ -9,10 +9,13 @@ use tunnel_engine::session::Session;
 use tunnel_engine::spec::StrictHostKeyChecking;
 
 use super::actor::Actor;
-use super::damper::Say;
 use super::observer::Occurrence;
 use super::view::FailureView;
 use crate::lifecycle::Phase;
+
+/// The same failure is worth another warning after this long: a server that is down over a weekend makes some hundred
+/// lines, and each still says how often it was tried.
+pub(super) const REPEAT_EVERY: Duration = Duration::from_secs(600);
 
 /// Around what the engine does for a tunnel: its events know nothing of names.
 pub(super) fn span(tunnel: &str) -> tracing::Span {
@@ -25,7 +28,7 @@ impl Actor {
         self.observe(&Occurrence::Failure { failure: &failure, forward });
         let now = clock::now();
         self.note_absence(&failure);
-        let say = self.damper.failure(failure.kind(), failure.message(), now);
+        let say = self.failures_logged.admit((failure.kind(), failure.message()), now);
         let wait = self.machine.next_start().map(|at| at.saturating_duration_since(now));
         let (kind, hint, phase) = (failure.kind(), failure.hint(), self.machine.phase());
         let tunnel = self.spec.name.as_str();
@@ -33,10 +36,10 @@ impl Actor {
         let attempt = self.machine.attempts();
         let retry_in = wait.map(|wait| humantime::format_duration(rounded(wait)).to_string());
         match say {
-            Say::Warn { repeats } => {
+            Some(repeats) => {
                 tracing::warn!(tunnel, forward, %kind, %server, attempt, retry_in, %phase, repeats, hint, "{tunnel}: {failure}");
             }
-            Say::Debug => {
+            None => {
                 tracing::debug!(tunnel, forward, %kind, %server, attempt, retry_in, %phase, hint, "{tunnel}: {failure}")
             }
         }
@@ -55,7 +58,7 @@ impl Actor {
 
     pub(super) fn tell_readiness(&mut self, ready: bool) {
         if ready && !self.was_ready {
-            self.damper.recovered();
+            self.failures_logged.reset();
             let (tunnel, server) = (self.spec.name.as_str(), &self.server);
             tracing::info!(tunnel, %server, starts = self.machine.starts(), "{tunnel}: ready");
         }

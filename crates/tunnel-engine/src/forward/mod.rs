@@ -1,7 +1,6 @@
 //! Carries connections: listeners that outlive sessions, the three kinds of forward, SOCKS, the relay, the counts.
 
 mod bind;
-mod complaints;
 mod hold;
 mod local;
 mod probe;

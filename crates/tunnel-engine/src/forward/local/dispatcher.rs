@@ -13,13 +13,13 @@ use super::{ListenState, Orders, OutagePolicy, accept};
 use crate::clock;
 use crate::failure::Failure;
 use crate::forward::bind::{BindOptions, Bound, SocketStore};
-use crate::forward::complaints::Complaints;
 use crate::forward::hold::{Held, HoldQueue, Tickets};
 use crate::forward::probe::disproof;
 use crate::forward::relay::Tally;
 use crate::forward::seams::Opener;
 use crate::forward::stats::ForwardStats;
 use crate::forward::stream::Stream;
+use crate::log_limit::{LogLimiter, PEER_INTERVAL};
 use crate::session::{OpenError, SLOW_READER_LIMIT};
 use crate::spec::{Connect, Listen, Side};
 
@@ -55,8 +55,8 @@ pub(super) struct Dispatcher<O> {
     accept_after: Option<Instant>,
     rebind_after: Option<Instant>,
     sweep_at: Option<Instant>,
-    exhaustion: Complaints,
-    refusals: Complaints,
+    /// For what peers can repeat: refused targets, connections that cannot be accepted, slow readers.
+    log: LogLimiter,
 }
 
 /// What the select of [`Dispatcher::run`] woke up for.
@@ -96,8 +96,7 @@ impl<O: Opener> Dispatcher<O> {
             accept_after: None,
             rebind_after: None,
             sweep_at: None,
-            exhaustion: Complaints::default(),
-            refusals: Complaints::default(),
+            log: LogLimiter::new(PEER_INTERVAL),
         }
     }
 
@@ -226,7 +225,7 @@ impl<O: Opener> Dispatcher<O> {
             Err(error) => {
                 let now = clock::now();
                 self.accept_after = Some(now + ACCEPT_PAUSE);
-                if let Some(suppressed) = self.exhaustion.admit(now) {
+                if let Some(suppressed) = self.log.admit(("accept", error.to_string()), now) {
                     warn!(listen = %self.listen, %error, suppressed, "cannot accept connections for now: raise LimitNOFILE, or lower max_connections");
                 }
             }
@@ -238,7 +237,8 @@ impl<O: Opener> Dispatcher<O> {
             Outcome::Carried => {}
             Outcome::SlowReader(peer) => {
                 let kind = self.kind();
-                warn!(kind, listen = %self.listen, %peer, "the connection from {peer} was reset: it took nothing for {}s, and held up all others of its session", SLOW_READER_LIMIT.as_secs());
+                let Some(suppressed) = self.log.admit("slow reader", clock::now()) else { return };
+                warn!(kind, listen = %self.listen, %peer, suppressed, "the connection from {peer} was reset: it took nothing for {}s, and held up all others of its session", SLOW_READER_LIMIT.as_secs());
             }
             Outcome::NoRequest => {
                 self.stats.fail();
@@ -340,7 +340,7 @@ impl<O: Opener> Dispatcher<O> {
 
     fn log_refusal(&mut self, connect: &Connect, error: &OpenError) {
         let kind = self.kind();
-        match self.refusals.admit(clock::now()) {
+        match self.log.admit(("refused", connect.to_string(), error.to_string()), clock::now()) {
             Some(suppressed) => {
                 warn!(kind, listen = %self.listen, %connect, suppressed, "a connection to {connect} was refused: {error}");
             }

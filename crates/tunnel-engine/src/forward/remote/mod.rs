@@ -33,10 +33,10 @@ pub(super) use self::connect::connect;
 use self::places::Places;
 use self::serve::{Outcome, serve};
 use self::sift::{Sifted, Way, sift};
-use super::complaints::Complaints;
 use super::probe::Expectations;
 use super::seams::Incoming;
 use super::stats::ForwardStats;
+use crate::log_limit::{LogLimiter, PEER_INTERVAL};
 use crate::session::{Owner, RejectReason, RemoteListen, SLOW_READER_LIMIT};
 use crate::spec::{AddressFamily, Connect, PermitRemoteOpen};
 use crate::{clock, task};
@@ -90,7 +90,7 @@ impl RemoteForwards {
             live: JoinSet::new(),
             sifting: Places::default(),
             places: HashMap::new(),
-            refusals: Complaints::default(),
+            log: LogLimiter::new(PEER_INTERVAL),
         };
         let task = task::owned(router.run(closing.clone()).in_current_span());
         Self { routes, closing, task }
@@ -149,7 +149,8 @@ struct Router<I> {
     live: JoinSet<(RemoteListen, Outcome)>,
     sifting: Places,
     places: HashMap<RemoteListen, Places>,
-    refusals: Complaints,
+    /// For what the server and its peers can repeat.
+    log: LogLimiter,
 }
 
 impl<I: Incoming> Router<I> {
@@ -215,9 +216,13 @@ impl<I: Incoming> Router<I> {
             Outcome::Carried | Outcome::SessionEnded | Outcome::Probe | Outcome::Full => {}
             Outcome::NoRequest => debug!(kind = "remote", %listen, "a peer sent no SOCKS request that can be served"),
             Outcome::SlowReader(connect) => {
-                warn!(kind = "remote", %listen, %connect, "a connection to {connect} was reset: it took nothing for {}s, and held up all others of its session", SLOW_READER_LIMIT.as_secs());
+                let Some(suppressed) = self.log.admit(("slow reader", &listen), clock::now()) else { return };
+                warn!(kind = "remote", %listen, %connect, suppressed, "a connection to {connect} was reset: it took nothing for {}s, and held up all others of its session", SLOW_READER_LIMIT.as_secs());
             }
-            Outcome::Refused(connect, error) => match self.refusals.admit(clock::now()) {
+            Outcome::Refused(connect, error) => match self
+                .log
+                .admit(("refused", &listen, connect.to_string(), error.to_string()), clock::now())
+            {
                 Some(suppressed) => {
                     warn!(kind = "remote", %listen, %connect, suppressed, "a connection to {connect} was refused: {error}");
                 }

@@ -1,0 +1,129 @@
+//! Limits lines of the log that can repeat, above all those that a peer can cause. Pure: `now` is an argument.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::time::{Duration, Instant};
+
+/// What peers can cause is logged again after this long: a target that is down, or a hostile server, costs a line a
+/// minute.
+pub const PEER_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Events that are told apart within one interval. All others share one line: a peer that varies its text each time
+/// gets this many lines an interval and one more.
+const MAX_KNOWN: usize = 64;
+
+/// Decides which of the events that repeat are logged: the first at once; the same again once an interval, with the
+/// count of those between; another one, at once. Events are compared by what is passed to [`LogLimiter::admit`].
+#[derive(Debug)]
+pub struct LogLimiter {
+    interval: Duration,
+    hasher: RandomState,
+    /// By hash, so that long texts cost nothing.
+    known: HashMap<u64, Known>,
+    /// What came when `known` was full.
+    others: Option<Known>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    logged: Instant,
+    suppressed: u64,
+}
+
+impl LogLimiter {
+    /// The same event is logged once an `interval`.
+    pub fn new(interval: Duration) -> Self {
+        Self { interval, hasher: RandomState::new(), known: HashMap::new(), others: None }
+    }
+
+    /// `Some` when this event is to be logged, with how many like it were not since the last one that was.
+    pub fn admit(&mut self, event: impl Hash, now: Instant) -> Option<u64> {
+        let key = self.hasher.hash_one(event);
+        if let Some(known) = self.known.get_mut(&key) {
+            return known.repeat(self.interval, now);
+        }
+        if self.known.len() >= MAX_KNOWN {
+            // What has not come again within an interval makes room.
+            self.known.retain(|_, known| now.saturating_duration_since(known.logged) < self.interval);
+        }
+        let first = Known { logged: now, suppressed: 0 };
+        if self.known.len() < MAX_KNOWN {
+            self.known.insert(key, first);
+            return Some(0);
+        }
+        match &mut self.others {
+            Some(others) => others.repeat(self.interval, now),
+            None => {
+                self.others = Some(first);
+                Some(0)
+            }
+        }
+    }
+
+    /// How many events were not logged and not told as a count since: for a summary at the end.
+    pub fn suppressed(&self) -> u64 {
+        self.known.values().chain(&self.others).map(|known| known.suppressed).sum()
+    }
+
+    /// All is well again: the next event is logged, whatever it is.
+    pub fn reset(&mut self) {
+        self.known.clear();
+        self.others = None;
+    }
+}
+
+impl Known {
+    fn repeat(&mut self, interval: Duration, now: Instant) -> Option<u64> {
+        if now.saturating_duration_since(self.logged) < interval {
+            self.suppressed += 1;
+            return None;
+        }
+        self.logged = now;
+        Some(std::mem::take(&mut self.suppressed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn first_is_logged_then_one_an_interval_with_count() {
+        let start = clock::now();
+        let mut limiter = LogLimiter::new(MINUTE);
+        assert_eq!(limiter.admit("a", start), Some(0));
+        assert_eq!(limiter.admit("a", start), None);
+        assert_eq!(limiter.admit("a", start + MINUTE - Duration::from_nanos(1)), None);
+        assert_eq!(limiter.suppressed(), 2);
+        assert_eq!(limiter.admit("a", start + MINUTE), Some(2));
+        assert_eq!(limiter.admit("a", start + MINUTE * 2), Some(0));
+    }
+
+    #[test]
+    fn another_event_is_logged_at_once() {
+        let now = clock::now();
+        let mut limiter = LogLimiter::new(MINUTE);
+        assert_eq!(limiter.admit(("dns", "a"), now), Some(0));
+        assert_eq!(limiter.admit(("dns", "b"), now), Some(0));
+        assert_eq!(limiter.admit(("refused", "b"), now), Some(0));
+        assert_eq!(limiter.admit(("dns", "a"), now), None);
+        limiter.reset();
+        assert_eq!(limiter.admit(("dns", "a"), now), Some(0));
+    }
+
+    #[test]
+    fn ever_new_events_are_bounded_in_lines_and_memory() {
+        let start = clock::now();
+        let mut limiter = LogLimiter::new(MINUTE);
+        let flood = |limiter: &mut LogLimiter, now| {
+            (0..100_000).filter(|event| limiter.admit((event, now), now).is_some()).count()
+        };
+        assert_eq!(flood(&mut limiter, start), MAX_KNOWN + 1);
+        assert_eq!(limiter.known.len(), MAX_KNOWN);
+        assert_eq!(limiter.suppressed(), 100_000 - 1 - MAX_KNOWN as u64);
+        assert_eq!(flood(&mut limiter, start + MINUTE), MAX_KNOWN + 1);
+    }
+}
