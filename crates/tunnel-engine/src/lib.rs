@@ -12,6 +12,7 @@
 
 #![warn(missing_docs)]
 
+pub mod alarm;
 pub mod auth;
 pub mod clock;
 pub mod demo_server;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
+use tunnel_engine::alarm::Alarm;
 use tunnel_engine::dial::NetDialer;
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::{clock, task};
@@ -78,6 +79,7 @@ pub(super) async fn run(setup: Setup) -> u8 {
         notify,
         signals,
         network,
+        alarm: Alarm::default(),
         starts: 0,
         next_test: None,
         test: None,
@@ -98,6 +100,7 @@ struct Runner {
     notify: Notify,
     signals: mpsc::Receiver<Signal>,
     network: Option<Network>,
+    alarm: Alarm,
     /// The start that the next test is about.
     starts: u64,
     next_test: Option<Instant>,
@@ -157,7 +160,7 @@ impl Runner {
             Ok(()) = self.view.changed() => Event::Changed,
             passed = tested(&mut self.test) => Event::Tested(passed),
             () = Watchdog::turned(self.watchdog.as_mut()) => Event::Turned,
-            () = due(deadline) => Event::Due,
+            () = self.alarm.wait(deadline) => Event::Due,
         }
     }
 
@@ -263,13 +266,6 @@ impl Runner {
 async fn tested(test: &mut Option<AbortOnDropHandle<bool>>) -> bool {
     match test {
         Some(test) => test.await.unwrap_or(false),
-        None => std::future::pending().await,
-    }
-}
-
-async fn due(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
     }
 }

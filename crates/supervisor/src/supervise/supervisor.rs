@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify as Bell, mpsc};
 use tokio::task::JoinSet;
+use tunnel_engine::alarm::Alarm;
 use tunnel_engine::clock;
 
 use super::liveness::Round;
@@ -46,6 +47,7 @@ pub(super) struct Supervisor {
     commands: mpsc::Receiver<Command>,
     signals: mpsc::Receiver<Signal>,
     network: mpsc::Receiver<NetworkChange>,
+    alarm: Alarm,
     ready: Ready,
     status: StatusLine,
     watchdog: Option<Watchdog>,
@@ -108,6 +110,7 @@ impl Supervisor {
             commands,
             signals,
             network,
+            alarm: Alarm::default(),
             ready: Ready::Until(now + LISTENERS_WITHIN),
             status: StatusLine { said: String::new(), not_before: now, due: true },
             watchdog,
@@ -137,8 +140,7 @@ impl Supervisor {
             Some(job) = self.jobs.join_next() => Event::Job(job.unwrap_or_default()),
             () = self.tunnels.one_left() => Event::Left,
             () = self.bell.notified() => Event::Changed,
-            // Last: a deadline that is not taken care of must starve nobody.
-            () = due(deadline) => Event::Due,
+            () = self.alarm.wait(deadline) => Event::Due,
         }
     }
 
@@ -257,12 +259,5 @@ impl Supervisor {
                 "the loops of these tunnels do not turn: the watchdog is not fed"
             );
         }
-    }
-}
-
-async fn due(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
     }
 }

@@ -7,8 +7,10 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tunnel_engine::alarm::Alarm;
 use tunnel_engine::dial::Link;
 use tunnel_engine::failure::{Failure, FailureKind};
+use tunnel_engine::forward::StateChanges;
 use tunnel_engine::log_limit::LogLimiter;
 use tunnel_engine::spec::Destination;
 use tunnel_engine::{clock, task};
@@ -70,6 +72,7 @@ pub(super) struct Actor {
     pub(super) random: fastrand::Rng,
     /// Rung when a user's connection showed something.
     witness: Arc<Notify>,
+    alarm: Alarm,
     phase: (Phase, SystemTime),
     ending: bool,
     orders: mpsc::Receiver<Order>,
@@ -103,7 +106,7 @@ pub(super) enum Event {
     /// A session that had been replaced has ended.
     Gone { serial: u64 },
     /// A listener opened, closed or failed by itself.
-    ListenerChanged { id: u64 },
+    ListenerChanged(StateChanges),
     /// The living session has its mark, or not.
     Marked(Marked),
     /// A probe came to an end.
@@ -176,6 +179,7 @@ impl Actor {
             takeover,
             random,
             witness,
+            alarm: Alarm::default(),
             phase,
             was_ready: false,
             ending: false,
@@ -203,7 +207,7 @@ impl Actor {
             news = sessions::news(self.live.as_mut()) => news,
             Some(job) = self.jobs.join_next_with_id() => joined(job),
             () = self.witness.notified() => Event::Witnessed,
-            () = due(deadline) => Event::Due,
+            () = self.alarm.wait(deadline) => Event::Due,
         }
     }
 
@@ -221,7 +225,7 @@ impl Actor {
             Event::Requested(requested) => self.requested(requested),
             Event::HandedOver { serial, old } => self.handed_over(serial, *old),
             Event::Gone { serial } => self.gone(serial),
-            Event::ListenerChanged { id } => self.watch_listener(id),
+            Event::ListenerChanged(changes) => self.watch_listener(changes),
             Event::Marked(marked) => self.marked(marked),
             Event::Probed(probed) => self.probed(probed),
             Event::Witnessed => self.witnessed(),
@@ -343,7 +347,7 @@ impl Actor {
         let ready =
             ready(phase, self.is_outdated() || self.is_doubtful(), forwards.iter().map(|forward| &forward.state));
         self.tell_readiness(ready);
-        self.view.send_replace(View {
+        let view = View {
             name: self.spec.name.clone(),
             want: self.machine.want(),
             phase,
@@ -361,8 +365,18 @@ impl Actor {
             turn: (self.context.governor.clone(), self.context.place.clone()),
             forwards,
             listeners_tried: self.listeners_tried(),
+        };
+        let changed = self.view.send_if_modified(|published| {
+            let changed = *published != view;
+            if changed {
+                *published = view;
+            }
+            changed
         });
-        self.context.bell.notify_one();
+        if changed {
+            tracing::trace!(tunnel = self.spec.name, "view published");
+            self.context.bell.notify_one();
+        }
     }
 
     fn broken(&mut self, job: Id, panicked: bool) {
@@ -381,12 +395,5 @@ fn joined(job: Result<(Id, Event), JoinError>) -> Event {
     match job {
         Ok((_, event)) => event,
         Err(error) => Event::Broken { job: error.id(), panicked: error.is_panic() },
-    }
-}
-
-async fn due(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::{Notify, watch};
 use tunnel_engine::clock;
 use tunnel_engine::failure::Failure;
 use tunnel_engine::forward::{
-    BindOptions, Bound, ForwardStats, ListenOptions, ListenState, LocalForward, OutagePolicy,
+    BindOptions, Bound, ForwardStats, ListenOptions, ListenState, LocalForward, OutagePolicy, StateChanges,
 };
 use tunnel_engine::spec::{Connect, Forward, Side};
 
@@ -153,7 +153,7 @@ impl Local {
             }
         };
         let state = match &self.listener {
-            Listener::Open(listener) => match &*listener.state().borrow() {
+            Listener::Open(listener) => match &*listener.state() {
                 ListenState::Listening { addresses, message } => {
                     listen = addresses.first().map_or(listen, ToString::to_string);
                     note.clone_from(message);
@@ -234,8 +234,10 @@ impl Actor {
                 let (connect, stats) = (local.forward.connect.clone(), local.stats.clone());
                 let options = ListenOptions { max_connections: local.limit(&self.spec), ..options };
                 let spawn = || LocalForward::spawn(bound, connect, sessions, options, stats);
-                local.listener = Listener::Open(report::span(&self.spec.name).in_scope(spawn));
-                self.watch_listener(id);
+                let listener = report::span(&self.spec.name).in_scope(spawn);
+                let changes = listener.changes();
+                local.listener = Listener::Open(listener);
+                self.watch_listener(changes);
             }
             Err(failure) => {
                 local.listener = Listener::Failed(failure.clone(), clock::now() + BIND_AGAIN);
@@ -252,16 +254,8 @@ impl Actor {
     }
 
     /// Wakes the loop when the listener's state changes, so that the view is fresh.
-    pub(super) fn watch_listener(&mut self, id: u64) {
-        let Some(local) = self.locals.entries.iter().find(|local| local.id == id) else { return };
-        let Listener::Open(listener) = &local.listener else { return };
-        let mut state = listener.state();
-        self.jobs.spawn(async move {
-            match state.changed().await {
-                Ok(()) => Event::ListenerChanged { id },
-                Err(_) => Event::Done,
-            }
-        });
+    pub(super) fn watch_listener(&mut self, changes: StateChanges) {
+        self.jobs.spawn(async move { changes.next().await.map_or(Event::Done, Event::ListenerChanged) });
     }
 
     pub(super) fn retune_listeners(&mut self) {

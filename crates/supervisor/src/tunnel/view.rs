@@ -58,7 +58,7 @@ pub struct SessionView {
 }
 
 /// A failure and its time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureView {
     /// What.
     pub failure: Failure,
@@ -85,6 +85,63 @@ pub struct ForwardView {
     pub message: Option<String>,
     /// Its counters.
     pub stats: Arc<ForwardStats>,
+}
+
+/// What readers are woken up for. Live counters, the round trip and what a start waits for are read when they are asked
+/// for, and are no change.
+impl PartialEq for View {
+    fn eq(&self, other: &Self) -> bool {
+        // Every field is named, so that a new one is decided upon.
+        let Self {
+            name,
+            want,
+            phase,
+            ready,
+            since,
+            starts,
+            server,
+            session,
+            last_failure,
+            next_start,
+            watched_since,
+            turn: _,
+            forwards,
+            listeners_tried,
+        } = self;
+        *name == other.name
+            && *want == other.want
+            && *phase == other.phase
+            && *ready == other.ready
+            && *since == other.since
+            && *starts == other.starts
+            && *server == other.server
+            && *session == other.session
+            && *last_failure == other.last_failure
+            && *next_start == other.next_start
+            && *watched_since == other.watched_since
+            && *forwards == other.forwards
+            && *listeners_tried == other.listeners_tried
+    }
+}
+
+impl PartialEq for SessionView {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { session, connected_at } = self;
+        session.is_same(&other.session) && *connected_at == other.connected_at
+    }
+}
+
+impl PartialEq for ForwardView {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { key, kind, listen, connect, state, message, stats } = self;
+        *key == other.key
+            && *kind == other.kind
+            && *listen == other.listen
+            && *connect == other.connect
+            && *state == other.state
+            && *message == other.message
+            && Arc::ptr_eq(stats, &other.stats)
+    }
 }
 
 impl View {

@@ -14,7 +14,7 @@ mod stream;
 mod testing;
 
 pub use bind::{BindOptions, Bound, Closing, ListenAddress, NoStore, SocketStore};
-pub use local::{ListenOptions, ListenState, LocalForward, OutagePolicy};
+pub use local::{ListenOptions, ListenState, LocalForward, OutagePolicy, StateChanges};
 pub use probe::{Cause, Check, Disproof, Finding, probe_here, probe_local, probe_remote};
 pub use remote::{RemoteForwards, RemoteTarget, Routes};
 pub use seams::{Incoming, Opener};

@@ -89,6 +89,11 @@ pub enum Role {
 }
 
 impl Session {
+    /// Whether this is a handle to the same session.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.alive, &other.alive)
+    }
+
     /// Dials, exchanges keys, checks the host key, authenticates: all before one absolute deadline,
     /// `spec.timing.connect_timeout` from now.
     ///

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 
 use super::requests::Line;
+use crate::alarm::Alarm;
 use crate::clock;
 use crate::spec::RekeyLimit;
 
@@ -125,6 +126,7 @@ pub(super) async fn watch(line: Arc<Line>, limit: RekeyLimit, window: u32) {
         moved: channels.has_changed().unwrap_or(false),
         channels: *channels.borrow_and_update(),
     };
+    let mut alarm = Alarm::default();
     let mut renewal = Renewal::new(limit, window, &see(), clock::now());
     loop {
         let seen = see();
@@ -144,16 +146,9 @@ pub(super) async fn watch(line: Arc<Line>, limit: RekeyLimit, window: u32) {
         };
         tokio::select! {
             () = shared.ending.gone().cancelled() => return,
-            () = until(at) => {}
+            () = alarm.wait(at) => {}
             () = shared.wire.wrote(seen.bytes.1), if rest => {}
         }
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
     }
 }
 

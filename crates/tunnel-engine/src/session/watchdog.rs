@@ -10,6 +10,7 @@ use super::link::Shared;
 use super::liveness::{Patience, Verdict};
 use super::path::{Judge, Next, Sample};
 use super::requests::Line;
+use crate::alarm::Alarm;
 use crate::clock;
 use crate::dial::is_gone;
 use crate::failure::{Failure, FailureKind};
@@ -43,15 +44,16 @@ pub(super) async fn watch(line: Arc<Line>, patience: Option<Patience>, local: Op
         // For the round trip.
         watchdog.ask();
     }
+    let mut alarm = Alarm::default();
     loop {
         let written = shared.wire.bytes().1;
         let Some(Next { look_again, .. }) = watchdog.look() else { return };
-        let sleep = until([look_again, watchdog.keepalive_due()].into_iter().flatten().min());
+        let deadline = [look_again, watchdog.keepalive_due()].into_iter().flatten().min();
         tokio::select! {
             () = shared.ending.gone().cancelled() => return,
             () = shared.examine.notified() => watchdog.judge.examine(shared.wire.bytes().0, clock::now()),
             () = answered(watchdog.question.as_mut()) => watchdog.question = None,
-            () = sleep => {}
+            () = alarm.wait(deadline) => {}
             // An idle session costs nothing until it writes.
             () = shared.wire.wrote(written), if look_again.is_none() => {}
         }
@@ -141,13 +143,6 @@ impl Watchdog {
 async fn answered(question: Option<&mut Question>) {
     match question {
         Some(question) => question.answer.as_mut().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
     }
 }

@@ -10,6 +10,7 @@ use tracing::{debug, warn};
 
 use super::carry::{Arrival, Outcome, carry};
 use super::{ListenState, Orders, OutagePolicy, accept};
+use crate::alarm::Alarm;
 use crate::clock;
 use crate::failure::Failure;
 use crate::forward::bind::{BindOptions, Bound, SocketStore};
@@ -57,6 +58,7 @@ pub(super) struct Dispatcher<O> {
     sweep_at: Option<Instant>,
     /// For what peers can repeat: refused targets, connections that cannot be accepted, slow readers.
     log: LogLimiter,
+    alarm: Alarm,
 }
 
 /// What the select of [`Dispatcher::run`] woke up for.
@@ -97,6 +99,7 @@ impl<O: Opener> Dispatcher<O> {
             rebind_after: None,
             sweep_at: None,
             log: LogLimiter::new(PEER_INTERVAL),
+            alarm: Alarm::default(),
         }
     }
 
@@ -133,7 +136,7 @@ impl<O: Opener> Dispatcher<O> {
             },
             // Without the handle this task is aborted, so there is always somebody who may change the orders.
             Ok(()) = self.orders.changed() => Wake::Look,
-            () = until(deadline), if deadline.is_some() => Wake::Look,
+            () = self.alarm.wait(deadline) => Wake::Look,
         }
     }
 
@@ -352,10 +355,4 @@ impl<O: Opener> Dispatcher<O> {
 /// What is said of a listener that is bound.
 pub(super) fn listening(bound: &Bound) -> ListenState {
     ListenState::Listening { addresses: bound.addresses(), message: bound.message().map(str::to_owned) }
-}
-
-async fn until(deadline: Option<Instant>) {
-    if let Some(deadline) = deadline {
-        tokio::time::sleep_until(deadline.into()).await;
-    }
 }

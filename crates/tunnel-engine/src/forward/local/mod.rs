@@ -82,6 +82,19 @@ pub struct LocalForward {
     task: AbortOnDropHandle<()>,
 }
 
+/// Tells each change of a listener's state once. Keep it from one change to the next: only the receiver that was told
+/// knows that it was.
+pub struct StateChanges {
+    state: watch::Receiver<ListenState>,
+}
+
+impl StateChanges {
+    /// Returns itself after the next change; `None` when the listener is gone.
+    pub async fn next(mut self) -> Option<Self> {
+        self.state.changed().await.ok().map(|()| self)
+    }
+}
+
 /// What the handle wants of the task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Orders {
@@ -142,14 +155,21 @@ impl LocalForward {
         let _ = self.task.await;
     }
 
-    /// Whether and where it listens, now and as it changes.
-    pub fn state(&self) -> watch::Receiver<ListenState> {
-        self.state.clone()
+    /// Whether and where it listens, now.
+    pub fn state(&self) -> watch::Ref<'_, ListenState> {
+        self.state.borrow()
+    }
+
+    /// To wait for changes of [`LocalForward::state`] after now.
+    pub fn changes(&self) -> StateChanges {
+        let mut state = self.state.clone();
+        state.mark_unchanged();
+        StateChanges { state }
     }
 
     /// The real addresses; empty while it does not listen.
     pub fn addresses(&self) -> Vec<ListenAddress> {
-        match &*self.state.borrow() {
+        match &*self.state() {
             ListenState::Listening { addresses, .. } => addresses.clone(),
             ListenState::Refusing | ListenState::Failed(_) | ListenState::Closed => Vec::new(),
         }

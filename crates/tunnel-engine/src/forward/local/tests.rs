@@ -74,7 +74,7 @@ impl Fixture {
     }
 
     async fn state_where(&self, wanted: impl FnMut(&ListenState) -> bool) {
-        self.forward.state().wait_for(wanted).await.unwrap();
+        self.forward.state.clone().wait_for(wanted).await.unwrap();
     }
 }
 
