@@ -17,6 +17,7 @@ const MAX_KNOWN: usize = 64;
 #[derive(Debug)]
 pub struct LogLimiter {
     interval: Duration,
+    burst: u32,
     hasher: RandomState,
     /// By hash, so that long texts cost nothing.
     known: HashMap<u64, Known>,
@@ -26,33 +27,41 @@ pub struct LogLimiter {
 
 #[derive(Debug, Clone, Copy)]
 struct Known {
-    logged: Instant,
+    /// When the interval began.
+    since: Instant,
+    /// Lines in it.
+    logged: u32,
     suppressed: u64,
 }
 
 impl LogLimiter {
     /// The same event is logged once an `interval`.
     pub fn new(interval: Duration) -> Self {
-        Self { interval, hasher: RandomState::new(), known: HashMap::new(), others: None }
+        Self::with_burst(interval, 1)
+    }
+
+    /// The same event is logged up to `burst` times an `interval`: for changes to and fro, of which a few are news.
+    pub fn with_burst(interval: Duration, burst: u32) -> Self {
+        Self { interval, burst, hasher: RandomState::new(), known: HashMap::new(), others: None }
     }
 
     /// `Some` when this event is to be logged, with how many like it were not since the last one that was.
     pub fn admit(&mut self, event: impl Hash, now: Instant) -> Option<u64> {
         let key = self.hasher.hash_one(event);
         if let Some(known) = self.known.get_mut(&key) {
-            return known.repeat(self.interval, now);
+            return known.repeat(self.interval, self.burst, now);
         }
         if self.known.len() >= MAX_KNOWN {
             // What has not come again within an interval makes room.
-            self.known.retain(|_, known| now.saturating_duration_since(known.logged) < self.interval);
+            self.known.retain(|_, known| now.saturating_duration_since(known.since) < self.interval);
         }
-        let first = Known { logged: now, suppressed: 0 };
+        let first = Known { since: now, logged: 1, suppressed: 0 };
         if self.known.len() < MAX_KNOWN {
             self.known.insert(key, first);
             return Some(0);
         }
         match &mut self.others {
-            Some(others) => others.repeat(self.interval, now),
+            Some(others) => others.repeat(self.interval, self.burst, now),
             None => {
                 self.others = Some(first);
                 Some(0)
@@ -73,12 +82,15 @@ impl LogLimiter {
 }
 
 impl Known {
-    fn repeat(&mut self, interval: Duration, now: Instant) -> Option<u64> {
-        if now.saturating_duration_since(self.logged) < interval {
+    fn repeat(&mut self, interval: Duration, burst: u32, now: Instant) -> Option<u64> {
+        if now.saturating_duration_since(self.since) >= interval {
+            *self = Self { since: now, logged: 0, ..*self };
+        }
+        if self.logged >= burst {
             self.suppressed += 1;
             return None;
         }
-        self.logged = now;
+        self.logged += 1;
         Some(std::mem::take(&mut self.suppressed))
     }
 }
@@ -100,6 +112,15 @@ mod tests {
         assert_eq!(limiter.suppressed(), 2);
         assert_eq!(limiter.admit("a", start + MINUTE), Some(2));
         assert_eq!(limiter.admit("a", start + MINUTE * 2), Some(0));
+    }
+
+    #[test]
+    fn burst_is_logged_each_interval() {
+        let start = clock::now();
+        let mut limiter = LogLimiter::with_burst(MINUTE, 3);
+        let mut logged = |now| (0..10).filter_map(|_| limiter.admit("ready", now)).collect::<Vec<_>>();
+        assert_eq!(logged(start), [0, 0, 0]);
+        assert_eq!(logged(start + MINUTE), [7, 0, 0]);
     }
 
     #[test]

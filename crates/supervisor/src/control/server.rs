@@ -2,7 +2,7 @@
 //! says, nothing but its own connection ends.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
+use tunnel_engine::log_limit::{LogLimiter, PEER_INTERVAL};
 use tunnel_engine::{clock, task};
 
 use super::protocol::{MAX_REQUEST_BYTES, Refused, ResponseLine, VERSION, parse_request};
@@ -52,6 +53,7 @@ impl Server {
 
 async fn accept(listener: UnixListener, commands: mpsc::Sender<Command>) {
     let slots = Arc::new(Semaphore::new(MAX_CLIENTS));
+    let log = Arc::new(Mutex::new(LogLimiter::new(PEER_INTERVAL)));
     // Dropped with this task, and its clients with it.
     let mut clients = JoinSet::new();
     loop {
@@ -59,10 +61,12 @@ async fn accept(listener: UnixListener, commands: mpsc::Sender<Command>) {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     let slot = slots.clone().try_acquire_owned().ok();
-                    clients.spawn(serve(stream, slot, commands.clone()));
+                    clients.spawn(serve(stream, slot, commands.clone(), log.clone()));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept on the control socket");
+                    if let Some(suppressed) = admit(&log, &error.to_string()) {
+                        tracing::warn!(%error, suppressed, "cannot accept on the control socket");
+                    }
                     tokio::time::sleep_until((clock::now() + ACCEPT_PAUSE).into()).await;
                 }
             },
@@ -72,8 +76,13 @@ async fn accept(listener: UnixListener, commands: mpsc::Sender<Command>) {
 }
 
 /// Without a slot the client only hears that we are busy.
-async fn serve(mut stream: UnixStream, slot: Option<OwnedSemaphorePermit>, commands: mpsc::Sender<Command>) {
-    let response = match (may_ask(&stream), slot.is_some()) {
+async fn serve(
+    mut stream: UnixStream,
+    slot: Option<OwnedSemaphorePermit>,
+    commands: mpsc::Sender<Command>,
+    log: Arc<Mutex<LogLimiter>>,
+) {
+    let response = match (may_ask(&stream, &log), slot.is_some()) {
         (Err(refused), _) => Some(refused.into()),
         (Ok(()), false) => Some(Response::error(ErrorCode::Busy, "too many clients at once on the control socket")),
         (Ok(()), true) => converse(&mut stream, &commands).await,
@@ -160,9 +169,15 @@ async fn send(stream: &mut UnixStream, response: Response) -> io::Result<()> {
     stream.shutdown().await
 }
 
-fn may_ask(stream: &UnixStream) -> Result<(), Refused> {
+fn admit(log: &Mutex<LogLimiter>, event: &str) -> Option<u64> {
+    log.lock().unwrap_or_else(PoisonError::into_inner).admit(event, clock::now())
+}
+
+fn may_ask(stream: &UnixStream, log: &Mutex<LogLimiter>) -> Result<(), Refused> {
     let refusal = |why: &str| {
-        tracing::warn!(why, "refused a control client");
+        if let Some(suppressed) = admit(log, why) {
+            tracing::warn!(why, suppressed, "refused a control client");
+        }
         Refused { code: ErrorCode::Denied, message: "only root and the daemon's own user may ask".to_owned() }
     };
     match stream.peer_cred() {

@@ -19,6 +19,10 @@ pub use queue::Flush;
 
 use crate::config::{LogFormat, LogSpec};
 
+/// The SSH library. What it says of a peer is said by us as a failure; the rest a hostile server can repeat without end.
+/// Only a filter that names it shows its lines.
+const SSH_LIBRARY: &str = "russh";
+
 /// Crates whose events a plain level word is about. The libraries below them speak up only at `warn`.
 const OURS: &[&str] = &["supervisor", "tunnel_engine", "tunneld"];
 
@@ -83,7 +87,7 @@ pub fn init_plain(speech: Speech, output: Option<std::fs::File>) -> Result<Flush
 
 fn filter(level: &str) -> Result<EnvFilter, LogError> {
     let word = level.trim().to_ascii_lowercase();
-    let directives = match word.as_str() {
+    let mut directives = match word.as_str() {
         "error" => "error".to_owned(),
         "warn" | "info" | "debug" | "trace" => {
             let ours = OURS.iter().map(|name| format!(",{name}={word}"));
@@ -91,6 +95,9 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
         }
         _ => level.to_owned(),
     };
+    if !directives.contains(SSH_LIBRARY) {
+        directives = format!("{directives},{SSH_LIBRARY}=off");
+    }
     EnvFilter::builder().parse(&directives).map_err(|source| LogError::Level { level: level.to_owned(), source })
 }
 
@@ -98,7 +105,7 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
 /// filter the user writes.
 fn no_packet_dumps() -> FilterFn {
     fn allowed(event: &Metadata<'_>) -> bool {
-        let library = event.target().split("::").next() == Some("russh");
+        let library = event.target().split("::").next() == Some(SSH_LIBRARY);
         !library || *event.level() <= Level::INFO
     }
     filter_fn(allowed)
@@ -154,7 +161,15 @@ mod tests {
 
     #[test]
     fn a_filter_is_taken_as_it_is_written() {
-        assert_eq!(filter("tunnel_engine=trace").unwrap().to_string(), "tunnel_engine=trace");
+        let shown = |level| filter(level).unwrap().to_string();
+        assert_eq!(shown("tunnel_engine=trace,russh=warn"), "russh=warn,tunnel_engine=trace");
+    }
+
+    #[test]
+    fn ssh_library_is_silent_unless_named() {
+        for level in ["error", "warn", "trace", "info,tunnel_engine=debug"] {
+            assert!(filter(level).unwrap().to_string().contains("russh=off"), "{level}");
+        }
     }
 
     #[test]

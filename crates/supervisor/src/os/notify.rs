@@ -5,13 +5,15 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 use sd_notify::NotifyState;
+use tunnel_engine::clock;
+use tunnel_engine::log_limit::LogLimiter;
 
 /// Words that wait at once: twice the listeners that the unit lets us store, each with a word of its own at the start.
 /// What does not fit is dropped: the next status or watchdog word makes up for it, and a listener is bound anew.
@@ -19,6 +21,15 @@ const MAX_WAITING: usize = 8192;
 
 /// How long one word may wait for room in the manager's queue before it is given up.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// STATUS= is for people: at most once in this time, the newest text.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// When a STATUS= that could not be sent is tried again.
+const STATUS_RETRY: Duration = Duration::from_secs(60);
+
+/// How often it is logged that the manager does not read.
+const LOG_INTERVAL: Duration = Duration::from_secs(600);
 
 /// How long the last words (STOPPING=1) may take at the end of the process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -36,12 +47,42 @@ pub struct Notify {
 #[derive(Debug, Clone)]
 struct Words {
     queue: Option<Sender<Word>>,
-    waiting: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
+}
+
+/// What both ends of the queue look at.
+#[derive(Debug)]
+struct Shared {
+    /// In the queue.
+    waiting: AtomicUsize,
+    /// The newest text of STATUS= that was not sent yet.
+    status: Mutex<Option<String>>,
+    log: Mutex<LogLimiter>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        let log = Mutex::new(LogLimiter::new(LOG_INTERVAL));
+        Self { waiting: AtomicUsize::new(0), status: Mutex::default(), log }
+    }
+}
+
+impl Shared {
+    fn status(&self) -> MutexGuard<'_, Option<String>> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many such lines were left out before this one; `None`: this one is left out, too.
+    fn admit(&self, event: &str) -> Option<u64> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).admit(event, clock::now())
+    }
 }
 
 #[derive(Debug)]
 enum Word {
     Say(String, Option<OwnedFd>),
+    /// There is another text in [`Shared::status`].
+    Status,
     /// Nothing follows.
     End,
 }
@@ -61,19 +102,19 @@ impl Notify {
 
     /// To nobody.
     pub fn disabled() -> Self {
-        Self { words: Words { queue: None, waiting: Arc::default() }, watchdog: None, finished: None }
+        Self { words: Words { queue: None, shared: Arc::default() }, watchdog: None, finished: None }
     }
 
     fn to(socket: PathBuf, watchdog: Option<Duration>) -> io::Result<Self> {
         let (queue, words) = channel();
-        let waiting = Arc::<AtomicUsize>::default();
+        let shared = Arc::<Shared>::default();
         let (done, finished) = sync_channel(0);
-        let count = waiting.clone();
+        let speaker = Speaker::new(socket, shared.clone());
         std::thread::Builder::new().name("sd-notify".into()).spawn(move || {
             let _at_end = done;
-            speak(&socket, &words, &count);
+            speaker.speak(&words);
         })?;
-        Ok(Self { words: Words { queue: Some(queue), waiting }, watchdog, finished: Some(finished) })
+        Ok(Self { words: Words { queue: Some(queue), shared }, watchdog, finished: Some(finished) })
     }
 
     /// The manager's store of sockets; `None` where there is no manager.
@@ -99,9 +140,9 @@ impl Notify {
         self.say(&[NotifyState::Stopping]);
     }
 
-    /// STATUS=: one line for people.
+    /// STATUS=: one line for people, sent when it differs from the last one and a second has passed since.
     pub fn status(&self, text: &str) {
-        self.say(&[NotifyState::Status(&text.replace(['\n', '\r'], " "))]);
+        self.words.status(text.replace(['\n', '\r'], " "));
     }
 
     /// WATCHDOG=1: everything that must answer did.
@@ -146,13 +187,24 @@ impl Words {
     fn say(&self, state: &[NotifyState<'_>], socket: Option<OwnedFd>) {
         let Some(queue) = &self.queue else { return };
         let text: String = state.iter().map(|line| format!("{line}\n")).collect();
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            tracing::warn!(text, "the service manager does not read");
+        if self.shared.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
+            self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+            if let Some(suppressed) = self.shared.admit("full") {
+                let word = text.lines().next();
+                tracing::warn!(word, suppressed, "the service manager does not read: what it should hear is dropped");
+            }
             return;
         }
         // Fails when the thread has ended, with nobody to hear it.
         let _ = queue.send(Word::Say(text, socket));
+    }
+
+    fn status(&self, text: String) {
+        let Some(queue) = &self.queue else { return };
+        if self.shared.status().replace(text).is_none() {
+            // Fails when the thread has ended, with nobody to hear it.
+            let _ = queue.send(Word::Status);
+        }
     }
 
     fn end(&self) {
@@ -160,12 +212,79 @@ impl Words {
     }
 }
 
-fn speak(socket: &Path, words: &Receiver<Word>, waiting: &AtomicUsize) {
-    for word in words {
-        let Word::Say(text, fd) = word else { return };
-        waiting.fetch_sub(1, Ordering::Relaxed);
-        if let Err(error) = send(socket, &text, fd.as_ref()) {
-            tracing::warn!(%error, socket = %socket.display(), "cannot tell the service manager");
+/// The thread's end.
+struct Speaker {
+    socket: PathBuf,
+    shared: Arc<Shared>,
+    /// The last STATUS= that was sent, and when the next may be.
+    said: Option<String>,
+    not_before: Instant,
+    /// The last word could not be sent.
+    failing: bool,
+}
+
+impl Speaker {
+    fn new(socket: PathBuf, shared: Arc<Shared>) -> Self {
+        Self { socket, shared, said: None, not_before: clock::now(), failing: false }
+    }
+
+    fn speak(mut self, words: &Receiver<Word>) {
+        let mut status_waits = false;
+        loop {
+            let word = if status_waits {
+                words.recv_timeout(self.not_before.saturating_duration_since(clock::now()))
+            } else {
+                words.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            };
+            match word {
+                Ok(Word::Say(text, fd)) => {
+                    self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+                    self.say(&text, fd.as_ref());
+                }
+                Ok(Word::Status) => status_waits = true,
+                Ok(Word::End) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if status_waits && self.not_before <= clock::now() {
+                status_waits = self.say_status();
+            }
+        }
+    }
+
+    /// Whether there is still one to be sent.
+    fn say_status(&mut self) -> bool {
+        let Some(text) = self.shared.status().take() else { return false };
+        if self.said.as_ref() == Some(&text) {
+            return false;
+        }
+        if self.say(&format!("{}\n", NotifyState::Status(&text)), None) {
+            self.said = Some(text);
+            self.not_before = clock::now() + STATUS_INTERVAL;
+            return false;
+        }
+        // A newer text has sent its word already.
+        self.shared.status().get_or_insert(text);
+        self.not_before = clock::now() + STATUS_RETRY;
+        true
+    }
+
+    fn say(&mut self, text: &str, fd: Option<&OwnedFd>) -> bool {
+        let failed = send(&self.socket, text, fd).err();
+        let failed_before = std::mem::replace(&mut self.failing, failed.is_some());
+        let socket = self.socket.display();
+        match failed {
+            Some(error) => {
+                if let Some(suppressed) = self.shared.admit("send") {
+                    tracing::warn!(%error, %socket, suppressed, "cannot tell the service manager");
+                }
+                false
+            }
+            None => {
+                if failed_before && let Some(suppressed) = self.shared.admit("again") {
+                    tracing::info!(%socket, suppressed, "the service manager reads again");
+                }
+                true
+            }
         }
     }
 }
@@ -228,6 +347,23 @@ mod tests {
         assert_eq!(hear(&socket), "STATUS=1/2 up second line\n");
         assert_eq!(hear(&socket), "WATCHDOG=1\n");
         assert_eq!(hear(&socket), "STOPPING=1\n");
+    }
+
+    #[test]
+    fn same_status_is_sent_once_and_newest_wins() {
+        let (_dir, socket, path) = manager();
+        let notify = Notify::to(path, None).unwrap();
+        notify.status("1/2 ready");
+        assert_eq!(hear(&socket), "STATUS=1/2 ready\n");
+        for _ in 0..1000 {
+            notify.status("0/2 ready");
+            notify.status("1/2 ready");
+        }
+        notify.status("2/2 ready");
+        assert_eq!(hear(&socket), "STATUS=2/2 ready\n");
+        notify.status("2/2 ready");
+        notify.watchdog();
+        assert_eq!(hear(&socket), "WATCHDOG=1\n");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tokio::sync::{Notify as Bell, mpsc};
 use tokio::task::JoinSet;
 use tunnel_engine::alarm::Alarm;
 use tunnel_engine::clock;
+use tunnel_engine::log_limit::LogLimiter;
 
 use super::liveness::Round;
 use super::reloads::{Loaded, Reload};
@@ -23,7 +24,11 @@ use crate::os::{KeptListeners, NetworkChange, Notify, Signal};
 const LISTENERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Status lines for the service manager at most this often: two hundred tunnels that come up make one line.
-const STATUS_EVERY: Duration = Duration::from_millis(250);
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+
+/// Of each change of the network, and of each set of tunnels whose loops do not turn, a few lines in this time.
+const LOG_INTERVAL: Duration = Duration::from_secs(600);
+const LOG_BURST: u32 = 10;
 
 pub(super) struct Supervisor {
     /// What is applied.
@@ -48,6 +53,7 @@ pub(super) struct Supervisor {
     signals: mpsc::Receiver<Signal>,
     network: mpsc::Receiver<NetworkChange>,
     alarm: Alarm,
+    log: LogLimiter,
     ready: Ready,
     status: StatusLine,
     watchdog: Option<Watchdog>,
@@ -111,6 +117,7 @@ impl Supervisor {
             signals,
             network,
             alarm: Alarm::default(),
+            log: LogLimiter::with_burst(LOG_INTERVAL, LOG_BURST),
             ready: Ready::Until(now + LISTENERS_WITHIN),
             status: StatusLine { said: String::new(), not_before: now, due: true },
             watchdog,
@@ -149,7 +156,13 @@ impl Supervisor {
             Event::Command(command) => self.answer(command),
             Event::Signal(signal) => self.signal(signal),
             Event::Network(change) => {
-                tracing::info!(change = change.what, "the network changed: every session is asked, every wait ended");
+                if let Some(suppressed) = self.log.admit(change.what, clock::now()) {
+                    tracing::info!(
+                        change = change.what,
+                        suppressed,
+                        "the network changed: every session is asked, every wait ended"
+                    );
+                }
                 self.tunnels.network_changed();
             }
             Event::Changed => self.status.due = true,
@@ -253,9 +266,10 @@ impl Supervisor {
         watchdog.round = self.tunnels.question();
         if silent.is_empty() {
             self.notify.watchdog();
-        } else {
+        } else if let Some(suppressed) = self.log.admit(&silent, now) {
             tracing::error!(
                 tunnels = silent.join(" "),
+                suppressed,
                 "the loops of these tunnels do not turn: the watchdog is not fed"
             );
         }

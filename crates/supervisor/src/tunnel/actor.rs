@@ -62,6 +62,8 @@ pub(super) struct Actor {
     pub(super) last_up: Option<Instant>,
     pub(super) last_failure: Option<FailureView>,
     pub(super) failures_logged: LogLimiter,
+    /// What can change to and fro: readiness, doubts, forwards.
+    pub(super) changes_logged: LogLimiter,
     pub(super) was_ready: bool,
     pub(super) files: Files,
     pub(super) knocking: Knocking,
@@ -173,6 +175,7 @@ impl Actor {
             last_up: None,
             last_failure: None,
             failures_logged: LogLimiter::new(report::REPEAT_EVERY),
+            changes_logged: LogLimiter::with_burst(report::REPEAT_EVERY, report::CHANGES_LOGGED),
             files: Files::default(),
             knocking: Knocking::default(),
             probed: None,

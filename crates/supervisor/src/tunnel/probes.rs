@@ -12,7 +12,7 @@ use tunnel_engine::session::{RemoteListen, Session};
 use tunnel_engine::spec::{AddressFamily, Connect, Forward, Side};
 
 use super::actor::{Actor, Event};
-use super::probing::{Next, Probing, Rhythm};
+use super::probing::{self, Next, Probing, Rhythm};
 use super::refusal::with_port;
 use super::state::ForwardState;
 use crate::config::{ProbeSpec, TunnelSpec};
@@ -111,7 +111,10 @@ impl Actor {
 
     /// Users' connections showed that a target refuses, or that it no longer does.
     pub(super) fn witnessed(&mut self) {
-        if self.probed.is_none() || self.spec.probe == ProbeSpec::Off {
+        if self.spec.probe == ProbeSpec::Off {
+            return self.tell_refusals();
+        }
+        if self.probed.is_none() {
             return;
         }
         let all = self.locals.subjects().chain(self.remotes.subjects());
@@ -121,6 +124,16 @@ impl Actor {
                 let refusal: Option<Disproof> = subject.stats.refusal();
                 subject.probing.witness(refusal.as_ref(), now, rhythm);
             });
+        }
+    }
+
+    /// Where nothing is proven or disproven, a target that refuses is told all the same.
+    fn tell_refusals(&mut self) {
+        let all = self.locals.subjects().chain(self.remotes.subjects());
+        let refused: Vec<_> =
+            all.filter_map(|subject| Some((subject.stats.refusal()?, subject.forward.to_string()))).collect();
+        for (refusal, forward) in refused {
+            self.tell_failure(probing::failure(&refusal), Some(&forward));
         }
     }
 
@@ -153,6 +166,11 @@ impl Actor {
             return;
         }
         let (tunnel, state) = (self.spec.name.as_str(), after.as_str());
+        // An end of what was told is told too, while there is room.
+        let fine = matches!(after, ForwardState::Up | ForwardState::Unverified(_));
+        if fine && self.changes_logged.admit((&forward, state), clock::now()).is_none() {
+            return;
+        }
         match (before, after) {
             (_, ForwardState::Down(failure) | ForwardState::Stale(failure)) => {
                 self.tell_failure(failure, Some(&forward));

@@ -236,7 +236,7 @@ impl Probing {
 }
 
 /// In people's words, with what to do.
-fn failure(disproof: &Disproof) -> Failure {
+pub(super) fn failure(disproof: &Disproof) -> Failure {
     let hint = match disproof.cause {
         Cause::Refused => "start the service there, or correct the forward's connect address",
         Cause::Prohibited => {

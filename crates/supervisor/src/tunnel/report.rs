@@ -17,6 +17,10 @@ use crate::lifecycle::Phase;
 /// lines, and each still says how often it was tried.
 pub(super) const REPEAT_EVERY: Duration = Duration::from_secs(600);
 
+/// Changes to and fro that are logged in [`REPEAT_EVERY`], each kind of its own: a forward whose target takes every
+/// other connection changes with each of them.
+pub(super) const CHANGES_LOGGED: u32 = 10;
+
 /// Around what the engine does for a tunnel: its events know nothing of names.
 pub(super) fn span(tunnel: &str) -> tracing::Span {
     tracing::error_span!("tunnel", tunnel)
@@ -57,10 +61,13 @@ impl Actor {
     }
 
     pub(super) fn tell_readiness(&mut self, ready: bool) {
-        if ready && !self.was_ready {
+        if ready
+            && !self.was_ready
+            && let Some(suppressed) = self.changes_logged.admit("ready", clock::now())
+        {
             self.failures_logged.reset();
             let (tunnel, server) = (self.spec.name.as_str(), &self.server);
-            tracing::info!(tunnel, %server, starts = self.machine.starts(), "{tunnel}: ready");
+            tracing::info!(tunnel, %server, starts = self.machine.starts(), suppressed, "{tunnel}: ready");
         }
         self.was_ready = ready;
     }

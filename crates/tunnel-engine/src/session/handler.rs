@@ -16,6 +16,7 @@ use super::incoming::{Offer, Origin, RejectReason, RemoteListen};
 use super::link::{MAX_BANNER, Shared};
 use crate::failure::{Failure, FailureKind};
 use crate::hostkey::HostKeys;
+use crate::log_limit::{LogLimiter, PEER_INTERVAL};
 use crate::{auth, clock};
 
 /// What russh calls back for one session.
@@ -25,6 +26,8 @@ pub(super) struct Handler {
     /// Shorter RSA host keys are not believed.
     required_rsa_size: u32,
     announced: Option<oneshot::Sender<Vec<PublicKey>>>,
+    /// For what the server can repeat.
+    log: LogLimiter,
 }
 
 impl Handler {
@@ -35,7 +38,7 @@ impl Handler {
         required_rsa_size: u32,
         announced: Option<oneshot::Sender<Vec<PublicKey>>>,
     ) -> Self {
-        Self { shared, host_keys, required_rsa_size, announced }
+        Self { shared, host_keys, required_rsa_size, announced, log: LogLimiter::new(PEER_INTERVAL) }
     }
 
     /// A connection on a remote forward: to whom it belongs is looked up, the rest is theirs.
@@ -47,8 +50,11 @@ impl Handler {
         self.shared.incoming.place(announced, offer).await;
     }
 
-    async fn refuse(&self, what: &str, answer: ChannelOpenHandle) {
-        tracing::warn!(server = self.shared.who, channel = what, "refused a channel that nobody asked for");
+    async fn refuse(&mut self, what: &str, answer: ChannelOpenHandle) {
+        if let Some(suppressed) = self.log.admit(what, clock::now()) {
+            let server = &self.shared.who;
+            tracing::warn!(server, channel = what, suppressed, "refused a channel that nobody asked for");
+        }
         answer.reject(RejectReason::Prohibited.into()).await;
     }
 }
@@ -62,6 +68,10 @@ fn short_host_key(who: &str, bits: u32, required: u32) -> Failure {
 impl Drop for Handler {
     /// The session's loop has ended, even if it ended without a word.
     fn drop(&mut self) {
+        let suppressed = self.log.suppressed();
+        if suppressed > 0 {
+            tracing::warn!(server = self.shared.who, suppressed, "refused more channels that nobody asked for");
+        }
         self.shared.ending.end(fault::from_russh(&self.shared.who, russh::Error::SendError));
         self.shared.finished.cancel();
     }

@@ -56,7 +56,11 @@ impl Actor {
         let before = std::mem::replace(&mut live.path, path);
         let server = live.server.to_string();
         let tunnel = self.spec.name.as_str();
+        let clear = matches!(path, Path::Clear);
+        let news = clear != matches!(before, Path::Clear)
+            && self.changes_logged.admit(("path", &server, clear), clock::now()).is_some();
         match (before, path) {
+            _ if !news => {}
             (Path::Clear, Path::Doubtful { why, .. }) => {
                 let why = why.as_str();
                 tracing::warn!(
@@ -78,7 +82,9 @@ impl Actor {
         let Some(live) = self.session_mut(serial) else { return };
         let news = live.held_back.is_none() && held_back.is_some();
         live.held_back = held_back;
-        if let Some(held) = live.held_back.as_ref().filter(|_| news) {
+        let held_back = live.held_back.clone();
+        let news = news && self.changes_logged.admit("held back", clock::now()).is_some();
+        if let Some(held) = held_back.filter(|_| news) {
             let (forward, peer) = held.owner.as_ref().map(|owner| (owner.listen.clone(), owner.peer.clone())).unzip();
             let (text, waiting) = (held.to_string(), held.waiting);
             let tunnel = self.spec.name.as_str();

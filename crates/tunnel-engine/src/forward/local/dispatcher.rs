@@ -251,10 +251,14 @@ impl<O: Opener> Dispatcher<O> {
                 self.stats.fail();
                 // What a SOCKS peer asks for says nothing about the forward.
                 let named = self.orders.borrow().connect != Connect::Socks;
-                if let Some(refusal) = disproof(&connect, &error).filter(|_| named) {
-                    self.stats.refuse(refusal);
+                match disproof(&connect, &error).filter(|_| named) {
+                    // Told once, by whoever follows the stats.
+                    Some(refusal) => {
+                        debug!(kind = self.kind(), listen = %self.listen, "{}", refusal.words);
+                        self.stats.refuse(refusal);
+                    }
+                    None => self.log_refusal(&connect, &error),
                 }
-                self.log_refusal(&connect, &error);
             }
             Outcome::SessionEnded(arrival, epoch) => {
                 if epoch == self.epoch {

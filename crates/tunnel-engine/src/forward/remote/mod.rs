@@ -176,7 +176,9 @@ impl<I: Incoming> Router<I> {
     async fn route(&mut self, incoming: I) {
         let listen = incoming.listen().clone();
         let Some(target) = self.routes.borrow().get(&listen).cloned() else {
-            debug!(kind = "remote", listen = %shown(&listen), "the server handed over a connection that no forward asked for");
+            if let Some(suppressed) = self.log.admit("no forward", clock::now()) {
+                debug!(kind = "remote", listen = %shown(&listen), suppressed, "the server handed over a connection that no forward asked for");
+            }
             return incoming.reject(RejectReason::Prohibited).await;
         };
         let places = self.places.entry(listen.clone()).or_default().clone();
@@ -213,13 +215,13 @@ impl<I: Incoming> Router<I> {
         }
         let listen = shown(&listen);
         match outcome {
-            Outcome::Carried | Outcome::SessionEnded | Outcome::Probe | Outcome::Full => {}
+            Outcome::Carried | Outcome::SessionEnded | Outcome::Probe | Outcome::Full | Outcome::Refused => {}
             Outcome::NoRequest => debug!(kind = "remote", %listen, "a peer sent no SOCKS request that can be served"),
             Outcome::SlowReader(connect) => {
                 let Some(suppressed) = self.log.admit(("slow reader", &listen), clock::now()) else { return };
                 warn!(kind = "remote", %listen, %connect, suppressed, "a connection to {connect} was reset: it took nothing for {}s, and held up all others of its session", SLOW_READER_LIMIT.as_secs());
             }
-            Outcome::Refused(connect, error) => match self
+            Outcome::RequestRefused(connect, error) => match self
                 .log
                 .admit(("refused", &listen, connect.to_string(), error.to_string()), clock::now())
             {

@@ -20,8 +20,10 @@ use crate::spec::{Connect, Side};
 pub(super) enum Outcome {
     /// It was carried to its end.
     Carried,
-    /// Our target did not take it.
-    Refused(Connect, io::Error),
+    /// Our target did not take it; the stats say so.
+    Refused,
+    /// Reverse SOCKS: what its peer asked for did not take it.
+    RequestRefused(Connect, io::Error),
     /// Reverse SOCKS: its peer never asked for anything understandable, or left before.
     NoRequest,
     /// The session was gone before we could say yes.
@@ -53,7 +55,7 @@ async fn by_name<I: Incoming>(incoming: Way<I>, owner: Owner, target: RemoteTarg
         Err(error) => {
             incoming.reject(RejectReason::ConnectFailed).await;
             target.stats.refuse(disproof_here(&target.connect, &error));
-            return Outcome::Refused(target.connect, error);
+            return Outcome::Refused;
         }
     };
     match incoming.accept().await {
@@ -85,7 +87,7 @@ async fn by_request<I: Incoming>(incoming: Way<I>, owner: Owner, target: RemoteT
         Err(error) => {
             peer.part(request.failure(Refusal::from(&error))).await;
             writer.close().await;
-            Outcome::Refused(request.target(), error)
+            Outcome::RequestRefused(request.target(), error)
         }
     }
 }
