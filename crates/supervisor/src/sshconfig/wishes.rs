@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use tunnel_engine::session::check_algorithms;
 use tunnel_engine::spec::{
-    AddressFamily, AgentSpec, AlgorithmKind, AlgorithmList, AlgorithmSpec, IdentitySpec, IpQos, KnownHostsCommand,
-    PermitRemoteOpen, RekeyLimit, StrictHostKeyChecking, UpdateHostKeys,
+    AddressFamily, AgentSpec, AlgorithmKind, AlgorithmList, AlgorithmListError, AlgorithmSpec, IdentitySpec, IpQos,
+    KnownHostsCommand, PermitRemoteOpen, RekeyLimit, StrictHostKeyChecking, UpdateHostKeys,
 };
 
 use super::facts::Facts;
@@ -15,33 +15,6 @@ use super::resolved::{HostsCommand, Wishes};
 use super::tokens::{Tokens, tilde};
 use super::value;
 use crate::config::ConfigError;
-
-/// What OpenSSH has and this program has not: in a list they are passed over, as a server that lacks them would.
-const NOT_OURS: &[&str] = &[
-    "3des-cbc",
-    "hmac-md5",
-    "hmac-md5-96",
-    "hmac-md5-etm@openssh.com",
-    "hmac-md5-96-etm@openssh.com",
-    "hmac-sha1-96",
-    "hmac-sha1-96-etm@openssh.com",
-    "umac-64@openssh.com",
-    "umac-64-etm@openssh.com",
-    "umac-128@openssh.com",
-    "umac-128-etm@openssh.com",
-    "mlkem768nistp256-sha256",
-    "sntrup761x25519-sha512",
-    "sntrup761x25519-sha512@openssh.com",
-    "ssh-dss",
-    "ssh-rsa",
-    "ssh-dss-cert-v01@openssh.com",
-    "ssh-rsa-cert-v01@openssh.com",
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ssh-ed25519-cert-v01@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-    "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
-    "webauthn-sk-ecdsa-sha2-nistp256@openssh.com",
-];
 
 /// ssh's own, as one would write it.
 const USUAL_KNOWN_HOSTS: &str = "~/.ssh/known_hosts";
@@ -247,8 +220,12 @@ impl Reader<'_> {
 
     fn algorithms(&mut self, name: &'static str, kind: AlgorithmKind) -> AlgorithmList {
         let Some(setting) = self.options.get(name) else { return AlgorithmList::Default };
-        let read = algorithms(setting.first(), kind).map_err(|what| {
-            ConfigError::new(setting.place.clone(), what, "write names with commas, or `+`, `-` or `^` and names")
+        let read = algorithms(setting.first(), kind).map_err(|error| {
+            ConfigError::new(
+                setting.place.clone(),
+                error.to_string(),
+                "write names with commas, or `+`, `-` or `^` and names",
+            )
         });
         self.note(read).unwrap_or_default()
     }
@@ -278,31 +255,8 @@ fn family(text: &str) -> AddressFamily {
     }
 }
 
-/// The list without the names that only OpenSSH has.
-fn algorithms(text: &str, kind: AlgorithmKind) -> Result<AlgorithmList, String> {
-    let list = AlgorithmList::parse(text).map_err(|error| error.to_string())?;
-    let ours = |names: Vec<String>| {
-        let known = |name: &String| check_algorithms(kind, &AlgorithmList::Replace(vec![name.clone()])).is_ok();
-        // A certificate that was signed with SHA-1 is never believed.
-        let theirs = |name: &str| NOT_OURS.contains(&name) || (kind == AlgorithmKind::CaSignature && name == "ssh-rsa");
-        match names.iter().find(|name| !known(name) && !theirs(name)) {
-            Some(unknown) => Err(format!("`{unknown}` is not an algorithm of this kind")),
-            None => Ok(names.into_iter().filter(known).collect::<Vec<_>>()),
-        }
-    };
-    let list = match list {
-        AlgorithmList::Replace(names) => match ours(names)? {
-            left if left.is_empty() => return Err(format!("tunneld has none of the algorithms `{text}`")),
-            left => AlgorithmList::Replace(left),
-        },
-        AlgorithmList::Append(names) => some(ours(names)?, AlgorithmList::Append),
-        AlgorithmList::Prepend(names) => some(ours(names)?, AlgorithmList::Prepend),
-        other @ (AlgorithmList::Default | AlgorithmList::Remove(_)) => other,
-    };
-    check_algorithms(kind, &list).map_err(|error| error.to_string())?;
+fn algorithms(text: &str, kind: AlgorithmKind) -> Result<AlgorithmList, AlgorithmListError> {
+    let list = AlgorithmList::parse(text)?;
+    check_algorithms(kind, &list)?;
     Ok(list)
-}
-
-fn some(names: Vec<String>, make: fn(Vec<String>) -> AlgorithmList) -> AlgorithmList {
-    if names.is_empty() { AlgorithmList::Default } else { make(names) }
 }

@@ -5,7 +5,7 @@ use russh::keys::{Algorithm, HashAlg};
 
 use super::identity::Trouble;
 use crate::failure::FailureKind;
-use crate::spec::{AlgorithmList, AlgorithmListError, AuthSpec};
+use crate::spec::{AlgorithmKind, AlgorithmList, AlgorithmListError, AuthSpec};
 
 /// What a key or a certificate can prove itself with here, in ssh's order. SHA-1 signatures are not made.
 pub(crate) const PUBLIC_KEYS: &[&str] = &[
@@ -38,7 +38,8 @@ pub(super) struct Accepted {
 impl Accepted {
     pub(super) fn of(spec: &AuthSpec) -> Result<Self, AlgorithmListError> {
         let set = spec.accepted != AlgorithmList::Default;
-        let names = if set { Some(spec.accepted.resolve(PUBLIC_KEYS, PUBLIC_KEYS)?) } else { None };
+        let resolve = || spec.accepted.resolve(AlgorithmKind::PublicKey, PUBLIC_KEYS, PUBLIC_KEYS);
+        let names = if set { Some(resolve()?) } else { None };
         Ok(Self { names, required_rsa_size: spec.required_rsa_size })
     }
 

@@ -134,7 +134,7 @@ fn resolve(kind: AlgorithmKind, list: &AlgorithmList) -> Result<Vec<String>, Alg
         AlgorithmKind::PublicKey => (auth::PUBLIC_KEYS, &[][..]),
         AlgorithmKind::CaSignature => (CA_SIGNATURES, &[][..]),
     };
-    list.resolve(default, &[default, on_demand].concat())
+    list.resolve(kind, default, &[default, on_demand].concat())
 }
 
 fn named<T>(names: &[String], find: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, AlgorithmListError> {
@@ -206,6 +206,22 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_both_implemented_and_missing() {
+        for (kind, names) in [
+            (AlgorithmKind::Kex, [KEX, KEX_ON_DEMAND].concat()),
+            (AlgorithmKind::Cipher, [CIPHERS_WITH_AES, CIPHERS_ON_DEMAND].concat()),
+            (AlgorithmKind::Mac, [MACS, MACS_ON_DEMAND].concat()),
+            (AlgorithmKind::HostKey, [HOST_KEYS, HOST_KEYS_ON_DEMAND].concat()),
+            (AlgorithmKind::PublicKey, auth::PUBLIC_KEYS.to_vec()),
+            (AlgorithmKind::CaSignature, CA_SIGNATURES.to_vec()),
+        ] {
+            for name in names {
+                assert_eq!(crate::spec::missing_algorithm(kind, name), None, "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn the_two_cipher_orders_hold_the_same_names() {
         let sorted = |names: &[&'static str]| {
             let mut names = names.to_vec();
@@ -221,8 +237,8 @@ mod tests {
         let add = |name: &str| AlgorithmList::Append(vec![name.to_owned()]);
         assert_eq!(check_algorithms(AlgorithmKind::HostKey, &add("ssh-rsa")), Ok(()));
         assert_eq!(
-            check_algorithms(AlgorithmKind::Kex, &add("sntrup761x25519-sha512")),
-            Err(AlgorithmListError::Unknown("sntrup761x25519-sha512".to_owned()))
+            check_algorithms(AlgorithmKind::Kex, &add("curve448-sha512")),
+            Err(AlgorithmListError::Unknown("curve448-sha512".to_owned()))
         );
         assert!(check_algorithms(AlgorithmKind::Cipher, &add("none")).is_err());
     }

@@ -1,5 +1,9 @@
 //! Algorithm lists in OpenSSH's notation: names, and the `+`, `-` and `^` prefixes of ssh_config(5).
 
+mod missing;
+
+pub use missing::missing_algorithm;
+
 /// Which negotiation a list belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AlgorithmKind {
@@ -77,18 +81,24 @@ impl AlgorithmList {
         Ok(make(names))
     }
 
-    /// The list to offer, given our default order and everything that is implemented.
+    /// The list to offer, given our default order and everything that is implemented. A name that OpenSSH has and
+    /// tunneld does not ([`missing_algorithm`]) is passed over while another is left: a list may be shared with ssh.
     ///
     /// # Errors
-    /// A name that is not implemented, or nothing left.
-    pub fn resolve(&self, default: &[&str], implemented: &[&str]) -> Result<Vec<String>, AlgorithmListError> {
+    /// A name that neither of them has, or nothing left.
+    pub fn resolve(
+        &self,
+        kind: AlgorithmKind,
+        default: &[&str],
+        implemented: &[&str],
+    ) -> Result<Vec<String>, AlgorithmListError> {
         let ours = || default.iter().map(|name| (*name).to_owned());
         let known = |names: &[String]| -> Result<Vec<String>, AlgorithmListError> {
             let mut all = Vec::new();
             for name in names {
                 let before = all.len();
                 all.extend(implemented.iter().filter(|known| wildcard(name, known)).map(|known| (*known).to_owned()));
-                if all.len() == before {
+                if all.len() == before && missing_algorithm(kind, name).is_none() {
                     return Err(AlgorithmListError::Unknown(name.clone()));
                 }
             }
@@ -105,7 +115,20 @@ impl AlgorithmList {
         };
         let mut seen = std::collections::HashSet::new();
         list.retain(|name| seen.insert(name.clone()));
-        if list.is_empty() { Err(AlgorithmListError::NothingLeft) } else { Ok(list) }
+        if !list.is_empty() {
+            return Ok(list);
+        }
+        let missing = self.missing(kind).into_iter().next();
+        Err(missing.map_or(AlgorithmListError::NothingLeft, |(name, why)| AlgorithmListError::Missing { name, why }))
+    }
+
+    /// The names that ask for what OpenSSH has and tunneld does not, each with [`missing_algorithm`]'s reason.
+    pub fn missing(&self, kind: AlgorithmKind) -> Vec<(String, &'static str)> {
+        let names: &[String] = match self {
+            Self::Replace(names) | Self::Append(names) | Self::Prepend(names) => names,
+            Self::Default | Self::Remove(_) => &[],
+        };
+        names.iter().filter_map(|name| Some((name.clone(), missing_algorithm(kind, name)?))).collect()
     }
 }
 
@@ -139,9 +162,17 @@ pub enum AlgorithmListError {
     /// An empty name between commas, or nothing at all.
     #[error("an algorithm name is empty")]
     Empty,
-    /// Not implemented.
-    #[error("`{0}` is not implemented")]
+    /// OpenSSH does not have it either.
+    #[error("`{0}` is not an algorithm of this kind")]
     Unknown(String),
+    /// Only such as OpenSSH has and tunneld does not; the first of them.
+    #[error("tunneld does not have `{name}`: {why}")]
+    Missing {
+        /// As written.
+        name: String,
+        /// Why it is missing, and what to use instead.
+        why: &'static str,
+    },
     /// `-` took everything away.
     #[error("no algorithm is left")]
     NothingLeft,
@@ -155,7 +186,7 @@ mod tests {
     const ALL: &[&str] = &["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes256-ctr", "aes128-cbc"];
 
     fn resolve(text: &str) -> Result<String, AlgorithmListError> {
-        AlgorithmList::parse(text)?.resolve(OURS, ALL).map(|names| names.join(","))
+        AlgorithmList::parse(text)?.resolve(AlgorithmKind::Cipher, OURS, ALL).map(|names| names.join(","))
     }
 
     #[test]
@@ -176,6 +207,16 @@ mod tests {
         assert_eq!(resolve("-*"), Err(AlgorithmListError::NothingLeft));
         assert_eq!(resolve("aes256-ctr,,"), Err(AlgorithmListError::Empty));
         assert_eq!(resolve(""), Err(AlgorithmListError::Empty));
+    }
+
+    #[test]
+    fn what_only_openssh_has_is_passed_over_while_another_is_left() {
+        assert_eq!(resolve("3des-cbc,aes256-ctr").as_deref(), Ok("aes256-ctr"));
+        assert_eq!(resolve("3des*,aes256-ctr").as_deref(), Ok("aes256-ctr"), "a pattern stands for names of ssh, too");
+        assert_eq!(resolve("+3des-cbc"), resolve("^aes128-gcm@openssh.com"));
+        let alone = resolve("3des-cbc").unwrap_err();
+        assert!(matches!(&alone, AlgorithmListError::Missing { name, .. } if name == "3des-cbc"), "{alone}");
+        assert_eq!(resolve("ssh-dss,aes256-ctr"), Err(AlgorithmListError::Unknown("ssh-dss".into())), "another kind");
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod person;
 mod session;
 
 pub use algorithms::wildcard;
-pub use algorithms::{AlgorithmKind, AlgorithmList, AlgorithmListError, AlgorithmSpec};
+pub use algorithms::{AlgorithmKind, AlgorithmList, AlgorithmListError, AlgorithmSpec, missing_algorithm};
 pub use destination::{Destination, DestinationError};
 pub use forward::{Bind, Connect, Forward, ForwardKey, ForwardKind, Listen, Side};
 pub use forward_parse::ForwardParseError;

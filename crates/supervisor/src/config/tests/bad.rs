@@ -76,8 +76,11 @@ fn every_value_that_makes_no_sense_is_refused_where_it_stands() {
         ("known_hosts_command = ['/keys', '%x']", "5:23: `%x` stands for nothing here"),
         ("known_hosts_command = '/keys \"a'", "5:23: a quote is not closed"),
         ("update_host_keys = 'ask'", "5:20: a daemon has nobody to ask"),
-        ("ca_signature_algorithms = 'ssh-rsa'", "5:27: `ssh-rsa` is not implemented"),
-        ("ciphers = 'rot13'", "5:11: `rot13` is not implemented"),
+        (
+            "ca_signature_algorithms = 'ssh-rsa'",
+            "5:27: tunneld does not have `ssh-rsa`: it is signed with SHA-1; have the certificate signed with rsa-sha2-512 or Ed25519",
+        ),
+        ("ciphers = 'rot13'", "5:11: `rot13` is not an algorithm of this kind"),
         ("macs = '-*'", "5:8: no algorithm is left"),
         ("proxy_jump = []", "5:14: the list of jump hosts is empty"),
         ("proxy_jump = [{ user = 'u' }]", "5:15: the jump host has no host"),
@@ -171,7 +174,7 @@ fn an_error_in_the_defaults_is_said_once_and_also_when_no_tunnel_takes_it() {
     let tunnel =
         |name: &str, port: u8| format!("[[tunnel]]\nname = '{name}'\nhost = 'h'\ndynamic_forward = '{port}'\n");
     let defaults = "[defaults]\npoll = 'x'\nciphers = 'y'\n";
-    let want = ["2:8: `x` is not a duration", "3:11: `y` is not implemented"];
+    let want = ["2:8: `x` is not a duration", "3:11: `y` is not an algorithm of this kind"];
     assert_eq!(problems(&format!("{defaults}{}{}", tunnel("a", 1), tunnel("b", 2))), want);
     assert_eq!(problems(&format!("{defaults}{}poll = 5\nciphers = 'aes256-ctr'", tunnel("a", 1))), want);
     assert_eq!(problems(defaults), want);
