@@ -32,6 +32,8 @@ pub(super) struct Attempt<'a, H: Handler> {
     pub(super) accepted: Accepted,
     /// `None` until the server asks for a key: nothing is read before.
     keys: Option<VecDeque<Candidate>>,
+    /// What the server turned down since it last took something.
+    refused: Vec<Candidate>,
     pub(super) agent: Option<Agent>,
     /// What the server is being shown.
     pub(super) offering: Option<String>,
@@ -71,6 +73,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
             record: Record::default(),
             accepted: Accepted::default(),
             keys: None,
+            refused: Vec::new(),
             agent: None,
             offering: None,
             signed: false,
@@ -93,6 +96,10 @@ impl<'a, H: Handler> Attempt<'a, H> {
         self.record.learn(&methods);
         while let Some(step) = self.next(&methods).await? {
             let (what, how) = step.describe();
+            let candidate = match &step {
+                Step::Key(candidate) => Some((**candidate).clone()),
+                Step::Interactive(_) | Step::Password(_) => None,
+            };
             // From here on russh must not be asked again once it has said yes: it would never answer.
             self.offering = Some(what.clone());
             self.signed = false;
@@ -105,8 +112,11 @@ impl<'a, H: Handler> Attempt<'a, H> {
                     if partial {
                         self.record.partial.push(how);
                         (self.interactive_tries, self.password_tries) = (0, 0);
+                        // As ssh: what was not right for the first method may be for the next.
+                        self.keys.iter_mut().for_each(|keys| keys.extend(self.refused.drain(..)));
                     } else {
-                        self.record.rejected.push(what);
+                        self.refused.extend(candidate);
+                        self.record.reject(what);
                     }
                     methods = rest;
                     self.record.learn(&methods);

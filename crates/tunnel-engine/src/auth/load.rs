@@ -36,7 +36,8 @@ pub(super) async fn agent(
     }
 }
 
-/// CertificateFile, then `<identity>-cert.pub` where there is one: found, not asked for, so it may be missing.
+/// CertificateFile, then `<identity>-cert.pub` where there is one: found, not asked for, so it may be missing. Last, an
+/// `<identity>.pub` that holds a certificate and no plain key, which ssh shows as that identity's public half.
 fn certificates(spec: &AuthSpec) -> Vec<CertificateFile> {
     let named = spec.certificates.iter().map(|path| (path.clone(), true));
     let beside = spec.identities.iter().map(|one| (identity::with_suffix(&one.path, "-cert.pub"), false));
@@ -56,5 +57,15 @@ fn certificates(spec: &AuthSpec) -> Vec<CertificateFile> {
                 }
             }
         })
+        .chain(in_place_of_public_keys(spec))
         .collect()
+}
+
+fn in_place_of_public_keys(spec: &AuthSpec) -> impl Iterator<Item = CertificateFile> {
+    spec.identities.iter().filter_map(|one| {
+        let path = identity::with_suffix(&one.path, ".pub");
+        secret::open_file(&path).ok()?;
+        let certificate = load_openssh_certificate(&path).ok()?;
+        Some(CertificateFile { path, explicit: false, read: Ok(certificate) })
+    })
 }

@@ -34,6 +34,13 @@ impl Record {
         self.publickey_allowed |= methods.contains(&MethodKind::PublicKey);
     }
 
+    /// The server turned this down, again perhaps.
+    pub(super) fn reject(&mut self, what: String) {
+        if !self.rejected.contains(&what) {
+            self.rejected.push(what);
+        }
+    }
+
     /// Why nothing worked. `last_word` is what the server said when it ended the session itself.
     pub(super) fn failure(&self, user: &str, last_word: Option<&Failure>) -> Failure {
         let (kind, hint) = self.decisive();
