@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use tunnel_engine::spec::RekeyLimit;
+use tunnel_engine::spec::{RekeyLimit, port_or_service};
 
 use super::jump;
 use super::keyword::{Keyword, Shape};
@@ -41,7 +41,7 @@ pub(super) fn check(keyword: &Keyword, line: &Line) -> Result<(), ConfigError> {
         }
         Shape::Number if number(text).is_none() => refuse("a whole number", "write a whole number".to_owned()),
         Shape::Port if port(text).is_none() => {
-            refuse("a port", "write a number from 1 to 65535: names of services are not looked up".to_owned())
+            refuse("a port", "write a number from 1 to 65535, or the name of a service in /etc/services".to_owned())
         }
         Shape::Mask if mask(text).is_none() => refuse("a mask", "write an octal number, as 0177".to_owned()),
         Shape::Jump => jump::check(line),
@@ -148,9 +148,9 @@ fn scaled(text: &str) -> Option<u64> {
     whole.checked_add(part).filter(|bytes| i64::try_from(*bytes).is_ok())
 }
 
-/// A port that can be connected to.
+/// A port that can be connected to, or the name of a service.
 pub(super) fn port(text: &str) -> Option<u16> {
-    text.parse().ok().filter(|port| *port != 0)
+    port_or_service(text).filter(|port| *port != 0)
 }
 
 /// Permission bits to take away.
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn numbers_have_bounds() {
         assert_eq!((number("3"), number("-1"), number("4294967295"), number("x")), (Some(3), None, None, None));
-        assert_eq!((port("22"), port("0"), port("65536"), port("ssh")), (Some(22), None, None, None));
+        assert_eq!((port("22"), port("0"), port("65536"), port("ssh")), (Some(22), None, None, Some(22)));
         assert_eq!((mask("0177"), mask("1000"), mask("8")), (Some(0o177), None, None));
     }
 }

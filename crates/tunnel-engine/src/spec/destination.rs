@@ -1,7 +1,8 @@
 //! Who to log in as, and where.
 
 use std::fmt;
-use std::str::FromStr;
+
+use super::services;
 
 /// User, host and port of an SSH server, as in `user@host:port`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,7 +82,7 @@ fn split_host_port(text: &str, default_port: u16) -> Result<(&str, u16), Destina
 }
 
 fn parse_port(text: &str) -> Result<u16, DestinationError> {
-    u16::from_str(text).ok().filter(|port| *port != 0).ok_or_else(|| DestinationError::BadPort(text.to_owned()))
+    services::port(text).filter(|port| *port != 0).ok_or_else(|| DestinationError::BadPort(text.to_owned()))
 }
 
 /// Why a destination could not be read.
@@ -93,8 +94,8 @@ pub enum DestinationError {
     /// No host, or one that no resolver could take.
     #[error("`{0}` is not a host name or address")]
     BadHost(String),
-    /// Not a number from 1 to 65535.
-    #[error("`{0}` is not a port from 1 to 65535")]
+    /// Not a number from 1 to 65535, nor the name of a TCP service.
+    #[error("`{0}` is not a port from 1 to 65535, nor a service in /etc/services")]
     BadPort(String),
     /// `[` without `]`, or text other than `:port` after it.
     #[error("an IPv6 address is written as `[address]:port`")]
@@ -113,6 +114,7 @@ mod tests {
     fn a_destination_is_read_as_ssh_reads_it() {
         assert_eq!(parse("host"), "me@host:22");
         assert_eq!(parse("you@host:2222"), "you@host:2222");
+        assert_eq!(parse("host:ssh"), "me@host:22");
         assert_eq!(parse("ssh://you@host:2222/"), "you@host:2222");
         assert_eq!(parse("you@[fe80::1]:2222"), "you@[fe80::1]:2222");
         assert_eq!(parse("::1"), "me@[::1]:22");
@@ -123,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_bad_destination_says_what_is_wrong() {
-        assert_eq!(parse("host:0"), "error: `0` is not a port from 1 to 65535");
+        assert_eq!(parse("host:0"), "error: `0` is not a port from 1 to 65535, nor a service in /etc/services");
         assert_eq!(parse("@host"), "error: the user before `@` is empty");
         assert_eq!(parse("-oProxyCommand=x"), "error: `-oProxyCommand=x` is not a host name or address");
         assert_eq!(parse("[::1"), "error: an IPv6 address is written as `[address]:port`");

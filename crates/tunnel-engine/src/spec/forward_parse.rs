@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub use error::ForwardParseError;
 use lex::lex;
 
-use super::{Bind, Connect, Forward, ForwardKind, Listen, Side};
+use super::{Bind, Connect, Forward, ForwardKind, Listen, Side, services};
 
 /// The longest host name that ssh takes (NI_MAXHOST less its end).
 const MAX_HOST: usize = 1024;
@@ -26,7 +26,7 @@ impl Forward {
     /// (`listen connect`, as in ssh_config). A remote forward without a connect address is reverse SOCKS.
     ///
     /// # Errors
-    /// What ssh(1) refuses; service names for ports; an empty host to connect to.
+    /// What ssh(1) refuses; an empty host to connect to.
     pub fn parse(kind: ForwardKind, text: &str) -> Result<Self, ForwardParseError> {
         let words = lex(text)?;
         let (listen, connect) = match words.as_slice() {
@@ -148,9 +148,9 @@ fn listen_port(kind: ForwardKind, text: &str) -> Result<u16, ForwardParseError> 
 }
 
 fn port(text: &str) -> Result<u16, ForwardParseError> {
-    text.parse().map_err(|_| {
-        if text.starts_with(|c: char| c.is_ascii_alphabetic()) {
-            ForwardParseError::ServiceName(text.to_owned())
+    services::port(text).ok_or_else(|| {
+        if services::is_name(text) {
+            ForwardParseError::UnknownService(text.to_owned())
         } else {
             ForwardParseError::BadPort(text.to_owned())
         }
@@ -172,7 +172,7 @@ impl ForwardParseError {
     /// The better explanation where fields that make no sense are the pieces of an IPv6 address without brackets.
     fn or_bare_ipv6(self, fields: &[String]) -> Self {
         let misread = match &self {
-            Self::Shape(_) | Self::BadPort(_) | Self::ServiceName(_) => true,
+            Self::Shape(_) | Self::BadPort(_) | Self::UnknownService(_) => true,
             Self::Empty
             | Self::TooManyWords
             | Self::ConnectOfDynamic

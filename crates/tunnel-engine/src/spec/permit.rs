@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::services;
+
 /// What is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum PermitRemoteOpen {
@@ -63,7 +65,7 @@ impl PermitRemoteOpen {
 impl FromStr for PermittedTarget {
     type Err = PermitError;
 
-    /// `host:port`, `[address]:port`, with `*` for either.
+    /// `host:port`, `[address]:port`, with `*` for either; the port may be the name of a service.
     fn from_str(text: &str) -> Result<Self, PermitError> {
         let wrong = || PermitError::NotATarget(text.to_owned());
         let (host, port) = match text.strip_prefix('[') {
@@ -73,7 +75,7 @@ impl FromStr for PermittedTarget {
         .ok_or_else(wrong)?;
         let port = match port {
             "*" => None,
-            number => Some(number.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?),
+            text => Some(services::port(text).filter(|port| *port != 0).ok_or_else(wrong)?),
         };
         match host {
             "" => Err(wrong()),
@@ -140,7 +142,7 @@ mod tests {
 
     #[test]
     fn words_that_mean_nothing_are_refused() {
-        for bad in ["db", "db:", ":80", "db:0", "db:http", "[::1]", "::1:22", "db:70000", ""] {
+        for bad in ["db", "db:", ":80", "db:0", "db:no-such", "[::1]", "::1:22", "db:70000", ""] {
             assert_eq!(PermitRemoteOpen::parse(&[bad]), Err(PermitError::NotATarget(bad.to_owned())));
         }
         assert_eq!(PermitRemoteOpen::parse(&["db:1", "any"]), Err(PermitError::NotAlone("any".to_owned())));

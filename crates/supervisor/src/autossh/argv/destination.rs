@@ -1,5 +1,7 @@
 //! Where to: `[user@]host`, or a URI with a port.
 
+use tunnel_engine::spec::port_or_service;
+
 /// The parts of the word, as typed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Destination<'a> {
@@ -20,7 +22,7 @@ impl<'a> Destination<'a> {
         };
         let odd = |c: char| c.is_whitespace() || c.is_control() || "'`\"$\\;&<>|(){}".contains(c);
         let user_is_odd = user.is_some_and(|user| user.is_empty() || user.starts_with('-'));
-        let port_is_odd = port.is_some_and(|port| port.parse::<u16>().unwrap_or_default() == 0);
+        let port_is_odd = port.is_some_and(|port| port_or_service(port).unwrap_or_default() == 0);
         let is_odd = host.is_empty() || host.starts_with('-') || host.contains(odd) || user_is_odd || port_is_odd;
         (!is_odd).then_some(Self { user, host, port })
     }

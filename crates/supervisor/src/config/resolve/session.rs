@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tunnel_engine::spec::{Destination, SessionSpec};
+use tunnel_engine::spec::{Destination, SessionSpec, port_or_service};
 
 use super::ssh_config::{self, Question};
 use super::{Reader, hops, wishes};
@@ -90,7 +90,16 @@ pub(super) fn destination_of_jump(reader: &mut Reader<'_>, header: Option<&Place
 }
 
 fn port(reader: &mut Reader<'_>) -> Option<u16> {
-    reader.read("port", |value| value.integer(1..=i64::from(u16::MAX)).map(|port| port as u16))
+    reader.read("port", |value| {
+        // As ssh's `-p`: a word is the name of a service.
+        let Some(text) = value.raw().as_str() else {
+            return value.integer(1..=i64::from(u16::MAX)).map(|port| port as u16);
+        };
+        let hint = "write a number from 1 to 65535, or the name of a service in /etc/services";
+        port_or_service(text)
+            .filter(|port| *port != 0)
+            .map_or_else(|| value.refuse(format!("`{text}` is not a port"), hint), Ok)
+    })
 }
 
 fn hosts<'a>(reader: &mut Reader<'a>, header: Option<&Place>) -> Option<Vec<Value<'a>>> {

@@ -112,7 +112,10 @@ fn hosts_are_checked_one_by_one() {
     let hosts = |hosts: &str| problems(&format!("[[tunnel]]\nname = 'a'\n{hosts}\ndynamic_forward = '1'"));
     assert_eq!(hosts("hosts = []"), ["3:9: the list of hosts is empty"]);
     assert_eq!(hosts("hosts = ['a', 'b', 'a:22']"), ["3:20: `me@a:22` is named twice"]);
-    assert_eq!(hosts("hosts = ['a', 'b:0']"), ["3:15: `0` is not a port from 1 to 65535"]);
+    assert_eq!(
+        hosts("hosts = ['a', 'b:0']"),
+        ["3:15: `0` is not a port from 1 to 65535, nor a service in /etc/services"]
+    );
     assert_eq!(
         hosts("host = 'a'\nsession_lifetime = '5s'"),
         ["4:20: a session that short would be a login every few seconds"]
@@ -186,7 +189,7 @@ fn a_user_and_a_port_are_named_once() {
         |line: &str| problems(&format!("[[tunnel]]\nname = 'a'\nhost = 'you@h:23'\ndynamic_forward = '1'\n{line}"));
     assert_eq!(with("port = 24"), ["3:8: `host` and `port` name different ports"]);
     assert_eq!(with("user = 'me'"), ["3:8: `host` and `user` name different users"]);
-    assert_eq!(with("port = 'x'"), ["5:8: expected a whole number, found a string"]);
+    assert_eq!(with("port = 'x'"), ["5:8: `x` is not a port"]);
 }
 
 #[test]

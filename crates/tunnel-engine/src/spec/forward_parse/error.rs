@@ -31,10 +31,9 @@ pub enum ForwardParseError {
     /// Not a number from 0 to 65535.
     #[error("`{0}` is not a port")]
     BadPort(String),
-    /// A word where a port belongs. Names of `/etc/services` are not looked up: what a config means must not depend
-    /// on the machine that reads it.
-    #[error("`{0}` is not a port: names of services are not looked up")]
-    ServiceName(String),
+    /// A word where a port belongs, and no TCP service of `/etc/services` has that name.
+    #[error("`{0}` is not a port: no service of that name is in /etc/services")]
+    UnknownService(String),
     /// Port 0 where tunneld listens.
     #[error("a forward that listens on this machine cannot have port 0")]
     ListenPortZero,
@@ -66,7 +65,7 @@ impl ForwardParseError {
             Self::BadBrackets => "brackets hold an IPv6 address, as in `[::1]:5432:db:5432`".to_owned(),
             Self::DanglingEscape => "write `\\\\` for a backslash".to_owned(),
             Self::BadPort(_) | Self::ConnectPortZero => "a port is a number from 1 to 65535".to_owned(),
-            Self::ServiceName(_) => "write the port as a number from 1 to 65535".to_owned(),
+            Self::UnknownService(_) => "write the port as a number from 1 to 65535".to_owned(),
             Self::ListenPortZero => {
                 "choose a port from 1 to 65535; only a remote forward can let the server choose".to_owned()
             }
