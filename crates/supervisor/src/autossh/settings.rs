@@ -76,6 +76,7 @@ pub(crate) fn tunnel(wanted: &Wanted<'_>, person: Option<Person>) -> Result<Tunn
     }
     times(&mut spec, wanted);
     notes.extend(masters(&resolved));
+    notes.extend(resolved.manners.remote_command_note());
     let log_level = wanted.line.log_level.or(resolved.manners.log_level).unwrap_or(LogLevel::Info);
     Ok(Tunnel { spec, notes, log_level })
 }

@@ -19,6 +19,16 @@ pub struct Manners {
     pub log_level: Option<LogLevel>,
     /// `ControlMaster`, `ControlPath` and `ControlPersist` with their values, where these would have an effect.
     pub control: Vec<String>,
+    /// `RemoteCommand`, which a tunnel does not run.
+    pub remote_command: Option<String>,
+}
+
+impl Manners {
+    /// What is to be said of a command that is not run.
+    pub fn remote_command_note(&self) -> Option<String> {
+        let command = self.remote_command.as_ref()?;
+        Some(format!("RemoteCommand `{command}` is not run: only the forwards are kept, as with -N"))
+    }
 }
 
 impl Manners {
@@ -41,6 +51,10 @@ impl Manners {
             without_interactive: without("KbdInteractiveAuthentication", "keyboard-interactive"),
             log_level: options.word("LogLevel").and_then(LogLevel::parse),
             control: control.collect(),
+            remote_command: options
+                .get("RemoteCommand")
+                .map(|setting| setting.rest.clone())
+                .filter(|command| !command.eq_ignore_ascii_case("none")),
         }
     }
 }

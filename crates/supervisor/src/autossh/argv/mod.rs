@@ -96,6 +96,14 @@ pub fn read(words: &[String], dialect: Dialect, variable: &dyn Fn(&str) -> Optio
         Ok(Walked::All) => {}
         Err(error) => parser.errors.push(error),
     }
+    if let Some(command) = parser.command.take() {
+        if parser.line.no_command {
+            // As ssh -N.
+            parser.line.notes.push(format!("the remote command `{command}` is not run: -N is given"));
+        } else {
+            parser.errors.push(ArgvError::Command(command));
+        }
+    }
     if parser.terminal && !parser.line.no_command {
         parser.errors.push(ArgvError::Terminal);
     }

@@ -12,6 +12,8 @@ use crate::sshconfig::LogLevel;
 pub(super) struct Parser<'a> {
     pub(super) line: CommandLine,
     pub(super) errors: Vec<ArgvError>,
+    /// What stands after the host.
+    pub(super) command: Option<String>,
     /// `-t`.
     pub(super) terminal: bool,
     jumps: usize,
@@ -27,7 +29,15 @@ pub(super) enum Walked {
 
 impl<'a> Parser<'a> {
     pub(super) fn new(variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { line: CommandLine::default(), errors: Vec::new(), terminal: false, jumps: 0, verbose: false, variable }
+        Self {
+            line: CommandLine::default(),
+            errors: Vec::new(),
+            command: None,
+            terminal: false,
+            jumps: 0,
+            verbose: false,
+            variable,
+        }
     }
 
     pub(super) fn walk(&mut self, words: &[String], mut dialect: Dialect) -> Result<Walked, ArgvError> {
@@ -45,7 +55,7 @@ impl<'a> Parser<'a> {
                 }
             } else if named {
                 let command: Vec<&str> = std::iter::once(word).chain(words).collect();
-                self.errors.push(ArgvError::Command(command.join(" ")));
+                self.command = Some(command.join(" "));
                 return Ok(Walked::All);
             } else {
                 named = true;

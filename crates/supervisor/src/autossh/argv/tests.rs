@@ -115,6 +115,10 @@ fn a_remote_command_or_a_terminal_is_refused_and_left_alone() {
     assert!(errors("-M 0 host tail -n 3 -f /x")[0].starts_with("the remote command `tail -n 3 -f /x` is not run"));
     assert!(errors("-M 0 host cmd -V")[0].contains("`cmd -V`"));
     assert!(errors("-M 0 host cmd --flag")[0].contains("`cmd --flag`"));
+    for line in ["-M 0 -N host sleep 60", "-M 0 host -N sleep 60"] {
+        assert_eq!(tunnel(line).notes, ["the remote command `sleep 60` is not run: -N is given"], "{line}");
+    }
+    assert!(errors("-M 0 host sleep 60 -N")[0].contains("`sleep 60 -N`"), "words of the command are no options");
     assert!(errors("-M 0 -t host")[0].starts_with("-t cannot be used"));
     assert!(tunnel("-M 0 -N -t host").no_command);
 }
