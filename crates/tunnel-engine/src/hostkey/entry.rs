@@ -1,6 +1,7 @@
 //! The lines of a known_hosts file. A line that makes no sense is skipped, as ssh does: the others still count.
 
 use std::fmt;
+use std::io::{self, BufRead};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -54,18 +55,68 @@ pub(super) enum Marker {
     Revoked,
 }
 
-/// Reads a whole file.
-pub(super) fn parse(file: &Path, source: Source, content: &[u8]) -> Vec<Entry> {
-    let file: Arc<Path> = file.into();
-    String::from_utf8_lossy(content)
-        .lines()
-        .enumerate()
-        .filter_map(|(index, text)| parse_line(text, source, Place { file: Arc::clone(&file), line: index + 1 }))
-        .collect()
+/// Which lines are kept. The others are read past: of a file with every host of a site, a session keeps its own server's
+/// lines and nothing else.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// Lines for one of these names; `None`: all lines.
+    names: Option<&'a [&'a str]>,
+    /// Lines with one of these keys too, under whatever name.
+    keys: &'a [HostKey],
 }
 
-fn parse_line(text: &str, source: Source, at: Place) -> Option<Entry> {
-    let mut fields = text.split([' ', '\t']).filter(|field| !field.is_empty());
+impl<'a> Wanted<'a> {
+    /// Lines for one of `names`.
+    pub(super) const fn names(names: &'a [&'a str]) -> Self {
+        Self { names: Some(names), keys: &[] }
+    }
+
+    /// And lines with one of `keys`.
+    pub(super) const fn or_keys(self, keys: &'a [HostKey]) -> Self {
+        Self { keys, ..self }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn all() -> Self {
+        Self { names: None, keys: &[] }
+    }
+
+    fn name(&self, names: &Names) -> bool {
+        self.names.is_none_or(|wanted| wanted.iter().any(|name| names.matches(name)))
+    }
+}
+
+/// The wanted lines of what has been read already.
+pub(super) fn parse(file: &Path, source: Source, content: &[u8], wanted: Wanted<'_>) -> Vec<Entry> {
+    // Memory cannot fail to be read.
+    read(file, source, content, wanted).unwrap_or_default()
+}
+
+/// The wanted lines of a file, one line at a time.
+///
+/// # Errors
+/// Those of the reader.
+pub(super) fn read(
+    file: &Path,
+    source: Source,
+    mut reader: impl BufRead,
+    wanted: Wanted<'_>,
+) -> io::Result<Vec<Entry>> {
+    let file: Arc<Path> = file.into();
+    let (mut entries, mut line) = (Vec::new(), Vec::new());
+    for number in 1.. {
+        line.clear();
+        if reader.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        let at = || Place { file: Arc::clone(&file), line: number };
+        entries.extend(parse_line(&String::from_utf8_lossy(&line), source, at, wanted));
+    }
+    Ok(entries)
+}
+
+fn parse_line(text: &str, source: Source, at: impl FnOnce() -> Place, wanted: Wanted<'_>) -> Option<Entry> {
+    let mut fields = text.trim_end_matches(['\n', '\r']).split([' ', '\t']).filter(|field| !field.is_empty());
     let mut names = fields.next().filter(|field| !field.starts_with('#'))?;
     let marker = match names {
         "@cert-authority" => Marker::CertAuthority,
@@ -76,6 +127,11 @@ fn parse_line(text: &str, source: Source, at: Place) -> Option<Entry> {
     if marker != Marker::Plain {
         names = fields.next()?;
     }
+    let names = Names::parse(names)?;
+    let is_named = wanted.name(&names);
+    if !is_named && wanted.keys.is_empty() {
+        return None;
+    }
     let key = HostKey::parse(fields.next()?, fields.next()?.trim_end())?;
-    Some(Entry { at, source, marker, names: Names::parse(names)?, key })
+    (is_named || wanted.keys.contains(&key)).then(|| Entry { at: at(), source, marker, names, key })
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use russh::keys::PublicKey;
 use russh::keys::ssh_key::public::KeyData;
-use russh::keys::{Algorithm, PublicKey};
 
 /// A public key in its wire form (RFC 4253 section 6.6). Types that we do not implement are kept too: a server
 /// known by one of them is known.
@@ -47,9 +47,9 @@ impl HostKey {
         &self.blob
     }
 
-    /// True when a server that has this key can prove it with `algorithm`: an RSA key signs with several.
-    pub(super) fn serves(&self, algorithm: &Algorithm) -> bool {
-        let kind = if matches!(algorithm, Algorithm::Rsa { .. }) { "ssh-rsa" } else { algorithm.as_str() };
+    /// True when a server that has this key can prove it with the algorithm of that name: an RSA key signs with several.
+    pub(super) fn serves(&self, algorithm: &str) -> bool {
+        let kind = if matches!(algorithm, "rsa-sha2-512" | "rsa-sha2-256") { "ssh-rsa" } else { algorithm };
         self.kind == kind
     }
 

@@ -38,7 +38,7 @@ pub use verdict::{Proof, Verdict};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Destination, HostKeySpec, MAX_UNCLEAR_ANSWERS, Question, StrictHostKeyChecking};
 use command::About;
-use entry::{Entry, Marker, Source};
+use entry::{Entry, Marker, Source, Wanted};
 use name::ServerName;
 use store::Written;
 use verdict::Terms;
@@ -49,7 +49,7 @@ pub struct HostKeys {
     spec: HostKeySpec,
     destination: Destination,
     server: ServerName,
-    /// Of the files.
+    /// Of the files: the lines for this server.
     entries: Vec<Entry>,
     /// Of the command, when it was asked which algorithms to offer.
     ordered: Vec<Entry>,
@@ -58,39 +58,54 @@ pub struct HostKeys {
     is_loopback: bool,
 }
 
-/// In which order to offer host key algorithms.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostKeyPreference {
-    /// Plain key algorithms: types known for this server first, otherwise in the order given.
+/// The host key algorithms that may be offered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HostKeyOffer {
+    /// For plain keys.
     pub plain: Vec<Algorithm>,
-    /// The same algorithms as certificates, to be offered before the plain ones; empty when no
-    /// `@cert-authority` line is for this server.
+    /// For certificates. They are offered before the plain ones.
     pub certificates: Vec<Algorithm>,
+    /// How many of the certificates stand before every plain algorithm in the list that this was made from.
+    pub leading: usize,
+    /// The user gave the order (`HostKeyAlgorithms a,b` or `^a`).
+    pub ordered: bool,
 }
 
 impl HostKeys {
-    /// Reads the known_hosts files of `spec`, off the runtime's thread, and runs its command, which has time `until`
-    /// then. A missing file is fine.
+    /// Reads the known_hosts files of `spec`, off the runtime's thread. A missing file is fine. The command of `spec` has
+    /// time `until` then.
     ///
     /// # Errors
-    /// A file that exists and cannot be read: what it would say is not the same as "unknown". A command that fails.
+    /// A file that exists and cannot be read: what it would say is not the same as "unknown".
     pub async fn load(spec: &HostKeySpec, destination: &Destination, until: Until) -> Result<Self, Failure> {
         let users = spec.user_known_hosts.iter().map(|path| (path.clone(), Source::User));
         let files: Vec<_> =
             users.chain(spec.global_known_hosts.iter().map(|path| (path.clone(), Source::Global))).collect();
+        let server = ServerName::new(destination, spec.alias.as_deref());
+        let whose = server.clone();
         let entries = blocking(move || {
+            let names: Vec<&str> = whose.all().collect();
             let mut entries = Vec::new();
             for (path, source) in files {
-                entries.extend(store::read(&path, source).map_err(|error| refusal::unreadable(&path, error))?);
+                let read = store::read(&path, source, Wanted::names(&names));
+                entries.extend(read.map_err(|error| refusal::unreadable(&path, error))?);
             }
             Ok(entries)
         })
         .await?;
-        let server = ServerName::new(destination, spec.alias.as_deref());
         let (spec, destination) = (spec.clone(), destination.clone());
-        let mut keys = Self { spec, destination, server, entries, ordered: Vec::new(), until, is_loopback: false };
-        keys.ordered = keys.asked(None).await?;
-        Ok(keys)
+        Ok(Self { spec, destination, server, entries, ordered: Vec::new(), until, is_loopback: false })
+    }
+
+    /// Asks the command which keys it knows, for the order of the offer. Not for a list whose order the user gave, as in
+    /// ssh. A command that fails is asked again about the key, and that counts.
+    pub async fn ask_for_order(&mut self) {
+        match self.asked(None).await {
+            Ok(entries) => self.ordered = entries,
+            Err(failure) => {
+                tracing::debug!(server = self.server.lookup, %failure, "no order for the host key algorithms")
+            }
+        }
     }
 
     /// Where the server answered; `None` behind a jump host or a command.
@@ -103,26 +118,36 @@ impl HostKeys {
         let Some(command) = &self.spec.command else { return Ok(Vec::new()) };
         let about = About { destination: &self.destination, server: &self.server, presented };
         let lines = command::ask(command, about, &self.until).await?;
-        let mut entries = entry::parse(command.program(), Source::Command, &lines);
         // It was asked about this name: what it says about others, as the name without its port, does not count.
-        entries.retain(|entry| entry.names.matches(&self.server.lookup));
-        Ok(entries)
+        let wanted = [self.server.lookup.as_str()];
+        Ok(entry::parse(command.program(), Source::Command, &lines, Wanted::names(&wanted)))
     }
 
-    /// Orders the algorithms that we would offer, so that a server known by one type of key is asked for that
-    /// type: one that is known by RSA only and has an ed25519 key too must not look changed. Not for a list that
-    /// the user wrote down in full (`HostKeyAlgorithms a,b`), as in ssh.
-    pub fn prefer(&self, offered: &[Algorithm]) -> HostKeyPreference {
-        let names = || std::iter::once(&self.server.lookup).chain(&self.server.fallback);
-        let known: Vec<&Entry> = names()
+    /// Orders what may be offered as ssh does, so that a server known by one type of key is asked for that type: one that
+    /// is known by RSA only and has an ed25519 key too must not look changed. An order that the user gave is kept.
+    ///
+    /// A certificate that is not believed leaves its plain key to be judged. So certificates of every type are asked for
+    /// where a `@cert-authority` line is for this server, or where the user puts them first; and otherwise those whose
+    /// plain key could be believed.
+    pub fn prefer(&self, offer: HostKeyOffer) -> HostKeyOffer {
+        let known: Vec<&Entry> = (self.server.all())
             .map(|name| self.lines(name, Marker::Plain).collect::<Vec<_>>())
             .find(|lines| !lines.is_empty())
             .unwrap_or_default();
-        let (mut plain, others): (Vec<_>, Vec<_>) =
-            offered.iter().cloned().partition(|algorithm| known.iter().any(|entry| entry.key.serves(algorithm)));
-        plain.extend(others);
-        let certified = names().any(|name| self.lines(name, Marker::CertAuthority).next().is_some());
-        HostKeyPreference { certificates: if certified { offered.to_vec() } else { Vec::new() }, plain }
+        let is_known = |algorithm: &Algorithm| known.iter().any(|entry| entry.key.serves(algorithm.as_str()));
+        let certified = self.server.all().any(|name| self.lines(name, Marker::CertAuthority).next().is_some());
+        let leading = if offer.ordered { offer.leading } else { 0 };
+        let certificates = offer.certificates.into_iter().enumerate();
+        let certificates = certificates.filter(|(at, algorithm)| certified || *at < leading || is_known(algorithm));
+        let certificates = certificates.map(|(_, algorithm)| algorithm).collect();
+        let plain = if offer.ordered {
+            offer.plain
+        } else {
+            let (mut plain, others): (Vec<_>, Vec<_>) = offer.plain.into_iter().partition(is_known);
+            plain.extend(others);
+            plain
+        };
+        HostKeyOffer { plain, certificates, ..offer }
     }
 
     fn lines<'a>(&'a self, name: &'a str, marker: Marker) -> impl Iterator<Item = &'a Entry> {
@@ -139,8 +164,8 @@ impl HostKeys {
     }
 
     /// Who has known_hosts follow what the server announces after a login whose proof was [`Proof::OwnLine`]; `None`
-    /// where it does not. `accepted`: the algorithms that host keys may have.
-    pub fn updates(&self, accepted: &[Algorithm]) -> Option<Updates> {
+    /// where it does not. `accepted`: the names of the algorithms that host keys may have.
+    pub fn updates(&self, accepted: Vec<String>) -> Option<Updates> {
         Updates::new(&self.spec, &self.server, accepted)
     }
 

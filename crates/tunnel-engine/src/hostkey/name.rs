@@ -31,6 +31,11 @@ impl ServerName {
         }
         Self { lookup: format!("[{host}]:{}", destination.port), fallback: Some(host.clone()), principal: host }
     }
+
+    /// Every name that lines may be for.
+    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.lookup).chain(&self.fallback).map(String::as_str)
+    }
 }
 
 /// The first field of a known_hosts line.

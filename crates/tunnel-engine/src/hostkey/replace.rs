@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
-use super::entry::{self, Entry, Source};
+use super::entry::{self, Entry, Source, Wanted};
 use super::key::HostKey;
 use super::store;
 
@@ -46,12 +46,12 @@ impl Edit {
     }
 }
 
-/// Edits the file under its lock, and gives what was done; a missing file is left missing. Mode and owner stay, and a
-/// symbolic link goes on leading to the file.
+/// Edits the file under its lock, and gives what was done: `edit` is shown the lines for `name`. A missing file is left
+/// missing. Mode and owner stay, and a symbolic link goes on leading to the file.
 ///
 /// # Errors
 /// Those of the system: the file or its folder may not be written, for example. The file is then as it was.
-pub(super) fn replace(path: &Path, edit: impl FnOnce(&[Entry]) -> Edit) -> io::Result<Edit> {
+pub(super) fn replace(path: &Path, name: &str, edit: impl FnOnce(&[Entry]) -> Edit) -> io::Result<Edit> {
     let path = match fs::canonicalize(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Edit::default()),
         resolved => resolved?,
@@ -61,7 +61,7 @@ pub(super) fn replace(path: &Path, edit: impl FnOnce(&[Entry]) -> Edit) -> io::R
     options.read(true).append(true).custom_flags(store::NO_WAITING);
     let file = store::locked(&path, &options)?;
     let content = store::content(&*file)?;
-    let edit = edit(&entry::parse(&path, Source::User, &content));
+    let edit = edit(&entry::parse(&path, Source::User, &content, Wanted::names(&[name])));
     if !edit.is_empty() {
         put(&path, &file, &edit.apply(&content))?;
     }
@@ -131,7 +131,7 @@ mod tests {
             gone: entries.iter().map(|entry| (entry.at.line, entry.key.clone())).collect(),
             new: vec![(format!("g {A}"), key())],
         };
-        replace(&link, add).unwrap();
+        replace(&link, "h", add).unwrap();
         assert_eq!(fs::read_to_string(&real).unwrap(), format!("g {A}\n"));
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         let meta = fs::metadata(&real).unwrap();
@@ -144,10 +144,10 @@ mod tests {
     fn nothing_to_do_leaves_the_very_file_and_a_missing_one_missing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        assert!(replace(&path, |_| unreachable!()).unwrap().is_empty());
+        assert!(replace(&path, "h", |_| unreachable!()).unwrap().is_empty());
         fs::write(&path, "x").unwrap();
         let inode = fs::metadata(&path).unwrap().ino();
-        assert!(replace(&path, |_| Edit::default()).unwrap().is_empty());
+        assert!(replace(&path, "h", |_| Edit::default()).unwrap().is_empty());
         assert_eq!(fs::metadata(&path).unwrap().ino(), inode);
     }
 }

@@ -1,13 +1,13 @@
 //! Reading known_hosts files, and writing a new key down.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
-use super::entry::{self, Entry, Marker, Place, Source};
+use super::entry::{self, Entry, Marker, Place, Source, Wanted};
 use super::key::HostKey;
 use super::verdict::lines;
 
@@ -17,13 +17,16 @@ pub(super) const MAX_FILE_BYTES: u64 = 32 << 20;
 /// A pipe that nobody writes to would hold the thread for ever.
 pub(super) const NO_WAITING: i32 = OFlag::O_NONBLOCK.bits();
 
-/// The lines of one file; none when there is no such file.
-pub(super) fn read(path: &Path, source: Source) -> io::Result<Vec<Entry>> {
-    match content_of(path) {
-        Ok(content) => Ok(entry::parse(path, source, &content)),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
+/// The wanted lines of one file; none when there is no such file.
+pub(super) fn read(path: &Path, source: Source, wanted: Wanted<'_>) -> io::Result<Vec<Entry>> {
+    let file = match OpenOptions::new().read(true).custom_flags(NO_WAITING).open(path) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut bounded = file.take(MAX_FILE_BYTES + 1);
+    let entries = entry::read(path, source, BufReader::new(&mut bounded), wanted)?;
+    if bounded.limit() == 0 { Err(too_large()) } else { Ok(entries) }
 }
 
 /// All of a file that must be there.
@@ -56,7 +59,7 @@ pub(super) fn append(path: &Path, name: &str, key: &HostKey) -> io::Result<Writt
     options.read(true).append(true).create(true).mode(0o600).custom_flags(NO_WAITING);
     let mut file = locked(path, &options)?;
     let content = content(&*file)?;
-    let entries = entry::parse(path, Source::User, &content);
+    let entries = entry::parse(path, Source::User, &content, Wanted::names(&[name]));
     let known: Vec<_> =
         lines(&entries, name, Marker::Plain).map(|entry| (entry.at.clone(), entry.key.clone())).collect();
     if known.iter().any(|(_, known)| known == key) {
@@ -96,7 +99,11 @@ pub(super) fn content(file: impl Read) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
     if content.len() as u64 > MAX_FILE_BYTES {
-        return Err(io::Error::new(ErrorKind::FileTooLarge, "too large for a known_hosts file"));
+        return Err(too_large());
     }
     Ok(content)
+}
+
+fn too_large() -> io::Error {
+    io::Error::new(ErrorKind::FileTooLarge, "too large for a known_hosts file")
 }

@@ -9,10 +9,10 @@ use proptest::prelude::*;
 use russh::keys::{Algorithm, HashAlg, PublicKeyOrCertificate};
 use tokio_util::sync::CancellationToken;
 
-use super::entry::{Source, parse};
+use super::entry::{Source, Wanted, parse};
 use super::name::{Names, ServerName};
 use super::store::{self, Written};
-use super::{HostKey, HostKeys, Proof, Until, Verdict};
+use super::{HostKey, HostKeyOffer, HostKeys, Proof, Until, Verdict};
 use crate::failure::FailureKind;
 use crate::spec::{AlgorithmList, Destination, HostKeySpec, StrictHostKeyChecking};
 
@@ -102,21 +102,52 @@ fn a_fingerprint_reads_as_ssh_keygen_prints_it() {
 #[test]
 fn types_known_for_the_name_are_asked_for_first() {
     let rsa = |hash| Algorithm::Rsa { hash: Some(hash) };
-    let ours = [Algorithm::Ed25519, rsa(HashAlg::Sha512), rsa(HashAlg::Sha256)];
-    let rsa_first = vec![rsa(HashAlg::Sha512), rsa(HashAlg::Sha256), Algorithm::Ed25519];
+    let rsa = [rsa(HashAlg::Sha512), rsa(HashAlg::Sha256)].to_vec();
+    let ed = vec![Algorithm::Ed25519];
+    let ours = [ed.clone(), rsa.clone()].concat();
+    let rsa_first = [rsa.clone(), ed.clone()].concat();
     for (file, plain, certificates) in [
-        ("h R", &rsa_first, false),
-        ("[h]:2222 R\nh A", &rsa_first, false),
-        ("h A", &ours.to_vec(), false),
-        ("g R", &ours.to_vec(), false),
-        ("@revoked h R", &ours.to_vec(), false),
-        ("@cert-authority *,!g A", &ours.to_vec(), true),
-        ("@cert-authority g A", &ours.to_vec(), false),
+        ("h R", &rsa_first, &rsa),
+        ("[h]:2222 R\nh A", &rsa_first, &rsa),
+        ("h A", &ours, &ed),
+        ("g R", &ours, &vec![]),
+        ("@revoked h R", &ours, &vec![]),
+        ("h R\n@cert-authority *,!g A", &rsa_first, &ours),
+        ("@cert-authority g A", &ours, &vec![]),
     ] {
-        let preference = host_keys(file, "h:2222", None).prefer(&ours);
-        assert_eq!(&preference.plain, plain, "{file}");
-        assert_eq!(preference.certificates, if certificates { ours.to_vec() } else { Vec::new() }, "{file}");
+        let offer = HostKeyOffer { plain: ours.clone(), certificates: ours.clone(), leading: 3, ordered: false };
+        let offer = host_keys(file, "h:2222", None).prefer(offer);
+        assert_eq!((&offer.plain, &offer.certificates), (plain, certificates), "{file}");
     }
+}
+
+#[test]
+fn an_order_of_the_users_is_kept_and_its_first_certificates_are_asked_for() {
+    let (ed, rsa) = (Algorithm::Ed25519, Algorithm::Rsa { hash: Some(HashAlg::Sha512) });
+    let both = vec![ed.clone(), rsa.clone()];
+    for (file, leading, certificates) in [
+        ("h R", 2, &both),
+        ("h R", 1, &both),
+        ("h R", 0, &vec![rsa.clone()]),
+        ("g R", 1, &vec![ed.clone()]),
+        ("@cert-authority h R", 0, &both),
+    ] {
+        let offer = HostKeyOffer { plain: both.clone(), certificates: both.clone(), leading, ordered: true };
+        let offer = host_keys(file, "h:2222", None).prefer(offer);
+        assert_eq!((&offer.plain, &offer.certificates), (&both, certificates), "{file} {leading}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_lines_of_the_server_stay_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("known_hosts");
+    let others: String = (0..1000).map(|number| format!("h{number}.example {B}\n")).collect();
+    fs::write(&file, format!("{others}[h]:2222 {A}\nh {A}\n@cert-authority *.example {B}\n")).unwrap();
+    let spec = spec(StrictHostKeyChecking::Yes, &file);
+    let keys = HostKeys::load(&spec, &Destination::parse("h:2222", "me").unwrap(), until()).await.unwrap();
+    let lines: Vec<usize> = keys.entries.iter().map(|entry| entry.at.line).collect();
+    assert_eq!(lines, [1001, 1002]);
 }
 
 #[tokio::test]
@@ -252,7 +283,7 @@ proptest! {
         match store::append(&file, &server.lookup, &key(A)) {
             Ok(written) => {
                 prop_assert_eq!(written, Written::Known);
-                let entries = parse(&file, Source::User, &fs::read(&file).unwrap());
+                let entries = parse(&file, Source::User, &fs::read(&file).unwrap(), Wanted::all());
                 let terms = super::verdict::Terms { now: now(), signatures: &AlgorithmList::Default };
                 let verdict = super::verdict::verdict(&entries, &server, &presented(A), &terms);
                 prop_assert_eq!(verdict, Verdict::Match(Proof::OwnLine));
@@ -268,7 +299,7 @@ proptest! {
     #[test]
     fn reading_any_file_gives_lines_within_it(content in proptest::collection::vec(any::<u8>(), 0..400)) {
         let lines = content.split(|byte| *byte == b'\n').count();
-        for entry in parse(Path::new("f"), Source::User, &content) {
+        for entry in parse(Path::new("f"), Source::User, &content, Wanted::all()) {
             prop_assert!((1..=lines).contains(&entry.at.line));
         }
     }
@@ -315,7 +346,7 @@ fn host_keys(file: &str, destination: &str, alias: Option<&str>) -> HostKeys {
         ordered: Vec::new(),
         until: until(),
         is_loopback: false,
-        entries: parse(Path::new("f"), Source::User, text.join("\n").as_bytes()),
+        entries: parse(Path::new("f"), Source::User, text.join("\n").as_bytes(), Wanted::all()),
     }
 }
 

@@ -1,12 +1,13 @@
 //! ssh_config UpdateHostKeys: after a login the server names all its host keys (OpenSSH PROTOCOL, hostkeys-00); known_hosts
 //! follows, so that a key may change without anybody being surprised. What may be changed is ssh's rule.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use russh::keys::{Algorithm, PublicKey};
+use russh::keys::PublicKey;
 
 use super::blocking;
-use super::entry::{Entry, Marker, Source};
+use super::entry::{Entry, Marker, Source, Wanted};
 use super::key::HostKey;
 use super::name::{Names, ServerName};
 use super::replace::{self, Edit};
@@ -25,7 +26,8 @@ const MOST_ANNOUNCED: usize = 64;
 pub struct Updates {
     files: Vec<PathBuf>,
     name: String,
-    accepted: Vec<Algorithm>,
+    /// HostKeyAlgorithms that are no certificates; those that are not implemented here count too.
+    accepted: Vec<String>,
     ask: Option<Asker>,
 }
 
@@ -41,14 +43,14 @@ pub struct Change {
 }
 
 impl Updates {
-    pub(super) fn new(spec: &HostKeySpec, server: &ServerName, accepted: &[Algorithm]) -> Option<Self> {
+    pub(super) fn new(spec: &HostKeySpec, server: &ServerName, accepted: Vec<String>) -> Option<Self> {
         let ask = match (spec.update, &spec.ask) {
             (UpdateHostKeys::Yes, _) => None,
             (UpdateHostKeys::Ask, Some(asker)) => Some(asker.clone()),
             (UpdateHostKeys::No, _) | (UpdateHostKeys::Ask, None) => return None,
         };
         let (files, name) = (spec.user_known_hosts.clone(), server.lookup.clone());
-        store::writable(&name).then(|| Self { files, name, accepted: accepted.to_vec(), ask })
+        store::writable(&name).then(|| Self { files, name, accepted, ask })
     }
 
     /// What would change, if anything, and which keys the server has to prove first. Files are read off the runtime's
@@ -63,11 +65,8 @@ impl Updates {
         let pairs: Vec<(HostKey, &PublicKey)> =
             announced.iter().filter_map(|key| HostKey::of(key.key_data()).map(|ours| (ours, key))).collect();
         let keys: Vec<HostKey> = pairs.iter().map(|(key, _)| key.clone()).collect();
-        let files = self.files.clone();
-        let read = blocking(move || {
-            let read = files.iter().map(|path| store::read(path, Source::User));
-            Ok(read.collect::<Result<Vec<_>, _>>().map(|entries| entries.concat()))
-        });
+        let (files, name, announced) = (self.files.clone(), self.name.clone(), keys.clone());
+        let read = blocking(move || Ok(relevant(&files, &name, announced)));
         let entries = read.await.map_err(|failure| failure.to_string())?.map_err(|error| error.to_string())?;
         let Some(change) = plan(&entries, &self.name, &self.accepted, &keys)? else { return Ok(None) };
         let unproven = pairs.iter().filter(|(key, _)| change.learned.contains(key));
@@ -84,7 +83,7 @@ impl Updates {
         let written = blocking(move || {
             for path in &files {
                 let (server, file) = (&name, path.display());
-                match replace::replace(path, |entries| change.edit(entries, server, path)) {
+                match replace::replace(path, server, |entries| change.edit(entries, server, path)) {
                     Ok(edit) => edit.tell(server, path),
                     Err(error) => {
                         tracing::warn!(server, %file, %error, "known_hosts does not follow the server's host keys");
@@ -136,18 +135,26 @@ impl Change {
     }
 }
 
+/// The lines for `name`, and those with a key that is announced or that such a line has: a key that is known under
+/// another name decides, too.
+fn relevant(files: &[PathBuf], name: &str, mut keys: Vec<HostKey>) -> io::Result<Vec<Entry>> {
+    let names = [name];
+    let read = |wanted: Wanted<'_>| {
+        let read = files.iter().map(|path| store::read(path, Source::User, wanted));
+        read.collect::<io::Result<Vec<_>>>().map(|entries| entries.concat())
+    };
+    let own = Wanted::names(&names);
+    keys.extend(read(own)?.into_iter().map(|entry| entry.key));
+    read(own.or_keys(&keys))
+}
+
 /// ssh's rule: only where every line for the name is plain and for this name alone, and none of the keys is known under
-/// another name. Types that we do not have are left alone.
+/// another name. Types that HostKeyAlgorithms leaves out are left alone.
 ///
 /// # Errors
 /// Why there is a difference, and nothing may be done about it.
-fn plan(
-    entries: &[Entry],
-    name: &str,
-    accepted: &[Algorithm],
-    announced: &[HostKey],
-) -> Result<Option<Change>, String> {
-    let is_ours = |key: &HostKey| accepted.iter().any(|algorithm| key.serves(algorithm));
+fn plan(entries: &[Entry], name: &str, accepted: &[String], announced: &[HostKey]) -> Result<Option<Change>, String> {
+    let is_ours = |key: &HostKey| accepted.iter().any(|name| key.serves(name));
     let (own, others): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|entry| entry.names.matches(name));
     let mut learned: Vec<HostKey> = Vec::new();
     for key in announced.iter().filter(|key| is_ours(key)) {

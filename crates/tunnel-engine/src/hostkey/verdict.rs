@@ -61,8 +61,7 @@ pub(super) fn verdict(
 ) -> Verdict {
     let key = HostKey::of(presented.public_key().key_data());
     let authority = presented.certificate().and_then(|certificate| HostKey::of(certificate.signature_key()));
-    let names = || std::iter::once(&server.lookup).chain(&server.fallback);
-    let revoked = names().flat_map(|name| lines(entries, name, Marker::Revoked)).find(|entry| {
+    let revoked = server.all().flat_map(|name| lines(entries, name, Marker::Revoked)).find(|entry| {
         let revoked = Some(&entry.key);
         revoked == key.as_ref() || revoked == authority.as_ref()
     });
@@ -70,7 +69,8 @@ pub(super) fn verdict(
         return Verdict::Revoked { at: entry.at.clone(), key: entry.key.clone() };
     }
     let mut problem = None;
-    let trusted = names()
+    let trusted = server
+        .all()
         .flat_map(|name| lines(entries, name, Marker::CertAuthority))
         .any(|entry| Some(&entry.key) == authority.as_ref());
     if let Some(certificate) = presented.certificate().filter(|_| trusted) {

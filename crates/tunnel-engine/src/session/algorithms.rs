@@ -6,6 +6,7 @@ use russh::keys::Algorithm;
 use russh::{Preferred, cipher, compression, kex, mac};
 
 use crate::auth;
+use crate::hostkey::HostKeyOffer;
 use crate::spec::{AlgorithmKind, AlgorithmList, AlgorithmListError, AlgorithmSpec};
 
 /// OpenSSH's ending for the certificate form of a host key algorithm.
@@ -83,6 +84,8 @@ const CA_SIGNATURES: &[&str] = &[
     "rsa-sha2-256",
 ];
 const HOST_KEYS_ON_DEMAND: &[&str] = &["ssh-rsa"];
+/// Host keys that are not offered: their signatures can be checked, in a proof of UpdateHostKeys.
+const SECURITY_KEYS: &[&str] = &["sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"];
 
 /// What OpenSSH offers for `Compression yes`, without `zlib`, which begins before the login: an attack surface for
 /// whoever has not logged in, so servers leave it out, too.
@@ -96,32 +99,56 @@ pub fn check_algorithms(kind: AlgorithmKind, list: &AlgorithmList) -> Result<(),
     resolve(kind, list).map(drop)
 }
 
-/// What to offer for `spec`. `host_keys` gets the plain host key algorithms in our order and whether certificates
-/// may be offered is for it to say: it returns the order for this server, and the certificate forms to offer.
+/// What to offer for `spec`. `host_keys` gets the host key algorithms in the order of the list, and gives what is offered
+/// to this server.
 pub(super) fn preferred(
     spec: &AlgorithmSpec,
     compression: bool,
-    host_keys: impl FnOnce(Vec<Algorithm>, Vec<Algorithm>) -> (Vec<Algorithm>, Vec<Algorithm>),
+    host_keys: impl FnOnce(HostKeyOffer) -> HostKeyOffer,
 ) -> Result<Preferred, AlgorithmListError> {
     let mut exchanges = named(&resolve(AlgorithmKind::Kex, &spec.kex)?, |name| kex::Name::try_from(name).ok())?;
     // Not algorithms but flags: RFC 8308, and OpenSSH's answer to CVE-2023-48795.
     exchanges.extend([kex::EXTENSION_SUPPORT_AS_CLIENT, kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT]);
     let ciphers = named(&resolve(AlgorithmKind::Cipher, &spec.ciphers)?, |name| cipher::Name::try_from(name).ok())?;
     let macs = named(&resolve(AlgorithmKind::Mac, &spec.macs)?, |name| mac::Name::try_from(name).ok())?;
-    let (certificates, plain): (Vec<String>, Vec<String>) =
-        resolve(AlgorithmKind::HostKey, &spec.host_keys)?.into_iter().partition(|name| name.ends_with(CERTIFICATE));
-    let (plain, certificates) = host_keys(
-        named(&plain, |name| Algorithm::new(name).ok())?,
-        named(&certificates, |name| Algorithm::new(name.trim_end_matches(CERTIFICATE)).ok())?,
-    );
+    let offer = host_keys(host_key_offer(&spec.host_keys)?);
     Ok(Preferred {
         kex: Cow::Owned(exchanges),
-        key: Cow::Owned(plain),
-        host_key_certificates: Cow::Owned(certificates),
+        key: Cow::Owned(offer.plain),
+        host_key_certificates: Cow::Owned(offer.certificates),
         cipher: Cow::Owned(ciphers),
         mac: Cow::Owned(macs),
         compression: Cow::Borrowed(if compression { COMPRESSED } else { &[compression::NONE] }),
     })
+}
+
+fn host_key_offer(list: &AlgorithmList) -> Result<HostKeyOffer, AlgorithmListError> {
+    let names = resolve(AlgorithmKind::HostKey, list)?;
+    let is_certificate = |name: &String| name.ends_with(CERTIFICATE);
+    let leading = names.iter().take_while(|name| is_certificate(name)).count();
+    let (certificates, plain): (Vec<String>, Vec<String>) = names.into_iter().partition(is_certificate);
+    Ok(HostKeyOffer {
+        plain: named(&plain, |name| Algorithm::new(name).ok())?,
+        certificates: named(&certificates, |name| Algorithm::new(name.trim_end_matches(CERTIFICATE)).ok())?,
+        leading,
+        ordered: is_ordered(list),
+    })
+}
+
+/// Whether a list of host key algorithms has an order of the user's, which known_hosts does not change; as in ssh.
+pub(super) const fn is_ordered(list: &AlgorithmList) -> bool {
+    match list {
+        AlgorithmList::Replace(_) | AlgorithmList::Prepend(_) => true,
+        AlgorithmList::Default | AlgorithmList::Append(_) | AlgorithmList::Remove(_) => false,
+    }
+}
+
+/// The algorithms of the host keys that known_hosts may learn from a server: HostKeyAlgorithms, with security keys, which
+/// ssh next to us may believe. Empty where nothing can be offered.
+pub(super) fn learnable(list: &AlgorithmList) -> Vec<String> {
+    let default = [HOST_KEYS, SECURITY_KEYS].concat();
+    let all = [default.as_slice(), HOST_KEYS_ON_DEMAND].concat();
+    list.resolve(AlgorithmKind::HostKey, &default, &all).unwrap_or_default()
 }
 
 fn resolve(kind: AlgorithmKind, list: &AlgorithmList) -> Result<Vec<String>, AlgorithmListError> {
@@ -162,7 +189,7 @@ mod tests {
     use super::*;
 
     fn offer(spec: &AlgorithmSpec) -> Preferred {
-        preferred(spec, false, |plain, certificates| (plain, certificates)).expect("offer")
+        preferred(spec, false, |offer| offer).expect("offer")
     }
 
     #[test]
@@ -198,7 +225,7 @@ mod tests {
     #[test]
     fn compression_is_offered_when_it_is_wanted_and_never_required() {
         let offer = |wanted| {
-            let offer = preferred(&AlgorithmSpec::default(), wanted, |plain, _| (plain, Vec::new())).expect("offer");
+            let offer = preferred(&AlgorithmSpec::default(), wanted, |offer| offer).expect("offer");
             offer.compression.iter().map(|name| name.as_ref().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(offer(false), ["none"]);

@@ -55,6 +55,7 @@ pub use path::{Doubt, Path};
 use crate::dial::{Dialer, Look};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Connect, Listen, SessionSpec};
+use follow::Follow;
 use requests::Line;
 
 /// How long [`Session::close`] waits for the goodbye to go out.
@@ -74,7 +75,8 @@ struct Alive {
     _watchdog: AbortOnDropHandle<()>,
     /// Where the user set a limit.
     _renewal: Option<AbortOnDropHandle<()>>,
-    _follow: Option<AbortOnDropHandle<()>>,
+    /// Where known_hosts follows the server's host keys.
+    follow: Option<Follow>,
 }
 
 /// What a session is for.
@@ -237,8 +239,12 @@ impl Session {
         Below(self.line().shared.wire.clone())
     }
 
-    /// Says goodbye (SSH_MSG_DISCONNECT, by application) and closes the link, within a second or so.
+    /// Says goodbye (SSH_MSG_DISCONNECT, by application) and closes the link, within a second or so. An update of
+    /// known_hosts that is under way gets a second before.
     pub async fn close(&self) {
+        if let Some(follow) = &self.alive.follow {
+            follow.finish().await;
+        }
         let shared = &self.line().shared;
         let goodbye = async {
             self.line().goodbye().await;

@@ -11,7 +11,7 @@ use super::arrivals::Arrivals;
 use super::banner;
 use super::config::{self, IDENTIFICATION};
 use super::fault;
-use super::follow;
+use super::follow::Follow;
 use super::guard::Guard;
 use super::handler::Handler;
 use super::incoming::IncomingChannels;
@@ -23,7 +23,7 @@ use super::{Alive, Role, Session, SessionInfo, algorithms, rekey, watchdog};
 use crate::dial::Dialer;
 use crate::failure::{Failure, FailureKind};
 use crate::hostkey::{HostKeys, Proof, Until};
-use crate::spec::{AlgorithmList, RekeyLimit, SessionSpec, Via};
+use crate::spec::{RekeyLimit, SessionSpec, Via};
 use crate::{auth, clock, task};
 
 /// How far the attempt has come, for the message when time is up.
@@ -67,8 +67,11 @@ impl Attempt<'_> {
         let _ends_what_was_begun = given_up.clone().drop_guard();
         let until = Until { deadline, given_up };
         let mut host_keys = HostKeys::load(&spec.host_key, &spec.destination, until).await?;
+        if !algorithms::is_ordered(&spec.algorithms.host_keys) {
+            host_keys.ask_for_order().await;
+        }
         let preferred = self.preferred(&host_keys)?;
-        let updates = host_keys.updates(&preferred.key);
+        let updates = host_keys.updates(algorithms::learnable(&spec.algorithms.host_keys));
         let config = config::config(spec.receive_window, preferred)?;
 
         let mut link = dialer.dial(spec, deadline).await?;
@@ -121,19 +124,14 @@ impl Attempt<'_> {
         let renewal = (limit != RekeyLimit::default())
             .then(|| task::owned(rekey::watch(line.clone(), limit, spec.receive_window)));
         let updates = updates.filter(|_| facts.proof == Some(Proof::OwnLine));
-        let follow = updates.map(|updates| task::owned(follow::follow(line.clone(), updates, announced)));
-        let alive = Alive { info, line, _watchdog: watchdog, _renewal: renewal, _follow: follow };
+        let follow = updates.map(|updates| Follow::start(line.clone(), updates, announced));
+        let alive = Alive { info, line, _watchdog: watchdog, _renewal: renewal, follow };
         Ok((Session { alive: Arc::new(alive) }, incoming))
     }
 
     fn preferred(&self, host_keys: &HostKeys) -> Result<russh::Preferred, Failure> {
-        let spec = &self.spec.algorithms;
-        // As ssh: a list that the user wrote down in full is taken in the user's order.
-        let in_our_order = !matches!(spec.host_keys, AlgorithmList::Replace(_));
-        let offer = algorithms::preferred(spec, self.spec.compression, |plain, certificates| {
-            let certificates = host_keys.prefer(&certificates).certificates;
-            if in_our_order { (host_keys.prefer(&plain).plain, certificates) } else { (plain, certificates) }
-        });
+        let offer =
+            algorithms::preferred(&self.spec.algorithms, self.spec.compression, |offer| host_keys.prefer(offer));
         offer.map_err(|error| {
             Failure::new(FailureKind::NoCommonAlgorithm, format!("the algorithms for `{}`: {error}", self.who))
         })

@@ -25,8 +25,8 @@ fn letters(text: &str) -> String {
 
 fn planned(file: &str, announced: &[&str]) -> Result<Option<Change>, String> {
     let announced: Vec<HostKey> = announced.iter().map(|key| self::key(key)).collect();
-    let entries = parse(Path::new("f"), Source::User, letters(file).as_bytes());
-    plan(&entries, "[h]:2222", &[Algorithm::Ed25519], &announced)
+    let entries = parse(Path::new("f"), Source::User, letters(file).as_bytes(), Wanted::all());
+    plan(&entries, "[h]:2222", &["ssh-ed25519".to_owned()], &announced)
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn nothing_happens_when_all_is_known_or_nothing_of_ours_was_announced() {
     assert_eq!(planned("[h]:2222 A", &[A]), Ok(None));
     assert_eq!(planned("[h]:2222 A", &[]), Ok(None));
     assert_eq!(planned("[h]:2222 A", &[F]), Ok(None));
-    // A type that we do not have is neither learned nor removed.
+    // A type that is left out is neither learned nor removed.
     assert_eq!(planned("[h]:2222 A\n[h]:2222 F", &[A]), Ok(None));
 }
 
@@ -74,12 +74,12 @@ fn lines_that_a_person_wrote_with_more_in_mind_are_left_alone() {
 fn a_file_of_hashed_names_gets_a_hashed_line_that_is_for_the_server() {
     let file = format!("{} {A}\n", Names::hashed("[h]:2222").unwrap());
     let change = planned(&file, &[A, B]).unwrap().unwrap();
-    let entries = parse(Path::new("f"), Source::User, file.as_bytes());
+    let entries = parse(Path::new("f"), Source::User, file.as_bytes(), Wanted::all());
     let edit = change.edit(&entries, "[h]:2222", Path::new("f"));
     assert!(edit.gone.is_empty());
     let [(line, _)] = &edit.new[..] else { panic!("{edit:?}") };
     assert!(line.starts_with("|1|"), "{line}");
-    let read = parse(Path::new("f"), Source::User, line.as_bytes());
+    let read = parse(Path::new("f"), Source::User, line.as_bytes(), Wanted::all());
     assert!(read[0].names.matches("[h]:2222") && read[0].key == key(B));
     // In another file of the user, nothing is added; and here, nothing twice.
     assert!(change.edit(&entries, "[h]:2222", Path::new("g")).new.is_empty());
@@ -91,7 +91,7 @@ async fn known_hosts_is_read_again_when_it_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("known_hosts");
     let name = "h".to_owned();
-    let updates = Updates { files: vec![file.clone()], name, accepted: vec![Algorithm::Ed25519], ask: None };
+    let updates = Updates { files: vec![file.clone()], name, accepted: vec!["ssh-ed25519".to_owned()], ask: None };
     std::fs::write(&file, format!("# mine\nh {A}\n")).unwrap();
     let announced: Vec<PublicKey> = [B].iter().map(|key| key.parse().unwrap()).collect();
     let (change, unproven) = updates.review(&announced).await.unwrap().unwrap();
