@@ -5,6 +5,7 @@
 mod command_line;
 mod control;
 mod demo;
+mod flood;
 mod kept;
 mod lifecycle;
 mod notify;

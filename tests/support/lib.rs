@@ -7,6 +7,7 @@
 )]
 
 pub mod autossh;
+pub mod cost;
 pub mod daemon;
 pub mod dropbear;
 pub mod keys;

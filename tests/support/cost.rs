@@ -1,0 +1,53 @@
+//! What a process costs while nothing happens: processor time and wakeups of all its threads, from /proc.
+
+use std::fs::{self, DirEntry};
+use std::ops::Sub;
+use std::time::Duration;
+
+/// What a process has used so far, or between two readings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// On a processor.
+    pub cpu: Duration,
+    /// Context switches: each wakeup ends in one.
+    pub wakeups: u64,
+}
+
+impl Cost {
+    /// Of the threads that the process has now. One that has ended takes its share with it, but for what the kernel's
+    /// own count of the process shows, which is coarse.
+    pub fn of(pid: u32) -> Self {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
+        let sum = threads.flatten().map(|thread| Self::of_thread(&thread)).fold(Self::default(), |sum, thread| Self {
+            cpu: sum.cpu + thread.cpu,
+            wakeups: sum.wakeups + thread.wakeups,
+        });
+        Self { cpu: sum.cpu.max(whole_process(pid)), ..sum }
+    }
+
+    fn of_thread(thread: &DirEntry) -> Self {
+        let read = |name: &str| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+        let nanoseconds = read("schedstat").split_whitespace().next().and_then(|field| field.parse().ok());
+        let status = read("status");
+        let switches = status.lines().filter(|line| line.contains("ctxt_switches:"));
+        let wakeups = switches.filter_map(|line| line.rsplit_once(':')?.1.trim().parse::<u64>().ok()).sum();
+        Self { cpu: Duration::from_nanos(nanoseconds.unwrap_or_default()), wakeups }
+    }
+}
+
+/// utime and stime of proc_pid_stat(5), in hundredths of a second on Linux.
+fn whole_process(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The second field, the name in parentheses, may hold blanks.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+impl Sub for Cost {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self { cpu: self.cpu.saturating_sub(before.cpu), wakeups: self.wakeups.saturating_sub(before.wakeups) }
+    }
+}
