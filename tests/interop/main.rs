@@ -11,6 +11,8 @@ mod dropbear;
 mod forwards;
 mod identities;
 mod imported;
+mod key_exchange;
+mod left_alone;
 mod load;
 mod recovery;
 mod takeover;
