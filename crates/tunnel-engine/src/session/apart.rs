@@ -78,7 +78,7 @@ mod tests {
     fn of(list: &str) -> (Effort, usize) {
         let kex = if list.is_empty() { AlgorithmList::Default } else { AlgorithmList::parse(list).expect("a list") };
         let spec = AlgorithmSpec { kex, ..AlgorithmSpec::default() };
-        let offer = preferred(&spec, false, |plain, certificates| (plain, certificates)).expect("an offer");
+        let offer = preferred(&spec, false, |offer| offer).expect("an offer");
         (Effort::of(&offer.kex), Effort::largest_group(&offer.kex))
     }
 
