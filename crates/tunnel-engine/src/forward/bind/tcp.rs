@@ -108,6 +108,8 @@ fn failure(listen: &Listen, error: &io::Error, reasons: &str) -> Failure {
             .with_hint("the address is not this machine's: check it with `ip address`, or listen on `*`"),
         Errno::EACCES => Failure::new(FailureKind::ListenDenied, message)
             .with_hint("use a port above 1023, or grant CAP_NET_BIND_SERVICE"),
+        Errno::EINVAL => Failure::new(FailureKind::ListenDenied, message)
+            .with_hint("a link-local address needs its interface: write it as in `fe80::1%eth0`"),
         _ => Failure::new(FailureKind::ListenDenied, message),
     }
 }
