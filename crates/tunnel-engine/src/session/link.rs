@@ -15,6 +15,8 @@ use super::ending::Ending;
 use super::fault::escaped;
 use super::path::Path;
 use super::wire::Wire;
+use crate::auth::Traffic;
+use crate::failure::Failure;
 use crate::hostkey::Proof;
 
 /// What is kept of a server's login banner, in characters.
@@ -59,6 +61,18 @@ pub(super) struct Facts {
     pub proof: Option<Proof>,
     /// What the server says to those who log in.
     pub banner: Option<String>,
+    /// How often it has said something.
+    pub banners: u32,
+}
+
+impl Traffic for Shared {
+    fn ended(&self) -> watch::Receiver<Option<Failure>> {
+        self.ending.watch()
+    }
+
+    fn received(&self) -> (u64, u32) {
+        (self.wire.bytes().0, self.facts().banners)
+    }
 }
 
 impl Shared {

@@ -110,7 +110,7 @@ impl Attempt<'_> {
 
         self.phase = Phase::Authentication;
         let whom = (spec.destination.user.as_str(), spec.destination.host.as_str());
-        let proof = auth::authenticate(&mut handle, &spec.auth, whom, &shared.ending.watch()).await;
+        let proof = auth::authenticate(&mut handle, &spec.auth, whom, &*shared).await;
         let auth = proof.map_err(|failure| with_banner(&shared, failure))?;
 
         let facts = shared.facts();
