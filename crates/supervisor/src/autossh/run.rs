@@ -58,6 +58,7 @@ pub(super) async fn run(setup: Setup) -> u8 {
         ready_link: ReadyLink::default(),
         dialer,
         listeners: Arc::new(KeptListeners::none()),
+        paths: tunnel_engine::forward::PathWatcher::default(),
         governor: Governor::default(),
         place: Place::default(),
         network: changes,

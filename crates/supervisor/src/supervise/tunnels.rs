@@ -7,7 +7,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 use tunnel_engine::clock;
 use tunnel_engine::dial::Dialer;
-use tunnel_engine::forward::SocketStore;
+use tunnel_engine::forward::{PathWatcher, SocketStore};
 use tunnel_engine::spec::ForwardKey;
 
 use super::governor::{Governor, Place};
@@ -51,6 +51,7 @@ impl Tunnels {
             place: Place::default(),
             dialer,
             listeners,
+            paths: PathWatcher::default(),
             governor,
             network: changes,
             stop_timeout,

@@ -108,7 +108,7 @@ pub(super) enum Event {
     /// A session that had been replaced has ended.
     Gone { serial: u64 },
     /// A listener opened, closed or failed by itself.
-    ListenerChanged(StateChanges),
+    ListenerChanged { id: u64, changes: StateChanges },
     /// The living session has its mark, or not.
     Marked(Marked),
     /// A probe came to an end.
@@ -228,7 +228,7 @@ impl Actor {
             Event::Requested(requested) => self.requested(requested),
             Event::HandedOver { serial, old } => self.handed_over(serial, *old),
             Event::Gone { serial } => self.gone(serial),
-            Event::ListenerChanged(changes) => self.watch_listener(changes),
+            Event::ListenerChanged { id, changes } => self.listener_changed(id, changes),
             Event::Marked(marked) => self.marked(marked),
             Event::Probed(probed) => self.probed(probed),
             Event::Witnessed => self.witnessed(),
@@ -267,12 +267,8 @@ impl Actor {
                 }
                 self.feed(Input::Start);
             }
-            Order::Stop => {
-                self.pardon_targets();
-                self.feed(Input::Stop);
-            }
+            Order::Stop => self.feed(Input::Stop),
             Order::Restart => {
-                self.pardon_targets();
                 self.context.place.insist();
                 self.feed(Input::Restart);
             }

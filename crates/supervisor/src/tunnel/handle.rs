@@ -7,7 +7,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 use tunnel_engine::dial::Dialer;
-use tunnel_engine::forward::SocketStore;
+use tunnel_engine::forward::{PathWatcher, SocketStore};
 use tunnel_engine::task;
 
 use super::actor::Actor;
@@ -29,6 +29,8 @@ pub struct Context {
     pub dialer: Arc<dyn Dialer>,
     /// Where listeners outlive this process.
     pub listeners: Arc<dyn SocketStore>,
+    /// Tells of unix sockets that lost their files.
+    pub paths: PathWatcher,
     /// Paces starts over all tunnels.
     pub governor: Governor,
     /// Where this tunnel stands among them.

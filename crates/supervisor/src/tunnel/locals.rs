@@ -7,7 +7,8 @@ use tokio::sync::{Notify, watch};
 use tunnel_engine::clock;
 use tunnel_engine::failure::Failure;
 use tunnel_engine::forward::{
-    BindOptions, Bound, ForwardStats, ListenOptions, ListenState, LocalForward, OutagePolicy, StateChanges,
+    BindOptions, Bound, ForwardStats, HOLDER_KNOWN, ListenOptions, ListenState, LocalForward, OutagePolicy,
+    StateChanges,
 };
 use tunnel_engine::spec::{Connect, Forward, Side};
 
@@ -38,6 +39,10 @@ struct Local {
     forward: Forward,
     stats: Arc<ForwardStats>,
     listener: Listener,
+    /// What was told of it last.
+    told: Option<Failure>,
+    /// It was closed for an outage, and is to be bound again for the session.
+    refusing: bool,
     probing: Probing,
 }
 
@@ -45,7 +50,7 @@ enum Listener {
     Closed,
     Binding,
     Open(LocalForward),
-    Failed(Failure, Instant),
+    Failed { failure: Failure, holder_asked: Instant, again: Instant },
 }
 
 /// A listener that was bound, or not.
@@ -80,7 +85,15 @@ impl Locals {
         self.next += 1;
         let stats = Arc::new(ForwardStats::with_bell(self.witness.clone()));
         let probing = Probing::new();
-        self.entries.push(Local { id: self.next, forward, stats, listener: Listener::Closed, probing });
+        self.entries.push(Local {
+            id: self.next,
+            forward,
+            stats,
+            listener: Listener::Closed,
+            told: None,
+            refusing: false,
+            probing,
+        });
     }
 
     pub(super) fn sort_by_key(&mut self, place: impl Fn(&Forward) -> Option<usize>) {
@@ -110,7 +123,7 @@ impl Locals {
             match &local.listener {
                 Listener::Open(_) => {}
                 Listener::Closed | Listener::Binding => all = Listening::Pending,
-                Listener::Failed(failure, _) => return Listening::Failed(failure.clone()),
+                Listener::Failed { failure, .. } => return Listening::Failed(failure.clone()),
             }
         }
         all
@@ -120,10 +133,13 @@ impl Locals {
         self.entries.iter().filter_map(Local::due).min()
     }
 
+    /// Now is a good time to bind what is not bound, and to see whether addresses have gone.
     pub(super) fn retry_now(&mut self) {
         for local in &mut self.entries {
-            if let Listener::Failed(_, again) = &mut local.listener {
-                *again = clock::now();
+            match &mut local.listener {
+                Listener::Failed { again, .. } => *again = clock::now(),
+                Listener::Open(listener) => listener.look(),
+                Listener::Closed | Listener::Binding => {}
             }
         }
     }
@@ -137,14 +153,13 @@ impl Locals {
 impl Local {
     fn due(&self) -> Option<Instant> {
         match &self.listener {
-            Listener::Failed(_, again) => Some(*again),
+            Listener::Failed { again, .. } => Some(*again),
             Listener::Closed | Listener::Binding | Listener::Open(_) => None,
         }
     }
 
     fn view(&self, phase: Phase, proven: bool) -> ForwardView {
         let mut listen = self.forward.listen.to_string();
-        let mut note = None;
         let waiting = match phase {
             Phase::Up if proven && self.forward.connect != Connect::Socks => self.probing.state(),
             Phase::Up => ForwardState::Up,
@@ -154,15 +169,14 @@ impl Local {
         };
         let state = match &self.listener {
             Listener::Open(listener) => match &*listener.state() {
-                ListenState::Listening { addresses, message } => {
+                ListenState::Listening { addresses, missing } => {
                     listen = addresses.first().map_or(listen, ToString::to_string);
-                    note.clone_from(message);
-                    waiting
+                    missing.clone().map_or(waiting, ForwardState::Down)
                 }
                 ListenState::Failed(failure) => ForwardState::Down(failure.clone()),
                 ListenState::Refusing | ListenState::Closed => ForwardState::Pending,
             },
-            Listener::Failed(failure, _) => ForwardState::Down(failure.clone()),
+            Listener::Failed { failure, .. } => ForwardState::Down(failure.clone()),
             Listener::Closed | Listener::Binding => ForwardState::Pending,
         };
         ForwardView {
@@ -170,7 +184,7 @@ impl Local {
             kind: self.forward.kind,
             listen,
             connect: self.forward.connect.clone(),
-            message: state.message().or(note),
+            message: state.message(),
             state,
             stats: self.stats.clone(),
         }
@@ -206,14 +220,19 @@ impl Actor {
         let options = bind_options(&self.spec);
         for local in self.locals.entries.iter_mut().filter(|local| wanted(local)) {
             // What failed stays to be seen until it is known to have changed.
+            let mut known = None;
             if matches!(local.listener, Listener::Closed) {
                 local.listener = Listener::Binding;
-            } else if let Listener::Failed(_, again) = &mut local.listener {
-                *again = clock::now() + BIND_AGAIN;
+            } else if let Listener::Failed { failure, holder_asked, again } = &mut local.listener {
+                let now = clock::now();
+                *again = now + BIND_AGAIN;
+                known = (now < *holder_asked + HOLDER_KNOWN).then(|| failure.clone());
             }
             let (id, listen, store) = (local.id, local.forward.listen.clone(), self.context.listeners.clone());
+            let watcher = self.context.paths.clone();
             self.jobs.spawn(async move {
-                Event::Bound(BoundJob { id, result: Bound::take_or_bind(&listen, options, store).await })
+                let bound = Bound::take_or_bind(&listen, options, store, known.as_ref()).await;
+                Event::Bound(BoundJob { id, result: bound.map(|bound| bound.watched_by(watcher)) })
             });
         }
     }
@@ -222,25 +241,32 @@ impl Actor {
         let options = listen_options(&self.spec);
         let sessions = self.locals.sessions.clone();
         let Some(local) = self.locals.entries.iter_mut().find(|local| local.id == id) else { return };
-        if !matches!(local.listener, Listener::Binding | Listener::Failed(..)) {
+        if !matches!(local.listener, Listener::Binding | Listener::Failed { .. }) {
             return;
         }
         match result {
             Ok(bound) => {
-                if let Some(but) = bound.message() {
-                    let (tunnel, forward) = (self.spec.name.as_str(), local.forward.to_string());
-                    tracing::warn!(tunnel, forward, "not every address could be bound: {but}");
-                }
                 let (connect, stats) = (local.forward.connect.clone(), local.stats.clone());
                 let options = ListenOptions { max_connections: local.limit(&self.spec), ..options };
                 let spawn = || LocalForward::spawn(bound, connect, sessions, options, stats);
                 let listener = report::span(&self.spec.name).in_scope(spawn);
                 let changes = listener.changes();
                 local.listener = Listener::Open(listener);
-                self.watch_listener(changes);
+                self.watch_listener(id, changes);
+                self.tell_listener(id);
             }
             Err(failure) => {
-                local.listener = Listener::Failed(failure.clone(), clock::now() + BIND_AGAIN);
+                let now = clock::now();
+                let holder_asked = match &local.listener {
+                    Listener::Failed { failure: known, holder_asked, .. }
+                        if *known == failure && now < *holder_asked + HOLDER_KNOWN =>
+                    {
+                        *holder_asked
+                    }
+                    Listener::Failed { .. } | Listener::Closed | Listener::Binding | Listener::Open(_) => now,
+                };
+                local.listener = Listener::Failed { failure: failure.clone(), holder_asked, again: now + BIND_AGAIN };
+                local.told = Some(failure.clone());
                 let forward = local.forward.to_string();
                 match (self.spec.exit_on_forward_failure, &self.live) {
                     (true, Some(_)) => self.give_up_session(failure, Some(&forward)),
@@ -253,9 +279,44 @@ impl Actor {
         self.dial_when_listening();
     }
 
-    /// Wakes the loop when the listener's state changes, so that the view is fresh.
-    pub(super) fn watch_listener(&mut self, changes: StateChanges) {
-        self.jobs.spawn(async move { changes.next().await.map_or(Event::Done, Event::ListenerChanged) });
+    /// Wakes the loop when the listener's state changes.
+    fn watch_listener(&mut self, id: u64, changes: StateChanges) {
+        self.jobs.spawn(async move {
+            changes.next().await.map_or(Event::Done, |changes| Event::ListenerChanged { id, changes })
+        });
+    }
+
+    pub(super) fn listener_changed(&mut self, id: u64, changes: StateChanges) {
+        self.watch_listener(id, changes);
+        self.tell_listener(id);
+    }
+
+    /// Tells of an address that is not listened on, and that it is again.
+    fn tell_listener(&mut self, id: u64) {
+        let Some(local) = self.locals.entries.iter_mut().find(|local| local.id == id) else { return };
+        let Listener::Open(listener) = &local.listener else { return };
+        let (failed, nothing) = match &*listener.state() {
+            // Not bound, and not meant to be.
+            ListenState::Refusing => {
+                local.refusing = true;
+                return;
+            }
+            ListenState::Closed => return,
+            state @ ListenState::Failed(_) => (state.failure().cloned(), true),
+            state @ ListenState::Listening { .. } => (state.failure().cloned(), false),
+        };
+        // One address of several is enough for ssh.
+        let fatal = std::mem::take(&mut local.refusing) && nothing && self.spec.exit_on_forward_failure;
+        if local.told == failed && !fatal {
+            return;
+        }
+        local.told.clone_from(&failed);
+        let (tunnel, forward) = (self.spec.name.as_str(), local.forward.to_string());
+        match failed {
+            Some(failure) if fatal && self.live.is_some() => self.give_up_session(failure, Some(&forward)),
+            Some(failure) => self.tell_failure(failure, Some(&forward)),
+            None => tracing::info!(tunnel, forward, "{tunnel}: {forward}: every address is listened on"),
+        }
     }
 
     pub(super) fn retune_listeners(&mut self) {
@@ -269,7 +330,7 @@ impl Actor {
         let Some(local) = self.locals.entries.iter_mut().find(|local| local.forward == *from) else { return };
         local.forward = to;
         local.stats.set_refusal(None);
-        local.probing.reset();
+        local.probing.forget();
         local.retune(&self.spec);
         if let Listener::Open(listener) = &local.listener {
             listener.retarget(local.forward.connect.clone());

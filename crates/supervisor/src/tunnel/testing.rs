@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use tunnel_engine::clock;
 use tunnel_engine::demo_server::{MemoryDialer, Server};
 use tunnel_engine::dial::{Dialer, Dialing};
-use tunnel_engine::forward::NoStore;
+use tunnel_engine::forward::{NoStore, PathWatcher};
 use tunnel_engine::spec::{
     Bind, Connect, Destination, Forward, ForwardKind, Listen, PermitRemoteOpen, SessionSpec, StrictHostKeyChecking,
 };
@@ -174,6 +174,7 @@ pub(crate) fn context(dialer: Arc<dyn Dialer>) -> Context {
         ready_link: ReadyLink::default(),
         dialer,
         listeners: Arc::new(NoStore),
+        paths: PathWatcher::default(),
         governor: Governor::default(),
         place: Place::default(),
         network: watch::channel(0).1,

@@ -4,7 +4,6 @@ mod bind;
 mod hold;
 mod local;
 mod probe;
-mod refused;
 mod relay;
 mod remote;
 mod seams;
@@ -14,10 +13,9 @@ mod stream;
 #[cfg(test)]
 mod testing;
 
-pub use bind::{BindOptions, Bound, Closing, ListenAddress, NoStore, SocketStore};
+pub use bind::{BindOptions, Bound, Closing, HOLDER_KNOWN, ListenAddress, NoStore, PathWatcher, SocketStore};
 pub use local::{ListenOptions, ListenState, LocalForward, OutagePolicy, StateChanges};
 pub use probe::{Cause, Check, Disproof, Finding, probe_here, probe_local, probe_remote};
-pub use refused::RefusedConnection;
 pub use remote::{RemoteForwards, RemoteTarget, Routes};
 pub use seams::{Incoming, Opener};
 pub use stats::{ForwardCounts, ForwardStats};

@@ -14,7 +14,6 @@
 //! `backlog` keeps; past that a session says so, and cuts the reader off in the end.
 
 mod algorithms;
-mod apart;
 mod arrivals;
 mod backlog;
 mod banner;

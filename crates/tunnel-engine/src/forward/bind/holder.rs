@@ -1,4 +1,4 @@
-//! Who listens on a port of this machine, from /proc: so that "address in use" names the program to stop.
+//! Who listens on a port or a path of this machine, from /proc: so that "address in use" names the program to stop.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,12 +12,51 @@ const MAX_PROCESSES: usize = 4096;
 pub(super) async fn of_port(address: SocketAddr) -> Option<String> {
     tokio::task::spawn_blocking(move || {
         let tables = [fs::read_to_string("/proc/net/tcp"), fs::read_to_string("/proc/net/tcp6")];
-        let inode = tables.iter().flatten().find_map(|table| listening_inode(table, address))?;
-        owner(Path::new("/proc"), inode).map(describe)
+        let find = |listens| tables.iter().flatten().find_map(|table| inode_in_the_way(table, address, listens));
+        if let Some(inode) = find(true) {
+            return owner(Path::new("/proc"), inode).map(describe);
+        }
+        // The kernel may have given the port to an outgoing connection.
+        let inode = find(false)?;
+        owner(Path::new("/proc"), inode).map(|pid| format!("a connection of {}", describe(pid)))
     })
     .await
     .ok()
     .flatten()
+}
+
+/// The program that listens on `path`; `None` when that cannot be seen.
+pub(super) async fn of_path(path: &Path) -> Option<String> {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || {
+        let owner = |inode| owner(Path::new("/proc"), inode);
+        listening_on(&path).into_iter().find_map(owner).map(describe)
+    })
+    .await
+    .ok()
+    .flatten()
+}
+
+/// The inodes of the sockets that listen on `path`, as they were bound. That of the file says nothing about them.
+pub(super) fn listening_on(path: &Path) -> Vec<u64> {
+    let table = fs::read("/proc/net/unix").unwrap_or_default();
+    unix_listeners(&String::from_utf8_lossy(&table), &path.to_string_lossy())
+}
+
+fn unix_listeners(table: &str, path: &str) -> Vec<u64> {
+    /// `__SO_ACCEPTCON`.
+    const LISTENS: &str = "00010000";
+    let listener = |line: &str| {
+        let mut rest = line;
+        let mut field = || {
+            let (word, after) = rest.trim_start().split_once(' ')?;
+            rest = after;
+            Some(word)
+        };
+        let [.., flags, _, _, inode] = [field()?, field()?, field()?, field()?, field()?, field()?, field()?];
+        (flags == LISTENS && rest == path).then(|| inode.parse().ok())?
+    };
+    table.lines().skip(1).filter_map(listener).collect()
 }
 
 /// `pid 1234 (`sshd`)`.
@@ -28,17 +67,20 @@ pub(super) fn describe(pid: i32) -> String {
     }
 }
 
-/// The inode of the listening socket in a table of /proc/net/tcp or tcp6 that stands in the way of `wanted`.
-fn listening_inode(table: &str, wanted: SocketAddr) -> Option<u64> {
+/// The inode of the socket in a table of /proc/net/tcp or tcp6 that stands in the way of `wanted`: one that listens, or
+/// one of a connection.
+fn inode_in_the_way(table: &str, wanted: SocketAddr, listens: bool) -> Option<u64> {
     const LISTEN: &str = "0A";
+    /// What is in TIME_WAIT is no program's, and not in the way.
+    const NONE: u64 = 0;
     table.lines().skip(1).find_map(|line| {
         let mut fields = line.split_ascii_whitespace().skip(1);
         let local = fields.next()?;
         let (_, state) = (fields.next()?, fields.next()?);
-        let inode = fields.nth(5)?;
+        let inode = fields.nth(5)?.parse().ok().filter(|inode| *inode != NONE)?;
         let (ip, port) = parse_address(local)?;
         let collides = ip.to_canonical() == wanted.ip() || ip.is_unspecified() || wanted.ip().is_unspecified();
-        (state == LISTEN && port == wanted.port() && collides).then(|| inode.parse().ok())?
+        ((state == LISTEN) == listens && port == wanted.port() && collides).then_some(inode)
     })
 }
 
@@ -84,7 +126,7 @@ mod tests {
 ";
 
     fn found(address: &str) -> Option<u64> {
-        listening_inode(TABLE, address.parse().unwrap())
+        inode_in_the_way(TABLE, address.parse().unwrap(), true)
     }
 
     #[test]
@@ -95,6 +137,23 @@ mod tests {
         assert_eq!(found("192.0.2.1:3306"), None);
         assert_eq!(found("127.0.0.1:3307"), None, "a connection is not a listener");
         assert_eq!(found("192.0.2.1:3308"), Some(4713));
+        assert_eq!(
+            inode_in_the_way(TABLE, "127.0.0.1:3307".parse().unwrap(), false),
+            Some(4712),
+            "but it holds the port"
+        );
+    }
+
+    #[test]
+    fn only_sockets_that_listen_on_the_path_itself_are_found() {
+        const TABLE: &str = "\
+Num       RefCount Protocol Flags    Type St Inode Path
+0000000000000000: 00000002 00000000 00010000 0001 01 20861 /run/a b.sock
+0000000000000000: 00000002 00000000 00010000 0001 01 20862 /x/run/a b.sock
+0000000000000000: 00000003 00000000 00000000 0001 03 20863 /run/a b.sock
+0000000000000000: 00000003 00000000 00000000 0001 03 20864
+";
+        assert_eq!(unix_listeners(TABLE, "/run/a b.sock"), [20861]);
     }
 
     #[test]

@@ -3,11 +3,13 @@
 
 mod addresses;
 mod holder;
+mod missing;
 mod store;
 mod tcp;
 #[cfg(test)]
 mod tests;
 mod unix;
+mod watch;
 
 use std::fmt;
 use std::io;
@@ -15,11 +17,17 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{SockRef, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
+pub use self::missing::HOLDER_KNOWN;
+use self::missing::Missing;
 pub use self::store::{Closing, NoStore, SocketStore};
+pub use self::watch::PathWatcher;
+use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{AddressFamily, Listen};
 
@@ -83,21 +91,24 @@ pub struct Bound {
     pub(super) options: BindOptions,
     pub(super) store: Arc<dyn SocketStore>,
     pub(super) sockets: Vec<Listener>,
-    message: Option<String>,
+    missing: Option<Missing>,
+    pub(super) watcher: Option<PathWatcher>,
 }
 
 impl Bound {
-    /// Binds every address that ssh(1) would for `listen`. As with ssh, one of several is enough; what failed then is
-    /// in [`Bound::message`].
+    /// Binds every address that ssh(1) would for `listen`. As with ssh, one of several is enough; what is missing then
+    /// is in [`Bound::missing`].
     ///
     /// # Errors
     /// `listen_in_use` where the address is taken, with its holder when that can be found out; `listen_denied` where
     /// the kernel forbids it or the address is not this machine's; `dns` where the name has no address.
     pub async fn bind(listen: &Listen, options: BindOptions) -> Result<Self, Failure> {
-        Self::take_or_bind(listen, options, Arc::new(NoStore)).await
+        Self::take_or_bind(listen, options, Arc::new(NoStore), None).await
     }
 
     /// As [`Bound::bind`], but takes from the store what an earlier process left there, and has it keep what is bound.
+    /// `known`: how a recent try failed; given back as it is when the address is in use as then, instead of a new
+    /// search for the holder.
     ///
     /// # Errors
     /// Those of [`Bound::bind`].
@@ -105,15 +116,23 @@ impl Bound {
         listen: &Listen,
         options: BindOptions,
         store: Arc<dyn SocketStore>,
+        known: Option<&Failure>,
     ) -> Result<Self, Failure> {
-        let (sockets, message) = match listen {
+        let (sockets, missing) = match listen {
             Listen::Tcp { bind, port } => {
                 let wanted = addresses::of(bind, *port, options).await?;
-                tcp::bind(listen, &wanted, &*store).await?
+                let tcp::Attempt { listeners, refused } = tcp::attempt(&wanted, &*store);
+                if listeners.is_empty() {
+                    return Err(match known.filter(|known| is_in_use(known, &refused)) {
+                        Some(known) => known.clone(),
+                        None => missing::all(listen, &refused).await,
+                    });
+                }
+                (listeners, Missing::of(listen, refused, Vec::new(), clock::now()).await)
             }
-            Listen::Unix(path) => (vec![unix::bind(path, options, &*store)?], None),
+            Listen::Unix(path) => (vec![unix::bind(path, options, &*store, known).await?], None),
         };
-        Ok(Self { listen: listen.clone(), options, store, sockets, message })
+        Ok(Self { listen: listen.clone(), options, store, sockets, missing, watcher: None })
     }
 
     /// Takes over listening sockets that are already bound to `listen`.
@@ -125,7 +144,14 @@ impl Bound {
             let message = format!("a socket that was handed over for `{listen}` cannot be listened on: {error}");
             Failure::new(FailureKind::ListenDenied, message)
         })?;
-        Ok(Self { listen: listen.clone(), options, store: Arc::new(NoStore), sockets, message: None })
+        Ok(Self { listen: listen.clone(), options, store: Arc::new(NoStore), sockets, missing: None, watcher: None })
+    }
+
+    /// Has the path of a unix socket watched while it is served.
+    #[must_use]
+    pub fn watched_by(mut self, watcher: PathWatcher) -> Self {
+        self.watcher = Some(watcher);
+        self
     }
 
     /// The addresses that are bound.
@@ -138,19 +164,57 @@ impl Bound {
         self.sockets.iter().map(Listener::fd)
     }
 
-    /// What is not as it was asked for: a family that could not be bound, and why.
-    pub fn message(&self) -> Option<&str> {
-        self.message.as_deref()
+    /// The addresses that are named and not bound, or no longer this machine's: why, and who holds them.
+    pub fn missing(&self) -> Option<&Failure> {
+        self.missing.as_ref().map(Missing::failure)
     }
+
+    /// Binds what has become free of the missing addresses. To be called while there are any.
+    pub(super) async fn complete(&mut self, now: Instant) {
+        if let Some(missing) = self.missing.take() {
+            let (listeners, missing) = missing.retry(&self.listen, &*self.store, now).await;
+            self.sockets.extend(listeners);
+            self.missing = missing;
+        }
+    }
+
+    /// The addresses of this machine have changed.
+    pub(super) async fn look_at_addresses(&mut self, now: Instant) {
+        let missing = self.missing.take();
+        self.missing = Missing::look_at_addresses(missing, &self.listen, &self.sockets, now).await;
+    }
+
+    /// This socket can no longer be accepted from, for another program that has a duplicate shut it down. It is closed,
+    /// and its address counts as missing. False for a unix socket, whose path has to be bound from the beginning.
+    pub(super) async fn give_up(&mut self, index: usize, error: io::Error, now: Instant) -> bool {
+        let mut socket = self.sockets.remove(index);
+        let address = socket.address();
+        socket.close(&*self.store);
+        if let ListenAddress::Tcp(address) = address {
+            self.missing = Missing::and(self.missing.take(), &self.listen, address, error, now).await;
+        }
+        self.missing.is_some()
+    }
+
+    /// The path of a unix socket no longer leads to it: why nobody can connect.
+    pub(super) fn lost_file(&self) -> Option<Failure> {
+        self.sockets.iter().find_map(|socket| match socket {
+            Listener::Unix(_, file) => file.lost(),
+            Listener::Tcp(..) => None,
+        })
+    }
+}
+
+/// Whether the address is in use, as it was when `known` was said.
+fn is_in_use(known: &Failure, refused: &[(SocketAddr, io::Error)]) -> bool {
+    known.kind() == FailureKind::ListenInUse
+        && refused.iter().all(|(_, error)| error.kind() == io::ErrorKind::AddrInUse)
 }
 
 impl Drop for Bound {
     fn drop(&mut self) {
         for socket in &mut self.sockets {
-            match self.store.close(&socket.address()) {
-                Closing::ForGood => socket.shut_down(),
-                Closing::ForNow => socket.leave_file(),
-            }
+            socket.close(&*self.store);
         }
     }
 }
@@ -192,13 +256,13 @@ impl Listener {
     /// What the store has for this address, if it can be listened on and be reached.
     fn take(store: &dyn SocketStore, address: &ListenAddress) -> Option<Self> {
         let fd = store.take(address)?;
-        let reachable = match address {
-            ListenAddress::Tcp(_) => true,
-            ListenAddress::Unix(path) => unix::is_socket(path),
-        };
         match Self::adopt(fd) {
-            Ok(listener) if reachable => return Some(listener),
-            Ok(_) => tracing::debug!(listen = %address, "the socket that was kept has lost its file"),
+            Ok(listener) if listener.is_reachable() => return Some(listener),
+            Ok(mut listener) => {
+                // What is there instead is not ours to remove.
+                listener.leave_file();
+                tracing::info!(listen = %address, "the socket that was kept has lost its file, or was shut down: another one is bound")
+            }
             Err(error) => tracing::warn!(listen = %address, %error, "the socket that was kept is of no use"),
         }
         // Before another one is kept under the same address.
@@ -209,6 +273,19 @@ impl Listener {
     fn keep(self, store: &dyn SocketStore) -> Self {
         store.keep(&self.address(), self.fd());
         self
+    }
+
+    fn close(&mut self, store: &dyn SocketStore) {
+        match store.close(&self.address()) {
+            Closing::ForGood => self.shut_down(),
+            Closing::ForNow => self.leave_file(),
+        }
+    }
+
+    /// The address, where it is one of an interface that can lose it.
+    fn own_address(&self) -> Option<SocketAddr> {
+        let Self::Tcp(_, address) = self else { return None };
+        (!address.ip().is_loopback() && !address.ip().is_unspecified()).then_some(*address)
     }
 
     /// Ends the listening for whoever else has a duplicate, too, so that peers are refused from now on and the address
@@ -222,6 +299,18 @@ impl Listener {
         if let Self::Unix(_, file) = self {
             file.leave();
         }
+    }
+
+    /// Whether peers that connect to its address come to it.
+    fn is_reachable(&self) -> bool {
+        let mut fds = [PollFd::new(self.fd(), PollFlags::POLLIN)];
+        let shut_down = poll(&mut fds, PollTimeout::ZERO).is_ok()
+            && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP));
+        let leads_here = match self {
+            Self::Tcp(..) => true,
+            Self::Unix(listener, file) => unix::leads_to(file.path(), listener),
+        };
+        leads_here && !shut_down
     }
 
     /// A wildcard IPv6 socket that takes IPv4 connections too, as systemd's socket units bind it.

@@ -1,58 +1,45 @@
 //! TCP listening sockets.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{BACKLOG, ListenAddress, Listener, SocketStore, holder};
-use crate::failure::{Failure, FailureKind};
-use crate::spec::Listen;
+use super::{BACKLOG, ListenAddress, Listener, SocketStore};
 
 /// With port 0 the kernel chooses for the first address, and another program may hold that port on the second.
 const ALLOCATE_ATTEMPTS: usize = 8;
 
-/// Binds as many of the addresses as it can: one is enough. Says what failed when some did.
-pub(super) async fn bind(
-    listen: &Listen,
-    wanted: &[SocketAddr],
-    store: &dyn SocketStore,
-) -> Result<(Vec<Listener>, Option<String>), Failure> {
-    let mut outcome = attempt(wanted, store);
+/// What came of binding several addresses.
+pub(super) struct Attempt {
+    pub(super) listeners: Vec<Listener>,
+    /// The addresses that are missed, with the kernel's reason.
+    pub(super) refused: Vec<(SocketAddr, io::Error)>,
+}
+
+/// Binds as many of the addresses as it can. Not missed beside one that was bound: the addresses of a family that this
+/// machine does not have, and an IPv4 address that an IPv6 socket serves too.
+pub(super) fn attempt(wanted: &[SocketAddr], store: &dyn SocketStore) -> Attempt {
+    let mut outcome = each(wanted, store);
     let allocates = wanted.iter().any(|address| address.port() == 0);
     for _ in 1..ALLOCATE_ATTEMPTS {
-        if !(allocates && outcome.1.iter().any(|(_, error)| error.kind() == io::ErrorKind::AddrInUse)) {
+        if !(allocates && outcome.refused.iter().any(|(_, error)| error.kind() == io::ErrorKind::AddrInUse)) {
             break;
         }
-        outcome = attempt(wanted, store);
+        outcome = each(wanted, store);
     }
-    let (listeners, mut errors) = outcome;
-    if listeners.iter().any(Listener::covers_ipv4) {
-        errors.retain(|(address, _)| !address.is_ipv4());
+    if outcome.listeners.iter().any(Listener::covers_ipv4) {
+        outcome.refused.retain(|(address, _)| !address.is_ipv4());
     }
-    if !listeners.is_empty() {
-        errors.retain(|(_, error)| !is_missing_family(error));
+    if !outcome.listeners.is_empty() {
+        outcome.refused.retain(|(address, error)| !is_missing_family(*address, error));
     }
-    let mut reasons = Vec::new();
-    for (address, error) in &errors {
-        reasons.push(reason(*address, error).await);
-    }
-    match errors.first() {
-        Some((_, error)) if listeners.is_empty() => Err(failure(listen, error, &reasons.join("; "))),
-        Some(_) => Ok((listeners, Some(reasons.join("; ")))),
-        None => Ok((listeners, None)),
-    }
+    outcome
 }
 
-/// A machine without IPv6 has no `::1`, and nobody misses it there.
-fn is_missing_family(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32)
-}
-
-fn attempt(wanted: &[SocketAddr], store: &dyn SocketStore) -> (Vec<Listener>, Vec<(SocketAddr, io::Error)>) {
-    let mut listeners = Vec::new();
-    let mut errors = Vec::new();
+fn each(wanted: &[SocketAddr], store: &dyn SocketStore) -> Attempt {
+    let mut attempt = Attempt { listeners: Vec::new(), refused: Vec::new() };
     let mut allocated = None;
     for address in wanted {
         let mut address = *address;
@@ -64,12 +51,35 @@ fn attempt(wanted: &[SocketAddr], store: &dyn SocketStore) -> (Vec<Listener>, Ve
                 if let Listener::Tcp(_, real) = &listener {
                     allocated = Some(real.port());
                 }
-                listeners.push(listener);
+                attempt.listeners.push(listener);
             }
-            Err(error) => errors.push((address, error)),
+            Err(error) => attempt.refused.push((address, error)),
         }
     }
-    (listeners, errors)
+    attempt
+}
+
+/// A machine without IPv6 has no `::1`, and no address of that family is missed there. An address of a family that the
+/// machine has may come up later.
+fn is_missing_family(address: SocketAddr, error: &io::Error) -> bool {
+    let loopback: IpAddr = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32)
+        || (error.kind() == io::ErrorKind::AddrNotAvailable && !is_local(SocketAddr::new(loopback, 0)))
+}
+
+/// Whether the address is one of this machine's now. A socket stays bound when its address leaves the interface, and
+/// is of use again when it comes back.
+pub(super) fn is_local(address: SocketAddr) -> bool {
+    let bound =
+        Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), Some(Protocol::TCP)).and_then(|probe| {
+            let mut any_port = address;
+            any_port.set_port(0);
+            probe.bind(&any_port.into())
+        });
+    // Anything else says nothing about the address.
+    !bound.is_err_and(|error| {
+        error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32)
+    })
 }
 
 fn listening(address: SocketAddr, store: &dyn SocketStore) -> io::Result<Listener> {
@@ -85,33 +95,6 @@ fn listening(address: SocketAddr, store: &dyn SocketStore) -> io::Result<Listene
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(Listener::tcp(socket)?.keep(store))
-}
-
-async fn reason(address: SocketAddr, error: &io::Error) -> String {
-    let in_use = error.kind() == io::ErrorKind::AddrInUse;
-    let held = if in_use { holder::of_port(address).await } else { None };
-    match held {
-        Some(holder) => format!("`{address}` is held by {holder}"),
-        None => format!("`{address}`: {}", text(error)),
-    }
-}
-
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the kernel has many errors, and these have a cause that can be named"
-)]
-fn failure(listen: &Listen, error: &io::Error, reasons: &str) -> Failure {
-    let message = format!("cannot listen on `{listen}`: {reasons}");
-    match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
-        Errno::EADDRINUSE => Failure::new(FailureKind::ListenInUse, message),
-        Errno::EADDRNOTAVAIL => Failure::new(FailureKind::ListenDenied, message)
-            .with_hint("the address is not this machine's: check it with `ip address`, or listen on `*`"),
-        Errno::EACCES => Failure::new(FailureKind::ListenDenied, message)
-            .with_hint("use a port above 1023, or grant CAP_NET_BIND_SERVICE"),
-        Errno::EINVAL => Failure::new(FailureKind::ListenDenied, message)
-            .with_hint("a link-local address needs its interface: write it as in `fe80::1%eth0`"),
-        _ => Failure::new(FailureKind::ListenDenied, message),
-    }
 }
 
 /// The kernel's words, without the number that std adds.

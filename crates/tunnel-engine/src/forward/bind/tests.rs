@@ -29,13 +29,18 @@ fn ports(bound: &Bound) -> Vec<SocketAddr> {
 }
 
 #[tokio::test]
-async fn an_address_that_this_machine_does_not_have_is_not_missed_beside_one_that_it_has() {
-    let wanted = ["127.0.0.1:0", "[2001:db8::1]:0"].map(|address| address.parse().unwrap());
-    let listen = Listen::Tcp { bind: Bind::Default, port: 0 };
-    let (listeners, message) = tcp::bind(&listen, &wanted, &NoStore).await.unwrap();
-    assert_eq!((listeners.len(), message), (1, None));
-    let failure = tcp::bind(&listen, &wanted[1..], &NoStore).await.err().expect("none is left");
-    assert_eq!(failure.kind(), FailureKind::ListenDenied);
+async fn an_address_that_is_not_up_yet_is_missing_beside_one_that_is() {
+    let wanted = ["127.0.0.1:0", "192.0.2.1:0"].map(|address| address.parse().unwrap());
+    let attempt = tcp::attempt(&wanted, &NoStore);
+    assert_eq!((attempt.listeners.len(), attempt.refused.len()), (1, 1));
+    let listen = tcp(Bind::Default, 7);
+    let missing = Missing::of(&listen, attempt.refused, Vec::new(), clock::now()).await.unwrap();
+    assert_eq!(missing.failure().kind(), FailureKind::ListenDenied);
+    assert!(
+        missing.failure().message().starts_with("cannot listen on all of `7`: `192.0.2.1:"),
+        "{}",
+        missing.failure()
+    );
 }
 
 #[tokio::test]
@@ -44,17 +49,45 @@ async fn a_bare_port_listens_on_loopback_of_both_families_with_one_port() {
     let ports = ports(&bound);
     assert_eq!(ports.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>(), ["127.0.0.1", "::1"]);
     assert_eq!(ports[0].port(), ports[1].port());
-    assert_eq!(bound.message(), None);
+    assert_eq!(bound.missing(), None);
 }
 
 #[tokio::test]
-async fn half_a_bind_is_enough_and_says_which_half_is_missing_and_who_holds_it() {
+async fn half_a_bind_serves_names_the_holder_of_the_rest_and_takes_it_when_it_is_free() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = holder.local_addr().unwrap();
-    let bound = bind(&tcp(Bind::Default, taken.port())).await.unwrap();
+    let mut bound = bind(&tcp(Bind::Default, taken.port())).await.unwrap();
     assert_eq!(ports(&bound), [format!("[::1]:{}", taken.port()).parse().unwrap()]);
-    let message = bound.message().unwrap();
-    assert!(message.starts_with(&format!("`{taken}` is held by pid {}", std::process::id())), "{message}");
+    let missing = bound.missing().unwrap().clone();
+    assert_eq!(missing.kind(), FailureKind::ListenInUse);
+    let words = format!("`{taken}` is held by pid {}", std::process::id());
+    assert!(missing.message().contains(&words), "{missing}");
+    bound.complete(clock::now()).await;
+    assert_eq!(bound.missing(), Some(&missing));
+    drop(holder);
+    bound.complete(clock::now()).await;
+    assert_eq!((ports(&bound).len(), bound.missing()), (2, None));
+}
+
+#[tokio::test]
+async fn a_socket_that_was_shut_down_is_missing_until_it_is_bound_again() {
+    let mut bound = bind(&tcp(Bind::Address("127.0.0.1".into()), 0)).await.unwrap();
+    let address = ports(&bound)[0];
+    assert!(bound.give_up(0, io::Error::from_raw_os_error(nix::libc::EINVAL), clock::now()).await);
+    assert!(bound.missing().unwrap().message().contains(&address.to_string()));
+    bound.complete(clock::now()).await;
+    assert_eq!((ports(&bound), bound.missing()), (vec![address], None));
+}
+
+#[tokio::test]
+async fn a_second_try_within_seconds_does_not_look_for_the_holder_again() {
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = tcp(Bind::Address("127.0.0.1".into()), holder.local_addr().unwrap().port());
+    let known = Failure::new(FailureKind::ListenInUse, "as it was said");
+    let again = Bound::take_or_bind(&listen, BindOptions::default(), Arc::new(NoStore), Some(&known)).await;
+    assert_eq!(again.err(), Some(known.clone()));
+    drop(holder);
+    Bound::take_or_bind(&listen, BindOptions::default(), Arc::new(NoStore), Some(&known)).await.unwrap();
 }
 
 #[tokio::test]
@@ -138,8 +171,7 @@ async fn a_living_socket_gives_way_where_that_was_asked_for_and_a_file_of_anothe
     holder.set_nonblocking(true).unwrap();
     let _bound = Bound::bind(&Listen::Unix(living.clone()), options).await.unwrap();
     UnixStream::connect(&living).unwrap();
-    // The first connection was our own question; there is no second one.
-    assert!(holder.accept().is_ok() && holder.accept().is_err());
+    assert!(holder.accept().is_err(), "nobody connected to it to find out");
 
     let file = folder.path().join("file");
     std::fs::write(&file, "precious").unwrap();
@@ -151,10 +183,12 @@ async fn a_living_socket_gives_way_where_that_was_asked_for_and_a_file_of_anothe
 async fn a_living_socket_and_a_file_of_another_kind_are_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let living = folder.path().join("living");
-    let _holder = std::os::unix::net::UnixListener::bind(&living).unwrap();
+    let holder = std::os::unix::net::UnixListener::bind(&living).unwrap();
+    holder.set_nonblocking(true).unwrap();
     let failure = bind(&Listen::Unix(living.clone())).await.err().unwrap();
     assert_eq!(failure.kind(), FailureKind::ListenInUse);
     assert!(failure.message().contains(&format!("held by pid {}", std::process::id())), "{failure}");
+    assert!(holder.accept().is_err(), "nobody connected to it to find out");
     UnixStream::connect(&living).unwrap();
 
     let file = folder.path().join("file");
@@ -169,7 +203,9 @@ async fn a_socket_file_that_somebody_else_put_in_our_place_is_not_removed() {
     let path = folder.path().join("s");
     let bound = bind(&Listen::Unix(path.clone())).await.unwrap();
     std::fs::remove_file(&path).unwrap();
+    assert!(bound.lost_file().unwrap().message().contains("removed"));
     std::fs::write(&path, "another's").unwrap();
+    assert!(bound.lost_file().unwrap().message().contains("no socket"));
     drop(bound);
     assert!(path.exists());
 }

@@ -10,9 +10,9 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::sys::socket::{getsockopt, sockopt};
-use nix::sys::stat::{Mode, fchmod};
+use nix::sys::stat::{Mode, fchmod, fstat};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
@@ -20,26 +20,37 @@ use super::tcp::text;
 use super::{BACKLOG, BindOptions, ListenAddress, Listener, SocketStore, holder};
 use crate::failure::{Failure, FailureKind};
 
-/// Binds `path`.
-pub(super) fn bind(path: &Path, options: BindOptions, store: &dyn SocketStore) -> Result<Listener, Failure> {
+/// Binds `path`. `known`: see [`super::Bound::take_or_bind`].
+pub(super) async fn bind(
+    path: &Path,
+    options: BindOptions,
+    store: &dyn SocketStore,
+    known: Option<&Failure>,
+) -> Result<Listener, Failure> {
     if let Some(listener) = Listener::take(store, &ListenAddress::Unix(path.to_owned())) {
         // Its permissions are what whoever made it gave it: perhaps a socket unit.
         return Ok(listener);
     }
-    make_way(path, options.socket_unlink)?;
+    make_way(path, options.socket_unlink, known).await?;
     let mode = Mode::from_bits_truncate(!options.socket_mask & 0o777);
     let listener = listening(path, mode).map_err(|error| denied(path, &error))?;
     let file = SocketFile::of(&listener).map_err(|error| denied(path, &error))?;
     Ok(Listener::Unix(listener, file).keep(store))
 }
 
-/// Whether there is a socket's file.
-pub(super) fn is_socket(path: &Path) -> bool {
+/// Whether peers that connect to `path` come to `listener`, which was bound there once.
+pub(super) fn leads_to(path: &Path, listener: &UnixListener) -> bool {
+    let own = fstat(listener).ok().map(|found| found.st_ino);
+    let another = || holder::listening_on(path).into_iter().any(|inode| Some(inode) != own);
+    is_socket(path) && is_alive(path).unwrap_or(true) && !another()
+}
+
+fn is_socket(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
 }
 
-/// Removes a socket file that nobody answers on; with `unlink`, a living one too.
-fn make_way(path: &Path, unlink: bool) -> Result<(), Failure> {
+/// Removes a socket file that no program has bound; with `unlink`, one of a living program too.
+async fn make_way(path: &Path, unlink: bool, known: Option<&Failure>) -> Result<(), Failure> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -50,32 +61,46 @@ fn make_way(path: &Path, unlink: bool) -> Result<(), Failure> {
         return Err(Failure::new(FailureKind::ListenInUse, format!("cannot listen on `{shown}`: it is not a socket"))
             .with_hint("move the file away, or listen on another path"));
     }
-    match who_answers(path) {
-        Ok(Some(holder)) if unlink => {
+    match is_alive(path) {
+        Ok(true) if unlink => {
+            remove(path)?;
+            let holder = holder_of(path).await;
             tracing::warn!(listen = %shown, "took the path of a socket that {holder} listens on: stream_local_bind_unlink is set");
-            fs::remove_file(path).map_err(|error| denied(path, &error))
+            Ok(())
         }
-        Ok(None) => fs::remove_file(path).map_err(|error| denied(path, &error)),
-        Ok(Some(holder)) => {
-            let message = format!("cannot listen on `{shown}`: it is held by {holder}");
-            Err(Failure::new(FailureKind::ListenInUse, message)
+        Ok(false) => remove(path),
+        Ok(true) => {
+            let held = format!("cannot listen on `{shown}`: it is held by ");
+            if let Some(known) = known.filter(|known| known.message().starts_with(&held)) {
+                return Err(known.clone());
+            }
+            Err(Failure::new(FailureKind::ListenInUse, held + &holder_of(path).await)
                 .with_hint("stop the program that holds it, or listen on another path"))
         }
         Err(error) => Err(denied(path, &error)),
     }
 }
 
-/// `None` when the socket is nobody's any more.
-fn who_answers(path: &Path) -> io::Result<Option<String>> {
-    let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+/// Its owner may do so at the same time.
+fn remove(path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(denied(path, &error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+async fn holder_of(path: &Path) -> String {
+    holder::of_path(path).await.unwrap_or_else(|| "another program".to_owned())
+}
+
+/// Whether a program has a socket bound to the file. A datagram socket cannot connect to a stream socket: the kernel
+/// tells whether there is one, and the program that listens on it hears nothing of the question.
+fn is_alive(path: &Path) -> io::Result<bool> {
+    let probe = Socket::new(Domain::UNIX, Type::DGRAM.nonblocking().cloexec(), None)?;
     match probe.connect(&SockAddr::unix(path)?) {
-        Ok(()) => {
-            let pid = getsockopt(&probe, sockopt::PeerCredentials).map(|peer| peer.pid()).ok();
-            Ok(Some(pid.map_or_else(|| "another program".to_owned(), holder::describe)))
-        }
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(None),
-        // Its queue is full, so somebody owns it.
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Some("another program".to_owned())),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(false),
+        Err(error) if error.raw_os_error() == Some(Errno::EPROTOTYPE as i32) => Ok(true),
         Err(error) => Err(error),
     }
 }
@@ -134,6 +159,23 @@ impl SocketFile {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Why nobody comes to the socket by its path any more; `None` while it leads there.
+    pub(super) fn lost(&self) -> Option<Failure> {
+        let now = identity(&self.path);
+        if self.identity.is_none() || now == self.identity {
+            return None;
+        }
+        let what = if now.is_none() {
+            "its socket file, or the directory, was removed"
+        } else if is_socket(&self.path) {
+            "another program has put its socket in the place of this one"
+        } else {
+            "a file that is no socket is in its place"
+        };
+        let message = format!("nobody can connect to `{}`: {what}", self.path.display());
+        Some(Failure::new(FailureKind::ListenInUse, message).with_hint("it is bound again as soon as the path is free"))
     }
 
     /// It is not removed.

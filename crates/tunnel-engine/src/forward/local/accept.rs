@@ -57,6 +57,11 @@ pub(super) fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
+/// True when the socket itself accepts no more: another program that has a duplicate shut it down (accept(2), EINVAL).
+pub(super) fn is_shut_down(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::EINVAL as i32)
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::net::UnixStream;

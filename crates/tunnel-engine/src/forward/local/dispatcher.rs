@@ -8,39 +8,32 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use super::binding::Binding;
 use super::carry::{Arrival, Outcome, carry};
 use super::{ListenState, Orders, OutagePolicy, accept};
 use crate::alarm::Alarm;
 use crate::clock;
-use crate::failure::Failure;
-use crate::forward::bind::{BindOptions, Bound, SocketStore};
+use crate::forward::bind::Bound;
 use crate::forward::hold::{Held, HoldQueue, Tickets};
 use crate::forward::probe::disproof;
-use crate::forward::refused::RefusedConnection;
 use crate::forward::relay::Tally;
 use crate::forward::seams::Opener;
 use crate::forward::stats::ForwardStats;
 use crate::forward::stream::Stream;
 use crate::log_limit::{LogLimiter, PEER_INTERVAL};
 use crate::session::{OpenError, SLOW_READER_LIMIT};
-use crate::spec::{Connect, Listen, Side};
+use crate::spec::{Connect, Side};
 
 /// Pause after `accept` failed for want of file descriptors or memory: what ssh waits, too.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-
-/// Pause before a listen address that another program took during an outage is tried again.
-const REBIND_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often held connections are looked at for peers that left, so that they make room for others.
 const SWEEP: Duration = Duration::from_secs(1);
 
 pub(super) struct Dispatcher<O> {
-    bound: Option<Bound>,
-    listen: Listen,
+    binding: Binding,
     /// The same, for each connection to carry.
     name: Arc<str>,
-    bind_options: BindOptions,
-    store: Arc<dyn SocketStore>,
     session: watch::Receiver<Option<O>>,
     /// Counts the values that `session` had.
     epoch: u64,
@@ -55,7 +48,8 @@ pub(super) struct Dispatcher<O> {
     live: JoinSet<Outcome>,
     turn: usize,
     accept_after: Option<Instant>,
-    rebind_after: Option<Instant>,
+    /// The orders to look at the addresses that have been obeyed.
+    looks: u64,
     sweep_at: Option<Instant>,
     /// For what peers can repeat: refused targets, connections that cannot be accepted, slow readers.
     log: LogLimiter,
@@ -80,11 +74,8 @@ impl<O: Opener> Dispatcher<O> {
         stats: Arc<ForwardStats>,
     ) -> Self {
         Self {
-            listen: bound.listen.clone(),
             name: bound.listen.to_string().into(),
-            bind_options: bound.options,
-            store: bound.store.clone(),
-            bound: Some(bound),
+            binding: Binding::new(bound, clock::now()),
             session,
             epoch: 0,
             ended_epoch: None,
@@ -97,7 +88,7 @@ impl<O: Opener> Dispatcher<O> {
             live: JoinSet::new(),
             turn: 0,
             accept_after: None,
-            rebind_after: None,
+            looks: 0,
             sweep_at: None,
             log: LogLimiter::new(PEER_INTERVAL),
             alarm: Alarm::default(),
@@ -111,7 +102,7 @@ impl<O: Opener> Dispatcher<O> {
                 return;
             }
             match self.wake().await {
-                Wake::Accepted(accepted) => self.accepted(accepted),
+                Wake::Accepted(accepted) => self.accepted(accepted).await,
                 Wake::Ended(outcome) => self.ended(outcome),
                 Wake::NewSession => self.epoch += 1,
                 Wake::SourceGone => self.source_gone = true,
@@ -123,14 +114,13 @@ impl<O: Opener> Dispatcher<O> {
     async fn wake(&mut self) -> Wake {
         let accepts = self.accepts();
         let deadline = self.next_deadline();
-        let listeners = self.bound.as_ref().map_or(&[][..], |bound| &bound.sockets);
         tokio::select! {
             Some(ended) = self.live.join_next() => match ended {
                 Ok(outcome) => Wake::Ended(outcome),
                 // A panic in one connection is a bug, and no reason to stop listening.
                 Err(_) => Wake::Look,
             },
-            accepted = accept::any(listeners, &mut self.turn), if accepts => Wake::Accepted(accepted),
+            accepted = self.binding.next(&mut self.turn, accepts) => accepted.map_or(Wake::Look, Wake::Accepted),
             changed = self.session.changed(), if !self.source_gone => match changed {
                 Ok(()) => Wake::NewSession,
                 Err(_) => Wake::SourceGone,
@@ -155,13 +145,18 @@ impl<O: Opener> Dispatcher<O> {
             (None, OutagePolicy::Hold { .. }) => {}
             (None, OutagePolicy::Refuse) => self.refuse(),
         }
-        if self.bound.is_none() && (session.is_some() || self.outage() != OutagePolicy::Refuse) {
-            self.rebind(now).await;
+        let looks = self.orders.borrow().looks;
+        if std::mem::replace(&mut self.looks, looks) != looks {
+            self.binding.look(now).await;
+        }
+        if session.is_some() || self.outage() != OutagePolicy::Refuse {
+            self.binding.keep(now).await;
+            self.report(self.binding.state());
         }
     }
 
     fn close(&mut self) {
-        self.bound = None;
+        self.binding.close();
         while let Some(held) = self.held.take() {
             self.give_up(held.connection);
         }
@@ -169,29 +164,11 @@ impl<O: Opener> Dispatcher<O> {
     }
 
     fn refuse(&mut self) {
-        self.bound = None;
-        self.rebind_after = None;
+        self.binding.close();
         while let Some(held) = self.held.take() {
             self.give_up(held.connection);
         }
         self.report(ListenState::Refusing);
-    }
-
-    async fn rebind(&mut self, now: Instant) {
-        if self.rebind_after.is_some_and(|after| now < after) {
-            return;
-        }
-        match Bound::take_or_bind(&self.listen, self.bind_options, self.store.clone()).await {
-            Ok(bound) => {
-                self.rebind_after = None;
-                self.report(listening(&bound));
-                self.bound = Some(bound);
-            }
-            Err(failure) => {
-                self.rebind_after = Some(now + REBIND_PAUSE);
-                self.report_failure(failure);
-            }
-        }
     }
 
     fn drop_expired(&mut self, now: Instant) {
@@ -217,20 +194,21 @@ impl<O: Opener> Dispatcher<O> {
         }
     }
 
-    fn accepted(&mut self, accepted: io::Result<Stream>) {
+    async fn accepted(&mut self, accepted: io::Result<Stream>) {
         match accepted {
             Ok(stream) => {
                 let arrival = Arrival::new(self.tickets.next(), stream);
                 self.place(arrival);
             }
             Err(error) if accept::concerns_one_connection(&error) => {
-                debug!(listen = %self.listen, %error, "a connection ended before it was accepted")
+                debug!(listen = %self.binding.listen(), %error, "a connection ended before it was accepted")
             }
+            Err(error) if accept::is_shut_down(&error) => self.binding.shut_down(self.turn, error, clock::now()).await,
             Err(error) => {
                 let now = clock::now();
                 self.accept_after = Some(now + ACCEPT_PAUSE);
                 if let Some(suppressed) = self.log.admit(("accept", error.to_string()), now) {
-                    warn!(listen = %self.listen, %error, suppressed, "cannot accept connections for now: raise LimitNOFILE, or lower max_connections");
+                    warn!(listen = %self.binding.listen(), %error, suppressed, "cannot accept connections for now: raise LimitNOFILE, or lower max_connections");
                 }
             }
         }
@@ -242,22 +220,20 @@ impl<O: Opener> Dispatcher<O> {
             Outcome::SlowReader(peer) => {
                 let kind = self.kind();
                 let Some(suppressed) = self.log.admit("slow reader", clock::now()) else { return };
-                warn!(kind, listen = %self.listen, %peer, suppressed, "the connection from {peer} was reset: it took nothing for {}s, and held up all others of its session", SLOW_READER_LIMIT.as_secs());
+                warn!(kind, listen = %self.binding.listen(), %peer, suppressed, "the connection from {peer} was reset: it took nothing for {}s, and held up all others of its session", SLOW_READER_LIMIT.as_secs());
             }
             Outcome::NoRequest => {
                 self.stats.fail();
-                debug!(kind = "dynamic", listen = %self.listen, "a peer sent no SOCKS request that can be served");
+                debug!(kind = "dynamic", listen = %self.binding.listen(), "a peer sent no SOCKS request that can be served");
             }
             Outcome::Refused(connect, error) => {
                 self.stats.fail();
-                let carried = self.stats.counts().opened;
-                self.stats.note_refused(RefusedConnection::by_server(connect.clone(), &error, carried));
                 // What a SOCKS peer asks for says nothing about the forward.
                 let named = self.orders.borrow().connect != Connect::Socks;
                 match disproof(&connect, &error).filter(|_| named) {
                     // Told once, by whoever follows the stats.
                     Some(refusal) => {
-                        debug!(kind = self.kind(), listen = %self.listen, "{}", refusal.words);
+                        debug!(kind = self.kind(), listen = %self.binding.listen(), "{}", refusal.words);
                         self.stats.refuse(refusal);
                     }
                     None => self.log_refusal(&connect, &error),
@@ -311,14 +287,14 @@ impl<O: Opener> Dispatcher<O> {
             OutagePolicy::Hold { max, .. } => self.held.len() < max as usize || self.current().is_some(),
             OutagePolicy::Refuse => true,
         };
-        self.bound.is_some() && room && place && !paused
+        !self.binding.sockets().is_empty() && room && place && !paused
     }
 
     fn next_deadline(&self) -> Option<Instant> {
         let now = clock::now();
         let paused = self.accept_after.filter(|after| now < *after);
         let sweep = self.sweep_at.filter(|_| !self.held.is_empty());
-        [paused, self.rebind_after, sweep, self.held.next_expiry()].into_iter().flatten().min()
+        [paused, self.binding.deadline(), sweep, self.held.next_expiry()].into_iter().flatten().min()
     }
 
     fn closing(&self) -> bool {
@@ -337,13 +313,6 @@ impl<O: Opener> Dispatcher<O> {
         });
     }
 
-    fn report_failure(&self, failure: Failure) {
-        if !matches!(&*self.state.borrow(), ListenState::Failed(said) if *said == failure) {
-            warn!(listen = %self.listen, kind = %failure.kind(), hint = failure.hint(), "{failure}");
-        }
-        self.report(ListenState::Failed(failure));
-    }
-
     fn kind(&self) -> &'static str {
         if self.orders.borrow().connect == Connect::Socks { "dynamic" } else { "local" }
     }
@@ -352,14 +321,11 @@ impl<O: Opener> Dispatcher<O> {
         let kind = self.kind();
         match self.log.admit(("refused", connect.to_string(), error.to_string()), clock::now()) {
             Some(suppressed) => {
-                warn!(kind, listen = %self.listen, %connect, suppressed, "a connection to {connect} was refused: {error}");
+                warn!(kind, listen = %self.binding.listen(), %connect, suppressed, "a connection to {connect} was refused: {error}");
             }
-            None => debug!(kind, listen = %self.listen, %connect, "a connection to {connect} was refused: {error}"),
+            None => {
+                debug!(kind, listen = %self.binding.listen(), %connect, "a connection to {connect} was refused: {error}")
+            }
         }
     }
-}
-
-/// What is said of a listener that is bound.
-pub(super) fn listening(bound: &Bound) -> ListenState {
-    ListenState::Listening { addresses: bound.addresses(), message: bound.message().map(str::to_owned) }
 }

@@ -11,6 +11,7 @@
 //! ```
 
 mod accept;
+mod binding;
 mod carry;
 mod dispatcher;
 #[cfg(test)]
@@ -63,12 +64,12 @@ pub enum ListenState {
     Listening {
         /// Where.
         addresses: Vec<ListenAddress>,
-        /// What is not as it was asked for: a family that could not be bound, and why.
-        message: Option<String>,
+        /// The addresses that are named and cannot be listened on: why, and who holds them. Tried again every second.
+        missing: Option<Failure>,
     },
     /// [`OutagePolicy::Refuse`], and there is no session.
     Refusing,
-    /// It could not be bound again after an outage. Tried again every second.
+    /// It could not be bound again: after an outage, or after its socket was lost. Tried again every second.
     Failed(Failure),
     /// It was closed. Its live connections may go on.
     Closed,
@@ -101,6 +102,26 @@ struct Orders {
     connect: Connect,
     options: ListenOptions,
     closing: bool,
+    /// Counts the wishes to have the addresses looked at.
+    looks: u64,
+}
+
+impl ListenState {
+    fn listening(bound: &Bound) -> Self {
+        match (bound.addresses(), bound.missing()) {
+            (addresses, Some(missing)) if addresses.is_empty() => Self::Failed(missing.clone()),
+            (addresses, missing) => Self::Listening { addresses, missing: missing.cloned() },
+        }
+    }
+
+    /// What is to be told of it: an address that is not listened on.
+    pub const fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Listening { missing, .. } => missing.as_ref(),
+            Self::Failed(failure) => Some(failure),
+            Self::Refusing | Self::Closed => None,
+        }
+    }
 }
 
 impl LocalForward {
@@ -113,8 +134,8 @@ impl LocalForward {
         options: ListenOptions,
         stats: Arc<ForwardStats>,
     ) -> Self {
-        let (orders, obeyed) = watch::channel(Orders { connect, options, closing: false });
-        let (report, state) = watch::channel(dispatcher::listening(&bound));
+        let (orders, obeyed) = watch::channel(Orders { connect, options, closing: false, looks: 0 });
+        let (report, state) = watch::channel(ListenState::listening(&bound));
         let dispatcher = Dispatcher::new(bound, session, obeyed, report, stats.clone());
         let task = task::owned(dispatcher.run().in_current_span());
         Self { orders, state, stats, task }
@@ -132,6 +153,11 @@ impl LocalForward {
             orders.connect = connect;
             changed
         });
+    }
+
+    /// Addresses of this machine may have changed: what is missing is bound now, and what has left is told.
+    pub fn look(&self) {
+        self.orders.send_modify(|orders| orders.looks = orders.looks.wrapping_add(1));
     }
 
     /// Stops listening and resets what is held. Live connections go on; [`LocalForward::drain`] waits for them.

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::clock;
-use crate::forward::bind::BindOptions;
+use crate::forward::bind::{BindOptions, PathWatcher};
 use crate::forward::testing::{FakeSession, Far, Heard, Opening, ask, read_all, session, was_reset};
 use crate::session::{Inbound, OpenError};
 use crate::spec::{Bind, Listen};
@@ -319,4 +319,94 @@ async fn nonsense_on_a_socks_port_ends_that_connection_and_nothing_else() {
     let mut reply = [0; 8];
     peer.read_exact(&mut reply).await.unwrap();
     assert_eq!(reply[..2], [0, 0x5a]);
+}
+
+impl Fixture {
+    async fn of(listen: &Listen) -> Self {
+        let bound = Bound::bind(listen, BindOptions::default()).await.unwrap().watched_by(PathWatcher::default());
+        let (source, sessions) = watch::channel(None);
+        let forward = LocalForward::spawn(bound, database(), sessions, HOLD, Arc::default());
+        Self { forward, source }
+    }
+
+    async fn failed_where(&self, words: &str) {
+        self.state_where(|state| state.failure().is_some_and(|failure| failure.message().contains(words))).await;
+    }
+
+    async fn listens(&self) {
+        self.state_where(|state| matches!(state, ListenState::Listening { missing: None, .. })).await;
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_bound_when_it_is_free_while_the_other_serves() {
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap();
+    let fixture = Fixture::of(&Listen::Tcp { bind: Bind::Default, port: taken.port() }).await;
+    fixture.failed_where(&format!("`{taken}` is held by pid")).await;
+    let mut opens = fixture.new_session();
+    let _six = TcpStream::connect(("::1", taken.port())).await.unwrap();
+    drop(opens.recv().await.unwrap().confirm());
+    drop(holder);
+    fixture.listens().await;
+    let _four = TcpStream::connect(taken).await.unwrap();
+    drop(opens.recv().await.unwrap().confirm());
+}
+
+#[tokio::test]
+async fn a_socket_that_another_program_shut_down_is_bound_again() {
+    let bound = Bound::bind(&loopback(), BindOptions::default()).await.unwrap();
+    let duplicate = bound.fds().next().unwrap().try_clone_to_owned().unwrap();
+    let (source, sessions) = watch::channel(None);
+    let fixture = Fixture { forward: LocalForward::spawn(bound, database(), sessions, HOLD, Arc::default()), source };
+    let before = fixture.address();
+    socket2::SockRef::from(&duplicate).shutdown(std::net::Shutdown::Both).unwrap();
+    while TcpStream::connect(before).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    fixture.listens().await;
+}
+
+#[tokio::test]
+async fn a_socket_file_that_is_lost_in_any_way_is_made_again_and_no_other_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (inner, away) = (folder.path().join("run"), folder.path().join("away"));
+    std::fs::create_dir(&inner).unwrap();
+    let path = inner.join("s");
+    let fixture = Fixture::of(&Listen::Unix(path.clone())).await;
+    let reachable = async || {
+        while tokio::net::UnixStream::connect(&path).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        fixture.listens().await;
+    };
+    reachable().await;
+    std::fs::remove_file(&path).unwrap();
+    reachable().await;
+    // Its directory is removed.
+    std::fs::remove_dir_all(&inner).unwrap();
+    fixture.failed_where("no such file").await;
+    std::fs::create_dir(&inner).unwrap();
+    reachable().await;
+    // Its directory is moved.
+    std::fs::rename(&inner, &away).unwrap();
+    fixture.failed_where("no such file").await;
+    std::fs::create_dir(&inner).unwrap();
+    reachable().await;
+    // A file takes its place.
+    let file = folder.path().join("file");
+    std::fs::write(&file, "precious").unwrap();
+    std::fs::rename(&file, &path).unwrap();
+    fixture.failed_where("not a socket").await;
+    assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    std::fs::remove_file(&path).unwrap();
+    reachable().await;
+    // Another program's socket does.
+    std::fs::remove_file(&path).unwrap();
+    let another = std::os::unix::net::UnixListener::bind(&path);
+    if let Ok(another) = another {
+        fixture.failed_where("held by").await;
+        drop(another);
+        reachable().await;
+    }
 }

@@ -22,7 +22,7 @@ pub use local::probe_local;
 pub use remote::probe_remote;
 
 pub(super) use expected::{Expectations, Expected, Likeness};
-pub(super) use finding::{disproof, disproof_here, plain};
+pub(super) use finding::{disproof, disproof_here};
 
 use bytes::Bytes;
 

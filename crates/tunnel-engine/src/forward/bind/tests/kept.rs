@@ -35,7 +35,7 @@ fn shelf() -> Arc<Shelf> {
 }
 
 async fn bind_with(listen: &Listen, shelf: &Arc<Shelf>) -> Bound {
-    Bound::take_or_bind(listen, BindOptions::default(), shelf.clone()).await.unwrap()
+    Bound::take_or_bind(listen, BindOptions::default(), shelf.clone(), None).await.unwrap()
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn both_families_are_taken_again_with_the_connections_that_queued_meanwhil
         waiting.push(TcpStream::connect(address).await.unwrap());
     }
     let again = bind_with(&tcp(Bind::Default, addresses[0].port()), &shelf).await;
-    assert_eq!((ports(&again), again.message()), (addresses, None));
+    assert_eq!((ports(&again), again.missing()), (addresses, None));
     for socket in &again.sockets {
         let Listener::Tcp(listener, _) = socket else { panic!("not TCP") };
         let (_, peer) = listener.accept().await.unwrap();
@@ -108,5 +108,38 @@ async fn a_socket_for_both_families_leaves_nothing_to_be_missed() {
     let address = both.local_addr().unwrap().as_socket().unwrap();
     shelf.sockets.lock().unwrap().insert(ListenAddress::Tcp(address), both.into());
     let bound = bind_with(&tcp(Bind::Any, address.port()), &shelf).await;
-    assert_eq!((ports(&bound), bound.message()), (vec![address], None));
+    assert_eq!((ports(&bound), bound.missing()), (vec![address], None));
+}
+
+#[tokio::test]
+async fn a_kept_socket_whose_path_is_anothers_now_is_not_taken_and_the_file_stays() {
+    let (shelf, folder) = (shelf(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("s");
+    let listen = Listen::Unix(path.clone());
+    let take = || Bound::take_or_bind(&listen, BindOptions::default(), shelf.clone(), None);
+    drop(take().await.unwrap());
+    std::fs::remove_file(&path).unwrap();
+    let another = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    assert_eq!(take().await.err().unwrap().kind(), FailureKind::ListenInUse);
+    UnixStream::connect(&path).unwrap();
+    drop(another);
+
+    *shelf.closing.lock().unwrap() = Closing::ForNow;
+    drop(take().await.unwrap());
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "precious").unwrap();
+    assert!(take().await.is_err());
+    assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+}
+
+#[tokio::test]
+async fn a_kept_socket_that_was_shut_down_is_bound_anew() {
+    let shelf = shelf();
+    let listen = tcp(Bind::Address("127.0.0.1".into()), 0);
+    let first = bind_with(&listen, &shelf).await;
+    let address = ports(&first)[0];
+    first.sockets[0].shut_down();
+    drop(first);
+    let again = bind_with(&tcp(Bind::Address("127.0.0.1".into()), address.port()), &shelf).await;
+    TcpStream::connect(ports(&again)[0]).await.unwrap();
 }

@@ -1,0 +1,135 @@
+//! The addresses that a listen spec names and that are not bound: why, who holds them, and the next try.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::{Listener, SocketStore, holder, tcp};
+use crate::failure::{Failure, FailureKind};
+use crate::spec::Listen;
+
+/// How long the holder of an address is believed to be the same: to find it, all of /proc is read, and a bind that is
+/// tried again each second is not to cost that.
+pub const HOLDER_KNOWN: Duration = Duration::from_secs(10);
+
+/// Never empty.
+pub(super) struct Missing {
+    /// Not bound.
+    refused: Vec<(SocketAddr, io::Error)>,
+    /// Bound, and no longer addresses of this machine.
+    absent: Vec<SocketAddr>,
+    failure: Failure,
+    holders_asked: Instant,
+}
+
+impl Missing {
+    /// `None` when nothing is missing.
+    pub(super) async fn of(
+        listen: &Listen,
+        refused: Vec<(SocketAddr, io::Error)>,
+        absent: Vec<SocketAddr>,
+        now: Instant,
+    ) -> Option<Self> {
+        if refused.is_empty() && absent.is_empty() {
+            return None;
+        }
+        let failure = failure(&format!("cannot listen on all of `{listen}`"), &refused, &absent).await;
+        Some(Self { refused, absent, failure, holders_asked: now })
+    }
+
+    pub(super) const fn failure(&self) -> &Failure {
+        &self.failure
+    }
+
+    /// Binds what has become free. Gives the new listeners, and what is missing still.
+    pub(super) async fn retry(
+        self,
+        listen: &Listen,
+        store: &dyn SocketStore,
+        now: Instant,
+    ) -> (Vec<Listener>, Option<Self>) {
+        let before: Vec<SocketAddr> = self.refused.iter().map(|(address, _)| *address).collect();
+        let tcp::Attempt { listeners, refused } = tcp::attempt(&before, store);
+        let absent: Vec<SocketAddr> = self.absent.iter().copied().filter(|address| !tcp::is_local(*address)).collect();
+        let same = listeners.is_empty()
+            && absent == self.absent
+            && refused.iter().map(reason_number).eq(self.refused.iter().map(reason_number));
+        if same && now < self.holders_asked + HOLDER_KNOWN {
+            return (listeners, Some(self));
+        }
+        (listeners, Self::of(listen, refused, absent, now).await)
+    }
+
+    /// The sockets whose address has left this machine, or is back.
+    pub(super) async fn look_at_addresses(
+        missing: Option<Self>,
+        listen: &Listen,
+        sockets: &[Listener],
+        now: Instant,
+    ) -> Option<Self> {
+        let absent: Vec<SocketAddr> =
+            sockets.iter().filter_map(Listener::own_address).filter(|at| !tcp::is_local(*at)).collect();
+        match missing {
+            Some(missing) if missing.absent == absent => Some(missing),
+            Some(missing) => Self::of(listen, missing.refused, absent, now).await,
+            None => Self::of(listen, Vec::new(), absent, now).await,
+        }
+    }
+
+    /// With one more that is not bound.
+    pub(super) async fn and(
+        missing: Option<Self>,
+        listen: &Listen,
+        address: SocketAddr,
+        error: io::Error,
+        now: Instant,
+    ) -> Option<Self> {
+        let (mut refused, absent) = missing.map(|missing| (missing.refused, missing.absent)).unwrap_or_default();
+        refused.push((address, error));
+        Self::of(listen, refused, absent, now).await
+    }
+}
+
+fn reason_number((address, error): &(SocketAddr, io::Error)) -> (SocketAddr, Option<i32>) {
+    (*address, error.raw_os_error())
+}
+
+/// None of the addresses could be bound.
+pub(super) async fn all(listen: &Listen, refused: &[(SocketAddr, io::Error)]) -> Failure {
+    failure(&format!("cannot listen on `{listen}`"), refused, &[]).await
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kernel has many errors, and these have a cause that can be named"
+)]
+async fn failure(what: &str, refused: &[(SocketAddr, io::Error)], absent: &[SocketAddr]) -> Failure {
+    let mut reasons = Vec::new();
+    for (address, error) in refused {
+        reasons.push(reason(*address, error).await);
+    }
+    reasons.extend(absent.iter().map(|address| format!("`{}` is no longer an address of this machine", address.ip())));
+    let message = format!("{what}: {}", reasons.join("; "));
+    let number = refused.first().and_then(|(_, error)| error.raw_os_error()).map(Errno::from_raw);
+    match number.unwrap_or(Errno::EADDRNOTAVAIL) {
+        Errno::EADDRINUSE => Failure::new(FailureKind::ListenInUse, message),
+        Errno::EADDRNOTAVAIL => Failure::new(FailureKind::ListenDenied, message)
+            .with_hint("the address is not this machine's: check it with `ip address`, or listen on `*`"),
+        Errno::EACCES => Failure::new(FailureKind::ListenDenied, message)
+            .with_hint("use a port above 1023, or grant CAP_NET_BIND_SERVICE"),
+        Errno::EINVAL => Failure::new(FailureKind::ListenInUse, message)
+            .with_hint("another program has a duplicate of the socket and shut it down; it is bound again"),
+        _ => Failure::new(FailureKind::ListenDenied, message),
+    }
+}
+
+async fn reason(address: SocketAddr, error: &io::Error) -> String {
+    let in_use = error.kind() == io::ErrorKind::AddrInUse;
+    let held = if in_use { holder::of_port(address).await } else { None };
+    match held {
+        Some(holder) => format!("`{address}` is held by {holder}"),
+        None => format!("`{address}`: {}", tcp::text(error)),
+    }
+}
