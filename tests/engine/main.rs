@@ -4,7 +4,6 @@
 
 mod auth;
 mod dial;
-mod encrypted_keys;
 mod forward;
 mod hostkey;
 mod login;

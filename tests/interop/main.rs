@@ -14,6 +14,7 @@ mod imported;
 mod listeners;
 mod load;
 mod recovery;
+mod remote_sockets;
 mod takeover;
 mod traffic;
 mod trust;

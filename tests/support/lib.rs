@@ -6,7 +6,6 @@
     reason = "a test that cannot go on panics; it waits for a real world"
 )]
 
-pub mod asyncssh;
 pub mod autossh;
 pub mod cost;
 pub mod daemon;

@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use tunnel_engine::spec::{Connect, Forward, ForwardKind, Via};
+use tunnel_engine::spec::{Connect, Forward, ForwardKind, Listen, Via};
 
 use super::args::Global;
 use super::problem::{Problem, print};
 use super::run::overrides;
-use crate::config::{self, Desired, TunnelSpec};
+use crate::config::{self, Desired, OnRemotePortBusy, TunnelSpec};
 use crate::exit;
 
 pub(super) fn run(global: &Global, json: bool) -> Result<u8, Problem> {
@@ -34,9 +34,22 @@ fn to_text(desired: &Desired) -> String {
             writeln!(text, "\n{}  {}{}{state}", tunnel.name, tunnel.session.destination, way(&tunnel.session.dial.via));
         for forward in &tunnel.forwards {
             let _ = writeln!(text, "  {} {forward}", option(forward.kind));
+            if let Some(note) = note(tunnel, forward) {
+                let _ = writeln!(text, "     note: {note}");
+            }
         }
     }
     text
+}
+
+/// What is fine here, and known to fail with a server as it is installed.
+fn note(tunnel: &TunnelSpec, forward: &Forward) -> Option<&'static str> {
+    let remote_path = forward.kind == ForwardKind::Remote && matches!(forward.listen, Listen::Unix(_));
+    (remote_path && tunnel.on_remote_port_busy != OnRemotePortBusy::Takeover).then_some(
+        "sshd leaves the socket file behind at the end of each session and does not listen there again: set \
+         on_remote_port_busy = \"takeover\" here, or `StreamLocalBindUnlink yes` in the server's sshd_config; \
+         AllowStreamLocalForwarding there must permit it",
+    )
 }
 
 fn way(via: &Via) -> String {
@@ -74,7 +87,7 @@ fn tunnel_json(tunnel: &TunnelSpec) -> Value {
         "server": tunnel.session.destination.to_string(),
         "proxy": proxy(&tunnel.session.dial.via),
         "identity_files": identities.collect::<Vec<_>>(),
-        "forwards": tunnel.forwards.iter().map(forward_json).collect::<Vec<_>>(),
+        "forwards": tunnel.forwards.iter().map(|forward| forward_json(tunnel, forward)).collect::<Vec<_>>(),
     })
 }
 
@@ -86,12 +99,13 @@ fn proxy(via: &Via) -> Value {
     }
 }
 
-fn forward_json(forward: &Forward) -> Value {
+fn forward_json(tunnel: &TunnelSpec, forward: &Forward) -> Value {
     let connect = match &forward.connect {
         Connect::Socks => None,
         connect @ (Connect::Tcp { .. } | Connect::Unix(_)) => Some(connect.to_string()),
     };
-    json!({ "kind": forward.kind.as_str(), "listen": forward.listen.to_string(), "connect": connect })
+    let note = note(tunnel, forward);
+    json!({ "kind": forward.kind.as_str(), "listen": forward.listen.to_string(), "connect": connect, "note": note })
 }
 
 #[cfg(test)]
@@ -138,10 +152,29 @@ off  u@h:22  (not enabled)
     }
 
     #[test]
+    fn a_remote_unix_socket_is_noted_unless_its_file_is_taken_care_of() {
+        let noted = |more: &str| {
+            let text = format!(
+                "[[tunnel]]\nname = \"t\"\nhost = \"h\"\nuser = \"u\"\nremote_forward = [\"/run/r.sock:127.0.0.1:1\"]\n{more}"
+            );
+            to_text(&load_text(Path::new("/etc/t.toml"), &text, &Overrides::default()).unwrap())
+        };
+        assert!(
+            noted("").contains("  -R /run/r.sock:127.0.0.1:1\n     note: sshd leaves the socket file"),
+            "{}",
+            noted("")
+        );
+        assert!(!noted("on_remote_port_busy = \"takeover\"").contains("note:"));
+    }
+
+    #[test]
     fn the_json_names_every_tunnel_and_forward() {
         let value = to_json(&example());
         assert_eq!(value["errors"], json!([]));
-        assert_eq!(value["tunnels"][0]["forwards"][1], json!({"kind": "dynamic", "listen": "1080", "connect": null}));
+        assert_eq!(
+            value["tunnels"][0]["forwards"][1],
+            json!({"kind": "dynamic", "listen": "1080", "connect": null, "note": null})
+        );
         assert_eq!(value["tunnels"][0]["proxy"]["jump"], "b@bastion:22");
         assert_eq!(value["tunnels"][1]["enabled"], false);
     }

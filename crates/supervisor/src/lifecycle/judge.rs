@@ -122,7 +122,6 @@ impl Cause {
             | FailureKind::HostKeyChanged
             | FailureKind::HostKeyRevoked
             | FailureKind::AuthRejected
-            | FailureKind::PasswordChangeRequired
             | FailureKind::IdentityUnreadable
             | FailureKind::IdentityPermissions
             | FailureKind::PassphraseNeeded

@@ -24,8 +24,6 @@ mod probe_tests;
 mod probes;
 mod probing;
 mod refusal;
-#[cfg(test)]
-mod refused_tests;
 mod reload;
 mod remotes;
 mod report;

@@ -1,11 +1,14 @@
 //! What a refused remote forward means, and when to ask again: pure.
 
+use std::borrow::Cow;
+use std::path::Path;
 use std::time::Duration;
 
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::session::ForwardError;
 use tunnel_engine::spec::{Bind, Listen};
 
+use super::takeover::POLICY_OF_PATHS;
 use crate::config::OnRemotePortBusy;
 
 /// How often a busy port is asked for again on the living session: the request costs the server no login, and the old
@@ -35,13 +38,18 @@ pub(super) fn judge(error: &ForwardError, asked: &Listen) -> Failure {
         ForwardError::Refused { reason: None, .. } | ForwardError::Timeout { .. } | ForwardError::SessionEnded => false,
     };
     if policy {
-        return Failure::new(FailureKind::RemoteForwardDenied, error.to_string());
+        let denied = Failure::new(FailureKind::RemoteForwardDenied, error.to_string());
+        return match asked {
+            Listen::Tcp { .. } => denied,
+            Listen::Unix(_) => denied.with_hint(POLICY_OF_PATHS),
+        };
     }
     Failure::new(FailureKind::RemotePortBusy, error.to_string()).with_hint(hint(asked))
 }
 
-fn hint(asked: &Listen) -> &'static str {
-    match asked {
+fn hint(asked: &Listen) -> Cow<'static, str> {
+    let port = match asked {
+        Listen::Unix(path) => return hint_of_path(path).into(),
         Listen::Tcp { port: 0, .. } => {
             "the server lets us listen on no port at all: look at AllowTcpForwarding and PermitListen there, and at \
              the key's options in authorized_keys"
@@ -49,11 +57,22 @@ fn hint(asked: &Listen) -> &'static str {
         Listen::Tcp { port, .. } if PRIVILEGED.contains(port) => {
             "use a port above 1023: the lower ones need root on the server"
         }
-        Listen::Tcp { .. } | Listen::Unix(_) => {
+        Listen::Tcp { .. } => {
             "most likely an earlier session of this tunnel still holds it: on_remote_port_busy = \"takeover\" ends it, \
              ClientAliveInterval on the server ends it sooner by itself; else another program listens there, or AllowTcpForwarding or PermitListen forbids it"
         }
-    }
+    };
+    port.into()
+}
+
+/// sshd leaves the file of its socket behind, however a session ends, and does not listen where a file is.
+fn hint_of_path(path: &Path) -> String {
+    format!(
+        "most likely an earlier session left its socket file: remove `{}` on the server, or set \
+         `StreamLocalBindUnlink yes` in its sshd_config, or on_remote_port_busy = \"takeover\" here; else another \
+         program listens there, its directory does not exist, or AllowStreamLocalForwarding forbids it",
+        path.display()
+    )
 }
 
 /// When to ask again on the same session; `None`: not at all.
@@ -110,6 +129,21 @@ mod tests {
         assert!(hint(0).contains("PermitListen") && !hint(0).contains("earlier session"), "{}", hint(0));
         assert!(hint(80).contains("root") && hint(1023).contains("root"), "{}", hint(80));
         assert!(!hint(1024).contains("root"), "{}", hint(1024));
+    }
+
+    #[test]
+    fn a_refused_path_is_most_likely_a_file_that_was_left() {
+        let path = Listen::Unix("/run/r.sock".into());
+        let failure = judge(&refused(None), &path);
+        assert_eq!(failure.kind(), FailureKind::RemotePortBusy);
+        for words in ["`/run/r.sock`", "StreamLocalBindUnlink yes", "takeover", "AllowStreamLocalForwarding"] {
+            assert!(failure.hint().contains(words), "{}", failure.hint());
+        }
+        let denied = judge(&refused(Some("disabled")), &path);
+        assert!(denied.hint().contains("AllowStreamLocalForwarding"), "{}", denied.hint());
+        for hint in [failure.hint(), denied.hint()] {
+            assert!(!hint.contains("another port") && !hint.contains("PermitListen"), "{hint}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::probing::Probing;
 use super::refusal::{again, judge, shown, with_port};
 use super::sessions::Live;
 use super::state::ForwardState;
-use super::takeover::{Contest, Report};
+use super::takeover::{Contest, Held, Report};
 use super::view::ForwardView;
 use super::wind_down::cancel;
 use crate::config::TunnelSpec;
@@ -106,6 +106,7 @@ impl Remotes {
             remote.again = None;
             remote.release = false;
             remote.taken = None;
+            remote.contest.look_again();
         }
     }
 
@@ -113,6 +114,7 @@ impl Remotes {
         let now = clock::now();
         for remote in &mut self.entries {
             remote.again = remote.again.map(|_| now);
+            remote.contest.look_again();
         }
     }
 
@@ -167,18 +169,15 @@ impl Remote {
         let message = state.message().or_else(|| self.probing.note().cloned())?;
         match (&self.taken, state) {
             (Some(report), ForwardState::Stale(_)) if !report.is_done() => {
-                Some(format!("{message}; takeover: {}", report.words()))
+                Some(format!("{message}; takeover: {}", report.words(&self.forward.listen)))
             }
             _ => Some(message),
         }
     }
 
-    /// The port that is asked for whatever happens.
-    fn fixed_port(&self) -> Option<u16> {
-        match &self.forward.listen {
-            Listen::Tcp { port, .. } => Some(*port).filter(|port| *port != 0),
-            Listen::Unix(_) => None,
-        }
+    /// What is asked for whatever happens, and somebody may hold.
+    fn held(&self) -> Option<Held> {
+        Held::of(&self.forward.listen)
     }
 
     fn shown_state(&self, proven: bool) -> ForwardState {
@@ -205,8 +204,7 @@ impl Actor {
     pub(super) fn ask_anew(&mut self, id: u64) {
         let (now, able) = (clock::now(), self.may_take_over());
         if let Some(remote) = self.remotes.entries.iter_mut().find(|remote| remote.id == id) {
-            remote.release =
-                able && remote.probing.is_stale() && remote.fixed_port().is_some() && remote.contest.may(now);
+            remote.release = able && remote.probing.is_stale() && remote.held().is_some() && remote.contest.may(now);
         }
         self.ask_where(|remote| remote.id == id && remote.state == ForwardState::Up, true);
     }
@@ -227,8 +225,8 @@ impl Actor {
                 target: remote.target(&self.spec),
                 taken_back: anew.then(|| remote.listen()),
             };
-            let release = std::mem::take(&mut remote.release).then(|| remote.fixed_port()).flatten();
-            let release = release.map(|port| self.takeover.release(&live.session, port));
+            let release = std::mem::take(&mut remote.release).then(|| remote.held()).flatten();
+            let release = release.map(|held| self.takeover.release(&live.session, held));
             let (serial, id, allocated) = (live.serial, remote.id, remote.allocated);
             self.jobs.spawn(async move {
                 let listen = request.listen.clone();
@@ -262,6 +260,7 @@ impl Actor {
                 if remote.taken.take_if(|report| report.is_done()).is_some() {
                     remote.probing.forget();
                 }
+                remote.contest.granted();
                 // A yes for half of the addresses is what a stale port gives, too.
                 remote.taken.take_if(|_| !remote.probing.is_stale());
                 remote.probing.begin(clock::now());
@@ -277,10 +276,10 @@ impl Actor {
                 if able
                     && answered
                     && failure.kind() == FailureKind::RemotePortBusy
-                    && remote.fixed_port().is_some()
+                    && remote.held().is_some()
                     && remote.contest.may(now)
                 {
-                    // First things first: nobody is told of a port that is free in a moment.
+                    // Not told yet: it may be free in a moment.
                     remote.release = true;
                     remote.again = Some(now);
                     remote.state = ForwardState::Down(failure);
@@ -288,7 +287,7 @@ impl Actor {
                     return;
                 }
                 if let Some(report) = remote.taken.as_ref().filter(|report| !report.is_done()) {
-                    failure = after_takeover(&failure, report);
+                    failure = after_takeover(&failure, report, &listen);
                 }
                 remote.state = ForwardState::Down(failure.clone());
                 remote.probing.forget();
@@ -319,7 +318,6 @@ impl Actor {
         let Some(remote) = self.remotes.entries.iter_mut().find(|remote| remote.forward == *from) else { return };
         remote.forward = to;
         remote.stats.set_refusal(None);
-        remote.probing.pardon();
         if remote.state == ForwardState::Up {
             remote.probing.begin(clock::now());
         }

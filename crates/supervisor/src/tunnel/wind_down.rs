@@ -8,8 +8,13 @@ use tunnel_engine::failure::Failure;
 use tunnel_engine::session::Session;
 use tunnel_engine::spec::Listen;
 
+use super::takeover::Release;
+
 /// For all answers to our cancellations. They matter little: the listeners end with the session anyway.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// For a shell on the server that removes the files of our sockets.
+const TIDY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How to end a session.
 pub(super) struct WindDown {
@@ -17,6 +22,8 @@ pub(super) struct WindDown {
     pub(super) session: Session,
     /// Its remote listeners, with their real ports.
     pub(super) listens: Vec<Listen>,
+    /// What removes the files of its unix sockets, once they are cancelled.
+    pub(super) tidy: Vec<Release>,
     /// Until when its connections are waited for; `None`: not at all.
     pub(super) until: Option<Instant>,
 }
@@ -27,6 +34,10 @@ impl WindDown {
         let mut ended = self.session.ended();
         let orderly = async {
             cancel(&self.session, &self.listens).await;
+            if !self.tidy.is_empty() {
+                // What is left then is removed by the next start.
+                let _ = timeout(TIDY_TIMEOUT, join_all(self.tidy.into_iter().map(Release::run))).await;
+            }
             if let Some(until) = self.until {
                 // Those that have not ended by then are cut.
                 let _ = timeout_at(until.into(), drained(&self.session)).await;

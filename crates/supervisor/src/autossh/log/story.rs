@@ -96,11 +96,17 @@ fn reason(failure: &Failure, forward: Option<&str>) -> Option<String> {
 /// What a hint may tell the owner of a config to set.
 const KEYS_OF_A_CONFIG: [&str; 2] = ["identity_file", "password_file"];
 
+/// Tells the hint about a remote unix socket from that about a port.
+const UNLINK: &str = "StreamLocalBindUnlink";
+
 /// The face has no config file to put a key into.
 fn hint(failure: &Failure) -> &str {
     let kind = failure.kind();
     if kind == FailureKind::PassphraseNeeded {
         "load the key into ssh-agent; on a terminal, without -f and BatchMode, the passphrase is asked for"
+    } else if kind == FailureKind::RemotePortBusy && failure.hint().contains(UNLINK) {
+        "most likely an earlier session left its socket file on the server: remove it, or set `StreamLocalBindUnlink yes` \
+         in its sshd_config; else AllowStreamLocalForwarding there forbids it"
     } else if kind == FailureKind::RemotePortBusy || KEYS_OF_A_CONFIG.iter().any(|key| failure.hint().contains(key)) {
         kind.hint()
     } else {

@@ -1,19 +1,20 @@
-//! A port that somebody else holds: what came of the takeover.
+//! A port or path that somebody else holds: what came of the takeover.
 
 use tunnel_engine::clock;
 use tunnel_engine::failure::Failure;
+use tunnel_engine::spec::Listen;
 
 use super::super::actor::Actor;
 use super::super::takeover::Report;
 use crate::config::OnRemotePortBusy;
 
 impl Actor {
-    /// Whether whoever holds a port may be ended.
+    /// Whether the holder of a port or path may be ended.
     pub(super) fn may_take_over(&self) -> bool {
         self.spec.on_remote_port_busy == OnRemotePortBusy::Takeover && self.takeover.is_possible()
     }
 
-    /// What came of a takeover: told, and kept to be shown for as long as the port is not ours.
+    /// What came of a takeover: told, and kept to be shown for as long as it is not ours.
     pub(super) fn taken_over(&mut self, serial: u64, id: u64, report: Report) {
         if self.live.as_ref().is_none_or(|live| live.serial != serial) {
             return;
@@ -23,16 +24,21 @@ impl Actor {
         }
         let Some(remote) = self.remotes.entries.iter_mut().find(|remote| remote.id == id) else { return };
         let now = clock::now();
-        let (tunnel, forward, words) = (self.spec.name.as_str(), remote.forward.to_string(), report.words());
-        if let Report::Freed(_) = &report {
+        let (tunnel, forward, words) =
+            (self.spec.name.as_str(), remote.forward.to_string(), report.words(&remote.forward.listen));
+        if report.is_done() {
             tracing::info!(tunnel, forward, takeover = words, "{tunnel}: {forward}: {words}");
+        }
+        if report == Report::Removed {
+            remote.contest.removed(now);
+        } else if let Report::Freed(_) = &report {
             if let Some(truce) = remote.contest.freed(now) {
                 let retry_in = humantime::format_duration(truce).to_string();
                 tracing::warn!(
                     tunnel,
                     forward,
                     retry_in,
-                    "{tunnel}: {forward}: somebody takes this port again and again, so it is left alone for a while"
+                    "{tunnel}: {forward}: another session takes this again and again, so it is left alone for a while"
                 );
             }
         } else {
@@ -51,7 +57,7 @@ impl Actor {
 }
 
 /// The refusal, with what is known of the holder.
-pub(super) fn after_takeover(failure: &Failure, report: &Report) -> Failure {
-    let hint = report.hint().unwrap_or(failure.hint()).to_owned();
-    Failure::new(failure.kind(), format!("{}; takeover: {}", failure.message(), report.words())).with_hint(hint)
+pub(super) fn after_takeover(failure: &Failure, report: &Report, asked: &Listen) -> Failure {
+    let hint = report.hint(asked).unwrap_or(failure.hint()).to_owned();
+    Failure::new(failure.kind(), format!("{}; takeover: {}", failure.message(), report.words(asked))).with_hint(hint)
 }

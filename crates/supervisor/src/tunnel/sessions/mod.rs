@@ -201,7 +201,8 @@ impl Actor {
         self.hurry.send_replace(Some(until));
         let listens = self.remotes.granted();
         let Some(live) = self.take_live() else { return self.closed(epoch) };
-        let wind_down = WindDown { session: live.session, listens, until: drains.then_some(until) };
+        let tidy = self.takeover.tidy(&live.session, &listens);
+        let wind_down = WindDown { session: live.session, listens, tidy, until: drains.then_some(until) };
         let routes = live.routes;
         self.jobs.spawn(async move {
             wind_down.run().await;

@@ -51,6 +51,23 @@ impl Contest {
         Some(truce)
     }
 
+    /// A socket file that was nobody's is removed: no rival, but not for ever at once either.
+    pub(in crate::tunnel) fn removed(&mut self, now: Instant) {
+        self.ours(now);
+    }
+
+    /// Another session, or an operator who wants a look: what was found before may have changed. A rival is still left
+    /// alone.
+    pub(in crate::tunnel) fn look_again(&mut self) {
+        self.granted();
+    }
+
+    /// The port or path is ours.
+    pub(in crate::tunnel) fn granted(&mut self) {
+        self.looks = 0;
+        self.not_before = self.truce_until;
+    }
+
     /// A living session of ours has the port, and is about to give it up or to fall silent.
     pub(in crate::tunnel) fn ours(&mut self, now: Instant) {
         self.not_before = Some(now + OURS_AGAIN.saturating_mul(1 << self.looks.min(16)).min(LOOK_AGAIN));
@@ -104,6 +121,20 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_each_session_leaves_is_removed_each_time_and_a_rivals_less_often() {
+        let now = tunnel_engine::clock::now();
+        let mut contest = Contest::default();
+        for _ in 0..20 {
+            assert!(contest.may(now));
+            contest.removed(now);
+            contest.granted();
+        }
+        contest.removed(now);
+        contest.removed(now);
+        assert!(!contest.may(now + OURS_AGAIN), "it is there again, although it was removed");
+    }
+
+    #[test]
     fn looks_that_change_nothing_become_seldom() {
         let now = tunnel_engine::clock::now();
         let mut contest = Contest::default();
@@ -111,5 +142,7 @@ mod tests {
         assert!(!contest.may(now + LOOK_AGAIN - SECOND) && contest.may(now + LOOK_AGAIN));
         contest.failed(now);
         assert!(!contest.may(now + LOOK_AGAIN * 2 - SECOND) && contest.may(now + LOOK_AGAIN * 2));
+        contest.look_again();
+        assert!(contest.may(now));
     }
 }

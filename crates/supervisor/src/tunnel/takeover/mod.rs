@@ -1,5 +1,6 @@
-//! `on_remote_port_busy = "takeover"`: an earlier session of this tunnel, whose client is gone, still holds our port on
-//! the server; it is ended there, by the same user, without root.
+//! `on_remote_port_busy = "takeover"`: an earlier session of this tunnel, whose client is gone, still holds our port or
+//! socket on the server; it is ended there, by the same user, without root. The file of a unix socket, which sshd leaves
+//! behind at every end of a session, is removed when no program has it bound.
 //!
 //! ```text
 //!   each session ─► a shell that waits, with the tunnel's mark in its arguments; its parent is our sshd process
@@ -8,10 +9,12 @@
 //!        a program's? ─ yes ─► named, and left alone
 //!        sessions with our mark that do not live, else the only other session there is ─► ended
 //!        several ─► none
+//!        nobody, and a socket file ─► removed; a file of another kind, a symbolic link, another user's ─► left alone
 //! ```
 //! The mark says machine, user, tunnel and server, so that it is the same after a restart or a power cut of this machine.
 
 mod contest;
+mod held;
 mod identity;
 mod report;
 mod talk;
@@ -21,16 +24,18 @@ mod tests;
 use tokio::sync::watch;
 use tunnel_engine::failure::Failure;
 use tunnel_engine::session::{Channel, Path, Session};
+use tunnel_engine::spec::Listen;
 
 pub(super) use contest::Contest;
-pub(super) use report::Report;
+pub(super) use held::Held;
+pub(super) use report::{POLICY_OF_PATHS, Report};
 
 use super::actor::{Actor, Event};
 use crate::config::{OnRemotePortBusy, TunnelSpec};
 
 /// What a server's shell must be for a takeover.
 const NEEDS: &str = "the login needs a POSIX shell on a Linux server: no nologin, no ForceCommand, no command= in \
-                     authorized_keys; until then the port is asked for again each second";
+                     authorized_keys; until then the server is asked again each second";
 
 /// The takeover's part of a tunnel.
 pub(super) struct Takeover {
@@ -77,10 +82,12 @@ pub(super) struct Marked {
     result: Result<Channel, String>,
 }
 
-/// One attempt to have a port released.
+/// One attempt to have a port or path released.
 pub(super) struct Release {
     session: Session,
-    port: u16,
+    held: Held,
+    /// No session is ended: only a file that is nobody's is removed.
+    only_file: bool,
     mark: String,
     living: Vec<String>,
 }
@@ -95,21 +102,39 @@ impl Takeover {
         !matches!(self.ability, Ability::None)
     }
 
-    pub(super) fn release(&self, session: &Session, port: u16) -> Release {
+    pub(super) fn release(&self, session: &Session, held: Held) -> Release {
         let living = self.sessions.iter().filter(|known| known.lives());
         Release {
             session: session.clone(),
-            port,
+            held,
+            only_file: false,
             mark: self.mark.clone(),
             living: living.map(|known| known.number.clone()).collect(),
         }
     }
 }
 
+impl Takeover {
+    /// What removes the files of the sockets that `session` listened on, which sshd leaves. None, where the login is not
+    /// known to have a shell.
+    pub(super) fn tidy(&self, session: &Session, listens: &[Listen]) -> Vec<Release> {
+        if !matches!(self.ability, Ability::Marked { .. }) {
+            return Vec::new();
+        }
+        let paths = listens.iter().filter(|listen| matches!(listen, Listen::Unix(_))).filter_map(Held::of);
+        paths.map(|held| Release { only_file: true, ..self.release(session, held) }).collect()
+    }
+}
+
 impl Release {
-    /// Asks the server's shell to end the holder of the port, if it is ours.
+    /// Asks the server's shell to end the holder of the port or path, if it is ours, and to remove a socket file that
+    /// is nobody's.
     pub(super) async fn run(self) -> Report {
-        let arguments = format!("{:04X} {} {}", self.port, self.mark, self.living.join(" "));
+        let held = match (&self.held, self.only_file) {
+            (Held::Path(path), true) => format!("file:{}", held::octal(path)),
+            (held @ (Held::Port(_) | Held::Path(_)), _) => held.to_string(),
+        };
+        let arguments = format!("{held} {} {}", self.mark, self.living.join(" "));
         match talk::tell(&self.session, &arguments, talk::RELEASE).await {
             Ok((line, _)) => Report::read(&line),
             Err(why) => Report::Unsupported(why),
@@ -156,7 +181,7 @@ impl Actor {
         if self.takeover.is_possible() {
             self.takeover.ability = Ability::None;
             let (tunnel, server) = (self.spec.name.as_str(), &self.spec.session.destination);
-            tracing::warn!(tunnel, %server, hint = NEEDS, "{tunnel}: no takeover of remote ports on this server: {why}");
+            tracing::warn!(tunnel, %server, hint = NEEDS, "{tunnel}: no takeover on this server: {why}");
         }
     }
 }

@@ -1,11 +1,20 @@
-# Ends the session of this user that holds a listening port, if it is certain which one it is.
-# Arguments: the port in hex as /proc/net/tcp has it, the mark of this tunnel, the numbers of its sessions that live.
-# Says `tunneld: WORD DETAILS` and nothing else that matters. Any POSIX shell; reads only /proc.
+# Ends the session of this user that holds a listening port or the path of a socket, if it is certain which one it is,
+# and removes the file of a socket that no program has bound any more.
+# Arguments: the port in hex as /proc/net/tcp has it, or `path:` and the bytes of a path, three octal digits each (`file:`
+# instead ends no session); the mark of this tunnel; the numbers of its sessions that live.
+# Says `tunneld: WORD DETAILS` and nothing else that matters. Any POSIX shell; writes only to the path's directory.
 say() { echo "tunneld: $*"; exit 0; }
 
-# The inodes of the listeners on the port that are ours, and the user of one that is not.
+# The inodes of the listeners on the port or path that are ours, and the user of one that is not.
 listeners() {
   own= foreign=
+  if [ -n "$path" ]; then
+    # State 01: bound, perhaps listening. Connections that were accepted carry the path, too, as 03.
+    while read -r _ _ _ _ _ state inode file; do
+      [ "$state" = 01 ] && [ "$file" = "$path" ] && own="$own $inode"
+    done < /proc/net/unix
+    return
+  fi
   for table in /proc/net/tcp /proc/net/tcp6; do
     [ -r "$table" ] || continue
     while read -r _ local _ state _ _ _ user _ inode _; do
@@ -38,15 +47,87 @@ is_session() {
   look "$parent" && is_server "$name"
 }
 
+# Sets path from its octal digits.
+decode() {
+  digits=$1 text=
+  while [ -n "$digits" ]; do
+    rest=${digits#???}
+    text="$text\\0${digits%"$rest"}"
+    digits=$rest
+  done
+  path=$(printf "%b." "$text")
+  path=${path%.}
+}
+
+owner_of() { ls -nd "$1" | { read -r _ _ user _; echo "$user"; }; }
+
+# Whether no program has bound the socket file $1, in this directory. A datagram socket cannot connect to a stream
+# socket: the kernel tells whether there is one, and the program that listens on it hears nothing of the question.
+unbound() {
+  listeners
+  [ -z "$own" ] || return 1
+  for tool in python3 python perl; do
+    command -v "$tool" > /dev/null 2>&1 || continue
+    if [ "$tool" = perl ]; then
+      perl -MSocket -MErrno -e '
+        socket(S, AF_UNIX, SOCK_DGRAM, 0) or exit 5;
+        exit 4 if connect(S, pack_sockaddr_un($ARGV[0]));
+        exit($!{ECONNREFUSED} ? 3 : 4)' "./$1"
+    else
+      "$tool" -c '
+import errno, socket, sys
+try: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).connect(sys.argv[1])
+except socket.error as error: sys.exit(3 if error.errno == errno.ECONNREFUSED else 4)
+sys.exit(4)' "./$1"
+    fi > /dev/null 2>&1 < /dev/null
+    case $? in 3) return 0 ;; 4) return 1 ;; esac
+  done
+  # Only the kernel's table, which has paths as they were bound: from another directory, only the last part is the same.
+  while read -r _ _ _ _ _ state _ file; do
+    case $state:$file in 01:*/"$name" | 01:"$name") return 1 ;; esac
+  done < /proc/net/unix
+}
+
+# Removes the socket file that is left when nothing listens on it. It is moved aside first: what was looked at is what
+# is removed, although another program may bind the path at any time.
+remove_file() {
+  folder=${path%/*}/ name=${path##*/} aside=.tunneld-$$
+  [ -d "$folder" ] || say nodirectory
+  [ -h "$path" ] && say nosocket
+  if [ ! -e "$path" ]; then
+    [ -n "$found" ] && say freed $found
+    [ -w "$folder" ] || say readonly
+    say free
+  fi
+  [ -S "$path" ] || say nosocket
+  [ -O "$path" ] || say other "$(owner_of "$path")"
+  cd "$folder" 2> /dev/null || say readonly
+  unbound "$name" || say living
+  mv "./$name" "./$aside" 2> /dev/null || say readonly
+  if ! unbound "$aside"; then
+    ln "./$aside" "./$name" 2> /dev/null && rm -f "./$aside"
+    say living
+  fi
+  rm -f "./$aside"
+  [ -n "$found" ] && say freed $found
+  say removed
+}
+
 add() { case " $found " in *" $1 "*) ;; *) found="$found $1" ;; esac; }
 
 main() {
-  port=$1 mark=$2
+  port=$1 mark=$2 path= found=
+  case $port in path:* | file:*) decode "${port#*:}" ;; esac
   shift 2
   me=$(id -u) this=$PPID
-  [ -r /proc/net/tcp ] || say unsupported "there is no /proc/net/tcp"
+  [ -r /proc/net/tcp ] && [ -r /proc/net/unix ] || say unsupported "there is no /proc/net/tcp"
   is_server "$(look "$this" && echo "$name")" || say unsupported "the shell is no child of the SSH server"
   listeners
+  if [ -n "$path" ]; then
+    [ -n "$own" ] || remove_file
+    case $port in file:*) say living ;; esac
+    [ -O "$path" ] || say other "$(owner_of "$path")"
+  fi
   [ -n "$own" ] || { [ -n "$foreign" ] && say other "$foreign"; say free; }
 
   # Whoever shows its files shows whose the listener is: a program of the user's, or, to root, a session.
@@ -68,8 +149,8 @@ main() {
 
   # Sessions of this tunnel by their mark, those that live apart; and all of this user's.
   marked= spared=" $this " all= parents=
-  for path in /proc/[0-9]*; do
-    process=${path#/proc/}
+  for entry in /proc/[0-9]*; do
+    process=${entry#/proc/}
     look "$process" || continue
     parents="$parents $parent "
     [ "$owner" = "$me" ] || continue
@@ -112,13 +193,16 @@ main() {
   fi
   [ -n "$found" ] || say nobody
 
-  # From now on the port is free when nobody of this user listens there.
+  # From now on the port or path is free when no process of this user listens there.
   for signal in TERM KILL; do
     for process in $found; do is_session "$process" && kill -s "$signal" "$process"; done 2>/dev/null
     tries=0
     while [ "$tries" -lt 20 ]; do
       listeners
-      [ -n "$own" ] || say freed $found
+      if [ -z "$own" ]; then
+        [ -n "$path" ] && remove_file
+        say freed $found
+      fi
       tries=$((tries + 1))
       sleep 0.1 2>/dev/null || sleep 1
     done

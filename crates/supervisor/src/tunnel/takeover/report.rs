@@ -1,10 +1,14 @@
-//! What the server's shell found out about the holder of a port, in people's words.
+//! What the server's shell found out about the holder of a port or path, in people's words.
+
+use tunnel_engine::spec::Listen;
 
 /// The answer of `release.sh`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::tunnel) enum Report {
-    /// These processes were ended, and the port is free.
+    /// These processes were ended, and the port or path is free.
     Freed(String),
+    /// A socket file that no program had bound is removed.
+    Removed,
     /// Nobody listens there: it is free now, or it was never the holder's fault.
     Free,
     /// This very session, or another living one of this tunnel, has it.
@@ -15,12 +19,20 @@ pub(in crate::tunnel) enum Report {
     Several(String),
     /// A program of this user: process and name.
     Program(String),
-    /// A process of the user with this number.
+    /// A program has the socket bound that is at the path; which one cannot be seen.
+    Living,
+    /// A process of the user with this number; for a path, the file is this user's.
     Other(String),
     /// This session has it, and somebody works in it.
     Busy(String),
     /// These were ended, and somebody has it all the same.
     Still(String),
+    /// The path is that of a file which is not a socket.
+    NotSocket,
+    /// The path's directory does not exist.
+    NoDirectory,
+    /// The login may not create or remove files in the path's directory.
+    ReadOnly,
     /// The server has no shell, or is no Linux, or the shell said something else.
     Unsupported(String),
 }
@@ -33,56 +45,83 @@ impl Report {
         let rest: String = rest.chars().filter(|c| !c.is_control()).take(80).collect();
         match word {
             "freed" => Self::Freed(rest),
+            "removed" => Self::Removed,
             "free" => Self::Free,
             "ours" => Self::Ours,
             "nobody" => Self::Nobody,
             "several" => Self::Several(rest),
             "program" => Self::Program(rest),
+            "living" => Self::Living,
             "other" => Self::Other(rest),
             "busy" => Self::Busy(rest),
             "still" => Self::Still(rest),
+            "nosocket" => Self::NotSocket,
+            "nodirectory" => Self::NoDirectory,
+            "readonly" => Self::ReadOnly,
             "unsupported" => Self::Unsupported(rest),
             _ => Self::Unsupported(format!("its shell said `{}`", line.escape_debug())),
         }
     }
 
-    /// The holder was ended.
+    /// Nothing is in the way any more.
     pub(in crate::tunnel) const fn is_done(&self) -> bool {
-        matches!(self, Self::Freed(_))
+        matches!(self, Self::Freed(_) | Self::Removed)
     }
 
-    /// Who did what.
-    pub(in crate::tunnel) fn words(&self) -> String {
+    /// Who did what about `asked`.
+    pub(in crate::tunnel) fn words(&self, asked: &Listen) -> String {
+        let is_path = matches!(asked, Listen::Unix(_));
         match self {
             Self::Freed(processes) => format!("ended the earlier session that held it (process {processes} there)"),
+            Self::Removed => "removed the socket file that an earlier session left there".to_owned(),
+            Self::Free if is_path => "no file is there, so the server's policy forbids it".to_owned(),
             Self::Free => "nobody listens there, so the server's policy forbids it".to_owned(),
             Self::Ours => "a living session of this tunnel has it".to_owned(),
             Self::Nobody => "no session of this user holds it".to_owned(),
             Self::Several(count) => format!("{count} sessions of this user could hold it, so none was ended"),
             Self::Program(which) => format!("a program of this user listens there (process {which})"),
+            Self::Living => "a program listens there".to_owned(),
+            Self::Other(user) if is_path => format!("the socket file there is another user's (uid {user})"),
             Self::Other(user) => format!("a process of another user (uid {user}) listens there"),
             Self::Busy(process) => format!("the session that holds it (process {process} there) is in use"),
-            Self::Still(processes) => format!("process {processes} there was ended, and the port is still held"),
+            Self::Still(processes) => format!("process {processes} there was ended, and it is still held"),
+            Self::NotSocket => "a file that is not a socket is there, and is left alone".to_owned(),
+            Self::NoDirectory => "its directory does not exist there".to_owned(),
+            Self::ReadOnly => "the login may not create or remove files in its directory".to_owned(),
             Self::Unsupported(why) => why.clone(),
         }
     }
 
     /// What to do about it, where there is something better than to wait.
-    pub(in crate::tunnel) const fn hint(&self) -> Option<&'static str> {
+    pub(in crate::tunnel) fn hint(&self, asked: &Listen) -> Option<&'static str> {
+        let is_path = matches!(asked, Listen::Unix(_));
         match self {
             Self::Several(_) => Some(
                 "end the old one there by hand, once; sessions that begin with takeover on are told apart by a mark",
             ),
-            Self::Program(_) | Self::Other(_) => Some("stop it, or choose another port"),
+            Self::Other(_) if is_path => Some("have its owner remove it, or choose another path"),
+            Self::Program(_) | Self::Living | Self::Other(_) if is_path => Some("stop it, or choose another path"),
+            Self::Program(_) | Self::Living | Self::Other(_) => Some("stop it, or choose another port"),
+            Self::Busy(_) if is_path => Some("log out there, or choose another path"),
             Self::Busy(_) => Some("log out there, or choose another port"),
+            Self::NotSocket => Some("move it away on the server, or choose another path"),
+            Self::NoDirectory => Some("create the directory on the server, or choose another path"),
+            Self::ReadOnly => {
+                Some("let the login write to the directory on the server, or choose a path in one of its own")
+            }
+            Self::Free if is_path => Some(POLICY_OF_PATHS),
             Self::Free => Some(
                 "allow it on the server: AllowTcpForwarding, PermitListen, and the key's options in authorized_keys; \
                  ports below 1024 need root there",
             ),
-            Self::Freed(_) | Self::Ours | Self::Nobody | Self::Still(_) | Self::Unsupported(_) => None,
+            Self::Freed(_) | Self::Removed | Self::Ours | Self::Nobody | Self::Still(_) | Self::Unsupported(_) => None,
         }
     }
 }
+
+/// What a server's administrator can forbid of unix sockets.
+pub(in crate::tunnel) const POLICY_OF_PATHS: &str = "allow it on the server: AllowStreamLocalForwarding, \
+    DisableForwarding, and the key's options in authorized_keys";
 
 #[cfg(test)]
 mod tests {
@@ -102,8 +141,10 @@ mod tests {
 
     #[test]
     fn what_a_server_says_is_bounded_and_plain() {
+        let asked = Listen::Unix("/s".into());
         let long = format!("program 7 \u{1b}[31m{}", "x".repeat(1000));
-        assert!(Report::read(&long).words().len() < 200 && !Report::read(&long).words().contains('\u{1b}'));
+        let words = Report::read(&long).words(&asked);
+        assert!(words.len() < 200 && !words.contains('\u{1b}'));
         assert!(matches!(Report::read("hello there"), Report::Unsupported(_)));
     }
 }
