@@ -1,6 +1,7 @@
 //! `check`: every error of the config, or what would run.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tunnel_engine::spec::{Connect, Forward, ForwardKind, Listen, Via};
@@ -8,7 +9,7 @@ use tunnel_engine::spec::{Connect, Forward, ForwardKind, Listen, Via};
 use super::args::Global;
 use super::problem::{Problem, print};
 use super::run::overrides;
-use crate::config::{self, Desired, OnRemotePortBusy, TunnelSpec};
+use crate::config::{self, Desired, OnRemotePortBusy, ProbeSpec, TunnelSpec};
 use crate::exit;
 
 pub(super) fn run(global: &Global, json: bool) -> Result<u8, Problem> {
@@ -37,6 +38,13 @@ fn to_text(desired: &Desired) -> String {
             if let Some(note) = note(tunnel, forward) {
                 let _ = writeln!(text, "     note: {note}");
             }
+            if let Some(interval) = probe_interval(tunnel, forward) {
+                let (target, interval) = (&forward.connect, humantime::format_duration(interval));
+                let _ = writeln!(
+                    text,
+                    "     note: `probe` connects to {target} every {interval} and says nothing: databases count that as an error"
+                );
+            }
         }
     }
     text
@@ -50,6 +58,14 @@ fn note(tunnel: &TunnelSpec, forward: &Forward) -> Option<&'static str> {
          on_remote_port_busy = \"takeover\" here, or `StreamLocalBindUnlink yes` in the server's sshd_config; \
          AllowStreamLocalForwarding there must permit it",
     )
+}
+
+/// How often the target is connected to without a user; `None`: never.
+fn probe_interval(tunnel: &TunnelSpec, forward: &Forward) -> Option<Duration> {
+    match tunnel.probe {
+        ProbeSpec::Auto | ProbeSpec::Off => None,
+        ProbeSpec::Tcp | ProbeSpec::Expect(_) => (forward.connect != Connect::Socks).then_some(tunnel.policy.poll),
+    }
 }
 
 fn way(via: &Via) -> String {
@@ -104,8 +120,13 @@ fn forward_json(tunnel: &TunnelSpec, forward: &Forward) -> Value {
         Connect::Socks => None,
         connect @ (Connect::Tcp { .. } | Connect::Unix(_)) => Some(connect.to_string()),
     };
-    let note = note(tunnel, forward);
-    json!({ "kind": forward.kind.as_str(), "listen": forward.listen.to_string(), "connect": connect, "note": note })
+    json!({
+        "kind": forward.kind.as_str(),
+        "listen": forward.listen.to_string(),
+        "connect": connect,
+        "note": note(tunnel, forward),
+        "probe_interval_s": probe_interval(tunnel, forward).map(|interval| interval.as_secs_f64()),
+    })
 }
 
 #[cfg(test)]
@@ -168,13 +189,24 @@ off  u@h:22  (not enabled)
     }
 
     #[test]
+    fn connections_to_targets_are_told_where_the_config_asks_for_them() {
+        let mut desired = example();
+        desired.tunnels[0].probe = ProbeSpec::Tcp;
+        let text = to_text(&desired);
+        let told = "  -L 3307:127.0.0.1:3306\n     note: `probe` connects to 127.0.0.1:3306 every 10m and says nothing";
+        assert!(text.contains(told), "{text}");
+        assert_eq!(text.matches("note:").count(), 1, "the proxy has no target, and the other tunnel asks for nothing");
+        let forwards = &to_json(&desired)["tunnels"][0]["forwards"];
+        assert_eq!((&forwards[0]["probe_interval_s"], &forwards[1]["probe_interval_s"]), (&json!(600.0), &Value::Null));
+    }
+
+    #[test]
     fn the_json_names_every_tunnel_and_forward() {
         let value = to_json(&example());
         assert_eq!(value["errors"], json!([]));
-        assert_eq!(
-            value["tunnels"][0]["forwards"][1],
-            json!({"kind": "dynamic", "listen": "1080", "connect": null, "note": null})
-        );
+        let dynamic =
+            json!({"kind": "dynamic", "listen": "1080", "connect": null, "note": null, "probe_interval_s": null});
+        assert_eq!(value["tunnels"][0]["forwards"][1], dynamic);
         assert_eq!(value["tunnels"][0]["proxy"]["jump"], "b@bastion:22");
         assert_eq!(value["tunnels"][1]["enabled"], false);
     }

@@ -70,7 +70,8 @@ pub struct IncomingChannel {
     pub listen: RemoteListen,
     /// Who connected there.
     pub origin: Origin,
-    offer: Offer,
+    /// In a box: an idle session has room for 32 of these, and each would be four times as large.
+    offer: Box<Offer>,
 }
 
 /// russh's side of a connection that waits.
@@ -86,7 +87,7 @@ pub(super) struct Offer {
 
 impl Offer {
     pub(super) fn incoming(self, listen: RemoteListen) -> IncomingChannel {
-        IncomingChannel { listen, origin: self.origin.clone(), offer: self }
+        IncomingChannel { listen, origin: self.origin.clone(), offer: Box::new(self) }
     }
 
     /// Only queues the answer: for callbacks.
@@ -101,7 +102,7 @@ impl IncomingChannel {
     /// # Errors
     /// The session has ended.
     pub async fn accept(self) -> Result<Channel, ChannelGone> {
-        let Offer { channel, answer, session, backlog, .. } = self.offer;
+        let Offer { channel, answer, session, backlog, .. } = *self.offer;
         if session.is_cancelled() {
             return Err(ChannelGone);
         }
