@@ -157,6 +157,7 @@ impl Supervisor {
             Event::Signal(signal) => self.signal(signal),
             Event::Network(change) => {
                 if let Some(suppressed) = self.log.admit(change.what, clock::now()) {
+                    let suppressed = (suppressed > 0).then_some(suppressed);
                     tracing::info!(
                         change = change.what,
                         suppressed,

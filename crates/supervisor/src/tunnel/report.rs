@@ -67,6 +67,7 @@ impl Actor {
         {
             self.failures_logged.reset();
             let (tunnel, server) = (self.spec.name.as_str(), &self.server);
+            let suppressed = (suppressed > 0).then_some(suppressed);
             tracing::info!(tunnel, %server, starts = self.machine.starts(), suppressed, "{tunnel}: ready");
         }
         self.was_ready = ready;
