@@ -73,7 +73,7 @@ fn a_key_the_server_does_not_know_blocks_with_what_was_offered() {
     let said = blocked(&daemon, "auth_rejected");
     assert!(said.contains("user_key") && said.contains("SHA256:"), "{said}");
     sshd.authorize(&keys::public(&sshd.user_key));
-    assert!(daemon.cli(&["restart", "t"]).status.success());
+    assert!(daemon.cli(&["restart", "t", "--no-block"]).status.success());
     eventually("up after the key was added", || daemon.tunnel("t").filter(|t| t["phase"] == "up"));
 }
 
@@ -96,10 +96,10 @@ fn a_revoked_host_key_blocks_until_the_list_changes() {
     daemon.wait_ready("t");
     assert!(echoes(port));
     std::fs::write(&list, format!("# stolen\n{}\n", keys::public(&own))).expect("a list");
-    assert!(daemon.cli(&["restart", "t"]).status.success());
+    assert!(daemon.cli(&["restart", "t", "--no-block"]).status.success());
     blocked(&daemon, "host_key_revoked");
     std::fs::remove_file(&list).expect("gone");
-    assert!(daemon.cli(&["restart", "t"]).status.success());
+    assert!(daemon.cli(&["restart", "t", "--no-block"]).status.success());
     eventually("a missing list refuses every key", || {
         let failure = daemon.tunnel("t")?["last_failure"]["message"].as_str()?.to_owned();
         failure.contains("No such file").then_some(())
@@ -144,7 +144,7 @@ fn a_command_of_ssh_config_says_whom_to_believe() {
     assert!(echoes(port));
     block(&format!("/bin/echo %H {}", keys::public(&sshd.user_key)));
     assert!(daemon.cli(&["reload"]).status.success());
-    assert!(daemon.cli(&["restart", "t"]).status.success());
+    assert!(daemon.cli(&["restart", "t", "--no-block"]).status.success());
     let said = blocked(&daemon, "host_key_changed");
     assert!(said.contains("known_hosts_command /bin/echo") && !said.contains("ssh-keygen"), "{said}");
 }

@@ -5,7 +5,7 @@ use support::traffic::echo_intact;
 use support::{Daemon, Sshd, keys, tunnel_toml};
 
 /// Lets the key of `server` into `jump`, and writes both host keys into one file.
-fn know_both(server: &Sshd, jump: &Sshd) -> String {
+pub(super) fn know_both(server: &Sshd, jump: &Sshd) -> String {
     jump.authorize(&keys::public(&server.user_key));
     let both = server.dir().join("both");
     let lines =

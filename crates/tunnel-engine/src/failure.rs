@@ -11,13 +11,13 @@ pub struct Failure {
     message: String,
     hint: Option<String>,
     source: Option<Arc<dyn Error + Send + Sync>>,
-    unreached: bool,
+    unreached: Option<Unreached>,
 }
 
 impl Failure {
     /// `message` says who did what: lower case, no full stop, names in backticks. It never holds a secret.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, source: None, unreached: false }
+        Self { kind, message: message.into(), hint: None, source: None, unreached: None }
     }
 
     /// A hint better than the kind's own: what to do next, with the names of this case.
@@ -50,15 +50,23 @@ impl Failure {
         self
     }
 
-    /// The first machine on the way was not even reached by TCP: whether it is back can be found out by trying that.
+    /// No server was found at the first address of the route: see [`Unreached::Directly`].
     #[must_use]
     pub const fn not_reached(mut self) -> Self {
-        self.unreached = true;
+        self.unreached = Some(Unreached::Directly);
         self
     }
 
-    /// See [`Failure::not_reached`]. Kept when the failure is told at another level.
-    pub const fn is_unreached(&self) -> bool {
+    /// A jump host found no server at the next address of the route: see [`Unreached::BehindJump`].
+    #[must_use]
+    pub const fn not_reached_from_jump_host(mut self) -> Self {
+        self.unreached = Some(Unreached::BehindJump);
+        self
+    }
+
+    /// Where the route ended without a server; `None` where a server was reached. Kept when the failure is told at
+    /// another level.
+    pub const fn unreached(&self) -> Option<Unreached> {
         self.unreached
     }
 
@@ -76,6 +84,16 @@ impl Failure {
     pub fn hint(&self) -> &str {
         self.hint.as_deref().unwrap_or(self.kind.hint())
     }
+}
+
+/// Where a start found no server at an address: refused, no route, no answer, no such name. It says nothing about
+/// logins, and whether the server is back can be asked without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unreached {
+    /// At the first address of the route, asked by TCP.
+    Directly,
+    /// At an address behind a jump host whose own session is fine.
+    BehindJump,
 }
 
 impl fmt::Display for Failure {

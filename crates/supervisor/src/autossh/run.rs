@@ -53,13 +53,14 @@ pub(super) async fn run(setup: Setup) -> u8 {
     let (changed, changes) = watch::channel(0);
     let network = hears_network.then(|| Network::listen(changed));
     let dialer = Arc::new(NetDialer::new());
+    let governor = Governor::default();
     let context = Context {
-        knocker: Knocker::new(dialer.clone()),
+        knocker: Knocker::new(dialer.clone(), governor.clone()),
         ready_link: ReadyLink::default(),
         dialer,
         listeners: Arc::new(KeptListeners::none()),
         paths: tunnel_engine::forward::PathWatcher::default(),
-        governor: Governor::default(),
+        governor,
         place: Place::default(),
         network: changes,
         // ssh's connections end with it.

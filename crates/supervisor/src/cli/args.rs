@@ -80,20 +80,20 @@ pub(super) enum Verb {
         #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
         timeout: Duration,
     },
-    /// Start tunnels
+    /// Start tunnels, and wait until they are ready; exit 1 when they are not in time, or cannot become it by themselves
     Start {
-        #[arg(value_name = "NAME", required = true)]
-        names: Vec<String>,
+        #[command(flatten)]
+        which: Started,
     },
-    /// Stop tunnels, until they are started again or the daemon is
+    /// Stop tunnels, until they are started again or the daemon is; connections may finish within stop_timeout
     Stop {
         #[arg(value_name = "NAME", required = true)]
         names: Vec<String>,
     },
-    /// End the sessions of tunnels and start them anew at once
+    /// End the sessions of tunnels, start them anew at once, and wait as `start` does
     Restart {
-        #[arg(value_name = "NAME", required = true)]
-        names: Vec<String>,
+        #[command(flatten)]
+        which: Started,
     },
     /// Forget failures and start counts
     ResetFailed {
@@ -118,6 +118,19 @@ pub(super) enum Verb {
     },
     /// Show a tunnel, its loss and its recovery, on this machine alone
     Demo,
+}
+
+/// What is started, and how long its readiness is waited for.
+#[derive(Debug, clap::Args)]
+pub(super) struct Started {
+    #[arg(value_name = "NAME", required = true)]
+    pub(super) names: Vec<String>,
+    /// How long to wait: seconds, or with a unit as in 2m. The tunnels go on trying after that
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
+    pub(super) timeout: Duration,
+    /// Return when the order is taken, as systemctl does with this flag
+    #[arg(long, conflicts_with = "timeout")]
+    pub(super) no_block: bool,
 }
 
 /// What is imported.

@@ -1,6 +1,11 @@
-//! `start`, `stop`, `restart`, `reset-failed`: an order for named tunnels. Silent when it is accepted, as systemctl.
+//! `start`, `stop`, `restart`, `reset-failed`: an order for named tunnels. Silent when what it promises is true, as
+//! systemctl; for `start` and `restart` that is a tunnel that is ready.
 
-use super::problem::Problem;
+use tunnel_engine::clock;
+
+use super::args::Started;
+use super::problem::{Problem, print};
+use super::render;
 use super::talk::Daemon;
 use crate::control::{Request, Response};
 use crate::exit;
@@ -8,4 +13,32 @@ use crate::exit;
 pub(super) fn run(daemon: &Daemon, order: Request) -> Result<u8, Problem> {
     let Response::Done = daemon.ask(order)? else { return Err(Problem::Misunderstood) };
     Ok(exit::OK)
+}
+
+/// The order, then the wait for what it promises. The order stands whatever becomes of the wait.
+pub(super) fn start(
+    daemon: &Daemon,
+    done: &str,
+    which: Started,
+    order: impl Fn(Vec<String>) -> Request,
+) -> Result<u8, Problem> {
+    let Started { names, timeout, no_block } = which;
+    run(daemon, order(names.clone()))?;
+    if no_block {
+        return Ok(exit::OK);
+    }
+    // The argument was checked to be below a year.
+    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    let Response::Waited { ready, status } = daemon.ask(Request::Wait { names, timeout_ms })? else {
+        return Err(Problem::Misunderstood);
+    };
+    if ready {
+        return Ok(exit::OK);
+    }
+    let now = clock::wall();
+    let missing = status.tunnels.iter().filter(|tunnel| !tunnel.ready);
+    let text: String = missing
+        .map(|tunnel| format!("`{}` is {done}, but not ready. {}\n", tunnel.name, render::why(tunnel, now)))
+        .collect();
+    print(&text).map(|()| exit::NO)
 }

@@ -1,37 +1,67 @@
 //! What follows the end of a session: a pure verdict over the policy, what went before, and why it ended.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tunnel_engine::failure::FailureKind;
+use tunnel_engine::failure::{FailureKind, Unreached};
 
 use crate::config::BackoffKind;
 
-use super::{Policy, backoff};
+use super::Policy;
+use super::backoff::{self, Backoff, QUICK_REDIALS, QUICK_WITHIN};
 
-/// Ends in a row that were not preceded by a session that lived `reset_after`.
+/// What the ends in a row, not preceded by a session that lived `reset_after`, have told. Each kind of trouble has a
+/// count of its own, so that one does not lengthen the waits of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Streak {
-    /// How many.
+pub(crate) struct Streak {
+    /// How many ends.
     pub(super) failures: u32,
-    /// How many of them were answered with a wait: the exponent of the next one.
-    waits: u32,
-    /// The one immediate redial of a row has been used.
+    /// Waits after starts that reached the server and failed, and after sessions that proved nothing; cleared by a
+    /// proven session.
+    failed: u32,
+    /// Waits after proven sessions that ended young.
+    young: u32,
+    /// Starts in a row that found no server.
+    absences: u32,
+    /// The one redial at once that a session without proof is answered with has been used.
     redialled: bool,
-    /// Refusals before the banner, without anything else between them.
+    /// Refusals before the banner, without any other word of the server between them.
     refusals: u32,
+    /// When proven sessions were last redialled at once.
+    quick: QuickRedials,
     /// autossh's `tries`, which has a rule of its own.
     pub(super) tries: u32,
 }
 
+/// The times of the last redials at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct QuickRedials([Option<Instant>; QUICK_REDIALS]);
+
+impl QuickRedials {
+    /// These with one more, where one more is allowed now.
+    fn with(self, now: Instant) -> Option<Self> {
+        let recent = |at: &Instant| now.saturating_duration_since(*at) < QUICK_WITHIN;
+        let mut times = self.0;
+        let free = times.iter_mut().find(|at| at.as_ref().is_none_or(|at| !recent(at)))?;
+        *free = Some(now);
+        Some(Self(times))
+    }
+}
+
 /// How a session, or the attempt to have one, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct End {
+pub(crate) struct End {
     /// Why.
     pub(super) kind: FailureKind,
+    /// The start found no server.
+    pub(super) unreached: Option<Unreached>,
+    /// When.
+    pub(super) at: Instant,
     /// From the start of the attempt.
     pub(super) age: Duration,
     /// From being up; `None`: it never was.
     pub(super) lived: Option<Duration>,
+    /// The server answered a question on it.
+    pub(super) proven: bool,
     /// The first start of a run, which `gate_time` is about.
     pub(super) first: bool,
     /// No further start is allowed.
@@ -60,24 +90,36 @@ pub(super) fn judge(policy: &Policy, before: &Streak, end: &End, draw: f64) -> (
     if end.starts_used_up {
         return (Verdict::GiveUp(FailureKind::MaxStart), streak);
     }
-    let refused = |first, longest, streak: Streak| {
-        let jitter = policy.backoff.jitter;
-        let polite = backoff::polite(first, longest, streak.refusals.saturating_sub(1), jitter, draw);
-        let (ordinary, streak) = schedule(policy, streak, draw);
+    let at_once = |streak| (Verdict::Retry { wait: Duration::ZERO, polite: false }, streak);
+    let refused = |asked: Backoff, streak: Streak| {
+        let polite = backoff::polite(asked, streak.refusals.saturating_sub(1), policy.backoff.jitter, draw);
+        let (ordinary, streak) = schedule(policy, streak, |streak| &mut streak.failed, draw);
         (Verdict::Retry { wait: polite.max(ordinary), polite: true }, streak)
     };
+    let after = |streak, count: fn(&mut Streak) -> &mut u32| {
+        let (wait, streak) = schedule(policy, streak, count, draw);
+        (Verdict::Retry { wait, polite: false }, streak)
+    };
     match cause {
-        Cause::Planned => (Verdict::Retry { wait: Duration::ZERO, polite: false }, streak),
+        Cause::Planned => at_once(streak),
         Cause::Permanent => (Verdict::Block, streak),
-        Cause::Busy => refused(backoff::SERVER_BUSY_WAIT, backoff::SERVER_BUSY_WAIT_MAX, streak),
-        Cause::Penalty => refused(backoff::PENALTY_WAIT, backoff::PENALTY_WAIT_MAX, streak),
-        Cause::Loss if redial_at_once(policy, &streak, end) => {
-            (Verdict::Retry { wait: Duration::ZERO, polite: false }, Streak { redialled: true, ..streak })
-        }
-        Cause::Loss | Cause::Forward => {
-            let (wait, streak) = schedule(policy, streak, draw);
-            (Verdict::Retry { wait, polite: false }, streak)
-        }
+        Cause::Busy => refused(backoff::SERVER_BUSY, streak),
+        Cause::Penalty => refused(backoff::PENALTY, streak),
+        Cause::Forward => after(streak, |streak| &mut streak.failed),
+        Cause::Loss if policy.backoff.kind == BackoffKind::Autossh => after(streak, |streak| &mut streak.failed),
+        Cause::Loss => match (end.unreached, end.lived) {
+            (Some(Unreached::Directly), _) => after(streak, |streak| &mut streak.absences),
+            // Asked for over one session to the jump host: each start by the clock would be a login there.
+            (Some(Unreached::BehindJump), _) => {
+                (Verdict::Retry { wait: backoff::longest(policy), polite: false }, streak)
+            }
+            (None, Some(_)) if end.proven => match streak.quick.with(end.at) {
+                Some(quick) => at_once(Streak { quick, ..streak }),
+                None => after(streak, |streak| &mut streak.young),
+            },
+            (None, Some(_)) if !streak.redialled => at_once(Streak { redialled: true, ..streak }),
+            (None, _) => after(streak, |streak| &mut streak.failed),
+        },
     }
 }
 
@@ -139,17 +181,24 @@ impl Cause {
 /// A session that lived `reset_after` clears the row; then this end is added, unless it was planned.
 fn count(policy: &Policy, before: &Streak, end: &End, cause: Cause) -> Streak {
     let settled = end.lived.is_some_and(|lived| lived >= policy.backoff.reset_after);
-    let row = if settled { Streak { tries: before.tries, ..Streak::default() } } else { *before };
+    let row = if settled {
+        Streak { tries: before.tries, quick: before.quick, ..Streak::default() }
+    } else if end.proven {
+        Streak { failed: 0, redialled: false, refusals: 0, ..*before }
+    } else {
+        *before
+    };
     let aged = end.age >= backoff::autossh_min_up(policy.poll);
     let tries = if aged { 0 } else { row.tries.saturating_add(1) };
+    let failures = row.failures.saturating_add(1);
     match cause {
         Cause::Planned => Streak { tries: if aged { 0 } else { row.tries }, ..row },
+        // Nothing that is said of a server is said by its absence.
+        Cause::Loss if end.unreached.is_some() => Streak { failures, tries, ..row },
         Cause::Busy | Cause::Penalty => {
-            Streak { failures: row.failures.saturating_add(1), refusals: row.refusals.saturating_add(1), tries, ..row }
+            Streak { failures, refusals: row.refusals.saturating_add(1), absences: 0, tries, ..row }
         }
-        Cause::Loss | Cause::Forward | Cause::Permanent => {
-            Streak { failures: row.failures.saturating_add(1), refusals: 0, tries, ..row }
-        }
+        Cause::Loss | Cause::Forward | Cause::Permanent => Streak { failures, refusals: 0, absences: 0, tries, ..row },
     }
 }
 
@@ -166,20 +215,19 @@ fn passed_gate(policy: &Policy, end: &End) -> bool {
         }
 }
 
-/// The first loss of a session in a row is most often a path that is already back. Once a row: a server that lets us in
-/// and drops us must not be hammered. autossh's formula knows no such rule, it has its own fast tries.
-fn redial_at_once(policy: &Policy, streak: &Streak, end: &End) -> bool {
-    match policy.backoff.kind {
-        BackoffKind::Exponential => end.lived.is_some() && !streak.redialled,
-        BackoffKind::Autossh => false,
-    }
-}
-
-fn schedule(policy: &Policy, streak: Streak, draw: f64) -> (Duration, Streak) {
+/// The next wait of the schedule that `count` counts for; autossh's formula has one for all.
+fn schedule(
+    policy: &Policy,
+    mut streak: Streak,
+    count: impl FnOnce(&mut Streak) -> &mut u32,
+    draw: f64,
+) -> (Duration, Streak) {
     match policy.backoff.kind {
         BackoffKind::Exponential => {
-            let wait = backoff::exponential(&policy.backoff, streak.waits, draw);
-            (wait, Streak { waits: streak.waits.saturating_add(1), ..streak })
+            let waits = count(&mut streak);
+            let wait = backoff::exponential(&policy.backoff, *waits, draw);
+            *waits = waits.saturating_add(1);
+            (wait, streak)
         }
         BackoffKind::Autossh => (backoff::autossh(policy.poll, streak.tries), streak),
     }

@@ -5,7 +5,7 @@ mod readers;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use tunnel_engine::failure::FailureKind;
+use tunnel_engine::failure::{FailureKind, Unreached};
 
 use crate::config::BackoffKind;
 
@@ -74,7 +74,10 @@ impl Machine {
     /// Something happened. Any input is welcome in any phase, and one about an old session is harmless.
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
-            Input::SessionUp { epoch } | Input::NextHost { epoch, .. } | Input::SessionEnded { epoch, .. }
+            Input::SessionUp { epoch }
+            | Input::SessionProven { epoch }
+            | Input::NextHost { epoch, .. }
+            | Input::SessionEnded { epoch, .. }
                 if epoch != self.epoch =>
             {
                 return;
@@ -94,6 +97,7 @@ impl Machine {
             | Input::PathBack
             | Input::FilesChanged
             | Input::SessionUp { .. }
+            | Input::SessionProven { .. }
             | Input::NextHost { .. }
             | Input::SessionEnded { .. } => {}
         }
@@ -108,11 +112,15 @@ impl Machine {
             Move::StartUnlessAsked => self.start(now),
             Move::Close => self.close(now),
             Move::Rest => self.enter(State::Stopped, now),
-            Move::Renew => self.begin(now),
+            Move::Replace => {
+                self.close(now);
+                self.start(now);
+            }
             Move::Remember => self.remember(input),
             Move::CameUp => self.came_up(now),
+            Move::Proven => self.proven(),
             Move::Another(kind) => self.another(kind, now),
-            Move::Judge(kind) => self.ended(kind, now),
+            Move::Judge(kind, unreached) => self.ended(kind, unreached, now),
             Move::Closed => match self.want {
                 Want::Up => self.start(now),
                 Want::Down => self.enter(State::Stopped, now),
@@ -204,7 +212,13 @@ impl Machine {
 
     fn came_up(&mut self, now: Instant) {
         if let State::Connecting { attempt, .. } = self.state {
-            self.enter(State::Up { attempt, since: now }, now);
+            self.enter(State::Up { attempt, since: now, proven: false }, now);
+        }
+    }
+
+    fn proven(&mut self) {
+        if let State::Up { proven, .. } = &mut self.state {
+            *proven = true;
         }
     }
 
@@ -219,12 +233,12 @@ impl Machine {
         }
     }
 
-    fn ended(&mut self, kind: FailureKind, now: Instant) {
-        let (attempt, up_since, retry_now, path_back, files_changed) = match self.state {
+    fn ended(&mut self, kind: FailureKind, unreached: Option<Unreached>, now: Instant) {
+        let (attempt, up, [retry_now, path_back, files_changed]) = match self.state {
             State::Connecting { attempt, retry_now, path_back, files_changed } => {
-                (attempt, None, retry_now, path_back, files_changed)
+                (attempt, None, [retry_now, path_back, files_changed])
             }
-            State::Up { attempt, since } => (attempt, Some(since), false, false, false),
+            State::Up { attempt, since, proven } => (attempt, Some((since, proven)), [false; 3]),
             State::Stopped | State::Backoff { .. } | State::Blocked { .. } | State::Failed { .. } | State::Stopping => {
                 return;
             }
@@ -232,8 +246,11 @@ impl Machine {
         self.last = Some(kind);
         let end = End {
             kind,
+            unreached,
+            at: now,
             age: now.saturating_duration_since(attempt.started),
-            lived: up_since.map(|since| now.saturating_duration_since(since)),
+            lived: up.map(|(since, _)| now.saturating_duration_since(since)),
+            proven: up.is_some_and(|(_, proven)| proven),
             first: attempt.first,
             starts_used_up: self.starts_used_up(),
         };

@@ -7,43 +7,48 @@
 //!
 //! | input        | Stopped    | Connecting | Up         | Backoff    | Blocked    | Failed     | Stopping   |
 //! |--------------|------------|------------|------------|------------|------------|------------|------------|
-//! | Start        | Connecting | .          | .          | Connecting | Connecting | Connecting | .          |
+//! | Start        | Connecting | .          | .          | Connecting | Connecting | Connecting | Connecting |
 //! | Stop         | .          | Stopping   | Stopping   | Stopped    | Stopped    | Stopped    | .          |
-//! | Restart      | Connecting | Stopping   | Stopping   | Connecting | Connecting | Connecting | .          |
+//! | Restart      | Connecting | Connecting | Connecting | Connecting | Connecting | Connecting | Connecting |
 //! | RetryNow     | .          | .          | .          | Connecting | Connecting | .          | .          |
 //! | PathBack     | .          | .          | .          | Connecting | .          | .          | .          |
 //! | ResetFailed  | .          | .          | .          | .          | Connecting | Connecting | .          |
 //! | FilesChanged | .          | .          | .          | .          | Connecting | .          | .          |
 //! | up           | .          | Up         | .          | .          | .          | .          | .          |
+//! | proven       | .          | .          | .          | .          | .          | .          | .          |
 //! | next host    | .          | Connecting | .          | .          | .          | .          | .          |
 //! | ended -      | .          | Backoff    | Connecting | .          | .          | .          | Stopped    |
 //! | ended !      | .          | Blocked    | Blocked    | .          | .          | .          | Stopped    |
 //! | time         | .          | .          | .          | Connecting | Connecting | .          | .          |
 //!
 //! Beyond the table:
-//! - Up, ended: the first loss in a row is redialled at once, a further one goes to Backoff.
+//! - Up, ended: a proven session is redialled at once, [`QUICK_REDIALS`] times within [`QUICK_WITHIN`], one that proved
+//!   nothing once in a row; further ones go to Backoff.
+//! - A start that found no server lengthens no wait but that of the next one that finds none.
 //! - Connecting remembers RetryNow, PathBack and FilesChanged: an attempt that began before them and fails is made again
 //!   at once.
 //! - PathBack ends no wait that the server asked for, and makes no permanent failure good.
-//! - Stopping ends in Stopped when the tunnel is wanted down, and in a start when a restart is under way. A Start or
-//!   Restart that arrives meanwhile turns the former into the latter, a Stop the latter into the former.
+//! - A Restart closes the session, or gives the attempt up, and opens the next one at once: at most one session is
+//!   open that was not told to close. So does a Start during Stopping: what is being closed ends beside it.
 //! - In place of any start: Failed, when `max_start` or `max_lifetime` forbids it. In place of what follows the end of a
 //!   run's first session: Failed, when `gate_time` says so. When `max_lifetime` runs out: Failed, through Stopping where
 //!   there is a session to close.
 
 mod backoff;
+mod beside;
 mod judge;
 mod machine;
 mod state;
 #[cfg(test)]
 mod tests;
 
-pub use backoff::{PENALTY_WAIT, PENALTY_WAIT_MAX, SERVER_BUSY_WAIT, SERVER_BUSY_WAIT_MAX};
+pub use backoff::{Backoff, PENALTY, QUICK_REDIALS, QUICK_WITHIN, SERVER_BUSY};
+pub use beside::{Beside, BesideEnd};
 pub use machine::{Machine, RECHECK};
 
 use std::time::Duration;
 
-use tunnel_engine::failure::FailureKind;
+use tunnel_engine::failure::{FailureKind, Unreached};
 
 use crate::config::BackoffSpec;
 
@@ -148,6 +153,11 @@ pub enum Input {
         /// Which.
         epoch: u64,
     },
+    /// The server answered a question on the session of this epoch: it did more than to log us in.
+    SessionProven {
+        /// Which.
+        epoch: u64,
+    },
     /// The start of this epoch failed, and there is another host to try: at once, as a part of the same row.
     NextHost {
         /// Which.
@@ -161,6 +171,8 @@ pub enum Input {
         epoch: u64,
         /// Why.
         kind: FailureKind,
+        /// The start found no server, and where.
+        unreached: Option<Unreached>,
     },
 }
 

@@ -3,12 +3,12 @@
 //! ```text
 //!                 Start                       up
 //!   Stopped ─────────────────► Connecting ─────────────────► Up
-//!      ▲                        ▲  ▲   │                    │ │
-//!      │                        │  │   │ ended              │ │ ended
-//!      │ ended,     ended,      │  │   ├──────────┬─────────┘ │ (first loss: Connecting at once)
-//!      │ wanted     wanted up   │  │   ▼          ▼           │
-//!      │ down                   │  Backoff     Blocked        │
-//!      │    ┌───────────────────┘  deadline,   re-check,      │ Stop, Restart,
+//!      ▲                        ▲  ▲   │ ▲                  │ │
+//!      │                        │  │   │ └─ Restart ────────┤ │ ended
+//!      │                        │  │   ├──────────┬─────────┘ │ (a proven session, 5 times a minute:
+//!      │ ended                  │  │   ▼          ▼           │  Connecting at once)
+//!      │                        │  Backoff     Blocked        │
+//!      │    ┌── Start, Restart ─┘  deadline,   re-check,      │ Stop,
 //!      │    │                      RetryNow,   RetryNow,      │ max_lifetime
 //!      │    │                      PathBack    FilesChanged   │
 //!   Stopping ◄────────────────────────────────────────────────┘ (from Connecting too)
@@ -19,7 +19,7 @@
 
 use std::time::Instant;
 
-use tunnel_engine::failure::FailureKind;
+use tunnel_engine::failure::{FailureKind, Unreached};
 
 use super::{Input, Phase};
 
@@ -39,6 +39,8 @@ pub(super) enum State {
     Up {
         attempt: Attempt,
         since: Instant,
+        /// The server answered a question on it.
+        proven: bool,
     },
     Backoff {
         until: Instant,
@@ -82,7 +84,7 @@ impl State {
 pub(super) enum Move {
     /// Nothing.
     Stay,
-    /// Begin a new run with a start.
+    /// Begin a new run with a start, beside the end of what is being closed.
     Begin,
     /// Start.
     Start,
@@ -92,16 +94,18 @@ pub(super) enum Move {
     Close,
     /// Come to rest: nothing is open.
     Rest,
-    /// Begin a new run, whose start waits for the end of what is being closed.
-    Renew,
+    /// Close the session or the attempt, and start beside its end.
+    Replace,
     /// The attempt began before this: keep it in mind.
     Remember,
     /// The attempt succeeded.
     CameUp,
+    /// The session is proven.
+    Proven,
     /// The start failed, and goes on with the next host.
     Another(FailureKind),
     /// The session ended by itself.
-    Judge(FailureKind),
+    Judge(FailureKind, Option<Unreached>),
     /// The session ended because we closed it.
     Closed,
 }
@@ -109,16 +113,17 @@ pub(super) enum Move {
 /// The whole table. `epoch` has been compared already: a word about an old session never comes here.
 pub(super) const fn next(phase: Phase, input: Input) -> Move {
     use Input::{
-        FilesChanged, NextHost, PathBack, ResetFailed, Restart, RetryNow, SessionEnded, SessionUp, Start, Stop,
+        FilesChanged, NextHost, PathBack, ResetFailed, Restart, RetryNow, SessionEnded, SessionProven, SessionUp,
+        Start, Stop,
     };
     use Phase::{Backoff, Blocked, Connecting, Failed, Stopped, Stopping, Up};
     match (phase, input) {
-        (Stopped | Failed, Start | Restart) => Move::Begin,
+        (Stopped | Failed | Stopping, Start | Restart) => Move::Begin,
         (Connecting | Up, Start) => Move::Stay,
-        (Connecting | Up, Stop | Restart) => Move::Close,
+        (Connecting | Up, Stop) => Move::Close,
+        (Connecting | Up, Restart) => Move::Replace,
         (Backoff | Blocked, Start | Restart) => Move::Start,
         (Backoff | Blocked | Failed, Stop) => Move::Rest,
-        (Stopping, Start | Restart) => Move::Renew,
         (Stopped | Stopping, Stop) => Move::Stay,
 
         (Connecting, RetryNow | PathBack | FilesChanged) => Move::Remember,
@@ -136,10 +141,13 @@ pub(super) const fn next(phase: Phase, input: Input) -> Move {
         (Connecting, SessionUp { .. }) => Move::CameUp,
         (Stopped | Up | Backoff | Blocked | Failed | Stopping, SessionUp { .. }) => Move::Stay,
 
+        (Up, SessionProven { .. }) => Move::Proven,
+        (Stopped | Connecting | Backoff | Blocked | Failed | Stopping, SessionProven { .. }) => Move::Stay,
+
         (Connecting, NextHost { kind, .. }) => Move::Another(kind),
         (Stopped | Up | Backoff | Blocked | Failed | Stopping, NextHost { .. }) => Move::Stay,
 
-        (Connecting | Up, SessionEnded { kind, .. }) => Move::Judge(kind),
+        (Connecting | Up, SessionEnded { kind, unreached, .. }) => Move::Judge(kind, unreached),
         (Stopping, SessionEnded { .. }) => Move::Closed,
         (Stopped | Backoff | Blocked | Failed, SessionEnded { .. }) => Move::Stay,
     }

@@ -2,8 +2,10 @@
 //!
 //! A connection that comes about is not thrown away, for servers punish those who connect and say nothing
 //! (PerSourcePenalties): the tunnel that was up last logs in over it, and the others are told that they may come too.
+//! A server behind a jump host is asked for over one session to that host (`behind`).
 
 mod beat;
+mod behind;
 #[cfg(test)]
 mod tests;
 
@@ -15,10 +17,14 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 use tunnel_engine::dial::{Dialer, Link};
+use tunnel_engine::failure::Unreached;
 use tunnel_engine::spec::{AddressFamily, SessionSpec, Via};
 use tunnel_engine::{clock, task};
 
 pub use beat::{EAGER, EAGER_FOR, PATIENT, beat};
+use behind::Behind;
+
+use super::governor::Governor;
 
 /// How long one knock waits for an answer, its name lookup included; longer than any path needs.
 const KNOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -29,13 +35,20 @@ const SINGLE_KNOCK_TIMEOUT: Duration = Duration::from_millis(950);
 /// Knocks that have no answer yet. More than fit into their timeout come about only when a lookup hangs.
 const MOST_UNDER_WAY: usize = 4;
 
-/// Where a way begins: the first machine to be reached, and from where.
+/// The address that is asked, and from where.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Door {
-    server: String,
-    /// Address, name or interface.
-    bind: (Option<String>, Option<String>),
-    family: AddressFamily,
+pub enum Door {
+    /// Where a route begins: the first machine to be reached, by TCP.
+    First {
+        /// Its `host:port`.
+        server: String,
+        /// Address, name or interface.
+        bind: (Option<String>, Option<String>),
+        /// Which addresses of it count.
+        family: AddressFamily,
+    },
+    /// Behind a jump host, asked over a session to it.
+    Behind(Behind),
 }
 
 /// The first server on the way to that of `spec`; `None` where a command leads there.
@@ -53,7 +66,23 @@ impl Door {
         let hop = first_hop(spec)?;
         let bind = (hop.dial.bind_address.clone(), hop.dial.bind_interface.clone());
         let family = hop.dial.address_family;
-        Some(Self { server: hop.destination.host_port(), bind, family })
+        Some(Self::First { server: hop.destination.host_port(), bind, family })
+    }
+
+    /// Of the server itself, where a jump host is in front of it.
+    pub fn behind(spec: &SessionSpec) -> Option<Self> {
+        match &spec.dial.via {
+            Via::Jump(jump) => Some(Self::Behind(Behind::new(jump, &spec.destination))),
+            Via::Direct | Via::Command(_) => None,
+        }
+    }
+
+    /// Of the address where no server was found.
+    pub fn at(spec: &SessionSpec, unreached: Unreached) -> Option<Self> {
+        match unreached {
+            Unreached::Directly => Self::of(spec),
+            Unreached::BehindJump => Self::behind(spec),
+        }
     }
 }
 
@@ -76,6 +105,8 @@ pub struct Knocker {
 
 struct Shared {
     dialer: Arc<dyn Dialer>,
+    /// Paces the logins to jump hosts.
+    governor: Governor,
     doors: Mutex<Doors>,
 }
 
@@ -97,15 +128,15 @@ struct Waiter {
 }
 
 impl Knocker {
-    /// Over this way to servers.
-    pub fn new(dialer: Arc<dyn Dialer>) -> Self {
-        Self { shared: Arc::new(Shared { dialer, doors: Mutex::default() }) }
+    /// Over this way to servers; logins to jump hosts are paced by `governor`.
+    pub fn new(dialer: Arc<dyn Dialer>, governor: Governor) -> Self {
+        Self { shared: Arc::new(Shared { dialer, governor, doors: Mutex::default() }) }
     }
 
-    /// Returns when the first server on the way of `spec` can be reached again; with the connection, for one of those
-    /// who wait. Never, where there is nothing to knock on. Dropping the future ends the wait.
-    pub async fn back(&self, spec: &SessionSpec, wish: Waiting) -> Option<Link> {
-        let (Some(door), Some(hop)) = (Door::of(spec), first_hop(spec)) else { return std::future::pending().await };
+    /// Returns when a server can be reached again at `door`, an address on the route of `spec`; with the connection,
+    /// for one of those who wait. Dropping the future ends the wait.
+    pub async fn back(&self, door: Door, spec: &SessionSpec, wish: Waiting) -> Option<Link> {
+        let Some(hop) = first_hop(spec) else { return std::future::pending().await };
         let (tell, told) = oneshot::channel();
         let id = self.shared.join(&door, hop, wish, tell);
         let _place = Place { shared: self.shared.clone(), door, id };
@@ -114,6 +145,14 @@ impl Knocker {
             // The knocking broke off: whoever waits has its own next start.
             Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Asks the first server on the route of `spec` once: whether it can be reached now.
+    pub async fn is_there(&self, spec: &SessionSpec) -> bool {
+        let Some(hop) = first_hop(spec) else { return true };
+        let until = clock::now() + KNOCK_TIMEOUT;
+        let knock = self.shared.dialer.knock(hop, until);
+        matches!(tokio::time::timeout_at(until.into(), knock).await, Ok(Ok(_)))
     }
 }
 
@@ -130,7 +169,7 @@ impl Shared {
         let waiter = Waiter { id: doors.next, wish, tell };
         let id = waiter.id;
         let crowd = doors.waiting.entry(door.clone()).or_insert_with(|| {
-            let knocking = knock(self.clone(), door.clone(), hop.clone());
+            let knocking = watch(self.clone(), door.clone(), hop.clone());
             Crowd { waiters: Vec::new(), _knocking: task::owned(knocking) }
         });
         crowd.waiters.push(waiter);
@@ -164,8 +203,19 @@ impl Shared {
     }
 }
 
-/// Knocks until somebody opens. Ends with the last who waits.
-async fn knock(shared: Arc<Shared>, door: Door, hop: SessionSpec) {
+/// Asks until the server is back. Ends with the last who waits.
+async fn watch(shared: Arc<Shared>, door: Door, hop: SessionSpec) {
+    let link = match &door {
+        Door::First { .. } => knock(&shared, &door, &hop).await,
+        Door::Behind(behind) => behind::watch(&shared, &door, behind).await,
+    };
+    if let Some(link) = link {
+        shared.opened(&door, link);
+    }
+}
+
+/// Asks `hop` by TCP for those who wait at `door`; `None` when nobody does any more.
+async fn knock(shared: &Shared, door: &Door, hop: &SessionSpec) -> Option<Link> {
     let mut under_way = FuturesUnordered::new();
     // An attempt has failed only now.
     let mut next = clock::now() + EAGER;
@@ -174,15 +224,15 @@ async fn knock(shared: Arc<Shared>, door: Door, hop: SessionSpec) {
             biased;
             Some(answer) = under_way.next() => {
                 if let Ok(link) = answer {
-                    return shared.opened(&door, link);
+                    return Some(link);
                 }
             }
             () = tokio::time::sleep_until(next.into()) => {
                 let now = clock::now();
-                let Some(pace) = shared.pace(&door, now) else { return };
+                let pace = shared.pace(door, now)?;
                 if under_way.len() < MOST_UNDER_WAY {
                     let timeout = if pace < PATIENT { KNOCK_TIMEOUT } else { SINGLE_KNOCK_TIMEOUT };
-                    let knock = shared.dialer.knock(&hop, now + timeout);
+                    let knock = shared.dialer.knock(hop, now + timeout);
                     under_way.push(async move {
                         tokio::time::timeout_at((now + timeout).into(), knock).await.map_err(drop)?.map_err(drop)
                     });

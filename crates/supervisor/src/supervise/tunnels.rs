@@ -46,7 +46,7 @@ impl Tunnels {
         let (network, changes) = watch::channel(0);
         let governor = Governor::default();
         let context = Context {
-            knocker: Knocker::new(dialer.clone()),
+            knocker: Knocker::new(dialer.clone(), governor.clone()),
             ready_link: ReadyLink::default(),
             place: Place::default(),
             dialer,

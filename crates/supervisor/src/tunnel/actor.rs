@@ -8,7 +8,6 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tunnel_engine::alarm::Alarm;
-use tunnel_engine::dial::Link;
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::forward::StateChanges;
 use tunnel_engine::log_limit::LogLimiter;
@@ -17,7 +16,7 @@ use tunnel_engine::{clock, task};
 
 use super::files::{Files, Look};
 use super::handle::Context;
-use super::knocking::Knocking;
+use super::knocking::{Found, Knocking};
 use super::locals::{BoundJob, Locals};
 use super::observer::Occurrence;
 use super::orders::Order;
@@ -50,6 +49,8 @@ pub(super) struct Actor {
     pub(super) retired: VecDeque<(u64, CancellationToken)>,
     /// When they end at the latest, because the tunnel is to stop.
     pub(super) hurry: watch::Sender<Option<Instant>>,
+    /// Closed sessions whose remote listeners may not be free yet.
+    pub(super) ports_held: u32,
     /// The host in use, or tried last.
     pub(super) server: Destination,
     pub(super) hosts: Hosts,
@@ -92,11 +93,17 @@ pub(super) enum Event {
     /// A login succeeded or failed.
     Dialed { ticket: Ticket, result: Result<Opened, Failure> },
     /// The server, which was away, can be reached again.
-    ServerBack { link: Option<Link> },
+    ServerBack(Found),
+    /// The server, which might have been away, is there.
+    ServerThere { host: Destination },
     /// A session said something of itself. `ears`: to be listened with again.
     News { serial: u64, news: News, ears: Option<Ears> },
+    /// The server answered the first question on a session.
+    SessionProven { serial: u64 },
     /// A session that we closed is closed.
     Closed { epoch: u64 },
+    /// A session that we close has given its remote ports back.
+    PortsReleased,
     /// An earlier session has been wound down, or a listener been closed: nothing follows.
     Done,
     /// A local listener is bound, or not.
@@ -167,6 +174,7 @@ impl Actor {
             extras: Extras::default(),
             retired: VecDeque::new(),
             hurry: watch::Sender::new(None),
+            ports_held: 0,
             server,
             hosts: Hosts::default(),
             row: None,
@@ -220,9 +228,12 @@ impl Actor {
             Event::Orphaned => self.end(),
             Event::Due => self.due(),
             Event::Dialed { ticket, result } => self.dialed(ticket, result),
-            Event::ServerBack { link } => self.server_back(link),
+            Event::ServerBack(found) => self.server_back(found),
+            Event::ServerThere { host } => self.server_there(&host),
             Event::News { serial, news, ears } => self.heard(serial, news, ears),
+            Event::SessionProven { serial } => self.session_proven(serial),
             Event::Closed { epoch } => self.closed(epoch),
+            Event::PortsReleased => self.ports_released(),
             Event::Done => {}
             Event::Bound(bound) => self.bound(bound),
             Event::Requested(requested) => self.requested(requested),

@@ -1,29 +1,49 @@
-//! While a tunnel waits because its server is away: somebody asks whether it is back.
+//! While a tunnel waits because its servers are away: each is asked whether it is back.
 
 use std::time::Instant;
 
+use futures_util::future::select_all;
 use tokio::task::AbortHandle;
 use tunnel_engine::clock;
 use tunnel_engine::dial::Link;
-use tunnel_engine::failure::Failure;
+use tunnel_engine::failure::{Failure, FailureKind, Unreached};
+use tunnel_engine::spec::{Destination, SessionSpec};
 
 use super::actor::{Actor, Event};
 use crate::config::BackoffKind;
 use crate::lifecycle::{Input, Phase};
-use crate::supervise::knocker::{Door, Waiting, first_hop};
+use crate::supervise::knocker::{Door, Knocker, Waiting};
 
-/// What a tunnel knows of its server's absence.
+/// What a tunnel knows of the absence of its servers.
 #[derive(Default)]
 pub(super) struct Knocking {
-    /// Since when the first machine on the way cannot be reached.
-    away_since: Option<Instant>,
+    /// Those of its hosts that cannot be reached, or are thought to be.
+    away: Vec<Away>,
     job: Option<AbortHandle>,
 }
 
+/// One of them.
+#[derive(Debug, Clone)]
+struct Away {
+    host: Destination,
+    since: Instant,
+    at: Unreached,
+    /// A session fell silent: whether its server is away is to be found out first. One that is there but does not
+    /// answer would be logged in to again and again.
+    in_doubt: bool,
+}
+
+/// A server that can be reached again.
+pub(super) struct Found {
+    host: Destination,
+    door: Door,
+    link: Option<Link>,
+}
+
 impl Knocking {
-    /// While somebody asks: since when the server has been away.
+    /// While they are asked for: since when the first of them has been away.
     pub(super) fn watched_since(&self) -> Option<Instant> {
-        self.away_since.filter(|_| self.job.is_some())
+        self.away.iter().map(|away| away.since).min().filter(|_| self.job.is_some())
     }
 
     fn stop(&mut self) {
@@ -34,53 +54,81 @@ impl Knocking {
 }
 
 impl Actor {
-    /// A start failed: at the level of TCP, or later.
+    /// A start failed, or a session ended: whether its server may be away.
     pub(super) fn note_absence(&mut self, failure: &Failure) {
-        if failure.is_unreached() {
-            self.knocking.away_since.get_or_insert_with(clock::now);
-        } else {
-            self.knocking.away_since = None;
+        let in_doubt = failure.kind() == FailureKind::KeepaliveTimeout;
+        let at = failure.unreached().or(in_doubt.then_some(Unreached::Directly));
+        let (host, known) = (self.server.clone(), self.spec.servers().any(|spec| spec.destination == self.server));
+        let before = self.knocking.away.iter().position(|away| away.host == host);
+        let before = before.map(|place| self.knocking.away.swap_remove(place)).filter(|away| Some(away.at) == at);
+        self.knocking.stop();
+        if let Some(at) = at.filter(|_| known) {
+            let since = before.map_or_else(clock::now, |away| away.since);
+            self.knocking.away.push(Away { host, since, at, in_doubt: failure.unreached().is_none() });
         }
     }
 
     /// Another network: the outage begins anew.
     pub(super) fn forget_absence(&mut self) {
         self.knocking.stop();
-        if let Some(since) = &mut self.knocking.away_since {
-            *since = clock::now();
+        for away in &mut self.knocking.away {
+            away.since = clock::now();
         }
     }
 
-    /// Has the server watched while the tunnel waits for it, and at no other time. autossh's formula knows no such thing.
+    /// Has the servers watched while the tunnel waits for them, and at no other time. autossh's formula knows no such
+    /// thing.
     pub(super) fn keep_knocking(&mut self) {
         let phase = self.machine.phase();
         if phase == Phase::Up {
-            self.knocking.away_since = None;
+            self.knocking.away.clear();
         }
         let ours = self.machine.policy().backoff.kind == BackoffKind::Exponential && phase == Phase::Backoff;
-        let away_since = self.knocking.away_since.filter(|_| ours && first_hop(&self.spec.session).is_some());
-        match (away_since, self.knocking.job.is_some()) {
-            (Some(away_since), false) => {
-                let at_most_every = self.machine.policy().backoff.min;
-                let wish = Waiting { last_up: self.last_up, away_since, at_most_every };
-                let (knocker, spec) = (self.context.knocker.clone(), self.spec.session.clone());
-                let job = self.jobs.spawn(async move { Event::ServerBack { link: knocker.back(&spec, wish).await } });
-                self.knocking.job = Some(job);
-            }
-            (None, true) => self.knocking.stop(),
-            (Some(_), true) | (None, false) => {}
+        if !ours {
+            return self.knocking.stop();
+        }
+        if self.knocking.job.is_some() {
+            return;
+        }
+        let (last_up, at_most_every) = (self.last_up, self.machine.policy().backoff.min);
+        let asked = self.knocking.away.iter().filter_map(|away| {
+            let spec = self.spec.servers().find(|spec| spec.destination == away.host)?;
+            let door = Door::at(spec, away.at)?;
+            let wish = Waiting { last_up, away_since: away.since, at_most_every };
+            Some(Box::pin(find(self.context.knocker.clone(), door, spec.clone(), wish, away.in_doubt)))
+        });
+        let asked: Vec<_> = asked.collect();
+        if !asked.is_empty() {
+            self.knocking.job = Some(self.jobs.spawn(async move { select_all(asked).await.0 }));
         }
     }
 
-    /// The server can be reached; perhaps the connection is ours.
-    pub(super) fn server_back(&mut self, link: Option<Link>) {
+    /// A server can be reached; perhaps the connection is ours.
+    pub(super) fn server_back(&mut self, Found { host, door, link }: Found) {
         self.knocking.job = None;
         if self.machine.phase() != Phase::Backoff {
             return;
         }
-        if let Some((door, link)) = Door::of(&self.spec.session).zip(link) {
+        // The first to be tried, before those that are still away.
+        self.hosts.worked(&host);
+        if let Some(link) = link {
             self.context.ready_link.put(door, link);
         }
         self.feed(Input::PathBack);
     }
+
+    /// The server was never away: nothing but the backoff says when it is dialled again.
+    pub(super) fn server_there(&mut self, host: &Destination) {
+        self.knocking.job = None;
+        self.knocking.away.retain(|away| away.host != *host);
+    }
+}
+
+async fn find(knocker: Knocker, door: Door, spec: SessionSpec, wish: Waiting, in_doubt: bool) -> Event {
+    let host = spec.destination.clone();
+    if in_doubt && knocker.is_there(&spec).await {
+        return Event::ServerThere { host };
+    }
+    let link = knocker.back(door.clone(), &spec, wish).await;
+    Event::ServerBack(Found { host, door, link })
 }

@@ -44,6 +44,8 @@ struct Local {
     /// It was closed for an outage, and is to be bound again for the session.
     refusing: bool,
     probing: Probing,
+    /// The listener before this one, until its sockets are closed.
+    before: Option<StateChanges>,
 }
 
 enum Listener {
@@ -93,6 +95,7 @@ impl Locals {
             told: None,
             refusing: false,
             probing,
+            before: None,
         });
     }
 
@@ -230,7 +233,12 @@ impl Actor {
             }
             let (id, listen, store) = (local.id, local.forward.listen.clone(), self.context.listeners.clone());
             let watcher = self.context.paths.clone();
+            let before = local.before.take();
             self.jobs.spawn(async move {
+                if let Some(before) = before {
+                    // It closes them at once, whatever it still carries.
+                    before.closed().await;
+                }
                 let bound = Bound::take_or_bind(&listen, options, store, known.as_ref()).await;
                 Event::Bound(BoundJob { id, result: bound.map(|bound| bound.watched_by(watcher)) })
             });
@@ -352,6 +360,7 @@ impl Actor {
         let deadline = clock::now() + self.context.stop_timeout;
         for local in &mut self.locals.entries {
             if let Listener::Open(listener) = std::mem::replace(&mut local.listener, Listener::Closed) {
+                local.before = Some(listener.changes());
                 self.jobs.spawn(async move {
                     listener.drain(deadline).await;
                     Event::Done

@@ -193,6 +193,10 @@ impl Remote {
 impl Actor {
     /// Asks the server to listen, for every remote forward that is not in place.
     pub(super) fn request_forwards(&mut self) {
+        // A session of ours that is being closed has yet to give them up.
+        if self.ports_held > 0 {
+            return;
+        }
         self.retry_requests_where(|remote| remote.state == ForwardState::Pending);
     }
 

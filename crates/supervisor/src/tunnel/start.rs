@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tunnel_engine::clock;
-use tunnel_engine::dial::{Dialer, Link};
+use tunnel_engine::dial::{Dialer, Link, Prepared};
 use tunnel_engine::failure::Failure;
 use tunnel_engine::session::{IncomingChannels, Session};
 use tunnel_engine::spec::SessionSpec;
@@ -29,11 +29,20 @@ impl ReadyLink {
         drop(before);
     }
 
-    /// The link, when it leads where `spec` goes. One that does not, or is old, is closed.
-    fn take(&self, spec: &SessionSpec) -> Option<Link> {
+    /// A dialer that begins with the link, when it leads to an address on the route of `spec`. A link that does not, or
+    /// is old, is closed.
+    fn take(&self, spec: &SessionSpec, rest: &Arc<dyn Dialer>) -> Option<Box<dyn Dialer>> {
         let (door, link, since) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        let fresh = clock::now().saturating_duration_since(since) <= FRESH;
-        (fresh && Door::of(spec).is_some_and(|wanted| wanted == door)).then_some(link)
+        if clock::now().saturating_duration_since(since) > FRESH {
+            return None;
+        }
+        match &door {
+            Door::First { .. } if Door::of(spec).as_ref() == Some(&door) => rest.starting_with(link),
+            Door::Behind(_) if Door::behind(spec).as_ref() == Some(&door) => {
+                Some(Box::new(Prepared::new(link, rest.clone())))
+            }
+            Door::First { .. } | Door::Behind(_) => None,
+        }
     }
 }
 
@@ -41,7 +50,7 @@ impl ReadyLink {
 pub(super) async fn session(spec: &SessionSpec, context: &Context) -> Result<(Session, IncomingChannels), Failure> {
     let mut network = context.network.clone();
     network.mark_unchanged();
-    let prepared = context.ready_link.take(spec).and_then(|link| context.dialer.starting_with(link));
+    let prepared = context.ready_link.take(spec, &context.dialer);
     let mut dialer: &dyn Dialer = prepared.as_deref().unwrap_or(&*context.dialer);
     let mut times_anew = 0;
     loop {

@@ -169,13 +169,14 @@ impl Dialer for InTurn {
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 pub(crate) fn context(dialer: Arc<dyn Dialer>) -> Context {
+    let governor = Governor::default();
     Context {
-        knocker: Knocker::new(dialer.clone()),
+        knocker: Knocker::new(dialer.clone(), governor.clone()),
         ready_link: ReadyLink::default(),
         dialer,
         listeners: Arc::new(NoStore),
         paths: PathWatcher::default(),
-        governor: Governor::default(),
+        governor,
         place: Place::default(),
         network: watch::channel(0).1,
         stop_timeout: Duration::from_secs(10),

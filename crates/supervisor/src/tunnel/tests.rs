@@ -55,17 +55,43 @@ async fn a_connection_that_comes_during_an_outage_is_carried_after_it() {
     assert!(echoes(&mut early).await);
 }
 
+/// Long enough for a session in memory to answer its first question.
+async fn a_moment() {
+    tokio::time::sleep_until((clock::now() + Duration::from_millis(100)).into()).await;
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_second_loss_in_a_row_waits_out_its_backoff() {
+async fn a_session_that_dies_young_is_redialled_at_once_five_times_and_then_waited_for() {
     let mut rig = Rig::ready(tunnel_spec("t", &[])).await;
-    rig.server.cut();
-    rig.until("ready again", |view| view.ready && view.starts == 2).await;
+    for starts in 2..=6 {
+        a_moment().await;
+        let lost = clock::now();
+        rig.server.cut();
+        rig.until("ready again", |view| view.ready && view.starts == starts).await;
+        assert!(clock::now() - lost < Duration::from_millis(100), "start {starts}");
+    }
+    a_moment().await;
     let lost = clock::now();
     rig.server.cut();
     let view = rig.until("waiting", |view| view.phase == Phase::Backoff).await;
     assert!(view.next_start.is_some() && last_kind(&view).is_some_and(|kind| !kind.is_permanent()));
-    rig.until("ready again", |view| view.ready && view.starts == 3).await;
+    rig.until("ready again", |view| view.ready && view.starts == 7).await;
     assert!(clock::now() - lost >= Duration::from_millis(250));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_cut_after_an_outage_is_redialled_at_once() {
+    let mut rig = Rig::ready(tunnel_spec("t", &[])).await;
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    rig.server.cut();
+    rig.until("after many starts", |view| view.starts > 9).await;
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::None);
+    let starts = rig.until("ready again", |view| view.ready).await.starts;
+    a_moment().await;
+    let lost = clock::now();
+    rig.server.cut();
+    rig.until("ready at once", |view| view.ready && view.starts > starts).await;
+    assert!(clock::now() - lost < Duration::from_millis(100));
 }
 
 #[tokio::test(start_paused = true)]

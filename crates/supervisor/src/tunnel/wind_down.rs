@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
+use tokio::sync::oneshot;
 use tokio::time::{timeout, timeout_at};
 use tunnel_engine::failure::Failure;
 use tunnel_engine::session::Session;
@@ -10,8 +11,13 @@ use tunnel_engine::spec::Listen;
 
 use super::takeover::Release;
 
-/// For all answers to our cancellations. They matter little: the listeners end with the session anyway.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
+/// For all answers to our cancellations. They matter little: the listeners end with the session anyway, and a port that
+/// is not free yet is asked for again.
+const CANCEL_WITHIN: Duration = Duration::from_millis(500);
+
+/// The same over a long path: so many round trips, and no longer than this.
+const CANCEL_ROUND_TRIPS: u32 = 3;
+const CANCEL_WITHIN_LONGEST: Duration = Duration::from_secs(2);
 
 /// For a shell on the server that removes the files of our sockets.
 const TIDY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,21 +32,27 @@ pub(super) struct WindDown {
     pub(super) tidy: Vec<Release>,
     /// Until when its connections are waited for; `None`: not at all.
     pub(super) until: Option<Instant>,
+    /// Dropped when the listeners have been taken back, or are as good as that.
+    pub(super) released: oneshot::Sender<()>,
 }
 
 impl WindDown {
     /// Does it. Ends early when the session does.
     pub(super) async fn run(self) {
         let mut ended = self.session.ended();
-        let orderly = async {
-            cancel(&self.session, &self.listens).await;
-            if !self.tidy.is_empty() {
-                // What is left then is removed by the next start.
-                let _ = timeout(TIDY_TIMEOUT, join_all(self.tidy.into_iter().map(Release::run))).await;
-            }
-            if let Some(until) = self.until {
-                // Those that have not ended by then are cut.
-                let _ = timeout_at(until.into(), drained(&self.session)).await;
+        let (session, listens, tidy, released) = (&self.session, &self.listens, self.tidy, self.released);
+        let orderly = async move {
+            let taken_back = async {
+                if cancel(session, listens).await && !tidy.is_empty() {
+                    // What is left then is removed by the next start.
+                    let _ = timeout(TIDY_TIMEOUT, join_all(tidy.into_iter().map(Release::run))).await;
+                }
+                drop(released);
+            };
+            match self.until {
+                // Connections that have not ended by then are cut.
+                Some(until) => drop(timeout_at(until.into(), join(taken_back, drained(session))).await),
+                None => taken_back.await,
             }
         };
         tokio::select! {
@@ -51,17 +63,25 @@ impl WindDown {
     }
 }
 
-/// Takes remote listeners back.
-pub(super) async fn cancel(session: &Session, listens: &[Listen]) {
-    let answers = timeout(CANCEL_TIMEOUT, join_all(listens.iter().map(|listen| session.cancel_forward(listen)))).await;
-    match answers {
+/// Takes remote listeners back; whether the server answered.
+pub(super) async fn cancel(session: &Session, listens: &[Listen]) -> bool {
+    let answers =
+        timeout(cancel_within(session.rtt()), join_all(listens.iter().map(|listen| session.cancel_forward(listen))))
+            .await;
+    match &answers {
         Ok(answers) => {
-            for error in answers.into_iter().filter_map(Result::err) {
+            for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
                 tracing::debug!(%error, "cannot cancel a remote forward");
             }
         }
         Err(_) => tracing::debug!("the server does not answer cancellations"),
     }
+    answers.is_ok()
+}
+
+fn cancel_within(rtt: Option<Duration>) -> Duration {
+    let trips = rtt.map_or(Duration::ZERO, |rtt| rtt.saturating_mul(CANCEL_ROUND_TRIPS));
+    trips.clamp(CANCEL_WITHIN, CANCEL_WITHIN_LONGEST)
 }
 
 /// Waits for the end of the session's last connection.

@@ -1,14 +1,59 @@
 //! ProxyJump: a session to the jump host, and a channel through it as the link.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::channel_io::ChannelIo;
-use super::{Dialer, Link, NetDialer};
+use super::{Dialer, Dialing, Link, NetDialer};
 use crate::failure::{Failure, FailureKind};
 use crate::session::{OpenError, Origin, Role, Session};
-use crate::spec::{Connect, Destination, SessionSpec};
+use crate::spec::{Connect, Destination, SessionSpec, Via};
 
-/// Opens the jump host's session (whose own way may jump again) and a channel from there to `target`.
+/// A session to a jump host, over which its next server is reached: once for a login there, or again and again to see
+/// whether that server is back.
+pub struct JumpHost {
+    session: Session,
+    name: String,
+}
+
+impl JumpHost {
+    /// Logs in to the jump host, whose own route may jump again.
+    ///
+    /// # Errors
+    /// Those of the login, told as the jump host's.
+    pub async fn open(jump: &SessionSpec, dialer: &dyn Dialer) -> Result<Self, Failure> {
+        let name = jump.destination.host_port();
+        // What a jump host hands us unasked is refused when the receiver is dropped.
+        match Session::open_as(jump, dialer, Role::JumpHost).await {
+            Ok((session, _)) => Ok(Self { session, name }),
+            Err(failure) => Err(at_hop(&name, failure)),
+        }
+    }
+
+    /// A connection from the jump host to `target`. The link keeps the jump host's session.
+    ///
+    /// # Errors
+    /// `jump_failed`, with [`crate::failure::Unreached::BehindJump`] where the jump host found no server there; or why its session ended.
+    pub async fn connect(&self, target: &Destination) -> Result<Link, Failure> {
+        let connect = Connect::Tcp { host: target.host.clone(), port: target.port };
+        // As `ssh -W` says: nobody connected here.
+        let origin = Origin { address: "127.0.0.1".to_owned(), port: 65535 };
+        let channel = match self.session.open_direct(&connect, &origin).await {
+            Ok(channel) => channel,
+            Err(error) => return Err(not_opened(&self.name, target, &error, &self.session)),
+        };
+        let io = ChannelIo::new(channel, self.name.clone(), &self.session);
+        Ok(Link { io: Box::new(io), peer: None, local: None, keep: Some(Box::new(self.session.clone())) })
+    }
+
+    /// Whether its session has ended.
+    pub fn has_ended(&self) -> bool {
+        self.session.ended().borrow().is_some()
+    }
+}
+
+/// Opens the jump host's session and a channel from there to `target`.
 pub(super) async fn dial(
     dialer: &NetDialer,
     jump: &SessionSpec,
@@ -16,27 +61,55 @@ pub(super) async fn dial(
     deadline: Instant,
 ) -> Result<Link, Failure> {
     let name = jump.destination.host_port();
-    let dialer: &dyn Dialer = dialer;
+    let progress = Arc::new(Progress::default());
+    let noting = Noting { dialer: dialer.clone(), progress: progress.clone() };
     let through = async {
-        // What a jump host hands us unasked is refused when the receiver is dropped.
-        let (session, _) =
-            Session::open_as(jump, dialer, Role::JumpHost).await.map_err(|failure| at_hop(&name, failure))?;
-        let connect = Connect::Tcp { host: target.host.clone(), port: target.port };
-        // As `ssh -W` says: nobody connected here.
-        let origin = Origin { address: "127.0.0.1".to_owned(), port: 65535 };
-        let channel = match session.open_direct(&connect, &origin).await {
-            Ok(channel) => channel,
-            Err(error) => return Err(not_opened(&name, target, &error, &session)),
-        };
-        let io = ChannelIo::new(channel, name.clone(), &session);
-        Ok(Link { io: Box::new(io), peer: None, local: None, keep: Some(Box::new(session)) })
+        let host = JumpHost::open(jump, &noting).await?;
+        progress.logged_in.store(true, Ordering::Relaxed);
+        host.connect(target).await
     };
     match tokio::time::timeout_at(deadline.into(), through).await {
         Ok(result) => result,
         Err(_) => {
             let message = format!("jump host `{name}`: `{}` was not reached in time", target.host_port());
-            Err(Failure::new(FailureKind::ConnectTimeout, message))
+            let failure = Failure::new(FailureKind::ConnectTimeout, message);
+            Err(progress.judge(failure, jump))
         }
+    }
+}
+
+/// How far the way through a jump host has come.
+#[derive(Default)]
+struct Progress {
+    reached: AtomicBool,
+    logged_in: AtomicBool,
+}
+
+impl Progress {
+    /// A timeout says nothing about how far it came, and what follows depends on it.
+    fn judge(&self, failure: Failure, jump: &SessionSpec) -> Failure {
+        let (reached, logged_in) = (self.reached.load(Ordering::Relaxed), self.logged_in.load(Ordering::Relaxed));
+        match &jump.dial.via {
+            _ if logged_in => failure.not_reached_from_jump_host(),
+            Via::Direct if !reached => failure.not_reached(),
+            Via::Direct | Via::Jump(_) | Via::Command(_) => failure,
+        }
+    }
+}
+
+/// A dialer that notes that the jump host was reached.
+struct Noting {
+    dialer: NetDialer,
+    progress: Arc<Progress>,
+}
+
+impl Dialer for Noting {
+    fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
+        Box::pin(async move {
+            let link = self.dialer.dial(spec, deadline).await;
+            self.progress.reached.fetch_or(link.is_ok(), Ordering::Relaxed);
+            link
+        })
     }
 }
 
@@ -68,7 +141,9 @@ fn not_opened(name: &str, target: &Destination, error: &OpenError, session: &Ses
         }
     };
     let message = format!("jump host `{name}`: no connection from there to `{target}`: {error}");
-    Failure::new(FailureKind::JumpFailed, message).with_hint(hint)
+    let failure = Failure::new(FailureKind::JumpFailed, message).with_hint(hint);
+    let nobody_there = matches!(error, OpenError::ConnectFailed(_) | OpenError::Timeout);
+    if nobody_there { failure.not_reached_from_jump_host() } else { failure }
 }
 
 #[cfg(test)]

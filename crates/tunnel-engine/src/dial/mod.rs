@@ -22,10 +22,11 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::TcpStream;
 
+pub use jump::JumpHost;
 pub use look::Look;
 pub(crate) use look::is_gone;
 pub use net::NetDialer;
-pub(crate) use prepared::Prepared;
+pub use prepared::Prepared;
 pub(crate) use proxy_command::NOT_FOR_CHILDREN;
 pub(crate) use proxy_process::describe as how_it_ended;
 

@@ -7,13 +7,14 @@ use super::{Dialer, Dialing, Link};
 use crate::spec::SessionSpec;
 
 /// Gives its link to whoever dials first; later dials are dials.
-pub(crate) struct Prepared {
+pub struct Prepared {
     link: Mutex<Option<Link>>,
     rest: Arc<dyn Dialer>,
 }
 
 impl Prepared {
-    pub(crate) fn new(link: Link, rest: Arc<dyn Dialer>) -> Self {
+    /// `link` for the first dial, `rest` for those after it.
+    pub fn new(link: Link, rest: Arc<dyn Dialer>) -> Self {
         Self { link: Mutex::new(Some(link)), rest }
     }
 }

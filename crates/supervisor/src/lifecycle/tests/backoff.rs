@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::bench::{POLICY, secs};
-use crate::lifecycle::backoff::{autossh, autossh_min_up, exponential, polite};
+use crate::lifecycle::backoff::{Backoff, PENALTY, autossh, autossh_min_up, exponential, polite};
 
 #[test]
 fn autosshs_delays_are_those_measured_on_autossh() {
@@ -65,8 +65,16 @@ fn no_numbers_in_the_config_make_a_busy_loop_or_a_panic() {
 
 #[test]
 fn a_polite_wait_doubles_up_to_its_longest_and_is_never_shorter_than_asked() {
-    let waits: Vec<u64> = (0..7).map(|refusals| polite(secs(20), secs(600), refusals, 0.2, 0.0).as_secs()).collect();
+    let waits: Vec<u64> = (0..7).map(|refusals| polite(PENALTY, refusals, 0.2, 0.0).as_secs()).collect();
     assert_eq!(waits, [20, 40, 80, 160, 320, 600, 600]);
-    assert_eq!(polite(secs(20), secs(600), u32::MAX, 0.2, 0.0), secs(600));
-    assert!(polite(secs(20), secs(600), 0, 0.0, 0.999) > secs(24), "spread even where the config has no jitter");
+    assert_eq!(polite(PENALTY, u32::MAX, 0.2, 0.0), secs(600));
+    assert!(polite(PENALTY, 0, 0.0, 0.999) > secs(24), "spread even where the config has no jitter");
+}
+
+#[test]
+fn a_schedule_never_exceeds_its_longest_wait() {
+    let backoff = Backoff::doubling(secs(5), secs(60));
+    let waits: Vec<u64> = [0, 1, 2, 3, 4, u32::MAX].map(|before| backoff.wait(before).as_secs()).to_vec();
+    assert_eq!(waits, [5, 10, 20, 40, 60, 60]);
+    assert_eq!(Backoff { first: Duration::MAX, factor: f64::INFINITY, longest: secs(1) }.wait(3), secs(1));
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tunnel_engine::failure::FailureKind;
+use tunnel_engine::failure::{FailureKind, Unreached};
 
 use crate::config::{BackoffKind, BackoffSpec};
 use crate::lifecycle::{Effect, Input, Machine, Phase, Policy};
@@ -66,7 +66,23 @@ impl Bench {
 
     pub(super) fn ends(&mut self, kind: FailureKind) -> Vec<Effect> {
         let epoch = self.machine.epoch();
-        self.give(Input::SessionEnded { epoch, kind })
+        self.give(Input::SessionEnded { epoch, kind, unreached: None })
+    }
+
+    /// The server answered on the session that is up.
+    pub(super) fn is_proven(&mut self) {
+        let epoch = self.machine.epoch();
+        assert_eq!(self.give(Input::SessionProven { epoch }), []);
+    }
+
+    /// The start found no server.
+    pub(super) fn finds_no_server(&mut self, at: Unreached) {
+        let epoch = self.machine.epoch();
+        assert_eq!(
+            self.give(Input::SessionEnded { epoch, kind: FailureKind::ConnectRefused, unreached: Some(at) }),
+            []
+        );
+        assert_eq!(self.phase(), Phase::Backoff);
     }
 
     pub(super) fn passes(&mut self, time: Duration) -> Vec<Effect> {

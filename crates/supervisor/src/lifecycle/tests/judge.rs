@@ -9,7 +9,9 @@ use crate::lifecycle::Policy;
 use crate::lifecycle::judge::{End, Streak, Verdict, judge};
 
 fn end(kind: FailureKind, lived: Option<Duration>) -> End {
-    End { kind, age: lived.unwrap_or(secs(1)), lived, first: false, starts_used_up: false }
+    let at = tunnel_engine::clock::now();
+    let age = lived.unwrap_or(secs(1));
+    End { kind, unreached: None, at, age, lived, proven: false, first: false, starts_used_up: false }
 }
 
 fn waits(policy: &Policy, ends: &[End]) -> Vec<Option<Duration>> {

@@ -4,18 +4,23 @@
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use tunnel_engine::failure::FailureKind;
+use tunnel_engine::failure::{FailureKind, Unreached};
 
 use super::bench::{POLICY, secs};
 use crate::config::{BackoffKind, BackoffSpec};
 use crate::lifecycle::{Effect, Input, Machine, Phase, Policy, Want};
 
-/// One thing that happens. `Up` and `Ended` are about the open session, and are left out when there is none.
+/// One thing that happens. `Up`, `Proven` and `Ended` are about the open session, and `Closed` about one that was told to
+/// close; they are left out when there is none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Step {
     Say(Input),
     Up,
+    Proven,
     Ended(FailureKind),
+    /// The start, or the session, ended because no server was found.
+    NoServer(Unreached),
+    Closed,
     Pass(Duration),
     /// To the deadline, or just before it.
     Deadline {
@@ -36,6 +41,8 @@ struct View {
     since: Instant,
     /// The session or attempt that the world has open.
     open: Option<u64>,
+    /// The last one that was told to close, and has not ended.
+    closing: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -56,18 +63,28 @@ impl Seen {
 fn live(policy: Policy, seed: u64, begin: Instant, steps: &[Step]) -> Vec<Seen> {
     let mut now = begin;
     let mut machine = Machine::new(policy, seed, now);
-    let mut open = None;
+    let (mut open, mut closing) = (None, Vec::new());
     let mut seen = Vec::new();
     for step in steps {
-        let before = view(&machine, open);
+        let before = view(&machine, open, &closing);
         match (*step, open) {
             (Step::Say(input), _) => machine.handle(input, now),
             (Step::Up, Some(epoch)) => machine.handle(Input::SessionUp { epoch }, now),
+            (Step::Proven, Some(epoch)) => machine.handle(Input::SessionProven { epoch }, now),
             (Step::Ended(kind), Some(epoch)) => {
                 open = None;
-                machine.handle(Input::SessionEnded { epoch, kind }, now);
+                machine.handle(Input::SessionEnded { epoch, kind, unreached: None }, now);
             }
-            (Step::Up | Step::Ended(_), None) => continue,
+            (Step::NoServer(at), Some(epoch)) => {
+                open = None;
+                let (kind, unreached) = (FailureKind::ConnectTimeout, Some(at));
+                machine.handle(Input::SessionEnded { epoch, kind, unreached }, now);
+            }
+            (Step::Up | Step::Proven | Step::Ended(_) | Step::NoServer(_), None) => continue,
+            (Step::Closed, _) => {
+                let Some(epoch) = closing.pop() else { continue };
+                machine.handle(Input::SessionEnded { epoch, kind: FailureKind::ConnectionLost, unreached: None }, now);
+            }
             (Step::Pass(time), _) => {
                 now += time;
                 machine.handle_timeout(now);
@@ -83,18 +100,21 @@ fn live(policy: Policy, seed: u64, begin: Instant, steps: &[Step]) -> Vec<Seen> 
         for effect in &effects {
             match *effect {
                 Effect::Open { epoch } => {
-                    assert_eq!(open, None, "opened beside another one: {step:?} {before:?}");
+                    assert_eq!(open, None, "opened beside one that was not told to close: {step:?} {before:?}");
                     open = Some(epoch);
                 }
-                Effect::Close { epoch } => assert_eq!(open, Some(epoch), "closed what is not open: {step:?}"),
+                Effect::Close { epoch } => {
+                    assert_eq!(open.take(), Some(epoch), "closed what is not open: {step:?}");
+                    closing.push(epoch);
+                }
             }
         }
-        seen.push(Seen { step: *step, now, before, after: view(&machine, open), effects });
+        seen.push(Seen { step: *step, now, before, after: view(&machine, open, &closing), effects });
     }
     seen
 }
 
-fn view(machine: &Machine, open: Option<u64>) -> View {
+fn view(machine: &Machine, open: Option<u64>, closing: &[u64]) -> View {
     View {
         phase: machine.phase(),
         want: machine.want(),
@@ -105,6 +125,7 @@ fn view(machine: &Machine, open: Option<u64>) -> View {
         epoch: machine.epoch(),
         since: machine.since(),
         open,
+        closing: closing.last().copied(),
     }
 }
 
@@ -123,13 +144,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Input::ResetFailed),
         1 => Just(Input::FilesChanged),
         1 => (0u64..8).prop_map(|epoch| Input::SessionUp { epoch: epoch + 1_000_000 }),
-        1 => kinds().prop_map(|kind| Input::SessionEnded { epoch: 0, kind }),
+        1 => kinds().prop_map(|kind| Input::SessionEnded { epoch: 0, kind, unreached: None }),
         1 => kinds().prop_map(|kind| Input::NextHost { epoch: 0, kind }),
     ];
     let step = prop_oneof![
         2 => words.prop_map(Step::Say),
         3 => Just(Step::Up),
+        2 => Just(Step::Proven),
         4 => kinds().prop_map(Step::Ended),
+        1 => proptest::sample::select(vec![Unreached::Directly, Unreached::BehindJump]).prop_map(Step::NoServer),
+        2 => Just(Step::Closed),
         2 => (0u64..120_000).prop_map(|millis| Step::Pass(Duration::from_millis(millis))),
         4 => any::<bool>().prop_map(|early| Step::Deadline { early }),
     ];
@@ -169,10 +193,10 @@ proptest! {
     #[test]
     fn at_most_one_session_is_open_and_the_machine_knows_which(policy in policies(), seed: u64, steps in steps()) {
         for seen in live(policy, seed, begin(), &steps) {
-            let has_one = matches!(seen.after.phase, Phase::Connecting | Phase::Up | Phase::Stopping);
-            prop_assert_eq!(seen.after.open.is_some(), has_one, "{:?}", seen);
-            if has_one {
-                prop_assert_eq!(seen.after.open, Some(seen.after.epoch), "{:?}", seen);
+            let has_one = matches!(seen.after.phase, Phase::Connecting | Phase::Up);
+            prop_assert_eq!(seen.after.open, has_one.then_some(seen.after.epoch), "{:?}", seen);
+            if seen.after.phase == Phase::Stopping {
+                prop_assert_eq!(seen.after.closing, Some(seen.after.epoch), "{:?}", seen);
             }
         }
     }
@@ -187,7 +211,7 @@ proptest! {
                     | Input::ResetFailed));
             if seen.opened() {
                 let due = seen.before.next_start.is_some_and(|at| at <= seen.now);
-                let ended = matches!(seen.step, Step::Ended(_));
+                let ended = matches!(seen.step, Step::Ended(_) | Step::NoServer(_) | Step::Closed);
                 prop_assert!(due || asked || ended, "{:?}", seen);
             }
             if matches!(seen.after.phase, Phase::Backoff | Phase::Blocked | Phase::Up | Phase::Stopped) || seen.opened() {
@@ -235,7 +259,14 @@ proptest! {
                 Step::Say(Input::Start) => {
                     matches!(seen.before.phase, Phase::Stopped | Phase::Failed | Phase::Stopping)
                 }
-                Step::Say(_) | Step::Up | Step::Ended(_) | Step::Pass(_) | Step::Deadline { .. } => false,
+                Step::Say(_)
+                | Step::Up
+                | Step::Proven
+                | Step::Ended(_)
+                | Step::NoServer(_)
+                | Step::Closed
+                | Step::Pass(_)
+                | Step::Deadline { .. } => false,
             };
             if renewed {
                 starts = 0;
@@ -266,14 +297,16 @@ proptest! {
                 continue;
             }
             match seen.step {
-                Step::Ended(_) => {
+                Step::Ended(_) | Step::NoServer(_) => {
                     prop_assert_eq!(seen.before.phase, Phase::Up);
                     prop_assert!(seen.now - seen.before.since >= policy.backoff.reset_after, "{:?}", seen);
                 }
                 Step::Say(Input::ResetFailed) => {}
                 Step::Say(Input::Start | Input::Restart) => prop_assert!(
                     matches!(seen.before.phase, Phase::Stopped | Phase::Failed | Phase::Stopping), "{:?}", seen),
-                Step::Say(_) | Step::Up | Step::Pass(_) | Step::Deadline { .. } => prop_assert!(false, "{:?}", seen),
+                Step::Say(_) | Step::Up | Step::Proven | Step::Closed | Step::Pass(_) | Step::Deadline { .. } => {
+                    prop_assert!(false, "{:?}", seen)
+                }
             }
         }
     }
@@ -288,15 +321,15 @@ proptest! {
     fn every_phase_has_a_way_forward(policy in policies(), seed: u64, steps in steps()) {
         for seen in live(policy, seed, begin(), &steps) {
             let after = seen.after;
-            let waits_for_the_world = after.open.is_some();
+            let waits_for_the_world = after.open.is_some() || after.phase == Phase::Stopping;
             let at_rest = (after.phase == Phase::Stopped && after.want == Want::Down) || after.phase == Phase::Failed;
             prop_assert!(waits_for_the_world || at_rest || after.timeout.is_some(), "{:?}", seen);
         }
     }
 
     #[test]
-    fn a_stop_ends_in_stopped_whatever_went_before(policy in policies(), seed: u64, mut steps in steps(), kind in kinds()) {
-        steps.extend([Step::Say(Input::Stop), Step::Say(Input::RetryNow), Step::Pass(secs(10_000)), Step::Ended(kind)]);
+    fn a_stop_ends_in_stopped_whatever_went_before(policy in policies(), seed: u64, mut steps in steps()) {
+        steps.extend([Step::Say(Input::Stop), Step::Say(Input::RetryNow), Step::Pass(secs(10_000)), Step::Closed]);
         let seen = live(policy, seed, begin(), &steps);
         let last = seen.last().map(|seen| seen.after);
         prop_assert!(last.is_some_and(|last| last.phase == Phase::Stopped && last.open.is_none()
@@ -304,10 +337,16 @@ proptest! {
     }
 
     #[test]
-    fn a_restart_leads_to_a_start_as_soon_as_the_old_session_has_ended(seed: u64, mut steps in steps()) {
-        steps.extend([Step::Say(Input::Restart), Step::Ended(FailureKind::ClosedByServer)]);
+    fn a_restart_leads_to_a_start_at_once(seed: u64, mut steps in steps()) {
+        steps.push(Step::Say(Input::Restart));
         let seen = live(POLICY, seed, begin(), &steps);
-        let last_two = &seen[seen.len() - 2..];
-        prop_assert!(last_two.iter().any(Seen::opened), "{:?}", last_two);
+        prop_assert!(seen.last().is_some_and(Seen::opened), "{:?}", seen.last());
+    }
+
+    #[test]
+    fn a_start_while_stopping_begins_at_once(seed: u64, mut steps in steps()) {
+        steps.extend([Step::Say(Input::Stop), Step::Say(Input::Start)]);
+        let seen = live(POLICY, seed, begin(), &steps);
+        prop_assert!(seen.last().is_some_and(Seen::opened), "{:?}", seen.last());
     }
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use tunnel_engine::failure::FailureKind;
+use tunnel_engine::failure::{FailureKind, Unreached};
 
 use super::bench::{POLICY, secs};
 use crate::config::BackoffSpec;
@@ -25,9 +25,15 @@ struct Model {
     up_at: u64,
     /// When the next start is due.
     due: u64,
-    /// The delay that the next failure will wait.
+    /// The delays that the next failed start, the next early death and the next absence will wait.
     next_wait: u64,
+    next_young: u64,
+    next_absent: u64,
     redialled: bool,
+    /// The session answered.
+    proven: bool,
+    /// When proven sessions were redialled at once.
+    quick: Vec<u64>,
     /// No start has been made since Start.
     fresh: bool,
     /// The start under way, or up, is the one that gate_time is about.
@@ -51,7 +57,11 @@ impl Model {
             up_at: 0,
             due: 0,
             next_wait: MIN,
+            next_young: MIN,
+            next_absent: MIN,
             redialled: false,
+            proven: false,
+            quick: Vec::new(),
             fresh: true,
             gated: false,
             starts_left: max_start,
@@ -66,13 +76,14 @@ impl Model {
 
     fn anew(&mut self) {
         self.clear();
+        self.quick.clear();
         self.fresh = true;
         self.starts_left = self.max_start;
         self.life_ends = self.now + self.lifetime;
     }
 
     fn clear(&mut self) {
-        self.next_wait = MIN;
+        (self.next_wait, self.next_young, self.next_absent) = (MIN, MIN, MIN);
         self.redialled = false;
     }
 
@@ -97,6 +108,7 @@ impl Model {
         }
         if input == Input::ResetFailed {
             self.clear();
+            self.quick.clear();
         }
         if input == Input::Stop {
             self.wanted = false;
@@ -107,15 +119,11 @@ impl Model {
             }
         } else if input == Input::Start || input == Input::Restart {
             self.wanted = true;
-            if given_up_or_stopped {
+            if given_up_or_stopped || self.phase == Phase::Stopping {
                 self.anew();
                 self.start();
-            } else if self.phase == Phase::Stopping {
-                self.anew();
-            } else if waiting {
+            } else if waiting || input == Input::Restart {
                 self.start();
-            } else if input == Input::Restart {
-                self.phase = Phase::Stopping;
             }
         } else if input == Input::PathBack {
             self.path_back |= self.phase == Phase::Connecting;
@@ -143,6 +151,7 @@ impl Model {
             self.again = None;
             self.path_back = false;
             self.up_at = self.now;
+            self.proven = false;
         }
     }
 
@@ -156,7 +165,7 @@ impl Model {
         }
     }
 
-    fn ended(&mut self, kind: FailureKind) {
+    fn ended(&mut self, kind: FailureKind, unreached: Option<Unreached>) {
         let was_up = self.phase == Phase::Up;
         if self.phase == Phase::Stopping {
             if self.wanted {
@@ -170,10 +179,17 @@ impl Model {
             return;
         }
         let lived = if was_up { self.now - self.up_at } else { 0 };
+        let planned = kind == FailureKind::SessionLifetime;
+        let away = unreached.is_some();
         if was_up && lived >= RESET_AFTER {
             self.clear();
+        } else if was_up && self.proven {
+            self.next_wait = MIN;
+            self.redialled = false;
         }
-        let planned = kind == FailureKind::SessionLifetime;
+        if !planned && !away {
+            self.next_absent = MIN;
+        }
         let too_short = !was_up || lived < self.gate;
         if (self.gated && !planned && too_short) || self.starts_left == 0 {
             self.phase = Phase::Failed;
@@ -181,15 +197,36 @@ impl Model {
             self.start();
         } else if kind.is_permanent() {
             if self.again.is_some() { self.start() } else { self.wait(Phase::Blocked, RECHECK) }
+        } else if unreached == Some(Unreached::BehindJump) {
+            self.wait_unless_asked(MAX);
+        } else if away {
+            let wait = self.next_absent;
+            self.next_absent = MAX.min(wait * 2);
+            self.wait_unless_asked(wait);
+        } else if was_up && self.proven && kind != FailureKind::RemotePortBusy {
+            let now = self.now;
+            self.quick.retain(|at| now - at < 60_000);
+            if self.quick.len() < 5 {
+                self.quick.push(now);
+                self.start();
+            } else {
+                let wait = self.next_young;
+                self.next_young = MAX.min(wait * 2);
+                self.wait_unless_asked(wait);
+            }
         } else if was_up && !self.redialled && kind != FailureKind::RemotePortBusy {
             self.redialled = true;
             self.start();
         } else {
             let wait = self.next_wait;
             self.next_wait = MAX.min(wait * 2);
-            let at_once = self.again == Some(Input::RetryNow) || self.path_back;
-            if at_once { self.start() } else { self.wait(Phase::Backoff, wait) }
+            self.wait_unless_asked(wait);
         }
+    }
+
+    fn wait_unless_asked(&mut self, wait: u64) {
+        let at_once = self.again == Some(Input::RetryNow) || self.path_back;
+        if at_once { self.start() } else { self.wait(Phase::Backoff, wait) }
     }
 
     fn wait(&mut self, phase: Phase, wait: u64) {
@@ -215,8 +252,9 @@ impl Model {
 enum Step {
     Say(Input),
     Up,
+    Proven,
     NextHost(FailureKind),
-    Ended(FailureKind),
+    Ended(FailureKind, Option<Unreached>),
     Pass(u64),
 }
 
@@ -242,7 +280,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => input.prop_map(Step::Say),
         3 => Just(Step::Up),
         1 => kind.clone().prop_map(Step::NextHost),
-        4 => kind.prop_map(Step::Ended),
+        1 => Just(Step::Proven),
+        4 => kind.prop_map(|kind| Step::Ended(kind, None)),
+        1 => proptest::sample::select(vec![Unreached::Directly, Unreached::BehindJump])
+            .prop_map(|at| Step::Ended(FailureKind::ConnectRefused, Some(at))),
         3 => prop_oneof![Just(MIN), 0..MAX, 0..2 * RESET_AFTER, Just(RECHECK)].prop_map(Step::Pass),
     ];
     proptest::collection::vec(step, 1..120)
@@ -263,7 +304,8 @@ fn apply(machine: &mut Machine, step: Step, now: Instant) {
         Step::Say(input) => machine.handle(input, now),
         Step::Up => machine.handle(Input::SessionUp { epoch }, now),
         Step::NextHost(kind) => machine.handle(Input::NextHost { epoch, kind }, now),
-        Step::Ended(kind) => machine.handle(Input::SessionEnded { epoch, kind }, now),
+        Step::Proven => machine.handle(Input::SessionProven { epoch }, now),
+        Step::Ended(kind, unreached) => machine.handle(Input::SessionEnded { epoch, kind, unreached }, now),
         Step::Pass(_) => machine.handle_timeout(now),
     }
 }
@@ -292,7 +334,8 @@ proptest! {
                 Step::Say(input) => model.say(input),
                 Step::Up => model.up(),
                 Step::NextHost(_) => model.next_host(),
-                Step::Ended(kind) => model.ended(kind),
+                Step::Proven => model.proven |= model.phase == Phase::Up,
+                Step::Ended(kind, unreached) => model.ended(kind, unreached),
                 Step::Pass(millis) => model.pass(millis),
             }
             apply(&mut machine, step, begin + Duration::from_millis(model.now));

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use tunnel_engine::failure::FailureKind;
+use tunnel_engine::failure::{FailureKind, Unreached};
 
 use super::bench::{Bench, POLICY, secs};
 use crate::config::BackoffSpec;
-use crate::lifecycle::{Effect, Input, Phase, Policy, RECHECK, Want};
+use crate::lifecycle::{Effect, Input, Phase, Policy, QUICK_REDIALS, QUICK_WITHIN, RECHECK, Want};
 
 #[test]
-fn the_first_loss_is_redialled_at_once_and_the_next_ones_wait() {
+fn a_session_that_proved_nothing_is_redialled_at_once_only_once() {
     let mut bench = Bench::up(POLICY);
     assert_eq!(bench.ends(FailureKind::ConnectionLost), [Effect::Open { epoch: 2 }]);
     bench.comes_up();
@@ -140,7 +140,6 @@ fn a_restart_does_not_close_the_gate_again_but_a_new_start_does() {
     let policy = Policy { gate_time: secs(30), ..POLICY };
     let mut bench = Bench::up(policy);
     bench.give(Input::Restart);
-    bench.ends(FailureKind::ClosedByServer);
     bench.ends(FailureKind::ConnectRefused);
     assert_eq!(bench.phase(), Phase::Backoff);
     bench.give(Input::Stop);
@@ -170,8 +169,7 @@ fn max_start_counts_from_the_start_and_the_last_end_gives_up_without_a_wait() {
 #[test]
 fn a_restart_by_hand_is_made_even_when_the_starts_are_used_up() {
     let mut bench = Bench::up(Policy { max_start: Some(1), ..POLICY });
-    assert_eq!(bench.give(Input::Restart), [Effect::Close { epoch: 1 }]);
-    assert_eq!(bench.ends(FailureKind::ClosedByServer), [Effect::Open { epoch: 2 }]);
+    assert_eq!(bench.give(Input::Restart), [Effect::Close { epoch: 1 }, Effect::Open { epoch: 2 }]);
 }
 
 #[test]
@@ -208,28 +206,91 @@ fn the_end_of_a_sessions_lifetime_is_no_failure() {
 }
 
 #[test]
-fn a_restart_closes_first_and_starts_when_the_end_is_told() {
+fn a_restart_opens_the_next_session_beside_the_end_of_the_old_one() {
     let mut bench = Bench::up(POLICY);
-    assert_eq!(bench.give(Input::Restart), [Effect::Close { epoch: 1 }]);
-    assert_eq!(bench.give(Input::Restart), [], "once is enough");
-    assert_eq!(bench.phase(), Phase::Stopping);
-    assert_eq!(bench.ends(FailureKind::ClosedByServer), [Effect::Open { epoch: 2 }]);
-    assert_eq!(bench.machine.last_kind(), None, "what we did ourselves is no failure");
+    assert_eq!(bench.give(Input::Restart), [Effect::Close { epoch: 1 }, Effect::Open { epoch: 2 }]);
+    assert_eq!(bench.phase(), Phase::Connecting);
+    assert_eq!(bench.give(Input::Restart), [Effect::Close { epoch: 2 }, Effect::Open { epoch: 3 }], "an attempt, too");
+    let kind = FailureKind::ClosedByServer;
+    assert_eq!(bench.give(Input::SessionEnded { epoch: 1, kind, unreached: None }), []);
+    assert_eq!((bench.phase(), bench.machine.last_kind()), (Phase::Connecting, None), "no failure");
 }
 
 #[test]
-fn the_last_word_wins_while_a_session_is_closed() {
+fn a_start_during_a_stop_begins_beside_the_drain() {
     let mut bench = Bench::up(POLICY);
-    bench.give(Input::Restart);
+    assert_eq!(bench.give(Input::Stop), [Effect::Close { epoch: 1 }]);
+    assert_eq!(bench.give(Input::Start), [Effect::Open { epoch: 2 }]);
+    assert_eq!(bench.give(Input::Start), [], "once is enough");
+    bench.comes_up();
+    assert_eq!(bench.give(Input::Stop), [Effect::Close { epoch: 2 }]);
+    assert_eq!(bench.give(Input::Start), [Effect::Open { epoch: 3 }], "again");
+    let kind = FailureKind::ClosedByServer;
+    for epoch in [1, 2] {
+        assert_eq!(bench.give(Input::SessionEnded { epoch, kind, unreached: None }), []);
+    }
+    assert_eq!((bench.phase(), bench.machine.want()), (Phase::Connecting, Want::Up));
     bench.give(Input::Stop);
-    assert_eq!(bench.ends(FailureKind::ClosedByServer), []);
+    assert_eq!(bench.ends(kind), []);
     assert_eq!((bench.phase(), bench.machine.want()), (Phase::Stopped, Want::Down));
+}
 
-    let mut bench = Bench::up(POLICY);
-    bench.give(Input::Stop);
-    bench.give(Input::Start);
-    assert_eq!(bench.ends(FailureKind::ClosedByServer), [Effect::Open { epoch: 2 }]);
-    assert_eq!(bench.machine.want(), Want::Up);
+#[test]
+fn a_proven_session_is_redialled_at_once_five_times_a_minute() {
+    let mut bench = Bench::started(POLICY);
+    let dies = |bench: &mut Bench| {
+        bench.comes_up();
+        bench.is_proven();
+        bench.passes(Duration::from_millis(100));
+        bench.ends(FailureKind::ConnectionLost);
+        bench.wait()
+    };
+    for _ in 0..QUICK_REDIALS {
+        assert_eq!(dies(&mut bench), None, "at once");
+    }
+    for wait in [250, 500, 1000] {
+        assert_eq!(dies(&mut bench), Some(Duration::from_millis(wait)));
+        bench.reaches_deadline();
+    }
+    bench.passes(QUICK_WITHIN);
+    for _ in 0..QUICK_REDIALS {
+        assert_eq!(dies(&mut bench), None, "a minute later, at once again");
+    }
+    assert_eq!(dies(&mut bench), Some(secs(2)), "the waits go on where they were");
+    bench.reaches_deadline();
+    bench.comes_up();
+    bench.is_proven();
+    bench.passes(POLICY.backoff.reset_after);
+    bench.ends(FailureKind::ConnectionLost);
+    assert_eq!(bench.wait(), Some(POLICY.backoff.min), "reset_after clears the waits");
+}
+
+#[test]
+fn an_outage_does_not_lengthen_the_waits_after_it() {
+    for at in [Unreached::Directly, Unreached::BehindJump] {
+        let mut bench = Bench::started(POLICY);
+        for _ in 0..12 {
+            bench.finds_no_server(at);
+            bench.reaches_deadline();
+        }
+        bench.ends(FailureKind::ClosedByServer);
+        assert_eq!(bench.wait(), Some(POLICY.backoff.min), "a start that reached the server");
+        bench.reaches_deadline();
+        bench.finds_no_server(at);
+        bench.reaches_deadline();
+        bench.comes_up();
+        bench.is_proven();
+        bench.passes(Duration::from_millis(100));
+        assert_eq!(bench.ends(FailureKind::ConnectionLost).len(), 1, "redialled at once");
+    }
+}
+
+#[test]
+fn a_server_behind_a_jump_host_is_not_logged_in_to_by_the_clock() {
+    let mut bench = Bench::started(POLICY);
+    bench.finds_no_server(Unreached::BehindJump);
+    assert_eq!(bench.wait(), Some(POLICY.backoff.max));
+    assert_eq!(bench.give(Input::PathBack), [Effect::Open { epoch: 2 }]);
 }
 
 #[test]
@@ -239,7 +300,7 @@ fn a_late_word_about_an_old_session_changes_nothing() {
     let before = bench.machine.poll_timeout();
     for epoch in [0, 1, 3, u64::MAX] {
         assert_eq!(bench.give(Input::SessionUp { epoch }), []);
-        assert_eq!(bench.give(Input::SessionEnded { epoch, kind: FailureKind::AuthRejected }), []);
+        assert_eq!(bench.give(Input::SessionEnded { epoch, kind: FailureKind::AuthRejected, unreached: None }), []);
     }
     assert_eq!((bench.phase(), bench.machine.poll_timeout()), (Phase::Connecting, before));
     assert_eq!(bench.machine.last_kind(), Some(FailureKind::ConnectionLost));

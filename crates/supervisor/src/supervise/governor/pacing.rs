@@ -2,11 +2,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tunnel_engine::failure::FailureKind;
 
-use crate::lifecycle::{PENALTY_WAIT, PENALTY_WAIT_MAX, SERVER_BUSY_WAIT, SERVER_BUSY_WAIT_MAX};
+use crate::lifecycle::{PENALTY, SERVER_BUSY};
 
 /// Logins under way at one server. sshd begins to refuse at ten (MaxStartups), which others need too.
 pub(super) const MAX_HANDSHAKES: usize = 4;
@@ -110,15 +110,15 @@ impl Pacing {
     pub(super) fn learn(&mut self, server: &str, outcome: Result<(), FailureKind>, now: Instant) {
         let Some(server) = self.servers.get_mut(server) else { return };
         let wait = match outcome {
-            Err(FailureKind::ServerBusy) => Some((SERVER_BUSY_WAIT, SERVER_BUSY_WAIT_MAX)),
-            Err(FailureKind::Penalized) => Some((PENALTY_WAIT, PENALTY_WAIT_MAX)),
+            Err(FailureKind::ServerBusy) => Some(SERVER_BUSY),
+            Err(FailureKind::Penalized) => Some(PENALTY),
             Ok(()) | Err(_) => None,
         };
         match wait {
             // Starts that were under way together are refused together: that is one refusal.
             Some(_) if server.held_until.is_some_and(|until| now < until) => {}
-            Some((first, longest)) => {
-                server.held_until = Some(now + doubled(first, longest, server.refusals));
+            Some(asked) => {
+                server.held_until = Some(now + asked.wait(server.refusals));
                 server.refusals = server.refusals.saturating_add(1);
             }
             None if outcome.is_ok() => {
@@ -135,8 +135,4 @@ impl Pacing {
             server.held_until = None;
         }
     }
-}
-
-fn doubled(first: Duration, longest: Duration, times: u32) -> Duration {
-    2u32.checked_pow(times).and_then(|factor| first.checked_mul(factor)).unwrap_or(longest).min(longest)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::pacing::{MAX_HANDSHAKES, Pacing};
 use super::*;
-use crate::lifecycle::{PENALTY_WAIT, SERVER_BUSY_WAIT};
+use crate::lifecycle::{PENALTY, SERVER_BUSY};
 
 #[test]
 fn no_more_than_four_log_in_at_once_and_each_end_lets_one_more_in() {
@@ -56,8 +56,8 @@ fn a_server_that_refuses_is_left_alone_by_everybody_until_the_hold_is_over() {
     pacing.learn("a:22", Err(FailureKind::ServerBusy), now);
     pacing.give_back(refused);
     assert!(!pacing.admit(other, now));
-    assert_eq!(pacing.hold(other), Some(now + SERVER_BUSY_WAIT));
-    assert!(pacing.admit(other, now + SERVER_BUSY_WAIT));
+    assert_eq!(pacing.hold(other), Some(now + SERVER_BUSY.first));
+    assert!(pacing.admit(other, now + SERVER_BUSY.first));
 }
 
 #[test]
@@ -68,13 +68,13 @@ fn refusals_in_a_row_double_the_hold_and_a_login_ends_the_row() {
     for factor in [1, 2, 4] {
         pacing.learn("a:22", Err(FailureKind::Penalized), now);
         pacing.learn("a:22", Err(FailureKind::Penalized), now);
-        assert_eq!(pacing.hold(ticket), Some(now + PENALTY_WAIT * factor));
-        now += PENALTY_WAIT * factor;
+        assert_eq!(pacing.hold(ticket), Some(now + PENALTY.first * factor));
+        now += PENALTY.first * factor;
     }
     pacing.learn("a:22", Ok(()), now);
     assert!(pacing.admit(ticket, now));
     pacing.learn("a:22", Err(FailureKind::Penalized), now);
-    assert_eq!(pacing.hold(ticket), Some(now + PENALTY_WAIT));
+    assert_eq!(pacing.hold(ticket), Some(now + PENALTY.first));
 }
 
 #[test]
@@ -108,7 +108,7 @@ async fn a_waiting_start_goes_when_the_hold_is_over_or_forgotten() {
     let began = clock::now();
     governor.permit(&spec, None).await.finish("server:22", Err(FailureKind::ServerBusy));
     drop(governor.permit(&spec, None).await);
-    assert!(clock::now() >= began + SERVER_BUSY_WAIT);
+    assert!(clock::now() >= began + SERVER_BUSY.first);
 
     governor.permit(&spec, None).await.finish("server:22", Err(FailureKind::Penalized));
     let began = clock::now();
@@ -117,7 +117,7 @@ async fn a_waiting_start_goes_when_the_hold_is_over_or_forgotten() {
     assert!(tokio::time::timeout(Duration::from_secs(1), &mut next).await.is_err());
     governor.forget_holds();
     next.await;
-    assert!(clock::now() < began + PENALTY_WAIT);
+    assert!(clock::now() < began + PENALTY.first);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Knocking on a server in memory, on virtual time.
 
-use tunnel_engine::demo_server::ConnectFault;
+use tunnel_engine::demo_server::{ConnectFault, MemoryNet, Server, Target};
+use tunnel_engine::dial::NetDialer;
 use tunnel_engine::spec::Via;
 
 use super::*;
@@ -8,6 +9,10 @@ use crate::tunnel::testing::{server, session_spec};
 
 fn wish(last_up: Option<Instant>) -> Waiting {
     Waiting { last_up, away_since: clock::now(), at_most_every: Duration::from_millis(250) }
+}
+
+fn door(spec: &SessionSpec) -> Door {
+    Door::of(spec).unwrap()
 }
 
 async fn pause(time: Duration) {
@@ -27,7 +32,7 @@ fn a_server_is_asked_often_at_first_and_rarely_later_and_never_more_often_than_t
 fn the_first_hop_of_a_jump_is_what_is_knocked_on() {
     let mut spec = session_spec("server", 22);
     spec.dial.via = Via::Jump(Box::new(session_spec("bastion", 2222)));
-    assert_eq!(Door::of(&spec).unwrap().server, "bastion:2222");
+    assert!(matches!(Door::of(&spec), Some(Door::First { server, .. }) if server == "bastion:2222"));
     spec.dial.via = Via::Command("nc server 22".into());
     assert_eq!(Door::of(&spec), None);
 }
@@ -35,13 +40,13 @@ fn the_first_hop_of_a_jump_is_what_is_knocked_on() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_is_back_is_found_within_a_beat_and_its_connection_goes_to_the_healthiest() {
     let server = server();
-    let knocker = Knocker::new(Arc::new(server.dialer()));
+    let knocker = Knocker::new(Arc::new(server.dialer()), Governor::default());
     let spec = session_spec("server", 22);
     server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     let now = clock::now();
-    let never = knocker.back(&spec, wish(None));
-    let long_ago = knocker.back(&spec, wish(Some(now)));
-    let just_now = knocker.back(&spec, wish(Some(now + Duration::from_secs(9))));
+    let never = knocker.back(door(&spec), &spec, wish(None));
+    let long_ago = knocker.back(door(&spec), &spec, wish(Some(now)));
+    let just_now = knocker.back(door(&spec), &spec, wish(Some(now + Duration::from_secs(9))));
     let opens = async {
         pause(Duration::from_secs(30)).await;
         server.set_faults(|faults| faults.connect = ConnectFault::None);
@@ -57,7 +62,7 @@ async fn a_server_that_is_back_is_found_within_a_beat_and_its_connection_goes_to
 #[tokio::test(start_paused = true)]
 async fn after_five_minutes_it_is_found_within_ten_seconds_even_where_packets_are_lost() {
     let server = server();
-    let knocker = Knocker::new(Arc::new(server.dialer()));
+    let knocker = Knocker::new(Arc::new(server.dialer()), Governor::default());
     let spec = session_spec("server", 22);
     server.set_faults(|faults| faults.connect = ConnectFault::Lost);
     let opens = async {
@@ -65,7 +70,7 @@ async fn after_five_minutes_it_is_found_within_ten_seconds_even_where_packets_ar
         server.set_faults(|faults| faults.connect = ConnectFault::None);
         clock::now()
     };
-    let (link, opened) = tokio::join!(knocker.back(&spec, wish(None)), opens);
+    let (link, opened) = tokio::join!(knocker.back(door(&spec), &spec, wish(None)), opens);
     assert!(link.is_some());
     assert!(clock::now() - opened <= PATIENT + SINGLE_KNOCK_TIMEOUT);
 }
@@ -73,12 +78,85 @@ async fn after_five_minutes_it_is_found_within_ten_seconds_even_where_packets_ar
 #[tokio::test(start_paused = true)]
 async fn nobody_knocks_when_nobody_waits() {
     let server = server();
-    let knocker = Knocker::new(Arc::new(server.dialer()));
+    let knocker = Knocker::new(Arc::new(server.dialer()), Governor::default());
     let spec = session_spec("server", 22);
     server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
-    assert!(tokio::time::timeout(Duration::from_secs(5), knocker.back(&spec, wish(None))).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_secs(5), knocker.back(door(&spec), &spec, wish(None))).await.is_err());
     assert!(knocker.shared.doors().waiting.is_empty());
     server.set_faults(|faults| faults.connect = ConnectFault::None);
     pause(Duration::from_secs(60)).await;
     assert_eq!(server.counts().connections, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_only_thought_to_be_away_is_there() {
+    let server = server();
+    let knocker = Knocker::new(Arc::new(server.dialer()), Governor::default());
+    let spec = session_spec("server", 22);
+    assert!(knocker.is_there(&spec).await);
+    for fault in [ConnectFault::Refuse, ConnectFault::Lost] {
+        server.set_faults(|faults| faults.connect = fault.clone());
+        assert!(!knocker.is_there(&spec).await);
+    }
+}
+
+/// `far`, behind the bastion, which says that nothing is there.
+fn behind_a_bastion() -> (Server, Knocker, SessionSpec) {
+    let bastion = server();
+    bastion.set_target("far", Target::Refuse);
+    let dialer = NetDialer::over(Arc::new(MemoryNet::default().with("bastion:22", &bastion)));
+    let knocker = Knocker::new(Arc::new(dialer), Governor::default());
+    let mut spec = session_spec("far", 22);
+    spec.dial.via = Via::Jump(Box::new(session_spec("bastion", 22)));
+    (bastion, knocker, spec)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_behind_a_jump_host_is_asked_for_over_one_session() {
+    let (bastion, knocker, spec) = behind_a_bastion();
+    let far = server();
+    let door = Door::behind(&spec).unwrap();
+    let opens = async {
+        pause(Duration::from_secs(30)).await;
+        bastion.set_target("far", Target::server(&far));
+        clock::now()
+    };
+    let others = knocker.back(door.clone(), &spec, wish(None));
+    let (link, other, opened) = tokio::join!(knocker.back(door, &spec, wish(Some(clock::now()))), others, opens);
+    assert!(clock::now() - opened <= EAGER);
+    assert_eq!((bastion.counts().sessions, far.counts().connections), (1, 1));
+    assert!(link.is_some() && other.is_none(), "one connection for all");
+    drop(link);
+    pause(Duration::from_secs(1)).await;
+    assert_eq!(bastion.counts().sessions_now, 0, "the session goes with what it was for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_jump_host_that_went_away_while_it_was_asked_is_found_again() {
+    let (bastion, knocker, spec) = behind_a_bastion();
+    let far = server();
+    let opens = async {
+        pause(Duration::from_secs(10)).await;
+        bastion.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+        bastion.cut();
+        pause(Duration::from_secs(30)).await;
+        bastion.set_target("far", Target::server(&far));
+        bastion.set_faults(|faults| faults.connect = ConnectFault::None);
+        clock::now()
+    };
+    let (link, opened) = tokio::join!(knocker.back(Door::behind(&spec).unwrap(), &spec, wish(None)), opens);
+    assert!(link.is_some());
+    assert!(clock::now() - opened <= EAGER);
+    assert_eq!(bastion.counts().sessions, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_jump_host_that_lets_nobody_in_is_asked_ever_less_often() {
+    let (bastion, knocker, mut spec) = behind_a_bastion();
+    if let Via::Jump(jump) = &mut spec.dial.via {
+        jump.destination.user = "stranger".to_owned();
+    }
+    let back = knocker.back(Door::behind(&spec).unwrap(), &spec, wish(None));
+    assert!(tokio::time::timeout(Duration::from_secs(120), back).await.is_err());
+    assert!((5..=8).contains(&bastion.counts().connections), "1, 2, 4, 8, 16, 32, 60 s apart: {:?}", bastion.counts());
 }

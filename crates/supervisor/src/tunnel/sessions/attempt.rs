@@ -1,5 +1,6 @@
 //! A start that the machine asked for.
 
+use tokio::sync::watch;
 use tokio::task::Id;
 use tunnel_engine::clock;
 use tunnel_engine::failure::Failure;
@@ -38,7 +39,8 @@ impl Attempt {
 impl Actor {
     /// The machine wants a session: another host of the row under way, else a row of all.
     pub(in crate::tunnel) fn open(&mut self, epoch: u64) {
-        self.hurry.send_replace(None);
+        // Those that were told to hurry still do.
+        self.hurry = watch::Sender::new(None);
         // A login that was to replace the session that was lost is as good as a new one.
         if let Some(dial) = self.replacement.take().and_then(Replacement::into_dial) {
             self.look_before(epoch);
@@ -66,7 +68,7 @@ impl Actor {
             Listening::Failed(failure) if strict => {
                 let epoch = *epoch;
                 self.attempt = None;
-                self.feed(Input::SessionEnded { epoch, kind: failure.kind() });
+                self.feed(Input::SessionEnded { epoch, kind: failure.kind(), unreached: None });
                 self.tell_failure(failure, None);
             }
             Listening::Pending | Listening::Failed(_) | Listening::All => {
@@ -90,9 +92,10 @@ impl Actor {
             }
             Err(failure) => {
                 let (kind, mut row) = (failure.kind(), std::mem::take(&mut dial.row));
-                row.failed(kind);
+                row.failed(kind, failure.unreached());
                 if row.is_last() {
-                    self.feed(Input::SessionEnded { epoch, kind: row.verdict(kind) });
+                    let (kind, unreached) = row.verdict(kind);
+                    self.feed(Input::SessionEnded { epoch, kind, unreached });
                 } else {
                     self.feed(Input::NextHost { epoch, kind });
                     self.row = Some((self.machine.epoch(), row));

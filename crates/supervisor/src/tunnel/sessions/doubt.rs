@@ -92,7 +92,7 @@ impl Actor {
         }
     }
 
-    fn session_mut(&mut self, serial: u64) -> Option<&mut Live> {
+    pub(super) fn session_mut(&mut self, serial: u64) -> Option<&mut Live> {
         let main = self.live.as_mut().filter(|live| live.serial == serial);
         main.or_else(|| self.extras.living_mut().find(|live| live.serial == serial))
     }

@@ -14,8 +14,7 @@ use super::replacement::Leaving;
 use super::retired::DRAIN;
 use super::why::HELD_BACK_MOVE;
 use super::{Live, Row};
-use crate::config::BackoffSpec;
-use crate::lifecycle::{Phase, RECHECK};
+use crate::lifecycle::{Beside, BesideEnd, Phase};
 
 /// All of them; empty, and free, where `sessions` is 1.
 #[derive(Default)]
@@ -24,8 +23,8 @@ pub(in crate::tunnel) struct Extras {
 }
 
 struct Slot {
-    /// Ends in a row that were not preceded by a session that lived `backoff.reset_after`.
-    failures: u32,
+    /// What its ends in a row have told.
+    ends: Beside,
     step: Step,
 }
 
@@ -92,13 +91,6 @@ impl Extras {
     }
 }
 
-/// How long to wait before the next login for a slot. The first is made at once.
-fn wait(backoff: &BackoffSpec, failures: u32) -> Duration {
-    let Some(waits) = failures.checked_sub(1) else { return Duration::ZERO };
-    let grown = backoff.min.as_secs_f64() * backoff.factor.max(1.0).powi(i32::try_from(waits).unwrap_or(i32::MAX));
-    Duration::try_from_secs_f64(grown).map_or(backoff.max, |wait| wait.min(backoff.max))
-}
-
 /// When its lifetime is over, or a slow reader has held it back for too long.
 fn worn_out_at(live: &Live, lifetime: Option<Duration>, seed: u64) -> Option<Instant> {
     let held = live.held_back.as_ref().map(|held| held.since + HELD_BACK_MOVE);
@@ -120,7 +112,7 @@ impl Actor {
             }
         }
         while self.extras.slots.len() < wanted {
-            self.extras.slots.push(Slot { failures: 0, step: Step::Waiting(now) });
+            self.extras.slots.push(Slot { ends: Beside::default(), step: Step::Waiting(now) });
         }
         let worn_out = self.worn_out(now);
         for live in worn_out {
@@ -140,6 +132,15 @@ impl Actor {
                 || live.outdated
                 || main.as_ref().is_some_and(|main| *main != live.server)
         })
+    }
+
+    /// All of them at once: the tunnel is stopped or restarted.
+    pub(super) fn let_extras_go(&mut self) {
+        for slot in std::mem::take(&mut self.extras.slots) {
+            if let Step::Up(live) = slot.step {
+                self.let_go(*live);
+            }
+        }
     }
 
     fn let_go(&mut self, live: Live) {
@@ -184,17 +185,18 @@ impl Actor {
                 live.settled = true;
                 let (serial, ears) = (live.serial, live.ears.clone());
                 self.listen(serial, ears);
+                self.prove_session(serial, &live.session);
                 let Some(slot) = self.slot_of(ticket) else { return };
                 slot.step = Step::Up(Box::new(live));
                 self.publish_pool();
                 tracing::debug!(tunnel = self.spec.name, "another session is up");
             }
             Err(failure) => {
-                let backoff = self.spec.policy.backoff;
+                let end =
+                    BesideEnd { kind: failure.kind(), unreached: failure.unreached(), lived: None, proven: false };
+                let (policy, draw) = (self.spec.policy, self.random.f64());
                 let Some(slot) = self.slot_of(ticket) else { return };
-                slot.failures = slot.failures.saturating_add(1);
-                let again = if failure.kind().is_permanent() { RECHECK } else { wait(&backoff, slot.failures) };
-                slot.step = Step::Waiting(now + again);
+                slot.step = Step::Waiting(now + slot.ends.ended(&policy, end, now, draw));
                 self.tell_failure(failure.in_context("another session of this tunnel"), None);
             }
         }
@@ -219,15 +221,16 @@ impl Actor {
     /// One of them ended by itself: the others go on, and it is dialled again.
     pub(super) fn extra_lost(&mut self, serial: u64, failure: Failure) {
         let now = clock::now();
-        let backoff = self.spec.policy.backoff;
+        let (policy, draw) = (self.spec.policy, self.random.f64());
         let Some(slot) =
             self.extras.slots.iter_mut().find(|slot| slot.live().is_some_and(|live| live.serial == serial))
         else {
             return;
         };
-        let lived = slot.live().map_or(Duration::ZERO, |live| now.saturating_duration_since(live.since));
-        slot.failures = if lived >= backoff.reset_after { 0 } else { slot.failures.saturating_add(1) };
-        slot.step = Step::Waiting(now + wait(&backoff, slot.failures));
+        let Some(live) = slot.live() else { return };
+        let lived = Some(now.saturating_duration_since(live.since));
+        let end = BesideEnd { kind: failure.kind(), unreached: failure.unreached(), lived, proven: live.proven };
+        slot.step = Step::Waiting(now + slot.ends.ended(&policy, end, now, draw));
         self.publish_pool();
         self.tell_failure(failure.in_context("one of the sessions of this tunnel"), None);
     }
@@ -245,25 +248,5 @@ impl Actor {
         self.publish_pool();
         self.request_forwards();
         old
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::BackoffKind;
-
-    #[test]
-    fn a_lost_session_is_dialled_at_once_and_then_ever_later() {
-        let backoff = BackoffSpec {
-            kind: BackoffKind::Exponential,
-            min: Duration::from_secs(1),
-            max: Duration::from_secs(5),
-            factor: 2.0,
-            jitter: 0.0,
-            reset_after: Duration::from_secs(30),
-        };
-        let waits: Vec<u64> = [0, 1, 2, 3, 4, 99].map(|failures| wait(&backoff, failures).as_secs()).to_vec();
-        assert_eq!(waits, [0, 1, 2, 4, 5, 5]);
     }
 }

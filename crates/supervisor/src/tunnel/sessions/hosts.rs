@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tunnel_engine::failure::FailureKind;
+use tunnel_engine::failure::{FailureKind, Unreached};
 use tunnel_engine::spec::Destination;
+
+use crate::lifecycle::Backoff;
 
 /// How often the better hosts are tried while the tunnel is up on a lesser one. Only a whole login tells that a host
 /// works, and a failed one costs some of its patience with our address (PerSourcePenalties).
@@ -11,6 +13,8 @@ pub(super) const RETURN_EVERY: Duration = Duration::from_secs(60);
 
 /// The longest wait between two such tries: each return that did not last doubles it.
 pub(super) const RETURN_LATEST: Duration = Duration::from_secs(3600);
+
+const RETURN: Backoff = Backoff::doubling(RETURN_EVERY, RETURN_LATEST);
 
 /// A return that held this long was a good one.
 pub(super) const LASTED: Duration = Duration::from_secs(600);
@@ -44,7 +48,7 @@ impl Hosts {
     }
 
     /// A login there succeeded.
-    pub(super) fn worked(&mut self, host: &Destination) {
+    pub(in crate::tunnel) fn worked(&mut self, host: &Destination) {
         self.failed.retain(|(known, _)| known != host);
     }
 
@@ -95,9 +99,7 @@ impl Hosts {
     }
 
     fn wait(&self) -> Duration {
-        2u32.checked_pow(self.vain)
-            .and_then(|factor| RETURN_EVERY.checked_mul(factor))
-            .map_or(RETURN_LATEST, |wait| wait.min(RETURN_LATEST))
+        RETURN.wait(self.vain)
     }
 }
 
@@ -107,7 +109,7 @@ pub(in crate::tunnel) struct Row {
     /// Places still to be tried, the next one last.
     left: Vec<usize>,
     /// How the others ended.
-    ends: Vec<FailureKind>,
+    ends: Vec<(FailureKind, Option<Unreached>)>,
 }
 
 impl Row {
@@ -126,14 +128,19 @@ impl Row {
     }
 
     /// One of them failed.
-    pub(super) fn failed(&mut self, kind: FailureKind) {
-        self.ends.push(kind);
+    pub(super) fn failed(&mut self, kind: FailureKind, unreached: Option<Unreached>) {
+        self.ends.push((kind, unreached));
     }
 
-    /// How the whole row ended: a tunnel is blocked only when each of its hosts is. `last` is how the last one ended.
-    pub(super) fn verdict(&self, last: FailureKind) -> FailureKind {
-        let transient = self.ends.iter().rev().find(|kind| !kind.is_permanent());
-        transient.copied().unwrap_or(last)
+    /// How the whole row ended: a tunnel is blocked only when each of its hosts is, and found no server only when each
+    /// of them was away. `last` is how the last one ended.
+    pub(super) fn verdict(&self, last: FailureKind) -> (FailureKind, Option<Unreached>) {
+        let transient = self.ends.iter().rev().map(|(kind, _)| *kind).find(|kind| !kind.is_permanent());
+        let all_away = self.ends.iter().all(|(_, unreached)| unreached.is_some());
+        // Asked by TCP where that can find one of them.
+        let directly = self.ends.iter().find(|(_, unreached)| *unreached == Some(Unreached::Directly));
+        let away = directly.or(self.ends.first()).and_then(|(_, unreached)| *unreached);
+        (transient.unwrap_or(last), away.filter(|_| all_away))
     }
 }
 
@@ -188,10 +195,10 @@ mod tests {
     fn a_row_is_blocked_only_when_every_host_of_it_is() {
         let mut row = Row::new(vec![0, 1, 2]);
         assert_eq!((row.next(), row.next(), row.is_last()), (Some(0), Some(1), false));
-        row.failed(FailureKind::HostKeyChanged);
-        assert_eq!(row.verdict(FailureKind::HostKeyChanged), FailureKind::HostKeyChanged);
-        row.failed(FailureKind::ConnectRefused);
-        row.failed(FailureKind::AuthRejected);
-        assert_eq!(row.verdict(FailureKind::AuthRejected), FailureKind::ConnectRefused);
+        row.failed(FailureKind::HostKeyChanged, None);
+        assert_eq!(row.verdict(FailureKind::HostKeyChanged), (FailureKind::HostKeyChanged, None));
+        row.failed(FailureKind::ConnectRefused, Some(Unreached::Directly));
+        row.failed(FailureKind::AuthRejected, None);
+        assert_eq!(row.verdict(FailureKind::AuthRejected), (FailureKind::ConnectRefused, None), "one was there");
     }
 }

@@ -24,6 +24,7 @@ mod why;
 
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tunnel_engine::clock;
 use tunnel_engine::failure::{Failure, FailureKind};
@@ -34,6 +35,7 @@ use tunnel_engine::spec::Destination;
 use super::actor::{Actor, Event};
 use super::report;
 use super::wind_down::WindDown;
+use crate::config::BackoffKind;
 use crate::lifecycle::{Input, Want};
 
 pub(super) use attempt::Attempt;
@@ -45,6 +47,10 @@ pub(super) use pool::Pool;
 pub(super) use replacement::{Handed, Replacement};
 
 use pool::Member;
+
+/// How long a new session's first answer is waited for. A server that takes longer has proven nothing, and the loss of
+/// its session is answered with the backoff of one that throws us out.
+const PROOF_WITHIN: Duration = Duration::from_secs(10);
 
 /// The living session.
 pub(super) struct Live {
@@ -62,6 +68,8 @@ pub(super) struct Live {
     pub(super) took_over: bool,
     /// It was made for an earlier config.
     outdated: bool,
+    /// The server answered a question on it.
+    proven: bool,
     since: Instant,
     path: Path,
     held_back: Option<HeldBack>,
@@ -117,6 +125,7 @@ impl Actor {
             settled: false,
             took_over: false,
             outdated: false,
+            proven: false,
             since: clock::now(),
             path: Path::Clear,
             held_back: None,
@@ -155,6 +164,34 @@ impl Actor {
         self.last_up = Some(now);
         self.hosts.in_use(self.place(), false, now);
         self.feed(Input::SessionUp { epoch });
+        if let Some(serial) = self.live.as_ref().map(|live| live.serial) {
+            self.prove_session(serial, &session);
+        }
+    }
+
+    /// Asks one question on a session that has just come up: a server that logs us in and throws us out answers none.
+    fn prove_session(&mut self, serial: u64, session: &Session) {
+        // autossh's formula knows no proof.
+        if self.machine.policy().backoff.kind == BackoffKind::Autossh {
+            return;
+        }
+        let session = session.clone();
+        self.jobs.spawn(async move {
+            match session.ping(PROOF_WITHIN).await {
+                Ok(_) => Event::SessionProven { serial },
+                Err(_) => Event::Done,
+            }
+        });
+    }
+
+    /// The server answered on a session.
+    pub(super) fn session_proven(&mut self, serial: u64) {
+        let Some(live) = self.session_mut(serial) else { return };
+        live.proven = true;
+        let epoch = live.epoch;
+        if self.live.as_ref().is_some_and(|live| live.serial == serial) {
+            self.feed(Input::SessionProven { epoch });
+        }
     }
 
     /// The living session ended by itself.
@@ -163,7 +200,7 @@ impl Actor {
             return self.tell_failure(failure.in_context("one of the sessions of this tunnel"), None);
         }
         if let Some(live) = self.take_live() {
-            self.feed(Input::SessionEnded { epoch: live.epoch, kind: failure.kind() });
+            self.feed(Input::SessionEnded { epoch: live.epoch, kind: failure.kind(), unreached: None });
             self.tell_failure(failure, None);
         }
     }
@@ -171,7 +208,7 @@ impl Actor {
     /// Ends the living session for a reason of ours, and lets the machine judge it.
     pub(super) fn give_up_session(&mut self, failure: Failure, forward: Option<&str>) {
         if let Some(live) = self.take_live() {
-            self.feed(Input::SessionEnded { epoch: live.epoch, kind: failure.kind() });
+            self.feed(Input::SessionEnded { epoch: live.epoch, kind: failure.kind(), unreached: None });
             self.tell_failure(failure, forward);
             self.jobs.spawn(async move {
                 live.session.close().await;
@@ -191,7 +228,7 @@ impl Actor {
         Some(live)
     }
 
-    /// The machine wants no session.
+    /// The machine wants this session no more: it ends by itself, beside whatever follows.
     pub(super) fn close(&mut self, epoch: u64) {
         self.attempt = None;
         self.replacement = None;
@@ -199,10 +236,18 @@ impl Actor {
         let now = clock::now();
         let until = if drains { now + self.context.stop_timeout } else { now };
         self.hurry.send_replace(Some(until));
+        self.let_extras_go();
         let listens = self.remotes.granted();
         let Some(live) = self.take_live() else { return self.closed(epoch) };
         let tidy = self.takeover.tidy(&live.session, &listens);
-        let wind_down = WindDown { session: live.session, listens, tidy, until: drains.then_some(until) };
+        let (released, ports_released) = oneshot::channel();
+        self.ports_held += 1;
+        self.jobs.spawn(async move {
+            // The sender says nothing: it is dropped when the ports are free, or the session is gone.
+            let _ = ports_released.await;
+            Event::PortsReleased
+        });
+        let wind_down = WindDown { session: live.session, listens, tidy, until: drains.then_some(until), released };
         let routes = live.routes;
         self.jobs.spawn(async move {
             wind_down.run().await;
@@ -212,7 +257,18 @@ impl Actor {
     }
 
     pub(super) fn closed(&mut self, epoch: u64) {
-        // In `Stopping` the machine asks nobody why.
-        self.feed(Input::SessionEnded { epoch, kind: FailureKind::ConnectionLost });
+        // Another start may have begun beside it.
+        if epoch == self.machine.epoch() {
+            // In `Stopping` the machine asks nobody why.
+            self.feed(Input::SessionEnded { epoch, kind: FailureKind::ConnectionLost, unreached: None });
+        }
+    }
+
+    /// A session that was closed has given its remote ports back: the one that was begun beside it may ask for them.
+    pub(super) fn ports_released(&mut self) {
+        self.ports_held = self.ports_held.saturating_sub(1);
+        if self.live.is_some() {
+            self.request_forwards();
+        }
     }
 }

@@ -179,20 +179,20 @@ impl Actor {
         match result {
             Ok(opened) => self.take_over(why, opened),
             Err(failure) if !row.is_last() => {
-                row.failed(failure.kind());
+                row.failed(failure.kind(), failure.unreached());
                 self.tell_failure(failure.in_context(why.purpose()), None);
                 self.go_on(why, replacement.failures, row);
             }
             Err(failure) => {
                 let now = clock::now();
-                row.failed(failure.kind());
+                row.failed(failure.kind(), failure.unreached());
                 let failures = replacement.failures.saturating_add(1);
                 if why == Why::Better {
                     // No harm is done, and nobody has to act: the next try is told by the hosts.
                     self.hosts.still_lesser(now);
                     tracing::debug!(tunnel = self.spec.name, %failure, "no better host works");
                 } else {
-                    let wait = again(why, failures, row.verdict(failure.kind()).is_permanent());
+                    let wait = again(why, failures, row.verdict(failure.kind()).0.is_permanent());
                     self.replacement = Some(Replacement { why, failures, step: Step::Waiting(now + wait) });
                     self.tell_failure(failure.in_context(why.purpose()), None);
                 }

@@ -35,7 +35,7 @@ pub(in crate::tunnel) struct Retired {
     pub(super) silent: bool,
     /// How long its connections may go on.
     pub(super) until: Instant,
-    /// An earlier end, once the tunnel is stopped.
+    /// An earlier end, once the tunnel is stopped. A later start does not take it back.
     pub(super) hurry: watch::Receiver<Option<Instant>>,
     /// There are too many.
     pub(super) enough: CancellationToken,
@@ -51,8 +51,7 @@ impl Retired {
                 let at = self.hurry.borrow_and_update().map_or(until, |hurry| hurry.min(until));
                 tokio::select! {
                     () = tokio::time::sleep_until(at.into()) => return,
-                    // The actor has gone: so is the tunnel.
-                    changed = self.hurry.changed() => if changed.is_err() { return },
+                    Ok(()) = self.hurry.changed() => {}
                 }
             }
         };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::lifecycle::RECHECK;
+use crate::lifecycle::{Backoff, RECHECK};
 
 /// How long a session may stand at the bound for slow readers before new connections get a session of their own. A
 /// pause that a person would notice; most readers that stall have come back by then.
@@ -15,11 +15,8 @@ const LIFETIME_JITTER: f64 = 0.1;
 /// While the path is in doubt nothing passes, so the next login follows the failed one soon. The governor paces them.
 const AGAIN_IN_DOUBT: Duration = Duration::from_secs(1);
 
-/// The first wait after a login that was to replace a session that still serves: nobody is cut off meanwhile.
-const AGAIN: Duration = Duration::from_secs(5);
-
-/// The longest of those waits, which double.
-const AGAIN_LONGEST: Duration = Duration::from_secs(300);
+/// The waits after logins that were to replace a session that still serves: nobody is cut off meanwhile.
+const AGAIN: Backoff = Backoff::doubling(Duration::from_secs(5), Duration::from_secs(300));
 
 /// Why a session is to be replaced although it lives. The first that holds is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,10 +103,7 @@ pub(super) fn again(why: Why, failures: u32, permanent: bool) -> Duration {
     match (why, permanent) {
         (_, true) => RECHECK,
         (Why::Doubt, false) => AGAIN_IN_DOUBT,
-        (Why::Config | Why::HeldBack | Why::Lifetime | Why::Better, false) => 2u32
-            .checked_pow(failures.saturating_sub(1))
-            .and_then(|factor| AGAIN.checked_mul(factor))
-            .map_or(AGAIN_LONGEST, |wait| wait.min(AGAIN_LONGEST)),
+        (Why::Config | Why::HeldBack | Why::Lifetime | Why::Better, false) => AGAIN.wait(failures.saturating_sub(1)),
     }
 }
 
@@ -153,8 +147,8 @@ mod tests {
     #[test]
     fn a_silent_path_is_tried_again_soon_and_the_rest_ever_later() {
         assert_eq!(again(Why::Doubt, 9, false), AGAIN_IN_DOUBT);
-        assert_eq!((again(Why::Config, 1, false), again(Why::Config, 2, false)), (AGAIN, 2 * AGAIN));
-        assert_eq!(again(Why::Lifetime, 40, false), AGAIN_LONGEST);
+        assert_eq!((again(Why::Config, 1, false), again(Why::Config, 2, false)), (AGAIN.first, 2 * AGAIN.first));
+        assert_eq!(again(Why::Lifetime, 40, false), AGAIN.longest);
         assert_eq!(again(Why::Doubt, 1, true), RECHECK);
     }
 

@@ -94,6 +94,12 @@ impl StateChanges {
     pub async fn next(mut self) -> Option<Self> {
         self.state.changed().await.ok().map(|()| self)
     }
+
+    /// Returns when the sockets are closed, or the listener is gone; its live connections may go on.
+    pub async fn closed(mut self) {
+        // An error is the end of the listener.
+        let _ = self.state.wait_for(|state| *state == ListenState::Closed).await;
+    }
 }
 
 /// What the handle wants of the task.

@@ -113,3 +113,20 @@ async fn a_host_that_is_taken_out_of_the_config_is_left_and_its_connections_go_o
     assert!(echoes(&mut flowing).await);
     assert_eq!(a.counts().sessions, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn whichever_host_is_back_first_is_found_at_once() {
+    for lost in [ConnectFault::Refuse, ConnectFault::Lost] {
+        let (a, b, net, spec) = two_hosts(&["L0:echo:1"]);
+        a.set_faults(|faults| faults.connect = lost.clone());
+        b.set_faults(|faults| faults.connect = lost.clone());
+        let mut rig = Rig::over(net, b, spec);
+        // Far into the schedule of the starts.
+        rig.until("waiting for long", |view| view.phase == Phase::Backoff && view.starts > 16).await;
+        let back = clock::now();
+        rig.server.set_faults(|faults| faults.connect = ConnectFault::None);
+        let view = rig.until("ready", |view| view.ready).await;
+        assert_eq!(view.server, "me@b:22");
+        assert!(clock::now() - back <= SECOND, "{lost:?}: {:?}", clock::now() - back);
+    }
+}
