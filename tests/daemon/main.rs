@@ -6,6 +6,7 @@ mod command_line;
 mod control;
 mod demo;
 mod flood;
+mod hostile;
 mod kept;
 mod lifecycle;
 mod notify;

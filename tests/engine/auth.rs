@@ -9,7 +9,7 @@ use support::process::Process;
 use support::{Sshd, eventually, keys};
 use tunnel_engine::demo_server::{AuthFault, Builder, Server};
 use tunnel_engine::failure::FailureKind;
-use tunnel_engine::spec::{AgentSpec, IdentitySpec, SecretSource, SessionSpec};
+use tunnel_engine::spec::{AgentSpec, AlgorithmList, IdentitySpec, SecretSource, SessionSpec};
 
 use crate::login::{assert_refused, identities, identity, login, secret, spec, to};
 
@@ -32,14 +32,8 @@ async fn a_key_in_any_format_that_ssh_reads_logs_in() {
         for format in ["RFC4716", "PEM", "PKCS8"] {
             for passphrase in ["", PASSPHRASE] {
                 let name = format!("key-{index}-{format}-{}", passphrase.len());
-                // ssh-keygen writes no ed25519 key as PEM, and an encrypted EC key as PEM is of a format that only
-                // OpenSSL has: such keys are refused by name, see below.
                 let options = [kind, &["-m", format, "-N", passphrase][..]].concat();
                 let key = keys::generate(server.dir(), &name, &options);
-                let text = std::fs::read_to_string(&key).unwrap();
-                if text.contains("BEGIN EC PRIVATE") && !passphrase.is_empty() {
-                    continue;
-                }
                 server.authorize(&keys::public(&key));
                 let mut spec = to(&server);
                 spec.auth.identities = vec![identity(&key)];
@@ -193,13 +187,59 @@ async fn a_key_file_that_is_missing_or_no_key_is_named_unless_it_is_a_default() 
 }
 
 #[tokio::test]
-async fn an_old_encryption_that_is_not_read_is_named_with_the_way_out() {
-    let server = Sshd::start();
-    let key = keys::generate(server.dir(), "ec", &["-t", "ecdsa", "-m", "PEM", "-N", PASSPHRASE]);
-    server.authorize(&keys::public(&key));
+async fn sha1_only_server_is_logged_in_to_when_asked_for() {
+    let server = Sshd::with_config("PubkeyAcceptedAlgorithms ssh-rsa,ssh-rsa-cert-v01@openssh.com");
+    let key = keys::generate(server.dir(), "rsa", &["-t", "rsa", "-b", "2048"]);
     let mut spec = with(&server, &[&key]);
-    spec.auth.passphrase = secret(server.dir(), "passphrase", PASSPHRASE);
-    assert_refused(login(&spec).await, FailureKind::PassphraseNeeded, &["ssh-keygen -p -f"]);
+    // Not the algorithm is at fault with a key that the server does not know.
+    assert_refused(login(&spec).await, FailureKind::AuthRejected, &["authorized_keys"]);
+    server.authorize(&keys::public(&key));
+    let words = ["no signature algorithm in common", "pubkey_accepted_algorithms = \"+ssh-rsa\""];
+    assert_refused(login(&spec).await, FailureKind::AuthRejected, &words);
+    let failure = login(&spec).await.expect_err("no login");
+    assert!(!failure.hint().contains("authorized_keys"), "{}", failure.hint());
+    // Also when another key was turned down.
+    spec.auth.identities.push(identity(&server.user_key));
+    assert_refused(login(&spec).await, FailureKind::AuthRejected, &words);
+    let sha1 = AlgorithmList::parse("+ssh-rsa*").unwrap();
+    spec.auth.accepted = sha1.clone();
+    let how = login(&spec).await.unwrap();
+    assert!(how.starts_with(&format!("publickey {} SHA256:", key.display())), "{how}");
+
+    let agent = Agent::start(server.dir(), "agent");
+    agent.add(&[], &key);
+    let mut spec = agent.only(&server);
+    spec.auth.accepted = sha1.clone();
+    login(&spec).await.expect("the agent signs with SHA-1");
+
+    let authority = authority_of(&server);
+    let certified = keys::generate(server.dir(), "certified", &["-t", "rsa", "-b", "2048"]);
+    let certificate = keys::certify(&authority, &certified, &["-I", "me", "-n", &keys::user()]);
+    let mut spec = with(&server, &[&certified]);
+    spec.auth.accepted = sha1;
+    let how = login(&spec).await.expect("a certificate signs with SHA-1");
+    assert!(how.contains(&certificate.display().to_string()), "{how}");
+}
+
+#[tokio::test]
+async fn refused_certificate_is_told_with_its_principals() {
+    let server = Sshd::start();
+    let authority = authority_of(&server);
+    let key = keys::generate(server.dir(), "key", &[]);
+    let certificate = keys::certify(&authority, &key, &["-I", "me", "-n", "nobody-else"]);
+    let words = ["the server refused the certificate", "for `nobody-else`, not for `", "TrustedUserCAKeys"];
+    let refused = login(&with(&server, &[&key])).await;
+    assert_refused(refused, FailureKind::AuthRejected, &[&words[..], &[&certificate.display().to_string()]].concat());
+}
+
+#[tokio::test]
+async fn too_many_keys_get_the_hint_to_offer_fewer() {
+    let server = Sshd::with_config("MaxAuthTries 2");
+    let keys: Vec<_> = (0..3).map(|index| keys::generate(server.dir(), &format!("wrong-{index}"), &[])).collect();
+    let mut spec = with(&server, &keys.iter().collect::<Vec<_>>());
+    spec.auth.identities.push(identity(&server.user_key));
+    let words = ["Too many authentication failures", "identities_only"];
+    assert_refused(login(&spec).await, FailureKind::AuthRejected, &words);
 }
 
 #[tokio::test]
@@ -316,7 +356,7 @@ async fn an_agent_that_refuses_to_sign_is_named() {
     let agent = Agent::start(server.dir(), "confirming");
     // It would ask somebody, and there is nobody.
     agent.add(&["-c"], &server.user_key);
-    let words = ["the server would take it", "the agent refused"];
+    let words = ["the server would take it", "the agent refused", "ask for a confirmation"];
     assert_refused(login(&agent.only(&server)).await, FailureKind::AgentUnavailable, &words);
 }
 
@@ -330,7 +370,10 @@ async fn a_password_logs_in_where_the_server_takes_one() {
         let mut spec = own.spec();
         assert_refused(login(&spec).await, FailureKind::AuthRejected, &["no password_file is set"]);
         spec.auth.password = secret(own.dir.path(), "wrong", "pw2");
-        assert_refused(login(&spec).await, FailureKind::AuthRejected, &["it rejected the password"]);
+        let words = ["it rejected the password", "the server refused the password in `", "wrong`: check it"];
+        assert_refused(login(&spec).await, FailureKind::AuthRejected, &words);
+        let failure = login(&spec).await.expect_err("no login");
+        assert!(!failure.hint().contains("set password_file"), "{}", failure.hint());
         spec.auth.password = Some(SecretSource::File(own.dir.path().join("missing")));
         assert_refused(login(&spec).await, FailureKind::IdentityUnreadable, &["password_file `"]);
         spec.auth.password = secret(own.dir.path(), "password", "pw");

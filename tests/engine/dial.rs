@@ -64,6 +64,20 @@ async fn a_jump_host_that_cannot_be_passed_is_named_with_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn refusal_of_a_jump_host_is_told_whatever_its_code() {
+    for (code, hint) in [(1, "PermitOpen"), (2, "can reach"), (3, "proxy_command"), (4, "limit"), (77, "log")] {
+        let chain = Chain::new();
+        chain.inner.set_target("far", Target::RefuseWith(code, "not\u{7} now".to_owned()));
+        let failure = chain.failure().await;
+        assert_eq!(failure.kind(), FailureKind::JumpFailed, "{code}");
+        let message = failure.message();
+        assert!(message.contains("no connection from there to `far:22`"), "{code}: {message}");
+        assert!(message.ends_with(": not\\u{7} now"), "{code}: {message}");
+        assert!(failure.hint().contains(hint), "{code}: {}", failure.hint());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_at_the_far_end_is_not_the_jump_hosts() {
     let chain = Chain::new();
     chain.far.set_faults(|faults| faults.auth = AuthFault::Reject);

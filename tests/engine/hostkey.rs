@@ -47,6 +47,32 @@ async fn a_file_hashed_by_ssh_keygen_is_understood() {
 }
 
 #[tokio::test]
+async fn unreadable_known_hosts_ends_only_the_strict_login() {
+    let server = Sshd::start();
+    let folder = server.dir().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    let pipe = server.dir().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // With a writer, a pipe has nothing to read yet, and no end.
+    let _writer = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+    for unreadable in [&folder, &pipe] {
+        let mut spec = with_key(&server);
+        spec.host_key.user_known_hosts = vec![unreadable.clone()];
+        for strict in [StrictHostKeyChecking::No, StrictHostKeyChecking::AcceptNew] {
+            spec.host_key.strict = strict;
+            login(&spec).await.unwrap_or_else(|failure| panic!("{strict:?} {}: {failure}", unreadable.display()));
+        }
+        spec.host_key.strict = StrictHostKeyChecking::Yes;
+        assert_refused(login(&spec).await, FailureKind::HostKeyUnknown, &["cannot read known_hosts file"]);
+    }
+    // The other files count all the same.
+    let mut spec = known(&server, &format!("[127.0.0.1]:{} {}\n", server.port, keys::public(&server.user_key)));
+    spec.host_key.user_known_hosts.insert(0, folder);
+    spec.host_key.strict = StrictHostKeyChecking::AcceptNew;
+    assert_refused(login(&spec).await, FailureKind::HostKeyChanged, &[]);
+}
+
+#[tokio::test]
 async fn a_server_known_by_rsa_only_is_asked_for_its_rsa_key() {
     let dir = tempfile::tempdir().unwrap();
     let rsa = keys::generate(dir.path(), "rsa", &["-t", "rsa", "-b", "2048"]);

@@ -4,6 +4,7 @@
 
 mod auth;
 mod dial;
+mod encrypted_keys;
 mod forward;
 mod hostkey;
 mod login;

@@ -163,15 +163,12 @@ fn a_refused_target_resets_its_peer_and_nothing_else() {
         echo.port
     );
     let daemon = Daemon::start(&tunnel_toml("t", &sshd, &lines));
-    // The forwards with a dead target: the remote one is up until its first user, the local one never.
+    // Forwards with a dead target are up until their first user.
     let all = |tunnel: &serde_json::Value, states: [&str; 3]| {
         let forwards = tunnel["forwards"].as_array().map(Vec::as_slice).unwrap_or_default();
         forwards.len() == 3 && forwards.iter().zip(states).all(|(forward, state)| forward["state"] == state)
     };
-    let tunnel = daemon.wait_for("t", "proven", |tunnel| all(tunnel, ["up", "down", "up"]));
-    assert_eq!((&tunnel["ready"], &tunnel["phase"]), (&false.into(), &"up".into()));
-    let message = tunnel["forwards"][1]["message"].as_str().unwrap_or_default();
-    assert!(message.contains(&format!("127.0.0.1:{dead}")), "{message}");
+    daemon.wait_for("t", "ready", |tunnel| tunnel["ready"] == true && all(tunnel, ["up", "up", "up"]));
     // The reset may be here before `connect` has returned.
     let outcome = |port| connect(port).and_then(|mut refused| end_of(&mut refused));
     let error = outcome(local).expect_err("a reset, not a clean end");
@@ -187,7 +184,10 @@ fn a_refused_target_resets_its_peer_and_nothing_else() {
         };
         (failed(local)? > 0 && failed(remote)? > 0).then(|| tunnel.clone())
     });
-    daemon.wait_for("t", "honest", |tunnel| all(tunnel, ["up", "down", "down"]));
+    let told = daemon.wait_for("t", "honest", |tunnel| all(tunnel, ["up", "down", "down"]));
+    assert_eq!((&told["ready"], &told["phase"]), (&false.into(), &"up".into()));
+    let message = told["forwards"][1]["message"].as_str().unwrap_or_default();
+    assert!(message.contains(&format!("127.0.0.1:{dead}")), "{message}");
     assert_eq!(tunnel["phase"], "up");
     assert_eq!(tunnel["starts"], 1);
     assert!(echoes(good));

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use support::asyncssh::ExpiredPasswords;
 use support::net::{Service, Target, echoes, free_port};
 use support::process::Process;
 use support::{Daemon, Sshd, eventually, keys};
@@ -164,4 +165,27 @@ fn a_short_rsa_host_key_is_not_believed() {
     let lines = |size: u32| format!("{}\nrequired_rsa_size = {size}", only(&sshd.user_key));
     comes_up(&sshd, &lines(2048));
     is_blocked(&sshd, "no_common_algorithm", &lines(2049));
+}
+
+#[test]
+fn password_that_must_be_changed_blocks_the_tunnel_at_once() {
+    for method in ["password", "keyboard-interactive"] {
+        let server = ExpiredPasswords::start(method);
+        let password = server.dir().join("password");
+        std::fs::write(&password, "old\n").expect("a password file");
+        let config = format!(
+            "[[tunnel]]\nname = \"t\"\nhost = \"127.0.0.1\"\nport = {}\nuser = \"me\"\nidentity_agent = \"none\"\n\
+             user_known_hosts_file = \"{}\"\npassword_file = \"{}\"\nlocal_forward = [\"{}:127.0.0.1:9\"]\n",
+            server.port,
+            server.known_hosts.display(),
+            password.display(),
+            free_port()
+        );
+        let daemon = Daemon::start(&config);
+        let tunnel = daemon.wait_for("t", "blocked", |tunnel| tunnel["phase"] == "blocked");
+        assert_eq!(tunnel["last_failure"]["kind"], "password_change_required", "{method}: {tunnel}");
+        assert_eq!(server.passwords_seen(), 1, "{method}");
+        let why = support::daemon::said(&daemon.cli(&["why", "t"]));
+        assert!(why.contains("set a new password"), "{method}: {why}");
+    }
 }

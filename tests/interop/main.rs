@@ -12,6 +12,8 @@ mod dropbear;
 mod forwards;
 mod identities;
 mod imported;
+mod key_exchange;
+mod left_alone;
 mod listeners;
 mod load;
 mod recovery;

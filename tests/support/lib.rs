@@ -6,6 +6,7 @@
     reason = "a test that cannot go on panics; it waits for a real world"
 )]
 
+pub mod asyncssh;
 pub mod autossh;
 pub mod cost;
 pub mod daemon;

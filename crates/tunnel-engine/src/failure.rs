@@ -192,6 +192,8 @@ failure_kinds! {
     HostKeyRevoked, "host_key_revoked", permanent, "do not connect; ask the server's owner for its new key";
     /// The server took none of our proofs.
     AuthRejected, "auth_rejected", permanent, "add the public key to the user's authorized_keys on the server, or check the user name";
+    /// The server wants a new password before it lets the user in.
+    PasswordChangeRequired, "password_change_required", permanent, "log in once with ssh and set a new password, then write it into password_file";
     /// A private key cannot be read.
     IdentityUnreadable, "identity_unreadable", permanent, "check that the file exists, is a private key, and is readable by the user that runs tunneld";
     /// A private key is readable by others.

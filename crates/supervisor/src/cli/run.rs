@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tunnel_engine::dial::NetDialer;
@@ -13,6 +14,10 @@ use crate::control::{COMMAND_QUEUE, ControlSocket, Server};
 use crate::exit;
 use crate::os::{KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, network, signals};
 use crate::supervise::{self, Loader, Refusal, Setup};
+
+/// How long a thread that read files or looked a name up waits for more of it; tokio would let it wait for 10 s. It keeps the
+/// memory that it freed: after the start of 200 tunnels, a third of what the process has.
+const IDLE_THREAD: Duration = Duration::from_secs(1);
 
 pub(super) fn run(global: &Global) -> Result<u8, Problem> {
     let inherited = inherited::take();
@@ -37,7 +42,8 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
         tunnels = desired.tunnels.len(),
         "tunneld starts"
     );
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().thread_keep_alive(IDLE_THREAD).build().map_err(Problem::Start)?;
     let stopped = runtime.block_on(async {
         let (commands, requests) = mpsc::channel(COMMAND_QUEUE);
         let (_watcher, network) = network::watch();

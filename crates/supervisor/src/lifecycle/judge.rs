@@ -164,6 +164,7 @@ impl Cause {
             | FailureKind::HostKeyChanged
             | FailureKind::HostKeyRevoked
             | FailureKind::AuthRejected
+            | FailureKind::PasswordChangeRequired
             | FailureKind::IdentityUnreadable
             | FailureKind::IdentityPermissions
             | FailureKind::PassphraseNeeded

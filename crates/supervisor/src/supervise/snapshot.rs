@@ -108,6 +108,22 @@ pub struct ForwardStatus {
     pub bytes_out: u64,
     /// Why it is not up.
     pub message: Option<String>,
+    /// The last connections of users that were refused, the newest first; at most five.
+    #[serde(default)]
+    pub last_refused: Vec<RefusedStatus>,
+}
+
+/// A user's connection that was refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RefusedStatus {
+    /// RFC 3339.
+    pub at: String,
+    /// `host:port`, or a path.
+    pub target: String,
+    /// The server's reason code (RFC 4254 section 5.1), or null where it gave none.
+    pub code: Option<u32>,
+    /// What refused it, and in which words.
+    pub message: String,
 }
 
 /// A status for tests to start from.

@@ -278,8 +278,12 @@ impl Actor {
                 }
                 self.feed(Input::Start);
             }
-            Order::Stop => self.feed(Input::Stop),
+            Order::Stop => {
+                self.pardon_targets();
+                self.feed(Input::Stop);
+            }
             Order::Restart => {
+                self.pardon_targets();
                 self.context.place.insist();
                 self.feed(Input::Restart);
             }

@@ -338,7 +338,7 @@ impl Actor {
         let Some(local) = self.locals.entries.iter_mut().find(|local| local.forward == *from) else { return };
         local.forward = to;
         local.stats.set_refusal(None);
-        local.probing.forget();
+        local.probing.reset();
         local.retune(&self.spec);
         if let Listener::Open(listener) = &local.listener {
             listener.retarget(local.forward.connect.clone());

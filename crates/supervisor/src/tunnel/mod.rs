@@ -24,6 +24,8 @@ mod probe_tests;
 mod probes;
 mod probing;
 mod refusal;
+#[cfg(test)]
+mod refused_tests;
 mod reload;
 mod remotes;
 mod report;

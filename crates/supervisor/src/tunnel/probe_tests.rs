@@ -11,6 +11,7 @@ use tunnel_engine::failure::FailureKind;
 use super::testing::{Rig, echoes, tunnel_spec};
 use super::*;
 use crate::config::{ProbeSpec, TunnelSpec};
+use crate::lifecycle::Phase;
 
 /// Lets virtual time pass.
 async fn pass(time: Duration) {
@@ -27,9 +28,14 @@ fn state(view: &View, place: usize) -> &'static str {
     view.forwards[place].state.as_str()
 }
 
+/// A tunnel whose local targets are connected to, because its config asks for it.
+fn asking(forwards: &[&str], poll: Duration) -> TunnelSpec {
+    TunnelSpec { probe: ProbeSpec::Tcp, ..polled(forwards, poll) }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_tunnel_is_not_ready_while_a_target_refuses_and_says_what_did() {
-    let mut rig = Rig::started(tunnel_spec("t", &["L0:refuse:1"]));
+    let mut rig = Rig::started(asking(&["L0:refuse:1"], Duration::from_secs(600)));
     let view = rig.until("down", |view| state(view, 0) == "down").await;
     assert!(!view.ready);
     let message = view.forwards[0].message.clone().unwrap();
@@ -109,7 +115,7 @@ async fn a_server_that_forbids_the_probe_makes_the_forward_unverified_and_the_tu
 #[tokio::test(start_paused = true)]
 async fn an_idle_forward_is_probed_as_often_as_poll_says_and_a_user_spares_one() {
     let poll = Duration::from_secs(100);
-    let rig = Rig::ready(polled(&["L0:echo:1"], poll)).await;
+    let rig = Rig::ready(asking(&["L0:echo:1"], poll)).await;
     assert_eq!(rig.server.counts().opens, 1, "at once");
     pass(poll * 9).await;
     let idle = rig.server.counts().opens - 1;
@@ -120,6 +126,62 @@ async fn an_idle_forward_is_probed_as_often_as_poll_says_and_a_user_spares_one()
         pass(poll / 2).await;
     }
     assert_eq!(rig.server.counts().opens - before, 20, "the users' own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn local_target_is_never_connected_to_by_itself() {
+    let mut rig = Rig::ready(polled(&["L0:echo:1", "D0"], Duration::from_secs(60))).await;
+    for lost in 0..3 {
+        pass(Duration::from_secs(600)).await;
+        rig.server.cut();
+        rig.until("reconnected", |view| view.ready && view.starts > lost + 1).await;
+    }
+    rig.ordered(Order::Restart).await;
+    rig.until("restarted", |view| view.ready && view.starts > 4).await;
+    rig.ordered(Order::RetryNow).await;
+    rig.ordered(Order::NetworkChanged).await;
+    pass(Duration::from_secs(7200)).await;
+    assert_eq!(rig.server.counts().opens, 0);
+    assert!(rig.view.borrow().ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_target_is_up_again_after_poll_without_a_connection() {
+    let poll = Duration::from_secs(100);
+    let mut rig = Rig::ready(polled(&["L0:refuse:1"], poll)).await;
+    let before = clock::now();
+    assert!(!echoes(&mut rig.connect(0).await).await);
+    let view = rig.until("down", |view| state(view, 0) == "down" && !view.ready).await;
+    let message = view.forwards[0].message.clone().unwrap();
+    assert!(message.contains("refuse:1") && message.contains("Connection refused"), "{message}");
+    // The refusal is the target's, not the session's.
+    rig.server.cut();
+    rig.until("down again", |view| view.starts > 1 && view.phase == Phase::Up && state(view, 0) == "down").await;
+    rig.until("ready", |view| view.ready).await;
+    assert!(clock::now() - before >= poll);
+    assert_eq!(rig.server.counts().opens, 1, "the user's own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn restart_forgets_what_a_target_refused() {
+    let mut rig = Rig::ready(tunnel_spec("t", &["L0:refuse:1"])).await;
+    assert!(!echoes(&mut rig.connect(0).await).await);
+    rig.until("down", |view| state(view, 0) == "down").await;
+    let before = clock::now();
+    rig.ordered(Order::Restart).await;
+    rig.until("ready", |view| view.ready).await;
+    assert!(clock::now() - before < Duration::from_secs(60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn asked_target_is_not_connected_to_again_at_each_reconnect() {
+    let rig_spec = asking(&["L0:echo:1"], Duration::from_secs(600));
+    let mut rig = Rig::ready(rig_spec).await;
+    for lost in 0..5 {
+        rig.server.cut();
+        rig.until("reconnected", |view| view.ready && view.starts > lost + 1).await;
+    }
+    assert_eq!(rig.server.counts().opens, 1, "one each poll");
 }
 
 #[tokio::test(start_paused = true)]
@@ -162,16 +224,21 @@ async fn with_probe_tcp_a_remote_forward_needs_its_target_here() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_remote_forwards_target_that_refused_a_user_is_asked_until_it_takes_connections() {
+async fn remote_target_that_refused_a_user_is_left_alone_until_poll_passes() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let remote = format!("R7000:127.0.0.1:{}", address.port());
-    let mut rig = Rig::ready(tunnel_spec("t", &[&remote])).await;
+    let poll = Duration::from_secs(100);
+    let mut rig = Rig::ready(polled(&[&remote], poll)).await;
+    let before = clock::now();
     let mut visitor = rig.server.connect_forward(7000).unwrap();
     let _ = visitor.write_all(b"hello").await;
     assert_eq!(visitor.read(&mut [0; 1]).await.unwrap_or(0), 0);
     rig.until("down", |view| state(view, 0) == "down").await;
-    let _listener = TcpListener::bind(address).await.unwrap();
+    let listener = TcpListener::bind(address).await.unwrap();
     rig.until("ready", |view| view.ready).await;
+    assert!(clock::now() - before >= poll);
+    let accepted = tokio::time::timeout(poll * 9, listener.accept()).await;
+    assert!(accepted.is_err(), "the target was connected to");
 }

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tunnel_engine::clock;
-use tunnel_engine::forward::{
-    Cause, Check, Disproof, Finding, ForwardStats, Routes, probe_here, probe_local, probe_remote,
-};
+use tunnel_engine::forward::{Check, Disproof, Finding, ForwardStats, Routes, probe_here, probe_local, probe_remote};
 use tunnel_engine::session::{RemoteListen, Session};
 use tunnel_engine::spec::{AddressFamily, Connect, Forward, Side};
 
 use super::actor::{Actor, Event};
-use super::probing::{self, Next, Probing, Rhythm};
+use super::probing::{self, Asked, Next, Probing, Rhythm};
 use super::refusal::with_port;
 use super::state::ForwardState;
 use crate::config::{ProbeSpec, TunnelSpec};
@@ -24,6 +22,8 @@ pub(super) struct Probed {
     id: u64,
     turn: u32,
     finding: Finding,
+    /// The target is connected to in the course of it.
+    target: bool,
 }
 
 /// What a probe needs to know of its forward.
@@ -40,6 +40,18 @@ impl Subject<'_> {
     const fn side(&self) -> Side {
         self.forward.kind.side()
     }
+
+    /// What the config asks about it. The target of a local forward is asked only where the config says so: no service
+    /// has to bear a connection that nobody wanted.
+    fn asked(&self, probe: &ProbeSpec) -> Asked {
+        let target = self.forward.connect != Connect::Socks;
+        match (probe, self.side()) {
+            (ProbeSpec::Off, _) | (ProbeSpec::Auto, Side::Here) => Asked::Nothing,
+            (ProbeSpec::Tcp | ProbeSpec::Expect(_), _) if target => Asked::Target,
+            (ProbeSpec::Tcp | ProbeSpec::Expect(_), Side::Here) => Asked::Nothing,
+            (ProbeSpec::Auto | ProbeSpec::Tcp | ProbeSpec::Expect(_), Side::Server) => Asked::Listener,
+        }
+    }
 }
 
 impl Actor {
@@ -48,12 +60,12 @@ impl Actor {
         let now = clock::now();
         let serial = self.live.as_ref().filter(|live| live.settled).map(|live| live.serial);
         if serial != self.probed {
-            let first = self.probed.is_none();
+            let replaced = self.probed.is_some() && serial.is_some();
             for subject in self.locals.subjects() {
-                match serial {
-                    // Another way to the same target: what was known stays until it is proven anew.
-                    Some(_) if !first => subject.probing.begin(now),
-                    Some(_) | None => subject.probing.forget(),
+                if replaced {
+                    subject.probing.session_replaced(now);
+                } else {
+                    subject.probing.forget();
                 }
             }
             self.probed = serial;
@@ -63,20 +75,48 @@ impl Actor {
             return;
         }
         let (serial, session, routes) = (live.serial, live.session.clone(), live.routes.routes());
+        self.doubt_old_refusals(now);
         let (spec, random) = (&self.spec, &mut self.random);
-        // Those that are new.
-        for subject in self.locals.subjects().filter(|subject| self.probed.is_some() && subject.probing.is_idle()) {
-            subject.probing.begin(now);
+        // Those that are new, on this session or at all.
+        for subject in self.locals.subjects().filter(|_| self.probed.is_some()) {
+            match subject.asked(&spec.probe) {
+                Asked::Nothing if subject.probing.is_unknown() => subject.probing.presume(),
+                Asked::Target if subject.probing.is_idle() => subject.probing.begin_rested(now),
+                Asked::Nothing | Asked::Target | Asked::Listener => {}
+            }
         }
         for subject in self.locals.subjects().chain(self.remotes.subjects()) {
             let carried = subject.stats.counts().opened;
             let Some(turn) = subject.probing.look(now, carried, rhythm(spec, random)) else { continue };
-            let (id, side, probe) = (subject.id, subject.side(), Probe::of(&subject, spec));
-            let (session, routes) = (session.clone(), routes.clone());
+            let (id, side, probe) = (subject.id, subject.side(), Probe::of(&subject, spec, now));
+            let (session, routes, target) = (session.clone(), routes.clone(), probe.target.is_some());
             self.jobs.spawn(async move {
                 let finding = probe.run(&session, &routes).await;
-                Event::Probed(Probed { serial, side, id, turn, finding })
+                Event::Probed(Probed { serial, side, id, turn, finding, target })
             });
+        }
+    }
+
+    /// A target that refused a user has the benefit of the doubt once `poll` has passed without another refusal.
+    fn doubt_old_refusals(&mut self, now: Instant) {
+        let all = self.locals.subjects().chain(self.remotes.subjects());
+        let lapsed: Vec<(Side, u64)> =
+            all.filter(|subject| subject.probing.is_lapsed(now)).map(|subject| (subject.side(), subject.id)).collect();
+        for (side, id) in lapsed {
+            self.change_verdict(side, id, |subject, now, rhythm| {
+                if subject.probing.lapse(subject.stats.refused(), now, rhythm) {
+                    subject.stats.set_refusal(None);
+                }
+            });
+        }
+    }
+
+    /// The operator begins anew: what users saw before does not count.
+    pub(super) fn pardon_targets(&mut self) {
+        for subject in self.locals.subjects().chain(self.remotes.subjects()) {
+            if subject.probing.pardon() {
+                subject.stats.set_refusal(None);
+            }
         }
     }
 
@@ -89,19 +129,22 @@ impl Actor {
         all.filter_map(|subject| subject.probing.due()).min()
     }
 
-    pub(super) fn probed(&mut self, Probed { serial, side, id, turn, finding }: Probed) {
+    pub(super) fn probed(&mut self, Probed { serial, side, id, turn, finding, target }: Probed) {
         if self.live.as_ref().is_none_or(|live| live.serial != serial) {
             return;
         }
-        let refusal = match &finding {
-            Finding::Down(disproof) => Some(disproof.clone()),
-            Finding::Up(_) | Finding::Stale(_) | Finding::Unverified(_) | Finding::Nothing => None,
-        };
+        let found = finding.clone();
         let mut next = None;
         self.change_verdict(side, id, |subject, now, rhythm| {
-            next = subject.probing.finish(turn, finding, now, rhythm);
-            if next.is_some() {
-                subject.stats.set_refusal(refusal);
+            next = subject.probing.finish(turn, (finding, target), now, rhythm);
+            match found {
+                _ if next.is_none() => {}
+                // The next user's connection can disprove it.
+                Finding::Down(disproof) => subject.stats.set_refusal(Some(disproof)),
+                Finding::Up(_) | Finding::Stale(_) | Finding::Unverified(_) if !subject.probing.is_refused() => {
+                    subject.stats.set_refusal(None);
+                }
+                Finding::Up(_) | Finding::Stale(_) | Finding::Unverified(_) | Finding::Nothing => {}
             }
         });
         if next == Some(Next::AskAgain) {
@@ -114,15 +157,13 @@ impl Actor {
         if self.spec.probe == ProbeSpec::Off {
             return self.tell_refusals();
         }
-        if self.probed.is_none() {
-            return;
-        }
         let all = self.locals.subjects().chain(self.remotes.subjects());
-        let ids: Vec<(Side, u64)> = all.map(|subject| (subject.side(), subject.id)).collect();
-        for (side, id) in ids {
+        let ids: Vec<(Side, u64, Asked)> =
+            all.map(|subject| (subject.side(), subject.id, subject.asked(&self.spec.probe))).collect();
+        for (side, id, asked) in ids {
             self.change_verdict(side, id, |subject, now, rhythm| {
                 let refusal: Option<Disproof> = subject.stats.refusal();
-                subject.probing.witness(refusal.as_ref(), now, rhythm);
+                subject.probing.witness(refusal.as_ref(), subject.stats.refused(), asked, now, rhythm);
             });
         }
     }
@@ -137,11 +178,16 @@ impl Actor {
         }
     }
 
-    /// The config changed: what was proven by other rules is proven anew.
+    /// The config asks in another way: what was known by other rules is forgotten.
     pub(super) fn prove_anew(&mut self) {
         let now = clock::now();
-        let locals = self.locals.subjects().filter(|_| self.probed.is_some());
-        for subject in locals.chain(self.remotes.subjects()) {
+        for subject in self.locals.subjects() {
+            subject.stats.set_refusal(None);
+            subject.probing.reset();
+        }
+        for subject in self.remotes.subjects() {
+            subject.stats.set_refusal(None);
+            subject.probing.pardon();
             subject.probing.begin(now);
         }
     }
@@ -151,6 +197,7 @@ impl Actor {
         for subject in self.locals.subjects().chain(self.remotes.subjects()) {
             subject.probing.hurry(now);
         }
+        self.pardon_targets();
     }
 
     /// Lets something change what is known about a forward, and tells if it did.
@@ -179,7 +226,7 @@ impl Actor {
                 tracing::info!(tunnel, forward, state, "{tunnel}: the forward is in place, but {words}");
             }
             (ForwardState::Down(_) | ForwardState::Stale(_), ForwardState::Up) => {
-                tracing::info!(tunnel, forward, state, "{tunnel}: the forward carries again");
+                tracing::info!(tunnel, forward, state, "{tunnel}: the forward is up again");
             }
             (_, ForwardState::Up | ForwardState::Pending) => tracing::debug!(tunnel, forward, state, "proven"),
         }
@@ -200,16 +247,11 @@ struct Probe {
 }
 
 impl Probe {
-    fn of(subject: &Subject<'_>, spec: &TunnelSpec) -> Self {
+    fn of(subject: &Subject<'_>, spec: &TunnelSpec, now: Instant) -> Self {
         let check = match &spec.probe {
             ProbeSpec::Expect(words) => Some(Check::Says(words.clone().into())),
             ProbeSpec::Tcp => Some(Check::Accepts),
-            // A remote forward's target is asked only when it is known to have refused a user: no more is reached.
-            ProbeSpec::Auto | ProbeSpec::Off => {
-                let refused = subject.stats.refusal().is_some_and(|refusal| refusal.cause == Cause::RefusedHere);
-                let doubted = subject.side() == Side::Here || refused;
-                doubted.then_some(Check::Accepts)
-            }
+            ProbeSpec::Auto | ProbeSpec::Off => None,
         };
         let Forward { listen, connect, .. } = subject.forward;
         let listen = RemoteListen::of(&with_port(listen, subject.allocated));
@@ -217,13 +259,14 @@ impl Probe {
             listen: (subject.side() == Side::Server).then_some(listen),
             connect: connect.clone(),
             family: spec.session.dial.address_family,
-            target: check.filter(|_| *connect != Connect::Socks),
+            target: check.filter(|_| *connect != Connect::Socks && !subject.probing.target_rests(now)),
         }
     }
 
     async fn run(self, session: &Session, routes: &Routes) -> Finding {
         let Some(listen) = &self.listen else {
-            let check = self.target.unwrap_or(Check::Accepts);
+            // A local forward that nothing is asked about has no probe due.
+            let Some(check) = self.target else { return Finding::Nothing };
             return probe_local(session, &self.connect, &check).await;
         };
         let came = probe_remote(session, routes, listen).await;

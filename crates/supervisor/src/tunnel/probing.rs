@@ -7,7 +7,9 @@
 //!                 ▼                            ▼
 //!               down ─► probe soon           stale ─► ask the server to listen again, probe seldom
 //! ```
-//! The users' connections are the cheapest proof, and the first to notice.
+//! A local forward is probed only where the config asks for it (`probe = "tcp"` or `{ expect = … }`): a connection that
+//! says nothing is an error to the service behind it. Else its users are the only evidence: it is up until the target
+//! refuses one of them, and up again when the target takes one, or when `poll` passes without another refusal.
 
 use std::time::{Duration, Instant};
 
@@ -61,6 +63,31 @@ pub(super) struct Probing {
     carried: u64,
     /// A stale port is not connected to before this.
     not_before: Option<Instant>,
+    /// A probe found the target well: it is not connected to before this, whatever the session does.
+    target_rests_until: Option<Instant>,
+    /// The target refused the last user. It outlives sessions, which are not what refused.
+    refusal: Option<Refusal>,
+}
+
+/// What users saw of a target.
+#[derive(Debug)]
+struct Refusal {
+    failure: Failure,
+    /// When it is not believed any more, unless another user is refused.
+    until: Instant,
+    /// How many users had been refused by then.
+    refused: u64,
+}
+
+/// What is asked about a forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Nothing: its users are the evidence.
+    Nothing,
+    /// Whether the listener is ours.
+    Listener,
+    /// Also whether the target takes a connection.
+    Target,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,11 +119,23 @@ impl Probing {
             misses: 0,
             carried: 0,
             not_before: None,
+            target_rests_until: None,
+            refusal: None,
         }
     }
 
-    /// Its session has gone: nothing is known.
+    /// Its session has gone: nothing is known but what the target itself said.
     pub(super) fn forget(&mut self) {
+        *self = Self {
+            turn: self.turn.wrapping_add(1),
+            target_rests_until: self.target_rests_until,
+            refusal: self.refusal.take(),
+            ..Self::new()
+        };
+    }
+
+    /// It has another target, or is asked in another way: nothing at all is known.
+    pub(super) fn reset(&mut self) {
         *self = Self { turn: self.turn.wrapping_add(1), ..Self::new() };
     }
 
@@ -106,6 +145,34 @@ impl Probing {
         self.running = false;
         self.proofs = 0;
         self.due = Some(self.not_before.map_or(now, |at| at.max(now)));
+    }
+
+    /// A local forward is in place on another session, which is no reason to ask its target more often than `poll`.
+    pub(super) fn begin_rested(&mut self, now: Instant) {
+        self.begin(now);
+        if let Some(at) = self.target_rests_until.filter(|at| *at > now) {
+            self.verdict = Verdict::Up(None);
+            self.due = Some(at);
+        }
+    }
+
+    /// Its session was replaced: an answer on the way by the old one does not come.
+    pub(super) fn session_replaced(&mut self, now: Instant) {
+        if self.running {
+            self.begin_rested(now);
+        }
+    }
+
+    /// It is in place, and nothing is asked about it.
+    pub(super) fn presume(&mut self) {
+        self.turn = self.turn.wrapping_add(1);
+        (self.running, self.due) = (false, None);
+        self.verdict = Verdict::Up(None);
+    }
+
+    /// The target took a probe lately: it is left alone.
+    pub(super) fn target_rests(&self, now: Instant) -> bool {
+        self.target_rests_until.is_some_and(|at| at > now)
     }
 
     /// The port is somebody else's, as far as is known.
@@ -118,9 +185,42 @@ impl Probing {
         self.due.is_none() && !self.running
     }
 
+    /// Nothing is known yet.
+    pub(super) const fn is_unknown(&self) -> bool {
+        matches!(self.verdict, Verdict::Unknown)
+    }
+
     /// When to look at it next.
-    pub(super) const fn due(&self) -> Option<Instant> {
-        self.due
+    pub(super) fn due(&self) -> Option<Instant> {
+        let lapse = self.refusal.as_ref().map(|refusal| refusal.until);
+        self.due.into_iter().chain(lapse).min()
+    }
+
+    /// A user's refusal is old enough to be doubted.
+    pub(super) fn is_lapsed(&self, now: Instant) -> bool {
+        self.refusal.as_ref().is_some_and(|refusal| refusal.until <= now)
+    }
+
+    /// Doubts a refusal of [`Self::is_lapsed`], unless more users than then have been `refused`. Returns whether the
+    /// target has the benefit of the doubt now.
+    pub(super) fn lapse(&mut self, refused: u64, now: Instant, rhythm: Rhythm) -> bool {
+        match &mut self.refusal {
+            Some(refusal) if refusal.refused < refused => {
+                (refusal.refused, refusal.until) = (refused, now + rhythm.after(2));
+                false
+            }
+            Some(_) | None => self.pardon(),
+        }
+    }
+
+    /// The users' refusals do not count any more. Returns whether there was one.
+    pub(super) fn pardon(&mut self) -> bool {
+        self.refusal.take().is_some()
+    }
+
+    /// The target refused the last user, as far as is known.
+    pub(super) const fn is_refused(&self) -> bool {
+        self.refusal.is_some()
     }
 
     /// Whether to probe now. `carried`: the users' connections so far, which may have been proof enough.
@@ -139,13 +239,21 @@ impl Probing {
         Some(self.turn)
     }
 
-    /// The answer to the probe of this turn; `None`: it is not waited for any more.
-    pub(super) fn finish(&mut self, turn: u32, finding: Finding, now: Instant, rhythm: Rhythm) -> Option<Next> {
+    /// The answer to the probe of this turn; `None`: it is not waited for any more. `target`: the target was connected
+    /// to, if the finding is that it carries.
+    pub(super) fn finish(
+        &mut self,
+        turn: u32,
+        (finding, target): (Finding, bool),
+        now: Instant,
+        rhythm: Rhythm,
+    ) -> Option<Next> {
         if turn != self.turn || !self.running {
             return None;
         }
         self.running = false;
         let mut next = Next::Wait;
+        let took_it = target && matches!(finding, Finding::Up(_) | Finding::Unverified(_));
         let wait = match finding {
             Finding::Up(note) => self.proven(Verdict::Up(note), rhythm),
             Finding::Unverified(words) => self.proven(Verdict::Unverified(words), rhythm),
@@ -170,30 +278,50 @@ impl Probing {
             }
             Finding::Nothing => SOON,
         };
+        if took_it {
+            self.refusal = None;
+            self.target_rests_until = Some(now + wait);
+        }
         self.due = Some(now + wait);
         Some(next)
     }
 
-    /// A user's connection was refused by the target, or is taken again.
-    pub(super) fn witness(&mut self, refusal: Option<&Disproof>, now: Instant, rhythm: Rhythm) {
+    /// A user's connection was refused by the target, as `refused` were by now, or is taken again.
+    pub(super) fn witness(
+        &mut self,
+        refusal: Option<&Disproof>,
+        refused: u64,
+        asked: Asked,
+        now: Instant,
+        rhythm: Rhythm,
+    ) {
         match (refusal, &self.verdict) {
             (Some(refusal), Verdict::Unknown | Verdict::Up(_) | Verdict::Unverified(_)) => {
-                self.verdict = Verdict::Down(failure(refusal));
-                self.misses = 0;
-                let soon = now + self.missed(SOON, SOON_MOST);
-                self.due = (!self.running).then_some(soon);
+                let news = self.refusal.is_none();
+                let until = now + rhythm.after(2);
+                self.refusal = Some(Refusal { failure: failure(refusal), until, refused });
+                if news && asked == Asked::Target && !self.is_unknown() {
+                    self.misses = 0;
+                    let soon = now + self.missed(SOON, SOON_MOST);
+                    self.target_rests_until = None;
+                    self.due = (!self.running).then_some(soon);
+                }
             }
             (None, Verdict::Down(_)) => {
+                self.refusal = None;
                 let wait = self.proven(Verdict::Up(None), rhythm);
                 self.due = (!self.running).then_some(now + wait);
             }
-            (Some(_), Verdict::Down(_) | Verdict::Stale(_))
-            | (None, Verdict::Unknown | Verdict::Up(_) | Verdict::Stale(_) | Verdict::Unverified(_)) => {}
+            (None, Verdict::Unknown | Verdict::Up(_) | Verdict::Stale(_) | Verdict::Unverified(_)) => {
+                self.refusal = None;
+            }
+            (Some(_), Verdict::Down(_) | Verdict::Stale(_)) => {}
         }
     }
 
     /// The operator, the link or a resume says that now is a good time.
     pub(super) fn hurry(&mut self, now: Instant) {
+        self.target_rests_until = None;
         if self.due.is_some() {
             self.due = Some(self.not_before.map_or(now, |at| at.max(now)));
             // A look at what users did is not what was asked for.
@@ -203,12 +331,13 @@ impl Probing {
 
     /// The state of a forward that is in place.
     pub(super) fn state(&self) -> ForwardState {
-        match &self.verdict {
-            Verdict::Unknown => ForwardState::Pending,
-            Verdict::Up(_) => ForwardState::Up,
-            Verdict::Down(failure) => ForwardState::Down(failure.clone()),
-            Verdict::Stale(failure) => ForwardState::Stale(failure.clone()),
-            Verdict::Unverified(words) => ForwardState::Unverified(words.clone()),
+        match (&self.verdict, &self.refusal) {
+            (Verdict::Up(_) | Verdict::Unverified(_), Some(refusal)) => ForwardState::Down(refusal.failure.clone()),
+            (Verdict::Unknown, _) => ForwardState::Pending,
+            (Verdict::Up(_), None) => ForwardState::Up,
+            (Verdict::Down(failure), _) => ForwardState::Down(failure.clone()),
+            (Verdict::Stale(failure), _) => ForwardState::Stale(failure.clone()),
+            (Verdict::Unverified(words), None) => ForwardState::Unverified(words.clone()),
         }
     }
 
@@ -242,6 +371,11 @@ pub(super) fn failure(disproof: &Disproof) -> Failure {
         Cause::Prohibited => {
             "allow it on the server: AllowTcpForwarding and PermitOpen (for a path: AllowStreamLocalForwarding), and the key's options in authorized_keys"
         }
+        Cause::Unsupported => "the server does not forward this kind of connection: unix sockets need OpenSSH 6.7",
+        Cause::Shortage => {
+            "raise the server's limits: open files and processes of its login, or connections to the target"
+        }
+        Cause::Unnamed => "look into the server's log for the reason",
         Cause::NotListening => "nothing to do if it comes back: the server is asked to listen again",
         Cause::RefusedHere => "start the service on this machine, or correct the forward's connect address",
         Cause::NoAnswer => "look at the service, and at firewalls in front of it",

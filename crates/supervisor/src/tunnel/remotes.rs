@@ -322,6 +322,7 @@ impl Actor {
         let Some(remote) = self.remotes.entries.iter_mut().find(|remote| remote.forward == *from) else { return };
         remote.forward = to;
         remote.stats.set_refusal(None);
+        remote.probing.pardon();
         if remote.state == ForwardState::Up {
             remote.probing.begin(clock::now());
         }

@@ -139,6 +139,10 @@ impl World {
             self.ask().await;
         }
         Fault::end(&self.rig);
+        if matches!(fault, Fault::TargetRefuses) {
+            // Nothing but a user shows, before the next poll, that the target takes connections again.
+            self.flows().await;
+        }
         let (back, told) = (clock::now() + BACK_WITHIN, self.story());
         let ready = tokio::time::timeout_at(back.into(), self.rig.view.wait_for(|view| view.ready)).await.is_ok();
         assert!(ready, "not back: {:#?}\n{told}", self.rig.view.borrow().status(clock::now()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tunnel_engine::failure::Failure;
-use tunnel_engine::forward::ForwardStats;
+use tunnel_engine::forward::{ForwardStats, RefusedConnection};
 use tunnel_engine::session::Session;
 use tunnel_engine::spec::{Connect, ForwardKey, ForwardKind};
 
@@ -13,7 +13,7 @@ use super::state::ForwardState;
 use crate::lifecycle::{Phase, Want};
 use crate::supervise::governor::{Governor, Place};
 use crate::supervise::knocker::beat;
-use crate::supervise::snapshot::{FailureStatus, ForwardStatus, SessionStatus, TunnelStatus};
+use crate::supervise::snapshot::{FailureStatus, ForwardStatus, RefusedStatus, SessionStatus, TunnelStatus};
 
 /// One tunnel, as it is now.
 #[derive(Clone)]
@@ -236,9 +236,23 @@ impl ForwardView {
             held: counts.held,
             bytes_in: counts.bytes_in,
             bytes_out: counts.bytes_out,
-            message: self.message.clone(),
+            message: self.message.clone().or_else(|| self.refused_now()),
+            last_refused: self.stats.last_refused().iter().map(refused).collect(),
         }
     }
+}
+
+impl ForwardView {
+    /// What a SOCKS peer asks for says nothing about the forward, which stays up; it is told all the same.
+    fn refused_now(&self) -> Option<String> {
+        let RefusedConnection { target, message, .. } = self.stats.refused_now()?;
+        (self.connect == Connect::Socks).then(|| format!("the last connection, to {target}, was refused: {message}"))
+    }
+}
+
+fn refused(connection: &RefusedConnection) -> RefusedStatus {
+    let RefusedConnection { at, target, code, message, .. } = connection;
+    RefusedStatus { at: rfc3339(*at), target: target.to_string(), code: *code, message: message.clone() }
 }
 
 /// As status and logs write a time.

@@ -7,7 +7,7 @@ use super::identity::Trouble;
 use crate::failure::FailureKind;
 use crate::spec::{AlgorithmKind, AlgorithmList, AlgorithmListError, AuthSpec};
 
-/// What a key or a certificate can prove itself with here, in ssh's order. SHA-1 signatures are not made.
+/// What a key or a certificate can prove itself with here, in ssh's order.
 pub(crate) const PUBLIC_KEYS: &[&str] = &[
     "ssh-ed25519-cert-v01@openssh.com",
     "ecdsa-sha2-nistp256-cert-v01@openssh.com",
@@ -26,6 +26,11 @@ pub(crate) const PUBLIC_KEYS: &[&str] = &[
     "rsa-sha2-512",
     "rsa-sha2-256",
 ];
+/// For servers that know nothing better: SHA-1 is broken, so that such a signature is made only for those who ask for it.
+pub(crate) const PUBLIC_KEYS_ON_DEMAND: &[&str] = &["ssh-rsa-cert-v01@openssh.com", "ssh-rsa"];
+
+/// How an RSA key may sign, best first; `None` is SHA-1, as russh has it.
+const RSA_HASHES: [Option<HashAlg>; 3] = [Some(HashAlg::Sha512), Some(HashAlg::Sha256), None];
 
 /// The rule of one login.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +43,8 @@ pub(super) struct Accepted {
 impl Accepted {
     pub(super) fn of(spec: &AuthSpec) -> Result<Self, AlgorithmListError> {
         let set = spec.accepted != AlgorithmList::Default;
-        let resolve = || spec.accepted.resolve(AlgorithmKind::PublicKey, PUBLIC_KEYS, PUBLIC_KEYS);
+        let all = [PUBLIC_KEYS, PUBLIC_KEYS_ON_DEMAND].concat();
+        let resolve = || spec.accepted.resolve(AlgorithmKind::PublicKey, PUBLIC_KEYS, &all);
         let names = if set { Some(resolve()?) } else { None };
         Ok(Self { names, required_rsa_size: spec.required_rsa_size })
     }
@@ -63,11 +69,10 @@ impl Accepted {
         )
     }
 
-    /// The hashes that an RSA key, or a certificate of one, may be signed with, best first.
-    pub(super) fn rsa_hashes(&self, certificate: bool) -> Vec<HashAlg> {
-        let both = [HashAlg::Sha512, HashAlg::Sha256];
-        let Some(names) = &self.names else { return both.to_vec() };
-        let named = |name: &String| both.into_iter().find(|hash| rsa(*hash, certificate) == *name);
+    /// The hashes that an RSA key, or a certificate of one, may be signed with, best first; `None` is SHA-1.
+    pub(super) fn rsa_hashes(&self, certificate: bool) -> Vec<Option<HashAlg>> {
+        let Some(names) = &self.names else { return RSA_HASHES.into_iter().filter(Option::is_some).collect() };
+        let named = |name: &String| RSA_HASHES.into_iter().find(|hash| rsa(*hash, certificate) == *name);
         names.iter().filter_map(named).collect()
     }
 
@@ -86,14 +91,14 @@ pub(crate) fn too_short(key: &KeyData, required: u32) -> Option<u32> {
 
 fn names_of(key: &KeyData, certificate: bool) -> Vec<String> {
     match (key.algorithm(), certificate) {
-        (Algorithm::Rsa { .. }, _) => [HashAlg::Sha512, HashAlg::Sha256].map(|hash| rsa(hash, certificate)).into(),
+        (Algorithm::Rsa { .. }, _) => RSA_HASHES.map(|hash| rsa(hash, certificate)).into(),
         (algorithm, true) => vec![algorithm.to_certificate_type()],
         (algorithm, false) => vec![algorithm.to_string()],
     }
 }
 
-fn rsa(hash: HashAlg, certificate: bool) -> String {
-    let algorithm = Algorithm::Rsa { hash: Some(hash) };
+fn rsa(hash: Option<HashAlg>, certificate: bool) -> String {
+    let algorithm = Algorithm::Rsa { hash };
     if certificate { algorithm.to_certificate_type() } else { algorithm.to_string() }
 }
 
@@ -135,11 +140,21 @@ mod tests {
     #[test]
     fn the_hash_of_an_rsa_signature_is_one_of_the_list_in_its_order() {
         let hashes = |list: &str| accepted(list, 0).rsa_hashes(false);
-        assert_eq!(hashes("rsa-sha2-256"), [HashAlg::Sha256]);
-        assert_eq!(hashes("^rsa-sha2-256"), [HashAlg::Sha256, HashAlg::Sha512]);
-        assert_eq!(hashes("+ssh-ed25519"), [HashAlg::Sha512, HashAlg::Sha256]);
+        let (long, short) = (Some(HashAlg::Sha512), Some(HashAlg::Sha256));
+        assert_eq!(hashes("rsa-sha2-256"), [short]);
+        assert_eq!(hashes("^rsa-sha2-256"), [short, long]);
+        assert_eq!(hashes("+ssh-ed25519"), [long, short]);
         assert_eq!(accepted("rsa-sha2-256", 0).rsa_hashes(true), []);
-        assert_eq!(Accepted::default().rsa_hashes(true).len(), 2);
+        assert_eq!(Accepted::default().rsa_hashes(true), [long, short]);
+    }
+
+    #[test]
+    fn sha1_signatures_are_made_only_when_asked_for() {
+        let plain = |list: &str| accepted(list, 0).rsa_hashes(false).contains(&None);
+        assert!(plain("+ssh-rsa") && plain("ssh-rsa") && plain("^ssh-rsa*"));
+        assert!(!plain("-ssh-ed25519") && !plain("+ssh-rsa-cert-v01@openssh.com"));
+        assert!(accepted("+ssh-rsa*", 0).rsa_hashes(true).contains(&None));
+        assert!(!Accepted::default().rsa_hashes(false).contains(&None));
     }
 
     #[test]

@@ -29,6 +29,10 @@ pub(super) struct AgentTrouble {
     pub(super) connection_lost: bool,
 }
 
+/// What an agent that answers but does not sign may want.
+pub(super) const REFUSED_HINT: &str = "see what the agent wants: it may be locked (`ssh-add -X`), ask for a \
+     confirmation or a touch, or hold the key for other hosts only (`ssh-add -h`)";
+
 impl Agent {
     /// Connects, tells the agent which session this is (it may hold keys for certain destinations only), and lists.
     pub(super) async fn open(socket: &Path, session: Option<&AgentSessionBinding>) -> Result<Self, AgentTrouble> {

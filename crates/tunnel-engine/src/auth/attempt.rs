@@ -3,16 +3,17 @@
 use std::collections::VecDeque;
 
 use russh::client::{Handle, Handler};
+use russh::keys::PublicKey;
 use russh::{MethodKind, MethodSet};
-use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::accepted::Accepted;
 use super::agent::Agent;
-use super::candidate::{Candidate, Holdings, Plan, Skipped, plan};
+use super::candidate::{Candidate, Holdings, MAX_OFFERED_KEYS, Plan, Proof, Skipped, plan};
 use super::exchange::Answer;
 use super::identity::Trouble;
-use super::report::Record;
+use super::password::Traffic;
+use super::report::{Record, Refused};
 use super::{load, secret};
 use crate::clock;
 use crate::failure::{Failure, FailureKind};
@@ -27,7 +28,7 @@ pub(super) struct Attempt<'a, H: Handler> {
     pub(super) user: &'a str,
     /// As the user named the server.
     pub(super) host: &'a str,
-    pub(super) ended: &'a watch::Receiver<Option<Failure>>,
+    pub(super) traffic: &'a dyn Traffic,
     pub(super) record: Record,
     pub(super) accepted: Accepted,
     /// `None` until the server asks for a key: nothing is read before.
@@ -35,6 +36,8 @@ pub(super) struct Attempt<'a, H: Handler> {
     /// What the server turned down since it last took something.
     refused: Vec<Candidate>,
     pub(super) agent: Option<Agent>,
+    /// The first RSA key that was refused with SHA-2 and was not to be tried with SHA-1.
+    refused_rsa: Option<PublicKey>,
     /// What the server is being shown.
     pub(super) offering: Option<String>,
     /// It said that it would take that, and got the signature.
@@ -62,19 +65,20 @@ impl<'a, H: Handler> Attempt<'a, H> {
         handle: &'a mut Handle<H>,
         spec: &'a AuthSpec,
         (user, host): (&'a str, &'a str),
-        ended: &'a watch::Receiver<Option<Failure>>,
+        traffic: &'a dyn Traffic,
     ) -> Self {
         Self {
             handle,
             spec,
             user,
             host,
-            ended,
+            traffic,
             record: Record::default(),
             accepted: Accepted::default(),
             keys: None,
             refused: Vec::new(),
             agent: None,
+            refused_rsa: None,
             offering: None,
             signed: false,
             interactive_tries: 0,
@@ -100,6 +104,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
                 Step::Key(candidate) => Some((**candidate).clone()),
                 Step::Interactive(_) | Step::Password(_) => None,
             };
+            let kind = step.kind(self.spec);
             // From here on russh must not be asked again once it has said yes: it would never answer.
             self.offering = Some(what.clone());
             self.signed = false;
@@ -115,8 +120,9 @@ impl<'a, H: Handler> Attempt<'a, H> {
                         // As ssh: what was not right for the first method may be for the next.
                         self.keys.iter_mut().for_each(|keys| keys.extend(self.refused.drain(..)));
                     } else {
-                        self.refused.extend(candidate);
-                        self.record.reject(what);
+                        self.rsa_refused(candidate.as_ref());
+                        self.refused.extend(candidate.filter(|candidate| !candidate.sha1));
+                        self.record.refused(kind, what);
                     }
                     methods = rest;
                     self.record.learn(&methods);
@@ -129,7 +135,28 @@ impl<'a, H: Handler> Attempt<'a, H> {
                 break;
             }
         }
+        if methods.contains(&MethodKind::PublicKey)
+            && self.record.rejected.len() < MAX_OFFERED_KEYS
+            && let Some(key) = self.refused_rsa.take()
+            && self.takes_sha1(key).await
+        {
+            self.record.no_common_signature(Some(None));
+        }
         Err(self.record.failure(self.user, None))
+    }
+
+    /// Where SHA-1 is wished for, it is the next thing to try; otherwise the key is remembered, to find out why.
+    fn rsa_refused(&mut self, candidate: Option<&Candidate>) {
+        let rsa = |candidate: &&Candidate| candidate.key().algorithm().is_rsa() && !candidate.sha1;
+        let Some(candidate) = candidate.filter(rsa) else { return };
+        let certificate = matches!(candidate.proof, Proof::Certificate(_));
+        if self.accepted.rsa_hashes(certificate).contains(&None) {
+            let mut again = candidate.clone();
+            again.sha1 = true;
+            self.keys.get_or_insert_default().push_front(again);
+        } else if let Proof::Key(key) = &candidate.proof {
+            self.refused_rsa.get_or_insert_with(|| key.clone());
+        }
     }
 
     /// ssh's order: keys, keyboard-interactive, password; each only while the server takes it.
@@ -228,6 +255,24 @@ impl<'a, H: Handler> Attempt<'a, H> {
 }
 
 impl Step {
+    /// For the hint, should the server refuse it.
+    fn kind(&self, spec: &AuthSpec) -> Refused {
+        match self {
+            Self::Key(candidate) => match &candidate.proof {
+                Proof::Key(key) if key.algorithm().is_rsa() => Refused::RsaKey,
+                Proof::Key(_) => Refused::Key,
+                Proof::Certificate(certificate) => Refused::Certificate {
+                    file: candidate.source.clone(),
+                    principals: certificate.valid_principals().to_vec(),
+                },
+            },
+            Self::Interactive(_) | Self::Password(_) => Refused::Password(match &spec.password {
+                Some(SecretSource::File(file)) => format!("the password in `{}`", file.display()),
+                Some(SecretSource::Ask(_)) | None => "the password".to_owned(),
+            }),
+        }
+    }
+
     /// For the list of what was tried, and for status.
     fn describe(&self) -> (String, String) {
         match self {

@@ -23,6 +23,8 @@ pub(super) struct Candidate {
     pub(super) signs: Signs,
     /// The file, or the agent and the key's comment in it.
     pub(super) source: String,
+    /// An RSA key that was refused with SHA-2, and whose owner wishes for SHA-1 too.
+    pub(super) sha1: bool,
     /// The first to go when there are too many: the user did not name it.
     unnamed: bool,
 }
@@ -94,7 +96,7 @@ pub(super) fn plan(holdings: &Holdings<'_>, now: SystemTime) -> Plan {
         match holdings.signer_of(certificate) {
             Ok(signs) => {
                 let proof = Proof::Certificate(Box::new(certificate.clone()));
-                plan.offer(Candidate { proof, signs, source, unnamed: false });
+                plan.offer(Candidate { proof, signs, source, sha1: false, unnamed: false });
             }
             // What is wrong with the key beside it is said of the key.
             Err(_) if !file.explicit => {}
@@ -117,6 +119,7 @@ pub(super) fn plan(holdings: &Holdings<'_>, now: SystemTime) -> Plan {
                 proof,
                 signs: Signs::Agent(Box::new((*identity).clone())),
                 source: format!("agent key `{}`", identity.comment()),
+                sha1: false,
                 unnamed,
             }),
             Err(trouble) => plan.skip(format!("agent certificate `{}`", identity.comment()), trouble),
@@ -134,6 +137,7 @@ pub(super) fn plan(holdings: &Holdings<'_>, now: SystemTime) -> Plan {
                     proof: Proof::Key(public.clone()),
                     signs: Signs::File(private.clone()),
                     source,
+                    sha1: false,
                     unnamed: false,
                 }),
             },
@@ -204,8 +208,8 @@ impl Candidate {
     /// `ssh-ed25519 SHA256:… (source)`.
     pub(super) fn describe(&self) -> String {
         let certificate = if matches!(self.proof, Proof::Certificate(_)) { " certificate" } else { "" };
-        let key = self.key();
-        format!("{}{certificate} {} ({})", key.algorithm(), fingerprint(key), self.source)
+        let (key, sha1) = (self.key(), if self.sha1 { ", with SHA-1" } else { "" });
+        format!("{}{certificate} {} ({}{sha1})", key.algorithm(), fingerprint(key), self.source)
     }
 
     /// `publickey source SHA256:…`, for status.

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use russh::MethodSet;
 use russh::client::{AuthResult, Handler, KeyboardInteractiveAuthResponse, Prompt};
-use russh::keys::HashAlg;
 use russh::keys::ssh_key::public::KeyData;
+use russh::keys::{HashAlg, PublicKey};
 use tokio::time::timeout;
 
 use super::attempt::{Answerer, Attempt, Step};
 use super::candidate::{Candidate, Proof, Signs};
 use super::identity::Trouble;
-use super::prompts;
 use super::sign::{Holder, KeySigner, SignError};
+use super::{password, prompts};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::Asker;
 
@@ -40,22 +40,22 @@ impl<H: Handler> Attempt<'_, H> {
             Step::Interactive(answerer) => self.interact(&answerer).await,
             Step::Password(password) => {
                 // russh wipes its copy once it is sent.
-                let answer = self.handle.authenticate_password(self.user, password.as_str()).await.ok();
-                self.heard(answer).await
+                let answer = self.handle.authenticate_password(self.user, password.as_str());
+                match password::answer_or_change(answer, self.traffic).await {
+                    Some(answer) => self.heard(answer.ok()).await,
+                    None => Err(password::change_required(self.user, self.host, "")),
+                }
             }
         }
     }
 
     async fn offer(&mut self, candidate: Candidate) -> Result<Answer, Failure> {
         let mut hash = None;
-        if matches!(candidate.key(), KeyData::Rsa(_)) {
+        if matches!(candidate.key(), KeyData::Rsa(_)) && !candidate.sha1 {
             let accepted = self.accepted.rsa_hashes(matches!(candidate.proof, Proof::Certificate(_)));
             match self.rsa_hash(&accepted).await? {
-                Ok(chosen) => hash = Some(chosen),
-                Err(why) => {
-                    let trouble = Trouble::new(FailureKind::AuthRejected, why);
-                    return Ok(Answer::Unsigned { trouble, wanted: false });
-                }
+                Ok(chosen) => hash = chosen,
+                Err(trouble) => return Ok(Answer::Unsigned { trouble, wanted: false }),
             }
         }
         let holder = match &candidate.signs {
@@ -83,29 +83,49 @@ impl<H: Handler> Attempt<'_, H> {
         }
     }
 
-    /// The hash to sign with by an RSA key, one of `accepted`, or why there is none. A server that does not say what it
-    /// takes (RFC 8308) is asked with the one that RFC 8332 recommends.
-    async fn rsa_hash(&mut self, accepted: &[HashAlg]) -> Result<Result<HashAlg, &'static str>, Failure> {
+    /// The hash to sign with by an RSA key, one of `accepted` (`None`: SHA-1), or why there is none. A server that does
+    /// not say what it takes (RFC 8308) is older than SHA-2 in ssh or says nothing about it: as ssh, it gets a
+    /// signature with SHA-1 where those are wished for, else the one that RFC 8332 recommends.
+    async fn rsa_hash(&mut self, accepted: &[Option<HashAlg>]) -> Result<Result<Option<HashAlg>, Trouble>, Failure> {
+        const SHA1: Option<HashAlg> = None;
         let first = accepted.first().copied();
-        let or_first = |hash: HashAlg| if accepted.contains(&hash) { Some(hash) } else { first };
-        let chosen = match self.handle.best_supported_rsa_hash().await {
-            // Whoever takes the longer hash takes the shorter one.
-            Ok(Some(Some(HashAlg::Sha512))) => first,
-            Ok(Some(Some(hash))) => Some(hash).filter(|hash| accepted.contains(hash)),
-            Ok(Some(None)) => {
-                return Ok(Err("the server takes RSA signatures with SHA-1 only, which tunneld does not make"));
-            }
-            Ok(None) => or_first(HashAlg::Sha256),
+        let if_accepted = |hash| Some(hash).filter(|hash| accepted.contains(hash));
+        let announced = match self.handle.best_supported_rsa_hash().await {
+            Ok(announced) => announced,
             Err(_) => return Err(self.lost().await),
         };
-        Ok(chosen.ok_or("pubkey_accepted_algorithms leaves out the RSA signatures that the server takes"))
+        self.record.silent_about_rsa = announced.is_none();
+        let chosen = match announced {
+            // A server that takes the longer hash takes the shorter one.
+            Some(Some(HashAlg::Sha512)) => first,
+            Some(Some(hash)) => if_accepted(Some(hash)).or_else(|| if_accepted(SHA1)),
+            Some(None) => if_accepted(SHA1),
+            None => if_accepted(SHA1).or_else(|| if_accepted(Some(HashAlg::Sha256))).or(first),
+        };
+        Ok(chosen.ok_or_else(|| self.record.no_common_signature(announced)))
+    }
+
+    /// Would the server take a signature with SHA-1 of an RSA key that it refused with SHA-2? Asked without making one
+    /// (RFC 4252 section 7): sshd announces SHA-2 also where its PubkeyAcceptedAlgorithms leaves it out.
+    pub(super) async fn takes_sha1(&mut self, key: PublicKey) -> bool {
+        let mut signer = KeySigner { holder: Holder::Asking, signed: false };
+        let answer = self.handle.authenticate_publickey_with(self.user, key, None, &mut signer).await;
+        matches!(answer, Err(SignError::Trouble(_)))
     }
 
     async fn interact(&mut self, answerer: &Answerer) -> Result<Answer, Failure> {
         let mut answer = self.handle.authenticate_keyboard_interactive_start(self.user, None).await;
         for round in 0.. {
             let prompts = match answer {
-                Ok(KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. }) => prompts,
+                Ok(KeyboardInteractiveAuthResponse::InfoRequest { prompts, instructions, .. }) => {
+                    let unattended = matches!(answerer, Answerer::Password(_));
+                    if unattended && prompts::want_new_password(&instructions, &prompts) {
+                        let said = prompts::quoted(&prompts).map(|text| format!("; it asks `{text}`"));
+                        return Err(password::change_required(self.user, self.host, &said.unwrap_or_default()));
+                    }
+                    self.record.asked = prompts::quoted(&prompts).or(self.record.asked.take());
+                    prompts
+                }
                 Ok(KeyboardInteractiveAuthResponse::Success) => return Ok(Answer::Success),
                 Ok(KeyboardInteractiveAuthResponse::Failure { remaining_methods, partial_success }) => {
                     return self.heard(Some(AuthResult::Failure { remaining_methods, partial_success })).await;
@@ -148,7 +168,7 @@ impl<H: Handler> Attempt<'_, H> {
 
     /// Why the session ended. When the server ended it because of what we offered, the whole story.
     async fn lost(&mut self) -> Failure {
-        let mut ended = self.ended.clone();
+        let mut ended = self.traffic.ended();
         let word = timeout(LAST_WORD_TIMEOUT, ended.wait_for(Option::is_some)).await;
         let word = word.ok().and_then(Result::ok).and_then(|word| word.clone());
         let lost = match word {

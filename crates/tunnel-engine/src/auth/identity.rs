@@ -9,6 +9,7 @@ use std::sync::Arc;
 use russh::keys::{PrivateKey, PublicKey, decode_secret_key, load_public_key};
 use zeroize::Zeroizing;
 
+use super::encrypted_key::{EncryptedKey, OpenError};
 use super::{secret, small_scalar};
 use crate::failure::FailureKind;
 use crate::spec::{Asker, IdentitySpec, Question, SecretSource};
@@ -82,11 +83,18 @@ pub(super) fn load(spec: &IdentitySpec, passphrase: Option<&SecretSource>) -> Op
     if let Err(trouble) = mode {
         return identity(public.or_else(beside), Private::Unusable(trouble.with_chmod(path)));
     }
-    if !is_encrypted(&text) {
-        return match open(&text, None) {
-            Ok(key) => identity(Some(key.public_key().clone()), Private::Ready(Arc::new(key))),
-            Err(error) => identity(public.or_else(beside), Private::Unusable(not_a_key(&error))),
-        };
+    match EncryptedKey::read(&text) {
+        Ok(Some(_)) => {}
+        Ok(None) => {
+            return match open(&text) {
+                Ok(key) => identity(Some(key.public_key().clone()), Private::Ready(Arc::new(key))),
+                Err(error) => identity(public.or_else(beside), Private::Unusable(not_a_key(&error))),
+            };
+        }
+        Err(error) => {
+            let trouble = not_opened(&path.display().to_string(), &error);
+            return identity(public.or_else(beside), Private::Unusable(trouble));
+        }
     }
     if let Some(public) = public.or_else(beside) {
         return identity(Some(public), Private::Locked(Arc::new(text)));
@@ -101,35 +109,50 @@ pub(super) fn load(spec: &IdentitySpec, passphrase: Option<&SecretSource>) -> Op
 /// made to be slow.
 pub(super) fn unlock(name: &str, text: &str, passphrase: Option<&SecretSource>) -> Result<PrivateKey, Trouble> {
     let needed = |why: String| Trouble::new(FailureKind::PassphraseNeeded, why);
+    let key = match EncryptedKey::read(text) {
+        Ok(Some(key)) => key,
+        Ok(None) => return open(text).map_err(|error| not_a_key(&error)),
+        Err(error) => return Err(not_opened(name, &error)),
+    };
     match passphrase {
         None => Err(needed("it is encrypted, and no passphrase_file is set".to_owned())),
-        Some(SecretSource::Ask(asker)) => unlock_by_asking(name, text, asker)
-            .ok_or_else(|| needed("it is encrypted, and nobody gave a passphrase that opens it".to_owned())),
+        Some(SecretSource::Ask(asker)) => unlock_by_asking(name, &key, asker)?
+            .ok_or_else(|| needed("it is encrypted, and no passphrase was given that opens it".to_owned())),
         Some(SecretSource::File(file)) => {
             let passphrase = secret::read(file).map_err(|error| {
                 needed(format!("it is encrypted, and passphrase_file `{}` cannot be read: {error}", file.display()))
             })?;
-            open(text, Some(passphrase.as_str())).map_err(|_| {
-                needed(format!("the passphrase in `{}` does not open it", file.display())).with_hint(
-                    "put the right passphrase into passphrase_file; a key in an old encryption that tunneld does not \
-                     know is converted by `ssh-keygen -p -f FILE`",
-                )
+            key.open(passphrase.as_str()).map_err(|error| match error {
+                OpenError::WrongPassphrase => {
+                    needed(format!("the passphrase in `{}` does not open it", file.display()))
+                        .with_hint("put the right passphrase into passphrase_file")
+                }
+                OpenError::Unsupported(_) | OpenError::TooCostly(_) | OpenError::Unusable(_) => {
+                    not_opened(name, &error)
+                }
             })
         }
     }
 }
 
-/// Any format that ssh reads.
-fn open(text: &str, passphrase: Option<&str>) -> Result<PrivateKey, russh::keys::Error> {
-    decode_secret_key(text, passphrase).or_else(|error| small_scalar::read(text, passphrase).ok_or(error))
+/// Any format that ssh reads, without a passphrase.
+fn open(text: &str) -> Result<PrivateKey, russh::keys::Error> {
+    decode_secret_key(text, None).or_else(|error| small_scalar::read(text, None).ok_or(error))
 }
 
-/// As ssh: a wrong passphrase is asked for again, an empty one goes on to the next key.
-fn unlock_by_asking(name: &str, text: &str, asker: &Asker) -> Option<PrivateKey> {
+/// As ssh: a wrong passphrase is asked for again, an empty one goes on to the next key (`None`).
+fn unlock_by_asking(name: &str, key: &EncryptedKey<'_>, asker: &Asker) -> Result<Option<PrivateKey>, Trouble> {
     let question = Question::Passphrase { file: name.to_owned() };
-    (0..asker.prompts())
-        .map_while(|again| asker.ask(&question, again).filter(|passphrase| !passphrase.is_empty()))
-        .find_map(|passphrase| open(text, Some(passphrase.as_str())).ok())
+    let given =
+        (0..asker.prompts()).map_while(|again| asker.ask(&question, again).filter(|passphrase| !passphrase.is_empty()));
+    for passphrase in given {
+        match key.open(passphrase.as_str()) {
+            Ok(key) => return Ok(Some(key)),
+            Err(OpenError::WrongPassphrase) => {}
+            Err(other) => return Err(not_opened(name, &other)),
+        }
+    }
+    Ok(None)
 }
 
 /// `path` with something after its name: `id_rsa` and `-cert.pub`.
@@ -166,12 +189,17 @@ impl Exposed {
     }
 }
 
-fn is_encrypted(text: &str) -> bool {
-    let header = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
-        || header("Proc-Type:").is_some_and(|value| value.ends_with("ENCRYPTED"))
-        || header("Encryption:").is_some_and(|value| value != "none")
-        || PrivateKey::from_openssh(text).is_ok_and(|key| key.is_encrypted())
+/// No passphrase would help.
+fn not_opened(name: &str, error: &OpenError) -> Trouble {
+    let trouble = Trouble::new(FailureKind::IdentityUnreadable, error.to_string());
+    match error {
+        OpenError::Unsupported(_) => trouble.with_hint(format!(
+            "convert it with `ssh-keygen -p -f {name}`, or where that refuses it too with \
+             `openssl pkey -provider legacy -provider default -aes256 -in {name} -out {name}.new`"
+        )),
+        OpenError::TooCostly(_) => trouble.with_hint(format!("encrypt it anew with `ssh-keygen -p -a 16 -f {name}`")),
+        OpenError::WrongPassphrase | OpenError::Unusable(_) => trouble,
+    }
 }
 
 fn unreadable(error: &io::Error) -> Trouble {

@@ -10,9 +10,11 @@ mod accepted;
 mod agent;
 mod attempt;
 mod candidate;
+mod encrypted_key;
 mod exchange;
 mod identity;
 mod load;
+mod password;
 mod prompts;
 mod report;
 mod secret;
@@ -21,9 +23,9 @@ mod small_scalar;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use accepted::{PUBLIC_KEYS, too_short};
+pub(crate) use accepted::{PUBLIC_KEYS, PUBLIC_KEYS_ON_DEMAND, too_short};
+pub(crate) use password::Traffic;
 use russh::client::{Handle, Handler};
-use tokio::sync::watch;
 
 use crate::failure::Failure;
 use crate::spec::AuthSpec;
@@ -32,20 +34,20 @@ use crate::spec::AuthSpec;
 /// (sshd_config AuthenticationMethods) are gone through. Gives a short word on how, for status:
 /// `publickey ~/.ssh/id_ed25519 SHA256:…`.
 ///
-/// `ended` holds the reason once the session below has ended: russh reports a connection that was lost in the
-/// middle of authentication as a rejection, and only the session's own word can tell the two apart. Dropping the
+/// `traffic` is what the session below knows: russh reports a connection that was lost in the middle of
+/// authentication as a rejection, and passes over a message that it does not know. Dropping the
 /// future leaves the handle in the middle of an exchange: the session can only be closed then.
 ///
 /// # Errors
-/// What `ended` says, when the connection was lost. Otherwise the one thing to mend: a key that the server would
+/// What [`Traffic::ended`] says, when the connection was lost. Otherwise the one thing to mend: a key that the server would
 /// take but that has no passphrase (`passphrase_needed`) or whose agent does not sign (`agent_unavailable`), then
 /// keys that could not be offered (`identity_permissions`, `identity_unreadable`, `certificate_expired`), and
 /// `auth_rejected` when all that there is was shown and turned down. The message lists everything that was tried.
-pub async fn authenticate<H: Handler>(
+pub(crate) async fn authenticate<H: Handler>(
     handle: &mut Handle<H>,
     spec: &AuthSpec,
     (user, host): (&str, &str),
-    ended: &watch::Receiver<Option<Failure>>,
+    traffic: &dyn Traffic,
 ) -> Result<String, Failure> {
-    attempt::Attempt::new(handle, spec, (user, host), ended).run().await
+    attempt::Attempt::new(handle, spec, (user, host), traffic).run().await
 }

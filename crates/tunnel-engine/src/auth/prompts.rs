@@ -7,6 +7,32 @@ use crate::spec::{Asker, Question};
 /// PAM asks once or twice. A server that goes on asking gets empty answers, and no more than this.
 pub(super) const MAX_ROUNDS: usize = 8;
 
+/// Of what a server asked, in a failure's message.
+const MAX_QUOTED: usize = 80;
+
+/// Does the server ask for a new password? By the words of PAM and of sshd, which are those of most others.
+pub(super) fn want_new_password(instructions: &str, prompts: &[Prompt]) -> bool {
+    const WORDS: &[&str] = &[
+        "new password",
+        "new unix password",
+        "new passwd",
+        "change your password",
+        "password has expired",
+        "password is expired",
+        "password expired",
+    ];
+    let asks = |text: &str| WORDS.iter().any(|words| text.to_ascii_lowercase().contains(words));
+    asks(instructions) || prompts.iter().any(|prompt| asks(&prompt.prompt))
+}
+
+/// What the server asked, to be quoted.
+pub(super) fn quoted(prompts: &[Prompt]) -> Option<String> {
+    let all = prompts.iter().map(|prompt| prompt.prompt.trim()).collect::<Vec<_>>().join(" ");
+    let words = all.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text: String = words.chars().filter(|c| !c.is_control()).take(MAX_QUOTED).collect();
+    (!text.is_empty()).then_some(text)
+}
+
 /// One answer a prompt. What is echoed is not a password, and is answered with nothing.
 pub(super) fn answers(prompts: &[Prompt], password: &str) -> Vec<String> {
     prompts.iter().map(|prompt| if prompt.echo { String::new() } else { password.to_owned() }).collect()

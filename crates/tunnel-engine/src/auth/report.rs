@@ -1,16 +1,47 @@
 //! What was tried and what came of it: in the end, the one failure that tells a person what to do. Pure.
 
+use russh::keys::HashAlg;
 use russh::{MethodKind, MethodSet};
 
 use super::candidate::{MAX_OFFERED_KEYS, Skipped};
 use super::identity::Trouble;
 use crate::failure::{Failure, FailureKind};
 
+/// The line that lets tunneld sign with SHA-1.
+const WITH_SHA1: &str = "pubkey_accepted_algorithms = \"+ssh-rsa\"";
+/// Of a certificate, in a hint.
+const MAX_PRINCIPALS: usize = 5;
+
+/// What the server turned down.
+#[derive(Debug, Clone)]
+pub(super) enum Refused {
+    Key,
+    RsaKey,
+    Certificate {
+        file: String,
+        /// The users that it is for; none: all.
+        principals: Vec<String>,
+    },
+    /// Words for it.
+    Password(String),
+}
+
 /// Filled in as authentication goes on.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     /// Keys and methods that the server turned down, in order, as [`super::candidate::Candidate::describe`] says.
     pub(super) rejected: Vec<String>,
+    /// Words for the password that was among them.
+    pub(super) refused_password: Option<String>,
+    /// The first certificate among them, and the users that it is for.
+    pub(super) refused_certificate: Option<(String, Vec<String>)>,
+    pub(super) refused_rsa: bool,
+    /// The server did not say which signatures it takes.
+    pub(super) silent_about_rsa: bool,
+    /// The RSA keys could not be signed with in a way that both sides take: what would help.
+    pub(super) signature_hint: Option<String>,
+    /// What it asked, last, in keyboard-interactive.
+    pub(super) asked: Option<String>,
     /// Keys that were not offered, or not signed with.
     pub(super) skipped: Vec<Skipped>,
     /// Keys beyond the number that a server listens to.
@@ -35,15 +66,43 @@ impl Record {
     }
 
     /// The server turned this down, again perhaps.
-    pub(super) fn reject(&mut self, what: String) {
-        if !self.rejected.contains(&what) {
-            self.rejected.push(what);
+    pub(super) fn refused(&mut self, what: Refused, words: String) {
+        if !self.rejected.contains(&words) {
+            self.rejected.push(words);
         }
+        match what {
+            Refused::Key => {}
+            Refused::RsaKey => self.refused_rsa = true,
+            Refused::Certificate { file, principals } => {
+                self.refused_certificate.get_or_insert((file, principals));
+            }
+            Refused::Password(words) => self.refused_password = Some(words),
+        }
+    }
+
+    /// An RSA key that cannot be used; `announced` is the best hash that the server named, SHA-1 being none.
+    pub(super) fn no_common_signature(&mut self, announced: Option<Option<HashAlg>>) -> Trouble {
+        let (why, hint) = match announced {
+            Some(None) => (
+                "no signature algorithm in common: the server takes no RSA signature with SHA-2",
+                format!(
+                    "no signature algorithm in common: if the server cannot be updated, set `{WITH_SHA1}` for this \
+                     tunnel, or use an Ed25519 or ECDSA key if it takes those"
+                ),
+            ),
+            Some(Some(_)) | None => (
+                "no signature algorithm in common: pubkey_accepted_algorithms leaves out the RSA signatures that the \
+                 server takes",
+                "no signature algorithm in common: add `rsa-sha2-256` to pubkey_accepted_algorithms".to_owned(),
+            ),
+        };
+        self.signature_hint = Some(hint.clone());
+        Trouble::new(FailureKind::AuthRejected, why).with_hint(hint)
     }
 
     /// Why nothing worked. `last_word` is what the server said when it ended the session itself.
     pub(super) fn failure(&self, user: &str, last_word: Option<&Failure>) -> Failure {
-        let (kind, hint) = self.decisive();
+        let (kind, hint) = self.decisive(user);
         let mut message = format!("the server did not let user `{user}` in");
         let mut say = |text: String| {
             message.push_str("; ");
@@ -54,6 +113,9 @@ impl Record {
         }
         if !self.rejected.is_empty() {
             say(format!("it rejected {}", self.rejected.join(", ")));
+        }
+        if let (Some(asked), Some(_)) = (&self.asked, &self.refused_password) {
+            say(format!("it asked `{asked}`"));
         }
         for skipped in &self.skipped {
             let wanted = if skipped.wanted { "the server would take it, but " } else { "not offered: " };
@@ -78,14 +140,20 @@ impl Record {
             None => say(format!("it takes {}", self.methods.join(", "))),
         }
         let failure = Failure::new(kind, message);
-        match hint.or_else(|| last_word.map(|word| word.hint().to_owned())) {
+        // What the server said is told better than by the kind's own hint.
+        let said = last_word.map(Failure::hint).filter(|hint| *hint != FailureKind::AuthRejected.hint());
+        let hint = match said.filter(|_| kind == FailureKind::AuthRejected) {
+            Some(said) => Some(said.to_owned()),
+            None => hint,
+        };
+        match hint {
             Some(hint) => failure.with_hint(hint),
             None => failure,
         }
     }
 
     /// The most useful thing to mend: a key that the server wanted, then one that could not be shown to it.
-    fn decisive(&self) -> (FailureKind, Option<String>) {
+    fn decisive(&self, user: &str) -> (FailureKind, Option<String>) {
         let of = |trouble: &Trouble| (trouble.kind, trouble.hint.clone());
         if let Some(skipped) = self.skipped.iter().find(|skipped| skipped.wanted) {
             return of(&skipped.trouble);
@@ -105,6 +173,9 @@ impl Record {
             if let Some(skipped) = ORDER.into_iter().find_map(first) {
                 return of(&skipped.trouble);
             }
+            if let Some(hint) = &self.signature_hint {
+                return (FailureKind::AuthRejected, Some(hint.clone()));
+            }
             // Held back by a rule of the user's, and nothing else was left.
             let held_back = |skipped: &&Skipped| {
                 skipped.trouble.kind == FailureKind::AuthRejected && skipped.trouble.hint.is_some()
@@ -120,6 +191,15 @@ impl Record {
         }
         let hint = if self.cut > 0 {
             Some("set identity_file and identities_only, so that only the right key is offered".to_owned())
+        } else if let Some(password) = &self.refused_password {
+            Some(password_hint(password, user, self.publickey_allowed))
+        } else if let Some((file, principals)) = &self.refused_certificate {
+            Some(certificate_hint(file, principals, user))
+        } else if self.refused_rsa && self.silent_about_rsa {
+            Some(format!(
+                "{}; the server does not say which signatures it takes: one too old for RSA with SHA-2 needs `{WITH_SHA1}`",
+                FailureKind::AuthRejected.hint()
+            ))
         } else if !self.publickey_allowed {
             Some(format!("the server takes only {}: set password_file, or allow keys there", self.methods.join(", ")))
         } else if self.no_keys {
@@ -129,4 +209,28 @@ impl Record {
         };
         (FailureKind::AuthRejected, hint)
     }
+}
+
+fn password_hint(password: &str, user: &str, keys_too: bool) -> String {
+    let root = if user == "root" { "; sshd takes no password of root unless PermitRootLogin is yes" } else { "" };
+    let keys = if keys_too { "; or add a public key to the user's authorized_keys" } else { "" };
+    format!("the server refused {password}: check it, and that `{user}` may log in with one there{root}{keys}")
+}
+
+fn certificate_hint(file: &str, principals: &[String], user: &str) -> String {
+    let mut names = principals.iter().take(MAX_PRINCIPALS).cloned().collect::<Vec<_>>().join(", ");
+    if principals.len() > MAX_PRINCIPALS {
+        names.push_str(", …");
+    }
+    let principals = match principals.iter().any(|name| name == user) {
+        _ if principals.is_empty() => "it names no principals, which sshd takes from nobody but an authority's \
+             `cert-authority` line"
+            .to_owned(),
+        true => format!("it is for `{names}`"),
+        false => format!("it is for `{names}`, not for `{user}`"),
+    };
+    format!(
+        "the server refused the certificate `{file}`: {principals}; check TrustedUserCAKeys and AuthorizedPrincipalsFile \
+         there, and the certificate's critical options with `ssh-keygen -L`"
+    )
 }

@@ -13,7 +13,7 @@ use russh::keys::ssh_key::private::KeypairData;
 use russh::keys::{Algorithm, HashAlg, PrivateKey, PublicKey, pkcs8};
 use zeroize::Zeroizing;
 
-use super::agent::Agent;
+use super::agent::{Agent, REFUSED_HINT};
 use super::identity::{Private, Trouble, unlock};
 use crate::failure::FailureKind;
 use crate::spec::SecretSource;
@@ -36,6 +36,8 @@ pub(super) enum Holder<'a> {
         name: String,
         passphrase: Option<SecretSource>,
     },
+    /// Nothing: whether the server would take the key is all that is asked.
+    Asking,
     /// The agent. `None` when it broke since the key was listed.
     Agent { agent: &'a mut Option<Agent>, identity: Box<AgentIdentity> },
 }
@@ -71,16 +73,19 @@ impl russh::Signer for KeySigner<'_> {
                     .unwrap_or_else(|error| Err(Trouble::new(FailureKind::IdentityUnreadable, error.to_string())))
                     .map_err(SignError::Trouble)
             }
+            Holder::Asking => Err(SignError::Trouble(Trouble::new(FailureKind::AuthRejected, "only asked"))),
             Holder::Agent { agent, identity } => {
                 let Some(connected) = agent else {
                     let why = "the agent stopped answering";
                     return Err(SignError::Trouble(Trouble::new(FailureKind::AgentUnavailable, why)));
                 };
                 connected.sign(identity, hash, data).await.map_err(|broken| {
+                    let trouble = Trouble::new(FailureKind::AgentUnavailable, broken.why);
                     if broken.connection_lost {
                         **agent = None;
+                        return SignError::Trouble(trouble);
                     }
-                    SignError::Trouble(Trouble::new(FailureKind::AgentUnavailable, broken.why))
+                    SignError::Trouble(trouble.with_hint(REFUSED_HINT))
                 })
             }
         }?;
@@ -114,9 +119,10 @@ fn sign_with_file(
     Ok(data)
 }
 
-/// RSA goes through aws-lc-rs: the `rsa` crate's timing tells the key to whoever can measure it (RUSTSEC-2023-0071).
+/// RSA goes through aws-lc-rs: the `rsa` crate's timing tells the key to those who can measure it (RUSTSEC-2023-0071).
+/// SHA-1, which aws-lc-rs signs nothing with, is that crate's: the user asked for it by name.
 fn sign(key: &PrivateKey, hash: Option<HashAlg>, data: &[u8]) -> Result<Signature, String> {
-    let KeypairData::Rsa(_) = key.key_data() else {
+    let KeypairData::Rsa(pair) = key.key_data() else {
         let security_key = matches!(key.algorithm(), Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256);
         return key.try_sign(data).map_err(|error| match security_key {
             true => "a security key signs only in an agent".to_owned(),
@@ -124,8 +130,9 @@ fn sign(key: &PrivateKey, hash: Option<HashAlg>, data: &[u8]) -> Result<Signatur
         });
     };
     let (hash, padding) = match hash {
+        None => return (pair, None).try_sign(data).map_err(|error| error.to_string()),
         Some(HashAlg::Sha256) => (HashAlg::Sha256, &RSA_PKCS1_SHA256),
-        _ => (HashAlg::Sha512, &RSA_PKCS1_SHA512),
+        Some(_) => (HashAlg::Sha512, &RSA_PKCS1_SHA512),
     };
     let der = Zeroizing::new(pkcs8::encode_pkcs8(key).map_err(|error| error.to_string())?);
     let pair = KeyPair::from_pkcs8(&der).map_err(|error| format!("RSA key refused: {error}"))?;

@@ -16,6 +16,7 @@ use russh::{MethodKind, MethodSet};
 use super::accepted::Accepted;
 use super::candidate::{Holdings, MAX_OFFERED_KEYS, Plan, Skipped, plan};
 use super::identity::{Identity, Private, Trouble};
+use super::password::{Traffic, answer_or_change};
 use super::prompts;
 use super::report::Record;
 use super::sign::{Holder, KeySigner};
@@ -218,4 +219,45 @@ fn public(number: u8) -> PublicKey {
 
 fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+}
+
+#[test]
+fn questions_for_a_new_password_are_recognised() {
+    let prompt = |text: &str| Prompt { prompt: text.into(), echo: false };
+    for text in
+        ["New password: ", "(current) UNIX password:\nNew UNIX password:", "Your password has expired.\nPassword:"]
+    {
+        assert!(prompts::want_new_password("", &[prompt(text)]), "{text}");
+    }
+    assert!(prompts::want_new_password("You must change your password now", &[prompt("Password:")]));
+    for text in ["Password: ", "Verification code: ", "Your password will expire in 3 days.\nPassword: "] {
+        assert!(!prompts::want_new_password("", &[prompt(text)]), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_without_an_answer_are_a_request_to_change_the_password() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    struct Link(AtomicU64, u32);
+    impl Traffic for Link {
+        fn ended(&self) -> tokio::sync::watch::Receiver<Option<Failure>> {
+            tokio::sync::watch::channel(None).1
+        }
+        fn received(&self) -> (u64, u32) {
+            (self.0.load(Ordering::Relaxed), self.1)
+        }
+    }
+    let link = Link(AtomicU64::new(100), 0);
+    let later = |wait: u64| async move {
+        let _ = tokio::time::timeout(Duration::from_secs(wait), std::future::pending::<()>()).await;
+    };
+    // A server that thinks for long, as PAM does after a wrong password, is waited for.
+    assert_eq!(answer_or_change(later(60), &link).await, Some(()));
+    let receive = async {
+        later(5).await;
+        link.0.fetch_add(64, Ordering::Relaxed);
+    };
+    let (change, ()) = tokio::join!(answer_or_change(std::future::pending::<()>(), &link), receive);
+    assert_eq!(change, None);
 }

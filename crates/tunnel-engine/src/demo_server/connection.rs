@@ -9,9 +9,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::faults::{ConnectFault, Faults};
+use super::flood::flood;
 use super::handler::Handler;
 use super::link::{self, PIPE_BYTES};
-use super::server::{Goodbye, Shared};
+use super::server::{Order, Shared};
 
 /// How long a client that is turned away may take to hang up, so that no reset overtakes what it was told.
 const PARTING: Duration = Duration::from_secs(1);
@@ -58,14 +59,14 @@ where
         loop {
             tokio::select! {
                 _ = &mut session => return,
-                order = orders.recv() => {
-                    if let Ok(Goodbye { code, text }) = order
-                        && let Ok(reason) = code.try_into()
-                    {
+                order = orders.recv() => match order {
+                    Ok(Order::Goodbye { code, text }) => if let Ok(reason) = code.try_into() {
                         // The session may have ended by itself.
                         let _ = handle.disconnect(reason, text, String::new()).await;
-                    }
-                }
+                    },
+                    Ok(Order::Flood { times }) => flood(&handle, times).await,
+                    Err(_) => {}
+                },
             }
         }
     };

@@ -14,6 +14,7 @@ mod builder;
 mod connection;
 mod counts;
 mod faults;
+mod flood;
 mod handler;
 mod keys;
 mod link;

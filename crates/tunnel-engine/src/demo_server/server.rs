@@ -41,18 +41,20 @@ pub(super) struct Shared {
     pub(super) banner: Option<String>,
     pub(super) faults: watch::Sender<Faults>,
     pub(super) counts: Counter,
-    pub(super) orders: broadcast::Sender<Goodbye>,
+    pub(super) orders: broadcast::Sender<Order>,
     pub(super) end: CancellationToken,
     sessions: Mutex<CancellationToken>,
     host_keys: Mutex<Vec<Key>>,
     config: ConfigParts,
 }
 
-/// SSH_MSG_DISCONNECT, to be sent by every session.
+/// To be carried out by every session.
 #[derive(Debug, Clone)]
-pub(super) struct Goodbye {
-    pub(super) code: u32,
-    pub(super) text: String,
+pub(super) enum Order {
+    /// SSH_MSG_DISCONNECT.
+    Goodbye { code: u32, text: String },
+    /// Requests and channels that nobody asked for.
+    Flood { times: u32 },
 }
 
 struct ConfigParts {
@@ -176,7 +178,13 @@ impl Server {
     /// Says goodbye to every session (RFC 4253 section 11.1) and closes it.
     pub fn disconnect(&self, code: u32, text: &str) {
         // Without sessions nobody listens, and nothing is left to say.
-        let _ = self.shared.orders.send(Goodbye { code, text: text.to_owned() });
+        let _ = self.shared.orders.send(Order::Goodbye { code, text: text.to_owned() });
+    }
+
+    /// Every session asks for what no client serves, each kind so many times.
+    pub fn flood(&self, times: u32) {
+        // As above.
+        let _ = self.shared.orders.send(Order::Flood { times });
     }
 
     /// Connects to a TCP listener that a client asked a server in memory for. `None`: nobody listens there.

@@ -37,6 +37,8 @@ pub enum Target {
     Source,
     /// Refuses.
     Refuse,
+    /// The server refuses for it, with this reason code (RFC 4254 section 5.1) and these words.
+    RefuseWith(u32, String),
     /// Takes the connection, and neither reads nor writes.
     Hang,
     /// Takes the connection, and resets it at the first byte.
@@ -182,6 +184,7 @@ fn memory(target: Target, port: u16) -> Connected {
     let (ours, theirs) = tokio::io::duplex(TARGET_PIPE_BYTES);
     match target {
         Target::Refuse => return Err(connect_failed("Connection refused")),
+        Target::RefuseWith(code, reason) => return Err(ChannelOpenFailure::Other { code, reason }),
         Target::Hand(takers) => takers.try_send(theirs).map_err(|_| connect_failed("Connection refused"))?,
         Target::Server(ServerTarget(server)) => {
             let server: Arc<Shared> = server.upgrade().ok_or_else(|| connect_failed("Connection refused"))?;
@@ -212,7 +215,7 @@ async fn play(target: Target, mut stream: DuplexStream, port: u16) -> io::Result
         }
         Target::Source => source(stream, u64::from(port) * 1024 * 1024).await,
         Target::Hang => std::future::pending().await,
-        Target::Refuse | Target::Reset | Target::Server(_) | Target::Hand(_) => Ok(()),
+        Target::Refuse | Target::RefuseWith(..) | Target::Reset | Target::Server(_) | Target::Hand(_) => Ok(()),
     }
 }
 

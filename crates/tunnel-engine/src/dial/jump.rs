@@ -136,9 +136,13 @@ fn not_opened(name: &str, target: &Destination, error: &OpenError, session: &Ses
         OpenError::ConnectFailed(_) | OpenError::Timeout => {
             format!("check that the jump host itself can reach `{target}`")
         }
-        OpenError::UnknownType(_) | OpenError::ResourceShortage(_) => {
-            "look into the jump host's log for the reason".to_owned()
+        OpenError::ResourceShortage(_) => {
+            "the jump host is at a limit: open files, processes, or channels of one session".to_owned()
         }
+        OpenError::UnknownType(_) => {
+            "the jump host's server forwards no TCP connections: take another jump host, or a proxy_command".to_owned()
+        }
+        OpenError::Other { .. } => "look into the jump host's log for the reason".to_owned(),
     };
     let message = format!("jump host `{name}`: no connection from there to `{target}`: {error}");
     let failure = Failure::new(FailureKind::JumpFailed, message).with_hint(hint);

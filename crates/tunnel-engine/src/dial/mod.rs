@@ -29,6 +29,7 @@ pub use net::NetDialer;
 pub use prepared::Prepared;
 pub(crate) use proxy_command::NOT_FOR_CHILDREN;
 pub(crate) use proxy_process::describe as how_it_ended;
+pub(crate) use tcp::scope_missing;
 
 use crate::failure::Failure;
 use crate::spec::SessionSpec;

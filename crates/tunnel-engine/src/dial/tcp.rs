@@ -155,10 +155,24 @@ fn failure(name: &str, tried: Tried) -> Failure {
         tried.iter().map(|(address, outcome)| format!("{address} {}", say(outcome.as_ref()))).collect();
     let message = format!("connecting to `{name}` failed: {}", each.join(", "));
     let failure = Failure::new(kind.unwrap_or(FailureKind::ConnectTimeout), message).not_reached();
+    let failure = match tried.iter().find_map(|(address, outcome)| scope_missing(address, outcome.as_ref()?)) {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    };
     match tried.into_iter().find_map(|(_, outcome)| outcome) {
         Some(error) => failure.with_source(error),
         None => failure,
     }
+}
+
+/// The hint for an address that is one on every link of this machine.
+pub(crate) fn scope_missing(address: &SocketAddr, error: &io::Error) -> Option<String> {
+    let SocketAddr::V6(address) = address else { return None };
+    let ip = address.ip();
+    let refused = error.kind() == io::ErrorKind::InvalidInput;
+    (refused && ip.is_unicast_link_local() && address.scope_id() == 0).then(|| {
+        format!("`{ip}` is a link-local address, which needs its interface: write `{ip}%eth0`, or bind_interface")
+    })
 }
 
 fn kind(outcome: Option<&io::Error>) -> FailureKind {
@@ -208,6 +222,16 @@ mod tests {
         assert_eq!(user_timeout(&timing), Some(Duration::from_secs(75)));
         timing.server_alive_interval = Duration::ZERO;
         assert_eq!(user_timeout(&timing), None);
+    }
+
+    #[test]
+    fn link_local_address_without_a_scope_gets_its_own_hint() {
+        let refused = || io::Error::from_raw_os_error(nix::libc::EINVAL);
+        let hint = |address: &str| scope_missing(&address.parse().unwrap(), &refused());
+        assert!(hint("[fe80::1]:22").is_some_and(|hint| hint.contains("`fe80::1%eth0`")));
+        assert_eq!((hint("[fe80::1%2]:22"), hint("[2001:db8::1]:22"), hint("10.0.0.1:22")), (None, None, None));
+        let failure = failure("h", vec![("[fe80::1]:22".parse().unwrap(), Some(refused()))]);
+        assert!(failure.hint().contains("link-local"), "{}", failure.hint());
     }
 
     #[test]

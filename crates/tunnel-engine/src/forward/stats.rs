@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::probe::Disproof;
+use super::refused::{LastRefused, RefusedConnection};
 
 /// Live counters. One writer a connection, any number of readers.
 #[derive(Debug, Default)]
@@ -14,11 +15,13 @@ pub struct ForwardStats {
     held: AtomicU64,
     opened: AtomicU64,
     failed: AtomicU64,
+    refused: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     /// Whether `refusal` holds something, to be asked for each connection.
     doubted: AtomicBool,
     refusal: Mutex<Option<Disproof>>,
+    last_refused: Mutex<LastRefused>,
     bell: Arc<Notify>,
 }
 
@@ -59,14 +62,35 @@ impl ForwardStats {
 
     /// The target refused a user's connection.
     pub fn refuse(&self, refusal: Disproof) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
         let mut current = self.lock();
-        let news = current.is_none();
+        let news = current.as_ref().is_none_or(|known| known.cause != refusal.cause);
         self.doubted.store(true, Ordering::Relaxed);
         *current = Some(refusal);
         drop(current);
         if news {
             self.bell.notify_one();
         }
+    }
+
+    /// Users' connections that the target refused since start.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// A user's connection was refused, by the server or by the target.
+    pub(super) fn note_refused(&self, connection: RefusedConnection) {
+        self.last_refused.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    }
+
+    /// The last of them, the newest first.
+    pub fn last_refused(&self) -> Vec<RefusedConnection> {
+        self.last_refused.lock().unwrap_or_else(PoisonError::into_inner).newest_first()
+    }
+
+    /// The newest of them, if no connection was carried since.
+    pub fn refused_now(&self) -> Option<RefusedConnection> {
+        self.last_refused.lock().unwrap_or_else(PoisonError::into_inner).current(self.counts().opened)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Disproof>> {

@@ -76,19 +76,27 @@ impl HostKeys {
     /// time `until` then.
     ///
     /// # Errors
-    /// A file that exists and cannot be read: what it would say is not the same as "unknown".
+    /// A file that exists and cannot be read, under `yes`: what it would say is not the same as "unknown". Where unknown
+    /// keys are believed, and where a person is asked, it is passed over with a warning, as ssh does.
     pub async fn load(spec: &HostKeySpec, destination: &Destination, until: Until) -> Result<Self, Failure> {
         let users = spec.user_known_hosts.iter().map(|path| (path.clone(), Source::User));
         let files: Vec<_> =
             users.chain(spec.global_known_hosts.iter().map(|path| (path.clone(), Source::Global))).collect();
         let server = ServerName::new(destination, spec.alias.as_deref());
         let whose = server.clone();
+        let all_needed = spec.strict == StrictHostKeyChecking::Yes && spec.ask.is_none();
         let entries = blocking(move || {
             let names: Vec<&str> = whose.all().collect();
             let mut entries = Vec::new();
             for (path, source) in files {
-                let read = store::read(&path, source, Wanted::names(&names));
-                entries.extend(read.map_err(|error| refusal::unreadable(&path, error))?);
+                match store::read(&path, source, Wanted::names(&names)) {
+                    Ok(more) => entries.extend(more),
+                    Err(error) if all_needed => return Err(refusal::unreadable(&path, error)),
+                    Err(error) => tracing::warn!(
+                        file = %path.display(), %error,
+                        "known_hosts file cannot be read: the login goes on as if the server were unknown"
+                    ),
+                }
             }
             Ok(entries)
         })

@@ -158,7 +158,7 @@ fn resolve(kind: AlgorithmKind, list: &AlgorithmList) -> Result<Vec<String>, Alg
         AlgorithmKind::Cipher => (CIPHERS_WITHOUT_AES, CIPHERS_ON_DEMAND),
         AlgorithmKind::Mac => (MACS, MACS_ON_DEMAND),
         AlgorithmKind::HostKey => (HOST_KEYS, HOST_KEYS_ON_DEMAND),
-        AlgorithmKind::PublicKey => (auth::PUBLIC_KEYS, &[][..]),
+        AlgorithmKind::PublicKey => (auth::PUBLIC_KEYS, auth::PUBLIC_KEYS_ON_DEMAND),
         AlgorithmKind::CaSignature => (CA_SIGNATURES, &[][..]),
     };
     list.resolve(kind, default, &[default, on_demand].concat())

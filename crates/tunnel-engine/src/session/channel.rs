@@ -276,15 +276,37 @@ pub enum OpenError {
     /// The server does not know this kind of channel (reason 3).
     #[error("the server does not know this kind of channel{}", text(.0))]
     UnknownType(String),
-    /// Too many channels (reason 4).
+    /// Too many channels, processes or open files (reason 4).
     #[error("the server is short of resources{}", text(.0))]
     ResourceShortage(String),
+    /// A reason that RFC 4254 does not name, by its number: from 0xFE000000 on they are for local use.
+    #[error("the server refused it for a reason of its own (code {code}){}", text(.words))]
+    Other {
+        /// The number.
+        code: u32,
+        /// The server's words.
+        words: String,
+    },
     /// No answer in time.
     #[error("the server did not answer")]
     Timeout,
     /// The session ended before the answer.
     #[error("the session ended")]
     SessionEnded,
+}
+
+impl OpenError {
+    /// The number that the server gave as its reason; `None` where it did not answer.
+    pub const fn code(&self) -> Option<u32> {
+        match self {
+            Self::Prohibited(_) => Some(1),
+            Self::ConnectFailed(_) => Some(2),
+            Self::UnknownType(_) => Some(3),
+            Self::ResourceShortage(_) => Some(4),
+            Self::Other { code, .. } => Some(*code),
+            Self::Timeout | Self::SessionEnded => None,
+        }
+    }
 }
 
 fn text(said: &str) -> String {

@@ -7,14 +7,15 @@ use std::time::Duration;
 use russh::client::{Config, GexParams};
 use russh::{Limits, Preferred, SshId};
 
+use super::apart::Effort;
 use crate::failure::{Failure, FailureKind};
 
 /// How we introduce ourselves, without the line end.
 pub(super) const IDENTIFICATION: &str = concat!("SSH-2.0-tunneld_", env!("CARGO_PKG_VERSION"));
 
-/// Smallest, preferred and largest group of diffie-hellman-group-exchange (RFC 4419). russh prefers 8192 bits, which
-/// holds the thread for a third of a second.
-const GROUP_BITS: (usize, usize, usize) = (2048, 3072, 8192);
+/// Smallest and preferred group of diffie-hellman-group-exchange (RFC 4419), in bits. russh prefers 8192, which take a
+/// third of a second. The largest is [`Effort::largest_group`].
+const GROUP_BITS: (usize, usize) = (2048, 3072);
 /// What OpenSSH sends at most.
 const PACKET: u32 = 32 * 1024;
 /// Messages that a channel's queue holds: never full, because a full queue stops russh's loop and with it everything
@@ -39,8 +40,8 @@ const LIMITS: Limits = Limits {
 /// # Errors
 /// Never with the constants above; russh checks them at run time.
 pub(super) fn config(window: u32, preferred: Preferred) -> Result<Arc<Config>, Failure> {
-    let (smallest, wanted, largest) = GROUP_BITS;
-    let gex = GexParams::new(smallest, wanted, largest)
+    let (smallest, wanted) = GROUP_BITS;
+    let gex = GexParams::new(smallest, wanted, Effort::largest_group(&preferred.kex))
         .map_err(|error| Failure::new(FailureKind::Protocol, "our own group sizes are refused").with_source(error))?;
     Ok(Arc::new(Config {
         client_id: SshId::Standard(Cow::Borrowed(IDENTIFICATION)),

@@ -72,6 +72,20 @@ pub(super) fn sanitised(bytes: &[u8], max: usize) -> String {
     clean.chars().take(max).collect()
 }
 
+/// The server's own words, fit for a log line and a terminal: control characters escaped, space around them cut, at
+/// most `max` characters of the original.
+pub(super) fn escaped(text: &str, max: usize) -> String {
+    let mut safe = String::new();
+    for c in text.trim().chars().take(max) {
+        if c.is_control() {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
 fn describe(who: &str, error: &Error) -> (FailureKind, String) {
     match error {
         Error::IO(error) => io_fault(who, error),
@@ -129,6 +143,12 @@ fn describe(who: &str, error: &Error) -> (FailureKind, String) {
 }
 
 fn hint(error: &Error) -> Option<&'static str> {
+    if matches!(error, Error::KexInit) {
+        return Some(
+            "if the server's log tells of a group exchange: it insists on a prime of more than 4096 bits, which \
+             `kex_algorithms = \"+diffie-hellman-group18-sha512\"` allows",
+        );
+    }
     let damaged = matches!(error, Error::PacketAuth | Error::DecryptionError | Error::PacketSize(_));
     damaged.then_some("the bytes were changed on the way: if it happens again, suspect a middlebox or the path's MTU")
 }

@@ -122,7 +122,10 @@ impl russh::client::Handler for Handler {
 
     async fn auth_banner(&mut self, banner: &str, _: &mut Session) -> Result<(), Self::Error> {
         let text = sanitised(banner.as_bytes(), MAX_BANNER);
-        self.shared.note(|facts| facts.banner = Some(text));
+        self.shared.note(|facts| {
+            facts.banner = Some(text);
+            facts.banners = facts.banners.saturating_add(1);
+        });
         Ok(())
     }
 

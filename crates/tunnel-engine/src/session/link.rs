@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::arrivals::Arrivals;
 use super::backlog::Backlog;
 use super::ending::Ending;
-use super::fault::sanitised;
+use super::fault::escaped;
 use super::path::Path;
 use super::wire::Wire;
+use crate::auth::Traffic;
+use crate::failure::Failure;
 use crate::hostkey::Proof;
 
 /// What is kept of a server's login banner, in characters.
@@ -59,6 +61,18 @@ pub(super) struct Facts {
     pub proof: Option<Proof>,
     /// What the server says to those who log in.
     pub banner: Option<String>,
+    /// How often it has said something.
+    pub banners: u32,
+}
+
+impl Traffic for Shared {
+    fn ended(&self) -> watch::Receiver<Option<Failure>> {
+        self.ending.watch()
+    }
+
+    fn received(&self) -> (u64, u32) {
+        (self.wire.bytes().0, self.facts().banners)
+    }
 }
 
 impl Shared {
@@ -106,7 +120,7 @@ impl Refusals {
         if texts.len() >= MAX_REFUSALS {
             texts.pop_front();
         }
-        texts.push_back((reason, sanitised(text.as_bytes(), MAX_REFUSAL)));
+        texts.push_back((reason, escaped(text, MAX_REFUSAL)));
         drop(texts);
         self.added.notify_waiters();
     }
@@ -141,13 +155,13 @@ mod tests {
     #[tokio::test]
     async fn a_refused_asker_gets_the_text_of_its_reason_even_when_it_comes_late() {
         let refusals = std::sync::Arc::new(Refusals::default());
-        refusals.note(ChannelOpenFailure::AdministrativelyProhibited, "open\nfailed");
+        refusals.note(ChannelOpenFailure::AdministrativelyProhibited, "open\x1b[2J failed\n");
         let asker = refusals.clone();
         let late = crate::task::owned(async move { asker.text(&ChannelOpenFailure::ConnectFailed).await });
         tokio::task::yield_now().await;
         refusals.note(ChannelOpenFailure::ConnectFailed, "Connection refused");
         assert_eq!(late.await.expect("asker"), "Connection refused");
-        assert_eq!(refusals.text(&ChannelOpenFailure::AdministrativelyProhibited).await, "open failed");
+        assert_eq!(refusals.text(&ChannelOpenFailure::AdministrativelyProhibited).await, "open\\u{1b}[2J failed");
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,6 +14,7 @@
 //! `backlog` keeps; past that a session says so, and cuts the reader off in the end.
 
 mod algorithms;
+mod apart;
 mod arrivals;
 mod backlog;
 mod banner;

@@ -1,12 +1,15 @@
 //! From a spec to an authenticated session, all of it before one deadline.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use russh::client::connect_stream;
 use tokio::sync::oneshot;
+use tokio_util::context::TokioContext;
 use tokio_util::sync::CancellationToken;
 
+use super::apart::Effort;
 use super::arrivals::Arrivals;
 use super::banner;
 use super::config::{self, IDENTIFICATION};
@@ -72,6 +75,7 @@ impl Attempt<'_> {
         }
         let preferred = self.preferred(&host_keys)?;
         let updates = host_keys.updates(algorithms::learnable(&spec.algorithms.host_keys));
+        let effort = Effort::of(&preferred.kex);
         let config = config::config(spec.receive_window, preferred)?;
 
         let mut link = dialer.dial(spec, deadline).await?;
@@ -97,12 +101,16 @@ impl Attempt<'_> {
         let (announce, announced) = oneshot::channel();
         let announce = updates.is_some().then_some(announce);
         let handler = Handler::new(shared.clone(), host_keys, spec.auth.required_rsa_size, announce);
-        let connected = connect_stream(config, guard, handler).await;
+        let connect = connect_stream(config, guard, handler);
+        let connected = match effort.threads().map_err(|error| no_thread(&self.who, error))? {
+            Some(threads) => TokioContext::new(connect, threads.clone()).await,
+            None => connect.await,
+        };
         let mut handle = connected.map_err(|error| broken(&shared, error))?;
 
         self.phase = Phase::Authentication;
         let whom = (spec.destination.user.as_str(), spec.destination.host.as_str());
-        let proof = auth::authenticate(&mut handle, &spec.auth, whom, &shared.ending.watch()).await;
+        let proof = auth::authenticate(&mut handle, &spec.auth, whom, &*shared).await;
         let auth = proof.map_err(|failure| with_banner(&shared, failure))?;
 
         let facts = shared.facts();
@@ -160,6 +168,11 @@ fn broken(shared: &Shared, error: russh::Error) -> Failure {
     let told = matches!(error, russh::Error::UnknownKey | russh::Error::Disconnect);
     let reason = shared.ending.reason().filter(|_| told);
     reason.unwrap_or_else(|| fault::from_russh(&shared.who, error))
+}
+
+fn no_thread(who: &str, error: io::Error) -> Failure {
+    let message = format!("no thread could be started for the key exchange with `{who}`: {error}");
+    Failure::new(FailureKind::Protocol, message).with_source(error).with_hint("raise TasksMax of the unit")
 }
 
 /// sshd closes without a word when the account may not log in, and then its login banner is all there is to tell.

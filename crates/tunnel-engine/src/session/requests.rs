@@ -284,7 +284,8 @@ pub(super) fn open_error(reason: &ChannelOpenFailure, text: String) -> OpenError
         ChannelOpenFailure::AdministrativelyProhibited => OpenError::Prohibited(text),
         ChannelOpenFailure::ConnectFailed => OpenError::ConnectFailed(text),
         ChannelOpenFailure::UnknownChannelType => OpenError::UnknownType(text),
-        ChannelOpenFailure::ResourceShortage | ChannelOpenFailure::Other { .. } => OpenError::ResourceShortage(text),
+        ChannelOpenFailure::ResourceShortage => OpenError::ResourceShortage(text),
+        ChannelOpenFailure::Other { code, .. } => OpenError::Other { code: *code, words: text },
     }
 }
 

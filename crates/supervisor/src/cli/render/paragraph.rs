@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::printable;
 use super::spans::{short, since};
-use crate::supervise::snapshot::{FailureStatus, TunnelStatus};
+use crate::supervise::snapshot::{FailureStatus, ForwardStatus, TunnelStatus};
 
 /// One line, not ended.
 pub(in crate::cli) fn why(tunnel: &TunnelStatus, now: SystemTime) -> String {
@@ -19,6 +19,7 @@ pub(in crate::cli) fn why(tunnel: &TunnelStatus, now: SystemTime) -> String {
         let message = forward.message.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
         format!("The {} forward {} is {}{message}.", forward.kind, forward.listen, forward.state)
     }));
+    sentences.extend(tunnel.forwards.iter().filter_map(|forward| refused(forward, now)));
     sentences.extend(tunnel.last_failure.as_ref().map(|failure| cause(failure, tunnel, now)));
     sentences.extend(next(tunnel));
     let waits_for = tunnel.waits_for.as_ref().filter(|_| tunnel.phase == "connecting");
@@ -29,6 +30,17 @@ pub(in crate::cli) fn why(tunnel: &TunnelStatus, now: SystemTime) -> String {
     let remedy = hint.map(|hint| format!("What would help: {hint}."));
     sentences.extend(remedy);
     printable(&sentences.join(" "))
+}
+
+/// The last refused connections of users; `None`: there were none.
+fn refused(forward: &ForwardStatus, now: SystemTime) -> Option<String> {
+    let told = forward.last_refused.iter().map(|refused| {
+        let ago = since(&refused.at, now).map(|span| format!(" {} ago", short(span))).unwrap_or_default();
+        format!("to {}{ago}: {}", refused.target, refused.message)
+    });
+    let told: Vec<String> = told.collect();
+    let (kind, listen) = (&forward.kind, &forward.listen);
+    (!told.is_empty()).then(|| format!("Last refused connections of the {kind} forward {listen}: {}.", told.join("; ")))
 }
 
 fn state(tunnel: &TunnelStatus, now: SystemTime) -> String {
@@ -78,6 +90,7 @@ fn next(tunnel: &TunnelStatus) -> Option<String> {
 mod tests {
     use super::super::table::tests::{example, now};
     use super::*;
+    use crate::supervise::snapshot::RefusedStatus;
 
     fn of(index: usize) -> String {
         why(&example().tunnels[index], now())
@@ -115,6 +128,26 @@ mod tests {
         tunnel.last_failure = failure;
         let text = why(tunnel, now());
         assert_eq!(text.matches("check that sshd runs").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn last_refused_connections_are_listed() {
+        let mut status = example();
+        let tunnel = &mut status.tunnels[0];
+        tunnel.forwards[0].last_refused = vec![RefusedStatus {
+            at: "2026-01-01T00:59:00Z".into(),
+            target: "db:1".into(),
+            code: Some(4),
+            message: "the server is short of resources: too many open files".into(),
+        }];
+        let text = why(tunnel, now());
+        assert!(
+            text.contains(
+                "Last refused connections of the local forward 127.0.0.1:3307: to db:1 1m ago: the server is short of \
+                 resources: too many open files."
+            ),
+            "{text}"
+        );
     }
 
     #[test]

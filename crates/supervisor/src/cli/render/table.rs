@@ -136,6 +136,7 @@ pub(super) mod tests {
             bytes_in: 1,
             bytes_out: 1,
             message: (state != "up").then(|| "the server refused to listen".into()),
+            last_refused: vec![],
         }
     }
 

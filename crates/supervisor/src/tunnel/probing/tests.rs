@@ -19,7 +19,7 @@ fn found(finding: Finding, now: Instant) -> Probing {
 
 fn probe(probing: &mut Probing, finding: Finding, now: Instant) -> Option<Next> {
     let turn = probing.look(now, 0, RHYTHM).expect("it is due");
-    probing.finish(turn, finding, now, RHYTHM)
+    probing.finish(turn, (finding, true), now, RHYTHM)
 }
 
 #[test]
@@ -51,16 +51,84 @@ fn a_users_connection_spares_the_next_probe() {
     assert!(probing.look(then + RHYTHM.every, 1, RHYTHM).is_some(), "nobody came since");
 }
 
+fn refusal() -> Disproof {
+    Disproof { cause: Cause::Refused, words: "refused".to_owned() }
+}
+
 #[test]
 fn a_refused_user_is_believed_at_once_and_so_is_the_next_one_that_is_taken() {
     let now = tunnel_engine::clock::now();
     let mut probing = found(Finding::Up(None), now);
-    let refusal = Disproof { cause: Cause::Refused, words: "refused".to_owned() };
-    probing.witness(Some(&refusal), now, RHYTHM);
+    probing.witness(Some(&refusal()), 1, Asked::Target, now, RHYTHM);
     assert!(matches!(probing.state(), ForwardState::Down(failure) if failure.kind() == FailureKind::ProbeFailed));
     assert_eq!(probing.due(), Some(now + SOON));
-    probing.witness(None, now, RHYTHM);
+    probing.witness(None, 1, Asked::Target, now, RHYTHM);
     assert_eq!(probing.state(), ForwardState::Up);
+}
+
+#[test]
+fn a_forward_that_is_not_asked_about_is_up_and_has_nothing_due() {
+    let now = tunnel_engine::clock::now();
+    let mut probing = Probing::new();
+    probing.presume();
+    assert_eq!((probing.state(), probing.due()), (ForwardState::Up, None));
+    probing.witness(Some(&refusal()), 1, Asked::Nothing, now, RHYTHM);
+    assert_eq!(probing.state().as_str(), "down");
+    assert_eq!(probing.look(now + RHYTHM.every * 2, 0, RHYTHM), None, "never probed");
+    assert_eq!(probing.due(), Some(now + RHYTHM.every), "only doubted");
+}
+
+#[test]
+fn refusal_outlives_the_session_until_a_user_is_taken() {
+    let now = tunnel_engine::clock::now();
+    let mut probing = Probing::new();
+    probing.presume();
+    probing.witness(Some(&refusal()), 1, Asked::Nothing, now, RHYTHM);
+    probing.forget();
+    assert_eq!(probing.state(), ForwardState::Pending);
+    probing.presume();
+    assert_eq!(probing.state().as_str(), "down");
+    probing.witness(None, 1, Asked::Nothing, now, RHYTHM);
+    assert_eq!(probing.state(), ForwardState::Up);
+}
+
+#[test]
+fn old_refusal_is_doubted_after_poll_unless_repeated() {
+    let now = tunnel_engine::clock::now();
+    let mut probing = Probing::new();
+    probing.presume();
+    probing.witness(Some(&refusal()), 1, Asked::Nothing, now, RHYTHM);
+    let then = now + RHYTHM.every;
+    assert!(!probing.is_lapsed(then - SECOND) && probing.is_lapsed(then));
+    assert!(!probing.lapse(5, then, RHYTHM), "four more were refused");
+    assert_eq!(probing.state().as_str(), "down");
+    assert!(probing.lapse(5, then + RHYTHM.every, RHYTHM));
+    assert_eq!((probing.state(), probing.due()), (ForwardState::Up, None));
+}
+
+#[test]
+fn proof_of_the_listener_says_nothing_of_a_target_that_refused() {
+    let now = tunnel_engine::clock::now();
+    let mut probing = found(Finding::Up(None), now);
+    probing.witness(Some(&refusal()), 1, Asked::Listener, now, RHYTHM);
+    let then = probing.due().expect("the next look");
+    let turn = probing.look(then, 0, RHYTHM).expect("due");
+    probing.finish(turn, (Finding::Up(None), false), then, RHYTHM);
+    assert_eq!(probing.state().as_str(), "down");
+}
+
+#[test]
+fn a_new_session_does_not_ask_a_target_before_its_poll() {
+    let now = tunnel_engine::clock::now();
+    let mut probing = found(Finding::Up(None), now);
+    probing.forget();
+    probing.begin_rested(now + SECOND);
+    assert_eq!((probing.state(), probing.due()), (ForwardState::Up, Some(now + RHYTHM.first)));
+    assert!(probing.target_rests(now + SECOND));
+    let mut late = found(Finding::Up(None), now);
+    late.forget();
+    late.begin_rested(now + RHYTHM.first);
+    assert_eq!((late.state(), late.due()), (ForwardState::Pending, Some(now + RHYTHM.first)));
 }
 
 #[test]
@@ -136,7 +204,7 @@ fn an_answer_from_before_a_change_is_not_believed() {
     probing.begin(now);
     let turn = probing.look(now, 0, RHYTHM).expect("due");
     probing.begin(now);
-    assert_eq!(probing.finish(turn, Finding::Up(None), now, RHYTHM), None);
+    assert_eq!(probing.finish(turn, (Finding::Up(None), true), now, RHYTHM), None);
     probing.forget();
     assert_eq!((probing.state(), probing.due()), (ForwardState::Pending, None));
 }

@@ -119,10 +119,19 @@ async fn failure(what: &str, refused: &[(SocketAddr, io::Error)], absent: &[Sock
             .with_hint("the address is not this machine's: check it with `ip address`, or listen on `*`"),
         Errno::EACCES => Failure::new(FailureKind::ListenDenied, message)
             .with_hint("use a port above 1023, or grant CAP_NET_BIND_SERVICE"),
+        Errno::EINVAL if refused.iter().any(|(address, _)| lacks_interface(address)) => {
+            Failure::new(FailureKind::ListenDenied, message)
+                .with_hint("a link-local address needs its interface: write it as in `fe80::1%eth0`")
+        }
         Errno::EINVAL => Failure::new(FailureKind::ListenInUse, message)
             .with_hint("another program has a duplicate of the socket and shut it down; it is bound again"),
         _ => Failure::new(FailureKind::ListenDenied, message),
     }
+}
+
+/// The kernel cannot tell which link such an address is of.
+fn lacks_interface(address: &SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0)
 }
 
 async fn reason(address: SocketAddr, error: &io::Error) -> String {

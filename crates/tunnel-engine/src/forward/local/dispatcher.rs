@@ -16,6 +16,7 @@ use crate::clock;
 use crate::forward::bind::Bound;
 use crate::forward::hold::{Held, HoldQueue, Tickets};
 use crate::forward::probe::disproof;
+use crate::forward::refused::RefusedConnection;
 use crate::forward::relay::Tally;
 use crate::forward::seams::Opener;
 use crate::forward::stats::ForwardStats;
@@ -228,6 +229,8 @@ impl<O: Opener> Dispatcher<O> {
             }
             Outcome::Refused(connect, error) => {
                 self.stats.fail();
+                let carried = self.stats.counts().opened;
+                self.stats.note_refused(RefusedConnection::by_server(connect.clone(), &error, carried));
                 // What a SOCKS peer asks for says nothing about the forward.
                 let named = self.orders.borrow().connect != Connect::Socks;
                 match disproof(&connect, &error).filter(|_| named) {

@@ -36,6 +36,12 @@ pub enum Cause {
     Refused,
     /// The server's policy forbids this target.
     Prohibited,
+    /// The server does not do this kind of forwarding.
+    Unsupported,
+    /// The server is at a limit of its own.
+    Shortage,
+    /// The server refused for a reason that RFC 4254 does not name.
+    Unnamed,
     /// Nobody listens on the server's port, although the server said that it does.
     NotListening,
     /// The target on this side refused.
@@ -54,18 +60,23 @@ impl Disproof {
 
 /// The same of a target on this side.
 pub(in crate::forward) fn disproof_here(target: &Connect, error: &io::Error) -> Disproof {
-    let error = error.to_string();
-    // As everybody else says it: without Rust's `(os error 111)`.
-    let plain = error.split(" (os error").next().unwrap_or_default();
-    Disproof::new(Cause::RefusedHere, format!("a connection to {target} was refused: {plain}"))
+    Disproof::new(Cause::RefusedHere, format!("a connection to {target} was refused: {}", plain(error)))
+}
+
+/// The words of the system, without Rust's `(os error 111)`.
+pub(in crate::forward) fn plain(error: &io::Error) -> String {
+    error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// What a refused channel says about the forward to `target`; `None`: nothing.
 pub(in crate::forward) fn disproof(target: &Connect, error: &OpenError) -> Option<Disproof> {
     let cause = match error {
         OpenError::ConnectFailed(_) => Cause::Refused,
-        OpenError::Prohibited(_) | OpenError::UnknownType(_) => Cause::Prohibited,
-        OpenError::ResourceShortage(_) | OpenError::Timeout | OpenError::SessionEnded => return None,
+        OpenError::Prohibited(_) => Cause::Prohibited,
+        OpenError::UnknownType(_) => Cause::Unsupported,
+        OpenError::ResourceShortage(_) => Cause::Shortage,
+        OpenError::Other { .. } => Cause::Unnamed,
+        OpenError::Timeout | OpenError::SessionEnded => return None,
     };
     Some(Disproof::new(cause, format!("a connection to {target} was refused: {error}")))
 }

@@ -22,7 +22,7 @@ pub use local::probe_local;
 pub use remote::probe_remote;
 
 pub(super) use expected::{Expectations, Expected, Likeness};
-pub(super) use finding::{disproof, disproof_here};
+pub(super) use finding::{disproof, disproof_here, plain};
 
 use bytes::Bytes;
 

@@ -89,9 +89,10 @@ async fn knock(session: &Session, routes: &Routes, listen: &RemoteListen, at: &C
         Ok(Err(error @ (OpenError::Prohibited(_) | OpenError::UnknownType(_)))) => {
             return Knock::Forbidden(error.to_string());
         }
-        Ok(Err(OpenError::ResourceShortage(_) | OpenError::Timeout | OpenError::SessionEnded)) | Err(_) => {
-            return Knock::Nothing;
-        }
+        Ok(Err(
+            OpenError::ResourceShortage(_) | OpenError::Other { .. } | OpenError::Timeout | OpenError::SessionEnded,
+        ))
+        | Err(_) => return Knock::Nothing,
     };
     let Channel { mut reader, writer } = channel;
     let found = async {

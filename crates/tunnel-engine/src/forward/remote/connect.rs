@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 
 use crate::clock;
+use crate::dial::scope_missing;
 use crate::forward::stream::Stream;
 use crate::spec::{AddressFamily, Connect};
 
@@ -42,7 +43,12 @@ async fn tcp(host: &str, port: u16, family: AddressFamily) -> io::Result<TcpStre
                 stream.set_nodelay(true)?;
                 return Ok(stream);
             }
-            Err(error) => last = error,
+            Err(error) => {
+                last = match scope_missing(&address, &error) {
+                    Some(hint) => io::Error::new(error.kind(), hint),
+                    None => error,
+                }
+            }
         }
     }
     Err(last)

@@ -9,6 +9,7 @@ use super::connect::connect;
 use super::sift::Way;
 use crate::clock;
 use crate::forward::probe::disproof_here;
+use crate::forward::refused::RefusedConnection;
 use crate::forward::relay::{Ending, Prelude, Tally};
 use crate::forward::seams::Incoming;
 use crate::forward::socks::{self, Refusal, Talk};
@@ -54,6 +55,7 @@ async fn by_name<I: Incoming>(incoming: Way<I>, owner: Owner, target: RemoteTarg
         Ok(stream) => stream,
         Err(error) => {
             incoming.reject(RejectReason::ConnectFailed).await;
+            note(&target, target.connect.clone(), &error);
             target.stats.refuse(disproof_here(&target.connect, &error));
             return Outcome::Refused;
         }
@@ -85,11 +87,18 @@ async fn by_request<I: Incoming>(incoming: Way<I>, owner: Owner, target: RemoteT
             relay(owner, stream, (reader, writer), prelude, &target).await
         }
         Err(error) => {
+            note(&target, request.target(), &error);
             peer.part(request.failure(Refusal::from(&error))).await;
             writer.close().await;
             Outcome::RequestRefused(request.target(), error)
         }
     }
+}
+
+/// Writes a refused connection down, for status.
+fn note(forward: &RemoteTarget, target: Connect, error: &io::Error) {
+    let stats = &forward.stats;
+    stats.note_refused(RefusedConnection::here(target, error, stats.counts().opened));
 }
 
 /// The peer learns that it is not allowed to (RFC 1928), and the log why.

@@ -25,7 +25,7 @@ impl From<&OpenError> for Refusal {
     fn from(error: &OpenError) -> Self {
         match error {
             OpenError::Prohibited(_) => Self::NotAllowed,
-            OpenError::ConnectFailed(text) => Self::from_text(text),
+            OpenError::ConnectFailed(words) | OpenError::Other { words, .. } => Self::from_text(words),
             OpenError::Timeout => Self::TimedOut,
             OpenError::UnknownType(_) | OpenError::ResourceShortage(_) | OpenError::SessionEnded => Self::General,
         }

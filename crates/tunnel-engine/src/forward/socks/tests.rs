@@ -112,6 +112,10 @@ fn the_servers_refusal_is_told_in_socks_codes() {
     assert_eq!(code(OpenError::ConnectFailed("Network is unreachable".into())), 3);
     assert_eq!(code(OpenError::ConnectFailed("Connection timed out".into())), 6);
     assert_eq!(code(OpenError::ConnectFailed("open failed".into())), 1);
+    assert_eq!(code(OpenError::UnknownType("unknown channel type".into())), 1);
+    assert_eq!(code(OpenError::ResourceShortage("too many open files".into())), 1);
+    assert_eq!(code(OpenError::Other { code: 77, words: "no route to host".into() }), 4);
+    assert_eq!(code(OpenError::Other { code: u32::MAX, words: String::new() }), 1);
 }
 
 /// Byte strings that get somewhere: the beginnings of requests, with anything behind.

@@ -49,8 +49,6 @@ const HOST_KEYS: &[(&str, &str)] = &[
 const PUBLIC_KEYS: &[(&str, &str)] = &[
     ("ssh-dss", DSA),
     ("ssh-dss-cert-v01@openssh.com", DSA),
-    ("ssh-rsa", "SHA-1 signatures are not made; an RSA key signs with rsa-sha2-512 or rsa-sha2-256"),
-    ("ssh-rsa-cert-v01@openssh.com", SHA1_CERTIFICATE),
     ("webauthn-sk-ecdsa-sha2-nistp256@openssh.com", "only browsers sign so; use sk-ecdsa-sha2-nistp256@openssh.com"),
 ];
 

@@ -1,0 +1,49 @@
+//! OpenSSH's own container (its PROTOCOL.key): bcrypt derives the key of one of the ciphers of ssh.
+
+use russh::keys::PrivateKey;
+use russh::keys::ssh_key::encoding::Decode;
+use russh::keys::ssh_key::{self, Kdf};
+use ssh_cipher::Cipher;
+
+use super::OpenError;
+use super::pem::Pem;
+use crate::auth::small_scalar;
+
+const MAGIC: &[u8] = b"openssh-key-v1\0";
+/// About half a minute, longer than a login may take. ssh-keygen writes 16 (24 since OpenSSH 9.4), `-a` more.
+const MAX_ROUNDS: u32 = 4096;
+
+/// An encrypted key.
+pub(in crate::auth) struct Sealed<'a> {
+    key: Box<PrivateKey>,
+    text: &'a str,
+}
+
+impl<'a> Sealed<'a> {
+    pub(super) fn read(text: &'a str, pem: &Pem<'_>) -> Result<Option<Self>, OpenError> {
+        if let Some(name) = cipher_name(pem)
+            && Cipher::new(&name).is_err()
+        {
+            return Err(OpenError::Unsupported(format!("`{name}`")));
+        }
+        let Some(key) = PrivateKey::from_openssh(text).ok().filter(PrivateKey::is_encrypted) else { return Ok(None) };
+        if let Kdf::Bcrypt { rounds, .. } = key.kdf()
+            && *rounds > MAX_ROUNDS
+        {
+            return Err(OpenError::TooCostly(format!("{rounds} rounds of bcrypt (more than {MAX_ROUNDS})")));
+        }
+        Ok(Some(Self { key: Box::new(key), text }))
+    }
+
+    pub(super) fn open(&self, passphrase: &str) -> Result<PrivateKey, OpenError> {
+        self.key.decrypt(passphrase).or_else(|error| match (small_scalar::read(self.text, Some(passphrase)), error) {
+            (Some(key), _) => Ok(key),
+            (None, ssh_key::Error::Encrypted) => Err(OpenError::Unusable("it is encrypted twice".to_owned())),
+            (None, _) => Err(OpenError::WrongPassphrase),
+        })
+    }
+}
+
+fn cipher_name(pem: &Pem<'_>) -> Option<String> {
+    String::decode(&mut pem.content.as_ref()?.strip_prefix(MAGIC)?).ok()
+}

@@ -1,0 +1,96 @@
+//! Peers that repeat themselves cannot fill the log: servers, users of a proxy, targets that refuse.
+
+use std::io::Read;
+
+use support::net::{connect, free_port};
+use support::patience::within;
+use support::socks::{Version, request};
+use support::{Daemon, eventually};
+use tokio::runtime::Runtime;
+use tunnel_engine::demo_server::Server;
+
+/// Of each kind, and there are seven.
+const TIMES: u32 = 200;
+
+/// Lines that tell of it: one of each kind of channel, and what is told of the session itself.
+const MAX_LINES: usize = 25;
+
+/// Different targets that a proxy's peer asks for, and the lines that tell of them: 64 an interval and one more.
+const TARGETS: usize = 100;
+const MAX_TARGET_LINES: usize = 80;
+
+/// A server of this process, and the program that keeps it running.
+fn server() -> (Runtime, Server) {
+    let runtime = Runtime::new().expect("a runtime");
+    let server = runtime.block_on(Server::builder().accept_none("tester").start_tcp()).expect("a server");
+    (runtime, server)
+}
+
+fn tunnel(server: &Server, lines: &str) -> String {
+    let port = server.address().expect("a TCP server").port();
+    format!(
+        "[[tunnel]]\nname = \"t\"\nhost = \"127.0.0.1\"\nport = {port}\nuser = \"tester\"\n\
+         strict_host_key_checking = \"no\"\nidentity_agent = \"none\"\nprobe = \"off\"\n{lines}\n"
+    )
+}
+
+fn lines(daemon: &Daemon) -> usize {
+    daemon.log().lines().count()
+}
+
+#[test]
+fn hostile_server_cannot_fill_the_log() {
+    let (_runtime, server) = server();
+    let daemon = Daemon::start(&tunnel(&server, &format!("local_forward = [\"{}:127.0.0.1:1\"]", free_port())));
+    daemon.wait_ready("t");
+    let before = lines(&daemon);
+    server.flood(TIMES);
+    eventually("the flood is over", || daemon.log().contains("refused a channel").then_some(()));
+    server.disconnect(11, "enough");
+    daemon.wait_for("t", "up again", |tunnel| tunnel["starts"].as_u64() >= Some(2) && tunnel["ready"] == true);
+    let log = daemon.log();
+    let more = log.lines().count() - before;
+    assert!(more <= MAX_LINES, "{more} lines:\n{log}");
+    assert!(!log.contains("russh"), "the library says nothing itself:\n{log}");
+    assert!(log.contains("suppressed="), "the rest is counted:\n{log}");
+}
+
+#[test]
+fn refused_target_is_one_line_for_all_its_connections() {
+    let (_runtime, server) = server();
+    let (port, dead) = (free_port(), free_port());
+    for probe in ["off", "auto"] {
+        let lines = format!("local_forward = [\"{port}:127.0.0.1:{dead}\"]");
+        let config = tunnel(&server, &lines).replace("probe = \"off\"", &format!("probe = \"{probe}\""));
+        let daemon = Daemon::start(&config);
+        daemon.wait_for("t", "up", |tunnel| tunnel["phase"] == "up");
+        for _ in 0..50 {
+            let mut stream = connect(port).expect("it listens");
+            let _ = stream.read(&mut [0]);
+        }
+        let told = || daemon.log().lines().filter(|line| line.contains(&dead.to_string())).count();
+        eventually("it is told", || (told() >= 1).then_some(()));
+        assert_eq!(told(), 1, "probe = {probe}:\n{}", daemon.log());
+    }
+}
+
+#[test]
+fn proxy_peers_cannot_fill_the_log() {
+    let (_runtime, server) = server();
+    let port = free_port();
+    let daemon = Daemon::start(&tunnel(&server, &format!("dynamic_forward = [\"{port}\"]")));
+    daemon.wait_ready("t");
+    let before = lines(&daemon);
+    for _ in 0..TARGETS {
+        let (_, code) = request(port, Version::V5, free_port()).expect("the proxy answers");
+        assert_ne!(code, 0);
+    }
+    for _ in 0..TARGETS {
+        let dead = 1;
+        let (_, code) = request(port, Version::V5, dead).expect("the proxy answers");
+        assert_ne!(code, 0);
+    }
+    let more = lines(&daemon) - before;
+    assert!((1..=MAX_TARGET_LINES).contains(&more), "{more} lines:\n{}", daemon.log());
+    assert!(within(std::time::Duration::ZERO, || daemon.tunnel("t")).is_some(), "it answers");
+}
