@@ -66,7 +66,7 @@ owner_of() { ls -nd "$1" | { read -r _ _ user _; echo "$user"; }; }
 unbound() {
   listeners
   [ -z "$own" ] || return 1
-  for tool in python3 python perl; do
+  for tool in perl python3 python; do
     command -v "$tool" > /dev/null 2>&1 || continue
     if [ "$tool" = perl ]; then
       perl -MSocket -MErrno -e '
