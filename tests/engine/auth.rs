@@ -257,6 +257,16 @@ async fn several_keys_in_turn_satisfy_a_server_that_wants_several() {
 }
 
 #[tokio::test]
+async fn a_certificate_in_place_of_a_public_key_is_one_of_several() {
+    let server = Sshd::with_config("AuthenticationMethods publickey,publickey");
+    let certified = keys::generate(server.dir(), "certified", &[]);
+    let certificate = keys::certify(&authority_of(&server), &certified, &["-I", "test", "-n", &keys::user()]);
+    std::fs::rename(certificate, certified.with_extension("pub")).unwrap();
+    let how = login(&with(&server, &[&certified, &server.user_key])).await.unwrap();
+    assert!(how.contains("certified.pub") && how.contains("user_key"), "{how}");
+}
+
+#[tokio::test]
 async fn a_server_that_takes_no_key_is_told_as_such() {
     let server =
         Sshd::with_config("PubkeyAuthentication no\nPasswordAuthentication yes\nKbdInteractiveAuthentication no");

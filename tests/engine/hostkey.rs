@@ -237,6 +237,55 @@ async fn a_command_that_prints_the_key_is_believed_and_says_which_type_to_ask_fo
 }
 
 #[tokio::test]
+async fn a_command_is_asked_for_an_order_only_where_the_user_gave_none() {
+    let server = Sshd::start();
+    let (asked, line) = (server.dir().join("asked"), std::fs::read_to_string(&server.known_hosts).unwrap());
+    let mut spec = known(&server, "");
+    // It fails when it is asked for an order.
+    let script = format!("echo $1 >> {}; test $1 = HOSTNAME && echo '{}'", asked.display(), line.trim());
+    spec.host_key.command = command(&["/bin/sh", "-c", &script, "sh", "%I"]);
+    for (list, calls) in [
+        ("+ssh-rsa", "ORDER\nHOSTNAME\n"),
+        ("-*nistp256*", "ORDER\nHOSTNAME\n"),
+        ("ssh-ed25519,ssh-dss", "HOSTNAME\n"),
+        ("^ssh-ed25519", "HOSTNAME\n"),
+    ] {
+        spec.algorithms.host_keys = AlgorithmList::parse(list).unwrap();
+        login(&spec).await.unwrap_or_else(|failure| panic!("{list}: {failure}"));
+        assert_eq!(std::fs::read_to_string(&asked).unwrap(), calls, "{list}");
+        std::fs::remove_file(&asked).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_certified_key_that_a_plain_line_knows_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let [authority, first, certified] =
+        ["authority", "first", "certified"].map(|name| keys::generate(dir.path(), name, &[]));
+    let certificate = keys::certify(&authority, &certified, &["-h", "-I", "host", "-n", "elsewhere"]);
+    // Asked for a plain Ed25519 key, the server shows the first.
+    let server = Sshd::with_config(&format!(
+        "HostKey {}\nHostKey {}\nHostCertificate {}",
+        first.display(),
+        certified.display(),
+        certificate.display()
+    ));
+    let mut spec = known(&server, &format!("[127.0.0.1]:{} {}\n", server.port, keys::public(&certified)));
+    spec.host_key.user_known_hosts.insert(0, dir.path().join("missing"));
+    let name = "ssh-ed25519-cert-v01@openssh.com";
+    for list in [
+        AlgorithmList::Default,
+        AlgorithmList::Replace(vec![name.to_owned()]),
+        AlgorithmList::Replace(vec![name.to_owned(), "ssh-ed25519".to_owned()]),
+    ] {
+        spec.algorithms.host_keys = list;
+        login(&spec).await.unwrap_or_else(|failure| panic!("{:?}: {failure}", spec.algorithms.host_keys));
+    }
+    spec.algorithms.host_keys = AlgorithmList::Replace(vec!["ssh-ed25519".to_owned()]);
+    assert_refused(login(&spec).await, FailureKind::HostKeyChanged, &[]);
+}
+
+#[tokio::test]
 async fn a_command_that_fails_hangs_or_is_not_there_ends_the_login_and_is_named() {
     let server = Sshd::start();
     let mut spec = with_key(&server);
@@ -325,6 +374,25 @@ async fn known_hosts_follows_the_keys_that_a_known_server_announces() {
     spec.host_key.user_known_hosts = vec![file];
     spec.algorithms.host_keys = AlgorithmList::Replace(vec!["rsa-sha2-512".to_owned()]);
     login(&spec).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_update_of_known_hosts_outlives_the_end_of_the_session() {
+    /// The update has a second, and this machine may be busy.
+    const LOGINS: usize = 10;
+    let second = tempfile::tempdir().unwrap();
+    let next = keys::generate(second.path(), "next", &["-t", "ecdsa"]);
+    let server = Sshd::with_config(&format!("HostKey {}", next.display()));
+    let mut spec = with_key(&server);
+    spec.host_key.update = UpdateHostKeys::Yes;
+    for _ in 0..LOGINS {
+        let (session, _incoming) = Session::open(&spec, &Loopback).await.unwrap();
+        session.close().await;
+        if std::fs::read_to_string(&server.known_hosts).unwrap().contains(&keys::public(&next)) {
+            return;
+        }
+    }
+    panic!("the next key is not known after {LOGINS} logins");
 }
 
 #[tokio::test]

@@ -134,6 +134,18 @@ fn what_is_wrong_reaches_the_terminal_and_the_exit_code() {
 }
 
 #[test]
+fn a_remote_command_beside_n_is_left_alone_and_told() {
+    let (sshd, echo, port, autossh) = (Sshd::start(), Target::start(Service::Echo), free_port(), Autossh::new());
+    let more = "-o 'RemoteCommand sleep 90'";
+    let line = format!("-M 0 -N {more} {} -L {port}:127.0.0.1:{} {} sleep 60", options(&sshd), echo.port, host());
+    let _running = autossh.start(&words(&line));
+    carries(port);
+    let log = autossh.log();
+    assert!(log.contains("the remote command `sleep 60` is not run: -N is given"), "{log}");
+    assert!(log.contains("RemoteCommand `sleep 90` is not run"), "{log}");
+}
+
+#[test]
 fn limits_end_it_with_0() {
     let autossh = Autossh::new().with("AUTOSSH_MAXSTART", "2");
     let line = words(&format!("-M 0 -N -q -F none -p {} -D {} u@127.0.0.1", free_port(), free_port()));

@@ -1,7 +1,5 @@
 //! One attempt to log in: asks the server, offers what there is, hears the answers.
 
-use std::collections::VecDeque;
-
 use russh::client::{Handle, Handler};
 use russh::keys::PublicKey;
 use russh::{MethodKind, MethodSet};
@@ -12,6 +10,7 @@ use super::agent::Agent;
 use super::candidate::{Candidate, Holdings, MAX_OFFERED_KEYS, Plan, Proof, Skipped, plan};
 use super::exchange::Answer;
 use super::identity::Trouble;
+use super::offers::Offers;
 use super::password::Traffic;
 use super::report::{Record, Refused};
 use super::{load, secret};
@@ -32,9 +31,7 @@ pub(super) struct Attempt<'a, H: Handler> {
     pub(super) record: Record,
     pub(super) accepted: Accepted,
     /// `None` until the server asks for a key: nothing is read before.
-    keys: Option<VecDeque<Candidate>>,
-    /// What the server turned down since it last took something.
-    refused: Vec<Candidate>,
+    keys: Option<Offers<Candidate>>,
     pub(super) agent: Option<Agent>,
     /// The first RSA key that was refused with SHA-2 and was not to be tried with SHA-1.
     refused_rsa: Option<PublicKey>,
@@ -76,7 +73,6 @@ impl<'a, H: Handler> Attempt<'a, H> {
             record: Record::default(),
             accepted: Accepted::default(),
             keys: None,
-            refused: Vec::new(),
             agent: None,
             refused_rsa: None,
             offering: None,
@@ -117,11 +113,13 @@ impl<'a, H: Handler> Attempt<'a, H> {
                     if partial {
                         self.record.partial.push(how);
                         (self.interactive_tries, self.password_tries) = (0, 0);
-                        // As ssh: what was not right for the first method may be for the next.
-                        self.keys.iter_mut().for_each(|keys| keys.extend(self.refused.drain(..)));
+                        self.keys.iter_mut().for_each(Offers::wants_more);
                     } else {
                         self.rsa_refused(candidate.as_ref());
-                        self.refused.extend(candidate.filter(|candidate| !candidate.sha1));
+                        let candidate = candidate.filter(|candidate| !candidate.sha1);
+                        if let (Some(keys), Some(candidate)) = (&mut self.keys, candidate) {
+                            keys.turned_down(candidate);
+                        }
                         self.record.refused(kind, what);
                     }
                     methods = rest;
@@ -153,7 +151,9 @@ impl<'a, H: Handler> Attempt<'a, H> {
         if self.accepted.rsa_hashes(certificate).contains(&None) {
             let mut again = candidate.clone();
             again.sha1 = true;
-            self.keys.get_or_insert_default().push_front(again);
+            if let Some(keys) = &mut self.keys {
+                keys.show_next(again);
+            }
         } else if let Proof::Key(key) = &candidate.proof {
             self.refused_rsa.get_or_insert_with(|| key.clone());
         }
@@ -165,7 +165,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
             if self.keys.is_none() {
                 self.gather().await;
             }
-            if let Some(candidate) = self.keys.as_mut().and_then(VecDeque::pop_front) {
+            if let Some(candidate) = self.keys.as_mut().and_then(Offers::next) {
                 return Ok(Some(Step::Key(Box::new(candidate))));
             }
         }
@@ -230,7 +230,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
         self.record.no_keys = candidates.is_empty() && skipped.is_empty();
         self.record.skipped.extend(skipped);
         self.record.cut = cut;
-        self.keys = Some(candidates.into());
+        self.keys = Some(Offers::new(candidates));
     }
 
     async fn password(&mut self) -> Option<Zeroizing<String>> {

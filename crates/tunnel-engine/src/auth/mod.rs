@@ -14,6 +14,7 @@ mod encrypted_key;
 mod exchange;
 mod identity;
 mod load;
+mod offers;
 mod password;
 mod prompts;
 mod report;

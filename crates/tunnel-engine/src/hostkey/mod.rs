@@ -35,6 +35,7 @@ pub use key::HostKey;
 pub use update::{Change, Updates};
 pub use verdict::{Proof, Verdict};
 
+use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Destination, HostKeySpec, MAX_UNCLEAR_ANSWERS, Question, StrictHostKeyChecking};
 use command::About;
@@ -108,7 +109,11 @@ impl HostKeys {
     /// Asks the command which keys it knows, for the order of the offer. Not for a list whose order the user gave, as in
     /// ssh. A command that fails is asked again about the key, and that counts.
     pub async fn ask_for_order(&mut self) {
-        match self.asked(None).await {
+        // One that hangs leaves as much time for the login itself.
+        let now = clock::now();
+        let half = self.until.deadline.saturating_duration_since(now) / 2;
+        let until = Until { deadline: now + half, ..self.until.clone() };
+        match self.asked(None, &until).await {
             Ok(entries) => self.ordered = entries,
             Err(failure) => {
                 tracing::debug!(server = self.server.lookup, %failure, "no order for the host key algorithms")
@@ -122,10 +127,10 @@ impl HostKeys {
     }
 
     /// The command's lines for this server.
-    async fn asked(&self, presented: Option<&PublicKeyOrCertificate>) -> Result<Vec<Entry>, Failure> {
+    async fn asked(&self, presented: Option<&PublicKeyOrCertificate>, until: &Until) -> Result<Vec<Entry>, Failure> {
         let Some(command) = &self.spec.command else { return Ok(Vec::new()) };
         let about = About { destination: &self.destination, server: &self.server, presented };
-        let lines = command::ask(command, about, &self.until).await?;
+        let lines = command::ask(command, about, until).await?;
         // It was asked about this name: what it says about others, as the name without its port, does not count.
         let wanted = [self.server.lookup.as_str()];
         Ok(entry::parse(command.program(), Source::Command, &lines, Wanted::names(&wanted)))
@@ -192,7 +197,7 @@ impl HostKeys {
             tracing::debug!(server = self.server.lookup, %key, "believing the host key of a loopback address unchecked");
             return Ok(Proof::Other);
         }
-        let asked = self.asked(Some(presented)).await?;
+        let asked = self.asked(Some(presented), &self.until).await?;
         let verdict = if asked.is_empty() {
             self.verdict(presented, now)
         } else {

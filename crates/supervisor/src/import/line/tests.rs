@@ -52,6 +52,17 @@ fn a_line_of_ssh_needs_no_monitor_and_says_what_is_left_out() {
     assert!(!comments.contains("retries"), "{comments}");
     let (_, comments) = printed("ssh -f -F none -L 1:h:2 u@host sleep 60");
     assert!(comments.contains("left out: the remote command `sleep 60`"), "{comments}");
+    let (_, comments) = printed("ssh -N -F none -o 'RemoteCommand top -b' -L 1:h:2 u@host sleep 60");
+    assert!(comments.contains("the remote command `sleep 60` is not run: -N is given"), "{comments}");
+    assert!(comments.contains("RemoteCommand `top -b` is not run"), "{comments}");
+}
+
+#[test]
+fn names_of_services_become_their_ports() {
+    let (keys, _) = printed("ssh -N -F none -p ssh -L 3307:localhost:mysql -R 2222:localhost:ssh u@host");
+    for line in ["local_forward = [\"3307:localhost:3306\"]", "remote_forward = [\"2222:localhost:22\"]"] {
+        assert!(keys.lines().any(|key| key == line), "{line} is not in\n{keys}");
+    }
 }
 
 #[test]
