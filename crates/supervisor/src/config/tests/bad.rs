@@ -190,7 +190,7 @@ fn a_user_and_a_port_are_named_once() {
     assert_eq!(with("port = 24"), ["3:8: `host` and `port` name different ports"]);
     assert_eq!(with("user = 'me'"), ["3:8: `host` and `user` name different users"]);
     assert_eq!(with("port = 'x'"), ["5:8: `x` is not a port"]);
-    assert_eq!(with("port = 'telnet'"), Vec::<String>::new(), "23 by its name");
+    assert_eq!(with("port = 'ssh'"), ["3:8: `host` and `port` name different ports"], "22 by its name");
 }
 
 #[test]
