@@ -5,8 +5,10 @@ use std::io;
 use russh::Error;
 use russh::client::RemoteDisconnectInfo;
 
+use super::algorithms::check_algorithms;
 use crate::dial::failure_in;
 use crate::failure::{Failure, FailureKind};
+use crate::spec::{AlgorithmKind, AlgorithmList, missing_algorithm};
 
 /// What is kept of a text that the server chose.
 const MAX_TEXT: usize = 400;
@@ -21,7 +23,7 @@ pub(super) fn from_russh(who: &str, error: Error) -> Failure {
     }
     let (kind, message) = describe(who, &error);
     let failure = Failure::new(kind, message);
-    match hint(&error) {
+    match in_common(&error).or_else(|| hint(&error).map(str::to_owned)) {
         Some(hint) => failure.with_hint(hint).with_source(error),
         None => failure.with_source(error),
     }
@@ -153,6 +155,28 @@ fn hint(error: &Error) -> Option<&'static str> {
     damaged.then_some("the bytes were changed on the way: if it happens again, suspect a middlebox or the path's MTU")
 }
 
+/// The line that makes the server's first usable algorithm ours too, or why there is none.
+fn in_common(error: &Error) -> Option<String> {
+    let Error::NoCommonAlgo { kind, theirs, .. } = error else { return None };
+    let kind = match kind {
+        russh::AlgorithmKind::Kex => AlgorithmKind::Kex,
+        russh::AlgorithmKind::Key => AlgorithmKind::HostKey,
+        russh::AlgorithmKind::Cipher => AlgorithmKind::Cipher,
+        russh::AlgorithmKind::Mac => AlgorithmKind::Mac,
+        russh::AlgorithmKind::Compression => return None,
+    };
+    // A name of the server's must not be taken for a pattern.
+    let theirs = || theirs.iter().filter(|name| !name.contains(['*', '?']));
+    let usable = |name: &&String| check_algorithms(kind, &AlgorithmList::Replace(vec![(*name).clone()])).is_ok();
+    if let Some(name) = theirs().find(usable) {
+        return Some(format!("if the server cannot be updated, set `{} = \"+{name}\"` for this tunnel", kind.key()));
+    }
+    theirs().find_map(|name| {
+        let why = missing_algorithm(kind, name)?;
+        Some(format!("tunneld does not have the server's `{name}` ({why}): have the server offer another"))
+    })
+}
+
 fn io_fault(who: &str, error: &io::Error) -> (FailureKind, String) {
     let kind = error.kind();
     let unreachable = [io::ErrorKind::HostUnreachable, io::ErrorKind::NetworkUnreachable, io::ErrorKind::NetworkDown];
@@ -211,6 +235,19 @@ mod tests {
         let failure = from_russh("h:22", error);
         assert_eq!(failure.kind(), FailureKind::NoCommonAlgorithm);
         assert_eq!(failure.message(), "no common cipher with `h:22`: we offer `a,b`, it offers `c`");
+        assert_eq!(failure.hint(), FailureKind::NoCommonAlgorithm.hint());
+    }
+
+    #[test]
+    fn missing_algorithm_is_told_with_the_line_that_helps() {
+        let hint = |kind, theirs: &[&str]| {
+            let theirs = theirs.iter().map(|name| (*name).to_owned()).collect();
+            from_russh("h:22", Error::NoCommonAlgo { kind, ours: vec!["a".into()], theirs }).hint().to_owned()
+        };
+        let old = hint(russh::AlgorithmKind::Key, &["ssh-dss", "ssh-rsa"]);
+        assert!(old.contains("set `host_key_algorithms = \"+ssh-rsa\"`"), "{old}");
+        let cipher = hint(russh::AlgorithmKind::Cipher, &["3des-cbc"]);
+        assert!(cipher.contains("does not have the server's `3des-cbc`") && cipher.contains("Sweet32"), "{cipher}");
     }
 
     #[test]
