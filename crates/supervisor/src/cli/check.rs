@@ -46,6 +46,9 @@ fn to_text(desired: &Desired) -> String {
                 );
             }
         }
+        for note in tunnel.session.passed_over() {
+            let _ = writeln!(text, "  note: {note}");
+        }
     }
     text
 }
@@ -104,6 +107,7 @@ fn tunnel_json(tunnel: &TunnelSpec) -> Value {
         "proxy": proxy(&tunnel.session.dial.via),
         "identity_files": identities.collect::<Vec<_>>(),
         "forwards": tunnel.forwards.iter().map(|forward| forward_json(tunnel, forward)).collect::<Vec<_>>(),
+        "notes": tunnel.session.passed_over(),
     })
 }
 
@@ -198,6 +202,17 @@ off  u@h:22  (not enabled)
         assert_eq!(text.matches("note:").count(), 1, "the proxy has no target, and the other tunnel asks for nothing");
         let forwards = &to_json(&desired)["tunnels"][0]["forwards"];
         assert_eq!((&forwards[0]["probe_interval_s"], &forwards[1]["probe_interval_s"]), (&json!(600.0), &Value::Null));
+    }
+
+    #[test]
+    fn algorithms_that_are_passed_over_get_a_note() {
+        let text = "control_socket = '/run/x.sock'\n[[tunnel]]\nname = 'a'\nhost = 'h'\nuser = 'u'\n\
+                    macs = 'hmac-md5,hmac-sha2-256'\ndynamic_forward = '1080'\n";
+        let desired = load_text(Path::new("/etc/t.toml"), text, &Overrides::default()).expect("a config");
+        let note = "`macs` goes on without `hmac-md5`: MD5 is broken";
+        assert!(to_text(&desired).contains(&format!("  note: {note}")), "{}", to_text(&desired));
+        let notes = &to_json(&desired)["tunnels"][0]["notes"];
+        assert!(notes[0].as_str().is_some_and(|line| line.starts_with(note)), "{notes}");
     }
 
     #[test]

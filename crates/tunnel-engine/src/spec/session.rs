@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{AlgorithmList, AlgorithmSpec, Asker, Destination, HostKeySpec, IpQos};
+use super::{AlgorithmKind, AlgorithmList, AlgorithmSpec, Asker, Destination, HostKeySpec, IpQos};
 
 /// A checked wish for one SSH session. A jump host's session is one of these too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,6 +209,24 @@ impl SessionSpec {
             compression: false,
             receive_window: Self::RECEIVE_WINDOW,
         }
+    }
+
+    /// A line for each algorithm that the lists name, OpenSSH has and tunneld does not, and which is passed over because
+    /// another one is left: the key of its list, its name and the reason.
+    pub fn passed_over(&self) -> Vec<String> {
+        let lists = [
+            (AlgorithmKind::Cipher, &self.algorithms.ciphers),
+            (AlgorithmKind::Kex, &self.algorithms.kex),
+            (AlgorithmKind::Mac, &self.algorithms.macs),
+            (AlgorithmKind::HostKey, &self.algorithms.host_keys),
+            (AlgorithmKind::PublicKey, &self.auth.accepted),
+            (AlgorithmKind::CaSignature, &self.host_key.ca_signatures),
+        ];
+        let missing = |(kind, list): (AlgorithmKind, &AlgorithmList)| {
+            let line = move |(name, why)| format!("`{}` goes on without `{name}`: {why}", kind.key());
+            list.missing(kind).into_iter().map(line).collect::<Vec<_>>()
+        };
+        lists.into_iter().flat_map(missing).collect()
     }
 
     /// Files whose change on disk may turn a permanent failure into success: keys, certificates, secrets,
