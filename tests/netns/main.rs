@@ -4,5 +4,6 @@
 
 mod autossh;
 mod faults;
+mod pid1;
 mod source;
 mod syslog;

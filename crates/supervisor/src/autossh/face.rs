@@ -15,7 +15,7 @@ use super::settings::{self, Person};
 use super::terminal::Terminal;
 use super::{speech, usage};
 use crate::config::TunnelSpec;
-use crate::os::{Notify, Pidfile, PidfileError, limits, signals};
+use crate::os::{Notify, Pidfile, PidfileError, limits, orphans, signals};
 use crate::sshconfig::LogLevel;
 
 /// Whose behaviour this is.
@@ -176,6 +176,7 @@ fn start(program: &str, plan: Plan) -> Result<u8, Failure> {
         };
         let monitor = Monitor::bind(monitor, environment.net_timeout, words, log.clone())
             .map_err(|error| fail(error.to_string()))?;
+        let _reaper = orphans::reap().map_err(|error| fail(error.to_string()))?;
         // Removed when it is dropped, however this ends.
         let _pid_file = environment.pid_file.as_deref().map(write_pid).transpose().map_err(&fail)?;
         Ok(run::run(run::Setup {

@@ -12,7 +12,7 @@ use super::problem::Problem;
 use crate::config::{self, Desired, Overrides};
 use crate::control::{COMMAND_QUEUE, ControlSocket, Server};
 use crate::exit;
-use crate::os::{KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, network, signals};
+use crate::os::{KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, network, orphans, signals};
 use crate::supervise::{self, Loader, Refusal, Setup};
 
 /// How long a thread that read files or looked a name up waits for more of it; tokio would let it wait for 10 s. It keeps the
@@ -47,6 +47,7 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
     let stopped = runtime.block_on(async {
         let (commands, requests) = mpsc::channel(COMMAND_QUEUE);
         let (_watcher, network) = network::watch();
+        let _reaper = orphans::reap().map_err(Problem::Start)?;
         let _server = Server::start(socket, commands).map_err(Problem::Start)?;
         supervise::run(Setup {
             desired,

@@ -8,6 +8,7 @@ pub mod logging;
 mod netlink;
 pub mod network;
 pub mod notify;
+pub mod orphans;
 pub mod pidfile;
 mod resume;
 pub mod runtime_dir;

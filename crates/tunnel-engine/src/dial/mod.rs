@@ -27,7 +27,6 @@ pub use look::Look;
 pub(crate) use look::is_gone;
 pub use net::NetDialer;
 pub use prepared::Prepared;
-pub(crate) use proxy_command::NOT_FOR_CHILDREN;
 pub(crate) use proxy_process::describe as how_it_ended;
 pub(crate) use tcp::scope_missing;
 

@@ -13,38 +13,26 @@ use tokio::sync::watch;
 
 use super::proxy_process::Process;
 use super::{Link, LinkIo, error_with};
+use crate::child::ChildGroup;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::Destination;
 
 /// How long a command that closed its output may take to end, before its failure is told without an exit status.
 const END_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Words of the service manager to us alone (sd_notify(3), sd_listen_fds(3)): a command must not speak in our name.
-pub(crate) const NOT_FOR_CHILDREN: &[&str] =
-    &["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "FDSTORE"];
-
-/// Runs `command` by the user's shell, as ssh does: `$SHELL -c 'exec …'`. It is killed when the link is dropped.
+/// Runs `command` by the user's shell, as ssh does: `$SHELL -c 'exec …'`. It ends with the link, and with it all
+/// that it started and that is still in its process group.
 pub(super) async fn dial(command: &str, target: &Destination) -> Result<Link, Failure> {
     let name = target.host_port();
     let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into());
     let mut process = Command::new(&shell);
-    for name in NOT_FOR_CHILDREN {
-        process.env_remove(name);
-    }
-    let spawned = process
-        .arg("-c")
-        .arg(format!("exec {command}"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        // Its own group: the terminal's Ctrl-C is not for it, and helpers it starts end with it.
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn();
-    let mut child = spawned.map_err(|error| {
+    process.arg("-c").arg(format!("exec {command}"));
+    process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut group = ChildGroup::spawn(&mut process).map_err(|error| {
         let message = format!("the proxy_command for `{name}` could not be run by `{}`: {error}", shell.display());
         Failure::new(FailureKind::ProxyCommandFailed, message).with_source(error)
     })?;
+    let child = group.leader();
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
         return Err(Failure::new(
@@ -52,7 +40,7 @@ pub(super) async fn dial(command: &str, target: &Destination) -> Result<Link, Fa
             format!("the proxy_command for `{name}` has no pipes"),
         ));
     };
-    let (ended, kill) = Process::start(child, stderr, name.clone());
+    let (ended, kill) = Process::start(group, stderr, name.clone());
     let io = ProxyIo { stdin, stdout, name, ended, ending: None };
     Ok(Link { io: Box::new(io), peer: None, local: None, keep: Some(Box::new(kill)) })
 }

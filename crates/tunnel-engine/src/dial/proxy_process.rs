@@ -4,36 +4,32 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use tokio::io::{AsyncReadExt, BufReader};
-use tokio::process::{Child, ChildStderr};
+use tokio::process::ChildStderr;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::child::ChildGroup;
 use crate::failure::{Failure, FailureKind};
 use crate::task;
 
 /// What is kept of a line that the command says.
 const MAX_LINE: usize = 400;
 
-/// How long a command that is asked to end may take before it is killed.
-const TERM_PATIENCE: Duration = Duration::from_secs(1);
-
 /// How long the last words may lag behind the end: helpers may hold the pipe open for ever.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// A running proxy command.
 pub(super) struct Process {
-    child: Child,
+    group: ChildGroup,
     name: String,
     last_words: watch::Receiver<String>,
 }
 
 impl Process {
-    /// Watches over `child`. Gives how it ended, once it has, and the guard that ends it when dropped.
+    /// Watches over `group`. Gives how it ended, once it has, and the guard that ends it when dropped.
     pub(super) fn start(
-        child: Child,
+        group: ChildGroup,
         stderr: ChildStderr,
         name: String,
     ) -> (watch::Receiver<Option<Failure>>, DropGuard) {
@@ -41,22 +37,25 @@ impl Process {
         let (tell, ended) = watch::channel(None);
         let kill = CancellationToken::new();
         let listener = task::owned(listen(stderr, name.clone(), say));
-        let process = Self { child, name, last_words };
+        let mut process = Self { group, name, last_words };
         let killed = kill.clone();
-        // Ends with the command, which ends with the link.
+        // Ends with the link, or before it when none of the command's group is left.
         task::detached(async move {
-            let failure = process.run(killed, listener).await;
+            let failure = process.ended(&killed, listener).await;
             tell.send_replace(Some(failure));
+            tokio::select! {
+                // What the command left running may carry the link's bytes.
+                () = process.group.wait_for_all() => {}
+                () = killed.cancelled() => process.group.end().await,
+            }
         });
         (ended, kill.drop_guard())
     }
 
-    async fn run(mut self, kill: CancellationToken, listener: tokio_util::task::AbortOnDropHandle<()>) -> Failure {
-        let group = self.child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+    async fn ended(&mut self, kill: &CancellationToken, listener: tokio_util::task::AbortOnDropHandle<()>) -> Failure {
         let status = tokio::select! {
-            status = self.child.wait() => status,
+            status = self.group.wait() => status,
             () = kill.cancelled() => {
-                self.end(group).await;
                 return Failure::new(FailureKind::ProxyCommandFailed, "the link was closed here");
             }
         };
@@ -67,20 +66,6 @@ impl Process {
         let said = if said.is_empty() { said } else { format!(": `{said}`") };
         let message = format!("the proxy_command for `{}` {how}{said}", self.name);
         Failure::new(FailureKind::ProxyCommandFailed, message)
-    }
-
-    /// Asks the whole group to end, then makes it.
-    async fn end(&mut self, group: Option<Pid>) {
-        let signal = |signal| {
-            if let Some(group) = group {
-                // A group without members is what we want.
-                let _ = killpg(group, signal);
-            }
-        };
-        signal(Signal::SIGTERM);
-        let _ = tokio::time::timeout(TERM_PATIENCE, self.child.wait()).await;
-        signal(Signal::SIGKILL);
-        let _ = self.child.wait().await;
     }
 }
 

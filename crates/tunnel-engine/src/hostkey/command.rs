@@ -6,17 +6,16 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use russh::keys::PublicKeyOrCertificate;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::key::HostKey;
 use super::name::ServerName;
 use super::store::MAX_FILE_BYTES;
-use crate::dial::{NOT_FOR_CHILDREN, how_it_ended};
+use crate::child::ChildGroup;
+use crate::dial::how_it_ended;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Destination, KnownHostsCommand};
 
@@ -68,25 +67,16 @@ pub(super) async fn ask(command: &KnownHostsCommand, about: About<'_>, until: &U
 
 async fn run(command: &KnownHostsCommand, about: About<'_>) -> Result<Vec<u8>, String> {
     let mut process = Command::new(command.program());
-    for name in NOT_FOR_CHILDREN {
-        process.env_remove(name);
-    }
-    let spawned = process
-        .args(arguments(command, about).iter().map(OsStr::new))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        // Its own group: the terminal's Ctrl-C is not for it, and helpers it starts end with it.
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn();
-    let mut child = spawned.map_err(|error| format!("could not be run: {error}"))?;
-    let pipes = (child.stdout.take(), child.stderr.take());
-    let mut group = Group::of(&child);
-    let (Some(stdout), Some(stderr)) = pipes else { return Err("has no pipes".to_owned()) };
-    let wait = async { child.wait().await.map_err(|error| format!("was lost: {error}")) };
+    process.args(arguments(command, about).iter().map(OsStr::new));
+    process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Dropped at the end of this function, however it ends: so does all that the command started.
+    let mut group = ChildGroup::spawn(&mut process).map_err(|error| format!("could not be run: {error}"))?;
+    let child = group.leader();
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err("has no pipes".to_owned());
+    };
+    let wait = async { group.wait().await.map_err(|error| format!("was lost: {error}")) };
     let (lines, complaint, status) = tokio::try_join!(lines(stdout), complaint(stderr), wait)?;
-    group.ended();
     if status.success() { Ok(lines) } else { Err(ended(status, &complaint)) }
 }
 
@@ -151,27 +141,4 @@ async fn complaint(mut stderr: impl AsyncRead + Unpin) -> Result<String, String>
     let said = String::from_utf8_lossy(&said);
     let first = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     Ok(first.chars().take(MAX_COMPLAINT).map(|c| if c.is_control() { '?' } else { c }).collect())
-}
-
-/// Kills what the command started, unless it has ended by itself.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
-    }
-
-    /// Its number may be another's by now.
-    fn ended(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // A group without members is what we want.
-            let _ = killpg(group, Signal::SIGKILL);
-        }
-    }
 }
