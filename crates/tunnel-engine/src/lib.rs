@@ -19,6 +19,7 @@ pub mod clock;
 pub mod demo_server;
 pub mod dial;
 pub mod failure;
+pub mod file;
 pub mod forward;
 pub mod hostkey;
 pub mod log_limit;

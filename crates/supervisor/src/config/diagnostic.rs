@@ -27,7 +27,7 @@ enum Blame {
 
 impl ConfigError {
     pub(crate) fn new(place: Place, what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { blame: Blame::Place(place), what: what.into(), hint: hint.into(), absence: false }
+        Self { blame: Blame::Place(place), what: bounded(what.into()), hint: bounded(hint.into()), absence: false }
     }
 
     pub(super) fn absent(place: Place, what: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -39,7 +39,12 @@ impl ConfigError {
     }
 
     pub(super) fn of_option(name: &str, what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { blame: Blame::Whole(name.to_owned()), what: what.into(), hint: hint.into(), absence: false }
+        Self {
+            blame: Blame::Whole(name.to_owned()),
+            what: bounded(what.into()),
+            hint: bounded(hint.into()),
+            absence: false,
+        }
     }
 
     /// What is wrong.
@@ -90,13 +95,51 @@ impl fmt::Display for ConfigError {
             Blame::Place(place) => {
                 let Position { column, line_text, width, .. } = place.position();
                 writeln!(f, "{}: error: {what}", place.to_text())?;
-                writeln!(f, "  {}", printable(line_text))?;
-                let margin: String =
-                    line_text.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-                writeln!(f, "  {margin}{}", "^".repeat(width))?;
+                let Excerpt { text, margin, carets } = excerpt(line_text, column, width);
+                writeln!(f, "  {}", printable(&text))?;
+                writeln!(f, "  {margin}{}", "^".repeat(carets))?;
             }
         }
         writeln!(f, "hint: {}", printable(&self.hint))
+    }
+}
+
+/// The part of a line that is shown, and what stands below it.
+struct Excerpt {
+    text: String,
+    margin: String,
+    carets: usize,
+}
+
+/// A line that is too long for a terminal is cut around the caret.
+fn excerpt(line: &str, column: usize, width: usize) -> Excerpt {
+    /// Characters of the line, of which so many before the caret. Most lines of a config are shown whole.
+    const SHOWN: usize = 160;
+    const BEFORE: usize = 40;
+    const CUT: char = '…';
+    let at = column.saturating_sub(1);
+    let is_longer = |from: usize, than: usize| line.chars().skip(from).nth(than).is_some();
+    let start = if is_longer(0, SHOWN) && at > BEFORE { at - BEFORE } else { 0 };
+    let mut text: String = line.chars().skip(start).take(SHOWN).collect();
+    let mut margin: String = text.chars().take(at - start).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+    if start > 0 {
+        text.insert(0, CUT);
+        margin.insert(0, ' ');
+    }
+    if is_longer(start, SHOWN) {
+        text.push(CUT);
+    }
+    let carets = width.min((start + SHOWN).saturating_sub(at)).max(1);
+    Excerpt { text, margin, carets }
+}
+
+/// A message may name what was written, of whatever length.
+fn bounded(text: String) -> String {
+    /// Characters: more than a path has, the longest that a message names whole.
+    const MAX_TEXT: usize = 5000;
+    match text.char_indices().nth(MAX_TEXT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 
@@ -147,3 +190,40 @@ impl fmt::Display for ConfigErrors {
 }
 
 impl std::error::Error for ConfigErrors {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(line: &str, column: usize, width: usize) -> (String, String) {
+        let Excerpt { text, margin, carets } = excerpt(line, column, width);
+        (text, format!("{margin}{}", "^".repeat(carets)))
+    }
+
+    #[test]
+    fn short_line_is_shown_whole_with_its_caret() {
+        assert_eq!(shown("\ta = 1", 2, 1), ("\ta = 1".to_owned(), "\t^".to_owned()));
+        assert_eq!(shown("", 1, 1), (String::new(), "^".to_owned()));
+        let line = "x".repeat(160);
+        assert_eq!(shown(&line, 161, 1), (line, format!("{}^", " ".repeat(160))));
+    }
+
+    #[test]
+    fn long_line_is_cut_around_the_caret() {
+        let line = format!("{}KEY = {}", "ä".repeat(1 << 20), "y".repeat(1 << 20));
+        let (text, below) = shown(&line, (1 << 20) + 1, 3);
+        assert_eq!(text.chars().count(), 162);
+        assert!(text.starts_with('…') && text.ends_with('…'), "{text}");
+        let caret = below.chars().position(|c| c == '^').unwrap();
+        assert_eq!(text.chars().skip(caret).take(3).collect::<String>(), "KEY");
+        assert_eq!(below.matches('^').count(), 3);
+        let (text, below) = shown(&line, 1, 1 << 21);
+        assert_eq!((text.chars().count(), below.len()), (161, 160));
+    }
+
+    #[test]
+    fn message_about_a_huge_name_is_bounded() {
+        let error = ConfigError::of_option("x", "ä".repeat(1 << 20), "h");
+        assert!(error.what().chars().count() == 5001 && error.what().ends_with('…'));
+    }
+}

@@ -162,8 +162,13 @@ const fn unavailable(
 pub(super) fn did_you_mean(written: &str, known: &[&'static str]) -> Option<&'static str> {
     /// Below it, a guess misleads more often than it helps.
     const ALIKE: f64 = 0.65;
+    /// Longer than any name that one of ours could be mistyped as: the comparison costs the product of the lengths.
+    const TOO_LONG: usize = 100;
     // ssh_config's own spelling, and dashes, are right names in the wrong dress.
     let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
+    if written.len() > TOO_LONG {
+        return None;
+    }
     let written = plain(written);
     known
         .iter()

@@ -1,7 +1,6 @@
 //! From a path to a [`Desired`]: reads the file and those it includes.
 
-use std::fs;
-use std::io;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use tunnel_engine::spec::SessionSpec;
 use super::desired::Desired;
 use super::diagnostic::{ConfigError, ConfigErrors};
 use super::environment::Environment;
+use super::file::{self, Exposed};
 use super::reader::{Reader, path};
 use super::resolve::{self, Document};
 use super::source::{Place, Source};
@@ -81,7 +81,8 @@ pub fn default_control_socket() -> PathBuf {
 /// # Errors
 /// The key is there, and wrong.
 pub fn control_socket_of(path: &Path) -> Result<PathBuf, ConfigErrors> {
-    let Ok(text) = fs::read_to_string(path) else { return Ok(default_control_socket()) };
+    let text = file::read_regular(path).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some(text) = text else { return Ok(default_control_socket()) };
     let source = Arc::new(Source::new(path, text, 0));
     let (document, _) = parse(&source);
     let environment = Environment::of_this_process();
@@ -95,7 +96,10 @@ pub fn control_socket_of(path: &Path) -> Result<PathBuf, ConfigErrors> {
 }
 
 pub(super) fn load_in(path: &Path, overrides: &Overrides, environment: &Environment) -> Result<Desired, ConfigErrors> {
-    match read(path, 0) {
+    if let Some(Exposed { what, hint }) = file::exposed(path) {
+        return Err(ConfigErrors::new(vec![ConfigError::of_file(path, what, hint)]));
+    }
+    match file::read_main(path).map(|bytes| source(path, bytes, 0)) {
         Ok((source, error)) => load_source(&source, error.into_iter().collect(), overrides, environment),
         Err(error) => {
             let what = format!("the config cannot be read: {error}");
@@ -147,22 +151,23 @@ fn sure(error: &ConfigError, syntax: &[ConfigError], main: &Source) -> bool {
 }
 
 /// The text, and an error where it is not UTF-8.
-fn read(path: &Path, rank: usize) -> io::Result<(Arc<Source>, Option<ConfigError>)> {
-    let error = match String::from_utf8(fs::read(path)?) {
-        Ok(text) => return Ok((Arc::new(Source::new(path, text, rank)), None)),
+fn source(path: &Path, bytes: Vec<u8>, rank: usize) -> (Arc<Source>, Option<ConfigError>) {
+    let error = match String::from_utf8(bytes) {
+        Ok(text) => return (Arc::new(Source::new(path, text, rank)), None),
         Err(error) => error,
     };
     let at = error.utf8_error().valid_up_to();
     let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
     let source = Arc::new(Source::new(path, text, rank));
     let place = Place { source: source.clone(), span: at..at + 1 };
-    Ok((source, Some(ConfigError::new(place, "the file is not UTF-8", "save it as UTF-8"))))
+    (source, Some(ConfigError::new(place, "the file is not UTF-8", "save it as UTF-8")))
 }
 
 /// Reads the files that the main one includes: for each pattern in the order of their names, each file once.
 fn include(main: &Document<'_>, environment: &Environment) -> (Vec<Arc<Source>>, Vec<ConfigError>) {
     let (mut sources, mut errors) = (Vec::new(), Vec::new());
-    let mut seen = vec![identity(&main.source.path)];
+    let own = identity(&main.source.path);
+    let (mut seen, mut folders) = (HashSet::new(), HashSet::new());
     let patterns = main.table().get("include").map(Value::items).unwrap_or_default();
     for value in patterns {
         let files = match files_of(value, environment) {
@@ -173,22 +178,29 @@ fn include(main: &Document<'_>, environment: &Environment) -> (Vec<Arc<Source>>,
             }
         };
         for path in files {
-            if identity(&path) == seen[0] {
+            let identity = identity(&path);
+            if identity == own {
                 errors.push(value.error("the file includes itself", "keep included files in a folder of their own"));
                 continue;
             }
-            if seen.contains(&identity(&path)) {
+            let folder = path.parent().map(Path::to_owned).filter(|folder| folders.insert(folder.clone()));
+            let exposed = folder.and_then(|_| file::exposed_folder(&path));
+            errors.extend(exposed.map(|Exposed { what, hint }| value.error(what, hint)));
+            if !seen.insert(identity) {
                 continue;
             }
-            seen.push(identity(&path));
-            match read(&path, seen.len() - 1) {
+            if let Some(Exposed { what, hint }) = file::exposed(&path) {
+                errors.push(value.error(what, hint));
+                continue;
+            }
+            match file::read_included(&path).map(|bytes| source(&path, bytes, seen.len())) {
                 Ok((source, error)) => {
                     sources.push(source);
                     errors.extend(error);
                 }
                 Err(error) => {
                     let what = format!("`{}` cannot be read: {error}", path.display());
-                    errors.push(value.error(what, "give tunneld the right to read it, or move it away"));
+                    errors.push(value.error(what, "name a regular file that tunneld may read, or move it away"));
                 }
             }
         }

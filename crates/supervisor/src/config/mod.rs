@@ -8,6 +8,7 @@
 mod desired;
 mod diagnostic;
 mod environment;
+mod file;
 mod keys;
 mod load;
 mod quantity;

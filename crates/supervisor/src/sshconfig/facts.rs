@@ -2,14 +2,15 @@
 //! function of its arguments, and a test brings its own machine.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::unistd::{Gid, Group, Uid, User};
+use tunnel_engine::{child, file};
 
 /// A config is some kilobytes; what is larger is something else, perhaps without an end.
 const LARGEST_FILE: u64 = 16 << 20;
@@ -84,15 +85,6 @@ impl System {
         Self { folder: Some(folder), ..self }
     }
 
-    fn trusts(&self, metadata: &fs::Metadata) -> bool {
-        /// Others; and the group, unless it is the private group that many systems give each user.
-        const OTHERS_WRITE: u32 = 0o002;
-        const GROUP_WRITES: u32 = 0o020;
-        let ours = metadata.uid() == 0 || metadata.uid() == self.uid.as_raw();
-        let group = metadata.mode() & GROUP_WRITES == 0 || is_private(metadata.gid(), metadata.uid());
-        ours && metadata.mode() & OTHERS_WRITE == 0 && group
-    }
-
     pub(crate) const fn variables(&self) -> &HashMap<String, String> {
         &self.variables
     }
@@ -158,12 +150,9 @@ impl Facts for System {
         if metadata.is_dir() {
             return Ok(Text { text: String::new(), trusted: true });
         }
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        let mut bytes = Vec::new();
-        file.take(LARGEST_FILE).read_to_end(&mut bytes)?;
+        let bytes = file::read_or_null(path, LARGEST_FILE)?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Text { text, trusted: self.trusts(&metadata) })
+        Ok(Text { text, trusted: trusted_by(self.uid, &metadata) })
     }
 
     fn files(&self, pattern: &str) -> Vec<PathBuf> {
@@ -178,10 +167,20 @@ impl Facts for System {
     fn run(&self, command: &str) -> io::Result<bool> {
         let shell = self.variable("SHELL").filter(|shell| !shell.is_empty()).unwrap_or("/bin/sh");
         // What it prints would end up between our own lines.
-        let mut child = Command::new(shell);
-        child.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::null());
-        child.status().map(|status| status.success())
+        let mut shell = Command::new(shell);
+        shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::null());
+        child::run(&mut shell).map(|status| status.success())
     }
+}
+
+/// Whether nobody but root and the account `uid` can have written a file, as ssh asks it.
+pub(crate) fn trusted_by(uid: Uid, metadata: &fs::Metadata) -> bool {
+    /// Others; and the group, unless it is the private group that many systems give each user.
+    const OTHERS_WRITE: u32 = 0o002;
+    const GROUP_WRITES: u32 = 0o020;
+    let ours = metadata.uid() == 0 || metadata.uid() == uid.as_raw();
+    let group = metadata.mode() & GROUP_WRITES == 0 || is_private(metadata.gid(), metadata.uid());
+    ours && metadata.mode() & OTHERS_WRITE == 0 && group
 }
 
 /// A group that has the name of the file's owner and nobody else in it, as Debian's ssh has it.

@@ -33,6 +33,7 @@ mod value;
 mod walk;
 mod wishes;
 
+pub(crate) use facts::trusted_by;
 pub use facts::{Facts, System, Text};
 pub use library::Library;
 pub(crate) use line::command_words;

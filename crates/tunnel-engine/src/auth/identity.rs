@@ -164,7 +164,7 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// Text of a small file, and ssh's verdict on its mode.
 fn read(path: &Path) -> io::Result<(Zeroizing<String>, Result<(), Exposed>)> {
-    let file = secret::open_file(path)?;
+    let file = crate::file::open(path)?;
     let metadata = file.metadata()?;
     if metadata.len() > MAX_KEY_BYTES {
         return Err(io::Error::new(ErrorKind::FileTooLarge, "too large for a private key"));

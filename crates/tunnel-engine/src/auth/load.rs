@@ -1,15 +1,16 @@
 //! Gathers everything there is to log in with: key files, certificate files, the agent.
 
 use std::io::ErrorKind;
+use std::path::Path;
 
 use russh::keys::agent::AgentSessionBinding;
-use russh::keys::{load_openssh_certificate, ssh_key};
+use russh::keys::{Certificate, ssh_key};
 
 use super::agent::{Agent, AgentTrouble};
 use super::candidate::CertificateFile;
 use super::identity::{self, Identity, Trouble};
-use super::secret;
 use crate::failure::FailureKind;
+use crate::file;
 use crate::spec::{AgentSpec, AuthSpec};
 
 /// Key and certificate files of `spec`, read off the thread that carries all tunnels.
@@ -36,6 +37,14 @@ pub(super) async fn agent(
     }
 }
 
+/// One with many principals has some kilobytes.
+const MAX_CERTIFICATE_BYTES: u64 = 1 << 20;
+
+fn read_certificate(path: &Path) -> Result<Certificate, ssh_key::Error> {
+    let content = file::read(path, MAX_CERTIFICATE_BYTES)?;
+    Certificate::from_openssh(&String::from_utf8_lossy(&content))
+}
+
 /// CertificateFile, then `<identity>-cert.pub` where there is one: found, not asked for, so it may be missing. Last, an
 /// `<identity>.pub` that holds a certificate and no plain key, which ssh shows as that identity's public half.
 fn certificates(spec: &AuthSpec) -> Vec<CertificateFile> {
@@ -43,18 +52,12 @@ fn certificates(spec: &AuthSpec) -> Vec<CertificateFile> {
     let beside = spec.identities.iter().map(|one| (identity::with_suffix(&one.path, "-cert.pub"), false));
     named
         .chain(beside)
-        .filter_map(|(path, explicit)| {
-            match secret::open_file(&path).map_err(Into::into).and_then(|_| load_openssh_certificate(&path)) {
-                Ok(certificate) => Some(CertificateFile { path, explicit, read: Ok(certificate) }),
-                Err(ssh_key::Error::Io(ErrorKind::NotFound)) if !explicit => None,
-                Err(error) => {
-                    let why = format!("it cannot be read as a certificate: {error}");
-                    Some(CertificateFile {
-                        path,
-                        explicit,
-                        read: Err(Trouble::new(FailureKind::IdentityUnreadable, why)),
-                    })
-                }
+        .filter_map(|(path, explicit)| match read_certificate(&path) {
+            Ok(certificate) => Some(CertificateFile { path, explicit, read: Ok(certificate) }),
+            Err(ssh_key::Error::Io(ErrorKind::NotFound)) if !explicit => None,
+            Err(error) => {
+                let why = format!("it cannot be read as a certificate: {error}");
+                Some(CertificateFile { path, explicit, read: Err(Trouble::new(FailureKind::IdentityUnreadable, why)) })
             }
         })
         .chain(in_place_of_public_keys(spec))
@@ -64,8 +67,7 @@ fn certificates(spec: &AuthSpec) -> Vec<CertificateFile> {
 fn in_place_of_public_keys(spec: &AuthSpec) -> impl Iterator<Item = CertificateFile> {
     spec.identities.iter().filter_map(|one| {
         let path = identity::with_suffix(&one.path, ".pub");
-        secret::open_file(&path).ok()?;
-        let certificate = load_openssh_certificate(&path).ok()?;
+        let certificate = read_certificate(&path).ok()?;
         Some(CertificateFile { path, explicit: false, read: Ok(certificate) })
     })
 }

@@ -1,30 +1,25 @@
 //! Secrets from files: read when needed, first line only, wiped after use.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
+
+use crate::file;
 
 /// Longer than any password or passphrase that a server or a key takes; a wrong file must not fill the memory.
 const MAX_SECRET_BYTES: usize = 4096;
 
 /// The first line of the file, without its line end. Blocks on the file.
 pub(super) fn read(path: &Path) -> io::Result<Zeroizing<String>> {
-    let file = open_file(path)?;
+    let file = file::open(path)?;
     warn_if_shared(path, &file);
     // All of it at once: a vector that grows would leave copies behind.
     let mut content = Zeroizing::new(Vec::with_capacity(MAX_SECRET_BYTES + 1));
     file.take(MAX_SECRET_BYTES as u64 + 1).read_to_end(&mut content)?;
     first_line(&content)
-}
-
-/// Opens a regular file. A pipe that nobody writes to would hold the thread for ever.
-pub(super) fn open_file(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::new(ErrorKind::InvalidInput, "it is not a file")) }
 }
 
 fn first_line(content: &[u8]) -> io::Result<Zeroizing<String>> {

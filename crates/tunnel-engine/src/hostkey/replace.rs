@@ -8,6 +8,7 @@ use std::path::Path;
 use super::entry::{self, Entry, Source, Wanted};
 use super::key::HostKey;
 use super::store;
+use crate::file;
 
 /// Lines that go, by their numbers, and lines that come.
 #[derive(Debug, Default)]
@@ -58,9 +59,9 @@ pub(super) fn replace(path: &Path, name: &str, edit: impl FnOnce(&[Entry]) -> Ed
     };
     let mut options = OpenOptions::new();
     // Nothing is written to it; but a file that may not be written is not to be replaced either.
-    options.read(true).append(true).custom_flags(store::NO_WAITING);
+    options.read(true).append(true).custom_flags(file::NO_WAITING);
     let file = store::locked(&path, &options)?;
-    let content = store::content(&*file)?;
+    let content = file::content_or_null(&file, store::MAX_FILE_BYTES)?;
     let edit = edit(&entry::parse(&path, Source::User, &content, Wanted::names(&[name])));
     if !edit.is_empty() {
         put(&path, &file, &edit.apply(&content))?;

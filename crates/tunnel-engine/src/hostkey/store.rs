@@ -5,21 +5,19 @@ use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::{Flock, FlockArg};
 
 use super::entry::{self, Entry, Marker, Place, Source, Wanted};
 use super::key::HostKey;
 use super::verdict::lines;
+use crate::file;
 
 /// More than any known_hosts file of a person or a site; a device or a mistake must not fill the memory.
 pub(super) const MAX_FILE_BYTES: u64 = 32 << 20;
 
-/// A pipe that nobody writes to would hold the thread for ever.
-pub(super) const NO_WAITING: i32 = OFlag::O_NONBLOCK.bits();
-
 /// The wanted lines of one file; none when there is no such file.
 pub(super) fn read(path: &Path, source: Source, wanted: Wanted<'_>) -> io::Result<Vec<Entry>> {
-    let file = match OpenOptions::new().read(true).custom_flags(NO_WAITING).open(path) {
+    let file = match file::open_or_null(path) {
         Ok(file) => file,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Vec::new()),
         Err(error) => return Err(error),
@@ -27,11 +25,6 @@ pub(super) fn read(path: &Path, source: Source, wanted: Wanted<'_>) -> io::Resul
     let mut bounded = file.take(MAX_FILE_BYTES + 1);
     let entries = entry::read(path, source, BufReader::new(&mut bounded), wanted)?;
     if bounded.limit() == 0 { Err(too_large()) } else { Ok(entries) }
-}
-
-/// All of a file that must be there.
-pub(super) fn content_of(path: &Path) -> io::Result<Vec<u8>> {
-    content(OpenOptions::new().read(true).custom_flags(NO_WAITING).open(path)?)
 }
 
 /// What came of writing a key down.
@@ -56,9 +49,9 @@ pub(super) fn append(path: &Path, name: &str, key: &HostKey) -> io::Result<Writt
         }
     }
     let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).mode(0o600).custom_flags(NO_WAITING);
+    options.read(true).append(true).create(true).mode(0o600).custom_flags(file::NO_WAITING);
     let mut file = locked(path, &options)?;
-    let content = content(&*file)?;
+    let content = file::content_or_null(&file, MAX_FILE_BYTES)?;
     let entries = entry::parse(path, Source::User, &content, Wanted::names(&[name]));
     let known: Vec<_> =
         lines(&entries, name, Marker::Plain).map(|entry| (entry.at.clone(), entry.key.clone())).collect();
@@ -93,15 +86,6 @@ pub(super) fn writable(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(['#', '@', '|', '!'])
         && !name.contains(|c: char| matches!(c, ',' | '*' | '?') || c.is_whitespace() || c.is_control())
-}
-
-pub(super) fn content(file: impl Read) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > MAX_FILE_BYTES {
-        return Err(too_large());
-    }
-    Ok(content)
 }
 
 fn too_large() -> io::Error {
