@@ -172,3 +172,22 @@ fn a_reader_that_leaves_early_is_no_error() {
     drop(child.stdout.take());
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
 }
+
+#[test]
+fn control_characters_of_names_and_paths_are_not_printed() {
+    let daemon = Daemon::start(TUNNEL);
+    let calls: &[&[&str]] = &[&["why", "\u{1b}[2J"], &["status", "a\u{7}"], &["restart", "\u{9b}x"]];
+    let outputs = calls.iter().map(|arguments| daemon.cli(arguments));
+    let (_dir, file) = config("[[tunnel]]\n\"\\u001b[2J\" = 1\n");
+    let others: &[&[&str]] = &[
+        &["status", "--control-socket", "/nonexistent/\u{1b}[2J"],
+        &["check", "--config", "/nonexistent/\u{1b}[2J"],
+        &["check", "--config", &file],
+        &["import", "unit", "/nonexistent/\u{1b}[2J"],
+        &["\u{1b}[2J"],
+    ];
+    for output in outputs.chain(others.iter().map(|arguments| tunneld(arguments))) {
+        let text = said(&output);
+        assert!(!text.is_empty() && !text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+    }
+}

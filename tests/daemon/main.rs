@@ -5,9 +5,12 @@
 mod command_line;
 mod control;
 mod demo;
+mod files;
 mod flood;
 mod hostile;
 mod kept;
 mod lifecycle;
 mod notify;
+mod open_files;
 mod reload;
+mod scale;

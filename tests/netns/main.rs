@@ -4,6 +4,7 @@
 
 mod autossh;
 mod faults;
+mod full_disk;
 mod pid1;
 mod source;
 mod syslog;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tunnel_engine::spec::{Connect, Forward, ForwardKind, Listen, Via};
 
 use super::args::Global;
-use super::problem::{Problem, print};
+use super::problem::{Problem, print, printable};
 use super::run::overrides;
 use crate::config::{self, Desired, OnRemotePortBusy, ProbeSpec, TunnelSpec};
 use crate::exit;
@@ -16,7 +16,7 @@ pub(super) fn run(global: &Global, json: bool) -> Result<u8, Problem> {
     let result = config::load(&global.config_file(), &overrides(global));
     match (result, json) {
         (Ok(desired), true) => print(&pretty(&to_json(&desired))?).map(|()| exit::OK),
-        (Ok(desired), false) => print(&to_text(&desired)).map(|()| exit::OK),
+        (Ok(desired), false) => print(&printable(&to_text(&desired))).map(|()| exit::OK),
         (Err(errors), true) => print(&pretty(&errors.to_json())?).map(|()| exit::CONFIG),
         (Err(errors), false) => Err(Problem::Config(errors)),
     }

@@ -63,7 +63,7 @@ impl Problem {
         };
         let hint = self.hint().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
         // There is nobody left to tell when this fails.
-        let _ = io::stderr().write_all((text + &hint).as_bytes());
+        let _ = io::stderr().write_all(printable(&(text + &hint)).as_bytes());
         self.exit_code()
     }
 
@@ -114,6 +114,12 @@ impl Problem {
     fn reader_left(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
+}
+
+/// A name that somebody typed, or a path, must not drive the terminal.
+pub(super) fn printable(text: &str) -> String {
+    let fine = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    text.chars().map(|c| if fine(&c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
 /// Writes an answer to standard output.

@@ -9,11 +9,12 @@ use tunnel_engine::dial::NetDialer;
 
 use super::args::Global;
 use super::problem::Problem;
-use crate::config::{self, Desired, Overrides};
+use crate::config::{self, Overrides};
 use crate::control::{COMMAND_QUEUE, ControlSocket, Server};
 use crate::exit;
+use crate::os::limits::OpenFiles;
 use crate::os::{KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, network, orphans, signals};
-use crate::supervise::{self, Loader, Refusal, Setup};
+use crate::supervise::{self, Applied, Loader, Refusal, Setup};
 
 /// How long a thread that read files or looked a name up waits for more of it; tokio would let it wait for 10 s. It keeps the
 /// memory that it freed: after the start of 200 tunnels, a third of what the process has.
@@ -61,8 +62,9 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
             seed: fastrand::u64(..),
             applied: applied(pidfile, log),
         })
-        .await;
-        Ok(exit::OK)
+        .await
+        .map(|()| exit::OK)
+        .map_err(Problem::Pidfile)
     });
     // A name lookup that hangs must not hold up the end.
     runtime.shutdown_background();
@@ -88,18 +90,23 @@ fn loader(own: PathBuf, overrides: Overrides) -> Loader {
 }
 
 /// The pidfile is ours until the supervisor ends, and then goes with it.
-fn applied(pidfile: Option<Pidfile>, log: LogControl) -> Box<dyn FnMut(&Desired) + Send> {
+fn applied(pidfile: Option<Pidfile>, log: LogControl) -> Applied {
     let mut pidfile = pidfile;
     let mut written = false;
+    let mut told = None;
     Box::new(move |desired| {
         if let Some(pidfile) = pidfile.as_mut().filter(|_| !written) {
-            if let Err(error) = pidfile.write() {
-                tracing::error!(%error, "cannot write the pidfile");
-            }
+            pidfile.write()?;
             written = true;
         }
         if let Err(error) = log.set_level(&desired.global.log.level) {
             tracing::error!(%error, "cannot change the log level");
         }
+        let shortage = limits::open_files_limit().and_then(|limit| OpenFiles::of(desired).beyond(limit));
+        if let Some(shortage) = shortage.as_ref().filter(|_| shortage != told) {
+            shortage.log();
+        }
+        told = shortage;
+        Ok(())
     })
 }

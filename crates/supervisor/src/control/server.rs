@@ -2,6 +2,7 @@
 //! says, nothing but its own connection ends.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use tunnel_engine::{clock, task};
 use super::protocol::{MAX_REQUEST_BYTES, Refused, ResponseLine, VERSION, parse_request};
 use super::socket::{ControlSocket, SocketFile};
 use super::{Command, ErrorCode, Request, Response};
+use crate::os::limits;
+use crate::os::reserve::Reserve;
 
 /// Clients at once; one more is told `busy`. Each `tunneld wait` holds one.
 const MAX_CLIENTS: usize = 128;
@@ -56,10 +59,11 @@ async fn accept(listener: UnixListener, commands: mpsc::Sender<Command>) {
     let log = Arc::new(Mutex::new(LogLimiter::new(PEER_INTERVAL)));
     // Dropped with this task, and its clients with it.
     let mut clients = JoinSet::new();
+    let mut reserve = Reserve::default();
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+            accepted = next_client(&listener, &mut reserve) => match accepted {
+                Ok(stream) => {
                     let slot = slots.clone().try_acquire_owned().ok();
                     clients.spawn(serve(stream, slot, commands.clone(), log.clone()));
                 }
@@ -70,18 +74,34 @@ async fn accept(listener: UnixListener, commands: mpsc::Sender<Command>) {
                     tokio::time::sleep_until((clock::now() + ACCEPT_PAUSE).into()).await;
                 }
             },
-            Some(_) = clients.join_next() => {}
+            Some(left) = clients.join_next() => {
+                if let Ok(Some(socket)) = left {
+                    reserve.keep(socket, &listener);
+                }
+            }
         }
     }
 }
 
-/// Without a slot the client only hears that we are busy.
+/// The next client; on a descriptor of the reserve, where no other is left.
+async fn next_client(listener: &UnixListener, reserve: &mut Reserve) -> io::Result<UnixStream> {
+    reserve.refill(listener);
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return Ok(stream),
+            Err(error) if limits::is_out_of_open_files(&error) && reserve.release() => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Without a slot the client only hears that we are busy. Gives the descriptor back.
 async fn serve(
     mut stream: UnixStream,
     slot: Option<OwnedSemaphorePermit>,
     commands: mpsc::Sender<Command>,
     log: Arc<Mutex<LogLimiter>>,
-) {
+) -> Option<OwnedFd> {
     let response = match (may_ask(&stream, &log), slot.is_some()) {
         (Err(refused), _) => Some(refused.into()),
         (Ok(()), false) => Some(Response::error(ErrorCode::Busy, "too many clients at once on the control socket")),
@@ -94,6 +114,7 @@ async fn serve(
             Err(_) => tracing::debug!("a control client did not read its answer"),
         }
     }
+    stream.into_std().ok().map(OwnedFd::from)
 }
 
 /// `None`: there is nobody left to answer.

@@ -10,6 +10,7 @@ pub mod network;
 pub mod notify;
 pub mod orphans;
 pub mod pidfile;
+pub mod reserve;
 mod resume;
 pub mod runtime_dir;
 pub mod signals;

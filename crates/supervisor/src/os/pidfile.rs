@@ -6,10 +6,16 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, OFlag, fallocate};
+
 use super::runtime_dir;
 
 /// Anybody may read it, as pidfiles are.
 const MODE: u32 = 0o644;
+
+/// Longer than any pid with its line end.
+const PID_LENGTH: i64 = 16;
 
 /// How often the file may be replaced by an owner that is just leaving, before we call it a fault.
 const REPLACED_AT_MOST: usize = 16;
@@ -59,6 +65,7 @@ impl Pidfile {
             // The owner before us may have removed the file between our open and our lock.
             if is_at(&file, path) {
                 file.set_len(0).map_err(cannot)?;
+                reserve(&file).map_err(cannot)?;
                 return Ok(Self { path: path.to_owned(), file });
             }
         }
@@ -85,7 +92,7 @@ impl Drop for Pidfile {
 
 /// Follows no symlink: the file is written by root in a folder that others may write to.
 fn open(path: &Path) -> io::Result<File> {
-    let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -94,7 +101,24 @@ fn open(path: &Path) -> io::Result<File> {
         .mode(MODE)
         .custom_flags(flags.bits())
         .open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    // Of a file that has another name too, somebody else's content would be lost.
+    if metadata.nlink() > 1 {
+        return Err(io::Error::other("it is a hard link to a file that has another name, too"));
+    }
+    Ok(file)
+}
+
+/// Takes the room for the pid: that the disk is full must be told before anything starts.
+fn reserve(file: &File) -> io::Result<()> {
+    match fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, PID_LENGTH) {
+        // Some file systems cannot; there, the write tells.
+        Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
@@ -105,9 +129,9 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 fn read_pid(file: &mut File) -> Option<u32> {
-    // Longer than any pid: whatever else the file holds is not read.
+    // Whatever else the file holds is not read.
     let mut text = String::new();
-    file.take(16).read_to_string(&mut text).ok()?;
+    file.take(PID_LENGTH.unsigned_abs()).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
 
@@ -167,8 +191,13 @@ mod tests {
     fn a_place_that_cannot_be_written_is_an_error() {
         let dir = folder();
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).unwrap();
-        for path in [dir.path().join("missing/t.pid"), dir.path().to_owned(), dir.path().join("link")] {
+        std::fs::write(dir.path().join("file"), "precious").unwrap();
+        std::fs::hard_link(dir.path().join("file"), dir.path().join("hard")).unwrap();
+        nix::unistd::mkfifo(&dir.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let in_folder = |name: &str| dir.path().join(name);
+        for path in ["missing/t.pid", "", "link", "hard", "fifo"].map(in_folder) {
             assert!(matches!(Pidfile::lock(&path), Err(PidfileError::CannotCreate { .. })), "{}", path.display());
         }
+        assert_eq!(std::fs::read_to_string(in_folder("file")).unwrap(), "precious");
     }
 }

@@ -1,15 +1,17 @@
 //! Requests of the control socket, each answered from what is known, or handed on.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tunnel_engine::clock;
 
 use super::reloads::Reload;
-use super::snapshot::Status;
+use super::snapshot::{OpenFilesStatus, Status};
 use super::supervisor::Supervisor;
-use super::waits::{Waiting, verdict};
+use super::waits::{Waiting, state, verdict};
 use crate::control::{Command, ErrorCode, Request, Response};
+use crate::os::limits;
 use crate::tunnel::{Order, rfc3339};
 
 /// The longest `wait`. Who wants to wait longer asks again.
@@ -45,21 +47,21 @@ impl Supervisor {
     }
 
     fn status(&self, which: &[usize]) -> Status {
-        let mut tunnels: Vec<_> = self.tunnels.statuses(clock::now()).into_iter().map(Some).collect();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             config: self.desired.global.config.display().to_string(),
             generation: self.generation,
             started_at: rfc3339(self.started_at),
-            tunnels: which.iter().filter_map(|at| tunnels.get_mut(*at)?.take()).collect(),
+            open_files: open_files(),
+            tunnels: self.tunnels.statuses(which, clock::now()),
         }
     }
 
     fn disabled(&self, status: &Status) -> Vec<String> {
-        let asked = |name: &String| status.tunnels.iter().any(|tunnel| tunnel.name == *name);
+        let asked: HashSet<&String> = status.tunnels.iter().map(|tunnel| &tunnel.name).collect();
         let disabled = self.desired.tunnels.iter().filter(|spec| !spec.enabled).map(|spec| &spec.name);
-        disabled.filter(|name| asked(name)).cloned().collect()
+        disabled.filter(|name| asked.contains(name)).cloned().collect()
     }
 
     fn order(&mut self, names: &[String], order: fn() -> Order, reply: oneshot::Sender<Response>) {
@@ -91,19 +93,16 @@ impl Supervisor {
         if self.waits.is_empty() {
             return;
         }
-        let statuses = self.tunnels.statuses(now);
         for waiting in std::mem::take(&mut self.waits) {
             if waiting.reply.is_closed() {
                 continue;
             }
-            match verdict(&waiting.names, &statuses).or((waiting.until <= now).then_some(false)) {
+            match verdict(&waiting.names, |name| self.tunnels.view(name).map(|view| state(&view)))
+                .or((waiting.until <= now).then_some(false))
+            {
                 Some(ready) => {
-                    let known: Vec<_> = waiting
-                        .names
-                        .iter()
-                        .filter(|name| statuses.iter().any(|t| t.name == **name))
-                        .cloned()
-                        .collect();
+                    let known = waiting.names.iter().filter(|name| self.tunnels.view(name).is_some());
+                    let known: Vec<_> = known.cloned().collect();
                     let which =
                         if known.is_empty() { Vec::new() } else { self.tunnels.resolve(&known).unwrap_or_default() };
                     tell(waiting.reply, Response::Waited { ready, status: self.status(&which) });
@@ -112,6 +111,10 @@ impl Supervisor {
             }
         }
     }
+}
+
+fn open_files() -> Option<OpenFilesStatus> {
+    Some(OpenFilesStatus { limit: limits::open_files_limit()?, short: limits::open_files_short(std::io::stderr()) })
 }
 
 /// A client that has gone is not missed.

@@ -9,7 +9,7 @@ mod behind;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -117,12 +117,12 @@ struct Doors {
 }
 
 struct Crowd {
-    waiters: Vec<Waiter>,
+    /// By their number, which is their order of asking.
+    waiters: BTreeMap<u64, Waiter>,
     _knocking: AbortOnDropHandle<()>,
 }
 
 struct Waiter {
-    id: u64,
     wish: Waiting,
     tell: oneshot::Sender<Option<Link>>,
 }
@@ -166,20 +166,19 @@ impl Shared {
     ) -> u64 {
         let mut doors = self.doors();
         doors.next += 1;
-        let waiter = Waiter { id: doors.next, wish, tell };
-        let id = waiter.id;
+        let id = doors.next;
         let crowd = doors.waiting.entry(door.clone()).or_insert_with(|| {
             let knocking = watch(self.clone(), door.clone(), hop.clone());
-            Crowd { waiters: Vec::new(), _knocking: task::owned(knocking) }
+            Crowd { waiters: BTreeMap::new(), _knocking: task::owned(knocking) }
         });
-        crowd.waiters.push(waiter);
+        crowd.waiters.insert(id, Waiter { wish, tell });
         id
     }
 
     /// Those who wait now; `None` when nobody does any more.
     fn pace(&self, door: &Door, now: Instant) -> Option<Duration> {
         let doors = self.doors();
-        let wishes = doors.waiting.get(door)?.waiters.iter().map(|waiter| waiter.wish);
+        let wishes = doors.waiting.get(door)?.waiters.values().map(|waiter| waiter.wish);
         // The youngest outage, and the most eager config, decide for all.
         wishes.map(|wish| beat(now.saturating_duration_since(wish.away_since), wish.at_most_every)).min()
     }
@@ -187,8 +186,9 @@ impl Shared {
     /// The server is back: the link goes to the one that was up last.
     fn opened(&self, door: &Door, link: Link) {
         let Some(crowd) = self.doors().waiting.remove(door) else { return };
-        let mut waiters = crowd.waiters;
-        waiters.sort_by_key(|waiter| (std::cmp::Reverse(waiter.wish.last_up), waiter.id));
+        let mut waiters: Vec<Waiter> = crowd.waiters.into_values().collect();
+        // Stable: among equals, the first that asked.
+        waiters.sort_by_key(|waiter| std::cmp::Reverse(waiter.wish.last_up));
         let mut link = Some(link);
         for waiter in waiters {
             // Whoever has just left leaves the link to the next.
@@ -254,7 +254,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut doors = self.shared.doors();
         let Some(crowd) = doors.waiting.get_mut(&self.door) else { return };
-        crowd.waiters.retain(|waiter| waiter.id != self.id);
+        crowd.waiters.remove(&self.id);
         let empty = crowd.waiters.is_empty();
         // Outside the lock: it ends the knocking.
         let ended = if empty { doors.waiting.remove(&self.door) } else { None };

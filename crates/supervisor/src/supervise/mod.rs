@@ -32,7 +32,7 @@ use tunnel_engine::dial::Dialer;
 
 use crate::config::Desired;
 use crate::control::Command;
-use crate::os::{KeptListeners, NetworkChange, Notify, Signal};
+use crate::os::{KeptListeners, NetworkChange, Notify, PidfileError, Signal};
 
 /// What the daemon's task is given.
 pub struct Setup {
@@ -55,8 +55,8 @@ pub struct Setup {
     /// Decides the jitter.
     pub seed: u64,
     /// Told each config that was applied, the first one too, as soon as its listeners are bound and before READY=1:
-    /// the pidfile is written then, and the log level set. Quick.
-    pub applied: Box<dyn FnMut(&Desired) + Send>,
+    /// the pidfile is written then, and the log level set. Quick. An error ends the daemon.
+    pub applied: Applied,
 }
 
 /// Reads a config: the daemon's own, or another file for a plan.
@@ -71,7 +71,13 @@ pub struct Refusal {
     pub errors: serde_json::Value,
 }
 
+/// Hears of a config that was applied.
+pub type Applied = Box<dyn FnMut(&Desired) -> Result<(), PidfileError> + Send>;
+
 /// Keeps the tunnels until a signal says stop; then ends them in good order and returns.
-pub async fn run(setup: Setup) {
-    supervisor::Supervisor::new(setup).run().await;
+///
+/// # Errors
+/// The pidfile cannot be written: the tunnels were ended for that.
+pub async fn run(setup: Setup) -> Result<(), PidfileError> {
+    supervisor::Supervisor::new(setup).run().await
 }

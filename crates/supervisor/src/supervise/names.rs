@@ -1,32 +1,49 @@
 //! From names that people type to tunnels: pure.
 
+use std::collections::HashSet;
+
 /// Names this close are suggested: one slip of the finger, or two in a long name.
 const SIMILAR: f64 = 0.8;
 
+/// Each suggestion costs a look at every name there is.
+const MAX_SUGGESTIONS: usize = 8;
+
+/// Longer than a name that is written by hand.
+const MAX_COMPARED: usize = 200;
+
+/// The names there are, each with its place.
+pub(super) trait Known {
+    fn place(&self, name: &str) -> Option<usize>;
+    fn names(&self) -> impl ExactSizeIterator<Item = &str>;
+}
+
 /// The places of the named tunnels in `known`; all of them when no name is given. Every unknown name is in the error,
-/// with a suggestion where there is one.
-pub(super) fn resolve(names: &[String], known: &[&str]) -> Result<Vec<usize>, String> {
+/// the first of them with a suggestion where there is one.
+pub(super) fn resolve(names: &[String], known: &impl Known) -> Result<Vec<usize>, String> {
     if names.is_empty() {
-        return Ok((0..known.len()).collect());
+        return Ok((0..known.names().len()).collect());
     }
-    let mut found = Vec::new();
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
     let mut errors = Vec::new();
     for name in names {
-        match known.iter().position(|known| known == name) {
-            Some(at) if found.contains(&at) => {}
-            Some(at) => found.push(at),
-            None => errors.push(unknown(name, known)),
+        match known.place(name) {
+            Some(at) if seen.insert(at) => found.push(at),
+            Some(_) => {}
+            None => {
+                let suggest = errors.len() < MAX_SUGGESTIONS && name.len() <= MAX_COMPARED;
+                errors.push(unknown(name, suggest.then_some(known)));
+            }
         }
     }
     if errors.is_empty() { Ok(found) } else { Err(errors.join("; ")) }
 }
 
-fn unknown(name: &str, known: &[&str]) -> String {
-    let nearest = known
-        .iter()
-        .map(|known| (strsim::jaro_winkler(name, known), known))
-        .filter(|(similarity, _)| *similarity >= SIMILAR)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+fn unknown(name: &str, known: Option<&impl Known>) -> String {
+    let nearest = known.and_then(|known| {
+        let alike = known.names().map(|known| (strsim::jaro_winkler(name, known), known));
+        alike.filter(|(similarity, _)| *similarity >= SIMILAR).max_by(|(a, _), (b, _)| a.total_cmp(b))
+    });
+    let name = name.escape_debug();
     match nearest {
         Some((_, nearest)) => format!("no tunnel is named `{name}`; did you mean `{nearest}`?"),
         None => format!("no tunnel is named `{name}`"),
@@ -36,6 +53,22 @@ fn unknown(name: &str, known: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    struct Slice<'a>(&'a [&'a str]);
+
+    impl Known for Slice<'_> {
+        fn place(&self, name: &str) -> Option<usize> {
+            self.0.iter().position(|known| *known == name)
+        }
+
+        fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+            self.0.iter().copied()
+        }
+    }
+
+    fn resolve(names: &[String], known: &[&str]) -> Result<Vec<usize>, String> {
+        super::resolve(names, &Slice(known))
+    }
 
     fn names(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
@@ -54,5 +87,18 @@ mod tests {
             resolve(&names(&["wev-db", "mail", "zzz"]), &known),
             Err("no tunnel is named `wev-db`; did you mean `web-db`?; no tunnel is named `zzz`".to_owned())
         );
+    }
+
+    #[test]
+    fn control_characters_of_a_name_are_escaped() {
+        assert_eq!(resolve(&names(&["\u{1b}[2J"]), &["a"]), Err("no tunnel is named `\\u{1b}[2J`".to_owned()));
+    }
+
+    #[test]
+    fn only_the_first_unknown_names_are_compared_with_all() {
+        let asked = names(&["wab"; 2 * MAX_SUGGESTIONS]);
+        let error = resolve(&asked, &["web"]).unwrap_err();
+        assert_eq!(error.matches("no tunnel is named").count(), 2 * MAX_SUGGESTIONS);
+        assert_eq!(error.matches("did you mean").count(), MAX_SUGGESTIONS);
     }
 }

@@ -86,7 +86,8 @@ impl Supervisor {
                 tracing::info!(generation = self.generation, steps = plan.steps.len(), "config reloaded");
                 self.make(plan);
                 self.desired = desired;
-                (self.applied)(&self.desired);
+                self.tunnels.reorder(self.desired.tunnels.iter().map(|spec| spec.name.as_str()));
+                self.tell_applied();
                 Response::Plan { plan: report }
             }
             Err(refusal) => {
@@ -118,8 +119,9 @@ impl Supervisor {
             match step {
                 Step::Global(change) => self.change(change),
                 Step::Stop { tunnel } => self.tunnels.end(&tunnel),
-                Step::Start { spec, at } => self.tunnels.add(at, *spec),
-                Step::Reorder { tunnels } => self.tunnels.reorder(&tunnels),
+                Step::Start { spec, at: _ } => self.tunnels.add(*spec),
+                // All are put in order at the end.
+                Step::Reorder { .. } => {}
                 Step::Disable { ref tunnel }
                 | Step::RemoveForward { ref tunnel, .. }
                 | Step::Retune { ref tunnel, .. }

@@ -15,8 +15,20 @@ pub struct Status {
     pub generation: u64,
     /// RFC 3339.
     pub started_at: String,
+    /// Of the process; null where a daemon of an earlier version answers.
+    #[serde(default)]
+    pub open_files: Option<OpenFilesStatus>,
     /// In the config's order.
     pub tunnels: Vec<TunnelStatus>,
+}
+
+/// Open files, which forwarded connections need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenFilesStatus {
+    /// RLIMIT_NOFILE.
+    pub limit: u64,
+    /// Hardly any is free: new connections and sessions have to wait for one.
+    pub short: bool,
 }
 
 /// One tunnel.
@@ -140,6 +152,7 @@ pub(crate) mod example {
             config: "/etc/tunneld.toml".into(),
             generation: 7,
             started_at: THEN.into(),
+            open_files: Some(super::OpenFilesStatus { limit: 1024, short: false }),
             tunnels,
         }
     }

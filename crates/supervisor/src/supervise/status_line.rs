@@ -1,24 +1,52 @@
 //! STATUS= of the service manager: counts, and the first problem. Pure.
 
 use super::snapshot::TunnelStatus;
+use crate::lifecycle::{Phase, Want};
+use crate::tunnel::View;
 
-/// Such as `39/40 ready; db: blocked: host_key_changed: …`. Tunnels that are not wanted up do not count.
-pub(super) fn status_line(tunnels: &[TunnelStatus]) -> String {
-    let wanted: Vec<_> = tunnels.iter().filter(|tunnel| tunnel.want == "up").collect();
-    let ready = wanted.iter().filter(|tunnel| tunnel.ready).count();
-    let counts = format!("{ready}/{} ready", wanted.len());
-    match wanted.into_iter().filter(|tunnel| !tunnel.ready).min_by_key(|tunnel| urgency(tunnel)) {
-        Some(tunnel) => format!("{counts}; {}", problem(tunnel)),
+/// What is asked of every tunnel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Brief {
+    pub(super) want: Want,
+    pub(super) ready: bool,
+    pub(super) phase: Phase,
+}
+
+impl Brief {
+    pub(super) const fn of(view: &View) -> Self {
+        Self { want: view.want, ready: view.ready, phase: view.phase }
+    }
+}
+
+/// Such as `39/40 ready; db: blocked: host_key_changed: …`. Tunnels that are not wanted up do not count. Only the one
+/// that is told of is read whole, by its place.
+pub(super) fn status_line(
+    tunnels: impl Iterator<Item = Brief>,
+    whole: impl FnOnce(usize) -> Option<TunnelStatus>,
+) -> String {
+    let (mut wanted, mut ready) = (0usize, 0usize);
+    let mut first: Option<(u8, usize)> = None;
+    for (at, tunnel) in tunnels.enumerate().filter(|(_, tunnel)| tunnel.want == Want::Up) {
+        wanted += 1;
+        if tunnel.ready {
+            ready += 1;
+        } else if first.is_none_or(|(urgent, _)| urgency(tunnel.phase) < urgent) {
+            first = Some((urgency(tunnel.phase), at));
+        }
+    }
+    let counts = format!("{ready}/{wanted} ready");
+    match first.and_then(|(_, at)| whole(at)) {
+        Some(tunnel) => format!("{counts}; {}", problem(&tunnel)),
         None => counts,
     }
 }
 
 /// What needs a person comes first; the config's order decides among equals.
-fn urgency(tunnel: &TunnelStatus) -> u8 {
-    match tunnel.phase.as_str() {
-        "failed" | "blocked" => 0,
-        "backoff" => 1,
-        _ => 2,
+const fn urgency(phase: Phase) -> u8 {
+    match phase {
+        Phase::Failed | Phase::Blocked => 0,
+        Phase::Backoff => 1,
+        Phase::Stopped | Phase::Connecting | Phase::Up | Phase::Stopping => 2,
     }
 }
 
@@ -50,10 +78,24 @@ mod tests {
         }
     }
 
+    fn line(tunnels: &[TunnelStatus]) -> String {
+        let brief = |tunnel: &TunnelStatus| Brief {
+            want: if tunnel.want == "up" { Want::Up } else { Want::Down },
+            ready: tunnel.ready,
+            phase: match tunnel.phase.as_str() {
+                "up" => Phase::Up,
+                "backoff" => Phase::Backoff,
+                "blocked" => Phase::Blocked,
+                _ => Phase::Stopped,
+            },
+        };
+        status_line(tunnels.iter().map(brief), |at| tunnels.get(at).cloned())
+    }
+
     #[test]
     fn all_is_well_in_few_words_and_what_is_not_wanted_does_not_count() {
         let tunnels = [tunnel("a", "up", "up", Some(("dns", "old"))), tunnel("b", "down", "stopped", None)];
-        assert_eq!(status_line(&tunnels), "1/1 ready");
+        assert_eq!(line(&tunnels), "1/1 ready");
     }
 
     #[test]
@@ -63,7 +105,7 @@ mod tests {
             tunnel("b", "up", "backoff", Some(("dns", "no such name"))),
             tunnel("db", "up", "blocked", Some(("host_key_changed", "host key of `s` changed"))),
         ];
-        assert_eq!(status_line(&tunnels), "1/3 ready; db: blocked: host_key_changed: host key of `s` changed");
-        assert_eq!(status_line(&tunnels[..2]), "1/2 ready; b: backoff: dns: no such name");
+        assert_eq!(line(&tunnels), "1/3 ready; db: blocked: host_key_changed: host key of `s` changed");
+        assert_eq!(line(&tunnels[..2]), "1/2 ready; b: backoff: dns: no such name");
     }
 }

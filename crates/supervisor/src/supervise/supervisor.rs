@@ -12,13 +12,13 @@ use tunnel_engine::log_limit::LogLimiter;
 
 use super::liveness::Round;
 use super::reloads::{Loaded, Reload};
-use super::status_line::{problem, status_line};
+use super::status_line::{Brief, problem, status_line};
 use super::tunnels::Tunnels;
 use super::waits::Waiting;
-use super::{Loader, Setup};
+use super::{Applied, Loader, Setup};
 use crate::config::Desired;
 use crate::control::Command;
-use crate::os::{KeptListeners, NetworkChange, Notify, Signal};
+use crate::os::{KeptListeners, NetworkChange, Notify, PidfileError, Signal};
 
 /// How long READY waits for listeners: a listen address may be a name whose lookup hangs.
 const LISTENERS_WITHIN: Duration = Duration::from_secs(5);
@@ -42,7 +42,9 @@ pub(super) struct Supervisor {
     /// Every forward has had its chance to take what an earlier process left.
     settled: bool,
     pub(super) load: Loader,
-    pub(super) applied: Box<dyn FnMut(&Desired) + Send>,
+    applied: Applied,
+    /// Why this stops, where no signal said so.
+    failed: Option<PidfileError>,
     /// The first is being loaded.
     pub(super) reloads: VecDeque<Reload>,
     /// Loads, and answers that wait for tunnels to take their orders.
@@ -95,8 +97,8 @@ impl Supervisor {
         let now = clock::now();
         let bell = Arc::new(Bell::new());
         let mut tunnels = Tunnels::new(dialer, listeners.clone(), desired.global.stop_timeout, seed, bell.clone());
-        for (at, spec) in desired.tunnels.iter().enumerate() {
-            tunnels.add(at, spec.clone());
+        for spec in &desired.tunnels {
+            tunnels.add(spec.clone());
         }
         let watchdog = notify.watchdog_interval().map(|every| Watchdog { every, next: now, round: Round::default() });
         Self {
@@ -110,6 +112,7 @@ impl Supervisor {
             settled: false,
             load,
             applied,
+            failed: None,
             reloads: VecDeque::new(),
             jobs: JoinSet::new(),
             bell,
@@ -126,7 +129,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self) -> Result<(), PidfileError> {
         // So that nobody sees a tunnel before it has heard that it is to start.
         self.tunnels.all_taken().wait().await;
         while !(self.stopping && (self.hurry || self.tunnels.all_gone())) {
@@ -135,6 +138,18 @@ impl Supervisor {
             self.handle(event);
         }
         tracing::info!("tunneld has stopped");
+        self.failed.map_or(Ok(()), Err)
+    }
+
+    /// What is desired is applied now.
+    pub(super) fn tell_applied(&mut self) {
+        if let Err(error) = (self.applied)(&self.desired) {
+            tracing::error!(%error, "tunneld ends");
+            self.failed.get_or_insert(error);
+            if !self.stopping {
+                self.stop();
+            }
+        }
     }
 
     async fn next(&mut self) -> Event {
@@ -219,7 +234,7 @@ impl Supervisor {
     }
 
     fn log_status(&self) {
-        for tunnel in self.tunnels.statuses(clock::now()) {
+        for tunnel in self.tunnels.views().map(|view| view.status(clock::now())) {
             let (name, server) = (tunnel.name.as_str(), tunnel.server.as_str());
             let (want, phase, since) = (tunnel.want.as_str(), tunnel.phase.as_str(), tunnel.since.as_str());
             let (ready, starts, active) =
@@ -241,9 +256,11 @@ impl Supervisor {
         let Ready::Until(until) = self.ready else { return };
         if self.tunnels.listeners_tried() || until <= now {
             self.ready = Ready::Said;
-            (self.applied)(&self.desired);
-            self.notify.ready();
-            tracing::info!(tunnels = self.desired.tunnels.len(), "tunneld runs");
+            self.tell_applied();
+            if !self.stopping {
+                self.notify.ready();
+                tracing::info!(tunnels = self.desired.tunnels.len(), "tunneld runs");
+            }
         }
     }
 
@@ -251,8 +268,12 @@ impl Supervisor {
         if !self.status.due || now < self.status.not_before {
             return;
         }
-        let statuses = self.tunnels.statuses(now);
-        let line = if self.stopping { "stopping".to_owned() } else { status_line(&statuses) };
+        let line = if self.stopping {
+            "stopping".to_owned()
+        } else {
+            let tunnels = self.tunnels.views().map(|view| Brief::of(&view));
+            status_line(tunnels, |at| self.tunnels.statuses(&[at], now).pop())
+        };
         if line != self.status.said {
             self.notify.status(&line);
         }

@@ -20,7 +20,7 @@ struct Daemon {
     commands: mpsc::Sender<Command>,
     signals: mpsc::Sender<Signal>,
     network: mpsc::Sender<NetworkChange>,
-    task: AbortOnDropHandle<()>,
+    task: AbortOnDropHandle<Result<(), PidfileError>>,
     file: Arc<Mutex<Result<Desired, Refusal>>>,
     applied: Arc<Mutex<Vec<Desired>>>,
 }
@@ -44,7 +44,10 @@ impl Daemon {
             listeners: Arc::new(KeptListeners::none()),
             dialer: Arc::new(server.dialer()),
             seed: 1,
-            applied: Box::new(move |desired| told.lock().unwrap().push(desired.clone())),
+            applied: Box::new(move |desired| {
+                told.lock().unwrap().push(desired.clone());
+                Ok(())
+            }),
         }));
         Self { server, commands, signals, network, task, file, applied }
     }
@@ -196,7 +199,7 @@ async fn a_stop_signal_ends_all_tunnels_in_good_order_and_then_the_task() {
     let daemon = Daemon::start(vec![tunnel_spec("a", &["R7000:localhost:1"]), tunnel_spec("b", &[])]);
     assert!(daemon.wait(&["a", "b"], 30).await.0);
     daemon.signals.send(Signal::Term).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(10), daemon.task).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(10), daemon.task).await.unwrap().unwrap().unwrap();
     let mut counts = daemon.server.watch_counts();
     counts.wait_for(|counts| counts.sessions_now == 0).await.unwrap();
 }

@@ -1,8 +1,10 @@
 //! The tunnels that run, in the config's order, and those that are on their way out.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use indexmap::IndexMap;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 use tunnel_engine::clock;
@@ -13,26 +15,22 @@ use tunnel_engine::spec::ForwardKey;
 use super::governor::{Governor, Place};
 use super::knocker::Knocker;
 use super::liveness::Round;
-use super::names;
+use super::names::{self, Known};
 use super::snapshot::TunnelStatus;
 use crate::config::TunnelSpec;
-use crate::tunnel::{self, Context, Handle, Order, ReadyLink};
+use crate::tunnel::{self, Context, Handle, Order, ReadyLink, View};
 
 /// After `stop_timeout`, for cancelling, saying goodbye and closing.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
 pub(super) struct Tunnels {
-    running: Vec<Tunnel>,
+    /// By name, in the config's order.
+    running: IndexMap<String, Handle>,
     /// Ended by an order; each is cut when it has not ended by its deadline.
     leaving: JoinSet<()>,
     context: Context,
     network: watch::Sender<u64>,
     seeds: fastrand::Rng,
-}
-
-struct Tunnel {
-    name: String,
-    handle: Handle,
 }
 
 impl Tunnels {
@@ -59,11 +57,17 @@ impl Tunnels {
             seed,
             observer: None,
         };
-        Self { running: Vec::new(), leaving: JoinSet::new(), context, network, seeds: fastrand::Rng::with_seed(seed) }
+        Self {
+            running: IndexMap::new(),
+            leaving: JoinSet::new(),
+            context,
+            network,
+            seeds: fastrand::Rng::with_seed(seed),
+        }
     }
 
-    /// Makes a tunnel, and starts it where it is enabled.
-    pub(super) fn add(&mut self, at: usize, spec: TunnelSpec) {
+    /// Makes a tunnel, and starts it where it is enabled. It is the last until [`Self::reorder`].
+    pub(super) fn add(&mut self, spec: TunnelSpec) {
         let (name, enabled) = (spec.name.clone(), spec.enabled);
         let context = Context {
             seed: self.seeds.u64(..),
@@ -71,31 +75,34 @@ impl Tunnels {
             place: Place::default(),
             ..self.context.clone()
         };
-        let tunnel = Tunnel { name, handle: tunnel::spawn(spec, context) };
+        let handle = tunnel::spawn(spec, context);
         if enabled {
-            tunnel.order(Order::Start);
+            order(&name, &handle, Order::Start);
         }
-        self.running.insert(at.min(self.running.len()), tunnel);
+        self.running.insert(name, handle);
     }
 
-    /// Ends a tunnel in good order. It is no longer ours from now on.
+    /// Ends a tunnel in good order. It is no longer ours from now on; the last takes its place until [`Self::reorder`].
     pub(super) fn end(&mut self, name: &str) {
-        let Some(at) = self.running.iter().position(|tunnel| tunnel.name == name) else { return };
-        let tunnel = self.running.remove(at);
-        let deadline = clock::now() + self.context.stop_timeout + STOP_MARGIN;
-        tunnel.order(Order::End);
-        self.leaving.spawn(async move {
-            if tokio::time::timeout_at(deadline.into(), tunnel.handle.ended()).await.is_err() {
-                tracing::warn!(tunnel = tunnel.name, "did not end in time: cut");
-            }
-        });
+        if let Some((name, handle)) = self.running.swap_remove_entry(name) {
+            self.leave(name, handle);
+        }
     }
 
     pub(super) fn end_all(&mut self) {
-        let names: Vec<_> = self.running.iter().map(|tunnel| tunnel.name.clone()).collect();
-        for name in names {
-            self.end(&name);
+        for (name, handle) in std::mem::take(&mut self.running) {
+            self.leave(name, handle);
         }
+    }
+
+    fn leave(&mut self, name: String, handle: Handle) {
+        let deadline = clock::now() + self.context.stop_timeout + STOP_MARGIN;
+        order(&name, &handle, Order::End);
+        self.leaving.spawn(async move {
+            if tokio::time::timeout_at(deadline.into(), handle.ended()).await.is_err() {
+                tracing::warn!(tunnel = name, "did not end in time: cut");
+            }
+        });
     }
 
     /// Waits until one that was ended has gone; never, when there is none.
@@ -109,28 +116,35 @@ impl Tunnels {
         self.running.is_empty() && self.leaving.is_empty()
     }
 
-    pub(super) fn reorder(&mut self, names: &[String]) {
-        self.running.sort_by_key(|tunnel| names.iter().position(|name| *name == tunnel.name));
+    /// Puts them in this order; one that is not named comes first.
+    pub(super) fn reorder<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        let ranks: HashMap<&str, usize> = names.zip(0..).collect();
+        let rank = |name: &String| ranks.get(name.as_str()).copied();
+        self.running.sort_by(|a, _, b, _| rank(a).cmp(&rank(b)));
     }
 
     pub(super) fn set_stop_timeout(&mut self, timeout: Duration) {
         self.context.stop_timeout = timeout;
-        for tunnel in &self.running {
-            tunnel.order(Order::StopTimeout(timeout));
+        self.order_all(|| Order::StopTimeout(timeout));
+    }
+
+    pub(super) fn order(&self, name: &str, what: Order) {
+        if let Some(handle) = self.running.get(name) {
+            order(name, handle, what);
         }
     }
 
-    pub(super) fn order(&self, name: &str, order: Order) {
-        if let Some(tunnel) = self.running.iter().find(|tunnel| tunnel.name == name) {
-            tunnel.order(order);
+    fn order_all(&self, what: impl Fn() -> Order) {
+        for (name, handle) in &self.running {
+            order(name, handle, what());
         }
     }
 
     /// The named tunnels get the order. Resolves names as people type them.
-    pub(super) fn order_named(&self, names: &[String], order: fn() -> Order) -> Result<Taken, String> {
+    pub(super) fn order_named(&self, names: &[String], what: fn() -> Order) -> Result<Taken, String> {
         let found = self.resolve(names)?;
         for at in &found {
-            self.running[*at].order(order());
+            self.order_at(*at, what());
         }
         Ok(self.taken(found.into_iter()))
     }
@@ -145,7 +159,7 @@ impl Tunnels {
             which
                 .map(|at| {
                     let (sender, receiver) = oneshot::channel();
-                    self.running[at].order(Order::Answer(sender));
+                    self.order_at(at, Order::Answer(sender));
                     receiver
                 })
                 .collect(),
@@ -154,47 +168,58 @@ impl Tunnels {
 
     pub(super) fn retry_now(&self) {
         self.context.governor.forget_holds();
-        for tunnel in &self.running {
-            tunnel.order(Order::RetryNow);
-        }
+        self.order_all(|| Order::RetryNow);
     }
 
     /// Dials under way begin anew, sessions prove themselves, waits end; but for those that a server asked for.
     pub(super) fn network_changed(&self) {
         self.network.send_modify(|changes| *changes += 1);
-        for tunnel in &self.running {
-            tunnel.order(Order::NetworkChanged);
+        self.order_all(|| Order::NetworkChanged);
+    }
+
+    fn order_at(&self, at: usize, what: Order) {
+        if let Some((name, handle)) = self.running.get_index(at) {
+            order(name, handle, what);
         }
     }
 
     pub(super) fn resolve(&self, names: &[String]) -> Result<Vec<usize>, String> {
-        let known: Vec<&str> = self.running.iter().map(|tunnel| tunnel.name.as_str()).collect();
-        names::resolve(names, &known)
+        names::resolve(names, self)
     }
 
-    pub(super) fn statuses(&self, now: Instant) -> Vec<TunnelStatus> {
-        self.running.iter().map(|tunnel| tunnel.handle.view().status(now)).collect()
+    /// All of them, as they are.
+    pub(super) fn views(&self) -> impl Iterator<Item = watch::Ref<'_, View>> {
+        self.running.values().map(Handle::view)
+    }
+
+    pub(super) fn view(&self, name: &str) -> Option<watch::Ref<'_, View>> {
+        self.running.get(name).map(Handle::view)
+    }
+
+    /// Of those at these places.
+    pub(super) fn statuses(&self, which: &[usize], now: Instant) -> Vec<TunnelStatus> {
+        let handles = which.iter().filter_map(|at| self.running.get_index(*at));
+        handles.map(|(_, handle)| handle.view().status(now)).collect()
     }
 
     /// Every listener of every tunnel that is wanted up has been bound, or has failed to.
     pub(super) fn listeners_tried(&self) -> bool {
-        self.running.iter().all(|tunnel| tunnel.handle.view().listeners_tried)
+        self.views().all(|view| view.listeners_tried)
     }
 
     /// Connections that a forward of a tunnel carries now.
     pub(super) fn connections(&self, name: &str, key: &ForwardKey) -> u64 {
-        let Some(tunnel) = self.running.iter().find(|tunnel| tunnel.name == name) else { return 0 };
-        let view = tunnel.handle.view();
+        let Some(view) = self.view(name) else { return 0 };
         view.forwards.iter().filter(|forward| forward.key == *key).map(tunnel::ForwardView::active).sum()
     }
 
     /// Asks every loop whether it turns.
     pub(super) fn question(&self) -> Round {
         let mut round = Round::default();
-        for tunnel in &self.running {
-            let reply = round.ask(&tunnel.name);
+        for (name, handle) in &self.running {
+            let reply = round.ask(name);
             // A tunnel that takes no orders must stay unanswered, so its question is kept, not dropped.
-            if let Err(reply) = tunnel.handle.ask(reply) {
+            if let Err(reply) = handle.ask(reply) {
                 round.keep(reply);
             }
         }
@@ -202,11 +227,19 @@ impl Tunnels {
     }
 }
 
-impl Tunnel {
-    fn order(&self, order: Order) {
-        if self.handle.order(order).is_err() {
-            tracing::error!(tunnel = self.name, "the tunnel takes no orders: its loop is stuck");
-        }
+impl Known for Tunnels {
+    fn place(&self, name: &str) -> Option<usize> {
+        self.running.get_index_of(name)
+    }
+
+    fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.running.keys().map(String::as_str)
+    }
+}
+
+fn order(name: &str, handle: &Handle, order: Order) {
+    if handle.order(order).is_err() {
+        tracing::error!(tunnel = name, "the tunnel takes no orders: its loop is stuck");
     }
 }
 

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::snapshot::TunnelStatus;
 use crate::control::Response;
+use crate::lifecycle::{Phase, Want};
+use crate::tunnel::View;
 
 /// One `tunneld wait`.
 pub(super) struct Waiting {
@@ -14,17 +15,31 @@ pub(super) struct Waiting {
     pub(super) reply: oneshot::Sender<Response>,
 }
 
+/// How far a tunnel is on its way to what is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Ready,
+    /// It may still become ready by itself.
+    OnItsWay,
+    /// It needs a person, or is not wanted.
+    Hopeless,
+}
+
+pub(super) const fn state(view: &View) -> State {
+    match (view.want, view.phase) {
+        (Want::Down, _) | (Want::Up, Phase::Blocked | Phase::Failed) => State::Hopeless,
+        (Want::Up, _) if view.ready => State::Ready,
+        (Want::Up, _) => State::OnItsWay,
+    }
+}
+
 /// The answer, once there is one. A tunnel that has gone from the config never becomes ready.
-pub(super) fn verdict(names: &[String], tunnels: &[TunnelStatus]) -> Option<bool> {
+pub(super) fn verdict(names: &[String], state: impl Fn(&str) -> Option<State>) -> Option<bool> {
     let mut all = true;
     for name in names {
-        let tunnel = tunnels.iter().find(|tunnel| tunnel.name == *name);
-        match tunnel {
-            None => return Some(false),
-            Some(tunnel) if tunnel.want != "up" || matches!(tunnel.phase.as_str(), "blocked" | "failed") => {
-                return Some(false);
-            }
-            Some(tunnel) => all &= tunnel.ready,
+        match state(name) {
+            None | Some(State::Hopeless) => return Some(false),
+            Some(state) => all &= state == State::Ready,
         }
     }
     all.then_some(true)
@@ -33,29 +48,21 @@ pub(super) fn verdict(names: &[String], tunnels: &[TunnelStatus]) -> Option<bool
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervise::snapshot::example;
 
-    fn tunnel(name: &str, want: &str, phase: &str, ready: bool) -> TunnelStatus {
-        TunnelStatus { want: want.into(), ..example::tunnel(name, phase, ready) }
-    }
-
-    fn ask(tunnels: &[TunnelStatus]) -> Option<bool> {
-        verdict(&["a".to_owned(), "b".to_owned()], tunnels)
+    fn ask(a: Option<State>, b: Option<State>) -> Option<bool> {
+        verdict(&["a".to_owned(), "b".to_owned()], |name| if name == "a" { a } else { b })
     }
 
     #[test]
     fn yes_when_all_are_ready_and_no_answer_while_one_may_still_become_it() {
-        assert_eq!(ask(&[tunnel("a", "up", "up", true), tunnel("b", "up", "up", true)]), Some(true));
-        assert_eq!(ask(&[tunnel("a", "up", "up", true), tunnel("b", "up", "up", false)]), None);
-        assert_eq!(ask(&[tunnel("a", "up", "up", true), tunnel("b", "up", "backoff", false)]), None);
+        let ready = Some(State::Ready);
+        assert_eq!(ask(ready, ready), Some(true));
+        assert_eq!(ask(ready, Some(State::OnItsWay)), None);
     }
 
     #[test]
-    fn no_as_soon_as_one_needs_a_person_or_is_not_wanted_or_has_gone() {
-        for phase in ["blocked", "failed"] {
-            assert_eq!(ask(&[tunnel("a", "up", "connecting", false), tunnel("b", "up", phase, false)]), Some(false));
-        }
-        assert_eq!(ask(&[tunnel("a", "up", "up", true), tunnel("b", "down", "stopped", false)]), Some(false));
-        assert_eq!(ask(&[tunnel("a", "up", "up", true)]), Some(false));
+    fn no_as_soon_as_one_needs_a_person_or_has_gone() {
+        assert_eq!(ask(Some(State::OnItsWay), Some(State::Hopeless)), Some(false));
+        assert_eq!(ask(Some(State::Ready), None), Some(false));
     }
 }

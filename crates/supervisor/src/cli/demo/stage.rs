@@ -21,7 +21,7 @@ use super::super::problem::Problem;
 use super::story::Story;
 use crate::config::{self, Overrides};
 use crate::control::{Command, Request, Response};
-use crate::os::{KeptListeners, Notify, Signal};
+use crate::os::{KeptListeners, Notify, PidfileError, Signal};
 use crate::supervise::snapshot::TunnelStatus;
 use crate::supervise::{self, Refusal, Setup};
 
@@ -41,7 +41,7 @@ pub(super) struct Stage {
     machine: Server,
     commands: mpsc::Sender<Command>,
     signals: mpsc::Sender<Signal>,
-    supervisor: AbortOnDropHandle<()>,
+    supervisor: AbortOnDropHandle<Result<(), PidfileError>>,
     seen: Option<String>,
     _echoing: AbortOnDropHandle<()>,
     _files: TempDir,
@@ -72,7 +72,7 @@ impl Stage {
             listeners: Arc::new(KeptListeners::none()),
             dialer: Arc::new(NetDialer::new()),
             seed: fastrand::u64(..),
-            applied: Box::new(|_| {}),
+            applied: Box::new(|_| Ok(())),
         }));
         Ok(Self {
             server,

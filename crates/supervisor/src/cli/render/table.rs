@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::printable;
 use super::spans::{short, since};
-use crate::supervise::snapshot::{Status, TunnelStatus};
+use crate::supervise::snapshot::{OpenFilesStatus, Status, TunnelStatus};
 
 const HEADER: [&str; COLUMNS] = ["NAME", "PHASE", "READY", "SINCE", "SERVER", "FORWARDS"];
 const COLUMNS: usize = 6;
@@ -25,7 +25,8 @@ pub(in crate::cli) fn status(status: &Status, now: SystemTime, style: Style) -> 
         cells.chain([HEADER[column].len()]).max().unwrap_or(0)
     };
     let widths: [usize; COLUMNS] = std::array::from_fn(width);
-    let mut text = line(&HEADER.map(str::to_owned), &widths);
+    let mut text = shortage(status);
+    text += &line(&HEADER.map(str::to_owned), &widths);
     for (tunnel, row) in status.tunnels.iter().zip(&rows) {
         text += &paint(&line(row, &widths), tunnel, style);
         if let Some(cause) = cause(tunnel) {
@@ -33,6 +34,16 @@ pub(in crate::cli) fn status(status: &Status, now: SystemTime, style: Style) -> 
         }
     }
     text
+}
+
+/// What holds all tunnels up, in a line of its own before the table.
+fn shortage(status: &Status) -> String {
+    match status.open_files {
+        Some(OpenFilesStatus { limit, short: true }) => format!(
+            "tunneld has hardly an open file left of {limit}: new connections and sessions wait; raise LimitNOFILE= of the unit, or lower max_connections\n\n"
+        ),
+        _ => String::new(),
+    }
 }
 
 /// Why a tunnel is not ready, or not wholly as it was asked for, in one line; `None` when it is, or when nobody wants
@@ -164,6 +175,13 @@ pub(super) mod tests {
         };
         let off = TunnelStatus { want: "down".into(), ..example_of::tunnel("off", "stopped", false) };
         example_of::status(vec![ready, waiting, blocked, partly, off])
+    }
+
+    #[test]
+    fn shortage_of_open_files_is_told_before_the_table() {
+        let open_files = Some(OpenFilesStatus { limit: 64, short: true });
+        let text = status(&Status { open_files, ..example() }, now(), Style::Plain);
+        assert!(text.starts_with("tunneld has hardly an open file left of 64: "), "{text}");
     }
 
     #[test]

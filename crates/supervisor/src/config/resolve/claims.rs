@@ -1,7 +1,9 @@
 //! Names and listen addresses that are claimed twice.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tunnel_engine::spec::{Bind, Destination, Forward, Listen, SessionSpec, Side, Via};
 
@@ -20,7 +22,7 @@ pub(super) struct Claim {
 }
 
 /// Whose listen addresses they are.
-#[derive(PartialEq, Eq)]
+#[derive(PartialEq, Eq, Hash)]
 enum Machine {
     This,
     /// Where the same name, reached the same way, is the same server.
@@ -32,7 +34,7 @@ enum Listening {
     Unix(PathBuf),
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum Address {
     /// 0.0.0.0 and :: are every address of their family, and of that only: listeners are IPV6_V6ONLY.
     Ip(IpAddr),
@@ -93,27 +95,73 @@ fn addresses(bind: &Bind, gateway_ports: bool) -> Vec<Address> {
     }
 }
 
-impl Address {
-    fn meets(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Ip(a), Self::Ip(b)) => {
-                a == b || (a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified()))
-            }
+/// What is claimed on one port of one machine: for each question, the first claim that answers it.
+#[derive(Default)]
+struct Port {
+    exactly: HashMap<Address, usize>,
+    /// Of any address of a family, 0.0.0.0 and :: among them: IPv4, IPv6.
+    of_family: [Option<usize>; 2],
+    /// Of 0.0.0.0 and ::.
+    unspecified: [Option<usize>; 2],
+    named: Option<usize>,
+}
+
+impl Port {
+    const fn family(ip: IpAddr) -> usize {
+        if ip.is_ipv4() { 0 } else { 1 }
+    }
+
+    /// The first claim that has this address too.
+    fn holder(&self, address: &Address) -> Option<usize> {
+        let same = self.exactly.get(address).copied();
+        let others = match address {
+            Address::Ip(ip) if ip.is_unspecified() => [self.of_family[Self::family(*ip)], self.named],
+            Address::Ip(ip) => [self.unspecified[Self::family(*ip)], None],
             // Whatever the name stands for, every address includes it.
-            (Self::Ip(ip), Self::Name(_)) | (Self::Name(_), Self::Ip(ip)) => ip.is_unspecified(),
-            (Self::Name(a), Self::Name(b)) => a == b,
+            Address::Name(_) => self.unspecified,
+        };
+        others.into_iter().chain([same]).flatten().min()
+    }
+
+    fn note(&mut self, address: &Address, claim: usize) {
+        self.exactly.entry(address.clone()).or_insert(claim);
+        let first = |known: &mut Option<usize>| *known = known.or(Some(claim));
+        match address {
+            Address::Ip(ip) => {
+                first(&mut self.of_family[Self::family(*ip)]);
+                if ip.is_unspecified() {
+                    first(&mut self.unspecified[Self::family(*ip)]);
+                }
+            }
+            Address::Name(_) => first(&mut self.named),
         }
     }
 }
 
-impl Listening {
-    fn meets(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Tcp(a, port), Self::Tcp(b, other_port)) => {
-                port == other_port && a.iter().any(|address| b.iter().any(|other| address.meets(other)))
+/// Claims that were looked at, with their places in that order.
+#[derive(Default)]
+struct Claimed<'a> {
+    ports: HashMap<(&'a Machine, u16), Port>,
+    paths: HashMap<(&'a Machine, &'a Path), usize>,
+}
+
+impl<'a> Claimed<'a> {
+    /// Notes a claim. Gives the first one that claims the same.
+    fn note(&mut self, claim: &'a Claim, at: usize) -> Option<usize> {
+        match &claim.listen {
+            Listening::Unix(path) => match self.paths.entry((&claim.machine, path)) {
+                Entry::Occupied(first) => Some(*first.get()),
+                Entry::Vacant(free) => {
+                    free.insert(at);
+                    None
+                }
+            },
+            Listening::Tcp(addresses, port) => {
+                let port = self.ports.entry((&claim.machine, *port)).or_default();
+                let holder = addresses.iter().filter_map(|address| port.holder(address)).min();
+                addresses.iter().for_each(|address| port.note(address, at));
+                holder
             }
-            (Self::Unix(a), Self::Unix(b)) => a == b,
-            (Self::Tcp(..), Self::Unix(_)) | (Self::Unix(_), Self::Tcp(..)) => false,
         }
     }
 }
@@ -121,17 +169,20 @@ impl Listening {
 /// One error for each name and each forward that comes second; it names the first.
 pub(super) fn twice(candidates: &[Candidate]) -> Vec<ConfigError> {
     let mut errors = Vec::new();
-    let names: Vec<&(String, Place)> = candidates.iter().filter_map(|candidate| candidate.name.as_ref()).collect();
-    for (index, (name, place)) in names.iter().enumerate() {
-        if let Some((_, first)) = names[..index].iter().find(|(earlier, _)| earlier == name) {
-            let what = format!("two tunnels are named `{name}`; the first is at {}", first.to_text());
-            errors.push(ConfigError::new(place.clone(), what, "rename one of them"));
+    let mut names: HashMap<&str, &Place> = HashMap::new();
+    for (name, place) in candidates.iter().filter_map(|candidate| candidate.name.as_ref()) {
+        match names.entry(name) {
+            Entry::Vacant(free) => drop(free.insert(place)),
+            Entry::Occupied(first) => {
+                let what = format!("two tunnels are named `{name}`; the first is at {}", first.get().to_text());
+                errors.push(ConfigError::new(place.clone(), what, "rename one of them"));
+            }
         }
     }
     let claims: Vec<&Claim> = candidates.iter().flat_map(|candidate| &candidate.claims).collect();
-    for (index, claim) in claims.iter().enumerate() {
-        let meets = |earlier: &&&Claim| earlier.machine == claim.machine && earlier.listen.meets(&claim.listen);
-        if let Some(first) = claims[..index].iter().find(meets) {
+    let mut claimed = Claimed::default();
+    for (at, claim) in claims.iter().enumerate() {
+        if let Some(first) = claimed.note(claim, at).and_then(|first| claims.get(first)) {
             let side = if claim.machine == Machine::This { "this machine" } else { "the server" };
             let owner = first.tunnel.as_ref().map(|name| format!(" of tunnel `{name}`")).unwrap_or_default();
             let what = format!(

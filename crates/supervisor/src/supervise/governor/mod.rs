@@ -7,7 +7,6 @@ mod place;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::watch;
 use tunnel_engine::clock;
 use tunnel_engine::failure::FailureKind;
 use tunnel_engine::spec::{SessionSpec, Via};
@@ -25,7 +24,6 @@ pub struct Governor {
 struct Shared {
     /// Never held across an await; a permit's drop must be able to reach it.
     pacing: Mutex<Pacing>,
-    changes: watch::Sender<()>,
 }
 
 impl Governor {
@@ -55,19 +53,17 @@ impl Governor {
     /// The operator asked to try now: forgets what servers asked for.
     pub fn forget_holds(&self) {
         self.pacing().forget_holds();
-        self.shared.changes.send_replace(());
     }
 
     async fn turn(&self, ticket: Ticket) {
-        let mut changes = self.shared.changes.subscribe();
         loop {
-            let (admitted, hold) = {
+            let (admitted, hold, turn_comes) = {
                 let mut pacing = self.pacing();
-                (pacing.admit(ticket, clock::now()), pacing.hold(ticket))
+                (pacing.admit(ticket, clock::now()), pacing.hold(ticket), pacing.turn_comes(ticket))
             };
-            if admitted {
-                return;
-            }
+            // A ticket is ours until the permit is dropped, and this future with it.
+            let Some(turn_comes) = turn_comes.filter(|_| !admitted) else { return };
+            let hold = hold.filter(|until| *until > clock::now());
             let over = async {
                 match hold {
                     Some(until) => tokio::time::sleep_until(until.into()).await,
@@ -75,8 +71,7 @@ impl Governor {
                 }
             };
             tokio::select! {
-                // The sender lives as long as we do.
-                _ = changes.changed() => {}
+                () = turn_comes.notified() => {}
                 () = over => {}
             }
         }
@@ -106,13 +101,10 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        {
-            let mut pacing = self.governor.pacing();
-            for (_, ticket) in &self.tickets {
-                pacing.give_back(*ticket);
-            }
+        let mut pacing = self.governor.pacing();
+        for (_, ticket) in &self.tickets {
+            pacing.give_back(*ticket);
         }
-        self.governor.shared.changes.send_replace(());
     }
 }
 

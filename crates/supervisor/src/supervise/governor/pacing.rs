@@ -2,8 +2,10 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::Notify;
 use tunnel_engine::failure::FailureKind;
 
 use crate::lifecycle::{PENALTY, SERVER_BUSY};
@@ -25,6 +27,8 @@ pub(super) struct Pacing {
 #[derive(Debug, Default)]
 struct Server {
     waiting: BTreeSet<Turn>,
+    /// How many go before each, when somebody has asked since `waiting` changed.
+    ranks: Option<HashMap<Ticket, usize>>,
     in_flight: usize,
     held_until: Option<Instant>,
     refusals: u32,
@@ -40,6 +44,8 @@ struct Wish {
     admitted: bool,
     /// An operator wants it now, whatever the server asked for.
     insists: bool,
+    /// Told when it may be its turn.
+    turn_comes: Arc<Notify>,
 }
 
 impl Pacing {
@@ -48,9 +54,24 @@ impl Pacing {
         let ticket = Ticket(self.next);
         self.next += 1;
         let turn = (Reverse(last_up), ticket);
-        self.servers.entry(server.to_owned()).or_default().waiting.insert(turn);
-        self.tickets.insert(ticket, Wish { server: server.to_owned(), turn, admitted: false, insists: false });
+        self.servers.entry(server.to_owned()).or_default().waiting().insert(turn);
+        let turn_comes = Arc::default();
+        let wish = Wish { server: server.to_owned(), turn, admitted: false, insists: false, turn_comes };
+        self.tickets.insert(ticket, wish);
         ticket
+    }
+
+    /// What tells the wish that it may be its turn: [`Self::admit`] is to be asked again.
+    pub(super) fn turn_comes(&self, ticket: Ticket) -> Option<Arc<Notify>> {
+        self.tickets.get(&ticket).map(|wish| wish.turn_comes.clone())
+    }
+
+    /// Tells those that may go now, and not the thousands behind them.
+    fn tell_next(&self, server: &Server) {
+        let next = server.waiting.iter().take(server.room());
+        for wish in next.filter_map(|(_, ticket)| self.tickets.get(ticket)) {
+            wish.turn_comes.notify_one();
+        }
     }
 
     /// No hold counts for this wish.
@@ -61,10 +82,13 @@ impl Pacing {
     }
 
     /// The server that a wish waits for, how many go before it, and until when the server wants nobody.
-    pub(super) fn standing(&self, ticket: Ticket) -> Option<(&str, usize, Option<Instant>)> {
+    pub(super) fn standing(&mut self, ticket: Ticket) -> Option<(&str, usize, Option<Instant>)> {
         let wish = self.tickets.get(&ticket).filter(|wish| !wish.admitted)?;
-        let server = self.servers.get(&wish.server)?;
-        let before = server.waiting.iter().take_while(|turn| **turn != wish.turn).count();
+        let server = self.servers.get_mut(&wish.server)?;
+        // A status asks for all of them: they are counted once, and not once each.
+        let waiting = &server.waiting;
+        let count = || waiting.iter().zip(0..).map(|((_, ticket), before)| (*ticket, before)).collect();
+        let before = server.ranks.get_or_insert_with(count).get(&ticket).copied()?;
         Some((&wish.server, before, server.held_until.filter(|_| !wish.insists)))
     }
 
@@ -75,12 +99,11 @@ impl Pacing {
             return true;
         }
         let Some(server) = self.servers.get_mut(&wish.server) else { return false };
-        let room = MAX_HANDSHAKES.saturating_sub(server.in_flight);
         let held = server.held_until.is_some_and(|until| now < until) && !wish.insists;
-        if held || !server.waiting.iter().take(room).any(|turn| *turn == wish.turn) {
+        if held || !server.waiting.iter().take(server.room()).any(|turn| *turn == wish.turn) {
             return false;
         }
-        server.waiting.remove(&wish.turn);
+        server.waiting().remove(&wish.turn);
         server.in_flight += 1;
         wish.admitted = true;
         true
@@ -99,10 +122,12 @@ impl Pacing {
         if wish.admitted {
             server.in_flight -= 1;
         } else {
-            server.waiting.remove(&wish.turn);
+            server.waiting().remove(&wish.turn);
         }
         if server.in_flight == 0 && server.waiting.is_empty() && server.held_until.is_none() && server.refusals == 0 {
             self.servers.remove(&wish.server);
+        } else if let Some(server) = self.servers.get(&wish.server) {
+            self.tell_next(server);
         }
     }
 
@@ -134,5 +159,21 @@ impl Pacing {
         for server in self.servers.values_mut() {
             server.held_until = None;
         }
+        for server in self.servers.values() {
+            self.tell_next(server);
+        }
+    }
+}
+
+impl Server {
+    /// To change it.
+    fn waiting(&mut self) -> &mut BTreeSet<Turn> {
+        self.ranks = None;
+        &mut self.waiting
+    }
+
+    /// Starts that may join those under way.
+    const fn room(&self) -> usize {
+        MAX_HANDSHAKES.saturating_sub(self.in_flight)
     }
 }

@@ -33,7 +33,7 @@ impl Place {
     /// What a start waits for, as a person reads it; `None` when it waits for nothing.
     pub fn waits_for(&self, governor: &Governor, now: Instant) -> Option<String> {
         let ticket = self.state().ticket?;
-        let pacing = governor.pacing();
+        let mut pacing = governor.pacing();
         let (server, before, held_until) = pacing.standing(ticket)?;
         Some(match held_until.filter(|until| *until > now) {
             Some(until) => {

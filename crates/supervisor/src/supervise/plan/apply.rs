@@ -1,46 +1,100 @@
 //! What the config that is applied becomes by each step.
 
-use crate::config::{Desired, TunnelSpec};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use crate::config::{Desired, Global, TunnelSpec};
 
 use super::{GlobalChange, Plan, Step};
 
 /// What is applied once the steps have been made.
-pub fn apply(plan: &Plan, mut actual: Desired) -> Desired {
-    for step in &plan.steps {
-        step.apply(&mut actual);
-    }
-    actual
+pub fn apply(plan: &Plan, actual: Desired) -> Desired {
+    let mut world = World::of(&actual);
+    plan.steps.iter().for_each(|step| world.apply(step));
+    world.into_desired()
 }
 
-impl Step {
-    /// Writes the step into the config, as the daemon does when it has made it. A step about a tunnel that is not
-    /// there does nothing.
-    pub fn apply(&self, to: &mut Desired) {
-        match self {
-            Self::Global(change) => change.apply(to),
-            Self::Stop { tunnel } => to.tunnels.retain(|spec| spec.name != *tunnel),
-            Self::Start { spec, at } => to.tunnels.insert((*at).min(to.tunnels.len()), (**spec).clone()),
-            Self::Reorder { tunnels } => {
-                to.tunnels.sort_by_key(|spec| tunnels.iter().position(|name| *name == spec.name));
+/// A config while steps are applied to it: a step costs the same however many tunnels there are, but for the four
+/// bytes that move where a tunnel comes or goes.
+pub(super) struct World<'a> {
+    global: Global,
+    specs: Vec<Cow<'a, TunnelSpec>>,
+    /// Places in `specs`, in the config's order.
+    order: Vec<u32>,
+    by_name: HashMap<String, u32>,
+}
+
+impl<'a> World<'a> {
+    pub(super) fn of(config: &'a Desired) -> Self {
+        let mut world = Self {
+            global: config.global.clone(),
+            specs: Vec::with_capacity(config.tunnels.len()),
+            order: Vec::with_capacity(config.tunnels.len()),
+            by_name: HashMap::with_capacity(config.tunnels.len()),
+        };
+        for spec in &config.tunnels {
+            world.insert(Cow::Borrowed(spec), world.order.len());
+        }
+        world
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&TunnelSpec> {
+        self.specs.get(*self.by_name.get(name)? as usize).map(|spec| &**spec)
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.order.iter().filter_map(|at| self.specs.get(*at as usize)).map(|spec| spec.name.as_str())
+    }
+
+    /// Makes the step, as the daemon does. A step about a tunnel that is not there does nothing.
+    pub(super) fn apply(&mut self, step: &Step) {
+        match step {
+            Step::Global(change) => change.apply(&mut self.global),
+            Step::Stop { tunnel } => {
+                if let Some(gone) = self.by_name.remove(tunnel) {
+                    self.order.retain(|at| *at != gone);
+                }
             }
-            Self::Disable { .. }
-            | Self::RemoveForward { .. }
-            | Self::Retune { .. }
-            | Self::NextSession { .. }
-            | Self::Hosts { .. }
-            | Self::ReplaceSession { .. }
-            | Self::RetuneForward { .. }
-            | Self::AddForward { .. }
-            | Self::ReorderForwards { .. }
-            | Self::Enable { .. } => {
-                let spec = to.tunnels.iter_mut().find(|spec| Some(spec.name.as_str()) == self.tunnel());
-                if let Some(spec) = spec {
-                    self.apply_to_tunnel(spec);
+            Step::Start { spec, at } => self.insert(Cow::Owned((**spec).clone()), *at),
+            Step::Reorder { tunnels } => {
+                let ranks: HashMap<&str, usize> = tunnels.iter().map(String::as_str).zip(0..).collect();
+                let specs = &self.specs;
+                self.order
+                    .sort_by_key(|at| specs.get(*at as usize).and_then(|spec| ranks.get(spec.name.as_str())).copied());
+            }
+            Step::Disable { tunnel }
+            | Step::RemoveForward { tunnel, .. }
+            | Step::Retune { tunnel, .. }
+            | Step::NextSession { tunnel, .. }
+            | Step::Hosts { tunnel, .. }
+            | Step::ReplaceSession { tunnel, .. }
+            | Step::RetuneForward { tunnel, .. }
+            | Step::AddForward { tunnel, .. }
+            | Step::ReorderForwards { tunnel, .. }
+            | Step::Enable { tunnel } => {
+                let at = self.by_name.get(tunnel);
+                if let Some(spec) = at.and_then(|at| self.specs.get_mut(*at as usize)) {
+                    step.apply_to_tunnel(spec.to_mut());
                 }
             }
         }
     }
 
+    fn insert(&mut self, spec: Cow<'a, TunnelSpec>, at: usize) {
+        let Ok(index) = u32::try_from(self.specs.len()) else { return };
+        self.by_name.insert(spec.name.clone(), index);
+        self.specs.push(spec);
+        self.order.insert(at.min(self.order.len()), index);
+    }
+
+    fn into_desired(self) -> Desired {
+        let mut specs: Vec<Option<Cow<'_, TunnelSpec>>> = self.specs.into_iter().map(Some).collect();
+        let tunnels = self.order.iter().filter_map(|at| specs.get_mut(*at as usize)?.take()).map(Cow::into_owned);
+        Desired { tunnels: tunnels.collect(), global: self.global }
+    }
+}
+
+impl Step {
     /// Writes a step about one tunnel into its spec. Steps about other things do nothing here.
     pub fn apply_to_tunnel(&self, spec: &mut TunnelSpec) {
         match self {
@@ -71,8 +125,7 @@ impl Step {
 }
 
 impl GlobalChange {
-    fn apply(&self, to: &mut Desired) {
-        let global = &mut to.global;
+    fn apply(&self, global: &mut Global) {
         match self.clone() {
             Self::Log(log) => global.log = log,
             Self::StopTimeout(timeout) => global.stop_timeout = timeout,

@@ -1,23 +1,25 @@
 //! Finds the steps.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use tunnel_engine::spec::{Bind, Forward, ForwardKey, Listen, SessionSpec, Side};
 
 use crate::config::{Desired, Global, TunnelSpec};
 
+use super::apply::World;
 use super::{GlobalChange, Plan, Step, Tuning};
 
 pub(super) fn plan(actual: &Desired, desired: &Desired) -> Plan {
     let mut stages = Stages::default();
     let mut kept = Vec::new();
+    let (before, after) = (by_name(actual), by_name(desired));
     for old in &actual.tunnels {
-        if find(desired, &old.name).is_none() {
+        if !after.contains_key(old.name.as_str()) {
             stages.release.push(Step::Stop { tunnel: old.name.clone() });
         }
     }
     for (at, new) in desired.tunnels.iter().enumerate() {
-        match find(actual, &new.name) {
+        match before.get(new.name.as_str()).copied() {
             None => stages.take.push(Step::Start { spec: Box::new(new.clone()), at }),
             Some(old) if old == new => kept.push(new.name.clone()),
             Some(old) => changed(old, new, &mut stages),
@@ -39,8 +41,8 @@ struct Stages {
     take: Vec<Step>,
 }
 
-fn find<'a>(config: &'a Desired, name: &str) -> Option<&'a TunnelSpec> {
-    config.tunnels.iter().find(|spec| spec.name == name)
+fn by_name(config: &Desired) -> HashMap<&str, &TunnelSpec> {
+    config.tunnels.iter().map(|spec| (spec.name.as_str(), spec)).collect()
 }
 
 fn globals(old: &Global, new: &Global) -> Vec<Step> {
@@ -179,15 +181,17 @@ fn is_own_socket(forward: &Forward) -> bool {
 
 /// Adds what is needed to make the order right, where the other steps have not.
 fn reorder(plan: &mut Plan, actual: &Desired, desired: &Desired) {
-    let reached = super::apply(plan, actual.clone());
-    for new in &desired.tunnels {
-        if find(&reached, &new.name).is_some_and(|spec| spec.forwards != new.forwards) {
-            let (tunnel, forwards) = (new.name.clone(), new.forwards.clone());
-            plan.steps.push(Step::ReorderForwards { tunnel, forwards });
-        }
-    }
-    let names = |config: &Desired| -> Vec<String> { config.tunnels.iter().map(|spec| spec.name.clone()).collect() };
-    if names(&reached) != names(desired) {
-        plan.steps.push(Step::Reorder { tunnels: names(desired) });
+    let mut reached = World::of(actual);
+    plan.steps.iter().for_each(|step| reached.apply(step));
+    let misplaced = |new: &&TunnelSpec| reached.get(&new.name).is_some_and(|spec| spec.forwards != new.forwards);
+    plan.steps.extend(
+        desired
+            .tunnels
+            .iter()
+            .filter(misplaced)
+            .map(|new| Step::ReorderForwards { tunnel: new.name.clone(), forwards: new.forwards.clone() }),
+    );
+    if !reached.names().eq(desired.tunnels.iter().map(|spec| spec.name.as_str())) {
+        plan.steps.push(Step::Reorder { tunnels: desired.tunnels.iter().map(|spec| spec.name.clone()).collect() });
     }
 }

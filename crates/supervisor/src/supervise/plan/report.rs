@@ -1,10 +1,13 @@
 //! A plan as the control protocol tells it: what each step does, and how many connections it ends.
 
+use std::collections::{HashMap, HashSet};
+
 use tunnel_engine::spec::{Destination, Forward, ForwardKey, ForwardKind, SessionSpec};
 
 use crate::config::{Desired, TunnelSpec};
 use crate::control::{PlanAction, PlanReport, PlanStep};
 
+use super::apply::World;
 use super::{GlobalChange, Plan, Step, Tuning, changes};
 
 impl Plan {
@@ -17,14 +20,14 @@ impl Plan {
         applied: bool,
         generation: u64,
     ) -> PlanReport {
-        let mut standing = Standing { live, config: actual.clone() };
+        let mut standing = Standing { live, config: World::of(actual) };
         let mut report = PlanReport { applied, generation, steps: Vec::new(), notes: Vec::new() };
         for step in &self.steps {
             match standing.told(step) {
                 Told::Step(told) => report.steps.push(told),
                 Told::Note(note) => report.notes.push(note),
             }
-            step.apply(&mut standing.config);
+            standing.config.apply(step);
         }
         let kept = self.kept.iter().map(|tunnel| (tunnel.clone(), None));
         for (tunnel, forward) in self.kept_forwards(actual).into_iter().chain(kept) {
@@ -37,10 +40,16 @@ impl Plan {
     /// Forwards that no step touches, of tunnels that are changed and keep their session.
     fn kept_forwards(&self, actual: &Desired) -> Vec<(String, Option<String>)> {
         let mut kept = Vec::new();
-        for spec in actual.tunnels.iter().filter(|spec| !self.kept.contains(&spec.name)) {
-            let about = || self.steps.iter().filter(|step| step.tunnel() == Some(spec.name.as_str()));
-            if !about().any(ends_all) {
-                let untouched = spec.forwards.iter().filter(|forward| !about().any(|step| touches(step, forward)));
+        let whole: HashSet<&str> = self.kept.iter().map(String::as_str).collect();
+        let mut about: HashMap<&str, Vec<&Step>> = HashMap::new();
+        for step in &self.steps {
+            about.entry(step.tunnel().unwrap_or_default()).or_default().push(step);
+        }
+        for spec in actual.tunnels.iter().filter(|spec| !whole.contains(spec.name.as_str())) {
+            let steps = about.get(spec.name.as_str()).map(Vec::as_slice).unwrap_or_default();
+            if !steps.iter().any(|step| ends_all(step)) {
+                let touched = |forward: &Forward| steps.iter().any(|step| touches(step, forward));
+                let untouched = spec.forwards.iter().filter(|forward| !touched(forward));
                 kept.extend(untouched.map(|forward| (spec.name.clone(), Some(as_option(forward)))));
             }
         }
@@ -54,12 +63,12 @@ enum Told {
 }
 
 /// The config as the steps so far have left it.
-struct Standing<L> {
+struct Standing<'a, L> {
     live: L,
-    config: Desired,
+    config: World<'a>,
 }
 
-impl<L: Fn(&str, &ForwardKey) -> u64> Standing<L> {
+impl<L: Fn(&str, &ForwardKey) -> u64> Standing<'_, L> {
     fn told(&self, step: &Step) -> Told {
         let (action, forward, reason) = match step {
             Step::Global(change) => return Told::Note(global(change)),
@@ -97,7 +106,7 @@ impl<L: Fn(&str, &ForwardKey) -> u64> Standing<L> {
     }
 
     fn tunnel(&self, step: &Step) -> Option<&TunnelSpec> {
-        self.config.tunnels.iter().find(|spec| step.tunnel() == Some(spec.name.as_str()))
+        self.config.get(step.tunnel()?)
     }
 
     fn tuning_change(&self, step: &Step, new: &Tuning) -> String {
@@ -127,7 +136,7 @@ impl<L: Fn(&str, &ForwardKey) -> u64> Standing<L> {
         }
         let count = |key: &ForwardKey| (self.live)(&spec.name, key);
         if ends_all(step) {
-            let keys: std::collections::HashSet<ForwardKey> = spec.forwards.iter().map(Forward::key).collect();
+            let keys: HashSet<ForwardKey> = spec.forwards.iter().map(Forward::key).collect();
             return keys.iter().map(count).sum();
         }
         match step {

@@ -1,0 +1,49 @@
+//! No descriptor left: the operator can still ask.
+
+use std::net::TcpStream;
+use std::process::Stdio;
+
+use serde_json::Value;
+use support::daemon::{command, said};
+use support::eventually;
+use support::net::free_port;
+use support::process::{Process, wrapped};
+
+/// Enough to start with, and few enough to be used up quickly.
+const LIMIT: usize = 64;
+
+#[test]
+fn status_answers_and_says_so_when_descriptors_are_used_up() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (port, socket) = (free_port(), dir.path().join("s").display().to_string());
+    let config = dir.path().join("t.toml");
+    let text = format!(
+        "control_socket = \"{socket}\"\n[[tunnel]]\nname = \"t\"\nhost = \"127.0.0.1\"\nport = 1\nuser = \"nobody\"\n\
+         identity_agent = \"none\"\nlocal_forward = [\"127.0.0.1:{port}:127.0.0.1:1\"]\nhold_timeout = \"10m\"\n"
+    );
+    std::fs::write(&config, text).expect("a config");
+    let log = std::fs::File::create(dir.path().join("log")).expect("a log");
+    let mut run = command();
+    run.arg("--config").arg(&config);
+    let limited = format!("ulimit -n {LIMIT}; exec \"$0\" \"$@\"");
+    let mut run = wrapped(&run, "/bin/sh", &["-c", &limited]);
+    run.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
+    let _daemon = Process::spawn(&mut run);
+    let ask = |arguments: &[&str]| {
+        command().args(arguments).args(["--control-socket", &socket]).output().expect("tunneld runs")
+    };
+    let status = || -> Option<Value> { serde_json::from_slice(&ask(&["status", "--json"]).stdout).ok() };
+    assert_eq!(eventually("it answers", status)["open_files"]["short"], false);
+    let connect = || TcpStream::connect(("127.0.0.1", port)).ok();
+    let _held: Vec<TcpStream> = (0..2 * LIMIT).map(|_| eventually("the kernel accepts", connect)).collect();
+    let short = || status().filter(|status| status["open_files"]["short"] == true);
+    let status = eventually("it is short of descriptors", short);
+    assert_eq!(status["open_files"]["limit"], LIMIT);
+    // Each gives its descriptor back to the reserve, and not to the connections that wait for one.
+    for _ in 0..20 {
+        let output = ask(&["status"]);
+        assert!(said(&output).contains("hardly an open file left of 64"), "{}", said(&output));
+    }
+    let log = std::fs::read_to_string(dir.path().join("log")).expect("a log");
+    assert!(log.contains("open files, and 64 are allowed: raise LimitNOFILE="), "{log}");
+}

@@ -1,0 +1,86 @@
+//! Thousands of tunnels in one config: what is done costs as many times more as there are more of them, and not the
+//! square of it.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use support::daemon::said;
+use support::{Daemon, eventually};
+
+const FEW: usize = 600;
+const MANY: usize = 4 * FEW;
+
+/// Four times the tunnels may cost so many times the CPU time; a quadratic step costs sixteen.
+const AT_MOST: f64 = 9.0;
+
+/// What every process costs, added to both sides, so that small figures do not make large ratios.
+const BASE: Duration = Duration::from_millis(100);
+
+/// Tunnels to a port where nobody listens, with sockets in this folder.
+fn config(tunnels: usize, folder: &Path) -> String {
+    let mut text =
+        String::from("[defaults]\nuser = \"nobody\"\nhost = \"127.0.0.1\"\nport = 1\nidentity_agent = \"none\"\n");
+    for at in 0..tunnels {
+        let (socket, port) = (folder.join(at.to_string()), at + 1);
+        let _ = write!(
+            text,
+            "[[tunnel]]\nname = \"t{at}\"\nlocal_forward = [\"{}:127.0.0.1:1\"]\n\
+             remote_forward = [\"127.0.0.1:{port}:127.0.0.1:1\"]\n",
+            socket.display()
+        );
+    }
+    text
+}
+
+/// CPU time that a process has used (proc_pid_stat(5): a hundredth of a second).
+fn cpu(pid: u32) -> Duration {
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    // After the name, which may hold blanks: state is the third field, utime and stime the 14th and 15th.
+    let (_, rest) = stat.rsplit_once(')').expect("a name");
+    let ticks: u32 = rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u32>().ok()).sum();
+    TICK * ticks
+}
+
+/// CPU time of the daemon for each of: the start, ten statuses, a reload without a change, one that adds a tunnel.
+fn costs(tunnels: usize) -> Vec<(&'static str, Duration)> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = config(tunnels, folder.path());
+    let daemon = Daemon::start(&text);
+    let mut last = Duration::ZERO;
+    let mut spent = || {
+        let now = cpu(daemon.pid());
+        now.saturating_sub(std::mem::replace(&mut last, now))
+    };
+    // Each has had its first attempt, and its failure.
+    eventually("all have tried", || {
+        let status = daemon.status()?;
+        let tried = status["tunnels"].as_array()?.iter().filter(|tunnel| !tunnel["last_failure"].is_null()).count();
+        (tried == tunnels).then_some(())
+    });
+    let mut costs = vec![("start", spent())];
+    for _ in 0..10 {
+        assert!(daemon.status().is_some());
+    }
+    costs.push(("status", spent()));
+    let reload = |answer: &str| {
+        let output = daemon.cli(&["reload"]);
+        assert!(output.status.success() && said(&output).contains(answer), "{}", said(&output));
+    };
+    reload("nothing to change");
+    costs.push(("reload", spent()));
+    daemon.write_config(&(text.clone() + "[[tunnel]]\nname = \"new\"\nremote_forward = [\"0:127.0.0.1:1\"]\n"));
+    reload("start    new  (new)");
+    costs.push(("reload with one more", spent()));
+    costs
+}
+
+#[test]
+fn four_times_the_tunnels_cost_four_times_the_time() {
+    let (few, many) = (costs(FEW), costs(MANY));
+    for ((what, few), (_, many)) in few.into_iter().zip(many) {
+        let ratio = (many + BASE).as_secs_f64() / (few + BASE).as_secs_f64();
+        assert!(ratio < AT_MOST, "{what}: {few:?} for {FEW} tunnels and {many:?} for {MANY}");
+    }
+}
