@@ -23,6 +23,7 @@ pub mod file;
 pub mod forward;
 pub mod hostkey;
 pub mod log_limit;
+mod services;
 pub mod session;
 pub mod spec;
 pub mod task;

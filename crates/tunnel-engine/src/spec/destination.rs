@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::services;
+use crate::services;
 
 /// User, host and port of an SSH server, as in `user@host:port`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

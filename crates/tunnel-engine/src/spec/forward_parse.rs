@@ -13,7 +13,8 @@ use std::path::PathBuf;
 pub use error::ForwardParseError;
 use lex::lex;
 
-use super::{Bind, Connect, Forward, ForwardKind, Listen, Side, services};
+use super::{Bind, Connect, Forward, ForwardKind, Listen, Side};
+use crate::services;
 
 /// The longest host name that ssh takes (NI_MAXHOST less its end).
 const MAX_HOST: usize = 1024;

@@ -10,9 +10,9 @@ mod host_key;
 mod ip_qos;
 mod permit;
 mod person;
-mod services;
 mod session;
 
+pub use crate::services::port as port_or_service;
 pub use algorithms::wildcard;
 pub use algorithms::{AlgorithmKind, AlgorithmList, AlgorithmListError, AlgorithmSpec, missing_algorithm};
 pub use destination::{Destination, DestinationError};
@@ -23,7 +23,6 @@ pub use ip_qos::{IpQos, IpQosError};
 pub use permit::{PermitError, PermitRemoteOpen, PermittedTarget};
 pub(crate) use person::MAX_UNCLEAR_ANSWERS;
 pub use person::{Asker, Person, Question};
-pub use services::port as port_or_service;
 pub use session::{
     AddressFamily, AgentSpec, AuthSpec, DialSpec, IdentitySpec, RekeyLimit, SecretSource, SessionSpec, TimingSpec, Via,
 };

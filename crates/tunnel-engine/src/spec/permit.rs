@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::services;
+use crate::services;
 
 /// What is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
