@@ -96,8 +96,8 @@ mod tests {
 
     #[test]
     fn only_the_first_unknown_names_are_compared_with_all() {
-        let asked = names(&["wab"; 2 * MAX_SUGGESTIONS]);
-        let error = resolve(&asked, &["web"]).unwrap_err();
+        let asked = names(&["wev-db"; 2 * MAX_SUGGESTIONS]);
+        let error = resolve(&asked, &["web-db"]).unwrap_err();
         assert_eq!(error.matches("no tunnel is named").count(), 2 * MAX_SUGGESTIONS);
         assert_eq!(error.matches("did you mean").count(), MAX_SUGGESTIONS);
     }
