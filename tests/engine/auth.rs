@@ -90,8 +90,9 @@ async fn a_pipe_in_place_of_a_file_holds_nothing_up() {
     let mut spec = with(&server, &[&pipe]);
     spec.auth.certificates = vec![pipe.clone()];
     spec.auth.password = Some(SecretSource::File(pipe.clone()));
+    assert_refused(login(&spec).await, FailureKind::IdentityUnreadable, &["it is a pipe"]);
     spec.host_key.global_known_hosts = vec![pipe];
-    assert_refused(login(&spec).await, FailureKind::IdentityUnreadable, &["it is not a file"]);
+    assert_refused(login(&spec).await, FailureKind::HostKeyUnknown, &["it is a pipe"]);
 }
 
 #[tokio::test]
