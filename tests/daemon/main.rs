@@ -14,3 +14,4 @@ mod notify;
 mod open_files;
 mod reload;
 mod scale;
+mod ssh_config;

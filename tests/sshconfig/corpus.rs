@@ -50,6 +50,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("VerifyHostKeyDNS", &["no", "ask"]),
     ("NoHostAuthenticationForLocalhost", &["yes", "no"]),
     ("CASignatureAlgorithms", &["ssh-ed25519,rsa-sha2-512", "+ssh-rsa", "-rsa*", "-ecdsa-sha2-nistp256"]),
+    ("HashKnownHosts", &["yes", "no"]),
     ("HostKeyAlias", &["Alias", "web-%", "gate"]),
     ("Ciphers", &["aes256-gcm@openssh.com,aes128-ctr", "+3des-cbc", "^aes256-ctr", "-*cbc*", "aes128-ctr,3des-cbc"]),
     ("KexAlgorithms", &["curve25519-sha256", "-diffie*", "^ecdh-sha2-nistp256", "+diffie-hellman-group14-sha1"]),

@@ -44,6 +44,9 @@ fn a_corpus_of_configs_is_carried_into_toml_without_a_loss() {
             match (load(&table), load(&direct)) {
                 (Ok(got), Ok(mut wanted)) => {
                     assert_eq!(std::mem::take(&mut wanted.ssh_config_files)[0], file);
+                    for note in std::mem::take(&mut wanted.ssh_config_notes) {
+                        assert!(table.contains(&note), "config {seed}, host {host}: {note} is not told\n{table}");
+                    }
                     assert_eq!(got, wanted, "config {seed}, host {host}:\n{table}");
                     same += 1;
                 }

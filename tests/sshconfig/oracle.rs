@@ -119,6 +119,7 @@ pub(crate) fn differences(file: &Path, resolved: &Resolved, values: &Values) -> 
         yes(wishes.trust_loopback.unwrap_or(false)),
         one("nohostauthenticationforlocalhost"),
     );
+    same("hashknownhosts", yes(wishes.hash_known_hosts.unwrap_or(false)), one("hashknownhosts"));
     same("hostkeyalias", wishes.host_key_alias.clone().unwrap_or_default(), one("hostkeyalias"));
 
     let keys_allowed = one("pubkeyauthentication") != "false"

@@ -16,7 +16,7 @@ use super::terminal::Terminal;
 use super::{speech, usage};
 use crate::config::TunnelSpec;
 use crate::os::{Notify, Pidfile, PidfileError, limits, orphans, signals};
-use crate::sshconfig::LogLevel;
+use crate::sshconfig::{LogLevel, Said};
 
 /// Whose behaviour this is.
 const VERSION_OF_AUTOSSH: &str = "1.4g";
@@ -60,6 +60,7 @@ pub(super) struct Plan {
     pub(super) monitor: MonitorPort,
     pub(super) spec: TunnelSpec,
     pub(super) notes: Vec<String>,
+    said_by_ssh: Vec<Said>,
     log_level: LogLevel,
     terminal: Option<Terminal>,
 }
@@ -126,9 +127,18 @@ pub(super) fn plan(
     let monitor = line.monitor.or(environment.port).unwrap_or_default();
     let wanted = settings::Wanted { line: &line, environment: &environment, monitor };
     let settings = settings::tunnel(&wanted, person);
-    let settings::Tunnel { spec, notes, log_level } =
+    let settings::Tunnel { spec, notes, said_by_ssh, log_level } =
         settings.map_err(|errors| Refusal { errors, usage: false, log: refusal.log })?;
-    Ok(Planned::Tunnel(Box::new(Plan { line: *line, environment, monitor, spec, notes, log_level, terminal })))
+    Ok(Planned::Tunnel(Box::new(Plan {
+        line: *line,
+        environment,
+        monitor,
+        spec,
+        notes,
+        said_by_ssh,
+        log_level,
+        terminal,
+    })))
 }
 
 /// A start that failed after the log was open.
@@ -138,7 +148,7 @@ struct Failure {
 }
 
 fn start(program: &str, plan: Plan) -> Result<u8, Failure> {
-    let Plan { line, environment, monitor, spec, notes, log_level, terminal } = plan;
+    let Plan { line, environment, monitor, spec, notes, said_by_ssh, log_level, terminal } = plan;
     let early = |why: String| Failure { log: Arc::new(Log::early(program)), why };
     let log = Log::open(program, &environment.log).map_err(|error| early(error.to_string()))?;
     let log = Arc::new(log);
@@ -149,6 +159,8 @@ fn start(program: &str, plan: Plan) -> Result<u8, Failure> {
         // The folder stays, so that relative paths stay what they are.
         nix::unistd::daemon(true, false).map_err(|errno| fail(format!("run as daemon failed: {}", errno.desc())))?;
     }
+    // ssh reads its files before their LogLevel counts.
+    speech::as_ssh(&said_by_ssh, line.log_level.unwrap_or(LogLevel::Info), spoken.as_ref());
     // Threads from here on.
     let _spoken = speech::begin(log_level, spoken).map_err(&fail)?;
     let (_heard, signals) = signals::listen().map_err(|error| fail(error.to_string()))?;

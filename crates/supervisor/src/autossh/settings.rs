@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tunnel_engine::spec::{Asker, Connect, Forward, ForwardKind, SecretSource, SessionSpec, UpdateHostKeys, Via};
 
-use super::argv::{self, CommandLine, Setting};
+use super::argv::{CommandLine, Setting};
 use super::environment::Environment;
 use super::monitor;
 use super::monitor_port::MonitorPort;
 use crate::config::{self, BackoffKind, ConfigError, DuringOutage, Overrides, ProbeSpec, TunnelSpec};
 use crate::lifecycle::Policy;
-use crate::sshconfig::{self, Facts, Files, Library, LogLevel, Query, Resolved, Way, Wishes};
+use crate::sshconfig::{self, Facts, Files, Library, LogLevel, Query, Resolved, Said, Way, Wishes};
 
 /// ssh has no limit over a whole login; sshd has (LoginGraceTime, 120 s by default), and a person may be typing.
 const LOGIN_GRACE: Duration = Duration::from_secs(120);
@@ -42,6 +42,8 @@ pub(crate) struct Person {
 pub(crate) struct Tunnel {
     pub(crate) spec: TunnelSpec,
     pub(crate) notes: Vec<String>,
+    /// What ssh says while it reads its files.
+    pub(crate) said_by_ssh: Vec<Said>,
     /// How much ssh would say.
     pub(crate) log_level: LogLevel,
 }
@@ -75,17 +77,10 @@ pub(crate) fn tunnel(wanted: &Wanted<'_>, person: Option<Person>) -> Result<Tunn
         ask(&mut spec.session, &resolved, &asker);
     }
     times(&mut spec, wanted);
-    notes.extend(masters(&resolved));
-    notes.extend(resolved.manners.remote_command_note());
+    notes.extend(resolved.notes.iter().map(ToString::to_string));
+    notes.extend(spec.notes());
     let log_level = wanted.line.log_level.or(resolved.manners.log_level).unwrap_or(LogLevel::Info);
-    Ok(Tunnel { spec, notes, log_level })
-}
-
-/// A session that ssh would hand over to a master connection is kept here, where it can be watched.
-fn masters(resolved: &Resolved) -> Option<String> {
-    let control = &resolved.manners.control;
-    let verb = if control.len() == 1 { "has" } else { "have" };
-    (!control.is_empty()).then(|| format!("{} {verb} no effect: {}", control.join(", "), argv::NO_MASTER))
+    Ok(Tunnel { spec, notes, said_by_ssh: resolved.said_by_ssh, log_level })
 }
 
 /// What ssh's files and the command line come to.

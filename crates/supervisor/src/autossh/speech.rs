@@ -2,12 +2,13 @@
 //! LogLevel ask for.
 
 use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 
 use super::exit_status::OWN_RULES;
 use super::log::reason;
 use super::settings;
 use crate::os::logging::{self, Flush, Speech};
-use crate::sshconfig::LogLevel;
+use crate::sshconfig::{LogLevel, Said};
 
 /// Opens `-E`'s file. A relative one is the caller's: call it before anything else changes.
 pub(super) fn open(path: &str) -> Result<File, String> {
@@ -18,6 +19,19 @@ pub(super) fn open(path: &str) -> Result<File, String> {
 /// From here on events are told, to the file or to standard error.
 pub(super) fn begin(level: LogLevel, file: Option<File>) -> Result<Flush, String> {
     logging::init_plain(speech(level), file).map_err(|error| error.to_string())
+}
+
+/// What ssh says while it reads its files, in its own words.
+pub(super) fn as_ssh(said: &[Said], level: LogLevel, file: Option<&File>) {
+    for line in said.iter().filter(|line| line.level <= level) {
+        let prefix = if line.level >= LogLevel::Debug1 { "debug1: " } else { "" };
+        let line = format!("{prefix}{}\n", line.text);
+        // As with ssh, a line that cannot be written is lost.
+        let _ = match file {
+            Some(mut file) => file.write_all(line.as_bytes()),
+            None => io::stderr().write_all(line.as_bytes()),
+        };
+    }
 }
 
 /// ssh's levels are finer at the quiet end: there, a failure is what is told last.

@@ -46,7 +46,7 @@ fn to_text(desired: &Desired) -> String {
                 );
             }
         }
-        for note in tunnel.session.passed_over() {
+        for note in tunnel.notes() {
             let _ = writeln!(text, "  note: {note}");
         }
     }
@@ -107,7 +107,7 @@ fn tunnel_json(tunnel: &TunnelSpec) -> Value {
         "proxy": proxy(&tunnel.session.dial.via),
         "identity_files": identities.collect::<Vec<_>>(),
         "forwards": tunnel.forwards.iter().map(|forward| forward_json(tunnel, forward)).collect::<Vec<_>>(),
-        "notes": tunnel.session.passed_over(),
+        "notes": tunnel.notes(),
     })
 }
 
@@ -213,6 +213,24 @@ off  u@h:22  (not enabled)
         assert!(to_text(&desired).contains(&format!("  note: {note}")), "{}", to_text(&desired));
         let notes = &to_json(&desired)["tunnels"][0]["notes"];
         assert!(notes[0].as_str().is_some_and(|line| line.starts_with(note)), "{notes}");
+    }
+
+    #[test]
+    fn what_ssh_config_cannot_have_and_jump_hosts_pass_over_is_noted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ssh");
+        let hosts =
+            "Host h\n ProxyJump j\n RemoteCommand top\n DynamicForward 1080\nHost j\n MACs hmac-md5,hmac-sha2-256\n";
+        std::fs::write(&path, hosts).expect("a file");
+        let text = format!("[[tunnel]]\nname = 'a'\nhost = 'h'\nuser = 'u'\nssh_config = '{}'\n", path.display());
+        let desired = load_text(Path::new("/etc/t.toml"), &text, &Overrides::default()).expect("a config");
+        let notes: Vec<String> =
+            serde_json::from_value(to_json(&desired)["tunnels"][0]["notes"].clone()).expect("notes");
+        let place = format!("{}:3:16: RemoteCommand `top` is not run", path.display());
+        assert!(notes.len() == 2 && notes[0].starts_with(&place), "{notes:?}");
+        assert!(notes[1].starts_with("jump host ") && notes[1].contains("goes on without `hmac-md5`"), "{notes:?}");
+        let text = to_text(&desired);
+        assert!(notes.iter().all(|note| text.contains(&format!("  note: {note}\n"))), "{text}");
     }
 
     #[test]

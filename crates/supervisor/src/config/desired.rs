@@ -64,6 +64,8 @@ pub struct TunnelSpec {
     /// The files of ssh_config that were read for its hosts, or looked for: a change in them counts from the next
     /// reload on.
     pub ssh_config_files: Vec<PathBuf>,
+    /// What ssh_config sets for its hosts and has no effect, each with its file and line.
+    pub ssh_config_notes: Vec<String>,
     /// SSH connections kept at once; at least 1.
     pub sessions: u32,
     /// A session is replaced after this long.
@@ -98,6 +100,17 @@ impl TunnelSpec {
     /// A session to each of the hosts, in order of preference.
     pub fn servers(&self) -> impl Iterator<Item = &SessionSpec> {
         std::iter::once(&self.session).chain(&self.fallbacks)
+    }
+
+    /// What is set and has no effect: in ssh_config, and in the lists of algorithms for every server on each route.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = self.ssh_config_notes.clone();
+        for line in self.servers().flat_map(SessionSpec::passed_over_on_the_way) {
+            if !notes.contains(&line) {
+                notes.push(line);
+            }
+        }
+        notes
     }
 }
 

@@ -20,7 +20,6 @@ pub fn hosts(hosts: &[String], files: &Files, facts: &System) -> Result<String, 
             Ok(resolved) => {
                 let mut keys = Keys::default();
                 keys.remark(format!("Host {host}"));
-                resolved.manners.remote_command_note().iter().for_each(|note| keys.remark(note));
                 table::tunnel(&mut keys, &names.of(&resolved.alias), &resolved, facts);
                 tables.push(keys.write());
             }

@@ -80,7 +80,6 @@ pub(super) fn tunnel(
     }
     soft.iter().for_each(|error| keys.remark(format!("left out: {error}")));
     line.notes.iter().for_each(|note| keys.remark(note));
-    resolved.manners.remote_command_note().iter().for_each(|note| keys.remark(note));
     command_line(keys, &line);
     table::tunnel(keys, &names.of(&line.host), &resolved, &facts);
     if let Some(environment) = environment {

@@ -40,6 +40,7 @@ pub(super) fn tunnel(keys: &mut Keys, name: &str, resolved: &Resolved, facts: &S
     if !resolved.passed_over.is_empty() {
         keys.remark(format!("without effect on a tunnel: {}", resolved.passed_over.join(", ")));
     }
+    resolved.notes.iter().for_each(|note| keys.remark(note.to_string()));
 }
 
 fn destination_of(keys: &mut Keys, resolved: &Resolved) {
@@ -164,6 +165,9 @@ fn session(keys: &mut Keys, wishes: &Wishes, agent: &AgentSpec) {
     }
     if wishes.updates() == UpdateHostKeys::Yes {
         keys.plain("update_host_keys", true);
+    }
+    if wishes.hash_known_hosts == Some(true) {
+        keys.plain("hash_known_hosts", true);
     }
     if wishes.trust_loopback == Some(true) {
         keys.plain("no_host_authentication_for_localhost", true);

@@ -31,6 +31,7 @@ fn round_trip(hosts: &str) -> String {
         let direct = format!("[[tunnel]]\nname = 'a'\nhost = 'a'\nssh_config = '{}'\n", path.display());
         let mut direct = load(&direct);
         assert_eq!(std::mem::take(&mut direct.ssh_config_files), [path]);
+        direct.ssh_config_notes.clear();
         assert_eq!(load(&table), direct, "{table}");
         table
     })

@@ -1,6 +1,6 @@
 //! What a keyword of ssh_config is: the form of its value, and what it means to a tunnel.
 
-use super::table::{ALIASES, FORGOTTEN, KEYWORDS};
+use super::table::{ALIASES, DROPPED, KEYWORDS};
 
 /// One keyword.
 #[derive(Debug)]
@@ -47,17 +47,31 @@ pub(super) enum Meaning {
     Followed,
     /// It cannot change what a tunnel does: nothing to see on the line, nothing to run, nobody to ask.
     Harmless,
+    /// It would do something that is not done here, and a tunnel works without it: a note says so. These values, in lower
+    /// case, are its default or mean the same.
+    Told { defaults: &'static [&'static str], why: &'static str },
     /// It would change what a tunnel does and cannot be followed. These values, in lower case, are its default or mean the same.
     Refused { defaults: &'static [&'static str], why: &'static str },
-    /// Followed or refused together with other keywords, in `refuse`.
+    /// Refused or told together with other keywords, in `refuse` and `notes`.
     Weighed,
+}
+
+/// What ssh says of a keyword that it has dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dropped {
+    /// Nothing.
+    Silent,
+    /// `Deprecated option`, with `-v`.
+    Deprecated,
+    /// `Unsupported option`, unless `-q`.
+    Unsupported,
 }
 
 /// What a word at the start of a line is.
 pub(super) enum Found {
     Keyword(&'static Keyword),
     /// Once known to ssh, and without effect since.
-    Forgotten,
+    Dropped(Dropped),
     Unknown,
 }
 
@@ -66,8 +80,10 @@ pub(super) fn find(name: &str) -> Found {
     let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name);
     match KEYWORDS.iter().find(|keyword| keyword.name.eq_ignore_ascii_case(name)) {
         Some(keyword) => Found::Keyword(keyword),
-        None if FORGOTTEN.contains(&name) => Found::Forgotten,
-        None => Found::Unknown,
+        None => match DROPPED.iter().find(|(dropped, _)| *dropped == name) {
+            Some((_, dropped)) => Found::Dropped(*dropped),
+            None => Found::Unknown,
+        },
     }
 }
 

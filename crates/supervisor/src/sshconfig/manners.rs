@@ -17,27 +17,10 @@ pub struct Manners {
     pub without_interactive: bool,
     /// `LogLevel`.
     pub log_level: Option<LogLevel>,
-    /// `ControlMaster`, `ControlPath` and `ControlPersist` with their values, where these would have an effect.
-    pub control: Vec<String>,
-    /// `RemoteCommand`, which a tunnel does not run.
-    pub remote_command: Option<String>,
-}
-
-impl Manners {
-    /// What is to be said of a command that is not run.
-    pub fn remote_command_note(&self) -> Option<String> {
-        let command = self.remote_command.as_ref()?;
-        Some(format!("RemoteCommand `{command}` is not run: only the forwards are kept, as with -N"))
-    }
 }
 
 impl Manners {
     pub(super) fn of(options: &Options) -> Self {
-        let used = |text: &str| !matches!(text.to_ascii_lowercase().as_str(), "none" | "no" | "false");
-        let control = ["ControlMaster", "ControlPath", "ControlPersist"].into_iter().filter_map(|name| {
-            let text = options.word(name).filter(|text| used(text))?;
-            Some(format!("{name} {text}"))
-        });
         let without = |keyword, method: &str| {
             let preferred = options.word("PreferredAuthentications");
             options.flag(keyword) == Some(false)
@@ -50,11 +33,6 @@ impl Manners {
             without_password: without("PasswordAuthentication", "password"),
             without_interactive: without("KbdInteractiveAuthentication", "keyboard-interactive"),
             log_level: options.word("LogLevel").and_then(LogLevel::parse),
-            control: control.collect(),
-            remote_command: options
-                .get("RemoteCommand")
-                .map(|setting| setting.rest.clone())
-                .filter(|command| !command.eq_ignore_ascii_case("none")),
         }
     }
 }

@@ -9,8 +9,10 @@
 //!                           options ─► tokens ─► Resolved, or every error at its line
 //! ```
 //!
-//! A keyword is followed, or cannot change a tunnel, or is refused where its value would: `table` says which.
+//! A keyword is followed, or concerns no tunnel, or has no effect and a note says so, or is refused: `table` says which.
 
+#[cfg(test)]
+mod classes;
 mod criteria;
 mod facts;
 mod forwards;
@@ -19,6 +21,7 @@ mod keyword;
 mod library;
 mod line;
 mod manners;
+mod notes;
 mod options;
 mod pattern;
 mod query;
@@ -38,6 +41,7 @@ pub use facts::{Facts, System, Text};
 pub use library::Library;
 pub(crate) use line::command_words;
 pub use manners::{LogLevel, Manners};
+pub use notes::{Note, Said};
 pub use query::{Files, Query};
 pub use resolve::resolve;
 pub use resolved::{HostsCommand, Resolved, Way, Wishes};

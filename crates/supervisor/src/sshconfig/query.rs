@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::keyword::{self, Found};
 use super::library::Library;
 use super::line::lines;
+use super::notes::Remarks;
 use super::options::Setting;
 use super::value;
 use crate::config::{ConfigError, Place};
@@ -28,12 +29,14 @@ pub struct Query {
     pub(super) files: Files,
     /// Values that win over every file, as options of ssh's command line do. Jump hosts do not get them.
     pub(super) given: Vec<Setting>,
+    /// Of options that set nothing.
+    pub(super) remarks: Remarks,
 }
 
 impl Query {
     /// About a host.
     pub fn new(host: impl Into<String>, files: Files) -> Self {
-        Self { host: host.into(), files, given: Vec::new() }
+        Self { host: host.into(), files, given: Vec::new(), remarks: Remarks::default() }
     }
 
     /// Gives a value for a keyword, as from a place that is not ssh_config. The first for a keyword wins.
@@ -65,7 +68,7 @@ impl Query {
                     value::check(keyword, &line)?;
                     self.given.push(Setting::of(keyword, &line));
                 }
-                Found::Forgotten => {}
+                Found::Dropped(dropped) => self.remarks.dropped_option(&line, dropped),
                 Found::Unknown => {
                     let what = format!("`{}` cannot be an option", line.keyword.text);
                     let hint = keyword::did_you_mean(&line.keyword.text)

@@ -27,6 +27,9 @@ fn refusal(setting: &Setting, options: &Options) -> Option<ConfigError> {
         (Meaning::Weighed, "LocalCommand") if options.flag("PermitLocalCommand") == Some(true) && lower != "none" => {
             refuse("commands are not run at a login: remove it, or set `PermitLocalCommand no`")
         }
-        (Meaning::Weighed | Meaning::Followed | Meaning::Harmless | Meaning::Refused { .. }, _) => None,
+        (
+            Meaning::Weighed | Meaning::Followed | Meaning::Harmless | Meaning::Told { .. } | Meaning::Refused { .. },
+            _,
+        ) => None,
     }
 }

@@ -44,6 +44,7 @@ fn resolve_hop(
         wants_last_pass: false,
         options,
         errors: Vec::new(),
+        remarks: query.remarks.clone(),
         files: Vec::new(),
     };
     walk.files();
@@ -59,7 +60,8 @@ fn resolve_hop(
         walk.last_pass = true;
         walk.files();
     }
-    let Walk { options, mut errors, mut files, .. } = walk;
+    let Walk { options, mut errors, mut files, mut remarks, .. } = walk;
+    remarks.of_options(&options);
 
     let user = options.word("User").or(facts.user()).unwrap_or_default().to_owned();
     let port = options.word("Port").and_then(super::value::port).unwrap_or(22);
@@ -81,6 +83,7 @@ fn resolve_hop(
             Ok(question) => match resolve_hop(&question, library, facts, hops_behind + 1) {
                 Ok(jump) => {
                     files.extend(jump.files.iter().filter(|file| !files.contains(file)).cloned().collect::<Vec<_>>());
+                    remarks.of_jump_host(&jump);
                     way = Way::Jump(Box::new(jump));
                 }
                 Err(more) => errors.extend(more),
@@ -133,6 +136,8 @@ fn resolve_hop(
         permit_remote_open,
         manners,
         passed_over: passed_over(&options),
+        notes: remarks.notes,
+        said_by_ssh: remarks.said_by_ssh,
         files,
     })
 }

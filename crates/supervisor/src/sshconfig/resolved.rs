@@ -9,6 +9,7 @@ use tunnel_engine::spec::{
 };
 
 use super::manners::Manners;
+use super::notes::{Note, Said};
 use crate::config::Place;
 
 /// The answer to a [`super::Query`].
@@ -40,8 +41,12 @@ pub struct Resolved {
     pub permit_remote_open: Option<PermitRemoteOpen>,
     /// Whom to ask, and how much to say.
     pub manners: Manners,
-    /// Keywords that are set and cannot change a tunnel.
+    /// Keywords that are set and concern no tunnel.
     pub passed_over: Vec<&'static str>,
+    /// What is set for this host or its jump hosts and has no effect, in the order of reading.
+    pub notes: Vec<Note>,
+    /// What ssh itself says about dropped words in the files, those of jump hosts after it.
+    pub said_by_ssh: Vec<Said>,
     /// Every file that was read or looked for, those of jump hosts included.
     pub files: Vec<PathBuf>,
 }
@@ -79,6 +84,8 @@ pub struct Wishes {
     pub ca_signatures: AlgorithmList,
     /// `NoHostAuthenticationForLocalhost`.
     pub trust_loopback: Option<bool>,
+    /// `HashKnownHosts`.
+    pub hash_known_hosts: Option<bool>,
     /// `HostKeyAlias`.
     pub host_key_alias: Option<String>,
     /// `IdentityFile`; empty where there are only `none`, and where keys may not be used at all.
@@ -161,6 +168,7 @@ impl Wishes {
             updates_unasked,
             ca_signatures: list(self.ca_signatures, weaker.ca_signatures),
             trust_loopback: self.trust_loopback.or(weaker.trust_loopback),
+            hash_known_hosts: self.hash_known_hosts.or(weaker.hash_known_hosts),
             host_key_alias: self.host_key_alias.or(weaker.host_key_alias),
             identities: self.identities.or(weaker.identities),
             certificates: self.certificates.or(weaker.certificates),

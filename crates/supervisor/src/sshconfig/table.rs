@@ -1,13 +1,16 @@
 //! Every keyword of OpenSSH's client, 9.2 to 10.5, Debian's and Red Hat's additions included, and what becomes of it.
 
-use super::keyword::{Keyword, Meaning, Shape};
+use super::keyword::{Dropped, Keyword, Meaning, Shape};
 use super::manners::LogLevel;
+
+/// A flag that is off.
+const NO: &[&str] = &["no", "false"];
 
 const ASK: Shape = Shape::Choice(&["yes", "no", "true", "false", "ask"]);
 
 /// In the order of the alphabet. `Host`, `Match` and `Include` are not values, and read by the walk.
 pub(super) const KEYWORDS: &[Keyword] = &[
-    harmless("AddKeysToAgent", Shape::Any),
+    told("AddKeysToAgent", Shape::Any, NO, "keys are not added to an agent"),
     followed("AddressFamily", Shape::Choice(&["any", "inet", "inet6"])),
     // A daemon has nobody to ask in any case; the autossh face has.
     harmless("BatchMode", Shape::Flag),
@@ -37,33 +40,33 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     followed("Compression", Shape::Flag),
     followed("ConnectTimeout", Shape::Time),
     followed("ConnectionAttempts", Shape::Number),
-    // Every tunnel has a connection of its own.
-    harmless("ControlMaster", Shape::Choice(&["yes", "no", "true", "false", "ask", "auto", "autoask"])),
-    harmless("ControlPath", Shape::Word),
-    harmless("ControlPersist", Shape::Word),
+    // These three have one note together.
+    weighed("ControlMaster", Shape::Choice(&["yes", "no", "true", "false", "ask", "auto", "autoask"])),
+    weighed("ControlPath", Shape::Word),
+    weighed("ControlPersist", Shape::Word),
     followed("DynamicForward", Shape::Forward),
     harmless("EnableEscapeCommandline", Shape::Flag),
     harmless("EnableSSHKeysign", Shape::Flag),
     harmless("EscapeChar", Shape::Word),
     followed("ExitOnForwardFailure", Shape::Flag),
-    harmless("FingerprintHash", Shape::Word),
-    harmless("ForkAfterAuthentication", Shape::Flag),
+    told("FingerprintHash", Shape::Word, &["sha256"], "fingerprints are shown as SHA256"),
+    told("ForkAfterAuthentication", Shape::Flag, NO, "tunneld does not go into the background after a login"),
     // Without a shell on the server nothing could use an agent or a display.
     harmless("ForwardAgent", Shape::Word),
     harmless("ForwardX11", Shape::Flag),
     harmless("ForwardX11Timeout", Shape::Time),
     harmless("ForwardX11Trusted", Shape::Flag),
-    harmless("GSSAPIAuthentication", Shape::Flag),
+    told("GSSAPIAuthentication", Shape::Flag, NO, "logins are by key or password only"),
     harmless("GSSAPIClientIdentity", Shape::Word),
     harmless("GSSAPIDelegateCredentials", Shape::Flag),
     harmless("GSSAPIKexAlgorithms", Shape::Word),
-    harmless("GSSAPIKeyExchange", Shape::Flag),
+    told("GSSAPIKeyExchange", Shape::Flag, NO, "a key exchange is proven by the host key only"),
     harmless("GSSAPIRenewalForcesRekey", Shape::Flag),
     harmless("GSSAPIServerIdentity", Shape::Word),
     harmless("GSSAPITrustDNS", Shape::Flag),
     followed("GatewayPorts", Shape::Flag),
     followed("GlobalKnownHostsFile", Shape::Words),
-    harmless("HashKnownHosts", Shape::Flag),
+    followed("HashKnownHosts", Shape::Flag),
     harmless("HostbasedAcceptedAlgorithms", Shape::Word),
     refused("HostbasedAuthentication", Shape::Flag, &["no", "false"], "logins are by key or password only"),
     followed("HostKeyAlgorithms", Shape::Word),
@@ -75,7 +78,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     followed("IdentityFile", Shape::Word),
     followed("IgnoreUnknown", Shape::Word),
     harmless("KbdInteractiveAuthentication", Shape::Flag),
-    harmless("KbdInteractiveDevices", Shape::Word),
+    told("KbdInteractiveDevices", Shape::Word, &[], "the server chooses what it asks"),
     followed("KexAlgorithms", Shape::Word),
     followed("KnownHostsCommand", Shape::Command),
     weighed("LocalCommand", Shape::Command),
@@ -100,17 +103,21 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     followed("PubkeyAuthentication", Shape::Choice(&["yes", "no", "true", "false", "unbound", "host-bound"])),
     followed("RefuseConnection", Shape::Any),
     followed("RekeyLimit", Shape::Any),
-    // As `ssh -N`: nothing is run there.
-    harmless("RemoteCommand", Shape::Command),
+    weighed("RemoteCommand", Shape::Command),
     followed("RemoteForward", Shape::Forward),
     harmless("RequestTTY", Shape::Word),
     followed("RequiredRSASize", Shape::Number),
     followed("RevokedHostKeys", Shape::Words),
-    harmless("SecurityKeyProvider", Shape::Word),
+    told("SecurityKeyProvider", Shape::Word, &["internal", "none"], "a security key signs only in an agent"),
     harmless("SendEnv", Shape::Any),
     followed("ServerAliveCountMax", Shape::Number),
     followed("ServerAliveInterval", Shape::Time),
-    harmless("SessionType", Shape::Choice(&["none", "subsystem", "default"])),
+    told(
+        "SessionType",
+        Shape::Choice(&["none", "subsystem", "default"]),
+        &["none", "default"],
+        "no subsystem is started on the server: only the forwards are kept, as with -N",
+    ),
     harmless("SetEnv", Shape::Any),
     harmless("StdinNull", Shape::Flag),
     followed("StreamLocalBindMask", Shape::Mask),
@@ -131,13 +138,13 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     followed("UserKnownHostsFile", Shape::Words),
     // `ask` is the same as no: there is nobody to ask.
     refused("VerifyHostKeyDNS", ASK, &["no", "false", "ask"], "host keys are looked up in files, not in the DNS"),
-    harmless("VersionAddendum", Shape::Any),
+    told("VersionAddendum", Shape::Any, &["none"], "the version that the server is told is tunneld's own"),
     harmless("VisualHostKey", Shape::Flag),
     harmless("WarnWeakCrypto", Shape::Any),
     harmless("XAuthLocation", Shape::Word),
 ];
 
-/// Other names, in lower case: older ones, and Debian's.
+/// Other names, in lower case: older ones, Debian's and Red Hat's.
 pub(super) const ALIASES: &[(&str, &str)] = &[
     ("challengeresponseauthentication", "KbdInteractiveAuthentication"),
     ("dsaauthentication", "PubkeyAuthentication"),
@@ -146,29 +153,30 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
     ("keepalive", "TCPKeepAlive"),
     ("protocolkeepalives", "ServerAliveInterval"),
     ("pubkeyacceptedkeytypes", "PubkeyAcceptedAlgorithms"),
+    ("rsaminsize", "RequiredRSASize"),
     ("setuptimeout", "ServerAliveInterval"),
     ("skeyauthentication", "KbdInteractiveAuthentication"),
     ("smartcarddevice", "PKCS11Provider"),
     ("tisauthentication", "KbdInteractiveAuthentication"),
 ];
 
-/// What ssh itself passes over.
-pub(super) const FORGOTTEN: &[&str] = &[
-    "afstokenpassing",
-    "cipher",
-    "compressionlevel",
-    "fallbacktorsh",
-    "globalknownhostsfile2",
-    "kerberosauthentication",
-    "kerberostgtpassing",
-    "protocol",
-    "rhostsauthentication",
-    "rhostsrsaauthentication",
-    "rsaauthentication",
-    "useprivilegedport",
-    "userknownhostsfile2",
-    "useroaming",
-    "usersh",
+/// What ssh once knew, and what it says of each.
+pub(super) const DROPPED: &[(&str, Dropped)] = &[
+    ("afstokenpassing", Dropped::Unsupported),
+    ("cipher", Dropped::Deprecated),
+    ("compressionlevel", Dropped::Unsupported),
+    ("fallbacktorsh", Dropped::Deprecated),
+    ("globalknownhostsfile2", Dropped::Deprecated),
+    ("kerberosauthentication", Dropped::Unsupported),
+    ("kerberostgtpassing", Dropped::Unsupported),
+    ("protocol", Dropped::Silent),
+    ("rhostsauthentication", Dropped::Deprecated),
+    ("rhostsrsaauthentication", Dropped::Unsupported),
+    ("rsaauthentication", Dropped::Unsupported),
+    ("useprivilegedport", Dropped::Deprecated),
+    ("userknownhostsfile2", Dropped::Deprecated),
+    ("useroaming", Dropped::Deprecated),
+    ("usersh", Dropped::Deprecated),
 ];
 
 const fn followed(name: &'static str, shape: Shape) -> Keyword {
@@ -181,6 +189,10 @@ const fn harmless(name: &'static str, shape: Shape) -> Keyword {
 
 const fn refused(name: &'static str, shape: Shape, defaults: &'static [&'static str], why: &'static str) -> Keyword {
     Keyword { name, shape, meaning: Meaning::Refused { defaults, why } }
+}
+
+const fn told(name: &'static str, shape: Shape, defaults: &'static [&'static str], why: &'static str) -> Keyword {
+    Keyword { name, shape, meaning: Meaning::Told { defaults, why } }
 }
 
 const fn weighed(name: &'static str, shape: Shape) -> Keyword {

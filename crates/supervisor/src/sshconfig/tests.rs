@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use tunnel_engine::spec::UpdateHostKeys;
 
-use super::table::KEYWORDS;
 use super::{Facts, Files, HostsCommand, Library, Query, Resolved, Text, Way, resolve};
 
 #[derive(Default)]
@@ -247,27 +246,45 @@ fn values_that_are_given_win_and_jump_hosts_do_not_get_them() {
     assert!(error.to_string().starts_with("command line:1:1: error"), "{error}");
 }
 
+/// The notes, and what ssh says.
+fn remarks(machine: &Machine, host: &str) -> (Vec<String>, Vec<String>) {
+    let resolved = good(machine, host);
+    let said = resolved.said_by_ssh.iter().map(|said| format!("{:?} {}", said.level, said.text)).collect();
+    (resolved.notes.iter().map(ToString::to_string).collect(), said)
+}
+
 #[test]
-fn every_keyword_of_the_manual_is_in_the_table() {
-    // ssh_config(5) of OpenSSH 10.5, without Host, Match and Include.
-    let manual = "AddKeysToAgent AddressFamily BatchMode BindAddress BindInterface CanonicalDomains \
-        CanonicalizeFallbackLocal CanonicalizeHostname CanonicalizeMaxDots CanonicalizePermittedCNAMEs \
-        CASignatureAlgorithms CertificateFile ChannelTimeout CheckHostIP Ciphers ClearAllForwardings Compression \
-        ConnectionAttempts ConnectTimeout ControlMaster ControlPath ControlPersist DynamicForward \
-        EnableEscapeCommandline EnableSSHKeysign EscapeChar ExitOnForwardFailure FingerprintHash \
-        ForkAfterAuthentication ForwardAgent ForwardX11 ForwardX11Timeout ForwardX11Trusted GatewayPorts \
-        GlobalKnownHostsFile GSSAPIAuthentication GSSAPIDelegateCredentials HashKnownHosts \
-        HostbasedAcceptedAlgorithms HostbasedAuthentication HostKeyAlgorithms HostKeyAlias Hostname IdentitiesOnly \
-        IdentityAgent IdentityFile IgnoreUnknown IPQoS KbdInteractiveAuthentication KbdInteractiveDevices \
-        KexAlgorithms KnownHostsCommand LocalCommand LocalForward LogLevel LogVerbose MACs \
-        NoHostAuthenticationForLocalhost NumberOfPasswordPrompts ObscureKeystrokeTiming PasswordAuthentication \
-        PermitLocalCommand PermitRemoteOpen PKCS11Provider Port PreferredAuthentications ProxyCommand ProxyJump \
-        ProxyUseFdpass PubkeyAcceptedAlgorithms PubkeyAuthentication RefuseConnection RekeyLimit RemoteCommand \
-        RemoteForward RequestTTY RequiredRSASize RevokedHostKeys SecurityKeyProvider SendEnv ServerAliveCountMax \
-        ServerAliveInterval SessionType SetEnv StdinNull StreamLocalBindMask StreamLocalBindUnlink \
-        StrictHostKeyChecking SyslogFacility TCPKeepAlive Tag Tunnel TunnelDevice UpdateHostKeys User \
-        UserKnownHostsFile VerifyHostKeyDNS VersionAddendum VisualHostKey WarnWeakCrypto XAuthLocation";
-    let missing: Vec<_> =
-        manual.split_whitespace().filter(|name| !KEYWORDS.iter().any(|keyword| keyword.name == *name)).collect();
-    assert!(missing.is_empty(), "{missing:?}");
+fn what_has_no_effect_is_noted_once_at_its_line() {
+    let text = "IgnoreUnknown Use*\nProtocol 2\nCompressionLevel 6\nHost web\n ControlMaster auto\n ControlPath none\n \
+                RemoteCommand top -b\n UseKeychain yes\n GSSAPIAuthentication yes\n ForwardAgent yes\n SessionType none\n\
+                Host other\n Cipher 3des\n AddKeysToAgent yes\nMatch final\n Port 7\n";
+    let (notes, _) = remarks(&Machine::default().with(USER, text), "web");
+    let expected = [
+        "2:1: `Protocol` has no effect: OpenSSH has dropped it too",
+        "3:1: `CompressionLevel` has no effect: OpenSSH has dropped it too",
+        "8:2: `UseKeychain` has no effect: it is unknown, and `IgnoreUnknown` names it",
+        "7:16: RemoteCommand `top -b` is not run: only the forwards are kept, as with -N",
+        "9:23: `GSSAPIAuthentication yes` has no effect: logins are by key or password only",
+        "5:16: ControlMaster auto has no effect: the session is this process's own: no master connection is used or made",
+    ];
+    assert_eq!(notes, expected.map(|note| format!("{USER}:{note}")));
+    let defaults = "ControlMaster no\nRemoteCommand none\nGSSAPIAuthentication no\nFingerprintHash sha256\n";
+    assert_eq!(remarks(&Machine::default().with(USER, defaults), "web"), Default::default());
+}
+
+#[test]
+fn notes_are_those_of_jump_hosts_too() {
+    let text = "Host web\n ProxyJump gate\nHost gate\n AddKeysToAgent yes\n";
+    let (notes, _) = remarks(&Machine::default().with(USER, text), "web");
+    assert_eq!(notes, [format!("{USER}:4:17: `AddKeysToAgent yes` has no effect: keys are not added to an agent")]);
+}
+
+#[test]
+fn options_that_ssh_dropped_are_noted_with_its_words() {
+    let library = Library::default();
+    let mut query = Query::new("web", Files::None);
+    query.option("CompressionLevel=6", &library).unwrap();
+    let resolved = resolve(&query, &library, &Machine::default()).unwrap();
+    assert_eq!(resolved.said_by_ssh[0].text, "command-line line 0: Unsupported option \"compressionlevel\"");
+    assert_eq!(resolved.notes.len(), 1);
 }

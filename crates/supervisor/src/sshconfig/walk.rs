@@ -10,6 +10,7 @@ use super::jump;
 use super::keyword::{self, Found};
 use super::library::{Book, Library};
 use super::line::{Line, lines};
+use super::notes::Remarks;
 use super::options::{Options, Setting};
 use super::query::{Files, Query};
 use super::tokens::{self, Tokens};
@@ -34,6 +35,8 @@ pub(super) struct Walk<'a> {
     pub(super) wants_last_pass: bool,
     pub(super) options: Options,
     pub(super) errors: Vec<ConfigError>,
+    /// Of words that set nothing.
+    pub(super) remarks: Remarks,
     /// Those that were read, and those that would be if they were there.
     pub(super) files: Vec<PathBuf>,
 }
@@ -128,8 +131,10 @@ impl Walk<'_> {
                     self.options.set(Setting::of(keyword, line));
                 }
             }
-            Found::Forgotten => {}
-            Found::Unknown if self.options.word("IgnoreUnknown").is_some_and(|list| pattern::caseless(list, name)) => {}
+            Found::Dropped(dropped) => self.remarks.dropped(line, dropped, active),
+            Found::Unknown if self.options.word("IgnoreUnknown").is_some_and(|list| pattern::caseless(list, name)) => {
+                self.remarks.ignored(line, active);
+            }
             Found::Unknown => {
                 let written = line.source.text.get(line.keyword.span.clone()).unwrap_or(name);
                 let hint = match keyword::did_you_mean(name) {

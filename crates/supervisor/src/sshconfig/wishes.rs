@@ -44,6 +44,7 @@ impl Reader<'_> {
             updates_unasked: self.updates_unasked(),
             ca_signatures: self.algorithms("CASignatureAlgorithms", AlgorithmKind::CaSignature),
             trust_loopback: options.flag("NoHostAuthenticationForLocalhost"),
+            hash_known_hosts: options.flag("HashKnownHosts"),
             host_key_alias: options.word("HostKeyAlias").map(str::to_ascii_lowercase),
             identities: if keys { self.identities() } else { Some(Vec::new()) },
             certificates: if keys { self.paths("CertificateFile") } else { Some(Vec::new()) },

@@ -14,6 +14,7 @@ pub mod governor;
 pub mod knocker;
 mod liveness;
 mod names;
+mod notes;
 pub mod plan;
 mod reloads;
 pub mod snapshot;

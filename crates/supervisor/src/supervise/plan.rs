@@ -193,6 +193,8 @@ impl Tuning {
             session: _,
             fallbacks: _,
             ref ssh_config_files,
+            // Told, and nothing else.
+            ssh_config_notes: _,
             sessions,
             session_lifetime,
             forwards: _,

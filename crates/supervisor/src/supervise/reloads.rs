@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::Refusal;
 use super::answers::tell;
+use super::notes;
 use super::plan::{self, GlobalChange, Plan, Step};
 use super::supervisor::Supervisor;
 use crate::config::Desired;
@@ -84,6 +85,7 @@ impl Supervisor {
                 self.generation += 1;
                 let report = self.describe(&plan, true);
                 tracing::info!(generation = self.generation, steps = plan.steps.len(), "config reloaded");
+                notes::tell(Some(&self.desired), &desired);
                 self.make(plan);
                 self.desired = desired;
                 self.tunnels.reorder(self.desired.tunnels.iter().map(|spec| spec.name.as_str()));

@@ -11,6 +11,7 @@ use tunnel_engine::clock;
 use tunnel_engine::log_limit::LogLimiter;
 
 use super::liveness::Round;
+use super::notes;
 use super::reloads::{Loaded, Reload};
 use super::status_line::{Brief, problem, status_line};
 use super::tunnels::Tunnels;
@@ -97,6 +98,7 @@ impl Supervisor {
         let now = clock::now();
         let bell = Arc::new(Bell::new());
         let mut tunnels = Tunnels::new(dialer, listeners.clone(), desired.global.stop_timeout, seed, bell.clone());
+        notes::tell(None, &desired);
         for spec in &desired.tunnels {
             tunnels.add(spec.clone());
         }

@@ -42,6 +42,7 @@ pub(crate) fn tunnel_spec(name: &str, forwards: &[&str]) -> TunnelSpec {
         session: session_spec("server", 22),
         fallbacks: Vec::new(),
         ssh_config_files: Vec::new(),
+        ssh_config_notes: Vec::new(),
         sessions: 1,
         session_lifetime: None,
         forwards: forwards.iter().map(|text| forward(text)).collect(),

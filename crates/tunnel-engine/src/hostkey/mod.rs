@@ -261,7 +261,8 @@ impl HostKeys {
             return Ok(());
         };
         let (name, line, file) = (self.server.lookup.clone(), key.clone(), path.clone());
-        let written = blocking(move || Ok(store::append(&file, &name, &line))).await?;
+        let hash = self.spec.hash_names;
+        let written = blocking(move || Ok(store::append(&file, &name, &line, hash))).await?;
         let (server, file) = (&self.server.lookup, path.display());
         match written {
             Ok(Written::Known) => tracing::warn!(server, %key, %file, "new host key believed and added to known_hosts"),

@@ -9,6 +9,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::entry::{self, Entry, Marker, Place, Source, Wanted};
 use super::key::HostKey;
+use super::name::Names;
 use super::verdict::lines;
 use crate::file;
 
@@ -37,8 +38,9 @@ pub(super) enum Written {
 }
 
 /// Appends `name key` to the file, which is made for its owner only when it is not there, as is its directory.
-/// The file stays locked from looking at it to having written it, and the line goes out in one write.
-pub(super) fn append(path: &Path, name: &str, key: &HostKey) -> io::Result<Written> {
+/// The file stays locked from looking at it to having written it, and the line goes out in one write. `hash`: the name
+/// stands there as a hash (ssh_config HashKnownHosts).
+pub(super) fn append(path: &Path, name: &str, key: &HostKey, hash: bool) -> io::Result<Written> {
     if !writable(name) {
         return Err(io::Error::new(ErrorKind::InvalidInput, "the name cannot stand in a known_hosts line"));
     }
@@ -62,7 +64,12 @@ pub(super) fn append(path: &Path, name: &str, key: &HostKey) -> io::Result<Writt
         return Ok(Written::Conflict(known));
     }
     let newline = if content.is_empty() || content.ends_with(b"\n") { "" } else { "\n" };
-    file.write_all(format!("{newline}{name} {}\n", key.to_known_hosts()).as_bytes())?;
+    let field = if hash {
+        Names::hashed(name).ok_or_else(|| io::Error::other("the name cannot be hashed"))?
+    } else {
+        name.to_owned()
+    };
+    file.write_all(format!("{newline}{field} {}\n", key.to_known_hosts()).as_bytes())?;
     Ok(Written::Known)
 }
 

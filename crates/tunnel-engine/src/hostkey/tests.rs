@@ -208,6 +208,21 @@ async fn accept_new_writes_the_key_down_for_its_owner_only() {
 }
 
 #[tokio::test]
+async fn a_new_line_has_the_name_as_a_hash_where_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("known_hosts");
+    let spec = HostKeySpec { hash_names: true, ..spec(StrictHostKeyChecking::AcceptNew, &file) };
+    let destination = Destination::parse("H.example:2222", "me").unwrap();
+    for _ in 0..2 {
+        let keys = HostKeys::load(&spec, &destination, until()).await.unwrap();
+        keys.check(&presented(A), now()).await.unwrap();
+    }
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("|1|") && !text.contains("example") && text.lines().count() == 1, "{text}");
+    assert_eq!(check(StrictHostKeyChecking::Yes, &file, "h.example:2222", A).await, Ok(()));
+}
+
+#[tokio::test]
 async fn a_match_by_the_plain_name_is_not_written_down() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("known_hosts");
@@ -257,11 +272,13 @@ fn two_tunnels_that_meet_one_new_server_write_one_line() {
     let file = dir.path().join("known_hosts");
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| assert_eq!(store::append(&file, "h", &key(A)).unwrap(), Written::Known));
+            scope.spawn(|| assert_eq!(store::append(&file, "h", &key(A), false).unwrap(), Written::Known));
         }
     });
     assert_eq!(fs::read_to_string(&file).unwrap(), format!("h {A}\n"));
-    assert!(matches!(store::append(&file, "h", &key(B)).unwrap(), Written::Conflict(lines) if lines[0].1 == key(A)));
+    assert!(
+        matches!(store::append(&file, "h", &key(B), false).unwrap(), Written::Conflict(lines) if lines[0].1 == key(A))
+    );
     assert_eq!(fs::read_to_string(&file).unwrap(), format!("h {A}\n"));
 }
 
@@ -283,7 +300,7 @@ proptest! {
         let destination = Destination { user: "me".into(), host, port };
         let server = ServerName::new(&destination, None);
         // A name that could read back as something else is refused, and then nothing is written.
-        match store::append(&file, &server.lookup, &key(A)) {
+        match store::append(&file, &server.lookup, &key(A), false) {
             Ok(written) => {
                 prop_assert_eq!(written, Written::Known);
                 let entries = parse(&file, Source::User, &fs::read(&file).unwrap(), Wanted::all());

@@ -29,6 +29,8 @@ pub struct Updates {
     /// HostKeyAlgorithms that are no certificates; those that are not implemented here count too.
     accepted: Vec<String>,
     ask: Option<Asker>,
+    /// New lines have the name as a hash, whatever the lines that are there have.
+    hash_names: bool,
 }
 
 /// What known_hosts lacks, and what it has too much of.
@@ -50,7 +52,7 @@ impl Updates {
             (UpdateHostKeys::No, _) | (UpdateHostKeys::Ask, None) => return None,
         };
         let (files, name) = (spec.user_known_hosts.clone(), server.lookup.clone());
-        store::writable(&name).then(|| Self { files, name, accepted, ask })
+        store::writable(&name).then(|| Self { files, name, accepted, ask, hash_names: spec.hash_names })
     }
 
     /// What would change, if anything, and which keys the server has to prove first. Files are read off the runtime's
@@ -69,6 +71,7 @@ impl Updates {
         let read = blocking(move || Ok(relevant(&files, &name, announced)));
         let entries = read.await.map_err(|failure| failure.to_string())?.map_err(|error| error.to_string())?;
         let Some(change) = plan(&entries, &self.name, &self.accepted, &keys)? else { return Ok(None) };
+        let change = Change { hashed: change.hashed || self.hash_names, ..change };
         let unproven = pairs.iter().filter(|(key, _)| change.learned.contains(key));
         let unproven = unproven.map(|(_, key)| (*key).clone()).collect();
         Ok(Some((change, unproven)))

@@ -138,9 +138,6 @@ impl Attempt<'_> {
     }
 
     fn preferred(&self, host_keys: &HostKeys) -> Result<russh::Preferred, Failure> {
-        for line in self.spec.passed_over() {
-            tracing::info!(server = self.who, "{line}");
-        }
         let offer =
             algorithms::preferred(&self.spec.algorithms, self.spec.compression, |offer| host_keys.prefer(offer));
         offer.map_err(|error| {

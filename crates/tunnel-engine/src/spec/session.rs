@@ -229,6 +229,17 @@ impl SessionSpec {
         lists.into_iter().flat_map(missing).collect()
     }
 
+    /// As [`SessionSpec::passed_over`], and those of its jump hosts after it, each with the jump host's name.
+    pub fn passed_over_on_the_way(&self) -> Vec<String> {
+        let mut lines = self.passed_over();
+        let mut via = &self.dial.via;
+        while let Via::Jump(jump) = via {
+            lines.extend(jump.passed_over().iter().map(|line| format!("jump host {}: {line}", jump.destination)));
+            via = &jump.dial.via;
+        }
+        lines
+    }
+
     /// Files whose change on disk may turn a permanent failure into success: keys, certificates, secrets,
     /// known_hosts and revoked host keys, those of the jump hosts included.
     pub fn watched_files(&self) -> Vec<PathBuf> {

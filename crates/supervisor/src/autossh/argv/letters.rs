@@ -40,8 +40,7 @@ const fn with(letter: char, fate: Fate) -> Letter {
 
 const NO_SHELL: &str = "no shell is opened on the server";
 /// Why master connections are left alone.
-pub(in crate::autossh) const NO_MASTER: &str =
-    "the session is this process's own: no master connection is used or made";
+const NO_MASTER: &str = "the session is this process's own: no master connection is used or made";
 
 /// ssh 10's letters with its real arities, and autossh's `-M` and `-f`.
 pub(super) const LETTERS: &[Letter] = &[

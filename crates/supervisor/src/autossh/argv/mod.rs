@@ -15,7 +15,6 @@ use tunnel_engine::spec::Forward;
 use super::monitor_port::MonitorPort;
 use crate::sshconfig::LogLevel;
 pub use error::ArgvError;
-pub(super) use letters::NO_MASTER;
 use parser::{Parser, Walked};
 
 /// Whose grammar the words follow. They differ in `-M` and in who goes to the background.

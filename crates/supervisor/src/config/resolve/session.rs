@@ -21,6 +21,8 @@ pub(super) struct Sessions {
     pub(super) alias: Option<Resolved>,
     /// The files of ssh_config that were read for any of them.
     pub(super) files: Vec<PathBuf>,
+    /// What it says of any of them and has no effect.
+    pub(super) notes: Vec<String>,
 }
 
 /// They differ in the destination and what follows from it, and in what ssh_config says about each.
@@ -34,6 +36,7 @@ pub(super) fn sessions(reader: &mut Reader<'_>, header: Option<&Place>, library:
     let files = reader.read("ssh_config", |value| ssh_config::files(value, reader.environment));
     let mut destinations: Vec<Destination> = Vec::new();
     let (mut sessions, mut first, mut read) = (Vec::new(), None, Vec::new());
+    let mut notes: Vec<String> = Vec::new();
     for host in hosts? {
         let aliased = match files.clone().flatten() {
             None => None,
@@ -44,6 +47,11 @@ pub(super) fn sessions(reader: &mut Reader<'_>, header: Option<&Place>, library:
             }
         };
         read.extend(aliased.iter().flat_map(|resolved| resolved.files.iter().cloned()));
+        for note in aliased.iter().flat_map(|resolved| &resolved.notes).map(ToString::to_string) {
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
         let destination = match &aliased {
             None => destination(reader, host, user.as_deref(), port)?,
             Some(resolved) => {
@@ -73,7 +81,13 @@ pub(super) fn sessions(reader: &mut Reader<'_>, header: Option<&Place>, library:
             files.push(file);
         }
     }
-    sessions.next().map(|session| Sessions { first: session, fallbacks: sessions.collect(), alias: first, files })
+    sessions.next().map(|session| Sessions {
+        first: session,
+        fallbacks: sessions.collect(),
+        alias: first,
+        files,
+        notes,
+    })
 }
 
 /// A jump host's own table has one host.

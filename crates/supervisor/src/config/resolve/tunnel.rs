@@ -71,6 +71,7 @@ pub(super) fn tunnel(reader: &mut Reader<'_>, library: &Library, errors: &mut Ve
             session: servers.first,
             fallbacks: servers.fallbacks,
             ssh_config_files: servers.files,
+            ssh_config_notes: servers.notes,
             sessions,
             session_lifetime,
             forwards: forwards.into_iter().map(|(forward, _)| forward).collect(),

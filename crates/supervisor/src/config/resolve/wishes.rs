@@ -75,6 +75,7 @@ pub(super) fn wishes(reader: &mut Reader<'_>) -> Wishes {
         updates_unasked: false,
         ca_signatures: algorithms(reader, AlgorithmKind::CaSignature),
         trust_loopback: reader.read("no_host_authentication_for_localhost", |value| value.boolean()),
+        hash_known_hosts: reader.read("hash_known_hosts", |value| value.boolean()),
         host_key_alias: reader.read("host_key_alias", |value| value.word().map(str::to_owned)),
         identities: reader.paths("identity_file").map(named),
         certificates: reader.paths("certificate_file"),
@@ -131,6 +132,7 @@ pub(super) fn session(destination: Destination, wishes: Wishes, own: Own, enviro
             ca_signatures: wishes.ca_signatures,
             trust_loopback: wishes.trust_loopback.unwrap_or(false),
             alias: wishes.host_key_alias,
+            hash_names: wishes.hash_known_hosts.unwrap_or(false),
             ask: None,
         },
         auth: AuthSpec {

@@ -162,7 +162,7 @@ fn every_key_of_a_session_is_read() {
          server_alive_interval = 0\nserver_alive_count_max = 0\ntcp_keep_alive = false\naddress_family = 'inet6'\n\
          bind_address = '::1'\nbind_interface = 'wg0'\nip_qos = 'ef'\nconnection_attempts = 3\nreceive_window = '2M'\n\
          revoked_host_keys = ['r', '~/krl']\nknown_hosts_command = '/bin/keys \"a b\" %H'\nupdate_host_keys = true\n\
-         no_host_authentication_for_localhost = true\nca_signature_algorithms = '-rsa*'",
+         no_host_authentication_for_localhost = true\nhash_known_hosts = true\nca_signature_algorithms = '-rsa*'",
     )
     .session;
     let paths: Vec<_> = session.auth.identities.iter().map(|identity| identity.path.as_path()).collect();
@@ -178,6 +178,7 @@ fn every_key_of_a_session_is_read() {
     let command = session.host_key.command.unwrap().words();
     assert_eq!(command, ["/bin/keys", "a b", "%H"]);
     assert_eq!((session.host_key.update, session.host_key.trust_loopback), (UpdateHostKeys::Yes, true));
+    assert!(session.host_key.hash_names);
     assert_eq!(session.host_key.ca_signatures, AlgorithmList::Remove(vec!["rsa*".to_owned()]));
     assert_eq!(session.algorithms.ciphers, AlgorithmList::Prepend(vec!["aes256-ctr".to_owned()]));
     assert_eq!(session.algorithms.kex, AlgorithmList::Replace(vec!["curve25519-sha256".to_owned()]));

@@ -24,6 +24,7 @@ pub(super) fn session(old: &SessionSpec, new: &SessionSpec) -> Vec<&'static str>
         ca_signatures,
         trust_loopback,
         alias,
+        hash_names,
         ask: _,
     } = host_key;
     let AuthSpec {
@@ -58,6 +59,7 @@ pub(super) fn session(old: &SessionSpec, new: &SessionSpec) -> Vec<&'static str>
         ("revoked_host_keys", old.host_key.revoked != *revoked),
         ("known_hosts_command", old.host_key.command != *command),
         ("update_host_keys", old.host_key.update != *update),
+        ("hash_known_hosts", old.host_key.hash_names != *hash_names),
         ("no_host_authentication_for_localhost", old.host_key.trust_loopback != *trust_loopback),
         ("ca_signature_algorithms", old.host_key.ca_signatures != *ca_signatures),
         ("host_key_alias", old.host_key.alias != *alias),

@@ -91,7 +91,13 @@ async fn known_hosts_is_read_again_when_it_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("known_hosts");
     let name = "h".to_owned();
-    let updates = Updates { files: vec![file.clone()], name, accepted: vec!["ssh-ed25519".to_owned()], ask: None };
+    let updates = Updates {
+        files: vec![file.clone()],
+        name,
+        accepted: vec!["ssh-ed25519".to_owned()],
+        ask: None,
+        hash_names: false,
+    };
     std::fs::write(&file, format!("# mine\nh {A}\n")).unwrap();
     let announced: Vec<PublicKey> = [B].iter().map(|key| key.parse().unwrap()).collect();
     let (change, unproven) = updates.review(&announced).await.unwrap().unwrap();

@@ -36,6 +36,7 @@ pub(super) fn tunnel(name: &str, forwards: &[&str]) -> TunnelSpec {
         session: session(),
         fallbacks: Vec::new(),
         ssh_config_files: Vec::new(),
+        ssh_config_notes: Vec::new(),
         sessions: 1,
         session_lifetime: None,
         forwards: forwards.iter().map(|text| forward(text)).collect(),

@@ -1,0 +1,80 @@
+//! What each keyword of ssh_config(5), OpenSSH 9.2 to 10.5 with Debian's and Red Hat's additions, comes to. A keyword that
+//! is in no list here, or in another class than its list, fails the test.
+
+use super::keyword::{Dropped, Found, Meaning, find};
+use super::table::{ALIASES, DROPPED, KEYWORDS};
+
+const FOLLOWED: &str = "AddressFamily BindAddress BindInterface CASignatureAlgorithms CertificateFile Ciphers \
+    ClearAllForwardings Compression ConnectTimeout ConnectionAttempts DynamicForward ExitOnForwardFailure GatewayPorts \
+    GlobalKnownHostsFile HashKnownHosts HostKeyAlgorithms HostKeyAlias Hostname IPQoS IdentitiesOnly IdentityAgent \
+    IdentityFile IgnoreUnknown KexAlgorithms KnownHostsCommand LocalForward MACs NoHostAuthenticationForLocalhost \
+    PermitRemoteOpen Port PreferredAuthentications ProxyCommand ProxyJump PubkeyAcceptedAlgorithms PubkeyAuthentication \
+    RefuseConnection RekeyLimit RemoteForward RequiredRSASize RevokedHostKeys ServerAliveCountMax ServerAliveInterval \
+    StreamLocalBindMask StreamLocalBindUnlink StrictHostKeyChecking TCPKeepAlive Tag UpdateHostKeys User \
+    UserKnownHostsFile";
+
+/// Of the person at a terminal (the autossh face follows what is theirs), of a shell on the server, of a log that is not
+/// ssh's, or of a keyword that is refused.
+const NO_CONCERN: &str = "BatchMode CanonicalDomains CanonicalizeFallbackLocal CanonicalizeMaxDots \
+    EnableEscapeCommandline EnableSSHKeysign EscapeChar ForwardAgent ForwardX11 ForwardX11Timeout ForwardX11Trusted \
+    GSSAPIClientIdentity GSSAPIDelegateCredentials GSSAPIKexAlgorithms GSSAPIRenewalForcesRekey GSSAPIServerIdentity \
+    GSSAPITrustDNS HostbasedAcceptedAlgorithms KbdInteractiveAuthentication LogLevel LogVerbose NumberOfPasswordPrompts \
+    ObscureKeystrokeTiming PasswordAuthentication RequestTTY SendEnv SetEnv StdinNull SyslogFacility TunnelDevice \
+    VisualHostKey WarnWeakCrypto XAuthLocation";
+
+const TOLD: &str = "AddKeysToAgent ControlMaster ControlPath ControlPersist FingerprintHash ForkAfterAuthentication \
+    GSSAPIAuthentication GSSAPIKeyExchange KbdInteractiveDevices RemoteCommand SecurityKeyProvider SessionType \
+    VersionAddendum";
+
+const REFUSED: &str = "CanonicalizeHostname CanonicalizePermittedCNAMEs ChannelTimeout CheckHostIP \
+    HostbasedAuthentication LocalCommand PKCS11Provider PermitLocalCommand ProxyUseFdpass Tunnel VerifyHostKeyDNS";
+
+/// With the line of ssh's own: none, `Deprecated`, `Unsupported`.
+const DROPPED_BY_SSH: [(&str, Dropped); 3] = [
+    ("protocol", Dropped::Silent),
+    (
+        "cipher fallbacktorsh globalknownhostsfile2 rhostsauthentication useprivilegedport userknownhostsfile2 \
+         useroaming usersh",
+        Dropped::Deprecated,
+    ),
+    (
+        "afstokenpassing compressionlevel kerberosauthentication kerberostgtpassing rhostsrsaauthentication \
+         rsaauthentication",
+        Dropped::Unsupported,
+    ),
+];
+
+#[test]
+fn every_keyword_of_ssh_config_has_its_class() {
+    let mut listed = Vec::new();
+    for (class, names) in [("followed", FOLLOWED), ("no concern", NO_CONCERN), ("told", TOLD), ("refused", REFUSED)] {
+        for name in names.split_whitespace() {
+            let Found::Keyword(keyword) = find(&name.to_lowercase()) else { panic!("`{name}` is unknown") };
+            let found = match keyword.meaning {
+                Meaning::Followed => "followed",
+                Meaning::Harmless => "no concern",
+                Meaning::Told { .. } => "told",
+                Meaning::Refused { .. } => "refused",
+                Meaning::Weighed if TOLD.split(' ').any(|told| told == name) => "told",
+                Meaning::Weighed => "refused",
+            };
+            assert_eq!((keyword.name, found), (name, class));
+            listed.push(name);
+        }
+    }
+    let unlisted: Vec<_> = KEYWORDS.iter().map(|keyword| keyword.name).filter(|name| !listed.contains(name)).collect();
+    assert!(unlisted.is_empty() && listed.len() == KEYWORDS.len(), "{unlisted:?}");
+}
+
+#[test]
+fn keywords_that_ssh_dropped_and_older_names_are_known() {
+    let dropped: Vec<_> =
+        DROPPED_BY_SSH.iter().flat_map(|(names, kind)| names.split(' ').map(|name| (name, *kind))).collect();
+    for (name, kind) in &dropped {
+        assert!(matches!(find(name), Found::Dropped(found) if found == *kind), "{name}");
+    }
+    assert_eq!(dropped.len(), DROPPED.len());
+    for (alias, name) in ALIASES {
+        assert!(matches!(find(alias), Found::Keyword(keyword) if keyword.name == *name), "{alias}");
+    }
+}
