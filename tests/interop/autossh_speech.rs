@@ -39,18 +39,22 @@ fn a_failure_is_told_unless_ssh_would_be_quiet() {
 fn options_that_ssh_dropped_are_told_in_its_own_words() {
     let autossh = Autossh::new().with("AUTOSSH_GATETIME", "30");
     let file = autossh.dir().join("config");
-    std::fs::write(&file, "Host other\nRSAAuthentication yes\nCipher 3des\nProtocol 2\nMatch final\n")
-        .expect("a config");
-    for more in ["", "-v", "-q"] {
+    std::fs::write(
+        &file,
+        "IgnoreUnknown Foo\nFoo x\nHost other\nRSAAuthentication yes\nCipher 3des\nProtocol 2\nMatch final\n",
+    )
+    .expect("a config");
+    let absolute = file.display().to_string();
+    for (more, named) in [("", absolute.as_str()), ("-v", "config"), ("-q", "config")] {
         let about = |text: &[u8]| {
             let text = String::from_utf8_lossy(text).into_owned();
             let lines = text.lines().filter(|line| line.contains(" option \"")).map(str::to_owned);
             lines.collect::<Vec<_>>()
         };
         let mut ssh = std::process::Command::new("ssh");
-        let ssh = ssh.args(more.split_whitespace()).arg("-F").arg(&file).args(["-G", "127.0.0.1"]);
+        let ssh = ssh.args(more.split_whitespace()).args(["-F", named, "-G", "127.0.0.1"]).current_dir(autossh.dir());
         let theirs = about(&ssh.output().expect("ssh runs").stderr);
-        let line = format!("-M 0 -N {more} -F {} -p {} -D {} 127.0.0.1", file.display(), free_port(), free_port());
+        let line = format!("-M 0 -N {more} -F {named} -p {} -D {} 127.0.0.1", free_port(), free_port());
         let ours = about(&autossh.command(&words(&line)).output().expect("it runs").stderr);
         assert_eq!(ours, theirs, "{more}");
         assert_eq!(theirs.is_empty(), more == "-q", "{more}: {theirs:?}");

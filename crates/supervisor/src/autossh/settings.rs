@@ -53,7 +53,8 @@ pub(crate) struct Tunnel {
 /// # Errors
 /// Everything that is wrong, a line each.
 pub(crate) fn tunnel(wanted: &Wanted<'_>, person: Option<Person>) -> Result<Tunnel, Vec<String>> {
-    let resolved = resolved(wanted.line, &config::facts())?;
+    let facts = config::facts();
+    let resolved = resolved(wanted.line, &facts)?;
     let mut notes = wanted.line.notes.clone();
     let base = base().map_err(|error| vec![error])?;
     let mut spec = base;
@@ -80,7 +81,19 @@ pub(crate) fn tunnel(wanted: &Wanted<'_>, person: Option<Person>) -> Result<Tunn
     notes.extend(resolved.notes.iter().map(ToString::to_string));
     notes.extend(spec.notes());
     let log_level = wanted.line.log_level.or(resolved.manners.log_level).unwrap_or(LogLevel::Info);
-    Ok(Tunnel { spec, notes, said_by_ssh: resolved.said_by_ssh, log_level })
+    let mut said_by_ssh = resolved.said_by_ssh;
+    if let Some(file) = wanted.line.config_file.as_deref() {
+        said_by_ssh.iter_mut().for_each(|said| name_as_given(said, file, &facts));
+    }
+    Ok(Tunnel { spec, notes, said_by_ssh, log_level })
+}
+
+/// ssh names the file of `-F` as it was typed.
+fn name_as_given(said: &mut Said, file: &str, facts: &dyn Facts) {
+    let read = facts.folder().join(file).display().to_string();
+    if let Some(rest) = said.text.strip_prefix(&read).filter(|rest| rest.starts_with(" line ")) {
+        said.text = format!("{file}{rest}");
+    }
 }
 
 /// What ssh's files and the command line come to.

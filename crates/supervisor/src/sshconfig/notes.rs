@@ -47,8 +47,7 @@ impl Remarks {
     /// A keyword that ssh has dropped. ssh speaks of it in each pass, also in blocks that do not apply; a note is for a
     /// host that it is set for.
     pub(super) fn dropped(&mut self, line: &Line, dropped: Dropped, active: bool) {
-        let position = line.place(&line.keyword).position().line;
-        self.say(&format!("{} line {position}", line.source.path.display()), line, dropped);
+        self.say(&line_of_ssh(line), line, dropped);
         if active {
             self.note_dropped(line);
         }
@@ -76,6 +75,8 @@ impl Remarks {
 
     /// An unknown keyword that `IgnoreUnknown` names.
     pub(super) fn ignored(&mut self, line: &Line, active: bool) {
+        let text = format!("{}: Ignored unknown option \"{}\"", line_of_ssh(line), line.keyword.text);
+        self.said_by_ssh.push(Said { level: LogLevel::Debug1, text });
         if active {
             let text = format!("`{}` has no effect: it is unknown, and `IgnoreUnknown` names it", written(line));
             self.add(line.place(&line.keyword).to_text(), text);
@@ -136,6 +137,11 @@ fn told(setting: &Setting) -> Option<String> {
             None
         }
     }
+}
+
+/// How ssh names a line of a file.
+fn line_of_ssh(line: &Line) -> String {
+    format!("{} line {}", line.source.path.display(), line.place(&line.keyword).position().line)
 }
 
 /// The keyword as it stands in the file.

@@ -106,3 +106,22 @@ async fn known_hosts_is_read_again_when_it_is_written() {
     updates.apply(change).await;
     assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("g {A}\n# mine\nk {B}\nh {B}\n"));
 }
+
+#[tokio::test]
+async fn new_lines_have_a_hash_where_asked_beside_a_plain_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("known_hosts");
+    let updates = Updates {
+        files: vec![file.clone()],
+        name: "h".to_owned(),
+        accepted: vec!["ssh-ed25519".to_owned()],
+        ask: None,
+        hash_names: true,
+    };
+    std::fs::write(&file, format!("h {A}\n")).unwrap();
+    let announced: Vec<PublicKey> = [A, B].iter().map(|key| key.parse().unwrap()).collect();
+    let (change, _) = updates.review(&announced).await.unwrap().unwrap();
+    updates.apply(change).await;
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with(&format!("h {A}\n|1|")) && text.lines().count() == 2, "{text}");
+}
