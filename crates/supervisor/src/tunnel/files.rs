@@ -8,8 +8,20 @@ use tunnel_engine::clock;
 use super::actor::{Actor, Event};
 use crate::lifecycle::{Input, Phase};
 
-/// How often: a person who saved the file looks at the screen next. Only blocked tunnels look.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often at first: a person who saved the file looks at the screen next. Only blocked tunnels look.
+const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often a tunnel looks that has been blocked for long: 200 of them cost less than 0.1 s of CPU a minute.
+const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(15);
+
+/// The interval is this part of the time that the tunnel has been blocked, so that a mended file is noticed soon beside
+/// the time that it was broken.
+const LOOK_INTERVAL_PART: u32 = 60;
+
+/// How long after one look a tunnel that has been blocked for `blocked` looks again.
+fn look_interval(blocked: Duration) -> Duration {
+    (blocked / LOOK_INTERVAL_PART).clamp(MIN_LOOK_INTERVAL, MAX_LOOK_INTERVAL)
+}
 
 /// What is known of the files that the last attempt read.
 #[derive(Default)]
@@ -20,6 +32,8 @@ pub(super) struct Files {
     before: Option<Look>,
     looking: bool,
     next: Option<Instant>,
+    /// Since when the tunnel is blocked, re-checks included, or since a file last changed.
+    blocked_since: Option<Instant>,
 }
 
 impl Files {
@@ -31,16 +45,25 @@ impl Files {
 impl Actor {
     /// An attempt is about to read the files.
     pub(super) fn look_before(&mut self, epoch: u64) {
-        self.files = Files { epoch, ..Files::default() };
+        self.files = Files { epoch, blocked_since: self.files.blocked_since, ..Files::default() };
         self.look();
     }
 
     /// Looks while the machine is blocked, and only then.
     pub(super) fn watch_files(&mut self) {
-        if self.machine.phase() != Phase::Blocked {
-            self.files.next = None;
-        } else if self.files.next.is_none() && !self.files.looking {
-            self.look();
+        match self.machine.phase() {
+            Phase::Blocked => {
+                self.files.blocked_since.get_or_insert_with(clock::now);
+                if self.files.next.is_none() && !self.files.looking {
+                    self.look();
+                }
+            }
+            // Perhaps a re-check, after which it is blocked again.
+            Phase::Connecting => self.files.next = None,
+            Phase::Stopped | Phase::Up | Phase::Backoff | Phase::Failed | Phase::Stopping => {
+                self.files.next = None;
+                self.files.blocked_since = None;
+            }
         }
     }
 
@@ -77,7 +100,13 @@ impl Actor {
         if self.machine.phase() != Phase::Blocked {
             return;
         }
-        self.files.next = Some(clock::now() + LOOK_EVERY);
+        let now = clock::now();
+        if changed {
+            // A person is at work on it.
+            self.files.blocked_since = Some(now);
+        }
+        let blocked = self.files.blocked_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        self.files.next = Some(now + look_interval(blocked));
         if let (Some(file), Some(last)) = (outdated, &mut self.last_failure)
             && last.outdated.is_none()
         {
@@ -164,6 +193,15 @@ mod tests {
         assert_ne!(there, longer);
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
         assert_ne!(longer, Look::at(&files, &[]));
+    }
+
+    #[test]
+    fn long_blocked_tunnel_looks_less_often() {
+        let seconds = Duration::from_secs;
+        assert_eq!(look_interval(seconds(0)), MIN_LOOK_INTERVAL);
+        assert_eq!(look_interval(seconds(30)), MIN_LOOK_INTERVAL);
+        assert_eq!(look_interval(seconds(300)), seconds(5));
+        assert_eq!(look_interval(seconds(86_400)), MAX_LOOK_INTERVAL);
     }
 
     #[test]
