@@ -75,7 +75,13 @@ pub(super) async fn receive(
 
 /// What a timeout in this phase says: a server that talks, but not SSH, is another trouble than a silent one.
 pub(super) fn unfinished(who: &str, heard: &[u8]) -> Option<Failure> {
-    (!heard.is_empty()).then(|| not_ssh(who, heard))
+    (!heard.is_empty() && !is_cut_identification(heard)).then(|| not_ssh(who, heard))
+}
+
+/// The last line is the beginning of an identification, whose rest did not come.
+fn is_cut_identification(heard: &[u8]) -> bool {
+    let last = heard.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    !last.is_empty() && (last.starts_with(b"SSH-") || b"SSH-".starts_with(last)) && last.len() <= MAX_LINE
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -157,7 +163,8 @@ fn ended(who: &str, heard: &[u8], error: Option<io::Error>) -> Failure {
     if let Some(told) = error.as_ref().and_then(failure_in) {
         return told.clone();
     }
-    if !heard.is_empty() {
+    let cut = is_cut_identification(heard);
+    if !heard.is_empty() && !cut {
         return not_ssh(who, heard);
     }
     let how = match &error {
@@ -165,7 +172,8 @@ fn ended(who: &str, heard: &[u8], error: Option<io::Error>) -> Failure {
         Some(error) if error.kind() == io::ErrorKind::ConnectionReset => "reset".to_owned(),
         Some(error) => format!("lost ({error})"),
     };
-    let failure = Failure::new(FailureKind::ClosedByServer, format!("`{who}` {how} the connection before its banner"))
+    let when = if cut { "in the middle of" } else { "before" };
+    let failure = Failure::new(FailureKind::ClosedByServer, format!("`{who}` {how} the connection {when} its banner"))
         .with_hint(
             "sshd is starting or stopping, or refuses this address without a word: too many logins at once \
              (MaxStartups), a penalty for failed logins, or a firewall; its log knows which",
@@ -224,6 +232,24 @@ mod tests {
         let failure = answer(b"").await.expect_err("closed");
         assert_eq!(failure.kind(), FailureKind::ClosedByServer);
         assert_eq!(failure.message(), "`h:22` closed the connection before its banner");
+    }
+
+    #[tokio::test]
+    async fn a_banner_cut_off_in_the_middle_is_the_servers_doing() {
+        for cut in [&b"S"[..], b"SSH-", b"SSH-2.0-OpenSSH_9.", b"Welcome\r\nSSH-2.0-Open"] {
+            let failure = answer(cut).await.expect_err("closed");
+            assert_eq!(failure.kind(), FailureKind::ClosedByServer, "{failure}");
+            assert_eq!(failure.message(), "`h:22` closed the connection in the middle of its banner");
+            assert_eq!(unfinished("h:22", cut), None, "a timeout says that nothing came in time");
+        }
+        assert_eq!(answer(b"Welcome\r\n").await.expect_err("closed").kind(), FailureKind::Protocol);
+    }
+
+    #[tokio::test]
+    async fn text_before_the_banner_need_not_be_utf8() {
+        let banner = answer(b"Acc\xe8s r\xe9serv\xe9\r\nSSH-2.0-x\r\n").await.expect("ssh");
+        assert_eq!(banner.software, "x");
+        assert_eq!(answer(b"SSH-2.0-x caf\xe9\r\n").await.expect_err("latin-1").kind(), FailureKind::Protocol);
     }
 
     #[tokio::test]
