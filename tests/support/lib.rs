@@ -15,6 +15,7 @@ pub mod keys;
 pub mod net;
 pub mod netlab;
 pub mod notify;
+pub mod odd_server;
 pub mod patience;
 pub mod process;
 pub mod pty;
@@ -25,5 +26,6 @@ pub mod traffic;
 
 pub use daemon::{Daemon, tunnel_toml};
 pub use dropbear::Dropbear;
+pub use odd_server::OddServer;
 pub use patience::eventually;
 pub use sshd::Sshd;

@@ -14,6 +14,11 @@ pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     within(PATIENCE, look).unwrap_or_else(|| panic!("not in {PATIENCE:?}: {what}"))
 }
 
+/// Lets time go by in which something has to last: nothing is waited for.
+pub fn last(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// Looks until `look` gives something or the time is over.
 pub fn within<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + patience;

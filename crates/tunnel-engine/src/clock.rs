@@ -1,8 +1,12 @@
 //! The one place that reads a clock. Tests pause tokio's clock, and everything here follows it.
 
+mod pause;
+
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
+
+pub use pause::{BEAT, Elapsed, LATE, beat, is_late, paused, timeout};
 
 /// Monotonic time. A value for arithmetic; under a paused tokio clock it is virtual.
 #[expect(clippy::disallowed_methods, reason = "the one reader of the monotonic clock")]

@@ -52,6 +52,7 @@ pub(super) async fn run(setup: Setup) -> u8 {
     let Setup { spec, max_start, poll, first_poll, monitor, hears_network, log, notify, signals } = setup;
     let (changed, changes) = watch::channel(0);
     let network = hears_network.then(|| Network::listen(changed));
+    let _beats = network.is_none().then(|| task::owned(beats()));
     let dialer = Arc::new(NetDialer::new());
     let governor = Governor::default();
     let context = Context {
@@ -262,6 +263,14 @@ impl Runner {
         self.order(Order::End);
         // Whatever is left is cut with the process.
         let _ = tokio::time::timeout(GOODBYE, self.handle.ended()).await;
+    }
+}
+
+/// So that a pause of this process is noticed: without the network's watcher nothing else turns regularly.
+async fn beats() {
+    loop {
+        clock::beat();
+        tokio::time::sleep_until((clock::now() + clock::BEAT).into()).await;
     }
 }
 

@@ -51,6 +51,7 @@ impl Watcher {
             while let Ok(more) = tokio::time::timeout_at(settled.into(), self.next()).await {
                 what = more;
             }
+            clock::beat();
             match tell.try_send(NetworkChange { what }) {
                 Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => {}
                 Err(mpsc::error::TrySendError::Closed(_)) => return,
@@ -61,6 +62,7 @@ impl Watcher {
 
     async fn next(&mut self) -> &'static str {
         loop {
+            clock::beat();
             let look = clock::now() + LOOK_EVERY;
             tokio::select! {
                 heard = hear(self.netlink.as_mut()) => match heard {

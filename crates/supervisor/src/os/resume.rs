@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use tunnel_engine::clock;
+
 /// How often to look: a resume is noticed this late at most.
-pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
+pub(super) const LOOK_EVERY: Duration = clock::BEAT;
 
 /// Less is the distance between two readings of two clocks.
 const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
@@ -36,7 +38,7 @@ mod tests {
 
     #[test]
     fn a_sleep_is_the_time_that_only_one_clock_counted_and_is_told_once() {
-        let (boot, awake) = (Duration::from_secs(1000), tunnel_engine::clock::now());
+        let (boot, awake) = (Duration::from_secs(1000), clock::now());
         let mut wakefulness = Wakefulness::new(boot, awake);
         let later = |seconds| (boot + Duration::from_secs(seconds), awake + Duration::from_secs(seconds));
         let (b, a) = later(2);
@@ -50,7 +52,7 @@ mod tests {
 
     #[test]
     fn clocks_that_are_read_one_after_the_other_are_no_sleep() {
-        let (boot, awake) = (Duration::from_secs(1000), tunnel_engine::clock::now());
+        let (boot, awake) = (Duration::from_secs(1000), clock::now());
         let mut wakefulness = Wakefulness::new(boot, awake);
         assert_eq!(wakefulness.look(boot + Duration::from_millis(900), awake), None);
         assert_eq!(wakefulness.look(boot, awake + Duration::from_secs(5)), None, "a clock that jumps back");

@@ -80,6 +80,8 @@ struct Watchdog {
     every: Duration,
     next: Instant,
     round: Round,
+    /// For how long this process had not run when the round began.
+    paused: Duration,
 }
 
 enum Event {
@@ -102,7 +104,12 @@ impl Supervisor {
         for spec in &desired.tunnels {
             tunnels.add(spec.clone());
         }
-        let watchdog = notify.watchdog_interval().map(|every| Watchdog { every, next: now, round: Round::default() });
+        let watchdog = notify.watchdog_interval().map(|every| Watchdog {
+            every,
+            next: now,
+            round: Round::default(),
+            paused: clock::paused(),
+        });
         Self {
             desired,
             generation: 1,
@@ -286,6 +293,9 @@ impl Supervisor {
     fn feed_watchdog(&mut self, now: Instant) {
         let Some(watchdog) = self.watchdog.as_mut().filter(|watchdog| watchdog.next <= now) else { return };
         let silent = std::mem::take(&mut watchdog.round).silent();
+        // A round in which this process did not run is none: nothing could answer.
+        let paused = clock::paused();
+        let silent = if std::mem::replace(&mut watchdog.paused, paused) == paused { silent } else { Vec::new() };
         watchdog.next = now + watchdog.every;
         watchdog.round = self.tunnels.question();
         if silent.is_empty() {

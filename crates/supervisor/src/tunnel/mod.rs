@@ -19,6 +19,7 @@ mod knocking;
 mod locals;
 mod observer;
 mod orders;
+mod pending;
 #[cfg(test)]
 mod probe_tests;
 mod probes;

@@ -4,6 +4,7 @@ use tunnel_engine::clock;
 use tunnel_engine::spec::{Forward, Side};
 
 use super::actor::Actor;
+use super::pending;
 use super::state::ForwardState;
 use super::view::ForwardView;
 use crate::config::ProbeSpec;
@@ -99,6 +100,12 @@ impl Actor {
                     view.state = ForwardState::Pending;
                 }
                 view.message.get_or_insert_with(|| note.clone());
+            }
+        }
+        let phase = self.machine.phase();
+        for view in &mut views {
+            if view.message.is_none() {
+                view.message = pending::reason(&view.state, view.kind.side(), phase).map(str::to_owned);
             }
         }
         views

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::channel_io::ChannelIo;
 use super::{Dialer, Dialing, Link, NetDialer};
+use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::session::{OpenError, Origin, Role, Session};
 use crate::spec::{Connect, Destination, SessionSpec, Via};
@@ -68,7 +69,7 @@ pub(super) async fn dial(
         progress.logged_in.store(true, Ordering::Relaxed);
         host.connect(target).await
     };
-    match tokio::time::timeout_at(deadline.into(), through).await {
+    match clock::timeout(deadline.saturating_duration_since(clock::now()), through).await {
         Ok(result) => result,
         Err(_) => {
             let message = format!("jump host `{name}`: `{}` was not reached in time", target.host_port());

@@ -11,6 +11,7 @@ use super::addresses::order;
 use super::race::{Rounds, Tried, attempt};
 use super::source::Sources;
 use super::{Dialer, Dialing, Link, look};
+use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{AddressFamily, DialSpec, IpQos, SessionSpec, TimingSpec};
 
@@ -37,7 +38,7 @@ impl Dialer for TcpDialer {
 
 async fn dial(spec: &SessionSpec, deadline: Instant, rounds: Rounds) -> Result<Link, Failure> {
     let name = spec.destination.host_port();
-    let resolving = tokio::time::timeout_at(deadline.into(), resolve(spec));
+    let resolving = clock::timeout(left(deadline), resolve(spec));
     let (addresses, sources) = resolving.await.map_err(|_| {
         let message = format!("the name `{}` was not resolved in time", spec.destination.host);
         Failure::new(FailureKind::Dns, message).not_reached()
@@ -46,7 +47,7 @@ async fn dial(spec: &SessionSpec, deadline: Instant, rounds: Rounds) -> Result<L
     let connect = |address| connect(address, sources.towards(&address), spec);
     let attempts = if rounds == Rounds::One { 1 } else { spec.dial.connection_attempts };
     let connecting = attempt(&addresses, connect, rounds, attempts, &mut tried);
-    match tokio::time::timeout_at(deadline.into(), connecting).await {
+    match clock::timeout(left(deadline), connecting).await {
         Ok(Some(stream)) => Ok(Link {
             peer: stream.peer_addr().ok(),
             local: stream.local_addr().ok(),
@@ -55,6 +56,11 @@ async fn dial(spec: &SessionSpec, deadline: Instant, rounds: Rounds) -> Result<L
         }),
         Ok(None) | Err(_) => Err(failure(&name, tried)),
     }
+}
+
+/// From now on.
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(clock::now())
 }
 
 /// All addresses that may be tried, in order; never none; and where to dial them from. In getaddrinfo's own thread, which nothing can stop: a

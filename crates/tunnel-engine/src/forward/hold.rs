@@ -1,7 +1,7 @@
 //! Connections that wait for a session: in order of arrival, at most so many, each at most so long.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A place in the order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +68,13 @@ impl<T> HoldQueue<T> {
         self.remove(|held| is_abandoned(&held.connection))
     }
 
+    /// Everybody may wait so much longer.
+    pub(super) fn postpone(&mut self, time: Duration) {
+        for held in &mut self.waiting {
+            held.until = held.until.checked_add(time).unwrap_or(held.until);
+        }
+    }
+
     /// When the next one will have waited long enough.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
         self.waiting.iter().map(|held| held.until).min()
@@ -90,8 +97,6 @@ impl<T> HoldQueue<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(30);

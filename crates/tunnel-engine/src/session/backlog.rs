@@ -103,6 +103,19 @@ impl Backlog {
         self.channels.subscribe()
     }
 
+    /// The link is read more slowly than it could be, or not at all: what the server says is heard late.
+    pub(super) fn is_pacing(&self) -> bool {
+        self.lock().total >= FREE
+    }
+
+    /// This process did not run until `now`, so no reader could take anything either.
+    pub(super) fn resumed(&self, now: Instant) {
+        let mut state = self.lock();
+        if let Some(since) = &mut state.full_since {
+            *since = now;
+        }
+    }
+
     /// A channel is about to be.
     pub(super) fn on_its_way(self: &Arc<Self>) -> OnItsWay {
         self.channels.send_modify(|channels| *channels += 1);

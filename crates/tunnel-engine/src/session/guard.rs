@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::backlog::{Backlog, Pace};
+use super::backlog::{Backlog, Pace, SLOW_READER_LIMIT};
 use super::wire::Wire;
 use crate::clock;
 
@@ -51,13 +51,20 @@ impl Guard {
                 return Poll::Ready(());
             }
             Pace::Stop(until) => {
-                let until = Instant::from_std(until);
+                let (now, until) = (clock::now(), Instant::from_std(until));
                 let timer = self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+                // Readers of ours could take nothing either while this process did not run.
+                let until = if clock::is_late(timer.deadline().into_std(), now) {
+                    backlog.resumed(now);
+                    Instant::from_std(now + SLOW_READER_LIMIT)
+                } else {
+                    until
+                };
                 timer.as_mut().reset(until);
                 if timer.as_mut().poll(cx).is_ready() {
                     // Its end wakes us.
                     self.pause = None;
-                    backlog.cut_slowest(clock::now());
+                    backlog.cut_slowest(now);
                 }
                 self.wire.stop_waiting();
                 return Poll::Pending;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use russh::client::{ChannelOpenHandle, DisconnectReason, Msg, Session};
-use russh::keys::{HashAlg, PublicKey, PublicKeyOrCertificate};
+use russh::keys::{Algorithm, HashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Names};
 use tokio::sync::oneshot;
 
@@ -28,6 +28,8 @@ pub(super) struct Handler {
     announced: Option<oneshot::Sender<Vec<PublicKey>>>,
     /// For what the server can repeat.
     log: LogLimiter,
+    /// The type of the host key that was believed.
+    host_key_type: Option<Algorithm>,
 }
 
 impl Handler {
@@ -38,7 +40,14 @@ impl Handler {
         required_rsa_size: u32,
         announced: Option<oneshot::Sender<Vec<PublicKey>>>,
     ) -> Self {
-        Self { shared, host_keys, required_rsa_size, announced, log: LogLimiter::new(PEER_INTERVAL) }
+        Self {
+            shared,
+            host_keys,
+            required_rsa_size,
+            announced,
+            log: LogLimiter::new(PEER_INTERVAL),
+            host_key_type: None,
+        }
     }
 
     /// A connection on a remote forward: to whom it belongs is looked up, the rest is theirs.
@@ -57,6 +66,19 @@ impl Handler {
         }
         answer.reject(RejectReason::Prohibited.into()).await;
     }
+}
+
+/// RSA keys sign in several ways.
+fn is_same_type(first: &Algorithm, now: &Algorithm) -> bool {
+    matches!((first, now), (Algorithm::Rsa { .. }, Algorithm::Rsa { .. })) || first == now
+}
+
+fn other_host_key(who: &str, first: &Algorithm, now: &Algorithm) -> Failure {
+    let message = format!(
+        "`{who}` showed another host key when keys were exchanged again: `{now}`, and it was `{first}` when the session began"
+    );
+    Failure::new(FailureKind::HostKeyChanged, message)
+        .with_hint("ask the server's owner: no server that is in order does this; somebody may be in between")
 }
 
 fn short_host_key(who: &str, bits: u32, required: u32) -> Failure {
@@ -101,6 +123,13 @@ impl russh::client::Handler for Handler {
     }
 
     async fn kex_done(&mut self, _: Option<&[u8]>, names: &Names, _: &mut Session) -> Result<(), Self::Error> {
+        // russh shows the host key of the first exchange only. Of a later one it tells the type, and OpenSSH's client,
+        // too, ends a session whose server comes with another one then.
+        let first = self.host_key_type.get_or_insert_with(|| names.key.clone());
+        if !is_same_type(first, &names.key) {
+            self.shared.ending.end(other_host_key(&self.shared.who, first, &names.key));
+            return Err(russh::Error::UnknownKey);
+        }
         let (kex, cipher) = (names.kex.as_ref().to_owned(), names.cipher.as_ref().to_owned());
         let before_keys = self.shared.wire.bytes();
         self.shared.note(|facts| (facts.kex, facts.cipher, facts.before_keys) = (kex, cipher, before_keys));
@@ -144,6 +173,12 @@ impl russh::client::Handler for Handler {
     /// Called right after the bytes were put into the channel's queue.
     async fn data(&mut self, channel: ChannelId, data: &[u8], _: &mut Session) -> Result<(), Self::Error> {
         self.shared.backlog.arrived(channel.number(), data.len());
+        self.shared.answers.received(data.len());
+        Ok(())
+    }
+
+    async fn window_adjusted(&mut self, _: ChannelId, _: u32, _: &mut Session) -> Result<(), Self::Error> {
+        self.shared.answers.window_adjusted();
         Ok(())
     }
 
@@ -259,9 +294,28 @@ impl russh::client::Handler for Handler {
     async fn disconnected(&mut self, reason: DisconnectReason<Self::Error>) -> Result<(), Self::Error> {
         let failure = match reason {
             DisconnectReason::ReceivedDisconnect(info) => fault::from_disconnect(&self.shared.who, &info),
-            DisconnectReason::Error(error) => fault::from_russh(&self.shared.who, error),
+            DisconnectReason::Error(error) => self.shared.fault(error),
         };
         self.shared.ending.end(failure);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_type_of_host_key_in_a_rekey_is_a_changed_key() {
+        let rsa = |hash| Algorithm::Rsa { hash };
+        assert!(is_same_type(&rsa(Some(HashAlg::Sha256)), &rsa(Some(HashAlg::Sha512))));
+        assert!(is_same_type(&Algorithm::Ed25519, &Algorithm::Ed25519));
+        assert!(!is_same_type(&Algorithm::Ed25519, &rsa(Some(HashAlg::Sha512))));
+        let failure = other_host_key("h:22", &Algorithm::Ed25519, &rsa(Some(HashAlg::Sha512)));
+        assert_eq!(failure.kind(), FailureKind::HostKeyChanged);
+        assert!(
+            failure.message().contains("`rsa-sha2-512`") && failure.message().contains("`ssh-ed25519`"),
+            "{failure}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! What a session's parts share: the wire, the ending, the facts, the refusals, the connections from the server.
 
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use russh::ChannelOpenFailure;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::answers::Answers;
 use super::arrivals::Arrivals;
 use super::backlog::Backlog;
 use super::ending::Ending;
-use super::fault::escaped;
+use super::fault::{self, escaped};
 use super::path::Path;
 use super::wire::Wire;
 use crate::auth::Traffic;
@@ -40,10 +41,14 @@ pub(super) struct Shared {
     pub refusals: Refusals,
     pub incoming: Arrivals,
     pub backlog: std::sync::Arc<Backlog>,
+    /// What the server does for us.
+    pub answers: std::sync::Arc<Answers>,
     /// What the watchdog thinks of the way to the server.
     pub path: watch::Sender<Path>,
     /// Somebody wants the server to prove itself.
     pub examine: Notify,
+    /// The server has let us in.
+    pub logged_in: AtomicBool,
     /// How often keys were exchanged.
     pub key_exchanges: AtomicU32,
     facts: Mutex<Facts>,
@@ -85,11 +90,25 @@ impl Shared {
             refusals: Refusals::default(),
             incoming,
             backlog: std::sync::Arc::default(),
+            answers: std::sync::Arc::default(),
             path: watch::Sender::new(Path::Clear),
             examine: Notify::new(),
+            logged_in: AtomicBool::new(false),
             key_exchanges: AtomicU32::new(0),
             facts: Mutex::default(),
         }
+    }
+
+    /// What russh's error means for this session.
+    pub(super) fn fault(&self, error: russh::Error) -> Failure {
+        if fault::is_not_utf8(&error) {
+            return fault::not_utf8(&self.who, self.logged_in.load(Ordering::Relaxed), &self.answers.opens());
+        }
+        // A server that says goodbye, or closes, is told in other ways.
+        if matches!(error, russh::Error::Disconnect) && !self.wire.has_ended() {
+            return fault::empty_packet(&self.who);
+        }
+        fault::from_russh(&self.who, error)
     }
 
     pub(super) fn note(&self, change: impl FnOnce(&mut Facts)) {

@@ -14,11 +14,36 @@ pub(super) struct Signs {
     pub stalled_since: Option<Instant>,
 }
 
+impl Signs {
+    /// The same for a process that ran only from `resumed` on: what came before it says nothing.
+    pub(super) fn since(self, resumed: Instant) -> Self {
+        let later = |at: Instant| at.max(resumed);
+        Self {
+            last_byte: later(self.last_byte),
+            reading_since: self.reading_since.map(later),
+            stalled_since: self.stalled_since.map(later),
+        }
+    }
+}
+
+/// The question that has no answer yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// When it was put.
+    pub at: Instant,
+    /// From when the wait for its answer counts.
+    pub counts_from: Instant,
+    /// When the server last answered anything.
+    pub last_answer: Instant,
+}
+
 /// ServerAliveInterval and ServerAliveCountMax.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Patience {
     interval: Duration,
     limit: Duration,
+    /// How long after its last answer the server is asked.
+    ask_after: Duration,
 }
 
 /// What [`Patience::judge`] says.
@@ -31,6 +56,8 @@ pub(super) enum Verdict {
     },
     /// No byte came for as long as it takes.
     Silent,
+    /// Bytes came, but no answer to what we asked.
+    Unanswered,
     /// Bytes may have come, but the peer took none of ours for as long as it takes.
     Stalled,
 }
@@ -39,12 +66,14 @@ impl Patience {
     /// `None` when the interval is zero: the keepalive is off.
     pub(super) fn new(interval: Duration, count_max: u32) -> Option<Self> {
         let limit = interval.saturating_mul(count_max.saturating_add(1));
-        (!interval.is_zero()).then_some(Self { interval, limit })
+        // A server that is given one interval only must have been asked within it.
+        let ask_after = if count_max == 0 { interval / 2 } else { interval };
+        (!interval.is_zero()).then_some(Self { interval, limit, ask_after })
     }
 
-    /// How long a peer may say nothing before it is asked.
-    pub(super) fn interval(&self) -> Duration {
-        self.interval
+    /// How long a server may answer nothing before it is asked.
+    pub(super) fn ask_after(&self) -> Duration {
+        self.ask_after
     }
 
     /// How long a peer may say nothing at all: interval × (count max + 1), as ssh measures it.
@@ -52,17 +81,29 @@ impl Patience {
         self.limit
     }
 
-    /// Is the peer dead? Every byte from it counts as life, whatever it says; ours to it do not.
-    pub(super) fn judge(&self, signs: &Signs, now: Instant) -> Verdict {
+    /// Is the peer dead? It is when it has been asked and no byte came for [`Self::limit`], or, while it sends
+    /// something, no answer did. (ssh counts every packet as life, so that a server that is stuck but chatters on
+    /// keeps a session for ever.)
+    pub(super) fn judge(&self, signs: &Signs, asked: Option<Asked>, now: Instant) -> Verdict {
+        let rest = self.limit - self.ask_after;
         // A reader that comes back after a pause gives the peer its whole time again: nobody asked it anything.
         let silent = signs.reading_since.map(|since| since.max(signs.last_byte) + self.limit);
+        let silent = silent.zip(asked).map(|(at, asked)| at.max(asked.at + rest));
+        // A question that was put early buys the server no less time.
+        let unanswered = asked.map(|asked| (asked.counts_from + rest).max(asked.last_answer + self.limit));
         // A reader that waits, too, sees the peer's life; without one, only a stalled write can tell.
-        let stalled = signs.stalled_since.filter(|_| silent.is_none()).map(|since| since + self.limit);
-        match (silent, stalled) {
-            (Some(at), _) if at <= now => Verdict::Silent,
-            (_, Some(at)) if at <= now => Verdict::Stalled,
-            (Some(at), _) | (None, Some(at)) => Verdict::Alive { look_again: at },
-            (None, None) => Verdict::Alive { look_again: now + self.interval },
+        let writing_only = signs.reading_since.is_none();
+        let stalled = signs.stalled_since.filter(|_| writing_only).map(|since| since + self.limit);
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if due(silent) {
+            Verdict::Silent
+        } else if due(unanswered) {
+            Verdict::Unanswered
+        } else if due(stalled) {
+            Verdict::Stalled
+        } else {
+            let look_again = [silent, unanswered, stalled].into_iter().flatten().min();
+            Verdict::Alive { look_again: look_again.unwrap_or(now + self.interval) }
         }
     }
 }
@@ -75,6 +116,13 @@ mod tests {
 
     fn patience() -> Patience {
         Patience::new(15 * SECOND, 3).expect("on")
+    }
+
+    /// Asked an interval after its last byte, and its bytes, if any, are no answer.
+    fn judge(signs: &Signs, now: Instant) -> Verdict {
+        let at = signs.last_byte + 15 * SECOND;
+        let counts_from = if signs.reading_since.is_some() { at } else { now };
+        patience().judge(signs, Some(Asked { at, counts_from, last_answer: signs.last_byte }), now)
     }
 
     fn reading(start: Instant) -> Signs {
@@ -91,22 +139,26 @@ mod tests {
         let start = crate::clock::now();
         let signs = reading(start);
         let end = start + 60 * SECOND;
-        assert_eq!(patience().judge(&signs, end - SECOND), Verdict::Alive { look_again: end });
-        assert_eq!(patience().judge(&signs, end), Verdict::Silent);
+        assert_eq!(judge(&signs, end - SECOND), Verdict::Alive { look_again: end });
+        assert_eq!(judge(&signs, end), Verdict::Silent);
     }
 
     #[test]
     fn a_count_max_of_zero_ends_the_first_silent_interval() {
         let start = crate::clock::now();
         let strict = Patience::new(2 * SECOND, 0).expect("on");
-        assert_eq!(strict.judge(&reading(start), start + 2 * SECOND), Verdict::Silent);
+        assert_eq!(strict.ask_after(), SECOND);
+        let at = start + SECOND;
+        let asked = Some(Asked { at, counts_from: at, last_answer: start });
+        assert!(matches!(strict.judge(&reading(start), asked, start + SECOND), Verdict::Alive { .. }));
+        assert_eq!(strict.judge(&reading(start), asked, start + 2 * SECOND), Verdict::Silent);
     }
 
     #[test]
     fn any_byte_starts_the_time_anew() {
         let start = crate::clock::now();
         let signs = Signs { last_byte: start + 59 * SECOND, ..reading(start) };
-        assert!(matches!(patience().judge(&signs, start + 100 * SECOND), Verdict::Alive { .. }));
+        assert!(matches!(judge(&signs, start + 100 * SECOND), Verdict::Alive { .. }));
     }
 
     #[test]
@@ -114,18 +166,20 @@ mod tests {
         let start = crate::clock::now();
         let signs = Signs { reading_since: None, ..reading(start) };
         let much_later = start + 3600 * SECOND;
-        assert_eq!(patience().judge(&signs, much_later), Verdict::Alive { look_again: much_later + 15 * SECOND });
+        assert!(matches!(judge(&signs, much_later), Verdict::Alive { .. }));
         let back = Signs { reading_since: Some(much_later), ..signs };
-        assert!(matches!(patience().judge(&back, much_later + 59 * SECOND), Verdict::Alive { .. }));
-        assert_eq!(patience().judge(&back, much_later + 60 * SECOND), Verdict::Silent);
+        let asked = Some(Asked { at: start, counts_from: much_later + 15 * SECOND, last_answer: start });
+        let judge = |now| patience().judge(&back, asked, now);
+        assert!(matches!(judge(much_later + 59 * SECOND), Verdict::Alive { .. }));
+        assert_eq!(judge(much_later + 60 * SECOND), Verdict::Silent);
     }
 
     #[test]
     fn a_peer_that_takes_nothing_is_dead_too() {
         let start = crate::clock::now();
         let signs = Signs { last_byte: start, reading_since: None, stalled_since: Some(start) };
-        assert!(matches!(patience().judge(&signs, start + 59 * SECOND), Verdict::Alive { .. }));
-        assert_eq!(patience().judge(&signs, start + 60 * SECOND), Verdict::Stalled);
+        assert!(matches!(judge(&signs, start + 59 * SECOND), Verdict::Alive { .. }));
+        assert_eq!(judge(&signs, start + 60 * SECOND), Verdict::Stalled);
     }
 
     #[test]
@@ -133,6 +187,29 @@ mod tests {
         let start = crate::clock::now();
         let late = start + 100 * SECOND;
         let signs = Signs { last_byte: late, reading_since: Some(late), stalled_since: Some(start) };
-        assert!(matches!(patience().judge(&signs, late + SECOND), Verdict::Alive { .. }));
+        assert!(matches!(judge(&signs, late + SECOND), Verdict::Alive { .. }));
+    }
+
+    #[test]
+    fn a_peer_that_was_not_asked_is_not_dead() {
+        let start = crate::clock::now();
+        let late = start + 3600 * SECOND;
+        assert!(matches!(patience().judge(&reading(start), None, late), Verdict::Alive { .. }));
+        let asked = Some(Asked { at: late, counts_from: late, last_answer: start });
+        assert!(matches!(patience().judge(&reading(start), asked, late + 44 * SECOND), Verdict::Alive { .. }));
+        assert_eq!(patience().judge(&reading(start), asked, late + 45 * SECOND), Verdict::Silent);
+    }
+
+    #[test]
+    fn bytes_that_answer_nothing_keep_nobody_alive() {
+        let start = crate::clock::now();
+        let last_answer = start - 15 * SECOND;
+        let asked = Some(Asked { at: start, counts_from: start, last_answer });
+        let now = start + 45 * SECOND;
+        assert_eq!(patience().judge(&reading(now), asked, now), Verdict::Unanswered);
+        let early = Some(Asked { at: start, counts_from: start, last_answer: start });
+        assert_eq!(patience().judge(&reading(now), early, now), Verdict::Alive { look_again: start + 60 * SECOND });
+        let queued = Some(Asked { at: start, counts_from: start + SECOND, last_answer });
+        assert_eq!(patience().judge(&reading(now), queued, now), Verdict::Alive { look_again: now + SECOND });
     }
 }

@@ -14,6 +14,8 @@
 //! `backlog` keeps; past that a session says so, and cuts the reader off in the end.
 
 mod algorithms;
+mod answer_wait;
+mod answers;
 mod apart;
 mod arrivals;
 mod backlog;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use russh::client::connect_stream;
@@ -57,7 +58,7 @@ pub(super) async fn open(
     let deadline = clock::now() + limit;
     let who = spec.destination.host_port();
     let mut attempt = Attempt { spec, role, who, phase: Phase::Dial, heard: Vec::new() };
-    match tokio::time::timeout_at(deadline.into(), attempt.run(dialer, deadline)).await {
+    match clock::timeout(limit, attempt.run(dialer, deadline)).await {
         Ok(opened) => opened,
         Err(_) => Err(attempt.timed_out(limit)),
     }
@@ -112,6 +113,7 @@ impl Attempt<'_> {
         let whom = (spec.destination.user.as_str(), spec.destination.host.as_str());
         let proof = auth::authenticate(&mut handle, &spec.auth, whom, &*shared).await;
         let auth = proof.map_err(|failure| with_banner(&shared, failure))?;
+        shared.logged_in.store(true, Ordering::Relaxed);
 
         let facts = shared.facts();
         let info = SessionInfo {
@@ -127,7 +129,7 @@ impl Attempt<'_> {
         let line = Arc::new(Line::new(shared.clone(), handle));
         let timing = spec.timing;
         let patience = Patience::new(timing.server_alive_interval, timing.server_alive_count_max);
-        let watchdog = task::owned(watchdog::watch(line.clone(), patience, local));
+        let watchdog = task::owned(watchdog::watch(line.clone(), patience, local, spec.receive_window));
         let limit = spec.rekey_limit;
         let renewal = (limit != RekeyLimit::default())
             .then(|| task::owned(rekey::watch(line.clone(), limit, spec.receive_window)));
@@ -167,7 +169,11 @@ impl Attempt<'_> {
 fn broken(shared: &Shared, error: russh::Error) -> Failure {
     let told = matches!(error, russh::Error::UnknownKey | russh::Error::Disconnect);
     let reason = shared.ending.reason().filter(|_| told);
-    reason.unwrap_or_else(|| fault::from_russh(&shared.who, error))
+    // Before the login there is nothing that a text could be about but an end, which may pass.
+    reason.unwrap_or_else(|| match fault::is_not_utf8(&error) {
+        true => fault::not_utf8(&shared.who, true, &[]),
+        false => shared.fault(error),
+    })
 }
 
 fn no_thread(who: &str, error: io::Error) -> Failure {

@@ -69,14 +69,20 @@ pub(super) struct Sample {
     pub unanswered_since: Option<Instant>,
     /// What we wrote since.
     pub unanswered_bytes: u64,
-    /// Somebody waits for the server's bytes. While nobody does, its silence means nothing.
+    /// The link is read. While it is not, the server's silence means nothing.
     pub reading: bool,
+    /// When the server last answered a request of ours.
+    pub last_answer: Instant,
     /// The link below, where it can be seen.
     pub look: Option<Look>,
     /// The last measured round trip.
     pub rtt: Option<Duration>,
     /// The question that is still without an answer was put then.
     pub asked_at: Option<Instant>,
+    /// From when the wait for its answer counts: later, while a full queue explains that none comes.
+    pub counts_from: Option<Instant>,
+    /// A connection has been opened since then, after the last answer, and waits.
+    pub open_since: Option<Instant>,
     /// The server may be asked without being told to: the keepalive is on.
     pub may_ask: bool,
     /// The local address is gone.
@@ -98,7 +104,7 @@ pub(super) struct Judge {
     path: Path,
     /// When there was last nothing to complain about below SSH.
     fine_at: Instant,
-    /// Bytes that had come when the doubt arose: one more ends it.
+    /// Bytes that had come when the doubt arose.
     heard: u64,
     examined: Option<Examination>,
     /// Nothing was under way: what is seen next began only then.
@@ -111,7 +117,6 @@ pub(super) struct Judge {
 #[derive(Debug, Clone, Copy)]
 struct Examination {
     began: Instant,
-    heard: u64,
     asked: bool,
 }
 
@@ -124,9 +129,17 @@ impl Judge {
         self.path
     }
 
-    /// Somebody wants proof. `heard`: bytes that have come from the server so far.
-    pub(super) const fn examine(&mut self, heard: u64, now: Instant) {
-        self.examined = Some(Examination { began: now, heard, asked: false });
+    /// The server is to prove that it answers.
+    pub(super) const fn examine(&mut self, now: Instant) {
+        self.examined = Some(Examination { began: now, asked: false });
+    }
+
+    /// This process did not run until `now`: what it did not see until then speaks against nothing.
+    pub(super) fn resumed(&mut self, now: Instant) {
+        self.fine_at = now;
+        if let Some(examined) = &mut self.examined {
+            examined.began = now;
+        }
     }
 
     /// An examination is under way, or there is doubt: worth looking at the local address.
@@ -138,7 +151,7 @@ impl Judge {
         self.quickest = [self.quickest, seen.rtt].into_iter().flatten().min();
         let seen = &Sample { rtt: self.quickest, ..*seen };
         self.note_what_is_fine(seen, now);
-        if self.examined.is_some_and(|examined| seen.bytes_in > examined.heard) {
+        if self.examined.is_some_and(|examined| seen.last_answer > examined.began) {
             self.examined = None;
         }
         match (self.path, self.doubt(seen, now)) {
@@ -146,7 +159,7 @@ impl Judge {
                 self.heard = seen.bytes_in;
                 self.path = Path::Doubtful { since: now, why };
             }
-            (Path::Doubtful { since, .. }, None) if self.is_over(seen, since) => self.path = Path::Clear,
+            (Path::Doubtful { since, why }, None) if self.is_over(seen, since, why) => self.path = Path::Clear,
             (Path::Doubtful { since, .. }, Some(why)) => self.path = Path::Doubtful { since, why },
             (Path::Doubtful { .. } | Path::Clear, None) => {}
         }
@@ -171,17 +184,20 @@ impl Judge {
         }
         // While much is under way the question may be, too.
         let few = |asked| seen.unanswered_bytes <= FEW_BYTES && seen.look.is_some_and(|look| look.last_ack > asked);
-        let heard = |asked: &Instant| seen.reading && seen.last_byte <= *asked && (!outstanding || few(*asked));
-        let silent = seen.asked_at.filter(heard).is_some_and(|asked| now >= asked + patience(UNANSWERED, seen));
+        let arrived = seen.asked_at.is_some_and(|asked| !outstanding || few(asked));
+        let silent = seen.counts_from.filter(|_| seen.reading && arrived);
+        let silent = silent.is_some_and(|from| now >= from + patience(UNANSWERED, seen));
         let failed = seen.reading && self.examined.is_some_and(|examined| now >= examined.until(seen));
         (silent || failed).then_some(Doubt::Unanswered)
     }
 
-    /// A byte ends every doubt. Acknowledgements alone do so only where the server cannot be asked: its machine may
-    /// take ours and still wait minutes before it sends its own lost bytes again.
-    fn is_over(&self, seen: &Sample, since: Instant) -> bool {
+    /// A server that did not answer has to; a byte ends every other doubt. Acknowledgements alone do so only where the
+    /// server cannot be asked: its machine may take ours and still wait minutes before it sends its own lost bytes again.
+    fn is_over(&self, seen: &Sample, since: Instant, why: Doubt) -> bool {
+        let answered = seen.last_answer >= since;
+        let heard = seen.bytes_in > self.heard && why != Doubt::Unanswered;
         let acknowledged = seen.look.is_some_and(|look| !look.outstanding || look.last_ack > since);
-        seen.bytes_in > self.heard || (acknowledged && !seen.may_ask && self.examined.is_none() && !seen.address_gone)
+        answered || heard || (acknowledged && !seen.may_ask && self.examined.is_none() && !seen.address_gone)
     }
 
     fn next(&mut self, seen: &Sample, now: Instant) -> Next {
@@ -193,12 +209,15 @@ impl Judge {
             }
             (Some(_), _) => None,
             (None, _) if doubtful && seen.may_ask => Some(now),
-            (None, _) => seen.unanswered_since.filter(|_| seen.may_ask && seen.reading).map(|since| since + ASK_AFTER),
+            (None, _) => {
+                let waits = [seen.unanswered_since, seen.open_since].into_iter().flatten().min();
+                waits.filter(|_| seen.may_ask && seen.reading).map(|since| since + ASK_AFTER)
+            }
         };
         let outstanding = seen.look.is_some_and(|look| look.outstanding);
         let active = doubtful || outstanding || ask_at.is_some() || seen.asked_at.is_some() || self.examined.is_some();
         let examined = self.examined.map(|examined| examined.until(seen));
-        let silent = seen.asked_at.map(|asked| asked + patience(UNANSWERED, seen));
+        let silent = seen.counts_from.map(|from| from + patience(UNANSWERED, seen));
         let due = [Some(now + LOOK_EVERY), ask_at, examined, silent].into_iter().flatten().filter(|at| *at > now).min();
         Next { ask: ask_at.is_some_and(|at| at <= now), look_again: due.filter(|_| active) }
     }

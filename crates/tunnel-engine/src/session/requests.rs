@@ -26,6 +26,8 @@ use crate::task;
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 /// A request to listen needs nobody but the server itself.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(20);
+/// A loop that writes nothing for so long has to show that it reads.
+const TURN_READS: Duration = Duration::from_secs(1);
 /// russh notes every refused channel in a queue that only authentication reads; see [`Line::sweep`].
 const SWEEP_EVERY: u32 = 64;
 
@@ -100,22 +102,27 @@ impl Line {
 
     /// Asks for any answer at all (`keepalive@openssh.com`), and measures how long it takes.
     pub(super) async fn ping(&self, timeout: Duration) -> Result<Duration, Failure> {
-        let sent = clock::now();
-        let handle = self.handle.read().await;
         let answered = tokio::select! {
             () = self.shared.ending.gone().cancelled() => None,
-            answered = tokio::time::timeout(timeout, handle.send_ping()) => answered.ok().and_then(Result::ok),
+            answered = clock::timeout(timeout, self.ask()) => answered.ok().flatten(),
         };
         if let Some(ended) = self.shared.ending.reason() {
             return Err(ended);
         }
-        if answered.is_none() {
+        answered.ok_or_else(|| {
             let message = format!("`{}` did not answer within {}s", self.shared.who, timeout.as_secs_f64());
-            return Err(Failure::new(FailureKind::KeepaliveTimeout, message));
-        }
+            Failure::new(FailureKind::KeepaliveTimeout, message)
+        })
+    }
+
+    /// As [`Line::ping`], for as long as it takes. `None`: the session is over.
+    pub(super) async fn ask(&self) -> Option<Duration> {
+        let sent = clock::now();
+        self.handle.read().await.send_ping().await.ok()?;
+        self.shared.answers.answered();
         let rtt = clock::now().saturating_duration_since(sent);
         self.rtt.store(u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
-        Ok(rtt)
+        Some(rtt)
     }
 
     /// Asks for new keys. Answered by one more of [`Shared::key_exchanges`].
@@ -126,15 +133,25 @@ impl Line {
     /// Returns once russh's loop has shown that it turns: it has written something we gave it, or waits for a peer
     /// that takes nothing, which is the watchdog's business; or the session is over.
     pub(super) async fn turn(&self) {
-        let written = self.shared.wire.bytes().1;
+        let (read, written) = self.shared.wire.bytes();
         let turns = async {
             // Without a wish for an answer: the peer has nothing to do with it.
             if self.handle.read().await.send_keepalive(false).await.is_ok() {
                 self.shared.wire.writing(written).await;
             }
         };
+        // While keys are exchanged russh takes nothing of ours; then its reading shows that it turns.
+        let reads = async {
+            loop {
+                tokio::time::sleep_until((clock::now() + TURN_READS).into()).await;
+                if self.shared.wire.signs().reading_since.is_some() || self.shared.wire.bytes().0 != read {
+                    return;
+                }
+            }
+        };
         tokio::select! {
             () = turns => {}
+            () = reads => {}
             () = self.shared.ending.gone().cancelled() => {}
         }
     }
@@ -150,6 +167,7 @@ impl Line {
     }
 
     async fn open(&self, target: &Connect, origin: &Origin) -> Result<Channel, OpenError> {
+        let waits = self.shared.answers.open(target.to_string());
         let opened = {
             let handle = self.handle.read().await;
             match target {
@@ -161,6 +179,10 @@ impl Line {
                 Connect::Socks => return Err(OpenError::UnknownType("socks is spoken here, not there".to_owned())),
             }
         };
+        if matches!(opened, Ok(_) | Err(russh::Error::ChannelOpenFailure(_))) {
+            self.shared.answers.answered();
+            drop(waits);
+        }
         match opened {
             Ok(channel) => Ok(Channel::new(channel, self.shared.ending.gone(), self.shared.backlog.clone())),
             Err(russh::Error::ChannelOpenFailure(reason)) => {
@@ -188,6 +210,9 @@ impl Line {
                 RemoteListen::Unix(path) => handle.streamlocal_forward(path.as_str()).await.map(|()| None),
             }
         };
+        if matches!(answer, Ok(_) | Err(russh::Error::RequestDenied)) {
+            self.shared.answers.answered();
+        }
         match answer.map_err(|error| forward_error(&error, name.clone())).and_then(|port| real(listen, port, name)) {
             Ok((listen, port)) => {
                 allocated(port);
@@ -244,7 +269,7 @@ where
             late(untaken).await;
         }
     });
-    tokio::time::timeout(patience, result).await.ok()?.ok()
+    clock::timeout(patience, result).await.ok()?.ok()
 }
 
 /// The real listener that a granted request stands for.

@@ -1,4 +1,4 @@
-//! The keepalive: asks a silent peer for a sign of life, raises doubt early, and ends the session when none comes.
+//! The keepalive: asks the server whether it is alive, raises doubt early, and ends the session when no answer comes.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -6,8 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::answer_wait::{AnswerWait, Seen};
 use super::link::Shared;
-use super::liveness::{Patience, Verdict};
+use super::liveness::{Asked, Patience, Signs, Verdict};
 use super::path::{Judge, Next, Sample};
 use super::requests::Line;
 use crate::alarm::Alarm;
@@ -15,8 +16,9 @@ use crate::clock;
 use crate::dial::is_gone;
 use crate::failure::{Failure, FailureKind};
 
-/// For a question outside the keepalive, on a session without one.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// A question that has no answer so long after the server answered later ones is put again. Longer than any queue of
+/// a link delays an answer.
+const FORGET_AFTER: Duration = Duration::from_secs(180);
 
 /// One session's.
 struct Watchdog {
@@ -25,21 +27,33 @@ struct Watchdog {
     patience: Option<Patience>,
     /// Our address on the link.
     local: Option<SocketAddr>,
+    /// What one connection may have in flight towards us.
+    window: u64,
     judge: Judge,
+    /// The oldest one without an answer: no other is put before it is answered, so it is never forgotten.
     question: Option<Question>,
+    /// Bytes from the server at the last look.
+    bytes_in: u64,
+    /// From when this process has run without a pause.
+    running_since: Instant,
+    /// Pauses of the process that were noticed elsewhere.
+    paused: Duration,
+    /// When the next look was to be.
+    planned: Option<Instant>,
 }
 
 /// A ping that is not answered yet.
 struct Question {
     put: Instant,
+    wait: AnswerWait,
     answer: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-/// Watches until the peer is dead or the session over. It reads only what the wire has noted, so it also sees a
-/// peer that died while russh's loop waits for it to take our bytes.
-pub(super) async fn watch(line: Arc<Line>, patience: Option<Patience>, local: Option<SocketAddr>) {
+/// Watches until the peer is dead or the session over. It reads only what the wire and the requests have noted, so it
+/// also sees a peer that died while russh's loop waits for it to take our bytes.
+pub(super) async fn watch(line: Arc<Line>, patience: Option<Patience>, local: Option<SocketAddr>, window: u32) {
     let shared = line.shared.clone();
-    let mut watchdog = Watchdog { line, patience, local, judge: Judge::new(clock::now()), question: None };
+    let mut watchdog = Watchdog::new(line, patience, local, window);
     if patience.is_some() {
         // For the round trip.
         watchdog.ask();
@@ -48,12 +62,13 @@ pub(super) async fn watch(line: Arc<Line>, patience: Option<Patience>, local: Op
     loop {
         let written = shared.wire.bytes().1;
         let Some(Next { look_again, .. }) = watchdog.look() else { return };
-        let deadline = [look_again, watchdog.keepalive_due()].into_iter().flatten().min();
+        watchdog.planned = [look_again, watchdog.keepalive_due()].into_iter().flatten().min();
         tokio::select! {
             () = shared.ending.gone().cancelled() => return,
-            () = shared.examine.notified() => watchdog.judge.examine(shared.wire.bytes().0, clock::now()),
+            () = shared.examine.notified() => watchdog.judge.examine(clock::now()),
             () = answered(watchdog.question.as_mut()) => watchdog.question = None,
-            () = alarm.wait(deadline) => {}
+            () = shared.answers.open_waits() => {}
+            () = alarm.wait(watchdog.planned) => {}
             // An idle session costs nothing until it writes.
             () = shared.wire.wrote(written), if look_again.is_none() => {}
         }
@@ -61,80 +76,170 @@ pub(super) async fn watch(line: Arc<Line>, patience: Option<Patience>, local: Op
 }
 
 impl Watchdog {
+    fn new(line: Arc<Line>, patience: Option<Patience>, local: Option<SocketAddr>, window: u32) -> Self {
+        let now = clock::now();
+        Self {
+            bytes_in: line.shared.wire.bytes().0,
+            line,
+            patience,
+            local,
+            window: u64::from(window),
+            judge: Judge::new(now),
+            question: None,
+            running_since: now,
+            paused: clock::paused(),
+            planned: None,
+        }
+    }
+
     /// `None`: the peer is dead, and the session has been told.
     fn look(&mut self) -> Option<Next> {
         let now = clock::now();
-        match self.patience.map(|patience| patience.judge(&self.line.shared.wire.signs(), now)) {
+        self.notice_pause(now);
+        let reading = self.is_reading();
+        self.look_at_question(reading, now);
+        let asked = self.question.as_ref().map(|question| self.asked(question, now));
+        let signs = self.signs();
+        match self.patience.map(|patience| patience.judge(&signs, asked, now)) {
             Some(Verdict::Silent) => return self.dead("said nothing"),
+            Some(Verdict::Unanswered) => return self.dead("sends, but answered nothing"),
             Some(Verdict::Stalled) => return self.dead("took nothing"),
             Some(Verdict::Alive { .. }) | None => {}
         }
-        let seen = self.sample();
+        let seen = self.sample(reading, asked);
         let before = self.judge.path();
         let next = self.judge.judge(&seen, now);
         if self.judge.path() != before {
             self.line.shared.path.send_replace(self.judge.path());
         }
-        if next.ask || self.silent_since(now) {
+        if self.question.is_none() && (next.ask || self.ask_due().is_some_and(|due| due <= now)) {
             self.ask();
+            // The question may not go out (a key exchange is under way), so that no write wakes this task: the next
+            // look has to be planned with the question in mind.
+            let asked = self.question.as_ref().map(|question| self.asked(question, now));
+            return Some(self.judge.judge(&self.sample(reading, asked), now));
         }
         Some(next)
     }
 
-    fn sample(&self) -> Sample {
-        let wire = &self.line.shared.wire;
-        let signs = wire.signs();
-        let unanswered_since = wire.unanswered_since();
+    /// What became due while this process did not run is judged by what comes now: the server is asked first.
+    fn notice_pause(&mut self, now: Instant) {
+        let paused = clock::paused();
+        let late = self.planned.is_some_and(|planned| clock::is_late(planned, now));
+        if late || paused != self.paused {
+            self.paused = paused;
+            self.running_since = now;
+            self.judge.resumed(now);
+            self.line.shared.backlog.resumed(now);
+            let seen = self.seen();
+            if let Some(question) = &mut self.question {
+                question.put = now;
+                question.wait.restart(&seen, now);
+            }
+        }
+    }
+
+    /// The link is read as fast as it gives. Under a flood the reader never waits, but bytes come in.
+    fn is_reading(&mut self) -> bool {
+        let shared = &self.line.shared;
+        let bytes_in = shared.wire.bytes().0;
+        let came = std::mem::replace(&mut self.bytes_in, bytes_in) != bytes_in;
+        (came || shared.wire.signs().reading_since.is_some()) && !shared.backlog.is_pacing()
+    }
+
+    fn look_at_question(&mut self, reading: bool, now: Instant) {
+        let (seen, last_answer) = (self.seen(), self.line.shared.answers.last());
+        let Some(question) = &mut self.question else { return };
+        if reading {
+            question.wait.look(&seen, now);
+        } else {
+            question.wait.restart(&seen, now);
+        }
+        // It answers others, and this one may have been lost on it.
+        if last_answer > question.put + FORGET_AFTER {
+            self.question = None;
+        }
+    }
+
+    fn asked(&self, question: &Question, now: Instant) -> Asked {
+        let last_answer = self.line.shared.answers.last();
+        let counts_from = question.wait.counts_from(&self.seen(), now).max(last_answer);
+        Asked { at: question.put, counts_from, last_answer: last_answer.max(self.running_since) }
+    }
+
+    fn signs(&self) -> Signs {
+        self.line.shared.wire.signs().since(self.running_since)
+    }
+
+    fn seen(&self) -> Seen {
+        let shared = &self.line.shared;
+        let channels = *shared.backlog.channels().borrow() as u64;
+        Seen {
+            bulk: shared.answers.bulk(),
+            bytes_out: shared.wire.bytes().1,
+            outstanding: self.question.as_ref().and_then(|_| shared.wire.look()).map(|look| look.outstanding),
+            stalled_since: shared.wire.signs().stalled_since,
+            windows: self.window * channels.max(1),
+        }
+    }
+
+    fn sample(&self, reading: bool, asked: Option<Asked>) -> Sample {
+        let shared = &self.line.shared;
+        let unanswered_since = shared.wire.unanswered_since();
         // When the last word was the peer's, there is nothing to ask the kernel.
-        let worth_it = unanswered_since.is_some() || self.judge.is_suspicious();
+        let worth_it = unanswered_since.is_some() || asked.is_some() || self.judge.is_suspicious();
         Sample {
-            bytes_in: wire.bytes().0,
-            last_byte: signs.last_byte,
+            bytes_in: shared.wire.bytes().0,
+            last_byte: self.signs().last_byte,
             unanswered_since,
-            unanswered_bytes: wire.unanswered_bytes(),
-            reading: signs.reading_since.is_some(),
-            look: worth_it.then(|| wire.look()).flatten(),
+            unanswered_bytes: shared.wire.unanswered_bytes(),
+            reading,
+            last_answer: shared.answers.last(),
+            look: worth_it.then(|| shared.wire.look()).flatten(),
             rtt: self.line.rtt(),
-            asked_at: self.question.as_ref().map(|question| question.put),
+            asked_at: asked.map(|asked| asked.at),
+            counts_from: asked.map(|asked| asked.counts_from),
+            open_since: shared.answers.open_since(),
             may_ask: self.patience.is_some(),
             address_gone: self.judge.is_suspicious() && self.local.is_some_and(is_gone),
         }
     }
 
-    /// The peer has said nothing for one interval, and was not asked.
-    fn silent_since(&self, now: Instant) -> bool {
-        self.ask_due().is_some_and(|due| due <= now)
-    }
-
+    /// When the server has answered nothing for so long that it is to be asked.
     fn ask_due(&self) -> Option<Instant> {
         let patience = self.patience.filter(|_| self.question.is_none())?;
-        Some(self.line.shared.wire.signs().last_byte + patience.interval())
+        let last_answer = self.line.shared.answers.last();
+        // After a pause of the process the answer decides, so it is asked at once.
+        let paused = self.running_since > last_answer;
+        Some(if paused { self.running_since } else { last_answer + patience.ask_after() })
     }
 
     /// When the keepalive has to ask, or to judge.
     fn keepalive_due(&self) -> Option<Instant> {
-        let verdict = self.patience?.judge(&self.line.shared.wire.signs(), clock::now());
+        let now = clock::now();
+        let asked = self.question.as_ref().map(|question| self.asked(question, now));
+        let verdict = self.patience?.judge(&self.signs(), asked, now);
         let dead = match verdict {
             Verdict::Alive { look_again } => Some(look_again),
-            Verdict::Silent | Verdict::Stalled => None,
+            Verdict::Silent | Verdict::Unanswered | Verdict::Stalled => None,
         };
         [dead, self.ask_due()].into_iter().flatten().min()
     }
 
     fn ask(&mut self) {
-        let (line, timeout) = (self.line.clone(), self.patience.map_or(ANSWER_WITHIN, |patience| patience.interval()));
+        let line = self.line.clone();
         let put = clock::now();
         let answer = Box::pin(async move {
-            // Its failure is no news: the judges go by the silence. But it is not asked again before its time.
-            if line.ping(timeout).await.is_err() {
-                tokio::time::sleep_until((put + timeout).into()).await;
+            // Its failure is the session's end, which is told elsewhere.
+            if line.ask().await.is_none() {
+                std::future::pending::<()>().await;
             }
         });
-        self.question = Some(Question { put, answer });
+        self.question = Some(Question { put, wait: AnswerWait::begin(&self.seen(), put), answer });
     }
 
     fn dead(&self, what: &str) -> Option<Next> {
-        let limit = self.patience.map_or(ANSWER_WITHIN, |patience| patience.limit());
+        let limit = self.patience.map(|patience| patience.limit()).unwrap_or_default();
         end(&self.line.shared, what, limit);
         None
     }

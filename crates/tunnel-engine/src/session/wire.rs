@@ -37,6 +37,8 @@ struct State {
     answered_out: u64,
     /// When we first wrote after the last byte from the peer.
     unanswered_since: Option<Instant>,
+    /// The peer has ended the stream, or the link below is broken.
+    ended: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -52,6 +54,7 @@ impl Wire {
             bytes_out: 0,
             answered_out: 0,
             unanswered_since: None,
+            ended: false,
             reader: None,
             writer: None,
         };
@@ -86,6 +89,11 @@ impl Wire {
     /// For the judge of [`super::liveness`].
     pub(super) fn signs(&self) -> Signs {
         self.lock().signs
+    }
+
+    /// The peer's stream has ended, or broke; not: it was cut here.
+    pub(super) fn has_ended(&self) -> bool {
+        self.lock().ended
     }
 
     /// Since when our words have no answer.
@@ -123,6 +131,7 @@ impl Wire {
             }
             Poll::Ready(_) => state.signs.reading_since = None,
         }
+        state.ended |= matches!(&polled, Poll::Ready(result) if result.is_err() || read == 0);
         if read > 0 {
             state.signs.last_byte = clock::now();
             state.bytes_in += read as u64;

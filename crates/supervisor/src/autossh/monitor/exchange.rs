@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+
+use tunnel_engine::clock::timeout;
 
 use crate::autossh::log::{Log, reason};
 

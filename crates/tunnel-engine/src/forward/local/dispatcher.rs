@@ -52,6 +52,8 @@ pub(super) struct Dispatcher<O> {
     /// The orders to look at the addresses that have been obeyed.
     looks: u64,
     sweep_at: Option<Instant>,
+    /// For how long this process has not run, as far as the held connections know.
+    paused: Duration,
     /// For what peers can repeat: refused targets, connections that cannot be accepted, slow readers.
     log: LogLimiter,
     alarm: Alarm,
@@ -91,6 +93,7 @@ impl<O: Opener> Dispatcher<O> {
             accept_after: None,
             looks: 0,
             sweep_at: None,
+            paused: clock::paused(),
             log: LogLimiter::new(PEER_INTERVAL),
             alarm: Alarm::default(),
         }
@@ -173,6 +176,12 @@ impl<O: Opener> Dispatcher<O> {
     }
 
     fn drop_expired(&mut self, now: Instant) {
+        let paused = clock::paused();
+        if paused > self.paused {
+            // Time in which this process did not run is no wait: what comes now is served first.
+            self.held.postpone(paused - self.paused);
+            self.paused = paused;
+        }
         for arrival in self.held.expired(now) {
             self.give_up(arrival);
         }

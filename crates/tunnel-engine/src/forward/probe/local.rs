@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::Check;
 use super::banner::{self, FirstWords};
 use super::finding::{Cause, Disproof, Finding, disproof};
+use crate::clock;
 use crate::session::{Channel, ChannelRead as _, ChannelReader, ChannelWrite as _, Inbound, Origin, Session};
 use crate::spec::Connect;
 
@@ -21,7 +22,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// nothing.
 pub async fn probe_local(session: &Session, target: &Connect, check: &Check) -> Finding {
     let origin = Origin::unknown();
-    let opened = tokio::time::timeout(OPEN_TIMEOUT, session.open_direct(target, &origin)).await;
+    let opened = clock::timeout(OPEN_TIMEOUT, session.open_direct(target, &origin)).await;
     let finding = match opened {
         Ok(Ok(Channel { reader, writer })) => {
             let finding = banner::check(check, &target.to_string(), Words(reader)).await;

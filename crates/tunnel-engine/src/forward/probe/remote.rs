@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::finding::{Cause, Disproof, Finding};
+use crate::clock;
 use crate::forward::remote::Routes;
 use crate::session::{
     Channel, ChannelRead as _, ChannelReader, ChannelWrite as _, Inbound, OpenError, Origin, RemoteListen, Session,
@@ -82,7 +83,7 @@ impl Knock {
 async fn knock(session: &Session, routes: &Routes, listen: &RemoteListen, at: &Connect) -> Knock {
     let expecting = routes.expectations().expect(listen);
     let origin = Origin::unknown();
-    let opened = tokio::time::timeout(OPEN_TIMEOUT, session.open_direct(at, &origin)).await;
+    let opened = clock::timeout(OPEN_TIMEOUT, session.open_direct(at, &origin)).await;
     let channel = match opened {
         Ok(Ok(channel)) => channel,
         Ok(Err(error @ OpenError::ConnectFailed(_))) => return Knock::Refused(error.to_string()),
@@ -129,7 +130,7 @@ async fn missed(session: &Session, how: &str) -> Knock {
             return Knock::Nothing;
         }
     }
-    tokio::time::sleep_until(tokio::time::Instant::from_std(crate::clock::now() + GRACE)).await;
+    tokio::time::sleep_until(tokio::time::Instant::from_std(clock::now() + GRACE)).await;
     Knock::Lost(how.to_owned())
 }
 

@@ -22,7 +22,10 @@ fn scene(look: Option<bool>) -> Scene {
         reading: true,
         look,
         rtt: Some(10 * MS),
+        last_answer: start,
         asked_at: None,
+        counts_from: None,
+        open_since: None,
         may_ask: true,
         address_gone: false,
     };
@@ -37,7 +40,8 @@ impl Scene {
         while now <= end {
             let next = self.judge.judge(&self.seen, now);
             if next.ask {
-                self.seen.asked_at = Some(now);
+                self.seen.asked_at.get_or_insert(now);
+                self.seen.counts_from.get_or_insert(now);
             }
             match next.look_again {
                 Some(at) => {
@@ -54,8 +58,10 @@ impl Scene {
     fn hear(&mut self) {
         self.seen.bytes_in += 1;
         self.seen.last_byte = self.start;
+        self.seen.last_answer = self.start;
         self.seen.unanswered_since = None;
         self.seen.asked_at = None;
+        self.seen.counts_from = None;
     }
 
     fn write(&mut self) {
@@ -169,7 +175,7 @@ fn acknowledgements_alone_do_not_end_the_doubt_of_a_server_that_can_be_asked() {
 fn an_examined_session_is_asked_at_once_and_has_a_second() {
     let mut scene = scene(Some(false));
     scene.hear();
-    scene.judge.examine(scene.seen.bytes_in, scene.start);
+    scene.judge.examine(scene.start);
     assert_eq!(why(scene.run(900)), None);
     assert!(scene.seen.asked_at.is_some());
     assert_eq!(why(scene.run(200)), Some(Doubt::Unanswered));
@@ -178,7 +184,7 @@ fn an_examined_session_is_asked_at_once_and_has_a_second() {
 #[test]
 fn an_examined_session_that_answers_is_left_alone() {
     let mut scene = scene(Some(false));
-    scene.judge.examine(scene.seen.bytes_in, scene.start);
+    scene.judge.examine(scene.start);
     scene.run(100);
     scene.hear();
     assert_eq!(why(scene.run(60_000)), None);
@@ -188,7 +194,7 @@ fn an_examined_session_that_answers_is_left_alone() {
 #[test]
 fn an_examined_session_on_a_full_path_has_as_long_as_any_other() {
     let mut scene = scene(Some(true));
-    scene.judge.examine(scene.seen.bytes_in, scene.start);
+    scene.judge.examine(scene.start);
     scene.run(200);
     scene.seen.look = Some(Look { outstanding: true, last_ack: scene.start });
     assert_eq!(why(scene.run(2600)), None);
@@ -201,7 +207,7 @@ fn an_address_that_is_gone_is_doubted_when_somebody_asks() {
     scene.hear();
     scene.seen.address_gone = true;
     assert_eq!(why(scene.run(0)), None);
-    scene.judge.examine(scene.seen.bytes_in, scene.start);
+    scene.judge.examine(scene.start);
     assert_eq!(why(scene.run(0)), Some(Doubt::AddressGone));
 }
 
@@ -218,4 +224,48 @@ fn a_round_trip_that_was_measured_over_a_gap_buys_the_next_gap_no_time() {
     scene.judge.judge(&scene.seen, scene.start);
     scene.seen.rtt = Some(6400 * MS);
     assert!(matches!(scene.run(4000), Path::Doubtful { .. }));
+}
+
+/// Bytes that come by themselves: padding, keepalives of the server's own, one connection that goes on.
+#[test]
+fn bytes_that_are_no_answer_neither_prevent_nor_end_doubt() {
+    let mut scene = scene(Some(false));
+    scene.seen.open_since = Some(scene.start);
+    let mut waited = 0;
+    while why(scene.run(100)).is_none() {
+        scene.seen.bytes_in += 1;
+        scene.seen.last_byte = scene.start;
+        scene.seen.unanswered_since = None;
+        waited += 100;
+        assert!(waited <= 5000, "not noticed");
+    }
+    assert!(waited >= 4000, "after {waited} ms: asked after 1.5 s, and given 3");
+    scene.seen.bytes_in += 1;
+    scene.seen.last_byte = scene.start;
+    assert_eq!(why(scene.run(1000)), Some(Doubt::Unanswered));
+    scene.hear();
+    scene.seen.open_since = None;
+    assert_eq!(why(scene.run(1000)), None);
+}
+
+#[test]
+fn a_question_behind_a_full_queue_raises_no_doubt() {
+    let mut scene = scene(Some(false));
+    scene.run(1600);
+    assert!(scene.seen.asked_at.is_some());
+    for _ in 0..60 {
+        scene.seen.counts_from = Some(scene.start);
+        assert_eq!(why(scene.run(1000)), None);
+    }
+}
+
+#[test]
+fn time_in_which_the_process_did_not_run_raises_no_doubt() {
+    let mut scene = scene(Some(true));
+    scene.run(1000);
+    scene.start += 60 * 1000 * MS;
+    scene.judge.resumed(scene.start);
+    scene.seen.counts_from = Some(scene.start);
+    assert_eq!(why(scene.run(2900)), None);
+    assert_eq!(why(scene.run(1000)), Some(Doubt::Unacknowledged));
 }

@@ -1,0 +1,109 @@
+//! Time in which this process did not run: stopped by a signal, starved of CPU, or on a machine that slept. The
+//! monotonic clock goes on meanwhile (not in a suspend), so a deadline that passed then says nothing about a peer.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::now;
+
+/// How often the process calls [`beat`] where pauses are to be noticed.
+pub const BEAT: Duration = Duration::from_secs(2);
+/// A wake-up that is later than this was not merely delayed: the process did not run. Longer than the longest
+/// computation of ours (a group exchange with a large prime) on a busy machine.
+pub const LATE: Duration = Duration::from_secs(1);
+
+static PAUSES: Mutex<Pauses> = Mutex::new(Pauses { last: None, total: Duration::ZERO });
+
+/// A sign that the process runs, at least every [`BEAT`]. Without any, no pause is noticed.
+pub fn beat() {
+    lock().beat(now());
+}
+
+/// For how long the process did not run, of all the time until now. Grows only by pauses longer than [`LATE`]; up to
+/// [`BEAT`] of each is left out, because the process may have run for so long after its last sign.
+pub fn paused() -> Duration {
+    lock().total(now())
+}
+
+/// When a wake-up that was planned for `planned` happens `now`: did the process run in between?
+pub fn is_late(planned: Instant, now: Instant) -> bool {
+    now > planned + LATE
+}
+
+/// As [`tokio::time::timeout`], but time in which the process did not run does not count.
+///
+/// # Errors
+/// [`Elapsed`] when `future` is not ready in time.
+pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    let (mut deadline, mut counted) = (now().checked_add(limit), paused());
+    loop {
+        let Some(until) = deadline else { return Ok(future.await) };
+        if let Ok(output) = tokio::time::timeout_at(until.into(), &mut future).await {
+            return Ok(output);
+        }
+        let paused = paused();
+        if paused == counted {
+            return Err(Elapsed);
+        }
+        // What happened meanwhile has yet to be read: there is at least a moment for that.
+        deadline = until.checked_add(paused.saturating_sub(counted)).map(|at| at.max(now() + LATE));
+        counted = paused;
+    }
+}
+
+/// The time was up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the time is up")]
+pub struct Elapsed;
+
+struct Pauses {
+    last: Option<Instant>,
+    total: Duration,
+}
+
+impl Pauses {
+    fn beat(&mut self, now: Instant) {
+        self.total = self.total(now);
+        self.last = Some(now);
+    }
+
+    fn total(&self, now: Instant) -> Duration {
+        let gap = self.last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
+        if gap > BEAT + LATE { self.total + (gap - BEAT) } else { self.total }
+    }
+}
+
+fn lock() -> MutexGuard<'static, Pauses> {
+    PAUSES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_gap_between_two_beats_is_a_pause() {
+        let start = now();
+        let mut pauses = Pauses { last: None, total: Duration::ZERO };
+        assert_eq!(pauses.total(start + 3600 * SECOND), Duration::ZERO, "nothing is known without beats");
+        pauses.beat(start);
+        pauses.beat(start + 2 * SECOND);
+        assert_eq!(pauses.total(start + 5 * SECOND), Duration::ZERO, "a busy machine");
+        assert_eq!(pauses.total(start + 62 * SECOND), 58 * SECOND, "seen before the next beat, too");
+        pauses.beat(start + 62 * SECOND);
+        pauses.beat(start + 64 * SECOND);
+        assert_eq!(pauses.total(start + 65 * SECOND), 58 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timeout_without_a_pause_is_a_timeout() {
+        assert_eq!(timeout(SECOND, std::future::pending::<()>()).await, Err(Elapsed));
+        assert_eq!(timeout(SECOND, async { 1 }).await, Ok(1));
+        assert_eq!(timeout(Duration::MAX, async { 1 }).await, Ok(1));
+    }
+}

@@ -1,0 +1,149 @@
+//! What the server does for us, as opposed to what it merely sends: answers to our own questions, and user data in
+//! quantity. Noted by the requests and by russh's callbacks, read by the watchdog.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use crate::clock;
+
+/// A packet of channel data with at least so many bytes is one of a transfer that fills the link's queues. A server
+/// that reads from a busy target sends packets of 16 KiB and more; smaller ones are a conversation, which queues
+/// nothing that an answer of the server could wait behind.
+const BULK_PACKET: usize = 4 * 1024;
+
+/// What a window adjustment says that the server has taken of an upload, at least. OpenSSH sends one for every 96 KiB.
+const TAKEN_PER_ADJUSTMENT: u64 = 32 * 1024;
+
+/// Of one session.
+pub(super) struct Answers {
+    state: Mutex<State>,
+    /// Bytes of transfers: received, or taken by the server.
+    bulk: AtomicU64,
+    /// An open began to wait.
+    open_waits: Notify,
+}
+
+struct State {
+    /// When the server last answered anything.
+    last: Instant,
+    /// Opens without an answer, in the order in which they were sent.
+    opens: BTreeMap<u64, (Instant, String)>,
+    next_open: u64,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        let state = State { last: clock::now(), opens: BTreeMap::new(), next_open: 0 };
+        Self { state: Mutex::new(state), bulk: AtomicU64::new(0), open_waits: Notify::new() }
+    }
+}
+
+impl Answers {
+    /// The server answered one of our requests, whatever it said.
+    pub(super) fn answered(&self) {
+        self.lock().last = clock::now();
+    }
+
+    /// When it last did.
+    pub(super) fn last(&self) -> Instant {
+        self.lock().last
+    }
+
+    /// A packet of channel data arrived.
+    pub(super) fn received(&self, bytes: usize) {
+        if bytes >= BULK_PACKET {
+            self.bulk.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// The server has taken data of ours.
+    pub(super) fn window_adjusted(&self) {
+        self.bulk.fetch_add(TAKEN_PER_ADJUSTMENT, Ordering::Relaxed);
+    }
+
+    /// Bytes of transfers so far, in both directions.
+    pub(super) fn bulk(&self) -> u64 {
+        self.bulk.load(Ordering::Relaxed)
+    }
+
+    /// An open is sent to the server; it waits until the value is dropped.
+    pub(super) fn open(self: &Arc<Self>, target: String) -> OpenWaits {
+        let mut state = self.lock();
+        let id = state.next_open;
+        state.next_open += 1;
+        state.opens.insert(id, (clock::now(), target));
+        drop(state);
+        self.open_waits.notify_one();
+        OpenWaits { answers: self.clone(), id }
+    }
+
+    /// Since when the oldest open waits that was sent after the server's last answer.
+    pub(super) fn open_since(&self) -> Option<Instant> {
+        let state = self.lock();
+        state.opens.values().map(|(since, _)| *since).find(|since| *since >= state.last)
+    }
+
+    /// What the opens without an answer are for, the oldest first.
+    pub(super) fn opens(&self) -> Vec<String> {
+        self.lock().opens.values().map(|(_, target)| target.clone()).collect()
+    }
+
+    /// Returns when an open has begun to wait.
+    pub(super) async fn open_waits(&self) {
+        self.open_waits.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One open without an answer.
+pub(super) struct OpenWaits {
+    answers: Arc<Answers>,
+    id: u64,
+}
+
+impl Drop for OpenWaits {
+    fn drop(&mut self) {
+        self.answers.lock().opens.remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_opens_sent_after_the_last_answer_are_doubtful() {
+        let answers = Arc::new(Answers::default());
+        let began = clock::now();
+        let first = answers.open("a:1".to_owned());
+        assert_eq!(answers.open_since(), Some(began));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        answers.answered();
+        assert_eq!(answers.open_since(), None, "the server answers, its target does not");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let second = answers.open("b:2".to_owned());
+        assert_eq!(answers.open_since(), Some(clock::now()));
+        assert_eq!(answers.opens(), ["a:1", "b:2"]);
+        drop((first, second));
+        assert_eq!((answers.open_since(), answers.opens().len()), (None, 0));
+    }
+
+    #[test]
+    fn small_packets_are_no_transfer() {
+        let answers = Answers::default();
+        answers.received(BULK_PACKET - 1);
+        assert_eq!(answers.bulk(), 0);
+        answers.received(BULK_PACKET);
+        answers.window_adjusted();
+        assert_eq!(answers.bulk(), BULK_PACKET as u64 + TAKEN_PER_ADJUSTMENT);
+    }
+}

@@ -1,0 +1,38 @@
+//! Time in which the daemon does not run counts for nothing.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use support::net::{Service, Target, connect, free_port};
+use support::patience::last;
+use support::{Daemon, Sshd, tunnel_toml};
+
+#[test]
+fn sessions_and_connections_survive_a_stopped_daemon() {
+    let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let lines = format!(
+        "server_alive_interval = 2\nserver_alive_count_max = 1\nlocal_forward = [\"{port}:127.0.0.1:{}\"]",
+        echo.port
+    );
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &lines));
+    daemon.wait_ready("t");
+    let mut user = connect(port).expect("the forward accepts");
+    let mut echoes = || {
+        user.write_all(b"x").expect("bytes go in");
+        user.read_exact(&mut [0; 1]).expect("bytes come back");
+    };
+    echoes();
+    // The alive limit is 4 s.
+    daemon.signal(Signal::SIGSTOP);
+    last(Duration::from_secs(6));
+    daemon.signal(Signal::SIGCONT);
+    // Longer than the limit again, in which it is judged by the answers.
+    for _ in 0..5 {
+        last(Duration::from_secs(1));
+        echoes();
+    }
+    let tunnel = daemon.wait_ready("t");
+    assert_eq!(tunnel["starts"], 1, "{}", daemon.log());
+    assert!(!daemon.log().contains("keepalive_timeout") && !daemon.log().contains("in doubt"), "{}", daemon.log());
+}

@@ -1,0 +1,149 @@
+"""An SSH server that misbehaves on command: the faults that a stock server cannot be made to have.
+
+It lets everybody in, echoes what comes on a direct-tcpip channel, and prints its port. Commands on its standard input:
+  ignore      answer nothing any more, and send SSH_MSG_IGNORE
+  chatter     answer nothing any more, and send a few bytes on every open channel
+  rekey       begin a key exchange that never ends, and send SSH_MSG_IGNORE
+  exchange    exchange keys once more, with the key of the file that was named second
+  goodbye     SSH_MSG_DISCONNECT with a text in Latin-1
+  close       take no new connections
+Arguments: two host key files, then `banner`, `prompt` or `refuse`: what it says in Latin-1.
+"""
+
+import socket
+import sys
+import threading
+import time
+
+import paramiko
+from paramiko import common
+
+LATIN_1 = "accès refusé".encode("latin-1")
+# Between two pieces of a stuck server's chatter.
+PAUSE = 0.05
+
+says = sys.argv[3:]
+transports = []
+
+
+class Server(paramiko.ServerInterface):
+    def get_allowed_auths(self, username):
+        return "keyboard-interactive" if "prompt" in says else "none"
+
+    def check_auth_none(self, username):
+        return paramiko.AUTH_FAILED if "prompt" in says else paramiko.AUTH_SUCCESSFUL
+
+    def check_auth_interactive(self, username, submethods):
+        return paramiko.InteractiveQuery("", "", (LATIN_1, False))
+
+    def get_banner(self):
+        return (LATIN_1, "") if "banner" in says else (None, None)
+
+    def check_channel_direct_tcpip_request(self, chanid, origin, destination):
+        return paramiko.OPEN_SUCCEEDED
+
+
+class Transport(paramiko.Transport):
+    def refuse(self, message):
+        message.get_text()
+        answer = paramiko.Message()
+        answer.add_byte(common.cMSG_CHANNEL_OPEN_FAILURE)
+        answer.add_int(message.get_int())
+        answer.add_int(paramiko.OPEN_FAILED_CONNECT_FAILED)
+        answer.add_string(LATIN_1)
+        answer.add_string("")
+        self._send_message(answer)
+
+    def say(self, kind, *strings):
+        message = paramiko.Message()
+        message.add_byte(kind)
+        for string in strings:
+            message.add_int(string) if isinstance(string, int) else message.add_string(string)
+        self._send_message(message)
+
+    def stop_answering(self):
+        nothing = lambda transport, message: None
+        table = dict(self._handler_table)
+        for kind in (common.MSG_GLOBAL_REQUEST, common.MSG_CHANNEL_OPEN, common.MSG_KEXINIT):
+            table[kind] = nothing
+        self._handler_table = table
+
+    def flood(self):
+        while self.is_active():
+            self.say(common.cMSG_IGNORE, b"x" * 32)
+            time.sleep(PAUSE)
+
+    def chatter(self):
+        while self.is_active():
+            for channel in list(self._channels.values()):
+                if not channel.closed:
+                    channel.send(b"tick\n")
+            time.sleep(PAUSE)
+
+
+def echo(channel):
+    while data := channel.recv(32768):
+        channel.sendall(data)
+    channel.close()
+
+
+def serve(client):
+    transport = Transport(client)
+    transport.add_server_key(key(sys.argv[1]))
+    if "refuse" in says:
+        table = dict(Transport._handler_table)
+        table[common.MSG_CHANNEL_OPEN] = Transport.refuse
+        transport._handler_table = table
+    try:
+        transport.start_server(server=Server())
+    except paramiko.SSHException:
+        return
+    transports.append(transport)
+    while transport.is_active():
+        channel = transport.accept(1)
+        if channel:
+            threading.Thread(target=echo, args=(channel,), daemon=True).start()
+
+
+def key(path):
+    try:
+        return paramiko.Ed25519Key.from_private_key_file(path)
+    except paramiko.SSHException:
+        return paramiko.RSAKey.from_private_key_file(path)
+
+
+def order(word, transport):
+    if word == "goodbye":
+        transport.say(common.cMSG_DISCONNECT, 11, LATIN_1, "")
+    elif word == "exchange":
+        transport.server_key_dict.clear()
+        transport.add_server_key(key(sys.argv[2]))
+        transport._preferred_keys = tuple(transport.server_key_dict)
+        transport.renegotiate_keys()
+    else:
+        transport.stop_answering()
+        if word == "rekey":
+            transport._send_kex_init()
+        threading.Thread(target=transport.chatter if word == "chatter" else transport.flood, daemon=True).start()
+
+
+def accept(listener):
+    while True:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        threading.Thread(target=serve, args=(client,), daemon=True).start()
+
+
+listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+print(listener.getsockname()[1], flush=True)
+threading.Thread(target=accept, args=(listener,), daemon=True).start()
+for line in sys.stdin:
+    if line.strip() == "close":
+        # The thread in accept keeps the socket itself alive.
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        continue
+    for transport in transports:
+        threading.Thread(target=order, args=(line.strip(), transport), daemon=True).start()
