@@ -32,8 +32,8 @@ const MAX_CPU_RETRYING: Duration = Duration::from_millis(300);
 /// and keepalives are some each second at most.
 const MAX_WAKEUPS: u64 = 600;
 
-/// Views that one process may publish in [`WINDOW`] when nothing changes. Should be none: with a watchdog, six are seen.
-const MAX_VIEWS_AT_REST: usize = 12;
+/// Views that one process may publish in [`WINDOW`] when nothing changes: none.
+const MAX_VIEWS_AT_REST: usize = 0;
 
 /// The same, of a server or a port that is asked for again and again: each attempt begins and ends.
 const MAX_VIEWS_RETRYING: usize = 80;

@@ -135,8 +135,9 @@ impl Line {
     pub(super) async fn turn(&self) {
         let (read, written) = self.shared.wire.bytes();
         let turns = async {
-            // Without a wish for an answer: the peer has nothing to do with it.
-            if self.handle.read().await.send_keepalive(false).await.is_ok() {
+            // The answer is asked for and not waited for: the server has nothing to do with it. Without asking, russh
+            // still awaits one, and gives each later request the answer to the one before it, the last none.
+            if self.handle.read().await.send_keepalive(true).await.is_ok() {
                 self.shared.wire.writing(written).await;
             }
         };
