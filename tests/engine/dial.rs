@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tunnel_engine::demo_server::{AuthFault, ConnectFault, Flow, LinkFaults, MemoryNet, Server, Target};
 use tunnel_engine::dial::NetDialer;
@@ -260,4 +262,19 @@ fn spec(destination: &str, via: Via) -> SessionSpec {
     spec.dial.via = via;
     spec.host_key.strict = StrictHostKeyChecking::No;
     spec
+}
+
+#[tokio::test]
+async fn packet_without_content_is_told_as_a_protocol_failure() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let _server = tunnel_engine::task::owned(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        client.write_all(b"SSH-2.0-odd\r\n\0\0\0\0").await.unwrap();
+        // The connection stays open: what ends the session is the packet.
+        std::future::pending::<()>().await;
+    });
+    let failure =
+        open(&spec(&format!("me@127.0.0.1:{port}"), Via::Direct), &NetDialer::new()).await.err().expect("no session");
+    assert_eq!(failure.kind(), FailureKind::Protocol, "{failure}");
 }

@@ -168,7 +168,8 @@ impl Attempt<'_> {
 /// the host key, or the server's goodbye.
 fn broken(shared: &Shared, error: russh::Error) -> Failure {
     let told = matches!(error, russh::Error::UnknownKey | russh::Error::Disconnect);
-    let reason = shared.ending.reason().filter(|_| told);
+    // Without a word from anybody the end is told as a loss, about which russh's error says more.
+    let reason = shared.ending.reason().filter(|reason| told && reason.kind() != FailureKind::ConnectionLost);
     // Before the login there is nothing that a text could be about but an end, which may pass.
     reason.unwrap_or_else(|| match fault::is_not_utf8(&error) {
         true => fault::not_utf8(&shared.who, true, &[]),
