@@ -115,10 +115,15 @@ impl Takeover {
 }
 
 impl Takeover {
-    /// What removes the files of the sockets that `session` listened on, which sshd leaves. None, where the login is not
-    /// known to have a shell.
+    /// What removes the files of the sockets that `session` listened on, which sshd leaves. None without takeover, and
+    /// where the login is known to have no shell. A session that ends right after its start is not marked yet: it is tried.
     pub(super) fn tidy(&self, session: &Session, listens: &[Listen]) -> Vec<Release> {
-        if !matches!(self.ability, Ability::Marked { .. }) {
+        let may_have_a_shell = match self.ability {
+            Ability::Marked { .. } => true,
+            Ability::Unknown => self.serial.is_some(),
+            Ability::None => false,
+        };
+        if !may_have_a_shell {
             return Vec::new();
         }
         let paths = listens.iter().filter(|listen| matches!(listen, Listen::Unix(_))).filter_map(Held::of);
