@@ -17,7 +17,7 @@ const AT_MOST: f64 = 9.0;
 /// What every process costs, added to both sides, so that small figures do not make large ratios.
 const BASE: Duration = Duration::from_millis(100);
 
-/// Tunnels to a port where nobody listens, with sockets in this folder.
+/// Tunnels to a port without a listener, with sockets in this folder.
 fn config(tunnels: usize, folder: &Path) -> String {
     let mut text =
         String::from("[defaults]\nuser = \"nobody\"\nhost = \"127.0.0.1\"\nport = 1\nidentity_agent = \"none\"\n");

@@ -1,4 +1,4 @@
-//! Idle costs nothing: every mode of the real binary, with nobody using it, all at once, over one window of time. What
+//! Idle costs nothing: every mode of the real binary, without users, all at once, over one window of time. What
 //! is asserted is the cost of each process, never how long something took.
 
 #![allow(clippy::expect_used, clippy::disallowed_methods, reason = "tests of a real world: they panic, and they wait")]

@@ -18,11 +18,11 @@ pub(crate) struct Place {
     pub(crate) echo: Target,
     /// A port that another program holds, here and, the server being here too, on the server.
     pub(crate) busy: TcpListener,
-    /// A port that nobody listens on.
+    /// A port without a listener.
     pub(crate) nowhere: u16,
     /// A service manager that does not read.
     pub(crate) unread: Notify,
-    /// On the path `target`: nobody connects to it.
+    /// On the path `target`: no user connects to it.
     _target: UnixListener,
     dir: TempDir,
 }

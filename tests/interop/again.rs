@@ -28,7 +28,7 @@ fn sessions_cut_after_an_outage_are_replaced_at_once() {
     let daemon = Daemon::start(&tunnel_toml("t", &sshd, &lines));
     daemon.wait_ready("t");
     sshd.crash();
-    daemon.wait_for("t", "after several starts that found nobody", |t| t["starts"].as_u64() >= Some(5));
+    daemon.wait_for("t", "after several starts that found no server", |t| t["starts"].as_u64() >= Some(5));
     sshd.launch();
     for _ in 0..4 {
         let starts = daemon.wait_ready("t")["starts"].as_u64();

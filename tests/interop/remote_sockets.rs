@@ -124,7 +124,7 @@ fn a_living_socket_is_left_alone_and_its_program_hears_nothing() {
     assert!(living.accept().is_err(), "no connection was made to it");
     assert!(UnixStream::connect(&fixture.path).is_ok());
     drop(living);
-    // The file is nobody's now; the look at it is repeated seldom, or when asked for.
+    // No program has the file bound now; the look at it is repeated seldom, or when asked for.
     assert!(daemon.cli(&["restart", "t"]).status.success());
     daemon.wait_ready("t");
 }
@@ -140,7 +140,7 @@ fn what_is_no_socket_is_left_alone() {
 
     symlink("/nonexistent/socket", &fixture.path).expect("a link");
     drop(fixture.refused(&fixture.taking_over(), &["not a socket"]));
-    // A link to a socket that is nobody's: neither is removed.
+    // A link to a socket that no program has bound: neither is removed.
     let stale = fixture.sshd.dir().join("stale");
     drop(UnixListener::bind(&stale).expect("a socket"));
     std::fs::remove_file(&fixture.path).expect("removed");

@@ -1,4 +1,4 @@
-//! Files that a config names, which need not be what they should be: a FIFO without a writer holds whoever opens it, a
+//! Files that a config names, which need not be what they should be: a FIFO without a writer holds its reader, a
 //! device has no end, and what is too large fills the memory. The one place that opens and reads them.
 
 use std::fs::{File, Metadata, OpenOptions};

@@ -116,7 +116,7 @@ impl Problem {
     }
 }
 
-/// A name that somebody typed, or a path, must not drive the terminal.
+/// A name that a user typed, or a path, must not drive the terminal.
 pub(super) fn printable(text: &str) -> String {
     let fine = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
     text.chars().map(|c| if fine(&c) { c } else { char::REPLACEMENT_CHARACTER }).collect()

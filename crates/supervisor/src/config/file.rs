@@ -1,4 +1,4 @@
-//! The bytes of a config file: a regular one, or a pipe that somebody fills, and for root only such as nobody else can
+//! The bytes of a config file: a regular one, or a pipe that another program fills, and for root only such as no other user can
 //! have written.
 
 use std::fs::{File, Metadata, OpenOptions};

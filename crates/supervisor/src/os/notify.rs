@@ -195,14 +195,14 @@ impl Words {
             }
             return;
         }
-        // Fails when the thread has ended, with nobody to hear it.
+        // Fails when the thread has ended: there is no receiver.
         let _ = queue.send(Word::Say(text, socket));
     }
 
     fn status(&self, text: String) {
         let Some(queue) = &self.queue else { return };
         if self.shared.status().replace(text).is_none() {
-            // Fails when the thread has ended, with nobody to hear it.
+            // Fails when the thread has ended: there is no receiver.
             let _ = queue.send(Word::Status);
         }
     }

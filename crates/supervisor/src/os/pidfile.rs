@@ -105,7 +105,7 @@ fn open(path: &Path) -> io::Result<File> {
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    // Of a file that has another name too, somebody else's content would be lost.
+    // Of a file that has another name too, another program's content would be lost.
     if metadata.nlink() > 1 {
         return Err(io::Error::other("it is a hard link to a file that has another name, too"));
     }

@@ -173,7 +173,7 @@ impl Facts for System {
     }
 }
 
-/// Whether nobody but root and the account `uid` can have written a file, as ssh asks it.
+/// Whether only root and the account `uid` can have written a file, as ssh asks it.
 pub(crate) fn trusted_by(uid: Uid, metadata: &fs::Metadata) -> bool {
     /// Others; and the group, unless it is the private group that many systems give each user.
     const OTHERS_WRITE: u32 = 0o002;

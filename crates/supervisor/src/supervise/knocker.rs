@@ -175,7 +175,7 @@ impl Shared {
         id
     }
 
-    /// Those who wait now; `None` when nobody does any more.
+    /// Those who wait now; `None` when no tunnel does any more.
     fn pace(&self, door: &Door, now: Instant) -> Option<Duration> {
         let doors = self.doors();
         let wishes = doors.waiting.get(door)?.waiters.values().map(|waiter| waiter.wish);
@@ -214,7 +214,7 @@ async fn watch(shared: Arc<Shared>, door: Door, hop: SessionSpec) {
     }
 }
 
-/// Asks `hop` by TCP for those who wait at `door`; `None` when nobody does any more.
+/// Asks `hop` by TCP for those who wait at `door`; `None` when no tunnel does any more.
 async fn knock(shared: &Shared, door: &Door, hop: &SessionSpec) -> Option<Link> {
     let mut under_way = FuturesUnordered::new();
     // An attempt has failed only now.

@@ -42,7 +42,7 @@ impl Subject<'_> {
     }
 
     /// What the config asks about it. The target of a local forward is asked only where the config says so: no service
-    /// has to bear a connection that nobody wanted.
+    /// has to bear a connection that no user made.
     fn asked(&self, probe: &ProbeSpec) -> Asked {
         let target = self.forward.connect != Connect::Socks;
         match (probe, self.side()) {

@@ -175,7 +175,7 @@ impl Remote {
         }
     }
 
-    /// What is asked for whatever happens, and somebody may hold.
+    /// What is asked for whatever happens, and another session or program may hold.
     fn held(&self) -> Option<Held> {
         Held::of(&self.forward.listen)
     }

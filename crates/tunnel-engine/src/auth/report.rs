@@ -223,7 +223,7 @@ fn certificate_hint(file: &str, principals: &[String], user: &str) -> String {
         names.push_str(", …");
     }
     let principals = match principals.iter().any(|name| name == user) {
-        _ if principals.is_empty() => "it names no principals, which sshd takes from nobody but an authority's \
+        _ if principals.is_empty() => "it names no principals, which sshd takes only from an authority's \
              `cert-authority` line"
             .to_owned(),
         true => format!("it is for `{names}`"),

@@ -53,7 +53,7 @@ pub(super) struct Shared {
 pub(super) enum Order {
     /// SSH_MSG_DISCONNECT.
     Goodbye { code: u32, text: String },
-    /// Requests and channels that nobody asked for.
+    /// Requests and channels that the client did not ask for.
     Flood { times: u32 },
 }
 

@@ -38,7 +38,7 @@ impl JumpHost {
     /// `jump_failed`, with [`crate::failure::Unreached::BehindJump`] where the jump host found no server there; or why its session ended.
     pub async fn connect(&self, target: &Destination) -> Result<Link, Failure> {
         let connect = Connect::Tcp { host: target.host.clone(), port: target.port };
-        // As `ssh -W` says: nobody connected here.
+        // As `ssh -W` says: no peer connected here.
         let origin = Origin { address: "127.0.0.1".to_owned(), port: 65535 };
         let channel = match self.session.open_direct(&connect, &origin).await {
             Ok(channel) => channel,
@@ -147,8 +147,8 @@ fn not_opened(name: &str, target: &Destination, error: &OpenError, session: &Ses
     };
     let message = format!("jump host `{name}`: no connection from there to `{target}`: {error}");
     let failure = Failure::new(FailureKind::JumpFailed, message).with_hint(hint);
-    let nobody_there = matches!(error, OpenError::ConnectFailed(_) | OpenError::Timeout);
-    if nobody_there { failure.not_reached_from_jump_host() } else { failure }
+    let not_reached = matches!(error, OpenError::ConnectFailed(_) | OpenError::Timeout);
+    if not_reached { failure.not_reached_from_jump_host() } else { failure }
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ impl AnswerWait {
         }
     }
 
-    /// Whoever should have answered could not, or we could not have heard it: the wait begins again.
+    /// The server could not answer, or its answer could not be read: the wait begins again.
     pub(super) const fn restart(&mut self, seen: &Seen, now: Instant) {
         *self = Self { under_way: self.under_way, sent_at: self.sent_at, ..Self::begin(seen, now) };
     }

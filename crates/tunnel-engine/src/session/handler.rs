@@ -62,7 +62,7 @@ impl Handler {
     async fn refuse(&mut self, what: &str, answer: ChannelOpenHandle) {
         if let Some(suppressed) = self.log.admit(what, clock::now()) {
             let server = &self.shared.who;
-            tracing::warn!(server, channel = what, suppressed, "refused a channel that nobody asked for");
+            tracing::warn!(server, channel = what, suppressed, "refused a channel that was not asked for");
         }
         answer.reject(RejectReason::Prohibited.into()).await;
     }
@@ -78,7 +78,7 @@ fn other_host_key(who: &str, first: &Algorithm, now: &Algorithm) -> Failure {
         "`{who}` showed another host key when keys were exchanged again: `{now}`, and it was `{first}` when the session began"
     );
     Failure::new(FailureKind::HostKeyChanged, message)
-        .with_hint("ask the server's owner: no server that is in order does this; somebody may be in between")
+        .with_hint("ask the server's owner: no server that is in order does this; another machine may be in between")
 }
 
 fn short_host_key(who: &str, bits: u32, required: u32) -> Failure {
@@ -92,7 +92,7 @@ impl Drop for Handler {
     fn drop(&mut self) {
         let suppressed = self.log.suppressed();
         if suppressed > 0 {
-            tracing::warn!(server = self.shared.who, suppressed, "refused more channels that nobody asked for");
+            tracing::warn!(server = self.shared.who, suppressed, "refused more channels that were not asked for");
         }
         self.shared.ending.end(fault::from_russh(&self.shared.who, russh::Error::SendError));
         self.shared.finished.cancel();

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_answer_nothing_keep_nobody_alive() {
+    fn bytes_without_an_answer_are_no_life() {
         let start = crate::clock::now();
         let last_answer = start - 15 * SECOND;
         let asked = Some(Asked { at: start, counts_from: start, last_answer });

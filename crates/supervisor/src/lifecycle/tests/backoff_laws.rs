@@ -103,7 +103,7 @@ proptest! {
     }
 
     #[test]
-    fn a_server_that_throws_us_out_or_lets_nobody_in_sees_ever_longer_waits(
+    fn server_that_ends_or_refuses_logins_sees_longer_waits(
         row in row(),
         rude in proptest::collection::vec(any::<bool>(), 12..40),
     ) {

@@ -27,7 +27,7 @@ pub(super) struct Pacing {
 #[derive(Debug, Default)]
 struct Server {
     waiting: BTreeSet<Turn>,
-    /// How many go before each, when somebody has asked since `waiting` changed.
+    /// How many go before each, when a caller has asked since `waiting` changed.
     ranks: Option<HashMap<Ticket, usize>>,
     in_flight: usize,
     held_until: Option<Instant>,

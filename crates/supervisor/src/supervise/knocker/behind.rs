@@ -14,7 +14,7 @@ use tunnel_engine::spec::{Destination, SessionSpec, Via};
 use super::{Door, EAGER, Shared, first_hop, knock};
 use crate::lifecycle::Backoff;
 
-/// Between two logins at a jump host whose session did not last, or that let nobody in.
+/// Between two logins at a jump host whose session did not last, or that refused the login.
 const LOGIN_AGAIN: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(60));
 
 /// Questions that the jump host has not answered yet. Where packets to the server are lost, its kernel goes on with each
@@ -43,7 +43,7 @@ impl Hash for Behind {
     }
 }
 
-/// Asks until the server is back; `None` when nobody waits any more.
+/// Asks until the server is back; `None` when no tunnel waits any more.
 pub(super) async fn watch(shared: &Shared, door: &Door, behind: &Behind) -> Option<Link> {
     let mut logins = 0;
     let mut dialer = None;
@@ -83,7 +83,7 @@ async fn login(shared: &Shared, behind: &Behind, dialer: Option<Box<dyn Dialer>>
     host
 }
 
-/// Asks over one session. `None`: nobody waits any more. `Some(None)`: the session has ended.
+/// Asks over one session. `None`: no tunnel waits any more. `Some(None)`: the session has ended.
 async fn ask(shared: &Shared, door: &Door, host: &JumpHost, target: &Destination) -> Option<Option<Link>> {
     let mut unanswered = FuturesUnordered::new();
     let mut next = clock::now();

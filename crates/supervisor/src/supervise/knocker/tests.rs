@@ -151,7 +151,7 @@ async fn a_jump_host_that_went_away_while_it_was_asked_is_found_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_jump_host_that_lets_nobody_in_is_asked_ever_less_often() {
+async fn jump_host_that_refuses_logins_is_asked_less_often() {
     let (bastion, knocker, mut spec) = behind_a_bastion();
     if let Via::Jump(jump) = &mut spec.dial.via {
         jump.destination.user = "stranger".to_owned();

@@ -1,4 +1,4 @@
-//! A port or path that somebody else holds: what came of the takeover.
+//! A port or path that another session or program holds: what came of the takeover.
 
 use tunnel_engine::clock;
 use tunnel_engine::failure::Failure;

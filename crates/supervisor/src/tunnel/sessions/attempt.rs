@@ -39,7 +39,7 @@ impl Attempt {
 impl Actor {
     /// The machine wants a session: another host of the row under way, else a row of all.
     pub(in crate::tunnel) fn open(&mut self, epoch: u64) {
-        // Those that were told to hurry still do.
+        // Those that have a deadline keep it.
         self.hurry = watch::Sender::new(None);
         // A login that was to replace the session that was lost is as good as a new one.
         if let Some(dial) = self.replacement.take().and_then(Replacement::into_dial) {

@@ -259,7 +259,7 @@ impl Actor {
     pub(super) fn closed(&mut self, epoch: u64) {
         // Another start may have begun beside it.
         if epoch == self.machine.epoch() {
-            // In `Stopping` the machine asks nobody why.
+            // In `Stopping` the machine does not ask why.
             self.feed(Input::SessionEnded { epoch, kind: FailureKind::ConnectionLost, unreached: None });
         }
     }

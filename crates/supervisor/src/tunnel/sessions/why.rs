@@ -15,7 +15,7 @@ const LIFETIME_JITTER: f64 = 0.1;
 /// While the path is in doubt nothing passes, so the next login follows the failed one soon. The governor paces them.
 const AGAIN_IN_DOUBT: Duration = Duration::from_secs(1);
 
-/// The waits after logins that were to replace a session that still serves: nobody is cut off meanwhile.
+/// The waits after logins that were to replace a session that still serves: no connection is cut meanwhile.
 const AGAIN: Backoff = Backoff::doubling(Duration::from_secs(5), Duration::from_secs(300));
 
 /// Why a session is to be replaced although it lives. The first that holds is told.

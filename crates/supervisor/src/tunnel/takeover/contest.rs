@@ -51,7 +51,7 @@ impl Contest {
         Some(truce)
     }
 
-    /// A socket file that was nobody's is removed: no rival, but not for ever at once either.
+    /// A socket file that no program has bound is removed: no rival, but not for ever at once either.
     pub(in crate::tunnel) fn removed(&mut self, now: Instant) {
         self.ours(now);
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tunnel_engine::spec::Listen;
 
-/// A listen address on the server that somebody may hold.
+/// A listen address on the server that another session or program may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::tunnel) enum Held {
     Port(u16),

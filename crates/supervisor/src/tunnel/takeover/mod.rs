@@ -9,7 +9,7 @@
 //!        a program's? ─ yes ─► named, and left alone
 //!        sessions with our mark that do not live, else the only other session there is ─► ended
 //!        several ─► none
-//!        nobody, and a socket file ─► removed; a file of another kind, a symbolic link, another user's ─► left alone
+//!        no listener, and a socket file ─► removed; a file of another kind, a symbolic link, another user's ─► left alone
 //! ```
 //! The mark says machine, user, tunnel and server, so that it is the same after a restart or a power cut of this machine.
 
@@ -86,7 +86,7 @@ pub(super) struct Marked {
 pub(super) struct Release {
     session: Session,
     held: Held,
-    /// No session is ended: only a file that is nobody's is removed.
+    /// No session is ended: only a file that no program has bound is removed.
     only_file: bool,
     mark: String,
     living: Vec<String>,
@@ -133,7 +133,7 @@ impl Takeover {
 
 impl Release {
     /// Asks the server's shell to end the holder of the port or path, if it is ours, and to remove a socket file that
-    /// is nobody's.
+    /// no program has bound.
     pub(super) async fn run(self) -> Report {
         let held = match (&self.held, self.only_file) {
             (Held::Path(path), true) => format!("file:{}", held::octal(path)),

@@ -196,7 +196,7 @@ impl Bound {
         self.missing.is_some()
     }
 
-    /// The path of a unix socket no longer leads to it: why nobody can connect.
+    /// The path of a unix socket no longer leads to it: why no peer can connect.
     pub(super) fn lost_file(&self) -> Option<Failure> {
         self.sockets.iter().find_map(|socket| match socket {
             Listener::Unix(_, file) => file.lost(),

@@ -171,7 +171,7 @@ async fn a_living_socket_gives_way_where_that_was_asked_for_and_a_file_of_anothe
     holder.set_nonblocking(true).unwrap();
     let _bound = Bound::bind(&Listen::Unix(living.clone()), options).await.unwrap();
     UnixStream::connect(&living).unwrap();
-    assert!(holder.accept().is_err(), "nobody connected to it to find out");
+    assert!(holder.accept().is_err(), "it was connected to to find out");
 
     let file = folder.path().join("file");
     std::fs::write(&file, "precious").unwrap();
@@ -188,7 +188,7 @@ async fn a_living_socket_and_a_file_of_another_kind_are_left_alone() {
     let failure = bind(&Listen::Unix(living.clone())).await.err().unwrap();
     assert_eq!(failure.kind(), FailureKind::ListenInUse);
     assert!(failure.message().contains(&format!("held by pid {}", std::process::id())), "{failure}");
-    assert!(holder.accept().is_err(), "nobody connected to it to find out");
+    assert!(holder.accept().is_err(), "it was connected to to find out");
     UnixStream::connect(&living).unwrap();
 
     let file = folder.path().join("file");

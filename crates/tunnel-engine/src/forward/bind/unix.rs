@@ -161,7 +161,7 @@ impl SocketFile {
         &self.path
     }
 
-    /// Why nobody comes to the socket by its path any more; `None` while it leads there.
+    /// Why no peer reaches the socket by its path any more; `None` while it leads there.
     pub(super) fn lost(&self) -> Option<Failure> {
         let now = identity(&self.path);
         if self.identity.is_none() || now == self.identity {
@@ -174,7 +174,7 @@ impl SocketFile {
         } else {
             "a file that is no socket is in its place"
         };
-        let message = format!("nobody can connect to `{}`: {what}", self.path.display());
+        let message = format!("no peer can connect to `{}`: {what}", self.path.display());
         Some(Failure::new(FailureKind::ListenInUse, message).with_hint("it is bound again as soon as the path is free"))
     }
 

@@ -40,7 +40,7 @@ impl Default for PathWatcher {
 }
 
 impl PathWatcher {
-    /// Changes from now on. Each may concern any path: whoever hears of one looks at its own.
+    /// Changes from now on. Each may concern any path: each listener looks at its own.
     pub(in crate::forward) fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
     }

@@ -243,7 +243,7 @@ impl<O: Opener> Dispatcher<O> {
                 // What a SOCKS peer asks for says nothing about the forward.
                 let named = self.orders.borrow().connect != Connect::Socks;
                 match disproof(&connect, &error).filter(|_| named) {
-                    // Told once, by whoever follows the stats.
+                    // Told once, by the reader of the stats.
                     Some(refusal) => {
                         debug!(kind = self.kind(), listen = %self.binding.listen(), "{}", refusal.words);
                         self.stats.refuse(refusal);
