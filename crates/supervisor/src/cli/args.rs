@@ -31,7 +31,7 @@ pub(super) struct Global {
     /// Control socket, instead of the config file's
     #[arg(long, global = true, env = "TUNNELD_CONTROL_SOCKET", value_name = "PATH", hide_env_values = true)]
     pub(super) control_socket: Option<PathBuf>,
-    /// error, warn, info, debug, trace, or a tracing filter
+    /// error, warn, info, debug, trace, or a filter such as info,tunnel_engine=debug
     #[arg(long, global = true, env = "TUNNELD_LOG_LEVEL", value_name = "LEVEL", hide_env_values = true)]
     pub(super) log_level: Option<String>,
     /// Pidfile, instead of the config file's

@@ -32,7 +32,7 @@ pub struct Global {
 /// `[log]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSpec {
-    /// A level, or a tracing filter.
+    /// A level, or a filter such as `info,tunnel_engine=debug`.
     pub level: String,
     /// How lines look.
     pub format: LogFormat,

@@ -11,6 +11,7 @@ mod environment;
 mod file;
 mod keys;
 mod load;
+mod log_filter;
 mod quantity;
 mod reader;
 mod resolve;
@@ -25,6 +26,7 @@ pub use desired::{
     ProbeSpec, TunnelSpec,
 };
 pub use diagnostic::{ConfigError, ConfigErrors};
+pub use log_filter::{LogFilterError, log_filter};
 pub(crate) use quantity::LONGEST;
 pub(crate) use resolve::{MOST_ALIVE_COUNT, identities_of, user_known_hosts_of};
 pub use source::{Place, Source};

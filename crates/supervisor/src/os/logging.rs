@@ -8,7 +8,7 @@ use std::io::IsTerminal;
 
 use nix::sys::stat::fstat;
 use tracing::{Level, Metadata};
-use tracing_subscriber::filter::{EnvFilter, FilterFn, ParseError, filter_fn};
+use tracing_subscriber::filter::{FilterFn, LevelFilter, Targets, filter_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::reload;
@@ -17,7 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 pub use plain::Speech;
 pub use queue::Flush;
 
-use crate::config::{LogFormat, LogSpec};
+use crate::config::{LogFilterError, LogFormat, LogSpec, log_filter};
 
 /// The SSH library. What it says of a peer is said by us as a failure; the rest a hostile server can repeat without end.
 /// Only a filter that names it shows its lines.
@@ -29,11 +29,11 @@ const OURS: &[&str] = &["supervisor", "tunnel_engine", "tunneld"];
 /// Changes the level of the running daemon.
 #[derive(Debug, Clone)]
 pub struct LogControl {
-    filter: reload::Handle<EnvFilter, Registry>,
+    filter: reload::Handle<Targets, Registry>,
 }
 
 impl LogControl {
-    /// A level word, or a tracing filter. What cannot be read changes nothing.
+    /// A level word, or a filter such as `info,tunnel_engine=debug`. What cannot be read changes nothing.
     pub fn set_level(&self, level: &str) -> Result<(), LogError> {
         let filter = filter(level)?;
         self.filter.reload(filter).map_err(|error| LogError::Start(error.to_string()))
@@ -44,19 +44,14 @@ impl LogControl {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// Neither a level nor a filter.
-    #[error("`{level}` is neither a level (error, warn, info, debug, trace) nor a tracing filter: {source}")]
-    Level {
-        /// As written.
-        level: String,
-        /// Which part.
-        source: ParseError,
-    },
+    #[error("{0}: {hint}", hint = .0.hint)]
+    Level(#[from] LogFilterError),
     /// The logger could not be started or reached.
     #[error("cannot set up logging: {0}")]
     Start(String),
 }
 
-/// Whether `level` can be used: a level word, or a tracing filter.
+/// Whether `level` can be used: a level word, or a filter such as `info,tunnel_engine=debug`.
 pub fn check_level(level: &str) -> Result<(), LogError> {
     filter(level).map(drop)
 }
@@ -85,20 +80,14 @@ pub fn init_plain(speech: Speech, output: Option<std::fs::File>) -> Result<Flush
     Ok(flush)
 }
 
-fn filter(level: &str) -> Result<EnvFilter, LogError> {
-    let word = level.trim().to_ascii_lowercase();
-    let mut directives = match word.as_str() {
-        "error" => "error".to_owned(),
-        "warn" | "info" | "debug" | "trace" => {
-            let ours = OURS.iter().map(|name| format!(",{name}={word}"));
-            std::iter::once("warn".to_owned()).chain(ours).collect()
-        }
-        _ => level.to_owned(),
-    };
-    if !directives.contains(SSH_LIBRARY) {
-        directives = format!("{directives},{SSH_LIBRARY}=off");
+/// A bare level is about our own crates: the libraries below them speak up only at `warn`.
+fn filter(level: &str) -> Result<Targets, LogError> {
+    let mut filter = log_filter(level)?;
+    if let Ok(bare) = level.trim().parse::<LevelFilter>() {
+        filter = filter.with_default(bare.min(LevelFilter::WARN)).with_targets(OURS.iter().map(|name| (*name, bare)));
     }
-    EnvFilter::builder().parse(&directives).map_err(|source| LogError::Level { level: level.to_owned(), source })
+    let named = filter.iter().any(|(target, _)| target.starts_with(SSH_LIBRARY));
+    Ok(if named { filter } else { filter.with_target(SSH_LIBRARY, LevelFilter::OFF) })
 }
 
 /// At `debug` and below russh prints whole messages, forwarded bytes and signatures among them: never, whatever
@@ -153,29 +142,31 @@ mod tests {
 
     #[test]
     fn a_level_word_is_about_our_crates() {
-        let shown = filter("debug").unwrap().to_string();
-        assert!(shown.contains("supervisor=debug"), "{shown}");
-        assert!(shown.contains("warn"), "{shown}");
-        assert!(!filter("ERROR").unwrap().to_string().contains("supervisor"));
+        let filter = filter("DEBUG").unwrap();
+        assert!(filter.would_enable("supervisor::tunnel", &Level::DEBUG));
+        assert!(filter.would_enable("mio", &Level::WARN) && !filter.would_enable("mio", &Level::INFO));
     }
 
     #[test]
-    fn a_filter_is_taken_as_it_is_written() {
-        let shown = filter("tunnel_engine=trace,russh=warn").unwrap().to_string();
-        assert!(shown.contains("russh=warn") && !shown.contains("off"), "{shown}");
-        assert_eq!(filter("russh=info").unwrap().to_string(), "russh=info");
+    fn quiet_levels_hold_for_libraries_too() {
+        for (level, quieter) in [("error", Level::WARN), ("off", Level::ERROR)] {
+            let filter = filter(level).unwrap();
+            assert!(!filter.would_enable("supervisor", &quieter) && !filter.would_enable("mio", &quieter), "{level}");
+        }
     }
 
     #[test]
     fn ssh_library_is_silent_unless_named() {
         for level in ["error", "warn", "trace", "info,tunnel_engine=debug"] {
-            assert!(filter(level).unwrap().to_string().contains("russh=off"), "{level}");
+            assert!(!filter(level).unwrap().would_enable("russh::client", &Level::ERROR), "{level}");
         }
+        let filter = filter("tunnel_engine=trace,russh=warn").unwrap();
+        assert!(filter.would_enable("russh::client", &Level::WARN) && !filter.would_enable("russh", &Level::INFO));
     }
 
     #[test]
     fn nonsense_is_refused_with_its_text() {
         let error = check_level("loud=very").unwrap_err();
-        assert!(error.to_string().starts_with("`loud=very` is neither"), "{error}");
+        assert!(error.to_string().starts_with("`very` is not a log level: write "), "{error}");
     }
 }

@@ -1,21 +1,18 @@
 //! The daemon's own keys.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
-
-use tracing_subscriber::filter::EnvFilter;
 
 use super::{Document, Reader};
 use crate::config::desired::{Global, LogFormat, LogSpec};
 use crate::config::diagnostic::ConfigError;
-use crate::config::keys::{self, did_you_mean};
+use crate::config::keys;
 use crate::config::load::Overrides;
+use crate::config::log_filter::{LogFilterError, log_filter};
 use crate::config::quantity;
 
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const LOG_LEVEL: &str = "info";
-const LOG_LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace", "off"];
 
 pub(super) fn global(top: &mut Reader<'_>, main: &Document<'_>, overrides: &Overrides) -> Option<Global> {
     let stop_timeout = top.read("stop_timeout", quantity::duration).unwrap_or(STOP_TIMEOUT);
@@ -46,33 +43,19 @@ fn log(top: &mut Reader<'_>, overrides: &Overrides) -> LogSpec {
     log.check_keys(keys::LOG);
     let level = log.read("level", |value| {
         let text = value.word()?;
-        check_level(text).map_or_else(|(what, hint)| value.refuse(what, hint), |()| Ok(text.to_owned()))
+        match log_filter(text) {
+            Ok(_) => Ok(text.to_owned()),
+            Err(LogFilterError { what, hint }) => value.refuse(what, hint),
+        }
     });
     let formats = [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
     let format = log.read("format", |value| value.one_of(&formats)).unwrap_or_default();
     top.errors.extend(log.errors);
     if let Some(level) = &overrides.log_level
-        && let Err((what, hint)) = check_level(level)
+        && let Err(LogFilterError { what, hint }) = log_filter(level)
     {
         top.errors.push(ConfigError::of_option("--log-level", what, hint));
     }
     let level = overrides.log_level.clone().or(level).unwrap_or_else(|| LOG_LEVEL.to_owned());
     LogSpec { level, format }
-}
-
-/// A bare word is a level: for a filter it would also be the name of a module, and then a typing error would log
-/// everything of a module that does not exist, which is nothing.
-fn check_level(text: &str) -> Result<(), (String, String)> {
-    let levels = "write error, warn, info, debug or trace, or a filter such as \"info,tunnel_engine=debug\"";
-    if text.chars().all(|c| c.is_ascii_alphanumeric()) {
-        if LOG_LEVELS.iter().any(|level| level.eq_ignore_ascii_case(text)) {
-            return Ok(());
-        }
-        let hint = did_you_mean(text, LOG_LEVELS).map_or(levels.to_owned(), |level| format!("did you mean `{level}`?"));
-        return Err((format!("`{text}` is not a log level"), hint));
-    }
-    match EnvFilter::from_str(text) {
-        Ok(_) => Ok(()),
-        Err(_) => Err((format!("`{text}` is not a log filter"), levels.to_owned())),
-    }
 }
