@@ -8,6 +8,7 @@ mod demo;
 mod files;
 mod flood;
 mod hostile;
+mod init;
 mod kept;
 mod lifecycle;
 mod notify;

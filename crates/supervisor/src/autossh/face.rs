@@ -12,10 +12,9 @@ use super::monitor::{self, Monitor};
 use super::monitor_port::MonitorPort;
 use super::run::{self, DONE, FAILED};
 use super::settings::{self, Person};
-use super::terminal::Terminal;
 use super::{speech, usage};
 use crate::config::TunnelSpec;
-use crate::os::{Notify, Pidfile, PidfileError, limits, orphans, signals};
+use crate::os::{Notify, Pidfile, PidfileError, Terminal, limits, orphans, signals};
 use crate::sshconfig::{LogLevel, Said};
 
 /// Whose behaviour this is.

@@ -22,7 +22,6 @@ mod recipes;
 mod run;
 pub(crate) mod settings;
 mod speech;
-mod terminal;
 mod usage;
 
 pub use face::main;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use super::init::InitArgs;
+use super::problem::Problem;
+use crate::config;
 use crate::control::protocol::MAX_WAIT_MS;
-
-/// The config file when none is named.
-pub(super) const DEFAULT_CONFIG: &str = "/etc/tunneld.toml";
 
 /// Keeps SSH tunnels up. Without a command it runs the daemon in the foreground.
 #[derive(Debug, Parser)]
@@ -25,7 +25,7 @@ pub(super) struct Args {
 /// Before or after the verb; a flag wins over the environment, which wins over the file.
 #[derive(Debug, clap::Args)]
 pub(super) struct Global {
-    /// Config file [default: /etc/tunneld.toml]
+    /// Config file [default: /etc/tunneld.toml, and before it for a user ~/.config/tunneld/config.toml]
     #[arg(short, long, global = true, env = "TUNNELD_CONFIG", value_name = "FILE", hide_env_values = true)]
     pub(super) config: Option<PathBuf>,
     /// Control socket, instead of the config file's
@@ -41,7 +41,16 @@ pub(super) struct Global {
 
 impl Global {
     pub(super) fn config_file(&self) -> PathBuf {
-        self.config.clone().unwrap_or_else(|| DEFAULT_CONFIG.into())
+        self.config.clone().unwrap_or_else(config::default_config)
+    }
+
+    /// The config file of a verb that needs one. A file that is named need not exist: reading it says so.
+    pub(super) fn existing_config(&self) -> Result<PathBuf, Problem> {
+        let path = self.config_file();
+        if self.config.is_none() && matches!(path.try_exists(), Ok(false)) {
+            return Err(Problem::NoConfig { own: config::own_config(), default: path });
+        }
+        Ok(path)
     }
 }
 
@@ -49,6 +58,8 @@ impl Global {
 pub(super) enum Verb {
     /// Run the daemon in the foreground
     Run,
+    /// Write a first config, check it, and say what is next; asks on a terminal for what is not given
+    Init(InitArgs),
     /// Read the config and print every error, or the tunnels as they would run
     Check {
         /// As JSON

@@ -13,7 +13,7 @@ use crate::config::{self, Desired, OnRemotePortBusy, ProbeSpec, TunnelSpec};
 use crate::exit;
 
 pub(super) fn run(global: &Global, json: bool) -> Result<u8, Problem> {
-    let result = config::load(&global.config_file(), &overrides(global));
+    let result = config::load(&global.existing_config()?, &overrides(global));
     match (result, json) {
         (Ok(desired), true) => print(&pretty(&to_json(&desired))?).map(|()| exit::OK),
         (Ok(desired), false) => print(&printable(&to_text(&desired))).map(|()| exit::OK),
@@ -79,7 +79,7 @@ fn way(via: &Via) -> String {
     }
 }
 
-const fn option(kind: ForwardKind) -> &'static str {
+pub(super) const fn option(kind: ForwardKind) -> &'static str {
     match kind {
         ForwardKind::Local => "-L",
         ForwardKind::Remote => "-R",

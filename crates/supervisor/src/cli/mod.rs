@@ -3,7 +3,9 @@
 mod args;
 mod check;
 mod demo;
+mod help;
 mod import;
+mod init;
 mod names;
 mod plan;
 mod problem;
@@ -19,7 +21,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 
 use crate::control::Request;
 use crate::{autossh, exit};
@@ -36,7 +38,8 @@ pub fn main() -> ExitCode {
     if let Some((program, words)) = as_autossh(std::env::args_os()) {
         return ExitCode::from(autossh::main(&program, words));
     }
-    let args = match Args::try_parse() {
+    let parsed = help::command().try_get_matches().and_then(|matches| Args::from_arg_matches(&matches));
+    let args = match parsed {
         Ok(args) => args,
         // `--help` and `--version` come this way too, and are fine. Nobody reads what cannot be printed.
         Err(error) => {
@@ -66,6 +69,7 @@ fn dispatch(args: Args) -> Result<u8, Problem> {
     let daemon = || Daemon::find(&global);
     match args.verb.unwrap_or(Verb::Run) {
         Verb::Run => run::run(&global),
+        Verb::Init(args) => init::run(&global, args),
         Verb::Check { json } => check::run(&global, json),
         Verb::Status { names, json, watch: true } => watch::run(&daemon()?, &names, json),
         Verb::Status { names, json, watch: false } => status::run(&daemon()?, names, json),

@@ -1,6 +1,7 @@
 //! Why a verb could not answer, and the exit code of it.
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use crate::config::ConfigErrors;
 use crate::control::{BindError, ClientError, ErrorCode};
@@ -12,6 +13,15 @@ use crate::os::logging::LogError;
 /// What stands between the question and its answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Problem {
+    /// None is named, and none is where they are looked for.
+    #[error("there is no config: {}\n\n{FIRST_STEPS}", missing(.own, .default))]
+    NoConfig { own: PathBuf, default: PathBuf },
+    /// The command line does not say enough.
+    #[error("{0}")]
+    Usage(String),
+    /// `init` writes nothing.
+    #[error("{0}")]
+    Init(String),
     /// Each error ends its lines itself.
     #[error("{0}")]
     Config(ConfigErrors),
@@ -43,6 +53,20 @@ pub(super) enum Problem {
     /// The demonstration did not show what it should.
     #[error("{0}")]
     Demo(String),
+}
+
+/// The way to a first tunnel.
+const FIRST_STEPS: &str = "A first tunnel takes three commands:
+  tunneld init --local 3307:127.0.0.1:3306 user@host   writes the config; without arguments it asks
+  tunneld trust host                                   shows the server's key, and writes it into known_hosts
+  tunneld                                              keeps the tunnel up; `tunneld status` shows it
+`tunneld demo` shows a tunnel on this machine alone; `--config FILE` names another config.";
+
+fn missing(own: &Path, default: &Path) -> String {
+    match own == default {
+        true => format!("`{}` does not exist", own.display()),
+        false => format!("neither `{}` nor `{}` exists", own.display(), default.display()),
+    }
 }
 
 impl From<ImportError> for Problem {
@@ -78,6 +102,9 @@ impl Problem {
             }
             Self::Refused { code: ErrorCode::NoSuchTunnel, .. } => Some("`tunneld status` lists the names"),
             Self::Config(_)
+            | Self::NoConfig { .. }
+            | Self::Usage(_)
+            | Self::Init(_)
             | Self::ConfigAtDaemon(_)
             | Self::Refused { .. }
             | Self::Misunderstood
@@ -91,7 +118,10 @@ impl Problem {
 
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::ConfigAtDaemon(_) | Self::Log(LogError::Level { .. }) => exit::CONFIG,
+            Self::Config(_) | Self::NoConfig { .. } | Self::ConfigAtDaemon(_) | Self::Log(LogError::Level { .. }) => {
+                exit::CONFIG
+            }
+            Self::Usage(_) => exit::USAGE,
             Self::Client(_) | Self::Misunderstood => exit::NO_DAEMON,
             Self::Refused { code: ErrorCode::Denied | ErrorCode::Stopping | ErrorCode::VersionMismatch, .. } => {
                 exit::NO_DAEMON
@@ -102,9 +132,12 @@ impl Problem {
             Self::Pidfile(PidfileError::CannotCreate { .. }) | Self::Socket(BindError::CannotCreate { .. }) => {
                 exit::CANT_CREATE
             }
-            Self::Refused { .. } | Self::Log(LogError::Start(_)) | Self::Start(_) | Self::Import(_) | Self::Demo(_) => {
-                exit::NO
-            }
+            Self::Refused { .. }
+            | Self::Init(_)
+            | Self::Log(LogError::Start(_))
+            | Self::Start(_)
+            | Self::Import(_)
+            | Self::Demo(_) => exit::NO,
             Self::Output(_) if self.reader_left() => exit::OK,
             Self::Output(_) => exit::NO,
         }
@@ -138,10 +171,13 @@ mod tests {
 
     #[test]
     fn every_problem_ends_with_its_exit_code() {
-        let path = || std::path::PathBuf::from("/p");
+        let path = || PathBuf::from("/p");
         let refused = |code| Problem::Refused { code, message: String::new() };
         for (problem, code) in [
             (Problem::ConfigAtDaemon(String::new()), 78),
+            (Problem::NoConfig { own: path(), default: path() }, 78),
+            (Problem::Usage(String::new()), 64),
+            (Problem::Init(String::new()), 1),
             (Problem::Client(ClientError::NoDaemon { socket: path(), source: io_error() }), 3),
             (Problem::Client(ClientError::OtherVersion { socket: path(), daemon: 2 }), 3),
             (refused(ErrorCode::NoSuchTunnel), 1),

@@ -23,7 +23,7 @@ const IDLE_THREAD: Duration = Duration::from_secs(1);
 pub(super) fn run(global: &Global) -> Result<u8, Problem> {
     let inherited = inherited::take();
     let overrides = overrides(global);
-    let file = std::path::absolute(global.config_file()).map_err(Problem::Start)?;
+    let file = std::path::absolute(global.existing_config()?).map_err(Problem::Start)?;
     let desired = config::load(&file, &overrides).map_err(Problem::Config)?;
     let (log, _written_out) = logging::init(&desired.global.log)?;
     // Before the pidfile says whom to signal.

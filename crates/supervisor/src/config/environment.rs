@@ -10,6 +10,9 @@ use crate::sshconfig::{Facts, System};
 const SERVICE_FOLDER: &str = "/run/tunneld";
 const CONTROL_SOCKET: &str = "control.sock";
 
+/// The config of the system's daemon, and of anyone who has none of their own.
+const SYSTEM_CONFIG: &str = "/etc/tunneld.toml";
+
 /// Variables, user name and home.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Environment {
@@ -108,6 +111,23 @@ impl Environment {
         folder.join(CONTROL_SOCKET)
     }
 
+    /// The config file that a user's own tunnels are in: the system's for root, else in `$XDG_CONFIG_HOME`, which is
+    /// `~/.config` unless it names an absolute path (XDG base directory specification).
+    pub(super) fn own_config(&self, is_root: bool) -> PathBuf {
+        let named = self.variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+        let folder = named.or_else(|| self.home.as_ref().map(|home| home.join(".config")));
+        match folder.filter(|_| !is_root) {
+            Some(folder) => folder.join("tunneld/config.toml"),
+            None => PathBuf::from(SYSTEM_CONFIG),
+        }
+    }
+
+    /// The config file when none is named: a user's own where it exists, else the system's.
+    pub(super) fn default_config(&self, is_root: bool, exists: impl Fn(&Path) -> bool) -> PathBuf {
+        let own = self.own_config(is_root);
+        if exists(&own) { own } else { PathBuf::from(SYSTEM_CONFIG) }
+    }
+
     /// Where a client looks for it: there, or where a system service has it. Somebody who is logged in has a runtime
     /// folder of their own, root too.
     pub(super) fn control_socket_of_daemon(&self, exists: impl Fn(&Path) -> bool) -> PathBuf {
@@ -188,6 +208,19 @@ mod tests {
         assert_eq!(socket(&both[1..]), Path::new("/run/user/1/tunneld/control.sock"));
         assert_eq!(socket(&[]), Path::new("/run/tunneld/control.sock"));
         assert_eq!(socket(&[("RUNTIME_DIRECTORY", "")]), Path::new("/run/tunneld/control.sock"));
+    }
+
+    #[test]
+    fn users_have_a_config_of_their_own_before_the_systems() {
+        let plain = environment(&[]);
+        let elsewhere = environment(&[("XDG_CONFIG_HOME", "/conf")]);
+        let relative = environment(&[("XDG_CONFIG_HOME", "conf")]);
+        let own = Path::new("/home/me/.config/tunneld/config.toml");
+        assert_eq!(plain.default_config(false, |path| path == own), own);
+        assert_eq!(relative.default_config(false, |_| true), own);
+        assert_eq!(elsewhere.default_config(false, |_| true), Path::new("/conf/tunneld/config.toml"));
+        assert_eq!(plain.default_config(false, |_| false), Path::new("/etc/tunneld.toml"));
+        assert_eq!(plain.default_config(true, |_| true), Path::new("/etc/tunneld.toml"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nix::unistd::geteuid;
 use tunnel_engine::spec::SessionSpec;
 
 use super::desired::Desired;
@@ -69,6 +70,16 @@ pub fn session_by_ssh_config(resolved: &Resolved, defaults: &Wishes) -> SessionS
     resolve::session_by_itself(resolved, defaults, &Environment::of_this_process())
 }
 
+/// The config file when none is named.
+pub fn default_config() -> PathBuf {
+    Environment::of_this_process().default_config(geteuid().is_root(), Path::exists)
+}
+
+/// The config file that `init` writes when none is named: root's is the system's.
+pub fn own_config() -> PathBuf {
+    Environment::of_this_process().own_config(geteuid().is_root())
+}
+
 /// Where a client finds the control socket when neither the command line nor a config says so: where a daemon started
 /// from here would have it, or else where the system service has it.
 pub fn default_control_socket() -> PathBuf {
@@ -103,7 +114,8 @@ pub(super) fn load_in(path: &Path, overrides: &Overrides, environment: &Environm
         Ok((source, error)) => load_source(&source, error.into_iter().collect(), overrides, environment),
         Err(error) => {
             let what = format!("the config cannot be read: {error}");
-            Err(ConfigErrors::new(vec![ConfigError::of_file(path, what, "name another one with `--config FILE`")]))
+            let hint = "name another one with `--config FILE`, or write a first one with `tunneld init`";
+            Err(ConfigErrors::new(vec![ConfigError::of_file(path, what, hint)]))
         }
     }
 }

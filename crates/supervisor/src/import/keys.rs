@@ -8,13 +8,13 @@ use tunnel_engine::spec::AlgorithmList;
 
 /// Lines of a table, and what has to be said about it.
 #[derive(Debug, Default)]
-pub(super) struct Keys {
+pub(crate) struct Keys {
     lines: Vec<(String, String)>,
     remarks: Vec<String>,
 }
 
 /// A jump host.
-pub(super) enum Hop {
+pub(crate) enum Hop {
     /// `user@host:port`.
     Named(String),
     /// A table, as it is written.
@@ -23,18 +23,18 @@ pub(super) enum Hop {
 
 impl Keys {
     /// A text that the config takes as it is.
-    pub(super) fn text(&mut self, key: &str, value: &str) {
+    pub(crate) fn text(&mut self, key: &str, value: &str) {
         if let Some(value) = self.writable(key, value) {
             self.lines.push((key.to_owned(), value));
         }
     }
 
-    pub(super) fn plain(&mut self, key: &str, value: impl Display) {
+    pub(crate) fn plain(&mut self, key: &str, value: impl Display) {
         self.lines.push((key.to_owned(), value.to_string()));
     }
 
     /// Texts in which the config replaces `${NAME}`.
-    pub(super) fn texts(&mut self, key: &str, values: &[String]) {
+    pub(crate) fn texts(&mut self, key: &str, values: &[String]) {
         let written: Vec<_> = values.iter().filter_map(|value| self.writable(key, &literal(value))).collect();
         if !written.is_empty() {
             self.plain(key, format!("[{}]", written.join(", ")));
@@ -42,7 +42,7 @@ impl Keys {
     }
 
     /// No path at all is `none`.
-    pub(super) fn paths<P: AsRef<Path>>(&mut self, key: &str, paths: &[P]) {
+    pub(crate) fn paths<P: AsRef<Path>>(&mut self, key: &str, paths: &[P]) {
         let texts: Vec<_> = paths.iter().map(|path| text_of(path.as_ref())).collect();
         match texts.as_slice() {
             [] => self.text(key, "none"),
@@ -51,14 +51,14 @@ impl Keys {
         }
     }
 
-    pub(super) fn time(&mut self, key: &str, time: Duration) {
+    pub(crate) fn time(&mut self, key: &str, time: Duration) {
         match time.subsec_nanos() {
             0 => self.plain(key, time.as_secs()),
             _ => self.plain(key, quoted(&humantime::format_duration(time).to_string())),
         }
     }
 
-    pub(super) fn algorithms(&mut self, key: &str, list: &AlgorithmList) {
+    pub(crate) fn algorithms(&mut self, key: &str, list: &AlgorithmList) {
         let (prefix, names) = match list {
             AlgorithmList::Default => return,
             AlgorithmList::Replace(names) => ("", names),
@@ -70,7 +70,7 @@ impl Keys {
     }
 
     /// Names with commas, or a list where one has a table.
-    pub(super) fn hops(&mut self, key: &str, hops: &[Hop]) {
+    pub(crate) fn hops(&mut self, key: &str, hops: &[Hop]) {
         let names: Option<Vec<&str>> = hops
             .iter()
             .map(|hop| match hop {
@@ -90,24 +90,24 @@ impl Keys {
     }
 
     /// The keys of another table within braces. What is said about it is said here.
-    pub(super) fn inline(&mut self, table: Self) -> String {
+    pub(crate) fn inline(&mut self, table: Self) -> String {
         self.remarks.extend(table.remarks);
         let pairs: Vec<_> = table.lines.iter().map(|(key, value)| format!("{key} = {value}")).collect();
         format!("{{ {} }}", pairs.join(", "))
     }
 
     /// A comment above the table.
-    pub(super) fn remark(&mut self, text: impl Into<String>) {
+    pub(crate) fn remark(&mut self, text: impl Into<String>) {
         self.remarks.push(text.into());
     }
 
     /// Keys and values.
-    pub(super) fn lines(self) -> Vec<(String, String)> {
+    pub(crate) fn lines(self) -> Vec<(String, String)> {
         self.lines
     }
 
     /// The whole table.
-    pub(super) fn write(&self) -> String {
+    pub(crate) fn write(&self) -> String {
         let width = self.lines.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
         let remarks = self.remarks.iter().map(|remark| comment(remark));
         let lines = self.lines.iter().map(|(key, value)| format!("{key:width$} = {value}\n"));
@@ -126,7 +126,7 @@ impl Keys {
 }
 
 /// A comment is one line, whatever it tells.
-pub(super) fn comment(text: &str) -> String {
+pub(crate) fn comment(text: &str) -> String {
     format!("# {}\n", text.replace(char::is_control, " "))
 }
 

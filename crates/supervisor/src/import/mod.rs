@@ -24,9 +24,11 @@ use tunnel_engine::spec::AgentSpec;
 use crate::sshconfig::{Facts, System};
 
 pub use host::hosts;
+pub(crate) use keys::{Keys, comment};
 pub use line::line;
 #[cfg(test)]
 pub(crate) use line::of;
+pub(crate) use names::Names;
 #[cfg(test)]
 pub(crate) use unit::invocations as invocations_of_unit;
 pub use unit::{UnitFile, unit};

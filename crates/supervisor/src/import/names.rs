@@ -2,11 +2,11 @@
 
 /// Hands out each name once.
 #[derive(Debug, Default)]
-pub(super) struct Names(Vec<String>);
+pub(crate) struct Names(Vec<String>);
 
 impl Names {
     /// The alias or host with the letters that a name may have, and a number where it is taken.
-    pub(super) fn of(&mut self, host: &str) -> String {
+    pub(crate) fn of(&mut self, host: &str) -> String {
         let fine = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
         let plain: String = host.chars().map(fine).collect();
         let mut name = plain.clone();

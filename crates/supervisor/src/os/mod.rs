@@ -14,6 +14,7 @@ pub mod reserve;
 mod resume;
 pub mod runtime_dir;
 pub mod signals;
+mod terminal;
 
 pub use listeners::KeptListeners;
 pub use logging::LogControl;
@@ -21,3 +22,4 @@ pub use network::NetworkChange;
 pub use notify::Notify;
 pub use pidfile::{Pidfile, PidfileError};
 pub use signals::Signal;
+pub use terminal::{Terminal, ask_line};

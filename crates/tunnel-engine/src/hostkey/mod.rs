@@ -106,6 +106,12 @@ impl HostKeys {
         Ok(Self { spec, destination, server, entries, ordered: Vec::new(), until, is_loopback: false })
     }
 
+    /// Whether a line of the files is for this server: a key of it, or an authority that may certify one.
+    pub fn has_lines(&self) -> bool {
+        let plain = self.lines(&self.server.lookup, Marker::Plain).next().is_some();
+        plain || self.server.all().any(|name| self.lines(name, Marker::CertAuthority).next().is_some())
+    }
+
     /// Asks the command which keys it knows, for the order of the offer. Not for a list whose order the user gave, as in
     /// ssh. A command that fails is asked again about the key, and that counts.
     pub async fn ask_for_order(&mut self) {

@@ -16,21 +16,23 @@ const TERMINAL: &str = "/dev/tty";
 /// What ssh reads of an answer at most.
 const MAX_ANSWER_BYTES: usize = 1024;
 
-/// Leads to whoever is at the terminal, and sets it right again when dropped in the middle of a password.
-pub(super) struct Terminal {
+/// The terminal of this process, set right again when this is dropped in the middle of a password.
+#[derive(Debug)]
+pub struct Terminal {
     tty: File,
     before: Option<Termios>,
 }
 
 impl Terminal {
     /// `None`: there is no terminal.
-    pub(super) fn open() -> Option<Self> {
+    pub fn open() -> Option<Self> {
         let tty = OpenOptions::new().read(true).write(true).open(TERMINAL).ok()?;
         let before = tcgetattr(tty.as_fd()).ok();
         Some(Self { tty, before })
     }
 
-    pub(super) fn asker() -> Asker {
+    /// Asks there as ssh does.
+    pub fn asker() -> Asker {
         Asker::new(Somebody::default())
     }
 }
@@ -103,6 +105,11 @@ fn prompt(question: &Question) -> String {
             format!("{server} has other host keys than known_hosts.\n{changes}Accept updated hostkeys? (yes/no): ")
         }
     }
+}
+
+/// Asks for a line that may be seen. `None`: there is no terminal, or its input ended.
+pub fn ask_line(prompt: &str) -> Option<String> {
+    read_line(prompt, true).map(|line| line.trim().to_owned())
 }
 
 fn tell(text: &str) {
