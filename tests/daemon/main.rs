@@ -11,6 +11,7 @@ mod hostile;
 mod init;
 mod kept;
 mod lifecycle;
+mod log;
 mod notify;
 mod open_files;
 mod reload;

@@ -1,9 +1,11 @@
-//! The one place that starts a task, so that who joins it, and when, can be asked in one place.
+//! The one place that starts a task, so that who joins it, and when, can be asked in one place. What a task logs is under
+//! the span of its caller, which names the tunnel.
 
 use std::future::Future;
 
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::{Instrument as _, Span};
 
 /// Starts a task that ends with its owner: dropping the handle aborts it.
 pub fn owned<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> AbortOnDropHandle<T> {
@@ -13,5 +15,11 @@ pub fn owned<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static
 /// Starts a task that outlives the caller. It must end by itself: on a deadline, or when what it serves has gone.
 #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
 pub fn detached<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
-    tokio::spawn(future)
+    tokio::spawn(future.in_current_span())
+}
+
+/// Work that blocks, off the thread that carries all tunnels. It cannot be aborted.
+pub fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    let span = Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(work))
 }

@@ -25,7 +25,8 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
     let overrides = overrides(global);
     let file = std::path::absolute(global.existing_config()?).map_err(Problem::Start)?;
     let desired = config::load(&file, &overrides).map_err(Problem::Config)?;
-    let (log, _written_out) = logging::init(&desired.global.log)?;
+    let log = logging::init(&desired.global.log)?;
+    let _written_out = log.flush;
     // Before the pidfile says whom to signal.
     let (_heard, signals) = signals::listen().map_err(Problem::Start)?;
     let pidfile = desired.global.pid_file.as_deref().map(Pidfile::lock).transpose()?;
@@ -60,7 +61,8 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
             listeners,
             dialer: Arc::new(NetDialer::new()),
             seed: fastrand::u64(..),
-            applied: applied(pidfile, log),
+            recent: log.recent,
+            applied: applied(pidfile, log.control),
         })
         .await
         .map(|()| exit::OK)

@@ -29,9 +29,11 @@ impl Daemon {
         match control::ask(&self.socket, request)? {
             Response::Error { code, message } => Err(Problem::Refused { code, message }),
             Response::ConfigErrors { text, .. } => Err(Problem::ConfigAtDaemon(text)),
-            response @ (Response::Status { .. } | Response::Waited { .. } | Response::Done | Response::Plan { .. }) => {
-                Ok(response)
-            }
+            response @ (Response::Status { .. }
+            | Response::Log { .. }
+            | Response::Waited { .. }
+            | Response::Done
+            | Response::Plan { .. }) => Ok(response),
         }
     }
 

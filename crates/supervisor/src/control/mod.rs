@@ -11,7 +11,7 @@ pub use client::{ClientError, ask};
 pub use server::Server;
 pub use socket::{BindError, ControlSocket};
 
-pub use protocol::{ErrorCode, PlanAction, PlanReport, PlanStep, Request, Response};
+pub use protocol::{ErrorCode, LogLine, PlanAction, PlanReport, PlanStep, Request, Response};
 
 /// Requests that wait for the supervisor at once. More make the asking connections wait, which is bounded as well.
 pub const COMMAND_QUEUE: usize = 32;

@@ -93,6 +93,11 @@ pub enum Request {
         /// Which.
         name: String,
     },
+    /// What was logged of one tunnel lately. Answered with [`Response::Log`].
+    Log {
+        /// Which.
+        name: String,
+    },
     /// Answered with [`Response::Waited`] as soon as all named tunnels are ready, or one is blocked, failed or not
     /// wanted up, or time is up.
     Wait {
@@ -139,6 +144,7 @@ impl Request {
             Self::Wait { timeout_ms, .. } => Duration::from_millis(*timeout_ms),
             Self::Status { .. }
             | Self::Why { .. }
+            | Self::Log { .. }
             | Self::Start { .. }
             | Self::Stop { .. }
             | Self::Restart { .. }
@@ -153,6 +159,7 @@ impl Request {
         match self {
             Self::Status { .. } => "status",
             Self::Why { .. } => "why",
+            Self::Log { .. } => "log",
             Self::Wait { .. } => "wait",
             Self::Start { .. } => "start",
             Self::Stop { .. } => "stop",
@@ -175,6 +182,11 @@ pub enum Response {
         /// Those of them that the config has with `enabled = false`: nobody waits for them to be ready.
         #[serde(default)]
         disabled: Vec<String>,
+    },
+    /// To `Log`.
+    Log {
+        /// The last ones, oldest first.
+        lines: Vec<LogLine>,
     },
     /// To `Wait`.
     Waited {
@@ -211,6 +223,17 @@ impl Response {
     pub fn error(code: ErrorCode, message: impl Into<String>) -> Self {
         Self::Error { code, message: message.into() }
     }
+}
+
+/// A line of the log about one tunnel, whose name it leaves out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// RFC 3339, in UTC.
+    pub at: String,
+    /// `error`, `warn` or `info`.
+    pub level: String,
+    /// What happened, then the fields that the message does not tell, as `name=value`: `kind`, `retry_in`, `hint`.
+    pub message: String,
 }
 
 /// Why a request was refused.

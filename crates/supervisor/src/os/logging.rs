@@ -1,8 +1,10 @@
 //! Where events go: journald with their fields, or lines of text or JSON on standard error. The level can be changed
 //! while the daemon runs.
 
+mod fields;
 mod plain;
 mod queue;
+mod recent;
 
 use std::io::IsTerminal;
 
@@ -16,6 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 pub use plain::Speech;
 pub use queue::Flush;
+pub use recent::{RecentLine, RecentLines};
 
 use crate::config::{LogFilterError, LogFormat, LogSpec, log_filter};
 
@@ -56,14 +59,27 @@ pub fn check_level(level: &str) -> Result<(), LogError> {
     filter(level).map(drop)
 }
 
-/// Events go where `spec` says from now on. Keep [`Flush`] until the last event: dropping it writes out what waits.
-pub fn init(spec: &LogSpec) -> Result<(LogControl, Flush), LogError> {
+/// Logging, as it runs.
+#[derive(Debug)]
+pub struct Started {
+    /// Changes it.
+    pub control: LogControl,
+    /// What was said of each tunnel lately.
+    pub recent: RecentLines,
+    /// Keep it until the last event: dropping it writes out what waits.
+    pub flush: Flush,
+}
+
+/// Events go where `spec` says from now on.
+pub fn init(spec: &LogSpec) -> Result<Started, LogError> {
     let (filter, handle) = reload::Layer::new(filter(&spec.level)?);
     let (output, flush) = output(spec.format)?;
-    // The output is boxed for the bare registry; the filters above it hold for everything.
-    let subscriber = tracing_subscriber::registry().with(filter).with(no_packet_dumps()).with(output);
+    let recent = RecentLines::default();
+    // Each has a filter of its own: the last lines of a tunnel are kept whatever is written out.
+    let output = output.with_filter(filter).boxed();
+    let subscriber = tracing_subscriber::registry().with(vec![recent.layer().boxed(), output]).with(no_packet_dumps());
     subscriber.try_init().map_err(|error| LogError::Start(error.to_string()))?;
-    Ok((LogControl { filter: handle }, flush))
+    Ok(Started { control: LogControl { filter: handle }, recent, flush })
 }
 
 /// For a program that speaks to a person, as ssh does: messages and hints, no times. To `output`, or standard error.

@@ -17,7 +17,7 @@ pub mod signals;
 mod terminal;
 
 pub use listeners::KeptListeners;
-pub use logging::LogControl;
+pub use logging::{LogControl, RecentLine, RecentLines};
 pub use network::NetworkChange;
 pub use notify::Notify;
 pub use pidfile::{Pidfile, PidfileError};

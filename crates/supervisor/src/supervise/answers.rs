@@ -10,8 +10,8 @@ use super::reloads::Reload;
 use super::snapshot::{OpenFilesStatus, Status};
 use super::supervisor::Supervisor;
 use super::waits::{Waiting, state, verdict};
-use crate::control::{Command, ErrorCode, Request, Response};
-use crate::os::limits;
+use crate::control::{Command, ErrorCode, LogLine, Request, Response};
+use crate::os::{RecentLine, limits};
 use crate::tunnel::{Order, rfc3339};
 
 /// The longest `wait`. Who wants to wait longer asks again.
@@ -25,6 +25,7 @@ impl Supervisor {
         match request {
             Request::Status { names } => tell(reply, self.status_of(&names)),
             Request::Why { name } => tell(reply, self.status_of(&[name])),
+            Request::Log { name } => tell(reply, self.log_of(&name)),
             Request::Wait { names, timeout_ms } => self.wait(names, Duration::from_millis(timeout_ms), reply),
             Request::Start { names } => self.order(&names, || Order::Start, reply),
             Request::Stop { names } => self.order(&names, || Order::Stop, reply),
@@ -42,6 +43,13 @@ impl Supervisor {
                 let disabled = self.disabled(&status);
                 Response::Status { status, disabled }
             }
+            Err(message) => Response::error(ErrorCode::NoSuchTunnel, message),
+        }
+    }
+
+    fn log_of(&self, name: &str) -> Response {
+        match self.tunnels.resolve(&[name.to_owned()]) {
+            Ok(_) => Response::Log { lines: self.recent.of(name).into_iter().map(log_line).collect() },
             Err(message) => Response::error(ErrorCode::NoSuchTunnel, message),
         }
     }
@@ -111,6 +119,10 @@ impl Supervisor {
             }
         }
     }
+}
+
+fn log_line(line: RecentLine) -> LogLine {
+    LogLine { at: rfc3339(line.at), level: line.level.as_str().to_ascii_lowercase(), message: line.message }
 }
 
 fn open_files() -> Option<OpenFilesStatus> {

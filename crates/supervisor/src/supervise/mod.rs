@@ -33,7 +33,7 @@ use tunnel_engine::dial::Dialer;
 
 use crate::config::Desired;
 use crate::control::Command;
-use crate::os::{KeptListeners, NetworkChange, Notify, PidfileError, Signal};
+use crate::os::{KeptListeners, NetworkChange, Notify, PidfileError, RecentLines, Signal};
 
 /// What the daemon's task is given.
 pub struct Setup {
@@ -55,6 +55,8 @@ pub struct Setup {
     pub dialer: Arc<dyn Dialer>,
     /// Decides the jitter.
     pub seed: u64,
+    /// What was logged of each tunnel lately.
+    pub recent: RecentLines,
     /// Told each config that was applied, the first one too, as soon as its listeners are bound and before READY=1:
     /// the pidfile is written then, and the log level set. Quick. An error ends the daemon.
     pub applied: Applied,

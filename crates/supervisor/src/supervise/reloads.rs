@@ -120,7 +120,10 @@ impl Supervisor {
         while let Some(step) = steps.next() {
             match step {
                 Step::Global(change) => self.change(change),
-                Step::Stop { tunnel } => self.tunnels.end(&tunnel),
+                Step::Stop { tunnel } => {
+                    self.tunnels.end(&tunnel);
+                    self.recent.forget(&tunnel);
+                }
                 Step::Start { spec, at: _ } => self.tunnels.add(*spec),
                 // All are put in order at the end.
                 Step::Reorder { .. } => {}

@@ -19,7 +19,7 @@ use super::waits::Waiting;
 use super::{Applied, Loader, Setup};
 use crate::config::Desired;
 use crate::control::Command;
-use crate::os::{KeptListeners, NetworkChange, Notify, PidfileError, Signal};
+use crate::os::{KeptListeners, NetworkChange, Notify, PidfileError, RecentLines, Signal};
 
 /// How long READY waits for listeners: a listen address may be a name whose lookup hangs.
 const LISTENERS_WITHIN: Duration = Duration::from_secs(5);
@@ -39,6 +39,7 @@ pub(super) struct Supervisor {
     pub(super) tunnels: Tunnels,
     pub(super) waits: Vec<Waiting>,
     pub(super) notify: Notify,
+    pub(super) recent: RecentLines,
     listeners: Arc<KeptListeners>,
     /// Every forward has had its chance to take what an earlier process left.
     settled: bool,
@@ -90,13 +91,15 @@ enum Event {
     Network(NetworkChange),
     Changed,
     Job(Option<Loaded>),
-    Left,
+    /// A tunnel that was ended has gone.
+    Left(String),
     Due,
 }
 
 impl Supervisor {
     pub(super) fn new(setup: Setup) -> Self {
-        let Setup { desired, load, commands, signals, network, notify, listeners, dialer, seed, applied } = setup;
+        let Setup { desired, load, commands, signals, network, notify, listeners, dialer, seed, recent, applied } =
+            setup;
         let now = clock::now();
         let bell = Arc::new(Bell::new());
         let mut tunnels = Tunnels::new(dialer, listeners.clone(), desired.global.stop_timeout, seed, bell.clone());
@@ -117,6 +120,7 @@ impl Supervisor {
             tunnels,
             waits: Vec::new(),
             notify,
+            recent,
             listeners,
             settled: false,
             load,
@@ -169,7 +173,7 @@ impl Supervisor {
             Some(change) = self.network.recv() => Event::Network(change),
             Some(command) = self.commands.recv() => Event::Command(command),
             Some(job) = self.jobs.join_next() => Event::Job(job.unwrap_or_default()),
-            () = self.tunnels.one_left() => Event::Left,
+            name = self.tunnels.one_left() => Event::Left(name),
             () = self.bell.notified() => Event::Changed,
             () = self.alarm.wait(deadline) => Event::Due,
         }
@@ -192,7 +196,9 @@ impl Supervisor {
             }
             Event::Changed => self.status.due = true,
             Event::Job(Some(loaded)) => self.loaded(loaded),
-            Event::Job(None) | Event::Left | Event::Due => {}
+            // Its last words go too, unless a later reload has brought another of its name.
+            Event::Left(name) if self.tunnels.view(&name).is_none() => self.recent.forget(&name),
+            Event::Job(None) | Event::Left(_) | Event::Due => {}
         }
     }
 

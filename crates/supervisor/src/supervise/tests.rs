@@ -44,6 +44,7 @@ impl Daemon {
             listeners: Arc::new(KeptListeners::none()),
             dialer: Arc::new(server.dialer()),
             seed: 1,
+            recent: RecentLines::default(),
             applied: Box::new(move |desired| {
                 told.lock().unwrap().push(desired.clone());
                 Ok(())
@@ -114,6 +115,14 @@ async fn a_stopped_tunnel_says_no_to_wait_at_once_and_yes_after_a_start() {
     assert!(clock::now() - asked < Duration::from_secs(1));
     assert_eq!(daemon.ask(Request::Start { names: named("a") }).await, Response::Done);
     assert!(daemon.wait(&["a"], 30).await.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn log_of_a_tunnel_without_lines_is_empty_and_of_an_unknown_one_an_error() {
+    let daemon = Daemon::start(vec![tunnel_spec("a", &[])]);
+    assert_eq!(daemon.ask(Request::Log { name: "a".into() }).await, Response::Log { lines: Vec::new() });
+    let answer = daemon.ask(Request::Log { name: "b".into() }).await;
+    assert!(matches!(answer, Response::Error { code: ErrorCode::NoSuchTunnel, .. }), "{answer:?}");
 }
 
 #[tokio::test(start_paused = true)]

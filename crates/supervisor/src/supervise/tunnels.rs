@@ -27,7 +27,7 @@ pub(super) struct Tunnels {
     /// By name, in the config's order.
     running: IndexMap<String, Handle>,
     /// Ended by an order; each is cut when it has not ended by its deadline.
-    leaving: JoinSet<()>,
+    leaving: JoinSet<String>,
     context: Context,
     network: watch::Sender<u64>,
     seeds: fastrand::Rng,
@@ -102,13 +102,15 @@ impl Tunnels {
             if tokio::time::timeout_at(deadline.into(), handle.ended()).await.is_err() {
                 tracing::warn!(tunnel = name, "did not end in time: cut");
             }
+            name
         });
     }
 
-    /// Waits until one that was ended has gone; never, when there is none.
-    pub(super) async fn one_left(&mut self) {
-        if self.leaving.join_next().await.is_none() {
-            std::future::pending().await
+    /// Waits until one that was ended has gone, and names it; never, when there is none.
+    pub(super) async fn one_left(&mut self) -> String {
+        match self.leaving.join_next().await {
+            Some(name) => name.unwrap_or_default(),
+            None => std::future::pending().await,
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{Id, JoinError};
 use tokio_util::sync::CancellationToken;
 use tunnel_engine::alarm::Alarm;
 use tunnel_engine::failure::{Failure, FailureKind};
@@ -16,6 +16,7 @@ use tunnel_engine::{clock, task};
 
 use super::files::{Files, Look};
 use super::handle::Context;
+use super::jobs::Jobs;
 use super::knocking::{Found, Knocking};
 use super::locals::{BoundJob, Locals};
 use super::observer::Occurrence;
@@ -35,7 +36,7 @@ pub(super) struct Actor {
     pub(super) context: Context,
     pub(super) machine: Machine,
     /// Everything that takes time.
-    pub(super) jobs: JoinSet<Event>,
+    pub(super) jobs: Jobs,
     pub(super) locals: Locals,
     pub(super) remotes: Remotes,
     /// The sessions that local listeners use.
@@ -164,7 +165,7 @@ impl Actor {
             spec,
             context,
             machine,
-            jobs: JoinSet::new(),
+            jobs: Jobs::default(),
             locals,
             remotes,
             current,
@@ -216,7 +217,7 @@ impl Actor {
             biased;
             order = self.orders.recv(), if !self.ending => order.map_or(Event::Orphaned, Event::Order),
             news = sessions::news(self.live.as_mut()) => news,
-            Some(job) = self.jobs.join_next_with_id() => joined(job),
+            Some(job) = self.jobs.join_next() => joined(job),
             () = self.witness.notified() => Event::Witnessed,
             () = self.alarm.wait(deadline) => Event::Due,
         }

@@ -13,6 +13,7 @@ use tunnel_engine::task;
 use super::actor::Actor;
 use super::observer::Observer;
 use super::orders::Order;
+use super::report;
 use super::start::ReadyLink;
 use super::view::View;
 use crate::config::TunnelSpec;
@@ -61,8 +62,9 @@ pub struct Handle {
 /// Makes a tunnel, at rest.
 pub fn spawn(spec: TunnelSpec, context: Context) -> Handle {
     let (orders, queue) = mpsc::channel(ORDERS);
-    let (actor, view) = Actor::new(spec, context, queue);
-    Handle { orders, view, task: task::owned(actor.run()) }
+    let span = report::span(&spec.name);
+    let (actor, view) = span.in_scope(|| Actor::new(spec, context, queue));
+    Handle { orders, view, task: span.in_scope(|| task::owned(actor.run())) }
 }
 
 impl Handle {

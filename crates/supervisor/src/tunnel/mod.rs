@@ -15,6 +15,7 @@
 mod actor;
 mod files;
 mod handle;
+mod jobs;
 mod knocking;
 mod locals;
 mod observer;

@@ -14,9 +14,9 @@ use super::offers::Offers;
 use super::password::Traffic;
 use super::report::{Record, Refused};
 use super::{load, secret};
-use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Asker, AuthSpec, Question, SecretSource};
+use crate::{clock, task};
 
 /// sshd allows far fewer methods in a row; a server that is never content must not keep us.
 const MAX_PARTIAL_SUCCESSES: usize = 8;
@@ -239,7 +239,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
             return None;
         };
         let path = file.display().to_string();
-        match tokio::task::spawn_blocking(move || secret::read(&file)).await {
+        match task::blocking(move || secret::read(&file)).await {
             Ok(Ok(secret)) => Some(secret),
             Ok(Err(error)) => {
                 let why = format!("password_file `{path}` cannot be read: {error}");

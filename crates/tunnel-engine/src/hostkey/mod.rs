@@ -35,9 +35,9 @@ pub use key::HostKey;
 pub use update::{Change, Updates};
 pub use verdict::{Proof, Verdict};
 
-use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Destination, HostKeySpec, MAX_UNCLEAR_ANSWERS, Question, StrictHostKeyChecking};
+use crate::{clock, task};
 use command::About;
 use entry::{Entry, Marker, Source, Wanted};
 use name::ServerName;
@@ -285,7 +285,7 @@ impl HostKeys {
 
 /// Files are read off the one thread that carries all tunnels: a home directory may be on a network.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+    task::blocking(work).await.unwrap_or_else(|error| {
         Err(Failure::new(FailureKind::HostKeyUnknown, "reading known_hosts was given up").with_source(error))
     })
 }

@@ -10,6 +10,7 @@ use russh::client::{ChannelOpenHandle, DisconnectReason, Msg, Session};
 use russh::keys::{Algorithm, HashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Names};
 use tokio::sync::oneshot;
+use tracing::{Instrument as _, Span};
 
 use super::fault::{self, sanitised};
 use super::incoming::{Offer, Origin, RejectReason, RemoteListen};
@@ -30,6 +31,8 @@ pub(super) struct Handler {
     log: LogLimiter,
     /// The type of the host key that was believed.
     host_key_type: Option<Algorithm>,
+    /// Of the login: russh calls from a task of its own.
+    span: Span,
 }
 
 impl Handler {
@@ -47,6 +50,7 @@ impl Handler {
             announced,
             log: LogLimiter::new(PEER_INTERVAL),
             host_key_type: None,
+            span: Span::current(),
         }
     }
 
@@ -62,6 +66,7 @@ impl Handler {
     async fn refuse(&mut self, what: &str, answer: ChannelOpenHandle) {
         if let Some(suppressed) = self.log.admit(what, clock::now()) {
             let server = &self.shared.who;
+            let _tunnel = self.span.enter();
             tracing::warn!(server, channel = what, suppressed, "refused a channel that was not asked for");
         }
         answer.reject(RejectReason::Prohibited.into()).await;
@@ -92,6 +97,7 @@ impl Drop for Handler {
     fn drop(&mut self) {
         let suppressed = self.log.suppressed();
         if suppressed > 0 {
+            let _tunnel = self.span.enter();
             tracing::warn!(server = self.shared.who, suppressed, "refused more channels that were not asked for");
         }
         self.shared.ending.end(fault::from_russh(&self.shared.who, russh::Error::SendError));
@@ -110,7 +116,8 @@ impl russh::client::Handler for Handler {
             self.shared.ending.end(short_host_key(&self.shared.who, bits, self.required_rsa_size));
             return Ok(false);
         }
-        match self.host_keys.check(presented, clock::wall()).await {
+        let checked = self.host_keys.check(presented, clock::wall()).instrument(self.span.clone());
+        match checked.await {
             Ok(proof) => {
                 self.shared.note(|facts| facts.proof = Some(proof));
                 Ok(true)

@@ -21,7 +21,7 @@ use super::super::problem::Problem;
 use super::story::Story;
 use crate::config::{self, Overrides};
 use crate::control::{Command, Request, Response};
-use crate::os::{KeptListeners, Notify, PidfileError, Signal};
+use crate::os::{KeptListeners, Notify, PidfileError, RecentLines, Signal};
 use crate::supervise::snapshot::TunnelStatus;
 use crate::supervise::{self, Refusal, Setup};
 
@@ -72,6 +72,7 @@ impl Stage {
             listeners: Arc::new(KeptListeners::none()),
             dialer: Arc::new(NetDialer::new()),
             seed: fastrand::u64(..),
+            recent: RecentLines::default(),
             applied: Box::new(|_| Ok(())),
         }));
         Ok(Self {

@@ -11,6 +11,7 @@ fn every_request() -> Vec<Request> {
         Request::Status { names: vec![] },
         Request::Status { names: names() },
         Request::Why { name: "a".into() },
+        Request::Log { name: "a".into() },
         Request::Wait { names: names(), timeout_ms: 30_000 },
         Request::Start { names: names() },
         Request::Stop { names: names() },
@@ -36,6 +37,9 @@ fn every_response() -> Vec<Response> {
     };
     vec![
         Response::Status { status: status(), disabled: vec!["off".into()] },
+        Response::Log {
+            lines: vec![LogLine { at: "2026-01-01T00:00:00Z".into(), level: "warn".into(), message: "no".into() }],
+        },
         Response::Waited { ready: false, status: status() },
         Response::Done,
         Response::Plan { plan: PlanReport { applied: true, generation: 8, steps: vec![step], notes: vec![] } },

@@ -33,7 +33,6 @@ use tunnel_engine::session::{HeldBack, Path, Session};
 use tunnel_engine::spec::Destination;
 
 use super::actor::{Actor, Event};
-use super::report;
 use super::wind_down::WindDown;
 use crate::config::BackoffKind;
 use crate::lifecycle::{Input, Want};
@@ -116,12 +115,11 @@ impl Actor {
 
     fn new_live(&mut self, epoch: u64, Opened { session, incoming, server }: Opened) -> Live {
         self.serial += 1;
-        let routes = report::span(&self.spec.name).in_scope(|| RemoteForwards::spawn(incoming));
         Live {
             serial: self.serial,
             epoch,
             connected_at: clock::wall(),
-            routes,
+            routes: RemoteForwards::spawn(incoming),
             settled: false,
             took_over: false,
             outdated: false,

@@ -22,7 +22,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::Instrument as _;
 
 use self::dispatcher::Dispatcher;
 use super::bind::{Bound, ListenAddress};
@@ -143,7 +142,7 @@ impl LocalForward {
         let (orders, obeyed) = watch::channel(Orders { connect, options, closing: false, looks: 0 });
         let (report, state) = watch::channel(ListenState::listening(&bound));
         let dispatcher = Dispatcher::new(bound, session, obeyed, report, stats.clone());
-        let task = task::owned(dispatcher.run().in_current_span());
+        let task = task::owned(dispatcher.run());
         Self { orders, state, stats, task }
     }
 

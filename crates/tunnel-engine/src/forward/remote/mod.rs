@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{Instrument as _, debug, warn};
+use tracing::{debug, warn};
 
 pub(super) use self::connect::connect;
 use self::places::Places;
@@ -92,7 +92,7 @@ impl RemoteForwards {
             places: HashMap::new(),
             log: LogLimiter::new(PEER_INTERVAL),
         };
-        let task = task::owned(router.run(closing.clone()).in_current_span());
+        let task = task::owned(router.run(closing.clone()));
         Self { routes, closing, task }
     }
 

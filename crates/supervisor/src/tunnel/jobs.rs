@@ -1,0 +1,27 @@
+//! What of a tunnel takes time. Each job comes back as an event, and what it logs is under the tunnel's span.
+
+use std::future::Future;
+
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tracing::Instrument as _;
+
+use super::actor::Event;
+
+/// The jobs under way. Dropping it aborts them.
+#[derive(Default)]
+pub(super) struct Jobs(JoinSet<Event>);
+
+impl Jobs {
+    pub(super) fn spawn(&mut self, job: impl Future<Output = Event> + Send + 'static) -> AbortHandle {
+        self.0.spawn(job.in_current_span())
+    }
+
+    /// The next that has ended; `None` when there is none.
+    pub(super) async fn join_next(&mut self) -> Option<Result<(Id, Event), JoinError>> {
+        self.0.join_next_with_id().await
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
