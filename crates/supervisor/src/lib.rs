@@ -18,6 +18,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod exit;
+pub mod history;
 pub mod import;
 pub mod lifecycle;
 pub mod os;

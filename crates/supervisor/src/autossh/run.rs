@@ -17,6 +17,7 @@ use tunnel_engine::{clock, task};
 use super::log::{Log, phrases, story};
 use super::monitor::Monitor;
 use crate::config::TunnelSpec;
+use crate::history::Recorder;
 use crate::lifecycle::Phase;
 use crate::os::{KeptListeners, Notify, Signal};
 use crate::supervise::governor::{Governor, Place};
@@ -67,6 +68,7 @@ pub(super) async fn run(setup: Setup) -> u8 {
         // ssh's connections end with it.
         stop_timeout: Duration::ZERO,
         bell: Arc::default(),
+        history: Recorder::default(),
         seed: fastrand::u64(..),
         observer: Some(story::observer(log.clone(), max_start)),
     };

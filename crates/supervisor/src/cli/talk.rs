@@ -31,6 +31,7 @@ impl Daemon {
             Response::ConfigErrors { text, .. } => Err(Problem::ConfigAtDaemon(text)),
             response @ (Response::Status { .. }
             | Response::Log { .. }
+            | Response::History { .. }
             | Response::Waited { .. }
             | Response::Done
             | Response::Plan { .. }) => Ok(response),

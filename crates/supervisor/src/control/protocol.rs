@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::history::TunnelHistory;
 use crate::supervise::snapshot::Status;
 
 /// Counts incompatible changes of this file. A daemon that outlived an upgrade says so instead of guessing.
@@ -98,6 +99,12 @@ pub enum Request {
         /// Which.
         name: String,
     },
+    /// The last 24 hours of the named tunnels. Answered with [`Response::History`], in the config's order.
+    History {
+        /// None: all.
+        #[serde(default)]
+        names: Vec<String>,
+    },
     /// Answered with [`Response::Waited`] as soon as all named tunnels are ready, or one is blocked, failed or not
     /// wanted up, or time is up.
     Wait {
@@ -145,6 +152,7 @@ impl Request {
             Self::Status { .. }
             | Self::Why { .. }
             | Self::Log { .. }
+            | Self::History { .. }
             | Self::Start { .. }
             | Self::Stop { .. }
             | Self::Restart { .. }
@@ -160,6 +168,7 @@ impl Request {
             Self::Status { .. } => "status",
             Self::Why { .. } => "why",
             Self::Log { .. } => "log",
+            Self::History { .. } => "history",
             Self::Wait { .. } => "wait",
             Self::Start { .. } => "start",
             Self::Stop { .. } => "stop",
@@ -187,6 +196,11 @@ pub enum Response {
     Log {
         /// The last ones, oldest first.
         lines: Vec<LogLine>,
+    },
+    /// To `History`.
+    History {
+        /// Only the tunnels that were asked for.
+        tunnels: Vec<TunnelHistory>,
     },
     /// To `Wait`.
     Waited {

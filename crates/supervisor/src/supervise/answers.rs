@@ -26,6 +26,7 @@ impl Supervisor {
             Request::Status { names } => tell(reply, self.status_of(&names)),
             Request::Why { name } => tell(reply, self.status_of(&[name])),
             Request::Log { name } => tell(reply, self.log_of(&name)),
+            Request::History { names } => tell(reply, self.history_of(&names)),
             Request::Wait { names, timeout_ms } => self.wait(names, Duration::from_millis(timeout_ms), reply),
             Request::Start { names } => self.order(&names, || Order::Start, reply),
             Request::Stop { names } => self.order(&names, || Order::Stop, reply),
@@ -50,6 +51,13 @@ impl Supervisor {
     fn log_of(&self, name: &str) -> Response {
         match self.tunnels.resolve(&[name.to_owned()]) {
             Ok(_) => Response::Log { lines: self.recent.of(name).into_iter().map(log_line).collect() },
+            Err(message) => Response::error(ErrorCode::NoSuchTunnel, message),
+        }
+    }
+
+    fn history_of(&self, names: &[String]) -> Response {
+        match self.tunnels.resolve(names) {
+            Ok(which) => Response::History { tunnels: self.tunnels.histories(&which) },
             Err(message) => Response::error(ErrorCode::NoSuchTunnel, message),
         }
     }

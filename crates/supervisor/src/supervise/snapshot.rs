@@ -57,6 +57,12 @@ pub struct TunnelStatus {
     /// What happens meanwhile, or what a start under way waits for.
     #[serde(default)]
     pub waits_for: Option<String>,
+    /// Bytes a second towards the listeners' peers, over about the last ten; null while unknown.
+    #[serde(default)]
+    pub rate_in: Option<u64>,
+    /// The same, from the listeners' peers.
+    #[serde(default)]
+    pub rate_out: Option<u64>,
     /// Its forwards.
     pub forwards: Vec<ForwardStatus>,
 }
@@ -171,6 +177,8 @@ pub(crate) mod example {
             last_failure: None,
             next_start_ms: None,
             waits_for: None,
+            rate_in: None,
+            rate_out: None,
             forwards: vec![],
         }
     }

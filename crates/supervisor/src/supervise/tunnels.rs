@@ -18,6 +18,7 @@ use super::liveness::Round;
 use super::names::{self, Known};
 use super::snapshot::TunnelStatus;
 use crate::config::TunnelSpec;
+use crate::history::{Moment, Recorder, TunnelHistory};
 use crate::tunnel::{self, Context, Handle, Order, ReadyLink, View};
 
 /// After `stop_timeout`, for cancelling, saying goodbye and closing.
@@ -54,6 +55,7 @@ impl Tunnels {
             network: changes,
             stop_timeout,
             bell,
+            history: Recorder::default(),
             seed,
             observer: None,
         };
@@ -201,7 +203,30 @@ impl Tunnels {
     /// Of those at these places.
     pub(super) fn statuses(&self, which: &[usize], now: Instant) -> Vec<TunnelStatus> {
         let handles = which.iter().filter_map(|at| self.running.get_index(*at));
-        handles.map(|(_, handle)| handle.view().status(now)).collect()
+        let moment = Moment { awake: now, wall: clock::wall() };
+        handles
+            .map(|(name, handle)| {
+                let view = handle.view();
+                let rates = self.context.history.rates(name, view.traffic(), moment);
+                let (rate_in, rate_out) = (rates.map(|rates| rates.rate_in), rates.map(|rates| rates.rate_out));
+                TunnelStatus { rate_in, rate_out, ..view.status(now) }
+            })
+            .collect()
+    }
+
+    /// The last 24 hours of those at these places.
+    pub(super) fn histories(&self, which: &[usize]) -> Vec<TunnelHistory> {
+        let names = which.iter().filter_map(|at| self.running.get_index(*at)).map(|(name, _)| name.as_str());
+        self.context.history.report(names, Moment::now())
+    }
+
+    /// Takes a reading of every tunnel's counters.
+    pub(super) fn sample(&self, now: Moment) {
+        for (name, handle) in &self.running {
+            let view = handle.view();
+            let rtt = view.session.as_ref().and_then(|session| session.session.rtt());
+            self.context.history.sample(name, view.traffic(), rtt, now);
+        }
     }
 
     /// Every listener of every tunnel that is wanted up has been bound, or has failed to.

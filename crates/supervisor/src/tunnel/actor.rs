@@ -22,6 +22,7 @@ use super::locals::{BoundJob, Locals};
 use super::observer::Occurrence;
 use super::orders::Order;
 use super::probes::Probed;
+use super::recording::Recorded;
 use super::remotes::{Remotes, Requested};
 use super::report;
 use super::sessions::{self, Attempt, Ears, Extras, Handed, Hosts, Live, News, Opened, Pool, Replacement, Row, Ticket};
@@ -29,6 +30,7 @@ use super::state::ready;
 use super::takeover::{Marked, Takeover};
 use super::view::{FailureView, SessionView, View};
 use crate::config::TunnelSpec;
+use crate::history::Cause;
 use crate::lifecycle::{Effect, Input, Machine, Phase};
 
 pub(super) struct Actor {
@@ -67,6 +69,10 @@ pub(super) struct Actor {
     /// What can change to and fro: readiness, doubts, forwards.
     pub(super) changes_logged: LogLimiter,
     pub(super) was_ready: bool,
+    /// What the history knows.
+    pub(super) recorded: Recorded,
+    /// Why the next change happens, where that is known.
+    pub(super) cause: Option<Cause>,
     pub(super) files: Files,
     pub(super) knocking: Knocking,
     /// The session on which local forwards are proven.
@@ -194,6 +200,8 @@ impl Actor {
             alarm: Alarm::default(),
             phase,
             was_ready: false,
+            recorded: Recorded::default(),
+            cause: None,
             ending: false,
             orders,
             view,
@@ -286,6 +294,7 @@ impl Actor {
             Order::Restart => {
                 self.pardon_targets();
                 self.context.place.insist();
+                self.cause = Some(Cause::without_kind("restarted by an operator"));
                 self.feed(Input::Restart);
             }
             Order::RetryNow => self.retry_now(),
@@ -366,6 +375,7 @@ impl Actor {
         let ready =
             ready(phase, self.is_outdated() || self.is_doubtful(), forwards.iter().map(|forward| &forward.state));
         self.tell_readiness(ready);
+        self.record(ready, &forwards);
         let view = View {
             name: self.spec.name.clone(),
             want: self.machine.want(),

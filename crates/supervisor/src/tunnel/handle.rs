@@ -17,6 +17,7 @@ use super::report;
 use super::start::ReadyLink;
 use super::view::View;
 use crate::config::TunnelSpec;
+use crate::history::Recorder;
 use crate::supervise::governor::{Governor, Place};
 use crate::supervise::knocker::Knocker;
 
@@ -46,6 +47,8 @@ pub struct Context {
     pub stop_timeout: Duration,
     /// Rung after each change of the view.
     pub bell: Arc<Notify>,
+    /// Told each change of phase and readiness.
+    pub history: Recorder,
     /// Decides the jitter.
     pub seed: u64,
     /// Told everything that happens, for a log beside the daemon's.

@@ -25,6 +25,7 @@ mod pending;
 mod probe_tests;
 mod probes;
 mod probing;
+mod recording;
 mod refusal;
 #[cfg(test)]
 mod refused_tests;

@@ -11,6 +11,7 @@ use tunnel_engine::spec::StrictHostKeyChecking;
 use super::actor::Actor;
 use super::observer::Occurrence;
 use super::view::FailureView;
+use crate::history::Cause;
 use crate::lifecycle::Phase;
 
 /// The same failure is worth another warning after this long: a server that is down over a weekend makes some hundred
@@ -30,6 +31,7 @@ impl Actor {
     /// Writes a failure down and says it. Call it after the machine has judged, so that the line says what follows.
     pub(super) fn tell_failure(&mut self, failure: Failure, forward: Option<&str>) {
         self.observe(&Occurrence::Failure { failure: &failure, forward });
+        self.cause = Some(Cause::of(&failure, forward));
         let now = clock::now();
         self.note_absence(&failure);
         let say = self.failures_logged.admit((failure.kind(), failure.message()), now);

@@ -17,6 +17,7 @@ use tunnel_engine::spec::{
 
 use super::{Context, Handle, Order, View, spawn};
 use crate::config::{BackoffKind, BackoffSpec, DuringOutage, OnRemotePortBusy, OutageSpec, ProbeSpec, TunnelSpec};
+use crate::history::Recorder;
 use crate::lifecycle::Policy;
 use crate::supervise::governor::{Governor, Place};
 use crate::supervise::knocker::Knocker;
@@ -182,6 +183,7 @@ pub(crate) fn context(dialer: Arc<dyn Dialer>) -> Context {
         network: watch::channel(0).1,
         stop_timeout: Duration::from_secs(10),
         bell: Arc::default(),
+        history: Recorder::default(),
         seed: 7,
         observer: None,
     }

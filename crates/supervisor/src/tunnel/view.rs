@@ -10,6 +10,7 @@ use tunnel_engine::session::Session;
 use tunnel_engine::spec::{Connect, ForwardKey, ForwardKind};
 
 use super::state::ForwardState;
+use crate::history::Traffic;
 use crate::lifecycle::{Phase, Want};
 use crate::supervise::governor::{Governor, Place};
 use crate::supervise::knocker::beat;
@@ -145,7 +146,7 @@ impl PartialEq for ForwardView {
 }
 
 impl View {
-    /// A reading, for `tunneld status`.
+    /// A reading, for `tunneld status`; rates are known to the history.
     pub fn status(&self, now: Instant) -> TunnelStatus {
         TunnelStatus {
             name: self.name.clone(),
@@ -161,12 +162,22 @@ impl View {
                 .next_start
                 .map(|at| u64::try_from(at.saturating_duration_since(now).as_millis()).unwrap_or(u64::MAX)),
             waits_for: self.waits_for(now),
+            rate_in: None,
+            rate_out: None,
             forwards: self.forwards.iter().map(ForwardView::status).collect(),
         }
     }
 }
 
 impl View {
+    /// Bytes of all forwards so far.
+    pub fn traffic(&self) -> Traffic {
+        self.forwards.iter().map(|forward| forward.stats.counts()).fold(Traffic::default(), |sum, counts| Traffic {
+            bytes_in: sum.bytes_in + counts.bytes_in,
+            bytes_out: sum.bytes_out + counts.bytes_out,
+        })
+    }
+
     fn waits_for(&self, now: Instant) -> Option<String> {
         if self.phase == Phase::Connecting {
             return self.turn.1.waits_for(&self.turn.0, now);

@@ -1,0 +1,55 @@
+//! Why something happened.
+
+use tunnel_engine::failure::Failure;
+
+/// Longest message that is kept, in bytes: a server's words are told whole in the log and in `status`.
+const MAX_MESSAGE: usize = 300;
+
+/// Why a tunnel is not ready, or an event happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// The kind of the failure; none where no failure is behind it, such as an operator's order.
+    pub kind: Option<String>,
+    /// Who did what.
+    pub message: String,
+}
+
+impl Cause {
+    /// What no failure is behind.
+    pub fn without_kind(message: &str) -> Self {
+        Self { kind: None, message: bounded(message) }
+    }
+
+    /// What a failure of this kind is behind, of a forward where one is named.
+    pub fn of(failure: &Failure, forward: Option<&str>) -> Self {
+        let message = match forward {
+            Some(forward) => bounded(&format!("{forward}: {}", failure.message())),
+            None => bounded(failure.message()),
+        };
+        Self { kind: Some(failure.kind().as_str().to_owned()), message }
+    }
+}
+
+/// At most [`MAX_MESSAGE`] bytes.
+pub(super) fn bounded(text: &str) -> String {
+    if text.len() <= MAX_MESSAGE {
+        return text.to_owned();
+    }
+    let mut end = MAX_MESSAGE - '…'.len_utf8();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", text.get(..end).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_messages_are_cut_between_characters() {
+        assert_eq!(bounded("short"), "short");
+        let cut = bounded(&"ä".repeat(MAX_MESSAGE));
+        assert!(cut.len() <= MAX_MESSAGE && cut.ends_with("ä…"), "{cut}");
+    }
+}

@@ -1,0 +1,26 @@
+//! What happened: how long each tunnel was ready in the last 24 hours, its outages, samples for charts, and the rates of
+//! the moment.
+//!
+//! ```text
+//! tunnels (each change of phase or readiness) ──► Recorder ──► Record: one a tunnel, arithmetic without a clock
+//! supervisor (counters, each 10 s) ────────────►     └───────► answers: `Request::History`, rates of a status
+//! ```
+//! A tunnel calls the recorder on its own loop, so that no change is lost as it may be between two views. The lock
+//! inside is held for a few instructions, by loops of tunnels and by whoever asks; no forwarded byte waits for it.
+
+mod cause;
+mod moment;
+mod outages;
+mod rates;
+mod record;
+mod recorder;
+mod report;
+mod samples;
+#[cfg(test)]
+mod tests;
+
+pub use cause::Cause;
+pub(crate) use moment::Moment;
+pub use rates::{Rates, Traffic};
+pub use recorder::{Recorder, SAMPLE_EVERY};
+pub use report::{OutageReport, SampleReport, TunnelHistory};

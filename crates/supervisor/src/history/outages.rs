@@ -1,0 +1,109 @@
+//! The times in which a tunnel was wanted and not ready. Pure.
+
+use std::collections::VecDeque;
+
+use super::cause::Cause;
+
+/// Outages that are kept of one tunnel. More than these in a day is a tunnel that flaps, whose availability says it.
+pub(super) const MAX_OUTAGES: usize = 100;
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Outage {
+    /// Milliseconds since 1970.
+    pub(super) from: u64,
+    /// The same; while it lasts, up to when it has been counted.
+    pub(super) until: u64,
+    /// Milliseconds, measured: less than from `from` to `until` where the machine slept or its clock was set.
+    pub(super) length: u64,
+    /// What began it.
+    pub(super) cause: Cause,
+}
+
+/// In the order in which they ended, and the one that lasts.
+#[derive(Debug, Default)]
+pub(super) struct Outages {
+    past: VecDeque<Outage>,
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    outage: Outage,
+    /// A start that succeeds at once is no outage: it becomes one with the first failure.
+    is_start: bool,
+}
+
+impl Outages {
+    /// The tunnel was ready, and is not any more.
+    pub(super) fn begin(&mut self, now: u64, cause: Cause) {
+        self.open = Some(Open { outage: Outage { from: now, until: now, length: 0, cause }, is_start: false });
+    }
+
+    /// The tunnel is wanted from now on, and has to start first.
+    pub(super) fn begin_start(&mut self, now: u64) {
+        let cause = Cause::without_kind("the start did not succeed");
+        self.open = Some(Open { outage: Outage { from: now, until: now, length: 0, cause }, is_start: true });
+    }
+
+    /// Something went wrong while it lasts. The first failure is the cause.
+    pub(super) fn failed(&mut self, cause: &Cause) {
+        if let Some(open) = &mut self.open {
+            if open.outage.cause.kind.is_none() && (cause.kind.is_some() || open.is_start) {
+                open.outage.cause = cause.clone();
+            }
+            open.is_start = false;
+        }
+    }
+
+    /// It lasts.
+    pub(super) fn count(&mut self, until: u64, elapsed: u64) {
+        if let Some(Open { outage, .. }) = &mut self.open {
+            outage.until = until.max(outage.from);
+            outage.length += elapsed;
+        }
+    }
+
+    /// It is over. What ended then, if that was an outage.
+    pub(super) fn end(&mut self) -> Option<&Outage> {
+        let Open { outage, is_start } = self.open.take()?;
+        if is_start {
+            return None;
+        }
+        self.remember(outage);
+        self.past.back()
+    }
+
+    /// One that is over.
+    pub(super) fn remember(&mut self, outage: Outage) {
+        if self.past.len() >= MAX_OUTAGES {
+            self.past.pop_front();
+        }
+        self.past.push_back(outage);
+    }
+
+    /// Those that ended before are forgotten.
+    pub(super) fn forget(&mut self, before: u64) {
+        while self.past.front().is_some_and(|outage| outage.until < before) {
+            self.past.pop_front();
+        }
+    }
+
+    /// The calendar was set back by so much: what is kept moves with it.
+    pub(super) fn move_back(&mut self, by: u64) {
+        for outage in self.past.iter_mut().chain(self.open.as_mut().map(|open| &mut open.outage)) {
+            outage.from = outage.from.saturating_sub(by);
+            outage.until = outage.until.saturating_sub(by);
+        }
+    }
+
+    /// Those that are over, the newest first.
+    pub(super) fn past(&self) -> impl DoubleEndedIterator<Item = &Outage> {
+        self.past.iter().rev()
+    }
+
+    /// The one that lasts.
+    pub(super) fn open(&self) -> Option<&Outage> {
+        self.open.as_ref().filter(|open| !open.is_start).map(|open| &open.outage)
+    }
+}
