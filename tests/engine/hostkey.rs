@@ -31,7 +31,7 @@ async fn a_known_key_is_believed_and_an_unknown_one_is_not() {
     let server = Sshd::start();
     login(&with_key(&server)).await.unwrap();
     let fingerprint = fingerprint(&server.dir().join("host_key.pub"));
-    let scan = format!("ssh-keyscan -p {} 127.0.0.1 >> ", server.port);
+    let scan = format!("tunneld trust 127.0.0.1:{} --file ", server.port);
     assert_refused(login(&known(&server, "")).await, FailureKind::HostKeyUnknown, &[&fingerprint, &scan]);
 }
 

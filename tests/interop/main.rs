@@ -24,5 +24,6 @@ mod takeover;
 mod texts;
 mod traffic;
 mod trust;
+mod trust_verb;
 mod ways;
 mod wire;

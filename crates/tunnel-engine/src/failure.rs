@@ -187,7 +187,7 @@ failure_kinds! {
     /// The agent did not answer, and nothing else could prove who we are.
     AgentUnavailable, "agent_unavailable", transient, "start the agent, or set identity_agent or identity_file";
     /// No known_hosts file knows the server's key.
-    HostKeyUnknown, "host_key_unknown", permanent, "check the fingerprint with the server's owner, then add the key to known_hosts";
+    HostKeyUnknown, "host_key_unknown", permanent, "compare the fingerprint with the server's owner, then run `tunneld trust HOST`";
     /// The server's key is not the one that known_hosts has.
     HostKeyChanged, "host_key_changed", permanent, "if the change is announced, remove the old line with `ssh-keygen -R`; otherwise somebody may be in between";
     /// The server's key is marked `@revoked`, or in a list of `revoked_host_keys`.

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use super::init::InitArgs;
 use super::problem::Problem;
+use super::trust::TrustArgs;
 use crate::config;
 use crate::control::protocol::MAX_WAIT_MS;
 
@@ -60,6 +61,8 @@ pub(super) enum Verb {
     Run,
     /// Write a first config, check it, and say what is next; asks on a terminal for what is not given
     Init(InitArgs),
+    /// Show a server's host keys, and write them into known_hosts once they are said to be right
+    Trust(TrustArgs),
     /// Read the config and print every error, or the tunnels as they would run
     Check {
         /// As JSON

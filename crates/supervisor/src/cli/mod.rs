@@ -11,8 +11,10 @@ mod plan;
 mod problem;
 mod render;
 mod run;
+mod server;
 mod status;
 mod talk;
+mod trust;
 mod wait;
 mod watch;
 mod why;
@@ -70,6 +72,7 @@ fn dispatch(args: Args) -> Result<u8, Problem> {
     match args.verb.unwrap_or(Verb::Run) {
         Verb::Run => run::run(&global),
         Verb::Init(args) => init::run(&global, args),
+        Verb::Trust(args) => trust::run(&global, args),
         Verb::Check { json } => check::run(&global, json),
         Verb::Status { names, json, watch: true } => watch::run(&daemon()?, &names, json),
         Verb::Status { names, json, watch: false } => status::run(&daemon()?, names, json),

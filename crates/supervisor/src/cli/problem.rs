@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use tunnel_engine::failure::Failure;
+
 use crate::config::ConfigErrors;
 use crate::control::{BindError, ClientError, ErrorCode};
 use crate::exit;
@@ -22,6 +24,12 @@ pub(super) enum Problem {
     /// `init` writes nothing.
     #[error("{0}")]
     Init(String),
+    /// A server did not let us do what was asked for, or is not to be believed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+    /// The answer is no, and this is why.
+    #[error("{0}")]
+    No(String),
     /// Each error ends its lines itself.
     #[error("{0}")]
     Config(ConfigErrors),
@@ -91,9 +99,10 @@ impl Problem {
         self.exit_code()
     }
 
-    fn hint(&self) -> Option<&'static str> {
+    fn hint(&self) -> Option<&str> {
         match self {
             Self::Client(error) => Some(error.hint()),
+            Self::Failure(failure) => Some(failure.hint()),
             Self::Pidfile(PidfileError::Held { .. }) | Self::Socket(BindError::AlreadyRunning(_)) => {
                 Some("`tunneld status` shows it; stop it first, or give this one its own pid_file and control_socket")
             }
@@ -105,6 +114,7 @@ impl Problem {
             | Self::NoConfig { .. }
             | Self::Usage(_)
             | Self::Init(_)
+            | Self::No(_)
             | Self::ConfigAtDaemon(_)
             | Self::Refused { .. }
             | Self::Misunderstood
@@ -134,6 +144,8 @@ impl Problem {
             }
             Self::Refused { .. }
             | Self::Init(_)
+            | Self::Failure(_)
+            | Self::No(_)
             | Self::Log(LogError::Start(_))
             | Self::Start(_)
             | Self::Import(_)

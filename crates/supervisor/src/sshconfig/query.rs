@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use tunnel_engine::spec::Destination;
+
 use super::keyword::{self, Found};
 use super::library::Library;
 use super::line::lines;
@@ -37,6 +39,29 @@ impl Query {
     /// About a host.
     pub fn new(host: impl Into<String>, files: Files) -> Self {
         Self { host: host.into(), files, given: Vec::new(), remarks: Remarks::default() }
+    }
+
+    /// About a host as it is typed after `ssh`: with a user and a port, perhaps.
+    ///
+    /// # Errors
+    /// The user cannot be one of ssh_config.
+    pub fn typed(text: &str, files: Files) -> Result<Self, Vec<ConfigError>> {
+        /// Stands for what the text does not name; no user can write either.
+        const UNNAMED: (&str, u16) = ("-", 0);
+        let Ok(typed) = Destination::parse_or(text, UNNAMED.0, UNNAMED.1) else {
+            return Ok(Self::new(text, files));
+        };
+        let mut query = Self::new(typed.host, files);
+        let library = Library::default();
+        if typed.user != UNNAMED.0 {
+            query
+                .option(&format!("User \"{}\"", typed.user.replace('\\', "\\\\")), &library)
+                .map_err(|error| vec![error])?;
+        }
+        if typed.port != UNNAMED.1 {
+            query.option(&format!("Port {}", typed.port), &library).map_err(|error| vec![error])?;
+        }
+        Ok(query)
     }
 
     /// Gives a value for a keyword, as from a place that is not ssh_config. The first for a keyword wins.

@@ -18,7 +18,7 @@ pub struct HostKey {
 
 impl HostKey {
     /// Reads the type and the base64 of a known_hosts line. `None` when they do not fit together.
-    pub(super) fn parse(kind: &str, base64: &str) -> Option<Self> {
+    pub fn parse(kind: &str, base64: &str) -> Option<Self> {
         let blob = STANDARD.decode(base64).ok()?;
         let length = u32::from_be_bytes(*blob.first_chunk::<4>()?) as usize;
         let inner = blob.get(4..)?.get(..length)?;
@@ -26,7 +26,7 @@ impl HostKey {
     }
 
     /// The key that a server presented, or the one that signed its certificate. `None` when it cannot be encoded.
-    pub(super) fn of(key: &KeyData) -> Option<Self> {
+    pub(crate) fn of(key: &KeyData) -> Option<Self> {
         let kind = key.algorithm().as_str().to_owned();
         Some(Self { kind, blob: PublicKey::from(key.clone()).to_bytes().ok()? })
     }
@@ -48,7 +48,7 @@ impl HostKey {
     }
 
     /// True when a server that has this key can prove it with the algorithm of that name: an RSA key signs with several.
-    pub(super) fn serves(&self, algorithm: &str) -> bool {
+    pub(crate) fn serves(&self, algorithm: &str) -> bool {
         let kind = if matches!(algorithm, "rsa-sha2-512" | "rsa-sha2-256") { "ssh-rsa" } else { algorithm };
         self.kind == kind
     }

@@ -20,6 +20,7 @@ mod revoked;
 mod store;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod update;
 mod verdict;
 
@@ -32,6 +33,7 @@ pub use certificate::CertificateProblem;
 pub use command::Until;
 pub use entry::Place;
 pub use key::HostKey;
+pub use trust::{Standing, Trusted};
 pub use update::{Change, Updates};
 pub use verdict::{Proof, Verdict};
 
@@ -268,7 +270,8 @@ impl HostKeys {
         };
         let (name, line, file) = (self.server.lookup.clone(), key.clone(), path.clone());
         let hash = self.spec.hash_names;
-        let written = blocking(move || Ok(store::append(&file, &name, &line, hash))).await?;
+        let any_other = |_: &HostKey| true;
+        let written = blocking(move || Ok(store::append(&file, &name, &[line], hash, any_other))).await?;
         let (server, file) = (&self.server.lookup, path.display());
         match written {
             Ok(Written::Known) => tracing::warn!(server, %key, %file, "new host key believed and added to known_hosts"),

@@ -31,13 +31,13 @@ pub(super) fn unknown(
         format!("no host key is known for `{}`: it presents {key}{certificate} (looked in {looked})", server.lookup);
     let hint = match files_first(spec) {
         Some(file) => {
-            let (port, host) = (destination.port, quote(&destination.host));
-            let rename = match &spec.alias {
-                Some(_) => format!(" | sed {}", quote(&format!("s/^[^ ]*/{}/", server.lookup))),
-                None => String::new(),
-            };
-            let scan = format!("ssh-keyscan -p {port} {host}{rename} >> {}", quote(&file.display().to_string()));
-            format!("check {} with the server's owner, then run `{scan}`", key.fingerprint())
+            let server = quote(&destination.host_port());
+            let alias = spec.alias.as_ref().map(|alias| format!(" --host-key-alias {}", quote(alias)));
+            let (alias, file) = (alias.unwrap_or_default(), quote(&file.display().to_string()));
+            let fingerprint = key.fingerprint();
+            format!(
+                "compare {fingerprint} with the server's owner, then run `tunneld trust {server}{alias} --file {file}`"
+            )
         }
         None => "set user_known_hosts_file to a file that holds the server's key".to_owned(),
     };

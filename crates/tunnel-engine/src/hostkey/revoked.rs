@@ -44,6 +44,11 @@ struct Signed {
 }
 
 impl Presented {
+    /// A key without a certificate.
+    pub(super) fn plain(key: &HostKey) -> Self {
+        Self { key: key.clone(), certificate: None }
+    }
+
     /// `key` is that of `presented`. An authority that cannot be encoded is one that no list has.
     pub(super) fn of(key: &HostKey, presented: &PublicKeyOrCertificate) -> Self {
         let certificate = presented.certificate().and_then(|certificate| {

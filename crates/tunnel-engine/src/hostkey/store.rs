@@ -1,11 +1,12 @@
 //! Reading known_hosts files, and writing a new key down.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufReader, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::geteuid;
 
 use super::entry::{self, Entry, Marker, Place, Source, Wanted};
 use super::key::HostKey;
@@ -28,19 +29,26 @@ pub(super) fn read(path: &Path, source: Source, wanted: Wanted<'_>) -> io::Resul
     if bounded.limit() == 0 { Err(too_large()) } else { Ok(entries) }
 }
 
-/// What came of writing a key down.
+/// What came of writing keys down.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Written {
-    /// The line is there now, or already was: another tunnel may have been faster.
+    /// The lines are there now, or already were: another tunnel may have been faster.
     Known,
-    /// Another tunnel wrote another key down since we looked: these lines.
+    /// Another key was written down since we looked: these lines. Nothing was written.
     Conflict(Vec<(Place, HostKey)>),
 }
 
-/// Appends `name key` to the file, which is made for its owner only when it is not there, as is its directory.
-/// The file stays locked from looking at it to having written it, and the line goes out in one write. `hash`: the name
-/// stands there as a hash (ssh_config HashKnownHosts).
-pub(super) fn append(path: &Path, name: &str, key: &HostKey, hash: bool) -> io::Result<Written> {
+/// Appends `name key` to the file for each of the keys, which is made for its owner only when it is not there, as is its
+/// directory. The file stays locked from looking at it to having written it, and the lines go out in one write. `hash`:
+/// the name stands there as a hash (ssh_config HashKnownHosts). A line for `name` with another key is in the way where
+/// `conflicts` says so.
+pub(super) fn append(
+    path: &Path,
+    name: &str,
+    keys: &[HostKey],
+    hash: bool,
+    conflicts: impl Fn(&HostKey) -> bool,
+) -> io::Result<Written> {
     if !writable(name) {
         return Err(io::Error::new(ErrorKind::InvalidInput, "the name cannot stand in a known_hosts line"));
     }
@@ -50,27 +58,47 @@ pub(super) fn append(path: &Path, name: &str, key: &HostKey, hash: bool) -> io::
             Ok(()) | Err(_) => {}
         }
     }
+    let is_new = !path.exists();
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true).mode(0o600).custom_flags(file::NO_WAITING);
     let mut file = locked(path, &options)?;
+    if is_new {
+        give_to_owner_of_folder(path, &file)?;
+    }
     let content = file::content_or_null(&file, MAX_FILE_BYTES)?;
     let entries = entry::parse(path, Source::User, &content, Wanted::names(&[name]));
     let known: Vec<_> =
         lines(&entries, name, Marker::Plain).map(|entry| (entry.at.clone(), entry.key.clone())).collect();
-    if known.iter().any(|(_, known)| known == key) {
+    let (same, others): (Vec<_>, Vec<_>) = known.into_iter().partition(|(_, known)| keys.contains(known));
+    let new: Vec<_> = keys.iter().filter(|key| !same.iter().any(|(_, known)| known == *key)).collect();
+    if new.is_empty() {
         return Ok(Written::Known);
     }
-    if !known.is_empty() {
-        return Ok(Written::Conflict(known));
+    let in_the_way: Vec<_> = others.into_iter().filter(|(_, key)| conflicts(key)).collect();
+    if !in_the_way.is_empty() {
+        return Ok(Written::Conflict(in_the_way));
     }
     let newline = if content.is_empty() || content.ends_with(b"\n") { "" } else { "\n" };
-    let field = if hash {
-        Names::hashed(name).ok_or_else(|| io::Error::other("the name cannot be hashed"))?
-    } else {
-        name.to_owned()
-    };
-    file.write_all(format!("{newline}{field} {}\n", key.to_known_hosts()).as_bytes())?;
+    let mut text = newline.to_owned();
+    for key in new {
+        let field = match hash {
+            true => Names::hashed(name).ok_or_else(|| io::Error::other("the name cannot be hashed"))?,
+            false => name.to_owned(),
+        };
+        text.push_str(&format!("{field} {}\n", key.to_known_hosts()));
+    }
+    file.write_all(text.as_bytes())?;
     Ok(Written::Known)
+}
+
+/// A file that root makes in the folder of another account is for that account, which has to be able to read it.
+fn give_to_owner_of_folder(path: &Path, file: &File) -> io::Result<()> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
+    let (folder, made) = (fs::metadata(folder)?, file.metadata()?);
+    if geteuid().is_root() && folder.uid() != made.uid() {
+        fchown(file, Some(folder.uid()), Some(folder.gid()))?;
+    }
+    Ok(())
 }
 
 /// Opens a file and locks it. A file that was replaced while we waited for its lock is not the one that is read next.
@@ -80,7 +108,7 @@ pub(super) fn locked(path: &Path, options: &OpenOptions) -> io::Result<Flock<Fil
     for _ in 0..TRIES {
         let file = options.open(path)?;
         let file = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| io::Error::from(errno))?;
-        let (ours, there) = (file.metadata()?, std::fs::metadata(path));
+        let (ours, there) = (file.metadata()?, fs::metadata(path));
         if there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
             return Ok(file);
         }

@@ -159,9 +159,9 @@ async fn strict_checking_refuses_an_unknown_key_and_says_how_to_trust_it() {
     for part in ["`[h]:2222`", "ssh-ed25519 SHA256:siD5gf4TryKv5", "my hosts"] {
         assert!(failure.message().contains(part), "{part} in {}", failure.message());
     }
-    let command = format!("`ssh-keyscan -p 2222 h >> '{}'`", file.display());
+    let command = format!("`tunneld trust h:2222 --file '{}'`", file.display());
     assert!(failure.hint().contains(&command), "{}", failure.hint());
-    assert!(failure.hint().contains("check SHA256:siD5gf4TryKv5"), "{}", failure.hint());
+    assert!(failure.hint().contains("compare SHA256:siD5gf4TryKv5"), "{}", failure.hint());
     assert!(!file.exists());
 }
 
@@ -272,12 +272,12 @@ fn two_tunnels_that_meet_one_new_server_write_one_line() {
     let file = dir.path().join("known_hosts");
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| assert_eq!(store::append(&file, "h", &key(A), false).unwrap(), Written::Known));
+            scope.spawn(|| assert_eq!(store::append(&file, "h", &[key(A)], false, |_| true).unwrap(), Written::Known));
         }
     });
     assert_eq!(fs::read_to_string(&file).unwrap(), format!("h {A}\n"));
     assert!(
-        matches!(store::append(&file, "h", &key(B), false).unwrap(), Written::Conflict(lines) if lines[0].1 == key(A))
+        matches!(store::append(&file, "h", &[key(B)], false, |_| true).unwrap(), Written::Conflict(lines) if lines[0].1 == key(A))
     );
     assert_eq!(fs::read_to_string(&file).unwrap(), format!("h {A}\n"));
 }
@@ -300,7 +300,7 @@ proptest! {
         let destination = Destination { user: "me".into(), host, port };
         let server = ServerName::new(&destination, None);
         // A name that could read back as something else is refused, and then nothing is written.
-        match store::append(&file, &server.lookup, &key(A), false) {
+        match store::append(&file, &server.lookup, &[key(A)], false, |_| true) {
             Ok(written) => {
                 prop_assert_eq!(written, Written::Known);
                 let entries = parse(&file, Source::User, &fs::read(&file).unwrap(), Wanted::all());

@@ -38,6 +38,7 @@ mod path;
 mod rekey;
 mod requests;
 mod router;
+mod scan;
 mod watchdog;
 mod wire;
 
@@ -54,6 +55,7 @@ pub use held_back::{HeldBack, Owner};
 pub use incoming::{IncomingChannel, IncomingChannels, Origin, RejectReason, RemoteListen};
 pub use info::SessionInfo;
 pub use path::{Doubt, Path};
+pub use scan::{Scan, host_keys};
 
 use crate::dial::{Dialer, Look};
 use crate::failure::{Failure, FailureKind};

@@ -1,0 +1,121 @@
+//! Which server a word of the command line stands for: one of the config's, with its route and its rules, or one that ssh
+//! would reach by that word.
+
+use std::fs::File;
+
+use tunnel_engine::spec::{Destination, SessionSpec, Via};
+
+use super::args::Global;
+use super::problem::Problem;
+use super::run::overrides;
+use crate::config::{self, Desired};
+use crate::sshconfig::{Files, Library, Query, Wishes, resolve};
+
+/// The config, where there is one: a default that does not exist, or that this user may not read, is none.
+pub(super) fn config_if_any(global: &Global) -> Result<Option<Desired>, Problem> {
+    let path = global.config_file();
+    if global.config.is_none() && File::open(&path).is_err() {
+        return Ok(None);
+    }
+    config::load(&path, &overrides(global)).map(Some).map_err(Problem::Config)
+}
+
+/// The session to `[user@]host[:port]` or to a tunnel's server by the tunnel's name. Jump hosts of the config count.
+pub(super) fn named(text: &str, desired: Option<&Desired>) -> Result<SessionSpec, Problem> {
+    let tunnels = desired.map(|desired| desired.tunnels.as_slice()).unwrap_or_default();
+    if let Some(tunnel) = tunnels.iter().find(|tunnel| tunnel.name == text) {
+        return Ok(tunnel.session.clone());
+    }
+    let typed =
+        Destination::parse_or(text, UNNAMED_USER, UNNAMED_PORT).map_err(|error| Problem::Usage(error.to_string()))?;
+    let mut found: Vec<&SessionSpec> = Vec::new();
+    for session in tunnels.iter().flat_map(|tunnel| tunnel.servers()).flat_map(on_route) {
+        // One server may be reached by several tunnels; the first says how.
+        if is(&session.destination, &typed) && !found.iter().any(|known| same_server(known, session)) {
+            found.push(session);
+        }
+    }
+    let usual = found.iter().find(|session| session.destination.port == Destination::DEFAULT_PORT);
+    match (found.as_slice(), usual) {
+        ([], _) => by_ssh_config(text),
+        ([session], _) => Ok((*session).clone()),
+        (_, Some(session)) => Ok((*session).clone()),
+        (several, None) => {
+            let names: Vec<_> =
+                several.iter().map(|session| format!("`{}`", session.destination.host_port())).collect();
+            Err(Problem::Usage(format!(
+                "the config has several servers of that name: {}; name the port",
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+/// What ssh would do for the word, whatever the config says.
+pub(super) fn by_ssh_config(text: &str) -> Result<SessionSpec, Problem> {
+    let errors = |errors| Problem::Config(config::ConfigErrors::new(errors));
+    let query = Query::typed(text, Files::Usual).map_err(errors)?;
+    let resolved = resolve(&query, &Library::default(), &config::facts()).map_err(errors)?;
+    Ok(config::session_by_ssh_config(&resolved, &Wishes::default()))
+}
+
+/// Stand for what is not typed; no user can write either.
+const UNNAMED_USER: &str = "-";
+const UNNAMED_PORT: u16 = 0;
+
+fn is(destination: &Destination, typed: &Destination) -> bool {
+    destination.host.eq_ignore_ascii_case(&typed.host)
+        && (typed.port == UNNAMED_PORT || typed.port == destination.port)
+        && (typed.user == UNNAMED_USER || typed.user == destination.user)
+}
+
+fn same_server(one: &SessionSpec, other: &SessionSpec) -> bool {
+    one.destination.host_port() == other.destination.host_port()
+}
+
+/// A session and its jump hosts, the server first.
+fn on_route(session: &SessionSpec) -> impl Iterator<Item = &SessionSpec> {
+    std::iter::successors(Some(session), |session| match &session.dial.via {
+        Via::Jump(jump) => Some(jump.as_ref()),
+        Via::Direct | Via::Command(_) => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Overrides, load_text};
+
+    const CONFIG: &str = r#"
+        [[tunnel]]
+        name = "db"
+        host = "Inner.example"
+        port = 2222
+        proxy_jump = "hop@bastion.example:2200"
+        user_known_hosts_file = "/k"
+        local_forward = ["1:a:1"]
+        [[tunnel]]
+        name = "two"
+        hosts = ["many.example:1", "many.example:2"]
+        local_forward = ["2:a:1"]
+    "#;
+
+    #[test]
+    fn a_server_of_the_config_is_found_with_its_route_and_rules() {
+        let desired = load_text(Path::new("/c.toml"), CONFIG, &Overrides::default()).unwrap();
+        let found = |text: &str| named(text, Some(&desired)).map(|spec| spec.destination.host_port());
+        for text in ["inner.example", "inner.example:2222", "db"] {
+            assert_eq!(found(text).unwrap(), "Inner.example:2222", "{text}");
+            let spec = named(text, Some(&desired)).unwrap();
+            assert!(matches!(spec.dial.via, Via::Jump(_)), "{text}");
+            assert_eq!(spec.host_key.user_known_hosts, [Path::new("/k")], "{text}");
+        }
+        assert_eq!(found("bastion.example").unwrap(), "bastion.example:2200");
+        assert_eq!(found("many.example:2").unwrap(), "many.example:2");
+        let several = found("many.example").unwrap_err().to_string();
+        assert!(several.contains("`many.example:1`, `many.example:2`"), "{several}");
+        assert_eq!(found("inner.example:22").unwrap(), "inner.example:22", "another server, by ssh_config");
+    }
+}

@@ -1,0 +1,146 @@
+//! The host keys of a server, as ssh-keyscan gets them: one key exchange for each, and no login.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use russh::Disconnect;
+use russh::client::connect_stream;
+use russh::keys::{Algorithm, PublicKeyOrCertificate};
+use tokio_util::context::TokioContext;
+
+use super::apart::Effort;
+use super::config::{self, IDENTIFICATION};
+use super::guard::Guard;
+use super::wire::{CutOnDrop, Wire};
+use super::{algorithms, banner, fault};
+use crate::clock;
+use crate::dial::{Dialer, JumpHost, Link};
+use crate::failure::{Failure, FailureKind};
+use crate::hostkey::{HostKey, HostKeyOffer};
+use crate::spec::{SessionSpec, Via};
+
+/// A server has one key of each type, and there are six types; more exchanges than that end nowhere.
+const MAX_KEYS: usize = 8;
+
+/// What a server showed.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    /// Its host keys, each proven to be its own by the exchange, in the order in which it was asked for them.
+    pub keys: Vec<HostKey>,
+    /// Why it was not asked for more.
+    pub cut_short: Option<Failure>,
+}
+
+/// Asks the server of `spec` for each of its host keys that `host_key_algorithms` allows, by as many key exchanges as it
+/// has keys and one more. Nothing is said about whom to believe, and nothing is offered to prove who we are, but to its
+/// jump hosts, where one login serves all. Each exchange has `connect_timeout`.
+///
+/// # Errors
+/// No key could be had: the server was not reached, does not speak SSH, or has no algorithm in common with us.
+pub async fn host_keys(spec: &SessionSpec, dialer: &dyn Dialer) -> Result<Scan, Failure> {
+    let route = Route::open(spec, dialer).await?;
+    let mut keys: Vec<HostKey> = Vec::new();
+    while keys.len() < MAX_KEYS {
+        match next_key(spec, &route, &keys).await {
+            Ok(Some(key)) if !keys.contains(&key) => keys.push(key),
+            Ok(Some(_) | None) => break,
+            Err(failure) if keys.is_empty() => return Err(failure),
+            Err(failure) if failure.kind() == FailureKind::NoCommonAlgorithm => break,
+            Err(failure) => return Ok(Scan { keys, cut_short: Some(failure) }),
+        }
+    }
+    Ok(Scan { keys, cut_short: None })
+}
+
+/// The way to the server, for more than one connection.
+enum Route<'a> {
+    Dial(&'a dyn Dialer),
+    Jump(JumpHost),
+}
+
+impl<'a> Route<'a> {
+    async fn open(spec: &SessionSpec, dialer: &'a dyn Dialer) -> Result<Self, Failure> {
+        match &spec.dial.via {
+            Via::Jump(jump) => JumpHost::open(jump, dialer).await.map(Self::Jump),
+            Via::Direct | Via::Command(_) => Ok(Self::Dial(dialer)),
+        }
+    }
+
+    async fn connect(&self, spec: &SessionSpec) -> Result<Link, Failure> {
+        match self {
+            Self::Dial(dialer) => dialer.dial(spec, clock::now() + spec.timing.connect_timeout).await,
+            Self::Jump(host) => host.connect(&spec.destination).await,
+        }
+    }
+}
+
+/// A key of a type that is not among `known`; `None` when no type is left.
+async fn next_key(spec: &SessionSpec, route: &Route<'_>, known: &[HostKey]) -> Result<Option<HostKey>, Failure> {
+    let who = spec.destination.host_port();
+    let preferred = algorithms::preferred(&spec.algorithms, false, |offer| without(offer, known));
+    let preferred = preferred.map_err(|error| {
+        Failure::new(FailureKind::NoCommonAlgorithm, format!("the algorithms for `{who}`: {error}"))
+    })?;
+    if preferred.key.is_empty() {
+        return Ok(None);
+    }
+    let limit = spec.timing.connect_timeout;
+    let exchange = clock::timeout(limit, exchange(spec, route, preferred, &who));
+    exchange.await.unwrap_or_else(|_| {
+        let message = format!("gave up on `{who}` after {}s while asking for its host key", limit.as_secs_f64());
+        Err(Failure::new(FailureKind::ConnectTimeout, message))
+    })
+}
+
+/// Certificates are for authorities, which known_hosts names in lines of another kind.
+fn without(offer: HostKeyOffer, known: &[HostKey]) -> HostKeyOffer {
+    let unknown = |algorithm: &Algorithm| !known.iter().any(|key| key.serves(algorithm.as_str()));
+    let plain = offer.plain.into_iter().filter(unknown).collect();
+    HostKeyOffer { plain, certificates: Vec::new(), leading: 0, ..offer }
+}
+
+async fn exchange(
+    spec: &SessionSpec,
+    route: &Route<'_>,
+    preferred: russh::Preferred,
+    who: &str,
+) -> Result<Option<HostKey>, Failure> {
+    let effort = Effort::of(&preferred.kex);
+    let config = config::config(spec.receive_window, preferred)?;
+    let mut link = route.connect(spec).await?;
+    let ours = format!("{IDENTIFICATION}\r\n");
+    let banner = banner::receive(&mut *link.io, who, &ours, &mut Vec::new()).await?;
+    let already_sent = if banner.introduced { ours.len() } else { 0 };
+    let wire = Arc::new(Wire::new(link));
+    let _cut = CutOnDrop(Some(wire.clone()));
+    let guard = Guard::new(wire, banner.bytes, already_sent, None);
+    let shown = Shown::default();
+    let connect = connect_stream(config, guard, Listener(shown.clone()));
+    let threads = effort.threads().map_err(|error| {
+        Failure::new(FailureKind::Protocol, "no thread could be started for the key exchange").with_source(error)
+    })?;
+    let connected = match threads {
+        Some(threads) => TokioContext::new(connect, threads.clone()).await,
+        None => connect.await,
+    };
+    // Connected: the exchange is complete, so the server has the private half of what it showed.
+    let handle = connected.map_err(|error| fault::from_russh(who, error))?;
+    let _ = handle.disconnect(Disconnect::ByApplication, "", "").await;
+    let key = shown.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    Ok(key)
+}
+
+/// The key that the exchange showed.
+#[derive(Clone, Default)]
+struct Shown(Arc<Mutex<Option<HostKey>>>);
+
+/// Takes any key: there is nothing to be said to this server.
+struct Listener(Shown);
+
+impl russh::client::Handler for Listener {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, presented: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = HostKey::of(presented.public_key().key_data());
+        Ok(true)
+    }
+}
