@@ -11,6 +11,7 @@ pub mod autossh;
 pub mod cost;
 pub mod daemon;
 pub mod dropbear;
+pub mod http;
 pub mod keys;
 pub mod net;
 pub mod netlab;

@@ -19,6 +19,7 @@ pub mod config;
 pub mod control;
 pub mod exit;
 pub mod history;
+pub mod http;
 pub mod import;
 pub mod lifecycle;
 pub mod os;

@@ -11,6 +11,7 @@ use super::problem::{Problem, print, printable};
 use super::run::overrides;
 use crate::config::{self, Desired, OnRemotePortBusy, ProbeSpec, TunnelSpec};
 use crate::exit;
+use crate::http;
 
 pub(super) fn run(global: &Global, json: bool) -> Result<u8, Problem> {
     let result = config::load(&global.existing_config()?, &overrides(global));
@@ -29,6 +30,12 @@ fn pretty(value: &Value) -> Result<String, Problem> {
 fn to_text(desired: &Desired) -> String {
     let global = &desired.global;
     let mut text = format!("{}: fine, control socket {}\n", global.config.display(), global.control_socket.display());
+    if let Some(listen) = &global.metrics {
+        let _ = writeln!(text, "metrics on {}", http::shown(listen));
+        if http::is_open(listen) {
+            let _ = writeln!(text, "  note: {METRICS_OPEN}");
+        }
+    }
     for tunnel in &desired.tunnels {
         let state = if tunnel.enabled { "" } else { "  (not enabled)" };
         let _ =
@@ -52,6 +59,8 @@ fn to_text(desired: &Desired) -> String {
     }
     text
 }
+
+const METRICS_OPEN: &str = "everyone who reaches this address over the network can read the metrics, the status and the page: there is no login";
 
 /// What is fine here, and known to fail with a server as it is installed.
 fn note(tunnel: &TunnelSpec, forward: &Forward) -> Option<&'static str> {
@@ -93,6 +102,7 @@ fn to_json(desired: &Desired) -> Value {
         "errors": [],
         "config": global.config.display().to_string(),
         "control_socket": global.control_socket.display().to_string(),
+        "metrics": global.metrics.as_ref().map(http::shown),
         "pid_file": global.pid_file.as_ref().map(|path| path.display().to_string()),
         "tunnels": desired.tunnels.iter().map(tunnel_json).collect::<Vec<_>>(),
     })
@@ -174,6 +184,21 @@ off  u@h:22  (not enabled)
   -R 2222:localhost:22
 ";
         assert_eq!(to_text(&example()), expected);
+    }
+
+    #[test]
+    fn metrics_open_to_the_network_are_noted() {
+        let metrics = |listen: &str| {
+            let text = format!(
+                "[metrics]\nlisten = '{listen}'\n[[tunnel]]\nname = 't'\nhost = 'h'\nuser = 'u'\ndynamic_forward = '1'\n"
+            );
+            to_text(&load_text(Path::new("/etc/t.toml"), &text, &Overrides::default()).unwrap())
+        };
+        let open = metrics("*:9469");
+        assert!(open.contains("metrics on *:9469\n  note: everyone who reaches this address"), "{open}");
+        let closed = metrics("127.0.0.1:9469");
+        assert!(closed.contains("metrics on 127.0.0.1:9469\n") && !closed.contains("note:"), "{closed}");
+        assert!(metrics("unix:/run/m.sock").contains("metrics on unix:/run/m.sock\n"));
     }
 
     #[test]

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tunnel_engine::dial::NetDialer;
+use tunnel_engine::spec::Listen;
 
 use super::args::Global;
 use super::problem::Problem;
 use crate::config::{self, Overrides};
 use crate::control::{COMMAND_QUEUE, ControlSocket, Server};
 use crate::exit;
+use crate::http;
 use crate::os::limits::OpenFiles;
 use crate::os::{KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, network, orphans, signals};
 use crate::supervise::{self, Applied, Loader, Refusal, Setup};
@@ -50,6 +52,8 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
         let (commands, requests) = mpsc::channel(COMMAND_QUEUE);
         let (_watcher, network) = network::watch();
         let _reaper = orphans::reap().map_err(Problem::Start)?;
+        let (metrics, listen) = watch::channel(None);
+        let _http = http::Server::start(listen, commands.clone());
         let _server = Server::start(socket, commands).map_err(Problem::Start)?;
         supervise::run(Setup {
             desired,
@@ -62,7 +66,7 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
             dialer: Arc::new(NetDialer::new()),
             seed: fastrand::u64(..),
             recent: log.recent,
-            applied: applied(pidfile, log.control),
+            applied: applied(pidfile, log.control, metrics),
         })
         .await
         .map(|()| exit::OK)
@@ -92,7 +96,7 @@ fn loader(own: PathBuf, overrides: Overrides) -> Loader {
 }
 
 /// The pidfile is ours until the supervisor ends, and then goes with it.
-fn applied(pidfile: Option<Pidfile>, log: LogControl) -> Applied {
+fn applied(pidfile: Option<Pidfile>, log: LogControl, metrics: watch::Sender<Option<Listen>>) -> Applied {
     let mut pidfile = pidfile;
     let mut written = false;
     let mut told = None;
@@ -104,6 +108,11 @@ fn applied(pidfile: Option<Pidfile>, log: LogControl) -> Applied {
         if let Err(error) = log.set_level(&desired.global.log.level) {
             tracing::error!(%error, "cannot change the log level");
         }
+        metrics.send_if_modified(|listen| {
+            let changed = *listen != desired.global.metrics;
+            listen.clone_from(&desired.global.metrics);
+            changed
+        });
         let shortage = limits::open_files_limit().and_then(|limit| OpenFiles::of(desired).beyond(limit));
         if let Some(shortage) = shortage.as_ref().filter(|_| shortage != told) {
             shortage.log();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tunnel_engine::spec::{Forward, PermitRemoteOpen, SessionSpec};
+use tunnel_engine::spec::{Forward, Listen, PermitRemoteOpen, SessionSpec};
 
 /// A whole config.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Global {
     pub stop_timeout: Duration,
     /// Logging.
     pub log: LogSpec,
+    /// `metrics.listen`: where metrics, readiness and the page are served over HTTP, if anywhere.
+    pub metrics: Option<Listen>,
 }
 
 /// `[log]`.

@@ -146,10 +146,8 @@ pub(super) struct Unavailable {
 }
 
 /// Delete a line here with the work that makes it untrue.
-pub(super) const UNAVAILABLE: &[Unavailable] = &[
-    unavailable(METRICS, "listen", |_| false, "leave it out; `tunneld status --json` has the same numbers"),
-    unavailable(TUNNEL, "on_change", |_| false, "leave it out; `tunneld wait` returns when a tunnel is ready"),
-];
+pub(super) const UNAVAILABLE: &[Unavailable] =
+    &[unavailable(TUNNEL, "on_change", |_| false, "leave it out; `tunneld wait` returns when a tunnel is ready")];
 
 const fn unavailable(
     table: &'static [&'static str],

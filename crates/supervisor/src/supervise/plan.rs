@@ -14,7 +14,7 @@ mod tests;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tunnel_engine::spec::{Forward, PermitRemoteOpen, SessionSpec};
+use tunnel_engine::spec::{Forward, Listen, PermitRemoteOpen, SessionSpec};
 
 use crate::config::{Desired, LogSpec, OnRemotePortBusy, OutageSpec, ProbeSpec, TunnelSpec};
 use crate::lifecycle::Policy;
@@ -137,6 +137,8 @@ pub enum GlobalChange {
     PidFile(Option<PathBuf>),
     /// `control_socket`: from the next start of the daemon on.
     ControlSocket(PathBuf),
+    /// `metrics.listen`: applied at once. Connections to the old address end.
+    Metrics(Option<Listen>),
     /// Another main file: only where a plan is made for a file that is not the daemon's own.
     Config(PathBuf),
 }
@@ -145,7 +147,7 @@ impl GlobalChange {
     /// True where a running daemon cannot apply it.
     pub const fn needs_restart(&self) -> bool {
         match self {
-            Self::Log(_) | Self::StopTimeout(_) => false,
+            Self::Log(_) | Self::StopTimeout(_) | Self::Metrics(_) => false,
             Self::PidFile(_) | Self::ControlSocket(_) | Self::Config(_) => true,
         }
     }

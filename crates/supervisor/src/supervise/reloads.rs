@@ -151,11 +151,10 @@ impl Supervisor {
     fn change(&mut self, change: GlobalChange) {
         match change {
             GlobalChange::StopTimeout(timeout) => self.tunnels.set_stop_timeout(timeout),
+            // By what is told that the config was applied.
+            GlobalChange::Log(_) | GlobalChange::Metrics(_) => {}
             // Each takes effect at the next start of the daemon; the report says so.
-            GlobalChange::Log(_)
-            | GlobalChange::PidFile(_)
-            | GlobalChange::ControlSocket(_)
-            | GlobalChange::Config(_) => {}
+            GlobalChange::PidFile(_) | GlobalChange::ControlSocket(_) | GlobalChange::Config(_) => {}
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The truth as told outside: the types behind `tunneld status --json`. Public interface; absent things are null.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The whole answer.
@@ -46,12 +48,18 @@ pub struct TunnelStatus {
     pub since: String,
     /// Starts made since the last reset.
     pub starts: u64,
+    /// Starts made since the tunnel is known: never reset.
+    #[serde(default)]
+    pub starts_total: u64,
     /// `user@host:port`.
     pub server: String,
     /// The living session.
     pub session: Option<SessionStatus>,
     /// The last failure, kept after recovery.
     pub last_failure: Option<FailureStatus>,
+    /// Failures since the tunnel is known, by kind, those that occurred: never reset.
+    #[serde(default)]
+    pub failures: BTreeMap<String, u64>,
     /// Milliseconds until the next start.
     pub next_start_ms: Option<u64>,
     /// What happens meanwhile, or what a start under way waits for.
@@ -104,6 +112,9 @@ pub struct FailureStatus {
 /// One forward.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ForwardStatus {
+    /// Unique in its tunnel, and the same from one session and reload to the next: `-L 3307`.
+    #[serde(default)]
+    pub name: String,
     /// `local`, `remote` or `dynamic`.
     pub kind: String,
     /// The real address, the allocated port included.
@@ -147,7 +158,9 @@ pub struct RefusedStatus {
 /// A status for tests to start from.
 #[cfg(test)]
 pub(crate) mod example {
-    use super::{FailureStatus, Status, TunnelStatus};
+    use std::collections::BTreeMap;
+
+    use super::{FailureStatus, ForwardStatus, Status, TunnelStatus};
 
     pub(crate) const THEN: &str = "2026-01-01T00:00:00Z";
 
@@ -172,14 +185,35 @@ pub(crate) mod example {
             ready,
             since: THEN.into(),
             starts: 3,
+            starts_total: 3,
             server: "evgeniy@ssh-server:2222".into(),
             session: None,
             last_failure: None,
+            failures: BTreeMap::new(),
             next_start_ms: None,
             waits_for: None,
             rate_in: None,
             rate_out: None,
             forwards: vec![],
+        }
+    }
+
+    /// One to 127.0.0.1:3306 that carries two connections.
+    pub(crate) fn forward(name: &str, state: &str) -> ForwardStatus {
+        ForwardStatus {
+            name: name.into(),
+            kind: "local".into(),
+            listen: "127.0.0.1:3307".into(),
+            connect: Some("127.0.0.1:3306".into()),
+            state: state.into(),
+            active: 2,
+            opened: 17,
+            failed: 0,
+            held: 0,
+            bytes_in: 10,
+            bytes_out: 20,
+            message: None,
+            last_refused: Vec::new(),
         }
     }
 

@@ -78,6 +78,7 @@ fn desired(tunnels: Vec<TunnelSpec>) -> Desired {
         control_socket: "/run/tunneld.sock".into(),
         stop_timeout: Duration::from_secs(10),
         log: LogSpec { level: "info".into(), format: LogFormat::Text },
+        metrics: None,
     };
     Desired { global, tunnels }
 }

@@ -14,6 +14,7 @@ use tunnel_engine::log_limit::LogLimiter;
 use tunnel_engine::spec::Destination;
 use tunnel_engine::{clock, task};
 
+use super::failure_counts::FailureCounts;
 use super::files::{Files, Look};
 use super::handle::Context;
 use super::jobs::Jobs;
@@ -65,6 +66,7 @@ pub(super) struct Actor {
     pub(super) serial: u64,
     pub(super) last_up: Option<Instant>,
     pub(super) last_failure: Option<FailureView>,
+    pub(super) failures: Arc<FailureCounts>,
     pub(super) failures_logged: LogLimiter,
     /// What can change to and fro: readiness, doubts, forwards.
     pub(super) changes_logged: LogLimiter,
@@ -150,6 +152,7 @@ impl Actor {
         let random = fastrand::Rng::with_seed(context.seed);
         let phase = (machine.phase(), clock::wall());
         let server = spec.session.destination.clone();
+        let failures = Arc::<FailureCounts>::default();
         let first = View {
             name: spec.name.clone(),
             want: machine.want(),
@@ -157,9 +160,11 @@ impl Actor {
             ready: false,
             since: phase.1,
             starts: 0,
+            starts_total: 0,
             server: spec.session.destination.to_string(),
             session: None,
             last_failure: None,
+            failures: failures.clone(),
             next_start: None,
             watched_since: None,
             turn: (context.governor.clone(), context.place.clone()),
@@ -189,6 +194,7 @@ impl Actor {
             serial: 0,
             last_up: None,
             last_failure: None,
+            failures,
             failures_logged: LogLimiter::new(report::REPEAT_EVERY),
             changes_logged: LogLimiter::with_burst(report::REPEAT_EVERY, report::CHANGES_LOGGED),
             files: Files::default(),
@@ -383,12 +389,14 @@ impl Actor {
             ready,
             since: self.phase.1,
             starts: self.machine.starts(),
+            starts_total: self.machine.epoch(),
             server: self.server.to_string(),
             session: self
                 .live
                 .as_ref()
                 .map(|live| SessionView { session: live.session.clone(), connected_at: live.connected_at }),
             last_failure: self.last_failure.clone(),
+            failures: self.failures.clone(),
             next_start: self.machine.next_start(),
             watched_since: self.knocking.watched_since(),
             turn: (self.context.governor.clone(), self.context.place.clone()),

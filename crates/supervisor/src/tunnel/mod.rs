@@ -13,7 +13,9 @@
 //! session it is about: the loop never waits for anything but events, so it always answers.
 
 mod actor;
+mod failure_counts;
 mod files;
+mod forward_names;
 mod handle;
 mod jobs;
 mod knocking;

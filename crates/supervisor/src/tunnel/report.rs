@@ -30,6 +30,7 @@ pub(super) fn span(tunnel: &str) -> tracing::Span {
 impl Actor {
     /// Writes a failure down and says it. Call it after the machine has judged, so that the line says what follows.
     pub(super) fn tell_failure(&mut self, failure: Failure, forward: Option<&str>) {
+        self.failures.add(failure.kind());
         self.observe(&Occurrence::Failure { failure: &failure, forward });
         self.cause = Some(Cause::of(&failure, forward));
         let now = clock::now();

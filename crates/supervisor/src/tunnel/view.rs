@@ -9,6 +9,8 @@ use tunnel_engine::forward::{ForwardStats, RefusedConnection};
 use tunnel_engine::session::Session;
 use tunnel_engine::spec::{Connect, ForwardKey, ForwardKind};
 
+use super::failure_counts::FailureCounts;
+use super::forward_names::names;
 use super::state::ForwardState;
 use crate::history::Traffic;
 use crate::lifecycle::{Phase, Want};
@@ -31,12 +33,16 @@ pub struct View {
     pub since: SystemTime,
     /// Starts since the last reset.
     pub starts: u64,
+    /// Starts since the tunnel is known.
+    pub starts_total: u64,
     /// `user@host:port`.
     pub server: String,
     /// The living session.
     pub session: Option<SessionView>,
     /// The last failure.
     pub last_failure: Option<FailureView>,
+    /// All of them, by kind.
+    pub(super) failures: Arc<FailureCounts>,
     /// When the next start is due by itself.
     pub next_start: Option<Instant>,
     /// The server is asked whether it is back, and has been away since then.
@@ -100,9 +106,11 @@ impl PartialEq for View {
             ready,
             since,
             starts,
+            starts_total,
             server,
             session,
             last_failure,
+            failures: _,
             next_start,
             watched_since,
             turn: _,
@@ -115,6 +123,7 @@ impl PartialEq for View {
             && *ready == other.ready
             && *since == other.since
             && *starts == other.starts
+            && *starts_total == other.starts_total
             && *server == other.server
             && *session == other.session
             && *last_failure == other.last_failure
@@ -155,16 +164,23 @@ impl View {
             ready: self.ready,
             since: rfc3339(self.since),
             starts: self.starts,
+            starts_total: self.starts_total,
             server: self.server.clone(),
             session: self.session.as_ref().map(SessionView::status),
             last_failure: self.last_failure.as_ref().map(FailureView::status),
+            failures: self.failures.by_kind(),
             next_start_ms: self
                 .next_start
                 .map(|at| u64::try_from(at.saturating_duration_since(now).as_millis()).unwrap_or(u64::MAX)),
             waits_for: self.waits_for(now),
             rate_in: None,
             rate_out: None,
-            forwards: self.forwards.iter().map(ForwardView::status).collect(),
+            forwards: self
+                .forwards
+                .iter()
+                .zip(names(&self.forwards))
+                .map(|(forward, name)| forward.status(name))
+                .collect(),
         }
     }
 }
@@ -231,9 +247,10 @@ impl ForwardView {
         self.stats.counts().active
     }
 
-    fn status(&self) -> ForwardStatus {
+    fn status(&self, name: String) -> ForwardStatus {
         let counts = self.stats.counts();
         ForwardStatus {
+            name,
             kind: self.kind.as_str().to_owned(),
             listen: self.listen.clone(),
             connect: match &self.connect {

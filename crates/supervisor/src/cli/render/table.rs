@@ -136,6 +136,7 @@ pub(super) mod tests {
 
     fn forward(state: &str, active: u64) -> ForwardStatus {
         ForwardStatus {
+            name: "-L 3307".into(),
             kind: "local".into(),
             listen: "127.0.0.1:3307".into(),
             connect: Some("127.0.0.1:3306".into()),

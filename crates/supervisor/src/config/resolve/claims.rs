@@ -65,6 +65,16 @@ pub(super) fn of(
     forwards.iter().filter_map(claim).collect()
 }
 
+/// The claim of `metrics.listen`.
+pub(super) fn of_metrics(listen: &Listen, place: Place) -> Option<Claim> {
+    let listening = match listen {
+        Listen::Unix(path) => Listening::Unix(path.clone()),
+        Listen::Tcp { port: 0, .. } => return None,
+        Listen::Tcp { bind, port } => Listening::Tcp(addresses(bind, false), *port),
+    };
+    Some(Claim { machine: Machine::This, listen: listening, text: listen.to_string(), tunnel: None, place })
+}
+
 /// The server, and the jump hosts before it.
 fn route(session: &SessionSpec) -> Vec<(String, u16)> {
     let mut route = Vec::new();
@@ -167,7 +177,7 @@ impl<'a> Claimed<'a> {
 }
 
 /// One error for each name and each forward that comes second; it names the first.
-pub(super) fn twice(candidates: &[Candidate]) -> Vec<ConfigError> {
+pub(super) fn twice(own: &[Claim], candidates: &[Candidate]) -> Vec<ConfigError> {
     let mut errors = Vec::new();
     let mut names: HashMap<&str, &Place> = HashMap::new();
     for (name, place) in candidates.iter().filter_map(|candidate| candidate.name.as_ref()) {
@@ -179,7 +189,7 @@ pub(super) fn twice(candidates: &[Candidate]) -> Vec<ConfigError> {
             }
         }
     }
-    let claims: Vec<&Claim> = candidates.iter().flat_map(|candidate| &candidate.claims).collect();
+    let claims: Vec<&Claim> = own.iter().chain(candidates.iter().flat_map(|candidate| &candidate.claims)).collect();
     let mut claimed = Claimed::default();
     for (at, claim) in claims.iter().enumerate() {
         if let Some(first) = claimed.note(claim, at).and_then(|first| claims.get(first)) {

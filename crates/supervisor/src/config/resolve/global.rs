@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tunnel_engine::spec::{Forward, ForwardKind, Listen};
+
+use super::claims::{self, Claim};
 use super::{Document, Reader};
 use crate::config::desired::{Global, LogFormat, LogSpec};
 use crate::config::diagnostic::ConfigError;
@@ -11,14 +14,19 @@ use crate::config::load::Overrides;
 use crate::config::log_filter::{LogFilterError, log_filter};
 use crate::config::quantity;
 
+const METRICS_HINT: &str =
+    "write an address and a port such as \"127.0.0.1:9469\", or \"unix:/run/tunneld/metrics.sock\"";
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const LOG_LEVEL: &str = "info";
 
-pub(super) fn global(top: &mut Reader<'_>, main: &Document<'_>, overrides: &Overrides) -> Option<Global> {
+pub(super) fn global(
+    top: &mut Reader<'_>,
+    main: &Document<'_>,
+    overrides: &Overrides,
+    claims: &mut Vec<Claim>,
+) -> Option<Global> {
     let stop_timeout = top.read("stop_timeout", quantity::duration).unwrap_or(STOP_TIMEOUT);
-    let mut metrics = top.inner("metrics");
-    metrics.check_keys(keys::METRICS);
-    top.errors.extend(metrics.errors);
+    let metrics = metrics(top, claims);
     let log = log(top, overrides);
     let pid_file = top.path("pid_file");
     let control_socket_of_file = control_socket(top);
@@ -30,7 +38,36 @@ pub(super) fn global(top: &mut Reader<'_>, main: &Document<'_>, overrides: &Over
         control_socket,
         stop_timeout,
         log,
+        metrics,
     })
+}
+
+/// `[metrics]`. Its address is claimed as a forward's is.
+fn metrics(top: &mut Reader<'_>, claims: &mut Vec<Claim>) -> Option<Listen> {
+    let environment = top.environment;
+    let mut metrics = top.inner("metrics");
+    metrics.check_keys(keys::METRICS);
+    let listen = metrics.read("listen", |value| {
+        let text = value.word()?;
+        let listen = match text.strip_prefix("unix:") {
+            Some(path) => environment
+                .path(path, &value.source.folder)
+                .map(Listen::Unix)
+                .or_else(|error| value.refuse(error.to_string(), error.hint()))?,
+            None if text.starts_with('/') => return value.refuse("a path is written with `unix:`", METRICS_HINT),
+            None => Listen::parse(ForwardKind::Local, text)
+                .or_else(|error| value.refuse(error.to_string(), METRICS_HINT))?,
+        };
+        let too_long = matches!(&listen, Listen::Unix(path) if path.as_os_str().len() > Forward::MAX_UNIX_PATH);
+        if too_long {
+            return value.refuse("the path is too long for a unix socket", "name a shorter one");
+        }
+        Ok((listen, value.place()))
+    });
+    top.errors.extend(metrics.errors);
+    let (listen, place) = listen?;
+    claims.extend(claims::of_metrics(&listen, place));
+    Some(listen)
 }
 
 /// What the file says about it, if anything.

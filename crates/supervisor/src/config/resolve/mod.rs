@@ -60,7 +60,8 @@ pub(super) fn resolve(
     let Some(main) = documents.first() else { return Err(Vec::new()) };
     let mut top = Reader::new(vec![main.table()], environment);
     top.check_keys(keys::FILE);
-    let global = global::global(&mut top, main, overrides);
+    let mut own_claims = Vec::new();
+    let global = global::global(&mut top, main, overrides, &mut own_claims);
     let defaults = top.value("defaults").and_then(|value| top.note(value.table()));
     let library = Library::default();
     let mut errors = top.errors;
@@ -81,7 +82,7 @@ pub(super) fn resolve(
             Err(more) => errors.extend(more),
         }
     }
-    errors.extend(claims::twice(&candidates));
+    errors.extend(claims::twice(&own_claims, &candidates));
 
     let tunnels = candidates.into_iter().filter_map(|candidate| candidate.spec).collect();
     match global {

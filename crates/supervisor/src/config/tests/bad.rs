@@ -126,10 +126,21 @@ fn hosts_are_checked_one_by_one() {
 fn what_this_version_cannot_do_is_refused_and_not_ignored() {
     let problem = problem("on_change = '/bin/true'");
     assert!(problem.ends_with(" is not available in this version"), "{problem}");
-    assert_eq!(
-        problems("[[tunnel]]\nname = 'a'\nhost = 'a'\ndynamic_forward = '1'\n[metrics]\nlisten = ':1'"),
-        ["6:1: `listen` is not available in this version"]
-    );
+}
+
+#[test]
+fn metrics_are_served_where_nothing_else_listens() {
+    let metrics = |listen: &str| {
+        problems(&format!("[[tunnel]]\nname = 'a'\nhost = 'a'\nlocal_forward = '80:x:1'\n[metrics]\nlisten = {listen}"))
+            .join("\n")
+    };
+    assert!(metrics("'*:80'").starts_with(
+        "4:17: the listen address `80` on this machine is already claimed by `*:80` at /etc/tunneld.toml:6:10"
+    ));
+    assert_eq!(metrics("'/run/m.sock'"), "6:10: a path is written with `unix:`");
+    assert!(metrics("'unix:${NOPE}/x'").starts_with("6:10: "), "{}", metrics("'unix:${NOPE}/x'"));
+    assert!(metrics("'127.0.0.1:0'").starts_with("6:10: "), "{}", metrics("'127.0.0.1:0'"));
+    assert!(metrics("9469").starts_with("6:10: expected a string"), "{}", metrics("9469"));
 }
 
 #[test]

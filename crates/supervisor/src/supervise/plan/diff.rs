@@ -46,7 +46,7 @@ fn by_name(config: &Desired) -> HashMap<&str, &TunnelSpec> {
 }
 
 fn globals(old: &Global, new: &Global) -> Vec<Step> {
-    let Global { config, pid_file, control_socket, stop_timeout, log } = new;
+    let Global { config, pid_file, control_socket, stop_timeout, log, metrics } = new;
     let mut changes = Vec::new();
     if old.config != *config {
         changes.push(GlobalChange::Config(config.clone()));
@@ -62,6 +62,9 @@ fn globals(old: &Global, new: &Global) -> Vec<Step> {
     }
     if old.log != *log {
         changes.push(GlobalChange::Log(log.clone()));
+    }
+    if old.metrics != *metrics {
+        changes.push(GlobalChange::Metrics(metrics.clone()));
     }
     changes.into_iter().map(Step::Global).collect()
 }

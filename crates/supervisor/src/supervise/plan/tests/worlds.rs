@@ -23,6 +23,7 @@ pub(super) fn config(tunnels: Vec<TunnelSpec>) -> Desired {
             control_socket: "/run/tunneld/control.sock".into(),
             stop_timeout: secs(10),
             log: LogSpec { level: "info".to_owned(), format: LogFormat::Auto },
+            metrics: None,
         },
         tunnels,
     }

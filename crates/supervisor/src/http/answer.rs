@@ -1,0 +1,176 @@
+//! One question, one answer.
+
+use std::sync::Arc;
+
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue, VARY};
+use hyper::{Method, Request, Response, StatusCode};
+use serde::Serialize;
+
+use super::body::Body;
+use super::connections::Usage;
+use super::daemon::{Daemon, NoAnswer};
+use super::exposition::{self, Format};
+use super::host::Hosts;
+use super::ready;
+use super::route::{Route, route};
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// On every answer: it may not be kept, sniffed, framed, or load anything from elsewhere.
+const SAFETY: [(HeaderName, &str); 5] = [
+    (CACHE_CONTROL, "no-store"),
+    (hyper::header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (hyper::header::REFERRER_POLICY, "no-referrer"),
+    (
+        hyper::header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// What answers need.
+pub(super) struct Answering {
+    daemon: Arc<Daemon>,
+    hosts: Hosts,
+}
+
+impl Answering {
+    pub(super) const fn new(daemon: Arc<Daemon>, hosts: Hosts) -> Self {
+        Self { daemon, hosts }
+    }
+
+    pub(super) async fn answer(&self, request: Request<Incoming>, usage: Usage) -> Response<Body> {
+        usage.begin();
+        let mut response = self.respond(&request).await;
+        for (name, value) in SAFETY {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        usage.end();
+        response
+    }
+
+    async fn respond(&self, request: &Request<Incoming>) -> Response<Body> {
+        let found = route(request.uri().path());
+        let host = host(request);
+        let permitted = match found {
+            Some(route) if route.is_for_scrapers() => self.hosts.permit_scraper(host),
+            Some(_) | None => self.hosts.permit(host),
+        };
+        if !permitted {
+            return text(
+                StatusCode::MISDIRECTED_REQUEST,
+                "this server is not known by that name: use its address, localhost, or this machine's own name\n",
+            );
+        }
+        let Some(found) = found else {
+            return text(
+                StatusCode::NOT_FOUND,
+                "there is nothing here: /, /metrics, /ready, /ready/NAME and /status are\n",
+            );
+        };
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            let mut response =
+                text(StatusCode::METHOD_NOT_ALLOWED, "this server only answers questions: GET and HEAD\n");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        match found {
+            Route::Ready(name) => self.ready(name).await,
+            Route::Status => self.status().await,
+            Route::Metrics => {
+                let accept = request.headers().get(ACCEPT).map(|value| value.to_str().unwrap_or_default());
+                self.metrics(Format::of(accept)).await
+            }
+        }
+    }
+
+    async fn ready(&self, name: Option<&str>) -> Response<Body> {
+        let report = match self.daemon.report().await {
+            Ok(report) => report,
+            Err(error) => return unavailable(&error),
+        };
+        let readiness = match name {
+            None => ready::of_all(&report),
+            Some(name) => match ready::of_one(&report, name) {
+                Some(readiness) => readiness,
+                None => {
+                    let error = self.daemon.unknown(name).await;
+                    return json(StatusCode::NOT_FOUND, &Refusal { ready: false, error });
+                }
+            },
+        };
+        json(if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &readiness)
+    }
+
+    async fn metrics(&self, format: Format) -> Response<Body> {
+        let report = match self.daemon.report().await {
+            Ok(report) => report,
+            Err(error) => return unavailable(&error),
+        };
+        apart(move || match exposition::write(report.status, format) {
+            Ok(written) => {
+                let mut response = response(StatusCode::OK, format.content_type(), written.into());
+                response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+                response
+            }
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+        })
+        .await
+    }
+
+    async fn status(&self) -> Response<Body> {
+        match self.daemon.report().await {
+            Ok(report) => apart(move || json(StatusCode::OK, &*report.status)).await,
+            Err(error) => unavailable(&error),
+        }
+    }
+}
+
+/// An answer about readiness that cannot be given.
+#[derive(Serialize)]
+struct Refusal {
+    ready: bool,
+    error: String,
+}
+
+/// The name that the request came by.
+fn host(request: &Request<Incoming>) -> Option<&str> {
+    let header = request.headers().get(HOST).map(|value| value.to_str().unwrap_or_default());
+    request.uri().authority().map(|authority| authority.as_str()).or(header)
+}
+
+/// Makes an answer on another thread: what hundreds of tunnels have to say takes milliseconds to write, for which the
+/// bytes of their users are not to wait.
+async fn apart(make: impl FnOnce() -> Response<Body> + Send + 'static) -> Response<Body> {
+    tokio::task::spawn_blocking(make).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "an answer over HTTP could not be made");
+        text(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made: see the log\n")
+    })
+}
+
+fn unavailable(error: &NoAnswer) -> Response<Body> {
+    json(StatusCode::SERVICE_UNAVAILABLE, &Refusal { ready: false, error: error.to_string() })
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+    match serde_json::to_vec_pretty(value) {
+        Ok(mut bytes) => {
+            bytes.push(b'\n');
+            response(status, JSON, bytes.into())
+        }
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+    }
+}
+
+fn text(status: StatusCode, text: &str) -> Response<Body> {
+    response(status, TEXT, Bytes::copy_from_slice(text.as_bytes()))
+}
+
+fn response(status: StatusCode, content_type: &'static str, bytes: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,133 @@
+//! `/ready`: whether the tunnels are, and why those that are not are not. Pure.
+
+use serde::Serialize;
+
+use super::daemon::Report;
+use crate::supervise::snapshot::TunnelStatus;
+
+/// The answer.
+#[derive(Debug, Serialize)]
+pub(super) struct Readiness<'a> {
+    /// All that were asked about are.
+    pub(super) ready: bool,
+    /// How many were asked about.
+    tunnels: usize,
+    /// In the config's order.
+    not_ready: Vec<NotReady<'a>>,
+}
+
+/// One that is not.
+#[derive(Debug, Serialize)]
+struct NotReady<'a> {
+    name: &'a str,
+    want: &'a str,
+    phase: &'a str,
+    /// In this phase.
+    since: &'a str,
+    /// Of the last failure, or null.
+    kind: Option<&'a str>,
+    /// Why, in words.
+    message: String,
+    /// What to do next, or null.
+    hint: Option<&'a str>,
+    next_start_ms: Option<u64>,
+}
+
+/// All enabled tunnels, as `tunneld status` counts them.
+pub(super) fn of_all(report: &Report) -> Readiness<'_> {
+    of(report.status.tunnels.iter().filter(|tunnel| !report.disabled.contains(&tunnel.name)))
+}
+
+/// One of them, enabled or not; `None`: there is none of this name.
+pub(super) fn of_one<'a>(report: &'a Report, name: &str) -> Option<Readiness<'a>> {
+    let tunnel = report.status.tunnels.iter().find(|tunnel| tunnel.name == name)?;
+    Some(of(std::iter::once(tunnel)))
+}
+
+fn of<'a>(asked: impl Iterator<Item = &'a TunnelStatus>) -> Readiness<'a> {
+    let (mut tunnels, mut not_ready) = (0, Vec::new());
+    for tunnel in asked {
+        tunnels += 1;
+        if !tunnel.ready {
+            not_ready.push(why(tunnel));
+        }
+    }
+    Readiness { ready: not_ready.is_empty(), tunnels, not_ready }
+}
+
+fn why(tunnel: &TunnelStatus) -> NotReady<'_> {
+    // While a tunnel is up, or not wanted, its last failure is history.
+    let failure = tunnel.last_failure.as_ref().filter(|_| tunnel.want == "up" && tunnel.phase != "up");
+    let cause = cause(tunnel);
+    NotReady {
+        name: &tunnel.name,
+        want: &tunnel.want,
+        phase: &tunnel.phase,
+        since: &tunnel.since,
+        kind: failure.map(|failure| failure.kind.as_str()),
+        message: cause,
+        hint: failure.map(|failure| failure.hint.as_str()),
+        next_start_ms: tunnel.next_start_ms,
+    }
+}
+
+/// Why a tunnel is not ready, in words.
+pub(super) fn cause(tunnel: &TunnelStatus) -> String {
+    if tunnel.want != "up" {
+        return "not wanted: it is disabled or was stopped".to_owned();
+    }
+    if tunnel.phase == "up" {
+        let behind = tunnel.forwards.iter().find(|forward| !matches!(forward.state.as_str(), "up" | "unverified"));
+        return match behind {
+            Some(forward) => {
+                let message = forward.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
+                format!("forward {} is {}{message}", forward.listen, forward.state)
+            }
+            None => "up, and not proven yet".to_owned(),
+        };
+    }
+    match &tunnel.last_failure {
+        Some(failure) => failure.message.clone(),
+        None => tunnel.waits_for.clone().unwrap_or_else(|| format!("it is {}", tunnel.phase)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::supervise::snapshot::example;
+
+    fn report(tunnels: Vec<TunnelStatus>, disabled: &[&str]) -> Report {
+        let disabled = disabled.iter().map(|name| (*name).to_owned()).collect();
+        Report { status: Arc::new(example::status(tunnels)), disabled: Arc::new(disabled) }
+    }
+
+    #[test]
+    fn disabled_tunnels_count_only_when_asked_for_by_name() {
+        let report = report(vec![example::tunnel("a", "up", true), example::tunnel("off", "stopped", false)], &["off"]);
+        assert!(of_all(&report).ready);
+        assert!(!of_one(&report, "off").unwrap().ready);
+        assert!(of_one(&report, "other").is_none());
+    }
+
+    #[test]
+    fn a_tunnel_that_is_not_ready_tells_its_failure_and_hint() {
+        let mut tunnel = example::tunnel("db", "backoff", false);
+        tunnel.last_failure = Some(example::failure("connect_refused", "nothing listens on `h:22`"));
+        let report = report(vec![tunnel], &[]);
+        let text = serde_json::to_value(of_all(&report)).unwrap();
+        assert_eq!(text["ready"], false);
+        assert_eq!(text["not_ready"][0]["kind"], "connect_refused");
+        assert_eq!(text["not_ready"][0]["message"], "nothing listens on `h:22`");
+        assert_eq!(text["not_ready"][0]["next_start_ms"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn an_old_failure_is_not_the_cause_while_the_session_is_up() {
+        let mut tunnel = example::tunnel("db", "up", false);
+        tunnel.last_failure = Some(example::failure("dns", "old"));
+        assert_eq!(cause(&tunnel), "up, and not proven yet");
+    }
+}
