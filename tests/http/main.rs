@@ -6,6 +6,7 @@ mod answers;
 mod listening;
 mod metrics;
 mod peers;
+mod prometheus;
 
 use support::net::{Service, Target, free_port};
 use support::{Daemon, Sshd, tunnel_toml};
