@@ -5,6 +5,7 @@
 mod command_line;
 mod control;
 mod demo;
+mod events;
 mod files;
 mod flood;
 mod hostile;

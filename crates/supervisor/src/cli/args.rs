@@ -86,6 +86,21 @@ pub(super) enum Verb {
         #[arg(value_name = "NAME")]
         name: String,
     },
+    /// Print what happened: changes of phase and readiness, orders, reloads and changes of the network, with their causes
+    Events {
+        /// Only of these, and of tunneld as a whole
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// A JSON object a line
+        #[arg(long)]
+        json: bool,
+        /// Go on with what happens from now on; exit 3 when the daemon ends
+        #[arg(long, short)]
+        follow: bool,
+        /// Only of so long ago or less: seconds, or with a unit as in 1h
+        #[arg(long, value_name = "TIME", value_parser = parse_time)]
+        since: Option<Duration>,
+    },
     /// Wait until the tunnels are ready; exit 1 when time is up, or when one cannot become ready by itself
     Wait {
         #[arg(value_name = "NAME", required = true)]

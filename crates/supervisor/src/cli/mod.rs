@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod demo;
+mod events;
 mod help;
 mod import;
 mod init;
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 use clap::FromArgMatches;
 
 use crate::control::Request;
+use crate::control::protocol::EventsRequest;
 use crate::{autossh, exit};
 use args::{Args, Verb};
 use problem::Problem;
@@ -77,6 +79,10 @@ fn dispatch(args: Args) -> Result<u8, Problem> {
         Verb::Status { names, json, watch: true } => watch::run(&daemon()?, &names, json),
         Verb::Status { names, json, watch: false } => status::run(&daemon()?, names, json),
         Verb::Why { name } => why::run(&daemon()?, name),
+        Verb::Events { names, json, follow, since } => {
+            let asked = EventsRequest { names, follow, within_s: since.map(events::seconds) };
+            events::run(&daemon()?, asked, json)
+        }
         Verb::Wait { names, timeout } => wait::run(&daemon()?, names, timeout),
         Verb::Start { which } => names::start(&daemon()?, "started", which, |names| Request::Start { names }),
         Verb::Stop { names } => names::run(&daemon()?, Request::Stop { names }),

@@ -13,6 +13,7 @@ use super::problem::Problem;
 use crate::config::{self, Overrides};
 use crate::control::{COMMAND_QUEUE, ControlSocket, Server};
 use crate::exit;
+use crate::history::Recorder;
 use crate::http;
 use crate::os::limits::OpenFiles;
 use crate::os::{KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, network, orphans, signals};
@@ -54,7 +55,8 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
         let _reaper = orphans::reap().map_err(Problem::Start)?;
         let (metrics, listen) = watch::channel(None);
         let _http = http::Server::start(listen, commands.clone());
-        let _server = Server::start(socket, commands).map_err(Problem::Start)?;
+        let history = Recorder::default();
+        let _server = Server::start(socket, commands, history.clone()).map_err(Problem::Start)?;
         supervise::run(Setup {
             desired,
             load: loader(file, overrides),
@@ -64,6 +66,7 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
             notify,
             listeners,
             dialer: Arc::new(NetDialer::new()),
+            history,
             seed: fastrand::u64(..),
             recent: log.recent,
             applied: applied(pidfile, log.control, metrics),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::args::Global;
 use super::problem::Problem;
 use crate::config;
-use crate::control::{self, Request, Response};
+use crate::control::protocol::EventsRequest;
+use crate::control::{self, EventLines, Request, Response};
 use crate::supervise::snapshot::Status;
 
 /// Where the daemon is.
@@ -35,6 +36,14 @@ impl Daemon {
             | Response::Waited { .. }
             | Response::Done
             | Response::Plan { .. }) => Ok(response),
+        }
+    }
+
+    /// Events, as they come.
+    pub(super) fn events(&self, asked: EventsRequest) -> Result<EventLines, Problem> {
+        match control::events(&self.socket, asked)? {
+            Ok(lines) => Ok(lines),
+            Err((code, message)) => Err(Problem::Refused { code, message }),
         }
     }
 

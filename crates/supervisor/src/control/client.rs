@@ -7,12 +7,16 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::protocol::{MAX_RESPONSE_BYTES, RequestLine, VERSION};
+use super::protocol::{EventsRequest, MAX_RESPONSE_BYTES, RequestLine, VERSION};
 use super::{ErrorCode, Request, Response};
+use crate::history::Event;
 
 /// How long the daemon may take beyond what the request itself allows. Longer than its own limits, so that it is
 /// the daemon that says what took so long.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Longest line of an event: its message is bounded, its tunnel has a name of the config.
+const MAX_EVENT_BYTES: u64 = 64 * 1024;
 
 /// Why there is no answer. All of these are exit 3: for whoever asks, no daemon answers.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +71,85 @@ pub fn ask(socket: &Path, request: Request) -> Result<Response, ClientError> {
     read_answer(socket, &line)
 }
 
+/// Asks for events, a line each as they come.
+///
+/// # Errors
+/// The outer one: there is no answer. The inner one: the daemon refuses.
+pub fn events(socket: &Path, asked: EventsRequest) -> Result<Result<EventLines, (ErrorCode, String)>, ClientError> {
+    let follow = asked.follow;
+    let socket = socket.to_owned();
+    let stream =
+        UnixStream::connect(&socket).map_err(|source| ClientError::NoDaemon { socket: socket.clone(), source })?;
+    let lines = begin(stream, asked).map_err(|source| ClientError::NoAnswer { socket: socket.clone(), source })?;
+    let mut lines = EventLines { lines, socket, follow };
+    let answer = lines.line().and_then(|line| line.ok_or_else(cut_off));
+    let answer = answer.map_err(|source| ClientError::NoAnswer { socket: lines.socket.clone(), source })?;
+    let answer = read_answer(&lines.socket, &answer)?;
+    if answer == Response::Done {
+        return Ok(Ok(lines));
+    }
+    if let Response::Error { code, message } = answer {
+        return Ok(Err((code, message)));
+    }
+    let source = io::Error::other("its answer does not fit the question");
+    Err(ClientError::NoAnswer { socket: lines.socket, source })
+}
+
+fn begin(mut stream: UnixStream, asked: EventsRequest) -> io::Result<BufReader<UnixStream>> {
+    // With `follow` the next event may be days away.
+    stream.set_read_timeout((!asked.follow).then_some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut text = serde_json::to_vec(&RequestLine { version: VERSION, request: Request::Events(asked) })?;
+    text.push(b'\n');
+    // As in `exchange`.
+    let _ = stream.write_all(&text);
+    Ok(BufReader::new(stream))
+}
+
+/// Events as they come; ends with those that are kept, or, where they are followed, with an error.
+#[derive(Debug)]
+pub struct EventLines {
+    lines: BufReader<UnixStream>,
+    socket: PathBuf,
+    follow: bool,
+}
+
+impl EventLines {
+    fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut line = Vec::new();
+        self.lines.by_ref().take(MAX_EVENT_BYTES).read_until(b'\n', &mut line)?;
+        match (line.is_empty(), line.ends_with(b"\n")) {
+            (true, _) => Ok(None),
+            (false, true) => Ok(Some(line)),
+            (false, false) => Err(cut_off()),
+        }
+    }
+
+    fn event(&mut self) -> io::Result<Option<Event>> {
+        match self.line()? {
+            Some(line) => Ok(Some(serde_json::from_slice(&line)?)),
+            None if self.follow => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "it has ended, or it cut this reader, which did not read for long",
+            )),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Iterator for EventLines {
+    type Item = Result<Event, ClientError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let socket = self.socket.clone();
+        self.event().map_err(|source| ClientError::NoAnswer { socket, source }).transpose()
+    }
+}
+
+fn cut_off() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the answer is cut off")
+}
+
 fn exchange(mut stream: UnixStream, request: Request, patience: Duration) -> io::Result<Vec<u8>> {
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -79,7 +162,7 @@ fn exchange(mut stream: UnixStream, request: Request, patience: Duration) -> io:
     match (line.ends_with(b"\n"), sent) {
         (true, _) => Ok(line),
         (false, Err(error)) => Err(error),
-        (false, Ok(())) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the answer is cut off")),
+        (false, Ok(())) => Err(cut_off()),
     }
 }
 

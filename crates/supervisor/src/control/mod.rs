@@ -1,13 +1,14 @@
 //! The control socket: how `tunneld` verbs talk to the running daemon. One connection, one request, one answer.
 
 pub mod client;
+mod events;
 pub mod protocol;
 mod server;
 mod socket;
 
 use tokio::sync::oneshot;
 
-pub use client::{ClientError, ask};
+pub use client::{ClientError, EventLines, ask, events};
 pub use server::Server;
 pub use socket::{BindError, ControlSocket};
 

@@ -105,6 +105,9 @@ pub enum Request {
         #[serde(default)]
         names: Vec<String>,
     },
+    /// What happened. Answered with [`Response::Done`], and then, on the same connection, with an
+    /// [`Event`](crate::history::Event) a line.
+    Events(EventsRequest),
     /// Answered with [`Response::Waited`] as soon as all named tunnels are ready, or one is blocked, failed or not
     /// wanted up, or time is up.
     Wait {
@@ -144,6 +147,20 @@ pub enum Request {
     },
 }
 
+/// Which events.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EventsRequest {
+    /// Of these tunnels, and of tunneld as a whole. None: all.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// Go on with those that come, until the connection is closed.
+    #[serde(default)]
+    pub follow: bool,
+    /// Of those that are kept, the ones of so many last seconds; null: all.
+    #[serde(default)]
+    pub within_s: Option<u64>,
+}
+
 impl Request {
     /// How long the daemon may take because it was asked to.
     pub const fn own_time(&self) -> Duration {
@@ -153,6 +170,7 @@ impl Request {
             | Self::Why { .. }
             | Self::Log { .. }
             | Self::History { .. }
+            | Self::Events(_)
             | Self::Start { .. }
             | Self::Stop { .. }
             | Self::Restart { .. }
@@ -169,6 +187,7 @@ impl Request {
             Self::Why { .. } => "why",
             Self::Log { .. } => "log",
             Self::History { .. } => "history",
+            Self::Events(_) => "events",
             Self::Wait { .. } => "wait",
             Self::Start { .. } => "start",
             Self::Stop { .. } => "stop",

@@ -15,9 +15,11 @@ use tokio_util::task::AbortOnDropHandle;
 use tunnel_engine::log_limit::{LogLimiter, PEER_INTERVAL};
 use tunnel_engine::{clock, task};
 
-use super::protocol::{MAX_REQUEST_BYTES, Refused, ResponseLine, VERSION, parse_request};
+use super::events::{self, MAX_FOLLOWERS};
+use super::protocol::{EventsRequest, MAX_REQUEST_BYTES, Refused, ResponseLine, VERSION, parse_request};
 use super::socket::{ControlSocket, SocketFile};
 use super::{Command, ErrorCode, Request, Response};
+use crate::history::Recorder;
 use crate::os::limits;
 use crate::os::reserve::Reserve;
 
@@ -44,19 +46,33 @@ pub struct Server {
 }
 
 impl Server {
-    /// Answers from now on. Requests go to `commands`.
+    /// Answers from now on. Requests go to `commands`; events are read from `history`.
     ///
     /// # Errors
     /// The runtime did not take the socket.
-    pub fn start(socket: ControlSocket, commands: mpsc::Sender<Command>) -> io::Result<Self> {
+    pub fn start(socket: ControlSocket, commands: mpsc::Sender<Command>, history: Recorder) -> io::Result<Self> {
         let listener = UnixListener::from_std(socket.listener)?;
-        Ok(Self { _accepting: task::owned(accept(listener, commands)), _file: socket.file })
+        let shared = Shared {
+            commands,
+            history,
+            followers: Semaphore::new(MAX_FOLLOWERS),
+            log: Mutex::new(LogLimiter::new(PEER_INTERVAL)),
+        };
+        Ok(Self { _accepting: task::owned(accept(listener, Arc::new(shared))), _file: socket.file })
     }
 }
 
-async fn accept(listener: UnixListener, commands: mpsc::Sender<Command>) {
+/// What all conversations use.
+struct Shared {
+    commands: mpsc::Sender<Command>,
+    /// Where events are followed.
+    history: Recorder,
+    followers: Semaphore,
+    log: Mutex<LogLimiter>,
+}
+
+async fn accept(listener: UnixListener, shared: Arc<Shared>) {
     let slots = Arc::new(Semaphore::new(MAX_CLIENTS));
-    let log = Arc::new(Mutex::new(LogLimiter::new(PEER_INTERVAL)));
     // Dropped with this task, and its clients with it.
     let mut clients = JoinSet::new();
     let mut reserve = Reserve::default();
@@ -65,10 +81,10 @@ async fn accept(listener: UnixListener, commands: mpsc::Sender<Command>) {
             accepted = next_client(&listener, &mut reserve) => match accepted {
                 Ok(stream) => {
                     let slot = slots.clone().try_acquire_owned().ok();
-                    clients.spawn(serve(stream, slot, commands.clone(), log.clone()));
+                    clients.spawn(serve(stream, slot, shared.clone()));
                 }
                 Err(error) => {
-                    if let Some(suppressed) = admit(&log, &error.to_string()) {
+                    if let Some(suppressed) = admit(&shared.log, &error.to_string()) {
                         tracing::warn!(%error, suppressed, "cannot accept on the control socket");
                     }
                     tokio::time::sleep_until((clock::now() + ACCEPT_PAUSE).into()).await;
@@ -96,16 +112,11 @@ async fn next_client(listener: &UnixListener, reserve: &mut Reserve) -> io::Resu
 }
 
 /// Without a slot the client only hears that we are busy. Gives the descriptor back.
-async fn serve(
-    mut stream: UnixStream,
-    slot: Option<OwnedSemaphorePermit>,
-    commands: mpsc::Sender<Command>,
-    log: Arc<Mutex<LogLimiter>>,
-) -> Option<OwnedFd> {
-    let response = match (may_ask(&stream, &log), slot.is_some()) {
+async fn serve(mut stream: UnixStream, slot: Option<OwnedSemaphorePermit>, shared: Arc<Shared>) -> Option<OwnedFd> {
+    let response = match (may_ask(&stream, &shared.log), slot.is_some()) {
         (Err(refused), _) => Some(refused.into()),
         (Ok(()), false) => Some(Response::error(ErrorCode::Busy, "too many clients at once on the control socket")),
-        (Ok(()), true) => converse(&mut stream, &commands).await,
+        (Ok(()), true) => converse(&mut stream, &shared).await,
     };
     if let Some(response) = response {
         match timeout(WRITE_TIMEOUT, send(&mut stream, response)).await {
@@ -118,7 +129,7 @@ async fn serve(
 }
 
 /// `None`: there is nobody left to answer.
-async fn converse(stream: &mut UnixStream, commands: &mpsc::Sender<Command>) -> Option<Response> {
+async fn converse(stream: &mut UnixStream, shared: &Shared) -> Option<Response> {
     let line = match timeout(READ_TIMEOUT, read_line(stream)).await {
         Ok(Ok(line)) if line.is_empty() => return None,
         Ok(Ok(line)) => line,
@@ -129,9 +140,26 @@ async fn converse(stream: &mut UnixStream, commands: &mpsc::Sender<Command>) -> 
         Err(_) => return Some(Response::error(ErrorCode::BadRequest, "no request came in time")),
     };
     match parse_request(&line) {
-        Ok(request) => ask(stream, request, commands).await,
+        Ok(Request::Events(asked)) => tell_events(stream, asked, shared).await,
+        Ok(request) => ask(stream, request, &shared.commands).await,
         Err(refused) => Some(refused.into()),
     }
+}
+
+/// The supervisor says whether the request is fine; the events do not come by way of it.
+async fn tell_events(stream: &mut UnixStream, asked: EventsRequest, shared: &Shared) -> Option<Response> {
+    let place = asked.follow.then(|| shared.followers.try_acquire());
+    if let Some(Err(_)) = place {
+        return Some(Response::error(ErrorCode::Busy, format!("{MAX_FOLLOWERS} clients follow the events already")));
+    }
+    let answer = ask(stream, Request::Events(asked.clone()), &shared.commands).await?;
+    if answer != Response::Done {
+        return Some(answer);
+    }
+    if let Err(error) = events::stream(stream, &shared.history, &asked).await {
+        tracing::debug!(%error, "a reader of events is cut");
+    }
+    None
 }
 
 async fn ask(stream: &UnixStream, request: Request, commands: &mpsc::Sender<Command>) -> Option<Response> {
@@ -162,7 +190,7 @@ async fn read_line(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
 }
 
 /// Returns when the client has closed its end; not when it only said that it sends no more.
-async fn gone(stream: &UnixStream) {
+pub(super) async fn gone(stream: &UnixStream) {
     let mut scrap = [0; 256];
     loop {
         if stream.readable().await.is_err() {
@@ -184,10 +212,14 @@ async fn gone(stream: &UnixStream) {
 }
 
 async fn send(stream: &mut UnixStream, response: Response) -> io::Result<()> {
+    stream.write_all(&answer_line(response)?).await?;
+    stream.shutdown().await
+}
+
+pub(super) fn answer_line(response: Response) -> io::Result<Vec<u8>> {
     let mut text = serde_json::to_vec(&ResponseLine { version: VERSION, response })?;
     text.push(b'\n');
-    stream.write_all(&text).await?;
-    stream.shutdown().await
+    Ok(text)
 }
 
 fn admit(log: &Mutex<LogLimiter>, event: &str) -> Option<u64> {

@@ -1,4 +1,4 @@
-//! What happened: how long each tunnel was ready in the last 24 hours, its outages, samples for charts, and the rates of
+//! What happened: events, and those who follow them; how long each tunnel was ready in the last 24 hours, its outages, samples for charts, and the rates of
 //! the moment.
 //!
 //! ```text
@@ -9,6 +9,8 @@
 //! inside is held for a few instructions, by loops of tunnels and by whoever asks; no forwarded byte waits for it.
 
 mod cause;
+mod event;
+mod events;
 mod moment;
 mod outages;
 mod rates;
@@ -20,6 +22,7 @@ mod samples;
 mod tests;
 
 pub use cause::Cause;
+pub use event::{Event, EventName};
 pub(crate) use moment::Moment;
 pub use rates::{Rates, Traffic};
 pub use recorder::{Recorder, SAMPLE_EVERY};

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::cause::Cause;
+use super::event::Event;
+use super::events::{Events, Following};
 use super::moment::Moment;
 use super::rates::{Rates, Readings, Traffic};
 use super::record::{Record, State};
@@ -21,6 +23,7 @@ pub struct Recorder(Arc<Mutex<Records>>);
 #[derive(Debug, Default)]
 struct Records {
     tunnels: HashMap<String, Known>,
+    events: Events,
 }
 
 #[derive(Debug)]
@@ -62,6 +65,17 @@ impl Recorder {
             record.report(name, now.wall_ms())
         };
         names.map(report).collect()
+    }
+
+    /// Something happened.
+    pub(crate) fn tell(&self, event: Event) {
+        self.lock().events.add(event);
+    }
+
+    /// What has happened, and with `follow` what happens from then on: nothing is left out between the two.
+    pub(crate) fn events(&self, follow: bool) -> (Vec<Arc<Event>>, Option<Following>) {
+        let events = &mut self.lock().events;
+        (events.kept(), follow.then(|| events.follow()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Records> {

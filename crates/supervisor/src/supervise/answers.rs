@@ -28,10 +28,11 @@ impl Supervisor {
             Request::Log { name } => tell(reply, self.log_of(&name)),
             Request::History { names } => tell(reply, self.history_of(&names)),
             Request::Wait { names, timeout_ms } => self.wait(names, Duration::from_millis(timeout_ms), reply),
-            Request::Start { names } => self.order(&names, || Order::Start, reply),
-            Request::Stop { names } => self.order(&names, || Order::Stop, reply),
-            Request::Restart { names } => self.order(&names, || Order::Restart, reply),
-            Request::ResetFailed { names } => self.order(&names, || Order::ResetFailed, reply),
+            Request::Events(asked) => tell(reply, self.knows(&asked.names)),
+            Request::Start { names } => self.order(&names, "start", || Order::Start, reply),
+            Request::Stop { names } => self.order(&names, "stop", || Order::Stop, reply),
+            Request::Restart { names } => self.order(&names, "restart", || Order::Restart, reply),
+            Request::ResetFailed { names } => self.order(&names, "reset-failed", || Order::ResetFailed, reply),
             Request::Reload => self.reload(Reload::Request(reply)),
             Request::Plan { config } => self.reload(Reload::Plan(config, reply)),
         }
@@ -51,6 +52,13 @@ impl Supervisor {
     fn log_of(&self, name: &str) -> Response {
         match self.tunnels.resolve(&[name.to_owned()]) {
             Ok(_) => Response::Log { lines: self.recent.of(name).into_iter().map(log_line).collect() },
+            Err(message) => Response::error(ErrorCode::NoSuchTunnel, message),
+        }
+    }
+
+    fn knows(&self, names: &[String]) -> Response {
+        match self.tunnels.resolve(names) {
+            Ok(_) => Response::Done,
             Err(message) => Response::error(ErrorCode::NoSuchTunnel, message),
         }
     }
@@ -80,7 +88,8 @@ impl Supervisor {
         disabled.filter(|name| asked.contains(name)).cloned().collect()
     }
 
-    fn order(&mut self, names: &[String], order: fn() -> Order, reply: oneshot::Sender<Response>) {
+    fn order(&mut self, names: &[String], verb: &str, order: fn() -> Order, reply: oneshot::Sender<Response>) {
+        self.tell_orders(names, verb);
         match self.tunnels.order_named(names, order) {
             Ok(taken) => {
                 // The next question of the same client must see what it asked for.

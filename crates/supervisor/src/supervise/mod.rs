@@ -22,6 +22,7 @@ mod status_line;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod told;
 mod tunnels;
 mod waits;
 
@@ -33,6 +34,7 @@ use tunnel_engine::dial::Dialer;
 
 use crate::config::Desired;
 use crate::control::Command;
+use crate::history::Recorder;
 use crate::os::{KeptListeners, NetworkChange, Notify, PidfileError, RecentLines, Signal};
 
 /// What the daemon's task is given.
@@ -53,6 +55,8 @@ pub struct Setup {
     pub listeners: Arc<KeptListeners>,
     /// The way to servers.
     pub dialer: Arc<dyn Dialer>,
+    /// Where it is told what happens.
+    pub history: Recorder,
     /// Decides the jitter.
     pub seed: u64,
     /// What was logged of each tunnel lately.

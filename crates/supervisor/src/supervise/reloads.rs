@@ -9,8 +9,10 @@ use super::answers::tell;
 use super::notes;
 use super::plan::{self, GlobalChange, Plan, Step};
 use super::supervisor::Supervisor;
+use super::told;
 use crate::config::Desired;
 use crate::control::{ErrorCode, Response};
+use crate::history::EventName;
 use crate::tunnel::Order;
 
 /// Who wants it.
@@ -84,6 +86,7 @@ impl Supervisor {
                 let plan = plan::plan(&self.desired, &desired);
                 self.generation += 1;
                 let report = self.describe(&plan, true);
+                self.tell_event(EventName::Reloaded, &told::applied(&report));
                 tracing::info!(generation = self.generation, steps = plan.steps.len(), "config reloaded");
                 notes::tell(Some(&self.desired), &desired);
                 self.make(plan);
@@ -94,6 +97,7 @@ impl Supervisor {
             }
             Err(refusal) => {
                 tell_refusal(&refusal);
+                self.tell_event(EventName::ReloadRefused, &told::refused(&refusal));
                 refused(refusal)
             }
         };

@@ -19,7 +19,7 @@ use super::waits::Waiting;
 use super::{Applied, Loader, Setup};
 use crate::config::Desired;
 use crate::control::Command;
-use crate::history::{Moment, SAMPLE_EVERY};
+use crate::history::{self, EventName, Moment, Recorder, SAMPLE_EVERY};
 use crate::os::{KeptListeners, NetworkChange, Notify, PidfileError, RecentLines, Signal};
 
 /// How long READY waits for listeners: a listen address may be a name whose lookup hangs.
@@ -38,6 +38,7 @@ pub(super) struct Supervisor {
     pub(super) generation: u64,
     pub(super) started_at: SystemTime,
     pub(super) tunnels: Tunnels,
+    pub(super) history: Recorder,
     pub(super) waits: Vec<Waiting>,
     pub(super) notify: Notify,
     pub(super) recent: RecentLines,
@@ -101,12 +102,27 @@ enum Event {
 
 impl Supervisor {
     pub(super) fn new(setup: Setup) -> Self {
-        let Setup { desired, load, commands, signals, network, notify, listeners, dialer, seed, recent, applied } =
-            setup;
+        let Setup {
+            desired,
+            load,
+            commands,
+            signals,
+            network,
+            notify,
+            listeners,
+            dialer,
+            history,
+            seed,
+            recent,
+            applied,
+        } = setup;
         let now = clock::now();
         let bell = Arc::new(Bell::new());
-        let mut tunnels = Tunnels::new(dialer, listeners.clone(), desired.global.stop_timeout, seed, bell.clone());
+        let mut tunnels =
+            Tunnels::new(dialer, listeners.clone(), desired.global.stop_timeout, seed, bell.clone(), history.clone());
         notes::tell(None, &desired);
+        let started = format!("tunneld {} runs {} tunnels", env!("CARGO_PKG_VERSION"), desired.tunnels.len());
+        history.tell(history::Event::of_daemon(EventName::Started, &started, clock::wall()));
         for spec in &desired.tunnels {
             tunnels.add(spec.clone());
         }
@@ -121,6 +137,7 @@ impl Supervisor {
             generation: 1,
             started_at: clock::wall(),
             tunnels,
+            history,
             waits: Vec::new(),
             notify,
             recent,
@@ -188,6 +205,7 @@ impl Supervisor {
             Event::Command(command) => self.answer(command),
             Event::Signal(signal) => self.signal(signal),
             Event::Network(change) => {
+                self.tell_event(EventName::Network, change.what);
                 if let Some(suppressed) = self.log.admit(change.what, clock::now()) {
                     let suppressed = (suppressed > 0).then_some(suppressed);
                     tracing::info!(
@@ -239,9 +257,15 @@ impl Supervisor {
     fn signal(&mut self, signal: Signal) {
         tracing::info!(signal = signal.as_str(), "signal");
         match signal {
-            Signal::Term | Signal::Int => self.stop(),
+            Signal::Term | Signal::Int => {
+                self.tell_event(EventName::Stopping, signal.as_str());
+                self.stop();
+            }
             Signal::Hup => self.reload(Reload::Signal),
-            Signal::Usr1 => self.tunnels.retry_now(),
+            Signal::Usr1 => {
+                self.tell_event(EventName::Order, "retry now: asked for by SIGUSR1");
+                self.tunnels.retry_now();
+            }
             Signal::Usr2 => self.log_status(),
         }
     }

@@ -43,6 +43,7 @@ impl Daemon {
             notify: Notify::disabled(),
             listeners: Arc::new(KeptListeners::none()),
             dialer: Arc::new(server.dialer()),
+            history: Recorder::default(),
             seed: 1,
             recent: RecentLines::default(),
             applied: Box::new(move |desired| {

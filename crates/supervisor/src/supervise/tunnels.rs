@@ -41,6 +41,7 @@ impl Tunnels {
         stop_timeout: Duration,
         seed: u64,
         bell: Arc<Notify>,
+        history: Recorder,
     ) -> Self {
         let (network, changes) = watch::channel(0);
         let governor = Governor::default();
@@ -55,7 +56,7 @@ impl Tunnels {
             network: changes,
             stop_timeout,
             bell,
-            history: Recorder::default(),
+            history,
             seed,
             observer: None,
         };
@@ -216,8 +217,11 @@ impl Tunnels {
 
     /// The last 24 hours of those at these places.
     pub(super) fn histories(&self, which: &[usize]) -> Vec<TunnelHistory> {
-        let names = which.iter().filter_map(|at| self.running.get_index(*at)).map(|(name, _)| name.as_str());
-        self.context.history.report(names, Moment::now())
+        self.context.history.report(self.names_at(which), Moment::now())
+    }
+
+    pub(super) fn names_at<'a>(&'a self, which: &'a [usize]) -> impl Iterator<Item = &'a str> {
+        which.iter().filter_map(|at| self.running.get_index(*at)).map(|(name, _)| name.as_str())
     }
 
     /// Takes a reading of every tunnel's counters.

@@ -3,7 +3,7 @@
 use super::actor::Actor;
 use super::state::ForwardState;
 use super::view::ForwardView;
-use crate::history::{Cause, Moment};
+use crate::history::{Cause, Event, EventName, Moment};
 use crate::lifecycle::{Phase, Want};
 
 /// What was told last.
@@ -31,8 +31,43 @@ impl Actor {
         let lost = before.ready && !now.ready;
         let cause = cause.or_else(|| forwards.iter().filter(|_| lost).find_map(cause_of));
         self.recorded = now;
-        self.context.history.changed(&self.spec.name, now.want, now.ready, cause.as_ref(), Moment::now());
+        let moment = Moment::now();
+        let history = &self.context.history;
+        history.changed(&self.spec.name, now.want, now.ready, cause.as_ref(), moment);
+        let failed = cause.as_ref().is_some_and(|cause| cause.kind.is_some());
+        for name in events(before, now, failed) {
+            let cause = cause.clone().filter(|_| name != EventName::Ready);
+            let cause = cause.unwrap_or_else(|| Cause::without_kind(&self.without_cause(name)));
+            let phase = Some(now.phase.as_str());
+            history.tell(Event::of_tunnel(&self.spec.name, name, phase, cause, moment.wall));
+        }
     }
+
+    fn without_cause(&self, event: EventName) -> String {
+        let server = &self.server;
+        match (event, self.machine.phase()) {
+            (EventName::Ready, _) => "up as configured, with every forward".to_owned(),
+            (EventName::NotReady, Phase::Up) => "a forward is not in place any more".to_owned(),
+            (_, Phase::Connecting) => format!("start {} to {server}", self.machine.starts()),
+            (_, Phase::Up) => format!("the session with {server} is up"),
+            (_, Phase::Stopping) => "its connections may finish".to_owned(),
+            (_, Phase::Stopped) => "it is not wanted".to_owned(),
+            (_, Phase::Backoff) => "it waits for the next start".to_owned(),
+            (_, Phase::Blocked | Phase::Failed) => "it does not start by itself".to_owned(),
+        }
+    }
+}
+
+/// What happened, in this order. A failure that changed nothing is told all the same.
+fn events(before: Recorded, now: Recorded, failed: bool) -> impl Iterator<Item = EventName> {
+    let phase = (before.phase != now.phase).then_some(EventName::Phase);
+    let ready = match (before.ready, now.ready) {
+        (false, true) => Some(EventName::Ready),
+        (true, false) => Some(EventName::NotReady),
+        (false, false) | (true, true) => None,
+    };
+    let failure = (failed && phase.is_none() && ready.is_none()).then_some(EventName::Failure);
+    [phase, ready, failure].into_iter().flatten()
 }
 
 /// Why a forward keeps its tunnel from being ready.

@@ -21,6 +21,7 @@ use super::super::problem::Problem;
 use super::story::Story;
 use crate::config::{self, Overrides};
 use crate::control::{Command, Request, Response};
+use crate::history::Recorder;
 use crate::os::{KeptListeners, Notify, PidfileError, RecentLines, Signal};
 use crate::supervise::snapshot::TunnelStatus;
 use crate::supervise::{self, Refusal, Setup};
@@ -71,6 +72,7 @@ impl Stage {
             notify: Notify::disabled(),
             listeners: Arc::new(KeptListeners::none()),
             dialer: Arc::new(NetDialer::new()),
+            history: Recorder::default(),
             seed: fastrand::u64(..),
             recent: RecentLines::default(),
             applied: Box::new(|_| Ok(())),

@@ -14,6 +14,7 @@ struct Lab {
     runtime: Runtime,
     server: Server,
     path: PathBuf,
+    history: Recorder,
     kept: mpsc::Receiver<oneshot::Sender<Response>>,
     _dir: TempDir,
 }
@@ -25,8 +26,9 @@ impl Lab {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let _context = runtime.enter();
         let (commands, mut requests) = mpsc::channel::<Command>(1);
+        let history = Recorder::default();
         let (keep, kept) = mpsc::channel(MAX_CLIENTS + 1);
-        let server = Server::start(ControlSocket::bind(&path).unwrap(), commands).unwrap();
+        let server = Server::start(ControlSocket::bind(&path).unwrap(), commands, history.clone()).unwrap();
         drop(task::detached(async move {
             while let Some(command) = requests.recv().await {
                 if let Request::Wait { .. } = command.request {
@@ -37,7 +39,7 @@ impl Lab {
             }
         }));
         drop(_context);
-        Self { runtime, server, path, kept, _dir: dir }
+        Self { runtime, server, path, history, kept, _dir: dir }
     }
 
     fn alive(&self) -> bool {
@@ -172,4 +174,59 @@ fn only_root_and_our_own_user_may_ask() {
     assert!(permitted(1000, 1000));
     assert!(!permitted(1001, 1000));
     assert!(!permitted(1000, 0));
+}
+
+const FOLLOW: &[u8] = b"{\"version\":1,\"request\":{\"verb\":\"events\",\"follow\":true}}\n";
+
+fn event(number: usize) -> crate::history::Event {
+    let message = format!("{number} {}", "x".repeat(250));
+    crate::history::Event::of_daemon(crate::history::EventName::Network, &message, clock::wall())
+}
+
+#[test]
+fn follower_that_does_not_read_is_told_how_many_it_missed() {
+    let lab = Lab::new();
+    lab.history.tell(event(0));
+    lab.runtime.block_on(async {
+        let mut stream = BufReader::new(UnixStream::connect(&lab.path).await.unwrap());
+        stream.write_all(FOLLOW).await.unwrap();
+        let mut line = String::new();
+        stream.read_line(&mut line).await.unwrap();
+        assert!(line.contains("done"), "{line}");
+        line.clear();
+        stream.read_line(&mut line).await.unwrap();
+        assert!(line.contains("\"message\":\"0 "), "{line}");
+        // More than its place in the stream and the socket's buffers hold.
+        (1..20_000).for_each(|number| lab.history.tell(event(number)));
+        let (mut read, mut dropped) = (0, 0);
+        while read + dropped < 19_999 {
+            line.clear();
+            stream.read_line(&mut line).await.unwrap();
+            let event: crate::history::Event = serde_json::from_str(&line).unwrap();
+            if event.event == crate::history::EventName::Dropped {
+                dropped += event.message.split(' ').next().unwrap().parse::<usize>().unwrap();
+            } else {
+                read += 1;
+            }
+        }
+        assert!(dropped > 10_000 && line.contains("\"message\":\"19999 "), "{dropped}: {line}");
+    });
+    assert!(lab.alive());
+}
+
+#[test]
+fn followers_leave_room_for_other_requests() {
+    let lab = Lab::new();
+    lab.runtime.block_on(async {
+        let mut followers = Vec::new();
+        for _ in 0..MAX_FOLLOWERS {
+            let mut stream = BufReader::new(UnixStream::connect(&lab.path).await.unwrap());
+            stream.write_all(FOLLOW).await.unwrap();
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            followers.push(stream);
+        }
+        assert_eq!(error_code(&say(&lab.path, FOLLOW).await), Some(ErrorCode::Busy));
+    });
+    assert!(lab.alive());
 }
