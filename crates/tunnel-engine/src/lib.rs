@@ -18,6 +18,7 @@ pub mod child;
 pub mod clock;
 pub mod demo_server;
 pub mod dial;
+pub mod examine;
 pub mod failure;
 pub mod file;
 pub mod forward;

@@ -14,6 +14,7 @@ use super::offers::Offers;
 use super::password::Traffic;
 use super::report::{Record, Refused};
 use super::{load, secret};
+use crate::examine::{Answer as Said, Step as Note};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Asker, AuthSpec, Question, SecretSource};
 use crate::{clock, task};
@@ -93,7 +94,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
             Answer::Refused { methods, .. } => methods,
             Answer::Unsigned { .. } => MethodSet::empty(),
         };
-        self.record.learn(&methods);
+        self.learn(&methods);
         while let Some(step) = self.next(&methods).await? {
             let (what, how) = step.describe();
             let candidate = match &step {
@@ -104,7 +105,9 @@ impl<'a, H: Handler> Attempt<'a, H> {
             // From here on russh must not be asked again once it has said yes: it would never answer.
             self.offering = Some(what.clone());
             self.signed = false;
-            match self.take(step).await? {
+            let taken = self.take(step).await;
+            self.note(&what, &taken);
+            match taken? {
                 Answer::Success => {
                     self.record.partial.push(how);
                     return Ok(self.record.partial.join(" + "));
@@ -123,7 +126,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
                         self.record.refused(kind, what);
                     }
                     methods = rest;
-                    self.record.learn(&methods);
+                    self.learn(&methods);
                 }
                 Answer::Unsigned { trouble, wanted } => {
                     self.record.skipped.push(Skipped { source: what, trouble, wanted });
@@ -141,6 +144,41 @@ impl<'a, H: Handler> Attempt<'a, H> {
             self.record.no_common_signature(Some(None));
         }
         Err(self.record.failure(self.user, None))
+    }
+
+    fn learn(&mut self, methods: &MethodSet) {
+        self.record.learn(methods);
+        self.traffic.note(Note::Methods(self.record.methods.iter().map(ToString::to_string).collect()));
+    }
+
+    /// For whoever takes notes: what was shown, and what came of it.
+    fn note(&self, what: &str, taken: &Result<Answer, Failure>) {
+        let answer = match taken {
+            Ok(Answer::Success) => Said::Taken,
+            Ok(Answer::Refused { partial: true, .. }) => Said::TakenInPart,
+            Ok(Answer::Refused { partial: false, .. }) => Said::Refused,
+            Ok(Answer::Unsigned { trouble, wanted }) => Said::Unsigned {
+                wanted: *wanted,
+                kind: trouble.kind,
+                why: trouble.why.clone(),
+                hint: trouble.hint.clone(),
+            },
+            Err(failure) => Said::Ended(failure.message().to_owned()),
+        };
+        self.traffic.note(Note::Shown { what: what.to_owned(), answer });
+    }
+
+    fn note_plan(&self, skipped: &[Skipped], cut: usize) {
+        for Skipped { source, trouble, .. } in skipped {
+            let (source, why, hint) = (source.clone(), trouble.why.clone(), trouble.hint.clone());
+            self.traffic.note(Note::NotShown { source, kind: trouble.kind, why, hint });
+        }
+        if cut > 0 {
+            self.traffic.note(Note::TooManyKeys(cut));
+        }
+        if self.record.no_keys {
+            self.traffic.note(Note::NoKeys);
+        }
     }
 
     /// Where SHA-1 is wished for, it is the next thing to try; otherwise the key is remembered, to find out why.
@@ -216,7 +254,10 @@ impl<'a, H: Handler> Attempt<'a, H> {
         let (identities, certificates) = load::files(self.spec).await;
         match load::agent(self.spec, self.handle.agent_session_binding()).await {
             Ok(agent) => self.agent = agent,
-            Err(trouble) => self.record.agent = Some(trouble.why),
+            Err(trouble) => {
+                self.traffic.note(Note::NoAgent(trouble.why.clone()));
+                self.record.agent = Some(trouble.why);
+            }
         }
         let held = self.agent.as_ref().map(|agent| agent.identities.as_slice()).unwrap_or_default();
         let holdings = Holdings {
@@ -228,6 +269,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
         };
         let Plan { candidates, skipped, cut } = plan(&holdings, clock::wall());
         self.record.no_keys = candidates.is_empty() && skipped.is_empty();
+        self.note_plan(&skipped, cut);
         self.record.skipped.extend(skipped);
         self.record.cut = cut;
         self.keys = Some(Offers::new(candidates));

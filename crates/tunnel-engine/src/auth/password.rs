@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::examine::Step;
 use crate::failure::{Failure, FailureKind};
 
 /// russh passes over SSH_MSG_USERAUTH_PASSWD_CHANGEREQ, and would wait for an answer until connect_timeout. What comes
@@ -21,6 +22,10 @@ pub(crate) trait Traffic: Sync {
     fn ended(&self) -> watch::Receiver<Option<Failure>>;
     /// Bytes from the server so far, and how many login banners were in them.
     fn received(&self) -> (u64, u32);
+    /// A step of the login, for whoever takes notes.
+    fn note(&self, step: Step) {
+        drop(step);
+    }
 }
 
 /// The answer to a password that is being sent, or `None` for a request to change it.

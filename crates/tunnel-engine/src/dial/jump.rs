@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::channel_io::ChannelIo;
 use super::{Dialer, Dialing, Link, NetDialer};
 use crate::clock;
+use crate::examine::Recorder;
 use crate::failure::{Failure, FailureKind};
 use crate::session::{OpenError, Origin, Role, Session};
 use crate::spec::{Connect, Destination, SessionSpec, Via};
@@ -111,6 +112,10 @@ impl Dialer for Noting {
             self.progress.reached.fetch_or(link.is_ok(), Ordering::Relaxed);
             link
         })
+    }
+
+    fn recorder(&self) -> Recorder {
+        self.dialer.recorder()
     }
 }
 

@@ -28,8 +28,9 @@ pub(crate) use look::is_gone;
 pub use net::NetDialer;
 pub use prepared::Prepared;
 pub(crate) use proxy_process::describe as how_it_ended;
-pub(crate) use tcp::scope_missing;
+pub(crate) use tcp::{connect_once, scope_missing};
 
+use crate::examine::Recorder;
 use crate::failure::Failure;
 use crate::spec::SessionSpec;
 
@@ -84,6 +85,11 @@ pub trait Dialer: Send + Sync + 'static {
     /// As [`Dialer::dial`], but every address is tried once: for those who come again by themselves.
     fn knock<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
         self.dial(spec, deadline)
+    }
+
+    /// Who notes the steps of a login over this dialer; most often nobody does.
+    fn recorder(&self) -> Recorder {
+        Recorder::default()
     }
 
     /// This dialer, with `link` for the first server that is reached directly. `None`: it has no use for it.

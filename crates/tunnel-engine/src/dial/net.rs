@@ -5,23 +5,30 @@ use std::time::Instant;
 
 use super::tcp::TcpDialer;
 use super::{Dialer, Dialing, Link, Prepared, jump, proxy_command};
+use crate::examine::Recorder;
 use crate::spec::{SessionSpec, Via};
 
 /// Dials directly, through jump hosts, or over a command, as the spec says.
 #[derive(Clone)]
 pub struct NetDialer {
     direct: Arc<dyn Dialer>,
+    recorder: Recorder,
 }
 
 impl NetDialer {
     /// Over this machine's network.
     pub fn new() -> Self {
-        Self::over(Arc::new(TcpDialer))
+        Self::over(Arc::new(TcpDialer::default()))
+    }
+
+    /// The same, with each step of a login noted, those at jump hosts too.
+    pub fn recording(recorder: Recorder) -> Self {
+        Self { direct: Arc::new(TcpDialer { recorder: recorder.clone() }), recorder }
     }
 
     /// Over `direct` where a spec says [`Via::Direct`]: for tests, which have links in memory.
     pub fn over(direct: Arc<dyn Dialer>) -> Self {
-        Self { direct }
+        Self { direct, recorder: Recorder::default() }
     }
 }
 
@@ -38,6 +45,10 @@ impl Dialer for NetDialer {
             Via::Jump(jump) => Box::pin(jump::dial(self, jump, &spec.destination, deadline)),
             Via::Command(command) => Box::pin(proxy_command::dial(command, &spec.destination)),
         }
+    }
+
+    fn recorder(&self) -> Recorder {
+        self.recorder.clone()
     }
 
     fn knock<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::{Dialer, Dialing, Link};
+use crate::examine::Recorder;
 use crate::spec::SessionSpec;
 
 /// Gives its link to whoever dials first; later dials are dials.
@@ -25,5 +26,9 @@ impl Dialer for Prepared {
             Some(link) => Box::pin(std::future::ready(Ok(link))),
             None => self.rest.dial(spec, deadline),
         }
+    }
+
+    fn recorder(&self) -> Recorder {
+        self.rest.recorder()
     }
 }

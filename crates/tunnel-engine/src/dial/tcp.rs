@@ -12,6 +12,7 @@ use super::race::{Rounds, Tried, attempt};
 use super::source::Sources;
 use super::{Dialer, Dialing, Link, look};
 use crate::clock;
+use crate::examine::{Recorder, Step};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{AddressFamily, DialSpec, IpQos, SessionSpec, TimingSpec};
 
@@ -24,30 +25,42 @@ const UNSENT_BYTES: u32 = 256 * 1024;
 const LONGEST_RETRANSMIT_WAIT: Duration = Duration::from_millis(1200);
 
 /// Dials over this machine's network.
-pub(super) struct TcpDialer;
+#[derive(Default)]
+pub(super) struct TcpDialer {
+    /// Takes notes of the addresses.
+    pub(super) recorder: Recorder,
+}
 
 impl Dialer for TcpDialer {
     fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
-        Box::pin(dial(spec, deadline, Rounds::Many))
+        Box::pin(dial(spec, deadline, Rounds::Many, &self.recorder))
     }
 
     fn knock<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
-        Box::pin(dial(spec, deadline, Rounds::One))
+        Box::pin(dial(spec, deadline, Rounds::One, &self.recorder))
     }
 }
 
-async fn dial(spec: &SessionSpec, deadline: Instant, rounds: Rounds) -> Result<Link, Failure> {
+async fn dial(
+    spec: &SessionSpec,
+    deadline: Instant,
+    rounds: Rounds,
+    recorder: &Recorder,
+) -> Result<Link, Failure> {
     let name = spec.destination.host_port();
     let resolving = clock::timeout(left(deadline), resolve(spec));
     let (addresses, sources) = resolving.await.map_err(|_| {
         let message = format!("the name `{}` was not resolved in time", spec.destination.host);
         Failure::new(FailureKind::Dns, message).not_reached()
     })??;
+    recorder.note(&name, Step::Resolved(addresses.clone()));
     let mut tried = Vec::new();
     let connect = |address| connect(address, sources.towards(&address), spec);
     let attempts = if rounds == Rounds::One { 1 } else { spec.dial.connection_attempts };
     let connecting = attempt(&addresses, connect, rounds, attempts, &mut tried);
-    match clock::timeout(left(deadline), connecting).await {
+    let connected = clock::timeout(left(deadline), connecting).await;
+    note(recorder, &name, &tried, connected.as_ref().ok().and_then(Option::as_ref));
+    match connected {
         Ok(Some(stream)) => Ok(Link {
             peer: stream.peer_addr().ok(),
             local: stream.local_addr().ok(),
@@ -55,6 +68,28 @@ async fn dial(spec: &SessionSpec, deadline: Instant, rounds: Rounds) -> Result<L
             keep: None,
         }),
         Ok(None) | Err(_) => Err(failure(&name, tried)),
+    }
+}
+
+/// What became of each address. Those that had not answered when another did are left out: nothing is known of them.
+fn note(recorder: &Recorder, name: &str, tried: &Tried, winner: Option<&TcpStream>) {
+    let peer = winner.and_then(|stream| stream.peer_addr().ok());
+    for (address, outcome) in tried {
+        let error = match outcome {
+            _ if peer == Some(*address) => None,
+            None if winner.is_some() => continue,
+            outcome => Some(say(outcome.as_ref())),
+        };
+        recorder.note(name, Step::Tried(*address, error));
+    }
+}
+
+/// One connection to `address`, as a login makes it; hung up without a word.
+pub(crate) async fn connect_once(spec: &SessionSpec, address: SocketAddr) -> Result<(), String> {
+    let sources = Sources::of(&spec.dial).await.map_err(|failure| failure.message().to_owned())?;
+    match connect(address, sources.towards(&address), spec).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(say(Some(&error))),
     }
 }
 

@@ -8,6 +8,7 @@
 //! login ─ update ─► store: known_hosts follows what a believed server announces
 //! ```
 
+mod about;
 mod certificate;
 mod command;
 mod entry;
@@ -29,6 +30,7 @@ use std::time::SystemTime;
 
 use russh::keys::{Algorithm, PublicKeyOrCertificate};
 
+pub use about::{KnownLine, Relation, lines_with_key};
 pub use certificate::CertificateProblem;
 pub use command::Until;
 pub use entry::Place;
@@ -59,6 +61,8 @@ pub struct HostKeys {
     until: Until,
     /// The server answered on an address of this machine to itself.
     is_loopback: bool,
+    /// Whether an unknown key that is believed is written down.
+    writes: bool,
 }
 
 /// The host key algorithms that may be offered.
@@ -105,7 +109,7 @@ impl HostKeys {
         })
         .await?;
         let (spec, destination) = (spec.clone(), destination.clone());
-        Ok(Self { spec, destination, server, entries, ordered: Vec::new(), until, is_loopback: false })
+        Ok(Self { spec, destination, server, entries, ordered: Vec::new(), until, is_loopback: false, writes: true })
     }
 
     /// Whether a line of the files is for this server: a key of it, or an authority that may certify one.
@@ -265,7 +269,7 @@ impl HostKeys {
     }
 
     async fn remember(&self, key: HostKey) -> Result<(), Failure> {
-        let Some(path) = self.spec.user_known_hosts.first().cloned() else {
+        let Some(path) = self.spec.user_known_hosts.first().filter(|_| self.writes).cloned() else {
             return Ok(());
         };
         let (name, line, file) = (self.server.lookup.clone(), key.clone(), path.clone());

@@ -6,6 +6,7 @@ use russh::keys::Algorithm;
 use russh::{Preferred, cipher, compression, kex, mac};
 
 use crate::auth;
+use crate::examine::Offer;
 use crate::hostkey::HostKeyOffer;
 use crate::spec::{AlgorithmKind, AlgorithmList, AlgorithmListError, AlgorithmSpec};
 
@@ -120,6 +121,18 @@ pub(super) fn preferred(
         mac: Cow::Owned(macs),
         compression: Cow::Borrowed(if compression { COMPRESSED } else { &[compression::NONE] }),
     })
+}
+
+/// The names in `preferred`, for people.
+pub(super) fn offer(preferred: &Preferred) -> Offer {
+    let certificates = preferred.host_key_certificates.iter().map(|one| format!("{one}{CERTIFICATE}"));
+    Offer {
+        kex: preferred.kex.iter().map(|name| name.as_ref().to_owned()).collect(),
+        host_keys: certificates.chain(preferred.key.iter().map(ToString::to_string)).collect(),
+        ciphers: preferred.cipher.iter().map(|name| name.as_ref().to_owned()).collect(),
+        macs: preferred.mac.iter().map(|name| name.as_ref().to_owned()).collect(),
+    }
+    .without_flags()
 }
 
 fn host_key_offer(list: &AlgorithmList) -> Result<HostKeyOffer, AlgorithmListError> {

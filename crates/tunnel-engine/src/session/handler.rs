@@ -15,6 +15,7 @@ use tracing::{Instrument as _, Span};
 use super::fault::{self, sanitised};
 use super::incoming::{Offer, Origin, RejectReason, RemoteListen};
 use super::link::{MAX_BANNER, Shared};
+use crate::examine::Step;
 use crate::failure::{Failure, FailureKind};
 use crate::hostkey::HostKeys;
 use crate::log_limit::{LogLimiter, PEER_INTERVAL};
@@ -61,6 +62,15 @@ impl Handler {
         let _on_its_way = backlog.on_its_way();
         let offer = Offer { channel, answer, origin, session, backlog, _on_its_way };
         self.shared.incoming.place(announced, offer).await;
+    }
+
+    fn note_host_key(&self, presented: &PublicKeyOrCertificate, key: &str) {
+        let recorder = &self.shared.recorder;
+        if recorder.is_active() {
+            let (files, lines) = (self.host_keys.files(), self.host_keys.about(presented));
+            let certified = presented.certificate().is_some();
+            recorder.note(&self.shared.who, Step::HostKey { key: key.to_owned(), certified, files, lines });
+        }
     }
 
     async fn refuse(&mut self, what: &str, answer: ChannelOpenHandle) {
@@ -111,6 +121,7 @@ impl russh::client::Handler for Handler {
     async fn check_server_key(&mut self, presented: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
         let key = presented.public_key();
         let fingerprint = format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256));
+        self.note_host_key(presented, &fingerprint);
         self.shared.note(|facts| facts.host_key = fingerprint);
         if let Some(bits) = auth::too_short(key.key_data(), self.required_rsa_size) {
             self.shared.ending.end(short_host_key(&self.shared.who, bits, self.required_rsa_size));
@@ -120,6 +131,7 @@ impl russh::client::Handler for Handler {
         match checked.await {
             Ok(proof) => {
                 self.shared.note(|facts| facts.proof = Some(proof));
+                self.shared.recorder.note(&self.shared.who, Step::Believed);
                 Ok(true)
             }
             Err(failure) => {
@@ -158,6 +170,7 @@ impl russh::client::Handler for Handler {
 
     async fn auth_banner(&mut self, banner: &str, _: &mut Session) -> Result<(), Self::Error> {
         let text = sanitised(banner.as_bytes(), MAX_BANNER);
+        self.shared.recorder.note(&self.shared.who, Step::Banner(text.clone()));
         self.shared.note(|facts| {
             facts.banner = Some(text);
             facts.banners = facts.banners.saturating_add(1);

@@ -17,6 +17,7 @@ use super::fault::{self, escaped};
 use super::path::Path;
 use super::wire::Wire;
 use crate::auth::Traffic;
+use crate::examine::{Recorder, Step};
 use crate::failure::Failure;
 use crate::hostkey::Proof;
 
@@ -34,6 +35,8 @@ const REFUSAL_PATIENCE: Duration = Duration::from_millis(100);
 pub(super) struct Shared {
     /// `host:port`, for messages.
     pub who: String,
+    /// Takes notes of the login, where a person asked for them.
+    pub recorder: Recorder,
     pub wire: std::sync::Arc<Wire>,
     pub ending: Ending,
     /// Cancelled when russh's loop is over and nothing of the session runs any more.
@@ -78,12 +81,17 @@ impl Traffic for Shared {
     fn received(&self) -> (u64, u32) {
         (self.wire.bytes().0, self.facts().banners)
     }
+
+    fn note(&self, step: Step) {
+        self.recorder.note(&self.who, step);
+    }
 }
 
 impl Shared {
-    pub(super) fn new(who: String, wire: std::sync::Arc<Wire>, incoming: Arrivals) -> Self {
+    pub(super) fn new(who: String, wire: std::sync::Arc<Wire>, incoming: Arrivals, recorder: Recorder) -> Self {
         Self {
             who,
+            recorder,
             wire,
             ending: Ending::new(),
             finished: CancellationToken::new(),

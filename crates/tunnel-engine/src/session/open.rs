@@ -19,12 +19,13 @@ use super::follow::Follow;
 use super::guard::Guard;
 use super::handler::Handler;
 use super::incoming::IncomingChannels;
-use super::link::Shared;
+use super::link::{MAX_BANNER, Shared};
 use super::liveness::Patience;
 use super::requests::Line;
 use super::wire::{CutOnDrop, Wire};
 use super::{Alive, Role, Session, SessionInfo, algorithms, rekey, watchdog};
 use crate::dial::Dialer;
+use crate::examine::{Step, Tap};
 use crate::failure::{Failure, FailureKind};
 use crate::hostkey::{HostKeys, Proof, Until};
 use crate::spec::{RekeyLimit, SessionSpec, Via};
@@ -66,7 +67,7 @@ pub(super) async fn open(
 
 impl Attempt<'_> {
     async fn run(&mut self, dialer: &dyn Dialer, deadline: Instant) -> Result<(Session, IncomingChannels), Failure> {
-        let spec = self.spec;
+        let (spec, recorder) = (self.spec, dialer.recorder());
         let given_up = CancellationToken::new();
         let _ends_what_was_begun = given_up.clone().drop_guard();
         let until = Until { deadline, given_up };
@@ -75,7 +76,13 @@ impl Attempt<'_> {
             host_keys.ask_for_order().await;
         }
         let preferred = self.preferred(&host_keys)?;
-        let updates = host_keys.updates(algorithms::learnable(&spec.algorithms.host_keys));
+        let mut updates = host_keys.updates(algorithms::learnable(&spec.algorithms.host_keys));
+        if recorder.is_active() {
+            // A look changes nothing.
+            host_keys.write_nothing();
+            updates = None;
+        }
+        let ours = algorithms::offer(&preferred);
         let effort = Effort::of(&preferred.kex);
         let config = config::config(spec.receive_window, preferred)?;
 
@@ -84,15 +91,20 @@ impl Attempt<'_> {
         host_keys.reached_at(peer);
 
         self.phase = Phase::Banner;
-        let ours = format!("{IDENTIFICATION}\r\n");
-        let banner = banner::receive(&mut *link.io, &self.who, &ours, &mut self.heard).await?;
-        let already_sent = if banner.introduced { ours.len() } else { 0 };
+        let tap = Tap::default();
+        if recorder.is_active() {
+            link.io = tap.on(link.io);
+        }
+        let introduction = format!("{IDENTIFICATION}\r\n");
+        let banner = banner::receive(&mut *link.io, &self.who, &introduction, &mut self.heard).await?;
+        let already_sent = if banner.introduced { introduction.len() } else { 0 };
+        recorder.note(&self.who, self.identified(&banner.software));
 
         self.phase = Phase::KeyExchange;
         let wire = Arc::new(Wire::new(link));
         let mut cut = CutOnDrop(Some(wire.clone()));
         let (arrivals, incoming) = Arrivals::new();
-        let shared = Arc::new(Shared::new(self.who.clone(), wire.clone(), arrivals));
+        let shared = Arc::new(Shared::new(self.who.clone(), wire.clone(), arrivals, recorder.clone()));
         let paced_by = match self.role {
             Role::Tunnel => Some(shared.backlog.clone()),
             // Bounded by the windows of the session inside it, which must never wait for this one.
@@ -107,6 +119,7 @@ impl Attempt<'_> {
             Some(threads) => TokioContext::new(connect, threads.clone()).await,
             None => connect.await,
         };
+        recorder.note(&self.who, Step::Offers { ours, theirs: tap.offer() });
         let mut handle = connected.map_err(|error| broken(&shared, error))?;
 
         self.phase = Phase::Authentication;
@@ -114,6 +127,7 @@ impl Attempt<'_> {
         let proof = auth::authenticate(&mut handle, &spec.auth, whom, &*shared).await;
         let auth = proof.map_err(|failure| with_banner(&shared, failure))?;
         shared.logged_in.store(true, Ordering::Relaxed);
+        recorder.note(&self.who, Step::LoggedIn);
 
         let facts = shared.facts();
         let info = SessionInfo {
@@ -137,6 +151,12 @@ impl Attempt<'_> {
         let follow = updates.map(|updates| Follow::start(line.clone(), updates, announced));
         let alive = Alive { info, line, _watchdog: watchdog, _renewal: renewal, follow };
         Ok((Session { alive: Arc::new(alive) }, incoming))
+    }
+
+    /// What the server has said until its key exchange.
+    fn identified(&self, software: &str) -> Step {
+        let before = fault::sanitised(&self.heard, MAX_BANNER);
+        Step::Identified { software: software.to_owned(), before }
     }
 
     fn preferred(&self, host_keys: &HostKeys) -> Result<russh::Preferred, Failure> {
