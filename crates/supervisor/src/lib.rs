@@ -17,6 +17,7 @@ pub mod autossh;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod doctor;
 pub mod exit;
 pub mod history;
 pub mod http;

@@ -134,6 +134,16 @@ pub(super) enum Verb {
     Reload,
     /// Show what a reload would do
     Plan,
+    /// Examine tunnels against their servers: log in once, ask for every forward, and say what would help. Exit 1 when
+    /// anything fails. Connects once to each target. Leaves the tunnels of a running daemon alone
+    Doctor {
+        /// Only these
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print what you have today as the TOML that means the same
     Import {
         #[command(subcommand)]

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod demo;
+mod doctor;
 mod events;
 mod help;
 mod import;
@@ -90,6 +91,7 @@ fn dispatch(args: Args) -> Result<u8, Problem> {
         Verb::ResetFailed { names } => names::run(&daemon()?, Request::ResetFailed { names }),
         Verb::Reload => plan::reload(&daemon()?),
         Verb::Plan => plan::run(&daemon()?, &global),
+        Verb::Doctor { names, json } => doctor::run(&global, &names, json),
         Verb::Import { from } => import::run(from),
         Verb::Autossh { words } => Ok(autossh::main(AUTOSSH, words)),
         Verb::Demo => demo::run(),

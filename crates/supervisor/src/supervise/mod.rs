@@ -32,6 +32,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tunnel_engine::dial::Dialer;
 
+pub use names::named;
+
 use crate::config::Desired;
 use crate::control::Command;
 use crate::history::Recorder;

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use crate::config::TunnelSpec;
+
 /// Names this close are suggested: one slip of the finger, or two in a long name.
 const SIMILAR: f64 = 0.8;
 
@@ -36,6 +38,28 @@ pub(super) fn resolve(names: &[String], known: &impl Known) -> Result<Vec<usize>
         }
     }
     if errors.is_empty() { Ok(found) } else { Err(errors.join("; ")) }
+}
+
+/// The tunnels of a config, where no daemon is asked.
+struct InConfig<'a>(&'a [TunnelSpec]);
+
+impl Known for InConfig<'_> {
+    fn place(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|tunnel| tunnel.name == name)
+    }
+
+    fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.0.iter().map(|tunnel| tunnel.name.as_str())
+    }
+}
+
+/// The named tunnels of a config; all of them when no name is given.
+///
+/// # Errors
+/// Every unknown name, with a suggestion where there is one.
+pub fn named<'a>(tunnels: &'a [TunnelSpec], names: &[String]) -> Result<Vec<&'a TunnelSpec>, String> {
+    let places = resolve(names, &InConfig(tunnels))?;
+    Ok(places.into_iter().filter_map(|at| tunnels.get(at)).collect())
 }
 
 fn unknown(name: &str, known: Option<&impl Known>) -> String {

@@ -382,7 +382,8 @@ impl Local {
     }
 }
 
-fn bind_options(spec: &TunnelSpec) -> BindOptions {
+/// How the listeners of this machine are bound.
+pub(crate) fn bind_options(spec: &TunnelSpec) -> BindOptions {
     BindOptions {
         gateway_ports: spec.gateway_ports,
         family: spec.session.dial.address_family,

@@ -48,8 +48,11 @@ mod view;
 mod wind_down;
 
 pub use handle::{Context, Handle, Wedged, spawn};
+pub(crate) use locals::bind_options;
 pub use observer::{Observer, Occurrence};
 pub use orders::Order;
+pub(crate) use refusal::{shown, with_port};
 pub(crate) use start::ReadyLink;
 pub use state::ForwardState;
+pub(crate) use takeover::{Holder, look, remove_socket_file};
 pub use view::{FailureView, ForwardView, SessionView, View, rfc3339};

@@ -89,7 +89,7 @@ pub(super) fn again(failure: &Failure, answered: bool, on_busy: OnRemotePortBusy
 }
 
 /// `listen` with the port that the server chose, if it was to choose.
-pub(super) fn with_port(listen: &Listen, allocated: Option<u16>) -> Listen {
+pub(crate) fn with_port(listen: &Listen, allocated: Option<u16>) -> Listen {
     match (listen, allocated) {
         (Listen::Tcp { bind, port: 0 }, Some(port)) => Listen::Tcp { bind: bind.clone(), port },
         (Listen::Tcp { .. } | Listen::Unix(_), _) => listen.clone(),
@@ -97,7 +97,7 @@ pub(super) fn with_port(listen: &Listen, allocated: Option<u16>) -> Listen {
 }
 
 /// A listen address on the server, as status shows it.
-pub(super) fn shown(listen: &Listen) -> String {
+pub(crate) fn shown(listen: &Listen) -> String {
     match listen {
         Listen::Tcp { bind: Bind::Default, port } => format!("localhost:{port}"),
         Listen::Tcp { .. } | Listen::Unix(_) => listen.to_string(),

@@ -239,7 +239,7 @@ fn agent_proof(identity: &AgentIdentity, now: SystemTime) -> Result<Proof, Troub
     }
 }
 
-fn usable(file: &CertificateFile, now: SystemTime) -> Result<&Certificate, Trouble> {
+pub(super) fn usable(file: &CertificateFile, now: SystemTime) -> Result<&Certificate, Trouble> {
     let certificate = file.read.as_ref().map_err(Clone::clone)?;
     if certificate.cert_type() != CertType::User {
         return Err(Trouble::new(FailureKind::IdentityUnreadable, "it is a host certificate, not a user's"));

@@ -37,6 +37,9 @@ pub(super) enum Private {
     Unusable(Trouble),
 }
 
+/// Why an identity file with a public key cannot sign by itself.
+pub(super) const ONLY_PUBLIC: &str = "it is a public key, and the agent does not hold its private half";
+
 /// Why a key could not be used: the failure it becomes when nothing else works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trouble {
@@ -76,8 +79,7 @@ pub(super) fn load(spec: &IdentitySpec, passphrase: Option<&SecretSource>) -> Op
     if !text.contains("PRIVATE KEY-----")
         && let Ok(public) = load_public_key(path)
     {
-        let why = "it is a public key, and the agent does not hold its private half";
-        return identity(Some(public), Private::Unusable(Trouble::new(FailureKind::IdentityUnreadable, why)));
+        return identity(Some(public), Private::Unusable(Trouble::new(FailureKind::IdentityUnreadable, ONLY_PUBLIC)));
     }
     let public = PrivateKey::from_openssh(text.as_str()).ok().map(|key| key.public_key().clone());
     if let Err(trouble) = mode {

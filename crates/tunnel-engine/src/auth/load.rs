@@ -47,7 +47,7 @@ fn read_certificate(path: &Path) -> Result<Certificate, ssh_key::Error> {
 
 /// CertificateFile, then `<identity>-cert.pub` where there is one: found, not asked for, so it may be missing. Last, an
 /// `<identity>.pub` that holds a certificate and no plain key, which ssh shows as that identity's public half.
-fn certificates(spec: &AuthSpec) -> Vec<CertificateFile> {
+pub(super) fn certificates(spec: &AuthSpec) -> Vec<CertificateFile> {
     let named = spec.certificates.iter().map(|path| (path.clone(), true));
     let beside = spec.identities.iter().map(|one| (identity::with_suffix(&one.path, "-cert.pub"), false));
     named

@@ -13,6 +13,7 @@ mod candidate;
 mod encrypted_key;
 mod exchange;
 mod identity;
+mod inspect;
 mod load;
 mod offers;
 mod password;
@@ -25,6 +26,7 @@ mod small_scalar;
 mod tests;
 
 pub(crate) use accepted::{PUBLIC_KEYS, PUBLIC_KEYS_ON_DEMAND, too_short};
+pub use inspect::{Inspected, inspect};
 pub(crate) use password::Traffic;
 use russh::client::{Handle, Handler};
 

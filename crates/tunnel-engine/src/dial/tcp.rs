@@ -41,12 +41,7 @@ impl Dialer for TcpDialer {
     }
 }
 
-async fn dial(
-    spec: &SessionSpec,
-    deadline: Instant,
-    rounds: Rounds,
-    recorder: &Recorder,
-) -> Result<Link, Failure> {
+async fn dial(spec: &SessionSpec, deadline: Instant, rounds: Rounds, recorder: &Recorder) -> Result<Link, Failure> {
     let name = spec.destination.host_port();
     let resolving = clock::timeout(left(deadline), resolve(spec));
     let (addresses, sources) = resolving.await.map_err(|_| {
@@ -318,26 +313,28 @@ mod tests {
         let closed = TcpSocket::new_v4().unwrap();
         closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let port = closed.local_addr().unwrap().port();
-        let refused = dial(&spec(&format!("127.0.0.1:{port}")), in_time, Rounds::Many).await.err().unwrap();
+        let refused =
+            dial(&spec(&format!("127.0.0.1:{port}")), in_time, Rounds::Many, &Recorder::default()).await.err().unwrap();
         assert_eq!(refused.kind(), FailureKind::ConnectRefused);
         assert!(refused.message().ends_with(&format!("127.0.0.1:{port} refused the connection")), "{refused}");
 
         let mut foreign = spec(&format!("127.0.0.1:{port}"));
         foreign.dial.bind_address = Some("192.0.2.1".to_owned());
-        let foreign = dial(&foreign, in_time, Rounds::Many).await.err().unwrap();
+        let foreign = dial(&foreign, in_time, Rounds::Many, &Recorder::default()).await.err().unwrap();
         assert_eq!(foreign.kind(), FailureKind::Unreachable);
         assert!(foreign.message().contains("bind_address `192.0.2.1`"), "{foreign}");
 
         let mut family = spec("127.0.0.1:22");
         family.dial.address_family = AddressFamily::Inet6;
-        let family = dial(&family, in_time, Rounds::Many).await.err().unwrap();
+        let family = dial(&family, in_time, Rounds::Many, &Recorder::default()).await.err().unwrap();
         assert_eq!((family.kind(), family.message()), (FailureKind::Dns, "`127.0.0.1` has no IPv6 address"));
     }
 
     #[tokio::test]
     async fn a_name_that_nobody_knows_is_a_dns_failure() {
         let in_time = clock::now() + Duration::from_secs(30);
-        let failure = dial(&spec("no-such-host.invalid"), in_time, Rounds::Many).await.err().unwrap();
+        let failure =
+            dial(&spec("no-such-host.invalid"), in_time, Rounds::Many, &Recorder::default()).await.err().unwrap();
         assert_eq!(failure.kind(), FailureKind::Dns);
         assert!(failure.message().starts_with("the name `no-such-host.invalid` "), "{failure}");
     }

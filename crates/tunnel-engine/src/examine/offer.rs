@@ -2,8 +2,7 @@
 //! Pure.
 
 /// In the first lists of names of a KEXINIT, not algorithms but flags: RFC 8308, and OpenSSH's strict key exchange.
-const FLAGS: [&str; 4] =
-    ["ext-info-c", "ext-info-s", "kex-strict-c-v00@openssh.com", "kex-strict-s-v00@openssh.com"];
+const FLAGS: [&str; 4] = ["ext-info-c", "ext-info-s", "kex-strict-c-v00@openssh.com", "kex-strict-s-v00@openssh.com"];
 /// Ciphers that need no MAC beside them.
 const WITHOUT_MAC: [&str; 3] = ["chacha20-poly1305@openssh.com", "aes128-gcm@openssh.com", "aes256-gcm@openssh.com"];
 /// The message's number.

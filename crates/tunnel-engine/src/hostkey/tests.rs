@@ -360,6 +360,7 @@ fn host_keys(file: &str, destination: &str, alias: Option<&str>) -> HostKeys {
         .collect();
     let destination = Destination::parse(destination, "me").unwrap();
     HostKeys {
+        writes: true,
         spec: spec(StrictHostKeyChecking::Yes, Path::new("f")),
         server: ServerName::new(&destination, alias),
         destination,

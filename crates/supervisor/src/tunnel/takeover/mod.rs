@@ -16,6 +16,7 @@
 mod contest;
 mod held;
 mod identity;
+mod look;
 mod report;
 mod talk;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use tunnel_engine::spec::Listen;
 
 pub(super) use contest::Contest;
 pub(super) use held::Held;
+pub(crate) use look::{Holder, look, remove_socket_file};
 pub(super) use report::{POLICY_OF_PATHS, Report};
 
 use super::actor::{Actor, Event};

@@ -6,7 +6,8 @@ use tokio::time::timeout;
 use tunnel_engine::session::{Channel, ChannelRead as _, ChannelWrite as _, Inbound, Session};
 
 pub(super) const MARK: &str = include_str!("mark.sh");
-pub(super) const RELEASE: &str = include_str!("release.sh");
+pub(super) const RELEASE: &str = concat!(include_str!("listeners.sh"), include_str!("release.sh"));
+pub(super) const LOOK: &str = concat!(include_str!("listeners.sh"), include_str!("look.sh"));
 
 /// Begins the line that is meant for us; login shells say this and that before.
 const OURS: &str = "tunneld: ";

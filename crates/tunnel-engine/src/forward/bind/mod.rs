@@ -8,6 +8,7 @@ mod store;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod unix;
 mod watch;
 
@@ -26,6 +27,7 @@ use tokio::net::{TcpListener, UnixListener};
 pub use self::missing::HOLDER_KNOWN;
 use self::missing::Missing;
 pub use self::store::{Closing, NoStore, SocketStore};
+pub use self::trial::trial;
 pub use self::watch::PathWatcher;
 use crate::clock;
 use crate::failure::{Failure, FailureKind};

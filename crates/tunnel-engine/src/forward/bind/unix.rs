@@ -58,8 +58,7 @@ async fn make_way(path: &Path, unlink: bool, known: Option<&Failure>) -> Result<
     };
     let shown = path.display();
     if !found.file_type().is_socket() {
-        return Err(Failure::new(FailureKind::ListenInUse, format!("cannot listen on `{shown}`: it is not a socket"))
-            .with_hint("move the file away, or listen on another path"));
+        return Err(not_a_socket(path));
     }
     match is_alive(path) {
         Ok(true) if unlink => {
@@ -70,15 +69,28 @@ async fn make_way(path: &Path, unlink: bool, known: Option<&Failure>) -> Result<
         }
         Ok(false) => remove(path),
         Ok(true) => {
-            let held = format!("cannot listen on `{shown}`: it is held by ");
-            if let Some(known) = known.filter(|known| known.message().starts_with(&held)) {
+            if let Some(known) = known.filter(|known| known.message().starts_with(&held_by(path))) {
                 return Err(known.clone());
             }
-            Err(Failure::new(FailureKind::ListenInUse, held + &holder_of(path).await)
-                .with_hint("stop the program that holds it, or listen on another path"))
+            Err(held(path).await)
         }
         Err(error) => Err(denied(path, &error)),
     }
+}
+
+pub(super) fn not_a_socket(path: &Path) -> Failure {
+    let message = format!("cannot listen on `{}`: it is not a socket", path.display());
+    Failure::new(FailureKind::ListenInUse, message).with_hint("move the file away, or listen on another path")
+}
+
+fn held_by(path: &Path) -> String {
+    format!("cannot listen on `{}`: it is held by ", path.display())
+}
+
+/// A living program listens on the path.
+pub(super) async fn held(path: &Path) -> Failure {
+    Failure::new(FailureKind::ListenInUse, held_by(path) + &holder_of(path).await)
+        .with_hint("stop the program that holds it, or listen on another path")
 }
 
 /// Its owner may do so at the same time.
@@ -89,13 +101,13 @@ fn remove(path: &Path) -> Result<(), Failure> {
     }
 }
 
-async fn holder_of(path: &Path) -> String {
+pub(super) async fn holder_of(path: &Path) -> String {
     holder::of_path(path).await.unwrap_or_else(|| "another program".to_owned())
 }
 
 /// Whether a program has a socket bound to the file. A datagram socket cannot connect to a stream socket: the kernel
 /// tells whether there is one, and the program that listens on it hears nothing of the question.
-fn is_alive(path: &Path) -> io::Result<bool> {
+pub(super) fn is_alive(path: &Path) -> io::Result<bool> {
     let probe = Socket::new(Domain::UNIX, Type::DGRAM.nonblocking().cloexec(), None)?;
     match probe.connect(&SockAddr::unix(path)?) {
         Ok(()) => Ok(true),
@@ -132,7 +144,7 @@ fn permit(path: &Path, mode: Mode) -> io::Result<()> {
     clippy::wildcard_enum_match_arm,
     reason = "the list of kinds is open, and these have a cure that can be named"
 )]
-fn denied(path: &Path, error: &io::Error) -> Failure {
+pub(super) fn denied(path: &Path, error: &io::Error) -> Failure {
     let shown = path.display();
     let failure = Failure::new(FailureKind::ListenDenied, format!("cannot listen on `{shown}`: {}", text(error)));
     match error.kind() {

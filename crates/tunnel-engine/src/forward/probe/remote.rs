@@ -38,6 +38,11 @@ pub async fn probe_remote(session: &Session, routes: &Routes, listen: &RemoteLis
     }
 }
 
+/// As [`probe_remote`], by one address of the server's choice of ours: does the listener take connections there, too?
+pub async fn probe_remote_at(session: &Session, routes: &Routes, listen: &RemoteListen, at: &Connect) -> Finding {
+    knock(session, routes, listen, at).await.finding(at)
+}
+
 /// Where the listener is to be found on the server, in order.
 fn addresses(listen: &RemoteListen) -> (Connect, Option<Connect>) {
     let tcp = |host: &str, port: u16| Connect::Tcp { host: host.to_owned(), port };

@@ -1,0 +1,108 @@
+//! `doctor`: examines tunnels against their servers, one after another, and prints one line a check.
+
+use std::fmt::Write as _;
+
+use super::args::Global;
+use super::problem::{Problem, print, printable};
+use super::render::Style;
+use super::run::overrides;
+use super::status::style;
+use crate::config::{self, Desired, TunnelSpec};
+use crate::control::{ErrorCode, Request, Response, ask};
+use crate::doctor::{self, Check, Examined, Known, Report, Verdict};
+use crate::exit;
+use crate::supervise::governor::Governor;
+
+/// Columns of the check's name.
+const NAME_WIDTH: usize = 13;
+
+pub(super) fn run(global: &Global, names: &[String], json: bool) -> Result<u8, Problem> {
+    let file = std::path::absolute(global.config_file()).map_err(Problem::Start)?;
+    let desired = config::load(&file, &overrides(global)).map_err(Problem::Config)?;
+    let chosen = choose(&desired, names)?;
+    let known = Known::of(status(&desired));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
+    let style = style();
+    let report = runtime.block_on(async {
+        let governor = Governor::default();
+        let mut tunnels = Vec::new();
+        for spec in chosen {
+            let examined = doctor::examine(spec, &known, &governor).await;
+            if !json {
+                print(&text(&examined, style))?;
+            }
+            tunnels.push(examined);
+        }
+        Ok::<_, Problem>(Report { tunnels })
+    });
+    // A lookup that hangs in a thread is not waited for.
+    runtime.shutdown_background();
+    let report = report?;
+    if json {
+        let text = serde_json::to_string_pretty(&report).map_err(|error| Problem::Output(error.into()))?;
+        print(&(text + "\n"))?;
+    } else {
+        print(&summary(&report))?;
+    }
+    Ok(if report.has_failed() { exit::NO } else { exit::OK })
+}
+
+/// The named tunnels, enabled or not; else all that are enabled.
+fn choose<'a>(desired: &'a Desired, names: &[String]) -> Result<Vec<&'a TunnelSpec>, Problem> {
+    if names.is_empty() {
+        return Ok(desired.tunnels.iter().filter(|tunnel| tunnel.enabled).collect());
+    }
+    crate::supervise::named(&desired.tunnels, names)
+        .map_err(|message| Problem::Refused { code: ErrorCode::NoSuchTunnel, message })
+}
+
+/// `None` where no daemon answers, or one that we do not understand: then the config is all there is.
+fn status(desired: &Desired) -> Option<crate::supervise::snapshot::Status> {
+    match ask(&desired.global.control_socket, Request::Status { names: Vec::new() }) {
+        Ok(Response::Status { status, .. }) => Some(status),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+fn text(examined: &Examined, style: Style) -> String {
+    let mut text = format!("{}  {}\n", examined.name, plain(&examined.server));
+    for check in &examined.checks {
+        text.push_str(&line(check, style));
+    }
+    text.push('\n');
+    text
+}
+
+fn line(check: &Check, style: Style) -> String {
+    let mut line = String::new();
+    let verdict = coloured(check.verdict, style);
+    let name = check.check;
+    let _ = writeln!(line, "  {verdict}  {name:NAME_WIDTH$}  {}: {}", plain(&check.subject), plain(&check.message));
+    if let Some(action) = &check.action {
+        let _ = writeln!(line, "        -> {}", plain(action));
+    }
+    line
+}
+
+/// What a server said must not drive the terminal, nor begin a line.
+fn plain(text: &str) -> String {
+    printable(text).replace(['\n', '\t'], " ")
+}
+
+fn coloured(verdict: Verdict, style: Style) -> String {
+    let code = match verdict {
+        Verdict::Pass => 32,
+        Verdict::Fail => 31,
+        Verdict::Skip => 33,
+    };
+    match style {
+        Style::Colour => format!("\u{1b}[{code}m{}\u{1b}[0m", verdict.as_str()),
+        Style::Plain => verdict.as_str().to_owned(),
+    }
+}
+
+fn summary(report: &Report) -> String {
+    let [pass, fail, skip] = [Verdict::Pass, Verdict::Fail, Verdict::Skip].map(|verdict| report.count(verdict));
+    let all = pass + fail + skip;
+    format!("{all} checks: {pass} passed, {fail} failed, {skip} skipped\n")
+}

@@ -1,0 +1,106 @@
+//! Each key and each method that was shown to a server, and what it made of it: pure.
+
+use tunnel_engine::examine::{Answer, Step};
+use tunnel_engine::failure::{Failure, FailureKind};
+use tunnel_engine::spec::SessionSpec;
+
+use super::check::{AUTH, Check};
+
+/// In the order in which they were shown; the last one says who is in, if anybody is.
+pub(super) fn checks(spec: &SessionSpec, steps: &[&Step], failure: Option<&Failure>) -> Vec<Check> {
+    let logged_in = steps.contains(&&Step::LoggedIn);
+    let mut checks: Vec<Check> =
+        steps.iter().filter_map(|step| of(step)).map(|check| check.unless_needed(!logged_in)).collect();
+    let user = spec.destination.to_string();
+    if logged_in {
+        let banner = steps.iter().rev().find_map(|step| {
+            let Step::Banner(text) = step else { return None };
+            (!text.is_empty()).then(|| format!("; it says `{text}`"))
+        });
+        let methods = methods(steps).map(|methods| format!(" (the server takes {methods})")).unwrap_or_default();
+        checks.push(Check::pass(AUTH, user, format!("logged in{methods}{}", banner.unwrap_or_default())));
+    } else if let Some(methods) = methods(steps).filter(|_| failure.is_some()) {
+        checks.push(Check::skip(AUTH, user, format!("the server takes {methods}")));
+    }
+    checks
+}
+
+/// What the server would take at first.
+fn methods(steps: &[&Step]) -> Option<String> {
+    steps.iter().find_map(|step| {
+        let Step::Methods(methods) = step else { return None };
+        Some(methods.join(", "))
+    })
+}
+
+fn of(step: &Step) -> Option<Check> {
+    Some(match step {
+        Step::Shown { what, answer } => shown(what, answer),
+        Step::NotShown { source, kind, why, hint } => {
+            let action = hint.clone().unwrap_or_else(|| kind.hint().to_owned());
+            Check::fail(AUTH, source, format!("not offered: {why}"), action)
+        }
+        Step::TooManyKeys(count) => Check::fail(
+            AUTH,
+            "further keys",
+            format!("{count} more were not offered: a server listens to six tries at most (MaxAuthTries)"),
+            "set identity_file and identities_only = true, so that only the right key is offered",
+        ),
+        Step::NoAgent(why) => {
+            Check::fail(AUTH, "agent", why, "start the agent, or set identity_agent to its socket or to \"none\"")
+        }
+        Step::NoKeys => Check::fail(
+            AUTH,
+            "keys",
+            "there is no key to offer: no identity file is there, and no agent has a key",
+            "set identity_file, or make the agent's socket known with identity_agent",
+        ),
+        Step::Resolved(_)
+        | Step::Tried(..)
+        | Step::Identified { .. }
+        | Step::Offers { .. }
+        | Step::HostKey { .. }
+        | Step::Believed
+        | Step::Banner(_)
+        | Step::Methods(_)
+        | Step::LoggedIn => return None,
+    })
+}
+
+fn shown(what: &str, answer: &Answer) -> Check {
+    match answer {
+        Answer::Taken => Check::pass(AUTH, what, "offered, and taken"),
+        Answer::TakenInPart => {
+            Check::pass(AUTH, what, "offered, and taken; the server wants more (AuthenticationMethods)")
+        }
+        Answer::Refused => Check::fail(AUTH, what, "offered, and refused", "see the failure below"),
+        Answer::Unsigned { wanted, kind, why, hint } => {
+            let before = if *wanted { "the server would take it, but" } else { "not signed:" };
+            let action = hint.clone().unwrap_or_else(|| kind.hint().to_owned());
+            Check::fail(AUTH, what, format!("{before} {why}"), action)
+        }
+        Answer::Ended(why) => Check::fail(
+            AUTH,
+            what,
+            format!("offered, and the server ended the session: {why}"),
+            "see the failure below",
+        ),
+    }
+}
+
+/// What to do about a login that failed. A refused key has several causes that a server tells its own log only.
+pub(super) fn action(spec: &SessionSpec, steps: &[&Step], failure: &Failure) -> String {
+    let is_refused_key =
+        |step: &&Step| matches!(step, Step::Shown { what, answer: Answer::Refused } if what.contains("SHA256:"));
+    let refused_key = steps.iter().any(is_refused_key);
+    let own_hint = failure.hint() != FailureKind::AuthRejected.hint();
+    if failure.kind() != FailureKind::AuthRejected || !refused_key || own_hint {
+        return failure.hint().to_owned();
+    }
+    let (user, host, port) = (&spec.destination.user, &spec.destination.host, spec.destination.port);
+    format!(
+        "check that the user is `{user}` there (AllowUsers, a locked account), that the key is in ~{user}/.ssh/authorized_keys \
+         (`ssh-copy-id -i KEY.pub -p {port} {user}@{host}`), and that nobody else may write to it: sshd passes over it \
+         otherwise (`chmod go-w ~{user} ~{user}/.ssh ~{user}/.ssh/authorized_keys`); the server's log knows which"
+    )
+}

@@ -1,0 +1,169 @@
+//! What a running daemon knows: which tunnels live, what they hold, and what servers asked it to wait for.
+
+use std::time::Duration;
+
+use nix::unistd::{Uid, User, geteuid};
+use tunnel_engine::clock;
+use tunnel_engine::failure::FailureKind;
+use tunnel_engine::spec::{Connect, Forward, Listen, SessionSpec};
+
+use super::check::{ACCOUNT, Check, TURN};
+use crate::config::TunnelSpec;
+use crate::supervise::snapshot::{ForwardStatus, Status, TunnelStatus};
+
+/// A wait that a server asked for is waited out up to here; for a longer one there is no login at all.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// The daemon's view, when there is one.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    status: Option<Status>,
+    /// Whom the daemon's process belongs to.
+    runs_as: Option<u32>,
+}
+
+/// What the daemon holds of a forward.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Held {
+    /// The daemon's process.
+    pub(super) pid: u32,
+    /// `up pending down stale unverified`.
+    pub(super) state: String,
+    /// Why it is not up.
+    pub(super) message: Option<String>,
+}
+
+impl Known {
+    /// What a daemon answered to `status`.
+    pub fn of(status: Option<Status>) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        let process = status.as_ref().and_then(|status| std::fs::metadata(format!("/proc/{}", status.pid)).ok());
+        Self { status, runs_as: process.map(|process| process.uid()) }
+    }
+
+    /// Whether files and ports are seen here as the daemon sees them.
+    pub(super) fn account(&self) -> Option<Check> {
+        let Some(status) = &self.status else {
+            return Some(Check::skip(
+                ACCOUNT,
+                name_of(geteuid()),
+                "no daemon answers: the config is examined as this user",
+            ));
+        };
+        let (here, there) = (geteuid(), Uid::from_raw(self.runs_as?));
+        let (us, them) = (name_of(here), name_of(there));
+        if here == there {
+            return Some(Check::pass(ACCOUNT, us, format!("the daemon (pid {}) runs as the same user", status.pid)));
+        }
+        let message = format!(
+            "the daemon (pid {}) runs as `{them}`, so that keys, files and ports may look otherwise to it",
+            status.pid
+        );
+        Some(Check::fail(ACCOUNT, us, message, format!("run `sudo -u {them} tunneld doctor`")))
+    }
+
+    /// The daemon's word on this very tunnel.
+    fn tunnel(&self, spec: &TunnelSpec) -> Option<(&Status, &TunnelStatus)> {
+        let status = self.status.as_ref()?;
+        let tunnel = status.tunnels.iter().find(|tunnel| tunnel.name == spec.name)?;
+        let same = spec.servers().any(|server| server.destination.to_string() == tunnel.server);
+        same.then_some((status, tunnel))
+    }
+
+    /// What the daemon holds for a listen address here: its listeners outlive sessions.
+    pub(super) fn local(&self, spec: &TunnelSpec, forward: &Forward) -> Option<Held> {
+        let (status, tunnel) = self.tunnel(spec)?;
+        let wanted = tunnel.want == "up" && !matches!(tunnel.phase.as_str(), "failed" | "stopped");
+        held(status, tunnel, forward).filter(|_| wanted)
+    }
+
+    /// What it holds on the server: only while it has a session.
+    pub(super) fn remote(&self, spec: &TunnelSpec, forward: &Forward) -> Option<Held> {
+        let (status, tunnel) = self.tunnel(spec)?;
+        held(status, tunnel, forward).filter(|_| tunnel.session.is_some())
+    }
+
+    /// Returns when a login may be tried; a check that says why there is to be none.
+    pub(super) async fn wait_for_turn(&self, spec: &SessionSpec) -> Option<Check> {
+        let (wait, tunnel) = self.asked_to_wait(spec)?;
+        let server = spec.destination.host_port();
+        if wait > MAX_WAIT {
+            let message = format!(
+                "the server asked the daemon to wait, `{}` for {} s more, so there is no login now: {}",
+                tunnel.name,
+                wait.as_secs(),
+                tunnel.last_failure.as_ref().map_or("", |failure| failure.message.as_str())
+            );
+            let hint = tunnel.last_failure.as_ref().map_or("", |failure| failure.hint.as_str());
+            return Some(Check::fail(TURN, server, message, format!("{hint}; examine it again when the wait is over")));
+        }
+        tokio::time::sleep_until((clock::now() + wait).into()).await;
+        None
+    }
+
+    fn asked_to_wait(&self, spec: &SessionSpec) -> Option<(Duration, &TunnelStatus)> {
+        let server = spec.destination.host_port();
+        let there = |tunnel: &&TunnelStatus| tunnel.server.rsplit_once('@').is_some_and(|(_, at)| at == server);
+        let waits = self.status.iter().flat_map(|status| &status.tunnels).filter(there).filter_map(|tunnel| {
+            let kind = tunnel.last_failure.as_ref()?.kind.parse::<FailureKind>().ok()?;
+            let held_back = matches!(kind, FailureKind::ServerBusy | FailureKind::Penalized);
+            let wait = tunnel.next_start_ms.filter(|_| held_back && tunnel.session.is_none())?;
+            Some((Duration::from_millis(wait), tunnel))
+        });
+        waits.max_by_key(|(wait, _)| *wait)
+    }
+}
+
+fn name_of(user: Uid) -> String {
+    User::from_uid(user).ok().flatten().map_or_else(|| user.to_string(), |user| user.name)
+}
+
+fn held(status: &Status, tunnel: &TunnelStatus, forward: &Forward) -> Option<Held> {
+    let found = tunnel.forwards.iter().find(|known| is_same(known, forward))?;
+    Some(Held { pid: status.pid, state: found.state.clone(), message: found.message.clone() })
+}
+
+/// Status shows real addresses, where the config may have names or none.
+fn is_same(known: &ForwardStatus, forward: &Forward) -> bool {
+    let connect = match &forward.connect {
+        Connect::Socks => None,
+        connect @ (Connect::Tcp { .. } | Connect::Unix(_)) => Some(connect.to_string()),
+    };
+    let listen = match &forward.listen {
+        Listen::Tcp { port: 0, .. } => true,
+        Listen::Tcp { port, .. } => {
+            known.listen.rsplit_once(':').map_or(known.listen.as_str(), |(_, port)| port) == port.to_string()
+        }
+        Listen::Unix(path) => known.listen == path.display().to_string() || known.listen == forward.listen.to_string(),
+    };
+    known.kind == forward.kind.as_str() && known.connect == connect && listen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervise::snapshot::example;
+    use crate::tunnel::testing::tunnel_spec;
+
+    fn waiting(kind: &str, ms: u64) -> Known {
+        let mut tunnel = example::tunnel("other", "backoff", false);
+        let spec = tunnel_spec("t", &[]);
+        tunnel.server = format!("somebody@{}", spec.session.destination.host_port());
+        tunnel.last_failure = Some(example::failure(kind, "it said no"));
+        tunnel.next_start_ms = Some(ms);
+        Known { status: Some(example::status(vec![tunnel])), runs_as: None }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_server_asked_the_daemon_to_wait_for_is_kept_to() {
+        let spec = tunnel_spec("t", &[]).session;
+        let (began, busy) = (clock::now(), waiting("server_busy", 7_000));
+        assert_eq!(busy.wait_for_turn(&spec).await, None);
+        assert!(clock::now() - began >= Duration::from_secs(7));
+        let refusal = waiting("penalized", 600_000).wait_for_turn(&spec).await.expect("no login");
+        assert!(refusal.message.contains("600 s") && refusal.message.contains("it said no"), "{refusal:?}");
+        let began = clock::now();
+        assert_eq!(waiting("connect_refused", 600_000).wait_for_turn(&spec).await, None);
+        assert_eq!(clock::now(), began, "other waits are the daemon's own");
+    }
+}

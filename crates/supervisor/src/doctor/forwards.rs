@@ -1,0 +1,165 @@
+//! From what was asked about each forward to checks: pure.
+
+use tunnel_engine::failure::FailureKind;
+use tunnel_engine::forward::{Cause, Disproof, Finding};
+use tunnel_engine::spec::{Connect, Forward, ForwardKind, Listen, SessionSpec};
+
+use super::ask::{Facts, Listening};
+use super::check::{Check, LISTEN, TAKEOVER, TARGET};
+use super::daemon::Held;
+use super::refused::{self, Setting};
+use crate::config::TunnelSpec;
+use crate::tunnel::shown;
+
+const NO_SESSION: &str = "not asked: there is no session";
+
+/// Two for each forward: may it listen, may it connect.
+pub(super) fn checks(spec: &TunnelSpec, server: &SessionSpec, facts: &Facts) -> Vec<Check> {
+    let granted = facts.forwards.iter().any(|fact| matches!(fact.listen, Some(Listening::Granted { .. })));
+    let mut checks = Vec::new();
+    for (forward, fact) in spec.forwards.iter().zip(&facts.forwards) {
+        let setting = Setting {
+            user: &server.destination.user,
+            may_connect: facts.may_connect,
+            may_listen: granted.then_some(true),
+        };
+        let subject = subject(forward);
+        checks.push(match &fact.listen {
+            Some(listening) => listen(forward, listening, &subject, &setting),
+            None => Check::skip(LISTEN, subject.clone(), skipped(facts)),
+        });
+        checks.push(match &fact.target {
+            Some(finding) => target(forward, finding, &subject, &setting),
+            None if forward.connect == Connect::Socks && forward.kind == ForwardKind::Remote => {
+                Check::skip(TARGET, subject, "a SOCKS peer names the target")
+            }
+            None => Check::skip(TARGET, subject, skipped(facts)),
+        });
+    }
+    checks.extend(facts.shell.as_ref().map(|shell| match shell {
+        Ok(()) => Check::pass(
+            TAKEOVER,
+            server.destination.to_string(),
+            "the login has a shell that can look for an earlier session",
+        ),
+        Err(why) => Check::fail(
+            TAKEOVER,
+            server.destination.to_string(),
+            format!("on_remote_port_busy = \"takeover\" has no shell to work with: {why}"),
+            "give the login a POSIX shell without ForceCommand or command=, or set on_remote_port_busy = \"retry\"",
+        ),
+    }));
+    checks
+}
+
+const fn skipped(facts: &Facts) -> &'static str {
+    if facts.unfinished { "not asked: time was up" } else { NO_SESSION }
+}
+
+/// As ssh's option takes it.
+fn subject(forward: &Forward) -> String {
+    let option = match forward.kind {
+        ForwardKind::Local => "-L",
+        ForwardKind::Remote => "-R",
+        ForwardKind::Dynamic => "-D",
+    };
+    format!("{option} {forward}")
+}
+
+fn listen(forward: &Forward, listening: &Listening, subject: &str, setting: &Setting<'_>) -> Check {
+    match listening {
+        Listening::Held(held) => held_by_daemon(held, forward.kind, subject),
+        Listening::Free(words) => Check::pass(LISTEN, subject, words),
+        Listening::Taken(failure) => {
+            let action = if failure.kind() == FailureKind::ListenInUse {
+                format!("{}; `ss -lptn` shows who listens", failure.hint())
+            } else {
+                failure.hint().to_owned()
+            };
+            Check::fail(LISTEN, subject, failure.message(), action)
+        }
+        Listening::Granted { port, reached, outside } => granted(forward, *port, reached, outside.as_ref(), subject),
+        Listening::Refused(refusal) => {
+            let (why, action) = refused::listen(&forward.listen, refusal, setting);
+            Check::fail(LISTEN, subject, format!("{}: {why}", refusal.error), action)
+        }
+        Listening::NotAsked(why) => Check::skip(LISTEN, subject, format!("not asked: {why}")),
+        Listening::Stale => {
+            Check::pass(LISTEN, subject, "a stale socket file is there, which the tunnel's takeover removes")
+        }
+        Listening::Silent(why) => Check::fail(LISTEN, subject, why, "look into the server's log, and try again"),
+    }
+}
+
+fn held_by_daemon(held: &Held, kind: ForwardKind, subject: &str) -> Check {
+    let Held { pid, state, message } = held;
+    let whose = match kind {
+        ForwardKind::Remote => format!("held by this tunnel's own session (the daemon, pid {pid})"),
+        ForwardKind::Local | ForwardKind::Dynamic => format!("held by this tunnel itself (the daemon, pid {pid})"),
+    };
+    match (kind, state.as_str()) {
+        (ForwardKind::Remote, "up" | "unverified") | (ForwardKind::Local | ForwardKind::Dynamic, _) => {
+            Check::pass(LISTEN, subject, whose)
+        }
+        (ForwardKind::Remote, _) => {
+            let message = message.as_deref().unwrap_or("it gave no reason");
+            let action =
+                "see `tunneld why` for what the daemon does about it; stop the tunnel to have its port examined here";
+            Check::fail(
+                LISTEN,
+                subject,
+                format!("the daemon (pid {pid}) has a session, and the forward is {state}: {message}"),
+                action,
+            )
+        }
+    }
+}
+
+fn granted(forward: &Forward, port: Option<u16>, reached: &Finding, outside: Option<&Finding>, subject: &str) -> Check {
+    let at = match (&forward.listen, port) {
+        (Listen::Tcp { port: 0, .. }, Some(port)) => format!("on port {port}, which the server chose this time"),
+        (listen, _) => format!("on {}", shown(listen)),
+    };
+    if let (Finding::Up(_), Some(Finding::Down(Disproof { words, .. }))) = (reached, outside) {
+        return Check::fail(
+            LISTEN,
+            subject,
+            format!("the server listens on its loopback only, although all addresses are asked for ({words})"),
+            "set `GatewayPorts clientspecified` (or `yes`) in the server's sshd_config and reload sshd, or listen on \
+             localhost here",
+        );
+    }
+    match reached {
+        Finding::Up(None) => Check::pass(LISTEN, subject, format!("the server listens {at}, and leads back here")),
+        Finding::Up(Some(note)) => Check::fail(
+            LISTEN,
+            subject,
+            format!("the server listens, but not as asked: {note}"),
+            "set `GatewayPorts clientspecified` in the server's sshd_config and reload sshd",
+        ),
+        Finding::Down(Disproof { words, .. }) | Finding::Stale(words) => {
+            let action = "look what else listens there (`ss -lptn` on the server), or choose another port";
+            Check::fail(LISTEN, subject, format!("the server said that it listens {at}, but: {words}"), action)
+        }
+        Finding::Unverified(words) => Check::pass(LISTEN, subject, format!("the server listens {at}; it {words}")),
+        Finding::Nothing => Check::pass(LISTEN, subject, format!("the server listens {at}; nothing more is known")),
+    }
+}
+
+fn target(forward: &Forward, finding: &Finding, subject: &str, setting: &Setting<'_>) -> Check {
+    let here = forward.kind == ForwardKind::Remote;
+    match finding {
+        Finding::Up(_) if forward.kind == ForwardKind::Dynamic => {
+            Check::pass(TARGET, subject, "the login may connect from the server")
+        }
+        Finding::Up(_) => Check::pass(TARGET, subject, format!("{} takes connections", forward.connect)),
+        Finding::Down(Disproof { cause: Cause::Refused, .. }) if forward.kind == ForwardKind::Dynamic => {
+            Check::pass(TARGET, subject, "the login may connect from the server; the target is what a SOCKS peer names")
+        }
+        Finding::Down(Disproof { cause, words }) => {
+            Check::fail(TARGET, subject, words, refused::target(&forward.connect, *cause, words, here, setting))
+        }
+        Finding::Stale(words) | Finding::Unverified(words) => Check::skip(TARGET, subject, words),
+        Finding::Nothing => Check::skip(TARGET, subject, "the session did not answer"),
+    }
+}

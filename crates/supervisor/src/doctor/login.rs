@@ -1,0 +1,337 @@
+//! From the steps of one login to checks: pure.
+
+use std::net::SocketAddr;
+
+use tunnel_engine::examine::{Common, Noted, Offer, Step};
+use tunnel_engine::failure::{Failure, FailureKind};
+use tunnel_engine::hostkey::{KnownLine, Relation};
+use tunnel_engine::spec::{SessionSpec, Via};
+
+use super::auth;
+use super::check::{AUTH, BANNER, CONNECT, Check, HOST_KEY, JUMP, KEY_EXCHANGE, PROXY_COMMAND, RESOLVE};
+
+/// Names of algorithms told beside the one that is used.
+const MAX_ALSO: usize = 4;
+
+/// Failures that are about the host key, whenever they come.
+const HOST_KEY_KINDS: [FailureKind; 4] = [
+    FailureKind::HostKeyUnknown,
+    FailureKind::HostKeyChanged,
+    FailureKind::HostKeyRevoked,
+    FailureKind::KnownHostsCommandFailed,
+];
+
+/// Failures that only a server has that was reached, whichever way.
+const BANNER_KINDS: [FailureKind; 4] =
+    [FailureKind::ServerBusy, FailureKind::Penalized, FailureKind::ClosedByServer, FailureKind::Protocol];
+
+/// One login and what is known of it.
+pub(super) struct Story<'a> {
+    /// To whom.
+    pub(super) spec: &'a SessionSpec,
+    /// Its notes.
+    pub(super) steps: &'a [Noted],
+    /// Why there is no session.
+    pub(super) failure: Option<&'a Failure>,
+    /// Addresses that it did not need, each tried by itself.
+    pub(super) others: &'a [(SocketAddr, Result<(), String>)],
+}
+
+/// The servers that are logged in to, in order: jump hosts first.
+pub(super) fn route(spec: &SessionSpec) -> Vec<&SessionSpec> {
+    let mut route = vec![spec];
+    let mut next = spec;
+    while let Via::Jump(jump) = &next.dial.via {
+        route.push(jump);
+        next = jump;
+    }
+    route.reverse();
+    route
+}
+
+/// Every step at every server of the route.
+pub(super) fn checks(story: &Story<'_>) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut stopped_at = None;
+    for spec in route(story.spec) {
+        let name = spec.destination.host_port();
+        if let Some(before) = &stopped_at {
+            checks.push(Check::skip(JUMP, name, format!("not reached: the login at `{before}` before it failed")));
+            continue;
+        }
+        let of_server = story.steps.iter().filter(|noted| noted.server == name);
+        let stop = Stop { spec, name: &name, steps: of_server.map(|noted| &noted.step).collect(), story };
+        checks.extend(stop.checks());
+        if !stop.steps.contains(&&Step::LoggedIn) {
+            stopped_at = Some(name);
+        }
+    }
+    checks
+}
+
+/// The stages of a login at one server, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Resolve,
+    Way,
+    Banner,
+    KeyExchange,
+    HostKey,
+    Auth,
+}
+
+/// One server of the route.
+struct Stop<'a> {
+    spec: &'a SessionSpec,
+    name: &'a str,
+    steps: Vec<&'a Step>,
+    story: &'a Story<'a>,
+}
+
+impl<'a> Stop<'a> {
+    fn checks(&self) -> Vec<Check> {
+        let failed_at =
+            if self.steps.contains(&&Step::LoggedIn) { None } else { self.story.failure.map(|_| self.stage()) };
+        let mut checks = Vec::new();
+        for stage in [Stage::Resolve, Stage::Way, Stage::Banner, Stage::KeyExchange, Stage::HostKey, Stage::Auth] {
+            match stage {
+                Stage::Resolve => checks.extend(self.resolved()),
+                Stage::Way => checks.extend(self.way(failed_at)),
+                Stage::Banner => checks.extend(self.banner()),
+                Stage::KeyExchange => checks.extend(self.key_exchange()),
+                Stage::HostKey => checks.extend(self.host_key()),
+                Stage::Auth => checks.extend(auth::checks(self.spec, &self.steps, self.story.failure)),
+            }
+            if failed_at == Some(stage) {
+                checks.extend(self.story.failure.map(|failure| self.failed(stage, failure)));
+                checks.extend(not_reached(stage, self.name));
+                break;
+            }
+        }
+        checks
+    }
+
+    /// How far the failed login came: the kind says it where it can, else the first step that is missing.
+    fn stage(&self) -> Stage {
+        let kind = self.story.failure.map_or(FailureKind::ConnectionLost, Failure::kind);
+        let has = |wanted: fn(&Step) -> bool| self.steps.iter().any(|step| wanted(step));
+        let presented = has(|step| matches!(step, Step::HostKey { .. }));
+        if HOST_KEY_KINDS.contains(&kind) {
+            Stage::HostKey
+        } else if kind == FailureKind::NoCommonAlgorithm && !presented {
+            Stage::KeyExchange
+        } else if kind == FailureKind::Dns {
+            Stage::Resolve
+        } else if has(|step| matches!(step, Step::Believed)) {
+            Stage::Auth
+        } else if presented {
+            Stage::HostKey
+        } else if has(|step| matches!(step, Step::Identified { .. })) {
+            Stage::KeyExchange
+        } else if has(|step| matches!(step, Step::Tried(_, None))) || BANNER_KINDS.contains(&kind) {
+            Stage::Banner
+        } else {
+            Stage::Way
+        }
+    }
+
+    fn failed(&self, stage: Stage, failure: &Failure) -> Check {
+        let name = match (stage, &self.spec.dial.via) {
+            (Stage::Resolve, _) => RESOLVE,
+            (Stage::Way, Via::Direct) => CONNECT,
+            (Stage::Way, Via::Jump(_)) => JUMP,
+            (Stage::Way, Via::Command(_)) => PROXY_COMMAND,
+            (Stage::Banner, _) => BANNER,
+            (Stage::KeyExchange, _) => KEY_EXCHANGE,
+            (Stage::HostKey, _) => HOST_KEY,
+            (Stage::Auth, _) => AUTH,
+        };
+        let hint = match stage {
+            Stage::Resolve => format!("{}: `getent ahosts {}`", failure.hint(), self.spec.destination.host),
+            Stage::Way if failure.kind() == FailureKind::ConnectTimeout => format!(
+                "packets are dropped on the way, most often by a firewall: allow TCP port {} to it there; look with `traceroute -T -p {} {}`",
+                self.spec.destination.port, self.spec.destination.port, self.spec.destination.host
+            ),
+            Stage::Auth => auth::action(self.spec, &self.steps, failure),
+            Stage::Way | Stage::Banner | Stage::KeyExchange | Stage::HostKey => failure.hint().to_owned(),
+        };
+        Check::fail(name, self.name, failure.message(), hint)
+    }
+
+    fn resolved(&self) -> Option<Check> {
+        self.steps.iter().find_map(|step| {
+            let Step::Resolved(addresses) = step else { return None };
+            let named: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
+            Some(Check::pass(RESOLVE, &self.spec.destination.host, named.join(", ")))
+        })
+    }
+
+    /// Each address; or the jump host or command that leads there.
+    fn way(&self, failed_at: Option<Stage>) -> Vec<Check> {
+        let reached = failed_at.is_none_or(|stage| stage > Stage::Way);
+        match &self.spec.dial.via {
+            Via::Direct => self.addresses(),
+            Via::Jump(jump) if reached => {
+                vec![Check::pass(JUMP, self.name, format!("reached from `{}`", jump.destination.host_port()))]
+            }
+            Via::Command(command) if reached => {
+                vec![Check::pass(PROXY_COMMAND, self.name, format!("reached by `{command}`"))]
+            }
+            Via::Jump(_) | Via::Command(_) => Vec::new(),
+        }
+    }
+
+    /// An address that does not answer is of no consequence where another one does: starts try all of them.
+    fn addresses(&self) -> Vec<Check> {
+        let tried = self.steps.iter().filter_map(|step| {
+            let Step::Tried(address, error) = step else { return None };
+            Some((*address, error.clone()))
+        });
+        let first = route(self.story.spec).first().is_some_and(|first| first.destination == self.spec.destination);
+        let others = self.story.others.iter().filter(|_| first);
+        let others = others.map(|(address, tried)| (*address, tried.clone().err()));
+        let all: Vec<_> = tried.chain(others).collect();
+        let answered = all.iter().find(|(_, error)| error.is_none()).map(|(address, _)| *address);
+        let one = |(address, error): &(SocketAddr, Option<String>)| match (error, answered) {
+            (None, _) => Check::pass(CONNECT, address.to_string(), "it answers"),
+            (Some(error), Some(other)) => {
+                let family = if other.is_ipv4() { "inet" } else { "inet6" };
+                let message = format!("{error}; `{other}` answers, and is used");
+                let mut check = Check::skip(CONNECT, address.to_string(), message);
+                if other.is_ipv4() != address.is_ipv4() {
+                    check.action = Some(format!(
+                        "mend the route or the name's address; until then address_family = \"{family}\" spares each start the detour"
+                    ));
+                }
+                check
+            }
+            (Some(error), None) => Check::fail(
+                CONNECT,
+                address.to_string(),
+                error,
+                "check that sshd runs there, the port, the route and the firewall",
+            ),
+        };
+        all.iter().map(one).collect()
+    }
+
+    fn banner(&self) -> Option<Check> {
+        self.steps.iter().find_map(|step| {
+            let Step::Identified { software, before } = step else { return None };
+            let before = if before.is_empty() { String::new() } else { format!("; before it: `{before}`") };
+            Some(Check::pass(BANNER, self.name, format!("{software}{before}")))
+        })
+    }
+
+    fn key_exchange(&self) -> Vec<Check> {
+        let offers = self.steps.iter().find_map(|step| {
+            let Step::Offers { ours, theirs: Some(theirs) } = step else { return None };
+            Some((ours, theirs))
+        });
+        let Some((ours, theirs)): Option<(&Offer, &Offer)> = offers else { return Vec::new() };
+        ours.in_common(theirs).iter().map(|common| self.common(common)).collect()
+    }
+
+    fn common(&self, common: &Common<'_>) -> Check {
+        let subject = format!("{} with {}", common.kind, self.name);
+        if !common.needed {
+            return Check::pass(
+                KEY_EXCHANGE,
+                subject,
+                "not needed beside this cipher, which protects what it encrypts",
+            );
+        }
+        let Some((first, rest)) = common.both.split_first() else {
+            let message = format!(
+                "nothing in common: we offer `{}`, it offers `{}`",
+                common.ours.join(","),
+                common.theirs.join(",")
+            );
+            let hint = self.story.failure.map_or_else(
+                || format!("add one of the server's to {} (`\"+NAME\"`)", common.key),
+                |failure| failure.hint().to_owned(),
+            );
+            return Check::fail(KEY_EXCHANGE, subject, message, hint);
+        };
+        let quantum = if is_post_quantum(first) { " (post-quantum)" } else { "" };
+        let also = match rest {
+            [] => String::new(),
+            rest if rest.len() <= MAX_ALSO => format!("; also in common: {}", rest.join(", ")),
+            rest => format!("; also in common: {} and {} more", rest[..MAX_ALSO].join(", "), rest.len() - MAX_ALSO),
+        };
+        Check::pass(KEY_EXCHANGE, subject, format!("{first}{quantum}{also}"))
+    }
+
+    fn host_key(&self) -> Vec<Check> {
+        let found = self.steps.iter().find_map(|step| {
+            let Step::HostKey { key, certified, files, lines } = step else { return None };
+            Some((key, *certified, files, lines))
+        });
+        let Some((key, certified, files, lines)) = found else { return Vec::new() };
+        let believed = self.steps.contains(&&Step::Believed);
+        let in_file = |file: &std::path::PathBuf| {
+            let of_file: Vec<&KnownLine> = lines.iter().filter(|line| *line.at.file == **file).collect();
+            lines_of(&file.display().to_string(), &of_file, believed, self.name)
+        };
+        let mut checks: Vec<Check> = files.iter().map(in_file).collect();
+        if believed {
+            let certificate = if certified { ", in a certificate" } else { "" };
+            let why = if lines.iter().any(|line| matches!(line.relation, Relation::Same | Relation::Authority)) {
+                "is believed"
+            } else {
+                "is believed without a line: strict_host_key_checking, or known_hosts_command, lets it pass; nothing was written down"
+            };
+            checks.push(Check::pass(HOST_KEY, self.name, format!("{key}{certificate}, {why}")));
+        }
+        checks
+    }
+}
+
+/// What one known_hosts file says about the server.
+fn lines_of(file: &str, lines: &[&KnownLine], believed: bool, server: &str) -> Check {
+    let told = |line: &&KnownLine| {
+        let number = line.at.line;
+        let key = &line.key;
+        match line.relation {
+            Relation::Same => format!("line {number} holds the server's key"),
+            Relation::Other => format!("line {number} holds another key, {key}"),
+            Relation::Authority => format!("line {number} holds the authority of the server's certificate"),
+            Relation::OtherAuthority => {
+                format!("line {number} holds an authority that did not sign what the server shows, {key}")
+            }
+            Relation::Revokes => format!("line {number} revokes it, {key}"),
+        }
+    };
+    let words = lines.iter().map(told).collect::<Vec<_>>().join("; ");
+    let has = |relation| lines.iter().any(|line| line.relation == relation);
+    if lines.is_empty() {
+        Check::skip(HOST_KEY, file, format!("no line is for `{server}`"))
+    } else if has(Relation::Revokes) {
+        Check::fail(HOST_KEY, file, words, "do not connect; ask the server's owner for its new key")
+    } else if has(Relation::Same) || has(Relation::Authority) {
+        Check::pass(HOST_KEY, file, words)
+    } else if believed {
+        Check::skip(HOST_KEY, file, words)
+    } else {
+        let action = "ask the server's owner whether its key changed; if so, remove the line, else another machine may be in between";
+        Check::fail(HOST_KEY, file, words, action)
+    }
+}
+
+fn is_post_quantum(kex: &str) -> bool {
+    kex.starts_with("mlkem") || kex.starts_with("sntrup")
+}
+
+/// The rest of the stages at this server.
+fn not_reached(failed_at: Stage, server: &str) -> Option<Check> {
+    let rest: Vec<&str> = [
+        (Stage::Banner, "banner"),
+        (Stage::KeyExchange, "key exchange"),
+        (Stage::HostKey, "host key"),
+        (Stage::Auth, "authentication"),
+    ]
+    .into_iter()
+    .filter_map(|(stage, name)| (stage > failed_at).then_some(name))
+    .collect();
+    (!rest.is_empty()).then(|| Check::skip(AUTH, server, format!("not reached: {}", rest.join(", "))))
+}
