@@ -8,6 +8,7 @@ mod autossh_defects;
 mod autossh_interactive;
 mod autossh_oracle;
 mod autossh_speech;
+mod doctor;
 mod dropbear;
 mod forwards;
 mod identities;

@@ -17,7 +17,7 @@ use crate::supervise::governor::Governor;
 const NAME_WIDTH: usize = 13;
 
 pub(super) fn run(global: &Global, names: &[String], json: bool) -> Result<u8, Problem> {
-    let file = std::path::absolute(global.config_file()).map_err(Problem::Start)?;
+    let file = std::path::absolute(global.existing_config()?).map_err(Problem::Start)?;
     let desired = config::load(&file, &overrides(global)).map_err(Problem::Config)?;
     let chosen = choose(&desired, names)?;
     let known = Known::of(status(&desired));

@@ -1,11 +1,11 @@
 //! The files that a login needs, before any login: can they be read, and would ssh's rules let them be used?
 
-use std::fs::File;
 use std::io;
 use std::time::SystemTime;
 
 use tunnel_engine::auth::{Inspected, inspect};
 use tunnel_engine::failure::FailureKind;
+use tunnel_engine::file::open_or_null;
 use tunnel_engine::spec::{SessionSpec, Via};
 
 use super::check::{CERTIFICATE, Check, IDENTITY, KNOWN_HOSTS, SECRET};
@@ -52,7 +52,7 @@ fn known_hosts(spec: &SessionSpec) -> impl Iterator<Item = Check> {
     let files = spec.host_key.user_known_hosts.iter().chain(&spec.host_key.global_known_hosts);
     files.map(|path| {
         let subject = path.display().to_string();
-        match File::open(path) {
+        match open_or_null(path) {
             Ok(_) => Check::pass(KNOWN_HOSTS, subject, "readable"),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 Check::skip(KNOWN_HOSTS, subject, "there is no such file")

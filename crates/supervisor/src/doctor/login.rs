@@ -120,7 +120,9 @@ impl<'a> Stop<'a> {
             Stage::HostKey
         } else if kind == FailureKind::NoCommonAlgorithm && !presented {
             Stage::KeyExchange
-        } else if kind == FailureKind::Dns {
+        } else if kind == FailureKind::Dns
+            || (self.spec.dial.via == Via::Direct && !has(|step| matches!(step, Step::Resolved(_))))
+        {
             Stage::Resolve
         } else if has(|step| matches!(step, Step::Believed)) {
             Stage::Auth
