@@ -14,6 +14,7 @@ mod kept;
 mod lifecycle;
 mod log;
 mod notify;
+mod on_change;
 mod open_files;
 mod reload;
 mod scale;

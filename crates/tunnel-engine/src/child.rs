@@ -63,7 +63,7 @@ impl Drop for Registration {
 /// A command and the processes that it starts, in a process group of their own: the terminal's Ctrl-C is not for them,
 /// and they end together. Dropping it kills them all.
 #[derive(Debug)]
-pub(crate) struct ChildGroup {
+pub struct ChildGroup {
     /// Killed when dropped, and reaped by tokio.
     child: Child,
     /// `None` when there is nothing left to signal.
@@ -73,9 +73,11 @@ pub(crate) struct ChildGroup {
 }
 
 impl ChildGroup {
+    /// Starts the command.
+    ///
     /// # Errors
-    /// The command cannot be run.
-    pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
+    /// It cannot be run.
+    pub fn spawn(command: &mut Command) -> io::Result<Self> {
         for name in NOT_FOR_CHILDREN {
             command.env_remove(name);
         }
@@ -85,12 +87,15 @@ impl ChildGroup {
     }
 
     /// The command, to take its pipes from.
-    pub(crate) const fn leader(&mut self) -> &mut Child {
+    pub const fn leader(&mut self) -> &mut Child {
         &mut self.child
     }
 
     /// Waits for the end of the command itself; processes that it started may live on.
-    pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         self.child.wait().await
     }
 

@@ -22,7 +22,7 @@ use crate::lifecycle::Phase;
 use crate::os::{KeptListeners, Notify, Signal};
 use crate::supervise::governor::{Governor, Place};
 use crate::supervise::knocker::Knocker;
-use crate::tunnel::{self, Context, Handle, Order, ReadyLink, View};
+use crate::tunnel::{self, CommandSlots, Context, Handle, Order, ReadyLink, View};
 use network::Network;
 use watchdog::Watchdog;
 
@@ -68,6 +68,7 @@ pub(super) async fn run(setup: Setup) -> u8 {
         // ssh's connections end with it.
         stop_timeout: Duration::ZERO,
         bell: Arc::default(),
+        commands: CommandSlots::default(),
         history: Recorder::default(),
         seed: fastrand::u64(..),
         observer: Some(story::observer(log.clone(), max_start)),

@@ -94,6 +94,8 @@ pub struct TunnelSpec {
     pub max_connections: u32,
     /// What listeners do without a session.
     pub outage: OutageSpec,
+    /// Run when it becomes ready, and when it is ready no more.
+    pub on_change: Option<ShellCommand>,
     /// When to start again, and when not.
     pub policy: crate::lifecycle::Policy,
 }
@@ -113,6 +115,31 @@ impl TunnelSpec {
             }
         }
         notes
+    }
+}
+
+/// A command: a line for the shell, or a program and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShellCommand {
+    program: String,
+    arguments: Vec<String>,
+}
+
+impl ShellCommand {
+    /// Run by `/bin/sh -c`.
+    pub fn line(line: &str) -> Self {
+        Self { program: "/bin/sh".to_owned(), arguments: vec!["-c".to_owned(), line.to_owned()] }
+    }
+
+    /// Run as it is. An empty list is none.
+    pub fn list(words: Vec<String>) -> Option<Self> {
+        let mut words = words.into_iter();
+        Some(Self { program: words.next()?, arguments: words.collect() })
+    }
+
+    /// The program and its arguments.
+    pub fn argv(&self) -> (&str, &[String]) {
+        (&self.program, &self.arguments)
     }
 }
 

@@ -85,7 +85,7 @@ fn late() -> io::Error {
     io::Error::new(ErrorKind::TimedOut, "it is a pipe whose writer does not come to an end")
 }
 
-/// Root runs what a config says (`proxy_command`, `known_hosts_command`, `Match exec`): for root, a file or the folder
+/// Root runs what a config says (`proxy_command`, `known_hosts_command`, `on_change`, `Match exec`): for root, a file or the folder
 /// of an include that others can write is refused, as ssh refuses its own. `None` where all is well, or where it cannot
 /// be looked at: then it cannot be read either.
 pub(super) fn exposed(path: &Path) -> Option<Exposed> {

@@ -1,6 +1,4 @@
-//! The names of all keys, and which of them this version cannot follow yet.
-
-use toml::de::DeValue;
+//! The names of all keys.
 
 /// Of the file.
 pub(super) const FILE: &[&str] =
@@ -135,28 +133,6 @@ pub(super) const PROBE: &[&str] = &["expect"];
 
 /// Of a forward written as a table.
 pub(super) const FORWARD: &[&str] = &["listen", "connect", "max_connections"];
-
-/// A key, or one value of it, whose feature is not in this version. It is refused rather than ignored.
-pub(super) struct Unavailable {
-    pub(super) table: &'static [&'static str],
-    pub(super) key: &'static str,
-    /// The values that mean no more than leaving the key out, or that do work.
-    pub(super) works: fn(&DeValue<'_>) -> bool,
-    pub(super) hint: &'static str,
-}
-
-/// Delete a line here with the work that makes it untrue.
-pub(super) const UNAVAILABLE: &[Unavailable] =
-    &[unavailable(TUNNEL, "on_change", |_| false, "leave it out; `tunneld wait` returns when a tunnel is ready")];
-
-const fn unavailable(
-    table: &'static [&'static str],
-    key: &'static str,
-    works: fn(&DeValue<'_>) -> bool,
-    hint: &'static str,
-) -> Unavailable {
-    Unavailable { table, key, works, hint }
-}
 
 /// The known name that was probably meant.
 pub(super) fn did_you_mean(written: &str, known: &[&'static str]) -> Option<&'static str> {

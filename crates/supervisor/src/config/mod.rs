@@ -23,7 +23,7 @@ mod value;
 
 pub use desired::{
     BackoffKind, BackoffSpec, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, OutageSpec,
-    ProbeSpec, TunnelSpec,
+    ProbeSpec, ShellCommand, TunnelSpec,
 };
 pub use diagnostic::{ConfigError, ConfigErrors};
 pub use log_filter::{LogFilterError, log_filter};

@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         Reader::new(layers, self.environment)
     }
 
-    /// Notes the unknown and the unavailable keys of every layer.
+    /// Notes the unknown keys of every layer.
     pub(super) fn check_keys(&mut self, known: &'static [&'static str]) {
         let errors: Vec<_> = self.layers.iter().flat_map(|layer| layer.check_keys(known)).collect();
         self.errors.extend(errors);

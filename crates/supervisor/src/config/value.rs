@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::ConfigError;
-use super::keys::{FILE, INCLUDED, UNAVAILABLE, did_you_mean, home_of};
+use super::keys::{FILE, INCLUDED, did_you_mean, home_of};
 use super::source::{Place, Source};
 
 /// What was read, or everything that is wrong with it.
@@ -179,29 +179,20 @@ impl<'a> Table<'a> {
         self.table.get(key).map(|spanned| Value { source: self.source, spanned })
     }
 
-    /// Every key that is not known, and every one that this version cannot follow.
+    /// Every key that is not known.
     pub(super) fn check_keys(&self, known: &'static [&'static str]) -> Vec<ConfigError> {
-        let written = self.table.iter();
-        written
-            .filter_map(|(key, value)| {
-                let name = key.get_ref().as_ref();
-                let place = Place { source: self.source.clone(), span: key.span() };
-                if !known.contains(&name) {
-                    let (what, hint) = if known == INCLUDED && FILE.contains(&name) {
-                        (format!("`{name}` cannot be in an included file"), "move it to the main file".to_owned())
-                    } else {
-                        (format!("unknown key `{name}`"), unknown_hint(name, known))
-                    };
-                    return Some(ConfigError::new(place, what, hint));
-                }
-                let limit = UNAVAILABLE.iter().find(|limit| limit.table == known && limit.key == name)?;
-                if (limit.works)(value.get_ref()) {
-                    return None;
-                }
-                let what = format!("`{name}` is not available in this version");
-                Some(ConfigError::new(place, what, limit.hint))
-            })
-            .collect()
+        let keys = self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
+        keys.map(|key| {
+            let name = key.get_ref().as_ref();
+            let place = Place { source: self.source.clone(), span: key.span() };
+            let (what, hint) = if known == INCLUDED && FILE.contains(&name) {
+                (format!("`{name}` cannot be in an included file"), "move it to the main file".to_owned())
+            } else {
+                (format!("unknown key `{name}`"), unknown_hint(name, known))
+            };
+            ConfigError::new(place, what, hint)
+        })
+        .collect()
     }
 }
 

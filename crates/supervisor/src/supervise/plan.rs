@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tunnel_engine::spec::{Forward, Listen, PermitRemoteOpen, SessionSpec};
 
-use crate::config::{Desired, LogSpec, OnRemotePortBusy, OutageSpec, ProbeSpec, TunnelSpec};
+use crate::config::{Desired, LogSpec, OnRemotePortBusy, OutageSpec, ProbeSpec, ShellCommand, TunnelSpec};
 use crate::lifecycle::Policy;
 
 pub use apply::apply;
@@ -182,6 +182,8 @@ pub struct Tuning {
     pub stream_local_bind_unlink: bool,
     /// For the next connection.
     pub permit_remote_open: PermitRemoteOpen,
+    /// At the next change.
+    pub on_change: Option<ShellCommand>,
     /// Watched from the next failure on.
     pub ssh_config_files: Vec<PathBuf>,
 }
@@ -210,6 +212,7 @@ impl Tuning {
             first_poll,
             max_connections,
             outage,
+            ref on_change,
             policy,
         } = *spec;
         Self {
@@ -226,6 +229,7 @@ impl Tuning {
             stream_local_bind_mask,
             stream_local_bind_unlink,
             permit_remote_open: permit_remote_open.clone(),
+            on_change: on_change.clone(),
             ssh_config_files: ssh_config_files.clone(),
         }
     }
@@ -245,6 +249,7 @@ impl Tuning {
             stream_local_bind_mask,
             stream_local_bind_unlink,
             permit_remote_open,
+            on_change,
             ssh_config_files,
         } = self;
         spec.sessions = *sessions;
@@ -260,6 +265,7 @@ impl Tuning {
         spec.stream_local_bind_mask = *stream_local_bind_mask;
         spec.stream_local_bind_unlink = *stream_local_bind_unlink;
         spec.permit_remote_open.clone_from(permit_remote_open);
+        spec.on_change.clone_from(on_change);
         spec.ssh_config_files.clone_from(ssh_config_files);
     }
 }

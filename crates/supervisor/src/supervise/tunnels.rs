@@ -19,7 +19,7 @@ use super::names::{self, Known};
 use super::snapshot::TunnelStatus;
 use crate::config::TunnelSpec;
 use crate::history::{Moment, Recorder, TunnelHistory};
-use crate::tunnel::{self, Context, Handle, Order, ReadyLink, View};
+use crate::tunnel::{self, CommandSlots, Context, Handle, Order, ReadyLink, View};
 
 /// After `stop_timeout`, for cancelling, saying goodbye and closing.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
@@ -56,6 +56,7 @@ impl Tunnels {
             network: changes,
             stop_timeout,
             bell,
+            commands: CommandSlots::default(),
             history,
             seed,
             observer: None,

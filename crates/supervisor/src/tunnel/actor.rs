@@ -21,6 +21,7 @@ use super::jobs::Jobs;
 use super::knocking::{Found, Knocking};
 use super::locals::{BoundJob, Locals};
 use super::observer::Occurrence;
+use super::on_change::OnChange;
 use super::orders::Order;
 use super::probes::Probed;
 use super::recording::Recorded;
@@ -73,6 +74,7 @@ pub(super) struct Actor {
     pub(super) was_ready: bool,
     /// What the history knows.
     pub(super) recorded: Recorded,
+    pub(super) on_change: OnChange,
     /// Why the next change happens, where that is known.
     pub(super) cause: Option<Cause>,
     pub(super) files: Files,
@@ -86,7 +88,7 @@ pub(super) struct Actor {
     witness: Arc<Notify>,
     alarm: Alarm,
     phase: (Phase, SystemTime),
-    ending: bool,
+    pub(super) ending: bool,
     orders: mpsc::Receiver<Order>,
     view: watch::Sender<View>,
 }
@@ -208,6 +210,7 @@ impl Actor {
             was_ready: false,
             recorded: Recorded::default(),
             cause: None,
+            on_change: OnChange::default(),
             ending: false,
             orders,
             view,
@@ -340,6 +343,7 @@ impl Actor {
 
     fn end(&mut self) {
         self.ending = true;
+        self.on_change.end();
         self.feed(Input::Stop);
     }
 

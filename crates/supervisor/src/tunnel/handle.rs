@@ -12,6 +12,7 @@ use tunnel_engine::task;
 
 use super::actor::Actor;
 use super::observer::Observer;
+use super::on_change::CommandSlots;
 use super::orders::Order;
 use super::report;
 use super::start::ReadyLink;
@@ -47,6 +48,8 @@ pub struct Context {
     pub stop_timeout: Duration,
     /// Rung after each change of the view.
     pub bell: Arc<Notify>,
+    /// Places for commands of `on_change`, over all tunnels.
+    pub commands: CommandSlots,
     /// Told each change of phase and readiness.
     pub history: Recorder,
     /// Decides the jitter.

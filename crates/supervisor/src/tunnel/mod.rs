@@ -21,6 +21,7 @@ mod jobs;
 mod knocking;
 mod locals;
 mod observer;
+mod on_change;
 mod orders;
 mod pending;
 #[cfg(test)]
@@ -50,6 +51,7 @@ mod wind_down;
 pub use handle::{Context, Handle, Wedged, spawn};
 pub(crate) use locals::bind_options;
 pub use observer::{Observer, Occurrence};
+pub use on_change::CommandSlots;
 pub use orders::Order;
 pub(crate) use refusal::{shown, with_port};
 pub(crate) use start::ReadyLink;

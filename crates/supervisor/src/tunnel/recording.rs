@@ -1,6 +1,7 @@
 //! What a tunnel tells the history: each change of phase and readiness, and each failure, with its cause.
 
 use super::actor::Actor;
+use super::on_change::Change;
 use super::state::ForwardState;
 use super::view::ForwardView;
 use crate::history::{Cause, Event, EventName, Moment};
@@ -32,15 +33,41 @@ impl Actor {
         let cause = cause.or_else(|| forwards.iter().filter(|_| lost).find_map(cause_of));
         self.recorded = now;
         let moment = Moment::now();
-        let history = &self.context.history;
-        history.changed(&self.spec.name, now.want, now.ready, cause.as_ref(), moment);
+        self.context.history.changed(&self.spec.name, now.want, now.ready, cause.as_ref(), moment);
+        self.run_on_change(ready, cause.as_ref(), moment);
         let failed = cause.as_ref().is_some_and(|cause| cause.kind.is_some());
         for name in events(before, now, failed) {
             let cause = cause.clone().filter(|_| name != EventName::Ready);
             let cause = cause.unwrap_or_else(|| Cause::without_kind(&self.without_cause(name)));
             let phase = Some(now.phase.as_str());
-            history.tell(Event::of_tunnel(&self.spec.name, name, phase, cause, moment.wall));
+            self.context.history.tell(Event::of_tunnel(&self.spec.name, name, phase, cause, moment.wall));
         }
+    }
+
+    /// `on_change`, where this is news. A tunnel that ends with the daemon, or with its place in the config, tells nothing.
+    fn run_on_change(&mut self, ready: bool, cause: Option<&Cause>, now: Moment) {
+        let phase = self.machine.phase();
+        let needs_operator = matches!(phase, Phase::Blocked | Phase::Failed);
+        if self.ending || !self.on_change.is_news(ready, needs_operator) {
+            return;
+        }
+        let event = if ready { EventName::Ready } else { EventName::NotReady };
+        let cause = cause.filter(|_| !ready).cloned();
+        let cause = cause.unwrap_or_else(|| Cause::without_kind(&self.without_cause(event)));
+        let failure = self.last_failure.as_ref().map(|last| &last.failure);
+        let hint = failure.filter(|failure| cause.kind.as_deref() == Some(failure.kind().as_str()));
+        let change = Change {
+            tunnel: self.spec.name.clone(),
+            ready,
+            want: self.machine.want().as_str(),
+            phase: phase.as_str(),
+            hint: hint.map(|failure| failure.hint().to_owned()).unwrap_or_default(),
+            kind: cause.kind,
+            message: cause.message,
+            server: self.server.to_string(),
+            at: now.wall,
+        };
+        self.on_change.tell(change, self.spec.on_change.clone(), &self.context.commands);
     }
 
     fn without_cause(&self, event: EventName) -> String {

@@ -15,7 +15,7 @@ use tunnel_engine::spec::{
     Bind, Connect, Destination, Forward, ForwardKind, Listen, PermitRemoteOpen, SessionSpec, StrictHostKeyChecking,
 };
 
-use super::{Context, Handle, Order, View, spawn};
+use super::{CommandSlots, Context, Handle, Order, View, spawn};
 use crate::config::{BackoffKind, BackoffSpec, DuringOutage, OnRemotePortBusy, OutageSpec, ProbeSpec, TunnelSpec};
 use crate::history::Recorder;
 use crate::lifecycle::Policy;
@@ -51,6 +51,7 @@ pub(crate) fn tunnel_spec(name: &str, forwards: &[&str]) -> TunnelSpec {
         stream_local_bind_mask: 0o177,
         stream_local_bind_unlink: false,
         permit_remote_open: PermitRemoteOpen::Any,
+        on_change: None,
         exit_on_forward_failure: false,
         on_remote_port_busy: OnRemotePortBusy::Retry,
         probe: ProbeSpec::Auto,
@@ -183,6 +184,7 @@ pub(crate) fn context(dialer: Arc<dyn Dialer>) -> Context {
         network: watch::channel(0).1,
         stop_timeout: Duration::from_secs(10),
         bell: Arc::default(),
+        commands: CommandSlots::default(),
         history: Recorder::default(),
         seed: 7,
         observer: None,

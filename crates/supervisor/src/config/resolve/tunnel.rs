@@ -4,7 +4,7 @@ use tunnel_engine::forward::BindOptions;
 use tunnel_engine::spec::PermitRemoteOpen;
 
 use super::{Candidate, Reader, claims, forwards, policy, session};
-use crate::config::desired::{OnRemotePortBusy, TunnelSpec};
+use crate::config::desired::{OnRemotePortBusy, ShellCommand, TunnelSpec};
 use crate::config::diagnostic::ConfigError;
 use crate::config::keys;
 use crate::config::source::Place;
@@ -44,6 +44,7 @@ pub(super) fn tunnel(reader: &mut Reader<'_>, library: &Library, errors: &mut Ve
     let sessions = reader.read("sessions", |value| value.count(1..=MOST_SESSIONS)).unwrap_or(1);
     let session_lifetime = policy::session_lifetime(reader);
     let outage = policy::outage(reader);
+    let on_change = on_change(reader);
     let on_remote_port_busy = reader
         .read("on_remote_port_busy", |value| {
             let words = [
@@ -85,6 +86,7 @@ pub(super) fn tunnel(reader: &mut Reader<'_>, library: &Library, errors: &mut Ve
             first_poll,
             max_connections,
             outage,
+            on_change,
             policy,
         }),
         _ => None,
@@ -104,6 +106,16 @@ fn sockets(reader: &mut Reader<'_>, alias: Option<&Resolved>) -> (u32, bool) {
         mask.or(alias.and_then(|alias| alias.stream_local_bind_mask)).unwrap_or(BindOptions::SOCKET_MASK),
         unlink.or(alias.and_then(|alias| alias.stream_local_bind_unlink)).unwrap_or(false),
     )
+}
+
+/// A string for the shell, or a list; an empty list takes back what the defaults say.
+fn on_change(reader: &mut Reader<'_>) -> Option<ShellCommand> {
+    reader
+        .read("on_change", |value| match value.raw().as_array() {
+            Some(_) => value.each(|item| item.command().map(str::to_owned)).map(ShellCommand::list),
+            None => value.command().map(|line| Some(ShellCommand::line(line))),
+        })
+        .flatten()
 }
 
 fn permit_remote_open(reader: &mut Reader<'_>) -> Option<PermitRemoteOpen> {

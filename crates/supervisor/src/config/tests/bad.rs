@@ -123,9 +123,10 @@ fn hosts_are_checked_one_by_one() {
 }
 
 #[test]
-fn what_this_version_cannot_do_is_refused_and_not_ignored() {
-    let problem = problem("on_change = '/bin/true'");
-    assert!(problem.ends_with(" is not available in this version"), "{problem}");
+fn command_that_says_nothing_is_refused() {
+    assert!(problem("on_change = ' '").starts_with("5:13: the string is empty"), "{}", problem("on_change = ' '"));
+    assert!(problem("on_change = ['/bin/x', 1]").starts_with("5:24: expected a string"));
+    assert!(problem("on_change = true").starts_with("5:13: expected a string"));
 }
 
 #[test]

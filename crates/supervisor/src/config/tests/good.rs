@@ -8,7 +8,7 @@ use tunnel_engine::spec::{
 };
 
 use super::*;
-use crate::config::{BackoffKind, DuringOutage, LogFormat, OnRemotePortBusy};
+use crate::config::{BackoffKind, DuringOutage, LogFormat, OnRemotePortBusy, ShellCommand};
 
 #[test]
 fn the_smallest_config_gets_every_default() {
@@ -268,4 +268,13 @@ fn an_agent_is_named_as_in_ssh_config() {
     assert_eq!(agent("identity_agent = '$KEYS'"), AgentSpec::Socket("/keys".into()));
     assert_eq!(agent("identity_agent = '${KEYS}/s'"), AgentSpec::Socket("/keys/s".into()));
     assert_eq!(agent("identity_agent = 'none'"), AgentSpec::None);
+}
+
+#[test]
+fn command_on_change_is_a_line_for_the_shell_or_a_list() {
+    let command = |text: &str| tunnel(text).on_change;
+    assert_eq!(command("on_change = 'a | b'"), Some(ShellCommand::line("a | b")));
+    assert_eq!(command("on_change = ['/a', 'b c']"), ShellCommand::list(vec!["/a".into(), "b c".into()]));
+    assert_eq!(command("on_change = []"), None);
+    assert_eq!(command(""), None);
 }

@@ -99,6 +99,7 @@ pub(super) fn tuning(old: &Tuning, new: &Tuning) -> Vec<&'static str> {
         stream_local_bind_mask,
         stream_local_bind_unlink,
         permit_remote_open,
+        on_change,
         ssh_config_files,
     } = new;
     let Policy { gate_time, max_start, max_lifetime, backoff, poll } = policy;
@@ -121,6 +122,7 @@ pub(super) fn tuning(old: &Tuning, new: &Tuning) -> Vec<&'static str> {
         ("gateway_ports", old.gateway_ports != *gateway_ports),
         ("stream_local_bind_mask", old.stream_local_bind_mask != *stream_local_bind_mask),
         ("stream_local_bind_unlink", old.stream_local_bind_unlink != *stream_local_bind_unlink),
+        ("on_change", old.on_change != *on_change),
         ("permit_remote_open", old.permit_remote_open != *permit_remote_open),
         ("ssh_config", old.ssh_config_files != *ssh_config_files),
     ])

@@ -7,7 +7,7 @@ use tunnel_engine::spec::{Bind, Connect, Destination, Forward, ForwardKind, List
 
 use crate::config::{
     BackoffKind, BackoffSpec, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, OutageSpec,
-    ProbeSpec, TunnelSpec,
+    ProbeSpec, ShellCommand, TunnelSpec,
 };
 use crate::lifecycle::Policy;
 
@@ -45,6 +45,7 @@ pub(super) fn tunnel(name: &str, forwards: &[&str]) -> TunnelSpec {
         stream_local_bind_mask: 0o177,
         stream_local_bind_unlink: false,
         permit_remote_open: PermitRemoteOpen::Any,
+        on_change: None,
         exit_on_forward_failure: false,
         on_remote_port_busy: OnRemotePortBusy::Retry,
         probe: ProbeSpec::Auto,
@@ -116,6 +117,7 @@ fn tunnels() -> impl Strategy<Value = TunnelSpec> {
         spec.stream_local_bind_mask = if fail { 0o117 } else { 0o177 };
         spec.stream_local_bind_unlink = gateway_ports;
         if refuse {
+            spec.on_change = Some(ShellCommand::line("tell"));
             spec.permit_remote_open = PermitRemoteOpen::Only(Vec::new());
         }
         spec.exit_on_forward_failure = fail;

@@ -120,6 +120,7 @@ async fn a_reload_changes_how_many_there_are_and_cuts_nobody_off() {
             on_remote_port_busy: spec.on_remote_port_busy,
             probe: spec.probe.clone(),
             first_poll: spec.first_poll,
+            on_change: None,
             ssh_config_files: Vec::new(),
             sessions,
             session_lifetime: None,
