@@ -3,7 +3,7 @@ CARGO ?= cargo
 
 .DEFAULT_GOAL := build
 
-.PHONY: help run demo build check fmt lint docs test test-systemd setup bench bench-recovery deny install clean
+.PHONY: help run demo build check fmt lint docs test test-systemd setup bench bench-recovery deny dist install clean
 
 help: ## say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ test: setup ## all tests, real sshd and dropbear included
 	$(CARGO) build --workspace --locked
 	$(CARGO) test --workspace --locked
 
-test-systemd: ## the unit file under a real systemd, booted in namespaces (root; a minute)
+test-systemd: ## the unit files under a real systemd, booted in namespaces (root; a minute)
 	$(CARGO) build --workspace --locked
 	./tests/systemd/run
 
@@ -48,10 +48,19 @@ bench-recovery: build ## tunneld against autossh and ssh in a loop, after faults
 deny: ## licences, advisories, duplicates (needs cargo-deny)
 	$(CARGO) deny check
 
-install: build ## the binary, the systemd unit and its user, below $(DESTDIR)
+dist: ## the release binary as packages have it, and its debug information in target/dist/tunneld.debug
+	$(CARGO) build --profile dist --locked --bin tunneld
+	cd target/dist && objcopy --only-keep-debug --compress-debug-sections tunneld tunneld.debug && \
+		objcopy --strip-all --add-gnu-debuglink=tunneld.debug tunneld
+
+install: build ## the binary, the systemd units and their user, below $(DESTDIR)
 	install -Dm755 target/release/tunneld $(DESTDIR)/usr/bin/tunneld
 	install -Dm644 systemd/tunneld.sysusers $(DESTDIR)/usr/lib/sysusers.d/tunneld.conf
+	install -Dm644 systemd/tunneld.tmpfiles $(DESTDIR)/usr/lib/tmpfiles.d/tunneld.conf
 	install -Dm644 systemd/tunneld.service $(DESTDIR)/usr/lib/systemd/system/tunneld.service
+	install -Dm644 systemd/tunneld@.service $(DESTDIR)/usr/lib/systemd/system/tunneld@.service
+	install -Dm644 systemd/user/tunneld.service $(DESTDIR)/usr/lib/systemd/user/tunneld.service
+	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/examples systemd/examples/*
 	install -Dm600 packaging/tunneld.toml $(DESTDIR)/usr/share/doc/tunneld/tunneld.toml
 
 clean:

@@ -36,6 +36,19 @@ fn config(toml: &str) -> (tempfile::TempDir, String) {
 }
 
 #[test]
+fn verbose_version_names_the_build_and_its_algorithms() {
+    let output = tunneld(&["--version", "--verbose"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let value =
+        |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_else(|| panic!("{key}: {text}"));
+    assert_eq!(code(&output), 0, "{}", said(&output));
+    assert!(text.starts_with("tunneld ") && !value("commit: ").is_empty() && !value("profile: ").is_empty(), "{text}");
+    assert!(value("compiler: ").starts_with("rustc "), "{text}");
+    assert!(value("ciphers: ").contains("aes128-gcm@openssh.com"), "{text}");
+    assert!(value("host_key_algorithms, where a config names them: ").contains("ssh-rsa"), "{text}");
+}
+
+#[test]
 fn help_and_version_are_fine() {
     for arguments in [&["--help"][..], &["--version"], &["status", "--help"]] {
         let output = tunneld(arguments);

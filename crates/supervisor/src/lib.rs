@@ -14,6 +14,7 @@
 //! It never names russh.
 
 pub mod autossh;
+pub mod build_info;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -13,12 +13,18 @@ use crate::control::protocol::MAX_WAIT_MS;
 
 /// Keeps SSH tunnels up. Without a command it runs the daemon in the foreground.
 #[derive(Debug, Parser)]
-#[command(name = "tunneld", version, disable_help_subcommand = true)]
+#[command(name = "tunneld", disable_help_subcommand = true)]
 #[command(after_help = "Exit codes: 0 fine, 1 the answer is no, 3 no daemon answers, 64 wrong usage,\n\
     69 another instance runs, 73 cannot create pidfile or socket, 78 config error")]
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) global: Global,
+    /// Print the version
+    #[arg(short = 'V', long)]
+    pub(super) version: bool,
+    /// With --version: the commit, how it was built, and the algorithms that it can offer
+    #[arg(long, requires = "version")]
+    pub(super) verbose: bool,
     #[command(subcommand)]
     pub(super) verb: Option<Verb>,
 }
@@ -224,6 +230,13 @@ mod tests {
         let args = Args::try_parse_from(["tunneld", "-c", "/f"]).unwrap();
         assert_eq!(args.global.config_file(), PathBuf::from("/f"));
         assert!(args.verb.is_none());
+    }
+
+    #[test]
+    fn verbose_goes_with_version_only() {
+        let args = Args::try_parse_from(["tunneld", "--version", "--verbose"]).unwrap();
+        assert!(args.version && args.verbose);
+        assert!(Args::try_parse_from(["tunneld", "--verbose"]).is_err());
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod server;
 mod status;
 mod talk;
 mod trust;
+mod version;
 mod wait;
 mod watch;
 mod why;
@@ -46,7 +47,7 @@ pub fn main() -> ExitCode {
     let parsed = help::command().try_get_matches().and_then(|matches| Args::from_arg_matches(&matches));
     let args = match parsed {
         Ok(args) => args,
-        // `--help` and `--version` come this way too, and are fine. Nobody reads what cannot be printed.
+        // `--help` comes this way too, and is fine. Nobody reads what cannot be printed.
         Err(error) => {
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::OK });
@@ -70,6 +71,9 @@ fn as_autossh(words: impl IntoIterator<Item = OsString>) -> Option<(String, Vec<
 }
 
 fn dispatch(args: Args) -> Result<u8, Problem> {
+    if args.version {
+        return Ok(version::run(args.verbose));
+    }
     let global = args.global;
     let daemon = || Daemon::find(&global);
     match args.verb.unwrap_or(Verb::Run) {

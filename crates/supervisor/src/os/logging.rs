@@ -174,10 +174,10 @@ mod tests {
     #[test]
     fn ssh_library_is_silent_unless_named() {
         for level in ["error", "warn", "trace", "info,tunnel_engine=debug"] {
-            assert!(!filter(level).unwrap().would_enable("russh::client", &Level::ERROR), "{level}");
+            assert!(!filter(level).unwrap().would_enable(SSH_LIBRARY, &Level::ERROR), "{level}");
         }
         let filter = filter("tunnel_engine=trace,russh=warn").unwrap();
-        assert!(filter.would_enable("russh::client", &Level::WARN) && !filter.would_enable("russh", &Level::INFO));
+        assert!(filter.would_enable(SSH_LIBRARY, &Level::WARN) && !filter.would_enable("russh", &Level::INFO));
     }
 
     #[test]

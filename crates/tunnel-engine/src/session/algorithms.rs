@@ -100,6 +100,29 @@ pub fn check_algorithms(kind: AlgorithmKind, list: &AlgorithmList) -> Result<(),
     resolve(kind, list).map(drop)
 }
 
+/// The algorithms of one kind that this build has, on this CPU.
+#[derive(Debug, Clone, Copy)]
+pub struct SupportedAlgorithms {
+    /// Offered unless a list says otherwise, in this order.
+    pub offered: &'static [&'static str],
+    /// Offered only where a list names them.
+    pub on_demand: &'static [&'static str],
+}
+
+/// What this build can offer.
+pub fn supported_algorithms(kind: AlgorithmKind) -> SupportedAlgorithms {
+    let (offered, on_demand) = match kind {
+        AlgorithmKind::Kex => (KEX, KEX_ON_DEMAND),
+        AlgorithmKind::Cipher if has_aes() => (CIPHERS_WITH_AES, CIPHERS_ON_DEMAND),
+        AlgorithmKind::Cipher => (CIPHERS_WITHOUT_AES, CIPHERS_ON_DEMAND),
+        AlgorithmKind::Mac => (MACS, MACS_ON_DEMAND),
+        AlgorithmKind::HostKey => (HOST_KEYS, HOST_KEYS_ON_DEMAND),
+        AlgorithmKind::PublicKey => (auth::PUBLIC_KEYS, auth::PUBLIC_KEYS_ON_DEMAND),
+        AlgorithmKind::CaSignature => (CA_SIGNATURES, &[][..]),
+    };
+    SupportedAlgorithms { offered, on_demand }
+}
+
 /// What to offer for `spec`. `host_keys` gets the host key algorithms in the order of the list, and gives what is offered
 /// to this server.
 pub(super) fn preferred(
@@ -165,16 +188,8 @@ pub(super) fn learnable(list: &AlgorithmList) -> Vec<String> {
 }
 
 fn resolve(kind: AlgorithmKind, list: &AlgorithmList) -> Result<Vec<String>, AlgorithmListError> {
-    let (default, on_demand) = match kind {
-        AlgorithmKind::Kex => (KEX, KEX_ON_DEMAND),
-        AlgorithmKind::Cipher if has_aes() => (CIPHERS_WITH_AES, CIPHERS_ON_DEMAND),
-        AlgorithmKind::Cipher => (CIPHERS_WITHOUT_AES, CIPHERS_ON_DEMAND),
-        AlgorithmKind::Mac => (MACS, MACS_ON_DEMAND),
-        AlgorithmKind::HostKey => (HOST_KEYS, HOST_KEYS_ON_DEMAND),
-        AlgorithmKind::PublicKey => (auth::PUBLIC_KEYS, auth::PUBLIC_KEYS_ON_DEMAND),
-        AlgorithmKind::CaSignature => (CA_SIGNATURES, &[][..]),
-    };
-    list.resolve(kind, default, &[default, on_demand].concat())
+    let SupportedAlgorithms { offered, on_demand } = supported_algorithms(kind);
+    list.resolve(kind, offered, &[offered, on_demand].concat())
 }
 
 fn named<T>(names: &[String], find: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, AlgorithmListError> {

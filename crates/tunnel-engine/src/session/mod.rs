@@ -48,7 +48,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use algorithms::check_algorithms;
+pub use algorithms::{SupportedAlgorithms, check_algorithms, supported_algorithms};
 pub use backlog::SLOW_READER_LIMIT;
 pub use channel::{Channel, ChannelGone, ChannelRead, ChannelReader, ChannelWrite, ChannelWriter, Inbound, OpenError};
 pub use held_back::{HeldBack, Owner};
