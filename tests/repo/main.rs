@@ -5,3 +5,4 @@
 mod docs;
 mod layering;
 mod sources;
+mod units;

@@ -1,7 +1,7 @@
 //! The keys of a tunnel that are settings of its session, as they are set or not; and the session that they make
 //! once every default is known.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tunnel_engine::session::check_algorithms;
@@ -77,8 +77,8 @@ pub(super) fn wishes(reader: &mut Reader<'_>) -> Wishes {
         trust_loopback: reader.read("no_host_authentication_for_localhost", |value| value.boolean()),
         hash_known_hosts: reader.read("hash_known_hosts", |value| value.boolean()),
         host_key_alias: reader.read("host_key_alias", |value| value.word().map(str::to_owned)),
-        identities: reader.paths("identity_file").map(named),
-        certificates: reader.paths("certificate_file"),
+        identities: key_files(reader, "identity_file").map(named),
+        certificates: key_files(reader, "certificate_file"),
         agent: agent(reader),
         accepted: algorithms(reader, AlgorithmKind::PublicKey),
         required_rsa_size: reader.read("required_rsa_size", |value| value.count(0..=MOST_RSA_BITS)),
@@ -220,24 +220,35 @@ fn agent(reader: &mut Reader<'_>) -> Option<AgentSpec> {
     })
 }
 
-/// A file, or `credential:NAME`, which systemd puts into `$CREDENTIALS_DIRECTORY`.
 fn secret(reader: &mut Reader<'_>, key: &str) -> Option<SecretSource> {
     let environment = reader.environment;
-    reader.read(key, |value| {
-        let Some(name) = value.string()?.strip_prefix("credential:") else {
-            return path(value, environment).map(SecretSource::File);
-        };
-        if name.is_empty() || name.contains('/') || name.starts_with('.') {
-            return value.refuse(format!("`{name}` is not the name of a credential"), "write `credential:NAME`");
-        }
-        match environment.variable("CREDENTIALS_DIRECTORY") {
-            Some(folder) => Ok(SecretSource::File(Path::new(folder).join(name))),
-            None => value.refuse(
-                "there are no credentials: `CREDENTIALS_DIRECTORY` is not set",
-                format!("add `LoadCredential={name}:/path` to the unit, or name a file"),
-            ),
-        }
+    reader.read(key, |value| credential_or_path(value, environment).map(SecretSource::File))
+}
+
+/// Files or credentials, one or a list; `none` stands for an empty list, as in ssh_config.
+fn key_files(reader: &mut Reader<'_>, key: &str) -> Option<Vec<PathBuf>> {
+    let environment = reader.environment;
+    reader.read(key, |value| match value.raw().as_str() {
+        Some("none") => Ok(Vec::new()),
+        _ => value.each(|item| credential_or_path(item, environment)),
     })
+}
+
+/// A file, or `credential:NAME`, which systemd puts into `$CREDENTIALS_DIRECTORY`.
+fn credential_or_path(value: Value<'_>, environment: &Environment) -> Read<PathBuf> {
+    let Some(name) = value.string()?.strip_prefix("credential:") else {
+        return path(value, environment);
+    };
+    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+        return value.refuse(format!("`{name}` is not the name of a credential"), "write `credential:NAME`");
+    }
+    match environment.variable("CREDENTIALS_DIRECTORY") {
+        Some(folder) => Ok(Path::new(folder).join(name)),
+        None => value.refuse(
+            "there are no credentials: `CREDENTIALS_DIRECTORY` is not set",
+            format!("add `LoadCredential={name}:/path` to the unit, or name a file"),
+        ),
+    }
 }
 
 fn algorithms(reader: &mut Reader<'_>, kind: AlgorithmKind) -> AlgorithmList {

@@ -155,7 +155,7 @@ fn jump_hosts_follow_the_tunnels_rules_under_their_own_names() {
 #[test]
 fn every_key_of_a_session_is_read() {
     let session = tunnel(
-        "port = 0x16\nidentity_file = ['~/k', '${KEYS}/l']\ncertificate_file = 'c'\nidentity_agent = '/agent'\n\
+        "port = 0x16\nidentity_file = ['~/k', '${KEYS}/l', 'credential:key']\ncertificate_file = 'c'\nidentity_agent = '/agent'\n\
          password_file = 'credential:pw'\npassphrase_file = '~/pp'\nuser_known_hosts_file = ['a', '/b']\n\
          global_known_hosts_file = 'none'\nciphers = '^aes256-ctr'\nkex_algorithms = ['curve25519-sha256']\n\
          macs = '-hmac-sha1'\nhost_key_algorithms = '+ssh-rsa'\nconnect_timeout = '1m'\n\
@@ -166,7 +166,7 @@ fn every_key_of_a_session_is_read() {
     )
     .session;
     let paths: Vec<_> = session.auth.identities.iter().map(|identity| identity.path.as_path()).collect();
-    assert_eq!(paths, [Path::new("/home/me/k"), Path::new("/keys/l")]);
+    assert_eq!(paths, [Path::new("/home/me/k"), Path::new("/keys/l"), Path::new("/run/cred/key")]);
     assert!(session.auth.identities.iter().all(|identity| identity.explicit));
     assert_eq!(session.auth.certificates, [PathBuf::from("/etc/c")]);
     assert_eq!(session.auth.agent, AgentSpec::Socket("/agent".into()));

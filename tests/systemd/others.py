@@ -1,0 +1,75 @@
+"""The other units: one file a tunnel, a user's own, one that waits for a tunnel, and an autossh unit as people have it."""
+from lab import ROOT, check, tunnel
+
+
+def run(lab):
+    template(lab)
+    waits_for_a_tunnel(lab)
+    user_unit(lab)
+    autossh(lab)
+
+
+def template(lab):
+    lab.write("/etc/tunneld/office.toml", tunnel("office", "7001:127.0.0.1:7000"))
+    lab.write("/etc/tunneld/home.toml", tunnel("home", "7002:127.0.0.1:7000"))
+    lab.must("systemctl", "start", "tunneld@office", "tunneld@home")
+    for name, port in (("office", 7001), ("home", 7002)):
+        lab.wait_ready(f"tunneld@{name}")
+        check(f"tunneld@{name} runs its file", lab.greeted(port))
+    check("and reloads", lab.do("systemctl", "reload", "tunneld@office").returncode == 0)
+    asked = lab.do("tunneld", "--control-socket", "/run/tunneld-office/control.sock", "status")
+    check("and answers on its socket", asked.returncode == 0 and "office" in asked.stdout and "home" not in asked.stdout, asked.stdout + asked.stderr)
+    pid = lab.prop("MainPID", "tunneld@home")
+    lab.must("systemctl", "restart", "tunneld@office")
+    check("a restart of one leaves the other alone", lab.prop("MainPID", "tunneld@home") == pid)
+    lab.must("systemctl", "stop", "tunneld@office", "tunneld@home")
+
+
+def waits_for_a_tunnel(lab):
+    unit = open(f"{ROOT}/systemd/examples/app.service").read()
+    lab.write("/etc/systemd/system/app.service", unit.replace("/usr/local/bin/reports --database 127.0.0.1:3307", "/bin/sleep infinity"))
+    lab.must("systemctl", "daemon-reload")
+    lab.must("systemctl", "stop", "lab-sshd")
+    lab.config(tunnel("web-db"))
+    lab.must("systemctl", "start", "--no-block", "app")
+    lab.wait("app waits", lambda: lab.prop("SubState", "app") == "start-pre" and lab.prop("ActiveState") == "active")
+    check("app.service waits while its tunnel is not ready", lab.prop("ActiveState", "app") == "activating")
+    lab.must("systemctl", "start", "lab-sshd")
+    lab.wait("app runs", lambda: lab.prop("ActiveState", "app") == "active")
+    asked = lab.do("tunneld", "status")
+    check("and starts once it is", asked.returncode == 0, asked.stdout)
+    lab.must("systemctl", "stop", "app", "tunneld")
+
+
+def user_unit(lab):
+    uid = lab.must("id", "-u", "someone").strip()
+    runtime = f"/run/user/{uid}"
+    lab.must("install", "-d", "-o", "someone", "-m", "700", runtime)
+    lab.must("install", "-D", "-o", "someone", "-m", "600", "/etc/lab/user_key", "/home/someone/key")
+    lab.write("/home/someone/.config/tunneld/tunneld.toml", tunnel("mine", "7001:127.0.0.1:7000", "~/key"))
+    lab.must("chown", "-R", "someone", "/home/someone")
+    lab.must("systemctl", "start", f"user@{uid}")
+    as_user = ["setpriv", "--reuid=someone", "--regid=someone", "--init-groups", "env", "HOME=/home/someone", "USER=someone", f"XDG_RUNTIME_DIR={runtime}"]
+    lab.must(*as_user, "systemctl", "--user", "start", "tunneld")
+    lab.wait("the user's tunnel carries", lambda: lab.greeted(7001))
+    check("a user's own tunneld.service carries", True)
+    check("and reloads", lab.do(*as_user, "systemctl", "--user", "reload", "tunneld").returncode == 0)
+    asked = lab.do(*as_user, "tunneld", "status")
+    check("and answers its user without any option", "mine" in asked.stdout, asked.stderr)
+    lab.must(*as_user, "systemctl", "--user", "kill", "--kill-who=main", "--signal=KILL", "tunneld")
+    lab.wait("it comes back", lambda: lab.greeted(7001))
+    check("and comes back after kill -9", True)
+    lab.must(*as_user, "systemctl", "--user", "stop", "tunneld")
+    lab.must("systemctl", "stop", f"user@{uid}")
+
+
+def autossh(lab):
+    started = lab.do("systemctl", "start", "autossh")
+    lab.wait("autossh carries", lambda: lab.greeted(3307))
+    check("an autossh unit starts", started.returncode == 0, started.stderr)
+    lab.do("systemctl", "restart", "lab-sshd")
+    told = lambda: lab.do("journalctl", "-t", "autossh", "-o", "cat", "--no-pager").stdout
+    lab.wait("autossh starts again", lambda: "starting ssh (count 2)" in told() and lab.greeted(3307))
+    check("and its tunnel is back after the server's restart, told in the journal", "restarting ssh" in told(), told())
+    lab.do("systemctl", "stop", "autossh")
+    check("a stop ends it with 1, as autossh", lab.prop("ExecMainStatus", "autossh") == "1", lab.prop("ExecMainStatus", "autossh"))
