@@ -5,6 +5,7 @@
 mod answers;
 mod listening;
 mod metrics;
+mod page;
 mod peers;
 mod prometheus;
 

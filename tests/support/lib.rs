@@ -8,6 +8,7 @@
 
 pub mod asyncssh;
 pub mod autossh;
+pub mod browser;
 pub mod cost;
 pub mod daemon;
 pub mod dropbear;

@@ -8,14 +8,17 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 
 use super::body::Body;
-use super::connections::Usage;
+use super::connections::Busy;
 use super::daemon::{Daemon, NoAnswer};
 use super::exposition::{self, Format};
 use super::host::Hosts;
+use super::page::{self, ASSETS, Live};
 use super::ready;
 use super::route::{Route, route};
 
 const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
+const EVENTS: &str = "text/event-stream";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// On every answer: it may not be kept, sniffed, framed, or load anything from elsewhere.
@@ -33,25 +36,24 @@ const SAFETY: [(HeaderName, &str); 5] = [
 /// What answers need.
 pub(super) struct Answering {
     daemon: Arc<Daemon>,
+    live: Arc<Live>,
     hosts: Hosts,
 }
 
 impl Answering {
-    pub(super) const fn new(daemon: Arc<Daemon>, hosts: Hosts) -> Self {
-        Self { daemon, hosts }
+    pub(super) fn new(daemon: Arc<Daemon>, hosts: Hosts) -> Self {
+        Self { live: Live::new(daemon.clone()), daemon, hosts }
     }
 
-    pub(super) async fn answer(&self, request: Request<Incoming>, usage: Usage) -> Response<Body> {
-        usage.begin();
-        let mut response = self.respond(&request).await;
+    pub(super) async fn answer(&self, request: Request<Incoming>, busy: Busy) -> Response<Body> {
+        let mut response = self.respond(&request, busy).await;
         for (name, value) in SAFETY {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
-        usage.end();
         response
     }
 
-    async fn respond(&self, request: &Request<Incoming>) -> Response<Body> {
+    async fn respond(&self, request: &Request<Incoming>, busy: Busy) -> Response<Body> {
         let found = route(request.uri().path());
         let host = host(request);
         let permitted = match found {
@@ -77,6 +79,9 @@ impl Answering {
             return response;
         }
         match found {
+            Route::Page => self.page().await,
+            Route::Asset(at) => asset(at),
+            Route::Events => self.events(request.method(), busy),
             Route::Ready(name) => self.ready(name).await,
             Route::Status => self.status().await,
             Route::Metrics => {
@@ -84,6 +89,26 @@ impl Answering {
                 self.metrics(Format::of(accept)).await
             }
         }
+    }
+
+    async fn page(&self) -> Response<Body> {
+        match self.live.model().await {
+            Ok(model) => apart(move || response(StatusCode::OK, HTML, page::page(&model).into())).await,
+            Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{error}\n")),
+        }
+    }
+
+    fn events(&self, method: &Method, busy: Busy) -> Response<Body> {
+        let mut response = response(StatusCode::OK, EVENTS, Bytes::new());
+        // A web server in front is not to collect them.
+        response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+        if method == Method::GET {
+            let Some(stream) = page::events(&self.live, busy) else {
+                return text(StatusCode::SERVICE_UNAVAILABLE, "too many pages follow at once\n");
+            };
+            *response.body_mut() = Body::Stream(stream);
+        }
+        response
     }
 
     async fn ready(&self, name: Option<&str>) -> Response<Body> {
@@ -125,6 +150,15 @@ impl Answering {
             Ok(report) => apart(move || json(StatusCode::OK, &*report.status)).await,
             Err(error) => unavailable(&error),
         }
+    }
+}
+
+fn asset(at: usize) -> Response<Body> {
+    match ASSETS.get(at) {
+        Some((_, content_type, content)) => {
+            response(StatusCode::OK, content_type, Bytes::from_static(content.as_bytes()))
+        }
+        None => text(StatusCode::NOT_FOUND, "there is no such file\n"),
     }
 }
 

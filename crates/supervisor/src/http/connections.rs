@@ -98,14 +98,10 @@ impl Usage {
         Self(Arc::new(Mutex::new((Use::Silent, now))))
     }
 
-    /// A question has come.
-    pub(super) fn begin(&self) {
+    /// A question has come; it is answered when what this gives is dropped.
+    pub(super) fn begin(&self) -> Busy {
         self.set(Use::Busy);
-    }
-
-    /// It is answered.
-    pub(super) fn end(&self) {
-        self.set(Use::Idle);
+        Busy(self.clone())
     }
 
     fn set(&self, what: Use) {
@@ -117,6 +113,15 @@ impl Usage {
     }
 }
 
+/// A question that is being answered.
+pub(super) struct Busy(Usage);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.set(Use::Idle);
+    }
+}
+
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     answering: Arc<Answering>,
@@ -125,8 +130,8 @@ async fn converse(
     let mut stream = Box::pin(TimeoutStream::new(stream));
     stream.as_mut().set_write_timeout_pinned(Some(WRITE_TIMEOUT));
     let answer = service_fn(move |request| {
-        let (answering, usage) = (answering.clone(), usage.clone());
-        async move { Ok::<_, Infallible>(answering.answer(request, usage).await) }
+        let (answering, busy) = (answering.clone(), usage.begin());
+        async move { Ok::<_, Infallible>(answering.answer(request, busy).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

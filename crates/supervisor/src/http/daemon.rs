@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::JoinError;
 use tunnel_engine::clock;
 
 use crate::control::{Command, Request, Response};
+use crate::history::TunnelHistory;
 use crate::supervise::snapshot::Status;
 
 /// How long the supervisor may take: it answers within milliseconds unless it is stuck.
@@ -34,6 +36,12 @@ pub(super) struct Report {
 pub(super) struct NoAnswer(String);
 
 impl NoAnswer {
+    /// What was to make it did not come back.
+    pub(super) fn broken(error: &JoinError) -> Self {
+        tracing::error!(%error, "an answer over HTTP could not be made");
+        Self("the answer could not be made: see the log".to_owned())
+    }
+
     /// Another answer than was asked for.
     fn instead(answer: Response) -> Self {
         let Response::Error { message, .. } = answer else {
@@ -64,6 +72,13 @@ impl Daemon {
         let report = Report { status: Arc::new(status), disabled: Arc::new(disabled) };
         *last = Some((asked, report.clone()));
         Ok(report)
+    }
+
+    /// The last 24 hours of these tunnels.
+    pub(super) async fn histories(&self, names: Vec<String>) -> Result<Vec<TunnelHistory>, NoAnswer> {
+        let answer = self.ask(Request::History { names }).await?;
+        let Response::History { tunnels } = answer else { return Err(NoAnswer::instead(answer)) };
+        Ok(tunnels)
     }
 
     /// Why there is no tunnel of this name, with the nearest one.

@@ -17,6 +17,7 @@ mod daemon;
 mod exposition;
 mod host;
 mod listener;
+mod page;
 mod ready;
 mod route;
 

@@ -1,8 +1,16 @@
 //! From a path to what is served there: pure.
 
+use super::page::ASSETS;
+
 /// What there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Route<'a> {
+    /// For people.
+    Page,
+    /// A file of the page, by its place among them.
+    Asset(usize),
+    /// Changes of what the page shows.
+    Events,
     /// All enabled tunnels, or the named one.
     Ready(Option<&'a str>),
     /// In the format that is asked for.
@@ -16,7 +24,7 @@ impl Route<'_> {
     pub(super) const fn is_for_scrapers(self) -> bool {
         match self {
             Self::Ready(_) | Self::Metrics => true,
-            Self::Status => false,
+            Self::Page | Self::Asset(_) | Self::Events | Self::Status => false,
         }
     }
 }
@@ -25,10 +33,19 @@ impl Route<'_> {
 pub(super) fn route(path: &str) -> Option<Route<'_>> {
     match path {
         "/ready" => Some(Route::Ready(None)),
+        "/" => Some(Route::Page),
+        "/events" => Some(Route::Events),
         "/metrics" => Some(Route::Metrics),
         "/status" => Some(Route::Status),
-        _ => path.strip_prefix("/ready/").filter(|name| !name.is_empty()).map(|name| Route::Ready(Some(name))),
+        _ => match path.strip_prefix("/ready/") {
+            Some(name) => (!name.is_empty()).then_some(Route::Ready(Some(name))),
+            None => asset(path.strip_prefix('/')?).map(Route::Asset),
+        },
     }
+}
+
+fn asset(name: &str) -> Option<usize> {
+    ASSETS.iter().position(|(known, _, _)| *known == name)
 }
 
 #[cfg(test)]
@@ -40,7 +57,9 @@ mod tests {
         assert_eq!(route("/ready"), Some(Route::Ready(None)));
         assert_eq!(route("/ready/web-db"), Some(Route::Ready(Some("web-db"))));
         assert_eq!(route("/status"), Some(Route::Status));
-        for path in ["/ready/", "/readyness", "/status/", "//status", "/etc/passwd", ""] {
+        assert_eq!(route("/"), Some(Route::Page));
+        assert_eq!(route("/page.js"), Some(Route::Asset(1)));
+        for path in ["/page", "page.js", "/ready/", "/readyness", "/status/", "//status", "/etc/passwd", ""] {
             assert_eq!(route(path), None, "{path}");
         }
     }

@@ -1,0 +1,251 @@
+//! One tunnel as the page shows it: every text and chart, ready to be put in its place. Pure.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::super::ready;
+use super::{chart, words};
+use crate::history::TunnelHistory;
+use crate::supervise::snapshot::{ForwardStatus, TunnelStatus};
+use crate::tunnel::rfc3339;
+
+/// The fields are the places of `row.html`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) mood: Mood,
+    pub(super) server: String,
+    pub(super) state: String,
+    /// RFC 3339.
+    pub(super) since: String,
+    pub(super) cause: String,
+    pub(super) hint: String,
+    pub(super) next: String,
+    pub(super) forwards: String,
+    /// A line each.
+    pub(super) forward_lines: String,
+    /// A line each.
+    pub(super) traffic: String,
+    pub(super) ready: String,
+    pub(super) down: String,
+    pub(super) ready_label: String,
+    pub(super) ready_text: String,
+    pub(super) rtt: String,
+    pub(super) rtt_label: String,
+    pub(super) rtt_text: String,
+    pub(super) bytes: String,
+    pub(super) bytes_label: String,
+    pub(super) bytes_text: String,
+}
+
+/// What its sign and colour are. The order is that of the table: what needs a person comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Mood {
+    /// It does not come back by itself.
+    Trouble,
+    /// It is trying.
+    Waiting,
+    /// Up, with every forward.
+    Ready,
+    /// Not wanted.
+    #[default]
+    Off,
+}
+
+impl Mood {
+    fn of(tunnel: &TunnelStatus) -> Self {
+        match (tunnel.want.as_str(), tunnel.ready, tunnel.phase.as_str()) {
+            ("up", true, _) => Self::Ready,
+            ("up", false, "blocked" | "failed") => Self::Trouble,
+            ("up", false, _) => Self::Waiting,
+            _ => Self::Off,
+        }
+    }
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trouble => "trouble",
+            Self::Waiting => "waiting",
+            Self::Ready => "ready",
+            Self::Off => "off",
+        }
+    }
+}
+
+impl Row {
+    /// `now` is for times that are told as distances from it.
+    pub(super) fn of(tunnel: &TunnelStatus, history: Option<&TunnelHistory>, now: SystemTime) -> Self {
+        let mood = Mood::of(tunnel);
+        let failing = matches!(mood, Mood::Trouble | Mood::Waiting);
+        let failure = tunnel.last_failure.as_ref().filter(|_| failing && tunnel.phase != "up");
+        let mut row = Self {
+            name: tunnel.name.clone(),
+            mood,
+            server: tunnel.server.clone(),
+            state: state(tunnel),
+            since: tunnel.since.clone(),
+            cause: if failing { ready::cause(tunnel) } else { String::new() },
+            hint: failure.map(|failure| failure.hint.clone()).unwrap_or_default(),
+            next: if failing { next(tunnel, now) } else { String::new() },
+            forwards: forwards(&tunnel.forwards),
+            forward_lines: tunnel.forwards.iter().map(forward).collect::<Vec<_>>().join("\n"),
+            traffic: traffic(tunnel),
+            ..Self::default()
+        };
+        if let Some(history) = history {
+            row.draw(history);
+        }
+        row
+    }
+
+    fn draw(&mut self, history: &TunnelHistory) {
+        let samples = &history.samples;
+        self.ready = chart::ready(samples);
+        self.down = chart::down(samples);
+        let outages = match history.outages.len() {
+            0 => "no outage".to_owned(),
+            1 => "1 outage".to_owned(),
+            count => format!("{count} outages"),
+        };
+        let share =
+            history.availability.map_or("not wanted".to_owned(), |share| format!("{} ready", words::percent(share)));
+        self.ready_text = share.clone();
+        self.ready_label = format!("{share} in the last 24 hours, {outages}");
+        self.rtt = chart::rtt(samples);
+        self.rtt_text =
+            chart::most_rtt(samples).map(|most| format!("RTT, peak {}", words::milliseconds(most))).unwrap_or_default();
+        self.rtt_label = match chart::most_rtt(samples) {
+            Some(most) => format!("round trip to the server: {} at most", words::milliseconds(most)),
+            None => "no round trip was measured".to_owned(),
+        };
+        self.bytes = chart::bytes(samples);
+        let most = words::rate(chart::most_bytes(samples) / chart::SAMPLE.as_secs_f64());
+        self.bytes_text = format!("bytes, peak {most}");
+        self.bytes_label = format!("bytes in both directions: {most} at most, over five minutes");
+    }
+}
+
+fn state(tunnel: &TunnelStatus) -> String {
+    match (tunnel.ready, tunnel.phase.as_str()) {
+        (true, _) => "ready".to_owned(),
+        (false, "up") => "up, not ready".to_owned(),
+        (false, phase) => phase.to_owned(),
+    }
+}
+
+/// As a time, which does not change with each look.
+fn next(tunnel: &TunnelStatus, now: SystemTime) -> String {
+    let Some(ms) = tunnel.next_start_ms else { return tunnel.waits_for.clone().unwrap_or_default() };
+    // To the nearest second: now and the wait are read at moments that differ by less.
+    let at = now.checked_add(Duration::from_millis(ms.saturating_add(500)));
+    at.map(|at| format!("next try at {}", rfc3339(at).replace('T', " ").replace('Z', " UTC"))).unwrap_or_default()
+}
+
+fn forwards(forwards: &[ForwardStatus]) -> String {
+    let up = forwards.iter().filter(|forward| is_in_place(forward)).count();
+    format!("{up} of {} in place", forwards.len())
+}
+
+fn is_in_place(forward: &ForwardStatus) -> bool {
+    matches!(forward.state.as_str(), "up" | "unverified")
+}
+
+fn forward(forward: &ForwardStatus) -> String {
+    let ForwardStatus { name, listen, connect, state, active, message, .. } = forward;
+    let option = name.split(' ').next().unwrap_or_default();
+    let connect = connect.as_deref().unwrap_or("SOCKS");
+    let message = message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
+    format!("{option} {listen} → {connect}: {state}, {}{message}", connections(*active))
+}
+
+fn connections(count: u64) -> String {
+    if count == 1 { "1 connection".to_owned() } else { format!("{count} connections") }
+}
+
+fn traffic(tunnel: &TunnelStatus) -> String {
+    let sum = |count: fn(&ForwardStatus) -> u64| tunnel.forwards.iter().map(count).sum::<u64>();
+    let (active, held) = (sum(|forward| forward.active), sum(|forward| forward.held));
+    let mut lines = vec![connections(active)];
+    if held > 0 {
+        lines.push(format!("{held} waiting"));
+    }
+    let rate = |what: &str, rate: Option<u64>| rate.map(|rate| format!("{what} {}", words::rate(rate as f64)));
+    lines.extend(rate("in", tunnel.rate_in));
+    lines.extend(rate("out", tunnel.rate_out));
+    if let Some(rtt) = tunnel.session.as_ref().and_then(|session| session.rtt_ms) {
+        lines.push(format!("RTT {}", words::milliseconds(rtt)));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervise::snapshot::example;
+
+    fn now() -> SystemTime {
+        humantime::parse_rfc3339("2026-01-01T00:00:00Z").unwrap()
+    }
+
+    #[test]
+    fn failing_tunnel_says_why_and_what_to_do() {
+        let mut tunnel = example::tunnel("db", "backoff", false);
+        tunnel.last_failure = Some(example::failure("dns", "no such name"));
+        tunnel.next_start_ms = Some(59_700);
+        let row = Row::of(&tunnel, None, now());
+        assert_eq!((row.mood, row.state.as_str(), row.cause.as_str()), (Mood::Waiting, "backoff", "no such name"));
+        assert_eq!(row.next, "next try at 2026-01-01 00:01:00 UTC");
+    }
+
+    #[test]
+    fn ready_tunnel_tells_no_old_failure() {
+        let mut tunnel = example::tunnel("db", "up", true);
+        tunnel.last_failure = Some(example::failure("dns", "no such name"));
+        tunnel.forwards = vec![example::forward("-L 3307", "up")];
+        let row = Row::of(&tunnel, None, now());
+        assert_eq!((row.mood, row.cause.as_str(), row.hint.as_str()), (Mood::Ready, "", ""));
+        assert_eq!(row.forwards, "1 of 1 in place");
+        assert_eq!(row.forward_lines, "-L 127.0.0.1:3307 → 127.0.0.1:3306: up, 2 connections");
+    }
+
+    #[test]
+    fn what_needs_a_person_comes_first() {
+        let mood = |want: &str, phase: &str, ready| {
+            Mood::of(&TunnelStatus { want: want.into(), ..example::tunnel("a", phase, ready) })
+        };
+        let moods = [
+            mood("up", "blocked", false),
+            mood("up", "up", false),
+            mood("up", "up", true),
+            mood("down", "stopped", false),
+        ];
+        assert_eq!(moods, [Mood::Trouble, Mood::Waiting, Mood::Ready, Mood::Off]);
+        assert!(moods.is_sorted());
+    }
+
+    #[test]
+    fn history_becomes_charts_with_words_for_those_who_do_not_see_them() {
+        let samples = vec![crate::history::SampleReport {
+            at: "2026-01-01T00:00:00Z".into(),
+            ready: Some(1.0),
+            rtt_ms: Some(2.0),
+            bytes_in: 300_000,
+            bytes_out: 0,
+        }];
+        let history = TunnelHistory {
+            name: "db".into(),
+            since: "2026-01-01T00:00:00Z".into(),
+            availability: Some(0.5),
+            mttr_s: None,
+            outages: vec![],
+            samples,
+        };
+        let row = Row::of(&example::tunnel("db", "up", true), Some(&history), now());
+        assert_eq!(row.ready_label, "50 % ready in the last 24 hours, no outage");
+        assert_eq!(row.rtt_label, "round trip to the server: 2 ms at most");
+        assert_eq!(row.bytes_text, "bytes, peak 1 kB/s");
+        assert!(!row.ready.is_empty() && !row.rtt.is_empty() && !row.bytes.is_empty());
+    }
+}
