@@ -57,7 +57,12 @@ impl Place {
 
     /// A tunnel to the first server.
     pub(crate) fn tunnel(&self, lines: &str) -> String {
-        tunnel_toml("t", &self.sshd, lines)
+        self.named("t", lines)
+    }
+
+    /// The same with a name of its own.
+    pub(crate) fn named(&self, name: &str, lines: &str) -> String {
+        tunnel_toml(name, &self.sshd, lines)
     }
 
     /// `-L` in one line, to the target.

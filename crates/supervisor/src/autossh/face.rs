@@ -14,7 +14,7 @@ use super::run::{self, DONE, FAILED};
 use super::settings::{self, Person};
 use super::{speech, usage};
 use crate::config::TunnelSpec;
-use crate::os::{Notify, Pidfile, PidfileError, Terminal, limits, orphans, signals};
+use crate::os::{Notify, Pidfile, PidfileError, Terminal, limits, memory, orphans, signals};
 use crate::sshconfig::{LogLevel, Said};
 
 /// Whose behaviour this is.
@@ -157,6 +157,9 @@ fn start(program: &str, plan: Plan) -> Result<u8, Failure> {
     if line.background {
         // The folder stays, so that relative paths stay what they are.
         nix::unistd::daemon(true, false).map_err(|errno| fail(format!("run as daemon failed: {}", errno.desc())))?;
+    }
+    if let Err(error) = memory::without_huge_pages() {
+        log.debug(&format!("the kernel may hand out huge pages: {error}"));
     }
     // ssh reads its files before their LogLevel counts.
     speech::as_ssh(&said_by_ssh, line.log_level.unwrap_or(LogLevel::Info), spoken.as_ref());

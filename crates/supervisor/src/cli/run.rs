@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tunnel_engine::dial::NetDialer;
@@ -16,14 +15,13 @@ use crate::exit;
 use crate::history::Recorder;
 use crate::http;
 use crate::os::limits::OpenFiles;
-use crate::os::{KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, network, orphans, signals};
+use crate::os::{
+    KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, memory, network, orphans, signals,
+};
 use crate::supervise::{self, Applied, Loader, Refusal, Setup};
 
-/// How long a thread that read files or looked a name up waits for more of it; tokio would let it wait for 10 s. It keeps the
-/// memory that it freed: after the start of 200 tunnels, a third of what the process has.
-const IDLE_THREAD: Duration = Duration::from_secs(1);
-
 pub(super) fn run(global: &Global) -> Result<u8, Problem> {
+    let small_pages = memory::without_huge_pages();
     let inherited = inherited::take();
     let overrides = overrides(global);
     let file = std::path::absolute(global.existing_config()?).map_err(Problem::Start)?;
@@ -38,6 +36,9 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
         Ok(limit) => tracing::debug!(limit, "open files"),
         Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
     }
+    if let Err(error) = small_pages {
+        tracing::debug!(%error, "the kernel may hand out huge pages");
+    }
     let notify = Notify::from_env().map_err(Problem::Start)?;
     let listeners = Arc::new(KeptListeners::new(inherited, notify.fd_store()));
     tracing::info!(
@@ -47,8 +48,7 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
         tunnels = desired.tunnels.len(),
         "tunneld starts"
     );
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    let runtime = builder.enable_all().thread_keep_alive(IDLE_THREAD).build().map_err(Problem::Start)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
     let stopped = runtime.block_on(async {
         let (commands, requests) = mpsc::channel(COMMAND_QUEUE);
         let (_watcher, network) = network::watch();

@@ -5,6 +5,7 @@ pub mod inherited;
 pub mod limits;
 pub mod listeners;
 pub mod logging;
+pub mod memory;
 mod netlink;
 pub mod network;
 pub mod notify;
