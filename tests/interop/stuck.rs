@@ -41,6 +41,20 @@ fn stuck_server_that_goes_on_sending_is_replaced() {
 }
 
 #[test]
+fn server_that_answers_but_opens_nothing_is_replaced() {
+    let mut server = OddServer::start(&[]);
+    let (port, lines) = forward(15, 3);
+    let daemon = Daemon::start(&server.tunnel(&lines));
+    daemon.wait_ready("t");
+    server.order("deaf");
+    let _hangs = connect(port).expect("the forward accepts");
+    let replaced = || daemon.log().contains("session replaced").then_some(());
+    eventually("a session that opens connections", replaced);
+    assert!(daemon.log().contains("answers, but opens no connection any more"), "{}", daemon.log());
+    assert_eq!(ask(port, b"hello").expect("an answer"), b"hello", "{}", daemon.log());
+}
+
+#[test]
 fn stuck_server_without_a_successor_is_dead_in_time() {
     for fault in ["ignore", "chatter", "rekey"] {
         let mut server = OddServer::start(&[]);

@@ -3,11 +3,13 @@
 It lets everybody in, echoes what comes on a direct-tcpip channel, and prints its port. Commands on its standard input:
   ignore      answer nothing any more, and send SSH_MSG_IGNORE
   chatter     answer nothing any more, and send a few bytes on every open channel
+  deaf        answer no channel open any more, but everything else
   rekey       begin a key exchange that never ends, and send SSH_MSG_IGNORE
   exchange    exchange keys once more, with the key of the file that was named second
   goodbye     SSH_MSG_DISCONNECT with a text in Latin-1
   close       take no new connections
-Arguments: two host key files, then `banner`, `prompt` or `refuse`: what it says in Latin-1.
+  repeat      what no client asked for, many times: global requests, answers, data for channels that are not open
+Arguments: two host key files, then `banner`, `prompt` or `refuse`: what it does not say in UTF-8, and an encoding (Latin-1).
 """
 
 import socket
@@ -18,11 +20,16 @@ import time
 import paramiko
 from paramiko import common
 
-LATIN_1 = "accès refusé".encode("latin-1")
 # Between two pieces of a stuck server's chatter.
 PAUSE = 0.05
 
-says = sys.argv[3:]
+# Of each kind.
+TIMES = 200
+
+says = sys.argv[3:4]
+WORDS = {"latin-1": "accès refusé", "cp1251": "доступ запрещён", "gbk": "拒绝访问"}
+ENCODING = (sys.argv[4:] or ["latin-1"])[0]
+TEXT = WORDS[ENCODING].encode(ENCODING)
 transports = []
 
 
@@ -34,10 +41,10 @@ class Server(paramiko.ServerInterface):
         return paramiko.AUTH_FAILED if "prompt" in says else paramiko.AUTH_SUCCESSFUL
 
     def check_auth_interactive(self, username, submethods):
-        return paramiko.InteractiveQuery("", "", (LATIN_1, False))
+        return paramiko.InteractiveQuery("", "", (TEXT, False))
 
     def get_banner(self):
-        return (LATIN_1, "") if "banner" in says else (None, None)
+        return (TEXT, "") if "banner" in says else (None, None)
 
     def check_channel_direct_tcpip_request(self, chanid, origin, destination):
         return paramiko.OPEN_SUCCEEDED
@@ -50,7 +57,7 @@ class Transport(paramiko.Transport):
         answer.add_byte(common.cMSG_CHANNEL_OPEN_FAILURE)
         answer.add_int(message.get_int())
         answer.add_int(paramiko.OPEN_FAILED_CONNECT_FAILED)
-        answer.add_string(LATIN_1)
+        answer.add_string(TEXT)
         answer.add_string("")
         self._send_message(answer)
 
@@ -58,13 +65,14 @@ class Transport(paramiko.Transport):
         message = paramiko.Message()
         message.add_byte(kind)
         for string in strings:
-            message.add_int(string) if isinstance(string, int) else message.add_string(string)
+            add = {bool: message.add_boolean, int: message.add_int}.get(type(string), message.add_string)
+            add(string)
         self._send_message(message)
 
-    def stop_answering(self):
+    def stop_answering(self, kinds=(common.MSG_GLOBAL_REQUEST, common.MSG_CHANNEL_OPEN, common.MSG_KEXINIT)):
         nothing = lambda transport, message: None
         table = dict(self._handler_table)
-        for kind in (common.MSG_GLOBAL_REQUEST, common.MSG_CHANNEL_OPEN, common.MSG_KEXINIT):
+        for kind in kinds:
             table[kind] = nothing
         self._handler_table = table
 
@@ -72,6 +80,17 @@ class Transport(paramiko.Transport):
         while self.is_active():
             self.say(common.cMSG_IGNORE, b"x" * 32)
             time.sleep(PAUSE)
+
+    def repeat(self):
+        for _ in range(TIMES):
+            self.say(common.cMSG_GLOBAL_REQUEST, "odd@example.com", False)
+            self.say(common.cMSG_GLOBAL_REQUEST, "odd@example.com", True)
+            self.say(common.cMSG_GLOBAL_REQUEST, "keepalive@openssh.com", False)
+            self.say(common.cMSG_REQUEST_SUCCESS)
+            self.say(common.cMSG_REQUEST_FAILURE)
+            self.say(common.cMSG_CHANNEL_WINDOW_ADJUST, 4711, 1)
+            self.say(common.cMSG_UNIMPLEMENTED, 1)
+            self.say(common.cMSG_DEBUG, True, b"look", b"")
 
     def chatter(self):
         while self.is_active():
@@ -114,12 +133,16 @@ def key(path):
 
 def order(word, transport):
     if word == "goodbye":
-        transport.say(common.cMSG_DISCONNECT, 11, LATIN_1, "")
+        transport.say(common.cMSG_DISCONNECT, 11, TEXT, "")
     elif word == "exchange":
         transport.server_key_dict.clear()
         transport.add_server_key(key(sys.argv[2]))
         transport._preferred_keys = tuple(transport.server_key_dict)
         transport.renegotiate_keys()
+    elif word == "repeat":
+        transport.repeat()
+    elif word == "deaf":
+        transport.stop_answering((common.MSG_CHANNEL_OPEN,))
     else:
         transport.stop_answering()
         if word == "rekey":

@@ -87,6 +87,11 @@ impl Answers {
         state.opens.values().map(|(since, _)| *since).find(|since| *since >= state.last)
     }
 
+    /// Since when the oldest open waits, whatever else the server answers.
+    pub(super) fn oldest_open(&self) -> Option<Instant> {
+        self.lock().opens.values().map(|(since, _)| *since).next()
+    }
+
     /// What the opens without an answer are for, the oldest first.
     pub(super) fn opens(&self) -> Vec<String> {
         self.lock().opens.values().map(|(_, target)| target.clone()).collect()
@@ -129,6 +134,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         answers.answered();
         assert_eq!(answers.open_since(), None, "the server answers, its target does not");
+        assert_eq!(answers.oldest_open(), Some(began));
         tokio::time::advance(Duration::from_secs(1)).await;
         let second = answers.open("b:2".to_owned());
         assert_eq!(answers.open_since(), Some(clock::now()));

@@ -17,6 +17,18 @@ impl Line {
         finish(EXEC_TIMEOUT, start, |_| async {}).await.unwrap_or(Err(OpenError::Timeout))
     }
 
+    /// Has the server open a channel that leads nowhere, and closes it: whatever the server says, it still opens some.
+    /// Returns with its answer; never, when the session is over.
+    pub(super) async fn prove_opens(self: &Arc<Self>) {
+        let opened = self.handle.read().await.channel_open_session().await;
+        match opened {
+            // Dropped, and so closed.
+            Ok(channel) => drop(Channel::new(channel, self.shared.ending.gone(), self.shared.backlog.clone())),
+            Err(russh::Error::ChannelOpenFailure(reason)) => drop(self.shared.refusals.text(&reason).await),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
     async fn start(&self, command: String) -> Result<Channel, OpenError> {
         let opened = self.handle.read().await.channel_open_session().await;
         match opened {

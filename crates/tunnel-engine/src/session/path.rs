@@ -43,6 +43,8 @@ pub enum Doubt {
     Unacknowledged,
     /// The server was asked and said nothing.
     Unanswered,
+    /// The server answers questions, but no request for a connection.
+    OpensNothing,
     /// This machine no longer has the address that the session was made from.
     AddressGone,
 }
@@ -53,6 +55,7 @@ impl Doubt {
         match self {
             Self::Unacknowledged => "does not acknowledge what is sent to it",
             Self::Unanswered => "does not answer",
+            Self::OpensNothing => "answers, but opens no connection any more",
             Self::AddressGone => "cannot be reached from an address that this machine no longer has",
         }
     }
@@ -83,6 +86,8 @@ pub(super) struct Sample {
     pub counts_from: Option<Instant>,
     /// A connection has been opened since then, after the last answer, and waits.
     pub open_since: Option<Instant>,
+    /// From when the wait for a channel that leads nowhere counts, which it was asked for because others do not open.
+    pub opens_count_from: Option<Instant>,
     /// The server may be asked without being told to: the keepalive is on.
     pub may_ask: bool,
     /// The local address is gone.
@@ -188,12 +193,20 @@ impl Judge {
         let silent = seen.counts_from.filter(|_| seen.reading && arrived);
         let silent = silent.is_some_and(|from| now >= from + patience(UNANSWERED, seen));
         let failed = seen.reading && self.examined.is_some_and(|examined| now >= examined.until(seen));
-        (silent || failed).then_some(Doubt::Unanswered)
+        if silent || failed {
+            return Some(Doubt::Unanswered);
+        }
+        let opens_nothing = seen.opens_count_from.filter(|_| seen.reading);
+        let opens_nothing = opens_nothing.is_some_and(|at| now >= at + patience(UNANSWERED, seen));
+        opens_nothing.then_some(Doubt::OpensNothing)
     }
 
     /// A server that did not answer has to; a byte ends every other doubt. Acknowledgements alone do so only where the
     /// server cannot be asked: its machine may take ours and still wait minutes before it sends its own lost bytes again.
     fn is_over(&self, seen: &Sample, since: Instant, why: Doubt) -> bool {
+        if why == Doubt::OpensNothing {
+            return seen.opens_count_from.is_none();
+        }
         let answered = seen.last_answer >= since;
         let heard = seen.bytes_in > self.heard && why != Doubt::Unanswered;
         let acknowledged = seen.look.is_some_and(|look| !look.outstanding || look.last_ack > since);
@@ -216,9 +229,15 @@ impl Judge {
         };
         let outstanding = seen.look.is_some_and(|look| look.outstanding);
         let active = doubtful || outstanding || ask_at.is_some() || seen.asked_at.is_some() || self.examined.is_some();
+        let active = active || seen.opens_count_from.is_some();
         let examined = self.examined.map(|examined| examined.until(seen));
         let silent = seen.counts_from.map(|from| from + patience(UNANSWERED, seen));
-        let due = [Some(now + LOOK_EVERY), ask_at, examined, silent].into_iter().flatten().filter(|at| *at > now).min();
+        let opens = seen.opens_count_from.map(|at| at + patience(UNANSWERED, seen));
+        let due = [Some(now + LOOK_EVERY), ask_at, examined, silent, opens]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > now)
+            .min();
         Next { ask: ask_at.is_some_and(|at| at <= now), look_again: due.filter(|_| active) }
     }
 }

@@ -20,6 +20,12 @@ use crate::failure::{Failure, FailureKind};
 /// a link delays an answer.
 const FORGET_AFTER: Duration = Duration::from_secs(180);
 
+/// An open that waits for so long is most likely one whose target does not answer. Whether the server still opens
+/// channels at all is asked with one that has no target.
+const OPEN_WAITS: Duration = Duration::from_secs(10);
+/// How often, while opens go on waiting.
+const OPENS_PROVEN_FOR: Duration = Duration::from_secs(30);
+
 /// One session's.
 struct Watchdog {
     line: Arc<Line>,
@@ -32,6 +38,10 @@ struct Watchdog {
     judge: Judge,
     /// The oldest one without an answer: no other is put before it is answered, so it is never forgotten.
     question: Option<Question>,
+    /// A request for a channel that leads nowhere, without an answer.
+    open: Option<Question>,
+    /// When the last one was answered.
+    opens_proven: Option<Instant>,
     /// Bytes from the server at the last look.
     bytes_in: u64,
     /// From when this process has run without a pause.
@@ -62,11 +72,12 @@ pub(super) async fn watch(line: Arc<Line>, patience: Option<Patience>, local: Op
     loop {
         let written = shared.wire.bytes().1;
         let Some(Next { look_again, .. }) = watchdog.look() else { return };
-        watchdog.planned = [look_again, watchdog.keepalive_due()].into_iter().flatten().min();
+        watchdog.planned = [look_again, watchdog.keepalive_due(), watchdog.open_due()].into_iter().flatten().min();
         tokio::select! {
             () = shared.ending.gone().cancelled() => return,
             () = shared.examine.notified() => watchdog.judge.examine(clock::now()),
             () = answered(watchdog.question.as_mut()) => watchdog.question = None,
+            () = answered(watchdog.open.as_mut()) => watchdog.opens_are_proven(),
             () = shared.answers.open_waits() => {}
             () = alarm.wait(watchdog.planned) => {}
             // An idle session costs nothing until it writes.
@@ -86,6 +97,8 @@ impl Watchdog {
             window: u64::from(window),
             judge: Judge::new(now),
             question: None,
+            open: None,
+            opens_proven: None,
             running_since: now,
             paused: clock::paused(),
             planned: None,
@@ -105,6 +118,9 @@ impl Watchdog {
             Some(Verdict::Unanswered) => return self.dead("sends, but answered nothing"),
             Some(Verdict::Stalled) => return self.dead("took nothing"),
             Some(Verdict::Alive { .. }) | None => {}
+        }
+        if self.open_due().is_some_and(|due| due <= now) {
+            self.ask_to_open();
         }
         let seen = self.sample(reading, asked);
         let before = self.judge.path();
@@ -132,7 +148,7 @@ impl Watchdog {
             self.judge.resumed(now);
             self.line.shared.backlog.resumed(now);
             let seen = self.seen();
-            if let Some(question) = &mut self.question {
+            for question in [&mut self.question, &mut self.open].into_iter().flatten() {
                 question.put = now;
                 question.wait.restart(&seen, now);
             }
@@ -149,14 +165,15 @@ impl Watchdog {
 
     fn look_at_question(&mut self, reading: bool, now: Instant) {
         let (seen, last_answer) = (self.seen(), self.line.shared.answers.last());
-        let Some(question) = &mut self.question else { return };
-        if reading {
-            question.wait.look(&seen, now);
-        } else {
-            question.wait.restart(&seen, now);
+        for question in [&mut self.question, &mut self.open].into_iter().flatten() {
+            if reading {
+                question.wait.look(&seen, now);
+            } else {
+                question.wait.restart(&seen, now);
+            }
         }
         // It answers others, and this one may have been lost on it.
-        if last_answer > question.put + FORGET_AFTER {
+        if self.question.as_ref().is_some_and(|question| last_answer > question.put + FORGET_AFTER) {
             self.question = None;
         }
     }
@@ -177,7 +194,12 @@ impl Watchdog {
         Seen {
             bulk: shared.answers.bulk(),
             bytes_out: shared.wire.bytes().1,
-            outstanding: self.question.as_ref().and_then(|_| shared.wire.look()).map(|look| look.outstanding),
+            outstanding: self
+                .question
+                .as_ref()
+                .or(self.open.as_ref())
+                .and_then(|_| shared.wire.look())
+                .map(|look| look.outstanding),
             stalled_since: shared.wire.signs().stalled_since,
             windows: self.window * channels.max(1),
         }
@@ -200,6 +222,7 @@ impl Watchdog {
             asked_at: asked.map(|asked| asked.at),
             counts_from: asked.map(|asked| asked.counts_from),
             open_since: shared.answers.open_since(),
+            opens_count_from: self.open.as_ref().map(|open| open.wait.counts_from(&self.seen(), clock::now())),
             may_ask: self.patience.is_some(),
             address_gone: self.judge.is_suspicious() && self.local.is_some_and(is_gone),
         }
@@ -236,6 +259,26 @@ impl Watchdog {
             }
         });
         self.question = Some(Question { put, wait: AnswerWait::begin(&self.seen(), put), answer });
+    }
+
+    /// When the server is to prove that it opens channels.
+    fn open_due(&self) -> Option<Instant> {
+        let may_ask = self.patience.is_some() && self.open.is_none();
+        let since = self.line.shared.answers.oldest_open().filter(|_| may_ask)?;
+        let again = self.opens_proven.map(|proven| proven + OPENS_PROVEN_FOR);
+        Some((since + OPEN_WAITS).max(self.running_since).max(again.unwrap_or(since)))
+    }
+
+    fn ask_to_open(&mut self) {
+        let line = self.line.clone();
+        let put = clock::now();
+        let answer = Box::pin(async move { line.prove_opens().await });
+        self.open = Some(Question { put, wait: AnswerWait::begin(&self.seen(), put), answer });
+    }
+
+    fn opens_are_proven(&mut self) {
+        self.open = None;
+        self.opens_proven = Some(clock::now());
     }
 
     fn dead(&self, what: &str) -> Option<Next> {

@@ -26,6 +26,7 @@ fn scene(look: Option<bool>) -> Scene {
         asked_at: None,
         counts_from: None,
         open_since: None,
+        opens_count_from: None,
         may_ask: true,
         address_gone: false,
     };
@@ -268,4 +269,18 @@ fn time_in_which_the_process_did_not_run_raises_no_doubt() {
     scene.seen.counts_from = Some(scene.start);
     assert_eq!(why(scene.run(2900)), None);
     assert_eq!(why(scene.run(1000)), Some(Doubt::Unacknowledged));
+}
+
+#[test]
+fn server_that_answers_and_opens_nothing_is_doubted_until_it_opens() {
+    let mut scene = scene(Some(false));
+    scene.seen.opens_count_from = Some(scene.start);
+    scene.hear();
+    assert_eq!(why(scene.run(2900)), None);
+    scene.hear();
+    assert_eq!(why(scene.run(200)), Some(Doubt::OpensNothing));
+    scene.hear();
+    assert_eq!(why(scene.run(1000)), Some(Doubt::OpensNothing), "answers are no opens");
+    scene.seen.opens_count_from = None;
+    assert_eq!(why(scene.run(10)), None);
 }
