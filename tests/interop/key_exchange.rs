@@ -34,6 +34,23 @@ fn long_key_exchange_computes_beside_the_thread_that_serves() {
     assert!(beside > 2 * serving, "{serving} ticks of the thread that serves, {beside} of all others");
 }
 
+#[test]
+fn server_that_has_only_groups_is_served_beside_the_others() {
+    for (config, kex, beside) in [
+        ("KexAlgorithms diffie-hellman-group16-sha512", "diffie-hellman-group16-sha512", true),
+        ("", "curve25519-sha256", false),
+    ] {
+        let (sshd, echo, port) = (Sshd::with_config(config), Target::start(Service::Echo), free_port());
+        let daemon =
+            Daemon::start(&tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port)));
+        assert_eq!(daemon.wait_ready("t")["session"]["kex"], kex);
+        assert!(echoes(port));
+        let threads = fs::read_dir(format!("/proc/{}/task", daemon.pid())).expect("the daemon's threads").flatten();
+        let mut names = threads.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
+        assert_eq!(names.any(|name| name.trim() == "key-exchange"), beside, "{kex}");
+    }
+}
+
 /// OpenSSH takes what its moduli file has; where that is too large for the client, a group of its own.
 #[test]
 fn group_exchange_is_bounded_unless_the_user_wants_more() {

@@ -54,6 +54,33 @@ pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output,
     }
 }
 
+/// The end of a time of which parts are waited for one after the other. It moves by what the process did not run.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    at: Instant,
+    paused: Duration,
+}
+
+impl Deadline {
+    /// So long after now.
+    pub fn after(limit: Duration) -> Self {
+        let now = now();
+        // A limit that no clock reaches is as good as a century.
+        let at = now.checked_add(limit).unwrap_or(now + Duration::from_secs(100 * 365 * 24 * 3600));
+        Self { at, paused: paused() }
+    }
+
+    /// When it is, as things are now.
+    pub fn at(&self) -> Instant {
+        self.at + paused().saturating_sub(self.paused)
+    }
+
+    /// How long until then.
+    pub fn left(&self) -> Duration {
+        self.at().saturating_duration_since(now())
+    }
+}
+
 /// The time was up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the time is up")]

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::process::{ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +15,7 @@ use super::key::HostKey;
 use super::name::ServerName;
 use super::store::MAX_FILE_BYTES;
 use crate::child::ChildGroup;
+use crate::clock;
 use crate::dial::how_it_ended;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Destination, KnownHostsCommand};
@@ -28,7 +29,7 @@ const BEFORE_THE_END: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone)]
 pub struct Until {
     /// The end of the attempt that it is a part of.
-    pub deadline: Instant,
+    pub deadline: clock::Deadline,
     /// Cancelled when that attempt is given up.
     pub given_up: CancellationToken,
 }
@@ -52,14 +53,13 @@ pub(super) async fn ask(command: &KnownHostsCommand, about: About<'_>, until: &U
         let message = format!("known_hosts_command `{program}` for `{}` {what}", about.server.lookup);
         Failure::new(FailureKind::KnownHostsCommandFailed, message)
     };
-    let deadline = until.deadline.checked_sub(BEFORE_THE_END).unwrap_or(until.deadline);
     let run = async {
         tokio::select! {
             ran = run(command, about) => ran,
             () = until.given_up.cancelled() => Err("was ended with the attempt that it was for".to_owned()),
         }
     };
-    match tokio::time::timeout_at(deadline.into(), run).await {
+    match clock::timeout(until.deadline.left().saturating_sub(BEFORE_THE_END), run).await {
         Ok(ran) => ran.map_err(failed),
         Err(_) => Err(failed("did not end in time and was killed".to_owned())),
     }

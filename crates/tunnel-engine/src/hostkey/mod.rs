@@ -122,9 +122,8 @@ impl HostKeys {
     /// ssh. A command that fails is asked again about the key, and that counts.
     pub async fn ask_for_order(&mut self) {
         // One that hangs leaves as much time for the login itself.
-        let now = clock::now();
-        let half = self.until.deadline.saturating_duration_since(now) / 2;
-        let until = Until { deadline: now + half, ..self.until.clone() };
+        let half = self.until.deadline.left() / 2;
+        let until = Until { deadline: clock::Deadline::after(half), ..self.until.clone() };
         match self.asked(None, &until).await {
             Ok(entries) => self.ordered = entries,
             Err(failure) => {

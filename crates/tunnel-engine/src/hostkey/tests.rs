@@ -386,7 +386,7 @@ async fn check(
 }
 
 fn until() -> Until {
-    Until { deadline: crate::clock::now() + Duration::from_secs(60), given_up: CancellationToken::new() }
+    Until { deadline: crate::clock::Deadline::after(Duration::from_secs(60)), given_up: CancellationToken::new() }
 }
 
 fn describe(verdict: &Verdict) -> String {

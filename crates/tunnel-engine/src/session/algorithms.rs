@@ -13,8 +13,8 @@ use crate::spec::{AlgorithmKind, AlgorithmList, AlgorithmListError, AlgorithmSpe
 /// OpenSSH's ending for the certificate form of a host key algorithm.
 const CERTIFICATE: &str = "-cert-v01@openssh.com";
 
-/// Post-quantum first, then curves, then the NIST curves (FIPS servers have nothing else), then the groups whose
-/// arithmetic takes milliseconds. Groups 17 and 18 take a third of a second of the one thread; SHA-1 is broken.
+/// Post-quantum first, then curves, then the NIST curves (FIPS servers have nothing else), then the groups, whose
+/// arithmetic takes up to a twentieth of a second (see `apart`). Groups 17 and 18 take a third of a second of the one thread; SHA-1 is broken.
 const KEX: &[&str] = &[
     "mlkem768x25519-sha256",
     "curve25519-sha256",

@@ -2,7 +2,7 @@
 //!
 //! russh does the arithmetic of a key exchange in the task that serves the session, and does not yield meanwhile: with a
 //! prime of 8192 bits a third of a second, at the login and at each rekey. One thread serves all other sessions, so such
-//! a task runs on threads of its own. What connects it with the rest is channels and a socket, which do not care.
+//! a task runs on threads of its own. Which method it will be is known before russh begins: both sides' lists are. What connects it with the rest is channels and a socket, which do not care.
 
 use std::io;
 use std::sync::OnceLock;
@@ -11,10 +11,12 @@ use std::thread::available_parallelism;
 use russh::kex;
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use super::server_offer::ServerOffer;
+
 /// The methods with primes over 4096 bits. They are offered only where the user names them.
 const LARGE_GROUPS: [kex::Name; 2] = [kex::DH_G17_SHA512, kex::DH_G18_SHA512];
-/// The other methods with arithmetic modulo a large prime: up to 4096 bits, a twentieth of a second.
-const GROUPS: [kex::Name; 7] = [
+/// All methods with arithmetic modulo a large prime: 4096 bits take a twentieth of a second.
+const GROUPS: [kex::Name; 9] = [
     kex::DH_GEX_SHA1,
     kex::DH_GEX_SHA256,
     kex::DH_G1_SHA1,
@@ -22,26 +24,35 @@ const GROUPS: [kex::Name; 7] = [
     kex::DH_G14_SHA256,
     kex::DH_G15_SHA512,
     kex::DH_G16_SHA512,
+    kex::DH_G17_SHA512,
+    kex::DH_G18_SHA512,
 ];
 /// As many exchanges at once. More wait, and hold up only one another.
 const MAX_THREADS: usize = 4;
 
-/// What the methods that are offered mean for the thread that serves the session.
+/// What the method that both sides take means for the thread that serves the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effort {
-    /// The user does not want more than 4096 bits, and the server will most likely take a curve.
+    /// A curve: a millisecond.
     Usual,
-    /// Up to 8192 bits, or nothing but groups.
+    /// A group, or a server that does not say.
     Large,
 }
 
 impl Effort {
-    /// Of an offer in which `exchanges` are named. Flags in it are no methods.
-    pub(super) fn of(exchanges: &[kex::Name]) -> Self {
-        let flags = [kex::EXTENSION_SUPPORT_AS_CLIENT, kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT];
-        let mut methods = exchanges.iter().filter(|name| !flags.contains(name));
-        let large = exchanges.iter().any(|name| LARGE_GROUPS.contains(name));
-        if large || methods.all(|name| GROUPS.contains(name)) { Self::Large } else { Self::Usual }
+    /// Of the method that RFC 4253 section 7.1 chooses: the first of ours that the server has. Flags among ours are
+    /// no methods, and no server has those of a client.
+    pub(super) fn of(ours: &[kex::Name], theirs: &ServerOffer) -> Self {
+        let is_group = |name: &&kex::Name| GROUPS.contains(name);
+        let group = match theirs {
+            ServerOffer::Methods(theirs) => {
+                let chosen = ours.iter().find(|name| theirs.iter().any(|their| their == name.as_ref()));
+                chosen.as_ref().is_some_and(is_group)
+            }
+            ServerOffer::Silent => ours.iter().any(|name| is_group(&name)),
+            ServerOffer::None => false,
+        };
+        if group { Self::Large } else { Self::Usual }
     }
 
     /// The largest prime that a group exchange may bring, in bits: the user who wants group 17 or 18 wants it here, too.
@@ -75,20 +86,40 @@ mod tests {
     use crate::session::algorithms::preferred;
     use crate::spec::{AlgorithmList, AlgorithmSpec};
 
-    fn of(list: &str) -> (Effort, usize) {
+    const CURVE: &str = "curve25519-sha256";
+
+    fn ours(list: &str) -> Vec<kex::Name> {
         let kex = if list.is_empty() { AlgorithmList::Default } else { AlgorithmList::parse(list).expect("a list") };
         let spec = AlgorithmSpec { kex, ..AlgorithmSpec::default() };
-        let offer = preferred(&spec, false, |offer| offer).expect("an offer");
-        (Effort::of(&offer.kex), Effort::largest_group(&offer.kex))
+        preferred(&spec, false, |offer| offer).expect("an offer").kex.to_vec()
+    }
+
+    fn of(list: &str, theirs: &[&str]) -> Effort {
+        let theirs = theirs.iter().map(|name| (*name).to_owned()).collect();
+        Effort::of(&ours(list), &ServerOffer::Methods(theirs))
     }
 
     #[test]
-    fn only_what_the_user_asks_for_is_large() {
-        assert_eq!(of(""), (Effort::Usual, 4096));
-        assert_eq!(of("curve25519-sha256"), (Effort::Usual, 4096));
-        assert_eq!(of("+diffie-hellman-group18-sha512"), (Effort::Large, 8192));
-        assert_eq!(of("diffie-hellman-group17-sha512"), (Effort::Large, 8192));
-        assert_eq!(of("diffie-hellman-group-exchange-sha256"), (Effort::Large, 4096), "nothing but groups");
-        assert_eq!(of("diffie-hellman-group16-sha512,curve25519-sha256"), (Effort::Usual, 4096));
+    fn method_that_both_take_decides() {
+        let group = "diffie-hellman-group14-sha256";
+        assert_eq!(of("", &[group, CURVE]), Effort::Usual, "our order decides");
+        assert_eq!(of("+diffie-hellman-group18-sha512", &[CURVE]), Effort::Usual);
+        assert_eq!(of("", &[group]), Effort::Large);
+        assert_eq!(of("", &["diffie-hellman-group-exchange-sha256", "kex-strict-s-v00@openssh.com"]), Effort::Large);
+        assert_eq!(of(&format!("{group},{CURVE}"), &[CURVE, group]), Effort::Large);
+        assert_eq!(of("", &["sntrup761x25519-sha512@openssh.com"]), Effort::Usual, "nothing will be computed");
+    }
+
+    #[test]
+    fn server_that_does_not_say_may_take_a_group() {
+        assert_eq!(Effort::of(&ours(""), &ServerOffer::Silent), Effort::Large);
+        assert_eq!(Effort::of(&ours(CURVE), &ServerOffer::Silent), Effort::Usual);
+        assert_eq!(Effort::of(&ours(""), &ServerOffer::None), Effort::Usual);
+    }
+
+    #[test]
+    fn primes_over_4096_bits_are_only_for_who_asks() {
+        assert_eq!(Effort::largest_group(&ours("")), 4096);
+        assert_eq!(Effort::largest_group(&ours("+diffie-hellman-group17-sha512")), 8192);
     }
 }

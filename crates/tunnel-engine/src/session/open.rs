@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use russh::client::connect_stream;
 use tokio::sync::oneshot;
@@ -23,7 +23,7 @@ use super::link::{MAX_BANNER, Shared};
 use super::liveness::Patience;
 use super::requests::Line;
 use super::wire::{CutOnDrop, Wire};
-use super::{Alive, Role, Session, SessionInfo, algorithms, rekey, watchdog};
+use super::{Alive, Role, Session, SessionInfo, algorithms, rekey, server_offer, watchdog};
 use crate::dial::Dialer;
 use crate::examine::{Step, Tap};
 use crate::failure::{Failure, FailureKind};
@@ -56,7 +56,7 @@ pub(super) async fn open(
     role: Role,
 ) -> Result<(Session, IncomingChannels), Failure> {
     let limit = spec.timing.connect_timeout;
-    let deadline = clock::now() + limit;
+    let deadline = clock::Deadline::after(limit);
     let who = spec.destination.host_port();
     let mut attempt = Attempt { spec, role, who, phase: Phase::Dial, heard: Vec::new() };
     match clock::timeout(limit, attempt.run(dialer, deadline)).await {
@@ -66,7 +66,11 @@ pub(super) async fn open(
 }
 
 impl Attempt<'_> {
-    async fn run(&mut self, dialer: &dyn Dialer, deadline: Instant) -> Result<(Session, IncomingChannels), Failure> {
+    async fn run(
+        &mut self,
+        dialer: &dyn Dialer,
+        deadline: clock::Deadline,
+    ) -> Result<(Session, IncomingChannels), Failure> {
         let (spec, recorder) = (self.spec, dialer.recorder());
         let given_up = CancellationToken::new();
         let _ends_what_was_begun = given_up.clone().drop_guard();
@@ -83,10 +87,10 @@ impl Attempt<'_> {
             updates = None;
         }
         let ours = algorithms::offer(&preferred);
-        let effort = Effort::of(&preferred.kex);
+        let exchanges = preferred.kex.to_vec();
         let config = config::config(spec.receive_window, preferred)?;
 
-        let mut link = dialer.dial(spec, deadline).await?;
+        let mut link = dialer.dial(spec, deadline.at()).await?;
         let (peer, local) = (link.peer, link.local);
         host_keys.reached_at(peer);
 
@@ -97,10 +101,14 @@ impl Attempt<'_> {
         }
         let introduction = format!("{IDENTIFICATION}\r\n");
         let banner = banner::receive(&mut *link.io, &self.who, &introduction, &mut self.heard).await?;
-        let already_sent = if banner.introduced { introduction.len() } else { 0 };
         recorder.note(&self.who, self.identified(&banner.software));
 
         self.phase = Phase::KeyExchange;
+        let unsaid = if banner.introduced { &[] } else { introduction.as_bytes() };
+        let mut early = banner.bytes;
+        let theirs = server_offer::receive(&mut *link.io, unsaid, &mut early).await;
+        let theirs = theirs.map_err(|error| fault::from_russh(&self.who, russh::Error::IO(error)))?;
+        let effort = Effort::of(&exchanges, &theirs);
         let wire = Arc::new(Wire::new(link));
         let mut cut = CutOnDrop(Some(wire.clone()));
         let (arrivals, incoming) = Arrivals::new();
@@ -110,7 +118,7 @@ impl Attempt<'_> {
             // Bounded by the windows of the session inside it, which must never wait for this one.
             Role::JumpHost => None,
         };
-        let guard = Guard::new(wire, banner.bytes, already_sent, paced_by);
+        let guard = Guard::new(wire, early, introduction.len(), paced_by);
         let (announce, announced) = oneshot::channel();
         let announce = updates.is_some().then_some(announce);
         let handler = Handler::new(shared.clone(), host_keys, spec.auth.required_rsa_size, announce);

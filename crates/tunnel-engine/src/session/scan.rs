@@ -11,7 +11,7 @@ use super::apart::Effort;
 use super::config::{self, IDENTIFICATION};
 use super::guard::Guard;
 use super::wire::{CutOnDrop, Wire};
-use super::{algorithms, banner, fault};
+use super::{algorithms, banner, fault, server_offer};
 use crate::clock;
 use crate::dial::{Dialer, JumpHost, Link};
 use crate::failure::{Failure, FailureKind};
@@ -104,15 +104,18 @@ async fn exchange(
     preferred: russh::Preferred,
     who: &str,
 ) -> Result<Option<HostKey>, Failure> {
-    let effort = Effort::of(&preferred.kex);
+    let exchanges = preferred.kex.to_vec();
     let config = config::config(spec.receive_window, preferred)?;
     let mut link = route.connect(spec).await?;
     let ours = format!("{IDENTIFICATION}\r\n");
     let banner = banner::receive(&mut *link.io, who, &ours, &mut Vec::new()).await?;
-    let already_sent = if banner.introduced { ours.len() } else { 0 };
+    let introduction = if banner.introduced { &[] } else { ours.as_bytes() };
+    let mut early = banner.bytes;
+    let offer = server_offer::receive(&mut *link.io, introduction, &mut early).await;
+    let effort = Effort::of(&exchanges, &offer.map_err(|error| fault::from_russh(who, russh::Error::IO(error)))?);
     let wire = Arc::new(Wire::new(link));
     let _cut = CutOnDrop(Some(wire.clone()));
-    let guard = Guard::new(wire, banner.bytes, already_sent, None);
+    let guard = Guard::new(wire, early, ours.len(), None);
     let shown = Shown::default();
     let connect = connect_stream(config, guard, Listener(shown.clone()));
     let threads = effort.threads().map_err(|error| {
