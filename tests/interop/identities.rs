@@ -178,7 +178,7 @@ fn a_short_rsa_host_key_is_not_believed() {
 
 #[test]
 fn password_that_must_be_changed_blocks_the_tunnel_at_once() {
-    for method in ["password", "keyboard-interactive"] {
+    for method in ["password", "keyboard-interactive", "keyboard-interactive in German"] {
         let server = ExpiredPasswords::start(method);
         let password = server.dir().join("password");
         std::fs::write(&password, "old\n").expect("a password file");

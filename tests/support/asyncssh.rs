@@ -24,7 +24,7 @@ pub struct ExpiredPasswords {
 }
 
 impl ExpiredPasswords {
-    /// A server that takes passwords by `method`, `password` or `keyboard-interactive`, and wants each changed.
+    /// A server that takes passwords by `method`, one of the script's, and wants each changed.
     pub fn start(method: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let host_key = keys::generate(dir.path(), "host_key", &[]);

@@ -1,5 +1,6 @@
 # An SSH server whose users all have to change their password first (RFC 4252 section 8).
-# server.py PORT HOST_KEY METHOD: METHOD is `password` or `keyboard-interactive`. One line of output a password.
+# server.py PORT HOST_KEY METHOD: METHOD is `password`, `keyboard-interactive` or `keyboard-interactive in German`. One line
+# of output a password.
 import asyncio
 import sys
 
@@ -20,7 +21,7 @@ class Server(asyncssh.SSHServer):
         raise asyncssh.PasswordChangeRequired("your password has expired")
 
     def kbdint_auth_supported(self):
-        return METHOD == "keyboard-interactive"
+        return METHOD.startswith("keyboard-interactive")
 
     def get_kbdint_challenge(self, username, lang, submethods):
         return "", "", "", [("Password: ", False)]
@@ -28,6 +29,8 @@ class Server(asyncssh.SSHServer):
     def validate_kbdint_response(self, username, responses):
         # What PAM asks once the old password was right.
         print("password", flush=True)
+        if METHOD.endswith("in German"):
+            return "", "", "", [("Neues Passwort: ", False), ("Neues Passwort wiederholen: ", False)]
         text = "You are required to change your password immediately (password expired).\nNew password: "
         return "", "", "", [(text, False)]
 

@@ -115,11 +115,12 @@ impl<H: Handler> Attempt<'_, H> {
 
     async fn interact(&mut self, answerer: &Answerer) -> Result<Answer, Failure> {
         let mut answer = self.handle.authenticate_keyboard_interactive_start(self.user, None).await;
+        let mut password_given = false;
         for round in 0.. {
             let prompts = match answer {
                 Ok(KeyboardInteractiveAuthResponse::InfoRequest { prompts, instructions, .. }) => {
                     let unattended = matches!(answerer, Answerer::Password(_));
-                    if unattended && prompts::want_new_password(&instructions, &prompts) {
+                    if unattended && prompts::want_new_password(&instructions, &prompts, password_given) {
                         let said = prompts::quoted(&prompts).map(|text| format!("; it asks `{text}`"));
                         return Err(password::change_required(self.user, self.host, &said.unwrap_or_default()));
                     }
@@ -135,6 +136,7 @@ impl<H: Handler> Attempt<'_, H> {
             if round >= prompts::MAX_ROUNDS {
                 break;
             }
+            password_given |= prompts::secrets(&prompts) > 0;
             let answers = match answerer {
                 Answerer::Password(password) => prompts::answers(&prompts, password),
                 Answerer::Person(asker) => self.asked(prompts, asker.clone()).await,

@@ -10,8 +10,10 @@ pub(super) const MAX_ROUNDS: usize = 8;
 /// Of what a server asked, in a failure's message.
 const MAX_QUOTED: usize = 80;
 
-/// Does the server ask for a new password? By the words of PAM and of sshd, which are those of most others.
-pub(super) fn want_new_password(instructions: &str, prompts: &[Prompt]) -> bool {
+/// Does the server ask for a new password? By the words of PAM and of sshd, which are those of most others: sshd never sets a
+/// locale, so that PAM speaks English there in every country. In any language two secrets at once are a new password
+/// and its repetition, where a password was given already.
+pub(super) fn want_new_password(instructions: &str, prompts: &[Prompt], password_given: bool) -> bool {
     const WORDS: &[&str] = &[
         "new password",
         "new unix password",
@@ -22,7 +24,12 @@ pub(super) fn want_new_password(instructions: &str, prompts: &[Prompt]) -> bool 
         "password expired",
     ];
     let asks = |text: &str| WORDS.iter().any(|words| text.to_ascii_lowercase().contains(words));
-    asks(instructions) || prompts.iter().any(|prompt| asks(&prompt.prompt))
+    asks(instructions) || prompts.iter().any(|prompt| asks(&prompt.prompt)) || (password_given && secrets(prompts) > 1)
+}
+
+/// How many of the answers are not to be echoed.
+pub(super) fn secrets(prompts: &[Prompt]) -> usize {
+    prompts.iter().filter(|prompt| !prompt.echo).count()
 }
 
 /// What the server asked, to be quoted.

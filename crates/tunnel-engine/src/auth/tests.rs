@@ -227,12 +227,15 @@ fn questions_for_a_new_password_are_recognised() {
     for text in
         ["New password: ", "(current) UNIX password:\nNew UNIX password:", "Your password has expired.\nPassword:"]
     {
-        assert!(prompts::want_new_password("", &[prompt(text)]), "{text}");
+        assert!(prompts::want_new_password("", &[prompt(text)], true), "{text}");
     }
-    assert!(prompts::want_new_password("You must change your password now", &[prompt("Password:")]));
+    assert!(prompts::want_new_password("You must change your password now", &[prompt("Password:")], false));
     for text in ["Password: ", "Verification code: ", "Your password will expire in 3 days.\nPassword: "] {
-        assert!(!prompts::want_new_password("", &[prompt(text)]), "{text}");
+        assert!(!prompts::want_new_password("", &[prompt(text)], true), "{text}");
     }
+    let twice = || [prompt("Neues Passwort: "), prompt("Neues Passwort wiederholen: ")];
+    assert!(prompts::want_new_password("", &twice(), true), "in any language");
+    assert!(!prompts::want_new_password("", &twice(), false), "a password and a code, perhaps");
 }
 
 #[tokio::test(start_paused = true)]

@@ -62,7 +62,7 @@ fn look(mut packets: &[u8]) -> Option<ServerOffer> {
     for _ in 0..=MAX_BEFORE {
         let (length, rest) = packets.split_first_chunk::<4>()?;
         let length = u32::from_be_bytes(*length) as usize;
-        if length < 2 || length > MAX_PACKET {
+        if !(2..=MAX_PACKET).contains(&length) {
             return Some(ServerOffer::None);
         }
         let (packet, after) = rest.split_at_checked(length)?;

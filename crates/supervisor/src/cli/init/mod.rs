@@ -112,7 +112,7 @@ fn said(path: &Path, own: &Path, tunnel: &TunnelSpec, account: &Account) -> Stri
 /// Whether known_hosts has lines for the server. What cannot be read knows nothing.
 fn is_host_known(tunnel: &TunnelSpec) -> bool {
     let spec = &tunnel.session;
-    let until = Until { deadline: clock::now() + spec.timing.connect_timeout, given_up: Default::default() };
+    let until = Until { deadline: clock::Deadline::after(spec.timing.connect_timeout), given_up: Default::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let keys = runtime.ok().map(|runtime| runtime.block_on(HostKeys::load(&spec.host_key, &spec.destination, until)));
     keys.is_some_and(|keys| keys.is_ok_and(|keys| keys.has_lines()))

@@ -62,7 +62,7 @@ async fn trust(spec: &SessionSpec, fingerprint: Option<&str>) -> Result<u8, Prob
         return Err(Problem::No("no known_hosts file is set for this server: name one with --file".to_owned()));
     };
     let Scan { keys, cut_short } = host_keys(spec, &NetDialer::new()).await?;
-    let until = Until { deadline: clock::now() + spec.timing.connect_timeout, given_up: Default::default() };
+    let until = Until { deadline: clock::Deadline::after(spec.timing.connect_timeout), given_up: Default::default() };
     let known = HostKeys::load(&spec.host_key, &spec.destination, until).await?;
     let mut shown = Vec::new();
     for key in &keys {
