@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use support::net::{Service, Target, connect, free_port};
 use support::patience::last;
-use support::{Daemon, Sshd, tunnel_toml};
+use support::{Daemon, Sshd, eventually, tunnel_toml};
 
 #[test]
 fn sessions_and_connections_survive_a_stopped_daemon() {
@@ -35,4 +35,26 @@ fn sessions_and_connections_survive_a_stopped_daemon() {
     let tunnel = daemon.wait_ready("t");
     assert_eq!(tunnel["starts"], 1, "{}", daemon.log());
     assert!(!daemon.log().contains("keepalive_timeout") && !daemon.log().contains("in doubt"), "{}", daemon.log());
+}
+
+/// The login waits for a program that goes on while the daemon does not.
+#[test]
+fn stopped_daemon_gives_a_program_the_time_that_it_missed() {
+    let (sshd, echo) = (Sshd::start(), Target::start(Service::Echo));
+    let (script, asked) = (sshd.dir().join("hosts.sh"), sshd.dir().join("asked"));
+    let once = format!("[ -e {0} ] || {{ touch {0}; sleep 10; }}", asked.display());
+    std::fs::write(&script, once).expect("a script");
+    let lines = format!(
+        "connect_timeout = 8\nknown_hosts_command = \"/bin/sh {}\"\nlocal_forward = [\"{}:127.0.0.1:{}\"]",
+        script.display(),
+        free_port(),
+        echo.port
+    );
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &lines));
+    eventually("the program runs", || asked.exists().then_some(()));
+    daemon.signal(Signal::SIGSTOP);
+    last(Duration::from_secs(9));
+    daemon.signal(Signal::SIGCONT);
+    let tunnel = daemon.wait_ready("t");
+    assert_eq!(tunnel["starts"], 1, "{}", daemon.log());
 }

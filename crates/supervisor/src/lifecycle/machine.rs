@@ -141,6 +141,19 @@ impl Machine {
         }
     }
 
+    /// This process did not run for `pause`. It counts neither for `gate_time` nor as the life of a session.
+    pub fn did_not_run(&mut self, pause: Duration) {
+        match &mut self.state {
+            State::Connecting { attempt, .. } => attempt.started = later(attempt.started, pause),
+            State::Up { attempt, since, .. } => {
+                attempt.started = later(attempt.started, pause);
+                *since = later(*since, pause);
+            }
+            State::Stopped | State::Backoff { .. } | State::Blocked { .. } | State::Failed { .. } | State::Stopping => {
+            }
+        }
+    }
+
     /// The next thing to do, in order; `None` when all is done.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError};
@@ -89,6 +89,8 @@ pub(super) struct Actor {
     alarm: Alarm,
     phase: (Phase, SystemTime),
     pub(super) ending: bool,
+    /// Pauses of the process that the machine knows of.
+    paused: Duration,
     orders: mpsc::Receiver<Order>,
     view: watch::Sender<View>,
 }
@@ -212,6 +214,7 @@ impl Actor {
             cause: None,
             on_change: OnChange::default(),
             ending: false,
+            paused: clock::paused(),
             orders,
             view,
         };
@@ -352,9 +355,16 @@ impl Actor {
     }
 
     pub(super) fn feed(&mut self, input: Input) {
+        self.notice_pause();
         let before = self.machine.phase();
         self.machine.handle(input, clock::now());
         self.observe_input(before, input);
+    }
+
+    fn notice_pause(&mut self) {
+        let paused = clock::paused();
+        self.machine.did_not_run(paused.saturating_sub(self.paused));
+        self.paused = paused;
     }
 
     fn deadline(&mut self) -> Option<Instant> {
@@ -369,6 +379,7 @@ impl Actor {
 
     fn due(&mut self) {
         let now = clock::now();
+        self.notice_pause();
         self.machine.handle_timeout(now);
         self.retry_listeners(now);
         self.retry_requests(now);

@@ -9,7 +9,8 @@ use russh::keys::agent::client::AgentClient;
 use russh::keys::agent::{AgentIdentity, AgentSessionBinding};
 use russh::keys::{Error, HashAlg};
 use tokio::net::UnixStream;
-use tokio::time::timeout;
+
+use crate::clock;
 
 /// An agent answers in milliseconds. One that does not has to leave time for the key files within connect_timeout.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -65,7 +66,7 @@ impl Agent {
 }
 
 async fn answer<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, AgentTrouble> {
-    match timeout(ANSWER_TIMEOUT, call).await {
+    match clock::timeout(ANSWER_TIMEOUT, call).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(Error::AgentFailure)) => {
             Err(AgentTrouble { why: "the agent refused".to_owned(), connection_lost: false })

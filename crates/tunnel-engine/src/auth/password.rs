@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
 
+use crate::clock;
 use crate::examine::Step;
 use crate::failure::{Failure, FailureKind};
 
@@ -33,7 +33,7 @@ pub(super) async fn answer_or_change<T>(answer: impl Future<Output = T>, traffic
     let mut answer = pin!(answer);
     let (mut before, mut waits) = (traffic.received(), false);
     loop {
-        if let Ok(answer) = timeout(NO_ANSWER, &mut answer).await {
+        if let Ok(answer) = clock::timeout(NO_ANSWER, &mut answer).await {
             return Some(answer);
         }
         let now = traffic.received();

@@ -80,7 +80,7 @@ async fn race<T, F: Future<Output = io::Result<T>>>(
             () = tokio::time::sleep_until(next_start.into()), if waiting.len() > 0 => {
                 if let Some(address) = waiting.next() {
                     note(tried, address, None);
-                    let attempt = tokio::time::timeout(GIVE_UP, connect(address));
+                    let attempt = clock::timeout(GIVE_UP, connect(address));
                     running.push(async move { (address, attempt.await) });
                     next_start = clock::now() + STAGGER;
                 }

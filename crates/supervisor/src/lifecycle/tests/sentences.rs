@@ -136,6 +136,17 @@ fn the_first_start_must_come_up_and_stay_up_for_gate_time() {
 }
 
 #[test]
+fn time_in_which_the_process_did_not_run_passes_no_gate() {
+    for (pause, phase) in [(secs(0), Phase::Connecting), (secs(20), Phase::Failed)] {
+        let mut bench = Bench::up(Policy { gate_time: secs(30), ..POLICY });
+        bench.passes(secs(40));
+        bench.machine.did_not_run(pause);
+        bench.ends(FailureKind::ConnectionLost);
+        assert_eq!(bench.phase(), phase, "{pause:?}");
+    }
+}
+
+#[test]
 fn a_restart_does_not_close_the_gate_again_but_a_new_start_does() {
     let policy = Policy { gate_time: secs(30), ..POLICY };
     let mut bench = Bench::up(policy);

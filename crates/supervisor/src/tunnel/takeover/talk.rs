@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tunnel_engine::clock;
 use tunnel_engine::session::{Channel, ChannelRead as _, ChannelWrite as _, Inbound, Session};
 
 pub(super) const MARK: &str = include_str!("mark.sh");
@@ -44,7 +44,7 @@ pub(super) async fn tell(
             None => "the login has no shell".to_owned(),
         })
     };
-    timeout(ANSWER_TIMEOUT, talk).await.unwrap_or_else(|_| Err("the login's shell did not answer".to_owned()))
+    clock::timeout(ANSWER_TIMEOUT, talk).await.unwrap_or_else(|_| Err("the login's shell did not answer".to_owned()))
 }
 
 /// The first whole line of ours.

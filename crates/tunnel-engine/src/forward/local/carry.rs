@@ -93,9 +93,8 @@ pub(super) async fn carry<O: Opener>(
 async fn requested(arrival: &mut Arrival) -> Option<Connect> {
     if arrival.request.is_none() {
         let mut input = BytesMut::new();
-        let deadline = clock::now() + socks::HANDSHAKE_TIMEOUT;
         let handshake = socks::serve(&mut arrival.stream, &mut input);
-        let request = tokio::time::timeout_at(deadline.into(), handshake).await.ok().flatten()?;
+        let request = clock::timeout(socks::HANDSHAKE_TIMEOUT, handshake).await.ok().flatten()?;
         arrival.request = Some(request);
         arrival.pipelined = input.freeze();
     }

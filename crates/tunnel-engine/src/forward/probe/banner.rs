@@ -23,27 +23,29 @@ pub(super) trait FirstWords {
 /// Reads as much as it takes to know.
 pub(super) async fn check(check: &Check, target: &str, mut words: impl FirstWords) -> Finding {
     let Check::Says(wanted) = check else { return Finding::Up(None) };
-    let deadline = clock::now() + BANNER_TIMEOUT;
-    let mut said: Vec<u8> = Vec::new();
     let no = |cause, said: String| {
         let wanted = wanted.escape_ascii();
         Finding::Down(Disproof::new(cause, format!("{target} {said}, not `{wanted}`")))
     };
-    loop {
-        let common = said.len().min(wanted.len());
-        if said[..common] != wanted[..common] {
-            return no(Cause::WrongBanner, format!("said `{}`", said[..said.len().min(SHOWN)].escape_ascii()));
+    let reading = async {
+        let mut said: Vec<u8> = Vec::new();
+        loop {
+            let common = said.len().min(wanted.len());
+            if said[..common] != wanted[..common] {
+                return no(Cause::WrongBanner, format!("said `{}`", said[..said.len().min(SHOWN)].escape_ascii()));
+            }
+            if said.len() >= wanted.len() {
+                return Finding::Up(None);
+            }
+            match words.more().await {
+                Some(bytes) => said.extend_from_slice(&bytes[..bytes.len().min(SHOWN + wanted.len())]),
+                None if said.is_empty() => return no(Cause::WrongBanner, "ended without a word".to_owned()),
+                None => return no(Cause::WrongBanner, format!("said `{}` and ended", said.escape_ascii())),
+            }
         }
-        if said.len() >= wanted.len() {
-            return Finding::Up(None);
-        }
-        match tokio::time::timeout_at(deadline.into(), words.more()).await {
-            Ok(Some(bytes)) => said.extend_from_slice(&bytes[..bytes.len().min(SHOWN + wanted.len())]),
-            Ok(None) if said.is_empty() => return no(Cause::WrongBanner, "ended without a word".to_owned()),
-            Ok(None) => return no(Cause::WrongBanner, format!("said `{}` and ended", said.escape_ascii())),
-            Err(_) => return no(Cause::NoAnswer, format!("said nothing within {}s", BANNER_TIMEOUT.as_secs())),
-        }
-    }
+    };
+    let silent = || no(Cause::NoAnswer, format!("said nothing within {}s", BANNER_TIMEOUT.as_secs()));
+    clock::timeout(BANNER_TIMEOUT, reading).await.unwrap_or_else(|_| silent())
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Tries each address of the target in turn, as ssh does; the last error counts.
 pub(in crate::forward) async fn connect(target: &Connect, family: AddressFamily) -> io::Result<Stream> {
-    let deadline = clock::now() + CONNECT_TIMEOUT;
     let connected = async {
         match target {
             Connect::Tcp { host, port } => tcp(host, *port, family).await.map(Stream::Tcp),
@@ -24,7 +23,7 @@ pub(in crate::forward) async fn connect(target: &Connect, family: AddressFamily)
             Connect::Socks => Err(io::Error::new(io::ErrorKind::InvalidInput, "a peer names no target by this name")),
         }
     };
-    tokio::time::timeout_at(deadline.into(), connected).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    clock::timeout(CONNECT_TIMEOUT, connected).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 async fn tcp(host: &str, port: u16, family: AddressFamily) -> io::Result<TcpStream> {

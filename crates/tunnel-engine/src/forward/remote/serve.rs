@@ -70,10 +70,9 @@ async fn by_name<I: Incoming>(incoming: Way<I>, owner: Owner, target: RemoteTarg
 async fn by_request<I: Incoming>(incoming: Way<I>, owner: Owner, target: RemoteTarget) -> Outcome {
     let Ok((mut reader, writer)) = incoming.accept().await else { return Outcome::SessionEnded };
     let mut input = BytesMut::new();
-    let deadline = clock::now() + socks::HANDSHAKE_TIMEOUT;
     let mut peer = ChannelTalk { reader: &mut reader, writer: &writer };
     let handshake = socks::serve(&mut peer, &mut input);
-    let Some(request) = tokio::time::timeout_at(deadline.into(), handshake).await.ok().flatten() else {
+    let Some(request) = clock::timeout(socks::HANDSHAKE_TIMEOUT, handshake).await.ok().flatten() else {
         writer.close().await;
         return Outcome::NoRequest;
     };
