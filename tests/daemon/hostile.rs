@@ -2,10 +2,10 @@
 
 use std::io::Read;
 
-use support::net::{connect, free_port};
+use support::net::{ask, connect, free_port};
 use support::patience::within;
 use support::socks::{Version, request};
-use support::{Daemon, eventually};
+use support::{Daemon, OddServer, eventually};
 use tokio::runtime::Runtime;
 use tunnel_engine::demo_server::Server;
 
@@ -53,6 +53,24 @@ fn hostile_server_cannot_fill_the_log() {
     assert!(more <= MAX_LINES, "{more} lines:\n{log}");
     assert!(!log.contains("russh"), "the library says nothing itself:\n{log}");
     assert!(log.contains("suppressed="), "the rest is counted:\n{log}");
+}
+
+/// Of kinds that a server of russh cannot send.
+#[test]
+fn answers_and_requests_out_of_nowhere_are_silent() {
+    let mut server = OddServer::start(&[]);
+    let port = free_port();
+    let daemon = Daemon::start(&server.tunnel(&format!("local_forward = [\"{port}:x:1\"]")));
+    daemon.wait_ready("t");
+    let before = lines(&daemon);
+    server.order("repeat");
+    // The echo comes after all of it, on the same session or on the one after it.
+    eventually("the forward carries", || ask(port, b"hello").ok().filter(|answer| answer == b"hello"));
+    server.order("goodbye");
+    daemon.wait_for("t", "up again", |tunnel| tunnel["starts"].as_u64() >= Some(2) && tunnel["ready"] == true);
+    let (log, more) = (daemon.log(), lines(&daemon) - before);
+    assert!(more <= MAX_LINES, "{more} lines:\n{log}");
+    assert!(!log.contains("russh"), "the library says nothing itself:\n{log}");
 }
 
 #[test]

@@ -89,6 +89,28 @@ fn with_takeover_a_remote_socket_survives_every_end_of_its_session() {
     assert!(odd.is_empty(), "{odd:?}");
 }
 
+/// What release.sh runs besides the shell, and neither perl nor python.
+const FEW_PROGRAMS: &[&str] = &["id", "ln", "ls", "mv", "rm", "sleep", "tr"];
+
+#[test]
+fn stale_socket_is_removed_on_a_server_with_few_programs() {
+    let programs = tempfile::tempdir().expect("a folder");
+    for name in FEW_PROGRAMS {
+        symlink(Path::new("/usr/bin").join(name), programs.path().join(name)).expect("a link");
+    }
+    let fixture = Fixture::new(&format!("SetEnv PATH={}", programs.path().display()));
+    fixture.leave_stale();
+    let daemon = Daemon::start(&fixture.taking_over());
+    daemon.wait_ready("t");
+    assert!(echoes(&fixture.path), "{}", daemon.log());
+    drop(daemon);
+    std::fs::remove_file(&fixture.path).unwrap_or_default();
+    let living = UnixListener::bind(&fixture.path).expect("a socket");
+    drop(fixture.refused(&fixture.taking_over(), &["another path"]));
+    assert!(UnixStream::connect(&fixture.path).is_ok(), "a living one is left alone");
+    drop(living);
+}
+
 #[test]
 fn with_takeover_the_session_of_a_client_that_is_gone_gives_its_socket_up() {
     let fixture = Fixture::new("");

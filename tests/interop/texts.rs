@@ -4,13 +4,13 @@ use support::net::{connect, free_port};
 use support::{Daemon, OddServer, eventually};
 
 #[test]
-fn login_text_in_latin_1_blocks_and_says_what_to_change() {
-    for says in ["banner", "prompt"] {
-        let server = OddServer::start(&[says]);
+fn login_text_that_is_not_utf8_blocks_and_says_what_to_change() {
+    for (says, encoding) in [("banner", "latin-1"), ("prompt", "latin-1"), ("banner", "cp1251"), ("prompt", "gbk")] {
+        let server = OddServer::start(&[says, encoding]);
         let daemon = Daemon::start(&server.tunnel(&format!("local_forward = [\"{}:x:1\"]", free_port())));
         let tunnel = daemon.wait_for("t", "blocked", |tunnel| tunnel["phase"] == "blocked");
         let failure = &tunnel["last_failure"];
-        assert_eq!(failure["kind"], "login_text_encoding", "{tunnel:#}");
+        assert_eq!(failure["kind"], "login_text_encoding", "{encoding} {tunnel:#}");
         assert!(failure["hint"].as_str().is_some_and(|hint| hint.contains("Banner none")), "{failure:#}");
     }
 }

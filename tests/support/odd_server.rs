@@ -22,7 +22,8 @@ pub struct OddServer {
 }
 
 impl OddServer {
-    /// A server that says something in Latin-1: its `banner`, a `prompt`, why it `refuse`s a channel; or nothing.
+    /// A server that says something that is not UTF-8: its `banner`, a `prompt`, why it `refuse`s a channel, and in which
+    /// encoding (Latin-1); or nothing.
     pub fn start(says: &[&str]) -> Self {
         Self::with_second_key(says, &["-t", "rsa", "-b", "2048"])
     }
