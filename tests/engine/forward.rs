@@ -104,6 +104,7 @@ async fn a_remote_forward_carries_a_connection_of_the_server_to_a_target_here() 
     let forwards = RemoteForwards::spawn(incoming);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = RemoteTarget {
+        forward: "2222:target".into(),
         connect: Connect::Tcp { host: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port() },
         family: AddressFamily::Any,
         permit: Arc::default(),

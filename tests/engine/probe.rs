@@ -36,6 +36,7 @@ impl Fixture {
         let port = target.local_addr().unwrap().port();
         let stats = Arc::<ForwardStats>::default();
         let route = RemoteTarget {
+            forward: "2222:target".into(),
             connect: Connect::Tcp { host: "127.0.0.1".to_owned(), port },
             family: AddressFamily::Any,
             permit: Arc::default(),

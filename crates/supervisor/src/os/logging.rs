@@ -2,6 +2,7 @@
 //! while the daemon runs.
 
 mod fields;
+mod lines;
 mod plain;
 mod queue;
 mod recent;
@@ -16,6 +17,7 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use lines::{Form, Lines};
 pub use plain::Speech;
 pub use queue::Flush;
 pub use recent::{RecentLine, RecentLines};
@@ -28,6 +30,9 @@ const SSH_LIBRARY: &str = "russh";
 
 /// Crates whose events a plain level word is about. The libraries below them speak up only at `warn`.
 const OURS: &[&str] = &["supervisor", "tunnel_engine", "tunneld"];
+
+/// The target of the spans that name a tunnel: no filter leaves them out, so that every event has its tunnel.
+pub const TUNNEL_SPAN: &str = "tunnel";
 
 /// Changes the level of the running daemon.
 #[derive(Debug, Clone)]
@@ -103,7 +108,8 @@ fn filter(level: &str) -> Result<Targets, LogError> {
         filter = filter.with_default(bare.min(LevelFilter::WARN)).with_targets(OURS.iter().map(|name| (*name, bare)));
     }
     let named = filter.iter().any(|(target, _)| target.starts_with(SSH_LIBRARY));
-    Ok(if named { filter } else { filter.with_target(SSH_LIBRARY, LevelFilter::OFF) })
+    let filter = if named { filter } else { filter.with_target(SSH_LIBRARY, LevelFilter::OFF) };
+    Ok(filter.with_target(TUNNEL_SPAN, LevelFilter::ERROR))
 }
 
 /// At `debug` and below russh prints whole messages, forwarded bytes and signatures among them: never, whatever
@@ -126,19 +132,19 @@ where
         match tracing_journald::layer() {
             // journald reads its socket fast or is being restarted; there is no queue before it.
             Ok(layer) => {
-                let layer = layer.with_field_prefix(Some("TUNNELD".into())).with_syslog_identifier("tunneld".into());
+                // Fields keep their names, in capitals: TUNNEL, KIND. None of ours is one of the journal's own.
+                let layer = layer.with_field_prefix(None).with_syslog_identifier("tunneld".into());
                 return Ok((layer.boxed(), Flush::nothing()));
             }
             Err(error) => eprintln!("tunneld: cannot reach journald, logging text instead: {error}"),
         }
     }
-    let (writer, flush) = queue::stderr().map_err(|error| LogError::Start(error.to_string()))?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false);
-    let layer = match format {
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
-        LogFormat::Text | LogFormat::Auto => lines.with_ansi(colours()).boxed(),
+    let (queue, flush) = queue::stderr().map_err(|error| LogError::Start(error.to_string()))?;
+    let form = match format {
+        LogFormat::Json => Form::Json,
+        LogFormat::Text | LogFormat::Auto => Form::Text { colours: colours() },
     };
-    Ok((layer, flush))
+    Ok((Lines { queue, form }.boxed(), flush))
 }
 
 fn colours() -> bool {

@@ -104,7 +104,7 @@ impl Tunnels {
         order(&name, &handle, Order::End);
         self.leaving.spawn(async move {
             if tokio::time::timeout_at(deadline.into(), handle.ended()).await.is_err() {
-                tracing::warn!(tunnel = name, "did not end in time: cut");
+                tracing::warn!(tunnel = name, "{name}: it did not end in time, and was cut");
             }
             name
         });
@@ -271,7 +271,7 @@ impl Known for Tunnels {
 
 fn order(name: &str, handle: &Handle, order: Order) {
     if handle.order(order).is_err() {
-        tracing::error!(tunnel = name, "the tunnel takes no orders: its loop is stuck");
+        tracing::error!(tunnel = name, "{name}: the tunnel takes no orders: its loop is stuck");
     }
 }
 

@@ -433,7 +433,7 @@ impl Actor {
 
     fn broken(&mut self, job: Id, panicked: bool) {
         if panicked {
-            tracing::error!(tunnel = self.spec.name, "a job of this tunnel panicked");
+            tracing::error!(tunnel = self.spec.name, "{}: a job of this tunnel panicked", self.spec.name);
         }
         if let Some(ticket) = self.ticket_of(job) {
             let failure = Failure::new(FailureKind::Protocol, "the start broke off inside tunneld");

@@ -15,7 +15,6 @@ use tunnel_engine::spec::{Connect, Forward, Side};
 use super::actor::{Actor, Event};
 use super::probes::Subject;
 use super::probing::Probing;
-use super::report;
 use super::sessions::Pool;
 use super::state::ForwardState;
 use super::view::ForwardView;
@@ -256,8 +255,7 @@ impl Actor {
             Ok(bound) => {
                 let (connect, stats) = (local.forward.connect.clone(), local.stats.clone());
                 let options = ListenOptions { max_connections: local.limit(&self.spec), ..options };
-                let spawn = || LocalForward::spawn(bound, connect, sessions, options, stats);
-                let listener = report::span(&self.spec.name).in_scope(spawn);
+                let listener = LocalForward::spawn(bound, connect, sessions, options, stats);
                 let changes = listener.changes();
                 local.listener = Listener::Open(listener);
                 self.watch_listener(id, changes);

@@ -223,10 +223,10 @@ impl Actor {
                 self.tell_failure(failure, Some(&forward));
             }
             (_, ForwardState::Unverified(words)) => {
-                tracing::info!(tunnel, forward, state, "{tunnel}: the forward is in place, but {words}");
+                tracing::info!(tunnel, forward, state, "{tunnel}: {forward}: the forward is in place, but {words}");
             }
             (ForwardState::Down(_) | ForwardState::Stale(_), ForwardState::Up) => {
-                tracing::info!(tunnel, forward, state, "{tunnel}: the forward is up again");
+                tracing::info!(tunnel, forward, state, "{tunnel}: {forward}: the forward is up again");
             }
             (_, ForwardState::Up | ForwardState::Pending) => tracing::debug!(tunnel, forward, state, "proven"),
         }

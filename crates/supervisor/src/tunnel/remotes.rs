@@ -347,6 +347,7 @@ impl Actor {
 impl Remote {
     fn target(&self, spec: &TunnelSpec) -> RemoteTarget {
         RemoteTarget {
+            forward: self.forward.to_string(),
             connect: self.forward.connect.clone(),
             family: spec.session.dial.address_family,
             permit: Arc::new(spec.permit_remote_open.clone()),
@@ -364,7 +365,8 @@ impl Remote {
     fn accept(&mut self, port: Option<u16>, tunnel: &str) {
         if let (Listen::Tcp { port: 0, .. }, Some(port)) = (&self.forward.listen, port) {
             if self.allocated != Some(port) {
-                tracing::info!(tunnel, forward = %self.forward, port, "the server chose a port");
+                let forward = self.forward.to_string();
+                tracing::info!(tunnel, forward, port, "{tunnel}: {forward}: the server chose port {port}");
             }
             self.allocated = Some(port);
         }

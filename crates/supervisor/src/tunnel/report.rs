@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tracing::Span;
 use tunnel_engine::clock;
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::session::Session;
@@ -13,6 +14,7 @@ use super::observer::Occurrence;
 use super::view::FailureView;
 use crate::history::Cause;
 use crate::lifecycle::Phase;
+use crate::os::logging::TUNNEL_SPAN;
 
 /// The same failure is worth another warning after this long: a server that is down over a weekend makes some hundred
 /// lines, and each still says how often it was tried.
@@ -22,9 +24,9 @@ pub(super) const REPEAT_EVERY: Duration = Duration::from_secs(600);
 /// other connection changes with each of them.
 pub(super) const CHANGES_LOGGED: u32 = 10;
 
-/// Around what the engine does for a tunnel: its events know nothing of names.
-pub(super) fn span(tunnel: &str) -> tracing::Span {
-    tracing::error_span!("tunnel", tunnel)
+/// Around all that is done for a tunnel: the engine's events know nothing of names.
+pub(super) fn span(tunnel: &str) -> Span {
+    tracing::error_span!(target: TUNNEL_SPAN, "tunnel", tunnel)
 }
 
 impl Actor {

@@ -39,7 +39,8 @@ fn warn_if_shared(path: &Path, file: &File) {
     let Ok(metadata) = file.metadata() else { return };
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o007 != 0 {
-        tracing::warn!(file = %path.display(), mode = format!("{mode:04o}"), "everybody can read this secret: run chmod 600 on it");
+        let (file, mode) = (path.display(), format!("{mode:04o}"));
+        tracing::warn!(%file, mode, "every user can read the secret in `{file}` (mode {mode}): run `chmod 600` on it");
     }
 }
 

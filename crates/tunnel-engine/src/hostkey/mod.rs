@@ -99,10 +99,10 @@ impl HostKeys {
                 match store::read(&path, source, Wanted::names(&names)) {
                     Ok(more) => entries.extend(more),
                     Err(error) if all_needed => return Err(refusal::unreadable(&path, error)),
-                    Err(error) => tracing::warn!(
-                        file = %path.display(), %error,
-                        "known_hosts file cannot be read: the login goes on as if the server were unknown"
-                    ),
+                    Err(error) => {
+                        let file = path.display();
+                        tracing::warn!(%file, %error, "`{file}` cannot be read: the login goes on as if the server were unknown");
+                    }
                 }
             }
             Ok(entries)
@@ -227,7 +227,8 @@ impl HostKeys {
                 }
                 StrictHostKeyChecking::AcceptNew => self.remember(key).await.map(|()| Proof::Other),
                 StrictHostKeyChecking::No => {
-                    tracing::warn!(server = self.server.lookup, %key, "believing an unknown host key unchecked");
+                    let server = self.server.lookup.as_str();
+                    tracing::warn!(server, %key, "`{server}`: an unknown host key is believed: strict_host_key_checking is `no`");
                     self.remember(key).await.map(|()| Proof::Other)
                 }
             },
@@ -277,12 +278,14 @@ impl HostKeys {
         let written = blocking(move || Ok(store::append(&file, &name, &[line], hash, any_other))).await?;
         let (server, file) = (&self.server.lookup, path.display());
         match written {
-            Ok(Written::Known) => tracing::warn!(server, %key, %file, "new host key believed and added to known_hosts"),
+            Ok(Written::Known) => {
+                tracing::warn!(server, %key, %file, "`{server}`: new host key believed and added to `{file}`: {key}");
+            }
             Ok(Written::Conflict(lines)) => {
                 return Err(refusal::changed(&self.spec, &self.server, &key, &lines));
             }
             Err(error) => {
-                tracing::warn!(server, %key, %file, %error, "new host key believed, but not added to known_hosts");
+                tracing::warn!(server, %key, %file, %error, "`{server}`: new host key believed, but not added to `{file}`: {key}");
             }
         }
         Ok(())

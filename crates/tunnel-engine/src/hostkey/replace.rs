@@ -25,10 +25,10 @@ impl Edit {
     pub(super) fn tell(&self, server: &str, path: &Path) {
         let file = path.display();
         for (_, key) in &self.new {
-            tracing::info!(server, %key, %file, "the server proved another host key, which is now in known_hosts");
+            tracing::info!(server, %key, %file, "`{server}` proved another host key, which is now in `{file}`: {key}");
         }
         for (_, key) in &self.gone {
-            tracing::info!(server, %key, %file, "the server no longer has this host key, which is no longer in known_hosts");
+            tracing::info!(server, %key, %file, "`{server}` no longer has this host key, which is no longer in `{file}`: {key}");
         }
     }
 

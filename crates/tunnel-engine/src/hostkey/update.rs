@@ -89,14 +89,15 @@ impl Updates {
                 match replace::replace(path, server, |entries| change.edit(entries, server, path)) {
                     Ok(edit) => edit.tell(server, path),
                     Err(error) => {
-                        tracing::warn!(server, %file, %error, "known_hosts does not follow the server's host keys");
+                        tracing::warn!(server, %file, %error, "`{server}`: `{file}` does not follow the server's host keys: {error}");
                     }
                 }
             }
             Ok(())
         });
         if let Err(failure) = written.await {
-            tracing::warn!(server = self.name, %failure, "known_hosts does not follow the server's host keys");
+            let server = self.name.as_str();
+            tracing::warn!(server, kind = %failure.kind(), "`{server}`: known_hosts does not follow the server's host keys: {failure}");
         }
     }
 

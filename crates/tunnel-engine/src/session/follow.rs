@@ -69,7 +69,9 @@ async fn follow(
         Ok(None) => {}
         Ok(Some((change, unproven))) => match prove(&line, unproven).await {
             Ok(()) => updates.apply(change).await,
-            Err(error) => tracing::warn!(server, error, "the server announced host keys that it did not prove"),
+            Err(error) => {
+                tracing::warn!(server, error, "`{server}` announced host keys that it did not prove: {error}")
+            }
         },
         Err(reason) => tracing::debug!(server, reason, "known_hosts does not follow the server's host keys"),
     }

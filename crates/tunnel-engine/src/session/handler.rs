@@ -77,7 +77,12 @@ impl Handler {
         if let Some(suppressed) = self.log.admit(what, clock::now()) {
             let server = &self.shared.who;
             let _tunnel = self.span.enter();
-            tracing::warn!(server, channel = what, suppressed, "refused a channel that was not asked for");
+            tracing::warn!(
+                server,
+                channel = what,
+                suppressed,
+                "`{server}`: refused a channel that was not asked for: {what}"
+            );
         }
         answer.reject(RejectReason::Prohibited.into()).await;
     }
@@ -108,7 +113,12 @@ impl Drop for Handler {
         let suppressed = self.log.suppressed();
         if suppressed > 0 {
             let _tunnel = self.span.enter();
-            tracing::warn!(server = self.shared.who, suppressed, "refused more channels that were not asked for");
+            let server = &self.shared.who;
+            tracing::warn!(
+                server,
+                suppressed,
+                "`{server}`: refused {suppressed} more channels that were not asked for"
+            );
         }
         self.shared.ending.end(fault::from_russh(&self.shared.who, russh::Error::SendError));
         self.shared.finished.cancel();

@@ -1,5 +1,6 @@
 //! Connections that the server accepted on our remote forwards, and that wait for our yes or no.
 
+use std::fmt;
 use std::sync::Arc;
 
 use russh::client::{ChannelOpenHandle, Msg};
@@ -26,8 +27,8 @@ pub struct Origin {
     pub port: u16,
 }
 
-impl std::fmt::Display for Origin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.address.contains(':') {
             write!(f, "[{}]:{}", self.address, self.port)
         } else {
@@ -61,6 +62,16 @@ impl RemoteListen {
     /// How connections on `listen`, with its real port, come in.
     pub fn of(listen: &Listen) -> Self {
         super::requests::remote_listen(listen)
+    }
+}
+
+impl fmt::Display for RemoteListen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { address, port } if address.contains(':') => write!(f, "[{address}]:{port}"),
+            Self::Tcp { address, port } => write!(f, "{address}:{port}"),
+            Self::Unix(path) => f.write_str(path),
+        }
     }
 }
 

@@ -164,10 +164,15 @@ impl fmt::Display for Connect {
 /// The forward as ssh's option takes it; what it prints parses back to the same forward.
 impl fmt::Display for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.connect {
-            Connect::Socks => write!(f, "{}", self.listen),
-            connect @ (Connect::Tcp { .. } | Connect::Unix(_)) => write!(f, "{}:{connect}", self.listen),
-        }
+        f.write_str(&forward_text(&self.listen, &self.connect))
+    }
+}
+
+/// What [`Forward`] prints, of its two ends.
+pub fn forward_text(listen: &Listen, connect: &Connect) -> String {
+    match connect {
+        Connect::Socks => listen.to_string(),
+        connect @ (Connect::Tcp { .. } | Connect::Unix(_)) => format!("{listen}:{connect}"),
     }
 }
 

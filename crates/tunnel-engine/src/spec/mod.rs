@@ -16,7 +16,7 @@ pub use crate::services::port as port_or_service;
 pub use algorithms::wildcard;
 pub use algorithms::{AlgorithmKind, AlgorithmList, AlgorithmListError, AlgorithmSpec, missing_algorithm};
 pub use destination::{Destination, DestinationError};
-pub use forward::{Bind, Connect, Forward, ForwardKey, ForwardKind, Listen, Side};
+pub use forward::{Bind, Connect, Forward, ForwardKey, ForwardKind, Listen, Side, forward_text};
 pub use forward_parse::ForwardParseError;
 pub use host_key::{HostKeySpec, KnownHostsCommand, KnownHostsCommandError, StrictHostKeyChecking, UpdateHostKeys};
 pub use ip_qos::{IpQos, IpQosError};

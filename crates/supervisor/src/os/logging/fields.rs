@@ -4,10 +4,11 @@
 use std::fmt::{Debug, Write as _};
 
 use serde_json::Value;
-use tracing::Event;
 use tracing::field::{Field, Visit};
 use tracing::span::Attributes;
-use tracing_subscriber::registry::Extensions;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::{Extensions, LookupSpan};
 
 /// Fields of one event, or of one span.
 #[derive(Debug, Clone, Default)]
@@ -18,9 +19,16 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    pub(super) fn of_event(event: &Event<'_>) -> Self {
+    /// Those of the event, and of the spans around it: what a span has and the event, or an inner span, has not.
+    pub(super) fn of<S>(event: &Event<'_>, context: &Context<'_, S>) -> Self
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
         let mut fields = Self::default();
         event.record(&mut fields);
+        for span in context.event_scope(event).into_iter().flatten() {
+            fields.inherit(&span.extensions());
+        }
         fields
     }
 
@@ -30,8 +38,7 @@ impl Fields {
         fields
     }
 
-    /// Takes over what a span around the event has and the event has not.
-    pub(super) fn inherit(&mut self, span: &Extensions<'_>) {
+    fn inherit(&mut self, span: &Extensions<'_>) {
         let Some(Kept(fields)) = span.get::<Kept>() else { return };
         for (name, value) in &fields.others {
             if self.get(name).is_none() {

@@ -10,7 +10,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 /// What the message of a tunnel's failure has told.
-const TOLD: &[&str] = &["tunnel", "forward", "kind", "server", "attempt", "phase", "repeats", "retry_in"];
+const TOLD: &[&str] =
+    &["tunnel", "forward", "kind", "server", "attempt", "phase", "repeats", "retry_in", "file", "key"];
 
 /// Who speaks to a person, and of what.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,8 @@
 //! A session that may not answer any more, or whose link is not read: what becomes of new connections.
 
 use tunnel_engine::clock;
-use tunnel_engine::session::{HeldBack, Path};
+use tunnel_engine::session::{HeldBack, Path, RemoteListen};
+use tunnel_engine::spec::{Forward, Side};
 
 use super::super::actor::Actor;
 use super::Live;
@@ -85,11 +86,21 @@ impl Actor {
         let held_back = live.held_back.clone();
         let news = news && self.changes_logged.admit("held back", clock::now()).is_some();
         if let Some(held) = held_back.filter(|_| news) {
-            let (forward, peer) = held.owner.as_ref().map(|owner| (owner.listen.clone(), owner.peer.clone())).unzip();
+            let (forward, peer) =
+                held.owner.as_ref().map(|owner| (self.forward_on(&owner.listen), owner.peer.clone())).unzip();
             let (text, waiting) = (held.to_string(), held.waiting);
             let tunnel = self.spec.name.as_str();
             tracing::warn!(tunnel, forward, peer, waiting, "{tunnel}: {text}; everybody on its session waits for it");
         }
+    }
+
+    /// The forward that listens there, as the log names forwards.
+    fn forward_on(&self, listen: &str) -> String {
+        let here = |forward: &&Forward| match forward.kind.side() {
+            Side::Here => forward.listen.to_string() == listen,
+            Side::Server => RemoteListen::of(&forward.listen).to_string() == listen,
+        };
+        self.spec.forwards.iter().find(here).map_or_else(|| listen.to_owned(), Forward::to_string)
     }
 
     pub(super) fn session_mut(&mut self, serial: u64) -> Option<&mut Live> {

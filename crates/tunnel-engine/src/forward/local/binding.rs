@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::{ListenState, accept};
+use super::{ListenState, Orders, accept};
 use crate::clock;
 use crate::failure::Failure;
 use crate::forward::bind::{BindOptions, Bound, HOLDER_KNOWN, Listener, PathWatcher, SocketStore};
 use crate::forward::stream::Stream;
 use crate::log_limit::{LogLimiter, PEER_INTERVAL};
-use crate::spec::Listen;
+use crate::spec::{Listen, forward_text};
 
 /// Pause before an address that could not be bound is tried again: its holder may have gone, the address may have come
 /// up. A try costs microseconds.
@@ -26,6 +26,8 @@ const PATH_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Binding {
     bound: Option<Bound>,
     listen: Listen,
+    /// For the log, which names the forward by both of its ends.
+    orders: watch::Receiver<Orders>,
     options: BindOptions,
     store: Arc<dyn SocketStore>,
     watcher: Option<PathWatcher>,
@@ -43,10 +45,11 @@ pub(super) struct Binding {
 }
 
 impl Binding {
-    pub(super) fn new(bound: Bound, now: Instant) -> Self {
+    pub(super) fn new(bound: Bound, orders: watch::Receiver<Orders>, now: Instant) -> Self {
         let watcher = bound.watcher.clone().filter(|_| matches!(bound.listen, Listen::Unix(_)));
         let mut binding = Self {
             listen: bound.listen.clone(),
+            orders,
             options: bound.options,
             store: bound.store.clone(),
             paths: watcher.as_ref().map(PathWatcher::changes),
@@ -62,8 +65,9 @@ impl Binding {
         binding
     }
 
-    pub(super) const fn listen(&self) -> &Listen {
-        &self.listen
+    /// As the log names it.
+    pub(super) fn forward(&self) -> String {
+        forward_text(&self.listen, &self.orders.borrow().connect)
     }
 
     /// To accept from. Empty while nothing is bound.
@@ -134,9 +138,10 @@ impl Binding {
 
     /// This socket can no longer be accepted from.
     pub(super) async fn shut_down(&mut self, index: usize, error: io::Error, now: Instant) {
+        let forward = self.forward();
         let Some(bound) = &mut self.bound else { return };
         if let Some(suppressed) = self.log.admit("shut down", now) {
-            warn!(listen = %self.listen, %error, suppressed, "another program that has a duplicate of the listening socket shut it down: another one is bound");
+            warn!(forward, %error, suppressed, "{forward}: another program that has a duplicate of the listening socket shut it down: another one is bound");
         }
         if !bound.give_up(index, error, now).await {
             self.bound = None;
@@ -153,7 +158,8 @@ impl Binding {
             None => self.watch_path(now),
             Some(failure) => {
                 if let Some(suppressed) = self.log.admit(failure.message(), now) {
-                    warn!(listen = %self.listen, kind = %failure.kind(), hint = failure.hint(), suppressed, "{failure}");
+                    let forward = self.forward();
+                    warn!(forward, kind = %failure.kind(), hint = failure.hint(), suppressed, "{forward}: {failure}");
                 }
                 self.bound = None;
                 self.look_at = None;
@@ -199,7 +205,7 @@ impl Binding {
         self.look_at = None;
         let (Some(watcher), Listen::Unix(path)) = (&self.watcher, &self.listen) else { return };
         if let Err(error) = watcher.watch(path) {
-            tracing::debug!(listen = %self.listen, %error, "the kernel does not tell of changes of this path: it is looked at each second");
+            tracing::debug!(forward = self.forward(), %error, "the kernel does not tell of changes of this path: it is looked at each second");
             self.look_at = Some(now + PATH_INTERVAL);
         }
     }

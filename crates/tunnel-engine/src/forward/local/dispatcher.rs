@@ -78,7 +78,7 @@ impl<O: Opener> Dispatcher<O> {
     ) -> Self {
         Self {
             name: bound.listen.to_string().into(),
-            binding: Binding::new(bound, clock::now()),
+            binding: Binding::new(bound, orders.clone(), clock::now()),
             session,
             epoch: 0,
             ended_epoch: None,
@@ -211,14 +211,15 @@ impl<O: Opener> Dispatcher<O> {
                 self.place(arrival);
             }
             Err(error) if accept::concerns_one_connection(&error) => {
-                debug!(listen = %self.binding.listen(), %error, "a connection ended before it was accepted")
+                debug!(forward = self.binding.forward(), %error, "a connection ended before it was accepted")
             }
             Err(error) if accept::is_shut_down(&error) => self.binding.shut_down(self.turn, error, clock::now()).await,
             Err(error) => {
                 let now = clock::now();
                 self.accept_after = Some(now + ACCEPT_PAUSE);
                 if let Some(suppressed) = self.log.admit(("accept", error.to_string()), now) {
-                    warn!(listen = %self.binding.listen(), %error, suppressed, "cannot accept connections for now: raise LimitNOFILE, or lower max_connections");
+                    let forward = self.binding.forward();
+                    warn!(forward, %error, suppressed, "{forward}: cannot accept connections for now: raise LimitNOFILE, or lower max_connections");
                 }
             }
         }
@@ -228,13 +229,13 @@ impl<O: Opener> Dispatcher<O> {
         match outcome {
             Outcome::Carried => {}
             Outcome::SlowReader(peer) => {
-                let kind = self.kind();
                 let Some(suppressed) = self.log.admit("slow reader", clock::now()) else { return };
-                warn!(kind, listen = %self.binding.listen(), %peer, suppressed, "the connection from {peer} was reset: it took nothing for {}s, and held up all others of its session", SLOW_READER_LIMIT.as_secs());
+                let forward = self.binding.forward();
+                warn!(forward, %peer, suppressed, "{forward}: the connection from {peer} was reset: it took nothing for {}s, and held up all others of its session", SLOW_READER_LIMIT.as_secs());
             }
             Outcome::NoRequest => {
                 self.stats.fail();
-                debug!(kind = "dynamic", listen = %self.binding.listen(), "a peer sent no SOCKS request that can be served");
+                debug!(forward = self.binding.forward(), "a peer sent no SOCKS request that can be served");
             }
             Outcome::Refused(connect, error) => {
                 self.stats.fail();
@@ -245,7 +246,7 @@ impl<O: Opener> Dispatcher<O> {
                 match disproof(&connect, &error).filter(|_| named) {
                     // Told once, by the reader of the stats.
                     Some(refusal) => {
-                        debug!(kind = self.kind(), listen = %self.binding.listen(), "{}", refusal.words);
+                        debug!(forward = self.binding.forward(), "{}", refusal.words);
                         self.stats.refuse(refusal);
                     }
                     None => self.log_refusal(&connect, &error),
@@ -325,19 +326,13 @@ impl<O: Opener> Dispatcher<O> {
         });
     }
 
-    fn kind(&self) -> &'static str {
-        if self.orders.borrow().connect == Connect::Socks { "dynamic" } else { "local" }
-    }
-
     fn log_refusal(&mut self, connect: &Connect, error: &OpenError) {
-        let kind = self.kind();
+        let forward = self.binding.forward();
         match self.log.admit(("refused", connect.to_string(), error.to_string()), clock::now()) {
             Some(suppressed) => {
-                warn!(kind, listen = %self.binding.listen(), %connect, suppressed, "a connection to {connect} was refused: {error}");
+                warn!(forward, %connect, suppressed, "{forward}: a connection to {connect} was refused: {error}");
             }
-            None => {
-                debug!(kind, listen = %self.binding.listen(), %connect, "a connection to {connect} was refused: {error}")
-            }
+            None => debug!(forward, %connect, "{forward}: a connection to {connect} was refused: {error}"),
         }
     }
 }

@@ -48,6 +48,8 @@ const MAX_SIFTED: u32 = 256;
 /// Where the connections of one remote forward go.
 #[derive(Debug, Clone)]
 pub struct RemoteTarget {
+    /// The forward as the config has it, for the log.
+    pub forward: String,
     /// From here. [`Connect::Socks`]: to wherever the peer on the server asks.
     pub connect: Connect,
     /// Which addresses of a name are tried (`ssh -4`, `ssh -6`).
@@ -177,12 +179,12 @@ impl<I: Incoming> Router<I> {
         let listen = incoming.listen().clone();
         let Some(target) = self.routes.borrow().get(&listen).cloned() else {
             if let Some(suppressed) = self.log.admit("no forward", clock::now()) {
-                debug!(kind = "remote", listen = %shown(&listen), suppressed, "the server handed over a connection that no forward asked for");
+                debug!(%listen, suppressed, "the server handed over a connection that no forward asked for");
             }
             return incoming.reject(RejectReason::Prohibited).await;
         };
         let places = self.places.entry(listen.clone()).or_default().clone();
-        let owner = Owner { listen: shown(&listen), peer: incoming.origin().to_string() };
+        let owner = Owner { listen: listen.to_string(), peer: incoming.origin().to_string() };
         if let Some(expected) = self.expectations.on(&listen) {
             let Some(sifting) = self.sifting.take(MAX_SIFTED) else {
                 expected.crowded();
@@ -213,23 +215,24 @@ impl<I: Incoming> Router<I> {
         if self.places.get(&listen).is_some_and(Places::are_empty) {
             self.places.remove(&listen);
         }
-        let listen = shown(&listen);
+        // One that was removed meanwhile is known by where it listened.
+        let forward = self.routes.borrow().get(&listen).map(|target| target.forward.clone());
+        let forward = forward.unwrap_or_else(|| listen.to_string());
         match outcome {
             Outcome::Carried | Outcome::SessionEnded | Outcome::Probe | Outcome::Full | Outcome::Refused => {}
-            Outcome::NoRequest => debug!(kind = "remote", %listen, "a peer sent no SOCKS request that can be served"),
+            Outcome::NoRequest => debug!(forward, "a peer sent no SOCKS request that can be served"),
             Outcome::SlowReader(connect) => {
-                let Some(suppressed) = self.log.admit(("slow reader", &listen), clock::now()) else { return };
-                warn!(kind = "remote", %listen, %connect, suppressed, "a connection to {connect} was reset: it took nothing for {}s, and held up all others of its session", SLOW_READER_LIMIT.as_secs());
+                let Some(suppressed) = self.log.admit(("slow reader", &forward), clock::now()) else { return };
+                warn!(forward, %connect, suppressed, "{forward}: a connection to {connect} was reset: it took nothing for {}s, and held up all others of its session", SLOW_READER_LIMIT.as_secs());
             }
-            Outcome::RequestRefused(connect, error) => match self
-                .log
-                .admit(("refused", &listen, connect.to_string(), error.to_string()), clock::now())
-            {
-                Some(suppressed) => {
-                    warn!(kind = "remote", %listen, %connect, suppressed, "a connection to {connect} was refused: {error}");
+            Outcome::RequestRefused(connect, error) => {
+                match self.log.admit(("refused", &forward, connect.to_string(), error.to_string()), clock::now()) {
+                    Some(suppressed) => {
+                        warn!(forward, %connect, suppressed, "{forward}: a connection to {connect} was refused: {error}");
+                    }
+                    None => debug!(forward, %connect, "{forward}: a connection to {connect} was refused: {error}"),
                 }
-                None => debug!(kind = "remote", %listen, %connect, "a connection to {connect} was refused: {error}"),
-            },
+            }
         }
     }
 }
@@ -247,12 +250,4 @@ async fn sifted_on<I: Incoming>(sifted: Sifted<I>, owner: Owner, target: RemoteT
         return Outcome::Full;
     };
     serve(user, owner, target).await
-}
-
-fn shown(listen: &RemoteListen) -> String {
-    match listen {
-        RemoteListen::Tcp { address, port } if address.contains(':') => format!("[{address}]:{port}"),
-        RemoteListen::Tcp { address, port } => format!("{address}:{port}"),
-        RemoteListen::Unix(path) => path.clone(),
-    }
 }

@@ -15,6 +15,7 @@ fn port(port: u16) -> RemoteListen {
 
 fn target(connect: Connect) -> RemoteTarget {
     RemoteTarget {
+        forward: "2222:target".into(),
         connect,
         family: AddressFamily::Any,
         permit: Arc::default(),

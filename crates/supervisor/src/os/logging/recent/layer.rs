@@ -7,8 +7,8 @@ use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 use tunnel_engine::clock;
 
-use super::super::OURS;
 use super::super::fields::{Fields, Kept};
+use super::super::{OURS, TUNNEL_SPAN};
 use super::{RecentLine, RecentLines};
 
 /// What a reader of one tunnel's lines knows already, or finds in its status.
@@ -26,7 +26,7 @@ impl RecentLines {
 
 fn is_kept(metadata: &Metadata<'_>) -> bool {
     let library = metadata.target().split("::").next().unwrap_or_default();
-    *metadata.level() <= Level::INFO && OURS.contains(&library)
+    *metadata.level() <= Level::INFO && (OURS.contains(&library) || library == TUNNEL_SPAN)
 }
 
 struct Recorder(RecentLines);
@@ -42,10 +42,7 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut fields = Fields::of_event(event);
-        for span in context.event_scope(event).into_iter().flatten() {
-            fields.inherit(&span.extensions());
-        }
+        let fields = Fields::of(event, &context);
         let Some(tunnel) = fields.get("tunnel").and_then(serde_json::Value::as_str) else { return };
         let line = RecentLine { at: clock::wall(), level: *event.metadata().level(), message: text(tunnel, &fields) };
         self.0.push(tunnel, line);
