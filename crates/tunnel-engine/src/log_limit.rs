@@ -13,10 +13,12 @@ pub const PEER_INTERVAL: Duration = Duration::from_secs(60);
 const MAX_KNOWN: usize = 64;
 
 /// Decides which of the events that repeat are logged: the first at once; the same again once an interval, with the
-/// count of those between; another one, at once. Events are compared by what is passed to [`LogLimiter::admit`].
+/// count of those between; another one, at once. Events are compared by what is passed to [`LogLimiter::admit`]. The
+/// interval of an event that goes on and on may grow.
 #[derive(Debug)]
 pub struct LogLimiter {
     interval: Duration,
+    longest: Duration,
     burst: u32,
     hasher: RandomState,
     /// By hash, so that long texts cost nothing.
@@ -29,6 +31,7 @@ pub struct LogLimiter {
 struct Known {
     /// When the interval began.
     since: Instant,
+    interval: Duration,
     /// Lines in it.
     logged: u32,
     suppressed: u64,
@@ -42,26 +45,34 @@ impl LogLimiter {
 
     /// The same event is logged up to `burst` times an `interval`: for changes to and fro, of which a few are news.
     pub fn with_burst(interval: Duration, burst: u32) -> Self {
-        Self { interval, burst, hasher: RandomState::new(), known: HashMap::new(), others: None }
+        Self { interval, longest: interval, burst, hasher: RandomState::new(), known: HashMap::new(), others: None }
+    }
+
+    /// Each interval in which an event goes on is twice as long as the one before, up to `longest`: an outage of days
+    /// is worth some lines, not one for each ten minutes of it.
+    #[must_use]
+    pub fn growing_to(mut self, longest: Duration) -> Self {
+        self.longest = longest;
+        self
     }
 
     /// `Some` when this event is to be logged, with how many like it were not since the last one that was.
     pub fn admit(&mut self, event: impl Hash, now: Instant) -> Option<u64> {
         let key = self.hasher.hash_one(event);
         if let Some(known) = self.known.get_mut(&key) {
-            return known.repeat(self.interval, self.burst, now);
+            return known.repeat((self.interval, self.longest), self.burst, now);
         }
         if self.known.len() >= MAX_KNOWN {
             // What has not come again within an interval makes room.
-            self.known.retain(|_, known| now.saturating_duration_since(known.since) < self.interval);
+            self.known.retain(|_, known| now.saturating_duration_since(known.since) < known.interval);
         }
-        let first = Known { since: now, logged: 1, suppressed: 0 };
+        let first = Known { since: now, interval: self.interval, logged: 1, suppressed: 0 };
         if self.known.len() < MAX_KNOWN {
             self.known.insert(key, first);
             return Some(0);
         }
         match &mut self.others {
-            Some(others) => others.repeat(self.interval, self.burst, now),
+            Some(others) => others.repeat((self.interval, self.longest), self.burst, now),
             None => {
                 self.others = Some(first);
                 Some(0)
@@ -82,9 +93,13 @@ impl LogLimiter {
 }
 
 impl Known {
-    fn repeat(&mut self, interval: Duration, burst: u32, now: Instant) -> Option<u64> {
-        if now.saturating_duration_since(self.since) >= interval {
-            *self = Self { since: now, logged: 0, ..*self };
+    fn repeat(&mut self, (first, longest): (Duration, Duration), burst: u32, now: Instant) -> Option<u64> {
+        let passed = now.saturating_duration_since(self.since);
+        if passed >= self.interval {
+            // After an interval without it, it is news again.
+            let goes_on = passed < self.interval.saturating_mul(2);
+            let interval = if goes_on { self.interval.saturating_mul(2).min(longest) } else { first };
+            *self = Self { since: now, interval, logged: 0, ..*self };
         }
         if self.logged >= burst {
             self.suppressed += 1;
@@ -121,6 +136,17 @@ mod tests {
         let mut logged = |now| (0..10).filter_map(|_| limiter.admit("ready", now)).collect::<Vec<_>>();
         assert_eq!(logged(start), [0, 0, 0]);
         assert_eq!(logged(start + MINUTE), [7, 0, 0]);
+    }
+
+    #[test]
+    fn interval_of_what_goes_on_grows_and_begins_anew_after_a_pause() {
+        let start = clock::now();
+        let mut limiter = LogLimiter::new(MINUTE).growing_to(MINUTE * 8);
+        let mut logged = |minute| limiter.admit("a", start + MINUTE * minute).is_some();
+        let minutes: Vec<u32> = (0..40).filter(|minute| logged(*minute)).collect();
+        assert_eq!(minutes, [0, 1, 3, 7, 15, 23, 31, 39]);
+        let minutes: Vec<u32> = (60..64).filter(|minute| logged(*minute)).collect();
+        assert_eq!(minutes, [60, 61, 63]);
     }
 
     #[test]

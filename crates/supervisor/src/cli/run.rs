@@ -108,7 +108,7 @@ fn applied(pidfile: Option<Pidfile>, log: LogControl, metrics: watch::Sender<Opt
             pidfile.write()?;
             written = true;
         }
-        if let Err(error) = log.set_level(&desired.global.log.level) {
+        if let Err(error) = log.set_level(&desired.global.log.level.filter) {
             tracing::error!(%error, "cannot change the log level");
         }
         metrics.send_if_modified(|listen| {

@@ -34,10 +34,25 @@ pub struct Global {
 /// `[log]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSpec {
-    /// A level, or a filter such as `info,tunnel_engine=debug`.
-    pub level: String,
+    /// What is logged.
+    pub level: LogLevelSpec,
     /// How lines look.
     pub format: LogFormat,
+}
+
+/// `log.level`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLevelSpec {
+    /// A level, or a filter such as `info,tunnel_engine=debug`.
+    pub filter: String,
+    /// What the file says and has no effect, because the command line or the environment says something else.
+    pub overridden: Option<String>,
+}
+
+impl From<&str> for LogLevelSpec {
+    fn from(filter: &str) -> Self {
+        Self { filter: filter.to_owned(), overridden: None }
+    }
 }
 
 /// `log.format`.

@@ -22,8 +22,8 @@ mod tests;
 mod value;
 
 pub use desired::{
-    BackoffKind, BackoffSpec, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, OutageSpec,
-    ProbeSpec, ShellCommand, TunnelSpec,
+    BackoffKind, BackoffSpec, Desired, DuringOutage, Global, LogFormat, LogLevelSpec, LogSpec, OnRemotePortBusy,
+    OutageSpec, ProbeSpec, ShellCommand, TunnelSpec,
 };
 pub use diagnostic::{ConfigError, ConfigErrors};
 pub use log_filter::{LogFilterError, log_filter};

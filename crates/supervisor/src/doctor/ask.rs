@@ -238,6 +238,7 @@ impl Asker<'_> {
     /// Has the server listen, with a route for our own connection there.
     async fn listen(&self, forward: &Forward, listen: Listen) -> Result<Option<u16>, ForwardError> {
         let target = RemoteTarget {
+            forward: forward.to_string(),
             connect: forward.connect.clone(),
             family: self.spec.session.dial.address_family,
             permit: Arc::new(PermitRemoteOpen::default()),

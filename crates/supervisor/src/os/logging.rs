@@ -77,7 +77,7 @@ pub struct Started {
 
 /// Events go where `spec` says from now on.
 pub fn init(spec: &LogSpec) -> Result<Started, LogError> {
-    let (filter, handle) = reload::Layer::new(filter(&spec.level)?);
+    let (filter, handle) = reload::Layer::new(filter(&spec.level.filter)?);
     let (output, flush) = output(spec.format)?;
     let recent = RecentLines::default();
     // Each has a filter of its own: the last lines of a tunnel are kept whatever is written out.

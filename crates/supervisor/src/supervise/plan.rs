@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use tunnel_engine::spec::{Forward, Listen, PermitRemoteOpen, SessionSpec};
 
-use crate::config::{Desired, LogSpec, OnRemotePortBusy, OutageSpec, ProbeSpec, ShellCommand, TunnelSpec};
+use crate::config::{
+    Desired, LogFormat, LogLevelSpec, OnRemotePortBusy, OutageSpec, ProbeSpec, ShellCommand, TunnelSpec,
+};
 use crate::lifecycle::Policy;
 
 pub use apply::apply;
@@ -129,8 +131,10 @@ pub enum Step {
 /// A setting of the daemon itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GlobalChange {
-    /// `log`: applied at once.
-    Log(LogSpec),
+    /// `log.level`: applied at once.
+    LogLevel(LogLevelSpec),
+    /// `log.format`: from the next start of the daemon on.
+    LogFormat(LogFormat),
     /// `stop_timeout`: applied at once.
     StopTimeout(Duration),
     /// `pid_file`: from the next start of the daemon on.
@@ -147,8 +151,8 @@ impl GlobalChange {
     /// True where a running daemon cannot apply it.
     pub const fn needs_restart(&self) -> bool {
         match self {
-            Self::Log(_) | Self::StopTimeout(_) | Self::Metrics(_) => false,
-            Self::PidFile(_) | Self::ControlSocket(_) | Self::Config(_) => true,
+            Self::LogLevel(_) | Self::StopTimeout(_) | Self::Metrics(_) => false,
+            Self::LogFormat(_) | Self::PidFile(_) | Self::ControlSocket(_) | Self::Config(_) => true,
         }
     }
 }

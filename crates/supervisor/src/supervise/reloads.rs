@@ -93,6 +93,10 @@ impl Supervisor {
                 self.desired = desired;
                 self.tunnels.reorder(self.desired.tunnels.iter().map(|spec| spec.name.as_str()));
                 self.tell_applied();
+                // With the level that it brings. A request gets them as its answer, a signal has none.
+                for note in &report.notes {
+                    tracing::info!(generation = self.generation, "config: {note}");
+                }
                 Response::Plan { plan: report }
             }
             Err(refusal) => {
@@ -156,9 +160,12 @@ impl Supervisor {
         match change {
             GlobalChange::StopTimeout(timeout) => self.tunnels.set_stop_timeout(timeout),
             // By what is told that the config was applied.
-            GlobalChange::Log(_) | GlobalChange::Metrics(_) => {}
+            GlobalChange::LogLevel(_) | GlobalChange::Metrics(_) => {}
             // Each takes effect at the next start of the daemon; the report says so.
-            GlobalChange::PidFile(_) | GlobalChange::ControlSocket(_) | GlobalChange::Config(_) => {}
+            GlobalChange::LogFormat(_)
+            | GlobalChange::PidFile(_)
+            | GlobalChange::ControlSocket(_)
+            | GlobalChange::Config(_) => {}
         }
     }
 }

@@ -23,6 +23,7 @@ use super::locals::{BoundJob, Locals};
 use super::observer::Occurrence;
 use super::on_change::OnChange;
 use super::orders::Order;
+use super::outage::Readiness;
 use super::probes::Probed;
 use super::recording::Recorded;
 use super::remotes::{Remotes, Requested};
@@ -69,9 +70,10 @@ pub(super) struct Actor {
     pub(super) last_failure: Option<FailureView>,
     pub(super) failures: Arc<FailureCounts>,
     pub(super) failures_logged: LogLimiter,
+    pub(super) kinds_logged: LogLimiter,
     /// What can change to and fro: readiness, doubts, forwards.
     pub(super) changes_logged: LogLimiter,
-    pub(super) was_ready: bool,
+    pub(super) readiness: Readiness,
     /// What the history knows.
     pub(super) recorded: Recorded,
     pub(super) on_change: OnChange,
@@ -199,8 +201,9 @@ impl Actor {
             last_up: None,
             last_failure: None,
             failures,
-            failures_logged: LogLimiter::new(report::REPEAT_EVERY),
-            changes_logged: LogLimiter::with_burst(report::REPEAT_EVERY, report::CHANGES_LOGGED),
+            failures_logged: report::limiter(1),
+            kinds_logged: report::limiter(report::TEXTS_LOGGED),
+            changes_logged: report::limiter(report::CHANGES_LOGGED),
             files: Files::default(),
             knocking: Knocking::default(),
             probed: None,
@@ -209,7 +212,7 @@ impl Actor {
             witness,
             alarm: Alarm::default(),
             phase,
-            was_ready: false,
+            readiness: Readiness::default(),
             recorded: Recorded::default(),
             cause: None,
             on_change: OnChange::default(),
@@ -313,7 +316,7 @@ impl Actor {
             Order::NetworkChanged => self.network_changed(),
             Order::ResetFailed => {
                 self.last_failure = None;
-                self.failures_logged.reset();
+                self.forget_failures_logged();
                 self.feed(Input::ResetFailed);
             }
             Order::GiveUp(failure) => self.give_up_session(*failure, None),

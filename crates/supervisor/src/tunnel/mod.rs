@@ -23,6 +23,7 @@ mod locals;
 mod observer;
 mod on_change;
 mod orders;
+mod outage;
 mod pending;
 #[cfg(test)]
 mod probe_tests;
@@ -46,6 +47,8 @@ mod tests;
 #[cfg(test)]
 mod truth;
 mod view;
+#[cfg(test)]
+mod weekend_tests;
 mod wind_down;
 
 pub use handle::{Context, Handle, Wedged, spawn};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::Span;
 use tunnel_engine::clock;
 use tunnel_engine::failure::{Failure, FailureKind};
+use tunnel_engine::log_limit::LogLimiter;
 use tunnel_engine::session::Session;
 use tunnel_engine::spec::StrictHostKeyChecking;
 
@@ -13,12 +14,18 @@ use super::actor::Actor;
 use super::observer::Occurrence;
 use super::view::FailureView;
 use crate::history::Cause;
-use crate::lifecycle::Phase;
+use crate::lifecycle::{Phase, Want};
 use crate::os::logging::TUNNEL_SPAN;
 
-/// The same failure is worth another warning after this long: a server that is down over a weekend makes some hundred
-/// lines, and each still says how often it was tried.
+/// The same failure is worth another warning after this long, and then after ever longer: a server that is down over a
+/// weekend makes some fifteen lines a tunnel, and each says how often it was tried.
 pub(super) const REPEAT_EVERY: Duration = Duration::from_secs(600);
+
+/// The longest silence about what goes on: some lines a day.
+pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(6 * 3600);
+
+/// Lines of one kind of failure in [`REPEAT_EVERY`], however much their texts differ: a proxy command may print the time.
+pub(super) const TEXTS_LOGGED: u32 = 5;
 
 /// Changes to and fro that are logged in [`REPEAT_EVERY`], each kind of its own: a forward whose target takes every
 /// other connection changes with each of them.
@@ -29,6 +36,11 @@ pub(super) fn span(tunnel: &str) -> Span {
     tracing::error_span!(target: TUNNEL_SPAN, "tunnel", tunnel)
 }
 
+/// For what a tunnel repeats.
+pub(super) fn limiter(burst: u32) -> LogLimiter {
+    LogLimiter::with_burst(REPEAT_EVERY, burst).growing_to(LONGEST_SILENCE)
+}
+
 impl Actor {
     /// Writes a failure down and says it. Call it after the machine has judged, so that the line says what follows.
     pub(super) fn tell_failure(&mut self, failure: Failure, forward: Option<&str>) {
@@ -37,7 +49,8 @@ impl Actor {
         self.cause = Some(Cause::of(&failure, forward));
         let now = clock::now();
         self.note_absence(&failure);
-        let say = self.failures_logged.admit((failure.kind(), failure.message()), now);
+        let same = self.failures_logged.admit((failure.kind(), failure.message()), now);
+        let say = same.and_then(|same| Some(same.saturating_add(self.kinds_logged.admit(failure.kind(), now)?)));
         let wait = self.machine.next_start().map(|at| at.saturating_duration_since(now));
         let (kind, hint, phase) = (failure.kind(), failure.hint(), self.machine.phase());
         let tunnel = self.spec.name.as_str();
@@ -46,7 +59,11 @@ impl Actor {
         let retry_in = wait.map(|wait| humantime::format_duration(rounded(wait)).to_string());
         match say {
             Some(repeats) => {
-                tracing::warn!(tunnel, forward, %kind, %server, attempt, retry_in, %phase, repeats, hint, "{tunnel}: {failure}");
+                let (told, repeats) = match repeats {
+                    0 => (String::new(), None),
+                    more => (format!(" ({more} more times since it was last logged)"), Some(more)),
+                };
+                tracing::warn!(tunnel, forward, %kind, %server, attempt, retry_in, %phase, repeats, hint, "{tunnel}: {failure}{told}");
             }
             None => {
                 tracing::debug!(tunnel, forward, %kind, %server, attempt, retry_in, %phase, hint, "{tunnel}: {failure}")
@@ -55,10 +72,13 @@ impl Actor {
         self.last_failure = Some(FailureView { failure, at: clock::wall(), outdated: None });
     }
 
-    pub(super) fn tell_session(&self, session: &Session) {
+    /// Each start that succeeds, while there are few: a server may log us in and throw us out again and again.
+    pub(super) fn tell_session(&mut self, session: &Session) {
+        let Some(suppressed) = self.changes_logged.admit("session", clock::now()) else { return };
+        let suppressed = (suppressed > 0).then_some(suppressed);
         let (tunnel, server, info) = (self.spec.name.as_str(), &self.server, session.info());
         let (software, cipher, auth) = (info.software.as_str(), info.cipher.as_str(), info.auth.as_str());
-        tracing::info!(tunnel, %server, starts = self.machine.starts(), software, cipher, auth, "{tunnel}: session is up");
+        tracing::info!(tunnel, %server, starts = self.machine.starts(), software, cipher, auth, suppressed, "{tunnel}: session is up");
         if self.spec.session.host_key.strict == StrictHostKeyChecking::No {
             let host_key = info.host_key.as_str();
             tracing::warn!(tunnel, %server, host_key, "{tunnel}: host key not checked: strict_host_key_checking is `no`");
@@ -66,16 +86,22 @@ impl Actor {
     }
 
     pub(super) fn tell_readiness(&mut self, ready: bool) {
-        if ready
-            && !self.was_ready
-            && let Some(suppressed) = self.changes_logged.admit("ready", clock::now())
+        let (now, starts) = (clock::now(), self.machine.starts());
+        let recovery = self.readiness.look(self.machine.want() == Want::Up, ready, starts, now);
+        if let Some(recovery) = recovery
+            && let Some(suppressed) = self.changes_logged.admit("ready", now)
         {
-            self.failures_logged.reset();
+            self.forget_failures_logged();
             let (tunnel, server) = (self.spec.name.as_str(), &self.server);
-            let suppressed = (suppressed > 0).then_some(suppressed);
-            tracing::info!(tunnel, %server, starts = self.machine.starts(), suppressed, "{tunnel}: ready");
+            let (suppressed, words) = ((suppressed > 0).then_some(suppressed), recovery.words());
+            tracing::info!(tunnel, %server, starts, suppressed, "{tunnel}: {words}");
         }
-        self.was_ready = ready;
+    }
+
+    /// All is well, or begins anew: the next failure is news.
+    pub(super) fn forget_failures_logged(&mut self) {
+        self.failures_logged.reset();
+        self.kinds_logged.reset();
     }
 
     /// Phases that end something; the others are told by what led to them.
@@ -109,7 +135,7 @@ impl Actor {
 }
 
 /// To three digits or so: people do not need microseconds.
-fn rounded(wait: Duration) -> Duration {
+pub(super) fn rounded(wait: Duration) -> Duration {
     let unit: u64 = match wait.as_millis() {
         0..1000 => 1,
         1000..10_000 => 100,

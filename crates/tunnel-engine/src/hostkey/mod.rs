@@ -227,8 +227,8 @@ impl HostKeys {
                 }
                 StrictHostKeyChecking::AcceptNew => self.remember(key).await.map(|()| Proof::Other),
                 StrictHostKeyChecking::No => {
-                    let server = self.server.lookup.as_str();
-                    tracing::warn!(server, %key, "`{server}`: an unknown host key is believed: strict_host_key_checking is `no`");
+                    // Told by what keeps the session, once it is up.
+                    tracing::debug!(server = self.server.lookup, %key, "believing an unknown host key unchecked");
                     self.remember(key).await.map(|()| Proof::Other)
                 }
             },

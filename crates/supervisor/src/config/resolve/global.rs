@@ -7,7 +7,7 @@ use tunnel_engine::spec::{Forward, ForwardKind, Listen};
 
 use super::claims::{self, Claim};
 use super::{Document, Reader};
-use crate::config::desired::{Global, LogFormat, LogSpec};
+use crate::config::desired::{Global, LogFormat, LogLevelSpec, LogSpec};
 use crate::config::diagnostic::ConfigError;
 use crate::config::keys;
 use crate::config::load::Overrides;
@@ -93,6 +93,9 @@ fn log(top: &mut Reader<'_>, overrides: &Overrides) -> LogSpec {
     {
         top.errors.push(ConfigError::of_option("--log-level", what, hint));
     }
-    let level = overrides.log_level.clone().or(level).unwrap_or_else(|| LOG_LEVEL.to_owned());
+    let level = match &overrides.log_level {
+        Some(filter) => LogLevelSpec { filter: filter.clone(), overridden: level.filter(|level| level != filter) },
+        None => level.as_deref().unwrap_or(LOG_LEVEL).into(),
+    };
     LogSpec { level, format }
 }

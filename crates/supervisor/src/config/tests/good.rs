@@ -17,7 +17,7 @@ fn the_smallest_config_gets_every_default() {
     assert_eq!(global.config, Path::new("/etc/tunneld.toml"));
     assert_eq!(global.control_socket, Path::new("/run/tunneld/control.sock"));
     assert_eq!((global.pid_file.as_ref(), global.stop_timeout), (None, Duration::from_secs(10)));
-    assert_eq!((global.log.level.as_str(), global.log.format), ("info", LogFormat::Auto));
+    assert_eq!((global.log.level.filter.as_str(), global.log.format), ("info", LogFormat::Auto));
 
     let [tunnel] = desired.tunnels.as_slice() else { panic!("{desired:?}") };
     assert!(tunnel.enabled && !tunnel.gateway_ports && !tunnel.exit_on_forward_failure);
@@ -50,7 +50,7 @@ fn the_daemons_own_keys_are_read() {
     assert_eq!(desired.global.pid_file.as_deref(), Some(Path::new("/etc/x.pid")));
     assert_eq!(desired.global.control_socket, Path::new("/keys/c"));
     assert_eq!(desired.global.stop_timeout, Duration::from_millis(2500));
-    assert_eq!(desired.global.log.level, "warn,russh=debug");
+    assert_eq!(desired.global.log.level.filter, "warn,russh=debug");
     assert_eq!(desired.global.log.format, LogFormat::Json);
     assert!(desired.tunnels.is_empty());
 }
@@ -66,7 +66,8 @@ fn the_command_line_beats_the_file() {
     let desired = load_text_in(Path::new("t"), text, &overrides, &environment()).unwrap();
     assert_eq!(desired.global.control_socket, Path::new("/a"));
     assert_eq!(desired.global.pid_file.as_deref(), Some(Path::new("/b")));
-    assert_eq!(desired.global.log.level, "debug");
+    assert_eq!(desired.global.log.level.filter, "debug");
+    assert_eq!(desired.global.log.level.overridden.as_deref(), Some("warn"));
 
     let overrides = Overrides { log_level: Some("loud".to_owned()), ..Overrides::default() };
     let errors = load_text_in(Path::new("t"), "", &overrides, &environment()).unwrap_err();

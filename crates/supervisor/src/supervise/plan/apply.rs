@@ -127,7 +127,8 @@ impl Step {
 impl GlobalChange {
     fn apply(&self, global: &mut Global) {
         match self.clone() {
-            Self::Log(log) => global.log = log,
+            Self::LogLevel(level) => global.log.level = level,
+            Self::LogFormat(format) => global.log.format = format,
             Self::StopTimeout(timeout) => global.stop_timeout = timeout,
             Self::PidFile(path) => global.pid_file = path,
             Self::ControlSocket(path) => global.control_socket = path,

@@ -60,8 +60,11 @@ fn globals(old: &Global, new: &Global) -> Vec<Step> {
     if old.stop_timeout != *stop_timeout {
         changes.push(GlobalChange::StopTimeout(*stop_timeout));
     }
-    if old.log != *log {
-        changes.push(GlobalChange::Log(log.clone()));
+    if old.log.level != log.level {
+        changes.push(GlobalChange::LogLevel(log.level.clone()));
+    }
+    if old.log.format != log.format {
+        changes.push(GlobalChange::LogFormat(log.format));
     }
     if old.metrics != *metrics {
         changes.push(GlobalChange::Metrics(metrics.clone()));

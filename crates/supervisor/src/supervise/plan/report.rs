@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use tunnel_engine::spec::{Destination, Forward, ForwardKey, ForwardKind, SessionSpec};
 
-use crate::config::{Desired, TunnelSpec};
+use crate::config::{Desired, LogLevelSpec, TunnelSpec};
 use crate::control::{PlanAction, PlanReport, PlanStep};
 
 use super::apply::World;
@@ -192,9 +192,11 @@ fn forward_change(from: &Forward, to: &Forward) -> String {
 
 fn global(change: &GlobalChange) -> String {
     let text = match change {
-        GlobalChange::Log(log) => {
-            format!("log becomes `{}`, {}", log.level, format!("{:?}", log.format).to_lowercase())
-        }
+        GlobalChange::LogLevel(LogLevelSpec { filter, overridden: None }) => format!("log.level becomes `{filter}`"),
+        GlobalChange::LogLevel(LogLevelSpec { filter, overridden: Some(of_file) }) => format!(
+            "log.level = `{of_file}` has no effect: --log-level or TUNNELD_LOG_LEVEL has set `{filter}` when tunneld was started"
+        ),
+        GlobalChange::LogFormat(format) => format!("log.format becomes `{}`", format!("{format:?}").to_lowercase()),
         GlobalChange::StopTimeout(timeout) => format!("stop_timeout becomes {}", humantime::format_duration(*timeout)),
         GlobalChange::PidFile(Some(path)) => format!("pid_file becomes `{}`", path.display()),
         GlobalChange::PidFile(None) => "pid_file goes".to_owned(),

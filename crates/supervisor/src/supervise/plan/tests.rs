@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tunnel_engine::spec::{Connect, ForwardKey};
 
 use super::{Plan, Step, apply, plan};
-use crate::config::Desired;
+use crate::config::{Desired, LogFormat, LogSpec};
 use crate::control::PlanAction::{self, Add, Cancel, Keep, Replace, Retune, Start, Stop};
 use crate::control::PlanStep;
 use worlds::{config, configs, forward, tunnel};
@@ -218,7 +218,7 @@ fn several_remote_forwards_may_ask_for_port_0() {
 fn settings_that_a_running_daemon_cannot_apply_say_so() {
     let (plan, actual) = difference(|new| {
         new.global.pid_file = Some("/run/other.pid".into());
-        new.global.log.level = "debug".to_owned();
+        new.global.log = LogSpec { level: "debug".into(), format: LogFormat::Json };
         new.global.stop_timeout *= 2;
     });
     let report = plan.report(&actual, |_, _| 0, true, 8);
@@ -227,7 +227,8 @@ fn settings_that_a_running_daemon_cannot_apply_say_so() {
         [
             "pid_file becomes `/run/other.pid` when tunneld is restarted",
             "stop_timeout becomes 20s",
-            "log becomes `debug`, auto",
+            "log.level becomes `debug`",
+            "log.format becomes `json` when tunneld is restarted",
         ]
     );
     assert_eq!((report.applied, report.generation), (true, 8));

@@ -16,7 +16,7 @@ const KNOWN: &[&str] = &["tunnel", "server", "phase"];
 
 impl RecentLines {
     /// Keeps what is logged from now on. It looks at no event below INFO, and at none of a library.
-    pub(in super::super) fn layer<S>(&self) -> impl Layer<S> + Send + Sync + 'static
+    pub(crate) fn layer<S>(&self) -> impl Layer<S> + Send + Sync + 'static
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {

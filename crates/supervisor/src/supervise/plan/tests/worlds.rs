@@ -22,7 +22,7 @@ pub(super) fn config(tunnels: Vec<TunnelSpec>) -> Desired {
             pid_file: None,
             control_socket: "/run/tunneld/control.sock".into(),
             stop_timeout: secs(10),
-            log: LogSpec { level: "info".to_owned(), format: LogFormat::Auto },
+            log: LogSpec { level: "info".into(), format: LogFormat::Auto },
             metrics: None,
         },
         tunnels,
