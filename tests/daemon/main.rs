@@ -19,3 +19,4 @@ mod open_files;
 mod reload;
 mod scale;
 mod ssh_config;
+mod status_schema;

@@ -2,35 +2,51 @@
 
 use std::io::{IsTerminal, stdout};
 
+use ratatui::crossterm::terminal;
 use tunnel_engine::clock;
 
 use super::problem::{Problem, print};
-use super::render::{self, Style};
+use super::render::{self, Look, Style};
 use super::talk::Daemon;
 use crate::exit;
 use crate::supervise::snapshot::Status;
 
 pub(super) fn run(daemon: &Daemon, names: Vec<String>, json: bool) -> Result<u8, Problem> {
     let named = !names.is_empty();
-    let (status, disabled) = daemon.status(names)?;
-    let text = if json {
-        serde_json::to_string_pretty(&status).map_err(|error| Problem::Output(error.into()))? + "\n"
-    } else {
-        render::status(&status, clock::wall(), style())
+    let status = daemon.status(names)?;
+    let text = match (json, named) {
+        (true, _) => serde_json::to_string_pretty(&status).map_err(|error| Problem::Output(error.into()))? + "\n",
+        (false, false) => render::status(&status, clock::wall(), look()),
+        (false, true) => render::details(&status, clock::wall(), look()),
     };
     print(&text)?;
-    Ok(if all_ready(&status, &disabled, named) { exit::OK } else { exit::NO })
+    Ok(if all_ready(&status, named) { exit::OK } else { exit::NO })
 }
 
-/// Colours for people who have not said that they want none (no-color.org).
+/// What standard output takes.
+pub(super) fn look() -> Look {
+    if !stdout().is_terminal() {
+        return Look::PIPE;
+    }
+    // A serial line, or a terminal of a test, may not know how wide it is.
+    let width = terminal::size().ok().map(|(columns, _)| usize::from(columns)).filter(|width| *width > 0);
+    Look { width, style: style() }
+}
+
+/// Colours for people who have not said that they want none (no-color.org), on terminals that know some.
 pub(super) fn style() -> Style {
-    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if wanted && stdout().is_terminal() { Style::Colour } else { Style::Plain }
+    let none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if none || is_dumb() || !stdout().is_terminal() { Style::Plain } else { Style::Colour }
 }
 
-/// Who asks for a tunnel by name wants to know about it, enabled or not.
-fn all_ready(status: &Status, disabled: &[String], named: bool) -> bool {
-    status.tunnels.iter().all(|tunnel| tunnel.ready || (!named && disabled.contains(&tunnel.name)))
+/// A terminal that can only write, one line after the other.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
+}
+
+/// A question about a tunnel by name is about that tunnel, enabled or not.
+fn all_ready(status: &Status, named: bool) -> bool {
+    status.tunnels.iter().all(|tunnel| tunnel.ready || !(named || tunnel.enabled))
 }
 
 #[cfg(test)]
@@ -44,10 +60,11 @@ mod tests {
 
     #[test]
     fn a_disabled_tunnel_counts_only_when_it_is_named() {
-        let off = ["off".to_owned()];
-        assert!(all_ready(&status(&[("a", true), ("off", false)]), &off, false));
-        assert!(!all_ready(&status(&[("off", false)]), &off, true));
-        assert!(!all_ready(&status(&[("a", true), ("b", false)]), &off, false));
-        assert!(all_ready(&status(&[]), &[], false));
+        let mut one_off = status(&[("a", true), ("off", false)]);
+        assert!(!all_ready(&one_off, false), "it is enabled");
+        one_off.tunnels[1].enabled = false;
+        assert!(all_ready(&one_off, false));
+        assert!(!all_ready(&one_off, true));
+        assert!(all_ready(&status(&[]), false));
     }
 }

@@ -47,11 +47,11 @@ impl Daemon {
         }
     }
 
-    /// The named tunnels, or all; and which of them are not enabled.
-    pub(super) fn status(&self, names: Vec<String>) -> Result<(Status, Vec<String>), Problem> {
-        let Response::Status { status, disabled } = self.ask(Request::Status { names })? else {
+    /// The named tunnels, or all.
+    pub(super) fn status(&self, names: Vec<String>) -> Result<Status, Problem> {
+        let Response::Status { status } = self.ask(Request::Status { names })? else {
             return Err(Problem::Misunderstood);
         };
-        Ok((status, disabled))
+        Ok(status)
     }
 }

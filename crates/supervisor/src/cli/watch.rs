@@ -11,7 +11,7 @@ use tunnel_engine::clock;
 
 use super::problem::{Problem, print};
 use super::render;
-use super::status::style;
+use super::status::look;
 use super::talk::Daemon;
 use crate::exit;
 
@@ -42,7 +42,7 @@ pub(super) fn run(daemon: &Daemon, names: &[String], json: bool) -> Result<u8, P
 }
 
 fn draw(daemon: &Daemon, names: &[String], json: bool) -> Result<String, Problem> {
-    let (status, _) = daemon.status(names.to_vec())?;
+    let status = daemon.status(names.to_vec())?;
     if json {
         return Ok(serde_json::to_string(&status).map_err(|error| Problem::Output(error.into()))? + "\n");
     }
@@ -50,7 +50,7 @@ fn draw(daemon: &Daemon, names: &[String], json: bool) -> Result<String, Problem
     let time = humantime::format_rfc3339_seconds(now);
     let head = format!("tunneld {} (pid {})  {time}  q quits\n\n", status.version, status.pid);
     let head = if stdout().is_terminal() { head } else { format!("{time}\n") };
-    Ok(head + &render::status(&status, now, style()))
+    Ok(head + &render::status(&status, now, look()))
 }
 
 /// One word when a signal or the q key says that it is enough.

@@ -207,9 +207,6 @@ pub enum Response {
     Status {
         /// Only the tunnels that were asked for.
         status: Status,
-        /// Those of them that the config has with `enabled = false`: nobody waits for them to be ready.
-        #[serde(default)]
-        disabled: Vec<String>,
     },
     /// To `Log`.
     Log {

@@ -26,8 +26,6 @@ pub(super) struct Daemon {
 #[derive(Clone)]
 pub(super) struct Report {
     pub(super) status: Arc<Status>,
-    /// Tunnels that the config has with `enabled = false`.
-    pub(super) disabled: Arc<Vec<String>>,
 }
 
 /// There is no answer; for a person.
@@ -68,8 +66,8 @@ impl Daemon {
         *last = None;
         let asked = clock::now();
         let answer = self.ask(Request::Status { names: Vec::new() }).await?;
-        let Response::Status { status, disabled } = answer else { return Err(NoAnswer::instead(answer)) };
-        let report = Report { status: Arc::new(status), disabled: Arc::new(disabled) };
+        let Response::Status { status } = answer else { return Err(NoAnswer::instead(answer)) };
+        let report = Report { status: Arc::new(status) };
         *last = Some((asked, report.clone()));
         Ok(report)
     }

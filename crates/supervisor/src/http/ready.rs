@@ -35,7 +35,7 @@ struct NotReady<'a> {
 
 /// All enabled tunnels, as `tunneld status` counts them.
 pub(super) fn of_all(report: &Report) -> Readiness<'_> {
-    of(report.status.tunnels.iter().filter(|tunnel| !report.disabled.contains(&tunnel.name)))
+    of(report.status.tunnels.iter().filter(|tunnel| tunnel.enabled))
 }
 
 /// One of them, enabled or not; `None`: there is none of this name.
@@ -99,14 +99,14 @@ mod tests {
     use super::*;
     use crate::supervise::snapshot::example;
 
-    fn report(tunnels: Vec<TunnelStatus>, disabled: &[&str]) -> Report {
-        let disabled = disabled.iter().map(|name| (*name).to_owned()).collect();
-        Report { status: Arc::new(example::status(tunnels)), disabled: Arc::new(disabled) }
+    fn report(tunnels: Vec<TunnelStatus>) -> Report {
+        Report { status: Arc::new(example::status(tunnels)) }
     }
 
     #[test]
     fn disabled_tunnels_count_only_when_asked_for_by_name() {
-        let report = report(vec![example::tunnel("a", "up", true), example::tunnel("off", "stopped", false)], &["off"]);
+        let off = TunnelStatus { enabled: false, ..example::tunnel("off", "stopped", false) };
+        let report = report(vec![example::tunnel("a", "up", true), off]);
         assert!(of_all(&report).ready);
         assert!(!of_one(&report, "off").unwrap().ready);
         assert!(of_one(&report, "other").is_none());
@@ -116,7 +116,7 @@ mod tests {
     fn a_tunnel_that_is_not_ready_tells_its_failure_and_hint() {
         let mut tunnel = example::tunnel("db", "backoff", false);
         tunnel.last_failure = Some(example::failure("connect_refused", "nothing listens on `h:22`"));
-        let report = report(vec![tunnel], &[]);
+        let report = report(vec![tunnel]);
         let text = serde_json::to_value(of_all(&report)).unwrap();
         assert_eq!(text["ready"], false);
         assert_eq!(text["not_ready"][0]["kind"], "connect_refused");

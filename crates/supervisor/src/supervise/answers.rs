@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tunnel_engine::clock;
 
 use super::reloads::Reload;
-use super::snapshot::{OpenFilesStatus, Status};
+use super::snapshot::{OpenFilesStatus, Status, TunnelStatus};
 use super::supervisor::Supervisor;
 use super::waits::{Waiting, state, verdict};
 use crate::control::{Command, ErrorCode, LogLine, Request, Response};
@@ -40,11 +40,7 @@ impl Supervisor {
 
     fn status_of(&self, names: &[String]) -> Response {
         match self.tunnels.resolve(names) {
-            Ok(which) => {
-                let status = self.status(&which);
-                let disabled = self.disabled(&status);
-                Response::Status { status, disabled }
-            }
+            Ok(which) => Response::Status { status: self.status(&which) },
             Err(message) => Response::error(ErrorCode::NoSuchTunnel, message),
         }
     }
@@ -78,14 +74,18 @@ impl Supervisor {
             generation: self.generation,
             started_at: rfc3339(self.started_at),
             open_files: open_files(),
-            tunnels: self.tunnels.statuses(which, clock::now()),
+            tunnels: self.tunnel_statuses(which),
         }
     }
 
-    fn disabled(&self, status: &Status) -> Vec<String> {
-        let asked: HashSet<&String> = status.tunnels.iter().map(|tunnel| &tunnel.name).collect();
-        let disabled = self.desired.tunnels.iter().filter(|spec| !spec.enabled).map(|spec| &spec.name);
-        disabled.filter(|name| asked.contains(name)).cloned().collect()
+    fn tunnel_statuses(&self, which: &[usize]) -> Vec<TunnelStatus> {
+        let disabled = self.desired.tunnels.iter().filter(|spec| !spec.enabled);
+        let disabled: HashSet<&str> = disabled.map(|spec| spec.name.as_str()).collect();
+        let mut tunnels = self.tunnels.statuses(which, clock::now());
+        for tunnel in &mut tunnels {
+            tunnel.enabled = !disabled.contains(tunnel.name.as_str());
+        }
+        tunnels
     }
 
     fn order(&mut self, names: &[String], verb: &str, order: fn() -> Order, reply: oneshot::Sender<Response>) {

@@ -38,6 +38,9 @@ pub struct OpenFilesStatus {
 pub struct TunnelStatus {
     /// Its name.
     pub name: String,
+    /// As the config has it. One that is not is known, and not started by itself.
+    #[serde(default = "enabled")]
+    pub enabled: bool,
     /// `up` or `down`.
     pub want: String,
     /// `stopped connecting up backoff blocked failed stopping`.
@@ -51,6 +54,9 @@ pub struct TunnelStatus {
     /// Starts made since the tunnel is known: never reset.
     #[serde(default)]
     pub starts_total: u64,
+    /// Starts in a row that did not lead to a session that lived `reset_after`; 0 while a session is up.
+    #[serde(default)]
+    pub attempts: u64,
     /// `user@host:port`.
     pub server: String,
     /// The living session.
@@ -75,6 +81,11 @@ pub struct TunnelStatus {
     pub forwards: Vec<ForwardStatus>,
 }
 
+/// A daemon of an earlier version tells which tunnels are not enabled in another way.
+const fn enabled() -> bool {
+    true
+}
+
 /// A living session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SessionStatus {
@@ -84,11 +95,17 @@ pub struct SessionStatus {
     pub software: String,
     /// Key exchange method.
     pub kex: String,
+    /// Whether the key exchange withstands a quantum computer; null where a daemon of an earlier version answers.
+    #[serde(default)]
+    pub post_quantum: Option<bool>,
     /// Cipher.
     pub cipher: String,
     /// Type and fingerprint.
     pub host_key: String,
-    /// Last round trip.
+    /// How the login was made: `publickey ~/.ssh/id_ed25519 SHA256:…`; null where a daemon of an earlier version answers.
+    #[serde(default)]
+    pub auth: Option<String>,
+    /// Last round trip, in milliseconds; null before the first one.
     pub rtt_ms: Option<f64>,
     /// RFC 3339.
     pub connected_at: String,
@@ -180,12 +197,14 @@ pub(crate) mod example {
     pub(crate) fn tunnel(name: &str, phase: &str, ready: bool) -> TunnelStatus {
         TunnelStatus {
             name: name.into(),
+            enabled: true,
             want: "up".into(),
             phase: phase.into(),
             ready,
             since: THEN.into(),
             starts: 3,
             starts_total: 3,
+            attempts: 0,
             server: "evgeniy@ssh-server:2222".into(),
             session: None,
             last_failure: None,

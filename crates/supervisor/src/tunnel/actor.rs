@@ -167,6 +167,7 @@ impl Actor {
             since: phase.1,
             starts: 0,
             starts_total: 0,
+            attempts: 0,
             server: spec.session.destination.to_string(),
             session: None,
             last_failure: None,
@@ -408,6 +409,7 @@ impl Actor {
             since: self.phase.1,
             starts: self.machine.starts(),
             starts_total: self.machine.epoch(),
+            attempts: if phase == Phase::Up { 0 } else { self.machine.attempts() },
             server: self.server.to_string(),
             session: self
                 .live

@@ -35,6 +35,8 @@ pub struct View {
     pub starts: u64,
     /// Starts since the tunnel is known.
     pub starts_total: u64,
+    /// Starts in a row that did not last; 0 while a session is up.
+    pub attempts: u32,
     /// `user@host:port`.
     pub server: String,
     /// The living session.
@@ -107,6 +109,7 @@ impl PartialEq for View {
             since,
             starts,
             starts_total,
+            attempts,
             server,
             session,
             last_failure,
@@ -124,6 +127,7 @@ impl PartialEq for View {
             && *since == other.since
             && *starts == other.starts
             && *starts_total == other.starts_total
+            && *attempts == other.attempts
             && *server == other.server
             && *session == other.session
             && *last_failure == other.last_failure
@@ -155,16 +159,18 @@ impl PartialEq for ForwardView {
 }
 
 impl View {
-    /// A reading, for `tunneld status`; rates are known to the history.
+    /// A reading, for `tunneld status`. Rates are known to the history, and whether it is enabled to the config.
     pub fn status(&self, now: Instant) -> TunnelStatus {
         TunnelStatus {
             name: self.name.clone(),
+            enabled: true,
             want: self.want.as_str().to_owned(),
             phase: self.phase.as_str().to_owned(),
             ready: self.ready,
             since: rfc3339(self.since),
             starts: self.starts,
             starts_total: self.starts_total,
+            attempts: u64::from(self.attempts),
             server: self.server.clone(),
             session: self.session.as_ref().map(SessionView::status),
             last_failure: self.last_failure.as_ref().map(FailureView::status),
@@ -211,8 +217,10 @@ impl SessionView {
             peer: info.peer.map(|peer| peer.to_string()),
             software: info.software.clone(),
             kex: info.kex.clone(),
+            post_quantum: Some(info.is_post_quantum()),
             cipher: info.cipher.clone(),
             host_key: info.host_key.clone(),
+            auth: Some(info.auth.clone()),
             rtt_ms: self.session.rtt().map(|rtt| (rtt.as_secs_f64() * 1e6).round() / 1e3),
             connected_at: rfc3339(self.connected_at),
         }

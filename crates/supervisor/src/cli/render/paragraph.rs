@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::printable;
 use super::spans::{short, since};
+use super::text::printable;
 use crate::supervise::snapshot::{FailureStatus, ForwardStatus, TunnelStatus};
 
 /// One line, not ended.
@@ -27,8 +27,8 @@ pub(in crate::cli) fn why(tunnel: &TunnelStatus, now: SystemTime) -> String {
     // A forward that is down says what would help by itself.
     let said = |hint: &str| sentences.iter().any(|sentence| sentence.contains(hint));
     let hint = tunnel.last_failure.as_ref().map(|failure| &failure.hint).filter(|hint| !tunnel.ready && !said(hint));
-    let remedy = hint.map(|hint| format!("What would help: {hint}."));
-    sentences.extend(remedy);
+    let hint = hint.map(|hint| format!("What would help: {hint}."));
+    sentences.extend(order(tunnel).or(hint));
     printable(&sentences.join(" "))
 }
 
@@ -53,18 +53,28 @@ fn state(tunnel: &TunnelStatus, now: SystemTime) -> String {
         Some(span) => format!(" since {} ({})", tunnel.since, short(span)),
         None => String::new(),
     };
-    let wanted = if tunnel.want == "down" { ", and nobody wants it up" } else { "" };
+    let wanted = match (tunnel.want.as_str(), tunnel.enabled) {
+        ("down", true) => ", as an operator stopped it",
+        ("down", false) => ", as the config does not enable it",
+        _ => "",
+    };
     let starts = match tunnel.starts {
         0 => "no start".to_owned(),
         1 => "1 start".to_owned(),
         many => format!("{many} starts"),
+    };
+    let failed = match tunnel.attempts {
+        0 => String::new(),
+        1 if tunnel.starts == 1 => ", which failed".to_owned(),
+        1 => ", the last of which failed".to_owned(),
+        many => format!(", the last {many} of which failed"),
     };
     let (name, server) = (&tunnel.name, &tunnel.server);
     let phase = match tunnel.phase.as_str() {
         "backoff" => "waiting for its next start (backoff)",
         phase => phase,
     };
-    format!("Tunnel `{name}` to {server} is {phase}{ready}{since_when}{wanted}, after {starts}.")
+    format!("Tunnel `{name}` to {server} is {phase}{ready}{since_when}{wanted}, after {starts}{failed}.")
 }
 
 fn cause(failure: &FailureStatus, tunnel: &TunnelStatus, now: SystemTime) -> String {
@@ -86,6 +96,18 @@ fn next(tunnel: &TunnelStatus) -> Option<String> {
     })
 }
 
+/// The order that brings a tunnel up that is not wanted.
+fn order(tunnel: &TunnelStatus) -> Option<String> {
+    let name = &tunnel.name;
+    match (tunnel.want.as_str(), tunnel.enabled) {
+        ("down", true) => Some(format!("What would help: `tunneld start {name}`.")),
+        ("down", false) => Some(format!(
+            "What would help: `enabled = true` in the config and `tunneld reload`, or `tunneld start {name}` until the daemon ends."
+        )),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::table::tests::{example, now};
@@ -97,10 +119,11 @@ mod tests {
     }
 
     #[test]
-    fn a_ready_tunnel_is_told_in_one_sentence() {
+    fn a_ready_tunnel_is_told_in_two_sentences() {
         assert_eq!(
             of(0),
-            "Tunnel `web-db` to evgeniy@ssh-server:2222 is up and ready since 2026-01-01T00:00:00Z (1h), after 3 starts."
+            "Tunnel `web-db` to evgeniy@ssh-server:2222 is up and ready since 2026-01-01T00:00:00Z (1h), after 3 starts. \
+             The session goes to OpenSSH_9.2p1 by 192.168.110.8:2222, round trip 0.4 ms."
         );
     }
 
@@ -151,13 +174,22 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnel_that_nobody_wants_says_so() {
-        assert!(of(4).contains("is stopped since 2026-01-01T00:00:00Z (1h), and nobody wants it up"), "{}", of(4));
+    fn a_tunnel_that_is_not_wanted_says_by_what_and_what_starts_it() {
+        let (by_hand, off) = (of(4), of(5));
+        assert!(by_hand.contains("is stopped since 2026-01-01T00:00:00Z (1h), as an operator stopped it"), "{by_hand}");
+        assert!(by_hand.ends_with("What would help: `tunneld start by-hand`."), "{by_hand}");
+        assert!(off.contains("as the config does not enable it") && off.contains("`enabled = true`"), "{off}");
+    }
+
+    #[test]
+    fn failed_attempts_in_a_row_are_counted() {
+        assert!(of(1).contains("after 3 starts, the last 2 of which failed."), "{}", of(1));
+        assert!(of(2).contains("after 3 starts, the last of which failed."), "{}", of(2));
     }
 
     #[test]
     fn it_is_one_line() {
-        for index in 0..5 {
+        for index in 0..6 {
             assert!(!of(index).contains('\n'));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::printable;
+use super::text::printable;
 use crate::control::{PlanAction, PlanReport, PlanStep};
 
 /// Each line ended. What is kept is counted, not listed: in a big config the changes would drown.

@@ -36,7 +36,7 @@ fn every_response() -> Vec<Response> {
         reason: String::new(),
     };
     vec![
-        Response::Status { status: status(), disabled: vec!["off".into()] },
+        Response::Status { status: status() },
         Response::Log {
             lines: vec![LogLine { at: "2026-01-01T00:00:00Z".into(), level: "warn".into(), message: "no".into() }],
         },

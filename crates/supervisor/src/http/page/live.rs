@@ -218,7 +218,7 @@ mod tests {
     use crate::supervise::snapshot::{TunnelStatus, example};
 
     fn model(tunnels: Vec<TunnelStatus>) -> Model {
-        let report = Report { status: Arc::new(example::status(tunnels)), disabled: Arc::default() };
+        let report = Report { status: Arc::new(example::status(tunnels)) };
         Model::of(&report, &HashMap::new())
     }
 

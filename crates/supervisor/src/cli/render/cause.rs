@@ -1,0 +1,67 @@
+//! Why a tunnel is not ready, what happens next, and what would fix it: the lines below it in the table.
+
+use std::time::Duration;
+
+use super::spans::short;
+use crate::supervise::snapshot::{ForwardStatus, TunnelStatus};
+
+/// Empty where there is nothing to know.
+pub(in crate::cli) fn cause(tunnel: &TunnelStatus) -> Vec<String> {
+    if tunnel.want != "up" {
+        return stopped(tunnel).into_iter().collect();
+    }
+    let mut lines = Vec::new();
+    match (&tunnel.last_failure, tunnel.phase.as_str()) {
+        // A living session: the failure that is kept is that of an older one.
+        (_, "up") => lines.extend(forwards(tunnel)),
+        (Some(failure), _) => {
+            lines.push(format!("{}: {}", failure.kind, failure.message));
+            lines.push(format!("hint: {}", failure.hint));
+        }
+        (None, _) => {}
+    }
+    lines.extend(next(tunnel));
+    lines
+}
+
+fn forwards(tunnel: &TunnelStatus) -> Vec<String> {
+    let told: Vec<String> = tunnel.forwards.iter().filter_map(forward).collect();
+    if told.is_empty() && !tunnel.ready {
+        return vec!["a new session is on its way: the config changed, or this one is in doubt".to_owned()];
+    }
+    told
+}
+
+/// What is to be known about a forward.
+fn forward(forward: &ForwardStatus) -> Option<String> {
+    let (kind, listen, state) = (&forward.kind, &forward.listen, &forward.state);
+    match (state.as_str(), forward.message.as_deref()) {
+        ("up", None) => None,
+        ("up", Some(but)) => Some(format!("{kind} forward {listen} is up, but {but}")),
+        (_, why) => Some(format!("{kind} forward {listen} is {state}: {}", why.unwrap_or("not in place yet"))),
+    }
+}
+
+/// What a start waits for, or when the next one is.
+pub(super) fn next(tunnel: &TunnelStatus) -> Option<String> {
+    let waits_for = tunnel.waits_for.as_deref();
+    let due = tunnel.next_start_ms.map(|ms| short(Duration::from_millis(ms)));
+    match (tunnel.phase.as_str(), due) {
+        ("connecting", _) => waits_for.map(|what| format!("waits for {what}")),
+        ("failed", _) => Some("no start follows by itself".to_owned()),
+        ("blocked", Some(due)) => Some(format!(
+            "looked at again in {due}, and at once when a key, certificate, known_hosts or config file changes"
+        )),
+        (_, Some(due)) => {
+            let meanwhile = waits_for.map(|what| format!("; {what}")).unwrap_or_default();
+            Some(format!("next start in {due}{meanwhile}"))
+        }
+        (_, None) => waits_for.map(str::to_owned),
+    }
+}
+
+/// The config wants it up, and an operator does not.
+fn stopped(tunnel: &TunnelStatus) -> Option<String> {
+    (tunnel.enabled && tunnel.phase == "stopped")
+        .then(|| format!("stopped by an operator: `tunneld start {}` starts it", tunnel.name))
+}

@@ -1,0 +1,234 @@
+//! `tunneld status NAME`: everything that is known about one tunnel.
+
+use std::time::{Duration, SystemTime};
+
+use super::cause::next;
+use super::grid::{Column, Keep, Row, grid, paragraph};
+use super::look::{Look, Tone};
+use super::numbers::{bytes, round_trip};
+use super::spans::{short, since};
+use super::state::{tone, word};
+use super::text::{pad, printable};
+use crate::supervise::snapshot::{FailureStatus, ForwardStatus, RefusedStatus, SessionStatus, Status, TunnelStatus};
+
+/// Below the heading.
+const INDENT: usize = 2;
+
+/// Below a heading of its own.
+const DEEPER: usize = 4;
+
+/// Of the words before a fact.
+const LABEL: usize = 14;
+
+/// Each tunnel of the status, with an empty line between two.
+pub(in crate::cli) fn details(status: &Status, now: SystemTime, look: Look) -> String {
+    let told: Vec<String> = status.tunnels.iter().map(|tunnel| one(tunnel, now, look)).collect();
+    told.join("\n")
+}
+
+/// One tunnel, each line ended.
+fn one(tunnel: &TunnelStatus, now: SystemTime, look: Look) -> String {
+    // `since` is about the phase: a tunnel may have been up for longer than it has been ready.
+    let before = if tunnel.phase == "up" { ", up since" } else { " since" };
+    let heading = printable(&format!("{}: {}{}", tunnel.name, word(tunnel), ago(&tunnel.since, now, before)));
+    let mut text = tone(tunnel).paint(paragraph(&heading, 0, look).trim_end(), look.style) + "\n";
+    for (label, value) in facts(tunnel) {
+        text += &fact(label, &value, look);
+    }
+    if let Some(session) = &tunnel.session {
+        for (label, value) in session_facts(session, now) {
+            text += &fact(label, &value, look);
+        }
+    }
+    text += &forwards(tunnel, look);
+    text += &refused(tunnel, now, look);
+    if let Some(failure) = &tunnel.last_failure {
+        text += &last_failure(failure, now, look);
+    }
+    text
+}
+
+fn facts(tunnel: &TunnelStatus) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("server", tunnel.server.clone())];
+    let enabled = if tunnel.enabled { "" } else { ", not enabled in the config" };
+    facts.push(("wanted", format!("{}{enabled}", tunnel.want)));
+    let attempts = match tunnel.attempts {
+        0 => String::new(),
+        1 => ", the last one failed".to_owned(),
+        many => format!(", the last {many} failed"),
+    };
+    facts.push(("starts", format!("{}{attempts}", tunnel.starts)));
+    facts.extend(next(tunnel).map(|text| ("next", text)));
+    facts
+}
+
+fn session_facts(session: &SessionStatus, now: SystemTime) -> Vec<(&'static str, String)> {
+    let peer = session.peer.as_deref().unwrap_or("the end of a jump host or proxy command");
+    let rtt = session.rtt_ms.map(|ms| format!(", round trip {}", round_trip(ms))).unwrap_or_default();
+    let connected = ago(&session.connected_at, now, ", connected since");
+    let quantum = match session.post_quantum {
+        Some(true) => " (post-quantum)",
+        Some(false) => " (not post-quantum)",
+        None => "",
+    };
+    let mut facts = vec![
+        ("session", format!("{} at {peer}{connected}{rtt}", session.software)),
+        ("key exchange", format!("{}{quantum}", session.kex)),
+        ("cipher", session.cipher.clone()),
+        ("host key", session.host_key.clone()),
+    ];
+    facts.extend(session.auth.as_ref().map(|auth| ("login", auth.clone())));
+    facts
+}
+
+/// A label and its value, whose further lines stand below its first.
+fn fact(label: &str, value: &str, look: Look) -> String {
+    let told = paragraph(value, INDENT + LABEL, look);
+    let label = format!("{:INDENT$}{}", "", pad(label, LABEL, false));
+    label + told.get(INDENT + LABEL..).unwrap_or_default()
+}
+
+fn heading(text: &str) -> String {
+    format!("{:INDENT$}{text}\n", "")
+}
+
+const FORWARDS: [Column; 10] = [
+    Column { title: "KIND", right: false, keep: Keep::Always },
+    Column { title: "LISTEN", right: false, keep: Keep::Flexible },
+    Column { title: "CONNECT", right: false, keep: Keep::Until(2) },
+    Column { title: "STATE", right: false, keep: Keep::Always },
+    Column { title: "CONNS", right: true, keep: Keep::Until(1) },
+    Column { title: "OPENED", right: true, keep: Keep::Until(7) },
+    Column { title: "FAILED", right: true, keep: Keep::Until(3) },
+    Column { title: "HELD", right: true, keep: Keep::Until(6) },
+    Column { title: "IN", right: true, keep: Keep::Until(4) },
+    Column { title: "OUT", right: true, keep: Keep::Until(5) },
+];
+
+fn forwards(tunnel: &TunnelStatus, look: Look) -> String {
+    if tunnel.forwards.is_empty() {
+        return heading("no forwards");
+    }
+    let rows: Vec<Row> = tunnel.forwards.iter().map(forward).collect();
+    heading("forwards") + &grid(&FORWARDS, &rows, DEEPER, look)
+}
+
+fn forward(forward: &ForwardStatus) -> Row {
+    let cells = vec![
+        forward.kind.clone(),
+        forward.listen.clone(),
+        forward.connect.clone().unwrap_or_else(|| "SOCKS".to_owned()),
+        forward.state.clone(),
+        forward.active.to_string(),
+        forward.opened.to_string(),
+        forward.failed.to_string(),
+        forward.held.to_string(),
+        bytes(forward.bytes_in),
+        bytes(forward.bytes_out),
+    ];
+    let tone = match forward.state.as_str() {
+        "up" => Tone::Good,
+        "pending" | "unverified" => Tone::Warning,
+        _ => Tone::Bad,
+    };
+    Row { cells, tone, below: forward.message.iter().cloned().collect() }
+}
+
+fn refused(tunnel: &TunnelStatus, now: SystemTime, look: Look) -> String {
+    let told = |forward: &ForwardStatus, refused: &RefusedStatus| {
+        let RefusedStatus { at, target, message, .. } = refused;
+        let when = ago(at, now, "").trim_start().to_owned();
+        paragraph(&format!("{when}, by {} to {target}: {message}", forward.listen), DEEPER, look)
+    };
+    let lines: String = tunnel
+        .forwards
+        .iter()
+        .flat_map(|forward| forward.last_refused.iter().map(move |refused| told(forward, refused)))
+        .collect();
+    if lines.is_empty() { lines } else { heading("last refused connections") + &lines }
+}
+
+fn last_failure(failure: &FailureStatus, now: SystemTime, look: Look) -> String {
+    let FailureStatus { kind, message, hint, at, .. } = failure;
+    let when = ago(at, now, "").trim_start().to_owned();
+    heading("last failure")
+        + &paragraph(&format!("{when}: {kind}: {message}"), DEEPER, look)
+        + &paragraph(&format!("hint: {hint}"), DEEPER, look)
+}
+
+/// ` 2026-01-01T00:00:00Z (1h ago)` behind a word; empty where the text is no time.
+fn ago(at: &str, now: SystemTime, before: &str) -> String {
+    let span = since(at, now).map(|span: Duration| format!("{before} {at} ({} ago)", short(span)));
+    span.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::look::Style;
+    use super::super::table::tests::{example, now};
+    use super::super::text::cells;
+    use super::*;
+
+    fn of(index: usize, look: Look) -> String {
+        one(&example().tunnels[index], now(), look)
+    }
+
+    #[test]
+    fn session_and_forwards_of_a_ready_tunnel_are_unfolded() {
+        let expected = "\
+web-db: ready, up since 2026-01-01T00:00:00Z (1h ago)
+  server        evgeniy@ssh-server:2222
+  wanted        up
+  starts        3
+  session       OpenSSH_9.2p1 at 192.168.110.8:2222, connected since 2026-01-01T00:00:00Z (1h ago), round trip 0.4ms
+  key exchange  mlkem768x25519-sha256 (post-quantum)
+  cipher        chacha20-poly1305@openssh.com
+  host key      ssh-ed25519 SHA256:abc
+  login         publickey ~/.ssh/id_ed25519 SHA256:def
+  forwards
+    KIND   LISTEN          CONNECT         STATE  CONNS  OPENED  FAILED  HELD   IN  OUT
+    local  127.0.0.1:3307  127.0.0.1:3306  up         2      17       0     0  1 B  1 B
+    local  127.0.0.1:3307  127.0.0.1:3306  up         0      17       0     0  1 B  1 B
+";
+        assert_eq!(of(0, Look::PIPE), expected);
+    }
+
+    #[test]
+    fn a_waiting_tunnel_tells_attempts_next_start_and_failure() {
+        let text = of(1, Look::PIPE);
+        assert!(text.contains("  starts        3, the last 2 failed\n  next          next start in 12s\n"), "{text}");
+        assert!(
+            text.contains("  last failure\n    2026-01-01T00:59:30Z (30s ago): connect_refused: `b:22` refused"),
+            "{text}"
+        );
+        assert!(text.ends_with("    hint: check that sshd runs\n"), "{text}");
+    }
+
+    #[test]
+    fn refused_connections_are_listed_with_their_target() {
+        let mut status = example();
+        status.tunnels[0].forwards[0].last_refused = vec![RefusedStatus {
+            at: "2026-01-01T00:59:00Z".into(),
+            target: "db:1".into(),
+            code: Some(2),
+            message: "the server could not connect: Connection refused".into(),
+        }];
+        let text = details(&status, now(), Look::PIPE);
+        assert!(
+            text.contains("    2026-01-01T00:59:00Z (1m ago), by 127.0.0.1:3307 to db:1: the server could not connect"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn no_line_wraps_on_a_narrow_terminal() {
+        let mut status = example();
+        status.tunnels[0].forwards[0].listen = "/run/user/1000/a-rather-long-folder/for-a-socket/app.sock".into();
+        for width in [20, 40, 60, 80, 200] {
+            let text = details(&status, now(), Look { width: Some(width), style: Style::Plain });
+            for line in text.lines() {
+                assert!(cells(line) <= width, "{width}: {line}");
+            }
+        }
+    }
+}

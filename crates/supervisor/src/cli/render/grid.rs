@@ -1,0 +1,171 @@
+//! A table that folds: on a narrow terminal it drops the columns that matter least, then shortens one, so that no row is
+//! wider than the terminal.
+
+use std::fmt::Write;
+
+use super::look::{Look, Tone};
+use super::text::{cells, fit, pad, printable, wrap};
+
+/// Between two columns.
+const GAP: usize = 2;
+
+/// The column that may be shortened keeps this much before another column is dropped for it.
+const FLEXIBLE_CELLS: usize = 32;
+
+/// What a column is called, and what becomes of it where there is no room.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Column {
+    pub(super) title: &'static str,
+    /// Numbers stand under each other at their right ends.
+    pub(super) right: bool,
+    pub(super) keep: Keep,
+}
+
+/// What a narrow terminal does to a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// It stays.
+    Always,
+    /// It stays, and may be shortened.
+    Flexible,
+    /// It is dropped; the highest number first.
+    Until(u8),
+}
+
+/// A line of the table, and the lines of text that belong to it.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    /// One for each column.
+    pub(super) cells: Vec<String>,
+    pub(super) tone: Tone,
+    /// Wrapped below the row, two columns further in.
+    pub(super) below: Vec<String>,
+}
+
+/// The table with its header, each line ended and moved in by `indent`.
+pub(super) fn grid(columns: &[Column], rows: &[Row], indent: usize, look: Look) -> String {
+    let wanted: Vec<usize> = columns.iter().enumerate().map(|(at, column)| widest(column, rows, at)).collect();
+    let room = look.width.map(|width| width.saturating_sub(indent));
+    let shown = shown(columns, &wanted, room);
+    let mut text = line(&titles(columns), &shown, columns, indent) + "\n";
+    for row in rows {
+        let cells: Vec<String> = row.cells.iter().map(|cell| printable(cell)).collect();
+        text += &row.tone.paint(&line(&cells, &shown, columns, indent), look.style);
+        text.push('\n');
+        for below in &row.below {
+            text += &paragraph(below, indent + GAP, look);
+        }
+    }
+    text
+}
+
+/// A text below a heading, wrapped and moved in, each line ended.
+pub(super) fn paragraph(text: &str, indent: usize, look: Look) -> String {
+    let text = printable(text);
+    let lines = match look.width {
+        Some(width) => wrap(&text, width.saturating_sub(indent)),
+        None => vec![text],
+    };
+    let mut told = String::new();
+    for line in lines {
+        let _ = writeln!(told, "{:indent$}{line}", "");
+    }
+    told
+}
+
+fn titles(columns: &[Column]) -> Vec<String> {
+    columns.iter().map(|column| column.title.to_owned()).collect()
+}
+
+fn widest(column: &Column, rows: &[Row], at: usize) -> usize {
+    let cells = rows.iter().filter_map(|row| row.cells.get(at)).map(|cell| cells(&printable(cell)));
+    cells.chain([column.title.len()]).max().unwrap_or(0)
+}
+
+/// The columns that are shown, each with its width.
+fn shown(columns: &[Column], wanted: &[usize], room: Option<usize>) -> Vec<(usize, usize)> {
+    let mut shown: Vec<(usize, usize)> = wanted.iter().copied().enumerate().collect();
+    let Some(room) = room else { return shown };
+    let taken = |shown: &[(usize, usize)], most: usize| -> usize {
+        let widths = shown.iter().map(|(at, width)| match columns[*at].keep {
+            Keep::Flexible => (*width).min(most),
+            Keep::Always | Keep::Until(_) => *width,
+        });
+        widths.sum::<usize>() + GAP * shown.len().saturating_sub(1)
+    };
+    let least = |(place, (at, _)): (usize, &(usize, usize))| match columns[*at].keep {
+        Keep::Until(rank) => Some((rank, place)),
+        Keep::Always | Keep::Flexible => None,
+    };
+    while taken(&shown, FLEXIBLE_CELLS) > room {
+        let Some((_, place)) = shown.iter().enumerate().filter_map(least).max() else { break };
+        shown.remove(place);
+    }
+    let over = taken(&shown, usize::MAX).saturating_sub(room);
+    let flexible = shown.iter_mut().find(|(at, _)| columns[*at].keep == Keep::Flexible);
+    if let Some((_, width)) = flexible {
+        *width = width.saturating_sub(over).max(1);
+    }
+    shown
+}
+
+/// Nothing stands at the end of a line.
+fn line(row: &[String], shown: &[(usize, usize)], columns: &[Column], indent: usize) -> String {
+    let told: Vec<String> = shown
+        .iter()
+        .map(|(at, width)| pad(&fit(row.get(*at).map_or("", String::as_str), *width), *width, columns[*at].right))
+        .collect();
+    let text = format!("{:indent$}{}", "", told.join("  "));
+    text.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::render::look::Style;
+
+    const COLUMNS: [Column; 4] = [
+        Column { title: "NAME", right: false, keep: Keep::Flexible },
+        Column { title: "STATE", right: false, keep: Keep::Always },
+        Column { title: "RTT", right: true, keep: Keep::Until(1) },
+        Column { title: "SERVER", right: false, keep: Keep::Until(2) },
+    ];
+
+    fn row(name: &str) -> Row {
+        let cells = [name, "ready", "0.4ms", "root@host:22"].map(str::to_owned).to_vec();
+        Row { cells, tone: Tone::Good, below: vec!["a remark that is somewhat longer than that".into()] }
+    }
+
+    fn at(width: Option<usize>) -> String {
+        grid(&COLUMNS, &[row("a"), row("ein-langer-name")], 0, Look { width, style: Style::Plain })
+    }
+
+    #[test]
+    fn a_pipe_gets_every_column() {
+        let expected = "\
+NAME             STATE    RTT  SERVER
+a                ready  0.4ms  root@host:22
+  a remark that is somewhat longer than that
+ein-langer-name  ready  0.4ms  root@host:22
+  a remark that is somewhat longer than that
+";
+        assert_eq!(at(None), expected);
+    }
+
+    #[test]
+    fn the_least_important_column_goes_first() {
+        assert!(at(Some(43)).contains("SERVER"), "{}", at(Some(43)));
+        assert!(!at(Some(42)).contains("SERVER") && at(Some(42)).contains("RTT"), "{}", at(Some(42)));
+        assert!(!at(Some(25)).contains("RTT") && at(Some(25)).contains("STATE"), "{}", at(Some(25)));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        for width in 8..60 {
+            for line in at(Some(width)).lines() {
+                assert!(cells(line) <= width, "{width}: {line}");
+            }
+        }
+        assert!(at(Some(16)).contains("ein-lang…"), "{}", at(Some(16)));
+    }
+}
