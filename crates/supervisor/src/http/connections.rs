@@ -17,7 +17,7 @@ use tunnel_engine::clock;
 use super::answer::Answering;
 
 /// Connections at once. A machine has a scraper or two, a health check, and a few people with the page open.
-const MAX_CONNECTIONS: usize = 64;
+pub(crate) const MAX_CONNECTIONS: usize = 64;
 
 /// From the moment a request may begin to the end of its header. An idle connection is closed after it too: longer than
 /// the usual intervals of scrapes, so that a scraper keeps its connection.

@@ -28,6 +28,7 @@ use tunnel_engine::task;
 
 use crate::control::Command;
 
+pub(crate) use connections::MAX_CONNECTIONS;
 pub use listener::{is_open, shown};
 
 /// The server. Dropping it ends every connection and frees the address.

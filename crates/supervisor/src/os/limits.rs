@@ -8,6 +8,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tunnel_engine::spec::{Bind, Forward, Listen, SessionSpec, Side, Via};
 
 use crate::config::Desired;
+use crate::http;
 
 /// Lets us have as many open files as the system allows: each forwarded connection needs one. The soft limit is
 /// low for the sake of programs that use select(2); we do not.
@@ -54,6 +55,9 @@ impl OpenFiles {
     /// Of the tunnels that are enabled.
     pub fn of(desired: &Desired) -> Self {
         let mut files = Self { lasting: Self::OWN, connections: 0 };
+        if desired.global.metrics.is_some() {
+            files.lasting += http::MAX_CONNECTIONS as u64;
+        }
         for tunnel in desired.tunnels.iter().filter(|tunnel| tunnel.enabled) {
             // One more while a session is replaced.
             files.lasting += (u64::from(tunnel.sessions) + 1) * link(&tunnel.session);
