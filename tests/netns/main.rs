@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::disallowed_methods, reason = "tests of a real world: they panic, and they wait")]
 
 mod autossh;
+mod doctor;
 mod faults;
 mod full_disk;
 mod pid1;

@@ -33,6 +33,12 @@ fn config_mistakes_are_told_with_what_to_do() {
             &["user is `no-such-user`", "authorized_keys"][..],
         ),
         ("key refused", tunnel(&sshd, &user, &wrong, &forward), "auth", &["ssh-copy-id", "chmod go-w"]),
+        (
+            "no key",
+            tunnel(&sshd, &user, &wrong, &forward).replace(&format!("\"{}\"", wrong.display()), "[]"),
+            "auth",
+            &["there is no key to offer", "set identity_file"],
+        ),
         ("changed host key", known(&changed), "host_key", &["changed_known_hosts", "line 2 holds another key"]),
         ("changed host key, again", known(&changed), "host_key", &["changed", "ssh-keygen -f", "-R"]),
         ("unknown host key", known(&empty), "host_key", &["no host key is known", "SHA256:"]),
@@ -49,7 +55,7 @@ fn config_mistakes_are_told_with_what_to_do() {
             &["refused the connection", "sshd runs there"],
         ),
         ("proxy command", own("proxy_command = \"echo no >&2; exit 7\""), "proxy_command", &["7"]),
-        ("jump host", own("proxy_jump = \"nobody@no-such-jump.invalid\""), "resolve", &["no-such-jump.invalid"]),
+        ("jump host", own("proxy_jump = \"u@no-such-jump.invalid\""), "resolve", &["no-such-jump.invalid"]),
     ] {
         eprintln!("{what}");
         examine(&config).fails_only(check, words);
@@ -64,6 +70,20 @@ fn config_mistakes_are_told_with_what_to_do() {
     let passphrase = tunnel(&sshd, &user, &locked, &forward);
     two("identity", &passphrase, &["encrypted", "passphrase_file"]);
     examine(&passphrase).says("FAIL", "auth", &["the server would take it, but", "encrypted"]);
+}
+
+#[test]
+fn unknown_host_key_is_believed_where_the_config_says_so_and_not_written_down() {
+    let sshd = Sshd::start();
+    let empty = sshd.dir().join("empty_known_hosts");
+    std::fs::write(&empty, "").expect("a file");
+    let lines = format!("{}\nstrict_host_key_checking = \"accept-new\"", any_forward(&sshd));
+    let config =
+        own_tunnel(&sshd, &lines).replace(&sshd.known_hosts.display().to_string(), &empty.display().to_string());
+    let diagnosis = examine(&config);
+    diagnosis.is_fine();
+    diagnosis.says("PASS", "host_key", &["without a line", "nothing was written down"]);
+    assert_eq!(std::fs::read_to_string(&empty).expect("the file"), "");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a server does to a login, or leaves alone.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 
 use support::net::{connect, free_port};
 use support::{Sshd, eventually, keys};
@@ -21,12 +22,27 @@ fn server_that_is_too_busy_is_told_by_its_words() {
 }
 
 #[test]
+fn penalty_for_an_address_is_told_by_its_words() {
+    let sshd = Sshd::start();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(b"Not allowed at this time\r\n");
+        }
+    });
+    let config =
+        own_tunnel(&sshd, &any_forward(&sshd)).replace(&format!("port = {}\n", sshd.port), &format!("port = {port}\n"));
+    examine(&config).fails_only("banner", &["Not allowed at this time", "PerSourcePenaltyExemptList"]);
+}
+
+#[test]
 fn files_that_others_may_write_to_are_among_the_reasons_of_a_refused_key() {
     let sshd = Sshd::with_config("StrictModes yes");
     let path = sshd.dir().join("authorized_keys");
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o666)).expect("a mode");
     let diagnosis = examine(&own_tunnel(&sshd, &any_forward(&sshd)));
-    diagnosis.fails_only("auth", &["nobody else may write to it", "chmod go-w"]);
+    diagnosis.fails_only("auth", &["no other user may write to it", "chmod go-w"]);
     assert!(sshd.log().contains("bad ownership or modes"), "{}", sshd.log());
 }
 

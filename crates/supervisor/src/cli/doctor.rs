@@ -20,13 +20,14 @@ pub(super) fn run(global: &Global, names: &[String], json: bool) -> Result<u8, P
     let file = std::path::absolute(global.existing_config()?).map_err(Problem::Start)?;
     let desired = config::load(&file, &overrides(global)).map_err(Problem::Config)?;
     let chosen = choose(&desired, names)?;
-    let known = Known::of(status(&desired));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
     let style = style();
     let report = runtime.block_on(async {
         let governor = Governor::default();
         let mut tunnels = Vec::new();
         for spec in chosen {
+            // Anew for each: the daemon goes on meanwhile.
+            let known = Known::of(status(&desired));
             let examined = doctor::examine(spec, &known, &governor).await;
             if !json {
                 print(&text(&examined, style))?;

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tunnel_engine::failure::Failure;
 use tunnel_engine::forward::{
     BindOptions, Cause, Check as Wanted, Disproof, Finding, ForwardStats, RemoteForwards, RemoteTarget, Routes,
     probe_here, probe_local, probe_remote, probe_remote_at, trial,
@@ -12,7 +11,8 @@ use tunnel_engine::forward::{
 use tunnel_engine::session::{ForwardError, IncomingChannels, RemoteListen, Session};
 use tunnel_engine::spec::{Bind, Connect, Forward, ForwardKind, Listen, PermitRemoteOpen};
 
-use super::daemon::{Held, Known};
+use super::daemon::Known;
+use super::facts::{Fact, Facts, Listening, Refusal};
 use crate::config::{OnRemotePortBusy, TunnelSpec};
 use crate::tunnel::{Holder, bind_options, look, remove_socket_file, with_port};
 
@@ -24,69 +24,6 @@ const SILENT: (&str, u16) = ("127.0.0.1", 1);
 
 /// On Linux every address of 127.0.0.0/8 is the machine's own, and one that listens on 127.0.0.1 only is not found here.
 const OTHER_LOOPBACK: &str = "127.0.0.2";
-
-/// What is known of all forwards of a tunnel.
-pub(super) struct Facts {
-    /// As the tunnel has them.
-    pub(super) forwards: Vec<Fact>,
-    /// Whether the login may connect anywhere from the server; `None`: not asked.
-    pub(super) may_connect: Option<bool>,
-    /// Of a tunnel with takeover and remote forwards: whether the login has a shell for it.
-    pub(super) shell: Option<Result<(), String>>,
-    /// Time was up before all were asked.
-    pub(super) unfinished: bool,
-}
-
-/// Of one forward.
-#[derive(Default)]
-pub(super) struct Fact {
-    pub(super) listen: Option<Listening>,
-    pub(super) target: Option<Finding>,
-}
-
-/// What came of asking to listen.
-pub(super) enum Listening {
-    /// The daemon has it, and says so.
-    Held(Held),
-    /// Here it can be bound.
-    Free(String),
-    /// Here it cannot.
-    Taken(Failure),
-    /// The server listened for a moment, and what a connection to it came to.
-    Granted {
-        port: Option<u16>,
-        reached: Finding,
-        /// At an address that is not loopback's first, for a forward that is to listen on all.
-        outside: Option<Finding>,
-    },
-    /// The server refused.
-    Refused(Refusal),
-    /// It did not answer.
-    Silent(String),
-    /// It was not asked, for this reason.
-    NotAsked(String),
-    /// A stale socket file is there, which the tunnel's takeover removes.
-    Stale,
-}
-
-/// Why the server may have refused to listen.
-pub(super) struct Refusal {
-    /// Its words.
-    pub(super) error: ForwardError,
-    /// What the login's shell saw there.
-    pub(super) holder: Result<Holder, String>,
-    /// A connection to the port, where there was no shell to look: whether something takes it.
-    pub(super) answers: Option<bool>,
-    /// Whether it would listen on a port of its own choice.
-    pub(super) any_port: Option<bool>,
-}
-
-impl Refusal {
-    fn of(listen: &Listen, holder: Result<Holder, String>) -> Self {
-        let error = ForwardError::Refused { listen: listen.to_string(), reason: None };
-        Self { error, holder, answers: None, any_port: None }
-    }
-}
 
 /// Asks for all of them; without a session only for what is here.
 pub(super) async fn all(spec: &TunnelSpec, known: &Known, session: Option<(&Session, IncomingChannels)>) -> Facts {
@@ -113,7 +50,7 @@ pub(super) async fn all(spec: &TunnelSpec, known: &Known, session: Option<(&Sess
 }
 
 async fn here(spec: &TunnelSpec, known: &Known, forward: &Forward) -> Listening {
-    // A look takes nobody's socket away.
+    // A look takes no program's socket away.
     let options = BindOptions { socket_unlink: false, ..bind_options(spec) };
     let failure = match trial(&forward.listen, options).await {
         Ok(free) => return Listening::Free(free),
@@ -177,6 +114,9 @@ impl Asker<'_> {
     async fn remote(&self, forward: &Forward) -> Listening {
         if let Some(held) = self.known.remote(self.spec, forward) {
             return Listening::Held(held);
+        }
+        if self.known.is_connecting(self.spec) {
+            return Listening::NotAsked("the daemon logs in just now, and asks for it itself".to_owned());
         }
         if let Listen::Unix(_) = forward.listen {
             return self.socket(forward).await;

@@ -6,7 +6,7 @@ use tunnel_engine::spec::SessionSpec;
 
 use super::check::{AUTH, Check};
 
-/// In the order in which they were shown; the last one says who is in, if anybody is.
+/// In the order in which they were shown; the last one says whether the user is in.
 pub(super) fn checks(spec: &SessionSpec, steps: &[&Step], failure: Option<&Failure>) -> Vec<Check> {
     let logged_in = steps.contains(&&Step::LoggedIn);
     let mut checks: Vec<Check> =
@@ -100,7 +100,7 @@ pub(super) fn action(spec: &SessionSpec, steps: &[&Step], failure: &Failure) -> 
     let (user, host, port) = (&spec.destination.user, &spec.destination.host, spec.destination.port);
     format!(
         "check that the user is `{user}` there (AllowUsers, a locked account), that the key is in ~{user}/.ssh/authorized_keys \
-         (`ssh-copy-id -i KEY.pub -p {port} {user}@{host}`), and that nobody else may write to it: sshd passes over it \
+         (`ssh-copy-id -i KEY.pub -p {port} {user}@{host}`), and that no other user may write to it: sshd passes over it \
          otherwise (`chmod go-w ~{user} ~{user}/.ssh ~{user}/.ssh/authorized_keys`); the server's log knows which"
     )
 }

@@ -77,15 +77,23 @@ impl Known {
         held(status, tunnel, forward).filter(|_| wanted)
     }
 
+    /// It logs in at this moment, and asks for the remote ports itself right after.
+    pub(super) fn is_connecting(&self, spec: &TunnelSpec) -> bool {
+        self.tunnel(spec).is_some_and(|(_, tunnel)| tunnel.phase == "connecting")
+    }
+
     /// What it holds on the server: only while it has a session.
     pub(super) fn remote(&self, spec: &TunnelSpec, forward: &Forward) -> Option<Held> {
         let (status, tunnel) = self.tunnel(spec)?;
         held(status, tunnel, forward).filter(|_| tunnel.session.is_some())
     }
 
-    /// Returns when a login may be tried; a check that says why there is to be none.
-    pub(super) async fn wait_for_turn(&self, spec: &SessionSpec) -> Option<Check> {
-        let (wait, tunnel) = self.asked_to_wait(spec)?;
+    /// Returns when a login may be tried, with a check where it was waited for.
+    ///
+    /// # Errors
+    /// The check that says why there is to be no login.
+    pub(super) async fn wait_for_turn(&self, spec: &SessionSpec) -> Result<Option<Check>, Check> {
+        let Some((wait, tunnel)) = self.asked_to_wait(spec) else { return Ok(None) };
         let server = spec.destination.host_port();
         if wait > MAX_WAIT {
             let message = format!(
@@ -95,10 +103,11 @@ impl Known {
                 tunnel.last_failure.as_ref().map_or("", |failure| failure.message.as_str())
             );
             let hint = tunnel.last_failure.as_ref().map_or("", |failure| failure.hint.as_str());
-            return Some(Check::fail(TURN, server, message, format!("{hint}; examine it again when the wait is over")));
+            return Err(Check::fail(TURN, server, message, format!("{hint}; examine it again when the wait is over")));
         }
         tokio::time::sleep_until((clock::now() + wait).into()).await;
-        None
+        let message = format!("waited for {} s, as the server asked the daemon to", wait.as_secs());
+        Ok(Some(Check::pass(TURN, server, message)))
     }
 
     fn asked_to_wait(&self, spec: &SessionSpec) -> Option<(Duration, &TunnelStatus)> {
@@ -148,7 +157,7 @@ mod tests {
     fn waiting(kind: &str, ms: u64) -> Known {
         let mut tunnel = example::tunnel("other", "backoff", false);
         let spec = tunnel_spec("t", &[]);
-        tunnel.server = format!("somebody@{}", spec.session.destination.host_port());
+        tunnel.server = format!("other@{}", spec.session.destination.host_port());
         tunnel.last_failure = Some(example::failure(kind, "it said no"));
         tunnel.next_start_ms = Some(ms);
         Known { status: Some(example::status(vec![tunnel])), runs_as: None }
@@ -158,12 +167,12 @@ mod tests {
     async fn what_a_server_asked_the_daemon_to_wait_for_is_kept_to() {
         let spec = tunnel_spec("t", &[]).session;
         let (began, busy) = (clock::now(), waiting("server_busy", 7_000));
-        assert_eq!(busy.wait_for_turn(&spec).await, None);
+        assert!(busy.wait_for_turn(&spec).await.is_ok_and(|check| check.is_some()));
         assert!(clock::now() - began >= Duration::from_secs(7));
-        let refusal = waiting("penalized", 600_000).wait_for_turn(&spec).await.expect("no login");
+        let refusal = waiting("penalized", 600_000).wait_for_turn(&spec).await.expect_err("no login");
         assert!(refusal.message.contains("600 s") && refusal.message.contains("it said no"), "{refusal:?}");
         let began = clock::now();
-        assert_eq!(waiting("connect_refused", 600_000).wait_for_turn(&spec).await, None);
+        assert_eq!(waiting("connect_refused", 600_000).wait_for_turn(&spec).await, Ok(None));
         assert_eq!(clock::now(), began, "other waits are the daemon's own");
     }
 }

@@ -3,10 +3,11 @@
 use std::io;
 use std::time::SystemTime;
 
+use nix::unistd::{AccessFlags, access};
 use tunnel_engine::auth::{Inspected, inspect};
 use tunnel_engine::failure::FailureKind;
 use tunnel_engine::file::open_or_null;
-use tunnel_engine::spec::{SessionSpec, Via};
+use tunnel_engine::spec::{SessionSpec, StrictHostKeyChecking, Via};
 
 use super::check::{CERTIFICATE, Check, IDENTITY, KNOWN_HOSTS, SECRET};
 
@@ -48,13 +49,24 @@ fn of(file: &Inspected, now: SystemTime) -> Check {
     }
 }
 
+/// Those of the user, and of the system's those that are there.
 fn known_hosts(spec: &SessionSpec) -> impl Iterator<Item = Check> {
     let files = spec.host_key.user_known_hosts.iter().chain(&spec.host_key.global_known_hosts);
-    files.map(|path| {
+    files.filter_map(|path| {
         let subject = path.display().to_string();
-        match open_or_null(path) {
+        let written = spec.host_key.strict == StrictHostKeyChecking::AcceptNew
+            && spec.host_key.user_known_hosts.first() == Some(path);
+        Some(match open_or_null(path) {
+            Ok(_) if written && access(path, AccessFlags::W_OK).is_err() => {
+                let mut check = Check::skip(KNOWN_HOSTS, &subject, "readable, and not writable: a new host key is not kept");
+                check.action = Some(format!("make it writable by the user that runs tunneld: `chmod u+w {subject}`"));
+                check
+            }
             Ok(_) => Check::pass(KNOWN_HOSTS, subject, "readable"),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                if spec.host_key.global_known_hosts.contains(path) {
+                    return None;
+                }
                 Check::skip(KNOWN_HOSTS, subject, "there is no such file")
             }
             Err(error) => {
@@ -65,6 +77,6 @@ fn known_hosts(spec: &SessionSpec) -> impl Iterator<Item = Check> {
                 let words = words.split(" (os error").next().unwrap_or_default().to_lowercase();
                 Check::fail(KNOWN_HOSTS, subject, format!("it cannot be read: {words}"), action)
             }
-        }
+        })
     })
 }

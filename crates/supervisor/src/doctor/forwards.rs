@@ -4,9 +4,9 @@ use tunnel_engine::failure::FailureKind;
 use tunnel_engine::forward::{Cause, Disproof, Finding};
 use tunnel_engine::spec::{Connect, Forward, ForwardKind, Listen, SessionSpec};
 
-use super::ask::{Facts, Listening};
 use super::check::{Check, LISTEN, TAKEOVER, TARGET};
 use super::daemon::Held;
+use super::facts::{Facts, Listening};
 use super::refused::{self, Setting};
 use crate::config::TunnelSpec;
 use crate::tunnel::shown;
@@ -100,6 +100,9 @@ fn held_by_daemon(held: &Held, kind: ForwardKind, subject: &str) -> Check {
     match (kind, state.as_str()) {
         (ForwardKind::Remote, "up" | "unverified") | (ForwardKind::Local | ForwardKind::Dynamic, _) => {
             Check::pass(LISTEN, subject, whose)
+        }
+        (ForwardKind::Remote, "pending") if message.is_none() => {
+            Check::skip(LISTEN, subject, format!("the daemon (pid {pid}) has a session, and asks for it now"))
         }
         (ForwardKind::Remote, _) => {
             let message = message.as_deref().unwrap_or("it gave no reason");

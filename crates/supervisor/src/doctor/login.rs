@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 
 use tunnel_engine::examine::{Common, Noted, Offer, Step};
 use tunnel_engine::failure::{Failure, FailureKind};
-use tunnel_engine::hostkey::{KnownLine, Relation};
 use tunnel_engine::spec::{SessionSpec, Via};
 
-use super::auth;
 use super::check::{AUTH, BANNER, CONNECT, Check, HOST_KEY, JUMP, KEY_EXCHANGE, PROXY_COMMAND, RESOLVE};
+use super::{auth, host_key};
 
 /// Names of algorithms told beside the one that is used.
 const MAX_ALSO: usize = 4;
@@ -99,7 +98,7 @@ impl<'a> Stop<'a> {
                 Stage::Way => checks.extend(self.way(failed_at)),
                 Stage::Banner => checks.extend(self.banner()),
                 Stage::KeyExchange => checks.extend(self.key_exchange()),
-                Stage::HostKey => checks.extend(self.host_key()),
+                Stage::HostKey => checks.extend(host_key::checks(self.name, &self.steps)),
                 Stage::Auth => checks.extend(auth::checks(self.spec, &self.steps, self.story.failure)),
             }
             if failed_at == Some(stage) {
@@ -262,61 +261,6 @@ impl<'a> Stop<'a> {
             rest => format!("; also in common: {} and {} more", rest[..MAX_ALSO].join(", "), rest.len() - MAX_ALSO),
         };
         Check::pass(KEY_EXCHANGE, subject, format!("{first}{quantum}{also}"))
-    }
-
-    fn host_key(&self) -> Vec<Check> {
-        let found = self.steps.iter().find_map(|step| {
-            let Step::HostKey { key, certified, files, lines } = step else { return None };
-            Some((key, *certified, files, lines))
-        });
-        let Some((key, certified, files, lines)) = found else { return Vec::new() };
-        let believed = self.steps.contains(&&Step::Believed);
-        let in_file = |file: &std::path::PathBuf| {
-            let of_file: Vec<&KnownLine> = lines.iter().filter(|line| *line.at.file == **file).collect();
-            lines_of(&file.display().to_string(), &of_file, believed, self.name)
-        };
-        let mut checks: Vec<Check> = files.iter().map(in_file).collect();
-        if believed {
-            let certificate = if certified { ", in a certificate" } else { "" };
-            let why = if lines.iter().any(|line| matches!(line.relation, Relation::Same | Relation::Authority)) {
-                "is believed"
-            } else {
-                "is believed without a line: strict_host_key_checking, or known_hosts_command, lets it pass; nothing was written down"
-            };
-            checks.push(Check::pass(HOST_KEY, self.name, format!("{key}{certificate}, {why}")));
-        }
-        checks
-    }
-}
-
-/// What one known_hosts file says about the server.
-fn lines_of(file: &str, lines: &[&KnownLine], believed: bool, server: &str) -> Check {
-    let told = |line: &&KnownLine| {
-        let number = line.at.line;
-        let key = &line.key;
-        match line.relation {
-            Relation::Same => format!("line {number} holds the server's key"),
-            Relation::Other => format!("line {number} holds another key, {key}"),
-            Relation::Authority => format!("line {number} holds the authority of the server's certificate"),
-            Relation::OtherAuthority => {
-                format!("line {number} holds an authority that did not sign what the server shows, {key}")
-            }
-            Relation::Revokes => format!("line {number} revokes it, {key}"),
-        }
-    };
-    let words = lines.iter().map(told).collect::<Vec<_>>().join("; ");
-    let has = |relation| lines.iter().any(|line| line.relation == relation);
-    if lines.is_empty() {
-        Check::skip(HOST_KEY, file, format!("no line is for `{server}`"))
-    } else if has(Relation::Revokes) {
-        Check::fail(HOST_KEY, file, words, "do not connect; ask the server's owner for its new key")
-    } else if has(Relation::Same) || has(Relation::Authority) {
-        Check::pass(HOST_KEY, file, words)
-    } else if believed {
-        Check::skip(HOST_KEY, file, words)
-    } else {
-        let action = "ask the server's owner whether its key changed; if so, remove the line, else another machine may be in between";
-        Check::fail(HOST_KEY, file, words, action)
     }
 }
 

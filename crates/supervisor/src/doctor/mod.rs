@@ -14,14 +14,17 @@ mod auth;
 mod check;
 mod clock;
 mod daemon;
+mod facts;
 mod files;
 mod forwards;
+mod host_key;
 mod login;
 mod refused;
 mod sudo;
 #[cfg(test)]
 mod tests;
 
+use futures_util::future::join_all;
 use tunnel_engine::clock as time;
 use tunnel_engine::examine::{self, Login, Step};
 use tunnel_engine::failure::Failure;
@@ -33,6 +36,9 @@ pub use daemon::Known;
 
 use crate::config::TunnelSpec;
 use crate::supervise::governor::Governor;
+
+/// Addresses that a login did not need and that are connected to beside it: each counts as a login that has not begun.
+const MAX_OTHERS: usize = 6;
 
 /// Examines one tunnel. `governor` paces the logins of one run; `known` is what a running daemon says.
 pub async fn examine(spec: &TunnelSpec, known: &Known, governor: &Governor) -> Examined {
@@ -70,9 +76,12 @@ async fn log_in(
     governor: &Governor,
     checks: &mut Vec<Check>,
 ) -> Option<(Session, IncomingChannels)> {
-    if let Some(refusal) = known.wait_for_turn(spec).await {
-        checks.push(refusal);
-        return None;
+    match known.wait_for_turn(spec).await {
+        Ok(waited) => checks.extend(waited),
+        Err(refusal) => {
+            checks.push(refusal);
+            return None;
+        }
     }
     let permit = governor.permit(spec, None).await;
     let Login { steps, result } = examine::login(spec).await;
@@ -97,12 +106,11 @@ async fn other_addresses(
         let Step::Resolved(addresses) = &noted.step else { return None };
         Some(addresses.clone())
     });
-    let mut others = Vec::new();
-    for address in resolved.unwrap_or_default().into_iter().filter(|_| logged_in) {
-        if !of_first().any(|noted| matches!(&noted.step, Step::Tried(tried, _) if *tried == address)) {
-            let spec = login::route(spec).first().copied().unwrap_or(spec);
-            others.push((address, examine::try_address(spec, address).await));
-        }
-    }
-    others
+    let was_tried = |address: &std::net::SocketAddr| {
+        of_first().any(|noted| matches!(&noted.step, Step::Tried(tried, _) if tried == address))
+    };
+    let spec = login::route(spec).first().copied().unwrap_or(spec);
+    let others = resolved.unwrap_or_default().into_iter().filter(|address| logged_in && !was_tried(address));
+    let tries = others.take(MAX_OTHERS).map(async |address| (address, examine::try_address(spec, address).await));
+    join_all(tries).await
 }

@@ -4,7 +4,7 @@
 use tunnel_engine::forward::Cause;
 use tunnel_engine::spec::{Connect, Listen};
 
-use super::ask::Refusal;
+use super::facts::Refusal;
 use crate::tunnel::Holder;
 
 /// The ports that only root may listen on, where the server's administrator changed nothing.

@@ -151,7 +151,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
         self.traffic.note(Note::Methods(self.record.methods.iter().map(ToString::to_string).collect()));
     }
 
-    /// For whoever takes notes: what was shown, and what came of it.
+    /// For the record of the login: what was shown, and what came of it.
     fn note(&self, what: &str, taken: &Result<Answer, Failure>) {
         let answer = match taken {
             Ok(Answer::Success) => Said::Taken,

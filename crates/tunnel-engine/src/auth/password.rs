@@ -22,7 +22,7 @@ pub(crate) trait Traffic: Sync {
     fn ended(&self) -> watch::Receiver<Option<Failure>>;
     /// Bytes from the server so far, and how many login banners were in them.
     fn received(&self) -> (u64, u32);
-    /// A step of the login, for whoever takes notes.
+    /// A step of the login, for its record.
     fn note(&self, step: Step) {
         drop(step);
     }

@@ -87,7 +87,7 @@ pub trait Dialer: Send + Sync + 'static {
         self.dial(spec, deadline)
     }
 
-    /// Who notes the steps of a login over this dialer; most often nobody does.
+    /// What takes notes of the steps of a login over this dialer; none by default.
     fn recorder(&self) -> Recorder {
         Recorder::default()
     }

@@ -60,9 +60,9 @@ impl HostKeys {
         self.entries.iter().filter_map(told).collect()
     }
 
-    /// The known_hosts files that were looked through.
+    /// The known_hosts files that are there, and were looked through.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        refusal::files(&self.spec).map(Path::to_owned).collect()
+        refusal::files(&self.spec).filter(|path| path.exists()).map(Path::to_owned).collect()
     }
 
     /// An unknown key that is believed is not written down.

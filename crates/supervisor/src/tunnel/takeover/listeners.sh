@@ -36,7 +36,7 @@ words() { tr "\000" " " 2>/dev/null < "/proc/$1/cmdline"; }
 
 is_server() { case $1 in sshd* | dropbear*) return 0 ;; *) return 1 ;; esac; }
 
-# A process that serves one login of this user, and not the daemon, nor the privileged half of somebody's.
+# A process that serves one login of this user, and not the daemon, nor the privileged half of a session.
 is_session() {
   look "$1" || return 1
   [ "$owner" = "$me" ] && is_server "$name" || return 1
