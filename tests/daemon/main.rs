@@ -8,6 +8,7 @@ mod demo;
 mod events;
 mod files;
 mod flood;
+mod history;
 mod hostile;
 mod init;
 mod kept;

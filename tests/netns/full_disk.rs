@@ -1,9 +1,10 @@
-//! A pidfile on a disk that is full. Needs root, for a disk of its own.
+//! A pidfile and a history on a disk that is full. Needs root, for a disk of its own.
 
 use std::process::Stdio;
 
-use support::daemon::{command, said};
-use support::process::wrapped;
+use support::daemon::{any_forward, command, said};
+use support::process::{Process, wrapped};
+use support::{Sshd, eventually, tunnel_toml};
 
 #[test]
 fn pidfile_on_a_full_disk_is_73_before_anything_starts() {
@@ -34,4 +35,58 @@ fn pidfile_on_a_full_disk_is_73_before_anything_starts() {
     assert!(said(&output).contains("cannot create pidfile"), "{}", said(&output));
     assert!(said(&output).contains("No space left on device"), "{}", said(&output));
     assert!(!said(&output).contains("tunneld starts"), "{}", said(&output));
+}
+
+#[test]
+fn history_on_a_full_disk_is_told_once_and_the_tunnel_goes_on() {
+    if !nix::unistd::getuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "mount namespaces are not permitted here");
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"\nNOT TESTED: a full disk needs root\n");
+        return;
+    }
+    let (sshd, dir) = (Sshd::start(), tempfile::tempdir().expect("a temporary folder"));
+    let disk = dir.path().join("disk");
+    std::fs::create_dir(&disk).expect("a folder");
+    let socket = dir.path().join("s");
+    let text = format!(
+        "control_socket = \"{}\"\nstate_directory = \"{}\"\n{}",
+        socket.display(),
+        disk.display(),
+        tunnel_toml("t", &sshd, &any_forward(&sshd))
+    );
+    let config = dir.path().join("t.toml");
+    std::fs::write(&config, text).expect("a config");
+    let mut run = command();
+    run.arg("--config").arg(&config);
+    let mounted = format!("mount -t tmpfs -o size=32k none {} && exec \"$0\" \"$@\"", disk.display());
+    let mut run = wrapped(&run, "unshare", &["--mount", "/bin/sh", "-c", &mounted]);
+    let log = std::fs::File::create(dir.path().join("log")).expect("a log");
+    let process = Process::spawn(run.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log));
+    let ask = |words: &[&str]| {
+        let mut client = command();
+        client.args(words).arg("--control-socket").arg(&socket).output().expect("tunneld runs").status.success()
+    };
+    eventually("the tunnel is ready", || ask(&["wait", "t", "--timeout", "1"]).then_some(()));
+
+    // The disk as the daemon sees it.
+    let inside = std::path::PathBuf::from(format!("/proc/{}/root{}", process.pid(), disk.display()));
+    let filler = inside.join("filler");
+    let _ = std::fs::write(&filler, vec![b'x'; 64 * 1024]);
+    let told = || std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
+    let cannot = "cannot write the history: it goes on in memory";
+    eventually("it is told", || {
+        assert!(ask(&["restart", "t"]), "the tunnel does not notice");
+        told().contains(cannot).then_some(())
+    });
+    for _ in 0..10 {
+        assert!(ask(&["restart", "t"]), "the tunnel does not notice");
+    }
+    assert_eq!(told().matches(cannot).count(), 1, "{}", told());
+
+    std::fs::remove_file(&filler).expect("room again");
+    assert!(ask(&["restart", "t"]));
+    let file = inside.join("history.jsonl");
+    let whole = |text: &String| text.lines().all(|line| line.ends_with('}')) && text.ends_with('\n');
+    let text = eventually("whole lines", || std::fs::read_to_string(&file).ok().filter(whole));
+    assert!(text.starts_with("{\"line\":\"history\""), "{text}");
 }

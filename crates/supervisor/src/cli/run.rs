@@ -48,6 +48,8 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
         tunnels = desired.tunnels.len(),
         "tunneld starts"
     );
+    let history = Recorder::open(desired.global.state_directory.as_deref());
+    let ended = history.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
     let stopped = runtime.block_on(async {
         let (commands, requests) = mpsc::channel(COMMAND_QUEUE);
@@ -55,7 +57,6 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
         let _reaper = orphans::reap().map_err(Problem::Start)?;
         let (metrics, listen) = watch::channel(None);
         let _http = http::Server::start(listen, commands.clone());
-        let history = Recorder::default();
         let _server = Server::start(socket, commands, history.clone()).map_err(Problem::Start)?;
         supervise::run(Setup {
             desired,
@@ -77,6 +78,7 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
     });
     // A name lookup that hangs must not hold up the end.
     runtime.shutdown_background();
+    ended.end();
     tracing::info!("tunneld ends");
     stopped
 }

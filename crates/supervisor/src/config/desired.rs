@@ -23,6 +23,8 @@ pub struct Global {
     pub pid_file: Option<PathBuf>,
     /// Where the control socket is.
     pub control_socket: PathBuf,
+    /// Where the history is kept across restarts, if anywhere.
+    pub state_directory: Option<PathBuf>,
     /// How long flowing connections may go on after a stop was asked for.
     pub stop_timeout: Duration,
     /// Logging.

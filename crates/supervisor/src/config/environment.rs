@@ -100,6 +100,12 @@ impl Environment {
         self.home.as_deref().ok_or(ExpandError::Homeless)
     }
 
+    /// systemd's StateDirectory=.
+    pub(super) fn state_directory(&self) -> Option<PathBuf> {
+        let list = self.variable("STATE_DIRECTORY")?;
+        Some(PathBuf::from(list.split(':').next().unwrap_or(list)))
+    }
+
     /// Where the control socket is unless somebody says otherwise: in systemd's RuntimeDirectory=, in the user's
     /// runtime folder, in /run.
     pub(super) fn control_socket(&self) -> PathBuf {

@@ -1,8 +1,17 @@
 //! The names of all keys.
 
 /// Of the file.
-pub(super) const FILE: &[&str] =
-    &["pid_file", "control_socket", "stop_timeout", "include", "log", "metrics", "defaults", "tunnel"];
+pub(super) const FILE: &[&str] = &[
+    "pid_file",
+    "control_socket",
+    "state_directory",
+    "stop_timeout",
+    "include",
+    "log",
+    "metrics",
+    "defaults",
+    "tunnel",
+];
 
 /// Of an included file.
 pub(super) const INCLUDED: &[&str] = &["tunnel"];

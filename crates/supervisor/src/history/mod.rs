@@ -18,6 +18,7 @@ mod record;
 mod recorder;
 mod report;
 mod samples;
+mod store;
 #[cfg(test)]
 mod tests;
 

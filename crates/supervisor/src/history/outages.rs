@@ -46,13 +46,21 @@ impl Outages {
         self.open = Some(Open { outage: Outage { from: now, until: now, length: 0, cause }, is_start: true });
     }
 
-    /// Something went wrong while it lasts. The first failure is the cause.
-    pub(super) fn failed(&mut self, cause: &Cause) {
-        if let Some(open) = &mut self.open {
-            if open.outage.cause.kind.is_none() && (cause.kind.is_some() || open.is_start) {
-                open.outage.cause = cause.clone();
-            }
-            open.is_start = false;
+    /// Something went wrong while it lasts. The first failure is the cause; whether this one is.
+    pub(super) fn failed(&mut self, cause: &Cause) -> bool {
+        let Some(open) = &mut self.open else { return false };
+        let is_cause = open.is_start || (open.outage.cause.kind.is_none() && cause.kind.is_some());
+        if is_cause {
+            open.outage.cause = cause.clone();
+        }
+        open.is_start = false;
+        is_cause
+    }
+
+    /// The length of the outage that ended last, where it was measured.
+    pub(super) fn measured(&mut self, length: Option<u64>) {
+        if let (Some(outage), Some(length)) = (self.past.back_mut(), length) {
+            outage.length = length;
         }
     }
 
@@ -70,16 +78,11 @@ impl Outages {
         if is_start {
             return None;
         }
-        self.remember(outage);
-        self.past.back()
-    }
-
-    /// One that is over.
-    pub(super) fn remember(&mut self, outage: Outage) {
         if self.past.len() >= MAX_OUTAGES {
             self.past.pop_front();
         }
         self.past.push_back(outage);
+        self.past.back()
     }
 
     /// Those that ended before are forgotten.

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 /// A reading that is younger says too little: one packet more or less would double the rate.
 const SHORTEST: Duration = Duration::from_secs(5);
 
+/// Counters that were not read for so long belong to a tunnel that has gone.
+const STALE: Duration = Duration::from_secs(60);
+
 /// Bytes of all forwards of a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
@@ -45,6 +48,11 @@ impl Readings {
     pub(super) fn add(&mut self, traffic: Traffic, now: Instant) -> Traffic {
         self.before = self.last.replace((now, traffic));
         self.before.map_or(traffic, |(_, before)| traffic.since(before))
+    }
+
+    /// The tunnel is not there any more.
+    pub(super) fn are_stale(&self, now: Instant) -> bool {
+        self.last.is_none_or(|(at, _)| now.saturating_duration_since(at) > STALE)
     }
 
     /// Since the youngest reading that is old enough.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::cause::Cause;
 use super::moment::{Moment, millis};
 use super::outages::Outages;
@@ -15,12 +17,22 @@ pub(super) const KEPT: Duration = Duration::from_secs(SAMPLE.as_secs() * MAX_SAM
 const SET_BACK: Duration = SAMPLE.saturating_mul(2);
 
 /// How a tunnel is, as far as its availability is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum State {
     /// Its time does not count.
     NotWanted,
     NotReady,
     Ready,
+}
+
+/// What a change came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Changed {
+    /// Another state, or another cause.
+    pub(super) is_news: bool,
+    /// The length of the outage that ended, in milliseconds.
+    pub(super) ended: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -47,23 +59,41 @@ impl Record {
     }
 
     /// The tunnel is in this state from now on; `cause`: a failure that has not been told yet, or why the state changes.
-    pub(super) fn change(&mut self, state: State, cause: Option<&Cause>, now: Moment) {
+    pub(super) fn change(&mut self, state: State, cause: Option<&Cause>, now: Moment) -> Changed {
         self.advance(now);
+        let mut changed = Changed { is_news: self.state != state, ended: None };
         match (self.state, state) {
             (State::NotWanted, State::NotReady) => self.outages.begin_start(now.wall_ms()),
             (State::Ready, State::NotReady) => {
                 let unknown = || Cause::without_kind("it was not ready, and no failure was told");
                 self.outages.begin(now.wall_ms(), cause.cloned().unwrap_or_else(unknown));
             }
-            (_, State::NotWanted | State::Ready) => {
-                self.outages.end();
-            }
+            (_, State::NotWanted | State::Ready) => changed.ended = self.outages.end().map(|outage| outage.length),
             (State::NotReady, State::NotReady) => {}
         }
         if let (State::NotReady, Some(cause)) = (state, cause) {
-            self.outages.failed(cause);
+            changed.is_news |= self.outages.failed(cause);
         }
         self.state = state;
+        changed
+    }
+
+    /// From then on tunneld did not run, although it was not stopped.
+    /// Whether that is the cause of an outage.
+    pub(super) fn lost(&mut self, cause: &Cause, at: Moment) -> bool {
+        self.state != State::NotWanted && self.change(State::NotReady, Some(cause), at).is_news
+    }
+
+    /// A process that has another monotonic clock goes on with it.
+    pub(super) fn resume(&mut self, now: Moment) {
+        let gap = now.wall.duration_since(self.counted.wall).unwrap_or_default();
+        self.advance(Moment { awake: self.counted.awake + gap, wall: now.wall });
+        self.counted = now;
+    }
+
+    /// Nothing is known of the last day.
+    pub(super) fn is_empty(&self) -> bool {
+        self.state == State::NotWanted && self.samples.are_empty() && self.outages.past().next().is_none()
     }
 
     /// Counts the time up to now.

@@ -1,6 +1,7 @@
 //! The records of all tunnels, shared by those who write and those who read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,10 +12,15 @@ use super::moment::Moment;
 use super::rates::{Rates, Readings, Traffic};
 use super::record::{Record, State};
 use super::report::TunnelHistory;
+use super::samples::begin_of;
+use super::store::{self, Line, SampleLine, StateLine, Writer};
 use crate::lifecycle::Want;
 
 /// How often the counters of all tunnels are read: rates are about the last ten seconds.
 pub const SAMPLE_EVERY: Duration = Duration::from_secs(10);
+
+/// How often the file is told that tunneld still runs: after an end that was not a stop, its time is known to a minute.
+const ALIVE_EVERY_MS: u64 = 60_000;
 
 /// A handle to all records.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +30,12 @@ pub struct Recorder(Arc<Mutex<Records>>);
 struct Records {
     tunnels: HashMap<String, Known>,
     events: Events,
+    /// None: in memory only.
+    writer: Option<Writer>,
+    /// When the file was told last that tunneld runs.
+    alive_at: u64,
+    /// Samples that begin before are in the file.
+    written_to: u64,
 }
 
 #[derive(Debug)]
@@ -32,7 +44,36 @@ struct Known {
     readings: Readings,
 }
 
+impl Known {
+    fn of(record: Record) -> Self {
+        Self { record, readings: Readings::default() }
+    }
+}
+
 impl Recorder {
+    /// With what earlier processes left in this folder, to which this one adds. Blocking.
+    pub fn open(folder: Option<&Path>) -> Self {
+        let recorder = Self::default();
+        let now = Moment::now();
+        let records = &mut *recorder.lock();
+        (records.alive_at, records.written_to) = (now.wall_ms(), begin_of(now.wall_ms()));
+        if let Some((known, writer)) = folder.and_then(|folder| store::open(folder, now)) {
+            records.tunnels = known.into_iter().map(|(name, record)| (name, Known::of(record))).collect();
+            records.writer = Some(writer);
+        }
+        recorder.clone()
+    }
+
+    /// Of all others, no time counts from now on: they may have left the config since what is known of them was written.
+    pub(crate) fn only<'a>(&self, wanted: impl Iterator<Item = &'a str>, now: Moment) {
+        let wanted: HashSet<&str> = wanted.collect();
+        let names: Vec<String> =
+            self.lock().tunnels.keys().filter(|name| !wanted.contains(name.as_str())).cloned().collect();
+        for name in names {
+            self.changed(&name, Want::Down, false, None, now);
+        }
+    }
+
     /// How a tunnel is from now on, and why, where it is not as it was or something failed.
     pub(crate) fn changed(&self, name: &str, want: Want, ready: bool, cause: Option<&Cause>, now: Moment) {
         let state = match (want, ready) {
@@ -40,7 +81,40 @@ impl Recorder {
             (Want::Up, false) => State::NotReady,
             (Want::Up, true) => State::Ready,
         };
-        self.lock().known(name, now).record.change(state, cause, now);
+        let mut records = self.lock();
+        let changed = records.known(name, now).record.change(state, cause, now);
+        if changed.is_news {
+            let line = StateLine::new(name, now.wall_ms(), state, cause);
+            records.write(&Line::State(StateLine { length: changed.ended, ..line }));
+        }
+    }
+
+    /// Called after each round of readings: writes what is due.
+    pub(crate) fn tick(&self, now: Moment) {
+        let mut records = self.lock();
+        let (now_ms, begin) = (now.wall_ms(), begin_of(now.wall_ms()));
+        if records.written_to != begin {
+            records.tunnels.values_mut().for_each(|known| known.record.advance(now));
+            records.tunnels.retain(|_, known| !(known.record.is_empty() && known.readings.are_stale(now.awake)));
+            records.write_samples(begin);
+        }
+        if now_ms.abs_diff(records.alive_at) >= ALIVE_EVERY_MS {
+            records.alive_at = now_ms;
+            records.write(&Line::Alive { at: now_ms });
+        }
+    }
+
+    /// tunneld was stopped. Waits for the disk, within bounds.
+    pub fn end(&self) {
+        let now = Moment::now();
+        let mut records = self.lock();
+        records.tunnels.values_mut().for_each(|known| known.record.advance(now));
+        records.write_samples(u64::MAX);
+        records.write(&Line::Stopped { at: now.wall_ms() });
+        if let Some(writer) = records.writer.take() {
+            drop(records);
+            writer.end();
+        }
     }
 
     /// Takes a reading of a tunnel's counters.
@@ -85,8 +159,27 @@ impl Recorder {
 
 impl Records {
     fn known(&mut self, name: &str, now: Moment) -> &mut Known {
-        self.tunnels
-            .entry(name.to_owned())
-            .or_insert_with(|| Known { record: Record::new(now), readings: Readings::default() })
+        self.tunnels.entry(name.to_owned()).or_insert_with(|| Known::of(Record::new(now)))
+    }
+
+    fn write(&mut self, line: &Line) {
+        if let Some(writer) = &mut self.writer {
+            writer.write(line.encoded());
+        }
+    }
+
+    /// Those that begin before `until`, of all tunnels at once.
+    fn write_samples(&mut self, until: u64) {
+        let from = std::mem::replace(&mut self.written_to, until);
+        let Some(writer) = &mut self.writer else { return };
+        let mut text = Vec::new();
+        for (name, known) in &self.tunnels {
+            for (at, sample) in known.record.samples.between(from, until) {
+                text.extend(Line::Sample(SampleLine { tunnel: name.clone(), at, sample: *sample }).encoded());
+            }
+        }
+        if !text.is_empty() {
+            writer.write(text);
+        }
     }
 }

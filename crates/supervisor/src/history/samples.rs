@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::rates::Traffic;
 
 /// The time that one sample covers.
@@ -15,16 +17,24 @@ const SAMPLE_MS: u64 = SAMPLE.as_millis() as u64;
 
 /// Twenty bytes: a tunnel has 288 of them, and there may be thousands of tunnels. Bytes need no more than the seven digits
 /// of an `f32` for a chart.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Sample {
     /// Milliseconds.
     pub(super) wanted: u32,
     /// Milliseconds of `wanted`.
     pub(super) ready: u32,
     /// Milliseconds; 0: unknown.
+    #[serde(skip_serializing_if = "is_zero")]
     rtt: f32,
+    #[serde(skip_serializing_if = "is_zero")]
     bytes_in: f32,
+    #[serde(skip_serializing_if = "is_zero")]
     bytes_out: f32,
+}
+
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
 }
 
 impl Sample {
@@ -44,6 +54,11 @@ impl Sample {
     pub(super) const fn bytes_out(&self) -> u64 {
         self.bytes_out as u64
     }
+}
+
+/// When the sample of this time begins.
+pub(super) const fn begin_of(wall_ms: u64) -> u64 {
+    wall_ms / SAMPLE_MS * SAMPLE_MS
 }
 
 /// Without gaps: time in which tunneld did not run has samples in which nothing was wanted.
@@ -90,11 +105,15 @@ impl Samples {
         while left > 0 {
             // The end of a sample belongs to it.
             let slot = (until.saturating_sub(1) / SAMPLE_MS).max(oldest);
-            let part = if slot == oldest { left } else { left.min(until - slot * SAMPLE_MS) };
+            let is_first = slot == oldest && self.kept.len() < MAX_SAMPLES;
+            let part = if is_first { left } else { left.min(until - slot * SAMPLE_MS) };
             if let Some(sample) = self.slot(slot) {
                 let part = u32::try_from(part).unwrap_or(u32::MAX);
                 sample.wanted = sample.wanted.saturating_add(part);
                 sample.ready = sample.ready.saturating_add(if ready { part } else { 0 });
+            }
+            if slot == oldest {
+                return;
             }
             left -= part;
             until -= part.min(until);
@@ -109,6 +128,24 @@ impl Samples {
         if let Some(rtt) = rtt {
             sample.rtt = rtt.as_secs_f32() * 1000.0;
         }
+    }
+
+    /// What an earlier process wrote down of the sample that begins then.
+    pub(super) fn replace(&mut self, at_ms: u64, sample: Sample) {
+        self.reach(at_ms);
+        if let Some(kept) = self.slot(at_ms / SAMPLE_MS) {
+            *kept = sample;
+        }
+    }
+
+    /// Those that begin from `from_ms` on and before `until_ms`, and say something.
+    pub(super) fn between(&self, from_ms: u64, until_ms: u64) -> impl Iterator<Item = (u64, &Sample)> {
+        let said = |sample: &Sample| *sample != Sample::default();
+        self.iter().filter(move |(at, sample)| (from_ms..until_ms).contains(at) && said(sample))
+    }
+
+    pub(super) fn are_empty(&self) -> bool {
+        self.kept.iter().all(|sample| *sample == Sample::default())
     }
 
     /// The oldest first, each with the time at which it begins, in milliseconds since 1970.

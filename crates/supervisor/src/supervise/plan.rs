@@ -141,6 +141,8 @@ pub enum GlobalChange {
     PidFile(Option<PathBuf>),
     /// `control_socket`: from the next start of the daemon on.
     ControlSocket(PathBuf),
+    /// `state_directory`: from the next start of the daemon on.
+    StateDirectory(Option<PathBuf>),
     /// `metrics.listen`: applied at once. Connections to the old address end.
     Metrics(Option<Listen>),
     /// Another main file: only where a plan is made for a file that is not the daemon's own.
@@ -152,7 +154,11 @@ impl GlobalChange {
     pub const fn needs_restart(&self) -> bool {
         match self {
             Self::LogLevel(_) | Self::StopTimeout(_) | Self::Metrics(_) => false,
-            Self::LogFormat(_) | Self::PidFile(_) | Self::ControlSocket(_) | Self::Config(_) => true,
+            Self::LogFormat(_)
+            | Self::PidFile(_)
+            | Self::ControlSocket(_)
+            | Self::StateDirectory(_)
+            | Self::Config(_) => true,
         }
     }
 }

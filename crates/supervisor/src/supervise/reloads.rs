@@ -165,6 +165,7 @@ impl Supervisor {
             GlobalChange::LogFormat(_)
             | GlobalChange::PidFile(_)
             | GlobalChange::ControlSocket(_)
+            | GlobalChange::StateDirectory(_)
             | GlobalChange::Config(_) => {}
         }
     }

@@ -121,6 +121,8 @@ impl Supervisor {
         let mut tunnels =
             Tunnels::new(dialer, listeners.clone(), desired.global.stop_timeout, seed, bell.clone(), history.clone());
         notes::tell(None, &desired);
+        let enabled = desired.tunnels.iter().filter(|spec| spec.enabled).map(|spec| spec.name.as_str());
+        history.only(enabled, Moment::now());
         let started = format!("tunneld {} runs {} tunnels", env!("CARGO_PKG_VERSION"), desired.tunnels.len());
         history.tell(history::Event::of_daemon(EventName::Started, &started, clock::wall()));
         for spec in &desired.tunnels {

@@ -77,6 +77,7 @@ fn desired(tunnels: Vec<TunnelSpec>) -> Desired {
         config: "/etc/tunneld.toml".into(),
         pid_file: None,
         control_socket: "/run/tunneld.sock".into(),
+        state_directory: None,
         stop_timeout: Duration::from_secs(10),
         log: LogSpec { level: "info".into(), format: LogFormat::Text },
         metrics: None,

@@ -232,6 +232,7 @@ impl Tunnels {
             let rtt = view.session.as_ref().and_then(|session| session.session.rtt());
             self.context.history.sample(name, view.traffic(), rtt, now);
         }
+        self.context.history.tick(now);
     }
 
     /// Every listener of every tunnel that is wanted up has been bound, or has failed to.

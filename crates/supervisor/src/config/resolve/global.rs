@@ -29,6 +29,7 @@ pub(super) fn global(
     let metrics = metrics(top, claims);
     let log = log(top, overrides);
     let pid_file = top.path("pid_file");
+    let state_directory = top.path("state_directory").or_else(|| top.environment.state_directory());
     let control_socket_of_file = control_socket(top);
     let control_socket =
         overrides.control_socket.clone().or(control_socket_of_file).unwrap_or_else(|| top.environment.control_socket());
@@ -36,6 +37,7 @@ pub(super) fn global(
         config: std::path::absolute(&main.source.path).ok()?,
         pid_file: overrides.pid_file.clone().or(pid_file),
         control_socket,
+        state_directory,
         stop_timeout,
         log,
         metrics,

@@ -131,6 +131,7 @@ impl GlobalChange {
             Self::LogFormat(format) => global.log.format = format,
             Self::StopTimeout(timeout) => global.stop_timeout = timeout,
             Self::PidFile(path) => global.pid_file = path,
+            Self::StateDirectory(path) => global.state_directory = path,
             Self::ControlSocket(path) => global.control_socket = path,
             Self::Metrics(listen) => global.metrics = listen,
             Self::Config(path) => global.config = path,

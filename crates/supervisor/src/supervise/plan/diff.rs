@@ -46,7 +46,7 @@ fn by_name(config: &Desired) -> HashMap<&str, &TunnelSpec> {
 }
 
 fn globals(old: &Global, new: &Global) -> Vec<Step> {
-    let Global { config, pid_file, control_socket, stop_timeout, log, metrics } = new;
+    let Global { config, pid_file, control_socket, state_directory, stop_timeout, log, metrics } = new;
     let mut changes = Vec::new();
     if old.config != *config {
         changes.push(GlobalChange::Config(config.clone()));
@@ -56,6 +56,9 @@ fn globals(old: &Global, new: &Global) -> Vec<Step> {
     }
     if old.control_socket != *control_socket {
         changes.push(GlobalChange::ControlSocket(control_socket.clone()));
+    }
+    if old.state_directory != *state_directory {
+        changes.push(GlobalChange::StateDirectory(state_directory.clone()));
     }
     if old.stop_timeout != *stop_timeout {
         changes.push(GlobalChange::StopTimeout(*stop_timeout));

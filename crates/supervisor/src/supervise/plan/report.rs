@@ -201,6 +201,8 @@ fn global(change: &GlobalChange) -> String {
         GlobalChange::PidFile(Some(path)) => format!("pid_file becomes `{}`", path.display()),
         GlobalChange::PidFile(None) => "pid_file goes".to_owned(),
         GlobalChange::ControlSocket(path) => format!("control_socket becomes `{}`", path.display()),
+        GlobalChange::StateDirectory(Some(path)) => format!("state_directory becomes `{}`", path.display()),
+        GlobalChange::StateDirectory(None) => "state_directory goes".to_owned(),
         GlobalChange::Metrics(Some(listen)) => format!("metrics are served on `{listen}`"),
         GlobalChange::Metrics(None) => "metrics are no longer served".to_owned(),
         GlobalChange::Config(path) => format!("the config file becomes `{}`", path.display()),

@@ -21,6 +21,7 @@ pub(super) fn config(tunnels: Vec<TunnelSpec>) -> Desired {
             config: "/etc/tunneld.toml".into(),
             pid_file: None,
             control_socket: "/run/tunneld/control.sock".into(),
+            state_directory: None,
             stop_timeout: secs(10),
             log: LogSpec { level: "info".into(), format: LogFormat::Auto },
             metrics: None,
