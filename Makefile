@@ -61,6 +61,8 @@ install: build ## the binary, the systemd units and their user, below $(DESTDIR)
 	install -Dm644 systemd/tunneld@.service $(DESTDIR)/usr/lib/systemd/system/tunneld@.service
 	install -Dm644 systemd/user/tunneld.service $(DESTDIR)/usr/lib/systemd/user/tunneld.service
 	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/examples systemd/examples/*
+	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld docs/*.md
+	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/tutorial docs/tutorial/*.md
 	install -Dm600 packaging/tunneld.toml $(DESTDIR)/usr/share/doc/tunneld/tunneld.toml
 
 clean:

@@ -1,6 +1,7 @@
 //! What the documents say is true: configs parse, links lead somewhere, every failure kind has an entry.
 
 use supervisor::config::{Overrides, load};
+use supervisor::troubleshooting;
 use tunnel_engine::failure::FailureKind;
 
 use crate::sources::{files, read, root};
@@ -45,8 +46,34 @@ fn every_config_in_the_documents_is_valid() {
 #[test]
 fn every_failure_kind_has_an_entry_in_troubleshooting() {
     let text = read(&root().join("docs/troubleshooting.md"));
+    let entries: Vec<&str> = text.split("\n### `").skip(1).collect();
     for kind in FailureKind::ALL {
-        assert!(text.contains(&format!("### `{kind}`")), "no entry for {kind}");
+        let entry = entries.iter().find_map(|entry| entry.strip_prefix(&format!("{kind}`\n")));
+        let entry = entry.unwrap_or_else(|| panic!("no entry for {kind}"));
+        let seen = format!("**You see**\n\n```text\n{kind}: ");
+        for part in [seen.as_str(), "**It means** ", "**What to do**\n\n1. "] {
+            assert!(entry.contains(part), "the entry for {kind} lacks {part:?}");
+        }
+        let class = if kind.is_permanent() { ["*Blocked", "*Failed"] } else { ["*Retried", "*Retried"] };
+        assert!(class.iter().any(|class| entry.trim_start().starts_with(class)), "{kind} is of another class");
+    }
+}
+
+#[test]
+fn every_failure_kind_leads_to_its_entry_as_installed() {
+    let folder = troubleshooting::PAGE.rsplit_once('/').expect("a path").0;
+    let makefile = read(&root().join("Makefile"));
+    assert!(makefile.contains(&format!("$(DESTDIR){folder} docs/*.md")), "`make install` puts no page into {folder}");
+    let page = read(&root().join("docs/troubleshooting.md"));
+    // An anchor is the text of its heading, without backticks.
+    let headings: Vec<String> =
+        page.lines().filter_map(|line| line.strip_prefix("### ")).map(|heading| heading.replace('`', "")).collect();
+    for kind in FailureKind::ALL {
+        let entry = troubleshooting::entry(kind.as_str()).expect("a kind of this version");
+        let (file, anchor) = entry.split_once('#').expect("an anchor");
+        assert_eq!(file, troubleshooting::PAGE);
+        assert!(headings.iter().any(|heading| heading == anchor), "{entry} leads nowhere");
+        assert!(page.contains(&format!("[`{anchor}`](#{anchor})")), "{anchor} is not in the list of kinds");
     }
 }
 

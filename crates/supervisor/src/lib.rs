@@ -27,4 +27,5 @@ pub mod lifecycle;
 pub mod os;
 pub mod sshconfig;
 pub mod supervise;
+pub mod troubleshooting;
 pub mod tunnel;

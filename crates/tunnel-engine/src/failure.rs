@@ -189,7 +189,7 @@ failure_kinds! {
     /// No known_hosts file knows the server's key.
     HostKeyUnknown, "host_key_unknown", permanent, "compare the fingerprint with the server's owner, then run `tunneld trust HOST`";
     /// The server's key is not the one that known_hosts has.
-    HostKeyChanged, "host_key_changed", permanent, "if the change is announced, remove the old line with `ssh-keygen -R`; otherwise somebody may be in between";
+    HostKeyChanged, "host_key_changed", permanent, "if the change is announced, remove the old line with `ssh-keygen -R`; otherwise another machine may be in between";
     /// The server's key is marked `@revoked`, or in a list of `revoked_host_keys`.
     HostKeyRevoked, "host_key_revoked", permanent, "do not connect; ask the server's owner for its new key";
     /// The server took none of our proofs.

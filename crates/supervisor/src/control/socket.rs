@@ -124,7 +124,7 @@ fn remove_dead(path: &Path) -> Result<(), BindError> {
     }
     match knock(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            tracing::info!(path = %path.display(), "replacing a control socket that nobody listens on");
+            tracing::info!(path = %path.display(), "replacing a control socket on which no daemon listens");
             std::fs::remove_file(path).map_err(cannot)
         }
         // Answers, or is too busy to.

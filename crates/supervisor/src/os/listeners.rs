@@ -128,7 +128,7 @@ fn remove_dead(path: &Path) {
     if answer.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
         && let Err(error) = std::fs::remove_file(path)
     {
-        tracing::warn!(listen = %path.display(), %error, "cannot remove the file of a listener that nobody wants");
+        tracing::warn!(listen = %path.display(), %error, "cannot remove the file of a listener that is no longer wanted");
     }
 }
 

@@ -244,7 +244,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
         self.password_tries += 1;
         let answer = tokio::task::spawn_blocking(move || asker.ask(&question, again)).await.ok().flatten();
         if answer.is_none() {
-            self.record.no_password = Some(Trouble::new(FailureKind::AuthRejected, "nobody gave a password"));
+            self.record.no_password = Some(Trouble::new(FailureKind::AuthRejected, "no password was given"));
         }
         answer.map(Step::Password)
     }

@@ -69,7 +69,7 @@ pub(super) fn changed(
         StrictHostKeyChecking::Yes | StrictHostKeyChecking::AcceptNew => "",
     };
     Failure::new(FailureKind::HostKeyChanged, message).with_hint(format!(
-        "if the change is announced, remove the old key with {}; otherwise somebody may be in between{no}",
+        "if the change is announced, remove the old key with {}; otherwise another machine may be in between{no}",
         commands.join(" and ")
     ))
 }

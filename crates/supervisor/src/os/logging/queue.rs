@@ -63,7 +63,7 @@ fn write_out(mut output: impl Write, words: &Receiver<Word>, lost: &AtomicU64) {
         }
         let lost = lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let _ = writeln!(output, "tunneld: {lost} log lines lost, because nobody read them in time");
+            let _ = writeln!(output, "tunneld: {lost} log lines lost: standard error was not read in time");
         }
     }
 }

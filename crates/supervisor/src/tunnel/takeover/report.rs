@@ -75,7 +75,7 @@ impl Report {
             Self::Freed(processes) => format!("ended the earlier session that held it (process {processes} there)"),
             Self::Removed => "removed the socket file that an earlier session left there".to_owned(),
             Self::Free if is_path => "no file is there, so the server's policy forbids it".to_owned(),
-            Self::Free => "nobody listens there, so the server's policy forbids it".to_owned(),
+            Self::Free => "nothing listens there, so the server's policy forbids it".to_owned(),
             Self::Ours => "a living session of this tunnel has it".to_owned(),
             Self::Nobody => "no session of this user holds it".to_owned(),
             Self::Several(count) => format!("{count} sessions of this user could hold it, so none was ended"),

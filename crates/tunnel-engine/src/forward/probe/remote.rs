@@ -76,9 +76,9 @@ impl Knock {
             Self::Came => Finding::Up(None),
             Self::Refused(words) => Finding::Down(Disproof::new(
                 Cause::NotListening,
-                format!("nobody listens on {at} on the server: {words}"),
+                format!("nothing listens on {at} on the server: {words}"),
             )),
-            Self::Lost(how) => Finding::Stale(format!("somebody else holds {at} on the server: {how}")),
+            Self::Lost(how) => Finding::Stale(format!("another session or program holds {at} on the server: {how}")),
             Self::Forbidden(words) => Finding::Unverified(format!("cannot be checked: {words}")),
             Self::Nothing => Finding::Nothing,
         }
