@@ -3,7 +3,7 @@ CARGO ?= cargo
 
 .DEFAULT_GOAL := build
 
-.PHONY: help run demo build check fmt lint docs test test-systemd setup bench bench-recovery deny dist install clean
+.PHONY: help run demo build check fmt lint docs test test-systemd setup bench bench-recovery deny sbom dist install clean
 
 help: ## say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,11 @@ dist: ## the release binary as packages have it, and its debug information in ta
 	$(CARGO) build --profile dist --locked --bin tunneld
 	cd target/dist && objcopy --only-keep-debug --compress-debug-sections tunneld tunneld.debug && \
 		objcopy --strip-all --add-gnu-debuglink=tunneld.debug tunneld
+
+sbom: ## the release's bill of materials, target/sbom/ (needs cargo-cyclonedx)
+	mkdir -p target/sbom
+	cd crates/supervisor && $(CARGO) cyclonedx --format json --all --override-filename tunneld.cdx
+	mv crates/supervisor/tunneld.cdx.json target/sbom/
 
 install: build ## the binary, the systemd units and their user, below $(DESTDIR)
 	install -Dm755 target/release/tunneld $(DESTDIR)/usr/bin/tunneld

@@ -80,7 +80,9 @@ fn every_failure_kind_leads_to_its_entry_as_installed() {
 #[test]
 fn every_link_between_documents_leads_to_a_file() {
     let mut documents = files("docs", ".md");
-    documents.extend(["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name)));
+    documents.extend(
+        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "RELEASING.md", "SECURITY.md"].map(|name| root().join(name)),
+    );
     for path in documents {
         let text = read(&path);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot read the repository panics")]
 
+mod dependencies;
 mod docs;
 mod layering;
 mod sources;
