@@ -1,5 +1,7 @@
 //! Who listens on a port or a path of this machine, from /proc: so that "address in use" names the program to stop.
 
+mod listeners;
+
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -10,19 +12,20 @@ const MAX_PROCESSES: usize = 4096;
 /// The program that listens where `address` could not be bound; `None` when that cannot be seen, most often because
 /// it is another user's.
 pub(super) async fn of_port(address: SocketAddr) -> Option<String> {
-    tokio::task::spawn_blocking(move || {
-        let tables = [fs::read_to_string("/proc/net/tcp"), fs::read_to_string("/proc/net/tcp6")];
-        let find = |listens| tables.iter().flatten().find_map(|table| inode_in_the_way(table, address, listens));
-        if let Some(inode) = find(true) {
-            return owner(Path::new("/proc"), inode).map(describe);
-        }
+    listeners::holder(address).await.map(|holder| match holder {
+        Holder::Listens(pid) => describe(pid),
         // The kernel may have given the port to an outgoing connection.
-        let inode = find(false)?;
-        owner(Path::new("/proc"), inode).map(|pid| format!("a connection of {}", describe(pid)))
+        Holder::Connects(pid) => format!("a connection of {}", describe(pid)),
     })
-    .await
-    .ok()
-    .flatten()
+}
+
+/// The process that has a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    /// It listens there.
+    Listens(i32),
+    /// Its end of a connection is there.
+    Connects(i32),
 }
 
 /// The program that listens on `path`; `None` when that cannot be seen.
@@ -67,20 +70,34 @@ pub(super) fn describe(pid: i32) -> String {
     }
 }
 
-/// The inode of the socket in a table of /proc/net/tcp or tcp6 that stands in the way of `wanted`: one that listens, or
-/// one of a connection.
-fn inode_in_the_way(table: &str, wanted: SocketAddr, listens: bool) -> Option<u64> {
+/// A socket of a table of /proc/net/tcp or tcp6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    local: (IpAddr, u16),
+    listens: bool,
+    inode: u64,
+}
+
+impl Entry {
+    /// Does it keep `wanted` from being bound?
+    fn is_in_the_way(&self, wanted: SocketAddr) -> bool {
+        let (ip, port) = self.local;
+        let collides = ip.to_canonical() == wanted.ip() || ip.is_unspecified() || wanted.ip().is_unspecified();
+        port == wanted.port() && collides
+    }
+}
+
+/// The sockets that programs have.
+fn entries(table: &str) -> impl Iterator<Item = Entry> {
     const LISTEN: &str = "0A";
     /// What is in TIME_WAIT is no program's, and not in the way.
     const NONE: u64 = 0;
-    table.lines().skip(1).find_map(|line| {
+    table.lines().skip(1).filter_map(|line| {
         let mut fields = line.split_ascii_whitespace().skip(1);
         let local = fields.next()?;
         let (_, state) = (fields.next()?, fields.next()?);
         let inode = fields.nth(5)?.parse().ok().filter(|inode| *inode != NONE)?;
-        let (ip, port) = parse_address(local)?;
-        let collides = ip.to_canonical() == wanted.ip() || ip.is_unspecified() || wanted.ip().is_unspecified();
-        ((state == LISTEN) == listens && port == wanted.port() && collides).then_some(inode)
+        Some(Entry { local: parse_address(local)?, listens: state == LISTEN, inode })
     })
 }
 
@@ -104,13 +121,33 @@ fn parse_address(text: &str) -> Option<(IpAddr, u16)> {
 }
 
 fn owner(proc: &Path, inode: u64) -> Option<i32> {
-    let wanted = format!("socket:[{inode}]");
-    let processes = fs::read_dir(proc).ok()?.flatten();
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.take(MAX_PROCESSES).find(|pid| {
-        let Ok(files) = fs::read_dir(proc.join(pid.to_string()).join("fd")) else { return false };
-        files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()))
-    })
+    let mut found = None;
+    each_socket(proc, |socket, pid, _| {
+        found = (socket == inode).then_some(pid);
+        found.is_some()
+    });
+    found
+}
+
+/// Calls `visit` with the inode of each socket that a process has, the process, and its link to the socket, until it
+/// says that it has seen enough.
+fn each_socket(proc: &Path, mut visit: impl FnMut(u64, i32, &Path) -> bool) {
+    let Ok(processes) = fs::read_dir(proc) else { return };
+    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    for pid in pids.take(MAX_PROCESSES) {
+        let Ok(files) = fs::read_dir(proc.join(pid.to_string()).join("fd")) else { continue };
+        for file in files.flatten().map(|file| file.path()) {
+            if socket_behind(&file).is_some_and(|inode| visit(inode, pid, &file)) {
+                return;
+            }
+        }
+    }
+}
+
+/// The inode of the socket that a link in `/proc/PID/fd` leads to.
+fn socket_behind(link: &Path) -> Option<u64> {
+    let target = fs::read_link(link).ok()?;
+    target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
 #[cfg(test)]
@@ -125,8 +162,14 @@ mod tests {
    nonsense
 ";
 
+    fn in_the_way(address: &str, listens: bool) -> Option<u64> {
+        let wanted = address.parse().unwrap();
+        let mut found = entries(TABLE).filter(|entry| entry.listens == listens && entry.is_in_the_way(wanted));
+        found.next().map(|entry| entry.inode)
+    }
+
     fn found(address: &str) -> Option<u64> {
-        inode_in_the_way(TABLE, address.parse().unwrap(), true)
+        in_the_way(address, true)
     }
 
     #[test]
@@ -137,11 +180,7 @@ mod tests {
         assert_eq!(found("192.0.2.1:3306"), None);
         assert_eq!(found("127.0.0.1:3307"), None, "a connection is not a listener");
         assert_eq!(found("192.0.2.1:3308"), Some(4713));
-        assert_eq!(
-            inode_in_the_way(TABLE, "127.0.0.1:3307".parse().unwrap(), false),
-            Some(4712),
-            "but it holds the port"
-        );
+        assert_eq!(in_the_way("127.0.0.1:3307", false), Some(4712), "but it holds the port");
     }
 
     #[test]
