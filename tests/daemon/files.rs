@@ -154,3 +154,27 @@ fn root_refuses_a_config_that_others_can_write() {
     std::os::unix::fs::chown(&config, Some(65534), None).expect("root may");
     refused(&["check", "--config", &name], &format!("`{name}` belongs to user id 65534"));
 }
+
+#[test]
+fn command_of_ssh_config_that_hangs_is_named_and_ended() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (ssh_config, config) = (dir.path().join("ssh_config"), dir.path().join("t.toml"));
+    std::fs::write(&ssh_config, "Match exec \"sleep 1000\"\n Port 1\n").expect("ssh_config");
+    let text = tunnel("t").replace("port = 1\n", &format!("ssh_config = \"{}\"\n", ssh_config.display()));
+    std::fs::write(&config, text).expect("a config");
+    refused(
+        &["check", "--config", &config.display().to_string()],
+        "`sleep 1000` cannot be run: it did not end within 10 s",
+    );
+}
+
+#[test]
+fn unit_that_is_no_regular_file_is_named_at_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (path, what) in oddities(dir.path()) {
+        let begun = Instant::now();
+        let said = said(&tunneld(&["import", "unit", &path]));
+        assert!(said.contains(what), "{path}: {said}");
+        assert!(begun.elapsed() < AT_ONCE, "{path}");
+    }
+}

@@ -17,15 +17,17 @@ const AT_MOST: f64 = 9.0;
 /// What every process costs, added to both sides, so that small figures do not make large ratios.
 const BASE: Duration = Duration::from_millis(100);
 
-/// Tunnels to a port without a listener, with sockets in this folder.
+/// Tunnels to a port without a listener, each to a host of its own in ssh_config, with sockets in this folder.
 fn config(tunnels: usize, folder: &Path) -> String {
-    let mut text =
-        String::from("[defaults]\nuser = \"nobody\"\nhost = \"127.0.0.1\"\nport = 1\nidentity_agent = \"none\"\n");
+    let ssh_config = folder.join("ssh_config");
+    let hosts = (0..tunnels).map(|at| format!("Host h{at}\n Hostname 127.0.0.1\n Port 1\n User nobody\n"));
+    std::fs::write(&ssh_config, hosts.collect::<String>()).expect("ssh_config");
+    let mut text = format!("[defaults]\nssh_config = \"{}\"\nidentity_agent = \"none\"\n", ssh_config.display());
     for at in 0..tunnels {
         let (socket, port) = (folder.join(at.to_string()), at + 1);
         let _ = write!(
             text,
-            "[[tunnel]]\nname = \"t{at}\"\nlocal_forward = [\"{}:127.0.0.1:1\"]\n\
+            "[[tunnel]]\nname = \"t{at}\"\nhost = \"h{at}\"\nlocal_forward = [\"{}:127.0.0.1:1\"]\n\
              remote_forward = [\"127.0.0.1:{port}:127.0.0.1:1\"]\n",
             socket.display()
         );
@@ -70,7 +72,9 @@ fn costs(tunnels: usize) -> Vec<(&'static str, Duration)> {
     };
     reload("nothing to change");
     costs.push(("reload", spent()));
-    daemon.write_config(&(text.clone() + "[[tunnel]]\nname = \"new\"\nremote_forward = [\"0:127.0.0.1:1\"]\n"));
+    daemon.write_config(
+        &(text.clone() + "[[tunnel]]\nname = \"new\"\nhost = \"h0\"\nremote_forward = [\"0:127.0.0.1:1\"]\n"),
+    );
     reload("start    new  (new)");
     costs.push(("reload with one more", spent()));
     costs

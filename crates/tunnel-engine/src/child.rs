@@ -4,8 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::process::{Command as StdCommand, ExitStatus};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -144,16 +145,32 @@ impl Drop for ChildGroup {
     }
 }
 
-/// Runs a command to its end: blocking.
+/// Runs a command to its end: blocking. After `limit` it is killed with all that it started.
 ///
 /// # Errors
-/// It cannot be run.
-pub fn run(command: &mut StdCommand) -> io::Result<ExitStatus> {
+/// It cannot be run; `TimedOut`: it did not end in time.
+pub fn run(command: &mut StdCommand, limit: Duration) -> io::Result<ExitStatus> {
     for name in NOT_FOR_CHILDREN {
         command.env_remove(name);
     }
-    let (mut child, _registration) = Registration::of(|| command.spawn(), |child| Some(child.id()))?;
-    child.wait()
+    command.process_group(0);
+    let (mut child, registration) = Registration::of(|| command.spawn(), |child| Some(child.id()))?;
+    let group = registration.0;
+    let (tell, told) = mpsc::channel();
+    let waiter = std::thread::Builder::new().name("command".into()).spawn(move || {
+        let _ = tell.send(child.wait());
+        drop(registration);
+    })?;
+    let ended = told.recv_timeout(limit);
+    if ended.is_err() {
+        // It is not reaped, so that its number is still its own.
+        group.map(|group| killpg(group, Signal::SIGKILL));
+    }
+    let _ = waiter.join();
+    ended.unwrap_or_else(|_| {
+        let what = format!("it did not end within {} s and was killed", limit.as_secs_f64());
+        Err(io::Error::new(io::ErrorKind::TimedOut, what))
+    })
 }
 
 /// What [`reap_orphans`] left behind.
@@ -192,6 +209,15 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
+
+    #[test]
+    fn command_that_hangs_is_killed_with_what_it_started() {
+        let mut command = StdCommand::new("/bin/sh");
+        let error = run(command.args(["-c", "sleep 1000 & wait"]), Duration::from_millis(200)).unwrap_err();
+        assert_eq!(error.to_string(), "it did not end within 0.2 s and was killed");
+        let mut command = StdCommand::new("/bin/sh");
+        assert_eq!(run(command.args(["-c", "exit 3"]), Duration::from_secs(60)).unwrap().code(), Some(3));
+    }
 
     #[tokio::test]
     async fn ending_a_group_ends_members_that_ignore_term() {

@@ -1,6 +1,5 @@
 //! `import`: prints TOML, changes nothing.
 
-use std::fs;
 use std::path::Path;
 
 use super::args::ImportFrom;
@@ -17,7 +16,7 @@ pub(super) fn run(from: ImportFrom) -> Result<u8, Problem> {
         }
         ImportFrom::Autossh { words } => import::line(&words, &facts).map_err(Problem::from),
         ImportFrom::Unit { file } => UnitFile::open(&file, &facts)
-            .and_then(|unit| import::unit(&unit, &|path: &Path| fs::read_to_string(path).ok(), &facts))
+            .and_then(|unit| import::unit(&unit, &|path: &Path| import::read_part(path).ok(), &facts))
             .map_err(Problem::from),
     }?;
     print(&text).map(|()| exit::OK)

@@ -31,7 +31,7 @@ pub(crate) use line::of;
 pub(crate) use names::Names;
 #[cfg(test)]
 pub(crate) use unit::invocations as invocations_of_unit;
-pub use unit::{UnitFile, unit};
+pub use unit::{UnitFile, read_part, unit};
 #[cfg(test)]
 pub(crate) use words::Invocation;
 

@@ -115,7 +115,7 @@ impl Walk<'_> {
                 line,
                 value,
                 format!("`{command}` cannot be run: {error}"),
-                "name a command that this account can run",
+                "name a command that this account can run, and that ends soon",
             )
         })
     }

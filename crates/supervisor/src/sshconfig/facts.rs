@@ -8,12 +8,21 @@ use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use nix::unistd::{Gid, Group, Uid, User};
 use tunnel_engine::{child, file};
 
 /// A config is some kilobytes; what is larger is something else, perhaps without an end.
 const LARGEST_FILE: u64 = 16 << 20;
+
+/// How long a command of `Match exec` may take. ssh waits for ever, and a user ends it; here a reload waits for it, and
+/// each reload after that.
+const COMMAND_LIMIT: Duration = Duration::from_secs(10);
+/// After so many that hung, no other is run: each of a thousand tunnels may have one.
+const MAX_HUNG: u32 = 3;
 
 /// The machine and the account that the configuration is read for.
 pub trait Facts {
@@ -64,12 +73,14 @@ pub struct System {
     variables: HashMap<String, String>,
     folder: Option<PathBuf>,
     uid: Uid,
+    /// Commands that did not end.
+    hung: Arc<AtomicU32>,
 }
 
 impl System {
     /// With this account and this environment, in the folder of this process.
     pub fn new(user: Option<String>, home: Option<PathBuf>, variables: HashMap<String, String>) -> Self {
-        Self { user, home, variables, folder: None, uid: Uid::effective() }
+        Self { user, home, variables, folder: None, uid: Uid::effective(), hung: Arc::default() }
     }
 
     /// Of another account.
@@ -169,7 +180,14 @@ impl Facts for System {
         // What it prints would end up between our own lines.
         let mut shell = Command::new(shell);
         shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::null());
-        child::run(&mut shell).map(|status| status.success())
+        if self.hung.load(Ordering::Relaxed) >= MAX_HUNG {
+            return Err(io::Error::other("too many commands before it did not end"));
+        }
+        let ended = child::run(&mut shell, COMMAND_LIMIT);
+        if ended.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            self.hung.fetch_add(1, Ordering::Relaxed);
+        }
+        ended.map(|status| status.success())
     }
 }
 

@@ -1,10 +1,12 @@
 //! The ssh_config files of one load: each is read once, however many tunnels and jump hosts ask for it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::blocks::Blocks;
 use super::facts::Facts;
 use crate::config::Source;
 
@@ -14,37 +16,42 @@ const FIRST_RANK: usize = 1 << 32;
 /// What was read so far.
 #[derive(Default)]
 pub struct Library {
-    books: RefCell<Vec<(PathBuf, Book)>>,
+    books: RefCell<HashMap<PathBuf, Book>>,
+    /// Texts that have a rank, in files or not.
+    ranked: Cell<usize>,
 }
 
 /// A file as it was found.
 #[derive(Clone)]
 pub(super) enum Book {
-    Text { source: Arc<Source>, trusted: bool },
+    Text { blocks: Arc<Blocks>, trusted: bool },
     Missing,
     Unreadable(String),
 }
 
 impl Library {
     pub(super) fn open(&self, path: &Path, facts: &dyn Facts) -> Book {
-        if let Some((_, book)) = self.books.borrow().iter().find(|(known, _)| known == path) {
+        if let Some(book) = self.books.borrow().get(path) {
             return book.clone();
         }
-        let rank = FIRST_RANK + self.books.borrow().len();
         let book = match facts.read(path) {
-            Ok(file) => Book::Text { source: Arc::new(Source::new(path, file.text, rank)), trusted: file.trusted },
+            Ok(file) => {
+                let source = Arc::new(Source::new(path, file.text, self.rank()));
+                Book::Text { blocks: Arc::new(Blocks::of(&source)), trusted: file.trusted }
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Book::Missing,
             Err(error) => Book::Unreadable(error.to_string()),
         };
-        self.books.borrow_mut().push((path.to_owned(), book.clone()));
+        self.books.borrow_mut().insert(path.to_owned(), book.clone());
         book
     }
 
     /// A text that is in no file: an option of a command line.
     pub(super) fn note(&self, name: &str, text: &str) -> Arc<Source> {
-        let rank = FIRST_RANK + self.books.borrow().len();
-        let source = Arc::new(Source::new(Path::new(name), text.to_owned(), rank));
-        self.books.borrow_mut().push((PathBuf::new(), Book::Missing));
-        source
+        Arc::new(Source::new(Path::new(name), text.to_owned(), self.rank()))
+    }
+
+    fn rank(&self) -> usize {
+        FIRST_RANK + self.ranked.replace(self.ranked.get() + 1)
     }
 }

@@ -11,6 +11,7 @@
 //!
 //! A keyword is followed, or concerns no tunnel, or has no effect and a note says so, or is refused: `table` says which.
 
+mod blocks;
 #[cfg(test)]
 mod classes;
 mod criteria;

@@ -1,21 +1,21 @@
 //! One pass over the files: which blocks apply, what they set, what they include.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tunnel_engine::spec::wildcard;
 
+use super::blocks::Blocks;
 use super::facts::Facts;
 use super::jump;
 use super::keyword::{self, Found};
 use super::library::{Book, Library};
-use super::line::{Line, lines};
+use super::line::Line;
 use super::notes::Remarks;
 use super::options::{Options, Setting};
 use super::query::{Files, Query};
 use super::tokens::{self, Tokens};
 use super::{pattern, value};
-use crate::config::{ConfigError, Source};
+use crate::config::ConfigError;
 
 /// As ssh: deeper nesting is a file that includes itself.
 const DEEPEST: usize = 16;
@@ -90,16 +90,17 @@ impl Walk<'_> {
                 let hint = format!("run `chmod go-w {}`, and see that it belongs to one of them", path.display());
                 self.errors.push(ConfigError::of_file(path, what, hint));
             }
-            Book::Text { source, .. } => self.read(&source, scope, active),
+            Book::Text { blocks, .. } => self.read(&blocks, scope, active),
         }
         true
     }
 
-    fn read(&mut self, source: &Arc<Source>, scope: Scope, active: &mut bool) {
-        for line in lines(source) {
-            let done = match line {
-                Ok(line) => self.line(&line, scope, active),
-                Err(error) => Err(error),
+    fn read(&mut self, blocks: &Blocks, scope: Scope, active: &mut bool) {
+        let host = self.host.clone();
+        for read in blocks.about(&host).flatten() {
+            let done = match read {
+                Ok(line) => self.line(line, scope, active),
+                Err(error) => Err(error.clone()),
             };
             self.errors.extend(done.err());
         }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use tunnel_engine::file;
+
 use super::syntax::settings;
 use crate::import::ImportError;
 use crate::sshconfig::{Facts, System};
@@ -18,6 +20,18 @@ const SYSTEM_FOLDERS: &[&str] = &[
 /// Where a user's manager looks, besides `~/.config/systemd/user`.
 const USER_FOLDERS: &[&str] =
     &["/etc/systemd/user", "/run/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user"];
+
+/// A unit, a drop-in, an environment file: some kilobytes.
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// The text of a file that a unit is made of.
+///
+/// # Errors
+/// As [`file::read`]; or it is not UTF-8.
+pub fn read_part(path: &Path) -> io::Result<String> {
+    let bytes = file::read_or_null(path, LARGEST_FILE)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+}
 
 /// What a unit says, drop-ins included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +63,7 @@ impl UnitFile {
             folders.iter().flat_map(|folder| names.iter().flatten().map(|name| folder.join(name))).collect();
         let mut failure = io::ErrorKind::NotFound.into();
         for path in &candidates {
-            match fs::read_to_string(path) {
+            match read_part(path) {
                 Ok(text) => return Ok(Self::with_drop_ins(name, path, text, facts)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => failure = error,
@@ -95,7 +109,7 @@ impl UnitFile {
             false => vec![own],
         };
         for part in drop_ins(&name, &folders) {
-            if let Ok(more) = fs::read_to_string(&part) {
+            if let Ok(more) = read_part(&part) {
                 text.push_str(&format!("\n{more}"));
             }
         }

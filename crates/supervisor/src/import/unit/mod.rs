@@ -23,7 +23,7 @@ use command::Command;
 use settings::Settings;
 use specifiers::Specifiers;
 
-pub use find::UnitFile;
+pub use find::{UnitFile, read_part};
 
 /// Reads the text of a file that a unit names, or gives `None`.
 pub(super) type Read<'a> = &'a dyn Fn(&Path) -> Option<String>;
