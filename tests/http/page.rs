@@ -181,6 +181,8 @@ fn page_is_readable_in_dark_on_a_telephone_and_by_keyboard() {
             ));
             assert!(contrast.as_f64() >= Some(4.5), "{name} {selector}: {contrast}");
         }
+        let narrow = "[...document.querySelectorAll('tbody td')].filter(cell => cell.offsetWidth < 300).length";
+        assert!(width > 360 || browser.evaluate(narrow) == 0, "a cell is as wide as the telephone");
         assert!(browser.picture(pictures.as_deref(), name) > 10_000);
     }
     let tree = browser.call("Accessibility.getFullAXTree", json!({}));

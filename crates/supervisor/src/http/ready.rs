@@ -74,7 +74,7 @@ fn why(tunnel: &TunnelStatus) -> NotReady<'_> {
 /// Why a tunnel is not ready, in words.
 pub(super) fn cause(tunnel: &TunnelStatus) -> String {
     if tunnel.want != "up" {
-        return "not wanted: it is disabled or was stopped".to_owned();
+        return if tunnel.enabled { "stopped by an operator" } else { "disabled in the config" }.to_owned();
     }
     if tunnel.phase == "up" {
         let behind = tunnel.forwards.iter().find(|forward| !matches!(forward.state.as_str(), "up" | "unverified"));

@@ -86,7 +86,7 @@ impl Row {
             server: tunnel.server.clone(),
             state: state(tunnel),
             since: tunnel.since.clone(),
-            cause: if failing { ready::cause(tunnel) } else { String::new() },
+            cause: if tunnel.ready { String::new() } else { ready::cause(tunnel) },
             hint: failure.map(|failure| failure.hint.clone()).unwrap_or_default(),
             next: if failing { next(tunnel, now) } else { String::new() },
             forwards: forwards(&tunnel.forwards),
@@ -172,8 +172,10 @@ fn traffic(tunnel: &TunnelStatus) -> String {
         lines.push(format!("{held} waiting"));
     }
     let rate = |what: &str, rate: Option<u64>| rate.map(|rate| format!("{what} {}", words::rate(rate as f64)));
-    lines.extend(rate("in", tunnel.rate_in));
-    lines.extend(rate("out", tunnel.rate_out));
+    if tunnel.session.is_some() {
+        lines.extend(rate("in", tunnel.rate_in));
+        lines.extend(rate("out", tunnel.rate_out));
+    }
     if let Some(rtt) = tunnel.session.as_ref().and_then(|session| session.rtt_ms) {
         lines.push(format!("RTT {}", words::milliseconds(rtt)));
     }
@@ -231,7 +233,7 @@ mod tests {
             at: "2026-01-01T00:00:00Z".into(),
             ready: Some(1.0),
             rtt_ms: Some(2.0),
-            bytes_in: 300_000,
+            bytes_in: 307_200,
             bytes_out: 0,
         }];
         let history = TunnelHistory {
@@ -245,7 +247,7 @@ mod tests {
         let row = Row::of(&example::tunnel("db", "up", true), Some(&history), now());
         assert_eq!(row.ready_label, "50 % ready in the last 24 hours, no outage");
         assert_eq!(row.rtt_label, "round trip to the server: 2 ms at most");
-        assert_eq!(row.bytes_text, "bytes, peak 1 kB/s");
+        assert_eq!(row.bytes_text, "bytes, peak 1 KiB/s");
         assert!(!row.ready.is_empty() && !row.rtt.is_empty() && !row.bytes.is_empty());
     }
 }

@@ -1,14 +1,14 @@
 //! Numbers as people read them. Pure.
 
-/// Bytes a second, such as `1.2 MB/s`.
+/// Bytes a second, such as `1.2 MiB/s`.
 pub(super) fn rate(bytes_a_second: f64) -> String {
-    const UNITS: [&str; 4] = ["B/s", "kB/s", "MB/s", "GB/s"];
+    const UNITS: [&str; 4] = ["B/s", "KiB/s", "MiB/s", "GiB/s"];
     let mut value = bytes_a_second;
     let mut units = UNITS.into_iter();
     let mut unit = units.next().unwrap_or_default();
     while value >= 999.5 {
         let Some(larger) = units.next() else { break };
-        value /= 1000.0;
+        value /= 1024.0;
         unit = larger;
     }
     format!("{} {unit}", three_digits(value))
@@ -35,10 +35,8 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!(
-            [rate(0.0), rate(999.0), rate(1234.0), rate(5_600_000.0), rate(2e12)],
-            ["0 B/s", "999 B/s", "1.2 kB/s", "5.6 MB/s", "2000 GB/s"]
-        );
+        assert_eq!([rate(0.0), rate(999.0), rate(1234.0)], ["0 B/s", "999 B/s", "1.2 KiB/s"]);
+        assert_eq!([rate(5_900_000.0), rate(2.2e12)], ["5.6 MiB/s", "2049 GiB/s"]);
         assert_eq!([milliseconds(0.42), milliseconds(123.4), milliseconds(1500.0)], ["0.4 ms", "123 ms", "1.5 s"]);
         assert_eq!([percent(1.0), percent(0.99999), percent(0.5)], ["100 %", "99.99 %", "50 %"]);
     }
