@@ -21,3 +21,4 @@ mod reload;
 mod scale;
 mod ssh_config;
 mod status_schema;
+mod watch;

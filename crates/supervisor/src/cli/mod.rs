@@ -81,7 +81,7 @@ fn dispatch(args: Args) -> Result<u8, Problem> {
         Verb::Init(args) => init::run(&global, args),
         Verb::Trust(args) => trust::run(&global, args),
         Verb::Check { json } => check::run(&global, json),
-        Verb::Status { names, json, watch: true } => watch::run(&daemon()?, &names, json),
+        Verb::Status { names, json, watch: true } => watch::run(daemon()?, names, json),
         Verb::Status { names, json, watch: false } => status::run(&daemon()?, names, json),
         Verb::Why { name } => why::run(&daemon()?, name),
         Verb::Events { names, json, follow, since } => {

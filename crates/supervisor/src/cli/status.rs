@@ -17,7 +17,7 @@ pub(super) fn run(daemon: &Daemon, names: Vec<String>, json: bool) -> Result<u8,
     let text = match (json, named) {
         (true, _) => serde_json::to_string_pretty(&status).map_err(|error| Problem::Output(error.into()))? + "\n",
         (false, false) => render::status(&status, clock::wall(), look()),
-        (false, true) => render::details(&status, clock::wall(), look()),
+        (false, true) => render::details(&status, &daemon.histories(&status), clock::wall(), look()),
     };
     print(&text)?;
     Ok(if all_ready(&status, named) { exit::OK } else { exit::NO })
@@ -40,7 +40,7 @@ pub(super) fn style() -> Style {
 }
 
 /// A terminal that can only write, one line after the other.
-fn is_dumb() -> bool {
+pub(super) fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
 }
 

@@ -6,7 +6,8 @@ use super::args::Global;
 use super::problem::Problem;
 use crate::config;
 use crate::control::protocol::EventsRequest;
-use crate::control::{self, EventLines, Request, Response};
+use crate::control::{self, EventLines, LogLine, Request, Response};
+use crate::history::TunnelHistory;
 use crate::supervise::snapshot::Status;
 
 /// Where the daemon is.
@@ -53,5 +54,26 @@ impl Daemon {
             return Err(Problem::Misunderstood);
         };
         Ok(status)
+    }
+
+    /// The last 24 hours of these tunnels. None where the daemon has no answer, as one of an earlier version.
+    pub(super) fn histories(&self, status: &Status) -> Vec<TunnelHistory> {
+        self.histories_of(status.tunnels.iter().map(|tunnel| tunnel.name.clone()).collect())
+    }
+
+    /// The same, by name.
+    pub(super) fn histories_of(&self, names: Vec<String>) -> Vec<TunnelHistory> {
+        // No name would mean all.
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let Ok(Response::History { tunnels }) = self.ask(Request::History { names }) else { return Vec::new() };
+        tunnels
+    }
+
+    /// The last lines of the log about a tunnel. None where the daemon has no answer, as one of an earlier version.
+    pub(super) fn log(&self, name: &str) -> Vec<LogLine> {
+        let Ok(Response::Log { lines }) = self.ask(Request::Log { name: name.to_owned() }) else { return Vec::new() };
+        lines
     }
 }

@@ -1,21 +1,35 @@
-//! `why`: one paragraph about one tunnel.
+//! `why`: one paragraph about one tunnel, its outages, and the lines of the log that tell of trouble.
 
 use tunnel_engine::clock;
 
 use super::problem::{Problem, print};
 use super::render;
+use super::status::look;
 use super::talk::Daemon;
 use crate::control::{Request, Response};
 use crate::exit;
 use crate::supervise::snapshot::TunnelStatus;
 use crate::troubleshooting;
 
+/// So many outages are told; `status NAME` has more.
+const OUTAGES: usize = 3;
+
 pub(super) fn run(daemon: &Daemon, name: String) -> Result<u8, Problem> {
     let Response::Status { status, .. } = daemon.ask(Request::Why { name })? else {
         return Err(Problem::Misunderstood);
     };
-    let now = clock::wall();
-    let text: String = status.tunnels.iter().map(|tunnel| render::why(tunnel, now) + "\n" + &read_on(tunnel)).collect();
+    let (now, look) = (clock::wall(), look());
+    let mut text: String =
+        status.tunnels.iter().map(|tunnel| render::why(tunnel, now) + "\n" + &read_on(tunnel)).collect();
+    for history in &daemon.histories(&status) {
+        text += &(String::from("\n") + &render::outages(history, OUTAGES, now, 0, look));
+    }
+    for tunnel in &status.tunnels {
+        let lines = render::trouble(&daemon.log(&tunnel.name), look);
+        if !lines.is_empty() {
+            text += &format!("\nfrom the log:\n{lines}");
+        }
+    }
     print(&text).map(|()| exit::OK)
 }
 

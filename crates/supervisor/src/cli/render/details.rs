@@ -6,9 +6,11 @@ use super::cause::next;
 use super::grid::{Column, Keep, Row, grid, paragraph};
 use super::look::{Look, Tone};
 use super::numbers::{bytes, round_trip};
+use super::past::outages;
 use super::spans::{short, since};
 use super::state::{tone, word};
 use super::text::{pad, printable};
+use crate::history::TunnelHistory;
 use crate::supervise::snapshot::{FailureStatus, ForwardStatus, RefusedStatus, SessionStatus, Status, TunnelStatus};
 
 /// Below the heading.
@@ -20,10 +22,17 @@ const DEEPER: usize = 4;
 /// Of the words before a fact.
 const LABEL: usize = 14;
 
-/// Each tunnel of the status, with an empty line between two.
-pub(in crate::cli) fn details(status: &Status, now: SystemTime, look: Look) -> String {
-    let told: Vec<String> = status.tunnels.iter().map(|tunnel| one(tunnel, now, look)).collect();
-    told.join("\n")
+/// So many outages are told.
+const OUTAGES: usize = 10;
+
+/// Each tunnel of the status, with an empty line between two. A history is told of those that have one.
+pub(in crate::cli) fn details(status: &Status, histories: &[TunnelHistory], now: SystemTime, look: Look) -> String {
+    let told = status.tunnels.iter().map(|tunnel| {
+        let history = histories.iter().find(|history| history.name == tunnel.name);
+        let past = history.map(|history| outages(history, OUTAGES, now, INDENT, look));
+        one(tunnel, now, look) + &past.unwrap_or_default()
+    });
+    told.collect::<Vec<_>>().join("\n")
 }
 
 /// One tunnel, each line ended.
@@ -213,7 +222,7 @@ web-db: ready, up since 2026-01-01T00:00:00Z (1h ago)
             code: Some(2),
             message: "the server could not connect: Connection refused".into(),
         }];
-        let text = details(&status, now(), Look::PIPE);
+        let text = details(&status, &[], now(), Look::PIPE);
         assert!(
             text.contains("    2026-01-01T00:59:00Z (1m ago), by 127.0.0.1:3307 to db:1: the server could not connect"),
             "{text}"
@@ -225,7 +234,7 @@ web-db: ready, up since 2026-01-01T00:00:00Z (1h ago)
         let mut status = example();
         status.tunnels[0].forwards[0].listen = "/run/user/1000/a-rather-long-folder/for-a-socket/app.sock".into();
         for width in [20, 40, 60, 80, 200] {
-            let text = details(&status, now(), Look { width: Some(width), style: Style::Plain });
+            let text = details(&status, &[], now(), Look { width: Some(width), style: Style::Plain });
             for line in text.lines() {
                 assert!(cells(line) <= width, "{width}: {line}");
             }

@@ -14,16 +14,16 @@ const FLEXIBLE_CELLS: usize = 32;
 
 /// What a column is called, and what becomes of it where there is no room.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Column {
-    pub(super) title: &'static str,
+pub(in crate::cli) struct Column {
+    pub(in crate::cli) title: &'static str,
     /// Numbers stand under each other at their right ends.
-    pub(super) right: bool,
-    pub(super) keep: Keep,
+    pub(in crate::cli) right: bool,
+    pub(in crate::cli) keep: Keep,
 }
 
 /// What a narrow terminal does to a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keep {
+pub(in crate::cli) enum Keep {
     /// It stays.
     Always,
     /// It stays, and may be shortened.
@@ -34,23 +34,32 @@ pub(super) enum Keep {
 
 /// A line of the table, and the lines of text that belong to it.
 #[derive(Debug, Clone)]
-pub(super) struct Row {
+pub(in crate::cli) struct Row {
     /// One for each column.
-    pub(super) cells: Vec<String>,
-    pub(super) tone: Tone,
+    pub(in crate::cli) cells: Vec<String>,
+    pub(in crate::cli) tone: Tone,
     /// Wrapped below the row, two columns further in.
-    pub(super) below: Vec<String>,
+    pub(in crate::cli) below: Vec<String>,
+}
+
+/// The header and a line for each row, without the lines below, each at most so wide.
+pub(in crate::cli) fn grid_lines(columns: &[Column], rows: &[Row], room: Option<usize>) -> (String, Vec<String>) {
+    let wanted: Vec<usize> = columns.iter().enumerate().map(|(at, column)| widest(column, rows, at)).collect();
+    let shown = shown(columns, &wanted, room);
+    let of_row = |row: &Row| {
+        let cells: Vec<String> = row.cells.iter().map(|cell| printable(cell)).collect();
+        line(&cells, &shown, columns)
+    };
+    (line(&titles(columns), &shown, columns), rows.iter().map(of_row).collect())
 }
 
 /// The table with its header, each line ended and moved in by `indent`.
 pub(super) fn grid(columns: &[Column], rows: &[Row], indent: usize, look: Look) -> String {
-    let wanted: Vec<usize> = columns.iter().enumerate().map(|(at, column)| widest(column, rows, at)).collect();
     let room = look.width.map(|width| width.saturating_sub(indent));
-    let shown = shown(columns, &wanted, room);
-    let mut text = line(&titles(columns), &shown, columns, indent) + "\n";
-    for row in rows {
-        let cells: Vec<String> = row.cells.iter().map(|cell| printable(cell)).collect();
-        text += &row.tone.paint(&line(&cells, &shown, columns, indent), look.style);
+    let (header, lines) = grid_lines(columns, rows, room);
+    let mut text = format!("{:indent$}{header}\n", "");
+    for (line, row) in lines.iter().zip(rows) {
+        text += &row.tone.paint(&format!("{:indent$}{line}", ""), look.style);
         text.push('\n');
         for below in &row.below {
             text += &paragraph(below, indent + GAP, look);
@@ -110,13 +119,12 @@ fn shown(columns: &[Column], wanted: &[usize], room: Option<usize>) -> Vec<(usiz
 }
 
 /// Nothing stands at the end of a line.
-fn line(row: &[String], shown: &[(usize, usize)], columns: &[Column], indent: usize) -> String {
+fn line(row: &[String], shown: &[(usize, usize)], columns: &[Column]) -> String {
     let told: Vec<String> = shown
         .iter()
         .map(|(at, width)| pad(&fit(row.get(*at).map_or("", String::as_str), *width), *width, columns[*at].right))
         .collect();
-    let text = format!("{:indent$}{}", "", told.join("  "));
-    text.trim_end().to_owned()
+    told.join("  ").trim_end().to_owned()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 /// Two units at most: `3d4h`, `12m5s`, `8s`.
-pub(super) fn short(span: Duration) -> String {
+pub(in crate::cli) fn short(span: Duration) -> String {
     let seconds = span.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     let pair = |big: u64, unit: &str, small: u64, below: &str| {
@@ -20,7 +20,7 @@ pub(super) fn short(span: Duration) -> String {
 
 /// Whole seconds from an RFC 3339 time until `now`, as the times of the status have no finer ones; `None` where the
 /// text is no time. A clock that was set back reads as zero.
-pub(super) fn since(text: &str, now: SystemTime) -> Option<Duration> {
+pub(in crate::cli) fn since(text: &str, now: SystemTime) -> Option<Duration> {
     let then = humantime::parse_rfc3339(text).ok()?;
     let span = now.duration_since(then).unwrap_or_default();
     Some(Duration::from_secs(span.as_secs()))

@@ -128,4 +128,4 @@ pub(in crate::cli) fn summary(tunnels: &[&TunnelStatus]) -> Option<String> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(in crate::cli) mod tests;

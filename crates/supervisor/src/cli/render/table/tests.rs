@@ -6,11 +6,11 @@ use super::*;
 use crate::supervise::snapshot::{FailureStatus, SessionStatus, example as example_of};
 
 /// 2026-01-01T01:00:00Z.
-pub(in crate::cli::render) fn now() -> SystemTime {
+pub(in crate::cli) fn now() -> SystemTime {
     humantime::parse_rfc3339("2026-01-01T01:00:00Z").unwrap()
 }
 
-pub(in crate::cli::render) fn forward(state: &str, active: u64) -> ForwardStatus {
+pub(in crate::cli) fn forward(state: &str, active: u64) -> ForwardStatus {
     ForwardStatus {
         name: "-L 3307".into(),
         kind: "local".into(),
@@ -28,7 +28,7 @@ pub(in crate::cli::render) fn forward(state: &str, active: u64) -> ForwardStatus
     }
 }
 
-pub(in crate::cli::render) fn session() -> SessionStatus {
+pub(in crate::cli) fn session() -> SessionStatus {
     SessionStatus {
         peer: Some("192.168.110.8:2222".into()),
         software: "OpenSSH_9.2p1".into(),
@@ -43,7 +43,7 @@ pub(in crate::cli::render) fn session() -> SessionStatus {
 }
 
 /// Ready; waiting; blocked; up with a forward missing; stopped by hand; disabled.
-pub(in crate::cli::render) fn example() -> Status {
+pub(in crate::cli) fn example() -> Status {
     let ready = TunnelStatus {
         session: Some(session()),
         rate_in: Some(1500),
