@@ -37,6 +37,12 @@ pub enum ClientError {
         /// What happened.
         source: io::Error,
     },
+    /// The connection on which events were followed is closed.
+    #[error("tunneld on `{}` has ended, or it cut this reader, which did not read for long", socket.display())]
+    EventsEnded {
+        /// The control socket.
+        socket: PathBuf,
+    },
     /// Upgraded, and not restarted.
     #[error("tunneld on `{}` is another version (control protocol {daemon}, this command speaks {VERSION})", socket.display())]
     OtherVersion {
@@ -55,6 +61,7 @@ impl ClientError {
                 "ask as root, or as the user that runs tunneld"
             }
             Self::NoDaemon { .. } => "start it, or name its socket with --control-socket",
+            Self::EventsEnded { .. } => "ask again: what was missed is kept while the daemon runs",
             Self::NoAnswer { .. } => "look into its log",
             Self::OtherVersion { .. } => "restart the daemon, so that both are of one version",
         }
@@ -128,10 +135,6 @@ impl EventLines {
     fn event(&mut self) -> io::Result<Option<Event>> {
         match self.line()? {
             Some(line) => Ok(Some(serde_json::from_slice(&line)?)),
-            None if self.follow => Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "it has ended, or it cut this reader, which did not read for long",
-            )),
             None => Ok(None),
         }
     }
@@ -142,7 +145,16 @@ impl Iterator for EventLines {
 
     fn next(&mut self) -> Option<Self::Item> {
         let socket = self.socket.clone();
-        self.event().map_err(|source| ClientError::NoAnswer { socket, source }).transpose()
+        match self.event() {
+            Ok(Some(event)) => Some(Ok(event)),
+            Ok(None) if !self.follow => None,
+            Ok(None) => Some(Err(ClientError::EventsEnded { socket })),
+            // As a reader that is cut finds the end: within a line.
+            Err(error) if self.follow && error.kind() == io::ErrorKind::UnexpectedEof => {
+                Some(Err(ClientError::EventsEnded { socket }))
+            }
+            Err(source) => Some(Err(ClientError::NoAnswer { socket, source })),
+        }
     }
 }
 

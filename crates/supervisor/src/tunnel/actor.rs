@@ -305,6 +305,7 @@ impl Actor {
             }
             Order::Stop => {
                 self.pardon_targets();
+                self.cause = Some(Cause::without_kind("stopped by an operator"));
                 self.feed(Input::Stop);
             }
             Order::Restart => {
@@ -350,6 +351,7 @@ impl Actor {
 
     fn end(&mut self) {
         self.ending = true;
+        self.cause = Some(Cause::without_kind("tunneld stops, or the tunnel has left the config"));
         self.on_change.end();
         self.feed(Input::Stop);
     }
