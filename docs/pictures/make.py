@@ -207,7 +207,7 @@ def main():
             for name, word in (("web-db", "ready"), ("proxy", "ready"), ("reverse-ssh", "ready"), ("mail", "host_key_changed"), ("intranet", "listen_in_use"), ("backup", "connect_refused")):
                 stage.wait(f"{name} is {word}", name, word)
             stage.traffic()
-            time.sleep(25)
+            time.sleep(12)
             pictures = {
                 "status": (["status"], ROWS, None, b""),
                 "status-name": (["status", "web-db"], ROWS, None, b""),
