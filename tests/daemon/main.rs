@@ -17,6 +17,7 @@ mod log;
 mod notify;
 mod on_change;
 mod open_files;
+mod privileges;
 mod reload;
 mod scale;
 mod ssh_config;

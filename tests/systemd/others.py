@@ -1,4 +1,5 @@
-"""The other units: one file a tunnel, a user's own, one that waits for a tunnel, and an autossh unit as people have it."""
+"""The other units: one file a tunnel, a user's own, one that waits for a tunnel, an autossh unit as people have it, and one
+that starts as root and becomes another user."""
 from lab import ROOT, check, tunnel
 
 
@@ -7,6 +8,7 @@ def run(lab):
     waits_for_a_tunnel(lab)
     user_unit(lab)
     autossh(lab)
+    becomes_a_user(lab)
 
 
 def template(lab):
@@ -73,3 +75,41 @@ def autossh(lab):
     check("and its tunnel is back after the server's restart, told in the journal", "restarting ssh" in told(), told())
     lab.do("systemctl", "stop", "autossh")
     check("a stop ends it with 1, as autossh", lab.prop("ExecMainStatus", "autossh") == "1", lab.prop("ExecMainStatus", "autossh"))
+
+
+def becomes_a_user(lab):
+    lab.write("/run/systemd/system/rooted.service", "[Service]\nType=notify\nExecStart=/usr/bin/tunneld --config /etc/rooted.toml\nExecReload=/usr/bin/tunneld reload --config /etc/rooted.toml\nFileDescriptorStoreMax=64\n")
+    lab.must("systemctl", "daemon-reload")
+    config = 'user = "someone"\npid_file = "/run/rooted/pid"\ncontrol_socket = "/run/rooted/s"\n' + tunnel("r", "443:127.0.0.1:7000", "/home/someone/key")
+    lab.write("/etc/rooted.toml", config)
+    lab.must("systemctl", "start", "rooted")
+    lab.wait_ready("rooted")
+    check("started as root, it binds a port below 1024", lab.greeted(443))
+    pid, uid = lab.prop("MainPID", "rooted"), lab.must("id", "-u", "someone").strip()
+    for task in lab.must("ls", f"/proc/{pid}/task").split():
+        lines = lab.must("cat", f"/proc/{pid}/task/{task}/status").splitlines()
+        status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+        check(f"thread {status['Name'].strip()} is the user's for good", status["Uid"].split() == [uid] * 4 and "0" not in status["Gid"].split() + status["Groups"].split(), status["Uid"])
+        check("and has no capability and no way to one", status["CapPrm"] == status["CapEff"] == "0" * 16 and status["NoNewPrivs"] == "1", status["CapPrm"])
+    owner = lab.must("stat", "-c", "%U", "/run/rooted/pid", "/run/rooted/s").split()
+    check("pidfile and control socket are the user's", owner == ["someone", "someone"], owner)
+    as_user = ["setpriv", "--reuid=someone", "--regid=someone", "--clear-groups"]
+    check("another process of its user cannot read its memory", lab.do(*as_user, "head", "-c1", f"/proc/{pid}/environ").returncode != 0)
+    check("no core dump", "0                    0" in lab.must("grep", "core file", f"/proc/{pid}/limits"))
+
+    lab.write("/etc/rooted.d/root-only.toml", tunnel("hidden", "7009:127.0.0.1:7000"), mode="600")
+    lab.write("/etc/rooted.toml", 'include = "/etc/rooted.d/*.toml"\n' + config)
+    refused = lab.do("systemctl", "reload", "rooted")
+    check("a file for root alone is not read at a reload", refused.returncode != 0 and "ermission denied" in lab.journal("rooted"), lab.journal("rooted"))
+    lab.write("/etc/rooted.toml", config + tunnel("added", "7001:127.0.0.1:7000", "/home/someone/key"))
+    check("a reload succeeds, and reads the key again", lab.do("systemctl", "reload", "rooted").returncode == 0)
+    lab.wait_ready("rooted", tunnels=2)
+    lab.must("systemctl", "restart", "lab-sshd")
+    lab.wait("it connects again", lambda: lab.greeted(443) and lab.greeted(7001))
+    check("and it connects again", True)
+    lab.must("systemctl", "restart", "rooted")
+    lab.wait_ready("rooted", tunnels=2)
+    check("a restart does, too", lab.greeted(443))
+    lab.must("systemctl", "stop", "rooted")
+    left = lab.do("find", "/run/rooted", "-type", "f", "-o", "-type", "s").stdout
+    check("a stop leaves neither pidfile nor socket", left == "", left)

@@ -1,8 +1,10 @@
 //! `run`: the daemon. Everything that can refuse a start does so before anything is started.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nix::unistd::geteuid;
 use tokio::sync::{mpsc, watch};
 use tunnel_engine::dial::NetDialer;
 use tunnel_engine::spec::Listen;
@@ -15,8 +17,10 @@ use crate::exit;
 use crate::history::Recorder;
 use crate::http;
 use crate::os::limits::OpenFiles;
+use crate::os::privileges::{self, bind_low_ports, forbid_new_privileges, give_up_capabilities, keep_memory_private};
 use crate::os::{
-    KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, memory, network, orphans, signals,
+    KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, memory, network, orphans, runtime_dir,
+    signals,
 };
 use crate::supervise::{self, Applied, Loader, Refusal, Setup};
 
@@ -25,7 +29,11 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
     let inherited = inherited::take();
     let overrides = overrides(global);
     let file = std::path::absolute(global.existing_config()?).map_err(Problem::Start)?;
+    // There is no thread yet: capabilities are a thread's own.
+    let became = become_user(&file, &overrides)?;
     let desired = config::load(&file, &overrides).map_err(Problem::Config)?;
+    let bound = if became { bind_low_ports(&desired).map_err(Problem::Start)? } else { Vec::new() };
+    confine(&desired.global, became)?;
     let log = logging::init(&desired.global.log)?;
     let _written_out = log.flush;
     // Before the pidfile says whom to signal.
@@ -41,6 +49,9 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
     }
     let notify = Notify::from_env().map_err(Problem::Start)?;
     let listeners = Arc::new(KeptListeners::new(inherited, notify.fd_store()));
+    for (address, socket) in bound {
+        listeners.add(address, socket);
+    }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         config = %file.display(),
@@ -81,6 +92,37 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
     ended.end();
     tracing::info!("tunneld ends");
     stopped
+}
+
+/// As root with `user` in the config: that user from here on, but for the right to bind low ports. The folders in /run that
+/// only root can make are made for it before.
+fn become_user(file: &Path, overrides: &Overrides) -> Result<bool, Problem> {
+    if !geteuid().is_root() {
+        return Ok(false);
+    }
+    let Some(start) = config::root_start(file, overrides).map_err(Problem::Config)? else { return Ok(false) };
+    for path in &start.runtime_files {
+        runtime_dir::ensure_parent_of(path, &start.user).map_err(Problem::Start)?;
+    }
+    privileges::become_user(&start.user).map_err(|error| {
+        Problem::Start(io::Error::other(format!("tunneld cannot become user `{}`: {error}", start.user.name)))
+    })?;
+    Ok(true)
+}
+
+/// What the process gives up before it starts threads or commands.
+fn confine(global: &config::Global, became: bool) -> Result<(), Problem> {
+    if became {
+        give_up_capabilities().map_err(Problem::Start)?;
+    } else if let (Some(user), true) = (&global.user, geteuid().is_root()) {
+        let pipe = format!("it cannot become user `{user}` of a config that comes through a pipe: name a file");
+        return Err(Problem::Start(io::Error::other(pipe)));
+    }
+    keep_memory_private().map_err(Problem::Start)?;
+    if global.no_new_privileges {
+        forbid_new_privileges().map_err(Problem::Start)?;
+    }
+    Ok(())
 }
 
 /// What the command line and the environment say instead of the config file.

@@ -27,6 +27,10 @@ pub struct Global {
     pub state_directory: Option<PathBuf>,
     /// How long flowing connections may go on after a stop was asked for.
     pub stop_timeout: Duration,
+    /// Whom a daemon that is started as root becomes.
+    pub user: Option<String>,
+    /// Whether commands, too, are kept from rights beyond those of the daemon.
+    pub no_new_privileges: bool,
     /// Logging.
     pub log: LogSpec,
     /// `metrics.listen`: where metrics, readiness and the page are served over HTTP, if anywhere.

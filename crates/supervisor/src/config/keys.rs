@@ -6,6 +6,8 @@ pub(super) const FILE: &[&str] = &[
     "control_socket",
     "state_directory",
     "stop_timeout",
+    "user",
+    "no_new_privileges",
     "include",
     "log",
     "metrics",

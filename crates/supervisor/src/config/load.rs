@@ -106,6 +106,39 @@ pub fn control_socket_of(path: &Path) -> Result<PathBuf, ConfigErrors> {
     }
 }
 
+/// What a daemon that starts as root needs to know before it reads its config as another user.
+#[derive(Debug)]
+pub struct RootStart {
+    /// Whom it becomes.
+    pub user: nix::unistd::User,
+    /// Where its pidfile and its control socket will be.
+    pub runtime_files: Vec<PathBuf>,
+}
+
+/// Reads `user` and the paths of the runtime files, and nothing else. `None` without `user`, and for a pipe, which can be
+/// read only once.
+///
+/// # Errors
+/// The file may be written by others than root, or one of the keys is wrong.
+pub fn root_start(path: &Path, overrides: &Overrides) -> Result<Option<RootStart>, ConfigErrors> {
+    let text = file::read_regular(path).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some(text) = text else { return Ok(None) };
+    let source = Arc::new(Source::new(path, text, 0));
+    let (document, _) = parse(&source);
+    let environment = Environment::of_this_process();
+    let mut reader = Reader::new(vec![document.table()], &environment);
+    let Some(user) = resolve::account(&mut reader) else {
+        return if reader.errors.is_empty() { Ok(None) } else { Err(ConfigErrors::new(reader.errors)) };
+    };
+    if let Some(Exposed { what, hint }) = file::exposed(path) {
+        return Err(ConfigErrors::new(vec![ConfigError::of_file(path, what, hint)]));
+    }
+    let socket = overrides.control_socket.clone().or_else(|| resolve::control_socket(&mut reader));
+    let pid_file = overrides.pid_file.clone().or_else(|| reader.path("pid_file"));
+    let socket = socket.unwrap_or_else(|| environment.control_socket());
+    Ok(Some(RootStart { user, runtime_files: [Some(socket), pid_file].into_iter().flatten().collect() }))
+}
+
 pub(super) fn load_in(path: &Path, overrides: &Overrides, environment: &Environment) -> Result<Desired, ConfigErrors> {
     if let Some(Exposed { what, hint }) = file::exposed(path) {
         return Err(ConfigErrors::new(vec![ConfigError::of_file(path, what, hint)]));

@@ -32,6 +32,6 @@ pub(crate) use resolve::{MOST_ALIVE_COUNT, identities_of, user_known_hosts_of};
 pub use source::{Place, Source};
 
 pub use load::{
-    Overrides, control_socket_of, default_config, default_control_socket, facts, load, load_text, load_text_for,
-    own_config, session_by_ssh_config,
+    Overrides, RootStart, control_socket_of, default_config, default_control_socket, facts, load, load_text,
+    load_text_for, own_config, root_start, session_by_ssh_config,
 };

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,7 +27,7 @@ pub struct KeptListeners {
 
 #[derive(Debug, Default)]
 struct State {
-    /// From an earlier process, and not yet taken by a forward.
+    /// From an earlier process, or bound before there were forwards, and not yet taken by one.
     left: HashMap<ListenAddress, OwnedFd>,
     /// From a socket unit. These are kept here, for a forward that a reload brings.
     lent: HashMap<ListenAddress, Lent>,
@@ -58,6 +58,12 @@ impl KeptListeners {
     /// Of no manager.
     pub fn none() -> Self {
         Self::new(Vec::new(), None)
+    }
+
+    /// Keeps a listener that this process has bound before its forwards are there.
+    pub fn add(&self, address: ListenAddress, socket: OwnedFd) {
+        self.keep(&address, socket.as_fd());
+        self.state().left.insert(address, socket);
     }
 
     /// Closes what an earlier process left and no forward has taken. For when all forwards have had their chance.
@@ -98,7 +104,7 @@ impl SocketStore for KeptListeners {
     fn take(&self, address: &ListenAddress) -> Option<OwnedFd> {
         let mut state = self.state();
         if let Some(socket) = state.left.remove(address) {
-            tracing::info!(listen = %address, "the listener of an earlier run is taken over");
+            tracing::info!(listen = %address, "a listener that was there at the start is taken over");
             return Some(socket);
         }
         let lent = state.lent.get_mut(address)?;

@@ -11,6 +11,7 @@ pub mod network;
 pub mod notify;
 pub mod orphans;
 pub mod pidfile;
+pub mod privileges;
 pub mod reserve;
 mod resume;
 pub mod runtime_dir;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::geteuid;
+use nix::unistd::{User, geteuid};
 
 /// Makes the folder of `path` if it is missing and is `$RUNTIME_DIRECTORY`, or stands directly in
 /// `$XDG_RUNTIME_DIR` or `/run`. A missing folder anywhere else is a mistake that the caller's open reports.
@@ -13,6 +13,16 @@ pub fn ensure_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) if ours_to_make(folder, &Roots::from_env()) => make(folder),
         _ => Ok(()),
+    }
+}
+
+/// The same for a daemon that becomes `user`: a folder that is made belongs to it, so that it can remove what it makes there.
+pub fn ensure_parent_of(path: &Path, user: &User) -> io::Result<()> {
+    let Some(folder) = path.parent().filter(|folder| !folder.exists()) else { return Ok(()) };
+    ensure_parent(path)?;
+    match folder.exists() {
+        true => std::os::unix::fs::lchown(folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())),
+        false => Ok(()),
     }
 }
 

@@ -143,6 +143,13 @@ pub enum GlobalChange {
     ControlSocket(PathBuf),
     /// `state_directory`: from the next start of the daemon on.
     StateDirectory(Option<PathBuf>),
+    /// `user` and `no_new_privileges`: from the next start of the daemon on.
+    Privileges {
+        /// `user`.
+        user: Option<String>,
+        /// `no_new_privileges`.
+        no_new_privileges: bool,
+    },
     /// `metrics.listen`: applied at once. Connections to the old address end.
     Metrics(Option<Listen>),
     /// Another main file: only where a plan is made for a file that is not the daemon's own.
@@ -158,6 +165,7 @@ impl GlobalChange {
             | Self::PidFile(_)
             | Self::ControlSocket(_)
             | Self::StateDirectory(_)
+            | Self::Privileges { .. }
             | Self::Config(_) => true,
         }
     }

@@ -166,6 +166,7 @@ impl Supervisor {
             | GlobalChange::PidFile(_)
             | GlobalChange::ControlSocket(_)
             | GlobalChange::StateDirectory(_)
+            | GlobalChange::Privileges { .. }
             | GlobalChange::Config(_) => {}
         }
     }

@@ -79,6 +79,8 @@ fn desired(tunnels: Vec<TunnelSpec>) -> Desired {
         control_socket: "/run/tunneld.sock".into(),
         state_directory: None,
         stop_timeout: Duration::from_secs(10),
+        user: None,
+        no_new_privileges: true,
         log: LogSpec { level: "info".into(), format: LogFormat::Text },
         metrics: None,
     };

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::unistd::User;
 use tunnel_engine::spec::{Forward, ForwardKind, Listen};
 
 use super::claims::{self, Claim};
@@ -26,6 +27,8 @@ pub(super) fn global(
     claims: &mut Vec<Claim>,
 ) -> Option<Global> {
     let stop_timeout = top.read("stop_timeout", quantity::duration).unwrap_or(STOP_TIMEOUT);
+    let user = account(top).map(|account| account.name);
+    let no_new_privileges = top.read("no_new_privileges", |value| value.boolean()).unwrap_or(true);
     let metrics = metrics(top, claims);
     let log = log(top, overrides);
     let pid_file = top.path("pid_file");
@@ -39,8 +42,28 @@ pub(super) fn global(
         control_socket,
         state_directory,
         stop_timeout,
+        user,
+        no_new_privileges,
         log,
         metrics,
+    })
+}
+
+/// `user`: an account of this machine that is not root's.
+pub(in crate::config) fn account(top: &mut Reader<'_>) -> Option<User> {
+    top.read("user", |value| {
+        let name = value.word()?;
+        match User::from_name(name) {
+            Ok(Some(user)) if user.uid.is_root() => {
+                value.refuse("tunneld would stay root", "name another account, or leave the key out")
+            }
+            Ok(Some(user)) => Ok(user),
+            Ok(None) => value.refuse(
+                format!("there is no user `{name}` on this machine"),
+                "make the account, for example with `useradd --system`, or name another one",
+            ),
+            Err(errno) => value.refuse(format!("the user `{name}` cannot be looked up: {errno}"), "try again"),
+        }
     })
 }
 

@@ -27,7 +27,7 @@ use crate::sshconfig::Library;
 use claims::Claim;
 
 pub(crate) use defaults::{identities_of, user_known_hosts_of};
-pub(super) use global::control_socket;
+pub(super) use global::{account, control_socket};
 pub(super) use ssh_config::session_by_itself;
 pub(crate) use wishes::MOST_ALIVE_COUNT;
 

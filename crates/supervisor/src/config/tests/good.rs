@@ -44,11 +44,12 @@ fn the_smallest_config_gets_every_default() {
 #[test]
 fn the_daemons_own_keys_are_read() {
     let desired = good(
-        "pid_file = 'x.pid'\ncontrol_socket = '${KEYS}/c'\nstop_timeout = 2.5\ninclude = '/nowhere/*.toml'\n\
+        "user = 'nobody'\nno_new_privileges = false\npid_file = 'x.pid'\ncontrol_socket = '${KEYS}/c'\nstop_timeout = 2.5\ninclude = '/nowhere/*.toml'\n\
          [log]\nlevel = 'warn,russh=debug'\nformat = 'json'",
     );
     assert_eq!(desired.global.pid_file.as_deref(), Some(Path::new("/etc/x.pid")));
     assert_eq!(desired.global.control_socket, Path::new("/keys/c"));
+    assert_eq!((desired.global.user.as_deref(), desired.global.no_new_privileges), (Some("nobody"), false));
     assert_eq!(desired.global.stop_timeout, Duration::from_millis(2500));
     assert_eq!(desired.global.log.level.filter, "warn,russh=debug");
     assert_eq!(desired.global.log.format, LogFormat::Json);

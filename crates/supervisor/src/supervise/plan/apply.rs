@@ -133,6 +133,10 @@ impl GlobalChange {
             Self::PidFile(path) => global.pid_file = path,
             Self::StateDirectory(path) => global.state_directory = path,
             Self::ControlSocket(path) => global.control_socket = path,
+            Self::Privileges { user, no_new_privileges } => {
+                global.user = user;
+                global.no_new_privileges = no_new_privileges;
+            }
             Self::Metrics(listen) => global.metrics = listen,
             Self::Config(path) => global.config = path,
         }

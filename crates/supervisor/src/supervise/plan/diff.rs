@@ -46,7 +46,17 @@ fn by_name(config: &Desired) -> HashMap<&str, &TunnelSpec> {
 }
 
 fn globals(old: &Global, new: &Global) -> Vec<Step> {
-    let Global { config, pid_file, control_socket, state_directory, stop_timeout, log, metrics } = new;
+    let Global {
+        config,
+        pid_file,
+        control_socket,
+        state_directory,
+        stop_timeout,
+        user,
+        no_new_privileges,
+        log,
+        metrics,
+    } = new;
     let mut changes = Vec::new();
     if old.config != *config {
         changes.push(GlobalChange::Config(config.clone()));
@@ -59,6 +69,9 @@ fn globals(old: &Global, new: &Global) -> Vec<Step> {
     }
     if old.state_directory != *state_directory {
         changes.push(GlobalChange::StateDirectory(state_directory.clone()));
+    }
+    if (&old.user, old.no_new_privileges) != (user, *no_new_privileges) {
+        changes.push(GlobalChange::Privileges { user: user.clone(), no_new_privileges: *no_new_privileges });
     }
     if old.stop_timeout != *stop_timeout {
         changes.push(GlobalChange::StopTimeout(*stop_timeout));

@@ -23,6 +23,8 @@ pub(super) fn config(tunnels: Vec<TunnelSpec>) -> Desired {
             control_socket: "/run/tunneld/control.sock".into(),
             state_directory: None,
             stop_timeout: secs(10),
+            user: None,
+            no_new_privileges: true,
             log: LogSpec { level: "info".into(), format: LogFormat::Auto },
             metrics: None,
         },
