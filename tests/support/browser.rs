@@ -110,11 +110,12 @@ impl Browser {
         }
     }
 
-    /// Goes to a page.
+    /// Goes to a page, and waits until all of it is there.
     #[track_caller]
     pub fn open(&mut self, url: &str) {
         let gone = self.call("Page.navigate", json!({ "url": url }));
         assert!(gone["errorText"].is_null(), "{url}: {gone}");
+        self.wait_for("document.readyState === 'complete'");
     }
 
     /// The value of an expression of the page.
