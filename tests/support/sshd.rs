@@ -58,6 +58,20 @@ impl Sshd {
         std::fs::write(&path, text).expect("authorized_keys");
     }
 
+    /// Lets in only by these lines, in place of every line of authorized_keys.
+    pub fn authorize_only(&self, lines: &str) {
+        std::fs::write(self.dir.path().join("authorized_keys"), lines).expect("authorized_keys");
+    }
+
+    /// Adds lines to the end of sshd_config, where a Match block may be, and starts it again with them.
+    pub fn launch_with(&mut self, lines: &str) {
+        let path = self.dir.path().join("sshd_config");
+        let config = std::fs::read_to_string(&path).expect("sshd_config");
+        std::fs::write(&path, format!("{config}{lines}")).expect("sshd_config");
+        self.crash();
+        self.launch();
+    }
+
     /// Gives the server another host key (used by the next [`Sshd::launch`]); known_hosts is left as it is.
     pub fn change_host_key(&self) {
         for name in ["host_key", "host_key.pub"] {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use super::authorize::AuthorizeArgs;
 use super::init::InitArgs;
 use super::problem::Problem;
 use super::trust::TrustArgs;
@@ -67,6 +68,8 @@ pub(super) enum Verb {
     Run,
     /// Write a first config, check it, and say what is next; asks on a terminal for what is not given
     Init(InitArgs),
+    /// Print what the servers of a tunnel have to allow: lines for authorized_keys and sshd_config
+    Authorize(AuthorizeArgs),
     /// Show a server's host keys, and write them into known_hosts once they are said to be right
     Trust(TrustArgs),
     /// Read the config and print every error, or the tunnels as they would run

@@ -1,6 +1,7 @@
 //! The command line: reads it, does the verb, and ends with the exit code that scripts rely on. One file a verb.
 
 mod args;
+mod authorize;
 mod check;
 mod demo;
 mod doctor;
@@ -79,6 +80,7 @@ fn dispatch(args: Args) -> Result<u8, Problem> {
     match args.verb.unwrap_or(Verb::Run) {
         Verb::Run => run::run(&global),
         Verb::Init(args) => init::run(&global, args),
+        Verb::Authorize(args) => authorize::run(&global, args),
         Verb::Trust(args) => trust::run(&global, args),
         Verb::Check { json } => check::run(&global, json),
         Verb::Status { names, json, watch: true } => watch::run(daemon()?, names, json),

@@ -10,6 +10,7 @@ mod accepted;
 mod agent;
 mod attempt;
 mod candidate;
+mod credential;
 mod encrypted_key;
 mod exchange;
 mod identity;
@@ -26,6 +27,7 @@ mod small_scalar;
 mod tests;
 
 pub(crate) use accepted::{PUBLIC_KEYS, PUBLIC_KEYS_ON_DEMAND, too_short};
+pub use credential::{Certified, Credential, Credentials, credentials};
 pub use inspect::{Inspected, inspect};
 pub(crate) use password::Traffic;
 use russh::client::{Handle, Handler};

@@ -19,7 +19,7 @@ mod remote;
 pub use finding::{Cause, Disproof, Finding};
 pub use here::probe_here;
 pub use local::probe_local;
-pub use remote::{probe_remote, probe_remote_at};
+pub use remote::{probe_remote, probe_remote_at, probed_at};
 
 pub(super) use expected::{Expectations, Expected, Likeness};
 pub(super) use finding::{disproof, disproof_here, plain};

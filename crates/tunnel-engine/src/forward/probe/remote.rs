@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Sends a nonce to `listen` (with its real port) through `session`, and waits for it on the same session, whose
 /// connections `routes` takes.
 pub async fn probe_remote(session: &Session, routes: &Routes, listen: &RemoteListen) -> Finding {
-    let (first, second) = addresses(listen);
+    let (first, second) = probed_at(listen);
     let knocked = knock(session, routes, listen, &first).await;
     let Some(second) = second.filter(|_| matches!(knocked, Knock::Refused(_))) else { return knocked.finding(&first) };
     match knock(session, routes, listen, &second).await {
@@ -43,8 +43,9 @@ pub async fn probe_remote_at(session: &Session, routes: &Routes, listen: &Remote
     knock(session, routes, listen, at).await.finding(at)
 }
 
-/// Where the listener is to be found on the server, in order.
-fn addresses(listen: &RemoteListen) -> (Connect, Option<Connect>) {
+/// Where the listener is to be found on the server: first here, then, where nothing listens there, on loopback. The server
+/// has to permit that connection, or the forward is unverified.
+pub fn probed_at(listen: &RemoteListen) -> (Connect, Option<Connect>) {
     let tcp = |host: &str, port: u16| Connect::Tcp { host: host.to_owned(), port };
     match listen {
         RemoteListen::Unix(path) => (Connect::Unix(path.into()), None),
@@ -144,7 +145,7 @@ mod tests {
     use super::*;
 
     fn at(address: &str) -> (String, Option<String>) {
-        let (first, second) = addresses(&RemoteListen::Tcp { address: address.to_owned(), port: 80 });
+        let (first, second) = probed_at(&RemoteListen::Tcp { address: address.to_owned(), port: 80 });
         (first.to_string(), second.map(|second| second.to_string()))
     }
 
@@ -156,6 +157,6 @@ mod tests {
         assert_eq!(at("::"), ("[::1]:80".to_owned(), None));
         assert_eq!(at("192.0.2.1"), ("192.0.2.1:80".to_owned(), Some("127.0.0.1:80".to_owned())));
         let path = RemoteListen::Unix("/run/s".to_owned());
-        assert_eq!(addresses(&path), (Connect::Unix("/run/s".into()), None));
+        assert_eq!(probed_at(&path), (Connect::Unix("/run/s".into()), None));
     }
 }
