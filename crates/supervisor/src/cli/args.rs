@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use super::authorize::AuthorizeArgs;
+use super::completions::Shell;
 use super::init::InitArgs;
 use super::problem::Problem;
 use super::trust::TrustArgs;
@@ -162,6 +163,14 @@ pub(super) enum Verb {
     #[command(disable_help_flag = true)]
     Autossh {
         #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<std::ffi::OsString>,
+    },
+    /// Print the completion script of a shell: verbs, options, and the names of the tunnels
+    Completions { shell: Shell },
+    /// What a command line could go on with: for the completion scripts
+    #[command(hide = true)]
+    Complete {
+        #[arg(value_name = "WORD", trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<std::ffi::OsString>,
     },
     /// Show a tunnel, its loss and its recovery, on this machine alone

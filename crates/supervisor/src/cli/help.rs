@@ -32,7 +32,7 @@ fn shown(verb: &str) -> &'static [&'static str] {
     match verb {
         "run" => &GLOBAL,
         "check" | "trust" | "authorize" => &["config"],
-        "init" | "import" | "autossh" | "demo" | "completions" => &[],
+        "init" | "import" | "autossh" | "demo" | "completions" | "complete" => &[],
         // The clients of a running daemon: its socket, or the config that names it.
         _ => &["config", "control_socket"],
     }

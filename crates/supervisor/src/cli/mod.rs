@@ -3,6 +3,7 @@
 mod args;
 mod authorize;
 mod check;
+mod completions;
 mod demo;
 mod doctor;
 mod events;
@@ -100,6 +101,8 @@ fn dispatch(args: Args) -> Result<u8, Problem> {
         Verb::Doctor { names, json } => doctor::run(&global, &names, json),
         Verb::Import { from } => import::run(from),
         Verb::Autossh { words } => Ok(autossh::main(AUTOSSH, words)),
+        Verb::Completions { shell } => completions::script(shell),
+        Verb::Complete { words } => completions::complete(&words),
         Verb::Demo => demo::run(),
     }
 }

@@ -80,6 +80,24 @@ pub fn own_config() -> PathBuf {
     Environment::of_this_process().own_config(geteuid().is_root())
 }
 
+/// The names of the tunnels in a config and the files that it includes, whatever else is wrong there; none where it cannot
+/// be read. Resolves nothing, so no command of ssh_config runs.
+pub fn names_in(path: &Path) -> Vec<String> {
+    let text = file::read_regular(path).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some(text) = text else { return Vec::new() };
+    let main = Arc::new(Source::new(path, text, 0));
+    let (document, _) = parse(&main);
+    let (included, _) = include(&document, &Environment::of_this_process());
+    let others = included.iter().map(|source| parse(source).0);
+    std::iter::once(document).chain(others).flat_map(|document| names_of(&document)).collect()
+}
+
+fn names_of(document: &Document<'_>) -> Vec<String> {
+    let tunnels = document.table().get("tunnel").map(Value::items).unwrap_or_default();
+    let tables = tunnels.into_iter().filter_map(|tunnel| tunnel.table().ok());
+    tables.filter_map(|table| table.get("name")?.raw().as_str().map(str::to_owned)).collect()
+}
+
 /// Where a client finds the control socket when neither the command line nor a config says so: where a daemon started
 /// from here would have it, or else where the system service has it.
 pub fn default_control_socket() -> PathBuf {

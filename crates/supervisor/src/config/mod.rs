@@ -33,5 +33,5 @@ pub use source::{Place, Source};
 
 pub use load::{
     Overrides, RootStart, control_socket_of, default_config, default_control_socket, facts, load, load_text,
-    load_text_for, own_config, root_start, session_by_ssh_config,
+    load_text_for, names_in, own_config, root_start, session_by_ssh_config,
 };

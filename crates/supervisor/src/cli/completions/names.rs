@@ -1,0 +1,56 @@
+//! The names of the tunnels, for a user who waits at the prompt: from the daemon if it answers at once, else from the config.
+
+use std::path::PathBuf;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::Duration;
+
+use crate::cli::args::Global;
+use crate::cli::talk::Daemon;
+use crate::config;
+
+/// A daemon answers in a millisecond or two; one that is busy must not hold up the keyboard.
+const ANSWER_WITHIN: Duration = Duration::from_millis(40);
+
+/// What the command line says about whom to ask.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Named {
+    pub(super) config: Option<PathBuf>,
+    pub(super) control_socket: Option<PathBuf>,
+}
+
+impl Named {
+    /// The value of an option, by clap's name.
+    pub(super) fn take(&mut self, option: &str, value: &str) {
+        match option {
+            "config" => self.config = Some(value.into()),
+            "control_socket" => self.control_socket = Some(value.into()),
+            _ => {}
+        }
+    }
+}
+
+pub(super) fn of_tunnels(named: &Named) -> Vec<String> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let global = Global {
+        config: named.config.clone().or_else(|| variable("TUNNELD_CONFIG")),
+        control_socket: named.control_socket.clone().or_else(|| variable("TUNNELD_CONTROL_SOCKET")),
+        log_level: None,
+        pid_file: None,
+    };
+    let file = global.config_file();
+    of_daemon(global).unwrap_or_else(|| config::names_in(&file))
+}
+
+fn of_daemon(global: Global) -> Option<Vec<String>> {
+    let (answer, answers) = sync_channel(1);
+    // It is left behind when it is late: the process ends.
+    thread::Builder::new()
+        .spawn(move || {
+            let status = Daemon::find(&global).and_then(|daemon| daemon.status(Vec::new()));
+            let names = status.map(|status| status.tunnels.into_iter().map(|tunnel| tunnel.name).collect());
+            let _ = answer.send(names.ok());
+        })
+        .ok()?;
+    answers.recv_timeout(ANSWER_WITHIN).ok().flatten()
+}
