@@ -74,7 +74,7 @@ fn as_autossh(words: impl IntoIterator<Item = OsString>) -> Option<(String, Vec<
 
 fn dispatch(args: Args) -> Result<u8, Problem> {
     if args.version {
-        return Ok(version::run(args.verbose));
+        return version::run(args.verbose);
     }
     let global = args.global;
     let daemon = || Daemon::find(&global);
