@@ -290,3 +290,60 @@ fn a_jump_host_leads_to_the_next_server_only() {
     let opens = [tcp("127.0.0.1", echo.port), tcp("localhost", server.port)];
     assert_refused(&jump, &opens, &[port(free_port())], false);
 }
+
+/// A server whose login has this home, the tunnel's config, and its key, which is not let in yet.
+fn before_install(home: &Path, port: u16, echo: u16) -> (Sshd, String) {
+    let keys_file = home.join(".ssh/authorized_keys");
+    let home = home.display();
+    let server = Sshd::with_config(&format!("SetEnv HOME={home}\nAuthorizedKeysFile {home}/.ssh/authorized_keys"));
+    std::fs::create_dir(keys_file.parent().expect("a folder")).expect("a folder");
+    // As some editors leave it: without a newline at its end.
+    std::fs::write(&keys_file, keys::public(&server.user_key).trim_end()).expect("authorized_keys");
+    let key = keys::generate(server.dir(), "tunnel_key", &[]);
+    let config = tunnel_toml("t", &server, &format!("local_forward = [\"{port}:127.0.0.1:{echo}\"]"));
+    let config = config.replace(&server.user_key.display().to_string(), &key.display().to_string());
+    (server, config)
+}
+
+/// With the login's own key in an agent, and no terminal.
+fn install(server: &Sshd, config: &Path, arguments: &[&str]) -> std::process::Output {
+    let over = format!("{}@127.0.0.1:{}", keys::user(), server.port);
+    let mut command = std::process::Command::new("ssh-agent");
+    command.args(["sh", "-c", "ssh-add -q \"$0\" && exec setsid --wait \"$@\""]).arg(&server.user_key);
+    command.arg(support::daemon::binary()).args(["authorize", "t", "--install", &over, "--config"]);
+    command.arg(config).args(arguments).output().expect("ssh-agent runs")
+}
+
+#[test]
+fn installed_line_lets_the_tunnel_in_and_is_added_once() {
+    let (echo, port, home) = (Target::start(Service::Echo), free_port(), tempfile::tempdir().expect("a home"));
+    let (server, config) = before_install(home.path(), port, echo.port);
+    let (path, file) = (server.dir().join("t.toml"), home.path().join(".ssh/authorized_keys"));
+    std::fs::write(&path, &config).expect("a config");
+    let before = std::fs::read_to_string(&file).expect("authorized_keys");
+    let unasked = install(&server, &path, &[]);
+    assert_eq!(unasked.status.code(), Some(1), "{}", said(&unasked));
+    assert_eq!(std::fs::read_to_string(&file).expect("authorized_keys"), before);
+    for expected in ["appended to", "has this already"] {
+        let installed = install(&server, &path, &["--yes"]);
+        assert!(installed.status.success() && said(&installed).contains(expected), "{}", said(&installed));
+    }
+    let line = permits(&config).pop().expect("a section").lines;
+    assert_eq!(std::fs::read_to_string(&file).expect("authorized_keys"), format!("{before}\n{}\n", line.trim()));
+    let daemon = Daemon::start(&config);
+    daemon.wait_ready("t");
+    assert!(echoes(port));
+}
+
+#[test]
+fn another_line_of_the_same_key_is_told_at_install() {
+    let (echo, port, home) = (Target::start(Service::Echo), free_port(), tempfile::tempdir().expect("a home"));
+    let (server, config) = before_install(home.path(), port, echo.port);
+    let (path, file) = (server.dir().join("t.toml"), home.path().join(".ssh/authorized_keys"));
+    std::fs::write(&path, &config).expect("a config");
+    let free = keys::public(&server.dir().join("tunnel_key"));
+    std::fs::write(&file, format!("{}\n{free}", keys::public(&server.user_key).trim_end())).expect("authorized_keys");
+    let installed = install(&server, &path, &["--yes"]);
+    assert!(installed.status.success(), "{}", said(&installed));
+    assert!(said(&installed).contains("an earlier line there has the same key"), "{}", said(&installed));
+}

@@ -8,7 +8,7 @@ use tunnel_engine::spec::{Destination, SessionSpec, Via};
 use super::args::Global;
 use super::problem::Problem;
 use super::run::overrides;
-use crate::config::{self, Desired};
+use crate::config::{self, Desired, TunnelSpec};
 use crate::sshconfig::{Files, Library, Query, Wishes, resolve};
 
 /// The config, where there is one: a default that does not exist, or that this user may not read, is none.
@@ -26,20 +26,35 @@ pub(super) fn named(text: &str, desired: Option<&Desired>) -> Result<SessionSpec
     if let Some(tunnel) = tunnels.iter().find(|tunnel| tunnel.name == text) {
         return Ok(tunnel.session.clone());
     }
-    let typed =
-        Destination::parse_or(text, UNNAMED_USER, UNNAMED_PORT).map_err(|error| Problem::Usage(error.to_string()))?;
+    match of_config(&destination(text)?, tunnels)? {
+        Some(session) => Ok(session),
+        None => by_ssh_config(text),
+    }
+}
+
+/// The session of the config to that host, whoever logs in there; `None`: the config has none.
+pub(super) fn at(text: &str, desired: &Desired) -> Result<Option<SessionSpec>, Problem> {
+    let typed = Destination { user: UNNAMED_USER.to_owned(), ..destination(text)? };
+    of_config(&typed, &desired.tunnels)
+}
+
+fn destination(text: &str) -> Result<Destination, Problem> {
+    Destination::parse_or(text, UNNAMED_USER, UNNAMED_PORT).map_err(|error| Problem::Usage(error.to_string()))
+}
+
+fn of_config(typed: &Destination, tunnels: &[TunnelSpec]) -> Result<Option<SessionSpec>, Problem> {
     let mut found: Vec<&SessionSpec> = Vec::new();
     for session in tunnels.iter().flat_map(|tunnel| tunnel.servers()).flat_map(on_route) {
         // One server may be reached by several tunnels; the first says how.
-        if is(&session.destination, &typed) && !found.iter().any(|known| same_server(known, session)) {
+        if is(&session.destination, typed) && !found.iter().any(|known| same_server(known, session)) {
             found.push(session);
         }
     }
     let usual = found.iter().find(|session| session.destination.port == Destination::DEFAULT_PORT);
     match (found.as_slice(), usual) {
-        ([], _) => by_ssh_config(text),
-        ([session], _) => Ok((*session).clone()),
-        (_, Some(session)) => Ok((*session).clone()),
+        ([], _) => Ok(None),
+        ([session], _) => Ok(Some((*session).clone())),
+        (_, Some(session)) => Ok(Some((*session).clone())),
         (several, None) => {
             let names: Vec<_> =
                 several.iter().map(|session| format!("`{}`", session.destination.host_port())).collect();

@@ -1,9 +1,11 @@
 //! `authorize`: what the servers of a tunnel have to allow, and nothing more, as the lines that their owners add.
 //!
 //! ```text
-//! tunnel ─► needs (a login for each server of the route) ─► permit (options, Match block) ─► report ─► text
+//! tunnel ─► needs (a login for each server of the route) ─► permit (options, Match block) ─► report ─► text, or
+//!                                                                                              install
 //! ```
 
+mod install;
 mod needs;
 mod permit;
 mod report;
@@ -16,6 +18,7 @@ use super::run::overrides;
 use crate::config::{self, TunnelSpec};
 use crate::exit;
 use crate::supervise;
+use install::Install;
 use report::Report;
 
 /// Which tunnel, and from where.
@@ -27,14 +30,27 @@ pub(super) struct AuthorizeArgs {
     /// The key may be used from these addresses only, as sshd(8) has it: 192.0.2.7, 10.0.0.0/8, *.example.com
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     from: Vec<String>,
+    /// Append the line to that login's ~/.ssh/authorized_keys, after showing it; the login has to work already
+    #[arg(long, value_name = "USER@HOST[:PORT]")]
+    install: Option<String>,
+    /// Do not ask before
+    #[arg(long, requires = "install")]
+    yes: bool,
 }
 
 pub(super) fn run(global: &Global, args: AuthorizeArgs) -> Result<u8, Problem> {
     let desired = config::load(&global.existing_config()?, &overrides(global)).map_err(Problem::Config)?;
     let tunnel = find(&desired.tunnels, &args.name)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
-    let text = runtime.block_on(text(tunnel, &args.from));
-    print(&printable(&text)).map(|()| exit::OK)
+    let Some(over) = &args.install else {
+        let text = runtime.block_on(text(tunnel, &args.from));
+        return print(&printable(&text)).map(|()| exit::OK);
+    };
+    let install = Install { tunnel, from: &args.from, over, yes: args.yes };
+    let installed = runtime.block_on(install::run(&install, &desired));
+    // A name lookup that hangs must not hold up the end.
+    runtime.shutdown_background();
+    installed
 }
 
 async fn text(tunnel: &TunnelSpec, from: &[String]) -> String {

@@ -19,10 +19,16 @@ pub(super) struct Report<'a> {
 impl Report<'_> {
     /// The lines of authorized_keys: one for each key that the tunnel names, else for the first that it would show.
     pub(super) fn lines(&self) -> Vec<String> {
+        self.keyed_lines().into_iter().map(|(_, line)| line).collect()
+    }
+
+    /// The same, each with the key in base64, by which other lines about it are found.
+    pub(super) fn keyed_lines(&self) -> Vec<(String, String)> {
         let plain = || self.credentials.shown.iter().filter(|one| one.certified.is_none());
         let named: Vec<_> = plain().filter(|one| one.named).collect();
         let chosen = if named.is_empty() { plain().take(1).collect() } else { named };
-        chosen.into_iter().map(|credential| self.line(&credential.key, "")).collect()
+        let keyed = |key: &str| (key.split(' ').nth(1).unwrap_or(key).to_owned(), self.line(key, ""));
+        chosen.into_iter().map(|credential| keyed(&credential.key)).collect()
     }
 
     fn line(&self, key: &str, first: &str) -> String {

@@ -18,7 +18,7 @@ use pace::Pace;
 /// Commands of all tunnels that run at once: two hundred tunnels that lose their server start no two hundred processes.
 const MAX_AT_ONCE: usize = 8;
 
-/// The places for [`MAX_AT_ONCE`] commands.
+/// The places for commands of all tunnels: eight at once.
 #[derive(Debug, Clone)]
 pub struct CommandSlots(Arc<Semaphore>);
 
