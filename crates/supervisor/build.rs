@@ -12,11 +12,11 @@ fn main() {
     let profile = profile();
     // A build for development would be made anew at each commit for the sake of this line.
     let commit = if profile == "debug" { None } else { commit() };
-    println!("cargo::rustc-env=TUNNELD_COMMIT={}", commit.as_deref().unwrap_or(UNKNOWN));
-    println!("cargo::rustc-env=TUNNELD_PROFILE={profile}");
-    println!("cargo::rustc-env=TUNNELD_TARGET={}", env::var("TARGET").unwrap_or(UNKNOWN.to_owned()));
+    println!("cargo::rustc-env=BUILD_COMMIT={}", commit.as_deref().unwrap_or(UNKNOWN));
+    println!("cargo::rustc-env=BUILD_PROFILE={profile}");
+    println!("cargo::rustc-env=BUILD_TARGET={}", env::var("TARGET").unwrap_or(UNKNOWN.to_owned()));
     let rustc = env::var("RUSTC").unwrap_or("rustc".to_owned());
-    println!("cargo::rustc-env=TUNNELD_COMPILER={}", output(&rustc, &["--version"]).unwrap_or(UNKNOWN.to_owned()));
+    println!("cargo::rustc-env=BUILD_COMPILER={}", output(&rustc, &["--version"]).unwrap_or(UNKNOWN.to_owned()));
 }
 
 /// cargo tells scripts `release` for all optimised profiles; the folder has the profile's own name:

@@ -5,13 +5,13 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The commit of the source in 40 hexadecimal digits, with `-modified` where files differed from it; `unknown` for a source
 /// tree without its git repository, and for a build without optimisation.
-pub const COMMIT: &str = env!("TUNNELD_COMMIT");
+pub const COMMIT: &str = env!("BUILD_COMMIT");
 
 /// The cargo profile: `release`, `dist`, `debug`.
-pub const PROFILE: &str = env!("TUNNELD_PROFILE");
+pub const PROFILE: &str = env!("BUILD_PROFILE");
 
 /// The machine it runs on, as rustc names it.
-pub const TARGET: &str = env!("TUNNELD_TARGET");
+pub const TARGET: &str = env!("BUILD_TARGET");
 
 /// The compiler's own `--version`.
-pub const COMPILER: &str = env!("TUNNELD_COMPILER");
+pub const COMPILER: &str = env!("BUILD_COMPILER");

@@ -100,7 +100,7 @@ mod tests {
                 "autossh: no such name"
             );
             tracing::warn!(kind = "gate_time", "told otherwise");
-            tracing::warn!(key = %"SHA256:x", "new host key");
+            tracing::warn!(path = %"/x", "new host key");
         });
         drop(flush);
         let mut text = String::new();
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_its_message_and_its_hint_and_other_events_keep_their_fields() {
-        let want = "autossh: no such name\nhint: check the name\nautossh: new host key key=SHA256:x\n";
+        let want = "autossh: no such name\nhint: check the name\nautossh: new host key path=/x\n";
         assert_eq!(said(SPEECH), want);
     }
 
