@@ -57,6 +57,7 @@ sbom: ## the release's bill of materials, target/sbom/ (needs cargo-cyclonedx)
 	mkdir -p target/sbom
 	cd crates/supervisor && $(CARGO) cyclonedx --format json --all --override-filename tunneld.cdx
 	mv crates/supervisor/tunneld.cdx.json target/sbom/
+	rm -f crates/tunnel-engine/tunneld.cdx.json tests/tunneld.cdx.json
 
 install: build ## the binary, the systemd units and their user, below $(DESTDIR)
 	install -Dm755 target/release/tunneld $(DESTDIR)/usr/bin/tunneld
