@@ -30,7 +30,7 @@ fn tunnel(server: &Server, lines: &str) -> String {
     let port = server.address().expect("a TCP server").port();
     format!(
         "[[tunnel]]\nname = \"t\"\nhost = \"127.0.0.1\"\nport = {port}\nuser = \"tester\"\n\
-         strict_host_key_checking = \"no\"\nidentity_agent = \"none\"\nprobe = \"off\"\n{lines}\n"
+         user_known_hosts_file = \"known_hosts\"\nstrict_host_key_checking = \"no\"\nidentity_agent = \"none\"\nprobe = \"off\"\n{lines}\n"
     )
 }
 
