@@ -49,7 +49,7 @@ pub fn main() -> ExitCode {
     let parsed = help::command().try_get_matches().and_then(|matches| Args::from_arg_matches(&matches));
     let args = match parsed {
         Ok(args) => args,
-        // `--help` comes this way too, and is fine. Nobody reads what cannot be printed.
+        // `--help` comes this way too, and is fine. What cannot be printed has no reader.
         Err(error) => {
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::OK });

@@ -32,7 +32,7 @@ pub(super) fn named(text: &str, desired: Option<&Desired>) -> Result<SessionSpec
     }
 }
 
-/// The session of the config to that host, whoever logs in there; `None`: the config has none.
+/// The session of the config to that host, of any login there; `None`: the config has none.
 pub(super) fn at(text: &str, desired: &Desired) -> Result<Option<SessionSpec>, Problem> {
     let typed = Destination { user: UNNAMED_USER.to_owned(), ..destination(text)? };
     of_config(&typed, &desired.tunnels)

@@ -6,7 +6,7 @@
 //! supervisor (counters, each 10 s) ────────────►     └───────► answers: `Request::History`, rates of a status
 //! ```
 //! A tunnel calls the recorder on its own loop, so that no change is lost as it may be between two views. The lock
-//! inside is held for a few instructions, by loops of tunnels and by whoever asks; no forwarded byte waits for it.
+//! inside is held for a few instructions, by loops of tunnels and by readers; no forwarded byte waits for it.
 
 mod cause;
 mod event;
