@@ -1,9 +1,11 @@
 # The front door. What CI runs is what a person runs: `make check test`.
 CARGO ?= cargo
+# A Linux target with glibc.
+STATIC_TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := build
 
-.PHONY: help run demo build check fmt lint docs test test-systemd setup bench bench-recovery deny sbom dist install clean
+.PHONY: help run demo build static check fmt lint docs test test-systemd setup bench bench-recovery deny sbom dist install clean
 
 help: ## say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +18,14 @@ run: ## run the daemon: make run CONFIG=tunneld.toml
 
 build: ## the release binary, target/release/tunneld
 	$(CARGO) build --release --locked --bin tunneld
+
+# --target: the flags are for the program, not for what its build runs.
+static: ## the release binary without shared libraries, target/static/tunneld: for containers, and for systems with another libc
+	mkdir -p target/static
+	$(CC) -O2 -Wall -Werror -c packaging/static/name_service.c -o target/static/name_service.o
+	RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static -C link-arg=target/static/name_service.o" \
+		$(CARGO) build --release --locked --target $(STATIC_TARGET) --bin tunneld
+	install -m755 target/$(STATIC_TARGET)/release/tunneld target/static/tunneld
 
 check: fmt lint docs ## formatting, clippy, docs: warnings are errors
 
