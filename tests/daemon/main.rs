@@ -4,6 +4,7 @@
 
 mod command_line;
 mod completions;
+mod container;
 mod control;
 mod demo;
 mod events;

@@ -17,6 +17,7 @@ pub mod autossh;
 pub mod build_info;
 pub mod cli;
 pub mod config;
+pub(crate) mod container;
 pub mod control;
 pub mod doctor;
 pub mod exit;

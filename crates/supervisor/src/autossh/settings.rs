@@ -148,7 +148,7 @@ fn forward_line(forward: &Forward) -> String {
 }
 
 /// One word of ssh_config, whatever it holds.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-[]*?!^~".contains(c);
     if !word.is_empty() && word.chars().all(plain) && !word.starts_with('=') {
         return word.to_owned();

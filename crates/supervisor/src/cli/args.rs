@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use super::authorize::AuthorizeArgs;
 use super::completions::Shell;
+use super::container;
 use super::init::InitArgs;
 use super::problem::Problem;
 use super::trust::TrustArgs;
@@ -67,6 +68,13 @@ impl Global {
 pub(super) enum Verb {
     /// Run the daemon in the foreground
     Run,
+    /// Run the daemon as a container's command: by the config file where there is one, else by the environment
+    #[command(after_long_help = container::HELP)]
+    Container {
+        /// Print the config that the environment comes to, and run nothing
+        #[arg(long)]
+        print: bool,
+    },
     /// Write a first config, check it, and say what is next; asks on a terminal for what is not given
     Init(InitArgs),
     /// Print what the servers of a tunnel have to allow: lines for authorized_keys and sshd_config

@@ -30,7 +30,7 @@ pub(super) fn command() -> Command {
 /// Which of them have an effect on a verb.
 fn shown(verb: &str) -> &'static [&'static str] {
     match verb {
-        "run" => &GLOBAL,
+        "run" | "container" => &GLOBAL,
         "check" | "trust" | "authorize" => &["config"],
         "init" | "import" | "autossh" | "demo" | "completions" | "complete" => &[],
         // The clients of a running daemon: its socket, or the config that names it.

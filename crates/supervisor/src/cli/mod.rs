@@ -4,6 +4,7 @@ mod args;
 mod authorize;
 mod check;
 mod completions;
+mod container;
 mod demo;
 mod doctor;
 mod events;
@@ -80,6 +81,7 @@ fn dispatch(args: Args) -> Result<u8, Problem> {
     let daemon = || Daemon::find(&global);
     match args.verb.unwrap_or(Verb::Run) {
         Verb::Run => run::run(&global),
+        Verb::Container { print } => container::run(&global, print),
         Verb::Init(args) => init::run(&global, args),
         Verb::Authorize(args) => authorize::run(&global, args),
         Verb::Trust(args) => trust::run(&global, args),

@@ -33,6 +33,9 @@ pub(super) enum Problem {
     /// Each error ends its lines itself.
     #[error("{0}")]
     Config(ConfigErrors),
+    /// The environment of a container, a line each.
+    #[error("{0}")]
+    Environment(String),
     /// The same, found by the daemon.
     #[error("{0}")]
     ConfigAtDaemon(String),
@@ -110,6 +113,9 @@ impl Problem {
                 Some("make the folder, give tunneld the right to write there, or name another place")
             }
             Self::Refused { code: ErrorCode::NoSuchTunnel, .. } => Some("`tunneld status` lists the names"),
+            Self::Environment(_) => {
+                Some("`tunneld container --help` lists the variables; with `--print` it shows their config")
+            }
             Self::Config(_)
             | Self::NoConfig { .. }
             | Self::Usage(_)
@@ -128,9 +134,11 @@ impl Problem {
 
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::NoConfig { .. } | Self::ConfigAtDaemon(_) | Self::Log(LogError::Level { .. }) => {
-                exit::CONFIG
-            }
+            Self::Config(_)
+            | Self::NoConfig { .. }
+            | Self::Environment(_)
+            | Self::ConfigAtDaemon(_)
+            | Self::Log(LogError::Level { .. }) => exit::CONFIG,
             Self::Usage(_) => exit::USAGE,
             Self::Client(_) | Self::Misunderstood => exit::NO_DAEMON,
             Self::Refused { code: ErrorCode::Denied | ErrorCode::Stopping | ErrorCode::VersionMismatch, .. } => {
@@ -187,6 +195,7 @@ mod tests {
         let refused = |code| Problem::Refused { code, message: String::new() };
         for (problem, code) in [
             (Problem::ConfigAtDaemon(String::new()), 78),
+            (Problem::Environment(String::new()), 78),
             (Problem::NoConfig { own: path(), default: path() }, 78),
             (Problem::Usage(String::new()), 64),
             (Problem::Init(String::new()), 1),

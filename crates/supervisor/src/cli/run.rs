@@ -11,7 +11,7 @@ use tunnel_engine::spec::Listen;
 
 use super::args::Global;
 use super::problem::Problem;
-use crate::config::{self, Overrides};
+use crate::config::{self, ConfigErrors, Desired, Overrides};
 use crate::control::{COMMAND_QUEUE, ControlSocket, Server};
 use crate::exit;
 use crate::history::Recorder;
@@ -24,14 +24,55 @@ use crate::os::{
 };
 use crate::supervise::{self, Applied, Loader, Refusal, Setup};
 
+/// Where the daemon has its config from.
+pub(super) enum ConfigSource {
+    File(PathBuf),
+    /// Made of something else than a file: a reload finds the same.
+    Text {
+        /// What it is called.
+        name: PathBuf,
+        text: String,
+        /// What was read otherwise than a user may expect: told at the start.
+        notes: Vec<String>,
+    },
+}
+
+impl ConfigSource {
+    fn name(&self) -> &Path {
+        let (Self::File(name) | Self::Text { name, .. }) = self;
+        name
+    }
+
+    fn notes(&self) -> &[String] {
+        match self {
+            Self::File(_) => &[],
+            Self::Text { notes, .. } => notes,
+        }
+    }
+
+    fn load(&self, overrides: &Overrides) -> Result<Desired, ConfigErrors> {
+        match self {
+            Self::File(file) => config::load(file, overrides),
+            Self::Text { name, text, .. } => config::load_text(name, text, overrides),
+        }
+    }
+}
+
 pub(super) fn run(global: &Global) -> Result<u8, Problem> {
+    run_by(global, ConfigSource::File(global.existing_config()?))
+}
+
+pub(super) fn run_by(global: &Global, source: ConfigSource) -> Result<u8, Problem> {
     let small_pages = memory::without_huge_pages();
     let inherited = inherited::take();
     let overrides = overrides(global);
-    let file = std::path::absolute(global.existing_config()?).map_err(Problem::Start)?;
+    let source = match source {
+        ConfigSource::File(file) => ConfigSource::File(std::path::absolute(file).map_err(Problem::Start)?),
+        text @ ConfigSource::Text { .. } => text,
+    };
     // There is no thread yet: capabilities are a thread's own.
-    let became = become_user(&file, &overrides)?;
-    let desired = config::load(&file, &overrides).map_err(Problem::Config)?;
+    let became = become_user(&source, &overrides)?;
+    let desired = source.load(&overrides).map_err(Problem::Config)?;
     let bound = if became { bind_low_ports(&desired).map_err(Problem::Start)? } else { Vec::new() };
     confine(&desired.global, became)?;
     let log = logging::init(&desired.global.log)?;
@@ -54,11 +95,12 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
     }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        config = %file.display(),
+        config = %source.name().display(),
         control_socket = %desired.global.control_socket.display(),
         tunnels = desired.tunnels.len(),
         "tunneld starts"
     );
+    source.notes().iter().for_each(|note| tracing::warn!("{note}"));
     let history = Recorder::open(desired.global.state_directory.as_deref());
     let ended = history.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
@@ -71,7 +113,7 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
         let _server = Server::start(socket, commands, history.clone()).map_err(Problem::Start)?;
         supervise::run(Setup {
             desired,
-            load: loader(file, overrides),
+            load: loader(source, overrides),
             commands: requests,
             signals,
             network,
@@ -96,7 +138,8 @@ pub(super) fn run(global: &Global) -> Result<u8, Problem> {
 
 /// As root with `user` in the config: that user from here on, but for the right to bind low ports. The folders in /run that
 /// only root can make are made for it before.
-fn become_user(file: &Path, overrides: &Overrides) -> Result<bool, Problem> {
+fn become_user(source: &ConfigSource, overrides: &Overrides) -> Result<bool, Problem> {
+    let ConfigSource::File(file) = source else { return Ok(false) };
     if !geteuid().is_root() {
         return Ok(false);
     }
@@ -135,10 +178,13 @@ pub(super) fn overrides(global: &Global) -> Overrides {
 }
 
 /// The daemon's own file, or another one that a plan is asked about.
-fn loader(own: PathBuf, overrides: Overrides) -> Loader {
+fn loader(own: ConfigSource, overrides: Overrides) -> Loader {
     Arc::new(move |other| {
-        let file = other.as_ref().unwrap_or(&own);
-        config::load(file, &overrides).map_err(|errors| Refusal { text: errors.to_string(), errors: errors.to_json() })
+        let loaded = match other {
+            Some(file) => config::load(&file, &overrides),
+            None => own.load(&overrides),
+        };
+        loaded.map_err(|errors| Refusal { text: errors.to_string(), errors: errors.to_json() })
     })
 }
 

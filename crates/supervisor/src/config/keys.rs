@@ -146,7 +146,7 @@ pub(super) const PROBE: &[&str] = &["expect"];
 pub(super) const FORWARD: &[&str] = &["listen", "connect", "max_connections"];
 
 /// The known name that was probably meant.
-pub(super) fn did_you_mean(written: &str, known: &[&'static str]) -> Option<&'static str> {
+pub(crate) fn did_you_mean(written: &str, known: &[&'static str]) -> Option<&'static str> {
     /// Below it, a guess misleads more often than it helps.
     const ALIKE: f64 = 0.65;
     /// Longer than any name that one of ours could be mistyped as: the comparison costs the product of the lengths.

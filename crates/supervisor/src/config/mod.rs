@@ -26,6 +26,7 @@ pub use desired::{
     OutageSpec, ProbeSpec, ShellCommand, TunnelSpec,
 };
 pub use diagnostic::{ConfigError, ConfigErrors};
+pub(crate) use keys::did_you_mean;
 pub use log_filter::{LogFilterError, log_filter};
 pub(crate) use quantity::LONGEST;
 pub(crate) use resolve::{MOST_ALIVE_COUNT, identities_of, user_known_hosts_of};

@@ -26,13 +26,11 @@ use crate::sshconfig::{Facts, System};
 pub use host::hosts;
 pub(crate) use keys::{Keys, comment};
 pub use line::line;
-#[cfg(test)]
 pub(crate) use line::of;
 pub(crate) use names::Names;
 #[cfg(test)]
 pub(crate) use unit::invocations as invocations_of_unit;
 pub use unit::{UnitFile, read_part, unit};
-#[cfg(test)]
 pub(crate) use words::Invocation;
 
 /// Why there is nothing to print.

@@ -46,6 +46,11 @@ impl Invocation {
         found
     }
 
+    /// Words of a program that are cut already, and hold nothing else.
+    pub(crate) fn of_words(dialect: Dialect, words: Vec<String>) -> Self {
+        Self { words, ..Self::plain(dialect) }
+    }
+
     fn plain(dialect: Dialect) -> Self {
         Self { dialect, environment: Vec::new(), words: Vec::new(), around: Vec::new(), user: None, uncut: false }
     }
