@@ -5,7 +5,7 @@ STATIC_TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := build
 
-.PHONY: help run demo build static check fmt lint docs test test-systemd setup bench bench-recovery deny sbom dist install clean
+.PHONY: help run demo build static image check fmt lint docs test test-systemd setup bench bench-recovery deny sbom dist install clean
 
 help: ## say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,15 @@ static: ## the release binary without shared libraries, target/static/tunneld: f
 	RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static -C link-arg=target/static/name_service.o" \
 		$(CARGO) build --release --locked --target $(STATIC_TARGET) --bin tunneld
 	install -m755 target/$(STATIC_TARGET)/release/tunneld target/static/tunneld
+
+# Any of buildah, podman and docker; the build runs no command.
+IMAGE_TOOL ?= $(firstword $(foreach tool,buildah podman docker,$(if $(shell command -v $(tool)),$(tool))))
+IMAGE ?= localhost/tunneld
+image: static ## the container image $(IMAGE), from scratch
+	mkdir -p target/image
+	packaging/container/rootfs > target/image/rootfs.tar
+	install -m755 target/static/tunneld target/image/tunneld
+	$(IMAGE_TOOL) build $(if $(filter docker,$(IMAGE_TOOL)),,--format docker) -t $(IMAGE) -f packaging/container/Containerfile target/image
 
 check: fmt lint docs ## formatting, clippy, docs: warnings are errors
 
