@@ -5,7 +5,7 @@ STATIC_TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := build
 
-.PHONY: help run demo build static image check fmt lint docs test test-systemd setup bench bench-recovery deny sbom dist install clean
+.PHONY: help run demo build static image check fmt lint docs test test-systemd fuzz setup bench bench-recovery deny sbom dist install clean
 
 help: ## say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,14 @@ test: setup ## all tests, real sshd and dropbear included
 test-systemd: ## the unit files under a real systemd, booted in namespaces (root; a minute)
 	$(CARGO) build --workspace --locked
 	./tests/systemd/run
+
+# New inputs go below target/, beside the kept corpus. cargo-fuzz needs flags that stable has only with RUSTC_BOOTSTRAP.
+FUZZ_SECONDS ?= 60
+fuzz: ## each fuzz target for FUZZ_SECONDS (60), from the kept corpus (needs cargo-fuzz)
+	cd fuzz && for target in $$(ls corpus); do \
+		mkdir -p target/corpus/$$target && RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir . -s none $$target \
+			target/corpus/$$target corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -timeout=10 || exit 1; \
+	done
 
 bench: build ## tunneld against ssh: throughput, CPU, latency, memory
 	python3 tests/bench/against_ssh.py

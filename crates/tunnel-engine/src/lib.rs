@@ -22,6 +22,8 @@ pub mod examine;
 pub mod failure;
 pub mod file;
 pub mod forward;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hostkey;
 pub mod log_limit;
 mod services;

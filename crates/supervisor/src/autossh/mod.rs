@@ -25,3 +25,5 @@ mod speech;
 mod usage;
 
 pub use face::main;
+#[doc(hidden)]
+pub use monitor::fuzzing::{MonitorTalk, monitor_talk};

@@ -144,7 +144,7 @@ fn bounded(text: String) -> String {
 }
 
 /// A config must not be able to drive the terminal. Each control character becomes one other, so that carets fit.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 

@@ -25,6 +25,7 @@ pub use desired::{
     BackoffKind, BackoffSpec, Desired, DuringOutage, Global, LogFormat, LogLevelSpec, LogSpec, OnRemotePortBusy,
     OutageSpec, ProbeSpec, ShellCommand, TunnelSpec,
 };
+pub(crate) use diagnostic::printable;
 pub use diagnostic::{ConfigError, ConfigErrors};
 pub(crate) use keys::did_you_mean;
 pub use log_filter::{LogFilterError, log_filter};

@@ -4,6 +4,9 @@ use super::before::Before;
 use crate::autossh::argv::Dialect;
 use crate::sshconfig::Facts;
 
+/// What a shell cuts words at. Other blanks are part of a word.
+const BLANKS: [char; 3] = [' ', '\t', '\n'];
+
 /// A command with its environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Invocation {
@@ -26,7 +29,7 @@ impl Invocation {
     /// program among them, all of them are autossh's options.
     pub(crate) fn find(words: &[String]) -> Self {
         if let [line] = words
-            && line.contains(char::is_whitespace)
+            && line.contains(BLANKS)
             && let Some(words) = shlex::split(line)
         {
             return Self { uncut: true, ..Self::find(&words) };
@@ -233,6 +236,13 @@ mod tests {
             assert_eq!(find(line), want, "{line}");
         }
         assert_eq!(find("ssh -fnNT -R 1:h:2 h")[..3], ["ssh", "", "-fnNT -R 1:h:2 h"]);
+    }
+
+    #[test]
+    fn blank_that_no_shell_cuts_at_is_part_of_a_word() {
+        for word in ["\u{a0}", "\u{b}h", "x\u{2003}y"] {
+            assert_eq!(Invocation::find(&[word.to_owned()]).words, [word]);
+        }
     }
 
     #[test]

@@ -96,6 +96,12 @@ pub(super) fn accumulates(name: &str) -> bool {
 pub(super) fn did_you_mean(written: &str) -> Option<&'static str> {
     /// Below it, a guess misleads more often than it helps.
     const ALIKE: f64 = 0.7;
+    /// In bytes; longer than any keyword could be mistyped as: the comparison costs the product of the lengths, in time and in
+    /// memory.
+    const TOO_LONG: usize = 100;
+    if written.len() > TOO_LONG {
+        return None;
+    }
     KEYWORDS
         .iter()
         .map(|keyword| {

@@ -8,6 +8,7 @@ use super::line::Line;
 use super::manners::LogLevel;
 use super::options::{Options, Setting};
 use super::resolved::Resolved;
+use crate::config::printable;
 
 /// How ssh names a line of its command line.
 const COMMAND_LINE: &str = "command-line line 0";
@@ -23,7 +24,7 @@ pub struct Note {
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.text)
+        f.write_str(&printable(&format!("{}: {}", self.place, self.text)))
     }
 }
 
@@ -34,6 +35,12 @@ pub struct Said {
     pub level: LogLevel,
     /// In ssh's words.
     pub text: String,
+}
+
+impl Said {
+    fn new(level: LogLevel, text: &str) -> Self {
+        Self { level, text: printable(text) }
+    }
 }
 
 /// What is remarked on the way through the files.
@@ -65,7 +72,7 @@ impl Remarks {
             Dropped::Deprecated => (LogLevel::Debug1, "Deprecated"),
             Dropped::Unsupported => (LogLevel::Error, "Unsupported"),
         };
-        self.said_by_ssh.push(Said { level, text: format!("{place}: {word} option \"{}\"", line.keyword.text) });
+        self.said_by_ssh.push(Said::new(level, &format!("{place}: {word} option \"{}\"", line.keyword.text)));
     }
 
     fn note_dropped(&mut self, line: &Line) {
@@ -76,7 +83,7 @@ impl Remarks {
     /// An unknown keyword that `IgnoreUnknown` names.
     pub(super) fn ignored(&mut self, line: &Line, active: bool) {
         let text = format!("{}: Ignored unknown option \"{}\"", line_of_ssh(line), line.keyword.text);
-        self.said_by_ssh.push(Said { level: LogLevel::Debug1, text });
+        self.said_by_ssh.push(Said::new(LogLevel::Debug1, &text));
         if active {
             let text = format!("`{}` has no effect: it is unknown, and `IgnoreUnknown` names it", written(line));
             self.add(line.place(&line.keyword).to_text(), text);

@@ -280,6 +280,14 @@ fn notes_are_those_of_jump_hosts_too() {
 }
 
 #[test]
+fn what_is_remarked_cannot_drive_a_terminal() {
+    let text = "IgnoreUnknown x*\nAddKeysToAgent \u{1b}[2J\nx\u{1b}[2J 1\n";
+    let (notes, said) = remarks(&Machine::default().with(USER, text), "web");
+    assert_eq!((notes.len(), said.len()), (2, 1), "{notes:?} {said:?}");
+    assert!(notes.iter().chain(&said).all(|text| text.contains("\u{fffd}[2J")), "{notes:?} {said:?}");
+}
+
+#[test]
 fn options_that_ssh_dropped_are_noted_with_its_words() {
     let library = Library::default();
     let mut query = Query::new("web", Files::None);

@@ -8,7 +8,7 @@ mod refused;
 mod relay;
 mod remote;
 mod seams;
-mod socks;
+pub(crate) mod socks;
 mod stats;
 mod stream;
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod about;
 mod certificate;
 mod command;
 mod entry;
+pub(crate) mod fuzzing;
 mod key;
 mod krl;
 mod name;

@@ -39,7 +39,7 @@ mod rekey;
 mod requests;
 mod router;
 mod scan;
-mod server_offer;
+pub(crate) mod server_offer;
 mod watchdog;
 mod wire;
 

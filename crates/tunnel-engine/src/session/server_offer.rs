@@ -84,6 +84,15 @@ fn methods(lists: &[u8]) -> Option<Vec<String>> {
     Some(String::from_utf8_lossy(names).split(',').map(str::to_owned).collect())
 }
 
+/// For `fuzz/`: the names in the first packets; the inner `None` where they are not the beginning of a key exchange, the outer
+/// one where more of them is needed.
+pub fn first_methods(packets: &[u8]) -> Option<Option<Vec<String>>> {
+    look(packets).map(|offer| match offer {
+        ServerOffer::Methods(names) => Some(names),
+        ServerOffer::Silent | ServerOffer::None => None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -91,8 +91,7 @@ impl Log {
         if level as u8 > self.level {
             return;
         }
-        // What a server says must not begin a line of its own.
-        let text = text.replace(['\n', '\r'], " ");
+        let text = one_line(text);
         let (now, pid) = (clock::wall(), std::process::id());
         let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(syslog) = &mut outputs.syslog {
@@ -132,6 +131,11 @@ impl Log {
     }
 }
 
+/// What a server or another peer says must neither begin a line of its own nor drive a terminal.
+pub(super) fn one_line(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\t', " ")
+}
+
 /// What an error says, in the words of strerror(3) alone.
 pub(super) fn reason(error: &io::Error) -> String {
     match error.raw_os_error() {
@@ -162,13 +166,13 @@ mod tests {
         let log = Log::to_file("autossh", &path, 6);
         log.debug("too much");
         log.info("starting ssh (count 1)");
-        log.error("two\nlines");
+        log.error("two\nlines\u{1b}[2J");
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         let pid = std::process::id();
         assert_eq!(lines.len(), 2, "{text}");
         assert!(lines[0].ends_with(&format!(" autossh[{pid}]: starting ssh (count 1)")), "{text}");
-        assert!(lines[1].ends_with(": two lines"), "{text}");
+        assert!(lines[1].ends_with(": two lines [2J"), "{text}");
         let (date, _) = lines[0].split_once(" autossh").unwrap();
         let shape: String = date.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
         assert_eq!(shape, "9999/99/99 99:99:99");

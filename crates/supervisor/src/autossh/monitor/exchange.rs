@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use tunnel_engine::clock::timeout;
@@ -64,7 +64,7 @@ pub(super) async fn echo(port: u16, line: &[u8], limit: Duration, log: &Log) -> 
     false
 }
 
-fn not_what_was_sent(sent: &[u8], heard: &[u8]) -> String {
+pub(super) fn not_what_was_sent(sent: &[u8], heard: &[u8]) -> String {
     let text = |bytes| String::from_utf8_lossy(bytes).trim_end().to_owned();
     format!("not what I sent: \"{}\" : \"{}\"", text(sent), text(heard))
 }
@@ -82,7 +82,11 @@ async fn connect(port: u16, limit: Duration, log: &Log) -> Option<TcpStream> {
 }
 
 /// Sends the line, and reads as many bytes, or up to the end: from `back`, or where it was sent to.
-async fn exchange(out: &mut TcpStream, back: Option<&mut TcpStream>, line: &[u8]) -> io::Result<Vec<u8>> {
+pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    out: &mut S,
+    back: Option<&mut S>,
+    line: &[u8],
+) -> io::Result<Vec<u8>> {
     let mut heard = Vec::with_capacity(line.len());
     out.write_all(line).await?;
     let from = match back {

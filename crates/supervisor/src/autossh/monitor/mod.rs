@@ -7,6 +7,7 @@
 //! ```
 
 mod exchange;
+pub(super) mod fuzzing;
 mod message;
 
 use std::io;

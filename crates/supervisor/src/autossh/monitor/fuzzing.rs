@@ -1,0 +1,34 @@
+//! One exchange of the monitor for `fuzz/`: what a peer that answers these bytes comes to.
+
+use futures_util::FutureExt;
+use tokio::io::{AsyncWriteExt, duplex};
+
+use super::Words;
+use super::exchange::{exchange, not_what_was_sent};
+use crate::autossh::log::one_line;
+
+/// What became of an exchange.
+#[derive(Debug)]
+pub struct MonitorTalk {
+    /// The line that was sent.
+    pub line: Vec<u8>,
+    /// What was read in its place.
+    pub heard: Vec<u8>,
+    /// What the log says where it is not the same.
+    pub told: String,
+}
+
+/// Sends the line with this message and number to a peer that has answered `back`, and closes.
+pub fn monitor_talk(message: &str, number: u32, back: &[u8]) -> Option<MonitorTalk> {
+    let words = Words { host: "vm".to_owned(), program: "autossh".to_owned(), pid: 1, message: message.to_owned() };
+    let line = words.line(number);
+    let talk = async {
+        let (mut out, _sink) = duplex(line.len());
+        let (mut near, mut far) = duplex(back.len().max(1));
+        far.write_all(back).await.ok()?;
+        drop(far);
+        exchange(&mut out, Some(&mut near), &line).await.ok()
+    };
+    let heard = talk.now_or_never().flatten()?;
+    Some(MonitorTalk { told: one_line(&not_what_was_sent(&line, &heard)), line, heard })
+}
