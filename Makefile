@@ -1,5 +1,7 @@
 # The front door. What CI runs is what a person runs: `make check test`.
 CARGO ?= cargo
+# Debian's zsh reads /usr/share/zsh/vendor-completions.
+ZSH_COMPLETIONS ?= /usr/share/zsh/site-functions
 # A Linux target with glibc.
 STATIC_TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
 
@@ -86,17 +88,31 @@ sbom: ## the release's bill of materials, target/sbom/ (needs cargo-cyclonedx)
 	mv crates/supervisor/tunneld.cdx.json target/sbom/
 	rm -f crates/tunnel-engine/tunneld.cdx.json tests/tunneld.cdx.json
 
-install: build ## the binary, the systemd units and their user, below $(DESTDIR)
-	install -Dm755 target/release/tunneld $(DESTDIR)/usr/bin/tunneld
+install: build ## the binary, manual pages, completions, documents, the systemd units and their user, below $(DESTDIR)
+	$(MAKE) lay-out BINARY=target/release/tunneld
+
+.PHONY: lay-out
+# What `make install` and packages put in place. BINARY runs here, to print its completions.
+lay-out:
+	install -Dm755 $(BINARY) $(DESTDIR)/usr/bin/tunneld
+	install -Dm644 -t $(DESTDIR)/usr/share/man/man1 packaging/man/*.1
+	install -Dm644 -t $(DESTDIR)/usr/share/man/man5 packaging/man/*.5
+	install -Dm644 -t $(DESTDIR)/usr/share/man/man8 packaging/man/*.8
+	install -d $(DESTDIR)/usr/share/bash-completion/completions $(DESTDIR)$(ZSH_COMPLETIONS) $(DESTDIR)/usr/share/fish/vendor_completions.d
+	$(BINARY) completions bash > $(DESTDIR)/usr/share/bash-completion/completions/tunneld
+	$(BINARY) completions zsh > $(DESTDIR)$(ZSH_COMPLETIONS)/_tunneld
+	$(BINARY) completions fish > $(DESTDIR)/usr/share/fish/vendor_completions.d/tunneld.fish
 	install -Dm644 systemd/tunneld.sysusers $(DESTDIR)/usr/lib/sysusers.d/tunneld.conf
 	install -Dm644 systemd/tunneld.tmpfiles $(DESTDIR)/usr/lib/tmpfiles.d/tunneld.conf
 	install -Dm644 systemd/tunneld.service $(DESTDIR)/usr/lib/systemd/system/tunneld.service
 	install -Dm644 systemd/tunneld@.service $(DESTDIR)/usr/lib/systemd/system/tunneld@.service
 	install -Dm644 systemd/user/tunneld.service $(DESTDIR)/usr/lib/systemd/user/tunneld.service
-	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/examples systemd/examples/*
-	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld docs/*.md
+	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld docs/*.md docs/*.json CHANGELOG.md SECURITY.md
 	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/tutorial docs/tutorial/*.md
-	install -Dm600 packaging/tunneld.toml $(DESTDIR)/usr/share/doc/tunneld/tunneld.toml
+	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/pictures docs/pictures/*.svg docs/pictures/*.png
+	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/examples packaging/tunneld.toml systemd/examples/*
+	install -Dm644 packaging/prometheus/tunneld.rules.yml $(DESTDIR)/usr/share/doc/tunneld/examples/prometheus-rules.yml
+	install -Dm644 packaging/grafana/tunneld.json $(DESTDIR)/usr/share/doc/tunneld/examples/grafana-dashboard.json
 
 clean:
 	$(CARGO) clean

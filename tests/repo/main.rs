@@ -5,5 +5,6 @@
 mod dependencies;
 mod docs;
 mod layering;
+mod manual;
 mod sources;
 mod units;

@@ -25,6 +25,8 @@ pub mod history;
 pub mod http;
 pub mod import;
 pub mod lifecycle;
+#[cfg(test)]
+mod manual;
 pub mod os;
 pub mod sshconfig;
 pub mod supervise;

@@ -30,3 +30,23 @@ Environment:
 "
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::autossh::environment::FAST;
+    use crate::manual::{AUTOSSH, items, section};
+
+    #[test]
+    fn manual_has_every_variable_of_the_usage_text() {
+        let text = text("autossh");
+        let (_, environment) = text.split_once("Environment:").unwrap();
+        let mut real: BTreeSet<&str> = environment.lines().filter_map(|line| line.split_whitespace().next()).collect();
+        assert!(real.contains(FAST), "{real:?}");
+        // Taken so that old lines work, and no use to anyone who writes a new one; and the service manager's own.
+        real.extend(["AUTOSSH_PATH", "NOTIFY_SOCKET"]);
+        assert_eq!(items(&section(AUTOSSH, "ENVIRONMENT"), "Ev").into_iter().collect::<BTreeSet<_>>(), real);
+    }
+}

@@ -11,6 +11,8 @@ mod events;
 mod help;
 mod import;
 mod init;
+#[cfg(test)]
+mod manual;
 mod names;
 mod plan;
 mod problem;

@@ -4,6 +4,7 @@ mod bad;
 mod example;
 mod files;
 mod good;
+mod manual;
 mod ssh_config;
 
 use std::path::Path;
