@@ -7,7 +7,7 @@ STATIC_TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := build
 
-.PHONY: help run demo build static image check fmt lint docs test test-systemd fuzz setup bench bench-recovery deny sbom dist install clean
+.PHONY: help run demo build static image check fmt lint docs test test-systemd test-containers fuzz setup bench bench-recovery deny sbom dist install clean
 
 help: ## say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,12 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (60), from the kept corpus (needs car
 			target/corpus/$$target corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -timeout=10 || exit 1; \
 	done
 
+test-containers: static ## the image, the Kubernetes examples and the lease, with buildah, podman and etcd (root; two minutes)
+	$(CARGO) build --workspace --locked
+	python3 -m venv target/venv
+	target/venv/bin/pip install --quiet kubernetes-validate==1.37.0
+	target/venv/bin/python tests/containers/run
+
 bench: build ## tunneld against ssh: throughput, CPU, latency, memory
 	python3 tests/bench/against_ssh.py
 
@@ -111,6 +117,8 @@ lay-out:
 	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/tutorial docs/tutorial/*.md
 	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/pictures docs/pictures/*.svg docs/pictures/*.png
 	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/examples packaging/tunneld.toml systemd/examples/*
+	install -Dm755 -t $(DESTDIR)/usr/share/doc/tunneld/examples packaging/lease/tunneld-lease
+	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/examples packaging/lease/lease.conf packaging/kubernetes/*.yaml
 	install -Dm644 packaging/prometheus/tunneld.rules.yml $(DESTDIR)/usr/share/doc/tunneld/examples/prometheus-rules.yml
 	install -Dm644 packaging/grafana/tunneld.json $(DESTDIR)/usr/share/doc/tunneld/examples/grafana-dashboard.json
 
