@@ -7,7 +7,7 @@ STATIC_TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := build
 
-.PHONY: help run demo build static image check fmt lint docs test test-systemd test-containers fuzz setup bench bench-recovery deny sbom dist install clean
+.PHONY: help run demo build static image check fmt lint docs test test-systemd test-containers fuzz soak setup bench bench-recovery deny sbom dist install clean
 
 help: ## say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ test-containers: static ## the image, the Kubernetes examples and the lease, wit
 	python3 -m venv target/venv
 	target/venv/bin/pip install --quiet kubernetes-validate==1.37.0
 	target/venv/bin/python tests/containers/run
+
+soak: build ## six tunnels under traffic and a fault each ten seconds, for SOAK_SECONDS (1200)
+	python3 tests/soak/soak.py
 
 bench: build ## tunneld against ssh: throughput, CPU, latency, memory
 	python3 tests/bench/against_ssh.py

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Command;
 
 use support::daemon::{any_forward, said};
 use support::net::{Service, Target, connect, echoes, free_port};
@@ -120,6 +121,48 @@ fn nonsense_on_the_control_socket_closes_that_connection_and_touches_nothing_els
     let cut = (0..64).find_map(|_| stream.write_all(&endless).err()).expect("64 MiB without a newline are not taken");
     assert!(matches!(cut.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "it closes: {cut}");
     assert_eq!(daemon.tunnel("t").expect("it answers still")["ready"], true);
+}
+
+/// The socket's mode keeps others out, and where it does not, the daemon asks the kernel who they are. Needs root, to be another.
+#[test]
+fn another_user_gets_no_answer_and_takes_no_place() {
+    /// More than there are places on the socket.
+    const TRIES: &str = "300";
+    if !nix::unistd::getuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "the tests run without root here");
+        let _ = Write::write_all(&mut std::io::stderr(), b"\nNOT TESTED: another user needs root\n");
+        return;
+    }
+    let sshd = Sshd::start();
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &any_forward(&sshd)));
+    daemon.wait_ready("t");
+    let path = daemon.dir().join("control.sock");
+    let script = "import os, socket, sys\n\
+                  os.setgroups([]); os.setgid(65534); os.setuid(65534)\n\
+                  held, said = [], set()\n\
+                  for _ in range(int(sys.argv[2])):\n\
+                  \x20   s = socket.socket(socket.AF_UNIX); held.append(s)\n\
+                  \x20   try:\n\
+                  \x20       s.connect(sys.argv[1]); s.sendall(b'{\"version\":1,\"request\":{\"verb\":\"stop\",\"names\":[\"t\"]}}\\n')\n\
+                  \x20       said.add(s.makefile().readline().strip())\n\
+                  \x20   except OSError as error: said.add(type(error).__name__)\n\
+                  print('\\n'.join(sorted(said)))\n";
+    let ask_as_nobody = || {
+        let asked = Command::new("/usr/bin/python3").args(["-c", script]).arg(&path).arg(TRIES).output();
+        let asked = asked.expect("python3 runs");
+        assert!(asked.status.success(), "{}", said(&asked));
+        String::from_utf8_lossy(&asked.stdout).trim().to_owned()
+    };
+    let open = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("a mode");
+    open(daemon.dir(), 0o711);
+    assert_eq!(ask_as_nobody(), "PermissionError");
+    open(&path, 0o666);
+    let answer = ask_as_nobody();
+    assert!(answer.lines().all(|line| line.contains("\"denied\"") || line == "BrokenPipeError"), "{answer}");
+    assert!(answer.contains("only root and the daemon's own user may ask"), "{answer}");
+    assert_eq!(daemon.tunnel("t").expect("it answers its own")["want"], "up");
+    let told = daemon.log().lines().filter(|line| line.contains("refused a control client")).count();
+    assert_eq!(told, 1, "once a minute, not each time\n{}", daemon.log());
 }
 
 #[test]

@@ -2,14 +2,17 @@
 
 #![allow(clippy::expect_used, clippy::disallowed_methods, reason = "tests of a real world: they panic, and they wait")]
 
+mod clock;
 mod command_line;
 mod completions;
 mod container;
 mod control;
+mod crowd;
 mod demo;
 mod events;
 mod files;
 mod flood;
+mod handshake;
 mod history;
 mod hostile;
 mod init;

@@ -1,13 +1,53 @@
 //! No descriptor left: the operator can still ask.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
 
 use serde_json::Value;
 use support::daemon::{command, said};
-use support::eventually;
-use support::net::free_port;
+use support::net::{Service, Target, connect, free_port};
 use support::process::{Process, wrapped};
+use support::{Sshd, eventually, tunnel_toml};
+
+/// What was accepted before is served throughout, and what waited is served once there are descriptors again.
+#[test]
+fn connections_outlast_a_shortage_of_descriptors() {
+    let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let dir = tempfile::tempdir().expect("a folder");
+    let (config, socket) = (dir.path().join("t.toml"), dir.path().join("s").display().to_string());
+    let forward = format!("local_forward = [\"127.0.0.1:{port}:127.0.0.1:{}\"]", echo.port);
+    std::fs::write(&config, format!("control_socket = \"{socket}\"\n{}", tunnel_toml("t", &sshd, &forward)))
+        .expect("a config");
+    let mut run = command();
+    run.arg("--config").arg(&config);
+    let mut run = wrapped(&run, "/bin/sh", &["-c", &format!("ulimit -n {LIMIT}; exec \"$0\" \"$@\"")]);
+    let _daemon = Process::spawn(run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()));
+    let status = || -> Option<Value> {
+        let asked = command().args(["status", "--json", "--control-socket", &socket]).output().expect("tunneld runs");
+        serde_json::from_slice(&asked.stdout).ok()
+    };
+    let ready = || status().filter(|status| status["tunnels"][0]["ready"] == true);
+    eventually("the tunnel is ready", ready);
+    let mut first = connect(port).expect("the forward accepts");
+    let echoed = |stream: &mut TcpStream| {
+        let mut byte = [0];
+        stream.write_all(b"x").and_then(|()| stream.read_exact(&mut byte)).expect("who was accepted is served");
+    };
+    echoed(&mut first);
+    let mut waiting: Vec<TcpStream> = (0..2 * LIMIT).map(|_| connect(port).expect("the kernel accepts")).collect();
+    waiting.iter_mut().for_each(|stream| stream.write_all(b"y").expect("the kernel takes a byte"));
+    eventually("it is short of descriptors", || status().filter(|status| status["open_files"]["short"] == true));
+    echoed(&mut first);
+    // From the first to the last, each is served; those before it leave, and make room.
+    for mut stream in waiting {
+        stream.read_exact(&mut [0]).expect("who waited is served");
+    }
+    echoed(&mut first);
+    let over =
+        || status().filter(|status| status["open_files"]["short"] == false && status["tunnels"][0]["starts"] == 1);
+    eventually("it is short no more, on the same session", over);
+}
 
 /// Enough to start with, and few enough to be used up quickly.
 const LIMIT: usize = 64;

@@ -48,6 +48,7 @@ fn every_name_of_the_contract_is_there_with_its_labels() {
         assert_eq!(value(&text, &sample), Some(expected), "{sample}\n{text}");
     }
     assert!(text.contains("tunneld_build_info{version=\""), "{text}");
+    assert!(value(&text, "tunneld_tasks").is_some_and(|tasks| tasks > 1.0), "{text}");
 }
 
 #[test]

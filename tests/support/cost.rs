@@ -1,4 +1,4 @@
-//! What a process costs while nothing happens: processor time and wakeups of all its threads, from /proc.
+//! What a process costs: processor time and wakeups of all its threads, memory, descriptors; from /proc.
 
 use std::fs::{self, DirEntry};
 use std::ops::Sub;
@@ -33,6 +33,18 @@ impl Cost {
         let wakeups = switches.filter_map(|line| line.rsplit_once(':')?.1.trim().parse::<u64>().ok()).sum();
         Self { cpu: Duration::from_nanos(nanoseconds.unwrap_or_default()), wakeups }
     }
+}
+
+/// KiB of memory that a process has for itself: what no file is behind (proc_pid_status(5), RssAnon).
+pub fn memory_kib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("the process lives")
+}
+
+/// How many descriptors a process has open.
+pub fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).expect("the process lives").count()
 }
 
 /// utime and stime of proc_pid_stat(5), in hundredths of a second on Linux.

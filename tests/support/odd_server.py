@@ -9,6 +9,8 @@ It lets everybody in, echoes what comes on a direct-tcpip channel, and prints it
   goodbye     SSH_MSG_DISCONNECT with a text in Latin-1
   close       take no new connections
   repeat      what no client asked for, many times: global requests, answers, data for channels that are not open
+  requests    global requests that want an answer, without end, and read nothing any more
+  opens       channels that no client asked for, without end, and read nothing any more
 Arguments: two host key files, then `banner`, `prompt` or `refuse`: what it does not say in UTF-8, and an encoding (Latin-1).
 """
 
@@ -92,6 +94,12 @@ class Transport(paramiko.Transport):
             self.say(common.cMSG_UNIMPLEMENTED, 1)
             self.say(common.cMSG_DEBUG, True, b"look", b"")
 
+    def deluge(self, *message):
+        # The thread that reads stays in here.
+        self.packetizer.read_message = lambda: time.sleep(3600)
+        while self.is_active():
+            self.say(*message)
+
     def chatter(self):
         while self.is_active():
             for channel in list(self._channels.values()):
@@ -141,6 +149,10 @@ def order(word, transport):
         transport.renegotiate_keys()
     elif word == "repeat":
         transport.repeat()
+    elif word == "requests":
+        transport.deluge(common.cMSG_GLOBAL_REQUEST, "odd@example.com", True)
+    elif word == "opens":
+        transport.deluge(common.cMSG_CHANNEL_OPEN, "odd@example.com", 1, 1 << 20, 1 << 15)
     elif word == "deaf":
         transport.stop_answering((common.MSG_CHANNEL_OPEN,))
     else:

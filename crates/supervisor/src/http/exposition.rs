@@ -76,6 +76,7 @@ struct Exposition {
 impl Collector for Exposition {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         build_info(&mut encoder, &self.status.version)?;
+        tasks(&mut encoder)?;
         self.tunnels(&mut encoder)?;
         self.forwards(&mut encoder)
     }
@@ -216,6 +217,13 @@ fn unknowns<L: EncodeLabelSet>(
 fn build_info(encoder: &mut DescriptorEncoder<'_>, version: &str) -> fmt::Result {
     let info = Info::new([("version", version)]);
     info.encode(encoder.encode_descriptor("tunneld_build", "The running tunneld", None, MetricType::Info)?)
+}
+
+/// A number that only grows would be a leak that shows here before it shows in the memory.
+fn tasks(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Ok(()) };
+    let gauge = ConstGauge::new(u64::try_from(runtime.metrics().num_alive_tasks()).unwrap_or(u64::MAX));
+    gauge.encode(encoder.encode_descriptor("tunneld_tasks", "Tasks of the daemon", None, MetricType::Gauge)?)
 }
 
 #[cfg(test)]
