@@ -5,6 +5,7 @@
 mod clock;
 mod command_line;
 mod completions;
+mod confined;
 mod container;
 mod control;
 mod crowd;

@@ -141,7 +141,7 @@ pub fn binary() -> PathBuf {
 /// The binary with an environment in which nothing speaks for it: no flag's variable, no systemd.
 pub fn command() -> Command {
     let mut command = Command::new(binary());
-    for name in ["CONFIG", "CONTROL_SOCKET", "LOG_LEVEL", "PID_FILE"] {
+    for name in ["CONFIG", "CONFINE", "CONTROL_SOCKET", "LOG_LEVEL", "PID_FILE"] {
         command.env_remove(format!("TUNNELD_{name}"));
     }
     for name in ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {

@@ -5,6 +5,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::{major, minor};
@@ -30,9 +31,33 @@ pub fn open_or_null(path: &Path) -> io::Result<File> {
 
 fn open_where(path: &Path, allowed: impl FnOnce(&Metadata) -> bool) -> io::Result<File> {
     // A folder can be opened, and says only at the first read that it is one.
-    let file = OpenOptions::new().read(true).custom_flags(NO_WAITING).open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(NO_WAITING).open(path).map_err(explain)?;
     check(&file, allowed)?;
     Ok(file)
+}
+
+/// The process opens fewer files from now on than its user may: what is refused for that is told.
+pub fn note_confined() {
+    CONFINED.store(true, Ordering::Relaxed);
+}
+
+static CONFINED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a missing permission may be due to [`note_confined`].
+pub(crate) fn is_confined() -> bool {
+    CONFINED.load(Ordering::Relaxed)
+}
+
+fn explain(error: io::Error) -> io::Error {
+    if error.kind() != ErrorKind::PermissionDenied || !is_confined() {
+        return error;
+    }
+    let who = nix::unistd::getuid();
+    let why = format!(
+        "Permission denied: either user id {who}, which runs tunneld, may not read it, or it is outside of the folders that \
+         tunneld is confined to since its start (restart it then)"
+    );
+    io::Error::new(ErrorKind::PermissionDenied, why)
 }
 
 fn check(file: &File, allowed: impl FnOnce(&Metadata) -> bool) -> io::Result<()> {

@@ -16,6 +16,7 @@ use crate::control::{COMMAND_QUEUE, ControlSocket, Server};
 use crate::exit;
 use crate::history::Recorder;
 use crate::http;
+use crate::os::confinement::{self, Outcome, Reach};
 use crate::os::limits::OpenFiles;
 use crate::os::privileges::{self, bind_low_ports, forbid_new_privileges, give_up_capabilities, keep_memory_private};
 use crate::os::{
@@ -74,7 +75,7 @@ pub(super) fn run_by(global: &Global, source: ConfigSource) -> Result<u8, Proble
     let became = become_user(&source, &overrides)?;
     let desired = source.load(&overrides).map_err(Problem::Config)?;
     let bound = if became { bind_low_ports(&desired).map_err(Problem::Start)? } else { Vec::new() };
-    confine(&desired.global, became)?;
+    let confinement = confine(&desired, became)?;
     let log = logging::init(&desired.global.log)?;
     let _written_out = log.flush;
     // Before the pidfile says whom to signal.
@@ -101,6 +102,8 @@ pub(super) fn run_by(global: &Global, source: ConfigSource) -> Result<u8, Proble
         "tunneld starts"
     );
     source.notes().iter().for_each(|note| tracing::warn!("{note}"));
+    confinement.log();
+    let reach = confinement.reach();
     let history = Recorder::open(desired.global.state_directory.as_deref());
     let ended = history.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
@@ -113,7 +116,7 @@ pub(super) fn run_by(global: &Global, source: ConfigSource) -> Result<u8, Proble
         let _server = Server::start(socket, commands, history.clone()).map_err(Problem::Start)?;
         supervise::run(Setup {
             desired,
-            load: loader(source, overrides),
+            load: loader(source, overrides, reach),
             commands: requests,
             signals,
             network,
@@ -154,7 +157,8 @@ fn become_user(source: &ConfigSource, overrides: &Overrides) -> Result<bool, Pro
 }
 
 /// What the process gives up before it starts threads or commands.
-fn confine(global: &config::Global, became: bool) -> Result<(), Problem> {
+fn confine(desired: &Desired, became: bool) -> Result<Outcome, Problem> {
+    let global = &desired.global;
     if became {
         give_up_capabilities().map_err(Problem::Start)?;
     } else if let (Some(user), true) = (&global.user, geteuid().is_root()) {
@@ -165,7 +169,7 @@ fn confine(global: &config::Global, became: bool) -> Result<(), Problem> {
     if global.no_new_privileges {
         forbid_new_privileges().map_err(Problem::Start)?;
     }
-    Ok(())
+    confinement::confine(desired, geteuid().is_root()).map_err(Problem::Config)
 }
 
 /// What the command line and the environment say instead of the config file.
@@ -177,12 +181,18 @@ pub(super) fn overrides(global: &Global) -> Overrides {
     }
 }
 
-/// The daemon's own file, or another one that a plan is asked about.
-fn loader(own: ConfigSource, overrides: Overrides) -> Loader {
+/// The daemon's own file, or another one that a plan is asked about. A confined daemon refuses what it could not follow.
+fn loader(own: ConfigSource, overrides: Overrides, reach: Option<Reach>) -> Loader {
     Arc::new(move |other| {
         let loaded = match other {
             Some(file) => config::load(&file, &overrides),
             None => own.load(&overrides),
+        };
+        let loaded = match &reach {
+            None => loaded,
+            Some(reach) => loaded
+                .map_err(|errors| reach.explain(errors))
+                .and_then(|desired| reach.check(&desired).map(|()| desired)),
         };
         loaded.map_err(|errors| Refusal { text: errors.to_string(), errors: errors.to_json() })
     })

@@ -31,10 +31,35 @@ pub struct Global {
     pub user: Option<String>,
     /// Whether commands, too, are kept from rights beyond those of the daemon.
     pub no_new_privileges: bool,
+    /// Whether the process confines itself to the files of its config.
+    pub confine: Confine,
+    /// What reading the config has read and run besides its main file.
+    pub reading: Reading,
     /// Logging.
     pub log: LogSpec,
     /// `metrics.listen`: where metrics, readiness and the page are served over HTTP, if anywhere.
     pub metrics: Option<Listen>,
+}
+
+/// `confine`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Confine {
+    /// Not at all.
+    #[default]
+    Off,
+    /// Where the kernel can and the config lets it; the log says which.
+    Auto,
+    /// Or else there is no start.
+    On,
+}
+
+/// What reading the config takes beside its main file; not a setting, so that no plan compares it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// `include`: files and patterns.
+    pub includes: Vec<PathBuf>,
+    /// The first command that a `Match exec` of ssh_config has run.
+    pub match_exec: Option<String>,
 }
 
 /// `[log]`.

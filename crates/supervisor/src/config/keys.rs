@@ -8,6 +8,7 @@ pub(super) const FILE: &[&str] = &[
     "stop_timeout",
     "user",
     "no_new_privileges",
+    "confine",
     "include",
     "log",
     "metrics",

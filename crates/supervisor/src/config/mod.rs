@@ -12,6 +12,7 @@ mod file;
 mod keys;
 mod load;
 mod log_filter;
+mod obstacle;
 mod quantity;
 mod reader;
 mod resolve;
@@ -22,13 +23,14 @@ mod tests;
 mod value;
 
 pub use desired::{
-    BackoffKind, BackoffSpec, Desired, DuringOutage, Global, LogFormat, LogLevelSpec, LogSpec, OnRemotePortBusy,
-    OutageSpec, ProbeSpec, ShellCommand, TunnelSpec,
+    BackoffKind, BackoffSpec, Confine, Desired, DuringOutage, Global, LogFormat, LogLevelSpec, LogSpec,
+    OnRemotePortBusy, OutageSpec, ProbeSpec, Reading, ShellCommand, TunnelSpec,
 };
 pub(crate) use diagnostic::printable;
 pub use diagnostic::{ConfigError, ConfigErrors};
 pub(crate) use keys::did_you_mean;
 pub use log_filter::{LogFilterError, log_filter};
+pub use obstacle::obstacle;
 pub(crate) use quantity::LONGEST;
 pub(crate) use resolve::{MOST_ALIVE_COUNT, identities_of, user_known_hosts_of};
 pub use source::{Place, Source};

@@ -1,6 +1,7 @@
 //! What the operating system gives and wants: signals, network changes, service manager, pidfile,
 //! logging, limits.
 
+pub mod confinement;
 pub mod inherited;
 pub mod limits;
 pub mod listeners;

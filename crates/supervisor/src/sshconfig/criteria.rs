@@ -110,6 +110,7 @@ impl Walk<'_> {
     }
 
     fn run(&self, line: &Line, value: &Word, command: &str) -> Result<bool, ConfigError> {
+        self.library.note_command(command);
         self.facts.run(command).map_err(|error| {
             self.blame(
                 line,

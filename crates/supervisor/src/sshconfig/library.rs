@@ -19,6 +19,8 @@ pub struct Library {
     books: RefCell<HashMap<PathBuf, Book>>,
     /// Texts that have a rank, in files or not.
     ranked: Cell<usize>,
+    /// The first command that was run for a `Match exec`.
+    command: RefCell<Option<String>>,
 }
 
 /// A file as it was found.
@@ -49,6 +51,15 @@ impl Library {
     /// A text that is in no file: an option of a command line.
     pub(super) fn note(&self, name: &str, text: &str) -> Arc<Source> {
         Arc::new(Source::new(Path::new(name), text.to_owned(), self.rank()))
+    }
+
+    pub(super) fn note_command(&self, command: &str) {
+        self.command.borrow_mut().get_or_insert_with(|| command.to_owned());
+    }
+
+    /// The first command of a `Match exec` that was run, whatever came of it.
+    pub(crate) fn command_run(&self) -> Option<String> {
+        self.command.borrow().clone()
     }
 
     fn rank(&self) -> usize {

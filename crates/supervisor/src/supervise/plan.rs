@@ -17,7 +17,7 @@ use std::time::Duration;
 use tunnel_engine::spec::{Forward, Listen, PermitRemoteOpen, SessionSpec};
 
 use crate::config::{
-    Desired, LogFormat, LogLevelSpec, OnRemotePortBusy, OutageSpec, ProbeSpec, ShellCommand, TunnelSpec,
+    Confine, Desired, LogFormat, LogLevelSpec, OnRemotePortBusy, OutageSpec, ProbeSpec, ShellCommand, TunnelSpec,
 };
 use crate::lifecycle::Policy;
 
@@ -143,12 +143,14 @@ pub enum GlobalChange {
     ControlSocket(PathBuf),
     /// `state_directory`: from the next start of the daemon on.
     StateDirectory(Option<PathBuf>),
-    /// `user` and `no_new_privileges`: from the next start of the daemon on.
+    /// `user`, `no_new_privileges` and `confine`: from the next start of the daemon on.
     Privileges {
         /// `user`.
         user: Option<String>,
         /// `no_new_privileges`.
         no_new_privileges: bool,
+        /// `confine`.
+        confine: Confine,
     },
     /// `metrics.listen`: applied at once. Connections to the old address end.
     Metrics(Option<Listen>),

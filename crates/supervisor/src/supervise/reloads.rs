@@ -26,7 +26,7 @@ pub(super) enum Reload {
 }
 
 /// A config that was read, or not.
-pub(super) struct Loaded(Result<Desired, Refusal>);
+pub(super) struct Loaded(Box<Result<Desired, Refusal>>);
 
 impl Supervisor {
     pub(super) fn reload(&mut self, reload: Reload) {
@@ -48,11 +48,12 @@ impl Supervisor {
         let load = self.load.clone();
         self.jobs.spawn(async move {
             let result = tokio::task::spawn_blocking(move || load(config)).await;
-            Some(Loaded(result.unwrap_or_else(|error| Err(broken(&error.to_string())))))
+            Some(Loaded(Box::new(result.unwrap_or_else(|error| Err(broken(&error.to_string()))))))
         });
     }
 
     pub(super) fn loaded(&mut self, Loaded(result): Loaded) {
+        let result = *result;
         match self.reloads.pop_front() {
             Some(Reload::Plan(_, reply)) => self.show(result, reply),
             Some(Reload::Request(reply)) => self.apply(result, Some(reply)),

@@ -11,7 +11,7 @@ use tunnel_engine::task;
 
 use super::snapshot::Status;
 use super::*;
-use crate::config::{Global, LogFormat, LogSpec, TunnelSpec};
+use crate::config::{Confine, Global, LogFormat, LogSpec, Reading, TunnelSpec};
 use crate::control::{ErrorCode, PlanAction, Request, Response};
 use crate::tunnel::testing::{forward, server, tunnel_spec};
 
@@ -81,6 +81,8 @@ fn desired(tunnels: Vec<TunnelSpec>) -> Desired {
         stop_timeout: Duration::from_secs(10),
         user: None,
         no_new_privileges: true,
+        confine: Confine::Off,
+        reading: Reading::default(),
         log: LogSpec { level: "info".into(), format: LogFormat::Text },
         metrics: None,
     };

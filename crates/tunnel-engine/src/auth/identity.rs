@@ -206,7 +206,7 @@ fn not_opened(name: &str, error: &OpenError) -> Trouble {
 
 fn unreadable(error: &io::Error) -> Trouble {
     let who = nix::unistd::getuid();
-    let why = if error.kind() == ErrorKind::PermissionDenied {
+    let why = if error.kind() == ErrorKind::PermissionDenied && !crate::file::is_confined() {
         format!("user id {who}, which runs tunneld, may not read it")
     } else {
         error.to_string()

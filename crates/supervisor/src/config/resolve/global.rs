@@ -8,15 +8,21 @@ use tunnel_engine::spec::{Forward, ForwardKind, Listen};
 
 use super::claims::{self, Claim};
 use super::{Document, Reader};
-use crate::config::desired::{Global, LogFormat, LogLevelSpec, LogSpec};
+use crate::config::desired::{Confine, Desired, Global, LogFormat, LogLevelSpec, LogSpec, Reading};
 use crate::config::diagnostic::ConfigError;
+use crate::config::environment::Environment;
 use crate::config::keys;
 use crate::config::load::Overrides;
 use crate::config::log_filter::{LogFilterError, log_filter};
+use crate::config::obstacle::obstacle;
 use crate::config::quantity;
+use crate::config::reader::path;
+use crate::config::value::Value;
 
 const METRICS_HINT: &str =
     "write an address and a port such as \"127.0.0.1:9469\", or \"unix:/run/tunneld/metrics.sock\"";
+/// What holds where the config says nothing: the packaged unit sets it.
+const CONFINE: &str = "TUNNELD_CONFINE";
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const LOG_LEVEL: &str = "info";
 
@@ -29,6 +35,8 @@ pub(super) fn global(
     let stop_timeout = top.read("stop_timeout", quantity::duration).unwrap_or(STOP_TIMEOUT);
     let user = account(top).map(|account| account.name);
     let no_new_privileges = top.read("no_new_privileges", |value| value.boolean()).unwrap_or(true);
+    let confine = confine(top);
+    let includes = includes(main, top.environment);
     let metrics = metrics(top, claims);
     let log = log(top, overrides);
     let pid_file = top.path("pid_file");
@@ -44,6 +52,9 @@ pub(super) fn global(
         stop_timeout,
         user,
         no_new_privileges,
+        confine,
+        // Whether commands are run is known when all tunnels are read.
+        reading: Reading { includes, match_exec: None },
         log,
         metrics,
     })
@@ -65,6 +76,38 @@ pub(in crate::config) fn account(top: &mut Reader<'_>) -> Option<User> {
             Err(errno) => value.refuse(format!("the user `{name}` cannot be looked up: {errno}"), "try again"),
         }
     })
+}
+
+/// What the file says, or else what the unit file does.
+fn confine(top: &mut Reader<'_>) -> Confine {
+    const WORDS: [(&str, Confine); 3] = [("off", Confine::Off), ("auto", Confine::Auto), ("on", Confine::On)];
+    if top.value("confine").is_some() {
+        return top.read("confine", |value| value.one_of(&WORDS)).unwrap_or_default();
+    }
+    let Some(word) = top.environment.variable(CONFINE) else { return Confine::default() };
+    let known = WORDS.iter().find(|(name, _)| *name == word).map(|(_, confine)| *confine);
+    if known.is_none() {
+        let what = format!("`{word}` is none of off, auto, on");
+        top.errors.push(ConfigError::of_option(CONFINE, what, "write one of them where the variable is set"));
+    }
+    known.unwrap_or_default()
+}
+
+/// `confine = "on"` beside what cannot be confined.
+pub(super) fn confine_refused(top: &Reader<'_>, desired: &Desired) -> Option<ConfigError> {
+    let reason = obstacle(desired).filter(|_| desired.global.confine == Confine::On)?;
+    let what = format!("`confine = \"on\"` cannot be done: {reason}");
+    let hint = "write \"auto\" to be confined only where nothing stands in the way, or leave the program out";
+    Some(match top.value("confine") {
+        Some(value) => value.error(what, hint),
+        None => ConfigError::of_option(CONFINE, what, hint),
+    })
+}
+
+/// As far as they can be read: what is wrong with them is said where they are opened.
+fn includes(main: &Document<'_>, environment: &Environment) -> Vec<PathBuf> {
+    let patterns = main.table().get("include").map(Value::items).unwrap_or_default();
+    patterns.into_iter().filter_map(|value| path(value, environment).ok()).collect()
 }
 
 /// `[metrics]`. Its address is claimed as a forward's is.

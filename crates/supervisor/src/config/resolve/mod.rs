@@ -58,7 +58,7 @@ pub(super) fn resolve(
     environment: &Environment,
 ) -> Result<Desired, Vec<ConfigError>> {
     let Some(main) = documents.first() else { return Err(Vec::new()) };
-    let mut top = Reader::new(vec![main.table()], environment);
+    let mut top = top_of(main, environment);
     top.check_keys(keys::FILE);
     let mut own_claims = Vec::new();
     let global = global::global(&mut top, main, overrides, &mut own_claims);
@@ -86,7 +86,14 @@ pub(super) fn resolve(
 
     let tunnels = candidates.into_iter().filter_map(|candidate| candidate.spec).collect();
     match global {
-        Some(global) if errors.is_empty() => Ok(Desired { global, tunnels }),
+        Some(mut global) if errors.is_empty() => {
+            global.reading.match_exec = library.command_run();
+            let desired = Desired { global, tunnels };
+            match global::confine_refused(&top_of(main, environment), &desired) {
+                Some(error) => Err(vec![error]),
+                None => Ok(desired),
+            }
+        }
         _ => Err(errors),
     }
 }
@@ -97,6 +104,10 @@ fn tables_of_tunnels<'a>(document: &'a Document<'_>) -> Read<Vec<Table<'a>>> {
         return value.refuse("`tunnel` is a list of tables", "write `[[tunnel]]`, with two brackets on each side");
     }
     value.each(|item| item.table())
+}
+
+fn top_of<'a>(main: &'a Document<'_>, environment: &'a Environment) -> Reader<'a> {
+    Reader::new(vec![main.table()], environment)
 }
 
 /// Defaults are checked also where no tunnel uses them; what they leave out is no error.

@@ -133,8 +133,9 @@ impl GlobalChange {
             Self::PidFile(path) => global.pid_file = path,
             Self::StateDirectory(path) => global.state_directory = path,
             Self::ControlSocket(path) => global.control_socket = path,
-            Self::Privileges { user, no_new_privileges } => {
+            Self::Privileges { user, no_new_privileges, confine } => {
                 global.user = user;
+                global.confine = confine;
                 global.no_new_privileges = no_new_privileges;
             }
             Self::Metrics(listen) => global.metrics = listen,

@@ -54,6 +54,9 @@ fn globals(old: &Global, new: &Global) -> Vec<Step> {
         stop_timeout,
         user,
         no_new_privileges,
+        confine,
+        // Follows from the tunnels and the files.
+        reading: _,
         log,
         metrics,
     } = new;
@@ -70,8 +73,12 @@ fn globals(old: &Global, new: &Global) -> Vec<Step> {
     if old.state_directory != *state_directory {
         changes.push(GlobalChange::StateDirectory(state_directory.clone()));
     }
-    if (&old.user, old.no_new_privileges) != (user, *no_new_privileges) {
-        changes.push(GlobalChange::Privileges { user: user.clone(), no_new_privileges: *no_new_privileges });
+    if (&old.user, old.no_new_privileges, old.confine) != (user, *no_new_privileges, *confine) {
+        changes.push(GlobalChange::Privileges {
+            user: user.clone(),
+            no_new_privileges: *no_new_privileges,
+            confine: *confine,
+        });
     }
     if old.stop_timeout != *stop_timeout {
         changes.push(GlobalChange::StopTimeout(*stop_timeout));

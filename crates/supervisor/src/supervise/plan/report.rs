@@ -203,9 +203,10 @@ fn global(change: &GlobalChange) -> String {
         GlobalChange::ControlSocket(path) => format!("control_socket becomes `{}`", path.display()),
         GlobalChange::StateDirectory(Some(path)) => format!("state_directory becomes `{}`", path.display()),
         GlobalChange::StateDirectory(None) => "state_directory goes".to_owned(),
-        GlobalChange::Privileges { user, no_new_privileges } => {
+        GlobalChange::Privileges { user, no_new_privileges, confine } => {
             let user = user.as_ref().map_or("no `user`".to_owned(), |user| format!("user `{user}`"));
-            format!("the privileges become {user}, no_new_privileges = {no_new_privileges}")
+            let confine = format!("{confine:?}").to_lowercase();
+            format!("the privileges become {user}, no_new_privileges = {no_new_privileges}, confine = \"{confine}\"")
         }
         GlobalChange::Metrics(Some(listen)) => format!("metrics are served on `{listen}`"),
         GlobalChange::Metrics(None) => "metrics are no longer served".to_owned(),

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use tunnel_engine::spec::{Bind, Connect, Destination, Forward, ForwardKind, Listen, PermitRemoteOpen, SessionSpec};
 
 use crate::config::{
-    BackoffKind, BackoffSpec, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, OutageSpec,
-    ProbeSpec, ShellCommand, TunnelSpec,
+    BackoffKind, BackoffSpec, Confine, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, OutageSpec,
+    ProbeSpec, Reading, ShellCommand, TunnelSpec,
 };
 use crate::lifecycle::Policy;
 
@@ -25,6 +25,8 @@ pub(super) fn config(tunnels: Vec<TunnelSpec>) -> Desired {
             stop_timeout: secs(10),
             user: None,
             no_new_privileges: true,
+            confine: Confine::Off,
+            reading: Reading::default(),
             log: LogSpec { level: "info".into(), format: LogFormat::Auto },
             metrics: None,
         },
