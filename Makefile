@@ -60,6 +60,11 @@ test-systemd: ## the unit files under a real systemd, booted in namespaces (root
 	$(CARGO) build --workspace --locked
 	./tests/systemd/run
 
+.PHONY: test-packages
+test-packages: static ## packages in a fresh Debian: installed, upgraded under a running tunnel, removed (root; tests/packages/run says what it needs)
+	$(CARGO) build --workspace --locked
+	./tests/packages/run
+
 # New inputs go below target/, beside the kept corpus. cargo-fuzz needs flags that stable has only with RUSTC_BOOTSTRAP.
 FUZZ_SECONDS ?= 60
 fuzz: ## each fuzz target for FUZZ_SECONDS (60), from the kept corpus (needs cargo-fuzz)
@@ -124,6 +129,50 @@ lay-out:
 	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/examples packaging/lease/lease.conf packaging/kubernetes/*.yaml
 	install -Dm644 packaging/prometheus/tunneld.rules.yml $(DESTDIR)/usr/share/doc/tunneld/examples/prometheus-rules.yml
 	install -Dm644 packaging/grafana/tunneld.json $(DESTDIR)/usr/share/doc/tunneld/examples/grafana-dashboard.json
+	install -Dm755 -t $(DESTDIR)/usr/share/doc/tunneld/examples/openrc packaging/openrc/tunneld.initd
+	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/examples/openrc packaging/openrc/tunneld.confd
+	install -Dm755 -t $(DESTDIR)/usr/share/doc/tunneld/examples/openwrt packaging/openwrt/tunneld.init
+
+# Packages have the binary of `make dist`, the archive that of `make static`; or one that is named: make deb BINARY=...
+ifndef BINARY
+target/package/deb target/package/rpm: dist
+target/package/archive: static
+endif
+target/package/archive: packaged = $(or $(BINARY),target/static/tunneld)
+target/package/deb target/package/rpm: packaged = $(or $(BINARY),target/dist/tunneld)
+VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+MAINTAINER ?= $(shell git log -1 --format='%an <%ae>')
+# The time that all files in packages and archives have.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+export SOURCE_DATE_EPOCH
+
+.PHONY: deb rpm tarball target/package/deb target/package/rpm target/package/archive
+deb: target/package/deb ## target/debian/*.deb: tunneld, and tunneld-autossh, with which /usr/bin/autossh is tunneld (needs cargo-deb)
+	gzip -9nc CHANGELOG.md > $</usr/share/doc/tunneld/changelog.gz && rm $</usr/share/doc/tunneld/CHANGELOG.md
+	printf 'tunneld (%s-1) unstable; urgency=medium\n\n  * See changelog.gz beside this file.\n\n -- %s  %s\n' \
+		'$(VERSION)' '$(MAINTAINER)' "$$(date -uRd @$(SOURCE_DATE_EPOCH))" > target/package/changelog
+	cd crates/supervisor && $(CARGO) deb --no-build --no-strip --maintainer '$(MAINTAINER)' --deb-version $(VERSION)-1
+	cd crates/supervisor && $(CARGO) deb --no-build --no-strip --maintainer '$(MAINTAINER)' --deb-version $(VERSION)-1 --variant autossh
+
+rpm: target/package/rpm ## target/generate-rpm/*.rpm: the same two (needs cargo-generate-rpm)
+	install -Dm644 -t $</usr/share/doc/tunneld LICENSE-MIT LICENSE-APACHE
+	$(CARGO) generate-rpm -p crates/supervisor -s 'version = "$(VERSION)"'
+	install -D $</usr/share/man/man1/tunneld-autossh.1.gz target/package/rpm-autossh/autossh.1.gz
+	$(CARGO) generate-rpm -p crates/supervisor --variant autossh -s 'version = "$(VERSION)"'
+
+archive = tunneld-$(VERSION)-$(shell uname -m)-linux
+tarball: target/package/archive ## target/archive/*.tar.gz: a binary without shared libraries, and all that belongs to it, to unpack in /
+	install -Dm644 -t $</usr/share/doc/tunneld LICENSE-MIT LICENSE-APACHE
+	mkdir -p target/archive
+	tar -C $< --transform 's,^\.,$(archive),' --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$(SOURCE_DATE_EPOCH) \
+		--mode=go+rX,go-w -cf - . | gzip -9n > target/archive/$(archive).tar.gz
+
+target/package/deb: ZSH_COMPLETIONS = /usr/share/zsh/vendor-completions
+target/package/deb target/package/rpm target/package/archive:
+	rm -rf $@
+	$(MAKE) lay-out DESTDIR=$@ BINARY=$(packaged) ZSH_COMPLETIONS=$(ZSH_COMPLETIONS)
+	packaging/third-party-licences | gzip -9n > $@/usr/share/doc/tunneld/THIRD-PARTY-LICENSES.gz
+	gzip -9n $@/usr/share/man/man*/*
 
 clean:
 	$(CARGO) clean

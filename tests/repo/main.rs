@@ -6,5 +6,6 @@ mod dependencies;
 mod docs;
 mod layering;
 mod manual;
+mod packaging;
 mod sources;
 mod units;
