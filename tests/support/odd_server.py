@@ -11,6 +11,10 @@ It lets everybody in, echoes what comes on a direct-tcpip channel, and prints it
   repeat      what no client asked for, many times: global requests, answers, data for channels that are not open
   requests    global requests that want an answer, without end, and read nothing any more
   opens       channels that no client asked for, without end, and read nothing any more
+  visitors    connections on each port that it listens on for a client, without end, and read nothing any more
+  overrun     data on every open channel, without end and without regard to the window
+  huge        a packet longer than any that a client has to take
+  garbage     bytes that are no packet
 Arguments: two host key files, then `banner`, `prompt` or `refuse`: what it does not say in UTF-8, and an encoding (Latin-1).
 """
 
@@ -50,6 +54,10 @@ class Server(paramiko.ServerInterface):
 
     def check_channel_direct_tcpip_request(self, chanid, origin, destination):
         return paramiko.OPEN_SUCCEEDED
+
+    def check_port_forward_request(self, address, port):
+        self.listens = (address, port)
+        return port
 
 
 class Transport(paramiko.Transport):
@@ -99,6 +107,11 @@ class Transport(paramiko.Transport):
         self.packetizer.read_message = lambda: time.sleep(3600)
         while self.is_active():
             self.say(*message)
+
+    def overrun(self):
+        while self.is_active():
+            for channel in list(self._channels.values()):
+                self.say(common.cMSG_CHANNEL_DATA, channel.remote_chanid, b"x" * (1 << 15))
 
     def chatter(self):
         while self.is_active():
@@ -153,6 +166,15 @@ def order(word, transport):
         transport.deluge(common.cMSG_GLOBAL_REQUEST, "odd@example.com", True)
     elif word == "opens":
         transport.deluge(common.cMSG_CHANNEL_OPEN, "odd@example.com", 1, 1 << 20, 1 << 15)
+    elif word == "visitors":
+        address, port = transport.server_object.listens
+        transport.deluge(common.cMSG_CHANNEL_OPEN, "forwarded-tcpip", 1, 1 << 20, 1 << 15, address, port, "127.0.0.1", 1)
+    elif word == "overrun":
+        transport.overrun()
+    elif word == "huge":
+        transport.say(common.cMSG_IGNORE, b"x" * 300_000)
+    elif word == "garbage":
+        transport.sock.sendall(b"\xff" * 100_000)
     elif word == "deaf":
         transport.stop_answering((common.MSG_CHANNEL_OPEN,))
     else:

@@ -38,6 +38,16 @@ fn every_form_of_a_local_forward_is_read_as_ssh_reads_it() {
     }
 }
 
+/// Each run of fields was once looked at, whatever its length: a text of this length took hours.
+#[test]
+fn long_row_of_fields_is_refused_at_once() {
+    let text = ":z".repeat(10_000);
+    assert_eq!(Forward::parse(ForwardKind::Local, &text), Err(ForwardParseError::Shape(ForwardKind::Local)));
+    let address = "fe80:1:2:3:4:5:6:7";
+    let error = Forward::parse(ForwardKind::Local, address).unwrap_err();
+    assert_eq!(error, ForwardParseError::BareIpv6(address.parse().unwrap()));
+}
+
 #[test]
 fn a_remote_forward_may_be_socks_and_may_let_the_server_choose_the_port() {
     for (text, want) in [
