@@ -4,6 +4,7 @@ from lab import INSTALLED, check, tunnel
 
 CONFIG = "/etc/tunneld.toml"
 HOME = "/var/lib/tunneld"
+CONFFILE = "/etc/needrestart/conf.d/tunneld.conf"
 
 
 def run(folders, lab):
@@ -69,14 +70,16 @@ def starts_when_configured(lab):
 
 
 def upgrades(lab):
-    pid, config = lab.prop("MainPID"), lab.must("sha256sum", CONFIG)
+    check("needrestart leaves it alone", lab.do("dpkg-query", "-W", "-f", "${Conffiles}", "tunneld").stdout.split()[:1] == [CONFFILE])
+    lab.must("sh", "-c", f"echo '# an edit of ours' >>{CONFFILE}")
+    pid, config = lab.prop("MainPID"), lab.must("sha256sum", CONFIG, CONFFILE)
     talk, enough = lab.talker(), lab.asker()
     check("a connection is carried", talk("before"))
     said = dpkg(lab, "-i", "/root/tunneld1")
     check("the new version is there", "test2" in lab.do("dpkg-query", "-W", "tunneld").stdout)
     check("the upgrade stopped nothing", lab.prop("MainPID") == pid and talk("after"))
     check("and says what to do", "systemctl restart tunneld.service" in said, said)
-    check("the config is as it was", lab.must("sha256sum", CONFIG) == config)
+    check("the config is as it was, and so is an edited conffile", lab.must("sha256sum", CONFIG, CONFFILE) == config)
     check("the service is still enabled", lab.do("systemctl", "is-enabled", "tunneld").stdout.strip() == "enabled")
     lab.must("systemctl", "restart", "tunneld")
     lab.wait_ready()
