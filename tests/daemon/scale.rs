@@ -3,9 +3,12 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
-use support::daemon::said;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+use support::daemon::{command, said};
 use support::{Daemon, eventually};
 
 const FEW: usize = 600;
@@ -33,6 +36,51 @@ fn config(tunnels: usize, folder: &Path) -> String {
         );
     }
     text
+}
+
+/// The hosts of `ssh_config`, each in a file of its own that the first one includes.
+fn one_file_each(hosts: usize, folder: &Path) -> String {
+    let included = folder.join("hosts");
+    std::fs::create_dir(&included).expect("a folder");
+    for at in 0..hosts {
+        let host = format!("Host h{at}\n Hostname 127.0.0.1\n Port 1\n User nobody\n");
+        std::fs::write(included.join(format!("{at}.conf")), host).expect("a file");
+    }
+    let ssh_config = folder.join("ssh_config");
+    std::fs::write(&ssh_config, format!("Include {}/*\nHost *\n ServerAliveInterval 20\n", included.display()))
+        .expect("a file");
+    let mut text = format!("[defaults]\nssh_config = \"{}\"\n", ssh_config.display());
+    for at in 0..hosts {
+        let _ = write!(
+            text,
+            "[[tunnel]]\nname = \"t{at}\"\nhost = \"h{at}\"\nremote_forward = [\"{}:127.0.0.1:1\"]\n",
+            at + 1
+        );
+    }
+    text
+}
+
+/// CPU time of `check` with so many tunnels.
+fn cost_of_check(tunnels: usize) -> Duration {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("tunneld.toml");
+    std::fs::write(&config, one_file_each(tunnels, folder.path())).expect("a config");
+    let mut check = command();
+    check.args(["check", "--config"]).arg(&config).stdout(Stdio::null());
+    let mut child = check.spawn().expect("it runs");
+    // It stays a zombie, whose times can be read, until it is waited for.
+    waitid(Id::Pid(Pid::from_raw(child.id().cast_signed())), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
+        .expect("it ends");
+    let spent = cpu(child.id());
+    assert!(child.wait().expect("it ended").success());
+    spent
+}
+
+#[test]
+fn four_times_the_included_files_cost_four_times_the_time() {
+    let (few, many) = (cost_of_check(FEW), cost_of_check(MANY));
+    let ratio = (many + BASE).as_secs_f64() / (few + BASE).as_secs_f64();
+    assert!(ratio < AT_MOST, "{few:?} for {FEW} files and {many:?} for {MANY}");
 }
 
 /// CPU time that a process has used (proc_pid_stat(5): a hundredth of a second).

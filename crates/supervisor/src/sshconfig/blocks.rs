@@ -35,11 +35,18 @@ impl Blocks {
         let (mut named, mut others): (HashMap<String, Vec<usize>>, _) = (HashMap::new(), Vec::new());
         for (at, block) in blocks.iter().enumerate() {
             match names(block) {
+                // Before the first `Host` there is most often nothing.
+                _ if block.is_empty() => {}
                 Some(names) => names.for_each(|name| named.entry(name).or_default().push(at)),
                 None => others.push(at),
             }
         }
         Self { blocks, named, others }
+    }
+
+    /// The only hosts to which any of it may say something; `None` where it may do so to all.
+    pub(super) fn names(&self) -> Option<impl Iterator<Item = &str>> {
+        self.others.is_empty().then(|| self.named.keys().map(String::as_str))
     }
 
     /// Those that may say something to who asks for `host`, in their order.

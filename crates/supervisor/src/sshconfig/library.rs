@@ -17,6 +17,7 @@ const FIRST_RANK: usize = 1 << 32;
 #[derive(Default)]
 pub struct Library {
     books: RefCell<HashMap<PathBuf, Book>>,
+    shelves: RefCell<HashMap<String, Arc<Shelf>>>,
     /// Texts that have a rank, in files or not.
     ranked: Cell<usize>,
     /// The first command that was run for a `Match exec`.
@@ -48,6 +49,28 @@ impl Library {
         book
     }
 
+    /// The files that an `Include` of this pattern reads.
+    pub(super) fn shelf(&self, pattern: &str, facts: &dyn Facts) -> Arc<Shelf> {
+        if let Some(shelf) = self.shelves.borrow().get(pattern) {
+            return shelf.clone();
+        }
+        let mut shelf = Shelf { files: facts.files(pattern), named: HashMap::new(), others: Vec::new() };
+        for (at, path) in shelf.files.iter().enumerate() {
+            let book = self.open(path, facts);
+            let names = match &book {
+                Book::Text { blocks, trusted: true } => blocks.names(),
+                Book::Text { .. } | Book::Missing | Book::Unreadable(_) => None,
+            };
+            match names {
+                Some(names) => names.for_each(|name| shelf.named.entry(name.to_owned()).or_default().push(at)),
+                None => shelf.others.push(at),
+            }
+        }
+        let shelf = Arc::new(shelf);
+        self.shelves.borrow_mut().insert(pattern.to_owned(), shelf.clone());
+        shelf
+    }
+
     /// A text that is in no file: an option of a command line.
     pub(super) fn note(&self, name: &str, text: &str) -> Arc<Source> {
         Arc::new(Source::new(Path::new(name), text.to_owned(), self.rank()))
@@ -64,5 +87,25 @@ impl Library {
 
     fn rank(&self) -> usize {
         FIRST_RANK + self.ranked.replace(self.ranked.get() + 1)
+    }
+}
+
+/// Files that are included together: one for each host, in some configurations, and thousands of them.
+pub(super) struct Shelf {
+    /// In the order of their names.
+    files: Vec<PathBuf>,
+    /// By host, those that have something to say to some hosts only.
+    named: HashMap<String, Vec<usize>>,
+    /// All others.
+    others: Vec<usize>,
+}
+
+impl Shelf {
+    /// Those that may say something to who asks for `host`, in their order.
+    pub(super) fn about(&self, host: &str) -> impl Iterator<Item = &Path> {
+        let named = self.named.get(host).map(Vec::as_slice).unwrap_or_default();
+        let mut at: Vec<usize> = self.others.iter().chain(named).copied().collect();
+        at.sort_unstable();
+        at.into_iter().filter_map(|at| self.files.get(at).map(PathBuf::as_path))
     }
 }

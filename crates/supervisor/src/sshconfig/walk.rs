@@ -37,7 +37,8 @@ pub(super) struct Walk<'a> {
     pub(super) errors: Vec<ConfigError>,
     /// Of words that set nothing.
     pub(super) remarks: Remarks,
-    /// Those that were read, and those that would be if they were there.
+    /// Those that were read, and those that would be if they were there; of those that are included, the ones that may
+    /// say something about the host.
     pub(super) files: Vec<PathBuf>,
 }
 
@@ -192,9 +193,10 @@ impl Walk<'_> {
             };
             let outside = *active;
             let inner = Scope { never: scope.never || !outside, depth: scope.depth + 1, ..scope };
-            for path in self.facts.files(&pattern) {
+            let (shelf, host) = (self.library.shelf(&pattern, self.facts), self.host.clone());
+            for path in shelf.about(&host) {
                 let mut inside = outside;
-                self.open(&path, inner, &mut inside, true);
+                self.open(path, inner, &mut inside, true);
             }
         }
         Ok(())
