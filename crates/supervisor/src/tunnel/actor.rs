@@ -377,17 +377,13 @@ impl Actor {
         let probes = self.probes_due();
         let machine = self.machine.poll_timeout().map(|(at, _)| at);
         let (replacement, extras) = (self.replacement_due(), self.extras_due());
-        [machine, self.locals.due(), self.remotes.due(), self.files.due(), replacement, extras, probes]
-            .into_iter()
-            .flatten()
-            .min()
+        [machine, self.remotes.due(), self.files.due(), replacement, extras, probes].into_iter().flatten().min()
     }
 
     fn due(&mut self) {
         let now = clock::now();
         self.notice_pause();
         self.machine.handle_timeout(now);
-        self.retry_listeners(now);
         self.retry_requests(now);
         self.look_again(now);
     }

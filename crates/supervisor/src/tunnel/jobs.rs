@@ -16,6 +16,11 @@ impl Jobs {
         self.0.spawn(job.in_current_span())
     }
 
+    /// As [`Jobs::spawn`], for a job that ends with its owner.
+    pub(super) fn spawn_owned(&mut self, job: impl Future<Output = Event> + Send + 'static) -> OwnedJob {
+        OwnedJob(self.spawn(job))
+    }
+
     /// The next that has ended; `None` when there is none.
     pub(super) async fn join_next(&mut self) -> Option<Result<(Id, Event), JoinError>> {
         self.0.join_next_with_id().await
@@ -23,5 +28,14 @@ impl Jobs {
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// Dropping it aborts the job.
+pub(super) struct OwnedJob(AbortHandle);
+
+impl Drop for OwnedJob {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }

@@ -1,18 +1,17 @@
 //! The local and dynamic forwards of a tunnel: listeners that are bound once and outlive sessions.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 use tunnel_engine::clock;
 use tunnel_engine::failure::Failure;
 use tunnel_engine::forward::{
-    BindOptions, Bound, ForwardStats, HOLDER_KNOWN, ListenOptions, ListenState, LocalForward, OutagePolicy,
-    StateChanges,
+    BindOptions, Bound, ForwardStats, ListenOptions, ListenState, LocalForward, OutagePolicy, StateChanges,
 };
 use tunnel_engine::spec::{Connect, Forward, Side};
 
 use super::actor::{Actor, Event};
+use super::jobs::OwnedJob;
 use super::probes::Subject;
 use super::probing::Probing;
 use super::sessions::Pool;
@@ -20,10 +19,6 @@ use super::state::ForwardState;
 use super::view::ForwardView;
 use crate::config::{DuringOutage, TunnelSpec};
 use crate::lifecycle::{Phase, Want};
-
-/// How often a listen address that could not be bound is tried again: its holder may have gone, the address may have
-/// come up.
-const BIND_AGAIN: Duration = Duration::from_secs(1);
 
 /// All of them, in the config's order.
 pub(super) struct Locals {
@@ -51,7 +46,11 @@ enum Listener {
     Closed,
     Binding,
     Open(LocalForward),
-    Failed { failure: Failure, holder_asked: Instant, again: Instant },
+    /// `waits`: the job that tries again. Without one it is to be tried at once.
+    Failed {
+        failure: Failure,
+        waits: Option<OwnedJob>,
+    },
 }
 
 /// A listener that was bound, or not.
@@ -131,15 +130,11 @@ impl Locals {
         all
     }
 
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.entries.iter().filter_map(Local::due).min()
-    }
-
     /// Now is a good time to bind what is not bound, and to see whether addresses have gone.
     pub(super) fn retry_now(&mut self) {
         for local in &mut self.entries {
             match &mut local.listener {
-                Listener::Failed { again, .. } => *again = clock::now(),
+                Listener::Failed { waits, .. } => *waits = None,
                 Listener::Open(listener) => listener.look(),
                 Listener::Closed | Listener::Binding => {}
             }
@@ -153,13 +148,6 @@ impl Locals {
 }
 
 impl Local {
-    fn due(&self) -> Option<Instant> {
-        match &self.listener {
-            Listener::Failed { again, .. } => Some(*again),
-            Listener::Closed | Listener::Binding | Listener::Open(_) => None,
-        }
-    }
-
     fn view(&self, phase: Phase, proven: bool) -> ForwardView {
         let mut listen = self.forward.listen.to_string();
         let waiting = match phase {
@@ -209,43 +197,35 @@ impl Actor {
             || !matches!(self.locals.listening(), Listening::Pending)
     }
 
-    /// Binds those that are closed.
+    /// Binds those that are closed, and tries those again that nothing waits for.
     pub(super) fn bind_listeners(&mut self) {
-        self.bind_where(|local| matches!(local.listener, Listener::Closed));
-    }
-
-    pub(super) fn retry_listeners(&mut self, now: Instant) {
-        self.bind_where(|local| local.due().is_some_and(|at| at <= now));
-    }
-
-    fn bind_where(&mut self, wanted: impl Fn(&Local) -> bool) {
         let options = bind_options(&self.spec);
-        for local in self.locals.entries.iter_mut().filter(|local| wanted(local)) {
-            // What failed stays to be seen until it is known to have changed.
-            let mut known = None;
-            if matches!(local.listener, Listener::Closed) {
-                local.listener = Listener::Binding;
-            } else if let Listener::Failed { failure, holder_asked, again } = &mut local.listener {
-                let now = clock::now();
-                *again = now + BIND_AGAIN;
-                known = (now < *holder_asked + HOLDER_KNOWN).then(|| failure.clone());
-            }
+        for local in &mut self.locals.entries {
             let (id, listen, store) = (local.id, local.forward.listen.clone(), self.context.listeners.clone());
             let watcher = self.context.paths.clone();
-            let before = local.before.take();
-            self.jobs.spawn(async move {
+            let before = local.before.take_if(|_| matches!(local.listener, Listener::Closed));
+            let bind = async move {
                 if let Some(before) = before {
                     // It closes them at once, whatever it still carries.
                     before.closed().await;
                 }
-                let bound = Bound::take_or_bind(&listen, options, store, known.as_ref()).await;
+                let bound = Bound::take_or_bind(&listen, options, store, None).await;
                 Event::Bound(BoundJob { id, result: bound.map(|bound| bound.watched_by(watcher)) })
-            });
+            };
+            match &mut local.listener {
+                Listener::Closed => {
+                    local.listener = Listener::Binding;
+                    self.jobs.spawn(bind);
+                }
+                // What failed stays to be seen until it is known to have changed.
+                Listener::Failed { waits: waits @ None, .. } => *waits = Some(self.jobs.spawn_owned(bind)),
+                Listener::Binding | Listener::Open(_) | Listener::Failed { waits: Some(_), .. } => {}
+            }
         }
     }
 
     pub(super) fn bound(&mut self, BoundJob { id, result }: BoundJob) {
-        let options = listen_options(&self.spec);
+        let (bind_options, options) = (bind_options(&self.spec), listen_options(&self.spec));
         let sessions = self.locals.sessions.clone();
         let Some(local) = self.locals.entries.iter_mut().find(|local| local.id == id) else { return };
         if !matches!(local.listener, Listener::Binding | Listener::Failed { .. }) {
@@ -262,16 +242,13 @@ impl Actor {
                 self.tell_listener(id);
             }
             Err(failure) => {
-                let now = clock::now();
-                let holder_asked = match &local.listener {
-                    Listener::Failed { failure: known, holder_asked, .. }
-                        if *known == failure && now < *holder_asked + HOLDER_KNOWN =>
-                    {
-                        *holder_asked
-                    }
-                    Listener::Failed { .. } | Listener::Closed | Listener::Binding | Listener::Open(_) => now,
-                };
-                local.listener = Listener::Failed { failure: failure.clone(), holder_asked, again: now + BIND_AGAIN };
+                let (listen, store) = (local.forward.listen.clone(), self.context.listeners.clone());
+                let (watcher, failed) = (self.context.paths.clone(), failure.clone());
+                let waits = self.jobs.spawn_owned(async move {
+                    let bound = Bound::when_free(&listen, bind_options, store, &failed).await;
+                    Event::Bound(BoundJob { id, result: bound.map(|bound| bound.watched_by(watcher)) })
+                });
+                local.listener = Listener::Failed { failure: failure.clone(), waits: Some(waits) };
                 local.told = Some(failure.clone());
                 let forward = local.forward.to_string();
                 match (self.spec.exit_on_forward_failure, &self.live) {

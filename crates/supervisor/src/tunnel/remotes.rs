@@ -14,9 +14,10 @@ use tunnel_engine::session::{ForwardError, RemoteListen, Session};
 use tunnel_engine::spec::{Forward, Listen, Side};
 
 use super::actor::{Actor, Event};
+use super::jobs::OwnedJob;
 use super::probes::Subject;
 use super::probing::Probing;
-use super::refusal::{again, judge, shown, with_port};
+use super::refusal::{ASK_AGAIN, again, judge, shown, with_port};
 use super::sessions::Live;
 use super::state::ForwardState;
 use super::takeover::{Contest, Held, Report};
@@ -44,6 +45,8 @@ struct Remote {
     /// What the server chose for port 0, asked for again first.
     allocated: Option<u16>,
     asking: bool,
+    /// Asks again and again, and comes back with what is new.
+    waits: Option<OwnedJob>,
     again: Option<Instant>,
     /// The next request is to end the holder first.
     release: bool,
@@ -81,6 +84,7 @@ impl Remotes {
             probing: Probing::new(),
             allocated: None,
             asking: false,
+            waits: None,
             again: None,
             release: false,
             contest: Contest::default(),
@@ -103,6 +107,7 @@ impl Remotes {
             remote.state = ForwardState::Pending;
             remote.probing.forget();
             remote.asking = false;
+            remote.waits = None;
             remote.again = None;
             remote.release = false;
             remote.taken = None;
@@ -113,8 +118,10 @@ impl Remotes {
     pub(super) fn retry_now(&mut self) {
         let now = clock::now();
         for remote in &mut self.entries {
-            remote.again = remote.again.map(|_| now);
             remote.contest.look_again();
+            if remote.waits.take().is_some() || remote.again.is_some() {
+                remote.again = Some(now);
+            }
         }
     }
 
@@ -221,14 +228,9 @@ impl Actor {
         let Some(live) = &self.live else { return };
         for remote in self.remotes.entries.iter_mut().filter(|remote| !remote.asking && wanted(remote)) {
             remote.asking = true;
-            remote.again = None;
-            let request = Request {
-                session: live.session.clone(),
-                routes: live.routes.routes(),
-                listen: remote.forward.listen.clone(),
-                target: remote.target(&self.spec),
-                taken_back: anew.then(|| remote.listen()),
-            };
+            (remote.waits, remote.again) = (None, None);
+            let taken_back = anew.then(|| remote.listen());
+            let request = Request { taken_back, ..remote.request(&self.spec, live) };
             let release = std::mem::take(&mut remote.release).then(|| remote.held()).flatten();
             let release = release.map(|held| self.takeover.release(&live.session, held));
             let (serial, id, allocated) = (live.serial, remote.id, remote.allocated);
@@ -256,6 +258,7 @@ impl Actor {
             return;
         };
         remote.asking = false;
+        remote.waits = None;
         let text = remote.forward.to_string();
         match result {
             Ok(port) => {
@@ -275,7 +278,7 @@ impl Actor {
             Err(error @ (ForwardError::Refused { .. } | ForwardError::Timeout { .. })) => {
                 let mut failure = judge(&error, &listen);
                 let answered = matches!(error, ForwardError::Refused { .. });
-                let again = again(&failure, answered, self.spec.on_remote_port_busy);
+                let soon = again(&failure, answered, self.spec.on_remote_port_busy);
                 let now = clock::now();
                 if able
                     && answered
@@ -295,7 +298,20 @@ impl Actor {
                 }
                 remote.state = ForwardState::Down(failure.clone());
                 remote.probing.forget();
-                remote.again = again.map(|wait| now + wait);
+                match soon {
+                    Some(ASK_AGAIN) if answered => {
+                        let request = remote.request(&self.spec, live);
+                        // A takeover is for this loop to begin.
+                        let until = if able { remote.contest.not_before() } else { None };
+                        let (serial, id, allocated) = (live.serial, remote.id, remote.allocated);
+                        remote.waits = Some(self.jobs.spawn_owned(async move {
+                            let listen = request.listen.clone();
+                            let result = request.keep_asking(allocated, error, until).await;
+                            Event::Requested(Requested { serial, id, listen, report: None, result })
+                        }));
+                    }
+                    Some(_) | None => remote.again = soon.map(|wait| now + wait),
+                }
                 if self.spec.exit_on_forward_failure && !took_over {
                     self.give_up_session(failure, Some(&text));
                 } else {
@@ -345,6 +361,16 @@ impl Actor {
 }
 
 impl Remote {
+    fn request(&self, spec: &TunnelSpec, live: &Live) -> Request {
+        Request {
+            session: live.session.clone(),
+            routes: live.routes.routes(),
+            listen: self.forward.listen.clone(),
+            target: self.target(spec),
+            taken_back: None,
+        }
+    }
+
     fn target(&self, spec: &TunnelSpec) -> RemoteTarget {
         RemoteTarget {
             forward: self.forward.to_string(),

@@ -14,7 +14,7 @@ mod stream;
 #[cfg(test)]
 mod testing;
 
-pub use bind::{BindOptions, Bound, Closing, HOLDER_KNOWN, ListenAddress, NoStore, PathWatcher, SocketStore, trial};
+pub use bind::{BindOptions, Bound, Closing, ListenAddress, NoStore, PathWatcher, SocketStore, trial};
 pub use local::{ListenOptions, ListenState, LocalForward, OutagePolicy, StateChanges};
 pub use probe::{Cause, Check, Disproof, Finding, probe_here, probe_local, probe_remote, probe_remote_at, probed_at};
 pub use refused::RefusedConnection;

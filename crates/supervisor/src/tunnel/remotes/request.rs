@@ -1,12 +1,18 @@
-//! One question to the server: will it listen?
+//! One question to the server: will it listen? It is put once, or again and again while the answer is no.
 
+use std::time::{Duration, Instant};
+
+use tunnel_engine::clock;
 use tunnel_engine::forward::{RemoteTarget, Routes};
 use tunnel_engine::session::{ForwardError, RemoteListen, Session};
 use tunnel_engine::spec::Listen;
 
-use super::super::refusal::with_port;
+use super::super::refusal::{ASK_AGAIN, with_port};
 use super::super::takeover::{Release, Report};
 use super::super::wind_down::cancel;
+
+/// After so long an answer that stays the same is given back all the same, to be counted and told.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 /// What is asked.
 pub(super) struct Request {
@@ -33,6 +39,27 @@ impl Request {
             None => None,
         };
         (report, self.granted(allocated).await)
+    }
+
+    /// Asks each second, like all who wait for a port, until the server says another thing than it `refused` with; at
+    /// `until` at the latest, and once a minute. What others see of the forward does not change meanwhile, so a question
+    /// that changes nothing costs nothing but itself.
+    pub(super) async fn keep_asking(
+        self,
+        allocated: Option<u16>,
+        refused: ForwardError,
+        until: Option<Instant>,
+    ) -> Result<Option<u16>, ForwardError> {
+        let told_again = clock::now() + TOLD_AGAIN;
+        let until = until.map_or(told_again, |until| until.min(told_again));
+        loop {
+            let next = clock::tick_before(clock::now() + ASK_AGAIN, ASK_AGAIN);
+            tokio::time::sleep_until(next.into()).await;
+            let answer = self.granted(allocated).await;
+            if answer.as_ref() != Err(&refused) || clock::now() >= until {
+                return answer;
+            }
+        }
     }
 
     async fn granted(&self, allocated: Option<u16>) -> Result<Option<u16>, ForwardError> {

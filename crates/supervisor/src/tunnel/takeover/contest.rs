@@ -32,6 +32,11 @@ impl Contest {
         self.not_before.is_none_or(|at| at <= now)
     }
 
+    /// When it is time for the next; `None`: now.
+    pub(in crate::tunnel) fn not_before(&self) -> Option<Instant> {
+        self.not_before
+    }
+
     /// The port was freed. `Some`: it was taken from us since the last time, and is left alone for so long.
     pub(in crate::tunnel) fn freed(&mut self, now: Instant) -> Option<Duration> {
         let recent = self.last.max(self.truce_until);

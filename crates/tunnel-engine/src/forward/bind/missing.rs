@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+use super::again::Waiting;
 use super::{Listener, SocketStore, holder, tcp};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::Listen;
 
 /// How long the holder of an address is believed to be the same: to find it, all of /proc is read, and a bind that is
 /// tried again each second is not to cost that.
-pub const HOLDER_KNOWN: Duration = Duration::from_secs(10);
+pub(in crate::forward) const HOLDER_KNOWN: Duration = Duration::from_secs(10);
 
 /// Never empty.
 pub(super) struct Missing {
@@ -22,6 +23,8 @@ pub(super) struct Missing {
     absent: Vec<SocketAddr>,
     failure: Failure,
     holders_asked: Instant,
+    /// To find out cheaply that nothing has changed.
+    waiting: Option<Waiting>,
 }
 
 impl Missing {
@@ -36,7 +39,8 @@ impl Missing {
             return None;
         }
         let failure = failure(&format!("cannot listen on all of `{listen}`"), &refused, &absent).await;
-        Some(Self { refused, absent, failure, holders_asked: now })
+        let waiting = Waiting::for_addresses(&addresses(&refused));
+        Some(Self { refused, absent, failure, holders_asked: now, waiting })
     }
 
     pub(super) const fn failure(&self) -> &Failure {
@@ -45,18 +49,22 @@ impl Missing {
 
     /// Binds what has become free. Gives the new listeners, and what is missing still.
     pub(super) async fn retry(
-        self,
+        mut self,
         listen: &Listen,
         store: &dyn SocketStore,
         now: Instant,
     ) -> (Vec<Listener>, Option<Self>) {
-        let before: Vec<SocketAddr> = self.refused.iter().map(|(address, _)| *address).collect();
-        let tcp::Attempt { listeners, refused } = tcp::attempt(&before, store);
         let absent: Vec<SocketAddr> = self.absent.iter().copied().filter(|address| !tcp::is_local(*address)).collect();
-        let same = listeners.is_empty()
-            && absent == self.absent
-            && refused.iter().map(reason_number).eq(self.refused.iter().map(reason_number));
-        if same && now < self.holders_asked + HOLDER_KNOWN {
+        let known = absent == self.absent && now < self.holders_asked + HOLDER_KNOWN;
+        if known && self.waiting.as_ref().is_some_and(Waiting::is_unchanged) {
+            return (Vec::new(), Some(self));
+        }
+        // A socket of these may have got its address now.
+        self.waiting = None;
+        let tcp::Attempt { listeners, refused } = tcp::attempt(&addresses(&self.refused), store);
+        let same = listeners.is_empty() && refused.iter().map(reason_number).eq(self.refused.iter().map(reason_number));
+        if same && known {
+            self.waiting = Waiting::for_addresses(&addresses(&self.refused));
             return (listeners, Some(self));
         }
         (listeners, Self::of(listen, refused, absent, now).await)
@@ -90,6 +98,10 @@ impl Missing {
         refused.push((address, error));
         Self::of(listen, refused, absent, now).await
     }
+}
+
+fn addresses(refused: &[(SocketAddr, io::Error)]) -> Vec<SocketAddr> {
+    refused.iter().map(|(address, _)| *address).collect()
 }
 
 fn reason_number((address, error): &(SocketAddr, io::Error)) -> (SocketAddr, Option<i32>) {

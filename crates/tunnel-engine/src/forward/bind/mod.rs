@@ -2,6 +2,7 @@
 //! sockets that somebody else bound (a service manager, an earlier run) can be served too.
 
 mod addresses;
+mod again;
 mod holder;
 mod missing;
 mod store;
@@ -24,7 +25,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{SockRef, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
-pub use self::missing::HOLDER_KNOWN;
+pub(super) use self::again::next_try;
+pub(super) use self::missing::HOLDER_KNOWN;
 use self::missing::Missing;
 pub use self::store::{Closing, NoStore, SocketStore};
 pub use self::trial::trial;

@@ -86,15 +86,21 @@ fn listening(address: SocketAddr, store: &dyn SocketStore) -> io::Result<Listene
     if let Some(listener) = Listener::take(store, &ListenAddress::Tcp(address)) {
         return Ok(listener);
     }
+    let socket = socket(address)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(Listener::tcp(socket)?.keep(store))
+}
+
+/// To be bound to `address` and listened on.
+pub(super) fn socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     // Connections of an earlier run that are still in TIME_WAIT must not keep us from the port.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(Listener::tcp(socket)?.keep(store))
+    Ok(socket)
 }
 
 /// The kernel's words, without the number that std adds.

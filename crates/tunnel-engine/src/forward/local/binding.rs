@@ -11,13 +11,12 @@ use tracing::warn;
 use super::{ListenState, Orders, accept};
 use crate::clock;
 use crate::failure::Failure;
-use crate::forward::bind::{BindOptions, Bound, HOLDER_KNOWN, Listener, PathWatcher, SocketStore};
+use crate::forward::bind::{BindOptions, Bound, HOLDER_KNOWN, Listener, PathWatcher, SocketStore, next_try};
 use crate::forward::stream::Stream;
 use crate::log_limit::{LogLimiter, PEER_INTERVAL};
 use crate::spec::{Listen, forward_text};
 
-/// Pause before an address that could not be bound is tried again: its holder may have gone, the address may have come
-/// up. A try costs microseconds.
+/// A socket that is lost again within this time is bound again only after it.
 const REBIND_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often a unix socket's path is looked at where the kernel does not tell of changes.
@@ -120,7 +119,7 @@ impl Binding {
             None if due => self.bind(now).await,
             Some(bound) if due && bound.missing().is_some() => {
                 bound.complete(now).await;
-                self.retry_at = bound.missing().map(|_| now + REBIND_PAUSE);
+                self.retry_at = bound.missing().map(|_| next_try(now));
             }
             None | Some(_) => {}
         }
@@ -185,13 +184,13 @@ impl Binding {
                 let asked = self.failed.as_ref().filter(|(known, _)| *known == failure).map(|(_, asked)| *asked);
                 let asked = asked.filter(|asked| now < *asked + HOLDER_KNOWN).unwrap_or(now);
                 self.failed = Some((failure, asked));
-                self.retry_at = Some(now + REBIND_PAUSE);
+                self.retry_at = Some(next_try(now));
             }
         }
     }
 
     fn accept_bound(&mut self, bound: Bound, now: Instant) {
-        self.retry_at = bound.missing().map(|_| now + REBIND_PAUSE);
+        self.retry_at = bound.missing().map(|_| next_try(now));
         self.failed = None;
         self.bound = Some(bound);
         self.watch_path(now);
