@@ -59,7 +59,7 @@ fn hostile_server_cannot_fill_the_log() {
 
 /// Of kinds that a server of russh cannot send.
 #[test]
-fn answers_and_requests_out_of_nowhere_are_silent() {
+fn answers_out_of_nowhere_are_silent_and_unknown_requests_are_counted() {
     let mut server = OddServer::start(&[]);
     let port = free_port();
     let daemon = Daemon::start(&server.tunnel(&format!("local_forward = [\"{port}:x:1\"]")));
@@ -73,6 +73,11 @@ fn answers_and_requests_out_of_nowhere_are_silent() {
     let (log, more) = (daemon.log(), lines(&daemon) - before);
     assert!(more <= MAX_LINES, "{more} lines:\n{log}");
     assert!(!log.contains("russh"), "the library says nothing itself:\n{log}");
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("odd@example.com")).collect();
+    assert!((1..=2).contains(&told.len()) && told[0].contains("tunnel=t"), "one line, and one at the end:\n{log}");
+    let counted =
+        told.iter().filter_map(|line| line.split("requests=").nth(1)?.split(' ').next()?.parse::<usize>().ok());
+    assert_eq!(counted.sum::<usize>(), 2 * 200, "each is counted once:\n{log}");
 }
 
 /// A server that asks without end and reads no answer: what waits for it has a bound.

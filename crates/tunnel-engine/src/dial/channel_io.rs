@@ -48,6 +48,12 @@ impl LinkIo for ChannelIo {
     fn look(&self) -> Option<Look> {
         self.below.as_ref()?.look()
     }
+
+    fn answered(&self) {
+        if let Some(below) = &self.below {
+            below.answered();
+        }
+    }
 }
 
 impl<R: ChannelRead + 'static, W: ChannelWrite + 'static> ChannelIo<R, W> {

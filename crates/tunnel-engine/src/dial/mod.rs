@@ -53,6 +53,9 @@ pub trait LinkIo: AsyncRead + AsyncWrite + Send + Unpin + 'static {
         None
     }
 
+    /// The peer answered a question that was put over these bytes, which whoever carries them has proven with it.
+    fn answered(&self) {}
+
     /// What was written may take so long to arrive before the link is given up from below.
     fn be_patient(&self, how_long: Duration) {
         let _ = how_long;

@@ -48,6 +48,10 @@ impl LinkIo for Tapped {
     fn be_patient(&self, how_long: Duration) {
         self.io.be_patient(how_long);
     }
+
+    fn answered(&self) {
+        self.io.answered();
+    }
 }
 
 impl AsyncRead for Tapped {

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::backlog::{Backlog, Pace, SLOW_READER_LIMIT};
+use super::unknown::UnknownRequests;
 use super::wire::Wire;
 use crate::clock;
 
@@ -33,12 +34,21 @@ pub(super) struct Guard {
     pause: Option<Pin<Box<Sleep>>>,
     /// Bytes of our identification string that were sent before russh sends them again.
     already_sent: usize,
+    /// Told whose bytes are decoded next.
+    unknown: Arc<UnknownRequests>,
 }
 
 impl Guard {
     /// `early`: what was read from the wire already. `already_sent`: how much of russh's first words the peer has.
-    pub(super) fn new(wire: Arc<Wire>, early: Vec<u8>, already_sent: usize, paced_by: Option<Arc<Backlog>>) -> Self {
-        Self { wire, ahead: ReadAhead::starting_with(early), idle: None, paced_by, pause: None, already_sent }
+    pub(super) fn new(
+        wire: Arc<Wire>,
+        early: Vec<u8>,
+        already_sent: usize,
+        paced_by: Option<Arc<Backlog>>,
+        unknown: Arc<UnknownRequests>,
+    ) -> Self {
+        let ahead = ReadAhead::starting_with(early);
+        Self { wire, ahead, idle: None, paced_by, pause: None, already_sent, unknown }
     }
 
     /// Ready when the readers' backlog allows another read. While it does not, nobody asks the peer for anything, so
@@ -145,6 +155,7 @@ impl AsyncRead for Guard {
             }
         }
         this.ahead.take(buf);
+        this.unknown.reading();
         Poll::Ready(Ok(()))
     }
 }

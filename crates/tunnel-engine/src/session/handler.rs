@@ -120,6 +120,10 @@ impl Drop for Handler {
                 "`{server}`: refused {suppressed} more channels that were not asked for"
             );
         }
+        {
+            let _tunnel = self.span.enter();
+            self.shared.unknown.tell(true);
+        }
         self.shared.ending.end(fault::from_russh(&self.shared.who, russh::Error::SendError));
         self.shared.finished.cancel();
     }

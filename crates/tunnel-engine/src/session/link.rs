@@ -15,6 +15,7 @@ use super::backlog::Backlog;
 use super::ending::Ending;
 use super::fault::{self, escaped};
 use super::path::Path;
+use super::unknown::UnknownRequests;
 use super::wire::Wire;
 use crate::auth::Traffic;
 use crate::examine::{Recorder, Step};
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     pub backlog: std::sync::Arc<Backlog>,
     /// What the server does for us.
     pub answers: std::sync::Arc<Answers>,
+    /// What the server asks for, and no client knows.
+    pub unknown: std::sync::Arc<UnknownRequests>,
     /// What the watchdog thinks of the way to the server.
     pub path: watch::Sender<Path>,
     /// Somebody wants the server to prove itself.
@@ -90,6 +93,7 @@ impl Traffic for Shared {
 impl Shared {
     pub(super) fn new(who: String, wire: std::sync::Arc<Wire>, incoming: Arrivals, recorder: Recorder) -> Self {
         Self {
+            unknown: UnknownRequests::new(&who),
             who,
             recorder,
             wire,
@@ -105,6 +109,12 @@ impl Shared {
             key_exchanges: AtomicU32::new(0),
             facts: Mutex::default(),
         }
+    }
+
+    /// The server answered one of our requests, whatever it said; so did every jump host on the way to it.
+    pub(super) fn answered(&self) {
+        self.answers.answered();
+        self.wire.answered();
     }
 
     /// What russh's error means for this session.

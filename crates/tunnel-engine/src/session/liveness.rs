@@ -2,6 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::Role;
+use crate::clock;
+
+/// The part of an interval by which a question may be put early, so that many sessions ask in one wakeup; and by which
+/// the session to a jump host asks late, because answers to the session inside it prove it, too.
+const EARLY: u32 = 5;
+
 /// What the wire knows about its peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Signs {
@@ -44,6 +51,8 @@ pub(super) struct Patience {
     limit: Duration,
     /// How long after its last answer the server is asked.
     ask_after: Duration,
+    /// How much sooner it may be asked. That changes nothing about when it is dead.
+    tick: Duration,
 }
 
 /// What [`Patience::judge`] says.
@@ -64,16 +73,21 @@ pub(super) enum Verdict {
 
 impl Patience {
     /// `None` when the interval is zero: the keepalive is off.
-    pub(super) fn new(interval: Duration, count_max: u32) -> Option<Self> {
+    pub(super) fn new(interval: Duration, count_max: u32, role: Role) -> Option<Self> {
         let limit = interval.saturating_mul(count_max.saturating_add(1));
         // A server that is given one interval only must have been asked within it.
         let ask_after = if count_max == 0 { interval / 2 } else { interval };
-        (!interval.is_zero()).then_some(Self { interval, limit, ask_after })
+        let tick = interval / EARLY;
+        let ask_after = match role {
+            Role::Tunnel => ask_after,
+            Role::JumpHost => ask_after + tick,
+        };
+        (!interval.is_zero()).then_some(Self { interval, limit, ask_after, tick })
     }
 
-    /// How long a server may answer nothing before it is asked.
-    pub(super) fn ask_after(&self) -> Duration {
-        self.ask_after
+    /// When a server is asked that has answered nothing since `last_answer`.
+    pub(super) fn ask_at(&self, last_answer: Instant) -> Instant {
+        clock::tick_before(last_answer + self.ask_after, self.tick)
     }
 
     /// How long a peer may say nothing at all: interval × (count max + 1), as ssh measures it.
@@ -115,7 +129,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn patience() -> Patience {
-        Patience::new(15 * SECOND, 3).expect("on")
+        Patience::new(15 * SECOND, 3, Role::Tunnel).expect("on")
     }
 
     /// Asked an interval after its last byte, and its bytes, if any, are no answer.
@@ -131,12 +145,12 @@ mod tests {
 
     #[test]
     fn an_interval_of_zero_turns_it_off() {
-        assert_eq!(Patience::new(Duration::ZERO, 3), None);
+        assert_eq!(Patience::new(Duration::ZERO, 3, Role::Tunnel), None);
     }
 
     #[test]
     fn a_silent_peer_is_dead_interval_times_count_max_plus_one_after_its_last_byte() {
-        let start = crate::clock::now();
+        let start = clock::now();
         let signs = reading(start);
         let end = start + 60 * SECOND;
         assert_eq!(judge(&signs, end - SECOND), Verdict::Alive { look_again: end });
@@ -145,9 +159,9 @@ mod tests {
 
     #[test]
     fn a_count_max_of_zero_ends_the_first_silent_interval() {
-        let start = crate::clock::now();
-        let strict = Patience::new(2 * SECOND, 0).expect("on");
-        assert_eq!(strict.ask_after(), SECOND);
+        let start = clock::now();
+        let strict = Patience::new(2 * SECOND, 0, Role::Tunnel).expect("on");
+        assert!(strict.ask_at(start) <= start + SECOND);
         let at = start + SECOND;
         let asked = Some(Asked { at, counts_from: at, last_answer: start });
         assert!(matches!(strict.judge(&reading(start), asked, start + SECOND), Verdict::Alive { .. }));
@@ -155,15 +169,36 @@ mod tests {
     }
 
     #[test]
+    fn servers_are_asked_together_and_never_late() {
+        let start = clock::now();
+        let asked = (0..60).map(|second| patience().ask_at(start + second * SECOND / 4));
+        for (second, at) in (0..60).zip(asked.clone()) {
+            let early = start + second * SECOND / 4 + 15 * SECOND - at;
+            assert!(early < 3 * SECOND, "{early:?}");
+        }
+        let together: std::collections::BTreeSet<_> = asked.collect();
+        assert!(together.len() <= 6, "{together:?}");
+    }
+
+    #[test]
+    fn a_jump_host_is_asked_after_the_session_inside_it() {
+        let start = clock::now();
+        let outer = Patience::new(15 * SECOND, 3, Role::JumpHost).expect("on");
+        let answered = patience().ask_at(start) + SECOND / 10;
+        assert!(outer.ask_at(answered) > patience().ask_at(answered));
+        assert_eq!(outer.limit(), patience().limit(), "and is dead as soon");
+    }
+
+    #[test]
     fn any_byte_starts_the_time_anew() {
-        let start = crate::clock::now();
+        let start = clock::now();
         let signs = Signs { last_byte: start + 59 * SECOND, ..reading(start) };
         assert!(matches!(judge(&signs, start + 100 * SECOND), Verdict::Alive { .. }));
     }
 
     #[test]
     fn a_peer_is_not_dead_because_we_do_not_read() {
-        let start = crate::clock::now();
+        let start = clock::now();
         let signs = Signs { reading_since: None, ..reading(start) };
         let much_later = start + 3600 * SECOND;
         assert!(matches!(judge(&signs, much_later), Verdict::Alive { .. }));
@@ -176,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_takes_nothing_is_dead_too() {
-        let start = crate::clock::now();
+        let start = clock::now();
         let signs = Signs { last_byte: start, reading_since: None, stalled_since: Some(start) };
         assert!(matches!(judge(&signs, start + 59 * SECOND), Verdict::Alive { .. }));
         assert_eq!(judge(&signs, start + 60 * SECOND), Verdict::Stalled);
@@ -184,7 +219,7 @@ mod tests {
 
     #[test]
     fn bytes_from_the_peer_outweigh_a_stalled_write() {
-        let start = crate::clock::now();
+        let start = clock::now();
         let late = start + 100 * SECOND;
         let signs = Signs { last_byte: late, reading_since: Some(late), stalled_since: Some(start) };
         assert!(matches!(judge(&signs, late + SECOND), Verdict::Alive { .. }));
@@ -192,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_was_not_asked_is_not_dead() {
-        let start = crate::clock::now();
+        let start = clock::now();
         let late = start + 3600 * SECOND;
         assert!(matches!(patience().judge(&reading(start), None, late), Verdict::Alive { .. }));
         let asked = Some(Asked { at: late, counts_from: late, last_answer: start });
@@ -202,7 +237,7 @@ mod tests {
 
     #[test]
     fn bytes_without_an_answer_are_no_life() {
-        let start = crate::clock::now();
+        let start = clock::now();
         let last_answer = start - 15 * SECOND;
         let asked = Some(Asked { at: start, counts_from: start, last_answer });
         let now = start + 45 * SECOND;

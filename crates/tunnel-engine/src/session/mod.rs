@@ -40,6 +40,7 @@ mod requests;
 mod router;
 mod scan;
 pub(crate) mod server_offer;
+mod unknown;
 mod watchdog;
 mod wire;
 
@@ -57,6 +58,7 @@ pub use incoming::{IncomingChannel, IncomingChannels, Origin, RejectReason, Remo
 pub use info::SessionInfo;
 pub use path::{Doubt, Path};
 pub use scan::{Scan, host_keys};
+pub use unknown::{LIBRARY_TARGET, library_warned};
 
 use crate::dial::{Dialer, Look};
 use crate::failure::{Failure, FailureKind};
@@ -242,7 +244,7 @@ impl Session {
 
     /// The link below, for the session that runs inside a channel of this one.
     pub(crate) fn below(&self) -> Below {
-        Below(self.line().shared.wire.clone())
+        Below { wire: self.line().shared.wire.clone(), answers: self.line().shared.answers.clone() }
     }
 
     /// Says goodbye (SSH_MSG_DISCONNECT, by application) and closes the link, within a second or so. An update of
@@ -276,11 +278,20 @@ impl Drop for Alive {
 }
 
 /// A view of a session's link that does not keep the session alive.
-pub(crate) struct Below(Arc<wire::Wire>);
+pub(crate) struct Below {
+    wire: Arc<wire::Wire>,
+    answers: Arc<answers::Answers>,
+}
 
 impl Below {
     pub(crate) fn look(&self) -> Option<Look> {
-        self.0.look()
+        self.wire.look()
+    }
+
+    /// A question that the session carries was answered, so this session's server has done its part, too.
+    pub(crate) fn answered(&self) {
+        self.answers.answered();
+        self.wire.answered();
     }
 }
 

@@ -118,7 +118,7 @@ impl Attempt<'_> {
             // Bounded by the windows of the session inside it, which must never wait for this one.
             Role::JumpHost => None,
         };
-        let guard = Guard::new(wire, early, introduction.len(), paced_by);
+        let guard = Guard::new(wire, early, introduction.len(), paced_by, shared.unknown.clone());
         let (announce, announced) = oneshot::channel();
         let announce = updates.is_some().then_some(announce);
         let handler = Handler::new(shared.clone(), host_keys, spec.auth.required_rsa_size, announce);
@@ -150,7 +150,7 @@ impl Attempt<'_> {
         cut.0 = None;
         let line = Arc::new(Line::new(shared.clone(), handle));
         let timing = spec.timing;
-        let patience = Patience::new(timing.server_alive_interval, timing.server_alive_count_max);
+        let patience = Patience::new(timing.server_alive_interval, timing.server_alive_count_max, self.role);
         let watchdog = task::owned(watchdog::watch(line.clone(), patience, local, spec.receive_window));
         let limit = spec.rekey_limit;
         let renewal = (limit != RekeyLimit::default())

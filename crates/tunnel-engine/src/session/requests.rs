@@ -119,7 +119,7 @@ impl Line {
     pub(super) async fn ask(&self) -> Option<Duration> {
         let sent = clock::now();
         self.handle.read().await.send_ping().await.ok()?;
-        self.shared.answers.answered();
+        self.shared.answered();
         let rtt = clock::now().saturating_duration_since(sent);
         self.rtt.store(u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
         Some(rtt)
@@ -181,7 +181,7 @@ impl Line {
             }
         };
         if matches!(opened, Ok(_) | Err(russh::Error::ChannelOpenFailure(_))) {
-            self.shared.answers.answered();
+            self.shared.answered();
             drop(waits);
         }
         match opened {
@@ -212,7 +212,7 @@ impl Line {
             }
         };
         if matches!(answer, Ok(_) | Err(russh::Error::RequestDenied)) {
-            self.shared.answers.answered();
+            self.shared.answered();
         }
         match answer.map_err(|error| forward_error(&error, name.clone())).and_then(|port| real(listen, port, name)) {
             Ok((listen, port)) => {

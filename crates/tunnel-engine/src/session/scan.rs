@@ -10,6 +10,7 @@ use tokio_util::context::TokioContext;
 use super::apart::Effort;
 use super::config::{self, IDENTIFICATION};
 use super::guard::Guard;
+use super::unknown::UnknownRequests;
 use super::wire::{CutOnDrop, Wire};
 use super::{algorithms, banner, fault, server_offer};
 use crate::clock;
@@ -115,7 +116,7 @@ async fn exchange(
     let effort = Effort::of(&exchanges, &offer.map_err(|error| fault::from_russh(who, russh::Error::IO(error)))?);
     let wire = Arc::new(Wire::new(link));
     let _cut = CutOnDrop(Some(wire.clone()));
-    let guard = Guard::new(wire, early, ours.len(), None);
+    let guard = Guard::new(wire, early, ours.len(), None, UnknownRequests::new(who));
     let shown = Shown::default();
     let connect = connect_stream(config, guard, Listener(shown.clone()));
     let threads = effort.threads().map_err(|error| {

@@ -79,6 +79,7 @@ pub(super) async fn watch(line: Arc<Line>, patience: Option<Patience>, local: Op
             () = answered(watchdog.question.as_mut()) => watchdog.question = None,
             () = answered(watchdog.open.as_mut()) => watchdog.opens_are_proven(),
             () = shared.answers.open_waits() => {}
+            () = shared.unknown.came() => shared.unknown.tell(false),
             () = alarm.wait(watchdog.planned) => {}
             // An idle session costs nothing until it writes.
             () = shared.wire.wrote(written), if look_again.is_none() => {}
@@ -234,7 +235,7 @@ impl Watchdog {
         let last_answer = self.line.shared.answers.last();
         // After a pause of the process the answer decides, so it is asked at once.
         let paused = self.running_since > last_answer;
-        Some(if paused { self.running_since } else { last_answer + patience.ask_after() })
+        Some(if paused { self.running_since } else { patience.ask_at(last_answer) })
     }
 
     /// When the keepalive has to ask, or to judge.

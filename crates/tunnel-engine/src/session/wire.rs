@@ -112,6 +112,13 @@ impl Wire {
         self.lock().io.as_ref()?.look()
     }
 
+    /// The peer answered a question that went over this link.
+    pub(super) fn answered(&self) {
+        if let Some(io) = &self.lock().io {
+            io.answered();
+        }
+    }
+
     /// Bytes from and to the peer, of the SSH protocol itself.
     pub(super) fn bytes(&self) -> (u64, u64) {
         let state = self.lock();

@@ -5,11 +5,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use super::super::wire::CutOnDrop;
 use super::*;
 use crate::dial::Link;
+use crate::session::unknown::UnknownRequests;
 
 fn guard(early: &[u8], already_sent: usize, room: usize) -> (Guard, Arc<Wire>, DuplexStream) {
     let (near, far) = tokio::io::duplex(room);
     let wire = Arc::new(Wire::new(Link { io: Box::new(near), peer: None, local: None, keep: None }));
-    (Guard::new(wire.clone(), early.to_vec(), already_sent, None), wire, far)
+    (Guard::new(wire.clone(), early.to_vec(), already_sent, None, UnknownRequests::new("h:22")), wire, far)
 }
 
 #[tokio::test]
