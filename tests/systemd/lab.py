@@ -8,6 +8,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 PATIENCE = 60
 PORT = 3306
+AUTOSSH = "/usr/lib/autossh/autossh"
 # Greets each peer, many at once (sshd itself would turn a burst away: MaxStartups); then echoes.
 TARGET = """
 import socketserver as s
@@ -22,9 +23,10 @@ s.ThreadingTCPServer(('127.0.0.1', 7000), H).serve_forever()
 # Connects to the forward's port again and again until there is a file `/run/enough`; every connection must be answered.
 ASKER = f"""
 import json, os, socket, threading, time
-tally = {{"asked": 0, "refused": 0, "unanswered": 0}}
+tally = {{"asked": 0, "refused": 0, "unanswered": 0, "longest": 0}}
 def ask():
     tally["asked"] += 1
+    begun = time.monotonic()
     try:
         peer = socket.create_connection(("127.0.0.1", {PORT}), {PATIENCE})
     except ConnectionRefusedError:
@@ -32,6 +34,7 @@ def ask():
         return
     try:
         if peer.recv(5) != b"hello": raise OSError
+        tally["longest"] = max(tally["longest"], time.monotonic() - begun)
     except OSError:
         tally["unanswered"] += 1
 threads = []
@@ -39,6 +42,22 @@ while not os.path.exists("/run/enough"):
     threads.append(threading.Thread(target=ask)); threads[-1].start(); time.sleep(0.02)
 for thread in threads: thread.join()
 print(json.dumps(tally))
+"""
+# Connects to a port until its standard input ends, and says for how long in all nobody was there.
+REFUSALS = """
+import socket, sys, threading, time
+done = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), done.set()), daemon=True).start()
+away, last = 0, time.monotonic()
+while not done.wait(0.02):
+    try:
+        socket.create_connection(("127.0.0.1", int(sys.argv[1])), 60).close()
+        refused = False
+    except ConnectionRefusedError:
+        refused = True
+    now = time.monotonic()
+    away, last = away + (now - last if refused else 0), now
+print(away)
 """
 # One connection that echoes what it is told, for as long as its standard input is open.
 TALKER = f"""
@@ -137,8 +156,12 @@ class Lab:
         os.symlink("tunneld", f"{tree}/usr/bin/autossh")
         for name, path in INSTALLED.items():
             write(path, open(f"{ROOT}/systemd/{name}").read())
-        write("etc/hosts", "127.0.0.1 localhost lab\n")
-        write("etc/sysusers.d/lab.conf", 'u someone 1000 "" /home/someone /bin/sh\nu sshd - "" /run/sshd\n')
+        write("etc/hosts", "127.0.0.1 localhost lab relay\n")
+        # The real one, for those who come from it: `/usr/bin/autossh` is a link to tunneld here.
+        if os.path.exists(AUTOSSH):
+            os.makedirs(os.path.dirname(tree + AUTOSSH))
+            shutil.copy(AUTOSSH, tree + AUTOSSH)
+        write("etc/sysusers.d/lab.conf", 'u someone 1000 "" /home/someone /bin/sh\nu tunnel 1001 "" /home/tunnel /bin/sh\nu sshd - "" /run/sshd\n')
         write("etc/lab/target.py", TARGET)
         for name, phrase in (("host_key", ""), ("user_key", ""), ("locked_key", "open sesame")):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", phrase, "-f", f"{self.folder}/{name}"], check=True)
@@ -219,6 +242,11 @@ class Lab:
             return json.loads(asker.communicate(timeout=2 * PATIENCE)[0])
 
         return enough
+
+    def refusals(self, port):
+        """Connects to a port again and again; the returned function says for how many seconds it was refused."""
+        asker = subprocess.Popen([*self.enter(), "/usr/bin/python3", "-c", REFUSALS, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        return lambda: float(asker.communicate(timeout=PATIENCE)[0])
 
     def talker(self):
         """A connection through the forward; the returned function says whether what is sent comes back."""

@@ -1,7 +1,7 @@
 """What the hardening of tunneld.service forbids is forbidden, and every feature works under it: of itself, or with the
 drop-in of systemd/examples that docs/systemd.md names."""
 import json
-from lab import check, tunnel
+from lab import ROOT, check, tunnel
 
 # Runs in the sandbox as a proxy_command, writes down what it may, and then carries the session. What is None did not fail.
 PROBE = r'''#!/usr/bin/python3
@@ -91,7 +91,9 @@ def run(lab):
     directives_are_in_force(lab)
     features_work(lab)
     credentials_reach_it(lab)
+    confines_itself(lab)
     drop_ins_allow(lab)
+    socket_unit(lab)
 
 
 def probed(lab):
@@ -134,7 +136,7 @@ def features_work(lab):
         "agent": '[[tunnel]]\nname = "agent"\nidentity_file = "none"\nidentity_agent = "/run/lab-agent/s"\nlocal_forward = ["7002:127.0.0.1:7000"]\n' + server + trusted,
         "command": '[[tunnel]]\nname = "command"\nuser_known_hosts_file = "none"\nknown_hosts_command = "/usr/local/bin/hosts"\nlocal_forward = ["7003:127.0.0.1:7000"]\n' + server + key,
         "learns": '[[tunnel]]\nname = "learns"\nstrict_host_key_checking = "accept-new"\nlocal_forward = ["7004:127.0.0.1:7000"]\n' + server + key,
-        "socket": '[[tunnel]]\nname = "socket"\nlocal_forward = ["/run/tunneld/app.sock:127.0.0.1:7000"]\n' + server + key + trusted,
+        "socket": '[[tunnel]]\nname = "socket"\non_change = "/usr/local/bin/changed"\nlocal_forward = ["/run/tunneld/app.sock:127.0.0.1:7000"]\n' + server + key + trusted,
         "remote": '[[tunnel]]\nname = "remote"\nremote_forward = ["7005:127.0.0.1:7000"]\n' + server + key + trusted,
     }
     lab.config("".join(features.values()))
@@ -144,6 +146,10 @@ def features_work(lab):
                        ("a unix socket in /run/tunneld", "/run/tunneld/app.sock"), ("a remote forward", 7005)):
         check(f"works: {what}", lab.greeted(port))
     check("accept-new wrote to its home", lab.do("test", "-s", "/var/lib/tunneld/.ssh/known_hosts").returncode == 0)
+    lab.wait("on_change has run", lambda: lab.do("test", "-s", "/var/lib/tunneld/changes").returncode == 0)
+    told = lab.must("cat", "/var/lib/tunneld/changes")
+    check("works: on_change, which is told the tunnel", "TUNNELD_TUNNEL=socket" in told, told)
+    check("and a config that runs programs is not confined", "not confined: `Match exec` of ssh_config runs" in lab.journal(), lab.journal())
     lab.must("ip", "address", "add", "10.1.2.3/32", "dev", "lo")
     lab.wait("a change of the network is heard", lambda: "network" in lab.journal())
     check("works: network events (AF_NETLINK)", True)
@@ -160,6 +166,45 @@ def credentials_reach_it(lab):
     check("works: a key and its passphrase as credentials, which the user cannot read where they are kept", lab.greeted(3306) and own.returncode != 0)
     check("a reload with credentials succeeds", lab.do("systemctl", "reload", "tunneld").returncode == 0)
     lab.drop_in(None)
+
+
+def confines_itself(lab):
+    lab.config(tunnel())
+    lab.must("systemctl", "restart", "tunneld")
+    lab.wait_ready()
+    told = [line for line in lab.journal().splitlines() if "onfined: " in line]
+    check("the process confines itself", told and told[-1].startswith("confined: reads"), told)
+    lab.must("install", "-o", "tunneld", "-m", "600", "/etc/lab/user_key", "/srv/lab/key")
+    lab.config(tunnel(key="/srv/lab/key"))
+    refused = lab.do("systemctl", "reload", "tunneld")
+    named = "/srv/lab/key: error: tunnel `t` names it; tunneld is confined since its start"
+    check("a reload that names a file elsewhere fails, and says so", refused.returncode != 0 and named in lab.journal(), lab.journal())
+    lab.must("systemctl", "restart", "tunneld")
+    lab.wait_ready()
+    check("and a restart takes it", lab.greeted(3306))
+
+
+def socket_unit(lab):
+    """Privileged ports without capabilities, as docs/systemd.md has it."""
+    document = open(f"{ROOT}/docs/systemd.md").read()
+    unit = document.split("# /etc/systemd/system/tunneld.socket\n")[1].split("```")[0]
+    lab.write("/etc/systemd/system/tunneld.socket", unit)
+    lab.must("systemctl", "daemon-reload")
+    lab.must("systemctl", "stop", "tunneld")
+    lab.config(tunnel(forward="443:127.0.0.1:7000"))
+    lab.must("systemctl", "start", "tunneld.socket")
+    check("a socket unit starts tunneld for the first who connects", lab.greeted(443) or lab.greeted(443))
+    lab.wait_ready()
+    check("which has its port below 1024 from it, both families", lab.greeted(443) and lab.python("import socket; assert socket.create_connection(('::1', 443), 5).recv(5) == b'hello'").returncode == 0)
+    lab.must("systemctl", "restart", "tunneld")
+    lab.wait_ready()
+    check("after a restart too", lab.greeted(443))
+    lab.must("systemctl", "kill", "--kill-who=main", "--signal=KILL", "tunneld")
+    lab.wait("it is back", lambda: lab.greeted(443))
+    check("and after kill -9", True)
+    lab.must("systemctl", "stop", "tunneld.socket", "tunneld")
+    lab.must("rm", "/etc/systemd/system/tunneld.socket")
+    lab.must("systemctl", "daemon-reload")
 
 
 def drop_ins_allow(lab):

@@ -49,8 +49,11 @@ pub(super) fn restrict(rules: &[Rule]) -> io::Result<Enforced> {
         ruleset = ruleset.add_rule(PathBeneath::new(path, rights)).map_err(io::Error::other)?;
     }
     let status = ruleset.restrict_self().map_err(io::Error::other)?;
-    enforced(&status)
-        .ok_or_else(|| io::Error::other("this kernel has no Landlock, or it is switched off (`lsm=` at boot)"))
+    enforced(&status).ok_or_else(|| {
+        io::Error::other(
+            "this kernel has no Landlock, it is switched off (`lsm=` at boot), or a system call filter forbids it",
+        )
+    })
 }
 
 fn enforced(status: &RestrictionStatus) -> Option<Enforced> {
