@@ -172,7 +172,7 @@ def by_variables(sshd, target, dns):
 
 
 def by_ssh_files(sshd, target):
-    """cagataygurturk/docker-ssh-tunnel's variables, with ~/.ssh mounted where it has it."""
+    """cagataygurturk/docker-ssh-tunnel's variables, with the ~/.ssh of some user mounted where it has it."""
     port, folder = lab.free_port(), os.path.join(lab.TMP, "dotssh")
     os.makedirs(folder)
     shutil.copy(sshd.key, os.path.join(folder, "id_rsa"))
@@ -180,11 +180,11 @@ def by_ssh_files(sshd, target):
         file.write(f"Host mysql-tunnel\n  HostName 127.0.0.1\n  Port {sshd.port}\n  IdentityFile ~/.ssh/id_rsa\n"
                    f"  User root\n  ServerAliveInterval 15\n")
     for name in ("", "id_rsa", "config"):
-        os.chown(os.path.join(folder, name), USER, USER)
+        os.chown(os.path.join(folder, name), 4242, 4242)
     variables = {"TUNNEL_HOST": "mysql-tunnel", "REMOTE_HOST": "127.0.0.1", "LOCAL_PORT": port, "REMOTE_PORT": target, "SSH_DEBUG": "-v"}
     environment = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
-    box = Container("by-ssh-files", ["--volume", f"{folder}:/root/ssh:ro", *environment])
-    box.wait(lambda: greets(port), "carries by the mounted ssh_config")
+    box = Container("by-ssh-files", ["--volume", f"{folder}:/root/ssh:ro", "--user", "4242:4242", *environment])
+    box.wait(lambda: greets(port), "carries by the mounted ssh_config, as another user than the image's")
     check("by-ssh-files: says that any host key is believed", "any host key is believed" in box.log(), box.log())
     box.stop()
 
