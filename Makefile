@@ -61,8 +61,7 @@ test-systemd: ## the unit files under a real systemd, booted in namespaces (root
 	./tests/systemd/run
 
 .PHONY: test-packages
-test-packages: static ## packages in a fresh Debian: installed, upgraded under a running tunnel, removed (root; tests/packages/run says what it needs)
-	$(CARGO) build --workspace --locked
+test-packages: dist static ## packages in a fresh Debian: installed, upgraded under a tunnel, removed (root; tests/packages/run says what it needs)
 	./tests/packages/run
 
 # New inputs go below target/, beside the kept corpus. cargo-fuzz needs flags that stable has only with RUSTC_BOOTSTRAP.
