@@ -36,7 +36,7 @@ fn clock_that_is_set_back_stops_no_tunnel_and_loses_no_history() {
         ("DONT_FAKE_MONOTONIC", "1"),
     ];
     let mut daemon = Daemon::with_environment(&config, &environment);
-    daemon.wait_ready("t");
+    let before = daemon.wait_ready("t")["since"].as_str().map(str::to_owned);
     sshd.crash();
     daemon.wait_for("t", "down", |tunnel| tunnel["ready"] == false);
     set(&clock, BACK);
@@ -50,11 +50,10 @@ fn clock_that_is_set_back_stops_no_tunnel_and_loses_no_history() {
     let events = daemon.cli(&["events", "--json"]);
     let text = String::from_utf8_lossy(&events.stdout).into_owned();
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert!(lines.iter().any(|event| event["event"] == "ready") || lines.len() > 3, "{text}");
+    assert!(lines.len() > 3, "{text}");
     let status = daemon.tunnel("t").expect("a status");
     assert_eq!(status["ready"], true);
-    let ages = status["since_s"].as_f64().into_iter().chain(status["session"]["since_s"].as_f64());
-    ages.for_each(|age| assert!((0.0..3600.0).contains(&age), "{status:#}"));
+    assert!(status["since"].as_str() < before.as_deref(), "the clock was not set back: {status:#}");
     let told = String::from_utf8_lossy(&why.stdout).into_owned();
     let (_, share) = told.split_once("ready ").and_then(|_| told.rsplit_once(": ready ")).expect("a share");
     let share: f64 = share.split_whitespace().next().and_then(|share| share.parse().ok()).expect("a number");
@@ -64,7 +63,8 @@ fn clock_that_is_set_back_stops_no_tunnel_and_loses_no_history() {
     daemon.kill();
     daemon.start_again(Vec::new());
     daemon.wait_ready("t");
-    assert!(daemon.cli(&["why", "t"]).status.success());
+    let again = String::from_utf8_lossy(&daemon.cli(&["why", "t"]).stdout).into_owned();
+    assert!(told.contains("1 outage") && again.contains("outage"), "{told}\n{again}");
     let log = daemon.log();
     assert!(!log.contains("panicked") && !log.contains("history.jsonl is not"), "{log}");
     // And forward again.

@@ -1,5 +1,5 @@
-//! More peers than there is room for, and peers that take their time: bounded memory and descriptors, nobody else is held up,
-//! and whoever was accepted is served.
+//! More peers than there is room for, and peers that take their time: memory and descriptors are bounded, other peers are not
+//! held up, and each connection that was accepted is served.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -93,12 +93,12 @@ fn twenty_thousand_connects_wait_for_their_turn_outside() {
     assert!(held <= open + 2 * MAX_CONNECTIONS, "{open} descriptors before, {held} with {CROWD} connects");
     assert!(echoes(other), "another tunnel is held up");
     first.write_all(b"y").expect("it takes a byte");
-    first.read_exact(&mut [0]).expect("who was accepted is served");
+    first.read_exact(&mut [0]).expect("an accepted connection is served");
 
     drop(crowd);
     eventually("there is room again", || echoes(crowded).then_some(()));
     first.write_all(b"z").expect("it takes a byte");
-    first.read_exact(&mut [0]).expect("who was accepted is served to the end");
+    first.read_exact(&mut [0]).expect("an accepted connection is served to the end");
     drop(first);
     daemon.wait_for("crowded", "empty again", |tunnel| tunnel["forwards"][0]["active"] == 0);
     eventually("their descriptors are closed", || (descriptors(daemon.pid()) <= open + 2).then_some(()));
@@ -106,7 +106,7 @@ fn twenty_thousand_connects_wait_for_their_turn_outside() {
 }
 
 #[test]
-fn silent_users_of_a_proxy_have_their_time_and_no_more() {
+fn silent_proxy_users_are_timed_out() {
     let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
     let lines = format!("dynamic_forward = [\"127.0.0.1:{port}\"]\nmax_connections = {MAX_CONNECTIONS}");
     let daemon = Daemon::start(&tunnel_toml("t", &sshd, &lines));
@@ -121,7 +121,7 @@ fn silent_users_of_a_proxy_have_their_time_and_no_more() {
     let mut silent: Vec<TcpStream> = (0..MAX_CONNECTIONS).map(|_| come()).collect();
     let most = memory_kib(daemon.pid());
     assert!(most < before + MAX_GROWTH, "{before} KiB before, {most} KiB with them");
-    // Who comes now waits until they have had their time (30 s), and is served then.
+    // A user that comes now waits until theirs is over (30 s), and is served then.
     let served = within(3 * PATIENCE, || {
         let asked = support::socks::request(port, support::socks::Version::V5, echo.port);
         asked.ok().filter(|(_, code)| *code == 0)
@@ -132,9 +132,9 @@ fn silent_users_of_a_proxy_have_their_time_and_no_more() {
     }
 }
 
-/// The monitor's forward is a port like any other, and its echo may be anybody.
+/// Any local program can connect to the monitor's forward, and its echo service may answer slowly.
 #[test]
-fn slow_echo_and_a_crowd_on_the_monitor_port_cost_bounded_time_and_memory() {
+fn crowd_on_the_monitor_port_costs_bounded_memory() {
     /// Half a poll is what an exchange may take.
     const POLL: &str = "4";
     let (sshd, port, socks) = (Sshd::start(), free_port(), free_port());
@@ -170,7 +170,7 @@ fn slow_echo() -> u16 {
 }
 
 #[test]
-fn strangers_on_the_metrics_port_that_send_a_byte_make_room() {
+fn slow_clients_of_the_metrics_port_make_room() {
     let (sshd, echo, port, http) = (Sshd::start(), Target::start(Service::Echo), free_port(), free_port());
     let forward = format!("local_forward = [\"127.0.0.1:{port}:127.0.0.1:{}\"]", echo.port);
     let daemon =

@@ -1,4 +1,4 @@
-//! Servers that mean harm before anybody has logged in: each costs an attempt and bounded memory, is told by its name in
+//! Servers that mean harm before a login: each costs an attempt and bounded memory, is told by its name in
 //! `status`, and disturbs no other tunnel.
 
 use std::io::{Read, Write};

@@ -32,7 +32,7 @@ fn connections_outlast_a_shortage_of_descriptors() {
     let mut first = connect(port).expect("the forward accepts");
     let echoed = |stream: &mut TcpStream| {
         let mut byte = [0];
-        stream.write_all(b"x").and_then(|()| stream.read_exact(&mut byte)).expect("who was accepted is served");
+        stream.write_all(b"x").and_then(|()| stream.read_exact(&mut byte)).expect("an accepted connection is served");
     };
     echoed(&mut first);
     let mut waiting: Vec<TcpStream> = (0..2 * LIMIT).map(|_| connect(port).expect("the kernel accepts")).collect();
@@ -41,7 +41,7 @@ fn connections_outlast_a_shortage_of_descriptors() {
     echoed(&mut first);
     // From the first to the last, each is served; those before it leave, and make room.
     for mut stream in waiting {
-        stream.read_exact(&mut [0]).expect("who waited is served");
+        stream.read_exact(&mut [0]).expect("a connection that waited is served");
     }
     echoed(&mut first);
     let over =

@@ -70,9 +70,10 @@ def port_taken(soak):
                 break
             except OSError:
                 time.sleep(0.02)
-        soak.ask("start", "local")
-        # Who comes meanwhile gets nothing from the other program.
+        # It would wait for the tunnel.
+        starting = lab.spawn([lab.TUNNELD, "start", "local", "--control-socket", soak.control], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(AWAY)
+    starting.wait(40)
 
 
 def network_silent(soak):
@@ -89,7 +90,9 @@ def network_cut(soak):
 
 
 def restarted(soak):
-    soak.ask("restart", random.choice(["local", "remote", "dynamic", "unix", "jump", "sessions"]))
+    # It would wait for the tunnel.
+    lab.spawn([lab.TUNNELD, "restart", random.choice(["local", "remote", "dynamic", "unix", "jump", "sessions"]), "--control-socket", soak.control],
+              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def kill(pid, number):

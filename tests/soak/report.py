@@ -1,5 +1,5 @@
 """The result as a document."""
-import datetime, os, platform, subprocess
+import datetime, os, platform, statistics, subprocess
 
 import lab
 
@@ -28,17 +28,19 @@ def markdown(soak, phases, before, after, ready, seconds, log_bytes, wrong):
     text = INTRO + f"\n{datetime.date.today()}, {version[0]} ({commit}, {profile}), Linux {platform.release()}, {os.cpu_count()} cores of {cpu}: " \
                    f"{seconds:.0f} s, {len(soak.told)} faults, all ready {ready:.1f} s after the last; the log took {log_bytes} bytes. " \
                    f"{'Failed: ' + '; '.join(wrong) if wrong else 'Nothing lost.'}\n"
-    text += "\n| tunnel | whole | cut | refused | lost | MiB there and back |\n|---|---|---|---|---|---|\n"
+    text += "\n| tunnel | whole | cut | refused | lost | MiB, in whole ones |\n|---|---|---|---|---|---|\n"
     for name in phases[0]:
         users = [phase[name] for phase in phases]
         total = lambda what: sum(getattr(some, what) for some in users)  # noqa: E731
         lost = sum(len(some.lost) for some in users)
         text += f"| {name} | {total('whole')} | {total('cut')} | {total('refused')} | {lost} | {total('bytes') / lab.MIB:.0f} |\n"
-    text += "\n| | after the warm-up | at the end | most seen |\n|---|---|---|---|\n"
+    text += "\n| | after the warm-up | at the end | most seen | under load: first quarter, median | last quarter |\n|---|---|---|---|---|---|\n"
     for what, title in (("memory", "memory, KiB"), ("descriptors", "descriptors"), ("threads", "threads"), ("tasks", "tasks"), ("children", "child processes")):
         seen = [sample[what] for sample in soak.samples if sample[what] is not None]
         if seen:
-            text += f"| {title} | {before[what]} | {after[what]} | {max(seen)} |\n"
+            quarter = max(1, len(seen) // 4)
+            first, last = statistics.median(seen[:quarter]), statistics.median(seen[-quarter:])
+            text += f"| {title} | {before[what]} | {after[what]} | {max(seen)} | {first:g} | {last:g} |\n"
     text += "\n| fault | times |\n|---|---|\n"
     for name in dict.fromkeys(soak.told):
         text += f"| {name} | {soak.told.count(name)} |\n"

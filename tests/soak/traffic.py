@@ -6,6 +6,7 @@ BLOCK = 64 << 10
 PACE = 0.15           # seconds between two blocks: each tunnel carries some 400 KiB/s each way
 SHORT = 4 << 10       # bytes of a short connection
 BETWEEN = 0.5         # seconds between two short ones
+AGAIN = 0.5           # seconds after a cut or a refusal
 SILENCE = 60          # no byte for so long, on a connection that neither ended nor was reset
 
 
@@ -40,13 +41,14 @@ class Users:
                 connection = self.connect()
             except OSError:
                 self.refused += 1
-                self.ending.wait(0.5)
+                self.ending.wait(AGAIN)
                 continue
             with connection:
                 try:
                     self._exchange(connection, size, pace)
                 except OSError:
                     self.cut += 1
+                    self.ending.wait(AGAIN)
             self.ending.wait(pause)
 
     def _exchange(self, connection, size, pace):
@@ -78,16 +80,16 @@ class Users:
             if time.monotonic() - heard > SILENCE and received < out:
                 self.lost.append(f"silence after {received} of {out} bytes")
                 return
-        self.bytes += received
         out += len(block)
         if (not ended or received != out) and self.excused():
-            self.cut += 1
+            raise ConnectionResetError
         elif not ended or received != out:
             self.lost.append(f"a clean end after {received} of {out} bytes")
         elif sent.digest() != back.digest():
             self.lost.append(f"other bytes came back, among {received}")
         else:
             self.whole += 1
+            self.bytes += received
 
 
 def tcp(port):

@@ -1,5 +1,5 @@
-//! Doors for `fuzz/`: the readers of what servers, peers and files hold, as functions of bytes. No interface of the engine:
-//! only the fuzz targets come in here.
+//! Entry points for `fuzz/`: the parsers of what servers, peers and files hold, as functions of bytes. No interface of the
+//! engine: only the fuzz targets use them.
 
 use crate::examine::Offer;
 pub use crate::forward::socks::fuzzing::{SocksEnd, SocksTalk, socks_talk};

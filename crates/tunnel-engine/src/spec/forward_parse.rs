@@ -197,8 +197,8 @@ impl ForwardParseError {
 /// An address that was cut at its colons: the shortest run of fields that is one, so that the ports stay outside.
 fn find_bare_ipv6(fields: &[String]) -> Option<IpAddr> {
     const FEWEST_PIECES: usize = 3; // `::1` is cut into "", "" and "1"
-    const MOST_PIECES: usize = 8; // the groups of an address that `::` does not shorten
-    (FEWEST_PIECES..=fields.len().min(MOST_PIECES))
+    const MAX_PIECES: usize = 8; // the groups of an address that `::` does not shorten
+    (FEWEST_PIECES..=fields.len().min(MAX_PIECES))
         .flat_map(|pieces| fields.windows(pieces))
         .filter(|run| run.last().is_some_and(|piece| !piece.is_empty()))
         .find_map(|run| run.join(":").parse().ok())
