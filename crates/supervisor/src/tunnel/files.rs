@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tunnel_engine::clock;
 
 use super::actor::{Actor, Event};
+use super::together::together;
 use crate::lifecycle::{Input, Phase};
 
 /// How often at first: a person who saved the file looks at the screen next. Only blocked tunnels look.
@@ -79,7 +80,7 @@ impl Actor {
         let epoch = self.files.epoch;
         let (files, ssh_config) = (self.spec.session.watched_files(), self.spec.ssh_config_files.clone());
         self.jobs.spawn(async move {
-            let look = tokio::task::spawn_blocking(move || Look::at(&files, &ssh_config)).await.ok();
+            let look = together(move || Look::at(&files, &ssh_config)).await;
             Event::Looked { epoch, look }
         });
     }
@@ -106,7 +107,7 @@ impl Actor {
             self.files.blocked_since = Some(now);
         }
         let blocked = self.files.blocked_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        self.files.next = Some(now + look_interval(blocked));
+        self.files.next = Some(clock::tick_before(now + look_interval(blocked), MIN_LOOK_INTERVAL));
         if let (Some(file), Some(last)) = (outdated, &mut self.last_failure)
             && last.outdated.is_none()
         {

@@ -44,6 +44,7 @@ mod takeover;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod together;
 #[cfg(test)]
 mod truth;
 mod view;
