@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::disallowed_methods, reason = "tests of a real world: they panic, and they wait")]
 
+mod many;
 mod memory;
 mod modes;
 mod place;

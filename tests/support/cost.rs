@@ -1,7 +1,8 @@
 //! What a process costs: processor time and wakeups of all its threads, memory, descriptors; from /proc.
 
-use std::fs::{self, DirEntry};
+use std::fs;
 use std::ops::Sub;
+use std::path::Path;
 use std::time::Duration;
 
 /// What a process has used so far, or between two readings.
@@ -18,15 +19,22 @@ impl Cost {
     /// own count of the process shows, which is coarse.
     pub fn of(pid: u32) -> Self {
         let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
-        let sum = threads.flatten().map(|thread| Self::of_thread(&thread)).fold(Self::default(), |sum, thread| Self {
-            cpu: sum.cpu + thread.cpu,
-            wakeups: sum.wakeups + thread.wakeups,
-        });
+        let sum =
+            threads.flatten().map(|thread| Self::of_thread(&thread.path())).fold(Self::default(), |sum, thread| Self {
+                cpu: sum.cpu + thread.cpu,
+                wakeups: sum.wakeups + thread.wakeups,
+            });
         Self { cpu: sum.cpu.max(whole_process(pid)), ..sum }
     }
 
-    fn of_thread(thread: &DirEntry) -> Self {
-        let read = |name: &str| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+    /// Of the first thread, on which all tunnels run. Others end when they have nothing to do, and take their share with
+    /// them.
+    pub fn of_first_thread(pid: u32) -> Self {
+        Self::of_thread(Path::new(&format!("/proc/{pid}/task/{pid}")))
+    }
+
+    fn of_thread(thread: &Path) -> Self {
+        let read = |name: &str| fs::read_to_string(thread.join(name)).unwrap_or_default();
         let nanoseconds = read("schedstat").split_whitespace().next().and_then(|field| field.parse().ok());
         let status = read("status");
         let switches = status.lines().filter(|line| line.contains("ctxt_switches:"));
