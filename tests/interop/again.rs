@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use support::daemon::said;
 use support::net::{Service, Target, connect, echoes, free_port};
-use support::{Daemon, Sshd, eventually, keys, tunnel_toml};
+use support::{Daemon, OddServer, Sshd, eventually, keys, tunnel_toml};
 
 use crate::ways::know_both;
 
@@ -37,6 +37,43 @@ fn sessions_cut_after_an_outage_are_replaced_at_once() {
     }
     daemon.wait_ready("t");
     no_wait_but_for_an_absence(&daemon);
+}
+
+#[test]
+fn server_that_throws_us_out_sees_growing_waits() {
+    let server = OddServer::that_throws_out();
+    let lines =
+        format!("backoff = {{ min = \"100ms\", max = \"1h\" }}\nlocal_forward = [\"{}:127.0.0.1:1\"]", free_port());
+    let daemon = Daemon::start(&server.tunnel(&lines));
+    let tunnel = daemon.wait_for("t", "waiting for long", |t| t["next_start_ms"].as_u64() > Some(1700));
+    // At once twice, then after 0.1, 0.2, 0.4, 0.8, 1.6 and 3.2 s, each a fifth less at most.
+    let starts = tunnel["starts"].as_u64().expect("a number");
+    assert!((6..=9).contains(&starts), "{starts} starts: {tunnel}\n{}", daemon.log());
+    assert!(daemon.log().contains("session is up"), "it let us in:\n{}", daemon.log());
+}
+
+#[test]
+fn proven_session_that_dies_young_is_redialled_at_once_five_times_a_minute() {
+    let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    // Longer than any test waits: a redial that is not at once never comes.
+    let backoff = "backoff = { min = \"10m\", max = \"1h\" }";
+    let lines = format!("{backoff}\nlocal_forward = [\"{port}:127.0.0.1:{}\"]", echo.port);
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &lines));
+    let mut start = 0;
+    let tunnel = loop {
+        start += 1;
+        let tunnel = daemon.wait_for("t", &format!("ready, start {start}, or waiting"), |t| {
+            t["phase"] == "backoff" || (t["ready"] == true && t["starts"].as_u64() == Some(start))
+        });
+        if tunnel["phase"] == "backoff" {
+            break tunnel;
+        }
+        // The answer to the first question is known before these bytes are.
+        assert!(echoes(port));
+        sshd.kill_sessions();
+    };
+    assert!(tunnel["next_start_ms"].as_u64() > Some(60_000), "{tunnel}");
+    assert_eq!(tunnel["starts"].as_u64(), Some(6), "{tunnel}");
 }
 
 #[test]

@@ -15,7 +15,8 @@ It lets everybody in, echoes what comes on a direct-tcpip channel, and prints it
   overrun     data on every open channel, without end and without regard to the window
   huge        a packet longer than any that a client has to take
   garbage     bytes that are no packet
-Arguments: two host key files, then `banner`, `prompt` or `refuse`: what it does not say in UTF-8, and an encoding (Latin-1).
+Arguments: two host key files, then `banner`, `prompt` or `refuse`: what it does not say in UTF-8, and an encoding (Latin-1);
+or `throw`: it takes each login, answers nothing, and ends the connection.
 """
 
 import socket
@@ -134,11 +135,18 @@ def serve(client):
         table = dict(Transport._handler_table)
         table[common.MSG_CHANNEL_OPEN] = Transport.refuse
         transport._handler_table = table
+    if "throw" in says:
+        transport.stop_answering((common.MSG_GLOBAL_REQUEST, common.MSG_CHANNEL_OPEN))
     try:
         transport.start_server(server=Server())
     except paramiko.SSHException:
         return
     transports.append(transport)
+    if "throw" in says:
+        while transport.is_active() and not transport.is_authenticated():
+            time.sleep(PAUSE)
+        transport.close()
+        return
     while transport.is_active():
         channel = transport.accept(1)
         if channel:

@@ -22,6 +22,11 @@ pub struct OddServer {
 }
 
 impl OddServer {
+    /// A server that takes each login and ends the connection before it has answered anything.
+    pub fn that_throws_out() -> Self {
+        Self::start(&["throw"])
+    }
+
     /// A server that says something that is not UTF-8: its `banner`, a `prompt`, why it `refuse`s a channel, and in which
     /// encoding (Latin-1); or nothing.
     pub fn start(says: &[&str]) -> Self {
