@@ -26,6 +26,7 @@ mod open_files;
 mod privileges;
 mod reload;
 mod scale;
+mod secrets;
 mod ssh_config;
 mod status_schema;
 mod watch;

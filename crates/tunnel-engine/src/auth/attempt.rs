@@ -13,6 +13,7 @@ use super::identity::Trouble;
 use super::offers::Offers;
 use super::password::Traffic;
 use super::report::{Record, Refused};
+use super::wiped::wiping;
 use super::{load, secret};
 use crate::examine::{Answer as Said, Step as Note};
 use crate::failure::{Failure, FailureKind};
@@ -281,7 +282,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
             return None;
         };
         let path = file.display().to_string();
-        match task::blocking(move || secret::read(&file)).await {
+        match task::blocking(move || wiping(|| secret::read(&file))).await {
             Ok(Ok(secret)) => Some(secret),
             Ok(Err(error)) => {
                 let why = format!("password_file `{path}` cannot be read: {error}");

@@ -39,7 +39,7 @@ impl<H: Handler> Attempt<'_, H> {
             Step::Key(candidate) => self.offer(*candidate).await,
             Step::Interactive(answerer) => self.interact(&answerer).await,
             Step::Password(password) => {
-                // russh wipes its copy once it is sent.
+                // russh wipes its copy once it is sent, but not the packet with it (SECURITY.md).
                 let answer = self.handle.authenticate_password(self.user, password.as_str());
                 match password::answer_or_change(answer, self.traffic).await {
                     Some(answer) => self.heard(answer.ok()).await,

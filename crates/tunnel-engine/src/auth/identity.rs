@@ -139,7 +139,11 @@ pub(super) fn unlock(name: &str, text: &str, passphrase: Option<&SecretSource>) 
 
 /// Any format that ssh reads, without a passphrase.
 fn open(text: &str) -> Result<PrivateKey, russh::keys::Error> {
-    decode_secret_key(text, None).or_else(|error| small_scalar::read(text, None).ok_or(error))
+    // First the way that copies no text: russh's own leaves copies in memory that it gave back.
+    let openssh = PrivateKey::from_openssh(text).ok().filter(|key| !key.is_encrypted());
+    openssh
+        .map_or_else(|| decode_secret_key(text, None), Ok)
+        .or_else(|error| small_scalar::read(text, None).ok_or(error))
 }
 
 /// As ssh: a wrong passphrase is asked for again, an empty one goes on to the next key (`None`).

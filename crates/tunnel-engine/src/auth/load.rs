@@ -9,6 +9,7 @@ use russh::keys::{Certificate, ssh_key};
 use super::agent::{Agent, AgentTrouble};
 use super::candidate::CertificateFile;
 use super::identity::{self, Identity, Trouble};
+use super::wiped::wiping;
 use crate::failure::FailureKind;
 use crate::file;
 use crate::spec::{AgentSpec, AuthSpec};
@@ -17,8 +18,8 @@ use crate::spec::{AgentSpec, AuthSpec};
 pub(super) async fn files(spec: &AuthSpec) -> (Vec<Identity>, Vec<CertificateFile>) {
     let spec = spec.clone();
     tokio::task::spawn_blocking(move || {
-        let identities =
-            spec.identities.iter().filter_map(|one| identity::load(one, spec.passphrase.as_ref())).collect();
+        let load = |one| identity::load(one, spec.passphrase.as_ref());
+        let identities = wiping(|| spec.identities.iter().filter_map(load).collect());
         (identities, certificates(&spec))
     })
     .await

@@ -25,6 +25,7 @@ mod sign;
 mod small_scalar;
 #[cfg(test)]
 mod tests;
+mod wiped;
 
 pub(crate) use accepted::{PUBLIC_KEYS, PUBLIC_KEYS_ON_DEMAND, too_short};
 pub use credential::{Certified, Credential, Credentials, credentials};

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::agent::{Agent, REFUSED_HINT};
 use super::identity::{Private, Trouble, unlock};
+use super::wiped::wiping;
 use crate::failure::FailureKind;
 use crate::spec::SecretSource;
 
@@ -68,7 +69,7 @@ impl russh::Signer for KeySigner<'_> {
                 let name = name.clone();
                 // bcrypt and RSA take their time, and this thread carries all tunnels.
                 let unlock = move |text: &str| unlock(&name, text, passphrase.as_ref());
-                tokio::task::spawn_blocking(move || sign_with_file(&public, private, unlock, hash, data))
+                tokio::task::spawn_blocking(move || wiping(|| sign_with_file(&public, private, unlock, hash, data)))
                     .await
                     .unwrap_or_else(|error| Err(Trouble::new(FailureKind::IdentityUnreadable, error.to_string())))
                     .map_err(SignError::Trouble)

@@ -54,8 +54,8 @@ impl Sealed {
         let length = cipher.key_and_iv_size().map_or(0, |(_, iv)| iv);
         let iv = hex(iv.trim()).filter(|iv| iv.len() == length && iv.len() >= SALT_BYTES);
         let iv = iv.ok_or_else(|| damaged("the vector of its DEK-Info header is not one of its cipher"))?;
-        let content = pem.content.clone().ok_or_else(|| damaged("it is not base64"))?;
-        Ok(Some(Self { kind, cipher, iv, content }))
+        let content = pem.content.as_deref().ok_or_else(|| damaged("it is not base64"))?;
+        Ok(Some(Self { kind, cipher, iv, content: content.to_vec() }))
     }
 
     pub(super) fn open(&self, passphrase: &str) -> Result<PrivateKey, OpenError> {
