@@ -30,7 +30,8 @@ pub fn library_warned(line: &str) {
     if let Some(name) = line.strip_prefix(LINE)
         && let Some(requests) = READING.with_borrow(Weak::upgrade)
     {
-        requests.note(name);
+        // Whether an answer is wanted follows the name.
+        requests.note(name.rsplit_once(' ').map_or(name, |(name, _)| name));
     }
 }
 
