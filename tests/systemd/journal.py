@@ -22,8 +22,10 @@ def run(lab):
     check("its failure with kind, server, attempt and hint", wanted <= set(failed), sorted(failed))
     check("the wait for its next start", any("RETRY_IN" in line for line in lines), texts)
     check("its recovery, with what it took", said("ready again after"), texts)
-    alone = all(line["TUNNEL"] == "web-db" and line["SYSLOG_IDENTIFIER"] == "tunneld" for line in lines)
-    check("and no line of another tunnel", alone, texts)
+    # The span and the event both have it: systemd 247 shows a field that occurs twice as a list.
+    named = lambda line: {line["TUNNEL"]} if isinstance(line["TUNNEL"], str) else set(line["TUNNEL"])
+    strange = [line for line in lines if named(line) != {"web-db"} or line["SYSLOG_IDENTIFIER"] != "tunneld"]
+    check("and no line of another tunnel", not strange, strange)
     check("whose lines are under its own name", any(": ready" in line["MESSAGE"] for line in shown(lab, "TUNNEL=t")))
     lab.config(tunnel())
     lab.must("systemctl", "reload", "tunneld")
