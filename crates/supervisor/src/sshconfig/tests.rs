@@ -284,7 +284,9 @@ fn what_is_remarked_cannot_drive_a_terminal() {
     let text = "IgnoreUnknown x*\nAddKeysToAgent \u{1b}[2J\nx\u{1b}[2J 1\n";
     let (notes, said) = remarks(&Machine::default().with(USER, text), "web");
     assert_eq!((notes.len(), said.len()), (2, 1), "{notes:?} {said:?}");
-    assert!(notes.iter().chain(&said).all(|text| text.contains("\u{fffd}[2J")), "{notes:?} {said:?}");
+    // ssh writes keywords in lower case.
+    let escaped = |text: &String| text.to_ascii_lowercase().contains("\u{fffd}[2j");
+    assert!(notes.iter().chain(&said).all(escaped), "{notes:?} {said:?}");
 }
 
 #[test]
