@@ -1,40 +1,50 @@
 //! Short work that may block, for hundreds of tunnels in the same moment: one thread does all of it, so that each does
 //! not wake one up. Where a file system hangs, what came together with it waits, too; what comes later does not.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 use tunnel_engine::task;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-static WAITING: Mutex<Vec<Work>> = Mutex::new(Vec::new());
+/// What one thread will do next.
+#[derive(Clone, Default)]
+struct Batch(Arc<Mutex<Vec<Work>>>);
+
+thread_local! {
+    /// Of the thread that carries all tunnels. A runtime of another thread has another one, since its thread pool goes with it.
+    static NEXT: Batch = Batch::default();
+}
 
 /// What `work` comes to; `None` where it panicked.
 pub(super) async fn together<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, result) = oneshot::channel();
-    // Nobody may wait for it any more.
+    // The caller may have been dropped by then.
     let work: Work = Box::new(move || drop(done.send(work())));
-    if queue(work) {
-        drop(task::blocking(run));
+    let batch = NEXT.with(Batch::clone);
+    if batch.add(work) {
+        drop(task::blocking(move || batch.run()));
     }
     result.await.ok()
 }
 
-/// True when it is the first, so that a thread is needed.
-fn queue(work: Work) -> bool {
-    let mut waiting = waiting();
-    waiting.push(work);
-    waiting.len() == 1
-}
+impl Batch {
+    /// True when it is the first, so that a thread is needed.
+    fn add(&self, work: Work) -> bool {
+        let mut waiting = self.waiting();
+        waiting.push(work);
+        waiting.len() == 1
+    }
 
-fn run() {
-    let all = std::mem::take(&mut *waiting());
-    all.into_iter().for_each(|work| work());
-}
+    fn run(&self) {
+        let all = std::mem::take(&mut *self.waiting());
+        all.into_iter().for_each(|work| work());
+    }
 
-fn waiting() -> MutexGuard<'static, Vec<Work>> {
-    WAITING.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, Vec<Work>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
