@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::disallowed_methods, reason = "tests of a real world: they panic, and they wait")]
 
 mod again;
+mod agents;
 mod authorize;
 mod autossh;
 mod autossh_defects;
@@ -27,5 +28,7 @@ mod texts;
 mod traffic;
 mod trust;
 mod trust_verb;
+mod unused;
+mod user_certificates;
 mod ways;
 mod wire;

@@ -254,7 +254,10 @@ impl<'a, H: Handler> Attempt<'a, H> {
     async fn gather(&mut self) {
         let (identities, certificates) = load::files(self.spec).await;
         match load::agent(self.spec, self.handle.agent_session_binding()).await {
-            Ok(agent) => self.agent = agent,
+            Ok(agent) => {
+                self.record.empty_agent = agent.as_ref().is_some_and(|agent| agent.identities.is_empty());
+                self.agent = agent;
+            }
             Err(trouble) => {
                 self.traffic.note(Note::NoAgent(trouble.why.clone()));
                 self.record.agent = Some(trouble.why);

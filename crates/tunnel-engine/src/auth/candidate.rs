@@ -242,7 +242,8 @@ fn agent_proof(identity: &AgentIdentity, now: SystemTime) -> Result<Proof, Troub
 pub(super) fn usable(file: &CertificateFile, now: SystemTime) -> Result<&Certificate, Trouble> {
     let certificate = file.read.as_ref().map_err(Clone::clone)?;
     if certificate.cert_type() != CertType::User {
-        return Err(Trouble::new(FailureKind::IdentityUnreadable, "it is a host certificate, not a user's"));
+        return Err(Trouble::new(FailureKind::IdentityUnreadable, "it is a host certificate, not a user's")
+            .with_hint("sign the key again as a user's, with `ssh-keygen -s CA -n USER` and without `-h`"));
     }
     valid_at(certificate, now)?;
     Ok(certificate)
@@ -251,12 +252,13 @@ pub(super) fn usable(file: &CertificateFile, now: SystemTime) -> Result<&Certifi
 /// A certificate outside its validity is not shown: the server would only count it as a rejection.
 fn valid_at(certificate: &Certificate, now: SystemTime) -> Result<(), Trouble> {
     let now = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-    let expired = |why: String| Err(Trouble::new(FailureKind::CertificateExpired, why));
+    let expired = |why: String| Trouble::new(FailureKind::CertificateExpired, why);
     if now >= certificate.valid_before() {
-        return expired(format!("the certificate expired {} ago", span(now - certificate.valid_before())));
+        return Err(expired(format!("the certificate expired {} ago", span(now - certificate.valid_before()))));
     }
     if now < certificate.valid_after() {
-        return expired(format!("the certificate becomes valid in {}", span(certificate.valid_after() - now)));
+        let why = format!("the certificate becomes valid in {}", span(certificate.valid_after() - now));
+        return Err(expired(why).with_hint("check this machine's clock, or have the certificate signed again"));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use russh::keys::{PrivateKey, PublicKey, decode_secret_key, load_public_key};
+use russh::keys::{Certificate, PrivateKey, PublicKey, decode_secret_key, load_public_key};
 use zeroize::Zeroizing;
 
 use super::encrypted_key::{EncryptedKey, OpenError};
@@ -39,6 +39,8 @@ pub(super) enum Private {
 
 /// Why an identity file with a public key cannot sign by itself.
 pub(super) const ONLY_PUBLIC: &str = "it is a public key, and the agent does not hold its private half";
+const ONLY_PUBLIC_HINT: &str = "load its private half into the agent with `ssh-add`, or name its file; an agent shows no \
+     key while it is locked (`ssh-add -X`), nor one that it holds for other hosts (`ssh-add -h`)";
 
 /// Why a key could not be used: the failure it becomes when nothing else works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +62,8 @@ impl Trouble {
     }
 }
 
-/// Reads one identity. `None` when one of ssh's default files is not there. Blocks on files, and on the key
-/// derivation of an encrypted key that hides its public half.
+/// Reads one identity. `None` when one of ssh's default files is not there, and for a certificate, which is shown as
+/// one. Blocks on files, and on the key derivation of an encrypted key that hides its public half.
 pub(super) fn load(spec: &IdentitySpec, passphrase: Option<&SecretSource>) -> Option<Identity> {
     let path = &spec.path;
     let identity = |public, private| Some(Identity { path: path.clone(), public, private });
@@ -76,10 +78,14 @@ pub(super) fn load(spec: &IdentitySpec, passphrase: Option<&SecretSource>) -> Op
             return identity(public, Private::Unusable(unreadable(&error)));
         }
     };
-    if !text.contains("PRIVATE KEY-----")
-        && let Ok(public) = load_public_key(path)
-    {
-        return identity(Some(public), Private::Unusable(Trouble::new(FailureKind::IdentityUnreadable, ONLY_PUBLIC)));
+    if !text.contains("PRIVATE KEY-----") {
+        if Certificate::from_openssh(&text).is_ok() {
+            return None;
+        }
+        if let Ok(public) = load_public_key(path) {
+            let trouble = Trouble::new(FailureKind::IdentityUnreadable, ONLY_PUBLIC).with_hint(ONLY_PUBLIC_HINT);
+            return identity(Some(public), Private::Unusable(trouble));
+        }
     }
     let public = PrivateKey::from_openssh(text.as_str()).ok().map(|key| key.public_key().clone());
     if let Err(trouble) = mode {

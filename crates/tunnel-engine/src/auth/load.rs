@@ -47,7 +47,7 @@ fn read_certificate(path: &Path) -> Result<Certificate, ssh_key::Error> {
 }
 
 /// CertificateFile, then `<identity>-cert.pub` where there is one: found, not asked for, so it may be missing. Last, an
-/// `<identity>.pub` that holds a certificate and no plain key, which ssh shows as that identity's public half.
+/// identity, or its `.pub`, that holds a certificate and no plain key, which ssh shows as that identity's public half.
 pub(super) fn certificates(spec: &AuthSpec) -> Vec<CertificateFile> {
     let named = spec.certificates.iter().map(|path| (path.clone(), true));
     let beside = spec.identities.iter().map(|one| (identity::with_suffix(&one.path, "-cert.pub"), false));
@@ -66,9 +66,12 @@ pub(super) fn certificates(spec: &AuthSpec) -> Vec<CertificateFile> {
 }
 
 fn in_place_of_public_keys(spec: &AuthSpec) -> impl Iterator<Item = CertificateFile> {
-    spec.identities.iter().filter_map(|one| {
-        let path = identity::with_suffix(&one.path, ".pub");
+    let files = spec.identities.iter().flat_map(|one| {
+        let beside = identity::with_suffix(&one.path, ".pub");
+        [(one.path.clone(), one.explicit), (beside, false)]
+    });
+    files.filter_map(|(path, explicit)| {
         let certificate = read_certificate(&path).ok()?;
-        Some(CertificateFile { path, explicit: false, read: Ok(certificate) })
+        Some(CertificateFile { path, explicit, read: Ok(certificate) })
     })
 }

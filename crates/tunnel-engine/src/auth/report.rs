@@ -9,6 +9,9 @@ use crate::failure::{Failure, FailureKind};
 
 /// The line that lets tunneld sign with SHA-1.
 const WITH_SHA1: &str = "pubkey_accepted_algorithms = \"+ssh-rsa\"";
+/// What to do about an agent without keys, where there are no others.
+const EMPTY_AGENT: &str = "load a key with `ssh-add`, or set identity_file; an agent shows no key while it is locked \
+     (`ssh-add -X`), nor one that it holds for other hosts (`ssh-add -h`)";
 /// Of a certificate, in a hint.
 const MAX_PRINCIPALS: usize = 5;
 
@@ -48,6 +51,8 @@ pub(super) struct Record {
     pub(super) cut: usize,
     /// The agent that was asked for and could not be had.
     pub(super) agent: Option<String>,
+    /// There is an agent, and it shows no key.
+    pub(super) empty_agent: bool,
     /// Nothing was named to log in with: no file is there, and no agent has a key.
     pub(super) no_keys: bool,
     /// Why the password could not be read, or that none is set.
@@ -128,6 +133,9 @@ impl Record {
         if let Some(agent) = &self.agent {
             say(agent.clone());
         }
+        if self.empty_agent {
+            say("the agent shows no key".to_owned());
+        }
         if self.no_keys {
             say("there is no key to offer".to_owned());
         }
@@ -202,6 +210,8 @@ impl Record {
             ))
         } else if !self.publickey_allowed {
             Some(format!("the server takes only {}: set password_file, or allow keys there", self.methods.join(", ")))
+        } else if self.no_keys && self.empty_agent {
+            Some(EMPTY_AGENT.to_owned())
         } else if self.no_keys {
             Some("set identity_file, or make the agent's socket known with identity_agent".to_owned())
         } else {

@@ -66,6 +66,18 @@ pub(super) fn empty_packet(who: &str) -> Failure {
     Failure::new(FailureKind::Protocol, message)
 }
 
+/// The same failure of a session that carried no connection when it ended. sshd closes one without a word when its
+/// UnusedConnectionTimeout is over, for which a listener is no use of it.
+pub(super) fn unused(failure: Failure) -> Failure {
+    if failure.kind() != FailureKind::ClosedByServer || failure.hint() != FailureKind::ClosedByServer.hint() {
+        return failure;
+    }
+    failure.with_hint(
+        "look into the server's log for the reason; if it closes each session that carries no connection after the same \
+         time, raise UnusedConnectionTimeout in its sshd_config or set it to none",
+    )
+}
+
 /// The server said goodbye (SSH_MSG_DISCONNECT, RFC 4253 section 11.1).
 pub(super) fn from_disconnect(who: &str, info: &RemoteDisconnectInfo) -> Failure {
     let said = sanitised(info.message.as_bytes(), MAX_TEXT);
@@ -253,6 +265,16 @@ mod tests {
         let failure = disconnect(russh::Disconnect::ByApplication, "bye\x07\nnow");
         assert_eq!(failure.kind(), FailureKind::ClosedByServer);
         assert_eq!(failure.message(), "`h:22` ended the session: `bye? now` (ByApplication)");
+    }
+
+    #[test]
+    fn session_that_carried_nothing_is_told_of_the_servers_timer() {
+        let hint = |failure| unused(failure).hint().to_owned();
+        assert!(hint(from_russh("h:22", Error::HUP)).contains("UnusedConnectionTimeout"));
+        let busy = Failure::new(FailureKind::ClosedByServer, "closed").with_hint("a better one");
+        assert_eq!(hint(busy), "a better one");
+        let lost = from_russh("h:22", Error::IO(io::ErrorKind::ConnectionReset.into()));
+        assert_eq!(hint(lost), FailureKind::ConnectionLost.hint());
     }
 
     #[test]

@@ -126,7 +126,11 @@ impl Shared {
         if matches!(error, russh::Error::Disconnect) && !self.wire.has_ended() {
             return fault::empty_packet(&self.who);
         }
-        fault::from_russh(&self.who, error)
+        let failure = fault::from_russh(&self.who, error);
+        if self.logged_in.load(Ordering::Relaxed) && *self.backlog.channels().borrow() == 0 {
+            return fault::unused(failure);
+        }
+        failure
     }
 
     pub(super) fn note(&self, change: impl FnOnce(&mut Facts)) {
