@@ -303,8 +303,12 @@ impl Actor {
     }
 
     pub(super) fn retune_listeners(&mut self) {
-        for local in &self.locals.entries {
+        for local in &mut self.locals.entries {
             local.retune(&self.spec);
+            // It waits for an address with the options of before.
+            if let Listener::Failed { waits, .. } = &mut local.listener {
+                *waits = None;
+            }
         }
     }
 

@@ -119,7 +119,7 @@ impl Remotes {
         let now = clock::now();
         for remote in &mut self.entries {
             remote.contest.look_again();
-            if remote.waits.take().is_some() || remote.again.is_some() {
+            if remote.waits.is_some() || remote.again.is_some() {
                 remote.again = Some(now);
             }
         }
@@ -228,8 +228,10 @@ impl Actor {
         let Some(live) = &self.live else { return };
         for remote in self.remotes.entries.iter_mut().filter(|remote| !remote.asking && wanted(remote)) {
             remote.asking = true;
-            (remote.waits, remote.again) = (None, None);
-            let taken_back = anew.then(|| remote.listen());
+            remote.again = None;
+            // The server may have said yes in this moment to the request that ends here.
+            let waited = remote.waits.take().is_some();
+            let taken_back = (anew || waited).then(|| remote.listen());
             let request = Request { taken_back, ..remote.request(&self.spec, live) };
             let release = std::mem::take(&mut remote.release).then(|| remote.held()).flatten();
             let release = release.map(|held| self.takeover.release(&live.session, held));
@@ -326,7 +328,8 @@ impl Actor {
     /// The server stops listening; connections that live go on.
     pub(super) fn remove_remote(&mut self, forward: &Forward) {
         let Some(remote) = self.remotes.take(forward) else { return };
-        let Some(live) = self.live.as_ref().filter(|_| remote.state == ForwardState::Up) else { return };
+        let may_be_held = remote.state == ForwardState::Up || remote.waits.is_some();
+        let Some(live) = self.live.as_ref().filter(|_| may_be_held) else { return };
         let listen = remote.listen();
         live.routes.routes().remove(&RemoteListen::of(&listen));
         let session = live.session.clone();
@@ -342,13 +345,13 @@ impl Actor {
         if remote.state == ForwardState::Up {
             remote.probing.begin(clock::now());
         }
-        remote.route(&self.spec, self.live.as_ref());
+        remote.changed(&self.spec, self.live.as_ref());
     }
 
     /// The limits of the tunnel may have changed.
     pub(super) fn retune_remotes(&mut self) {
-        for remote in &self.remotes.entries {
-            remote.route(&self.spec, self.live.as_ref());
+        for remote in &mut self.remotes.entries {
+            remote.changed(&self.spec, self.live.as_ref());
         }
     }
 
@@ -361,6 +364,14 @@ impl Actor {
 }
 
 impl Remote {
+    /// What is listened for is carried as the config has it now. A request that waits was made for what it had before.
+    fn changed(&mut self, spec: &TunnelSpec, live: Option<&Live>) {
+        self.route(spec, live);
+        if self.waits.is_some() {
+            self.again = Some(clock::now());
+        }
+    }
+
     fn request(&self, spec: &TunnelSpec, live: &Live) -> Request {
         Request {
             session: live.session.clone(),
