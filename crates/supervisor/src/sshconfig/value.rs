@@ -45,7 +45,7 @@ pub(super) fn check(keyword: &Keyword, line: &Line) -> Result<(), ConfigError> {
         }
         Shape::Mask if mask(text).is_none() => refuse("a mask", "write an octal number, as 0177".to_owned()),
         Shape::Jump => jump::check(line),
-        Shape::Word | Shape::Words if line.words.iter().any(|word| word.text.is_empty()) => {
+        Shape::Word | Shape::Words if line.words.iter().any(|word| word.text.trim().is_empty()) => {
             Err(line.error(format!("a value of `{name}` is empty"), "write a value, or remove the line"))
         }
         Shape::Words
