@@ -12,7 +12,7 @@ use super::query::Query;
 use super::refuse::refusals;
 use super::resolved::{Resolved, Way};
 use super::tokens::{Names, Tokens};
-use super::walk::Walk;
+use super::walk::{Included, Walk};
 use super::{forwards, wishes};
 use crate::config::{ConfigError, Place};
 
@@ -46,6 +46,7 @@ fn resolve_hop(
         errors: Vec::new(),
         remarks: query.remarks.clone(),
         files: Vec::new(),
+        included: Included::default(),
     };
     walk.files();
     let host = match walk.current_host() {

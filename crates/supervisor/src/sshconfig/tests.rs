@@ -122,6 +122,20 @@ fn included_paths_start_from_the_folder_of_their_kind() {
 fn a_file_that_includes_itself_is_told_once_it_is_too_deep() {
     let error = ask(&Machine::default().with(USER, "Port 1\nInclude config\n"), "web").unwrap_err();
     assert!(error.contains("/home/me/.ssh/config:2:9: error: includes are nested more than 16 deep"), "{error}");
+    // Each line of three on each level would be told: 43 million times.
+    let error = ask(&Machine::default().with(USER, &"Include config\n".repeat(3)), "web").unwrap_err();
+    assert_eq!(error.matches("error: ").count(), 1, "{error}");
+}
+
+#[test]
+fn files_that_include_each_other_in_many_ways_are_told() {
+    let level = |at: usize| format!("/home/me/.ssh/level{at}");
+    let includes = |at: usize| format!("Include level{}\n", at + 1).repeat(3);
+    let machine = (1..15)
+        .fold(Machine::default().with(USER, &includes(0)), |machine, at| machine.with(&level(at), &includes(at)));
+    let error = ask(&machine.with(&level(15), "Port 1\n"), "web").unwrap_err();
+    assert!(error.contains("more than 100000 files are included"), "{error}");
+    assert_eq!(error.matches("error: ").count(), 1, "{error}");
 }
 
 #[test]

@@ -19,6 +19,9 @@ use crate::config::ConfigError;
 
 /// As ssh: deeper nesting is a file that includes itself.
 const DEEPEST: usize = 16;
+/// Files that are included for one host, each time counted. More is a few files that include each other: 16 levels of three
+/// lines each come to 43 million.
+const MOST_INCLUDED: usize = 100_000;
 pub(crate) const SYSTEM_FILE: &str = "/etc/ssh/ssh_config";
 const SYSTEM_FOLDER: &str = "/etc/ssh";
 const DEFAULT_PORT: u16 = 22;
@@ -40,6 +43,15 @@ pub(super) struct Walk<'a> {
     /// Those that were read, and those that would be if they were there; of those that are included, the ones that may
     /// say something about the host.
     pub(super) files: Vec<PathBuf>,
+    pub(super) included: Included,
+}
+
+/// How much was included.
+#[derive(Default)]
+pub(super) struct Included {
+    files: usize,
+    /// It was too deep or too much, and has been told: as with ssh, nothing more is included.
+    ended: bool,
 }
 
 /// What holds for a whole file.
@@ -172,6 +184,9 @@ impl Walk<'_> {
 
     fn include(&mut self, line: &Line, scope: Scope, active: &mut bool) -> Result<(), ConfigError> {
         for word in &line.words {
+            if self.included.ended {
+                return Ok(());
+            }
             let place = line.place(word);
             if word.text.is_empty() {
                 return Err(ConfigError::new(place, "the path is empty", "name a file, or a pattern"));
@@ -181,6 +196,7 @@ impl Walk<'_> {
                 return Err(ConfigError::new(place, what, "write the whole path"));
             }
             if scope.depth >= DEEPEST {
+                self.included.ended = true;
                 let what = format!("includes are nested more than {DEEPEST} deep");
                 return Err(ConfigError::new(place, what, "does a file include itself?"));
             }
@@ -195,6 +211,15 @@ impl Walk<'_> {
             let inner = Scope { never: scope.never || !outside, depth: scope.depth + 1, ..scope };
             let (shelf, host) = (self.library.shelf(&pattern, self.facts), self.host.clone());
             for path in shelf.about(&host) {
+                if self.included.ended {
+                    return Ok(());
+                }
+                self.included.files += 1;
+                if self.included.files > MOST_INCLUDED {
+                    self.included.ended = true;
+                    let what = format!("more than {MOST_INCLUDED} files are included, each time counted");
+                    return Err(ConfigError::new(place, what, "do files include each other?"));
+                }
                 let mut inside = outside;
                 self.open(path, inner, &mut inside, true);
             }
