@@ -43,7 +43,7 @@ while not os.path.exists("/run/enough"):
 for thread in threads: thread.join()
 print(json.dumps(tally))
 """
-# Connects to a port until its standard input ends, and says for how long in all nobody was there.
+# Connects to a port until its standard input ends, and says for how long in all no connection was taken.
 REFUSALS = """
 import socket, sys, threading, time
 done = threading.Event()

@@ -53,7 +53,7 @@ pub trait LinkIo: AsyncRead + AsyncWrite + Send + Unpin + 'static {
         None
     }
 
-    /// The peer answered a question that was put over these bytes, which whoever carries them has proven with it.
+    /// The peer answered a question that was put over these bytes, which proves the session that carries them, too.
     fn answered(&self) {}
 
     /// What was written may take so long to arrive before the link is given up from below.

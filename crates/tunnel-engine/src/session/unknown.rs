@@ -1,5 +1,5 @@
 //! Global requests of a server that no client knows. russh refuses each without a word to its handler: only a line of
-//! its log tells. Whoever keeps the log hands those lines in here, and each session tells of its own.
+//! its log tells. The program that keeps the log hands those lines in here, and each session tells of its own.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,7 +45,7 @@ pub(super) struct UnknownRequests {
 }
 
 struct Told {
-    /// The name of the last one.
+    /// The name of the first one.
     name: String,
     /// How many have been logged or counted in a line.
     count: u64,
