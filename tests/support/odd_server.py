@@ -12,7 +12,7 @@ It lets everybody in, echoes what comes on a direct-tcpip channel, and prints it
   requests    global requests that want an answer, without end, and read nothing any more
   opens       channels that no client asked for, without end, and read nothing any more
   visitors    connections on each port that it listens on for a client, without end, and read nothing any more
-  overrun     data on every open channel, without end and without regard to the window
+  overrun     data on every channel that is open then, until it is closed, without regard to the window
   huge        a packet longer than any that a client has to take
   garbage     bytes that are no packet
 Arguments: two host key files, then `banner`, `prompt` or `refuse`: what it does not say in UTF-8, and an encoding (Latin-1);
@@ -110,8 +110,9 @@ class Transport(paramiko.Transport):
             self.say(*message)
 
     def overrun(self):
-        while self.is_active():
-            for channel in list(self._channels.values()):
+        channels = list(self._channels.values())
+        while self.is_active() and (channels := [channel for channel in channels if not channel.closed]):
+            for channel in channels:
                 self.say(common.cMSG_CHANNEL_DATA, channel.remote_chanid, b"x" * (1 << 15))
 
     def chatter(self):
