@@ -4,7 +4,6 @@
 use crate::examine::Offer;
 pub use crate::forward::socks::fuzzing::{SocksEnd, SocksTalk, socks_talk};
 pub use crate::hostkey::fuzzing::{KnownHostsLine, is_writable, key_reads_back, known_hosts_lines, revocation_list};
-pub use crate::session::server_offer::first_methods;
 
 /// The server's offer in all that it sent.
 pub fn kex_offer(sent: &[u8]) -> Option<Offer> {

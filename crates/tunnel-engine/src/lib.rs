@@ -30,3 +30,4 @@ mod services;
 pub mod session;
 pub mod spec;
 pub mod task;
+mod transport;

@@ -6,7 +6,6 @@ mod lines;
 mod plain;
 mod queue;
 mod recent;
-mod ssh_library;
 
 use std::io::IsTerminal;
 
@@ -83,7 +82,7 @@ pub fn init(spec: &LogSpec) -> Result<Started, LogError> {
     let recent = RecentLines::default();
     // Each has a filter of its own: the last lines of a tunnel are kept whatever is written out.
     let output = output.with_filter(filter).boxed();
-    let layers = vec![recent.layer().boxed(), ssh_library::layer().boxed(), output];
+    let layers = vec![recent.layer().boxed(), output];
     let subscriber = tracing_subscriber::registry().with(layers).with(no_packet_dumps());
     subscriber.try_init().map_err(|error| LogError::Start(error.to_string()))?;
     Ok(Started { control: LogControl { filter: handle }, recent, flush })
@@ -98,8 +97,7 @@ pub fn init_plain(speech: Speech, output: Option<std::fs::File>) -> Result<Flush
     let (writer, flush) = started.map_err(|error| LogError::Start(error.to_string()))?;
     let filter = filter(speech.level)?;
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).event_format(speech).with_filter(filter);
-    let layers = vec![ssh_library::layer().boxed(), lines.boxed()];
-    let subscriber = tracing_subscriber::registry().with(layers).with(no_packet_dumps());
+    let subscriber = tracing_subscriber::registry().with(lines).with(no_packet_dumps());
     subscriber.try_init().map_err(|error| LogError::Start(error.to_string()))?;
     Ok(flush)
 }

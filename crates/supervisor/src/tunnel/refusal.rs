@@ -19,9 +19,17 @@ pub(super) const ASK_AGAIN: Duration = Duration::from_secs(1);
 pub(super) const ASK_AGAIN_DENIED: Duration = Duration::from_secs(60);
 
 /// Words with which servers say that it is their policy, not a busy port (OpenSSH: "Server has disabled port
-/// forwarding.").
-const POLICY_WORDS: &[&str] =
-    &["disabled", "denied", "prohibit", "forbidden", "not allowed", "not permitted", "administrative"];
+/// forwarding.", and of PermitListen "port forwarding refused").
+const POLICY_WORDS: &[&str] = &[
+    "disabled",
+    "denied",
+    "forwarding refused",
+    "prohibit",
+    "forbidden",
+    "not allowed",
+    "not permitted",
+    "administrative",
+];
 
 /// The ports that only root may listen on, where the server's administrator changed nothing.
 const PRIVILEGED: std::ops::Range<u16> = 1..1024;

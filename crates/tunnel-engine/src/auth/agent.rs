@@ -5,12 +5,19 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
+use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
-use russh::keys::agent::{AgentIdentity, AgentSessionBinding};
 use russh::keys::{Error, HashAlg};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use crate::clock;
+use crate::transport::{SessionProof, put_string};
+
+/// SSH_AGENTC_EXTENSION.
+const AGENT_EXTENSION: u8 = 27;
+/// What is read of the answer to it: one byte is expected.
+const MAX_ANSWER: usize = 1024;
 
 /// An agent answers in milliseconds. One that does not has to leave time for the key files within connect_timeout.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -36,20 +43,17 @@ pub(super) const REFUSED_HINT: &str = "see what the agent wants: it may be locke
 
 impl Agent {
     /// Connects, tells the agent which session this is (it may hold keys for certain destinations only), and lists.
-    pub(super) async fn open(socket: &Path, session: Option<&AgentSessionBinding>) -> Result<Self, AgentTrouble> {
+    pub(super) async fn open(socket: &Path, session: Option<&SessionProof>) -> Result<Self, AgentTrouble> {
         let named = |mut trouble: AgentTrouble| {
             trouble.why = format!("agent `{}`: {}", socket.display(), trouble.why);
             trouble
         };
-        let connect = async { AgentClient::connect_uds(socket).await };
-        let mut client = answer(connect).await.map_err(named)?;
+        let connect = async { Ok(UnixStream::connect(socket).await?) };
+        let mut stream = answer(connect).await.map_err(named)?;
         if let Some(session) = session {
-            match answer(client.bind_session(session, false)).await {
-                // An agent that does not know the extension says no; its keys have no destinations then.
-                Err(trouble) if trouble.connection_lost => return Err(named(trouble)),
-                Ok(()) | Err(_) => {}
-            }
+            answer(bind(&mut stream, session)).await.map_err(named)?;
         }
+        let mut client = AgentClient::connect(stream);
         let identities = answer(client.request_identities()).await.map_err(named)?;
         Ok(Self { client, identities })
     }
@@ -63,6 +67,26 @@ impl Agent {
     ) -> Result<Vec<u8>, AgentTrouble> {
         answer(self.client.sign_request(identity, hash, data)).await
     }
+}
+
+/// Tells the agent which session this connection is for (OpenSSH PROTOCOL.agent, session-bind@openssh.com). russh, which
+/// knows no session identifier here, cannot. An agent that does not know the extension says no; its keys have no
+/// destinations then.
+async fn bind(stream: &mut UnixStream, session: &SessionProof) -> Result<(), Error> {
+    let mut message = vec![AGENT_EXTENSION];
+    for part in [&b"session-bind@openssh.com"[..], &session.host_key, &session.session_id, &session.signature] {
+        put_string(&mut message, part);
+    }
+    // Not for a connection that is forwarded.
+    message.push(0);
+    let mut framed = Vec::new();
+    put_string(&mut framed, &message);
+    stream.write_all(&framed).await?;
+    let length = stream.read_u32().await?;
+    // Yes or no, and nothing else.
+    let mut answer = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(MAX_ANSWER)];
+    stream.read_exact(&mut answer).await?;
+    Ok(())
 }
 
 async fn answer<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, AgentTrouble> {

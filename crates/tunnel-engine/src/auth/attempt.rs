@@ -253,7 +253,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
     /// Reads key files and asks the agent, now that a key would help.
     async fn gather(&mut self) {
         let (identities, certificates) = load::files(self.spec).await;
-        match load::agent(self.spec, self.handle.agent_session_binding()).await {
+        match load::agent(self.spec, Some(self.traffic.session())).await {
             Ok(agent) => {
                 self.record.empty_agent = agent.as_ref().is_some_and(|agent| agent.identities.is_empty());
                 self.agent = agent;

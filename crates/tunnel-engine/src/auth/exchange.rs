@@ -67,7 +67,8 @@ impl<H: Handler> Attempt<'_, H> {
             },
             Signs::Agent(identity) => Holder::Agent { agent: &mut self.agent, identity: identity.clone() },
         };
-        let mut signer = KeySigner { holder, signed: false };
+        let session = self.traffic.session();
+        let mut signer = KeySigner { holder, session_id: &session.session_id, signed: false };
         let answer = match candidate.proof {
             Proof::Key(key) => self.handle.authenticate_publickey_with(self.user, key, hash, &mut signer).await,
             // With our own signer, because russh's call for certificates offers RSA ones under a SHA-1 name.
@@ -108,7 +109,7 @@ impl<H: Handler> Attempt<'_, H> {
     /// Would the server take a signature with SHA-1 of an RSA key that it refused with SHA-2? Asked without making one
     /// (RFC 4252 section 7): sshd announces SHA-2 also where its PubkeyAcceptedAlgorithms leaves it out.
     pub(super) async fn takes_sha1(&mut self, key: PublicKey) -> bool {
-        let mut signer = KeySigner { holder: Holder::Asking, signed: false };
+        let mut signer = KeySigner { holder: Holder::Asking, session_id: &[], signed: false };
         let answer = self.handle.authenticate_publickey_with(self.user, key, None, &mut signer).await;
         matches!(answer, Err(SignError::Trouble(_)))
     }

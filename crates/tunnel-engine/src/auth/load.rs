@@ -3,7 +3,6 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use russh::keys::agent::AgentSessionBinding;
 use russh::keys::{Certificate, ssh_key};
 
 use super::agent::{Agent, AgentTrouble};
@@ -13,6 +12,7 @@ use super::wiped::wiping;
 use crate::failure::FailureKind;
 use crate::file;
 use crate::spec::{AgentSpec, AuthSpec};
+use crate::transport::SessionProof;
 
 /// Key and certificate files of `spec`, read off the thread that carries all tunnels.
 pub(super) async fn files(spec: &AuthSpec) -> (Vec<Identity>, Vec<CertificateFile>) {
@@ -28,10 +28,7 @@ pub(super) async fn files(spec: &AuthSpec) -> (Vec<Identity>, Vec<CertificateFil
 }
 
 /// The agent of `spec`: `Ok(None)` when there is none to ask.
-pub(super) async fn agent(
-    spec: &AuthSpec,
-    session: Option<&AgentSessionBinding>,
-) -> Result<Option<Agent>, AgentTrouble> {
+pub(super) async fn agent(spec: &AuthSpec, session: Option<&SessionProof>) -> Result<Option<Agent>, AgentTrouble> {
     match &spec.agent {
         AgentSpec::None => Ok(None),
         AgentSpec::Socket(socket) => Agent::open(socket, session).await.map(Some),

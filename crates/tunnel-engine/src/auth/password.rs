@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::clock;
 use crate::examine::Step;
 use crate::failure::{Failure, FailureKind};
+use crate::transport::SessionProof;
 
 /// russh passes over SSH_MSG_USERAUTH_PASSWD_CHANGEREQ, and would wait for an answer until connect_timeout. What comes
 /// in after the password, is no banner and is not followed by an answer for this long is such a request: nothing else
@@ -22,6 +23,8 @@ pub(crate) trait Traffic: Sync {
     fn ended(&self) -> watch::Receiver<Option<Failure>>;
     /// Bytes from the server so far, and how many login banners were in them.
     fn received(&self) -> (u64, u32);
+    /// What signatures of this session name.
+    fn session(&self) -> &SessionProof;
     /// A step of the login, for its record.
     fn note(&self, step: Step) {
         drop(step);

@@ -18,10 +18,16 @@ use super::identity::{Private, Trouble, unlock};
 use super::wiped::wiping;
 use crate::failure::FailureKind;
 use crate::spec::SecretSource;
+use crate::transport::put_string;
+
+/// The empty session identifier of russh's exchange, as a string.
+const NO_SESSION_ID: [u8; 4] = [0; 4];
 
 /// Signs for one key that is being offered.
 pub(super) struct KeySigner<'a> {
     pub(super) holder: Holder<'a>,
+    /// Of the transport's first exchange. russh knows of none, and leaves the place for it empty.
+    pub(super) session_id: &'a [u8],
     /// The server has said that it would take the key, and has got its signature.
     pub(super) signed: bool,
 }
@@ -63,6 +69,11 @@ impl russh::Signer for KeySigner<'_> {
         hash: Option<HashAlg>,
         data: Vec<u8>,
     ) -> Result<Vec<u8>, SignError> {
+        let request = data.strip_prefix(&NO_SESSION_ID).unwrap_or(&data).to_vec();
+        let mut data = Vec::new();
+        put_string(&mut data, self.session_id);
+        let before = data.len();
+        data.extend_from_slice(&request);
         let signed = match &mut self.holder {
             Holder::File { public, private, name, passphrase } => {
                 let (public, private, passphrase) = (public.clone(), private.clone(), passphrase.clone());
@@ -91,7 +102,8 @@ impl russh::Signer for KeySigner<'_> {
             }
         }?;
         self.signed = true;
-        Ok(signed)
+        // russh sends what stands behind the session identifier that it knows.
+        Ok([&NO_SESSION_ID, signed.get(before..).unwrap_or_default()].concat())
     }
 }
 

@@ -179,8 +179,9 @@ async fn every_type_of_key_makes_a_signature_that_its_public_half_confirms() {
             name: "f".into(),
             passphrase: None,
         };
-        let mut signer = KeySigner { holder, signed: false };
-        let data = b"to be signed".to_vec();
+        let mut signer = KeySigner { holder, session_id: b"session", signed: false };
+        // russh's session identifier is empty.
+        let data = [&[0; 4][..], b"to be signed"].concat();
         let signed = russh::Signer::auth_sign(&mut signer, &public.clone().into(), hash, data.clone()).await.unwrap();
         let mut appended = signed.strip_prefix(data.as_slice()).unwrap();
         let blob = Vec::<u8>::decode(&mut appended).unwrap();
@@ -188,7 +189,8 @@ async fn every_type_of_key_makes_a_signature_that_its_public_half_confirms() {
         if algorithm == rsa(None) {
             assert_eq!(signature.algorithm(), rsa(hash));
         }
-        Verifier::verify(&public, &data, &signature).unwrap();
+        let signed = [&[0, 0, 0, 7][..], b"session", b"to be signed"].concat();
+        Verifier::verify(&public, &signed, &signature).unwrap();
         assert!(appended.is_empty() && signer.signed);
     }
 }
@@ -249,6 +251,9 @@ async fn bytes_without_an_answer_are_a_request_to_change_the_password() {
         }
         fn received(&self) -> (u64, u32) {
             (self.0.load(Ordering::Relaxed), self.1)
+        }
+        fn session(&self) -> &crate::transport::SessionProof {
+            unimplemented!("no signature is made")
         }
     }
     let link = Link(AtomicU64::new(100), 0);

@@ -84,6 +84,15 @@ fn is_cut_identification(heard: &[u8]) -> bool {
     !last.is_empty() && (last.starts_with(b"SSH-") || b"SSH-".starts_with(last)) && last.len() <= MAX_LINE
 }
 
+impl Banner {
+    /// The identification without its line end, and what came after it.
+    pub(super) fn split(&self) -> (&[u8], &[u8]) {
+        let end = self.bytes.iter().position(|byte| *byte == b'\n').map_or(self.bytes.len(), |end| end + 1);
+        let (identification, after) = self.bytes.split_at(end);
+        (identification.trim_ascii_end(), after)
+    }
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Heard {
     /// An identification that we can use begins at `start`.

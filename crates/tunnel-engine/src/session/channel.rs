@@ -1,23 +1,18 @@
 //! One SSH channel as two halves of bytes. EOF, CLOSE and the loss of the session are three different things here.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use russh::client::Msg;
-use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use russh::{ChannelMsg, ChannelReadHalf};
 use tokio_util::sync::CancellationToken;
 
 use super::backlog::Backlog;
 use super::held_back::Owner;
-use crate::task;
-
-/// How long a channel that both sides have ended waits for the server's CLOSE before it sends its own. OpenSSH and
-/// dropbear close by themselves then; and russh 0.65 keeps a few KiB of every channel that we close first until the
-/// session ends.
-const LINGER: Duration = Duration::from_secs(5);
+use crate::transport::{Ended, Link};
 
 /// What the read half of a channel says next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,13 +59,14 @@ pub struct Channel {
 
 /// The read half over russh.
 pub struct ChannelReader {
-    /// `None` only while it is dropped.
-    half: Option<ChannelReadHalf>,
+    half: ChannelReadHalf,
     shared: Arc<Shared>,
+    /// What russh has said and is to be told after the bytes that came before it.
+    next: Option<Inbound>,
     last: Option<Inbound>,
 }
 
-/// The write half over russh.
+/// The write half.
 pub struct ChannelWriter {
     shared: Arc<Shared>,
 }
@@ -82,45 +78,42 @@ pub struct ChannelGone;
 
 /// What both halves hold; the last one to go closes the channel.
 struct Shared {
-    /// `None` only while it is dropped.
-    writer: Option<ChannelWriteHalf<Msg>>,
-    /// Left by the reader for the time after it.
-    reader: Mutex<Option<ChannelReadHalf>>,
     /// Cancelled when the channel is over, by either side or with the session.
     over: CancellationToken,
     session: CancellationToken,
-    /// Where bytes that wait for the reader are counted, and the channel's number there.
+    /// Where it is counted.
     backlog: Arc<Backlog>,
+    /// russh's number of it, which the server uses too.
     number: u32,
-    /// Cancelled when the reader has held up the session for too long.
-    cut: CancellationToken,
-    sent_eof: AtomicBool,
-    seen_eof: AtomicBool,
+    /// Where the bytes from the server are.
+    link: Arc<Link>,
     /// CHANNEL_CLOSE was sent, or came.
     closed: AtomicBool,
 }
 
 impl Channel {
     /// Wraps an open channel of a session whose end cancels `session`.
-    pub(super) fn new(channel: russh::Channel<Msg>, session: &CancellationToken, backlog: Arc<Backlog>) -> Self {
+    pub(super) fn new(
+        channel: russh::Channel<Msg>,
+        session: &CancellationToken,
+        backlog: Arc<Backlog>,
+        link: Arc<Link>,
+    ) -> Self {
         let number = channel.id().number();
-        let cut = CancellationToken::new();
-        backlog.opened(number, cut.clone());
-        let (reader, writer) = channel.split();
+        backlog.opened();
+        link.attach(number);
+        // Bytes, EOF and CLOSE go to the server without russh.
+        let (reader, _) = channel.split();
         let shared = Arc::new(Shared {
-            writer: Some(writer),
-            reader: Mutex::new(None),
             over: session.child_token(),
             session: session.clone(),
             backlog,
             number,
-            cut,
-            sent_eof: AtomicBool::new(false),
-            seen_eof: AtomicBool::new(false),
+            link,
             closed: AtomicBool::new(false),
         });
         Self {
-            reader: ChannelReader { half: Some(reader), shared: shared.clone(), last: None },
+            reader: ChannelReader { half: reader, shared: shared.clone(), next: None, last: None },
             writer: ChannelWriter { shared },
         }
     }
@@ -131,84 +124,55 @@ impl ChannelRead for ChannelReader {
         if let Some(last) = &self.last {
             return last.clone();
         }
-        let Some(half) = self.half.as_mut() else { return Inbound::Closed };
-        let inbound = loop {
-            // What came before the end is told before the end.
-            let message = tokio::select! {
+        if self.next.is_none() {
+            self.next = tokio::select! {
                 biased;
-                message = half.wait() => message,
-                () = self.shared.over.cancelled() => break self.shared.end(),
+                bytes = self.shared.bytes() => return Inbound::Data(bytes),
+                said = said(&mut self.half) => said.or_else(|| Some(self.shared.end())),
+                () = self.shared.over.cancelled() => Some(self.shared.end()),
             };
-            match message {
-                Some(ChannelMsg::Data { data }) => {
-                    self.shared.backlog.taken(self.shared.number, data.len());
-                    return Inbound::Data(data);
-                }
-                Some(ChannelMsg::Eof) => {
-                    self.shared.seen_eof.store(true, Ordering::Relaxed);
-                    return Inbound::Eof;
-                }
-                // A command that the server does not run.
-                Some(ChannelMsg::Failure) => break Inbound::Closed,
-                Some(ChannelMsg::Close) => {
-                    self.shared.closed.store(true, Ordering::Relaxed);
-                    break Inbound::Closed;
-                }
-                // Window adjustments, and answers to requests that nobody made.
-                Some(_) => {}
-                None => break self.shared.end(),
-            }
-        };
+        }
+        // The bytes before it have all come, because they do not take the way through russh; they are told first.
+        if let Some(bytes) = self.shared.bytes().now_or_never() {
+            return Inbound::Data(bytes);
+        }
+        let inbound = self.next.take().unwrap_or(Inbound::Lost);
+        if inbound == Inbound::Eof {
+            return Inbound::Eof;
+        }
+        if inbound == Inbound::Closed {
+            self.shared.closed.store(true, Ordering::Relaxed);
+        }
         // The writer may be waiting for a window that no longer grows.
         self.shared.over.cancel();
         self.last = Some(inbound.clone());
         inbound
     }
-
-    fn belongs_to(&self, owner: Owner) {
-        self.shared.backlog.belongs_to(self.shared.number, owner);
-    }
 }
 
 impl ChannelWrite for ChannelWriter {
     async fn write(&self, bytes: Bytes) -> Result<(), ChannelGone> {
-        self.unless_over(|half| half.data_bytes(bytes)).await
-    }
-
-    async fn eof(&self) -> Result<(), ChannelGone> {
-        if self.shared.sent_eof.swap(true, Ordering::Relaxed) {
-            return Ok(());
-        }
-        self.unless_over(ChannelWriteHalf::eof).await
-    }
-
-    async fn close(&self) {
-        if self.shared.both_ended() || self.shared.closed.swap(true, Ordering::Relaxed) {
-            // Both sides have said all: the rest happens when the halves are dropped.
-            return;
-        }
-        if let Some(half) = &self.shared.writer {
-            // An error means that the session is over, and the channel with it.
-            let _ = half.close().await;
-        }
-        self.shared.over.cancel();
-    }
-
-    async fn cut_off(&self) {
-        self.shared.cut.cancelled().await;
-    }
-}
-
-impl ChannelWriter {
-    async fn unless_over<'a, F>(&'a self, act: impl FnOnce(&'a ChannelWriteHalf<Msg>) -> F) -> Result<(), ChannelGone>
-    where
-        F: Future<Output = Result<(), russh::Error>> + 'a,
-    {
-        let half = self.shared.writer.as_ref().ok_or(ChannelGone)?;
+        let (link, number) = (&self.shared.link, self.shared.number);
+        let mut bytes = bytes;
         tokio::select! {
             biased;
             () = self.shared.over.cancelled() => Err(ChannelGone),
-            done = act(half) => done.map_err(|_| ChannelGone),
+            sent = poll_fn(|cx| link.poll_send(number, &mut bytes, cx)) => sent.map_err(|Ended| ChannelGone),
+        }
+    }
+
+    async fn eof(&self) -> Result<(), ChannelGone> {
+        if self.shared.over.is_cancelled() {
+            return Err(ChannelGone);
+        }
+        self.shared.link.end(self.shared.number);
+        Ok(())
+    }
+
+    async fn close(&self) {
+        if !self.shared.closed.swap(true, Ordering::Relaxed) {
+            self.shared.link.close(self.shared.number);
+            self.shared.over.cancel();
         }
     }
 }
@@ -223,45 +187,38 @@ impl Shared {
         }
     }
 
-    fn both_ended(&self) -> bool {
-        self.sent_eof.load(Ordering::Relaxed) && self.seen_eof.load(Ordering::Relaxed)
+    /// The next bytes from the server.
+    async fn bytes(&self) -> Bytes {
+        poll_fn(|cx| self.link.poll_channel(self.number, cx)).await
+    }
+}
+
+/// What russh says about the channel beside its bytes; `None`: the session is over.
+async fn said(half: &mut ChannelReadHalf) -> Option<Inbound> {
+    loop {
+        match half.wait().await? {
+            ChannelMsg::Eof => return Some(Inbound::Eof),
+            // A command that the server does not run.
+            ChannelMsg::Failure | ChannelMsg::Close => return Some(Inbound::Closed),
+            // Window adjustments, and answers to requests that were not made here.
+            _ => {}
+        }
     }
 }
 
 impl Drop for ChannelReader {
     fn drop(&mut self) {
-        *self.shared.reader.lock().unwrap_or_else(PoisonError::into_inner) = self.half.take();
+        self.shared.link.abandon(self.shared.number);
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.backlog.abandoned(self.number);
-        let reader = self.reader.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(writer) = self.writer.take() else { return };
-        if self.session.is_cancelled() || *self.closed.get_mut() || tokio::runtime::Handle::try_current().is_err() {
-            return;
-        }
-        let reader = reader.filter(|_| self.both_ended());
-        task::detached(finish(reader, writer));
-    }
-}
-
-/// Closes a channel that nobody holds any more. Ends with the session at the latest.
-async fn finish(reader: Option<ChannelReadHalf>, writer: ChannelWriteHalf<Msg>) {
-    if let Some(mut reader) = reader {
-        let closed = async {
-            while let Some(message) = reader.wait().await {
-                if matches!(message, ChannelMsg::Close) {
-                    return;
-                }
-            }
-        };
-        if tokio::time::timeout(LINGER, closed).await.is_ok() {
-            return;
+        self.backlog.closed();
+        if !*self.closed.get_mut() {
+            self.link.close(self.number);
         }
     }
-    let _ = writer.close().await;
 }
 
 /// Why the server did not open a channel (RFC 4254 section 5.1).

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use russh::ChannelMsg;
+
 use super::channel::{Channel, OpenError};
 use super::requests::{Line, finish, open_error};
 
@@ -23,7 +25,12 @@ impl Line {
         let opened = self.handle.read().await.channel_open_session().await;
         match opened {
             // Dropped, and so closed.
-            Ok(channel) => drop(Channel::new(channel, self.shared.ending.gone(), self.shared.backlog.clone())),
+            Ok(channel) => drop(Channel::new(
+                channel,
+                self.shared.ending.gone(),
+                self.shared.backlog.clone(),
+                self.shared.link.clone(),
+            )),
             Err(russh::Error::ChannelOpenFailure(reason)) => drop(self.shared.refusals.text(&reason).await),
             Err(_) => std::future::pending().await,
         }
@@ -32,9 +39,20 @@ impl Line {
     async fn start(&self, command: String) -> Result<Channel, OpenError> {
         let opened = self.handle.read().await.channel_open_session().await;
         match opened {
-            Ok(channel) => {
+            Ok(mut channel) => {
                 channel.exec(true, command).await.map_err(|_| OpenError::SessionEnded)?;
-                Ok(Channel::new(channel, self.shared.ending.gone(), self.shared.backlog.clone()))
+                // What is written goes another way than the request, and must not be there before it.
+                let taken = loop {
+                    match channel.wait().await {
+                        Some(ChannelMsg::Success) => break true,
+                        Some(ChannelMsg::Failure | ChannelMsg::Close) | None => break false,
+                        Some(_) => {}
+                    }
+                };
+                // Dropped, and so closed, where the command does not run.
+                let (backlog, link) = (self.shared.backlog.clone(), self.shared.link.clone());
+                let channel = Channel::new(channel, self.shared.ending.gone(), backlog, link);
+                if taken { Ok(channel) } else { Err(OpenError::Prohibited("it does not run the command".to_owned())) }
             }
             Err(russh::Error::ChannelOpenFailure(reason)) => {
                 let text = self.shared.refusals.text(&reason).await;

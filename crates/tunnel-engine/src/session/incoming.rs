@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::backlog::{Backlog, OnItsWay};
 use super::channel::{Channel, ChannelGone};
 use crate::spec::Listen;
+use crate::transport::Link;
 
 /// How many may wait for the forwards to look at them. They look at once, so this is the burst between two looks.
 pub(super) const MAX_WAITING: usize = 256;
@@ -92,6 +93,7 @@ pub(super) struct Offer {
     pub origin: Origin,
     pub session: CancellationToken,
     pub backlog: Arc<Backlog>,
+    pub link: Arc<Link>,
     /// Counts it as a channel until it is one.
     pub _on_its_way: OnItsWay,
 }
@@ -113,12 +115,12 @@ impl IncomingChannel {
     /// # Errors
     /// The session has ended.
     pub async fn accept(self) -> Result<Channel, ChannelGone> {
-        let Offer { channel, answer, session, backlog, .. } = *self.offer;
+        let Offer { channel, answer, session, backlog, link, .. } = *self.offer;
         if session.is_cancelled() {
             return Err(ChannelGone);
         }
         answer.accept().await;
-        Ok(Channel::new(channel, &session, backlog))
+        Ok(Channel::new(channel, &session, backlog, link))
     }
 
     /// Refuses it: `connect failed` (RFC 4254 section 5.1) where our target refused, `prohibited` where no forward

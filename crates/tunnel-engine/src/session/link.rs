@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use russh::ChannelOpenFailure;
@@ -21,6 +21,7 @@ use crate::auth::Traffic;
 use crate::examine::{Recorder, Step};
 use crate::failure::Failure;
 use crate::hostkey::Proof;
+use crate::transport::{Link, SessionProof};
 
 /// What is kept of a server's login banner, in characters.
 pub(super) const MAX_BANNER: usize = 400;
@@ -38,17 +39,17 @@ pub(super) struct Shared {
     pub who: String,
     /// Takes notes of the login, where a person asked for them.
     pub recorder: Recorder,
-    pub wire: std::sync::Arc<Wire>,
+    pub wire: Arc<Wire>,
     pub ending: Ending,
     /// Cancelled when russh's loop is over and nothing of the session runs any more.
     pub finished: CancellationToken,
     pub refusals: Refusals,
     pub incoming: Arrivals,
-    pub backlog: std::sync::Arc<Backlog>,
+    pub backlog: Arc<Backlog>,
     /// What the server does for us.
-    pub answers: std::sync::Arc<Answers>,
+    pub answers: Arc<Answers>,
     /// What the server asks for, and no client knows.
-    pub unknown: std::sync::Arc<UnknownRequests>,
+    pub unknown: Arc<UnknownRequests>,
     /// What the watchdog thinks of the way to the server.
     pub path: watch::Sender<Path>,
     /// Somebody wants the server to prove itself.
@@ -57,6 +58,10 @@ pub(super) struct Shared {
     pub logged_in: AtomicBool,
     /// How often keys were exchanged.
     pub key_exchanges: AtomicU32,
+    /// The transport below russh.
+    pub link: Arc<Link>,
+    /// What signatures of this session name.
+    pub session_proof: SessionProof,
     facts: Mutex<Facts>,
 }
 
@@ -85,13 +90,24 @@ impl Traffic for Shared {
         (self.wire.bytes().0, self.facts().banners)
     }
 
+    fn session(&self) -> &SessionProof {
+        &self.session_proof
+    }
+
     fn note(&self, step: Step) {
         self.recorder.note(&self.who, step);
     }
 }
 
 impl Shared {
-    pub(super) fn new(who: String, wire: std::sync::Arc<Wire>, incoming: Arrivals, recorder: Recorder) -> Self {
+    pub(super) fn new(
+        who: String,
+        wire: Arc<Wire>,
+        incoming: Arrivals,
+        recorder: Recorder,
+        link: Arc<Link>,
+        session_proof: SessionProof,
+    ) -> Self {
         Self {
             unknown: UnknownRequests::new(&who),
             who,
@@ -101,12 +117,14 @@ impl Shared {
             finished: CancellationToken::new(),
             refusals: Refusals::default(),
             incoming,
-            backlog: std::sync::Arc::default(),
-            answers: std::sync::Arc::default(),
+            backlog: Arc::default(),
+            answers: Arc::default(),
             path: watch::Sender::new(Path::Clear),
             examine: Notify::new(),
             logged_in: AtomicBool::new(false),
             key_exchanges: AtomicU32::new(0),
+            link,
+            session_proof,
             facts: Mutex::default(),
         }
     }
@@ -135,11 +153,6 @@ impl Shared {
 
     pub(super) fn note(&self, change: impl FnOnce(&mut Facts)) {
         change(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// Bytes from and to the server before its last keys.
-    pub(super) fn before_keys(&self) -> (u64, u64) {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner).before_keys
     }
 
     pub(super) fn facts(&self) -> Facts {
@@ -195,7 +208,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_asker_gets_the_text_of_its_reason_even_when_it_comes_late() {
-        let refusals = std::sync::Arc::new(Refusals::default());
+        let refusals = Arc::new(Refusals::default());
         refusals.note(ChannelOpenFailure::AdministrativelyProhibited, "open\x1b[2J failed\n");
         let asker = refusals.clone();
         let late = crate::task::owned(async move { asker.text(&ChannelOpenFailure::ConnectFailed).await });

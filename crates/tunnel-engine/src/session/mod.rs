@@ -2,21 +2,20 @@
 //! forwards and failures, never of russh's types.
 //!
 //! ```text
-//! open ─► banner ─► connect_stream(guard ─ wire) ─► auth ─► Session
+//! open ─► banner ─► secure (transport: keys, host key) ─► russh on its clear stream ─► auth ─► Session
 //! Session ─ requests ─► russh ─► handler ─► arrivals (router) ─► IncomingChannels
+//! channel ◄─ bytes ─ transport, without russh
 //! watchdog ─ looks at the wire ─► liveness: cuts it ─► ending
 //!                             └► path: doubt ─► whoever watches it
 //! ```
 //!
-//! What russh 0.65 does wrong is contained here, next to where it would bite: `config` (new keys, jump hosts, window),
-//! `wire` and `guard` (leaked handshakes, dead peers), `requests` (half-way opens), `channel` (CLOSE, loss).
-//! One thing is not: a reader of ours that stops reading holds up all channels of its session, once more waits than
-//! `backlog` keeps; past that a session says so, and cuts the reader off in the end.
+//! What russh 0.65 does wrong is contained here, next to where it would bite: `wire` (leaked handshakes, dead peers),
+//! `requests` (half-way opens), `channel` (CLOSE, loss). What it did wrong below its channels, windows, rekeys, texts,
+//! is no longer its business: see `crate::transport`.
 
 mod algorithms;
 mod answer_wait;
 mod answers;
-mod apart;
 mod arrivals;
 mod backlog;
 mod banner;
@@ -26,7 +25,6 @@ mod ending;
 mod exec;
 mod fault;
 mod follow;
-mod guard;
 mod handler;
 mod held_back;
 mod incoming;
@@ -35,11 +33,11 @@ mod link;
 mod liveness;
 mod open;
 mod path;
-mod rekey;
+mod prove;
 mod requests;
 mod router;
 mod scan;
-pub(crate) mod server_offer;
+mod secure;
 mod unknown;
 mod watchdog;
 mod wire;
@@ -58,7 +56,6 @@ pub use incoming::{IncomingChannel, IncomingChannels, Origin, RejectReason, Remo
 pub use info::SessionInfo;
 pub use path::{Doubt, Path};
 pub use scan::{Scan, host_keys};
-pub use unknown::{LIBRARY_TARGET, library_warned};
 
 use crate::dial::{Dialer, Look};
 use crate::failure::{Failure, FailureKind};
@@ -81,8 +78,6 @@ struct Alive {
     info: SessionInfo,
     line: Arc<Line>,
     _watchdog: AbortOnDropHandle<()>,
-    /// Where the user set a limit.
-    _renewal: Option<AbortOnDropHandle<()>>,
     /// Where known_hosts follows the server's host keys.
     follow: Option<Follow>,
 }
@@ -93,8 +88,7 @@ pub enum Role {
     /// Carries forwards.
     #[default]
     Tunnel,
-    /// Carries another session to the server behind it. Its channels hold as much as that session has under way,
-    /// because it must never wait for it.
+    /// Carries another session to the server behind it, whose keepalive proves both.
     JumpHost,
 }
 

@@ -1,34 +1,32 @@
 //! From a spec to an authenticated session, all of it before one deadline.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use russh::client::connect_stream;
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::oneshot;
-use tokio_util::context::TokioContext;
 use tokio_util::sync::CancellationToken;
 
-use super::apart::Effort;
 use super::arrivals::Arrivals;
 use super::banner;
-use super::config::{self, IDENTIFICATION};
+use super::config::IDENTIFICATION;
 use super::fault;
 use super::follow::Follow;
-use super::guard::Guard;
 use super::handler::Handler;
 use super::incoming::IncomingChannels;
 use super::link::{MAX_BANNER, Shared};
 use super::liveness::Patience;
 use super::requests::Line;
+use super::secure::{self, Secured, Wanted, Watcher};
 use super::wire::{CutOnDrop, Wire};
-use super::{Alive, Role, Session, SessionInfo, algorithms, rekey, server_offer, watchdog};
+use super::{Alive, Role, Session, SessionInfo, algorithms, watchdog};
 use crate::dial::Dialer;
 use crate::examine::{Step, Tap};
 use crate::failure::{Failure, FailureKind};
 use crate::hostkey::{HostKeys, Proof, Until};
-use crate::spec::{RekeyLimit, SessionSpec, Via};
+use crate::spec::{SessionSpec, Via};
+use crate::transport::Link;
 use crate::{auth, clock, task};
 
 /// How far the attempt has come, for the message when time is up.
@@ -87,8 +85,6 @@ impl Attempt<'_> {
             updates = None;
         }
         let ours = algorithms::offer(&preferred);
-        let exchanges = preferred.kex.to_vec();
-        let config = config::config(spec.receive_window, preferred)?;
 
         let mut link = dialer.dial(spec, deadline.at()).await?;
         let (peer, local) = (link.peer, link.local);
@@ -104,30 +100,36 @@ impl Attempt<'_> {
         recorder.note(&self.who, self.identified(&banner.software));
 
         self.phase = Phase::KeyExchange;
-        let unsaid = if banner.introduced { &[] } else { introduction.as_bytes() };
-        let mut early = banner.bytes;
-        let theirs = server_offer::receive(&mut *link.io, unsaid, &mut early).await;
-        let theirs = theirs.map_err(|error| fault::from_russh(&self.who, russh::Error::IO(error)))?;
-        let effort = Effort::of(&exchanges, &theirs);
+        if !banner.introduced {
+            // A failure to write is not the news: what the server said, or how it closed, is.
+            let _ = link.io.write_all(introduction.as_bytes()).await;
+        }
         let wire = Arc::new(Wire::new(link));
         let mut cut = CutOnDrop(Some(wire.clone()));
-        let (arrivals, incoming) = Arrivals::new();
-        let shared = Arc::new(Shared::new(self.who.clone(), wire.clone(), arrivals, recorder.clone()));
-        let paced_by = match self.role {
-            Role::Tunnel => Some(shared.backlog.clone()),
-            // Bounded by the windows of the session inside it, which must never wait for this one.
-            Role::JumpHost => None,
+        let wanted = Wanted {
+            who: &self.who,
+            recorder: &recorder,
+            offer: secure::offer(&ours),
+            rekey_limit: spec.rekey_limit,
+            required_rsa_size: spec.auth.required_rsa_size,
         };
-        let guard = Guard::new(wire, early, introduction.len(), paced_by, shared.unknown.clone());
+        let secured = secure::secure(&wanted, &host_keys, wire.clone(), &banner).await;
+        recorder.note(&self.who, Step::Offers { ours, theirs: tap.offer() });
+        let Secured { connection, input, agreement, host_key, proof } = secured?;
+        let cannot = |error| secure::failure(&self.who, &error);
+        let session_proof = connection.proof().cloned().unwrap_or_default();
+        let link = Link::new(connection, spec.receive_window).map_err(cannot)?;
+        let (arrivals, incoming) = Arrivals::new();
+        let shared =
+            Shared::new(self.who.clone(), wire.clone(), arrivals, recorder.clone(), link.clone(), session_proof);
+        let shared = Arc::new(shared);
+        let mut watcher = Watcher(shared.clone());
+        watcher.began(&agreement, host_key, proof);
+        link.observe(Box::new(watcher));
         let (announce, announced) = oneshot::channel();
         let announce = updates.is_some().then_some(announce);
-        let handler = Handler::new(shared.clone(), host_keys, spec.auth.required_rsa_size, announce);
-        let connect = connect_stream(config, guard, handler);
-        let connected = match effort.threads().map_err(|error| no_thread(&self.who, error))? {
-            Some(threads) => TokioContext::new(connect, threads.clone()).await,
-            None => connect.await,
-        };
-        recorder.note(&self.who, Step::Offers { ours, theirs: tap.offer() });
+        let handler = Handler::new(shared.clone(), announce);
+        let connected = secure::speak(&link, wire, input, spec.receive_window, handler).await;
         let mut handle = connected.map_err(|error| broken(&shared, error))?;
 
         self.phase = Phase::Authentication;
@@ -152,12 +154,9 @@ impl Attempt<'_> {
         let timing = spec.timing;
         let patience = Patience::new(timing.server_alive_interval, timing.server_alive_count_max, self.role);
         let watchdog = task::owned(watchdog::watch(line.clone(), patience, local, spec.receive_window));
-        let limit = spec.rekey_limit;
-        let renewal = (limit != RekeyLimit::default())
-            .then(|| task::owned(rekey::watch(line.clone(), limit, spec.receive_window)));
         let updates = updates.filter(|_| facts.proof == Some(Proof::OwnLine));
         let follow = updates.map(|updates| Follow::start(line.clone(), updates, announced));
-        let alive = Alive { info, line, _watchdog: watchdog, _renewal: renewal, follow };
+        let alive = Alive { info, line, _watchdog: watchdog, follow };
         Ok((Session { alive: Arc::new(alive) }, incoming))
     }
 
@@ -203,11 +202,6 @@ fn broken(shared: &Shared, error: russh::Error) -> Failure {
         true => fault::not_utf8(&shared.who, true, &[]),
         false => shared.fault(error),
     })
-}
-
-fn no_thread(who: &str, error: io::Error) -> Failure {
-    let message = format!("no thread could be started for the key exchange with `{who}`: {error}");
-    Failure::new(FailureKind::Protocol, message).with_source(error).with_hint("raise TasksMax of the unit")
 }
 
 /// sshd closes without a word when the account may not log in, and then its login banner is all there is to tell.

@@ -14,13 +14,16 @@ use tokio::sync::{RwLock, oneshot};
 
 use super::ForwardError;
 use super::channel::{Channel, OpenError};
+use super::fault::escaped;
 use super::handler::Handler;
 use super::incoming::{Origin, RemoteListen};
 use super::link::Shared;
+use super::prove;
 use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Bind, Connect, Listen};
 use crate::task;
+use crate::transport::{put_string, put_u32};
 
 /// The server connects to the target before it answers; two minutes is how long its kernel tries.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
@@ -28,6 +31,8 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(20);
 /// A loop that writes nothing for so long has to show that it reads.
 const TURN_READS: Duration = Duration::from_secs(1);
+/// What is kept of the server's words about a refused listener, in characters.
+const MAX_REASON: usize = 200;
 /// russh notes every refused channel in a queue that only authentication reads; see [`Line::sweep`].
 const SWEEP_EVERY: u32 = 64;
 
@@ -93,9 +98,9 @@ impl Line {
     /// Has the server prove that it has these host keys, all of them.
     pub(super) async fn prove(self: &Arc<Self>, keys: Vec<PublicKey>) -> Result<(), String> {
         let line = self.clone();
-        let ask = async move { line.handle.read().await.hostkeys_prove(keys).await };
+        let ask = async move { prove::prove(&line, &keys).await };
         match finish(FORWARD_TIMEOUT, ask, |_| async {}).await {
-            Some(proven) => proven.map_err(|error| error.to_string()),
+            Some(proven) => proven,
             None => Err("it did not answer".to_owned()),
         }
     }
@@ -123,11 +128,6 @@ impl Line {
         let rtt = clock::now().saturating_duration_since(sent);
         self.rtt.store(u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
         Some(rtt)
-    }
-
-    /// Asks for new keys. Answered by one more of [`Shared::key_exchanges`].
-    pub(super) async fn renew_keys(&self) -> Result<(), russh::Error> {
-        self.handle.read().await.rekey_soon().await
     }
 
     /// Returns once russh's loop has shown that it turns: it has written something we gave it, or waits for a peer
@@ -185,7 +185,12 @@ impl Line {
             drop(waits);
         }
         match opened {
-            Ok(channel) => Ok(Channel::new(channel, self.shared.ending.gone(), self.shared.backlog.clone())),
+            Ok(channel) => Ok(Channel::new(
+                channel,
+                self.shared.ending.gone(),
+                self.shared.backlog.clone(),
+                self.shared.link.clone(),
+            )),
             Err(russh::Error::ChannelOpenFailure(reason)) => {
                 self.sweep();
                 let text = self.shared.refusals.text(&reason).await;
@@ -214,7 +219,8 @@ impl Line {
         if matches!(answer, Ok(_) | Err(russh::Error::RequestDenied)) {
             self.shared.answered();
         }
-        match answer.map_err(|error| forward_error(&error, name.clone())).and_then(|port| real(listen, port, name)) {
+        let answer = answer.map_err(|error| self.forward_error(&error, &listen, name.clone()));
+        match answer.and_then(|port| real(listen, port, name)) {
             Ok((listen, port)) => {
                 allocated(port);
                 self.shared.incoming.granted(ticket, port).await;
@@ -236,7 +242,24 @@ impl Line {
             }
             RemoteListen::Unix(path) => handle.cancel_streamlocal_forward(path.as_str()).await,
         };
-        answer.map_err(|error| forward_error(&error, name))
+        answer.map_err(|error| self.forward_error(&error, &listen, name))
+    }
+
+    /// OpenSSH says why it refuses when its policy forbids the listener, and nothing when the port is taken.
+    fn forward_error(&self, error: &russh::Error, asked: &RemoteListen, listen: String) -> ForwardError {
+        if !matches!(error, russh::Error::RequestDenied) {
+            return ForwardError::SessionEnded;
+        }
+        let mut fields = Vec::new();
+        match asked {
+            RemoteListen::Tcp { address, port } => {
+                put_string(&mut fields, address.as_bytes());
+                put_u32(&mut fields, u32::from(*port));
+            }
+            RemoteListen::Unix(path) => put_string(&mut fields, path.as_bytes()),
+        }
+        let reason = self.shared.link.take_refusal(&fields).map(|said| escaped(&said, MAX_REASON));
+        ForwardError::Refused { listen, reason }
     }
 
     /// Empties russh's queue of refused channels, which would grow for as long as a target is down: polling any
@@ -312,14 +335,5 @@ pub(super) fn open_error(reason: &ChannelOpenFailure, text: String) -> OpenError
         ChannelOpenFailure::UnknownChannelType => OpenError::UnknownType(text),
         ChannelOpenFailure::ResourceShortage => OpenError::ResourceShortage(text),
         ChannelOpenFailure::Other { code, .. } => OpenError::Other { code: *code, words: text },
-    }
-}
-
-fn forward_error(error: &russh::Error, listen: String) -> ForwardError {
-    if matches!(error, russh::Error::RequestDenied) {
-        // What OpenSSH says about it comes as SSH_MSG_DEBUG, which russh keeps to itself.
-        ForwardError::Refused { listen, reason: None }
-    } else {
-        ForwardError::SessionEnded
     }
 }

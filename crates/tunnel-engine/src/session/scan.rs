@@ -1,18 +1,13 @@
 //! The host keys of a server, as ssh-keyscan gets them: one key exchange for each, and no login.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use russh::Disconnect;
-use russh::client::connect_stream;
-use russh::keys::{Algorithm, PublicKeyOrCertificate};
-use tokio_util::context::TokioContext;
+use russh::keys::Algorithm;
+use tokio::io::AsyncWriteExt as _;
 
-use super::apart::Effort;
-use super::config::{self, IDENTIFICATION};
-use super::guard::Guard;
-use super::unknown::UnknownRequests;
+use super::config::IDENTIFICATION;
 use super::wire::{CutOnDrop, Wire};
-use super::{algorithms, banner, fault, server_offer};
+use super::{algorithms, banner, secure};
 use crate::clock;
 use crate::dial::{Dialer, JumpHost, Link};
 use crate::failure::{Failure, FailureKind};
@@ -99,52 +94,22 @@ fn without(offer: HostKeyOffer, known: &[HostKey]) -> HostKeyOffer {
     HostKeyOffer { plain, certificates: Vec::new(), leading: 0, ..offer }
 }
 
+/// The key that the server shows, and has proven to be its own by the exchange.
 async fn exchange(
     spec: &SessionSpec,
     route: &Route<'_>,
     preferred: russh::Preferred,
     who: &str,
 ) -> Result<Option<HostKey>, Failure> {
-    let exchanges = preferred.kex.to_vec();
-    let config = config::config(spec.receive_window, preferred)?;
     let mut link = route.connect(spec).await?;
     let ours = format!("{IDENTIFICATION}\r\n");
     let banner = banner::receive(&mut *link.io, who, &ours, &mut Vec::new()).await?;
-    let introduction = if banner.introduced { &[] } else { ours.as_bytes() };
-    let mut early = banner.bytes;
-    let offer = server_offer::receive(&mut *link.io, introduction, &mut early).await;
-    let effort = Effort::of(&exchanges, &offer.map_err(|error| fault::from_russh(who, russh::Error::IO(error)))?);
+    if !banner.introduced {
+        // A failure to write is not the news: what the server said, or how it closed, is.
+        let _ = link.io.write_all(ours.as_bytes()).await;
+    }
     let wire = Arc::new(Wire::new(link));
     let _cut = CutOnDrop(Some(wire.clone()));
-    let guard = Guard::new(wire, early, ours.len(), None, UnknownRequests::new(who));
-    let shown = Shown::default();
-    let connect = connect_stream(config, guard, Listener(shown.clone()));
-    let threads = effort.threads().map_err(|error| {
-        Failure::new(FailureKind::Protocol, "no thread could be started for the key exchange").with_source(error)
-    })?;
-    let connected = match threads {
-        Some(threads) => TokioContext::new(connect, threads.clone()).await,
-        None => connect.await,
-    };
-    // Connected: the exchange is complete, so the server has the private half of what it showed.
-    let handle = connected.map_err(|error| fault::from_russh(who, error))?;
-    let _ = handle.disconnect(Disconnect::ByApplication, "", "").await;
-    let key = shown.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-    Ok(key)
-}
-
-/// The key that the exchange showed.
-#[derive(Clone, Default)]
-struct Shown(Arc<Mutex<Option<HostKey>>>);
-
-/// Takes any key: there is nothing to be said to this server.
-struct Listener(Shown);
-
-impl russh::client::Handler for Listener {
-    type Error = russh::Error;
-
-    async fn check_server_key(&mut self, presented: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
-        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = HostKey::of(presented.public_key().key_data());
-        Ok(true)
-    }
+    let offer = secure::offer(&algorithms::offer(&preferred));
+    secure::shown_host_key(who, offer, wire, &banner).await
 }

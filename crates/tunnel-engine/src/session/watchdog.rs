@@ -147,7 +147,6 @@ impl Watchdog {
             self.paused = paused;
             self.running_since = now;
             self.judge.resumed(now);
-            self.line.shared.backlog.resumed(now);
             let seen = self.seen();
             for question in [&mut self.question, &mut self.open].into_iter().flatten() {
                 question.put = now;
@@ -161,7 +160,7 @@ impl Watchdog {
         let shared = &self.line.shared;
         let bytes_in = shared.wire.bytes().0;
         let came = std::mem::replace(&mut self.bytes_in, bytes_in) != bytes_in;
-        (came || shared.wire.signs().reading_since.is_some()) && !shared.backlog.is_pacing()
+        came || shared.wire.signs().reading_since.is_some()
     }
 
     fn look_at_question(&mut self, reading: bool, now: Instant) {

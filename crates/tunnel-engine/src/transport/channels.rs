@@ -1,0 +1,468 @@
+//! What passes between the server and russh about channels (RFC 4254), and what does not: data from the server is kept
+//! here for its reader, windows are granted as it is taken, and our data, EOF and CLOSE are sent from here. russh opens
+//! channels, and learns when the server has closed them.
+
+use std::borrow::Cow;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::task::Waker;
+
+use bytes::{Buf as _, Bytes};
+
+use super::TransportError;
+use super::message::{
+    MSG_CHANNEL_CLOSE, MSG_CHANNEL_DATA, MSG_CHANNEL_EOF, MSG_CHANNEL_EXTENDED_DATA, MSG_CHANNEL_OPEN,
+    MSG_CHANNEL_OPEN_CONFIRMATION, MSG_CHANNEL_OPEN_FAILURE, MSG_CHANNEL_WINDOW_ADJUST,
+};
+use super::window::Window;
+use super::wire::{Reader, put_u32};
+
+/// By how much all windows of a connection together may have grown. What readers do not take is bounded by it and by
+/// the number of channels.
+const MAX_GROWTH: u64 = 64 * 1024 * 1024;
+/// Up to here a channel keeps what came in the buffers in which it came; beyond, its reader is slow, and its bytes must
+/// not keep what came beside them for others.
+const KEPT_IN_PLACE: u32 = 256 * 1024;
+/// Channels of the server's that wait for russh's answer.
+const MAX_OFFERED: usize = 4096;
+/// What one message carries at most, as OpenSSH's.
+const MAX_DATA: u32 = 32 * 1024;
+/// A smaller piece is copied at once: less than a quarter of the packets that it came with.
+const SMALL_PIECE: usize = 8 * 1024;
+
+/// The channels of a connection, by our numbers.
+pub(crate) struct Channels {
+    max_window: u32,
+    open: HashMap<u32, Channel>,
+    /// The server's numbers of them.
+    by_theirs: HashMap<u32, u32>,
+    /// By our numbers: a window may be granted, or CLOSE is due.
+    due: VecDeque<u32>,
+    growth: u64,
+    /// By our numbers: writers that wait for the connection, in the order in which they came.
+    waiting: VecDeque<u32>,
+    /// Channels that the server asked for, by its numbers: the window and the longest data that it takes.
+    offered: HashMap<u32, (u32, u32)>,
+    /// CLOSEs that russh will send for channels that were closed here, by the server's numbers. The server may use a
+    /// number again before russh has said its CLOSE.
+    unsaid: HashMap<u32, usize>,
+}
+
+struct Channel {
+    /// Known when both have agreed to the channel.
+    theirs: Option<u32>,
+    window: Window,
+    inbox: VecDeque<Bytes>,
+    reader: Option<Waker>,
+    /// What the server still takes, and how much of it in one message.
+    send_window: u32,
+    max_data: u32,
+    writer: Option<Waker>,
+    /// It is in `waiting`.
+    is_waiting: bool,
+    /// The reader has gone: what still comes is for no one.
+    abandoned: bool,
+    /// EOF is to be sent, or was.
+    ending: bool,
+    sent_eof: bool,
+    sent_close: bool,
+    got_close: bool,
+    /// CLOSE is to be sent, or was.
+    closing: bool,
+    /// It is in `due`.
+    is_due: bool,
+}
+
+impl Channel {
+    const fn new(window: Window) -> Self {
+        Self {
+            theirs: None,
+            window,
+            inbox: VecDeque::new(),
+            reader: None,
+            send_window: 0,
+            max_data: 0,
+            writer: None,
+            is_waiting: false,
+            abandoned: false,
+            ending: false,
+            sent_eof: false,
+            sent_close: false,
+            got_close: false,
+            closing: false,
+            is_due: false,
+        }
+    }
+}
+
+/// What becomes of a message of the server's.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum FromServer {
+    /// It is for russh.
+    Pass(Bytes),
+    /// Bytes of a channel, kept for its reader.
+    Data(usize),
+    /// The server has taken data of ours.
+    Adjusted,
+}
+
+/// A channel takes no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended;
+
+fn wake(slot: &mut Option<Waker>) {
+    if let Some(waker) = slot.take() {
+        waker.wake();
+    }
+}
+
+impl Channels {
+    /// `max_window`: how far the window of a channel may grow.
+    pub(crate) fn new(max_window: u32) -> Self {
+        Self {
+            max_window,
+            open: HashMap::new(),
+            by_theirs: HashMap::new(),
+            due: VecDeque::new(),
+            growth: 0,
+            waiting: VecDeque::new(),
+            offered: HashMap::new(),
+            unsaid: HashMap::new(),
+        }
+    }
+
+    /// A message of russh's; `None`: it is not for the server.
+    pub(crate) fn from_client<'a>(&mut self, payload: &'a [u8]) -> Result<Option<Cow<'a, [u8]>>, TransportError> {
+        let mut reader = Reader::new("channel message", payload);
+        match reader.u8()? {
+            MSG_CHANNEL_OPEN => {
+                reader.string()?;
+                let ours = reader.u32()?;
+                let at = payload.len() - reader.rest().len();
+                Ok(Some(self.begin(ours, None, payload, at)))
+            }
+            MSG_CHANNEL_OPEN_CONFIRMATION => {
+                let (theirs, ours) = (reader.u32()?, reader.u32()?);
+                let at = payload.len() - reader.rest().len();
+                Ok(Some(self.begin(ours, Some(theirs), payload, at)))
+            }
+            // Of data that russh never saw.
+            MSG_CHANNEL_WINDOW_ADJUST => Ok(None),
+            MSG_CHANNEL_OPEN_FAILURE => {
+                self.offered.remove(&reader.u32()?);
+                Ok(Some(Cow::Borrowed(payload)))
+            }
+            MSG_CHANNEL_CLOSE => {
+                let theirs = reader.u32()?;
+                if let Entry::Occupied(mut unsaid) = self.unsaid.entry(theirs) {
+                    *unsaid.get_mut() -= 1;
+                    if *unsaid.get() == 0 {
+                        unsaid.remove();
+                    }
+                    return Ok(None);
+                }
+                let Some((ours, channel)) = self.of_theirs(theirs) else { return Ok(None) };
+                channel.sent_close = true;
+                self.forget_if_over(ours);
+                Ok(Some(Cow::Borrowed(payload)))
+            }
+            _ => Ok(Some(Cow::Borrowed(payload))),
+        }
+    }
+
+    /// A message of the server's.
+    pub(crate) fn from_server(&mut self, payload: Bytes) -> Result<FromServer, TransportError> {
+        let mut reader = Reader::new("channel message", &payload);
+        match reader.u8()? {
+            MSG_CHANNEL_DATA => {
+                let (ours, data) = (reader.u32()?, reader.string()?);
+                reader.end()?;
+                let (length, mut data) = (data.len(), payload.clone());
+                data.advance(payload.len() - length);
+                self.data(ours, data)?;
+                Ok(FromServer::Data(length))
+            }
+            MSG_CHANNEL_EXTENDED_DATA => {
+                let (ours, _) = (reader.u32()?, reader.u32()?);
+                let length = reader.string()?.len();
+                reader.end()?;
+                // Errors of a command, which are left out.
+                self.get(ours, MSG_CHANNEL_EXTENDED_DATA)?.window.received(length)?;
+                self.taken(ours, length);
+                Ok(FromServer::Data(length))
+            }
+            MSG_CHANNEL_OPEN => {
+                reader.string()?;
+                let theirs = reader.u32()?;
+                if self.offered.len() >= MAX_OFFERED {
+                    return Err(TransportError::Flood);
+                }
+                self.offered.insert(theirs, (reader.u32()?, reader.u32()?));
+                Ok(FromServer::Pass(payload))
+            }
+            MSG_CHANNEL_WINDOW_ADJUST => {
+                let (ours, bytes) = (reader.u32()?, reader.u32()?);
+                reader.end()?;
+                if let Some(channel) = self.open.get_mut(&ours) {
+                    channel.send_window = channel.send_window.saturating_add(bytes);
+                    wake(&mut channel.writer);
+                }
+                Ok(FromServer::Adjusted)
+            }
+            MSG_CHANNEL_OPEN_CONFIRMATION => {
+                let (ours, theirs) = (reader.u32()?, reader.u32()?);
+                let (window, max_data) = (reader.u32()?, reader.u32()?);
+                let channel = self.get(ours, MSG_CHANNEL_OPEN_CONFIRMATION)?;
+                if channel.theirs.replace(theirs).is_some() || self.by_theirs.insert(theirs, ours).is_some() {
+                    return Err(TransportError::Unexpected(MSG_CHANNEL_OPEN_CONFIRMATION));
+                }
+                self.takes(ours, (window, max_data));
+                Ok(FromServer::Pass(payload))
+            }
+            MSG_CHANNEL_OPEN_FAILURE => {
+                let ours = reader.u32()?;
+                if self.get(ours, MSG_CHANNEL_OPEN_FAILURE)?.theirs.is_some() {
+                    return Err(TransportError::Unexpected(MSG_CHANNEL_OPEN_FAILURE));
+                }
+                self.open.remove(&ours);
+                Ok(FromServer::Pass(payload))
+            }
+            MSG_CHANNEL_CLOSE => {
+                let ours = reader.u32()?;
+                let channel = self.get(ours, MSG_CHANNEL_CLOSE)?;
+                channel.got_close = true;
+                wake(&mut channel.writer);
+                self.forget_if_over(ours);
+                Ok(FromServer::Pass(payload))
+            }
+            _ => Ok(FromServer::Pass(payload)),
+        }
+    }
+
+    /// A channel has a reader, perhaps before russh has said yes to the server, which opened it.
+    pub(crate) fn attach(&mut self, ours: u32) {
+        let window = Window::new(self.max_window);
+        self.open.entry(ours).or_insert_with(|| Channel::new(window));
+    }
+
+    /// The next message that is due to the server: windows to grant, channels to close.
+    pub(crate) fn poll_message(&mut self) -> Option<Vec<u8>> {
+        while let Some(ours) = self.due.pop_front() {
+            let Some(channel) = self.open.get_mut(&ours) else { continue };
+            channel.is_due = false;
+            let Some(theirs) = channel.theirs else { continue };
+            if channel.sent_close {
+                continue;
+            }
+            if channel.ending && !channel.sent_eof && !channel.got_close {
+                channel.sent_eof = true;
+                let mut message = vec![MSG_CHANNEL_EOF];
+                put_u32(&mut message, theirs);
+                self.make_due(ours);
+                return Some(message);
+            }
+            if channel.closing {
+                channel.sent_close = true;
+                *self.unsaid.entry(theirs).or_insert(0) += 1;
+                let mut message = vec![MSG_CHANNEL_CLOSE];
+                put_u32(&mut message, theirs);
+                self.forget_if_over(ours);
+                return Some(message);
+            }
+            if channel.got_close {
+                continue;
+            }
+            if let Some(bytes) = channel.window.grant() {
+                let mut message = vec![MSG_CHANNEL_WINDOW_ADJUST];
+                put_u32(&mut message, theirs);
+                put_u32(&mut message, bytes);
+                return Some(message);
+            }
+        }
+        None
+    }
+
+    /// Whether [`Channels::poll_message`] may have something.
+    pub(crate) fn has_messages(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// The next bytes for the reader of a channel; `None`: none have come, and `waker` is woken when some do.
+    pub(crate) fn read(&mut self, ours: u32, waker: &Waker) -> Option<Bytes> {
+        let channel = self.open.get_mut(&ours)?;
+        let Some(bytes) = channel.inbox.pop_front() else {
+            match &mut channel.reader {
+                Some(known) => known.clone_from(waker),
+                None => channel.reader = Some(waker.clone()),
+            }
+            return None;
+        };
+        self.taken(ours, bytes.len());
+        Some(bytes)
+    }
+
+    /// How much of `wanted` bytes the server takes now, in one message to the channel with the given number of its own;
+    /// `None`: nothing, and `waker` is woken when it does.
+    ///
+    /// # Errors
+    /// The channel has ended.
+    pub(crate) fn may_send(&mut self, ours: u32, wanted: usize, waker: &Waker) -> Result<Option<(u32, usize)>, Ended> {
+        let channel = self.open.get_mut(&ours).ok_or(Ended)?;
+        if channel.got_close || channel.ending || channel.closing {
+            return Err(Ended);
+        }
+        let most = channel.send_window.min(channel.max_data);
+        let bytes = wanted.min(usize::try_from(most).unwrap_or(usize::MAX));
+        let Some(theirs) = channel.theirs.filter(|_| bytes > 0) else {
+            channel.writer = Some(waker.clone());
+            return Ok(None);
+        };
+        channel.send_window -= u32::try_from(bytes).unwrap_or(most);
+        Ok(Some((theirs, bytes)))
+    }
+
+    /// A writer is woken when the connection takes more.
+    pub(crate) fn wait(&mut self, ours: u32, waker: &Waker) {
+        if let Some(channel) = self.open.get_mut(&ours) {
+            channel.writer = Some(waker.clone());
+            if !std::mem::replace(&mut channel.is_waiting, true) {
+                self.waiting.push_back(ours);
+            }
+        }
+    }
+
+    /// The connection takes more.
+    pub(crate) fn wake_waiting(&mut self) {
+        for ours in self.waiting.drain(..) {
+            if let Some(channel) = self.open.get_mut(&ours) {
+                channel.is_waiting = false;
+                wake(&mut channel.writer);
+            }
+        }
+    }
+
+    /// No more bytes are sent on a channel.
+    pub(crate) fn end(&mut self, ours: u32) {
+        if let Some(channel) = self.open.get_mut(&ours) {
+            channel.ending = true;
+            self.make_due(ours);
+        }
+    }
+
+    /// A channel is closed here. russh learns of it by the server's CLOSE, and then forgets the channel.
+    pub(crate) fn close(&mut self, ours: u32) {
+        if let Some(channel) = self.open.get_mut(&ours) {
+            channel.closing = true;
+            self.make_due(ours);
+        }
+    }
+
+    /// The reader of a channel has gone.
+    pub(crate) fn abandon(&mut self, ours: u32) {
+        if let Some(channel) = self.open.get_mut(&ours) {
+            channel.abandoned = true;
+            channel.inbox = VecDeque::new();
+            channel.reader = None;
+            self.forget_if_over(ours);
+        }
+    }
+
+    /// No more will come for any reader, nor go from any writer.
+    pub(crate) fn wake_all(&mut self) {
+        for channel in self.open.values_mut() {
+            wake(&mut channel.reader);
+            wake(&mut channel.writer);
+        }
+    }
+
+    /// `at`: where in `payload` the window is.
+    fn begin<'a>(&mut self, ours: u32, theirs: Option<u32>, payload: &'a [u8], at: usize) -> Cow<'a, [u8]> {
+        let window = Window::new(self.max_window);
+        let mut message = payload.to_vec();
+        if let Some(field) = message.get_mut(at..at + 4) {
+            field.copy_from_slice(&window.initial().to_be_bytes());
+        }
+        match theirs {
+            Some(theirs) => {
+                self.by_theirs.insert(theirs, ours);
+                self.open.entry(ours).or_insert_with(|| Channel::new(window)).theirs = Some(theirs);
+                let takes = self.offered.remove(&theirs).unwrap_or_default();
+                self.takes(ours, takes);
+            }
+            None => drop(self.open.insert(ours, Channel::new(window))),
+        }
+        Cow::Owned(message)
+    }
+
+    fn data(&mut self, ours: u32, data: Bytes) -> Result<(), TransportError> {
+        let channel = self.get(ours, MSG_CHANNEL_DATA)?;
+        if channel.theirs.is_none() || channel.got_close {
+            return Err(TransportError::Unexpected(MSG_CHANNEL_DATA));
+        }
+        channel.window.received(data.len())?;
+        if channel.abandoned || channel.sent_close || data.is_empty() {
+            return Ok(());
+        }
+        let is_kept_in_place = data.len() >= SMALL_PIECE && channel.window.unread() <= KEPT_IN_PLACE;
+        channel.inbox.push_back(if is_kept_in_place { data } else { Bytes::copy_from_slice(&data) });
+        wake(&mut channel.reader);
+        Ok(())
+    }
+
+    /// What the server said about the data that it takes.
+    fn takes(&mut self, ours: u32, (window, max_data): (u32, u32)) {
+        if let Some(channel) = self.open.get_mut(&ours) {
+            (channel.send_window, channel.max_data) = (window, max_data.min(MAX_DATA));
+            wake(&mut channel.writer);
+            // EOF and CLOSE may have been asked for before.
+            self.make_due(ours);
+        }
+    }
+
+    fn taken(&mut self, ours: u32, bytes: usize) {
+        let may_grow = self.growth < MAX_GROWTH;
+        let Some(channel) = self.open.get_mut(&ours) else { return };
+        let before = channel.window.growth();
+        channel.window.taken(bytes, may_grow);
+        self.growth += u64::from(channel.window.growth().saturating_sub(before));
+        self.make_due(ours);
+    }
+
+    fn get(&mut self, ours: u32, number: u8) -> Result<&mut Channel, TransportError> {
+        self.open.get_mut(&ours).ok_or(TransportError::Unexpected(number))
+    }
+
+    fn of_theirs(&mut self, theirs: u32) -> Option<(u32, &mut Channel)> {
+        let ours = *self.by_theirs.get(&theirs)?;
+        Some((ours, self.open.get_mut(&ours)?))
+    }
+
+    fn make_due(&mut self, ours: u32) {
+        if let Some(channel) = self.open.get_mut(&ours)
+            && !std::mem::replace(&mut channel.is_due, true)
+        {
+            self.due.push_back(ours);
+        }
+    }
+
+    /// A channel that both sides have closed is forgotten by the server's number at once, and by ours when its reader
+    /// has taken what came.
+    fn forget_if_over(&mut self, ours: u32) {
+        let Some(channel) = self.open.get(&ours) else { return };
+        if !(channel.sent_close && channel.got_close) {
+            return;
+        }
+        if let Some(theirs) = channel.theirs
+            && self.by_theirs.get(&theirs) == Some(&ours)
+        {
+            self.by_theirs.remove(&theirs);
+        }
+        if channel.abandoned {
+            self.growth = self.growth.saturating_sub(u64::from(channel.window.growth()));
+            self.open.remove(&ours);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+use super::*;
+use crate::transport::wire::put_string;
+
+fn waker() -> Waker {
+    Waker::noop().clone()
+}
+
+fn message(number: u8, numbers: &[u32], text: Option<&[u8]>) -> Vec<u8> {
+    let mut out = vec![number];
+    numbers.iter().for_each(|number| put_u32(&mut out, *number));
+    if let Some(text) = text {
+        put_string(&mut out, text);
+    }
+    out
+}
+
+fn open(ours: u32) -> Vec<u8> {
+    let mut out = vec![MSG_CHANNEL_OPEN];
+    put_string(&mut out, b"direct-tcpip");
+    [ours, 16 << 20, 32768].into_iter().for_each(|number| put_u32(&mut out, number));
+    out
+}
+
+/// With channel 5, which the server calls 70.
+fn channels() -> Channels {
+    let mut channels = Channels::new(16 << 20);
+    channels.from_client(&open(5)).unwrap();
+    let confirmed = message(MSG_CHANNEL_OPEN_CONFIRMATION, &[5, 70, 1 << 20, 32768], None);
+    assert!(matches!(channels.from_server(confirmed.into()), Ok(FromServer::Pass(_))));
+    channels
+}
+
+fn data(channels: &mut Channels, bytes: usize) -> Result<FromServer, TransportError> {
+    channels.from_server(message(MSG_CHANNEL_DATA, &[5], Some(&vec![7; bytes])).into())
+}
+
+#[test]
+fn window_of_an_open_is_ours_and_not_russhs() {
+    let mut channels = Channels::new(16 << 20);
+    let open = open(5);
+    let sent = channels.from_client(&open).unwrap().unwrap();
+    let mut reader = Reader::new("open", &sent);
+    reader.u8().unwrap();
+    reader.string().unwrap();
+    assert_eq!((reader.u32(), reader.u32(), reader.u32()), (Ok(5), Ok(2 << 20), Ok(32768)));
+}
+
+#[test]
+fn window_is_granted_when_the_reader_has_taken() {
+    let mut channels = channels();
+    for _ in 0..64 {
+        assert_eq!(data(&mut channels, 32 * 1024), Ok(FromServer::Data(32 * 1024)));
+    }
+    assert_eq!(channels.poll_message(), None);
+    assert_eq!(data(&mut channels, 1), Err(TransportError::WindowExceeded));
+    let mut channels = self::channels();
+    for _ in 0..8 {
+        data(&mut channels, 32 * 1024).unwrap();
+        assert_eq!(channels.read(5, &waker()).map(|bytes| bytes.len()), Some(32 * 1024));
+    }
+    assert_eq!(channels.poll_message(), Some(message(MSG_CHANNEL_WINDOW_ADJUST, &[70, 256 * 1024], None)));
+    assert_eq!(channels.poll_message(), None);
+    assert_eq!(channels.read(5, &waker()), None);
+}
+
+#[test]
+fn adjustments_of_russhs_are_not_sent() {
+    let mut channels = channels();
+    assert_eq!(channels.from_client(&message(MSG_CHANNEL_WINDOW_ADJUST, &[70, 9], None)), Ok(None));
+}
+
+#[test]
+fn data_for_no_channel_and_after_close_is_an_error() {
+    let mut channels = channels();
+    let other = message(MSG_CHANNEL_DATA, &[6], Some(b"x"));
+    assert_eq!(channels.from_server(other.into()), Err(TransportError::Unexpected(MSG_CHANNEL_DATA)));
+    channels.from_server(message(MSG_CHANNEL_CLOSE, &[5], None).into()).unwrap();
+    assert_eq!(data(&mut channels, 1), Err(TransportError::Unexpected(MSG_CHANNEL_DATA)));
+}
+
+#[test]
+fn bytes_go_as_far_as_the_servers_window_and_packet_allow() {
+    let mut channels = Channels::new(16 << 20);
+    channels.from_client(&open(5)).unwrap();
+    let confirmed = message(MSG_CHANNEL_OPEN_CONFIRMATION, &[5, 70, 50_000, 1 << 20], None);
+    channels.from_server(confirmed.into()).unwrap();
+    assert_eq!(channels.may_send(5, 100_000, &waker()), Ok(Some((70, 32 * 1024))));
+    assert_eq!(channels.may_send(5, 100_000, &waker()), Ok(Some((70, 50_000 - 32 * 1024))));
+    assert_eq!(channels.may_send(5, 100_000, &waker()), Ok(None));
+    let adjust = message(MSG_CHANNEL_WINDOW_ADJUST, &[5, 7], None);
+    assert_eq!(channels.from_server(adjust.into()), Ok(FromServer::Adjusted));
+    assert_eq!(channels.may_send(5, 100_000, &waker()), Ok(Some((70, 7))));
+    let adjust = message(MSG_CHANNEL_WINDOW_ADJUST, &[5, u32::MAX], None);
+    channels.from_server(adjust.clone().into()).unwrap();
+    channels.from_server(adjust.into()).unwrap();
+    channels.from_server(message(MSG_CHANNEL_CLOSE, &[5], None).into()).unwrap();
+    assert_eq!(channels.may_send(5, 1, &waker()), Err(Ended));
+}
+
+#[test]
+fn window_of_a_channel_that_the_server_opens_is_in_its_question() {
+    let mut channels = Channels::new(16 << 20);
+    let mut asked = vec![MSG_CHANNEL_OPEN];
+    put_string(&mut asked, b"forwarded-tcpip");
+    [70, 9, 4].into_iter().for_each(|number| put_u32(&mut asked, number));
+    channels.from_server(asked.into()).unwrap();
+    channels.attach(5);
+    assert_eq!(channels.may_send(5, 100, &waker()), Ok(None), "russh has not said yes");
+    channels.from_client(&message(MSG_CHANNEL_OPEN_CONFIRMATION, &[70, 5, 1, 32768], None)).unwrap();
+    assert!(channels.offered.is_empty());
+    assert_eq!(channels.may_send(5, 100, &waker()), Ok(Some((70, 4))));
+    assert_eq!(channels.may_send(5, 100, &waker()), Ok(Some((70, 4))));
+    assert_eq!(channels.may_send(5, 100, &waker()), Ok(Some((70, 1))));
+}
+
+#[test]
+fn eof_comes_before_close_and_each_once() {
+    let mut channels = channels();
+    channels.end(5);
+    channels.end(5);
+    assert_eq!(channels.poll_message(), Some(message(MSG_CHANNEL_EOF, &[70], None)));
+    assert_eq!(channels.poll_message(), None);
+    assert_eq!(channels.may_send(5, 1, &waker()), Err(Ended));
+    channels.close(5);
+    assert_eq!(channels.poll_message(), Some(message(MSG_CHANNEL_CLOSE, &[70], None)));
+    channels.close(5);
+    assert_eq!(channels.poll_message(), None);
+}
+
+#[test]
+fn russhs_close_of_a_channel_that_was_closed_here_is_swallowed() {
+    let mut channels = channels();
+    channels.close(5);
+    assert_eq!(channels.poll_message(), Some(message(MSG_CHANNEL_CLOSE, &[70], None)));
+    let close = message(MSG_CHANNEL_CLOSE, &[5], None);
+    assert!(matches!(channels.from_server(close.into()), Ok(FromServer::Pass(_))), "russh forgets the channel");
+    // The server gives the number to another channel before russh has answered.
+    channels.from_client(&open(6)).unwrap();
+    let confirmed = message(MSG_CHANNEL_OPEN_CONFIRMATION, &[6, 70, 1 << 20, 32768], None);
+    channels.from_server(confirmed.into()).unwrap();
+    let close = message(MSG_CHANNEL_CLOSE, &[70], None);
+    assert_eq!(channels.from_client(&close), Ok(None), "of the old one");
+    assert_eq!(channels.from_client(&close).unwrap().as_deref(), Some(&close[..]), "of the new one");
+}
+
+#[test]
+fn closed_channels_are_forgotten_when_their_reader_has_gone() {
+    let mut channels = channels();
+    data(&mut channels, 9).unwrap();
+    channels.from_server(message(MSG_CHANNEL_CLOSE, &[5], None).into()).unwrap();
+    channels.from_client(&message(MSG_CHANNEL_CLOSE, &[70], None)).unwrap();
+    assert_eq!(channels.read(5, &waker()).map(|bytes| bytes.len()), Some(9), "what came is still read");
+    channels.abandon(5);
+    assert!(channels.open.is_empty() && channels.by_theirs.is_empty() && channels.unsaid.is_empty());
+}
+
+#[test]
+fn refused_open_leaves_nothing() {
+    let mut channels = Channels::new(1 << 20);
+    channels.from_client(&open(5)).unwrap();
+    let refused = message(MSG_CHANNEL_OPEN_FAILURE, &[5, 2, 0, 0], None);
+    assert!(matches!(channels.from_server(refused.into()), Ok(FromServer::Pass(_))));
+    assert!(channels.open.is_empty());
+}
+
+#[test]
+fn any_message_of_the_server_is_handled_without_panic() {
+    let mut channels = channels();
+    for number in 80..=100 {
+        for length in 0..24 {
+            for byte in [0, 5, 70, 0xff] {
+                let _ = channels.from_server([&[number][..], &vec![byte; length]].concat().into());
+                let _ = channels.from_client(&[&[number][..], &vec![byte; length]].concat());
+                let _ = channels.poll_message();
+            }
+        }
+    }
+}
+
+#[test]
+fn reader_may_come_before_russh_has_said_yes() {
+    let mut channels = Channels::new(16 << 20);
+    channels.attach(5);
+    assert_eq!(channels.read(5, &waker()), None);
+    let yes = message(MSG_CHANNEL_OPEN_CONFIRMATION, &[70, 5, 1, 32768], None);
+    let sent = channels.from_client(&yes).unwrap().unwrap().into_owned();
+    assert_eq!(sent, message(MSG_CHANNEL_OPEN_CONFIRMATION, &[70, 5, 2 << 20, 32768], None));
+    assert!(channels.open[&5].reader.is_some(), "still to be woken");
+    data(&mut channels, 3).unwrap();
+    assert_eq!(channels.read(5, &waker()).map(|bytes| bytes.len()), Some(3));
+}
+
+#[test]
+fn writer_that_asks_again_waits_once() {
+    let mut channels = channels();
+    (0..3).for_each(|_| channels.wait(5, &waker()));
+    assert_eq!(channels.waiting.len(), 1);
+    channels.wake_waiting();
+    assert!(channels.waiting.is_empty() && channels.open[&5].writer.is_none());
+}

@@ -1,0 +1,90 @@
+use bytes::{Bytes, BytesMut};
+
+use super::*;
+use crate::transport::packet::tests::{every_protection, pair};
+
+/// PROTOCOL.chacha20poly1305 has no vectors; this one is RFC 5647's mode under a fixed key, made with OpenSSL.
+#[test]
+fn aes_gcm_is_the_one_of_nist() {
+    // GCM test case 4 of the GCM specification (McGrew and Viega), as far as SSH's fields allow: a packet of one block
+    // under an all-zero key and IV, checked against its own decryption by another counter.
+    let keys = KeyMaterial { key: &[0; 16], iv: &[0; 12], mac_key: &[] };
+    let mut sealer = Sealer::new(CipherName::Aes128Gcm, None, &keys).unwrap();
+    let mut packet = [&[0, 0, 0, 16][..], &[0; 16], &[0; 16]].concat();
+    sealer.seal(0, &mut packet).unwrap();
+    // AES-128-GCM of sixteen zeros under a zero key and nonce (GCM specification, test case 2): the ciphertext does not
+    // depend on the additional data.
+    let expected = [0x03, 0x88, 0xda, 0xce, 0x60, 0xb6, 0xa3, 0x92, 0xf3, 0x28, 0xc2, 0xb9, 0x71, 0xb2, 0xfe, 0x78];
+    assert_eq!(packet.get(4..20), Some(&expected[..]));
+}
+
+#[test]
+fn counter_mode_is_that_of_nist_sp_800_38a() {
+    let key = [0x2b, 0x7e, 0x15, 0x16, 0x28, 0xae, 0xd2, 0xa6, 0xab, 0xf7, 0x15, 0x88, 0x09, 0xcf, 0x4f, 0x3c];
+    let iv = [0xf0, 0xf1, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe, 0xff];
+    let plain = [0x6b, 0xc1, 0xbe, 0xe2, 0x2e, 0x40, 0x9f, 0x96, 0xe9, 0x3d, 0x7e, 0x11, 0x73, 0x93, 0x17, 0x2a];
+    let first = [0x87, 0x4d, 0x61, 0x91, 0xb6, 0x20, 0xe3, 0x26, 0x1b, 0xef, 0x68, 0x64, 0x99, 0x0d, 0xb6, 0xce];
+    let keys = KeyMaterial { key: &key, iv: &iv, mac_key: &[9; 32] };
+    let mut sealer = Sealer::new(CipherName::Aes128Ctr, Some(MacName::Sha256), &keys).unwrap();
+    let mut packet = [&plain[..], &[0; 32]].concat();
+    sealer.seal(0, &mut packet).unwrap();
+    assert_eq!(packet.get(..16), Some(&first[..]));
+    let opener = Opener::new(CipherName::Aes128Ctr, Some(MacName::Sha256), &keys).unwrap();
+    let length = u32::from_be_bytes([0x6b, 0xc1, 0xbe, 0xe2]);
+    assert_eq!(opener.length(0, &packet), Ok(length), "looking does not move the counter");
+    assert_eq!(opener.length(0, &packet), Ok(length));
+}
+
+/// A packet, and what becomes of it on its way.
+fn refused(protection: (CipherName, Option<MacName>), change: impl Fn(&mut Vec<Vec<u8>>)) -> bool {
+    let (mut sealer, mut opener) = pair(protection);
+    let mut packets: Vec<Vec<u8>> = [&b"first"[..], b"second one", &[7; 300]]
+        .iter()
+        .map(|payload| {
+            let mut out = BytesMut::new();
+            sealer.seal(payload, &mut out).unwrap();
+            out.to_vec()
+        })
+        .collect();
+    let count = packets.len();
+    change(&mut packets);
+    let mut input = BytesMut::from(packets.concat().as_slice());
+    let mut taken: Vec<Bytes> = Vec::new();
+    loop {
+        match opener.next(&mut input) {
+            Ok(Some(payload)) => taken.push(payload),
+            Ok(None) => return taken.len() < count,
+            Err(_) => return true,
+        }
+    }
+}
+
+#[test]
+fn whole_packets_are_taken() {
+    for protection in every_protection() {
+        assert!(!refused(protection, |_| {}), "{protection:?}");
+    }
+}
+
+#[test]
+fn flipped_bit_anywhere_is_refused() {
+    for protection in every_protection() {
+        let (mut sealer, _) = pair(protection);
+        let mut out = BytesMut::new();
+        sealer.seal(b"first", &mut out).unwrap();
+        for at in 0..out.len() {
+            assert!(refused(protection, |packets| packets[0][at] ^= 1 << (at % 8)), "{protection:?} at {at}");
+        }
+    }
+}
+
+#[test]
+fn truncated_repeated_reordered_and_inserted_packets_are_refused() {
+    for protection in every_protection() {
+        assert!(refused(protection, |packets| packets[1].truncate(20)), "truncated, {protection:?}");
+        assert!(refused(protection, |packets| packets.insert(1, packets[0].clone())), "repeated, {protection:?}");
+        assert!(refused(protection, |packets| packets.swap(0, 1)), "reordered, {protection:?}");
+        assert!(refused(protection, |packets| packets[0].clear()), "left out, {protection:?}");
+        assert!(refused(protection, |packets| packets.insert(1, vec![0; 64])), "inserted, {protection:?}");
+    }
+}

@@ -1,0 +1,350 @@
+//! The transport layer of one connection as the client: bytes in, messages out and back, without a socket, a clock or a
+//! runtime.
+//!
+//! ```text
+//! handle_input ─► packet ─► exchange (20…49) ─► keys ─► packet
+//!                   └─────► poll_event (everything else)
+//! send ───────────────────► packet ─► poll_transmit
+//! ```
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use aws_lc_rs::rand;
+use bytes::{Bytes, BytesMut};
+
+use super::TransportError;
+use super::exchange::{Exchange, Idents, Keys, Offered};
+use super::message::{
+    self, COOKIE_BYTES, DebugText, MSG_DEBUG, MSG_DISCONNECT, MSG_EXT_INFO, MSG_IGNORE, MSG_KEX_INIT, MSG_KEX_LAST,
+    MSG_KEXINIT, MSG_NEWKEYS, MSG_SERVICE_ACCEPT, MSG_UNIMPLEMENTED,
+};
+use super::negotiate::{Agreement, Offer};
+use super::packet::{Inbound, Outbound};
+use super::rekey::{Age, Limits};
+
+/// Messages that wait to be polled: past it, input stays where it is.
+const MAX_EVENTS: usize = 1024;
+/// From here on the server takes nothing, and nothing more is made for it.
+const MAX_UNSENT: usize = 256 * 1024;
+/// Answers to messages that are not known are made up to here.
+const MAX_ANSWERS: usize = 4 * MAX_UNSENT;
+/// Where the numbers of messages above the transport layer begin.
+const FIRST_UPPER: u8 = 50;
+
+/// What a connection is begun with.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// Identifications without their line ends: both have been said when a [`Connection`] begins.
+    pub(crate) client_ident: String,
+    pub(crate) server_ident: Vec<u8>,
+    pub(crate) offer: Offer,
+    pub(crate) limits: Limits,
+}
+
+/// What a connection tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// Is this host key to be believed? Asked once; nothing goes on before [`Connection::believe_host_key`].
+    HostKey { algorithm: String, blob: Vec<u8> },
+    /// New keys are in use in both directions.
+    NewKeys(Agreement),
+    /// A message for the layers above: its payload.
+    Message(Bytes),
+    /// The server says what it does.
+    Debug(DebugText),
+}
+
+/// The session identifier, and how the server has proven it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SessionProof {
+    /// The hash of the first exchange.
+    pub(crate) session_id: Vec<u8>,
+    pub(crate) host_key: Vec<u8>,
+    /// Of the host key, over the session identifier.
+    pub(crate) signature: Vec<u8>,
+}
+
+/// One connection.
+pub(crate) struct Connection {
+    config: Config,
+    inbound: Inbound,
+    outbound: Outbound,
+    exchange: Option<Exchange>,
+    /// Since the first keys.
+    established: Option<Established>,
+    strict: bool,
+    /// The first exchange is over in both directions.
+    is_keyed: bool,
+    events: VecDeque<Event>,
+    unsent: BytesMut,
+}
+
+struct Established {
+    proof: SessionProof,
+    agreement: Agreement,
+    keys_since: Instant,
+}
+
+impl Connection {
+    /// Begins with our KEXINIT.
+    pub(crate) fn new(config: Config) -> Result<Self, TransportError> {
+        let mut connection = Self {
+            config,
+            inbound: Inbound::new(),
+            outbound: Outbound::new(),
+            exchange: None,
+            established: None,
+            strict: false,
+            is_keyed: false,
+            events: VecDeque::new(),
+            unsent: BytesMut::new(),
+        };
+        connection.offer()?;
+        Ok(connection)
+    }
+
+    /// Takes whole packets from the front of `input`, as many as there are or can be taken now; what is left is to be
+    /// given again with what comes behind it.
+    ///
+    /// # Errors
+    /// The connection is over. [`Connection::poll_transmit`] gives a last word to the server.
+    pub(crate) fn handle_input(&mut self, input: &mut BytesMut, now: Instant) -> Result<(), TransportError> {
+        let handled = self.take_packets(input, now);
+        if let Err(error) = &handled {
+            self.goodbye(message::disconnect_reason(error), &error.to_string());
+        }
+        handled
+    }
+
+    fn take_packets(&mut self, input: &mut BytesMut, now: Instant) -> Result<(), TransportError> {
+        while self.events.len() < MAX_EVENTS && !matches!(self.exchange, Some(Exchange::Proven(_))) {
+            let sequence = self.inbound.sequence();
+            let Some(payload) = self.inbound.next(input)? else { return Ok(()) };
+            self.handle_packet(payload, sequence, now)?;
+            self.renew_keys_if_due(now)?;
+        }
+        Ok(())
+    }
+
+    /// How many bytes the next packet needs, as far as that is known.
+    pub(crate) fn wanted(&self) -> usize {
+        self.inbound.wanted()
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Bytes for the server.
+    pub(crate) fn poll_transmit(&mut self) -> Option<BytesMut> {
+        (!self.unsent.is_empty()).then(|| self.unsent.split())
+    }
+
+    /// Gives memory back that a connection without traffic does not need.
+    pub(crate) fn shrink(&mut self) {
+        if self.unsent.is_empty() {
+            self.unsent = BytesMut::new();
+        }
+    }
+
+    /// When [`Connection::handle_timeout`] is to be called.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let established = self.established.as_ref().filter(|_| self.exchange.is_none())?;
+        self.config.limits.due(established.keys_since)
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), TransportError> {
+        self.renew_keys_if_due(now)
+    }
+
+    /// Whether [`Connection::send`] may be called: not while keys are exchanged (RFC 4253 section 7.1), nor while the
+    /// server takes nothing.
+    pub(crate) fn can_send(&self) -> bool {
+        self.can_send_small() && self.unsent.len() < MAX_UNSENT
+    }
+
+    /// As [`Connection::can_send`], for a message that must not wait for the server to take what was sent before it.
+    pub(crate) const fn can_send_small(&self) -> bool {
+        self.exchange.is_none() && self.established.is_some()
+    }
+
+    /// Sends a message of the layers above.
+    ///
+    /// # Errors
+    /// An exchange is under way; or the connection is over.
+    pub(crate) fn send(&mut self, payload: &[u8], now: Instant) -> Result<(), TransportError> {
+        self.send_parts([payload, &[]], now)
+    }
+
+    /// As [`Connection::send`], for a message in two parts.
+    pub(crate) fn send_parts(&mut self, payload: [&[u8]; 2], now: Instant) -> Result<(), TransportError> {
+        if !self.can_send_small() {
+            return Err(TransportError::Cryptography("a message was sent during a key exchange"));
+        }
+        self.outbound.seal_parts(payload, &mut self.unsent)?;
+        self.renew_keys_if_due(now)
+    }
+
+    /// The user, or what known_hosts says, believes the host key.
+    pub(crate) fn believe_host_key(&mut self, now: Instant) -> Result<(), TransportError> {
+        match self.exchange.take() {
+            Some(Exchange::Proven(keys)) => self.take_keys(keys, now),
+            other => {
+                self.exchange = other;
+                Ok(())
+            }
+        }
+    }
+
+    /// SSH_MSG_DISCONNECT, at any time.
+    pub(crate) fn goodbye(&mut self, reason: u32, text: &str) {
+        // Without it the server learns of the end by the end of the stream.
+        let _ = self.outbound.seal(&message::disconnect(reason, text), &mut self.unsent);
+    }
+
+    /// Known since the first keys.
+    pub(crate) fn proof(&self) -> Option<&SessionProof> {
+        self.established.as_ref().map(|established| &established.proof)
+    }
+
+    /// Asks for new keys, unless they are being exchanged.
+    #[cfg(test)]
+    fn renew_keys(&mut self) -> Result<(), TransportError> {
+        if self.can_send_small() { self.offer() } else { Ok(()) }
+    }
+
+    fn renew_keys_if_due(&mut self, now: Instant) -> Result<(), TransportError> {
+        let Some(established) = self.established.as_ref().filter(|_| self.exchange.is_none()) else { return Ok(()) };
+        let Agreement { sending, receiving, .. } = &established.agreement;
+        let age = Age { since: established.keys_since, sent: self.outbound.counts(), received: self.inbound.counts() };
+        let due = self.config.limits.are_reached(&age, (sending.cipher, receiving.cipher), now);
+        if due { self.offer() } else { Ok(()) }
+    }
+
+    fn offer(&mut self) -> Result<(), TransportError> {
+        let is_first = self.established.is_none();
+        let mut cookie = [0; COOKIE_BYTES];
+        rand::fill(&mut cookie).map_err(|_| TransportError::Cryptography("random bytes"))?;
+        let ours = self.config.offer.encode(cookie, is_first);
+        self.outbound.seal(&ours, &mut self.unsent)?;
+        self.exchange = Some(Exchange::Offered(Offered::new(ours, is_first)));
+        Ok(())
+    }
+
+    fn handle_packet(&mut self, payload: Bytes, sequence: u32, now: Instant) -> Result<(), TransportError> {
+        let Some(&number) = payload.first() else { return Err(TransportError::Malformed("empty packet")) };
+        let is_first_exchange = !self.is_keyed;
+        // Strict key exchange: nothing but the exchange itself before its end.
+        if is_first_exchange && self.strict && !matches!(number, MSG_KEXINIT..=MSG_KEX_LAST | MSG_DISCONNECT) {
+            return Err(TransportError::Unexpected(number));
+        }
+        match number {
+            MSG_IGNORE | MSG_UNIMPLEMENTED => Ok(()),
+            MSG_DEBUG => {
+                self.events.push_back(Event::Debug(DebugText::decode(&payload)?));
+                Ok(())
+            }
+            MSG_DISCONNECT => {
+                self.events.push_back(Event::Message(payload));
+                Ok(())
+            }
+            MSG_KEXINIT => self.handle_kexinit(&payload, sequence),
+            MSG_NEWKEYS => self.handle_new_keys(&payload, now),
+            MSG_KEX_INIT..=MSG_KEX_LAST => self.handle_exchange(&payload, number, now),
+            MSG_SERVICE_ACCEPT | MSG_EXT_INFO | FIRST_UPPER..=u8::MAX => self.pass(payload, number),
+            _ if is_first_exchange => Err(TransportError::Unexpected(number)),
+            // A server that takes no answers is given none.
+            _ if self.unsent.len() > MAX_ANSWERS => Err(TransportError::Flood),
+            _ => self.outbound.seal(&message::unimplemented(sequence), &mut self.unsent),
+        }
+    }
+
+    fn pass(&mut self, payload: Bytes, number: u8) -> Result<(), TransportError> {
+        let may_come = match &self.exchange {
+            // The server may not have seen our KEXINIT when it sent this.
+            None | Some(Exchange::Offered(_)) => self.established.is_some(),
+            Some(Exchange::Agreed(_) | Exchange::Proven(_) | Exchange::Taken(_)) => false,
+        };
+        if !may_come {
+            return Err(TransportError::Unexpected(number));
+        }
+        self.events.push_back(Event::Message(payload));
+        Ok(())
+    }
+
+    fn handle_kexinit(&mut self, payload: &[u8], sequence: u32) -> Result<(), TransportError> {
+        if self.exchange.is_none() {
+            self.offer()?;
+        }
+        let Some(Exchange::Offered(offered)) = self.exchange.take() else {
+            return Err(TransportError::Unexpected(MSG_KEXINIT));
+        };
+        let (agreed, message) = offered.agree(&self.config.offer, payload)?;
+        if self.established.is_none() {
+            self.strict = agreed.agreement().strict;
+            // What came before it was not part of the exchange.
+            if self.strict && sequence != 0 {
+                return Err(TransportError::Unexpected(MSG_KEXINIT));
+            }
+        }
+        self.outbound.seal(&message, &mut self.unsent)?;
+        self.exchange = Some(Exchange::Agreed(agreed));
+        Ok(())
+    }
+
+    fn handle_exchange(&mut self, payload: &[u8], number: u8, now: Instant) -> Result<(), TransportError> {
+        let Some(Exchange::Agreed(agreed)) = &mut self.exchange else {
+            return Err(TransportError::Unexpected(number));
+        };
+        let idents = Idents { client: self.config.client_ident.as_bytes(), server: &self.config.server_ident };
+        let first = self.established.as_ref().map(|established| &established.proof);
+        let session_id = first.map(|proof| proof.session_id.as_slice());
+        let Some(keys) = agreed.answered(&idents, session_id, payload)? else { return Ok(()) };
+        match first {
+            // As OpenSSH's client: another key is another server.
+            Some(proof) if proof.host_key != keys.host_key => Err(TransportError::HostKeyChanged),
+            Some(_) => self.take_keys(keys, now),
+            None => {
+                let algorithm = keys.agreement.host_key.clone();
+                self.events.push_back(Event::HostKey { algorithm, blob: keys.host_key.clone() });
+                self.exchange = Some(Exchange::Proven(keys));
+                Ok(())
+            }
+        }
+    }
+
+    /// NEWKEYS: from the next packet on, we send under the new keys.
+    fn take_keys(&mut self, keys: Keys, now: Instant) -> Result<(), TransportError> {
+        self.outbound.seal(&[MSG_NEWKEYS], &mut self.unsent)?;
+        if self.established.is_none() {
+            let (session_id, host_key) = (keys.session_id.clone(), keys.host_key.clone());
+            let proof = SessionProof { session_id, host_key, signature: keys.signature.clone() };
+            self.established = Some(Established { proof, agreement: keys.agreement.clone(), keys_since: now });
+        }
+        let (sealer, receiving) = keys.take();
+        self.outbound.rekey(sealer, self.strict);
+        self.exchange = Some(Exchange::Taken(receiving));
+        Ok(())
+    }
+
+    fn handle_new_keys(&mut self, payload: &[u8], now: Instant) -> Result<(), TransportError> {
+        let Some(Exchange::Taken(receiving)) = self.exchange.take() else {
+            return Err(TransportError::Unexpected(MSG_NEWKEYS));
+        };
+        if payload.len() != 1 {
+            return Err(TransportError::Malformed("NEWKEYS"));
+        }
+        self.inbound.rekey(receiving.opener, self.strict);
+        self.is_keyed = true;
+        if let Some(established) = &mut self.established {
+            established.agreement = receiving.agreement.clone();
+            established.keys_since = now;
+        }
+        self.events.push_back(Event::NewKeys(receiving.agreement));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

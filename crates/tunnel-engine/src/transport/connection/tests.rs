@@ -1,0 +1,251 @@
+mod server;
+
+use bytes::BytesMut;
+use proptest::prelude::*;
+
+use self::server::Server;
+use super::*;
+use crate::clock;
+use crate::transport::negotiate::tests::offer;
+
+fn client(limits: Limits) -> Connection {
+    let config = Config {
+        client_ident: "SSH-2.0-client".to_owned(),
+        server_ident: b"SSH-2.0-server".to_vec(),
+        offer: offer(),
+        limits,
+    };
+    Connection::new(config).unwrap()
+}
+
+/// Both ends, and what lies between them.
+struct Pair {
+    client: Connection,
+    server: Server,
+    to_client: BytesMut,
+    to_server: BytesMut,
+    /// What the client told, without the question about the host key.
+    told: Vec<Event>,
+    /// How many bytes pass at once.
+    piece: usize,
+}
+
+impl Pair {
+    fn new(limits: Limits, strict: bool) -> Self {
+        Self {
+            client: client(limits),
+            server: Server::new(strict),
+            to_client: BytesMut::new(),
+            to_server: BytesMut::new(),
+            told: Vec::new(),
+            piece: usize::MAX,
+        }
+    }
+
+    fn with_keys(limits: Limits) -> Self {
+        let mut pair = Self::new(limits, true);
+        pair.settle().unwrap();
+        assert!(matches!(pair.told.as_slice(), [Event::NewKeys(_)]), "{:?}", pair.told);
+        pair.told.clear();
+        pair
+    }
+
+    /// Carries bytes both ways until none are under way.
+    fn settle(&mut self) -> Result<(), TransportError> {
+        let mut input = BytesMut::new();
+        loop {
+            self.to_client.extend_from_slice(&self.server.take_output());
+            while let Some(output) = self.client.poll_transmit() {
+                self.to_server.extend_from_slice(&output);
+            }
+            if self.to_client.is_empty() && self.to_server.is_empty() {
+                return Ok(());
+            }
+            self.server.handle_input(&mut self.to_server);
+            while !self.to_client.is_empty() {
+                let piece = self.to_client.split_to(self.piece.min(self.to_client.len()));
+                input.extend_from_slice(&piece);
+                self.hand_over(&mut input)?;
+            }
+        }
+    }
+
+    fn hand_over(&mut self, input: &mut BytesMut) -> Result<(), TransportError> {
+        loop {
+            self.client.handle_input(input, clock::now())?;
+            match self.client.poll_event() {
+                Some(Event::HostKey { .. }) => self.client.believe_host_key(clock::now())?,
+                Some(event) => self.told.push(event),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn messages(&self) -> Vec<Vec<u8>> {
+        let messages = self.told.iter().filter_map(|event| match event {
+            Event::Message(payload) => Some(payload.to_vec()),
+            _ => None,
+        });
+        messages.collect()
+    }
+}
+
+const BYTES_16K: Limits = Limits { bytes: Some(16 * 1024), time: None };
+
+#[test]
+fn keys_are_agreed_on_and_messages_pass_both_ways() {
+    for strict in [true, false] {
+        let mut pair = Pair::new(Limits::default(), strict);
+        pair.settle().unwrap();
+        pair.client.send(b"\x5eping", clock::now()).unwrap();
+        pair.server.send(b"\x5epong");
+        pair.settle().unwrap();
+        assert_eq!(pair.server.heard, [b"\x5eping".to_vec()]);
+        assert_eq!(pair.messages(), [b"\x5epong".to_vec()]);
+    }
+}
+
+#[test]
+fn nothing_is_sent_before_the_host_key_is_believed() {
+    let mut pair = Pair::new(Limits::default(), true);
+    pair.to_server = pair.client.poll_transmit().unwrap();
+    pair.server.handle_input(&mut pair.to_server);
+    let mut input = BytesMut::from(pair.server.take_output().as_slice());
+    pair.client.handle_input(&mut input, clock::now()).unwrap();
+    let mut output = pair.client.poll_transmit().unwrap();
+    pair.server.handle_input(&mut output);
+    input.extend_from_slice(&pair.server.take_output());
+    pair.client.handle_input(&mut input, clock::now()).unwrap();
+    assert!(matches!(pair.client.poll_event(), Some(Event::HostKey { .. })));
+    pair.client.handle_input(&mut input, clock::now()).unwrap();
+    assert!(pair.client.poll_event().is_none() && pair.client.poll_transmit().is_none());
+    assert!(!pair.client.can_send() && pair.client.send(b"\x5ex", clock::now()).is_err());
+    pair.client.believe_host_key(clock::now()).unwrap();
+    pair.client.handle_input(&mut input, clock::now()).unwrap();
+    assert!(matches!(pair.client.poll_event(), Some(Event::NewKeys(_))) && pair.client.can_send());
+}
+
+#[test]
+fn keys_are_renewed_by_volume_while_data_flows() {
+    let mut pair = Pair::with_keys(BYTES_16K);
+    let before = pair.client.proof().cloned();
+    for round in 0..200_u8 {
+        pair.server.send(&[&[94, round][..], &[7; 1000]].concat());
+        pair.settle().unwrap();
+    }
+    let renewed = pair.told.iter().filter(|event| matches!(event, Event::NewKeys(_))).count();
+    assert!(renewed >= 12, "{renewed} for 200 KiB");
+    assert_eq!(pair.messages().len(), 200);
+    assert_eq!(pair.client.proof().cloned(), before, "the session identifier stays");
+}
+
+#[test]
+fn both_sides_may_ask_for_new_keys_at_once() {
+    let mut pair = Pair::with_keys(Limits::default());
+    for round in 0..20_u8 {
+        pair.client.renew_keys().unwrap();
+        pair.server.send(&[94, round]);
+        pair.server.begin();
+        assert!(!pair.client.can_send());
+        pair.settle().unwrap();
+        assert!(pair.client.can_send());
+        pair.client.send(&[94, round], clock::now()).unwrap();
+        pair.settle().unwrap();
+    }
+    assert_eq!(pair.messages().len(), 20);
+    assert_eq!(pair.server.heard.len(), 20);
+}
+
+#[test]
+fn keys_are_renewed_by_time_and_not_before() {
+    let limit = std::time::Duration::from_secs(3600);
+    let mut pair = Pair::with_keys(Limits { bytes: None, time: Some(limit) });
+    let due = pair.client.poll_timeout().unwrap();
+    pair.client.handle_timeout(due - std::time::Duration::from_secs(1)).unwrap();
+    assert!(pair.client.can_send());
+    pair.client.handle_timeout(due).unwrap();
+    assert!(!pair.client.can_send() && pair.client.poll_timeout().is_none());
+    pair.settle().unwrap();
+    assert!(pair.client.can_send());
+}
+
+#[test]
+fn another_host_key_in_a_later_exchange_ends_the_connection() {
+    let mut pair = Pair::with_keys(Limits::default());
+    pair.server.change_host_key();
+    pair.client.renew_keys().unwrap();
+    assert_eq!(pair.settle(), Err(TransportError::HostKeyChanged));
+}
+
+#[test]
+fn signature_of_another_exchange_is_refused() {
+    let mut pair = Pair::new(Limits::default(), true);
+    pair.server.signs_something_else = true;
+    assert_eq!(pair.settle(), Err(TransportError::WrongSignature));
+    assert!(pair.client.poll_transmit().is_some(), "the server is told");
+}
+
+/// Terrapin (CVE-2023-48795) needs a message before the keys that is not noticed.
+#[test]
+fn strict_exchange_takes_no_message_of_others() {
+    for at in 0..3 {
+        for number in [MSG_IGNORE, MSG_DEBUG, MSG_UNIMPLEMENTED, MSG_EXT_INFO, 94] {
+            let mut pair = Pair::new(Limits::default(), true);
+            pair.server.injects = Some((at, number));
+            let settled = pair.settle();
+            assert!(matches!(settled, Err(TransportError::Unexpected(_))), "{number} at {at}: {settled:?}");
+        }
+    }
+    let mut pair = Pair::new(Limits::default(), false);
+    pair.server.injects = Some((1, MSG_IGNORE));
+    pair.settle().unwrap();
+}
+
+#[test]
+fn messages_of_upper_layers_wait_for_the_end_of_an_exchange() {
+    let mut pair = Pair::with_keys(Limits::default());
+    // The server has agreed to an exchange, and says something else nevertheless.
+    pair.server.begin();
+    pair.server.send(&[94, 1]);
+    assert_eq!(pair.settle(), Err(TransportError::Unexpected(94)));
+}
+
+#[test]
+fn wrong_guess_is_passed_over() {
+    let mut pair = Pair::new(Limits::default(), true);
+    pair.server.guesses = true;
+    pair.settle().unwrap();
+    assert!(matches!(pair.told.as_slice(), [Event::NewKeys(_)]));
+}
+
+#[test]
+fn unknown_transport_message_is_answered_with_its_number() {
+    let mut pair = Pair::with_keys(Limits::default());
+    pair.server.send(&[94, 1]);
+    pair.server.send(&[10, 1]);
+    pair.settle().unwrap();
+    assert_eq!(pair.server.unimplemented, [1]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn connection_is_the_same_whatever_the_pieces(piece in 1_usize..200) {
+        let mut pair = Pair::new(BYTES_16K, true);
+        pair.piece = piece;
+        pair.settle().unwrap();
+        for round in 0..40_u8 {
+            pair.server.send(&[&[94, round][..], &[7; 1000]].concat());
+            pair.settle().unwrap();
+        }
+        let rounds: Vec<u8> = pair.messages().iter().map(|message| message[1]).collect();
+        prop_assert_eq!(rounds, (0..40).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn any_first_bytes_are_refused_or_waited_for(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let mut input = BytesMut::from(bytes.as_slice());
+        let _ = client(Limits::default()).handle_input(&mut input, clock::now());
+    }
+}

@@ -1,0 +1,221 @@
+//! The task that owns a session's link to the server: it reads, writes, and keeps the time. What is read and written is
+//! decided elsewhere.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::time::{Instant, Sleep};
+
+use super::link::Link;
+use super::{ClearStream, TransportError};
+use crate::clock;
+
+/// Enough for a keepalive and small packets: what an idle session pays.
+const SMALL: usize = 4 * 1024;
+/// Eight packets of 32 KiB at a time.
+const LARGE: usize = 256 * 1024;
+/// A read that fills the buffer makes the next one this many times as large.
+const GROWTH: usize = 8;
+/// After this long without a byte large buffers are given back.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// The way to the server.
+pub(crate) trait ServerIo: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// It is not read for now: that nothing comes says nothing about the server.
+    fn stop_waiting(&self);
+}
+
+/// The ends of a session's transport: for its channels, for russh, and the task between them and the server, which ends
+/// with the link or with russh.
+pub(crate) struct Parts<F> {
+    pub(crate) stream: ClearStream,
+    pub(crate) driver: F,
+}
+
+/// `input`: what was read from `io` and not handled yet.
+pub(crate) fn start<T>(link: &Arc<Link>, io: T, input: BytesMut) -> Parts<impl Future<Output = ()> + Send + use<T>>
+where
+    T: ServerIo,
+{
+    let driver = Driver {
+        link: link.clone(),
+        io,
+        input,
+        output: BytesMut::new(),
+        room: SMALL,
+        is_large: false,
+        flushed: true,
+        is_begun: false,
+        timer: None,
+    };
+    Parts { stream: ClearStream::new(link.clone()), driver: driver.run() }
+}
+
+struct Driver<T> {
+    link: Arc<Link>,
+    io: T,
+    input: BytesMut,
+    output: BytesMut,
+    /// How much is read at once.
+    room: usize,
+    /// Buffers are larger than an idle session needs.
+    is_large: bool,
+    flushed: bool,
+    /// What the handshake left is handled.
+    is_begun: bool,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<T: ServerIo> Driver<T> {
+    async fn run(mut self) {
+        let mut last_byte = Instant::from_std(clock::now());
+        let ended = poll_fn(|cx| self.poll(cx, &mut last_byte)).await;
+        let last_word = {
+            let mut state = self.link.lock();
+            state.end(ended.as_ref().err());
+            state.connection.poll_transmit()
+        };
+        // Goes out if there is room for it.
+        self.output.extend_from_slice(&last_word.unwrap_or_default());
+        poll_fn(|cx| {
+            let _ = self.poll_write(cx);
+            let _ = Pin::new(&mut self.io).poll_shutdown(cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// Ready when the session is over.
+    fn poll(&mut self, cx: &mut Context<'_>, last_byte: &mut Instant) -> Poll<Result<(), TransportError>> {
+        self.link.lock().driver = Some(cx.waker().clone());
+        if !std::mem::replace(&mut self.is_begun, true) {
+            let link = self.link.clone();
+            let handled = link.lock().handle_input(&mut self.input);
+            if let Err(error) = handled {
+                return Poll::Ready(Err(error));
+            }
+        }
+        let read = self.poll_read(cx);
+        if let Poll::Ready(Ok(0) | Err(_)) = read {
+            return Poll::Ready(Ok(()));
+        }
+        if let Poll::Ready(Ok(_)) = read {
+            *last_byte = Instant::from_std(clock::now());
+            let link = self.link.clone();
+            let handled = link.lock().handle_input(&mut self.input);
+            if let Err(error) = handled {
+                return Poll::Ready(Err(error));
+            }
+            // Readers take what came before more is read: it is still in the cache then.
+            cx.waker().wake_by_ref();
+        }
+        let written = self.poll_write(cx);
+        let is_shut = {
+            let mut state = self.link.lock();
+            state.say_what_is_due();
+            state.wake_writers();
+            state.is_shut
+        };
+        if written.is_err() || (is_shut && self.output.is_empty()) {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_time(cx, *last_byte)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let wanted = {
+            let state = self.link.lock();
+            if !state.may_read() {
+                self.io.stop_waiting();
+                return Poll::Pending;
+            }
+            state.connection.wanted()
+        };
+        let missing = wanted.saturating_sub(self.input.len()).max(1);
+        let spare = self.input.capacity() - self.input.len();
+        if spare < missing || spare < self.room / 2 {
+            self.input.reserve(self.room.max(missing));
+        }
+        let room = self.input.capacity() - self.input.len();
+        let read = pin!(self.io.read_buf(&mut self.input)).poll(cx);
+        if let Poll::Ready(Ok(read)) = read
+            && read == room
+        {
+            self.room = (self.room * GROWTH).min(LARGE);
+            self.is_large = true;
+        }
+        read
+    }
+
+    /// Writes all that there is, or until the link takes no more.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        loop {
+            if self.output.is_empty() {
+                let Some(output) = self.link.lock().connection.poll_transmit() else { break };
+                self.is_large |= output.len() > SMALL;
+                self.output = output;
+            }
+            match Pin::new(&mut self.io).poll_write(cx, &self.output) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(written)) => self.output.advance(written),
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(()),
+            }
+            self.flushed = false;
+        }
+        if !self.flushed {
+            match Pin::new(&mut self.io).poll_flush(cx) {
+                Poll::Ready(flushed) => {
+                    self.flushed = true;
+                    return flushed;
+                }
+                Poll::Pending => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// New keys by time, and the memory of a session without traffic.
+    fn poll_time(&mut self, cx: &mut Context<'_>, last_byte: Instant) -> Poll<Result<(), TransportError>> {
+        loop {
+            let keys_due = self.link.lock().connection.poll_timeout().map(Instant::from_std);
+            let idle_at = self.is_large.then(|| last_byte + IDLE);
+            let Some(due) = [keys_due, idle_at].into_iter().flatten().min() else {
+                self.timer = None;
+                return Poll::Pending;
+            };
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+            // A timer that is early finds out when it fires: moving it with each packet would cost more.
+            if timer.deadline() > due {
+                timer.as_mut().reset(due);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.timer = None;
+            let now = clock::now();
+            if keys_due.is_some_and(|due| due.into_std() <= now) {
+                if let Err(error) = self.link.lock().connection.handle_timeout(now) {
+                    return Poll::Ready(Err(error));
+                }
+                cx.waker().wake_by_ref();
+            }
+            if idle_at.is_some_and(|idle| idle.into_std() <= now) {
+                (self.room, self.is_large) = (SMALL, false);
+                if self.input.is_empty() {
+                    self.input = BytesMut::new();
+                }
+                if self.output.is_empty() {
+                    self.output = BytesMut::new();
+                }
+                self.link.lock().connection.shrink();
+            }
+        }
+    }
+}

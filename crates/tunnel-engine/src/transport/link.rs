@@ -1,0 +1,370 @@
+//! What the parts of a running session share: the connection, its channels, and what goes to and from russh. Each part
+//! takes the lock for a moment and never waits with it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::TransportError;
+use super::channels::{Channels, Ended, FromServer};
+use super::clear::Clear;
+use super::connection::{Connection, Event};
+use super::global::{GlobalRequests, unknown_request};
+use super::message::{DebugText, MSG_CHANNEL_DATA};
+use super::negotiate::Agreement;
+use super::text::Texts;
+use crate::clock;
+
+/// Messages for russh, without the data of channels, which does not go there. From here on the server is not read,
+/// unless russh waits for the server.
+const MAX_UNHEARD: usize = 256 * 1024;
+/// While russh waits for the server, it hears nothing, and what answers it may stand behind other messages. More than
+/// this is no answer.
+const MAX_WHILE_WAITING: usize = 4 * 1024 * 1024;
+
+/// Who is told what passes. Called with the lock held: nothing may wait in it.
+pub(crate) trait Observer: Send + 'static {
+    /// New keys are in use.
+    fn new_keys(&mut self, agreement: &Agreement);
+    /// The server says what it does.
+    fn debug(&mut self, text: &DebugText);
+    /// The server asks for what no client knows.
+    fn unknown_request(&mut self, name: &str);
+    /// A packet of data came on some channel.
+    fn data(&mut self, bytes: usize);
+    /// The server has taken data of ours.
+    fn window_adjusted(&mut self);
+    /// The connection is over.
+    fn failed(&mut self, error: &TransportError);
+}
+
+/// A running session's transport.
+pub(crate) struct Link {
+    state: Mutex<State>,
+}
+
+pub(super) struct State {
+    pub(super) connection: Connection,
+    channels: Channels,
+    global: GlobalRequests,
+    texts: Texts,
+    clear: Clear,
+    to_russh: BytesMut,
+    /// Until the end: it may hold what holds the link.
+    observer: Option<Box<dyn Observer>>,
+    russh_reads: Option<Waker>,
+    russh_writes: Option<Waker>,
+    pub(super) driver: Option<Waker>,
+    /// russh has said all.
+    pub(super) is_shut: bool,
+    /// Nothing comes any more.
+    is_over: bool,
+}
+
+impl Link {
+    /// For a connection whose host key is believed.
+    pub(crate) fn new(connection: Connection, max_window: u32) -> Result<Arc<Self>, TransportError> {
+        let mut to_russh = BytesMut::new();
+        let clear = Clear::begin(&mut to_russh)?;
+        let channels = Channels::new(max_window);
+        let state = State {
+            connection,
+            channels,
+            global: GlobalRequests::default(),
+            texts: Texts::default(),
+            clear,
+            to_russh,
+            observer: None,
+            russh_reads: None,
+            russh_writes: None,
+            driver: None,
+            is_shut: false,
+            is_over: false,
+        };
+        Ok(Arc::new(Self { state: Mutex::new(state) }))
+    }
+
+    /// Tells `observer` from now on.
+    pub(crate) fn observe(&self, observer: Box<dyn Observer>) {
+        self.lock().observer = Some(observer);
+    }
+
+    /// Why the server refused the global request whose fields begin with these; in the server's words, not escaped.
+    pub(crate) fn take_refusal(&self, fields: &[u8]) -> Option<String> {
+        self.lock().global.take_reason(fields)
+    }
+
+    /// A channel has a reader.
+    pub(crate) fn attach(&self, ours: u32) {
+        self.lock().channels.attach(ours);
+    }
+
+    /// Bytes of a channel, by our number, in their order. Whether the channel has ended is not known here.
+    pub(crate) fn poll_channel(&self, ours: u32, cx: &Context<'_>) -> Poll<Bytes> {
+        let mut state = self.lock();
+        let bytes = state.channels.read(ours, cx.waker());
+        state.say_what_is_due();
+        bytes.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Sends bytes on a channel, as far as the server and the connection take them; ready when all are sent.
+    ///
+    /// # Errors
+    /// The channel or the connection has ended.
+    pub(crate) fn poll_send(&self, ours: u32, bytes: &mut Bytes, cx: &Context<'_>) -> Poll<Result<(), Ended>> {
+        let mut state = self.lock();
+        let sent = state.send(ours, bytes, cx.waker());
+        wake(&mut state.driver);
+        sent
+    }
+
+    /// No more bytes are sent on a channel: EOF.
+    pub(crate) fn end(&self, ours: u32) {
+        let mut state = self.lock();
+        state.channels.end(ours);
+        state.say_what_is_due();
+    }
+
+    /// Ends a channel in both directions: CLOSE.
+    pub(crate) fn close(&self, ours: u32) {
+        let mut state = self.lock();
+        state.channels.close(ours);
+        state.say_what_is_due();
+    }
+
+    /// The reader of a channel has gone.
+    pub(crate) fn abandon(&self, ours: u32) {
+        self.lock().channels.abandon(ours);
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether more may be read from the server.
+    pub(super) fn may_read(&self) -> bool {
+        self.to_russh.len() < MAX_UNHEARD || self.russh_writes.is_some()
+    }
+
+    /// Handles what is in `input`.
+    pub(super) fn handle_input(&mut self, input: &mut BytesMut) -> Result<(), TransportError> {
+        loop {
+            let before = input.len();
+            let handled = self.connection.handle_input(input, clock::now());
+            let mut events = 0_usize;
+            // What came before the error is told first.
+            while let Some(event) = self.connection.poll_event() {
+                events += 1;
+                self.handle_event(event)?;
+            }
+            handled?;
+            if events == 0 || input.len() == before {
+                break;
+            }
+        }
+        self.say_what_is_due();
+        Ok(())
+    }
+
+    /// Sends grants and closes that waited.
+    pub(super) fn say_what_is_due(&mut self) {
+        let mut said = false;
+        while self.channels.has_messages() && self.connection.can_send_small() {
+            let Some(message) = self.channels.poll_message() else { break };
+            said = true;
+            if self.connection.send(&message, clock::now()).is_err() {
+                break;
+            }
+        }
+        if said {
+            wake(&mut self.driver);
+        }
+    }
+
+    /// russh, and the writers of channels in the order in which they came, may write again.
+    pub(super) fn wake_writers(&mut self) {
+        if self.connection.can_send() {
+            wake(&mut self.russh_writes);
+            self.channels.wake_waiting();
+        }
+    }
+
+    fn send(&mut self, ours: u32, bytes: &mut Bytes, waker: &Waker) -> Poll<Result<(), Ended>> {
+        while !bytes.is_empty() {
+            if self.is_over {
+                return Poll::Ready(Err(Ended));
+            }
+            if !self.connection.can_send() {
+                self.channels.wait(ours, waker);
+                return Poll::Pending;
+            }
+            let Some((theirs, count)) = self.channels.may_send(ours, bytes.len(), waker)? else {
+                return Poll::Pending;
+            };
+            let mut head = [0; 9];
+            let (number, numbers) = head.split_at_mut(1);
+            number.copy_from_slice(&[MSG_CHANNEL_DATA]);
+            let (recipient, length) = numbers.split_at_mut(4);
+            recipient.copy_from_slice(&theirs.to_be_bytes());
+            length.copy_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
+            let piece = bytes.split_to(count);
+            self.connection.send_parts([&head, &piece], clock::now()).map_err(|_| Ended)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The connection is over: russh reads what there is and then the end.
+    pub(super) fn end(&mut self, error: Option<&TransportError>) {
+        let observer = self.observer.take();
+        if let (Some(mut observer), Some(error)) = (observer, error) {
+            observer.failed(error);
+        }
+        self.is_over = true;
+        self.channels.wake_all();
+        wake(&mut self.russh_reads);
+        wake(&mut self.russh_writes);
+    }
+
+    fn handle_event(&mut self, event: Event) -> Result<(), TransportError> {
+        match event {
+            Event::Message(payload) => {
+                self.global.came(&payload);
+                if let Some(name) = unknown_request(&payload) {
+                    self.tell(|observer| observer.unknown_request(&name));
+                }
+                match self.channels.from_server(payload)? {
+                    FromServer::Data(bytes) => self.tell(|observer| observer.data(bytes)),
+                    FromServer::Adjusted => self.tell(|observer| observer.window_adjusted()),
+                    FromServer::Pass(payload) => {
+                        let payload = self.texts.in_utf8(payload)?;
+                        self.clear.tell(&payload, &mut self.to_russh)?;
+                        if self.to_russh.len() > MAX_WHILE_WAITING {
+                            return Err(TransportError::Flood);
+                        }
+                        wake(&mut self.russh_reads);
+                    }
+                }
+            }
+            Event::NewKeys(agreement) => self.tell(|observer| observer.new_keys(&agreement)),
+            Event::Debug(text) => {
+                self.global.said(&text.text);
+                self.tell(|observer| observer.debug(&text));
+            }
+            // Asked and answered before there was a link.
+            Event::HostKey { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, what: impl FnOnce(&mut dyn Observer)) {
+        if let Some(observer) = &mut self.observer {
+            what(&mut **observer);
+        }
+    }
+
+    /// Takes messages for the server from what russh has written; gives how much was taken.
+    fn hear(&mut self, data: &[u8]) -> Result<usize, TransportError> {
+        let mut rest = data;
+        while self.connection.can_send() {
+            let Some(message) = self.clear.next(&mut rest)? else { break };
+            if let Some(message) = self.channels.from_client(&message)? {
+                self.global.sent(&message)?;
+                self.texts.sent(&message)?;
+                self.connection.send(&message, clock::now())?;
+            }
+        }
+        self.say_what_is_due();
+        wake(&mut self.driver);
+        Ok(data.len() - rest.len())
+    }
+}
+
+fn wake(slot: &mut Option<Waker>) {
+    if let Some(waker) = slot.take() {
+        waker.wake();
+    }
+}
+
+/// The stream that russh speaks on, without encryption. It leads to a [`Link`] and nowhere else, and only this module
+/// can make one.
+pub(crate) struct ClearStream(Arc<Link>);
+
+impl ClearStream {
+    /// Of this link; there is one.
+    pub(super) const fn new(link: Arc<Link>) -> Self {
+        Self(link)
+    }
+}
+
+impl AsyncRead for ClearStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.0.lock();
+        if state.to_russh.is_empty() {
+            if state.is_over {
+                return Poll::Ready(Ok(()));
+            }
+            state.russh_reads = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let was_full = !state.may_read();
+        let taken = buf.remaining().min(state.to_russh.len());
+        buf.put_slice(state.to_russh.get(..taken).unwrap_or_default());
+        state.to_russh.advance(taken);
+        if state.to_russh.is_empty() {
+            // What an idle session does not need.
+            state.to_russh = BytesMut::new();
+        }
+        if was_full && state.may_read() {
+            wake(&mut state.driver);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ClearStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let mut state = self.0.lock();
+        if state.is_over {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        }
+        if !state.connection.can_send() {
+            state.russh_writes = Some(cx.waker().clone());
+            // The server may be read now although russh hears nothing.
+            wake(&mut state.driver);
+            return Poll::Pending;
+        }
+        match state.hear(data) {
+            Ok(taken) => Poll::Ready(Ok(taken)),
+            Err(error) => {
+                state.end(Some(&error));
+                Poll::Ready(Err(io::Error::other(error)))
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Never waits: russh tells its handler why the session ended only after this.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.0.lock();
+        state.is_shut = true;
+        wake(&mut state.driver);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for ClearStream {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.is_shut = true;
+        wake(&mut state.driver);
+    }
+}

@@ -1,0 +1,47 @@
+//! The transport layer of SSH (RFC 4253) for the client: packets, key exchange, ciphers, and the windows of channels.
+//! The layers above it, authentication and channels, are russh's, which speaks to it without encryption inside this
+//! process.
+//!
+//! Everything but [`driver`] is pure: no socket, no clock, no runtime. Time is an argument.
+//!
+//! ```text
+//! socket ◄─► driver ◄─► connection (packet · negotiate · exchange · kex · cipher · mac · rekey)
+//!               ▲            ▲
+//!               └─ channels (window · text) ◄─► clear stream ◄─► russh
+//! ```
+
+mod channels;
+mod cipher;
+mod clear;
+mod connection;
+mod driver;
+mod error;
+mod exchange;
+mod global;
+mod handshake;
+mod kex;
+mod link;
+mod mac;
+mod message;
+mod negotiate;
+mod packet;
+mod proof;
+mod rekey;
+mod text;
+mod window;
+mod wire;
+
+pub(crate) use channels::Ended;
+pub(crate) use cipher::CipherName;
+pub(crate) use connection::{Config, Connection, Event, SessionProof};
+pub(crate) use driver::{ServerIo, start};
+pub(crate) use error::TransportError;
+pub(crate) use handshake::{Handshake, HandshakeError};
+pub(crate) use kex::KexName;
+pub(crate) use link::{ClearStream, Link, Observer};
+pub(crate) use mac::MacName;
+pub(crate) use message::DebugText;
+pub(crate) use negotiate::{Agreement, Kind, Offer};
+pub(crate) use proof::is_known as is_known_host_key;
+pub(crate) use rekey::Limits;
+pub(crate) use wire::{Reader, put_string, put_u32};
