@@ -26,7 +26,7 @@ use crate::examine::{Step, Tap};
 use crate::failure::{Failure, FailureKind};
 use crate::hostkey::{HostKeys, Proof, Until};
 use crate::spec::{SessionSpec, Via};
-use crate::transport::Link;
+use crate::transport::{self, Link};
 use crate::{auth, clock, task};
 
 /// How far the attempt has come, for the message when time is up.
@@ -77,14 +77,14 @@ impl Attempt<'_> {
         if !algorithms::is_ordered(&spec.algorithms.host_keys) {
             host_keys.ask_for_order().await;
         }
-        let preferred = self.preferred(&host_keys)?;
+        let offer = self.offer(&host_keys)?;
         let mut updates = host_keys.updates(algorithms::learnable(&spec.algorithms.host_keys));
         if recorder.is_active() {
             // A look changes nothing.
             host_keys.write_nothing();
             updates = None;
         }
-        let ours = algorithms::offer(&preferred);
+        let ours = algorithms::names(&offer);
 
         let mut link = dialer.dial(spec, deadline.at()).await?;
         let (peer, local) = (link.peer, link.local);
@@ -109,7 +109,7 @@ impl Attempt<'_> {
         let wanted = Wanted {
             who: &self.who,
             recorder: &recorder,
-            offer: secure::offer(&ours),
+            offer,
             rekey_limit: spec.rekey_limit,
             required_rsa_size: spec.auth.required_rsa_size,
         };
@@ -166,9 +166,8 @@ impl Attempt<'_> {
         Step::Identified { software: software.to_owned(), before }
     }
 
-    fn preferred(&self, host_keys: &HostKeys) -> Result<russh::Preferred, Failure> {
-        let offer =
-            algorithms::preferred(&self.spec.algorithms, self.spec.compression, |offer| host_keys.prefer(offer));
+    fn offer(&self, host_keys: &HostKeys) -> Result<transport::Offer, Failure> {
+        let offer = algorithms::offer(&self.spec.algorithms, self.spec.compression, |offer| host_keys.prefer(offer));
         offer.map_err(|error| {
             Failure::new(FailureKind::NoCommonAlgorithm, format!("the algorithms for `{}`: {error}", self.who))
         })

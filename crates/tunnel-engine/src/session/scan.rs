@@ -13,6 +13,7 @@ use crate::dial::{Dialer, JumpHost, Link};
 use crate::failure::{Failure, FailureKind};
 use crate::hostkey::{HostKey, HostKeyOffer};
 use crate::spec::{SessionSpec, Via};
+use crate::transport;
 
 /// A server has one key of each type, and there are six types; more exchanges than that end nowhere.
 const MAX_KEYS: usize = 8;
@@ -72,15 +73,15 @@ impl<'a> Route<'a> {
 /// A key of a type that is not among `known`; `None` when no type is left.
 async fn next_key(spec: &SessionSpec, route: &Route<'_>, known: &[HostKey]) -> Result<Option<HostKey>, Failure> {
     let who = spec.destination.host_port();
-    let preferred = algorithms::preferred(&spec.algorithms, false, |offer| without(offer, known));
-    let preferred = preferred.map_err(|error| {
+    let offer = algorithms::offer(&spec.algorithms, false, |offer| without(offer, known));
+    let offer = offer.map_err(|error| {
         Failure::new(FailureKind::NoCommonAlgorithm, format!("the algorithms for `{who}`: {error}"))
     })?;
-    if preferred.key.is_empty() {
+    if offer.host_keys.is_empty() {
         return Ok(None);
     }
     let limit = spec.timing.connect_timeout;
-    let exchange = clock::timeout(limit, exchange(spec, route, preferred, &who));
+    let exchange = clock::timeout(limit, exchange(spec, route, offer, &who));
     exchange.await.unwrap_or_else(|_| {
         let message = format!("gave up on `{who}` after {}s while asking for its host key", limit.as_secs_f64());
         Err(Failure::new(FailureKind::ConnectTimeout, message))
@@ -98,7 +99,7 @@ fn without(offer: HostKeyOffer, known: &[HostKey]) -> HostKeyOffer {
 async fn exchange(
     spec: &SessionSpec,
     route: &Route<'_>,
-    preferred: russh::Preferred,
+    offer: transport::Offer,
     who: &str,
 ) -> Result<Option<HostKey>, Failure> {
     let mut link = route.connect(spec).await?;
@@ -110,6 +111,5 @@ async fn exchange(
     }
     let wire = Arc::new(Wire::new(link));
     let _cut = CutOnDrop(Some(wire.clone()));
-    let offer = secure::offer(&algorithms::offer(&preferred));
     secure::shown_host_key(who, offer, wire, &banner).await
 }

@@ -21,13 +21,13 @@ use super::fault;
 use super::handler::Handler;
 use super::link::Shared;
 use super::wire::Wire;
-use crate::examine::{Offer as Names, Recorder, Step};
+use crate::examine::{Recorder, Step};
 use crate::failure::{Failure, FailureKind};
 use crate::hostkey::{HostKey, HostKeys, Proof};
 use crate::spec::RekeyLimit;
 use crate::transport::{
-    self, Agreement, CipherName, Connection, DebugText, Event, Handshake, HandshakeError, KexName, Kind, Limits, Link,
-    MacName, Observer, ServerIo, TransportError,
+    self, Agreement, Connection, DebugText, Event, Handshake, HandshakeError, Kind, Limits, Link, Observer, ServerIo,
+    TransportError,
 };
 use crate::{auth, clock, task};
 
@@ -54,22 +54,6 @@ pub(super) struct Secured {
     /// Type and fingerprint.
     pub(super) host_key: String,
     pub(super) proof: Proof,
-}
-
-/// What our transport has of the names that were to be offered.
-pub(super) fn offer(names: &Names) -> transport::Offer {
-    let has = |list: &[String], name: &str| list.iter().position(|one| one == name);
-    fn known<T: Copy>(all: &[T], place: impl Fn(&T) -> Option<usize>) -> Vec<T> {
-        let mut known: Vec<(usize, T)> = all.iter().filter_map(|one| Some((place(one)?, *one))).collect();
-        known.sort_by_key(|(at, _)| *at);
-        known.into_iter().map(|(_, one)| one).collect()
-    }
-    transport::Offer {
-        kex: known(&KexName::ALL, |one| has(&names.kex, one.name())),
-        host_keys: names.host_keys.iter().filter(|name| transport::is_known_host_key(name)).cloned().collect(),
-        ciphers: known(&CipherName::ALL, |one| has(&names.ciphers, one.name())),
-        macs: known(&MacName::ALL, |one| has(&names.macs, one.name())),
-    }
 }
 
 /// Exchanges the first keys with a server that has said who it is, and knows who we are.
@@ -224,6 +208,8 @@ pub(super) fn failure(who: &str, error: &TransportError) -> Failure {
         | TransportError::Integrity
         | TransportError::WrongSignature
         | TransportError::InvalidExchange
+        | TransportError::GroupSize(_)
+        | TransportError::Compression
         | TransportError::Unexpected(_)
         | TransportError::WindowExceeded
         | TransportError::Flood

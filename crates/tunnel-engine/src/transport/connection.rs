@@ -14,10 +14,11 @@ use aws_lc_rs::rand;
 use bytes::{Bytes, BytesMut};
 
 use super::TransportError;
-use super::exchange::{Exchange, Idents, Keys, Offered};
+use super::exchange::{Exchange, Idents, Keys, Next, Offered};
+use super::kex::{Done, Work};
 use super::message::{
     self, COOKIE_BYTES, DebugText, MSG_DEBUG, MSG_DISCONNECT, MSG_EXT_INFO, MSG_IGNORE, MSG_KEX_INIT, MSG_KEX_LAST,
-    MSG_KEXINIT, MSG_NEWKEYS, MSG_SERVICE_ACCEPT, MSG_UNIMPLEMENTED,
+    MSG_KEXINIT, MSG_NEWKEYS, MSG_SERVICE_ACCEPT, MSG_UNIMPLEMENTED, MSG_USERAUTH_SUCCESS,
 };
 use super::negotiate::{Agreement, Offer};
 use super::packet::{Inbound, Outbound};
@@ -71,6 +72,7 @@ pub(crate) struct Connection {
     inbound: Inbound,
     outbound: Outbound,
     exchange: Option<Exchange>,
+    work: Pending,
     /// Since the first keys.
     established: Option<Established>,
     strict: bool,
@@ -78,6 +80,14 @@ pub(crate) struct Connection {
     is_keyed: bool,
     events: VecDeque<Event>,
     unsent: BytesMut,
+}
+
+/// A step of the exchange that is computed elsewhere.
+enum Pending {
+    None,
+    /// Until it is polled for.
+    Due(Work),
+    Running,
 }
 
 struct Established {
@@ -94,6 +104,7 @@ impl Connection {
             inbound: Inbound::new(),
             outbound: Outbound::new(),
             exchange: None,
+            work: Pending::None,
             established: None,
             strict: false,
             is_keyed: false,
@@ -111,14 +122,46 @@ impl Connection {
     /// The connection is over. [`Connection::poll_transmit`] gives a last word to the server.
     pub(crate) fn handle_input(&mut self, input: &mut BytesMut, now: Instant) -> Result<(), TransportError> {
         let handled = self.take_packets(input, now);
+        self.say_why(handled)
+    }
+
+    fn say_why(&mut self, handled: Result<(), TransportError>) -> Result<(), TransportError> {
         if let Err(error) = &handled {
             self.goodbye(message::disconnect_reason(error), &error.to_string());
         }
         handled
     }
 
+    /// Arithmetic that takes long, to be done elsewhere and given to [`Connection::handle_work`]. No packet is taken
+    /// until then.
+    pub(crate) fn poll_work(&mut self) -> Option<Work> {
+        match std::mem::replace(&mut self.work, Pending::Running) {
+            Pending::Due(work) => Some(work),
+            other @ (Pending::None | Pending::Running) => {
+                self.work = other;
+                None
+            }
+        }
+    }
+
+    /// # Errors
+    /// As of [`Connection::handle_input`], which is to be called again afterwards.
+    pub(crate) fn handle_work(&mut self, done: Done, now: Instant) -> Result<(), TransportError> {
+        self.work = Pending::None;
+        let handled = self.handle_done(done, now);
+        self.say_why(handled)
+    }
+
+    /// Waits for [`Connection::handle_work`], and takes no packet.
+    pub(crate) const fn is_computing(&self) -> bool {
+        !matches!(self.work, Pending::None)
+    }
+
     fn take_packets(&mut self, input: &mut BytesMut, now: Instant) -> Result<(), TransportError> {
-        while self.events.len() < MAX_EVENTS && !matches!(self.exchange, Some(Exchange::Proven(_))) {
+        while self.events.len() < MAX_EVENTS
+            && !self.is_computing()
+            && !matches!(self.exchange, Some(Exchange::Proven(_)))
+        {
             let sequence = self.inbound.sequence();
             let Some(payload) = self.inbound.next(input)? else { return Ok(()) };
             self.handle_packet(payload, sequence, now)?;
@@ -189,7 +232,7 @@ impl Connection {
     /// The user, or what known_hosts says, believes the host key.
     pub(crate) fn believe_host_key(&mut self, now: Instant) -> Result<(), TransportError> {
         match self.exchange.take() {
-            Some(Exchange::Proven(keys)) => self.take_keys(keys, now),
+            Some(Exchange::Proven(keys)) => self.take_keys(*keys, now),
             other => {
                 self.exchange = other;
                 Ok(())
@@ -216,6 +259,9 @@ impl Connection {
 
     fn renew_keys_if_due(&mut self, now: Instant) -> Result<(), TransportError> {
         let Some(established) = self.established.as_ref().filter(|_| self.exchange.is_none()) else { return Ok(()) };
+        if self.outbound.compression.is_waiting() {
+            return Ok(());
+        }
         let Agreement { sending, receiving, .. } = &established.agreement;
         let age = Age { since: established.keys_since, sent: self.outbound.counts(), received: self.inbound.counts() };
         let due = self.config.limits.are_reached(&age, (sending.cipher, receiving.cipher), now);
@@ -249,7 +295,7 @@ impl Connection {
                 self.events.push_back(Event::Message(payload));
                 Ok(())
             }
-            MSG_KEXINIT => self.handle_kexinit(&payload, sequence),
+            MSG_KEXINIT => self.handle_kexinit(&payload, sequence, now),
             MSG_NEWKEYS => self.handle_new_keys(&payload, now),
             MSG_KEX_INIT..=MSG_KEX_LAST => self.handle_exchange(&payload, number, now),
             MSG_SERVICE_ACCEPT | MSG_EXT_INFO | FIRST_UPPER..=u8::MAX => self.pass(payload, number),
@@ -269,18 +315,22 @@ impl Connection {
         if !may_come {
             return Err(TransportError::Unexpected(number));
         }
+        if number == MSG_USERAUTH_SUCCESS {
+            self.inbound.compression.log_in();
+            self.outbound.compression.log_in();
+        }
         self.events.push_back(Event::Message(payload));
         Ok(())
     }
 
-    fn handle_kexinit(&mut self, payload: &[u8], sequence: u32) -> Result<(), TransportError> {
+    fn handle_kexinit(&mut self, payload: &[u8], sequence: u32, now: Instant) -> Result<(), TransportError> {
         if self.exchange.is_none() {
             self.offer()?;
         }
         let Some(Exchange::Offered(offered)) = self.exchange.take() else {
             return Err(TransportError::Unexpected(MSG_KEXINIT));
         };
-        let (agreed, message) = offered.agree(&self.config.offer, payload)?;
+        let (agreed, next) = offered.agree(&self.config.offer, payload)?;
         if self.established.is_none() {
             self.strict = agreed.agreement().strict;
             // What came before it was not part of the exchange.
@@ -288,27 +338,50 @@ impl Connection {
                 return Err(TransportError::Unexpected(MSG_KEXINIT));
             }
         }
-        self.outbound.seal(&message, &mut self.unsent)?;
-        self.exchange = Some(Exchange::Agreed(agreed));
-        Ok(())
+        self.exchange = Some(Exchange::Agreed(Box::new(agreed)));
+        self.go_on(next, now)
     }
 
     fn handle_exchange(&mut self, payload: &[u8], number: u8, now: Instant) -> Result<(), TransportError> {
         let Some(Exchange::Agreed(agreed)) = &mut self.exchange else {
             return Err(TransportError::Unexpected(number));
         };
+        let next = agreed.handle(payload)?;
+        self.go_on(next, now)
+    }
+
+    fn go_on(&mut self, next: Next, now: Instant) -> Result<(), TransportError> {
+        match next {
+            Next::Wait => Ok(()),
+            Next::Send(message) => self.outbound.seal(&message, &mut self.unsent),
+            Next::Compute(work) if work.is_long() => {
+                self.work = Pending::Due(work);
+                Ok(())
+            }
+            Next::Compute(work) => self.handle_done(work.run(), now),
+            Next::Keys(keys) => self.judge(*keys, now),
+        }
+    }
+
+    fn handle_done(&mut self, done: Done, now: Instant) -> Result<(), TransportError> {
+        let Some(Exchange::Agreed(agreed)) = &mut self.exchange else {
+            return Err(TransportError::Cryptography("a result of no exchange"));
+        };
         let idents = Idents { client: self.config.client_ident.as_bytes(), server: &self.config.server_ident };
-        let first = self.established.as_ref().map(|established| &established.proof);
-        let session_id = first.map(|proof| proof.session_id.as_slice());
-        let Some(keys) = agreed.answered(&idents, session_id, payload)? else { return Ok(()) };
-        match first {
+        let session_id = self.established.as_ref().map(|established| established.proof.session_id.as_slice());
+        let next = agreed.computed(done, &idents, session_id)?;
+        self.go_on(next, now)
+    }
+
+    fn judge(&mut self, keys: Keys, now: Instant) -> Result<(), TransportError> {
+        match &self.established {
             // As OpenSSH's client: another key is another server.
-            Some(proof) if proof.host_key != keys.host_key => Err(TransportError::HostKeyChanged),
+            Some(established) if established.proof.host_key != keys.host_key => Err(TransportError::HostKeyChanged),
             Some(_) => self.take_keys(keys, now),
             None => {
                 let algorithm = keys.agreement.host_key.clone();
                 self.events.push_back(Event::HostKey { algorithm, blob: keys.host_key.clone() });
-                self.exchange = Some(Exchange::Proven(keys));
+                self.exchange = Some(Exchange::Proven(Box::new(keys)));
                 Ok(())
             }
         }
@@ -324,7 +397,8 @@ impl Connection {
         }
         let (sealer, receiving) = keys.take();
         self.outbound.rekey(sealer, self.strict);
-        self.exchange = Some(Exchange::Taken(receiving));
+        self.outbound.compression.rekey(receiving.agreement.sending.is_compressed);
+        self.exchange = Some(Exchange::Taken(Box::new(receiving)));
         Ok(())
     }
 
@@ -336,6 +410,7 @@ impl Connection {
             return Err(TransportError::Malformed("NEWKEYS"));
         }
         self.inbound.rekey(receiving.opener, self.strict);
+        self.inbound.compression.rekey(receiving.agreement.receiving.is_compressed);
         self.is_keyed = true;
         if let Some(established) = &mut self.established {
             established.agreement = receiving.agreement.clone();

@@ -12,6 +12,8 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 
+use super::compute::compute;
+use super::kex::Done;
 use super::link::Link;
 use super::{ClearStream, TransportError};
 use crate::clock;
@@ -53,9 +55,12 @@ where
         flushed: true,
         is_begun: false,
         timer: None,
+        computing: None,
     };
     Parts { stream: ClearStream::new(link.clone()), driver: driver.run() }
 }
+
+type Computing = Pin<Box<dyn Future<Output = Result<Done, TransportError>> + Send>>;
 
 struct Driver<T> {
     link: Arc<Link>,
@@ -70,6 +75,8 @@ struct Driver<T> {
     /// What the handshake left is handled.
     is_begun: bool,
     timer: Option<Pin<Box<Sleep>>>,
+    /// A step of a key exchange.
+    computing: Option<Computing>,
 }
 
 impl<T: ServerIo> Driver<T> {
@@ -101,6 +108,7 @@ impl<T: ServerIo> Driver<T> {
                 return Poll::Ready(Err(error));
             }
         }
+        self.poll_compute(cx)?;
         let read = self.poll_read(cx);
         if let Poll::Ready(Ok(0) | Err(_)) = read {
             return Poll::Ready(Ok(()));
@@ -126,6 +134,20 @@ impl<T: ServerIo> Driver<T> {
             return Poll::Ready(Ok(()));
         }
         self.poll_time(cx, *last_byte)
+    }
+
+    /// While it computes, nothing is read: what comes cannot be taken yet.
+    fn poll_compute(&mut self, cx: &mut Context<'_>) -> Result<(), TransportError> {
+        loop {
+            if self.computing.is_none() {
+                let Some(work) = self.link.lock().connection.poll_work() else { return Ok(()) };
+                self.computing = Some(Box::pin(compute(work)));
+            }
+            let Some(computing) = &mut self.computing else { return Ok(()) };
+            let Poll::Ready(done) = computing.as_mut().poll(cx) else { return Ok(()) };
+            self.computing = None;
+            self.link.lock().handle_work(done?, &mut self.input)?;
+        }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {

@@ -14,6 +14,9 @@ pub(crate) enum TransportError {
     /// A packet that was changed on its way, or was made with other keys.
     #[error("a packet failed its integrity check")]
     Integrity,
+    /// A payload that does not continue the stream of compressed ones, or becomes too long.
+    #[error("the server sent a compressed packet that cannot be read")]
+    Compression,
     /// No algorithm of this kind is known to both.
     #[error("no {} in common", .kind.name())]
     NoCommonAlgorithm {
@@ -29,6 +32,9 @@ pub(crate) enum TransportError {
     /// The public value of the key exchange is no valid one.
     #[error("the server sent an invalid public value in the key exchange")]
     InvalidExchange,
+    /// In a group exchange: bits of the prime.
+    #[error("the server chose a group of {0} bits for the key exchange, which was not asked for")]
+    GroupSize(u32),
     /// The host key in a later exchange is not that of the first.
     #[error("the server showed another host key when keys were exchanged again")]
     HostKeyChanged,

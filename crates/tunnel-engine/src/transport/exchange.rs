@@ -1,24 +1,37 @@
-//! One key exchange, from our KEXINIT to the keys, as steps without a connection: what the client sends and expects is
-//! decided here, packets are made elsewhere.
+//! One key exchange, from our KEXINIT to the keys, as steps without a connection: what the client sends, computes and
+//! expects is decided here, packets are made elsewhere.
 
 use super::TransportError;
-use super::cipher::{KeyMaterial, Opener, Sealer};
-use super::kex::{ExchangeHash, KeyDeriver, KeyExchange};
-use super::message::{MSG_KEX_INIT, MSG_KEX_REPLY};
+use super::cipher::{CipherName, KeyMaterial, Opener, Sealer};
+use super::kex::{self, Done, ExchangeHash, Group, GroupSizes, KeyDeriver, KeyPair, Method, Work};
+use super::mac::MacName;
+use super::message::{
+    MSG_GROUP, MSG_GROUP_INIT, MSG_GROUP_REPLY, MSG_GROUP_REQUEST, MSG_KEX_INIT, MSG_KEX_REPLY, MSG_KEXINIT,
+};
 use super::negotiate::{Agreement, KexInit, Offer, Protection};
 use super::proof;
-use super::wire::{Reader, put_string};
+use super::wire::{Reader, put_mpint, put_string, put_u32};
 
 /// Where an exchange is.
 pub(super) enum Exchange {
     /// Our KEXINIT is out, the server's has not come.
     Offered(Offered),
-    /// Both have agreed, and our public value is out.
-    Agreed(Agreed),
+    /// Both have agreed on a method, and it is under way.
+    Agreed(Box<Agreed>),
     /// The server's key has signed; whether it is to be believed is being asked.
-    Proven(Keys),
+    Proven(Box<Keys>),
     /// Our NEWKEYS is out, the server's has not come.
-    Taken(Receiving),
+    Taken(Box<Receiving>),
+}
+
+/// What follows a step.
+pub(super) enum Next {
+    /// The server's next message, without one of ours.
+    Wait,
+    Send(Vec<u8>),
+    /// [`Agreed::computed`] waits for the result, and takes no message before it.
+    Compute(Work),
+    Keys(Box<Keys>),
 }
 
 /// What both sides said at the beginning of the connection.
@@ -35,11 +48,31 @@ pub(super) struct Offered {
 
 pub(super) struct Agreed {
     agreement: Agreement,
-    exchange: KeyExchange,
     client_init: Vec<u8>,
     server_init: Vec<u8>,
     /// One packet is to be passed over.
     skip_guess: bool,
+    stage: Stage,
+    /// What is hashed of a group exchange: the sizes and the group.
+    group: Vec<u8>,
+}
+
+/// What an agreed method waits for.
+enum Stage {
+    /// Our keys, or the result of the last step was an error.
+    Keys,
+    /// The server's group.
+    Group(GroupSizes),
+    /// The server's answer to our public value.
+    Reply(KeyPair),
+    /// The secret, with which this answer is judged.
+    Secret(Reply),
+}
+
+/// Of the server, in its answer.
+struct Reply {
+    host_key: Vec<u8>,
+    signature: Vec<u8>,
 }
 
 /// The result: keys of both directions, none in use yet.
@@ -47,7 +80,7 @@ pub(super) struct Keys {
     pub(super) agreement: Agreement,
     pub(super) session_id: Vec<u8>,
     pub(super) host_key: Vec<u8>,
-    /// The exchange hash and the host key's signature over it, which an agent is shown.
+    /// The host key's signature over the exchange hash, which an agent is shown.
     pub(super) signature: Vec<u8>,
     pub(super) sealer: Sealer,
     opener: Opener,
@@ -64,15 +97,23 @@ impl Offered {
         Self { ours, is_first }
     }
 
-    /// The server's KEXINIT. Gives the message that follows from us.
-    pub(super) fn agree(self, offer: &Offer, theirs: &[u8]) -> Result<(Agreed, Vec<u8>), TransportError> {
+    /// The server's KEXINIT.
+    pub(super) fn agree(self, offer: &Offer, theirs: &[u8]) -> Result<(Agreed, Next), TransportError> {
         let agreement = offer.agree(&KexInit::decode(theirs)?, self.is_first)?;
-        let exchange = KeyExchange::begin(agreement.kex)?;
-        let mut message = vec![MSG_KEX_INIT];
-        put_string(&mut message, exchange.public());
         let skip_guess = agreement.skip_guess;
-        let agreed = Agreed { agreement, exchange, client_init: self.ours, server_init: theirs.to_vec(), skip_guess };
-        Ok((agreed, message))
+        let mut group = Vec::new();
+        let (stage, next) = match Method::of(agreement.kex) {
+            Method::Keys(work) => (Stage::Keys, Next::Compute(work)),
+            Method::GroupExchange => {
+                let sizes = GroupSizes::for_offer(&offer.kex);
+                for size in [sizes.smallest, sizes.preferred, sizes.largest] {
+                    put_u32(&mut group, size);
+                }
+                (Stage::Group(sizes), Next::Send([&[MSG_GROUP_REQUEST][..], &group].concat()))
+            }
+        };
+        let (client_init, server_init) = (self.ours, theirs.to_vec());
+        Ok((Agreed { agreement, client_init, server_init, skip_guess, stage, group }, next))
     }
 }
 
@@ -81,48 +122,93 @@ impl Agreed {
         &self.agreement
     }
 
-    /// The server's answer; `None`: it was its wrong guess. `session_id`: of the first exchange, in later ones.
-    pub(super) fn answered(
-        &mut self,
-        idents: &Idents<'_>,
-        session_id: Option<&[u8]>,
-        payload: &[u8],
-    ) -> Result<Option<Keys>, TransportError> {
+    /// A message of the method, from the server.
+    pub(super) fn handle(&mut self, payload: &[u8]) -> Result<Next, TransportError> {
         if std::mem::take(&mut self.skip_guess) {
-            return Ok(None);
+            return Ok(Next::Wait);
         }
         let mut reader = Reader::new("key exchange reply", payload);
         let message = reader.u8()?;
-        if message != MSG_KEX_REPLY {
-            return Err(TransportError::Unexpected(message));
+        match std::mem::replace(&mut self.stage, Stage::Keys) {
+            Stage::Group(sizes) if message == MSG_GROUP => {
+                let (prime, generator) = (reader.unsigned()?, reader.unsigned()?);
+                reader.end()?;
+                put_mpint(&mut self.group, prime);
+                put_mpint(&mut self.group, generator);
+                let group = Group::chosen(prime, generator, sizes)?;
+                Ok(Next::Compute(Work::in_group(self.agreement.kex, group)))
+            }
+            Stage::Reply(keys) if message == if self.group.is_empty() { MSG_KEX_REPLY } else { MSG_GROUP_REPLY } => {
+                let host_key = reader.string()?.to_vec();
+                let theirs = keys.read(&mut reader)?;
+                let signature = reader.string()?.to_vec();
+                reader.end()?;
+                self.stage = Stage::Secret(Reply { host_key, signature });
+                Ok(Next::Compute(Work::agree(keys, theirs)))
+            }
+            Stage::Keys | Stage::Group(_) | Stage::Reply(_) | Stage::Secret(_) => {
+                Err(TransportError::Unexpected(message))
+            }
         }
-        let (host_key, public, signature) = (reader.string()?, reader.string()?, reader.string()?);
-        reader.end()?;
-        let secret = self.exchange.finish(public)?;
+    }
+
+    /// The result of [`Next::Compute`]. `session_id`: of the first exchange, in later ones.
+    pub(super) fn computed(
+        &mut self,
+        done: Done,
+        idents: &Idents<'_>,
+        session_id: Option<&[u8]>,
+    ) -> Result<Next, TransportError> {
+        match (std::mem::replace(&mut self.stage, Stage::Keys), done) {
+            (Stage::Keys, Done::Keys(keys)) => {
+                let keys = keys?;
+                let mut message = vec![if self.group.is_empty() { MSG_KEX_INIT } else { MSG_GROUP_INIT }];
+                put_string(&mut message, keys.public());
+                self.stage = Stage::Reply(keys);
+                Ok(Next::Send(message))
+            }
+            (Stage::Secret(reply), Done::Secret(agreed)) => {
+                self.keys(reply, &agreed?, idents, session_id).map(|keys| Next::Keys(Box::new(keys)))
+            }
+            (Stage::Keys | Stage::Group(_) | Stage::Reply(_) | Stage::Secret(_), _) => {
+                Err(TransportError::Unexpected(MSG_KEXINIT))
+            }
+        }
+    }
+
+    fn keys(
+        &self,
+        reply: Reply,
+        agreed: &kex::Agreed,
+        idents: &Idents<'_>,
+        session_id: Option<&[u8]>,
+    ) -> Result<Keys, TransportError> {
+        let (name, secret) = (self.agreement.kex, agreed.secret.as_slice());
         let said = ExchangeHash {
             client_ident: idents.client,
             server_ident: idents.server,
             client_init: &self.client_init,
             server_init: &self.server_init,
-            host_key,
-            client_public: self.exchange.public(),
-            server_public: public,
-            secret: &secret,
+            host_key: &reply.host_key,
+            group: &self.group,
+            client_public: &agreed.public,
+            server_public: &agreed.theirs,
+            secret,
         };
-        let hash = said.compute(self.agreement.kex);
-        proof::verify(&self.agreement.host_key, host_key, signature, &hash)?;
-        let session_id = session_id.unwrap_or(&hash);
-        let deriver = KeyDeriver { name: self.agreement.kex, secret: &secret, exchange_hash: &hash, session_id };
+        let exchange_hash = said.compute(name);
+        proof::verify(&self.agreement.host_key, &reply.host_key, &reply.signature, &exchange_hash)?;
+        let session_id = session_id.unwrap_or(&exchange_hash);
+        let deriver = KeyDeriver { name, secret, exchange_hash: &exchange_hash, session_id };
         let sealer = with_keys(&deriver, self.agreement.sending, *b"ACE", Sealer::new)?;
         let opener = with_keys(&deriver, self.agreement.receiving, *b"BDF", Opener::new)?;
-        Ok(Some(Keys {
+        Ok(Keys {
             agreement: self.agreement.clone(),
             session_id: session_id.to_vec(),
-            host_key: host_key.to_vec(),
-            signature: signature.to_vec(),
+            host_key: reply.host_key,
+            signature: reply.signature,
             sealer,
             opener,
-        }))
+        })
     }
 }
 
@@ -138,12 +224,12 @@ fn with_keys<T>(
     deriver: &KeyDeriver<'_>,
     protection: Protection,
     letters: [u8; 3],
-    make: impl FnOnce(super::cipher::CipherName, Option<super::mac::MacName>, &KeyMaterial<'_>) -> Result<T, TransportError>,
+    make: impl FnOnce(CipherName, Option<MacName>, &KeyMaterial<'_>) -> Result<T, TransportError>,
 ) -> Result<T, TransportError> {
-    let Protection { cipher, mac } = protection;
+    let Protection { cipher, mac, .. } = protection;
     let [iv, key, mac_key] = letters;
     let iv = deriver.derive(iv, cipher.iv_len());
     let key = deriver.derive(key, cipher.key_len());
-    let mac_key = deriver.derive(mac_key, mac.map_or(0, super::mac::MacName::len));
+    let mac_key = deriver.derive(mac_key, mac.map_or(0, MacName::len));
     make(cipher, mac, &KeyMaterial { key: &key, iv: &iv, mac_key: &mac_key })
 }

@@ -6,6 +6,7 @@ use std::io;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use super::compute::compute;
 use super::connection::{Config, Connection, Event};
 use super::error::TransportError;
 use crate::clock;
@@ -50,6 +51,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Handshake<T> {
             handled?;
             if let Some(event) = event {
                 return Ok(event);
+            }
+            if let Some(work) = self.connection.poll_work() {
+                let done = compute(work).await?;
+                self.connection.handle_work(done, clock::now())?;
+                continue;
             }
             self.input.reserve(ROOM.max(self.connection.wanted().saturating_sub(self.input.len())));
             if self.io.read_buf(&mut self.input).await? == 0 {

@@ -14,6 +14,7 @@ use super::channels::{Channels, Ended, FromServer};
 use super::clear::Clear;
 use super::connection::{Connection, Event};
 use super::global::{GlobalRequests, unknown_request};
+use super::kex::Done;
 use super::message::{DebugText, MSG_CHANNEL_DATA};
 use super::negotiate::Agreement;
 use super::text::Texts;
@@ -149,7 +150,13 @@ impl Link {
 impl State {
     /// Whether more may be read from the server.
     pub(super) fn may_read(&self) -> bool {
-        self.to_russh.len() < MAX_UNHEARD || self.russh_writes.is_some()
+        !self.connection.is_computing() && (self.to_russh.len() < MAX_UNHEARD || self.russh_writes.is_some())
+    }
+
+    /// The result of what the connection has asked to have computed, and what is in `input` since.
+    pub(super) fn handle_work(&mut self, done: Done, input: &mut BytesMut) -> Result<(), TransportError> {
+        self.connection.handle_work(done, clock::now())?;
+        self.handle_input(input)
     }
 
     /// Handles what is in `input`.

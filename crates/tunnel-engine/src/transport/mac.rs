@@ -2,7 +2,7 @@
 //! original order (MAC of the plain packet) and in OpenSSH's `-etm` (MAC of the encrypted one).
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::hmac::{Algorithm, Context, HMAC_SHA256, HMAC_SHA512, Key, Tag};
+use aws_lc_rs::hmac::{Algorithm, Context, HMAC_SHA1_FOR_LEGACY_USE_ONLY, HMAC_SHA256, HMAC_SHA512, Key, Tag};
 
 use super::TransportError;
 
@@ -13,10 +13,17 @@ pub(crate) enum MacName {
     Sha512Etm,
     Sha256,
     Sha512,
+    Sha1Etm,
+    Sha1,
 }
 
 impl MacName {
-    pub(crate) const ALL: [Self; 4] = [Self::Sha256Etm, Self::Sha512Etm, Self::Sha256, Self::Sha512];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Sha256Etm, Self::Sha512Etm, Self::Sha256, Self::Sha512, Self::Sha1Etm, Self::Sha1];
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == name)
+    }
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -24,12 +31,14 @@ impl MacName {
             Self::Sha512Etm => "hmac-sha2-512-etm@openssh.com",
             Self::Sha256 => "hmac-sha2-256",
             Self::Sha512 => "hmac-sha2-512",
+            Self::Sha1Etm => "hmac-sha1-etm@openssh.com",
+            Self::Sha1 => "hmac-sha1",
         }
     }
 
     /// The encrypted packet is authenticated, and its length is not encrypted.
     pub(crate) const fn is_etm(self) -> bool {
-        matches!(self, Self::Sha256Etm | Self::Sha512Etm)
+        matches!(self, Self::Sha256Etm | Self::Sha512Etm | Self::Sha1Etm)
     }
 
     /// Of the key and of the code, in bytes.
@@ -37,6 +46,7 @@ impl MacName {
         match self {
             Self::Sha256Etm | Self::Sha256 => 32,
             Self::Sha512Etm | Self::Sha512 => 64,
+            Self::Sha1Etm | Self::Sha1 => 20,
         }
     }
 
@@ -44,6 +54,7 @@ impl MacName {
         match self {
             Self::Sha256Etm | Self::Sha256 => HMAC_SHA256,
             Self::Sha512Etm | Self::Sha512 => HMAC_SHA512,
+            Self::Sha1Etm | Self::Sha1 => HMAC_SHA1_FOR_LEGACY_USE_ONLY,
         }
     }
 }

@@ -14,9 +14,15 @@ pub(crate) const MSG_NEWKEYS: u8 = 21;
 /// SSH_MSG_KEX_ECDH_INIT (RFC 5656) and its answer; the hybrid methods use the same numbers.
 pub(crate) const MSG_KEX_INIT: u8 = 30;
 pub(crate) const MSG_KEX_REPLY: u8 = 31;
+/// Of a group exchange (RFC 4419 section 5).
+pub(crate) const MSG_GROUP: u8 = 31;
+pub(crate) const MSG_GROUP_INIT: u8 = 32;
+pub(crate) const MSG_GROUP_REPLY: u8 = 33;
+pub(crate) const MSG_GROUP_REQUEST: u8 = 34;
 /// The last number of a method's own messages.
 pub(crate) const MSG_KEX_LAST: u8 = 49;
 pub(crate) const MSG_USERAUTH_REQUEST: u8 = 50;
+pub(crate) const MSG_USERAUTH_SUCCESS: u8 = 52;
 pub(crate) const MSG_USERAUTH_BANNER: u8 = 53;
 /// Of keyboard-interactive (RFC 4256); SSH_MSG_USERAUTH_PK_OK of publickey has the same number.
 pub(crate) const MSG_USERAUTH_INFO_REQUEST: u8 = 60;
@@ -73,8 +79,10 @@ pub(super) fn disconnect(reason: u32, text: &str) -> Vec<u8> {
 pub(super) fn disconnect_reason(error: &TransportError) -> u32 {
     match error {
         TransportError::Integrity => 5,
+        TransportError::Compression => 6,
         TransportError::NoCommonAlgorithm { .. }
         | TransportError::InvalidExchange
+        | TransportError::GroupSize(_)
         | TransportError::Cryptography(_)
         | TransportError::PacketsExhausted => 3,
         TransportError::WrongSignature | TransportError::HostKeyChanged => 9,

@@ -5,7 +5,7 @@
 //! Everything but [`driver`] is pure: no socket, no clock, no runtime. Time is an argument.
 //!
 //! ```text
-//! socket ◄─► driver ◄─► connection (packet · negotiate · exchange · kex · cipher · mac · rekey)
+//! socket ◄─► driver ◄─► connection (packet · compression · negotiate · exchange · kex · cipher · mac · rekey)
 //!               ▲            ▲
 //!               └─ channels (window · text) ◄─► clear stream ◄─► russh
 //! ```
@@ -13,6 +13,8 @@
 mod channels;
 mod cipher;
 mod clear;
+mod compression;
+mod compute;
 mod connection;
 mod driver;
 mod error;

@@ -2,6 +2,7 @@
 //! RFC 8308's extension negotiation as names in the first list.
 
 use super::cipher::CipherName;
+use super::compression::ZLIB_DELAYED;
 use super::kex::KexName;
 use super::mac::MacName;
 use super::message::MSG_KEXINIT;
@@ -42,6 +43,8 @@ pub(crate) struct Offer {
     pub(crate) host_keys: Vec<String>,
     pub(crate) ciphers: Vec<CipherName>,
     pub(crate) macs: Vec<MacName>,
+    /// Rather compressed than not.
+    pub(crate) compression: bool,
 }
 
 /// What both have agreed on.
@@ -59,11 +62,13 @@ pub(crate) struct Agreement {
     pub(crate) skip_guess: bool,
 }
 
-/// A cipher and, where it needs one, a MAC.
+/// What becomes of the packets of one direction: a cipher and, where it needs one, a MAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Protection {
     pub(crate) cipher: CipherName,
     pub(crate) mac: Option<MacName>,
+    /// From the login on.
+    pub(crate) is_compressed: bool,
 }
 
 /// A KEXINIT of the server's.
@@ -113,7 +118,8 @@ impl Offer {
         for names in [&ciphers, &ciphers, &macs, &macs] {
             put_string(&mut out, names.join(",").as_bytes());
         }
-        for list in [NO_COMPRESSION, NO_COMPRESSION, "", ""] {
+        let compression = self.compressions().join(",");
+        for list in [&compression, &compression, "", ""] {
             put_string(&mut out, list.as_bytes());
         }
         // No guess of ours follows.
@@ -126,30 +132,35 @@ impl Offer {
     pub(crate) fn agree(&self, theirs: &KexInit<'_>, is_first: bool) -> Result<Agreement, TransportError> {
         let [ciphers_out, ciphers_in] = &theirs.ciphers;
         let [macs_out, macs_in] = &theirs.macs;
+        let [compressions_out, compressions_in] = &theirs.compressions;
         let kex = choose(Kind::KeyExchange, &self.kex, |name| name.name(), &theirs.kex)?;
         let host_key = choose(Kind::HostKey, &self.host_keys, |name| name.as_str(), &theirs.host_keys)?;
-        for compression in &theirs.compressions {
-            choose(Kind::Compression, &[NO_COMPRESSION], |name| name, compression)?;
-        }
         let guessed_right = self.kex.first().map(|name| name.name()) == theirs.kex.first().copied()
             && self.host_keys.first().map(String::as_str) == theirs.host_keys.first().copied();
         Ok(Agreement {
             kex: *kex,
             host_key: host_key.clone(),
-            sending: self.protection(ciphers_out, macs_out)?,
-            receiving: self.protection(ciphers_in, macs_in)?,
+            sending: self.protection(ciphers_out, macs_out, compressions_out)?,
+            receiving: self.protection(ciphers_in, macs_in, compressions_in)?,
             strict: is_first && theirs.kex.contains(&STRICT_SERVER),
             skip_guess: theirs.first_kex_packet_follows && !guessed_right,
         })
     }
 
-    fn protection(&self, ciphers: &[&str], macs: &[&str]) -> Result<Protection, TransportError> {
+    /// Methods of compression. What begins before the login is no one's need: it would be open to those who cannot log
+    /// in.
+    const fn compressions(&self) -> &'static [&'static str] {
+        if self.compression { &[ZLIB_DELAYED, NO_COMPRESSION] } else { &[NO_COMPRESSION] }
+    }
+
+    fn protection(&self, ciphers: &[&str], macs: &[&str], compressions: &[&str]) -> Result<Protection, TransportError> {
         let cipher = *choose(Kind::Cipher, &self.ciphers, |name| name.name(), ciphers)?;
-        if cipher.is_aead() {
-            return Ok(Protection { cipher, mac: None });
-        }
-        let mac = *choose(Kind::Mac, &self.macs, |name| name.name(), macs)?;
-        Ok(Protection { cipher, mac: Some(mac) })
+        let mac = match cipher.is_aead() {
+            true => None,
+            false => Some(*choose(Kind::Mac, &self.macs, |name| name.name(), macs)?),
+        };
+        let compression = *choose(Kind::Compression, self.compressions(), |name| name, compressions)?;
+        Ok(Protection { cipher, mac, is_compressed: compression == ZLIB_DELAYED })
     }
 }
 
@@ -176,6 +187,7 @@ pub(crate) mod tests {
             host_keys: vec!["ssh-ed25519".to_owned(), "rsa-sha2-512".to_owned()],
             ciphers: CipherName::ALL.to_vec(),
             macs: MacName::ALL.to_vec(),
+            compression: false,
         }
     }
 
@@ -202,9 +214,22 @@ pub(crate) mod tests {
         let agreed = agree([KEX, "rsa-sha2-512", gcm, CTR, "none", "hmac-sha2-256", "none", "none"], false).unwrap();
         assert_eq!(agreed.kex, KexName::Curve25519);
         assert_eq!(agreed.host_key, "rsa-sha2-512");
-        assert_eq!(agreed.sending, Protection { cipher: CipherName::Aes128Gcm, mac: None });
-        assert_eq!(agreed.receiving, Protection { cipher: CipherName::Aes128Ctr, mac: Some(MacName::Sha256) });
+        assert_eq!(agreed.sending, Protection { cipher: CipherName::Aes128Gcm, mac: None, is_compressed: false });
+        let ctr = Protection { cipher: CipherName::Aes128Ctr, mac: Some(MacName::Sha256), is_compressed: false };
+        assert_eq!(agreed.receiving, ctr);
         assert!(agreed.strict && !agreed.skip_guess);
+    }
+
+    #[test]
+    fn compression_is_agreed_on_for_each_direction() {
+        let zlib = "none,zlib@openssh.com";
+        let lists = [KEX, "ssh-ed25519", CTR, CTR, "hmac-sha2-256", "hmac-sha2-256", zlib, "none"];
+        let theirs = kexinit(lists, false);
+        let theirs = KexInit::decode(&theirs).unwrap();
+        for (wanted, sent) in [(true, true), (false, false)] {
+            let agreed = Offer { compression: wanted, ..offer() }.agree(&theirs, true).unwrap();
+            assert_eq!((agreed.sending.is_compressed, agreed.receiving.is_compressed), (sent, false));
+        }
     }
 
     #[test]

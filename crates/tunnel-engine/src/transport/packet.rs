@@ -5,10 +5,13 @@ use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::TransportError;
 use super::cipher::{Alignment, LENGTH_BYTES, Opener, Sealer};
+use super::compression::{Deflater, Delayed, Inflater};
 
 /// The longest packet that is taken, in bytes after its length field; as OpenSSH. RFC 4253 section 6.1 asks for 35,000
 /// at least.
 pub(super) const MAX_PACKET: u32 = 256 * 1024;
+/// With its length field.
+const LONGEST: usize = MAX_PACKET as usize + LENGTH_BYTES;
 /// The length of the padding, one byte of content.
 const MIN_PACKET: u32 = 5;
 const PADDING_LENGTH_BYTES: usize = 1;
@@ -19,9 +22,12 @@ const RANDOM_POOL: usize = 256;
 /// Packets from the server.
 pub(super) struct Inbound {
     cipher: Opener,
+    pub(super) compression: Delayed<Inflater>,
     sequence: u32,
     /// The length of the packet whose rest has not come yet.
     expected: Option<usize>,
+    /// The connection has failed, which is told after so many bytes.
+    doomed: Option<usize>,
     /// Since the keys: bytes and packets.
     bytes: u64,
     packets: u64,
@@ -29,7 +35,8 @@ pub(super) struct Inbound {
 
 impl Inbound {
     pub(super) const fn new() -> Self {
-        Self { cipher: Opener::Clear, sequence: 0, expected: None, bytes: 0, packets: 0 }
+        let compression = Delayed::new();
+        Self { cipher: Opener::Clear, compression, sequence: 0, expected: None, doomed: None, bytes: 0, packets: 0 }
     }
 
     /// From the next packet on.
@@ -53,12 +60,18 @@ impl Inbound {
 
     /// Takes the payload of the next packet from the front of `input`; `None`: the packet is not there yet.
     pub(super) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, TransportError> {
+        if let Some(rest) = self.doomed {
+            return self.discard(rest, input);
+        }
         let total = match self.expected {
             Some(total) => total,
             None => {
                 let Some(head) = input.get(..self.cipher.bytes_for_length()) else { return Ok(None) };
-                let total = self.total(self.cipher.length(self.sequence, head)?)?;
-                *self.expected.insert(total)
+                match self.total(self.cipher.length(self.sequence, head)?) {
+                    Ok(total) => *self.expected.insert(total),
+                    Err(_) if self.cipher.hides_where_it_fails() => return self.discard(LONGEST, input),
+                    Err(error) => return Err(error),
+                }
             }
         };
         if input.len() < total {
@@ -66,7 +79,10 @@ impl Inbound {
         }
         self.expected = None;
         let mut packet = input.split_to(total);
-        self.cipher.open(self.sequence, &mut packet)?;
+        match self.cipher.open(self.sequence, &mut packet) {
+            Err(_) if self.cipher.hides_where_it_fails() => return self.discard(LONGEST.saturating_sub(total), input),
+            opened => opened?,
+        }
         packet.truncate(total.saturating_sub(self.cipher.tag_len()));
         packet.advance(LENGTH_BYTES);
         let padding = usize::from(packet.get_u8());
@@ -75,7 +91,19 @@ impl Inbound {
         self.sequence = self.sequence.wrapping_add(1);
         self.bytes += total as u64;
         self.packets += 1;
-        Ok(Some(packet.freeze()))
+        let payload = packet.freeze();
+        match self.compression.stream() {
+            Some(inflater) => inflater.inflate(&payload).map(Some),
+            None => Ok(Some(payload)),
+        }
+    }
+
+    /// The connection has failed; this is told when `rest` more bytes have come.
+    fn discard(&mut self, rest: usize, input: &mut BytesMut) -> Result<Option<Bytes>, TransportError> {
+        let now = rest.min(input.len());
+        input.advance(now);
+        self.doomed = Some(rest - now);
+        if now < rest { Ok(None) } else { Err(TransportError::Integrity) }
     }
 
     /// The whole packet with its length field and tag.
@@ -97,6 +125,7 @@ impl Inbound {
 /// Packets to the server.
 pub(super) struct Outbound {
     cipher: Sealer,
+    pub(super) compression: Delayed<Deflater>,
     sequence: u32,
     bytes: u64,
     packets: u64,
@@ -108,6 +137,7 @@ impl Outbound {
     pub(super) const fn new() -> Self {
         Self {
             cipher: Sealer::Clear,
+            compression: Delayed::new(),
             sequence: 0,
             bytes: 0,
             packets: 0,
@@ -137,6 +167,16 @@ impl Outbound {
 
     /// As [`Outbound::seal`], for a payload in two parts.
     pub(super) fn seal_parts(&mut self, payload: [&[u8]; 2], out: &mut BytesMut) -> Result<(), TransportError> {
+        match self.compression.stream() {
+            Some(deflater) => {
+                let deflated = deflater.deflate(payload)?;
+                self.seal_payload([&deflated, &[]], out)
+            }
+            None => self.seal_payload(payload, out),
+        }
+    }
+
+    fn seal_payload(&mut self, payload: [&[u8]; 2], out: &mut BytesMut) -> Result<(), TransportError> {
         let payload_len = payload.iter().map(|part| part.len()).sum::<usize>();
         if self.packets > u64::from(u32::MAX) {
             return Err(TransportError::PacketsExhausted);

@@ -3,8 +3,9 @@
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
-    RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY, RsaParameters,
-    RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
+    RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
+    RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey,
+    VerificationAlgorithm,
 };
 
 use super::TransportError;
@@ -14,13 +15,14 @@ const CERTIFICATE: &str = "-cert-v01@openssh.com";
 
 /// Whether signatures by this algorithm can be checked.
 pub(crate) fn is_known(algorithm: &str) -> bool {
-    const PLAIN: [&str; 6] = [
+    const PLAIN: [&str; 7] = [
         "ssh-ed25519",
         "ecdsa-sha2-nistp256",
         "ecdsa-sha2-nistp384",
         "ecdsa-sha2-nistp521",
         "rsa-sha2-256",
         "rsa-sha2-512",
+        "ssh-rsa",
     ];
     PLAIN.contains(&algorithm.strip_suffix(CERTIFICATE).unwrap_or(algorithm))
 }
@@ -52,6 +54,7 @@ pub(super) fn verify(algorithm: &str, blob: &[u8], signature: &[u8], hash: &[u8]
         // How short an RSA key may be is the user's to say (`required_rsa_size`), and is checked with the key itself.
         "rsa-sha2-256" => rsa(key, signature, hash, &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY),
         "rsa-sha2-512" => rsa(key, signature, hash, &RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY),
+        "ssh-rsa" => rsa(key, signature, hash, &RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY),
         _ => Err(TransportError::Cryptography("an unknown host key algorithm")),
     }
 }

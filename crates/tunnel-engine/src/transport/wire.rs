@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn without_leading_zeros(bytes: &[u8]) -> &[u8] {
+pub(crate) fn without_leading_zeros(bytes: &[u8]) -> &[u8] {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     bytes.get(zeros..).unwrap_or_default()
 }
@@ -88,6 +88,13 @@ pub(crate) fn put_u32(out: &mut Vec<u8>, value: u32) {
 pub(crate) fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
     put_u32(out, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
     out.extend_from_slice(bytes);
+}
+
+/// The content of an mpint: a big-endian number that is not negative.
+pub(crate) fn mpint(bytes: &[u8]) -> Vec<u8> {
+    let bytes = without_leading_zeros(bytes);
+    let sign = usize::from(bytes.first().is_some_and(|byte| byte & 0x80 != 0));
+    [[0].get(..sign).unwrap_or_default(), bytes].concat()
 }
 
 /// A big-endian number that is not negative, as an mpint.
@@ -103,19 +110,20 @@ pub(crate) fn put_mpint(out: &mut Vec<u8>, bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    fn mpint(bytes: &[u8]) -> Vec<u8> {
+    fn written(bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         put_mpint(&mut out, bytes);
+        assert_eq!(out.get(4..), Some(mpint(bytes).as_slice()));
         out
     }
 
     #[test]
     fn numbers_are_written_as_rfc_4251_shows_them() {
-        assert_eq!(mpint(&[]), [0, 0, 0, 0]);
-        assert_eq!(mpint(&[0, 0]), [0, 0, 0, 0]);
+        assert_eq!(written(&[]), [0, 0, 0, 0]);
+        assert_eq!(written(&[0, 0]), [0, 0, 0, 0]);
         let long = [0x09, 0xa3, 0x78, 0xf9, 0xb2, 0xe3, 0x32, 0xa7];
-        assert_eq!(mpint(&long), [&[0, 0, 0, 8][..], &long].concat());
-        assert_eq!(mpint(&[0x80]), [0, 0, 0, 2, 0, 0x80]);
+        assert_eq!(written(&long), [&[0, 0, 0, 8][..], &long].concat());
+        assert_eq!(written(&[0x80]), [0, 0, 0, 2, 0, 0x80]);
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //!
 //! A packet lies in one buffer as `length ‖ padding length ‖ payload ‖ padding ‖ tag` and is sealed and opened in place.
 
+mod cbc;
 mod chacha;
 mod ctr;
 mod gcm;
 #[cfg(test)]
 mod tests;
+mod with_mac;
 
 use super::TransportError;
 use super::mac::{Mac, MacName};
@@ -23,11 +25,27 @@ pub(crate) enum CipherName {
     Aes128Ctr,
     Aes192Ctr,
     Aes256Ctr,
+    Aes128Cbc,
+    Aes192Cbc,
+    Aes256Cbc,
 }
 
 impl CipherName {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Aes128Gcm, Self::Aes256Gcm, Self::ChaCha20Poly1305, Self::Aes128Ctr, Self::Aes192Ctr, Self::Aes256Ctr];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Aes128Gcm,
+        Self::Aes256Gcm,
+        Self::ChaCha20Poly1305,
+        Self::Aes128Ctr,
+        Self::Aes192Ctr,
+        Self::Aes256Ctr,
+        Self::Aes128Cbc,
+        Self::Aes192Cbc,
+        Self::Aes256Cbc,
+    ];
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == name)
+    }
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -37,6 +55,9 @@ impl CipherName {
             Self::Aes128Ctr => "aes128-ctr",
             Self::Aes192Ctr => "aes192-ctr",
             Self::Aes256Ctr => "aes256-ctr",
+            Self::Aes128Cbc => "aes128-cbc",
+            Self::Aes192Cbc => "aes192-cbc",
+            Self::Aes256Cbc => "aes256-cbc",
         }
     }
 
@@ -47,9 +68,9 @@ impl CipherName {
 
     pub(super) const fn key_len(self) -> usize {
         match self {
-            Self::Aes128Gcm | Self::Aes128Ctr => 16,
-            Self::Aes192Ctr => 24,
-            Self::Aes256Gcm | Self::Aes256Ctr => 32,
+            Self::Aes128Gcm | Self::Aes128Ctr | Self::Aes128Cbc => 16,
+            Self::Aes192Ctr | Self::Aes192Cbc => 24,
+            Self::Aes256Gcm | Self::Aes256Ctr | Self::Aes256Cbc => 32,
             Self::ChaCha20Poly1305 => 64,
         }
     }
@@ -58,7 +79,12 @@ impl CipherName {
         match self {
             Self::Aes128Gcm | Self::Aes256Gcm => gcm::IV_LEN,
             Self::ChaCha20Poly1305 => 0,
-            Self::Aes128Ctr | Self::Aes192Ctr | Self::Aes256Ctr => ctr::BLOCK,
+            Self::Aes128Ctr
+            | Self::Aes192Ctr
+            | Self::Aes256Ctr
+            | Self::Aes128Cbc
+            | Self::Aes192Cbc
+            | Self::Aes256Cbc => with_mac::BLOCK,
         }
     }
 
@@ -66,7 +92,14 @@ impl CipherName {
     pub(super) const fn block_len(self) -> usize {
         match self {
             Self::ChaCha20Poly1305 => 8,
-            Self::Aes128Gcm | Self::Aes256Gcm | Self::Aes128Ctr | Self::Aes192Ctr | Self::Aes256Ctr => 16,
+            Self::Aes128Gcm
+            | Self::Aes256Gcm
+            | Self::Aes128Ctr
+            | Self::Aes192Ctr
+            | Self::Aes256Ctr
+            | Self::Aes128Cbc
+            | Self::Aes192Cbc
+            | Self::Aes256Cbc => 16,
         }
     }
 }
@@ -93,7 +126,7 @@ pub(super) enum Sealer {
     Clear,
     Gcm(gcm::GcmKey),
     ChaCha(chacha::Sealing),
-    Ctr(ctr::CtrKey),
+    WithMac(Box<with_mac::Sealing>),
 }
 
 impl Sealer {
@@ -106,12 +139,11 @@ impl Sealer {
         Ok(match (cipher, mac) {
             (CipherName::Aes128Gcm | CipherName::Aes256Gcm, _) => Self::Gcm(gcm::GcmKey::new(cipher, keys)?),
             (CipherName::ChaCha20Poly1305, _) => Self::ChaCha(chacha::Sealing::new(keys)?),
-            (CipherName::Aes128Ctr | CipherName::Aes192Ctr | CipherName::Aes256Ctr, Some(mac)) => {
-                Self::Ctr(ctr::CtrKey::new(cipher, Mac::new(mac, keys.mac_key), keys)?)
+            (_, Some(mac)) => {
+                let mac = Mac::new(mac, keys.mac_key);
+                Self::WithMac(Box::new(with_mac::Sealing::new(cipher, mac, keys)?))
             }
-            (CipherName::Aes128Ctr | CipherName::Aes192Ctr | CipherName::Aes256Ctr, None) => {
-                return Err(TransportError::Cryptography("a cipher without a MAC"));
-            }
+            (_, None) => return Err(TransportError::Cryptography("a cipher without a MAC")),
         })
     }
 
@@ -120,7 +152,7 @@ impl Sealer {
             Self::Clear => Alignment { block: 8, with_length: true },
             Self::Gcm(_) => Alignment { block: 16, with_length: false },
             Self::ChaCha(_) => Alignment { block: 8, with_length: false },
-            Self::Ctr(key) => Alignment { block: ctr::BLOCK, with_length: !key.is_etm() },
+            Self::WithMac(key) => Alignment { block: with_mac::BLOCK, with_length: !key.is_etm() },
         }
     }
 
@@ -128,7 +160,7 @@ impl Sealer {
         match self {
             Self::Clear => 0,
             Self::Gcm(_) | Self::ChaCha(_) => 16,
-            Self::Ctr(key) => key.tag_len(),
+            Self::WithMac(key) => key.tag_len(),
         }
     }
 
@@ -138,7 +170,7 @@ impl Sealer {
             Self::Clear => Ok(()),
             Self::Gcm(key) => key.seal(packet),
             Self::ChaCha(key) => key.seal(sequence, packet),
-            Self::Ctr(key) => key.seal(sequence, packet),
+            Self::WithMac(key) => key.seal(sequence, packet),
         }
     }
 }
@@ -149,7 +181,7 @@ pub(super) enum Opener {
     Clear,
     Gcm(gcm::GcmKey),
     ChaCha(chacha::Opening),
-    Ctr(ctr::CtrKey),
+    WithMac(Box<with_mac::Opening>),
 }
 
 impl Opener {
@@ -159,11 +191,14 @@ impl Opener {
         mac: Option<MacName>,
         keys: &KeyMaterial<'_>,
     ) -> Result<Self, TransportError> {
-        Ok(match Sealer::new(cipher, mac, keys)? {
-            Sealer::Clear => Self::Clear,
-            Sealer::Gcm(key) => Self::Gcm(key),
-            Sealer::ChaCha(_) => Self::ChaCha(chacha::Opening::new(keys)?),
-            Sealer::Ctr(key) => Self::Ctr(key),
+        Ok(match (cipher, mac) {
+            (CipherName::Aes128Gcm | CipherName::Aes256Gcm, _) => Self::Gcm(gcm::GcmKey::new(cipher, keys)?),
+            (CipherName::ChaCha20Poly1305, _) => Self::ChaCha(chacha::Opening::new(keys)?),
+            (_, Some(mac)) => {
+                let mac = Mac::new(mac, keys.mac_key);
+                Self::WithMac(Box::new(with_mac::Opening::new(cipher, mac, keys)?))
+            }
+            (_, None) => return Err(TransportError::Cryptography("a cipher without a MAC")),
         })
     }
 
@@ -171,13 +206,8 @@ impl Opener {
     pub(super) const fn bytes_for_length(&self) -> usize {
         match self {
             Self::Clear | Self::Gcm(_) | Self::ChaCha(_) => LENGTH_BYTES,
-            Self::Ctr(key) => {
-                if key.is_etm() {
-                    LENGTH_BYTES
-                } else {
-                    ctr::BLOCK
-                }
-            }
+            Self::WithMac(key) if key.is_etm() => LENGTH_BYTES,
+            Self::WithMac(_) => with_mac::BLOCK,
         }
     }
 
@@ -185,7 +215,7 @@ impl Opener {
         match self {
             Self::Clear => 0,
             Self::Gcm(_) | Self::ChaCha(_) => 16,
-            Self::Ctr(key) => key.tag_len(),
+            Self::WithMac(key) => key.tag_len(),
         }
     }
 
@@ -195,7 +225,7 @@ impl Opener {
             Self::Clear => Alignment { block: 8, with_length: true },
             Self::Gcm(_) => Alignment { block: 16, with_length: false },
             Self::ChaCha(_) => Alignment { block: 8, with_length: false },
-            Self::Ctr(key) => Alignment { block: ctr::BLOCK, with_length: !key.is_etm() },
+            Self::WithMac(key) => Alignment { block: with_mac::BLOCK, with_length: !key.is_etm() },
         }
     }
 
@@ -206,10 +236,19 @@ impl Opener {
         let length = match self {
             Self::Clear | Self::Gcm(_) => first(head)?,
             Self::ChaCha(key) => key.length(sequence, first(head)?),
-            Self::Ctr(key) if key.is_etm() => first(head)?,
-            Self::Ctr(key) => first(&key.peek(head)?)?,
+            Self::WithMac(key) if key.is_etm() => first(head)?,
+            Self::WithMac(key) => first(&key.peek(head)?)?,
         };
         Ok(u32::from_be_bytes(length))
+    }
+
+    /// A length that no packet has, or a wrong MAC, is told only after as many bytes as the longest packet has: when it
+    /// is told would say something about what was decrypted (CVE-2008-5161).
+    pub(super) const fn hides_where_it_fails(&self) -> bool {
+        match self {
+            Self::WithMac(key) => key.is_cbc() && !key.is_etm(),
+            Self::Clear | Self::Gcm(_) | Self::ChaCha(_) => false,
+        }
     }
 
     /// `packet` begins with the length and ends with the tag.
@@ -218,7 +257,7 @@ impl Opener {
             Self::Clear => Ok(()),
             Self::Gcm(key) => key.open(packet),
             Self::ChaCha(key) => key.open(sequence, packet),
-            Self::Ctr(key) => key.open(sequence, packet),
+            Self::WithMac(key) => key.open(sequence, packet),
         }
     }
 }

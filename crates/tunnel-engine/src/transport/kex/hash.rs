@@ -1,4 +1,4 @@
-//! The exchange hash (RFC 4253 section 8, RFC 5656 section 4) and the keys made of it (section 7.2).
+//! The exchange hash (RFC 4253 section 8, RFC 4419 section 3, RFC 5656 section 4) and the keys made of it (section 7.2).
 
 use aws_lc_rs::digest::{self, Context};
 use zeroize::Zeroizing;
@@ -15,6 +15,8 @@ pub(crate) struct ExchangeHash<'a> {
     pub(crate) client_init: &'a [u8],
     pub(crate) server_init: &'a [u8],
     pub(crate) host_key: &'a [u8],
+    /// Of a group exchange: the sizes asked for and the group (RFC 4419 section 3), encoded; else empty.
+    pub(crate) group: &'a [u8],
     pub(crate) client_public: &'a [u8],
     pub(crate) server_public: &'a [u8],
     /// Encoded.
@@ -24,15 +26,11 @@ pub(crate) struct ExchangeHash<'a> {
 impl ExchangeHash<'_> {
     pub(crate) fn compute(&self, name: KexName) -> Vec<u8> {
         let mut said = Zeroizing::new(Vec::new());
-        for part in [
-            self.client_ident,
-            self.server_ident,
-            self.client_init,
-            self.server_init,
-            self.host_key,
-            self.client_public,
-            self.server_public,
-        ] {
+        for part in [self.client_ident, self.server_ident, self.client_init, self.server_init, self.host_key] {
+            put_string(&mut said, part);
+        }
+        said.extend_from_slice(self.group);
+        for part in [self.client_public, self.server_public] {
             put_string(&mut said, part);
         }
         said.extend_from_slice(self.secret);

@@ -1,9 +1,10 @@
-//! ML-KEM-768 beside X25519: an attacker has to break both.
+//! A key encapsulation mechanism beside X25519: an attacker has to break both (draft-ietf-sshm-mlkem-hybrid-kex).
 
 use aws_lc_rs::digest;
 use aws_lc_rs::kem::{AlgorithmId, Ciphertext, DecapsulationKey, ML_KEM_768};
 use zeroize::Zeroizing;
 
+use super::name::KexName;
 use crate::transport::TransportError;
 use crate::transport::wire::put_string;
 
@@ -13,9 +14,13 @@ const CIPHERTEXT_BYTES: usize = 1088;
 pub(super) struct Kem(DecapsulationKey<AlgorithmId>);
 
 impl Kem {
-    pub(super) fn generate() -> Result<Self, TransportError> {
+    /// `None`: the method is no hybrid.
+    pub(super) fn generate(name: KexName) -> Result<Option<Self>, TransportError> {
+        if name != KexName::MlKem768X25519 {
+            return Ok(None);
+        }
         let key = DecapsulationKey::generate(&ML_KEM_768);
-        key.map(Self).map_err(|_| TransportError::Cryptography("ML-KEM key generation"))
+        key.map(|key| Some(Self(key))).map_err(|_| TransportError::Cryptography("ML-KEM key generation"))
     }
 
     pub(super) fn public(&self) -> Result<Vec<u8>, TransportError> {
@@ -35,8 +40,8 @@ impl Kem {
 }
 
 /// The hash of both secrets, as a string.
-pub(super) fn combine(secrets: &[u8]) -> Zeroizing<Vec<u8>> {
+pub(super) fn combine(name: KexName, secrets: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut encoded = Zeroizing::new(Vec::new());
-    put_string(&mut encoded, digest::digest(&digest::SHA256, secrets).as_ref());
+    put_string(&mut encoded, digest::digest(name.hash(), secrets).as_ref());
     encoded
 }

@@ -138,6 +138,7 @@ impl Server {
             client_init: &self.theirs.take().unwrap(),
             server_init: &self.ours.take().unwrap(),
             host_key: &host_key,
+            group: &[],
             client_public: theirs,
             server_public: public.as_ref(),
             secret: &secret,

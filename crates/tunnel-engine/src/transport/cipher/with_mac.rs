@@ -1,0 +1,130 @@
+//! Ciphers with a MAC beside them, in RFC 4253's order (MAC of the plain packet) and in OpenSSH's `-etm` (MAC of the
+//! encrypted one, whose length is in the clear).
+
+use super::cbc::{CbcDecryption, CbcEncryption};
+use super::ctr::CtrKey;
+use super::{CipherName, KeyMaterial, LENGTH_BYTES};
+use crate::transport::TransportError;
+use crate::transport::mac::Mac;
+
+/// Of all of them, in bytes.
+pub(super) const BLOCK: usize = 16;
+
+const fn is_cbc(cipher: CipherName) -> bool {
+    matches!(cipher, CipherName::Aes128Cbc | CipherName::Aes192Cbc | CipherName::Aes256Cbc)
+}
+
+/// To the server.
+pub(crate) struct Sealing {
+    cipher: Encryption,
+    mac: Mac,
+}
+
+enum Encryption {
+    Ctr(CtrKey),
+    Cbc(CbcEncryption),
+}
+
+impl Encryption {
+    fn apply(&mut self, blocks: &mut [u8]) -> Result<(), TransportError> {
+        match self {
+            Self::Ctr(key) => key.apply(blocks),
+            Self::Cbc(key) => key.encrypt(blocks),
+        }
+    }
+}
+
+impl Sealing {
+    pub(super) fn new(cipher: CipherName, mac: Mac, keys: &KeyMaterial<'_>) -> Result<Self, TransportError> {
+        let cipher = match is_cbc(cipher) {
+            true => Encryption::Cbc(CbcEncryption::new(cipher, keys)?),
+            false => Encryption::Ctr(CtrKey::new(cipher, keys)?),
+        };
+        Ok(Self { cipher, mac })
+    }
+
+    pub(super) const fn is_etm(&self) -> bool {
+        self.mac.name.is_etm()
+    }
+
+    pub(super) const fn tag_len(&self) -> usize {
+        self.mac.name.len()
+    }
+
+    pub(super) fn seal(&mut self, sequence: u32, packet: &mut [u8]) -> Result<(), TransportError> {
+        let short = TransportError::Cryptography("our own packet is too short");
+        let at = packet.len().checked_sub(self.tag_len()).ok_or(short.clone())?;
+        let (content, room) = packet.split_at_mut_checked(at).ok_or(short.clone())?;
+        if self.is_etm() {
+            self.cipher.apply(content.get_mut(LENGTH_BYTES..).ok_or(short)?)?;
+            room.copy_from_slice(self.mac.sign(sequence, content).as_ref());
+        } else {
+            room.copy_from_slice(self.mac.sign(sequence, content).as_ref());
+            self.cipher.apply(content)?;
+        }
+        Ok(())
+    }
+}
+
+/// From the server.
+pub(crate) struct Opening {
+    cipher: Decryption,
+    mac: Mac,
+}
+
+enum Decryption {
+    Ctr(CtrKey),
+    Cbc(CbcDecryption),
+}
+
+impl Decryption {
+    fn apply(&mut self, blocks: &mut [u8]) -> Result<(), TransportError> {
+        match self {
+            Self::Ctr(key) => key.apply(blocks),
+            Self::Cbc(key) => key.decrypt(blocks),
+        }
+    }
+}
+
+impl Opening {
+    pub(super) fn new(cipher: CipherName, mac: Mac, keys: &KeyMaterial<'_>) -> Result<Self, TransportError> {
+        let cipher = match is_cbc(cipher) {
+            true => Decryption::Cbc(CbcDecryption::new(cipher, keys)?),
+            false => Decryption::Ctr(CtrKey::new(cipher, keys)?),
+        };
+        Ok(Self { cipher, mac })
+    }
+
+    pub(super) const fn is_etm(&self) -> bool {
+        self.mac.name.is_etm()
+    }
+
+    pub(super) const fn is_cbc(&self) -> bool {
+        matches!(self.cipher, Decryption::Cbc(_))
+    }
+
+    pub(super) const fn tag_len(&self) -> usize {
+        self.mac.name.len()
+    }
+
+    /// The first block of the next packet, decrypted beside it.
+    pub(super) fn peek(&self, head: &[u8]) -> Result<[u8; BLOCK], TransportError> {
+        let block = *head.first_chunk().ok_or(TransportError::Malformed("packet"))?;
+        match &self.cipher {
+            Decryption::Ctr(key) => key.peek(block),
+            Decryption::Cbc(key) => key.peek(block),
+        }
+    }
+
+    pub(super) fn open(&mut self, sequence: u32, packet: &mut [u8]) -> Result<(), TransportError> {
+        let at = packet.len().checked_sub(self.tag_len()).ok_or(TransportError::Integrity)?;
+        let (content, tag) = packet.split_at_mut_checked(at).ok_or(TransportError::Integrity)?;
+        if self.is_etm() {
+            self.mac.verify(sequence, content, tag)?;
+            self.cipher.apply(content.get_mut(LENGTH_BYTES..).ok_or(TransportError::Integrity)?)
+        } else {
+            self.cipher.apply(content)?;
+            self.mac.verify(sequence, content, tag)
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Elliptic curves (RFC 5656, RFC 8731), alone or in a hybrid with a key encapsulation mechanism.
+
+use aws_lc_rs::agreement::{self, ECDH_P256, ECDH_P384, ECDH_P521, PrivateKey, UnparsedPublicKey, X25519};
+use zeroize::Zeroizing;
+
+use super::hybrid;
+use super::name::KexName;
+use crate::transport::TransportError;
+use crate::transport::wire::put_mpint;
+
+/// The curve of a method; `None`: it has a group.
+pub(super) fn curve(name: KexName) -> Option<&'static agreement::Algorithm> {
+    Some(match name {
+        KexName::MlKem768X25519 | KexName::Curve25519 | KexName::Curve25519Libssh => &X25519,
+        KexName::EcdhP256 => &ECDH_P256,
+        KexName::EcdhP384 => &ECDH_P384,
+        KexName::EcdhP521 => &ECDH_P521,
+        KexName::GroupExchangeSha256
+        | KexName::Group14Sha256
+        | KexName::Group15Sha512
+        | KexName::Group16Sha512
+        | KexName::Group17Sha512
+        | KexName::Group18Sha512
+        | KexName::GroupExchangeSha1
+        | KexName::Group14Sha1
+        | KexName::Group1Sha1 => return None,
+    })
+}
+
+/// Our half of one exchange.
+pub(crate) struct KeyPair {
+    name: KexName,
+    algorithm: &'static agreement::Algorithm,
+    curve: PrivateKey,
+    /// Beside the curve, in a hybrid.
+    kem: Option<hybrid::Kem>,
+    /// What the server is sent.
+    public: Vec<u8>,
+}
+
+impl KeyPair {
+    /// With fresh keys.
+    pub(super) fn generate(name: KexName, algorithm: &'static agreement::Algorithm) -> Result<Self, TransportError> {
+        let failed = |_| TransportError::Cryptography("key generation");
+        Self::with_curve(name, algorithm, PrivateKey::generate(algorithm).map_err(failed)?)
+    }
+
+    pub(super) fn with_curve(
+        name: KexName,
+        algorithm: &'static agreement::Algorithm,
+        curve: PrivateKey,
+    ) -> Result<Self, TransportError> {
+        let failed = |_| TransportError::Cryptography("key generation");
+        let kem = hybrid::Kem::generate(name)?;
+        let mut public = kem.as_ref().map(hybrid::Kem::public).transpose()?.unwrap_or_default();
+        public.extend_from_slice(curve.compute_public_key().map_err(failed)?.as_ref());
+        Ok(Self { name, algorithm, curve, kem, public })
+    }
+
+    pub(super) fn public(&self) -> &[u8] {
+        &self.public
+    }
+
+    /// The shared secret, encoded as it is hashed, from the server's value.
+    pub(super) fn agree(&self, theirs: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
+        match &self.kem {
+            Some(kem) => {
+                let (ciphertext, theirs) = kem.split(theirs)?;
+                let mut secret = kem.decapsulate(ciphertext)?;
+                self.agree_on_curve(theirs, |curve| secret.extend_from_slice(curve))?;
+                Ok(hybrid::combine(self.name, &secret))
+            }
+            None => {
+                let mut encoded = Zeroizing::new(Vec::new());
+                self.agree_on_curve(theirs, |curve| put_mpint(&mut encoded, curve))?;
+                Ok(encoded)
+            }
+        }
+    }
+
+    fn agree_on_curve(&self, theirs: &[u8], take: impl FnOnce(&[u8])) -> Result<(), TransportError> {
+        let theirs = UnparsedPublicKey::new(self.algorithm, theirs);
+        agreement::agree(&self.curve, theirs, TransportError::InvalidExchange, |secret| {
+            // RFC 8731 section 3: a point of small order gives zero.
+            if secret.iter().all(|byte| *byte == 0) {
+                return Err(TransportError::InvalidExchange);
+            }
+            take(secret);
+            Ok(())
+        })
+    }
+}
