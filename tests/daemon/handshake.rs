@@ -51,7 +51,7 @@ fn all() -> Vec<Hostile> {
         hostile("truncated", &[BANNER, &strong[..strong.len() / 2]], b"", true, "closed_by_server"),
         hostile("ignore", &[BANNER], &ignore, false, "connect_timeout"),
         hostile("stops", &[BANNER, &strong], b"", false, "connect_timeout"),
-        hostile("long-lists", &[BANNER, &long], b"", false, "protocol"),
+        hostile("long-lists", &[BANNER, &long], b"", false, "no_common_algorithm"),
         hostile("weak", &[BANNER, &weak], b"", false, "no_common_algorithm"),
     ]
 }

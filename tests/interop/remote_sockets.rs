@@ -176,7 +176,10 @@ fn what_is_no_socket_is_left_alone() {
 fn a_server_that_forbids_unix_sockets_is_told_to_do_so() {
     let fixture = Fixture::new("AllowStreamLocalForwarding no");
     drop(fixture.refused(&fixture.config(""), &["AllowStreamLocalForwarding"]));
-    drop(fixture.refused(&fixture.taking_over(), &["policy", "AllowStreamLocalForwarding"]));
+    drop(fixture.refused(
+        &fixture.taking_over(),
+        &["Server has disabled streamlocal forwarding", "AllowStreamLocalForwarding"],
+    ));
 }
 
 #[test]

@@ -168,8 +168,6 @@ failure_kinds! {
     ClosedByServer, "closed_by_server", transient, "look into the server's log for the reason";
     /// The peer said something that is not SSH, or not allowed.
     Protocol, "protocol", transient, "check that host and port are those of an SSH server";
-    /// The server sent a text that is not UTF-8 on a session that was up: why it refused a connection, or ended.
-    TextEncoding, "text_encoding", transient, "have the server send its texts in UTF-8 or ASCII: start it with LC_ALL=C.UTF-8, or set the language of its messages to English";
     /// The server could not listen on the port: most often the old session still holds it.
     RemotePortBusy, "remote_port_busy", transient, "wait for the old session to end, set ClientAliveInterval on the server, or choose another port";
     /// A local listen address is taken.
@@ -196,8 +194,6 @@ failure_kinds! {
     AuthRejected, "auth_rejected", permanent, "add the public key to the user's authorized_keys on the server, or check the user name";
     /// The server wants a new password before it lets the user in.
     PasswordChangeRequired, "password_change_required", permanent, "log in once with ssh and set a new password, then write it into password_file";
-    /// The server sent a text that is not UTF-8 while we logged in: a banner, a prompt, why it refuses us.
-    LoginTextEncoding, "login_text_encoding", permanent, "have the server send its texts in UTF-8 or ASCII: set `Banner none` in its sshd_config or save the banner's file as UTF-8, start sshd with LC_ALL=C.UTF-8, and look at the prompts and messages of its PAM modules";
     /// A private key cannot be read.
     IdentityUnreadable, "identity_unreadable", permanent, "check that the file exists, is a private key, and is readable by the user that runs tunneld";
     /// A private key is readable by others.

@@ -1,10 +1,10 @@
 //! Sessions against the in-process server in memory, on tokio's paused clock: seconds here cost nothing.
 
-mod backlog;
 mod channels;
 mod handshake;
 mod keepalive;
 mod path;
+mod readers;
 mod remote;
 mod transfer;
 

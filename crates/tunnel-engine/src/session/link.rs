@@ -1,19 +1,16 @@
-//! What a session's parts share: the wire, the ending, the facts, the refusals, the connections from the server.
+//! What a session's parts share: the wire, the ending, the facts, the connections from the server.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use russh::ChannelOpenFailure;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::answers::Answers;
 use super::arrivals::Arrivals;
-use super::backlog::Backlog;
+use super::connections::Connections;
 use super::ending::Ending;
-use super::fault::{self, escaped};
+use super::fault;
 use super::path::Path;
 use super::unknown::UnknownRequests;
 use super::wire::Wire;
@@ -25,12 +22,6 @@ use crate::transport::{Link, SessionProof};
 
 /// What is kept of a server's login banner, in characters.
 pub(super) const MAX_BANNER: usize = 400;
-/// What is kept of the text of a refused channel, in characters.
-const MAX_REFUSAL: usize = 200;
-/// Refusals whose askers have not looked yet. They look in the same turn of the runtime.
-const MAX_REFUSALS: usize = 256;
-/// For the asker who looks first: the callback runs right after the answer was handed out.
-const REFUSAL_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The parts of a session that its handler, its watchdog and its requests all know. Owns nothing that keeps the
 /// session alive.
@@ -43,9 +34,8 @@ pub(super) struct Shared {
     pub ending: Ending,
     /// Cancelled when russh's loop is over and nothing of the session runs any more.
     pub finished: CancellationToken,
-    pub refusals: Refusals,
     pub incoming: Arrivals,
-    pub backlog: Arc<Backlog>,
+    pub connections: Arc<Connections>,
     /// What the server does for us.
     pub answers: Arc<Answers>,
     /// What the server asks for, and no client knows.
@@ -115,9 +105,8 @@ impl Shared {
             wire,
             ending: Ending::new(),
             finished: CancellationToken::new(),
-            refusals: Refusals::default(),
             incoming,
-            backlog: Arc::default(),
+            connections: Arc::default(),
             answers: Arc::default(),
             path: watch::Sender::new(Path::Clear),
             examine: Notify::new(),
@@ -137,15 +126,12 @@ impl Shared {
 
     /// What russh's error means for this session.
     pub(super) fn fault(&self, error: russh::Error) -> Failure {
-        if fault::is_not_utf8(&error) {
-            return fault::not_utf8(&self.who, self.logged_in.load(Ordering::Relaxed), &self.answers.opens());
-        }
         // A server that says goodbye, or closes, is told in other ways.
         if matches!(error, russh::Error::Disconnect) && !self.wire.has_ended() {
             return fault::empty_packet(&self.who);
         }
         let failure = fault::from_russh(&self.who, error);
-        if self.logged_in.load(Ordering::Relaxed) && *self.backlog.channels().borrow() == 0 {
+        if self.logged_in.load(Ordering::Relaxed) && *self.connections.watch().borrow() == 0 {
             return fault::unused(failure);
         }
         failure
@@ -157,69 +143,5 @@ impl Shared {
 
     pub(super) fn facts(&self) -> Facts {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// The texts of refused channels. russh gives the asker the reason and the callback the text, without a name that
-/// both know: so the first text with the asker's reason is the asker's, for both come in the server's order.
-#[derive(Default)]
-pub(super) struct Refusals {
-    texts: Mutex<VecDeque<(ChannelOpenFailure, String)>>,
-    added: Notify,
-}
-
-impl Refusals {
-    pub(super) fn note(&self, reason: ChannelOpenFailure, text: &str) {
-        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-        if texts.len() >= MAX_REFUSALS {
-            texts.pop_front();
-        }
-        texts.push_back((reason, escaped(text, MAX_REFUSAL)));
-        drop(texts);
-        self.added.notify_waiters();
-    }
-
-    /// What the server said about a refusal for `reason`.
-    pub(super) async fn text(&self, reason: &ChannelOpenFailure) -> String {
-        let wait = async {
-            loop {
-                let added = self.added.notified();
-                tokio::pin!(added);
-                added.as_mut().enable();
-                if let Some(text) = self.take(reason) {
-                    return text;
-                }
-                added.await;
-            }
-        };
-        tokio::time::timeout(REFUSAL_PATIENCE, wait).await.unwrap_or_default()
-    }
-
-    fn take(&self, reason: &ChannelOpenFailure) -> Option<String> {
-        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = texts.iter().position(|(known, _)| known == reason)?;
-        texts.remove(at).map(|(_, text)| text)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_refused_asker_gets_the_text_of_its_reason_even_when_it_comes_late() {
-        let refusals = Arc::new(Refusals::default());
-        refusals.note(ChannelOpenFailure::AdministrativelyProhibited, "open\x1b[2J failed\n");
-        let asker = refusals.clone();
-        let late = crate::task::owned(async move { asker.text(&ChannelOpenFailure::ConnectFailed).await });
-        tokio::task::yield_now().await;
-        refusals.note(ChannelOpenFailure::ConnectFailed, "Connection refused");
-        assert_eq!(late.await.expect("asker"), "Connection refused");
-        assert_eq!(refusals.text(&ChannelOpenFailure::AdministrativelyProhibited).await, "open\\u{1b}[2J failed");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_text_that_never_comes_is_not_waited_for_long() {
-        assert_eq!(Refusals::default().text(&ChannelOpenFailure::ConnectFailed).await, "");
     }
 }

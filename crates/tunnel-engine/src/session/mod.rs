@@ -17,16 +17,15 @@ mod algorithms;
 mod answer_wait;
 mod answers;
 mod arrivals;
-mod backlog;
 mod banner;
 mod channel;
 mod config;
+mod connections;
 mod ending;
 mod exec;
 mod fault;
 mod follow;
 mod handler;
-mod held_back;
 mod incoming;
 mod info;
 mod link;
@@ -49,9 +48,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use algorithms::{SupportedAlgorithms, check_algorithms, supported_algorithms};
-pub use backlog::SLOW_READER_LIMIT;
 pub use channel::{Channel, ChannelGone, ChannelRead, ChannelReader, ChannelWrite, ChannelWriter, Inbound, OpenError};
-pub use held_back::{HeldBack, Owner};
 pub use incoming::{IncomingChannel, IncomingChannels, Origin, RejectReason, RemoteListen};
 pub use info::SessionInfo;
 pub use path::{Doubt, Path};
@@ -198,14 +195,7 @@ impl Session {
     /// Connections that it carries, opens or is being handed now, and each change: a session that is to end can wait
     /// for its last one.
     pub fn channels(&self) -> watch::Receiver<usize> {
-        self.line().shared.backlog.channels()
-    }
-
-    /// `Some` while more waits for readers of ours than is kept, so that the link is not read and all connections of
-    /// this session wait. Told once an episode; it is over when little waits again. A reader that takes nothing for
-    /// [`SLOW_READER_LIMIT`] of it has its connection reset.
-    pub fn held_back(&self) -> watch::Receiver<Option<HeldBack>> {
-        self.line().shared.backlog.held_back()
+        self.line().shared.connections.watch()
     }
 
     /// Bytes of the SSH protocol itself, from and to the server, since the session began.

@@ -57,7 +57,8 @@ pub(super) async fn open(
     let deadline = clock::Deadline::after(limit);
     let who = spec.destination.host_port();
     let mut attempt = Attempt { spec, role, who, phase: Phase::Dial, heard: Vec::new() };
-    match clock::timeout(limit, attempt.run(dialer, deadline)).await {
+    // In a box: the login of a jump host runs within that of its tunnel, on one stack.
+    match clock::timeout(limit, Box::pin(attempt.run(dialer, deadline))).await {
         Ok(opened) => opened,
         Err(_) => Err(attempt.timed_out(limit)),
     }
@@ -113,7 +114,7 @@ impl Attempt<'_> {
             rekey_limit: spec.rekey_limit,
             required_rsa_size: spec.auth.required_rsa_size,
         };
-        let secured = secure::secure(&wanted, &host_keys, wire.clone(), &banner).await;
+        let secured = Box::pin(secure::secure(&wanted, &host_keys, wire.clone(), &banner)).await;
         recorder.note(&self.who, Step::Offers { ours, theirs: tap.offer() });
         let Secured { connection, input, agreement, host_key, proof } = secured?;
         let cannot = |error| secure::failure(&self.who, &error);
@@ -196,11 +197,7 @@ fn broken(shared: &Shared, error: russh::Error) -> Failure {
     let told = matches!(error, russh::Error::UnknownKey | russh::Error::Disconnect);
     // Without a word from anybody the end is told as a loss, about which russh's error says more.
     let reason = shared.ending.reason().filter(|reason| told && reason.kind() != FailureKind::ConnectionLost);
-    // Before the login there is nothing that a text could be about but an end, which may pass.
-    reason.unwrap_or_else(|| match fault::is_not_utf8(&error) {
-        true => fault::not_utf8(&shared.who, true, &[]),
-        false => shared.fault(error),
-    })
+    reason.unwrap_or_else(|| shared.fault(error))
 }
 
 /// sshd closes without a word when the account may not log in, and then its login banner is all there is to tell.

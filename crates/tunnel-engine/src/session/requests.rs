@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use russh::Disconnect;
 use russh::client::Handle;
 use russh::keys::PublicKey;
-use russh::{ChannelOpenFailure, Disconnect};
 use tokio::sync::{RwLock, oneshot};
 
 use super::ForwardError;
 use super::channel::{Channel, OpenError};
+use super::connections::Counted;
 use super::fault::escaped;
 use super::handler::Handler;
 use super::incoming::{Origin, RemoteListen};
@@ -23,7 +24,7 @@ use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Bind, Connect, Listen};
 use crate::task;
-use crate::transport::{put_string, put_u32};
+use crate::transport::{Refusal, open_request, put_string, put_u32};
 
 /// The server connects to the target before it answers; two minutes is how long its kernel tries.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
@@ -33,6 +34,10 @@ const FORWARD_TIMEOUT: Duration = Duration::from_secs(20);
 const TURN_READS: Duration = Duration::from_secs(1);
 /// What is kept of the server's words about a refused listener, in characters.
 const MAX_REASON: usize = 200;
+/// What is kept of its words about a channel, in characters.
+const MAX_REFUSAL: usize = 200;
+/// SSH_OPEN_CONNECT_FAILED (RFC 4254 section 5.1).
+const OPEN_CONNECT_FAILED: u32 = 2;
 /// russh notes every refused channel in a queue that only authentication reads; see [`Line::sweep`].
 const SWEEP_EVERY: u32 = 64;
 
@@ -54,12 +59,8 @@ impl Line {
     pub(super) async fn open_direct(self: &Arc<Self>, target: &Connect, origin: &Origin) -> Result<Channel, OpenError> {
         let (line, target, origin) = (self.clone(), target.clone(), origin.clone());
         // When the asker has gone, the channel is dropped on the way to it, and dropping closes it.
-        let on_its_way = self.shared.backlog.on_its_way();
-        let open = async move {
-            let opened = line.open(&target, &origin).await;
-            drop(on_its_way);
-            opened
-        };
+        let counted = self.shared.connections.count();
+        let open = async move { line.open(&target, &origin, counted).await };
         match finish(OPEN_TIMEOUT, open, |_| async {}).await {
             Some(opened) => opened,
             None => Err(OpenError::Timeout),
@@ -167,8 +168,8 @@ impl Line {
         let _ = self.handle.read().await.disconnect(Disconnect::ByApplication, "", "").await;
     }
 
-    async fn open(&self, target: &Connect, origin: &Origin) -> Result<Channel, OpenError> {
-        let waits = self.shared.answers.open(target.to_string());
+    async fn open(&self, target: &Connect, origin: &Origin, counted: Counted) -> Result<Channel, OpenError> {
+        let waits = self.shared.answers.open();
         let opened = {
             let handle = self.handle.read().await;
             match target {
@@ -185,19 +186,26 @@ impl Line {
             drop(waits);
         }
         match opened {
-            Ok(channel) => Ok(Channel::new(
-                channel,
-                self.shared.ending.gone(),
-                self.shared.backlog.clone(),
-                self.shared.link.clone(),
-            )),
-            Err(russh::Error::ChannelOpenFailure(reason)) => {
-                self.sweep();
-                let text = self.shared.refusals.text(&reason).await;
-                Err(open_error(&reason, text))
+            Ok(channel) => Ok(Channel::new(channel, self.shared.ending.gone(), counted, self.shared.link.clone())),
+            Err(russh::Error::ChannelOpenFailure(_)) => {
+                let (kind, fields) = direct(target, origin);
+                Err(self.refused(kind, &fields))
             }
             Err(_) => Err(OpenError::SessionEnded),
         }
+    }
+
+    /// A channel that is none of a forward's.
+    pub(super) fn channel(&self, channel: russh::Channel<russh::client::Msg>) -> Channel {
+        let shared = &self.shared;
+        Channel::new(channel, shared.ending.gone(), shared.connections.count(), shared.link.clone())
+    }
+
+    /// Why the server refused to open this channel.
+    pub(super) fn refused(&self, kind: &str, fields: &[u8]) -> OpenError {
+        self.sweep();
+        let refusal = self.shared.link.take_open_refusal(&open_request(kind, fields));
+        open_error(refusal.unwrap_or(Refusal { code: OPEN_CONNECT_FAILED, words: String::new() }))
     }
 
     async fn ask_to_listen(
@@ -328,12 +336,35 @@ pub(super) fn remote_listen(listen: &Listen) -> RemoteListen {
     }
 }
 
-pub(super) fn open_error(reason: &ChannelOpenFailure, text: String) -> OpenError {
-    match reason {
-        ChannelOpenFailure::AdministrativelyProhibited => OpenError::Prohibited(text),
-        ChannelOpenFailure::ConnectFailed => OpenError::ConnectFailed(text),
-        ChannelOpenFailure::UnknownChannelType => OpenError::UnknownType(text),
-        ChannelOpenFailure::ResourceShortage => OpenError::ResourceShortage(text),
-        ChannelOpenFailure::Other { code, .. } => OpenError::Other { code: *code, words: text },
+/// The kind and the fields of a channel to `target` (RFC 4254 section 7.2, OpenSSH PROTOCOL section 2.4), as russh says
+/// them.
+fn direct(target: &Connect, origin: &Origin) -> (&'static str, Vec<u8>) {
+    let mut fields = Vec::new();
+    match target {
+        Connect::Tcp { host, port } => {
+            for (address, port) in [(host, port), (&origin.address, &origin.port)] {
+                put_string(&mut fields, address.as_bytes());
+                put_u32(&mut fields, u32::from(*port));
+            }
+            ("direct-tcpip", fields)
+        }
+        Connect::Unix(path) => {
+            put_string(&mut fields, path.to_string_lossy().as_bytes());
+            put_string(&mut fields, b"");
+            put_u32(&mut fields, 0);
+            ("direct-streamlocal@openssh.com", fields)
+        }
+        Connect::Socks => ("", fields),
+    }
+}
+
+fn open_error(Refusal { code, words }: Refusal) -> OpenError {
+    let words = escaped(&words, MAX_REFUSAL);
+    match code {
+        1 => OpenError::Prohibited(words),
+        OPEN_CONNECT_FAILED => OpenError::ConnectFailed(words),
+        3 => OpenError::UnknownType(words),
+        4 => OpenError::ResourceShortage(words),
+        code => OpenError::Other { code, words },
     }
 }

@@ -286,8 +286,16 @@ impl Observer for Watcher {
         self.0.answers.window_adjusted();
     }
 
+    fn goodbye(&mut self, payload: &[u8]) {
+        self.0.ending.end(fault::from_goodbye(&self.0.who, payload));
+    }
+
     fn failed(&mut self, error: &TransportError) {
         self.0.ending.end(failure(&self.0.who, error));
+    }
+
+    fn lost(&mut self, error: io::Error) {
+        self.0.ending.end(self.0.fault(russh::Error::IO(error)));
     }
 }
 

@@ -190,7 +190,7 @@ impl Watchdog {
 
     fn seen(&self) -> Seen {
         let shared = &self.line.shared;
-        let channels = *shared.backlog.channels().borrow() as u64;
+        let channels = *shared.connections.watch().borrow() as u64;
         Seen {
             bulk: shared.answers.bulk(),
             bytes_out: shared.wire.bytes().1,

@@ -155,9 +155,8 @@ pub struct TimingSpec {
     pub server_alive_count_max: u32,
 }
 
-/// ssh_config RekeyLimit. Without a limit of ours the server says when keys are renewed. With one, they are renewed at
-/// the first quiet moment after it: after a second with the same one connection, or none; with more, after a second
-/// in which less than a 64th of the receive window came in.
+/// ssh_config RekeyLimit: when keys are renewed, besides what the cipher allows at most (RFC 4344 section 3.2) and when
+/// the server wants it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RekeyLimit {
     /// In one direction, since the last keys.

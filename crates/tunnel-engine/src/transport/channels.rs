@@ -6,39 +6,33 @@ use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::task::Waker;
+use std::time::Instant;
 
 use bytes::{Buf as _, Bytes};
 
 use super::TransportError;
+use super::inbox::{InPlace, Inbox};
 use super::message::{
     MSG_CHANNEL_CLOSE, MSG_CHANNEL_DATA, MSG_CHANNEL_EOF, MSG_CHANNEL_EXTENDED_DATA, MSG_CHANNEL_OPEN,
     MSG_CHANNEL_OPEN_CONFIRMATION, MSG_CHANNEL_OPEN_FAILURE, MSG_CHANNEL_WINDOW_ADJUST,
 };
-use super::window::Window;
+use super::window::{Room, Window};
 use super::wire::{Reader, put_u32};
 
-/// By how much all windows of a connection together may have grown. What readers do not take is bounded by it and by
-/// the number of channels.
-const MAX_GROWTH: u64 = 64 * 1024 * 1024;
-/// Up to here a channel keeps what came in the buffers in which it came; beyond, its reader is slow, and its bytes must
-/// not keep what came beside them for others.
-const KEPT_IN_PLACE: u32 = 256 * 1024;
 /// Channels of the server's that wait for russh's answer.
 const MAX_OFFERED: usize = 4096;
 /// What one message carries at most, as OpenSSH's.
 const MAX_DATA: u32 = 32 * 1024;
-/// A smaller piece is copied at once: less than a quarter of the packets that it came with.
-const SMALL_PIECE: usize = 8 * 1024;
 
 /// The channels of a connection, by our numbers.
 pub(crate) struct Channels {
-    max_window: u32,
+    room: Room,
+    in_place: InPlace,
     open: HashMap<u32, Channel>,
     /// The server's numbers of them.
     by_theirs: HashMap<u32, u32>,
     /// By our numbers: a window may be granted, or CLOSE is due.
     due: VecDeque<u32>,
-    growth: u64,
     /// By our numbers: writers that wait for the connection, in the order in which they came.
     waiting: VecDeque<u32>,
     /// Channels that the server asked for, by its numbers: the window and the longest data that it takes.
@@ -52,7 +46,7 @@ struct Channel {
     /// Known when both have agreed to the channel.
     theirs: Option<u32>,
     window: Window,
-    inbox: VecDeque<Bytes>,
+    inbox: Inbox,
     reader: Option<Waker>,
     /// What the server still takes, and how much of it in one message.
     send_window: u32,
@@ -74,11 +68,11 @@ struct Channel {
 }
 
 impl Channel {
-    const fn new(window: Window) -> Self {
+    fn new(window: Window) -> Self {
         Self {
             theirs: None,
             window,
-            inbox: VecDeque::new(),
+            inbox: Inbox::default(),
             reader: None,
             send_window: 0,
             max_data: 0,
@@ -120,11 +114,11 @@ impl Channels {
     /// `max_window`: how far the window of a channel may grow.
     pub(crate) fn new(max_window: u32) -> Self {
         Self {
-            max_window,
+            room: Room::new(max_window),
+            in_place: InPlace::default(),
             open: HashMap::new(),
             by_theirs: HashMap::new(),
             due: VecDeque::new(),
-            growth: 0,
             waiting: VecDeque::new(),
             offered: HashMap::new(),
             unsaid: HashMap::new(),
@@ -171,7 +165,7 @@ impl Channels {
     }
 
     /// A message of the server's.
-    pub(crate) fn from_server(&mut self, payload: Bytes) -> Result<FromServer, TransportError> {
+    pub(crate) fn from_server(&mut self, payload: Bytes, now: Instant) -> Result<FromServer, TransportError> {
         let mut reader = Reader::new("channel message", &payload);
         match reader.u8()? {
             MSG_CHANNEL_DATA => {
@@ -188,7 +182,7 @@ impl Channels {
                 reader.end()?;
                 // Errors of a command, which are left out.
                 self.get(ours, MSG_CHANNEL_EXTENDED_DATA)?.window.received(length)?;
-                self.taken(ours, length);
+                self.taken(ours, length, now);
                 Ok(FromServer::Data(length))
             }
             MSG_CHANNEL_OPEN => {
@@ -224,7 +218,7 @@ impl Channels {
                 if self.get(ours, MSG_CHANNEL_OPEN_FAILURE)?.theirs.is_some() {
                     return Err(TransportError::Unexpected(MSG_CHANNEL_OPEN_FAILURE));
                 }
-                self.open.remove(&ours);
+                self.forget(ours);
                 Ok(FromServer::Pass(payload))
             }
             MSG_CHANNEL_CLOSE => {
@@ -241,8 +235,8 @@ impl Channels {
 
     /// A channel has a reader, perhaps before russh has said yes to the server, which opened it.
     pub(crate) fn attach(&mut self, ours: u32) {
-        let window = Window::new(self.max_window);
-        self.open.entry(ours).or_insert_with(|| Channel::new(window));
+        let room = &mut self.room;
+        self.open.entry(ours).or_insert_with(|| Channel::new(Window::new(room)));
     }
 
     /// The next message that is due to the server: windows to grant, channels to close.
@@ -288,16 +282,16 @@ impl Channels {
     }
 
     /// The next bytes for the reader of a channel; `None`: none have come, and `waker` is woken when some do.
-    pub(crate) fn read(&mut self, ours: u32, waker: &Waker) -> Option<Bytes> {
+    pub(crate) fn read(&mut self, ours: u32, waker: &Waker, now: Instant) -> Option<Bytes> {
         let channel = self.open.get_mut(&ours)?;
-        let Some(bytes) = channel.inbox.pop_front() else {
+        let Some(bytes) = channel.inbox.take(&mut self.in_place) else {
             match &mut channel.reader {
                 Some(known) => known.clone_from(waker),
                 None => channel.reader = Some(waker.clone()),
             }
             return None;
         };
-        self.taken(ours, bytes.len());
+        self.taken(ours, bytes.len(), now);
         Some(bytes)
     }
 
@@ -361,7 +355,7 @@ impl Channels {
     pub(crate) fn abandon(&mut self, ours: u32) {
         if let Some(channel) = self.open.get_mut(&ours) {
             channel.abandoned = true;
-            channel.inbox = VecDeque::new();
+            channel.inbox.clear(&mut self.in_place);
             channel.reader = None;
             self.forget_if_over(ours);
         }
@@ -377,25 +371,23 @@ impl Channels {
 
     /// `at`: where in `payload` the window is.
     fn begin<'a>(&mut self, ours: u32, theirs: Option<u32>, payload: &'a [u8], at: usize) -> Cow<'a, [u8]> {
-        let window = Window::new(self.max_window);
+        let room = &mut self.room;
+        let channel = self.open.entry(ours).or_insert_with(|| Channel::new(Window::new(room)));
         let mut message = payload.to_vec();
         if let Some(field) = message.get_mut(at..at + 4) {
-            field.copy_from_slice(&window.initial().to_be_bytes());
+            field.copy_from_slice(&channel.window.initial().to_be_bytes());
         }
-        match theirs {
-            Some(theirs) => {
-                self.by_theirs.insert(theirs, ours);
-                self.open.entry(ours).or_insert_with(|| Channel::new(window)).theirs = Some(theirs);
-                let takes = self.offered.remove(&theirs).unwrap_or_default();
-                self.takes(ours, takes);
-            }
-            None => drop(self.open.insert(ours, Channel::new(window))),
+        if let Some(theirs) = theirs {
+            channel.theirs = Some(theirs);
+            self.by_theirs.insert(theirs, ours);
+            let takes = self.offered.remove(&theirs).unwrap_or_default();
+            self.takes(ours, takes);
         }
         Cow::Owned(message)
     }
 
     fn data(&mut self, ours: u32, data: Bytes) -> Result<(), TransportError> {
-        let channel = self.get(ours, MSG_CHANNEL_DATA)?;
+        let channel = self.open.get_mut(&ours).ok_or(TransportError::Unexpected(MSG_CHANNEL_DATA))?;
         if channel.theirs.is_none() || channel.got_close {
             return Err(TransportError::Unexpected(MSG_CHANNEL_DATA));
         }
@@ -403,8 +395,7 @@ impl Channels {
         if channel.abandoned || channel.sent_close || data.is_empty() {
             return Ok(());
         }
-        let is_kept_in_place = data.len() >= SMALL_PIECE && channel.window.unread() <= KEPT_IN_PLACE;
-        channel.inbox.push_back(if is_kept_in_place { data } else { Bytes::copy_from_slice(&data) });
+        channel.inbox.put(data, &mut self.in_place);
         wake(&mut channel.reader);
         Ok(())
     }
@@ -419,13 +410,11 @@ impl Channels {
         }
     }
 
-    fn taken(&mut self, ours: u32, bytes: usize) {
-        let may_grow = self.growth < MAX_GROWTH;
-        let Some(channel) = self.open.get_mut(&ours) else { return };
-        let before = channel.window.growth();
-        channel.window.taken(bytes, may_grow);
-        self.growth += u64::from(channel.window.growth().saturating_sub(before));
-        self.make_due(ours);
+    fn taken(&mut self, ours: u32, bytes: usize, now: Instant) {
+        if let Some(channel) = self.open.get_mut(&ours) {
+            channel.window.taken(bytes, &mut self.room, now);
+            self.make_due(ours);
+        }
     }
 
     fn get(&mut self, ours: u32, number: u8) -> Result<&mut Channel, TransportError> {
@@ -458,8 +447,13 @@ impl Channels {
             self.by_theirs.remove(&theirs);
         }
         if channel.abandoned {
-            self.growth = self.growth.saturating_sub(u64::from(channel.window.growth()));
-            self.open.remove(&ours);
+            self.forget(ours);
+        }
+    }
+
+    fn forget(&mut self, ours: u32) {
+        if let Some(channel) = self.open.remove(&ours) {
+            channel.window.give_back(&mut self.room);
         }
     }
 }

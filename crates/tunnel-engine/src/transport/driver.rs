@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::compute::compute;
 use super::kex::Done;
-use super::link::Link;
+use super::link::{End, Link};
 use super::{ClearStream, TransportError};
 use crate::clock;
 
@@ -53,6 +53,7 @@ where
         room: SMALL,
         is_large: false,
         flushed: true,
+        broken: None,
         is_begun: false,
         timer: None,
         computing: None,
@@ -72,6 +73,8 @@ struct Driver<T> {
     /// Buffers are larger than an idle session needs.
     is_large: bool,
     flushed: bool,
+    /// Why nothing can be written any more. What the server has said is still read.
+    broken: Option<io::Error>,
     /// What the handshake left is handled.
     is_begun: bool,
     timer: Option<Pin<Box<Sleep>>>,
@@ -85,7 +88,7 @@ impl<T: ServerIo> Driver<T> {
         let ended = poll_fn(|cx| self.poll(cx, &mut last_byte)).await;
         let last_word = {
             let mut state = self.link.lock();
-            state.end(ended.as_ref().err());
+            state.end(ended);
             state.connection.poll_transmit()
         };
         // Goes out if there is room for it.
@@ -99,39 +102,46 @@ impl<T: ServerIo> Driver<T> {
     }
 
     /// Ready when the session is over.
-    fn poll(&mut self, cx: &mut Context<'_>, last_byte: &mut Instant) -> Poll<Result<(), TransportError>> {
+    fn poll(&mut self, cx: &mut Context<'_>, last_byte: &mut Instant) -> Poll<End> {
         self.link.lock().driver = Some(cx.waker().clone());
         if !std::mem::replace(&mut self.is_begun, true) {
             let link = self.link.clone();
             let handled = link.lock().handle_input(&mut self.input);
             if let Err(error) = handled {
-                return Poll::Ready(Err(error));
+                return Poll::Ready(End::Failed(error));
             }
         }
-        self.poll_compute(cx)?;
-        let read = self.poll_read(cx);
-        if let Poll::Ready(Ok(0) | Err(_)) = read {
-            return Poll::Ready(Ok(()));
+        if let Err(error) = self.poll_compute(cx) {
+            return Poll::Ready(End::Failed(error));
         }
-        if let Poll::Ready(Ok(_)) = read {
+        let read = self.poll_read(cx);
+        let is_read = matches!(read, Poll::Ready(Ok(1..)));
+        match (read, &mut self.broken) {
+            (Poll::Ready(Err(error)), _) => return Poll::Ready(End::Lost(error)),
+            (Poll::Ready(Ok(0)), broken) => return Poll::Ready(broken.take().map_or(End::Closed, End::Lost)),
+            _ => {}
+        }
+        if is_read {
             *last_byte = Instant::from_std(clock::now());
             let link = self.link.clone();
             let handled = link.lock().handle_input(&mut self.input);
             if let Err(error) = handled {
-                return Poll::Ready(Err(error));
+                return Poll::Ready(End::Failed(error));
             }
             // Readers take what came before more is read: it is still in the cache then.
             cx.waker().wake_by_ref();
         }
-        let written = self.poll_write(cx);
+        if self.broken.is_none() {
+            self.broken = self.poll_write(cx).err();
+        }
         let is_shut = {
             let mut state = self.link.lock();
             state.say_what_is_due();
             state.wake_writers();
             state.is_shut
         };
-        if written.is_err() || (is_shut && self.output.is_empty()) {
-            return Poll::Ready(Ok(()));
+        if is_shut && (self.output.is_empty() || self.broken.is_some()) {
+            return Poll::Ready(End::Closed);
         }
         self.poll_time(cx, *last_byte)
     }
@@ -204,7 +214,7 @@ impl<T: ServerIo> Driver<T> {
     }
 
     /// New keys by time, and the memory of a session without traffic.
-    fn poll_time(&mut self, cx: &mut Context<'_>, last_byte: Instant) -> Poll<Result<(), TransportError>> {
+    fn poll_time(&mut self, cx: &mut Context<'_>, last_byte: Instant) -> Poll<End> {
         loop {
             let keys_due = self.link.lock().connection.poll_timeout().map(Instant::from_std);
             let idle_at = self.is_large.then(|| last_byte + IDLE);
@@ -224,7 +234,7 @@ impl<T: ServerIo> Driver<T> {
             let now = clock::now();
             if keys_due.is_some_and(|due| due.into_std() <= now) {
                 if let Err(error) = self.link.lock().connection.handle_timeout(now) {
-                    return Poll::Ready(Err(error));
+                    return Poll::Ready(End::Failed(error));
                 }
                 cx.waker().wake_by_ref();
             }

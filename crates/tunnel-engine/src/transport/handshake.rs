@@ -47,7 +47,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Handshake<T> {
         loop {
             let handled = self.connection.handle_input(&mut self.input, clock::now());
             let event = self.connection.poll_event();
-            self.flush().await?;
+            let written = self.flush().await;
             handled?;
             if let Some(event) = event {
                 return Ok(event);
@@ -58,7 +58,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Handshake<T> {
                 continue;
             }
             self.input.reserve(ROOM.max(self.connection.wanted().saturating_sub(self.input.len())));
-            if self.io.read_buf(&mut self.input).await? == 0 {
+            let read = self.io.read_buf(&mut self.input).await;
+            // A server that takes no more may have said why.
+            if !matches!(read, Ok(1..)) {
+                written?;
+                read?;
                 return Err(HandshakeError::Ended);
             }
         }

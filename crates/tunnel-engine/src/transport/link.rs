@@ -15,8 +15,9 @@ use super::clear::Clear;
 use super::connection::{Connection, Event};
 use super::global::{GlobalRequests, unknown_request};
 use super::kex::Done;
-use super::message::{DebugText, MSG_CHANNEL_DATA};
+use super::message::{DebugText, MSG_CHANNEL_DATA, MSG_DISCONNECT};
 use super::negotiate::Agreement;
+use super::opens::{Opens, Refusal};
 use super::text::Texts;
 use crate::clock;
 
@@ -25,7 +26,7 @@ use crate::clock;
 const MAX_UNHEARD: usize = 256 * 1024;
 /// While russh waits for the server, it hears nothing, and what answers it may stand behind other messages. More than
 /// this is no answer.
-const MAX_WHILE_WAITING: usize = 4 * 1024 * 1024;
+const MAX_WHILE_WAITING: usize = 1024 * 1024;
 
 /// Who is told what passes. Called with the lock held: nothing may wait in it.
 pub(crate) trait Observer: Send + 'static {
@@ -39,8 +40,20 @@ pub(crate) trait Observer: Send + 'static {
     fn data(&mut self, bytes: usize);
     /// The server has taken data of ours.
     fn window_adjusted(&mut self);
-    /// The connection is over.
+    /// The server says goodbye: the payload of its DISCONNECT.
+    fn goodbye(&mut self, payload: &[u8]);
+    /// The connection is over, because of what the server sent…
     fn failed(&mut self, error: &TransportError);
+    /// …or because the way to it broke.
+    fn lost(&mut self, error: io::Error);
+}
+
+/// How a connection ends.
+pub(super) enum End {
+    /// By either side, in order.
+    Closed,
+    Failed(TransportError),
+    Lost(io::Error),
 }
 
 /// A running session's transport.
@@ -51,6 +64,7 @@ pub(crate) struct Link {
 pub(super) struct State {
     pub(super) connection: Connection,
     channels: Channels,
+    opens: Opens,
     global: GlobalRequests,
     texts: Texts,
     clear: Clear,
@@ -75,6 +89,7 @@ impl Link {
         let state = State {
             connection,
             channels,
+            opens: Opens::default(),
             global: GlobalRequests::default(),
             texts: Texts::default(),
             clear,
@@ -99,6 +114,11 @@ impl Link {
         self.lock().global.take_reason(fields)
     }
 
+    /// Why the server refused to open the channel of this [request](super::open_request); in its own words, not escaped.
+    pub(crate) fn take_open_refusal(&self, request: &[u8]) -> Option<Refusal> {
+        self.lock().opens.take_refusal(request)
+    }
+
     /// A channel has a reader.
     pub(crate) fn attach(&self, ours: u32) {
         self.lock().channels.attach(ours);
@@ -107,7 +127,7 @@ impl Link {
     /// Bytes of a channel, by our number, in their order. Whether the channel has ended is not known here.
     pub(crate) fn poll_channel(&self, ours: u32, cx: &Context<'_>) -> Poll<Bytes> {
         let mut state = self.lock();
-        let bytes = state.channels.read(ours, cx.waker());
+        let bytes = state.channels.read(ours, cx.waker(), clock::now());
         state.say_what_is_due();
         bytes.map_or(Poll::Pending, Poll::Ready)
     }
@@ -227,10 +247,13 @@ impl State {
     }
 
     /// The connection is over: russh reads what there is and then the end.
-    pub(super) fn end(&mut self, error: Option<&TransportError>) {
-        let observer = self.observer.take();
-        if let (Some(mut observer), Some(error)) = (observer, error) {
-            observer.failed(error);
+    pub(super) fn end(&mut self, end: End) {
+        if let Some(mut observer) = self.observer.take() {
+            match end {
+                End::Closed => {}
+                End::Failed(error) => observer.failed(&error),
+                End::Lost(error) => observer.lost(error),
+            }
         }
         self.is_over = true;
         self.channels.wake_all();
@@ -241,11 +264,16 @@ impl State {
     fn handle_event(&mut self, event: Event) -> Result<(), TransportError> {
         match event {
             Event::Message(payload) => {
+                if payload.first() == Some(&MSG_DISCONNECT) {
+                    // Told at once: what comes behind it is its doing.
+                    self.tell(|observer| observer.goodbye(&payload));
+                }
                 self.global.came(&payload);
+                self.opens.came(&payload)?;
                 if let Some(name) = unknown_request(&payload) {
                     self.tell(|observer| observer.unknown_request(&name));
                 }
-                match self.channels.from_server(payload)? {
+                match self.channels.from_server(payload, clock::now())? {
                     FromServer::Data(bytes) => self.tell(|observer| observer.data(bytes)),
                     FromServer::Adjusted => self.tell(|observer| observer.window_adjusted()),
                     FromServer::Pass(payload) => {
@@ -282,6 +310,7 @@ impl State {
             let Some(message) = self.clear.next(&mut rest)? else { break };
             if let Some(message) = self.channels.from_client(&message)? {
                 self.global.sent(&message)?;
+                self.opens.sent(&message)?;
                 self.texts.sent(&message)?;
                 self.connection.send(&message, clock::now())?;
             }
@@ -349,7 +378,7 @@ impl AsyncWrite for ClearStream {
         match state.hear(data) {
             Ok(taken) => Poll::Ready(Ok(taken)),
             Err(error) => {
-                state.end(Some(&error));
+                state.end(End::Failed(error.clone()));
                 Poll::Ready(Err(io::Error::other(error)))
             }
         }

@@ -1,45 +1,82 @@
 //! The window of one channel towards us (RFC 4254 section 5.2): what the server may send before we have taken it.
 //!
 //! A window is granted again when the channel's reader has taken bytes, so a reader that stops holds up its own
-//! channel and nothing else. It begins small and grows while the server waits for it although the reader keeps up:
-//! then the path is longer than the window.
+//! channel and nothing else. It begins small and grows while its reader keeps up with what comes, and so much comes that
+//! the window could be too small for a long path.
+
+use std::time::{Duration, Instant};
 
 use super::TransportError;
 
-/// Where a window begins, as OpenSSH's.
+/// Where a window begins while a session has few channels, as OpenSSH's.
 const INITIAL: u32 = 2 * 1024 * 1024;
+/// Where it begins at least: two packets.
+const MIN_INITIAL: u32 = 64 * 1024;
+/// What all windows of a session may have together beside one that has grown to the user's limit. What readers do not
+/// take is bounded by both, and by [`MIN_INITIAL`] for each further channel.
+const MAX_BESIDE: u64 = 32 * 1024 * 1024;
+/// As much of it is not for growth, but for new channels…
+const FOR_NEW: u64 = 16 * 1024 * 1024;
+/// …of which each begins with this share of what is left, at most.
+const NEW_SHARE: u64 = 16;
+/// A window that is used up in less time is doubled: on a path with such a round trip it would be what limits the speed.
+const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(1);
 /// Bytes are granted again in pieces of a share of the window…
 const GRANT_SHARE: u32 = 8;
 /// …and of no more than this: a small message for much data.
 const MAX_GRANT: u32 = 256 * 1024;
 
+/// What the windows of a session's channels have in common.
+#[derive(Debug)]
+pub(super) struct Room {
+    /// How far one window may grow.
+    max: u32,
+    /// The sum of all.
+    used: u64,
+}
+
 /// A channel's window.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Window {
     /// What may be under way or unread together.
     size: u32,
-    /// The user's limit for it.
-    max: u32,
     /// What the server may still send.
     granted: u32,
     /// What came and is not taken.
     unread: u32,
+    /// What its reader has taken since when, up to a whole window.
+    taken: u32,
+    since: Option<Instant>,
+}
+
+impl Room {
+    /// `max`: the user's limit for one window.
+    pub(super) const fn new(max: u32) -> Self {
+        Self { max, used: 0 }
+    }
+
+    fn left(&self) -> u64 {
+        (u64::from(self.max) + MAX_BESIDE).saturating_sub(self.used)
+    }
 }
 
 impl Window {
-    /// A window that may grow to `max`.
-    pub(super) fn new(max: u32) -> Self {
-        let size = INITIAL.min(max);
-        Self { size, max, granted: size, unread: 0 }
+    /// The window of a new channel.
+    pub(super) fn new(room: &mut Room) -> Self {
+        let share = u32::try_from(room.left() / NEW_SHARE).unwrap_or(u32::MAX);
+        let size = share.clamp(MIN_INITIAL, INITIAL).min(room.max);
+        room.used += u64::from(size);
+        Self { size, granted: size, unread: 0, taken: 0, since: None }
+    }
+
+    /// The channel is over.
+    pub(super) fn give_back(self, room: &mut Room) {
+        room.used = room.used.saturating_sub(u64::from(self.size));
     }
 
     /// For the message that opens the channel.
     pub(super) const fn initial(&self) -> u32 {
         self.granted
-    }
-
-    pub(super) const fn unread(&self) -> u32 {
-        self.unread
     }
 
     /// Bytes have come.
@@ -53,13 +90,23 @@ impl Window {
         Ok(())
     }
 
-    /// The reader has taken bytes. `may_grow`: the session has room for it.
-    pub(super) fn taken(&mut self, bytes: usize, may_grow: bool) {
-        let keeps_up = self.unread <= self.size / 4;
-        self.unread = self.unread.saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
-        if may_grow && keeps_up && self.granted < self.size / 2 {
-            self.size = self.size.saturating_mul(2).min(self.max);
+    /// The reader has taken bytes.
+    pub(super) fn taken(&mut self, bytes: usize, room: &mut Room, now: Instant) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let keeps_up = self.unread <= self.size / 2;
+        self.unread = self.unread.saturating_sub(bytes);
+        let since = *self.since.get_or_insert(now);
+        self.taken = self.taken.saturating_add(bytes);
+        if keeps_up && self.taken < self.size {
+            return;
         }
+        let is_short = keeps_up && now.saturating_duration_since(since) < LONGEST_ROUND_TRIP;
+        let more = self.size.min(room.max.saturating_sub(self.size));
+        if is_short && u64::from(more) + FOR_NEW <= room.left() {
+            self.size += more;
+            room.used += u64::from(more);
+        }
+        (self.taken, self.since) = (0, None);
     }
 
     /// What is to be granted now, if it is worth a message.
@@ -72,11 +119,6 @@ impl Window {
         self.granted += owed;
         Some(owed)
     }
-
-    /// By how much it has grown.
-    pub(super) fn growth(&self) -> u32 {
-        self.size - INITIAL.min(self.max)
-    }
 }
 
 #[cfg(test)]
@@ -85,58 +127,88 @@ mod tests {
 
     const MIB: u32 = 1024 * 1024;
 
+    fn window(max: u32) -> (Window, Room) {
+        let mut room = Room::new(max);
+        (Window::new(&mut room), room)
+    }
+
+    /// The server uses all of it eight times, and each piece is taken at once.
+    fn use_much(window: &mut Window, room: &mut Room, now: Instant) {
+        for _ in 0..8 {
+            while window.granted > 0 {
+                let piece = window.granted.min(32 * 1024) as usize;
+                window.received(piece).unwrap();
+                window.taken(piece, room, now);
+            }
+            window.grant();
+        }
+    }
+
     #[test]
     fn reader_that_takes_nothing_is_granted_nothing() {
-        let mut window = Window::new(16 * MIB);
+        let (mut window, mut room) = window(16 * MIB);
         window.received(2 * MIB as usize).unwrap();
         assert_eq!(window.grant(), None);
         assert_eq!(window.received(1), Err(TransportError::WindowExceeded));
-        window.taken(MIB as usize, true);
+        window.taken(MIB as usize, &mut room, crate::clock::now());
         assert_eq!(window.grant(), Some(MIB));
-        assert_eq!(window.unread(), MIB);
+        assert_eq!(window.unread, MIB);
     }
 
     #[test]
     fn small_amounts_are_granted_together() {
-        let mut window = Window::new(16 * MIB);
+        let (mut window, mut room) = window(16 * MIB);
         window.received(300 * 1024).unwrap();
-        window.taken(255 * 1024, true);
+        window.taken(255 * 1024, &mut room, crate::clock::now());
         assert_eq!(window.grant(), None);
-        window.taken(1024, true);
+        window.taken(1024, &mut room, crate::clock::now());
         assert_eq!(window.grant(), Some(256 * 1024));
     }
 
     #[test]
-    fn window_grows_while_the_server_waits_and_the_reader_keeps_up() {
-        let mut window = Window::new(16 * MIB);
-        for _ in 0..8 {
-            // The server uses all of it, and each piece is taken at once.
-            while window.granted > 0 {
-                let piece = window.granted.min(32 * 1024) as usize;
-                window.received(piece).unwrap();
-                window.taken(piece, true);
-            }
-            window.grant();
-        }
-        assert_eq!(window.size, 16 * MIB);
-        assert_eq!(window.growth(), 14 * MIB);
-        let mut slow = Window::new(16 * MIB);
+    fn window_grows_while_it_is_used_up_fast_and_the_reader_keeps_up() {
+        let (mut fast, mut room) = window(16 * MIB);
+        use_much(&mut fast, &mut room, crate::clock::now());
+        assert_eq!((fast.size, room.used), (16 * MIB, 16 << 20));
+        let (mut slow, mut room) = window(16 * MIB);
         slow.received(2 * MIB as usize).unwrap();
-        slow.taken(MIB as usize, true);
-        assert_eq!(slow.growth(), 0, "what came waits for its reader");
-        let mut small = Window::new(MIB);
-        small.received(MIB as usize).unwrap();
-        small.taken(MIB as usize, true);
-        assert_eq!((small.initial(), small.growth()), (0, 0));
+        slow.taken(2 * MIB as usize, &mut room, crate::clock::now());
+        assert_eq!(slow.size, 2 * MIB, "what came waits for its reader");
+        let (mut trickle, mut room) = window(16 * MIB);
+        let mut now = crate::clock::now();
+        for _ in 0..10_000 {
+            trickle.received(1024).unwrap();
+            trickle.taken(1024, &mut room, now);
+            trickle.grant();
+            now += Duration::from_millis(1);
+        }
+        assert_eq!(trickle.size, 2 * MIB, "a MiB a second needs no more on any path");
+        let (mut small, mut room) = window(MIB);
+        use_much(&mut small, &mut room, crate::clock::now());
+        assert_eq!((small.size, room.used), (MIB, 1 << 20));
+    }
+
+    #[test]
+    fn sum_of_all_windows_is_bounded_and_every_channel_has_one() {
+        let mut room = Room::new(16 * MIB);
+        let mut windows: Vec<Window> = (0..8).map(|_| Window::new(&mut room)).collect();
+        windows.iter_mut().for_each(|window| use_much(window, &mut room, crate::clock::now()));
+        let limit = (16 << 20) + MAX_BESIDE;
+        assert!(room.used > limit / 2 && room.used <= limit - FOR_NEW, "{}", room.used);
+        windows.extend((0..2000).map(|_| Window::new(&mut room)));
+        assert!(windows.iter().all(|window| window.size >= MIN_INITIAL));
+        assert!(room.used < limit + 2000 * u64::from(MIN_INITIAL), "{}", room.used);
+        windows.into_iter().for_each(|window| window.give_back(&mut room));
+        assert_eq!((room.used, Window::new(&mut room).initial()), (0, INITIAL));
     }
 
     #[test]
     fn sum_of_granted_and_unread_never_exceeds_the_size() {
-        let mut window = Window::new(4 * MIB);
+        let (mut window, mut room) = window(4 * MIB);
         for step in 0..1000_usize {
             let bytes = (step * 7919) % 40_000;
             if window.received(bytes).is_ok() && step % 3 == 0 {
-                window.taken(bytes, true);
+                window.taken(bytes, &mut room, crate::clock::now());
                 let _ = window.grant();
             }
             assert!(window.granted + window.unread <= window.size && window.size <= 4 * MIB);

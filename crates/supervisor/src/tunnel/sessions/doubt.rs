@@ -1,8 +1,7 @@
-//! A session that may not answer any more, or whose link is not read: what becomes of new connections.
+//! A session that may not answer any more: what becomes of new connections.
 
 use tunnel_engine::clock;
-use tunnel_engine::session::{HeldBack, Path, RemoteListen};
-use tunnel_engine::spec::{Forward, Side};
+use tunnel_engine::session::Path;
 
 use super::super::actor::Actor;
 use super::Live;
@@ -78,31 +77,6 @@ impl Actor {
         self.publish_pool();
     }
 
-    /// A slow reader stops the reading of a session's link, or does so no more.
-    pub(super) fn held_back(&mut self, serial: u64, held_back: Option<HeldBack>) {
-        let Some(live) = self.session_mut(serial) else { return };
-        let news = live.held_back.is_none() && held_back.is_some();
-        live.held_back = held_back;
-        let held_back = live.held_back.clone();
-        let news = news && self.changes_logged.admit("held back", clock::now()).is_some();
-        if let Some(held) = held_back.filter(|_| news) {
-            let (forward, peer) =
-                held.owner.as_ref().map(|owner| (self.forward_on(&owner.listen), owner.peer.clone())).unzip();
-            let (text, waiting) = (held.to_string(), held.waiting);
-            let tunnel = self.spec.name.as_str();
-            tracing::warn!(tunnel, forward, peer, waiting, "{tunnel}: {text}; everybody on its session waits for it");
-        }
-    }
-
-    /// The forward that listens there, as the log names forwards.
-    fn forward_on(&self, listen: &str) -> String {
-        let here = |forward: &&Forward| match forward.kind.side() {
-            Side::Here => forward.listen.to_string() == listen,
-            Side::Server => RemoteListen::of(&forward.listen).to_string() == listen,
-        };
-        self.spec.forwards.iter().find(here).map_or_else(|| listen.to_owned(), Forward::to_string)
-    }
-
     pub(super) fn session_mut(&mut self, serial: u64) -> Option<&mut Live> {
         let main = self.live.as_mut().filter(|live| live.serial == serial);
         main.or_else(|| self.extras.living_mut().find(|live| live.serial == serial))
@@ -117,9 +91,6 @@ impl Actor {
                 "the path to {server} is in doubt: it {}; another session is being opened",
                 why.as_str()
             ));
-        }
-        if let Some(held) = &live.held_back {
-            return Some(held.to_string());
         }
         let up = 1 + self.extras.living().filter(|extra| extra.takes_more()).count();
         let wanted = usize::try_from(self.spec.sessions).unwrap_or(usize::MAX);

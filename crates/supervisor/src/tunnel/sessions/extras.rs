@@ -1,7 +1,7 @@
 //! `sessions = N`: the sessions beside the main one. They carry connections of local listeners; the remote listeners
 //! are the main one's, and one of these takes its place when it is lost.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::task::Id;
 use tunnel_engine::clock;
@@ -12,7 +12,6 @@ use super::dial::{Dial, Opened, Ticket};
 use super::news::Ears;
 use super::replacement::Leaving;
 use super::retired::DRAIN;
-use super::why::HELD_BACK_MOVE;
 use super::{Live, Row};
 use crate::lifecycle::{Beside, BesideEnd, Phase};
 
@@ -91,12 +90,6 @@ impl Extras {
     }
 }
 
-/// When its lifetime is over, or a slow reader has held it back for too long.
-fn worn_out_at(live: &Live, lifetime: Option<Duration>, seed: u64) -> Option<Instant> {
-    let held = live.held_back.as_ref().map(|held| held.since + HELD_BACK_MOVE);
-    [live.expires(lifetime, seed), held].into_iter().flatten().min()
-}
-
 impl Actor {
     /// Opens, or lets go, as many as the config asks for, while the main session is up and well.
     pub(in crate::tunnel) fn keep_extras(&mut self) {
@@ -128,7 +121,7 @@ impl Actor {
         let (lifetime, seed) = (self.spec.session_lifetime, self.context.seed);
         let main = self.live.as_ref().map(|live| live.server.clone());
         self.extras.take_where(now, |live| {
-            worn_out_at(live, lifetime, seed).is_some_and(|at| at <= now)
+            live.expires(lifetime, seed).is_some_and(|at| at <= now)
                 || live.outdated
                 || main.as_ref().is_some_and(|main| *main != live.server)
         })
@@ -170,7 +163,7 @@ impl Actor {
         let due = |slot: &Slot| match &slot.step {
             Step::Waiting(at) => Some(*at).filter(|_| dials),
             Step::Dialing(_) => None,
-            Step::Up(live) => worn_out_at(live, self.spec.session_lifetime, self.context.seed),
+            Step::Up(live) => live.expires(self.spec.session_lifetime, self.context.seed),
         };
         self.extras.slots.iter().filter_map(due).min()
     }

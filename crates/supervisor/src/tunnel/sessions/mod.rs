@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tunnel_engine::clock;
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::forward::RemoteForwards;
-use tunnel_engine::session::{HeldBack, Path, Session};
+use tunnel_engine::session::{Path, Session};
 use tunnel_engine::spec::Destination;
 
 use super::actor::{Actor, Event};
@@ -71,7 +71,6 @@ pub(super) struct Live {
     proven: bool,
     since: Instant,
     path: Path,
-    held_back: Option<HeldBack>,
     withdrawn: CancellationToken,
     ears: Ears,
 }
@@ -106,7 +105,6 @@ impl Actor {
             News::Ended(failure) if main => return self.lost(failure),
             News::Ended(failure) => return self.extra_lost(serial, failure),
             News::Path(path) => self.path_changed(serial, path),
-            News::HeldBack(held_back) => self.held_back(serial, held_back),
         }
         if let Some(ears) = ears.filter(|_| self.is_extra(serial)) {
             self.listen(serial, ears);
@@ -126,7 +124,6 @@ impl Actor {
             proven: false,
             since: clock::now(),
             path: Path::Clear,
-            held_back: None,
             withdrawn: CancellationToken::new(),
             ears: Ears::to(&session),
             server,

@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 use tunnel_engine::failure::{Failure, FailureKind};
-use tunnel_engine::session::{HeldBack, Path, Session};
+use tunnel_engine::session::{Path, Session};
 
 /// One piece of it.
 pub(in crate::tunnel) enum News {
@@ -10,8 +10,6 @@ pub(in crate::tunnel) enum News {
     Ended(Failure),
     /// The way to the server looks different.
     Path(Path),
-    /// A slow reader stops the reading of its link, or does so no more.
-    HeldBack(Option<HeldBack>),
 }
 
 /// Listens to one session without keeping it alive.
@@ -19,12 +17,11 @@ pub(in crate::tunnel) enum News {
 pub(in crate::tunnel) struct Ears {
     ended: watch::Receiver<Option<Failure>>,
     path: watch::Receiver<Path>,
-    held_back: watch::Receiver<Option<HeldBack>>,
 }
 
 impl Ears {
     pub(super) fn to(session: &Session) -> Self {
-        Self { ended: session.ended(), path: session.path(), held_back: session.held_back() }
+        Self { ended: session.ended(), path: session.path() }
     }
 
     /// The next piece. Cancel-safe.
@@ -38,7 +35,6 @@ impl Ears {
                 }
             }),
             Ok(()) = self.path.changed() => News::Path(*self.path.borrow_and_update()),
-            Ok(()) = self.held_back.changed() => News::HeldBack(self.held_back.borrow_and_update().clone()),
         }
     }
 }

@@ -80,7 +80,6 @@ impl Actor {
         Facts {
             outdated: live.outdated,
             doubtful: live.is_doubtful(),
-            held_back: live.held_back.as_ref().map(|held| held.since),
             expires: live.expires(self.spec.session_lifetime, self.context.seed),
             return_due: self.hosts.return_due(),
         }
@@ -220,7 +219,7 @@ impl Actor {
             Why::Config => self.context.stop_timeout,
             // As long again: never more than two generations.
             Why::Lifetime => self.spec.session_lifetime.unwrap_or(DRAIN),
-            Why::Doubt | Why::HeldBack | Why::Better => DRAIN,
+            Why::Doubt | Why::Better => DRAIN,
         };
         let silent = why == Why::Doubt;
         if silent {

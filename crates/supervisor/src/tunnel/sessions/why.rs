@@ -4,10 +4,6 @@ use std::time::{Duration, Instant};
 
 use crate::lifecycle::{Backoff, RECHECK};
 
-/// How long a session may stand at the bound for slow readers before new connections get a session of their own. A
-/// pause that a person would notice; most readers that stall have come back by then.
-pub(super) const HELD_BACK_MOVE: Duration = Duration::from_secs(3);
-
 /// The share of `session_lifetime` that is drawn at random, so that tunnels that came up together are not replaced
 /// together. Less, not more: the lifetime is a promise.
 const LIFETIME_JITTER: f64 = 0.1;
@@ -25,8 +21,6 @@ pub(in crate::tunnel) enum Why {
     Doubt,
     /// The config names another server, or other keys.
     Config,
-    /// A slow reader has stopped the reading of its link.
-    HeldBack,
     /// `session_lifetime` is over.
     Lifetime,
     /// A host that is preferred may be back.
@@ -39,7 +33,6 @@ impl Why {
         match self {
             Self::Doubt => "the session in place of a silent one",
             Self::Config => "the session for the new config",
-            Self::HeldBack => "the session beside one that a slow reader holds back",
             Self::Lifetime => "the session in place of one whose session_lifetime is over",
             Self::Better => "the return to a better host",
         }
@@ -50,7 +43,6 @@ impl Why {
         match self {
             Self::Doubt => "doubtful_path",
             Self::Config => "config",
-            Self::HeldBack => "slow_reader",
             Self::Lifetime => "session_lifetime",
             Self::Better => "better_host",
         }
@@ -64,8 +56,6 @@ pub(super) struct Facts {
     pub(super) outdated: bool,
     /// Its path does not answer.
     pub(super) doubtful: bool,
-    /// Since when its link is not read.
-    pub(super) held_back: Option<Instant>,
     /// When its lifetime is over.
     pub(super) expires: Option<Instant>,
     /// When a better host is tried.
@@ -73,12 +63,8 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    fn reasons(&self) -> [(Why, Option<Instant>); 3] {
-        [
-            (Why::HeldBack, self.held_back.map(|since| since + HELD_BACK_MOVE)),
-            (Why::Lifetime, self.expires),
-            (Why::Better, self.return_due),
-        ]
+    fn reasons(&self) -> [(Why, Option<Instant>); 2] {
+        [(Why::Lifetime, self.expires), (Why::Better, self.return_due)]
     }
 
     /// The strongest reason there is now.
@@ -103,7 +89,7 @@ pub(super) fn again(why: Why, failures: u32, permanent: bool) -> Duration {
     match (why, permanent) {
         (_, true) => RECHECK,
         (Why::Doubt, false) => AGAIN_IN_DOUBT,
-        (Why::Config | Why::HeldBack | Why::Lifetime | Why::Better, false) => AGAIN.wait(failures.saturating_sub(1)),
+        (Why::Config | Why::Lifetime | Why::Better, false) => AGAIN.wait(failures.saturating_sub(1)),
     }
 }
 
@@ -132,15 +118,12 @@ mod tests {
     #[test]
     fn the_strongest_reason_is_told() {
         let now = clock::now();
-        let all =
-            Facts { outdated: true, doubtful: true, held_back: Some(now), expires: Some(now), return_due: Some(now) };
+        let all = Facts { outdated: true, doubtful: true, expires: Some(now), return_due: Some(now) };
         assert_eq!(all.why(now), Some(Why::Doubt));
         let told = Facts { doubtful: false, ..all };
         assert_eq!(told.why(now), Some(Why::Config));
         let aging = Facts { outdated: false, ..told };
-        assert_eq!(aging.why(now), Some(Why::Lifetime), "a reader may still come back");
-        assert_eq!(aging.due(now), Some(now + HELD_BACK_MOVE));
-        assert_eq!(aging.why(now + HELD_BACK_MOVE), Some(Why::HeldBack));
+        assert_eq!(aging.why(now), Some(Why::Lifetime));
         assert_eq!(Facts { return_due: Some(now), ..Facts::default() }.why(now), Some(Why::Better));
     }
 

@@ -1,18 +1,17 @@
 //! One connection of a local or dynamic forward, from the moment there is a session for it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::clock;
 use crate::forward::hold::Ticket;
-use crate::forward::relay::{Ending, Prelude, Tally};
+use crate::forward::relay::{Prelude, Tally};
 use crate::forward::seams::Opener;
 use crate::forward::socks::{self, Request};
 use crate::forward::stats::Gauge;
 use crate::forward::stream::Stream;
-use crate::session::{ChannelRead, ChannelWrite, OpenError, Origin, Owner};
+use crate::session::{ChannelRead, ChannelWrite, OpenError};
 use crate::spec::Connect;
 
 /// How long a peer may take to read the refusal of its SOCKS request. It has the answer in the same instant; only
@@ -43,8 +42,6 @@ impl Arrival {
 pub(super) enum Outcome {
     /// It was carried to its end.
     Carried,
-    /// It was reset: its peer took nothing, and held up the others of its session.
-    SlowReader(Origin),
     /// It never asked for anything understandable, or left before.
     NoRequest,
     /// The server did not open the channel; the peer was told.
@@ -59,7 +56,6 @@ pub(super) async fn carry<O: Opener>(
     connect: Connect,
     session: O,
     epoch: u64,
-    listen: Arc<str>,
     tally: Tally,
 ) -> Outcome {
     let target = match connect {
@@ -74,12 +70,8 @@ pub(super) async fn carry<O: Opener>(
     drop(session);
     match opened {
         Ok(channel) => {
-            let origin = arrival.stream.origin();
-            channel.0.belongs_to(Owner { listen: listen.to_string(), peer: origin.to_string() });
-            match relay(arrival, channel, &tally).await {
-                Ending::SlowReader => Outcome::SlowReader(origin),
-                Ending::Complete | Ending::SocketBroke | Ending::FarReset | Ending::Lost => Outcome::Carried,
-            }
+            relay(arrival, channel, &tally).await;
+            Outcome::Carried
         }
         Err(OpenError::SessionEnded) => Outcome::SessionEnded(arrival, epoch),
         Err(error) => {
@@ -101,11 +93,11 @@ async fn requested(arrival: &mut Arrival) -> Option<Connect> {
     arrival.request.as_ref().map(Request::target)
 }
 
-async fn relay<R: ChannelRead, W: ChannelWrite>(arrival: Arrival, channel: (R, W), tally: &Tally) -> Ending {
+async fn relay<R: ChannelRead, W: ChannelWrite>(arrival: Arrival, channel: (R, W), tally: &Tally) {
     let _carried = tally.stats.carry();
     let Arrival { stream, request, pipelined, .. } = arrival;
     let to_socket = request.map(|request| request.success()).unwrap_or_default();
-    stream.relay(channel, Prelude { to_channel: pipelined, to_socket }, tally).await
+    stream.relay(channel, Prelude { to_channel: pipelined, to_socket }, tally).await;
 }
 
 async fn refuse(arrival: Arrival, error: &OpenError) {

@@ -22,7 +22,7 @@ use crate::forward::seams::Opener;
 use crate::forward::stats::ForwardStats;
 use crate::forward::stream::Stream;
 use crate::log_limit::{LogLimiter, PEER_INTERVAL};
-use crate::session::{OpenError, SLOW_READER_LIMIT};
+use crate::session::OpenError;
 use crate::spec::{Connect, Side};
 
 /// Pause after `accept` failed for want of file descriptors or memory: what ssh waits, too.
@@ -33,8 +33,6 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 pub(super) struct Dispatcher<O> {
     binding: Binding,
-    /// The same, for each connection to carry.
-    name: Arc<str>,
     session: watch::Receiver<Option<O>>,
     /// Counts the values that `session` had.
     epoch: u64,
@@ -54,7 +52,7 @@ pub(super) struct Dispatcher<O> {
     sweep_at: Option<Instant>,
     /// For how long this process has not run, as far as the held connections know.
     paused: Duration,
-    /// For what peers can repeat: refused targets, connections that cannot be accepted, slow readers.
+    /// For what peers can repeat: refused targets, connections that cannot be accepted.
     log: LogLimiter,
     alarm: Alarm,
 }
@@ -77,7 +75,6 @@ impl<O: Opener> Dispatcher<O> {
         stats: Arc<ForwardStats>,
     ) -> Self {
         Self {
-            name: bound.listen.to_string().into(),
             binding: Binding::new(bound, orders.clone(), clock::now()),
             session,
             epoch: 0,
@@ -228,11 +225,6 @@ impl<O: Opener> Dispatcher<O> {
     fn ended(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Carried => {}
-            Outcome::SlowReader(peer) => {
-                let Some(suppressed) = self.log.admit("slow reader", clock::now()) else { return };
-                let forward = self.binding.forward();
-                warn!(forward, %peer, suppressed, "{forward}: the connection from {peer} was reset: it took nothing for {}s, and held up all others of its session", SLOW_READER_LIMIT.as_secs());
-            }
             Outcome::NoRequest => {
                 self.stats.fail();
                 debug!(forward = self.binding.forward(), "a peer sent no SOCKS request that can be served");
@@ -275,8 +267,7 @@ impl<O: Opener> Dispatcher<O> {
     fn carry(&mut self, arrival: Arrival, session: O) {
         let tally = Tally { stats: self.stats.clone(), listener: Side::Here };
         let connect = self.orders.borrow().connect.clone();
-        let name = self.name.clone();
-        self.live.spawn(carry(arrival, connect, session, self.epoch, name, tally));
+        self.live.spawn(carry(arrival, connect, session, self.epoch, tally));
     }
 
     fn give_up(&self, arrival: Arrival) {

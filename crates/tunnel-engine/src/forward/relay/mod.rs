@@ -41,15 +41,13 @@ pub(super) enum Ending {
     FarReset,
     /// The session ended under the connection.
     Lost,
-    /// The socket's peer took nothing for so long that others of its session had waited enough.
-    SlowReader,
 }
 
 impl Ending {
     /// True when the socket's peer must learn that bytes are missing.
     pub(super) const fn is_cut(self) -> bool {
         match self {
-            Self::FarReset | Self::Lost | Self::SlowReader => true,
+            Self::FarReset | Self::Lost => true,
             Self::Complete | Self::SocketBroke => false,
         }
     }
@@ -96,11 +94,7 @@ pub(super) async fn relay<R: ChannelRead, W: ChannelWrite>(
     prelude: Prelude,
     tally: &Tally,
 ) -> Ending {
-    let carried = pin!(both_directions(read, write, Inbox::new(reader), &writer, prelude, tally));
-    let ending = match select(carried, pin!(writer.cut_off())).await {
-        Either::Left((ending, _)) => ending,
-        Either::Right(((), _)) => Ending::SlowReader,
-    };
+    let ending = both_directions(read, write, Inbox::new(reader), &writer, prelude, tally).await;
     writer.close().await;
     ending
 }

@@ -37,7 +37,7 @@ use super::probe::Expectations;
 use super::seams::Incoming;
 use super::stats::ForwardStats;
 use crate::log_limit::{LogLimiter, PEER_INTERVAL};
-use crate::session::{Owner, RejectReason, RemoteListen, SLOW_READER_LIMIT};
+use crate::session::{RejectReason, RemoteListen};
 use crate::spec::{AddressFamily, Connect, PermitRemoteOpen};
 use crate::{clock, task};
 
@@ -184,7 +184,6 @@ impl<I: Incoming> Router<I> {
             return incoming.reject(RejectReason::Prohibited).await;
         };
         let places = self.places.entry(listen.clone()).or_default().clone();
-        let owner = Owner { listen: listen.to_string(), peer: incoming.origin().to_string() };
         if let Some(expected) = self.expectations.on(&listen) {
             let Some(sifting) = self.sifting.take(MAX_SIFTED) else {
                 expected.crowded();
@@ -194,7 +193,7 @@ impl<I: Incoming> Router<I> {
             self.live.spawn(async move {
                 let sifted = sift(incoming, &expected).await;
                 drop(sifting);
-                (listen, sifted_on(sifted, owner, target, &places).await)
+                (listen, sifted_on(sifted, target, &places).await)
             });
             return;
         }
@@ -203,7 +202,7 @@ impl<I: Incoming> Router<I> {
             return incoming.reject(RejectReason::ResourceShortage).await;
         };
         self.live.spawn(async move {
-            let outcome = serve(Way::Offered(incoming), owner, target).await;
+            let outcome = serve(Way::Offered(incoming), target).await;
             drop(place);
             (listen, outcome)
         });
@@ -221,10 +220,6 @@ impl<I: Incoming> Router<I> {
         match outcome {
             Outcome::Carried | Outcome::SessionEnded | Outcome::Probe | Outcome::Full | Outcome::Refused => {}
             Outcome::NoRequest => debug!(forward, "a peer sent no SOCKS request that can be served"),
-            Outcome::SlowReader(connect) => {
-                let Some(suppressed) = self.log.admit(("slow reader", &forward), clock::now()) else { return };
-                warn!(forward, %connect, suppressed, "{forward}: a connection to {connect} was reset: it took nothing for {}s, and held up all others of its session", SLOW_READER_LIMIT.as_secs());
-            }
             Outcome::RequestRefused(connect, error) => {
                 match self.log.admit(("refused", &forward, connect.to_string(), error.to_string()), clock::now()) {
                     Some(suppressed) => {
@@ -238,7 +233,7 @@ impl<I: Incoming> Router<I> {
 }
 
 /// Goes on with a connection that might have been a probe.
-async fn sifted_on<I: Incoming>(sifted: Sifted<I>, owner: Owner, target: RemoteTarget, places: &Places) -> Outcome {
+async fn sifted_on<I: Incoming>(sifted: Sifted<I>, target: RemoteTarget, places: &Places) -> Outcome {
     let user = match sifted {
         Sifted::Probe => return Outcome::Probe,
         Sifted::SessionEnded => return Outcome::SessionEnded,
@@ -249,5 +244,5 @@ async fn sifted_on<I: Incoming>(sifted: Sifted<I>, owner: Owner, target: RemoteT
         user.reject(RejectReason::ResourceShortage).await;
         return Outcome::Full;
     };
-    serve(user, owner, target).await
+    serve(user, target).await
 }

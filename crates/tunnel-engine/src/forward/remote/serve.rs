@@ -10,11 +10,11 @@ use super::sift::Way;
 use crate::clock;
 use crate::forward::probe::disproof_here;
 use crate::forward::refused::RefusedConnection;
-use crate::forward::relay::{Ending, Prelude, Tally};
+use crate::forward::relay::{Prelude, Tally};
 use crate::forward::seams::Incoming;
 use crate::forward::socks::{self, Refusal, Talk};
 use crate::forward::stream::Stream;
-use crate::session::{ChannelRead, ChannelWrite, Inbound, Owner, RejectReason};
+use crate::session::{ChannelRead, ChannelWrite, Inbound, RejectReason};
 use crate::spec::{Connect, Side};
 
 /// What became of a connection.
@@ -33,24 +33,22 @@ pub(super) enum Outcome {
     Probe,
     /// It looked like a probe at first, and then there was no room for it.
     Full,
-    /// It was reset: our target took nothing, and held up the others of its session.
-    SlowReader(Connect),
 }
 
 /// Connects, accepts, relays. What is not carried counts as failed.
-pub(super) async fn serve<I: Incoming>(incoming: Way<I>, owner: Owner, target: RemoteTarget) -> Outcome {
+pub(super) async fn serve<I: Incoming>(incoming: Way<I>, target: RemoteTarget) -> Outcome {
     let stats = target.stats.clone();
     let outcome = match &target.connect {
-        Connect::Socks => by_request(incoming, owner, target).await,
-        Connect::Tcp { .. } | Connect::Unix(_) => by_name(incoming, owner, target).await,
+        Connect::Socks => by_request(incoming, target).await,
+        Connect::Tcp { .. } | Connect::Unix(_) => by_name(incoming, target).await,
     };
-    if !matches!(outcome, Outcome::Carried | Outcome::SlowReader(_)) {
+    if !matches!(outcome, Outcome::Carried) {
         stats.fail();
     }
     outcome
 }
 
-async fn by_name<I: Incoming>(incoming: Way<I>, owner: Owner, target: RemoteTarget) -> Outcome {
+async fn by_name<I: Incoming>(incoming: Way<I>, target: RemoteTarget) -> Outcome {
     let stream = match connect(&target.connect, target.family).await {
         Ok(stream) => stream,
         Err(error) => {
@@ -61,13 +59,13 @@ async fn by_name<I: Incoming>(incoming: Way<I>, owner: Owner, target: RemoteTarg
         }
     };
     match incoming.accept().await {
-        Ok(channel) => relay(owner, stream, channel, Prelude::default(), &target).await,
+        Ok(channel) => relay(stream, channel, Prelude::default(), &target).await,
         Err(_) => Outcome::SessionEnded,
     }
 }
 
 /// As ssh's `-R` with a bare port: yes first, because the target comes over the channel.
-async fn by_request<I: Incoming>(incoming: Way<I>, owner: Owner, target: RemoteTarget) -> Outcome {
+async fn by_request<I: Incoming>(incoming: Way<I>, target: RemoteTarget) -> Outcome {
     let Ok((mut reader, writer)) = incoming.accept().await else { return Outcome::SessionEnded };
     let mut input = BytesMut::new();
     let mut peer = ChannelTalk { reader: &mut reader, writer: &writer };
@@ -83,7 +81,7 @@ async fn by_request<I: Incoming>(incoming: Way<I>, owner: Owner, target: RemoteT
     match connected {
         Ok(stream) => {
             let prelude = Prelude { to_channel: request.success(), to_socket: input.freeze() };
-            relay(owner, stream, (reader, writer), prelude, &target).await
+            relay(stream, (reader, writer), prelude, &target).await
         }
         Err(error) => {
             note(&target, request.target(), &error);
@@ -111,7 +109,6 @@ fn permitted(asked: &Connect, target: &RemoteTarget) -> io::Result<()> {
 }
 
 async fn relay<R: ChannelRead, W: ChannelWrite>(
-    owner: Owner,
     stream: Stream,
     channel: (R, W),
     prelude: Prelude,
@@ -119,11 +116,8 @@ async fn relay<R: ChannelRead, W: ChannelWrite>(
 ) -> Outcome {
     let _carried = target.stats.carry();
     let tally = Tally { stats: target.stats.clone(), listener: Side::Server };
-    channel.0.belongs_to(owner);
-    match stream.relay(channel, prelude, &tally).await {
-        Ending::SlowReader => Outcome::SlowReader(target.connect.clone()),
-        Ending::Complete | Ending::SocketBroke | Ending::FarReset | Ending::Lost => Outcome::Carried,
-    }
+    stream.relay(channel, prelude, &tally).await;
+    Outcome::Carried
 }
 
 /// A SOCKS handshake over a channel. It takes whole packets, so at most one more than the longest handshake.

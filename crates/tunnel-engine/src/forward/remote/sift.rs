@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::forward::probe::{Expected, Likeness};
 use crate::forward::seams::Incoming;
-use crate::session::{ChannelGone, ChannelRead, ChannelWrite, Inbound, Owner, RejectReason};
+use crate::session::{ChannelGone, ChannelRead, ChannelWrite, Inbound, RejectReason};
 
 /// A connection from the server: not answered yet, or taken because it might have been a probe.
 pub(super) enum Way<I: Incoming> {
@@ -91,9 +91,5 @@ impl<R: ChannelRead> ChannelRead for Replay<R> {
             Some(said) => said,
             None => self.reader.read().await,
         }
-    }
-
-    fn belongs_to(&self, owner: Owner) {
-        self.reader.belongs_to(owner);
     }
 }

@@ -26,12 +26,16 @@ fn channels() -> Channels {
     let mut channels = Channels::new(16 << 20);
     channels.from_client(&open(5)).unwrap();
     let confirmed = message(MSG_CHANNEL_OPEN_CONFIRMATION, &[5, 70, 1 << 20, 32768], None);
-    assert!(matches!(channels.from_server(confirmed.into()), Ok(FromServer::Pass(_))));
+    assert!(matches!(take(&mut channels, confirmed.into()), Ok(FromServer::Pass(_))));
     channels
 }
 
+fn take(channels: &mut Channels, payload: Bytes) -> Result<FromServer, TransportError> {
+    channels.from_server(payload, crate::clock::now())
+}
+
 fn data(channels: &mut Channels, bytes: usize) -> Result<FromServer, TransportError> {
-    channels.from_server(message(MSG_CHANNEL_DATA, &[5], Some(&vec![7; bytes])).into())
+    take(channels, message(MSG_CHANNEL_DATA, &[5], Some(&vec![7; bytes])).into())
 }
 
 #[test]
@@ -56,11 +60,11 @@ fn window_is_granted_when_the_reader_has_taken() {
     let mut channels = self::channels();
     for _ in 0..8 {
         data(&mut channels, 32 * 1024).unwrap();
-        assert_eq!(channels.read(5, &waker()).map(|bytes| bytes.len()), Some(32 * 1024));
+        assert_eq!(channels.read(5, &waker(), crate::clock::now()).map(|bytes| bytes.len()), Some(32 * 1024));
     }
     assert_eq!(channels.poll_message(), Some(message(MSG_CHANNEL_WINDOW_ADJUST, &[70, 256 * 1024], None)));
     assert_eq!(channels.poll_message(), None);
-    assert_eq!(channels.read(5, &waker()), None);
+    assert_eq!(channels.read(5, &waker(), crate::clock::now()), None);
 }
 
 #[test]
@@ -73,8 +77,8 @@ fn adjustments_of_russhs_are_not_sent() {
 fn data_for_no_channel_and_after_close_is_an_error() {
     let mut channels = channels();
     let other = message(MSG_CHANNEL_DATA, &[6], Some(b"x"));
-    assert_eq!(channels.from_server(other.into()), Err(TransportError::Unexpected(MSG_CHANNEL_DATA)));
-    channels.from_server(message(MSG_CHANNEL_CLOSE, &[5], None).into()).unwrap();
+    assert_eq!(take(&mut channels, other.into()), Err(TransportError::Unexpected(MSG_CHANNEL_DATA)));
+    take(&mut channels, message(MSG_CHANNEL_CLOSE, &[5], None).into()).unwrap();
     assert_eq!(data(&mut channels, 1), Err(TransportError::Unexpected(MSG_CHANNEL_DATA)));
 }
 
@@ -83,17 +87,17 @@ fn bytes_go_as_far_as_the_servers_window_and_packet_allow() {
     let mut channels = Channels::new(16 << 20);
     channels.from_client(&open(5)).unwrap();
     let confirmed = message(MSG_CHANNEL_OPEN_CONFIRMATION, &[5, 70, 50_000, 1 << 20], None);
-    channels.from_server(confirmed.into()).unwrap();
+    take(&mut channels, confirmed.into()).unwrap();
     assert_eq!(channels.may_send(5, 100_000, &waker()), Ok(Some((70, 32 * 1024))));
     assert_eq!(channels.may_send(5, 100_000, &waker()), Ok(Some((70, 50_000 - 32 * 1024))));
     assert_eq!(channels.may_send(5, 100_000, &waker()), Ok(None));
     let adjust = message(MSG_CHANNEL_WINDOW_ADJUST, &[5, 7], None);
-    assert_eq!(channels.from_server(adjust.into()), Ok(FromServer::Adjusted));
+    assert_eq!(take(&mut channels, adjust.into()), Ok(FromServer::Adjusted));
     assert_eq!(channels.may_send(5, 100_000, &waker()), Ok(Some((70, 7))));
     let adjust = message(MSG_CHANNEL_WINDOW_ADJUST, &[5, u32::MAX], None);
-    channels.from_server(adjust.clone().into()).unwrap();
-    channels.from_server(adjust.into()).unwrap();
-    channels.from_server(message(MSG_CHANNEL_CLOSE, &[5], None).into()).unwrap();
+    take(&mut channels, adjust.clone().into()).unwrap();
+    take(&mut channels, adjust.into()).unwrap();
+    take(&mut channels, message(MSG_CHANNEL_CLOSE, &[5], None).into()).unwrap();
     assert_eq!(channels.may_send(5, 1, &waker()), Err(Ended));
 }
 
@@ -103,7 +107,7 @@ fn window_of_a_channel_that_the_server_opens_is_in_its_question() {
     let mut asked = vec![MSG_CHANNEL_OPEN];
     put_string(&mut asked, b"forwarded-tcpip");
     [70, 9, 4].into_iter().for_each(|number| put_u32(&mut asked, number));
-    channels.from_server(asked.into()).unwrap();
+    take(&mut channels, asked.into()).unwrap();
     channels.attach(5);
     assert_eq!(channels.may_send(5, 100, &waker()), Ok(None), "russh has not said yes");
     channels.from_client(&message(MSG_CHANNEL_OPEN_CONFIRMATION, &[70, 5, 1, 32768], None)).unwrap();
@@ -133,11 +137,11 @@ fn russhs_close_of_a_channel_that_was_closed_here_is_swallowed() {
     channels.close(5);
     assert_eq!(channels.poll_message(), Some(message(MSG_CHANNEL_CLOSE, &[70], None)));
     let close = message(MSG_CHANNEL_CLOSE, &[5], None);
-    assert!(matches!(channels.from_server(close.into()), Ok(FromServer::Pass(_))), "russh forgets the channel");
+    assert!(matches!(take(&mut channels, close.into()), Ok(FromServer::Pass(_))), "russh forgets the channel");
     // The server gives the number to another channel before russh has answered.
     channels.from_client(&open(6)).unwrap();
     let confirmed = message(MSG_CHANNEL_OPEN_CONFIRMATION, &[6, 70, 1 << 20, 32768], None);
-    channels.from_server(confirmed.into()).unwrap();
+    take(&mut channels, confirmed.into()).unwrap();
     let close = message(MSG_CHANNEL_CLOSE, &[70], None);
     assert_eq!(channels.from_client(&close), Ok(None), "of the old one");
     assert_eq!(channels.from_client(&close).unwrap().as_deref(), Some(&close[..]), "of the new one");
@@ -147,9 +151,13 @@ fn russhs_close_of_a_channel_that_was_closed_here_is_swallowed() {
 fn closed_channels_are_forgotten_when_their_reader_has_gone() {
     let mut channels = channels();
     data(&mut channels, 9).unwrap();
-    channels.from_server(message(MSG_CHANNEL_CLOSE, &[5], None).into()).unwrap();
+    take(&mut channels, message(MSG_CHANNEL_CLOSE, &[5], None).into()).unwrap();
     channels.from_client(&message(MSG_CHANNEL_CLOSE, &[70], None)).unwrap();
-    assert_eq!(channels.read(5, &waker()).map(|bytes| bytes.len()), Some(9), "what came is still read");
+    assert_eq!(
+        channels.read(5, &waker(), crate::clock::now()).map(|bytes| bytes.len()),
+        Some(9),
+        "what came is still read"
+    );
     channels.abandon(5);
     assert!(channels.open.is_empty() && channels.by_theirs.is_empty() && channels.unsaid.is_empty());
 }
@@ -159,7 +167,7 @@ fn refused_open_leaves_nothing() {
     let mut channels = Channels::new(1 << 20);
     channels.from_client(&open(5)).unwrap();
     let refused = message(MSG_CHANNEL_OPEN_FAILURE, &[5, 2, 0, 0], None);
-    assert!(matches!(channels.from_server(refused.into()), Ok(FromServer::Pass(_))));
+    assert!(matches!(take(&mut channels, refused.into()), Ok(FromServer::Pass(_))));
     assert!(channels.open.is_empty());
 }
 
@@ -169,7 +177,7 @@ fn any_message_of_the_server_is_handled_without_panic() {
     for number in 80..=100 {
         for length in 0..24 {
             for byte in [0, 5, 70, 0xff] {
-                let _ = channels.from_server([&[number][..], &vec![byte; length]].concat().into());
+                let _ = take(&mut channels, [&[number][..], &vec![byte; length]].concat().into());
                 let _ = channels.from_client(&[&[number][..], &vec![byte; length]].concat());
                 let _ = channels.poll_message();
             }
@@ -181,13 +189,13 @@ fn any_message_of_the_server_is_handled_without_panic() {
 fn reader_may_come_before_russh_has_said_yes() {
     let mut channels = Channels::new(16 << 20);
     channels.attach(5);
-    assert_eq!(channels.read(5, &waker()), None);
+    assert_eq!(channels.read(5, &waker(), crate::clock::now()), None);
     let yes = message(MSG_CHANNEL_OPEN_CONFIRMATION, &[70, 5, 1, 32768], None);
     let sent = channels.from_client(&yes).unwrap().unwrap().into_owned();
     assert_eq!(sent, message(MSG_CHANNEL_OPEN_CONFIRMATION, &[70, 5, 2 << 20, 32768], None));
     assert!(channels.open[&5].reader.is_some(), "still to be woken");
     data(&mut channels, 3).unwrap();
-    assert_eq!(channels.read(5, &waker()).map(|bytes| bytes.len()), Some(3));
+    assert_eq!(channels.read(5, &waker(), crate::clock::now()).map(|bytes| bytes.len()), Some(3));
 }
 
 #[test]
@@ -197,4 +205,48 @@ fn writer_that_asks_again_waits_once() {
     assert_eq!(channels.waiting.len(), 1);
     channels.wake_waiting();
     assert!(channels.waiting.is_empty() && channels.open[&5].writer.is_none());
+}
+
+#[test]
+fn windows_of_a_hostile_server_are_its_own_loss() {
+    let mut channels = Channels::new(16 << 20);
+    channels.from_client(&open(5)).unwrap();
+    // It takes nothing, or nothing in one message.
+    take(&mut channels, message(MSG_CHANNEL_OPEN_CONFIRMATION, &[5, 70, 0, 0], None).into()).unwrap();
+    assert_eq!(channels.may_send(5, 9, &waker()), Ok(None));
+    for bytes in [0, u32::MAX, u32::MAX] {
+        let adjust = message(MSG_CHANNEL_WINDOW_ADJUST, &[5, bytes], None);
+        assert_eq!(take(&mut channels, adjust.into()), Ok(FromServer::Adjusted), "beyond 2^32 it counts as all");
+    }
+    assert_eq!(channels.may_send(5, 9, &waker()), Ok(None), "no message is so short");
+    channels.from_client(&open(6)).unwrap();
+    let confirmed = message(MSG_CHANNEL_OPEN_CONFIRMATION, &[6, 71, u32::MAX, u32::MAX], None);
+    take(&mut channels, confirmed.into()).unwrap();
+    assert_eq!(channels.may_send(6, 1 << 20, &waker()), Ok(Some((71, 32 * 1024))), "as OpenSSH takes it");
+    let unknown = message(MSG_CHANNEL_WINDOW_ADJUST, &[4711, 1], None);
+    assert_eq!(take(&mut channels, unknown.into()), Ok(FromServer::Adjusted));
+}
+
+#[test]
+fn thousands_of_channels_leave_no_window_behind() {
+    let mut channels = Channels::new(16 << 20);
+    for ours in 5..6005 {
+        channels.from_client(&open(ours)).unwrap();
+        let confirmed = message(MSG_CHANNEL_OPEN_CONFIRMATION, &[ours, 70, 1 << 20, 32768], None);
+        take(&mut channels, confirmed.into()).unwrap();
+        channels.attach(ours);
+        channels.close(ours);
+        channels.abandon(ours);
+        assert_eq!(channels.poll_message(), Some(message(MSG_CHANNEL_CLOSE, &[70], None)));
+        take(&mut channels, message(MSG_CHANNEL_CLOSE, &[ours], None).into()).unwrap();
+        assert_eq!(channels.from_client(&message(MSG_CHANNEL_CLOSE, &[70], None)), Ok(None));
+    }
+    assert!(channels.open.is_empty() && channels.by_theirs.is_empty() && channels.unsaid.is_empty());
+    let sent = channels.from_client(&open(6005)).unwrap().unwrap().into_owned();
+    assert_eq!(sent, {
+        let mut first = open(6005);
+        let at = first.len() - 8;
+        first[at..at + 4].copy_from_slice(&(2_u32 << 20).to_be_bytes());
+        first
+    });
 }

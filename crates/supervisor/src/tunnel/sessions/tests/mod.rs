@@ -4,7 +4,6 @@ mod doubt;
 mod extras;
 mod hosts;
 mod lifetime;
-mod slow;
 
 use std::time::Duration;
 
