@@ -253,7 +253,7 @@ async fn bytes_without_an_answer_are_a_request_to_change_the_password() {
             (self.0.load(Ordering::Relaxed), self.1)
         }
         fn session(&self) -> &crate::transport::SessionProof {
-            unimplemented!("no signature is made")
+            panic!("no signature is made")
         }
     }
     let link = Link(AtomicU64::new(100), 0);

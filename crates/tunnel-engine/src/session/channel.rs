@@ -188,12 +188,13 @@ impl Shared {
 /// What russh says about the channel beside its bytes; `None`: the session is over.
 async fn said(half: &mut ChannelReadHalf) -> Option<Inbound> {
     loop {
-        match half.wait().await? {
-            ChannelMsg::Eof => return Some(Inbound::Eof),
-            // A command that the server does not run.
-            ChannelMsg::Failure | ChannelMsg::Close => return Some(Inbound::Closed),
-            // Window adjustments, and answers to requests that were not made here.
-            _ => {}
+        let said = half.wait().await?;
+        if matches!(said, ChannelMsg::Eof) {
+            return Some(Inbound::Eof);
+        }
+        // A failure is a command that the server does not run; all else is answers to requests that were not made here.
+        if matches!(said, ChannelMsg::Failure | ChannelMsg::Close) {
+            return Some(Inbound::Closed);
         }
     }
 }

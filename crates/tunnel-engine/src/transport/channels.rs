@@ -126,7 +126,7 @@ impl Channels {
     }
 
     /// A message of russh's; `None`: it is not for the server.
-    pub(crate) fn from_client<'a>(&mut self, payload: &'a [u8]) -> Result<Option<Cow<'a, [u8]>>, TransportError> {
+    pub(crate) fn client_says<'a>(&mut self, payload: &'a [u8]) -> Result<Option<Cow<'a, [u8]>>, TransportError> {
         let mut reader = Reader::new("channel message", payload);
         match reader.u8()? {
             MSG_CHANNEL_OPEN => {
@@ -165,7 +165,7 @@ impl Channels {
     }
 
     /// A message of the server's.
-    pub(crate) fn from_server(&mut self, payload: Bytes, now: Instant) -> Result<FromServer, TransportError> {
+    pub(crate) fn server_says(&mut self, payload: Bytes, now: Instant) -> Result<FromServer, TransportError> {
         let mut reader = Reader::new("channel message", &payload);
         match reader.u8()? {
             MSG_CHANNEL_DATA => {

@@ -273,7 +273,7 @@ impl State {
                 if let Some(name) = unknown_request(&payload) {
                     self.tell(|observer| observer.unknown_request(&name));
                 }
-                match self.channels.from_server(payload, clock::now())? {
+                match self.channels.server_says(payload, clock::now())? {
                     FromServer::Data(bytes) => self.tell(|observer| observer.data(bytes)),
                     FromServer::Adjusted => self.tell(|observer| observer.window_adjusted()),
                     FromServer::Pass(payload) => {
@@ -308,7 +308,7 @@ impl State {
         let mut rest = data;
         while self.connection.can_send() {
             let Some(message) = self.clear.next(&mut rest)? else { break };
-            if let Some(message) = self.channels.from_client(&message)? {
+            if let Some(message) = self.channels.client_says(&message)? {
                 self.global.sent(&message)?;
                 self.opens.sent(&message)?;
                 self.texts.sent(&message)?;

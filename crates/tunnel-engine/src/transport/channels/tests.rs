@@ -24,14 +24,14 @@ fn open(ours: u32) -> Vec<u8> {
 /// With channel 5, which the server calls 70.
 fn channels() -> Channels {
     let mut channels = Channels::new(16 << 20);
-    channels.from_client(&open(5)).unwrap();
+    channels.client_says(&open(5)).unwrap();
     let confirmed = message(MSG_CHANNEL_OPEN_CONFIRMATION, &[5, 70, 1 << 20, 32768], None);
     assert!(matches!(take(&mut channels, confirmed.into()), Ok(FromServer::Pass(_))));
     channels
 }
 
 fn take(channels: &mut Channels, payload: Bytes) -> Result<FromServer, TransportError> {
-    channels.from_server(payload, crate::clock::now())
+    channels.server_says(payload, crate::clock::now())
 }
 
 fn data(channels: &mut Channels, bytes: usize) -> Result<FromServer, TransportError> {
@@ -42,7 +42,7 @@ fn data(channels: &mut Channels, bytes: usize) -> Result<FromServer, TransportEr
 fn window_of_an_open_is_ours_and_not_russhs() {
     let mut channels = Channels::new(16 << 20);
     let open = open(5);
-    let sent = channels.from_client(&open).unwrap().unwrap();
+    let sent = channels.client_says(&open).unwrap().unwrap();
     let mut reader = Reader::new("open", &sent);
     reader.u8().unwrap();
     reader.string().unwrap();
@@ -70,7 +70,7 @@ fn window_is_granted_when_the_reader_has_taken() {
 #[test]
 fn adjustments_of_russhs_are_not_sent() {
     let mut channels = channels();
-    assert_eq!(channels.from_client(&message(MSG_CHANNEL_WINDOW_ADJUST, &[70, 9], None)), Ok(None));
+    assert_eq!(channels.client_says(&message(MSG_CHANNEL_WINDOW_ADJUST, &[70, 9], None)), Ok(None));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn data_for_no_channel_and_after_close_is_an_error() {
 #[test]
 fn bytes_go_as_far_as_the_servers_window_and_packet_allow() {
     let mut channels = Channels::new(16 << 20);
-    channels.from_client(&open(5)).unwrap();
+    channels.client_says(&open(5)).unwrap();
     let confirmed = message(MSG_CHANNEL_OPEN_CONFIRMATION, &[5, 70, 50_000, 1 << 20], None);
     take(&mut channels, confirmed.into()).unwrap();
     assert_eq!(channels.may_send(5, 100_000, &waker()), Ok(Some((70, 32 * 1024))));
@@ -110,7 +110,7 @@ fn window_of_a_channel_that_the_server_opens_is_in_its_question() {
     take(&mut channels, asked.into()).unwrap();
     channels.attach(5);
     assert_eq!(channels.may_send(5, 100, &waker()), Ok(None), "russh has not said yes");
-    channels.from_client(&message(MSG_CHANNEL_OPEN_CONFIRMATION, &[70, 5, 1, 32768], None)).unwrap();
+    channels.client_says(&message(MSG_CHANNEL_OPEN_CONFIRMATION, &[70, 5, 1, 32768], None)).unwrap();
     assert!(channels.offered.is_empty());
     assert_eq!(channels.may_send(5, 100, &waker()), Ok(Some((70, 4))));
     assert_eq!(channels.may_send(5, 100, &waker()), Ok(Some((70, 4))));
@@ -139,12 +139,12 @@ fn russhs_close_of_a_channel_that_was_closed_here_is_swallowed() {
     let close = message(MSG_CHANNEL_CLOSE, &[5], None);
     assert!(matches!(take(&mut channels, close.into()), Ok(FromServer::Pass(_))), "russh forgets the channel");
     // The server gives the number to another channel before russh has answered.
-    channels.from_client(&open(6)).unwrap();
+    channels.client_says(&open(6)).unwrap();
     let confirmed = message(MSG_CHANNEL_OPEN_CONFIRMATION, &[6, 70, 1 << 20, 32768], None);
     take(&mut channels, confirmed.into()).unwrap();
     let close = message(MSG_CHANNEL_CLOSE, &[70], None);
-    assert_eq!(channels.from_client(&close), Ok(None), "of the old one");
-    assert_eq!(channels.from_client(&close).unwrap().as_deref(), Some(&close[..]), "of the new one");
+    assert_eq!(channels.client_says(&close), Ok(None), "of the old one");
+    assert_eq!(channels.client_says(&close).unwrap().as_deref(), Some(&close[..]), "of the new one");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn closed_channels_are_forgotten_when_their_reader_has_gone() {
     let mut channels = channels();
     data(&mut channels, 9).unwrap();
     take(&mut channels, message(MSG_CHANNEL_CLOSE, &[5], None).into()).unwrap();
-    channels.from_client(&message(MSG_CHANNEL_CLOSE, &[70], None)).unwrap();
+    channels.client_says(&message(MSG_CHANNEL_CLOSE, &[70], None)).unwrap();
     assert_eq!(
         channels.read(5, &waker(), crate::clock::now()).map(|bytes| bytes.len()),
         Some(9),
@@ -165,7 +165,7 @@ fn closed_channels_are_forgotten_when_their_reader_has_gone() {
 #[test]
 fn refused_open_leaves_nothing() {
     let mut channels = Channels::new(1 << 20);
-    channels.from_client(&open(5)).unwrap();
+    channels.client_says(&open(5)).unwrap();
     let refused = message(MSG_CHANNEL_OPEN_FAILURE, &[5, 2, 0, 0], None);
     assert!(matches!(take(&mut channels, refused.into()), Ok(FromServer::Pass(_))));
     assert!(channels.open.is_empty());
@@ -178,7 +178,7 @@ fn any_message_of_the_server_is_handled_without_panic() {
         for length in 0..24 {
             for byte in [0, 5, 70, 0xff] {
                 let _ = take(&mut channels, [&[number][..], &vec![byte; length]].concat().into());
-                let _ = channels.from_client(&[&[number][..], &vec![byte; length]].concat());
+                let _ = channels.client_says(&[&[number][..], &vec![byte; length]].concat());
                 let _ = channels.poll_message();
             }
         }
@@ -191,7 +191,7 @@ fn reader_may_come_before_russh_has_said_yes() {
     channels.attach(5);
     assert_eq!(channels.read(5, &waker(), crate::clock::now()), None);
     let yes = message(MSG_CHANNEL_OPEN_CONFIRMATION, &[70, 5, 1, 32768], None);
-    let sent = channels.from_client(&yes).unwrap().unwrap().into_owned();
+    let sent = channels.client_says(&yes).unwrap().unwrap().into_owned();
     assert_eq!(sent, message(MSG_CHANNEL_OPEN_CONFIRMATION, &[70, 5, 2 << 20, 32768], None));
     assert!(channels.open[&5].reader.is_some(), "still to be woken");
     data(&mut channels, 3).unwrap();
@@ -210,7 +210,7 @@ fn writer_that_asks_again_waits_once() {
 #[test]
 fn windows_of_a_hostile_server_are_its_own_loss() {
     let mut channels = Channels::new(16 << 20);
-    channels.from_client(&open(5)).unwrap();
+    channels.client_says(&open(5)).unwrap();
     // It takes nothing, or nothing in one message.
     take(&mut channels, message(MSG_CHANNEL_OPEN_CONFIRMATION, &[5, 70, 0, 0], None).into()).unwrap();
     assert_eq!(channels.may_send(5, 9, &waker()), Ok(None));
@@ -219,7 +219,7 @@ fn windows_of_a_hostile_server_are_its_own_loss() {
         assert_eq!(take(&mut channels, adjust.into()), Ok(FromServer::Adjusted), "beyond 2^32 it counts as all");
     }
     assert_eq!(channels.may_send(5, 9, &waker()), Ok(None), "no message is so short");
-    channels.from_client(&open(6)).unwrap();
+    channels.client_says(&open(6)).unwrap();
     let confirmed = message(MSG_CHANNEL_OPEN_CONFIRMATION, &[6, 71, u32::MAX, u32::MAX], None);
     take(&mut channels, confirmed.into()).unwrap();
     assert_eq!(channels.may_send(6, 1 << 20, &waker()), Ok(Some((71, 32 * 1024))), "as OpenSSH takes it");
@@ -231,7 +231,7 @@ fn windows_of_a_hostile_server_are_its_own_loss() {
 fn thousands_of_channels_leave_no_window_behind() {
     let mut channels = Channels::new(16 << 20);
     for ours in 5..6005 {
-        channels.from_client(&open(ours)).unwrap();
+        channels.client_says(&open(ours)).unwrap();
         let confirmed = message(MSG_CHANNEL_OPEN_CONFIRMATION, &[ours, 70, 1 << 20, 32768], None);
         take(&mut channels, confirmed.into()).unwrap();
         channels.attach(ours);
@@ -239,10 +239,10 @@ fn thousands_of_channels_leave_no_window_behind() {
         channels.abandon(ours);
         assert_eq!(channels.poll_message(), Some(message(MSG_CHANNEL_CLOSE, &[70], None)));
         take(&mut channels, message(MSG_CHANNEL_CLOSE, &[ours], None).into()).unwrap();
-        assert_eq!(channels.from_client(&message(MSG_CHANNEL_CLOSE, &[70], None)), Ok(None));
+        assert_eq!(channels.client_says(&message(MSG_CHANNEL_CLOSE, &[70], None)), Ok(None));
     }
     assert!(channels.open.is_empty() && channels.by_theirs.is_empty() && channels.unsaid.is_empty());
-    let sent = channels.from_client(&open(6005)).unwrap().unwrap().into_owned();
+    let sent = channels.client_says(&open(6005)).unwrap().unwrap().into_owned();
     assert_eq!(sent, {
         let mut first = open(6005);
         let at = first.len() - 8;

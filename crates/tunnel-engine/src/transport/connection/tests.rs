@@ -84,7 +84,7 @@ impl Pair {
     fn messages(&self) -> Vec<Vec<u8>> {
         let messages = self.told.iter().filter_map(|event| match event {
             Event::Message(payload) => Some(payload.to_vec()),
-            _ => None,
+            Event::HostKey { .. } | Event::NewKeys(_) | Event::Debug(_) => None,
         });
         messages.collect()
     }
