@@ -1,3 +1,5 @@
+//! Channels between a server and russh: windows, ends, and what hostile servers say.
+
 use super::*;
 use crate::transport::wire::put_string;
 

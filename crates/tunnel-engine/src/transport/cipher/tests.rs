@@ -1,3 +1,5 @@
+//! Known answers, and packets that were changed on their way.
+
 use bytes::{Bytes, BytesMut};
 
 use super::*;

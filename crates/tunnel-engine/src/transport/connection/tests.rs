@@ -1,3 +1,5 @@
+//! Whole connections against a server with faults on demand.
+
 mod server;
 
 use bytes::BytesMut;

@@ -1,3 +1,5 @@
+//! Packets in any pieces.
+
 use proptest::prelude::*;
 
 use super::*;
