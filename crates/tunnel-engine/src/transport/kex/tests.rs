@@ -1,3 +1,5 @@
+//! Known answers of each method, and what no server may send.
+
 use aws_lc_rs::agreement::{self, PrivateKey, UnparsedPublicKey, X25519};
 use aws_lc_rs::digest;
 use aws_lc_rs::kem::{EncapsulationKey, ML_KEM_768};
