@@ -23,6 +23,7 @@ mod log;
 mod notify;
 mod on_change;
 mod open_files;
+mod passwords;
 mod privileges;
 mod reload;
 mod scale;

@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod dropbear;
 pub mod http;
 pub mod keys;
+pub mod memory;
 pub mod net;
 pub mod netlab;
 pub mod notify;

@@ -99,10 +99,12 @@ pub fn content_or_null(file: &File, max: u64) -> io::Result<Vec<u8>> {
 fn content(file: &File, max: u64) -> io::Result<Vec<u8>> {
     let too_large = || io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {}", size(max)));
     // Before the first byte is read: 100 GiB in a file without blocks take their time, too.
-    if file.metadata()?.len() > max {
+    let length = file.metadata()?.len();
+    if length > max {
         return Err(too_large());
     }
-    let mut content = Vec::new();
+    // Room for all of it and to see its end: what grows leaves copies behind, and a key may be among them.
+    let mut content = Vec::with_capacity(length as usize + 1);
     // It may grow meanwhile, and files of /proc have no length.
     file.take(max + 1).read_to_end(&mut content)?;
     if content.len() as u64 > max { Err(too_large()) } else { Ok(content) }

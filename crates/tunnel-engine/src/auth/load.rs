@@ -5,6 +5,7 @@ use std::path::Path;
 
 use russh::keys::agent::AgentSessionBinding;
 use russh::keys::{Certificate, ssh_key};
+use zeroize::Zeroizing;
 
 use super::agent::{Agent, AgentTrouble};
 use super::candidate::CertificateFile;
@@ -19,8 +20,7 @@ pub(super) async fn files(spec: &AuthSpec) -> (Vec<Identity>, Vec<CertificateFil
     let spec = spec.clone();
     tokio::task::spawn_blocking(move || {
         let load = |one| identity::load(one, spec.passphrase.as_ref());
-        let identities = wiping(|| spec.identities.iter().filter_map(load).collect());
-        (identities, certificates(&spec))
+        wiping(|| (spec.identities.iter().filter_map(load).collect(), certificates(&spec)))
     })
     .await
     // Only a runtime that shuts down gives it up: then nobody reads the result.
@@ -41,9 +41,10 @@ pub(super) async fn agent(
 /// One with many principals has some kilobytes.
 const MAX_CERTIFICATE_BYTES: u64 = 1 << 20;
 
+/// What is no certificate may be a private key: see [`in_place_of_public_keys`].
 fn read_certificate(path: &Path) -> Result<Certificate, ssh_key::Error> {
-    let content = file::read(path, MAX_CERTIFICATE_BYTES)?;
-    Certificate::from_openssh(&String::from_utf8_lossy(&content))
+    let content = Zeroizing::new(file::read(path, MAX_CERTIFICATE_BYTES)?);
+    Certificate::from_openssh(std::str::from_utf8(&content).unwrap_or_default())
 }
 
 /// CertificateFile, then `<identity>-cert.pub` where there is one: found, not asked for, so it may be missing. Last, an
