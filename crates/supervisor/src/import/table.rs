@@ -119,14 +119,13 @@ fn write(keys: &mut Keys, settings: &Settings, usual: &TunnelSpec, these: impl F
             Import::Different => settings.is_different(key),
             Import::Set => settings.has(key.name),
         };
-        match key.field {
-            // Unset, too, ssh's default is not always ours.
-            Field::UpdateHostKeys(_) if settings.updates() == UpdateHostKeys::Yes => keys.plain(key.name, true),
-            // The agent of the account need not be named.
-            Field::Agent(_) if written && is_agent_of(usual, settings.values()) => {}
-            Field::UpdateHostKeys(_) => {}
-            _ if written => keys.setting(key, settings.values()),
-            _ => {}
+        if matches!(key.field, Field::UpdateHostKeys(_)) {
+            // Unset, too: ssh's default is not always ours.
+            if settings.updates() == UpdateHostKeys::Yes {
+                keys.plain(key.name, true);
+            }
+        } else if written && !(matches!(key.field, Field::Agent(_)) && is_agent_of(usual, settings.values())) {
+            keys.setting(key, settings.values());
         }
     }
 }

@@ -161,12 +161,12 @@ fn told(name: &str) -> (String, Vec<&'static str>) {
         let setting = line.strip_prefix("#   ").or_else(|| line.strip_prefix('#')).unwrap_or(line);
         setting.starts_with(&format!("{name} = "))
     };
-    let first = lines.iter().position(|line| sets(&line)).unwrap_or_else(|| panic!("no line for {name}"));
+    let first = lines.iter().position(&sets).unwrap_or_else(|| panic!("no line for {name}"));
     let is_comment = |line: &&&str| line.starts_with("# ") && !line.starts_with("#   ");
     let above = lines[..first].iter().rev().skip_while(|line| !is_comment(line)).take_while(is_comment);
     let mut comment: Vec<&str> = above.map(|line| line.trim_start_matches("# ")).collect();
     comment.reverse();
-    (comment.join(" "), lines.iter().copied().filter(|line| sets(&line)).collect())
+    (comment.join(" "), lines.iter().copied().filter(|line| sets(line)).collect())
 }
 
 #[test]
