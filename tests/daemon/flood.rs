@@ -16,8 +16,13 @@ use support::{Daemon, Sshd, daemon, eventually, tunnel_toml};
 /// Long enough for some thousand words or lines, if one were said each time something wakes up.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// A word is given up after five seconds, and would be a line each time.
-const UNREAD: Duration = Duration::from_secs(20);
+/// How often the manager wants to hear that we live, in microseconds: twice as many words are each a line, if one were
+/// said for each that cannot be sent.
+const WATCHDOG: (&str, &str) = ("WATCHDOG_USEC", "100000");
+
+/// For how long there is no manager any more, so that each word fails at once: some sixty of them, and those that
+/// waited.
+const GONE: Duration = Duration::from_secs(3);
 
 /// In [`WINDOW`], in which changes are made all the time, or through an outage.
 const MAX_CPU: Duration = Duration::from_secs(1);
@@ -53,36 +58,40 @@ fn stir(daemon: &Daemon) {
 fn manager_that_does_not_read_costs_a_few_lines() {
     let (notify, sshd, echo, port) = (full(), Sshd::start(), Target::start(Service::Echo), free_port());
     let forward = format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port);
-    let environment = [("NOTIFY_SOCKET", notify.path()), ("WATCHDOG_USEC", "100000".to_owned())];
-    let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let config = tunnel_toml("t", &sshd, &forward) + &away();
-    let daemon = Daemon::with_environment(&config, &environment);
+    let daemon = Daemon::with_environment(&config, &[("NOTIFY_SOCKET", &notify.path()), WATCHDOG]);
     daemon.wait_ready("t");
     let before = Cost::of(daemon.pid());
     stir(&daemon);
     let cost = Cost::of(daemon.pid()) - before;
-    let _ = within(UNREAD, || None::<()>);
+    drop(notify);
+    let _ = within(GONE, || None::<()>);
     eventually("it carries", || echoes(port).then_some(()));
-    let log = daemon.log();
-    let complaints = log.lines().filter(|line| line.contains("service manager")).count();
-    assert!((1..=MAX_COMPLAINTS).contains(&complaints), "{complaints} lines tell of it:\n{log}");
+    few_complaints(&daemon.log());
     assert!(cost.cpu < MAX_CPU, "{cost:?}");
 }
 
 #[test]
 fn manager_that_does_not_read_costs_autossh_a_few_lines() {
     let (notify, sshd, echo, port) = (full(), Sshd::start(), Target::start(Service::Echo), free_port());
-    let autossh = Autossh::new().with("NOTIFY_SOCKET", &notify.path());
+    let autossh = Autossh::new().with_all(&[("NOTIFY_SOCKET", &notify.path()), WATCHDOG]);
     let line = format!("-M 0 -N -L {port}:127.0.0.1:{} {} {}", echo.port, autossh::options(&sshd), autossh::host());
     let running = autossh.start(&autossh::words(&line));
     eventually("it carries", || echoes(port).then_some(()));
     let before = Cost::of(running.pid());
     let _ = within(WINDOW, || None::<()>);
     let cost = Cost::of(running.pid()) - before;
-    let said = autossh.said() + &autossh.log();
-    let complaints = said.lines().filter(|line| line.contains("service manager")).count();
-    assert!(complaints <= MAX_COMPLAINTS, "{complaints} lines tell of it");
+    drop(notify);
+    let _ = within(GONE, || None::<()>);
+    eventually("it carries", || echoes(port).then_some(()));
+    few_complaints(&(autossh.said() + &autossh.log()));
     assert!(cost.cpu < MAX_CPU, "{cost:?}");
+}
+
+/// The manager is told of, and not for each word that it does not take.
+fn few_complaints(log: &str) {
+    let complaints = log.lines().filter(|line| line.contains("service manager")).count();
+    assert!((1..=MAX_COMPLAINTS).contains(&complaints), "{complaints} lines tell of it:\n{log}");
 }
 
 #[test]

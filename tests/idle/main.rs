@@ -34,6 +34,9 @@ const MAX_CPU_RETRYING: Duration = Duration::from_millis(300);
 /// and keepalives are some each second at most.
 const MAX_WAKEUPS: u64 = 600;
 
+/// The same of an autossh process, of which people have one for each tunnel: nothing is due, so it sleeps.
+const MAX_WAKEUPS_AUTOSSH: u64 = 3;
+
 /// Views that one process may publish in [`WINDOW`] when nothing changes: none.
 const MAX_VIEWS_AT_REST: usize = 0;
 
@@ -55,7 +58,8 @@ fn idle_daemon_costs_nothing_in_every_mode() {
             if mode.retries() { (MAX_CPU_RETRYING, MAX_VIEWS_RETRYING) } else { (MAX_CPU, MAX_VIEWS_AT_REST) };
         let line = format!("{:28} {:?} on a processor, {} wakeups, {views} views", mode.name, cost.cpu, cost.wakeups);
         println!("{line}");
-        if cost.cpu > max_cpu || cost.wakeups > MAX_WAKEUPS || views > max_views {
+        let max_wakeups = if mode.is_autossh() { MAX_WAKEUPS_AUTOSSH } else { MAX_WAKEUPS };
+        if cost.cpu > max_cpu || cost.wakeups > max_wakeups || views > max_views {
             failed.push(line);
         }
     }

@@ -55,6 +55,11 @@ impl Mode {
         matches!(self.settled, Settled::Retrying(_))
     }
 
+    /// Whether it is a process of one tunnel.
+    pub(crate) const fn is_autossh(&self) -> bool {
+        matches!(self.program, Program::Autossh(..))
+    }
+
     /// Waits until nothing changes any more.
     pub(crate) fn wait_until_settled(&self) {
         match (&self.program, self.settled) {

@@ -36,11 +36,31 @@ fn remote_forwards_listen_on_the_server_and_reach_a_target_here() {
 fn the_server_chooses_a_port_for_a_remote_forward_of_port_0_and_status_says_which() {
     let (sshd, echo) = (Sshd::start(), Target::start(Service::Echo));
     let daemon = Daemon::start(&tunnel_toml("t", &sshd, &format!("remote_forward = [\"0:127.0.0.1:{}\"]", echo.port)));
-    let tunnel = daemon.wait_ready("t");
-    let listen = tunnel["forwards"][0]["listen"].as_str().expect("a listen address").to_owned();
-    let port = listen.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port in the listen address");
+    let port = remote_port(&daemon.wait_ready("t"));
     assert_ne!(port, 0);
     assert!(echoes(port));
+}
+
+/// What the server chose, of the first forward.
+fn remote_port(tunnel: &serde_json::Value) -> u16 {
+    let listen = tunnel["forwards"][0]["listen"].as_str().expect("a listen address");
+    listen.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port in the listen address")
+}
+
+/// sshd says yes to a port of which it gets only the IPv6 address.
+#[test]
+fn chosen_port_that_another_program_takes_is_changed_for_another() {
+    let (mut sshd, echo) = (Sshd::start(), Target::start(Service::Echo));
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &format!("remote_forward = [\"0:127.0.0.1:{}\"]", echo.port)));
+    let port = remote_port(&daemon.wait_ready("t"));
+    sshd.crash();
+    let holder = eventually("the port is free", || std::net::TcpListener::bind(("127.0.0.1", port)).ok());
+    sshd.launch();
+    let tunnel = daemon.wait_for("t", "ready again", |t| t["ready"] == true && t["starts"].as_u64() > Some(1));
+    let another = remote_port(&tunnel);
+    assert_ne!(another, port, "held: {tunnel}");
+    assert!(echoes(another));
+    drop(holder);
 }
 
 #[test]

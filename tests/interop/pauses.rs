@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use support::autossh::{self, Autossh, words};
 use support::net::{Service, Target, connect, free_port};
 use support::patience::last;
 use support::{Daemon, Sshd, eventually, tunnel_toml};
@@ -35,6 +36,26 @@ fn sessions_and_connections_survive_a_stopped_daemon() {
     let tunnel = daemon.wait_ready("t");
     assert_eq!(tunnel["starts"], 1, "{}", daemon.log());
     assert!(!daemon.log().contains("keepalive_timeout") && !daemon.log().contains("in doubt"), "{}", daemon.log());
+}
+
+/// Its process does not wake up to notice pauses: the question that comes late shows this one.
+#[test]
+fn session_survives_a_stopped_autossh() {
+    let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let alive = "-o ServerAliveInterval=2 -o ServerAliveCountMax=1";
+    let forward = format!("-L {port}:127.0.0.1:{}", echo.port);
+    let autossh = Autossh::new();
+    let line = format!("-M 0 -N {alive} {forward} {} {}", autossh::options(&sshd), autossh::host());
+    let running = autossh.start(&words(&line));
+    autossh::carries(port);
+    // At rest, and past the first question.
+    last(Duration::from_secs(3));
+    running.signal(Signal::SIGSTOP);
+    last(Duration::from_secs(6));
+    running.signal(Signal::SIGCONT);
+    last(Duration::from_secs(5));
+    autossh::carries(port);
+    assert!(!autossh.log().contains("(count 2)"), "{}", autossh.log());
 }
 
 /// The login waits for a program that goes on while the daemon does not.

@@ -2,7 +2,7 @@
 
 use support::net::{Service, Target, echoes, free_port};
 use support::traffic::echo_intact;
-use support::{Daemon, Sshd, keys, tunnel_toml};
+use support::{Daemon, Sshd, eventually, keys, tunnel_toml};
 
 /// Lets the key of `server` into `jump`, and writes both host keys into one file.
 pub(super) fn know_both(server: &Sshd, jump: &Sshd) -> String {
@@ -51,6 +51,30 @@ fn a_jump_host_has_a_key_of_its_own() {
     daemon.wait_ready("t");
     assert!(echoes(port));
     assert_eq!(jump.sessions().len(), 1);
+}
+
+/// What the inner session is answered came through the jump host: it need not be asked, too.
+#[test]
+fn answers_through_a_jump_host_prove_it_alive() {
+    let told = "LogLevel DEBUG1";
+    let (server, jump, echo) = (Sshd::with_config(told), Sshd::with_config(told), Target::start(Service::Echo));
+    let hop = format!(
+        "server_alive_interval = 1\nproxy_jump = [{{ host = \"127.0.0.1\", port = {}, user = \"{}\", identity_file = \"{}\", \
+         identity_agent = \"none\", user_known_hosts_file = \"{}\", server_alive_interval = 1 }}]\nlocal_forward = [\"{}:127.0.0.1:{}\"]",
+        jump.port,
+        keys::user(),
+        jump.user_key.display(),
+        jump.known_hosts.display(),
+        free_port(),
+        echo.port
+    );
+    let daemon = Daemon::start(&tunnel_toml("t", &server, &hop));
+    daemon.wait_ready("t");
+    let asked = |sshd: &Sshd| sshd.log().matches("keepalive@openssh.com").count();
+    let before = [&server, &jump].map(asked);
+    eventually("the server is asked again and again", || (asked(&server) >= before[0] + 5).then_some(()));
+    let jump_asked = asked(&jump) - before[1];
+    assert!(jump_asked <= 1, "{jump_asked} questions to the jump host:\n{}", jump.log());
 }
 
 #[test]

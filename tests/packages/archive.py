@@ -37,8 +37,7 @@ def run(folder, scratch):
 def beside_modules(lab, binary):
     """In a system whose name service modules are there to be loaded, and of its own glibc."""
     from lab import check
-    with open(binary, "rb") as file:
-        subprocess.run([*lab.enter(), "tee", "/root/static"], stdin=file, stdout=subprocess.DEVNULL, check=True)
+    lab.put(binary, "/root/static")
     lab.must("chmod", "755", "/root/static")
     lab.write("/root/stranger.toml", CONFIG.format(user="stranger", host="localhost"))
     modules = lab.do("grep", "-c", "^passwd:.* systemd", "/etc/nsswitch.conf").stdout.strip()

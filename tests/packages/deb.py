@@ -1,9 +1,8 @@
 """tunneld_*.deb and tunneld-autossh_*.deb: lintian, a first installation, an upgrade of a running service, removal and purge."""
 import glob, re, subprocess
-from lab import INSTALLED, check, tunnel
+import use
+from lab import INSTALLED, check
 
-CONFIG = "/etc/tunneld.toml"
-HOME = "/var/lib/tunneld"
 CONFFILE = "/etc/needrestart/conf.d/tunneld.conf"
 
 
@@ -16,12 +15,11 @@ def run(folders, lab):
     lab.must("rm", "/usr/bin/tunneld", "/usr/bin/autossh", *(f"/{path}" for path in INSTALLED.values()))
     for number, package in enumerate(packages):
         for name, path in package.items():
-            with open(path, "rb") as file:
-                subprocess.run([*lab.enter(), "tee", f"/root/{name}{number}"], stdin=file, stdout=subprocess.DEVNULL, check=True)
+            lab.put(path, f"/root/{name}{number}")
     lab.must("systemctl", "start", "lab-sshd", "lab-target")
     before = everything(lab)
     installs(lab)
-    starts_when_configured(lab)
+    use.starts_when_configured(lab)
     upgrades(lab)
     replaces_autossh(lab)
     goes(lab, before)
@@ -41,70 +39,54 @@ def everything(lab):
 
 def installs(lab):
     dpkg(lab, "-i", "/root/tunneld0")
-    account = lab.do("getent", "passwd", "tunneld").stdout.strip()
-    check("there is a user tunneld", account.endswith(f":{HOME}:/usr/sbin/nologin"), account)
-    check("its home is for it alone", lab.do("stat", "-c", "%U %a", HOME).stdout.strip() == "tunneld 700")
-    check("the service is there, and not enabled", lab.do("systemctl", "is-enabled", "tunneld").stdout.strip() == "disabled")
-    check("nothing was started", lab.prop("ActiveState") == "inactive" and lab.prop("Result") == "success" and not lab.journal())
-    check("no config was made up", lab.do("test", "-e", CONFIG).returncode == 1)
+    check("no unit was started", not lab.journal())
+    use.is_installed(lab)
     for page in ("man1/tunneld-autossh.1", "man5/tunneld.toml.5", "man8/tunneld.8"):
         check(f"{page} is there", lab.do("gzip", "-t", f"/usr/share/man/{page}.gz").returncode == 0)
     completion = lab.do("bash", "-c", ". /usr/share/bash-completion/completions/tunneld && complete -p tunneld")
     check("bash completes it", completion.returncode == 0, completion.stderr)
-    example = lab.do("tunneld", "check", "--config", "/usr/share/doc/tunneld/examples/tunneld.toml")
-    check("the example config is right", example.returncode == 0, example.stderr)
-    check("the demonstration runs", lab.do("tunneld", "demo").returncode == 0)
-
-
-def starts_when_configured(lab):
-    check("without a config a start fails", lab.do("systemctl", "start", "tunneld").returncode != 0)
-    check("and says what to do", "tunneld init" in lab.journal(), lab.journal())
-    check("and is not tried again", lab.prop("ActiveState") == "failed")
-    first = lab.do("tunneld", "init", "--local", "3306:127.0.0.1:7000", "--name", "t", "root@127.0.0.1")
-    check("`tunneld init` writes one that the service can read", first.returncode == 0
-          and lab.do("stat", "-c", "%G %a", CONFIG).stdout.strip() == "tunneld 640", first.stderr)
-    lab.must("install", "-o", "tunneld", "-m", "600", "/etc/lab/user_key", f"{HOME}/key")
-    lab.config(tunnel() + "# an edit of ours\n")
-    lab.must("systemctl", "enable", "--now", "tunneld")
-    lab.wait_ready()
 
 
 def upgrades(lab):
     check("needrestart leaves it alone", lab.do("dpkg-query", "-W", "-f", "${Conffiles}", "tunneld").stdout.split()[:1] == [CONFFILE])
     lab.must("sh", "-c", f"echo '# an edit of ours' >>{CONFFILE}")
-    pid, config = lab.prop("MainPID"), lab.must("sha256sum", CONFIG, CONFFILE)
-    talk, enough = lab.talker(), lab.asker()
-    check("a connection is carried", talk("before"))
-    said = dpkg(lab, "-i", "/root/tunneld1")
+    use.goes_on(lab, lambda: dpkg(lab, "-i", "/root/tunneld1"), (use.CONFIG, CONFFILE))
     check("the new version is there", "test2" in lab.do("dpkg-query", "-W", "tunneld").stdout)
-    check("the upgrade stopped nothing", lab.prop("MainPID") == pid and talk("after"))
-    check("and says what to do", "systemctl restart tunneld.service" in said, said)
-    check("the config is as it was, and so is an edited conffile", lab.must("sha256sum", CONFIG, CONFFILE) == config)
-    check("the service is still enabled", lab.do("systemctl", "is-enabled", "tunneld").stdout.strip() == "enabled")
-    lab.must("systemctl", "restart", "tunneld")
-    lab.wait_ready()
-    tally = enough()
-    check(f"no connection was refused or left without an answer by upgrade and restart ({tally})",
-          tally["asked"] > 10 and tally["refused"] == tally["unanswered"] == 0)
-    check("the new process runs", lab.prop("MainPID") not in (pid, "0"))
 
 
 def replaces_autossh(lab):
-    dpkg(lab, "-i", "/root/autossh1")
+    """Debian's package autossh owns the file /usr/bin/autossh, so that no alternative can: one of the two is installed."""
+    [real] = lab.must("sh", "-c", "ls /root/autossh_*.deb").split()
+    dpkg(lab, "-i", real)
+    check("Debian's autossh is there", "tunneld" not in lab.do("autossh", "-V").stdout)
+    said = dpkg(lab, "-i", "/root/autossh1")
+    check("tunneld-autossh takes its place", state(lab, "autossh") != "ii" and state(lab, "tunneld-autossh") == "ii", said)
     version = lab.do("autossh", "-V").stdout
     check("/usr/bin/autossh is tunneld", version.startswith("autossh 1.4g") and "tunneld" in version, version)
+    page = lab.do("readlink", "-f", "/usr/share/man/man1/autossh.1.gz").stdout.strip()
+    check("and its manual page", page == "/usr/share/man/man1/tunneld-autossh.1.gz", page)
     fields = lab.do("dpkg-query", "-W", "-f", "${Provides} ${Conflicts} ${Replaces}", "tunneld-autossh").stdout
-    check("in the place of Debian's", re.fullmatch(r"autossh \(= 1.4g\) autossh autossh", fields), fields)
+    check("what needs autossh is content with it", re.fullmatch(r"autossh \(= 1.4g\) autossh autossh", fields), fields)
+    refused = lab.do("dpkg", "-i", real)
+    check("Debian's does not come back unasked", refused.returncode != 0 and "conflict" in refused.stderr
+          and "tunneld" in lab.do("autossh", "-V").stdout, refused.stderr)
+    plan = lab.do("apt-get", "--simulate", "install", real)
+    check("and asked for, it is put in its place again", "Remv tunneld-autossh" in plan.stdout and "Remv tunneld " not in plan.stdout, plan.stdout + plan.stderr)
     dpkg(lab, "-P", "tunneld-autossh")
-    check("and goes with its package", lab.do("test", "-e", "/usr/bin/autossh").returncode == 1)
+    check("it goes with its package", lab.do("test", "-e", "/usr/bin/autossh").returncode == 1)
+    dpkg(lab, "-i", real)
+    check("and Debian's is there again", "tunneld" not in lab.do("autossh", "-V").stdout)
+    dpkg(lab, "-P", "autossh")
+
+
+def state(lab, package):
+    """As the first column of `dpkg -l`: `ii` where the package is installed."""
+    return lab.do("dpkg-query", "-W", "-f", "${db:Status-Abbrev}", package).stdout.strip()
 
 
 def goes(lab, before):
     dpkg(lab, "-r", "tunneld")
-    check("a removal stops the service", lab.do("pgrep", "-x", "tunneld").returncode == 1 and lab.prop("ActiveState") != "active")
-    check("and takes it from the boot", not lab.do("find", "/etc/systemd/system", "-lname", "*tunneld*").stdout)
-    check("and keeps the config and what is in its home", lab.do("test", "-s", CONFIG).returncode == 0
-          and lab.do("test", "-s", f"{HOME}/key").returncode == 0)
+    use.is_gone(lab)
     dpkg(lab, "-i", "/root/tunneld1")
     lab.must("systemctl", "start", "tunneld")
     lab.wait_ready()

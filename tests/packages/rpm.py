@@ -1,5 +1,7 @@
-"""tunneld-*.rpm and tunneld-autossh-*.rpm: read by rpm, and installed into an empty tree; Debian's rpm can run no scripts there."""
+"""tunneld-*.rpm and tunneld-autossh-*.rpm: read by rpm, installed into an empty tree, and with their scripts into a system
+with systemd. That is Debian with Debian's rpm: what the scripts call is the same there."""
 import glob, os, subprocess
+import use
 from lab import check
 
 HAS = """/usr/bin/tunneld /usr/lib/systemd/system/tunneld.service /usr/lib/systemd/system/tunneld@.service /usr/lib/systemd/user/tunneld.service
@@ -13,8 +15,12 @@ def rpm(*words):
     return subprocess.run(["rpm", *words], capture_output=True, text=True)
 
 
+def found(folder):
+    return {"autossh" if "autossh" in path else "tunneld": path for path in glob.glob(f"{folder}/*.rpm")}
+
+
 def run(folder, scratch):
-    packages = {"autossh" if "autossh" in path else "tunneld": path for path in glob.glob(f"{folder}/*.rpm")}
+    packages = found(folder)
     files = rpm("-qlp", packages["tunneld"]).stdout.split()
     check("rpm: it has all that belongs to it", set(HAS) <= set(files), sorted(set(HAS) - set(files)))
     check("rpm: it needs systemd", "systemd" in rpm("-qp", "--requires", packages["tunneld"]).stdout.split())
@@ -32,3 +38,31 @@ def run(folder, scratch):
     gone = rpm(*there, "-e", "--nodeps", "--noscripts", "tunneld")
     left = [path for path in glob.glob(f"{root}/**", recursive=True) if os.path.isfile(path) and "/var/lib/rpm/" not in path]
     check("rpm: and removed", gone.returncode == 0 and not left, left)
+
+
+def in_system(folders, lab):
+    """Where no package of tunneld is left."""
+    for number, folder in enumerate(folders):
+        for name, path in found(folder).items():
+            lab.put(path, f"/root/{name}{number}.rpm")
+    manage(lab, "-i", "/root/tunneld0.rpm")
+    use.is_installed(lab)
+    use.starts_when_configured(lab)
+    use.goes_on(lab, lambda: manage(lab, "-U", "/root/tunneld1.rpm"))
+    check("rpm: the new version is there, and only that", lab.do("rpm", "-q", "tunneld").stdout.split() == [lab.must("rpm", "-qp", "/root/tunneld1.rpm").strip()])
+    manage(lab, "-i", "/root/autossh0.rpm")
+    manage(lab, "-U", "/root/autossh1.rpm")
+    check("rpm: /usr/bin/autossh is tunneld, after an upgrade too", "tunneld" in lab.do("autossh", "-V").stdout)
+    manage(lab, "-e", "tunneld-autossh")
+    check("rpm: it goes with its package", lab.do("test", "-e", "/usr/bin/autossh").returncode == 1)
+    manage(lab, "-e", "tunneld")
+    use.is_gone(lab)
+    check("rpm: no unit has failed", not lab.do("systemctl", "--failed", "--plain", "--no-legend").stdout)
+
+
+def manage(lab, *words):
+    """Debian's packages are not in rpm's database, so that nothing can be said to be there."""
+    done = lab.do("rpm", "--force-debian", "--nodeps", *words)
+    said = done.stdout + done.stderr
+    check(f"rpm {' '.join(words)}", done.returncode == 0 and "scriptlet failed" not in said, said)
+    return said

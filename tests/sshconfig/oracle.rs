@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use supervisor::sshconfig::{Files, HostsCommand, Library, Query, Resolved, System, Way, resolve};
+use supervisor::sshconfig::{Files, Library, Query, Resolved, System, Way, resolve};
 use tunnel_engine::spec::{
     AddressFamily, AgentSpec, AlgorithmList, Bind, Connect, Forward, ForwardKind, Listen, StrictHostKeyChecking,
     UpdateHostKeys,
@@ -78,7 +78,8 @@ pub(crate) fn differences(file: &Path, resolved: &Resolved, values: &Values) -> 
     let one = |key: &str| values.get(key).and_then(|all| all.first()).cloned().unwrap_or_default();
     let all = |key: &str| values.get(key).cloned().unwrap_or_default();
     let yes = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
-    let wishes = &resolved.wishes;
+    // The session that has the value, where the key is set.
+    let set = |key: &str| resolved.settings.get(key).map(|tunnel| &tunnel.session);
 
     same("hostname", resolved.host.clone(), one("hostname"));
     same("user", resolved.user.clone(), one("user"));
@@ -86,7 +87,7 @@ pub(crate) fn differences(file: &Path, resolved: &Resolved, values: &Values) -> 
     let strict = one("stricthostkeychecking");
     same(
         "stricthostkeychecking",
-        strict_word(wishes.strict).to_owned(),
+        strict_word(set("strict_host_key_checking").map(|s| s.host_key.strict)).to_owned(),
         if strict == "ask" { "true".to_owned() } else { strict },
     );
     let home = account().dir;
@@ -95,18 +96,26 @@ pub(crate) fn differences(file: &Path, resolved: &Resolved, values: &Values) -> 
         some => some.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" "),
     };
     let user = ["known_hosts", "known_hosts2"].map(|name| home.join(".ssh").join(name));
-    same("userknownhostsfile", hosts(&wishes.user_known_hosts, user), one("userknownhostsfile"));
+    same(
+        "userknownhostsfile",
+        hosts(&set("user_known_hosts_file").map(|s| s.host_key.user_known_hosts.clone()), user),
+        one("userknownhostsfile"),
+    );
     let global = ["ssh_known_hosts", "ssh_known_hosts2"].map(|name| Path::new("/etc/ssh").join(name));
-    same("globalknownhostsfile", hosts(&wishes.global_known_hosts, global), one("globalknownhostsfile"));
-    let revoked = wishes.revoked_host_keys.clone().unwrap_or_default();
+    same(
+        "globalknownhostsfile",
+        hosts(&set("global_known_hosts_file").map(|s| s.host_key.global_known_hosts.clone()), global),
+        one("globalknownhostsfile"),
+    );
+    let revoked = set("revoked_host_keys").map(|s| s.host_key.revoked.clone()).unwrap_or_default();
     let revoked: Vec<_> = revoked.iter().map(|path| path.display().to_string()).collect();
     same("revokedhostkeys", revoked.join(" "), expand(&one("revokedhostkeys"), values));
-    let command = match &wishes.known_hosts_command {
-        Some(HostsCommand::Run(command)) => command.words().join(" ").replace("%%", "%"),
-        Some(HostsCommand::None) | None => String::new(),
+    let command = match set("known_hosts_command").and_then(|s| s.host_key.command.as_ref()) {
+        Some(command) => command.words().join(" ").replace("%%", "%"),
+        None => String::new(),
     };
     same("knownhostscommand", command, expand(&one("knownhostscommand").replace('\'', ""), values));
-    let update = match wishes.updates() {
+    let update = match resolved.settings.updates() {
         UpdateHostKeys::Yes => "true",
         UpdateHostKeys::No => "false",
         // Without a terminal, or with a log that is quiet, ssh asks nobody.
@@ -116,11 +125,19 @@ pub(crate) fn differences(file: &Path, resolved: &Resolved, values: &Values) -> 
     same("updatehostkeys", update.to_owned(), one("updatehostkeys"));
     same(
         "nohostauthenticationforlocalhost",
-        yes(wishes.trust_loopback.unwrap_or(false)),
+        yes(set("no_host_authentication_for_localhost").map(|s| s.host_key.trust_loopback).unwrap_or(false)),
         one("nohostauthenticationforlocalhost"),
     );
-    same("hashknownhosts", yes(wishes.hash_known_hosts.unwrap_or(false)), one("hashknownhosts"));
-    same("hostkeyalias", wishes.host_key_alias.clone().unwrap_or_default(), one("hostkeyalias"));
+    same(
+        "hashknownhosts",
+        yes(set("hash_known_hosts").map(|s| s.host_key.hash_names).unwrap_or(false)),
+        one("hashknownhosts"),
+    );
+    same(
+        "hostkeyalias",
+        set("host_key_alias").and_then(|s| s.host_key.alias.clone()).unwrap_or_default(),
+        one("hostkeyalias"),
+    );
 
     let keys_allowed = one("pubkeyauthentication") != "false"
         && values.get("preferredauthentications").is_none_or(|methods| methods[0].split(',').any(|m| m == "publickey"));
@@ -129,16 +146,16 @@ pub(crate) fn differences(file: &Path, resolved: &Resolved, values: &Values) -> 
             let named = all(key).into_iter().filter(|name| !name.eq_ignore_ascii_case("none"));
             named.map(|name| expand(&name, values)).collect()
         };
-        if let Some(identities) = &wishes.identities {
+        if let Some(identities) = &set("identity_file").map(|s| s.auth.identities.clone()) {
             let ours: Vec<_> = identities.iter().map(|identity| identity.path.display().to_string()).collect();
             same("identityfile", ours.join(" "), expand("identityfile").join(" "));
         } else {
             same("identityfile", "~/.ssh/id_rsa".to_owned(), one("identityfile"));
         }
-        let certificates = wishes.certificates.clone().unwrap_or_default();
+        let certificates = set("certificate_file").map(|s| s.auth.certificates.clone()).unwrap_or_default();
         let ours: Vec<_> = certificates.iter().map(|path| path.display().to_string()).collect();
         same("certificatefile", ours.join(" "), expand("certificatefile").join(" "));
-        let agent = match (one("identityagent").as_str(), &wishes.agent) {
+        let agent = match (one("identityagent").as_str(), &set("identity_agent").map(|s| s.auth.agent.clone())) {
             ("", None) => None,
             ("none", Some(AgentSpec::None)) => None,
             ("SSH_AUTH_SOCK", Some(AgentSpec::Socket(path))) if path == Path::new("/run/auth.sock") => None,
@@ -149,21 +166,39 @@ pub(crate) fn differences(file: &Path, resolved: &Resolved, values: &Values) -> 
         let (ours, theirs) = agent.unwrap_or_default();
         same("identityagent", ours, theirs);
     } else {
-        same("no keys", format!("{:?}", wishes.identities), "Some([])".to_owned());
+        same(
+            "no keys",
+            format!("{:?}", set("identity_file").map(|s| s.auth.identities.clone())),
+            "Some([])".to_owned(),
+        );
     }
-    same("requiredrsasize", wishes.required_rsa_size.unwrap_or(1024).to_string(), one("requiredrsasize"));
-    same("identitiesonly", yes(wishes.identities_only.unwrap_or(false)), one("identitiesonly"));
+    same(
+        "requiredrsasize",
+        set("required_rsa_size").map(|s| s.auth.required_rsa_size).unwrap_or(1024).to_string(),
+        one("requiredrsasize"),
+    );
+    same(
+        "identitiesonly",
+        yes(set("identities_only").map(|s| s.auth.identities_only).unwrap_or(false)),
+        one("identitiesonly"),
+    );
     for (key, list) in [
-        ("ciphers", &wishes.algorithms.ciphers),
-        ("kexalgorithms", &wishes.algorithms.kex),
-        ("macs", &wishes.algorithms.macs),
-        ("hostkeyalgorithms", &wishes.algorithms.host_keys),
-        ("pubkeyacceptedalgorithms", &wishes.accepted),
-        ("casignaturealgorithms", &wishes.ca_signatures),
+        ("ciphers", set("ciphers").map(|s| s.algorithms.ciphers.clone()).unwrap_or_default()),
+        ("kexalgorithms", set("kex_algorithms").map(|s| s.algorithms.kex.clone()).unwrap_or_default()),
+        ("macs", set("macs").map(|s| s.algorithms.macs.clone()).unwrap_or_default()),
+        ("hostkeyalgorithms", set("host_key_algorithms").map(|s| s.algorithms.host_keys.clone()).unwrap_or_default()),
+        (
+            "pubkeyacceptedalgorithms",
+            set("pubkey_accepted_algorithms").map(|s| s.auth.accepted.clone()).unwrap_or_default(),
+        ),
+        (
+            "casignaturealgorithms",
+            set("ca_signature_algorithms").map(|s| s.host_key.ca_signatures.clone()).unwrap_or_default(),
+        ),
     ] {
         let theirs = one(key);
         let theirs: Vec<&str> = theirs.split(',').collect();
-        let (ours, theirs) = match list {
+        let (ours, theirs) = match &list {
             AlgorithmList::Default => continue,
             AlgorithmList::Remove(names) => {
                 (false, names.iter().any(|name| theirs.contains(&name.as_str()) && !name.contains('*')))
@@ -174,36 +209,68 @@ pub(crate) fn differences(file: &Path, resolved: &Resolved, values: &Values) -> 
         };
         same(key, ours.to_string(), theirs.to_string());
     }
-    let timeout = wishes.connect_timeout.map_or_else(|| "none".to_owned(), |time| time.as_secs().to_string());
+    let timeout = set("connect_timeout")
+        .map(|s| s.timing.connect_timeout)
+        .map_or_else(|| "none".to_owned(), |time| time.as_secs().to_string());
     same(
         "connecttimeout",
         timeout,
         if one("connecttimeout") == "0" { "none".to_owned() } else { one("connecttimeout") },
     );
-    let interval = wishes.server_alive_interval.map_or(0, |time| time.as_secs());
+    let interval =
+        set("server_alive_interval").map(|s| s.timing.server_alive_interval).map_or(0, |time| time.as_secs());
     same("serveraliveinterval", interval.to_string(), one("serveraliveinterval"));
-    same("serveralivecountmax", wishes.server_alive_count_max.unwrap_or(3).to_string(), one("serveralivecountmax"));
-    same("compression", yes(wishes.compression.unwrap_or(false)), one("compression"));
-    same("tcpkeepalive", yes(wishes.tcp_keep_alive.unwrap_or(true)), one("tcpkeepalive"));
-    same("exitonforwardfailure", yes(resolved.exit_on_forward_failure.unwrap_or(false)), one("exitonforwardfailure"));
-    same("gatewayports", yes(resolved.gateway_ports.unwrap_or(false)), one("gatewayports"));
-    let permit = resolved.permit_remote_open.clone().unwrap_or_default();
+    same(
+        "serveralivecountmax",
+        set("server_alive_count_max").map(|s| s.timing.server_alive_count_max).unwrap_or(3).to_string(),
+        one("serveralivecountmax"),
+    );
+    same("compression", yes(set("compression").map(|s| s.compression).unwrap_or(false)), one("compression"));
+    same(
+        "tcpkeepalive",
+        yes(set("tcp_keep_alive").map(|s| s.dial.tcp_keep_alive).unwrap_or(true)),
+        one("tcpkeepalive"),
+    );
+    same(
+        "exitonforwardfailure",
+        yes(resolved.settings.get("exit_on_forward_failure").is_some_and(|tunnel| tunnel.exit_on_forward_failure)),
+        one("exitonforwardfailure"),
+    );
+    same(
+        "gatewayports",
+        yes(resolved.settings.get("gateway_ports").is_some_and(|tunnel| tunnel.gateway_ports)),
+        one("gatewayports"),
+    );
+    let permit = resolved.settings.get("permit_remote_open").map(|t| t.permit_remote_open.clone()).unwrap_or_default();
     same("permitremoteopen", permit.words().join(" "), one("permitremoteopen"));
-    let unlink = resolved.stream_local_bind_unlink.unwrap_or(false);
+    let unlink =
+        resolved.settings.get("stream_local_bind_unlink").is_some_and(|tunnel| tunnel.stream_local_bind_unlink);
     same("streamlocalbindunlink", yes(unlink), one("streamlocalbindunlink"));
-    let family = match wishes.address_family.unwrap_or_default() {
+    let family = match set("address_family").map(|s| s.dial.address_family).unwrap_or_default() {
         AddressFamily::Any => "any",
         AddressFamily::Inet => "inet",
         AddressFamily::Inet6 => "inet6",
     };
     same("addressfamily", family.to_owned(), one("addressfamily"));
-    same("bindaddress", wishes.bind_address.clone().unwrap_or_default(), one("bindaddress"));
-    same("bindinterface", wishes.bind_interface.clone().unwrap_or_default(), one("bindinterface"));
-    same("connectionattempts", wishes.connection_attempts.unwrap_or(1).to_string(), one("connectionattempts"));
-    let rekey = wishes.rekey_limit.unwrap_or_default();
+    same(
+        "bindaddress",
+        set("bind_address").and_then(|s| s.dial.bind_address.clone()).unwrap_or_default(),
+        one("bindaddress"),
+    );
+    same(
+        "bindinterface",
+        set("bind_interface").and_then(|s| s.dial.bind_interface.clone()).unwrap_or_default(),
+        one("bindinterface"),
+    );
+    same(
+        "connectionattempts",
+        set("connection_attempts").map(|s| s.dial.connection_attempts).unwrap_or(1).to_string(),
+        one("connectionattempts"),
+    );
+    let rekey = set("rekey_limit").map(|s| s.rekey_limit).unwrap_or_default();
     let (bytes, time) = (rekey.bytes.map_or(0, |bytes| bytes.get()), rekey.time.map_or(0, |time| time.as_secs()));
     same("rekeylimit", format!("{bytes} {time}"), one("rekeylimit"));
-    if let Some(class) = wishes.ip_qos {
+    if let Some(class) = set("ip_qos").map(|s| s.dial.ip_qos) {
         // `interactive bulk`: a tunnel has the first.
         same("ipqos", class.to_string(), one("ipqos").split(' ').next().unwrap_or_default().to_owned());
     }

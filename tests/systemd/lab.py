@@ -191,6 +191,11 @@ class Lab:
         self.must("install", "-D", "-o", owner, "-m", mode, "/dev/null", path)
         subprocess.run([*self.enter(), "tee", path], input=text, text=True, stdout=subprocess.DEVNULL, check=True)
 
+    def put(self, path, inside):
+        """A file of this machine."""
+        with open(path, "rb") as file:
+            subprocess.run([*self.enter(), "tee", inside], stdin=file, stdout=subprocess.DEVNULL, check=True)
+
     def config(self, text):
         """The service's config from its next start or reload on."""
         self.write("/etc/tunneld.toml", 'pid_file = "/run/tunneld/tunneld.pid"\n' + text)

@@ -32,3 +32,17 @@ pub(crate) fn displays(lines: &[&str]) -> Vec<String> {
         lines.split(|line| *line == ".Ed").map(|block| block.iter().skip_while(|line| !line.starts_with(".Bd")));
     blocks.map(|block| block.skip(1).copied().collect::<Vec<_>>().join("\n")).filter(|text| !text.is_empty()).collect()
 }
+
+/// What a section says about the key of this name, without the macros.
+pub(crate) fn entry(page: &str, title: &str, name: &str) -> String {
+    let lines = section(page, title);
+    let is_head =
+        |line: &&&str| line.strip_prefix(".It Cm ").is_some_and(|head| head.split(' ').any(|word| word == name));
+    let at = lines.iter().position(|line| is_head(&line)).unwrap_or_else(|| panic!("no entry for {name}"));
+    let text = lines[at + 1..].iter().take_while(|line| !line.starts_with(".It ") && !line.starts_with(".El"));
+    let plain = text.map(|line| match line.strip_prefix('.').and_then(|line| line.split_once(' ')) {
+        Some((_, text)) => text.trim_end_matches(" ."),
+        None => line,
+    });
+    plain.collect::<Vec<_>>().join(" ")
+}

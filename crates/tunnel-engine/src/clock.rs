@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
 
-pub use pause::{BEAT, Deadline, Elapsed, LATE, beat, is_late, paused, timeout};
+pub use pause::{BEAT, Deadline, Elapsed, LATE, beat, beats, is_late, paused, timeout};
 
 /// Monotonic time. A value for arithmetic; under a paused tokio clock it is virtual.
 #[expect(clippy::disallowed_methods, reason = "the one reader of the monotonic clock")]

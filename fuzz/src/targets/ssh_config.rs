@@ -26,7 +26,7 @@ pub fn ssh_config(data: &[u8]) {
     match (ask(), ask()) {
         (Ok(first), Ok(second)) => {
             assert_eq!((&first.host, &first.user, first.port), (&second.host, &second.user, second.port));
-            assert_eq!(first.wishes, second.wishes);
+            assert_eq!(first.settings, second.settings);
             let forwards = |all: Vec<(Forward, _)>| all.into_iter().map(|(forward, _)| forward).collect::<Vec<_>>();
             assert_eq!(forwards(first.forwards), forwards(second.forwards));
             first.notes.iter().for_each(|note| assert_harmless(&note.to_string()));

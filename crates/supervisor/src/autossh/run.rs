@@ -53,7 +53,6 @@ pub(super) async fn run(setup: Setup) -> u8 {
     let Setup { spec, max_start, poll, first_poll, monitor, hears_network, log, notify, signals } = setup;
     let (changed, changes) = watch::channel(0);
     let network = hears_network.then(|| Network::listen(changed));
-    let _beats = network.is_none().then(|| task::owned(beats()));
     let dialer = Arc::new(NetDialer::new());
     let governor = Governor::default();
     let context = Context {
@@ -91,6 +90,7 @@ pub(super) async fn run(setup: Setup) -> u8 {
         test: None,
         ready: false,
         watchdog,
+        beats: None,
     };
     runner.order(Order::Start);
     runner.run().await
@@ -114,6 +114,8 @@ struct Runner {
     /// READY=1 was said.
     ready: bool,
     watchdog: Option<Watchdog>,
+    /// While there is one, pauses of this process are noticed.
+    beats: Option<AbortOnDropHandle<()>>,
 }
 
 enum Event {
@@ -128,6 +130,7 @@ enum Event {
 impl Runner {
     async fn run(mut self) -> u8 {
         loop {
+            self.keep_beats();
             let event = self.next().await;
             let over = match event {
                 Event::Signal(signal) => self.signal(signal),
@@ -251,6 +254,22 @@ impl Runner {
         }
     }
 
+    /// A pause of this process counts in what has a limit of time: logins, proofs, goodbyes. A tunnel at rest, of which
+    /// people have hundreds, each a process, does not wake up for that. The network's watcher turns regularly anyway.
+    fn keep_beats(&mut self) {
+        let view = self.view.borrow();
+        let rests = match view.phase {
+            Phase::Connecting | Phase::Stopping => false,
+            Phase::Up => view.ready,
+            Phase::Stopped | Phase::Backoff | Phase::Blocked | Phase::Failed => true,
+        };
+        if rests || self.network.is_some() {
+            self.beats = None;
+        } else if self.beats.is_none() {
+            self.beats = Some(task::owned(clock::beats()));
+        }
+    }
+
     fn phase(&self) -> Phase {
         self.view.borrow().phase
     }
@@ -266,14 +285,6 @@ impl Runner {
         self.order(Order::End);
         // Whatever is left is cut with the process.
         let _ = tokio::time::timeout(GOODBYE, self.handle.ended()).await;
-    }
-}
-
-/// So that a pause of this process is noticed: without the network's watcher nothing else turns regularly.
-async fn beats() {
-    loop {
-        clock::beat();
-        tokio::time::sleep_until((clock::now() + clock::BEAT).into()).await;
     }
 }
 

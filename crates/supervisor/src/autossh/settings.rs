@@ -1,17 +1,18 @@
 //! From a command line, the environment and ssh's configuration to the tunnel that runs.
 
-use std::path::Path;
 use std::time::Duration;
 
-use tunnel_engine::spec::{Asker, Connect, Forward, ForwardKind, SecretSource, SessionSpec, UpdateHostKeys, Via};
+use tunnel_engine::spec::{
+    Asker, Connect, Destination, Forward, ForwardKind, SecretSource, SessionSpec, UpdateHostKeys, Via,
+};
 
 use super::argv::{CommandLine, Setting};
 use super::environment::Environment;
 use super::monitor;
 use super::monitor_port::MonitorPort;
-use crate::config::{self, BackoffKind, ConfigError, DuringOutage, Overrides, ProbeSpec, TunnelSpec};
+use crate::config::{self, BackoffKind, ConfigError, DuringOutage, ProbeSpec, Settings, TunnelSpec};
 use crate::lifecycle::Policy;
-use crate::sshconfig::{self, Facts, Files, Library, LogLevel, Query, Resolved, Said, Way, Wishes};
+use crate::sshconfig::{self, Facts, Files, Library, LogLevel, Query, Resolved, Said, Way};
 
 /// ssh has no limit over a whole login; sshd has (LoginGraceTime, 120 s by default), and a person may be typing.
 const LOGIN_GRACE: Duration = Duration::from_secs(120);
@@ -56,8 +57,7 @@ pub(crate) fn tunnel(wanted: &Wanted<'_>, person: Option<Person>) -> Result<Tunn
     let facts = config::facts();
     let resolved = resolved(wanted.line, &facts)?;
     let mut notes = wanted.line.notes.clone();
-    let base = base().map_err(|error| vec![error])?;
-    let mut spec = base;
+    let mut spec = base();
     let forwards: Vec<Forward> = resolved.forwards.iter().map(|(forward, _)| forward.clone()).collect();
     // With -N, a bare session is what was asked for: autossh keeps it, too.
     if forwards.is_empty() && !wanted.line.no_command {
@@ -67,11 +67,7 @@ pub(crate) fn tunnel(wanted: &Wanted<'_>, person: Option<Person>) -> Result<Tunn
         notes.push("no shell is opened on the server: the forwards are kept as with -N".to_owned());
     }
     spec.forwards = monitor::forwards(wanted.monitor).into_iter().chain(forwards).collect();
-    spec.gateway_ports = resolved.gateway_ports.unwrap_or(false);
-    spec.stream_local_bind_mask = resolved.stream_local_bind_mask.unwrap_or(spec.stream_local_bind_mask);
-    spec.stream_local_bind_unlink = resolved.stream_local_bind_unlink.unwrap_or(false);
-    spec.permit_remote_open = resolved.permit_remote_open.clone().unwrap_or_default();
-    spec.exit_on_forward_failure = resolved.exit_on_forward_failure.unwrap_or(false);
+    resolved.settings.clone().write_to(&mut spec);
     let defaults = defaults(wanted.environment.fast, resolved.manners.batch_mode);
     spec.session = config::session_by_ssh_config(&resolved, &defaults);
     if let Some(Person { asker }) = person {
@@ -156,22 +152,22 @@ pub(crate) fn quoted(word: &str) -> String {
     format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// A tunnel with every default of the config file, to be filled in.
-pub(crate) fn base() -> Result<TunnelSpec, String> {
-    let text = format!("[[tunnel]]\nname = \"{NAME}\"\nhost = \"x\"\nuser = \"x\"\ndynamic_forward = \"1\"\n");
-    let desired = config::load_text(Path::new("command line"), &text, &Overrides::default());
-    let desired = desired.map_err(|errors| errors.to_string())?;
-    desired.tunnels.into_iter().next().ok_or_else(|| "there is no tunnel".to_owned())
+/// A tunnel with every default of the program, to be filled in.
+pub(crate) fn base() -> TunnelSpec {
+    let nowhere = Destination { user: String::new(), host: String::new(), port: Destination::DEFAULT_PORT };
+    TunnelSpec::new(NAME.to_owned(), SessionSpec::to(nowhere))
 }
 
 /// What holds where ssh's files say nothing: as in ssh no keepalive of its own, and no limit but the server's. The fast
 /// face has tunneld's.
-fn defaults(fast: bool, batch: bool) -> Wishes {
-    if fast {
-        return Wishes::default();
+fn defaults(fast: bool, batch: bool) -> Settings {
+    let mut defaults = Settings::default();
+    if !fast {
+        let alive = if batch { BATCH_SERVER_ALIVE_INTERVAL } else { Duration::ZERO };
+        defaults.set("connect_timeout", |t| &mut t.session.timing.connect_timeout, LOGIN_GRACE);
+        defaults.set("server_alive_interval", |t| &mut t.session.timing.server_alive_interval, alive);
     }
-    let alive = if batch { BATCH_SERVER_ALIVE_INTERVAL } else { Duration::ZERO };
-    Wishes { connect_timeout: Some(LOGIN_GRACE), server_alive_interval: Some(alive), ..Wishes::default() }
+    defaults
 }
 
 /// When to start again, and what listeners do meanwhile.
@@ -211,7 +207,7 @@ fn ask(session: &mut SessionSpec, resolved: &Resolved, asker: &Asker) {
     session.auth.without_password = manners.without_password;
     session.auth.without_interactive = manners.without_interactive;
     session.host_key.ask = manners.ask_host_key.then(|| asker.clone());
-    if resolved.wishes.updates() == UpdateHostKeys::Ask {
+    if resolved.settings.updates() == UpdateHostKeys::Ask {
         session.host_key.update = UpdateHostKeys::Ask;
     }
     // Typing takes its time.

@@ -8,8 +8,8 @@ use tunnel_engine::spec::{Destination, SessionSpec, Via};
 use super::args::Global;
 use super::problem::Problem;
 use super::run::overrides;
-use crate::config::{self, Desired, TunnelSpec};
-use crate::sshconfig::{Files, Library, Query, Wishes, resolve};
+use crate::config::{self, Desired, Settings, TunnelSpec};
+use crate::sshconfig::{Files, Library, Query, resolve};
 
 /// The config, where there is one: a default that does not exist, or that this user may not read, is none.
 pub(super) fn config_if_any(global: &Global) -> Result<Option<Desired>, Problem> {
@@ -71,7 +71,7 @@ pub(super) fn by_ssh_config(text: &str) -> Result<SessionSpec, Problem> {
     let errors = |errors| Problem::Config(config::ConfigErrors::new(errors));
     let query = Query::typed(text, Files::Usual).map_err(errors)?;
     let resolved = resolve(&query, &Library::default(), &config::facts()).map_err(errors)?;
-    Ok(config::session_by_ssh_config(&resolved, &Wishes::default()))
+    Ok(config::session_by_ssh_config(&resolved, &Settings::default()))
 }
 
 /// Stand for what is not typed; no user can write either.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tunnel_engine::forward::BindOptions;
 use tunnel_engine::spec::{Forward, Listen, PermitRemoteOpen, SessionSpec};
 
 /// A whole config.
@@ -147,6 +148,41 @@ pub struct TunnelSpec {
 }
 
 impl TunnelSpec {
+    /// A tunnel without forwards over this session, with the program's default for every key.
+    pub fn new(name: String, session: SessionSpec) -> Self {
+        /// autossh's own default of AUTOSSH_POLL.
+        const POLL: Duration = Duration::from_secs(600);
+        Self {
+            name,
+            enabled: true,
+            session,
+            fallbacks: Vec::new(),
+            ssh_config_files: Vec::new(),
+            ssh_config_notes: Vec::new(),
+            sessions: 1,
+            session_lifetime: None,
+            forwards: Vec::new(),
+            gateway_ports: false,
+            stream_local_bind_mask: BindOptions::SOCKET_MASK,
+            stream_local_bind_unlink: false,
+            permit_remote_open: PermitRemoteOpen::default(),
+            exit_on_forward_failure: false,
+            on_remote_port_busy: OnRemotePortBusy::default(),
+            probe: ProbeSpec::default(),
+            first_poll: POLL,
+            max_connections: 4096,
+            outage: OutageSpec::default(),
+            on_change: None,
+            policy: crate::lifecycle::Policy {
+                gate_time: Duration::ZERO,
+                max_start: None,
+                max_lifetime: None,
+                backoff: BackoffSpec::default(),
+                poll: POLL,
+            },
+        }
+    }
+
     /// A session to each of the hosts, in order of preference.
     pub fn servers(&self) -> impl Iterator<Item = &SessionSpec> {
         std::iter::once(&self.session).chain(&self.fallbacks)
@@ -198,6 +234,13 @@ pub struct OutageSpec {
     pub hold_timeout: Duration,
     /// How many wait at once, per forward.
     pub hold_max: u32,
+}
+
+impl Default for OutageSpec {
+    /// Up to 128 connections are held for up to half a minute.
+    fn default() -> Self {
+        Self { during_outage: DuringOutage::Hold, hold_timeout: Duration::from_secs(30), hold_max: 128 }
+    }
 }
 
 /// What a local listener does while there is no session.
@@ -254,6 +297,20 @@ pub struct BackoffSpec {
 }
 
 impl Eq for BackoffSpec {}
+
+impl Default for BackoffSpec {
+    /// From a quarter of a second, twice as long each time, to a minute.
+    fn default() -> Self {
+        Self {
+            kind: BackoffKind::Exponential,
+            min: Duration::from_millis(250),
+            max: Duration::from_secs(60),
+            factor: 2.0,
+            jitter: 0.2,
+            reset_after: Duration::from_secs(30),
+        }
+    }
+}
 
 /// `backoff.kind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

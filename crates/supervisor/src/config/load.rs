@@ -5,18 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::unistd::geteuid;
-use tunnel_engine::spec::SessionSpec;
+use tunnel_engine::spec::{Destination, SessionSpec};
 
-use super::desired::Desired;
+use super::desired::{Desired, TunnelSpec};
 use super::diagnostic::{ConfigError, ConfigErrors};
 use super::environment::Environment;
 use super::file::{self, Exposed};
 use super::reader::{Reader, path};
 use super::resolve::{self, Document};
+use super::settings::Settings;
 use super::source::{Place, Source};
 use super::syntax::parse;
 use super::value::{Read, Value};
-use crate::sshconfig::{Resolved, Wishes};
+use crate::sshconfig::Resolved;
 
 /// What the command line and the `TUNNELD_*` variables say instead of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -66,8 +67,14 @@ pub fn facts() -> crate::sshconfig::System {
 
 /// The session that ssh_config alone comes to, without a config of ours. `defaults` hold where it says nothing, for
 /// jump hosts too.
-pub fn session_by_ssh_config(resolved: &Resolved, defaults: &Wishes) -> SessionSpec {
+pub fn session_by_ssh_config(resolved: &Resolved, defaults: &Settings) -> SessionSpec {
     resolve::session_by_itself(resolved, defaults, &Environment::of_this_process())
+}
+
+/// A tunnel of which no source sets anything, with the defaults of this account. Its name and its server mean nothing.
+pub(crate) fn usual(facts: &crate::sshconfig::System) -> TunnelSpec {
+    let nowhere = Destination { user: String::new(), host: String::new(), port: Destination::DEFAULT_PORT };
+    resolve::without_settings(nowhere, &Environment::of(facts))
 }
 
 /// The config file when none is named.

@@ -16,6 +16,7 @@ mod obstacle;
 mod quantity;
 mod reader;
 mod resolve;
+pub(crate) mod settings;
 mod source;
 mod syntax;
 #[cfg(test)]
@@ -29,10 +30,12 @@ pub use desired::{
 pub(crate) use diagnostic::printable;
 pub use diagnostic::{ConfigError, ConfigErrors};
 pub(crate) use keys::did_you_mean;
+pub(crate) use load::usual;
 pub use log_filter::{LogFilterError, log_filter};
 pub use obstacle::obstacle;
 pub(crate) use quantity::LONGEST;
-pub(crate) use resolve::{MOST_ALIVE_COUNT, identities_of, user_known_hosts_of};
+pub(crate) use resolve::{identities_of, user_known_hosts_of};
+pub use settings::{Import, Jump, Key, Reload, Settings, tunnel_keys};
 pub use source::{Place, Source};
 
 pub use load::{

@@ -73,14 +73,13 @@ impl<'a> Reader<'a> {
         let environment = self.environment;
         self.read(key, |value| path(value, environment))
     }
+}
 
-    /// A path, or a list of them; `none` stands for an empty list, as in ssh_config.
-    pub(super) fn paths(&mut self, key: &str) -> Option<Vec<PathBuf>> {
-        let environment = self.environment;
-        self.read(key, |value| match value.raw().as_str() {
-            Some("none") => Ok(Vec::new()),
-            _ => value.each(|item| path(item, environment)),
-        })
+/// A path, or a list of them; `none` stands for an empty list, as in ssh_config.
+pub(super) fn paths(value: Value<'_>, environment: &Environment) -> Read<Vec<PathBuf>> {
+    match value.raw().as_str() {
+        Some("none") => Ok(Vec::new()),
+        _ => value.each(|item| path(item, environment)),
     }
 }
 

@@ -56,9 +56,14 @@ impl Account {
 /// Where a table says nothing, the files are those of whoever runs tunneld.
 pub(super) fn fill_in(resolved: &mut Resolved, account: &Account) {
     let Some(home) = &account.other else { return };
-    let wishes = &mut resolved.wishes;
-    wishes.identities.get_or_insert_with(|| there_are(identities_of(home), &account.facts));
-    wishes.user_known_hosts.get_or_insert_with(|| user_known_hosts_of(home));
+    let settings = &mut resolved.settings;
+    if !settings.has("identity_file") {
+        let identities = there_are(identities_of(home), &account.facts);
+        settings.set("identity_file", |t| &mut t.session.auth.identities, identities);
+    }
+    if !settings.has("user_known_hosts_file") {
+        settings.set("user_known_hosts_file", |t| &mut t.session.host_key.user_known_hosts, user_known_hosts_of(home));
+    }
     if let Way::Jump(jump) = &mut resolved.way {
         fill_in(jump, account);
     }

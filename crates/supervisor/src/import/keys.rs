@@ -4,7 +4,10 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tunnel_engine::spec::AlgorithmList;
+use tunnel_engine::spec::{AgentSpec, AlgorithmList};
+
+use crate::config::settings::{ADDRESS_FAMILY, Field, STRICT_HOST_KEY_CHECKING};
+use crate::config::{Key, TunnelSpec};
 
 /// Lines of a table, and what has to be said about it.
 #[derive(Debug, Default)]
@@ -22,6 +25,52 @@ pub(crate) enum Hop {
 }
 
 impl Keys {
+    /// The value of a key as these settings have it.
+    pub(crate) fn setting(&mut self, key: &Key, values: &TunnelSpec) {
+        let (name, mut values) = (key.name, values.clone());
+        let values = &mut values;
+        match key.field {
+            Field::Flag(at) => self.plain(name, *at(values)),
+            Field::Count(.., at) | Field::Size(.., at) => self.plain(name, *at(values)),
+            Field::Time(_, at) => self.time(name, *at(values)),
+            Field::Word(at) | Field::HostName(at) => at(values).iter().for_each(|word| self.text(name, word)),
+            Field::Paths(at) | Field::Certificates(at) => self.paths(name, at(values)),
+            Field::Identities(at) => {
+                self.paths(name, &at(values).iter().map(|identity| &identity.path).collect::<Vec<_>>());
+            }
+            Field::Agent(at) => match at(values) {
+                AgentSpec::None => self.text(name, "none"),
+                AgentSpec::Socket(path) => self.paths(name, &[path]),
+            },
+            Field::Algorithms(_, at) => self.algorithms(name, at(values)),
+            Field::Strict(at) => self.word_of(name, STRICT_HOST_KEY_CHECKING, *at(values)),
+            Field::Family(at) => self.word_of(name, ADDRESS_FAMILY, *at(values)),
+            Field::HostsCommand(at) => at(values).iter().for_each(|command| self.texts(name, &command.words())),
+            Field::IpQos(at) => self.text(name, &at(values).to_string()),
+            Field::RekeyLimit(at) => self.text(name, &at(values).to_string()),
+            Field::Mask(at) => self.text(name, &format!("{:04o}", at(values))),
+            Field::PermitRemoteOpen(at) => match at(values).words().as_slice() {
+                [one] => self.text(name, one),
+                several => self.texts(name, several),
+            },
+            // Written by the table of the tunnel, or without a source that could be imported.
+            Field::Apart
+            | Field::UpdateHostKeys(_)
+            | Field::Lifetime(..)
+            | Field::Starts(_)
+            | Field::Secret(_)
+            | Field::OnRemotePortBusy(_)
+            | Field::DuringOutage(_)
+            | Field::Backoff(_)
+            | Field::Probe(_)
+            | Field::Command(_) => {}
+        }
+    }
+
+    fn word_of<T: PartialEq>(&mut self, key: &str, words: &[(&str, T)], value: T) {
+        words.iter().filter(|(_, known)| *known == value).for_each(|(word, _)| self.text(key, word));
+    }
+
     /// A text that the config takes as it is.
     pub(crate) fn text(&mut self, key: &str, value: &str) {
         if let Some(value) = self.writable(key, value) {
@@ -99,11 +148,6 @@ impl Keys {
     /// A comment above the table.
     pub(crate) fn remark(&mut self, text: impl Into<String>) {
         self.remarks.push(text.into());
-    }
-
-    /// Keys and values.
-    pub(crate) fn lines(self) -> Vec<(String, String)> {
-        self.lines
     }
 
     /// The whole table.

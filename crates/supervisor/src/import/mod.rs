@@ -19,10 +19,6 @@ mod tests;
 mod unit;
 mod words;
 
-use tunnel_engine::spec::AgentSpec;
-
-use crate::sshconfig::{Facts, System};
-
 pub use host::hosts;
 pub(crate) use keys::{Keys, comment};
 pub use line::line;
@@ -42,10 +38,4 @@ impl ImportError {
     fn one(text: impl Into<String>) -> Self {
         Self(vec![text.into()])
     }
-}
-
-/// The agent of somebody with this environment, which a table need not name.
-fn agent(facts: &System) -> AgentSpec {
-    let socket = facts.variable("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
-    socket.map_or(AgentSpec::None, |socket| AgentSpec::Socket(socket.into()))
 }

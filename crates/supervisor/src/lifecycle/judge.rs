@@ -18,7 +18,8 @@ pub(crate) struct Streak {
     /// Waits after starts that reached the server and failed, and after sessions that proved nothing; cleared by a
     /// proven session.
     failed: u32,
-    /// Waits after proven sessions that ended young.
+    /// Waits after proven sessions that ended young, less the redials at once since: a link that is cut a little more
+    /// often than those allow must not come to long waits in the end.
     young: u32,
     /// Starts in a row that found no server.
     absences: u32,
@@ -114,7 +115,7 @@ pub(super) fn judge(policy: &Policy, before: &Streak, end: &End, draw: f64) -> (
                 (Verdict::Retry { wait: backoff::longest(policy), polite: false }, streak)
             }
             (None, Some(_)) if end.proven => match streak.quick.with(end.at) {
-                Some(quick) => at_once(Streak { quick, ..streak }),
+                Some(quick) => at_once(Streak { quick, young: streak.young.saturating_sub(1), ..streak }),
                 None => after(streak, |streak| &mut streak.young),
             },
             (None, Some(_)) if !streak.redialled => at_once(Streak { redialled: true, ..streak }),

@@ -3,15 +3,11 @@
 
 use super::keyword::{Dropped, Found, Meaning, find};
 use super::table::{ALIASES, DROPPED, KEYWORDS};
+use crate::config::settings::{Field, keys_of_ssh_config};
 
-const FOLLOWED: &str = "AddressFamily BindAddress BindInterface CASignatureAlgorithms CertificateFile Ciphers \
-    ClearAllForwardings Compression ConnectTimeout ConnectionAttempts DynamicForward ExitOnForwardFailure GatewayPorts \
-    GlobalKnownHostsFile HashKnownHosts HostKeyAlgorithms HostKeyAlias Hostname IPQoS IdentitiesOnly IdentityAgent \
-    IdentityFile IgnoreUnknown KexAlgorithms KnownHostsCommand LocalForward MACs NoHostAuthenticationForLocalhost \
-    PermitRemoteOpen Port PreferredAuthentications ProxyCommand ProxyJump PubkeyAcceptedAlgorithms PubkeyAuthentication \
-    RefuseConnection RekeyLimit RemoteForward RequiredRSASize RevokedHostKeys ServerAliveCountMax ServerAliveInterval \
-    StreamLocalBindMask StreamLocalBindUnlink StrictHostKeyChecking TCPKeepAlive Tag UpdateHostKeys User \
-    UserKnownHostsFile";
+/// Beside those that set a key of a tunnel by its row.
+const FOLLOWED: &str = "ClearAllForwardings DynamicForward Hostname IgnoreUnknown LocalForward Port PreferredAuthentications \
+    ProxyCommand ProxyJump PubkeyAuthentication RefuseConnection RemoteForward Tag User";
 
 /// Of the person at a terminal (the autossh face follows what is theirs), of a shell on the server, of a log that is not
 /// ssh's, or of a keyword that is refused.
@@ -46,8 +42,12 @@ const DROPPED_BY_SSH: [(&str, Dropped); 3] = [
 
 #[test]
 fn every_keyword_of_ssh_config_has_its_class() {
+    let of_keys = keys_of_ssh_config().filter(|(key, _)| !matches!(key.field, Field::Apart)).map(|(_, name)| name);
+    let followed = [&of_keys.collect::<Vec<_>>().join(" "), FOLLOWED].join(" ");
     let mut listed = Vec::new();
-    for (class, names) in [("followed", FOLLOWED), ("no concern", NO_CONCERN), ("told", TOLD), ("refused", REFUSED)] {
+    for (class, names) in
+        [("followed", followed.as_str()), ("no concern", NO_CONCERN), ("told", TOLD), ("refused", REFUSED)]
+    {
         for name in names.split_whitespace() {
             let Found::Keyword(keyword) = find(&name.to_lowercase()) else { panic!("`{name}` is unknown") };
             let found = match keyword.meaning {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use tunnel_engine::spec::{Forward, ForwardKind, ForwardParseError, Side};
 
 use super::options::Setting;
+use super::settings::Reader;
 use super::tokens::environment;
-use super::wishes::Reader;
 use crate::config::{ConfigError, Place};
 
 const KINDS: [(&str, ForwardKind); 3] = [

@@ -3,7 +3,7 @@
 use super::table::{ALIASES, DROPPED, KEYWORDS};
 
 /// One keyword.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Keyword {
     /// As ssh_config(5) spells it.
     pub(super) name: &'static str,

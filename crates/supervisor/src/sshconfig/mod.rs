@@ -29,13 +29,13 @@ mod query;
 mod refuse;
 mod resolve;
 mod resolved;
+mod settings;
 mod table;
 #[cfg(test)]
 mod tests;
 mod tokens;
 mod value;
 mod walk;
-mod wishes;
 
 pub(crate) use facts::trusted_by;
 pub use facts::{Facts, System, Text};
@@ -45,6 +45,6 @@ pub use manners::{LogLevel, Manners};
 pub use notes::{Note, Said};
 pub use query::{Files, Query};
 pub use resolve::resolve;
-pub use resolved::{HostsCommand, Resolved, Way, Wishes};
+pub use resolved::{Resolved, Way};
 pub(crate) use value::rekey_limit;
 pub(crate) use walk::SYSTEM_FILE;

@@ -13,7 +13,7 @@ use super::refuse::refusals;
 use super::resolved::{Resolved, Way};
 use super::tokens::{Names, Tokens};
 use super::walk::{Included, Walk};
-use super::{forwards, wishes};
+use super::{forwards, settings};
 use crate::config::{ConfigError, Place};
 
 /// More servers in a row than anybody has: a chain this long bites its own tail.
@@ -112,9 +112,8 @@ fn resolve_hop(
         }
     }
     let tokens = Tokens::of(&names, facts);
-    let mut read = wishes::Reader { options: &options, tokens: &tokens, facts, errors: Vec::new() };
-    let wishes = read.wishes();
-    let permit_remote_open = read.permit_remote_open();
+    let mut read = settings::Reader { options: &options, tokens: &tokens, facts, errors: Vec::new() };
+    let settings = read.settings();
     let manners = Manners::of(&options);
     let forwards = forwards::forwards(&mut read);
     errors.append(&mut read.errors);
@@ -128,13 +127,8 @@ fn resolve_hop(
         user,
         port,
         way,
-        wishes,
+        settings,
         forwards,
-        exit_on_forward_failure: options.flag("ExitOnForwardFailure"),
-        gateway_ports: options.flag("GatewayPorts"),
-        stream_local_bind_mask: options.word("StreamLocalBindMask").and_then(super::value::mask),
-        stream_local_bind_unlink: options.flag("StreamLocalBindUnlink"),
-        permit_remote_open,
         manners,
         passed_over: passed_over(&options),
         notes: remarks.notes,

@@ -1,21 +1,62 @@
-//! Every keyword of OpenSSH's client, 9.2 to 10.5, Debian's and Red Hat's additions included, and what becomes of it.
+//! Every keyword of OpenSSH's client, 9.2 to 10.5, Debian's and Red Hat's additions included, and what becomes of it. What sets a
+//! key of a tunnel is in the table of keys (`config::settings`).
+
+use std::sync::LazyLock;
 
 use super::keyword::{Dropped, Keyword, Meaning, Shape};
 use super::manners::LogLevel;
+use crate::config::settings::{Field, keys_of_ssh_config};
 
 /// A flag that is off.
 const NO: &[&str] = &["no", "false"];
 
 const ASK: Shape = Shape::Choice(&["yes", "no", "true", "false", "ask"]);
 
-/// In the order of the alphabet. `Host`, `Match` and `Include` are not values, and read by the walk.
-pub(super) const KEYWORDS: &[Keyword] = &[
+/// All of them, in the order of the alphabet: those that set a key of a tunnel, by its row, and the others.
+pub(super) static KEYWORDS: LazyLock<Vec<Keyword>> = LazyLock::new(|| {
+    let of_keys = keys_of_ssh_config().filter_map(|(key, name)| Some(followed(name, shape(key.field)?)));
+    let mut all: Vec<Keyword> = of_keys.chain(OTHERS.iter().copied()).collect();
+    all.sort_by_key(|keyword| keyword.name.to_ascii_lowercase());
+    all
+});
+
+/// The form that a value of this type has in ssh_config; `None` where it is in `OTHERS`, or ssh_config has no such type.
+const fn shape(field: Field) -> Option<Shape> {
+    Some(match field {
+        Field::Flag(_) => Shape::Flag,
+        Field::Count(..) => Shape::Number,
+        Field::Time(..) => Shape::Time,
+        Field::Word(_)
+        | Field::HostName(_)
+        | Field::Certificates(_)
+        | Field::Identities(_)
+        | Field::Agent(_)
+        | Field::Algorithms(..) => Shape::Word,
+        Field::Paths(_) | Field::PermitRemoteOpen(_) => Shape::Words,
+        Field::HostsCommand(_) => Shape::Command,
+        Field::Strict(_) => Shape::Choice(&["yes", "no", "true", "false", "ask", "off", "accept-new"]),
+        Field::UpdateHostKeys(_) => ASK,
+        Field::Family(_) => Shape::Choice(&["any", "inet", "inet6"]),
+        Field::IpQos(_) | Field::RekeyLimit(_) => Shape::Any,
+        Field::Mask(_) => Shape::Mask,
+        Field::Apart
+        | Field::Size(..)
+        | Field::Lifetime(..)
+        | Field::Starts(_)
+        | Field::Secret(_)
+        | Field::OnRemotePortBusy(_)
+        | Field::DuringOutage(_)
+        | Field::Backoff(_)
+        | Field::Probe(_)
+        | Field::Command(_) => return None,
+    })
+}
+
+/// Those that set no key by its row. `Host`, `Match` and `Include` are not values, and read by the walk.
+const OTHERS: &[Keyword] = &[
     told("AddKeysToAgent", Shape::Any, NO, "keys are not added to an agent"),
-    followed("AddressFamily", Shape::Choice(&["any", "inet", "inet6"])),
     // A daemon has nobody to ask in any case; the autossh face has.
     harmless("BatchMode", Shape::Flag),
-    followed("BindAddress", Shape::Word),
-    followed("BindInterface", Shape::Word),
     harmless("CanonicalDomains", Shape::Any),
     harmless("CanonicalizeFallbackLocal", Shape::Flag),
     refused(
@@ -31,15 +72,9 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         &["none"],
         "aliases of the DNS are not followed: write the full name in `Hostname`",
     ),
-    followed("CASignatureAlgorithms", Shape::Word),
-    followed("CertificateFile", Shape::Word),
     refused("ChannelTimeout", Shape::Any, &["none"], "idle connections are not closed: leave it to their ends"),
     refused("CheckHostIP", Shape::Flag, &["no", "false"], "host keys are looked up by name only"),
-    followed("Ciphers", Shape::Word),
     followed("ClearAllForwardings", Shape::Flag),
-    followed("Compression", Shape::Flag),
-    followed("ConnectTimeout", Shape::Time),
-    followed("ConnectionAttempts", Shape::Number),
     // These three have one note together.
     weighed("ControlMaster", Shape::Choice(&["yes", "no", "true", "false", "ask", "auto", "autoask"])),
     weighed("ControlPath", Shape::Word),
@@ -48,7 +83,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     harmless("EnableEscapeCommandline", Shape::Flag),
     harmless("EnableSSHKeysign", Shape::Flag),
     harmless("EscapeChar", Shape::Word),
-    followed("ExitOnForwardFailure", Shape::Flag),
     told("FingerprintHash", Shape::Word, &["sha256"], "fingerprints are shown as SHA256"),
     told("ForkAfterAuthentication", Shape::Flag, NO, "tunneld does not go into the background after a login"),
     // Without a shell on the server nothing could use an agent or a display.
@@ -64,54 +98,34 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     harmless("GSSAPIRenewalForcesRekey", Shape::Flag),
     harmless("GSSAPIServerIdentity", Shape::Word),
     harmless("GSSAPITrustDNS", Shape::Flag),
-    followed("GatewayPorts", Shape::Flag),
-    followed("GlobalKnownHostsFile", Shape::Words),
-    followed("HashKnownHosts", Shape::Flag),
     harmless("HostbasedAcceptedAlgorithms", Shape::Word),
     refused("HostbasedAuthentication", Shape::Flag, &["no", "false"], "logins are by key or password only"),
-    followed("HostKeyAlgorithms", Shape::Word),
-    followed("HostKeyAlias", Shape::Word),
     followed("Hostname", Shape::Word),
-    followed("IPQoS", Shape::Any),
-    followed("IdentitiesOnly", Shape::Flag),
-    followed("IdentityAgent", Shape::Word),
-    followed("IdentityFile", Shape::Word),
     followed("IgnoreUnknown", Shape::Word),
     harmless("KbdInteractiveAuthentication", Shape::Flag),
     told("KbdInteractiveDevices", Shape::Word, &[], "the server chooses what it asks"),
-    followed("KexAlgorithms", Shape::Word),
-    followed("KnownHostsCommand", Shape::Command),
     weighed("LocalCommand", Shape::Command),
     followed("LocalForward", Shape::Forward),
     harmless("LogLevel", Shape::Choice(LogLevel::WORDS)),
     harmless("LogVerbose", Shape::Words),
-    followed("MACs", Shape::Word),
-    followed("NoHostAuthenticationForLocalhost", Shape::Flag),
     harmless("NumberOfPasswordPrompts", Shape::Number),
     harmless("ObscureKeystrokeTiming", Shape::Word),
     refused("PKCS11Provider", Shape::Word, &["none"], "load the token into an agent, and name it with `IdentityAgent`"),
     // A password comes from `password_file` only.
     harmless("PasswordAuthentication", Shape::Flag),
     weighed("PermitLocalCommand", Shape::Flag),
-    followed("PermitRemoteOpen", Shape::Words),
     followed("Port", Shape::Port),
     followed("PreferredAuthentications", Shape::Word),
     followed("ProxyCommand", Shape::Command),
     followed("ProxyJump", Shape::Jump),
     refused("ProxyUseFdpass", Shape::Flag, &["no", "false"], "a proxy command must carry the bytes itself"),
-    followed("PubkeyAcceptedAlgorithms", Shape::Word),
     followed("PubkeyAuthentication", Shape::Choice(&["yes", "no", "true", "false", "unbound", "host-bound"])),
     followed("RefuseConnection", Shape::Any),
-    followed("RekeyLimit", Shape::Any),
     weighed("RemoteCommand", Shape::Command),
     followed("RemoteForward", Shape::Forward),
     harmless("RequestTTY", Shape::Word),
-    followed("RequiredRSASize", Shape::Number),
-    followed("RevokedHostKeys", Shape::Words),
     told("SecurityKeyProvider", Shape::Word, &["internal", "none"], "a security key signs only in an agent"),
     harmless("SendEnv", Shape::Any),
-    followed("ServerAliveCountMax", Shape::Number),
-    followed("ServerAliveInterval", Shape::Time),
     told(
         "SessionType",
         Shape::Choice(&["none", "subsystem", "default"]),
@@ -120,11 +134,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     ),
     harmless("SetEnv", Shape::Any),
     harmless("StdinNull", Shape::Flag),
-    followed("StreamLocalBindMask", Shape::Mask),
-    followed("StreamLocalBindUnlink", Shape::Flag),
-    followed("StrictHostKeyChecking", Shape::Choice(&["yes", "no", "true", "false", "ask", "off", "accept-new"])),
     harmless("SyslogFacility", Shape::Word),
-    followed("TCPKeepAlive", Shape::Flag),
     followed("Tag", Shape::Word),
     refused(
         "Tunnel",
@@ -133,9 +143,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "devices of the network are not forwarded, only ports and sockets",
     ),
     harmless("TunnelDevice", Shape::Word),
-    followed("UpdateHostKeys", ASK),
     followed("User", Shape::Word),
-    followed("UserKnownHostsFile", Shape::Words),
     // `ask` is the same as no: there is nobody to ask.
     refused("VerifyHostKeyDNS", ASK, &["no", "false", "ask"], "host keys are looked up in files, not in the DNS"),
     told("VersionAddendum", Shape::Any, &["none"], "the version that the server is told is tunneld's own"),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tunnel_engine::spec::UpdateHostKeys;
 
-use super::{Facts, Files, HostsCommand, Library, Query, Resolved, Text, Way, resolve};
+use super::{Facts, Files, Library, Query, Resolved, Text, Way, resolve};
 
 #[derive(Default)]
 struct Machine {
@@ -88,7 +88,9 @@ fn without_any_file_a_host_is_itself() {
     let host = good(&Machine::default(), "Web");
     assert_eq!((host.host.as_str(), host.user.as_str(), host.port), ("web", "me", 22));
     assert!(matches!(host.way, Way::Direct));
-    assert_eq!(host.wishes, super::Wishes { updates_unasked: true, ..super::Wishes::default() });
+    let mut nothing = crate::config::Settings::default();
+    nothing.updates_unasked = true;
+    assert_eq!(host.settings, nothing);
     assert_eq!(host.files, [PathBuf::from(USER), PathBuf::from(SYSTEM)]);
 }
 
@@ -99,7 +101,14 @@ fn the_users_file_comes_before_the_systems() {
         .with(SYSTEM, "Host *\n  Port 2\n  User you\n  IdentityFile ~/b\n");
     let host = good(&machine, "web");
     assert_eq!((host.user.as_str(), host.port), ("you", 1));
-    let paths: Vec<_> = host.wishes.identities.unwrap().into_iter().map(|identity| identity.path).collect();
+    let paths: Vec<_> = host
+        .settings
+        .get("identity_file")
+        .map(|t| &t.session.auth.identities)
+        .unwrap()
+        .iter()
+        .map(|identity| identity.path.clone())
+        .collect();
     assert_eq!(paths, [PathBuf::from("/home/me/a"), PathBuf::from("/home/me/b")]);
 }
 
@@ -112,7 +121,10 @@ fn included_paths_start_from_the_folder_of_their_kind() {
         .with(SYSTEM, "Include ssh_config.d/*.conf\n")
         .with("/etc/ssh/ssh_config.d/a.conf", "TCPKeepAlive no\n");
     let host = good(&machine, "web");
-    assert_eq!((host.user.as_str(), host.port, host.wishes.tcp_keep_alive), ("you", 1, Some(false)));
+    assert_eq!(
+        (host.user.as_str(), host.port, host.settings.get("tcp_keep_alive").map(|t| &t.session.dial.tcp_keep_alive)),
+        ("you", 1, Some(&false))
+    );
     assert_eq!(host.files.len(), 5);
     let error = ask(&Machine::default().with(SYSTEM, "Include ~/x\n"), "web").unwrap_err();
     assert!(error.contains("/etc/ssh/ssh_config:1:9"), "{error}");
@@ -190,8 +202,9 @@ fn commands_are_asked_only_where_the_rest_holds() {
 #[test]
 fn a_known_hosts_command_keeps_what_each_run_has_its_own_of() {
     let text = "HostKeyAlias 50%\nKnownHostsCommand /bin/%h -x '%r %H' \"%k\" 100%% # %K %C\n";
-    let command = good(&Machine::default().with(USER, text), "web").wishes.known_hosts_command;
-    let Some(HostsCommand::Run(command)) = command else { panic!("{command:?}") };
+    let settings = good(&Machine::default().with(USER, text), "web").settings;
+    let command = settings.get("known_hosts_command").map(|t| &t.session.host_key.command);
+    let Some(Some(command)) = command else { panic!("{command:?}") };
     let words = command.words();
     assert_eq!(words[..6], ["/bin/%h", "-x", "me %H", "50%%", "100%%", "#"]);
     assert_eq!((words[6].as_str(), words[7].len()), ("%K", 40));
@@ -215,7 +228,7 @@ fn known_hosts_is_kept_up_to_date_as_ssh_would() {
         ("UpdateHostKeys ask\nUserKnownHostsFile /x\n", UpdateHostKeys::Ask),
         ("UpdateHostKeys no\n", UpdateHostKeys::No),
     ] {
-        assert_eq!(good(&Machine::default().with(USER, text), "web").wishes.updates(), want, "{text}");
+        assert_eq!(good(&Machine::default().with(USER, text), "web").settings.updates(), want, "{text}");
     }
 }
 
@@ -253,7 +266,10 @@ fn values_that_are_given_win_and_jump_hosts_do_not_get_them() {
     query.option("User = root", &library).unwrap();
     let host = resolve(&query, &library, &machine).unwrap();
     assert_eq!((host.user.as_str(), host.port), ("root", 7));
-    assert_eq!(host.wishes.identities.unwrap()[0].path, Path::new("/k/root@7"));
+    assert_eq!(
+        host.settings.get("identity_file").map(|t| &t.session.auth.identities).unwrap()[0].path,
+        Path::new("/k/root@7")
+    );
     let Way::Jump(gate) = host.way else { panic!("no jump host") };
     assert_eq!((gate.user.as_str(), gate.port), ("you", 5));
     let error = query.option("Prot=7", &library).unwrap_err();

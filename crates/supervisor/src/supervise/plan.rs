@@ -14,12 +14,9 @@ mod tests;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tunnel_engine::spec::{Forward, Listen, PermitRemoteOpen, SessionSpec};
+use tunnel_engine::spec::{Forward, Listen, SessionSpec};
 
-use crate::config::{
-    Confine, Desired, LogFormat, LogLevelSpec, OnRemotePortBusy, OutageSpec, ProbeSpec, ShellCommand, TunnelSpec,
-};
-use crate::lifecycle::Policy;
+use crate::config::{Confine, Desired, Key, LogFormat, LogLevelSpec, Reload, TunnelSpec, tunnel_keys};
 
 pub use apply::apply;
 
@@ -173,120 +170,25 @@ impl GlobalChange {
     }
 }
 
-/// What a tunnel takes over without a new session.
+/// What a tunnel takes over without a new session: the keys of which a reload retunes ([`Reload::Retune`]), and those
+/// that bind its forwards again by steps of their own ([`Reload::Reforward`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tuning {
-    /// `gate_time`, `max_start`, `max_lifetime`, `backoff`, `poll`.
-    pub policy: Policy,
-    /// `during_outage`, `hold_timeout`, `hold_max`.
-    pub outage: OutageSpec,
-    /// Connections at once, per forward.
-    pub max_connections: u32,
-    /// From the next forward that cannot be set up on.
-    pub exit_on_forward_failure: bool,
-    /// From the next refused remote forward on.
-    pub on_remote_port_busy: OnRemotePortBusy,
-    /// At once.
-    pub probe: ProbeSpec,
-    /// From the next session on.
-    pub first_poll: Duration,
-    /// SSH connections kept at once: more are opened, or the youngest finish what they carry.
-    pub sessions: u32,
-    /// Of the living session too.
-    pub session_lifetime: Option<Duration>,
-    /// Forwards whose listener it moves are removed and added again by steps of their own.
-    pub gateway_ports: bool,
-    /// As `gateway_ports`, for unix sockets.
-    pub stream_local_bind_mask: u32,
-    /// When a unix socket is bound the next time.
-    pub stream_local_bind_unlink: bool,
-    /// For the next connection.
-    pub permit_remote_open: PermitRemoteOpen,
-    /// At the next change.
-    pub on_change: Option<ShellCommand>,
-    /// Watched from the next failure on.
-    pub ssh_config_files: Vec<PathBuf>,
-}
+pub struct Tuning(Box<TunnelSpec>);
 
 impl Tuning {
-    /// Names every field, so that a new one has to be placed in a step.
-    fn of(spec: &TunnelSpec) -> Self {
-        let TunnelSpec {
-            name: _,
-            enabled: _,
-            session: _,
-            fallbacks: _,
-            ref ssh_config_files,
-            // Told, and nothing else.
-            ssh_config_notes: _,
-            sessions,
-            session_lifetime,
-            forwards: _,
-            gateway_ports,
-            stream_local_bind_mask,
-            stream_local_bind_unlink,
-            ref permit_remote_open,
-            exit_on_forward_failure,
-            on_remote_port_busy,
-            ref probe,
-            first_poll,
-            max_connections,
-            outage,
-            ref on_change,
-            policy,
-        } = *spec;
-        Self {
-            policy,
-            outage,
-            max_connections,
-            exit_on_forward_failure,
-            on_remote_port_busy,
-            probe: probe.clone(),
-            first_poll,
-            sessions,
-            session_lifetime,
-            gateway_ports,
-            stream_local_bind_mask,
-            stream_local_bind_unlink,
-            permit_remote_open: permit_remote_open.clone(),
-            on_change: on_change.clone(),
-            ssh_config_files: ssh_config_files.clone(),
-        }
+    /// As this tunnel has it.
+    pub fn of(spec: &TunnelSpec) -> Self {
+        Self(Box::new(spec.clone()))
+    }
+
+    fn has(key: &Key) -> bool {
+        matches!(key.reload, Reload::Retune | Reload::Reforward)
     }
 
     fn write_to(&self, spec: &mut TunnelSpec) {
-        let Self {
-            policy,
-            outage,
-            max_connections,
-            exit_on_forward_failure,
-            on_remote_port_busy,
-            probe,
-            first_poll,
-            sessions,
-            session_lifetime,
-            gateway_ports,
-            stream_local_bind_mask,
-            stream_local_bind_unlink,
-            permit_remote_open,
-            on_change,
-            ssh_config_files,
-        } = self;
-        spec.sessions = *sessions;
-        spec.session_lifetime = *session_lifetime;
-        spec.policy = *policy;
-        spec.outage = *outage;
-        spec.max_connections = *max_connections;
-        spec.exit_on_forward_failure = *exit_on_forward_failure;
-        spec.on_remote_port_busy = *on_remote_port_busy;
-        spec.probe.clone_from(probe);
-        spec.first_poll = *first_poll;
-        spec.gateway_ports = *gateway_ports;
-        spec.stream_local_bind_mask = *stream_local_bind_mask;
-        spec.stream_local_bind_unlink = *stream_local_bind_unlink;
-        spec.permit_remote_open.clone_from(permit_remote_open);
-        spec.on_change.clone_from(on_change);
-        spec.ssh_config_files.clone_from(ssh_config_files);
+        let mut tuned = self.0.clone();
+        tunnel_keys().filter(|key| Self::has(key)).for_each(|key| key.copy(&mut tuned, spec));
+        spec.ssh_config_files = tuned.ssh_config_files;
     }
 }
 

@@ -28,7 +28,7 @@ use super::probes::Probed;
 use super::recording::Recorded;
 use super::remotes::{Remotes, Requested};
 use super::report;
-use super::sessions::{self, Attempt, Ears, Extras, Handed, Hosts, Live, News, Opened, Pool, Replacement, Row, Ticket};
+use super::sessions::{self, Attempt, Dialed, Ears, Extras, Handed, Hosts, Live, News, Pool, Replacement, Row, Ticket};
 use super::state::ready;
 use super::takeover::{Marked, Takeover};
 use super::view::{FailureView, SessionView, View};
@@ -106,7 +106,7 @@ pub(super) enum Event {
     /// A deadline has come.
     Due,
     /// A login succeeded or failed.
-    Dialed { ticket: Ticket, result: Result<Opened, Failure> },
+    Dialed { ticket: Ticket, dialed: Dialed },
     /// The server, which was away, can be reached again.
     ServerBack(Found),
     /// The server, which might have been away, is there.
@@ -137,8 +137,8 @@ pub(super) enum Event {
     Probed(Probed),
     /// A user's connection was refused by its target, or is taken again.
     Witnessed,
-    /// How the watched files look.
-    Looked { epoch: u64, look: Option<Look> },
+    /// The watched files look otherwise than before.
+    Looked { epoch: u64, look: Look },
     /// A job ended without an event: it was aborted, or it panicked.
     Broken { job: Id, panicked: bool },
 }
@@ -252,7 +252,7 @@ impl Actor {
             Event::Order(order) => self.obey(order),
             Event::Orphaned => self.end(),
             Event::Due => self.due(),
-            Event::Dialed { ticket, result } => self.dialed(ticket, result),
+            Event::Dialed { ticket, dialed } => self.dialed(ticket, dialed),
             Event::ServerBack(found) => self.server_back(found),
             Event::ServerThere { host } => self.server_there(&host),
             Event::News { serial, news, ears } => self.heard(serial, news, ears),
@@ -377,7 +377,7 @@ impl Actor {
         let probes = self.probes_due();
         let machine = self.machine.poll_timeout().map(|(at, _)| at);
         let (replacement, extras) = (self.replacement_due(), self.extras_due());
-        [machine, self.remotes.due(), self.files.due(), replacement, extras, probes].into_iter().flatten().min()
+        [machine, self.remotes.due(), replacement, extras, probes].into_iter().flatten().min()
     }
 
     fn due(&mut self) {
@@ -385,7 +385,6 @@ impl Actor {
         self.notice_pause();
         self.machine.handle_timeout(now);
         self.retry_requests(now);
-        self.look_again(now);
     }
 
     fn publish(&mut self) {
@@ -440,7 +439,7 @@ impl Actor {
         }
         if let Some(ticket) = self.ticket_of(job) {
             let failure = Failure::new(FailureKind::Protocol, "the start broke off inside tunneld");
-            self.dialed(ticket, Err(failure));
+            self.dialed(ticket, Dialed { result: Err(failure), before: None });
         }
     }
 }

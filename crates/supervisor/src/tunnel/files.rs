@@ -1,12 +1,15 @@
 //! Looks at files while a tunnel is blocked: a person who mends a key or known_hosts should not have to tell us.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tunnel_engine::clock;
+use tunnel_engine::spec::SessionSpec;
 
 use super::actor::{Actor, Event};
-use super::together::together;
+use super::jobs::OwnedJob;
+use super::together::look;
 use crate::lifecycle::{Input, Phase};
 
 /// How often at first: a person who saved the file looks at the screen next. Only blocked tunnels look.
@@ -27,88 +30,65 @@ fn look_interval(blocked: Duration) -> Duration {
 /// What is known of the files that the last attempt read.
 #[derive(Default)]
 pub(super) struct Files {
-    /// Of the attempt.
-    epoch: u64,
-    /// How they looked before it: what is mended while it still runs counts too.
+    /// How they looked before it read them: what is mended while it still runs counts too.
     before: Option<Look>,
-    looking: bool,
-    next: Option<Instant>,
+    /// While the tunnel is blocked.
+    looking: Option<OwnedJob>,
     /// Since when the tunnel is blocked, re-checks included, or since a file last changed.
     blocked_since: Option<Instant>,
 }
 
-impl Files {
-    pub(super) const fn due(&self) -> Option<Instant> {
-        self.next
+/// The files of one tunnel.
+#[derive(Debug)]
+pub(super) struct Watched {
+    /// Those that an attempt reads.
+    pub(super) files: Vec<PathBuf>,
+    /// Those that a reload reads.
+    pub(super) ssh_config: Vec<PathBuf>,
+}
+
+impl Watched {
+    pub(super) fn of(session: &SessionSpec, ssh_config: &[PathBuf]) -> Self {
+        Self { files: session.watched_files(), ssh_config: ssh_config.to_vec() }
     }
 }
 
 impl Actor {
-    /// An attempt is about to read the files.
-    pub(super) fn look_before(&mut self, epoch: u64) {
-        self.files = Files { epoch, blocked_since: self.files.blocked_since, ..Files::default() };
-        self.look();
+    /// An attempt has ended, before which the files looked like this.
+    pub(super) fn looked_before(&mut self, look: Option<Look>) {
+        self.files.before = look;
     }
 
     /// Looks while the machine is blocked, and only then.
     pub(super) fn watch_files(&mut self) {
-        match self.machine.phase() {
-            Phase::Blocked => {
-                self.files.blocked_since.get_or_insert_with(clock::now);
-                if self.files.next.is_none() && !self.files.looking {
-                    self.look();
-                }
+        let phase = self.machine.phase();
+        if phase == Phase::Blocked {
+            let since = *self.files.blocked_since.get_or_insert_with(clock::now);
+            if self.files.looking.is_none() {
+                let (epoch, before) = (self.machine.epoch(), self.files.before.clone());
+                let watched = Watched::of(&self.spec.session, &self.spec.ssh_config_files);
+                self.files.looking = Some(self.jobs.spawn_owned(async move {
+                    let look = changed(Arc::new(watched), before, since).await;
+                    Event::Looked { epoch, look }
+                }));
             }
-            // Perhaps a re-check, after which it is blocked again.
-            Phase::Connecting => self.files.next = None,
-            Phase::Stopped | Phase::Up | Phase::Backoff | Phase::Failed | Phase::Stopping => {
-                self.files.next = None;
-                self.files.blocked_since = None;
-            }
-        }
-    }
-
-    pub(super) fn look_again(&mut self, now: Instant) {
-        if self.files.next.is_some_and(|at| at <= now) {
-            self.look();
-        }
-    }
-
-    fn look(&mut self) {
-        self.files.next = None;
-        self.files.looking = true;
-        let epoch = self.files.epoch;
-        let (files, ssh_config) = (self.spec.session.watched_files(), self.spec.ssh_config_files.clone());
-        self.jobs.spawn(async move {
-            let look = together(move || Look::at(&files, &ssh_config)).await;
-            Event::Looked { epoch, look }
-        });
-    }
-
-    pub(super) fn looked(&mut self, epoch: u64, look: Option<Look>) {
-        if self.files.epoch != epoch {
             return;
         }
-        self.files.looking = false;
-        let (changed, outdated) = match (&self.files.before, &look) {
-            (Some(before), Some(look)) => (before.files != look.files, before.outdated(look)),
-            (Some(_), None) => (false, None),
-            (None, _) => {
-                self.files.before.clone_from(&look);
-                (false, None)
-            }
-        };
-        if self.machine.phase() != Phase::Blocked {
+        self.files.looking = None;
+        // An attempt may be a re-check, after which it is blocked again.
+        if phase != Phase::Connecting {
+            self.files.blocked_since = None;
+        }
+    }
+
+    /// Something of a blocked tunnel's files has changed.
+    pub(super) fn looked(&mut self, epoch: u64, look: Look) {
+        if self.machine.epoch() != epoch || self.machine.phase() != Phase::Blocked {
             return;
         }
-        let now = clock::now();
-        if changed {
-            // A person is at work on it.
-            self.files.blocked_since = Some(now);
-        }
-        let blocked = self.files.blocked_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        self.files.next = Some(clock::tick_before(now + look_interval(blocked), MIN_LOOK_INTERVAL));
-        if let (Some(file), Some(last)) = (outdated, &mut self.last_failure)
+        self.files.looking = None;
+        let Some(before) = self.files.before.replace(look.clone()) else { return };
+        if let (Some(file), Some(last)) = (before.outdated(&look), &mut self.last_failure)
             && last.outdated.is_none()
         {
             // The spec was made of what it said before: another attempt would be the same one.
@@ -116,12 +96,25 @@ impl Actor {
             tracing::info!(tunnel = name, "{name}: {} changed; `tunneld reload` reads it again", file.display());
             last.outdated = Some(file);
         }
-        if changed {
-            // What follows is an attempt of its own, which looks anew. Should none follow, this is not said again.
-            self.files.before = look;
+        if before.files != look.files {
+            // A person is at work on it.
+            self.files.blocked_since = Some(clock::now());
             tracing::info!(tunnel = self.spec.name, "{}: a key, secret or known_hosts file changed", self.spec.name);
             self.feed(Input::FilesChanged);
         }
+    }
+}
+
+/// Returns how the files look when they look otherwise than `before`. Looks at once, and then again and again.
+async fn changed(watched: Arc<Watched>, before: Option<Look>, blocked_since: Instant) -> Look {
+    loop {
+        let look = look(watched.clone()).await;
+        if let Some(look) = look.filter(|look| before.as_ref() != Some(look)) {
+            return look;
+        }
+        let now = clock::now();
+        let next = now + look_interval(now.saturating_duration_since(blocked_since));
+        tokio::time::sleep_until(clock::tick_before(next, MIN_LOOK_INTERVAL).into()).await;
     }
 }
 
@@ -137,7 +130,7 @@ pub(super) struct Look {
 /// What tells one version of a file from another. The inode changes when an editor replaces the file; the change time
 /// changes with the mode too, which is what `chmod 600` mends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Print {
+pub(super) struct Print {
     inode: u64,
     size: u64,
     mode: u32,
@@ -146,11 +139,11 @@ struct Print {
 }
 
 impl Look {
-    /// Blocking: file systems may be remote.
-    pub(super) fn at(files: &[PathBuf], ssh_config: &[PathBuf]) -> Self {
+    /// How `print` finds them.
+    pub(super) fn at<'a>(watched: &'a Watched, mut print: impl FnMut(&'a Path) -> Option<Print>) -> Self {
         Self {
-            files: files.iter().map(|path| print(path)).collect(),
-            ssh_config: ssh_config.iter().map(|path| (path.clone(), print(path))).collect(),
+            files: watched.files.iter().map(|path| print(path)).collect(),
+            ssh_config: watched.ssh_config.iter().map(|path| (path.clone(), print(path))).collect(),
         }
     }
 
@@ -161,7 +154,8 @@ impl Look {
     }
 }
 
-fn print(path: &Path) -> Option<Print> {
+/// Blocking: file systems may be remote.
+pub(super) fn print(path: &Path) -> Option<Print> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata(path).ok()?;
     Some(Print {
@@ -183,17 +177,18 @@ mod tests {
     fn a_file_that_appears_grows_or_changes_its_mode_looks_different() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("id");
-        let files = [path.clone()];
-        let missing = Look::at(&files, &[]);
-        assert_eq!(missing, Look::at(&files, &[]));
+        let watched = Watched { files: vec![path.clone()], ssh_config: Vec::new() };
+        let look = || Look::at(&watched, print);
+        let missing = look();
+        assert_eq!(missing, look());
         std::fs::write(&path, "key").unwrap();
-        let there = Look::at(&files, &[]);
+        let there = look();
         assert_ne!(missing, there);
         std::fs::write(&path, "longer key").unwrap();
-        let longer = Look::at(&files, &[]);
+        let longer = look();
         assert_ne!(there, longer);
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
-        assert_ne!(longer, Look::at(&files, &[]));
+        assert_ne!(longer, look());
     }
 
     #[test]
@@ -210,7 +205,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let [one, two] = ["one", "two"].map(|name| dir.path().join(name));
         std::fs::write(&one, "Host a").unwrap();
-        let look = || Look::at(&[], &[one.clone(), two.clone()]);
+        let watched = Watched { files: Vec::new(), ssh_config: vec![one, two.clone()] };
+        let look = || Look::at(&watched, print);
         let before = look();
         assert_eq!(before.outdated(&look()), None);
         std::fs::write(&two, "Host b").unwrap();

@@ -82,6 +82,18 @@ async fn a_port_that_somebody_else_holds_is_stale_and_seldom_touched_until_it_is
 }
 
 #[tokio::test(start_paused = true)]
+async fn chosen_port_that_is_never_ours_is_changed_a_few_times_only() {
+    let mut rig = Rig::started(tunnel_spec("t", &["R0:localhost:1"]));
+    rig.server.set_target("127.0.0.1", Target::Hang);
+    rig.until("stale", |view| state(view, 0) == "stale").await;
+    pass(Duration::from_secs(600)).await;
+    let asked = rig.server.counts().forward_requests;
+    assert!((4..=8).contains(&asked), "{asked} requests in ten minutes");
+    rig.server.clear_target("127.0.0.1");
+    rig.until("ready", |view| view.ready && state(view, 0) == "up").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_busy_port_is_asked_for_and_never_connected_to() {
     let mut rig = Rig::started(tunnel_spec("t", &["R7000:localhost:1"]));
     let held = rig.server.hold_port(7000).unwrap();

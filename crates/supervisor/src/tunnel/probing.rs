@@ -27,6 +27,11 @@ const SOON_MOST: Duration = Duration::from_secs(60);
 const SELDOM: Duration = Duration::from_secs(30);
 const SELDOM_MOST: Duration = Duration::from_secs(480);
 
+/// A port that the server chose is changed for another one, which is proven at once, so many times in a row. sshd takes a
+/// port that is free on one of its addresses, whoever holds it on the others; a server that does so again and again is
+/// no chance.
+const MAX_PORTS_AT_ONCE: u32 = 3;
+
 /// Share of a wait that is added at random, so that many tunnels do not probe together.
 const JITTER: f64 = 0.1;
 
@@ -178,6 +183,13 @@ impl Probing {
     /// The port is somebody else's, as far as is known.
     pub(super) const fn is_stale(&self) -> bool {
         matches!(self.verdict, Verdict::Stale(_))
+    }
+
+    /// The port is somebody else's, and the next one is another.
+    pub(super) fn change_port(&mut self) {
+        if self.misses <= MAX_PORTS_AT_ONCE {
+            self.not_before = None;
+        }
     }
 
     /// It has not begun.

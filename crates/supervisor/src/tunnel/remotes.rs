@@ -211,7 +211,8 @@ impl Actor {
         self.retry_requests_where(|remote| remote.again.is_some_and(|at| at <= now));
     }
 
-    /// The server has this listener taken back, and asks for it anew: what it had was not ours, or nobody's.
+    /// The server has this listener taken back, and asks for it anew: what it had was not ours, or nobody's. Of the ports
+    /// that it may choose, another program's is none: it chooses another one.
     pub(super) fn ask_anew(&mut self, id: u64) {
         let (now, able) = (clock::now(), self.may_take_over());
         if let Some(remote) = self.remotes.entries.iter_mut().find(|remote| remote.id == id) {
@@ -229,13 +230,18 @@ impl Actor {
         for remote in self.remotes.entries.iter_mut().filter(|remote| !remote.asking && wanted(remote)) {
             remote.asking = true;
             remote.again = None;
+            let allocated = remote.allocated.filter(|_| !(anew && remote.probing.is_stale()));
+            if anew && allocated != remote.allocated {
+                remote.probing.change_port();
+                live.routes.routes().remove(&RemoteListen::of(&remote.listen()));
+            }
             // The server may have said yes in this moment to the request that ends here.
             let waited = remote.waits.take().is_some();
             let taken_back = (anew || waited).then(|| remote.listen());
             let request = Request { taken_back, ..remote.request(&self.spec, live) };
             let release = std::mem::take(&mut remote.release).then(|| remote.held()).flatten();
             let release = release.map(|held| self.takeover.release(&live.session, held));
-            let (serial, id, allocated) = (live.serial, remote.id, remote.allocated);
+            let (serial, id) = (live.serial, remote.id);
             self.jobs.spawn(async move {
                 let listen = request.listen.clone();
                 let (report, result) = request.run(allocated, release).await;

@@ -1,16 +1,19 @@
 //! One login, from the first packet to the session: with the connection that a knock brought, and anew when the
 //! network changes meanwhile.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tunnel_engine::clock;
-use tunnel_engine::dial::{Dialer, Link, Prepared};
+use tunnel_engine::dial::{Dialer, Dialing, Link, Prepared};
+use tunnel_engine::examine::Recorder;
 use tunnel_engine::failure::Failure;
 use tunnel_engine::session::{IncomingChannels, Session};
-use tunnel_engine::spec::SessionSpec;
+use tunnel_engine::spec::{SessionSpec, Via};
 
+use super::files::{Look, Watched};
 use super::handle::Context;
+use super::together::look;
 use crate::supervise::knocker::Door;
 
 /// A network that changes more often during one start does not get better by another dial.
@@ -46,19 +49,83 @@ impl ReadyLink {
     }
 }
 
+/// How the files that a login reads looked before it read them. A server that is away is dialled again and again, and
+/// costs no look.
+#[derive(Clone)]
+pub(super) struct FirstLook(Arc<FirstLookAt>);
+
+struct FirstLookAt {
+    watched: Arc<Watched>,
+    seen: Mutex<Option<Look>>,
+}
+
+impl FirstLook {
+    pub(super) fn at(watched: Watched) -> Self {
+        Self(Arc::new(FirstLookAt { watched: Arc::new(watched), seen: Mutex::default() }))
+    }
+
+    /// `None`: there was no need for one.
+    pub(super) fn take(&self) -> Option<Look> {
+        self.seen().take()
+    }
+
+    async fn look(&self) {
+        if self.seen().is_none()
+            && let Some(look) = look(self.0.watched.clone()).await
+        {
+            self.seen().get_or_insert(look);
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Option<Look>> {
+        self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks when the server has been reached, before any file is read.
+struct Looking {
+    dialer: Arc<dyn Dialer>,
+    first_look: FirstLook,
+}
+
+impl Dialer for Looking {
+    fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
+        Box::pin(async move {
+            // On the other ways, files are read for the first machine.
+            if !matches!(spec.dial.via, Via::Direct) {
+                self.first_look.look().await;
+            }
+            let link = self.dialer.dial(spec, deadline).await?;
+            self.first_look.look().await;
+            Ok(link)
+        })
+    }
+
+    fn recorder(&self) -> Recorder {
+        self.dialer.recorder()
+    }
+}
+
 /// Names are resolved, and the way is chosen, anew when the network changes meanwhile.
-pub(super) async fn session(spec: &SessionSpec, context: &Context) -> Result<(Session, IncomingChannels), Failure> {
+pub(super) async fn session(
+    spec: &SessionSpec,
+    context: &Context,
+    first_look: &FirstLook,
+) -> Result<(Session, IncomingChannels), Failure> {
     let mut network = context.network.clone();
     network.mark_unchanged();
-    let prepared = context.ready_link.take(spec, &context.dialer);
-    let mut dialer: &dyn Dialer = prepared.as_deref().unwrap_or(&*context.dialer);
+    let looking = |dialer| Looking { dialer, first_look: first_look.clone() };
+    let mut dialer = match context.ready_link.take(spec, &context.dialer) {
+        Some(prepared) => looking(Arc::from(prepared)),
+        None => looking(context.dialer.clone()),
+    };
     let mut times_anew = 0;
     loop {
         tokio::select! {
             biased;
-            opened = Session::open(spec, dialer) => return opened,
+            opened = Session::open(spec, &dialer) => return opened,
             Ok(()) = network.changed(), if times_anew < MOST_TIMES_ANEW => times_anew += 1,
         }
-        dialer = &*context.dialer;
+        dialer = looking(context.dialer.clone());
     }
 }

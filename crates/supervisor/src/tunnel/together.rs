@@ -1,64 +1,85 @@
-//! Short work that may block, for hundreds of tunnels in the same moment: one thread does all of it, so that each does
-//! not wake one up. Where a file system hangs, what came together with it waits, too; what comes later does not.
+//! Looks at the files of hundreds of tunnels in the same moment: one thread does it, so that each look does not wake one
+//! up, and looks once at a file that many of them have. Where a file system hangs, what came together with it waits,
+//! too; what comes later does not.
 
+use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 use tunnel_engine::task;
 
-type Work = Box<dyn FnOnce() + Send>;
+use super::files::{Look, Print, Watched, print};
 
-/// What one thread will do next.
+type Asked = (Arc<Watched>, oneshot::Sender<Look>);
+
+/// What one thread will look at next.
 #[derive(Clone, Default)]
-struct Batch(Arc<Mutex<Vec<Work>>>);
+struct Batch(Arc<Mutex<Vec<Asked>>>);
 
 thread_local! {
     /// Of the thread that carries all tunnels. A runtime of another thread has another one, since its thread pool goes with it.
     static NEXT: Batch = Batch::default();
 }
 
-/// What `work` comes to; `None` where it panicked.
-pub(super) async fn together<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (done, result) = oneshot::channel();
-    // The caller may have been dropped by then.
-    let work: Work = Box::new(move || drop(done.send(work())));
+/// How the files look now; `None` where looking panicked.
+pub(super) async fn look(watched: Arc<Watched>) -> Option<Look> {
+    let (tell, told) = oneshot::channel();
     let batch = NEXT.with(Batch::clone);
-    if batch.add(work) {
-        drop(task::blocking(move || batch.run()));
+    if batch.add((watched, tell)) {
+        drop(task::blocking(move || batch.run(print)));
     }
-    result.await.ok()
+    told.await.ok()
 }
 
 impl Batch {
     /// True when it is the first, so that a thread is needed.
-    fn add(&self, work: Work) -> bool {
+    fn add(&self, asked: Asked) -> bool {
         let mut waiting = self.waiting();
-        waiting.push(work);
+        waiting.push(asked);
         waiting.len() == 1
     }
 
-    fn run(&self) {
+    fn run(&self, print: impl Fn(&Path) -> Option<Print>) {
         let all = std::mem::take(&mut *self.waiting());
-        all.into_iter().for_each(|work| work());
+        let looks: Vec<Look> = {
+            let mut seen: HashMap<&Path, Option<Print>> = HashMap::new();
+            let mut once = |path| seen.entry(path).or_insert_with(|| print(path)).clone();
+            all.iter().map(|(watched, _)| Look::at(watched, &mut once)).collect()
+        };
+        for ((_, tell), look) in all.into_iter().zip(looks) {
+            // The asker may have gone by then.
+            let _ = tell.send(look);
+        }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<Work>> {
+    fn waiting(&self) -> MutexGuard<'_, Vec<Asked>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::cell::Cell;
 
     use super::*;
 
-    #[tokio::test]
-    async fn work_of_one_moment_is_done_by_one_thread() {
-        let jobs = (0..20).map(|at| together(move || (at, thread::current().id())));
-        let done = futures_util::future::join_all(jobs).await;
-        let (results, threads): (Vec<_>, Vec<_>) = done.into_iter().map(|done| done.expect("done")).unzip();
-        assert_eq!(results, (0..20).collect::<Vec<_>>());
-        assert!(threads.iter().all(|thread| *thread == threads[0]), "{threads:?}");
+    #[test]
+    fn files_of_many_are_looked_at_once_by_one_thread() {
+        let watched = Arc::new(Watched { files: vec!["a".into(), "b".into()], ssh_config: vec!["a".into()] });
+        let (batch, looked) = (Batch::default(), Cell::new(0));
+        let mut asked: Vec<_> = (0..20)
+            .map(|at| {
+                let (tell, told) = oneshot::channel();
+                assert_eq!(batch.add((watched.clone(), tell)), at == 0, "one thread for all");
+                told
+            })
+            .collect();
+        batch.run(|_| {
+            looked.set(looked.get() + 1);
+            None
+        });
+        assert_eq!(looked.get(), 2);
+        assert!(asked.iter_mut().all(|told| told.try_recv().is_ok()));
     }
 }

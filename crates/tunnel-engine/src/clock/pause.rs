@@ -21,6 +21,24 @@ pub fn beat() {
     lock().beat(now());
 }
 
+/// Calls [`beat`] until it is dropped. From then on no pause is noticed, and the time until the next beat is none: a
+/// process at rest need not wake up for this, because the deadlines that it has show by themselves when they come late.
+pub async fn beats() {
+    let _at_end = Silence;
+    loop {
+        beat();
+        tokio::time::sleep_until((now() + BEAT).into()).await;
+    }
+}
+
+struct Silence;
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        lock().fall_silent(now());
+    }
+}
+
 /// For how long the process did not run, of all the time until now. Grows only by pauses longer than [`LATE`]; up to
 /// [`BEAT`] of each is left out, because the process may have run for so long after its last sign.
 pub fn paused() -> Duration {
@@ -32,7 +50,8 @@ pub fn is_late(planned: Instant, now: Instant) -> bool {
     now > planned + LATE
 }
 
-/// As [`tokio::time::timeout`], but time in which the process did not run does not count.
+/// As [`tokio::time::timeout`], but time in which the process did not run does not count. Where pauses are not noticed
+/// (there is no [`beat`]), an end that comes late is put off, so that what came meanwhile is read first.
 ///
 /// # Errors
 /// [`Elapsed`] when `future` is not ready in time.
@@ -45,7 +64,7 @@ pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output,
             return Ok(output);
         }
         let paused = paused();
-        if paused == counted {
+        if paused == counted && !is_late(until, now()) {
             return Err(Elapsed);
         }
         // What happened meanwhile has yet to be read: there is at least a moment for that.
@@ -97,6 +116,11 @@ impl Pauses {
         self.last = Some(now);
     }
 
+    fn fall_silent(&mut self, now: Instant) {
+        self.total = self.total(now);
+        self.last = None;
+    }
+
     fn total(&self, now: Instant) -> Duration {
         let gap = self.last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
         if gap > BEAT + LATE { self.total + (gap - BEAT) } else { self.total }
@@ -125,6 +149,28 @@ mod tests {
         pauses.beat(start + 62 * SECOND);
         pauses.beat(start + 64 * SECOND);
         assert_eq!(pauses.total(start + 65 * SECOND), 58 * SECOND);
+    }
+
+    #[test]
+    fn time_without_beats_is_no_pause() {
+        let start = now();
+        let mut pauses = Pauses { last: None, total: Duration::ZERO };
+        pauses.beat(start);
+        pauses.fall_silent(start + 12 * SECOND);
+        assert_eq!(pauses.total(start + 3600 * SECOND), 10 * SECOND, "what was noticed before");
+        pauses.beat(start + 3600 * SECOND);
+        assert_eq!(pauses.total(start + 3601 * SECOND), 10 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn end_that_comes_late_leaves_a_moment_for_what_came_meanwhile() {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let waiting = crate::task::owned(timeout(SECOND, answered));
+        tokio::task::yield_now().await;
+        tokio::time::advance(60 * SECOND).await;
+        tokio::task::yield_now().await;
+        answer.send(1).unwrap();
+        assert_eq!(waiting.await.unwrap(), Ok(Ok(1)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -74,6 +74,11 @@ impl Attempt<'_> {
         let given_up = CancellationToken::new();
         let _ends_what_was_begun = given_up.clone().drop_guard();
         let until = Until { deadline, given_up };
+        // First of all: a server that is away is dialled again and again, and costs no reading of files.
+        let mut link = dialer.dial(spec, deadline.at()).await?;
+        let (peer, local) = (link.peer, link.local);
+
+        self.phase = Phase::Banner;
         let mut host_keys = HostKeys::load(&spec.host_key, &spec.destination, until).await?;
         if !algorithms::is_ordered(&spec.algorithms.host_keys) {
             host_keys.ask_for_order().await;
@@ -86,12 +91,8 @@ impl Attempt<'_> {
             updates = None;
         }
         let ours = algorithms::names(&offer);
-
-        let mut link = dialer.dial(spec, deadline.at()).await?;
-        let (peer, local) = (link.peer, link.local);
         host_keys.reached_at(peer);
 
-        self.phase = Phase::Banner;
         let tap = Tap::default();
         if recorder.is_active() {
             link.io = tap.on(link.io);

@@ -53,10 +53,11 @@ fn is_alias(host: &str, facts: &System) -> bool {
     let ask = |files| resolve(&Query::new(host, files), &Library::default(), facts).ok();
     let matters = |resolved: Resolved| {
         let direct = matches!(resolved.way, Way::Direct);
-        let Resolved { host, user, port, wishes, forwards, .. } = resolved;
-        let login = (wishes.identities, wishes.certificates, wishes.agent, wishes.host_key_alias);
+        let Resolved { host, user, port, settings, forwards, .. } = resolved;
+        let login = ["identity_file", "certificate_file", "identity_agent", "host_key_alias", "user_known_hosts_file"];
+        let settings = settings.only(&login);
         let forwards: Vec<_> = forwards.into_iter().map(|(forward, _)| forward).collect();
-        (host, user, port, direct, login, wishes.user_known_hosts, forwards)
+        (host, user, port, direct, settings, forwards)
     };
     match (ask(Files::Usual), ask(Files::None)) {
         (Some(with), Some(without)) => matters(with) != matters(without),

@@ -2,15 +2,26 @@
 
 use std::path::{Path, PathBuf};
 
-use tunnel_engine::spec::{AgentSpec, IdentitySpec};
+use tunnel_engine::spec::{AgentSpec, Destination, IdentitySpec, SessionSpec};
 
+use crate::config::desired::TunnelSpec;
 use crate::config::environment::Environment;
 
 /// The files that ssh tries in this order (ssh_config(5), IdentityFile). The security key types are left out: their
 /// touch at every login needs a person, and russh reads them only through an agent.
 const IDENTITIES: &[&str] = &["id_rsa", "id_ecdsa", "id_ed25519"];
 
-pub(super) fn identities(environment: &Environment) -> Vec<IdentitySpec> {
+/// A tunnel to this server of which no source sets anything.
+pub(in crate::config) fn tunnel(destination: Destination, environment: &Environment) -> TunnelSpec {
+    let mut session = SessionSpec::to(destination);
+    session.auth.identities = identities(environment);
+    session.auth.agent = agent(environment);
+    session.host_key.user_known_hosts = user_known_hosts(environment);
+    session.host_key.global_known_hosts = global_known_hosts();
+    TunnelSpec::new(String::new(), session)
+}
+
+fn identities(environment: &Environment) -> Vec<IdentitySpec> {
     environment.home.as_deref().map(identities_of).unwrap_or_default()
 }
 
@@ -19,7 +30,7 @@ pub(crate) fn identities_of(home: &Path) -> Vec<IdentitySpec> {
     in_ssh_folder(home, IDENTITIES).map(|path| IdentitySpec { path, explicit: false }).collect()
 }
 
-pub(super) fn user_known_hosts(environment: &Environment) -> Vec<PathBuf> {
+fn user_known_hosts(environment: &Environment) -> Vec<PathBuf> {
     environment.home.as_deref().map(user_known_hosts_of).unwrap_or_default()
 }
 
@@ -28,7 +39,7 @@ pub(crate) fn user_known_hosts_of(home: &Path) -> Vec<PathBuf> {
     in_ssh_folder(home, &["known_hosts", "known_hosts2"]).collect()
 }
 
-pub(super) fn global_known_hosts() -> Vec<PathBuf> {
+fn global_known_hosts() -> Vec<PathBuf> {
     ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"].map(PathBuf::from).into()
 }
 

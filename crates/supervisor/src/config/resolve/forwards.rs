@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use tunnel_engine::spec::{Connect, Forward, ForwardKind, ForwardParseError, Listen, Side};
 
 use super::Reader;
-use super::tunnel::MOST_CONNECTIONS;
 use crate::config::environment::Environment;
 use crate::config::keys;
+use crate::config::settings::MAX_CONNECTIONS;
 use crate::config::source::Place;
 use crate::config::value::{Read, Table, Value};
 use crate::sshconfig::Resolved;
@@ -67,7 +67,7 @@ fn of_table(table: &Table<'_>, kind: ForwardKind, environment: &Environment) -> 
         ForwardKind::Dynamic => refuse(value, &ForwardParseError::ConnectOfDynamic),
         ForwardKind::Local | ForwardKind::Remote => parse(value, environment, |text| Connect::parse(kind, text)),
     });
-    let max_connections = reader.read("max_connections", |value| value.count(1..=MOST_CONNECTIONS));
+    let max_connections = reader.read("max_connections", |value| value.count(1..=MAX_CONNECTIONS));
     if table.get("listen").is_none() {
         reader.miss(Some(&table.place), "the forward does not say where it listens", "add `listen = \"[bind:]port\"`");
     }

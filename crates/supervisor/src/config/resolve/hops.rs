@@ -1,10 +1,11 @@
 //! `proxy_jump` and `proxy_command`: the way to the server.
 
-use tunnel_engine::spec::{Destination, DialSpec, HostKeySpec, SessionSpec, Via};
+use tunnel_engine::spec::{Destination, SessionSpec, Via};
 
-use super::{Reader, session, wishes};
+use super::{Reader, defaults, session, toml};
 use crate::config::environment::Environment;
 use crate::config::keys;
+use crate::config::settings::{Jump, Settings, tunnel_keys};
 use crate::config::value::{Read, Value};
 
 /// More servers in a row than anybody has, few enough that a handshake through all of them can end.
@@ -22,8 +23,8 @@ pub(super) enum Way<'a> {
 pub(super) enum Hop {
     /// By the tunnel's rules.
     Named(Destination),
-    /// By its own: all of the session but what it is reached through.
-    Own(Box<SessionSpec>),
+    /// By its own. The first may have a command.
+    Own { destination: Destination, settings: Box<Settings>, command: Option<String> },
 }
 
 pub(super) fn way<'a>(reader: &mut Reader<'a>) -> Read<Way<'a>> {
@@ -81,7 +82,7 @@ fn own(value: Value<'_>, environment: &Environment, first: bool) -> Read<Hop> {
     reader.check_keys(keys::JUMP);
     let header = reader.header();
     let destination = session::destination_of_jump(&mut reader, header.as_ref());
-    let (wishes, own) = (wishes::wishes(&mut reader), wishes::own(&mut reader));
+    let settings = toml::settings(&mut reader, tunnel_keys().filter(|key| key.jump != Jump::Never));
     let command = reader.read("proxy_command", |value| Ok((value, value.command()?)));
     if command.is_some() && !first {
         return value.refuse(
@@ -91,64 +92,38 @@ fn own(value: Value<'_>, environment: &Environment, first: bool) -> Read<Hop> {
     }
     match destination {
         Some(destination) if reader.errors.is_empty() => {
-            let session = wishes::session(destination, wishes, own, environment);
-            let way = command.map_or(Way::Direct, |(value, text)| Way::Command(value, text));
-            lay(session, &way).map(|session| Hop::Own(Box::new(session)))
+            let command = command.map(|(value, text)| expand(value, text, &destination)).transpose()?;
+            Ok(Hop::Own { destination, settings: Box::new(settings), command })
         }
         _ => Err(reader.errors),
     }
 }
 
 /// The session to the server, reached that way.
-pub(super) fn lay(mut session: SessionSpec, way: &Way<'_>) -> Read<SessionSpec> {
-    match way {
-        Way::Direct => {}
-        Way::Command(value, text) => session.dial.via = Via::Command(expand(*value, text, &session.destination)?),
-        Way::Jumps(jumps) => {
-            let mut via = Via::Direct;
-            // Only what is dialled directly has a source address to choose.
-            let mut bind_address = session.dial.bind_address.take();
-            let mut bind_interface = session.dial.bind_interface.take();
-            for hop in jumps {
-                let next = match hop {
-                    Hop::Named(destination) => {
-                        let dial = DialSpec { via, bind_address, bind_interface, ..session.dial.clone() };
-                        jump(&session, destination.clone(), dial)
-                    }
-                    Hop::Own(own) => {
-                        let mut next = own.as_ref().clone();
-                        if via != Via::Direct {
-                            next.dial.via = via;
-                        }
-                        keep_bind_address(&mut next.dial);
-                        next
-                    }
-                };
-                (bind_address, bind_interface) = (None, None);
-                via = Via::Jump(Box::new(next));
-            }
-            session.dial.via = via;
-        }
-    }
-    Ok(session)
-}
-
-/// Only what is dialled directly has a source address to choose.
-pub(super) fn keep_bind_address(dial: &mut DialSpec) {
-    if dial.via != Via::Direct {
-        dial.bind_address = None;
-        dial.bind_interface = None;
-    }
-}
-
-/// A jump host is believed, and convinced, by the tunnel's rules, under its own name. It is never offered the
-/// password: that is the server's, and a jump host that asked for it would learn it. What it carries is encrypted already,
-/// and nothing can make that smaller.
-fn jump(session: &SessionSpec, destination: Destination, dial: DialSpec) -> SessionSpec {
-    let host_key = HostKeySpec { alias: None, ..session.host_key.clone() };
-    let mut auth = session.auth.clone();
-    auth.password = None;
-    SessionSpec { destination, dial, host_key, auth, compression: false, ..session.clone() }
+pub(super) fn session(
+    destination: Destination,
+    settings: &Settings,
+    way: &Way<'_>,
+    environment: &Environment,
+) -> Read<SessionSpec> {
+    let to = |destination, settings: &Settings, via| {
+        settings.clone().session(defaults::tunnel(destination, environment), via)
+    };
+    let via = match way {
+        Way::Direct => Via::Direct,
+        Way::Command(value, text) => Via::Command(expand(*value, text, &destination)?),
+        Way::Jumps(jumps) => jumps.iter().fold(Via::Direct, |via, hop| {
+            let session = match hop {
+                // A jump host is believed, and convinced, by the tunnel's rules, under its own name.
+                Hop::Named(destination) => to(destination.clone(), &settings.clone().of_jump_hosts(), via),
+                Hop::Own { destination, settings, command } => {
+                    to(destination.clone(), settings, command.clone().map_or(via, Via::Command))
+                }
+            };
+            Via::Jump(Box::new(session))
+        }),
+    };
+    Ok(to(destination, settings, via))
 }
 
 /// The tokens of ssh_config's ProxyCommand.

@@ -8,12 +8,12 @@ mod hops;
 mod policy;
 mod session;
 mod ssh_config;
+mod toml;
 mod tunnel;
-mod wishes;
 
 use std::sync::Arc;
 
-use toml::de::DeTable;
+use ::toml::de::DeTable;
 
 use super::desired::{Desired, TunnelSpec};
 use super::diagnostic::ConfigError;
@@ -26,10 +26,10 @@ use super::value::{Read, Table};
 use crate::sshconfig::Library;
 use claims::Claim;
 
+pub(super) use defaults::tunnel as without_settings;
 pub(crate) use defaults::{identities_of, user_known_hosts_of};
 pub(super) use global::{account, control_socket};
 pub(super) use ssh_config::session_by_itself;
-pub(crate) use wishes::MOST_ALIVE_COUNT;
 
 /// A file that was read.
 pub(super) struct Document<'s> {

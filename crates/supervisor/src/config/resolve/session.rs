@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use tunnel_engine::spec::{Destination, SessionSpec, port_or_service};
 
 use super::ssh_config::{self, Question};
-use super::{Reader, hops, wishes};
+use super::{Reader, hops};
+use crate::config::settings::Settings;
 use crate::config::source::Place;
 use crate::config::value::{Read, Value};
 use crate::sshconfig::{Library, Resolved};
@@ -26,11 +27,15 @@ pub(super) struct Sessions {
 }
 
 /// They differ in the destination and what follows from it, and in what ssh_config says about each.
-pub(super) fn sessions(reader: &mut Reader<'_>, header: Option<&Place>, library: &Library) -> Option<Sessions> {
+pub(super) fn sessions(
+    reader: &mut Reader<'_>,
+    header: Option<&Place>,
+    settings: &Settings,
+    library: &Library,
+) -> Option<Sessions> {
     let port = port(reader);
     let user = reader.read("user", |value| user(value));
     let hosts = hosts(reader, header);
-    let (wishes, own) = (wishes::wishes(reader), wishes::own(reader));
     let way = hops::way(reader);
     let way = reader.note(way);
     let files = reader.read("ssh_config", |value| ssh_config::files(value, reader.environment));
@@ -41,7 +46,7 @@ pub(super) fn sessions(reader: &mut Reader<'_>, header: Option<&Place>, library:
         let aliased = match files.clone().flatten() {
             None => None,
             Some(files) => {
-                let question = Question { host, user: user.as_deref(), port, wishes: &wishes, files };
+                let question = Question { host, user: user.as_deref(), port, settings, files };
                 let answer = question.ask(reader, library);
                 Some(reader.note(answer)?)
             }
@@ -65,11 +70,8 @@ pub(super) fn sessions(reader: &mut Reader<'_>, header: Option<&Place>, library:
         }
         destinations.push(destination.clone());
         let session = match &aliased {
-            None => {
-                let direct = wishes::session(destination, wishes.clone(), own.clone(), reader.environment);
-                hops::lay(direct, way.as_ref()?)
-            }
-            Some(resolved) => Ok(ssh_config::session(resolved, destination, &wishes, &own, reader.environment)),
+            None => hops::session(destination, settings, way.as_ref()?, reader.environment),
+            Some(resolved) => Ok(ssh_config::session(resolved, destination, settings, reader.environment)),
         };
         sessions.push(reader.note(session)?);
         first = first.or(aliased);

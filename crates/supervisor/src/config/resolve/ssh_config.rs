@@ -2,12 +2,12 @@
 
 use tunnel_engine::spec::{Destination, SessionSpec, Via};
 
-use super::wishes::{self, Own};
-use super::{Reader, hops};
+use super::{Reader, defaults};
 use crate::config::environment::Environment;
 use crate::config::reader::path;
+use crate::config::settings::Settings;
 use crate::config::value::{Read, Value};
-use crate::sshconfig::{Files, Library, Query, Resolved, Way, Wishes, resolve};
+use crate::sshconfig::{Files, Library, Query, Resolved, Way, resolve};
 
 /// `true`, `false` or a path.
 pub(super) fn files(value: Value<'_>, environment: &Environment) -> Read<Option<Files>> {
@@ -27,7 +27,7 @@ pub(super) struct Question<'a, 'v> {
     pub(super) host: Value<'v>,
     pub(super) user: Option<&'a str>,
     pub(super) port: Option<u16>,
-    pub(super) wishes: &'a Wishes,
+    pub(super) settings: &'a Settings,
     pub(super) files: Files,
 }
 
@@ -44,10 +44,11 @@ impl Question<'_, '_> {
         let port = port.map(|port| port.to_string());
         let place = |key| reader.value(key).unwrap_or(self.host).place();
         let hops;
+        let key_alias = self.settings.get("host_key_alias").and_then(|tunnel| tunnel.session.host_key.alias.as_deref());
         let mut given = vec![
             ("User", user, place("user")),
             ("Port", port.as_deref(), place("port")),
-            ("HostKeyAlias", self.wishes.host_key_alias.as_deref(), place("host_key_alias")),
+            ("HostKeyAlias", key_alias, place("host_key_alias")),
         ];
         match reader.rivals(["proxy_jump", "proxy_command"]) {
             [Some(value), _] | [None, Some(value)] if value.raw().as_str() == Some("none") => {
@@ -93,43 +94,31 @@ fn destination_of(resolved: &Resolved) -> Destination {
 pub(super) fn session(
     resolved: &Resolved,
     destination: Destination,
-    wishes: &Wishes,
-    own: &Own,
+    settings: &Settings,
     environment: &Environment,
 ) -> SessionSpec {
-    let mut session =
-        wishes::session(destination, wishes.clone().or(resolved.wishes.clone()), own.clone(), environment);
-    session.dial.via = via(resolved, wishes, own, environment);
-    hops::keep_bind_address(&mut session.dial);
-    session
+    let via = via(resolved, settings, environment);
+    settings.clone().or(resolved.settings.clone()).session(defaults::tunnel(destination, environment), via)
 }
 
 /// The session to a host of which only ssh_config says something: a command line of ssh's has been read like a file.
-/// `defaults` hold for whoever says nothing, jump hosts too.
+/// `weaker` holds where it says nothing, for jump hosts too.
 pub(in crate::config) fn session_by_itself(
     resolved: &Resolved,
-    defaults: &Wishes,
+    weaker: &Settings,
     environment: &Environment,
 ) -> SessionSpec {
-    let wishes = resolved.wishes.clone().or(defaults.clone());
-    let mut session = wishes::session(destination_of(resolved), wishes, Own::default(), environment);
-    session.dial.via = via(resolved, defaults, &Own::default(), environment);
-    session
+    let via = via(resolved, weaker, environment);
+    let usual = defaults::tunnel(destination_of(resolved), environment);
+    resolved.settings.clone().or(weaker.clone()).session(usual, via)
 }
 
 /// A jump host has Host blocks of its own, which win: as ssh, which hands it no option. What they leave open follows
 /// the tunnel's keys, as it does without ssh_config.
-fn via(resolved: &Resolved, wishes: &Wishes, own: &Own, environment: &Environment) -> Via {
+fn via(resolved: &Resolved, settings: &Settings, environment: &Environment) -> Via {
     match &resolved.way {
         Way::Direct => Via::Direct,
         Way::Command(command) => Via::Command(command.clone()),
-        Way::Jump(jump) => {
-            let inherited = Wishes { host_key_alias: None, compression: None, ..wishes.clone() };
-            let settings = jump.wishes.clone().or(inherited);
-            let mut session = wishes::session(destination_of(jump), settings, own.for_jump(), environment);
-            session.dial.via = via(jump, wishes, own, environment);
-            hops::keep_bind_address(&mut session.dial);
-            Via::Jump(Box::new(session))
-        }
+        Way::Jump(jump) => Via::Jump(Box::new(session_by_itself(jump, &settings.clone().of_jump_hosts(), environment))),
     }
 }

@@ -5,7 +5,7 @@ use tunnel_engine::spec::AlgorithmKind;
 
 use super::*;
 
-const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/tunneld.toml"));
+pub(super) const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/tunneld.toml"));
 
 /// Keys that the example sets, so that it is a whole config.
 const SET: &[&str] = &["include", "name", "enabled", "host", "local_forward"];

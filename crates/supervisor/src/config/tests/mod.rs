@@ -6,6 +6,7 @@ mod files;
 mod good;
 mod manual;
 mod ssh_config;
+mod table;
 
 use std::path::Path;
 

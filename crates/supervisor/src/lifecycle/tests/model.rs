@@ -27,7 +27,8 @@ struct Model {
     due: u64,
     /// The delays that the next failed start, the next early death and the next absence will wait.
     next_wait: u64,
-    next_young: u64,
+    /// Waits after proven sessions, less the redials at once since.
+    young: u32,
     next_absent: u64,
     redialled: bool,
     /// The session answered.
@@ -57,7 +58,7 @@ impl Model {
             up_at: 0,
             due: 0,
             next_wait: MIN,
-            next_young: MIN,
+            young: 0,
             next_absent: MIN,
             redialled: false,
             proven: false,
@@ -83,7 +84,7 @@ impl Model {
     }
 
     fn clear(&mut self) {
-        (self.next_wait, self.next_young, self.next_absent) = (MIN, MIN, MIN);
+        (self.next_wait, self.young, self.next_absent) = (MIN, 0, MIN);
         self.redialled = false;
     }
 
@@ -208,10 +209,11 @@ impl Model {
             self.quick.retain(|at| now - at < 60_000);
             if self.quick.len() < 5 {
                 self.quick.push(now);
+                self.young = self.young.saturating_sub(1);
                 self.start();
             } else {
-                let wait = self.next_young;
-                self.next_young = MAX.min(wait * 2);
+                let wait = MAX.min(MIN << self.young.min(32));
+                self.young += 1;
                 self.wait_unless_asked(wait);
             }
         } else if was_up && !self.redialled && kind != FailureKind::RemotePortBusy {

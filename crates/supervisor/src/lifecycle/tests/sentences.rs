@@ -259,7 +259,7 @@ fn a_proven_session_is_redialled_at_once_five_times_a_minute() {
     for _ in 0..QUICK_REDIALS {
         assert_eq!(dies(&mut bench), None, "at once");
     }
-    for wait in [250, 500, 1000] {
+    for wait in [250, 500, 1000, 2000, 4000, 8000] {
         assert_eq!(dies(&mut bench), Some(Duration::from_millis(wait)));
         bench.reaches_deadline();
     }
@@ -267,13 +267,29 @@ fn a_proven_session_is_redialled_at_once_five_times_a_minute() {
     for _ in 0..QUICK_REDIALS {
         assert_eq!(dies(&mut bench), None, "a minute later, at once again");
     }
-    assert_eq!(dies(&mut bench), Some(secs(2)), "the waits go on where they were");
+    assert_eq!(dies(&mut bench), Some(Duration::from_millis(500)), "each of them has taken a step back");
     bench.reaches_deadline();
     bench.comes_up();
     bench.is_proven();
     bench.passes(POLICY.backoff.reset_after);
     bench.ends(FailureKind::ConnectionLost);
     assert_eq!(bench.wait(), Some(POLICY.backoff.min), "reset_after clears the waits");
+}
+
+/// For an hour, a little more often than it is redialled at once.
+#[test]
+fn link_that_is_cut_each_nine_seconds_never_waits_long() {
+    let mut bench = Bench::started(POLICY);
+    for cut in 0..400 {
+        bench.comes_up();
+        bench.is_proven();
+        bench.passes(secs(9));
+        bench.ends(FailureKind::ConnectionLost);
+        if let Some(wait) = bench.wait() {
+            assert!(wait <= Duration::from_millis(500), "{wait:?} after cut {cut}");
+            bench.reaches_deadline();
+        }
+    }
 }
 
 #[test]

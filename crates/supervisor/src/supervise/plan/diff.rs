@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tunnel_engine::spec::{Bind, Forward, ForwardKey, Listen, SessionSpec, Side};
+use tunnel_engine::spec::{Bind, Forward, ForwardKey, Listen, Side};
 
 use crate::config::{Desired, Global, TunnelSpec};
 
 use super::apply::World;
-use super::{GlobalChange, Plan, Step, Tuning};
+use super::{GlobalChange, Plan, Step, Tuning, changes};
 
 pub(super) fn plan(actual: &Desired, desired: &Desired) -> Plan {
     let mut stages = Stages::default();
@@ -105,7 +105,7 @@ fn changed(old: &TunnelSpec, new: &TunnelSpec, stages: &mut Stages) {
         forwards.removed.into_iter().map(|forward| Step::RemoveForward { tunnel: tunnel(), forward: forward.clone() }),
     );
     let tuning = Tuning::of(new);
-    if Tuning::of(old) != tuning {
+    if !changes::tuning(&Tuning::of(old), &tuning).is_empty() {
         stages.retune.push(Step::Retune { tunnel: tunnel(), tuning });
     }
     if old.fallbacks != new.fallbacks {
@@ -132,19 +132,11 @@ fn changed(old: &TunnelSpec, new: &TunnelSpec, stages: &mut Stages) {
 fn session_step(old: &TunnelSpec, new: &TunnelSpec) -> Step {
     let (tunnel, session) = (new.name.clone(), Box::new(new.session.clone()));
     let runs_before_and_after = old.enabled && new.enabled;
-    if runs_before_and_after && !read_only_at_start(&old.session, &new.session) {
+    if runs_before_and_after && !changes::read_only_at_start(&old.session, &new.session) {
         Step::ReplaceSession { tunnel, session, make_before_break: can_overlap(old, new) }
     } else {
         Step::NextSession { tunnel, session }
     }
-}
-
-/// `connect_timeout` and the attempts are over once a session is up.
-fn read_only_at_start(old: &SessionSpec, new: &SessionSpec) -> bool {
-    let mut old = old.clone();
-    old.timing.connect_timeout = new.timing.connect_timeout;
-    old.dial.connection_attempts = new.dial.connection_attempts;
-    old == *new
 }
 
 /// One server gives one listen address to one session at a time. A port that the server chooses is free by nature, but

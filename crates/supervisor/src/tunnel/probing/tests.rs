@@ -208,3 +208,20 @@ fn an_answer_from_before_a_change_is_not_believed() {
     probing.forget();
     assert_eq!((probing.state(), probing.due()), (ForwardState::Pending, None));
 }
+
+#[test]
+fn chosen_ports_of_others_are_changed_at_once_a_few_times() {
+    let now = tunnel_engine::clock::now();
+    let stale = || Finding::Stale("another's".to_owned());
+    let mut probing = found(stale(), now);
+    for _ in 0..MAX_PORTS_AT_ONCE {
+        probing.change_port();
+        probing.begin(now);
+        assert_eq!(probing.due(), Some(now));
+        assert!(probing.is_stale(), "not known to be ours");
+        assert_eq!(probe(&mut probing, stale(), now), Some(Next::AskAgain));
+    }
+    probing.change_port();
+    probing.begin(now);
+    assert!(probing.due() > Some(now + SELDOM), "{:?}", probing.due());
+}

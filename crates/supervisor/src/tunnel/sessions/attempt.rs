@@ -43,7 +43,6 @@ impl Actor {
         self.hurry = watch::Sender::new(None);
         // A login that was to replace the session that was lost is as good as a new one.
         if let Some(dial) = self.replacement.take().and_then(Replacement::into_dial) {
-            self.look_before(epoch);
             self.server = dial.server.clone();
             self.attempt = Some(Attempt { epoch, step: Step::Dialing(dial) });
             self.bind_listeners();
@@ -54,7 +53,6 @@ impl Actor {
             Some(_) | None => Row::new(self.hosts.order(&self.destinations(), clock::now())),
         };
         self.attempt = Some(Attempt { epoch, step: Step::Waiting(row) });
-        self.look_before(epoch);
         self.bind_listeners();
         self.dial_when_listening();
     }

@@ -9,8 +9,9 @@ use tunnel_engine::session::{IncomingChannels, Session};
 use tunnel_engine::spec::{Destination, SessionSpec};
 
 use super::super::actor::{Actor, Event};
+use super::super::files::{Look, Watched};
 use super::super::handle::Context;
-use super::super::start;
+use super::super::start::{self, FirstLook};
 use super::Row;
 
 /// A session that has just been authenticated.
@@ -18,6 +19,13 @@ pub(in crate::tunnel) struct Opened {
     pub(super) session: Session,
     pub(super) incoming: IncomingChannels,
     pub(super) server: Destination,
+}
+
+/// What came of a login.
+pub(in crate::tunnel) struct Dialed {
+    pub(in crate::tunnel) result: Result<Opened, Failure>,
+    /// How the files that it reads looked before; `None` where the server was not reached.
+    pub(in crate::tunnel) before: Option<Look>,
 }
 
 /// Names one login: whoever holds it when the result comes takes it.
@@ -68,26 +76,30 @@ impl Actor {
         let server = spec.destination.clone();
         self.dials += 1;
         let ticket = Ticket(self.dials);
-        let start = begin(spec, self.context.clone(), self.last_up);
-        let job = self.jobs.spawn(async move { Event::Dialed { ticket, result: start.await } });
+        let watched = Watched::of(&spec, &self.spec.ssh_config_files);
+        let start = begin(spec, self.context.clone(), watched, self.last_up);
+        let job = self.jobs.spawn(async move { Event::Dialed { ticket, dialed: start.await } });
         Some(Dial { ticket, job, server, row })
     }
 }
 
 /// One start: the server's turn first, then all of it before `connect_timeout`.
-async fn begin(spec: SessionSpec, context: Context, last_up: Option<Instant>) -> Result<Opened, Failure> {
+async fn begin(spec: SessionSpec, context: Context, watched: Watched, last_up: Option<Instant>) -> Dialed {
     let permit = context.governor.permit_at(&context.place, &spec, last_up).await;
-    let result = start::session(&spec, &context).await;
+    let first_look = FirstLook::at(watched);
+    let result = start::session(&spec, &context, &first_look).await;
     let outcome = result.as_ref().map(drop).map_err(Failure::kind);
     permit.finish(&spec.destination.host_port(), outcome);
-    result.map(|(session, incoming)| Opened { session, incoming, server: spec.destination })
+    let result = result.map(|(session, incoming)| Opened { session, incoming, server: spec.destination });
+    Dialed { result, before: first_look.take() }
 }
 
 impl Actor {
     /// A login ended.
-    pub(in crate::tunnel) fn dialed(&mut self, ticket: Ticket, result: Result<Opened, Failure>) {
+    pub(in crate::tunnel) fn dialed(&mut self, ticket: Ticket, Dialed { result, before }: Dialed) {
         let now = clock::now();
         if self.attempt.as_ref().is_some_and(|attempt| attempt.has(ticket)) {
+            self.looked_before(before);
             self.learn(self.server.clone(), result.is_ok(), now);
             self.opened(result);
         } else if let Some(dial) = self.replacement.as_mut().and_then(|replacement| replacement.take_dial(ticket)) {

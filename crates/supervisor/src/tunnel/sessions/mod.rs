@@ -38,7 +38,8 @@ use crate::config::BackoffKind;
 use crate::lifecycle::{Input, Want};
 
 pub(super) use attempt::Attempt;
-pub(super) use dial::{Opened, Ticket};
+use dial::Opened;
+pub(super) use dial::{Dialed, Ticket};
 pub(super) use extras::Extras;
 pub(super) use hosts::{Hosts, Row};
 pub(super) use news::{Ears, News};

@@ -112,23 +112,7 @@ async fn a_reload_changes_how_many_there_are_and_cuts_nobody_off() {
     let mut rig = Rig::ready(spec.clone()).await;
     let mut counts = rig.server.watch_counts();
     let retune = |sessions| {
-        let tuning = Tuning {
-            policy: spec.policy,
-            outage: spec.outage,
-            max_connections: spec.max_connections,
-            exit_on_forward_failure: spec.exit_on_forward_failure,
-            on_remote_port_busy: spec.on_remote_port_busy,
-            probe: spec.probe.clone(),
-            first_poll: spec.first_poll,
-            on_change: None,
-            ssh_config_files: Vec::new(),
-            sessions,
-            session_lifetime: None,
-            gateway_ports: spec.gateway_ports,
-            stream_local_bind_mask: spec.stream_local_bind_mask,
-            stream_local_bind_unlink: spec.stream_local_bind_unlink,
-            permit_remote_open: spec.permit_remote_open.clone(),
-        };
+        let tuning = Tuning::of(&TunnelSpec { sessions, on_change: None, ..spec.clone() });
         Order::Apply(vec![Step::Retune { tunnel: "t".into(), tuning }])
     };
     rig.ordered(retune(3)).await;

@@ -4,17 +4,17 @@ use std::path::PathBuf;
 
 use tunnel_engine::session::check_algorithms;
 use tunnel_engine::spec::{
-    AddressFamily, AgentSpec, AlgorithmKind, AlgorithmList, AlgorithmListError, AlgorithmSpec, IdentitySpec, IpQos,
-    KnownHostsCommand, PermitRemoteOpen, RekeyLimit, StrictHostKeyChecking, UpdateHostKeys,
+    AddressFamily, AgentSpec, AlgorithmKind, AlgorithmList, AlgorithmListError, IdentitySpec, IpQos, KnownHostsCommand,
+    PermitRemoteOpen, RekeyLimit, StrictHostKeyChecking, UpdateHostKeys,
 };
 
 use super::facts::Facts;
 use super::line::command_words;
 use super::options::{Options, Setting};
-use super::resolved::{HostsCommand, Wishes};
 use super::tokens::{Tokens, tilde};
 use super::value;
-use crate::config::ConfigError;
+use crate::config::settings::{At, Field, Settings, keys_of_ssh_config};
+use crate::config::{ConfigError, Key, LONGEST};
 
 /// ssh's own, as one would write it.
 const USUAL_KNOWN_HOSTS: &str = "~/.ssh/known_hosts";
@@ -31,45 +31,61 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    pub(super) fn wishes(&mut self) -> Wishes {
-        let keys = self.keys_allowed();
+    /// What is set of the keys that ssh_config has a keyword for, each by its row.
+    pub(super) fn settings(&mut self) -> Settings {
+        let mut settings = Settings::default();
+        settings.updates_unasked = self.updates_unasked();
+        let allowed = self.keys_allowed();
+        for (key, keyword) in keys_of_ssh_config() {
+            if allowed || !matches!(key.field, Field::Identities(_) | Field::Certificates(_) | Field::Agent(_)) {
+                self.read(key, keyword, &mut settings);
+            }
+        }
+        if !allowed {
+            settings.set("identity_file", |t| &mut t.session.auth.identities, Vec::new());
+            settings.set("certificate_file", |t| &mut t.session.auth.certificates, Vec::new());
+            settings.set("identity_agent", |t| &mut t.session.auth.agent, AgentSpec::None);
+        }
+        settings
+    }
+
+    fn read(&mut self, key: &Key, name: &'static str, settings: &mut Settings) {
         let options = self.options;
-        Wishes {
-            strict: options.word("StrictHostKeyChecking").map(strict),
-            user_known_hosts: self.hosts_files("UserKnownHostsFile"),
-            global_known_hosts: self.hosts_files("GlobalKnownHostsFile"),
-            revoked_host_keys: self.hosts_files("RevokedHostKeys"),
-            known_hosts_command: self.known_hosts_command(),
-            update_host_keys: options.word("UpdateHostKeys").map(update),
-            updates_unasked: self.updates_unasked(),
-            ca_signatures: self.algorithms("CASignatureAlgorithms", AlgorithmKind::CaSignature),
-            trust_loopback: options.flag("NoHostAuthenticationForLocalhost"),
-            hash_known_hosts: options.flag("HashKnownHosts"),
-            host_key_alias: options.word("HostKeyAlias").map(str::to_ascii_lowercase),
-            identities: if keys { self.identities() } else { Some(Vec::new()) },
-            certificates: if keys { self.paths("CertificateFile") } else { Some(Vec::new()) },
-            agent: if keys { self.agent() } else { Some(AgentSpec::None) },
-            identities_only: options.flag("IdentitiesOnly"),
-            accepted: self.algorithms("PubkeyAcceptedAlgorithms", AlgorithmKind::PublicKey),
-            required_rsa_size: options.number("RequiredRSASize"),
-            algorithms: AlgorithmSpec {
-                ciphers: self.algorithms("Ciphers", AlgorithmKind::Cipher),
-                kex: self.algorithms("KexAlgorithms", AlgorithmKind::Kex),
-                macs: self.algorithms("MACs", AlgorithmKind::Mac),
-                host_keys: self.algorithms("HostKeyAlgorithms", AlgorithmKind::HostKey),
-            },
+        match key.field {
+            Field::Flag(at) => put(settings, key, at, options.flag(name)),
+            Field::Count(from, to, at) => put(settings, key, at, self.count(name, from).map(|count| count.min(to))),
             // Zero is no limit to ssh; a start without an end is no start.
-            connect_timeout: options.time("ConnectTimeout").filter(|time| !time.is_zero()),
-            server_alive_interval: options.time("ServerAliveInterval"),
-            server_alive_count_max: options.number("ServerAliveCountMax"),
-            address_family: options.word("AddressFamily").map(family),
-            bind_address: options.word("BindAddress").map(str::to_owned),
-            bind_interface: options.word("BindInterface").map(str::to_owned),
-            tcp_keep_alive: options.flag("TCPKeepAlive"),
-            ip_qos: self.ip_qos(),
-            connection_attempts: self.connection_attempts(),
-            rekey_limit: self.rekey_limit(),
-            compression: options.flag("Compression"),
+            Field::Time(from, at) => {
+                put(settings, key, at, options.time(name).filter(|time| *time >= from).map(|time| time.min(LONGEST)));
+            }
+            Field::Word(at) => put(settings, key, at, options.word(name).map(|word| Some(word.to_owned()))),
+            Field::HostName(at) => {
+                put(settings, key, at, options.word(name).map(|word| Some(word.to_ascii_lowercase())))
+            }
+            Field::Paths(at) => put(settings, key, at, self.hosts_files(name)),
+            Field::Certificates(at) => put(settings, key, at, self.paths(name)),
+            Field::Identities(at) => put(settings, key, at, self.identities(name)),
+            Field::Agent(at) => put(settings, key, at, self.agent(name)),
+            Field::Algorithms(kind, at) => put(settings, key, at, self.algorithms(name, kind)),
+            Field::Strict(at) => put(settings, key, at, options.word(name).map(strict)),
+            Field::HostsCommand(at) => put(settings, key, at, self.known_hosts_command(name)),
+            Field::UpdateHostKeys(at) => put(settings, key, at, options.word(name).map(update)),
+            Field::Family(at) => put(settings, key, at, options.word(name).map(family)),
+            Field::IpQos(at) => put(settings, key, at, self.ip_qos(name)),
+            Field::RekeyLimit(at) => put(settings, key, at, self.rekey_limit(name)),
+            Field::Mask(at) => put(settings, key, at, options.word(name).and_then(value::mask)),
+            Field::PermitRemoteOpen(at) => put(settings, key, at, self.permit_remote_open(name)),
+            // `Apart` is read in `resolve`. The others have no keyword.
+            Field::Apart
+            | Field::Size(..)
+            | Field::Lifetime(..)
+            | Field::Starts(_)
+            | Field::Secret(_)
+            | Field::OnRemotePortBusy(_)
+            | Field::DuringOutage(_)
+            | Field::Backoff(_)
+            | Field::Probe(_)
+            | Field::Command(_) => {}
         }
     }
 
@@ -113,8 +129,8 @@ impl Reader<'_> {
         Some(read.into_iter().filter_map(|path| self.note(path)).collect())
     }
 
-    fn identities(&mut self) -> Option<Vec<IdentitySpec>> {
-        let paths = self.paths("IdentityFile")?;
+    fn identities(&mut self, name: &'static str) -> Option<Vec<IdentitySpec>> {
+        let paths = self.paths(name)?;
         Some(paths.into_iter().map(|path| IdentitySpec { path, explicit: true }).collect())
     }
 
@@ -138,10 +154,10 @@ impl Reader<'_> {
     }
 
     /// Words, as ssh has it: no shell sees them. The program has no tokens.
-    fn known_hosts_command(&mut self) -> Option<HostsCommand> {
-        let setting = self.options.get("KnownHostsCommand")?;
+    fn known_hosts_command(&mut self, name: &'static str) -> Option<Option<KnownHostsCommand>> {
+        let setting = self.options.get(name)?;
         if setting.rest.eq_ignore_ascii_case("none") {
-            return Some(HostsCommand::None);
+            return Some(None);
         }
         let refuse = |what: String| {
             let hint = "write the absolute path of a program, and its arguments";
@@ -155,11 +171,11 @@ impl Reader<'_> {
         let words = command_words(&setting.rest).ok_or_else(|| refuse("a quote is not closed".to_owned()));
         let words = words.and_then(|words| words.into_iter().enumerate().map(expand).collect::<Result<Vec<_>, _>>());
         let command = words.and_then(|words| KnownHostsCommand::new(words).map_err(|error| refuse(error.to_string())));
-        self.note(command).map(HostsCommand::Run)
+        self.note(command).map(Some)
     }
 
-    fn agent(&mut self) -> Option<AgentSpec> {
-        let setting = self.options.get("IdentityAgent")?;
+    fn agent(&mut self, name: &'static str) -> Option<AgentSpec> {
+        let setting = self.options.get(name)?;
         let variable = |name: &str| {
             let socket = self.facts.variable(name).filter(|socket| !socket.is_empty());
             socket.map_or(AgentSpec::None, |socket| AgentSpec::Socket(socket.into()))
@@ -176,8 +192,8 @@ impl Reader<'_> {
     }
 
     /// The class of a connection without a shell is the first of two.
-    fn ip_qos(&mut self) -> Option<IpQos> {
-        let setting = self.options.get("IPQoS")?;
+    fn ip_qos(&mut self, name: &'static str) -> Option<IpQos> {
+        let setting = self.options.get(name)?;
         let read = |word: &String| {
             word.parse::<IpQos>().map_err(|error| {
                 ConfigError::new(
@@ -191,8 +207,8 @@ impl Reader<'_> {
         words.into_iter().filter_map(|word| self.note(word)).collect::<Vec<_>>().into_iter().next()
     }
 
-    fn rekey_limit(&mut self) -> Option<RekeyLimit> {
-        let setting = self.options.get("RekeyLimit")?;
+    fn rekey_limit(&mut self, name: &'static str) -> Option<RekeyLimit> {
+        let setting = self.options.get(name)?;
         let read = value::rekey_limit(&setting.words).ok_or_else(|| {
             let what = format!("`{}` is not a limit of bytes and time", setting.words.join(" "));
             ConfigError::new(setting.place.clone(), what, "write bytes and a time, as in `1G 1h`, or `default none`")
@@ -200,8 +216,8 @@ impl Reader<'_> {
         self.note(read)
     }
 
-    pub(super) fn permit_remote_open(&mut self) -> Option<PermitRemoteOpen> {
-        let setting = self.options.get("PermitRemoteOpen")?;
+    fn permit_remote_open(&mut self, name: &'static str) -> Option<PermitRemoteOpen> {
+        let setting = self.options.get(name)?;
         self.note(PermitRemoteOpen::parse(&setting.words).map_err(|error| {
             ConfigError::new(
                 setting.place.clone(),
@@ -211,16 +227,17 @@ impl Reader<'_> {
         }))
     }
 
-    fn connection_attempts(&mut self) -> Option<u32> {
-        let setting = self.options.get("ConnectionAttempts")?;
-        let count = self.options.number("ConnectionAttempts").filter(|count| *count > 0);
+    /// Of these keywords only `ConnectionAttempts` may not be 0.
+    fn count(&mut self, name: &'static str, least: u32) -> Option<u32> {
+        let setting = self.options.get(name)?;
+        let count = self.options.number(name).filter(|count| *count >= least);
         self.note(count.ok_or_else(|| {
             ConfigError::new(setting.place.clone(), "there is no connection without an attempt", "write 1 or more")
         }))
     }
 
-    fn algorithms(&mut self, name: &'static str, kind: AlgorithmKind) -> AlgorithmList {
-        let Some(setting) = self.options.get(name) else { return AlgorithmList::Default };
+    fn algorithms(&mut self, name: &'static str, kind: AlgorithmKind) -> Option<AlgorithmList> {
+        let setting = self.options.get(name)?;
         let read = algorithms(setting.first(), kind).map_err(|error| {
             ConfigError::new(
                 setting.place.clone(),
@@ -228,7 +245,13 @@ impl Reader<'_> {
                 "write names with commas, or `+`, `-` or `^` and names",
             )
         });
-        self.note(read).unwrap_or_default()
+        self.note(read)
+    }
+}
+
+fn put<T>(settings: &mut Settings, key: &Key, at: At<T>, value: Option<T>) {
+    if let Some(value) = value {
+        settings.set(key.name, at, value);
     }
 }
 
