@@ -24,6 +24,11 @@ fn autossh_argv_holds_over_the_corpus() {
 }
 
 #[test]
+fn channel_messages_hold_over_the_corpus() {
+    holds("channel_messages");
+}
+
+#[test]
 fn config_holds_over_the_corpus() {
     holds("config");
 }
@@ -61,6 +66,11 @@ fn socks_holds_over_the_corpus() {
 #[test]
 fn ssh_config_holds_over_the_corpus() {
     holds("ssh_config");
+}
+
+#[test]
+fn transport_packets_hold_over_the_corpus() {
+    holds("transport_packets");
 }
 
 #[test]

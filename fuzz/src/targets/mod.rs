@@ -1,6 +1,7 @@
 //! What is fuzzed, and what has to hold. Nothing here reads the disk or runs a program for the sake of its input.
 
 mod autossh_argv;
+mod channel_messages;
 mod config;
 mod control_frames;
 mod forward_spec;
@@ -10,8 +11,10 @@ mod monitor_message;
 mod server_offer;
 mod socks;
 mod ssh_config;
+mod transport_packets;
 
 pub use autossh_argv::autossh_argv;
+pub use channel_messages::channel_messages;
 pub use config::config;
 pub use control_frames::control_frames;
 pub use forward_spec::forward_spec;
@@ -20,6 +23,7 @@ pub use monitor_message::monitor_message;
 pub use server_offer::server_offer;
 pub use socks::socks;
 pub use ssh_config::ssh_config;
+pub use transport_packets::transport_packets;
 
 /// A target, given the bytes of one input.
 #[allow(dead_code, reason = "for the tests; cargo fuzz names each target")]
@@ -27,8 +31,9 @@ pub type Target = fn(&[u8]);
 
 /// All targets by name, which is also the name of their folder below `corpus`.
 #[allow(dead_code, reason = "for the tests; cargo fuzz names each target")]
-pub const ALL: [(&str, Target); 9] = [
+pub const ALL: [(&str, Target); 11] = [
     ("autossh_argv", autossh_argv),
+    ("channel_messages", channel_messages),
     ("config", config),
     ("control_frames", control_frames),
     ("forward_spec", forward_spec),
@@ -37,6 +42,7 @@ pub const ALL: [(&str, Target); 9] = [
     ("server_offer", server_offer),
     ("socks", socks),
     ("ssh_config", ssh_config),
+    ("transport_packets", transport_packets),
 ];
 
 /// The input as a text of lines; what follows the first byte that is no UTF-8 is left out.

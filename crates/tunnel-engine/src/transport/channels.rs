@@ -361,6 +361,11 @@ impl Channels {
         }
     }
 
+    /// Bytes that came and are not taken.
+    pub(super) fn kept(&self) -> usize {
+        self.open.values().map(|channel| channel.inbox.len()).sum()
+    }
+
     /// No more will come for any reader, nor go from any writer.
     pub(crate) fn wake_all(&mut self) {
         for channel in self.open.values_mut() {

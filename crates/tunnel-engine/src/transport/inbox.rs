@@ -69,6 +69,10 @@ impl Inbox {
         while self.take(in_place).is_some() {}
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.bytes.len()).sum::<usize>() + self.gathered.len()
+    }
+
     fn finish_gathered(&mut self) {
         if !self.gathered.is_empty() {
             let bytes = std::mem::take(&mut self.gathered).freeze();

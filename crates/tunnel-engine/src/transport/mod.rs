@@ -19,6 +19,7 @@ mod connection;
 mod driver;
 mod error;
 mod exchange;
+pub(crate) mod fuzzing;
 mod global;
 mod handshake;
 mod inbox;
