@@ -50,7 +50,7 @@ fn policy_is_told_in_the_servers_words_and_blocks_where_the_forward_is_a_must() 
         let tunnel = daemon.wait_for("t", words, |tunnel| message(tunnel).contains(words));
         assert_eq!((&tunnel["phase"], &tunnel["ready"]), (&"up".into(), &false.into()), "{tunnel:#}");
         assert!(message(&tunnel).contains("PermitListen"), "what to change: {tunnel:#}");
-        assert!(daemon.log().contains("kind=remote_forward_denied"), "{}", daemon.log());
+        eventually("logged", || daemon.log().contains("kind=remote_forward_denied").then_some(()));
         drop(daemon);
         let daemon = Daemon::start(&denied.config("exit_on_forward_failure = true"));
         let tunnel = daemon.wait_for("t", "blocked", |tunnel| tunnel["phase"] == "blocked");
