@@ -156,7 +156,7 @@ fn lists_that_are_shared_with_ssh_may_name_what_only_ssh_has() {
     let sshd = Sshd::start();
     let shared = "host_key_algorithms = \"ssh-dss,sk-ssh-ed25519@openssh.com,ssh-ed25519\"\n\
                   pubkey_accepted_algorithms = \"ssh-dss*,ssh-ed25519*\"\n\
-                  kex_algorithms = \"sntrup761x25519-sha512,curve25519-sha256\"";
+                  kex_algorithms = \"mlkem768nistp256-sha256,curve25519-sha256\"";
     comes_up(&sshd, &format!("{}\n{shared}", only(&sshd.user_key)));
 }
 

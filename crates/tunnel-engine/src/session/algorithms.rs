@@ -15,6 +15,8 @@ const CERTIFICATE: &str = "-cert-v01@openssh.com";
 /// arithmetic takes hundredths of a second. Groups 17 and 18 take several times as long; SHA-1 is broken.
 const KEX: &[&str] = &[
     "mlkem768x25519-sha256",
+    "sntrup761x25519-sha512",
+    "sntrup761x25519-sha512@openssh.com",
     "curve25519-sha256",
     "curve25519-sha256@libssh.org",
     "ecdh-sha2-nistp256",

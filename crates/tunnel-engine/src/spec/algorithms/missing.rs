@@ -9,7 +9,7 @@ const MD5: &str =
     "MD5 is broken; use hmac-sha2-256 or hmac-sha2-512, or a cipher that needs no MAC, such as aes128-gcm";
 const CUT_SHA1: &str = "a SHA-1 MAC of 96 bits is too short; use hmac-sha2-256, or hmac-sha1 for an old server";
 const UMAC: &str = "UMAC is not implemented; use hmac-sha2-256, or a cipher that needs no MAC, such as aes128-gcm";
-const POST_QUANTUM: &str = "this hybrid is not implemented; use mlkem768x25519-sha256 or curve25519-sha256";
+const POST_QUANTUM: &str = "this hybrid is not implemented; use mlkem768x25519-sha256 or sntrup761x25519-sha512";
 
 const CIPHERS: &[(&str, &str)] = &[(
     "3des-cbc",
@@ -29,11 +29,7 @@ const MACS: &[(&str, &str)] = &[
     ("umac-128-etm@openssh.com", UMAC),
 ];
 
-const KEX: &[(&str, &str)] = &[
-    ("sntrup761x25519-sha512", POST_QUANTUM),
-    ("sntrup761x25519-sha512@openssh.com", POST_QUANTUM),
-    ("mlkem768nistp256-sha256", POST_QUANTUM),
-];
+const KEX: &[(&str, &str)] = &[("mlkem768nistp256-sha256", POST_QUANTUM)];
 
 const HOST_KEYS: &[(&str, &str)] = &[
     ("ssh-dss", DSA),

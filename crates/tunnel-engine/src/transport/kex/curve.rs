@@ -11,7 +11,11 @@ use crate::transport::wire::put_mpint;
 /// The curve of a method; `None`: it has a group.
 pub(super) fn curve(name: KexName) -> Option<&'static agreement::Algorithm> {
     Some(match name {
-        KexName::MlKem768X25519 | KexName::Curve25519 | KexName::Curve25519Libssh => &X25519,
+        KexName::MlKem768X25519
+        | KexName::Sntrup761X25519
+        | KexName::Sntrup761X25519Openssh
+        | KexName::Curve25519
+        | KexName::Curve25519Libssh => &X25519,
         KexName::EcdhP256 => &ECDH_P256,
         KexName::EcdhP384 => &ECDH_P384,
         KexName::EcdhP521 => &ECDH_P521,

@@ -29,6 +29,8 @@ impl Group {
             KexName::Group17Sha512 => primes::GROUP_17,
             KexName::Group18Sha512 => primes::GROUP_18,
             KexName::MlKem768X25519
+            | KexName::Sntrup761X25519
+            | KexName::Sntrup761X25519Openssh
             | KexName::Curve25519
             | KexName::Curve25519Libssh
             | KexName::EcdhP256

@@ -1,41 +1,86 @@
-//! A key encapsulation mechanism beside X25519: an attacker has to break both (draft-ietf-sshm-mlkem-hybrid-kex).
+//! A key encapsulation mechanism beside X25519: an attacker has to break both (draft-ietf-sshm-mlkem-hybrid-kex,
+//! draft-ietf-sshm-ntruprime-ssh).
 
-use aws_lc_rs::digest;
 use aws_lc_rs::kem::{AlgorithmId, Ciphertext, DecapsulationKey, ML_KEM_768};
+use aws_lc_rs::{digest, rand};
 use zeroize::Zeroizing;
 
 use super::name::KexName;
 use crate::transport::TransportError;
 use crate::transport::wire::put_string;
 
-const CIPHERTEXT_BYTES: usize = 1088;
+const ML_KEM_CIPHERTEXT_BYTES: usize = 1088;
+const SEED_BYTES: usize = 32;
 
-/// Our key pair of the key encapsulation mechanism.
-pub(super) struct Kem(DecapsulationKey<AlgorithmId>);
+/// Our key pair of the mechanism.
+pub(super) enum Kem {
+    MlKem(DecapsulationKey<AlgorithmId>),
+    Sntrup(Box<sntrup761::DecapsulationKey>),
+}
 
 impl Kem {
     /// `None`: the method is no hybrid.
     pub(super) fn generate(name: KexName) -> Result<Option<Self>, TransportError> {
-        if name != KexName::MlKem768X25519 {
-            return Ok(None);
+        match name {
+            KexName::MlKem768X25519 => {
+                let key = DecapsulationKey::generate(&ML_KEM_768);
+                key.map(|key| Some(Self::MlKem(key))).map_err(|_| TransportError::Cryptography("ML-KEM key generation"))
+            }
+            KexName::Sntrup761X25519 | KexName::Sntrup761X25519Openssh => {
+                let mut seed = Zeroizing::new([0; SEED_BYTES]);
+                rand::fill(&mut *seed).map_err(|_| TransportError::Cryptography("random bytes"))?;
+                let (_, key) = sntrup761::generate_key_from_seed(*seed);
+                Ok(Some(Self::Sntrup(Box::new(key))))
+            }
+            KexName::Curve25519
+            | KexName::Curve25519Libssh
+            | KexName::EcdhP256
+            | KexName::EcdhP384
+            | KexName::EcdhP521
+            | KexName::GroupExchangeSha256
+            | KexName::Group14Sha256
+            | KexName::Group15Sha512
+            | KexName::Group16Sha512
+            | KexName::Group17Sha512
+            | KexName::Group18Sha512
+            | KexName::GroupExchangeSha1
+            | KexName::Group14Sha1
+            | KexName::Group1Sha1 => Ok(None),
         }
-        let key = DecapsulationKey::generate(&ML_KEM_768);
-        key.map(|key| Some(Self(key))).map_err(|_| TransportError::Cryptography("ML-KEM key generation"))
     }
 
     pub(super) fn public(&self) -> Result<Vec<u8>, TransportError> {
-        let failed = |_| TransportError::Cryptography("ML-KEM public key");
-        Ok(self.0.encapsulation_key().map_err(failed)?.key_bytes().map_err(failed)?.as_ref().to_vec())
+        match self {
+            Self::MlKem(key) => {
+                let failed = |_| TransportError::Cryptography("ML-KEM public key");
+                Ok(key.encapsulation_key().map_err(failed)?.key_bytes().map_err(failed)?.as_ref().to_vec())
+            }
+            Self::Sntrup(key) => Ok(sntrup761::EncapsulationKey::from(&**key).as_ref().to_vec()),
+        }
     }
 
     /// The server's ciphertext, and what follows it.
     pub(super) fn split<'a>(&self, theirs: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), TransportError> {
-        theirs.split_at_checked(CIPHERTEXT_BYTES).ok_or(TransportError::InvalidExchange)
+        let length = match self {
+            Self::MlKem(_) => ML_KEM_CIPHERTEXT_BYTES,
+            Self::Sntrup(_) => sntrup761::CIPHERTEXT_SIZE,
+        };
+        theirs.split_at_checked(length).ok_or(TransportError::InvalidExchange)
     }
 
+    /// A ciphertext for another key gives another secret.
     pub(super) fn decapsulate(&self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
-        let secret = self.0.decapsulate(Ciphertext::from(ciphertext)).map_err(|_| TransportError::InvalidExchange)?;
-        Ok(Zeroizing::new(secret.as_ref().to_vec()))
+        match self {
+            Self::MlKem(key) => {
+                let secret = key.decapsulate(Ciphertext::from(ciphertext));
+                Ok(Zeroizing::new(secret.map_err(|_| TransportError::InvalidExchange)?.as_ref().to_vec()))
+            }
+            Self::Sntrup(key) => {
+                let ciphertext = sntrup761::Ciphertext::try_from(ciphertext);
+                let ciphertext = ciphertext.map_err(|_| TransportError::InvalidExchange)?;
+                Ok(Zeroizing::new(key.decapsulate(&ciphertext).as_ref().to_vec()))
+            }
+        }
     }
 }
 

@@ -6,6 +6,9 @@ use aws_lc_rs::digest;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KexName {
     MlKem768X25519,
+    Sntrup761X25519,
+    /// The name of the same before it was registered.
+    Sntrup761X25519Openssh,
     Curve25519,
     /// The name of the same before RFC 8731.
     Curve25519Libssh,
@@ -24,8 +27,10 @@ pub(crate) enum KexName {
 }
 
 impl KexName {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::MlKem768X25519,
+        Self::Sntrup761X25519,
+        Self::Sntrup761X25519Openssh,
         Self::Curve25519,
         Self::Curve25519Libssh,
         Self::EcdhP256,
@@ -49,6 +54,8 @@ impl KexName {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::MlKem768X25519 => "mlkem768x25519-sha256",
+            Self::Sntrup761X25519 => "sntrup761x25519-sha512",
+            Self::Sntrup761X25519Openssh => "sntrup761x25519-sha512@openssh.com",
             Self::Curve25519 => "curve25519-sha256",
             Self::Curve25519Libssh => "curve25519-sha256@libssh.org",
             Self::EcdhP256 => "ecdh-sha2-nistp256",
@@ -76,9 +83,13 @@ impl KexName {
             | Self::GroupExchangeSha256
             | Self::Group14Sha256 => &digest::SHA256,
             Self::EcdhP384 => &digest::SHA384,
-            Self::EcdhP521 | Self::Group15Sha512 | Self::Group16Sha512 | Self::Group17Sha512 | Self::Group18Sha512 => {
-                &digest::SHA512
-            }
+            Self::Sntrup761X25519
+            | Self::Sntrup761X25519Openssh
+            | Self::EcdhP521
+            | Self::Group15Sha512
+            | Self::Group16Sha512
+            | Self::Group17Sha512
+            | Self::Group18Sha512 => &digest::SHA512,
             Self::GroupExchangeSha1 | Self::Group14Sha1 | Self::Group1Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
         }
     }
