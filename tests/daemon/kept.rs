@@ -94,7 +94,7 @@ fn a_forward_that_goes_and_comes_back_leaves_the_store_and_comes_back_to_it() {
         assert!(daemon.cli(&["reload"]).status.success());
         notify.until("FDSTOREREMOVE=1");
         assert_eq!(notify.names(), [format!("tcp-127.0.0.1%3A{stays}")]);
-        assert!(connect(goes).is_err());
+        eventually("its socket is closed", || connect(goes).is_err().then_some(()));
         daemon.write_config(&tunnel_toml("t", &sshd, &both));
         assert!(daemon.cli(&["reload"]).status.success());
         notify.until("FDSTORE=1");

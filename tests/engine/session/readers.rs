@@ -7,9 +7,9 @@ use tunnel_engine::session::{Channel, ChannelRead, ChannelWrite, Inbound, Sessio
 
 use super::{channel, open_with, pause, server, spec};
 
-/// What may wait for four readers that take nothing, and a little for what is on the way to where it is counted: each
+/// What may wait for four readers that take nothing, and a MiB for what is on the way to where it is counted: each
 /// window is as it began.
-const BOUND: u64 = (4 * 2 << 20) + (1 << 20);
+const BOUND: u64 = 9 << 20;
 const SOON: Duration = Duration::from_secs(1);
 
 async fn echoes(session: &Session) -> bool {

@@ -14,8 +14,8 @@ const EARLY: u32 = 5;
 pub(super) struct Signs {
     /// When the last byte came.
     pub last_byte: Instant,
-    /// Since when somebody waits for bytes that do not come. `None` while nobody asks for any: the session loop is
-    /// held up by a slow reader of ours, which is not the peer's fault.
+    /// Since when bytes are waited for and do not come. `None` while the link is not read, because the layer above has
+    /// messages enough to work on: that is not the peer's fault.
     pub reading_since: Option<Instant>,
     /// Since when a write makes no progress.
     pub stalled_since: Option<Instant>,
