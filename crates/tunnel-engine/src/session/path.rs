@@ -233,11 +233,12 @@ impl Judge {
         let examined = self.examined.map(|examined| examined.until(seen));
         let silent = seen.counts_from.map(|from| from + patience(UNANSWERED, seen));
         let opens = seen.opens_count_from.map(|at| at + patience(UNANSWERED, seen));
-        let due = [Some(now + LOOK_EVERY), ask_at, examined, silent, opens]
-            .into_iter()
-            .flatten()
-            .filter(|at| *at > now)
-            .min();
+        // A session at rest has just been asked. Its answer wakes the watchdog, and before it is late there is nothing to
+        // see: hundreds of sessions ask at once.
+        let at_rest = !doubtful && self.examined.is_none() && opens.is_none();
+        let just_asked = at_rest && seen.asked_at == Some(now) && seen.unanswered_since.or(seen.open_since).is_none();
+        let look_again = (!just_asked).then_some(now + LOOK_EVERY);
+        let due = [look_again, ask_at, examined, silent, opens].into_iter().flatten().filter(|at| *at > now).min();
         Next { ask: ask_at.is_some_and(|at| at <= now), look_again: due.filter(|_| active) }
     }
 }

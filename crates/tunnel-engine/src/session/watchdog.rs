@@ -180,7 +180,7 @@ impl Watchdog {
 
     fn asked(&self, question: &Question, now: Instant) -> Asked {
         let last_answer = self.line.shared.answers.last();
-        let counts_from = question.wait.counts_from(&self.seen(), now).max(last_answer);
+        let counts_from = question.wait.counts_from(&self.seen_here(), now).max(last_answer);
         Asked { at: question.put, counts_from, last_answer: last_answer.max(self.running_since) }
     }
 
@@ -189,17 +189,19 @@ impl Watchdog {
     }
 
     fn seen(&self) -> Seen {
+        let asked = self.question.is_some() || self.open.is_some();
+        let look = asked.then(|| self.line.shared.wire.look()).flatten();
+        Seen { outstanding: look.map(|look| look.outstanding), ..self.seen_here() }
+    }
+
+    /// Without what only the kernel knows.
+    fn seen_here(&self) -> Seen {
         let shared = &self.line.shared;
         let channels = *shared.connections.watch().borrow() as u64;
         Seen {
             bulk: shared.answers.bulk(),
             bytes_out: shared.wire.bytes().1,
-            outstanding: self
-                .question
-                .as_ref()
-                .or(self.open.as_ref())
-                .and_then(|_| shared.wire.look())
-                .map(|look| look.outstanding),
+            outstanding: None,
             stalled_since: shared.wire.signs().stalled_since,
             windows: self.window * channels.max(1),
         }
@@ -222,7 +224,7 @@ impl Watchdog {
             asked_at: asked.map(|asked| asked.at),
             counts_from: asked.map(|asked| asked.counts_from),
             open_since: shared.answers.open_since(),
-            opens_count_from: self.open.as_ref().map(|open| open.wait.counts_from(&self.seen(), clock::now())),
+            opens_count_from: self.open.as_ref().map(|open| open.wait.counts_from(&self.seen_here(), clock::now())),
             may_ask: self.patience.is_some(),
             address_gone: self.judge.is_suspicious() && self.local.is_some_and(is_gone),
         }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use socket2::{SockAddr, Socket};
 
-use super::missing::HOLDER_KNOWN;
 use super::{BindOptions, Bound, SocketStore, addresses, tcp};
 use crate::clock;
 use crate::failure::Failure;
@@ -37,21 +36,19 @@ impl Bound {
         store: Arc<dyn SocketStore>,
         failed: &Failure,
     ) -> Result<Self, Failure> {
-        let began = clock::now();
-        let mut holder_asked = began;
+        let told_again = clock::now() + TOLD_AGAIN;
         let mut waiting = Waiting::for_listen(listen, options).await;
         loop {
             tokio::time::sleep_until(next_try(clock::now()).into()).await;
-            let now = clock::now();
-            let known = (now < holder_asked + HOLDER_KNOWN).then_some(failed);
+            // Who holds it is looked for when it is told again.
+            let known = (clock::now() < told_again).then_some(failed);
             if known.is_some() && waiting.as_ref().is_some_and(Waiting::is_unchanged) {
                 continue;
             }
             // A socket of these may have got its address now.
             drop(waiting.take());
             match Self::take_or_bind(listen, options, store.clone(), known).await {
-                Err(failure) if failure == *failed && now < began + TOLD_AGAIN => {
-                    holder_asked = if known.is_some() { holder_asked } else { now };
+                Err(failure) if failure == *failed && known.is_some() => {
                     waiting = Waiting::for_listen(listen, options).await;
                 }
                 result @ (Ok(_) | Err(_)) => return result,

@@ -144,6 +144,17 @@ fn words_without_an_answer_are_followed_by_a_question_and_then_by_doubt() {
 }
 
 #[test]
+fn question_of_a_session_at_rest_is_looked_at_when_it_is_late() {
+    let mut scene = scene(Some(false));
+    scene.hear();
+    (scene.seen.asked_at, scene.seen.counts_from) = (Some(scene.start), Some(scene.start));
+    let late = scene.start + UNANSWERED;
+    assert_eq!(scene.judge.judge(&scene.seen, scene.start).look_again, Some(late));
+    scene.judge.judge(&scene.seen, late);
+    assert_eq!(why(scene.judge.path()), Some(Doubt::Unanswered));
+}
+
+#[test]
 fn a_session_without_a_keepalive_is_not_asked_and_rests() {
     let mut scene = scene(Some(false));
     scene.seen.may_ask = false;
