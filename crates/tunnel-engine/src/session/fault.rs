@@ -157,8 +157,6 @@ fn describe(who: &str, error: &Error) -> (FailureKind, String) {
         | Error::KeyChanged { .. }
         | Error::Pending
         | Error::DecryptionError
-        | Error::Compress(_)
-        | Error::Decompress(_)
         | Error::RequestDenied
         | Error::Keys(_)
         | Error::Utf8(_)

@@ -1,5 +1,5 @@
-//! Long arithmetic of key exchanges, off the thread that serves all sessions: with a prime of 8192 bits a tenth of a
-//! second, at the login and whenever keys are renewed.
+//! Long arithmetic of key exchanges, off the thread that serves all sessions: with a prime of 8192 bits or with
+//! Streamlined NTRU Prime some ten milliseconds, at the login and whenever keys are renewed.
 
 use tokio::sync::Semaphore;
 

@@ -37,6 +37,56 @@ fn counter_mode_is_that_of_nist_sp_800_38a() {
     assert_eq!(opener.length(0, &packet), Ok(length));
 }
 
+/// NIST SP 800-38A, F.2.1: CBC-AES128, the first two blocks.
+#[test]
+fn chaining_mode_is_that_of_nist_sp_800_38a() {
+    let key = [0x2b, 0x7e, 0x15, 0x16, 0x28, 0xae, 0xd2, 0xa6, 0xab, 0xf7, 0x15, 0x88, 0x09, 0xcf, 0x4f, 0x3c];
+    let iv: Vec<u8> = (0..16).collect();
+    let plain = [
+        [0x6b, 0xc1, 0xbe, 0xe2, 0x2e, 0x40, 0x9f, 0x96, 0xe9, 0x3d, 0x7e, 0x11, 0x73, 0x93, 0x17, 0x2a],
+        [0xae, 0x2d, 0x8a, 0x57, 0x1e, 0x03, 0xac, 0x9c, 0x9e, 0xb7, 0x6f, 0xac, 0x45, 0xaf, 0x8e, 0x51],
+    ];
+    let encrypted = [
+        [0x76, 0x49, 0xab, 0xac, 0x81, 0x19, 0xb2, 0x46, 0xce, 0xe9, 0x8e, 0x9b, 0x12, 0xe9, 0x19, 0x7d],
+        [0x50, 0x86, 0xcb, 0x9b, 0x50, 0x72, 0x19, 0xee, 0x95, 0xdb, 0x11, 0x3a, 0x91, 0x76, 0x78, 0xb2],
+    ];
+    let keys = KeyMaterial { key: &key, iv: &iv, mac_key: &[9; 20] };
+    let protection = (CipherName::Aes128Cbc, Some(MacName::Sha1));
+    let mut sealer = Sealer::new(protection.0, protection.1, &keys).unwrap();
+    let mut opener = Opener::new(protection.0, protection.1, &keys).unwrap();
+    for (number, (plain, encrypted)) in plain.iter().zip(encrypted).enumerate() {
+        // A packet each: the chain goes on from one to the next.
+        let mut packet = [&plain[..], &[0; 20]].concat();
+        sealer.seal(number as u32, &mut packet).unwrap();
+        assert_eq!(packet.get(..16), Some(&encrypted[..]));
+        let length = u32::from_be_bytes(*plain.first_chunk().unwrap());
+        assert_eq!(opener.length(number as u32, &packet), Ok(length), "looking does not move on");
+        opener.open(number as u32, &mut packet).unwrap();
+        assert_eq!(packet.get(..16), Some(&plain[..]));
+    }
+}
+
+/// When a wrong length or MAC is told says nothing about what was decrypted (CVE-2008-5161).
+#[test]
+fn chained_packets_fail_only_after_the_longest_packet() {
+    for change in [0, 20, 70] {
+        let (mut sealer, mut opener) = pair((CipherName::Aes128Cbc, Some(MacName::Sha256)));
+        let mut input = BytesMut::new();
+        sealer.seal(&[7; 40], &mut input).unwrap();
+        input[change] ^= 0x80;
+        let mut taken = input.len();
+        assert_eq!(opener.next(&mut input), Ok(None), "byte {change}");
+        loop {
+            input.extend_from_slice(&[1; 1024]);
+            taken += 1024;
+            match opener.next(&mut input) {
+                Ok(None) => assert!(taken < (256 << 10) + 1024),
+                failed => break assert_eq!((failed, taken >= 256 << 10), (Err(TransportError::Integrity), true)),
+            }
+        }
+    }
+}
+
 /// A packet, and what becomes of it on its way.
 fn refused(protection: (CipherName, Option<MacName>), change: impl Fn(&mut Vec<Vec<u8>>)) -> bool {
     let (mut sealer, mut opener) = pair(protection);

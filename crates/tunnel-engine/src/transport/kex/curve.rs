@@ -61,6 +61,10 @@ impl KeyPair {
         Ok(Self { name, algorithm, curve, kem, public })
     }
 
+    pub(super) const fn name(&self) -> KexName {
+        self.name
+    }
+
     pub(super) fn public(&self) -> &[u8] {
         &self.public
     }

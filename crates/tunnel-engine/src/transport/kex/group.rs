@@ -157,6 +157,23 @@ mod tests {
         }
     }
 
+    /// The numbers are those of Python's `pow`.
+    #[test]
+    fn values_are_those_of_another_implementation() {
+        let pair = |from: u8| {
+            let exponent = Zeroizing::new((from..from + 64).collect());
+            Group::fixed(KexName::Group14Sha256).unwrap().with_exponent(exponent).unwrap()
+        };
+        let hash = |number: &[u8]| {
+            let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, without_leading_zeros(number));
+            hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        };
+        let (ours, theirs) = (pair(1), pair(65));
+        assert_eq!(hash(ours.public()), "5141ed60d422816c251a9a61f4dc090fc6161ec870357a0af29fb84a0bb34e5e");
+        let secret = ours.agree(theirs.public()).unwrap();
+        assert_eq!(hash(secret.get(4..).unwrap()), "9413d3bfb3e5d8ee5ffd18d06b8460beddf411588c90cb1fedf4e995c5847429");
+    }
+
     #[test]
     fn values_outside_of_the_group_are_refused() {
         let ours = Group::fixed(KexName::Group14Sha256).unwrap().with_exponent(Zeroizing::new(vec![5; 32])).unwrap();

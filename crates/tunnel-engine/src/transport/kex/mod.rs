@@ -59,9 +59,12 @@ impl Work {
     /// Takes more than about a millisecond: not to be done by the thread that serves all sessions.
     pub(crate) fn is_long(&self) -> bool {
         match &self.0 {
-            Task::Curve(..) => false,
+            Task::Curve(name, _) => name.is_ntru(),
             Task::Group(..) => true,
-            Task::Agree(keys, _) => matches!(**keys, KeyPair::Group(_)),
+            Task::Agree(keys, _) => match &**keys {
+                KeyPair::Curve(keys) => keys.name().is_ntru(),
+                KeyPair::Group(_) => true,
+            },
         }
     }
 

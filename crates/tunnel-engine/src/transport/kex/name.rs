@@ -94,6 +94,11 @@ impl KexName {
         }
     }
 
+    /// With Streamlined NTRU Prime, whose keys take some ten milliseconds.
+    pub(super) const fn is_ntru(self) -> bool {
+        matches!(self, Self::Sntrup761X25519 | Self::Sntrup761X25519Openssh)
+    }
+
     /// With a prime of over 4096 bits, for which a user has to ask.
     const fn is_large_group(self) -> bool {
         matches!(self, Self::Group17Sha512 | Self::Group18Sha512)

@@ -78,9 +78,9 @@ fn values_of_small_order_and_of_wrong_length_are_refused() {
 }
 
 #[test]
-fn only_groups_take_long() {
+fn groups_and_ntru_take_long() {
     for name in KexName::ALL {
-        let is_group = name.name().starts_with("diffie-hellman");
+        let is_group = name.name().starts_with("diffie-hellman") || name.name().starts_with("sntrup");
         match Method::of(name) {
             Method::Keys(work) => assert_eq!(work.is_long(), is_group),
             Method::GroupExchange => assert!(name.name().contains("group-exchange")),
