@@ -9,3 +9,4 @@ mod full_disk;
 mod pid1;
 mod source;
 mod syslog;
+mod tunnel_device;

@@ -87,7 +87,6 @@ fn what_would_change_a_tunnel_and_cannot_be_followed_is_refused_at_its_line() {
         ("HostbasedAuthentication yes", "HostbasedAuthentication no"),
         ("PKCS11Provider /x.so", "PKCS11Provider none"),
         ("ProxyUseFdpass yes", "ProxyUseFdpass no"),
-        ("Tunnel yes", "Tunnel no"),
         ("PreferredAuthentications hostbased", "PreferredAuthentications publickey"),
         ("Ciphers 3des-cbc", "Ciphers 3des-cbc,aes128-ctr"),
         ("PermitLocalCommand yes\nLocalCommand touch /x", "LocalCommand touch /x"),

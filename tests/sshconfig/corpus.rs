@@ -88,6 +88,8 @@ const OPTIONS: &[(&str, &[&str])] = &[
         &["2222 localhost:22", "0 h:1", "9000", "127.0.0.1:9001 x:2", "/r/%u.sock /l/%h.sock", "*:9002 z:3"],
     ),
     ("DynamicForward", &["1080", "127.0.0.1:1081", "[::1]:1082", "*:1083"]),
+    ("Tunnel", &["yes", "no", "point-to-point", "ethernet", "false", "TRUE"]),
+    ("TunnelDevice", &["any:any", "0", "any", "3:4", "ANY:7"]),
     ("PermitRemoteOpen", &["any", "none", "db:5432 *:443", "[::1]:22 10.0.0.1:*"]),
     ("StreamLocalBindUnlink", &["yes", "no"]),
     ("ClearAllForwardings", &["no", "no", "no", "yes"]),

@@ -291,6 +291,16 @@ pub(crate) fn differences(file: &Path, resolved: &Resolved, values: &Values) -> 
         }
         same(key, ours.collect::<Vec<_>>().join(", "), theirs.join(", "));
     }
+    let device = resolved.forwards.iter().map(|(forward, _)| forward);
+    let device = device.filter(|forward| forward.kind == ForwardKind::TunnelDevice).next_back();
+    let mode = device.map_or("false", |device| match &device.listen {
+        Listen::Device { mode, .. } => mode.as_str(),
+        Listen::Tcp { .. } | Listen::Unix(_) => "none",
+    });
+    same("tunnel", mode.to_owned(), one("tunnel"));
+    if let Some(device) = device {
+        same("tunneldevice", show(device), one("tunneldevice"));
+    }
     found.extend(way(file, resolved, values));
     found
 }
@@ -310,12 +320,14 @@ fn show(forward: &Forward) -> String {
         Listen::Tcp { bind: Bind::Any, port } => format!("[*]:{port}"),
         Listen::Tcp { bind: Bind::Address(host), port } => format!("[{host}]:{port}"),
         Listen::Unix(path) => path.display().to_string(),
+        Listen::Device { unit, .. } => unit.to_string(),
     };
     match (&forward.connect, forward.kind) {
         (Connect::Tcp { host, port }, _) => format!("{listen} [{host}]:{port}"),
         (Connect::Unix(path), _) => format!("{listen} {}", path.display()),
         (Connect::Socks, ForwardKind::Remote) => format!("{listen} [socks]:0"),
         (Connect::Socks, _) => listen,
+        (Connect::Device(unit), _) => format!("{listen}:{unit}"),
     }
 }
 

@@ -51,6 +51,11 @@ impl Netlab {
     /// Makes them. `None` for a user who may not make namespaces, after a word on the terminal; root, and whoever has
     /// CI in the environment, must be able to.
     pub fn start() -> Option<Self> {
+        Self::start_with("")
+    }
+
+    /// The same with more lines for sshd_config.
+    pub fn start_with(sshd_config: &str) -> Option<Self> {
         let [client, router, server] = match [(); 3].map(|()| Host::new()) {
             [Ok(client), Ok(router), Ok(server)] => [client, router, server],
             [Err(error), ..] | [_, Err(error), _] | [_, _, Err(error)] => {
@@ -76,7 +81,7 @@ impl Netlab {
         router.run(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")).expect("a router forwards");
         router.nft("add table ip faults; add chain ip faults forward { type filter hook forward priority 0; }");
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let sshd = server.run(|| start_sshd(dir.path()));
+        let sshd = server.run(|| start_sshd(dir.path(), sshd_config));
         Some(Self { client, router, server, dir, sshd })
     }
 
@@ -180,8 +185,9 @@ impl Host {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
     }
 
+    /// ip(8) there.
     #[track_caller]
-    fn ip(&self, arguments: &str) {
+    pub fn ip(&self, arguments: &str) {
         self.command("ip", &arguments.split(' ').collect::<Vec<_>>());
     }
 
@@ -199,12 +205,12 @@ impl Host {
     }
 }
 
-fn start_sshd(dir: &Path) -> Process {
+fn start_sshd(dir: &Path, more: &str) -> Process {
     let host_key = keys::generate(dir, "host_key", &[]);
     let user_key = keys::generate(dir, "user_key", &[]);
     std::fs::write(dir.join("known_hosts"), format!("{SERVER} {}\n", keys::public(&host_key))).expect("known_hosts");
     let config = format!(
-        "HostKey {}\nAuthorizedKeysFile {}.pub\nStrictModes no\nPidFile none\n",
+        "HostKey {}\nAuthorizedKeysFile {}.pub\nStrictModes no\nPidFile none\n{more}\n",
         host_key.display(),
         user_key.display()
     );

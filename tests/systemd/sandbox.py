@@ -241,4 +241,15 @@ def drop_ins_allow(lab):
     allowed = [found[name] for name in ("MemoryDenyWriteExecute", "SystemCallFilter ~@resources")]
     check("commands.conf: a command that compiles at run time, or sets its priority", allowed == [None, None], allowed)
     lab.drop_in(None)
+
+    device = lambda: lab.do("ip", "link", "show", "tun0").returncode == 0
+    lab.config(tunnel(more='tunnel_device = "any"\n'))
+    lab.must("systemctl", "restart", "tunneld")
+    lab.wait("a device is refused", lambda: "/dev/net/tun" in lab.do("/usr/bin/tunneld", "status", "--json").stdout)
+    check("a network device is refused without its drop-in", not device())
+    lab.drop_in("tunnel-device.conf")
+    lab.must("systemctl", "restart", "tunneld")
+    lab.wait("it is there", device)
+    check("tunnel-device.conf: a network device", True)
+    lab.drop_in(None)
     lab.must("systemctl", "stop", "tunneld")

@@ -135,10 +135,13 @@ fn forward_line(forward: &Forward) -> String {
         ForwardKind::Local => "LocalForward",
         ForwardKind::Remote => "RemoteForward",
         ForwardKind::Dynamic => "DynamicForward",
+        // Of a line's own options: the parser has settings for it.
+        ForwardKind::TunnelDevice => "TunnelDevice",
     };
     let listen = quoted(&forward.listen.to_string());
     match &forward.connect {
         Connect::Socks => format!("{keyword} {listen}"),
+        Connect::Device(remote) => format!("{keyword} {listen}:{remote}"),
         to @ (Connect::Tcp { .. } | Connect::Unix(_)) => format!("{keyword} {listen} {}", quoted(&to.to_string())),
     }
 }

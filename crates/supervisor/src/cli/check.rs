@@ -41,7 +41,7 @@ fn to_text(desired: &Desired) -> String {
         let _ =
             writeln!(text, "\n{}  {}{}{state}", tunnel.name, tunnel.session.destination, way(&tunnel.session.dial.via));
         for forward in &tunnel.forwards {
-            let _ = writeln!(text, "  {} {forward}", option(forward.kind));
+            let _ = writeln!(text, "  {} {forward}", forward.kind.option());
             if let Some(note) = note(tunnel, forward) {
                 let _ = writeln!(text, "     note: {note}");
             }
@@ -62,8 +62,15 @@ fn to_text(desired: &Desired) -> String {
 
 const METRICS_OPEN: &str = "everyone who reaches this address over the network can read the metrics, the status and the page: there is no login";
 
+/// What a device needs.
+const DEVICE: &str = "it needs CAP_NET_ADMIN, or a device made beforehand with `ip tuntap add dev tun0 mode tun user NAME` (tap \
+     for ethernet); addresses are for `ip` or systemd-networkd to set, on both sides; the server's sshd_config needs PermitTunnel";
+
 /// What is fine here, and known to fail with a server as it is installed.
 fn note(tunnel: &TunnelSpec, forward: &Forward) -> Option<&'static str> {
+    if forward.kind == ForwardKind::TunnelDevice {
+        return Some(DEVICE);
+    }
     let remote_path = forward.kind == ForwardKind::Remote && matches!(forward.listen, Listen::Unix(_));
     (remote_path && tunnel.on_remote_port_busy != OnRemotePortBusy::Takeover).then_some(
         "sshd leaves the socket file behind at the end of each session and does not listen there again: set \
@@ -76,7 +83,9 @@ fn note(tunnel: &TunnelSpec, forward: &Forward) -> Option<&'static str> {
 fn probe_interval(tunnel: &TunnelSpec, forward: &Forward) -> Option<Duration> {
     match tunnel.probe {
         ProbeSpec::Auto | ProbeSpec::Off => None,
-        ProbeSpec::Tcp | ProbeSpec::Expect(_) => (forward.connect != Connect::Socks).then_some(tunnel.policy.poll),
+        ProbeSpec::Tcp | ProbeSpec::Expect(_) => {
+            matches!(forward.connect, Connect::Tcp { .. } | Connect::Unix(_)).then_some(tunnel.policy.poll)
+        }
     }
 }
 
@@ -85,14 +94,6 @@ fn way(via: &Via) -> String {
         Via::Direct => String::new(),
         Via::Jump(jump) => format!("  by jump host {}{}", jump.destination, way(&jump.dial.via)),
         Via::Command(command) => format!("  by `{command}`"),
-    }
-}
-
-pub(super) const fn option(kind: ForwardKind) -> &'static str {
-    match kind {
-        ForwardKind::Local => "-L",
-        ForwardKind::Remote => "-R",
-        ForwardKind::Dynamic => "-D",
     }
 }
 
@@ -132,7 +133,7 @@ fn proxy(via: &Via) -> Value {
 fn forward_json(tunnel: &TunnelSpec, forward: &Forward) -> Value {
     let connect = match &forward.connect {
         Connect::Socks => None,
-        connect @ (Connect::Tcp { .. } | Connect::Unix(_)) => Some(connect.to_string()),
+        connect @ (Connect::Tcp { .. } | Connect::Unix(_) | Connect::Device(_)) => Some(connect.to_string()),
     };
     json!({
         "kind": forward.kind.as_str(),

@@ -18,7 +18,9 @@ use crate::history::Recorder;
 use crate::http;
 use crate::os::confinement::{self, Outcome, Reach};
 use crate::os::limits::OpenFiles;
-use crate::os::privileges::{self, bind_low_ports, forbid_new_privileges, give_up_capabilities, keep_memory_private};
+use crate::os::privileges::{
+    self, bind_low_ports, forbid_new_privileges, give_up_capabilities, keep_memory_private, open_devices,
+};
 use crate::os::{
     KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, memory, network, orphans, runtime_dir,
     signals,
@@ -75,6 +77,7 @@ pub(super) fn run_by(global: &Global, source: ConfigSource) -> Result<u8, Proble
     let became = become_user(&source, &overrides)?;
     let desired = source.load(&overrides).map_err(Problem::Config)?;
     let bound = if became { bind_low_ports(&desired).map_err(Problem::Start)? } else { Vec::new() };
+    let devices = if became { open_devices(&desired) } else { Vec::new() };
     let confinement = confine(&desired, became)?;
     let log = logging::init(&desired.global.log)?;
     let _written_out = log.flush;
@@ -93,6 +96,9 @@ pub(super) fn run_by(global: &Global, source: ConfigSource) -> Result<u8, Proble
     let listeners = Arc::new(KeptListeners::new(inherited, notify.fd_store()));
     for (address, socket) in bound {
         listeners.add(address, socket);
+    }
+    for (tunnel, kind, device) in devices {
+        listeners.add_device(tunnel, kind, device);
     }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tunnel_engine::failure::Failure;
 use tunnel_engine::forward::{
     BindOptions, Cause, Check as Wanted, Disproof, Finding, ForwardStats, RemoteForwards, RemoteTarget, Routes,
     probe_here, probe_local, probe_remote, probe_remote_at, trial,
 };
 use tunnel_engine::session::{ForwardError, IncomingChannels, RemoteListen, Session};
-use tunnel_engine::spec::{Bind, Connect, Forward, ForwardKind, Listen, PermitRemoteOpen};
+use tunnel_engine::spec::{Bind, Connect, Forward, ForwardKind, Listen, PermitRemoteOpen, Side};
 
 use super::daemon::Known;
 use super::facts::{Fact, Facts, Listening, Refusal};
@@ -34,7 +35,7 @@ pub(super) async fn all(spec: &TunnelSpec, known: &Known, session: Option<(&Sess
         unfinished: false,
     };
     for (fact, forward) in facts.forwards.iter_mut().zip(&spec.forwards) {
-        if matches!(forward.kind, ForwardKind::Local | ForwardKind::Dynamic) {
+        if forward.kind.side() == Side::Here {
             fact.listen = Some(here(spec, known, forward).await);
         } else if forward.connect != Connect::Socks {
             fact.target = Some(probe_here(&forward.connect, spec.session.dial.address_family, &Wanted::Accepts).await);
@@ -82,6 +83,10 @@ impl Asker<'_> {
                     let any = self.may_connect().await;
                     fact.target = Some(any);
                 }
+                (ForwardKind::TunnelDevice, _) => {
+                    let is_held = matches!(&fact.listen, Some(Listening::Held(held)) if held.state == "up");
+                    fact.device = Some(if is_held { Ok(()) } else { self.device(forward).await });
+                }
                 (ForwardKind::Remote, _) => {
                     let listening = self.remote(forward).await;
                     if let Listening::Refused(_) = &listening
@@ -92,7 +97,7 @@ impl Asker<'_> {
                     fact.listen = Some(listening);
                 }
             }
-            if forward.kind != ForwardKind::Remote {
+            if matches!(forward.kind, ForwardKind::Local | ForwardKind::Dynamic) {
                 let allowed = fact.target.as_ref().and_then(allowed);
                 facts.may_connect = if allowed == Some(true) { allowed } else { facts.may_connect.or(allowed) };
             }
@@ -103,6 +108,16 @@ impl Asker<'_> {
         {
             facts.shell = Some(look(self.session, &forward.listen).await.map(drop));
         }
+    }
+
+    /// Has the server open its device for a moment.
+    async fn device(&self, forward: &Forward) -> Result<(), Failure> {
+        let (Listen::Device { mode, .. }, Connect::Device(unit)) = (&forward.listen, &forward.connect) else {
+            return Ok(());
+        };
+        let opened = self.session.open_tunnel_device(*mode, *unit).await;
+        opened.map_err(|error| error.failure(*mode, *unit))?.close().await;
+        Ok(())
     }
 
     /// Asks for a connection that reaches no service.

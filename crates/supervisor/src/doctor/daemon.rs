@@ -136,13 +136,15 @@ fn held(status: &Status, tunnel: &TunnelStatus, forward: &Forward) -> Option<Hel
 fn is_same(known: &ForwardStatus, forward: &Forward) -> bool {
     let connect = match &forward.connect {
         Connect::Socks => None,
-        connect @ (Connect::Tcp { .. } | Connect::Unix(_)) => Some(connect.to_string()),
+        connect @ (Connect::Tcp { .. } | Connect::Unix(_) | Connect::Device(_)) => Some(connect.to_string()),
     };
     let listen = match &forward.listen {
         Listen::Tcp { port: 0, .. } => true,
         Listen::Tcp { port, .. } => {
             known.listen.rsplit_once(':').map_or(known.listen.as_str(), |(_, port)| port) == port.to_string()
         }
+        // A tunnel has one.
+        Listen::Device { .. } => true,
         Listen::Unix(path) => known.listen == path.display().to_string() || known.listen == forward.listen.to_string(),
     };
     known.kind == forward.kind.as_str() && known.connect == connect && listen

@@ -25,6 +25,8 @@ pub(super) struct Facts {
 pub(super) struct Fact {
     pub(super) listen: Option<Listening>,
     pub(super) target: Option<Finding>,
+    /// Of a tunnel device: whether the server opens its own.
+    pub(super) device: Option<Result<(), Failure>>,
 }
 
 /// What came of asking to listen.

@@ -28,6 +28,14 @@ pub(super) fn checks(spec: &TunnelSpec, server: &SessionSpec, facts: &Facts) -> 
             Some(listening) => listen(forward, listening, &subject, &setting),
             None => Check::skip(LISTEN, subject.clone(), skipped(facts)),
         });
+        if forward.kind == ForwardKind::TunnelDevice {
+            checks.push(match &fact.device {
+                Some(Ok(())) => Check::pass(TARGET, subject, "the server opens its device"),
+                Some(Err(failure)) => Check::fail(TARGET, subject, failure.message(), failure.hint()),
+                None => Check::skip(TARGET, subject, skipped(facts)),
+            });
+            continue;
+        }
         checks.push(match &fact.target {
             Some(finding) => target(forward, finding, &subject, &setting),
             None if forward.connect == Connect::Socks && forward.kind == ForwardKind::Remote => {
@@ -58,11 +66,7 @@ const fn skipped(facts: &Facts) -> &'static str {
 
 /// As ssh's option takes it.
 fn subject(forward: &Forward) -> String {
-    let option = match forward.kind {
-        ForwardKind::Local => "-L",
-        ForwardKind::Remote => "-R",
-        ForwardKind::Dynamic => "-D",
-    };
+    let option = forward.kind.option();
     format!("{option} {forward}")
 }
 
@@ -95,10 +99,13 @@ fn held_by_daemon(held: &Held, kind: ForwardKind, subject: &str) -> Check {
     let Held { pid, state, message } = held;
     let whose = match kind {
         ForwardKind::Remote => format!("held by this tunnel's own session (the daemon, pid {pid})"),
-        ForwardKind::Local | ForwardKind::Dynamic => format!("held by this tunnel itself (the daemon, pid {pid})"),
+        ForwardKind::Local | ForwardKind::Dynamic | ForwardKind::TunnelDevice => {
+            format!("held by this tunnel itself (the daemon, pid {pid})")
+        }
     };
     match (kind, state.as_str()) {
-        (ForwardKind::Remote, "up" | "unverified") | (ForwardKind::Local | ForwardKind::Dynamic, _) => {
+        (ForwardKind::Remote, "up" | "unverified")
+        | (ForwardKind::Local | ForwardKind::Dynamic | ForwardKind::TunnelDevice, _) => {
             Check::pass(LISTEN, subject, whose)
         }
         (ForwardKind::Remote, "pending") if message.is_none() => {

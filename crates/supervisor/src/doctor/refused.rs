@@ -25,6 +25,8 @@ pub(super) fn listen(listen: &Listen, refusal: &Refusal, setting: &Setting<'_>) 
     match listen {
         Listen::Unix(path) => of_path(&path.display().to_string(), refusal),
         Listen::Tcp { port, .. } => of_port(*port, refusal, setting),
+        // Asked for otherwise.
+        Listen::Device { .. } => ("it does not say why".to_owned(), "look into the server's log".to_owned()),
     }
 }
 
@@ -162,7 +164,7 @@ fn prohibited(target: &Connect, setting: &Setting<'_>) -> String {
         Connect::Tcp { .. } => {
             format!("`PermitOpen` in sshd_config and `permitopen=` in authorized_keys name {target}")
         }
-        Connect::Socks | Connect::Unix(_) => {
+        Connect::Socks | Connect::Unix(_) | Connect::Device(_) => {
             "`PermitOpen` in sshd_config and `permitopen=` in authorized_keys leave all targets open".to_owned()
         }
     };

@@ -139,10 +139,10 @@ fn prohibited_target_is_explained_by_what_else_is_allowed() {
 fn forwards_without_a_session_are_skipped_and_nothing_fails() {
     let spec = tunnel_spec("t", &["L1:h:2", "R3:h:4", "D5"]);
     let mut facts = Facts { forwards: Vec::new(), may_connect: None, shell: None, unfinished: false };
-    facts
-        .forwards
-        .extend(spec.forwards.iter().map(|_| Fact { listen: Some(Listening::Free("free".to_owned())), target: None }));
-    facts.forwards[1] = Fact { listen: None, target: Some(Finding::Up(None)) };
+    facts.forwards.extend(
+        spec.forwards.iter().map(|_| Fact { listen: Some(Listening::Free("free".to_owned())), ..Fact::default() }),
+    );
+    facts.forwards[1] = Fact { target: Some(Finding::Up(None)), ..Fact::default() };
     let checks = forwards::checks(&spec, &spec.session, &facts);
     let told: Vec<Verdict> = checks.iter().map(|check| check.verdict).collect();
     let (pass, skip) = (Verdict::Pass, Verdict::Skip);

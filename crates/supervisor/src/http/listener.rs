@@ -57,7 +57,7 @@ pub(super) async fn run(mut wanted: watch::Receiver<Option<Listen>>, daemon: Arc
 /// Anyone who reaches this machine over the network can read what is served there.
 pub fn is_open(listen: &Listen) -> bool {
     match listen {
-        Listen::Unix(_) | Listen::Tcp { bind: Bind::Default, .. } => false,
+        Listen::Unix(_) | Listen::Device { .. } | Listen::Tcp { bind: Bind::Default, .. } => false,
         Listen::Tcp { bind: Bind::Any, .. } => true,
         Listen::Tcp { bind: Bind::Address(host), .. } => {
             !host.eq_ignore_ascii_case("localhost") && !host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
@@ -69,7 +69,7 @@ pub fn is_open(listen: &Listen) -> bool {
 pub fn shown(listen: &Listen) -> String {
     match listen {
         Listen::Unix(path) => format!("unix:{}", path.display()),
-        tcp @ Listen::Tcp { .. } => tcp.to_string(),
+        other @ (Listen::Tcp { .. } | Listen::Device { .. }) => other.to_string(),
     }
 }
 

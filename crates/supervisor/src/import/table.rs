@@ -177,6 +177,10 @@ fn forwards(keys: &mut Keys, resolved: &Resolved) {
             keys.texts(key, &texts);
         }
     }
+    let device = resolved.forwards.iter().find(|(forward, _)| forward.kind == ForwardKind::TunnelDevice);
+    if let Some((device, _)) = device {
+        keys.text("tunnel_device", &device.to_string());
+    }
 }
 
 /// Are a jump host's keys those that it would follow in the tunnel's table?

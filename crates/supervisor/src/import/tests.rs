@@ -66,6 +66,8 @@ fn every_key_goes_there_and_back() {
     let base = "Host a\n User u\n DynamicForward 1\n";
     for line in [
         "IdentityFile none",
+        "Tunnel yes",
+        "Tunnel ethernet\n TunnelDevice 0:3",
         "CertificateFile /c",
         "IdentityAgent none",
         "IdentityAgent /run/agent",

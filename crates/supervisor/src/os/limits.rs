@@ -118,7 +118,7 @@ fn listeners(forward: &Forward) -> u64 {
     match (forward.kind.side(), &forward.listen) {
         (Side::Server, _) => 0,
         (Side::Here, Listen::Tcp { bind: Bind::Default | Bind::Any, .. }) => 2,
-        (Side::Here, Listen::Tcp { bind: Bind::Address(_), .. } | Listen::Unix(_)) => 1,
+        (Side::Here, Listen::Tcp { bind: Bind::Address(_), .. } | Listen::Unix(_) | Listen::Device { .. }) => 1,
     }
 }
 

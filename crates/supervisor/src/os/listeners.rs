@@ -10,13 +10,17 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tunnel_engine::forward::{Closing, ListenAddress, SocketStore};
+use tunnel_engine::forward::{Closing, ListenAddress, OpenDevice, SocketStore};
+use tunnel_engine::spec::{DeviceMode, DeviceUnit};
 
 use super::inherited::Inherited;
 use super::notify::FdStore;
 
 /// systemd takes names up to this long (sd_notify(3)).
 const MAX_NAME: usize = 255;
+
+/// Which network device a tunnel asks for.
+pub type DeviceKind = (DeviceMode, DeviceUnit);
 
 /// All of them.
 #[derive(Debug)]
@@ -31,6 +35,9 @@ struct State {
     left: HashMap<ListenAddress, OwnedFd>,
     /// From a socket unit. These are kept here, for a forward that a reload brings.
     lent: HashMap<ListenAddress, Lent>,
+    /// By their tunnels: network devices that were opened while this process had the right to. They are kept here until it
+    /// ends, for a tunnel that is stopped and started again.
+    devices: HashMap<(String, DeviceKind), OpenDevice>,
     /// This process ends, and perhaps another follows.
     leaving: bool,
 }
@@ -64,6 +71,11 @@ impl KeptListeners {
     pub fn add(&self, address: ListenAddress, socket: OwnedFd) {
         self.keep(&address, socket.as_fd());
         self.state().left.insert(address, socket);
+    }
+
+    /// Keeps a network device of this tunnel.
+    pub fn add_device(&self, tunnel: String, kind: DeviceKind, device: OpenDevice) {
+        self.state().devices.insert((tunnel, kind), device);
     }
 
     /// Closes what an earlier process left and no forward has taken. For when all forwards have had their chance.
@@ -125,6 +137,12 @@ impl SocketStore for KeptListeners {
         }
         self.remove(address);
         Closing::ForGood
+    }
+
+    fn device(&self, tunnel: &str, mode: DeviceMode, unit: DeviceUnit) -> Option<OpenDevice> {
+        let state = self.state();
+        let device = state.devices.get(&(tunnel.to_owned(), (mode, unit)))?;
+        device.try_clone().inspect_err(|error| tracing::error!(%error, "cannot duplicate a device")).ok()
     }
 }
 

@@ -1,8 +1,8 @@
 //! What the process may do: another user than root for good (`user`), no new privileges, no core dump.
 //!
 //! As root with `user = "name"` the process is that user before it reads its config as a whole, so that nothing which the
-//! config names is read, run or written as root. It keeps one capability, to bind ports below 1024, until it has bound those
-//! of its config; it has no thread and runs no command with it.
+//! config names is read, run or written as root. It keeps two capabilities, to bind ports below 1024 and to make network
+//! devices, until it has those of its config; it has no thread and runs no command with them.
 
 use std::ffi::CString;
 use std::io;
@@ -13,9 +13,10 @@ use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{User, initgroups, setresgid, setresuid};
-use tunnel_engine::forward::{Bound, Closing, ListenAddress, SocketStore};
+use tunnel_engine::forward::{Bound, Closing, ListenAddress, OpenDevice, SocketStore};
 use tunnel_engine::spec::{Listen, Side};
 
+use super::listeners::DeviceKind;
 use crate::config::Desired;
 use crate::tunnel::bind_options;
 
@@ -23,7 +24,8 @@ use crate::tunnel::bind_options;
 const FIRST_FREE_PORT: u16 = 1024;
 
 /// Makes the process `user`'s: its user id, group id and groups, real, effective and saved, so that there is no way back.
-/// To be called before there are threads. What is left is the right to bind low ports, for [`bind_low_ports`].
+/// To be called before there are threads. What is left is the right to bind low ports, for [`bind_low_ports`], and to make
+/// network devices, for [`open_devices`].
 pub fn become_user(user: &User) -> io::Result<()> {
     let name = CString::new(user.name.as_str())?;
     prctl::set_keepcaps(true)?;
@@ -32,8 +34,10 @@ pub fn become_user(user: &User) -> io::Result<()> {
     setresuid(user.uid, user.uid, user.uid)?;
     prctl::set_keepcaps(false)?;
     let permitted = caps::read(None, CapSet::Permitted).map_err(io::Error::other)?;
-    let kept: CapsHashSet =
-        [Capability::CAP_NET_BIND_SERVICE].into_iter().filter(|cap| permitted.contains(cap)).collect();
+    let kept: CapsHashSet = [Capability::CAP_NET_ADMIN, Capability::CAP_NET_BIND_SERVICE]
+        .into_iter()
+        .filter(|cap| permitted.contains(cap))
+        .collect();
     set_capabilities(&kept)
 }
 
@@ -64,6 +68,22 @@ pub fn bind_low_ports(desired: &Desired) -> io::Result<Vec<(ListenAddress, Owned
         }
     }
     Ok(std::mem::take(&mut *store.0.lock().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// Opens the network devices of the config, each with the tunnel that it is of. Those that cannot be opened are left to their
+/// forwards, which say why.
+pub fn open_devices(desired: &Desired) -> Vec<(String, DeviceKind, OpenDevice)> {
+    let mut opened = Vec::new();
+    for tunnel in desired.tunnels.iter().filter(|tunnel| tunnel.enabled) {
+        for forward in &tunnel.forwards {
+            if let Listen::Device { mode, unit } = forward.listen
+                && let Ok(device) = OpenDevice::open(mode, unit)
+            {
+                opened.push((tunnel.name.clone(), (mode, unit), device));
+            }
+        }
+    }
+    opened
 }
 
 /// Keeps a duplicate of each socket that is bound.

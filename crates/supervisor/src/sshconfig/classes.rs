@@ -7,7 +7,7 @@ use crate::config::settings::{Field, keys_of_ssh_config};
 
 /// Beside those that set a key of a tunnel by its row.
 const FOLLOWED: &str = "ClearAllForwardings DynamicForward Hostname IgnoreUnknown LocalForward Port PreferredAuthentications \
-    ProxyCommand ProxyJump PubkeyAuthentication RefuseConnection RemoteForward Tag User";
+    ProxyCommand ProxyJump PubkeyAuthentication RefuseConnection RemoteForward Tag Tunnel TunnelDevice User";
 
 /// Of the person at a terminal (the autossh face follows what is theirs), of a shell on the server, of a log that is not
 /// ssh's, or of a keyword that is refused.
@@ -15,7 +15,7 @@ const NO_CONCERN: &str = "BatchMode CanonicalDomains CanonicalizeFallbackLocal C
     EnableEscapeCommandline EnableSSHKeysign EscapeChar ForwardAgent ForwardX11 ForwardX11Timeout ForwardX11Trusted \
     GSSAPIClientIdentity GSSAPIDelegateCredentials GSSAPIKexAlgorithms GSSAPIRenewalForcesRekey GSSAPIServerIdentity \
     GSSAPITrustDNS HostbasedAcceptedAlgorithms KbdInteractiveAuthentication LogLevel LogVerbose NumberOfPasswordPrompts \
-    ObscureKeystrokeTiming PasswordAuthentication RequestTTY SendEnv SetEnv StdinNull SyslogFacility TunnelDevice \
+    ObscureKeystrokeTiming PasswordAuthentication RequestTTY SendEnv SetEnv StdinNull SyslogFacility \
     VisualHostKey WarnWeakCrypto XAuthLocation";
 
 const TOLD: &str = "AddKeysToAgent ControlMaster ControlPath ControlPersist FingerprintHash ForkAfterAuthentication \
@@ -23,7 +23,7 @@ const TOLD: &str = "AddKeysToAgent ControlMaster ControlPath ControlPersist Fing
     VersionAddendum";
 
 const REFUSED: &str = "CanonicalizeHostname CanonicalizePermittedCNAMEs ChannelTimeout CheckHostIP \
-    HostbasedAuthentication LocalCommand PKCS11Provider PermitLocalCommand ProxyUseFdpass Tunnel VerifyHostKeyDNS";
+    HostbasedAuthentication LocalCommand PKCS11Provider PermitLocalCommand ProxyUseFdpass VerifyHostKeyDNS";
 
 /// With the line of ssh's own: none, `Deprecated`, `Unsupported`.
 const DROPPED_BY_SSH: [(&str, Dropped); 3] = [

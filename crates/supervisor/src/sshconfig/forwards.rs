@@ -1,8 +1,8 @@
-//! `LocalForward`, `RemoteForward` and `DynamicForward`.
+//! `LocalForward`, `RemoteForward`, `DynamicForward`, and `Tunnel` with `TunnelDevice`.
 
 use std::path::PathBuf;
 
-use tunnel_engine::spec::{Forward, ForwardKind, ForwardParseError, Side};
+use tunnel_engine::spec::{DeviceMode, Forward, ForwardKind, ForwardParseError, Listen, Side};
 
 use super::options::Setting;
 use super::settings::Reader;
@@ -14,6 +14,9 @@ const KINDS: [(&str, ForwardKind); 3] = [
     ("RemoteForward", ForwardKind::Remote),
     ("DynamicForward", ForwardKind::Dynamic),
 ];
+
+/// ssh's default for `TunnelDevice`.
+const ANY: &str = "any:any";
 
 /// Each once, even where several blocks ask for it.
 pub(super) fn forwards(reader: &mut Reader<'_>) -> Vec<(Forward, Place)> {
@@ -31,7 +34,31 @@ pub(super) fn forwards(reader: &mut Reader<'_>) -> Vec<(Forward, Place)> {
             }
         }
     }
+    match device(reader) {
+        Ok(device) => found.extend(device),
+        Err(error) => reader.errors.push(error),
+    }
     found
+}
+
+/// Which units, `TunnelDevice` says; `Tunnel`, whether and of what kind.
+fn device(reader: &Reader<'_>) -> Result<Option<(Forward, Place)>, ConfigError> {
+    let Some(tunnel) = reader.options.get("Tunnel") else { return Ok(None) };
+    let mode = match tunnel.first().to_ascii_lowercase().as_str() {
+        "no" | "false" => return Ok(None),
+        "ethernet" => DeviceMode::Ethernet,
+        _ => DeviceMode::PointToPoint,
+    };
+    let units = reader.options.get("TunnelDevice");
+    let device = Forward::parse_device(units.map_or(ANY, |units| units.first())).map_err(|error| {
+        let place = units.unwrap_or(tunnel).place.clone();
+        ConfigError::new(place, error.to_string(), "write `local:remote`, each `any` or a number, as in `any:any`")
+    })?;
+    let listen = match device.listen {
+        Listen::Device { unit, .. } => Listen::Device { mode, unit },
+        other @ (Listen::Tcp { .. } | Listen::Unix(_)) => other,
+    };
+    Ok(Some((Forward { listen, ..device }, tunnel.place.clone())))
 }
 
 fn forward(setting: &Setting, kind: ForwardKind, reader: &Reader<'_>) -> Result<Forward, ConfigError> {

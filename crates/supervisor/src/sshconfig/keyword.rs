@@ -36,6 +36,8 @@ pub(super) enum Shape {
     Forward,
     /// An octal mask.
     Mask,
+    /// Two tunnel devices, or the one here.
+    Device,
     /// Not looked at.
     Any,
 }

@@ -136,13 +136,8 @@ const OTHERS: &[Keyword] = &[
     harmless("StdinNull", Shape::Flag),
     harmless("SyslogFacility", Shape::Word),
     followed("Tag", Shape::Word),
-    refused(
-        "Tunnel",
-        Shape::Choice(&["yes", "no", "true", "false", "point-to-point", "ethernet"]),
-        &["no", "false"],
-        "devices of the network are not forwarded, only ports and sockets",
-    ),
-    harmless("TunnelDevice", Shape::Word),
+    followed("Tunnel", Shape::Choice(&["yes", "no", "true", "false", "point-to-point", "ethernet"])),
+    followed("TunnelDevice", Shape::Device),
     followed("User", Shape::Word),
     // `ask` is the same as no: there is nobody to ask.
     refused("VerifyHostKeyDNS", ASK, &["no", "false", "ask"], "host keys are looked up in files, not in the DNS"),

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use tunnel_engine::spec::{RekeyLimit, port_or_service};
+use tunnel_engine::spec::{Forward, RekeyLimit, port_or_service};
 
 use super::jump;
 use super::keyword::{Keyword, Shape};
@@ -16,7 +16,14 @@ pub(super) fn check(keyword: &Keyword, line: &Line) -> Result<(), ConfigError> {
     let most = match keyword.shape {
         Shape::Words | Shape::Any | Shape::Command | Shape::Jump => usize::MAX,
         Shape::Forward => 2,
-        Shape::Flag | Shape::Choice(_) | Shape::Time | Shape::Number | Shape::Word | Shape::Port | Shape::Mask => 1,
+        Shape::Flag
+        | Shape::Choice(_)
+        | Shape::Time
+        | Shape::Number
+        | Shape::Word
+        | Shape::Port
+        | Shape::Mask
+        | Shape::Device => 1,
     };
     let Some(first) = line.words.first() else {
         return if matches!(keyword.shape, Shape::Words | Shape::Any | Shape::Command) {
@@ -44,6 +51,9 @@ pub(super) fn check(keyword: &Keyword, line: &Line) -> Result<(), ConfigError> {
             refuse("a port", "write a number from 1 to 65535, or the name of a service in /etc/services".to_owned())
         }
         Shape::Mask if mask(text).is_none() => refuse("a mask", "write an octal number, as 0177".to_owned()),
+        Shape::Device if Forward::parse_device(text).is_err() => {
+            refuse("a tunnel device", "write `local:remote`, each `any` or a number, as in `any:any`".to_owned())
+        }
         Shape::Jump => jump::check(line),
         Shape::Word | Shape::Words if line.words.iter().any(|word| word.text.trim().is_empty()) => {
             Err(line.error(format!("a value of `{name}` is empty"), "write a value, or remove the line"))
@@ -63,6 +73,7 @@ pub(super) fn check(keyword: &Keyword, line: &Line) -> Result<(), ConfigError> {
         | Shape::Port
         | Shape::Forward
         | Shape::Mask
+        | Shape::Device
         | Shape::Any => Ok(()),
     }
 }

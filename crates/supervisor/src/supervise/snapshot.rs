@@ -132,11 +132,11 @@ pub struct ForwardStatus {
     /// Unique in its tunnel, and the same from one session and reload to the next: `-L 3307`.
     #[serde(default)]
     pub name: String,
-    /// `local`, `remote` or `dynamic`.
+    /// `local`, `remote`, `dynamic` or `tunnel_device`.
     pub kind: String,
-    /// The real address, the allocated port included.
+    /// The real address, the allocated port included; of a tunnel device, its name.
     pub listen: String,
-    /// `host:port`, a path, or null for SOCKS.
+    /// `host:port`, a path, or null for SOCKS; of a tunnel device, which of the server's.
     pub connect: Option<String>,
     /// `up pending down stale unverified`.
     pub state: String,
@@ -157,6 +157,16 @@ pub struct ForwardStatus {
     /// The last connections of users that were refused, the newest first; at most five.
     #[serde(default)]
     pub last_refused: Vec<RefusedStatus>,
+}
+
+impl ForwardStatus {
+    /// In a sentence: `local forward 127.0.0.1:3307`, `tunnel device tun0`.
+    pub fn what(&self) -> String {
+        match self.kind.as_str() {
+            "tunnel_device" => format!("tunnel device {}", self.listen),
+            kind => format!("{kind} forward {}", self.listen),
+        }
+    }
 }
 
 /// A user's connection that was refused.

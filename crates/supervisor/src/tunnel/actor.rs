@@ -9,11 +9,12 @@ use tokio::task::{Id, JoinError};
 use tokio_util::sync::CancellationToken;
 use tunnel_engine::alarm::Alarm;
 use tunnel_engine::failure::{Failure, FailureKind};
-use tunnel_engine::forward::StateChanges;
+use tunnel_engine::forward::{DeviceChanges, StateChanges};
 use tunnel_engine::log_limit::LogLimiter;
 use tunnel_engine::spec::Destination;
 use tunnel_engine::{clock, task};
 
+use super::devices::Devices;
 use super::failure_counts::FailureCounts;
 use super::files::{Files, Look};
 use super::handle::Context;
@@ -43,6 +44,7 @@ pub(super) struct Actor {
     /// Everything that takes time.
     pub(super) jobs: Jobs,
     pub(super) locals: Locals,
+    pub(super) devices: Devices,
     pub(super) remotes: Remotes,
     /// The sessions that local listeners use.
     pub(super) current: watch::Sender<Option<Pool>>,
@@ -131,6 +133,8 @@ pub(super) enum Event {
     Gone { serial: u64 },
     /// A listener opened, closed or failed by itself.
     ListenerChanged { id: u64, changes: StateChanges },
+    /// A tunnel device does.
+    DeviceChanged { id: u64, changes: DeviceChanges },
     /// The living session has its mark, or not.
     Marked(Marked),
     /// A probe came to an end.
@@ -153,6 +157,7 @@ impl Actor {
         let machine = Machine::new(spec.policy, context.seed, clock::now());
         let witness = Arc::<Notify>::default();
         let locals = Locals::new(&spec, current.subscribe(), witness.clone());
+        let devices = Devices::new(&spec, current.subscribe());
         let remotes = Remotes::new(&spec, witness.clone());
         let takeover = Takeover::new(&spec);
         let random = fastrand::Rng::with_seed(context.seed);
@@ -185,6 +190,7 @@ impl Actor {
             machine,
             jobs: Jobs::default(),
             locals,
+            devices,
             remotes,
             current,
             attempt: None,
@@ -265,6 +271,7 @@ impl Actor {
             Event::HandedOver { serial, old } => self.handed_over(serial, *old),
             Event::Gone { serial } => self.gone(serial),
             Event::ListenerChanged { id, changes } => self.listener_changed(id, changes),
+            Event::DeviceChanged { id, changes } => self.device_changed(id, changes),
             Event::Marked(marked) => self.marked(marked),
             Event::Probed(probed) => self.probed(probed),
             Event::Witnessed => self.witnessed(),
@@ -288,6 +295,7 @@ impl Actor {
         self.keep_extras();
         self.keep_knocking();
         self.keep_listeners();
+        self.keep_devices();
         self.keep_mark();
         self.keep_probes();
         self.watch_files();

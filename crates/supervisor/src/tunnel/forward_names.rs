@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tunnel_engine::spec::{ForwardKind, Listen};
+use tunnel_engine::spec::Listen;
 
 use super::view::ForwardView;
 
@@ -20,14 +20,11 @@ pub(super) fn names(forwards: &[ForwardView]) -> Vec<String> {
 }
 
 fn name_of(forward: &ForwardView) -> String {
-    let option = match forward.kind {
-        ForwardKind::Local => "-L",
-        ForwardKind::Remote => "-R",
-        ForwardKind::Dynamic => "-D",
-    };
+    let option = forward.kind.option();
     let listen = &forward.key.listen;
     match listen {
         Listen::Tcp { port: 0, .. } => format!("{option} {listen}:{}", forward.connect),
+        Listen::Device { .. } => format!("{option} {listen}:{}", forward.connect),
         Listen::Tcp { .. } | Listen::Unix(_) => format!("{option} {listen}"),
     }
 }
@@ -36,7 +33,7 @@ fn name_of(forward: &ForwardView) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use tunnel_engine::spec::Forward;
+    use tunnel_engine::spec::{Forward, ForwardKind};
 
     use super::*;
     use crate::tunnel::ForwardState;

@@ -8,7 +8,7 @@ use tunnel_engine::failure::Failure;
 use tunnel_engine::forward::{
     BindOptions, Bound, ForwardStats, ListenOptions, ListenState, LocalForward, OutagePolicy, StateChanges,
 };
-use tunnel_engine::spec::{Connect, Forward, Side};
+use tunnel_engine::spec::{Connect, Forward, ForwardKind};
 
 use super::actor::{Actor, Event};
 use super::jobs::OwnedJob;
@@ -68,14 +68,15 @@ pub(super) enum Listening {
 
 /// Whether listeners should be open: from the wish to be up until the wish to be down, or until the tunnel gave up and
 /// nobody would ever come for the connections that they hold.
-fn should_listen(want: Want, phase: Phase) -> bool {
+pub(super) fn should_listen(want: Want, phase: Phase) -> bool {
     want == Want::Up && phase != Phase::Failed
 }
 
 impl Locals {
     pub(super) fn new(spec: &TunnelSpec, sessions: watch::Receiver<Option<Pool>>, witness: Arc<Notify>) -> Self {
         let mut locals = Self { entries: Vec::new(), next: 0, sessions, witness };
-        for forward in spec.forwards.iter().filter(|forward| forward.kind.side() == Side::Here) {
+        let listens = |kind| matches!(kind, ForwardKind::Local | ForwardKind::Dynamic);
+        for forward in spec.forwards.iter().filter(|forward| listens(forward.kind)) {
             locals.add(forward.clone());
         }
         locals
@@ -193,8 +194,16 @@ impl Actor {
 
     /// Every listener that should be open is, or has failed to.
     pub(super) fn listeners_tried(&self) -> bool {
-        !should_listen(self.machine.want(), self.machine.phase())
-            || !matches!(self.locals.listening(), Listening::Pending)
+        !should_listen(self.machine.want(), self.machine.phase()) || !matches!(self.listening(), Listening::Pending)
+    }
+
+    /// Those and the devices, all together.
+    pub(super) fn listening(&self) -> Listening {
+        match (self.locals.listening(), self.devices.listening()) {
+            (Listening::Failed(failure), _) | (_, Listening::Failed(failure)) => Listening::Failed(failure),
+            (Listening::Pending, _) | (_, Listening::Pending) => Listening::Pending,
+            (Listening::All, Listening::All) => Listening::All,
+        }
     }
 
     /// Binds those that are closed, and tries those again that nothing waits for.

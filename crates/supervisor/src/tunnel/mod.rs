@@ -13,6 +13,7 @@
 //! session it is about: the loop never waits for anything but events, so it always answers.
 
 mod actor;
+mod devices;
 mod failure_counts;
 mod files;
 mod forward_names;

@@ -53,7 +53,7 @@ pub(super) fn judge(error: &ForwardError, asked: &Listen) -> Failure {
         return match asked {
             // OpenSSH says the same words for these.
             Listen::Tcp { port, .. } if PRIVILEGED.contains(port) => denied.with_hint(PRIVILEGED_DENIED),
-            Listen::Tcp { .. } => denied,
+            Listen::Tcp { .. } | Listen::Device { .. } => denied,
             Listen::Unix(_) => denied.with_hint(POLICY_OF_PATHS),
         };
     }
@@ -70,7 +70,7 @@ fn hint(asked: &Listen) -> Cow<'static, str> {
         Listen::Tcp { port, .. } if PRIVILEGED.contains(port) => {
             "use a port above 1023: the lower ones need root on the server"
         }
-        Listen::Tcp { .. } => {
+        Listen::Tcp { .. } | Listen::Device { .. } => {
             "most likely an earlier session of this tunnel still holds it: on_remote_port_busy = \"takeover\" ends it, \
              ClientAliveInterval on the server ends it sooner by itself; else another program listens there, or AllowTcpForwarding or PermitListen forbids it"
         }
@@ -105,7 +105,7 @@ pub(super) fn again(failure: &Failure, answered: bool, on_busy: OnRemotePortBusy
 pub(crate) fn with_port(listen: &Listen, allocated: Option<u16>) -> Listen {
     match (listen, allocated) {
         (Listen::Tcp { bind, port: 0 }, Some(port)) => Listen::Tcp { bind: bind.clone(), port },
-        (Listen::Tcp { .. } | Listen::Unix(_), _) => listen.clone(),
+        (Listen::Tcp { .. } | Listen::Unix(_) | Listen::Device { .. }, _) => listen.clone(),
     }
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn with_port(listen: &Listen, allocated: Option<u16>) -> Listen {
 pub(crate) fn shown(listen: &Listen) -> String {
     match listen {
         Listen::Tcp { bind: Bind::Default, port } => format!("localhost:{port}"),
-        Listen::Tcp { .. } | Listen::Unix(_) => listen.to_string(),
+        Listen::Tcp { .. } | Listen::Unix(_) | Listen::Device { .. } => listen.to_string(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The steps of a reload, applied to what runs: what did not change is not touched.
 
 use tunnel_engine::clock;
-use tunnel_engine::spec::{Forward, Side};
+use tunnel_engine::spec::{Forward, ForwardKind};
 
 use super::actor::Actor;
 use super::pending;
@@ -38,18 +38,21 @@ impl Actor {
             }
             Step::Hosts { .. } => self.change_hosts(),
             Step::ReplaceSession { .. } => self.change_session(),
-            Step::RemoveForward { forward, .. } => match forward.kind.side() {
-                Side::Here => self.remove_listener(&forward),
-                Side::Server => self.remove_remote(&forward),
+            Step::RemoveForward { forward, .. } => match forward.kind {
+                ForwardKind::Local | ForwardKind::Dynamic => self.remove_listener(&forward),
+                ForwardKind::Remote => self.remove_remote(&forward),
+                ForwardKind::TunnelDevice => self.devices.remove(&forward),
             },
-            Step::RetuneForward { from, to, .. } => match to.kind.side() {
-                Side::Here => self.retarget_listener(&from, to),
-                Side::Server => self.retarget_remote(&from, to),
+            Step::RetuneForward { from, to, .. } => match to.kind {
+                ForwardKind::Local | ForwardKind::Dynamic => self.retarget_listener(&from, to),
+                ForwardKind::Remote => self.retarget_remote(&from, to),
+                ForwardKind::TunnelDevice => self.devices.retarget(&from, to),
             },
-            Step::AddForward { forward, .. } => match forward.kind.side() {
+            Step::AddForward { forward, .. } => match forward.kind {
                 // The listener itself follows, as it does for all that are not open.
-                Side::Here => self.locals.add(forward),
-                Side::Server => {
+                ForwardKind::Local | ForwardKind::Dynamic => self.locals.add(forward),
+                ForwardKind::TunnelDevice => self.devices.add(forward),
+                ForwardKind::Remote => {
                     self.remotes.add(forward);
                     self.request_forwards();
                 }
@@ -80,6 +83,7 @@ impl Actor {
     fn order_forwards(&mut self) {
         let place = |forward: &Forward| self.spec.forwards.iter().position(|wanted| wanted == forward);
         self.locals.sort_by_key(place);
+        self.devices.sort_by_key(place);
         self.remotes.sort_by_key(place);
     }
 
@@ -88,12 +92,14 @@ impl Actor {
         let proven = self.spec.probe != ProbeSpec::Off;
         let mut locals = self.locals.views(self.machine.phase(), proven);
         let mut remotes = self.remotes.views(proven);
-        let next = |side| match side {
-            Side::Here => locals.next(),
-            Side::Server => remotes.next(),
+        let mut devices = self.devices.views(self.machine.phase());
+        let next = |kind| match kind {
+            ForwardKind::Local | ForwardKind::Dynamic => locals.next(),
+            ForwardKind::Remote => remotes.next(),
+            ForwardKind::TunnelDevice => devices.next(),
         };
         let mut views: Vec<ForwardView> =
-            self.spec.forwards.iter().map(|forward| forward.kind.side()).filter_map(next).collect();
+            self.spec.forwards.iter().map(|forward| forward.kind).filter_map(next).collect();
         if let Some(note) = self.session_note() {
             for view in &mut views {
                 if self.is_doubtful() && view.state == ForwardState::Up {

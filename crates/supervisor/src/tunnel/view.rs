@@ -263,7 +263,7 @@ impl ForwardView {
             listen: self.listen.clone(),
             connect: match &self.connect {
                 Connect::Socks => None,
-                connect @ (Connect::Tcp { .. } | Connect::Unix(_)) => Some(connect.to_string()),
+                connect @ (Connect::Tcp { .. } | Connect::Unix(_) | Connect::Device(_)) => Some(connect.to_string()),
             },
             state: self.state.as_str().to_owned(),
             active: counts.active,

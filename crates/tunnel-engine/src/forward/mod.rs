@@ -1,6 +1,7 @@
 //! Carries connections: listeners that outlive sessions, the three kinds of forward, SOCKS, the relay, the counts.
 
 mod bind;
+mod device;
 mod hold;
 mod local;
 mod probe;
@@ -15,9 +16,10 @@ mod stream;
 mod testing;
 
 pub use bind::{BindOptions, Bound, Closing, ListenAddress, NoStore, PathWatcher, SocketStore, trial};
+pub use device::{DeviceChanges, DeviceForward, DeviceState, DeviceWish, OpenDevice};
 pub use local::{ListenOptions, ListenState, LocalForward, OutagePolicy, StateChanges};
 pub use probe::{Cause, Check, Disproof, Finding, probe_here, probe_local, probe_remote, probe_remote_at, probed_at};
 pub use refused::RefusedConnection;
 pub use remote::{RemoteForwards, RemoteTarget, Routes};
-pub use seams::{Incoming, Opener};
+pub use seams::{DeviceOpener, Incoming, Opener, PacketChannel};
 pub use stats::{ForwardCounts, ForwardStats};

@@ -2,11 +2,13 @@
 
 use std::future::Future;
 
+use bytes::Bytes;
+
 use crate::session::{
-    Channel, ChannelGone, ChannelRead, ChannelReader, ChannelWrite, ChannelWriter, IncomingChannel, OpenError, Origin,
-    RejectReason, RemoteListen, Session,
+    Channel, ChannelGone, ChannelRead, ChannelReader, ChannelWrite, ChannelWriter, DeviceChannel, DeviceError,
+    IncomingChannel, OpenError, Origin, RejectReason, RemoteListen, Sent, Session,
 };
-use crate::spec::Connect;
+use crate::spec::{Connect, DeviceMode, DeviceUnit};
 
 /// Whoever opens channels to a target. Implemented by [`Session`].
 pub trait Opener: Clone + Send + Sync + 'static {
@@ -69,5 +71,56 @@ impl Incoming for IncomingChannel {
 
     async fn reject(self, reason: RejectReason) {
         Self::reject(self, reason).await;
+    }
+}
+
+/// What opens tunnel devices of a server. Implemented by [`Session`].
+pub trait DeviceOpener: Clone + Send + Sync + 'static {
+    /// The way to a device of the server.
+    type Channel: PacketChannel;
+
+    /// Whether this asks on the same session.
+    fn is_same(&self, other: &Self) -> bool;
+    /// See [`Session::open_tunnel_device`].
+    fn open_device(
+        &self,
+        mode: DeviceMode,
+        unit: DeviceUnit,
+    ) -> impl Future<Output = Result<Self::Channel, DeviceError>> + Send;
+}
+
+/// Packets to and from a device of the server. Implemented by [`DeviceChannel`].
+pub trait PacketChannel: Send + Sync + 'static {
+    /// See [`DeviceChannel::recv`].
+    fn recv(&self) -> impl Future<Output = Option<Bytes>> + Send;
+    /// See [`DeviceChannel::send`].
+    fn send(&self, packet: &[u8]) -> impl Future<Output = Result<Sent, ChannelGone>> + Send;
+    /// See [`DeviceChannel::close`].
+    fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+impl DeviceOpener for Session {
+    type Channel = DeviceChannel;
+
+    fn is_same(&self, other: &Self) -> bool {
+        Self::is_same(self, other)
+    }
+
+    async fn open_device(&self, mode: DeviceMode, unit: DeviceUnit) -> Result<DeviceChannel, DeviceError> {
+        self.open_tunnel_device(mode, unit).await
+    }
+}
+
+impl PacketChannel for DeviceChannel {
+    async fn recv(&self) -> Option<Bytes> {
+        Self::recv(self).await
+    }
+
+    async fn send(&self, packet: &[u8]) -> Result<Sent, ChannelGone> {
+        Self::send(self, packet).await
+    }
+
+    async fn close(self) {
+        Self::close(self).await;
     }
 }

@@ -37,6 +37,7 @@ mod requests;
 mod router;
 mod scan;
 mod secure;
+mod tunnel_device;
 mod unknown;
 mod watchdog;
 mod wire;
@@ -53,6 +54,7 @@ pub use incoming::{IncomingChannel, IncomingChannels, Origin, RejectReason, Remo
 pub use info::SessionInfo;
 pub use path::{Doubt, Path};
 pub use scan::{Scan, host_keys};
+pub use tunnel_device::{DeviceChannel, DeviceError, Sent};
 
 use crate::dial::{Dialer, Look};
 use crate::failure::{Failure, FailureKind};

@@ -178,6 +178,7 @@ impl Line {
                     handle.channel_open_direct_tcpip(host.as_str(), u32::from(*port), from.0, from.1).await
                 }
                 Connect::Unix(path) => handle.channel_open_direct_streamlocal(path.to_string_lossy()).await,
+                Connect::Device(_) => return Err(OpenError::UnknownType("a device is no target".to_owned())),
                 Connect::Socks => return Err(OpenError::UnknownType("socks is spoken here, not there".to_owned())),
             }
         };
@@ -333,6 +334,8 @@ pub(super) fn remote_listen(listen: &Listen) -> RemoteListen {
             RemoteListen::Tcp { address: address.to_owned(), port: *port }
         }
         Listen::Unix(path) => RemoteListen::Unix(path.to_string_lossy().into_owned()),
+        // Never asked for: devices are this machine's, and the server's are asked for otherwise.
+        Listen::Device { .. } => RemoteListen::Unix(listen.to_string()),
     }
 }
 
@@ -354,7 +357,7 @@ fn direct(target: &Connect, origin: &Origin) -> (&'static str, Vec<u8>) {
             put_u32(&mut fields, 0);
             ("direct-streamlocal@openssh.com", fields)
         }
-        Connect::Socks => ("", fields),
+        Connect::Socks | Connect::Device(_) => ("", fields),
     }
 }
 

@@ -1,7 +1,9 @@
-//! One forward: what ssh's `-L`, `-R` and `-D` ask for. The text forms are in `forward_parse`.
+//! One forward: what ssh's `-L`, `-R`, `-D` and `-w` ask for. The text forms are in `forward_parse`.
 
 use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
+
+use super::{DeviceMode, DeviceUnit};
 
 /// Which option of ssh(1) a forward is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,22 +14,35 @@ pub enum ForwardKind {
     Remote,
     /// `-D`, DynamicForward: listens here, speaks SOCKS, connects from the server.
     Dynamic,
+    /// `-w`, Tunnel: packets of a network device here and one on the server.
+    TunnelDevice,
 }
 
 impl ForwardKind {
-    /// `local`, `remote` or `dynamic`: the word used in status, logs and metrics.
+    /// `local`, `remote`, `dynamic` or `tunnel_device`: the word used in status, logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
             Self::Remote => "remote",
             Self::Dynamic => "dynamic",
+            Self::TunnelDevice => "tunnel_device",
+        }
+    }
+
+    /// ssh's option for it.
+    pub const fn option(self) -> &'static str {
+        match self {
+            Self::Local => "-L",
+            Self::Remote => "-R",
+            Self::Dynamic => "-D",
+            Self::TunnelDevice => "-w",
         }
     }
 
     /// The side whose address space the listen address belongs to.
     pub const fn side(self) -> Side {
         match self {
-            Self::Local | Self::Dynamic => Side::Here,
+            Self::Local | Self::Dynamic | Self::TunnelDevice => Side::Here,
             Self::Remote => Side::Server,
         }
     }
@@ -55,7 +70,7 @@ impl Side {
 /// A checked forward.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Forward {
-    /// `-L`, `-R` or `-D`.
+    /// `-L`, `-R`, `-D` or `-w`.
     pub kind: ForwardKind,
     /// Where connections are accepted.
     pub listen: Listen,
@@ -88,11 +103,11 @@ impl Forward {
         let side = self.kind.side();
         let listen = match self.listen {
             Listen::Unix(socket) => Listen::Unix(path(socket, side)?),
-            tcp @ Listen::Tcp { .. } => tcp,
+            other @ (Listen::Tcp { .. } | Listen::Device { .. }) => other,
         };
         let connect = match self.connect {
             Connect::Unix(socket) => Connect::Unix(path(socket, side.other())?),
-            other @ (Connect::Tcp { .. } | Connect::Socks) => other,
+            other @ (Connect::Tcp { .. } | Connect::Socks | Connect::Device(_)) => other,
         };
         Ok(Self { listen, connect, ..self })
     }
@@ -110,6 +125,13 @@ pub enum Listen {
     },
     /// A unix socket.
     Unix(PathBuf),
+    /// A network device of this machine.
+    Device {
+        /// What passes through it.
+        mode: DeviceMode,
+        /// Which.
+        unit: DeviceUnit,
+    },
 }
 
 /// The addresses of a TCP listener, by the rules of ssh(1).
@@ -138,6 +160,8 @@ pub enum Connect {
     Unix(PathBuf),
     /// The peer says it, by SOCKS: `-D`, and `-R` with a bare port.
     Socks,
+    /// A network device of the server.
+    Device(DeviceUnit),
 }
 
 impl fmt::Display for Listen {
@@ -147,6 +171,8 @@ impl fmt::Display for Listen {
             Self::Tcp { bind: Bind::Any, port } => write!(f, "*:{port}"),
             Self::Tcp { bind: Bind::Address(host), port } => write_host_port(f, host, *port),
             Self::Unix(path) => write_path(f, path),
+            Self::Device { mode: DeviceMode::PointToPoint, unit } => write!(f, "{unit}"),
+            Self::Device { mode: mode @ DeviceMode::Ethernet, unit } => write!(f, "{}:{unit}", mode.as_str()),
         }
     }
 }
@@ -157,6 +183,7 @@ impl fmt::Display for Connect {
             Self::Tcp { host, port } => write_host_port(f, host, *port),
             Self::Unix(path) => write_path(f, path),
             Self::Socks => f.write_str("socks"),
+            Self::Device(unit) => write!(f, "{unit}"),
         }
     }
 }
@@ -172,7 +199,7 @@ impl fmt::Display for Forward {
 pub fn forward_text(listen: &Listen, connect: &Connect) -> String {
     match connect {
         Connect::Socks => listen.to_string(),
-        connect @ (Connect::Tcp { .. } | Connect::Unix(_)) => format!("{listen}:{connect}"),
+        connect @ (Connect::Tcp { .. } | Connect::Unix(_) | Connect::Device(_)) => format!("{listen}:{connect}"),
     }
 }
 

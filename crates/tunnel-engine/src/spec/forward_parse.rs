@@ -29,6 +29,9 @@ impl Forward {
     /// # Errors
     /// What ssh(1) refuses; an empty host to connect to.
     pub fn parse(kind: ForwardKind, text: &str) -> Result<Self, ForwardParseError> {
+        if kind == ForwardKind::TunnelDevice {
+            return Self::parse_device(text);
+        }
         let words = lex(text)?;
         let (listen, connect) = match words.as_slice() {
             [] => return Err(ForwardParseError::Empty),
@@ -78,7 +81,7 @@ fn one_word(kind: ForwardKind, fields: &[String]) -> Result<(Listen, Connect), F
         (_, [_, _, _, ..]) => 2,
         // `port`, `bind:port` and `/path` alone.
         (ForwardKind::Remote, _) => 0,
-        (ForwardKind::Local, _) => return Err(ForwardParseError::Shape(kind)),
+        (ForwardKind::Local | ForwardKind::TunnelDevice, _) => return Err(ForwardParseError::Shape(kind)),
     };
     let (listen, connect) = fields.split_at(fields.len() - connect_fields);
     let listen = listen_fields(kind, listen)?;
@@ -185,7 +188,8 @@ impl ForwardParseError {
             | Self::BadHost(_)
             | Self::PathTooLong(_)
             | Self::BadPath(_)
-            | Self::BareIpv6(_) => false,
+            | Self::BareIpv6(_)
+            | Self::BadDevice(_) => false,
         };
         match find_bare_ipv6(fields) {
             Some(address) if misread => Self::BareIpv6(address),

@@ -11,6 +11,7 @@ mod ip_qos;
 mod permit;
 mod person;
 mod session;
+mod tunnel_device;
 
 pub use crate::services::port as port_or_service;
 pub use algorithms::wildcard;
@@ -26,3 +27,4 @@ pub use person::{Asker, Person, Question};
 pub use session::{
     AddressFamily, AgentSpec, AuthSpec, DialSpec, IdentitySpec, RekeyLimit, SecretSource, SessionSpec, TimingSpec, Via,
 };
+pub use tunnel_device::{DeviceMode, DeviceUnit};

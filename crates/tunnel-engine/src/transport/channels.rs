@@ -10,6 +10,8 @@ use std::time::Instant;
 
 use bytes::{Buf as _, Bytes};
 
+mod own;
+
 use super::TransportError;
 use super::inbox::{InPlace, Inbox};
 use super::message::{
@@ -18,6 +20,8 @@ use super::message::{
 };
 use super::window::{Room, Window};
 use super::wire::{Reader, put_u32};
+use own::Own;
+pub(crate) use own::{OwnRefusal, SendError};
 
 /// Channels of the server's that wait for russh's answer.
 const MAX_OFFERED: usize = 4096;
@@ -40,6 +44,9 @@ pub(crate) struct Channels {
     /// CLOSEs that russh will send for channels that were closed here, by the server's numbers. The server may use a
     /// number again before russh has said its CLOSE.
     unsaid: HashMap<u32, usize>,
+    /// Of the channels that are opened here: our number for the next, and those that the server has not answered for.
+    next_own: u32,
+    opening: Vec<u32>,
 }
 
 struct Channel {
@@ -65,6 +72,8 @@ struct Channel {
     closing: bool,
     /// It is in `due`.
     is_due: bool,
+    /// Of a channel that was opened here, without russh.
+    own: Option<Box<Own>>,
 }
 
 impl Channel {
@@ -85,6 +94,7 @@ impl Channel {
             got_close: false,
             closing: false,
             is_due: false,
+            own: None,
         }
     }
 }
@@ -98,6 +108,8 @@ pub(crate) enum FromServer {
     Data(usize),
     /// The server has taken data of ours.
     Adjusted,
+    /// It is about a channel that was opened here, and done with.
+    Own,
 }
 
 /// A channel takes no more.
@@ -122,6 +134,8 @@ impl Channels {
             waiting: VecDeque::new(),
             offered: HashMap::new(),
             unsaid: HashMap::new(),
+            next_own: own::FIRST,
+            opening: Vec::new(),
         }
     }
 
@@ -166,6 +180,13 @@ impl Channels {
 
     /// A message of the server's.
     pub(crate) fn server_says(&mut self, payload: Bytes, now: Instant) -> Result<FromServer, TransportError> {
+        match own::recipient(&payload) {
+            Some(ours) => self.own_from_server(ours, payload, now),
+            None => self.note_from_server(payload, now),
+        }
+    }
+
+    fn note_from_server(&mut self, payload: Bytes, now: Instant) -> Result<FromServer, TransportError> {
         let mut reader = Reader::new("channel message", &payload);
         match reader.u8()? {
             MSG_CHANNEL_DATA => {
@@ -244,6 +265,10 @@ impl Channels {
         while let Some(ours) = self.due.pop_front() {
             let Some(channel) = self.open.get_mut(&ours) else { continue };
             channel.is_due = false;
+            if let Some(message) = channel.own.as_mut().and_then(|own| own.next_message(channel.theirs)) {
+                self.make_due(ours);
+                return Some(message);
+            }
             let Some(theirs) = channel.theirs else { continue };
             if channel.sent_close {
                 continue;
@@ -257,7 +282,9 @@ impl Channels {
             }
             if channel.closing {
                 channel.sent_close = true;
-                *self.unsaid.entry(theirs).or_insert(0) += 1;
+                if channel.own.is_none() {
+                    *self.unsaid.entry(theirs).or_insert(0) += 1;
+                }
                 let mut message = vec![MSG_CHANNEL_CLOSE];
                 put_u32(&mut message, theirs);
                 self.forget_if_over(ours);

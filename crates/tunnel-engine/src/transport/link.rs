@@ -1,6 +1,8 @@
 //! What the parts of a running session share: the connection, its channels, and what goes to and from russh. Each part
 //! takes the lock for a moment and never waits with it.
 
+mod own;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +22,7 @@ use super::negotiate::Agreement;
 use super::opens::{Opens, Refusal};
 use super::text::Texts;
 use crate::clock;
+pub(crate) use own::OwnChannel;
 
 /// Messages for russh, without the data of channels, which does not go there. From here on the server is not read,
 /// unless russh waits for the server.
@@ -276,6 +279,7 @@ impl State {
                 match self.channels.server_says(payload, clock::now())? {
                     FromServer::Data(bytes) => self.tell(|observer| observer.data(bytes)),
                     FromServer::Adjusted => self.tell(|observer| observer.window_adjusted()),
+                    FromServer::Own => {}
                     FromServer::Pass(payload) => {
                         let payload = self.texts.in_utf8(payload)?;
                         self.clear.tell(&payload, &mut self.to_russh)?;
@@ -289,6 +293,7 @@ impl State {
             Event::NewKeys(agreement) => self.tell(|observer| observer.new_keys(&agreement)),
             Event::Debug(text) => {
                 self.global.said(&text.text);
+                self.channels.said(&text.text);
                 self.tell(|observer| observer.debug(&text));
             }
             // Asked and answered before there was a link.

@@ -36,14 +36,14 @@ mod text;
 mod window;
 mod wire;
 
-pub(crate) use channels::Ended;
+pub(crate) use channels::{Ended, OwnRefusal, SendError};
 pub(crate) use cipher::CipherName;
 pub(crate) use connection::{Config, Connection, Event, SessionProof};
 pub(crate) use driver::{ServerIo, start};
 pub(crate) use error::TransportError;
 pub(crate) use handshake::{Handshake, HandshakeError};
 pub(crate) use kex::KexName;
-pub(crate) use link::{ClearStream, Link, Observer};
+pub(crate) use link::{ClearStream, Link, Observer, OwnChannel};
 pub(crate) use mac::MacName;
 pub(crate) use message::DebugText;
 pub(crate) use negotiate::{Agreement, Kind, Offer};

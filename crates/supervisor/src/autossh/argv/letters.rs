@@ -14,6 +14,8 @@ pub(super) enum Fate {
     Fixed(&'static str, &'static str),
     /// A forward.
     Forward(ForwardKind),
+    /// A tunnel device.
+    Device,
     /// Asks for what is the case anyway.
     Granted,
     /// About a shell, a terminal or another program: a tunnel has none of these. Told in a note.
@@ -89,7 +91,7 @@ pub(super) const LETTERS: &[Letter] = &[
     flag('V', Fate::Own),
     flag('v', Fate::Own),
     with('W', Fate::Refused("standard input and output are not forwarded: use `-L port:host:port`")),
-    with('w', Fate::Refused("tun devices are not made: forward ports, or use a VPN")),
+    with('w', Fate::Device),
     flag('X', Fate::NoEffect(NO_SHELL)),
     flag('x', Fate::Granted),
     flag('Y', Fate::NoEffect(NO_SHELL)),

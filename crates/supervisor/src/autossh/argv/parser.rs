@@ -1,6 +1,6 @@
 //! The walk over the words: letters, their arguments, the destination.
 
-use tunnel_engine::spec::{Forward, ForwardKind, ForwardParseError};
+use tunnel_engine::spec::{DeviceMode, Forward, ForwardKind, ForwardParseError};
 
 use super::destination::Destination;
 use super::letters::{self, Fate, Letter, MASTER};
@@ -141,6 +141,7 @@ impl<'a> Parser<'a> {
             Fate::Keyword(keyword) => self.set(keyword, value.unwrap_or_default()),
             Fate::Fixed(keyword, value) => self.set(keyword, value),
             Fate::Forward(kind) => self.forward(letter.letter, kind, value.unwrap_or_default()),
+            Fate::Device => self.device(letter.letter, value.unwrap_or_default()),
             Fate::NoEffect(why) => self.line.notes.push(format!("-{} has no effect: {why}", letter.letter)),
             Fate::Refused(why) => self.errors.push(ArgvError::Refused(letter.letter, why)),
         }
@@ -157,6 +158,17 @@ impl<'a> Parser<'a> {
             Ok(forward) if self.line.forwards.contains(&forward) => {}
             Ok(forward) => self.line.forwards.push(forward),
             Err(source) => self.errors.push(ArgvError::Forward { letter, text: text.to_owned(), source }),
+        }
+    }
+
+    /// As ssh: point-to-point, unless an option before it says `Tunnel=ethernet`.
+    fn device(&mut self, letter: char, units: &str) {
+        match Forward::parse_device(units) {
+            Ok(_) => {
+                self.set("Tunnel", DeviceMode::PointToPoint.as_str());
+                self.set("TunnelDevice", units);
+            }
+            Err(source) => self.errors.push(ArgvError::Forward { letter, text: units.to_owned(), source }),
         }
     }
 

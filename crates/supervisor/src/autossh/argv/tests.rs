@@ -125,8 +125,17 @@ fn a_remote_command_or_a_terminal_is_refused_and_left_alone() {
 
 #[test]
 fn what_cannot_be_followed_is_refused_by_name_all_at_once() {
-    assert_eq!(errors("-1 -w 0:0 -W h:1 -I x -s -O check -Q cipher -G h").len(), 8);
-    assert!(errors("-w any h")[0].starts_with("-w cannot be used: tun devices"));
+    assert_eq!(errors("-1 -w 0:0:0 -W h:1 -I x -s -O check -Q cipher -G h").len(), 8);
+    assert!(errors("-w tun0 h")[0].contains("`tun0` is not a tunnel device"));
+}
+
+#[test]
+fn tunnel_device_is_point_to_point_unless_tunnel_is_said_before() {
+    let settings = |line: &str| tunnel(line).settings;
+    let (mode, units) = (keyword("Tunnel", "point-to-point"), keyword("TunnelDevice", "0:1"));
+    assert_eq!(settings("-N -w 0:1 h"), [mode.clone(), units.clone()]);
+    let before = Setting::Line("Tunnel=ethernet".into());
+    assert_eq!(settings("-N -o Tunnel=ethernet -w0:1 h"), [before, mode, units]);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use tunnel_engine::forward::probed_at;
 use tunnel_engine::session::RemoteListen;
-use tunnel_engine::spec::{Bind, Connect, Destination, Forward, ForwardKind, Listen, SessionSpec, Via};
+use tunnel_engine::spec::{
+    Bind, Connect, Destination, DeviceMode, DeviceUnit, Forward, ForwardKind, Listen, SessionSpec, Via,
+};
 
 use crate::config::{OnRemotePortBusy, ProbeSpec, TunnelSpec};
 
@@ -28,6 +30,8 @@ pub(super) struct Needs {
     pub(super) listens_on_sockets: bool,
     /// A listener on another address than loopback.
     pub(super) gateway: bool,
+    /// A network device of the server, and which.
+    pub(super) device: Option<(DeviceMode, DeviceUnit)>,
     /// Commands of the login's shell.
     pub(super) commands: bool,
     /// What cannot be narrowed down, or proven.
@@ -55,6 +59,8 @@ const NEW_SOCKETS: &str =
     "OpenSSH has no list of paths: with this, a unix socket can be made wherever the login may write";
 const UNPROVEN_PORT: &str = "the port that the server chooses is not in a list, so it is not proven to lead back: `tunneld \
                              status` shows the forward as unverified, and it is ready";
+const DEVICE: &str = "a tunnel device is made for root only; for another login, make it there beforehand, with `ip tuntap \
+                      add dev tun0 mode tun user NAME` (tap for ethernet), and name its number";
 const ODD_PATH: &str = "a path with blanks, quotes or brackets cannot be written into these lists: choose another one";
 const TAKEOVER: &str = "on_remote_port_busy = \"takeover\" runs commands in the login's shell on Linux, so they are allowed; \
                         with \"retry\" none would be";
@@ -90,6 +96,7 @@ fn of_server(tunnel: &TunnelSpec) -> Needs {
         match forward.kind {
             ForwardKind::Local | ForwardKind::Dynamic => needs.open(&forward.connect),
             ForwardKind::Remote => needs.listen(forward, tunnel.probe != ProbeSpec::Off),
+            ForwardKind::TunnelDevice => needs.device(forward),
         }
     }
     if tunnel.on_remote_port_busy == OnRemotePortBusy::Takeover
@@ -106,6 +113,7 @@ impl Needs {
         match target {
             Connect::Tcp { host, port } => self.opens.add(host, *port),
             Connect::Unix(path) => self.open_socket(&path.to_string_lossy()),
+            Connect::Device(_) => {}
             Connect::Socks => {
                 self.opens = Opens::Any;
                 self.note(DYNAMIC);
@@ -136,7 +144,7 @@ impl Needs {
                 match at {
                     Connect::Tcp { .. } if probed && *port == 0 => self.note(UNPROVEN_PORT),
                     Connect::Tcp { host, port } if probed => self.opens.add(&host, port),
-                    Connect::Tcp { .. } | Connect::Unix(_) | Connect::Socks => {}
+                    Connect::Tcp { .. } | Connect::Unix(_) | Connect::Socks | Connect::Device(_) => {}
                 }
             }
             (RemoteListen::Unix(path), _) => {
@@ -146,6 +154,13 @@ impl Needs {
                     self.open_socket(path);
                 }
             }
+        }
+    }
+
+    fn device(&mut self, forward: &Forward) {
+        if let (Listen::Device { mode, .. }, Connect::Device(unit)) = (&forward.listen, &forward.connect) {
+            self.device = Some((*mode, *unit));
+            self.note(DEVICE);
         }
     }
 
@@ -162,6 +177,7 @@ impl Needs {
         self.opens_sockets |= other.opens_sockets;
         self.listens_on_sockets |= other.listens_on_sockets;
         self.gateway |= other.gateway;
+        self.device = self.device.or(other.device);
         self.commands |= other.commands;
         other.notes.into_iter().for_each(|note| self.note(note));
     }
@@ -184,7 +200,7 @@ fn push<T: PartialEq>(list: &mut Vec<T>, new: T) {
 /// What a server with `GatewayPorts no` listens on anyway.
 fn is_loopback(listen: &Listen) -> bool {
     match listen {
-        Listen::Unix(_) | Listen::Tcp { bind: Bind::Default, .. } => true,
+        Listen::Unix(_) | Listen::Device { .. } | Listen::Tcp { bind: Bind::Default, .. } => true,
         Listen::Tcp { bind: Bind::Any, .. } => false,
         Listen::Tcp { bind: Bind::Address(address), .. } => matches!(address.as_str(), "localhost" | "127.0.0.1"),
     }

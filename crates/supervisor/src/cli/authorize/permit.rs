@@ -1,6 +1,8 @@
 //! What a server permits, as OpenSSH writes it: the options of a line of authorized_keys (sshd(8)), and a Match block of
 //! sshd_config(5). Pure.
 
+use tunnel_engine::spec::DeviceUnit;
+
 use super::needs::{Needs, Opens};
 
 /// Stands in a list that has to have an entry and permits nothing: no name below `.invalid` resolves (RFC 6761), and in
@@ -26,6 +28,9 @@ pub(super) fn options(needs: &Needs, from: &[String]) -> String {
         Opens::These(targets) => options.extend(list("permitopen", targets)),
     }
     options.extend(list("permitlisten", &needs.listens));
+    if let Some((_, DeviceUnit::Number(number))) = needs.device {
+        options.push(format!("tunnel=\"{number}\""));
+    }
     options.join(",")
 }
 
@@ -70,9 +75,10 @@ pub(super) fn block(user: &str, needs: &Needs) -> String {
     if !needs.commands {
         lines.extend([format!("ForceCommand {NO_COMMAND}"), "MaxSessions 0".to_owned()]);
     }
-    for off in ["PermitTTY", "X11Forwarding", "AllowAgentForwarding", "PermitTunnel", "PermitUserRC"] {
+    for off in ["PermitTTY", "X11Forwarding", "AllowAgentForwarding", "PermitUserRC"] {
         lines.push(format!("{off} no"));
     }
+    lines.push(format!("PermitTunnel {}", needs.device.map_or("no", |(mode, _)| mode.as_str())));
     lines.push(format!("ClientAliveInterval {ALIVE_INTERVAL}"));
     lines.push(format!("ClientAliveCountMax {ALIVE_COUNT_MAX}"));
     let lines: String = lines.iter().map(|line| format!("    {line}\n")).collect();
@@ -96,6 +102,8 @@ fn addresses(entries: &[(String, u16)]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use tunnel_engine::spec::DeviceMode;
+
     use super::*;
 
     fn these(list: &[(&str, u16)]) -> Vec<(String, u16)> {
@@ -121,6 +129,16 @@ mod tests {
             assert!(block.contains(line), "{line} {block}");
         }
         assert!(block.contains("MaxSessions 0\n") && block.contains("AllowStreamLocalForwarding no\n"), "{block}");
+    }
+
+    #[test]
+    fn tunnel_device_is_permitted_by_its_kind_and_number() {
+        let device = |unit| Needs { device: Some((DeviceMode::Ethernet, unit)), ..Needs::default() };
+        let numbered = device(DeviceUnit::Number(3));
+        assert!(options(&numbered, &[]).ends_with(",tunnel=\"3\""));
+        assert!(block("tunnel", &numbered).contains("PermitTunnel ethernet\n"));
+        assert!(!options(&device(DeviceUnit::Any), &[]).contains("tunnel="));
+        assert!(block("tunnel", &Needs::default()).contains("PermitTunnel no\n"));
     }
 
     #[test]

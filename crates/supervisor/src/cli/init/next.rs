@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use tunnel_engine::spec::{Destination, IdentitySpec, Via};
 
-use crate::cli::check;
 use crate::config::TunnelSpec;
 
 /// What the next steps depend on.
@@ -31,7 +30,7 @@ impl Next<'_> {
         let (tunnel, destination) = (self.tunnel, &self.tunnel.session.destination);
         let mut text = format!("wrote {}: tunnel `{}` to {destination}\n", self.path.display(), tunnel.name);
         for forward in &tunnel.forwards {
-            let _ = writeln!(text, "  {} {forward}", check::option(forward.kind));
+            let _ = writeln!(text, "  {} {forward}", forward.kind.option());
         }
         text.push_str("next:\n");
         let steps = self.steps();

@@ -34,11 +34,11 @@ fn forwards(tunnel: &TunnelStatus) -> Vec<String> {
 
 /// What is to be known about a forward.
 fn forward(forward: &ForwardStatus) -> Option<String> {
-    let (kind, listen, state) = (&forward.kind, &forward.listen, &forward.state);
+    let (what, state) = (forward.what(), &forward.state);
     match (state.as_str(), forward.message.as_deref()) {
         ("up", None) => None,
-        ("up", Some(but)) => Some(format!("{kind} forward {listen} is up, but {but}")),
-        (_, why) => Some(format!("{kind} forward {listen} is {state}: {}", why.unwrap_or("not in place yet"))),
+        ("up", Some(but)) => Some(format!("{what} is up, but {but}")),
+        (_, why) => Some(format!("{what} is {state}: {}", why.unwrap_or("not in place yet"))),
     }
 }
 

@@ -17,7 +17,7 @@ pub(in crate::cli) fn why(tunnel: &TunnelStatus, now: SystemTime) -> String {
     let noteworthy = tunnel.forwards.iter().filter(|forward| forward.state != "up" || forward.message.is_some());
     sentences.extend(noteworthy.filter(|_| tunnel.phase == "up").map(|forward| {
         let message = forward.message.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
-        format!("The {} forward {} is {}{message}.", forward.kind, forward.listen, forward.state)
+        format!("The {} is {}{message}.", forward.what(), forward.state)
     }));
     sentences.extend(tunnel.forwards.iter().filter_map(|forward| refused(forward, now)));
     sentences.extend(tunnel.last_failure.as_ref().map(|failure| cause(failure, tunnel, now)));
@@ -39,8 +39,8 @@ fn refused(forward: &ForwardStatus, now: SystemTime) -> Option<String> {
         format!("to {}{ago}: {}", refused.target, refused.message)
     });
     let told: Vec<String> = told.collect();
-    let (kind, listen) = (&forward.kind, &forward.listen);
-    (!told.is_empty()).then(|| format!("Last refused connections of the {kind} forward {listen}: {}.", told.join("; ")))
+    let what = forward.what();
+    (!told.is_empty()).then(|| format!("Last refused connections of the {what}: {}.", told.join("; ")))
 }
 
 fn state(tunnel: &TunnelStatus, now: SystemTime) -> String {

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-use tunnel_engine::spec::{Bind, Destination, Forward, Listen, SessionSpec, Side, Via};
+use tunnel_engine::spec::{Bind, Destination, DeviceMode, DeviceUnit, Forward, Listen, SessionSpec, Side, Via};
 
 use super::Candidate;
 use crate::config::diagnostic::ConfigError;
@@ -32,6 +32,7 @@ enum Machine {
 enum Listening {
     Tcp(Vec<Address>, u16),
     Unix(PathBuf),
+    Device(DeviceMode, u32),
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -57,10 +58,17 @@ pub(super) fn of(
         };
         let listen = match &forward.listen {
             Listen::Unix(path) => Listening::Unix(path.clone()),
+            Listen::Device { unit: DeviceUnit::Any, .. } => return None,
+            Listen::Device { mode, unit: DeviceUnit::Number(number) } => Listening::Device(*mode, *number),
             Listen::Tcp { port: 0, .. } => return None,
             Listen::Tcp { bind, port } => Listening::Tcp(addresses(bind, gateway_ports && side == Side::Here), *port),
         };
-        Some(Claim { machine, listen, text: forward.listen.to_string(), tunnel: tunnel.cloned(), place: place.clone() })
+        let device = match &forward.listen {
+            Listen::Device { mode, unit } => unit.device_name(*mode),
+            Listen::Tcp { .. } | Listen::Unix(_) => None,
+        };
+        let text = device.unwrap_or_else(|| forward.listen.to_string());
+        Some(Claim { machine, listen, text, tunnel: tunnel.cloned(), place: place.clone() })
     };
     forwards.iter().filter_map(claim).collect()
 }
@@ -69,7 +77,7 @@ pub(super) fn of(
 pub(super) fn of_metrics(listen: &Listen, place: Place) -> Option<Claim> {
     let listening = match listen {
         Listen::Unix(path) => Listening::Unix(path.clone()),
-        Listen::Tcp { port: 0, .. } => return None,
+        Listen::Device { .. } | Listen::Tcp { port: 0, .. } => return None,
         Listen::Tcp { bind, port } => Listening::Tcp(addresses(bind, false), *port),
     };
     Some(Claim { machine: Machine::This, listen: listening, text: listen.to_string(), tunnel: None, place })
@@ -153,25 +161,32 @@ impl Port {
 struct Claimed<'a> {
     ports: HashMap<(&'a Machine, u16), Port>,
     paths: HashMap<(&'a Machine, &'a Path), usize>,
+    devices: HashMap<(DeviceMode, u32), usize>,
 }
 
 impl<'a> Claimed<'a> {
     /// Notes a claim. Gives the first one that claims the same.
     fn note(&mut self, claim: &'a Claim, at: usize) -> Option<usize> {
         match &claim.listen {
-            Listening::Unix(path) => match self.paths.entry((&claim.machine, path)) {
-                Entry::Occupied(first) => Some(*first.get()),
-                Entry::Vacant(free) => {
-                    free.insert(at);
-                    None
-                }
-            },
+            Listening::Unix(path) => first_at(self.paths.entry((&claim.machine, path)), at),
+            Listening::Device(mode, number) => first_at(self.devices.entry((*mode, *number)), at),
             Listening::Tcp(addresses, port) => {
                 let port = self.ports.entry((&claim.machine, *port)).or_default();
                 let holder = addresses.iter().filter_map(|address| port.holder(address)).min();
                 addresses.iter().for_each(|address| port.note(address, at));
                 holder
             }
+        }
+    }
+}
+
+/// The first claim to the same, if this is not it.
+fn first_at<K>(entry: Entry<'_, K, usize>, at: usize) -> Option<usize> {
+    match entry {
+        Entry::Occupied(first) => Some(*first.get()),
+        Entry::Vacant(free) => {
+            free.insert(at);
+            None
         }
     }
 }

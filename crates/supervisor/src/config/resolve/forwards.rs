@@ -1,4 +1,4 @@
-//! `local_forward`, `remote_forward` and `dynamic_forward`.
+//! `local_forward`, `remote_forward`, `dynamic_forward` and `tunnel_device`.
 
 use std::path::PathBuf;
 
@@ -35,7 +35,19 @@ pub(super) fn forwards(
             all.extend(reader.note(forward(item, kind, environment)).map(|forward| (forward, item.place())));
         }
     }
+    let device = reader.value("tunnel_device");
+    if let Some(value) = device {
+        let read = device_of(value);
+        // `none` takes back what the defaults or ssh_config say.
+        if let Some(Some(forward)) = reader.note(read) {
+            wished = true;
+            all.push((forward, value.place()));
+        }
+    }
     for (forward, place) in alias.iter().flat_map(|alias| &alias.forwards) {
+        if forward.kind == ForwardKind::TunnelDevice && device.is_some() {
+            continue;
+        }
         wished = true;
         if !all.iter().any(|(known, _)| known == forward) {
             all.push((forward.clone(), place.clone()));
@@ -45,10 +57,18 @@ pub(super) fn forwards(
         reader.miss(
             header,
             "the tunnel has no forwards",
-            "add `local_forward`, `remote_forward` or `dynamic_forward`, for example `local_forward = [\"3307:127.0.0.1:3306\"]`",
+            "add `local_forward`, `remote_forward`, `dynamic_forward` or `tunnel_device`, for example `local_forward = [\"3307:127.0.0.1:3306\"]`",
         );
     }
     all
+}
+
+/// `None`: none is wanted.
+fn device_of(value: Value<'_>) -> Read<Option<Forward>> {
+    match value.word()? {
+        "none" => Ok(None),
+        text => Forward::parse_device(text).map(Some).or_else(|error| refuse(value, &error)),
+    }
 }
 
 fn forward(value: Value<'_>, kind: ForwardKind, environment: &Environment) -> Read<Forward> {
@@ -64,7 +84,7 @@ fn of_table(table: &Table<'_>, kind: ForwardKind, environment: &Environment) -> 
     reader.check_keys(keys::FORWARD);
     let listen = reader.read("listen", |value| parse(value, environment, |text| Listen::parse(kind, text)));
     let connect = reader.read("connect", |value| match kind {
-        ForwardKind::Dynamic => refuse(value, &ForwardParseError::ConnectOfDynamic),
+        ForwardKind::Dynamic | ForwardKind::TunnelDevice => refuse(value, &ForwardParseError::ConnectOfDynamic),
         ForwardKind::Local | ForwardKind::Remote => parse(value, environment, |text| Connect::parse(kind, text)),
     });
     let max_connections = reader.read("max_connections", |value| value.count(1..=MAX_CONNECTIONS));

@@ -17,6 +17,9 @@ pub(super) const KEYS: &[Key] = &[
         .keyword("DynamicForward")
         .default("[]")
         .doc("Listen here as a SOCKS proxy (4, 4a and 5), connect from the server."),
+    Key::new("tunnel_device", Apart, Never, Reforward)
+        .default("\"none\"")
+        .doc("Carry the packets of a network device here and one of the server's, as `ssh -w`"),
     Key::new("exit_on_forward_failure", Flag(|t| &mut t.exit_on_forward_failure), Never, Retune)
         .keyword("ExitOnForwardFailure")
         .default("false")

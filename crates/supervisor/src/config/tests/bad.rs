@@ -170,6 +170,8 @@ fn a_claim_on_a_listen_address_names_the_other_one() {
         two("local_forward = '80:x:1'\ngateway_ports = true", "dynamic_forward = '10.0.0.1:80'")
             .contains("claimed by `80`")
     );
+    let devices = two("tunnel_device = '3:any'\ndynamic_forward = []", "tunnel_device = '3:1'");
+    assert!(devices.contains("already claimed by `tun3` of tunnel `a`"), "{devices}");
 }
 
 #[test]

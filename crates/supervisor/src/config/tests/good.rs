@@ -57,6 +57,19 @@ fn the_daemons_own_keys_are_read() {
 }
 
 #[test]
+fn tunnel_device_is_a_forward_and_none_takes_the_defaults_back() {
+    let of = |keys: &str| -> Vec<String> {
+        let text = format!(
+            "[defaults]\ntunnel_device = '3'\n[[tunnel]]\nname = 'a'\nhost = 'h'\nlocal_forward = '1:h:1'\n{keys}"
+        );
+        good(&text).tunnels[0].forwards.iter().map(|forward| format!("{} {forward}", forward.kind.option())).collect()
+    };
+    assert_eq!(of(""), ["-L 1:h:1", "-w 3:any"]);
+    assert_eq!(of("tunnel_device = 'ethernet:any:7'"), ["-L 1:h:1", "-w ethernet:any:7"]);
+    assert_eq!(of("tunnel_device = 'none'"), ["-L 1:h:1"]);
+}
+
+#[test]
 fn the_command_line_beats_the_file() {
     let overrides = Overrides {
         control_socket: Some("/a".into()),

@@ -72,6 +72,20 @@ fn the_tunnels_own_keys_win_and_its_forwards_come_first() {
 }
 
 #[test]
+fn tunnel_device_of_a_host_block_is_followed_unless_the_tunnel_has_its_own() {
+    let hosts = "Host a\n Tunnel ethernet\n TunnelDevice 4\nHost b\n TunnelDevice 4\nHost c\n Tunnel yes\n";
+    let of = |keys: &str| -> Vec<String> {
+        let keys = format!("{keys}\ndynamic_forward = '1'");
+        good(hosts, &keys).forwards.iter().skip(1).map(ToString::to_string).collect()
+    };
+    assert_eq!(of("host = 'a'"), ["ethernet:4:any"]);
+    assert!(of("host = 'b'").is_empty(), "without Tunnel there is none");
+    assert_eq!(of("host = 'c'"), ["any:any"]);
+    assert_eq!(of("host = 'a'\ntunnel_device = '0:1'"), ["0:1"]);
+    assert!(of("host = 'a'\ntunnel_device = 'none'").is_empty());
+}
+
+#[test]
 fn known_hosts_is_kept_up_to_date_where_ssh_would_and_the_tunnel_says_nothing_else() {
     for (hosts, keys, want) in [
         ("", "", UpdateHostKeys::Yes),

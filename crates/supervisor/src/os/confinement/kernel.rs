@@ -66,11 +66,12 @@ fn enforced(status: &RestrictionStatus) -> Option<Enforced> {
     Some(Enforced { abi: format!("{effective_abi:?}").trim_start_matches('V').to_owned(), in_part })
 }
 
-/// Never the right to run a program, to make devices or to control them.
+/// Never the right to run a program or to make devices.
 fn rights(access: Access) -> BitFlags<AccessFs> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     match access {
         Access::Read => read,
+        Access::Control => AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev,
         Access::Write => {
             read | AccessFs::WriteFile
                 | AccessFs::Truncate

@@ -8,6 +8,9 @@ use tunnel_engine::spec::{
 
 use crate::config::{Desired, Global, TunnelSpec};
 
+/// Where network devices are opened.
+const DEVICES: &str = "/dev/net/tun";
+
 /// What a path is needed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Access {
@@ -15,6 +18,8 @@ pub(super) enum Access {
     Read,
     /// And making, writing, renaming and removing files, folders and sockets.
     Write,
+    /// And controlling a device: for the device alone.
+    Control,
 }
 
 impl Access {
@@ -23,6 +28,7 @@ impl Access {
         match self {
             Self::Read => "read",
             Self::Write => "write",
+            Self::Control => "control",
         }
     }
 }
@@ -86,8 +92,10 @@ fn is_pattern(part: &std::path::Component<'_>) -> bool {
 fn of_tunnel(tunnel: &TunnelSpec, by: &str) -> Vec<Named> {
     let mut named: Vec<_> = tunnel.ssh_config_files.iter().map(|path| Named::file(path, Access::Read, by)).collect();
     for forward in tunnel.forwards.iter().filter(|forward| forward.kind.side() == Side::Here) {
-        if let Listen::Unix(path) = &forward.listen {
-            named.push(Named::file(path, Access::Write, by));
+        match &forward.listen {
+            Listen::Unix(path) => named.push(Named::file(path, Access::Write, by)),
+            Listen::Device { .. } => named.push(Named::file(Path::new(DEVICES), Access::Control, by)),
+            Listen::Tcp { .. } => {}
         }
     }
     named

@@ -47,6 +47,7 @@ impl Reach {
                 let verb = match one.access {
                     Access::Read => "read it",
                     Access::Write => "write there",
+                    Access::Control => "control it",
                 };
                 let what = format!("{} names it; tunneld is confined since its start, and may not {verb}", one.by);
                 errors.push(ConfigError::of_file(&one.path, what, RESTART));

@@ -59,7 +59,8 @@ pub(super) fn of(named: &[Named], real: impl Fn(&Path) -> Option<PathBuf>) -> (V
     let (mut rules, mut unreachable) = (Vec::new(), Vec::new());
     for one in named {
         let found = folders(one, &real);
-        if found.is_empty() {
+        // A device that is not there may be open already, or its forward says so.
+        if found.is_empty() && one.access != Access::Control {
             unreachable.push(one.clone());
         }
         for path in found {
@@ -86,6 +87,9 @@ pub(super) fn add_those_of_system(rules: &mut Vec<Rule>, is_root: bool, real: im
 /// links lead to. Something in `/` itself is reached alone.
 pub(super) fn folders(named: &Named, real: impl Fn(&Path) -> Option<PathBuf>) -> Vec<PathBuf> {
     let leads_to = real(&named.path);
+    if named.access == Access::Control {
+        return leads_to.into_iter().collect();
+    }
     let folder = if named.is_folder { Some(named.path.as_path()) } else { named.path.parent() };
     let above = folder.and_then(|folder| folder.ancestors().find_map(&real));
     let beyond = if named.is_folder { None } else { leads_to.as_deref().and_then(Path::parent).map(Path::to_owned) };

@@ -156,3 +156,20 @@ fn reload_within_reach_is_taken_and_others_are_named() {
         assert!(errors[0].what().contains(what) && errors[0].hint().contains("restart tunneld"), "{}", errors[0]);
     }
 }
+
+#[test]
+fn network_devices_are_opened_by_tunnels_that_have_one() {
+    let with = config("", "tunnel_device = '0'");
+    assert_eq!(access(&named(&with), "/dev/net/tun"), Some(Access::Control));
+    assert_eq!(access(&named(&config("", "")), "/dev/net/tun"), None);
+    // The folder around it is not opened, and without the file there is no rule, and nothing in the way of the start.
+    let device = |path: &Path| (path == Path::new("/dev/net/tun")).then(|| path.to_owned());
+    let (found, _) = rules::of(&named(&with), |path| device(path).or_else(|| there(path)));
+    assert!(found.contains(&Rule { path: "/dev/net/tun".into(), access: Access::Control }), "{found:?}");
+    let (found, unreachable) = rules::of(&named(&with), there);
+    assert!(!found.iter().any(|rule| rule.access == Access::Control) && unreachable.is_empty(), "{found:?}");
+    // A reload that adds one is out of reach.
+    let reach = Reach::new(PathBuf::from("/etc/tunneld/t.toml"), rules_of(&config("", "")));
+    let errors = reach.errors(&with, |path| device(path).or_else(|| there(path)));
+    assert!(errors.iter().any(|error| error.what().contains("may not control it")), "{errors:?}");
+}

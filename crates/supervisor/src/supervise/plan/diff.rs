@@ -189,9 +189,11 @@ impl<'a> Forwards<'a> {
 fn follows_gateway_ports(forward: &Forward) -> bool {
     match (forward.kind.side(), &forward.listen) {
         (Side::Here, Listen::Tcp { bind: Bind::Default, .. }) => true,
-        (Side::Here, Listen::Tcp { bind: Bind::Any | Bind::Address(_), .. } | Listen::Unix(_)) | (Side::Server, _) => {
-            false
-        }
+        (
+            Side::Here,
+            Listen::Tcp { bind: Bind::Any | Bind::Address(_), .. } | Listen::Unix(_) | Listen::Device { .. },
+        )
+        | (Side::Server, _) => false,
     }
 }
 

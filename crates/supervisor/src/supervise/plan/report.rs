@@ -174,17 +174,15 @@ fn touches(step: &Step, forward: &Forward) -> bool {
 }
 
 fn as_option(forward: &Forward) -> String {
-    let option = match forward.kind {
-        ForwardKind::Local => "-L",
-        ForwardKind::Remote => "-R",
-        ForwardKind::Dynamic => "-D",
-    };
+    let option = forward.kind.option();
     format!("{option} {forward}")
 }
 
 fn forward_change(from: &Forward, to: &Forward) -> String {
     if from.connect == to.connect {
         "max_connections".to_owned()
+    } else if to.kind == ForwardKind::TunnelDevice {
+        format!("the server is asked for its device `{}`", to.connect)
     } else {
         format!("new connections go to `{}`", to.connect)
     }

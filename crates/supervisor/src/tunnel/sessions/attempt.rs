@@ -59,9 +59,10 @@ impl Actor {
 
     /// Goes on with an attempt that waits for local listeners.
     pub(in crate::tunnel) fn dial_when_listening(&mut self) {
+        let listening = self.listening();
         let Some(Attempt { epoch, step: Step::Waiting(row) }) = &mut self.attempt else { return };
         let strict = self.spec.exit_on_forward_failure;
-        match self.locals.listening() {
+        match listening {
             Listening::Pending if strict => {}
             Listening::Failed(failure) if strict => {
                 let epoch = *epoch;

@@ -39,6 +39,7 @@ impl Actor {
     fn look_anew(&mut self) {
         let now = clock::now();
         self.locals.retry_now();
+        self.devices.retry_now();
         self.remotes.retry_now();
         self.hosts.retry_now(now);
         self.extras.retry_now(now);

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio_util::sync::CancellationToken;
-use tunnel_engine::forward::Opener;
-use tunnel_engine::session::{ChannelReader, ChannelWriter, OpenError, Origin, Session};
-use tunnel_engine::spec::Connect;
+use tunnel_engine::forward::{DeviceOpener, Opener};
+use tunnel_engine::session::{ChannelReader, ChannelWriter, DeviceChannel, DeviceError, OpenError, Origin, Session};
+use tunnel_engine::spec::{Connect, DeviceMode, DeviceUnit};
 
 /// One session of a [`Pool`].
 #[derive(Clone)]
@@ -66,6 +66,23 @@ impl Opener for Pool {
             }
         }
         Err(OpenError::SessionEnded)
+    }
+}
+
+/// A device's packets stay on one session, the tunnel's main one.
+impl DeviceOpener for Pool {
+    type Channel = DeviceChannel;
+
+    fn is_same(&self, other: &Self) -> bool {
+        let first = |pool: &Self| pool.inner.members.first().map(|member| member.session.clone());
+        first(self).zip(first(other)).is_some_and(|(one, two)| one.is_same(&two))
+    }
+
+    async fn open_device(&self, mode: DeviceMode, unit: DeviceUnit) -> Result<DeviceChannel, DeviceError> {
+        match self.inner.members.first() {
+            Some(member) => member.session.open_tunnel_device(mode, unit).await,
+            None => Err(DeviceError::SessionEnded),
+        }
     }
 }
 

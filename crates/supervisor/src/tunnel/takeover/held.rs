@@ -19,6 +19,7 @@ impl Held {
     pub(in crate::tunnel) fn of(listen: &Listen) -> Option<Self> {
         match listen {
             Listen::Tcp { port, .. } => Some(Self::Port(*port)).filter(|_| *port != 0),
+            Listen::Device { .. } => None,
             Listen::Unix(path) => Some(Self::Path(path.clone())).filter(|_| is_plain(path)),
         }
     }

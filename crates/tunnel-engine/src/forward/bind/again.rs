@@ -76,7 +76,7 @@ impl Waiting {
     async fn for_listen(listen: &Listen, options: BindOptions) -> Option<Self> {
         match listen {
             Listen::Tcp { bind, port } => Self::for_addresses(&addresses::of(bind, *port, options).await.ok()?),
-            Listen::Unix(_) => None,
+            Listen::Unix(_) | Listen::Device { .. } => None,
         }
     }
 

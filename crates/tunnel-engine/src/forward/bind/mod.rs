@@ -135,6 +135,9 @@ impl Bound {
                 (listeners, Missing::of(listen, refused, Vec::new(), clock::now()).await)
             }
             Listen::Unix(path) => (vec![unix::bind(path, options, &*store, known).await?], None),
+            Listen::Device { .. } => {
+                return Err(Failure::new(FailureKind::ListenDenied, "a network device is no listening socket"));
+            }
         };
         Ok(Self { listen: listen.clone(), options, store, sockets, missing, watcher: None })
     }

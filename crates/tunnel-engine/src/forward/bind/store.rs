@@ -4,6 +4,8 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use super::ListenAddress;
+use crate::forward::OpenDevice;
+use crate::spec::{DeviceMode, DeviceUnit};
 
 /// Where listening sockets survive this process.
 pub trait SocketStore: Send + Sync {
@@ -15,6 +17,11 @@ pub trait SocketStore: Send + Sync {
 
     /// A socket is being closed here: give up its duplicate, or say that it stays.
     fn close(&self, address: &ListenAddress) -> Closing;
+
+    /// The tunnel's network device, if it was opened while this process had the right to; it may be asked for again.
+    fn device(&self, _tunnel: &str, _mode: DeviceMode, _unit: DeviceUnit) -> Option<OpenDevice> {
+        None
+    }
 }
 
 /// What closing a listening socket means.

@@ -10,6 +10,7 @@ use nix::unistd::{AccessFlags, access};
 use super::{BindOptions, ListenAddress};
 use super::{Bound, unix};
 use crate::failure::Failure;
+use crate::forward::OpenDevice;
 use crate::spec::Listen;
 
 /// Says in words where the forward would listen. TCP addresses are bound for an instant; of a unix socket only what is
@@ -27,6 +28,9 @@ pub async fn trial(listen: &Listen, options: BindOptions) -> Result<String, Fail
             }
         }
         Listen::Unix(path) => of_path(path, options.socket_unlink).await,
+        Listen::Device { mode, unit } => {
+            OpenDevice::open(*mode, *unit).map(|device| format!("free: the device `{}`", device.name))
+        }
     }
 }
 

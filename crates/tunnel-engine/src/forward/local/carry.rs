@@ -63,7 +63,7 @@ pub(super) async fn carry<O: Opener>(
             Some(target) => target,
             None => return Outcome::NoRequest,
         },
-        named @ (Connect::Tcp { .. } | Connect::Unix(_)) => named,
+        named @ (Connect::Tcp { .. } | Connect::Unix(_) | Connect::Device(_)) => named,
     };
     let opened = session.open(&target, &arrival.stream.origin()).await;
     // A channel keeps what it needs; the session must be able to end while the connection lives.

@@ -20,6 +20,7 @@ pub(in crate::forward) async fn connect(target: &Connect, family: AddressFamily)
         match target {
             Connect::Tcp { host, port } => tcp(host, *port, family).await.map(Stream::Tcp),
             Connect::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+            Connect::Device(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "a device is no target")),
             Connect::Socks => Err(io::Error::new(io::ErrorKind::InvalidInput, "a peer names no target by this name")),
         }
     };

@@ -40,7 +40,7 @@ pub(super) async fn serve<I: Incoming>(incoming: Way<I>, target: RemoteTarget) -
     let stats = target.stats.clone();
     let outcome = match &target.connect {
         Connect::Socks => by_request(incoming, target).await,
-        Connect::Tcp { .. } | Connect::Unix(_) => by_name(incoming, target).await,
+        Connect::Tcp { .. } | Connect::Unix(_) | Connect::Device(_) => by_name(incoming, target).await,
     };
     if !matches!(outcome, Outcome::Carried) {
         stats.fail();
@@ -104,7 +104,7 @@ fn permitted(asked: &Connect, target: &RemoteTarget) -> io::Result<()> {
         Connect::Tcp { host, port } if !target.permit.permits(host, *port) => {
             Err(io::Error::new(io::ErrorKind::PermissionDenied, "permit_remote_open does not list it"))
         }
-        Connect::Tcp { .. } | Connect::Unix(_) | Connect::Socks => Ok(()),
+        Connect::Tcp { .. } | Connect::Unix(_) | Connect::Socks | Connect::Device(_) => Ok(()),
     }
 }
 

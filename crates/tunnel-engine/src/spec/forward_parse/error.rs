@@ -52,6 +52,9 @@ pub enum ForwardParseError {
     /// Control characters.
     #[error("`{}` is not the path of a unix socket", .0.escape_debug())]
     BadPath(String),
+    /// Neither `any` nor a number that a device can have.
+    #[error("`{0}` is not a tunnel device")]
+    BadDevice(String),
 }
 
 impl ForwardParseError {
@@ -73,6 +76,7 @@ impl ForwardParseError {
             Self::BadHost(_) => "write a name, an IPv4 address, or an IPv6 address in brackets".to_owned(),
             Self::PathTooLong(_) => "the kernel takes no longer one: move the socket to a shorter path".to_owned(),
             Self::BadPath(_) => "remove the control characters".to_owned(),
+            Self::BadDevice(_) => examples(ForwardKind::TunnelDevice).to_owned(),
         }
     }
 }
@@ -87,5 +91,8 @@ fn examples(kind: ForwardKind) -> &'static str {
              a path with a slash is a unix socket"
         }
         ForwardKind::Dynamic => "write `[bind:]port`, as in `1080` or `127.0.0.1:1080`, or the path of a unix socket",
+        ForwardKind::TunnelDevice => {
+            "write `local:remote`, each `any` or the number of a device, as in `any:any` or `0:1`; `ethernet:` before it for layer 2"
+        }
     }
 }

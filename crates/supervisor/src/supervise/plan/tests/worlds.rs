@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tunnel_engine::spec::{Bind, Connect, Destination, Forward, ForwardKind, Listen, PermitRemoteOpen, SessionSpec};
+use tunnel_engine::spec::{
+    Bind, Connect, Destination, DeviceMode, DeviceUnit, Forward, ForwardKind, Listen, PermitRemoteOpen, SessionSpec,
+};
 
 use crate::config::{
     BackoffKind, BackoffSpec, Confine, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, OutageSpec,
@@ -154,15 +156,22 @@ fn unique(mut forwards: Vec<Forward>) -> Vec<Forward> {
 }
 
 fn forwards() -> impl Strategy<Value = Forward> {
-    let kind = proptest::sample::select(vec![ForwardKind::Local, ForwardKind::Remote, ForwardKind::Dynamic]);
+    let kind = proptest::sample::select(vec![
+        ForwardKind::Local,
+        ForwardKind::Remote,
+        ForwardKind::Dynamic,
+        ForwardKind::TunnelDevice,
+    ]);
     let bind = proptest::sample::select(vec![Bind::Default, Bind::Any, Bind::Address("::1".to_owned())]);
     let target = proptest::sample::select(vec!["x", "y"]);
     (kind, bind, 0u16..4, target, any::<bool>(), proptest::option::of(1u32..3)).prop_map(
         |(kind, bind, port, target, unix, max_connections)| {
             let port = if kind == ForwardKind::Remote { port } else { port.max(1) };
+            let local = DeviceUnit::Number(port.into());
             let listen = if unix { Listen::Unix(format!("/run/{port}").into()) } else { Listen::Tcp { bind, port } };
             let connect = match kind {
                 ForwardKind::Dynamic => Connect::Socks,
+                ForwardKind::TunnelDevice => return Forward::device(DeviceMode::Ethernet, local, DeviceUnit::Any),
                 ForwardKind::Local | ForwardKind::Remote => Connect::Tcp { host: target.to_owned(), port: 80 },
             };
             Forward { kind, listen, connect, max_connections }

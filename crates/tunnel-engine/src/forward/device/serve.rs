@@ -1,0 +1,256 @@
+//! The task of one tunnel device: keeps it open, and carries its packets over the session that there is.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+
+use super::DeviceState;
+use super::open::{Device, OpenDevice};
+use crate::clock;
+use crate::failure::{Failure, FailureKind};
+use crate::forward::bind::{SocketStore, next_try};
+use crate::forward::seams::{DeviceOpener, PacketChannel};
+use crate::forward::stats::ForwardStats;
+use crate::session::{DeviceError, Sent};
+use crate::spec::{DeviceMode, DeviceUnit};
+
+/// The longest packet that a device can have.
+const MAX_PACKET: usize = 64 * 1024;
+/// When a server whose device was busy, or that has closed it, is asked again on the living session.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// The same where its policy forbids it, which most servers read at login only.
+const ASK_AGAIN_FORBIDDEN: Duration = Duration::from_secs(60);
+
+/// Which devices.
+#[derive(Debug, Clone)]
+pub struct DeviceWish {
+    /// Whose it is, for the store.
+    pub tunnel: String,
+    /// What passes through it.
+    pub mode: DeviceMode,
+    /// The one here.
+    pub local: DeviceUnit,
+    /// The one on the server, at first.
+    pub remote: DeviceUnit,
+}
+
+pub(super) struct Task<O> {
+    pub(super) wish: DeviceWish,
+    pub(super) remote: watch::Receiver<DeviceUnit>,
+    pub(super) store: Arc<dyn SocketStore>,
+    pub(super) sessions: watch::Receiver<Option<O>>,
+    pub(super) look: Arc<Notify>,
+    pub(super) state: watch::Sender<DeviceState>,
+    pub(super) stats: Arc<ForwardStats>,
+}
+
+/// Why packets are no longer carried.
+enum End {
+    /// The device here is gone.
+    Device(io::Error),
+    /// The server has closed its own, or the session has ended.
+    Channel,
+    /// There is another session, or another device is asked for.
+    Session,
+}
+
+impl<O: DeviceOpener> Task<O> {
+    pub(super) async fn run(mut self) {
+        loop {
+            let device = self.open().await;
+            let error = self.serve(&device).await;
+            let name = device.name.as_str();
+            tracing::warn!(device = name, %error, "the device {name} is gone: it is opened again");
+            let words = format!("the device `{name}` is gone: {error}");
+            self.tell(DeviceState::Failed(Failure::new(FailureKind::ListenInUse, words).with_source(error)));
+            drop(device);
+            self.pause(next_try(clock::now())).await;
+        }
+    }
+
+    async fn open(&self) -> Device {
+        loop {
+            let kept = self.store.device(&self.wish.tunnel, self.wish.mode, self.wish.local);
+            let opened =
+                kept.map_or_else(|| OpenDevice::open(self.wish.mode, self.wish.local), Ok).and_then(|device| {
+                    Device::new(device).map_err(|error| {
+                        Failure::new(FailureKind::ListenDenied, format!("the device cannot be used: {error}"))
+                    })
+                });
+            match opened {
+                Ok(device) => return device,
+                Err(failure) => self.tell(DeviceState::Failed(failure)),
+            }
+            self.pause(next_try(clock::now())).await;
+        }
+    }
+
+    /// Until the device is gone.
+    async fn serve(&mut self, device: &Device) -> io::Error {
+        let name = || device.name.clone();
+        loop {
+            let Some(session) = self.sessions.borrow_and_update().clone() else {
+                self.tell(DeviceState::Waiting { name: name() });
+                wait_for_change(&mut self.sessions).await;
+                continue;
+            };
+            let remote = *self.remote.borrow_and_update();
+            if !matches!(&*self.state.borrow(), DeviceState::Refused { .. }) {
+                self.tell(DeviceState::Waiting { name: name() });
+            }
+            let opened = tokio::select! {
+                opened = session.open_device(self.wish.mode, remote) => opened,
+                _ = another(&mut self.sessions, &mut self.remote, &session) => continue,
+            };
+            let channel = match opened {
+                Ok(channel) => channel,
+                // The tunnel hears of it, too, and has another session then, or none.
+                Err(DeviceError::SessionEnded) => {
+                    self.pause_with(&session, ASK_AGAIN).await;
+                    continue;
+                }
+                Err(error) => {
+                    self.stats.fail();
+                    let failure = error.failure(self.wish.mode, remote);
+                    let forbidden = failure.kind() == FailureKind::RemoteForwardDenied;
+                    self.tell(DeviceState::Refused { name: name(), failure });
+                    self.pause_with(&session, if forbidden { ASK_AGAIN_FORBIDDEN } else { ASK_AGAIN }).await;
+                    continue;
+                }
+            };
+            // What was sent while nothing could carry it is no longer expected by its receiver.
+            device.drain();
+            self.tell(DeviceState::Up { name: name() });
+            let end = {
+                let _carried = self.stats.carry();
+                tokio::select! {
+                    end = carry(device, &channel, &self.stats) => end,
+                    // A session that is in doubt, or winds down, carries what it has.
+                    () = replaced(&mut self.sessions, &mut self.remote, &session) => End::Session,
+                }
+            };
+            self.tell(DeviceState::Waiting { name: name() });
+            match end {
+                End::Device(error) => return error,
+                // The next session asks the same server for the same device.
+                End::Session => channel.close().await,
+                // By the server, or with the session, of which the tunnel hears, too.
+                End::Channel => {
+                    if !self.pause_with(&session, ASK_AGAIN).await {
+                        let failure = Failure::new(FailureKind::ClosedByServer, "the server closed its tunnel device");
+                        let failure = failure.with_hint("look whether the device was removed there");
+                        self.tell(DeviceState::Refused { name: name(), failure });
+                        self.pause_with(&session, ASK_AGAIN).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&self, state: DeviceState) {
+        self.state.send_if_modified(|told| {
+            let news = *told != state;
+            if news {
+                *told = state;
+            }
+            news
+        });
+    }
+
+    /// Until then, or until now is a good time to try again.
+    async fn pause(&self, until: Instant) {
+        tokio::select! {
+            () = tokio::time::sleep_until(until.into()) => {}
+            () = self.look.notified() => {}
+        }
+    }
+
+    /// As [`Task::pause`], and no longer than while this session is the one to use; whether it was not.
+    async fn pause_with(&mut self, session: &O, wait: Duration) -> bool {
+        if !self.sessions.borrow().as_ref().is_some_and(|now| now.is_same(session)) {
+            return true;
+        }
+        let until = clock::now() + wait;
+        tokio::select! {
+            () = tokio::time::sleep_until(until.into()) => false,
+            () = self.look.notified() => false,
+            _ = another(&mut self.sessions, &mut self.remote, session) => true,
+        }
+    }
+}
+
+/// Both ways, until one of them ends.
+async fn carry<C: PacketChannel>(device: &Device, channel: &C, stats: &ForwardStats) -> End {
+    let to_server = async {
+        let mut buffer = vec![0; MAX_PACKET];
+        loop {
+            let length = match device.recv(&mut buffer).await {
+                Ok(length) => length,
+                Err(error) => return End::Device(error),
+            };
+            match channel.send(buffer.get(..length).unwrap_or_default()).await {
+                Ok(Sent::Sent) => stats.add_out(length),
+                Ok(Sent::Dropped) => {}
+                Err(_) => return End::Channel,
+            }
+        }
+    };
+    let from_server = async {
+        while let Some(packet) = channel.recv().await {
+            if device.send(&packet) {
+                stats.add_in(packet.len());
+            }
+        }
+        End::Channel
+    };
+    tokio::select! {
+        end = to_server => end,
+        end = from_server => end,
+    }
+}
+
+/// Returns when another session is to be used than this, or another device of the server's.
+async fn replaced<O: DeviceOpener>(
+    sessions: &mut watch::Receiver<Option<O>>,
+    remote: &mut watch::Receiver<DeviceUnit>,
+    session: &O,
+) {
+    while let Changed::Gone = another(sessions, remote, session).await {}
+}
+
+enum Changed {
+    /// The session takes nothing new, and may again.
+    Gone,
+    /// There is another, or another device of the server's is asked for.
+    Replaced,
+}
+
+/// As [`replaced`], and when there is no session to use.
+async fn another<O: DeviceOpener>(
+    sessions: &mut watch::Receiver<Option<O>>,
+    remote: &mut watch::Receiver<DeviceUnit>,
+    session: &O,
+) -> Changed {
+    loop {
+        tokio::select! {
+            () = wait_for_change(sessions) => match sessions.borrow_and_update().as_ref() {
+                Some(now) if now.is_same(session) => {}
+                Some(_) => return Changed::Replaced,
+                None => return Changed::Gone,
+            },
+            () = wait_for_change(remote) => return Changed::Replaced,
+        }
+    }
+}
+
+/// Its owner ends the task before there can be no more changes.
+async fn wait_for_change<T>(value: &mut watch::Receiver<T>) {
+    if value.changed().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests;

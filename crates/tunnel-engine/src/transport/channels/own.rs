@@ -1,0 +1,432 @@
+//! Channels that are opened here and that russh never hears of: of types that it cannot open. Their data are messages
+//! that are kept apart. russh counts its channels up from small numbers; these have the upper half of the numbers.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{Channel, Channels, Ended, FromServer, MAX_DATA, wake};
+use crate::transport::TransportError;
+use crate::transport::message::{
+    MSG_CHANNEL_CLOSE, MSG_CHANNEL_DATA, MSG_CHANNEL_EOF, MSG_CHANNEL_EXTENDED_DATA, MSG_CHANNEL_FAILURE,
+    MSG_CHANNEL_OPEN, MSG_CHANNEL_OPEN_CONFIRMATION, MSG_CHANNEL_OPEN_FAILURE, MSG_CHANNEL_REQUEST,
+    MSG_CHANNEL_WINDOW_ADJUST,
+};
+use crate::transport::window::Window;
+use crate::transport::wire::{Reader, put_string, put_u32};
+
+/// The first number; russh would have to open two billion channels on one session to get there.
+pub(super) const FIRST: u32 = 1 << 31;
+/// What OpenSSH counts a message for beside its bytes, in the window and in the longest data (`win_len` of its
+/// channel_input_data): it is kept behind a length.
+const MESSAGE_OVERHEAD: usize = 4;
+/// Messages that wait for their reader. More are dropped: what they carry is resent by those who need it.
+const MAX_MESSAGES: usize = 4096;
+/// Requests of the server's on one channel that wait for our no. OpenSSH has one under way: its keepalive.
+const MAX_UNANSWERED: u32 = 64;
+
+/// What such a channel has beside the others.
+#[derive(Default)]
+pub(super) struct Own {
+    /// Not sent yet.
+    open: Option<Vec<u8>>,
+    answer: Option<Result<(), OwnRefusal>>,
+    /// The last debug message since the request: OpenSSH gives its reason right before its answer.
+    said: String,
+    messages: VecDeque<Bytes>,
+    /// Requests that are to be answered with no.
+    unanswered: u32,
+    got_eof: bool,
+}
+
+impl Own {
+    /// What is due besides what is due on every channel.
+    pub(super) fn next_message(&mut self, theirs: Option<u32>) -> Option<Vec<u8>> {
+        if let Some(open) = self.open.take() {
+            return Some(open);
+        }
+        let theirs = theirs.filter(|_| self.unanswered > 0)?;
+        self.unanswered -= 1;
+        let mut message = vec![MSG_CHANNEL_FAILURE];
+        put_u32(&mut message, theirs);
+        Some(message)
+    }
+}
+
+/// Why the server did not open a channel; its words are not escaped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OwnRefusal {
+    /// RFC 4254 section 5.1.
+    pub(crate) code: u32,
+    pub(crate) text: String,
+    /// What it said in the debug message before, where OpenSSH has its reason.
+    pub(crate) said: String,
+}
+
+/// Why a message was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SendError {
+    /// The server takes none that long.
+    TooLong,
+    /// The channel has ended.
+    Ended,
+}
+
+/// Whom a message is for, where that is a channel of these.
+pub(super) fn recipient(payload: &[u8]) -> Option<u32> {
+    let mut reader = Reader::new("channel message", payload);
+    let about_a_channel = (MSG_CHANNEL_OPEN_CONFIRMATION..=MSG_CHANNEL_FAILURE).contains(&reader.u8().ok()?);
+    reader.u32().ok().filter(|ours| about_a_channel && *ours >= FIRST)
+}
+
+impl Channels {
+    /// Begins a channel of the given type, whose own fields are `fields`; gives our number of it. The request is due.
+    pub(crate) fn open_own(&mut self, kind: &str, fields: &[u8]) -> u32 {
+        while self.open.contains_key(&self.next_own) {
+            self.advance();
+        }
+        let ours = self.next_own;
+        self.advance();
+        let window = Window::new(&mut self.room);
+        let mut open = vec![MSG_CHANNEL_OPEN];
+        put_string(&mut open, kind.as_bytes());
+        put_u32(&mut open, ours);
+        put_u32(&mut open, window.initial());
+        put_u32(&mut open, MAX_DATA);
+        open.extend_from_slice(fields);
+        let own = Own { open: Some(open), ..Own::default() };
+        self.open.insert(ours, Channel { own: Some(Box::new(own)), ..Channel::new(window) });
+        self.opening.push(ours);
+        self.make_due(ours);
+        ours
+    }
+
+    /// The server's answer; `None`: none has come, and `waker` is woken when one does.
+    pub(crate) fn take_answer(&mut self, ours: u32, waker: &Waker) -> Option<Result<(), OwnRefusal>> {
+        let channel = self.open.get_mut(&ours)?;
+        let answer = channel.own.as_mut().and_then(|own| own.answer.take());
+        if answer.is_none() {
+            channel.reader = Some(waker.clone());
+        }
+        answer
+    }
+
+    /// No more messages come on such a channel, once those that have come are read.
+    pub(crate) fn has_ended(&self, ours: u32) -> bool {
+        let Some(channel) = self.open.get(&ours) else { return true };
+        channel.got_close || channel.own.as_ref().is_none_or(|own| own.got_eof)
+    }
+
+    /// Whether the server takes a message of this length now, on the channel with the given number of its own; `None`:
+    /// not now, and `waker` is woken when it does.
+    pub(crate) fn may_send_whole(&mut self, ours: u32, length: usize, waker: &Waker) -> Result<Option<u32>, SendError> {
+        let channel = self.open.get_mut(&ours).ok_or(SendError::Ended)?;
+        if channel.got_close || channel.ending || channel.closing {
+            return Err(SendError::Ended);
+        }
+        let counted = u32::try_from(length + MESSAGE_OVERHEAD).map_err(|_| SendError::TooLong)?;
+        let Some(theirs) = channel.theirs else { return Err(SendError::Ended) };
+        if counted > channel.max_data {
+            return Err(SendError::TooLong);
+        }
+        let Some(rest) = channel.send_window.checked_sub(counted) else {
+            channel.writer = Some(waker.clone());
+            return Ok(None);
+        };
+        channel.send_window = rest;
+        Ok(Some(theirs))
+    }
+
+    /// The server says what it does, perhaps about a channel that is being opened.
+    pub(crate) fn said(&mut self, text: &str) {
+        for ours in &self.opening {
+            let own = self.open.get_mut(ours).and_then(|channel| channel.own.as_mut());
+            if let Some(own) = own.filter(|own| own.open.is_none()) {
+                text.clone_into(&mut own.said);
+            }
+        }
+    }
+
+    /// The next message; `None`: none has come, and `waker` is woken when one does.
+    pub(crate) fn read_message(&mut self, ours: u32, waker: &Waker, now: Instant) -> Option<Bytes> {
+        let channel = self.open.get_mut(&ours)?;
+        let message = channel.own.as_mut().and_then(|own| own.messages.pop_front());
+        match &message {
+            Some(message) => self.taken(ours, message.len(), now),
+            None => channel.reader = Some(waker.clone()),
+        }
+        message
+    }
+
+    pub(super) fn own_from_server(
+        &mut self,
+        ours: u32,
+        payload: Bytes,
+        now: Instant,
+    ) -> Result<FromServer, TransportError> {
+        let mut reader = Reader::new("channel message", &payload);
+        let (number, _) = (reader.u8()?, reader.u32()?);
+        match number {
+            MSG_CHANNEL_DATA => {
+                let message = reader.string()?;
+                reader.end()?;
+                self.message(ours, message, now)
+            }
+            MSG_CHANNEL_EXTENDED_DATA | MSG_CHANNEL_WINDOW_ADJUST => self.note_from_server(payload, now),
+            MSG_CHANNEL_OPEN_CONFIRMATION => {
+                self.note_from_server(payload, now)?;
+                self.answer(ours, Ok(()))
+            }
+            MSG_CHANNEL_OPEN_FAILURE => {
+                let code = reader.u32()?;
+                let text = String::from_utf8_lossy(reader.string()?).into_owned();
+                if self.get(ours, number)?.theirs.is_some() {
+                    return Err(TransportError::Unexpected(number));
+                }
+                self.answer(ours, Err(OwnRefusal { code, text, said: String::new() }))
+            }
+            MSG_CHANNEL_CLOSE => {
+                self.note_from_server(payload, now)?;
+                // Nothing but this answers it.
+                self.close(ours);
+                self.wake_reader(ours);
+                Ok(FromServer::Own)
+            }
+            MSG_CHANNEL_EOF => {
+                if let Some(own) = &mut self.get(ours, number)?.own {
+                    own.got_eof = true;
+                }
+                self.wake_reader(ours);
+                Ok(FromServer::Own)
+            }
+            MSG_CHANNEL_REQUEST => {
+                reader.string()?;
+                let wants_answer = reader.boolean()?;
+                if let Some(own) = self.get(ours, number)?.own.as_mut().filter(|_| wants_answer) {
+                    if own.unanswered >= MAX_UNANSWERED {
+                        return Err(TransportError::Flood);
+                    }
+                    own.unanswered += 1;
+                    self.make_due(ours);
+                }
+                Ok(FromServer::Own)
+            }
+            // Answers to requests, of which none are made.
+            _ => Err(TransportError::Unexpected(number)),
+        }
+    }
+
+    fn message(&mut self, ours: u32, message: &[u8], now: Instant) -> Result<FromServer, TransportError> {
+        let channel = self.get(ours, MSG_CHANNEL_DATA)?;
+        if channel.theirs.is_none() || channel.got_close {
+            return Err(TransportError::Unexpected(MSG_CHANNEL_DATA));
+        }
+        channel.window.received(message.len())?;
+        match &mut channel.own {
+            Some(own) if !channel.abandoned && own.messages.len() < MAX_MESSAGES => {
+                own.messages.push_back(Bytes::copy_from_slice(message));
+                wake(&mut channel.reader);
+            }
+            Some(_) | None => self.taken(ours, message.len(), now),
+        }
+        Ok(FromServer::Data(message.len()))
+    }
+
+    fn answer(&mut self, ours: u32, answer: Result<(), OwnRefusal>) -> Result<FromServer, TransportError> {
+        self.opening.retain(|opening| *opening != ours);
+        let channel = self.get(ours, MSG_CHANNEL_OPEN_FAILURE)?;
+        let own = channel.own.as_mut().ok_or(TransportError::Unexpected(MSG_CHANNEL_OPEN_FAILURE))?;
+        if own.answer.is_some() {
+            return Err(TransportError::Unexpected(MSG_CHANNEL_OPEN_FAILURE));
+        }
+        let said = std::mem::take(&mut own.said);
+        let is_refused = answer.is_err();
+        own.answer = Some(answer.map_err(|refusal| OwnRefusal { said, ..refusal }));
+        wake(&mut channel.reader);
+        if is_refused {
+            // It never was: there is nothing to close.
+            (channel.sent_close, channel.got_close) = (true, true);
+            self.forget_if_over(ours);
+        }
+        Ok(FromServer::Own)
+    }
+
+    fn wake_reader(&mut self, ours: u32) {
+        if let Some(channel) = self.open.get_mut(&ours) {
+            wake(&mut channel.reader);
+        }
+    }
+
+    fn advance(&mut self) {
+        self.next_own = self.next_own.checked_add(1).unwrap_or(FIRST);
+    }
+}
+
+impl From<Ended> for SendError {
+    fn from(_: Ended) -> Self {
+        Self::Ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    impl Channels {
+        fn come(&mut self, message: Bytes) -> Result<FromServer, TransportError> {
+            self.server_says(message, clock::now())
+        }
+
+        fn next_message(&mut self) -> Option<Bytes> {
+            self.read_message(FIRST, Waker::noop(), clock::now())
+        }
+    }
+
+    /// A message about the first channel of these.
+    fn about(number: u8, fields: &[u32]) -> Bytes {
+        let mut out = vec![number];
+        put_u32(&mut out, FIRST);
+        fields.iter().for_each(|field| put_u32(&mut out, *field));
+        out.into()
+    }
+
+    fn data(bytes: &[u8]) -> Bytes {
+        let mut out = about(MSG_CHANNEL_DATA, &[]).to_vec();
+        put_string(&mut out, bytes);
+        out.into()
+    }
+
+    fn refused(code: u32) -> Bytes {
+        let mut out = about(MSG_CHANNEL_OPEN_FAILURE, &[code]).to_vec();
+        put_string(&mut out, b"open failed");
+        put_string(&mut out, b"");
+        out.into()
+    }
+
+    /// With one channel, whose request is sent.
+    fn opening() -> Channels {
+        let mut channels = Channels::new(1 << 24);
+        assert_eq!(channels.open_own("x@example.com", &[0, 0, 0, 1]), FIRST);
+        let open = channels.poll_message().unwrap();
+        let mut reader = Reader::new("open", &open);
+        assert_eq!((reader.u8(), reader.string()), (Ok(MSG_CHANNEL_OPEN), Ok(&b"x@example.com"[..])));
+        assert_eq!((reader.u32(), reader.u32()), (Ok(FIRST), Ok(2 << 20)));
+        assert_eq!((reader.u32(), reader.rest()), (Ok(MAX_DATA), &[0, 0, 0, 1][..]));
+        assert_eq!(channels.poll_message(), None);
+        channels
+    }
+
+    /// And open, as the server's number 7, with this window.
+    fn open(window: u32) -> Channels {
+        let mut channels = opening();
+        let confirmation = about(MSG_CHANNEL_OPEN_CONFIRMATION, &[7, window, 1000]);
+        assert_eq!(channels.come(confirmation), Ok(FromServer::Own));
+        assert_eq!(channels.take_answer(FIRST, Waker::noop()), Some(Ok(())));
+        while channels.poll_message().is_some() {}
+        channels
+    }
+
+    #[test]
+    fn messages_are_read_one_by_one_until_the_server_closes() {
+        let mut channels = open(5000);
+        assert_eq!(channels.come(data(b"first")), Ok(FromServer::Data(5)));
+        assert_eq!(channels.come(data(b"second")), Ok(FromServer::Data(6)));
+        assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Own));
+        assert_eq!(channels.next_message().as_deref(), Some(&b"first"[..]));
+        assert_eq!(channels.next_message().as_deref(), Some(&b"second"[..]));
+        assert!(channels.has_ended(FIRST));
+        assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_CLOSE, 0, 0, 0, 7]));
+        // russh knows nothing of the channel, and has nothing to say about it.
+        assert!(channels.unsaid.is_empty());
+        channels.abandon(FIRST);
+        assert!(channels.open.is_empty() && channels.by_theirs.is_empty());
+    }
+
+    #[test]
+    fn messages_that_no_reader_takes_are_bounded_and_hold_nothing_up() {
+        let mut channels = open(5000);
+        for _ in 0..3 * MAX_MESSAGES {
+            assert_eq!(channels.come(data(&[7; 200])), Ok(FromServer::Data(200)), "the window is granted again");
+            while channels.poll_message().is_some() {}
+        }
+        let mut kept = 0;
+        while channels.next_message().is_some() {
+            kept += 1;
+        }
+        assert_eq!(kept, MAX_MESSAGES);
+    }
+
+    #[test]
+    fn message_is_sent_whole_and_counted_as_openssh_counts() {
+        let mut channels = open(1100);
+        assert_eq!(channels.may_send_whole(FIRST, 997, Waker::noop()), Err(SendError::TooLong));
+        assert_eq!(channels.may_send_whole(FIRST, 996, Waker::noop()), Ok(Some(7)));
+        assert_eq!(channels.may_send_whole(FIRST, 97, Waker::noop()), Ok(None), "100 bytes of window are left");
+        assert_eq!(channels.may_send_whole(FIRST, 96, Waker::noop()), Ok(Some(7)));
+        assert_eq!(channels.come(about(MSG_CHANNEL_WINDOW_ADJUST, &[500])), Ok(FromServer::Adjusted));
+        assert_eq!(channels.may_send_whole(FIRST, 496, Waker::noop()), Ok(Some(7)));
+    }
+
+    #[test]
+    fn refusal_has_the_words_that_came_before_it() {
+        let mut channels = opening();
+        channels.said("key options: port-forwarding");
+        channels.said("Server has rejected tunnel device forwarding");
+        assert_eq!(channels.take_answer(FIRST, Waker::noop()), None);
+        assert_eq!(channels.come(refused(2)), Ok(FromServer::Own));
+        let refusal = channels.take_answer(FIRST, Waker::noop()).unwrap().unwrap_err();
+        assert_eq!((refusal.code, refusal.text.as_str()), (2, "open failed"));
+        assert_eq!(refusal.said, "Server has rejected tunnel device forwarding");
+        channels.said("later");
+        channels.close(FIRST);
+        channels.abandon(FIRST);
+        assert!(channels.open.is_empty() && channels.poll_message().is_none());
+    }
+
+    #[test]
+    fn request_that_is_given_up_leaves_nothing() {
+        for answer in [refused(1), about(MSG_CHANNEL_OPEN_CONFIRMATION, &[7, 1, 1])] {
+            let mut channels = opening();
+            channels.close(FIRST);
+            channels.abandon(FIRST);
+            assert_eq!(channels.come(answer.clone()), Ok(FromServer::Own));
+            if answer[0] == MSG_CHANNEL_OPEN_CONFIRMATION {
+                assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_CLOSE, 0, 0, 0, 7]));
+                assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Own));
+            }
+            assert!(channels.open.is_empty() && channels.opening.is_empty());
+        }
+    }
+
+    #[test]
+    fn keepalive_on_the_channel_is_answered() {
+        let mut channels = open(1000);
+        let mut request = about(MSG_CHANNEL_REQUEST, &[]).to_vec();
+        put_string(&mut request, b"keepalive@openssh.com");
+        request.push(1);
+        assert_eq!(channels.come(request.clone().into()), Ok(FromServer::Own));
+        assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_FAILURE, 0, 0, 0, 7]));
+        assert_eq!(channels.poll_message(), None);
+        for _ in 0..MAX_UNANSWERED {
+            assert_eq!(channels.come(request.clone().into()), Ok(FromServer::Own));
+        }
+        assert_eq!(channels.come(request.into()), Err(TransportError::Flood));
+    }
+
+    #[test]
+    fn messages_about_channels_that_are_not_there_end_the_session() {
+        let mut channels = Channels::new(1 << 24);
+        for number in MSG_CHANNEL_OPEN_CONFIRMATION..=MSG_CHANNEL_FAILURE {
+            if number != MSG_CHANNEL_WINDOW_ADJUST {
+                let message = about(number, &[0, 0, 0]);
+                assert!(channels.come(message).is_err(), "{number}");
+            }
+        }
+        let mut channels = open(1000);
+        assert!(channels.come(about(MSG_CHANNEL_OPEN_CONFIRMATION, &[8, 1, 1])).is_err(), "a second answer");
+        assert!(channels.come(refused(1)).is_err());
+    }
+}
