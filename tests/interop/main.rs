@@ -4,6 +4,7 @@
 
 mod again;
 mod agents;
+mod algorithms;
 mod authorize;
 mod autossh;
 mod autossh_defects;
