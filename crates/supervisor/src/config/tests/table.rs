@@ -92,7 +92,7 @@ fn every_field_of_a_tunnel_has_a_row() {
         "ssh_config_notes",
         "explicit",
         "without_password",
-        "without_interactive",
+        "interactive",
         "ask",
         "kind",
         "max",
