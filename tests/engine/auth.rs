@@ -393,6 +393,16 @@ async fn a_password_logs_in_where_the_server_takes_one() {
 }
 
 #[tokio::test]
+async fn questions_are_not_answered_where_that_is_forbidden() {
+    let own = Own::start(Server::builder().accept_interactive("me", "pw")).await;
+    let mut spec = own.spec();
+    spec.auth.password = secret(own.dir.path(), "password", "pw");
+    assert_eq!(login(&spec).await.unwrap(), "keyboard-interactive");
+    spec.auth.interactive = false;
+    assert_eq!(login(&spec).await.expect_err("no login").kind(), FailureKind::AuthRejected);
+}
+
+#[tokio::test]
 async fn a_server_that_asks_for_nothing_gets_nothing() {
     let own = Own::start(Server::builder().accept_none("me")).await;
     assert_eq!(login(&own.spec()).await.unwrap(), "none");

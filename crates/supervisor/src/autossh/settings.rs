@@ -208,7 +208,7 @@ fn ask(session: &mut SessionSpec, resolved: &Resolved, asker: &Asker) {
     session.auth.passphrase = Some(SecretSource::Ask(secrets.clone()));
     session.auth.password = Some(SecretSource::Ask(secrets));
     session.auth.without_password = manners.without_password;
-    session.auth.without_interactive = manners.without_interactive;
+    session.auth.interactive = !manners.without_interactive;
     session.host_key.ask = manners.ask_host_key.then(|| asker.clone());
     if resolved.settings.updates() == UpdateHostKeys::Ask {
         session.host_key.update = UpdateHostKeys::Ask;

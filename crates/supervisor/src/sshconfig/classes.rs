@@ -14,7 +14,7 @@ const FOLLOWED: &str = "ClearAllForwardings DynamicForward Hostname IgnoreUnknow
 const NO_CONCERN: &str = "BatchMode CanonicalDomains CanonicalizeFallbackLocal CanonicalizeMaxDots \
     EnableEscapeCommandline EnableSSHKeysign EscapeChar ForwardAgent ForwardX11 ForwardX11Timeout ForwardX11Trusted \
     GSSAPIClientIdentity GSSAPIDelegateCredentials GSSAPIKexAlgorithms GSSAPIRenewalForcesRekey GSSAPIServerIdentity \
-    GSSAPITrustDNS HostbasedAcceptedAlgorithms KbdInteractiveAuthentication LogLevel LogVerbose NumberOfPasswordPrompts \
+    GSSAPITrustDNS HostbasedAcceptedAlgorithms LogLevel LogVerbose NumberOfPasswordPrompts \
     ObscureKeystrokeTiming PasswordAuthentication RequestTTY SendEnv SetEnv StdinNull SyslogFacility \
     VisualHostKey WarnWeakCrypto XAuthLocation";
 

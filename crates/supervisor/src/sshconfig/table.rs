@@ -102,7 +102,6 @@ const OTHERS: &[Keyword] = &[
     refused("HostbasedAuthentication", Shape::Flag, &["no", "false"], "logins are by key or password only"),
     followed("Hostname", Shape::Word),
     followed("IgnoreUnknown", Shape::Word),
-    harmless("KbdInteractiveAuthentication", Shape::Flag),
     told("KbdInteractiveDevices", Shape::Word, &[], "the server chooses what it asks"),
     weighed("LocalCommand", Shape::Command),
     followed("LocalForward", Shape::Forward),

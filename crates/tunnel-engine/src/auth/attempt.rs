@@ -213,7 +213,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
             Some(SecretSource::File(_)) | None => 1,
         };
         let interactive = methods.contains(&MethodKind::KeyboardInteractive)
-            && !self.spec.without_interactive
+            && self.spec.interactive
             && self.interactive_tries < limit;
         let password =
             methods.contains(&MethodKind::Password) && !self.spec.without_password && self.password_tries < limit;

@@ -92,7 +92,7 @@ pub enum AddressFamily {
 
 /// What to prove ourselves with, tried in ssh's order: certificates, agent keys that are also named as files,
 /// other agent keys, files; then keyboard-interactive and password when there is a password.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthSpec {
     /// Private key files in order.
     pub identities: Vec<IdentitySpec>,
@@ -110,10 +110,28 @@ pub struct AuthSpec {
     pub password: Option<SecretSource>,
     /// PasswordAuthentication no: the method `password` is not used.
     pub without_password: bool,
-    /// KbdInteractiveAuthentication no: the method `keyboard-interactive` is not used.
-    pub without_interactive: bool,
+    /// KbdInteractiveAuthentication: the method `keyboard-interactive` may be used.
+    pub interactive: bool,
     /// For encrypted private keys.
     pub passphrase: Option<SecretSource>,
+}
+
+impl Default for AuthSpec {
+    /// Nothing to prove ourselves with, and every method.
+    fn default() -> Self {
+        Self {
+            identities: Vec::new(),
+            certificates: Vec::new(),
+            agent: AgentSpec::None,
+            identities_only: false,
+            accepted: AlgorithmList::Default,
+            required_rsa_size: 0,
+            password: None,
+            without_password: false,
+            interactive: true,
+            passphrase: None,
+        }
+    }
 }
 
 /// One private key file.

@@ -47,6 +47,10 @@ pub(super) const KEYS: &[Key] = &[
         .doc("The file whose first line is the password"),
     Key::new("passphrase_file", Secret(|t| &mut t.session.auth.passphrase), Inherited, NewSession)
         .doc("The same for the passphrase of encrypted keys."),
+    Key::new("kbd_interactive_authentication", Flag(|t| &mut t.session.auth.interactive), Inherited, NewSession)
+        .keyword("KbdInteractiveAuthentication")
+        .default("true")
+        .doc("false: questions that the server asks (keyboard-interactive) are not answered with the password."),
     Key::new("strict_host_key_checking", Strict(|t| &mut t.session.host_key.strict), Inherited, NewSession)
         .keyword("StrictHostKeyChecking")
         .default("\"yes\"")

@@ -92,7 +92,6 @@ fn every_field_of_a_tunnel_has_a_row() {
         "ssh_config_notes",
         "explicit",
         "without_password",
-        "without_interactive",
         "ask",
         "kind",
         "max",
