@@ -291,8 +291,8 @@ pub(crate) fn differences(file: &Path, resolved: &Resolved, values: &Values) -> 
         }
         same(key, ours.collect::<Vec<_>>().join(", "), theirs.join(", "));
     }
-    let device = resolved.forwards.iter().map(|(forward, _)| forward);
-    let device = device.filter(|forward| forward.kind == ForwardKind::TunnelDevice).next_back();
+    let mut device = resolved.forwards.iter().map(|(forward, _)| forward);
+    let device = device.rfind(|forward| forward.kind == ForwardKind::TunnelDevice);
     let mode = device.map_or("false", |device| match &device.listen {
         Listen::Device { mode, .. } => mode.as_str(),
         Listen::Tcp { .. } | Listen::Unix(_) => "none",
