@@ -1,10 +1,11 @@
 //! What an outage of a weekend writes to the log, on virtual time: some lines a tunnel, each with its count, and at the
 //! end how long it took.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use tracing::Level;
 use tracing::subscriber::DefaultGuard;
+use tracing::{Dispatch, Level};
 use tracing_subscriber::layer::SubscriberExt;
 use tunnel_engine::clock;
 use tunnel_engine::demo_server::{AuthFault, ConnectFault, Faults};
@@ -21,7 +22,12 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Lines that a weekend may have: 10 min, doubling up to 6 h, and again for a reason that is found out later.
 const MAX_LINES: usize = 20;
 
+/// While there is one subscriber only, tracing asks that of the thread that comes to a call site first. That may be another
+/// test's, which has none, and the call site would be silent for all.
+static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+
 fn listen() -> (RecentLines, DefaultGuard) {
+    LazyLock::force(&SECOND);
     let lines = RecentLines::default();
     let subscriber = tracing_subscriber::registry().with(lines.layer());
     (lines, tracing::subscriber::set_default(subscriber))

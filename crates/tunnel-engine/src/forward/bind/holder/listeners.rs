@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
@@ -15,12 +16,18 @@ use crate::clock;
 /// A reading this old is made again for a port whose holder it does not show: most often another user's, which stays so.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
-static KNOWN: Mutex<Option<Reading>> = Mutex::const_new(None);
+type Known = Arc<Mutex<Option<Reading>>>;
+
+thread_local! {
+    /// Of the thread that carries all tunnels: who waits for another's reading waits for a task of its own runtime.
+    static KNOWN: Known = Known::default();
+}
 
 /// The process that has the port, where that can be seen.
 pub(super) async fn holder(address: SocketAddr) -> Option<Holder> {
     // One reads at a time; the others then find what they ask for.
-    let mut known = KNOWN.lock().await;
+    let known = KNOWN.with(Known::clone);
+    let mut known = known.lock().await;
     let now = clock::now();
     // One system call, which does not wait for anything.
     if let Some(reading) = known.as_ref().filter(|reading| !reading.is_outdated(address, now)) {
