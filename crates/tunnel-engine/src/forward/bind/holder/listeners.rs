@@ -1,4 +1,4 @@
-//! Who has which port, remembered for the whole process: hundreds of forwards whose ports are taken ask again every few
+//! Who has which port, remembered for all tunnels: hundreds of forwards whose ports are taken ask again every few
 //! seconds, and to read all of /proc for each would cost more than the tunnels do.
 
 use std::collections::HashMap;
