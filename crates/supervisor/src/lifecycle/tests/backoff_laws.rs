@@ -113,7 +113,8 @@ proptest! {
         prop_assert!(waits.iter().filter(|wait| wait.is_zero()).count() <= 1, "{:?}", waits);
         let waited: Vec<Duration> = waits.iter().copied().filter(|wait| !wait.is_zero()).collect();
         prop_assert!(waited.is_sorted(), "{:?}", waits);
-        prop_assert_eq!(waits.last(), Some(&POLICY.backoff.max));
+        // The redial at once, which comes after the first login, may be the last of all.
+        prop_assert_eq!(waited.last(), Some(&POLICY.backoff.max));
     }
 
     #[test]
