@@ -28,7 +28,7 @@ const SELDOM: Duration = Duration::from_secs(30);
 const SELDOM_MOST: Duration = Duration::from_secs(480);
 
 /// A port that the server chose is changed for another one, which is proven at once, so many times in a row. sshd takes a
-/// port that is free on one of its addresses, whoever holds it on the others; a server that does so again and again is
+/// port that is free on one of its addresses, whichever program holds it on the others; a server that does so again and again is
 /// no chance.
 const MAX_PORTS_AT_ONCE: u32 = 3;
 
@@ -185,7 +185,7 @@ impl Probing {
         matches!(self.verdict, Verdict::Stale(_))
     }
 
-    /// The port is somebody else's, and the next one is another.
+    /// The port is another program's, and the next one is another.
     pub(super) fn change_port(&mut self) {
         if self.misses <= MAX_PORTS_AT_ONCE {
             self.not_before = None;

@@ -211,7 +211,7 @@ impl Actor {
         self.retry_requests_where(|remote| remote.again.is_some_and(|at| at <= now));
     }
 
-    /// The server has this listener taken back, and asks for it anew: what it had was not ours, or nobody's. Of the ports
+    /// The server has this listener taken back, and asks for it anew: what it had was not ours, or no program's. Of the ports
     /// that it may choose, another program's is none: it chooses another one.
     pub(super) fn ask_anew(&mut self, id: u64) {
         let (now, able) = (clock::now(), self.may_take_over());
