@@ -5,6 +5,7 @@ mod addresses;
 mod channel_io;
 mod jump;
 mod look;
+mod low_water;
 mod net;
 mod prepared;
 mod proxy_command;
@@ -56,6 +57,12 @@ pub trait LinkIo: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// The peer answered a question that was put over these bytes, which proves the session that carries them, too.
     fn answered(&self) {}
 
+    /// The reader is woken when so many bytes are there, or the end. `false`: it is woken for any byte.
+    fn set_low_water(&self, bytes: u32) -> bool {
+        let _ = bytes;
+        false
+    }
+
     /// What was written may take so long to arrive before the link is given up from below.
     fn be_patient(&self, how_long: Duration) {
         let _ = how_long;
@@ -65,6 +72,10 @@ pub trait LinkIo: AsyncRead + AsyncWrite + Send + Unpin + 'static {
 impl LinkIo for TcpStream {
     fn look(&self) -> Option<Look> {
         look::tcp(self)
+    }
+
+    fn set_low_water(&self, bytes: u32) -> bool {
+        low_water::set(self, bytes)
     }
 
     fn be_patient(&self, how_long: Duration) {

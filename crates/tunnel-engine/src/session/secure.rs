@@ -306,6 +306,10 @@ impl ServerIo for WireIo {
     fn stop_waiting(&self) {
         self.0.stop_waiting();
     }
+
+    fn set_low_water(&self, bytes: u32) -> bool {
+        self.0.set_low_water(bytes)
+    }
 }
 
 impl AsyncRead for WireIo {

@@ -211,6 +211,11 @@ impl Wire {
         self.lock().signs.reading_since = None;
     }
 
+    /// See [`LinkIo::set_low_water`].
+    pub(super) fn set_low_water(&self, bytes: u32) -> bool {
+        self.lock().io.as_ref().is_some_and(|io| io.set_low_water(bytes))
+    }
+
     /// Ends the link politely but without waiting: a last word goes out if there is room for it.
     pub(super) fn shut(&self, cx: &mut Context<'_>) {
         if let Some(io) = self.lock().io.as_mut() {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep};
 use super::compute::compute;
 use super::kex::Done;
 use super::link::{End, Link};
+use super::read_batching::ReadBatching;
 use super::{ClearStream, TransportError};
 use crate::clock;
 
@@ -31,6 +32,9 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(crate) trait ServerIo: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// It is not read for now: that nothing comes says nothing about the server.
     fn stop_waiting(&self);
+
+    /// The reader is woken when so many bytes are there, or the end. `false`: it is woken for any byte.
+    fn set_low_water(&self, bytes: u32) -> bool;
 }
 
 /// The ends of a session's transport: for its channels, for russh, and the task between them and the server, which ends
@@ -56,6 +60,7 @@ where
         broken: None,
         is_begun: false,
         timer: None,
+        batching: Some(ReadBatching::new()),
         computing: None,
     };
     Parts { stream: ClearStream::new(link.clone()), driver: driver.run() }
@@ -78,6 +83,8 @@ struct Driver<T> {
     /// What the handshake left is handled.
     is_begun: bool,
     timer: Option<Pin<Box<Sleep>>>,
+    /// `None`: the way to the server does not know it.
+    batching: Option<ReadBatching>,
     /// A step of a key exchange.
     computing: Option<Computing>,
 }
@@ -115,14 +122,16 @@ impl<T: ServerIo> Driver<T> {
             return Poll::Ready(End::Failed(error));
         }
         let read = self.poll_read(cx);
-        let is_read = matches!(read, Poll::Ready(Ok(1..)));
+        let bytes = if let Poll::Ready(Ok(bytes)) = read { bytes } else { 0 };
         match (read, &mut self.broken) {
             (Poll::Ready(Err(error)), _) => return Poll::Ready(End::Lost(error)),
             (Poll::Ready(Ok(0)), broken) => return Poll::Ready(broken.take().map_or(End::Closed, End::Lost)),
             _ => {}
         }
-        if is_read {
-            *last_byte = Instant::from_std(clock::now());
+        if bytes > 0 {
+            let now = clock::now();
+            *last_byte = Instant::from_std(now);
+            self.batch_reads(|batching| batching.on_read(bytes, now));
             let link = self.link.clone();
             let handled = link.lock().handle_input(&mut self.input);
             if let Err(error) = handled {
@@ -185,6 +194,14 @@ impl<T: ServerIo> Driver<T> {
         read
     }
 
+    fn batch_reads(&mut self, decide: impl FnOnce(&mut ReadBatching) -> Option<u32>) {
+        if let Some(bytes) = self.batching.as_mut().and_then(decide)
+            && !self.io.set_low_water(bytes)
+        {
+            self.batching = None;
+        }
+    }
+
     /// Writes all that there is, or until the link takes no more.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         loop {
@@ -213,12 +230,13 @@ impl<T: ServerIo> Driver<T> {
         Ok(())
     }
 
-    /// New keys by time, and the memory of a session without traffic.
+    /// New keys by time, the end of a stream, and the memory of a session without traffic.
     fn poll_time(&mut self, cx: &mut Context<'_>, last_byte: Instant) -> Poll<End> {
         loop {
             let keys_due = self.link.lock().connection.poll_timeout().map(Instant::from_std);
             let idle_at = self.is_large.then(|| last_byte + IDLE);
-            let Some(due) = [keys_due, idle_at].into_iter().flatten().min() else {
+            let batched_until = self.batching.as_ref().and_then(ReadBatching::poll_timeout).map(Instant::from_std);
+            let Some(due) = [keys_due, idle_at, batched_until].into_iter().flatten().min() else {
                 self.timer = None;
                 return Poll::Pending;
             };
@@ -232,6 +250,7 @@ impl<T: ServerIo> Driver<T> {
             }
             self.timer = None;
             let now = clock::now();
+            self.batch_reads(|batching| batching.on_timeout(now));
             if keys_due.is_some_and(|due| due.into_std() <= now) {
                 if let Err(error) = self.link.lock().connection.handle_timeout(now) {
                     return Poll::Ready(End::Failed(error));
