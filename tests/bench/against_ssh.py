@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""tunneld against `ssh -L`, on this machine, through one stock sshd: throughput, client CPU, latency, memory.
+"""tunneld against `ssh -L`, on this machine, through one stock sshd: throughput, client CPU, latency, new connections, memory.
 
     make bench                                  # all of it, a few minutes
     python3 tests/bench/against_ssh.py --quick  # less of everything
@@ -13,6 +13,7 @@ import lab
 
 AES = "aes128-gcm@openssh.com"
 CHACHA = "chacha20-poly1305@openssh.com"
+STREAMS = 8
 IDLE_AFTER = 15  # seconds
 
 
@@ -24,14 +25,18 @@ def main():
     if not os.path.exists(lab.TUNNELD):
         sys.exit(f"{lab.TUNNELD} is missing: run `make build`")
     runs, size = (3, 256 * lab.MIB) if options.quick else (7, 1024 * lab.MIB)
-    sshd, server = lab.Sshd(), lab.Server()
+    sshd, server, plain = lab.Sshd(), lab.Server(), lab.PlainServer()
     about(sshd)
     print("| measurement | tunneld | ssh | tunneld / ssh |\n|---|---|---|---|")
     rows = [
         ("same cipher, AES-128-GCM", lambda name: stream(name, sshd, server, AES, AES, runs, size)),
         ("same cipher, chacha20-poly1305", lambda name: stream(name, sshd, server, CHACHA, CHACHA, runs, size)),
         ("each with its defaults", lambda name: stream(name, sshd, server, None, None, runs, size)),
-        ("50 ms round trip, defaults", lambda name: long_path(name, sshd, server, 3 if options.quick else 5, 256 * lab.MIB)),
+        ("plain ends, AES-128-GCM", lambda name: stream(name, sshd, plain, AES, AES, runs, size)),
+        (f"{STREAMS} streams, AES-128-GCM", lambda name: streams(name, sshd, server, runs, size // STREAMS)),
+        ("50 ms round trip, defaults", lambda name: long_path(name, sshd, server, 0.05, 3 if options.quick else 5, 256 * lab.MIB)),
+        ("100 ms round trip, defaults", lambda name: long_path(name, sshd, server, 0.1, 3 if options.quick else 5, 256 * lab.MIB)),
+        ("new connections", lambda name: connections(name, sshd, server, runs)),
         ("round trip of one byte", lambda name: latency(name, sshd, server, runs)),
         ("memory", lambda name: memory(sshd, server)),
     ]
@@ -58,8 +63,25 @@ def stream(name, sshd, server, ours, theirs, runs, size):
         lab.stop(client.process)
 
 
-def long_path(name, sshd, server, runs, size):
-    path = lab.SlowPath(sshd.port, 0.025)
+def streams(name, sshd, server, runs, size):
+    clients = lab.Tunneld(sshd, server.port, cipher=AES), lab.Ssh(sshd, server.port, cipher=AES)
+    for way, word in ((b"d", "download"), (b"u", "upload")):
+        samples = alternate(clients, runs, lambda client: lab.transfer_many(client, server, way, size, STREAMS))
+        print_row(f"{name}: {word}, all together, MiB/s", samples)
+    for client in clients:
+        lab.stop(client.process)
+
+
+def connections(name, sshd, server, runs):
+    clients = lab.Tunneld(sshd, server.port), lab.Ssh(sshd, server.port)
+    samples = alternate(clients, runs, lab.connections_a_second)
+    print_row(f"{name}, one after the other, a second", samples)
+    for client in clients:
+        lab.stop(client.process)
+
+
+def long_path(name, sshd, server, round_trip, runs, size):
+    path = lab.SlowPath(sshd.port, round_trip / 2)
     clients = lab.Tunneld(sshd, server.port, via=path.port), lab.Ssh(sshd, server.port, via=path.port)
     samples = alternate(clients, runs, lambda client: lab.transfer(client, server, b"d", size))
     print_row(f"{name}: download, MiB/s", [[sample[0] for sample in side] for side in samples])

@@ -193,14 +193,41 @@ class Server:
                     return
                 size = int.from_bytes(head[1:], "big")
                 if head[:1] == b"d":
-                    send(connection, self.block, size)
+                    self.send(connection, size)
                 elif head[:1] == b"u":
-                    connection.sendall(drain(connection, size).to_bytes(8, "big"))
+                    connection.sendall(self.drain(connection, size).to_bytes(8, "big"))
                 else:
                     while data := connection.recv(65536):
                         connection.sendall(data)
             except OSError:
                 pass
+
+    def send(self, connection, size):
+        send(connection, self.block, size)
+
+    def drain(self, connection, size):
+        return drain(connection, size)
+
+
+class PlainServer(Server):
+    """As applications do it: both ends read and write so many bytes at a time, through user space."""
+
+    CHUNK = 256 * 1024
+    CONTENT = os.urandom(CHUNK)
+
+    def send(self, connection, size):
+        content = memoryview(self.CONTENT)
+        while size:
+            size -= connection.send(content[:min(size, self.CHUNK)])
+
+    def drain(self, connection, size):
+        buffer, left = bytearray(self.CHUNK), size
+        while left:
+            count = connection.recv_into(buffer, min(left, self.CHUNK))
+            if count == 0:
+                break
+            left -= count
+        return size - left
 
 
 def send(connection, block, size):
@@ -227,15 +254,37 @@ def transfer(client, server, way, size):
         before, started = cpu_seconds(client.process.pid), time.monotonic()
         connection.sendall(way + size.to_bytes(8, "big"))
         if way == b"d":
-            moved = drain(connection, size)
+            moved = server.drain(connection, size)
         else:
-            send(connection, server.block, size)
+            server.send(connection, size)
             moved = int.from_bytes(connection.recv(8, socket.MSG_WAITALL), "big")
         seconds = time.monotonic() - started
         spent = cpu_seconds(client.process.pid) - before
     if moved != size:
         sys.exit(f"{client.name}: {moved} of {size} bytes arrived")
     return size / MIB / seconds, spent / (size / (1 << 30))
+
+
+def transfer_many(client, server, way, size, count):
+    """MiB/s of `count` streams of `size` bytes at once, all together."""
+    threads = [threading.Thread(target=transfer, args=(client, server, way, size)) for _ in range(count)]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return count * size / MIB / (time.monotonic() - started)
+
+
+def connections_a_second(client, count=500):
+    """Connections made, proven by one byte there and back, and closed, one after the other."""
+    started = time.monotonic()
+    for _ in range(count):
+        with socket.create_connection(("127.0.0.1", client.listen)) as connection:
+            connection.sendall(b"e" + bytes(8) + b"x")
+            if connection.recv(1) != b"x":
+                sys.exit(f"{client.name}: no echo")
+    return count / (time.monotonic() - started)
 
 
 def round_trip_us(client, rounds=2000):
