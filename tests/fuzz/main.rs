@@ -54,6 +54,11 @@ fn monitor_message_holds_over_the_corpus() {
 }
 
 #[test]
+fn server_greeting_holds_over_the_corpus() {
+    holds("server_greeting");
+}
+
+#[test]
 fn server_offer_holds_over_the_corpus() {
     holds("server_offer");
 }
@@ -69,8 +74,18 @@ fn ssh_config_holds_over_the_corpus() {
 }
 
 #[test]
+fn transport_decoders_hold_over_the_corpus() {
+    holds("transport_decoders");
+}
+
+#[test]
 fn transport_packets_hold_over_the_corpus() {
     holds("transport_packets");
+}
+
+#[test]
+fn transport_session_holds_over_the_corpus() {
+    holds("transport_session");
 }
 
 #[test]

@@ -4,7 +4,8 @@
 use crate::examine::Offer;
 pub use crate::forward::socks::fuzzing::{SocksEnd, SocksTalk, socks_talk};
 pub use crate::hostkey::fuzzing::{KnownHostsLine, is_writable, key_reads_back, known_hosts_lines, revocation_list};
-pub use crate::transport::fuzzing::{Handshaken, channel_messages, handshake};
+pub use crate::session::fuzzing::{Greeting, greeting, shown_host_key};
+pub use crate::transport::fuzzing::{Decoded, Handshaken, Played, channel_messages, decode, handshake, play};
 
 /// The server's offer in all that it sent.
 pub fn kex_offer(sent: &[u8]) -> Option<Offer> {

@@ -8,10 +8,13 @@ mod forward_spec;
 mod known_hosts;
 mod machine;
 mod monitor_message;
+mod server_greeting;
 mod server_offer;
 mod socks;
 mod ssh_config;
+mod transport_decoders;
 mod transport_packets;
+mod transport_session;
 
 pub use autossh_argv::autossh_argv;
 pub use channel_messages::channel_messages;
@@ -20,10 +23,13 @@ pub use control_frames::control_frames;
 pub use forward_spec::forward_spec;
 pub use known_hosts::known_hosts;
 pub use monitor_message::monitor_message;
+pub use server_greeting::server_greeting;
 pub use server_offer::server_offer;
 pub use socks::socks;
 pub use ssh_config::ssh_config;
+pub use transport_decoders::transport_decoders;
 pub use transport_packets::transport_packets;
+pub use transport_session::transport_session;
 
 /// A target, given the bytes of one input.
 #[allow(dead_code, reason = "for the tests; cargo fuzz names each target")]
@@ -31,7 +37,7 @@ pub type Target = fn(&[u8]);
 
 /// All targets by name, which is also the name of their folder below `corpus`.
 #[allow(dead_code, reason = "for the tests; cargo fuzz names each target")]
-pub const ALL: [(&str, Target); 11] = [
+pub const ALL: [(&str, Target); 14] = [
     ("autossh_argv", autossh_argv),
     ("channel_messages", channel_messages),
     ("config", config),
@@ -39,10 +45,13 @@ pub const ALL: [(&str, Target); 11] = [
     ("forward_spec", forward_spec),
     ("known_hosts", known_hosts),
     ("monitor_message", monitor_message),
+    ("server_greeting", server_greeting),
     ("server_offer", server_offer),
     ("socks", socks),
     ("ssh_config", ssh_config),
+    ("transport_decoders", transport_decoders),
     ("transport_packets", transport_packets),
+    ("transport_session", transport_session),
 ];
 
 /// The input as a text of lines; what follows the first byte that is no UTF-8 is left out.

@@ -94,7 +94,7 @@ impl Banner {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Heard {
+pub(super) enum Heard {
     /// An identification that we can use begins at `start`.
     Identification { start: usize, software: String },
     /// Nothing decisive yet.
@@ -108,7 +108,7 @@ enum Heard {
 }
 
 /// Reads the lines heard so far.
-fn look(heard: &[u8]) -> Heard {
+pub(super) fn look(heard: &[u8]) -> Heard {
     let mut start = 0;
     for line in heard.split_inclusive(|byte| *byte == b'\n') {
         let text = line.trim_ascii_end();

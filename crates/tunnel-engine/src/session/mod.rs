@@ -25,6 +25,7 @@ mod ending;
 mod exec;
 mod fault;
 mod follow;
+pub(crate) mod fuzzing;
 mod handler;
 mod incoming;
 mod info;

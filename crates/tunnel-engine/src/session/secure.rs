@@ -161,7 +161,7 @@ async fn judge(
     Ok((text, proof))
 }
 
-fn presented(algorithm: &str, blob: &[u8]) -> Option<PublicKeyOrCertificate> {
+pub(super) fn presented(algorithm: &str, blob: &[u8]) -> Option<PublicKeyOrCertificate> {
     // It refuses certificates in certificates without end, too.
     let key = parse_public_key(blob);
     if algorithm.contains("-cert-") {

@@ -10,10 +10,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use aws_lc_rs::rand;
 use bytes::{Bytes, BytesMut};
 
-use super::TransportError;
 use super::exchange::{Exchange, Idents, Keys, Next, Offered};
 use super::kex::{Done, Work};
 use super::message::{
@@ -23,6 +21,7 @@ use super::message::{
 use super::negotiate::{Agreement, Offer};
 use super::packet::{Inbound, Outbound};
 use super::rekey::{Age, Limits};
+use super::{TransportError, random};
 
 /// Messages that wait to be polled: past it, input stays where it is.
 const MAX_EVENTS: usize = 1024;
@@ -271,7 +270,7 @@ impl Connection {
     fn offer(&mut self) -> Result<(), TransportError> {
         let is_first = self.established.is_none();
         let mut cookie = [0; COOKIE_BYTES];
-        rand::fill(&mut cookie).map_err(|_| TransportError::Cryptography("random bytes"))?;
+        random::fill(&mut cookie)?;
         let ours = self.config.offer.encode(cookie, is_first);
         self.outbound.seal(&ours, &mut self.unsent)?;
         self.exchange = Some(Exchange::Offered(Offered::new(ours, is_first)));

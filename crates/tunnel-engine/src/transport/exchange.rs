@@ -220,7 +220,7 @@ impl Keys {
 }
 
 /// `letters`: of the IV, the key and the MAC's key (RFC 4253 section 7.2).
-fn with_keys<T>(
+pub(super) fn with_keys<T>(
     deriver: &KeyDeriver<'_>,
     protection: Protection,
     letters: [u8; 3],

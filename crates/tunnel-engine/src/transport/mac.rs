@@ -83,3 +83,43 @@ impl Mac {
         verify_slices_are_equal(expected.as_ref(), tag).map_err(|_| TransportError::Integrity)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 4231 and RFC 2202, each its test case 2; the first four bytes of what is signed are the sequence number.
+    #[test]
+    fn codes_are_those_of_their_rfcs() {
+        for (name, expected) in [
+            (MacName::Sha1, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
+            (MacName::Sha256, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
+            (
+                MacName::Sha512,
+                "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a\
+                 6b4b636e070a38bce737",
+            ),
+        ] {
+            let mac = Mac::new(name, b"Jefe");
+            let code = mac.sign(u32::from_be_bytes(*b"what"), b" do ya want for nothing?");
+            let hex: String = code.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!((hex.as_str(), code.as_ref().len()), (expected, name.len()));
+            mac.verify(u32::from_be_bytes(*b"what"), b" do ya want for nothing?", code.as_ref()).unwrap();
+        }
+    }
+
+    #[test]
+    fn wrong_and_shortened_codes_are_refused() {
+        for name in MacName::ALL {
+            let mac = Mac::new(name, &[1; 64]);
+            let code = mac.sign(1, b"packet").as_ref().to_vec();
+            for at in 0..code.len() {
+                let mut wrong = code.clone();
+                wrong[at] ^= 0x10;
+                assert_eq!(mac.verify(1, b"packet", &wrong), Err(TransportError::Integrity));
+                assert_eq!(mac.verify(1, b"packet", &code[..at]), Err(TransportError::Integrity));
+            }
+            assert_eq!(mac.verify(2, b"packet", &code), Err(TransportError::Integrity), "another number");
+        }
+    }
+}

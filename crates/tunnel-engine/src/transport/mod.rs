@@ -31,6 +31,7 @@ mod negotiate;
 mod opens;
 mod packet;
 mod proof;
+mod random;
 mod read_batching;
 mod rekey;
 mod text;

@@ -1,11 +1,10 @@
 //! Packets out of bytes and into bytes (RFC 4253 section 6): framing, padding, sequence numbers, and their counts.
 
-use aws_lc_rs::rand;
 use bytes::{Buf as _, Bytes, BytesMut};
 
-use super::TransportError;
 use super::cipher::{Alignment, LENGTH_BYTES, Opener, Sealer};
 use super::compression::{Deflater, Delayed, Inflater};
+use super::{TransportError, random};
 
 /// The longest packet that is taken, in bytes after its length field; as OpenSSH. RFC 4253 section 6.1 asks for 35,000
 /// at least.
@@ -213,7 +212,7 @@ impl Outbound {
             return Ok(());
         }
         if self.random_used + count > RANDOM_POOL {
-            rand::fill(&mut self.random).map_err(|_| TransportError::Cryptography("random bytes"))?;
+            random::fill(&mut self.random)?;
             self.random_used = 0;
         }
         out.extend_from_slice(self.random.get(self.random_used..self.random_used + count).unwrap_or_default());

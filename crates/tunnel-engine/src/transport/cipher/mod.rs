@@ -8,6 +8,8 @@ mod ctr;
 mod gcm;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
 mod with_mac;
 
 use super::TransportError;

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::*;
+use crate::transport::packet::Outbound;
 use crate::transport::packet::tests::{every_protection, pair};
 
 /// PROTOCOL.chacha20poly1305 has no vectors; this one is RFC 5647's mode under a fixed key, made with OpenSSL.
@@ -131,12 +132,42 @@ fn flipped_bit_anywhere_is_refused() {
 }
 
 #[test]
-fn truncated_repeated_reordered_and_inserted_packets_are_refused() {
+fn packet_cut_anywhere_is_refused() {
     for protection in every_protection() {
-        assert!(refused(protection, |packets| packets[1].truncate(20)), "truncated, {protection:?}");
-        assert!(refused(protection, |packets| packets.insert(1, packets[0].clone())), "repeated, {protection:?}");
-        assert!(refused(protection, |packets| packets.swap(0, 1)), "reordered, {protection:?}");
-        assert!(refused(protection, |packets| packets[0].clear()), "left out, {protection:?}");
-        assert!(refused(protection, |packets| packets.insert(1, vec![0; 64])), "inserted, {protection:?}");
+        let (mut sealer, _) = pair(protection);
+        let mut out = BytesMut::new();
+        sealer.seal(b"first", &mut out).unwrap();
+        for length in 1..out.len() {
+            assert!(refused(protection, |packets| packets[0].truncate(length)), "{protection:?} at {length}");
+        }
     }
+}
+
+#[test]
+fn repeated_reordered_missing_and_inserted_packets_are_refused() {
+    for protection in every_protection() {
+        assert!(refused(protection, |packets| packets.insert(1, packets[0].clone())), "repeated, {protection:?}");
+        assert!(refused(protection, |packets| packets.insert(0, packets[2].clone())), "too early, {protection:?}");
+        assert!(refused(protection, |packets| packets.swap(0, 1)), "reordered, {protection:?}");
+        assert!(refused(protection, |packets| packets.swap(1, 2)), "reordered, {protection:?}");
+        assert!(refused(protection, |packets| packets[0].clear()), "left out, {protection:?}");
+        assert!(refused(protection, |packets| packets[1].clear()), "left out, {protection:?}");
+        for length in [16, 64, 1024] {
+            assert!(refused(protection, |packets| packets.insert(1, vec![0; length])), "inserted, {protection:?}");
+        }
+        assert!(refused(protection, |packets| packets.insert(1, of_other_keys(protection))), "forged, {protection:?}");
+    }
+}
+
+/// A whole packet with the number that is due.
+fn of_other_keys((cipher, mac): (CipherName, Option<MacName>)) -> Vec<u8> {
+    let (key, iv, mac_key) = ([4; 64], [5; 16], [8; 64]);
+    let mac_key = &mac_key[..mac.map_or(0, MacName::len)];
+    let keys = KeyMaterial { key: &key[..cipher.key_len()], iv: &iv[..cipher.iv_len()], mac_key };
+    let (mut sealer, mut out) = (Outbound::new(), BytesMut::new());
+    sealer.rekey(Sealer::new(cipher, mac, &keys).unwrap(), true);
+    sealer.seal(b"first", &mut out).unwrap();
+    out.clear();
+    sealer.seal(b"forged", &mut out).unwrap();
+    out.to_vec()
 }

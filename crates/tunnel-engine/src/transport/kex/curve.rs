@@ -5,8 +5,8 @@ use zeroize::Zeroizing;
 
 use super::hybrid;
 use super::name::KexName;
-use crate::transport::TransportError;
 use crate::transport::wire::put_mpint;
+use crate::transport::{TransportError, random};
 
 /// The curve of a method; `None`: it has a group.
 pub(super) fn curve(name: KexName) -> Option<&'static agreement::Algorithm> {
@@ -45,8 +45,7 @@ pub(crate) struct KeyPair {
 impl KeyPair {
     /// With fresh keys.
     pub(super) fn generate(name: KexName, algorithm: &'static agreement::Algorithm) -> Result<Self, TransportError> {
-        let failed = |_| TransportError::Cryptography("key generation");
-        Self::with_curve(name, algorithm, PrivateKey::generate(algorithm).map_err(failed)?)
+        Self::with_curve(name, algorithm, random::private_key(algorithm)?)
     }
 
     pub(super) fn with_curve(

@@ -2,15 +2,14 @@
 //! RFC 4419). The exponents are secret, and no step takes longer or shorter for their sake; the group and the public
 //! values are not.
 
-use aws_lc_rs::rand;
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, Odd};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::name::{GroupSizes, KexName};
 use super::primes;
-use crate::transport::TransportError;
 use crate::transport::wire::{mpint, put_mpint, without_leading_zeros};
+use crate::transport::{TransportError, random};
 
 /// A group.
 pub(crate) struct Group {
@@ -65,7 +64,7 @@ impl Group {
     /// for (RFC 3526 section 8).
     pub(super) fn generate(self, name: KexName) -> Result<KeyPair, TransportError> {
         let mut exponent = Zeroizing::new(vec![0; 2 * name.hash().output_len()]);
-        rand::fill(&mut exponent).map_err(|_| TransportError::Cryptography("random bytes"))?;
+        random::fill(&mut exponent)?;
         self.with_exponent(exponent)
     }
 
@@ -157,21 +156,29 @@ mod tests {
         }
     }
 
-    /// The numbers are those of Python's `pow`.
+    /// The numbers are those of Python's `pow`: the first half of the SHA-256 of our value, and of the secret.
     #[test]
     fn values_are_those_of_another_implementation() {
-        let pair = |from: u8| {
-            let exponent = Zeroizing::new((from..from + 64).collect());
-            Group::fixed(KexName::Group14Sha256).unwrap().with_exponent(exponent).unwrap()
-        };
-        let hash = |number: &[u8]| {
-            let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, without_leading_zeros(number));
-            hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-        };
-        let (ours, theirs) = (pair(1), pair(65));
-        assert_eq!(hash(ours.public()), "5141ed60d422816c251a9a61f4dc090fc6161ec870357a0af29fb84a0bb34e5e");
-        let secret = ours.agree(theirs.public()).unwrap();
-        assert_eq!(hash(secret.get(4..).unwrap()), "9413d3bfb3e5d8ee5ffd18d06b8460beddf411588c90cb1fedf4e995c5847429");
+        for (name, public, secret) in [
+            (KexName::Group1Sha1, "27db84123663a2cbf34c7606477c23ea", "4dc010fccaa896eac3f4013946b6f846"),
+            (KexName::Group14Sha256, "5141ed60d422816c251a9a61f4dc090f", "9413d3bfb3e5d8ee5ffd18d06b8460be"),
+            (KexName::Group15Sha512, "077dffd743a6dda7e2400cb20075f161", "52ab179f5c6078c769b239bf21afa473"),
+            (KexName::Group16Sha512, "0439872574dafc9b300359ea0dd742c3", "87b605a4430a403eb2e6163f874e2ee1"),
+            (KexName::Group17Sha512, "248f61a86f1c080d552a6a3fb479e26d", "bcff31f2874407ee99a891f850fbed07"),
+            (KexName::Group18Sha512, "86b83427a715cae1ac4f0f7ce33a65bd", "f4c84c299b385725950bc0391940726c"),
+        ] {
+            let pair = |from: u8| {
+                let exponent = Zeroizing::new((from..from + 64).collect());
+                Group::fixed(name).unwrap().with_exponent(exponent).unwrap()
+            };
+            let hash = |number: &[u8]| {
+                let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, without_leading_zeros(number));
+                hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+            };
+            let (ours, theirs) = (pair(1), pair(65));
+            assert_eq!(hash(ours.public()), public, "{name:?}");
+            assert_eq!(hash(ours.agree(theirs.public()).unwrap().get(4..).unwrap()), secret, "{name:?}");
+        }
     }
 
     #[test]

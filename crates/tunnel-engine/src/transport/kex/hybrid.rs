@@ -1,13 +1,13 @@
 //! A key encapsulation mechanism beside X25519: an attacker has to break both (draft-ietf-sshm-mlkem-hybrid-kex,
 //! draft-ietf-sshm-ntruprime-ssh).
 
+use aws_lc_rs::digest;
 use aws_lc_rs::kem::{AlgorithmId, Ciphertext, DecapsulationKey, ML_KEM_768};
-use aws_lc_rs::{digest, rand};
 use zeroize::Zeroizing;
 
 use super::name::KexName;
-use crate::transport::TransportError;
 use crate::transport::wire::put_string;
+use crate::transport::{TransportError, random};
 
 const ML_KEM_CIPHERTEXT_BYTES: usize = 1088;
 const SEED_BYTES: usize = 32;
@@ -28,7 +28,7 @@ impl Kem {
             }
             KexName::Sntrup761X25519 | KexName::Sntrup761X25519Openssh => {
                 let mut seed = Zeroizing::new([0; SEED_BYTES]);
-                rand::fill(&mut *seed).map_err(|_| TransportError::Cryptography("random bytes"))?;
+                random::fill(&mut *seed)?;
                 let (_, key) = sntrup761::generate_key_from_seed(*seed);
                 Ok(Some(Self::Sntrup(Box::new(key))))
             }

@@ -1,5 +1,6 @@
 //! Key exchange methods, and their arithmetic as pieces of work, which may take long.
 
+pub(super) mod answer;
 mod curve;
 mod group;
 mod hash;

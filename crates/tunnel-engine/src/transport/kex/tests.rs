@@ -27,6 +27,47 @@ fn curve25519_gives_the_secret_of_rfc_7748() {
     assert_eq!(ours.agree(&alice).unwrap().to_vec(), encoded);
 }
 
+/// RFC 5903 section 8.1: the initiator's key with the responder's value.
+#[test]
+fn nistp256_gives_the_secret_of_rfc_5903() {
+    let ours = hex("c88f01f510d9ac3f70a292daa2316de544e9aab8afe84049c62a9c57862d1433");
+    let theirs =
+        hex("04d12dfb5289c8d4f81208b70270398c342296970a0bccb74c736fc7554494bf6356fbf3ca366cc23e8157854c13c58d6aac23f0\
+                      46ada30f8353e74f33039872ab");
+    let secret = hex("d6840f6b42f6edafd13116e0e12565202fef8e9ece7dce03812464d04b9442de");
+    agrees(KexName::EcdhP256, &ours, &theirs, &secret);
+}
+
+/// Of Python's `cryptography`.
+#[test]
+fn other_nist_curves_give_the_secrets_of_another_implementation() {
+    let ours: Vec<u8> = (0..48).collect();
+    let theirs =
+        hex("049dcbbb3229e7c1be3fb4f39c86caaebb51c3cf41132a3bf7597d75e7432aaf63f811da68d41b180fd39c19bb71c04a779e7cb4\
+                      abbb0ea3499e8376a49bc6836912e3bcaf6ddb4eb216bedbc2b2afe4d209f691867af033ced56a530f28dea334");
+    let secret =
+        hex("971994641f09e44f44bba8bba76b867708e23ac6e630f3b806539080c1332fba94d527974942dbadaec3402091ffe5e5");
+    agrees(KexName::EcdhP384, &ours, &theirs, &secret);
+    let ours: Vec<u8> = (0..66).collect();
+    let theirs = hex(
+        "04012f6355119416e88f57062d37677227754e9ba4ce50cdb30f4dcce030d217ca017803cbb017de0cb285b686a693709239a391\
+                      b5f5194429a396ff2f4fc5722a7a7d01e532c01faa1925e70edb5ac7d5a8b53470d79485c3887e3a54ac7f5da44d514d6584286f6a\
+                      132e272509b636a643be5f8a86444b5e5ef20f736cb693234a427f93",
+    );
+    let secret =
+        hex("016068c799330203690dc00de92546fa56ceb6952e61793c3d847266484badb9e36f69bbb19af25b6343c544ef7e7c17b9ee3f11\
+                      e78e9fd0c3b187607f9bdd689ca8");
+    agrees(KexName::EcdhP521, &ours, &theirs, &secret);
+}
+
+fn agrees(name: KexName, ours: &[u8], theirs: &[u8], secret: &[u8]) {
+    let algorithm = curve::curve(name).unwrap();
+    let key = PrivateKey::from_private_key(algorithm, ours).unwrap();
+    let mut encoded = Vec::new();
+    put_mpint(&mut encoded, secret);
+    assert_eq!(curve::KeyPair::with_curve(name, algorithm, key).unwrap().agree(theirs).unwrap().to_vec(), encoded);
+}
+
 fn curves() -> impl Iterator<Item = (KexName, &'static agreement::Algorithm)> {
     KexName::ALL.into_iter().filter_map(|name| Some((name, curve::curve(name)?)))
 }
@@ -92,6 +133,61 @@ fn groups_and_ntru_take_long() {
 fn large_groups_in_an_exchange_are_for_who_asks() {
     assert_eq!(GroupSizes::for_offer(&[KexName::Group16Sha512, KexName::GroupExchangeSha256]).largest, 4096);
     assert_eq!(GroupSizes::for_offer(&[KexName::Group17Sha512, KexName::GroupExchangeSha256]).largest, 8192);
+}
+
+/// One method of each hash, with the hash of an exchange and a key of 64 bytes as Python's `hashlib` makes them.
+#[test]
+fn hashes_and_keys_are_those_of_another_implementation() {
+    let mut secret = Vec::new();
+    put_mpint(&mut secret, &(200..232).collect::<Vec<u8>>());
+    for (name, hash, key) in [
+        (
+            KexName::Group14Sha1,
+            "bccf880340286ba4e5d1c547b912bfe615b5c919",
+            "cca7debfc1b8518278ac82716f245414e113f8f60f79bf92b8c071fb0e1c5fa713980fec2eb54f6ed89ad0cd4240cb5a93f2b53f989e98d7\
+             e4b9519dc69a62a9",
+        ),
+        (
+            KexName::Curve25519,
+            "4b4f1fb2ab8d75a552e782afd5e69a016e599e44dae55ae908e1df36e850f480",
+            "52c0d527e21267e4ed8533827aafede20eacf22237478d3739feb152043f74ab856701c8de5a3b9c97cf9e458eaf481405a67e8129e8cdae\
+             8f0179a980b9b4b2",
+        ),
+        (
+            KexName::EcdhP384,
+            "2a7596fca0c3594b47942a8f024798709d21f92d018930123588ff13e83e04eaf5749a30f632d9df58d6b967d7a4acaa",
+            "2a623fdd48644d3bb28a4ae0f43eb779d566153bd7e84df79137cd0a6275ea3a624dcae8afd34e93954286ce50aeb4a0896f5c7e2311d33e\
+             53096bf304db8400",
+        ),
+        (
+            KexName::Group16Sha512,
+            "1888798dc8ef7e60227e9492f95f561aec4f797ee5e7e36d4c0b9918356f561ec2f0b0803fc243709c527450a3091ba634e5c883e8a533f6\
+             6d7150d5a3111b8c",
+            "55d94c93a450a5e7c8cef2a2cf446f200dbe4c3253c26076d458910465dbe7d67ef0018b34a59a5f16e4f65590fa92e4339118e4beb2d864\
+             c44c95e6e9efcf61",
+        ),
+    ] {
+        let said = ExchangeHash {
+            client_ident: b"SSH-2.0-client",
+            server_ident: b"SSH-2.0-server",
+            client_init: b"\x14I_C",
+            server_init: b"\x14I_S",
+            host_key: b"K_S",
+            group: b"group",
+            client_public: b"Q_C",
+            server_public: b"Q_S",
+            secret: &secret,
+        };
+        assert_eq!(said.compute(name), hex(hash));
+        let length = name.hash().output_len();
+        let deriver = KeyDeriver {
+            name,
+            secret: &secret,
+            exchange_hash: &vec![length as u8; length],
+            session_id: &vec![length as u8 + 1; length],
+        };
+        assert_eq!(deriver.derive(b'E', 64).to_vec(), hex(key));
+    }
 }
 
 #[test]

@@ -1,4 +1,9 @@
-//! The transport for `fuzz/`: a first exchange with a server that sends these bytes, and messages about channels in any order.
+//! The transport for `fuzz/`: a first exchange with a server that sends these bytes, whole connections with a server that
+//! has faults, what its messages hold, and messages about channels in any order.
+
+mod decoders;
+pub(super) mod server;
+mod session;
 
 use std::task::Waker;
 
@@ -11,6 +16,12 @@ use super::text::Texts;
 use super::{CipherName, Config, Connection, Event, KexName, Limits, MacName, Offer};
 use crate::clock;
 
+pub use decoders::{Decoded, decode};
+pub use session::{Played, play};
+
+pub(super) const CLIENT_IDENT: &str = "SSH-2.0-client";
+pub(super) const SERVER_IDENT: &[u8] = b"SSH-2.0-server";
+
 /// What a connection keeps and says after all that a server sent.
 #[derive(Debug)]
 pub struct Handshaken {
@@ -22,11 +33,11 @@ pub struct Handshaken {
     pub is_keyed: bool,
 }
 
-/// A server sends this behind its identification, in pieces of `piece` bytes.
-pub fn handshake(sent: &[u8], piece: usize) -> Handshaken {
-    let config = Config {
-        client_ident: "SSH-2.0-client".to_owned(),
-        server_ident: b"SSH-2.0-server".to_vec(),
+/// A client that has each algorithm.
+fn everything(limits: Limits) -> Config {
+    Config {
+        client_ident: CLIENT_IDENT.to_owned(),
+        server_ident: SERVER_IDENT.to_vec(),
         offer: Offer {
             kex: KexName::ALL.to_vec(),
             host_keys: ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512"].map(str::to_owned).to_vec(),
@@ -34,8 +45,13 @@ pub fn handshake(sent: &[u8], piece: usize) -> Handshaken {
             macs: MacName::ALL.to_vec(),
             compression: true,
         },
-        limits: Limits::default(),
-    };
+        limits,
+    }
+}
+
+/// A server sends this behind its identification, in pieces of `piece` bytes.
+pub fn handshake(sent: &[u8], piece: usize) -> Handshaken {
+    let config = everything(Limits::default());
     let mut seen = Handshaken { said: 0, wanted: 0, is_keyed: false };
     let Ok(mut connection) = Connection::new(config) else { return seen };
     let (mut input, now) = (BytesMut::new(), clock::now());

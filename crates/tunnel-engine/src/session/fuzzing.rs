@@ -1,0 +1,39 @@
+//! What a server says and shows first, for `fuzz/`.
+
+use russh::keys::HashAlg;
+
+use super::banner::{self, Banner, Heard};
+use super::secure;
+use crate::hostkey::HostKey;
+
+/// What is made of a server's first words.
+#[derive(Debug, Default)]
+pub struct Greeting {
+    /// Its software, of an identification.
+    pub software: String,
+    /// What follows the identification.
+    pub rest: Vec<u8>,
+    /// What a failure says of it when nothing more comes.
+    pub quoted: String,
+}
+
+/// A server has said this, and nothing more comes.
+pub fn greeting(said: &[u8]) -> Greeting {
+    let quoted = banner::unfinished("server:22", said).map(|failure| failure.to_string()).unwrap_or_default();
+    match banner::look(said) {
+        Heard::Identification { start, software } => {
+            let bytes = said.get(start..).unwrap_or_default().to_vec();
+            let banner = Banner { software, bytes, introduced: false };
+            Greeting { rest: banner.split().1.to_vec(), software: banner.software, quoted }
+        }
+        Heard::More | Heard::OldSsh | Heard::NotSsh | Heard::Refused(_) => Greeting { quoted, ..Greeting::default() },
+    }
+}
+
+/// How the key of this blob is shown; `None`: it is none.
+pub fn shown_host_key(algorithm: &str, blob: &[u8]) -> Option<String> {
+    let presented = secure::presented(algorithm, blob)?;
+    let key = presented.public_key();
+    let read = HostKey::of(key.key_data()).map(|key| format!("{} {}", key.kind(), key.fingerprint()));
+    Some(format!("{} {} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256), read.unwrap_or_default()))
+}
