@@ -34,6 +34,8 @@ pub struct Machine {
     run: Run,
     streak: Streak,
     last: Option<FailureKind>,
+    /// The newest attempt was made because its wait ran out, and for nothing else.
+    scheduled: bool,
     effects: VecDeque<Effect>,
 }
 
@@ -67,6 +69,7 @@ impl Machine {
             run: Run::new(now),
             streak: Streak::default(),
             last: None,
+            scheduled: false,
             effects: VecDeque::new(),
         }
     }
@@ -138,6 +141,7 @@ impl Machine {
             }
         } else if self.next_start().is_some_and(|at| at <= now) {
             self.start(now);
+            self.scheduled = true;
         }
     }
 
@@ -202,6 +206,7 @@ impl Machine {
             return self.give_up(FailureKind::MaxStart, now);
         }
         let attempt = Attempt { started: now, first: self.run.fresh };
+        self.scheduled = false;
         self.run.fresh = false;
         self.run.starts = self.run.starts.saturating_add(1);
         self.starts = self.starts.saturating_add(1);
@@ -240,7 +245,9 @@ impl Machine {
         let State::Connecting { attempt: before, retry_now, path_back, files_changed } = self.state else { return };
         self.last = Some(kind);
         self.run.fresh = before.first;
+        let scheduled = self.scheduled;
         self.start(now);
+        self.scheduled = scheduled;
         if let State::Connecting { attempt, .. } = self.state {
             self.state = State::Connecting { attempt, retry_now, path_back, files_changed };
         }

@@ -6,6 +6,7 @@
 
 mod beat;
 mod behind;
+mod refused;
 #[cfg(test)]
 mod tests;
 
@@ -17,12 +18,13 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 use tunnel_engine::dial::{Dialer, Link};
-use tunnel_engine::failure::Unreached;
+use tunnel_engine::failure::{Failure, Unreached};
 use tunnel_engine::spec::{AddressFamily, SessionSpec, Via};
 use tunnel_engine::{clock, task};
 
 pub use beat::{EAGER, EAGER_FOR, PATIENT, beat};
 use behind::Behind;
+use refused::Refused;
 
 use super::governor::Governor;
 
@@ -119,6 +121,8 @@ struct Doors {
 struct Crowd {
     /// By their number, which is their order of asking.
     waiters: BTreeMap<u64, Waiter>,
+    /// What the last dial was told.
+    refused: Option<Refused>,
     _knocking: AbortOnDropHandle<()>,
 }
 
@@ -147,6 +151,27 @@ impl Knocker {
         }
     }
 
+    /// What a dial of the first server on the route of `spec` would be told now, where tunnels wait for that server and
+    /// a dial has just been told so.
+    pub fn refused(&self, spec: &SessionSpec) -> Option<Failure> {
+        let door = Door::of(spec)?;
+        self.shared.doors().waiting.get(&door)?.refused.as_ref()?.at(clock::now())
+    }
+
+    /// A dial of the server of `spec` has been told this.
+    pub fn note_refused(&self, spec: &SessionSpec, failure: &Failure) {
+        if let (Via::Direct, Some(door)) = (&spec.dial.via, Door::of(spec)) {
+            self.shared.note_refused(&door, failure);
+        }
+    }
+
+    /// A login at the server of `spec` has succeeded: those who wait for it may come too.
+    pub fn note_reached(&self, spec: &SessionSpec) {
+        if let (Via::Direct, Some(door)) = (&spec.dial.via, Door::of(spec)) {
+            self.shared.opened(&door, None);
+        }
+    }
+
     /// Asks the first server on the route of `spec` once: whether it can be reached now.
     pub async fn is_there(&self, spec: &SessionSpec) -> bool {
         let Some(hop) = first_hop(spec) else { return true };
@@ -169,7 +194,7 @@ impl Shared {
         let id = doors.next;
         let crowd = doors.waiting.entry(door.clone()).or_insert_with(|| {
             let knocking = watch(self.clone(), door.clone(), hop.clone());
-            Crowd { waiters: BTreeMap::new(), _knocking: task::owned(knocking) }
+            Crowd { waiters: BTreeMap::new(), refused: None, _knocking: task::owned(knocking) }
         });
         crowd.waiters.insert(id, Waiter { wish, tell });
         id
@@ -183,13 +208,21 @@ impl Shared {
         wishes.map(|wish| beat(now.saturating_duration_since(wish.away_since), wish.at_most_every)).min()
     }
 
-    /// The server is back: the link goes to the one that was up last.
-    fn opened(&self, door: &Door, link: Link) {
+    /// Kept for as long as tunnels wait there.
+    fn note_refused(&self, door: &Door, failure: &Failure) {
+        if let Some(refused) = Refused::of(failure, clock::now())
+            && let Some(crowd) = self.doors().waiting.get_mut(door)
+        {
+            crowd.refused = Some(refused);
+        }
+    }
+
+    /// The server is back: the link, where there is one, goes to the one that was up last.
+    fn opened(&self, door: &Door, mut link: Option<Link>) {
         let Some(crowd) = self.doors().waiting.remove(door) else { return };
         let mut waiters: Vec<Waiter> = crowd.waiters.into_values().collect();
         // Stable: among equals, the first that asked.
         waiters.sort_by_key(|waiter| std::cmp::Reverse(waiter.wish.last_up));
-        let mut link = Some(link);
         for waiter in waiters {
             // Whoever has just left leaves the link to the next.
             if let Err(untaken) = waiter.tell.send(link.take()) {
@@ -209,7 +242,7 @@ async fn watch(shared: Arc<Shared>, door: Door, hop: SessionSpec) {
         Door::First { .. } => knock(&shared, &door, &hop).await,
         Door::Behind(behind) => behind::watch(&shared, &door, behind).await,
     };
-    if let Some(link) = link {
+    if link.is_some() {
         shared.opened(&door, link);
     }
 }
@@ -218,26 +251,25 @@ async fn watch(shared: Arc<Shared>, door: Door, hop: SessionSpec) {
 async fn knock(shared: &Shared, door: &Door, hop: &SessionSpec) -> Option<Link> {
     let mut under_way = FuturesUnordered::new();
     // An attempt has failed only now.
-    let mut next = clock::now() + EAGER;
+    let mut next = beat::next(clock::now(), EAGER);
     loop {
         tokio::select! {
             biased;
-            Some(answer) = under_way.next() => {
-                if let Ok(link) = answer {
-                    return Some(link);
-                }
-            }
+            Some(answer) = under_way.next() => match answer {
+                Ok(Ok(link)) => return Some(link),
+                Ok(Err(failure)) => shared.note_refused(door, &failure),
+                // Silence.
+                Err(_) => {}
+            },
             () = tokio::time::sleep_until(next.into()) => {
                 let now = clock::now();
                 let pace = shared.pace(door, now)?;
                 if under_way.len() < MOST_UNDER_WAY {
                     let timeout = if pace < PATIENT { KNOCK_TIMEOUT } else { SINGLE_KNOCK_TIMEOUT };
                     let knock = shared.dialer.knock(hop, now + timeout);
-                    under_way.push(async move {
-                        tokio::time::timeout_at((now + timeout).into(), knock).await.map_err(drop)?.map_err(drop)
-                    });
+                    under_way.push(tokio::time::timeout_at((now + timeout).into(), knock));
                 }
-                next = now + pace;
+                next = beat::next(now, pace);
             }
         }
     }

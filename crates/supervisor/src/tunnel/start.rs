@@ -40,9 +40,9 @@ impl ReadyLink {
             return None;
         }
         match &door {
-            Door::First { .. } if Door::of(spec).as_ref() == Some(&door) => rest.starting_with(link),
+            Door::First { .. } if Door::of(spec).as_ref() == Some(&door) => rest.starting_with(Ok(link)),
             Door::Behind(_) if Door::behind(spec).as_ref() == Some(&door) => {
-                Some(Box::new(Prepared::new(link, rest.clone())))
+                Some(Box::new(Prepared::new(Ok(link), rest.clone())))
             }
             Door::First { .. } | Door::Behind(_) => None,
         }
@@ -106,16 +106,25 @@ impl Dialer for Looking {
     }
 }
 
-/// Names are resolved, and the way is chosen, anew when the network changes meanwhile.
+/// Names are resolved, and the way is chosen, anew when the network changes meanwhile. `scheduled`: nothing but the
+/// clock asked for it, so that what another tunnel has just been told by the server is as good as an answer of its own.
 pub(super) async fn session(
     spec: &SessionSpec,
     context: &Context,
+    scheduled: bool,
     first_look: &FirstLook,
 ) -> Result<(Session, IncomingChannels), Failure> {
     let mut network = context.network.clone();
     network.mark_unchanged();
     let looking = |dialer| Looking { dialer, first_look: first_look.clone() };
-    let mut dialer = match context.ready_link.take(spec, &context.dialer) {
+    let known = || {
+        let refused = context.knocker.refused(spec).filter(|_| scheduled)?;
+        context.dialer.starting_with(Err(refused))
+    };
+    let link = context.ready_link.take(spec, &context.dialer);
+    let known = link.is_none().then(known).flatten();
+    let dials = link.is_none() && known.is_none();
+    let mut dialer = match link.or(known) {
         Some(prepared) => looking(Arc::from(prepared)),
         None => looking(context.dialer.clone()),
     };
@@ -123,7 +132,14 @@ pub(super) async fn session(
     loop {
         tokio::select! {
             biased;
-            opened = Session::open(spec, &dialer) => return opened,
+            opened = Session::open(spec, &dialer) => {
+                match &opened {
+                    Ok(_) => context.knocker.note_reached(spec),
+                    Err(failure) if dials || times_anew > 0 => context.knocker.note_refused(spec, failure),
+                    Err(_) => {}
+                }
+                return opened;
+            }
             Ok(()) = network.changed(), if times_anew < MOST_TIMES_ANEW => times_anew += 1,
         }
         dialer = looking(context.dialer.clone());

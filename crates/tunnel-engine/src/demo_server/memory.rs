@@ -28,8 +28,8 @@ impl MemoryDialer {
 }
 
 impl Dialer for MemoryDialer {
-    fn starting_with(&self, link: Link) -> Option<Box<dyn Dialer>> {
-        Some(Box::new(Prepared::new(link, Arc::new(self.clone()))))
+    fn starting_with(&self, first: Result<Link, Failure>) -> Option<Box<dyn Dialer>> {
+        Some(Box::new(Prepared::new(first, Arc::new(self.clone()))))
     }
 
     fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
@@ -75,8 +75,8 @@ impl MemoryNet {
 }
 
 impl Dialer for MemoryNet {
-    fn starting_with(&self, link: Link) -> Option<Box<dyn Dialer>> {
-        Some(Box::new(Prepared::new(link, Arc::new(self.clone()))))
+    fn starting_with(&self, first: Result<Link, Failure>) -> Option<Box<dyn Dialer>> {
+        Some(Box::new(Prepared::new(first, Arc::new(self.clone()))))
     }
 
     fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {

@@ -106,9 +106,10 @@ pub trait Dialer: Send + Sync + 'static {
         Recorder::default()
     }
 
-    /// This dialer, with `link` for the first server that is reached directly. `None`: it has no use for it.
-    fn starting_with(&self, link: Link) -> Option<Box<dyn Dialer>> {
-        drop(link);
+    /// This dialer, with `first` as the answer of the first server that is dialled directly: a connection that is
+    /// there already, or a refusal that is known. `None`: it has no use for it.
+    fn starting_with(&self, first: Result<Link, Failure>) -> Option<Box<dyn Dialer>> {
+        drop(first);
         None
     }
 }

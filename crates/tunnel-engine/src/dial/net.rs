@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::tcp::TcpDialer;
 use super::{Dialer, Dialing, Link, Prepared, jump, proxy_command};
 use crate::examine::Recorder;
+use crate::failure::Failure;
 use crate::spec::{SessionSpec, Via};
 
 /// Dials directly, through jump hosts, or over a command, as the spec says.
@@ -55,7 +56,7 @@ impl Dialer for NetDialer {
         self.direct.knock(spec, deadline)
     }
 
-    fn starting_with(&self, link: Link) -> Option<Box<dyn Dialer>> {
-        Some(Box::new(Self::over(Arc::new(Prepared::new(link, self.direct.clone())))))
+    fn starting_with(&self, first: Result<Link, Failure>) -> Option<Box<dyn Dialer>> {
+        Some(Box::new(Self::over(Arc::new(Prepared::new(first, self.direct.clone())))))
     }
 }

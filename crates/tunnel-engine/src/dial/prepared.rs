@@ -1,29 +1,30 @@
-//! A link that was there before somebody dialled.
+//! An answer that was there before anything was dialled: a link, or a refusal.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::{Dialer, Dialing, Link};
 use crate::examine::Recorder;
+use crate::failure::Failure;
 use crate::spec::SessionSpec;
 
-/// Gives its link to whoever dials first; later dials are dials.
+/// Answers the first dial with what it has; later dials are dials.
 pub struct Prepared {
-    link: Mutex<Option<Link>>,
+    first: Mutex<Option<Result<Link, Failure>>>,
     rest: Arc<dyn Dialer>,
 }
 
 impl Prepared {
-    /// `link` for the first dial, `rest` for those after it.
-    pub fn new(link: Link, rest: Arc<dyn Dialer>) -> Self {
-        Self { link: Mutex::new(Some(link)), rest }
+    /// `first` for the first dial, `rest` for those after it.
+    pub fn new(first: Result<Link, Failure>, rest: Arc<dyn Dialer>) -> Self {
+        Self { first: Mutex::new(Some(first)), rest }
     }
 }
 
 impl Dialer for Prepared {
     fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
-        match self.link.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(link) => Box::pin(std::future::ready(Ok(link))),
+        match self.first.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(first) => Box::pin(std::future::ready(first)),
             None => self.rest.dial(spec, deadline),
         }
     }

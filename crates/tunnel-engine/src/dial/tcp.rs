@@ -111,25 +111,26 @@ async fn resolve(spec: &SessionSpec) -> Result<(Vec<SocketAddr>, Sources), Failu
 
 async fn connect(address: SocketAddr, source: Option<SocketAddr>, spec: &SessionSpec) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    set_options(&socket, spec)?;
+    // Before connect, so that its packets are marked too.
     mark(&socket, &address, spec.dial.ip_qos)?;
-    // Without a timeout of ours, the kernel gives up after a number of retransmissions: they must take their time.
-    if user_timeout(&spec.timing).is_some() {
-        look::limit_retransmit_wait(&socket, LONGEST_RETRANSMIT_WAIT);
-    }
     if let Some(source) = source {
         socket.bind(source).map_err(|error| bind_error(&spec.dial, source, &error))?;
     }
-    socket.connect(address).await
+    let stream = socket.connect(address).await?;
+    set_options(&stream, spec)?;
+    Ok(stream)
 }
 
-/// Before connect, so that they count for the handshake too.
-fn set_options(socket: &TcpSocket, spec: &SessionSpec) -> io::Result<()> {
-    socket.set_nodelay(true)?;
+/// Of a connection that has come about. One that is refused, as most are while a server is away, needs none, and one
+/// that is not answered is given up ([`super::race`]) before any of them would count.
+fn set_options(stream: &TcpStream, spec: &SessionSpec) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
     socket.set_keepalive(spec.dial.tcp_keep_alive)?;
-    let socket = SockRef::from(socket);
     if let Some(timeout) = user_timeout(&spec.timing) {
         socket.set_tcp_user_timeout(Some(timeout))?;
+        // Without a timeout of ours, the kernel gives up after a number of retransmissions: they must take their time.
+        look::limit_retransmit_wait(stream, LONGEST_RETRANSMIT_WAIT);
     }
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)
 }

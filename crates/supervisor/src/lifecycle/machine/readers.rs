@@ -34,6 +34,12 @@ impl Machine {
         self.epoch
     }
 
+    /// Whether the newest attempt was made because its wait ran out: no order, no changed file and no sign of the server
+    /// asked for it.
+    pub const fn is_scheduled(&self) -> bool {
+        self.scheduled
+    }
+
     /// Starts made since the last ResetFailed.
     pub const fn starts(&self) -> u64 {
         self.starts

@@ -90,6 +90,23 @@ fn an_attempt_that_began_before_the_link_came_back_is_made_again() {
 }
 
 #[test]
+fn only_a_start_by_the_clock_is_scheduled() {
+    let mut bench = Bench::started(POLICY);
+    assert!(!bench.machine.is_scheduled(), "an operator's");
+    bench.ends(FailureKind::ConnectRefused);
+    bench.reaches_deadline();
+    assert!(bench.machine.is_scheduled());
+    let epoch = bench.machine.epoch();
+    bench.give(Input::NextHost { epoch, kind: FailureKind::ConnectRefused });
+    assert!(bench.machine.is_scheduled(), "the next host is a part of the same start");
+    for input in [Input::PathBack, Input::RetryNow, Input::Restart] {
+        bench.ends(FailureKind::ConnectRefused);
+        bench.give(input);
+        assert_eq!((bench.phase(), bench.machine.is_scheduled()), (Phase::Connecting, false), "{input:?}");
+    }
+}
+
+#[test]
 fn a_penalty_is_waited_out_and_a_reload_does_not_shorten_it() {
     let mut bench = Bench::started(POLICY);
     bench.ends(FailureKind::Penalized);

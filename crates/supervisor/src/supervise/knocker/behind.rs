@@ -57,14 +57,14 @@ pub(super) async fn watch(shared: &Shared, door: &Door, behind: &Behind) -> Opti
             // The jump host went away too.
             Err(failure) if failure.unreached() == Some(Unreached::Directly) => {
                 let link = knock(shared, door, first_hop(&behind.jump)?).await?;
-                dialer = shared.dialer.starting_with(link);
+                dialer = shared.dialer.starting_with(Ok(link));
                 continue;
             }
             Err(failure) if failure.unreached() == Some(Unreached::BehindJump) => {
                 // And so did its own, or it cannot be reached from there.
                 let Via::Jump(before) = &behind.jump.dial.via else { return None };
                 let link = Box::pin(watch(shared, door, &Behind::new(before, &behind.jump.destination))).await?;
-                dialer = Some(Box::new(Prepared::new(link, shared.dialer.clone())));
+                dialer = Some(Box::new(Prepared::new(Ok(link), shared.dialer.clone())));
                 continue;
             }
             Err(failure) => tracing::debug!(%failure, "cannot ask a jump host for the server behind it"),

@@ -1,11 +1,15 @@
 //! Knocking on a server in memory, on virtual time.
 
-use tunnel_engine::demo_server::{ConnectFault, MemoryNet, Server, Target};
-use tunnel_engine::dial::NetDialer;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tunnel_engine::demo_server::{ConnectFault, MemoryDialer, MemoryNet, Server, Target};
+use tunnel_engine::dial::{Dialing, NetDialer};
 use tunnel_engine::spec::Via;
 
 use super::*;
-use crate::tunnel::testing::{server, session_spec};
+use crate::supervise::governor::Place as Turn;
+use crate::tunnel::testing::{context, server, session_spec, tunnel_spec};
+use crate::tunnel::{Context, Handle, Order, ReadyLink, spawn};
 
 fn wish(last_up: Option<Instant>) -> Waiting {
     Waiting { last_up, away_since: clock::now(), at_most_every: Duration::from_millis(250) }
@@ -26,6 +30,19 @@ fn a_server_is_asked_often_at_first_and_rarely_later_and_never_more_often_than_t
     assert_eq!(beat(EAGER_FOR, short), PATIENT);
     assert_eq!(beat(Duration::ZERO, Duration::from_secs(7)), Duration::from_secs(7));
     assert_eq!(beat(EAGER_FOR, Duration::from_secs(20)), Duration::from_secs(20));
+}
+
+#[test]
+fn servers_are_asked_together_and_not_more_often_than_the_config_says() {
+    let (now, millisecond) = (clock::now() + Duration::from_secs(60), Duration::from_millis(1));
+    let first = beat::next(now, EAGER);
+    assert!(first <= now + EAGER);
+    for later in [0, 1, 499] {
+        assert_eq!(beat::next(first + later * millisecond, EAGER), first + EAGER);
+        assert_eq!(beat::next(first + later * millisecond, PATIENT), first + PATIENT);
+    }
+    let configured = Duration::from_millis(7300);
+    assert_eq!(beat::next(now, configured), now + configured);
 }
 
 #[test]
@@ -159,4 +176,101 @@ async fn jump_host_that_refuses_logins_is_asked_less_often() {
     let back = knocker.back(Door::behind(&spec).unwrap(), &spec, wish(None));
     assert!(tokio::time::timeout(Duration::from_secs(120), back).await.is_err());
     assert!((5..=8).contains(&bastion.counts().connections), "1, 2, 4, 8, 16, 32, 60 s apart: {:?}", bastion.counts());
+}
+
+/// Counts the dials to one server.
+struct Counting {
+    server: MemoryDialer,
+    dials: AtomicU32,
+}
+
+impl Counting {
+    fn dials(&self) -> u32 {
+        self.dials.load(Ordering::Relaxed)
+    }
+}
+
+impl Dialer for Counting {
+    fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
+        self.dials.fetch_add(1, Ordering::Relaxed);
+        self.server.dial(spec, deadline)
+    }
+}
+
+/// Tunnels that have been told to start, and what counts their dials.
+fn started(server: &Server, tunnels: u64, specify: impl Fn(&mut SessionSpec)) -> (Vec<Handle>, Arc<Counting>) {
+    let counting = Arc::new(Counting { server: server.dialer(), dials: AtomicU32::new(0) });
+    let shared = context(Arc::new(NetDialer::over(counting.clone())));
+    let tunnel = |seed| {
+        let mut spec = tunnel_spec(&format!("t{seed}"), &[]);
+        spec.policy.backoff.jitter = 0.2;
+        specify(&mut spec.session);
+        let (ready_link, place) = (ReadyLink::default(), Turn::default());
+        let handle = spawn(spec, Context { seed, ready_link, place, ..shared.clone() });
+        handle.order(Order::Start).unwrap();
+        handle
+    };
+    ((0..tunnels).map(tunnel).collect(), counting)
+}
+
+/// Virtual seconds that are watched.
+const WATCHED: u32 = 600;
+
+#[tokio::test(start_paused = true)]
+async fn one_dial_a_second_stands_for_all_tunnels_whose_server_is_away() {
+    let server = server();
+    server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    let (tunnels, counting) = started(&server, 100, |_| {});
+    pause(EAGER_FOR + Duration::from_secs(60)).await;
+    let starts = |tunnels: &[Handle]| tunnels.iter().map(|tunnel| tunnel.view().starts).collect::<Vec<_>>();
+    let (before, dials) = (starts(&tunnels), counting.dials());
+    pause(Duration::from_secs(WATCHED.into())).await;
+    let dials = counting.dials() - dials;
+    assert!(dials <= WATCHED + WATCHED / 10, "{dials} dials in {WATCHED} s");
+    for (before, after) in before.iter().zip(starts(&tunnels)) {
+        assert!(after - before >= 9, "each goes on with its starts: {before} and {after}");
+    }
+    let view = tunnels[50].view().clone();
+    assert_eq!(view.last_failure.unwrap().failure.message(), "`server:22` refused the connection");
+    // The first that dials finds it, and the others come with that one, in turn.
+    server.set_faults(|faults| faults.connect = ConnectFault::None);
+    let back = clock::now();
+    for tunnel in &tunnels {
+        tunnel.watch().wait_for(|view| view.ready).await.unwrap();
+    }
+    assert!(clock::now() - back <= Duration::from_secs(3), "{:?}", clock::now() - back);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tunnels_whose_dials_differ_are_told_nothing_of_each_other() {
+    let server = server();
+    server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    let next = AtomicU32::new(0);
+    let (tunnels, counting) = started(&server, 20, |spec| {
+        spec.dial.bind_address = Some(format!("127.0.0.{}", next.fetch_add(1, Ordering::Relaxed) + 1));
+    });
+    pause(EAGER_FOR + Duration::from_secs(60)).await;
+    let dials = counting.dials();
+    pause(Duration::from_secs(WATCHED.into())).await;
+    // Each is asked for every 10 s, and dialled about once a minute.
+    let (dials, each) = (counting.dials() - dials, WATCHED / 10 + WATCHED / 60);
+    assert!(dials >= 20 * each, "{dials}");
+    drop(tunnels);
+}
+
+#[tokio::test(start_paused = true)]
+async fn start_that_is_asked_for_dials_whatever_others_were_told() {
+    let server = server();
+    server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    let (tunnels, counting) = started(&server, 10, |_| {});
+    pause(EAGER_FOR + Duration::from_secs(60)).await;
+    for order in [|| Order::RetryNow, || Order::NetworkChanged, || Order::Restart] {
+        let before = counting.dials();
+        for tunnel in &tunnels {
+            tunnel.order(order()).unwrap();
+        }
+        pause(Duration::from_millis(100)).await;
+        assert!(counting.dials() - before >= 10, "{}", counting.dials() - before);
+        pause(Duration::from_secs(120)).await;
+    }
 }

@@ -77,17 +77,24 @@ impl Actor {
         self.dials += 1;
         let ticket = Ticket(self.dials);
         let watched = Watched::of(&spec, &self.spec.ssh_config_files);
-        let start = begin(spec, self.context.clone(), watched, self.last_up);
+        let scheduled = self.live.is_none() && self.machine.is_scheduled();
+        let start = begin(spec, self.context.clone(), watched, self.last_up, scheduled);
         let job = self.jobs.spawn(async move { Event::Dialed { ticket, dialed: start.await } });
         Some(Dial { ticket, job, server, row })
     }
 }
 
 /// One start: the server's turn first, then all of it before `connect_timeout`.
-async fn begin(spec: SessionSpec, context: Context, watched: Watched, last_up: Option<Instant>) -> Dialed {
+async fn begin(
+    spec: SessionSpec,
+    context: Context,
+    watched: Watched,
+    last_up: Option<Instant>,
+    scheduled: bool,
+) -> Dialed {
     let permit = context.governor.permit_at(&context.place, &spec, last_up).await;
     let first_look = FirstLook::at(watched);
-    let result = start::session(&spec, &context, &first_look).await;
+    let result = start::session(&spec, &context, scheduled, &first_look).await;
     let outcome = result.as_ref().map(drop).map_err(Failure::kind);
     permit.finish(&spec.destination.host_port(), outcome);
     let result = result.map(|(session, incoming)| Opened { session, incoming, server: spec.destination });
