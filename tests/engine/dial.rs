@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use tunnel_engine::demo_server::{AuthFault, ConnectFault, Flow, LinkFaults, MemoryNet, Server, Target};
 use tunnel_engine::dial::NetDialer;
 use tunnel_engine::failure::{Failure, FailureKind};
-use tunnel_engine::session::{Channel, ChannelRead, ChannelWrite, Inbound, Origin, Session};
-use tunnel_engine::spec::{Connect, Destination, SessionSpec, StrictHostKeyChecking, Via};
+use tunnel_engine::session::{Channel, ChannelRead, ChannelWrite, Inbound, Originator, Session};
+use tunnel_engine::spec::{Connect, Destination, Route, SessionSpec, StrictHostKeyChecking};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -20,7 +20,7 @@ async fn over_tcp_a_session_knows_both_addresses() {
     let server = Server::builder().accept_none("me").start_tcp().await.unwrap();
     let address = server.address().unwrap();
     let session =
-        open(&spec(&format!("me@localhost:{}", address.port()), Via::Direct), &NetDialer::new()).await.unwrap();
+        open(&spec(&format!("me@localhost:{}", address.port()), Route::Direct), &NetDialer::new()).await.unwrap();
     assert_eq!(session.info().peer, Some(address));
     assert!(session.info().local.unwrap().ip().is_loopback());
     assert_eq!(echo(&session, b"over tcp").await, b"over tcp");
@@ -133,9 +133,9 @@ async fn sixteen_flows_both_ways_through_a_jump_host_do_not_stop() {
     let far = Server::builder().accept_none("me").start_memory().unwrap();
     bastion.set_target("far", Target::server(&far));
     let dialer = NetDialer::over(Arc::new(MemoryNet::default().with("bastion:22", &bastion)));
-    let mut jump = spec("me@bastion", Via::Direct);
+    let mut jump = spec("me@bastion", Route::Direct);
     jump.receive_window = 16 * 1024 * 1024;
-    let session = open(&spec("me@far", Via::Jump(Box::new(jump))), &dialer).await.unwrap();
+    let session = open(&spec("me@far", Route::Jump(Box::new(jump))), &dialer).await.unwrap();
     bastion.set_faults(|faults| faults.link = LinkFaults::delayed(Duration::from_millis(25)));
     let mut flows = Vec::new();
     for _ in 0..FLOWS {
@@ -181,7 +181,7 @@ async fn a_session_goes_over_a_proxy_command() {
     let server = Server::builder().accept_none("me").start_tcp().await.unwrap();
     let port = server.address().unwrap().port();
     let command = format!("bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port}; cat <&3 & exec cat >&3'");
-    let session = open(&spec("me@nowhere", Via::Command(command)), &NetDialer::new()).await.unwrap();
+    let session = open(&spec("me@nowhere", Route::Command(command)), &NetDialer::new()).await.unwrap();
     assert_eq!(echo(&session, b"by pipe").await, b"by pipe");
     drop(session);
     let mut counts = server.watch_counts();
@@ -191,7 +191,7 @@ async fn a_session_goes_over_a_proxy_command() {
 #[tokio::test]
 async fn a_proxy_command_that_fails_says_how() {
     let command = "sh -c 'echo cannot reach it >&2; exit 7'".to_owned();
-    let failure = open(&spec("me@far", Via::Command(command)), &NetDialer::new()).await.err().unwrap();
+    let failure = open(&spec("me@far", Route::Command(command)), &NetDialer::new()).await.err().unwrap();
     assert_eq!(failure.kind(), FailureKind::ProxyCommandFailed);
     assert_eq!(failure.message(), "the proxy_command for `far:22` ended with status 7: `cannot reach it`");
 }
@@ -217,9 +217,9 @@ impl Chain {
     }
 
     fn spec(&self) -> SessionSpec {
-        let outer = spec("me@outer", Via::Direct);
-        let inner = spec("me@inner", Via::Jump(Box::new(outer)));
-        spec("me@far", Via::Jump(Box::new(inner)))
+        let outer = spec("me@outer", Route::Direct);
+        let inner = spec("me@inner", Route::Jump(Box::new(outer)));
+        spec("me@far", Route::Jump(Box::new(inner)))
     }
 
     fn sessions(&self) -> [u64; 3] {
@@ -236,7 +236,7 @@ async fn open(spec: &SessionSpec, dialer: &NetDialer) -> Result<Session, Failure
 }
 
 async fn connect(session: &Session, host: &str, port: u16) -> Channel {
-    let origin = Origin { address: "127.0.0.1".into(), port: 1 };
+    let origin = Originator { address: "127.0.0.1".into(), port: 1 };
     session.open_direct(&Connect::Tcp { host: host.into(), port }, &origin).await.unwrap()
 }
 
@@ -257,7 +257,7 @@ async fn ended(session: &Session) -> Failure {
     failure.unwrap()
 }
 
-fn spec(destination: &str, via: Via) -> SessionSpec {
+fn spec(destination: &str, via: Route) -> SessionSpec {
     let mut spec = SessionSpec::to(Destination::parse(destination, "me").unwrap());
     spec.dial.via = via;
     spec.host_key.strict = StrictHostKeyChecking::No;
@@ -275,6 +275,6 @@ async fn packet_without_content_is_told_as_a_protocol_failure() {
         std::future::pending::<()>().await;
     });
     let failure =
-        open(&spec(&format!("me@127.0.0.1:{port}"), Via::Direct), &NetDialer::new()).await.err().expect("no session");
+        open(&spec(&format!("me@127.0.0.1:{port}"), Route::Direct), &NetDialer::new()).await.err().expect("no session");
     assert_eq!(failure.kind(), FailureKind::Protocol, "{failure}");
 }

@@ -8,7 +8,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tunnel_engine::demo_server::{LinkFaults, Server, Target};
 use tunnel_engine::forward::{
-    Cause, Check, Finding, ForwardStats, RemoteForwards, RemoteTarget, Routes, probe_local, probe_remote,
+    ForwardStats, ProbeCheck, ProbeFailureKind, ProbeResult, RemoteForwards, RemoteTarget, Routes, probe_local,
+    probe_remote,
 };
 use tunnel_engine::session::{RemoteListen, Session};
 use tunnel_engine::spec::{AddressFamily, Bind, Connect, Destination, Listen, SessionSpec, StrictHostKeyChecking};
@@ -50,7 +51,7 @@ impl Fixture {
         Self { server, session, routes, stats, listen, target, _forwards: forwards }
     }
 
-    async fn probe(&self) -> Finding {
+    async fn probe(&self) -> ProbeResult {
         tokio::time::timeout(LONG, probe_remote(&self.session, &self.routes, &self.listen)).await.unwrap()
     }
 }
@@ -58,7 +59,7 @@ impl Fixture {
 #[tokio::test(start_paused = true)]
 async fn a_nonce_that_comes_back_proves_a_remote_forward_and_no_user_nor_service_sees_it() {
     let fixture = Fixture::on(Bind::Default).await;
-    assert_eq!(fixture.probe().await, Finding::Up(None));
+    assert_eq!(fixture.probe().await, ProbeResult::Up(None));
     assert_eq!(fixture.stats.counts(), ForwardStats::default().counts());
     let nobody = tokio::time::timeout(Duration::from_secs(1), fixture.target.accept()).await;
     assert!(nobody.is_err(), "the service was connected to");
@@ -68,7 +69,7 @@ async fn a_nonce_that_comes_back_proves_a_remote_forward_and_no_user_nor_service
 async fn a_nonce_that_comes_back_late_is_a_proof_too() {
     let fixture = Fixture::on(Bind::Default).await;
     fixture.server.set_faults(|faults| faults.link = LinkFaults::delayed(Duration::from_secs(2)));
-    assert_eq!(fixture.probe().await, Finding::Up(None));
+    assert_eq!(fixture.probe().await, ProbeResult::Up(None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,7 +78,7 @@ async fn a_port_that_answers_without_us_is_stale() {
     for stranger in [Target::Hang, Target::Echo, Target::Reset, Target::Sink] {
         fixture.server.set_target("127.0.0.1", stranger);
         let finding = fixture.probe().await;
-        assert!(matches!(&finding, Finding::Stale(words) if words.contains("127.0.0.1:7000")), "{finding:?}");
+        assert!(matches!(&finding, ProbeResult::Stale(words) if words.contains("127.0.0.1:7000")), "{finding:?}");
     }
 }
 
@@ -86,7 +87,10 @@ async fn a_port_that_refuses_is_down() {
     let fixture = Fixture::on(Bind::Default).await;
     fixture.server.set_target("127.0.0.1", Target::Refuse);
     let finding = fixture.probe().await;
-    assert!(matches!(&finding, Finding::Down(disproof) if disproof.cause == Cause::NotListening), "{finding:?}");
+    assert!(
+        matches!(&finding, ProbeResult::Down(disproof) if disproof.cause == ProbeFailureKind::NotListening),
+        "{finding:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,14 +98,14 @@ async fn a_server_that_forbids_it_leaves_it_unverified() {
     let fixture = Fixture::on(Bind::Default).await;
     fixture.server.set_faults(|faults| faults.deny_channels = true);
     let finding = fixture.probe().await;
-    assert!(matches!(&finding, Finding::Unverified(words) if words.contains("forbids")), "{finding:?}");
+    assert!(matches!(&finding, ProbeResult::Unverified(words) if words.contains("forbids")), "{finding:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_session_proves_nothing() {
     let fixture = Fixture::on(Bind::Default).await;
     fixture.server.set_faults(|faults| faults.link = LinkFaults::BLACKHOLE);
-    assert_eq!(fixture.probe().await, Finding::Nothing);
+    assert_eq!(fixture.probe().await, ProbeResult::Nothing);
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,7 +113,7 @@ async fn an_address_that_the_server_made_loopback_is_told() {
     let fixture = Fixture::on(Bind::Address("192.0.2.7".to_owned())).await;
     fixture.server.set_target("192.0.2.7", Target::Refuse);
     let finding = fixture.probe().await;
-    let Finding::Up(Some(note)) = finding else { panic!("{finding:?}") };
+    let ProbeResult::Up(Some(note)) = finding else { panic!("{finding:?}") };
     assert!(note.contains("127.0.0.1:7000, not on 192.0.2.7:7000"), "{note}");
 }
 
@@ -134,7 +138,7 @@ async fn users_who_come_during_a_probe_go_on_with_what_they_said_and_take_the_on
     }
     let mut listens = fixture.server.connect_forward(7000).unwrap();
     let (mut service, _) = fixture.target.accept().await.unwrap();
-    assert!(matches!(probe.await.unwrap(), Finding::Stale(_)), "one that says nothing waits for the probe's end");
+    assert!(matches!(probe.await.unwrap(), ProbeResult::Stale(_)), "one that says nothing waits for the probe's end");
     service.write_all(b"SSH-2.0-x").await.unwrap();
     listens.read_exact(&mut [0; 9]).await.unwrap();
     assert_eq!(fixture.stats.counts().opened, 2);
@@ -146,21 +150,21 @@ async fn a_full_listener_is_proven_all_the_same() {
     let mut user = fixture.server.connect_forward(7000).unwrap();
     user.write_all(b"x").await.unwrap();
     let (_service, _) = fixture.target.accept().await.unwrap();
-    assert_eq!(fixture.probe().await, Finding::Up(None));
+    assert_eq!(fixture.probe().await, ProbeResult::Up(None));
     assert_eq!((fixture.stats.counts().opened, fixture.stats.counts().failed), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_local_forward_is_proven_by_its_target() {
     let fixture = Fixture::on(Bind::Default).await;
-    let probe = async |host: &str, check: Check| {
+    let probe = async |host: &str, check: ProbeCheck| {
         let target = Connect::Tcp { host: host.to_owned(), port: 1 };
         tokio::time::timeout(LONG, probe_local(&fixture.session, &target, &check)).await.unwrap()
     };
-    assert_eq!(probe("echo", Check::Accepts).await, Finding::Up(None));
-    let refused = probe("refuse", Check::Accepts).await;
-    let Finding::Down(disproof) = refused else { panic!("{refused:?}") };
-    assert_eq!(disproof.cause, Cause::Refused);
+    assert_eq!(probe("echo", ProbeCheck::Accepts).await, ProbeResult::Up(None));
+    let refused = probe("refuse", ProbeCheck::Accepts).await;
+    let ProbeResult::Down(disproof) = refused else { panic!("{refused:?}") };
+    assert_eq!(disproof.cause, ProbeFailureKind::Refused);
     assert!(disproof.words.contains("refuse:1") && disproof.words.contains("Connection refused"), "{disproof:?}");
     let (put, mut take) = mpsc::channel(1);
     fixture.server.set_target("sshd", Target::Hand(put));
@@ -171,13 +175,16 @@ async fn a_local_forward_is_proven_by_its_target() {
         stream.read_to_end(&mut rest).await.unwrap();
         rest
     };
-    let (finding, rest) = tokio::join!(probe("sshd", Check::Says("SSH-".into())), speak);
-    assert_eq!((finding, rest), (Finding::Up(None), Vec::new()), "closed, and nothing said");
+    let (finding, rest) = tokio::join!(probe("sshd", ProbeCheck::Says("SSH-".into())), speak);
+    assert_eq!((finding, rest), (ProbeResult::Up(None), Vec::new()), "closed, and nothing said");
     fixture.server.set_faults(|faults| faults.deny_channels = true);
-    let forbidden = probe("echo", Check::Accepts).await;
-    assert!(matches!(&forbidden, Finding::Down(disproof) if disproof.cause == Cause::Prohibited), "{forbidden:?}");
+    let forbidden = probe("echo", ProbeCheck::Accepts).await;
+    assert!(
+        matches!(&forbidden, ProbeResult::Down(disproof) if disproof.cause == ProbeFailureKind::Prohibited),
+        "{forbidden:?}"
+    );
     fixture.server.set_faults(|faults| faults.link = LinkFaults::BLACKHOLE);
-    assert_eq!(probe("echo", Check::Accepts).await, Finding::Nothing);
+    assert_eq!(probe("echo", ProbeCheck::Accepts).await, ProbeResult::Nothing);
 }
 
 fn spec() -> SessionSpec {

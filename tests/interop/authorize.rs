@@ -11,7 +11,7 @@ use support::net::{Service, Target, echoes, free_port};
 use support::socks::{self, Version};
 use support::{Daemon, Sshd, eventually, keys, tunnel_toml};
 use tunnel_engine::dial::NetDialer;
-use tunnel_engine::session::{ChannelRead as _, Inbound, Origin, Session};
+use tunnel_engine::session::{ChannelRead as _, Inbound, Originator, Session};
 use tunnel_engine::spec::{Bind, Connect, Destination, IdentitySpec, Listen, SessionSpec};
 
 /// What `authorize` prints for one server.
@@ -63,7 +63,7 @@ fn assert_refused(server: &Sshd, opens: &[Connect], listens: &[Listen], commands
     runtime.block_on(async {
         let (session, _incoming) = Session::open(&spec, &NetDialer::new()).await.expect("a login");
         for target in opens {
-            let opened = session.open_direct(target, &Origin::unknown()).await;
+            let opened = session.open_direct(target, &Originator::unknown()).await;
             assert!(opened.is_err(), "{target} was opened");
         }
         for listen in listens {

@@ -3,7 +3,7 @@
 use crate::sources::{files, read, root};
 
 /// A file longer than this has more than one purpose.
-const MOST_LINES: usize = 500;
+const MAX_LINES: usize = 500;
 
 #[test]
 fn russh_is_named_only_behind_its_doors() {
@@ -42,7 +42,7 @@ fn every_file_says_what_it_is_for_and_has_one_purpose() {
             let text = read(&path);
             assert!(text.starts_with("//!") || path.ends_with("build.rs"), "{} has no //! line", path.display());
             let lines = text.lines().count();
-            assert!(lines <= MOST_LINES, "{} has {lines} lines: split it by purpose", path.display());
+            assert!(lines <= MAX_LINES, "{} has {lines} lines: split it by purpose", path.display());
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use supervisor::config::{Overrides, TunnelSpec, load_text_for};
 use supervisor::import::hosts;
-use supervisor::sshconfig::Files;
+use supervisor::sshconfig::ConfigFiles;
 
 use crate::corpus::{Die, HOSTS, make};
 use crate::oracle::{ours, system};
@@ -27,7 +27,7 @@ fn a_corpus_of_configs_is_carried_into_toml_without_a_loss() {
         for _ in 0..3 {
             let host = HOSTS[die.below(HOSTS.len())];
             let Ok(resolved) = ours(&file, host) else { continue };
-            let mut table = hosts(&[host.to_owned()], &Files::One(file.clone()), &system())
+            let mut table = hosts(&[host.to_owned()], &ConfigFiles::One(file.clone()), &system())
                 .unwrap_or_else(|errors| panic!("config {seed}, host {host}: {errors}"));
             let name = host.replace(':', "-");
             let mut direct =

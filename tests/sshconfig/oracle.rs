@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use supervisor::sshconfig::{Files, Library, Query, Resolved, System, Way, resolve};
+use supervisor::sshconfig::{ConfigFiles, FileCache, ProxyRoute, Query, Resolved, System, resolve};
 use tunnel_engine::spec::{
     AddressFamily, AgentSpec, AlgorithmList, Bind, Connect, Forward, ForwardKind, Listen, StrictHostKeyChecking,
     UpdateHostKeys,
@@ -58,8 +58,8 @@ pub(crate) fn system() -> System {
 
 /// What we say; errors as `line: text`.
 pub(crate) fn ours(file: &Path, host: &str) -> Result<Resolved, Vec<(Option<usize>, String)>> {
-    let query = Query::new(host, Files::One(file.to_owned()));
-    resolve(&query, &Library::default(), &system()).map_err(|errors| {
+    let query = Query::new(host, ConfigFiles::One(file.to_owned()));
+    resolve(&query, &FileCache::default(), &system()).map_err(|errors| {
         let one = |error: &supervisor::config::ConfigError| {
             (error.line_and_column().map(|(line, _)| line), format!("{} ({})", error.what(), error.hint()))
         };
@@ -335,9 +335,9 @@ fn show(forward: &Forward) -> String {
 fn way(file: &Path, resolved: &Resolved, values: &Values) -> Vec<String> {
     let one = |key: &str| values.get(key).map(|all| all[0].clone());
     match (&resolved.way, one("proxyjump"), one("proxycommand")) {
-        (Way::Direct, None, None) => Vec::new(),
-        (Way::Command(ours), None, Some(theirs)) if *ours == expand(&theirs, values) => Vec::new(),
-        (Way::Jump(jump), Some(theirs), None) => {
+        (ProxyRoute::Direct, None, None) => Vec::new(),
+        (ProxyRoute::Command(ours), None, Some(theirs)) if *ours == expand(&theirs, values) => Vec::new(),
+        (ProxyRoute::Jump(jump), Some(theirs), None) => {
             let (extra, last) =
                 theirs.rsplit_once(',').map_or((None, theirs.as_str()), |(extra, last)| (Some(extra), last));
             let (user, rest) = last.rsplit_once('@').map_or((None, last), |(user, rest)| (Some(user), rest));
@@ -358,9 +358,9 @@ fn way(file: &Path, resolved: &Resolved, values: &Values) -> Vec<String> {
         }
         (ours, jump, command) => {
             let ours = match ours {
-                Way::Direct => "direct".to_owned(),
-                Way::Jump(jump) => format!("jump {}", jump.alias),
-                Way::Command(command) => format!("command {command}"),
+                ProxyRoute::Direct => "direct".to_owned(),
+                ProxyRoute::Jump(jump) => format!("jump {}", jump.alias),
+                ProxyRoute::Command(command) => format!("command {command}"),
             };
             vec![format!("way: we say {ours}, ssh {jump:?} {command:?}")]
         }

@@ -1,13 +1,13 @@
 //! Entry points for `fuzz/`: the parsers of what servers, peers and files hold, as functions of bytes. No interface of the
 //! engine: only the fuzz targets use them.
 
-use crate::examine::Offer;
-pub use crate::forward::socks::fuzzing::{SocksEnd, SocksTalk, socks_talk};
+use crate::examine::AlgorithmOffer;
+pub use crate::forward::socks::fuzzing::{SocksOutcome, SocksTranscript, socks_talk};
 pub use crate::hostkey::fuzzing::{KnownHostsLine, is_writable, key_reads_back, known_hosts_lines, revocation_list};
 pub use crate::session::fuzzing::{Greeting, greeting, shown_host_key};
 pub use crate::transport::fuzzing::{Decoded, Handshaken, Played, channel_messages, decode, handshake, play};
 
 /// The server's offer in all that it sent.
-pub fn kex_offer(sent: &[u8]) -> Option<Offer> {
-    Offer::read(sent)
+pub fn kex_offer(sent: &[u8]) -> Option<AlgorithmOffer> {
+    AlgorithmOffer::read(sent)
 }

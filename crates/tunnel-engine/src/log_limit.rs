@@ -22,13 +22,13 @@ pub struct LogLimiter {
     burst: u32,
     hasher: RandomState,
     /// By hash, so that long texts cost nothing.
-    known: HashMap<u64, Known>,
+    known: HashMap<u64, KnownEvent>,
     /// What came when `known` was full.
-    others: Option<Known>,
+    others: Option<KnownEvent>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Known {
+struct KnownEvent {
     /// When the interval began.
     since: Instant,
     interval: Duration,
@@ -66,7 +66,7 @@ impl LogLimiter {
             // What has not come again within an interval makes room.
             self.known.retain(|_, known| now.saturating_duration_since(known.since) < known.interval);
         }
-        let first = Known { since: now, interval: self.interval, logged: 1, suppressed: 0 };
+        let first = KnownEvent { since: now, interval: self.interval, logged: 1, suppressed: 0 };
         if self.known.len() < MAX_KNOWN {
             self.known.insert(key, first);
             return Some(0);
@@ -92,7 +92,7 @@ impl LogLimiter {
     }
 }
 
-impl Known {
+impl KnownEvent {
     fn repeat(&mut self, (first, longest): (Duration, Duration), burst: u32, now: Instant) -> Option<u64> {
         let passed = now.saturating_duration_since(self.since);
         if passed >= self.interval {

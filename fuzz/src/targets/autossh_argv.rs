@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use supervisor::autossh::argv::{self, Asked, Dialect};
-use supervisor::autossh::environment::Environment;
+use supervisor::autossh::argv::{self, Dialect, ParsedArgv};
+use supervisor::autossh::environment::AutosshEnvironment;
 use supervisor::config::{Overrides, load_text_for};
 use supervisor::import;
 use tunnel_engine::spec::Forward;
@@ -21,14 +21,14 @@ pub fn autossh_argv(data: &[u8]) {
             .find_map(|word| word.split_once('=').filter(|(key, _)| *key == name))
             .map(|(_, value)| value.to_owned())
     };
-    let _ = Environment::read(&variable);
+    let _ = AutosshEnvironment::read(&variable);
     for dialect in [Dialect::Autossh, Dialect::Ssh] {
         let (asked, errors) = argv::read(&words, dialect, &variable);
         match argv::parse(&words, dialect, &variable) {
             Ok(same) => assert!(errors.is_empty() && same == asked),
             Err(told) => assert_eq!(told, errors),
         }
-        if let Asked::Tunnel(line) = asked {
+        if let ParsedArgv::Tunnel(line) = asked {
             for forward in &line.forwards {
                 assert_eq!(Forward::parse(forward.kind, &forward.to_string()).as_ref(), Ok(forward));
             }

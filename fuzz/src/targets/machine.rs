@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use supervisor::sshconfig::{Facts, System, Text};
+use supervisor::sshconfig::{HostFacts, System, Text};
 
 /// An account whose home is nowhere, with a few variables.
 pub(super) fn account() -> System {
@@ -26,7 +26,7 @@ impl Machine<'_> {
     pub(super) const INCLUDED: &'static str = "/i";
 }
 
-impl Facts for Machine<'_> {
+impl HostFacts for Machine<'_> {
     fn user(&self) -> Option<&str> {
         Some("me")
     }

@@ -1,6 +1,6 @@
 //! SOCKS 4, 4a and 5 as a peer speaks them.
 
-use tunnel_engine::fuzzing::{SocksEnd, socks_talk};
+use tunnel_engine::fuzzing::{SocksOutcome, socks_talk};
 use tunnel_engine::spec::Connect;
 
 /// How the bytes arrive makes no difference, what follows a request is left to the connection, and a target that is asked for
@@ -13,10 +13,10 @@ pub fn socks(data: &[u8]) {
     assert_eq!(socks_talk(&data.chunks(1).collect::<Vec<_>>()), whole, "a byte at a time");
     assert!(data.ends_with(&whole.left), "bytes of the connection were changed");
     match whole.end {
-        SocksEnd::Request(Connect::Tcp { host, port: 1.. }) => {
+        SocksOutcome::Request(Connect::Tcp { host, port: 1.. }) => {
             assert!(!host.is_empty() && !host.contains(|c: char| c.is_control() || c.is_whitespace()));
         }
-        SocksEnd::Request(other) => panic!("SOCKS asks for {other:?}"),
-        SocksEnd::Open | SocksEnd::Rejected => {}
+        SocksOutcome::Request(other) => panic!("SOCKS asks for {other:?}"),
+        SocksOutcome::Open | SocksOutcome::Rejected => {}
     }
 }

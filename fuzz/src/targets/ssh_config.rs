@@ -1,6 +1,6 @@
 //! ssh_config: a user's file, an included one, and options of a command line.
 
-use supervisor::sshconfig::{Files, Library, Query, resolve};
+use supervisor::sshconfig::{ConfigFiles, FileCache, Query, resolve};
 use tunnel_engine::spec::Forward;
 
 use super::machine::Machine;
@@ -16,8 +16,8 @@ pub fn ssh_config(data: &[u8]) {
     let (host, option, config, included) = (part(), part(), part(), part());
     let machine = Machine { config, included };
     let ask = || {
-        let library = Library::default();
-        let mut query = Query::typed(host, Files::Usual)?;
+        let library = FileCache::default();
+        let mut query = Query::typed(host, ConfigFiles::Usual)?;
         if !option.is_empty() {
             query.option(option, &library).map_err(|error| vec![error])?;
         }

@@ -109,7 +109,7 @@ async fn a_ping_ends_with_its_timeout_and_leaves_the_session_alone() {
 async fn a_session_shows_that_its_loop_turns_whether_or_not_the_server_answers() {
     let server = server();
     let (session, _incoming) = open_with(&server, &spec()).await;
-    let turns = || tokio::time::timeout(Duration::from_secs(1), session.turn());
+    let turns = || tokio::time::timeout(Duration::from_secs(1), session.check_loop());
     let before = session.wire_bytes().1;
     assert!(turns().await.is_ok());
     assert!(session.wire_bytes().1 > before, "shown by a write, not by a promise");

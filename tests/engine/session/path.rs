@@ -73,11 +73,11 @@ async fn a_path_that_heals_is_clear_again_with_its_first_byte() {
 async fn an_idle_session_is_examined_on_demand() {
     let server = server();
     let session = session(&server).await;
-    session.examine();
+    session.probe_path();
     pause(Duration::from_secs(10)).await;
     assert_eq!(*session.path().borrow(), Path::Clear, "it has answered");
     server.set_faults(|faults| faults.link = LinkFaults::BLACKHOLE);
-    session.examine();
+    session.probe_path();
     let (why, took) = timed(doubt(&mut session.path())).await;
     assert_eq!(why, Doubt::Unanswered);
     assert!(took >= Duration::from_millis(900) && took <= Duration::from_millis(1100), "{took:?}");

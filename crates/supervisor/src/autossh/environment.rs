@@ -14,16 +14,16 @@ const MESSAGE_BYTES: usize = 64;
 /// One exchange of the monitor loop.
 const NET_TIMEOUT: Duration = Duration::from_secs(15);
 /// Far above what anybody waits; far below what overflows a clock.
-const LONGEST: i64 = 10 * 365 * 24 * 3600;
+const MAX_DURATION: i64 = 10 * 365 * 24 * 3600;
 
 /// The opt-in to what tunneld does better where autossh's timing is not needed.
 pub const FAST: &str = "TUNNELD_AUTOSSH";
 
 /// What the environment says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Environment {
+pub struct AutosshEnvironment {
     /// AUTOSSH_DEBUG, AUTOSSH_LOGLEVEL and AUTOSSH_LOGFILE.
-    pub log: LogWishes,
+    pub log: LogOptions,
     /// AUTOSSH_POLL: between two tests of the monitor loop; drives the backoff also without one.
     pub poll: Duration,
     /// AUTOSSH_FIRST_POLL: from a start to its first test.
@@ -50,7 +50,7 @@ pub struct Environment {
 
 /// Where the log goes, and how much of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogWishes {
+pub struct LogOptions {
     /// As syslog counts: 0 to 7.
     pub level: u8,
     /// AUTOSSH_DEBUG is there: standard error too, unless a file is named.
@@ -90,7 +90,7 @@ pub enum EnvironmentError {
     Fast(String),
 }
 
-impl Environment {
+impl AutosshEnvironment {
     /// AUTOSSH_POLL unless set.
     pub const POLL: Duration = Duration::from_secs(600);
 
@@ -99,7 +99,7 @@ impl Environment {
     /// # Errors
     /// Everything that is wrong.
     pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<EnvironmentError>> {
-        let mut reader = Reader { variable, errors: Vec::new() };
+        let mut reader = VariableReader { variable, errors: Vec::new() };
         let log = reader.log();
         let poll = reader.seconds("AUTOSSH_POLL", "poll time", 1);
         let first_poll = reader.seconds("AUTOSSH_FIRST_POLL", "first poll time", 1);
@@ -153,27 +153,27 @@ impl Environment {
     }
 }
 
-struct Reader<'a> {
+struct VariableReader<'a> {
     variable: &'a dyn Fn(&str) -> Option<String>,
     errors: Vec<EnvironmentError>,
 }
 
-impl LogWishes {
+impl LogOptions {
     /// These alone, whatever else is wrong: for telling so. `None`: they are wrong themselves.
     pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Option<Self> {
-        let mut reader = Reader { variable, errors: Vec::new() };
+        let mut reader = VariableReader { variable, errors: Vec::new() };
         let wishes = reader.log();
         reader.errors.is_empty().then_some(wishes)
     }
 }
 
-impl Reader<'_> {
-    fn log(&mut self) -> LogWishes {
+impl VariableReader<'_> {
+    fn log(&mut self) -> LogOptions {
         let debug = (self.variable)("AUTOSSH_DEBUG").is_some();
         let level = self.number("AUTOSSH_LOGLEVEL", "log level", 0..=7).and_then(|level| u8::try_from(level).ok());
         let file = (self.variable)("AUTOSSH_LOGFILE").map(PathBuf::from);
         self.refuse_if(file.as_ref().is_some_and(|file| file.as_os_str().is_empty()), EnvironmentError::LogFile);
-        LogWishes { level: if debug { 7 } else { level.unwrap_or(6) }, debug, file }
+        LogOptions { level: if debug { 7 } else { level.unwrap_or(6) }, debug, file }
     }
 
     fn number(&mut self, name: &str, what: &'static str, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
@@ -186,7 +186,7 @@ impl Reader<'_> {
     }
 
     fn seconds(&mut self, name: &str, what: &'static str, least: i64) -> Option<Duration> {
-        self.number(name, what, least..=LONGEST)
+        self.number(name, what, least..=MAX_DURATION)
             .and_then(|seconds| u64::try_from(seconds).ok())
             .map(Duration::from_secs)
     }

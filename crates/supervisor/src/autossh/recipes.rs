@@ -4,7 +4,7 @@ use serde::Deserialize;
 use tunnel_engine::spec::Forward;
 
 use super::argv::Dialect;
-use super::face::{Plan, Planned, plan};
+use super::frontend::{Planned, StartPlan, plan};
 use super::monitor;
 use super::monitor_port::MonitorPort;
 use crate::config;
@@ -13,7 +13,7 @@ use crate::import::{self, Invocation, UnitFile};
 const TABLE: &str = include_str!("../../../../tests/autossh/recipes.toml");
 
 #[derive(Deserialize)]
-struct Table {
+struct RecipeTable {
     recipe: Vec<Recipe>,
 }
 
@@ -38,7 +38,7 @@ struct Recipe {
 }
 
 fn table() -> Vec<Recipe> {
-    toml::from_str::<Table>(TABLE).unwrap().recipe
+    toml::from_str::<RecipeTable>(TABLE).unwrap().recipe
 }
 
 impl Recipe {
@@ -54,7 +54,7 @@ impl Recipe {
     }
 
     /// As the face would, without the ssh_config of whoever runs the tests.
-    fn planned(&self) -> Result<Plan, String> {
+    fn planned(&self) -> Result<StartPlan, String> {
         let invocation = self.invocation();
         assert_eq!(invocation.dialect == Dialect::Ssh, self.name.contains("ssh itself"), "{}", self.name);
         let words = [vec!["-F".to_owned(), "none".to_owned()], invocation.words.clone()].concat();
@@ -96,7 +96,7 @@ fn every_recipe_has_the_outcome_that_the_table_says() {
     }
 }
 
-fn holds(recipe: &Recipe, plan: &Plan) {
+fn holds(recipe: &Recipe, plan: &StartPlan) {
     let name = &recipe.name;
     let show = |forward: &Forward| format!("{} {forward}", forward.kind.as_str());
     let own = monitor::forwards(plan.monitor);

@@ -14,17 +14,17 @@ use tunnel_engine::dial::NetDialer;
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::{clock, task};
 
-use super::log::{Log, phrases, story};
+use super::log::{Log, phase_log, phrases};
 use super::monitor::Monitor;
 use crate::config::TunnelSpec;
 use crate::history::Recorder;
 use crate::lifecycle::Phase;
 use crate::os::{KeptListeners, Notify, Signal};
-use crate::supervise::governor::{Governor, Place};
-use crate::supervise::knocker::Knocker;
-use crate::tunnel::{self, CommandSlots, Context, Handle, Order, ReadyLink, View};
+use crate::supervise::governor::{Governor, QueueEntry};
+use crate::supervise::reachability::Reachability;
+use crate::tunnel::{self, CommandSlots, Context, Handle, OpenedLink, Order, TunnelView};
 use network::Network;
-use watchdog::Watchdog;
+use watchdog::RunWatchdog;
 
 /// autossh's exit codes: there are no others.
 pub(super) const DONE: u8 = 0;
@@ -35,7 +35,7 @@ pub(super) const FAILED: u8 = 1;
 const GOODBYE: Duration = Duration::from_secs(4);
 
 /// What a run is given.
-pub(super) struct Setup {
+pub(super) struct RunSetup {
     pub(super) spec: TunnelSpec,
     pub(super) max_start: Option<u32>,
     pub(super) poll: Duration,
@@ -49,31 +49,31 @@ pub(super) struct Setup {
 }
 
 /// Until a signal, or one of autossh's rules, ends it.
-pub(super) async fn run(setup: Setup) -> u8 {
-    let Setup { spec, max_start, poll, first_poll, monitor, hears_network, log, notify, signals } = setup;
+pub(super) async fn run(setup: RunSetup) -> u8 {
+    let RunSetup { spec, max_start, poll, first_poll, monitor, hears_network, log, notify, signals } = setup;
     let (changed, changes) = watch::channel(0);
     let network = hears_network.then(|| Network::listen(changed));
     let dialer = Arc::new(NetDialer::new());
     let governor = Governor::default();
     let context = Context {
-        knocker: Knocker::new(dialer.clone(), governor.clone()),
-        ready_link: ReadyLink::default(),
+        reachability: Reachability::new(dialer.clone(), governor.clone()),
+        ready_link: OpenedLink::default(),
         dialer,
         listeners: Arc::new(KeptListeners::none()),
         paths: tunnel_engine::forward::PathWatcher::default(),
         governor,
-        place: Place::default(),
+        place: QueueEntry::default(),
         network: changes,
         // ssh's connections end with it.
         stop_timeout: Duration::ZERO,
-        bell: Arc::default(),
+        changed: Arc::default(),
         commands: CommandSlots::default(),
         history: Recorder::default(),
         seed: fastrand::u64(..),
-        observer: Some(story::observer(log.clone(), max_start)),
+        observer: Some(phase_log::observer(log.clone(), max_start)),
     };
     let handle = tunnel::spawn(spec, context);
-    let watchdog = notify.watchdog_interval().map(|every| Watchdog::new(every, clock::now()));
+    let watchdog = notify.watchdog_interval().map(|every| RunWatchdog::new(every, clock::now()));
     let runner = Runner {
         view: handle.watch(),
         handle,
@@ -98,7 +98,7 @@ pub(super) async fn run(setup: Setup) -> u8 {
 
 struct Runner {
     handle: Handle,
-    view: watch::Receiver<View>,
+    view: watch::Receiver<TunnelView>,
     monitor: Option<Arc<Monitor>>,
     poll: Duration,
     first_poll: Duration,
@@ -113,12 +113,12 @@ struct Runner {
     test: Option<AbortOnDropHandle<bool>>,
     /// READY=1 was said.
     ready: bool,
-    watchdog: Option<Watchdog>,
+    watchdog: Option<RunWatchdog>,
     /// While there is one, pauses of this process are noticed.
     beats: Option<AbortOnDropHandle<()>>,
 }
 
-enum Event {
+enum RunEvent {
     Signal(Signal),
     Network,
     Changed,
@@ -130,24 +130,24 @@ enum Event {
 impl Runner {
     async fn run(mut self) -> u8 {
         loop {
-            self.keep_beats();
+            self.reconcile_watchdog();
             let event = self.next().await;
             let over = match event {
-                Event::Signal(signal) => self.signal(signal),
-                Event::Network => {
+                RunEvent::Signal(signal) => self.signal(signal),
+                RunEvent::Network => {
                     self.order(Order::NetworkChanged);
                     None
                 }
-                Event::Changed => self.changed(),
-                Event::Tested(passed) => {
+                RunEvent::Changed => self.changed(),
+                RunEvent::Tested(passed) => {
                     self.tested(passed);
                     None
                 }
-                Event::Turned => {
+                RunEvent::Turned => {
                     self.notify.watchdog();
                     None
                 }
-                Event::Due => {
+                RunEvent::Due => {
                     self.due();
                     None
                 }
@@ -159,17 +159,17 @@ impl Runner {
         }
     }
 
-    async fn next(&mut self) -> Event {
-        let watchdog = self.watchdog.as_ref().map(Watchdog::next);
+    async fn next(&mut self) -> RunEvent {
+        let watchdog = self.watchdog.as_ref().map(RunWatchdog::next);
         let deadline = [self.next_test, watchdog].into_iter().flatten().min();
         tokio::select! {
             biased;
-            Some(signal) = self.signals.recv() => Event::Signal(signal),
-            () = Network::heard(self.network.as_mut()) => Event::Network,
-            Ok(()) = self.view.changed() => Event::Changed,
-            passed = tested(&mut self.test) => Event::Tested(passed),
-            () = Watchdog::turned(self.watchdog.as_mut()) => Event::Turned,
-            () = self.alarm.wait(deadline) => Event::Due,
+            Some(signal) = self.signals.recv() => RunEvent::Signal(signal),
+            () = Network::heard(self.network.as_mut()) => RunEvent::Network,
+            Ok(()) = self.view.changed() => RunEvent::Changed,
+            passed = tested(&mut self.test) => RunEvent::Tested(passed),
+            () = RunWatchdog::turned(self.watchdog.as_mut()) => RunEvent::Turned,
+            () = self.alarm.wait(deadline) => RunEvent::Due,
         }
     }
 
@@ -256,7 +256,7 @@ impl Runner {
 
     /// A pause of this process counts in what has a limit of time: logins, proofs, goodbyes. A tunnel at rest, of which
     /// people have hundreds, each a process, does not wake up for that. The network's watcher turns regularly anyway.
-    fn keep_beats(&mut self) {
+    fn reconcile_watchdog(&mut self) {
         let view = self.view.borrow();
         let rests = match view.phase {
             Phase::Connecting | Phase::Stopping => false,

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use tunnel_engine::spec::{
-    Asker, Connect, Destination, Forward, ForwardKind, SecretSource, SessionSpec, UpdateHostKeys, Via,
+    Connect, Destination, Forward, ForwardKind, PrompterHandle, Route, SecretSource, SessionSpec, UpdateHostKeys,
 };
 
-use super::argv::{CommandLine, Setting};
-use super::environment::Environment;
+use super::argv::{ArgvSetting, CommandLine};
+use super::environment::AutosshEnvironment;
 use super::monitor;
 use super::monitor_port::MonitorPort;
 use crate::config::{self, BackoffKind, ConfigError, DuringOutage, ProbeSpec, Settings, TunnelSpec};
 use crate::lifecycle::Policy;
-use crate::sshconfig::{self, Facts, Files, Library, LogLevel, Query, Resolved, Said, Way};
+use crate::sshconfig::{self, ConfigFiles, FileCache, HostFacts, LogLevel, ProxyRoute, Query, Resolved, SshLine};
 
 /// ssh has no limit over a whole login; sshd has (LoginGraceTime, 120 s by default), and a person may be typing.
 const LOGIN_GRACE: Duration = Duration::from_secs(120);
@@ -28,23 +28,23 @@ pub(crate) const NO_FORWARD: &str =
     "there is no forward to keep: name one with -L, -R or -D, or in the Host block; for a shell use ssh";
 
 /// Everything that says what is wanted.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct TranslationInput<'a> {
     pub(crate) line: &'a CommandLine,
-    pub(crate) environment: &'a Environment,
+    pub(crate) environment: &'a AutosshEnvironment,
     pub(crate) monitor: MonitorPort,
 }
 
 /// Somebody sits at the terminal.
-pub(crate) struct Person {
-    pub(crate) asker: Asker,
+pub(crate) struct Interactive {
+    pub(crate) asker: PrompterHandle,
 }
 
 /// The tunnel, and what a user should know about it.
-pub(crate) struct Tunnel {
+pub(crate) struct TranslatedTunnel {
     pub(crate) spec: TunnelSpec,
     pub(crate) notes: Vec<String>,
     /// What ssh says while it reads its files.
-    pub(crate) said_by_ssh: Vec<Said>,
+    pub(crate) said_by_ssh: Vec<SshLine>,
     /// How much ssh would say.
     pub(crate) log_level: LogLevel,
 }
@@ -53,7 +53,10 @@ pub(crate) struct Tunnel {
 ///
 /// # Errors
 /// Everything that is wrong, a line each.
-pub(crate) fn tunnel(wanted: &Wanted<'_>, person: Option<Person>) -> Result<Tunnel, Vec<String>> {
+pub(crate) fn tunnel(
+    wanted: &TranslationInput<'_>,
+    person: Option<Interactive>,
+) -> Result<TranslatedTunnel, Vec<String>> {
     let facts = config::facts();
     let resolved = resolved(wanted.line, &facts)?;
     let mut notes = wanted.line.notes.clone();
@@ -68,24 +71,24 @@ pub(crate) fn tunnel(wanted: &Wanted<'_>, person: Option<Person>) -> Result<Tunn
     }
     spec.forwards = monitor::forwards(wanted.monitor).into_iter().chain(forwards).collect();
     resolved.settings.clone().write_to(&mut spec);
-    let defaults = defaults(wanted.environment.fast, resolved.manners.batch_mode);
+    let defaults = defaults(wanted.environment.fast, resolved.interactive.batch_mode);
     spec.session = config::session_by_ssh_config(&resolved, &defaults);
-    if let Some(Person { asker }) = person {
+    if let Some(Interactive { asker }) = person {
         ask(&mut spec.session, &resolved, &asker);
     }
     times(&mut spec, wanted);
     notes.extend(resolved.notes.iter().map(ToString::to_string));
     notes.extend(spec.notes());
-    let log_level = wanted.line.log_level.or(resolved.manners.log_level).unwrap_or(LogLevel::Info);
+    let log_level = wanted.line.log_level.or(resolved.interactive.log_level).unwrap_or(LogLevel::Info);
     let mut said_by_ssh = resolved.said_by_ssh;
     if let Some(file) = wanted.line.config_file.as_deref() {
         said_by_ssh.iter_mut().for_each(|said| name_as_given(said, file, &facts));
     }
-    Ok(Tunnel { spec, notes, said_by_ssh, log_level })
+    Ok(TranslatedTunnel { spec, notes, said_by_ssh, log_level })
 }
 
 /// ssh names the file of `-F` as it was typed.
-fn name_as_given(said: &mut Said, file: &str, facts: &dyn Facts) {
+fn name_as_given(said: &mut SshLine, file: &str, facts: &dyn HostFacts) {
     let read = facts.folder().join(file).display().to_string();
     if let Some(rest) = said.text.strip_prefix(&read).filter(|rest| rest.starts_with(" line ")) {
         said.text = format!("{file}{rest}");
@@ -96,18 +99,18 @@ fn name_as_given(said: &mut Said, file: &str, facts: &dyn Facts) {
 ///
 /// # Errors
 /// Everything that is wrong, a line each.
-pub(crate) fn resolved(line: &CommandLine, facts: &dyn Facts) -> Result<Resolved, Vec<String>> {
-    let library = Library::default();
+pub(crate) fn resolved(line: &CommandLine, facts: &dyn HostFacts) -> Result<Resolved, Vec<String>> {
+    let library = FileCache::default();
     let files = match line.config_file.as_deref() {
-        None => Files::Usual,
-        Some("none") => Files::None,
-        Some(file) => Files::One(facts.folder().join(file)),
+        None => ConfigFiles::Usual,
+        Some("none") => ConfigFiles::None,
+        Some(file) => ConfigFiles::One(facts.folder().join(file)),
     };
     let mut query = Query::new(line.host.clone(), files);
     let mut errors = Vec::new();
     let lines = line.settings.iter().map(|setting| match setting {
-        Setting::Keyword { keyword, value } => format!("{keyword} {}", quoted(value)),
-        Setting::Line(line) => line.clone(),
+        ArgvSetting::Keyword { keyword, value } => format!("{keyword} {}", quoted(value)),
+        ArgvSetting::Line(line) => line.clone(),
     });
     for text in lines.chain(line.forwards.iter().map(forward_line)) {
         if let Err(error) = query.option(&text, &library) {
@@ -174,7 +177,7 @@ fn defaults(fast: bool, batch: bool) -> Settings {
 }
 
 /// When to start again, and what listeners do meanwhile.
-fn times(spec: &mut TunnelSpec, wanted: &Wanted<'_>) {
+fn times(spec: &mut TunnelSpec, wanted: &TranslationInput<'_>) {
     let environment = wanted.environment;
     let background = wanted.line.background;
     spec.first_poll = environment.first_poll;
@@ -199,23 +202,23 @@ fn times(spec: &mut TunnelSpec, wanted: &Wanted<'_>) {
 
 /// Whoever sits at the terminal says what no file does. Each host has the manners that its own lines say, but a batch is
 /// one for its jump hosts too.
-fn ask(session: &mut SessionSpec, resolved: &Resolved, asker: &Asker) {
-    let manners = &resolved.manners;
-    if manners.batch_mode {
+fn ask(session: &mut SessionSpec, resolved: &Resolved, asker: &PrompterHandle) {
+    let interactive = &resolved.interactive;
+    if interactive.batch_mode {
         return;
     }
-    let secrets = manners.password_prompts.map_or_else(|| asker.clone(), |prompts| asker.with_prompts(prompts));
+    let secrets = interactive.password_prompts.map_or_else(|| asker.clone(), |prompts| asker.with_prompts(prompts));
     session.auth.passphrase = Some(SecretSource::Ask(secrets.clone()));
     session.auth.password = Some(SecretSource::Ask(secrets));
-    session.auth.without_password = manners.without_password;
-    session.auth.interactive = !manners.without_interactive;
-    session.host_key.ask = manners.ask_host_key.then(|| asker.clone());
+    session.auth.without_password = interactive.without_password;
+    session.auth.interactive = !interactive.without_interactive;
+    session.host_key.ask = interactive.ask_host_key.then(|| asker.clone());
     if resolved.settings.updates() == UpdateHostKeys::Ask {
         session.host_key.update = UpdateHostKeys::Ask;
     }
     // Typing takes its time.
     session.timing.connect_timeout = session.timing.connect_timeout.max(LOGIN_GRACE);
-    if let (Via::Jump(jump), Way::Jump(behind)) = (&mut session.dial.via, &resolved.way) {
+    if let (Route::Jump(jump), ProxyRoute::Jump(behind)) = (&mut session.dial.via, &resolved.way) {
         ask(jump, behind, asker);
     }
 }

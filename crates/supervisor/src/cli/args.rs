@@ -21,7 +21,7 @@ use crate::control::protocol::MAX_WAIT_MS;
     69 another instance runs, 73 cannot create pidfile or socket, 78 config error")]
 pub(super) struct Args {
     #[command(flatten)]
-    pub(super) global: Global,
+    pub(super) global: GlobalArgs,
     /// Print the version
     #[arg(short = 'V', long)]
     pub(super) version: bool,
@@ -34,7 +34,7 @@ pub(super) struct Args {
 
 /// Before or after the verb; a flag wins over the environment, which wins over the file.
 #[derive(Debug, clap::Args)]
-pub(super) struct Global {
+pub(super) struct GlobalArgs {
     /// Config file [default: /etc/tunneld.toml, and before it for a user ~/.config/tunneld/config.toml]
     #[arg(short, long, global = true, env = "TUNNELD_CONFIG", value_name = "FILE", hide_env_values = true)]
     pub(super) config: Option<PathBuf>,
@@ -49,7 +49,7 @@ pub(super) struct Global {
     pub(super) pid_file: Option<PathBuf>,
 }
 
-impl Global {
+impl GlobalArgs {
     pub(super) fn config_file(&self) -> PathBuf {
         self.config.clone().unwrap_or_else(config::default_config)
     }
@@ -130,7 +130,7 @@ pub(super) enum Verb {
     /// Start tunnels, and wait until they are ready; exit 1 when they are not in time, or cannot become it by themselves
     Start {
         #[command(flatten)]
-        which: Started,
+        which: StartArgs,
     },
     /// Stop tunnels, until they are started again or the daemon is; connections may finish within stop_timeout
     Stop {
@@ -140,7 +140,7 @@ pub(super) enum Verb {
     /// End the sessions of tunnels, start them anew at once, and wait as `start` does
     Restart {
         #[command(flatten)]
-        which: Started,
+        which: StartArgs,
     },
     /// Forget failures and start counts
     ResetFailed {
@@ -187,7 +187,7 @@ pub(super) enum Verb {
 
 /// What is started, and how long its readiness is waited for.
 #[derive(Debug, clap::Args)]
-pub(super) struct Started {
+pub(super) struct StartArgs {
     #[arg(value_name = "NAME", required = true)]
     pub(super) names: Vec<String>,
     /// How long to wait: seconds, or with a unit as in 2m. The tunnels go on trying after that

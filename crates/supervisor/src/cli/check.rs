@@ -4,16 +4,16 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tunnel_engine::spec::{Connect, Forward, ForwardKind, Listen, Via};
+use tunnel_engine::spec::{Connect, Forward, ForwardKind, Listen, Route};
 
-use super::args::Global;
+use super::args::GlobalArgs;
 use super::problem::{Problem, print, printable};
 use super::run::overrides;
 use crate::config::{self, Desired, OnRemotePortBusy, ProbeSpec, TunnelSpec};
 use crate::exit;
 use crate::http;
 
-pub(super) fn run(global: &Global, json: bool) -> Result<u8, Problem> {
+pub(super) fn run(global: &GlobalArgs, json: bool) -> Result<u8, Problem> {
     let result = config::load(&global.existing_config()?, &overrides(global));
     match (result, json) {
         (Ok(desired), true) => print(&pretty(&to_json(&desired))?).map(|()| exit::OK),
@@ -89,11 +89,11 @@ fn probe_interval(tunnel: &TunnelSpec, forward: &Forward) -> Option<Duration> {
     }
 }
 
-fn way(via: &Via) -> String {
+fn way(via: &Route) -> String {
     match via {
-        Via::Direct => String::new(),
-        Via::Jump(jump) => format!("  by jump host {}{}", jump.destination, way(&jump.dial.via)),
-        Via::Command(command) => format!("  by `{command}`"),
+        Route::Direct => String::new(),
+        Route::Jump(jump) => format!("  by jump host {}{}", jump.destination, way(&jump.dial.via)),
+        Route::Command(command) => format!("  by `{command}`"),
     }
 }
 
@@ -122,11 +122,11 @@ fn tunnel_json(tunnel: &TunnelSpec) -> Value {
     })
 }
 
-fn proxy(via: &Via) -> Value {
+fn proxy(via: &Route) -> Value {
     match via {
-        Via::Direct => Value::Null,
-        Via::Jump(jump) => json!({ "jump": jump.destination.to_string(), "proxy": proxy(&jump.dial.via) }),
-        Via::Command(command) => json!({ "command": command }),
+        Route::Direct => Value::Null,
+        Route::Jump(jump) => json!({ "jump": jump.destination.to_string(), "proxy": proxy(&jump.dial.via) }),
+        Route::Command(command) => json!({ "command": command }),
     }
 }
 

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::args::Global;
+use super::args::GlobalArgs;
 use super::problem::{Problem, print};
 use super::run::{self, ConfigSource};
-use crate::container::{self, AUTOSSH_IMAGE, Found, SSH_IMAGE};
+use crate::container::{self, AUTOSSH_IMAGE, PathKind, SSH_IMAGE};
 use crate::{config, exit};
 
 /// What `--help` adds.
@@ -26,11 +26,11 @@ Anything more is in a config file: mount it as /etc/tunneld.toml.";
 /// What a log and an error call the environment.
 const ENVIRONMENT: &str = "environment";
 
-pub(super) fn run(global: &Global, only_print: bool) -> Result<u8, Problem> {
+pub(super) fn run(global: &GlobalArgs, only_print: bool) -> Result<u8, Problem> {
     let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let variables: BTreeMap<String, String> = variables.collect();
-    let command = container::command(&variables, &Found::at);
+    let command = container::command(&variables, &PathKind::at);
     let (command, file) = match (command, global.existing_config()) {
         // A file that is named wins, as a flag does over the environment elsewhere.
         (_, Ok(file)) if global.config.is_some() => return by_file(global, file, only_print),
@@ -51,7 +51,7 @@ pub(super) fn run(global: &Global, only_print: bool) -> Result<u8, Problem> {
     run::run_by(global, ConfigSource::Text { name: ENVIRONMENT.into(), text, notes: command.notes })
 }
 
-fn by_file(global: &Global, file: PathBuf, only_print: bool) -> Result<u8, Problem> {
+fn by_file(global: &GlobalArgs, file: PathBuf, only_print: bool) -> Result<u8, Problem> {
     if only_print {
         return Err(Problem::No(format!("the config is the file `{}`, not the environment", file.display())));
     }

@@ -2,21 +2,21 @@
 
 use std::fmt::Write as _;
 
-use super::args::Global;
+use super::args::GlobalArgs;
 use super::problem::{Problem, print, printable};
-use super::render::Style;
+use super::render::ColourChoice;
 use super::run::overrides;
 use super::status::style;
 use crate::config::{self, Desired, TunnelSpec};
 use crate::control::{ErrorCode, Request, Response, ask};
-use crate::doctor::{self, Check, Examined, Known, Report, Verdict};
+use crate::doctor::{self, Check, CheckResult, DaemonView, DoctorReport, Examined};
 use crate::exit;
 use crate::supervise::governor::Governor;
 
 /// Columns of the check's name.
 const NAME_WIDTH: usize = 13;
 
-pub(super) fn run(global: &Global, names: &[String], json: bool) -> Result<u8, Problem> {
+pub(super) fn run(global: &GlobalArgs, names: &[String], json: bool) -> Result<u8, Problem> {
     let file = std::path::absolute(global.existing_config()?).map_err(Problem::Start)?;
     let desired = config::load(&file, &overrides(global)).map_err(Problem::Config)?;
     let chosen = choose(&desired, names)?;
@@ -27,14 +27,14 @@ pub(super) fn run(global: &Global, names: &[String], json: bool) -> Result<u8, P
         let mut tunnels = Vec::new();
         for spec in chosen {
             // Anew for each: the daemon goes on meanwhile.
-            let known = Known::of(status(&desired));
+            let known = DaemonView::of(status(&desired));
             let examined = doctor::examine(spec, &known, &governor).await;
             if !json {
                 print(&text(&examined, style))?;
             }
             tunnels.push(examined);
         }
-        Ok::<_, Problem>(Report { tunnels })
+        Ok::<_, Problem>(DoctorReport { tunnels })
     });
     // A lookup that hangs in a thread is not waited for.
     runtime.shutdown_background();
@@ -65,7 +65,7 @@ fn status(desired: &Desired) -> Option<crate::supervise::snapshot::Status> {
     }
 }
 
-fn text(examined: &Examined, style: Style) -> String {
+fn text(examined: &Examined, style: ColourChoice) -> String {
     let mut text = format!("{}  {}\n", examined.name, plain(&examined.server));
     for check in &examined.checks {
         text.push_str(&line(check, style));
@@ -74,7 +74,7 @@ fn text(examined: &Examined, style: Style) -> String {
     text
 }
 
-fn line(check: &Check, style: Style) -> String {
+fn line(check: &Check, style: ColourChoice) -> String {
     let mut line = String::new();
     let verdict = coloured(check.verdict, style);
     let name = check.check;
@@ -90,20 +90,21 @@ fn plain(text: &str) -> String {
     printable(text).replace(['\n', '\t'], " ")
 }
 
-fn coloured(verdict: Verdict, style: Style) -> String {
+fn coloured(verdict: CheckResult, style: ColourChoice) -> String {
     let code = match verdict {
-        Verdict::Pass => 32,
-        Verdict::Fail => 31,
-        Verdict::Skip => 33,
+        CheckResult::Pass => 32,
+        CheckResult::Fail => 31,
+        CheckResult::Skip => 33,
     };
     match style {
-        Style::Colour => format!("\u{1b}[{code}m{}\u{1b}[0m", verdict.as_str()),
-        Style::Plain => verdict.as_str().to_owned(),
+        ColourChoice::Colour => format!("\u{1b}[{code}m{}\u{1b}[0m", verdict.as_str()),
+        ColourChoice::Plain => verdict.as_str().to_owned(),
     }
 }
 
-fn summary(report: &Report) -> String {
-    let [pass, fail, skip] = [Verdict::Pass, Verdict::Fail, Verdict::Skip].map(|verdict| report.count(verdict));
+fn summary(report: &DoctorReport) -> String {
+    let [pass, fail, skip] =
+        [CheckResult::Pass, CheckResult::Fail, CheckResult::Skip].map(|verdict| report.count(verdict));
     let all = pass + fail + skip;
     format!("{all} checks: {pass} passed, {fail} failed, {skip} skipped\n")
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use super::daemon::DaemonAddress;
 use super::problem::{Problem, print, printable};
-use super::talk::Daemon;
 use crate::control::protocol::EventsRequest;
 use crate::exit;
 use crate::history::Event;
 
-pub(super) fn run(daemon: &Daemon, asked: EventsRequest, json: bool) -> Result<u8, Problem> {
+pub(super) fn run(daemon: &DaemonAddress, asked: EventsRequest, json: bool) -> Result<u8, Problem> {
     for event in daemon.events(asked)? {
         let event = event?;
         let line = if json {

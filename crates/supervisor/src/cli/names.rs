@@ -3,26 +3,26 @@
 
 use tunnel_engine::clock;
 
-use super::args::Started;
+use super::args::StartArgs;
+use super::daemon::DaemonAddress;
 use super::problem::{Problem, print};
 use super::render;
-use super::talk::Daemon;
 use crate::control::{Request, Response};
 use crate::exit;
 
-pub(super) fn run(daemon: &Daemon, order: Request) -> Result<u8, Problem> {
+pub(super) fn run(daemon: &DaemonAddress, order: Request) -> Result<u8, Problem> {
     let Response::Done = daemon.ask(order)? else { return Err(Problem::Misunderstood) };
     Ok(exit::OK)
 }
 
 /// The order, then the wait for what it promises. The order stands whatever becomes of the wait.
 pub(super) fn start(
-    daemon: &Daemon,
+    daemon: &DaemonAddress,
     done: &str,
-    which: Started,
+    which: StartArgs,
     order: impl Fn(Vec<String>) -> Request,
 ) -> Result<u8, Problem> {
-    let Started { names, timeout, no_block } = which;
+    let StartArgs { names, timeout, no_block } = which;
     run(daemon, order(names.clone()))?;
     if no_block {
         return Ok(exit::OK);

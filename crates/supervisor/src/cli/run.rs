@@ -9,14 +9,14 @@ use tokio::sync::{mpsc, watch};
 use tunnel_engine::dial::NetDialer;
 use tunnel_engine::spec::Listen;
 
-use super::args::Global;
+use super::args::GlobalArgs;
 use super::problem::Problem;
 use crate::config::{self, ConfigErrors, Desired, Overrides};
-use crate::control::{COMMAND_QUEUE, ControlSocket, Server};
+use crate::control::{COMMAND_QUEUE, ControlServer, ControlSocket};
 use crate::exit;
 use crate::history::Recorder;
 use crate::http;
-use crate::os::confinement::{self, Outcome, Reach};
+use crate::os::confinement::{self, ConfinementOutcome, Reach};
 use crate::os::limits::OpenFiles;
 use crate::os::privileges::{
     self, bind_low_ports, forbid_new_privileges, give_up_capabilities, keep_memory_private, open_devices,
@@ -25,7 +25,7 @@ use crate::os::{
     KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, memory, network, orphans, runtime_dir,
     signals,
 };
-use crate::supervise::{self, Applied, Loader, Refusal, Setup};
+use crate::supervise::{self, Applied, ConfigRefusal, Loader, Setup};
 
 /// Where the daemon has its config from.
 pub(super) enum ConfigSource {
@@ -61,11 +61,11 @@ impl ConfigSource {
     }
 }
 
-pub(super) fn run(global: &Global) -> Result<u8, Problem> {
+pub(super) fn run(global: &GlobalArgs) -> Result<u8, Problem> {
     run_by(global, ConfigSource::File(global.existing_config()?))
 }
 
-pub(super) fn run_by(global: &Global, source: ConfigSource) -> Result<u8, Problem> {
+pub(super) fn run_by(global: &GlobalArgs, source: ConfigSource) -> Result<u8, Problem> {
     let small_pages = memory::without_huge_pages();
     let inherited = inherited::take();
     let overrides = overrides(global);
@@ -118,8 +118,8 @@ pub(super) fn run_by(global: &Global, source: ConfigSource) -> Result<u8, Proble
         let (_watcher, network) = network::watch();
         let _reaper = orphans::reap().map_err(Problem::Start)?;
         let (metrics, listen) = watch::channel(None);
-        let _http = http::Server::start(listen, commands.clone());
-        let _server = Server::start(socket, commands, history.clone()).map_err(Problem::Start)?;
+        let _http = http::HttpServer::start(listen, commands.clone());
+        let _server = ControlServer::start(socket, commands, history.clone()).map_err(Problem::Start)?;
         supervise::run(Setup {
             desired,
             load: loader(source, overrides, reach),
@@ -163,7 +163,7 @@ fn become_user(source: &ConfigSource, overrides: &Overrides) -> Result<bool, Pro
 }
 
 /// What the process gives up before it starts threads or commands.
-fn confine(desired: &Desired, became: bool) -> Result<Outcome, Problem> {
+fn confine(desired: &Desired, became: bool) -> Result<ConfinementOutcome, Problem> {
     let global = &desired.global;
     if became {
         give_up_capabilities().map_err(Problem::Start)?;
@@ -179,7 +179,7 @@ fn confine(desired: &Desired, became: bool) -> Result<Outcome, Problem> {
 }
 
 /// What the command line and the environment say instead of the config file.
-pub(super) fn overrides(global: &Global) -> Overrides {
+pub(super) fn overrides(global: &GlobalArgs) -> Overrides {
     Overrides {
         control_socket: global.control_socket.clone(),
         pid_file: global.pid_file.clone(),
@@ -200,7 +200,7 @@ fn loader(own: ConfigSource, overrides: Overrides, reach: Option<Reach>) -> Load
                 .map_err(|errors| reach.explain(errors))
                 .and_then(|desired| reach.check(&desired).map(|()| desired)),
         };
-        loaded.map_err(|errors| Refusal { text: errors.to_string(), errors: errors.to_json() })
+        loaded.map_err(|errors| ConfigRefusal { text: errors.to_string(), errors: errors.to_json() })
     })
 }
 

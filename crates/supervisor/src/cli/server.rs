@@ -3,16 +3,16 @@
 
 use std::fs::File;
 
-use tunnel_engine::spec::{Destination, SessionSpec, Via};
+use tunnel_engine::spec::{Destination, Route, SessionSpec};
 
-use super::args::Global;
+use super::args::GlobalArgs;
 use super::problem::Problem;
 use super::run::overrides;
 use crate::config::{self, Desired, Settings, TunnelSpec};
-use crate::sshconfig::{Files, Library, Query, resolve};
+use crate::sshconfig::{ConfigFiles, FileCache, Query, resolve};
 
 /// The config, where there is one: a default that does not exist, or that this user may not read, is none.
-pub(super) fn config_if_any(global: &Global) -> Result<Option<Desired>, Problem> {
+pub(super) fn config_if_any(global: &GlobalArgs) -> Result<Option<Desired>, Problem> {
     let path = global.config_file();
     if global.config.is_none() && File::open(&path).is_err() {
         return Ok(None);
@@ -69,8 +69,8 @@ fn of_config(typed: &Destination, tunnels: &[TunnelSpec]) -> Result<Option<Sessi
 /// What ssh would do for the word, whatever the config says.
 pub(super) fn by_ssh_config(text: &str) -> Result<SessionSpec, Problem> {
     let errors = |errors| Problem::Config(config::ConfigErrors::new(errors));
-    let query = Query::typed(text, Files::Usual).map_err(errors)?;
-    let resolved = resolve(&query, &Library::default(), &config::facts()).map_err(errors)?;
+    let query = Query::typed(text, ConfigFiles::Usual).map_err(errors)?;
+    let resolved = resolve(&query, &FileCache::default(), &config::facts()).map_err(errors)?;
     Ok(config::session_by_ssh_config(&resolved, &Settings::default()))
 }
 
@@ -91,8 +91,8 @@ fn same_server(one: &SessionSpec, other: &SessionSpec) -> bool {
 /// A session and its jump hosts, the server first.
 fn on_route(session: &SessionSpec) -> impl Iterator<Item = &SessionSpec> {
     std::iter::successors(Some(session), |session| match &session.dial.via {
-        Via::Jump(jump) => Some(jump.as_ref()),
-        Via::Direct | Via::Command(_) => None,
+        Route::Jump(jump) => Some(jump.as_ref()),
+        Route::Direct | Route::Command(_) => None,
     })
 }
 
@@ -124,7 +124,7 @@ mod tests {
         for text in ["inner.example", "inner.example:2222", "db"] {
             assert_eq!(found(text).unwrap(), "Inner.example:2222", "{text}");
             let spec = named(text, Some(&desired)).unwrap();
-            assert!(matches!(spec.dial.via, Via::Jump(_)), "{text}");
+            assert!(matches!(spec.dial.via, Route::Jump(_)), "{text}");
             assert_eq!(spec.host_key.user_known_hosts, [Path::new("/k")], "{text}");
         }
         assert_eq!(found("bastion.example").unwrap(), "bastion.example:2200");

@@ -5,13 +5,13 @@ use std::io::{IsTerminal, stdout};
 use ratatui::crossterm::terminal;
 use tunnel_engine::clock;
 
+use super::daemon::DaemonAddress;
 use super::problem::{Problem, print};
-use super::render::{self, Look, Style};
-use super::talk::Daemon;
+use super::render::{self, ColourChoice, OutputStyle};
 use crate::exit;
 use crate::supervise::snapshot::Status;
 
-pub(super) fn run(daemon: &Daemon, names: Vec<String>, json: bool) -> Result<u8, Problem> {
+pub(super) fn run(daemon: &DaemonAddress, names: Vec<String>, json: bool) -> Result<u8, Problem> {
     let named = !names.is_empty();
     let status = daemon.status(names)?;
     let text = match (json, named) {
@@ -24,19 +24,19 @@ pub(super) fn run(daemon: &Daemon, names: Vec<String>, json: bool) -> Result<u8,
 }
 
 /// What standard output takes.
-pub(super) fn look() -> Look {
+pub(super) fn look() -> OutputStyle {
     if !stdout().is_terminal() {
-        return Look::PIPE;
+        return OutputStyle::PIPE;
     }
     // A serial line, or a terminal of a test, may not know how wide it is.
     let width = terminal::size().ok().map(|(columns, _)| usize::from(columns)).filter(|width| *width > 0);
-    Look { width, style: style() }
+    OutputStyle { width, style: style() }
 }
 
 /// Colours for people who have not said that they want none (no-color.org), on terminals that know some.
-pub(super) fn style() -> Style {
+pub(super) fn style() -> ColourChoice {
     let none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if none || is_dumb() || !stdout().is_terminal() { Style::Plain } else { Style::Colour }
+    if none || is_dumb() || !stdout().is_terminal() { ColourChoice::Plain } else { ColourChoice::Colour }
 }
 
 /// A terminal that can only write, one line after the other.

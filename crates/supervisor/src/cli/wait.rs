@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use tunnel_engine::clock;
 
+use super::daemon::DaemonAddress;
 use super::problem::{Problem, print};
 use super::render;
-use super::talk::Daemon;
 use crate::control::{ClientError, Request, Response};
 use crate::exit;
 
@@ -18,7 +18,7 @@ const STARTING: Duration = Duration::from_secs(2);
 /// How often the daemon is looked for meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-pub(super) fn run(daemon: &Daemon, names: Vec<String>, timeout: Duration) -> Result<u8, Problem> {
+pub(super) fn run(daemon: &DaemonAddress, names: Vec<String>, timeout: Duration) -> Result<u8, Problem> {
     // The argument was checked to be below a year.
     let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     let request = Request::Wait { names, timeout_ms };

@@ -2,10 +2,10 @@
 
 use tunnel_engine::clock;
 
+use super::daemon::DaemonAddress;
 use super::problem::{Problem, print};
 use super::render;
 use super::status::look;
-use super::talk::Daemon;
 use crate::control::{Request, Response};
 use crate::exit;
 use crate::supervise::snapshot::TunnelStatus;
@@ -14,7 +14,7 @@ use crate::troubleshooting;
 /// So many outages are told; `status NAME` has more.
 const OUTAGES: usize = 3;
 
-pub(super) fn run(daemon: &Daemon, name: String) -> Result<u8, Problem> {
+pub(super) fn run(daemon: &DaemonAddress, name: String) -> Result<u8, Problem> {
     let Response::Status { status, .. } = daemon.ask(Request::Why { name })? else {
         return Err(Problem::Misunderstood);
     };

@@ -35,7 +35,7 @@ pub struct Global {
     /// Whether the process confines itself to the files of its config.
     pub confine: Confine,
     /// What reading the config has read and run besides its main file.
-    pub reading: Reading,
+    pub reading: ReadOptions,
     /// Logging.
     pub log: LogSpec,
     /// `metrics.listen`: where metrics, readiness and the page are served over HTTP, if anywhere.
@@ -56,7 +56,7 @@ pub enum Confine {
 
 /// What reading the config takes beside its main file; not a setting, so that no plan compares it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Reading {
+pub struct ReadOptions {
     /// `include`: files and patterns.
     pub includes: Vec<PathBuf>,
     /// The first command that a `Match exec` of ssh_config has run.

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::source::{Place, Position};
+use super::source::{Position, SourceSpan};
 
 /// One thing that is wrong, and what to do about it.
 #[derive(Debug, Clone)]
 pub struct ConfigError {
-    blame: Blame,
+    blame: ErrorLocation,
     what: String,
     hint: String,
     /// It is about something that is not there.
@@ -19,19 +19,24 @@ pub struct ConfigError {
 }
 
 #[derive(Debug, Clone)]
-enum Blame {
-    Place(Place),
+enum ErrorLocation {
+    Place(SourceSpan),
     /// A file that could not be read, or a command line option: there is no line to show.
     Whole(String),
 }
 
 impl ConfigError {
-    pub(crate) fn new(place: Place, what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { blame: Blame::Place(place), what: bounded(what.into()), hint: bounded(hint.into()), absence: false }
+    pub(crate) fn new(span: SourceSpan, what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            blame: ErrorLocation::Place(span),
+            what: bounded(what.into()),
+            hint: bounded(hint.into()),
+            absence: false,
+        }
     }
 
-    pub(super) fn absent(place: Place, what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { absence: true, ..Self::new(place, what, hint) }
+    pub(super) fn absent(span: SourceSpan, what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { absence: true, ..Self::new(span, what, hint) }
     }
 
     pub(crate) fn of_file(path: &Path, what: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -40,7 +45,7 @@ impl ConfigError {
 
     pub(super) fn of_option(name: &str, what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
-            blame: Blame::Whole(name.to_owned()),
+            blame: ErrorLocation::Whole(name.to_owned()),
             what: bounded(what.into()),
             hint: bounded(hint.into()),
             absence: false,
@@ -59,21 +64,21 @@ impl ConfigError {
 
     /// Line and column, both from 1; the column counts characters. `None` where no line is to blame.
     pub fn line_and_column(&self) -> Option<(usize, usize)> {
-        self.place().map(Place::position).map(|position| (position.line, position.column))
+        self.span().map(SourceSpan::position).map(|position| (position.line, position.column))
     }
 
-    fn place(&self) -> Option<&Place> {
+    fn span(&self) -> Option<&SourceSpan> {
         match &self.blame {
-            Blame::Place(place) => Some(place),
-            Blame::Whole(_) => None,
+            ErrorLocation::Place(span) => Some(span),
+            ErrorLocation::Whole(_) => None,
         }
     }
 
     /// The file, or the command line option.
     pub fn file(&self) -> String {
         match &self.blame {
-            Blame::Place(place) => place.source.path.display().to_string(),
-            Blame::Whole(name) => name.clone(),
+            ErrorLocation::Place(span) => span.source.path.display().to_string(),
+            ErrorLocation::Whole(name) => name.clone(),
         }
     }
 
@@ -82,7 +87,7 @@ impl ConfigError {
     }
 
     fn order(&self) -> Option<(usize, usize)> {
-        self.place().map(Place::order)
+        self.span().map(SourceSpan::order)
     }
 }
 
@@ -91,10 +96,10 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = printable(&self.what);
         match &self.blame {
-            Blame::Whole(name) => writeln!(f, "{name}: error: {what}")?,
-            Blame::Place(place) => {
-                let Position { column, line_text, width, .. } = place.position();
-                writeln!(f, "{}: error: {what}", place.to_text())?;
+            ErrorLocation::Whole(name) => writeln!(f, "{name}: error: {what}")?,
+            ErrorLocation::Place(span) => {
+                let Position { column, line_text, width, .. } = span.position();
+                writeln!(f, "{}: error: {what}", span.to_text())?;
                 let Excerpt { text, margin, carets } = excerpt(line_text, column, width);
                 writeln!(f, "  {}", printable(&text))?;
                 writeln!(f, "  {margin}{}", "^".repeat(carets))?;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use crate::sshconfig::{Facts, System};
+use crate::sshconfig::{HostFacts, System};
 
 /// What systemd makes of `RuntimeDirectory=tunneld`.
 const SERVICE_FOLDER: &str = "/run/tunneld";

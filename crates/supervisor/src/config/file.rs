@@ -23,7 +23,7 @@ const PIPE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Which file it is that others can write, and how that is mended.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Exposed {
+pub(super) struct WritableByOthers {
     pub(super) what: String,
     pub(super) hint: String,
 }
@@ -88,19 +88,19 @@ fn late() -> io::Error {
 /// Root runs what a config says (`proxy_command`, `known_hosts_command`, `on_change`, `Match exec`): for root, a file or the folder
 /// of an include that others can write is refused, as ssh refuses its own. `None` where all is well, or where it cannot
 /// be looked at: then it cannot be read either.
-pub(super) fn exposed(path: &Path) -> Option<Exposed> {
+pub(super) fn exposed(path: &Path) -> Option<WritableByOthers> {
     let uid = geteuid();
     let metadata = std::fs::metadata(path).ok().filter(|_| uid.is_root())?;
     judge(uid, path, &metadata)
 }
 
 /// Others could add a file to it, or put one in another's place.
-pub(super) fn exposed_folder(of: &Path) -> Option<Exposed> {
+pub(super) fn exposed_folder(of: &Path) -> Option<WritableByOthers> {
     let folder = of.parent().map_or_else(|| PathBuf::from("."), Path::to_owned);
     exposed(&folder)
 }
 
-fn judge(uid: Uid, path: &Path, metadata: &Metadata) -> Option<Exposed> {
+fn judge(uid: Uid, path: &Path, metadata: &Metadata) -> Option<WritableByOthers> {
     /// In such a folder, each file is its owner's.
     const STICKY: u32 = 0o1000;
     let kind = metadata.file_type();
@@ -116,7 +116,7 @@ fn judge(uid: Uid, path: &Path, metadata: &Metadata) -> Option<Exposed> {
         format!("`{name}` belongs to user id {owner}: its mode is {mode:04o}")
     };
     let chown = if ours { String::new() } else { format!("chown root {name} && ") };
-    Some(Exposed { what, hint: format!("root runs the commands in it; run `{chown}chmod go-w {name}`") })
+    Some(WritableByOthers { what, hint: format!("root runs the commands in it; run `{chown}chmod go-w {name}`") })
 }
 
 #[cfg(test)]

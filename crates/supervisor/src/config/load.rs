@@ -10,13 +10,13 @@ use tunnel_engine::spec::{Destination, SessionSpec};
 use super::desired::{Desired, TunnelSpec};
 use super::diagnostic::{ConfigError, ConfigErrors};
 use super::environment::Environment;
-use super::file::{self, Exposed};
-use super::reader::{Reader, path};
+use super::file::{self, WritableByOthers};
+use super::reader::{TableReader, path};
 use super::resolve::{self, Document};
 use super::settings::Settings;
-use super::source::{Place, Source};
+use super::source::{SourceFile, SourceSpan};
 use super::syntax::parse;
-use super::value::{Read, Value};
+use super::value::{ReadResult, Value};
 use crate::sshconfig::Resolved;
 
 /// What the command line and the `TUNNELD_*` variables say instead of the file.
@@ -92,7 +92,7 @@ pub fn own_config() -> PathBuf {
 pub fn names_in(path: &Path) -> Vec<String> {
     let text = file::read_regular(path).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let Some(text) = text else { return Vec::new() };
-    let main = Arc::new(Source::new(path, text, 0));
+    let main = Arc::new(SourceFile::new(path, text, 0));
     let (document, _) = parse(&main);
     let (included, _) = include(&document, &Environment::of_this_process());
     let others = included.iter().map(|source| parse(source).0);
@@ -119,10 +119,10 @@ pub fn default_control_socket() -> PathBuf {
 pub fn control_socket_of(path: &Path) -> Result<PathBuf, ConfigErrors> {
     let text = file::read_regular(path).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let Some(text) = text else { return Ok(default_control_socket()) };
-    let source = Arc::new(Source::new(path, text, 0));
+    let source = Arc::new(SourceFile::new(path, text, 0));
     let (document, _) = parse(&source);
     let environment = Environment::of_this_process();
-    let mut reader = Reader::new(vec![document.table()], &environment);
+    let mut reader = TableReader::new(vec![document.table()], &environment);
     let socket = resolve::control_socket(&mut reader);
     if reader.errors.is_empty() {
         Ok(socket.unwrap_or_else(default_control_socket))
@@ -148,14 +148,14 @@ pub struct RootStart {
 pub fn root_start(path: &Path, overrides: &Overrides) -> Result<Option<RootStart>, ConfigErrors> {
     let text = file::read_regular(path).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let Some(text) = text else { return Ok(None) };
-    let source = Arc::new(Source::new(path, text, 0));
+    let source = Arc::new(SourceFile::new(path, text, 0));
     let (document, _) = parse(&source);
     let environment = Environment::of_this_process();
-    let mut reader = Reader::new(vec![document.table()], &environment);
+    let mut reader = TableReader::new(vec![document.table()], &environment);
     let Some(user) = resolve::account(&mut reader) else {
         return if reader.errors.is_empty() { Ok(None) } else { Err(ConfigErrors::new(reader.errors)) };
     };
-    if let Some(Exposed { what, hint }) = file::exposed(path) {
+    if let Some(WritableByOthers { what, hint }) = file::exposed(path) {
         return Err(ConfigErrors::new(vec![ConfigError::of_file(path, what, hint)]));
     }
     let socket = overrides.control_socket.clone().or_else(|| resolve::control_socket(&mut reader));
@@ -165,7 +165,7 @@ pub fn root_start(path: &Path, overrides: &Overrides) -> Result<Option<RootStart
 }
 
 pub(super) fn load_in(path: &Path, overrides: &Overrides, environment: &Environment) -> Result<Desired, ConfigErrors> {
-    if let Some(Exposed { what, hint }) = file::exposed(path) {
+    if let Some(WritableByOthers { what, hint }) = file::exposed(path) {
         return Err(ConfigErrors::new(vec![ConfigError::of_file(path, what, hint)]));
     }
     match file::read_main(path).map(|bytes| source(path, bytes, 0)) {
@@ -184,11 +184,11 @@ pub(super) fn load_text_in(
     overrides: &Overrides,
     environment: &Environment,
 ) -> Result<Desired, ConfigErrors> {
-    load_source(&Arc::new(Source::new(path, text.to_owned(), 0)), Vec::new(), overrides, environment)
+    load_source(&Arc::new(SourceFile::new(path, text.to_owned(), 0)), Vec::new(), overrides, environment)
 }
 
 fn load_source(
-    source: &Arc<Source>,
+    source: &Arc<SourceFile>,
     mut errors: Vec<ConfigError>,
     overrides: &Overrides,
     environment: &Environment,
@@ -213,7 +213,7 @@ fn load_source(
 
 /// Where the syntax is wrong, it cannot be said what a line means, nor what is not there: in that file, and in any
 /// file where it is the main one, which has the defaults.
-fn sure(error: &ConfigError, syntax: &[ConfigError], main: &Source) -> bool {
+fn sure(error: &ConfigError, syntax: &[ConfigError], main: &SourceFile) -> bool {
     syntax.iter().all(|broken| {
         let hides_absence = broken.file() == error.file() || Path::new(&broken.file()) == main.path;
         broken.file_and_line() != error.file_and_line() && !(error.absence && hides_absence)
@@ -221,20 +221,20 @@ fn sure(error: &ConfigError, syntax: &[ConfigError], main: &Source) -> bool {
 }
 
 /// The text, and an error where it is not UTF-8.
-fn source(path: &Path, bytes: Vec<u8>, rank: usize) -> (Arc<Source>, Option<ConfigError>) {
+fn source(path: &Path, bytes: Vec<u8>, rank: usize) -> (Arc<SourceFile>, Option<ConfigError>) {
     let error = match String::from_utf8(bytes) {
-        Ok(text) => return (Arc::new(Source::new(path, text, rank)), None),
+        Ok(text) => return (Arc::new(SourceFile::new(path, text, rank)), None),
         Err(error) => error,
     };
     let at = error.utf8_error().valid_up_to();
     let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-    let source = Arc::new(Source::new(path, text, rank));
-    let place = Place { source: source.clone(), span: at..at + 1 };
-    (source, Some(ConfigError::new(place, "the file is not UTF-8", "save it as UTF-8")))
+    let source = Arc::new(SourceFile::new(path, text, rank));
+    let span = SourceSpan { source: source.clone(), span: at..at + 1 };
+    (source, Some(ConfigError::new(span, "the file is not UTF-8", "save it as UTF-8")))
 }
 
 /// Reads the files that the main one includes: for each pattern in the order of their names, each file once.
-fn include(main: &Document<'_>, environment: &Environment) -> (Vec<Arc<Source>>, Vec<ConfigError>) {
+fn include(main: &Document<'_>, environment: &Environment) -> (Vec<Arc<SourceFile>>, Vec<ConfigError>) {
     let (mut sources, mut errors) = (Vec::new(), Vec::new());
     let own = identity(&main.source.path);
     let (mut seen, mut folders) = (HashSet::new(), HashSet::new());
@@ -255,11 +255,11 @@ fn include(main: &Document<'_>, environment: &Environment) -> (Vec<Arc<Source>>,
             }
             let folder = path.parent().map(Path::to_owned).filter(|folder| folders.insert(folder.clone()));
             let exposed = folder.and_then(|_| file::exposed_folder(&path));
-            errors.extend(exposed.map(|Exposed { what, hint }| value.error(what, hint)));
+            errors.extend(exposed.map(|WritableByOthers { what, hint }| value.error(what, hint)));
             if !seen.insert(identity) {
                 continue;
             }
-            if let Some(Exposed { what, hint }) = file::exposed(&path) {
+            if let Some(WritableByOthers { what, hint }) = file::exposed(&path) {
                 errors.push(value.error(what, hint));
                 continue;
             }
@@ -279,7 +279,7 @@ fn include(main: &Document<'_>, environment: &Environment) -> (Vec<Arc<Source>>,
 }
 
 /// A pattern may match nothing; a file that is named must be there.
-fn files_of(value: Value<'_>, environment: &Environment) -> Read<Vec<PathBuf>> {
+fn files_of(value: Value<'_>, environment: &Environment) -> ReadResult<Vec<PathBuf>> {
     let pattern = path(value, environment)?;
     let text = pattern.display().to_string();
     if !text.contains(['*', '?', '[']) {

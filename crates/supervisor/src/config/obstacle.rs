@@ -1,6 +1,6 @@
 //! What keeps the process of a config from being confined (`confine`). Pure.
 
-use tunnel_engine::spec::{SessionSpec, Via};
+use tunnel_engine::spec::{Route, SessionSpec};
 
 use super::desired::{Desired, TunnelSpec};
 
@@ -23,10 +23,10 @@ pub fn obstacle(desired: &Desired) -> Option<String> {
 fn command_of(tunnel: &TunnelSpec) -> Option<&'static str> {
     fn of_session(session: &SessionSpec) -> Option<&'static str> {
         match &session.dial.via {
-            Via::Command(_) => Some("proxy_command"),
+            Route::Command(_) => Some("proxy_command"),
             _ if session.host_key.command.is_some() => Some("known_hosts_command"),
-            Via::Jump(jump) => of_session(jump),
-            Via::Direct => None,
+            Route::Jump(jump) => of_session(jump),
+            Route::Direct => None,
         }
     }
     let on_change = tunnel.on_change.as_ref().map(|_| "on_change");

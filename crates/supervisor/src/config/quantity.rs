@@ -3,18 +3,18 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::value::{Read, Value};
+use super::value::{ReadResult, Value};
 
 /// Deadlines are `now + duration`: far below what overflows a clock, far above what anybody waits.
-pub(crate) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+pub(crate) const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A number of seconds, or a string with units.
-pub(super) fn duration(value: Value<'_>) -> Read<Duration> {
-    duration_in(value, Duration::ZERO..=LONGEST)
+pub(super) fn duration(value: Value<'_>) -> ReadResult<Duration> {
+    duration_in(value, Duration::ZERO..=MAX_DURATION)
 }
 
 /// A duration within bounds.
-pub(super) fn duration_in(value: Value<'_>, range: RangeInclusive<Duration>) -> Read<Duration> {
+pub(super) fn duration_in(value: Value<'_>, range: RangeInclusive<Duration>) -> ReadResult<Duration> {
     const FORMS: &str = "write a number of seconds, or a string such as \"500ms\", \"90s\", \"2m\" or \"1h30m\"";
     let parsed = match value.raw().as_str() {
         Some(text) => humantime::parse_duration(text.trim()).ok(),
@@ -28,18 +28,18 @@ pub(super) fn duration_in(value: Value<'_>, range: RangeInclusive<Duration>) -> 
         Some(_) => {
             let [least, most] =
                 [range.start(), range.end()].map(|bound| humantime::format_duration(*bound).to_string());
-            let most = if *range.end() == LONGEST { "10years".to_owned() } else { most };
+            let most = if *range.end() == MAX_DURATION { "10years".to_owned() } else { most };
             value.refuse("the duration is out of range", format!("write a duration from {least} to {most}"))
         }
         None => {
-            let written = value.source.text.get(value.place().span).unwrap_or_default();
+            let written = value.source.text.get(value.span().span).unwrap_or_default();
             value.refuse(format!("`{}` is not a duration", written.trim_matches(['"', '\''])), FORMS)
         }
     }
 }
 
 /// A number of bytes, or a string with one of the units K, M and G (of 1024; `KiB` and `KB` mean the same).
-pub(super) fn size_in(value: Value<'_>, range: RangeInclusive<u32>) -> Read<u32> {
+pub(super) fn size_in(value: Value<'_>, range: RangeInclusive<u32>) -> ReadResult<u32> {
     const FORMS: &str = "write a number of bytes, or a string such as \"512KiB\" or \"16MiB\"";
     let bytes = match value.raw().as_str() {
         Some(text) => match parse_size(text) {

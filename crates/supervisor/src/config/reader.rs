@@ -4,18 +4,18 @@ use std::path::PathBuf;
 
 use super::diagnostic::ConfigError;
 use super::environment::Environment;
-use super::source::Place;
-use super::value::{Read, Table, Value};
+use super::source::SourceSpan;
+use super::value::{ReadResult, Table, Value};
 
 /// A tunnel's table over `[defaults]`, or one table alone.
-pub(super) struct Reader<'a> {
+pub(super) struct TableReader<'a> {
     /// The first one that has a key wins.
     layers: Vec<Table<'a>>,
     pub(super) environment: &'a Environment,
     pub(super) errors: Vec<ConfigError>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> TableReader<'a> {
     pub(super) fn new(layers: Vec<Table<'a>>, environment: &'a Environment) -> Self {
         Self { layers, environment, errors: Vec::new() }
     }
@@ -30,13 +30,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Where the top layer begins.
-    pub(super) fn header(&self) -> Option<Place> {
-        self.layers.first().map(|layer| layer.place.clone())
+    pub(super) fn header(&self) -> Option<SourceSpan> {
+        self.layers.first().map(|layer| layer.span.clone())
     }
 
     /// Notes that something is not there.
-    pub(super) fn miss(&mut self, header: Option<&Place>, what: impl Into<String>, hint: impl Into<String>) {
-        self.errors.extend(header.map(|place| ConfigError::absent(place.clone(), what, hint)));
+    pub(super) fn miss(&mut self, header: Option<&SourceSpan>, what: impl Into<String>, hint: impl Into<String>) {
+        self.errors.extend(header.map(|span| ConfigError::absent(span.clone(), what, hint)));
     }
 
     /// The values of several keys that exclude one another: all from the first layer that has any of them.
@@ -47,12 +47,12 @@ impl<'a> Reader<'a> {
     }
 
     /// `None` where the key is absent, and where it is wrong, which is then noted.
-    pub(super) fn read<T>(&mut self, key: &str, read: impl FnOnce(Value<'a>) -> Read<T>) -> Option<T> {
+    pub(super) fn read<T>(&mut self, key: &str, read: impl FnOnce(Value<'a>) -> ReadResult<T>) -> Option<T> {
         let value = self.value(key)?;
         self.note(read(value))
     }
 
-    pub(super) fn note<T>(&mut self, read: Read<T>) -> Option<T> {
+    pub(super) fn note<T>(&mut self, read: ReadResult<T>) -> Option<T> {
         read.map_err(|errors| self.errors.extend(errors)).ok()
     }
 
@@ -60,7 +60,7 @@ impl<'a> Reader<'a> {
     pub(super) fn inner(&mut self, key: &str) -> Self {
         let tables: Vec<_> = self.layers.iter().filter_map(|layer| layer.get(key)).map(Value::table).collect();
         let layers = tables.into_iter().filter_map(|table| self.note(table)).collect();
-        Reader::new(layers, self.environment)
+        TableReader::new(layers, self.environment)
     }
 
     /// Notes the unknown keys of every layer.
@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
 }
 
 /// A path, or a list of them; `none` stands for an empty list, as in ssh_config.
-pub(super) fn paths(value: Value<'_>, environment: &Environment) -> Read<Vec<PathBuf>> {
+pub(super) fn paths(value: Value<'_>, environment: &Environment) -> ReadResult<Vec<PathBuf>> {
     match value.raw().as_str() {
         Some("none") => Ok(Vec::new()),
         _ => value.each(|item| path(item, environment)),
@@ -84,7 +84,7 @@ pub(super) fn paths(value: Value<'_>, environment: &Environment) -> Read<Vec<Pat
 }
 
 /// A path, from the folder of the file that names it.
-pub(super) fn path(value: Value<'_>, environment: &Environment) -> Read<PathBuf> {
+pub(super) fn path(value: Value<'_>, environment: &Environment) -> ReadResult<PathBuf> {
     let text = value.string()?;
     environment.path(text, &value.source.folder).or_else(|error| value.refuse(error.to_string(), error.hint()))
 }

@@ -1,8 +1,8 @@
 //! The table of the keys of a tunnel: each is told here once, in one row.
 //!
-//! A row ([`Key`]) has the key's name in TOML and in ssh_config, its type with its bounds and its place in a
+//! A row ([`SettingKey`]) has the key's name in TOML and in ssh_config, its type with its bounds and its place in a
 //! [`TunnelSpec`] ([`Field`]), whether a jump host has it and takes it over ([`Jump`]), what a reload does with a change
-//! ([`Reload`]), when an import writes it ([`Import`]), its default as the example config writes it, and one line of
+//! ([`ReloadEffect`]), when an import writes it ([`Import`]), its default as the example config writes it, and one line of
 //! documentation. What reads, merges, compares and writes settings goes through the rows:
 //!
 //! ```text
@@ -39,15 +39,15 @@ pub(super) use limits::MAX_CONNECTIONS;
 pub(crate) use words::{ADDRESS_FAMILY, DURING_OUTAGE, ON_REMOTE_PORT_BUSY, STRICT_HOST_KEY_CHECKING};
 
 /// All rows, in the order in which plans and imports name them.
-const GROUPS: [&[Key]; 4] = [server_keys::KEYS, login_keys::KEYS, forward_keys::KEYS, policy_keys::KEYS];
+const GROUPS: [&[SettingKey]; 4] = [server_keys::KEYS, login_keys::KEYS, forward_keys::KEYS, policy_keys::KEYS];
 
 /// All rows. Among names that are equally like a mistyped one, the first is meant.
-pub fn tunnel_keys() -> impl Iterator<Item = &'static Key> {
+pub fn tunnel_keys() -> impl Iterator<Item = &'static SettingKey> {
     GROUPS.into_iter().flatten()
 }
 
 /// The rows that ssh_config has a keyword for, which says the same.
-pub(crate) fn keys_of_ssh_config() -> impl Iterator<Item = (&'static Key, &'static str)> {
+pub(crate) fn keys_of_ssh_config() -> impl Iterator<Item = (&'static SettingKey, &'static str)> {
     tunnel_keys().filter_map(|key| Some((key, key.keyword?)))
 }
 
@@ -88,7 +88,7 @@ pub(super) const fn count(of_jump_hosts: bool) -> usize {
 
 /// A row.
 #[derive(Debug, Clone, Copy)]
-pub struct Key {
+pub struct SettingKey {
     /// In TOML.
     pub name: &'static str,
     /// In ssh_config, as ssh_config(5) spells it, where a keyword says the same.
@@ -98,7 +98,7 @@ pub struct Key {
     /// What it is to a jump host.
     pub jump: Jump,
     /// What a reload does with a change.
-    pub reload: Reload,
+    pub reload: ReloadEffect,
     /// When an import writes it.
     pub import: Import,
     /// What holds where it is not set, as TOML; `None` where no value stands for that.
@@ -122,7 +122,7 @@ pub enum Jump {
 
 /// What a reload does with a change of a key while the tunnel is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reload {
+pub enum ReloadEffect {
     /// It is another tunnel.
     Rename,
     /// The tunnel is started or stopped.
@@ -246,8 +246,8 @@ impl Visit for Different<'_> {
     }
 }
 
-impl Key {
-    const fn new(name: &'static str, field: Field, jump: Jump, reload: Reload) -> Self {
+impl SettingKey {
+    const fn new(name: &'static str, field: Field, jump: Jump, reload: ReloadEffect) -> Self {
         Self { name, keyword: None, field, jump, reload, import: Import::Different, default: None, doc: "" }
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 /// One file as it was read.
 #[derive(Debug)]
-pub struct Source {
+pub struct SourceFile {
     /// As the user named it: what diagnostics print.
     pub(crate) path: PathBuf,
     /// Absolute: what relative paths in the file start from.
@@ -19,7 +19,7 @@ pub struct Source {
     line_starts: Vec<usize>,
 }
 
-impl Source {
+impl SourceFile {
     pub(crate) fn new(path: &Path, text: String, rank: usize) -> Self {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let folder = absolute.parent().map(Path::to_owned).unwrap_or_default();
@@ -51,8 +51,8 @@ impl Source {
 
 /// Bytes of a file.
 #[derive(Debug, Clone)]
-pub struct Place {
-    pub(crate) source: Arc<Source>,
+pub struct SourceSpan {
+    pub(crate) source: Arc<SourceFile>,
     pub(crate) span: Range<usize>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Position<'a> {
     pub(crate) width: usize,
 }
 
-impl Place {
+impl SourceSpan {
     pub(crate) fn position(&self) -> Position<'_> {
         let source = &*self.source;
         let index = source.line_at(self.span.start);
@@ -97,26 +97,26 @@ impl Place {
 mod tests {
     use super::*;
 
-    fn place(text: &str, span: Range<usize>) -> Place {
-        Place { source: Arc::new(Source::new(Path::new("/f"), text.to_owned(), 0)), span }
+    fn span(text: &str, span: Range<usize>) -> SourceSpan {
+        SourceSpan { source: Arc::new(SourceFile::new(Path::new("/f"), text.to_owned(), 0)), span }
     }
 
     #[test]
     fn columns_count_characters_and_lines_begin_after_each_newline() {
         let text = "a = 1\r\näö = 'x'\n";
         let at = text.find('\'').unwrap();
-        let place = place(text, at..at + 3);
-        let position = place.position();
+        let span = span(text, at..at + 3);
+        let position = span.position();
         assert_eq!((position.line, position.column, position.width), (2, 6, 3));
         assert_eq!(position.line_text, "äö = 'x'");
-        assert_eq!(place.to_text(), "/f:2:6");
+        assert_eq!(span.to_text(), "/f:2:6");
     }
 
     #[test]
     fn a_place_over_several_lines_is_cut_at_the_end_of_the_first_and_an_empty_one_is_one_wide() {
-        assert_eq!(place("ab\ncd\n", 1..5).position().width, 1);
-        assert_eq!(place("ab", 2..2).position().width, 1);
-        assert_eq!(place("ab", 2..2).position().column, 3);
-        assert_eq!(place("", 0..0).position().line, 1);
+        assert_eq!(span("ab\ncd\n", 1..5).position().width, 1);
+        assert_eq!(span("ab", 2..2).position().width, 1);
+        assert_eq!(span("ab", 2..2).position().column, 3);
+        assert_eq!(span("", 0..0).position().line, 1);
     }
 }

@@ -6,10 +6,10 @@ use toml::de::{DeTable, Error};
 
 use super::diagnostic::ConfigError;
 use super::resolve::Document;
-use super::source::{Place, Source};
+use super::source::{SourceFile, SourceSpan};
 
 /// What could be made of a file, and its syntax errors.
-pub(super) fn parse(source: &Arc<Source>) -> (Document<'_>, Vec<ConfigError>) {
+pub(super) fn parse(source: &Arc<SourceFile>) -> (Document<'_>, Vec<ConfigError>) {
     let (table, mut errors) = DeTable::parse_recoverable(&source.text);
     let lost: Vec<usize> = errors.iter().filter(|error| ends_reading(error)).filter_map(start).collect();
     let table = if lost.is_empty() {
@@ -33,12 +33,12 @@ fn start(error: &Error) -> Option<usize> {
     error.span().map(|span| span.start)
 }
 
-fn explain(source: &Arc<Source>, error: &Error) -> ConfigError {
+fn explain(source: &Arc<SourceFile>, error: &Error) -> ConfigError {
     let span = error.span().unwrap_or(0..0);
     let written = source.text.get(span.clone()).unwrap_or_default();
     let (what, hint) = match error.message() {
         "duplicate key" => (format!("`{written}` is given twice"), "leave one of them out"),
         message => (message.to_owned(), "see https://toml.io for the syntax"),
     };
-    ConfigError::new(Place { source: source.clone(), span }, what, hint)
+    ConfigError::new(SourceSpan { source: source.clone(), span }, what, hint)
 }

@@ -8,32 +8,32 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::ConfigError;
 use super::keys::{FILE, INCLUDED, did_you_mean, home_of};
-use super::source::{Place, Source};
+use super::source::{SourceFile, SourceSpan};
 
 /// What was read, or everything that is wrong with it.
-pub(super) type Read<T> = Result<T, Vec<ConfigError>>;
+pub(super) type ReadResult<T> = Result<T, Vec<ConfigError>>;
 
 /// A value of the file.
 #[derive(Clone, Copy)]
 pub(super) struct Value<'a> {
-    pub(super) source: &'a Arc<Source>,
+    pub(super) source: &'a Arc<SourceFile>,
     spanned: &'a Spanned<DeValue<'a>>,
 }
 
 impl<'a> Value<'a> {
-    pub(super) fn place(self) -> Place {
-        Place { source: self.source.clone(), span: self.spanned.span() }
+    pub(super) fn span(self) -> SourceSpan {
+        SourceSpan { source: self.source.clone(), span: self.spanned.span() }
     }
 
     pub(super) fn error(self, what: impl Into<String>, hint: impl Into<String>) -> ConfigError {
-        ConfigError::new(self.place(), what, hint)
+        ConfigError::new(self.span(), what, hint)
     }
 
-    pub(super) fn refuse<T>(self, what: impl Into<String>, hint: impl Into<String>) -> Read<T> {
+    pub(super) fn refuse<T>(self, what: impl Into<String>, hint: impl Into<String>) -> ReadResult<T> {
         Err(vec![self.error(what, hint)])
     }
 
-    fn mistyped<T>(self, expected: &str, hint: &str) -> Read<T> {
+    fn mistyped<T>(self, expected: &str, hint: &str) -> ReadResult<T> {
         self.refuse(format!("expected {expected}, found {}", article(self.raw())), hint)
     }
 
@@ -41,7 +41,7 @@ impl<'a> Value<'a> {
         self.spanned.get_ref()
     }
 
-    pub(super) fn string(self) -> Read<&'a str> {
+    pub(super) fn string(self) -> ReadResult<&'a str> {
         match self.raw().as_str() {
             Some(text) => Ok(text),
             None => self.mistyped("a string", "put it in quotes"),
@@ -49,16 +49,16 @@ impl<'a> Value<'a> {
     }
 
     /// A string that means something.
-    pub(super) fn word(self) -> Read<&'a str> {
+    pub(super) fn word(self) -> ReadResult<&'a str> {
         self.without_controls(char::is_control)
     }
 
     /// A command for a shell, which may have tabs in it.
-    pub(super) fn command(self) -> Read<&'a str> {
+    pub(super) fn command(self) -> ReadResult<&'a str> {
         self.without_controls(|c| c.is_control() && c != '\t')
     }
 
-    fn without_controls(self, is_control: fn(char) -> bool) -> Read<&'a str> {
+    fn without_controls(self, is_control: fn(char) -> bool) -> ReadResult<&'a str> {
         let text = self.string()?;
         if text.trim().is_empty() || text.chars().any(is_control) {
             return self
@@ -67,14 +67,14 @@ impl<'a> Value<'a> {
         Ok(text)
     }
 
-    pub(super) fn boolean(self) -> Read<bool> {
+    pub(super) fn boolean(self) -> ReadResult<bool> {
         match self.raw().as_bool() {
             Some(yes) => Ok(yes),
             None => self.mistyped("true or false", "write `true` or `false`, without quotes"),
         }
     }
 
-    pub(super) fn integer(self, range: RangeInclusive<i64>) -> Read<i64> {
+    pub(super) fn integer(self, range: RangeInclusive<i64>) -> ReadResult<i64> {
         let hint = format!("write a whole number from {} to {}", range.start(), range.end());
         let Some(integer) = self.raw().as_integer() else { return self.mistyped("a whole number", &hint) };
         match i64::from_str_radix(integer.as_str(), integer.radix()) {
@@ -84,12 +84,12 @@ impl<'a> Value<'a> {
     }
 
     /// A count that fits the range.
-    pub(super) fn count(self, range: RangeInclusive<u32>) -> Read<u32> {
+    pub(super) fn count(self, range: RangeInclusive<u32>) -> ReadResult<u32> {
         let number = self.integer(i64::from(*range.start())..=i64::from(*range.end()))?;
         Ok(u32::try_from(number).unwrap_or(*range.end()))
     }
 
-    pub(super) fn number(self, range: RangeInclusive<f64>) -> Read<f64> {
+    pub(super) fn number(self, range: RangeInclusive<f64>) -> ReadResult<f64> {
         let hint = format!("write a number from {} to {}", range.start(), range.end());
         match self.as_f64() {
             Some(number) if range.contains(&number) => Ok(number),
@@ -108,7 +108,7 @@ impl<'a> Value<'a> {
     }
 
     /// One of a few words.
-    pub(super) fn one_of<T: Copy>(self, words: &[(&'static str, T)]) -> Read<T> {
+    pub(super) fn one_of<T: Copy>(self, words: &[(&'static str, T)]) -> ReadResult<T> {
         let names: Vec<&'static str> = words.iter().map(|(name, _)| *name).collect();
         let all = names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
         let hint = format!("write one of {all}");
@@ -129,7 +129,7 @@ impl<'a> Value<'a> {
     }
 
     /// Reads every element, and reports every bad one.
-    pub(super) fn each<T>(self, mut read: impl FnMut(Value<'a>) -> Read<T>) -> Read<Vec<T>> {
+    pub(super) fn each<T>(self, mut read: impl FnMut(Value<'a>) -> ReadResult<T>) -> ReadResult<Vec<T>> {
         let (mut values, mut errors) = (Vec::new(), Vec::new());
         for item in self.items() {
             match read(item) {
@@ -140,9 +140,9 @@ impl<'a> Value<'a> {
         if errors.is_empty() { Ok(values) } else { Err(errors) }
     }
 
-    pub(super) fn table(self) -> Read<Table<'a>> {
+    pub(super) fn table(self) -> ReadResult<Table<'a>> {
         match self.raw().as_table() {
-            Some(table) => Ok(Table { place: self.place(), source: self.source, table }),
+            Some(table) => Ok(Table { span: self.span(), source: self.source, table }),
             None => self.mistyped("a table", "write `{ key = value }`"),
         }
     }
@@ -164,15 +164,15 @@ fn article(value: &DeValue<'_>) -> &'static str {
 #[derive(Clone)]
 pub(super) struct Table<'a> {
     /// Its header, or its braces.
-    pub(super) place: Place,
-    source: &'a Arc<Source>,
+    pub(super) span: SourceSpan,
+    source: &'a Arc<SourceFile>,
     table: &'a DeTable<'a>,
 }
 
 impl<'a> Table<'a> {
     /// The whole file.
-    pub(super) fn of_file(source: &'a Arc<Source>, table: &'a DeTable<'a>) -> Self {
-        Self { place: Place { source: source.clone(), span: 0..0 }, source, table }
+    pub(super) fn of_file(source: &'a Arc<SourceFile>, table: &'a DeTable<'a>) -> Self {
+        Self { span: SourceSpan { source: source.clone(), span: 0..0 }, source, table }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Value<'a>> {
@@ -184,13 +184,13 @@ impl<'a> Table<'a> {
         let keys = self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
         keys.map(|key| {
             let name = key.get_ref().as_ref();
-            let place = Place { source: self.source.clone(), span: key.span() };
+            let span = SourceSpan { source: self.source.clone(), span: key.span() };
             let (what, hint) = if known == INCLUDED && FILE.contains(&name) {
                 (format!("`{name}` cannot be in an included file"), "move it to the main file".to_owned())
             } else {
                 (format!("unknown key `{name}`"), unknown_hint(name, known))
             };
-            ConfigError::new(place, what, hint)
+            ConfigError::new(span, what, hint)
         })
         .collect()
     }

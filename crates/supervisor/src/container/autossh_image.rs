@@ -2,7 +2,7 @@
 
 use super::names::AUTOSSH_IMAGE;
 use super::variables::{Variables, in_forward};
-use super::{Found, ImageCommand};
+use super::{ImageCommand, PathKind};
 use crate::autossh::argv::Dialect;
 use crate::autossh::settings::quoted;
 use crate::import::Invocation;
@@ -47,16 +47,16 @@ fn host_key_check(variables: &mut Variables<'_>) -> Vec<String> {
     let (name, named) = of_two(variables, "SSH_KNOWN_HOSTS_FILE", "SSH_KNOWN_HOSTS");
     let file = named.unwrap_or(KNOWN_HOSTS_FILE);
     let check = match variables.found(file) {
-        Found::File => format!("UserKnownHostsFile={}", quoted(file)),
-        Found::Folder => {
+        PathKind::File => format!("UserKnownHostsFile={}", quoted(file)),
+        PathKind::Folder => {
             variables.errors.push(format!("{name}: `{file}` {IS_FOLDER}"));
             return Vec::new();
         }
-        Found::Nothing if named.is_some() => {
+        PathKind::Nothing if named.is_some() => {
             variables.errors.push(format!("{name}: `{file}` is not there, or may not be looked at: mount it"));
             return Vec::new();
         }
-        Found::Nothing => {
+        PathKind::Nothing => {
             variables.notes.push(format!("any host key is believed: mount the server's into {KNOWN_HOSTS_FILE}"));
             return ["-o", "StrictHostKeyChecking=no"].map(str::to_owned).to_vec();
         }
@@ -69,9 +69,9 @@ const IS_FOLDER: &str = "is a folder: docker makes one where the host does not h
 fn key_file(variables: &mut Variables<'_>) -> String {
     let file = variables.get("SSH_KEY_FILE").unwrap_or(KEY_FILE);
     match variables.found(file) {
-        Found::File => {}
-        Found::Folder => variables.errors.push(format!("SSH_KEY_FILE: `{file}` {IS_FOLDER}")),
-        Found::Nothing => variables.errors.push(format!(
+        PathKind::File => {}
+        PathKind::Folder => variables.errors.push(format!("SSH_KEY_FILE: `{file}` {IS_FOLDER}")),
+        PathKind::Nothing => variables.errors.push(format!(
             "there is no key `{file}`, or it may not be looked at: mount it, or name it in SSH_KEY_FILE"
         )),
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{self, Overrides};
-use crate::sshconfig::Facts;
+use crate::sshconfig::HostFacts;
 
 fn environment(text: &str) -> BTreeMap<String, String> {
     text.lines().filter_map(|line| line.trim().split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
@@ -10,9 +10,9 @@ fn environment(text: &str) -> BTreeMap<String, String> {
 
 fn with_files(text: &str, files: &[&str]) -> Result<Option<ImageCommand>, Vec<String>> {
     let look = |path: &Path| match path.to_str() {
-        Some(path) if files.contains(&path) => Found::File,
-        Some(path) if files.contains(&format!("{path}/").as_str()) => Found::Folder,
-        _ => Found::Nothing,
+        Some(path) if files.contains(&path) => PathKind::File,
+        Some(path) if files.contains(&format!("{path}/").as_str()) => PathKind::Folder,
+        _ => PathKind::Nothing,
     };
     command(&environment(text), &look)
 }
@@ -181,7 +181,7 @@ fn what_is_made_loads_as_the_tunnel_that_is_meant() {
         key.display()
     );
     let environment = environment(&text);
-    let command = command(&environment, &Found::at).unwrap().unwrap();
+    let command = command(&environment, &PathKind::at).unwrap().unwrap();
     let facts = System::new(Some("u".to_owned()), Some(dir.path().to_owned()), environment.into_iter().collect());
     let toml = toml(&command, &facts).unwrap();
     assert!(toml.starts_with("# made of the environment, as jnovack/autossh reads it\n"), "{toml}");

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::Found;
+use super::PathKind;
 
 /// The environment, the files, and the errors so far.
 pub(super) struct Variables<'a> {
     environment: &'a BTreeMap<String, String>,
-    look: &'a dyn Fn(&Path) -> Found,
+    look: &'a dyn Fn(&Path) -> PathKind,
     pub(super) errors: Vec<String>,
     pub(super) notes: Vec<String>,
 }
 
 impl<'a> Variables<'a> {
-    pub(super) fn new(environment: &'a BTreeMap<String, String>, look: &'a dyn Fn(&Path) -> Found) -> Self {
+    pub(super) fn new(environment: &'a BTreeMap<String, String>, look: &'a dyn Fn(&Path) -> PathKind) -> Self {
         Self { environment, look, errors: Vec::new(), notes: Vec::new() }
     }
 
@@ -65,7 +65,7 @@ impl<'a> Variables<'a> {
         })
     }
 
-    pub(super) fn found(&self, path: &str) -> Found {
+    pub(super) fn found(&self, path: &str) -> PathKind {
         (self.look)(Path::new(path))
     }
 }

@@ -181,12 +181,12 @@ fn exchange(mut stream: UnixStream, request: Request, patience: Duration) -> io:
 fn read_answer(socket: &Path, line: &[u8]) -> Result<Response, ClientError> {
     /// The answer is read only when the version is ours.
     #[derive(Deserialize)]
-    struct Outer {
+    struct ResponseEnvelope {
         version: u32,
         response: serde_json::Value,
     }
     let broken = |error: serde_json::Error| ClientError::NoAnswer { socket: socket.to_owned(), source: error.into() };
-    let outer: Outer = serde_json::from_slice(line).map_err(broken)?;
+    let outer: ResponseEnvelope = serde_json::from_slice(line).map_err(broken)?;
     let other = ClientError::OtherVersion { socket: socket.to_owned(), daemon: outer.version };
     if outer.version != VERSION {
         return Err(other);

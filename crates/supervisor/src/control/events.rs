@@ -66,7 +66,7 @@ mod tests {
     async fn reader_that_takes_nothing_is_cut() {
         let (mut ours, _theirs) = UnixStream::pair().unwrap();
         let recorder = Recorder::default();
-        (0..4000).for_each(|_| recorder.tell(Event::of_daemon(EventName::Network, &"x".repeat(300), clock::wall())));
+        (0..4000).for_each(|_| recorder.push(Event::of_daemon(EventName::Network, &"x".repeat(300), clock::wall())));
         let before = clock::now();
         let end = stream(&mut ours, &recorder, &EventsRequest { follow: true, ..EventsRequest::default() }).await;
         assert_eq!(end.unwrap_err().kind(), io::ErrorKind::TimedOut);

@@ -41,15 +41,15 @@ pub const MAX_WAIT_MS: u64 = 365 * 24 * 60 * 60 * 1000;
 
 /// A request that is refused before it is looked at. Told as [`Response::Error`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedRequest {
     /// For programs.
     pub code: ErrorCode,
     /// For people.
     pub message: String,
 }
 
-impl From<Refused> for Response {
-    fn from(Refused { code, message }: Refused) -> Self {
+impl From<RefusedRequest> for Response {
+    fn from(RefusedRequest { code, message }: RefusedRequest) -> Self {
         Self::Error { code, message }
     }
 }
@@ -58,21 +58,21 @@ impl From<Refused> for Response {
 ///
 /// # Errors
 /// Nonsense, another version, values out of bounds.
-pub fn parse_request(line: &[u8]) -> Result<Request, Refused> {
+pub fn parse_request(line: &[u8]) -> Result<Request, RefusedRequest> {
     /// The request is looked at only when the version is ours: another one may have other requests.
     #[derive(Deserialize)]
-    struct Outer {
+    struct RequestEnvelope {
         version: u32,
         request: serde_json::Value,
     }
-    let bad = |what: String| Refused { code: ErrorCode::BadRequest, message: format!("not a request: {what}") };
+    let bad = |what: String| RefusedRequest { code: ErrorCode::BadRequest, message: format!("not a request: {what}") };
     if line.len() > MAX_REQUEST_BYTES {
         return Err(bad(format!("the line is longer than {MAX_REQUEST_BYTES} bytes")));
     }
-    let outer: Outer = serde_json::from_slice(line).map_err(|error| bad(error.to_string()))?;
+    let outer: RequestEnvelope = serde_json::from_slice(line).map_err(|error| bad(error.to_string()))?;
     if outer.version != VERSION {
         let message = format!("the daemon speaks control protocol {VERSION}, the client {}", outer.version);
-        return Err(Refused { code: ErrorCode::VersionMismatch, message });
+        return Err(RefusedRequest { code: ErrorCode::VersionMismatch, message });
     }
     let request: Request = serde_json::from_value(outer.request).map_err(|error| bad(error.to_string()))?;
     let too_long = matches!(request, Request::Wait { timeout_ms, .. } if timeout_ms > MAX_WAIT_MS);

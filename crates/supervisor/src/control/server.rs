@@ -16,8 +16,8 @@ use tunnel_engine::log_limit::{LogLimiter, PEER_INTERVAL};
 use tunnel_engine::{clock, task};
 
 use super::events::{self, MAX_FOLLOWERS};
-use super::protocol::{EventsRequest, MAX_REQUEST_BYTES, Refused, ResponseLine, VERSION, parse_request};
-use super::socket::{ControlSocket, SocketFile};
+use super::protocol::{EventsRequest, MAX_REQUEST_BYTES, RefusedRequest, ResponseLine, VERSION, parse_request};
+use super::socket::{ControlSocket, ControlSocketFile};
 use super::{Command, ErrorCode, Request, Response};
 use crate::history::Recorder;
 use crate::os::limits;
@@ -40,19 +40,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The running server. Dropping it ends every connection and removes the socket's file.
 #[derive(Debug)]
-pub struct Server {
+pub struct ControlServer {
     _accepting: AbortOnDropHandle<()>,
-    _file: SocketFile,
+    _file: ControlSocketFile,
 }
 
-impl Server {
+impl ControlServer {
     /// Answers from now on. Requests go to `commands`; events are read from `history`.
     ///
     /// # Errors
     /// The runtime did not take the socket.
     pub fn start(socket: ControlSocket, commands: mpsc::Sender<Command>, history: Recorder) -> io::Result<Self> {
         let listener = UnixListener::from_std(socket.listener)?;
-        let shared = Shared {
+        let shared = ServerShared {
             commands,
             history,
             followers: Semaphore::new(MAX_FOLLOWERS),
@@ -63,7 +63,7 @@ impl Server {
 }
 
 /// What all conversations use.
-struct Shared {
+struct ServerShared {
     commands: mpsc::Sender<Command>,
     /// Where events are followed.
     history: Recorder,
@@ -71,7 +71,7 @@ struct Shared {
     log: Mutex<LogLimiter>,
 }
 
-async fn accept(listener: UnixListener, shared: Arc<Shared>) {
+async fn accept(listener: UnixListener, shared: Arc<ServerShared>) {
     let slots = Arc::new(Semaphore::new(MAX_CLIENTS));
     // Dropped with this task, and its clients with it.
     let mut clients = JoinSet::new();
@@ -112,7 +112,11 @@ async fn next_client(listener: &UnixListener, reserve: &mut Reserve) -> io::Resu
 }
 
 /// Without a slot the client only hears that we are busy. Gives the descriptor back.
-async fn serve(mut stream: UnixStream, slot: Option<OwnedSemaphorePermit>, shared: Arc<Shared>) -> Option<OwnedFd> {
+async fn serve(
+    mut stream: UnixStream,
+    slot: Option<OwnedSemaphorePermit>,
+    shared: Arc<ServerShared>,
+) -> Option<OwnedFd> {
     let response = match (may_ask(&stream, &shared.log), slot.is_some()) {
         (Err(refused), _) => Some(refused.into()),
         (Ok(()), false) => Some(Response::error(ErrorCode::Busy, "too many clients at once on the control socket")),
@@ -129,7 +133,7 @@ async fn serve(mut stream: UnixStream, slot: Option<OwnedSemaphorePermit>, share
 }
 
 /// `None`: there is nobody left to answer.
-async fn converse(stream: &mut UnixStream, shared: &Shared) -> Option<Response> {
+async fn converse(stream: &mut UnixStream, shared: &ServerShared) -> Option<Response> {
     let line = match timeout(READ_TIMEOUT, read_line(stream)).await {
         Ok(Ok(line)) if line.is_empty() => return None,
         Ok(Ok(line)) => line,
@@ -140,14 +144,14 @@ async fn converse(stream: &mut UnixStream, shared: &Shared) -> Option<Response> 
         Err(_) => return Some(Response::error(ErrorCode::BadRequest, "no request came in time")),
     };
     match parse_request(&line) {
-        Ok(Request::Events(asked)) => tell_events(stream, asked, shared).await,
+        Ok(Request::Events(asked)) => send_events(stream, asked, shared).await,
         Ok(request) => ask(stream, request, &shared.commands).await,
         Err(refused) => Some(refused.into()),
     }
 }
 
 /// The supervisor says whether the request is fine; the events do not come by way of it.
-async fn tell_events(stream: &mut UnixStream, asked: EventsRequest, shared: &Shared) -> Option<Response> {
+async fn send_events(stream: &mut UnixStream, asked: EventsRequest, shared: &ServerShared) -> Option<Response> {
     let place = asked.follow.then(|| shared.followers.try_acquire());
     if let Some(Err(_)) = place {
         return Some(Response::error(ErrorCode::Busy, format!("{MAX_FOLLOWERS} clients follow the events already")));
@@ -226,12 +230,12 @@ fn admit(log: &Mutex<LogLimiter>, event: &str) -> Option<u64> {
     log.lock().unwrap_or_else(PoisonError::into_inner).admit(event, clock::now())
 }
 
-fn may_ask(stream: &UnixStream, log: &Mutex<LogLimiter>) -> Result<(), Refused> {
+fn may_ask(stream: &UnixStream, log: &Mutex<LogLimiter>) -> Result<(), RefusedRequest> {
     let refusal = |why: &str| {
         if let Some(suppressed) = admit(log, why) {
             tracing::warn!(why, suppressed, "refused a control client");
         }
-        Refused { code: ErrorCode::Denied, message: "only root and the daemon's own user may ask".to_owned() }
+        RefusedRequest { code: ErrorCode::Denied, message: "only root and the daemon's own user may ask".to_owned() }
     };
     match stream.peer_cred() {
         Ok(peer) if permitted(peer.uid(), nix::unistd::geteuid().as_raw()) => Ok(()),

@@ -22,7 +22,7 @@ const MODE: u32 = 0o600;
 #[derive(Debug)]
 pub struct ControlSocket {
     pub(super) listener: UnixListener,
-    pub(super) file: SocketFile,
+    pub(super) file: ControlSocketFile,
 }
 
 /// Why there is no control socket.
@@ -55,25 +55,25 @@ impl ControlSocket {
             result => result,
         };
         let listener = listener.map_err(cannot)?;
-        let file = SocketFile::of(path).map_err(cannot)?;
+        let file = ControlSocketFile::of(path).map_err(cannot)?;
         Ok(Self { listener, file })
     }
 }
 
 /// A file that is removed at the end, if it is still the one that we made.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub(super) struct ControlSocketFile {
     path: PathBuf,
     identity: (u64, u64),
 }
 
-impl SocketFile {
+impl ControlSocketFile {
     fn of(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), identity: identity(path)? })
     }
 }
 
-impl Drop for SocketFile {
+impl Drop for ControlSocketFile {
     fn drop(&mut self) {
         let _turn = take_turn(&self.path);
         if identity(&self.path).is_ok_and(|now| now == self.identity)
@@ -122,7 +122,7 @@ fn remove_dead(path: &Path) -> Result<(), BindError> {
     if !std::fs::symlink_metadata(path).map_err(cannot)?.file_type().is_socket() {
         return Err(cannot(io::Error::other("there is a file of this name, and it is not a socket")));
     }
-    match knock(path) {
+    match try_connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             tracing::info!(path = %path.display(), "replacing a control socket on which no daemon listens");
             std::fs::remove_file(path).map_err(cannot)
@@ -134,7 +134,7 @@ fn remove_dead(path: &Path) -> Result<(), BindError> {
     }
 }
 
-fn knock(path: &Path) -> io::Result<()> {
+fn try_connect(path: &Path) -> io::Result<()> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.connect(&SockAddr::unix(path)?)
@@ -174,7 +174,7 @@ mod tests {
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists());
         let _socket = ControlSocket::bind(&path).unwrap();
-        assert!(knock(&path).is_ok());
+        assert!(try_connect(&path).is_ok());
     }
 
     #[test]

@@ -1,20 +1,20 @@
 //! Each key and each method that was shown to a server, and what it made of it: pure.
 
-use tunnel_engine::examine::{Answer, Step};
+use tunnel_engine::examine::{AuthAnswer, LoginStep};
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::spec::SessionSpec;
 
 use super::check::{AUTH, Check};
 
 /// In the order in which they were shown; the last one says whether the user is in.
-pub(super) fn checks(spec: &SessionSpec, steps: &[&Step], failure: Option<&Failure>) -> Vec<Check> {
-    let logged_in = steps.contains(&&Step::LoggedIn);
+pub(super) fn checks(spec: &SessionSpec, steps: &[&LoginStep], failure: Option<&Failure>) -> Vec<Check> {
+    let logged_in = steps.contains(&&LoginStep::LoggedIn);
     let mut checks: Vec<Check> =
         steps.iter().filter_map(|step| of(step)).map(|check| check.unless_needed(!logged_in)).collect();
     let user = spec.destination.to_string();
     if logged_in {
         let banner = steps.iter().rev().find_map(|step| {
-            let Step::Banner(text) = step else { return None };
+            let LoginStep::Banner(text) = step else { return None };
             (!text.is_empty()).then(|| format!("; it says `{text}`"))
         });
         let methods = methods(steps).map(|methods| format!(" (the server takes {methods})")).unwrap_or_default();
@@ -26,60 +26,60 @@ pub(super) fn checks(spec: &SessionSpec, steps: &[&Step], failure: Option<&Failu
 }
 
 /// What the server would take at first.
-fn methods(steps: &[&Step]) -> Option<String> {
+fn methods(steps: &[&LoginStep]) -> Option<String> {
     steps.iter().find_map(|step| {
-        let Step::Methods(methods) = step else { return None };
+        let LoginStep::Methods(methods) = step else { return None };
         Some(methods.join(", "))
     })
 }
 
-fn of(step: &Step) -> Option<Check> {
+fn of(step: &LoginStep) -> Option<Check> {
     Some(match step {
-        Step::Shown { what, answer } => shown(what, answer),
-        Step::NotShown { source, kind, why, hint } => {
+        LoginStep::Shown { what, answer } => shown(what, answer),
+        LoginStep::NotShown { source, kind, why, hint } => {
             let action = hint.clone().unwrap_or_else(|| kind.hint().to_owned());
             Check::fail(AUTH, source, format!("not offered: {why}"), action)
         }
-        Step::TooManyKeys(count) => Check::fail(
+        LoginStep::TooManyKeys(count) => Check::fail(
             AUTH,
             "further keys",
             format!("{count} more were not offered: a server listens to six tries at most (MaxAuthTries)"),
             "set identity_file and identities_only = true, so that only the right key is offered",
         ),
-        Step::NoAgent(why) => {
+        LoginStep::NoAgent(why) => {
             Check::fail(AUTH, "agent", why, "start the agent, or set identity_agent to its socket or to \"none\"")
         }
-        Step::NoKeys => Check::fail(
+        LoginStep::NoKeys => Check::fail(
             AUTH,
             "keys",
             "there is no key to offer: no identity file is there, and no agent has a key",
             "set identity_file, or make the agent's socket known with identity_agent",
         ),
-        Step::Resolved(_)
-        | Step::Tried(..)
-        | Step::Identified { .. }
-        | Step::Offers { .. }
-        | Step::HostKey { .. }
-        | Step::Believed
-        | Step::Banner(_)
-        | Step::Methods(_)
-        | Step::LoggedIn => return None,
+        LoginStep::Resolved(_)
+        | LoginStep::Tried(..)
+        | LoginStep::Identified { .. }
+        | LoginStep::Offers { .. }
+        | LoginStep::HostKey { .. }
+        | LoginStep::Believed
+        | LoginStep::Banner(_)
+        | LoginStep::Methods(_)
+        | LoginStep::LoggedIn => return None,
     })
 }
 
-fn shown(what: &str, answer: &Answer) -> Check {
+fn shown(what: &str, answer: &AuthAnswer) -> Check {
     match answer {
-        Answer::Taken => Check::pass(AUTH, what, "offered, and taken"),
-        Answer::TakenInPart => {
+        AuthAnswer::Taken => Check::pass(AUTH, what, "offered, and taken"),
+        AuthAnswer::TakenInPart => {
             Check::pass(AUTH, what, "offered, and taken; the server wants more (AuthenticationMethods)")
         }
-        Answer::Refused => Check::fail(AUTH, what, "offered, and refused", "see the failure below"),
-        Answer::Unsigned { wanted, kind, why, hint } => {
+        AuthAnswer::Refused => Check::fail(AUTH, what, "offered, and refused", "see the failure below"),
+        AuthAnswer::Unsigned { wanted, kind, why, hint } => {
             let before = if *wanted { "the server would take it, but" } else { "not signed:" };
             let action = hint.clone().unwrap_or_else(|| kind.hint().to_owned());
             Check::fail(AUTH, what, format!("{before} {why}"), action)
         }
-        Answer::Ended(why) => Check::fail(
+        AuthAnswer::Ended(why) => Check::fail(
             AUTH,
             what,
             format!("offered, and the server ended the session: {why}"),
@@ -89,9 +89,8 @@ fn shown(what: &str, answer: &Answer) -> Check {
 }
 
 /// What to do about a login that failed. A refused key has several causes that a server tells its own log only.
-pub(super) fn action(spec: &SessionSpec, steps: &[&Step], failure: &Failure) -> String {
-    let is_refused_key =
-        |step: &&Step| matches!(step, Step::Shown { what, answer: Answer::Refused } if what.contains("SHA256:"));
+pub(super) fn action(spec: &SessionSpec, steps: &[&LoginStep], failure: &Failure) -> String {
+    let is_refused_key = |step: &&LoginStep| matches!(step, LoginStep::Shown { what, answer: AuthAnswer::Refused } if what.contains("SHA256:"));
     let refused_key = steps.iter().any(is_refused_key);
     let own_hint = failure.hint() != FailureKind::AuthRejected.hint();
     if failure.kind() != FailureKind::AuthRejected || !refused_key || own_hint {

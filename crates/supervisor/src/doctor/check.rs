@@ -24,7 +24,7 @@ pub(super) const TAKEOVER: &str = "takeover";
 
 /// All tunnels that were examined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct DoctorReport {
     /// In the order in which they were examined.
     pub tunnels: Vec<Examined>,
 }
@@ -49,7 +49,7 @@ pub struct Check {
     /// Of what: a file, an address, a server, a key, a forward.
     pub subject: String,
     /// What came of it.
-    pub verdict: Verdict,
+    pub verdict: CheckResult,
     /// Who did what; of a skipped check, why.
     pub message: String,
     /// What to do about it; null where there is nothing to do.
@@ -59,7 +59,7 @@ pub struct Check {
 /// What came of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Verdict {
+pub enum CheckResult {
     /// Fine.
     Pass,
     /// The tunnel, or a part of it, does not work.
@@ -68,7 +68,7 @@ pub enum Verdict {
     Skip,
 }
 
-impl Verdict {
+impl CheckResult {
     /// As it is printed.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -82,11 +82,11 @@ impl Verdict {
 impl Check {
     pub(super) fn pass(check: &'static str, subject: impl Into<String>, message: impl Into<String>) -> Self {
         let (subject, message) = (subject.into(), message.into());
-        Self { check, subject, verdict: Verdict::Pass, message, action: None }
+        Self { check, subject, verdict: CheckResult::Pass, message, action: None }
     }
 
     pub(super) fn skip(check: &'static str, subject: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Skip, ..Self::pass(check, subject, message) }
+        Self { verdict: CheckResult::Skip, ..Self::pass(check, subject, message) }
     }
 
     pub(super) fn fail(
@@ -95,23 +95,23 @@ impl Check {
         message: impl Into<String>,
         action: impl Into<String>,
     ) -> Self {
-        Self { verdict: Verdict::Fail, action: Some(action.into()), ..Self::pass(check, subject, message) }
+        Self { verdict: CheckResult::Fail, action: Some(action.into()), ..Self::pass(check, subject, message) }
     }
 
     /// A failure of something that turned out not to be needed is none.
     pub(super) fn unless_needed(self, needed: bool) -> Self {
-        if needed || self.verdict != Verdict::Fail { self } else { Self { verdict: Verdict::Skip, ..self } }
+        if needed || self.verdict != CheckResult::Fail { self } else { Self { verdict: CheckResult::Skip, ..self } }
     }
 }
 
-impl Report {
+impl DoctorReport {
     /// Whether anything failed.
     pub fn has_failed(&self) -> bool {
-        self.count(Verdict::Fail) > 0
+        self.count(CheckResult::Fail) > 0
     }
 
     /// Checks with this verdict.
-    pub fn count(&self, verdict: Verdict) -> usize {
+    pub fn count(&self, verdict: CheckResult) -> usize {
         self.tunnels.iter().flat_map(|tunnel| &tunnel.checks).filter(|check| check.verdict == verdict).count()
     }
 }

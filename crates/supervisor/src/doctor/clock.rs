@@ -58,14 +58,14 @@ fn judge(there: Duration, here: Duration) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Verdict;
+    use crate::doctor::CheckResult;
 
     #[test]
     fn a_clock_that_is_far_off_is_told_with_its_direction() {
         let judge = |there, here| judge(Duration::from_secs(there), Duration::from_secs(here));
-        assert_eq!(judge(1000, 1030).verdict, Verdict::Pass);
+        assert_eq!(judge(1000, 1030).verdict, CheckResult::Pass);
         let behind = judge(1000, 8200);
-        assert!(behind.verdict == Verdict::Fail && behind.message.contains("2h behind"), "{behind:?}");
+        assert!(behind.verdict == CheckResult::Fail && behind.message.contains("2h behind"), "{behind:?}");
         assert!(judge(8200, 1000).message.contains("ahead of"));
     }
 }

@@ -16,7 +16,7 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// The daemon's view, when there is one.
 #[derive(Debug, Clone, Default)]
-pub struct Known {
+pub struct DaemonView {
     status: Option<Status>,
     /// Whom the daemon's process belongs to.
     runs_as: Option<u32>,
@@ -24,7 +24,7 @@ pub struct Known {
 
 /// What the daemon holds of a forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct DaemonForward {
     /// The daemon's process.
     pub(super) pid: u32,
     /// `up pending down stale unverified`.
@@ -33,7 +33,7 @@ pub(super) struct Held {
     pub(super) message: Option<String>,
 }
 
-impl Known {
+impl DaemonView {
     /// What a daemon answered to `status`.
     pub fn of(status: Option<Status>) -> Self {
         use std::os::unix::fs::MetadataExt as _;
@@ -71,7 +71,7 @@ impl Known {
     }
 
     /// What the daemon holds for a listen address here: its listeners outlive sessions.
-    pub(super) fn local(&self, spec: &TunnelSpec, forward: &Forward) -> Option<Held> {
+    pub(super) fn local(&self, spec: &TunnelSpec, forward: &Forward) -> Option<DaemonForward> {
         let (status, tunnel) = self.tunnel(spec)?;
         let wanted = tunnel.want == "up" && !matches!(tunnel.phase.as_str(), "failed" | "stopped");
         held(status, tunnel, forward).filter(|_| wanted)
@@ -83,7 +83,7 @@ impl Known {
     }
 
     /// What it holds on the server: only while it has a session.
-    pub(super) fn remote(&self, spec: &TunnelSpec, forward: &Forward) -> Option<Held> {
+    pub(super) fn remote(&self, spec: &TunnelSpec, forward: &Forward) -> Option<DaemonForward> {
         let (status, tunnel) = self.tunnel(spec)?;
         held(status, tunnel, forward).filter(|_| tunnel.session.is_some())
     }
@@ -127,9 +127,9 @@ fn name_of(user: Uid) -> String {
     User::from_uid(user).ok().flatten().map_or_else(|| user.to_string(), |user| user.name)
 }
 
-fn held(status: &Status, tunnel: &TunnelStatus, forward: &Forward) -> Option<Held> {
+fn held(status: &Status, tunnel: &TunnelStatus, forward: &Forward) -> Option<DaemonForward> {
     let found = tunnel.forwards.iter().find(|known| is_same(known, forward))?;
-    Some(Held { pid: status.pid, state: found.state.clone(), message: found.message.clone() })
+    Some(DaemonForward { pid: status.pid, state: found.state.clone(), message: found.message.clone() })
 }
 
 /// Status shows real addresses, where the config may have names or none.
@@ -154,15 +154,15 @@ fn is_same(known: &ForwardStatus, forward: &Forward) -> bool {
 mod tests {
     use super::*;
     use crate::supervise::snapshot::example;
-    use crate::tunnel::testing::tunnel_spec;
+    use crate::tunnel::test_support::tunnel_spec;
 
-    fn waiting(kind: &str, ms: u64) -> Known {
+    fn waiting(kind: &str, ms: u64) -> DaemonView {
         let mut tunnel = example::tunnel("other", "backoff", false);
         let spec = tunnel_spec("t", &[]);
         tunnel.server = format!("other@{}", spec.session.destination.host_port());
         tunnel.last_failure = Some(example::failure(kind, "it said no"));
         tunnel.next_start_ms = Some(ms);
-        Known { status: Some(example::status(vec![tunnel])), runs_as: None }
+        DaemonView { status: Some(example::status(vec![tunnel])), runs_as: None }
     }
 
     #[tokio::test(start_paused = true)]

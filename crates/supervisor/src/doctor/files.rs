@@ -7,7 +7,7 @@ use nix::unistd::{AccessFlags, access};
 use tunnel_engine::auth::{Inspected, inspect};
 use tunnel_engine::failure::FailureKind;
 use tunnel_engine::file::open_or_null;
-use tunnel_engine::spec::{SessionSpec, StrictHostKeyChecking, Via};
+use tunnel_engine::spec::{Route, SessionSpec, StrictHostKeyChecking};
 
 use super::check::{CERTIFICATE, Check, IDENTITY, KNOWN_HOSTS, SECRET};
 
@@ -23,8 +23,8 @@ pub(super) async fn checks(spec: &SessionSpec, now: SystemTime) -> Vec<Check> {
             }
         }
         next = match &spec.dial.via {
-            Via::Jump(jump) => Some(jump),
-            Via::Direct | Via::Command(_) => None,
+            Route::Jump(jump) => Some(jump),
+            Route::Direct | Route::Command(_) => None,
         };
     }
     checks

@@ -1,24 +1,24 @@
 //! From what was asked about each forward to checks: pure.
 
 use tunnel_engine::failure::FailureKind;
-use tunnel_engine::forward::{Cause, Disproof, Finding};
+use tunnel_engine::forward::{ProbeFailure, ProbeFailureKind, ProbeResult};
 use tunnel_engine::spec::{Connect, Forward, ForwardKind, Listen, SessionSpec};
 
 use super::check::{Check, LISTEN, TAKEOVER, TARGET};
-use super::daemon::Held;
-use super::facts::{Facts, Listening};
-use super::refused::{self, Setting};
+use super::daemon::DaemonForward;
+use super::forward_results::{ForwardResults, ListenResult};
+use super::refused::{self, LoginContext};
 use crate::config::TunnelSpec;
 use crate::tunnel::shown;
 
 const NO_SESSION: &str = "not asked: there is no session";
 
 /// Two for each forward: may it listen, may it connect.
-pub(super) fn checks(spec: &TunnelSpec, server: &SessionSpec, facts: &Facts) -> Vec<Check> {
-    let granted = facts.forwards.iter().any(|fact| matches!(fact.listen, Some(Listening::Granted { .. })));
+pub(super) fn checks(spec: &TunnelSpec, server: &SessionSpec, facts: &ForwardResults) -> Vec<Check> {
+    let granted = facts.forwards.iter().any(|fact| matches!(fact.listen, Some(ListenResult::Granted { .. })));
     let mut checks = Vec::new();
     for (forward, fact) in spec.forwards.iter().zip(&facts.forwards) {
-        let setting = Setting {
+        let setting = LoginContext {
             user: &server.destination.user,
             may_connect: facts.may_connect,
             may_listen: granted.then_some(true),
@@ -60,7 +60,7 @@ pub(super) fn checks(spec: &TunnelSpec, server: &SessionSpec, facts: &Facts) -> 
     checks
 }
 
-const fn skipped(facts: &Facts) -> &'static str {
+const fn skipped(facts: &ForwardResults) -> &'static str {
     if facts.unfinished { "not asked: time was up" } else { NO_SESSION }
 }
 
@@ -70,11 +70,11 @@ fn subject(forward: &Forward) -> String {
     format!("{option} {forward}")
 }
 
-fn listen(forward: &Forward, listening: &Listening, subject: &str, setting: &Setting<'_>) -> Check {
+fn listen(forward: &Forward, listening: &ListenResult, subject: &str, setting: &LoginContext<'_>) -> Check {
     match listening {
-        Listening::Held(held) => held_by_daemon(held, forward.kind, subject),
-        Listening::Free(words) => Check::pass(LISTEN, subject, words),
-        Listening::Taken(failure) => {
+        ListenResult::Held(held) => held_by_daemon(held, forward.kind, subject),
+        ListenResult::Free(words) => Check::pass(LISTEN, subject, words),
+        ListenResult::Taken(failure) => {
             let action = if failure.kind() == FailureKind::ListenInUse {
                 format!("{}; `ss -lptn` shows who listens", failure.hint())
             } else {
@@ -82,21 +82,21 @@ fn listen(forward: &Forward, listening: &Listening, subject: &str, setting: &Set
             };
             Check::fail(LISTEN, subject, failure.message(), action)
         }
-        Listening::Granted { port, reached, outside } => granted(forward, *port, reached, outside.as_ref(), subject),
-        Listening::Refused(refusal) => {
+        ListenResult::Granted { port, reached, outside } => granted(forward, *port, reached, outside.as_ref(), subject),
+        ListenResult::Refused(refusal) => {
             let (why, action) = refused::listen(&forward.listen, refusal, setting);
             Check::fail(LISTEN, subject, format!("{}: {why}", refusal.error), action)
         }
-        Listening::NotAsked(why) => Check::skip(LISTEN, subject, format!("not asked: {why}")),
-        Listening::Stale => {
+        ListenResult::NotAsked(why) => Check::skip(LISTEN, subject, format!("not asked: {why}")),
+        ListenResult::Stale => {
             Check::pass(LISTEN, subject, "a stale socket file is there, which the tunnel's takeover removes")
         }
-        Listening::Silent(why) => Check::fail(LISTEN, subject, why, "look into the server's log, and try again"),
+        ListenResult::Silent(why) => Check::fail(LISTEN, subject, why, "look into the server's log, and try again"),
     }
 }
 
-fn held_by_daemon(held: &Held, kind: ForwardKind, subject: &str) -> Check {
-    let Held { pid, state, message } = held;
+fn held_by_daemon(held: &DaemonForward, kind: ForwardKind, subject: &str) -> Check {
+    let DaemonForward { pid, state, message } = held;
     let whose = match kind {
         ForwardKind::Remote => format!("held by this tunnel's own session (the daemon, pid {pid})"),
         ForwardKind::Local | ForwardKind::Dynamic | ForwardKind::TunnelDevice => {
@@ -125,12 +125,18 @@ fn held_by_daemon(held: &Held, kind: ForwardKind, subject: &str) -> Check {
     }
 }
 
-fn granted(forward: &Forward, port: Option<u16>, reached: &Finding, outside: Option<&Finding>, subject: &str) -> Check {
+fn granted(
+    forward: &Forward,
+    port: Option<u16>,
+    reached: &ProbeResult,
+    outside: Option<&ProbeResult>,
+    subject: &str,
+) -> Check {
     let at = match (&forward.listen, port) {
         (Listen::Tcp { port: 0, .. }, Some(port)) => format!("on port {port}, which the server chose this time"),
         (listen, _) => format!("on {}", shown(listen)),
     };
-    if let (Finding::Up(_), Some(Finding::Down(Disproof { words, .. }))) = (reached, outside) {
+    if let (ProbeResult::Up(_), Some(ProbeResult::Down(ProbeFailure { words, .. }))) = (reached, outside) {
         return Check::fail(
             LISTEN,
             subject,
@@ -140,36 +146,38 @@ fn granted(forward: &Forward, port: Option<u16>, reached: &Finding, outside: Opt
         );
     }
     match reached {
-        Finding::Up(None) => Check::pass(LISTEN, subject, format!("the server listens {at}, and leads back here")),
-        Finding::Up(Some(note)) => Check::fail(
+        ProbeResult::Up(None) => Check::pass(LISTEN, subject, format!("the server listens {at}, and leads back here")),
+        ProbeResult::Up(Some(note)) => Check::fail(
             LISTEN,
             subject,
             format!("the server listens, but not as asked: {note}"),
             "set `GatewayPorts clientspecified` in the server's sshd_config and reload sshd",
         ),
-        Finding::Down(Disproof { words, .. }) | Finding::Stale(words) => {
+        ProbeResult::Down(ProbeFailure { words, .. }) | ProbeResult::Stale(words) => {
             let action = "look what else listens there (`ss -lptn` on the server), or choose another port";
             Check::fail(LISTEN, subject, format!("the server said that it listens {at}, but: {words}"), action)
         }
-        Finding::Unverified(words) => Check::pass(LISTEN, subject, format!("the server listens {at}; it {words}")),
-        Finding::Nothing => Check::pass(LISTEN, subject, format!("the server listens {at}; nothing more is known")),
+        ProbeResult::Unverified(words) => Check::pass(LISTEN, subject, format!("the server listens {at}; it {words}")),
+        ProbeResult::Nothing => Check::pass(LISTEN, subject, format!("the server listens {at}; nothing more is known")),
     }
 }
 
-fn target(forward: &Forward, finding: &Finding, subject: &str, setting: &Setting<'_>) -> Check {
+fn target(forward: &Forward, finding: &ProbeResult, subject: &str, setting: &LoginContext<'_>) -> Check {
     let here = forward.kind == ForwardKind::Remote;
     match finding {
-        Finding::Up(_) if forward.kind == ForwardKind::Dynamic => {
+        ProbeResult::Up(_) if forward.kind == ForwardKind::Dynamic => {
             Check::pass(TARGET, subject, "the login may connect from the server")
         }
-        Finding::Up(_) => Check::pass(TARGET, subject, format!("{} takes connections", forward.connect)),
-        Finding::Down(Disproof { cause: Cause::Refused, .. }) if forward.kind == ForwardKind::Dynamic => {
+        ProbeResult::Up(_) => Check::pass(TARGET, subject, format!("{} takes connections", forward.connect)),
+        ProbeResult::Down(ProbeFailure { cause: ProbeFailureKind::Refused, .. })
+            if forward.kind == ForwardKind::Dynamic =>
+        {
             Check::pass(TARGET, subject, "the login may connect from the server; the target is what a SOCKS peer names")
         }
-        Finding::Down(Disproof { cause, words }) => {
+        ProbeResult::Down(ProbeFailure { cause, words }) => {
             Check::fail(TARGET, subject, words, refused::target(&forward.connect, *cause, words, here, setting))
         }
-        Finding::Stale(words) | Finding::Unverified(words) => Check::skip(TARGET, subject, words),
-        Finding::Nothing => Check::skip(TARGET, subject, "the session did not answer"),
+        ProbeResult::Stale(words) | ProbeResult::Unverified(words) => Check::skip(TARGET, subject, words),
+        ProbeResult::Nothing => Check::skip(TARGET, subject, "the session did not answer"),
     }
 }

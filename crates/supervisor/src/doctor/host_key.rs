@@ -2,19 +2,19 @@
 
 use std::path::PathBuf;
 
-use tunnel_engine::examine::Step;
+use tunnel_engine::examine::LoginStep;
 use tunnel_engine::hostkey::{KnownLine, Relation};
 
 use super::check::{Check, HOST_KEY};
 
 /// One check a file, and one for the verdict where the key is believed; a refusal is told by the failure of the login.
-pub(super) fn checks(server: &str, steps: &[&Step]) -> Vec<Check> {
+pub(super) fn checks(server: &str, steps: &[&LoginStep]) -> Vec<Check> {
     let found = steps.iter().find_map(|step| {
-        let Step::HostKey { key, certified, files, lines } = step else { return None };
+        let LoginStep::HostKey { key, certified, files, lines } = step else { return None };
         Some((key, *certified, files, lines))
     });
     let Some((key, certified, files, lines)) = found else { return Vec::new() };
-    let believed = steps.contains(&&Step::Believed);
+    let believed = steps.contains(&&LoginStep::Believed);
     let in_file = |file: &PathBuf| {
         let of_file: Vec<&KnownLine> = lines.iter().filter(|line| *line.at.file == **file).collect();
         lines_of(&file.display().to_string(), &of_file, believed)

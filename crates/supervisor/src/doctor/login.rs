@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use tunnel_engine::examine::{Common, Noted, Offer, Step};
+use tunnel_engine::examine::{AlgorithmOffer, Common, LoginStep, Noted};
 use tunnel_engine::failure::{Failure, FailureKind};
-use tunnel_engine::spec::{SessionSpec, Via};
+use tunnel_engine::spec::{Route, SessionSpec};
 
 use super::check::{AUTH, BANNER, CONNECT, Check, HOST_KEY, JUMP, KEY_EXCHANGE, PROXY_COMMAND, RESOLVE};
 use super::{auth, host_key};
@@ -25,7 +25,7 @@ const BANNER_KINDS: [FailureKind; 4] =
     [FailureKind::ServerBusy, FailureKind::Penalized, FailureKind::ClosedByServer, FailureKind::Protocol];
 
 /// One login and what is known of it.
-pub(super) struct Story<'a> {
+pub(super) struct LoginReport<'a> {
     /// To whom.
     pub(super) spec: &'a SessionSpec,
     /// Its notes.
@@ -40,7 +40,7 @@ pub(super) struct Story<'a> {
 pub(super) fn route(spec: &SessionSpec) -> Vec<&SessionSpec> {
     let mut route = vec![spec];
     let mut next = spec;
-    while let Via::Jump(jump) = &next.dial.via {
+    while let Route::Jump(jump) = &next.dial.via {
         route.push(jump);
         next = jump;
     }
@@ -49,7 +49,7 @@ pub(super) fn route(spec: &SessionSpec) -> Vec<&SessionSpec> {
 }
 
 /// Every step at every server of the route.
-pub(super) fn checks(story: &Story<'_>) -> Vec<Check> {
+pub(super) fn checks(story: &LoginReport<'_>) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut stopped_at = None;
     for spec in route(story.spec) {
@@ -59,9 +59,9 @@ pub(super) fn checks(story: &Story<'_>) -> Vec<Check> {
             continue;
         }
         let of_server = story.steps.iter().filter(|noted| noted.server == name);
-        let stop = Stop { spec, name: &name, steps: of_server.map(|noted| &noted.step).collect(), story };
+        let stop = RouteStop { spec, name: &name, steps: of_server.map(|noted| &noted.step).collect(), story };
         checks.extend(stop.checks());
-        if !stop.steps.contains(&&Step::LoggedIn) {
+        if !stop.steps.contains(&&LoginStep::LoggedIn) {
             stopped_at = Some(name);
         }
     }
@@ -70,7 +70,7 @@ pub(super) fn checks(story: &Story<'_>) -> Vec<Check> {
 
 /// The stages of a login at one server, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
+enum LoginStage {
     Resolve,
     Way,
     Banner,
@@ -80,26 +80,33 @@ enum Stage {
 }
 
 /// One server of the route.
-struct Stop<'a> {
+struct RouteStop<'a> {
     spec: &'a SessionSpec,
     name: &'a str,
-    steps: Vec<&'a Step>,
-    story: &'a Story<'a>,
+    steps: Vec<&'a LoginStep>,
+    story: &'a LoginReport<'a>,
 }
 
-impl<'a> Stop<'a> {
+impl<'a> RouteStop<'a> {
     fn checks(&self) -> Vec<Check> {
         let failed_at =
-            if self.steps.contains(&&Step::LoggedIn) { None } else { self.story.failure.map(|_| self.stage()) };
+            if self.steps.contains(&&LoginStep::LoggedIn) { None } else { self.story.failure.map(|_| self.stage()) };
         let mut checks = Vec::new();
-        for stage in [Stage::Resolve, Stage::Way, Stage::Banner, Stage::KeyExchange, Stage::HostKey, Stage::Auth] {
+        for stage in [
+            LoginStage::Resolve,
+            LoginStage::Way,
+            LoginStage::Banner,
+            LoginStage::KeyExchange,
+            LoginStage::HostKey,
+            LoginStage::Auth,
+        ] {
             match stage {
-                Stage::Resolve => checks.extend(self.resolved()),
-                Stage::Way => checks.extend(self.way(failed_at)),
-                Stage::Banner => checks.extend(self.banner()),
-                Stage::KeyExchange => checks.extend(self.key_exchange()),
-                Stage::HostKey => checks.extend(host_key::checks(self.name, &self.steps)),
-                Stage::Auth => checks.extend(auth::checks(self.spec, &self.steps, self.story.failure)),
+                LoginStage::Resolve => checks.extend(self.resolved()),
+                LoginStage::Way => checks.extend(self.way(failed_at)),
+                LoginStage::Banner => checks.extend(self.banner()),
+                LoginStage::KeyExchange => checks.extend(self.key_exchange()),
+                LoginStage::HostKey => checks.extend(host_key::checks(self.name, &self.steps)),
+                LoginStage::Auth => checks.extend(auth::checks(self.spec, &self.steps, self.story.failure)),
             }
             if failed_at == Some(stage) {
                 checks.extend(self.story.failure.map(|failure| self.failed(stage, failure)));
@@ -111,81 +118,83 @@ impl<'a> Stop<'a> {
     }
 
     /// How far the failed login came: the kind says it where it can, else the first step that is missing.
-    fn stage(&self) -> Stage {
+    fn stage(&self) -> LoginStage {
         let kind = self.story.failure.map_or(FailureKind::ConnectionLost, Failure::kind);
-        let has = |wanted: fn(&Step) -> bool| self.steps.iter().any(|step| wanted(step));
-        let presented = has(|step| matches!(step, Step::HostKey { .. }));
+        let has = |wanted: fn(&LoginStep) -> bool| self.steps.iter().any(|step| wanted(step));
+        let presented = has(|step| matches!(step, LoginStep::HostKey { .. }));
         if HOST_KEY_KINDS.contains(&kind) {
-            Stage::HostKey
+            LoginStage::HostKey
         } else if kind == FailureKind::NoCommonAlgorithm && !presented {
-            Stage::KeyExchange
+            LoginStage::KeyExchange
         } else if kind == FailureKind::Dns
-            || (self.spec.dial.via == Via::Direct && !has(|step| matches!(step, Step::Resolved(_))))
+            || (self.spec.dial.via == Route::Direct && !has(|step| matches!(step, LoginStep::Resolved(_))))
         {
-            Stage::Resolve
-        } else if has(|step| matches!(step, Step::Believed)) {
-            Stage::Auth
+            LoginStage::Resolve
+        } else if has(|step| matches!(step, LoginStep::Believed)) {
+            LoginStage::Auth
         } else if presented {
-            Stage::HostKey
-        } else if has(|step| matches!(step, Step::Identified { .. })) {
-            Stage::KeyExchange
-        } else if has(|step| matches!(step, Step::Tried(_, None))) || BANNER_KINDS.contains(&kind) {
-            Stage::Banner
+            LoginStage::HostKey
+        } else if has(|step| matches!(step, LoginStep::Identified { .. })) {
+            LoginStage::KeyExchange
+        } else if has(|step| matches!(step, LoginStep::Tried(_, None))) || BANNER_KINDS.contains(&kind) {
+            LoginStage::Banner
         } else {
-            Stage::Way
+            LoginStage::Way
         }
     }
 
-    fn failed(&self, stage: Stage, failure: &Failure) -> Check {
+    fn failed(&self, stage: LoginStage, failure: &Failure) -> Check {
         let name = match (stage, &self.spec.dial.via) {
-            (Stage::Resolve, _) => RESOLVE,
-            (Stage::Way, Via::Direct) => CONNECT,
-            (Stage::Way, Via::Jump(_)) => JUMP,
-            (Stage::Way, Via::Command(_)) => PROXY_COMMAND,
-            (Stage::Banner, _) => BANNER,
-            (Stage::KeyExchange, _) => KEY_EXCHANGE,
-            (Stage::HostKey, _) => HOST_KEY,
-            (Stage::Auth, _) => AUTH,
+            (LoginStage::Resolve, _) => RESOLVE,
+            (LoginStage::Way, Route::Direct) => CONNECT,
+            (LoginStage::Way, Route::Jump(_)) => JUMP,
+            (LoginStage::Way, Route::Command(_)) => PROXY_COMMAND,
+            (LoginStage::Banner, _) => BANNER,
+            (LoginStage::KeyExchange, _) => KEY_EXCHANGE,
+            (LoginStage::HostKey, _) => HOST_KEY,
+            (LoginStage::Auth, _) => AUTH,
         };
         let hint = match stage {
-            Stage::Resolve => format!("{}: `getent ahosts {}`", failure.hint(), self.spec.destination.host),
-            Stage::Way if failure.kind() == FailureKind::ConnectTimeout => format!(
+            LoginStage::Resolve => format!("{}: `getent ahosts {}`", failure.hint(), self.spec.destination.host),
+            LoginStage::Way if failure.kind() == FailureKind::ConnectTimeout => format!(
                 "packets are dropped on the way, most often by a firewall: allow TCP port {} to it there; look with `traceroute -T -p {} {}`",
                 self.spec.destination.port, self.spec.destination.port, self.spec.destination.host
             ),
-            Stage::Auth => auth::action(self.spec, &self.steps, failure),
-            Stage::Way | Stage::Banner | Stage::KeyExchange | Stage::HostKey => failure.hint().to_owned(),
+            LoginStage::Auth => auth::action(self.spec, &self.steps, failure),
+            LoginStage::Way | LoginStage::Banner | LoginStage::KeyExchange | LoginStage::HostKey => {
+                failure.hint().to_owned()
+            }
         };
         Check::fail(name, self.name, failure.message(), hint)
     }
 
     fn resolved(&self) -> Option<Check> {
         self.steps.iter().find_map(|step| {
-            let Step::Resolved(addresses) = step else { return None };
+            let LoginStep::Resolved(addresses) = step else { return None };
             let named: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
             Some(Check::pass(RESOLVE, &self.spec.destination.host, named.join(", ")))
         })
     }
 
     /// Each address; or the jump host or command that leads there.
-    fn way(&self, failed_at: Option<Stage>) -> Vec<Check> {
-        let reached = failed_at.is_none_or(|stage| stage > Stage::Way);
+    fn way(&self, failed_at: Option<LoginStage>) -> Vec<Check> {
+        let reached = failed_at.is_none_or(|stage| stage > LoginStage::Way);
         match &self.spec.dial.via {
-            Via::Direct => self.addresses(),
-            Via::Jump(jump) if reached => {
+            Route::Direct => self.addresses(),
+            Route::Jump(jump) if reached => {
                 vec![Check::pass(JUMP, self.name, format!("reached from `{}`", jump.destination.host_port()))]
             }
-            Via::Command(command) if reached => {
+            Route::Command(command) if reached => {
                 vec![Check::pass(PROXY_COMMAND, self.name, format!("reached by `{command}`"))]
             }
-            Via::Jump(_) | Via::Command(_) => Vec::new(),
+            Route::Jump(_) | Route::Command(_) => Vec::new(),
         }
     }
 
     /// An address that does not answer is of no consequence where another one does: starts try all of them.
     fn addresses(&self) -> Vec<Check> {
         let tried = self.steps.iter().filter_map(|step| {
-            let Step::Tried(address, error) = step else { return None };
+            let LoginStep::Tried(address, error) = step else { return None };
             Some((*address, error.clone()))
         });
         let first = route(self.story.spec).first().is_some_and(|first| first.destination == self.spec.destination);
@@ -218,7 +227,7 @@ impl<'a> Stop<'a> {
 
     fn banner(&self) -> Option<Check> {
         self.steps.iter().find_map(|step| {
-            let Step::Identified { software, before } = step else { return None };
+            let LoginStep::Identified { software, before } = step else { return None };
             let before = if before.is_empty() { String::new() } else { format!("; before it: `{before}`") };
             Some(Check::pass(BANNER, self.name, format!("{software}{before}")))
         })
@@ -226,10 +235,10 @@ impl<'a> Stop<'a> {
 
     fn key_exchange(&self) -> Vec<Check> {
         let offers = self.steps.iter().find_map(|step| {
-            let Step::Offers { ours, theirs: Some(theirs) } = step else { return None };
+            let LoginStep::Offers { ours, theirs: Some(theirs) } = step else { return None };
             Some((ours, theirs))
         });
-        let Some((ours, theirs)): Option<(&Offer, &Offer)> = offers else { return Vec::new() };
+        let Some((ours, theirs)): Option<(&AlgorithmOffer, &AlgorithmOffer)> = offers else { return Vec::new() };
         ours.in_common(theirs).iter().map(|common| self.common(common)).collect()
     }
 
@@ -269,12 +278,12 @@ fn is_post_quantum(kex: &str) -> bool {
 }
 
 /// The rest of the stages at this server.
-fn not_reached(failed_at: Stage, server: &str) -> Option<Check> {
+fn not_reached(failed_at: LoginStage, server: &str) -> Option<Check> {
     let rest: Vec<&str> = [
-        (Stage::Banner, "banner"),
-        (Stage::KeyExchange, "key exchange"),
-        (Stage::HostKey, "host key"),
-        (Stage::Auth, "authentication"),
+        (LoginStage::Banner, "banner"),
+        (LoginStage::KeyExchange, "key exchange"),
+        (LoginStage::HostKey, "host key"),
+        (LoginStage::Auth, "authentication"),
     ]
     .into_iter()
     .filter_map(|(stage, name)| (stage > failed_at).then_some(name))

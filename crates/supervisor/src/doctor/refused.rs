@@ -1,17 +1,17 @@
 //! Why a server refused to listen or to connect, from all that was seen: pure. OpenSSH says the same of every policy, and
 //! of a port that is taken nothing at all; what else the login may do tells the causes apart.
 
-use tunnel_engine::forward::Cause;
+use tunnel_engine::forward::ProbeFailureKind;
 use tunnel_engine::spec::{Connect, Listen};
 
-use super::facts::Refusal;
-use crate::tunnel::Holder;
+use super::forward_results::ListenRefusal;
+use crate::tunnel::PortHolder;
 
 /// The ports that only root may listen on, where the server's administrator changed nothing.
 const PRIVILEGED: std::ops::Range<u16> = 1..1024;
 
 /// What is known of the login beside the refusal.
-pub(super) struct Setting<'a> {
+pub(super) struct LoginContext<'a> {
     /// Who logged in.
     pub(super) user: &'a str,
     /// It may connect from the server.
@@ -21,7 +21,7 @@ pub(super) struct Setting<'a> {
 }
 
 /// Why the server does not listen, and what to do.
-pub(super) fn listen(listen: &Listen, refusal: &Refusal, setting: &Setting<'_>) -> (String, String) {
+pub(super) fn listen(listen: &Listen, refusal: &ListenRefusal, setting: &LoginContext<'_>) -> (String, String) {
     match listen {
         Listen::Unix(path) => of_path(&path.display().to_string(), refusal),
         Listen::Tcp { port, .. } => of_port(*port, refusal, setting),
@@ -30,14 +30,16 @@ pub(super) fn listen(listen: &Listen, refusal: &Refusal, setting: &Setting<'_>) 
     }
 }
 
-fn of_port(port: u16, refusal: &Refusal, setting: &Setting<'_>) -> (String, String) {
+fn of_port(port: u16, refusal: &ListenRefusal, setting: &LoginContext<'_>) -> (String, String) {
     let another = || "stop it there, or choose another port".to_owned();
     match &refusal.holder {
-        Ok(Holder::Program(which)) => {
+        Ok(PortHolder::Program(which)) => {
             return (format!("a program of this user listens there (process {which})"), another());
         }
-        Ok(Holder::Other(user)) => return (format!("a process of another user (uid {user}) listens there"), another()),
-        Ok(Holder::Session(process)) => {
+        Ok(PortHolder::Other(user)) => {
+            return (format!("a process of another user (uid {user}) listens there"), another());
+        }
+        Ok(PortHolder::Session(process)) => {
             let process = if process.is_empty() { String::new() } else { format!(" (process {process})") };
             let action = "if it is an earlier session of this tunnel, set on_remote_port_busy = \"takeover\" here, or \
                           ClientAliveInterval on the server; else choose another port";
@@ -84,39 +86,39 @@ fn of_port(port: u16, refusal: &Refusal, setting: &Setting<'_>) -> (String, Stri
     }
 }
 
-fn of_path(path: &str, refusal: &Refusal) -> (String, String) {
+fn of_path(path: &str, refusal: &ListenRefusal) -> (String, String) {
     let (why, action) = match &refusal.holder {
-        Ok(Holder::Stale) => (
+        Ok(PortHolder::Stale) => (
             "a stale socket file is there, which nothing listens on and sshd does not replace".to_owned(),
             format!(
                 "remove it (`rm {path}` on the server), or set `StreamLocalBindUnlink yes` in its sshd_config, or \
                  on_remote_port_busy = \"takeover\" here"
             ),
         ),
-        Ok(Holder::Program(which)) => (
+        Ok(PortHolder::Program(which)) => (
             format!("a program of this user listens there (process {which})"),
             "stop it there, or choose another path".to_owned(),
         ),
-        Ok(Holder::Session(_)) => (
+        Ok(PortHolder::Session(_)) => (
             "another SSH session of this user listens there".to_owned(),
             "if it is an earlier session of this tunnel, set on_remote_port_busy = \"takeover\" here; else choose another path".to_owned(),
         ),
-        Ok(Holder::Living | Holder::Other(_)) => {
+        Ok(PortHolder::Living | PortHolder::Other(_)) => {
             ("a program listens there".to_owned(), "stop it there, or choose another path".to_owned())
         }
-        Ok(Holder::NotSocket) => (
+        Ok(PortHolder::NotSocket) => (
             "a file that is no socket is there".to_owned(),
             "move it away on the server, or choose another path".to_owned(),
         ),
-        Ok(Holder::NoDirectory) => (
+        Ok(PortHolder::NoDirectory) => (
             "its folder does not exist there".to_owned(),
             "make the folder on the server, or choose another path".to_owned(),
         ),
-        Ok(Holder::ReadOnly) => (
+        Ok(PortHolder::ReadOnly) => (
             "the login may not write to its folder".to_owned(),
             "let the login write to the folder on the server, or choose a path in one of its own".to_owned(),
         ),
-        Ok(Holder::Free) => (
+        Ok(PortHolder::Free) => (
             "nothing is there, so the server's policy forbids it".to_owned(),
             "set `AllowStreamLocalForwarding yes` in sshd_config (and look for DisableForwarding), and take `restrict` off \
              the key in authorized_keys"
@@ -134,28 +136,38 @@ fn of_path(path: &str, refusal: &Refusal) -> (String, String) {
 }
 
 /// What to do about a target that could not be connected to.
-pub(super) fn target(target: &Connect, cause: Cause, words: &str, here: bool, setting: &Setting<'_>) -> String {
+pub(super) fn target(
+    target: &Connect,
+    cause: ProbeFailureKind,
+    words: &str,
+    here: bool,
+    setting: &LoginContext<'_>,
+) -> String {
     let side = if here { "this machine" } else { "the server" };
     match cause {
-        Cause::Prohibited => prohibited(target, setting),
-        Cause::Refused | Cause::RefusedHere if does_not_resolve(words) => {
+        ProbeFailureKind::Prohibited => prohibited(target, setting),
+        ProbeFailureKind::Refused | ProbeFailureKind::RefusedHere if does_not_resolve(words) => {
             format!("write a name that {side} can resolve, or an address: `getent ahosts NAME` on {side}")
         }
-        Cause::Refused | Cause::RefusedHere => {
+        ProbeFailureKind::Refused | ProbeFailureKind::RefusedHere => {
             format!(
                 "start the service that is to listen on {target}, or correct the target; look with `ss -ltn` on its machine"
             )
         }
-        Cause::NoAnswer => format!("check the route and the firewall between {side} and {target}"),
-        Cause::Unsupported => "use a server that forwards connections, or another kind of forward".to_owned(),
-        Cause::Shortage => "raise the server's limits: open files, processes, channels of one session".to_owned(),
-        Cause::Unnamed | Cause::NotListening | Cause::WrongBanner => {
+        ProbeFailureKind::NoAnswer => format!("check the route and the firewall between {side} and {target}"),
+        ProbeFailureKind::Unsupported => {
+            "use a server that forwards connections, or another kind of forward".to_owned()
+        }
+        ProbeFailureKind::Shortage => {
+            "raise the server's limits: open files, processes, channels of one session".to_owned()
+        }
+        ProbeFailureKind::Unnamed | ProbeFailureKind::NotListening | ProbeFailureKind::WrongBanner => {
             "look into the server's log for the reason".to_owned()
         }
     }
 }
 
-fn prohibited(target: &Connect, setting: &Setting<'_>) -> String {
+fn prohibited(target: &Connect, setting: &LoginContext<'_>) -> String {
     if let Connect::Unix(_) = target {
         return "set `AllowStreamLocalForwarding yes` in sshd_config, and take `restrict` or `no-port-forwarding` off the key"
             .to_owned();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use nix::unistd::{User, geteuid};
-use tunnel_engine::examine::{Noted, Step};
+use tunnel_engine::examine::{LoginStep, Noted};
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::hostkey::lines_with_key;
 use tunnel_engine::spec::SessionSpec;
@@ -20,7 +20,7 @@ pub(super) fn hint(spec: &SessionSpec, steps: &[Noted], failure: Option<&Failure
     let user = User::from_name(&name).ok().flatten().filter(|user| user.uid != geteuid())?;
     let server = spec.destination.host_port();
     let key = steps.iter().filter(|noted| noted.server == server).find_map(|noted| {
-        let Step::HostKey { key, .. } = &noted.step else { return None };
+        let LoginStep::HostKey { key, .. } = &noted.step else { return None };
         Some(key)
     })?;
     in_file_of(&name, &user.dir.join(FILE), spec, key)

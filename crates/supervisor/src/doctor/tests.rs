@@ -4,28 +4,28 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tunnel_engine::examine::{Answer, Noted, Step};
+use tunnel_engine::examine::{AuthAnswer, LoginStep, Noted};
 use tunnel_engine::failure::{Failure, FailureKind};
-use tunnel_engine::forward::{Cause, Finding};
-use tunnel_engine::hostkey::{KnownLine, Place, Relation};
+use tunnel_engine::forward::{ProbeFailureKind, ProbeResult};
+use tunnel_engine::hostkey::{KnownLine, LinePosition, Relation};
 use tunnel_engine::session::ForwardError;
 use tunnel_engine::spec::{Bind, Connect, Listen, SessionSpec};
 
-use super::check::{AUTH, CONNECT, Check, HOST_KEY, RESOLVE, Verdict};
-use super::facts::{Fact, Facts, Listening, Refusal};
-use super::login::{self, Story};
-use super::refused::{self, Setting};
-use super::{Examined, Report, forwards};
-use crate::tunnel::Holder;
-use crate::tunnel::testing::tunnel_spec;
+use super::check::{AUTH, CONNECT, Check, CheckResult, HOST_KEY, RESOLVE};
+use super::forward_results::{ForwardResult, ForwardResults, ListenRefusal, ListenResult};
+use super::login::{self, LoginReport};
+use super::refused::{self, LoginContext};
+use super::{DoctorReport, Examined, forwards};
+use crate::tunnel::PortHolder;
+use crate::tunnel::test_support::tunnel_spec;
 
-fn told(spec: &SessionSpec, steps: Vec<Step>, failure: Option<&Failure>) -> Vec<Check> {
+fn told(spec: &SessionSpec, steps: Vec<LoginStep>, failure: Option<&Failure>) -> Vec<Check> {
     let server = spec.destination.host_port();
     let steps: Vec<Noted> = steps.into_iter().map(|step| Noted { server: server.clone(), step }).collect();
-    login::checks(&Story { spec, steps: &steps, failure, others: &[] })
+    login::checks(&LoginReport { spec, steps: &steps, failure, others: &[] })
 }
 
-fn verdicts(checks: &[Check], name: &str) -> Vec<Verdict> {
+fn verdicts(checks: &[Check], name: &str) -> Vec<CheckResult> {
     checks.iter().filter(|check| check.check == name).map(|check| check.verdict).collect()
 }
 
@@ -38,9 +38,9 @@ fn what_follows_a_failed_step_is_not_reached() {
     let spec = tunnel_spec("t", &[]).session;
     let failure = Failure::new(FailureKind::Dns, "no such name");
     let checks = told(&spec, Vec::new(), Some(&failure));
-    assert_eq!(verdicts(&checks, RESOLVE), [Verdict::Fail]);
+    assert_eq!(verdicts(&checks, RESOLVE), [CheckResult::Fail]);
     let last = checks.last().unwrap();
-    assert_eq!(last.verdict, Verdict::Skip);
+    assert_eq!(last.verdict, CheckResult::Skip);
     assert!(last.message.contains("banner") && last.message.contains("authentication"), "{last:?}");
 }
 
@@ -48,73 +48,87 @@ fn what_follows_a_failed_step_is_not_reached() {
 fn address_that_is_broken_fails_only_when_no_other_answers() {
     let spec = tunnel_spec("t", &[]).session;
     let (v6, v4) = (address("[2001:db8::1]:22"), address("192.0.2.1:22"));
-    let refused = |at| Step::Tried(at, Some("refused the connection".to_owned()));
-    let resolved = || Step::Resolved(vec![v6, v4]);
-    let works = told(&spec, vec![resolved(), refused(v6), Step::Tried(v4, None), Step::LoggedIn], None);
-    assert_eq!(verdicts(&works, CONNECT), [Verdict::Skip, Verdict::Pass]);
+    let refused = |at| LoginStep::Tried(at, Some("refused the connection".to_owned()));
+    let resolved = || LoginStep::Resolved(vec![v6, v4]);
+    let works = told(&spec, vec![resolved(), refused(v6), LoginStep::Tried(v4, None), LoginStep::LoggedIn], None);
+    assert_eq!(verdicts(&works, CONNECT), [CheckResult::Skip, CheckResult::Pass]);
     assert!(
         works.iter().any(|check| check.action.as_ref().is_some_and(|action| action.contains("\"inet\""))),
         "{works:?}"
     );
     let failure = Failure::new(FailureKind::ConnectRefused, "refused");
     let broken = told(&spec, vec![resolved(), refused(v6), refused(v4)], Some(&failure));
-    assert_eq!(verdicts(&broken, CONNECT), [Verdict::Fail; 3]);
+    assert_eq!(verdicts(&broken, CONNECT), [CheckResult::Fail; 3]);
 }
 
 #[test]
 fn known_hosts_are_told_file_by_file_with_lines() {
     let spec = tunnel_spec("t", &[]).session;
     let line = |file: &str, line, relation| KnownLine {
-        at: Place { file: Arc::from(Path::new(file)), line },
+        at: LinePosition { file: Arc::from(Path::new(file)), line },
         key: "ssh-ed25519 SHA256:x".to_owned(),
         relation,
     };
     let files: Vec<PathBuf> = ["/a", "/b", "/c"].map(PathBuf::from).to_vec();
     let lines = vec![line("/a", 3, Relation::Other), line("/b", 7, Relation::Same)];
-    let key =
-        |lines| Step::HostKey { key: "ssh-ed25519 SHA256:y".to_owned(), certified: false, files: files.clone(), lines };
-    let believed = told(&spec, vec![key(lines.clone()), Step::Believed, Step::LoggedIn], None);
-    assert_eq!(verdicts(&believed, HOST_KEY), [Verdict::Skip, Verdict::Pass, Verdict::Skip, Verdict::Pass]);
+    let key = |lines| LoginStep::HostKey {
+        key: "ssh-ed25519 SHA256:y".to_owned(),
+        certified: false,
+        files: files.clone(),
+        lines,
+    };
+    let believed = told(&spec, vec![key(lines.clone()), LoginStep::Believed, LoginStep::LoggedIn], None);
+    assert_eq!(
+        verdicts(&believed, HOST_KEY),
+        [CheckResult::Skip, CheckResult::Pass, CheckResult::Skip, CheckResult::Pass]
+    );
     let failure = Failure::new(FailureKind::HostKeyChanged, "it changed");
     let changed = told(&spec, vec![key(lines[..1].to_vec())], Some(&failure));
-    assert_eq!(verdicts(&changed, HOST_KEY), [Verdict::Fail, Verdict::Skip, Verdict::Skip, Verdict::Fail]);
+    assert_eq!(
+        verdicts(&changed, HOST_KEY),
+        [CheckResult::Fail, CheckResult::Skip, CheckResult::Skip, CheckResult::Fail]
+    );
     assert!(changed.iter().any(|check| check.subject == "/a" && check.message.contains("line 3")), "{changed:?}");
 }
 
 #[test]
 fn key_that_was_refused_before_another_was_taken_is_no_failure() {
     let spec = tunnel_spec("t", &[]).session;
-    let shown = |what: &str, answer| Step::Shown { what: what.to_owned(), answer };
-    let resolved = Step::Resolved(vec![address("192.0.2.1:22")]);
-    let steps =
-        vec![resolved, Step::Believed, shown("a SHA256:a", Answer::Refused), shown("b SHA256:b", Answer::Taken)];
-    let taken = told(&spec, [steps.clone(), vec![Step::LoggedIn]].concat(), None);
-    assert_eq!(verdicts(&taken, AUTH), [Verdict::Skip, Verdict::Pass, Verdict::Pass]);
+    let shown = |what: &str, answer| LoginStep::Shown { what: what.to_owned(), answer };
+    let resolved = LoginStep::Resolved(vec![address("192.0.2.1:22")]);
+    let steps = vec![
+        resolved,
+        LoginStep::Believed,
+        shown("a SHA256:a", AuthAnswer::Refused),
+        shown("b SHA256:b", AuthAnswer::Taken),
+    ];
+    let taken = told(&spec, [steps.clone(), vec![LoginStep::LoggedIn]].concat(), None);
+    assert_eq!(verdicts(&taken, AUTH), [CheckResult::Skip, CheckResult::Pass, CheckResult::Pass]);
     let failure = Failure::new(FailureKind::AuthRejected, "the server did not let user `u` in");
     let refused = told(&spec, steps[..3].to_vec(), Some(&failure));
-    assert_eq!(verdicts(&refused, AUTH), [Verdict::Fail, Verdict::Fail]);
+    assert_eq!(verdicts(&refused, AUTH), [CheckResult::Fail, CheckResult::Fail]);
     let helps = |check: &Check| check.action.as_ref().is_some_and(|action| action.contains("authorized_keys"));
     assert!(refused.iter().any(helps), "{refused:?}");
 }
 
 #[test]
 fn refused_port_is_explained_by_what_was_seen() {
-    let why = |port, holder: Result<Holder, String>, any_port, may_connect| {
+    let why = |port, holder: Result<PortHolder, String>, any_port, may_connect| {
         let error = ForwardError::Refused { listen: "p".to_owned(), reason: None };
-        let refusal = Refusal { error, holder, answers: None, any_port };
-        let setting = Setting { user: "u", may_connect, may_listen: None };
+        let refusal = ListenRefusal { error, holder, answers: None, any_port };
+        let setting = LoginContext { user: "u", may_connect, may_listen: None };
         let (why, action) = refused::listen(&Listen::Tcp { bind: Bind::Default, port }, &refusal, &setting);
         format!("{why} -> {action}")
     };
     let none = || Err("no shell".to_owned());
     for (port, holder, any_port, may_connect, words) in [
-        (8080, Ok(Holder::Program("7 nginx".to_owned())), None, None, "process 7 nginx"),
-        (8080, Ok(Holder::Session(String::new())), None, None, "takeover"),
-        (8080, Ok(Holder::Other("33".to_owned())), None, None, "uid 33"),
+        (8080, Ok(PortHolder::Program("7 nginx".to_owned())), None, None, "process 7 nginx"),
+        (8080, Ok(PortHolder::Session(String::new())), None, None, "takeover"),
+        (8080, Ok(PortHolder::Other("33".to_owned())), None, None, "uid 33"),
         (80, none(), Some(true), None, "below 1024"),
-        (80, Ok(Holder::Free), Some(false), Some(false), "forbids all forwards"),
-        (8080, Ok(Holder::Free), Some(true), Some(true), "permitlisten="),
-        (8080, Ok(Holder::Free), Some(false), Some(true), "instead of `local`"),
+        (80, Ok(PortHolder::Free), Some(false), Some(false), "forbids all forwards"),
+        (8080, Ok(PortHolder::Free), Some(true), Some(true), "permitlisten="),
+        (8080, Ok(PortHolder::Free), Some(false), Some(true), "instead of `local`"),
         (8080, none(), None, None, "most likely the server's policy"),
     ] {
         let told = why(port, holder, any_port, may_connect);
@@ -126,8 +140,8 @@ fn refused_port_is_explained_by_what_was_seen() {
 fn prohibited_target_is_explained_by_what_else_is_allowed() {
     let target = Connect::Tcp { host: "db".to_owned(), port: 5432 };
     let action = |may_connect, may_listen| {
-        let setting = Setting { user: "u", may_connect, may_listen };
-        refused::target(&target, Cause::Prohibited, "", false, &setting)
+        let setting = LoginContext { user: "u", may_connect, may_listen };
+        refused::target(&target, ProbeFailureKind::Prohibited, "", false, &setting)
     };
     assert!(action(Some(true), None).starts_with("the login may connect elsewhere"), "{}", action(Some(true), None));
     assert!(action(Some(false), Some(true)).contains("instead of `remote`"));
@@ -138,16 +152,18 @@ fn prohibited_target_is_explained_by_what_else_is_allowed() {
 #[test]
 fn forwards_without_a_session_are_skipped_and_nothing_fails() {
     let spec = tunnel_spec("t", &["L1:h:2", "R3:h:4", "D5"]);
-    let mut facts = Facts { forwards: Vec::new(), may_connect: None, shell: None, unfinished: false };
+    let mut facts = ForwardResults { forwards: Vec::new(), may_connect: None, shell: None, unfinished: false };
     facts.forwards.extend(
-        spec.forwards.iter().map(|_| Fact { listen: Some(Listening::Free("free".to_owned())), ..Fact::default() }),
+        spec.forwards
+            .iter()
+            .map(|_| ForwardResult { listen: Some(ListenResult::Free("free".to_owned())), ..ForwardResult::default() }),
     );
-    facts.forwards[1] = Fact { target: Some(Finding::Up(None)), ..Fact::default() };
+    facts.forwards[1] = ForwardResult { target: Some(ProbeResult::Up(None)), ..ForwardResult::default() };
     let checks = forwards::checks(&spec, &spec.session, &facts);
-    let told: Vec<Verdict> = checks.iter().map(|check| check.verdict).collect();
-    let (pass, skip) = (Verdict::Pass, Verdict::Skip);
+    let told: Vec<CheckResult> = checks.iter().map(|check| check.verdict).collect();
+    let (pass, skip) = (CheckResult::Pass, CheckResult::Skip);
     assert_eq!(told, [pass, skip, skip, pass, pass, skip]);
-    let report = Report { tunnels: vec![Examined { name: "t".to_owned(), server: String::new(), checks }] };
+    let report = DoctorReport { tunnels: vec![Examined { name: "t".to_owned(), server: String::new(), checks }] };
     assert!(!report.has_failed());
     let json = serde_json::to_value(&report).unwrap();
     let first = &json["tunnels"][0]["checks"][0];

@@ -9,7 +9,7 @@ pub(super) const MAX_OUTAGES: usize = 100;
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Outage {
+pub(super) struct PastOutage {
     /// Milliseconds since 1970.
     pub(super) from: u64,
     /// The same; while it lasts, up to when it has been counted.
@@ -23,13 +23,13 @@ pub(super) struct Outage {
 /// In the order in which they ended, and the one that lasts.
 #[derive(Debug, Default)]
 pub(super) struct Outages {
-    past: VecDeque<Outage>,
-    open: Option<Open>,
+    past: VecDeque<PastOutage>,
+    open: Option<OpenOutage>,
 }
 
 #[derive(Debug)]
-struct Open {
-    outage: Outage,
+struct OpenOutage {
+    outage: PastOutage,
     /// A start that succeeds at once is no outage: it becomes one with the first failure.
     is_start: bool,
 }
@@ -37,13 +37,14 @@ struct Open {
 impl Outages {
     /// The tunnel was ready, and is not any more.
     pub(super) fn begin(&mut self, now: u64, cause: Cause) {
-        self.open = Some(Open { outage: Outage { from: now, until: now, length: 0, cause }, is_start: false });
+        self.open =
+            Some(OpenOutage { outage: PastOutage { from: now, until: now, length: 0, cause }, is_start: false });
     }
 
     /// The tunnel is wanted from now on, and has to start first.
     pub(super) fn begin_start(&mut self, now: u64) {
         let cause = Cause::without_kind("the start did not succeed");
-        self.open = Some(Open { outage: Outage { from: now, until: now, length: 0, cause }, is_start: true });
+        self.open = Some(OpenOutage { outage: PastOutage { from: now, until: now, length: 0, cause }, is_start: true });
     }
 
     /// Something went wrong while it lasts. The first failure is the cause; whether this one is.
@@ -66,15 +67,15 @@ impl Outages {
 
     /// It lasts.
     pub(super) fn count(&mut self, until: u64, elapsed: u64) {
-        if let Some(Open { outage, .. }) = &mut self.open {
+        if let Some(OpenOutage { outage, .. }) = &mut self.open {
             outage.until = until.max(outage.from);
             outage.length += elapsed;
         }
     }
 
     /// It is over. What ended then, if that was an outage.
-    pub(super) fn end(&mut self) -> Option<&Outage> {
-        let Open { outage, is_start } = self.open.take()?;
+    pub(super) fn end(&mut self) -> Option<&PastOutage> {
+        let OpenOutage { outage, is_start } = self.open.take()?;
         if is_start {
             return None;
         }
@@ -101,12 +102,12 @@ impl Outages {
     }
 
     /// Those that are over, the newest first.
-    pub(super) fn past(&self) -> impl DoubleEndedIterator<Item = &Outage> {
+    pub(super) fn past(&self) -> impl DoubleEndedIterator<Item = &PastOutage> {
         self.past.iter().rev()
     }
 
     /// The one that lasts.
-    pub(super) fn open(&self) -> Option<&Outage> {
+    pub(super) fn open(&self) -> Option<&PastOutage> {
         self.open.as_ref().filter(|open| !open.is_start).map(|open| &open.outage)
     }
 }

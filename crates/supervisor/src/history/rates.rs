@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// A reading that is younger says too little: one packet more or less would double the rate.
-const SHORTEST: Duration = Duration::from_secs(5);
+const MIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Counters that were not read for so long belong to a tunnel that has gone.
 const STALE: Duration = Duration::from_secs(60);
@@ -57,7 +57,7 @@ impl Readings {
 
     /// Since the youngest reading that is old enough.
     pub(super) fn rates(&self, traffic: Traffic, now: Instant) -> Option<Rates> {
-        let old_enough = |(at, _): &&(Instant, Traffic)| now.saturating_duration_since(*at) >= SHORTEST;
+        let old_enough = |(at, _): &&(Instant, Traffic)| now.saturating_duration_since(*at) >= MIN_INTERVAL;
         let (at, before) = self.last.iter().chain(&self.before).find(old_enough)?;
         let (added, seconds) = (traffic.since(*before), now.saturating_duration_since(*at).as_secs_f64());
         let rate = |bytes: u64| (bytes as f64 / seconds).round() as u64;

@@ -19,7 +19,7 @@ const SET_BACK: Duration = SAMPLE.saturating_mul(2);
 /// How a tunnel is, as far as its availability is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum State {
+pub(super) enum Availability {
     /// Its time does not count.
     NotWanted,
     NotReady,
@@ -28,7 +28,7 @@ pub(super) enum State {
 
 /// What a change came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Changed {
+pub(super) struct RecordChange {
     /// Another state, or another cause.
     pub(super) is_news: bool,
     /// The length of the outage that ended, in milliseconds.
@@ -36,8 +36,8 @@ pub(super) struct Changed {
 }
 
 #[derive(Debug)]
-pub(super) struct Record {
-    state: State,
+pub(super) struct TunnelRecord {
+    state: Availability,
     /// When the record began.
     pub(super) begun: u64,
     /// Up to when time has been counted.
@@ -46,11 +46,11 @@ pub(super) struct Record {
     pub(super) outages: Outages,
 }
 
-impl Record {
+impl TunnelRecord {
     /// Of a tunnel that is not wanted so far.
     pub(super) fn new(now: Moment) -> Self {
         Self {
-            state: State::NotWanted,
+            state: Availability::NotWanted,
             begun: now.wall_ms(),
             counted: now,
             samples: Samples::new(now.wall_ms()),
@@ -59,19 +59,21 @@ impl Record {
     }
 
     /// The tunnel is in this state from now on; `cause`: a failure that has not been told yet, or why the state changes.
-    pub(super) fn change(&mut self, state: State, cause: Option<&Cause>, now: Moment) -> Changed {
+    pub(super) fn change(&mut self, state: Availability, cause: Option<&Cause>, now: Moment) -> RecordChange {
         self.advance(now);
-        let mut changed = Changed { is_news: self.state != state, ended: None };
+        let mut changed = RecordChange { is_news: self.state != state, ended: None };
         match (self.state, state) {
-            (State::NotWanted, State::NotReady) => self.outages.begin_start(now.wall_ms()),
-            (State::Ready, State::NotReady) => {
+            (Availability::NotWanted, Availability::NotReady) => self.outages.begin_start(now.wall_ms()),
+            (Availability::Ready, Availability::NotReady) => {
                 let unknown = || Cause::without_kind("it was not ready, and no failure was told");
                 self.outages.begin(now.wall_ms(), cause.cloned().unwrap_or_else(unknown));
             }
-            (_, State::NotWanted | State::Ready) => changed.ended = self.outages.end().map(|outage| outage.length),
-            (State::NotReady, State::NotReady) => {}
+            (_, Availability::NotWanted | Availability::Ready) => {
+                changed.ended = self.outages.end().map(|outage| outage.length)
+            }
+            (Availability::NotReady, Availability::NotReady) => {}
         }
-        if let (State::NotReady, Some(cause)) = (state, cause) {
+        if let (Availability::NotReady, Some(cause)) = (state, cause) {
             changed.is_news |= self.outages.failed(cause);
         }
         self.state = state;
@@ -81,7 +83,7 @@ impl Record {
     /// From then on tunneld did not run, although it was not stopped.
     /// Whether that is the cause of an outage.
     pub(super) fn lost(&mut self, cause: &Cause, at: Moment) -> bool {
-        self.state != State::NotWanted && self.change(State::NotReady, Some(cause), at).is_news
+        self.state != Availability::NotWanted && self.change(Availability::NotReady, Some(cause), at).is_news
     }
 
     /// A process that has another monotonic clock goes on with it.
@@ -93,7 +95,7 @@ impl Record {
 
     /// Nothing is known of the last day.
     pub(super) fn is_empty(&self) -> bool {
-        self.state == State::NotWanted && self.samples.are_empty() && self.outages.past().next().is_none()
+        self.state == Availability::NotWanted && self.samples.are_empty() && self.outages.past().next().is_none()
     }
 
     /// Counts the time up to now.
@@ -108,8 +110,8 @@ impl Record {
             self.begun = self.begun.saturating_sub(back);
         }
         self.samples.reach(wall);
-        if self.state != State::NotWanted {
-            self.samples.count(wall, elapsed_ms, self.state == State::Ready);
+        if self.state != Availability::NotWanted {
+            self.samples.count(wall, elapsed_ms, self.state == Availability::Ready);
             self.outages.count(wall, elapsed_ms);
         }
         self.outages.forget(wall.saturating_sub(millis(KEPT)));

@@ -10,10 +10,10 @@ use super::event::Event;
 use super::events::{Events, Following};
 use super::moment::Moment;
 use super::rates::{Rates, Readings, Traffic};
-use super::record::{Record, State};
+use super::record::{Availability, TunnelRecord};
 use super::report::TunnelHistory;
 use super::samples::begin_of;
-use super::store::{self, Line, SampleLine, StateLine, Writer};
+use super::store::{self, SampleLine, StateLine, StoreLine, Writer};
 use crate::lifecycle::Want;
 
 /// How often the counters of all tunnels are read: rates are about the last ten seconds.
@@ -28,7 +28,7 @@ pub struct Recorder(Arc<Mutex<Records>>);
 
 #[derive(Debug, Default)]
 struct Records {
-    tunnels: HashMap<String, Known>,
+    tunnels: HashMap<String, RecordedTunnel>,
     events: Events,
     /// None: in memory only.
     writer: Option<Writer>,
@@ -39,13 +39,13 @@ struct Records {
 }
 
 #[derive(Debug)]
-struct Known {
-    record: Record,
+struct RecordedTunnel {
+    record: TunnelRecord,
     readings: Readings,
 }
 
-impl Known {
-    fn of(record: Record) -> Self {
+impl RecordedTunnel {
+    fn of(record: TunnelRecord) -> Self {
         Self { record, readings: Readings::default() }
     }
 }
@@ -58,7 +58,7 @@ impl Recorder {
         let records = &mut *recorder.lock();
         (records.alive_at, records.written_to) = (now.wall_ms(), begin_of(now.wall_ms()));
         if let Some((known, writer)) = folder.and_then(|folder| store::open(folder, now)) {
-            records.tunnels = known.into_iter().map(|(name, record)| (name, Known::of(record))).collect();
+            records.tunnels = known.into_iter().map(|(name, record)| (name, RecordedTunnel::of(record))).collect();
             records.writer = Some(writer);
         }
         recorder.clone()
@@ -77,15 +77,15 @@ impl Recorder {
     /// How a tunnel is from now on, and why, where it is not as it was or something failed.
     pub(crate) fn changed(&self, name: &str, want: Want, ready: bool, cause: Option<&Cause>, now: Moment) {
         let state = match (want, ready) {
-            (Want::Down, _) => State::NotWanted,
-            (Want::Up, false) => State::NotReady,
-            (Want::Up, true) => State::Ready,
+            (Want::Down, _) => Availability::NotWanted,
+            (Want::Up, false) => Availability::NotReady,
+            (Want::Up, true) => Availability::Ready,
         };
         let mut records = self.lock();
         let changed = records.known(name, now).record.change(state, cause, now);
         if changed.is_news {
             let line = StateLine::new(name, now.wall_ms(), state, cause);
-            records.write(&Line::State(StateLine { length: changed.ended, ..line }));
+            records.write(&StoreLine::State(StateLine { length: changed.ended, ..line }));
         }
     }
 
@@ -100,7 +100,7 @@ impl Recorder {
         }
         if now_ms.abs_diff(records.alive_at) >= ALIVE_EVERY_MS {
             records.alive_at = now_ms;
-            records.write(&Line::Alive { at: now_ms });
+            records.write(&StoreLine::Alive { at: now_ms });
         }
     }
 
@@ -110,7 +110,7 @@ impl Recorder {
         let mut records = self.lock();
         records.tunnels.values_mut().for_each(|known| known.record.advance(now));
         records.write_samples(u64::MAX);
-        records.write(&Line::Stopped { at: now.wall_ms() });
+        records.write(&StoreLine::Stopped { at: now.wall_ms() });
         if let Some(writer) = records.writer.take() {
             drop(records);
             writer.end();
@@ -142,7 +142,7 @@ impl Recorder {
     }
 
     /// Something happened.
-    pub(crate) fn tell(&self, event: Event) {
+    pub(crate) fn push(&self, event: Event) {
         self.lock().events.add(event);
     }
 
@@ -158,11 +158,11 @@ impl Recorder {
 }
 
 impl Records {
-    fn known(&mut self, name: &str, now: Moment) -> &mut Known {
-        self.tunnels.entry(name.to_owned()).or_insert_with(|| Known::of(Record::new(now)))
+    fn known(&mut self, name: &str, now: Moment) -> &mut RecordedTunnel {
+        self.tunnels.entry(name.to_owned()).or_insert_with(|| RecordedTunnel::of(TunnelRecord::new(now)))
     }
 
-    fn write(&mut self, line: &Line) {
+    fn write(&mut self, line: &StoreLine) {
         if let Some(writer) = &mut self.writer {
             writer.write(line.encoded());
         }
@@ -175,7 +175,7 @@ impl Records {
         let mut text = Vec::new();
         for (name, known) in &self.tunnels {
             for (at, sample) in known.record.samples.between(from, until) {
-                text.extend(Line::Sample(SampleLine { tunnel: name.clone(), at, sample: *sample }).encoded());
+                text.extend(StoreLine::Sample(SampleLine { tunnel: name.clone(), at, sample: *sample }).encoded());
             }
         }
         if !text.is_empty() {

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::moment::{at_unix_ms, millis};
-use super::outages::Outage;
-use super::record::{KEPT, Record};
+use super::outages::PastOutage;
+use super::record::{KEPT, TunnelRecord};
 use crate::tunnel::rfc3339;
 
 /// The last 24 hours of one tunnel.
@@ -55,7 +55,7 @@ pub struct SampleReport {
     pub bytes_out: u64,
 }
 
-impl Record {
+impl TunnelRecord {
     /// As it was when time was counted last.
     pub(super) fn report(&self, name: &str, now_ms: u64) -> TunnelHistory {
         let (wanted, ready) = self.samples.totals();
@@ -84,7 +84,7 @@ impl Record {
     }
 }
 
-fn outage_report(outage: &Outage, lasts: bool) -> OutageReport {
+fn outage_report(outage: &PastOutage, lasts: bool) -> OutageReport {
     OutageReport {
         from: time(outage.from),
         until: (!lasts).then(|| time(outage.until)),

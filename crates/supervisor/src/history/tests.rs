@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tunnel_engine::clock;
 
 use super::outages::MAX_OUTAGES;
-use super::record::{Record, State};
+use super::record::{Availability, TunnelRecord};
 use super::samples::MAX_SAMPLES;
 use super::*;
 
@@ -26,7 +26,7 @@ fn cause(kind: &str) -> Cause {
     Cause { kind: Some(kind.to_owned()), message: format!("a failure: {kind}") }
 }
 
-fn report(record: &mut Record, now: Moment) -> TunnelHistory {
+fn report(record: &mut TunnelRecord, now: Moment) -> TunnelHistory {
     record.advance(now);
     record.report("t", now.wall_ms())
 }
@@ -34,15 +34,15 @@ fn report(record: &mut Record, now: Moment) -> TunnelHistory {
 #[test]
 fn outage_has_first_failure_as_cause_and_its_length() {
     let (start, lost) = (noon(), cause("keepalive_timeout"));
-    let mut record = Record::new(start);
-    record.change(State::NotReady, None, start);
-    record.change(State::Ready, None, after(start, 1));
-    record.change(State::NotReady, Some(&lost), after(start, 100));
-    record.change(State::NotReady, Some(&cause("connect_refused")), after(start, 110));
+    let mut record = TunnelRecord::new(start);
+    record.change(Availability::NotReady, None, start);
+    record.change(Availability::Ready, None, after(start, 1));
+    record.change(Availability::NotReady, Some(&lost), after(start, 100));
+    record.change(Availability::NotReady, Some(&cause("connect_refused")), after(start, 110));
     let told = report(&mut record, after(start, 120));
     assert_eq!(told.outages.len(), 1);
     assert_eq!((told.outages[0].until.as_deref(), told.outages[0].seconds), (None, 20.0));
-    record.change(State::Ready, None, after(start, 130));
+    record.change(Availability::Ready, None, after(start, 130));
     let told = report(&mut record, after(start, 200));
     let outage = &told.outages[0];
     assert_eq!((outage.from.as_str(), outage.seconds), ("2026-01-01T12:01:40Z", 30.0));
@@ -54,13 +54,13 @@ fn outage_has_first_failure_as_cause_and_its_length() {
 #[test]
 fn start_without_failure_is_no_outage_and_with_one_it_is_from_its_begin() {
     let start = noon();
-    let mut record = Record::new(start);
-    record.change(State::NotReady, None, start);
-    record.change(State::Ready, None, after(start, 2));
+    let mut record = TunnelRecord::new(start);
+    record.change(Availability::NotReady, None, start);
+    record.change(Availability::Ready, None, after(start, 2));
     assert_eq!(report(&mut record, after(start, 2)).outages, []);
-    record.change(State::NotWanted, None, after(start, 10));
-    record.change(State::NotReady, None, after(start, 20));
-    record.change(State::NotReady, Some(&cause("dns")), after(start, 25));
+    record.change(Availability::NotWanted, None, after(start, 10));
+    record.change(Availability::NotReady, None, after(start, 20));
+    record.change(Availability::NotReady, Some(&cause("dns")), after(start, 25));
     let outage = &report(&mut record, after(start, 30)).outages[0];
     assert_eq!((outage.from.as_str(), outage.seconds), ("2026-01-01T12:00:20Z", 10.0));
     assert_eq!(outage.kind.as_deref(), Some("dns"));
@@ -69,21 +69,21 @@ fn start_without_failure_is_no_outage_and_with_one_it_is_from_its_begin() {
 #[test]
 fn order_that_ends_in_a_failure_has_the_failure_as_cause() {
     let start = noon();
-    let mut record = Record::new(start);
-    record.change(State::Ready, None, start);
-    record.change(State::NotReady, Some(&Cause::without_kind("restarted by an operator")), after(start, 1));
+    let mut record = TunnelRecord::new(start);
+    record.change(Availability::Ready, None, start);
+    record.change(Availability::NotReady, Some(&Cause::without_kind("restarted by an operator")), after(start, 1));
     assert_eq!(report(&mut record, after(start, 2)).outages[0].message, "restarted by an operator");
-    record.change(State::NotReady, Some(&cause("auth_rejected")), after(start, 3));
+    record.change(Availability::NotReady, Some(&cause("auth_rejected")), after(start, 3));
     assert_eq!(report(&mut record, after(start, 4)).outages[0].kind.as_deref(), Some("auth_rejected"));
 }
 
 #[test]
 fn time_in_which_a_tunnel_is_not_wanted_does_not_count() {
     let start = noon();
-    let mut record = Record::new(start);
+    let mut record = TunnelRecord::new(start);
     assert_eq!(report(&mut record, after(start, HOUR)).availability, None);
-    record.change(State::Ready, None, after(start, HOUR));
-    record.change(State::NotWanted, None, after(start, 2 * HOUR));
+    record.change(Availability::Ready, None, after(start, HOUR));
+    record.change(Availability::NotWanted, None, after(start, 2 * HOUR));
     let told = report(&mut record, after(start, 3 * HOUR));
     assert_eq!((told.availability, told.outages), (Some(1.0), vec![]));
     assert_eq!(told.samples.iter().filter(|sample| sample.ready.is_some()).count(), 12);
@@ -92,10 +92,10 @@ fn time_in_which_a_tunnel_is_not_wanted_does_not_count() {
 #[test]
 fn record_forgets_what_is_older_than_a_day() {
     let start = noon();
-    let mut record = Record::new(start);
-    record.change(State::Ready, None, start);
-    record.change(State::NotReady, Some(&cause("dns")), after(start, 60));
-    record.change(State::Ready, None, after(start, 120));
+    let mut record = TunnelRecord::new(start);
+    record.change(Availability::Ready, None, start);
+    record.change(Availability::NotReady, Some(&cause("dns")), after(start, 60));
+    record.change(Availability::Ready, None, after(start, 120));
     record.advance(after(start, 12 * HOUR));
     assert_eq!(report(&mut record, after(start, 23 * HOUR)).outages.len(), 1);
     for hour in 24..=25 {
@@ -109,10 +109,10 @@ fn record_forgets_what_is_older_than_a_day() {
 #[test]
 fn clock_that_is_set_back_moves_the_record_with_it() {
     let start = noon();
-    let mut record = Record::new(start);
-    record.change(State::Ready, None, start);
-    record.change(State::NotReady, Some(&cause("dns")), after(start, 1800));
-    record.change(State::Ready, None, after(start, 1860));
+    let mut record = TunnelRecord::new(start);
+    record.change(Availability::Ready, None, start);
+    record.change(Availability::NotReady, Some(&cause("dns")), after(start, 1800));
+    record.change(Availability::Ready, None, after(start, 1860));
     let awake = after(start, 3600).awake;
     let told = report(&mut record, Moment { awake, wall: start.wall - Duration::from_secs(6 * HOUR) });
     assert_eq!(told.outages[0].from, "2026-01-01T05:30:00Z");
@@ -124,8 +124,8 @@ fn clock_that_is_set_back_moves_the_record_with_it() {
 #[test]
 fn clock_that_is_set_forward_leaves_a_gap() {
     let start = noon();
-    let mut record = Record::new(start);
-    record.change(State::NotReady, Some(&cause("dns")), start);
+    let mut record = TunnelRecord::new(start);
+    record.change(Availability::NotReady, Some(&cause("dns")), start);
     record.advance(after(start, 600));
     let told = report(&mut record, Moment { awake: after(start, 900).awake, wall: after(start, 7200).wall });
     assert_eq!(told.outages[0].seconds, 900.0, "measured, not the calendar's");
@@ -138,9 +138,9 @@ fn clock_that_is_set_forward_leaves_a_gap() {
 #[test]
 fn record_of_a_flapping_tunnel_is_bounded() {
     let start = noon();
-    let mut record = Record::new(start);
+    let mut record = TunnelRecord::new(start);
     for second in 0..20_000 {
-        let state = if second % 2 == 0 { State::Ready } else { State::NotReady };
+        let state = if second % 2 == 0 { Availability::Ready } else { Availability::NotReady };
         record.change(state, Some(&cause("connection_lost")), after(start, second));
     }
     let told = report(&mut record, after(start, 20_000));
@@ -148,11 +148,11 @@ fn record_of_a_flapping_tunnel_is_bounded() {
 }
 
 /// The same by brute force: the state of each second.
-fn model(seconds: &[State]) -> (Option<f64>, Vec<(usize, usize)>) {
-    let wanted = seconds.iter().filter(|state| **state != State::NotWanted).count();
-    let ready = seconds.iter().filter(|state| **state == State::Ready).count();
+fn model(seconds: &[Availability]) -> (Option<f64>, Vec<(usize, usize)>) {
+    let wanted = seconds.iter().filter(|state| **state != Availability::NotWanted).count();
+    let ready = seconds.iter().filter(|state| **state == Availability::Ready).count();
     let mut outages: Vec<(usize, usize)> = Vec::new();
-    for (at, _) in seconds.iter().enumerate().filter(|(_, state)| **state == State::NotReady) {
+    for (at, _) in seconds.iter().enumerate().filter(|(_, state)| **state == Availability::NotReady) {
         match outages.last_mut() {
             Some((from, length)) if *from + *length == at => *length += 1,
             _ => outages.push((at, 1)),
@@ -169,10 +169,10 @@ proptest! {
         looks in proptest::collection::btree_set(0u64..40_000, 0..20),
     ) {
         let start = noon();
-        let mut record = Record::new(start);
+        let mut record = TunnelRecord::new(start);
         let mut seconds = Vec::new();
         for (state, length) in changes {
-            let state = [State::NotWanted, State::NotReady, State::Ready][usize::from(state)];
+            let state = [Availability::NotWanted, Availability::NotReady, Availability::Ready][usize::from(state)];
             let now = seconds.len() as u64;
             record.change(state, Some(&cause("dns")), after(start, now));
             seconds.extend((0..length).map(|_| state));

@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use super::body::Body;
 use super::connections::Busy;
-use super::daemon::{Daemon, NoAnswer};
+use super::daemon::{DaemonClient, NoAnswer};
 use super::exposition::{self, Format};
-use super::host::Hosts;
-use super::page::{self, ASSETS, Live};
+use super::host::AllowedHosts;
+use super::page::{self, ASSETS, LivePage};
 use super::ready;
-use super::route::{Route, route};
+use super::route::{HttpRoute, route};
 
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
@@ -34,15 +34,15 @@ const SAFETY: [(HeaderName, &str); 5] = [
 ];
 
 /// What answers need.
-pub(super) struct Answering {
-    daemon: Arc<Daemon>,
-    live: Arc<Live>,
-    hosts: Hosts,
+pub(super) struct AnswerContext {
+    daemon: Arc<DaemonClient>,
+    live: Arc<LivePage>,
+    hosts: AllowedHosts,
 }
 
-impl Answering {
-    pub(super) fn new(daemon: Arc<Daemon>, hosts: Hosts) -> Self {
-        Self { live: Live::new(daemon.clone()), daemon, hosts }
+impl AnswerContext {
+    pub(super) fn new(daemon: Arc<DaemonClient>, hosts: AllowedHosts) -> Self {
+        Self { live: LivePage::new(daemon.clone()), daemon, hosts }
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>, busy: Busy) -> Response<Body> {
@@ -79,12 +79,12 @@ impl Answering {
             return response;
         }
         match found {
-            Route::Page => self.page().await,
-            Route::Asset(at) => asset(at),
-            Route::Events => self.events(request.method(), busy),
-            Route::Ready(name) => self.ready(name).await,
-            Route::Status => self.status().await,
-            Route::Metrics => {
+            HttpRoute::Page => self.page().await,
+            HttpRoute::Asset(at) => asset(at),
+            HttpRoute::Events => self.events(request.method(), busy),
+            HttpRoute::Ready(name) => self.ready(name).await,
+            HttpRoute::Status => self.status().await,
+            HttpRoute::Metrics => {
                 let accept = request.headers().get(ACCEPT).map(|value| value.to_str().unwrap_or_default());
                 self.metrics(Format::of(accept)).await
             }
@@ -122,7 +122,7 @@ impl Answering {
                 Some(readiness) => readiness,
                 None => {
                     let error = self.daemon.unknown(name).await;
-                    return json(StatusCode::NOT_FOUND, &Refusal { ready: false, error });
+                    return json(StatusCode::NOT_FOUND, &ReadyRefusal { ready: false, error });
                 }
             },
         };
@@ -164,7 +164,7 @@ fn asset(at: usize) -> Response<Body> {
 
 /// An answer about readiness that cannot be given.
 #[derive(Serialize)]
-struct Refusal {
+struct ReadyRefusal {
     ready: bool,
     error: String,
 }
@@ -185,7 +185,7 @@ async fn apart(make: impl FnOnce() -> Response<Body> + Send + 'static) -> Respon
 }
 
 fn unavailable(error: &NoAnswer) -> Response<Body> {
-    json(StatusCode::SERVICE_UNAVAILABLE, &Refusal { ready: false, error: error.to_string() })
+    json(StatusCode::SERVICE_UNAVAILABLE, &ReadyRefusal { ready: false, error: error.to_string() })
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {

@@ -14,7 +14,7 @@ use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio_io_timeout::TimeoutStream;
 use tunnel_engine::clock;
 
-use super::answer::Answering;
+use super::answer::AnswerContext;
 
 /// Connections at once. A machine has a scraper or two, a health check, and a few people with the page open.
 pub(crate) const MAX_CONNECTIONS: usize = 64;
@@ -38,14 +38,14 @@ const MAX_AGE: Duration = Duration::from_secs(3600);
 /// How long an answer may go on past [`MAX_AGE`].
 const LAST_ANSWER: Duration = Duration::from_secs(10);
 
-pub(super) struct Connections {
-    answering: Arc<Answering>,
+pub(super) struct HttpConnections {
+    answering: Arc<AnswerContext>,
     tasks: JoinSet<()>,
-    open: HashMap<Id, (Usage, AbortHandle)>,
+    open: HashMap<Id, (UsageSince, AbortHandle)>,
 }
 
-impl Connections {
-    pub(super) fn new(answering: Answering) -> Self {
+impl HttpConnections {
+    pub(super) fn new(answering: AnswerContext) -> Self {
         Self { answering: Arc::new(answering), tasks: JoinSet::new(), open: HashMap::new() }
     }
 
@@ -54,7 +54,7 @@ impl Connections {
         if self.open.len() >= MAX_CONNECTIONS {
             self.close_one();
         }
-        let usage = Usage::new(clock::now());
+        let usage = UsageSince::new(clock::now());
         let task = self.tasks.spawn(converse(stream, self.answering.clone(), usage.clone()));
         self.open.insert(task.id(), (usage, task));
     }
@@ -80,11 +80,11 @@ impl Connections {
 
 /// What a connection is used for, and since when.
 #[derive(Clone)]
-pub(super) struct Usage(Arc<Mutex<(Use, Instant)>>);
+pub(super) struct UsageSince(Arc<Mutex<(ConnectionUse, Instant)>>);
 
 /// The first is closed first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Use {
+enum ConnectionUse {
     /// It has asked for nothing yet.
     Silent,
     /// Its last question is answered.
@@ -93,39 +93,39 @@ enum Use {
     Busy,
 }
 
-impl Usage {
+impl UsageSince {
     fn new(now: Instant) -> Self {
-        Self(Arc::new(Mutex::new((Use::Silent, now))))
+        Self(Arc::new(Mutex::new((ConnectionUse::Silent, now))))
     }
 
     /// A question has come; it is answered when what this gives is dropped.
     pub(super) fn begin(&self) -> Busy {
-        self.set(Use::Busy);
+        self.set(ConnectionUse::Busy);
         Busy(self.clone())
     }
 
-    fn set(&self, what: Use) {
+    fn set(&self, what: ConnectionUse) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (what, clock::now());
     }
 
-    fn rank(&self) -> (Use, Instant) {
+    fn rank(&self) -> (ConnectionUse, Instant) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A question that is being answered.
-pub(super) struct Busy(Usage);
+pub(super) struct Busy(UsageSince);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.set(Use::Idle);
+        self.0.set(ConnectionUse::Idle);
     }
 }
 
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    answering: Arc<Answering>,
-    usage: Usage,
+    answering: Arc<AnswerContext>,
+    usage: UsageSince,
 ) {
     let mut stream = Box::pin(TimeoutStream::new(stream));
     stream.as_mut().set_write_timeout_pinned(Some(WRITE_TIMEOUT));
@@ -166,8 +166,21 @@ mod tests {
     fn silent_then_idle_then_oldest_connections_make_room() {
         let now = clock::now();
         let earlier = now - Duration::from_secs(60);
-        let mut ranks = [(Use::Busy, earlier), (Use::Idle, earlier), (Use::Silent, now), (Use::Silent, earlier)];
+        let mut ranks = [
+            (ConnectionUse::Busy, earlier),
+            (ConnectionUse::Idle, earlier),
+            (ConnectionUse::Silent, now),
+            (ConnectionUse::Silent, earlier),
+        ];
         ranks.sort();
-        assert_eq!(ranks, [(Use::Silent, earlier), (Use::Silent, now), (Use::Idle, earlier), (Use::Busy, earlier)]);
+        assert_eq!(
+            ranks,
+            [
+                (ConnectionUse::Silent, earlier),
+                (ConnectionUse::Silent, now),
+                (ConnectionUse::Idle, earlier),
+                (ConnectionUse::Busy, earlier)
+            ]
+        );
     }
 }

@@ -16,15 +16,15 @@ use crate::supervise::snapshot::Status;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Asks the supervisor.
-pub(super) struct Daemon {
+pub(super) struct DaemonClient {
     commands: mpsc::Sender<Command>,
     /// The last report, and when it was asked for.
-    last: Mutex<Option<(Instant, Report)>>,
+    last: Mutex<Option<(Instant, DaemonReport)>>,
 }
 
 /// How all tunnels are.
 #[derive(Clone)]
-pub(super) struct Report {
+pub(super) struct DaemonReport {
     pub(super) status: Arc<Status>,
 }
 
@@ -49,13 +49,13 @@ impl NoAnswer {
     }
 }
 
-impl Daemon {
+impl DaemonClient {
     pub(super) fn new(commands: mpsc::Sender<Command>) -> Arc<Self> {
         Arc::new(Self { commands, last: Mutex::new(None) })
     }
 
     /// How all tunnels are, now: an answer that was asked for before this call counts as old.
-    pub(super) async fn report(&self) -> Result<Report, NoAnswer> {
+    pub(super) async fn report(&self) -> Result<DaemonReport, NoAnswer> {
         let arrived = clock::now();
         let mut last = self.last.lock().await;
         if let Some((asked, report)) = last.as_ref()
@@ -67,7 +67,7 @@ impl Daemon {
         let asked = clock::now();
         let answer = self.ask(Request::Status { names: Vec::new() }).await?;
         let Response::Status { status } = answer else { return Err(NoAnswer::instead(answer)) };
-        let report = Report { status: Arc::new(status) };
+        let report = DaemonReport { status: Arc::new(status) };
         *last = Some((asked, report.clone()));
         Ok(report)
     }

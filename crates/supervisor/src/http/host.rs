@@ -7,7 +7,7 @@ use tunnel_engine::spec::Listen;
 
 /// The names that a request may come by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Hosts {
+pub(super) struct AllowedHosts {
     /// A unix socket is reached by no name.
     any: bool,
     /// Scrapers on the network use names that are not known here.
@@ -16,7 +16,7 @@ pub(super) struct Hosts {
     own: Option<String>,
 }
 
-impl Hosts {
+impl AllowedHosts {
     /// `open`: the address is not loopback.
     pub(super) fn of(listen: &Listen, open: bool) -> Self {
         let own = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
@@ -58,10 +58,10 @@ mod tests {
 
     use super::*;
 
-    fn hosts(listen: &str, open: bool) -> Hosts {
-        Hosts {
+    fn hosts(listen: &str, open: bool) -> AllowedHosts {
+        AllowedHosts {
             own: Some("web1".to_owned()).filter(|_| open),
-            ..Hosts::of(&Listen::parse(ForwardKind::Local, listen).unwrap(), open)
+            ..AllowedHosts::of(&Listen::parse(ForwardKind::Local, listen).unwrap(), open)
         }
     }
 

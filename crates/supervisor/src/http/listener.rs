@@ -18,10 +18,10 @@ use tunnel_engine::forward::{BindOptions, Bound, NoStore};
 use tunnel_engine::log_limit::{LogLimiter, PEER_INTERVAL};
 use tunnel_engine::spec::{Bind, Listen};
 
-use super::answer::Answering;
-use super::connections::Connections;
-use super::daemon::Daemon;
-use super::host::Hosts;
+use super::answer::AnswerContext;
+use super::connections::HttpConnections;
+use super::daemon::DaemonClient;
+use super::host::AllowedHosts;
 
 /// How often an address that is taken is tried again: its holder is most often a program that is being restarted.
 const BIND_AGAIN: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const SOCKET_MASK: u32 = 0o117;
 
 /// Listens as `wanted` says, until its sender has gone.
-pub(super) async fn run(mut wanted: watch::Receiver<Option<Listen>>, daemon: Arc<Daemon>) {
+pub(super) async fn run(mut wanted: watch::Receiver<Option<Listen>>, daemon: Arc<DaemonClient>) {
     loop {
         let listen = wanted.borrow_and_update().clone();
         let serving = async {
@@ -74,7 +74,7 @@ pub fn shown(listen: &Listen) -> String {
 }
 
 /// Binds, then accepts; returns only where the runtime does not take the sockets.
-async fn serve(listen: &Listen, daemon: Arc<Daemon>) {
+async fn serve(listen: &Listen, daemon: Arc<DaemonClient>) {
     let bound = bind(listen).await;
     let sockets = match bound.fds().map(Accepting::duplicate).collect::<io::Result<Vec<_>>>() {
         Ok(sockets) => sockets,
@@ -94,7 +94,7 @@ async fn serve(listen: &Listen, daemon: Arc<Daemon>) {
             "metrics are served to everyone who reaches this address: there is no login; listen on 127.0.0.1, or keep strangers out with a firewall"
         );
     }
-    let answering = Answering::new(daemon, Hosts::of(listen, open));
+    let answering = AnswerContext::new(daemon, AllowedHosts::of(listen, open));
     accept(&sockets, answering).await;
 }
 
@@ -118,8 +118,8 @@ async fn bind(listen: &Listen) -> Bound {
     }
 }
 
-async fn accept(sockets: &[Accepting], answering: Answering) {
-    let mut connections = Connections::new(answering);
+async fn accept(sockets: &[Accepting], answering: AnswerContext) {
+    let mut connections = HttpConnections::new(answering);
     let mut log = LogLimiter::new(PEER_INTERVAL);
     loop {
         let accepted = tokio::select! {
@@ -127,8 +127,8 @@ async fn accept(sockets: &[Accepting], answering: Answering) {
             () = connections.one_ended() => continue,
         };
         match accepted {
-            Ok(Accepted::Tcp(stream)) => connections.serve(stream),
-            Ok(Accepted::Unix(stream)) => connections.serve(stream),
+            Ok(AcceptOutcome::Tcp(stream)) => connections.serve(stream),
+            Ok(AcceptOutcome::Unix(stream)) => connections.serve(stream),
             Err(error) => {
                 let now = clock::now();
                 if let Some(suppressed) = log.admit(error.to_string(), now) {
@@ -145,7 +145,7 @@ enum Accepting {
     Unix(UnixListener),
 }
 
-enum Accepted {
+enum AcceptOutcome {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -162,15 +162,15 @@ impl Accepting {
         }
     }
 
-    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<AcceptOutcome>> {
         match self {
-            Self::Tcp(listener) => listener.poll_accept(context).map_ok(|(stream, _)| Accepted::Tcp(stream)),
-            Self::Unix(listener) => listener.poll_accept(context).map_ok(|(stream, _)| Accepted::Unix(stream)),
+            Self::Tcp(listener) => listener.poll_accept(context).map_ok(|(stream, _)| AcceptOutcome::Tcp(stream)),
+            Self::Unix(listener) => listener.poll_accept(context).map_ok(|(stream, _)| AcceptOutcome::Unix(stream)),
         }
     }
 }
 
-fn accept_any(sockets: &[Accepting], context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+fn accept_any(sockets: &[Accepting], context: &mut Context<'_>) -> Poll<io::Result<AcceptOutcome>> {
     for socket in sockets {
         if let Poll::Ready(accepted) = socket.poll_accept(context) {
             return Poll::Ready(accepted);

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::daemon::Report;
+use super::daemon::DaemonReport;
 use crate::supervise::snapshot::TunnelStatus;
 
 /// The answer.
 #[derive(Debug, Serialize)]
-pub(super) struct Readiness<'a> {
+pub(super) struct ReadyAnswer<'a> {
     /// All that were asked about are.
     pub(super) ready: bool,
     /// How many were asked about.
@@ -34,17 +34,17 @@ struct NotReady<'a> {
 }
 
 /// All enabled tunnels, as `tunneld status` counts them.
-pub(super) fn of_all(report: &Report) -> Readiness<'_> {
+pub(super) fn of_all(report: &DaemonReport) -> ReadyAnswer<'_> {
     of(report.status.tunnels.iter().filter(|tunnel| tunnel.enabled))
 }
 
 /// One of them, enabled or not; `None`: there is none of this name.
-pub(super) fn of_one<'a>(report: &'a Report, name: &str) -> Option<Readiness<'a>> {
+pub(super) fn of_one<'a>(report: &'a DaemonReport, name: &str) -> Option<ReadyAnswer<'a>> {
     let tunnel = report.status.tunnels.iter().find(|tunnel| tunnel.name == name)?;
     Some(of(std::iter::once(tunnel)))
 }
 
-fn of<'a>(asked: impl Iterator<Item = &'a TunnelStatus>) -> Readiness<'a> {
+fn of<'a>(asked: impl Iterator<Item = &'a TunnelStatus>) -> ReadyAnswer<'a> {
     let (mut tunnels, mut not_ready) = (0, Vec::new());
     for tunnel in asked {
         tunnels += 1;
@@ -52,7 +52,7 @@ fn of<'a>(asked: impl Iterator<Item = &'a TunnelStatus>) -> Readiness<'a> {
             not_ready.push(why(tunnel));
         }
     }
-    Readiness { ready: not_ready.is_empty(), tunnels, not_ready }
+    ReadyAnswer { ready: not_ready.is_empty(), tunnels, not_ready }
 }
 
 fn why(tunnel: &TunnelStatus) -> NotReady<'_> {
@@ -99,8 +99,8 @@ mod tests {
     use super::*;
     use crate::supervise::snapshot::example;
 
-    fn report(tunnels: Vec<TunnelStatus>) -> Report {
-        Report { status: Arc::new(example::status(tunnels)) }
+    fn report(tunnels: Vec<TunnelStatus>) -> DaemonReport {
+        DaemonReport { status: Arc::new(example::status(tunnels)) }
     }
 
     #[test]

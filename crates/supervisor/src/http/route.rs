@@ -4,7 +4,7 @@ use super::page::ASSETS;
 
 /// What there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Route<'a> {
+pub(super) enum HttpRoute<'a> {
     /// For people.
     Page,
     /// A file of the page, by its place among them.
@@ -19,7 +19,7 @@ pub(super) enum Route<'a> {
     Status,
 }
 
-impl Route<'_> {
+impl HttpRoute<'_> {
     /// For machines: no person's browser is led there to read it.
     pub(super) const fn is_for_scrapers(self) -> bool {
         match self {
@@ -30,16 +30,16 @@ impl Route<'_> {
 }
 
 /// `path` is without its query. Names of tunnels have no characters that would be escaped.
-pub(super) fn route(path: &str) -> Option<Route<'_>> {
+pub(super) fn route(path: &str) -> Option<HttpRoute<'_>> {
     match path {
-        "/ready" => Some(Route::Ready(None)),
-        "/" => Some(Route::Page),
-        "/events" => Some(Route::Events),
-        "/metrics" => Some(Route::Metrics),
-        "/status" => Some(Route::Status),
+        "/ready" => Some(HttpRoute::Ready(None)),
+        "/" => Some(HttpRoute::Page),
+        "/events" => Some(HttpRoute::Events),
+        "/metrics" => Some(HttpRoute::Metrics),
+        "/status" => Some(HttpRoute::Status),
         _ => match path.strip_prefix("/ready/") {
-            Some(name) => (!name.is_empty()).then_some(Route::Ready(Some(name))),
-            None => asset(path.strip_prefix('/')?).map(Route::Asset),
+            Some(name) => (!name.is_empty()).then_some(HttpRoute::Ready(Some(name))),
+            None => asset(path.strip_prefix('/')?).map(HttpRoute::Asset),
         },
     }
 }
@@ -54,11 +54,11 @@ mod tests {
 
     #[test]
     fn every_path_has_one_meaning_and_others_have_none() {
-        assert_eq!(route("/ready"), Some(Route::Ready(None)));
-        assert_eq!(route("/ready/web-db"), Some(Route::Ready(Some("web-db"))));
-        assert_eq!(route("/status"), Some(Route::Status));
-        assert_eq!(route("/"), Some(Route::Page));
-        assert_eq!(route("/page.js"), Some(Route::Asset(1)));
+        assert_eq!(route("/ready"), Some(HttpRoute::Ready(None)));
+        assert_eq!(route("/ready/web-db"), Some(HttpRoute::Ready(Some("web-db"))));
+        assert_eq!(route("/status"), Some(HttpRoute::Status));
+        assert_eq!(route("/"), Some(HttpRoute::Page));
+        assert_eq!(route("/page.js"), Some(HttpRoute::Asset(1)));
         for path in ["/page", "page.js", "/ready/", "/readyness", "/status/", "//status", "/etc/passwd", ""] {
             assert_eq!(route(path), None, "{path}");
         }

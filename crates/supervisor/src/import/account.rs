@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tunnel_engine::spec::IdentitySpec;
 
 use crate::config::{identities_of, user_known_hosts_of};
-use crate::sshconfig::{Facts, Resolved, SYSTEM_FILE, System, Way};
+use crate::sshconfig::{HostFacts, ProxyRoute, Resolved, SYSTEM_FILE, System};
 
 /// An account of this machine.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ pub(super) fn fill_in(resolved: &mut Resolved, account: &Account) {
     if !settings.has("user_known_hosts_file") {
         settings.set("user_known_hosts_file", |t| &mut t.session.host_key.user_known_hosts, user_known_hosts_of(home));
     }
-    if let Way::Jump(jump) = &mut resolved.way {
+    if let ProxyRoute::Jump(jump) = &mut resolved.way {
         fill_in(jump, account);
     }
 }

@@ -7,26 +7,26 @@ use std::time::Duration;
 use tunnel_engine::spec::{AgentSpec, AlgorithmList};
 
 use crate::config::settings::{ADDRESS_FAMILY, Field, STRICT_HOST_KEY_CHECKING};
-use crate::config::{Key, TunnelSpec};
+use crate::config::{SettingKey, TunnelSpec};
 
 /// Lines of a table, and what has to be said about it.
 #[derive(Debug, Default)]
-pub(crate) struct Keys {
+pub(crate) struct KeyLines {
     lines: Vec<(String, String)>,
     remarks: Vec<String>,
 }
 
 /// A jump host.
-pub(crate) enum Hop {
+pub(crate) enum JumpHostValue {
     /// `user@host:port`.
     Named(String),
     /// A table, as it is written.
     Own(String),
 }
 
-impl Keys {
+impl KeyLines {
     /// The value of a key as these settings have it.
-    pub(crate) fn setting(&mut self, key: &Key, values: &TunnelSpec) {
+    pub(crate) fn setting(&mut self, key: &SettingKey, values: &TunnelSpec) {
         let (name, mut values) = (key.name, values.clone());
         let values = &mut values;
         match key.field {
@@ -119,20 +119,20 @@ impl Keys {
     }
 
     /// Names with commas, or a list where one has a table.
-    pub(crate) fn hops(&mut self, key: &str, hops: &[Hop]) {
+    pub(crate) fn hops(&mut self, key: &str, hops: &[JumpHostValue]) {
         let names: Option<Vec<&str>> = hops
             .iter()
             .map(|hop| match hop {
-                Hop::Named(name) => Some(name.as_str()),
-                Hop::Own(_) => None,
+                JumpHostValue::Named(name) => Some(name.as_str()),
+                JumpHostValue::Own(_) => None,
             })
             .collect();
         if let Some(names) = names {
             return self.text(key, &names.join(","));
         }
         let written = hops.iter().map(|hop| match hop {
-            Hop::Named(name) => format!("    {},\n", quoted(name)),
-            Hop::Own(table) => format!("    {table},\n"),
+            JumpHostValue::Named(name) => format!("    {},\n", quoted(name)),
+            JumpHostValue::Own(table) => format!("    {table},\n"),
         });
         let written: String = written.collect();
         self.plain(key, format!("[\n{written}]"));

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use super::account::{self, Account};
-use super::keys::Keys;
-use super::names::Names;
-use super::words::Invocation;
+use super::command_line::Invocation;
+use super::keys::KeyLines;
+use super::names::UniqueNames;
 use super::{ImportError, table};
-use crate::autossh::argv::{self, Asked, CommandLine, Dialect};
-use crate::autossh::environment::{Environment, FAST};
+use crate::autossh::argv::{self, CommandLine, Dialect, ParsedArgv};
+use crate::autossh::environment::{AutosshEnvironment, FAST};
 use crate::autossh::monitor_port::MonitorPort;
 use crate::autossh::settings;
-use crate::sshconfig::{Facts, LogLevel, System};
+use crate::sshconfig::{HostFacts, LogLevel, System};
 
 /// The TOML of a command line, run as whoever `facts` are of. Leading assignments are its environment; the program may
 /// be left out.
@@ -24,21 +24,21 @@ pub fn line(words: &[String], facts: &System) -> Result<String, ImportError> {
 
 /// The same of a command that has been found.
 pub(crate) fn of(invocation: &Invocation, facts: &System) -> Result<String, ImportError> {
-    let mut keys = Keys::default();
+    let mut keys = KeyLines::default();
     let account = match invocation.account(facts) {
         Some(user) => Account::named(&user, facts),
         None => Account::here(facts),
     };
-    tunnel(&mut keys, invocation, &account, &mut Names::default())?;
+    tunnel(&mut keys, invocation, &account, &mut UniqueNames::default())?;
     Ok(keys.write())
 }
 
 /// The table of a command, with its comments.
 pub(super) fn tunnel(
-    keys: &mut Keys,
+    keys: &mut KeyLines,
     invocation: &Invocation,
     account: &Account,
-    names: &mut Names,
+    names: &mut UniqueNames,
 ) -> Result<(), ImportError> {
     let facts = account.facts.clone().with(invocation.environment.clone());
     let variable = |name: &str| facts.variable(name).map(str::to_owned);
@@ -47,7 +47,8 @@ pub(super) fn tunnel(
     let (soft, hard): (Vec<_>, Vec<_>) = errors.into_iter().partition(argv::ArgvError::is_soft);
     let mut hard: Vec<String> = hard.iter().map(ToString::to_string).collect();
     // No program is started, and autossh's own timing is left behind in any case.
-    let environment = Environment::read(&|name| variable(name).filter(|_| ![FAST, "AUTOSSH_PATH"].contains(&name)));
+    let environment =
+        AutosshEnvironment::read(&|name| variable(name).filter(|_| ![FAST, "AUTOSSH_PATH"].contains(&name)));
     let environment = match (invocation.dialect, environment) {
         (Dialect::Autossh, Ok(environment)) => Some(environment),
         (Dialect::Autossh, Err(errors)) => {
@@ -59,7 +60,7 @@ pub(super) fn tunnel(
     if !hard.is_empty() {
         return Err(ImportError(hard));
     }
-    let Asked::Tunnel(mut line) = asked else {
+    let ParsedArgv::Tunnel(mut line) = asked else {
         return Err(ImportError::one("the line prints a version, and opens no tunnel"));
     };
     if let Some(remark) = account.passes_over(&mut line.config_file) {
@@ -90,7 +91,7 @@ pub(super) fn tunnel(
 }
 
 /// Options that are the program's, not the tunnel's.
-fn command_line(keys: &mut Keys, line: &CommandLine) {
+fn command_line(keys: &mut KeyLines, line: &CommandLine) {
     if line.background {
         keys.remark("-f: one daemon runs all tunnels; systemd, or `&`, puts it into the background");
     }
@@ -108,7 +109,7 @@ fn command_line(keys: &mut Keys, line: &CommandLine) {
 }
 
 /// When autossh would start again, and when give up.
-fn policy(keys: &mut Keys, environment: &Environment, line: &CommandLine, is_set: &dyn Fn(&str) -> bool) {
+fn policy(keys: &mut KeyLines, environment: &AutosshEnvironment, line: &CommandLine, is_set: &dyn Fn(&str) -> bool) {
     // `-f` sets it to zero whatever the environment says.
     let gate_time = if line.background { Duration::ZERO } else { environment.gate_time };
     match (gate_time.is_zero(), is_set("AUTOSSH_GATETIME")) {
@@ -133,7 +134,7 @@ fn policy(keys: &mut Keys, environment: &Environment, line: &CommandLine, is_set
     if let Some(lifetime) = environment.max_lifetime {
         keys.time("max_lifetime", lifetime);
     }
-    if environment.poll != Environment::POLL {
+    if environment.poll != AutosshEnvironment::POLL {
         keys.time("poll", environment.poll);
     }
     if environment.first_poll != environment.poll {
@@ -147,8 +148,8 @@ fn policy(keys: &mut Keys, environment: &Environment, line: &CommandLine, is_set
 
 /// What of autossh's environment is the daemon's, or not needed.
 fn surroundings(
-    keys: &mut Keys,
-    environment: &Environment,
+    keys: &mut KeyLines,
+    environment: &AutosshEnvironment,
     line: &CommandLine,
     variable: &dyn Fn(&str) -> Option<String>,
 ) {

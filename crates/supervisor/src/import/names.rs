@@ -2,9 +2,9 @@
 
 /// Hands out each name once.
 #[derive(Debug, Default)]
-pub(crate) struct Names(Vec<String>);
+pub(crate) struct UniqueNames(Vec<String>);
 
-impl Names {
+impl UniqueNames {
     /// The alias or host with the letters that a name may have, and a number where it is taken.
     pub(crate) fn of(&mut self, host: &str) -> String {
         let fine = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
@@ -26,7 +26,7 @@ mod tests {
 
     #[test]
     fn names_are_made_of_what_names_may_hold_and_are_unique() {
-        let mut names = Names::default();
+        let mut names = UniqueNames::default();
         assert_eq!(names.of("db1.example_x-y"), "db1.example_x-y");
         assert_eq!(names.of("::1"), "--1");
         assert_eq!(["a", "a-2", "a", "a"].map(|host| names.of(host)), ["a", "a-2", "a-3", "a-4"]);

@@ -1,14 +1,14 @@
 //! What ssh would do for a host, as the keys of one `[[tunnel]]`.
 
-use tunnel_engine::spec::{AgentSpec, Destination, ForwardKind, UpdateHostKeys, Via};
+use tunnel_engine::spec::{AgentSpec, Destination, ForwardKind, Route, UpdateHostKeys};
 
-use super::keys::{Hop, Keys};
+use super::keys::{JumpHostValue, KeyLines};
 use crate::config::settings::Field;
-use crate::config::{self, Import, Jump, Key, Settings, TunnelSpec};
-use crate::sshconfig::{Resolved, System, Way};
+use crate::config::{self, Import, Jump, SettingKey, Settings, TunnelSpec};
+use crate::sshconfig::{ProxyRoute, Resolved, System};
 
 /// The keys that differ from the defaults, under this name, and comments for what has no key.
-pub(super) fn tunnel(keys: &mut Keys, name: &str, resolved: &Resolved, facts: &System) {
+pub(super) fn tunnel(keys: &mut KeyLines, name: &str, resolved: &Resolved, facts: &System) {
     let usual = config::usual(facts);
     keys.text("name", name);
     destination_of(keys, resolved);
@@ -23,7 +23,7 @@ pub(super) fn tunnel(keys: &mut Keys, name: &str, resolved: &Resolved, facts: &S
     resolved.notes.iter().for_each(|note| keys.remark(note.to_string()));
 }
 
-fn destination_of(keys: &mut Keys, resolved: &Resolved) {
+fn destination_of(keys: &mut KeyLines, resolved: &Resolved) {
     host(keys, &resolved.host);
     if resolved.port != Destination::DEFAULT_PORT {
         keys.plain("port", resolved.port);
@@ -32,7 +32,7 @@ fn destination_of(keys: &mut Keys, resolved: &Resolved) {
 }
 
 /// `host` may hold a user and a port; a name that looks as if it did stands in brackets.
-fn host(keys: &mut Keys, host: &str) {
+fn host(keys: &mut KeyLines, host: &str) {
     let bare = |text: &str| {
         Destination::parse_or(text, "-", 0).is_ok_and(|read| read.host == host && read.user == "-" && read.port == 0)
     };
@@ -43,7 +43,7 @@ fn host(keys: &mut Keys, host: &str) {
 }
 
 /// An account without a name has none to write down.
-fn user(keys: &mut Keys, user: &str) {
+fn user(keys: &mut KeyLines, user: &str) {
     if user.starts_with('-') || user.chars().any(|c| c.is_whitespace() || c.is_control()) {
         keys.remark(format!("not carried: `{user}` cannot be the `user` of a tunnel"));
     } else if !user.is_empty() {
@@ -53,30 +53,34 @@ fn user(keys: &mut Keys, user: &str) {
 
 /// What is dialled first, where the tunnel's table has a say in its source address.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum First {
+enum FirstDialled {
     Ours,
     OfAnother,
 }
 
-fn way(keys: &mut Keys, resolved: &Resolved, usual: &TunnelSpec) -> First {
+fn way(keys: &mut KeyLines, resolved: &Resolved, usual: &TunnelSpec) -> FirstDialled {
     match &resolved.way {
-        Way::Direct => First::Ours,
-        Way::Command(command) => {
+        ProxyRoute::Direct => FirstDialled::Ours,
+        ProxyRoute::Command(command) => {
             keys.text("proxy_command", &in_proxy_command(command));
-            First::OfAnother
+            FirstDialled::OfAnother
         }
-        Way::Jump(last) => {
+        ProxyRoute::Jump(last) => {
             let mut hops = Vec::new();
             let mut next = Some(last.as_ref());
             while let Some(hop) = next {
                 hops.insert(0, jump(keys, hop, &resolved.settings, usual));
                 next = match &hop.way {
-                    Way::Jump(before) => Some(before),
-                    Way::Direct | Way::Command(_) => None,
+                    ProxyRoute::Jump(before) => Some(before),
+                    ProxyRoute::Direct | ProxyRoute::Command(_) => None,
                 };
             }
             keys.hops("proxy_jump", &hops);
-            if matches!(hops.first(), Some(Hop::Named(_))) { First::Ours } else { First::OfAnother }
+            if matches!(hops.first(), Some(JumpHostValue::Named(_))) {
+                FirstDialled::Ours
+            } else {
+                FirstDialled::OfAnother
+            }
         }
     }
 }
@@ -87,33 +91,33 @@ fn in_proxy_command(command: &str) -> String {
 }
 
 /// A jump host that differs from what it would follow in the tunnel's table has one of its own.
-fn jump(keys: &mut Keys, hop: &Resolved, tunnel: &Settings, usual: &TunnelSpec) -> Hop {
+fn jump(keys: &mut KeyLines, hop: &Resolved, tunnel: &Settings, usual: &TunnelSpec) -> JumpHostValue {
     let destination = Destination { user: hop.user.clone(), host: hop.host.clone(), port: hop.port };
     let name = destination.to_string();
     let readable = !name.contains(',') && Destination::parse(&name, "").is_ok_and(|read| read == destination);
-    let plain_way = !matches!(hop.way, Way::Command(_));
+    let plain_way = !matches!(hop.way, ProxyRoute::Command(_));
     if readable && plain_way && follows(&hop.settings, tunnel, usual) {
-        return Hop::Named(name);
+        return JumpHostValue::Named(name);
     }
-    let mut table = Keys::default();
+    let mut table = KeyLines::default();
     destination_of(&mut table, hop);
-    if let Way::Command(command) = &hop.way {
+    if let ProxyRoute::Command(command) = &hop.way {
         table.text("proxy_command", &in_proxy_command(command));
     }
     session(&mut table, &hop.settings, usual);
-    if let Way::Direct = &hop.way {
+    if let ProxyRoute::Direct = &hop.way {
         bind(&mut table, &hop.settings, usual);
     }
-    Hop::Own(keys.inline(table))
+    JumpHostValue::Own(keys.inline(table))
 }
 
 /// The keys of the session but for the source address.
-fn session(keys: &mut Keys, settings: &Settings, usual: &TunnelSpec) {
+fn session(keys: &mut KeyLines, settings: &Settings, usual: &TunnelSpec) {
     write(keys, settings, usual, |key| matches!(key.jump, Jump::Own | Jump::Inherited));
 }
 
 /// Those of these keys that their rows say.
-fn write(keys: &mut Keys, settings: &Settings, usual: &TunnelSpec, these: impl Fn(&Key) -> bool) {
+fn write(keys: &mut KeyLines, settings: &Settings, usual: &TunnelSpec, these: impl Fn(&SettingKey) -> bool) {
     for key in config::tunnel_keys().filter(|key| these(key)) {
         let written = match key.import {
             Import::Different => settings.is_different(key),
@@ -137,31 +141,31 @@ fn is_agent_of(usual: &TunnelSpec, tunnel: &TunnelSpec) -> bool {
 }
 
 /// The source address is that of whatever is dialled directly: the server, or the first jump host.
-fn source(keys: &mut Keys, resolved: &Resolved, first: First, usual: &TunnelSpec) {
-    if let Some(settings) = first_hop(resolved).filter(|_| first == First::Ours) {
+fn source(keys: &mut KeyLines, resolved: &Resolved, first: FirstDialled, usual: &TunnelSpec) {
+    if let Some(settings) = first_hop(resolved).filter(|_| first == FirstDialled::Ours) {
         bind(keys, settings, usual);
     }
     let dial = &resolved.settings.values().session.dial;
     for (name, source) in [("BindAddress", &dial.bind_address), ("BindInterface", &dial.bind_interface)] {
-        if let Some(source) = source.as_ref().filter(|_| !matches!(resolved.way, Way::Direct)) {
+        if let Some(source) = source.as_ref().filter(|_| !matches!(resolved.way, ProxyRoute::Direct)) {
             keys.remark(format!("without effect: {name} {source}, because the server is not dialled directly"));
         }
     }
 }
 
-fn bind(keys: &mut Keys, settings: &Settings, usual: &TunnelSpec) {
+fn bind(keys: &mut KeyLines, settings: &Settings, usual: &TunnelSpec) {
     write(keys, settings, usual, |key| key.jump == Jump::FirstHop);
 }
 
 fn first_hop(resolved: &Resolved) -> Option<&Settings> {
     match &resolved.way {
-        Way::Direct => Some(&resolved.settings),
-        Way::Jump(jump) => first_hop(jump),
-        Way::Command(_) => None,
+        ProxyRoute::Direct => Some(&resolved.settings),
+        ProxyRoute::Jump(jump) => first_hop(jump),
+        ProxyRoute::Command(_) => None,
     }
 }
 
-fn forwards(keys: &mut Keys, resolved: &Resolved) {
+fn forwards(keys: &mut KeyLines, resolved: &Resolved) {
     if resolved.forwards.is_empty() {
         keys.remark("there is no LocalForward, RemoteForward or DynamicForward for this host: add a forward");
         keys.remark("for example `local_forward = [\"3307:127.0.0.1:3306\"]`");
@@ -186,7 +190,7 @@ fn forwards(keys: &mut Keys, resolved: &Resolved) {
 /// Are a jump host's keys those that it would follow in the tunnel's table?
 fn follows(jump: &Settings, tunnel: &Settings, usual: &TunnelSpec) -> bool {
     let session = |settings: &Settings| {
-        let mut session = settings.clone().session(usual.clone(), Via::Direct);
+        let mut session = settings.clone().session(usual.clone(), Route::Direct);
         // Written apart, for the first jump host.
         (session.dial.bind_address, session.dial.bind_interface) = (None, None);
         session

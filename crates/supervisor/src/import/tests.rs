@@ -5,11 +5,11 @@ use std::path::Path;
 
 use super::hosts;
 use crate::config::{Overrides, TunnelSpec, facts, load_text};
-use crate::sshconfig::Files;
+use crate::sshconfig::ConfigFiles;
 
 /// The table for `host` of this ssh_config.
 fn import(file: &Path, host: &str) -> String {
-    hosts(&[host.to_owned()], &Files::One(file.to_owned()), &facts()).unwrap_or_else(|errors| panic!("{errors}"))
+    hosts(&[host.to_owned()], &ConfigFiles::One(file.to_owned()), &facts()).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 fn load(text: &str) -> TunnelSpec {

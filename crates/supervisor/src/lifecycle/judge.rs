@@ -50,7 +50,7 @@ impl QuickRedials {
 
 /// How a session, or the attempt to have one, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct End {
+pub(crate) struct SessionEnd {
     /// Why.
     pub(super) kind: FailureKind,
     /// The start found no server.
@@ -82,10 +82,10 @@ pub(super) enum Verdict {
 }
 
 /// The verdict, and the row with this end added. `draw`, in `0.0..1.0`, is the only randomness.
-pub(super) fn judge(policy: &Policy, before: &Streak, end: &End, draw: f64) -> (Verdict, Streak) {
-    let cause = Cause::of(end.kind);
+pub(super) fn judge(policy: &Policy, before: &Streak, end: &SessionEnd, draw: f64) -> (Verdict, Streak) {
+    let cause = FailureClass::of(end.kind);
     let streak = count(policy, before, end, cause);
-    if end.first && cause != Cause::Planned && !passed_gate(policy, end) {
+    if end.first && cause != FailureClass::Planned && !passed_gate(policy, end) {
         return (Verdict::GiveUp(FailureKind::GateTime), streak);
     }
     if end.starts_used_up {
@@ -102,13 +102,13 @@ pub(super) fn judge(policy: &Policy, before: &Streak, end: &End, draw: f64) -> (
         (Verdict::Retry { wait, polite: false }, streak)
     };
     match cause {
-        Cause::Planned => at_once(streak),
-        Cause::Permanent => (Verdict::Block, streak),
-        Cause::Busy => refused(backoff::SERVER_BUSY, streak),
-        Cause::Penalty => refused(backoff::PENALTY, streak),
-        Cause::Forward => after(streak, |streak| &mut streak.failed),
-        Cause::Loss if policy.backoff.kind == BackoffKind::Autossh => after(streak, |streak| &mut streak.failed),
-        Cause::Loss => match (end.unreached, end.lived) {
+        FailureClass::Planned => at_once(streak),
+        FailureClass::Permanent => (Verdict::Block, streak),
+        FailureClass::Busy => refused(backoff::SERVER_BUSY, streak),
+        FailureClass::Penalty => refused(backoff::PENALTY, streak),
+        FailureClass::Forward => after(streak, |streak| &mut streak.failed),
+        FailureClass::Loss if policy.backoff.kind == BackoffKind::Autossh => after(streak, |streak| &mut streak.failed),
+        FailureClass::Loss => match (end.unreached, end.lived) {
             (Some(Unreached::Directly), _) => after(streak, |streak| &mut streak.absences),
             // Asked for over one session to the jump host: each start by the clock would be a login there.
             (Some(Unreached::BehindJump), _) => {
@@ -126,7 +126,7 @@ pub(super) fn judge(policy: &Policy, before: &Streak, end: &End, draw: f64) -> (
 
 /// What kinds of failure mean to a judge. One arm a kind, so that a new kind needs a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
+enum FailureClass {
     /// Wanted: nobody's fault.
     Planned,
     /// The way to the server, or the session, broke.
@@ -141,7 +141,7 @@ enum Cause {
     Permanent,
 }
 
-impl Cause {
+impl FailureClass {
     const fn of(kind: FailureKind) -> Self {
         match kind {
             FailureKind::SessionLifetime => Self::Planned,
@@ -181,7 +181,7 @@ impl Cause {
 }
 
 /// A session that lived `reset_after` clears the row; then this end is added, unless it was planned.
-fn count(policy: &Policy, before: &Streak, end: &End, cause: Cause) -> Streak {
+fn count(policy: &Policy, before: &Streak, end: &SessionEnd, cause: FailureClass) -> Streak {
     let settled = end.lived.is_some_and(|lived| lived >= policy.backoff.reset_after);
     let row = if settled {
         Streak { tries: before.tries, quick: before.quick, ..Streak::default() }
@@ -194,19 +194,21 @@ fn count(policy: &Policy, before: &Streak, end: &End, cause: Cause) -> Streak {
     let tries = if aged { 0 } else { row.tries.saturating_add(1) };
     let failures = row.failures.saturating_add(1);
     match cause {
-        Cause::Planned => Streak { tries: if aged { 0 } else { row.tries }, ..row },
+        FailureClass::Planned => Streak { tries: if aged { 0 } else { row.tries }, ..row },
         // Nothing that is said of a server is said by its absence.
-        Cause::Loss if end.unreached.is_some() => Streak { failures, tries, ..row },
-        Cause::Busy | Cause::Penalty => {
+        FailureClass::Loss if end.unreached.is_some() => Streak { failures, tries, ..row },
+        FailureClass::Busy | FailureClass::Penalty => {
             Streak { failures, refusals: row.refusals.saturating_add(1), absences: 0, tries, ..row }
         }
-        Cause::Loss | Cause::Forward | Cause::Permanent => Streak { failures, refusals: 0, absences: 0, tries, ..row },
+        FailureClass::Loss | FailureClass::Forward | FailureClass::Permanent => {
+            Streak { failures, refusals: 0, absences: 0, tries, ..row }
+        }
     }
 }
 
 /// The first start of a run must come up, and stay up for `gate_time`. autossh counts from the start, in whole seconds,
 /// and does not ask whether it came up: a slow failure is tried again, a quick one is a mistake in the command line.
-fn passed_gate(policy: &Policy, end: &End) -> bool {
+fn passed_gate(policy: &Policy, end: &SessionEnd) -> bool {
     policy.gate_time.is_zero()
         || match policy.backoff.kind {
             BackoffKind::Exponential => end.lived.is_some_and(|lived| lived >= policy.gate_time),

@@ -9,8 +9,8 @@ use tunnel_engine::failure::{FailureKind, Unreached};
 
 use crate::config::BackoffKind;
 
-use super::judge::{End, Streak, Verdict, judge};
-use super::state::{Attempt, Move, State, next};
+use super::judge::{SessionEnd, Streak, Verdict, judge};
+use super::state::{MachineState, Move, StartRecord, next};
 use super::{Effect, Input, Phase, Policy, Want, backoff};
 
 /// How often a blocked tunnel tries by itself. A failed login costs 5 s of sshd's patience with our address, so this
@@ -27,7 +27,7 @@ pub struct Machine {
     policy: Policy,
     rng: fastrand::Rng,
     want: Want,
-    state: State,
+    state: MachineState,
     since: Instant,
     epoch: u64,
     starts: u64,
@@ -62,7 +62,7 @@ impl Machine {
             policy,
             rng: fastrand::Rng::with_seed(seed),
             want: Want::Down,
-            state: State::Stopped,
+            state: MachineState::Stopped,
             since: now,
             epoch: 0,
             starts: 0,
@@ -111,10 +111,10 @@ impl Machine {
                 self.start(now);
             }
             Move::Start => self.start(now),
-            Move::StartUnlessAsked if matches!(self.state, State::Backoff { polite: true, .. }) => {}
+            Move::StartUnlessAsked if matches!(self.state, MachineState::Backoff { polite: true, .. }) => {}
             Move::StartUnlessAsked => self.start(now),
             Move::Close => self.close(now),
-            Move::Rest => self.enter(State::Stopped, now),
+            Move::Rest => self.enter(MachineState::Stopped, now),
             Move::Replace => {
                 self.close(now);
                 self.start(now);
@@ -126,7 +126,7 @@ impl Machine {
             Move::Judge(kind, unreached) => self.ended(kind, unreached, now),
             Move::Closed => match self.want {
                 Want::Up => self.start(now),
-                Want::Down => self.enter(State::Stopped, now),
+                Want::Down => self.enter(MachineState::Stopped, now),
             },
         }
     }
@@ -148,13 +148,16 @@ impl Machine {
     /// This process did not run for `pause`. It counts neither for `gate_time` nor as the life of a session.
     pub fn did_not_run(&mut self, pause: Duration) {
         match &mut self.state {
-            State::Connecting { attempt, .. } => attempt.started = later(attempt.started, pause),
-            State::Up { attempt, since, .. } => {
+            MachineState::Connecting { attempt, .. } => attempt.started = later(attempt.started, pause),
+            MachineState::Up { attempt, since, .. } => {
                 attempt.started = later(attempt.started, pause);
                 *since = later(*since, pause);
             }
-            State::Stopped | State::Backoff { .. } | State::Blocked { .. } | State::Failed { .. } | State::Stopping => {
-            }
+            MachineState::Stopped
+            | MachineState::Backoff { .. }
+            | MachineState::Blocked { .. }
+            | MachineState::Failed { .. }
+            | MachineState::Stopping => {}
         }
     }
 
@@ -167,10 +170,10 @@ impl Machine {
     /// input.
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         let own = match self.state {
-            State::Backoff { until, .. } => Some((until, "backoff")),
-            State::Blocked { recheck } => Some((recheck, "recheck")),
-            State::Connecting { .. } | State::Up { .. } => None,
-            State::Stopped | State::Failed { .. } | State::Stopping => return None,
+            MachineState::Backoff { until, .. } => Some((until, "backoff")),
+            MachineState::Blocked { recheck } => Some((recheck, "recheck")),
+            MachineState::Connecting { .. } | MachineState::Up { .. } => None,
+            MachineState::Stopped | MachineState::Failed { .. } | MachineState::Stopping => return None,
         };
         let lifetime = self.lifetime_end().map(|end| (end, "max lifetime"));
         own.into_iter().chain(lifetime).min_by_key(|(at, _)| *at)
@@ -180,7 +183,7 @@ impl Machine {
     /// longest, unless the server asked for it.
     pub fn retune(&mut self, policy: Policy, now: Instant) {
         self.policy = policy;
-        if let State::Backoff { until, polite: false } = &mut self.state {
+        if let MachineState::Backoff { until, polite: false } = &mut self.state {
             let longest = later(self.since, backoff::longest(&policy)).max(now);
             *until = (*until).min(longest);
         }
@@ -205,23 +208,23 @@ impl Machine {
         if self.starts_used_up() {
             return self.give_up(FailureKind::MaxStart, now);
         }
-        let attempt = Attempt { started: now, first: self.run.fresh };
+        let attempt = StartRecord { started: now, first: self.run.fresh };
         self.scheduled = false;
         self.run.fresh = false;
         self.run.starts = self.run.starts.saturating_add(1);
         self.starts = self.starts.saturating_add(1);
         self.epoch += 1;
         self.effects.push_back(Effect::Open { epoch: self.epoch });
-        self.enter(State::Connecting { attempt, retry_now: false, path_back: false, files_changed: false }, now);
+        self.enter(MachineState::Connecting { attempt, retry_now: false, path_back: false, files_changed: false }, now);
     }
 
     fn close(&mut self, now: Instant) {
         self.effects.push_back(Effect::Close { epoch: self.epoch });
-        self.enter(State::Stopping, now);
+        self.enter(MachineState::Stopping, now);
     }
 
     fn remember(&mut self, input: Input) {
-        if let State::Connecting { retry_now, path_back, files_changed, .. } = &mut self.state {
+        if let MachineState::Connecting { retry_now, path_back, files_changed, .. } = &mut self.state {
             *retry_now |= input == Input::RetryNow;
             *path_back |= input == Input::PathBack;
             *files_changed |= input == Input::FilesChanged;
@@ -229,42 +232,48 @@ impl Machine {
     }
 
     fn came_up(&mut self, now: Instant) {
-        if let State::Connecting { attempt, .. } = self.state {
-            self.enter(State::Up { attempt, since: now, proven: false }, now);
+        if let MachineState::Connecting { attempt, .. } = self.state {
+            self.enter(MachineState::Up { attempt, since: now, proven: false }, now);
         }
     }
 
     fn proven(&mut self) {
-        if let State::Up { proven, .. } = &mut self.state {
+        if let MachineState::Up { proven, .. } = &mut self.state {
             *proven = true;
         }
     }
 
     /// One start after another without a wait, all of them one start to `gate_time`.
     fn another(&mut self, kind: FailureKind, now: Instant) {
-        let State::Connecting { attempt: before, retry_now, path_back, files_changed } = self.state else { return };
+        let MachineState::Connecting { attempt: before, retry_now, path_back, files_changed } = self.state else {
+            return;
+        };
         self.last = Some(kind);
         self.run.fresh = before.first;
         let scheduled = self.scheduled;
         self.start(now);
         self.scheduled = scheduled;
-        if let State::Connecting { attempt, .. } = self.state {
-            self.state = State::Connecting { attempt, retry_now, path_back, files_changed };
+        if let MachineState::Connecting { attempt, .. } = self.state {
+            self.state = MachineState::Connecting { attempt, retry_now, path_back, files_changed };
         }
     }
 
     fn ended(&mut self, kind: FailureKind, unreached: Option<Unreached>, now: Instant) {
         let (attempt, up, [retry_now, path_back, files_changed]) = match self.state {
-            State::Connecting { attempt, retry_now, path_back, files_changed } => {
+            MachineState::Connecting { attempt, retry_now, path_back, files_changed } => {
                 (attempt, None, [retry_now, path_back, files_changed])
             }
-            State::Up { attempt, since, proven } => (attempt, Some((since, proven)), [false; 3]),
-            State::Stopped | State::Backoff { .. } | State::Blocked { .. } | State::Failed { .. } | State::Stopping => {
+            MachineState::Up { attempt, since, proven } => (attempt, Some((since, proven)), [false; 3]),
+            MachineState::Stopped
+            | MachineState::Backoff { .. }
+            | MachineState::Blocked { .. }
+            | MachineState::Failed { .. }
+            | MachineState::Stopping => {
                 return;
             }
         };
         self.last = Some(kind);
-        let end = End {
+        let end = SessionEnd {
             kind,
             unreached,
             at: now,
@@ -279,19 +288,21 @@ impl Machine {
         match verdict {
             Verdict::Retry { wait: Duration::ZERO, .. } => self.start(now),
             Verdict::Retry { polite: false, .. } if retry_now || path_back => self.start(now),
-            Verdict::Retry { wait, polite } => self.enter(State::Backoff { until: later(now, wait), polite }, now),
+            Verdict::Retry { wait, polite } => {
+                self.enter(MachineState::Backoff { until: later(now, wait), polite }, now)
+            }
             Verdict::Block if retry_now || files_changed => self.start(now),
-            Verdict::Block => self.enter(State::Blocked { recheck: later(now, RECHECK) }, now),
+            Verdict::Block => self.enter(MachineState::Blocked { recheck: later(now, RECHECK) }, now),
             Verdict::GiveUp(reason) => self.give_up(reason, now),
         }
     }
 
     fn give_up(&mut self, reason: FailureKind, now: Instant) {
-        self.enter(State::Failed { reason }, now);
+        self.enter(MachineState::Failed { reason }, now);
     }
 
     /// The one place that assigns `state`. `since` belongs to the phase: an attempt after an attempt is one Connecting.
-    fn enter(&mut self, state: State, now: Instant) {
+    fn enter(&mut self, state: MachineState, now: Instant) {
         let (from, to) = (self.state.phase(), state.phase());
         if from != to {
             tracing::trace!(%from, %to, epoch = self.epoch, "phase");

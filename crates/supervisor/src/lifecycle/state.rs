@@ -25,10 +25,10 @@ use super::{Input, Phase};
 
 /// Where the machine is, and what it knows only there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum MachineState {
     Stopped,
     Connecting {
-        attempt: Attempt,
+        attempt: StartRecord,
         /// RetryNow came after this attempt began: its failure may be yesterday's news.
         retry_now: bool,
         /// So did PathBack.
@@ -37,7 +37,7 @@ pub(super) enum State {
         files_changed: bool,
     },
     Up {
-        attempt: Attempt,
+        attempt: StartRecord,
         since: Instant,
         /// The server answered a question on it.
         proven: bool,
@@ -59,13 +59,13 @@ pub(super) enum State {
 
 /// One start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Attempt {
+pub(super) struct StartRecord {
     pub(super) started: Instant,
     /// The first of its run: `gate_time` is about it.
     pub(super) first: bool,
 }
 
-impl State {
+impl MachineState {
     pub(super) const fn phase(&self) -> Phase {
         match self {
             Self::Stopped => Phase::Stopped,

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tunnel_engine::spec::{Bind, Forward, Listen, SessionSpec, Side, Via};
+use tunnel_engine::spec::{Bind, Forward, Listen, Route, SessionSpec, Side};
 
 use crate::config::Desired;
 use crate::http;
@@ -70,31 +70,31 @@ impl OpenFiles {
     }
 
     /// What to say about a limit that is lower than that; `None` where all fits.
-    pub fn beyond(self, limit: u64) -> Option<Shortage> {
+    pub fn beyond(self, limit: u64) -> Option<OpenFilesWarning> {
         const ADVICE: &str = "raise LimitNOFILE= of the unit, or `ulimit -Hn`";
         let Self { lasting, connections } = self;
         if lasting > limit {
-            return Some(Shortage::Certain(format!(
+            return Some(OpenFilesWarning::Certain(format!(
                 "the listeners and sessions of this config need {lasting} open files, and {limit} are allowed: {ADVICE}"
             )));
         }
         let room = limit - lasting;
         (connections > room).then(|| {
-            Shortage::Possible(format!("{limit} open files leave room for {room} connections at once, and max_connections of all forwards together allow {connections}: {ADVICE}"))
+            OpenFilesWarning::Possible(format!("{limit} open files leave room for {room} connections at once, and max_connections of all forwards together allow {connections}: {ADVICE}"))
         })
     }
 }
 
 /// Why the limit of open files may be too low, in one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shortage {
+pub enum OpenFilesWarning {
     /// Some tunnels cannot come up, or some listeners cannot be bound.
     Certain(String),
     /// More connections are allowed than fit.
     Possible(String),
 }
 
-impl Shortage {
+impl OpenFilesWarning {
     /// To the log.
     pub fn log(&self) {
         match self {
@@ -107,9 +107,9 @@ impl Shortage {
 /// Descriptors of one session's link: of a command, three pipes.
 fn link(session: &SessionSpec) -> u64 {
     match &session.dial.via {
-        Via::Direct => 1,
-        Via::Jump(jump) => link(jump),
-        Via::Command(_) => 3,
+        Route::Direct => 1,
+        Route::Jump(jump) => link(jump),
+        Route::Command(_) => 3,
     }
 }
 
@@ -154,9 +154,9 @@ mod tests {
         let files = OpenFiles::of(&desired);
         assert_eq!(files, OpenFiles { lasting: OpenFiles::OWN + 3 + 4, connections: 304 });
         assert_eq!(files.beyond(1024), None);
-        let Some(Shortage::Certain(text)) = files.beyond(70) else { panic!() };
+        let Some(OpenFilesWarning::Certain(text)) = files.beyond(70) else { panic!() };
         assert!(text.contains("need 71 open files, and 70 are allowed"), "{text}");
-        let Some(Shortage::Possible(text)) = files.beyond(171) else { panic!() };
+        let Some(OpenFilesWarning::Possible(text)) = files.beyond(171) else { panic!() };
         assert!(text.contains("room for 100 connections at once"), "{text}");
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tunnel_engine::forward::{Closing, ListenAddress, OpenDevice, SocketStore};
+use tunnel_engine::forward::{CloseMode, ListenAddress, OpenDevice, SocketStore};
 use tunnel_engine::spec::{DeviceMode, DeviceUnit};
 
 use super::inherited::Inherited;
@@ -26,15 +26,15 @@ pub type DeviceKind = (DeviceMode, DeviceUnit);
 #[derive(Debug)]
 pub struct KeptListeners {
     store: Option<FdStore>,
-    state: Mutex<State>,
+    state: Mutex<StoreState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct StoreState {
     /// From an earlier process, or bound before there were forwards, and not yet taken by one.
     left: HashMap<ListenAddress, OwnedFd>,
     /// From a socket unit. These are kept here, for a forward that a reload brings.
-    lent: HashMap<ListenAddress, Lent>,
+    lent: HashMap<ListenAddress, LentSocket>,
     /// By their tunnels: network devices that were opened while this process had the right to. They are kept here until it
     /// ends, for a tunnel that is stopped and started again.
     devices: HashMap<(String, DeviceKind), OpenDevice>,
@@ -43,7 +43,7 @@ struct State {
 }
 
 #[derive(Debug)]
-struct Lent {
+struct LentSocket {
     socket: OwnedFd,
     wanted: bool,
 }
@@ -51,12 +51,12 @@ struct Lent {
 impl KeptListeners {
     /// With what was handed to this process, and the store to keep more in, if there is one.
     pub fn new(inherited: Vec<Inherited>, store: Option<FdStore>) -> Self {
-        let mut state = State::default();
+        let mut state = StoreState::default();
         for Inherited { address, name, socket } in inherited {
             if name_of(&address).as_ref() == Some(&name) {
                 state.left.insert(address, socket);
             } else {
-                state.lent.insert(address, Lent { socket, wanted: false });
+                state.lent.insert(address, LentSocket { socket, wanted: false });
             }
         }
         Self { store, state: Mutex::new(state) }
@@ -107,7 +107,7 @@ impl KeptListeners {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, StoreState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -130,13 +130,13 @@ impl SocketStore for KeptListeners {
         }
     }
 
-    fn close(&self, address: &ListenAddress) -> Closing {
+    fn close(&self, address: &ListenAddress) -> CloseMode {
         let state = self.state();
         if state.leaving || state.lent.contains_key(address) {
-            return Closing::ForNow;
+            return CloseMode::ForNow;
         }
         self.remove(address);
-        Closing::ForGood
+        CloseMode::ForGood
     }
 
     fn device(&self, tunnel: &str, mode: DeviceMode, unit: DeviceUnit) -> Option<OpenDevice> {
@@ -219,7 +219,7 @@ mod tests {
         let kept = KeptListeners::new(vec![lent], None);
         for _ in 0..2 {
             assert!(kept.take(&address).is_some());
-            assert_eq!(kept.close(&address), Closing::ForNow);
+            assert_eq!(kept.close(&address), CloseMode::ForNow);
         }
     }
 
@@ -227,6 +227,6 @@ mod tests {
     fn without_a_manager_leaving_closes_for_good() {
         let kept = KeptListeners::none();
         kept.leave();
-        assert_eq!(kept.close(&ListenAddress::Unix("/run/s".into())), Closing::ForGood);
+        assert_eq!(kept.close(&ListenAddress::Unix("/run/s".into())), CloseMode::ForGood);
     }
 }

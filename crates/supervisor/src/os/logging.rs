@@ -18,7 +18,7 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use lines::{Form, Lines};
-pub use plain::Speech;
+pub use plain::PlainAudience;
 pub use queue::Flush;
 pub use recent::{RecentLine, RecentLines};
 
@@ -66,7 +66,7 @@ pub fn check_level(level: &str) -> Result<(), LogError> {
 
 /// Logging, as it runs.
 #[derive(Debug)]
-pub struct Started {
+pub struct RunningLog {
     /// Changes it.
     pub control: LogControl,
     /// What was said of each tunnel lately.
@@ -76,7 +76,7 @@ pub struct Started {
 }
 
 /// Events go where `spec` says from now on.
-pub fn init(spec: &LogSpec) -> Result<Started, LogError> {
+pub fn init(spec: &LogSpec) -> Result<RunningLog, LogError> {
     let (filter, handle) = reload::Layer::new(filter(&spec.level.filter)?);
     let (output, flush) = output(spec.format)?;
     let recent = RecentLines::default();
@@ -85,11 +85,11 @@ pub fn init(spec: &LogSpec) -> Result<Started, LogError> {
     let layers = vec![recent.layer().boxed(), output];
     let subscriber = tracing_subscriber::registry().with(layers).with(no_packet_dumps());
     subscriber.try_init().map_err(|error| LogError::Start(error.to_string()))?;
-    Ok(Started { control: LogControl { filter: handle }, recent, flush })
+    Ok(RunningLog { control: LogControl { filter: handle }, recent, flush })
 }
 
 /// For a program that speaks to a person, as ssh does: messages and hints, no times. To `output`, or standard error.
-pub fn init_plain(speech: Speech, output: Option<std::fs::File>) -> Result<Flush, LogError> {
+pub fn init_plain(speech: PlainAudience, output: Option<std::fs::File>) -> Result<Flush, LogError> {
     let started = match output {
         Some(file) => queue::start(file),
         None => queue::stderr(),

@@ -10,8 +10,8 @@ use nix::libc;
 use nix::sys::socket::{AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, socket};
 use tokio::net::UnixDatagram;
 
-pub(super) use parse::Event;
-use parse::Known;
+use parse::KernelState;
+pub(super) use parse::RouteEvent;
 
 /// Links, addresses and routes of both families (rtnetlink.h, RTMGRP_*).
 const GROUPS: libc::c_int = libc::RTMGRP_LINK
@@ -27,7 +27,7 @@ const DATAGRAM: usize = 32 * 1024;
 pub(super) struct Netlink {
     /// tokio has no type for netlink; of this one, nothing is used but that it receives datagrams.
     socket: UnixDatagram,
-    known: Known,
+    known: KernelState,
     buffer: Vec<u8>,
 }
 
@@ -39,23 +39,23 @@ impl Netlink {
         let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, GROUPS.cast_unsigned()))?;
         let socket = UnixDatagram::from_std(StdDatagram::from(socket))?;
-        Ok(Self { socket, known: Known::default(), buffer: vec![0; DATAGRAM] })
+        Ok(Self { socket, known: KernelState::default(), buffer: vec![0; DATAGRAM] })
     }
 
     /// The next change that may matter.
     ///
     /// # Errors
     /// The socket broke.
-    pub(super) async fn next(&mut self) -> io::Result<Event> {
+    pub(super) async fn next(&mut self) -> io::Result<RouteEvent> {
         loop {
             match self.socket.recv(&mut self.buffer).await {
                 Ok(read) => {
-                    if let Some(event) = self.known.hear(&self.buffer[..read]) {
+                    if let Some(event) = self.known.parse(&self.buffer[..read]) {
                         return Ok(event);
                     }
                 }
                 // More changed than the kernel could keep for us.
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(Event::Unknown),
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(RouteEvent::Unknown),
                 Err(error) => return Err(error),
             }
         }

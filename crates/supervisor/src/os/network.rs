@@ -35,15 +35,15 @@ pub fn watch() -> (AbortOnDropHandle<()>, mpsc::Receiver<NetworkChange>) {
             None
         }
     };
-    (task::owned(Watcher { netlink, wakefulness: read_clocks() }.run(tell)), changes)
+    (task::owned(NetworkWatcher { netlink, wakefulness: read_clocks() }.run(tell)), changes)
 }
 
-struct Watcher {
+struct NetworkWatcher {
     netlink: Option<Netlink>,
     wakefulness: Wakefulness,
 }
 
-impl Watcher {
+impl NetworkWatcher {
     async fn run(mut self, tell: mpsc::Sender<NetworkChange>) {
         loop {
             let mut what = self.next().await;
@@ -65,7 +65,7 @@ impl Watcher {
             clock::beat();
             let look = clock::now() + LOOK_EVERY;
             tokio::select! {
-                heard = hear(self.netlink.as_mut()) => match heard {
+                heard = receive(self.netlink.as_mut()) => match heard {
                     Ok(what) => return what,
                     Err(error) => {
                         tracing::warn!(%error, "the kernel tells no more of network changes");
@@ -86,9 +86,9 @@ fn read_clocks() -> Wakefulness {
     Wakefulness::new(clock::boot(), clock::now())
 }
 
-async fn hear(netlink: Option<&mut Netlink>) -> std::io::Result<&'static str> {
+async fn receive(netlink: Option<&mut Netlink>) -> std::io::Result<&'static str> {
     match netlink {
-        Some(netlink) => netlink.next().await.map(super::netlink::Event::as_str),
+        Some(netlink) => netlink.next().await.map(super::netlink::RouteEvent::as_str),
         None => std::future::pending().await,
     }
 }

@@ -37,7 +37,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// Speaks to the service manager, or to nobody when there is none.
 #[derive(Debug)]
 pub struct Notify {
-    words: Words,
+    words: NotifySender,
     watchdog: Option<Duration>,
     /// `None` when nobody listens.
     finished: Option<Receiver<()>>,
@@ -45,14 +45,14 @@ pub struct Notify {
 
 /// The way for words to the thread that speaks.
 #[derive(Debug, Clone)]
-struct Words {
-    queue: Option<Sender<Word>>,
-    shared: Arc<Shared>,
+struct NotifySender {
+    queue: Option<Sender<NotifyMessage>>,
+    shared: Arc<NotifyShared>,
 }
 
 /// What both ends of the queue look at.
 #[derive(Debug)]
-struct Shared {
+struct NotifyShared {
     /// In the queue.
     waiting: AtomicUsize,
     /// The newest text of STATUS= that was not sent yet.
@@ -60,14 +60,14 @@ struct Shared {
     log: Mutex<LogLimiter>,
 }
 
-impl Default for Shared {
+impl Default for NotifyShared {
     fn default() -> Self {
         let log = Mutex::new(LogLimiter::new(LOG_INTERVAL));
         Self { waiting: AtomicUsize::new(0), status: Mutex::default(), log }
     }
 }
 
-impl Shared {
+impl NotifyShared {
     fn status(&self) -> MutexGuard<'_, Option<String>> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -79,9 +79,9 @@ impl Shared {
 }
 
 #[derive(Debug)]
-enum Word {
+enum NotifyMessage {
     Say(String, Option<OwnedFd>),
-    /// There is another text in [`Shared::status`].
+    /// There is another text in [`NotifyShared::status`].
     Status,
     /// Nothing follows.
     End,
@@ -89,7 +89,7 @@ enum Word {
 
 /// Hands listening sockets to the service manager, and takes them back from it.
 #[derive(Debug, Clone)]
-pub struct FdStore(Words);
+pub struct FdStore(NotifySender);
 
 impl Notify {
     /// To the socket of `NOTIFY_SOCKET`, if it is set.
@@ -102,19 +102,19 @@ impl Notify {
 
     /// To nobody.
     pub fn disabled() -> Self {
-        Self { words: Words { queue: None, shared: Arc::default() }, watchdog: None, finished: None }
+        Self { words: NotifySender { queue: None, shared: Arc::default() }, watchdog: None, finished: None }
     }
 
     fn to(socket: PathBuf, watchdog: Option<Duration>) -> io::Result<Self> {
         let (queue, words) = channel();
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::<NotifyShared>::default();
         let (done, finished) = sync_channel(0);
         let speaker = Speaker::new(socket, shared.clone());
         std::thread::Builder::new().name("sd-notify".into()).spawn(move || {
             let _at_end = done;
             speaker.speak(&words);
         })?;
-        Ok(Self { words: Words { queue: Some(queue), shared }, watchdog, finished: Some(finished) })
+        Ok(Self { words: NotifySender { queue: Some(queue), shared }, watchdog, finished: Some(finished) })
     }
 
     /// The manager's store of sockets; `None` where there is no manager.
@@ -124,20 +124,20 @@ impl Notify {
 
     /// READY=1: the config is valid, the listeners are bound, the control socket answers. Also ends a reload.
     pub fn ready(&self) {
-        self.say(&[NotifyState::Ready]);
+        self.send(&[NotifyState::Ready]);
     }
 
     /// RELOADING=1 with the time of now. Each is followed by one [`Self::ready`].
     pub fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => self.say(&[NotifyState::Reloading, now]),
+            Ok(now) => self.send(&[NotifyState::Reloading, now]),
             Err(error) => tracing::error!(%error, "cannot read the monotonic clock"),
         }
     }
 
     /// STOPPING=1.
     pub fn stopping(&self) {
-        self.say(&[NotifyState::Stopping]);
+        self.send(&[NotifyState::Stopping]);
     }
 
     /// STATUS=: one line for people, sent when it differs from the last one and a second has passed since.
@@ -147,7 +147,7 @@ impl Notify {
 
     /// WATCHDOG=1: everything that must answer did.
     pub fn watchdog(&self) {
-        self.say(&[NotifyState::Watchdog]);
+        self.send(&[NotifyState::Watchdog]);
     }
 
     /// How often [`Self::watchdog`] must be called: half of what the manager allows. `None`: it does not watch.
@@ -155,8 +155,8 @@ impl Notify {
         self.watchdog.map(|limit| limit / 2)
     }
 
-    fn say(&self, state: &[NotifyState<'_>]) {
-        self.words.say(state, None);
+    fn send(&self, state: &[NotifyState<'_>]) {
+        self.words.send(state, None);
     }
 }
 
@@ -172,19 +172,19 @@ impl FdStore {
     /// FDSTORE=1: the manager keeps a duplicate, and gives it to the next process of this service by this name.
     pub fn store(&self, name: &str, socket: BorrowedFd<'_>) {
         match socket.try_clone_to_owned() {
-            Ok(socket) => self.0.say(&[NotifyState::FdStore, NotifyState::FdName(name)], Some(socket)),
+            Ok(socket) => self.0.send(&[NotifyState::FdStore, NotifyState::FdName(name)], Some(socket)),
             Err(error) => tracing::warn!(%error, name, "cannot hand a listener to the service manager"),
         }
     }
 
     /// FDSTOREREMOVE=1: the manager drops what it keeps by this name.
     pub fn remove(&self, name: &str) {
-        self.0.say(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)], None);
+        self.0.send(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)], None);
     }
 }
 
-impl Words {
-    fn say(&self, state: &[NotifyState<'_>], socket: Option<OwnedFd>) {
+impl NotifySender {
+    fn send(&self, state: &[NotifyState<'_>], socket: Option<OwnedFd>) {
         let Some(queue) = &self.queue else { return };
         let text: String = state.iter().map(|line| format!("{line}\n")).collect();
         if self.shared.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
@@ -196,26 +196,26 @@ impl Words {
             return;
         }
         // Fails when the thread has ended: there is no receiver.
-        let _ = queue.send(Word::Say(text, socket));
+        let _ = queue.send(NotifyMessage::Say(text, socket));
     }
 
     fn status(&self, text: String) {
         let Some(queue) = &self.queue else { return };
         if self.shared.status().replace(text).is_none() {
             // Fails when the thread has ended: there is no receiver.
-            let _ = queue.send(Word::Status);
+            let _ = queue.send(NotifyMessage::Status);
         }
     }
 
     fn end(&self) {
-        let _ = self.queue.as_ref().map(|queue| queue.send(Word::End));
+        let _ = self.queue.as_ref().map(|queue| queue.send(NotifyMessage::End));
     }
 }
 
 /// The thread's end.
 struct Speaker {
     socket: PathBuf,
-    shared: Arc<Shared>,
+    shared: Arc<NotifyShared>,
     /// The last STATUS= that was sent, and when the next may be.
     said: Option<String>,
     not_before: Instant,
@@ -224,11 +224,11 @@ struct Speaker {
 }
 
 impl Speaker {
-    fn new(socket: PathBuf, shared: Arc<Shared>) -> Self {
+    fn new(socket: PathBuf, shared: Arc<NotifyShared>) -> Self {
         Self { socket, shared, said: None, not_before: clock::now(), failing: false }
     }
 
-    fn speak(mut self, words: &Receiver<Word>) {
+    fn speak(mut self, words: &Receiver<NotifyMessage>) {
         let mut status_waits = false;
         loop {
             let word = if status_waits {
@@ -237,27 +237,27 @@ impl Speaker {
                 words.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
             match word {
-                Ok(Word::Say(text, fd)) => {
+                Ok(NotifyMessage::Say(text, fd)) => {
                     self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-                    self.say(&text, fd.as_ref());
+                    self.send(&text, fd.as_ref());
                 }
-                Ok(Word::Status) => status_waits = true,
-                Ok(Word::End) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(NotifyMessage::Status) => status_waits = true,
+                Ok(NotifyMessage::End) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if status_waits && self.not_before <= clock::now() {
-                status_waits = self.say_status();
+                status_waits = self.send_status();
             }
         }
     }
 
     /// Whether there is still one to be sent.
-    fn say_status(&mut self) -> bool {
+    fn send_status(&mut self) -> bool {
         let Some(text) = self.shared.status().take() else { return false };
         if self.said.as_ref() == Some(&text) {
             return false;
         }
-        if self.say(&format!("{}\n", NotifyState::Status(&text)), None) {
+        if self.send(&format!("{}\n", NotifyState::Status(&text)), None) {
             self.said = Some(text);
             self.not_before = clock::now() + STATUS_INTERVAL;
             return false;
@@ -268,7 +268,7 @@ impl Speaker {
         true
     }
 
-    fn say(&mut self, text: &str, fd: Option<&OwnedFd>) -> bool {
+    fn send(&mut self, text: &str, fd: Option<&OwnedFd>) -> bool {
         let failed = send(&self.socket, text, fd).err();
         let failed_before = std::mem::replace(&mut self.failing, failed.is_some());
         let socket = self.socket.display();

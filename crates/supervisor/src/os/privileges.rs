@@ -13,7 +13,7 @@ use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{User, initgroups, setresgid, setresuid};
-use tunnel_engine::forward::{Bound, Closing, ListenAddress, OpenDevice, SocketStore};
+use tunnel_engine::forward::{Bound, CloseMode, ListenAddress, OpenDevice, SocketStore};
 use tunnel_engine::spec::{Listen, Side};
 
 use super::listeners::DeviceKind;
@@ -101,8 +101,8 @@ impl SocketStore for BoundSockets {
         }
     }
 
-    fn close(&self, _: &ListenAddress) -> Closing {
-        Closing::ForNow
+    fn close(&self, _: &ListenAddress) -> CloseMode {
+        CloseMode::ForNow
     }
 }
 

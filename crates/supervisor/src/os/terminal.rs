@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
-use tunnel_engine::spec::{Asker, Person, Question};
+use tunnel_engine::spec::{PromptKind, Prompter, PrompterHandle};
 use zeroize::Zeroizing;
 
 /// The terminal of the process, whatever its standard input is.
@@ -32,8 +32,8 @@ impl Terminal {
     }
 
     /// Asks there as ssh does.
-    pub fn asker() -> Asker {
-        Asker::new(Somebody::default())
+    pub fn asker() -> PrompterHandle {
+        PrompterHandle::new(TerminalPrompter::default())
     }
 }
 
@@ -48,19 +48,19 @@ impl Drop for Terminal {
 
 /// One question at a time, and the answers so far.
 #[derive(Default)]
-struct Somebody {
+struct TerminalPrompter {
     answers: Mutex<HashMap<String, Zeroizing<String>>>,
 }
 
-impl Person for Somebody {
-    fn ask(&self, question: &Question, again: u32) -> Option<Zeroizing<String>> {
+impl Prompter for TerminalPrompter {
+    fn ask(&self, question: &PromptKind, again: u32) -> Option<Zeroizing<String>> {
         let prompt = prompt(question);
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = answers.get(&prompt).filter(|_| again == 0) {
             return Some(known.clone());
         }
-        if again > 0 && matches!(question, Question::Password { .. } | Question::Prompt { .. }) {
-            tell("Permission denied, please try again.\n");
+        if again > 0 && matches!(question, PromptKind::Password { .. } | PromptKind::Prompt { .. }) {
+            print("Permission denied, please try again.\n");
         }
         let answer = read_line(&prompt, is_seen(question))?;
         if stays_true(question) {
@@ -70,35 +70,35 @@ impl Person for Somebody {
     }
 }
 
-fn is_seen(question: &Question) -> bool {
+fn is_seen(question: &PromptKind) -> bool {
     match question {
-        Question::Passphrase { .. } | Question::Password { .. } => false,
-        Question::Prompt { echo, .. } => *echo,
-        Question::HostKey { .. } | Question::UpdateHostKeys { .. } => true,
+        PromptKind::Passphrase { .. } | PromptKind::Password { .. } => false,
+        PromptKind::Prompt { echo, .. } => *echo,
+        PromptKind::HostKey { .. } | PromptKind::UpdateHostKeys { .. } => true,
     }
 }
 
 /// Not what is good for one login only: a token's number, a yes to one key.
-fn stays_true(question: &Question) -> bool {
+fn stays_true(question: &PromptKind) -> bool {
     match question {
-        Question::Passphrase { .. } | Question::Password { .. } => true,
-        Question::Prompt { text, echo, .. } => !echo && text.to_lowercase().contains("password"),
-        Question::HostKey { .. } | Question::UpdateHostKeys { .. } => false,
+        PromptKind::Passphrase { .. } | PromptKind::Password { .. } => true,
+        PromptKind::Prompt { text, echo, .. } => !echo && text.to_lowercase().contains("password"),
+        PromptKind::HostKey { .. } | PromptKind::UpdateHostKeys { .. } => false,
     }
 }
 
 /// In the words that programs which type for people wait for.
-fn prompt(question: &Question) -> String {
+fn prompt(question: &PromptKind) -> String {
     match question {
-        Question::Passphrase { file } => format!("Enter passphrase for key '{file}': "),
-        Question::Password { user, host } => format!("{user}@{host}'s password: "),
-        Question::Prompt { user, host, text, .. } => format!("({user}@{host}) {text}"),
-        Question::HostKey { server, kind, fingerprint } => format!(
+        PromptKind::Passphrase { file } => format!("Enter passphrase for key '{file}': "),
+        PromptKind::Password { user, host } => format!("{user}@{host}'s password: "),
+        PromptKind::Prompt { user, host, text, .. } => format!("({user}@{host}) {text}"),
+        PromptKind::HostKey { server, kind, fingerprint } => format!(
             "No known_hosts file has a key for {server}, so it cannot be said whether this is it.\n\
              It shows a key of type {kind}, {fingerprint}.\n\
              Are you sure you want to continue connecting (yes/no/[fingerprint])? "
         ),
-        Question::UpdateHostKeys { server, learned, gone } => {
+        PromptKind::UpdateHostKeys { server, learned, gone } => {
             let learned = learned.iter().map(|key| format!("It proved that it also has {key}.\n"));
             let gone = gone.iter().map(|key| format!("It no longer has {key}.\n"));
             let changes: String = learned.chain(gone).collect();
@@ -112,7 +112,7 @@ pub fn ask_line(prompt: &str) -> Option<String> {
     read_line(prompt, true).map(|line| line.trim().to_owned())
 }
 
-fn tell(text: &str) {
+fn print(text: &str) {
     if let Ok(mut tty) = OpenOptions::new().write(true).open(TERMINAL) {
         let _ = tty.write_all(text.as_bytes());
     }
@@ -168,10 +168,11 @@ mod tests {
 
     #[test]
     fn prompts_are_what_scripts_wait_for_and_secrets_are_not_seen() {
-        let passphrase = Question::Passphrase { file: "/k".into() };
-        let password = Question::Password { user: "u".into(), host: "h".into() };
-        let token = Question::Prompt { user: "u".into(), host: "h".into(), text: "Token: ".into(), echo: true };
-        let key = Question::HostKey { server: "h".into(), kind: "ssh-ed25519".into(), fingerprint: "SHA256:x".into() };
+        let passphrase = PromptKind::Passphrase { file: "/k".into() };
+        let password = PromptKind::Password { user: "u".into(), host: "h".into() };
+        let token = PromptKind::Prompt { user: "u".into(), host: "h".into(), text: "Token: ".into(), echo: true };
+        let key =
+            PromptKind::HostKey { server: "h".into(), kind: "ssh-ed25519".into(), fingerprint: "SHA256:x".into() };
         assert_eq!(prompt(&passphrase), "Enter passphrase for key '/k': ");
         assert_eq!(prompt(&password), "u@h's password: ");
         assert_eq!(prompt(&token), "(u@h) Token: ");

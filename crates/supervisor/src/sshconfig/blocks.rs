@@ -4,18 +4,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::keyword::{self, Found};
-use super::line::{Line, lines};
+use super::keyword::{self, KeywordLookup};
+use super::line::{ConfigLine, lines};
 use super::value;
-use crate::config::{ConfigError, Source};
+use crate::config::{ConfigError, SourceFile};
 
 /// A line, or what is wrong with it.
-pub(super) type Read = Result<Line, ConfigError>;
+pub(super) type LineResult = Result<ConfigLine, ConfigError>;
 
 /// The lines of one file.
 pub(super) struct Blocks {
     /// Each begins with its `Host` or `Match`, but for the first.
-    blocks: Vec<Vec<Read>>,
+    blocks: Vec<Vec<LineResult>>,
     /// Blocks about hosts that are named in full, and with nothing in them to be told to those who ask for others.
     named: HashMap<String, Vec<usize>>,
     /// All other blocks.
@@ -23,7 +23,7 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    pub(super) fn of(source: &Arc<Source>) -> Self {
+    pub(super) fn of(source: &Arc<SourceFile>) -> Self {
         let mut blocks = vec![Vec::new()];
         for read in lines(source) {
             let begins = read.as_ref().is_ok_and(|line| matches!(line.keyword.text.as_str(), "host" | "match"));
@@ -50,7 +50,7 @@ impl Blocks {
     }
 
     /// Those that may say something to who asks for `host`, in their order.
-    pub(super) fn about(&self, host: &str) -> impl Iterator<Item = &[Read]> {
+    pub(super) fn about(&self, host: &str) -> impl Iterator<Item = &[LineResult]> {
         let named = self.named.get(host).map(Vec::as_slice).unwrap_or_default();
         let mut at: Vec<usize> = self.others.iter().chain(named).copied().collect();
         at.sort_unstable();
@@ -60,7 +60,7 @@ impl Blocks {
 }
 
 /// The hosts that a block is about, where it can be passed over by all others: no pattern, no error, no remark.
-fn names(block: &[Read]) -> Option<impl Iterator<Item = String> + use<'_>> {
+fn names(block: &[LineResult]) -> Option<impl Iterator<Item = String> + use<'_>> {
     let (Ok(head), body) = block.split_first()? else { return None };
     let is_name = |text: &str| !text.is_empty() && !text.contains(['*', '?', '!']);
     let passed = head.keyword.text == "host"
@@ -70,10 +70,10 @@ fn names(block: &[Read]) -> Option<impl Iterator<Item = String> + use<'_>> {
 }
 
 /// Nothing is said of this line where its block does not apply.
-fn is_silent(line: &Line) -> bool {
+fn is_silent(line: &ConfigLine) -> bool {
     match keyword::find(&line.keyword.text) {
-        Found::Keyword(keyword) => line.keyword.text != "include" && value::check(keyword, line).is_ok(),
-        Found::Dropped(_) | Found::Unknown => false,
+        KeywordLookup::Keyword(keyword) => line.keyword.text != "include" && value::check(keyword, line).is_ok(),
+        KeywordLookup::Dropped(_) | KeywordLookup::Unknown => false,
     }
 }
 
@@ -87,7 +87,7 @@ mod tests {
     fn blocks_of_other_hosts_are_passed_over_unless_they_have_something_to_say() {
         let text = "Compression no\nHost a b\nPort 1\nHost a*\nPort 2\nHost c\nPort 3\nHost b\nPort x\nHost !d\nPort 4\n\
                     Host e\nBogus 1\nMatch host f\nPort 5\nHost g\nInclude x\nHost a\nUser u\n";
-        let source = Arc::new(Source::new(Path::new("f"), text.to_owned(), 0));
+        let source = Arc::new(SourceFile::new(Path::new("f"), text.to_owned(), 0));
         let blocks = Blocks::of(&source);
         let of = |host: &str| {
             let heads = blocks.about(host).filter_map(|block| block.first()?.as_ref().ok());

@@ -1,7 +1,7 @@
 //! What each keyword of ssh_config(5), OpenSSH 9.2 to 10.5 with Debian's and Red Hat's additions, comes to. A keyword that
 //! is in no list here, or in another class than its list, fails the test.
 
-use super::keyword::{Dropped, Found, Meaning, find};
+use super::keyword::{Dropped, KeywordLookup, Meaning, find};
 use super::table::{ALIASES, DROPPED, KEYWORDS};
 use crate::config::settings::{Field, keys_of_ssh_config};
 
@@ -49,7 +49,7 @@ fn every_keyword_of_ssh_config_has_its_class() {
         [("followed", followed.as_str()), ("no concern", NO_CONCERN), ("told", TOLD), ("refused", REFUSED)]
     {
         for name in names.split_whitespace() {
-            let Found::Keyword(keyword) = find(&name.to_lowercase()) else { panic!("`{name}` is unknown") };
+            let KeywordLookup::Keyword(keyword) = find(&name.to_lowercase()) else { panic!("`{name}` is unknown") };
             let found = match keyword.meaning {
                 Meaning::Followed => "followed",
                 Meaning::Harmless => "no concern",
@@ -71,10 +71,10 @@ fn keywords_that_ssh_dropped_and_older_names_are_known() {
     let dropped: Vec<_> =
         DROPPED_BY_SSH.iter().flat_map(|(names, kind)| names.split(' ').map(|name| (name, *kind))).collect();
     for (name, kind) in &dropped {
-        assert!(matches!(find(name), Found::Dropped(found) if found == *kind), "{name}");
+        assert!(matches!(find(name), KeywordLookup::Dropped(found) if found == *kind), "{name}");
     }
     assert_eq!(dropped.len(), DROPPED.len());
     for (alias, name) in ALIASES {
-        assert!(matches!(find(alias), Found::Keyword(keyword) if keyword.name == *name), "{alias}");
+        assert!(matches!(find(alias), KeywordLookup::Keyword(keyword) if keyword.name == *name), "{alias}");
     }
 }

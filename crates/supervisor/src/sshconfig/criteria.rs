@@ -1,15 +1,15 @@
 //! `Match`: which of its criteria hold?
 
-use super::line::{Line, Word};
+use super::line::{ConfigLine, ConfigWord};
 use super::pattern;
-use super::tokens::{Names, Tokens};
-use super::walk::Walk;
+use super::tokens::{TokenNames, Tokens};
+use super::walk::ReadPass;
 use crate::config::ConfigError;
 
-impl Walk<'_> {
+impl ReadPass<'_> {
     /// Does the block that the line opens apply? Where `never`, because the file itself does not apply, the line is
     /// only read.
-    pub(super) fn match_line(&mut self, line: &Line, never: bool) -> Result<bool, ConfigError> {
+    pub(super) fn match_line(&mut self, line: &ConfigLine, never: bool) -> Result<bool, ConfigError> {
         let mut holds = true;
         let mut count = 0;
         let mut words = line.words.iter();
@@ -55,14 +55,14 @@ impl Walk<'_> {
     /// The value of a criterion: behind `=`, or the next word.
     fn value<'l>(
         &self,
-        line: &Line,
-        word: &Word,
+        line: &ConfigLine,
+        word: &ConfigWord,
         name: &str,
         inline: Option<&str>,
-        words: &mut impl Iterator<Item = &'l Word>,
-    ) -> Result<Word, ConfigError> {
+        words: &mut impl Iterator<Item = &'l ConfigWord>,
+    ) -> Result<ConfigWord, ConfigError> {
         let value = match inline {
-            Some(value) => Some(Word { text: value.to_owned(), span: word.span.clone() }),
+            Some(value) => Some(ConfigWord { text: value.to_owned(), span: word.span.clone() }),
             // ssh before 9.9 takes blanks around the `=` too.
             None => words.find(|word| word.text != "=").cloned(),
         };
@@ -72,7 +72,13 @@ impl Walk<'_> {
             .ok_or_else(|| self.blame(line, word, format!("`{name}` has no value"), "write what it is compared with"))
     }
 
-    fn criterion(&mut self, line: &Line, name: &str, value: &Word, asked: bool) -> Result<bool, ConfigError> {
+    fn criterion(
+        &mut self,
+        line: &ConfigLine,
+        name: &str,
+        value: &ConfigWord,
+        asked: bool,
+    ) -> Result<bool, ConfigError> {
         let text = value.text.as_str();
         Ok(match name {
             "host" => pattern::caseless(text, &self.current_host()?),
@@ -94,7 +100,7 @@ impl Walk<'_> {
                 }
             },
             "exec" => {
-                let command = self.tokens()?.expand(text, None, &line.place(value))?;
+                let command = self.tokens()?.expand(text, None, &line.span(value))?;
                 asked && self.run(line, value, &command)?
             }
             "version" => {
@@ -109,7 +115,7 @@ impl Walk<'_> {
         })
     }
 
-    fn run(&self, line: &Line, value: &Word, command: &str) -> Result<bool, ConfigError> {
+    fn run(&self, line: &ConfigLine, value: &ConfigWord, command: &str) -> Result<bool, ConfigError> {
         self.library.note_command(command);
         self.facts.run(command).map_err(|error| {
             self.blame(
@@ -121,14 +127,20 @@ impl Walk<'_> {
         })
     }
 
-    fn blame(&self, line: &Line, word: &Word, what: impl Into<String>, hint: impl Into<String>) -> ConfigError {
-        ConfigError::new(line.place(word), what, hint)
+    fn blame(
+        &self,
+        line: &ConfigLine,
+        word: &ConfigWord,
+        what: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> ConfigError {
+        ConfigError::new(line.span(word), what, hint)
     }
 
     /// What `%h` and its like stand for while the values are not all known yet.
     pub(super) fn tokens(&self) -> Result<Tokens, ConfigError> {
         let host = self.current_host()?;
-        let names = Names {
+        let names = TokenNames {
             original: &self.query.host,
             host: &host,
             port: self.current_port(),

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use tunnel_engine::spec::{DeviceMode, Forward, ForwardKind, ForwardParseError, Listen, Side};
 
-use super::options::Setting;
-use super::settings::Reader;
+use super::options::OptionValue;
+use super::settings::OptionReader;
 use super::tokens::environment;
-use crate::config::{ConfigError, Place};
+use crate::config::{ConfigError, SourceSpan};
 
 const KINDS: [(&str, ForwardKind); 3] = [
     ("LocalForward", ForwardKind::Local),
@@ -19,8 +19,8 @@ const KINDS: [(&str, ForwardKind); 3] = [
 const ANY: &str = "any:any";
 
 /// Each once, even where several blocks ask for it.
-pub(super) fn forwards(reader: &mut Reader<'_>) -> Vec<(Forward, Place)> {
-    let mut found: Vec<(Forward, Place)> = Vec::new();
+pub(super) fn forwards(reader: &mut OptionReader<'_>) -> Vec<(Forward, SourceSpan)> {
+    let mut found: Vec<(Forward, SourceSpan)> = Vec::new();
     let options = reader.options;
     if options.flag("ClearAllForwardings") == Some(true) {
         return found;
@@ -29,7 +29,7 @@ pub(super) fn forwards(reader: &mut Reader<'_>) -> Vec<(Forward, Place)> {
         for setting in options.all(name) {
             match forward(setting, kind, reader) {
                 Ok(forward) if found.iter().any(|(known, _)| *known == forward) => {}
-                Ok(forward) => found.push((forward, setting.place.clone())),
+                Ok(forward) => found.push((forward, setting.span.clone())),
                 Err(error) => reader.errors.push(error),
             }
         }
@@ -42,7 +42,7 @@ pub(super) fn forwards(reader: &mut Reader<'_>) -> Vec<(Forward, Place)> {
 }
 
 /// Which units, `TunnelDevice` says; `Tunnel`, whether and of what kind.
-fn device(reader: &Reader<'_>) -> Result<Option<(Forward, Place)>, ConfigError> {
+fn device(reader: &OptionReader<'_>) -> Result<Option<(Forward, SourceSpan)>, ConfigError> {
     let Some(tunnel) = reader.options.get("Tunnel") else { return Ok(None) };
     let mode = match tunnel.first().to_ascii_lowercase().as_str() {
         "no" | "false" => return Ok(None),
@@ -51,28 +51,28 @@ fn device(reader: &Reader<'_>) -> Result<Option<(Forward, Place)>, ConfigError> 
     };
     let units = reader.options.get("TunnelDevice");
     let device = Forward::parse_device(units.map_or(ANY, |units| units.first())).map_err(|error| {
-        let place = units.unwrap_or(tunnel).place.clone();
-        ConfigError::new(place, error.to_string(), "write `local:remote`, each `any` or a number, as in `any:any`")
+        let span = units.unwrap_or(tunnel).span.clone();
+        ConfigError::new(span, error.to_string(), "write `local:remote`, each `any` or a number, as in `any:any`")
     })?;
     let listen = match device.listen {
         Listen::Device { unit, .. } => Listen::Device { mode, unit },
         other @ (Listen::Tcp { .. } | Listen::Unix(_)) => other,
     };
-    Ok(Some((Forward { listen, ..device }, tunnel.place.clone())))
+    Ok(Some((Forward { listen, ..device }, tunnel.span.clone())))
 }
 
-fn forward(setting: &Setting, kind: ForwardKind, reader: &Reader<'_>) -> Result<Forward, ConfigError> {
-    let refuse = |error: &ForwardParseError| ConfigError::new(setting.place.clone(), error.to_string(), error.hint());
+fn forward(setting: &OptionValue, kind: ForwardKind, reader: &OptionReader<'_>) -> Result<Forward, ConfigError> {
+    let refuse = |error: &ForwardParseError| ConfigError::new(setting.span.clone(), error.to_string(), error.hint());
     if kind == ForwardKind::Local && setting.words.len() < 2 {
         return Err(refuse(&ForwardParseError::Shape(kind)));
     }
     // ssh reads the two words as one with a colon between; a blank can only come from quotes.
     let text = setting.words.join(":");
-    let text = with_blanks(&environment(text.trim_start(), reader.facts, &setting.place)?);
+    let text = with_blanks(&environment(text.trim_start(), reader.facts, &setting.span)?);
     let forward = Forward::parse(kind, &text).map_err(|error| refuse(&error))?;
     let path = |path: PathBuf, side| {
         let Some(text) = path.to_str() else { return Ok(path) };
-        let text = reader.tokens.expand(text, None, &setting.place)?;
+        let text = reader.tokens.expand(text, None, &setting.span)?;
         // What a path means on the server is the server's business.
         let path = if side == Side::Here { reader.facts.folder().join(text) } else { PathBuf::from(text) };
         if path.as_os_str().len() > Forward::MAX_UNIX_PATH {

@@ -1,19 +1,19 @@
 //! The value of `ProxyJump`.
 
-use super::line::Line;
+use super::line::ConfigLine;
 use super::value;
 use crate::config::ConfigError;
 
 /// One server of the list, with what it says about itself. What it leaves out is in its own Host block.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Hop {
+pub(super) struct ProxyJumpHost {
     pub(super) user: Option<String>,
     pub(super) host: String,
     pub(super) port: Option<u16>,
 }
 
 /// `None` for `none`. The last hop is the one next to the server.
-pub(super) fn parse(text: &str) -> Result<Option<Vec<Hop>>, String> {
+pub(super) fn parse(text: &str) -> Result<Option<Vec<ProxyJumpHost>>, String> {
     let text = text.split('#').next().unwrap_or_default().trim();
     if text.eq_ignore_ascii_case("none") {
         return Ok(None);
@@ -21,7 +21,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Vec<Hop>>, String> {
     text.split(',').map(|hop| self::hop(hop.trim()).ok_or_else(|| hop.to_owned())).collect::<Result<_, _>>().map(Some)
 }
 
-pub(super) fn check(line: &Line) -> Result<(), ConfigError> {
+pub(super) fn check(line: &ConfigLine) -> Result<(), ConfigError> {
     parse(&line.rest.text).map(drop).map_err(|bad| {
         line.error(
             format!("`{bad}` is not a jump host"),
@@ -30,7 +30,7 @@ pub(super) fn check(line: &Line) -> Result<(), ConfigError> {
     })
 }
 
-fn hop(text: &str) -> Option<Hop> {
+fn hop(text: &str) -> Option<ProxyJumpHost> {
     let text = text.strip_prefix("ssh://").map_or(text, |rest| rest.strip_suffix('/').unwrap_or(rest));
     let (user, rest) = match text.rsplit_once('@') {
         Some(("", _)) => return None,
@@ -48,12 +48,12 @@ fn hop(text: &str) -> Option<Hop> {
     let port = if port.is_empty() { None } else { Some(value::port(port)?) };
     let odd = |c: char| c.is_whitespace() || c.is_control() || c == '/';
     let fine = !host.is_empty() && !host.starts_with('-') && !host.contains(odd);
-    fine.then(|| Hop { user, host: host.to_owned(), port })
+    fine.then(|| ProxyJumpHost { user, host: host.to_owned(), port })
 }
 
 /// The hops as `ProxyJump` takes them.
-pub(super) fn join(hops: &[Hop]) -> String {
-    let one = |hop: &Hop| {
+pub(super) fn join(hops: &[ProxyJumpHost]) -> String {
+    let one = |hop: &ProxyJumpHost| {
         let user = hop.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
         let host = if hop.host.contains(':') { format!("[{}]", hop.host) } else { hop.host.clone() };
         let port = hop.port.map(|port| format!(":{port}")).unwrap_or_default();

@@ -70,7 +70,7 @@ pub(super) enum Dropped {
 }
 
 /// What a word at the start of a line is.
-pub(super) enum Found {
+pub(super) enum KeywordLookup {
     Keyword(&'static Keyword),
     /// Once known to ssh, and without effect since.
     Dropped(Dropped),
@@ -78,13 +78,13 @@ pub(super) enum Found {
 }
 
 /// Looks up a keyword, written in lower case.
-pub(super) fn find(name: &str) -> Found {
+pub(super) fn find(name: &str) -> KeywordLookup {
     let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name);
     match KEYWORDS.iter().find(|keyword| keyword.name.eq_ignore_ascii_case(name)) {
-        Some(keyword) => Found::Keyword(keyword),
+        Some(keyword) => KeywordLookup::Keyword(keyword),
         None => match DROPPED.iter().find(|(dropped, _)| *dropped == name) {
-            Some((_, dropped)) => Found::Dropped(*dropped),
-            None => Found::Unknown,
+            Some((_, dropped)) => KeywordLookup::Dropped(*dropped),
+            None => KeywordLookup::Unknown,
         },
     }
 }

@@ -3,40 +3,42 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::config::{ConfigError, Place, Source};
+use crate::config::{ConfigError, SourceFile, SourceSpan};
 
 /// Blanks around keywords and at line ends. Between arguments only the space and the tab count.
 const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// An argument without its quotes, and where it stands with them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Word {
+pub(super) struct ConfigWord {
     pub(super) text: String,
     pub(super) span: Range<usize>,
 }
 
 /// A line that says something.
 #[derive(Debug)]
-pub(super) struct Line {
-    pub(super) source: Arc<Source>,
+pub(super) struct ConfigLine {
+    pub(super) source: Arc<SourceFile>,
     /// In lower case: keywords are the same in any.
-    pub(super) keyword: Word,
+    pub(super) keyword: ConfigWord,
     /// At least one, unless a comment took them all.
-    pub(super) words: Vec<Word>,
+    pub(super) words: Vec<ConfigWord>,
     /// Everything after the keyword as it is written: commands are not split into words.
-    pub(super) rest: Word,
+    pub(super) rest: ConfigWord,
 }
 
-impl Line {
-    pub(super) fn place(&self, word: &Word) -> Place {
-        Place { source: self.source.clone(), span: word.span.clone() }
+impl ConfigLine {
+    pub(super) fn span(&self, word: &ConfigWord) -> SourceSpan {
+        SourceSpan { source: self.source.clone(), span: word.span.clone() }
     }
 
     /// The arguments together.
-    pub(super) fn arguments(&self) -> Place {
+    pub(super) fn arguments(&self) -> SourceSpan {
         match (self.words.first(), self.words.last()) {
-            (Some(first), Some(last)) => Place { source: self.source.clone(), span: first.span.start..last.span.end },
-            _ => self.place(&self.keyword),
+            (Some(first), Some(last)) => {
+                SourceSpan { source: self.source.clone(), span: first.span.start..last.span.end }
+            }
+            _ => self.span(&self.keyword),
         }
     }
 
@@ -46,7 +48,7 @@ impl Line {
 }
 
 /// The lines of a file in their order; blank ones and comments are left out.
-pub(super) fn lines(source: &Arc<Source>) -> Vec<Result<Line, ConfigError>> {
+pub(super) fn lines(source: &Arc<SourceFile>) -> Vec<Result<ConfigLine, ConfigError>> {
     let mut start = 0;
     let mut found = Vec::new();
     for text in source.text.split_inclusive('\n') {
@@ -56,7 +58,7 @@ pub(super) fn lines(source: &Arc<Source>) -> Vec<Result<Line, ConfigError>> {
     found
 }
 
-fn line(source: &Arc<Source>, start: usize, text: &str) -> Option<Result<Line, ConfigError>> {
+fn line(source: &Arc<SourceFile>, start: usize, text: &str) -> Option<Result<ConfigLine, ConfigError>> {
     // A form feed is a blank at the end of a line only.
     let text = text.trim_end_matches(|c| BLANKS.contains(&c) || c == '\u{c}');
     let indent = text.len() - text.trim_start_matches(BLANKS).len();
@@ -75,23 +77,23 @@ fn line(source: &Arc<Source>, start: usize, text: &str) -> Option<Result<Line, C
             (&body[..end], end)
         }
     };
-    let keyword = Word { text: name.to_ascii_lowercase(), span: at..at + after };
+    let keyword = ConfigWord { text: name.to_ascii_lowercase(), span: at..at + after };
     let rest = &body[after..];
     // One `=` may stand between, with blanks or without.
     let value = rest.trim_start_matches(BLANKS);
     let value = value.strip_prefix('=').unwrap_or(value).trim_start_matches(BLANKS);
     let value_at = at + body.len() - value.len();
     if value.is_empty() {
-        let place = Place { source: source.clone(), span: keyword.span.clone() };
+        let span = SourceSpan { source: source.clone(), span: keyword.span.clone() };
         let what = format!("`{name}` has no value");
-        return Some(Err(ConfigError::new(place, what, "write the value after the keyword, on the same line")));
+        return Some(Err(ConfigError::new(span, what, "write the value after the keyword, on the same line")));
     }
     let words = match split(value, value_at, true) {
         Ok(words) => words,
         Err(span) => return Some(Err(unclosed(source, span))),
     };
-    let rest = Word { text: value.to_owned(), span: value_at..value_at + value.len() };
-    Some(Ok(Line { source: source.clone(), keyword, words, rest }))
+    let rest = ConfigWord { text: value.to_owned(), span: value_at..value_at + value.len() };
+    Some(Ok(ConfigLine { source: source.clone(), keyword, words, rest }))
 }
 
 /// The words of a command that no shell sees; `None` where a quote is not closed.
@@ -99,10 +101,10 @@ pub(crate) fn command_words(text: &str) -> Option<Vec<String>> {
     split(text, 0, false).ok().map(|words| words.into_iter().map(|word| word.text).collect())
 }
 
-fn unclosed(source: &Arc<Source>, span: Range<usize>) -> ConfigError {
-    let place = Place { source: source.clone(), span };
+fn unclosed(source: &Arc<SourceFile>, span: Range<usize>) -> ConfigError {
+    let span = SourceSpan { source: source.clone(), span };
     ConfigError::new(
-        place,
+        span,
         "a quote is not closed",
         "close it on the same line, or write `\\\"` for the character itself",
     )
@@ -111,7 +113,7 @@ fn unclosed(source: &Arc<Source>, span: Range<usize>) -> ConfigError {
 /// Cuts at blanks, as the shell would with fewer escapes: a backslash takes the meaning of a quote, of a backslash
 /// and, outside quotes, of a space; before anything else it is itself. `#` at the start of a word ends the line where
 /// `comments` may stand.
-fn split(text: &str, offset: usize, comments: bool) -> Result<Vec<Word>, Range<usize>> {
+fn split(text: &str, offset: usize, comments: bool) -> Result<Vec<ConfigWord>, Range<usize>> {
     let mut words = Vec::new();
     let mut chars = text.char_indices().peekable();
     while let Some(&(start, first)) = chars.peek() {
@@ -145,7 +147,7 @@ fn split(text: &str, offset: usize, comments: bool) -> Result<Vec<Word>, Range<u
         if let Some((at, _)) = quote {
             return Err(offset + at..offset + text.len());
         }
-        words.push(Word { text: word, span: offset + start..offset + end });
+        words.push(ConfigWord { text: word, span: offset + start..offset + end });
     }
     Ok(words)
 }
@@ -157,7 +159,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Vec<String> {
-        let source = Arc::new(Source::new(Path::new("/f"), text.to_owned(), 0));
+        let source = Arc::new(SourceFile::new(Path::new("/f"), text.to_owned(), 0));
         lines(&source)
             .into_iter()
             .map(|line| match line {
@@ -205,10 +207,10 @@ mod tests {
 
     #[test]
     fn words_know_where_they_stand() {
-        let source = Arc::new(Source::new(Path::new("/f"), "# ä\nHost \"a b\" c\n".to_owned(), 0));
+        let source = Arc::new(SourceFile::new(Path::new("/f"), "# ä\nHost \"a b\" c\n".to_owned(), 0));
         let line = lines(&source).remove(0).unwrap();
-        assert_eq!(line.place(&line.words[0]).to_text(), "/f:2:6");
-        assert_eq!(line.place(&line.words[1]).to_text(), "/f:2:12");
+        assert_eq!(line.span(&line.words[0]).to_text(), "/f:2:6");
+        assert_eq!(line.span(&line.words[1]).to_text(), "/f:2:12");
         assert_eq!(line.arguments().to_text(), "/f:2:6");
     }
 }

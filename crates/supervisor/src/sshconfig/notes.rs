@@ -3,10 +3,10 @@
 
 use std::fmt;
 
+use super::interactive::LogLevel;
 use super::keyword::{Dropped, Meaning, Shape};
-use super::line::Line;
-use super::manners::LogLevel;
-use super::options::{Options, Setting};
+use super::line::ConfigLine;
+use super::options::{OptionValue, Options};
 use super::resolved::Resolved;
 use crate::config::printable;
 
@@ -17,27 +17,27 @@ const COMMAND_LINE: &str = "command-line line 0";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     /// `FILE:LINE:COLUMN`.
-    place: String,
+    span: String,
     /// What is set, and why it has no effect.
     text: String,
 }
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&printable(&format!("{}: {}", self.place, self.text)))
+        f.write_str(&printable(&format!("{}: {}", self.span, self.text)))
     }
 }
 
 /// A line of ssh's on its standard error.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub struct SshLine {
     /// From which level on it is said.
     pub level: LogLevel,
     /// In ssh's words.
     pub text: String,
 }
 
-impl Said {
+impl SshLine {
     fn new(level: LogLevel, text: &str) -> Self {
         Self { level, text: printable(text) }
     }
@@ -45,48 +45,48 @@ impl Said {
 
 /// What is remarked on the way through the files.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Remarks {
+pub(super) struct NoteCollector {
     pub(super) notes: Vec<Note>,
-    pub(super) said_by_ssh: Vec<Said>,
+    pub(super) said_by_ssh: Vec<SshLine>,
 }
 
-impl Remarks {
+impl NoteCollector {
     /// A keyword that ssh has dropped. ssh speaks of it in each pass, also in blocks that do not apply; a note is for a
     /// host that it is set for.
-    pub(super) fn dropped(&mut self, line: &Line, dropped: Dropped, active: bool) {
-        self.say(&line_of_ssh(line), line, dropped);
+    pub(super) fn dropped(&mut self, line: &ConfigLine, dropped: Dropped, active: bool) {
+        self.note(&line_of_ssh(line), line, dropped);
         if active {
             self.note_dropped(line);
         }
     }
 
     /// The same after `-o`.
-    pub(super) fn dropped_option(&mut self, line: &Line, dropped: Dropped) {
-        self.say(COMMAND_LINE, line, dropped);
+    pub(super) fn dropped_option(&mut self, line: &ConfigLine, dropped: Dropped) {
+        self.note(COMMAND_LINE, line, dropped);
         self.note_dropped(line);
     }
 
-    fn say(&mut self, place: &str, line: &Line, dropped: Dropped) {
+    fn note(&mut self, span: &str, line: &ConfigLine, dropped: Dropped) {
         let (level, word) = match dropped {
             Dropped::Silent => return,
             Dropped::Deprecated => (LogLevel::Debug1, "Deprecated"),
             Dropped::Unsupported => (LogLevel::Error, "Unsupported"),
         };
-        self.said_by_ssh.push(Said::new(level, &format!("{place}: {word} option \"{}\"", line.keyword.text)));
+        self.said_by_ssh.push(SshLine::new(level, &format!("{span}: {word} option \"{}\"", line.keyword.text)));
     }
 
-    fn note_dropped(&mut self, line: &Line) {
+    fn note_dropped(&mut self, line: &ConfigLine) {
         let text = format!("`{}` has no effect: OpenSSH has dropped it too", written(line));
-        self.add(line.place(&line.keyword).to_text(), text);
+        self.add(line.span(&line.keyword).to_text(), text);
     }
 
     /// An unknown keyword that `IgnoreUnknown` names.
-    pub(super) fn ignored(&mut self, line: &Line, active: bool) {
+    pub(super) fn ignored(&mut self, line: &ConfigLine, active: bool) {
         let text = format!("{}: Ignored unknown option \"{}\"", line_of_ssh(line), line.keyword.text);
-        self.said_by_ssh.push(Said::new(LogLevel::Debug1, &text));
+        self.said_by_ssh.push(SshLine::new(LogLevel::Debug1, &text));
         if active {
             let text = format!("`{}` has no effect: it is unknown, and `IgnoreUnknown` names it", written(line));
-            self.add(line.place(&line.keyword).to_text(), text);
+            self.add(line.span(&line.keyword).to_text(), text);
         }
     }
 
@@ -94,7 +94,7 @@ impl Remarks {
     pub(super) fn of_options(&mut self, options: &Options) {
         for setting in options.iter() {
             if let Some(text) = told(setting) {
-                self.add(setting.place.to_text(), text);
+                self.add(setting.span.to_text(), text);
             }
         }
         self.control(options);
@@ -103,32 +103,32 @@ impl Remarks {
     /// `ControlMaster`, `ControlPath` and `ControlPersist` are one thing.
     fn control(&mut self, options: &Options) {
         let used =
-            |setting: &&Setting| !matches!(setting.first().to_ascii_lowercase().as_str(), "none" | "no" | "false");
+            |setting: &&OptionValue| !matches!(setting.first().to_ascii_lowercase().as_str(), "none" | "no" | "false");
         let names = ["ControlMaster", "ControlPath", "ControlPersist"];
-        let set: Vec<&Setting> = names.into_iter().filter_map(|name| options.get(name).filter(used)).collect();
+        let set: Vec<&OptionValue> = names.into_iter().filter_map(|name| options.get(name).filter(used)).collect();
         let Some(first) = set.first() else { return };
         let words: Vec<String> = set.iter().map(|s| format!("{} {}", s.keyword.name, s.first())).collect();
         let verb = if set.len() == 1 { "has" } else { "have" };
         let why = "the session is this process's own: no master connection is used or made";
-        self.add(first.place.to_text(), format!("{} {verb} no effect: {why}", words.join(", ")));
+        self.add(first.span.to_text(), format!("{} {verb} no effect: {why}", words.join(", ")));
     }
 
     /// What was remarked for the host on the way.
     pub(super) fn of_jump_host(&mut self, jump: &Resolved) {
-        jump.notes.iter().for_each(|note| self.add(note.place.clone(), note.text.clone()));
+        jump.notes.iter().for_each(|note| self.add(note.span.clone(), note.text.clone()));
         self.said_by_ssh.extend(jump.said_by_ssh.iter().cloned());
     }
 
     /// Two passes, and two hosts of one route, have one note.
-    fn add(&mut self, place: String, text: String) {
-        let note = Note { place, text };
+    fn add(&mut self, span: String, text: String) {
+        let note = Note { span, text };
         if !self.notes.contains(&note) {
             self.notes.push(note);
         }
     }
 }
 
-fn told(setting: &Setting) -> Option<String> {
+fn told(setting: &OptionValue) -> Option<String> {
     let name = setting.keyword.name;
     let command = matches!(setting.keyword.shape, Shape::Command);
     let value = if command { setting.rest.clone() } else { setting.words.join(" ") };
@@ -147,11 +147,11 @@ fn told(setting: &Setting) -> Option<String> {
 }
 
 /// How ssh names a line of a file.
-fn line_of_ssh(line: &Line) -> String {
-    format!("{} line {}", line.source.path.display(), line.place(&line.keyword).position().line)
+fn line_of_ssh(line: &ConfigLine) -> String {
+    format!("{} line {}", line.source.path.display(), line.span(&line.keyword).position().line)
 }
 
 /// The keyword as it stands in the file.
-fn written(line: &Line) -> &str {
+fn written(line: &ConfigLine) -> &str {
     line.source.text.get(line.keyword.span.clone()).unwrap_or(&line.keyword.text)
 }

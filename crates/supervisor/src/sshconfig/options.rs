@@ -3,28 +3,28 @@
 use std::time::Duration;
 
 use super::keyword::{Keyword, accumulates};
-use super::line::Line;
+use super::line::ConfigLine;
 use super::value;
-use crate::config::Place;
+use crate::config::SourceSpan;
 
 /// A value as it was written.
 #[derive(Debug, Clone)]
-pub(super) struct Setting {
+pub(super) struct OptionValue {
     pub(super) keyword: &'static Keyword,
     /// Its words.
     pub(super) words: Vec<String>,
     /// All of it, for commands.
     pub(super) rest: String,
-    pub(super) place: Place,
+    pub(super) span: SourceSpan,
 }
 
-impl Setting {
-    pub(super) fn of(keyword: &'static Keyword, line: &Line) -> Self {
+impl OptionValue {
+    pub(super) fn of(keyword: &'static Keyword, line: &ConfigLine) -> Self {
         Self {
             keyword,
             words: line.words.iter().map(|word| word.text.clone()).collect(),
             rest: line.rest.text.clone(),
-            place: line.arguments(),
+            span: line.arguments(),
         }
     }
 
@@ -40,11 +40,11 @@ impl Setting {
 
 /// Settings in the order in which they were obtained.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Options(Vec<Setting>);
+pub(super) struct Options(Vec<OptionValue>);
 
 impl Options {
     /// Takes a value, unless an earlier one wins.
-    pub(super) fn set(&mut self, setting: Setting) {
+    pub(super) fn set(&mut self, setting: OptionValue) {
         let name = setting.keyword.name;
         let taken = match name {
             _ if accumulates(name) => self.all(name).any(|earlier| earlier.words == setting.words),
@@ -60,21 +60,24 @@ impl Options {
         }
     }
 
-    pub(super) fn get(&self, name: &'static str) -> Option<&Setting> {
+    pub(super) fn get(&self, name: &'static str) -> Option<&OptionValue> {
         self.all(name).next()
     }
 
-    pub(super) fn all(&self, name: &'static str) -> impl Iterator<Item = &Setting> {
-        debug_assert!(matches!(super::keyword::find(&name.to_ascii_lowercase()), super::keyword::Found::Keyword(_)));
+    pub(super) fn all(&self, name: &'static str) -> impl Iterator<Item = &OptionValue> {
+        debug_assert!(matches!(
+            super::keyword::find(&name.to_ascii_lowercase()),
+            super::keyword::KeywordLookup::Keyword(_)
+        ));
         self.0.iter().filter(move |setting| setting.keyword.name == name)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Setting> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &OptionValue> {
         self.0.iter()
     }
 
     pub(super) fn word(&self, name: &'static str) -> Option<&str> {
-        self.get(name).map(Setting::first)
+        self.get(name).map(OptionValue::first)
     }
 
     pub(super) fn flag(&self, name: &'static str) -> Option<bool> {

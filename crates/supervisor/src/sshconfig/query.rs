@@ -4,17 +4,17 @@ use std::path::PathBuf;
 
 use tunnel_engine::spec::Destination;
 
-use super::keyword::{self, Found};
-use super::library::Library;
+use super::include_cache::FileCache;
+use super::keyword::{self, KeywordLookup};
 use super::line::lines;
-use super::notes::Remarks;
-use super::options::Setting;
+use super::notes::NoteCollector;
+use super::options::OptionValue;
 use super::value;
-use crate::config::{ConfigError, Place};
+use crate::config::{ConfigError, SourceSpan};
 
 /// Which files are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Files {
+pub enum ConfigFiles {
     /// `~/.ssh/config`, then `/etc/ssh/ssh_config`.
     Usual,
     /// This one alone, as `ssh -F FILE`. It must be there.
@@ -28,31 +28,31 @@ pub enum Files {
 pub struct Query {
     /// As typed: an alias, a name, an address; no user and no port.
     pub(super) host: String,
-    pub(super) files: Files,
+    pub(super) files: ConfigFiles,
     /// Values that win over every file, as options of ssh's command line do. Jump hosts do not get them.
-    pub(super) given: Vec<Setting>,
+    pub(super) given: Vec<OptionValue>,
     /// Of options that set nothing.
-    pub(super) remarks: Remarks,
+    pub(super) remarks: NoteCollector,
 }
 
 impl Query {
     /// About a host.
-    pub fn new(host: impl Into<String>, files: Files) -> Self {
-        Self { host: host.into(), files, given: Vec::new(), remarks: Remarks::default() }
+    pub fn new(host: impl Into<String>, files: ConfigFiles) -> Self {
+        Self { host: host.into(), files, given: Vec::new(), remarks: NoteCollector::default() }
     }
 
     /// About a host as it is typed after `ssh`: with a user and a port, perhaps.
     ///
     /// # Errors
     /// The user cannot be one of ssh_config.
-    pub fn typed(text: &str, files: Files) -> Result<Self, Vec<ConfigError>> {
+    pub fn typed(text: &str, files: ConfigFiles) -> Result<Self, Vec<ConfigError>> {
         /// Stands for what the text does not name; no user can write either.
         const UNNAMED: (&str, u16) = ("-", 0);
         let Ok(typed) = Destination::parse_or(text, UNNAMED.0, UNNAMED.1) else {
             return Ok(Self::new(text, files));
         };
         let mut query = Self::new(typed.host, files);
-        let library = Library::default();
+        let library = FileCache::default();
         if typed.user != UNNAMED.0 {
             query
                 .option(&format!("User \"{}\"", typed.user.replace('\\', "\\\\")), &library)
@@ -68,15 +68,15 @@ impl Query {
     ///
     /// # Errors
     /// The keyword is not one, or the value is malformed: with the place.
-    pub(crate) fn give(&mut self, name: &str, value: &str, place: Place) -> Result<(), ConfigError> {
-        let Found::Keyword(keyword) = keyword::find(&name.to_ascii_lowercase()) else {
+    pub(crate) fn give(&mut self, name: &str, value: &str, span: SourceSpan) -> Result<(), ConfigError> {
+        let KeywordLookup::Keyword(keyword) = keyword::find(&name.to_ascii_lowercase()) else {
             return Err(ConfigError::new(
-                place,
+                span,
                 format!("`{name}` is not a keyword of ssh_config"),
                 "see ssh_config(5)",
             ));
         };
-        self.given.push(Setting { keyword, words: vec![value.to_owned()], rest: value.to_owned(), place });
+        self.given.push(OptionValue { keyword, words: vec![value.to_owned()], rest: value.to_owned(), span });
         Ok(())
     }
 
@@ -84,21 +84,21 @@ impl Query {
     ///
     /// # Errors
     /// What a file could not hold either, and `Host`, `Match` and `Include`.
-    pub fn option(&mut self, text: &str, library: &Library) -> Result<(), ConfigError> {
+    pub fn option(&mut self, text: &str, library: &FileCache) -> Result<(), ConfigError> {
         let source = library.note("command line", text);
         for line in lines(&source) {
             let line = line?;
             match keyword::find(&line.keyword.text) {
-                Found::Keyword(keyword) => {
+                KeywordLookup::Keyword(keyword) => {
                     value::check(keyword, &line)?;
-                    self.given.push(Setting::of(keyword, &line));
+                    self.given.push(OptionValue::of(keyword, &line));
                 }
-                Found::Dropped(dropped) => self.remarks.dropped_option(&line, dropped),
-                Found::Unknown => {
+                KeywordLookup::Dropped(dropped) => self.remarks.dropped_option(&line, dropped),
+                KeywordLookup::Unknown => {
                     let what = format!("`{}` cannot be an option", line.keyword.text);
                     let hint = keyword::did_you_mean(&line.keyword.text)
                         .map_or_else(|| "see ssh_config(5)".to_owned(), |meant| format!("did you mean `{meant}`?"));
-                    return Err(ConfigError::new(line.place(&line.keyword), what, hint));
+                    return Err(ConfigError::new(line.span(&line.keyword), what, hint));
                 }
             }
         }

@@ -2,40 +2,40 @@
 
 use std::net::IpAddr;
 
-use super::facts::Facts;
-use super::jump::{self, Hop};
+use super::host_facts::HostFacts;
+use super::include_cache::FileCache;
+use super::interactive::InteractiveOptions;
+use super::jump::{self, ProxyJumpHost};
 use super::keyword::Meaning;
-use super::library::Library;
-use super::manners::Manners;
 use super::options::Options;
 use super::query::Query;
 use super::refuse::refusals;
-use super::resolved::{Resolved, Way};
-use super::tokens::{Names, Tokens};
-use super::walk::{Included, Walk};
+use super::resolved::{ProxyRoute, Resolved};
+use super::tokens::{TokenNames, Tokens};
+use super::walk::{Included, ReadPass};
 use super::{forwards, settings};
-use crate::config::{ConfigError, Place};
+use crate::config::{ConfigError, SourceSpan};
 
 /// More servers in a row than anybody has: a chain this long bites its own tail.
-const MOST_HOPS: usize = 8;
+const MAX_JUMP_HOSTS: usize = 8;
 
 /// What ssh would do for this host.
 ///
 /// # Errors
 /// Everything that is wrong in the files, and every setting that would change the tunnel and cannot be followed.
-pub fn resolve(query: &Query, library: &Library, facts: &dyn Facts) -> Result<Resolved, Vec<ConfigError>> {
+pub fn resolve(query: &Query, library: &FileCache, facts: &dyn HostFacts) -> Result<Resolved, Vec<ConfigError>> {
     resolve_hop(query, library, facts, 0)
 }
 
 fn resolve_hop(
     query: &Query,
-    library: &Library,
-    facts: &dyn Facts,
+    library: &FileCache,
+    facts: &dyn HostFacts,
     hops_behind: usize,
 ) -> Result<Resolved, Vec<ConfigError>> {
     let mut options = Options::default();
     query.given.iter().cloned().for_each(|setting| options.set(setting));
-    let mut walk = Walk {
+    let mut walk = ReadPass {
         facts,
         library,
         query,
@@ -61,31 +61,31 @@ fn resolve_hop(
         walk.last_pass = true;
         walk.files();
     }
-    let Walk { options, mut errors, mut files, mut remarks, .. } = walk;
+    let ReadPass { options, mut errors, mut files, mut remarks, .. } = walk;
     remarks.of_options(&options);
 
     let user = options.word("User").or(facts.user()).unwrap_or_default().to_owned();
     let port = options.word("Port").and_then(super::value::port).unwrap_or(22);
     if host.is_empty() || host.starts_with('-') || host.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        let place = options.get("Hostname").map(|setting| setting.place.clone());
-        let error = place.map(|place| {
+        let span = options.get("Hostname").map(|setting| setting.span.clone());
+        let error = span.map(|span| {
             ConfigError::new(
-                place,
+                span,
                 format!("`{host}` is not a host name or address"),
                 "write the name or address to dial",
             )
         });
         errors.extend(error);
     }
-    let mut way = Way::Direct;
+    let mut way = ProxyRoute::Direct;
     match route(&options) {
-        Route::Direct | Route::Command(..) => {}
-        Route::Jump(hops, place) => match jump_host(query, &hops, place, (&host, port, &user), hops_behind) {
+        ParsedRoute::Direct | ParsedRoute::Command(..) => {}
+        ParsedRoute::Jump(hops, span) => match jump_host(query, &hops, span, (&host, port, &user), hops_behind) {
             Ok(question) => match resolve_hop(&question, library, facts, hops_behind + 1) {
                 Ok(jump) => {
                     files.extend(jump.files.iter().filter(|file| !files.contains(file)).cloned().collect::<Vec<_>>());
                     remarks.of_jump_host(&jump);
-                    way = Way::Jump(Box::new(jump));
+                    way = ProxyRoute::Jump(Box::new(jump));
                 }
                 Err(more) => errors.extend(more),
             },
@@ -94,27 +94,27 @@ fn resolve_hop(
     }
 
     let alias = options.word("HostKeyAlias").map(str::to_ascii_lowercase);
-    let names = Names {
+    let names = TokenNames {
         original: &query.host,
         host: &host,
         port,
         user: &user,
         key_alias: alias.as_deref().unwrap_or(&query.host),
         jump: &match &way {
-            Way::Jump(jump) => jump.alias.clone(),
-            Way::Direct | Way::Command(_) => String::new(),
+            ProxyRoute::Jump(jump) => jump.alias.clone(),
+            ProxyRoute::Direct | ProxyRoute::Command(_) => String::new(),
         },
     };
-    if let Route::Command(command, place) = route(&options) {
-        match Tokens::of(&names, facts).only("hknpr").expand(command, None, place) {
-            Ok(command) => way = Way::Command(command),
+    if let ParsedRoute::Command(command, span) = route(&options) {
+        match Tokens::of(&names, facts).only("hknpr").expand(command, None, span) {
+            Ok(command) => way = ProxyRoute::Command(command),
             Err(error) => errors.push(error),
         }
     }
     let tokens = Tokens::of(&names, facts);
-    let mut read = settings::Reader { options: &options, tokens: &tokens, facts, errors: Vec::new() };
+    let mut read = settings::OptionReader { options: &options, tokens: &tokens, facts, errors: Vec::new() };
     let settings = read.settings();
-    let manners = Manners::of(&options);
+    let interactive = InteractiveOptions::of(&options);
     let forwards = forwards::forwards(&mut read);
     errors.append(&mut read.errors);
     errors.extend(refusals(&options));
@@ -129,7 +129,7 @@ fn resolve_hop(
         way,
         settings,
         forwards,
-        manners,
+        interactive,
         passed_over: passed_over(&options),
         notes: remarks.notes,
         said_by_ssh: remarks.said_by_ssh,
@@ -154,21 +154,23 @@ fn normal(host: &str) -> String {
     }
 }
 
-enum Route<'a> {
+enum ParsedRoute<'a> {
     Direct,
-    Jump(Vec<Hop>, &'a Place),
-    Command(&'a str, &'a Place),
+    Jump(Vec<ProxyJumpHost>, &'a SourceSpan),
+    Command(&'a str, &'a SourceSpan),
 }
 
-fn route(options: &Options) -> Route<'_> {
+fn route(options: &Options) -> ParsedRoute<'_> {
     if let Some(setting) = options.get("ProxyJump")
         && let Ok(Some(hops)) = jump::parse(&setting.rest)
     {
-        return Route::Jump(hops, &setting.place);
+        return ParsedRoute::Jump(hops, &setting.span);
     }
     match options.get("ProxyCommand") {
-        Some(setting) if !setting.rest.eq_ignore_ascii_case("none") => Route::Command(&setting.rest, &setting.place),
-        _ => Route::Direct,
+        Some(setting) if !setting.rest.eq_ignore_ascii_case("none") => {
+            ParsedRoute::Command(&setting.rest, &setting.span)
+        }
+        _ => ParsedRoute::Direct,
     }
 }
 
@@ -176,35 +178,35 @@ fn route(options: &Options) -> Route<'_> {
 /// it, and which file to read: no other option.
 fn jump_host(
     query: &Query,
-    hops: &[Hop],
-    place: &Place,
+    hops: &[ProxyJumpHost],
+    span: &SourceSpan,
     (host, port, user): (&str, u16, &str),
     hops_behind: usize,
 ) -> Result<Query, ConfigError> {
-    let loops = |hop: &Hop| {
+    let loops = |hop: &ProxyJumpHost| {
         hop.host == host && hop.port.unwrap_or(22) == port && hop.user.as_ref().is_none_or(|name| name == user)
     };
     let Some((last, before)) = hops.split_last() else {
-        return Err(ConfigError::new(place.clone(), "there is no jump host", "name one, or write `none`"));
+        return Err(ConfigError::new(span.clone(), "there is no jump host", "name one, or write `none`"));
     };
-    if loops(last) || hops_behind >= MOST_HOPS {
+    if loops(last) || hops_behind >= MAX_JUMP_HOSTS {
         let what = if loops(last) {
             format!("the jump host of `{}` is `{host}` itself", query.host)
         } else {
-            format!("there are more than {MOST_HOPS} jump hosts")
+            format!("there are more than {MAX_JUMP_HOSTS} jump hosts")
         };
         let hint = "write `ProxyJump none` into the Host block of the jump host, above this line";
-        return Err(ConfigError::new(place.clone(), what, hint));
+        return Err(ConfigError::new(span.clone(), what, hint));
     }
     let mut question = Query::new(last.host.clone(), query.files.clone());
     if let Some(user) = &last.user {
-        question.give("User", user, place.clone())?;
+        question.give("User", user, span.clone())?;
     }
     if let Some(port) = last.port {
-        question.give("Port", &port.to_string(), place.clone())?;
+        question.give("Port", &port.to_string(), span.clone())?;
     }
     if !before.is_empty() {
-        question.give("ProxyJump", &jump::join(before), place.clone())?;
+        question.give("ProxyJump", &jump::join(before), span.clone())?;
     }
     Ok(question)
 }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use tunnel_engine::spec::Forward;
 
-use super::manners::Manners;
-use super::notes::{Note, Said};
-use crate::config::{Place, Settings};
+use super::interactive::InteractiveOptions;
+use super::notes::{Note, SshLine};
+use crate::config::{Settings, SourceSpan};
 
 /// The answer to a [`super::Query`].
 #[derive(Debug, Clone)]
@@ -20,26 +20,26 @@ pub struct Resolved {
     /// `Port`, else 22.
     pub port: u16,
     /// How the first byte gets there.
-    pub way: Way,
+    pub way: ProxyRoute,
     /// What is set of the keys that a keyword sets.
     pub settings: Settings,
     /// Local, then remote, then dynamic, each in the order of the lines. Empty after `ClearAllForwardings`.
-    pub forwards: Vec<(Forward, Place)>,
+    pub forwards: Vec<(Forward, SourceSpan)>,
     /// Whom to ask, and how much to say.
-    pub manners: Manners,
+    pub interactive: InteractiveOptions,
     /// Keywords that are set and concern no tunnel.
     pub passed_over: Vec<&'static str>,
     /// What is set for this host or its jump hosts and has no effect, in the order of reading.
     pub notes: Vec<Note>,
     /// What ssh itself says about dropped words in the files, those of jump hosts after it.
-    pub said_by_ssh: Vec<Said>,
+    pub said_by_ssh: Vec<SshLine>,
     /// Every file that was read or looked for, those of jump hosts included.
     pub files: Vec<PathBuf>,
 }
 
 /// `ProxyJump` or `ProxyCommand`, whichever came first.
 #[derive(Debug, Clone, Default)]
-pub enum Way {
+pub enum ProxyRoute {
     /// Neither, or `none`.
     #[default]
     Direct,

@@ -8,13 +8,13 @@ use tunnel_engine::spec::{
     PermitRemoteOpen, RekeyLimit, StrictHostKeyChecking, UpdateHostKeys,
 };
 
-use super::facts::Facts;
+use super::host_facts::HostFacts;
 use super::line::command_words;
-use super::options::{Options, Setting};
+use super::options::{OptionValue, Options};
 use super::tokens::{Tokens, tilde};
 use super::value;
 use crate::config::settings::{At, Field, Settings, keys_of_ssh_config};
-use crate::config::{ConfigError, Key, LONGEST};
+use crate::config::{ConfigError, MAX_DURATION, SettingKey};
 
 /// ssh's own, as one would write it.
 const USUAL_KNOWN_HOSTS: &str = "~/.ssh/known_hosts";
@@ -23,14 +23,14 @@ const USUAL_KNOWN_HOSTS: &str = "~/.ssh/known_hosts";
 const TOKENS_OF_A_RUN: &str = "HIKft";
 
 /// Reads options; collects what is wrong.
-pub(super) struct Reader<'a> {
+pub(super) struct OptionReader<'a> {
     pub(super) options: &'a Options,
     pub(super) tokens: &'a Tokens,
-    pub(super) facts: &'a dyn Facts,
+    pub(super) facts: &'a dyn HostFacts,
     pub(super) errors: Vec<ConfigError>,
 }
 
-impl Reader<'_> {
+impl OptionReader<'_> {
     /// What is set of the keys that ssh_config has a keyword for, each by its row.
     pub(super) fn settings(&mut self) -> Settings {
         let mut settings = Settings::default();
@@ -49,14 +49,19 @@ impl Reader<'_> {
         settings
     }
 
-    fn read(&mut self, key: &Key, name: &'static str, settings: &mut Settings) {
+    fn read(&mut self, key: &SettingKey, name: &'static str, settings: &mut Settings) {
         let options = self.options;
         match key.field {
             Field::Flag(at) => put(settings, key, at, options.flag(name)),
             Field::Count(from, to, at) => put(settings, key, at, self.count(name, from).map(|count| count.min(to))),
             // Zero is no limit to ssh; a start without an end is no start.
             Field::Time(from, at) => {
-                put(settings, key, at, options.time(name).filter(|time| *time >= from).map(|time| time.min(LONGEST)));
+                put(
+                    settings,
+                    key,
+                    at,
+                    options.time(name).filter(|time| *time >= from).map(|time| time.min(MAX_DURATION)),
+                );
             }
             Field::Word(at) => put(settings, key, at, options.word(name).map(|word| Some(word.to_owned()))),
             Field::HostName(at) => {
@@ -103,18 +108,18 @@ impl Reader<'_> {
         if !methods.iter().any(|method| matches!(*method, "publickey" | "password" | "keyboard-interactive")) {
             let what = format!("`{}` leaves no way to log in", setting.first());
             let hint = "the ways are publickey, keyboard-interactive and password";
-            self.errors.push(ConfigError::new(setting.place.clone(), what, hint));
+            self.errors.push(ConfigError::new(setting.span.clone(), what, hint));
         }
         methods.contains(&"publickey")
     }
 
     /// `~`, tokens and `${NAME}`, in ssh's order.
-    fn expand(&self, text: &str, setting: &Setting) -> Result<String, ConfigError> {
-        let text = tilde(text, self.facts, &setting.place)?;
-        self.tokens.expand(&text, Some(self.facts), &setting.place)
+    fn expand(&self, text: &str, setting: &OptionValue) -> Result<String, ConfigError> {
+        let text = tilde(text, self.facts, &setting.span)?;
+        self.tokens.expand(&text, Some(self.facts), &setting.span)
     }
 
-    fn path(&self, text: &str, setting: &Setting) -> Result<PathBuf, ConfigError> {
+    fn path(&self, text: &str, setting: &OptionValue) -> Result<PathBuf, ConfigError> {
         let path = self.facts.folder().join(self.expand(text, setting)?);
         // Two spellings of one path must be one path: they are compared.
         Ok(path.components().collect())
@@ -161,12 +166,12 @@ impl Reader<'_> {
         }
         let refuse = |what: String| {
             let hint = "write the absolute path of a program, and its arguments";
-            ConfigError::new(setting.place.clone(), what, hint)
+            ConfigError::new(setting.span.clone(), what, hint)
         };
         let tokens = self.tokens.leaving(TOKENS_OF_A_RUN);
         let expand = |(index, word): (usize, String)| match index {
             0 => Ok(word),
-            _ => tokens.expand(&word, Some(self.facts), &setting.place),
+            _ => tokens.expand(&word, Some(self.facts), &setting.span),
         };
         let words = command_words(&setting.rest).ok_or_else(|| refuse("a quote is not closed".to_owned()));
         let words = words.and_then(|words| words.into_iter().enumerate().map(expand).collect::<Result<Vec<_>, _>>());
@@ -197,7 +202,7 @@ impl Reader<'_> {
         let read = |word: &String| {
             word.parse::<IpQos>().map_err(|error| {
                 ConfigError::new(
-                    setting.place.clone(),
+                    setting.span.clone(),
                     error.to_string(),
                     "write classes such as `af21`, `cs1` or `none`",
                 )
@@ -211,7 +216,7 @@ impl Reader<'_> {
         let setting = self.options.get(name)?;
         let read = value::rekey_limit(&setting.words).ok_or_else(|| {
             let what = format!("`{}` is not a limit of bytes and time", setting.words.join(" "));
-            ConfigError::new(setting.place.clone(), what, "write bytes and a time, as in `1G 1h`, or `default none`")
+            ConfigError::new(setting.span.clone(), what, "write bytes and a time, as in `1G 1h`, or `default none`")
         });
         self.note(read)
     }
@@ -220,7 +225,7 @@ impl Reader<'_> {
         let setting = self.options.get(name)?;
         self.note(PermitRemoteOpen::parse(&setting.words).map_err(|error| {
             ConfigError::new(
-                setting.place.clone(),
+                setting.span.clone(),
                 error.to_string(),
                 "write `any`, `none`, or words such as `host:port`",
             )
@@ -232,7 +237,7 @@ impl Reader<'_> {
         let setting = self.options.get(name)?;
         let count = self.options.number(name).filter(|count| *count >= least);
         self.note(count.ok_or_else(|| {
-            ConfigError::new(setting.place.clone(), "there is no connection without an attempt", "write 1 or more")
+            ConfigError::new(setting.span.clone(), "there is no connection without an attempt", "write 1 or more")
         }))
     }
 
@@ -240,7 +245,7 @@ impl Reader<'_> {
         let setting = self.options.get(name)?;
         let read = algorithms(setting.first(), kind).map_err(|error| {
             ConfigError::new(
-                setting.place.clone(),
+                setting.span.clone(),
                 error.to_string(),
                 "write names with commas, or `+`, `-` or `^` and names",
             )
@@ -249,7 +254,7 @@ impl Reader<'_> {
     }
 }
 
-fn put<T>(settings: &mut Settings, key: &Key, at: At<T>, value: Option<T>) {
+fn put<T>(settings: &mut Settings, key: &SettingKey, at: At<T>, value: Option<T>) {
     if let Some(value) = value {
         settings.set(key.name, at, value);
     }

@@ -3,8 +3,8 @@
 
 use std::sync::LazyLock;
 
+use super::interactive::LogLevel;
 use super::keyword::{Dropped, Keyword, Meaning, Shape};
-use super::manners::LogLevel;
 use crate::config::settings::{Field, keys_of_ssh_config};
 
 /// A flag that is off.

@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 
 use tunnel_engine::spec::UpdateHostKeys;
 
-use super::{Facts, Files, Library, Query, Resolved, Text, Way, resolve};
+use super::{ConfigFiles, FileCache, HostFacts, ProxyRoute, Query, Resolved, Text, resolve};
 
 #[derive(Default)]
-struct Machine {
+struct TestHost {
     files: HashMap<PathBuf, Text>,
     commands: Vec<&'static str>,
 }
 
-impl Machine {
+impl TestHost {
     fn with(mut self, path: &str, text: &str) -> Self {
         self.files.insert(path.into(), Text { text: text.to_owned(), trusted: true });
         self
@@ -28,7 +28,7 @@ impl Machine {
     }
 }
 
-impl Facts for Machine {
+impl HostFacts for TestHost {
     fn user(&self) -> Option<&str> {
         Some("me")
     }
@@ -74,20 +74,20 @@ impl Facts for Machine {
 const USER: &str = "/home/me/.ssh/config";
 const SYSTEM: &str = "/etc/ssh/ssh_config";
 
-fn ask(machine: &Machine, host: &str) -> Result<Resolved, String> {
-    resolve(&Query::new(host, Files::Usual), &Library::default(), machine)
+fn ask(machine: &TestHost, host: &str) -> Result<Resolved, String> {
+    resolve(&Query::new(host, ConfigFiles::Usual), &FileCache::default(), machine)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
-fn good(machine: &Machine, host: &str) -> Resolved {
+fn good(machine: &TestHost, host: &str) -> Resolved {
     ask(machine, host).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 #[test]
 fn without_any_file_a_host_is_itself() {
-    let host = good(&Machine::default(), "Web");
+    let host = good(&TestHost::default(), "Web");
     assert_eq!((host.host.as_str(), host.user.as_str(), host.port), ("web", "me", 22));
-    assert!(matches!(host.way, Way::Direct));
+    assert!(matches!(host.way, ProxyRoute::Direct));
     let mut nothing = crate::config::Settings::default();
     nothing.updates_unasked = true;
     assert_eq!(host.settings, nothing);
@@ -96,7 +96,7 @@ fn without_any_file_a_host_is_itself() {
 
 #[test]
 fn the_users_file_comes_before_the_systems() {
-    let machine = Machine::default()
+    let machine = TestHost::default()
         .with(USER, "Host web\n  Port 1\n  IdentityFile ~/a\n")
         .with(SYSTEM, "Host *\n  Port 2\n  User you\n  IdentityFile ~/b\n");
     let host = good(&machine, "web");
@@ -114,7 +114,7 @@ fn the_users_file_comes_before_the_systems() {
 
 #[test]
 fn included_paths_start_from_the_folder_of_their_kind() {
-    let machine = Machine::default()
+    let machine = TestHost::default()
         .with(USER, "Include conf.d/*\nInclude ~you/x\n")
         .with("/home/me/.ssh/conf.d/1", "Port 1\n")
         .with("/home/you/x", "User you\n")
@@ -126,16 +126,16 @@ fn included_paths_start_from_the_folder_of_their_kind() {
         ("you", 1, Some(&false))
     );
     assert_eq!(host.files.len(), 5);
-    let error = ask(&Machine::default().with(SYSTEM, "Include ~/x\n"), "web").unwrap_err();
+    let error = ask(&TestHost::default().with(SYSTEM, "Include ~/x\n"), "web").unwrap_err();
     assert!(error.contains("/etc/ssh/ssh_config:1:9"), "{error}");
 }
 
 #[test]
 fn a_file_that_includes_itself_is_told_once_it_is_too_deep() {
-    let error = ask(&Machine::default().with(USER, "Port 1\nInclude config\n"), "web").unwrap_err();
+    let error = ask(&TestHost::default().with(USER, "Port 1\nInclude config\n"), "web").unwrap_err();
     assert!(error.contains("/home/me/.ssh/config:2:9: error: includes are nested more than 16 deep"), "{error}");
     // Each line of three on each level would be told: 43 million times.
-    let error = ask(&Machine::default().with(USER, &"Include config\n".repeat(3)), "web").unwrap_err();
+    let error = ask(&TestHost::default().with(USER, &"Include config\n".repeat(3)), "web").unwrap_err();
     assert_eq!(error.matches("error: ").count(), 1, "{error}");
 }
 
@@ -144,7 +144,7 @@ fn files_that_include_each_other_in_many_ways_are_told() {
     let level = |at: usize| format!("/home/me/.ssh/level{at}");
     let includes = |at: usize| format!("Include level{}\n", at + 1).repeat(3);
     let machine = (1..15)
-        .fold(Machine::default().with(USER, &includes(0)), |machine, at| machine.with(&level(at), &includes(at)));
+        .fold(TestHost::default().with(USER, &includes(0)), |machine, at| machine.with(&level(at), &includes(at)));
     let error = ask(&machine.with(&level(15), "Port 1\n"), "web").unwrap_err();
     assert!(error.contains("more than 100000 files are included"), "{error}");
     assert_eq!(error.matches("error: ").count(), 1, "{error}");
@@ -152,21 +152,21 @@ fn files_that_include_each_other_in_many_ways_are_told() {
 
 #[test]
 fn files_that_others_can_write_are_not_believed() {
-    let error = ask(&Machine::default().untrusted(USER), "web").unwrap_err();
+    let error = ask(&TestHost::default().untrusted(USER), "web").unwrap_err();
     assert!(error.contains("chmod go-w /home/me/.ssh/config"), "{error}");
-    let machine = Machine::default().with(USER, "Include x\n").untrusted("/home/me/.ssh/x");
+    let machine = TestHost::default().with(USER, "Include x\n").untrusted("/home/me/.ssh/x");
     assert!(ask(&machine, "web").unwrap_err().contains("/home/me/.ssh/x"));
     // As ssh: the system's own file, and one that is named.
-    assert_eq!(good(&Machine::default().untrusted(SYSTEM), "web").port, 1);
-    let machine = Machine::default().untrusted("/f");
-    let query = Query::new("web", Files::One("/f".into()));
-    assert_eq!(resolve(&query, &Library::default(), &machine).unwrap().port, 1);
+    assert_eq!(good(&TestHost::default().untrusted(SYSTEM), "web").port, 1);
+    let machine = TestHost::default().untrusted("/f");
+    let query = Query::new("web", ConfigFiles::One("/f".into()));
+    assert_eq!(resolve(&query, &FileCache::default(), &machine).unwrap().port, 1);
 }
 
 #[test]
 fn a_file_that_is_named_must_be_there() {
-    let query = Query::new("web", Files::One("/f".into()));
-    let errors = resolve(&query, &Library::default(), &Machine::default()).unwrap_err();
+    let query = Query::new("web", ConfigFiles::One("/f".into()));
+    let errors = resolve(&query, &FileCache::default(), &TestHost::default()).unwrap_err();
     assert_eq!(errors[0].to_string(), "/f: error: there is no such file\nhint: name the ssh_config to read\n");
 }
 
@@ -183,11 +183,11 @@ fn criteria_that_this_ssh_does_not_know_are_answered() {
         ("sessiontype shell,exec", false),
         ("tagged=work host=web", true),
     ] {
-        let machine = Machine::default().with(USER, &format!("Tag work\nMatch {criteria}\nPort 1\n"));
+        let machine = TestHost::default().with(USER, &format!("Tag work\nMatch {criteria}\nPort 1\n"));
         assert_eq!(good(&machine, "web").port == 1, want, "{criteria}");
     }
     for criteria in ["localnetwork lan", "version OpenSSH_10*", "moon full"] {
-        let machine = Machine::default().with(USER, &format!("Match {criteria}\nPort 1\n"));
+        let machine = TestHost::default().with(USER, &format!("Match {criteria}\nPort 1\n"));
         assert!(ask(&machine, "web").unwrap_err().contains("/home/me/.ssh/config:1:"), "{criteria}");
     }
 }
@@ -195,14 +195,14 @@ fn criteria_that_this_ssh_does_not_know_are_answered() {
 #[test]
 fn commands_are_asked_only_where_the_rest_holds() {
     let text = "Match host other exec \"no\"\nPort 1\nMatch exec \"yes %h %u %L\"\nPort 2\n";
-    let machine = Machine { commands: vec!["yes web me box"], ..Machine::default() }.with(USER, text);
+    let machine = TestHost { commands: vec!["yes web me box"], ..TestHost::default() }.with(USER, text);
     assert_eq!(good(&machine, "web").port, 2);
 }
 
 #[test]
 fn a_known_hosts_command_keeps_what_each_run_has_its_own_of() {
     let text = "HostKeyAlias 50%\nKnownHostsCommand /bin/%h -x '%r %H' \"%k\" 100%% # %K %C\n";
-    let settings = good(&Machine::default().with(USER, text), "web").settings;
+    let settings = good(&TestHost::default().with(USER, text), "web").settings;
     let command = settings.get("known_hosts_command").map(|t| &t.session.host_key.command);
     let Some(Some(command)) = command else { panic!("{command:?}") };
     let words = command.words();
@@ -211,7 +211,7 @@ fn a_known_hosts_command_keeps_what_each_run_has_its_own_of() {
     for (text, want) in
         [("keys %H", "not an absolute path"), ("/keys %z", "`%z` stands for"), ("/keys 'a", "not closed")]
     {
-        let error = ask(&Machine::default().with(USER, &format!("KnownHostsCommand {text}\n")), "web").unwrap_err();
+        let error = ask(&TestHost::default().with(USER, &format!("KnownHostsCommand {text}\n")), "web").unwrap_err();
         assert!(error.contains(want) && error.contains("config:1:"), "{text}: {error}");
     }
 }
@@ -228,21 +228,22 @@ fn known_hosts_is_kept_up_to_date_as_ssh_would() {
         ("UpdateHostKeys ask\nUserKnownHostsFile /x\n", UpdateHostKeys::Ask),
         ("UpdateHostKeys no\n", UpdateHostKeys::No),
     ] {
-        assert_eq!(good(&Machine::default().with(USER, text), "web").settings.updates(), want, "{text}");
+        assert_eq!(good(&TestHost::default().with(USER, text), "web").settings.updates(), want, "{text}");
     }
 }
 
 #[test]
 fn a_connection_can_be_refused_by_the_configuration() {
-    let error = ask(&Machine::default().with(USER, "Host old\n RefuseConnection \"it is gone\"\n"), "old").unwrap_err();
+    let error =
+        ask(&TestHost::default().with(USER, "Host old\n RefuseConnection \"it is gone\"\n"), "old").unwrap_err();
     assert!(error.contains("it is gone") && error.contains("config:2:"), "{error}");
-    assert!(ask(&Machine::default().with(USER, "Host old\n RefuseConnection \"it is gone\"\n"), "new").is_ok());
+    assert!(ask(&TestHost::default().with(USER, "Host old\n RefuseConnection \"it is gone\"\n"), "new").is_ok());
 }
 
 #[test]
 fn every_error_is_told_with_its_place_in_blocks_that_do_not_apply_too() {
     let text = "Host other\n  Prot 22\n  Port x\nHost *\nPKCS11Provider /x.so\n";
-    let error = ask(&Machine::default().with(USER, text), "web").unwrap_err();
+    let error = ask(&TestHost::default().with(USER, text), "web").unwrap_err();
     let expected = "\
 /home/me/.ssh/config:2:3: error: `Prot` is not a keyword of ssh_config
     Prot 22
@@ -258,10 +259,10 @@ hint: did you mean `Port`?
 
 #[test]
 fn values_that_are_given_win_and_jump_hosts_do_not_get_them() {
-    let machine = Machine::default()
+    let machine = TestHost::default()
         .with(USER, "Host web\n ProxyJump gate\n IdentityFile /k/%r@%p\nHost *\n Port 5\n User you\n");
-    let library = Library::default();
-    let mut query = Query::new("web", Files::Usual);
+    let library = FileCache::default();
+    let mut query = Query::new("web", ConfigFiles::Usual);
     query.option("Port=7", &library).unwrap();
     query.option("User = root", &library).unwrap();
     let host = resolve(&query, &library, &machine).unwrap();
@@ -270,14 +271,14 @@ fn values_that_are_given_win_and_jump_hosts_do_not_get_them() {
         host.settings.get("identity_file").map(|t| &t.session.auth.identities).unwrap()[0].path,
         Path::new("/k/root@7")
     );
-    let Way::Jump(gate) = host.way else { panic!("no jump host") };
+    let ProxyRoute::Jump(gate) = host.way else { panic!("no jump host") };
     assert_eq!((gate.user.as_str(), gate.port), ("you", 5));
     let error = query.option("Prot=7", &library).unwrap_err();
     assert!(error.to_string().starts_with("command line:1:1: error"), "{error}");
 }
 
 /// The notes, and what ssh says.
-fn remarks(machine: &Machine, host: &str) -> (Vec<String>, Vec<String>) {
+fn remarks(machine: &TestHost, host: &str) -> (Vec<String>, Vec<String>) {
     let resolved = good(machine, host);
     let said = resolved.said_by_ssh.iter().map(|said| format!("{:?} {}", said.level, said.text)).collect();
     (resolved.notes.iter().map(ToString::to_string).collect(), said)
@@ -288,7 +289,7 @@ fn what_has_no_effect_is_noted_once_at_its_line() {
     let text = "IgnoreUnknown Use*\nProtocol 2\nCompressionLevel 6\nHost web\n ControlMaster auto\n ControlPath none\n \
                 RemoteCommand top -b\n UseKeychain yes\n GSSAPIAuthentication yes\n ForwardAgent yes\n SessionType none\n\
                 Host other\n Cipher 3des\n AddKeysToAgent yes\nMatch final\n Port 7\n";
-    let (notes, _) = remarks(&Machine::default().with(USER, text), "web");
+    let (notes, _) = remarks(&TestHost::default().with(USER, text), "web");
     let expected = [
         "2:1: `Protocol` has no effect: OpenSSH has dropped it too",
         "3:1: `CompressionLevel` has no effect: OpenSSH has dropped it too",
@@ -299,20 +300,20 @@ fn what_has_no_effect_is_noted_once_at_its_line() {
     ];
     assert_eq!(notes, expected.map(|note| format!("{USER}:{note}")));
     let defaults = "ControlMaster no\nRemoteCommand none\nGSSAPIAuthentication no\nFingerprintHash sha256\n";
-    assert_eq!(remarks(&Machine::default().with(USER, defaults), "web"), Default::default());
+    assert_eq!(remarks(&TestHost::default().with(USER, defaults), "web"), Default::default());
 }
 
 #[test]
 fn notes_are_those_of_jump_hosts_too() {
     let text = "Host web\n ProxyJump gate\nHost gate\n AddKeysToAgent yes\n";
-    let (notes, _) = remarks(&Machine::default().with(USER, text), "web");
+    let (notes, _) = remarks(&TestHost::default().with(USER, text), "web");
     assert_eq!(notes, [format!("{USER}:4:17: `AddKeysToAgent yes` has no effect: keys are not added to an agent")]);
 }
 
 #[test]
 fn what_is_remarked_cannot_drive_a_terminal() {
     let text = "IgnoreUnknown x*\nAddKeysToAgent \u{1b}[2J\nx\u{1b}[2J 1\n";
-    let (notes, said) = remarks(&Machine::default().with(USER, text), "web");
+    let (notes, said) = remarks(&TestHost::default().with(USER, text), "web");
     assert_eq!((notes.len(), said.len()), (2, 1), "{notes:?} {said:?}");
     // ssh writes keywords in lower case.
     let escaped = |text: &String| text.to_ascii_lowercase().contains("\u{fffd}[2j");
@@ -321,10 +322,10 @@ fn what_is_remarked_cannot_drive_a_terminal() {
 
 #[test]
 fn options_that_ssh_dropped_are_noted_with_its_words() {
-    let library = Library::default();
-    let mut query = Query::new("web", Files::None);
+    let library = FileCache::default();
+    let mut query = Query::new("web", ConfigFiles::None);
     query.option("CompressionLevel=6", &library).unwrap();
-    let resolved = resolve(&query, &library, &Machine::default()).unwrap();
+    let resolved = resolve(&query, &library, &TestHost::default()).unwrap();
     assert_eq!(resolved.said_by_ssh[0].text, "command-line line 0: Unsupported option \"compressionlevel\"");
     assert_eq!(resolved.notes.len(), 1);
 }

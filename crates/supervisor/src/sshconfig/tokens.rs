@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use sha1::{Digest, Sha1};
 
-use super::facts::Facts;
-use crate::config::{ConfigError, Place};
+use super::host_facts::HostFacts;
+use crate::config::{ConfigError, SourceSpan};
 
 /// What the tokens that most keywords take stand for.
 pub(super) struct Tokens {
@@ -15,7 +15,7 @@ pub(super) struct Tokens {
 }
 
 /// Of the connection that the tokens are about.
-pub(super) struct Names<'a> {
+pub(super) struct TokenNames<'a> {
     /// As it was typed.
     pub(super) original: &'a str,
     /// The name that is dialled.
@@ -29,7 +29,7 @@ pub(super) struct Names<'a> {
 }
 
 impl Tokens {
-    pub(super) fn of(names: &Names<'_>, facts: &dyn Facts) -> Self {
+    pub(super) fn of(names: &TokenNames<'_>, facts: &dyn HostFacts) -> Self {
         let machine = facts.hostname();
         let port = names.port.to_string();
         let hash = [machine.as_str(), names.host, &port, names.user, names.jump]
@@ -84,8 +84,8 @@ impl Tokens {
     pub(super) fn expand(
         &self,
         text: &str,
-        environment: Option<&dyn Facts>,
-        place: &Place,
+        environment: Option<&dyn HostFacts>,
+        span: &SourceSpan,
     ) -> Result<String, ConfigError> {
         let mut expanded = String::new();
         let mut rest = text;
@@ -94,7 +94,7 @@ impl Tokens {
             expanded.push_str(before);
             rest = match (environment, after.strip_prefix("${"), after.strip_prefix('%')) {
                 (Some(facts), Some(name), _) => {
-                    let (value, rest) = variable(name, facts, place)?;
+                    let (value, rest) = variable(name, facts, span)?;
                     expanded.push_str(&self.literal(&value));
                     rest
                 }
@@ -108,7 +108,7 @@ impl Tokens {
                             let what =
                                 format!("`%{}` stands for nothing here", letter.map(String::from).unwrap_or_default());
                             let hint = format!("the tokens here are {}", self.letters());
-                            return Err(ConfigError::new(place.clone(), what, hint));
+                            return Err(ConfigError::new(span.clone(), what, hint));
                         }
                     }
                     token.get(letter.map_or(0, char::len_utf8)..).unwrap_or_default()
@@ -124,11 +124,11 @@ impl Tokens {
 }
 
 /// Replaces `${NAME}` alone.
-pub(super) fn environment(text: &str, facts: &dyn Facts, place: &Place) -> Result<String, ConfigError> {
+pub(super) fn environment(text: &str, facts: &dyn HostFacts, span: &SourceSpan) -> Result<String, ConfigError> {
     let mut expanded = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
-        let (value, after) = variable(after, facts, place)?;
+        let (value, after) = variable(after, facts, span)?;
         expanded.push_str(before);
         expanded.push_str(&value);
         rest = after;
@@ -137,22 +137,22 @@ pub(super) fn environment(text: &str, facts: &dyn Facts, place: &Place) -> Resul
 }
 
 /// The value of the variable that `text` begins with, and what is behind its brace.
-fn variable<'a>(text: &'a str, facts: &dyn Facts, place: &Place) -> Result<(String, &'a str), ConfigError> {
+fn variable<'a>(text: &'a str, facts: &dyn HostFacts, span: &SourceSpan) -> Result<(String, &'a str), ConfigError> {
     let Some((name, rest)) = text.split_once('}') else {
-        return Err(ConfigError::new(place.clone(), "`${` is not closed", "write `${NAME}`"));
+        return Err(ConfigError::new(span.clone(), "`${` is not closed", "write `${NAME}`"));
     };
     match facts.variable(name) {
         Some(value) => Ok((value.to_owned(), rest)),
         None => {
             let what = format!("the environment variable `{name}` is not set");
             let hint = format!("set it where tunneld is started, for example `Environment={name}=…` in the unit");
-            Err(ConfigError::new(place.clone(), what, hint))
+            Err(ConfigError::new(span.clone(), what, hint))
         }
     }
 }
 
 /// `~`, `~/…` and `~name/…`.
-pub(super) fn tilde(text: &str, facts: &dyn Facts, place: &Place) -> Result<String, ConfigError> {
+pub(super) fn tilde(text: &str, facts: &dyn HostFacts, span: &SourceSpan) -> Result<String, ConfigError> {
     let Some(rest) = text.strip_prefix('~') else { return Ok(text.to_owned()) };
     let (name, below) = rest.split_once('/').unwrap_or((rest, ""));
     let home = if name.is_empty() { facts.home().map(PathBuf::from) } else { facts.home_of(name) };
@@ -161,7 +161,7 @@ pub(super) fn tilde(text: &str, facts: &dyn Facts, place: &Place) -> Result<Stri
         Some(home) => Ok(home.display().to_string()),
         None => {
             let whose = if name.is_empty() { "the account that runs tunneld" } else { name };
-            Err(ConfigError::new(place.clone(), format!("there is no home of {whose}"), "write the whole path"))
+            Err(ConfigError::new(span.clone(), format!("there is no home of {whose}"), "write the whole path"))
         }
     }
 }

@@ -7,11 +7,11 @@ use tunnel_engine::spec::{Forward, RekeyLimit, port_or_service};
 
 use super::jump;
 use super::keyword::{Keyword, Shape};
-use super::line::Line;
+use super::line::ConfigLine;
 use crate::config::ConfigError;
 
 /// What is wrong with a line's value, if anything.
-pub(super) fn check(keyword: &Keyword, line: &Line) -> Result<(), ConfigError> {
+pub(super) fn check(keyword: &Keyword, line: &ConfigLine) -> Result<(), ConfigError> {
     let name = keyword.name;
     let most = match keyword.shape {
         Shape::Words | Shape::Any | Shape::Command | Shape::Jump => usize::MAX,
@@ -34,7 +34,7 @@ pub(super) fn check(keyword: &Keyword, line: &Line) -> Result<(), ConfigError> {
     };
     if let Some(extra) = line.words.get(most) {
         let what = format!("`{}` is one word too many for `{name}`", extra.text);
-        return Err(ConfigError::new(line.place(extra), what, "put a value with blanks in quotes"));
+        return Err(ConfigError::new(line.span(extra), what, "put a value with blanks in quotes"));
     }
     let text = first.text.as_str();
     let refuse = |what: &str, hint: String| Err(line.error(format!("`{text}` is not {what}"), hint));

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use tunnel_engine::spec::wildcard;
 
 use super::blocks::Blocks;
-use super::facts::Facts;
+use super::host_facts::HostFacts;
+use super::include_cache::{CachedFile, FileCache};
 use super::jump;
-use super::keyword::{self, Found};
-use super::library::{Book, Library};
-use super::line::Line;
-use super::notes::Remarks;
-use super::options::{Options, Setting};
-use super::query::{Files, Query};
+use super::keyword::{self, KeywordLookup};
+use super::line::ConfigLine;
+use super::notes::NoteCollector;
+use super::options::{OptionValue, Options};
+use super::query::{ConfigFiles, Query};
 use super::tokens::{self, Tokens};
 use super::{pattern, value};
 use crate::config::ConfigError;
@@ -21,15 +21,15 @@ use crate::config::ConfigError;
 const DEEPEST: usize = 16;
 /// Files that are included for one host, each time counted. More is a few files that include each other: 16 levels of three
 /// lines each come to 43 million.
-const MOST_INCLUDED: usize = 100_000;
+const MAX_INCLUDED: usize = 100_000;
 pub(crate) const SYSTEM_FILE: &str = "/etc/ssh/ssh_config";
 const SYSTEM_FOLDER: &str = "/etc/ssh";
 const DEFAULT_PORT: u16 = 22;
 
 /// The state of a pass.
-pub(super) struct Walk<'a> {
-    pub(super) facts: &'a dyn Facts,
-    pub(super) library: &'a Library,
+pub(super) struct ReadPass<'a> {
+    pub(super) facts: &'a dyn HostFacts,
+    pub(super) library: &'a FileCache,
     pub(super) query: &'a Query,
     /// What `Host` patterns are compared with: the name as it was typed, in the last pass the one that is dialled.
     pub(super) host: String,
@@ -39,7 +39,7 @@ pub(super) struct Walk<'a> {
     pub(super) options: Options,
     pub(super) errors: Vec<ConfigError>,
     /// Of words that set nothing.
-    pub(super) remarks: Remarks,
+    pub(super) remarks: NoteCollector,
     /// Those that were read, and those that would be if they were there; of those that are included, the ones that may
     /// say something about the host.
     pub(super) files: Vec<PathBuf>,
@@ -64,13 +64,13 @@ struct Scope {
     depth: usize,
 }
 
-impl Walk<'_> {
+impl ReadPass<'_> {
     pub(super) fn files(&mut self) {
         let user = Scope { user: true, never: false, depth: 0 };
         match &self.query.files {
-            Files::None => {}
-            Files::One(path) => self.one(path, user),
-            Files::Usual => {
+            ConfigFiles::None => {}
+            ConfigFiles::One(path) => self.one(path, user),
+            ConfigFiles::Usual => {
                 if let Some(path) = self.facts.home().map(|home| home.join(".ssh/config")) {
                     self.open(&path, user, &mut true, true);
                 }
@@ -93,17 +93,17 @@ impl Walk<'_> {
             self.files.push(path.to_owned());
         }
         match self.library.open(path, self.facts) {
-            Book::Missing => return false,
-            Book::Unreadable(error) => {
+            CachedFile::Missing => return false,
+            CachedFile::Unreadable(error) => {
                 let what = format!("the file cannot be read: {error}");
                 self.errors.push(ConfigError::of_file(path, what, "give tunneld the right to read it"));
             }
-            Book::Text { trusted: false, .. } if guarded => {
+            CachedFile::Text { trusted: false, .. } if guarded => {
                 let what = "others than root and the account that runs tunneld can write the file";
                 let hint = format!("run `chmod go-w {}`, and see that it belongs to one of them", path.display());
                 self.errors.push(ConfigError::of_file(path, what, hint));
             }
-            Book::Text { blocks, .. } => self.read(&blocks, scope, active),
+            CachedFile::Text { blocks, .. } => self.read(&blocks, scope, active),
         }
         true
     }
@@ -119,7 +119,7 @@ impl Walk<'_> {
         }
     }
 
-    fn line(&mut self, line: &Line, scope: Scope, active: &mut bool) -> Result<(), ConfigError> {
+    fn line(&mut self, line: &ConfigLine, scope: Scope, active: &mut bool) -> Result<(), ConfigError> {
         match line.keyword.text.as_str() {
             "host" => {
                 *active = false;
@@ -136,33 +136,35 @@ impl Walk<'_> {
     }
 
     /// A keyword that sets a value.
-    pub(super) fn option(&mut self, line: &Line, active: bool) -> Result<(), ConfigError> {
+    pub(super) fn option(&mut self, line: &ConfigLine, active: bool) -> Result<(), ConfigError> {
         let name = line.keyword.text.as_str();
         match keyword::find(name) {
-            Found::Keyword(keyword) => {
+            KeywordLookup::Keyword(keyword) => {
                 value::check(keyword, line)?;
                 if active {
-                    self.options.set(Setting::of(keyword, line));
+                    self.options.set(OptionValue::of(keyword, line));
                 }
             }
-            Found::Dropped(dropped) => self.remarks.dropped(line, dropped, active),
-            Found::Unknown if self.options.word("IgnoreUnknown").is_some_and(|list| pattern::caseless(list, name)) => {
+            KeywordLookup::Dropped(dropped) => self.remarks.dropped(line, dropped, active),
+            KeywordLookup::Unknown
+                if self.options.word("IgnoreUnknown").is_some_and(|list| pattern::caseless(list, name)) =>
+            {
                 self.remarks.ignored(line, active);
             }
-            Found::Unknown => {
+            KeywordLookup::Unknown => {
                 let written = line.source.text.get(line.keyword.span.clone()).unwrap_or(name);
                 let hint = match keyword::did_you_mean(name) {
                     Some(meant) => format!("did you mean `{meant}`?"),
                     None => format!("remove it, or write `IgnoreUnknown {name}` at the top of the file"),
                 };
                 let what = format!("`{written}` is not a keyword of ssh_config");
-                return Err(ConfigError::new(line.place(&line.keyword), what, hint));
+                return Err(ConfigError::new(line.span(&line.keyword), what, hint));
             }
         }
         Ok(())
     }
 
-    fn host_line(&self, line: &Line) -> Result<bool, ConfigError> {
+    fn host_line(&self, line: &ConfigLine) -> Result<bool, ConfigError> {
         let mut any = false;
         for word in &line.words {
             let (negated, text) = match word.text.strip_prefix('!') {
@@ -170,7 +172,7 @@ impl Walk<'_> {
                 None => (false, word.text.as_str()),
             };
             if word.text.is_empty() {
-                return Err(ConfigError::new(line.place(word), "the pattern is empty", "write a name, or `*` for any"));
+                return Err(ConfigError::new(line.span(word), "the pattern is empty", "write a name, or `*` for any"));
             }
             if wildcard(text, &self.host) {
                 if negated {
@@ -182,29 +184,29 @@ impl Walk<'_> {
         Ok(any)
     }
 
-    fn include(&mut self, line: &Line, scope: Scope, active: &mut bool) -> Result<(), ConfigError> {
+    fn include(&mut self, line: &ConfigLine, scope: Scope, active: &mut bool) -> Result<(), ConfigError> {
         for word in &line.words {
             if self.included.ended {
                 return Ok(());
             }
-            let place = line.place(word);
+            let span = line.span(word);
             if word.text.is_empty() {
-                return Err(ConfigError::new(place, "the path is empty", "name a file, or a pattern"));
+                return Err(ConfigError::new(span, "the path is empty", "name a file, or a pattern"));
             }
             if word.text.starts_with('~') && !scope.user {
                 let what = "the system's file includes a file of a user";
-                return Err(ConfigError::new(place, what, "write the whole path"));
+                return Err(ConfigError::new(span, what, "write the whole path"));
             }
             if scope.depth >= DEEPEST {
                 self.included.ended = true;
                 let what = format!("includes are nested more than {DEEPEST} deep");
-                return Err(ConfigError::new(place, what, "does a file include itself?"));
+                return Err(ConfigError::new(span, what, "does a file include itself?"));
             }
-            let pattern = self.tokens()?.expand(&word.text, Some(self.facts), &place)?;
-            let pattern = if scope.user { tokens::tilde(&pattern, self.facts, &place)? } else { pattern };
+            let pattern = self.tokens()?.expand(&word.text, Some(self.facts), &span)?;
+            let pattern = if scope.user { tokens::tilde(&pattern, self.facts, &span)? } else { pattern };
             let pattern = match (pattern.starts_with('/'), scope.user) {
                 (true, _) => pattern,
-                (false, true) => tokens::tilde(&format!("~/.ssh/{pattern}"), self.facts, &place)?,
+                (false, true) => tokens::tilde(&format!("~/.ssh/{pattern}"), self.facts, &span)?,
                 (false, false) => format!("{SYSTEM_FOLDER}/{pattern}"),
             };
             let outside = *active;
@@ -215,10 +217,10 @@ impl Walk<'_> {
                     return Ok(());
                 }
                 self.included.files += 1;
-                if self.included.files > MOST_INCLUDED {
+                if self.included.files > MAX_INCLUDED {
                     self.included.ended = true;
-                    let what = format!("more than {MOST_INCLUDED} files are included, each time counted");
-                    return Err(ConfigError::new(place, what, "do files include each other?"));
+                    let what = format!("more than {MAX_INCLUDED} files are included, each time counted");
+                    return Err(ConfigError::new(span, what, "do files include each other?"));
                 }
                 let mut inside = outside;
                 self.open(path, inner, &mut inside, true);
@@ -232,7 +234,7 @@ impl Walk<'_> {
         match self.options.get("Hostname") {
             // In the last pass it is the name that was found.
             _ if self.last_pass => Ok(self.host.clone()),
-            Some(setting) => Tokens::of_hostname(&self.query.host).expand(setting.first(), None, &setting.place),
+            Some(setting) => Tokens::of_hostname(&self.query.host).expand(setting.first(), None, &setting.span),
             None => Ok(self.query.host.clone()),
         }
     }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tunnel_engine::clock;
 
-use super::reloads::Reload;
+use super::reloads::ReloadOrigin;
 use super::snapshot::{OpenFilesStatus, Status, TunnelStatus};
 use super::supervisor::Supervisor;
-use super::waits::{Waiting, state, verdict};
+use super::waits::{WaitRequest, state, verdict};
 use crate::control::{Command, ErrorCode, LogLine, Request, Response};
 use crate::os::{RecentLine, limits};
 use crate::tunnel::{Order, rfc3339};
@@ -20,21 +20,21 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
 impl Supervisor {
     pub(super) fn answer(&mut self, Command { request, reply }: Command) {
         if self.is_stopping() {
-            return tell(reply, Response::error(ErrorCode::Stopping, "tunneld is stopping"));
+            return reply_with(reply, Response::error(ErrorCode::Stopping, "tunneld is stopping"));
         }
         match request {
-            Request::Status { names } => tell(reply, self.status_of(&names)),
-            Request::Why { name } => tell(reply, self.status_of(&[name])),
-            Request::Log { name } => tell(reply, self.log_of(&name)),
-            Request::History { names } => tell(reply, self.history_of(&names)),
+            Request::Status { names } => reply_with(reply, self.status_of(&names)),
+            Request::Why { name } => reply_with(reply, self.status_of(&[name])),
+            Request::Log { name } => reply_with(reply, self.log_of(&name)),
+            Request::History { names } => reply_with(reply, self.history_of(&names)),
             Request::Wait { names, timeout_ms } => self.wait(names, Duration::from_millis(timeout_ms), reply),
-            Request::Events(asked) => tell(reply, self.knows(&asked.names)),
+            Request::Events(asked) => reply_with(reply, self.knows(&asked.names)),
             Request::Start { names } => self.order(&names, "start", || Order::Start, reply),
             Request::Stop { names } => self.order(&names, "stop", || Order::Stop, reply),
             Request::Restart { names } => self.order(&names, "restart", || Order::Restart, reply),
             Request::ResetFailed { names } => self.order(&names, "reset-failed", || Order::ResetFailed, reply),
-            Request::Reload => self.reload(Reload::Request(reply)),
-            Request::Plan { config } => self.reload(Reload::Plan(config, reply)),
+            Request::Reload => self.reload(ReloadOrigin::Request(reply)),
+            Request::Plan { config } => self.reload(ReloadOrigin::Plan(config, reply)),
         }
     }
 
@@ -89,17 +89,17 @@ impl Supervisor {
     }
 
     fn order(&mut self, names: &[String], verb: &str, order: fn() -> Order, reply: oneshot::Sender<Response>) {
-        self.tell_orders(names, verb);
+        self.record_orders(names, verb);
         match self.tunnels.order_named(names, order) {
             Ok(taken) => {
                 // The next question of the same client must see what it asked for.
                 self.jobs.spawn(async move {
                     taken.wait().await;
-                    tell(reply, Response::Done);
+                    reply_with(reply, Response::Done);
                     None
                 });
             }
-            Err(message) => tell(reply, Response::error(ErrorCode::NoSuchTunnel, message)),
+            Err(message) => reply_with(reply, Response::error(ErrorCode::NoSuchTunnel, message)),
         }
     }
 
@@ -107,9 +107,9 @@ impl Supervisor {
         match self.tunnels.resolve(&names) {
             Ok(_) => {
                 let until = clock::now() + timeout.min(LONGEST_WAIT);
-                self.waits.push(Waiting { names, until, reply });
+                self.waits.push(WaitRequest { names, until, reply });
             }
-            Err(message) => tell(reply, Response::error(ErrorCode::NoSuchTunnel, message)),
+            Err(message) => reply_with(reply, Response::error(ErrorCode::NoSuchTunnel, message)),
         }
     }
 
@@ -130,7 +130,7 @@ impl Supervisor {
                     let known: Vec<_> = known.cloned().collect();
                     let which =
                         if known.is_empty() { Vec::new() } else { self.tunnels.resolve(&known).unwrap_or_default() };
-                    tell(waiting.reply, Response::Waited { ready, status: self.status(&which) });
+                    reply_with(waiting.reply, Response::Waited { ready, status: self.status(&which) });
                 }
                 None => self.waits.push(waiting),
             }
@@ -147,6 +147,6 @@ fn open_files() -> Option<OpenFilesStatus> {
 }
 
 /// A client that has gone is not missed.
-pub(super) fn tell(reply: oneshot::Sender<Response>, response: Response) {
+pub(super) fn reply_with(reply: oneshot::Sender<Response>, response: Response) {
     drop(reply.send(response));
 }

@@ -14,14 +14,14 @@ const MAX_SUGGESTIONS: usize = 8;
 const MAX_COMPARED: usize = 200;
 
 /// The names there are, each with its place.
-pub(super) trait Known {
+pub(super) trait TunnelNames {
     fn place(&self, name: &str) -> Option<usize>;
     fn names(&self) -> impl ExactSizeIterator<Item = &str>;
 }
 
 /// The places of the named tunnels in `known`; all of them when no name is given. Every unknown name is in the error,
 /// the first of them with a suggestion where there is one.
-pub(super) fn resolve(names: &[String], known: &impl Known) -> Result<Vec<usize>, String> {
+pub(super) fn resolve(names: &[String], known: &impl TunnelNames) -> Result<Vec<usize>, String> {
     if names.is_empty() {
         return Ok((0..known.names().len()).collect());
     }
@@ -43,7 +43,7 @@ pub(super) fn resolve(names: &[String], known: &impl Known) -> Result<Vec<usize>
 /// The tunnels of a config, where no daemon is asked.
 struct InConfig<'a>(&'a [TunnelSpec]);
 
-impl Known for InConfig<'_> {
+impl TunnelNames for InConfig<'_> {
     fn place(&self, name: &str) -> Option<usize> {
         self.0.iter().position(|tunnel| tunnel.name == name)
     }
@@ -62,7 +62,7 @@ pub fn named<'a>(tunnels: &'a [TunnelSpec], names: &[String]) -> Result<Vec<&'a 
     Ok(places.into_iter().filter_map(|at| tunnels.get(at)).collect())
 }
 
-fn unknown(name: &str, known: Option<&impl Known>) -> String {
+fn unknown(name: &str, known: Option<&impl TunnelNames>) -> String {
     let nearest = known.and_then(|known| {
         let alike = known.names().map(|known| (strsim::jaro_winkler(name, known), known));
         alike.filter(|(similarity, _)| *similarity >= SIMILAR).max_by(|(a, _), (b, _)| a.total_cmp(b))
@@ -80,7 +80,7 @@ mod tests {
 
     struct Slice<'a>(&'a [&'a str]);
 
-    impl Known for Slice<'_> {
+    impl TunnelNames for Slice<'_> {
         fn place(&self, name: &str) -> Option<usize> {
             self.0.iter().position(|known| *known == name)
         }

@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use crate::config::{Desired, TunnelSpec};
 
 /// Tunnels that a line names; of more, the number.
-const MOST_NAMES: usize = 5;
+const MAX_NAMES: usize = 5;
 
 /// Tells the notes of enabled tunnels that did not have them before.
-pub(super) fn tell(before: Option<&Desired>, now: &Desired) {
+pub(super) fn log_notes(before: Option<&Desired>, now: &Desired) {
     for (note, tunnels) in new(before, now) {
         tracing::info!(tunnels = names(&tunnels), "{note}");
     }
@@ -36,8 +36,8 @@ fn new<'a>(before: Option<&Desired>, now: &'a Desired) -> Vec<(String, Vec<&'a s
 }
 
 fn names(tunnels: &[&str]) -> String {
-    let named = tunnels.iter().take(MOST_NAMES).copied().collect::<Vec<_>>().join(", ");
-    match tunnels.len().saturating_sub(MOST_NAMES) {
+    let named = tunnels.iter().take(MAX_NAMES).copied().collect::<Vec<_>>().join(", ");
+    match tunnels.len().saturating_sub(MAX_NAMES) {
         0 => named,
         more => format!("{named} and {more} more"),
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tunnel_engine::spec::{Forward, Listen, SessionSpec};
 
-use crate::config::{Confine, Desired, Key, LogFormat, LogLevelSpec, Reload, TunnelSpec, tunnel_keys};
+use crate::config::{Confine, Desired, LogFormat, LogLevelSpec, ReloadEffect, SettingKey, TunnelSpec, tunnel_keys};
 
 pub use apply::apply;
 
@@ -170,8 +170,8 @@ impl GlobalChange {
     }
 }
 
-/// What a tunnel takes over without a new session: the keys of which a reload retunes ([`Reload::Retune`]), and those
-/// that bind its forwards again by steps of their own ([`Reload::Reforward`]).
+/// What a tunnel takes over without a new session: the keys of which a reload retunes ([`ReloadEffect::Retune`]), and those
+/// that bind its forwards again by steps of their own ([`ReloadEffect::Reforward`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tuning(Box<TunnelSpec>);
 
@@ -181,8 +181,8 @@ impl Tuning {
         Self(Box::new(spec.clone()))
     }
 
-    fn has(key: &Key) -> bool {
-        matches!(key.reload, Reload::Retune | Reload::Reforward)
+    fn has(key: &SettingKey) -> bool {
+        matches!(key.reload, ReloadEffect::Retune | ReloadEffect::Reforward)
     }
 
     fn write_to(&self, spec: &mut TunnelSpec) {

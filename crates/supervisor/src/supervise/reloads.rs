@@ -4,19 +4,19 @@ use std::path::PathBuf;
 
 use tokio::sync::oneshot;
 
-use super::Refusal;
-use super::answers::tell;
+use super::ConfigRefusal;
+use super::announce;
+use super::answers::reply_with;
 use super::notes;
 use super::plan::{self, GlobalChange, Plan, Step};
 use super::supervisor::Supervisor;
-use super::told;
 use crate::config::Desired;
 use crate::control::{ErrorCode, Response};
 use crate::history::EventName;
 use crate::tunnel::Order;
 
 /// Who wants it.
-pub(super) enum Reload {
+pub(super) enum ReloadOrigin {
     /// SIGHUP.
     Signal,
     /// `tunneld reload`.
@@ -26,10 +26,10 @@ pub(super) enum Reload {
 }
 
 /// A config that was read, or not.
-pub(super) struct Loaded(Box<Result<Desired, Refusal>>);
+pub(super) struct LoadedConfig(Box<Result<Desired, ConfigRefusal>>);
 
 impl Supervisor {
-    pub(super) fn reload(&mut self, reload: Reload) {
+    pub(super) fn reload(&mut self, reload: ReloadOrigin) {
         self.reloads.push_back(reload);
         if self.reloads.len() == 1 {
             self.load_next();
@@ -38,8 +38,8 @@ impl Supervisor {
 
     fn load_next(&mut self) {
         let config = match self.reloads.front() {
-            Some(Reload::Plan(config, _)) => config.clone(),
-            Some(Reload::Signal | Reload::Request(_)) => {
+            Some(ReloadOrigin::Plan(config, _)) => config.clone(),
+            Some(ReloadOrigin::Signal | ReloadOrigin::Request(_)) => {
                 self.notify.reloading();
                 None
             }
@@ -48,22 +48,22 @@ impl Supervisor {
         let load = self.load.clone();
         self.jobs.spawn(async move {
             let result = tokio::task::spawn_blocking(move || load(config)).await;
-            Some(Loaded(Box::new(result.unwrap_or_else(|error| Err(broken(&error.to_string()))))))
+            Some(LoadedConfig(Box::new(result.unwrap_or_else(|error| Err(broken(&error.to_string()))))))
         });
     }
 
-    pub(super) fn loaded(&mut self, Loaded(result): Loaded) {
+    pub(super) fn loaded(&mut self, LoadedConfig(result): LoadedConfig) {
         let result = *result;
         match self.reloads.pop_front() {
-            Some(Reload::Plan(_, reply)) => self.show(result, reply),
-            Some(Reload::Request(reply)) => self.apply(result, Some(reply)),
-            Some(Reload::Signal) => self.apply(result, None),
+            Some(ReloadOrigin::Plan(_, reply)) => self.show(result, reply),
+            Some(ReloadOrigin::Request(reply)) => self.apply(result, Some(reply)),
+            Some(ReloadOrigin::Signal) => self.apply(result, None),
             None => {}
         }
         self.load_next();
     }
 
-    fn show(&self, result: Result<Desired, Refusal>, reply: oneshot::Sender<Response>) {
+    fn show(&self, result: Result<Desired, ConfigRefusal>, reply: oneshot::Sender<Response>) {
         let response = match result {
             Ok(desired) => {
                 let plan = plan::plan(&self.desired, &desired);
@@ -71,14 +71,14 @@ impl Supervisor {
             }
             Err(refusal) => refused(refusal),
         };
-        tell(reply, response);
+        reply_with(reply, response);
     }
 
-    fn apply(&mut self, result: Result<Desired, Refusal>, reply: Option<oneshot::Sender<Response>>) {
+    fn apply(&mut self, result: Result<Desired, ConfigRefusal>, reply: Option<oneshot::Sender<Response>>) {
         // Between the load and now a stop may have begun; there is nothing left to change.
         if self.is_stopping() {
             if let Some(reply) = reply {
-                tell(reply, Response::error(ErrorCode::Stopping, "tunneld is stopping"));
+                reply_with(reply, Response::error(ErrorCode::Stopping, "tunneld is stopping"));
             }
             return;
         }
@@ -87,13 +87,13 @@ impl Supervisor {
                 let plan = plan::plan(&self.desired, &desired);
                 self.generation += 1;
                 let report = self.describe(&plan, true);
-                self.tell_event(EventName::Reloaded, &told::applied(&report));
+                self.record_event(EventName::Reloaded, &announce::applied(&report));
                 tracing::info!(generation = self.generation, steps = plan.steps.len(), "config reloaded");
-                notes::tell(Some(&self.desired), &desired);
+                notes::log_notes(Some(&self.desired), &desired);
                 self.make(plan);
                 self.desired = desired;
                 self.tunnels.reorder(self.desired.tunnels.iter().map(|spec| spec.name.as_str()));
-                self.tell_applied();
+                self.record_applied();
                 // With the level that it brings. A request gets them as its answer, a signal has none.
                 for note in &report.notes {
                     tracing::info!(generation = self.generation, "config: {note}");
@@ -101,8 +101,8 @@ impl Supervisor {
                 Response::Plan { plan: report }
             }
             Err(refusal) => {
-                tell_refusal(&refusal);
-                self.tell_event(EventName::ReloadRefused, &told::refused(&refusal));
+                log_refusal(&refusal);
+                self.record_event(EventName::ReloadRefused, &announce::refused(&refusal));
                 refused(refusal)
             }
         };
@@ -111,7 +111,7 @@ impl Supervisor {
             let taken = self.tunnels.all_taken();
             self.jobs.spawn(async move {
                 taken.wait().await;
-                tell(reply, response);
+                reply_with(reply, response);
                 None
             });
         }
@@ -179,7 +179,7 @@ const fn is_inner(step: &Step) -> bool {
 }
 
 /// One line an error.
-fn tell_refusal(refusal: &Refusal) {
+fn log_refusal(refusal: &ConfigRefusal) {
     let errors = refusal.errors.get("errors").and_then(serde_json::Value::as_array);
     for error in errors.into_iter().flatten() {
         let text = |key| error.get(key).and_then(serde_json::Value::as_str);
@@ -190,12 +190,12 @@ fn tell_refusal(refusal: &Refusal) {
     tracing::warn!("the config was refused, nothing has changed");
 }
 
-fn refused(refusal: Refusal) -> Response {
+fn refused(refusal: ConfigRefusal) -> Response {
     Response::ConfigErrors { text: refusal.text, errors: refusal.errors }
 }
 
-fn broken(error: &str) -> Refusal {
-    Refusal {
+fn broken(error: &str) -> ConfigRefusal {
+    ConfigRefusal {
         text: format!("reading the config broke off inside tunneld: {error}"),
         errors: serde_json::json!({ "errors": [{ "message": error }] }),
     }

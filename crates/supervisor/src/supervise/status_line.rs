@@ -2,18 +2,18 @@
 
 use super::snapshot::TunnelStatus;
 use crate::lifecycle::{Phase, Want};
-use crate::tunnel::View;
+use crate::tunnel::TunnelView;
 
 /// What is asked of every tunnel.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Brief {
+pub(super) struct TunnelSummary {
     pub(super) want: Want,
     pub(super) ready: bool,
     pub(super) phase: Phase,
 }
 
-impl Brief {
-    pub(super) const fn of(view: &View) -> Self {
+impl TunnelSummary {
+    pub(super) const fn of(view: &TunnelView) -> Self {
         Self { want: view.want, ready: view.ready, phase: view.phase }
     }
 }
@@ -21,7 +21,7 @@ impl Brief {
 /// Such as `39/40 ready; db: blocked: host_key_changed: …`. Tunnels that are not wanted up do not count. Only the one
 /// that is told of is read whole, by its place.
 pub(super) fn status_line(
-    tunnels: impl Iterator<Item = Brief>,
+    tunnels: impl Iterator<Item = TunnelSummary>,
     whole: impl FnOnce(usize) -> Option<TunnelStatus>,
 ) -> String {
     let (mut wanted, mut ready) = (0usize, 0usize);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     fn line(tunnels: &[TunnelStatus]) -> String {
-        let brief = |tunnel: &TunnelStatus| Brief {
+        let brief = |tunnel: &TunnelStatus| TunnelSummary {
             want: if tunnel.want == "up" { Want::Up } else { Want::Down },
             ready: tunnel.ready,
             phase: match tunnel.phase.as_str() {

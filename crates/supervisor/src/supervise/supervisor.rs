@@ -12,10 +12,10 @@ use tunnel_engine::log_limit::LogLimiter;
 
 use super::liveness::Round;
 use super::notes;
-use super::reloads::{Loaded, Reload};
-use super::status_line::{Brief, problem, status_line};
+use super::reloads::{LoadedConfig, ReloadOrigin};
+use super::status_line::{TunnelSummary, problem, status_line};
 use super::tunnels::Tunnels;
-use super::waits::Waiting;
+use super::waits::WaitRequest;
 use super::{Applied, Loader, Setup};
 use crate::config::Desired;
 use crate::control::Command;
@@ -39,7 +39,7 @@ pub(super) struct Supervisor {
     pub(super) started_at: SystemTime,
     pub(super) tunnels: Tunnels,
     pub(super) history: Recorder,
-    pub(super) waits: Vec<Waiting>,
+    pub(super) waits: Vec<WaitRequest>,
     pub(super) notify: Notify,
     pub(super) recent: RecentLines,
     listeners: Arc<KeptListeners>,
@@ -50,11 +50,11 @@ pub(super) struct Supervisor {
     /// Why this stops, where no signal said so.
     failed: Option<PidfileError>,
     /// The first is being loaded.
-    pub(super) reloads: VecDeque<Reload>,
+    pub(super) reloads: VecDeque<ReloadOrigin>,
     /// Loads, and answers that wait for tunnels to take their orders.
-    pub(super) jobs: JoinSet<Option<Loaded>>,
+    pub(super) jobs: JoinSet<Option<LoadedConfig>>,
     /// Rung by tunnels whose view changed.
-    bell: Arc<Bell>,
+    changed: Arc<Bell>,
     commands: mpsc::Receiver<Command>,
     signals: mpsc::Receiver<Signal>,
     network: mpsc::Receiver<NetworkChange>,
@@ -64,10 +64,10 @@ pub(super) struct Supervisor {
     log: LogLimiter,
     ready: Ready,
     status: StatusLine,
-    watchdog: Option<Watchdog>,
+    watchdog: Option<SupervisorWatchdog>,
     stopping: bool,
     /// A second stop signal came: leave without waiting.
-    hurry: bool,
+    drain_at_once: bool,
 }
 
 enum Ready {
@@ -81,7 +81,7 @@ struct StatusLine {
     due: bool,
 }
 
-struct Watchdog {
+struct SupervisorWatchdog {
     every: Duration,
     next: Instant,
     round: Round,
@@ -89,12 +89,12 @@ struct Watchdog {
     paused: Duration,
 }
 
-enum Event {
+enum SupervisorEvent {
     Command(Command),
     Signal(Signal),
     Network(NetworkChange),
     Changed,
-    Job(Option<Loaded>),
+    Job(Option<LoadedConfig>),
     /// A tunnel that was ended has gone.
     Left(String),
     Due,
@@ -117,18 +117,24 @@ impl Supervisor {
             applied,
         } = setup;
         let now = clock::now();
-        let bell = Arc::new(Bell::new());
-        let mut tunnels =
-            Tunnels::new(dialer, listeners.clone(), desired.global.stop_timeout, seed, bell.clone(), history.clone());
-        notes::tell(None, &desired);
+        let changed = Arc::new(Bell::new());
+        let mut tunnels = Tunnels::new(
+            dialer,
+            listeners.clone(),
+            desired.global.stop_timeout,
+            seed,
+            changed.clone(),
+            history.clone(),
+        );
+        notes::log_notes(None, &desired);
         let enabled = desired.tunnels.iter().filter(|spec| spec.enabled).map(|spec| spec.name.as_str());
         history.only(enabled, Moment::now());
         let started = format!("tunneld {} runs {} tunnels", env!("CARGO_PKG_VERSION"), desired.tunnels.len());
-        history.tell(history::Event::of_daemon(EventName::Started, &started, clock::wall()));
+        history.push(history::Event::of_daemon(EventName::Started, &started, clock::wall()));
         for spec in &desired.tunnels {
             tunnels.add(spec.clone());
         }
-        let watchdog = notify.watchdog_interval().map(|every| Watchdog {
+        let watchdog = notify.watchdog_interval().map(|every| SupervisorWatchdog {
             every,
             next: now,
             round: Round::default(),
@@ -150,7 +156,7 @@ impl Supervisor {
             failed: None,
             reloads: VecDeque::new(),
             jobs: JoinSet::new(),
-            bell,
+            changed,
             commands,
             signals,
             network,
@@ -161,14 +167,14 @@ impl Supervisor {
             status: StatusLine { said: String::new(), not_before: now, due: true },
             watchdog,
             stopping: false,
-            hurry: false,
+            drain_at_once: false,
         }
     }
 
     pub(super) async fn run(mut self) -> Result<(), PidfileError> {
         // So that nobody sees a tunnel before it has heard that it is to start.
         self.tunnels.all_taken().wait().await;
-        while !(self.stopping && (self.hurry || self.tunnels.all_gone())) {
+        while !(self.stopping && (self.drain_at_once || self.tunnels.all_gone())) {
             self.look_around();
             let event = self.next().await;
             self.handle(event);
@@ -178,7 +184,7 @@ impl Supervisor {
     }
 
     /// What is desired is applied now.
-    pub(super) fn tell_applied(&mut self) {
+    pub(super) fn record_applied(&mut self) {
         if let Err(error) = (self.applied)(&self.desired) {
             tracing::error!(%error, "tunneld ends");
             self.failed.get_or_insert(error);
@@ -188,26 +194,26 @@ impl Supervisor {
         }
     }
 
-    async fn next(&mut self) -> Event {
+    async fn next(&mut self) -> SupervisorEvent {
         let deadline = self.deadline();
         tokio::select! {
             biased;
-            Some(signal) = self.signals.recv() => Event::Signal(signal),
-            Some(change) = self.network.recv() => Event::Network(change),
-            Some(command) = self.commands.recv() => Event::Command(command),
-            Some(job) = self.jobs.join_next() => Event::Job(job.unwrap_or_default()),
-            name = self.tunnels.one_left() => Event::Left(name),
-            () = self.bell.notified() => Event::Changed,
-            () = self.alarm.wait(deadline) => Event::Due,
+            Some(signal) = self.signals.recv() => SupervisorEvent::Signal(signal),
+            Some(change) = self.network.recv() => SupervisorEvent::Network(change),
+            Some(command) = self.commands.recv() => SupervisorEvent::Command(command),
+            Some(job) = self.jobs.join_next() => SupervisorEvent::Job(job.unwrap_or_default()),
+            name = self.tunnels.one_left() => SupervisorEvent::Left(name),
+            () = self.changed.notified() => SupervisorEvent::Changed,
+            () = self.alarm.wait(deadline) => SupervisorEvent::Due,
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    fn handle(&mut self, event: SupervisorEvent) {
         match event {
-            Event::Command(command) => self.answer(command),
-            Event::Signal(signal) => self.signal(signal),
-            Event::Network(change) => {
-                self.tell_event(EventName::Network, change.what);
+            SupervisorEvent::Command(command) => self.answer(command),
+            SupervisorEvent::Signal(signal) => self.signal(signal),
+            SupervisorEvent::Network(change) => {
+                self.record_event(EventName::Network, change.what);
                 if let Some(suppressed) = self.log.admit(change.what, clock::now()) {
                     let suppressed = (suppressed > 0).then_some(suppressed);
                     tracing::info!(
@@ -218,11 +224,11 @@ impl Supervisor {
                 }
                 self.tunnels.network_changed();
             }
-            Event::Changed => self.status.due = true,
-            Event::Job(Some(loaded)) => self.loaded(loaded),
+            SupervisorEvent::Changed => self.status.due = true,
+            SupervisorEvent::Job(Some(loaded)) => self.loaded(loaded),
             // Its last words go too, unless a later reload has brought another of its name.
-            Event::Left(name) if self.tunnels.view(&name).is_none() => self.recent.forget(&name),
-            Event::Job(None) | Event::Left(_) | Event::Due => {}
+            SupervisorEvent::Left(name) if self.tunnels.view(&name).is_none() => self.recent.forget(&name),
+            SupervisorEvent::Job(None) | SupervisorEvent::Left(_) | SupervisorEvent::Due => {}
         }
     }
 
@@ -232,8 +238,8 @@ impl Supervisor {
         self.feed_watchdog(now);
         self.sample(now);
         self.drop_unwanted_listeners();
-        self.say_ready(now);
-        self.say_status(now);
+        self.notify_ready(now);
+        self.notify_status(now);
         self.end_waits(now);
     }
 
@@ -260,12 +266,12 @@ impl Supervisor {
         tracing::info!(signal = signal.as_str(), "signal");
         match signal {
             Signal::Term | Signal::Int => {
-                self.tell_event(EventName::Stopping, signal.as_str());
+                self.record_event(EventName::Stopping, signal.as_str());
                 self.stop();
             }
-            Signal::Hup => self.reload(Reload::Signal),
+            Signal::Hup => self.reload(ReloadOrigin::Signal),
             Signal::Usr1 => {
-                self.tell_event(EventName::Order, "retry now: asked for by SIGUSR1");
+                self.record_event(EventName::Order, "retry now: asked for by SIGUSR1");
                 self.tunnels.retry_now();
             }
             Signal::Usr2 => self.log_status(),
@@ -273,7 +279,7 @@ impl Supervisor {
     }
 
     fn stop(&mut self) {
-        self.hurry = self.stopping;
+        self.drain_at_once = self.stopping;
         if !self.stopping {
             self.stopping = true;
             self.notify.stopping();
@@ -306,11 +312,11 @@ impl Supervisor {
         }
     }
 
-    fn say_ready(&mut self, now: Instant) {
+    fn notify_ready(&mut self, now: Instant) {
         let Ready::Until(until) = self.ready else { return };
         if self.tunnels.listeners_tried() || until <= now {
             self.ready = Ready::Said;
-            self.tell_applied();
+            self.record_applied();
             if !self.stopping {
                 self.notify.ready();
                 tracing::info!(tunnels = self.desired.tunnels.len(), "tunneld runs");
@@ -318,14 +324,14 @@ impl Supervisor {
         }
     }
 
-    fn say_status(&mut self, now: Instant) {
+    fn notify_status(&mut self, now: Instant) {
         if !self.status.due || now < self.status.not_before {
             return;
         }
         let line = if self.stopping {
             "stopping".to_owned()
         } else {
-            let tunnels = self.tunnels.views().map(|view| Brief::of(&view));
+            let tunnels = self.tunnels.views().map(|view| TunnelSummary::of(&view));
             status_line(tunnels, |at| self.tunnels.statuses(&[at], now).pop())
         };
         if line != self.status.said {

@@ -11,9 +11,9 @@ use tunnel_engine::task;
 
 use super::snapshot::Status;
 use super::*;
-use crate::config::{Confine, Global, LogFormat, LogSpec, Reading, TunnelSpec};
+use crate::config::{Confine, Global, LogFormat, LogSpec, ReadOptions, TunnelSpec};
 use crate::control::{ErrorCode, PlanAction, Request, Response};
-use crate::tunnel::testing::{forward, server, tunnel_spec};
+use crate::tunnel::test_support::{forward, server, tunnel_spec};
 
 struct Daemon {
     server: Server,
@@ -21,7 +21,7 @@ struct Daemon {
     signals: mpsc::Sender<Signal>,
     network: mpsc::Sender<NetworkChange>,
     task: AbortOnDropHandle<Result<(), PidfileError>>,
-    file: Arc<Mutex<Result<Desired, Refusal>>>,
+    file: Arc<Mutex<Result<Desired, ConfigRefusal>>>,
     applied: Arc<Mutex<Vec<Desired>>>,
 }
 
@@ -82,7 +82,7 @@ fn desired(tunnels: Vec<TunnelSpec>) -> Desired {
         user: None,
         no_new_privileges: true,
         confine: Confine::Off,
-        reading: Reading::default(),
+        reading: ReadOptions::default(),
         log: LogSpec { level: "info".into(), format: LogFormat::Text },
         metrics: None,
     };
@@ -178,7 +178,7 @@ async fn a_reload_keeps_what_did_not_change_and_makes_what_did() {
 async fn a_refused_config_changes_nothing() {
     let daemon = Daemon::start(vec![tunnel_spec("a", &[])]);
     assert!(daemon.wait(&["a"], 30).await.0);
-    let refusal = Refusal { text: "no".into(), errors: serde_json::json!([1]) };
+    let refusal = ConfigRefusal { text: "no".into(), errors: serde_json::json!([1]) };
     *daemon.file.lock().unwrap() = Err(refusal);
     let answer = daemon.ask(Request::Reload).await;
     assert_eq!(answer, Response::ConfigErrors { text: "no".into(), errors: serde_json::json!([1]) });

@@ -12,14 +12,14 @@ use tunnel_engine::dial::Dialer;
 use tunnel_engine::forward::{PathWatcher, SocketStore};
 use tunnel_engine::spec::ForwardKey;
 
-use super::governor::{Governor, Place};
-use super::knocker::Knocker;
+use super::governor::{Governor, QueueEntry};
 use super::liveness::Round;
-use super::names::{self, Known};
+use super::names::{self, TunnelNames};
+use super::reachability::Reachability;
 use super::snapshot::TunnelStatus;
 use crate::config::TunnelSpec;
 use crate::history::{Moment, Recorder, TunnelHistory};
-use crate::tunnel::{self, CommandSlots, Context, Handle, Order, ReadyLink, View};
+use crate::tunnel::{self, CommandSlots, Context, Handle, OpenedLink, Order, TunnelView};
 
 /// After `stop_timeout`, for cancelling, saying goodbye and closing.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
@@ -40,22 +40,22 @@ impl Tunnels {
         listeners: Arc<dyn SocketStore>,
         stop_timeout: Duration,
         seed: u64,
-        bell: Arc<Notify>,
+        changed: Arc<Notify>,
         history: Recorder,
     ) -> Self {
         let (network, changes) = watch::channel(0);
         let governor = Governor::default();
         let context = Context {
-            knocker: Knocker::new(dialer.clone(), governor.clone()),
-            ready_link: ReadyLink::default(),
-            place: Place::default(),
+            reachability: Reachability::new(dialer.clone(), governor.clone()),
+            ready_link: OpenedLink::default(),
+            place: QueueEntry::default(),
             dialer,
             listeners,
             paths: PathWatcher::default(),
             governor,
             network: changes,
             stop_timeout,
-            bell,
+            changed,
             commands: CommandSlots::default(),
             history,
             seed,
@@ -75,8 +75,8 @@ impl Tunnels {
         let (name, enabled) = (spec.name.clone(), spec.enabled);
         let context = Context {
             seed: self.seeds.u64(..),
-            ready_link: ReadyLink::default(),
-            place: Place::default(),
+            ready_link: OpenedLink::default(),
+            place: QueueEntry::default(),
             ..self.context.clone()
         };
         let handle = tunnel::spawn(spec, context);
@@ -194,11 +194,11 @@ impl Tunnels {
     }
 
     /// All of them, as they are.
-    pub(super) fn views(&self) -> impl Iterator<Item = watch::Ref<'_, View>> {
+    pub(super) fn views(&self) -> impl Iterator<Item = watch::Ref<'_, TunnelView>> {
         self.running.values().map(Handle::view)
     }
 
-    pub(super) fn view(&self, name: &str) -> Option<watch::Ref<'_, View>> {
+    pub(super) fn view(&self, name: &str) -> Option<watch::Ref<'_, TunnelView>> {
         self.running.get(name).map(Handle::view)
     }
 
@@ -260,7 +260,7 @@ impl Tunnels {
     }
 }
 
-impl Known for Tunnels {
+impl TunnelNames for Tunnels {
     fn place(&self, name: &str) -> Option<usize> {
         self.running.get_index_of(name)
     }

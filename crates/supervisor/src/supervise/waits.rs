@@ -6,10 +6,10 @@ use tokio::sync::oneshot;
 
 use crate::control::Response;
 use crate::lifecycle::{Phase, Want};
-use crate::tunnel::View;
+use crate::tunnel::TunnelView;
 
 /// One `tunneld wait`.
-pub(super) struct Waiting {
+pub(super) struct WaitRequest {
     pub(super) names: Vec<String>,
     pub(super) until: Instant,
     pub(super) reply: oneshot::Sender<Response>,
@@ -17,7 +17,7 @@ pub(super) struct Waiting {
 
 /// How far a tunnel is on its way to what is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum WaitState {
     Ready,
     /// It may still become ready by itself.
     OnItsWay,
@@ -25,21 +25,21 @@ pub(super) enum State {
     Hopeless,
 }
 
-pub(super) const fn state(view: &View) -> State {
+pub(super) const fn state(view: &TunnelView) -> WaitState {
     match (view.want, view.phase) {
-        (Want::Down, _) | (Want::Up, Phase::Blocked | Phase::Failed) => State::Hopeless,
-        (Want::Up, _) if view.ready => State::Ready,
-        (Want::Up, _) => State::OnItsWay,
+        (Want::Down, _) | (Want::Up, Phase::Blocked | Phase::Failed) => WaitState::Hopeless,
+        (Want::Up, _) if view.ready => WaitState::Ready,
+        (Want::Up, _) => WaitState::OnItsWay,
     }
 }
 
 /// The answer, once there is one. A tunnel that has gone from the config never becomes ready.
-pub(super) fn verdict(names: &[String], state: impl Fn(&str) -> Option<State>) -> Option<bool> {
+pub(super) fn verdict(names: &[String], state: impl Fn(&str) -> Option<WaitState>) -> Option<bool> {
     let mut all = true;
     for name in names {
         match state(name) {
-            None | Some(State::Hopeless) => return Some(false),
-            Some(state) => all &= state == State::Ready,
+            None | Some(WaitState::Hopeless) => return Some(false),
+            Some(state) => all &= state == WaitState::Ready,
         }
     }
     all.then_some(true)
@@ -49,20 +49,20 @@ pub(super) fn verdict(names: &[String], state: impl Fn(&str) -> Option<State>) -
 mod tests {
     use super::*;
 
-    fn ask(a: Option<State>, b: Option<State>) -> Option<bool> {
+    fn ask(a: Option<WaitState>, b: Option<WaitState>) -> Option<bool> {
         verdict(&["a".to_owned(), "b".to_owned()], |name| if name == "a" { a } else { b })
     }
 
     #[test]
     fn yes_when_all_are_ready_and_no_answer_while_one_may_still_become_it() {
-        let ready = Some(State::Ready);
+        let ready = Some(WaitState::Ready);
         assert_eq!(ask(ready, ready), Some(true));
-        assert_eq!(ask(ready, Some(State::OnItsWay)), None);
+        assert_eq!(ask(ready, Some(WaitState::OnItsWay)), None);
     }
 
     #[test]
     fn no_as_soon_as_one_needs_a_person_or_has_gone() {
-        assert_eq!(ask(Some(State::OnItsWay), Some(State::Hopeless)), Some(false));
-        assert_eq!(ask(Some(State::Ready), None), Some(false));
+        assert_eq!(ask(Some(WaitState::OnItsWay), Some(WaitState::Hopeless)), Some(false));
+        assert_eq!(ask(Some(WaitState::Ready), None), Some(false));
     }
 }

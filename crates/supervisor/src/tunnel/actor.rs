@@ -16,23 +16,26 @@ use tunnel_engine::{clock, task};
 
 use super::devices::Devices;
 use super::failure_counts::FailureCounts;
-use super::files::{Files, Look};
+use super::file_stamps::{FileStamps, LoginFiles};
 use super::handle::Context;
 use super::jobs::Jobs;
-use super::knocking::{Found, Knocking};
 use super::locals::{BoundJob, Locals};
 use super::observer::Occurrence;
 use super::on_change::OnChange;
 use super::orders::Order;
 use super::outage::Readiness;
 use super::probes::Probed;
+use super::reachability::{ReachabilityWatch, ServerBack};
 use super::recording::Recorded;
 use super::remotes::{Remotes, Requested};
 use super::report;
-use super::sessions::{self, Attempt, Dialed, Ears, Extras, Handed, Hosts, Live, News, Pool, Replacement, Row, Ticket};
+use super::sessions::{
+    self, Dialed, Extras, HandedOver, HostRecords, HostSequence, LiveSession, LoginAttempt, LoginId, Pool, Replacement,
+    SessionEvent, SessionWatch,
+};
 use super::state::ready;
 use super::takeover::{Marked, Takeover};
-use super::view::{FailureView, SessionView, View};
+use super::view::{FailureView, SessionView, TunnelView};
 use crate::config::TunnelSpec;
 use crate::history::Cause;
 use crate::lifecycle::{Effect, Input, Machine, Phase};
@@ -48,22 +51,22 @@ pub(super) struct Actor {
     pub(super) remotes: Remotes,
     /// The sessions that local listeners use.
     pub(super) current: watch::Sender<Option<Pool>>,
-    pub(super) attempt: Option<Attempt>,
-    pub(super) live: Option<Live>,
+    pub(super) attempt: Option<LoginAttempt>,
+    pub(super) live: Option<LiveSession>,
     pub(super) replacement: Option<Replacement>,
     /// The sessions beside the living one.
     pub(super) extras: Extras,
     /// Sessions that only finish what they carry, and how to tell each that there are too many.
     pub(super) retired: VecDeque<(u64, CancellationToken)>,
     /// When they end at the latest, because the tunnel is to stop.
-    pub(super) hurry: watch::Sender<Option<Instant>>,
+    pub(super) drain_deadline: watch::Sender<Option<Instant>>,
     /// Closed sessions whose remote listeners may not be free yet.
     pub(super) ports_held: u32,
     /// The host in use, or tried last.
     pub(super) server: Destination,
-    pub(super) hosts: Hosts,
+    pub(super) hosts: HostRecords,
     /// The hosts that are left for the start of this number.
-    pub(super) row: Option<(u64, Row)>,
+    pub(super) row: Option<(u64, HostSequence)>,
     /// Counts logins.
     pub(super) dials: u64,
     /// Counts sessions, replacements included: a late word from an old one is told by it.
@@ -81,26 +84,26 @@ pub(super) struct Actor {
     pub(super) on_change: OnChange,
     /// Why the next change happens, where that is known.
     pub(super) cause: Option<Cause>,
-    pub(super) files: Files,
-    pub(super) knocking: Knocking,
+    pub(super) files: LoginFiles,
+    pub(super) absence: ReachabilityWatch,
     /// The session on which local forwards are proven.
     pub(super) probed: Option<u64>,
     pub(super) takeover: Takeover,
     /// Spreads probes.
     pub(super) random: fastrand::Rng,
     /// Rung when a user's connection showed something.
-    witness: Arc<Notify>,
+    traffic_notify: Arc<Notify>,
     alarm: Alarm,
     phase: (Phase, SystemTime),
     pub(super) ending: bool,
     /// Pauses of the process that the machine knows of.
     paused: Duration,
     orders: mpsc::Receiver<Order>,
-    view: watch::Sender<View>,
+    view: watch::Sender<TunnelView>,
 }
 
 /// What the loop wakes up for.
-pub(super) enum Event {
+pub(super) enum TunnelEvent {
     /// The supervisor wants something.
     Order(Order),
     /// The supervisor has gone.
@@ -108,13 +111,13 @@ pub(super) enum Event {
     /// A deadline has come.
     Due,
     /// A login succeeded or failed.
-    Dialed { ticket: Ticket, dialed: Dialed },
+    Dialed { login: LoginId, dialed: Dialed },
     /// The server, which was away, can be reached again.
-    ServerBack(Found),
+    ServerBack(ServerBack),
     /// The server, which might have been away, is there.
     ServerThere { host: Destination },
-    /// A session said something of itself. `ears`: to be listened with again.
-    News { serial: u64, news: News, ears: Option<Ears> },
+    /// A session said something of itself. `watch`: to be listened with again.
+    News { serial: u64, event: SessionEvent, watch: Option<SessionWatch> },
     /// The server answered the first question on a session.
     SessionProven { serial: u64 },
     /// A session that we closed is closed.
@@ -128,7 +131,7 @@ pub(super) enum Event {
     /// The server answered a request to listen.
     Requested(Requested),
     /// The remote listeners of the session before this one have been taken back.
-    HandedOver { serial: u64, old: Box<Handed> },
+    HandedOver { serial: u64, old: Box<HandedOver> },
     /// A session that had been replaced has ended.
     Gone { serial: u64 },
     /// A listener opened, closed or failed by itself.
@@ -142,7 +145,7 @@ pub(super) enum Event {
     /// A user's connection was refused by its target, or is taken again.
     Witnessed,
     /// The watched files look otherwise than before.
-    Looked { epoch: u64, look: Look },
+    Looked { epoch: u64, look: FileStamps },
     /// A job ended without an event: it was aborted, or it panicked.
     Broken { job: Id, panicked: bool },
 }
@@ -152,19 +155,19 @@ impl Actor {
         spec: TunnelSpec,
         context: Context,
         orders: mpsc::Receiver<Order>,
-    ) -> (Self, watch::Receiver<View>) {
+    ) -> (Self, watch::Receiver<TunnelView>) {
         let current = watch::Sender::new(None);
         let machine = Machine::new(spec.policy, context.seed, clock::now());
-        let witness = Arc::<Notify>::default();
-        let locals = Locals::new(&spec, current.subscribe(), witness.clone());
+        let traffic_notify = Arc::<Notify>::default();
+        let locals = Locals::new(&spec, current.subscribe(), traffic_notify.clone());
         let devices = Devices::new(&spec, current.subscribe());
-        let remotes = Remotes::new(&spec, witness.clone());
+        let remotes = Remotes::new(&spec, traffic_notify.clone());
         let takeover = Takeover::new(&spec);
         let random = fastrand::Rng::with_seed(context.seed);
         let phase = (machine.phase(), clock::wall());
         let server = spec.session.destination.clone();
         let failures = Arc::<FailureCounts>::default();
-        let first = View {
+        let first = TunnelView {
             name: spec.name.clone(),
             want: machine.want(),
             phase: phase.0,
@@ -198,10 +201,10 @@ impl Actor {
             replacement: None,
             extras: Extras::default(),
             retired: VecDeque::new(),
-            hurry: watch::Sender::new(None),
+            drain_deadline: watch::Sender::new(None),
             ports_held: 0,
             server,
-            hosts: Hosts::default(),
+            hosts: HostRecords::default(),
             row: None,
             dials: 0,
             serial: 0,
@@ -211,12 +214,12 @@ impl Actor {
             failures_logged: report::limiter(1),
             kinds_logged: report::limiter(report::TEXTS_LOGGED),
             changes_logged: report::limiter(report::CHANGES_LOGGED),
-            files: Files::default(),
-            knocking: Knocking::default(),
+            files: LoginFiles::default(),
+            absence: ReachabilityWatch::default(),
             probed: None,
             takeover,
             random,
-            witness,
+            traffic_notify,
             alarm: Alarm::default(),
             phase,
             readiness: Readiness::default(),
@@ -236,52 +239,52 @@ impl Actor {
         while !self.is_over() {
             let event = self.next().await;
             self.handle(event);
-            self.settle();
+            self.reconcile();
         }
     }
 
     /// Waits for whatever comes first. Cancel-safe in every arm.
-    async fn next(&mut self) -> Event {
+    async fn next(&mut self) -> TunnelEvent {
         let deadline = self.deadline();
         tokio::select! {
             biased;
-            order = self.orders.recv(), if !self.ending => order.map_or(Event::Orphaned, Event::Order),
-            news = sessions::news(self.live.as_mut()) => news,
+            order = self.orders.recv(), if !self.ending => order.map_or(TunnelEvent::Orphaned, TunnelEvent::Order),
+            event = sessions::event(self.live.as_mut()) => event,
             Some(job) = self.jobs.join_next() => joined(job),
-            () = self.witness.notified() => Event::Witnessed,
-            () = self.alarm.wait(deadline) => Event::Due,
+            () = self.traffic_notify.notified() => TunnelEvent::Witnessed,
+            () = self.alarm.wait(deadline) => TunnelEvent::Due,
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    fn handle(&mut self, event: TunnelEvent) {
         match event {
-            Event::Order(order) => self.obey(order),
-            Event::Orphaned => self.end(),
-            Event::Due => self.due(),
-            Event::Dialed { ticket, dialed } => self.dialed(ticket, dialed),
-            Event::ServerBack(found) => self.server_back(found),
-            Event::ServerThere { host } => self.server_there(&host),
-            Event::News { serial, news, ears } => self.heard(serial, news, ears),
-            Event::SessionProven { serial } => self.session_proven(serial),
-            Event::Closed { epoch } => self.closed(epoch),
-            Event::PortsReleased => self.ports_released(),
-            Event::Done => {}
-            Event::Bound(bound) => self.bound(bound),
-            Event::Requested(requested) => self.requested(requested),
-            Event::HandedOver { serial, old } => self.handed_over(serial, *old),
-            Event::Gone { serial } => self.gone(serial),
-            Event::ListenerChanged { id, changes } => self.listener_changed(id, changes),
-            Event::DeviceChanged { id, changes } => self.device_changed(id, changes),
-            Event::Marked(marked) => self.marked(marked),
-            Event::Probed(probed) => self.probed(probed),
-            Event::Witnessed => self.witnessed(),
-            Event::Looked { epoch, look } => self.looked(epoch, look),
-            Event::Broken { job, panicked } => self.broken(job, panicked),
+            TunnelEvent::Order(order) => self.apply_order(order),
+            TunnelEvent::Orphaned => self.end(),
+            TunnelEvent::Due => self.due(),
+            TunnelEvent::Dialed { login, dialed } => self.dialed(login, dialed),
+            TunnelEvent::ServerBack(found) => self.server_back(found),
+            TunnelEvent::ServerThere { host } => self.server_there(&host),
+            TunnelEvent::News { serial, event, watch } => self.on_session_event(serial, event, watch),
+            TunnelEvent::SessionProven { serial } => self.session_proven(serial),
+            TunnelEvent::Closed { epoch } => self.closed(epoch),
+            TunnelEvent::PortsReleased => self.ports_released(),
+            TunnelEvent::Done => {}
+            TunnelEvent::Bound(bound) => self.bound(bound),
+            TunnelEvent::Requested(requested) => self.requested(requested),
+            TunnelEvent::HandedOver { serial, old } => self.handed_over(serial, *old),
+            TunnelEvent::Gone { serial } => self.gone(serial),
+            TunnelEvent::ListenerChanged { id, changes } => self.listener_changed(id, changes),
+            TunnelEvent::DeviceChanged { id, changes } => self.device_changed(id, changes),
+            TunnelEvent::Marked(marked) => self.marked(marked),
+            TunnelEvent::Probed(probed) => self.probed(probed),
+            TunnelEvent::Witnessed => self.traffic_observed(),
+            TunnelEvent::Looked { epoch, look } => self.looked(epoch, look),
+            TunnelEvent::Broken { job, panicked } => self.broken(job, panicked),
         }
     }
 
     /// Carries out what the machine wants, until it wants nothing more, and tells.
-    fn settle(&mut self) {
+    fn reconcile(&mut self) {
         while let Some(effect) = self.machine.poll_effect() {
             match effect {
                 Effect::Open { epoch } => {
@@ -291,23 +294,23 @@ impl Actor {
                 Effect::Close { epoch } => self.close(epoch),
             }
         }
-        self.keep_replacement();
-        self.keep_extras();
-        self.keep_knocking();
-        self.keep_listeners();
-        self.keep_devices();
-        self.keep_mark();
-        self.keep_probes();
+        self.reconcile_replacement();
+        self.reconcile_extras();
+        self.reconcile_reachability();
+        self.reconcile_listeners();
+        self.reconcile_devices();
+        self.reconcile_mark();
+        self.reconcile_probes();
         self.watch_files();
         self.publish();
     }
 
-    fn obey(&mut self, order: Order) {
+    fn apply_order(&mut self, order: Order) {
         match order {
             Order::Start => {
                 // One that starts with the daemon is not an operator's wish.
                 if self.machine.phase() != Phase::Stopped {
-                    self.context.place.insist();
+                    self.context.place.bypass_hold();
                 }
                 self.feed(Input::Start);
             }
@@ -318,7 +321,7 @@ impl Actor {
             }
             Order::Restart => {
                 self.pardon_targets();
-                self.context.place.insist();
+                self.context.place.bypass_hold();
                 self.cause = Some(Cause::without_kind("restarted by an operator"));
                 self.feed(Input::Restart);
             }
@@ -344,7 +347,7 @@ impl Actor {
         task::detached(async move {
             let turn = async {
                 if let Some(session) = session {
-                    session.turn().await;
+                    session.check_loop().await;
                 }
             };
             tokio::select! {
@@ -399,14 +402,14 @@ impl Actor {
         let phase = self.machine.phase();
         if phase != self.phase.0 {
             self.phase = (phase, clock::wall());
-            self.tell_phase(phase);
+            self.log_phase(phase);
         }
         let forwards = self.forward_views();
         let ready =
             ready(phase, self.is_outdated() || self.is_doubtful(), forwards.iter().map(|forward| &forward.state));
-        self.tell_readiness(ready);
+        self.log_readiness(ready);
         self.record(ready, &forwards);
-        let view = View {
+        let view = TunnelView {
             name: self.spec.name.clone(),
             want: self.machine.want(),
             phase,
@@ -423,7 +426,7 @@ impl Actor {
             last_failure: self.last_failure.clone(),
             failures: self.failures.clone(),
             next_start: self.machine.next_start(),
-            watched_since: self.knocking.watched_since(),
+            watched_since: self.absence.watched_since(),
             turn: (self.context.governor.clone(), self.context.place.clone()),
             forwards,
             listeners_tried: self.listeners_tried(),
@@ -437,7 +440,7 @@ impl Actor {
         });
         if changed {
             tracing::trace!(tunnel = self.spec.name, "view published");
-            self.context.bell.notify_one();
+            self.context.changed.notify_one();
         }
     }
 
@@ -445,17 +448,17 @@ impl Actor {
         if panicked {
             tracing::error!(tunnel = self.spec.name, "{}: a job of this tunnel panicked", self.spec.name);
         }
-        if let Some(ticket) = self.ticket_of(job) {
+        if let Some(login) = self.ticket_of(job) {
             let failure = Failure::new(FailureKind::Protocol, "the start broke off inside tunneld");
-            self.dialed(ticket, Dialed { result: Err(failure), before: None });
+            self.dialed(login, Dialed { result: Err(failure), before: None });
         }
     }
 }
 
 /// What a job came back with.
-fn joined(job: Result<(Id, Event), JoinError>) -> Event {
+fn joined(job: Result<(Id, TunnelEvent), JoinError>) -> TunnelEvent {
     match job {
         Ok((_, event)) => event,
-        Err(error) => Event::Broken { job: error.id(), panicked: error.is_panic() },
+        Err(error) => TunnelEvent::Broken { job: error.id(), panicked: error.is_panic() },
     }
 }

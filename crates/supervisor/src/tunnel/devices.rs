@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tunnel_engine::clock;
 use tunnel_engine::failure::Failure;
-use tunnel_engine::forward::{DeviceChanges, DeviceForward, DeviceState, DeviceWish, ForwardStats};
+use tunnel_engine::forward::{DeviceChanges, DeviceForward, DeviceRequest, DeviceState, ForwardStats};
 use tunnel_engine::spec::{Connect, DeviceUnit, Forward, ForwardKind, Listen};
 
-use super::actor::{Actor, Event};
-use super::locals::{Listening, should_listen};
+use super::actor::{Actor, TunnelEvent};
+use super::locals::{ListenSummary, should_listen};
 use super::sessions::Pool;
 use super::state::ForwardState;
 use super::view::ForwardView;
@@ -21,12 +21,12 @@ const ASKED: &str = "the server has yet to open its device";
 
 /// All of them, in the config's order. ssh has one a session, and so has the config.
 pub(super) struct Devices {
-    entries: Vec<Device>,
+    entries: Vec<DeviceEntry>,
     next: u64,
     sessions: watch::Receiver<Option<Pool>>,
 }
 
-struct Device {
+struct DeviceEntry {
     id: u64,
     forward: Forward,
     stats: Arc<ForwardStats>,
@@ -48,7 +48,7 @@ impl Devices {
     pub(super) fn add(&mut self, forward: Forward) {
         self.next += 1;
         let stats = Arc::<ForwardStats>::default();
-        self.entries.push(Device { id: self.next, forward, stats, running: None, told: None });
+        self.entries.push(DeviceEntry { id: self.next, forward, stats, running: None, told: None });
     }
 
     /// With its addresses, unless it was there before.
@@ -69,12 +69,12 @@ impl Devices {
         self.entries.sort_by_key(|device| place(&device.forward));
     }
 
-    pub(super) fn listening(&self) -> Listening {
-        let mut all = Listening::All;
+    pub(super) fn listening(&self) -> ListenSummary {
+        let mut all = ListenSummary::All;
         for device in &self.entries {
             match device.running.as_ref().map(|running| running.state().clone()) {
-                Some(DeviceState::Failed(failure)) => return Listening::Failed(failure),
-                None | Some(DeviceState::Opening) => all = Listening::Pending,
+                Some(DeviceState::Failed(failure)) => return ListenSummary::Failed(failure),
+                None | Some(DeviceState::Opening) => all = ListenSummary::Pending,
                 Some(DeviceState::Waiting { .. } | DeviceState::Refused { .. } | DeviceState::Up { .. }) => {}
             }
         }
@@ -90,7 +90,7 @@ impl Devices {
     }
 }
 
-impl Device {
+impl DeviceEntry {
     fn remote(&self) -> DeviceUnit {
         match self.forward.connect {
             Connect::Device(unit) => unit,
@@ -121,16 +121,16 @@ impl Device {
 
 impl Actor {
     /// Opens or closes devices as the phase and the wish have it.
-    pub(super) fn keep_devices(&mut self) {
+    pub(super) fn reconcile_devices(&mut self) {
         if !should_listen(self.machine.want(), self.machine.phase()) {
             self.devices.entries.iter_mut().for_each(|device| device.running = None);
             return;
         }
         for device in self.devices.entries.iter_mut().filter(|device| device.running.is_none()) {
             let Listen::Device { mode, unit } = device.forward.listen else { continue };
-            let wish = DeviceWish { tunnel: self.spec.name.clone(), mode, local: unit, remote: device.remote() };
+            let request = DeviceRequest { tunnel: self.spec.name.clone(), mode, local: unit, remote: device.remote() };
             let (sessions, store) = (self.devices.sessions.clone(), self.context.listeners.clone());
-            let running = DeviceForward::spawn(wish, sessions, store, device.stats.clone());
+            let running = DeviceForward::spawn(request, sessions, store, device.stats.clone());
             let (id, changes) = (device.id, running.changes());
             device.running = Some(running);
             self.jobs.spawn(changed(id, changes));
@@ -139,21 +139,21 @@ impl Actor {
 
     pub(super) fn device_changed(&mut self, id: u64, changes: DeviceChanges) {
         self.jobs.spawn(changed(id, changes));
-        self.tell_device(id);
+        self.log_device(id);
         self.dial_when_listening();
     }
 
     /// Tells why a device does not carry packets, and that it does again.
-    fn tell_device(&mut self, id: u64) {
+    fn log_device(&mut self, id: u64) {
         let Some(device) = self.devices.entries.iter_mut().find(|device| device.id == id) else { return };
         let Some(state) = device.running.as_ref().map(|running| running.state().clone()) else { return };
         let failure = state.failure().cloned();
-        let news = match &state {
+        let event = match &state {
             DeviceState::Opening | DeviceState::Waiting { .. } => false,
             DeviceState::Failed(_) | DeviceState::Refused { .. } => device.told != failure,
             DeviceState::Up { .. } => true,
         };
-        if !news {
+        if !event {
             return;
         }
         device.told.clone_from(&failure);
@@ -164,7 +164,7 @@ impl Actor {
             }
             // The start that waits for it tells.
             Some(_) if self.spec.exit_on_forward_failure && matches!(state, DeviceState::Failed(_)) => {}
-            Some(failure) => self.tell_failure(failure, Some(&forward)),
+            Some(failure) => self.log_failure(failure, Some(&forward)),
             None => {
                 if self.changes_logged.admit(("device", id), clock::now()).is_none() {
                     return;
@@ -176,6 +176,6 @@ impl Actor {
     }
 }
 
-async fn changed(id: u64, changes: DeviceChanges) -> Event {
-    changes.next().await.map_or(Event::Done, |changes| Event::DeviceChanged { id, changes })
+async fn changed(id: u64, changes: DeviceChanges) -> TunnelEvent {
+    changes.next().await.map_or(TunnelEvent::Done, |changes| TunnelEvent::DeviceChanged { id, changes })
 }

@@ -15,12 +15,12 @@ use super::observer::Observer;
 use super::on_change::CommandSlots;
 use super::orders::Order;
 use super::report;
-use super::start::ReadyLink;
-use super::view::View;
+use super::start::OpenedLink;
+use super::view::TunnelView;
 use crate::config::TunnelSpec;
 use crate::history::Recorder;
-use crate::supervise::governor::{Governor, Place};
-use crate::supervise::knocker::Knocker;
+use crate::supervise::governor::{Governor, QueueEntry};
+use crate::supervise::reachability::Reachability;
 
 /// Orders that wait at once. The loop takes each within microseconds: a full queue means that it does not turn.
 const ORDERS: usize = 32;
@@ -37,17 +37,17 @@ pub struct Context {
     /// Paces starts over all tunnels.
     pub governor: Governor,
     /// Where this tunnel stands among them.
-    pub place: Place,
+    pub place: QueueEntry,
     /// Asks servers that are away whether they are back.
-    pub knocker: Knocker,
+    pub reachability: Reachability,
     /// The connection that came of it, for this tunnel.
-    pub(crate) ready_link: ReadyLink,
+    pub(crate) ready_link: OpenedLink,
     /// Counts changes of this machine's network: a dial under way begins anew with each.
     pub network: watch::Receiver<u64>,
     /// How long flowing connections may go on after a stop.
     pub stop_timeout: Duration,
     /// Rung after each change of the view.
-    pub bell: Arc<Notify>,
+    pub changed: Arc<Notify>,
     /// Places for commands of `on_change`, over all tunnels.
     pub commands: CommandSlots,
     /// Told each change of phase and readiness.
@@ -61,7 +61,7 @@ pub struct Context {
 /// A running tunnel. Dropping it ends the task and cuts everything; [`Order::End`] ends it in good order.
 pub struct Handle {
     orders: mpsc::Sender<Order>,
-    view: watch::Receiver<View>,
+    view: watch::Receiver<TunnelView>,
     task: AbortOnDropHandle<()>,
 }
 
@@ -78,8 +78,8 @@ impl Handle {
     ///
     /// # Errors
     /// The tunnel takes no orders: its loop is stuck, or has ended.
-    pub fn order(&self, order: Order) -> Result<(), Wedged> {
-        self.orders.try_send(order).map_err(|_| Wedged)
+    pub fn order(&self, order: Order) -> Result<(), TunnelUnresponsive> {
+        self.orders.try_send(order).map_err(|_| TunnelUnresponsive)
     }
 
     /// Whether the loop turns, and the session's own: the answer goes to `reply`.
@@ -96,12 +96,12 @@ impl Handle {
     }
 
     /// How it is now.
-    pub fn view(&self) -> watch::Ref<'_, View> {
+    pub fn view(&self) -> watch::Ref<'_, TunnelView> {
         self.view.borrow()
     }
 
     /// How it is, to wait for changes.
-    pub fn watch(&self) -> watch::Receiver<View> {
+    pub fn watch(&self) -> watch::Receiver<TunnelView> {
         self.view.clone()
     }
 
@@ -118,4 +118,4 @@ impl Handle {
 /// The tunnel takes no orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the tunnel does not take orders")]
-pub struct Wedged;
+pub struct TunnelUnresponsive;

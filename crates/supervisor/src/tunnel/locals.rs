@@ -10,7 +10,7 @@ use tunnel_engine::forward::{
 };
 use tunnel_engine::spec::{Connect, Forward, ForwardKind};
 
-use super::actor::{Actor, Event};
+use super::actor::{Actor, TunnelEvent};
 use super::jobs::OwnedJob;
 use super::probes::Subject;
 use super::probing::Probing;
@@ -25,14 +25,14 @@ pub(super) struct Locals {
     entries: Vec<Local>,
     next: u64,
     sessions: watch::Receiver<Option<Pool>>,
-    witness: Arc<Notify>,
+    traffic_notify: Arc<Notify>,
 }
 
 struct Local {
     id: u64,
     forward: Forward,
     stats: Arc<ForwardStats>,
-    listener: Listener,
+    listener: LocalListener,
     /// What was told of it last.
     told: Option<Failure>,
     /// It was closed for an outage, and is to be bound again for the session.
@@ -42,7 +42,7 @@ struct Local {
     before: Option<StateChanges>,
 }
 
-enum Listener {
+enum LocalListener {
     Closed,
     Binding,
     Open(LocalForward),
@@ -60,7 +60,7 @@ pub(super) struct BoundJob {
 }
 
 /// How the listeners are, all together.
-pub(super) enum Listening {
+pub(super) enum ListenSummary {
     All,
     Pending,
     Failed(Failure),
@@ -73,8 +73,8 @@ pub(super) fn should_listen(want: Want, phase: Phase) -> bool {
 }
 
 impl Locals {
-    pub(super) fn new(spec: &TunnelSpec, sessions: watch::Receiver<Option<Pool>>, witness: Arc<Notify>) -> Self {
-        let mut locals = Self { entries: Vec::new(), next: 0, sessions, witness };
+    pub(super) fn new(spec: &TunnelSpec, sessions: watch::Receiver<Option<Pool>>, traffic_notify: Arc<Notify>) -> Self {
+        let mut locals = Self { entries: Vec::new(), next: 0, sessions, traffic_notify };
         let listens = |kind| matches!(kind, ForwardKind::Local | ForwardKind::Dynamic);
         for forward in spec.forwards.iter().filter(|forward| listens(forward.kind)) {
             locals.add(forward.clone());
@@ -84,13 +84,13 @@ impl Locals {
 
     pub(super) fn add(&mut self, forward: Forward) {
         self.next += 1;
-        let stats = Arc::new(ForwardStats::with_bell(self.witness.clone()));
+        let stats = Arc::new(ForwardStats::with_notify(self.traffic_notify.clone()));
         let probing = Probing::new();
         self.entries.push(Local {
             id: self.next,
             forward,
             stats,
-            listener: Listener::Closed,
+            listener: LocalListener::Closed,
             told: None,
             refusing: false,
             probing,
@@ -119,13 +119,13 @@ impl Locals {
         })
     }
 
-    pub(super) fn listening(&self) -> Listening {
-        let mut all = Listening::All;
+    pub(super) fn listening(&self) -> ListenSummary {
+        let mut all = ListenSummary::All;
         for local in &self.entries {
             match &local.listener {
-                Listener::Open(_) => {}
-                Listener::Closed | Listener::Binding => all = Listening::Pending,
-                Listener::Failed { failure, .. } => return Listening::Failed(failure.clone()),
+                LocalListener::Open(_) => {}
+                LocalListener::Closed | LocalListener::Binding => all = ListenSummary::Pending,
+                LocalListener::Failed { failure, .. } => return ListenSummary::Failed(failure.clone()),
             }
         }
         all
@@ -135,9 +135,9 @@ impl Locals {
     pub(super) fn retry_now(&mut self) {
         for local in &mut self.entries {
             match &mut local.listener {
-                Listener::Failed { waits, .. } => *waits = None,
-                Listener::Open(listener) => listener.look(),
-                Listener::Closed | Listener::Binding => {}
+                LocalListener::Failed { waits, .. } => *waits = None,
+                LocalListener::Open(listener) => listener.look(),
+                LocalListener::Closed | LocalListener::Binding => {}
             }
         }
     }
@@ -159,7 +159,7 @@ impl Local {
             }
         };
         let state = match &self.listener {
-            Listener::Open(listener) => match &*listener.state() {
+            LocalListener::Open(listener) => match &*listener.state() {
                 ListenState::Listening { addresses, missing } => {
                     listen = addresses.first().map_or(listen, ToString::to_string);
                     missing.clone().map_or(waiting, ForwardState::Down)
@@ -167,8 +167,8 @@ impl Local {
                 ListenState::Failed(failure) => ForwardState::Down(failure.clone()),
                 ListenState::Refusing | ListenState::Closed => ForwardState::Pending,
             },
-            Listener::Failed { failure, .. } => ForwardState::Down(failure.clone()),
-            Listener::Closed | Listener::Binding => ForwardState::Pending,
+            LocalListener::Failed { failure, .. } => ForwardState::Down(failure.clone()),
+            LocalListener::Closed | LocalListener::Binding => ForwardState::Pending,
         };
         ForwardView {
             key: self.forward.key(),
@@ -184,7 +184,7 @@ impl Local {
 
 impl Actor {
     /// Opens or closes listeners as the phase and the wish have it.
-    pub(super) fn keep_listeners(&mut self) {
+    pub(super) fn reconcile_listeners(&mut self) {
         if should_listen(self.machine.want(), self.machine.phase()) {
             self.bind_listeners();
         } else {
@@ -194,15 +194,15 @@ impl Actor {
 
     /// Every listener that should be open is, or has failed to.
     pub(super) fn listeners_tried(&self) -> bool {
-        !should_listen(self.machine.want(), self.machine.phase()) || !matches!(self.listening(), Listening::Pending)
+        !should_listen(self.machine.want(), self.machine.phase()) || !matches!(self.listening(), ListenSummary::Pending)
     }
 
     /// Those and the devices, all together.
-    pub(super) fn listening(&self) -> Listening {
+    pub(super) fn listening(&self) -> ListenSummary {
         match (self.locals.listening(), self.devices.listening()) {
-            (Listening::Failed(failure), _) | (_, Listening::Failed(failure)) => Listening::Failed(failure),
-            (Listening::Pending, _) | (_, Listening::Pending) => Listening::Pending,
-            (Listening::All, Listening::All) => Listening::All,
+            (ListenSummary::Failed(failure), _) | (_, ListenSummary::Failed(failure)) => ListenSummary::Failed(failure),
+            (ListenSummary::Pending, _) | (_, ListenSummary::Pending) => ListenSummary::Pending,
+            (ListenSummary::All, ListenSummary::All) => ListenSummary::All,
         }
     }
 
@@ -212,23 +212,23 @@ impl Actor {
         for local in &mut self.locals.entries {
             let (id, listen, store) = (local.id, local.forward.listen.clone(), self.context.listeners.clone());
             let watcher = self.context.paths.clone();
-            let before = local.before.take_if(|_| matches!(local.listener, Listener::Closed));
+            let before = local.before.take_if(|_| matches!(local.listener, LocalListener::Closed));
             let bind = async move {
                 if let Some(before) = before {
                     // It closes them at once, whatever it still carries.
                     before.closed().await;
                 }
                 let bound = Bound::take_or_bind(&listen, options, store, None).await;
-                Event::Bound(BoundJob { id, result: bound.map(|bound| bound.watched_by(watcher)) })
+                TunnelEvent::Bound(BoundJob { id, result: bound.map(|bound| bound.watched_by(watcher)) })
             };
             match &mut local.listener {
-                Listener::Closed => {
-                    local.listener = Listener::Binding;
+                LocalListener::Closed => {
+                    local.listener = LocalListener::Binding;
                     self.jobs.spawn(bind);
                 }
                 // What failed stays to be seen until it is known to have changed.
-                Listener::Failed { waits: waits @ None, .. } => *waits = Some(self.jobs.spawn_owned(bind)),
-                Listener::Binding | Listener::Open(_) | Listener::Failed { waits: Some(_), .. } => {}
+                LocalListener::Failed { waits: waits @ None, .. } => *waits = Some(self.jobs.spawn_owned(bind)),
+                LocalListener::Binding | LocalListener::Open(_) | LocalListener::Failed { waits: Some(_), .. } => {}
             }
         }
     }
@@ -237,7 +237,7 @@ impl Actor {
         let (bind_options, options) = (bind_options(&self.spec), listen_options(&self.spec));
         let sessions = self.locals.sessions.clone();
         let Some(local) = self.locals.entries.iter_mut().find(|local| local.id == id) else { return };
-        if !matches!(local.listener, Listener::Binding | Listener::Failed { .. }) {
+        if !matches!(local.listener, LocalListener::Binding | LocalListener::Failed { .. }) {
             return;
         }
         match result {
@@ -246,25 +246,25 @@ impl Actor {
                 let options = ListenOptions { max_connections: local.limit(&self.spec), ..options };
                 let listener = LocalForward::spawn(bound, connect, sessions, options, stats);
                 let changes = listener.changes();
-                local.listener = Listener::Open(listener);
+                local.listener = LocalListener::Open(listener);
                 self.watch_listener(id, changes);
-                self.tell_listener(id);
+                self.log_listener(id);
             }
             Err(failure) => {
                 let (listen, store) = (local.forward.listen.clone(), self.context.listeners.clone());
                 let (watcher, failed) = (self.context.paths.clone(), failure.clone());
                 let waits = self.jobs.spawn_owned(async move {
                     let bound = Bound::when_free(&listen, bind_options, store, &failed).await;
-                    Event::Bound(BoundJob { id, result: bound.map(|bound| bound.watched_by(watcher)) })
+                    TunnelEvent::Bound(BoundJob { id, result: bound.map(|bound| bound.watched_by(watcher)) })
                 });
-                local.listener = Listener::Failed { failure: failure.clone(), waits: Some(waits) };
+                local.listener = LocalListener::Failed { failure: failure.clone(), waits: Some(waits) };
                 local.told = Some(failure.clone());
                 let forward = local.forward.to_string();
                 match (self.spec.exit_on_forward_failure, &self.live) {
                     (true, Some(_)) => self.give_up_session(failure, Some(&forward)),
                     // The start that waits for it tells.
                     (true, None) => {}
-                    (false, _) => self.tell_failure(failure, Some(&forward)),
+                    (false, _) => self.log_failure(failure, Some(&forward)),
                 }
             }
         }
@@ -274,19 +274,19 @@ impl Actor {
     /// Wakes the loop when the listener's state changes.
     fn watch_listener(&mut self, id: u64, changes: StateChanges) {
         self.jobs.spawn(async move {
-            changes.next().await.map_or(Event::Done, |changes| Event::ListenerChanged { id, changes })
+            changes.next().await.map_or(TunnelEvent::Done, |changes| TunnelEvent::ListenerChanged { id, changes })
         });
     }
 
     pub(super) fn listener_changed(&mut self, id: u64, changes: StateChanges) {
         self.watch_listener(id, changes);
-        self.tell_listener(id);
+        self.log_listener(id);
     }
 
     /// Tells of an address that is not listened on, and that it is again.
-    fn tell_listener(&mut self, id: u64) {
+    fn log_listener(&mut self, id: u64) {
         let Some(local) = self.locals.entries.iter_mut().find(|local| local.id == id) else { return };
-        let Listener::Open(listener) = &local.listener else { return };
+        let LocalListener::Open(listener) = &local.listener else { return };
         let (failed, nothing) = match &*listener.state() {
             // Not bound, and not meant to be.
             ListenState::Refusing => {
@@ -306,7 +306,7 @@ impl Actor {
         let (tunnel, forward) = (self.spec.name.as_str(), local.forward.to_string());
         match failed {
             Some(failure) if fatal && self.live.is_some() => self.give_up_session(failure, Some(&forward)),
-            Some(failure) => self.tell_failure(failure, Some(&forward)),
+            Some(failure) => self.log_failure(failure, Some(&forward)),
             None => tracing::info!(tunnel, forward, "{tunnel}: {forward}: every address is listened on"),
         }
     }
@@ -315,7 +315,7 @@ impl Actor {
         for local in &mut self.locals.entries {
             local.retune(&self.spec);
             // It waits for an address with the options of before.
-            if let Listener::Failed { waits, .. } = &mut local.listener {
+            if let LocalListener::Failed { waits, .. } = &mut local.listener {
                 *waits = None;
             }
         }
@@ -328,17 +328,17 @@ impl Actor {
         local.stats.set_refusal(None);
         local.probing.reset();
         local.retune(&self.spec);
-        if let Listener::Open(listener) = &local.listener {
+        if let LocalListener::Open(listener) = &local.listener {
             listener.retarget(local.forward.connect.clone());
         }
     }
 
     /// A forward that is gone from the config takes its connections with it, as the plan says.
     pub(super) fn remove_listener(&mut self, forward: &Forward) {
-        if let Some(Local { listener: Listener::Open(listener), .. }) = self.locals.take(forward) {
+        if let Some(Local { listener: LocalListener::Open(listener), .. }) = self.locals.take(forward) {
             self.jobs.spawn(async move {
                 listener.abort().await;
-                Event::Done
+                TunnelEvent::Done
             });
         }
     }
@@ -347,11 +347,11 @@ impl Actor {
     fn close_listeners(&mut self) {
         let deadline = clock::now() + self.context.stop_timeout;
         for local in &mut self.locals.entries {
-            if let Listener::Open(listener) = std::mem::replace(&mut local.listener, Listener::Closed) {
+            if let LocalListener::Open(listener) = std::mem::replace(&mut local.listener, LocalListener::Closed) {
                 local.before = Some(listener.changes());
                 self.jobs.spawn(async move {
                     listener.drain(deadline).await;
-                    Event::Done
+                    TunnelEvent::Done
                 });
             }
         }
@@ -360,7 +360,7 @@ impl Actor {
 
 impl Local {
     fn retune(&self, spec: &TunnelSpec) {
-        if let Listener::Open(listener) = &self.listener {
+        if let LocalListener::Open(listener) = &self.listener {
             listener.retune(ListenOptions { max_connections: self.limit(spec), ..listen_options(spec) });
         }
     }

@@ -8,7 +8,7 @@ use tunnel_engine::clock;
 use tunnel_engine::demo_server::Target;
 use tunnel_engine::failure::FailureKind;
 
-use super::testing::{Rig, echoes, tunnel_spec};
+use super::test_support::{TestTunnel, echoes, tunnel_spec};
 use super::*;
 use crate::config::{ProbeSpec, TunnelSpec};
 use crate::lifecycle::Phase;
@@ -24,7 +24,7 @@ fn polled(forwards: &[&str], poll: Duration) -> TunnelSpec {
     spec
 }
 
-fn state(view: &View, place: usize) -> &'static str {
+fn state(view: &TunnelView, place: usize) -> &'static str {
     view.forwards[place].state.as_str()
 }
 
@@ -35,7 +35,7 @@ fn asking(forwards: &[&str], poll: Duration) -> TunnelSpec {
 
 #[tokio::test(start_paused = true)]
 async fn a_tunnel_is_not_ready_while_a_target_refuses_and_says_what_did() {
-    let mut rig = Rig::started(asking(&["L0:refuse:1"], Duration::from_secs(600)));
+    let mut rig = TestTunnel::started(asking(&["L0:refuse:1"], Duration::from_secs(600)));
     let view = rig.until("down", |view| state(view, 0) == "down").await;
     assert!(!view.ready);
     let message = view.forwards[0].message.clone().unwrap();
@@ -52,7 +52,7 @@ async fn a_tunnel_is_not_ready_while_a_target_refuses_and_says_what_did() {
 
 #[tokio::test(start_paused = true)]
 async fn a_users_refused_connection_shows_at_once_and_the_next_one_that_is_taken_too() {
-    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1"])).await;
     rig.server.set_target("echo", Target::Refuse);
     let before = clock::now();
     let mut refused = rig.connect(0).await;
@@ -67,7 +67,7 @@ async fn a_users_refused_connection_shows_at_once_and_the_next_one_that_is_taken
 
 #[tokio::test(start_paused = true)]
 async fn a_port_that_somebody_else_holds_is_stale_and_seldom_touched_until_it_is_ours() {
-    let mut rig = Rig::started(tunnel_spec("t", &["R7000:localhost:1"]));
+    let mut rig = TestTunnel::started(tunnel_spec("t", &["R7000:localhost:1"]));
     rig.server.set_target("127.0.0.1", Target::Hang);
     let view = rig.until("stale", |view| state(view, 0) == "stale").await;
     assert!(!view.ready);
@@ -83,7 +83,7 @@ async fn a_port_that_somebody_else_holds_is_stale_and_seldom_touched_until_it_is
 
 #[tokio::test(start_paused = true)]
 async fn chosen_port_that_is_never_ours_is_changed_a_few_times_only() {
-    let mut rig = Rig::started(tunnel_spec("t", &["R0:localhost:1"]));
+    let mut rig = TestTunnel::started(tunnel_spec("t", &["R0:localhost:1"]));
     rig.server.set_target("127.0.0.1", Target::Hang);
     rig.until("stale", |view| state(view, 0) == "stale").await;
     pass(Duration::from_secs(600)).await;
@@ -95,7 +95,7 @@ async fn chosen_port_that_is_never_ours_is_changed_a_few_times_only() {
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_port_is_asked_for_and_never_connected_to() {
-    let mut rig = Rig::started(tunnel_spec("t", &["R7000:localhost:1"]));
+    let mut rig = TestTunnel::started(tunnel_spec("t", &["R7000:localhost:1"]));
     let held = rig.server.hold_port(7000).unwrap();
     rig.until("down", |view| state(view, 0) == "down").await;
     pass(Duration::from_secs(60)).await;
@@ -106,7 +106,7 @@ async fn a_busy_port_is_asked_for_and_never_connected_to() {
 
 #[tokio::test(start_paused = true)]
 async fn a_listener_that_vanished_from_the_server_is_asked_for_again() {
-    let mut rig = Rig::ready(polled(&["R7000:localhost:1"], Duration::from_secs(60))).await;
+    let mut rig = TestTunnel::ready(polled(&["R7000:localhost:1"], Duration::from_secs(60))).await;
     let asked = rig.server.counts().forward_requests;
     rig.server.set_target("127.0.0.1", Target::Refuse);
     rig.until("down", |view| state(view, 0) == "down").await;
@@ -117,7 +117,7 @@ async fn a_listener_that_vanished_from_the_server_is_asked_for_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_forbids_the_probe_makes_the_forward_unverified_and_the_tunnel_ready() {
-    let mut rig = Rig::started(tunnel_spec("t", &["R7000:localhost:1"]));
+    let mut rig = TestTunnel::started(tunnel_spec("t", &["R7000:localhost:1"]));
     rig.server.set_faults(|faults| faults.deny_channels = true);
     let view = rig.until("ready", |view| view.ready).await;
     assert_eq!(state(&view, 0), "unverified");
@@ -127,7 +127,7 @@ async fn a_server_that_forbids_the_probe_makes_the_forward_unverified_and_the_tu
 #[tokio::test(start_paused = true)]
 async fn an_idle_forward_is_probed_as_often_as_poll_says_and_a_user_spares_one() {
     let poll = Duration::from_secs(100);
-    let rig = Rig::ready(asking(&["L0:echo:1"], poll)).await;
+    let rig = TestTunnel::ready(asking(&["L0:echo:1"], poll)).await;
     assert_eq!(rig.server.counts().opens, 1, "at once");
     pass(poll * 9).await;
     let idle = rig.server.counts().opens - 1;
@@ -142,7 +142,7 @@ async fn an_idle_forward_is_probed_as_often_as_poll_says_and_a_user_spares_one()
 
 #[tokio::test(start_paused = true)]
 async fn local_target_is_never_connected_to_by_itself() {
-    let mut rig = Rig::ready(polled(&["L0:echo:1", "D0"], Duration::from_secs(60))).await;
+    let mut rig = TestTunnel::ready(polled(&["L0:echo:1", "D0"], Duration::from_secs(60))).await;
     for lost in 0..3 {
         pass(Duration::from_secs(600)).await;
         rig.server.cut();
@@ -160,7 +160,7 @@ async fn local_target_is_never_connected_to_by_itself() {
 #[tokio::test(start_paused = true)]
 async fn refused_target_is_up_again_after_poll_without_a_connection() {
     let poll = Duration::from_secs(100);
-    let mut rig = Rig::ready(polled(&["L0:refuse:1"], poll)).await;
+    let mut rig = TestTunnel::ready(polled(&["L0:refuse:1"], poll)).await;
     let before = clock::now();
     assert!(!echoes(&mut rig.connect(0).await).await);
     let view = rig.until("down", |view| state(view, 0) == "down" && !view.ready).await;
@@ -176,7 +176,7 @@ async fn refused_target_is_up_again_after_poll_without_a_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn restart_forgets_what_a_target_refused() {
-    let mut rig = Rig::ready(tunnel_spec("t", &["L0:refuse:1"])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:refuse:1"])).await;
     assert!(!echoes(&mut rig.connect(0).await).await);
     rig.until("down", |view| state(view, 0) == "down").await;
     let before = clock::now();
@@ -188,7 +188,7 @@ async fn restart_forgets_what_a_target_refused() {
 #[tokio::test(start_paused = true)]
 async fn asked_target_is_not_connected_to_again_at_each_reconnect() {
     let rig_spec = asking(&["L0:echo:1"], Duration::from_secs(600));
-    let mut rig = Rig::ready(rig_spec).await;
+    let mut rig = TestTunnel::ready(rig_spec).await;
     for lost in 0..5 {
         rig.server.cut();
         rig.until("reconnected", |view| view.ready && view.starts > lost + 1).await;
@@ -200,14 +200,14 @@ async fn asked_target_is_not_connected_to_again_at_each_reconnect() {
 async fn with_probe_off_nothing_is_proven_and_nothing_asked() {
     let mut spec = tunnel_spec("t", &["L0:refuse:1", "R7000:localhost:1"]);
     spec.probe = ProbeSpec::Off;
-    let rig = Rig::ready(spec).await;
+    let rig = TestTunnel::ready(spec).await;
     pass(Duration::from_secs(7200)).await;
     assert_eq!(rig.server.counts().opens, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_socks_proxy_has_no_target_to_be_proven_but_a_reverse_one_has_a_port() {
-    let rig = Rig::ready(tunnel_spec("t", &["D0", "R7000"])).await;
+    let rig = TestTunnel::ready(tunnel_spec("t", &["D0", "R7000"])).await;
     assert_eq!(rig.server.counts().opens, 1, "the loop of the reverse one");
 }
 
@@ -215,7 +215,7 @@ async fn a_socks_proxy_has_no_target_to_be_proven_but_a_reverse_one_has_a_port()
 async fn the_first_words_of_a_target_are_looked_at_when_they_are_expected() {
     let mut spec = tunnel_spec("t", &["L0:source:1"]);
     spec.probe = ProbeSpec::Expect("SSH-".to_owned());
-    let mut rig = Rig::started(spec);
+    let mut rig = TestTunnel::started(spec);
     let view = rig.until("down", |view| state(view, 0) == "down").await;
     let message = view.forwards[0].message.clone().unwrap();
     assert!(message.contains("source:1 said `\\x00\\x01") && message.contains("not `SSH-`"), "{message}");
@@ -228,7 +228,7 @@ async fn with_probe_tcp_a_remote_forward_needs_its_target_here() {
     let remote = format!("R7000:127.0.0.1:{port}");
     let mut spec = polled(&[&remote], Duration::from_secs(60));
     spec.probe = ProbeSpec::Tcp;
-    let mut rig = Rig::ready(spec).await;
+    let mut rig = TestTunnel::ready(spec).await;
     drop(listener.accept().await.unwrap());
     drop(listener);
     let view = rig.until("down", |view| state(view, 0) == "down").await;
@@ -242,7 +242,7 @@ async fn remote_target_that_refused_a_user_is_left_alone_until_poll_passes() {
     drop(listener);
     let remote = format!("R7000:127.0.0.1:{}", address.port());
     let poll = Duration::from_secs(100);
-    let mut rig = Rig::ready(polled(&[&remote], poll)).await;
+    let mut rig = TestTunnel::ready(polled(&[&remote], poll)).await;
     let before = clock::now();
     let mut visitor = rig.server.connect_forward(7000).unwrap();
     let _ = visitor.write_all(b"hello").await;

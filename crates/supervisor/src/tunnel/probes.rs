@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tunnel_engine::clock;
-use tunnel_engine::forward::{Check, Disproof, Finding, ForwardStats, Routes, probe_here, probe_local, probe_remote};
+use tunnel_engine::forward::{
+    ForwardStats, ProbeCheck, ProbeFailure, ProbeResult, Routes, probe_here, probe_local, probe_remote,
+};
 use tunnel_engine::session::{RemoteListen, Session};
 use tunnel_engine::spec::{AddressFamily, Connect, Forward, Side};
 
-use super::actor::{Actor, Event};
-use super::probing::{self, Asked, Next, Probing, Rhythm};
+use super::actor::{Actor, TunnelEvent};
+use super::probing::{self, AfterProbe, ProbeMethod, Probing, Rhythm};
 use super::refusal::with_port;
 use super::state::ForwardState;
 use crate::config::{ProbeSpec, TunnelSpec};
@@ -21,7 +23,7 @@ pub(super) struct Probed {
     side: Side,
     id: u64,
     turn: u32,
-    finding: Finding,
+    result: ProbeResult,
     /// The target is connected to in the course of it.
     target: bool,
 }
@@ -43,20 +45,20 @@ impl Subject<'_> {
 
     /// What the config asks about it. The target of a local forward is asked only where the config says so: no service
     /// has to bear a connection that no user made.
-    fn asked(&self, probe: &ProbeSpec) -> Asked {
+    fn asked(&self, probe: &ProbeSpec) -> ProbeMethod {
         let target = self.forward.connect != Connect::Socks;
         match (probe, self.side()) {
-            (ProbeSpec::Off, _) | (ProbeSpec::Auto, Side::Here) => Asked::Nothing,
-            (ProbeSpec::Tcp | ProbeSpec::Expect(_), _) if target => Asked::Target,
-            (ProbeSpec::Tcp | ProbeSpec::Expect(_), Side::Here) => Asked::Nothing,
-            (ProbeSpec::Auto | ProbeSpec::Tcp | ProbeSpec::Expect(_), Side::Server) => Asked::Listener,
+            (ProbeSpec::Off, _) | (ProbeSpec::Auto, Side::Here) => ProbeMethod::Nothing,
+            (ProbeSpec::Tcp | ProbeSpec::Expect(_), _) if target => ProbeMethod::Target,
+            (ProbeSpec::Tcp | ProbeSpec::Expect(_), Side::Here) => ProbeMethod::Nothing,
+            (ProbeSpec::Auto | ProbeSpec::Tcp | ProbeSpec::Expect(_), Side::Server) => ProbeMethod::Listener,
         }
     }
 }
 
 impl Actor {
     /// Starts the probes that are due. To be called after each event: a session may have come or gone.
-    pub(super) fn keep_probes(&mut self) {
+    pub(super) fn reconcile_probes(&mut self) {
         let now = clock::now();
         let serial = self.live.as_ref().filter(|live| live.settled).map(|live| live.serial);
         if serial != self.probed {
@@ -80,9 +82,9 @@ impl Actor {
         // Those that are new, on this session or at all.
         for subject in self.locals.subjects().filter(|_| self.probed.is_some()) {
             match subject.asked(&spec.probe) {
-                Asked::Nothing if subject.probing.is_unknown() => subject.probing.presume(),
-                Asked::Target if subject.probing.is_idle() => subject.probing.begin_rested(now),
-                Asked::Nothing | Asked::Target | Asked::Listener => {}
+                ProbeMethod::Nothing if subject.probing.is_unknown() => subject.probing.presume(),
+                ProbeMethod::Target if subject.probing.is_idle() => subject.probing.begin_rested(now),
+                ProbeMethod::Nothing | ProbeMethod::Target | ProbeMethod::Listener => {}
             }
         }
         for subject in self.locals.subjects().chain(self.remotes.subjects()) {
@@ -91,8 +93,8 @@ impl Actor {
             let (id, side, probe) = (subject.id, subject.side(), Probe::of(&subject, spec, now));
             let (session, routes, target) = (session.clone(), routes.clone(), probe.target.is_some());
             self.jobs.spawn(async move {
-                let finding = probe.run(&session, &routes).await;
-                Event::Probed(Probed { serial, side, id, turn, finding, target })
+                let result = probe.run(&session, &routes).await;
+                TunnelEvent::Probed(Probed { serial, side, id, turn, result, target })
             });
         }
     }
@@ -129,52 +131,54 @@ impl Actor {
         all.filter_map(|subject| subject.probing.due()).min()
     }
 
-    pub(super) fn probed(&mut self, Probed { serial, side, id, turn, finding, target }: Probed) {
+    pub(super) fn probed(&mut self, Probed { serial, side, id, turn, result, target }: Probed) {
         if self.live.as_ref().is_none_or(|live| live.serial != serial) {
             return;
         }
-        let found = finding.clone();
+        let found = result.clone();
         let mut next = None;
         self.change_verdict(side, id, |subject, now, rhythm| {
-            next = subject.probing.finish(turn, (finding, target), now, rhythm);
+            next = subject.probing.finish(turn, (result, target), now, rhythm);
             match found {
                 _ if next.is_none() => {}
                 // The next user's connection can disprove it.
-                Finding::Down(disproof) => subject.stats.set_refusal(Some(disproof)),
-                Finding::Up(_) | Finding::Stale(_) | Finding::Unverified(_) if !subject.probing.is_refused() => {
+                ProbeResult::Down(reason) => subject.stats.set_refusal(Some(reason)),
+                ProbeResult::Up(_) | ProbeResult::Stale(_) | ProbeResult::Unverified(_)
+                    if !subject.probing.is_refused() =>
+                {
                     subject.stats.set_refusal(None);
                 }
-                Finding::Up(_) | Finding::Stale(_) | Finding::Unverified(_) | Finding::Nothing => {}
+                ProbeResult::Up(_) | ProbeResult::Stale(_) | ProbeResult::Unverified(_) | ProbeResult::Nothing => {}
             }
         });
-        if next == Some(Next::AskAgain) {
+        if next == Some(AfterProbe::AskAgain) {
             self.ask_anew(id);
         }
     }
 
     /// Users' connections showed that a target refuses, or that it no longer does.
-    pub(super) fn witnessed(&mut self) {
+    pub(super) fn traffic_observed(&mut self) {
         if self.spec.probe == ProbeSpec::Off {
-            return self.tell_refusals();
+            return self.log_refusals();
         }
         let all = self.locals.subjects().chain(self.remotes.subjects());
-        let ids: Vec<(Side, u64, Asked)> =
+        let ids: Vec<(Side, u64, ProbeMethod)> =
             all.map(|subject| (subject.side(), subject.id, subject.asked(&self.spec.probe))).collect();
         for (side, id, asked) in ids {
             self.change_verdict(side, id, |subject, now, rhythm| {
-                let refusal: Option<Disproof> = subject.stats.refusal();
-                subject.probing.witness(refusal.as_ref(), subject.stats.refused(), asked, now, rhythm);
+                let refusal: Option<ProbeFailure> = subject.stats.refusal();
+                subject.probing.traffic_observed(refusal.as_ref(), subject.stats.refused(), asked, now, rhythm);
             });
         }
     }
 
     /// Where nothing is proven or disproven, a target that refuses is told all the same.
-    fn tell_refusals(&mut self) {
+    fn log_refusals(&mut self) {
         let all = self.locals.subjects().chain(self.remotes.subjects());
         let refused: Vec<_> =
             all.filter_map(|subject| Some((subject.stats.refusal()?, subject.forward.to_string()))).collect();
         for (refusal, forward) in refused {
-            self.tell_failure(probing::failure(&refusal), Some(&forward));
+            self.log_failure(probing::failure(&refusal), Some(&forward));
         }
     }
 
@@ -192,10 +196,10 @@ impl Actor {
         }
     }
 
-    pub(super) fn hurry_probes(&mut self) {
+    pub(super) fn expedite_probes(&mut self) {
         let now = clock::now();
         for subject in self.locals.subjects().chain(self.remotes.subjects()) {
-            subject.probing.hurry(now);
+            subject.probing.expedite(now);
         }
         self.pardon_targets();
     }
@@ -220,7 +224,7 @@ impl Actor {
         }
         match (before, after) {
             (_, ForwardState::Down(failure) | ForwardState::Stale(failure)) => {
-                self.tell_failure(failure, Some(&forward));
+                self.log_failure(failure, Some(&forward));
             }
             (_, ForwardState::Unverified(words)) => {
                 tracing::info!(tunnel, forward, state, "{tunnel}: {forward}: the forward is in place, but {words}");
@@ -243,14 +247,14 @@ struct Probe {
     connect: Connect,
     family: AddressFamily,
     /// What the target is asked; `None`: it is not.
-    target: Option<Check>,
+    target: Option<ProbeCheck>,
 }
 
 impl Probe {
     fn of(subject: &Subject<'_>, spec: &TunnelSpec, now: Instant) -> Self {
         let check = match &spec.probe {
-            ProbeSpec::Expect(words) => Some(Check::Says(words.clone().into())),
-            ProbeSpec::Tcp => Some(Check::Accepts),
+            ProbeSpec::Expect(words) => Some(ProbeCheck::Says(words.clone().into())),
+            ProbeSpec::Tcp => Some(ProbeCheck::Accepts),
             ProbeSpec::Auto | ProbeSpec::Off => None,
         };
         let Forward { listen, connect, .. } = subject.forward;
@@ -263,20 +267,20 @@ impl Probe {
         }
     }
 
-    async fn run(self, session: &Session, routes: &Routes) -> Finding {
+    async fn run(self, session: &Session, routes: &Routes) -> ProbeResult {
         let Some(listen) = &self.listen else {
             // A local forward that nothing is asked about has no probe due.
-            let Some(check) = self.target else { return Finding::Nothing };
+            let Some(check) = self.target else { return ProbeResult::Nothing };
             return probe_local(session, &self.connect, &check).await;
         };
         let came = probe_remote(session, routes, listen).await;
         match (&came, self.target) {
-            (Finding::Up(_) | Finding::Unverified(_), Some(check)) => {
+            (ProbeResult::Up(_) | ProbeResult::Unverified(_), Some(check)) => {
                 let here = probe_here(&self.connect, self.family, &check).await;
-                if matches!(here, Finding::Up(_)) { came } else { here }
+                if matches!(here, ProbeResult::Up(_)) { came } else { here }
             }
-            (Finding::Up(_) | Finding::Unverified(_), None)
-            | (Finding::Stale(_) | Finding::Down(_) | Finding::Nothing, _) => came,
+            (ProbeResult::Up(_) | ProbeResult::Unverified(_), None)
+            | (ProbeResult::Stale(_) | ProbeResult::Down(_) | ProbeResult::Nothing, _) => came,
         }
     }
 }

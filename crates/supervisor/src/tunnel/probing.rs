@@ -14,7 +14,7 @@
 use std::time::{Duration, Instant};
 
 use tunnel_engine::failure::{Failure, FailureKind};
-use tunnel_engine::forward::{Cause, Disproof, Finding};
+use tunnel_engine::forward::{ProbeFailure, ProbeFailureKind, ProbeResult};
 
 use super::state::ForwardState;
 
@@ -56,7 +56,7 @@ impl Rhythm {
 /// One forward.
 #[derive(Debug)]
 pub(super) struct Probing {
-    verdict: Verdict,
+    verdict: ForwardVerdict,
     due: Option<Instant>,
     running: bool,
     /// Tells a late answer from one that is waited for.
@@ -71,12 +71,12 @@ pub(super) struct Probing {
     /// A probe found the target well: it is not connected to before this, whatever the session does.
     target_rests_until: Option<Instant>,
     /// The target refused the last user. It outlives sessions, which are not what refused.
-    refusal: Option<Refusal>,
+    refusal: Option<UserRefusal>,
 }
 
 /// What users saw of a target.
 #[derive(Debug)]
-struct Refusal {
+struct UserRefusal {
     failure: Failure,
     /// When it is not believed any more, unless another user is refused.
     until: Instant,
@@ -86,7 +86,7 @@ struct Refusal {
 
 /// What is asked about a forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum ProbeMethod {
     /// Nothing: its users are the evidence.
     Nothing,
     /// Whether the listener is ours.
@@ -96,7 +96,7 @@ pub(super) enum Asked {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Verdict {
+enum ForwardVerdict {
     Unknown,
     Up(Option<String>),
     Down(Failure),
@@ -106,7 +106,7 @@ enum Verdict {
 
 /// What follows from a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum AfterProbe {
     /// Nothing but the next probe.
     Wait,
     /// The server is to listen anew: what it has is nobody's, or somebody else's.
@@ -116,7 +116,7 @@ pub(super) enum Next {
 impl Probing {
     pub(super) const fn new() -> Self {
         Self {
-            verdict: Verdict::Unknown,
+            verdict: ForwardVerdict::Unknown,
             due: None,
             running: false,
             turn: 0,
@@ -156,7 +156,7 @@ impl Probing {
     pub(super) fn begin_rested(&mut self, now: Instant) {
         self.begin(now);
         if let Some(at) = self.target_rests_until.filter(|at| *at > now) {
-            self.verdict = Verdict::Up(None);
+            self.verdict = ForwardVerdict::Up(None);
             self.due = Some(at);
         }
     }
@@ -172,7 +172,7 @@ impl Probing {
     pub(super) fn presume(&mut self) {
         self.turn = self.turn.wrapping_add(1);
         (self.running, self.due) = (false, None);
-        self.verdict = Verdict::Up(None);
+        self.verdict = ForwardVerdict::Up(None);
     }
 
     /// The target took a probe lately: it is left alone.
@@ -182,7 +182,7 @@ impl Probing {
 
     /// The port is somebody else's, as far as is known.
     pub(super) const fn is_stale(&self) -> bool {
-        matches!(self.verdict, Verdict::Stale(_))
+        matches!(self.verdict, ForwardVerdict::Stale(_))
     }
 
     /// The port is another program's, and the next one is another.
@@ -199,7 +199,7 @@ impl Probing {
 
     /// Nothing is known yet.
     pub(super) const fn is_unknown(&self) -> bool {
-        matches!(self.verdict, Verdict::Unknown)
+        matches!(self.verdict, ForwardVerdict::Unknown)
     }
 
     /// When to look at it next.
@@ -241,7 +241,7 @@ impl Probing {
             return None;
         }
         let proven = std::mem::replace(&mut self.carried, carried) < carried;
-        if proven && self.proofs > 0 && matches!(self.verdict, Verdict::Up(_)) {
+        if proven && self.proofs > 0 && matches!(self.verdict, ForwardVerdict::Up(_)) {
             self.proofs += 1;
             self.due = Some(now + rhythm.after(self.proofs));
             return None;
@@ -256,39 +256,39 @@ impl Probing {
     pub(super) fn finish(
         &mut self,
         turn: u32,
-        (finding, target): (Finding, bool),
+        (result, target): (ProbeResult, bool),
         now: Instant,
         rhythm: Rhythm,
-    ) -> Option<Next> {
+    ) -> Option<AfterProbe> {
         if turn != self.turn || !self.running {
             return None;
         }
         self.running = false;
-        let mut next = Next::Wait;
-        let took_it = target && matches!(finding, Finding::Up(_) | Finding::Unverified(_));
-        let wait = match finding {
-            Finding::Up(note) => self.proven(Verdict::Up(note), rhythm),
-            Finding::Unverified(words) => self.proven(Verdict::Unverified(words), rhythm),
-            Finding::Down(disproof) => {
-                if disproof.cause == Cause::NotListening {
-                    next = Next::AskAgain;
+        let mut next = AfterProbe::Wait;
+        let took_it = target && matches!(result, ProbeResult::Up(_) | ProbeResult::Unverified(_));
+        let wait = match result {
+            ProbeResult::Up(note) => self.proven(ForwardVerdict::Up(note), rhythm),
+            ProbeResult::Unverified(words) => self.proven(ForwardVerdict::Unverified(words), rhythm),
+            ProbeResult::Down(reason) => {
+                if reason.cause == ProbeFailureKind::NotListening {
+                    next = AfterProbe::AskAgain;
                 }
-                self.verdict = Verdict::Down(failure(&disproof));
+                self.verdict = ForwardVerdict::Down(failure(&reason));
                 let soon = self.missed(SOON, SOON_MOST);
                 // Whoever spoke was connected to: not more often than asked for.
-                if disproof.cause == Cause::WrongBanner { rhythm.after(2) } else { soon }
+                if reason.cause == ProbeFailureKind::WrongBanner { rhythm.after(2) } else { soon }
             }
-            Finding::Stale(words) => {
-                next = Next::AskAgain;
-                if !matches!(self.verdict, Verdict::Stale(_)) {
+            ProbeResult::Stale(words) => {
+                next = AfterProbe::AskAgain;
+                if !matches!(self.verdict, ForwardVerdict::Stale(_)) {
                     self.misses = 0;
                 }
-                self.verdict = Verdict::Stale(stale(words));
+                self.verdict = ForwardVerdict::Stale(stale(words));
                 let seldom = self.missed(SELDOM, SELDOM_MOST);
                 self.not_before = Some(now + seldom);
                 seldom
             }
-            Finding::Nothing => SOON,
+            ProbeResult::Nothing => SOON,
         };
         if took_it {
             self.refusal = None;
@@ -299,40 +299,46 @@ impl Probing {
     }
 
     /// A user's connection was refused by the target, as `refused` were by now, or is taken again.
-    pub(super) fn witness(
+    pub(super) fn traffic_observed(
         &mut self,
-        refusal: Option<&Disproof>,
+        refusal: Option<&ProbeFailure>,
         refused: u64,
-        asked: Asked,
+        asked: ProbeMethod,
         now: Instant,
         rhythm: Rhythm,
     ) {
         match (refusal, &self.verdict) {
-            (Some(refusal), Verdict::Unknown | Verdict::Up(_) | Verdict::Unverified(_)) => {
-                let news = self.refusal.is_none();
+            (Some(refusal), ForwardVerdict::Unknown | ForwardVerdict::Up(_) | ForwardVerdict::Unverified(_)) => {
+                let event = self.refusal.is_none();
                 let until = now + rhythm.after(2);
-                self.refusal = Some(Refusal { failure: failure(refusal), until, refused });
-                if news && asked == Asked::Target && !self.is_unknown() {
+                self.refusal = Some(UserRefusal { failure: failure(refusal), until, refused });
+                if event && asked == ProbeMethod::Target && !self.is_unknown() {
                     self.misses = 0;
                     let soon = now + self.missed(SOON, SOON_MOST);
                     self.target_rests_until = None;
                     self.due = (!self.running).then_some(soon);
                 }
             }
-            (None, Verdict::Down(_)) => {
+            (None, ForwardVerdict::Down(_)) => {
                 self.refusal = None;
-                let wait = self.proven(Verdict::Up(None), rhythm);
+                let wait = self.proven(ForwardVerdict::Up(None), rhythm);
                 self.due = (!self.running).then_some(now + wait);
             }
-            (None, Verdict::Unknown | Verdict::Up(_) | Verdict::Stale(_) | Verdict::Unverified(_)) => {
+            (
+                None,
+                ForwardVerdict::Unknown
+                | ForwardVerdict::Up(_)
+                | ForwardVerdict::Stale(_)
+                | ForwardVerdict::Unverified(_),
+            ) => {
                 self.refusal = None;
             }
-            (Some(_), Verdict::Down(_) | Verdict::Stale(_)) => {}
+            (Some(_), ForwardVerdict::Down(_) | ForwardVerdict::Stale(_)) => {}
         }
     }
 
     /// The operator, the link or a resume says that now is a good time.
-    pub(super) fn hurry(&mut self, now: Instant) {
+    pub(super) fn expedite(&mut self, now: Instant) {
         self.target_rests_until = None;
         if self.due.is_some() {
             self.due = Some(self.not_before.map_or(now, |at| at.max(now)));
@@ -344,24 +350,29 @@ impl Probing {
     /// The state of a forward that is in place.
     pub(super) fn state(&self) -> ForwardState {
         match (&self.verdict, &self.refusal) {
-            (Verdict::Up(_) | Verdict::Unverified(_), Some(refusal)) => ForwardState::Down(refusal.failure.clone()),
-            (Verdict::Unknown, _) => ForwardState::Pending,
-            (Verdict::Up(_), None) => ForwardState::Up,
-            (Verdict::Down(failure), _) => ForwardState::Down(failure.clone()),
-            (Verdict::Stale(failure), _) => ForwardState::Stale(failure.clone()),
-            (Verdict::Unverified(words), None) => ForwardState::Unverified(words.clone()),
+            (ForwardVerdict::Up(_) | ForwardVerdict::Unverified(_), Some(refusal)) => {
+                ForwardState::Down(refusal.failure.clone())
+            }
+            (ForwardVerdict::Unknown, _) => ForwardState::Pending,
+            (ForwardVerdict::Up(_), None) => ForwardState::Up,
+            (ForwardVerdict::Down(failure), _) => ForwardState::Down(failure.clone()),
+            (ForwardVerdict::Stale(failure), _) => ForwardState::Stale(failure.clone()),
+            (ForwardVerdict::Unverified(words), None) => ForwardState::Unverified(words.clone()),
         }
     }
 
     /// What a person should know about one that is up.
     pub(super) fn note(&self) -> Option<&String> {
         match &self.verdict {
-            Verdict::Up(note) => note.as_ref(),
-            Verdict::Unknown | Verdict::Down(_) | Verdict::Stale(_) | Verdict::Unverified(_) => None,
+            ForwardVerdict::Up(note) => note.as_ref(),
+            ForwardVerdict::Unknown
+            | ForwardVerdict::Down(_)
+            | ForwardVerdict::Stale(_)
+            | ForwardVerdict::Unverified(_) => None,
         }
     }
 
-    fn proven(&mut self, verdict: Verdict, rhythm: Rhythm) -> Duration {
+    fn proven(&mut self, verdict: ForwardVerdict, rhythm: Rhythm) -> Duration {
         self.verdict = verdict;
         self.proofs += 1;
         self.misses = 0;
@@ -377,23 +388,25 @@ impl Probing {
 }
 
 /// In people's words, with what to do.
-pub(super) fn failure(disproof: &Disproof) -> Failure {
-    let hint = match disproof.cause {
-        Cause::Refused => "start the service there, or correct the forward's connect address",
-        Cause::Prohibited => {
+pub(super) fn failure(reason: &ProbeFailure) -> Failure {
+    let hint = match reason.cause {
+        ProbeFailureKind::Refused => "start the service there, or correct the forward's connect address",
+        ProbeFailureKind::Prohibited => {
             "allow it on the server: AllowTcpForwarding and PermitOpen (for a path: AllowStreamLocalForwarding), and the key's options in authorized_keys"
         }
-        Cause::Unsupported => "the server does not forward this kind of connection: unix sockets need OpenSSH 6.7",
-        Cause::Shortage => {
+        ProbeFailureKind::Unsupported => {
+            "the server does not forward this kind of connection: unix sockets need OpenSSH 6.7"
+        }
+        ProbeFailureKind::Shortage => {
             "raise the server's limits: open files and processes of its login, or connections to the target"
         }
-        Cause::Unnamed => "look into the server's log for the reason",
-        Cause::NotListening => "nothing to do if it comes back: the server is asked to listen again",
-        Cause::RefusedHere => "start the service on this machine, or correct the forward's connect address",
-        Cause::NoAnswer => "look at the service, and at firewalls in front of it",
-        Cause::WrongBanner => "another program answers there, or `probe` expects the wrong words",
+        ProbeFailureKind::Unnamed => "look into the server's log for the reason",
+        ProbeFailureKind::NotListening => "nothing to do if it comes back: the server is asked to listen again",
+        ProbeFailureKind::RefusedHere => "start the service on this machine, or correct the forward's connect address",
+        ProbeFailureKind::NoAnswer => "look at the service, and at firewalls in front of it",
+        ProbeFailureKind::WrongBanner => "another program answers there, or `probe` expects the wrong words",
     };
-    Failure::new(FailureKind::ProbeFailed, disproof.words.clone()).with_hint(hint)
+    Failure::new(FailureKind::ProbeFailed, reason.words.clone()).with_hint(hint)
 }
 
 fn stale(words: String) -> Failure {

@@ -1,7 +1,7 @@
 //! What a tunnel tells the history: each change of phase and readiness, and each failure, with its cause.
 
 use super::actor::Actor;
-use super::on_change::Change;
+use super::on_change::ReadinessChange;
 use super::state::ForwardState;
 use super::view::ForwardView;
 use crate::history::{Cause, Event, EventName, Moment};
@@ -40,7 +40,7 @@ impl Actor {
             let cause = cause.clone().filter(|_| name != EventName::Ready);
             let cause = cause.unwrap_or_else(|| Cause::without_kind(&self.without_cause(name)));
             let phase = Some(now.phase.as_str());
-            self.context.history.tell(Event::of_tunnel(&self.spec.name, name, phase, cause, moment.wall));
+            self.context.history.push(Event::of_tunnel(&self.spec.name, name, phase, cause, moment.wall));
         }
     }
 
@@ -56,7 +56,7 @@ impl Actor {
         let cause = cause.unwrap_or_else(|| Cause::without_kind(&self.without_cause(event)));
         let failure = self.last_failure.as_ref().map(|last| &last.failure);
         let hint = failure.filter(|failure| cause.kind.as_deref() == Some(failure.kind().as_str()));
-        let change = Change {
+        let change = ReadinessChange {
             tunnel: self.spec.name.clone(),
             ready,
             want: self.machine.want().as_str(),
@@ -67,7 +67,7 @@ impl Actor {
             server: self.server.to_string(),
             at: now.wall,
         };
-        self.on_change.tell(change, self.spec.on_change.clone(), &self.context.commands);
+        self.on_change.push(change, self.spec.on_change.clone(), &self.context.commands);
     }
 
     fn without_cause(&self, event: EventName) -> String {

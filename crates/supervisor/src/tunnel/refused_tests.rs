@@ -7,7 +7,7 @@ use tunnel_engine::clock;
 use tunnel_engine::demo_server::Target;
 use tunnel_engine::spec::Connect;
 
-use super::testing::{Rig, echoes, tunnel_spec};
+use super::test_support::{TestTunnel, echoes, tunnel_spec};
 use crate::supervise::snapshot::ForwardStatus;
 
 /// Words that a terminal would obey, and how they are shown.
@@ -17,14 +17,14 @@ const SHOWN: &str = "no \\u{1b}[2Jmore";
 /// Reason codes (RFC 4254 section 5.1): the four that have names, some that have none, and those for local use.
 const CODES: [u32; 8] = [1, 2, 3, 4, 0, 5, 99, 0xFE00_0001];
 
-fn forward(rig: &Rig) -> ForwardStatus {
+fn forward(rig: &TestTunnel) -> ForwardStatus {
     rig.view.borrow().status(clock::now()).forwards[0].clone()
 }
 
 #[tokio::test(start_paused = true)]
 async fn refusal_of_every_code_is_counted_and_told_with_its_words() {
     for code in CODES {
-        let mut rig = Rig::ready(tunnel_spec("t", &["L0:db:1"])).await;
+        let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:db:1"])).await;
         rig.server.set_target("db", Target::RefuseWith(code, WORDS.to_owned()));
         assert!(!echoes(&mut rig.connect(0).await).await);
         rig.until("down", |view| view.forwards[0].state.as_str() == "down" && !view.ready).await;
@@ -46,7 +46,7 @@ async fn refusal_of_every_code_is_counted_and_told_with_its_words() {
 async fn refusal_behind_a_unix_target_is_told_too() {
     let mut spec = tunnel_spec("t", &["L0:db:1"]);
     spec.forwards[0].connect = Connect::Unix("/run/app.sock".into());
-    let mut rig = Rig::ready(spec).await;
+    let mut rig = TestTunnel::ready(spec).await;
     rig.server.set_target("/run/app.sock", Target::RefuseWith(4, WORDS.to_owned()));
     assert!(!echoes(&mut rig.connect(0).await).await);
     rig.until("down", |view| view.forwards[0].state.as_str() == "down").await;
@@ -56,7 +56,7 @@ async fn refusal_behind_a_unix_target_is_told_too() {
 
 #[tokio::test(start_paused = true)]
 async fn socks_peer_and_status_are_told_what_refused() {
-    let rig = Rig::ready(tunnel_spec("t", &["D0"])).await;
+    let rig = TestTunnel::ready(tunnel_spec("t", &["D0"])).await;
     let refusals = [
         (1, "no", 2),
         (2, "Connection refused", 5),

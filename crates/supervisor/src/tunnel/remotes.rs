@@ -13,25 +13,25 @@ use tunnel_engine::forward::{ForwardStats, RemoteTarget};
 use tunnel_engine::session::{ForwardError, RemoteListen, Session};
 use tunnel_engine::spec::{Forward, Listen, Side};
 
-use super::actor::{Actor, Event};
+use super::actor::{Actor, TunnelEvent};
+use super::drain::cancel;
 use super::jobs::OwnedJob;
 use super::probes::Subject;
 use super::probing::Probing;
 use super::refusal::{ASK_AGAIN, again, judge, shown, with_port};
-use super::sessions::Live;
+use super::sessions::LiveSession;
 use super::state::ForwardState;
-use super::takeover::{Contest, Held, Report};
+use super::takeover::{HeldAddress, ReleaseReport, TakeoverBackoff};
 use super::view::ForwardView;
-use super::wind_down::cancel;
 use crate::config::TunnelSpec;
 use holder::after_takeover;
-use request::Request;
+use request::ListenRequest;
 
 /// All of them, in the config's order.
 pub(super) struct Remotes {
     entries: Vec<Remote>,
     next: u64,
-    witness: Arc<Notify>,
+    traffic_notify: Arc<Notify>,
 }
 
 struct Remote {
@@ -50,9 +50,9 @@ struct Remote {
     again: Option<Instant>,
     /// The next request is to end the holder first.
     release: bool,
-    contest: Contest,
+    backoff: TakeoverBackoff,
     /// What the last takeover came to, while the port is not ours.
-    taken: Option<Report>,
+    taken: Option<ReleaseReport>,
 }
 
 /// An answer of the server.
@@ -61,13 +61,13 @@ pub(super) struct Requested {
     id: u64,
     listen: Listen,
     /// What came of a takeover before.
-    report: Option<Report>,
+    report: Option<ReleaseReport>,
     result: Result<Option<u16>, ForwardError>,
 }
 
 impl Remotes {
-    pub(super) fn new(spec: &TunnelSpec, witness: Arc<Notify>) -> Self {
-        let mut remotes = Self { entries: Vec::new(), next: 0, witness };
+    pub(super) fn new(spec: &TunnelSpec, traffic_notify: Arc<Notify>) -> Self {
+        let mut remotes = Self { entries: Vec::new(), next: 0, traffic_notify };
         for forward in wanted(spec) {
             remotes.add(forward.clone());
         }
@@ -79,7 +79,7 @@ impl Remotes {
         self.entries.push(Remote {
             id: self.next,
             forward,
-            stats: Arc::new(ForwardStats::with_bell(self.witness.clone())),
+            stats: Arc::new(ForwardStats::with_notify(self.traffic_notify.clone())),
             state: ForwardState::Pending,
             probing: Probing::new(),
             allocated: None,
@@ -87,7 +87,7 @@ impl Remotes {
             waits: None,
             again: None,
             release: false,
-            contest: Contest::default(),
+            backoff: TakeoverBackoff::default(),
             taken: None,
         });
     }
@@ -111,14 +111,14 @@ impl Remotes {
             remote.again = None;
             remote.release = false;
             remote.taken = None;
-            remote.contest.look_again();
+            remote.backoff.look_again();
         }
     }
 
     pub(super) fn retry_now(&mut self) {
         let now = clock::now();
         for remote in &mut self.entries {
-            remote.contest.look_again();
+            remote.backoff.look_again();
             if remote.waits.is_some() || remote.again.is_some() {
                 remote.again = Some(now);
             }
@@ -183,8 +183,8 @@ impl Remote {
     }
 
     /// What is asked for whatever happens, and another session or program may hold.
-    fn held(&self) -> Option<Held> {
-        Held::of(&self.forward.listen)
+    fn held(&self) -> Option<HeldAddress> {
+        HeldAddress::of(&self.forward.listen)
     }
 
     fn shown_state(&self, proven: bool) -> ForwardState {
@@ -216,7 +216,7 @@ impl Actor {
     pub(super) fn ask_anew(&mut self, id: u64) {
         let (now, able) = (clock::now(), self.may_take_over());
         if let Some(remote) = self.remotes.entries.iter_mut().find(|remote| remote.id == id) {
-            remote.release = able && remote.probing.is_stale() && remote.held().is_some() && remote.contest.may(now);
+            remote.release = able && remote.probing.is_stale() && remote.held().is_some() && remote.backoff.may(now);
         }
         self.ask_where(|remote| remote.id == id && remote.state == ForwardState::Up, true);
     }
@@ -238,14 +238,14 @@ impl Actor {
             // The server may have said yes in this moment to the request that ends here.
             let waited = remote.waits.take().is_some();
             let taken_back = (anew || waited).then(|| remote.listen());
-            let request = Request { taken_back, ..remote.request(&self.spec, live) };
+            let request = ListenRequest { taken_back, ..remote.request(&self.spec, live) };
             let release = std::mem::take(&mut remote.release).then(|| remote.held()).flatten();
             let release = release.map(|held| self.takeover.release(&live.session, held));
             let (serial, id) = (live.serial, remote.id);
             self.jobs.spawn(async move {
                 let listen = request.listen.clone();
                 let (report, result) = request.run(allocated, release).await;
-                Event::Requested(Requested { serial, id, listen, report, result })
+                TunnelEvent::Requested(Requested { serial, id, listen, report, result })
             });
         }
     }
@@ -275,7 +275,7 @@ impl Actor {
                 if remote.taken.take_if(|report| report.is_done()).is_some() {
                     remote.probing.forget();
                 }
-                remote.contest.granted();
+                remote.backoff.granted();
                 // A yes for half of the addresses is what a stale port gives, too.
                 remote.taken.take_if(|_| !remote.probing.is_stale());
                 remote.probing.begin(clock::now());
@@ -292,7 +292,7 @@ impl Actor {
                     && answered
                     && failure.kind() == FailureKind::RemotePortBusy
                     && remote.held().is_some()
-                    && remote.contest.may(now)
+                    && remote.backoff.may(now)
                 {
                     // Not told yet: it may be free in a moment.
                     remote.release = true;
@@ -310,12 +310,12 @@ impl Actor {
                     Some(ASK_AGAIN) if answered => {
                         let request = remote.request(&self.spec, live);
                         // A takeover is for this loop to begin.
-                        let until = if able { remote.contest.not_before() } else { None };
+                        let until = if able { remote.backoff.not_before() } else { None };
                         let (serial, id, allocated) = (live.serial, remote.id, remote.allocated);
                         remote.waits = Some(self.jobs.spawn_owned(async move {
                             let listen = request.listen.clone();
-                            let result = request.keep_asking(allocated, error, until).await;
-                            Event::Requested(Requested { serial, id, listen, report: None, result })
+                            let result = request.request_until_granted(allocated, error, until).await;
+                            TunnelEvent::Requested(Requested { serial, id, listen, report: None, result })
                         }));
                     }
                     Some(_) | None => remote.again = soon.map(|wait| now + wait),
@@ -323,7 +323,7 @@ impl Actor {
                 if self.spec.exit_on_forward_failure && !took_over {
                     self.give_up_session(failure, Some(&text));
                 } else {
-                    self.tell_failure(failure, Some(&text));
+                    self.log_failure(failure, Some(&text));
                 }
             }
         }
@@ -364,22 +364,22 @@ impl Actor {
     fn take_back(&mut self, session: Session, listen: Listen) {
         self.jobs.spawn(async move {
             cancel(&session, &[listen]).await;
-            Event::Done
+            TunnelEvent::Done
         });
     }
 }
 
 impl Remote {
     /// What is listened for is carried as the config has it now. A request that waits was made for what it had before.
-    fn changed(&mut self, spec: &TunnelSpec, live: Option<&Live>) {
+    fn changed(&mut self, spec: &TunnelSpec, live: Option<&LiveSession>) {
         self.route(spec, live);
         if self.waits.is_some() {
             self.again = Some(clock::now());
         }
     }
 
-    fn request(&self, spec: &TunnelSpec, live: &Live) -> Request {
-        Request {
+    fn request(&self, spec: &TunnelSpec, live: &LiveSession) -> ListenRequest {
+        ListenRequest {
             session: live.session.clone(),
             routes: live.routes.routes(),
             listen: self.forward.listen.clone(),
@@ -399,7 +399,7 @@ impl Remote {
         }
     }
 
-    fn route(&self, spec: &TunnelSpec, live: Option<&Live>) {
+    fn route(&self, spec: &TunnelSpec, live: Option<&LiveSession>) {
         if let Some(live) = live.filter(|_| self.state == ForwardState::Up) {
             live.routes.routes().add(RemoteListen::of(&self.listen()), self.target(spec));
         }

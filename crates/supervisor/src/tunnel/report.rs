@@ -43,7 +43,7 @@ pub(super) fn limiter(burst: u32) -> LogLimiter {
 
 impl Actor {
     /// Writes a failure down and says it. Call it after the machine has judged, so that the line says what follows.
-    pub(super) fn tell_failure(&mut self, failure: Failure, forward: Option<&str>) {
+    pub(super) fn log_failure(&mut self, failure: Failure, forward: Option<&str>) {
         self.failures.add(failure.kind());
         self.observe(&Occurrence::Failure { failure: &failure, forward });
         self.cause = Some(Cause::of(&failure, forward));
@@ -73,7 +73,7 @@ impl Actor {
     }
 
     /// Each start that succeeds, while there are few: a server may log us in and throw us out again and again.
-    pub(super) fn tell_session(&mut self, session: &Session) {
+    pub(super) fn log_session(&mut self, session: &Session) {
         let Some(suppressed) = self.changes_logged.admit("session", clock::now()) else { return };
         let suppressed = (suppressed > 0).then_some(suppressed);
         let (tunnel, server, info) = (self.spec.name.as_str(), &self.server, session.info());
@@ -85,7 +85,7 @@ impl Actor {
         }
     }
 
-    pub(super) fn tell_readiness(&mut self, ready: bool) {
+    pub(super) fn log_readiness(&mut self, ready: bool) {
         let (now, starts) = (clock::now(), self.machine.starts());
         let recovery = self.readiness.look(self.machine.want() == Want::Up, ready, starts, now);
         if let Some(recovery) = recovery
@@ -105,12 +105,12 @@ impl Actor {
     }
 
     /// Phases that end something; the others are told by what led to them.
-    pub(super) fn tell_phase(&mut self, phase: Phase) {
+    pub(super) fn log_phase(&mut self, phase: Phase) {
         match phase {
             Phase::Stopped => tracing::info!(tunnel = self.spec.name, "{}: stopped", self.spec.name),
             Phase::Failed => {
                 if let Some(reason) = self.machine.gave_up() {
-                    self.tell_failure(self.gave_up(reason), None);
+                    self.log_failure(self.gave_up(reason), None);
                 }
             }
             Phase::Connecting | Phase::Up | Phase::Backoff | Phase::Blocked | Phase::Stopping => {}

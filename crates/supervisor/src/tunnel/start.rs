@@ -6,45 +6,45 @@ use std::time::{Duration, Instant};
 
 use tunnel_engine::clock;
 use tunnel_engine::dial::{Dialer, Dialing, Link, Prepared};
-use tunnel_engine::examine::Recorder;
+use tunnel_engine::examine::LoginRecorder;
 use tunnel_engine::failure::Failure;
 use tunnel_engine::session::{IncomingChannels, Session};
-use tunnel_engine::spec::{SessionSpec, Via};
+use tunnel_engine::spec::{Route, SessionSpec};
 
-use super::files::{Look, Watched};
+use super::file_stamps::{FileStamps, WatchedFiles};
 use super::handle::Context;
-use super::together::look;
-use crate::supervise::knocker::Door;
+use super::stamp_batch::look;
+use crate::supervise::reachability::Endpoint;
 
 /// A network that changes more often during one start does not get better by another dial.
-const MOST_TIMES_ANEW: u32 = 5;
+const MAX_RESTAMPS: u32 = 5;
 
 /// A connection that has waited for its login for longer may have been given up by the server.
 const FRESH: Duration = Duration::from_secs(2);
 
 /// A connection that waits for the tunnel's next login.
 #[derive(Clone, Default)]
-pub(crate) struct ReadyLink(Arc<Mutex<Option<(Door, Link, Instant)>>>);
+pub(crate) struct OpenedLink(Arc<Mutex<Option<(Endpoint, Link, Instant)>>>);
 
-impl ReadyLink {
-    pub(super) fn put(&self, door: Door, link: Link) {
-        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace((door, link, clock::now()));
+impl OpenedLink {
+    pub(super) fn put(&self, endpoint: Endpoint, link: Link) {
+        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace((endpoint, link, clock::now()));
         drop(before);
     }
 
     /// A dialer that begins with the link, when it leads to an address on the route of `spec`. A link that does not, or
     /// is old, is closed.
     fn take(&self, spec: &SessionSpec, rest: &Arc<dyn Dialer>) -> Option<Box<dyn Dialer>> {
-        let (door, link, since) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let (endpoint, link, since) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         if clock::now().saturating_duration_since(since) > FRESH {
             return None;
         }
-        match &door {
-            Door::First { .. } if Door::of(spec).as_ref() == Some(&door) => rest.starting_with(Ok(link)),
-            Door::Behind(_) if Door::behind(spec).as_ref() == Some(&door) => {
+        match &endpoint {
+            Endpoint::First { .. } if Endpoint::of(spec).as_ref() == Some(&endpoint) => rest.starting_with(Ok(link)),
+            Endpoint::Behind(_) if Endpoint::behind(spec).as_ref() == Some(&endpoint) => {
                 Some(Box::new(Prepared::new(Ok(link), rest.clone())))
             }
-            Door::First { .. } | Door::Behind(_) => None,
+            Endpoint::First { .. } | Endpoint::Behind(_) => None,
         }
     }
 }
@@ -52,20 +52,20 @@ impl ReadyLink {
 /// How the files that a login reads looked before it read them. A server that is away is dialled again and again, and
 /// costs no look.
 #[derive(Clone)]
-pub(super) struct FirstLook(Arc<FirstLookAt>);
+pub(super) struct StampsBefore(Arc<StampsBeforeCell>);
 
-struct FirstLookAt {
-    watched: Arc<Watched>,
-    seen: Mutex<Option<Look>>,
+struct StampsBeforeCell {
+    watched: Arc<WatchedFiles>,
+    seen: Mutex<Option<FileStamps>>,
 }
 
-impl FirstLook {
-    pub(super) fn at(watched: Watched) -> Self {
-        Self(Arc::new(FirstLookAt { watched: Arc::new(watched), seen: Mutex::default() }))
+impl StampsBefore {
+    pub(super) fn at(watched: WatchedFiles) -> Self {
+        Self(Arc::new(StampsBeforeCell { watched: Arc::new(watched), seen: Mutex::default() }))
     }
 
     /// `None`: there was no need for one.
-    pub(super) fn take(&self) -> Option<Look> {
+    pub(super) fn take(&self) -> Option<FileStamps> {
         self.seen().take()
     }
 
@@ -77,22 +77,22 @@ impl FirstLook {
         }
     }
 
-    fn seen(&self) -> MutexGuard<'_, Option<Look>> {
+    fn seen(&self) -> MutexGuard<'_, Option<FileStamps>> {
         self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Looks when the server has been reached, before any file is read.
-struct Looking {
+struct StampingDialer {
     dialer: Arc<dyn Dialer>,
-    first_look: FirstLook,
+    first_look: StampsBefore,
 }
 
-impl Dialer for Looking {
+impl Dialer for StampingDialer {
     fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
         Box::pin(async move {
             // On the other ways, files are read for the first machine.
-            if !matches!(spec.dial.via, Via::Direct) {
+            if !matches!(spec.dial.via, Route::Direct) {
                 self.first_look.look().await;
             }
             let link = self.dialer.dial(spec, deadline).await?;
@@ -101,7 +101,7 @@ impl Dialer for Looking {
         })
     }
 
-    fn recorder(&self) -> Recorder {
+    fn recorder(&self) -> LoginRecorder {
         self.dialer.recorder()
     }
 }
@@ -112,13 +112,13 @@ pub(super) async fn session(
     spec: &SessionSpec,
     context: &Context,
     scheduled: bool,
-    first_look: &FirstLook,
+    first_look: &StampsBefore,
 ) -> Result<(Session, IncomingChannels), Failure> {
     let mut network = context.network.clone();
     network.mark_unchanged();
-    let looking = |dialer| Looking { dialer, first_look: first_look.clone() };
+    let looking = |dialer| StampingDialer { dialer, first_look: first_look.clone() };
     let known = || {
-        let refused = context.knocker.refused(spec).filter(|_| scheduled)?;
+        let refused = context.reachability.refused(spec).filter(|_| scheduled)?;
         context.dialer.starting_with(Err(refused))
     };
     let link = context.ready_link.take(spec, &context.dialer);
@@ -134,13 +134,13 @@ pub(super) async fn session(
             biased;
             opened = Session::open(spec, &dialer) => {
                 match &opened {
-                    Ok(_) => context.knocker.note_reached(spec),
-                    Err(failure) if dials || times_anew > 0 => context.knocker.note_refused(spec, failure),
+                    Ok(_) => context.reachability.note_reached(spec),
+                    Err(failure) if dials || times_anew > 0 => context.reachability.note_refused(spec, failure),
                     Err(_) => {}
                 }
                 return opened;
             }
-            Ok(()) = network.changed(), if times_anew < MOST_TIMES_ANEW => times_anew += 1,
+            Ok(()) = network.changed(), if times_anew < MAX_RESTAMPS => times_anew += 1,
         }
         dialer = looking(context.dialer.clone());
     }

@@ -9,18 +9,18 @@ use tunnel_engine::demo_server::{ConnectFault, LinkFaults};
 use tunnel_engine::failure::FailureKind;
 use tunnel_engine::spec::StrictHostKeyChecking;
 
-use super::testing::{Rig, echoes, forward, session_spec, tunnel_spec};
+use super::test_support::{TestTunnel, echoes, forward, session_spec, tunnel_spec};
 use super::*;
 use crate::lifecycle::{Phase, Want};
 use crate::supervise::plan::Step;
 
-fn last_kind(view: &View) -> Option<FailureKind> {
+fn last_kind(view: &TunnelView) -> Option<FailureKind> {
     view.last_failure.as_ref().map(|last| last.failure.kind())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_tunnel_comes_up_and_carries_bytes() {
-    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"])).await;
     assert!(echoes(&mut rig.connect(0).await).await);
     let view = rig.until("ready", |view| view.ready).await;
     let status = view.status(clock::now());
@@ -33,7 +33,7 @@ async fn a_tunnel_comes_up_and_carries_bytes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_session_is_redialled_at_once_and_the_listener_stays() {
-    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1"])).await;
     let listen = rig.view.borrow().forwards[0].listen.clone();
     let lost = clock::now();
     rig.server.cut();
@@ -45,7 +45,7 @@ async fn a_lost_session_is_redialled_at_once_and_the_listener_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_comes_during_an_outage_is_carried_after_it() {
-    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1"])).await;
     rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     rig.server.cut();
     rig.until("waiting", |view| view.phase == Phase::Backoff).await;
@@ -62,7 +62,7 @@ async fn a_moment() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_dies_young_is_redialled_at_once_five_times_and_then_waited_for() {
-    let mut rig = Rig::ready(tunnel_spec("t", &[])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &[])).await;
     for starts in 2..=6 {
         a_moment().await;
         let lost = clock::now();
@@ -81,7 +81,7 @@ async fn a_session_that_dies_young_is_redialled_at_once_five_times_and_then_wait
 
 #[tokio::test(start_paused = true)]
 async fn a_session_cut_after_an_outage_is_redialled_at_once() {
-    let mut rig = Rig::ready(tunnel_spec("t", &[])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &[])).await;
     rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     rig.server.cut();
     rig.until("after many starts", |view| view.starts > 9).await;
@@ -102,7 +102,7 @@ async fn a_tunnel_that_is_blocked_by_a_host_key_starts_when_known_hosts_changes(
     let mut spec = tunnel_spec("t", &["L0:echo:1"]);
     spec.session.host_key.strict = StrictHostKeyChecking::Yes;
     spec.session.host_key.user_known_hosts = vec![known_hosts.clone()];
-    let mut rig = Rig::started(spec);
+    let mut rig = TestTunnel::started(spec);
     let view = rig.until("blocked", |view| view.phase == Phase::Blocked).await;
     assert_eq!(last_kind(&view), Some(FailureKind::HostKeyUnknown));
     let blocked = clock::now();
@@ -118,11 +118,11 @@ async fn a_blocked_tunnel_tells_that_its_ssh_config_changed_and_tries_nothing_th
     let mut spec = tunnel_spec("t", &["L0:echo:1"]);
     spec.session.host_key.strict = StrictHostKeyChecking::Yes;
     spec.ssh_config_files = vec![config.clone()];
-    let mut rig = Rig::started(spec);
+    let mut rig = TestTunnel::started(spec);
     let view = rig.until("blocked", |view| view.phase == Phase::Blocked).await;
     let starts = view.starts;
     std::fs::write(&config, "Host server\n StrictHostKeyChecking no\n").unwrap();
-    let told = |view: &View| view.last_failure.as_ref().is_some_and(|last| last.outdated.is_some());
+    let told = |view: &TunnelView| view.last_failure.as_ref().is_some_and(|last| last.outdated.is_some());
     let view = rig.until("told", told).await;
     assert_eq!((view.phase, view.starts), (Phase::Blocked, starts));
     let hint = view.status(clock::now()).last_failure.unwrap().hint;
@@ -131,7 +131,7 @@ async fn a_blocked_tunnel_tells_that_its_ssh_config_changed_and_tries_nothing_th
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_lets_flowing_connections_finish_and_takes_no_new_ones() {
-    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"])).await;
     let listen = rig.view.borrow().forwards[0].listen.clone();
     let mut flowing = rig.connect(0).await;
     assert!(echoes(&mut flowing).await);
@@ -150,7 +150,7 @@ async fn a_stop_lets_flowing_connections_finish_and_takes_no_new_ones() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_never_ends_is_cut_after_stop_timeout() {
-    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1"])).await;
     let mut flowing = rig.connect(0).await;
     assert!(echoes(&mut flowing).await);
     let asked = clock::now();
@@ -164,7 +164,7 @@ async fn a_connection_that_never_ends_is_cut_after_stop_timeout() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_makes_a_new_session_without_waiting_for_connections() {
-    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1"])).await;
     let mut flowing = rig.connect(0).await;
     assert!(echoes(&mut flowing).await);
     let asked = clock::now();
@@ -176,7 +176,7 @@ async fn a_restart_makes_a_new_session_without_waiting_for_connections() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_remote_forward_is_asked_for_again_without_a_new_login() {
-    let mut rig = Rig::started(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"]));
+    let mut rig = TestTunnel::started(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"]));
     rig.server.set_faults(|faults| faults.deny_forwards = true);
     let view = rig.until("down", |view| matches!(view.forwards[1].state, ForwardState::Down(_))).await;
     assert_eq!((view.phase, view.ready), (Phase::Up, false));
@@ -191,7 +191,7 @@ async fn a_refused_remote_forward_is_asked_for_again_without_a_new_login() {
 async fn with_exit_on_forward_failure_a_refused_remote_forward_is_a_failed_start() {
     let mut spec = tunnel_spec("t", &["R7000:localhost:1"]);
     spec.exit_on_forward_failure = true;
-    let mut rig = Rig::started(spec);
+    let mut rig = TestTunnel::started(spec);
     rig.server.set_faults(|faults| faults.deny_forwards = true);
     let mut phases = Vec::new();
     let view = rig
@@ -212,7 +212,7 @@ async fn with_exit_on_forward_failure_a_taken_listen_address_makes_no_login() {
     let port = holder.local_addr().unwrap().port();
     let mut spec = tunnel_spec("t", &[&format!("L{port}:echo:1")]);
     spec.exit_on_forward_failure = true;
-    let mut rig = Rig::started(spec);
+    let mut rig = TestTunnel::started(spec);
     let view = rig.until("waiting", |view| view.phase == Phase::Backoff).await;
     assert_eq!(last_kind(&view), Some(FailureKind::ListenInUse));
     assert_eq!(rig.server.counts().connections, 0);
@@ -224,7 +224,7 @@ async fn with_exit_on_forward_failure_a_taken_listen_address_makes_no_login() {
 async fn a_taken_listen_address_is_tried_again_while_the_rest_works() {
     let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = holder.local_addr().unwrap().port();
-    let mut rig = Rig::started(tunnel_spec("t", &[&format!("L{port}:echo:1"), "L0:echo:1"]));
+    let mut rig = TestTunnel::started(tunnel_spec("t", &[&format!("L{port}:echo:1"), "L0:echo:1"]));
     let view = rig.until("half up", |view| view.phase == Phase::Up && view.listeners_tried).await;
     assert!(matches!(view.forwards[0].state, ForwardState::Down(_)) && !view.ready);
     assert!(echoes(&mut rig.connect(1).await).await);
@@ -236,7 +236,7 @@ async fn a_taken_listen_address_is_tried_again_while_the_rest_works() {
 
 #[tokio::test(start_paused = true)]
 async fn a_port_that_the_server_chose_is_kept_on_reconnect() {
-    let mut rig = Rig::ready(tunnel_spec("t", &["R0:localhost:1"])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &["R0:localhost:1"])).await;
     let listen = rig.view.borrow().forwards[0].listen.clone();
     assert_ne!(listen, "localhost:0");
     rig.server.cut();
@@ -251,7 +251,7 @@ async fn a_reload_adds_removes_and_changes_forwards_while_another_carries_traffi
     let mut spec = tunnel_spec("t", &["L0:echo:1"]);
     spec.forwards.push(removed.clone());
     spec.forwards.push(changed.clone());
-    let mut rig = Rig::ready(spec).await;
+    let mut rig = TestTunnel::ready(spec).await;
     let mut flowing = rig.connect(0).await;
     assert!(echoes(&mut flowing).await);
     let (tunnel, mut to) = ("t".to_owned(), changed.clone());
@@ -273,7 +273,7 @@ async fn a_reload_adds_removes_and_changes_forwards_while_another_carries_traffi
 
 #[tokio::test(start_paused = true)]
 async fn a_replaced_session_is_there_before_the_old_one_goes_and_old_connections_go_on() {
-    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"])).await;
     let mut flowing = rig.connect(0).await;
     assert!(echoes(&mut flowing).await);
     let mut session = session_spec("server", 22);
@@ -293,7 +293,7 @@ async fn a_replaced_session_is_there_before_the_old_one_goes_and_old_connections
 
 #[tokio::test(start_paused = true)]
 async fn a_replacement_that_fails_leaves_the_old_session_at_work_and_is_tried_again() {
-    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1"])).await;
     rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     let mut session = session_spec("server", 22);
     session.timing.server_alive_count_max = 7;
@@ -309,7 +309,7 @@ async fn a_replacement_that_fails_leaves_the_old_session_at_work_and_is_tried_ag
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_does_not_answer_when_asked_is_not_ready_long_before_the_keepalive() {
-    let mut rig = Rig::ready(tunnel_spec("t", &[])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &[])).await;
     rig.server.set_faults(|faults| faults.link = LinkFaults::BLACKHOLE);
     let asked = clock::now();
     rig.ordered(Order::RetryNow).await;
@@ -320,7 +320,7 @@ async fn a_session_that_does_not_answer_when_asked_is_not_ready_long_before_the_
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_answers_when_asked_is_kept() {
-    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1"])).await;
     rig.ordered(Order::RetryNow).await;
     tokio::time::advance(Duration::from_secs(6)).await;
     rig.until("ready", |view| view.ready && view.starts == 1).await;
@@ -331,7 +331,7 @@ async fn a_session_that_answers_when_asked_is_kept() {
 async fn a_tunnel_that_used_up_its_starts_is_failed_and_says_why() {
     let mut spec = tunnel_spec("t", &["L0:echo:1"]);
     spec.policy.max_start = Some(2);
-    let mut rig = Rig::started(spec);
+    let mut rig = TestTunnel::started(spec);
     rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     let view = rig.until("failed", |view| view.phase == Phase::Failed).await;
     let view = match last_kind(&view) {
@@ -349,7 +349,7 @@ async fn a_tunnel_that_used_up_its_starts_is_failed_and_says_why() {
 async fn a_server_that_was_away_is_found_soon_after_any_outage() {
     for (away, within) in [(30, Duration::from_millis(600)), (600, Duration::from_secs(12))] {
         for fault in [ConnectFault::Refuse, ConnectFault::Lost] {
-            let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+            let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1"])).await;
             rig.server.set_faults(|faults| faults.connect = fault.clone());
             rig.server.cut();
             let gone = clock::now();
@@ -368,7 +368,7 @@ async fn a_server_that_was_away_is_found_soon_after_any_outage() {
 
 #[tokio::test(start_paused = true)]
 async fn a_watched_server_is_told_of_and_knocks_are_no_starts() {
-    let mut rig = Rig::ready(tunnel_spec("t", &[])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &[])).await;
     rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     rig.server.cut();
     let gone = clock::now();
@@ -381,7 +381,7 @@ async fn a_watched_server_is_told_of_and_knocks_are_no_starts() {
 
 #[tokio::test(start_paused = true)]
 async fn a_login_that_fails_later_than_tcp_is_not_knocked_for() {
-    let mut rig = Rig::ready(tunnel_spec("t", &[])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &[])).await;
     rig.server.set_faults(|faults| faults.connect = ConnectFault::SayAndClose("not now".into()));
     rig.server.cut();
     let gone = clock::now();

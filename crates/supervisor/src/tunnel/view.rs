@@ -14,13 +14,13 @@ use super::forward_names::names;
 use super::state::ForwardState;
 use crate::history::Traffic;
 use crate::lifecycle::{Phase, Want};
-use crate::supervise::governor::{Governor, Place};
-use crate::supervise::knocker::beat;
+use crate::supervise::governor::{Governor, QueueEntry};
+use crate::supervise::reachability::probe_interval;
 use crate::supervise::snapshot::{FailureStatus, ForwardStatus, RefusedStatus, SessionStatus, TunnelStatus};
 
 /// One tunnel, as it is now.
 #[derive(Clone)]
-pub struct View {
+pub struct TunnelView {
     /// Its name.
     pub name: String,
     /// What is wanted.
@@ -50,7 +50,7 @@ pub struct View {
     /// The server is asked whether it is back, and has been away since then.
     pub watched_since: Option<Instant>,
     /// To read from what a start waits for.
-    pub(super) turn: (Governor, Place),
+    pub(super) turn: (Governor, QueueEntry),
     /// In the config's order.
     pub forwards: Vec<ForwardView>,
     /// Every local listener has been bound, or has failed to, once.
@@ -98,7 +98,7 @@ pub struct ForwardView {
 
 /// What readers are woken up for. Live counters, the round trip and what a start waits for are read when they are asked
 /// for, and are no change.
-impl PartialEq for View {
+impl PartialEq for TunnelView {
     fn eq(&self, other: &Self) -> bool {
         // Every field is named, so that a new one is decided upon.
         let Self {
@@ -158,7 +158,7 @@ impl PartialEq for ForwardView {
     }
 }
 
-impl View {
+impl TunnelView {
     /// A reading, for `tunneld status`. Rates are known to the history, and whether it is enabled to the config.
     pub fn status(&self, now: Instant) -> TunnelStatus {
         TunnelStatus {
@@ -191,7 +191,7 @@ impl View {
     }
 }
 
-impl View {
+impl TunnelView {
     /// Bytes of all forwards so far.
     pub fn traffic(&self) -> Traffic {
         self.forwards.iter().map(|forward| forward.stats.counts()).fold(Traffic::default(), |sum, counts| Traffic {
@@ -205,7 +205,7 @@ impl View {
             return self.turn.1.waits_for(&self.turn.0, now);
         }
         let away = now.saturating_duration_since(self.watched_since?);
-        let every = beat(away, Duration::ZERO).as_secs_f64();
+        let every = probe_interval(away, Duration::ZERO).as_secs_f64();
         Some(format!("the server is asked every {every} s whether it is back"))
     }
 }

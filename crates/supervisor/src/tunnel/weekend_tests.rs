@@ -12,7 +12,7 @@ use tunnel_engine::demo_server::{AuthFault, ConnectFault, Faults};
 use tunnel_engine::failure::FailureKind;
 
 use super::report;
-use super::testing::{Rig, tunnel_spec};
+use super::test_support::{TestTunnel, tunnel_spec};
 use crate::lifecycle::Phase;
 use crate::os::{RecentLine, RecentLines};
 
@@ -35,7 +35,7 @@ fn listen() -> (RecentLines, DefaultGuard) {
 
 async fn weekend(spoil: impl FnOnce(&mut Faults), phase: Phase) -> Vec<RecentLine> {
     let (lines, _guard) = listen();
-    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1"])).await;
     rig.server.set_faults(spoil);
     rig.server.cut();
     rig.until("away", |view| view.phase == phase).await;

@@ -3,7 +3,7 @@
 use russh::keys::ssh_key::public::KeyData;
 use russh::keys::{Algorithm, HashAlg};
 
-use super::identity::Trouble;
+use super::identity::KeyProblem;
 use crate::failure::FailureKind;
 use crate::spec::{AlgorithmKind, AlgorithmList, AlgorithmListError, AuthSpec};
 
@@ -50,8 +50,8 @@ impl Accepted {
     }
 
     /// Why a key, or a certificate of it, is not offered.
-    pub(super) fn refusal(&self, key: &KeyData, certificate: bool) -> Option<Trouble> {
-        let trouble = |why: String, hint: &str| Some(Trouble::new(FailureKind::AuthRejected, why).with_hint(hint));
+    pub(super) fn refusal(&self, key: &KeyData, certificate: bool) -> Option<KeyProblem> {
+        let trouble = |why: String, hint: &str| Some(KeyProblem::new(FailureKind::AuthRejected, why).with_hint(hint));
         if let Some(bits) = too_short(key, self.required_rsa_size) {
             return trouble(
                 format!("it is an RSA key of {bits} bits, and required_rsa_size is {}", self.required_rsa_size),

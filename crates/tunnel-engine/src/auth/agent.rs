@@ -31,7 +31,7 @@ pub(super) struct Agent {
 
 /// Why the agent gave no answer, or no signature.
 #[derive(Debug)]
-pub(super) struct AgentTrouble {
+pub(super) struct AgentProblem {
     pub(super) why: String,
     /// It cannot be asked again: an answer to the old question might come.
     pub(super) connection_lost: bool,
@@ -43,8 +43,8 @@ pub(super) const REFUSED_HINT: &str = "see what the agent wants: it may be locke
 
 impl Agent {
     /// Connects, tells the agent which session this is (it may hold keys for certain destinations only), and lists.
-    pub(super) async fn open(socket: &Path, session: Option<&SessionProof>) -> Result<Self, AgentTrouble> {
-        let named = |mut trouble: AgentTrouble| {
+    pub(super) async fn open(socket: &Path, session: Option<&SessionProof>) -> Result<Self, AgentProblem> {
+        let named = |mut trouble: AgentProblem| {
             trouble.why = format!("agent `{}`: {}", socket.display(), trouble.why);
             trouble
         };
@@ -64,7 +64,7 @@ impl Agent {
         identity: &AgentIdentity,
         hash: Option<HashAlg>,
         data: Vec<u8>,
-    ) -> Result<Vec<u8>, AgentTrouble> {
+    ) -> Result<Vec<u8>, AgentProblem> {
         answer(self.client.sign_request(identity, hash, data)).await
     }
 }
@@ -89,16 +89,16 @@ async fn bind(stream: &mut UnixStream, session: &SessionProof) -> Result<(), Err
     Ok(())
 }
 
-async fn answer<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, AgentTrouble> {
+async fn answer<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, AgentProblem> {
     match clock::timeout(ANSWER_TIMEOUT, call).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(Error::AgentFailure)) => {
-            Err(AgentTrouble { why: "the agent refused".to_owned(), connection_lost: false })
+            Err(AgentProblem { why: "the agent refused".to_owned(), connection_lost: false })
         }
-        Ok(Err(error)) => Err(AgentTrouble { why: error.to_string(), connection_lost: true }),
+        Ok(Err(error)) => Err(AgentProblem { why: error.to_string(), connection_lost: true }),
         Err(_) => {
             let why = format!("no answer within {} s", ANSWER_TIMEOUT.as_secs());
-            Err(AgentTrouble { why, connection_lost: true })
+            Err(AgentProblem { why, connection_lost: true })
         }
     }
 }

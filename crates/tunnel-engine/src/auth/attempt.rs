@@ -7,30 +7,30 @@ use zeroize::Zeroizing;
 
 use super::accepted::Accepted;
 use super::agent::Agent;
-use super::candidate::{Candidate, Holdings, MAX_OFFERED_KEYS, Plan, Proof, Skipped, plan};
-use super::exchange::Answer;
-use super::identity::Trouble;
+use super::candidate::{AuthMaterial, Candidate, MAX_OFFERED_KEYS, OfferPlan, OfferedKey, Skipped, plan};
+use super::exchange::MethodReply;
+use super::identity::KeyProblem;
 use super::offers::Offers;
-use super::password::Traffic;
-use super::report::{Record, Refused};
-use super::wiped::wiping;
+use super::password::LinkTraffic;
+use super::report::{AuthRecord, RejectedAuth};
+use super::zeroized::wiping;
 use super::{load, secret};
-use crate::examine::{Answer as Said, Step as Note};
+use crate::examine::{AuthAnswer as Said, LoginStep as Note};
 use crate::failure::{Failure, FailureKind};
-use crate::spec::{Asker, AuthSpec, Question, SecretSource};
+use crate::spec::{AuthSpec, PromptKind, PrompterHandle, SecretSource};
 use crate::{clock, task};
 
 /// sshd allows far fewer methods in a row; a server that is never content must not keep us.
 const MAX_PARTIAL_SUCCESSES: usize = 8;
 
-pub(super) struct Attempt<'a, H: Handler> {
+pub(super) struct Authentication<'a, H: Handler> {
     pub(super) handle: &'a mut Handle<H>,
     pub(super) spec: &'a AuthSpec,
     pub(super) user: &'a str,
     /// As the user named the server.
     pub(super) host: &'a str,
-    pub(super) traffic: &'a dyn Traffic,
-    pub(super) record: Record,
+    pub(super) traffic: &'a dyn LinkTraffic,
+    pub(super) record: AuthRecord,
     pub(super) accepted: Accepted,
     /// `None` until the server asks for a key: nothing is read before.
     keys: Option<Offers<Candidate>>,
@@ -47,7 +47,7 @@ pub(super) struct Attempt<'a, H: Handler> {
 }
 
 /// What to try next.
-pub(super) enum Step {
+pub(super) enum AuthStep {
     Key(Box<Candidate>),
     Interactive(Answerer),
     Password(Zeroizing<String>),
@@ -56,15 +56,15 @@ pub(super) enum Step {
 /// Who answers the server's questions.
 pub(super) enum Answerer {
     Password(Zeroizing<String>),
-    Person(Asker),
+    Person(PrompterHandle),
 }
 
-impl<'a, H: Handler> Attempt<'a, H> {
+impl<'a, H: Handler> Authentication<'a, H> {
     pub(super) fn new(
         handle: &'a mut Handle<H>,
         spec: &'a AuthSpec,
         (user, host): (&'a str, &'a str),
-        traffic: &'a dyn Traffic,
+        traffic: &'a dyn LinkTraffic,
     ) -> Self {
         Self {
             handle,
@@ -72,7 +72,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
             user,
             host,
             traffic,
-            record: Record::default(),
+            record: AuthRecord::default(),
             accepted: Accepted::default(),
             keys: None,
             agent: None,
@@ -91,16 +91,16 @@ impl<'a, H: Handler> Attempt<'a, H> {
         // RFC 4252 section 5.2: `none` is how a client learns what the server would take.
         let first = self.handle.authenticate_none(self.user).await.ok();
         let mut methods = match self.heard(first).await? {
-            Answer::Success => return Ok("none".to_owned()),
-            Answer::Refused { methods, .. } => methods,
-            Answer::Unsigned { .. } => MethodSet::empty(),
+            MethodReply::Success => return Ok("none".to_owned()),
+            MethodReply::Refused { methods, .. } => methods,
+            MethodReply::Unsigned { .. } => MethodSet::empty(),
         };
         self.learn(&methods);
         while let Some(step) = self.next(&methods).await? {
             let (what, how) = step.describe();
             let candidate = match &step {
-                Step::Key(candidate) => Some((**candidate).clone()),
-                Step::Interactive(_) | Step::Password(_) => None,
+                AuthStep::Key(candidate) => Some((**candidate).clone()),
+                AuthStep::Interactive(_) | AuthStep::Password(_) => None,
             };
             let kind = step.kind(self.spec);
             // From here on russh must not be asked again once it has said yes: it would never answer.
@@ -109,11 +109,11 @@ impl<'a, H: Handler> Attempt<'a, H> {
             let taken = self.take(step).await;
             self.note(&what, &taken);
             match taken? {
-                Answer::Success => {
+                MethodReply::Success => {
                     self.record.partial.push(how);
                     return Ok(self.record.partial.join(" + "));
                 }
-                Answer::Refused { methods: rest, partial } => {
+                MethodReply::Refused { methods: rest, partial } => {
                     if partial {
                         self.record.partial.push(how);
                         (self.interactive_tries, self.password_tries) = (0, 0);
@@ -129,7 +129,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
                     methods = rest;
                     self.learn(&methods);
                 }
-                Answer::Unsigned { trouble, wanted } => {
+                MethodReply::Unsigned { trouble, wanted } => {
                     self.record.skipped.push(Skipped { source: what, trouble, wanted });
                 }
             }
@@ -153,12 +153,12 @@ impl<'a, H: Handler> Attempt<'a, H> {
     }
 
     /// For the record of the login: what was shown, and what came of it.
-    fn note(&self, what: &str, taken: &Result<Answer, Failure>) {
+    fn note(&self, what: &str, taken: &Result<MethodReply, Failure>) {
         let answer = match taken {
-            Ok(Answer::Success) => Said::Taken,
-            Ok(Answer::Refused { partial: true, .. }) => Said::TakenInPart,
-            Ok(Answer::Refused { partial: false, .. }) => Said::Refused,
-            Ok(Answer::Unsigned { trouble, wanted }) => Said::Unsigned {
+            Ok(MethodReply::Success) => Said::Taken,
+            Ok(MethodReply::Refused { partial: true, .. }) => Said::TakenInPart,
+            Ok(MethodReply::Refused { partial: false, .. }) => Said::Refused,
+            Ok(MethodReply::Unsigned { trouble, wanted }) => Said::Unsigned {
                 wanted: *wanted,
                 kind: trouble.kind,
                 why: trouble.why.clone(),
@@ -186,26 +186,26 @@ impl<'a, H: Handler> Attempt<'a, H> {
     fn rsa_refused(&mut self, candidate: Option<&Candidate>) {
         let rsa = |candidate: &&Candidate| candidate.key().algorithm().is_rsa() && !candidate.sha1;
         let Some(candidate) = candidate.filter(rsa) else { return };
-        let certificate = matches!(candidate.proof, Proof::Certificate(_));
+        let certificate = matches!(candidate.proof, OfferedKey::Certificate(_));
         if self.accepted.rsa_hashes(certificate).contains(&None) {
             let mut again = candidate.clone();
             again.sha1 = true;
             if let Some(keys) = &mut self.keys {
                 keys.show_next(again);
             }
-        } else if let Proof::Key(key) = &candidate.proof {
+        } else if let OfferedKey::Key(key) = &candidate.proof {
             self.refused_rsa.get_or_insert_with(|| key.clone());
         }
     }
 
     /// ssh's order: keys, keyboard-interactive, password; each only while the server takes it.
-    async fn next(&mut self, methods: &MethodSet) -> Result<Option<Step>, Failure> {
+    async fn next(&mut self, methods: &MethodSet) -> Result<Option<AuthStep>, Failure> {
         if methods.contains(&MethodKind::PublicKey) {
             if self.keys.is_none() {
                 self.gather().await;
             }
             if let Some(candidate) = self.keys.as_mut().and_then(Offers::next) {
-                return Ok(Some(Step::Key(Box::new(candidate))));
+                return Ok(Some(AuthStep::Key(Box::new(candidate))));
             }
         }
         let limit = match &self.spec.password {
@@ -228,26 +228,26 @@ impl<'a, H: Handler> Attempt<'a, H> {
         };
         if interactive {
             self.interactive_tries += 1;
-            return Ok(Some(Step::Interactive(Answerer::Password(secret))));
+            return Ok(Some(AuthStep::Interactive(Answerer::Password(secret))));
         }
         self.password_tries += 1;
-        Ok(Some(Step::Password(secret)))
+        Ok(Some(AuthStep::Password(secret)))
     }
 
     /// Somebody is at the terminal: the server's own questions first, as ssh does it, then the password.
-    async fn ask(&mut self, asker: Asker, interactive: bool) -> Option<Step> {
+    async fn ask(&mut self, asker: PrompterHandle, interactive: bool) -> Option<AuthStep> {
         if interactive {
             self.interactive_tries += 1;
-            return Some(Step::Interactive(Answerer::Person(asker)));
+            return Some(AuthStep::Interactive(Answerer::Person(asker)));
         }
-        let question = Question::Password { user: self.user.to_owned(), host: self.host.to_owned() };
+        let question = PromptKind::Password { user: self.user.to_owned(), host: self.host.to_owned() };
         let again = self.password_tries;
         self.password_tries += 1;
         let answer = tokio::task::spawn_blocking(move || asker.ask(&question, again)).await.ok().flatten();
         if answer.is_none() {
-            self.record.no_password = Some(Trouble::new(FailureKind::AuthRejected, "no password was given"));
+            self.record.no_password = Some(KeyProblem::new(FailureKind::AuthRejected, "no password was given"));
         }
-        answer.map(Step::Password)
+        answer.map(AuthStep::Password)
     }
 
     /// Reads key files and asks the agent, now that a key would help.
@@ -264,14 +264,14 @@ impl<'a, H: Handler> Attempt<'a, H> {
             }
         }
         let held = self.agent.as_ref().map(|agent| agent.identities.as_slice()).unwrap_or_default();
-        let holdings = Holdings {
+        let holdings = AuthMaterial {
             identities: &identities,
             certificates: &certificates,
             agent: held,
             identities_only: self.spec.identities_only,
             accepted: &self.accepted,
         };
-        let Plan { candidates, skipped, cut } = plan(&holdings, clock::wall());
+        let OfferPlan { candidates, skipped, cut } = plan(&holdings, clock::wall());
         self.record.no_keys = candidates.is_empty() && skipped.is_empty();
         self.note_plan(&skipped, cut);
         self.record.skipped.extend(skipped);
@@ -281,7 +281,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
 
     async fn password(&mut self) -> Option<Zeroizing<String>> {
         let Some(SecretSource::File(file)) = self.spec.password.clone() else {
-            self.record.no_password = Some(Trouble::new(FailureKind::AuthRejected, "no password_file is set"));
+            self.record.no_password = Some(KeyProblem::new(FailureKind::AuthRejected, "no password_file is set"));
             return None;
         };
         let path = file.display().to_string();
@@ -290,7 +290,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
             Ok(Err(error)) => {
                 let why = format!("password_file `{path}` cannot be read: {error}");
                 self.record.no_password = Some(
-                    Trouble::new(FailureKind::IdentityUnreadable, why)
+                    KeyProblem::new(FailureKind::IdentityUnreadable, why)
                         .with_hint("check that password_file exists and is readable by the user that runs tunneld"),
                 );
                 None
@@ -300,19 +300,19 @@ impl<'a, H: Handler> Attempt<'a, H> {
     }
 }
 
-impl Step {
+impl AuthStep {
     /// For the hint, should the server refuse it.
-    fn kind(&self, spec: &AuthSpec) -> Refused {
+    fn kind(&self, spec: &AuthSpec) -> RejectedAuth {
         match self {
             Self::Key(candidate) => match &candidate.proof {
-                Proof::Key(key) if key.algorithm().is_rsa() => Refused::RsaKey,
-                Proof::Key(_) => Refused::Key,
-                Proof::Certificate(certificate) => Refused::Certificate {
+                OfferedKey::Key(key) if key.algorithm().is_rsa() => RejectedAuth::RsaKey,
+                OfferedKey::Key(_) => RejectedAuth::Key,
+                OfferedKey::Certificate(certificate) => RejectedAuth::Certificate {
                     file: candidate.source.clone(),
                     principals: certificate.valid_principals().to_vec(),
                 },
             },
-            Self::Interactive(_) | Self::Password(_) => Refused::Password(match &spec.password {
+            Self::Interactive(_) | Self::Password(_) => RejectedAuth::Password(match &spec.password {
                 Some(SecretSource::File(file)) => format!("the password in `{}`", file.display()),
                 Some(SecretSource::Ask(_)) | None => "the password".to_owned(),
             }),

@@ -10,7 +10,7 @@ use russh::keys::ssh_key::public::KeyData;
 use russh::keys::{Certificate, HashAlg, PublicKey};
 
 use super::accepted::Accepted;
-use super::identity::{Identity, Private, Trouble};
+use super::identity::{Identity, KeyProblem, Private};
 use crate::failure::FailureKind;
 
 /// sshd ends the session at the sixth rejection (MaxAuthTries 6), so a seventh key could not be heard.
@@ -19,8 +19,8 @@ pub(super) const MAX_OFFERED_KEYS: usize = 6;
 /// One key or certificate to offer, and who signs for it.
 #[derive(Clone)]
 pub(super) struct Candidate {
-    pub(super) proof: Proof,
-    pub(super) signs: Signs,
+    pub(super) proof: OfferedKey,
+    pub(super) signs: PrivateHalf,
     /// The file, or the agent and the key's comment in it.
     pub(super) source: String,
     /// An RSA key that was refused with SHA-2, and whose owner wishes for SHA-1 too.
@@ -31,14 +31,14 @@ pub(super) struct Candidate {
 
 /// What is shown to the server.
 #[derive(Clone)]
-pub(super) enum Proof {
+pub(super) enum OfferedKey {
     Key(PublicKey),
     Certificate(Box<Certificate>),
 }
 
 /// Who holds the private half.
 #[derive(Clone)]
-pub(super) enum Signs {
+pub(super) enum PrivateHalf {
     File(Private),
     Agent(Box<AgentIdentity>),
 }
@@ -47,7 +47,7 @@ pub(super) enum Signs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Skipped {
     pub(super) source: String,
-    pub(super) trouble: Trouble,
+    pub(super) trouble: KeyProblem,
     /// The server said that it would take this key.
     pub(super) wanted: bool,
 }
@@ -57,11 +57,11 @@ pub(super) struct CertificateFile {
     pub(super) path: PathBuf,
     /// Named by CertificateFile, not found beside a key.
     pub(super) explicit: bool,
-    pub(super) read: Result<Certificate, Trouble>,
+    pub(super) read: Result<Certificate, KeyProblem>,
 }
 
 /// Everything there is to choose from.
-pub(super) struct Holdings<'a> {
+pub(super) struct AuthMaterial<'a> {
     pub(super) identities: &'a [Identity],
     pub(super) certificates: &'a [CertificateFile],
     pub(super) agent: &'a [AgentIdentity],
@@ -71,15 +71,15 @@ pub(super) struct Holdings<'a> {
 
 /// The choice.
 #[derive(Default)]
-pub(super) struct Plan {
+pub(super) struct OfferPlan {
     pub(super) candidates: Vec<Candidate>,
     pub(super) skipped: Vec<Skipped>,
     /// How many more there were.
     pub(super) cut: usize,
 }
 
-pub(super) fn plan(holdings: &Holdings<'_>, now: SystemTime) -> Plan {
-    let mut plan = Plan::default();
+pub(super) fn plan(holdings: &AuthMaterial<'_>, now: SystemTime) -> OfferPlan {
+    let mut plan = OfferPlan::default();
     for file in holdings.certificates {
         let source = file.path.display().to_string();
         let certificate = match usable(file, now) {
@@ -95,7 +95,7 @@ pub(super) fn plan(holdings: &Holdings<'_>, now: SystemTime) -> Plan {
         }
         match holdings.signer_of(certificate) {
             Ok(signs) => {
-                let proof = Proof::Certificate(Box::new(certificate.clone()));
+                let proof = OfferedKey::Certificate(Box::new(certificate.clone()));
                 plan.offer(Candidate { proof, signs, source, sha1: false, unnamed: false });
             }
             // What is wrong with the key beside it is said of the key.
@@ -117,7 +117,7 @@ pub(super) fn plan(holdings: &Holdings<'_>, now: SystemTime) -> Plan {
         match agent_proof(identity, now) {
             Ok(proof) => plan.offer(Candidate {
                 proof,
-                signs: Signs::Agent(Box::new((*identity).clone())),
+                signs: PrivateHalf::Agent(Box::new((*identity).clone())),
                 source: format!("agent key `{}`", identity.comment()),
                 sha1: false,
                 unnamed,
@@ -134,8 +134,8 @@ pub(super) fn plan(holdings: &Holdings<'_>, now: SystemTime) -> Plan {
             (Some(public), private) => match refusal(public) {
                 Some(trouble) => plan.skip(source, trouble),
                 None => plan.offer(Candidate {
-                    proof: Proof::Key(public.clone()),
-                    signs: Signs::File(private.clone()),
+                    proof: OfferedKey::Key(public.clone()),
+                    signs: PrivateHalf::File(private.clone()),
                     source,
                     sha1: false,
                     unnamed: false,
@@ -148,19 +148,21 @@ pub(super) fn plan(holdings: &Holdings<'_>, now: SystemTime) -> Plan {
     plan
 }
 
-impl Plan {
+impl OfferPlan {
     fn offer(&mut self, candidate: Candidate) {
         let same = |other: &Candidate| match (&other.proof, &candidate.proof) {
-            (Proof::Key(a), Proof::Key(b)) => a.key_data() == b.key_data(),
-            (Proof::Certificate(a), Proof::Certificate(b)) => a.signature() == b.signature(),
-            (Proof::Key(_), Proof::Certificate(_)) | (Proof::Certificate(_), Proof::Key(_)) => false,
+            (OfferedKey::Key(a), OfferedKey::Key(b)) => a.key_data() == b.key_data(),
+            (OfferedKey::Certificate(a), OfferedKey::Certificate(b)) => a.signature() == b.signature(),
+            (OfferedKey::Key(_), OfferedKey::Certificate(_)) | (OfferedKey::Certificate(_), OfferedKey::Key(_)) => {
+                false
+            }
         };
         if !self.candidates.iter().any(same) {
             self.candidates.push(candidate);
         }
     }
 
-    fn skip(&mut self, source: String, trouble: Trouble) {
+    fn skip(&mut self, source: String, trouble: KeyProblem) {
         self.skipped.push(Skipped { source, trouble, wanted: false });
     }
 
@@ -174,7 +176,7 @@ impl Plan {
     }
 }
 
-impl Holdings<'_> {
+impl AuthMaterial<'_> {
     fn names(&self, key: &KeyData) -> bool {
         self.identities.iter().any(|identity| identity.public.as_ref().is_some_and(|public| public.key_data() == key))
     }
@@ -187,19 +189,19 @@ impl Holdings<'_> {
     }
 
     /// The private half of a certificate: a file, else the agent.
-    fn signer_of(&self, certificate: &Certificate) -> Result<Signs, Trouble> {
+    fn signer_of(&self, certificate: &Certificate) -> Result<PrivateHalf, KeyProblem> {
         let key = certificate.public_key();
         let file = self.identities.iter().find(|identity| {
             !matches!(identity.private, Private::Unusable(_))
                 && identity.public.as_ref().is_some_and(|public| public.key_data() == key)
         });
         if let Some(identity) = file {
-            return Ok(Signs::File(identity.private.clone()));
+            return Ok(PrivateHalf::File(identity.private.clone()));
         }
         let held = self.agent.iter().find(|identity| identity.public_key().key_data() == key);
-        held.map(|identity| Signs::Agent(Box::new(identity.clone()))).ok_or_else(|| {
+        held.map(|identity| PrivateHalf::Agent(Box::new(identity.clone()))).ok_or_else(|| {
             let why = format!("no identity file and no agent key has its private half {}", fingerprint(key));
-            Trouble::new(FailureKind::IdentityUnreadable, why)
+            KeyProblem::new(FailureKind::IdentityUnreadable, why)
         })
     }
 }
@@ -207,7 +209,7 @@ impl Holdings<'_> {
 impl Candidate {
     /// `ssh-ed25519 SHA256:… (source)`.
     pub(super) fn describe(&self) -> String {
-        let certificate = if matches!(self.proof, Proof::Certificate(_)) { " certificate" } else { "" };
+        let certificate = if matches!(self.proof, OfferedKey::Certificate(_)) { " certificate" } else { "" };
         let (key, sha1) = (self.key(), if self.sha1 { ", with SHA-1" } else { "" });
         format!("{}{certificate} {} ({}{sha1})", key.algorithm(), fingerprint(key), self.source)
     }
@@ -219,8 +221,8 @@ impl Candidate {
 
     pub(super) fn key(&self) -> &KeyData {
         match &self.proof {
-            Proof::Key(key) => key.key_data(),
-            Proof::Certificate(certificate) => certificate.public_key(),
+            OfferedKey::Key(key) => key.key_data(),
+            OfferedKey::Certificate(certificate) => certificate.public_key(),
         }
     }
 }
@@ -229,20 +231,20 @@ fn fingerprint(key: &KeyData) -> String {
     key.fingerprint(HashAlg::Sha256).to_string()
 }
 
-fn agent_proof(identity: &AgentIdentity, now: SystemTime) -> Result<Proof, Trouble> {
+fn agent_proof(identity: &AgentIdentity, now: SystemTime) -> Result<OfferedKey, KeyProblem> {
     match identity {
-        AgentIdentity::PublicKey { key, .. } => Ok(Proof::Key(key.clone())),
+        AgentIdentity::PublicKey { key, .. } => Ok(OfferedKey::Key(key.clone())),
         AgentIdentity::Certificate { certificate, .. } => {
             valid_at(certificate, now)?;
-            Ok(Proof::Certificate(Box::new(certificate.clone())))
+            Ok(OfferedKey::Certificate(Box::new(certificate.clone())))
         }
     }
 }
 
-pub(super) fn usable(file: &CertificateFile, now: SystemTime) -> Result<&Certificate, Trouble> {
+pub(super) fn usable(file: &CertificateFile, now: SystemTime) -> Result<&Certificate, KeyProblem> {
     let certificate = file.read.as_ref().map_err(Clone::clone)?;
     if certificate.cert_type() != CertType::User {
-        return Err(Trouble::new(FailureKind::IdentityUnreadable, "it is a host certificate, not a user's")
+        return Err(KeyProblem::new(FailureKind::IdentityUnreadable, "it is a host certificate, not a user's")
             .with_hint("sign the key again as a user's, with `ssh-keygen -s CA -n USER` and without `-h`"));
     }
     valid_at(certificate, now)?;
@@ -250,9 +252,9 @@ pub(super) fn usable(file: &CertificateFile, now: SystemTime) -> Result<&Certifi
 }
 
 /// A certificate outside its validity is not shown: the server would only count it as a rejection.
-fn valid_at(certificate: &Certificate, now: SystemTime) -> Result<(), Trouble> {
+fn valid_at(certificate: &Certificate, now: SystemTime) -> Result<(), KeyProblem> {
     let now = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-    let expired = |why: String| Trouble::new(FailureKind::CertificateExpired, why);
+    let expired = |why: String| KeyProblem::new(FailureKind::CertificateExpired, why);
     if now >= certificate.valid_before() {
         return Err(expired(format!("the certificate expired {} ago", span(now - certificate.valid_before()))));
     }

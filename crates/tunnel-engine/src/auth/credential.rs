@@ -3,7 +3,7 @@
 use russh::keys::{Certificate, PublicKey};
 
 use super::accepted::Accepted;
-use super::candidate::{Candidate, Holdings, Proof, Skipped, plan};
+use super::candidate::{AuthMaterial, Candidate, OfferedKey, Skipped, plan};
 use super::load;
 use crate::clock;
 use crate::spec::AuthSpec;
@@ -21,12 +21,12 @@ pub struct Credential {
     /// `ssh-ed25519 AAAA…`, without a comment.
     pub key: String,
     /// Of a certificate.
-    pub certified: Option<Certified>,
+    pub certified: Option<CertificateInfo>,
 }
 
 /// What a certificate says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Certified {
+pub struct CertificateInfo {
     /// The key that signed it, as in [`Credential::key`].
     pub authority: String,
     /// The logins that it is for; empty: any.
@@ -49,7 +49,7 @@ pub async fn credentials(spec: &AuthSpec) -> Credentials {
     let (identities, certificates) = load::files(spec).await;
     let agent = load::agent(spec, None).await;
     let held = agent.as_ref().ok().and_then(Option::as_ref).map(|agent| agent.identities.as_slice());
-    let holdings = Holdings {
+    let holdings = AuthMaterial {
         identities: &identities,
         certificates: &certificates,
         agent: held.unwrap_or_default(),
@@ -69,8 +69,8 @@ pub async fn credentials(spec: &AuthSpec) -> Credentials {
 /// `None`: its key cannot be written down.
 fn describe(candidate: &Candidate, named: bool) -> Option<Credential> {
     let (key, certified) = match &candidate.proof {
-        Proof::Key(key) => (key.clone(), None),
-        Proof::Certificate(certificate) => (PublicKey::from(certificate.public_key().clone()), Some(certificate)),
+        OfferedKey::Key(key) => (key.clone(), None),
+        OfferedKey::Certificate(certificate) => (PublicKey::from(certificate.public_key().clone()), Some(certificate)),
     };
     let certified = match certified {
         Some(certificate) => Some(of_certificate(certificate)?),
@@ -79,8 +79,8 @@ fn describe(candidate: &Candidate, named: bool) -> Option<Credential> {
     Some(Credential { source: candidate.source.clone(), named, key: line(&key)?, certified })
 }
 
-fn of_certificate(certificate: &Certificate) -> Option<Certified> {
-    Some(Certified {
+fn of_certificate(certificate: &Certificate) -> Option<CertificateInfo> {
+    Some(CertificateInfo {
         authority: line(&PublicKey::from(certificate.signature_key().clone()))?,
         principals: certificate.valid_principals().to_vec(),
         forwards: certificate.extensions().iter().any(|(name, _)| name == PORT_FORWARDING),

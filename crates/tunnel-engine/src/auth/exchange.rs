@@ -8,19 +8,19 @@ use russh::keys::ssh_key::public::KeyData;
 use russh::keys::{HashAlg, PublicKey};
 use tokio::time::timeout;
 
-use super::attempt::{Answerer, Attempt, Step};
-use super::candidate::{Candidate, Proof, Signs};
-use super::identity::Trouble;
-use super::sign::{Holder, KeySigner, SignError};
+use super::attempt::{Answerer, AuthStep, Authentication};
+use super::candidate::{Candidate, OfferedKey, PrivateHalf};
+use super::identity::KeyProblem;
+use super::sign::{KeySigner, PrivateKeyHolder, SignError};
 use super::{password, prompts};
 use crate::failure::{Failure, FailureKind};
-use crate::spec::Asker;
+use crate::spec::PrompterHandle;
 
 /// russh answers for a session that has ended before the session can say why; it says so within this.
 const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The server's answer to one method.
-pub(super) enum Answer {
+pub(super) enum MethodReply {
     Success,
     Refused {
         methods: MethodSet,
@@ -28,17 +28,17 @@ pub(super) enum Answer {
     },
     /// There is no signature. `wanted`: the server would have taken the key.
     Unsigned {
-        trouble: Trouble,
+        trouble: KeyProblem,
         wanted: bool,
     },
 }
 
-impl<H: Handler> Attempt<'_, H> {
-    pub(super) async fn take(&mut self, step: Step) -> Result<Answer, Failure> {
+impl<H: Handler> Authentication<'_, H> {
+    pub(super) async fn take(&mut self, step: AuthStep) -> Result<MethodReply, Failure> {
         match step {
-            Step::Key(candidate) => self.offer(*candidate).await,
-            Step::Interactive(answerer) => self.interact(&answerer).await,
-            Step::Password(password) => {
+            AuthStep::Key(candidate) => self.offer(*candidate).await,
+            AuthStep::Interactive(answerer) => self.interact(&answerer).await,
+            AuthStep::Password(password) => {
                 // russh wipes its copy once it is sent, but not the packet with it (SECURITY.md).
                 let answer = self.handle.authenticate_password(self.user, password.as_str());
                 match password::answer_or_change(answer, self.traffic).await {
@@ -49,36 +49,38 @@ impl<H: Handler> Attempt<'_, H> {
         }
     }
 
-    async fn offer(&mut self, candidate: Candidate) -> Result<Answer, Failure> {
+    async fn offer(&mut self, candidate: Candidate) -> Result<MethodReply, Failure> {
         let mut hash = None;
         if matches!(candidate.key(), KeyData::Rsa(_)) && !candidate.sha1 {
-            let accepted = self.accepted.rsa_hashes(matches!(candidate.proof, Proof::Certificate(_)));
+            let accepted = self.accepted.rsa_hashes(matches!(candidate.proof, OfferedKey::Certificate(_)));
             match self.rsa_hash(&accepted).await? {
                 Ok(chosen) => hash = chosen,
-                Err(trouble) => return Ok(Answer::Unsigned { trouble, wanted: false }),
+                Err(trouble) => return Ok(MethodReply::Unsigned { trouble, wanted: false }),
             }
         }
         let holder = match &candidate.signs {
-            Signs::File(private) => Holder::File {
+            PrivateHalf::File(private) => PrivateKeyHolder::File {
                 public: Box::new(candidate.key().clone().into()),
                 private: private.clone(),
                 name: candidate.source.clone(),
                 passphrase: self.spec.passphrase.clone(),
             },
-            Signs::Agent(identity) => Holder::Agent { agent: &mut self.agent, identity: identity.clone() },
+            PrivateHalf::Agent(identity) => {
+                PrivateKeyHolder::Agent { agent: &mut self.agent, identity: identity.clone() }
+            }
         };
         let session = self.traffic.session();
         let mut signer = KeySigner { holder, session_id: &session.session_id, signed: false };
         let answer = match candidate.proof {
-            Proof::Key(key) => self.handle.authenticate_publickey_with(self.user, key, hash, &mut signer).await,
+            OfferedKey::Key(key) => self.handle.authenticate_publickey_with(self.user, key, hash, &mut signer).await,
             // With our own signer, because russh's call for certificates offers RSA ones under a SHA-1 name.
-            Proof::Certificate(certificate) => {
+            OfferedKey::Certificate(certificate) => {
                 self.handle.authenticate_certificate_with(self.user, *certificate, hash, &mut signer).await
             }
         };
         self.signed = signer.signed;
         match answer {
-            Err(SignError::Trouble(trouble)) => Ok(Answer::Unsigned { trouble, wanted: true }),
+            Err(SignError::Trouble(trouble)) => Ok(MethodReply::Unsigned { trouble, wanted: true }),
             Err(SignError::SessionEnded(_)) => self.heard(None).await,
             Ok(answer) => self.heard(Some(answer)).await,
         }
@@ -87,7 +89,7 @@ impl<H: Handler> Attempt<'_, H> {
     /// The hash to sign with by an RSA key, one of `accepted` (`None`: SHA-1), or why there is none. A server that does
     /// not say what it takes (RFC 8308) is older than SHA-2 in ssh or says nothing about it: as ssh, it gets a
     /// signature with SHA-1 where those are wished for, else the one that RFC 8332 recommends.
-    async fn rsa_hash(&mut self, accepted: &[Option<HashAlg>]) -> Result<Result<Option<HashAlg>, Trouble>, Failure> {
+    async fn rsa_hash(&mut self, accepted: &[Option<HashAlg>]) -> Result<Result<Option<HashAlg>, KeyProblem>, Failure> {
         const SHA1: Option<HashAlg> = None;
         let first = accepted.first().copied();
         let if_accepted = |hash| Some(hash).filter(|hash| accepted.contains(hash));
@@ -109,12 +111,12 @@ impl<H: Handler> Attempt<'_, H> {
     /// Would the server take a signature with SHA-1 of an RSA key that it refused with SHA-2? Asked without making one
     /// (RFC 4252 section 7): sshd announces SHA-2 also where its PubkeyAcceptedAlgorithms leaves it out.
     pub(super) async fn takes_sha1(&mut self, key: PublicKey) -> bool {
-        let mut signer = KeySigner { holder: Holder::Asking, session_id: &[], signed: false };
+        let mut signer = KeySigner { holder: PrivateKeyHolder::Asking, session_id: &[], signed: false };
         let answer = self.handle.authenticate_publickey_with(self.user, key, None, &mut signer).await;
         matches!(answer, Err(SignError::Trouble(_)))
     }
 
-    async fn interact(&mut self, answerer: &Answerer) -> Result<Answer, Failure> {
+    async fn interact(&mut self, answerer: &Answerer) -> Result<MethodReply, Failure> {
         let mut answer = self.handle.authenticate_keyboard_interactive_start(self.user, None).await;
         let mut password_given = false;
         for round in 0.. {
@@ -128,7 +130,7 @@ impl<H: Handler> Attempt<'_, H> {
                     self.record.asked = prompts::quoted(&prompts).or(self.record.asked.take());
                     prompts
                 }
-                Ok(KeyboardInteractiveAuthResponse::Success) => return Ok(Answer::Success),
+                Ok(KeyboardInteractiveAuthResponse::Success) => return Ok(MethodReply::Success),
                 Ok(KeyboardInteractiveAuthResponse::Failure { remaining_methods, partial_success }) => {
                     return self.heard(Some(AuthResult::Failure { remaining_methods, partial_success })).await;
                 }
@@ -150,7 +152,7 @@ impl<H: Handler> Attempt<'_, H> {
     }
 
     /// The server's questions, put to a person. What is not answered is answered with nothing.
-    async fn asked(&self, prompts: Vec<Prompt>, asker: Asker) -> Vec<String> {
+    async fn asked(&self, prompts: Vec<Prompt>, asker: PrompterHandle) -> Vec<String> {
         let (user, host) = (self.user.to_owned(), self.host.to_owned());
         let again = self.interactive_tries.saturating_sub(1);
         let ask = move || prompts.iter().map(|prompt| prompts::put(prompt, &user, &host, &asker, again)).collect();
@@ -159,11 +161,11 @@ impl<H: Handler> Attempt<'_, H> {
 
     /// Tells a rejection from a lost connection: russh calls both a failure, the latter with no methods left
     /// (or with an error, here `None`), and ends the session itself when a server leaves none.
-    pub(super) async fn heard(&mut self, answer: Option<AuthResult>) -> Result<Answer, Failure> {
+    pub(super) async fn heard(&mut self, answer: Option<AuthResult>) -> Result<MethodReply, Failure> {
         match answer {
-            Some(AuthResult::Success) => Ok(Answer::Success),
+            Some(AuthResult::Success) => Ok(MethodReply::Success),
             Some(AuthResult::Failure { remaining_methods, partial_success }) if !remaining_methods.is_empty() => {
-                Ok(Answer::Refused { methods: remaining_methods, partial: partial_success })
+                Ok(MethodReply::Refused { methods: remaining_methods, partial: partial_success })
             }
             Some(AuthResult::Failure { .. }) | None => Err(self.lost().await),
         }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use russh::keys::{Certificate, PrivateKey, PublicKey, decode_secret_key, load_public_key};
 use zeroize::Zeroizing;
 
-use super::encrypted_key::{EncryptedKey, OpenError};
+use super::encrypted_key::{DecryptError, EncryptedKey};
 use super::{secret, small_scalar};
 use crate::failure::FailureKind;
-use crate::spec::{Asker, IdentitySpec, Question, SecretSource};
+use crate::spec::{IdentitySpec, PromptKind, PrompterHandle, SecretSource};
 
 /// Larger than any private key; a wrong file must not fill the memory.
 const MAX_KEY_BYTES: u64 = 1 << 20;
@@ -34,7 +34,7 @@ pub(super) enum Private {
     /// Encrypted: the file's text, for when the server wants the key.
     Locked(Arc<Zeroizing<String>>),
     /// Not to be had, for this reason.
-    Unusable(Trouble),
+    Unusable(KeyProblem),
 }
 
 /// Why an identity file with a public key cannot sign by itself.
@@ -44,14 +44,14 @@ const ONLY_PUBLIC_HINT: &str = "load its private half into the agent with `ssh-a
 
 /// Why a key could not be used: the failure it becomes when nothing else works.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Trouble {
+pub(super) struct KeyProblem {
     pub(super) kind: FailureKind,
     pub(super) why: String,
     /// Better than the kind's own hint.
     pub(super) hint: Option<String>,
 }
 
-impl Trouble {
+impl KeyProblem {
     pub(super) fn new(kind: FailureKind, why: impl Into<String>) -> Self {
         Self { kind, why: why.into(), hint: None }
     }
@@ -83,7 +83,7 @@ pub(super) fn load(spec: &IdentitySpec, passphrase: Option<&SecretSource>) -> Op
             return None;
         }
         if let Ok(public) = load_public_key(path) {
-            let trouble = Trouble::new(FailureKind::IdentityUnreadable, ONLY_PUBLIC).with_hint(ONLY_PUBLIC_HINT);
+            let trouble = KeyProblem::new(FailureKind::IdentityUnreadable, ONLY_PUBLIC).with_hint(ONLY_PUBLIC_HINT);
             return identity(Some(public), Private::Unusable(trouble));
         }
     }
@@ -115,8 +115,8 @@ pub(super) fn load(spec: &IdentitySpec, passphrase: Option<&SecretSource>) -> Op
 
 /// Decrypts the text of the key file `name`. Blocks: on the passphrase's file or on a person, and on a key derivation
 /// made to be slow.
-pub(super) fn unlock(name: &str, text: &str, passphrase: Option<&SecretSource>) -> Result<PrivateKey, Trouble> {
-    let needed = |why: String| Trouble::new(FailureKind::PassphraseNeeded, why);
+pub(super) fn unlock(name: &str, text: &str, passphrase: Option<&SecretSource>) -> Result<PrivateKey, KeyProblem> {
+    let needed = |why: String| KeyProblem::new(FailureKind::PassphraseNeeded, why);
     let key = match EncryptedKey::read(text) {
         Ok(Some(key)) => key,
         Ok(None) => return open(text).map_err(|error| not_a_key(&error)),
@@ -131,11 +131,11 @@ pub(super) fn unlock(name: &str, text: &str, passphrase: Option<&SecretSource>) 
                 needed(format!("it is encrypted, and passphrase_file `{}` cannot be read: {error}", file.display()))
             })?;
             key.open(passphrase.as_str()).map_err(|error| match error {
-                OpenError::WrongPassphrase => {
+                DecryptError::WrongPassphrase => {
                     needed(format!("the passphrase in `{}` does not open it", file.display()))
                         .with_hint("put the right passphrase into passphrase_file")
                 }
-                OpenError::Unsupported(_) | OpenError::TooCostly(_) | OpenError::Unusable(_) => {
+                DecryptError::Unsupported(_) | DecryptError::TooCostly(_) | DecryptError::Unusable(_) => {
                     not_opened(name, &error)
                 }
             })
@@ -153,14 +153,18 @@ fn open(text: &str) -> Result<PrivateKey, russh::keys::Error> {
 }
 
 /// As ssh: a wrong passphrase is asked for again, an empty one goes on to the next key (`None`).
-fn unlock_by_asking(name: &str, key: &EncryptedKey<'_>, asker: &Asker) -> Result<Option<PrivateKey>, Trouble> {
-    let question = Question::Passphrase { file: name.to_owned() };
+fn unlock_by_asking(
+    name: &str,
+    key: &EncryptedKey<'_>,
+    asker: &PrompterHandle,
+) -> Result<Option<PrivateKey>, KeyProblem> {
+    let question = PromptKind::Passphrase { file: name.to_owned() };
     let given =
         (0..asker.prompts()).map_while(|again| asker.ask(&question, again).filter(|passphrase| !passphrase.is_empty()));
     for passphrase in given {
         match key.open(passphrase.as_str()) {
             Ok(key) => return Ok(Some(key)),
-            Err(OpenError::WrongPassphrase) => {}
+            Err(DecryptError::WrongPassphrase) => {}
             Err(other) => return Err(not_opened(name, &other)),
         }
     }
@@ -175,7 +179,7 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Text of a small file, and ssh's verdict on its mode.
-fn read(path: &Path) -> io::Result<(Zeroizing<String>, Result<(), Exposed>)> {
+fn read(path: &Path) -> io::Result<(Zeroizing<String>, Result<(), ReadableByOthers>)> {
     let file = crate::file::open(path)?;
     let metadata = file.metadata()?;
     if metadata.len() > MAX_KEY_BYTES {
@@ -187,43 +191,45 @@ fn read(path: &Path) -> io::Result<(Zeroizing<String>, Result<(), Exposed>)> {
     let text = String::from_utf8_lossy(&content).into_owned();
     // ssh: only a file of one's own is judged; whose is somebody else's has to be readable somehow.
     let exposed = metadata.uid() == nix::unistd::getuid().as_raw() && metadata.mode() & 0o077 != 0;
-    let mode = if exposed { Err(Exposed(metadata.mode() & 0o777)) } else { Ok(()) };
+    let mode = if exposed { Err(ReadableByOthers(metadata.mode() & 0o777)) } else { Ok(()) };
     Ok((Zeroizing::new(text), mode))
 }
 
 /// The mode of a key file that others can read.
-struct Exposed(u32);
+struct ReadableByOthers(u32);
 
-impl Exposed {
-    fn with_chmod(&self, path: &Path) -> Trouble {
-        Trouble::new(FailureKind::IdentityPermissions, format!("others can read it: its mode is {:04o}", self.0))
+impl ReadableByOthers {
+    fn with_chmod(&self, path: &Path) -> KeyProblem {
+        KeyProblem::new(FailureKind::IdentityPermissions, format!("others can read it: its mode is {:04o}", self.0))
             .with_hint(format!("run `chmod 600 {}`", path.display()))
     }
 }
 
 /// No passphrase would help.
-fn not_opened(name: &str, error: &OpenError) -> Trouble {
-    let trouble = Trouble::new(FailureKind::IdentityUnreadable, error.to_string());
+fn not_opened(name: &str, error: &DecryptError) -> KeyProblem {
+    let trouble = KeyProblem::new(FailureKind::IdentityUnreadable, error.to_string());
     match error {
-        OpenError::Unsupported(_) => trouble.with_hint(format!(
+        DecryptError::Unsupported(_) => trouble.with_hint(format!(
             "convert it with `ssh-keygen -p -f {name}`, or where that refuses it too with \
              `openssl pkey -provider legacy -provider default -aes256 -in {name} -out {name}.new`"
         )),
-        OpenError::TooCostly(_) => trouble.with_hint(format!("encrypt it anew with `ssh-keygen -p -a 16 -f {name}`")),
-        OpenError::WrongPassphrase | OpenError::Unusable(_) => trouble,
+        DecryptError::TooCostly(_) => {
+            trouble.with_hint(format!("encrypt it anew with `ssh-keygen -p -a 16 -f {name}`"))
+        }
+        DecryptError::WrongPassphrase | DecryptError::Unusable(_) => trouble,
     }
 }
 
-fn unreadable(error: &io::Error) -> Trouble {
+fn unreadable(error: &io::Error) -> KeyProblem {
     let who = nix::unistd::getuid();
     let why = if error.kind() == ErrorKind::PermissionDenied && !crate::file::is_confined() {
         format!("user id {who}, which runs tunneld, may not read it")
     } else {
         error.to_string()
     };
-    Trouble::new(FailureKind::IdentityUnreadable, why)
+    KeyProblem::new(FailureKind::IdentityUnreadable, why)
 }
 
-fn not_a_key(error: &russh::keys::Error) -> Trouble {
-    Trouble::new(FailureKind::IdentityUnreadable, format!("it is not a private key that can be read: {error}"))
+fn not_a_key(error: &russh::keys::Error) -> KeyProblem {
+    KeyProblem::new(FailureKind::IdentityUnreadable, format!("it is not a private key that can be read: {error}"))
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use russh::keys::{Certificate, HashAlg};
 
 use super::candidate::usable;
-use super::identity::{self, Private, Trouble};
+use super::identity::{self, KeyProblem, Private};
 use super::{load, secret};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{AuthSpec, SecretSource};
@@ -79,7 +79,7 @@ fn describe(certificate: &Certificate) -> String {
     format!("a certificate `{}` for `{principals}`, valid now", certificate.key_id())
 }
 
-fn failure(trouble: Trouble) -> Failure {
+fn failure(trouble: KeyProblem) -> Failure {
     let failure = Failure::new(trouble.kind, trouble.why);
     match trouble.hint {
         Some(hint) => failure.with_hint(hint),

@@ -6,10 +6,10 @@ use std::path::Path;
 use russh::keys::{Certificate, ssh_key};
 use zeroize::Zeroizing;
 
-use super::agent::{Agent, AgentTrouble};
+use super::agent::{Agent, AgentProblem};
 use super::candidate::CertificateFile;
-use super::identity::{self, Identity, Trouble};
-use super::wiped::wiping;
+use super::identity::{self, Identity, KeyProblem};
+use super::zeroized::wiping;
 use crate::failure::FailureKind;
 use crate::file;
 use crate::spec::{AgentSpec, AuthSpec};
@@ -28,7 +28,7 @@ pub(super) async fn files(spec: &AuthSpec) -> (Vec<Identity>, Vec<CertificateFil
 }
 
 /// The agent of `spec`: `Ok(None)` when there is none to ask.
-pub(super) async fn agent(spec: &AuthSpec, session: Option<&SessionProof>) -> Result<Option<Agent>, AgentTrouble> {
+pub(super) async fn agent(spec: &AuthSpec, session: Option<&SessionProof>) -> Result<Option<Agent>, AgentProblem> {
     match &spec.agent {
         AgentSpec::None => Ok(None),
         AgentSpec::Socket(socket) => Agent::open(socket, session).await.map(Some),
@@ -56,7 +56,11 @@ pub(super) fn certificates(spec: &AuthSpec) -> Vec<CertificateFile> {
             Err(ssh_key::Error::Io(ErrorKind::NotFound)) if !explicit => None,
             Err(error) => {
                 let why = format!("it cannot be read as a certificate: {error}");
-                Some(CertificateFile { path, explicit, read: Err(Trouble::new(FailureKind::IdentityUnreadable, why)) })
+                Some(CertificateFile {
+                    path,
+                    explicit,
+                    read: Err(KeyProblem::new(FailureKind::IdentityUnreadable, why)),
+                })
             }
         })
         .chain(in_place_of_public_keys(spec))

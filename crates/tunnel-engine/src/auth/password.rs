@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::clock;
-use crate::examine::Step;
+use crate::examine::LoginStep;
 use crate::failure::{Failure, FailureKind};
 use crate::transport::SessionProof;
 
@@ -18,7 +18,7 @@ use crate::transport::SessionProof;
 const NO_ANSWER: Duration = Duration::from_secs(2);
 
 /// What the session below knows of its link.
-pub(crate) trait Traffic: Sync {
+pub(crate) trait LinkTraffic: Sync {
     /// Holds the reason once the session has ended.
     fn ended(&self) -> watch::Receiver<Option<Failure>>;
     /// Bytes from the server so far, and how many login banners were in them.
@@ -26,13 +26,13 @@ pub(crate) trait Traffic: Sync {
     /// What signatures of this session name.
     fn session(&self) -> &SessionProof;
     /// A step of the login, for its record.
-    fn note(&self, step: Step) {
+    fn note(&self, step: LoginStep) {
         drop(step);
     }
 }
 
 /// The answer to a password that is being sent, or `None` for a request to change it.
-pub(super) async fn answer_or_change<T>(answer: impl Future<Output = T>, traffic: &dyn Traffic) -> Option<T> {
+pub(super) async fn answer_or_change<T>(answer: impl Future<Output = T>, traffic: &dyn LinkTraffic) -> Option<T> {
     let mut answer = pin!(answer);
     let (mut before, mut waits) = (traffic.received(), false);
     loop {

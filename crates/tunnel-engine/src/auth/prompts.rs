@@ -2,7 +2,7 @@
 
 use russh::client::Prompt;
 
-use crate::spec::{Asker, Question};
+use crate::spec::{PromptKind, PrompterHandle};
 
 /// PAM asks once or twice. A server that goes on asking gets empty answers, and no more than this.
 pub(super) const MAX_ROUNDS: usize = 8;
@@ -46,9 +46,9 @@ pub(super) fn answers(prompts: &[Prompt], password: &str) -> Vec<String> {
 }
 
 /// One question of the server, put to a person. Blocks on them.
-pub(super) fn put(prompt: &Prompt, user: &str, host: &str, asker: &Asker, again: u32) -> String {
+pub(super) fn put(prompt: &Prompt, user: &str, host: &str, asker: &PrompterHandle, again: u32) -> String {
     // A server must not write to the terminal what only looks like text.
     let text = prompt.prompt.chars().filter(|c| !c.is_control()).collect();
-    let question = Question::Prompt { user: user.to_owned(), host: host.to_owned(), text, echo: prompt.echo };
+    let question = PromptKind::Prompt { user: user.to_owned(), host: host.to_owned(), text, echo: prompt.echo };
     asker.ask(&question, again).map(|answer| answer.as_str().to_owned()).unwrap_or_default()
 }

@@ -4,7 +4,7 @@ use russh::keys::HashAlg;
 use russh::{MethodKind, MethodSet};
 
 use super::candidate::{MAX_OFFERED_KEYS, Skipped};
-use super::identity::Trouble;
+use super::identity::KeyProblem;
 use crate::failure::{Failure, FailureKind};
 
 /// The line that lets tunneld sign with SHA-1.
@@ -17,7 +17,7 @@ const MAX_PRINCIPALS: usize = 5;
 
 /// What the server turned down.
 #[derive(Debug, Clone)]
-pub(super) enum Refused {
+pub(super) enum RejectedAuth {
     Key,
     RsaKey,
     Certificate {
@@ -31,7 +31,7 @@ pub(super) enum Refused {
 
 /// Filled in as authentication goes on.
 #[derive(Debug, Default)]
-pub(super) struct Record {
+pub(super) struct AuthRecord {
     /// Keys and methods that the server turned down, in order, as [`super::candidate::Candidate::describe`] says.
     pub(super) rejected: Vec<String>,
     /// Words for the password that was among them.
@@ -56,7 +56,7 @@ pub(super) struct Record {
     /// Nothing was named to log in with: no file is there, and no agent has a key.
     pub(super) no_keys: bool,
     /// Why the password could not be read, or that none is set.
-    pub(super) no_password: Option<Trouble>,
+    pub(super) no_password: Option<KeyProblem>,
     /// Methods that succeeded, but were not enough (AuthenticationMethods).
     pub(super) partial: Vec<String>,
     /// What the server said it would take, most recently; and whether a key could ever have been it.
@@ -64,29 +64,29 @@ pub(super) struct Record {
     pub(super) publickey_allowed: bool,
 }
 
-impl Record {
+impl AuthRecord {
     pub(super) fn learn(&mut self, methods: &MethodSet) {
         self.methods = methods.iter().map(<&'static str>::from).collect();
         self.publickey_allowed |= methods.contains(&MethodKind::PublicKey);
     }
 
     /// The server turned this down, again perhaps.
-    pub(super) fn refused(&mut self, what: Refused, words: String) {
+    pub(super) fn refused(&mut self, what: RejectedAuth, words: String) {
         if !self.rejected.contains(&words) {
             self.rejected.push(words);
         }
         match what {
-            Refused::Key => {}
-            Refused::RsaKey => self.refused_rsa = true,
-            Refused::Certificate { file, principals } => {
+            RejectedAuth::Key => {}
+            RejectedAuth::RsaKey => self.refused_rsa = true,
+            RejectedAuth::Certificate { file, principals } => {
                 self.refused_certificate.get_or_insert((file, principals));
             }
-            Refused::Password(words) => self.refused_password = Some(words),
+            RejectedAuth::Password(words) => self.refused_password = Some(words),
         }
     }
 
     /// An RSA key that cannot be used; `announced` is the best hash that the server named, SHA-1 being none.
-    pub(super) fn no_common_signature(&mut self, announced: Option<Option<HashAlg>>) -> Trouble {
+    pub(super) fn no_common_signature(&mut self, announced: Option<Option<HashAlg>>) -> KeyProblem {
         let (why, hint) = match announced {
             Some(None) => (
                 "no signature algorithm in common: the server takes no RSA signature with SHA-2",
@@ -102,7 +102,7 @@ impl Record {
             ),
         };
         self.signature_hint = Some(hint.clone());
-        Trouble::new(FailureKind::AuthRejected, why).with_hint(hint)
+        KeyProblem::new(FailureKind::AuthRejected, why).with_hint(hint)
     }
 
     /// Why nothing worked. `last_word` is what the server said when it ended the session itself.
@@ -162,7 +162,7 @@ impl Record {
 
     /// The most useful thing to mend: a key that the server wanted, then one that could not be shown to it.
     fn decisive(&self, user: &str) -> (FailureKind, Option<String>) {
-        let of = |trouble: &Trouble| (trouble.kind, trouble.hint.clone());
+        let of = |trouble: &KeyProblem| (trouble.kind, trouble.hint.clone());
         if let Some(skipped) = self.skipped.iter().find(|skipped| skipped.wanted) {
             return of(&skipped.trouble);
         }

@@ -14,8 +14,8 @@ use russh::keys::{Algorithm, HashAlg, PrivateKey, PublicKey, pkcs8};
 use zeroize::Zeroizing;
 
 use super::agent::{Agent, REFUSED_HINT};
-use super::identity::{Private, Trouble, unlock};
-use super::wiped::wiping;
+use super::identity::{KeyProblem, Private, unlock};
+use super::zeroized::wiping;
 use crate::failure::FailureKind;
 use crate::spec::SecretSource;
 use crate::transport::put_string;
@@ -25,7 +25,7 @@ const NO_SESSION_ID: [u8; 4] = [0; 4];
 
 /// Signs for one key that is being offered.
 pub(super) struct KeySigner<'a> {
-    pub(super) holder: Holder<'a>,
+    pub(super) holder: PrivateKeyHolder<'a>,
     /// Of the transport's first exchange. russh knows of none, and leaves the place for it empty.
     pub(super) session_id: &'a [u8],
     /// The server has said that it would take the key, and has got its signature.
@@ -33,7 +33,7 @@ pub(super) struct KeySigner<'a> {
 }
 
 /// Who holds the private half.
-pub(super) enum Holder<'a> {
+pub(super) enum PrivateKeyHolder<'a> {
     /// A key file.
     File {
         /// The key as offered, to find out when a `.pub` lies beside another key.
@@ -57,7 +57,7 @@ pub(super) enum SignError {
     SessionEnded(#[from] russh::SendError),
     /// The key could not be used.
     #[error("{}", .0.why)]
-    Trouble(Trouble),
+    Trouble(KeyProblem),
 }
 
 impl russh::Signer for KeySigner<'_> {
@@ -75,24 +75,26 @@ impl russh::Signer for KeySigner<'_> {
         let before = data.len();
         data.extend_from_slice(&request);
         let signed = match &mut self.holder {
-            Holder::File { public, private, name, passphrase } => {
+            PrivateKeyHolder::File { public, private, name, passphrase } => {
                 let (public, private, passphrase) = (public.clone(), private.clone(), passphrase.clone());
                 let name = name.clone();
                 // bcrypt and RSA take their time, and this thread carries all tunnels.
                 let unlock = move |text: &str| unlock(&name, text, passphrase.as_ref());
                 tokio::task::spawn_blocking(move || wiping(|| sign_with_file(&public, private, unlock, hash, data)))
                     .await
-                    .unwrap_or_else(|error| Err(Trouble::new(FailureKind::IdentityUnreadable, error.to_string())))
+                    .unwrap_or_else(|error| Err(KeyProblem::new(FailureKind::IdentityUnreadable, error.to_string())))
                     .map_err(SignError::Trouble)
             }
-            Holder::Asking => Err(SignError::Trouble(Trouble::new(FailureKind::AuthRejected, "only asked"))),
-            Holder::Agent { agent, identity } => {
+            PrivateKeyHolder::Asking => {
+                Err(SignError::Trouble(KeyProblem::new(FailureKind::AuthRejected, "only asked")))
+            }
+            PrivateKeyHolder::Agent { agent, identity } => {
                 let Some(connected) = agent else {
                     let why = "the agent stopped answering";
-                    return Err(SignError::Trouble(Trouble::new(FailureKind::AgentUnavailable, why)));
+                    return Err(SignError::Trouble(KeyProblem::new(FailureKind::AgentUnavailable, why)));
                 };
                 connected.sign(identity, hash, data).await.map_err(|broken| {
-                    let trouble = Trouble::new(FailureKind::AgentUnavailable, broken.why);
+                    let trouble = KeyProblem::new(FailureKind::AgentUnavailable, broken.why);
                     if broken.connection_lost {
                         **agent = None;
                         return SignError::Trouble(trouble);
@@ -111,10 +113,10 @@ impl russh::Signer for KeySigner<'_> {
 fn sign_with_file(
     public: &PublicKey,
     private: Private,
-    unlock: impl FnOnce(&str) -> Result<PrivateKey, Trouble>,
+    unlock: impl FnOnce(&str) -> Result<PrivateKey, KeyProblem>,
     hash: Option<HashAlg>,
     mut data: Vec<u8>,
-) -> Result<Vec<u8>, Trouble> {
+) -> Result<Vec<u8>, KeyProblem> {
     let key = match private {
         Private::Ready(key) => key,
         Private::Locked(text) => Arc::new(unlock(&text)?),
@@ -122,9 +124,9 @@ fn sign_with_file(
     };
     if key.public_key().key_data() != public.key_data() {
         let why = "the `.pub` file beside it belongs to another key";
-        return Err(Trouble::new(FailureKind::IdentityUnreadable, why));
+        return Err(KeyProblem::new(FailureKind::IdentityUnreadable, why));
     }
-    let unusable = |why: String| Trouble::new(FailureKind::IdentityUnreadable, format!("it cannot sign: {why}"));
+    let unusable = |why: String| KeyProblem::new(FailureKind::IdentityUnreadable, format!("it cannot sign: {why}"));
     let signature = sign(&key, hash, &data).map_err(unusable)?;
     let mut blob = Vec::new();
     signature.encode(&mut blob).map_err(|error| unusable(error.to_string()))?;

@@ -14,12 +14,12 @@ use russh::keys::{Algorithm, HashAlg, PrivateKey, PublicKey};
 use russh::{MethodKind, MethodSet};
 
 use super::accepted::Accepted;
-use super::candidate::{Holdings, MAX_OFFERED_KEYS, Plan, Skipped, plan};
-use super::identity::{Identity, Private, Trouble};
-use super::password::{Traffic, answer_or_change};
+use super::candidate::{AuthMaterial, MAX_OFFERED_KEYS, OfferPlan, Skipped, plan};
+use super::identity::{Identity, KeyProblem, Private};
+use super::password::{LinkTraffic, answer_or_change};
 use super::prompts;
-use super::report::Record;
-use super::sign::{Holder, KeySigner};
+use super::report::AuthRecord;
+use super::sign::{KeySigner, PrivateKeyHolder};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{AlgorithmList, AuthSpec};
 
@@ -36,7 +36,7 @@ fn keys_are_offered_in_the_order_of_ssh() {
 #[test]
 fn a_key_that_only_the_agent_can_use_is_not_reported_when_the_agent_has_it() {
     let unusable = Identity {
-        private: Private::Unusable(Trouble::new(FailureKind::IdentityUnreadable, "it is a public key")),
+        private: Private::Unusable(KeyProblem::new(FailureKind::IdentityUnreadable, "it is a public key")),
         ..file(1)
     };
     let with_agent = choose(std::slice::from_ref(&unusable), &[held(1)], true);
@@ -76,28 +76,35 @@ fn the_most_useful_thing_to_mend_is_the_failure() {
     use FailureKind::{
         AgentUnavailable, AuthRejected, CertificateExpired, IdentityPermissions, IdentityUnreadable, PassphraseNeeded,
     };
-    let record = |skipped: &[(FailureKind, bool)]| Record {
+    let record = |skipped: &[(FailureKind, bool)]| AuthRecord {
         skipped: skipped
             .iter()
-            .map(|(kind, wanted)| Skipped { source: "k".into(), trouble: Trouble::new(*kind, "why"), wanted: *wanted })
+            .map(|(kind, wanted)| Skipped {
+                source: "k".into(),
+                trouble: KeyProblem::new(*kind, "why"),
+                wanted: *wanted,
+            })
             .collect(),
         publickey_allowed: true,
-        ..Record::default()
+        ..AuthRecord::default()
     };
     let rejected = || vec!["ssh-ed25519 SHA256:x (k)".to_owned()];
     let agent = || Some("agent `s`: gone".to_owned());
     let cases = [
         (record(&[]), AuthRejected),
-        (Record { rejected: rejected(), ..record(&[]) }, AuthRejected),
-        (Record { rejected: rejected(), ..record(&[(IdentityPermissions, false)]) }, IdentityPermissions),
+        (AuthRecord { rejected: rejected(), ..record(&[]) }, AuthRejected),
+        (AuthRecord { rejected: rejected(), ..record(&[(IdentityPermissions, false)]) }, IdentityPermissions),
         (record(&[(PassphraseNeeded, false), (CertificateExpired, false)]), CertificateExpired),
         (record(&[(IdentityPermissions, false), (PassphraseNeeded, true)]), PassphraseNeeded),
         (record(&[(AgentUnavailable, true), (IdentityPermissions, false)]), AgentUnavailable),
-        (Record { agent: agent(), ..record(&[]) }, AgentUnavailable),
-        (Record { agent: agent(), ..record(&[(IdentityUnreadable, false)]) }, AgentUnavailable),
-        (Record { agent: agent(), rejected: rejected(), ..record(&[]) }, AuthRejected),
+        (AuthRecord { agent: agent(), ..record(&[]) }, AgentUnavailable),
+        (AuthRecord { agent: agent(), ..record(&[(IdentityUnreadable, false)]) }, AgentUnavailable),
+        (AuthRecord { agent: agent(), rejected: rejected(), ..record(&[]) }, AuthRejected),
         // A server that takes no keys does not care about them.
-        (Record { publickey_allowed: false, agent: agent(), ..record(&[(IdentityPermissions, false)]) }, AuthRejected),
+        (
+            AuthRecord { publickey_allowed: false, agent: agent(), ..record(&[(IdentityPermissions, false)]) },
+            AuthRejected,
+        ),
     ];
     for (record, want) in cases {
         assert_eq!(record.failure("me", None).kind(), want, "{record:?}");
@@ -109,7 +116,7 @@ fn keys_that_a_rule_leaves_out_are_named_and_not_offered() {
     let spec = AuthSpec { accepted: AlgorithmList::parse("rsa-sha2-512").unwrap(), ..AuthSpec::default() };
     let accepted = Accepted::of(&spec).unwrap();
     let (identities, agent) = ([file(1)], [held(2)]);
-    let holdings = Holdings {
+    let holdings = AuthMaterial {
         identities: &identities,
         certificates: &[],
         agent: &agent,
@@ -118,7 +125,7 @@ fn keys_that_a_rule_leaves_out_are_named_and_not_offered() {
     };
     let plan = plan(&holdings, now());
     assert!(plan.candidates.is_empty());
-    let record = Record { skipped: plan.skipped, publickey_allowed: true, ..Record::default() };
+    let record = AuthRecord { skipped: plan.skipped, publickey_allowed: true, ..AuthRecord::default() };
     let failure = record.failure("me", None);
     assert_eq!(failure.kind(), FailureKind::AuthRejected);
     for source in ["`agent key `2``", "`file 1`"] {
@@ -130,17 +137,17 @@ fn keys_that_a_rule_leaves_out_are_named_and_not_offered() {
 
 #[test]
 fn the_message_tells_everything_that_was_tried() {
-    let mut record = Record {
+    let mut record = AuthRecord {
         partial: vec!["publickey a SHA256:x".into()],
         rejected: vec!["ssh-rsa SHA256:y (b)".into()],
         skipped: vec![Skipped {
             source: "c".into(),
-            trouble: Trouble::new(FailureKind::IdentityPermissions, "others can read it")
+            trouble: KeyProblem::new(FailureKind::IdentityPermissions, "others can read it")
                 .with_hint("run `chmod 600 c`"),
             wanted: false,
         }],
         cut: 2,
-        ..Record::default()
+        ..AuthRecord::default()
     };
     record.learn(&MethodSet::from(&[MethodKind::PublicKey, MethodKind::Password][..]));
     let failure = record.failure("me", None);
@@ -152,7 +159,7 @@ fn the_message_tells_everything_that_was_tried() {
     );
     assert_eq!(failure.hint(), "run `chmod 600 c`");
     let word = Failure::new(FailureKind::AuthRejected, "too many").with_hint("fewer");
-    let ended = Record::default().failure("me", Some(&word));
+    let ended = AuthRecord::default().failure("me", Some(&word));
     assert!(ended.message().ends_with("; too many"), "{ended}");
 }
 
@@ -173,7 +180,7 @@ async fn every_type_of_key_makes_a_signature_that_its_public_half_confirms() {
     {
         let key = PrivateKey::random(&mut random, algorithm.clone()).unwrap();
         let public = key.public_key().clone();
-        let holder = Holder::File {
+        let holder = PrivateKeyHolder::File {
             public: Box::new(public.clone()),
             private: Private::Ready(Arc::new(key)),
             name: "f".into(),
@@ -195,12 +202,12 @@ async fn every_type_of_key_makes_a_signature_that_its_public_half_confirms() {
     }
 }
 
-fn choose(identities: &[Identity], agent: &[AgentIdentity], identities_only: bool) -> Plan {
+fn choose(identities: &[Identity], agent: &[AgentIdentity], identities_only: bool) -> OfferPlan {
     let accepted = Accepted::default();
-    plan(&Holdings { identities, certificates: &[], agent, identities_only, accepted: &accepted }, now())
+    plan(&AuthMaterial { identities, certificates: &[], agent, identities_only, accepted: &accepted }, now())
 }
 
-fn sources(plan: &Plan) -> Vec<String> {
+fn sources(plan: &OfferPlan) -> Vec<String> {
     plan.candidates.iter().map(|candidate| candidate.source.clone()).collect()
 }
 
@@ -244,8 +251,8 @@ fn questions_for_a_new_password_are_recognised() {
 async fn bytes_without_an_answer_are_a_request_to_change_the_password() {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    struct Link(AtomicU64, u32);
-    impl Traffic for Link {
+    struct FakeLink(AtomicU64, u32);
+    impl LinkTraffic for FakeLink {
         fn ended(&self) -> tokio::sync::watch::Receiver<Option<Failure>> {
             tokio::sync::watch::channel(None).1
         }
@@ -256,7 +263,7 @@ async fn bytes_without_an_answer_are_a_request_to_change_the_password() {
             panic!("no signature is made")
         }
     }
-    let link = Link(AtomicU64::new(100), 0);
+    let link = FakeLink(AtomicU64::new(100), 0);
     let later = |wait: u64| async move {
         let _ = tokio::time::timeout(Duration::from_secs(wait), std::future::pending::<()>()).await;
     };

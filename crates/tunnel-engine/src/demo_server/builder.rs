@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use russh::keys::{Certificate, PublicKey};
 
-use super::keys::{Key, KeyError};
+use super::keys::{DemoKey, KeyError};
 use super::server::Server;
 use super::targets::Target;
 
@@ -21,7 +21,7 @@ pub(super) const DEFAULT_WINDOW: u32 = 2 * 1024 * 1024;
 #[derive(Default)]
 pub struct Builder {
     pub(super) users: HashMap<String, User>,
-    pub(super) host_keys: Vec<Key>,
+    pub(super) host_keys: Vec<DemoKey>,
     pub(super) host_certificates: Vec<Certificate>,
     pub(super) targets: HashMap<String, Target>,
     pub(super) window: Option<u32>,
@@ -78,7 +78,7 @@ impl Builder {
 
     /// One more host key.
     #[must_use]
-    pub fn host_key(mut self, key: Key) -> Self {
+    pub fn host_key(mut self, key: DemoKey) -> Self {
         self.host_keys.push(key);
         self
     }

@@ -10,15 +10,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::faults::{ConnectFault, Faults};
 use super::flood::flood;
-use super::handler::Handler;
+use super::handler::DemoHandler;
 use super::link::{self, PIPE_BYTES};
-use super::server::{Order, Shared};
+use super::server::{DemoShared, SessionOrder};
 
 /// How long a client that is turned away may take to hang up, so that no reset overtakes what it was told.
 const PARTING: Duration = Duration::from_secs(1);
 
 /// Serves one client until it goes, is cut, or the server ends.
-pub(super) async fn serve<S>(shared: Arc<Shared>, client: S, peer: Option<SocketAddr>)
+pub(super) async fn serve<S>(shared: Arc<DemoShared>, client: S, peer: Option<SocketAddr>)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -41,7 +41,7 @@ where
     gone.run_until_cancelled(life).await;
 }
 
-async fn speak_ssh<S>(shared: Arc<Shared>, client: S, peer: Option<SocketAddr>, token: CancellationToken)
+async fn speak_ssh<S>(shared: Arc<DemoShared>, client: S, peer: Option<SocketAddr>, token: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -51,7 +51,7 @@ where
     let session = async {
         let mut orders = shared.orders.subscribe();
         let ended = token.child_token();
-        let handler = Handler::new(shared.clone(), peer, ended.clone());
+        let handler = DemoHandler::new(shared.clone(), peer, ended.clone());
         let _ended = ended.drop_guard();
         let started = russh::server::run_stream(Arc::new(shared.config()), server_end, handler).await;
         let Ok(mut session) = started else { return };
@@ -60,11 +60,11 @@ where
             tokio::select! {
                 _ = &mut session => return,
                 order = orders.recv() => match order {
-                    Ok(Order::Goodbye { code, text }) => if let Ok(reason) = code.try_into() {
+                    Ok(SessionOrder::Goodbye { code, text }) => if let Ok(reason) = code.try_into() {
                         // The session may have ended by itself.
                         let _ = handle.disconnect(reason, text, String::new()).await;
                     },
-                    Ok(Order::Flood { times }) => flood(&handle, times).await,
+                    Ok(SessionOrder::Flood { times }) => flood(&handle, times).await,
                     Err(_) => {}
                 },
             }

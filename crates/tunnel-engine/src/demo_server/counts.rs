@@ -49,19 +49,19 @@ impl Counter {
     }
 
     /// Counts one more in `field` until the guard is dropped.
-    pub(super) fn hold(&self, field: fn(&mut Counts) -> &mut u64) -> Held {
+    pub(super) fn hold(&self, field: fn(&mut Counts) -> &mut u64) -> CountGuard {
         self.0.send_modify(|counts| *field(counts) += 1);
-        Held { counter: self.clone(), field }
+        CountGuard { counter: self.clone(), field }
     }
 }
 
 /// One in a count; dropping it takes it out.
-pub(super) struct Held {
+pub(super) struct CountGuard {
     counter: Counter,
     field: fn(&mut Counts) -> &mut u64,
 }
 
-impl Drop for Held {
+impl Drop for CountGuard {
     fn drop(&mut self) {
         self.counter.0.send_modify(|counts| {
             let count = (self.field)(counts);

@@ -12,11 +12,11 @@ use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::builder::User;
-use super::counts::Held;
+use super::counts::CountGuard;
 use super::faults::{AuthFault, Faults};
 use super::listeners::Listeners;
 use super::relay;
-use super::server::Shared;
+use super::server::DemoShared;
 use super::targets::Connected;
 use crate::{clock, task};
 
@@ -24,18 +24,18 @@ use crate::{clock, task};
 const MAX_SHELLS: usize = 10;
 
 /// One session.
-pub(super) struct Handler {
-    shared: Arc<Shared>,
+pub(super) struct DemoHandler {
+    shared: Arc<DemoShared>,
     peer: Option<SocketAddr>,
     gone: CancellationToken,
     listeners: Listeners,
     /// Session channels that wait for their command.
     shells: HashMap<ChannelId, Channel<Msg>>,
-    session: Option<Held>,
+    session: Option<CountGuard>,
 }
 
 /// Where a channel is to lead.
-enum Wanted {
+enum ChannelTarget {
     Tcp { host: String, port: u16 },
     Unix(String),
 }
@@ -43,8 +43,8 @@ enum Wanted {
 /// The target in memory that plays the shell: it is told the command in its first line.
 const SHELL: &str = "exec";
 
-impl Handler {
-    pub(super) fn new(shared: Arc<Shared>, peer: Option<SocketAddr>, gone: CancellationToken) -> Self {
+impl DemoHandler {
+    pub(super) fn new(shared: Arc<DemoShared>, peer: Option<SocketAddr>, gone: CancellationToken) -> Self {
         let listeners = Listeners::new(shared.clone(), gone.clone());
         Self { shared, peer, gone, listeners, shells: HashMap::new(), session: None }
     }
@@ -79,7 +79,7 @@ impl Handler {
     }
 
     /// Answers an open once the target has. In a task: the session goes on meanwhile.
-    fn open(&self, channel: Channel<Msg>, reply: ChannelOpenHandle, wanted: Wanted) {
+    fn open(&self, channel: Channel<Msg>, reply: ChannelOpenHandle, wanted: ChannelTarget) {
         let (shared, gone) = (self.shared.clone(), self.gone.clone());
         shared.counts.change(|counts| counts.opens += 1);
         task::detached(async move {
@@ -90,10 +90,10 @@ impl Handler {
 }
 
 async fn answer(
-    shared: Arc<Shared>,
+    shared: Arc<DemoShared>,
     channel: Channel<Msg>,
     reply: ChannelOpenHandle,
-    wanted: Wanted,
+    wanted: ChannelTarget,
     gone: CancellationToken,
 ) {
     let mut faults = shared.faults.subscribe();
@@ -104,8 +104,8 @@ async fn answer(
         return reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
     }
     let target: Connected = match wanted {
-        Wanted::Tcp { host, port } => shared.connect_tcp(&host, port).await,
-        Wanted::Unix(path) => shared.connect_unix(&path).await,
+        ChannelTarget::Tcp { host, port } => shared.connect_tcp(&host, port).await,
+        ChannelTarget::Unix(path) => shared.connect_unix(&path).await,
     };
     match target {
         Ok(target) => {
@@ -116,7 +116,7 @@ async fn answer(
     }
 }
 
-impl russh::server::Handler for Handler {
+impl russh::server::Handler for DemoHandler {
     type Error = russh::Error;
 
     async fn authentication_banner(&mut self) -> Result<Option<String>, Self::Error> {
@@ -196,7 +196,7 @@ impl russh::server::Handler for Handler {
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
         match u16::try_from(port) {
-            Ok(port) => self.open(channel, reply, Wanted::Tcp { host: host.to_owned(), port }),
+            Ok(port) => self.open(channel, reply, ChannelTarget::Tcp { host: host.to_owned(), port }),
             Err(_) => reply.reject(ChannelOpenFailure::ConnectFailed).await,
         }
         Ok(())
@@ -209,7 +209,7 @@ impl russh::server::Handler for Handler {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.open(channel, reply, Wanted::Unix(path.to_owned()));
+        self.open(channel, reply, ChannelTarget::Unix(path.to_owned()));
         Ok(())
     }
 
@@ -275,7 +275,7 @@ impl russh::server::Handler for Handler {
     }
 }
 
-impl Handler {
+impl DemoHandler {
     async fn may_listen(&self) -> bool {
         self.shared.counts.change(|counts| counts.forward_requests += 1);
         self.wait_while(|faults| faults.hold_forwards).await;

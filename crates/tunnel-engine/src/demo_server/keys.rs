@@ -9,9 +9,9 @@ const RSA_BITS: usize = 2048;
 
 /// A private key.
 #[derive(Clone)]
-pub struct Key(PrivateKey);
+pub struct DemoKey(PrivateKey);
 
-impl Key {
+impl DemoKey {
     /// A new ed25519 key.
     pub fn ed25519() -> Result<Self, KeyError> {
         Ok(Self(PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).map_err(KeyError::new)?))
@@ -43,7 +43,7 @@ impl Key {
     }
 }
 
-impl std::fmt::Debug for Key {
+impl std::fmt::Debug for DemoKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Key({})", self.0.algorithm())
     }

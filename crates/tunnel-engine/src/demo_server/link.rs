@@ -33,8 +33,8 @@ pub(super) async fn carry(
 ) -> io::Result<()> {
     let (client_read, client_write) = tokio::io::split(client);
     let (server_read, server_write) = tokio::io::split(server);
-    let to_server = Wire { faults: faults.clone(), flow: |faults| faults.link.to_server };
-    let to_client = Wire { faults, flow: |faults| faults.link.to_client };
+    let to_server = DelayedWire { faults: faults.clone(), flow: |faults| faults.link.to_server };
+    let to_client = DelayedWire { faults, flow: |faults| faults.link.to_client };
     tokio::select! {
         end = to_client.carry(server_read, client_write) => end,
         broken = async {
@@ -46,25 +46,25 @@ pub(super) async fn carry(
     }
 }
 
-struct Wire {
+struct DelayedWire {
     faults: watch::Receiver<Faults>,
     flow: fn(&Faults) -> Flow,
 }
 
-struct Piece {
+struct DelayedPiece {
     bytes: Bytes,
     due: Instant,
     _room: tokio::sync::OwnedSemaphorePermit,
 }
 
-impl Wire {
+impl DelayedWire {
     async fn carry(self, from: impl AsyncRead + Unpin, to: impl AsyncWrite + Unpin) -> io::Result<()> {
         let (put, take) = mpsc::channel(WIRE_PIECES);
         tokio::try_join!(self.fill(from, put), empty(take, to))?;
         Ok(())
     }
 
-    async fn fill(mut self, mut from: impl AsyncRead + Unpin, wire: mpsc::Sender<Piece>) -> io::Result<()> {
+    async fn fill(mut self, mut from: impl AsyncRead + Unpin, wire: mpsc::Sender<DelayedPiece>) -> io::Result<()> {
         let room = std::sync::Arc::new(Semaphore::new(WIRE_BYTES));
         let mut buffer = BytesMut::new();
         loop {
@@ -87,7 +87,7 @@ impl Wire {
             }
             let permits = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
             let Ok(permit) = room.clone().acquire_many_owned(permits).await else { return Ok(()) };
-            let piece = Piece { bytes, due: clock::now() + delay, _room: permit };
+            let piece = DelayedPiece { bytes, due: clock::now() + delay, _room: permit };
             if wire.send(piece).await.is_err() {
                 return Ok(());
             }
@@ -100,7 +100,7 @@ impl Wire {
     }
 }
 
-async fn empty(mut wire: mpsc::Receiver<Piece>, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
+async fn empty(mut wire: mpsc::Receiver<DelayedPiece>, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
     while let Some(piece) = wire.recv().await {
         if piece.due > clock::now() {
             tokio::time::sleep_until(piece.due.into()).await;

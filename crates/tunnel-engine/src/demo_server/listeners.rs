@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::relay::{self, TargetStream};
-use super::server::{Shared, lock};
+use super::server::{DemoShared, lock};
 use super::targets::TARGET_PIPE_BYTES;
 use crate::task;
 
@@ -30,26 +30,26 @@ const MAX_LISTENERS: usize = 1024;
 
 /// The listeners of one session. They end with it.
 pub(super) struct Listeners {
-    shared: Arc<Shared>,
+    shared: Arc<DemoShared>,
     gone: CancellationToken,
-    live: HashMap<Place, Listener>,
+    live: HashMap<ListenPlace, DemoListener>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Place {
+enum ListenPlace {
     Tcp { address: String, port: u16 },
     Unix(String),
 }
 
-struct Listener {
+struct DemoListener {
     _tasks: Vec<AbortOnDropHandle<()>>,
-    _claim: Option<Claim>,
-    _socket_file: Option<SocketFile>,
-    _now: super::counts::Held,
+    _claim: Option<PortClaim>,
+    _socket_file: Option<DemoSocketFile>,
+    _now: super::counts::CountGuard,
 }
 
 impl Listeners {
-    pub(super) fn new(shared: Arc<Shared>, gone: CancellationToken) -> Self {
+    pub(super) fn new(shared: Arc<DemoShared>, gone: CancellationToken) -> Self {
         Self { shared, gone, live: HashMap::new() }
     }
 
@@ -65,26 +65,26 @@ impl Listeners {
 
     /// Listens on a unix socket.
     pub(super) fn listen_unix(&mut self, handle: &Handle, path: &str) -> Option<()> {
-        let place = Place::Unix(path.to_owned());
-        let origin = Origin { handle: handle.clone(), place: place.clone() };
+        let place = ListenPlace::Unix(path.to_owned());
+        let origin = ListenerOrigin { handle: handle.clone(), place: place.clone() };
         if self.shared.in_memory() {
             let (claim, incoming) = self.shared.ports.claim(path)?;
-            let task = self.start(origin, Incoming::Memory(incoming));
+            let task = self.start(origin, IncomingSource::Memory(incoming));
             return self.keep(place, vec![task], Some(claim), None);
         }
         let listener = UnixListener::bind(path).ok()?;
-        let task = self.start(origin, Incoming::Unix(listener));
-        self.keep(place, vec![task], None, Some(SocketFile(path.into())))
+        let task = self.start(origin, IncomingSource::Unix(listener));
+        self.keep(place, vec![task], None, Some(DemoSocketFile(path.into())))
     }
 
     /// Ends a listener; false: there is none.
     pub(super) fn cancel_tcp(&mut self, address: &str, port: u16) -> bool {
-        self.live.remove(&Place::Tcp { address: address.to_owned(), port }).is_some()
+        self.live.remove(&ListenPlace::Tcp { address: address.to_owned(), port }).is_some()
     }
 
     /// The same for a unix socket.
     pub(super) fn cancel_unix(&mut self, path: &str) -> bool {
-        self.live.remove(&Place::Unix(path.to_owned())).is_some()
+        self.live.remove(&ListenPlace::Unix(path.to_owned())).is_some()
     }
 
     fn listen_memory_tcp(&mut self, handle: &Handle, address: &str, port: u16) -> Option<u16> {
@@ -97,8 +97,9 @@ impl Listeners {
                 (port, claim, incoming)
             }
         };
-        let place = Place::Tcp { address: address.to_owned(), port };
-        let task = self.start(Origin { handle: handle.clone(), place: place.clone() }, Incoming::Memory(incoming));
+        let place = ListenPlace::Tcp { address: address.to_owned(), port };
+        let task = self
+            .start(ListenerOrigin { handle: handle.clone(), place: place.clone() }, IncomingSource::Memory(incoming));
         self.keep(place, vec![task], Some(claim), None)?;
         Some(port)
     }
@@ -106,33 +107,36 @@ impl Listeners {
     fn listen_real_tcp(&mut self, handle: &Handle, address: &str, port: u16) -> io::Result<u16> {
         let listeners = bind_loopback(address, port)?;
         let port = listeners[0].local_addr()?.port();
-        let place = Place::Tcp { address: address.to_owned(), port };
+        let place = ListenPlace::Tcp { address: address.to_owned(), port };
         let tasks = listeners
             .into_iter()
             .map(|listener| {
-                self.start(Origin { handle: handle.clone(), place: place.clone() }, Incoming::Tcp(listener))
+                self.start(
+                    ListenerOrigin { handle: handle.clone(), place: place.clone() },
+                    IncomingSource::Tcp(listener),
+                )
             })
             .collect();
         self.keep(place, tasks, None, None).ok_or(io::ErrorKind::QuotaExceeded)?;
         Ok(port)
     }
 
-    fn start(&self, origin: Origin, incoming: Incoming) -> AbortOnDropHandle<()> {
+    fn start(&self, origin: ListenerOrigin, incoming: IncomingSource) -> AbortOnDropHandle<()> {
         task::owned(accept(self.shared.clone(), self.gone.clone(), origin, incoming))
     }
 
     fn keep(
         &mut self,
-        place: Place,
+        place: ListenPlace,
         tasks: Vec<AbortOnDropHandle<()>>,
-        claim: Option<Claim>,
-        socket_file: Option<SocketFile>,
+        claim: Option<PortClaim>,
+        socket_file: Option<DemoSocketFile>,
     ) -> Option<()> {
         if self.live.len() >= MAX_LISTENERS {
             return None;
         }
         let now = self.shared.counts.hold(|counts| &mut counts.forwards_now);
-        let listener = Listener { _tasks: tasks, _claim: claim, _socket_file: socket_file, _now: now };
+        let listener = DemoListener { _tasks: tasks, _claim: claim, _socket_file: socket_file, _now: now };
         self.live.insert(place, listener);
         Some(())
     }
@@ -167,18 +171,23 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
-struct Origin {
+struct ListenerOrigin {
     handle: Handle,
-    place: Place,
+    place: ListenPlace,
 }
 
-enum Incoming {
+enum IncomingSource {
     Tcp(TcpListener),
     Unix(UnixListener),
     Memory(mpsc::Receiver<DuplexStream>),
 }
 
-async fn accept(shared: Arc<Shared>, gone: CancellationToken, origin: Origin, mut incoming: Incoming) {
+async fn accept(
+    shared: Arc<DemoShared>,
+    gone: CancellationToken,
+    origin: ListenerOrigin,
+    mut incoming: IncomingSource,
+) {
     let origin = Arc::new(origin);
     while let Some((stream, peer)) = incoming.next().await {
         // Ends with the connection or the session; a cancelled listener leaves its connections alone.
@@ -186,7 +195,7 @@ async fn accept(shared: Arc<Shared>, gone: CancellationToken, origin: Origin, mu
     }
 }
 
-impl Incoming {
+impl IncomingSource {
     async fn next(&mut self) -> Option<(Box<dyn TargetStream>, SocketAddr)> {
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         match self {
@@ -205,14 +214,14 @@ impl Incoming {
 }
 
 async fn open(
-    shared: Arc<Shared>,
+    shared: Arc<DemoShared>,
     gone: CancellationToken,
-    origin: Arc<Origin>,
+    origin: Arc<ListenerOrigin>,
     stream: Box<dyn TargetStream>,
     peer: SocketAddr,
 ) {
     let opened = match &origin.place {
-        Place::Tcp { address, port } => {
+        ListenPlace::Tcp { address, port } => {
             let opening = origin.handle.channel_open_forwarded_tcpip(
                 address.clone(),
                 u32::from(*port),
@@ -221,7 +230,7 @@ async fn open(
             );
             gone.run_until_cancelled(opening).await
         }
-        Place::Unix(path) => {
+        ListenPlace::Unix(path) => {
             gone.run_until_cancelled(origin.handle.channel_open_forwarded_streamlocal(path.clone())).await
         }
     };
@@ -237,12 +246,12 @@ pub(super) struct MemoryPorts(Arc<Mutex<HashMap<String, mpsc::Sender<DuplexStrea
 
 /// A port of a server in memory that no client can have until this is dropped.
 pub struct HeldPort {
-    _claim: Claim,
+    _claim: PortClaim,
     _connections: mpsc::Receiver<DuplexStream>,
 }
 
 /// A port that is taken until this is dropped.
-struct Claim {
+struct PortClaim {
     ports: MemoryPorts,
     name: String,
 }
@@ -259,27 +268,27 @@ impl MemoryPorts {
         self.claim(name).map(|(claim, connections)| HeldPort { _claim: claim, _connections: connections })
     }
 
-    fn claim(&self, name: &str) -> Option<(Claim, mpsc::Receiver<DuplexStream>)> {
+    fn claim(&self, name: &str) -> Option<(PortClaim, mpsc::Receiver<DuplexStream>)> {
         let mut ports = lock(&self.0);
         if ports.contains_key(name) {
             return None;
         }
         let (put, take) = mpsc::channel(BACKLOG);
         ports.insert(name.to_owned(), put);
-        Some((Claim { ports: self.clone(), name: name.to_owned() }, take))
+        Some((PortClaim { ports: self.clone(), name: name.to_owned() }, take))
     }
 }
 
-impl Drop for Claim {
+impl Drop for PortClaim {
     fn drop(&mut self) {
         lock(&self.ports.0).remove(&self.name);
     }
 }
 
 /// A socket file that we made.
-struct SocketFile(PathBuf);
+struct DemoSocketFile(PathBuf);
 
-impl Drop for SocketFile {
+impl Drop for DemoSocketFile {
     fn drop(&mut self) {
         let is_socket = |path: &Path| path.symlink_metadata().is_ok_and(|data| data.file_type().is_socket());
         if is_socket(&self.0) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::faults::ConnectFault;
-use super::server::{Server, Shared};
+use super::server::{DemoShared, Server};
 use super::{connection, memory_io};
 use crate::dial::{Dialer, Dialing, Link, Prepared};
 use crate::failure::{Failure, FailureKind};
@@ -18,11 +18,11 @@ const CLIENT_PIPE_BYTES: usize = 256 * 1024;
 /// Reaches one server, whatever host a spec names.
 #[derive(Clone)]
 pub struct MemoryDialer {
-    server: Weak<Shared>,
+    server: Weak<DemoShared>,
 }
 
 impl MemoryDialer {
-    pub(super) fn new(server: &Arc<Shared>) -> Self {
+    pub(super) fn new(server: &Arc<DemoShared>) -> Self {
         Self { server: Arc::downgrade(server) }
     }
 }

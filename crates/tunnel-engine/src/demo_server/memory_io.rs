@@ -11,27 +11,27 @@ use tokio::sync::watch;
 
 use super::faults::{Faults, Flow};
 use crate::clock;
-use crate::dial::{LinkIo, Look};
+use crate::dial::{LinkIo, TcpStatus};
 
 /// The client's end and the server's.
-pub(super) fn pair(bytes: usize, faults: watch::Receiver<Faults>) -> (Near, Far) {
+pub(super) fn pair(bytes: usize, faults: watch::Receiver<Faults>) -> (ClientEnd, ServerEnd) {
     let (near, far) = tokio::io::duplex(bytes);
     let count = Count { written: 0, taken: 0, acknowledged: 0, lost: false, last_ack: clock::now() };
-    let sent = Arc::new(Sent { faults, count: Mutex::new(count) });
-    (Near { pipe: near, sent: sent.clone() }, Far { pipe: far, sent })
+    let sent = Arc::new(SentBytes { faults, count: Mutex::new(count) });
+    (ClientEnd { pipe: near, sent: sent.clone() }, ServerEnd { pipe: far, sent })
 }
 
-pub(super) struct Near {
+pub(super) struct ClientEnd {
     pipe: DuplexStream,
-    sent: Arc<Sent>,
+    sent: Arc<SentBytes>,
 }
 
-pub(super) struct Far {
+pub(super) struct ServerEnd {
     pipe: DuplexStream,
-    sent: Arc<Sent>,
+    sent: Arc<SentBytes>,
 }
 
-struct Sent {
+struct SentBytes {
     faults: watch::Receiver<Faults>,
     count: Mutex<Count>,
 }
@@ -46,7 +46,7 @@ struct Count {
     last_ack: Instant,
 }
 
-impl Sent {
+impl SentBytes {
     fn count(&self) -> MutexGuard<'_, Count> {
         self.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -59,30 +59,30 @@ impl Sent {
     }
 
     /// An acknowledgement comes back as every other packet does.
-    fn look(&self) -> Look {
+    fn look(&self) -> TcpStatus {
         let back = self.faults.borrow().link.to_client == Flow::Pass;
         let mut count = self.count();
         if back && count.taken > count.acknowledged {
             count.acknowledged = count.taken;
             count.last_ack = clock::now();
         }
-        Look { outstanding: count.written > count.acknowledged, last_ack: count.last_ack }
+        TcpStatus { outstanding: count.written > count.acknowledged, last_ack: count.last_ack }
     }
 }
 
-impl LinkIo for Near {
-    fn look(&self) -> Option<Look> {
+impl LinkIo for ClientEnd {
+    fn look(&self) -> Option<TcpStatus> {
         Some(self.sent.look())
     }
 }
 
-impl AsyncRead for Near {
+impl AsyncRead for ClientEnd {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.pipe).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Near {
+impl AsyncWrite for ClientEnd {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.pipe).poll_write(cx, data);
         if let Poll::Ready(Ok(written)) = &polled {
@@ -100,7 +100,7 @@ impl AsyncWrite for Near {
     }
 }
 
-impl AsyncRead for Far {
+impl AsyncRead for ServerEnd {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.pipe).poll_read(cx, buf);
@@ -109,7 +109,7 @@ impl AsyncRead for Far {
     }
 }
 
-impl AsyncWrite for Far {
+impl AsyncWrite for ServerEnd {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.pipe).poll_write(cx, data)
     }

@@ -14,7 +14,7 @@ use super::builder::{Builder, MAX_UNREAD_MESSAGES, User};
 use super::connection;
 use super::counts::{Counter, Counts};
 use super::faults::{ConnectFault, Faults};
-use super::keys::{Key, KeyError};
+use super::keys::{DemoKey, KeyError};
 use super::listeners::{HeldPort, MemoryPorts};
 use super::memory::MemoryDialer;
 use super::targets::{Target, Targets};
@@ -28,29 +28,29 @@ const ORDERS: usize = 4;
 
 /// A running server. Dropping it cuts every connection and closes every listener.
 pub struct Server {
-    shared: Arc<Shared>,
+    shared: Arc<DemoShared>,
     address: Option<SocketAddr>,
     _end: DropGuard,
 }
 
 /// What every connection of a server has in common.
-pub(super) struct Shared {
+pub(super) struct DemoShared {
     pub(super) users: HashMap<String, User>,
     pub(super) targets: Targets,
     pub(super) ports: MemoryPorts,
     pub(super) banner: Option<String>,
     pub(super) faults: watch::Sender<Faults>,
     pub(super) counts: Counter,
-    pub(super) orders: broadcast::Sender<Order>,
+    pub(super) orders: broadcast::Sender<SessionOrder>,
     pub(super) end: CancellationToken,
     sessions: Mutex<CancellationToken>,
-    host_keys: Mutex<Vec<Key>>,
+    host_keys: Mutex<Vec<DemoKey>>,
     config: ConfigParts,
 }
 
 /// To be carried out by every session.
 #[derive(Debug, Clone)]
-pub(super) enum Order {
+pub(super) enum SessionOrder {
     /// SSH_MSG_DISCONNECT.
     Goodbye { code: u32, text: String },
     /// Requests and channels that the client did not ask for.
@@ -92,10 +92,10 @@ impl Server {
     fn start(builder: Builder, address: Option<SocketAddr>) -> io::Result<Self> {
         let mut host_keys = builder.host_keys;
         if host_keys.is_empty() {
-            host_keys.push(Key::ed25519().map_err(io::Error::other)?);
+            host_keys.push(DemoKey::ed25519().map_err(io::Error::other)?);
         }
         let end = CancellationToken::new();
-        let shared = Shared {
+        let shared = DemoShared {
             config: ConfigParts {
                 software: builder.software.unwrap_or_else(|| "tunneld-demo".to_owned()),
                 window: builder.window.unwrap_or(super::builder::DEFAULT_WINDOW),
@@ -152,7 +152,7 @@ impl Server {
     /// # Errors
     /// A key that has no text form; none of those made here.
     pub fn host_keys(&self) -> Result<Vec<String>, KeyError> {
-        lock(&self.shared.host_keys).iter().map(Key::public_openssh).collect()
+        lock(&self.shared.host_keys).iter().map(DemoKey::public_openssh).collect()
     }
 
     /// The text of a known_hosts file that knows this server as `host`, `port`.
@@ -165,7 +165,7 @@ impl Server {
     }
 
     /// Replaces the host keys for connections to come.
-    pub fn set_host_keys(&self, keys: Vec<Key>) {
+    pub fn set_host_keys(&self, keys: Vec<DemoKey>) {
         *lock(&self.shared.host_keys) = keys;
     }
 
@@ -178,13 +178,13 @@ impl Server {
     /// Says goodbye to every session (RFC 4253 section 11.1) and closes it.
     pub fn disconnect(&self, code: u32, text: &str) {
         // Without sessions nobody listens, and nothing is left to say.
-        let _ = self.shared.orders.send(Order::Goodbye { code, text: text.to_owned() });
+        let _ = self.shared.orders.send(SessionOrder::Goodbye { code, text: text.to_owned() });
     }
 
     /// Every session asks for what no client serves, each kind so many times.
     pub fn flood(&self, times: u32) {
         // As above.
-        let _ = self.shared.orders.send(Order::Flood { times });
+        let _ = self.shared.orders.send(SessionOrder::Flood { times });
     }
 
     /// Connects to a TCP listener that a client asked a server in memory for. `None`: nobody listens there.
@@ -197,7 +197,7 @@ impl Server {
         self.shared.ports.connect(path)
     }
 
-    pub(super) fn weak(&self) -> std::sync::Weak<Shared> {
+    pub(super) fn weak(&self) -> std::sync::Weak<DemoShared> {
         Arc::downgrade(&self.shared)
     }
 
@@ -218,7 +218,7 @@ impl Server {
     }
 }
 
-impl Shared {
+impl DemoShared {
     /// Ends when connections are cut, or the server has gone.
     pub(super) fn session_token(&self) -> CancellationToken {
         lock(&self.sessions).child_token()
@@ -266,7 +266,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn accept(shared: Arc<Shared>, _reservation: TcpSocket, address: SocketAddr, listener: TcpListener) {
+async fn accept(shared: Arc<DemoShared>, _reservation: TcpSocket, address: SocketAddr, listener: TcpListener) {
     let mut faults = shared.faults.subscribe();
     let mut listener = Some(listener);
     loop {

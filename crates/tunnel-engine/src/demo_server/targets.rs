@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::connection;
 use super::relay::TargetStream;
-use super::server::{Server, Shared, lock};
+use super::server::{DemoShared, Server, lock};
 use crate::task;
 
 /// What a pipe to a target in memory holds.
@@ -51,7 +51,7 @@ pub enum Target {
 
 /// A server in memory, as a target; made by [`Target::server`].
 #[derive(Clone)]
-pub struct ServerTarget(std::sync::Weak<Shared>);
+pub struct ServerTarget(std::sync::Weak<DemoShared>);
 
 impl Target {
     /// Another server, to be jumped to. It is not kept alive: once it has gone, connections are refused.
@@ -140,7 +140,7 @@ impl Targets {
     }
 }
 
-impl Shared {
+impl DemoShared {
     /// A target, or in memory the port of a listener that somebody asked for.
     pub(super) async fn connect_tcp(&self, host: &str, port: u16) -> Connected {
         if self.in_memory() && LOOPBACK.contains(&host) && self.targets.find(host).is_none() {
@@ -187,7 +187,7 @@ fn memory(target: Target, port: u16) -> Connected {
         Target::RefuseWith(code, reason) => return Err(ChannelOpenFailure::Other { code, reason }),
         Target::Hand(takers) => takers.try_send(theirs).map_err(|_| connect_failed("Connection refused"))?,
         Target::Server(ServerTarget(server)) => {
-            let server: Arc<Shared> = server.upgrade().ok_or_else(|| connect_failed("Connection refused"))?;
+            let server: Arc<DemoShared> = server.upgrade().ok_or_else(|| connect_failed("Connection refused"))?;
             // Its loop comes back here when it jumps on; the box ends the type's recursion.
             let life: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(connection::serve(server, theirs, None));
             task::detached(life);

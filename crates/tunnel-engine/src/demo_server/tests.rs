@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test(start_paused = true)]
 async fn a_key_a_password_and_an_answer_open_the_door_and_wrong_ones_do_not() {
-    let key = Key::ed25519().unwrap();
+    let key = DemoKey::ed25519().unwrap();
     let builder = Server::builder().accept_key("key", &key.public_openssh().unwrap()).unwrap();
     let server =
         builder.accept_password("word", "secret").accept_interactive("asked", "answer").start_memory().unwrap();
@@ -28,7 +28,7 @@ async fn a_key_a_password_and_an_answer_open_the_door_and_wrong_ones_do_not() {
     assert!(client.authenticate_publickey("key", private).await.unwrap().success());
 
     let mut client = connect(&server).await.unwrap();
-    let other = PrivateKeyWithHashAlg::new(Arc::new(Key::ed25519().unwrap().inner().clone()), None);
+    let other = PrivateKeyWithHashAlg::new(Arc::new(DemoKey::ed25519().unwrap().inner().clone()), None);
     assert!(!client.authenticate_publickey("key", other).await.unwrap().success());
     assert!(!client.authenticate_password("word", "wrong").await.unwrap().success());
     assert!(client.authenticate_password("word", "secret").await.unwrap().success());
@@ -198,7 +198,7 @@ async fn another_host_key_is_shown_once_it_is_set() {
     let (server, _client) = session().await;
     let before = server.known_hosts("h", 2222).unwrap();
     assert!(before.starts_with("[h]:2222 ssh-ed25519 "), "{before}");
-    server.set_host_keys(vec![Key::ed25519().unwrap()]);
+    server.set_host_keys(vec![DemoKey::ed25519().unwrap()]);
     assert_ne!(before, server.known_hosts("h", 2222).unwrap());
     let link = server.dialer().dial(&spec(), clock::now()).await.unwrap();
     let keys = Arc::new(std::sync::Mutex::new(Vec::new()));

@@ -10,31 +10,31 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
-use super::{LinkIo, Look, error_with, jump};
+use super::{LinkIo, TcpStatus, error_with, jump};
 use crate::failure::{Failure, FailureKind};
 use crate::session::{
-    Below, Channel, ChannelGone, ChannelRead, ChannelReader, ChannelWrite, ChannelWriter, Inbound, Session,
+    Channel, ChannelGone, ChannelRead, ChannelReader, ChannelWrite, ChannelWriter, Inbound, Session, WeakLink,
 };
 
 /// What one write takes: eight packets, so that the inner session's batches go out in few steps.
 const WRITE_BYTES: usize = 256 * 1024;
 
-type Reading<R> = Pin<Box<dyn Future<Output = (Inbound, R)> + Send>>;
-type Writing = Pin<Box<dyn Future<Output = Result<(), ChannelGone>> + Send>>;
+type ReadFuture<R> = Pin<Box<dyn Future<Output = (Inbound, R)> + Send>>;
+type WriteFuture = Pin<Box<dyn Future<Output = Result<(), ChannelGone>> + Send>>;
 
 /// A channel through `hop`. Its errors carry the failure of the hop's session where that has ended.
 pub(super) struct ChannelIo<R = ChannelReader, W = ChannelWriter> {
-    reading: Option<Reading<R>>,
+    reading: Option<ReadFuture<R>>,
     unread: Bytes,
     /// The far side has said all, or is gone.
     end: Option<Inbound>,
     writer: Arc<W>,
-    writing: Option<Writing>,
+    writing: Option<WriteFuture>,
     shut: bool,
     hop: String,
     session: watch::Receiver<Option<Failure>>,
     /// The link of the hop's session: what it does not carry, this does not.
-    below: Option<Below>,
+    below: Option<WeakLink>,
 }
 
 impl ChannelIo {
@@ -45,7 +45,7 @@ impl ChannelIo {
 }
 
 impl LinkIo for ChannelIo {
-    fn look(&self) -> Option<Look> {
+    fn look(&self) -> Option<TcpStatus> {
         self.below.as_ref()?.look()
     }
 
@@ -96,7 +96,7 @@ impl<R: ChannelRead + 'static, W: ChannelWrite + 'static> ChannelIo<R, W> {
     }
 }
 
-fn read<R: ChannelRead + 'static>(mut reader: R) -> Reading<R> {
+fn read<R: ChannelRead + 'static>(mut reader: R) -> ReadFuture<R> {
     Box::pin(async move { (reader.read().await, reader) })
 }
 
@@ -163,9 +163,9 @@ mod tests {
     }
 
     /// Takes a write for each permit.
-    struct Window(Semaphore, mpsc::Sender<String>, Mutex<u32>);
+    struct WritePermits(Semaphore, mpsc::Sender<String>, Mutex<u32>);
 
-    impl ChannelWrite for Arc<Window> {
+    impl ChannelWrite for Arc<WritePermits> {
         async fn write(&self, bytes: Bytes) -> Result<(), ChannelGone> {
             self.0.acquire().await.map_err(|_| ChannelGone)?.forget();
             self.1.send(String::from_utf8_lossy(&bytes).into_owned()).await.map_err(|_| ChannelGone)
@@ -179,12 +179,16 @@ mod tests {
         async fn close(&self) {}
     }
 
-    type Scripted =
-        (ChannelIo<Script, Arc<Window>>, Arc<Window>, mpsc::Receiver<String>, watch::Sender<Option<Failure>>);
+    type Scripted = (
+        ChannelIo<Script, Arc<WritePermits>>,
+        Arc<WritePermits>,
+        mpsc::Receiver<String>,
+        watch::Sender<Option<Failure>>,
+    );
 
     fn channel(script: Vec<Inbound>) -> Scripted {
         let (put, written) = mpsc::channel(8);
-        let window = Arc::new(Window(Semaphore::new(0), put, Mutex::new(0)));
+        let window = Arc::new(WritePermits(Semaphore::new(0), put, Mutex::new(0)));
         let session = watch::Sender::new(None);
         let io = ChannelIo::over(Script(script.into_iter()), window.clone(), "b:22".into(), session.subscribe());
         (io, window, written, session)

@@ -7,10 +7,10 @@ use std::time::Instant;
 use super::channel_io::ChannelIo;
 use super::{Dialer, Dialing, Link, NetDialer};
 use crate::clock;
-use crate::examine::Recorder;
+use crate::examine::LoginRecorder;
 use crate::failure::{Failure, FailureKind};
-use crate::session::{OpenError, Origin, Role, Session};
-use crate::spec::{Connect, Destination, SessionSpec, Via};
+use crate::session::{OpenError, Originator, Role, Session};
+use crate::spec::{Connect, Destination, Route, SessionSpec};
 
 /// A session to a jump host, over which its next server is reached: once for a login there, or again and again to see
 /// whether that server is back.
@@ -40,7 +40,7 @@ impl JumpHost {
     pub async fn connect(&self, target: &Destination) -> Result<Link, Failure> {
         let connect = Connect::Tcp { host: target.host.clone(), port: target.port };
         // As `ssh -W` says: no peer connected here.
-        let origin = Origin { address: "127.0.0.1".to_owned(), port: 65535 };
+        let origin = Originator { address: "127.0.0.1".to_owned(), port: 65535 };
         let channel = match self.session.open_direct(&connect, &origin).await {
             Ok(channel) => channel,
             Err(error) => return Err(not_opened(&self.name, target, &error, &self.session)),
@@ -93,8 +93,8 @@ impl Progress {
         let (reached, logged_in) = (self.reached.load(Ordering::Relaxed), self.logged_in.load(Ordering::Relaxed));
         match &jump.dial.via {
             _ if logged_in => failure.not_reached_from_jump_host(),
-            Via::Direct if !reached => failure.not_reached(),
-            Via::Direct | Via::Jump(_) | Via::Command(_) => failure,
+            Route::Direct if !reached => failure.not_reached(),
+            Route::Direct | Route::Jump(_) | Route::Command(_) => failure,
         }
     }
 }
@@ -114,7 +114,7 @@ impl Dialer for Noting {
         })
     }
 
-    fn recorder(&self) -> Recorder {
+    fn recorder(&self) -> LoginRecorder {
         self.dialer.recorder()
     }
 }

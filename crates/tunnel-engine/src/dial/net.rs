@@ -5,15 +5,15 @@ use std::time::Instant;
 
 use super::tcp::TcpDialer;
 use super::{Dialer, Dialing, Link, Prepared, jump, proxy_command};
-use crate::examine::Recorder;
+use crate::examine::LoginRecorder;
 use crate::failure::Failure;
-use crate::spec::{SessionSpec, Via};
+use crate::spec::{Route, SessionSpec};
 
 /// Dials directly, through jump hosts, or over a command, as the spec says.
 #[derive(Clone)]
 pub struct NetDialer {
     direct: Arc<dyn Dialer>,
-    recorder: Recorder,
+    recorder: LoginRecorder,
 }
 
 impl NetDialer {
@@ -23,13 +23,13 @@ impl NetDialer {
     }
 
     /// The same, with each step of a login noted, those at jump hosts too.
-    pub fn recording(recorder: Recorder) -> Self {
+    pub fn recording(recorder: LoginRecorder) -> Self {
         Self { direct: Arc::new(TcpDialer { recorder: recorder.clone() }), recorder }
     }
 
-    /// Over `direct` where a spec says [`Via::Direct`]: for tests, which have links in memory.
+    /// Over `direct` where a spec says [`Route::Direct`]: for tests, which have links in memory.
     pub fn over(direct: Arc<dyn Dialer>) -> Self {
-        Self { direct, recorder: Recorder::default() }
+        Self { direct, recorder: LoginRecorder::default() }
     }
 }
 
@@ -42,18 +42,18 @@ impl Default for NetDialer {
 impl Dialer for NetDialer {
     fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
         match &spec.dial.via {
-            Via::Direct => self.direct.dial(spec, deadline),
-            Via::Jump(jump) => Box::pin(jump::dial(self, jump, &spec.destination, deadline)),
-            Via::Command(command) => Box::pin(proxy_command::dial(command, &spec.destination)),
+            Route::Direct => self.direct.dial(spec, deadline),
+            Route::Jump(jump) => Box::pin(jump::dial(self, jump, &spec.destination, deadline)),
+            Route::Command(command) => Box::pin(proxy_command::dial(command, &spec.destination)),
         }
     }
 
-    fn recorder(&self) -> Recorder {
+    fn recorder(&self) -> LoginRecorder {
         self.recorder.clone()
     }
 
-    fn knock<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
-        self.direct.knock(spec, deadline)
+    fn probe<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
+        self.direct.probe(spec, deadline)
     }
 
     fn starting_with(&self, first: Result<Link, Failure>) -> Option<Box<dyn Dialer>> {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::{Dialer, Dialing, Link};
-use crate::examine::Recorder;
+use crate::examine::LoginRecorder;
 use crate::failure::Failure;
 use crate::spec::SessionSpec;
 
@@ -29,7 +29,7 @@ impl Dialer for Prepared {
         }
     }
 
-    fn recorder(&self) -> Recorder {
+    fn recorder(&self) -> LoginRecorder {
         self.rest.recorder()
     }
 }

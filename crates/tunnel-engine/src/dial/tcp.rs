@@ -10,9 +10,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::addresses::order;
 use super::race::{Rounds, Tried, attempt};
 use super::source::Sources;
-use super::{Dialer, Dialing, Link, look};
+use super::{Dialer, Dialing, Link, tcp_status};
 use crate::clock;
-use crate::examine::{Recorder, Step};
+use crate::examine::{LoginRecorder, LoginStep};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{AddressFamily, DialSpec, IpQos, SessionSpec, TimingSpec};
 
@@ -28,7 +28,7 @@ const LONGEST_RETRANSMIT_WAIT: Duration = Duration::from_millis(1200);
 #[derive(Default)]
 pub(super) struct TcpDialer {
     /// Takes notes of the addresses.
-    pub(super) recorder: Recorder,
+    pub(super) recorder: LoginRecorder,
 }
 
 impl Dialer for TcpDialer {
@@ -36,19 +36,24 @@ impl Dialer for TcpDialer {
         Box::pin(dial(spec, deadline, Rounds::Many, &self.recorder))
     }
 
-    fn knock<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
+    fn probe<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
         Box::pin(dial(spec, deadline, Rounds::One, &self.recorder))
     }
 }
 
-async fn dial(spec: &SessionSpec, deadline: Instant, rounds: Rounds, recorder: &Recorder) -> Result<Link, Failure> {
+async fn dial(
+    spec: &SessionSpec,
+    deadline: Instant,
+    rounds: Rounds,
+    recorder: &LoginRecorder,
+) -> Result<Link, Failure> {
     let name = spec.destination.host_port();
     let resolving = clock::timeout(left(deadline), resolve(spec));
     let (addresses, sources) = resolving.await.map_err(|_| {
         let message = format!("the name `{}` was not resolved in time", spec.destination.host);
         Failure::new(FailureKind::Dns, message).not_reached()
     })??;
-    recorder.note(&name, Step::Resolved(addresses.clone()));
+    recorder.note(&name, LoginStep::Resolved(addresses.clone()));
     let mut tried = Vec::new();
     let connect = |address| connect(address, sources.towards(&address), spec);
     let attempts = if rounds == Rounds::One { 1 } else { spec.dial.connection_attempts };
@@ -67,7 +72,7 @@ async fn dial(spec: &SessionSpec, deadline: Instant, rounds: Rounds, recorder: &
 }
 
 /// What became of each address. Those that had not answered when another did are left out: nothing is known of them.
-fn note(recorder: &Recorder, name: &str, tried: &Tried, winner: Option<&TcpStream>) {
+fn note(recorder: &LoginRecorder, name: &str, tried: &Tried, winner: Option<&TcpStream>) {
     let peer = winner.and_then(|stream| stream.peer_addr().ok());
     for (address, outcome) in tried {
         let error = match outcome {
@@ -75,7 +80,7 @@ fn note(recorder: &Recorder, name: &str, tried: &Tried, winner: Option<&TcpStrea
             None if winner.is_some() => continue,
             outcome => Some(say(outcome.as_ref())),
         };
-        recorder.note(name, Step::Tried(*address, error));
+        recorder.note(name, LoginStep::Tried(*address, error));
     }
 }
 
@@ -130,7 +135,7 @@ fn set_options(stream: &TcpStream, spec: &SessionSpec) -> io::Result<()> {
     if let Some(timeout) = user_timeout(&spec.timing) {
         socket.set_tcp_user_timeout(Some(timeout))?;
         // Without a timeout of ours, the kernel gives up after a number of retransmissions: they must take their time.
-        look::limit_retransmit_wait(stream, LONGEST_RETRANSMIT_WAIT);
+        tcp_status::limit_retransmit_wait(stream, LONGEST_RETRANSMIT_WAIT);
     }
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)
 }
@@ -314,20 +319,22 @@ mod tests {
         let closed = TcpSocket::new_v4().unwrap();
         closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let port = closed.local_addr().unwrap().port();
-        let refused =
-            dial(&spec(&format!("127.0.0.1:{port}")), in_time, Rounds::Many, &Recorder::default()).await.err().unwrap();
+        let refused = dial(&spec(&format!("127.0.0.1:{port}")), in_time, Rounds::Many, &LoginRecorder::default())
+            .await
+            .err()
+            .unwrap();
         assert_eq!(refused.kind(), FailureKind::ConnectRefused);
         assert!(refused.message().ends_with(&format!("127.0.0.1:{port} refused the connection")), "{refused}");
 
         let mut foreign = spec(&format!("127.0.0.1:{port}"));
         foreign.dial.bind_address = Some("192.0.2.1".to_owned());
-        let foreign = dial(&foreign, in_time, Rounds::Many, &Recorder::default()).await.err().unwrap();
+        let foreign = dial(&foreign, in_time, Rounds::Many, &LoginRecorder::default()).await.err().unwrap();
         assert_eq!(foreign.kind(), FailureKind::Unreachable);
         assert!(foreign.message().contains("bind_address `192.0.2.1`"), "{foreign}");
 
         let mut family = spec("127.0.0.1:22");
         family.dial.address_family = AddressFamily::Inet6;
-        let family = dial(&family, in_time, Rounds::Many, &Recorder::default()).await.err().unwrap();
+        let family = dial(&family, in_time, Rounds::Many, &LoginRecorder::default()).await.err().unwrap();
         assert_eq!((family.kind(), family.message()), (FailureKind::Dns, "`127.0.0.1` has no IPv6 address"));
     }
 
@@ -335,7 +342,7 @@ mod tests {
     async fn a_name_that_nobody_knows_is_a_dns_failure() {
         let in_time = clock::now() + Duration::from_secs(30);
         let failure =
-            dial(&spec("no-such-host.invalid"), in_time, Rounds::Many, &Recorder::default()).await.err().unwrap();
+            dial(&spec("no-such-host.invalid"), in_time, Rounds::Many, &LoginRecorder::default()).await.err().unwrap();
         assert_eq!(failure.kind(), FailureKind::Dns);
         assert!(failure.message().starts_with("the name `no-such-host.invalid` "), "{failure}");
     }

@@ -16,7 +16,7 @@ const MAX_NAMES: usize = 64;
 
 /// Names of algorithms, the preferred ones first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Offer {
+pub struct AlgorithmOffer {
     /// Key exchange methods.
     pub kex: Vec<String>,
     /// Host key algorithms.
@@ -44,7 +44,7 @@ pub struct Common<'a> {
     pub needed: bool,
 }
 
-impl Offer {
+impl AlgorithmOffer {
     /// Without the flags among the key exchange methods.
     pub(crate) fn without_flags(mut self) -> Self {
         self.kex.retain(|name| !FLAGS.contains(&name.as_str()));
@@ -58,7 +58,7 @@ impl Offer {
         let length = packet.number()?;
         let padding = usize::from(*packet.0.first()?);
         let payload = packet.0.get(1..length.checked_sub(padding)?)?;
-        let mut payload = Reader(payload.strip_prefix(&[KEXINIT])?.get(COOKIE..)?);
+        let mut payload = OfferReader(payload.strip_prefix(&[KEXINIT])?.get(COOKIE..)?);
         let (kex, host_keys, ciphers) = (payload.names()?, payload.names()?, payload.names()?);
         // The ciphers from server to client.
         payload.names()?;
@@ -88,21 +88,21 @@ impl Offer {
 }
 
 /// What follows the line that begins with `SSH-`.
-fn after_identification(bytes: &[u8]) -> Option<Reader<'_>> {
+fn after_identification(bytes: &[u8]) -> Option<OfferReader<'_>> {
     let mut rest = bytes;
     loop {
         let end = rest.iter().position(|byte| *byte == b'\n')?;
         let (line, after) = rest.split_at(end + 1);
         if line.starts_with(b"SSH-") {
-            return Some(Reader(after));
+            return Some(OfferReader(after));
         }
         rest = after;
     }
 }
 
-struct Reader<'a>(&'a [u8]);
+struct OfferReader<'a>(&'a [u8]);
 
-impl Reader<'_> {
+impl OfferReader<'_> {
     fn number(&mut self) -> Option<usize> {
         let (number, rest) = self.0.split_first_chunk::<4>()?;
         self.0 = rest;
@@ -146,21 +146,26 @@ mod tests {
     #[test]
     fn the_servers_lists_are_read_from_its_first_packet() {
         let bytes = sent(&["k1,kex-strict-s-v00@openssh.com,k2", "h\x1b[1m", "c1,c2", "c9", "m1", "m9"]);
-        let offer = Offer::read(&bytes).unwrap();
+        let offer = AlgorithmOffer::read(&bytes).unwrap();
         assert_eq!(offer.kex, ["k1", "k2"]);
         assert_eq!(offer.host_keys, ["h[1m"], "nothing that drives a terminal");
         assert_eq!((offer.ciphers, offer.macs), (names("c1,c2"), names("m1")));
         for cut in 0..bytes.len() - 8 {
-            assert!(Offer::read(&bytes[..cut]).is_none(), "{cut}");
+            assert!(AlgorithmOffer::read(&bytes[..cut]).is_none(), "{cut}");
         }
-        assert!(Offer::read(b"SSH-2.0-x\r\n\0\0\0\x02\xff\x14").is_none(), "padding longer than the packet");
+        assert!(AlgorithmOffer::read(b"SSH-2.0-x\r\n\0\0\0\x02\xff\x14").is_none(), "padding longer than the packet");
     }
 
     #[test]
     fn a_mac_is_not_needed_beside_a_cipher_that_has_its_own() {
-        let ours = Offer { ciphers: names("aes128-gcm@openssh.com,aes128-ctr"), macs: names("m1"), ..Offer::default() };
-        let theirs = |cipher: &str| Offer { ciphers: names(cipher), macs: names("m2"), ..Offer::default() };
-        let needed = |theirs: &Offer| ours.in_common(theirs)[3].needed;
+        let ours = AlgorithmOffer {
+            ciphers: names("aes128-gcm@openssh.com,aes128-ctr"),
+            macs: names("m1"),
+            ..AlgorithmOffer::default()
+        };
+        let theirs =
+            |cipher: &str| AlgorithmOffer { ciphers: names(cipher), macs: names("m2"), ..AlgorithmOffer::default() };
+        let needed = |theirs: &AlgorithmOffer| ours.in_common(theirs)[3].needed;
         assert!(!needed(&theirs("aes128-ctr,aes128-gcm@openssh.com")), "ours come first");
         assert!(needed(&theirs("aes128-ctr")));
         assert_eq!(ours.in_common(&theirs("aes128-ctr"))[2].both, ["aes128-ctr"]);

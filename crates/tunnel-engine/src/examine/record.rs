@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::offer::Offer;
+use super::offer::AlgorithmOffer;
 use crate::failure::FailureKind;
 use crate::hostkey::KnownLine;
 
@@ -13,7 +13,7 @@ const MAX_STEPS: usize = 1000;
 
 /// Takes the notes of one login. The default takes none, and costs nothing: what tunnels log in with.
 #[derive(Debug, Clone, Default)]
-pub struct Recorder(Option<Arc<Mutex<Vec<Noted>>>>);
+pub struct LoginRecorder(Option<Arc<Mutex<Vec<Noted>>>>);
 
 /// One note.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +21,12 @@ pub struct Noted {
     /// `host:port` of the server that it is about: the tunnel's, or a jump host.
     pub server: String,
     /// What was found.
-    pub step: Step,
+    pub step: LoginStep,
 }
 
 /// What one step of a login found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum LoginStep {
     /// The addresses of the name that may be tried, in order.
     Resolved(Vec<SocketAddr>),
     /// What became of an address: `None` that it answered, `Some` the system's words. Not noted of addresses that another
@@ -42,9 +42,9 @@ pub enum Step {
     /// What both sides would take in the key exchange; theirs is `None` when the server did not get so far.
     Offers {
         /// Ours, in order of preference.
-        ours: Offer,
+        ours: AlgorithmOffer,
         /// The server's.
-        theirs: Option<Offer>,
+        theirs: Option<AlgorithmOffer>,
     },
     /// The host key that the server presented.
     HostKey {
@@ -68,7 +68,7 @@ pub enum Step {
         /// `ssh-ed25519 SHA256:… (file)`.
         what: String,
         /// The answer.
-        answer: Answer,
+        answer: AuthAnswer,
     },
     /// A key that was not shown, for this reason.
     NotShown {
@@ -93,7 +93,7 @@ pub enum Step {
 
 /// What the server made of a proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum AuthAnswer {
     /// It let us in.
     Taken,
     /// It took this and wants more (AuthenticationMethods).
@@ -115,7 +115,7 @@ pub enum Answer {
     Ended(String),
 }
 
-impl Recorder {
+impl LoginRecorder {
     /// One that takes notes.
     pub fn active() -> Self {
         Self(Some(Arc::default()))
@@ -127,7 +127,7 @@ impl Recorder {
     }
 
     /// Notes a step of the login at `server`.
-    pub fn note(&self, server: &str, step: Step) {
+    pub fn note(&self, server: &str, step: LoginStep) {
         let Some(notes) = &self.0 else { return };
         let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
         if notes.len() < MAX_STEPS {
@@ -148,11 +148,11 @@ mod tests {
 
     #[test]
     fn notes_are_bounded_and_the_default_takes_none() {
-        let recorder = Recorder::active();
-        (0..MAX_STEPS + 5).for_each(|_| recorder.note("h:22", Step::NoKeys));
+        let recorder = LoginRecorder::active();
+        (0..MAX_STEPS + 5).for_each(|_| recorder.note("h:22", LoginStep::NoKeys));
         assert_eq!(recorder.steps().len(), MAX_STEPS);
-        let silent = Recorder::default();
-        silent.note("h:22", Step::NoKeys);
+        let silent = LoginRecorder::default();
+        silent.note("h:22", LoginStep::NoKeys);
         assert!(silent.steps().is_empty() && !silent.is_active());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::probe::Disproof;
+use super::probe::ProbeFailure;
 use super::refused::{LastRefused, RefusedConnection};
 
 /// Live counters. One writer a connection, any number of readers.
@@ -20,9 +20,9 @@ pub struct ForwardStats {
     bytes_out: AtomicU64,
     /// Whether `refusal` holds something, to be asked for each connection.
     doubted: AtomicBool,
-    refusal: Mutex<Option<Disproof>>,
+    refusal: Mutex<Option<ProbeFailure>>,
     last_refused: Mutex<LastRefused>,
-    bell: Arc<Notify>,
+    changed: Arc<Notify>,
 }
 
 /// A reading of [`ForwardStats`].
@@ -43,25 +43,25 @@ pub struct ForwardCounts {
 }
 
 impl ForwardStats {
-    /// Rings `bell` when a user's connection shows that the target refuses, or that it no longer does.
-    pub fn with_bell(bell: Arc<Notify>) -> Self {
-        Self { bell, ..Self::default() }
+    /// Rings `changed` when a user's connection shows that the target refuses, or that it no longer does.
+    pub fn with_notify(changed: Arc<Notify>) -> Self {
+        Self { changed, ..Self::default() }
     }
 
     /// Why the target does not take connections, as far as is known. Taken back by the next connection that is carried.
-    pub fn refusal(&self) -> Option<Disproof> {
+    pub fn refusal(&self) -> Option<ProbeFailure> {
         self.lock().clone()
     }
 
     /// What a probe found out, so that the next user's connection can disprove it.
-    pub fn set_refusal(&self, refusal: Option<Disproof>) {
+    pub fn set_refusal(&self, refusal: Option<ProbeFailure>) {
         let mut current = self.lock();
         self.doubted.store(refusal.is_some(), Ordering::Relaxed);
         *current = refusal;
     }
 
     /// The target refused a user's connection.
-    pub fn refuse(&self, refusal: Disproof) {
+    pub fn refuse(&self, refusal: ProbeFailure) {
         self.refused.fetch_add(1, Ordering::Relaxed);
         let mut current = self.lock();
         let news = current.as_ref().is_none_or(|known| known.cause != refusal.cause);
@@ -69,7 +69,7 @@ impl ForwardStats {
         *current = Some(refusal);
         drop(current);
         if news {
-            self.bell.notify_one();
+            self.changed.notify_one();
         }
     }
 
@@ -93,7 +93,7 @@ impl ForwardStats {
         self.last_refused.lock().unwrap_or_else(PoisonError::into_inner).current(self.counts().opened)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Disproof>> {
+    fn lock(&self) -> MutexGuard<'_, Option<ProbeFailure>> {
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -115,7 +115,7 @@ impl ForwardStats {
         self.opened.fetch_add(1, Ordering::Relaxed);
         if self.doubted.swap(false, Ordering::Relaxed) {
             *self.lock() = None;
-            self.bell.notify_one();
+            self.changed.notify_one();
         }
         Gauge::new(self, |stats| &stats.active)
     }

@@ -10,9 +10,9 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 
-use super::relay::{self, Ending, Prelude, Tally};
-use super::socks::Talk;
-use crate::session::{ChannelRead, ChannelWrite, Origin};
+use super::relay::{self, ByteCounters, Prelude, RelayOutcome};
+use super::socks::HandshakeIo;
+use crate::session::{ChannelRead, ChannelWrite, Originator};
 
 /// An accepted or dialled socket.
 pub(super) enum Stream {
@@ -27,11 +27,11 @@ impl Stream {
         mut self,
         channel: (R, W),
         prelude: Prelude,
-        tally: &Tally,
-    ) -> Ending {
+        tally: &ByteCounters,
+    ) -> RelayOutcome {
         // Whatever ends this task before its time (an abort, the end of the process) must not look like a whole
         // answer to the peer.
-        self.close_by(Closing::Reset);
+        self.close_by(TcpClose::Reset);
         let ending = match &mut self {
             Self::Tcp(stream) => {
                 let (read, write) = stream.split();
@@ -43,7 +43,7 @@ impl Stream {
             }
         };
         if !ending.is_cut() {
-            self.close_by(Closing::End);
+            self.close_by(TcpClose::End);
         }
         ending
     }
@@ -51,13 +51,13 @@ impl Stream {
     /// Closes so that the peer sees a reset and knows that something is missing. A unix socket knows no reset:
     /// its peer sees the end.
     pub(super) fn reset(self) {
-        self.close_by(Closing::Reset);
+        self.close_by(TcpClose::Reset);
     }
 
-    fn close_by(&self, closing: Closing) {
+    fn close_by(&self, closing: TcpClose) {
         let linger = match closing {
-            Closing::Reset => Some(Duration::ZERO),
-            Closing::End => None,
+            TcpClose::Reset => Some(Duration::ZERO),
+            TcpClose::End => None,
         };
         if let Self::Tcp(stream) = self {
             // Fails only on a socket that is already dead, where nobody is left to tell.
@@ -80,14 +80,14 @@ impl Stream {
     }
 
     /// Who connected, as the server is told: ssh says `127.0.0.1` port 65535 for a unix socket.
-    pub(super) fn origin(&self) -> Origin {
+    pub(super) fn origin(&self) -> Originator {
         let peer = match self {
             Self::Tcp(stream) => stream.peer_addr().ok(),
             Self::Unix(_) => None,
         };
         match peer {
-            Some(peer) => Origin { address: peer.ip().to_canonical().to_string(), port: peer.port() },
-            None => Origin { address: "127.0.0.1".to_owned(), port: 65535 },
+            Some(peer) => Originator { address: peer.ip().to_canonical().to_string(), port: peer.port() },
+            None => Originator { address: "127.0.0.1".to_owned(), port: 65535 },
         }
     }
 
@@ -119,13 +119,13 @@ impl Stream {
     }
 }
 
-impl Talk for Stream {
+impl HandshakeIo for Stream {
     async fn more(&mut self, input: &mut BytesMut, most: usize) -> bool {
         let room = most.saturating_sub(input.len());
         matches!(self.read_buf(&mut input.limit(room)).await, Ok(1..))
     }
 
-    async fn say(&mut self, words: Bytes) -> bool {
+    async fn send(&mut self, words: Bytes) -> bool {
         self.write_all(&words).await.is_ok()
     }
 
@@ -139,7 +139,7 @@ impl Talk for Stream {
 }
 
 /// What a TCP peer sees when the socket is closed.
-enum Closing {
+enum TcpClose {
     /// SO_LINGER 0.
     Reset,
     /// The rest of the bytes, then FIN.

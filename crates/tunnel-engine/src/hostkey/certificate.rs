@@ -5,11 +5,15 @@ use std::time::UNIX_EPOCH;
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Algorithm, Certificate, HashAlg};
 
-use super::verdict::Terms;
+use super::verdict::CertificateTerms;
 use crate::spec::{AlgorithmList, wildcard};
 
 /// Judges everything but whether its authority is trusted.
-pub(super) fn check(certificate: &Certificate, principal: &str, terms: &Terms<'_>) -> Result<(), CertificateProblem> {
+pub(super) fn check(
+    certificate: &Certificate,
+    principal: &str,
+    terms: &CertificateTerms<'_>,
+) -> Result<(), CertificateProblem> {
     if certificate.cert_type() != CertType::Host {
         return Err(CertificateProblem::NotForHosts);
     }

@@ -6,28 +6,28 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::key::HostKey;
-use super::name::Names;
+use super::name::HostNames;
 
 /// One line that names a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
-    pub(super) at: Place,
-    pub(super) source: Source,
+    pub(super) at: LinePosition,
+    pub(super) source: KeySource,
     pub(super) marker: Marker,
-    pub(super) names: Names,
+    pub(super) names: HostNames,
     pub(super) key: HostKey,
 }
 
 /// Where a line is; reads `file:line`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct LinePosition {
     /// The file.
     pub file: Arc<Path>,
     /// Its line, from 1; comments and empty lines count.
     pub line: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for LinePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file.display(), self.line)
     }
@@ -35,7 +35,7 @@ impl fmt::Display for Place {
 
 /// Who says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum KeySource {
     /// A file of UserKnownHostsFile.
     User,
     /// A file of GlobalKnownHostsFile.
@@ -58,14 +58,14 @@ pub(super) enum Marker {
 /// Which lines are kept. The others are read past: of a file with every host of a site, a session keeps its own server's
 /// lines and nothing else.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted<'a> {
+pub(super) struct EntryFilter<'a> {
     /// Lines for one of these names; `None`: all lines.
     names: Option<&'a [&'a str]>,
     /// Lines with one of these keys too, under whatever name.
     keys: &'a [HostKey],
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> EntryFilter<'a> {
     /// Lines for one of `names`.
     pub(super) const fn names(names: &'a [&'a str]) -> Self {
         Self { names: Some(names), keys: &[] }
@@ -81,13 +81,13 @@ impl<'a> Wanted<'a> {
         Self { names: None, keys: &[] }
     }
 
-    fn name(&self, names: &Names) -> bool {
+    fn name(&self, names: &HostNames) -> bool {
         self.names.is_none_or(|wanted| wanted.iter().any(|name| names.matches(name)))
     }
 }
 
 /// The wanted lines of what has been read already.
-pub(super) fn parse(file: &Path, source: Source, content: &[u8], wanted: Wanted<'_>) -> Vec<Entry> {
+pub(super) fn parse(file: &Path, source: KeySource, content: &[u8], wanted: EntryFilter<'_>) -> Vec<Entry> {
     // Memory cannot fail to be read.
     read(file, source, content, wanted).unwrap_or_default()
 }
@@ -98,9 +98,9 @@ pub(super) fn parse(file: &Path, source: Source, content: &[u8], wanted: Wanted<
 /// Those of the reader.
 pub(super) fn read(
     file: &Path,
-    source: Source,
+    source: KeySource,
     mut reader: impl BufRead,
-    wanted: Wanted<'_>,
+    wanted: EntryFilter<'_>,
 ) -> io::Result<Vec<Entry>> {
     let file: Arc<Path> = file.into();
     let (mut entries, mut line) = (Vec::new(), Vec::new());
@@ -109,13 +109,18 @@ pub(super) fn read(
         if reader.read_until(b'\n', &mut line)? == 0 {
             break;
         }
-        let at = || Place { file: Arc::clone(&file), line: number };
+        let at = || LinePosition { file: Arc::clone(&file), line: number };
         entries.extend(parse_line(&String::from_utf8_lossy(&line), source, at, wanted));
     }
     Ok(entries)
 }
 
-fn parse_line(text: &str, source: Source, at: impl FnOnce() -> Place, wanted: Wanted<'_>) -> Option<Entry> {
+fn parse_line(
+    text: &str,
+    source: KeySource,
+    at: impl FnOnce() -> LinePosition,
+    wanted: EntryFilter<'_>,
+) -> Option<Entry> {
     let mut fields = text.trim_end_matches(['\n', '\r']).split([' ', '\t']).filter(|field| !field.is_empty());
     let mut names = fields.next().filter(|field| !field.starts_with('#'))?;
     let marker = match names {
@@ -127,7 +132,7 @@ fn parse_line(text: &str, source: Source, at: impl FnOnce() -> Place, wanted: Wa
     if marker != Marker::Plain {
         names = fields.next()?;
     }
-    let names = Names::parse(names)?;
+    let names = HostNames::parse(names)?;
     let is_named = wanted.name(&names);
     if !is_named && wanted.keys.is_empty() {
         return None;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::entry::{self, Marker, Source, Wanted};
+use super::entry::{self, EntryFilter, KeySource, Marker};
 use super::key::HostKey;
 use super::{krl, store};
 
@@ -19,7 +19,7 @@ pub struct KnownHostsLine {
 
 /// The lines of `content` for a name, as a session keeps them.
 pub fn known_hosts_lines(content: &[u8], name: &str) -> Vec<KnownHostsLine> {
-    let entries = entry::parse(Path::new("known_hosts"), Source::User, content, Wanted::names(&[name]));
+    let entries = entry::parse(Path::new("known_hosts"), KeySource::User, content, EntryFilter::names(&[name]));
     let line = |entry: entry::Entry| KnownHostsLine {
         number: entry.at.line,
         plain: entry.marker == Marker::Plain,
@@ -41,6 +41,6 @@ pub fn key_reads_back(key: &str) -> bool {
 
 /// What a binary list of revoked keys (KRL) says about a key; `None`: it is damaged.
 pub fn revocation_list(list: &[u8], key: &[u8], serial: u64) -> Option<bool> {
-    let certificate = Some(krl::Certified { authority: key, serial, id: "id" });
-    krl::revokes(list, &krl::Suspect { key, certificate }).ok()
+    let certificate = Some(krl::CertificateFields { authority: key, serial, id: "id" });
+    krl::revokes(list, &krl::RevocationQuery { key, certificate }).ok()
 }

@@ -26,13 +26,13 @@ const KEY_ID: u8 = 0x23;
 const CERTIFICATE_EXTENSION: u8 = 0x39;
 
 /// Whom a list is asked about. Keys are in their wire form, without certificates.
-pub(super) struct Suspect<'a> {
+pub(super) struct RevocationQuery<'a> {
     pub(super) key: &'a [u8],
-    pub(super) certificate: Option<Certified<'a>>,
+    pub(super) certificate: Option<CertificateFields<'a>>,
 }
 
 /// What a certificate says of itself.
-pub(super) struct Certified<'a> {
+pub(super) struct CertificateFields<'a> {
     /// The key that signed it.
     pub(super) authority: &'a [u8],
     pub(super) serial: u64,
@@ -69,9 +69,9 @@ pub(super) fn is_krl(content: &[u8]) -> bool {
 ///
 /// # Errors
 /// The list is damaged, or says more than we understand.
-pub(super) fn revokes(list: &[u8], suspect: &Suspect<'_>) -> Result<bool, KrlError> {
+pub(super) fn revokes(list: &[u8], suspect: &RevocationQuery<'_>) -> Result<bool, KrlError> {
     let keys = std::iter::once(suspect.key).chain(suspect.certificate.as_ref().map(|certified| certified.authority));
-    let keys: Vec<Key<'_>> = keys.map(Key::of).collect();
+    let keys: Vec<KrlKey<'_>> = keys.map(KrlKey::of).collect();
     let mut list = Bytes(list.strip_prefix(MAGIC).ok_or(KrlError::Truncated)?);
     match list.u32()? {
         VERSION => {}
@@ -105,13 +105,13 @@ pub(super) fn revokes(list: &[u8], suspect: &Suspect<'_>) -> Result<bool, KrlErr
 }
 
 /// A key in every form that a list may have it in.
-struct Key<'a> {
+struct KrlKey<'a> {
     blob: &'a [u8],
     sha1: digest::Digest,
     sha256: digest::Digest,
 }
 
-impl<'a> Key<'a> {
+impl<'a> KrlKey<'a> {
     fn of(blob: &'a [u8]) -> Self {
         let hash = |algorithm| digest::digest(algorithm, blob);
         Self { blob, sha1: hash(&digest::SHA1_FOR_LEGACY_USE_ONLY), sha256: hash(&digest::SHA256) }
@@ -132,7 +132,7 @@ fn blobs(mut section: Bytes<'_>, length: Option<usize>, is_ours: impl Fn(&[u8]) 
 }
 
 /// The certificates of one authority, or of all where none is named.
-fn certificates(mut section: Bytes<'_>, certified: Option<&Certified<'_>>) -> Result<bool, KrlError> {
+fn certificates(mut section: Bytes<'_>, certified: Option<&CertificateFields<'_>>) -> Result<bool, KrlError> {
     let authority = section.string()?;
     section.string()?;
     let certified = certified.filter(|certified| authority.is_empty() || authority == certified.authority);

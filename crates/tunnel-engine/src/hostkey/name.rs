@@ -40,14 +40,14 @@ impl ServerName {
 
 /// The first field of a known_hosts line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Names {
+pub(super) enum HostNames {
     /// `|1|salt|hash`: one name, HMAC-SHA1 under the salt.
     Hashed { salt: Vec<u8>, hash: Vec<u8> },
     /// A comma list of patterns, in lower case.
     Patterns(Vec<String>),
 }
 
-impl Names {
+impl HostNames {
     /// `None` for a hash that is none.
     pub(super) fn parse(field: &str) -> Option<Self> {
         let Some(hashed) = field.strip_prefix('|') else {

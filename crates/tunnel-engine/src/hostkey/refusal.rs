@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::certificate::CertificateProblem;
-use super::entry::Place;
+use super::entry::LinePosition;
 use super::key::HostKey;
 use super::name::ServerName;
 use super::revoked::Objection;
@@ -48,7 +48,7 @@ pub(super) fn changed(
     spec: &HostKeySpec,
     server: &ServerName,
     key: &HostKey,
-    conflicts: &[(Place, HostKey)],
+    conflicts: &[(LinePosition, HostKey)],
 ) -> Failure {
     let known: Vec<String> = conflicts.iter().map(|(at, key)| format!("`{at}` has {key}")).collect();
     let message = format!("host key of `{}` changed: it presents {key}, but {}", server.lookup, known.join(" and "));
@@ -74,7 +74,7 @@ pub(super) fn changed(
     ))
 }
 
-pub(super) fn revoked(server: &ServerName, presented: &HostKey, at: &Place, revoked: &HostKey) -> Failure {
+pub(super) fn revoked(server: &ServerName, presented: &HostKey, at: &LinePosition, revoked: &HostKey) -> Failure {
     let message = if presented == revoked {
         format!("host key {presented} of `{}` is marked `@revoked` in `{at}`", server.lookup)
     } else {

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
-use super::entry::{self, Entry, Source, Wanted};
+use super::entry::{self, Entry, EntryFilter, KeySource};
 use super::key::HostKey;
 use super::store;
 use crate::file;
@@ -22,7 +22,7 @@ impl Edit {
         self.gone.is_empty() && self.new.is_empty()
     }
 
-    pub(super) fn tell(&self, server: &str, path: &Path) {
+    pub(super) fn log_edit(&self, server: &str, path: &Path) {
         let file = path.display();
         for (_, key) in &self.new {
             tracing::info!(server, %key, %file, "`{server}` proved another host key, which is now in `{file}`: {key}");
@@ -62,7 +62,7 @@ pub(super) fn replace(path: &Path, name: &str, edit: impl FnOnce(&[Entry]) -> Ed
     options.read(true).append(true).custom_flags(file::NO_WAITING);
     let file = store::locked(&path, &options)?;
     let content = file::content_or_null(&file, store::MAX_FILE_BYTES)?;
-    let edit = edit(&entry::parse(&path, Source::User, &content, Wanted::names(&[name])));
+    let edit = edit(&entry::parse(&path, KeySource::User, &content, EntryFilter::names(&[name])));
     if !edit.is_empty() {
         put(&path, &file, &edit.apply(&content))?;
     }

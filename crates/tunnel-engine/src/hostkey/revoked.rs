@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use russh::keys::{Certificate, PublicKeyOrCertificate};
 
 use super::key::HostKey;
-use super::krl::{self, Certified, KrlError, Suspect};
+use super::krl::{self, CertificateFields, KrlError, RevocationQuery};
 use super::store::MAX_FILE_BYTES;
 use crate::file;
 
@@ -72,12 +72,12 @@ fn lists_key(path: &Path, Presented { key, certificate }: &Presented) -> Result<
     // A pipe or `/dev/null` is no empty list: it would let every revoked key pass.
     let content = file::read(path, MAX_FILE_BYTES)?;
     if krl::is_krl(&content) {
-        let certificate = certificate.as_ref().map(|Signed { authority, serial, id }| Certified {
+        let certificate = certificate.as_ref().map(|Signed { authority, serial, id }| CertificateFields {
             authority: authority.blob(),
             serial: *serial,
             id,
         });
-        return Ok(krl::revokes(&content, &Suspect { key: key.blob(), certificate })?);
+        return Ok(krl::revokes(&content, &RevocationQuery { key: key.blob(), certificate })?);
     }
     let authority = certificate.as_ref().map(|certificate| &certificate.authority);
     Ok(keys(&content)?.iter().any(|listed| listed == key || Some(listed) == authority))

@@ -8,9 +8,9 @@ use std::path::Path;
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::geteuid;
 
-use super::entry::{self, Entry, Marker, Place, Source, Wanted};
+use super::entry::{self, Entry, EntryFilter, KeySource, LinePosition, Marker};
 use super::key::HostKey;
-use super::name::Names;
+use super::name::HostNames;
 use super::verdict::lines;
 use crate::file;
 
@@ -18,7 +18,7 @@ use crate::file;
 pub(super) const MAX_FILE_BYTES: u64 = 32 << 20;
 
 /// The wanted lines of one file; none when there is no such file.
-pub(super) fn read(path: &Path, source: Source, wanted: Wanted<'_>) -> io::Result<Vec<Entry>> {
+pub(super) fn read(path: &Path, source: KeySource, wanted: EntryFilter<'_>) -> io::Result<Vec<Entry>> {
     let file = match file::open_or_null(path) {
         Ok(file) => file,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Vec::new()),
@@ -35,7 +35,7 @@ pub(super) enum Written {
     /// The lines are there now, or already were: another tunnel may have been faster.
     Known,
     /// Another key was written down since we looked: these lines. Nothing was written.
-    Conflict(Vec<(Place, HostKey)>),
+    Conflict(Vec<(LinePosition, HostKey)>),
 }
 
 /// Appends `name key` to the file for each of the keys, which is made for its owner only when it is not there, as is its
@@ -66,7 +66,7 @@ pub(super) fn append(
         give_to_owner_of_folder(path, &file)?;
     }
     let content = file::content_or_null(&file, MAX_FILE_BYTES)?;
-    let entries = entry::parse(path, Source::User, &content, Wanted::names(&[name]));
+    let entries = entry::parse(path, KeySource::User, &content, EntryFilter::names(&[name]));
     let known: Vec<_> =
         lines(&entries, name, Marker::Plain).map(|entry| (entry.at.clone(), entry.key.clone())).collect();
     let (same, others): (Vec<_>, Vec<_>) = known.into_iter().partition(|(_, known)| keys.contains(known));
@@ -82,7 +82,7 @@ pub(super) fn append(
     let mut text = newline.to_owned();
     for key in new {
         let field = match hash {
-            true => Names::hashed(name).ok_or_else(|| io::Error::other("the name cannot be hashed"))?,
+            true => HostNames::hashed(name).ok_or_else(|| io::Error::other("the name cannot be hashed"))?,
             false => name.to_owned(),
         };
         text.push_str(&format!("{field} {}\n", key.to_known_hosts()));

@@ -9,10 +9,10 @@ use proptest::prelude::*;
 use russh::keys::{Algorithm, HashAlg, PublicKeyOrCertificate};
 use tokio_util::sync::CancellationToken;
 
-use super::entry::{Source, Wanted, parse};
-use super::name::{Names, ServerName};
+use super::entry::{EntryFilter, KeySource, parse};
+use super::name::{HostNames, ServerName};
 use super::store::{self, Written};
-use super::{HostKey, HostKeyOffer, HostKeys, Proof, Until, Verdict};
+use super::{HostKey, HostKeyOffer, HostKeyVerdict, HostKeys, MatchedBy, Until};
 use crate::failure::FailureKind;
 use crate::spec::{AlgorithmList, Destination, HostKeySpec, StrictHostKeyChecking};
 
@@ -262,7 +262,7 @@ async fn all_files_count_and_a_missing_one_is_fine() {
         ..HostKeySpec::default()
     };
     let keys = HostKeys::load(&spec, &Destination::parse("h", "me").unwrap(), until()).await.unwrap();
-    assert_eq!(keys.check(&presented(A), now()).await, Ok(Proof::Other));
+    assert_eq!(keys.check(&presented(A), now()).await, Ok(MatchedBy::Other));
     assert_eq!(keys.check(&presented(B), now()).await.unwrap_err().kind(), FailureKind::HostKeyRevoked);
 }
 
@@ -303,10 +303,10 @@ proptest! {
         match store::append(&file, &server.lookup, &[key(A)], false, |_| true) {
             Ok(written) => {
                 prop_assert_eq!(written, Written::Known);
-                let entries = parse(&file, Source::User, &fs::read(&file).unwrap(), Wanted::all());
-                let terms = super::verdict::Terms { now: now(), signatures: &AlgorithmList::Default };
+                let entries = parse(&file, KeySource::User, &fs::read(&file).unwrap(), EntryFilter::all());
+                let terms = super::verdict::CertificateTerms { now: now(), signatures: &AlgorithmList::Default };
                 let verdict = super::verdict::verdict(&entries, &server, &presented(A), &terms);
-                prop_assert_eq!(verdict, Verdict::Match(Proof::OwnLine));
+                prop_assert_eq!(verdict, HostKeyVerdict::Match(MatchedBy::OwnLine));
                 prop_assert!(fs::read_to_string(&file).unwrap().starts_with(&content));
             }
             Err(_) => {
@@ -319,14 +319,14 @@ proptest! {
     #[test]
     fn reading_any_file_gives_lines_within_it(content in proptest::collection::vec(any::<u8>(), 0..400)) {
         let lines = content.split(|byte| *byte == b'\n').count();
-        for entry in parse(Path::new("f"), Source::User, &content, Wanted::all()) {
+        for entry in parse(Path::new("f"), KeySource::User, &content, EntryFilter::all()) {
             prop_assert!((1..=lines).contains(&entry.at.line));
         }
     }
 
     #[test]
     fn a_negated_name_never_matches(name in "[a-z.]{1,10}", other in "[a-z*?.]{1,10}") {
-        let names = Names::parse(&format!("{other},!{name},*")).unwrap();
+        let names = HostNames::parse(&format!("{other},!{name},*")).unwrap();
         prop_assert!(!names.matches(&name));
     }
 }
@@ -367,7 +367,7 @@ fn host_keys(file: &str, destination: &str, alias: Option<&str>) -> HostKeys {
         ordered: Vec::new(),
         until: until(),
         is_loopback: false,
-        entries: parse(Path::new("f"), Source::User, text.join("\n").as_bytes(), Wanted::all()),
+        entries: parse(Path::new("f"), KeySource::User, text.join("\n").as_bytes(), EntryFilter::all()),
     }
 }
 
@@ -389,15 +389,15 @@ fn until() -> Until {
     Until { deadline: crate::clock::Deadline::after(Duration::from_secs(60)), given_up: CancellationToken::new() }
 }
 
-fn describe(verdict: &Verdict) -> String {
+fn describe(verdict: &HostKeyVerdict) -> String {
     match verdict {
-        Verdict::Match(_) => "match".to_owned(),
-        Verdict::Unknown { certificate } => {
+        HostKeyVerdict::Match(_) => "match".to_owned(),
+        HostKeyVerdict::Unknown { certificate } => {
             certificate.as_ref().map_or_else(|| "unknown".to_owned(), |why| format!("unknown: {why}"))
         }
-        Verdict::Changed { conflicts } => {
+        HostKeyVerdict::Changed { conflicts } => {
             conflicts.iter().fold("changed".to_owned(), |text, (at, _)| format!("{text} {at}"))
         }
-        Verdict::Revoked { at, .. } => format!("revoked {at}"),
+        HostKeyVerdict::Revoked { at, .. } => format!("revoked {at}"),
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::entry::{Marker, Place};
+use super::entry::{LinePosition, Marker};
 use super::key::HostKey;
 use super::store::{self, Written};
 use super::{HostKeys, blocking, refusal, revoked};
@@ -11,9 +11,9 @@ use crate::failure::Failure;
 
 /// How one of a server's keys stands to what known_hosts has of that server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum KeyStanding {
     /// This line has it.
-    Known(Place),
+    Known(LinePosition),
     /// No line has a key of its type.
     New,
     /// The server is known with other keys of this type.
@@ -33,27 +33,27 @@ pub enum Trusted {
 
 impl HostKeys {
     /// How a key that the server showed stands, by the files and the lists of revoked keys.
-    pub async fn standing(&self, key: &HostKey) -> Standing {
+    pub async fn standing(&self, key: &HostKey) -> KeyStanding {
         let revoked =
             self.server.all().flat_map(|name| self.lines(name, Marker::Revoked)).find(|line| line.key == *key);
         if let Some(line) = revoked {
-            return Standing::Revoked(refusal::revoked(&self.server, key, &line.at, key));
+            return KeyStanding::Revoked(refusal::revoked(&self.server, key, &line.at, key));
         }
         let (lists, plain) = (self.spec.revoked.clone(), revoked::Presented::plain(key));
         match blocking(move || Ok(revoked::objection(&lists, &plain))).await {
             Ok(None) => {}
-            Ok(Some(objection)) => return Standing::Revoked(refusal::objection(&self.server, key, &objection)),
-            Err(failure) => return Standing::Revoked(failure),
+            Ok(Some(objection)) => return KeyStanding::Revoked(refusal::objection(&self.server, key, &objection)),
+            Err(failure) => return KeyStanding::Revoked(failure),
         }
         let own: Vec<_> = self.lines(&self.server.lookup, Marker::Plain).collect();
         if let Some(line) = own.iter().find(|line| line.key == *key) {
-            return Standing::Known(line.at.clone());
+            return KeyStanding::Known(line.at.clone());
         }
         let others = own.iter().filter(|line| line.key.kind() == key.kind());
         let others: Vec<_> = others.map(|line| (line.at.clone(), line.key.clone())).collect();
         match others.is_empty() {
-            true => Standing::New,
-            false => Standing::Changed(refusal::changed(&self.spec, &self.server, key, &others)),
+            true => KeyStanding::New,
+            false => KeyStanding::Changed(refusal::changed(&self.spec, &self.server, key, &others)),
         }
     }
 

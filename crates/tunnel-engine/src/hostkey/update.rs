@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use russh::keys::PublicKey;
 
 use super::blocking;
-use super::entry::{Entry, Marker, Source, Wanted};
+use super::entry::{Entry, EntryFilter, KeySource, Marker};
 use super::key::HostKey;
-use super::name::{Names, ServerName};
+use super::name::{HostNames, ServerName};
 use super::replace::{self, Edit};
 use super::store;
 use super::verdict::lines;
-use crate::spec::{Asker, HostKeySpec, Question, UpdateHostKeys};
+use crate::spec::{HostKeySpec, PromptKind, PrompterHandle, UpdateHostKeys};
 
 /// As ssh: whoever says neither yes nor no has said no by then.
 const ASKED_AT_MOST: u32 = 3;
 
 /// A server has a handful, one of each type.
-const MOST_ANNOUNCED: usize = 64;
+const MAX_ANNOUNCED: usize = 64;
 
 /// Has known_hosts follow one server.
 #[derive(Debug, Clone)]
@@ -28,14 +28,14 @@ pub struct Updates {
     name: String,
     /// HostKeyAlgorithms that are no certificates; those that are not implemented here count too.
     accepted: Vec<String>,
-    ask: Option<Asker>,
+    ask: Option<PrompterHandle>,
     /// New lines have the name as a hash, whatever the lines that are there have.
     hash_names: bool,
 }
 
 /// What known_hosts lacks, and what it has too much of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct KnownHostsChange {
     learned: Vec<HostKey>,
     gone: Vec<HostKey>,
     /// Gets the new lines: the first one that knows the server.
@@ -60,9 +60,9 @@ impl Updates {
     ///
     /// # Errors
     /// Why nothing can be changed, in words.
-    pub async fn review(&self, announced: &[PublicKey]) -> Result<Option<(Change, Vec<PublicKey>)>, String> {
-        if announced.len() > MOST_ANNOUNCED {
-            return Err(format!("it announced more than {MOST_ANNOUNCED} keys"));
+    pub async fn review(&self, announced: &[PublicKey]) -> Result<Option<(KnownHostsChange, Vec<PublicKey>)>, String> {
+        if announced.len() > MAX_ANNOUNCED {
+            return Err(format!("it announced more than {MAX_ANNOUNCED} keys"));
         }
         let pairs: Vec<(HostKey, &PublicKey)> =
             announced.iter().filter_map(|key| HostKey::of(key.key_data()).map(|ours| (ours, key))).collect();
@@ -71,14 +71,14 @@ impl Updates {
         let read = blocking(move || Ok(relevant(&files, &name, announced)));
         let entries = read.await.map_err(|failure| failure.to_string())?.map_err(|error| error.to_string())?;
         let Some(change) = plan(&entries, &self.name, &self.accepted, &keys)? else { return Ok(None) };
-        let change = Change { hashed: change.hashed || self.hash_names, ..change };
+        let change = KnownHostsChange { hashed: change.hashed || self.hash_names, ..change };
         let unproven = pairs.iter().filter(|(key, _)| change.learned.contains(key));
         let unproven = unproven.map(|(_, key)| (*key).clone()).collect();
         Ok(Some((change, unproven)))
     }
 
     /// Writes a change down whose keys are proven. Says in the log what it did, or why it could not.
-    pub async fn apply(&self, change: Change) {
+    pub async fn apply(&self, change: KnownHostsChange) {
         if !self.agreed(&change).await {
             return;
         }
@@ -87,7 +87,7 @@ impl Updates {
             for path in &files {
                 let (server, file) = (&name, path.display());
                 match replace::replace(path, server, |entries| change.edit(entries, server, path)) {
-                    Ok(edit) => edit.tell(server, path),
+                    Ok(edit) => edit.log_edit(server, path),
                     Err(error) => {
                         tracing::warn!(server, %file, %error, "`{server}`: `{file}` does not follow the server's host keys: {error}");
                     }
@@ -101,10 +101,10 @@ impl Updates {
         }
     }
 
-    async fn agreed(&self, change: &Change) -> bool {
+    async fn agreed(&self, change: &KnownHostsChange) -> bool {
         let Some(asker) = self.ask.clone() else { return true };
         let names = |keys: &[HostKey]| keys.iter().map(ToString::to_string).collect();
-        let question = Question::UpdateHostKeys {
+        let question = PromptKind::UpdateHostKeys {
             server: self.name.clone(),
             learned: names(&change.learned),
             gone: names(&change.gone),
@@ -122,7 +122,7 @@ impl Updates {
     }
 }
 
-impl Change {
+impl KnownHostsChange {
     /// What becomes of one file, as it is now.
     fn edit(&self, entries: &[Entry], name: &str, path: &Path) -> Edit {
         let known: Vec<&Entry> = lines(entries, name, Marker::Plain).collect();
@@ -130,7 +130,7 @@ impl Change {
         let gone = gone.map(|entry| (entry.at.line, entry.key.clone())).collect();
         // Another tunnel to this server may have been faster.
         let missing = |key: &&HostKey| *path == *self.file && !known.iter().any(|entry| entry.key == **key);
-        let name = if self.hashed { Names::hashed(name) } else { Some(name.to_owned()) };
+        let name = if self.hashed { HostNames::hashed(name) } else { Some(name.to_owned()) };
         let new = name.map(|name| {
             let line = |key: &HostKey| (format!("{name} {}", key.to_known_hosts()), key.clone());
             self.learned.iter().filter(missing).map(line).collect()
@@ -143,11 +143,11 @@ impl Change {
 /// another name decides, too.
 fn relevant(files: &[PathBuf], name: &str, mut keys: Vec<HostKey>) -> io::Result<Vec<Entry>> {
     let names = [name];
-    let read = |wanted: Wanted<'_>| {
-        let read = files.iter().map(|path| store::read(path, Source::User, wanted));
+    let read = |wanted: EntryFilter<'_>| {
+        let read = files.iter().map(|path| store::read(path, KeySource::User, wanted));
         read.collect::<io::Result<Vec<_>>>().map(|entries| entries.concat())
     };
-    let own = Wanted::names(&names);
+    let own = EntryFilter::names(&names);
     keys.extend(read(own)?.into_iter().map(|entry| entry.key));
     read(own.or_keys(&keys))
 }
@@ -157,7 +157,12 @@ fn relevant(files: &[PathBuf], name: &str, mut keys: Vec<HostKey>) -> io::Result
 ///
 /// # Errors
 /// Why there is a difference, and nothing may be done about it.
-fn plan(entries: &[Entry], name: &str, accepted: &[String], announced: &[HostKey]) -> Result<Option<Change>, String> {
+fn plan(
+    entries: &[Entry],
+    name: &str,
+    accepted: &[String],
+    announced: &[HostKey],
+) -> Result<Option<KnownHostsChange>, String> {
     let is_ours = |key: &HostKey| accepted.iter().any(|name| key.serves(name));
     let (own, others): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|entry| entry.names.matches(name));
     let mut learned: Vec<HostKey> = Vec::new();
@@ -183,8 +188,8 @@ fn plan(entries: &[Entry], name: &str, accepted: &[String], announced: &[HostKey
         return Err(format!("`{}` has one of its keys under another name", entry.at));
     }
     let Some(first) = own.first() else { return Err("no line is for it any more".to_owned()) };
-    let hashed = matches!(first.names, Names::Hashed { .. });
-    Ok(Some(Change { learned, gone, file: first.at.file.to_path_buf(), hashed }))
+    let hashed = matches!(first.names, HostNames::Hashed { .. });
+    Ok(Some(KnownHostsChange { learned, gone, file: first.at.file.to_path_buf(), hashed }))
 }
 
 #[cfg(test)]

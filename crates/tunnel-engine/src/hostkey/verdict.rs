@@ -5,16 +5,16 @@ use std::time::SystemTime;
 use russh::keys::PublicKeyOrCertificate;
 
 use super::certificate::{self, CertificateProblem};
-use super::entry::{Entry, Marker, Place, Source};
+use super::entry::{Entry, KeySource, LinePosition, Marker};
 use super::key::HostKey;
 use super::name::ServerName;
 use crate::spec::AlgorithmList;
 
 /// What known_hosts says about the key that a server presented.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum HostKeyVerdict {
     /// A line holds this key, or the authority of its certificate.
-    Match(Proof),
+    Match(MatchedBy),
     /// No line is for this server.
     Unknown {
         /// A trusted authority signed a certificate for it that does not count, for this reason.
@@ -24,12 +24,12 @@ pub enum Verdict {
     /// between only had to present a key of another type to look new.
     Changed {
         /// Every such line, with its key.
-        conflicts: Vec<(Place, HostKey)>,
+        conflicts: Vec<(LinePosition, HostKey)>,
     },
     /// A `@revoked` line holds this key, or the authority of its certificate.
     Revoked {
         /// The line.
-        at: Place,
+        at: LinePosition,
         /// The key on it.
         key: HostKey,
     },
@@ -37,7 +37,7 @@ pub enum Verdict {
 
 /// What a match rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proof {
+pub enum MatchedBy {
     /// A line of a user's file for this very name holds the key.
     OwnLine,
     /// An authority, a system's file, the command, or a line for the name without its port.
@@ -45,7 +45,7 @@ pub enum Proof {
 }
 
 /// What a certificate has to keep to.
-pub(super) struct Terms<'a> {
+pub(super) struct CertificateTerms<'a> {
     /// The calendar's time.
     pub(super) now: SystemTime,
     /// CASignatureAlgorithms.
@@ -57,8 +57,8 @@ pub(super) fn verdict(
     entries: &[Entry],
     server: &ServerName,
     presented: &PublicKeyOrCertificate,
-    terms: &Terms<'_>,
-) -> Verdict {
+    terms: &CertificateTerms<'_>,
+) -> HostKeyVerdict {
     let key = HostKey::of(presented.public_key().key_data());
     let authority = presented.certificate().and_then(|certificate| HostKey::of(certificate.signature_key()));
     let revoked = server.all().flat_map(|name| lines(entries, name, Marker::Revoked)).find(|entry| {
@@ -66,7 +66,7 @@ pub(super) fn verdict(
         revoked == key.as_ref() || revoked == authority.as_ref()
     });
     if let Some(entry) = revoked {
-        return Verdict::Revoked { at: entry.at.clone(), key: entry.key.clone() };
+        return HostKeyVerdict::Revoked { at: entry.at.clone(), key: entry.key.clone() };
     }
     let mut problem = None;
     let trusted = server
@@ -75,29 +75,31 @@ pub(super) fn verdict(
         .any(|entry| Some(&entry.key) == authority.as_ref());
     if let Some(certificate) = presented.certificate().filter(|_| trusted) {
         match certificate::check(certificate, &server.principal, terms) {
-            Ok(()) => return Verdict::Match(Proof::Other),
+            Ok(()) => return HostKeyVerdict::Match(MatchedBy::Other),
             Err(why) => problem = Some(why),
         }
     }
     match plain(entries, &server.lookup, key.as_ref()) {
-        Verdict::Unknown { .. } => {}
-        known @ (Verdict::Match(_) | Verdict::Changed { .. } | Verdict::Revoked { .. }) => return known,
+        HostKeyVerdict::Unknown { .. } => {}
+        known @ (HostKeyVerdict::Match(_) | HostKeyVerdict::Changed { .. } | HostKeyVerdict::Revoked { .. }) => {
+            return known;
+        }
     }
     let fallback = server.fallback.as_ref().map(|name| plain(entries, name, key.as_ref()));
     match fallback {
-        Some(Verdict::Match(_)) => Verdict::Match(Proof::Other),
-        _ => Verdict::Unknown { certificate: problem },
+        Some(HostKeyVerdict::Match(_)) => HostKeyVerdict::Match(MatchedBy::Other),
+        _ => HostKeyVerdict::Unknown { certificate: problem },
     }
 }
 
-fn plain(entries: &[Entry], name: &str, key: Option<&HostKey>) -> Verdict {
+fn plain(entries: &[Entry], name: &str, key: Option<&HostKey>) -> HostKeyVerdict {
     let known: Vec<&Entry> = lines(entries, name, Marker::Plain).collect();
     if let Some(entry) = known.iter().find(|entry| Some(&entry.key) == key) {
-        Verdict::Match(if entry.source == Source::User { Proof::OwnLine } else { Proof::Other })
+        HostKeyVerdict::Match(if entry.source == KeySource::User { MatchedBy::OwnLine } else { MatchedBy::Other })
     } else if known.is_empty() {
-        Verdict::Unknown { certificate: None }
+        HostKeyVerdict::Unknown { certificate: None }
     } else {
-        Verdict::Changed { conflicts: known.iter().map(|entry| (entry.at.clone(), entry.key.clone())).collect() }
+        HostKeyVerdict::Changed { conflicts: known.iter().map(|entry| (entry.at.clone(), entry.key.clone())).collect() }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::auth;
 use crate::examine;
 use crate::hostkey::HostKeyOffer;
 use crate::spec::{AlgorithmKind, AlgorithmList, AlgorithmListError, AlgorithmSpec};
-use crate::transport::{self, CipherName, KexName, MacName, Offer};
+use crate::transport::{self, CipherName, KexName, LocalOffer, MacName};
 
 /// OpenSSH's ending for the certificate form of a host key algorithm.
 const CERTIFICATE: &str = "-cert-v01@openssh.com";
@@ -125,7 +125,7 @@ pub(super) fn offer(
     spec: &AlgorithmSpec,
     compression: bool,
     host_keys: impl FnOnce(HostKeyOffer) -> HostKeyOffer,
-) -> Result<Offer, AlgorithmListError> {
+) -> Result<LocalOffer, AlgorithmListError> {
     let kex = named(&resolve(AlgorithmKind::Kex, &spec.kex)?, KexName::named)?;
     let ciphers = named(&resolve(AlgorithmKind::Cipher, &spec.ciphers)?, CipherName::named)?;
     let macs = named(&resolve(AlgorithmKind::Mac, &spec.macs)?, MacName::named)?;
@@ -133,12 +133,12 @@ pub(super) fn offer(
     let certificates = wanted.certificates.iter().map(|one| format!("{one}{CERTIFICATE}"));
     let host_keys: Vec<String> = certificates.chain(wanted.plain.iter().map(ToString::to_string)).collect();
     let host_keys = named(&host_keys, |name| transport::is_known_host_key(name).then(|| name.to_owned()))?;
-    Ok(Offer { kex, host_keys, ciphers, macs, compression })
+    Ok(LocalOffer { kex, host_keys, ciphers, macs, compression })
 }
 
 /// The names in an offer, for people.
-pub(super) fn names(offer: &Offer) -> examine::Offer {
-    examine::Offer {
+pub(super) fn names(offer: &LocalOffer) -> examine::AlgorithmOffer {
+    examine::AlgorithmOffer {
         kex: offer.kex.iter().map(|one| one.name().to_owned()).collect(),
         host_keys: offer.host_keys.clone(),
         ciphers: offer.ciphers.iter().map(|one| one.name().to_owned()).collect(),
@@ -204,7 +204,7 @@ fn has_aes() -> bool {
 mod tests {
     use super::*;
 
-    fn offered(spec: &AlgorithmSpec) -> Offer {
+    fn offered(spec: &AlgorithmSpec) -> LocalOffer {
         offer(spec, false, |offer| offer).expect("offer")
     }
 
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn nothing_broken_is_offered_unasked() {
-        let examine::Offer { kex, host_keys, ciphers, macs } = names(&offered(&AlgorithmSpec::default()));
+        let examine::AlgorithmOffer { kex, host_keys, ciphers, macs } = names(&offered(&AlgorithmSpec::default()));
         let names = [kex, host_keys, ciphers, macs].concat();
         for bad in ["sha1", "ssh-rsa", "group17", "group18", "cbc", "none", "clear"] {
             assert!(!names.iter().any(|name| name.contains(bad)), "{bad} in {names:?}");

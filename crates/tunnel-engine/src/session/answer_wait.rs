@@ -22,7 +22,7 @@ const WINDOWS: u64 = 2;
 
 /// What is seen of the session while an answer is awaited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct WaitFacts {
     /// Bytes of transfers so far, received or taken by the server.
     pub bulk: u64,
     /// Bytes to the server so far.
@@ -39,7 +39,7 @@ pub(super) struct Seen {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AnswerWait {
     since: Instant,
-    first: Seen,
+    first: WaitFacts,
     /// The largest that was seen.
     windows: u64,
     /// The question may not have arrived yet.
@@ -53,7 +53,7 @@ pub(super) struct AnswerWait {
 }
 
 impl AnswerWait {
-    pub(super) const fn begin(seen: &Seen, now: Instant) -> Self {
+    pub(super) const fn begin(seen: &WaitFacts, now: Instant) -> Self {
         Self {
             since: now,
             first: *seen,
@@ -66,12 +66,12 @@ impl AnswerWait {
     }
 
     /// The server could not answer, or its answer could not be read: the wait begins again.
-    pub(super) const fn restart(&mut self, seen: &Seen, now: Instant) {
+    pub(super) const fn restart(&mut self, seen: &WaitFacts, now: Instant) {
         *self = Self { under_way: self.under_way, sent_at: self.sent_at, ..Self::begin(seen, now) };
     }
 
     /// One more sample.
-    pub(super) fn look(&mut self, seen: &Seen, now: Instant) {
+    pub(super) fn look(&mut self, seen: &WaitFacts, now: Instant) {
         self.windows = self.windows.max(seen.windows);
         self.under_way &= seen.outstanding != Some(false);
         let sent = seen.bytes_out - self.sent;
@@ -90,7 +90,7 @@ impl AnswerWait {
     }
 
     /// From when the wait counts.
-    pub(super) fn counts_from(&self, seen: &Seen, now: Instant) -> Instant {
+    pub(super) fn counts_from(&self, seen: &WaitFacts, now: Instant) -> Instant {
         let received_all = seen.bulk - self.first.bulk > self.windows.saturating_mul(WINDOWS);
         if received_all || now >= self.since + LONGEST_QUEUE {
             return self.since;
@@ -106,16 +106,17 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    struct Scene {
+    struct WaitScene {
         start: Instant,
         wait: AnswerWait,
-        seen: Seen,
+        seen: WaitFacts,
         seconds: u32,
     }
 
-    impl Scene {
+    impl WaitScene {
         fn new(outstanding: Option<bool>) -> Self {
-            let seen = Seen { bulk: 1 << 30, bytes_out: 1 << 30, outstanding, stalled_since: None, windows: 16 << 20 };
+            let seen =
+                WaitFacts { bulk: 1 << 30, bytes_out: 1 << 30, outstanding, stalled_since: None, windows: 16 << 20 };
             let start = crate::clock::now();
             Self { start, wait: AnswerWait::begin(&seen, start), seen, seconds: 0 }
         }
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_server_that_sends_no_data_has_no_excuse() {
-        let mut scene = Scene::new(Some(false));
+        let mut scene = WaitScene::new(Some(false));
         for _ in 0..60 {
             assert_eq!(scene.pass(0, 100), 0);
         }
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_at_256_kbit_a_second_is_waited_through() {
-        let mut scene = Scene::new(Some(false));
+        let mut scene = WaitScene::new(Some(false));
         for second in 1..=120 {
             assert_eq!(scene.pass(32_000, 0), second);
         }
@@ -150,7 +151,7 @@ mod tests {
 
     #[test]
     fn an_upload_that_the_question_may_wait_behind_is_waited_through() {
-        let mut scene = Scene::new(Some(true));
+        let mut scene = WaitScene::new(Some(true));
         for second in 1..60 {
             let burst = if second % 5 == 1 { 160_000 } else { 0 };
             assert_eq!(scene.pass(0, burst), second, "taken in bursts");
@@ -166,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_write_that_waits_for_room_is_waited_for_no_longer_than_a_burst() {
-        let mut scene = Scene::new(Some(true));
+        let mut scene = WaitScene::new(Some(true));
         scene.seen.stalled_since = Some(scene.start);
         for second in 1..=10 {
             assert_eq!(scene.pass(0, 0), second);
@@ -176,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_transfer_slower_than_any_link_is_no_excuse() {
-        let mut scene = Scene::new(Some(false));
+        let mut scene = WaitScene::new(Some(false));
         for _ in 0..60 {
             assert_eq!(scene.pass(SLOWEST_TRANSFER - 1, 0), 0);
         }
@@ -184,14 +185,14 @@ mod tests {
 
     #[test]
     fn more_than_all_windows_is_no_queue() {
-        let mut scene = Scene::new(Some(false));
+        let mut scene = WaitScene::new(Some(false));
         assert_eq!(scene.pass(32 << 20, 0), 1);
         assert_eq!(scene.pass(1, 0), 0);
     }
 
     #[test]
     fn no_queue_is_longer_than_the_longest() {
-        let mut scene = Scene::new(Some(false));
+        let mut scene = WaitScene::new(Some(false));
         for second in 1..130 {
             assert_eq!(scene.pass(8_000, 0), second);
         }

@@ -20,14 +20,14 @@ const TAKEN_PER_ADJUSTMENT: u64 = 32 * 1024;
 
 /// Of one session.
 pub(super) struct Answers {
-    state: Mutex<State>,
+    state: Mutex<AnswerState>,
     /// Bytes of transfers: received, or taken by the server.
     bulk: AtomicU64,
     /// An open began to wait.
     open_waits: Notify,
 }
 
-struct State {
+struct AnswerState {
     /// When the server last answered anything.
     last: Instant,
     /// Opens without an answer, in the order in which they were sent.
@@ -37,7 +37,7 @@ struct State {
 
 impl Default for Answers {
     fn default() -> Self {
-        let state = State { last: clock::now(), opens: BTreeMap::new(), next_open: 0 };
+        let state = AnswerState { last: clock::now(), opens: BTreeMap::new(), next_open: 0 };
         Self { state: Mutex::new(state), bulk: AtomicU64::new(0), open_waits: Notify::new() }
     }
 }
@@ -97,7 +97,7 @@ impl Answers {
         self.open_waits.notified().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, AnswerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,12 +5,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::incoming::{IncomingChannel, IncomingChannels, MAX_WAITING, Offer, RejectReason, RemoteListen};
-use super::router::{Route, Router, Ticket};
+use super::incoming::{IncomingChannel, IncomingChannels, MAX_WAITING, PendingChannel, RejectReason, RemoteListen};
+use super::router::{ArrivalRoute, RequestId, Router};
 
 /// The router with russh's channels as payload, and the way to the forwards.
 pub(super) struct Arrivals {
-    router: Mutex<Router<Offer>>,
+    router: Mutex<Router<PendingChannel>>,
     forwards: mpsc::Sender<IncomingChannel>,
 }
 
@@ -20,18 +20,18 @@ impl Arrivals {
         (Self { router: Mutex::new(Router::new()), forwards }, receiver)
     }
 
-    pub(super) fn ask(&self, listen: RemoteListen) -> Ticket {
+    pub(super) fn ask(&self, listen: RemoteListen) -> RequestId {
         self.router().ask(listen)
     }
 
     /// The server listens. Connections that came before are handed on now.
-    pub(super) async fn granted(&self, ticket: Ticket, port: Option<u16>) {
-        let released = self.router().granted(ticket, port);
+    pub(super) async fn granted(&self, request: RequestId, port: Option<u16>) {
+        let released = self.router().granted(request, port);
         self.hand_on(released).await;
     }
 
-    pub(super) async fn denied(&self, ticket: Ticket) {
-        let released = self.router().denied(ticket);
+    pub(super) async fn denied(&self, request: RequestId) {
+        let released = self.router().denied(request);
         self.hand_on(released).await;
     }
 
@@ -40,17 +40,17 @@ impl Arrivals {
     }
 
     /// Never waits: what cannot go on at once is refused.
-    pub(super) async fn place(&self, announced: RemoteListen, offer: Offer) {
+    pub(super) async fn place(&self, announced: RemoteListen, offer: PendingChannel) {
         let route = self.router().place(announced, offer);
         self.hand_on(route).await;
     }
 
-    async fn hand_on(&self, routes: impl IntoIterator<Item = Route<Offer>>) {
+    async fn hand_on(&self, routes: impl IntoIterator<Item = ArrivalRoute<PendingChannel>>) {
         for route in routes {
             match route {
-                Route::Refuse(offer) => offer.refuse(RejectReason::Prohibited).await,
-                Route::Full(offer) => offer.refuse(RejectReason::ResourceShortage).await,
-                Route::To(listen, offer) => match self.forwards.try_send(offer.incoming(listen)) {
+                ArrivalRoute::Refuse(offer) => offer.refuse(RejectReason::Prohibited).await,
+                ArrivalRoute::Full(offer) => offer.refuse(RejectReason::ResourceShortage).await,
+                ArrivalRoute::To(listen, offer) => match self.forwards.try_send(offer.incoming(listen)) {
                     Ok(()) => {}
                     Err(TrySendError::Full(channel)) => channel.reject(RejectReason::ResourceShortage).await,
                     Err(TrySendError::Closed(channel)) => channel.reject(RejectReason::Prohibited).await,
@@ -59,7 +59,7 @@ impl Arrivals {
         }
     }
 
-    fn router(&self) -> MutexGuard<'_, Router<Offer>> {
+    fn router(&self) -> MutexGuard<'_, Router<PendingChannel>> {
         self.router.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -42,14 +42,14 @@ pub(super) async fn receive(
     let mut introduced = false;
     loop {
         match look(heard) {
-            Heard::Identification { start, software } => {
+            BannerRead::Identification { start, software } => {
                 let bytes = heard.split_off(start);
                 return Ok(Banner { software, bytes, introduced });
             }
-            Heard::More if heard.len() < MAX_BYTES => {}
-            Heard::More | Heard::NotSsh => return Err(not_ssh(who, heard)),
-            Heard::OldSsh => return Err(old_ssh(who, heard)),
-            Heard::Refused(kind) => return Err(refused(who, kind, heard)),
+            BannerRead::More if heard.len() < MAX_BYTES => {}
+            BannerRead::More | BannerRead::NotSsh => return Err(not_ssh(who, heard)),
+            BannerRead::OldSsh => return Err(old_ssh(who, heard)),
+            BannerRead::Refused(kind) => return Err(refused(who, kind, heard)),
         }
         let read = if introduced {
             io.read_buf(heard).await
@@ -94,7 +94,7 @@ impl Banner {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum BannerRead {
     /// An identification that we can use begins at `start`.
     Identification { start: usize, software: String },
     /// Nothing decisive yet.
@@ -108,36 +108,36 @@ pub(super) enum Heard {
 }
 
 /// Reads the lines heard so far.
-pub(super) fn look(heard: &[u8]) -> Heard {
+pub(super) fn look(heard: &[u8]) -> BannerRead {
     let mut start = 0;
     for line in heard.split_inclusive(|byte| *byte == b'\n') {
         let text = line.trim_ascii_end();
         if let Some(kind) = refusal(text) {
-            return Heard::Refused(kind);
+            return BannerRead::Refused(kind);
         }
         // Binary answers (TLS alerts, databases) have no lines to wait for.
         if line.contains(&0) {
-            return Heard::NotSsh;
+            return BannerRead::NotSsh;
         }
         if line.ends_with(b"\n") && text.starts_with(b"SSH-") {
             return identification(start, text);
         }
         if text.starts_with(b"SSH-") && line.len() > MAX_LINE {
-            return Heard::NotSsh;
+            return BannerRead::NotSsh;
         }
         start += line.len();
     }
-    Heard::More
+    BannerRead::More
 }
 
-fn identification(start: usize, line: &[u8]) -> Heard {
-    let Ok(line) = std::str::from_utf8(line) else { return Heard::NotSsh };
+fn identification(start: usize, line: &[u8]) -> BannerRead {
+    let Ok(line) = std::str::from_utf8(line) else { return BannerRead::NotSsh };
     match line.strip_prefix("SSH-2.0-").or_else(|| line.strip_prefix("SSH-1.99-")) {
         Some(software) if line.len() < MAX_LINE => {
-            Heard::Identification { start, software: sanitised(software.as_bytes(), MAX_LINE) }
+            BannerRead::Identification { start, software: sanitised(software.as_bytes(), MAX_LINE) }
         }
-        Some(_) => Heard::NotSsh,
-        None => Heard::OldSsh,
+        Some(_) => BannerRead::NotSsh,
+        None => BannerRead::OldSsh,
     }
 }
 

@@ -10,8 +10,8 @@ use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf};
 use tokio_util::sync::CancellationToken;
 
-use super::connections::Counted;
-use crate::transport::{Ended, Link};
+use super::connections::CountedConnection;
+use crate::transport::{Ended, TransportLink};
 
 /// What the read half of a channel says next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub struct Channel {
 /// The read half over russh.
 pub struct ChannelReader {
     half: ChannelReadHalf,
-    shared: Arc<Shared>,
+    shared: Arc<ChannelShared>,
     /// What russh has said and is to be told after the bytes that came before it.
     next: Option<Inbound>,
     last: Option<Inbound>,
@@ -61,7 +61,7 @@ pub struct ChannelReader {
 
 /// The write half.
 pub struct ChannelWriter {
-    shared: Arc<Shared>,
+    shared: Arc<ChannelShared>,
 }
 
 /// The channel or its session has ended.
@@ -70,16 +70,16 @@ pub struct ChannelWriter {
 pub struct ChannelGone;
 
 /// What both halves hold; the last one to go closes the channel.
-struct Shared {
+struct ChannelShared {
     /// Cancelled when the channel is over, by either side or with the session.
     over: CancellationToken,
     session: CancellationToken,
     /// Of the session's connections.
-    _counted: Counted,
+    _counted: CountedConnection,
     /// russh's number of it, which the server uses too.
     number: u32,
     /// Where the bytes from the server are.
-    link: Arc<Link>,
+    link: Arc<TransportLink>,
     /// CHANNEL_CLOSE was sent, or came.
     closed: AtomicBool,
 }
@@ -89,14 +89,14 @@ impl Channel {
     pub(super) fn new(
         channel: russh::Channel<Msg>,
         session: &CancellationToken,
-        counted: Counted,
-        link: Arc<Link>,
+        counted: CountedConnection,
+        link: Arc<TransportLink>,
     ) -> Self {
         let number = channel.id().number();
         link.attach(number);
         // Bytes, EOF and CLOSE go to the server without russh.
         let (reader, _) = channel.split();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ChannelShared {
             over: session.child_token(),
             session: session.clone(),
             _counted: counted,
@@ -120,7 +120,7 @@ impl ChannelRead for ChannelReader {
             self.next = tokio::select! {
                 biased;
                 bytes = self.shared.bytes() => return Inbound::Data(bytes),
-                said = said(&mut self.half) => said.or_else(|| Some(self.shared.end())),
+                said = next_message(&mut self.half) => said.or_else(|| Some(self.shared.end())),
                 () = self.shared.over.cancelled() => Some(self.shared.end()),
             };
         }
@@ -169,7 +169,7 @@ impl ChannelWrite for ChannelWriter {
     }
 }
 
-impl Shared {
+impl ChannelShared {
     /// Why there is nothing more to read when nobody said CLOSE.
     fn end(&self) -> Inbound {
         if self.closed.load(Ordering::Relaxed) && !self.session.is_cancelled() {
@@ -186,7 +186,7 @@ impl Shared {
 }
 
 /// What russh says about the channel beside its bytes; `None`: the session is over.
-async fn said(half: &mut ChannelReadHalf) -> Option<Inbound> {
+async fn next_message(half: &mut ChannelReadHalf) -> Option<Inbound> {
     loop {
         let said = half.wait().await?;
         if matches!(said, ChannelMsg::Eof) {
@@ -205,7 +205,7 @@ impl Drop for ChannelReader {
     }
 }
 
-impl Drop for Shared {
+impl Drop for ChannelShared {
     fn drop(&mut self) {
         if !*self.closed.get_mut() {
             self.link.close(self.number);

@@ -6,29 +6,29 @@ use tokio::sync::watch;
 
 /// The count of one session.
 #[derive(Default)]
-pub(super) struct Connections {
+pub(super) struct ConnectionCount {
     /// Channels that are open, being opened, or waiting for our yes.
     count: watch::Sender<usize>,
 }
 
 /// One connection; it counts until it is dropped.
-pub(super) struct Counted(Arc<Connections>);
+pub(super) struct CountedConnection(Arc<ConnectionCount>);
 
-impl Drop for Counted {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         self.0.count.send_modify(|count| *count -= 1);
     }
 }
 
-impl Connections {
+impl ConnectionCount {
     /// How many there are, and each change.
     pub(super) fn watch(&self) -> watch::Receiver<usize> {
         self.count.subscribe()
     }
 
     /// There is one more.
-    pub(super) fn count(self: &Arc<Self>) -> Counted {
+    pub(super) fn count(self: &Arc<Self>) -> CountedConnection {
         self.count.send_modify(|count| *count += 1);
-        Counted(self.clone())
+        CountedConnection(self.clone())
     }
 }

@@ -6,12 +6,12 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::Failure;
 
 /// Set once, watched by many.
-pub(super) struct Ending {
+pub(super) struct EndReason {
     reason: watch::Sender<Option<Failure>>,
     gone: CancellationToken,
 }
 
-impl Ending {
+impl EndReason {
     pub(super) fn new() -> Self {
         Self { reason: watch::Sender::new(None), gone: CancellationToken::new() }
     }
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn the_first_reason_stays() {
-        let ending = Ending::new();
+        let ending = EndReason::new();
         let watcher = ending.watch();
         ending.end(Failure::new(FailureKind::KeepaliveTimeout, "silent"));
         ending.end(Failure::new(FailureKind::ConnectionLost, "cut"));

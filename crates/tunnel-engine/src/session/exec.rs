@@ -6,7 +6,7 @@ use std::time::Duration;
 use russh::ChannelMsg;
 
 use super::channel::{Channel, OpenError};
-use super::requests::{Line, finish};
+use super::requests::{Requests, finish};
 
 /// sshd starts a shell by itself.
 const EXEC_TIMEOUT: Duration = Duration::from_secs(20);
@@ -14,7 +14,7 @@ const EXEC_TIMEOUT: Duration = Duration::from_secs(20);
 /// The kind of a channel that a command runs on.
 const SESSION: &str = "session";
 
-impl Line {
+impl Requests {
     /// Like an open, it is finished even when the asker has gone, and closed then.
     pub(super) async fn exec(self: &Arc<Self>, command: &str) -> Result<Channel, OpenError> {
         let (line, command) = (self.clone(), command.to_owned());

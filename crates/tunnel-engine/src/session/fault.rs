@@ -9,7 +9,7 @@ use super::algorithms::check_algorithms;
 use crate::dial::failure_in;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{AlgorithmKind, AlgorithmList, missing_algorithm};
-use crate::transport::Reader;
+use crate::transport::MessageReader;
 
 /// What is kept of a text that the server chose.
 const MAX_TEXT: usize = 400;
@@ -78,7 +78,7 @@ pub(super) fn from_disconnect(who: &str, info: &RemoteDisconnectInfo) -> Failure
 
 /// As [`from_disconnect`], from the message itself.
 pub(super) fn from_goodbye(who: &str, payload: &[u8]) -> Failure {
-    let mut reader = Reader::new("DISCONNECT", payload);
+    let mut reader = MessageReader::new("DISCONNECT", payload);
     let read = reader.u8().and_then(|_| Ok((reader.u32()?, reader.string()?)));
     let Ok((code, text)) = read else { return from_russh(who, Error::Disconnect) };
     let reason_code = russh::Disconnect::try_from(code).unwrap_or(russh::Disconnect::ProtocolError);

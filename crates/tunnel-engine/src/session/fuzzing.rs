@@ -2,8 +2,8 @@
 
 use russh::keys::HashAlg;
 
-use super::banner::{self, Banner, Heard};
-use super::secure;
+use super::banner::{self, Banner, BannerRead};
+use super::transport_setup;
 use crate::hostkey::HostKey;
 
 /// What is made of a server's first words.
@@ -21,18 +21,20 @@ pub struct Greeting {
 pub fn greeting(said: &[u8]) -> Greeting {
     let quoted = banner::unfinished("server:22", said).map(|failure| failure.to_string()).unwrap_or_default();
     match banner::look(said) {
-        Heard::Identification { start, software } => {
+        BannerRead::Identification { start, software } => {
             let bytes = said.get(start..).unwrap_or_default().to_vec();
             let banner = Banner { software, bytes, introduced: false };
             Greeting { rest: banner.split().1.to_vec(), software: banner.software, quoted }
         }
-        Heard::More | Heard::OldSsh | Heard::NotSsh | Heard::Refused(_) => Greeting { quoted, ..Greeting::default() },
+        BannerRead::More | BannerRead::OldSsh | BannerRead::NotSsh | BannerRead::Refused(_) => {
+            Greeting { quoted, ..Greeting::default() }
+        }
     }
 }
 
 /// How the key of this blob is shown; `None`: it is none.
 pub fn shown_host_key(algorithm: &str, blob: &[u8]) -> Option<String> {
-    let presented = secure::presented(algorithm, blob)?;
+    let presented = transport_setup::presented(algorithm, blob)?;
     let key = presented.public_key();
     let read = HostKey::of(key.key_data()).map(|key| format!("{} {}", key.kind(), key.fingerprint()));
     Some(format!("{} {} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256), read.unwrap_or_default()))

@@ -1,6 +1,6 @@
 //! russh's callbacks. They run inside the session's loop, so they only note and hand on, and never wait for anybody.
 //!
-//! What passes below russh, keys and the data of channels, is told to [`super::secure::Watcher`].
+//! What passes below russh, keys and the data of channels, is told to [`super::transport_setup::TransportWatcher`].
 
 use std::sync::Arc;
 
@@ -11,15 +11,15 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::fault::{self, sanitised};
-use super::incoming::{Offer, Origin, RejectReason, RemoteListen};
-use super::link::{MAX_BANNER, Shared};
+use super::incoming::{Originator, PendingChannel, RejectReason, RemoteListen};
+use super::link::{MAX_BANNER, SessionShared};
 use crate::clock;
-use crate::examine::Step;
+use crate::examine::LoginStep;
 use crate::log_limit::{LogLimiter, PEER_INTERVAL};
 
 /// What russh calls back for one session.
-pub(super) struct Handler {
-    shared: Arc<Shared>,
+pub(super) struct ClientHandler {
+    shared: Arc<SessionShared>,
     announced: Option<oneshot::Sender<Vec<PublicKey>>>,
     /// For what the server can repeat.
     log: LogLimiter,
@@ -27,17 +27,23 @@ pub(super) struct Handler {
     span: Span,
 }
 
-impl Handler {
+impl ClientHandler {
     /// `announced` is told once which host keys the server says that it has.
-    pub(super) fn new(shared: Arc<Shared>, announced: Option<oneshot::Sender<Vec<PublicKey>>>) -> Self {
+    pub(super) fn new(shared: Arc<SessionShared>, announced: Option<oneshot::Sender<Vec<PublicKey>>>) -> Self {
         Self { shared, announced, log: LogLimiter::new(PEER_INTERVAL), span: Span::current() }
     }
 
     /// A connection on a remote forward: to whom it belongs is looked up, the rest is theirs.
-    async fn offer(&self, announced: RemoteListen, origin: Origin, channel: Channel<Msg>, answer: ChannelOpenHandle) {
+    async fn offer(
+        &self,
+        announced: RemoteListen,
+        origin: Originator,
+        channel: Channel<Msg>,
+        answer: ChannelOpenHandle,
+    ) {
         let session = self.shared.ending.gone().clone();
         let (link, counted) = (self.shared.link.clone(), self.shared.connections.count());
-        let offer = Offer { channel, answer, origin, session, link, counted };
+        let offer = PendingChannel { channel, answer, origin, session, link, counted };
         self.shared.incoming.place(announced, offer).await;
     }
 
@@ -56,7 +62,7 @@ impl Handler {
     }
 }
 
-impl Drop for Handler {
+impl Drop for ClientHandler {
     /// The session's loop has ended, even if it ended without a word.
     fn drop(&mut self) {
         let suppressed = self.log.suppressed();
@@ -71,14 +77,14 @@ impl Drop for Handler {
         }
         {
             let _tunnel = self.span.enter();
-            self.shared.unknown.tell(true);
+            self.shared.unknown.log_due(true);
         }
         self.shared.ending.end(fault::from_russh(&self.shared.who, russh::Error::SendError));
         self.shared.finished.cancel();
     }
 }
 
-impl russh::client::Handler for Handler {
+impl russh::client::Handler for ClientHandler {
     type Error = russh::Error;
 
     async fn openssh_ext_host_keys_announced(
@@ -95,7 +101,7 @@ impl russh::client::Handler for Handler {
 
     async fn auth_banner(&mut self, banner: &str, _: &mut Session) -> Result<(), Self::Error> {
         let text = sanitised(banner.as_bytes(), MAX_BANNER);
-        self.shared.recorder.note(&self.shared.who, Step::Banner(text.clone()));
+        self.shared.recorder.note(&self.shared.who, LoginStep::Banner(text.clone()));
         self.shared.note(|facts| {
             facts.banner = Some(text);
             facts.banners = facts.banners.saturating_add(1);
@@ -118,7 +124,7 @@ impl russh::client::Handler for Handler {
             return Ok(());
         };
         let listen = RemoteListen::Tcp { address: connected_address.to_owned(), port };
-        let origin = Origin { address: originator_address.to_owned(), port: origin_port };
+        let origin = Originator { address: originator_address.to_owned(), port: origin_port };
         self.offer(listen, origin, channel, reply).await;
         Ok(())
     }
@@ -130,7 +136,7 @@ impl russh::client::Handler for Handler {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.offer(RemoteListen::Unix(socket_path.to_owned()), Origin::unknown(), channel, reply).await;
+        self.offer(RemoteListen::Unix(socket_path.to_owned()), Originator::unknown(), channel, reply).await;
         Ok(())
     }
 

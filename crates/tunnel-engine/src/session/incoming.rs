@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::channel::{Channel, ChannelGone};
-use super::connections::Counted;
+use super::connections::CountedConnection;
 use crate::spec::Listen;
-use crate::transport::Link;
+use crate::transport::TransportLink;
 
 /// How many may wait for the forwards to look at them. They look at once, so this is the burst between two looks.
 pub(super) const MAX_WAITING: usize = 256;
@@ -21,14 +21,14 @@ pub type IncomingChannels = mpsc::Receiver<IncomingChannel>;
 
 /// Who connected: the originator of RFC 4254 section 7.2.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct Originator {
     /// Address as text; `127.0.0.1` for a unix socket, as ssh says.
     pub address: String,
     /// Port; 65535 for a unix socket, as ssh says.
     pub port: u16,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for Originator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.address.contains(':') {
             write!(f, "[{}]:{}", self.address, self.port)
@@ -38,7 +38,7 @@ impl fmt::Display for Origin {
     }
 }
 
-impl Origin {
+impl Originator {
     /// For peers without an address (unix sockets): what ssh says in this case.
     pub fn unknown() -> Self {
         Self { address: "127.0.0.1".to_owned(), port: 65535 }
@@ -81,23 +81,23 @@ pub struct IncomingChannel {
     /// The server's listener that accepted it.
     pub listen: RemoteListen,
     /// Who connected there.
-    pub origin: Origin,
+    pub origin: Originator,
     /// In a box: an idle session has room for 32 of these, and each would be four times as large.
-    offer: Box<Offer>,
+    offer: Box<PendingChannel>,
 }
 
 /// russh's side of a connection that waits.
-pub(super) struct Offer {
+pub(super) struct PendingChannel {
     pub channel: russh::Channel<Msg>,
     pub answer: ChannelOpenHandle,
-    pub origin: Origin,
+    pub origin: Originator,
     pub session: CancellationToken,
-    pub link: Arc<Link>,
+    pub link: Arc<TransportLink>,
     /// Of the session's connections.
-    pub counted: Counted,
+    pub counted: CountedConnection,
 }
 
-impl Offer {
+impl PendingChannel {
     pub(super) fn incoming(self, listen: RemoteListen) -> IncomingChannel {
         IncomingChannel { listen, origin: self.origin.clone(), offer: Box::new(self) }
     }
@@ -114,7 +114,7 @@ impl IncomingChannel {
     /// # Errors
     /// The session has ended.
     pub async fn accept(self) -> Result<Channel, ChannelGone> {
-        let Offer { channel, answer, session, link, counted, .. } = *self.offer;
+        let PendingChannel { channel, answer, session, link, counted, .. } = *self.offer;
         if session.is_cancelled() {
             return Err(ChannelGone);
         }

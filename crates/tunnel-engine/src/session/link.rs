@@ -8,34 +8,34 @@ use tokio_util::sync::CancellationToken;
 
 use super::answers::Answers;
 use super::arrivals::Arrivals;
-use super::connections::Connections;
-use super::ending::Ending;
+use super::connections::ConnectionCount;
+use super::ending::EndReason;
 use super::fault;
+use super::monitored_link::MonitoredLink;
 use super::path::Path;
 use super::unknown::UnknownRequests;
-use super::wire::Wire;
-use crate::auth::Traffic;
-use crate::examine::{Recorder, Step};
+use crate::auth::LinkTraffic;
+use crate::examine::{LoginRecorder, LoginStep};
 use crate::failure::Failure;
-use crate::hostkey::Proof;
-use crate::transport::{Link, SessionProof};
+use crate::hostkey::MatchedBy;
+use crate::transport::{SessionProof, TransportLink};
 
 /// What is kept of a server's login banner, in characters.
 pub(super) const MAX_BANNER: usize = 400;
 
 /// The parts of a session that its handler, its watchdog and its requests all know. Owns nothing that keeps the
 /// session alive.
-pub(super) struct Shared {
+pub(super) struct SessionShared {
     /// `host:port`, for messages.
     pub who: String,
     /// Takes notes of the login, where a person asked for them.
-    pub recorder: Recorder,
-    pub wire: Arc<Wire>,
-    pub ending: Ending,
+    pub recorder: LoginRecorder,
+    pub link_monitor: Arc<MonitoredLink>,
+    pub ending: EndReason,
     /// Cancelled when russh's loop is over and nothing of the session runs any more.
     pub finished: CancellationToken,
     pub incoming: Arrivals,
-    pub connections: Arc<Connections>,
+    pub connections: Arc<ConnectionCount>,
     /// What the server does for us.
     pub answers: Arc<Answers>,
     /// What the server asks for, and no client knows.
@@ -49,61 +49,61 @@ pub(super) struct Shared {
     /// How often keys were exchanged.
     pub key_exchanges: AtomicU32,
     /// The transport below russh.
-    pub link: Arc<Link>,
+    pub link: Arc<TransportLink>,
     /// What signatures of this session name.
     pub session_proof: SessionProof,
-    facts: Mutex<Facts>,
+    facts: Mutex<HandshakeFacts>,
 }
 
 /// What the handshake found out.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Facts {
+pub(super) struct HandshakeFacts {
     /// Bytes from and to the server before its last keys.
     pub before_keys: (u64, u64),
     pub kex: String,
     pub cipher: String,
     pub host_key: String,
     /// Why that was believed.
-    pub proof: Option<Proof>,
+    pub proof: Option<MatchedBy>,
     /// What the server says to those who log in.
     pub banner: Option<String>,
     /// How often it has said something.
     pub banners: u32,
 }
 
-impl Traffic for Shared {
+impl LinkTraffic for SessionShared {
     fn ended(&self) -> watch::Receiver<Option<Failure>> {
         self.ending.watch()
     }
 
     fn received(&self) -> (u64, u32) {
-        (self.wire.bytes().0, self.facts().banners)
+        (self.link_monitor.bytes().0, self.facts().banners)
     }
 
     fn session(&self) -> &SessionProof {
         &self.session_proof
     }
 
-    fn note(&self, step: Step) {
+    fn note(&self, step: LoginStep) {
         self.recorder.note(&self.who, step);
     }
 }
 
-impl Shared {
+impl SessionShared {
     pub(super) fn new(
         who: String,
-        wire: Arc<Wire>,
+        link_monitor: Arc<MonitoredLink>,
         incoming: Arrivals,
-        recorder: Recorder,
-        link: Arc<Link>,
+        recorder: LoginRecorder,
+        link: Arc<TransportLink>,
         session_proof: SessionProof,
     ) -> Self {
         Self {
             unknown: UnknownRequests::new(&who),
             who,
             recorder,
-            wire,
-            ending: Ending::new(),
+            link_monitor,
+            ending: EndReason::new(),
             finished: CancellationToken::new(),
             incoming,
             connections: Arc::default(),
@@ -121,13 +121,13 @@ impl Shared {
     /// The server answered one of our requests, whatever it said; so did every jump host on the way to it.
     pub(super) fn answered(&self) {
         self.answers.answered();
-        self.wire.answered();
+        self.link_monitor.answered();
     }
 
     /// What russh's error means for this session.
     pub(super) fn fault(&self, error: russh::Error) -> Failure {
         // A server that says goodbye, or closes, is told in other ways.
-        if matches!(error, russh::Error::Disconnect) && !self.wire.has_ended() {
+        if matches!(error, russh::Error::Disconnect) && !self.link_monitor.has_ended() {
             return fault::empty_packet(&self.who);
         }
         let failure = fault::from_russh(&self.who, error);
@@ -137,11 +137,11 @@ impl Shared {
         failure
     }
 
-    pub(super) fn note(&self, change: impl FnOnce(&mut Facts)) {
+    pub(super) fn note(&self, change: impl FnOnce(&mut HandshakeFacts)) {
         change(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    pub(super) fn facts(&self) -> Facts {
+    pub(super) fn facts(&self) -> HandshakeFacts {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -12,26 +12,26 @@ use super::arrivals::Arrivals;
 use super::banner;
 use super::config::IDENTIFICATION;
 use super::fault;
-use super::follow::Follow;
-use super::handler::Handler;
+use super::handler::ClientHandler;
 use super::incoming::IncomingChannels;
-use super::link::{MAX_BANNER, Shared};
-use super::liveness::Patience;
-use super::requests::Line;
-use super::secure::{self, Secured, Wanted, Watcher};
-use super::wire::{CutOnDrop, Wire};
+use super::known_hosts_update::KnownHostsFollower;
+use super::link::{MAX_BANNER, SessionShared};
+use super::liveness::AliveLimit;
+use super::monitored_link::{CutOnDrop, MonitoredLink};
+use super::requests::Requests;
+use super::transport_setup::{self, Secured, TransportOptions, TransportWatcher};
 use super::{Alive, Role, Session, SessionInfo, algorithms, watchdog};
 use crate::dial::Dialer;
-use crate::examine::{Step, Tap};
+use crate::examine::{LoginStep, Recording};
 use crate::failure::{Failure, FailureKind};
-use crate::hostkey::{HostKeys, Proof, Until};
-use crate::spec::{SessionSpec, Via};
-use crate::transport::{self, Link};
+use crate::hostkey::{HostKeys, MatchedBy, Until};
+use crate::spec::{Route, SessionSpec};
+use crate::transport::{self, TransportLink};
 use crate::{auth, clock, task};
 
 /// How far the attempt has come, for the message when time is up.
 #[derive(Clone, Copy)]
-enum Phase {
+enum OpenPhase {
     Dial,
     Banner,
     KeyExchange,
@@ -39,11 +39,11 @@ enum Phase {
 }
 
 /// The attempt, and what is known of it when it is given up.
-struct Attempt<'a> {
+struct SessionOpening<'a> {
     spec: &'a SessionSpec,
     role: Role,
     who: String,
-    phase: Phase,
+    phase: OpenPhase,
     /// The server's words before its identification.
     heard: Vec<u8>,
 }
@@ -56,7 +56,7 @@ pub(super) async fn open(
     let limit = spec.timing.connect_timeout;
     let deadline = clock::Deadline::after(limit);
     let who = spec.destination.host_port();
-    let mut attempt = Attempt { spec, role, who, phase: Phase::Dial, heard: Vec::new() };
+    let mut attempt = SessionOpening { spec, role, who, phase: OpenPhase::Dial, heard: Vec::new() };
     // In a box: the login of a jump host runs within that of its tunnel, on one stack.
     match clock::timeout(limit, Box::pin(attempt.run(dialer, deadline))).await {
         Ok(opened) => opened,
@@ -64,7 +64,7 @@ pub(super) async fn open(
     }
 }
 
-impl Attempt<'_> {
+impl SessionOpening<'_> {
     async fn run(
         &mut self,
         dialer: &dyn Dialer,
@@ -78,7 +78,7 @@ impl Attempt<'_> {
         let mut link = dialer.dial(spec, deadline.at()).await?;
         let (peer, local) = (link.peer, link.local);
 
-        self.phase = Phase::Banner;
+        self.phase = OpenPhase::Banner;
         let mut host_keys = HostKeys::load(&spec.host_key, &spec.destination, until).await?;
         if !algorithms::is_ordered(&spec.algorithms.host_keys) {
             host_keys.ask_for_order().await;
@@ -93,7 +93,7 @@ impl Attempt<'_> {
         let ours = algorithms::names(&offer);
         host_keys.reached_at(peer);
 
-        let tap = Tap::default();
+        let tap = Recording::default();
         if recorder.is_active() {
             link.io = tap.on(link.io);
         }
@@ -101,45 +101,52 @@ impl Attempt<'_> {
         let banner = banner::receive(&mut *link.io, &self.who, &introduction, &mut self.heard).await?;
         recorder.note(&self.who, self.identified(&banner.software));
 
-        self.phase = Phase::KeyExchange;
+        self.phase = OpenPhase::KeyExchange;
         if !banner.introduced {
             // A failure to write is not the news: what the server said, or how it closed, is.
             let _ = link.io.write_all(introduction.as_bytes()).await;
         }
-        let wire = Arc::new(Wire::new(link));
-        let mut cut = CutOnDrop(Some(wire.clone()));
-        let wanted = Wanted {
+        let link_monitor = Arc::new(MonitoredLink::new(link));
+        let mut cut = CutOnDrop(Some(link_monitor.clone()));
+        let wanted = TransportOptions {
             who: &self.who,
             recorder: &recorder,
             offer,
             rekey_limit: spec.rekey_limit,
             required_rsa_size: spec.auth.required_rsa_size,
         };
-        let secured = Box::pin(secure::secure(&wanted, &host_keys, wire.clone(), &banner)).await;
-        recorder.note(&self.who, Step::Offers { ours, theirs: tap.offer() });
+        let secured =
+            Box::pin(transport_setup::transport_setup(&wanted, &host_keys, link_monitor.clone(), &banner)).await;
+        recorder.note(&self.who, LoginStep::Offers { ours, theirs: tap.offer() });
         let Secured { connection, input, agreement, host_key, proof } = secured?;
-        let cannot = |error| secure::failure(&self.who, &error);
+        let cannot = |error| transport_setup::failure(&self.who, &error);
         let session_proof = connection.proof().cloned().unwrap_or_default();
-        let link = Link::new(connection, spec.receive_window).map_err(cannot)?;
+        let link = TransportLink::new(connection, spec.receive_window).map_err(cannot)?;
         let (arrivals, incoming) = Arrivals::new();
-        let shared =
-            Shared::new(self.who.clone(), wire.clone(), arrivals, recorder.clone(), link.clone(), session_proof);
+        let shared = SessionShared::new(
+            self.who.clone(),
+            link_monitor.clone(),
+            arrivals,
+            recorder.clone(),
+            link.clone(),
+            session_proof,
+        );
         let shared = Arc::new(shared);
-        let mut watcher = Watcher(shared.clone());
+        let mut watcher = TransportWatcher(shared.clone());
         watcher.began(&agreement, host_key, proof);
         link.observe(Box::new(watcher));
         let (announce, announced) = oneshot::channel();
         let announce = updates.is_some().then_some(announce);
-        let handler = Handler::new(shared.clone(), announce);
-        let connected = secure::speak(&link, wire, input, spec.receive_window, handler).await;
+        let handler = ClientHandler::new(shared.clone(), announce);
+        let connected = transport_setup::speak(&link, link_monitor, input, spec.receive_window, handler).await;
         let mut handle = connected.map_err(|error| broken(&shared, error))?;
 
-        self.phase = Phase::Authentication;
+        self.phase = OpenPhase::Authentication;
         let whom = (spec.destination.user.as_str(), spec.destination.host.as_str());
         let proof = auth::authenticate(&mut handle, &spec.auth, whom, &*shared).await;
         let auth = proof.map_err(|failure| with_banner(&shared, failure))?;
         shared.logged_in.store(true, Ordering::Relaxed);
-        recorder.note(&self.who, Step::LoggedIn);
+        recorder.note(&self.who, LoginStep::LoggedIn);
 
         let facts = shared.facts();
         let info = SessionInfo {
@@ -152,23 +159,23 @@ impl Attempt<'_> {
             auth,
         };
         cut.0 = None;
-        let line = Arc::new(Line::new(shared.clone(), handle));
+        let line = Arc::new(Requests::new(shared.clone(), handle));
         let timing = spec.timing;
-        let patience = Patience::new(timing.server_alive_interval, timing.server_alive_count_max, self.role);
-        let watchdog = task::owned(watchdog::watch(line.clone(), patience, local, spec.receive_window));
-        let updates = updates.filter(|_| facts.proof == Some(Proof::OwnLine));
-        let follow = updates.map(|updates| Follow::start(line.clone(), updates, announced));
+        let alive_limit = AliveLimit::new(timing.server_alive_interval, timing.server_alive_count_max, self.role);
+        let watchdog = task::owned(watchdog::watch(line.clone(), alive_limit, local, spec.receive_window));
+        let updates = updates.filter(|_| facts.proof == Some(MatchedBy::OwnLine));
+        let follow = updates.map(|updates| KnownHostsFollower::start(line.clone(), updates, announced));
         let alive = Alive { info, line, _watchdog: watchdog, follow };
         Ok((Session { alive: Arc::new(alive) }, incoming))
     }
 
     /// What the server has said until its key exchange.
-    fn identified(&self, software: &str) -> Step {
+    fn identified(&self, software: &str) -> LoginStep {
         let before = fault::sanitised(&self.heard, MAX_BANNER);
-        Step::Identified { software: software.to_owned(), before }
+        LoginStep::Identified { software: software.to_owned(), before }
     }
 
-    fn offer(&self, host_keys: &HostKeys) -> Result<transport::Offer, Failure> {
+    fn offer(&self, host_keys: &HostKeys) -> Result<transport::LocalOffer, Failure> {
         let offer = algorithms::offer(&self.spec.algorithms, self.spec.compression, |offer| host_keys.prefer(offer));
         offer.map_err(|error| {
             Failure::new(FailureKind::NoCommonAlgorithm, format!("the algorithms for `{}`: {error}", self.who))
@@ -177,24 +184,24 @@ impl Attempt<'_> {
 
     fn timed_out(&self, limit: Duration) -> Failure {
         let during = match self.phase {
-            Phase::Dial => "connecting",
-            Phase::Banner => "waiting for its banner",
-            Phase::KeyExchange => "exchanging keys",
-            Phase::Authentication => "authenticating",
+            OpenPhase::Dial => "connecting",
+            OpenPhase::Banner => "waiting for its banner",
+            OpenPhase::KeyExchange => "exchanging keys",
+            OpenPhase::Authentication => "authenticating",
         };
-        if let (Phase::Banner, Some(failure)) = (self.phase, banner::unfinished(&self.who, &self.heard)) {
+        if let (OpenPhase::Banner, Some(failure)) = (self.phase, banner::unfinished(&self.who, &self.heard)) {
             return failure;
         }
         let message = format!("gave up on `{}` after {}s while {during}", self.who, limit.as_secs_f64());
         let failure = Failure::new(FailureKind::ConnectTimeout, message);
-        let unreached = matches!((self.phase, &self.spec.dial.via), (Phase::Dial, Via::Direct));
+        let unreached = matches!((self.phase, &self.spec.dial.via), (OpenPhase::Dial, Route::Direct));
         if unreached { failure.not_reached() } else { failure }
     }
 }
 
 /// Why the key exchange failed. Where russh's error only says that it did, the handler was told why: the verdict on
 /// the host key, or the server's goodbye.
-fn broken(shared: &Shared, error: russh::Error) -> Failure {
+fn broken(shared: &SessionShared, error: russh::Error) -> Failure {
     let told = matches!(error, russh::Error::UnknownKey | russh::Error::Disconnect);
     // Without a word from anybody the end is told as a loss, about which russh's error says more.
     let reason = shared.ending.reason().filter(|reason| told && reason.kind() != FailureKind::ConnectionLost);
@@ -202,7 +209,7 @@ fn broken(shared: &Shared, error: russh::Error) -> Failure {
 }
 
 /// sshd closes without a word when the account may not log in, and then its login banner is all there is to tell.
-fn with_banner(shared: &Shared, failure: Failure) -> Failure {
+fn with_banner(shared: &SessionShared, failure: Failure) -> Failure {
     match shared.facts().banner {
         Some(banner) if shared.ending.reason().is_some() => {
             Failure::new(failure.kind(), format!("{}; it said `{banner}`", failure.message()))

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::dial::Look;
+use crate::dial::TcpStatus;
 
 /// Bytes of ours without an acknowledgement for so long raise doubt. A path this slow is a rare one, a path whose
 /// queues are merely full goes on acknowledging.
@@ -63,7 +63,7 @@ impl Doubt {
 
 /// What has been seen by now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sample {
+pub(super) struct PathSample {
     /// From the server, ever.
     pub bytes_in: u64,
     /// When the last of them came.
@@ -77,7 +77,7 @@ pub(super) struct Sample {
     /// When the server last answered a request of ours.
     pub last_answer: Instant,
     /// The link below, where it can be seen.
-    pub look: Option<Look>,
+    pub look: Option<TcpStatus>,
     /// The last measured round trip.
     pub rtt: Option<Duration>,
     /// The question that is still without an answer was put then.
@@ -96,7 +96,7 @@ pub(super) struct Sample {
 
 /// What follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Next {
+pub(super) struct PathStep {
     /// Put a question to the server now.
     pub ask: bool,
     /// When to judge again. `None`: when something is written.
@@ -105,7 +105,7 @@ pub(super) struct Next {
 
 /// Remembers what one sample cannot say.
 #[derive(Debug)]
-pub(super) struct Judge {
+pub(super) struct PathJudge {
     path: Path,
     /// When there was last nothing to complain about below SSH.
     fine_at: Instant,
@@ -125,7 +125,7 @@ struct Examination {
     asked: bool,
 }
 
-impl Judge {
+impl PathJudge {
     pub(super) const fn new(now: Instant) -> Self {
         Self { path: Path::Clear, fine_at: now, heard: 0, examined: None, idle: true, quickest: None }
     }
@@ -135,7 +135,7 @@ impl Judge {
     }
 
     /// The server is to prove that it answers.
-    pub(super) const fn examine(&mut self, now: Instant) {
+    pub(super) const fn probe_path(&mut self, now: Instant) {
         self.examined = Some(Examination { began: now, asked: false });
     }
 
@@ -152,9 +152,9 @@ impl Judge {
         self.examined.is_some() || !matches!(self.path, Path::Clear)
     }
 
-    pub(super) fn judge(&mut self, seen: &Sample, now: Instant) -> Next {
+    pub(super) fn judge(&mut self, seen: &PathSample, now: Instant) -> PathStep {
         self.quickest = [self.quickest, seen.rtt].into_iter().flatten().min();
-        let seen = &Sample { rtt: self.quickest, ..*seen };
+        let seen = &PathSample { rtt: self.quickest, ..*seen };
         self.note_what_is_fine(seen, now);
         if self.examined.is_some_and(|examined| seen.last_answer > examined.began) {
             self.examined = None;
@@ -173,37 +173,37 @@ impl Judge {
         next
     }
 
-    fn note_what_is_fine(&mut self, seen: &Sample, now: Instant) {
+    fn note_what_is_fine(&mut self, seen: &PathSample, now: Instant) {
         let begins = self.idle || seen.look.is_none_or(|look| !look.outstanding);
         let acknowledged = seen.look.map_or(self.fine_at, |look| look.last_ack);
         self.fine_at = self.fine_at.max(acknowledged).max(seen.last_byte).max(if begins { now } else { self.fine_at });
     }
 
-    fn doubt(&self, seen: &Sample, now: Instant) -> Option<Doubt> {
+    fn doubt(&self, seen: &PathSample, now: Instant) -> Option<Doubt> {
         let outstanding = seen.look.is_some_and(|look| look.outstanding);
         if seen.address_gone && self.is_suspicious() {
             return Some(Doubt::AddressGone);
         }
-        if outstanding && now >= self.fine_at + patience(UNACKNOWLEDGED, seen) {
+        if outstanding && now >= self.fine_at + alive_limit(UNACKNOWLEDGED, seen) {
             return Some(Doubt::Unacknowledged);
         }
         // While much is under way the question may be, too.
         let few = |asked| seen.unanswered_bytes <= FEW_BYTES && seen.look.is_some_and(|look| look.last_ack > asked);
         let arrived = seen.asked_at.is_some_and(|asked| !outstanding || few(asked));
         let silent = seen.counts_from.filter(|_| seen.reading && arrived);
-        let silent = silent.is_some_and(|from| now >= from + patience(UNANSWERED, seen));
+        let silent = silent.is_some_and(|from| now >= from + alive_limit(UNANSWERED, seen));
         let failed = seen.reading && self.examined.is_some_and(|examined| now >= examined.until(seen));
         if silent || failed {
             return Some(Doubt::Unanswered);
         }
         let opens_nothing = seen.opens_count_from.filter(|_| seen.reading);
-        let opens_nothing = opens_nothing.is_some_and(|at| now >= at + patience(UNANSWERED, seen));
+        let opens_nothing = opens_nothing.is_some_and(|at| now >= at + alive_limit(UNANSWERED, seen));
         opens_nothing.then_some(Doubt::OpensNothing)
     }
 
     /// A server that did not answer has to; a byte ends every other doubt. Acknowledgements alone do so only where the
     /// server cannot be asked: its machine may take ours and still wait minutes before it sends its own lost bytes again.
-    fn is_over(&self, seen: &Sample, since: Instant, why: Doubt) -> bool {
+    fn is_over(&self, seen: &PathSample, since: Instant, why: Doubt) -> bool {
         if why == Doubt::OpensNothing {
             return seen.opens_count_from.is_none();
         }
@@ -213,7 +213,7 @@ impl Judge {
         answered || heard || (acknowledged && !seen.may_ask && self.examined.is_none() && !seen.address_gone)
     }
 
-    fn next(&mut self, seen: &Sample, now: Instant) -> Next {
+    fn next(&mut self, seen: &PathSample, now: Instant) -> PathStep {
         let doubtful = self.path != Path::Clear;
         let ask_at = match (seen.asked_at, &mut self.examined) {
             (_, Some(examined)) if !examined.asked => {
@@ -231,27 +231,27 @@ impl Judge {
         let active = doubtful || outstanding || ask_at.is_some() || seen.asked_at.is_some() || self.examined.is_some();
         let active = active || seen.opens_count_from.is_some();
         let examined = self.examined.map(|examined| examined.until(seen));
-        let silent = seen.counts_from.map(|from| from + patience(UNANSWERED, seen));
-        let opens = seen.opens_count_from.map(|at| at + patience(UNANSWERED, seen));
+        let silent = seen.counts_from.map(|from| from + alive_limit(UNANSWERED, seen));
+        let opens = seen.opens_count_from.map(|at| at + alive_limit(UNANSWERED, seen));
         // A session at rest has just been asked. Its answer wakes the watchdog, and before it is late there is nothing to
         // see: hundreds of sessions ask at once.
         let at_rest = !doubtful && self.examined.is_none() && opens.is_none();
         let just_asked = at_rest && seen.asked_at == Some(now) && seen.unanswered_since.or(seen.open_since).is_none();
         let look_again = (!just_asked).then_some(now + LOOK_EVERY);
         let due = [look_again, ask_at, examined, silent, opens].into_iter().flatten().filter(|at| *at > now).min();
-        Next { ask: ask_at.is_some_and(|at| at <= now), look_again: due.filter(|_| active) }
+        PathStep { ask: ask_at.is_some_and(|at| at <= now), look_again: due.filter(|_| active) }
     }
 }
 
 impl Examination {
     /// When it has failed. A path that goes on acknowledging has as long as any other question.
-    fn until(&self, seen: &Sample) -> Instant {
+    fn until(&self, seen: &PathSample) -> Instant {
         let moves = seen.look.is_some_and(|look| look.last_ack > self.began);
-        self.began + patience(if moves { UNANSWERED } else { EXAMINED }, seen)
+        self.began + alive_limit(if moves { UNANSWERED } else { EXAMINED }, seen)
     }
 }
 
-fn patience(at_least: Duration, seen: &Sample) -> Duration {
+fn alive_limit(at_least: Duration, seen: &PathSample) -> Duration {
     seen.rtt.map_or(at_least, |rtt| at_least.max(rtt.saturating_mul(ROUND_TRIPS)))
 }
 

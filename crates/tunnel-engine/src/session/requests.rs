@@ -14,17 +14,17 @@ use tokio::sync::{RwLock, oneshot};
 
 use super::ForwardError;
 use super::channel::{Channel, OpenError};
-use super::connections::Counted;
+use super::connections::CountedConnection;
 use super::fault::escaped;
-use super::handler::Handler;
-use super::incoming::{Origin, RemoteListen};
-use super::link::Shared;
-use super::prove;
+use super::handler::ClientHandler;
+use super::host_key_proof;
+use super::incoming::{Originator, RemoteListen};
+use super::link::SessionShared;
 use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Bind, Connect, Listen};
 use crate::task;
-use crate::transport::{Refusal, open_request, put_string, put_u32};
+use crate::transport::{OpenRefusal, open_request, put_string, put_u32};
 
 /// The server connects to the target before it answers; two minutes is how long its kernel tries.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
@@ -38,25 +38,29 @@ const MAX_REASON: usize = 200;
 const MAX_REFUSAL: usize = 200;
 /// SSH_OPEN_CONNECT_FAILED (RFC 4254 section 5.1).
 const OPEN_CONNECT_FAILED: u32 = 2;
-/// russh notes every refused channel in a queue that only authentication reads; see [`Line::sweep`].
+/// russh notes every refused channel in a queue that only authentication reads; see [`Requests::sweep`].
 const SWEEP_EVERY: u32 = 64;
 
 /// The way to ask. Does not keep the session alive by itself.
-pub(super) struct Line {
-    pub shared: Arc<Shared>,
-    /// Shared for asking; exclusive, and only if nobody asks right now, for [`Line::sweep`].
-    pub(super) handle: RwLock<Handle<Handler>>,
+pub(super) struct Requests {
+    pub shared: Arc<SessionShared>,
+    /// Shared for asking; exclusive, and only if nobody asks right now, for [`Requests::sweep`].
+    pub(super) handle: RwLock<Handle<ClientHandler>>,
     refused: AtomicU32,
     /// Microseconds, 0: not measured.
     rtt: AtomicU64,
 }
 
-impl Line {
-    pub(super) fn new(shared: Arc<Shared>, handle: Handle<Handler>) -> Self {
+impl Requests {
+    pub(super) fn new(shared: Arc<SessionShared>, handle: Handle<ClientHandler>) -> Self {
         Self { shared, handle: RwLock::new(handle), refused: AtomicU32::new(0), rtt: AtomicU64::new(0) }
     }
 
-    pub(super) async fn open_direct(self: &Arc<Self>, target: &Connect, origin: &Origin) -> Result<Channel, OpenError> {
+    pub(super) async fn open_direct(
+        self: &Arc<Self>,
+        target: &Connect,
+        origin: &Originator,
+    ) -> Result<Channel, OpenError> {
         let (line, target, origin) = (self.clone(), target.clone(), origin.clone());
         // When the asker has gone, the channel is dropped on the way to it, and dropping closes it.
         let counted = self.shared.connections.count();
@@ -74,8 +78,8 @@ impl Line {
         allocated: impl FnOnce(Option<u16>) + Send + 'static,
     ) -> Result<Option<u16>, ForwardError> {
         let name = listen.to_string();
-        let (wire, line, refused) = (remote_listen(listen), self.clone(), name.clone());
-        let ask = async move { line.ask_to_listen(wire, refused, allocated).await };
+        let (link_monitor, line, refused) = (remote_listen(listen), self.clone(), name.clone());
+        let ask = async move { line.ask_to_listen(link_monitor, refused, allocated).await };
         let line = self.clone();
         let late = move |granted: Result<(RemoteListen, Option<u16>), ForwardError>| async move {
             if let Ok((listen, _)) = granted {
@@ -91,15 +95,15 @@ impl Line {
 
     pub(super) async fn cancel_forward(self: &Arc<Self>, listen: &Listen) -> Result<(), ForwardError> {
         let name = listen.to_string();
-        let (wire, line, refused) = (remote_listen(listen), self.clone(), name.clone());
-        let ask = async move { line.stop_listening(wire, refused).await };
+        let (link_monitor, line, refused) = (remote_listen(listen), self.clone(), name.clone());
+        let ask = async move { line.stop_listening(link_monitor, refused).await };
         finish(FORWARD_TIMEOUT, ask, |_| async {}).await.unwrap_or(Err(ForwardError::Timeout { listen: name }))
     }
 
     /// Has the server prove that it has these host keys, all of them.
     pub(super) async fn prove(self: &Arc<Self>, keys: Vec<PublicKey>) -> Result<(), String> {
         let line = self.clone();
-        let ask = async move { prove::prove(&line, &keys).await };
+        let ask = async move { host_key_proof::host_key_proof(&line, &keys).await };
         match finish(FORWARD_TIMEOUT, ask, |_| async {}).await {
             Some(proven) => proven,
             None => Err("it did not answer".to_owned()),
@@ -121,7 +125,7 @@ impl Line {
         })
     }
 
-    /// As [`Line::ping`], for as long as it takes. `None`: the session is over.
+    /// As [`Requests::ping`], for as long as it takes. `None`: the session is over.
     pub(super) async fn ask(&self) -> Option<Duration> {
         let sent = clock::now();
         self.handle.read().await.send_ping().await.ok()?;
@@ -133,20 +137,22 @@ impl Line {
 
     /// Returns once russh's loop has shown that it turns: it has written something we gave it, or waits for a peer
     /// that takes nothing, which is the watchdog's business; or the session is over.
-    pub(super) async fn turn(&self) {
-        let (read, written) = self.shared.wire.bytes();
+    pub(super) async fn check_loop(&self) {
+        let (read, written) = self.shared.link_monitor.bytes();
         let turns = async {
             // The answer is asked for and not waited for: the server has nothing to do with it. Without asking, russh
             // still awaits one, and gives each later request the answer to the one before it, the last none.
             if self.handle.read().await.send_keepalive(true).await.is_ok() {
-                self.shared.wire.writing(written).await;
+                self.shared.link_monitor.writing(written).await;
             }
         };
         // While keys are exchanged russh takes nothing of ours; then its reading shows that it turns.
         let reads = async {
             loop {
                 tokio::time::sleep_until((clock::now() + TURN_READS).into()).await;
-                if self.shared.wire.signs().reading_since.is_some() || self.shared.wire.bytes().0 != read {
+                if self.shared.link_monitor.activity().reading_since.is_some()
+                    || self.shared.link_monitor.bytes().0 != read
+                {
                     return;
                 }
             }
@@ -168,7 +174,12 @@ impl Line {
         let _ = self.handle.read().await.disconnect(Disconnect::ByApplication, "", "").await;
     }
 
-    async fn open(&self, target: &Connect, origin: &Origin, counted: Counted) -> Result<Channel, OpenError> {
+    async fn open(
+        &self,
+        target: &Connect,
+        origin: &Originator,
+        counted: CountedConnection,
+    ) -> Result<Channel, OpenError> {
         let waits = self.shared.answers.open();
         let opened = {
             let handle = self.handle.read().await;
@@ -206,7 +217,7 @@ impl Line {
     pub(super) fn refused(&self, kind: &str, fields: &[u8]) -> OpenError {
         self.sweep();
         let refusal = self.shared.link.take_open_refusal(&open_request(kind, fields));
-        open_error(refusal.unwrap_or(Refusal { code: OPEN_CONNECT_FAILED, words: String::new() }))
+        open_error(refusal.unwrap_or(OpenRefusal { code: OPEN_CONNECT_FAILED, words: String::new() }))
     }
 
     async fn ask_to_listen(
@@ -215,7 +226,7 @@ impl Line {
         name: String,
         allocated: impl FnOnce(Option<u16>),
     ) -> Result<(RemoteListen, Option<u16>), ForwardError> {
-        let ticket = self.shared.incoming.ask(listen.clone());
+        let request = self.shared.incoming.ask(listen.clone());
         let answer = {
             let handle = self.handle.read().await;
             match &listen {
@@ -232,11 +243,11 @@ impl Line {
         match answer.and_then(|port| real(listen, port, name)) {
             Ok((listen, port)) => {
                 allocated(port);
-                self.shared.incoming.granted(ticket, port).await;
+                self.shared.incoming.granted(request, port).await;
                 Ok((listen, port))
             }
             Err(error) => {
-                self.shared.incoming.denied(ticket).await;
+                self.shared.incoming.denied(request).await;
                 Err(error)
             }
         }
@@ -287,7 +298,7 @@ impl Line {
 
 /// Runs `work` to its end, whatever becomes of the asker. A result that nobody takes any more goes to `late`.
 pub(super) async fn finish<T, F>(
-    patience: Duration,
+    alive_limit: Duration,
     work: impl Future<Output = T> + Send + 'static,
     late: impl FnOnce(T) -> F + Send + 'static,
 ) -> Option<T>
@@ -302,7 +313,7 @@ where
             late(untaken).await;
         }
     });
-    clock::timeout(patience, result).await.ok()?.ok()
+    clock::timeout(alive_limit, result).await.ok()?.ok()
 }
 
 /// The real listener that a granted request stands for.
@@ -341,7 +352,7 @@ pub(super) fn remote_listen(listen: &Listen) -> RemoteListen {
 
 /// The kind and the fields of a channel to `target` (RFC 4254 section 7.2, OpenSSH PROTOCOL section 2.4), as russh says
 /// them.
-fn direct(target: &Connect, origin: &Origin) -> (&'static str, Vec<u8>) {
+fn direct(target: &Connect, origin: &Originator) -> (&'static str, Vec<u8>) {
     let mut fields = Vec::new();
     match target {
         Connect::Tcp { host, port } => {
@@ -361,7 +372,7 @@ fn direct(target: &Connect, origin: &Origin) -> (&'static str, Vec<u8>) {
     }
 }
 
-fn open_error(Refusal { code, words }: Refusal) -> OpenError {
+fn open_error(OpenRefusal { code, words }: OpenRefusal) -> OpenError {
     let words = escaped(&words, MAX_REFUSAL);
     match code {
         1 => OpenError::Prohibited(words),

@@ -8,17 +8,17 @@ const MAX_HELD: usize = 64;
 
 /// The listeners we asked for, and the connections that came before the server's answer did.
 pub(super) struct Router<T> {
-    asked: Vec<Asked>,
+    asked: Vec<PendingListen>,
     held: Vec<(RemoteListen, T)>,
     next: u64,
 }
 
 /// Names one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ticket(u64);
+pub(super) struct RequestId(u64);
 
-struct Asked {
-    ticket: Ticket,
+struct PendingListen {
+    request: RequestId,
     /// As asked for; a port of 0 is replaced when the server has named one.
     listen: RemoteListen,
     answered: bool,
@@ -26,7 +26,7 @@ struct Asked {
 
 /// Where a connection goes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Route<T> {
+pub(super) enum ArrivalRoute<T> {
     /// To this listener of ours.
     To(RemoteListen, T),
     /// Nowhere: we asked for no such listener.
@@ -41,16 +41,16 @@ impl<T> Router<T> {
     }
 
     /// A request is about to be sent: connections may arrive before its answer.
-    pub(super) fn ask(&mut self, listen: RemoteListen) -> Ticket {
-        let ticket = Ticket(self.next);
+    pub(super) fn ask(&mut self, listen: RemoteListen) -> RequestId {
+        let request = RequestId(self.next);
         self.next += 1;
-        self.asked.push(Asked { ticket, listen, answered: false });
-        ticket
+        self.asked.push(PendingListen { request, listen, answered: false });
+        request
     }
 
     /// The server said yes, and which port.
-    pub(super) fn granted(&mut self, ticket: Ticket, port: Option<u16>) -> Vec<Route<T>> {
-        if let Some(asked) = self.asked.iter_mut().find(|asked| asked.ticket == ticket) {
+    pub(super) fn granted(&mut self, request: RequestId, port: Option<u16>) -> Vec<ArrivalRoute<T>> {
+        if let Some(asked) = self.asked.iter_mut().find(|asked| asked.request == request) {
             asked.answered = true;
             if let (RemoteListen::Tcp { port: known, .. }, Some(port)) = (&mut asked.listen, port) {
                 *known = port;
@@ -60,8 +60,8 @@ impl<T> Router<T> {
     }
 
     /// The server said no.
-    pub(super) fn denied(&mut self, ticket: Ticket) -> Vec<Route<T>> {
-        self.asked.retain(|asked| asked.ticket != ticket);
+    pub(super) fn denied(&mut self, request: RequestId) -> Vec<ArrivalRoute<T>> {
+        self.asked.retain(|asked| asked.request != request);
         self.release()
     }
 
@@ -71,26 +71,26 @@ impl<T> Router<T> {
     }
 
     /// A connection came in. `None`: it is held until an answer tells where it belongs.
-    pub(super) fn place(&mut self, announced: RemoteListen, payload: T) -> Option<Route<T>> {
+    pub(super) fn place(&mut self, announced: RemoteListen, payload: T) -> Option<ArrivalRoute<T>> {
         match self.find(&announced) {
-            Found::Listener(listen) => Some(Route::To(listen, payload)),
-            Found::Perhaps if self.held.len() >= MAX_HELD => Some(Route::Full(payload)),
-            Found::Perhaps => {
+            ListenerMatch::Listener(listen) => Some(ArrivalRoute::To(listen, payload)),
+            ListenerMatch::Perhaps if self.held.len() >= MAX_HELD => Some(ArrivalRoute::Full(payload)),
+            ListenerMatch::Perhaps => {
                 self.held.push((announced, payload));
                 None
             }
-            Found::None => Some(Route::Refuse(payload)),
+            ListenerMatch::None => Some(ArrivalRoute::Refuse(payload)),
         }
     }
 
-    fn release(&mut self) -> Vec<Route<T>> {
+    fn release(&mut self) -> Vec<ArrivalRoute<T>> {
         let held = std::mem::take(&mut self.held);
         held.into_iter().filter_map(|(announced, payload)| self.place(announced, payload)).collect()
     }
 
     /// By address and port; then by port, for servers that announce another address than the one asked for; then,
     /// for servers that announce no port, the only forward there is.
-    fn find(&self, announced: &RemoteListen) -> Found {
+    fn find(&self, announced: &RemoteListen) -> ListenerMatch {
         let exact = self.asked.iter().find(|asked| asked.listen == *announced);
         let by_port =
             || self.asked.iter().find(|asked| port(&asked.listen).is_some_and(|p| Some(p) == port(announced)));
@@ -98,21 +98,21 @@ impl<T> Router<T> {
             [asked] if same_kind(&asked.listen, announced) => Some(asked),
             _ => None,
         };
-        let unknown_port = |asked: &Asked| !asked.answered && port(&asked.listen) == Some(0);
+        let unknown_port = |asked: &PendingListen| !asked.answered && port(&asked.listen) == Some(0);
         match exact.or_else(by_port) {
-            Some(asked) if asked.answered => Found::Listener(asked.listen.clone()),
-            Some(_) => Found::Perhaps,
-            None if self.asked.iter().any(unknown_port) && port(announced).is_some() => Found::Perhaps,
+            Some(asked) if asked.answered => ListenerMatch::Listener(asked.listen.clone()),
+            Some(_) => ListenerMatch::Perhaps,
+            None if self.asked.iter().any(unknown_port) && port(announced).is_some() => ListenerMatch::Perhaps,
             None => match only() {
-                Some(asked) if asked.answered => Found::Listener(asked.listen.clone()),
-                Some(_) => Found::Perhaps,
-                None => Found::None,
+                Some(asked) if asked.answered => ListenerMatch::Listener(asked.listen.clone()),
+                Some(_) => ListenerMatch::Perhaps,
+                None => ListenerMatch::None,
             },
         }
     }
 }
 
-enum Found {
+enum ListenerMatch {
     Listener(RemoteListen),
     /// An answer that is still to come may make it ours.
     Perhaps,
@@ -141,8 +141,8 @@ mod tests {
     fn granted(listens: &[RemoteListen]) -> Router<u8> {
         let mut router = Router::new();
         for listen in listens {
-            let ticket = router.ask(listen.clone());
-            assert_eq!(router.granted(ticket, None), []);
+            let request = router.ask(listen.clone());
+            assert_eq!(router.granted(request, None), []);
         }
         router
     }
@@ -150,40 +150,40 @@ mod tests {
     #[test]
     fn a_connection_is_matched_by_address_and_port_then_by_port() {
         let mut router = granted(&[tcp("localhost", 80), tcp("", 80), tcp("localhost", 81)]);
-        assert_eq!(router.place(tcp("", 80), 1), Some(Route::To(tcp("", 80), 1)));
-        assert_eq!(router.place(tcp("127.0.0.1", 81), 2), Some(Route::To(tcp("localhost", 81), 2)));
-        assert_eq!(router.place(tcp("localhost", 82), 3), Some(Route::Refuse(3)));
+        assert_eq!(router.place(tcp("", 80), 1), Some(ArrivalRoute::To(tcp("", 80), 1)));
+        assert_eq!(router.place(tcp("127.0.0.1", 81), 2), Some(ArrivalRoute::To(tcp("localhost", 81), 2)));
+        assert_eq!(router.place(tcp("localhost", 82), 3), Some(ArrivalRoute::Refuse(3)));
     }
 
     #[test]
     fn the_only_forward_takes_a_connection_that_names_no_port() {
         let mut router = granted(&[tcp("localhost", 80)]);
-        assert_eq!(router.place(tcp("localhost", 0), 1), Some(Route::To(tcp("localhost", 80), 1)));
-        assert_eq!(router.place(RemoteListen::Unix("/s".into()), 2), Some(Route::Refuse(2)));
+        assert_eq!(router.place(tcp("localhost", 0), 1), Some(ArrivalRoute::To(tcp("localhost", 80), 1)));
+        assert_eq!(router.place(RemoteListen::Unix("/s".into()), 2), Some(ArrivalRoute::Refuse(2)));
     }
 
     #[test]
     fn a_connection_on_a_port_that_the_server_has_not_named_yet_is_held() {
         let mut router = granted(&[tcp("localhost", 80)]);
-        let ticket = router.ask(tcp("localhost", 0));
+        let request = router.ask(tcp("localhost", 0));
         assert_eq!(router.place(tcp("localhost", 4000), 1), None);
-        assert_eq!(router.granted(ticket, Some(4000)), [Route::To(tcp("localhost", 4000), 1)]);
+        assert_eq!(router.granted(request, Some(4000)), [ArrivalRoute::To(tcp("localhost", 4000), 1)]);
     }
 
     #[test]
     fn a_connection_that_comes_before_the_answer_is_held_on_a_known_port_too() {
         let mut router = Router::new();
-        let ticket = router.ask(tcp("", 80));
+        let request = router.ask(tcp("", 80));
         assert_eq!(router.place(tcp("", 80), 1), None);
-        assert_eq!(router.granted(ticket, None), [Route::To(tcp("", 80), 1)]);
+        assert_eq!(router.granted(request, None), [ArrivalRoute::To(tcp("", 80), 1)]);
     }
 
     #[test]
     fn what_was_held_for_nothing_is_refused() {
         let mut router = Router::new();
-        let ticket = router.ask(tcp("localhost", 0));
+        let request = router.ask(tcp("localhost", 0));
         assert_eq!(router.place(tcp("localhost", 4000), 1), None);
-        assert_eq!(router.denied(ticket), [Route::Refuse(1)]);
+        assert_eq!(router.denied(request), [ArrivalRoute::Refuse(1)]);
     }
 
     #[test]
@@ -193,21 +193,21 @@ mod tests {
         for _ in 0..MAX_HELD {
             assert_eq!(router.place(tcp("localhost", 4000), 1), None);
         }
-        assert_eq!(router.place(tcp("localhost", 4000), 2), Some(Route::Full(2)));
+        assert_eq!(router.place(tcp("localhost", 4000), 2), Some(ArrivalRoute::Full(2)));
     }
 
     #[test]
     fn a_listener_that_was_taken_back_gets_nothing() {
         let mut router = granted(&[tcp("localhost", 80)]);
         router.forget(&tcp("localhost", 80));
-        assert_eq!(router.place(tcp("localhost", 80), 1), Some(Route::Refuse(1)));
+        assert_eq!(router.place(tcp("localhost", 80), 1), Some(ArrivalRoute::Refuse(1)));
     }
 
     #[test]
     fn unix_sockets_are_matched_by_path() {
         let unix = |path: &str| RemoteListen::Unix(path.to_owned());
         let mut router = granted(&[unix("/a"), unix("/b")]);
-        assert_eq!(router.place(unix("/b"), 1), Some(Route::To(unix("/b"), 1)));
-        assert_eq!(router.place(unix("/c"), 2), Some(Route::Refuse(2)));
+        assert_eq!(router.place(unix("/b"), 1), Some(ArrivalRoute::To(unix("/b"), 1)));
+        assert_eq!(router.place(unix("/c"), 2), Some(ArrivalRoute::Refuse(2)));
     }
 }

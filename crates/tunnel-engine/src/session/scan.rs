@@ -6,13 +6,13 @@ use russh::keys::Algorithm;
 use tokio::io::AsyncWriteExt as _;
 
 use super::config::IDENTIFICATION;
-use super::wire::{CutOnDrop, Wire};
-use super::{algorithms, banner, secure};
+use super::monitored_link::{CutOnDrop, MonitoredLink};
+use super::{algorithms, banner, transport_setup};
 use crate::clock;
 use crate::dial::{Dialer, JumpHost, Link};
 use crate::failure::{Failure, FailureKind};
 use crate::hostkey::{HostKey, HostKeyOffer};
-use crate::spec::{SessionSpec, Via};
+use crate::spec::{Route, SessionSpec};
 use crate::transport;
 
 /// A server has one key of each type, and there are six types; more exchanges than that end nowhere.
@@ -34,7 +34,7 @@ pub struct Scan {
 /// # Errors
 /// No key could be had: the server was not reached, does not speak SSH, or has no algorithm in common with us.
 pub async fn host_keys(spec: &SessionSpec, dialer: &dyn Dialer) -> Result<Scan, Failure> {
-    let route = Route::open(spec, dialer).await?;
+    let route = ScanRoute::open(spec, dialer).await?;
     let mut keys: Vec<HostKey> = Vec::new();
     while keys.len() < MAX_KEYS {
         match next_key(spec, &route, &keys).await {
@@ -49,16 +49,16 @@ pub async fn host_keys(spec: &SessionSpec, dialer: &dyn Dialer) -> Result<Scan, 
 }
 
 /// The way to the server, for more than one connection.
-enum Route<'a> {
+enum ScanRoute<'a> {
     Dial(&'a dyn Dialer),
     Jump(JumpHost),
 }
 
-impl<'a> Route<'a> {
+impl<'a> ScanRoute<'a> {
     async fn open(spec: &SessionSpec, dialer: &'a dyn Dialer) -> Result<Self, Failure> {
         match &spec.dial.via {
-            Via::Jump(jump) => JumpHost::open(jump, dialer).await.map(Self::Jump),
-            Via::Direct | Via::Command(_) => Ok(Self::Dial(dialer)),
+            Route::Jump(jump) => JumpHost::open(jump, dialer).await.map(Self::Jump),
+            Route::Direct | Route::Command(_) => Ok(Self::Dial(dialer)),
         }
     }
 
@@ -71,7 +71,7 @@ impl<'a> Route<'a> {
 }
 
 /// A key of a type that is not among `known`; `None` when no type is left.
-async fn next_key(spec: &SessionSpec, route: &Route<'_>, known: &[HostKey]) -> Result<Option<HostKey>, Failure> {
+async fn next_key(spec: &SessionSpec, route: &ScanRoute<'_>, known: &[HostKey]) -> Result<Option<HostKey>, Failure> {
     let who = spec.destination.host_port();
     let offer = algorithms::offer(&spec.algorithms, false, |offer| without(offer, known));
     let offer = offer.map_err(|error| {
@@ -98,8 +98,8 @@ fn without(offer: HostKeyOffer, known: &[HostKey]) -> HostKeyOffer {
 /// The key that the server shows, and has proven to be its own by the exchange.
 async fn exchange(
     spec: &SessionSpec,
-    route: &Route<'_>,
-    offer: transport::Offer,
+    route: &ScanRoute<'_>,
+    offer: transport::LocalOffer,
     who: &str,
 ) -> Result<Option<HostKey>, Failure> {
     let mut link = route.connect(spec).await?;
@@ -109,7 +109,7 @@ async fn exchange(
         // A failure to write is not the news: what the server said, or how it closed, is.
         let _ = link.io.write_all(ours.as_bytes()).await;
     }
-    let wire = Arc::new(Wire::new(link));
-    let _cut = CutOnDrop(Some(wire.clone()));
-    secure::shown_host_key(who, offer, wire, &banner).await
+    let link_monitor = Arc::new(MonitoredLink::new(link));
+    let _cut = CutOnDrop(Some(link_monitor.clone()));
+    transport_setup::shown_host_key(who, offer, link_monitor, &banner).await
 }

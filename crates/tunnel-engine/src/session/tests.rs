@@ -39,15 +39,15 @@ impl Dialer for OneLink {
     }
 }
 
-struct Server {
+struct ScriptedServer {
     handle: Handle,
     grant: watch::Sender<bool>,
 }
 
-async fn connected() -> (Server, Session, IncomingChannels) {
+async fn connected() -> (ScriptedServer, Session, IncomingChannels) {
     let (near, far) = tokio::io::duplex(1 << 20);
     let (grant, granted) = watch::channel(false);
-    let key = crate::demo_server::Key::ed25519().and_then(|key| key.private_openssh()).expect("key");
+    let key = crate::demo_server::DemoKey::ed25519().and_then(|key| key.private_openssh()).expect("key");
     let key = russh::keys::decode_secret_key(&key, None).expect("key");
     let config = Config { keys: vec![key], auth_rejection_time: Duration::ZERO, ..Config::default() };
     let running = task::owned(async move {
@@ -59,7 +59,7 @@ async fn connected() -> (Server, Session, IncomingChannels) {
     });
     let dialer = OneLink(Mutex::new(Some(near)));
     let (session, incoming) = Session::open(&spec(), &dialer).await.expect("session");
-    (Server { handle: running.await.expect("server"), grant }, session, incoming)
+    (ScriptedServer { handle: running.await.expect("server"), grant }, session, incoming)
 }
 
 fn spec() -> SessionSpec {

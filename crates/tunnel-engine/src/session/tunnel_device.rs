@@ -98,7 +98,7 @@ fn words(said: &str) -> String {
 
 /// What became of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
+pub enum PacketOutcome {
     /// It is on its way.
     Sent,
     /// The server takes none that long, or it is no IP packet: dropped.
@@ -141,11 +141,11 @@ impl DeviceChannel {
     ///
     /// # Errors
     /// The channel or the session has ended.
-    pub async fn send(&self, packet: &[u8]) -> Result<Sent, ChannelGone> {
-        let Some(head) = head(self.mode, packet) else { return Ok(Sent::Dropped) };
+    pub async fn send(&self, packet: &[u8]) -> Result<PacketOutcome, ChannelGone> {
+        let Some(head) = head(self.mode, packet) else { return Ok(PacketOutcome::Dropped) };
         match poll_fn(|cx| self.channel.poll_send([head, packet], cx)).await {
-            Ok(()) => Ok(Sent::Sent),
-            Err(SendError::TooLong) => Ok(Sent::Dropped),
+            Ok(()) => Ok(PacketOutcome::Sent),
+            Err(SendError::TooLong) => Ok(PacketOutcome::Dropped),
             Err(SendError::Ended) => Err(ChannelGone),
         }
     }

@@ -17,11 +17,11 @@ pub(super) struct UnknownRequests {
     /// `host:port`.
     server: String,
     seen: AtomicU64,
-    told: Mutex<Told>,
+    told: Mutex<NamedRequest>,
     came: Notify,
 }
 
-struct Told {
+struct NamedRequest {
     /// The name of the first one.
     name: String,
     /// How many have been logged or counted in a line.
@@ -31,7 +31,7 @@ struct Told {
 
 impl UnknownRequests {
     pub(super) fn new(server: &str) -> Arc<Self> {
-        let told = Told { name: String::new(), count: 0, log: LogLimiter::new(PEER_INTERVAL) };
+        let told = NamedRequest { name: String::new(), count: 0, log: LogLimiter::new(PEER_INTERVAL) };
         Arc::new(Self {
             server: server.to_owned(),
             seen: AtomicU64::new(0),
@@ -54,7 +54,7 @@ impl UnknownRequests {
     }
 
     /// Logs what came, unless that was done a moment ago; `last`: the session ends.
-    pub(super) fn tell(&self, last: bool) {
+    pub(super) fn log_due(&self, last: bool) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = self.seen.load(Ordering::Relaxed);
         let more = seen - told.count;

@@ -6,11 +6,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::answer_wait::{AnswerWait, Seen};
-use super::link::Shared;
-use super::liveness::{Asked, Patience, Signs, Verdict};
-use super::path::{Judge, Next, Sample};
-use super::requests::Line;
+use super::answer_wait::{AnswerWait, WaitFacts};
+use super::link::SessionShared;
+use super::liveness::{AliveLimit, LinkActivity, LivenessVerdict, UnansweredProbe};
+use super::path::{PathJudge, PathSample, PathStep};
+use super::requests::Requests;
 use crate::alarm::Alarm;
 use crate::clock;
 use crate::dial::is_gone;
@@ -27,19 +27,19 @@ const OPEN_WAITS: Duration = Duration::from_secs(10);
 const OPENS_PROVEN_FOR: Duration = Duration::from_secs(30);
 
 /// One session's.
-struct Watchdog {
-    line: Arc<Line>,
+struct SessionWatchdog {
+    line: Arc<Requests>,
     /// `None`: the keepalive is off, and the session is never ended from here.
-    patience: Option<Patience>,
+    alive_limit: Option<AliveLimit>,
     /// Our address on the link.
     local: Option<SocketAddr>,
     /// What one connection may have in flight towards us.
     window: u64,
-    judge: Judge,
+    judge: PathJudge,
     /// The oldest one without an answer: no other is put before it is answered, so it is never forgotten.
-    question: Option<Question>,
+    question: Option<PendingPing>,
     /// A request for a channel that leads nowhere, without an answer.
-    open: Option<Question>,
+    open: Option<PendingPing>,
     /// When the last one was answered.
     opens_proven: Option<Instant>,
     /// Bytes from the server at the last look.
@@ -53,7 +53,7 @@ struct Watchdog {
 }
 
 /// A ping that is not answered yet.
-struct Question {
+struct PendingPing {
     put: Instant,
     wait: AnswerWait,
     answer: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -61,42 +61,47 @@ struct Question {
 
 /// Watches until the peer is dead or the session over. It reads only what the wire and the requests have noted, so it
 /// also sees a peer that died while russh's loop waits for it to take our bytes.
-pub(super) async fn watch(line: Arc<Line>, patience: Option<Patience>, local: Option<SocketAddr>, window: u32) {
+pub(super) async fn watch(
+    line: Arc<Requests>,
+    alive_limit: Option<AliveLimit>,
+    local: Option<SocketAddr>,
+    window: u32,
+) {
     let shared = line.shared.clone();
-    let mut watchdog = Watchdog::new(line, patience, local, window);
-    if patience.is_some() {
+    let mut watchdog = SessionWatchdog::new(line, alive_limit, local, window);
+    if alive_limit.is_some() {
         // For the round trip.
         watchdog.ask();
     }
     let mut alarm = Alarm::default();
     loop {
-        let written = shared.wire.bytes().1;
-        let Some(Next { look_again, .. }) = watchdog.look() else { return };
+        let written = shared.link_monitor.bytes().1;
+        let Some(PathStep { look_again, .. }) = watchdog.look() else { return };
         watchdog.planned = [look_again, watchdog.keepalive_due(), watchdog.open_due()].into_iter().flatten().min();
         tokio::select! {
             () = shared.ending.gone().cancelled() => return,
-            () = shared.examine.notified() => watchdog.judge.examine(clock::now()),
+            () = shared.examine.notified() => watchdog.judge.probe_path(clock::now()),
             () = answered(watchdog.question.as_mut()) => watchdog.question = None,
             () = answered(watchdog.open.as_mut()) => watchdog.opens_are_proven(),
             () = shared.answers.open_waits() => {}
-            () = shared.unknown.came() => shared.unknown.tell(false),
+            () = shared.unknown.came() => shared.unknown.log_due(false),
             () = alarm.wait(watchdog.planned) => {}
             // An idle session costs nothing until it writes.
-            () = shared.wire.wrote(written), if look_again.is_none() => {}
+            () = shared.link_monitor.wrote(written), if look_again.is_none() => {}
         }
     }
 }
 
-impl Watchdog {
-    fn new(line: Arc<Line>, patience: Option<Patience>, local: Option<SocketAddr>, window: u32) -> Self {
+impl SessionWatchdog {
+    fn new(line: Arc<Requests>, alive_limit: Option<AliveLimit>, local: Option<SocketAddr>, window: u32) -> Self {
         let now = clock::now();
         Self {
-            bytes_in: line.shared.wire.bytes().0,
+            bytes_in: line.shared.link_monitor.bytes().0,
             line,
-            patience,
+            alive_limit,
             local,
             window: u64::from(window),
-            judge: Judge::new(now),
+            judge: PathJudge::new(now),
             question: None,
             open: None,
             opens_proven: None,
@@ -107,18 +112,18 @@ impl Watchdog {
     }
 
     /// `None`: the peer is dead, and the session has been told.
-    fn look(&mut self) -> Option<Next> {
+    fn look(&mut self) -> Option<PathStep> {
         let now = clock::now();
         self.notice_pause(now);
         let reading = self.is_reading();
         self.look_at_question(reading, now);
         let asked = self.question.as_ref().map(|question| self.asked(question, now));
-        let signs = self.signs();
-        match self.patience.map(|patience| patience.judge(&signs, asked, now)) {
-            Some(Verdict::Silent) => return self.dead("said nothing"),
-            Some(Verdict::Unanswered) => return self.dead("sends, but answered nothing"),
-            Some(Verdict::Stalled) => return self.dead("took nothing"),
-            Some(Verdict::Alive { .. }) | None => {}
+        let activity = self.activity();
+        match self.alive_limit.map(|alive_limit| alive_limit.judge(&activity, asked, now)) {
+            Some(LivenessVerdict::Silent) => return self.dead("said nothing"),
+            Some(LivenessVerdict::Unanswered) => return self.dead("sends, but answered nothing"),
+            Some(LivenessVerdict::Stalled) => return self.dead("took nothing"),
+            Some(LivenessVerdict::Alive { .. }) | None => {}
         }
         if self.open_due().is_some_and(|due| due <= now) {
             self.ask_to_open();
@@ -158,9 +163,9 @@ impl Watchdog {
     /// The link is read as fast as it gives. Under a flood the reader never waits, but bytes come in.
     fn is_reading(&mut self) -> bool {
         let shared = &self.line.shared;
-        let bytes_in = shared.wire.bytes().0;
+        let bytes_in = shared.link_monitor.bytes().0;
         let came = std::mem::replace(&mut self.bytes_in, bytes_in) != bytes_in;
-        came || shared.wire.signs().reading_since.is_some()
+        came || shared.link_monitor.activity().reading_since.is_some()
     }
 
     fn look_at_question(&mut self, reading: bool, now: Instant) {
@@ -178,75 +183,75 @@ impl Watchdog {
         }
     }
 
-    fn asked(&self, question: &Question, now: Instant) -> Asked {
+    fn asked(&self, question: &PendingPing, now: Instant) -> UnansweredProbe {
         let last_answer = self.line.shared.answers.last();
         let counts_from = question.wait.counts_from(&self.seen_here(), now).max(last_answer);
-        Asked { at: question.put, counts_from, last_answer: last_answer.max(self.running_since) }
+        UnansweredProbe { at: question.put, counts_from, last_answer: last_answer.max(self.running_since) }
     }
 
-    fn signs(&self) -> Signs {
-        self.line.shared.wire.signs().since(self.running_since)
+    fn activity(&self) -> LinkActivity {
+        self.line.shared.link_monitor.activity().since(self.running_since)
     }
 
-    fn seen(&self) -> Seen {
+    fn seen(&self) -> WaitFacts {
         let asked = self.question.is_some() || self.open.is_some();
-        let look = asked.then(|| self.line.shared.wire.look()).flatten();
-        Seen { outstanding: look.map(|look| look.outstanding), ..self.seen_here() }
+        let look = asked.then(|| self.line.shared.link_monitor.look()).flatten();
+        WaitFacts { outstanding: look.map(|look| look.outstanding), ..self.seen_here() }
     }
 
     /// Without what only the kernel knows.
-    fn seen_here(&self) -> Seen {
+    fn seen_here(&self) -> WaitFacts {
         let shared = &self.line.shared;
         let channels = *shared.connections.watch().borrow() as u64;
-        Seen {
+        WaitFacts {
             bulk: shared.answers.bulk(),
-            bytes_out: shared.wire.bytes().1,
+            bytes_out: shared.link_monitor.bytes().1,
             outstanding: None,
-            stalled_since: shared.wire.signs().stalled_since,
+            stalled_since: shared.link_monitor.activity().stalled_since,
             windows: self.window * channels.max(1),
         }
     }
 
-    fn sample(&self, reading: bool, asked: Option<Asked>) -> Sample {
+    fn sample(&self, reading: bool, asked: Option<UnansweredProbe>) -> PathSample {
         let shared = &self.line.shared;
-        let unanswered_since = shared.wire.unanswered_since();
+        let unanswered_since = shared.link_monitor.unanswered_since();
         // When the last word was the peer's, there is nothing to ask the kernel.
         let worth_it = unanswered_since.is_some() || asked.is_some() || self.judge.is_suspicious();
-        Sample {
-            bytes_in: shared.wire.bytes().0,
-            last_byte: self.signs().last_byte,
+        PathSample {
+            bytes_in: shared.link_monitor.bytes().0,
+            last_byte: self.activity().last_byte,
             unanswered_since,
-            unanswered_bytes: shared.wire.unanswered_bytes(),
+            unanswered_bytes: shared.link_monitor.unanswered_bytes(),
             reading,
             last_answer: shared.answers.last(),
-            look: worth_it.then(|| shared.wire.look()).flatten(),
+            look: worth_it.then(|| shared.link_monitor.look()).flatten(),
             rtt: self.line.rtt(),
             asked_at: asked.map(|asked| asked.at),
             counts_from: asked.map(|asked| asked.counts_from),
             open_since: shared.answers.open_since(),
             opens_count_from: self.open.as_ref().map(|open| open.wait.counts_from(&self.seen_here(), clock::now())),
-            may_ask: self.patience.is_some(),
+            may_ask: self.alive_limit.is_some(),
             address_gone: self.judge.is_suspicious() && self.local.is_some_and(is_gone),
         }
     }
 
     /// When the server has answered nothing for so long that it is to be asked.
     fn ask_due(&self) -> Option<Instant> {
-        let patience = self.patience.filter(|_| self.question.is_none())?;
+        let alive_limit = self.alive_limit.filter(|_| self.question.is_none())?;
         let last_answer = self.line.shared.answers.last();
         // After a pause of the process the answer decides, so it is asked at once.
         let paused = self.running_since > last_answer;
-        Some(if paused { self.running_since } else { patience.ask_at(last_answer) })
+        Some(if paused { self.running_since } else { alive_limit.ask_at(last_answer) })
     }
 
     /// When the keepalive has to ask, or to judge.
     fn keepalive_due(&self) -> Option<Instant> {
         let now = clock::now();
         let asked = self.question.as_ref().map(|question| self.asked(question, now));
-        let verdict = self.patience?.judge(&self.signs(), asked, now);
+        let verdict = self.alive_limit?.judge(&self.activity(), asked, now);
         let dead = match verdict {
-            Verdict::Alive { look_again } => Some(look_again),
-            Verdict::Silent | Verdict::Unanswered | Verdict::Stalled => None,
+            LivenessVerdict::Alive { look_again } => Some(look_again),
+            LivenessVerdict::Silent | LivenessVerdict::Unanswered | LivenessVerdict::Stalled => None,
         };
         [dead, self.ask_due()].into_iter().flatten().min()
     }
@@ -260,12 +265,12 @@ impl Watchdog {
                 std::future::pending::<()>().await;
             }
         });
-        self.question = Some(Question { put, wait: AnswerWait::begin(&self.seen(), put), answer });
+        self.question = Some(PendingPing { put, wait: AnswerWait::begin(&self.seen(), put), answer });
     }
 
     /// When the server is to prove that it opens channels.
     fn open_due(&self) -> Option<Instant> {
-        let may_ask = self.patience.is_some() && self.open.is_none();
+        let may_ask = self.alive_limit.is_some() && self.open.is_none();
         let since = self.line.shared.answers.oldest_open().filter(|_| may_ask)?;
         let again = self.opens_proven.map(|proven| proven + OPENS_PROVEN_FOR);
         Some((since + OPEN_WAITS).max(self.running_since).max(again.unwrap_or(since)))
@@ -275,7 +280,7 @@ impl Watchdog {
         let line = self.line.clone();
         let put = clock::now();
         let answer = Box::pin(async move { line.prove_opens().await });
-        self.open = Some(Question { put, wait: AnswerWait::begin(&self.seen(), put), answer });
+        self.open = Some(PendingPing { put, wait: AnswerWait::begin(&self.seen(), put), answer });
     }
 
     fn opens_are_proven(&mut self) {
@@ -283,22 +288,22 @@ impl Watchdog {
         self.opens_proven = Some(clock::now());
     }
 
-    fn dead(&self, what: &str) -> Option<Next> {
-        let limit = self.patience.map(|patience| patience.limit()).unwrap_or_default();
+    fn dead(&self, what: &str) -> Option<PathStep> {
+        let limit = self.alive_limit.map(|alive_limit| alive_limit.limit()).unwrap_or_default();
         end(&self.line.shared, what, limit);
         None
     }
 }
 
-async fn answered(question: Option<&mut Question>) {
+async fn answered(question: Option<&mut PendingPing>) {
     match question {
         Some(question) => question.answer.as_mut().await,
         None => std::future::pending().await,
     }
 }
 
-fn end(shared: &Shared, what: &str, limit: Duration) {
+fn end(shared: &SessionShared, what: &str, limit: Duration) {
     let message = format!("`{}` {what} for {}s (keepalive)", shared.who, limit.as_secs_f64());
     shared.ending.end(Failure::new(FailureKind::KeepaliveTimeout, message));
-    shared.wire.cut_in_silence();
+    shared.link_monitor.close_lingering();
 }

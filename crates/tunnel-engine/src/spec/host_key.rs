@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{AlgorithmList, Asker};
+use super::{AlgorithmList, PrompterHandle};
 
 /// Whom to believe (ssh_config StrictHostKeyChecking and the known_hosts files).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,7 +29,7 @@ pub struct HostKeySpec {
     /// HashKnownHosts: a new line of known_hosts has the server's name as a hash. Lines that are there stay as they are.
     pub hash_names: bool,
     /// Who says about an unknown key under `Yes`, as ssh's `ask`; `None`: nobody, it is refused.
-    pub ask: Option<Asker>,
+    pub ask: Option<PrompterHandle>,
 }
 
 /// ssh_config StrictHostKeyChecking. `ask` has no meaning for a daemon and reads as `Yes`.

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{AlgorithmKind, AlgorithmList, AlgorithmSpec, Asker, Destination, HostKeySpec, IpQos};
+use super::{AlgorithmKind, AlgorithmList, AlgorithmSpec, Destination, HostKeySpec, IpQos, PrompterHandle};
 
 /// A checked wish for one SSH session. A jump host's session is one of these too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,11 +35,11 @@ pub struct SessionSpec {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DialSpec {
     /// Directly, through other servers, or over a command's standard input and output.
-    pub via: Via,
-    /// Source address, or a name of one, looked up at each start (ssh_config BindAddress). Only for `Via::Direct`.
+    pub via: Route,
+    /// Source address, or a name of one, looked up at each start (ssh_config BindAddress). Only for `Route::Direct`.
     pub bind_address: Option<String>,
     /// Interface whose address, chosen anew at each start, is the source (ssh_config BindInterface). Only for
-    /// `Via::Direct`, and without `bind_address`.
+    /// `Route::Direct`, and without `bind_address`.
     pub bind_interface: Option<String>,
     /// Which addresses of the name are tried (AddressFamily).
     pub address_family: AddressFamily,
@@ -55,7 +55,7 @@ impl Default for DialSpec {
     /// Directly, from and to any address, with TCP keepalive, unmarked, in one round.
     fn default() -> Self {
         Self {
-            via: Via::Direct,
+            via: Route::Direct,
             bind_address: None,
             bind_interface: None,
             address_family: AddressFamily::Any,
@@ -68,7 +68,7 @@ impl Default for DialSpec {
 
 /// How to reach a server's SSH port.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Via {
+pub enum Route {
     /// TCP.
     #[default]
     Direct,
@@ -159,7 +159,7 @@ pub enum SecretSource {
     /// First line of a file. A systemd credential is the file `$CREDENTIALS_DIRECTORY/NAME`.
     File(PathBuf),
     /// Somebody at the terminal.
-    Ask(Asker),
+    Ask(PrompterHandle),
 }
 
 /// Deadlines and keepalive of one session.
@@ -250,7 +250,7 @@ impl SessionSpec {
     pub fn passed_over_on_the_way(&self) -> Vec<String> {
         let mut lines = self.passed_over();
         let mut via = &self.dial.via;
-        while let Via::Jump(jump) = via {
+        while let Route::Jump(jump) = via {
             lines.extend(jump.passed_over().iter().map(|line| format!("jump host {}: {line}", jump.destination)));
             via = &jump.dial.via;
         }
@@ -280,7 +280,7 @@ impl SessionSpec {
         files.extend(self.host_key.user_known_hosts.iter().cloned());
         files.extend(self.host_key.global_known_hosts.iter().cloned());
         files.extend(self.host_key.revoked.iter().cloned());
-        if let Via::Jump(jump) = &self.dial.via {
+        if let Route::Jump(jump) = &self.dial.via {
             files.extend(jump.watched_files());
         }
         files

@@ -13,13 +13,13 @@ use bytes::{Buf as _, Bytes};
 mod own;
 
 use super::TransportError;
-use super::inbox::{InPlace, Inbox};
+use super::inbox::{ChannelInbox, InPlace};
 use super::message::{
     MSG_CHANNEL_CLOSE, MSG_CHANNEL_DATA, MSG_CHANNEL_EOF, MSG_CHANNEL_EXTENDED_DATA, MSG_CHANNEL_OPEN,
     MSG_CHANNEL_OPEN_CONFIRMATION, MSG_CHANNEL_OPEN_FAILURE, MSG_CHANNEL_WINDOW_ADJUST,
 };
 use super::window::{Room, Window};
-use super::wire::{Reader, put_u32};
+use super::wire::{MessageReader, put_u32};
 use own::Own;
 pub(crate) use own::{OwnRefusal, SendError};
 
@@ -32,7 +32,7 @@ const MAX_DATA: u32 = 32 * 1024;
 pub(crate) struct Channels {
     room: Room,
     in_place: InPlace,
-    open: HashMap<u32, Channel>,
+    open: HashMap<u32, ChannelState>,
     /// The server's numbers of them.
     by_theirs: HashMap<u32, u32>,
     /// By our numbers: a window may be granted, or CLOSE is due.
@@ -49,11 +49,11 @@ pub(crate) struct Channels {
     opening: Vec<u32>,
 }
 
-struct Channel {
+struct ChannelState {
     /// Known when both have agreed to the channel.
     theirs: Option<u32>,
     window: Window,
-    inbox: Inbox,
+    inbox: ChannelInbox,
     reader: Option<Waker>,
     /// What the server still takes, and how much of it in one message.
     send_window: u32,
@@ -76,12 +76,12 @@ struct Channel {
     own: Option<Box<Own>>,
 }
 
-impl Channel {
+impl ChannelState {
     fn new(window: Window) -> Self {
         Self {
             theirs: None,
             window,
-            inbox: Inbox::default(),
+            inbox: ChannelInbox::default(),
             reader: None,
             send_window: 0,
             max_data: 0,
@@ -141,7 +141,7 @@ impl Channels {
 
     /// A message of russh's; `None`: it is not for the server.
     pub(crate) fn client_says<'a>(&mut self, payload: &'a [u8]) -> Result<Option<Cow<'a, [u8]>>, TransportError> {
-        let mut reader = Reader::new("channel message", payload);
+        let mut reader = MessageReader::new("channel message", payload);
         match reader.u8()? {
             MSG_CHANNEL_OPEN => {
                 reader.string()?;
@@ -187,7 +187,7 @@ impl Channels {
     }
 
     fn note_from_server(&mut self, payload: Bytes, now: Instant) -> Result<FromServer, TransportError> {
-        let mut reader = Reader::new("channel message", &payload);
+        let mut reader = MessageReader::new("channel message", &payload);
         match reader.u8()? {
             MSG_CHANNEL_DATA => {
                 let (ours, data) = (reader.u32()?, reader.string()?);
@@ -257,7 +257,7 @@ impl Channels {
     /// A channel has a reader, perhaps before russh has said yes to the server, which opened it.
     pub(crate) fn attach(&mut self, ours: u32) {
         let room = &mut self.room;
-        self.open.entry(ours).or_insert_with(|| Channel::new(Window::new(room)));
+        self.open.entry(ours).or_insert_with(|| ChannelState::new(Window::new(room)));
     }
 
     /// The next message that is due to the server: windows to grant, channels to close.
@@ -404,7 +404,7 @@ impl Channels {
     /// `at`: where in `payload` the window is.
     fn begin<'a>(&mut self, ours: u32, theirs: Option<u32>, payload: &'a [u8], at: usize) -> Cow<'a, [u8]> {
         let room = &mut self.room;
-        let channel = self.open.entry(ours).or_insert_with(|| Channel::new(Window::new(room)));
+        let channel = self.open.entry(ours).or_insert_with(|| ChannelState::new(Window::new(room)));
         let mut message = payload.to_vec();
         if let Some(field) = message.get_mut(at..at + 4) {
             field.copy_from_slice(&channel.window.initial().to_be_bytes());
@@ -449,11 +449,11 @@ impl Channels {
         }
     }
 
-    fn get(&mut self, ours: u32, number: u8) -> Result<&mut Channel, TransportError> {
+    fn get(&mut self, ours: u32, number: u8) -> Result<&mut ChannelState, TransportError> {
         self.open.get_mut(&ours).ok_or(TransportError::Unexpected(number))
     }
 
-    fn of_theirs(&mut self, theirs: u32) -> Option<(u32, &mut Channel)> {
+    fn of_theirs(&mut self, theirs: u32) -> Option<(u32, &mut ChannelState)> {
         let ours = *self.by_theirs.get(&theirs)?;
         Some((ours, self.open.get_mut(&ours)?))
     }

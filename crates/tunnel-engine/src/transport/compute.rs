@@ -4,13 +4,13 @@
 use tokio::sync::Semaphore;
 
 use super::TransportError;
-use super::kex::{Done, Work};
+use super::kex::{Work, WorkResult};
 use crate::task;
 
 /// As many at once. More wait, and hold up only one another.
 const MAX_AT_ONCE: usize = 4;
 
-pub(super) async fn compute(work: Work) -> Result<Done, TransportError> {
+pub(super) async fn compute(work: Work) -> Result<WorkResult, TransportError> {
     static PLACES: Semaphore = Semaphore::const_new(MAX_AT_ONCE);
     let place = PLACES.acquire().await;
     let computed = task::blocking(move || {

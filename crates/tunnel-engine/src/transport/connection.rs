@@ -12,14 +12,14 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use super::exchange::{Exchange, Idents, Keys, Next, Offered};
-use super::kex::{Done, Work};
+use super::exchange::{Exchange, ExchangeStep, Idents, NewKeys, Offered};
+use super::kex::{Work, WorkResult};
 use super::message::{
     self, COOKIE_BYTES, DebugText, MSG_DEBUG, MSG_DISCONNECT, MSG_EXT_INFO, MSG_IGNORE, MSG_KEX_INIT, MSG_KEX_LAST,
     MSG_KEXINIT, MSG_NEWKEYS, MSG_SERVICE_ACCEPT, MSG_UNIMPLEMENTED, MSG_USERAUTH_SUCCESS,
 };
-use super::negotiate::{Agreement, Offer};
-use super::packet::{Inbound, Outbound};
+use super::negotiate::{Agreement, LocalOffer};
+use super::packet::{PacketReader, PacketWriter};
 use super::rekey::{Age, Limits};
 use super::{TransportError, random};
 
@@ -38,13 +38,13 @@ pub(crate) struct Config {
     /// Identifications without their line ends: both have been said when a [`Connection`] begins.
     pub(crate) client_ident: String,
     pub(crate) server_ident: Vec<u8>,
-    pub(crate) offer: Offer,
+    pub(crate) offer: LocalOffer,
     pub(crate) limits: Limits,
 }
 
 /// What a connection tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Event {
+pub(crate) enum ConnectionEvent {
     /// Is this host key to be believed? Asked once; nothing goes on before [`Connection::believe_host_key`].
     HostKey { algorithm: String, blob: Vec<u8> },
     /// New keys are in use in both directions.
@@ -68,8 +68,8 @@ pub(crate) struct SessionProof {
 /// One connection.
 pub(crate) struct Connection {
     config: Config,
-    inbound: Inbound,
-    outbound: Outbound,
+    inbound: PacketReader,
+    outbound: PacketWriter,
     exchange: Option<Exchange>,
     work: Pending,
     /// Since the first keys.
@@ -77,7 +77,7 @@ pub(crate) struct Connection {
     strict: bool,
     /// The first exchange is over in both directions.
     is_keyed: bool,
-    events: VecDeque<Event>,
+    events: VecDeque<ConnectionEvent>,
     unsent: BytesMut,
 }
 
@@ -100,8 +100,8 @@ impl Connection {
     pub(crate) fn new(config: Config) -> Result<Self, TransportError> {
         let mut connection = Self {
             config,
-            inbound: Inbound::new(),
-            outbound: Outbound::new(),
+            inbound: PacketReader::new(),
+            outbound: PacketWriter::new(),
             exchange: None,
             work: Pending::None,
             established: None,
@@ -121,10 +121,10 @@ impl Connection {
     /// The connection is over. [`Connection::poll_transmit`] gives a last word to the server.
     pub(crate) fn handle_input(&mut self, input: &mut BytesMut, now: Instant) -> Result<(), TransportError> {
         let handled = self.take_packets(input, now);
-        self.say_why(handled)
+        self.disconnect_with_reason(handled)
     }
 
-    fn say_why(&mut self, handled: Result<(), TransportError>) -> Result<(), TransportError> {
+    fn disconnect_with_reason(&mut self, handled: Result<(), TransportError>) -> Result<(), TransportError> {
         if let Err(error) = &handled {
             self.goodbye(message::disconnect_reason(error), &error.to_string());
         }
@@ -145,10 +145,10 @@ impl Connection {
 
     /// # Errors
     /// As of [`Connection::handle_input`], which is to be called again afterwards.
-    pub(crate) fn handle_work(&mut self, done: Done, now: Instant) -> Result<(), TransportError> {
+    pub(crate) fn handle_work(&mut self, done: WorkResult, now: Instant) -> Result<(), TransportError> {
         self.work = Pending::None;
         let handled = self.handle_done(done, now);
-        self.say_why(handled)
+        self.disconnect_with_reason(handled)
     }
 
     /// Waits for [`Connection::handle_work`], and takes no packet.
@@ -174,7 +174,7 @@ impl Connection {
         self.inbound.wanted()
     }
 
-    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+    pub(crate) fn poll_event(&mut self) -> Option<ConnectionEvent> {
         self.events.pop_front()
     }
 
@@ -287,11 +287,11 @@ impl Connection {
         match number {
             MSG_IGNORE | MSG_UNIMPLEMENTED => Ok(()),
             MSG_DEBUG => {
-                self.events.push_back(Event::Debug(DebugText::decode(&payload)?));
+                self.events.push_back(ConnectionEvent::Debug(DebugText::decode(&payload)?));
                 Ok(())
             }
             MSG_DISCONNECT => {
-                self.events.push_back(Event::Message(payload));
+                self.events.push_back(ConnectionEvent::Message(payload));
                 Ok(())
             }
             MSG_KEXINIT => self.handle_kexinit(&payload, sequence, now),
@@ -318,7 +318,7 @@ impl Connection {
             self.inbound.compression.log_in();
             self.outbound.compression.log_in();
         }
-        self.events.push_back(Event::Message(payload));
+        self.events.push_back(ConnectionEvent::Message(payload));
         Ok(())
     }
 
@@ -349,20 +349,20 @@ impl Connection {
         self.go_on(next, now)
     }
 
-    fn go_on(&mut self, next: Next, now: Instant) -> Result<(), TransportError> {
+    fn go_on(&mut self, next: ExchangeStep, now: Instant) -> Result<(), TransportError> {
         match next {
-            Next::Wait => Ok(()),
-            Next::Send(message) => self.outbound.seal(&message, &mut self.unsent),
-            Next::Compute(work) if work.is_long() => {
+            ExchangeStep::Wait => Ok(()),
+            ExchangeStep::Send(message) => self.outbound.seal(&message, &mut self.unsent),
+            ExchangeStep::Compute(work) if work.is_long() => {
                 self.work = Pending::Due(work);
                 Ok(())
             }
-            Next::Compute(work) => self.handle_done(work.run(), now),
-            Next::Keys(keys) => self.judge(*keys, now),
+            ExchangeStep::Compute(work) => self.handle_done(work.run(), now),
+            ExchangeStep::Keys(keys) => self.judge(*keys, now),
         }
     }
 
-    fn handle_done(&mut self, done: Done, now: Instant) -> Result<(), TransportError> {
+    fn handle_done(&mut self, done: WorkResult, now: Instant) -> Result<(), TransportError> {
         let Some(Exchange::Agreed(agreed)) = &mut self.exchange else {
             return Err(TransportError::Cryptography("a result of no exchange"));
         };
@@ -372,14 +372,14 @@ impl Connection {
         self.go_on(next, now)
     }
 
-    fn judge(&mut self, keys: Keys, now: Instant) -> Result<(), TransportError> {
+    fn judge(&mut self, keys: NewKeys, now: Instant) -> Result<(), TransportError> {
         match &self.established {
             // As OpenSSH's client: another key is another server.
             Some(established) if established.proof.host_key != keys.host_key => Err(TransportError::HostKeyChanged),
             Some(_) => self.take_keys(keys, now),
             None => {
                 let algorithm = keys.agreement.host_key.clone();
-                self.events.push_back(Event::HostKey { algorithm, blob: keys.host_key.clone() });
+                self.events.push_back(ConnectionEvent::HostKey { algorithm, blob: keys.host_key.clone() });
                 self.exchange = Some(Exchange::Proven(Box::new(keys)));
                 Ok(())
             }
@@ -387,7 +387,7 @@ impl Connection {
     }
 
     /// NEWKEYS: from the next packet on, we send under the new keys.
-    fn take_keys(&mut self, keys: Keys, now: Instant) -> Result<(), TransportError> {
+    fn take_keys(&mut self, keys: NewKeys, now: Instant) -> Result<(), TransportError> {
         self.outbound.seal(&[MSG_NEWKEYS], &mut self.unsent)?;
         if self.established.is_none() {
             let (session_id, host_key) = (keys.session_id.clone(), keys.host_key.clone());
@@ -415,7 +415,7 @@ impl Connection {
             established.agreement = receiving.agreement.clone();
             established.keys_since = now;
         }
-        self.events.push_back(Event::NewKeys(receiving.agreement));
+        self.events.push_back(ConnectionEvent::NewKeys(receiving.agreement));
         Ok(())
     }
 }

@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 
 use super::compute::compute;
-use super::kex::Done;
-use super::link::{End, Link};
+use super::kex::WorkResult;
+use super::link::{ConnectionEnd, TransportLink};
 use super::read_batching::ReadBatching;
 use super::{ClearStream, TransportError};
 use crate::clock;
@@ -45,7 +45,11 @@ pub(crate) struct Parts<F> {
 }
 
 /// `input`: what was read from `io` and not handled yet.
-pub(crate) fn start<T>(link: &Arc<Link>, io: T, input: BytesMut) -> Parts<impl Future<Output = ()> + Send + use<T>>
+pub(crate) fn start<T>(
+    link: &Arc<TransportLink>,
+    io: T,
+    input: BytesMut,
+) -> Parts<impl Future<Output = ()> + Send + use<T>>
 where
     T: ServerIo,
 {
@@ -66,10 +70,10 @@ where
     Parts { stream: ClearStream::new(link.clone()), driver: driver.run() }
 }
 
-type Computing = Pin<Box<dyn Future<Output = Result<Done, TransportError>> + Send>>;
+type Computing = Pin<Box<dyn Future<Output = Result<WorkResult, TransportError>> + Send>>;
 
 struct Driver<T> {
-    link: Arc<Link>,
+    link: Arc<TransportLink>,
     io: T,
     input: BytesMut,
     output: BytesMut,
@@ -109,23 +113,25 @@ impl<T: ServerIo> Driver<T> {
     }
 
     /// Ready when the session is over.
-    fn poll(&mut self, cx: &mut Context<'_>, last_byte: &mut Instant) -> Poll<End> {
+    fn poll(&mut self, cx: &mut Context<'_>, last_byte: &mut Instant) -> Poll<ConnectionEnd> {
         self.link.lock().driver = Some(cx.waker().clone());
         if !std::mem::replace(&mut self.is_begun, true) {
             let link = self.link.clone();
             let handled = link.lock().handle_input(&mut self.input);
             if let Err(error) = handled {
-                return Poll::Ready(End::Failed(error));
+                return Poll::Ready(ConnectionEnd::Failed(error));
             }
         }
         if let Err(error) = self.poll_compute(cx) {
-            return Poll::Ready(End::Failed(error));
+            return Poll::Ready(ConnectionEnd::Failed(error));
         }
         let read = self.poll_read(cx);
         let bytes = if let Poll::Ready(Ok(bytes)) = read { bytes } else { 0 };
         match (read, &mut self.broken) {
-            (Poll::Ready(Err(error)), _) => return Poll::Ready(End::Lost(error)),
-            (Poll::Ready(Ok(0)), broken) => return Poll::Ready(broken.take().map_or(End::Closed, End::Lost)),
+            (Poll::Ready(Err(error)), _) => return Poll::Ready(ConnectionEnd::Lost(error)),
+            (Poll::Ready(Ok(0)), broken) => {
+                return Poll::Ready(broken.take().map_or(ConnectionEnd::Closed, ConnectionEnd::Lost));
+            }
             _ => {}
         }
         if bytes > 0 {
@@ -135,7 +141,7 @@ impl<T: ServerIo> Driver<T> {
             let link = self.link.clone();
             let handled = link.lock().handle_input(&mut self.input);
             if let Err(error) = handled {
-                return Poll::Ready(End::Failed(error));
+                return Poll::Ready(ConnectionEnd::Failed(error));
             }
             // Readers take what came before more is read: it is still in the cache then.
             cx.waker().wake_by_ref();
@@ -145,12 +151,12 @@ impl<T: ServerIo> Driver<T> {
         }
         let is_shut = {
             let mut state = self.link.lock();
-            state.say_what_is_due();
+            state.send_what_is_due();
             state.wake_writers();
             state.is_shut
         };
         if is_shut && (self.output.is_empty() || self.broken.is_some()) {
-            return Poll::Ready(End::Closed);
+            return Poll::Ready(ConnectionEnd::Closed);
         }
         self.poll_time(cx, *last_byte)
     }
@@ -231,7 +237,7 @@ impl<T: ServerIo> Driver<T> {
     }
 
     /// New keys by time, the end of a stream, and the memory of a session without traffic.
-    fn poll_time(&mut self, cx: &mut Context<'_>, last_byte: Instant) -> Poll<End> {
+    fn poll_time(&mut self, cx: &mut Context<'_>, last_byte: Instant) -> Poll<ConnectionEnd> {
         loop {
             let keys_due = self.link.lock().connection.poll_timeout().map(Instant::from_std);
             let idle_at = self.is_large.then(|| last_byte + IDLE);
@@ -253,7 +259,7 @@ impl<T: ServerIo> Driver<T> {
             self.batch_reads(|batching| batching.on_timeout(now));
             if keys_due.is_some_and(|due| due.into_std() <= now) {
                 if let Err(error) = self.link.lock().connection.handle_timeout(now) {
-                    return Poll::Ready(End::Failed(error));
+                    return Poll::Ready(ConnectionEnd::Failed(error));
                 }
                 cx.waker().wake_by_ref();
             }

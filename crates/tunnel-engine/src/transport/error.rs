@@ -1,6 +1,6 @@
 //! Why a connection cannot go on at the transport layer.
 
-use super::negotiate::Kind;
+use super::negotiate::ListKind;
 
 /// What ends a connection. Each is final: the state behind it is not used again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +20,7 @@ pub(crate) enum TransportError {
     /// No algorithm of this kind is known to both.
     #[error("no {} in common", .kind.name())]
     NoCommonAlgorithm {
-        kind: Kind,
+        kind: ListKind,
         /// What we offered.
         ours: Vec<String>,
         /// What the server offered; not escaped.

@@ -3,35 +3,35 @@
 
 use super::TransportError;
 use super::cipher::{CipherName, KeyMaterial, Opener, Sealer};
-use super::kex::{self, Done, ExchangeHash, Group, GroupSizes, KeyDeriver, KeyPair, Method, Work};
+use super::kex::{self, ExchangeHash, Group, GroupSizes, KeyDeriver, KeyPair, Method, Work, WorkResult};
 use super::mac::MacName;
 use super::message::{
     MSG_GROUP, MSG_GROUP_INIT, MSG_GROUP_REPLY, MSG_GROUP_REQUEST, MSG_KEX_INIT, MSG_KEX_REPLY, MSG_KEXINIT,
 };
-use super::negotiate::{Agreement, KexInit, Offer, Protection};
+use super::negotiate::{Agreement, KexInit, LocalOffer, Protection};
 use super::proof;
-use super::wire::{Reader, put_mpint, put_string, put_u32};
+use super::wire::{MessageReader, put_mpint, put_string, put_u32};
 
 /// Where an exchange is.
 pub(super) enum Exchange {
     /// Our KEXINIT is out, the server's has not come.
     Offered(Offered),
     /// Both have agreed on a method, and it is under way.
-    Agreed(Box<Agreed>),
+    Agreed(Box<AgreedExchange>),
     /// The server's key has signed; whether it is to be believed is being asked.
-    Proven(Box<Keys>),
+    Proven(Box<NewKeys>),
     /// Our NEWKEYS is out, the server's has not come.
     Taken(Box<Receiving>),
 }
 
 /// What follows a step.
-pub(super) enum Next {
+pub(super) enum ExchangeStep {
     /// The server's next message, without one of ours.
     Wait,
     Send(Vec<u8>),
-    /// [`Agreed::computed`] waits for the result, and takes no message before it.
+    /// [`AgreedExchange::computed`] waits for the result, and takes no message before it.
     Compute(Work),
-    Keys(Box<Keys>),
+    Keys(Box<NewKeys>),
 }
 
 /// What both sides said at the beginning of the connection.
@@ -46,19 +46,19 @@ pub(super) struct Offered {
     is_first: bool,
 }
 
-pub(super) struct Agreed {
+pub(super) struct AgreedExchange {
     agreement: Agreement,
     client_init: Vec<u8>,
     server_init: Vec<u8>,
     /// One packet is to be passed over.
     skip_guess: bool,
-    stage: Stage,
+    stage: ExchangeStage,
     /// What is hashed of a group exchange: the sizes and the group.
     group: Vec<u8>,
 }
 
 /// What an agreed method waits for.
-enum Stage {
+enum ExchangeStage {
     /// Our keys, or the result of the last step was an error.
     Keys,
     /// The server's group.
@@ -76,7 +76,7 @@ struct Reply {
 }
 
 /// The result: keys of both directions, none in use yet.
-pub(super) struct Keys {
+pub(super) struct NewKeys {
     pub(super) agreement: Agreement,
     pub(super) session_id: Vec<u8>,
     pub(super) host_key: Vec<u8>,
@@ -98,79 +98,85 @@ impl Offered {
     }
 
     /// The server's KEXINIT.
-    pub(super) fn agree(self, offer: &Offer, theirs: &[u8]) -> Result<(Agreed, Next), TransportError> {
+    pub(super) fn agree(
+        self,
+        offer: &LocalOffer,
+        theirs: &[u8],
+    ) -> Result<(AgreedExchange, ExchangeStep), TransportError> {
         let agreement = offer.agree(&KexInit::decode(theirs)?, self.is_first)?;
         let skip_guess = agreement.skip_guess;
         let mut group = Vec::new();
         let (stage, next) = match Method::of(agreement.kex) {
-            Method::Keys(work) => (Stage::Keys, Next::Compute(work)),
+            Method::Keys(work) => (ExchangeStage::Keys, ExchangeStep::Compute(work)),
             Method::GroupExchange => {
                 let sizes = GroupSizes::for_offer(&offer.kex);
                 for size in [sizes.smallest, sizes.preferred, sizes.largest] {
                     put_u32(&mut group, size);
                 }
-                (Stage::Group(sizes), Next::Send([&[MSG_GROUP_REQUEST][..], &group].concat()))
+                (ExchangeStage::Group(sizes), ExchangeStep::Send([&[MSG_GROUP_REQUEST][..], &group].concat()))
             }
         };
         let (client_init, server_init) = (self.ours, theirs.to_vec());
-        Ok((Agreed { agreement, client_init, server_init, skip_guess, stage, group }, next))
+        Ok((AgreedExchange { agreement, client_init, server_init, skip_guess, stage, group }, next))
     }
 }
 
-impl Agreed {
+impl AgreedExchange {
     pub(super) const fn agreement(&self) -> &Agreement {
         &self.agreement
     }
 
     /// A message of the method, from the server.
-    pub(super) fn handle(&mut self, payload: &[u8]) -> Result<Next, TransportError> {
+    pub(super) fn handle(&mut self, payload: &[u8]) -> Result<ExchangeStep, TransportError> {
         if std::mem::take(&mut self.skip_guess) {
-            return Ok(Next::Wait);
+            return Ok(ExchangeStep::Wait);
         }
-        let mut reader = Reader::new("key exchange reply", payload);
+        let mut reader = MessageReader::new("key exchange reply", payload);
         let message = reader.u8()?;
-        match std::mem::replace(&mut self.stage, Stage::Keys) {
-            Stage::Group(sizes) if message == MSG_GROUP => {
+        match std::mem::replace(&mut self.stage, ExchangeStage::Keys) {
+            ExchangeStage::Group(sizes) if message == MSG_GROUP => {
                 let (prime, generator) = (reader.unsigned()?, reader.unsigned()?);
                 reader.end()?;
                 put_mpint(&mut self.group, prime);
                 put_mpint(&mut self.group, generator);
                 let group = Group::chosen(prime, generator, sizes)?;
-                Ok(Next::Compute(Work::in_group(self.agreement.kex, group)))
+                Ok(ExchangeStep::Compute(Work::in_group(self.agreement.kex, group)))
             }
-            Stage::Reply(keys) if message == if self.group.is_empty() { MSG_KEX_REPLY } else { MSG_GROUP_REPLY } => {
+            ExchangeStage::Reply(keys)
+                if message == if self.group.is_empty() { MSG_KEX_REPLY } else { MSG_GROUP_REPLY } =>
+            {
                 let host_key = reader.string()?.to_vec();
                 let theirs = keys.read(&mut reader)?;
                 let signature = reader.string()?.to_vec();
                 reader.end()?;
-                self.stage = Stage::Secret(Reply { host_key, signature });
-                Ok(Next::Compute(Work::agree(keys, theirs)))
+                self.stage = ExchangeStage::Secret(Reply { host_key, signature });
+                Ok(ExchangeStep::Compute(Work::agree(keys, theirs)))
             }
-            Stage::Keys | Stage::Group(_) | Stage::Reply(_) | Stage::Secret(_) => {
+            ExchangeStage::Keys | ExchangeStage::Group(_) | ExchangeStage::Reply(_) | ExchangeStage::Secret(_) => {
                 Err(TransportError::Unexpected(message))
             }
         }
     }
 
-    /// The result of [`Next::Compute`]. `session_id`: of the first exchange, in later ones.
+    /// The result of [`ExchangeStep::Compute`]. `session_id`: of the first exchange, in later ones.
     pub(super) fn computed(
         &mut self,
-        done: Done,
+        done: WorkResult,
         idents: &Idents<'_>,
         session_id: Option<&[u8]>,
-    ) -> Result<Next, TransportError> {
-        match (std::mem::replace(&mut self.stage, Stage::Keys), done) {
-            (Stage::Keys, Done::Keys(keys)) => {
+    ) -> Result<ExchangeStep, TransportError> {
+        match (std::mem::replace(&mut self.stage, ExchangeStage::Keys), done) {
+            (ExchangeStage::Keys, WorkResult::Keys(keys)) => {
                 let keys = keys?;
                 let mut message = vec![if self.group.is_empty() { MSG_KEX_INIT } else { MSG_GROUP_INIT }];
                 put_string(&mut message, keys.public());
-                self.stage = Stage::Reply(keys);
-                Ok(Next::Send(message))
+                self.stage = ExchangeStage::Reply(keys);
+                Ok(ExchangeStep::Send(message))
             }
-            (Stage::Secret(reply), Done::Secret(agreed)) => {
-                self.keys(reply, &agreed?, idents, session_id).map(|keys| Next::Keys(Box::new(keys)))
+            (ExchangeStage::Secret(reply), WorkResult::Secret(agreed)) => {
+                self.keys(reply, &agreed?, idents, session_id).map(|keys| ExchangeStep::Keys(Box::new(keys)))
             }
-            (Stage::Keys | Stage::Group(_) | Stage::Reply(_) | Stage::Secret(_), _) => {
+            (ExchangeStage::Keys | ExchangeStage::Group(_) | ExchangeStage::Reply(_) | ExchangeStage::Secret(_), _) => {
                 Err(TransportError::Unexpected(MSG_KEXINIT))
             }
         }
@@ -179,10 +185,10 @@ impl Agreed {
     fn keys(
         &self,
         reply: Reply,
-        agreed: &kex::Agreed,
+        agreed: &kex::KexOutput,
         idents: &Idents<'_>,
         session_id: Option<&[u8]>,
-    ) -> Result<Keys, TransportError> {
+    ) -> Result<NewKeys, TransportError> {
         let (name, secret) = (self.agreement.kex, agreed.secret.as_slice());
         let said = ExchangeHash {
             client_ident: idents.client,
@@ -201,7 +207,7 @@ impl Agreed {
         let deriver = KeyDeriver { name, secret, exchange_hash: &exchange_hash, session_id };
         let sealer = with_keys(&deriver, self.agreement.sending, *b"ACE", Sealer::new)?;
         let opener = with_keys(&deriver, self.agreement.receiving, *b"BDF", Opener::new)?;
-        Ok(Keys {
+        Ok(NewKeys {
             agreement: self.agreement.clone(),
             session_id: session_id.to_vec(),
             host_key: reply.host_key,
@@ -212,7 +218,7 @@ impl Agreed {
     }
 }
 
-impl Keys {
+impl NewKeys {
     /// Splits off what the server's NEWKEYS brings into use.
     pub(super) fn take(self) -> (Sealer, Receiving) {
         (self.sealer, Receiving { agreement: self.agreement, opener: self.opener })

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::TransportError;
 use super::message::{MSG_GLOBAL_REQUEST, MSG_REQUEST_FAILURE, MSG_REQUEST_SUCCESS};
-use super::wire::Reader;
+use super::wire::MessageReader;
 
 /// Refusals whose askers have not looked; they look in the same turn of the runtime.
 const MAX_KEPT: usize = 64;
@@ -17,7 +17,7 @@ const KNOWN: [&[u8]; 2] = [b"hostkeys-00@openssh.com", b"keepalive@openssh.com"]
 
 /// The name of a request that no client knows, if `payload` is one.
 pub(super) fn unknown_request(payload: &[u8]) -> Option<String> {
-    let mut reader = Reader::new("global request", payload);
+    let mut reader = MessageReader::new("global request", payload);
     (reader.u8().ok()? == MSG_GLOBAL_REQUEST).then_some(())?;
     let name = reader.string().ok()?;
     (!KNOWN.contains(&name)).then(|| String::from_utf8_lossy(name).into_owned())
@@ -36,7 +36,7 @@ pub(super) struct GlobalRequests {
 impl GlobalRequests {
     /// A message of ours goes to the server.
     pub(super) fn sent(&mut self, payload: &[u8]) -> Result<(), TransportError> {
-        let mut reader = Reader::new("global request", payload);
+        let mut reader = MessageReader::new("global request", payload);
         if reader.u8()? != MSG_GLOBAL_REQUEST {
             return Ok(());
         }
@@ -51,7 +51,7 @@ impl GlobalRequests {
     }
 
     /// A debug message came.
-    pub(super) fn said(&mut self, text: &str) {
+    pub(super) fn debug_text(&mut self, text: &str) {
         if !self.waiting.is_empty() && self.said.len() < MAX_SAID {
             self.said.push(text.to_owned());
         }
@@ -94,14 +94,14 @@ mod tests {
     #[test]
     fn each_refusal_has_the_words_before_it() {
         let mut requests = GlobalRequests::default();
-        requests.said("key options");
+        requests.debug_text("key options");
         for fields in [b"first", b"other", b"third"] {
             requests.sent(&request(fields, 1)).unwrap();
         }
         requests.came(&[MSG_REQUEST_FAILURE]);
-        requests.said("Server has disabled port forwarding.");
+        requests.debug_text("Server has disabled port forwarding.");
         requests.came(&[MSG_REQUEST_FAILURE]);
-        requests.said("for the one that was granted");
+        requests.debug_text("for the one that was granted");
         requests.came(&[MSG_REQUEST_SUCCESS]);
         assert_eq!(requests.take_reason(b"first"), None, "a busy port has none");
         assert_eq!(requests.take_reason(b"other").as_deref(), Some("Server has disabled port forwarding."));
@@ -127,7 +127,7 @@ mod tests {
         let mut requests = GlobalRequests::default();
         requests.sent(&request(b"silent", 0)).unwrap();
         requests.sent(&request(b"asked", 1)).unwrap();
-        requests.said("refused");
+        requests.debug_text("refused");
         requests.came(&[MSG_REQUEST_FAILURE]);
         assert_eq!(requests.take_reason(b"asked").as_deref(), Some("refused"));
         requests.came(&[MSG_REQUEST_FAILURE]);

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::compute::compute;
-use super::connection::{Config, Connection, Event};
+use super::connection::{Config, Connection, ConnectionEvent};
 use super::error::TransportError;
 use crate::clock;
 
@@ -43,7 +43,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Handshake<T> {
     }
 
     /// What happens next.
-    pub(crate) async fn next(&mut self) -> Result<Event, HandshakeError> {
+    pub(crate) async fn next(&mut self) -> Result<ConnectionEvent, HandshakeError> {
         loop {
             let handled = self.connection.handle_input(&mut self.input, clock::now());
             let event = self.connection.poll_event();

@@ -21,7 +21,7 @@ pub(super) struct InPlace(usize);
 
 /// Of one channel.
 #[derive(Default)]
-pub(super) struct Inbox {
+pub(super) struct ChannelInbox {
     pieces: VecDeque<Piece>,
     /// Small ones after all others.
     gathered: BytesMut,
@@ -32,7 +32,7 @@ struct Piece {
     is_in_place: bool,
 }
 
-impl Inbox {
+impl ChannelInbox {
     pub(super) fn put(&mut self, data: Bytes, in_place: &mut InPlace) {
         if data.len() < SMALL_PIECE {
             if self.gathered.len() + data.len() > GATHERED {
@@ -92,13 +92,13 @@ impl Inbox {
 mod tests {
     use super::*;
 
-    fn all(inbox: &mut Inbox, in_place: &mut InPlace) -> Vec<u8> {
+    fn all(inbox: &mut ChannelInbox, in_place: &mut InPlace) -> Vec<u8> {
         std::iter::from_fn(|| inbox.take(in_place)).flatten().collect()
     }
 
     #[test]
     fn bytes_keep_their_order_whatever_the_pieces() {
-        let (mut inbox, mut in_place) = (Inbox::default(), InPlace::default());
+        let (mut inbox, mut in_place) = (ChannelInbox::default(), InPlace::default());
         let mut said = Vec::new();
         for (step, length) in [1, 9000, 3, 3, 8192, 8191, 8191, 8191, 8191, 8191, 70_000, 1].into_iter().enumerate() {
             let data = vec![u8::try_from(step).unwrap(); length];
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn byte_a_packet_costs_a_byte() {
-        let (mut inbox, mut in_place) = (Inbox::default(), InPlace::default());
+        let (mut inbox, mut in_place) = (ChannelInbox::default(), InPlace::default());
         let window = 2 * 1024 * 1024;
         for _ in 0..window {
             inbox.put(Bytes::from_static(b"x"), &mut in_place);
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn slow_readers_keep_little_of_what_came_beside_their_bytes() {
         let mut in_place = InPlace::default();
-        let mut inboxes: Vec<Inbox> = (0..100).map(|_| Inbox::default()).collect();
+        let mut inboxes: Vec<ChannelInbox> = (0..100).map(|_| ChannelInbox::default()).collect();
         for inbox in &mut inboxes {
             // Each in a buffer of its own, as after other packets.
             (0..10).for_each(|_| inbox.put(Bytes::from(vec![0; 256 * 1024]).slice(..SMALL_PIECE), &mut in_place));

@@ -1,7 +1,7 @@
 //! What the parts of a running session share: the connection, its channels, and what goes to and from russh. Each part
 //! takes the lock for a moment and never waits with it.
 
-mod own;
+mod own_channel;
 
 use std::io;
 use std::pin::Pin;
@@ -13,16 +13,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::TransportError;
 use super::channels::{Channels, Ended, FromServer};
-use super::clear::Clear;
-use super::connection::{Connection, Event};
+use super::connection::{Connection, ConnectionEvent};
 use super::global::{GlobalRequests, unknown_request};
-use super::kex::Done;
+use super::kex::WorkResult;
 use super::message::{DebugText, MSG_CHANNEL_DATA, MSG_DISCONNECT};
 use super::negotiate::Agreement;
-use super::opens::{Opens, Refusal};
+use super::open_reasons::{OpenRefusal, PendingOpens};
+use super::russh_side::Clear;
 use super::text::Texts;
 use crate::clock;
-pub(crate) use own::OwnChannel;
+pub(crate) use own_channel::OwnChannel;
 
 /// Messages for russh, without the data of channels, which does not go there. From here on the server is not read,
 /// unless russh waits for the server.
@@ -32,7 +32,7 @@ const MAX_UNHEARD: usize = 256 * 1024;
 const MAX_WHILE_WAITING: usize = 1024 * 1024;
 
 /// Who is told what passes. Called with the lock held: nothing may wait in it.
-pub(crate) trait Observer: Send + 'static {
+pub(crate) trait LinkObserver: Send + 'static {
     /// New keys are in use.
     fn new_keys(&mut self, agreement: &Agreement);
     /// The server says what it does.
@@ -52,7 +52,7 @@ pub(crate) trait Observer: Send + 'static {
 }
 
 /// How a connection ends.
-pub(super) enum End {
+pub(super) enum ConnectionEnd {
     /// By either side, in order.
     Closed,
     Failed(TransportError),
@@ -60,20 +60,20 @@ pub(super) enum End {
 }
 
 /// A running session's transport.
-pub(crate) struct Link {
-    state: Mutex<State>,
+pub(crate) struct TransportLink {
+    state: Mutex<TransportState>,
 }
 
-pub(super) struct State {
+pub(super) struct TransportState {
     pub(super) connection: Connection,
     channels: Channels,
-    opens: Opens,
+    opens: PendingOpens,
     global: GlobalRequests,
     texts: Texts,
     clear: Clear,
     to_russh: BytesMut,
     /// Until the end: it may hold what holds the link.
-    observer: Option<Box<dyn Observer>>,
+    observer: Option<Box<dyn LinkObserver>>,
     russh_reads: Option<Waker>,
     russh_writes: Option<Waker>,
     pub(super) driver: Option<Waker>,
@@ -83,16 +83,16 @@ pub(super) struct State {
     is_over: bool,
 }
 
-impl Link {
+impl TransportLink {
     /// For a connection whose host key is believed.
     pub(crate) fn new(connection: Connection, max_window: u32) -> Result<Arc<Self>, TransportError> {
         let mut to_russh = BytesMut::new();
         let clear = Clear::begin(&mut to_russh)?;
         let channels = Channels::new(max_window);
-        let state = State {
+        let state = TransportState {
             connection,
             channels,
-            opens: Opens::default(),
+            opens: PendingOpens::default(),
             global: GlobalRequests::default(),
             texts: Texts::default(),
             clear,
@@ -108,7 +108,7 @@ impl Link {
     }
 
     /// Tells `observer` from now on.
-    pub(crate) fn observe(&self, observer: Box<dyn Observer>) {
+    pub(crate) fn observe(&self, observer: Box<dyn LinkObserver>) {
         self.lock().observer = Some(observer);
     }
 
@@ -118,7 +118,7 @@ impl Link {
     }
 
     /// Why the server refused to open the channel of this [request](super::open_request); in its own words, not escaped.
-    pub(crate) fn take_open_refusal(&self, request: &[u8]) -> Option<Refusal> {
+    pub(crate) fn take_open_refusal(&self, request: &[u8]) -> Option<OpenRefusal> {
         self.lock().opens.take_refusal(request)
     }
 
@@ -131,7 +131,7 @@ impl Link {
     pub(crate) fn poll_channel(&self, ours: u32, cx: &Context<'_>) -> Poll<Bytes> {
         let mut state = self.lock();
         let bytes = state.channels.read(ours, cx.waker(), clock::now());
-        state.say_what_is_due();
+        state.send_what_is_due();
         bytes.map_or(Poll::Pending, Poll::Ready)
     }
 
@@ -150,14 +150,14 @@ impl Link {
     pub(crate) fn end(&self, ours: u32) {
         let mut state = self.lock();
         state.channels.end(ours);
-        state.say_what_is_due();
+        state.send_what_is_due();
     }
 
     /// Ends a channel in both directions: CLOSE.
     pub(crate) fn close(&self, ours: u32) {
         let mut state = self.lock();
         state.channels.close(ours);
-        state.say_what_is_due();
+        state.send_what_is_due();
     }
 
     /// The reader of a channel has gone.
@@ -165,19 +165,19 @@ impl Link {
         self.lock().channels.abandon(ours);
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, TransportState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl TransportState {
     /// Whether more may be read from the server.
     pub(super) fn may_read(&self) -> bool {
         !self.connection.is_computing() && (self.to_russh.len() < MAX_UNHEARD || self.russh_writes.is_some())
     }
 
     /// The result of what the connection has asked to have computed, and what is in `input` since.
-    pub(super) fn handle_work(&mut self, done: Done, input: &mut BytesMut) -> Result<(), TransportError> {
+    pub(super) fn handle_work(&mut self, done: WorkResult, input: &mut BytesMut) -> Result<(), TransportError> {
         self.connection.handle_work(done, clock::now())?;
         self.handle_input(input)
     }
@@ -198,12 +198,12 @@ impl State {
                 break;
             }
         }
-        self.say_what_is_due();
+        self.send_what_is_due();
         Ok(())
     }
 
     /// Sends grants and closes that waited.
-    pub(super) fn say_what_is_due(&mut self) {
+    pub(super) fn send_what_is_due(&mut self) {
         let mut said = false;
         while self.channels.has_messages() && self.connection.can_send_small() {
             let Some(message) = self.channels.poll_message() else { break };
@@ -250,12 +250,12 @@ impl State {
     }
 
     /// The connection is over: russh reads what there is and then the end.
-    pub(super) fn end(&mut self, end: End) {
+    pub(super) fn end(&mut self, end: ConnectionEnd) {
         if let Some(mut observer) = self.observer.take() {
             match end {
-                End::Closed => {}
-                End::Failed(error) => observer.failed(&error),
-                End::Lost(error) => observer.lost(error),
+                ConnectionEnd::Closed => {}
+                ConnectionEnd::Failed(error) => observer.failed(&error),
+                ConnectionEnd::Lost(error) => observer.lost(error),
             }
         }
         self.is_over = true;
@@ -264,25 +264,25 @@ impl State {
         wake(&mut self.russh_writes);
     }
 
-    fn handle_event(&mut self, event: Event) -> Result<(), TransportError> {
+    fn handle_event(&mut self, event: ConnectionEvent) -> Result<(), TransportError> {
         match event {
-            Event::Message(payload) => {
+            ConnectionEvent::Message(payload) => {
                 if payload.first() == Some(&MSG_DISCONNECT) {
                     // Told at once: what comes behind it is its doing.
-                    self.tell(|observer| observer.goodbye(&payload));
+                    self.deliver(|observer| observer.goodbye(&payload));
                 }
                 self.global.came(&payload);
                 self.opens.came(&payload)?;
                 if let Some(name) = unknown_request(&payload) {
-                    self.tell(|observer| observer.unknown_request(&name));
+                    self.deliver(|observer| observer.unknown_request(&name));
                 }
                 match self.channels.server_says(payload, clock::now())? {
-                    FromServer::Data(bytes) => self.tell(|observer| observer.data(bytes)),
-                    FromServer::Adjusted => self.tell(|observer| observer.window_adjusted()),
+                    FromServer::Data(bytes) => self.deliver(|observer| observer.data(bytes)),
+                    FromServer::Adjusted => self.deliver(|observer| observer.window_adjusted()),
                     FromServer::Own => {}
                     FromServer::Pass(payload) => {
                         let payload = self.texts.in_utf8(payload)?;
-                        self.clear.tell(&payload, &mut self.to_russh)?;
+                        self.clear.deliver(&payload, &mut self.to_russh)?;
                         if self.to_russh.len() > MAX_WHILE_WAITING {
                             return Err(TransportError::Flood);
                         }
@@ -290,26 +290,26 @@ impl State {
                     }
                 }
             }
-            Event::NewKeys(agreement) => self.tell(|observer| observer.new_keys(&agreement)),
-            Event::Debug(text) => {
-                self.global.said(&text.text);
-                self.channels.said(&text.text);
-                self.tell(|observer| observer.debug(&text));
+            ConnectionEvent::NewKeys(agreement) => self.deliver(|observer| observer.new_keys(&agreement)),
+            ConnectionEvent::Debug(text) => {
+                self.global.debug_text(&text.text);
+                self.channels.debug_text(&text.text);
+                self.deliver(|observer| observer.debug(&text));
             }
             // Asked and answered before there was a link.
-            Event::HostKey { .. } => {}
+            ConnectionEvent::HostKey { .. } => {}
         }
         Ok(())
     }
 
-    fn tell(&mut self, what: impl FnOnce(&mut dyn Observer)) {
+    fn deliver(&mut self, what: impl FnOnce(&mut dyn LinkObserver)) {
         if let Some(observer) = &mut self.observer {
             what(&mut **observer);
         }
     }
 
     /// Takes messages for the server from what russh has written; gives how much was taken.
-    fn hear(&mut self, data: &[u8]) -> Result<usize, TransportError> {
+    fn receive(&mut self, data: &[u8]) -> Result<usize, TransportError> {
         let mut rest = data;
         while self.connection.can_send() {
             let Some(message) = self.clear.next(&mut rest)? else { break };
@@ -320,7 +320,7 @@ impl State {
                 self.connection.send(&message, clock::now())?;
             }
         }
-        self.say_what_is_due();
+        self.send_what_is_due();
         wake(&mut self.driver);
         Ok(data.len() - rest.len())
     }
@@ -332,13 +332,13 @@ fn wake(slot: &mut Option<Waker>) {
     }
 }
 
-/// The stream that russh speaks on, without encryption. It leads to a [`Link`] and nowhere else, and only this module
+/// The stream that russh speaks on, without encryption. It leads to a [`TransportLink`] and nowhere else, and only this module
 /// can make one.
-pub(crate) struct ClearStream(Arc<Link>);
+pub(crate) struct ClearStream(Arc<TransportLink>);
 
 impl ClearStream {
     /// Of this link; there is one.
-    pub(super) const fn new(link: Arc<Link>) -> Self {
+    pub(super) const fn new(link: Arc<TransportLink>) -> Self {
         Self(link)
     }
 }
@@ -380,10 +380,10 @@ impl AsyncWrite for ClearStream {
             wake(&mut state.driver);
             return Poll::Pending;
         }
-        match state.hear(data) {
+        match state.receive(data) {
             Ok(taken) => Poll::Ready(Ok(taken)),
             Err(error) => {
-                state.end(End::Failed(error.clone()));
+                state.end(ConnectionEnd::Failed(error.clone()));
                 Poll::Ready(Err(io::Error::other(error)))
             }
         }

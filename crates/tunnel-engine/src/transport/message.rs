@@ -1,7 +1,7 @@
 //! Numbers of messages (RFC 4250 section 4.1), and the few messages of the transport layer itself.
 
 use super::TransportError;
-use super::wire::{Reader, put_string, put_u32};
+use super::wire::{MessageReader, put_string, put_u32};
 
 pub(crate) const MSG_DISCONNECT: u8 = 1;
 pub(crate) const MSG_IGNORE: u8 = 2;
@@ -53,7 +53,7 @@ pub(crate) struct DebugText {
 
 impl DebugText {
     pub(super) fn decode(payload: &[u8]) -> Result<Self, TransportError> {
-        let mut reader = Reader::new("DEBUG", payload);
+        let mut reader = MessageReader::new("DEBUG", payload);
         reader.u8()?;
         let always_display = reader.boolean()?;
         Ok(Self { always_display, text: String::from_utf8_lossy(reader.string()?).into_owned() })

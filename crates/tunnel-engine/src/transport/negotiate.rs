@@ -6,7 +6,7 @@ use super::compression::ZLIB_DELAYED;
 use super::kex::KexName;
 use super::mac::MacName;
 use super::message::MSG_KEXINIT;
-use super::wire::{Reader, put_string, put_u32};
+use super::wire::{MessageReader, put_string, put_u32};
 use super::{TransportError, message::COOKIE_BYTES};
 
 const STRICT_CLIENT: &str = "kex-strict-c-v00@openssh.com";
@@ -16,7 +16,7 @@ const NO_COMPRESSION: &str = "none";
 
 /// What an algorithm is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ListKind {
     KeyExchange,
     HostKey,
     Cipher,
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
     Compression,
 }
 
-impl Kind {
+impl ListKind {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::KeyExchange => "key exchange method",
@@ -38,7 +38,7 @@ impl Kind {
 
 /// What we offer, each list in our order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Offer {
+pub(crate) struct LocalOffer {
     pub(crate) kex: Vec<KexName>,
     pub(crate) host_keys: Vec<String>,
     pub(crate) ciphers: Vec<CipherName>,
@@ -85,7 +85,7 @@ pub(crate) struct KexInit<'a> {
 impl<'a> KexInit<'a> {
     /// `payload` begins with the message number.
     pub(crate) fn decode(payload: &'a [u8]) -> Result<Self, TransportError> {
-        let mut reader = Reader::new("KEXINIT", payload);
+        let mut reader = MessageReader::new("KEXINIT", payload);
         if reader.u8()? != MSG_KEXINIT {
             return Err(TransportError::Malformed("KEXINIT"));
         }
@@ -104,7 +104,7 @@ impl<'a> KexInit<'a> {
     }
 }
 
-impl Offer {
+impl LocalOffer {
     /// Our KEXINIT. The names of extensions are sent with the first one only (RFC 8308 section 2.1).
     pub(crate) fn encode(&self, cookie: [u8; COOKIE_BYTES], is_first: bool) -> Vec<u8> {
         let flags: &[&str] = if is_first { &[EXT_INFO_CLIENT, STRICT_CLIENT] } else { &[] };
@@ -133,8 +133,8 @@ impl Offer {
         let [ciphers_out, ciphers_in] = &theirs.ciphers;
         let [macs_out, macs_in] = &theirs.macs;
         let [compressions_out, compressions_in] = &theirs.compressions;
-        let kex = choose(Kind::KeyExchange, &self.kex, |name| name.name(), &theirs.kex)?;
-        let host_key = choose(Kind::HostKey, &self.host_keys, |name| name.as_str(), &theirs.host_keys)?;
+        let kex = choose(ListKind::KeyExchange, &self.kex, |name| name.name(), &theirs.kex)?;
+        let host_key = choose(ListKind::HostKey, &self.host_keys, |name| name.as_str(), &theirs.host_keys)?;
         let guessed_right = self.kex.first().map(|name| name.name()) == theirs.kex.first().copied()
             && self.host_keys.first().map(String::as_str) == theirs.host_keys.first().copied();
         Ok(Agreement {
@@ -154,18 +154,18 @@ impl Offer {
     }
 
     fn protection(&self, ciphers: &[&str], macs: &[&str], compressions: &[&str]) -> Result<Protection, TransportError> {
-        let cipher = *choose(Kind::Cipher, &self.ciphers, |name| name.name(), ciphers)?;
+        let cipher = *choose(ListKind::Cipher, &self.ciphers, |name| name.name(), ciphers)?;
         let mac = match cipher.is_aead() {
             true => None,
-            false => Some(*choose(Kind::Mac, &self.macs, |name| name.name(), macs)?),
+            false => Some(*choose(ListKind::Mac, &self.macs, |name| name.name(), macs)?),
         };
-        let compression = *choose(Kind::Compression, self.compressions(), |name| name, compressions)?;
+        let compression = *choose(ListKind::Compression, self.compressions(), |name| name, compressions)?;
         Ok(Protection { cipher, mac, is_compressed: compression == ZLIB_DELAYED })
     }
 }
 
 fn choose<'a, T>(
-    kind: Kind,
+    kind: ListKind,
     ours: &'a [T],
     name: impl Fn(&'a T) -> &'a str,
     theirs: &[&str],
@@ -181,8 +181,8 @@ fn choose<'a, T>(
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) fn offer() -> Offer {
-        Offer {
+    pub(crate) fn offer() -> LocalOffer {
+        LocalOffer {
             kex: KexName::ALL.to_vec(),
             host_keys: vec!["ssh-ed25519".to_owned(), "rsa-sha2-512".to_owned()],
             ciphers: CipherName::ALL.to_vec(),
@@ -227,7 +227,7 @@ pub(crate) mod tests {
         let theirs = kexinit(lists, false);
         let theirs = KexInit::decode(&theirs).unwrap();
         for (wanted, sent) in [(true, true), (false, false)] {
-            let agreed = Offer { compression: wanted, ..offer() }.agree(&theirs, true).unwrap();
+            let agreed = LocalOffer { compression: wanted, ..offer() }.agree(&theirs, true).unwrap();
             assert_eq!((agreed.sending.is_compressed, agreed.receiving.is_compressed), (sent, false));
         }
     }
@@ -236,7 +236,7 @@ pub(crate) mod tests {
     fn cipher_without_a_common_mac_is_refused() {
         let refused = agree([KEX, "ssh-ed25519", CTR, CTR, "hmac-md5", "hmac-md5", "none", "none"], false);
         let Err(TransportError::NoCommonAlgorithm { kind, ours, theirs }) = refused else { panic!("{refused:?}") };
-        assert_eq!((kind, theirs), (Kind::Mac, vec!["hmac-md5".to_owned()]));
+        assert_eq!((kind, theirs), (ListKind::Mac, vec!["hmac-md5".to_owned()]));
         assert!(ours.contains(&"hmac-sha2-256".to_owned()));
         let refused = agree([KEX, "ssh-ed25519", CTR, CTR, "none", "none", "zlib", "none"], false);
         assert!(matches!(refused, Err(TransportError::NoCommonAlgorithm { .. })));

@@ -10,7 +10,7 @@ use super::{TransportError, random};
 /// at least.
 pub(super) const MAX_PACKET: u32 = 256 * 1024;
 /// With its length field.
-const LONGEST: usize = MAX_PACKET as usize + LENGTH_BYTES;
+const MAX_WIRE_PACKET: usize = MAX_PACKET as usize + LENGTH_BYTES;
 /// The length of the padding, one byte of content.
 const MIN_PACKET: u32 = 5;
 const PADDING_LENGTH_BYTES: usize = 1;
@@ -19,7 +19,7 @@ const MIN_PADDING: usize = 4;
 const RANDOM_POOL: usize = 256;
 
 /// Packets from the server.
-pub(super) struct Inbound {
+pub(super) struct PacketReader {
     cipher: Opener,
     pub(super) compression: Delayed<Inflater>,
     sequence: u32,
@@ -32,7 +32,7 @@ pub(super) struct Inbound {
     packets: u64,
 }
 
-impl Inbound {
+impl PacketReader {
     pub(super) const fn new() -> Self {
         let compression = Delayed::new();
         Self { cipher: Opener::Clear, compression, sequence: 0, expected: None, doomed: None, bytes: 0, packets: 0 }
@@ -68,7 +68,7 @@ impl Inbound {
                 let Some(head) = input.get(..self.cipher.bytes_for_length()) else { return Ok(None) };
                 match self.total(self.cipher.length(self.sequence, head)?) {
                     Ok(total) => *self.expected.insert(total),
-                    Err(_) if self.cipher.hides_where_it_fails() => return self.discard(LONGEST, input),
+                    Err(_) if self.cipher.hides_where_it_fails() => return self.discard(MAX_WIRE_PACKET, input),
                     Err(error) => return Err(error),
                 }
             }
@@ -79,7 +79,9 @@ impl Inbound {
         self.expected = None;
         let mut packet = input.split_to(total);
         match self.cipher.open(self.sequence, &mut packet) {
-            Err(_) if self.cipher.hides_where_it_fails() => return self.discard(LONGEST.saturating_sub(total), input),
+            Err(_) if self.cipher.hides_where_it_fails() => {
+                return self.discard(MAX_WIRE_PACKET.saturating_sub(total), input);
+            }
             opened => opened?,
         }
         packet.truncate(total.saturating_sub(self.cipher.tag_len()));
@@ -122,7 +124,7 @@ impl Inbound {
 }
 
 /// Packets to the server.
-pub(super) struct Outbound {
+pub(super) struct PacketWriter {
     cipher: Sealer,
     pub(super) compression: Delayed<Deflater>,
     sequence: u32,
@@ -132,7 +134,7 @@ pub(super) struct Outbound {
     random_used: usize,
 }
 
-impl Outbound {
+impl PacketWriter {
     pub(super) const fn new() -> Self {
         Self {
             cipher: Sealer::Clear,
@@ -164,7 +166,7 @@ impl Outbound {
         self.seal_parts([payload, &[]], out)
     }
 
-    /// As [`Outbound::seal`], for a payload in two parts.
+    /// As [`PacketWriter::seal`], for a payload in two parts.
     pub(super) fn seal_parts(&mut self, payload: [&[u8]; 2], out: &mut BytesMut) -> Result<(), TransportError> {
         match self.compression.stream() {
             Some(deflater) => {

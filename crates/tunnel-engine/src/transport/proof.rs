@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{
 };
 
 use super::TransportError;
-use super::wire::Reader;
+use super::wire::MessageReader;
 
 const CERTIFICATE: &str = "-cert-v01@openssh.com";
 
@@ -31,7 +31,7 @@ pub(crate) fn is_known(algorithm: &str) -> bool {
 pub(super) fn verify(algorithm: &str, blob: &[u8], signature: &[u8], hash: &[u8]) -> Result<(), TransportError> {
     let plain = algorithm.strip_suffix(CERTIFICATE);
     let (scheme, is_certificate) = (plain.unwrap_or(algorithm), plain.is_some());
-    let mut key = Reader::new("host key", blob);
+    let mut key = MessageReader::new("host key", blob);
     let family = key.name()?;
     if family != blob_type(scheme, is_certificate) {
         return Err(TransportError::Malformed("host key of another type than agreed"));
@@ -40,7 +40,7 @@ pub(super) fn verify(algorithm: &str, blob: &[u8], signature: &[u8], hash: &[u8]
         // The nonce; the key's own fields follow as in a plain one.
         key.string()?;
     }
-    let mut signed = Reader::new("host key signature", signature);
+    let mut signed = MessageReader::new("host key signature", signature);
     if signed.name()? != scheme {
         return Err(TransportError::WrongSignature);
     }
@@ -75,7 +75,7 @@ fn check(
 }
 
 fn ecdsa(
-    mut key: Reader<'_>,
+    mut key: MessageReader<'_>,
     signature: &[u8],
     hash: &[u8],
     algorithm: &'static dyn VerificationAlgorithm,
@@ -85,7 +85,7 @@ fn ecdsa(
         return Err(TransportError::Malformed("host key on another curve"));
     }
     let point = key.string()?;
-    let mut parts = Reader::new("ECDSA signature", signature);
+    let mut parts = MessageReader::new("ECDSA signature", signature);
     let mut fixed = Vec::with_capacity(2 * size);
     for _ in 0..2 {
         let number = parts.unsigned()?;
@@ -97,7 +97,12 @@ fn ecdsa(
     check(algorithm, point, &fixed, hash)
 }
 
-fn rsa(mut key: Reader<'_>, signature: &[u8], hash: &[u8], how: &'static RsaParameters) -> Result<(), TransportError> {
+fn rsa(
+    mut key: MessageReader<'_>,
+    signature: &[u8],
+    hash: &[u8],
+    how: &'static RsaParameters,
+) -> Result<(), TransportError> {
     let (e, n) = (key.unsigned()?, key.unsigned()?);
     // Some servers leave leading zeros of the signature out.
     let mut padded = vec![0; n.len().saturating_sub(signature.len())];

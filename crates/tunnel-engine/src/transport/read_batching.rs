@@ -29,13 +29,13 @@ const WORTH: u64 = 4;
 #[derive(Debug)]
 pub(super) struct ReadBatching {
     /// The present stream.
-    stream: Option<Stream>,
+    stream: Option<StreamRate>,
     /// What a stream has to bring before it is batched.
     threshold: u64,
 }
 
 #[derive(Debug)]
-struct Stream {
+struct StreamRate {
     /// Of the stream, or of its batching.
     since: Instant,
     last_read: Instant,
@@ -50,7 +50,7 @@ impl ReadBatching {
 
     /// Bytes were read. Gives the new low-water mark, if it changes.
     pub(super) fn on_read(&mut self, bytes: usize, now: Instant) -> Option<u32> {
-        let new = Stream { since: now, last_read: now, bytes: 0, is_batched: false };
+        let new = StreamRate { since: now, last_read: now, bytes: 0, is_batched: false };
         let stream = self.stream.get_or_insert(new);
         if !stream.is_batched && now.saturating_duration_since(stream.last_read) >= MAX_PAUSE {
             (stream.since, stream.bytes) = (now, 0);

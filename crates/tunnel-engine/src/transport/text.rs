@@ -10,7 +10,7 @@ use super::message::{
     MSG_CHANNEL_OPEN_FAILURE, MSG_CHANNEL_REQUEST, MSG_DISCONNECT, MSG_USERAUTH_BANNER, MSG_USERAUTH_INFO_REQUEST,
     MSG_USERAUTH_REQUEST,
 };
-use super::wire::{Reader, put_string, put_u32};
+use super::wire::{MessageReader, put_string, put_u32};
 
 const INTERACTIVE: &[u8] = b"keyboard-interactive";
 const EXIT_SIGNAL: &[u8] = b"exit-signal";
@@ -25,7 +25,7 @@ pub(super) struct Texts {
 impl Texts {
     /// A message of ours goes to the server.
     pub(super) fn sent(&mut self, payload: &[u8]) -> Result<(), TransportError> {
-        let mut reader = Reader::new("authentication request", payload);
+        let mut reader = MessageReader::new("authentication request", payload);
         if reader.u8()? == MSG_USERAUTH_REQUEST {
             // User and service.
             let _ = (reader.string()?, reader.string()?);
@@ -39,7 +39,7 @@ impl Texts {
     /// # Errors
     /// The message is malformed.
     pub(super) fn in_utf8(&self, payload: Bytes) -> Result<Bytes, TransportError> {
-        let mut copy = Copy { reader: Reader::new("text", &payload), out: Vec::new() };
+        let mut copy = Copy { reader: MessageReader::new("text", &payload), out: Vec::new() };
         match payload.first() {
             Some(&MSG_DISCONNECT) => copy.fixed(5)?.text_and_language()?,
             Some(&MSG_CHANNEL_OPEN_FAILURE) => copy.fixed(9)?.text_and_language()?,
@@ -55,13 +55,13 @@ impl Texts {
 }
 
 fn is_exit_signal(payload: &[u8]) -> bool {
-    let mut reader = Reader::new("channel request", payload);
+    let mut reader = MessageReader::new("channel request", payload);
     reader.bytes(5).and_then(|_| reader.string()).is_ok_and(|kind| kind == EXIT_SIGNAL)
 }
 
 /// A message, field by field.
 struct Copy<'a> {
-    reader: Reader<'a>,
+    reader: MessageReader<'a>,
     out: Vec<u8>,
 }
 

@@ -4,13 +4,13 @@ use super::TransportError;
 
 /// Reads a message from its front.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reader<'a> {
+pub(crate) struct MessageReader<'a> {
     rest: &'a [u8],
     /// What is read, for the error.
     what: &'static str,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> MessageReader<'a> {
     pub(crate) const fn new(what: &'static str, bytes: &'a [u8]) -> Self {
         Self { rest: bytes, what }
     }
@@ -130,7 +130,7 @@ mod tests {
     fn truncated_fields_are_errors() {
         let whole = [&[0, 0, 0, 3][..], b"a,b", &[7]].concat();
         let read = |bytes| {
-            let mut reader = Reader::new("test", bytes);
+            let mut reader = MessageReader::new("test", bytes);
             let names = reader.name_list()?;
             let byte = reader.u8()?;
             reader.end().map(|()| (names, byte))
@@ -138,13 +138,13 @@ mod tests {
         assert_eq!(read(&whole), Ok((vec!["a", "b"], 7)));
         assert!((0..whole.len()).all(|end| read(&whole[..end]).is_err()));
         assert!(read(&[&whole[..], &[0]].concat()).is_err(), "something follows");
-        assert!(Reader::new("test", &[0xff; 6]).string().is_err());
+        assert!(MessageReader::new("test", &[0xff; 6]).string().is_err());
     }
 
     #[test]
     fn negative_numbers_are_refused_and_padded_ones_are_not() {
-        assert!(Reader::new("test", &[0, 0, 0, 1, 0x80]).unsigned().is_err());
-        assert_eq!(Reader::new("test", &[0, 0, 0, 3, 0, 0, 0x80]).unsigned(), Ok(&[0x80][..]));
-        assert_eq!(Reader::new("test", &[0, 0, 0, 0]).unsigned(), Ok(&[][..]));
+        assert!(MessageReader::new("test", &[0, 0, 0, 1, 0x80]).unsigned().is_err());
+        assert_eq!(MessageReader::new("test", &[0, 0, 0, 3, 0, 0, 0x80]).unsigned(), Ok(&[0x80][..]));
+        assert_eq!(MessageReader::new("test", &[0, 0, 0, 0]).unsigned(), Ok(&[][..]));
     }
 }

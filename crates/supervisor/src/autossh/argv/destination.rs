@@ -4,13 +4,13 @@ use tunnel_engine::spec::port_or_service;
 
 /// The parts of the word, as typed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Destination<'a> {
+pub(super) struct TypedDestination<'a> {
     pub(super) user: Option<&'a str>,
     pub(super) host: &'a str,
     pub(super) port: Option<&'a str>,
 }
 
-impl<'a> Destination<'a> {
+impl<'a> TypedDestination<'a> {
     /// `None` where ssh would refuse it.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         let (user, host, port) = match text.strip_prefix("ssh://") {

@@ -5,7 +5,7 @@ use tunnel_engine::spec::ForwardKind;
 
 /// What becomes of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum OptionHandling {
     /// Read by the parser itself.
     Own,
     /// An ssh_config keyword that takes the argument.
@@ -29,14 +29,14 @@ pub(super) enum Fate {
 pub(super) struct Letter {
     pub(super) letter: char,
     pub(super) argument: bool,
-    pub(super) fate: Fate,
+    pub(super) fate: OptionHandling,
 }
 
-const fn flag(letter: char, fate: Fate) -> Letter {
+const fn flag(letter: char, fate: OptionHandling) -> Letter {
     Letter { letter, argument: false, fate }
 }
 
-const fn with(letter: char, fate: Fate) -> Letter {
+const fn with(letter: char, fate: OptionHandling) -> Letter {
     Letter { letter, argument: true, fate }
 }
 
@@ -46,60 +46,62 @@ const NO_MASTER: &str = "the session is this process's own: no master connection
 
 /// ssh 10's letters with its real arities, and autossh's `-M` and `-f`.
 pub(super) const LETTERS: &[Letter] = &[
-    flag('1', Fate::Refused("protocol version 1 is gone from SSH")),
-    flag('2', Fate::Granted),
-    flag('4', Fate::Fixed("AddressFamily", "inet")),
-    flag('6', Fate::Fixed("AddressFamily", "inet6")),
-    flag('A', Fate::NoEffect(NO_SHELL)),
-    flag('a', Fate::Granted),
-    with('B', Fate::Keyword("BindInterface")),
-    with('b', Fate::Keyword("BindAddress")),
-    flag('C', Fate::Fixed("Compression", "yes")),
-    with('c', Fate::Keyword("Ciphers")),
-    with('D', Fate::Forward(ForwardKind::Dynamic)),
-    with('E', Fate::Own),
-    with('e', Fate::NoEffect("there is no terminal to escape from")),
-    with('F', Fate::Own),
-    flag('f', Fate::Own),
+    flag('1', OptionHandling::Refused("protocol version 1 is gone from SSH")),
+    flag('2', OptionHandling::Granted),
+    flag('4', OptionHandling::Fixed("AddressFamily", "inet")),
+    flag('6', OptionHandling::Fixed("AddressFamily", "inet6")),
+    flag('A', OptionHandling::NoEffect(NO_SHELL)),
+    flag('a', OptionHandling::Granted),
+    with('B', OptionHandling::Keyword("BindInterface")),
+    with('b', OptionHandling::Keyword("BindAddress")),
+    flag('C', OptionHandling::Fixed("Compression", "yes")),
+    with('c', OptionHandling::Keyword("Ciphers")),
+    with('D', OptionHandling::Forward(ForwardKind::Dynamic)),
+    with('E', OptionHandling::Own),
+    with('e', OptionHandling::NoEffect("there is no terminal to escape from")),
+    with('F', OptionHandling::Own),
+    flag('f', OptionHandling::Own),
     flag(
         'G',
-        Fate::Refused("it prints a configuration: `tunneld import autossh -- …` prints what the line means here"),
+        OptionHandling::Refused(
+            "it prints a configuration: `tunneld import autossh -- …` prints what the line means here",
+        ),
     ),
-    flag('g', Fate::Fixed("GatewayPorts", "yes")),
-    with('I', Fate::Refused("PKCS#11 modules are not loaded: load the key into ssh-agent with `ssh-add -s`")),
-    with('i', Fate::Keyword("IdentityFile")),
-    with('J', Fate::Keyword("ProxyJump")),
-    flag('K', Fate::NoEffect("GSSAPI is not spoken: keys, certificates, the agent and passwords are")),
-    flag('k', Fate::Granted),
-    with('L', Fate::Forward(ForwardKind::Local)),
-    with('l', Fate::Keyword("User")),
-    with('M', Fate::Own),
-    with('m', Fate::Keyword("MACs")),
-    flag('N', Fate::Own),
-    flag('n', Fate::Granted),
-    with('O', Fate::Refused("there is no master connection to control")),
-    with('o', Fate::Own),
-    with('P', Fate::Keyword("Tag")),
-    with('p', Fate::Keyword("Port")),
-    with('Q', Fate::Refused("it lists algorithms and opens no tunnel")),
-    flag('q', Fate::Own),
-    with('R', Fate::Forward(ForwardKind::Remote)),
-    with('S', Fate::NoEffect(NO_MASTER)),
-    flag('s', Fate::Refused("a subsystem is not a tunnel")),
-    flag('T', Fate::Granted),
-    flag('t', Fate::Own),
-    flag('V', Fate::Own),
-    flag('v', Fate::Own),
-    with('W', Fate::Refused("standard input and output are not forwarded: use `-L port:host:port`")),
-    with('w', Fate::Device),
-    flag('X', Fate::NoEffect(NO_SHELL)),
-    flag('x', Fate::Granted),
-    flag('Y', Fate::NoEffect(NO_SHELL)),
-    flag('y', Fate::Granted),
+    flag('g', OptionHandling::Fixed("GatewayPorts", "yes")),
+    with('I', OptionHandling::Refused("PKCS#11 modules are not loaded: load the key into ssh-agent with `ssh-add -s`")),
+    with('i', OptionHandling::Keyword("IdentityFile")),
+    with('J', OptionHandling::Keyword("ProxyJump")),
+    flag('K', OptionHandling::NoEffect("GSSAPI is not spoken: keys, certificates, the agent and passwords are")),
+    flag('k', OptionHandling::Granted),
+    with('L', OptionHandling::Forward(ForwardKind::Local)),
+    with('l', OptionHandling::Keyword("User")),
+    with('M', OptionHandling::Own),
+    with('m', OptionHandling::Keyword("MACs")),
+    flag('N', OptionHandling::Own),
+    flag('n', OptionHandling::Granted),
+    with('O', OptionHandling::Refused("there is no master connection to control")),
+    with('o', OptionHandling::Own),
+    with('P', OptionHandling::Keyword("Tag")),
+    with('p', OptionHandling::Keyword("Port")),
+    with('Q', OptionHandling::Refused("it lists algorithms and opens no tunnel")),
+    flag('q', OptionHandling::Own),
+    with('R', OptionHandling::Forward(ForwardKind::Remote)),
+    with('S', OptionHandling::NoEffect(NO_MASTER)),
+    flag('s', OptionHandling::Refused("a subsystem is not a tunnel")),
+    flag('T', OptionHandling::Granted),
+    flag('t', OptionHandling::Own),
+    flag('V', OptionHandling::Own),
+    flag('v', OptionHandling::Own),
+    with('W', OptionHandling::Refused("standard input and output are not forwarded: use `-L port:host:port`")),
+    with('w', OptionHandling::Device),
+    flag('X', OptionHandling::NoEffect(NO_SHELL)),
+    flag('x', OptionHandling::Granted),
+    flag('Y', OptionHandling::NoEffect(NO_SHELL)),
+    flag('y', OptionHandling::Granted),
 ];
 
 /// `-M` of ssh: a master connection.
-pub(super) const MASTER: Letter = flag('M', Fate::NoEffect(NO_MASTER));
+pub(super) const MASTER: Letter = flag('M', OptionHandling::NoEffect(NO_MASTER));
 
 /// A letter of the table.
 pub(super) fn find(letter: char) -> Option<&'static Letter> {

@@ -2,9 +2,9 @@
 
 use tunnel_engine::spec::{DeviceMode, Forward, ForwardKind, ForwardParseError};
 
-use super::destination::Destination;
-use super::letters::{self, Fate, Letter, MASTER};
-use super::{ArgvError, CommandLine, Dialect, Setting};
+use super::destination::TypedDestination;
+use super::letters::{self, Letter, MASTER, OptionHandling};
+use super::{ArgvError, ArgvSetting, CommandLine, Dialect};
 use crate::autossh::monitor_port::MonitorPort;
 use crate::sshconfig::LogLevel;
 
@@ -22,7 +22,7 @@ pub(super) struct Parser<'a> {
 }
 
 /// How far the words went.
-pub(super) enum Walked {
+pub(super) enum ParsedLetters {
     All,
     Version,
 }
@@ -40,7 +40,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    pub(super) fn walk(&mut self, words: &[String], mut dialect: Dialect) -> Result<Walked, ArgvError> {
+    pub(super) fn walk(&mut self, words: &[String], mut dialect: Dialect) -> Result<ParsedLetters, ArgvError> {
         let mut words = words.iter().map(String::as_str).filter(|word| !word.is_empty());
         // In ssh's own words, `--` ends the options; in autossh's the first one only ends autossh's own.
         let mut options = true;
@@ -51,21 +51,21 @@ impl<'a> Parser<'a> {
                 dialect = Dialect::Ssh;
             } else if let Some(cluster) = word.strip_prefix('-').filter(|rest| options && !rest.is_empty()) {
                 if self.cluster(cluster, &mut words, dialect)? {
-                    return Ok(Walked::Version);
+                    return Ok(ParsedLetters::Version);
                 }
             } else if named {
                 let command: Vec<&str> = std::iter::once(word).chain(words).collect();
                 self.command = Some(command.join(" "));
-                return Ok(Walked::All);
+                return Ok(ParsedLetters::All);
             } else {
                 named = true;
-                match Destination::parse(word) {
+                match TypedDestination::parse(word) {
                     Some(destination) => self.destination(&destination),
                     None => self.errors.push(ArgvError::BadHost(word.to_owned())),
                 }
             }
         }
-        if named { Ok(Walked::All) } else { Err(ArgvError::NoHost) }
+        if named { Ok(ParsedLetters::All) } else { Err(ArgvError::NoHost) }
     }
 
     /// One word of letters. True: `-V` was among them.
@@ -122,7 +122,7 @@ impl<'a> Parser<'a> {
             },
             'E' => self.line.log_file = Some(value.to_owned()),
             'F' => self.line.config_file = Some(value.to_owned()),
-            'o' => self.line.settings.push(Setting::Line(value.to_owned())),
+            'o' => self.line.settings.push(ArgvSetting::Line(value.to_owned())),
             'S' if value == "none" => {}
             'J' => {
                 self.jumps += 1;
@@ -137,18 +137,18 @@ impl<'a> Parser<'a> {
 
     fn follow(&mut self, letter: &Letter, value: Option<&str>) {
         match letter.fate {
-            Fate::Own | Fate::Granted => {}
-            Fate::Keyword(keyword) => self.set(keyword, value.unwrap_or_default()),
-            Fate::Fixed(keyword, value) => self.set(keyword, value),
-            Fate::Forward(kind) => self.forward(letter.letter, kind, value.unwrap_or_default()),
-            Fate::Device => self.device(letter.letter, value.unwrap_or_default()),
-            Fate::NoEffect(why) => self.line.notes.push(format!("-{} has no effect: {why}", letter.letter)),
-            Fate::Refused(why) => self.errors.push(ArgvError::Refused(letter.letter, why)),
+            OptionHandling::Own | OptionHandling::Granted => {}
+            OptionHandling::Keyword(keyword) => self.set(keyword, value.unwrap_or_default()),
+            OptionHandling::Fixed(keyword, value) => self.set(keyword, value),
+            OptionHandling::Forward(kind) => self.forward(letter.letter, kind, value.unwrap_or_default()),
+            OptionHandling::Device => self.device(letter.letter, value.unwrap_or_default()),
+            OptionHandling::NoEffect(why) => self.line.notes.push(format!("-{} has no effect: {why}", letter.letter)),
+            OptionHandling::Refused(why) => self.errors.push(ArgvError::Refused(letter.letter, why)),
         }
     }
 
     fn set(&mut self, keyword: &'static str, value: &str) {
-        self.line.settings.push(Setting::Keyword { keyword, value: value.to_owned() });
+        self.line.settings.push(ArgvSetting::Keyword { keyword, value: value.to_owned() });
     }
 
     fn forward(&mut self, letter: char, kind: ForwardKind, text: &str) {
@@ -173,7 +173,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A user or port that an option before it has set stays.
-    fn destination(&mut self, destination: &Destination<'_>) {
+    fn destination(&mut self, destination: &TypedDestination<'_>) {
         self.line.host = destination.host.to_owned();
         if let Some(user) = destination.user {
             self.set("User", user);

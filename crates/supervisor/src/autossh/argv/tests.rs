@@ -6,13 +6,13 @@ fn words(line: &str) -> Vec<String> {
     shlex::split(line).unwrap()
 }
 
-fn read(line: &str) -> Result<Asked, Vec<ArgvError>> {
+fn read(line: &str) -> Result<ParsedArgv, Vec<ArgvError>> {
     parse(&words(line), Dialect::Autossh, &|name| (name == "PORT").then(|| "8080".to_owned()))
 }
 
 fn tunnel(line: &str) -> CommandLine {
     match read(line) {
-        Ok(Asked::Tunnel(line)) => *line,
+        Ok(ParsedArgv::Tunnel(line)) => *line,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -25,8 +25,8 @@ fn forwards(line: &CommandLine) -> Vec<String> {
     line.forwards.iter().map(|forward| format!("{} {forward}", forward.kind.as_str())).collect()
 }
 
-fn keyword(keyword: &'static str, value: &str) -> Setting {
-    Setting::Keyword { keyword, value: value.to_owned() }
+fn keyword(keyword: &'static str, value: &str) -> ArgvSetting {
+    ArgvSetting::Keyword { keyword, value: value.to_owned() }
 }
 
 #[test]
@@ -42,9 +42,9 @@ fn the_line_of_everybody() {
         line.settings,
         [
             keyword("Port", "2222"),
-            Setting::Line("TCPKeepAlive no".into()),
-            Setting::Line("ServerAliveInterval 30".into()),
-            Setting::Line("ServerAliveCountMax=3".into()),
+            ArgvSetting::Line("TCPKeepAlive no".into()),
+            ArgvSetting::Line("ServerAliveInterval 30".into()),
+            ArgvSetting::Line("ServerAliveCountMax=3".into()),
             keyword("User", "user"),
         ]
     );
@@ -134,7 +134,7 @@ fn tunnel_device_is_point_to_point_unless_tunnel_is_said_before() {
     let settings = |line: &str| tunnel(line).settings;
     let (mode, units) = (keyword("Tunnel", "point-to-point"), keyword("TunnelDevice", "0:1"));
     assert_eq!(settings("-N -w 0:1 h"), [mode.clone(), units.clone()]);
-    let before = Setting::Line("Tunnel=ethernet".into());
+    let before = ArgvSetting::Line("Tunnel=ethernet".into());
     assert_eq!(settings("-N -o Tunnel=ethernet -w0:1 h"), [before, mode, units]);
 }
 
@@ -169,8 +169,8 @@ fn getopt_speaks_where_words_cannot_be_cut() {
     assert_eq!(errors("-M 0 h -L"), ["option requires an argument -- 'L'"]);
     assert_eq!(errors("-M 0 -N"), ["no host is named"]);
     assert_eq!(errors(""), ["no host is named"]);
-    assert_eq!(read("host -V"), Ok(Asked::Version));
-    assert_eq!(read("-NV host"), Ok(Asked::Version));
+    assert_eq!(read("host -V"), Ok(ParsedArgv::Version));
+    assert_eq!(read("-NV host"), Ok(ParsedArgv::Version));
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn forwards_take_variables_and_say_what_is_wrong() {
 
 #[test]
 fn sshs_own_line_knows_no_monitor_port() {
-    let Ok(Asked::Tunnel(line)) = parse(&words("-fnNT -R 2222:localhost:22 host"), Dialect::Ssh, &|_| None) else {
+    let Ok(ParsedArgv::Tunnel(line)) = parse(&words("-fnNT -R 2222:localhost:22 host"), Dialect::Ssh, &|_| None) else {
         panic!("a tunnel");
     };
     assert!(line.background && line.no_command);

@@ -2,9 +2,9 @@
 
 use super::*;
 
-fn read(variables: &[(&str, &str)]) -> Result<Environment, Vec<String>> {
+fn read(variables: &[(&str, &str)]) -> Result<AutosshEnvironment, Vec<String>> {
     let variable = |name: &str| variables.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
-    Environment::read(&variable).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    AutosshEnvironment::read(&variable).map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
 fn error(name: &str, value: &str) -> String {
@@ -14,10 +14,10 @@ fn error(name: &str, value: &str) -> String {
 #[test]
 fn without_variables_everything_is_autosshs_default() {
     let environment = read(&[]).unwrap();
-    assert_eq!((environment.poll, environment.first_poll), (Environment::POLL, Environment::POLL));
+    assert_eq!((environment.poll, environment.first_poll), (AutosshEnvironment::POLL, AutosshEnvironment::POLL));
     assert_eq!((environment.gate_time, environment.net_timeout), (GATE_TIME, NET_TIMEOUT));
     assert_eq!((environment.max_start, environment.max_lifetime, environment.port), (None, None, None));
-    assert_eq!(environment.log, LogWishes { level: 6, debug: false, file: None });
+    assert_eq!(environment.log, LogOptions { level: 6, debug: false, file: None });
     assert!(!environment.fast && environment.notes.is_empty());
 }
 
@@ -40,7 +40,7 @@ fn every_variable_counts() {
         ("TUNNELD_AUTOSSH", "fast"),
     ])
     .unwrap();
-    assert_eq!(environment.log, LogWishes { level: 7, debug: true, file: Some("/l".into()) });
+    assert_eq!(environment.log, LogOptions { level: 7, debug: true, file: Some("/l".into()) });
     assert_eq!((environment.poll.as_secs(), environment.first_poll.as_secs()), (60, 5));
     assert_eq!((environment.gate_time, environment.max_start), (Duration::ZERO, Some(3)));
     assert_eq!(environment.max_lifetime, Some(Duration::from_secs(3600)));

@@ -3,13 +3,13 @@
 use futures_util::FutureExt;
 use tokio::io::{AsyncWriteExt, duplex};
 
-use super::Words;
+use super::MessageForm;
 use super::exchange::{exchange, not_what_was_sent};
 use crate::autossh::log::one_line;
 
 /// What became of an exchange.
 #[derive(Debug)]
-pub struct MonitorTalk {
+pub struct MonitorTranscript {
     /// The line that was sent.
     pub line: Vec<u8>,
     /// What was read in its place.
@@ -19,8 +19,9 @@ pub struct MonitorTalk {
 }
 
 /// Sends the line with this message and number to a peer that has answered `back`, and closes.
-pub fn monitor_talk(message: &str, number: u32, back: &[u8]) -> Option<MonitorTalk> {
-    let words = Words { host: "vm".to_owned(), program: "autossh".to_owned(), pid: 1, message: message.to_owned() };
+pub fn monitor_talk(message: &str, number: u32, back: &[u8]) -> Option<MonitorTranscript> {
+    let words =
+        MessageForm { host: "vm".to_owned(), program: "autossh".to_owned(), pid: 1, message: message.to_owned() };
     let line = words.line(number);
     let talk = async {
         let (mut out, _sink) = duplex(line.len());
@@ -30,5 +31,5 @@ pub fn monitor_talk(message: &str, number: u32, back: &[u8]) -> Option<MonitorTa
         exchange(&mut out, Some(&mut near), &line).await.ok()
     };
     let heard = talk.now_or_never().flatten()?;
-    Some(MonitorTalk { told: one_line(&not_what_was_sent(&line, &heard)), line, heard })
+    Some(MonitorTranscript { told: one_line(&not_what_was_sent(&line, &heard)), line, heard })
 }

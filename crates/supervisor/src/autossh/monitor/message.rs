@@ -2,7 +2,7 @@
 
 /// What stays the same in every line.
 #[derive(Debug, Clone)]
-pub(in crate::autossh) struct Words {
+pub(in crate::autossh) struct MessageForm {
     pub(in crate::autossh) host: String,
     pub(in crate::autossh) program: String,
     pub(in crate::autossh) pid: u32,
@@ -10,7 +10,7 @@ pub(in crate::autossh) struct Words {
     pub(in crate::autossh) message: String,
 }
 
-impl Words {
+impl MessageForm {
     /// The line with this number, which tells it from earlier ones and from those of others.
     pub(super) fn line(&self, random: u32) -> Vec<u8> {
         let Self { host, program, pid, message } = self;
@@ -25,7 +25,7 @@ mod tests {
     #[test]
     fn a_line_is_the_one_that_autossh_sends() {
         let mut words =
-            Words { host: "vm".into(), program: "autossh".into(), pid: 15393, message: "hello world".into() };
+            MessageForm { host: "vm".into(), program: "autossh".into(), pid: 15393, message: "hello world".into() };
         assert_eq!(words.line(766_324_678), b"vm autossh 15393 766324678 hello world\r\n");
         words.message.clear();
         assert_eq!(words.line(1), b"vm autossh 15393 1 \r\n");

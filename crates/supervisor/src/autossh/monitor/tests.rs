@@ -9,8 +9,8 @@ use super::*;
 /// Virtual, under a paused clock.
 const LIMIT: Duration = Duration::from_secs(15);
 
-fn words() -> Words {
-    Words { host: "vm".into(), program: "autossh".into(), pid: 1, message: String::new() }
+fn words() -> MessageForm {
+    MessageForm { host: "vm".into(), program: "autossh".into(), pid: 1, message: String::new() }
 }
 
 fn log(dir: &tempfile::TempDir) -> Arc<Log> {

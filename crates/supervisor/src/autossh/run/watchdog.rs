@@ -7,18 +7,18 @@ use tokio::sync::oneshot;
 use crate::tunnel::Handle;
 
 /// One question to the tunnel a beat; its answer feeds the watchdog.
-pub(super) struct Watchdog {
+pub(super) struct RunWatchdog {
     every: Duration,
     next: Instant,
     answer: Option<oneshot::Receiver<()>>,
 }
 
-impl Watchdog {
+impl RunWatchdog {
     pub(super) const fn new(every: Duration, now: Instant) -> Self {
         Self { every, next: now, answer: None }
     }
 
-    /// When to call [`Watchdog::due`].
+    /// When to call [`RunWatchdog::due`].
     pub(super) const fn next(&self) -> Instant {
         self.next
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tunnel_engine::auth::credentials;
 use tunnel_engine::spec::{SecretSource, SessionSpec};
 
-use super::needs::{self, Login};
-use super::report::Report;
+use super::needs::{self, LoginServer};
+use super::report::ServerReport;
 use crate::cli::problem::{Problem, print, printable};
 use crate::cli::server;
 use crate::config::{Desired, TunnelSpec};
@@ -34,7 +34,7 @@ pub(super) struct Install<'a> {
 pub(super) async fn run(install: &Install<'_>, desired: &Desired) -> Result<u8, Problem> {
     let session = session(install.over, desired)?;
     let login = login(install.tunnel, &session)?;
-    let report = Report {
+    let report = ServerReport {
         tunnel: &install.tunnel.name,
         login: &login,
         credentials: &credentials(&login.session.auth).await,
@@ -78,7 +78,7 @@ fn session(over: &str, desired: &Desired) -> Result<SessionSpec, Problem> {
 }
 
 /// Which server of the tunnel's route that is.
-fn login(tunnel: &TunnelSpec, session: &SessionSpec) -> Result<Login, Problem> {
+fn login(tunnel: &TunnelSpec, session: &SessionSpec) -> Result<LoginServer, Problem> {
     let mut logins = needs::logins(tunnel);
     let at = session.destination.host_port();
     let found = logins.iter().position(|login| login.session.destination.host_port() == at);

@@ -3,14 +3,14 @@
 use tunnel_engine::forward::probed_at;
 use tunnel_engine::session::RemoteListen;
 use tunnel_engine::spec::{
-    Bind, Connect, Destination, DeviceMode, DeviceUnit, Forward, ForwardKind, Listen, SessionSpec, Via,
+    Bind, Connect, Destination, DeviceMode, DeviceUnit, Forward, ForwardKind, Listen, Route, SessionSpec,
 };
 
 use crate::config::{OnRemotePortBusy, ProbeSpec, TunnelSpec};
 
 /// A server that the tunnel logs in to.
 #[derive(Debug, Clone)]
-pub(super) struct Login {
+pub(super) struct LoginServer {
     pub(super) session: SessionSpec,
     pub(super) is_jump_host: bool,
     pub(super) needs: Needs,
@@ -21,7 +21,7 @@ pub(super) struct Login {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Needs {
     /// Connections from the server.
-    pub(super) opens: Opens,
+    pub(super) opens: PermittedOpens,
     /// Ports that the server listens on; 0: one of its choice.
     pub(super) listens: Vec<(String, u16)>,
     /// Some of them to unix sockets.
@@ -40,12 +40,12 @@ pub(super) struct Needs {
 
 /// Where the server may connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Opens {
+pub(super) enum PermittedOpens {
     Any,
     These(Vec<(String, u16)>),
 }
 
-impl Default for Opens {
+impl Default for PermittedOpens {
     fn default() -> Self {
         Self::These(Vec::new())
     }
@@ -66,14 +66,14 @@ const TAKEOVER: &str = "on_remote_port_busy = \"takeover\" runs commands in the 
                         with \"retry\" none would be";
 
 /// Every server that the tunnel logs in to, those next to this machine first. One that is on several routes is there once.
-pub(super) fn logins(tunnel: &TunnelSpec) -> Vec<Login> {
-    let mut logins: Vec<Login> = Vec::new();
+pub(super) fn logins(tunnel: &TunnelSpec) -> Vec<LoginServer> {
+    let mut logins: Vec<LoginServer> = Vec::new();
     for server in tunnel.servers() {
-        let mut route = vec![Login { session: server.clone(), is_jump_host: false, needs: of_server(tunnel) }];
+        let mut route = vec![LoginServer { session: server.clone(), is_jump_host: false, needs: of_server(tunnel) }];
         let mut session = server;
-        while let Via::Jump(jump) = &session.dial.via {
+        while let Route::Jump(jump) = &session.dial.via {
             let needs = of_jump_host(&session.destination);
-            route.push(Login { session: jump.as_ref().clone(), is_jump_host: true, needs });
+            route.push(LoginServer { session: jump.as_ref().clone(), is_jump_host: true, needs });
             session = jump;
         }
         for login in route.into_iter().rev() {
@@ -87,7 +87,7 @@ pub(super) fn logins(tunnel: &TunnelSpec) -> Vec<Login> {
 }
 
 fn of_jump_host(next: &Destination) -> Needs {
-    Needs { opens: Opens::These(vec![(next.host.clone(), next.port)]), ..Needs::default() }
+    Needs { opens: PermittedOpens::These(vec![(next.host.clone(), next.port)]), ..Needs::default() }
 }
 
 fn of_server(tunnel: &TunnelSpec) -> Needs {
@@ -115,7 +115,7 @@ impl Needs {
             Connect::Unix(path) => self.open_socket(&path.to_string_lossy()),
             Connect::Device(_) => {}
             Connect::Socks => {
-                self.opens = Opens::Any;
+                self.opens = PermittedOpens::Any;
                 self.note(DYNAMIC);
             }
         }
@@ -170,8 +170,8 @@ impl Needs {
 
     fn add(&mut self, other: Self) {
         match other.opens {
-            Opens::Any => self.opens = Opens::Any,
-            Opens::These(targets) => targets.iter().for_each(|(host, port)| self.opens.add(host, *port)),
+            PermittedOpens::Any => self.opens = PermittedOpens::Any,
+            PermittedOpens::These(targets) => targets.iter().for_each(|(host, port)| self.opens.add(host, *port)),
         }
         other.listens.into_iter().for_each(|listen| push(&mut self.listens, listen));
         self.opens_sockets |= other.opens_sockets;
@@ -183,7 +183,7 @@ impl Needs {
     }
 }
 
-impl Opens {
+impl PermittedOpens {
     fn add(&mut self, host: &str, port: u16) {
         if let Self::These(targets) = self {
             push(targets, (host.to_owned(), port));
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
     use crate::config::{Overrides, load_text};
 
-    fn logins_of(lines: &str) -> Vec<Login> {
+    fn logins_of(lines: &str) -> Vec<LoginServer> {
         let text = format!("[[tunnel]]\nname = \"t\"\nhost = \"u@h\"\n{lines}");
         let desired = load_text(Path::new("/c.toml"), &text, &Overrides::default());
         logins(&desired.unwrap_or_else(|errors| panic!("{errors}")).tunnels[0])
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn local_forwards_open_their_targets_as_written() {
         let needs = needs("local_forward = [\"1:DB:3306\", \"2:DB:3306\", \"3:[::1]:5432\", \"/run/s:/run/t\"]");
-        assert_eq!(needs.opens, Opens::These(pairs(&[("DB", 3306), ("::1", 5432), ("/run/t", 0)])));
+        assert_eq!(needs.opens, PermittedOpens::These(pairs(&[("DB", 3306), ("::1", 5432), ("/run/t", 0)])));
         assert!(needs.opens_sockets && !needs.listens_on_sockets && needs.listens.is_empty());
         assert_eq!(needs.notes, [""; 0]);
     }
@@ -241,23 +241,23 @@ mod tests {
         let lines = "remote_forward = [\"80:a:1\", \"*:81:a:1\", \"[::1]:82:a:1\", \"0:a:1\"]";
         let proven = needs(lines);
         assert_eq!(proven.listens, pairs(&[("localhost", 80), ("*", 81), ("::1", 82), ("localhost", 0)]));
-        assert_eq!(proven.opens, Opens::These(pairs(&[("127.0.0.1", 80), ("127.0.0.1", 81), ("::1", 82)])));
+        assert_eq!(proven.opens, PermittedOpens::These(pairs(&[("127.0.0.1", 80), ("127.0.0.1", 81), ("::1", 82)])));
         assert!(proven.gateway && !proven.commands);
         assert_eq!(proven.notes, [UNPROVEN_PORT]);
         let unproven = needs(&format!("{lines}\nprobe = \"off\""));
-        assert_eq!(unproven.opens, Opens::default());
+        assert_eq!(unproven.opens, PermittedOpens::default());
         assert!(!needs("remote_forward = [\"localhost:80:a:1\"]").gateway);
     }
 
     #[test]
     fn what_cannot_be_limited_is_said() {
         let dynamic = needs("dynamic_forward = [\"1080\"]\nlocal_forward = [\"1:db:1\"]");
-        assert_eq!((dynamic.opens, dynamic.notes), (Opens::Any, vec![DYNAMIC]));
+        assert_eq!((dynamic.opens, dynamic.notes), (PermittedOpens::Any, vec![DYNAMIC]));
         let reverse = needs("remote_forward = [\"1080\"]\non_remote_port_busy = \"takeover\"");
         assert!(reverse.commands);
         assert_eq!(reverse.notes, [REVERSE, TAKEOVER]);
         let socket = needs("remote_forward = [\"/run/s:/run/t\"]");
-        assert_eq!(socket.opens, Opens::These(pairs(&[("/run/s", 0)])));
+        assert_eq!(socket.opens, PermittedOpens::These(pairs(&[("/run/s", 0)])));
         assert_eq!(socket.notes, [NEW_SOCKETS]);
         assert_eq!(needs("local_forward = [{ listen = \"1\", connect = \"/a#b\" }]").notes, [ODD_PATH]);
         let unproven = needs("remote_forward = [\"/run/s:/run/t\"]\nprobe = \"off\"");
@@ -269,7 +269,7 @@ mod tests {
         let logins = logins_of("proxy_jump = \"a@one,b@two:2200\"\nlocal_forward = [\"1:db:1\"]");
         let shown = logins.iter().map(|login| (login.session.destination.to_string(), login.needs.opens.clone()));
         let shown: Vec<_> = shown.collect();
-        let opens = |host, port| Opens::These(pairs(&[(host, port)]));
+        let opens = |host, port| PermittedOpens::These(pairs(&[(host, port)]));
         assert_eq!(
             shown,
             [

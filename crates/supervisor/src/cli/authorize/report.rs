@@ -2,21 +2,21 @@
 
 use std::fmt::Write;
 
-use tunnel_engine::auth::{Certified, Credential, Credentials};
-use tunnel_engine::spec::Via;
+use tunnel_engine::auth::{CertificateInfo, Credential, Credentials};
+use tunnel_engine::spec::Route;
 
-use super::needs::Login;
-use super::permit;
+use super::needs::LoginServer;
+use super::sshd_config;
 
 /// What the texts need beside the login.
-pub(super) struct Report<'a> {
+pub(super) struct ServerReport<'a> {
     pub(super) tunnel: &'a str,
-    pub(super) login: &'a Login,
+    pub(super) login: &'a LoginServer,
     pub(super) credentials: &'a Credentials,
     pub(super) from: &'a [String],
 }
 
-impl Report<'_> {
+impl ServerReport<'_> {
     /// The lines of authorized_keys: one for each key that the tunnel names, else for the first that it would show.
     pub(super) fn lines(&self) -> Vec<String> {
         self.keyed_lines().into_iter().map(|(_, line)| line).collect()
@@ -32,7 +32,7 @@ impl Report<'_> {
     }
 
     fn line(&self, key: &str, first: &str) -> String {
-        format!("{first}{} {key} tunneld-{}", permit::options(&self.login.needs, self.from), self.tunnel)
+        format!("{first}{} {key} tunneld-{}", sshd_config::options(&self.login.needs, self.from), self.tunnel)
     }
 
     pub(super) fn text(&self) -> String {
@@ -58,11 +58,11 @@ impl Report<'_> {
             "#\n# And at the end of /etc/ssh/sshd_config there, which limits `{user}` whatever its key is; without it the line\n\
              # above limits this key, but where the server's own settings forbid a forward, it does not work:"
         );
-        text.push_str(&permit::block(user, &self.login.needs));
+        text.push_str(&sshd_config::block(user, &self.login.needs));
         for note in &self.login.needs.notes {
             let _ = writeln!(text, "# note: {note}");
         }
-        if let Via::Command(command) = &self.login.session.dial.via {
+        if let Route::Command(command) = &self.login.session.dial.via {
             let _ = writeln!(text, "# note: the way there is `{command}`: what that needs is not listed here");
         }
         text
@@ -75,7 +75,7 @@ impl Report<'_> {
         }
     }
 
-    fn certificate(&self, credential: &Credential, certified: &Certified) -> String {
+    fn certificate(&self, credential: &Credential, certified: &CertificateInfo) -> String {
         let principals = if certified.principals.is_empty() { String::new() } else { certified.principals.join(",") };
         let names = if principals.is_empty() { "any login".to_owned() } else { format!("`{principals}`") };
         let mut text = format!(
@@ -104,15 +104,20 @@ mod tests {
     use crate::cli::authorize::needs::logins;
     use crate::config::{Overrides, load_text};
 
-    fn credential(key: &str, named: bool, certified: Option<Certified>) -> Credential {
+    fn credential(key: &str, named: bool, certified: Option<CertificateInfo>) -> Credential {
         Credential { source: format!("/{key}"), named, key: key.to_owned(), certified }
     }
 
-    fn with(shown: Vec<Credential>, check: impl Fn(&Report<'_>)) {
+    fn with(shown: Vec<Credential>, check: impl Fn(&ServerReport<'_>)) {
         let config = "[[tunnel]]\nname = \"t\"\nhost = \"u@h\"\nlocal_forward = [\"1:db:1\"]\n";
         let desired = load_text(Path::new("/c.toml"), config, &Overrides::default()).unwrap();
         let credentials = Credentials { shown, skipped: Vec::new() };
-        check(&Report { tunnel: "t", login: &logins(&desired.tunnels[0])[0], credentials: &credentials, from: &[] });
+        check(&ServerReport {
+            tunnel: "t",
+            login: &logins(&desired.tunnels[0])[0],
+            credentials: &credentials,
+            from: &[],
+        });
     }
 
     #[test]
@@ -129,7 +134,7 @@ mod tests {
 
     #[test]
     fn all_but_lines_and_block_is_comment() {
-        let certified = Certified { authority: "CA".into(), principals: vec!["u".into()], forwards: false };
+        let certified = CertificateInfo { authority: "CA".into(), principals: vec!["u".into()], forwards: false };
         with(vec![credential("A", true, Some(certified)), credential("A", true, None)], |report| {
             let text = report.text();
             assert!(text.contains("# cert-authority,principals=\"u\",restrict,"), "{text}");

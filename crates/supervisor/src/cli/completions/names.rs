@@ -5,8 +5,8 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
-use crate::cli::args::Global;
-use crate::cli::talk::Daemon;
+use crate::cli::args::GlobalArgs;
+use crate::cli::daemon::DaemonAddress;
 use crate::config;
 
 /// A daemon answers in a millisecond or two; one that is busy must not hold up the keyboard.
@@ -14,12 +14,12 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(40);
 
 /// What the command line says about whom to ask.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Named {
+pub(super) struct CompletionTarget {
     pub(super) config: Option<PathBuf>,
     pub(super) control_socket: Option<PathBuf>,
 }
 
-impl Named {
+impl CompletionTarget {
     /// The value of an option, by clap's name.
     pub(super) fn take(&mut self, option: &str, value: &str) {
         match option {
@@ -30,9 +30,9 @@ impl Named {
     }
 }
 
-pub(super) fn of_tunnels(named: &Named) -> Vec<String> {
+pub(super) fn of_tunnels(named: &CompletionTarget) -> Vec<String> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let global = Global {
+    let global = GlobalArgs {
         config: named.config.clone().or_else(|| variable("TUNNELD_CONFIG")),
         control_socket: named.control_socket.clone().or_else(|| variable("TUNNELD_CONTROL_SOCKET")),
         log_level: None,
@@ -42,12 +42,12 @@ pub(super) fn of_tunnels(named: &Named) -> Vec<String> {
     of_daemon(global).unwrap_or_else(|| config::names_in(&file))
 }
 
-fn of_daemon(global: Global) -> Option<Vec<String>> {
+fn of_daemon(global: GlobalArgs) -> Option<Vec<String>> {
     let (answer, answers) = sync_channel(1);
     // It is left behind when it is late: the process ends.
     thread::Builder::new()
         .spawn(move || {
-            let status = Daemon::find(&global).and_then(|daemon| daemon.status(Vec::new()));
+            let status = DaemonAddress::find(&global).and_then(|daemon| daemon.status(Vec::new()));
             let names = status.map(|status| status.tunnels.into_iter().map(|tunnel| tunnel.name).collect());
             let _ = answer.send(names.ok());
         })

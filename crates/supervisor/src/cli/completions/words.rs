@@ -2,7 +2,7 @@
 
 use clap::{Arg, Command};
 
-use super::names::Named;
+use super::names::CompletionTarget;
 
 /// What to go on with.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,13 +15,23 @@ pub(super) enum Candidates {
 
 /// `words`: after the program's name, the last one being typed. `names` gives the tunnels of the daemon or the config that
 /// the words name.
-pub(super) fn candidates(command: &Command, words: &[String], names: impl Fn(&Named) -> Vec<String>) -> Candidates {
+pub(super) fn candidates(
+    command: &Command,
+    words: &[String],
+    names: impl Fn(&CompletionTarget) -> Vec<String>,
+) -> Candidates {
     let none = || Candidates::Words(Vec::new());
     let (typed, before) = match words.split_last() {
         Some((typed, before)) => (typed.as_str(), before),
         None => ("", &[][..]),
     };
-    let mut line = Line { root: command, verb: command, positionals: Vec::new(), waits: None, named: Named::default() };
+    let mut line = TypedLine {
+        root: command,
+        verb: command,
+        positionals: Vec::new(),
+        waits: None,
+        named: CompletionTarget::default(),
+    };
     for word in before {
         if !line.read(word) {
             return none();
@@ -52,16 +62,16 @@ pub(super) fn candidates(command: &Command, words: &[String], names: impl Fn(&Na
 }
 
 /// The words before the one that is typed.
-struct Line<'a> {
+struct TypedLine<'a> {
     root: &'a Command,
     verb: &'a Command,
     positionals: Vec<String>,
     /// The option whose value is next.
     waits: Option<&'a Arg>,
-    named: Named,
+    named: CompletionTarget,
 }
 
-impl<'a> Line<'a> {
+impl<'a> TypedLine<'a> {
     /// False: what follows is not ours to complete.
     fn read(&mut self, word: &str) -> bool {
         if let Some(option) = self.waits.take() {
@@ -100,7 +110,7 @@ impl<'a> Line<'a> {
         verb.get_arguments().filter(|arg| !arg.is_positional()).chain(global)
     }
 
-    fn value(&self, arg: &Arg, typed: &str, names: &impl Fn(&Named) -> Vec<String>) -> Candidates {
+    fn value(&self, arg: &Arg, typed: &str, names: &impl Fn(&CompletionTarget) -> Vec<String>) -> Candidates {
         let possible = arg.get_possible_values();
         if !possible.is_empty() {
             return starting_with(
@@ -139,7 +149,7 @@ mod tests {
 
     fn complete(line: &str) -> Vec<String> {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let names = |named: &Named| {
+        let names = |named: &CompletionTarget| {
             let more = named.config.as_ref().map(|config| config.display().to_string());
             ["web-db", "web", "mail"].map(str::to_owned).into_iter().chain(more).collect()
         };

@@ -13,18 +13,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
-use tunnel_engine::demo_server::{Faults, Key, Server};
+use tunnel_engine::demo_server::{DemoKey, Faults, Server};
 use tunnel_engine::dial::NetDialer;
 use tunnel_engine::{clock, task};
 
 use super::super::problem::Problem;
-use super::story::Story;
+use super::script::DemoScript;
 use crate::config::{self, Overrides};
 use crate::control::{Command, Request, Response};
 use crate::history::Recorder;
 use crate::os::{KeptListeners, Notify, PidfileError, RecentLines, Signal};
 use crate::supervise::snapshot::TunnelStatus;
-use crate::supervise::{self, Refusal, Setup};
+use crate::supervise::{self, ConfigRefusal, Setup};
 
 /// What goes through the tunnel and back: more than any buffer on the way holds, and done in an instant.
 const PAYLOAD: usize = 1 << 20;
@@ -32,7 +32,7 @@ const PAYLOAD: usize = 1 << 20;
 /// How often the tunnel is looked at: finer than anybody reads.
 const LOOK: Duration = Duration::from_millis(20);
 
-pub(super) struct Stage {
+pub(super) struct DemoStage {
     /// The SSH server's address.
     pub(super) server: SocketAddr,
     /// The echo service's address.
@@ -48,7 +48,7 @@ pub(super) struct Stage {
     _files: TempDir,
 }
 
-impl Stage {
+impl DemoStage {
     pub(super) async fn set() -> Result<Self, Problem> {
         let files = tempfile::Builder::new().prefix("tunneld-demo-").tempdir().map_err(Problem::Start)?;
         let machine = server(files.path()).await?;
@@ -62,7 +62,7 @@ impl Stage {
         let desired = config::load_text(&file, &text, &Overrides::default()).map_err(Problem::Config)?;
         let (commands, requests) = mpsc::channel(1);
         let (signals, heard) = mpsc::channel(1);
-        let refuse = |_| Err(Refusal { text: "there is no file".to_owned(), errors: serde_json::Value::Null });
+        let refuse = |_| Err(ConfigRefusal { text: "there is no file".to_owned(), errors: serde_json::Value::Null });
         let supervisor = task::owned(supervise::run(Setup {
             desired,
             load: Arc::new(refuse),
@@ -94,7 +94,7 @@ impl Stage {
     /// Looks until the tunnel is as wished; tells each change of its phase.
     pub(super) async fn until(
         &mut self,
-        story: &mut Story,
+        story: &mut DemoScript,
         wished: impl Fn(&TunnelStatus) -> bool,
     ) -> Result<TunnelStatus, Problem> {
         let mut looks = tokio::time::interval(LOOK);
@@ -108,7 +108,7 @@ impl Stage {
     }
 
     /// Tells each change for so long.
-    pub(super) async fn watch_for(&mut self, story: &mut Story, span: Duration) -> Result<(), Problem> {
+    pub(super) async fn watch_for(&mut self, story: &mut DemoScript, span: Duration) -> Result<(), Problem> {
         let end = clock::now() + span;
         self.until(story, |_| clock::now() >= end).await.map(drop)
     }
@@ -140,7 +140,7 @@ impl Stage {
         let _ = self.supervisor.await;
     }
 
-    async fn look(&mut self, story: &mut Story) -> Result<TunnelStatus, Problem> {
+    async fn look(&mut self, story: &mut DemoScript) -> Result<TunnelStatus, Problem> {
         let (reply, answer) = oneshot::channel();
         let ended = || Problem::Demo("the supervisor ended".into());
         let request = Request::Status { names: vec![] };
@@ -160,7 +160,7 @@ impl Stage {
 
 /// Lets in whoever has the key in `folder`.
 async fn server(folder: &Path) -> Result<Server, Problem> {
-    let key = Key::ed25519().map_err(demo)?;
+    let key = DemoKey::ed25519().map_err(demo)?;
     let path = folder.join("identity");
     std::fs::write(&path, key.private_openssh().map_err(demo)?).map_err(Problem::Start)?;
     std::fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(Problem::Start)?;

@@ -3,12 +3,12 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use tunnel_engine::spec::{Destination, IdentitySpec, Via};
+use tunnel_engine::spec::{Destination, IdentitySpec, Route};
 
 use crate::config::TunnelSpec;
 
 /// What the next steps depend on.
-pub(super) struct Next<'a> {
+pub(super) struct NextContext<'a> {
     /// The file that was written.
     pub(super) path: &'a Path,
     /// It is read when no config is named.
@@ -23,9 +23,9 @@ pub(super) struct Next<'a> {
 }
 
 /// A command, and what it is for.
-type Step = (String, &'static str);
+type NextStep = (String, &'static str);
 
-impl Next<'_> {
+impl NextContext<'_> {
     pub(super) fn text(&self) -> String {
         let (tunnel, destination) = (self.tunnel, &self.tunnel.session.destination);
         let mut text = format!("wrote {}: tunnel `{}` to {destination}\n", self.path.display(), tunnel.name);
@@ -41,7 +41,7 @@ impl Next<'_> {
         text
     }
 
-    fn steps(&self) -> Vec<Step> {
+    fn steps(&self) -> Vec<NextStep> {
         let name = &self.tunnel.name;
         // The service's home and key are its own.
         let as_service = if self.service { "runuser -u tunneld -- " } else { "" };
@@ -71,7 +71,7 @@ impl Next<'_> {
         let identities = &self.tunnel.session.auth.identities;
         let named = identities.iter().find(|identity| identity.explicit);
         if identities.iter().any(|identity| identity.path.exists())
-            || !matches!(self.tunnel.session.dial.via, Via::Direct)
+            || !matches!(self.tunnel.session.dial.via, Route::Direct)
         {
             return None;
         }

@@ -2,7 +2,7 @@
 
 use tunnel_engine::spec::{Destination, Forward, ForwardKind};
 
-use super::{InitArgs, Wanted};
+use super::{InitArgs, InitTunnel};
 use crate::cli::problem::{Problem, print};
 use crate::os::{Terminal, ask_line};
 
@@ -14,11 +14,11 @@ const FORWARDS: &str = "What to forward, as after `ssh`; an empty line ends the 
 ";
 
 /// The whole wish: the command line's, and answers for what it leaves out.
-pub(super) fn complete(args: InitArgs) -> Result<Wanted, Problem> {
+pub(super) fn complete(args: InitArgs) -> Result<InitTunnel, Problem> {
     let flags =
         [(ForwardKind::Local, args.local), (ForwardKind::Remote, args.remote), (ForwardKind::Dynamic, args.dynamic)];
     let forwards = flags.into_iter().flat_map(|(kind, specs)| specs.into_iter().map(move |spec| (kind, spec)));
-    let mut wanted = Wanted {
+    let mut wanted = InitTunnel {
         server: args.server.unwrap_or_default(),
         forwards: forwards.collect(),
         name: args.name,

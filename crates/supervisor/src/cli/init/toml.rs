@@ -2,19 +2,19 @@
 
 use tunnel_engine::spec::{Destination, ForwardKind};
 
-use super::Wanted;
-use crate::import::{Keys, Names, comment};
-use crate::sshconfig::{Files, Library, Query, Resolved, System, Way, resolve};
+use super::InitTunnel;
+use crate::import::{KeyLines, UniqueNames, comment};
+use crate::sshconfig::{ConfigFiles, FileCache, ProxyRoute, Query, Resolved, System, resolve};
 
 const HEAD: &str = "Written by `tunneld init`. `tunneld check` reads it, `tunneld reload` applies a change.";
 
 /// The config with this one tunnel. What is wrong with a value is for the reader of the config to say.
-pub(super) fn config(wanted: &Wanted, facts: &System) -> String {
-    let mut keys = Keys::default();
+pub(super) fn config(wanted: &InitTunnel, facts: &System) -> String {
+    let mut keys = KeyLines::default();
     // Stands for what the text does not name; no user can write either.
     let typed = Destination::parse_or(&wanted.server, "-", 0).ok();
     let host = typed.as_ref().map_or(wanted.server.as_str(), |typed| typed.host.as_str());
-    let name = wanted.name.clone().unwrap_or_else(|| Names::default().of(host));
+    let name = wanted.name.clone().unwrap_or_else(|| UniqueNames::default().of(host));
     keys.text("name", &name);
     match &typed {
         Some(typed) => {
@@ -50,16 +50,16 @@ pub(super) fn config(wanted: &Wanted, facts: &System) -> String {
 
 /// Does ssh_config say about this host how it is reached, or how to log in there?
 fn is_alias(host: &str, facts: &System) -> bool {
-    let ask = |files| resolve(&Query::new(host, files), &Library::default(), facts).ok();
+    let ask = |files| resolve(&Query::new(host, files), &FileCache::default(), facts).ok();
     let matters = |resolved: Resolved| {
-        let direct = matches!(resolved.way, Way::Direct);
+        let direct = matches!(resolved.way, ProxyRoute::Direct);
         let Resolved { host, user, port, settings, forwards, .. } = resolved;
         let login = ["identity_file", "certificate_file", "identity_agent", "host_key_alias", "user_known_hosts_file"];
         let settings = settings.only(&login);
         let forwards: Vec<_> = forwards.into_iter().map(|(forward, _)| forward).collect();
         (host, user, port, direct, settings, forwards)
     };
-    match (ask(Files::Usual), ask(Files::None)) {
+    match (ask(ConfigFiles::Usual), ask(ConfigFiles::None)) {
         (Some(with), Some(without)) => matters(with) != matters(without),
         _ => false,
     }
@@ -73,7 +73,7 @@ mod tests {
     use crate::config::{Overrides, TunnelSpec, load_text_for};
 
     /// A home with this `.ssh/config`, and what the written config comes to there.
-    fn read_back(wanted: &Wanted, ssh_config: &str) -> (String, TunnelSpec) {
+    fn read_back(wanted: &InitTunnel, ssh_config: &str) -> (String, TunnelSpec) {
         let home = tempfile::tempdir().unwrap();
         std::fs::create_dir(home.path().join(".ssh")).unwrap();
         std::fs::write(home.path().join(".ssh/config"), ssh_config).unwrap();
@@ -84,9 +84,9 @@ mod tests {
         (text, desired.tunnels.remove(0))
     }
 
-    fn wanted(server: &str, forwards: &[(ForwardKind, &str)]) -> Wanted {
+    fn wanted(server: &str, forwards: &[(ForwardKind, &str)]) -> InitTunnel {
         let forwards = forwards.iter().map(|(kind, spec)| (*kind, (*spec).to_owned())).collect();
-        Wanted { server: server.to_owned(), forwards, ..Wanted::default() }
+        InitTunnel { server: server.to_owned(), forwards, ..InitTunnel::default() }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use nix::unistd::{Uid, User, geteuid};
 use tempfile::Builder;
 
 use crate::config;
-use crate::sshconfig::{Facts, System};
+use crate::sshconfig::{HostFacts, System};
 
 /// Whom the packaged unit runs the daemon as.
 const SERVICE_USER: &str = "tunneld";
@@ -17,14 +17,14 @@ const SERVICE_USER: &str = "tunneld";
 const SERVICE_CONFIG: &str = "/etc/tunneld.toml";
 
 /// The account that will run tunneld with the file.
-pub(super) enum Account {
+pub(super) enum ServiceAccount {
     /// The one that wrote it.
     Own,
     /// The packaged service's, with a home of its own.
     Service(Box<User>),
 }
 
-impl Account {
+impl ServiceAccount {
     pub(super) fn that_runs(path: &Path) -> Self {
         let service = User::from_name(SERVICE_USER).ok().flatten();
         match service.filter(|_| geteuid().is_root() && path == Path::new(SERVICE_CONFIG)) {
@@ -52,13 +52,13 @@ impl Account {
 
 /// Writes it so that no other user can change it, and none but the service can read it. A file that is there is only
 /// replaced when that is asked for, also one that came into being meanwhile.
-pub(super) fn write(path: &Path, text: &str, replace: bool, account: &Account) -> io::Result<()> {
+pub(super) fn write(path: &Path, text: &str, replace: bool, account: &ServiceAccount) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let mut file =
         Builder::new().prefix(".tunneld-init").permissions(Permissions::from_mode(0o600)).tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
-    if let Account::Service(user) = account {
+    if let ServiceAccount::Service(user) = account {
         chown(file.path(), Some(Uid::current().as_raw()), Some(user.gid.as_raw()))?;
         file.as_file().set_permissions(Permissions::from_mode(0o640))?;
     }
@@ -75,11 +75,11 @@ mod tests {
     fn files_are_private_and_replaced_only_when_asked() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new/folder/config.toml");
-        write(&path, "one", false, &Account::Own).unwrap();
+        write(&path, "one", false, &ServiceAccount::Own).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(write(&path, "two", false, &Account::Own).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(write(&path, "two", false, &ServiceAccount::Own).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one");
-        write(&path, "two", true, &Account::Own).unwrap();
+        write(&path, "two", true, &ServiceAccount::Own).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else is left behind");
     }

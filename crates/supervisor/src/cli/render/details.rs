@@ -3,12 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use super::cause::next;
-use super::grid::{Column, Keep, Row, grid, paragraph};
-use super::look::{Look, Tone};
+use super::grid::{Column, GridRow, Keep, grid, paragraph};
+use super::history::outages;
 use super::numbers::{bytes, round_trip};
-use super::past::outages;
 use super::spans::{short, since};
 use super::state::{tone, word};
+use super::style::{OutputStyle, Tone};
 use super::text::{pad, printable};
 use crate::history::TunnelHistory;
 use crate::supervise::snapshot::{FailureStatus, ForwardStatus, RefusedStatus, SessionStatus, Status, TunnelStatus};
@@ -26,7 +26,12 @@ const LABEL: usize = 14;
 const OUTAGES: usize = 10;
 
 /// Each tunnel of the status, with an empty line between two. A history is told of those that have one.
-pub(in crate::cli) fn details(status: &Status, histories: &[TunnelHistory], now: SystemTime, look: Look) -> String {
+pub(in crate::cli) fn details(
+    status: &Status,
+    histories: &[TunnelHistory],
+    now: SystemTime,
+    look: OutputStyle,
+) -> String {
     let told = status.tunnels.iter().map(|tunnel| {
         let history = histories.iter().find(|history| history.name == tunnel.name);
         let past = history.map(|history| outages(history, OUTAGES, now, INDENT, look));
@@ -36,7 +41,7 @@ pub(in crate::cli) fn details(status: &Status, histories: &[TunnelHistory], now:
 }
 
 /// One tunnel, each line ended.
-fn one(tunnel: &TunnelStatus, now: SystemTime, look: Look) -> String {
+fn one(tunnel: &TunnelStatus, now: SystemTime, look: OutputStyle) -> String {
     // `since` is about the phase: a tunnel may have been up for longer than it has been ready.
     let before = if tunnel.phase == "up" { ", up since" } else { " since" };
     let heading = printable(&format!("{}: {}{}", tunnel.name, word(tunnel), ago(&tunnel.since, now, before)));
@@ -91,7 +96,7 @@ fn session_facts(session: &SessionStatus, now: SystemTime) -> Vec<(&'static str,
 }
 
 /// A label and its value, whose further lines stand below its first.
-fn fact(label: &str, value: &str, look: Look) -> String {
+fn fact(label: &str, value: &str, look: OutputStyle) -> String {
     let told = paragraph(value, INDENT + LABEL, look);
     let label = format!("{:INDENT$}{}", "", pad(label, LABEL, false));
     label + told.get(INDENT + LABEL..).unwrap_or_default()
@@ -114,15 +119,15 @@ const FORWARDS: [Column; 10] = [
     Column { title: "OUT", right: true, keep: Keep::Until(5) },
 ];
 
-fn forwards(tunnel: &TunnelStatus, look: Look) -> String {
+fn forwards(tunnel: &TunnelStatus, look: OutputStyle) -> String {
     if tunnel.forwards.is_empty() {
         return heading("no forwards");
     }
-    let rows: Vec<Row> = tunnel.forwards.iter().map(forward).collect();
+    let rows: Vec<GridRow> = tunnel.forwards.iter().map(forward).collect();
     heading("forwards") + &grid(&FORWARDS, &rows, DEEPER, look)
 }
 
-fn forward(forward: &ForwardStatus) -> Row {
+fn forward(forward: &ForwardStatus) -> GridRow {
     let cells = vec![
         forward.kind.clone(),
         forward.listen.clone(),
@@ -140,10 +145,10 @@ fn forward(forward: &ForwardStatus) -> Row {
         "pending" | "unverified" => Tone::Warning,
         _ => Tone::Bad,
     };
-    Row { cells, tone, below: forward.message.iter().cloned().collect() }
+    GridRow { cells, tone, below: forward.message.iter().cloned().collect() }
 }
 
-fn refused(tunnel: &TunnelStatus, now: SystemTime, look: Look) -> String {
+fn refused(tunnel: &TunnelStatus, now: SystemTime, look: OutputStyle) -> String {
     let told = |forward: &ForwardStatus, refused: &RefusedStatus| {
         let RefusedStatus { at, target, message, .. } = refused;
         let when = ago(at, now, "").trim_start().to_owned();
@@ -157,7 +162,7 @@ fn refused(tunnel: &TunnelStatus, now: SystemTime, look: Look) -> String {
     if lines.is_empty() { lines } else { heading("last refused connections") + &lines }
 }
 
-fn last_failure(failure: &FailureStatus, now: SystemTime, look: Look) -> String {
+fn last_failure(failure: &FailureStatus, now: SystemTime, look: OutputStyle) -> String {
     let FailureStatus { kind, message, hint, at, .. } = failure;
     let when = ago(at, now, "").trim_start().to_owned();
     heading("last failure")
@@ -173,12 +178,12 @@ fn ago(at: &str, now: SystemTime, before: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::look::Style;
+    use super::super::style::ColourChoice;
     use super::super::table::tests::{example, now};
     use super::super::text::cells;
     use super::*;
 
-    fn of(index: usize, look: Look) -> String {
+    fn of(index: usize, look: OutputStyle) -> String {
         one(&example().tunnels[index], now(), look)
     }
 
@@ -199,12 +204,12 @@ web-db: ready, up since 2026-01-01T00:00:00Z (1h ago)
     local  127.0.0.1:3307  127.0.0.1:3306  up         2      17       0     0  1 B  1 B
     local  127.0.0.1:3307  127.0.0.1:3306  up         0      17       0     0  1 B  1 B
 ";
-        assert_eq!(of(0, Look::PIPE), expected);
+        assert_eq!(of(0, OutputStyle::PIPE), expected);
     }
 
     #[test]
     fn a_waiting_tunnel_tells_attempts_next_start_and_failure() {
-        let text = of(1, Look::PIPE);
+        let text = of(1, OutputStyle::PIPE);
         assert!(text.contains("  starts        3, the last 2 failed\n  next          next start in 12s\n"), "{text}");
         assert!(
             text.contains("  last failure\n    2026-01-01T00:59:30Z (30s ago): connect_refused: `b:22` refused"),
@@ -222,7 +227,7 @@ web-db: ready, up since 2026-01-01T00:00:00Z (1h ago)
             code: Some(2),
             message: "the server could not connect: Connection refused".into(),
         }];
-        let text = details(&status, &[], now(), Look::PIPE);
+        let text = details(&status, &[], now(), OutputStyle::PIPE);
         assert!(
             text.contains("    2026-01-01T00:59:00Z (1m ago), by 127.0.0.1:3307 to db:1: the server could not connect"),
             "{text}"
@@ -234,7 +239,7 @@ web-db: ready, up since 2026-01-01T00:00:00Z (1h ago)
         let mut status = example();
         status.tunnels[0].forwards[0].listen = "/run/user/1000/a-rather-long-folder/for-a-socket/app.sock".into();
         for width in [20, 40, 60, 80, 200] {
-            let text = details(&status, &[], now(), Look { width: Some(width), style: Style::Plain });
+            let text = details(&status, &[], now(), OutputStyle { width: Some(width), style: ColourChoice::Plain });
             for line in text.lines() {
                 assert!(cells(line) <= width, "{width}: {line}");
             }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::look::{Look, Tone};
+use super::style::{OutputStyle, Tone};
 use super::text::{cells, fit, pad, printable, wrap};
 
 /// Between two columns.
@@ -34,7 +34,7 @@ pub(in crate::cli) enum Keep {
 
 /// A line of the table, and the lines of text that belong to it.
 #[derive(Debug, Clone)]
-pub(in crate::cli) struct Row {
+pub(in crate::cli) struct GridRow {
     /// One for each column.
     pub(in crate::cli) cells: Vec<String>,
     pub(in crate::cli) tone: Tone,
@@ -43,10 +43,10 @@ pub(in crate::cli) struct Row {
 }
 
 /// The header and a line for each row, without the lines below, each at most so wide.
-pub(in crate::cli) fn grid_lines(columns: &[Column], rows: &[Row], room: Option<usize>) -> (String, Vec<String>) {
+pub(in crate::cli) fn grid_lines(columns: &[Column], rows: &[GridRow], room: Option<usize>) -> (String, Vec<String>) {
     let wanted: Vec<usize> = columns.iter().enumerate().map(|(at, column)| widest(column, rows, at)).collect();
     let shown = shown(columns, &wanted, room);
-    let of_row = |row: &Row| {
+    let of_row = |row: &GridRow| {
         let cells: Vec<String> = row.cells.iter().map(|cell| printable(cell)).collect();
         line(&cells, &shown, columns)
     };
@@ -54,7 +54,7 @@ pub(in crate::cli) fn grid_lines(columns: &[Column], rows: &[Row], room: Option<
 }
 
 /// The table with its header, each line ended and moved in by `indent`.
-pub(super) fn grid(columns: &[Column], rows: &[Row], indent: usize, look: Look) -> String {
+pub(super) fn grid(columns: &[Column], rows: &[GridRow], indent: usize, look: OutputStyle) -> String {
     let room = look.width.map(|width| width.saturating_sub(indent));
     let (header, lines) = grid_lines(columns, rows, room);
     let mut text = format!("{:indent$}{header}\n", "");
@@ -69,7 +69,7 @@ pub(super) fn grid(columns: &[Column], rows: &[Row], indent: usize, look: Look) 
 }
 
 /// A text below a heading, wrapped and moved in, each line ended.
-pub(super) fn paragraph(text: &str, indent: usize, look: Look) -> String {
+pub(super) fn paragraph(text: &str, indent: usize, look: OutputStyle) -> String {
     let text = printable(text);
     let lines = match look.width {
         Some(width) => wrap(&text, width.saturating_sub(indent)),
@@ -86,7 +86,7 @@ fn titles(columns: &[Column]) -> Vec<String> {
     columns.iter().map(|column| column.title.to_owned()).collect()
 }
 
-fn widest(column: &Column, rows: &[Row], at: usize) -> usize {
+fn widest(column: &Column, rows: &[GridRow], at: usize) -> usize {
     let cells = rows.iter().filter_map(|row| row.cells.get(at)).map(|cell| cells(&printable(cell)));
     cells.chain([column.title.len()]).max().unwrap_or(0)
 }
@@ -130,7 +130,7 @@ fn line(row: &[String], shown: &[(usize, usize)], columns: &[Column]) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::render::look::Style;
+    use crate::cli::render::style::ColourChoice;
 
     const COLUMNS: [Column; 4] = [
         Column { title: "NAME", right: false, keep: Keep::Flexible },
@@ -139,13 +139,13 @@ mod tests {
         Column { title: "SERVER", right: false, keep: Keep::Until(2) },
     ];
 
-    fn row(name: &str) -> Row {
+    fn row(name: &str) -> GridRow {
         let cells = [name, "ready", "0.4ms", "root@host:22"].map(str::to_owned).to_vec();
-        Row { cells, tone: Tone::Good, below: vec!["a remark that is somewhat longer than that".into()] }
+        GridRow { cells, tone: Tone::Good, below: vec!["a remark that is somewhat longer than that".into()] }
     }
 
     fn at(width: Option<usize>) -> String {
-        grid(&COLUMNS, &[row("a"), row("ein-langer-name")], 0, Look { width, style: Style::Plain })
+        grid(&COLUMNS, &[row("a"), row("ein-langer-name")], 0, OutputStyle { width, style: ColourChoice::Plain })
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! In one word how a tunnel is, and how soon a reader should hear of it.
 
-use super::look::Tone;
+use super::style::Tone;
 use crate::supervise::snapshot::TunnelStatus;
 
 /// What a person should look at first comes first.

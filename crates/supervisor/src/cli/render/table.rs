@@ -3,18 +3,18 @@
 use std::time::SystemTime;
 
 use super::cause::cause;
-use super::grid::{Column, Keep, Row, grid, paragraph};
-use super::look::Look;
+use super::grid::{Column, GridRow, Keep, grid, paragraph};
 use super::numbers::{bytes, round_trip};
 use super::spans::{short, since};
 use super::state::{Urgency, by_urgency, tone, urgency, word};
+use super::style::OutputStyle;
 use crate::supervise::snapshot::{ForwardStatus, OpenFilesStatus, Status, TunnelStatus};
 
 /// So many tunnels that are not ready are named in the last line; the table has them all.
 const NAMED: usize = 5;
 
 /// The whole table, its header included, each line ended.
-pub(in crate::cli) fn status(status: &Status, now: SystemTime, look: Look) -> String {
+pub(in crate::cli) fn status(status: &Status, now: SystemTime, look: OutputStyle) -> String {
     let mut text = shortage(status).map(|line| paragraph(&line, 0, look) + "\n").unwrap_or_default();
     if status.tunnels.is_empty() {
         return text + &paragraph(&format!("no tunnels in `{}`", status.config), 0, look);
@@ -22,12 +22,12 @@ pub(in crate::cli) fn status(status: &Status, now: SystemTime, look: Look) -> St
     let tunnels = by_urgency(&status.tunnels);
     let columns: Vec<Cells> = COLUMNS.into_iter().filter(|column| column.is_shown(&tunnels)).collect();
     let heads: Vec<Column> = columns.iter().map(|column| column.head).collect();
-    let row = |tunnel: &&TunnelStatus| Row {
+    let row = |tunnel: &&TunnelStatus| GridRow {
         cells: columns.iter().map(|column| (column.cell)(tunnel, now)).collect(),
         tone: tone(tunnel),
         below: cause(tunnel),
     };
-    let rows: Vec<Row> = tunnels.iter().map(row).collect();
+    let rows: Vec<GridRow> = tunnels.iter().map(row).collect();
     text += &grid(&heads, &rows, 0, look);
     text + &summary(&tunnels).map(|line| "\n".to_owned() + &paragraph(&line, 0, look)).unwrap_or_default()
 }

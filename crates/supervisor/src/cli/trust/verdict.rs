@@ -1,7 +1,7 @@
 //! What becomes of the keys that a server showed. Pure.
 
 use tunnel_engine::failure::Failure;
-use tunnel_engine::hostkey::{HostKey, Standing};
+use tunnel_engine::hostkey::{HostKey, KeyStanding};
 
 /// How the user can know.
 pub(super) const COMPARE: &str = "\
@@ -10,14 +10,14 @@ Compare them with what the server's owner says, or with the server itself, there
 ";
 
 /// A key of the server, and what known_hosts has about it.
-pub(super) struct Shown {
+pub(super) struct ShownKey {
     pub(super) key: HostKey,
-    pub(super) standing: Standing,
+    pub(super) standing: KeyStanding,
 }
 
 /// What to do with the keys.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum TrustVerdict {
     /// Nothing: the server is known.
     Known,
     /// The fingerprint is that of none of them.
@@ -30,20 +30,20 @@ pub(super) enum Verdict {
 
 /// A typed answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum Confirmation {
     Trust(Vec<HostKey>),
     No,
     Unclear,
 }
 
-pub(super) fn table(server: &str, shown: &[Shown]) -> String {
+pub(super) fn table(server: &str, shown: &[ShownKey]) -> String {
     let width = shown.iter().map(|shown| shown.key.kind().len()).max().unwrap_or_default();
-    let rows = shown.iter().map(|Shown { key, standing }| {
+    let rows = shown.iter().map(|ShownKey { key, standing }| {
         let note = match standing {
-            Standing::Known(at) => format!("  known: {at}"),
-            Standing::New => String::new(),
-            Standing::Changed(_) => "  known with another key".to_owned(),
-            Standing::Revoked(_) => "  revoked".to_owned(),
+            KeyStanding::Known(at) => format!("  known: {at}"),
+            KeyStanding::New => String::new(),
+            KeyStanding::Changed(_) => "  known with another key".to_owned(),
+            KeyStanding::Revoked(_) => "  revoked".to_owned(),
         };
         format!("  {:width$}  {}{note}\n", key.kind(), key.fingerprint())
     });
@@ -51,40 +51,40 @@ pub(super) fn table(server: &str, shown: &[Shown]) -> String {
 }
 
 /// What forbids to trust this server at all.
-pub(super) fn objection(shown: &[Shown]) -> Option<Failure> {
+pub(super) fn objection(shown: &[ShownKey]) -> Option<Failure> {
     shown.iter().find_map(|shown| match &shown.standing {
-        Standing::Revoked(failure) | Standing::Changed(failure) => Some(failure.clone()),
-        Standing::Known(_) | Standing::New => None,
+        KeyStanding::Revoked(failure) | KeyStanding::Changed(failure) => Some(failure.clone()),
+        KeyStanding::Known(_) | KeyStanding::New => None,
     })
 }
 
 /// Nothing stands against any of the keys.
-pub(super) fn judge(shown: &[Shown], fingerprint: Option<&str>) -> Verdict {
-    let is_known = |shown: &Shown| matches!(shown.standing, Standing::Known(_));
+pub(super) fn judge(shown: &[ShownKey], fingerprint: Option<&str>) -> TrustVerdict {
+    let is_known = |shown: &ShownKey| matches!(shown.standing, KeyStanding::Known(_));
     if let Some(fingerprint) = fingerprint {
         return match shown.iter().find(|shown| has(&shown.key, fingerprint)) {
-            None => Verdict::Other,
-            Some(found) if is_known(found) => Verdict::Known,
-            Some(found) => Verdict::Write(vec![found.key.clone()]),
+            None => TrustVerdict::Other,
+            Some(found) if is_known(found) => TrustVerdict::Known,
+            Some(found) => TrustVerdict::Write(vec![found.key.clone()]),
         };
     }
     if shown.iter().any(is_known) {
-        return Verdict::Known;
+        return TrustVerdict::Known;
     }
-    Verdict::Ask(shown.iter().map(|shown| shown.key.clone()).collect())
+    TrustVerdict::Ask(shown.iter().map(|shown| shown.key.clone()).collect())
 }
 
 /// ssh's words, and a fingerprint for one of the keys.
-pub(super) fn answer(text: &str, new: &[HostKey]) -> Answer {
+pub(super) fn answer(text: &str, new: &[HostKey]) -> Confirmation {
     if text.eq_ignore_ascii_case("yes") {
-        return Answer::Trust(new.to_vec());
+        return Confirmation::Trust(new.to_vec());
     }
     if text.eq_ignore_ascii_case("no") {
-        return Answer::No;
+        return Confirmation::No;
     }
     match new.iter().find(|key| has(key, text)) {
-        Some(key) => Answer::Trust(vec![key.clone()]),
-        None => Answer::Unclear,
+        Some(key) => Confirmation::Trust(vec![key.clone()]),
+        None => Confirmation::Unclear,
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
     use std::path::Path;
 
     use tunnel_engine::failure::FailureKind;
-    use tunnel_engine::hostkey::Place;
+    use tunnel_engine::hostkey::LinePosition;
 
     use super::*;
 
@@ -109,36 +109,36 @@ mod tests {
         HostKey::parse("ssh-ed25519", base64).unwrap()
     }
 
-    fn shown(base64: &str, standing: Standing) -> Shown {
-        Shown { key: key(base64), standing }
+    fn shown(base64: &str, standing: KeyStanding) -> ShownKey {
+        ShownKey { key: key(base64), standing }
     }
 
-    fn known() -> Standing {
-        Standing::Known(Place { file: Path::new("/k").into(), line: 3 })
+    fn known() -> KeyStanding {
+        KeyStanding::Known(LinePosition { file: Path::new("/k").into(), line: 3 })
     }
 
     #[test]
     fn a_known_server_needs_no_answer() {
-        let keys = [shown(A, known()), shown(B, Standing::New)];
-        assert_eq!(judge(&keys, None), Verdict::Known);
-        assert_eq!(judge(&keys, Some(&key(A).fingerprint())), Verdict::Known);
-        assert_eq!(judge(&keys, Some(&key(B).fingerprint())), Verdict::Write(vec![key(B)]));
+        let keys = [shown(A, known()), shown(B, KeyStanding::New)];
+        assert_eq!(judge(&keys, None), TrustVerdict::Known);
+        assert_eq!(judge(&keys, Some(&key(A).fingerprint())), TrustVerdict::Known);
+        assert_eq!(judge(&keys, Some(&key(B).fingerprint())), TrustVerdict::Write(vec![key(B)]));
         let table = table("h", &keys);
         assert!(table.contains("known: /k:3") && table.contains(&key(B).fingerprint()), "{table}");
     }
 
     #[test]
     fn a_fingerprint_stands_for_one_key_or_none() {
-        let keys = [shown(A, Standing::New), shown(B, Standing::New)];
-        assert_eq!(judge(&keys, None), Verdict::Ask(vec![key(A), key(B)]));
-        assert_eq!(judge(&keys, Some(&format!("{}=", key(A).fingerprint()))), Verdict::Write(vec![key(A)]));
-        assert_eq!(judge(&keys, Some("SHA256:x")), Verdict::Other);
+        let keys = [shown(A, KeyStanding::New), shown(B, KeyStanding::New)];
+        assert_eq!(judge(&keys, None), TrustVerdict::Ask(vec![key(A), key(B)]));
+        assert_eq!(judge(&keys, Some(&format!("{}=", key(A).fingerprint()))), TrustVerdict::Write(vec![key(A)]));
+        assert_eq!(judge(&keys, Some("SHA256:x")), TrustVerdict::Other);
     }
 
     #[test]
     fn changed_and_revoked_keys_are_objections() {
         let failure = Failure::new(FailureKind::HostKeyChanged, "changed");
-        let keys = [shown(A, known()), shown(B, Standing::Changed(failure.clone()))];
+        let keys = [shown(A, known()), shown(B, KeyStanding::Changed(failure.clone()))];
         assert_eq!(objection(&keys), Some(failure));
         assert_eq!(objection(&keys[..1]), None);
     }
@@ -146,10 +146,10 @@ mod tests {
     #[test]
     fn answers_are_ssh_words_or_a_fingerprint() {
         let new = [key(A), key(B)];
-        assert_eq!(answer("Yes", &new), Answer::Trust(new.to_vec()));
-        assert_eq!(answer("no", &new), Answer::No);
-        assert_eq!(answer(&key(B).fingerprint(), &new), Answer::Trust(vec![key(B)]));
-        assert_eq!(answer("y", &new), Answer::Unclear);
-        assert_eq!(answer("", &new), Answer::Unclear);
+        assert_eq!(answer("Yes", &new), Confirmation::Trust(new.to_vec()));
+        assert_eq!(answer("no", &new), Confirmation::No);
+        assert_eq!(answer(&key(B).fingerprint(), &new), Confirmation::Trust(vec![key(B)]));
+        assert_eq!(answer("y", &new), Confirmation::Unclear);
+        assert_eq!(answer("", &new), Confirmation::Unclear);
     }
 }

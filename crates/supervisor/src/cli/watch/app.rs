@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
-use super::feed::{Answer, Ask};
-use super::keys::{self, Action, Order};
+use super::feed::{FeedAnswer, FeedRequest};
+use super::keys::{self, Action, TunnelOrder};
 use super::trend::Trend;
 use crate::cli::render::{by_urgency, word};
 use crate::control::LogLine;
@@ -30,17 +30,17 @@ pub(super) enum Prompt {
     Filter,
     /// `y` gives the order.
     Confirm {
-        order: Order,
+        order: TunnelOrder,
         name: String,
     },
 }
 
 /// What the loop is to do.
 #[derive(Debug, PartialEq)]
-pub(super) enum Effect {
+pub(super) enum AppEffect {
     None,
     Quit,
-    Ask(Ask),
+    Ask(FeedRequest),
 }
 
 pub(super) struct App {
@@ -97,23 +97,23 @@ impl App {
         by_urgency(&self.status.tunnels).into_iter().filter(fits).collect()
     }
 
-    pub(super) fn on_answer(&mut self, answer: Answer, now: Instant) -> Effect {
+    pub(super) fn on_answer(&mut self, answer: FeedAnswer, now: Instant) -> AppEffect {
         match answer {
-            Answer::Status(Ok(status)) => {
+            FeedAnswer::Status(Ok(status)) => {
                 self.on_status(status, now);
                 // The page of a tunnel is as new as the list.
                 return self.about();
             }
-            Answer::Status(Err(trouble)) => self.trouble = Some(trouble),
-            Answer::Order(Ok(done)) => self.notice = Some(done),
-            Answer::Order(Err(why)) => self.notice = Some(why),
-            Answer::About { name, lines, histories } => {
+            FeedAnswer::Status(Err(trouble)) => self.trouble = Some(trouble),
+            FeedAnswer::Order(Ok(done)) => self.notice = Some(done),
+            FeedAnswer::Order(Err(why)) => self.notice = Some(why),
+            FeedAnswer::About { name, lines, histories } => {
                 if self.selected.as_ref() == Some(&name) {
                     (self.log, self.histories) = (lines, histories);
                 }
             }
         }
-        Effect::None
+        AppEffect::None
     }
 
     fn on_status(&mut self, status: Status, now: Instant) {
@@ -133,21 +133,21 @@ impl App {
         }
     }
 
-    pub(super) fn on_key(&mut self, key: KeyEvent) -> Effect {
+    pub(super) fn on_key(&mut self, key: KeyEvent) -> AppEffect {
         if keys::is_interrupt(key) {
-            return Effect::Quit;
+            return AppEffect::Quit;
         }
         self.notice = None;
         match std::mem::replace(&mut self.prompt, Prompt::None) {
             Prompt::Filter => self.type_filter(key),
             Prompt::Confirm { order, name } if key.code == KeyCode::Char('y') => give(order, &name),
             // Any other key means no.
-            Prompt::Confirm { .. } => Effect::None,
-            Prompt::None => keys::action(key).map_or(Effect::None, |action| self.act(action)),
+            Prompt::Confirm { .. } => AppEffect::None,
+            Prompt::None => keys::action(key).map_or(AppEffect::None, |action| self.act(action)),
         }
     }
 
-    fn type_filter(&mut self, key: KeyEvent) -> Effect {
+    fn type_filter(&mut self, key: KeyEvent) -> AppEffect {
         if key.code == KeyCode::Esc {
             self.filter.clear();
         } else if key.code == KeyCode::Backspace {
@@ -159,12 +159,12 @@ impl App {
             self.prompt = Prompt::Filter;
         }
         self.keep_selection();
-        Effect::None
+        AppEffect::None
     }
 
-    fn act(&mut self, action: Action) -> Effect {
+    fn act(&mut self, action: Action) -> AppEffect {
         match action {
-            Action::Quit => return Effect::Quit,
+            Action::Quit => return AppEffect::Quit,
             Action::Back => return self.back(),
             Action::Move(rows) => self.move_by(rows),
             Action::Page(screens) => {
@@ -183,32 +183,32 @@ impl App {
                 None => {}
             },
         }
-        Effect::None
+        AppEffect::None
     }
 
-    fn back(&mut self) -> Effect {
+    fn back(&mut self) -> AppEffect {
         if self.page != Page::List {
             (self.page, self.top) = (Page::List, 0);
         } else if self.filter.is_empty() {
-            return Effect::Quit;
+            return AppEffect::Quit;
         } else {
             self.filter.clear();
             self.keep_selection();
         }
-        Effect::None
+        AppEffect::None
     }
 
-    fn open(&mut self, page: Page) -> Effect {
+    fn open(&mut self, page: Page) -> AppEffect {
         (self.page, self.top) = (page, 0);
         (self.log, self.histories) = (Vec::new(), Vec::new());
         self.about()
     }
 
     /// What the open page needs beside the status.
-    fn about(&self) -> Effect {
+    fn about(&self) -> AppEffect {
         match (self.page, &self.selected) {
-            (Page::Details | Page::Log, Some(name)) => Effect::Ask(Ask::About(name.clone())),
-            _ => Effect::None,
+            (Page::Details | Page::Log, Some(name)) => AppEffect::Ask(FeedRequest::About(name.clone())),
+            _ => AppEffect::None,
         }
     }
 
@@ -225,9 +225,9 @@ impl App {
     }
 }
 
-fn give(order: Order, name: &str) -> Effect {
+fn give(order: TunnelOrder, name: &str) -> AppEffect {
     let done = format!("{}: asked to {}", name, order.verb());
-    Effect::Ask(Ask::Order { order: order.request(name), done })
+    AppEffect::Ask(FeedRequest::Order { order: order.request(name), done })
 }
 
 #[cfg(test)]

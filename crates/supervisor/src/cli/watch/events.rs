@@ -10,7 +10,7 @@ use ratatui::crossterm::event::{self, KeyEvent, KeyEventKind};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 
-use super::feed::Answer;
+use super::feed::FeedAnswer;
 use crate::exit;
 
 /// What waits to be looked at: a handful of keys. What comes on top waits in the terminal.
@@ -19,31 +19,34 @@ const QUEUE: usize = 16;
 /// How long a loop that writes to a terminal which takes nothing may hold up the end of the program.
 const GRACE: Duration = Duration::from_secs(2);
 
-pub(super) enum Event {
+pub(super) enum WatchEvent {
     Key(KeyEvent),
-    Answer(Answer),
+    Answer(FeedAnswer),
     /// The terminal has another size.
     Resized,
     /// A signal, or the end of the terminal.
     Quit,
 }
 
-pub(super) fn channel() -> (SyncSender<Event>, Receiver<Event>) {
+pub(super) fn channel() -> (SyncSender<WatchEvent>, Receiver<WatchEvent>) {
     sync_channel(QUEUE)
 }
 
 /// SIGINT, SIGTERM and SIGHUP quit. A loop that cannot, because it writes to a terminal that takes nothing, is ended after
 /// [`GRACE`]; `last` is called before.
-pub(super) fn watch_signals(events: SyncSender<Event>, last: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+pub(super) fn watch_signals(
+    events: SyncSender<WatchEvent>,
+    last: impl FnOnce() + Send + 'static,
+) -> std::io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGWINCH])?;
     spawn("signals", move || {
         for signal in signals.forever() {
             if signal == SIGWINCH {
                 // A full queue wakes the loop anyway.
-                let _ = events.try_send(Event::Resized);
+                let _ = events.try_send(WatchEvent::Resized);
                 continue;
             }
-            let _ = events.try_send(Event::Quit);
+            let _ = events.try_send(WatchEvent::Quit);
             std::thread::park_timeout(GRACE);
             last();
             std::process::exit(exit::OK.into());
@@ -52,18 +55,18 @@ pub(super) fn watch_signals(events: SyncSender<Event>, last: impl FnOnce() + Sen
 }
 
 /// Keys of the terminal that is standard input, until it is gone.
-pub(super) fn watch_keys(events: SyncSender<Event>) -> std::io::Result<()> {
+pub(super) fn watch_keys(events: SyncSender<WatchEvent>) -> std::io::Result<()> {
     spawn("keys", move || {
         // Waits here and not in crossterm, which reads the end of a terminal again and again without a pause.
         while is_readable() {
             while event::poll(Duration::ZERO).unwrap_or(false) {
                 let Ok(event::Event::Key(key)) = event::read() else { continue };
-                if key.kind != KeyEventKind::Release && events.send(Event::Key(key)).is_err() {
+                if key.kind != KeyEventKind::Release && events.send(WatchEvent::Key(key)).is_err() {
                     return;
                 }
             }
         }
-        let _ = events.send(Event::Quit);
+        let _ = events.send(WatchEvent::Quit);
     })
 }
 

@@ -3,9 +3,9 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 
 use super::PERIOD;
-use super::events::{Event, spawn};
+use super::events::{WatchEvent, spawn};
+use crate::cli::daemon::DaemonAddress;
 use crate::cli::problem::Problem;
-use crate::cli::talk::Daemon;
 use crate::control::{LogLine, Request, Response};
 use crate::history::TunnelHistory;
 use crate::supervise::snapshot::Status;
@@ -15,7 +15,7 @@ const QUEUE: usize = 4;
 
 /// What the user asks for beside the status.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Ask {
+pub(super) enum FeedRequest {
     /// Start, stop, restart.
     Order {
         order: Request,
@@ -28,7 +28,7 @@ pub(super) enum Ask {
 
 /// What came of it.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum FeedAnswer {
     /// The error is told to the user.
     Status(Result<Status, String>),
     /// What was done, or why not.
@@ -38,44 +38,50 @@ pub(super) enum Answer {
 }
 
 /// The way to the feed.
-pub(super) struct Asks(SyncSender<Ask>);
+pub(super) struct FeedHandle(SyncSender<FeedRequest>);
 
-impl Asks {
+impl FeedHandle {
     /// False: too many wait already.
-    pub(super) fn send(&self, ask: Ask) -> bool {
+    pub(super) fn send(&self, ask: FeedRequest) -> bool {
         !matches!(self.0.try_send(ask), Err(TrySendError::Full(_)))
     }
 }
 
 /// Asks for the status each [`PERIOD`], counted from the last answer, and for the rest at once.
-pub(super) fn start(daemon: Daemon, names: Vec<String>, events: SyncSender<Event>) -> std::io::Result<Asks> {
+pub(super) fn start(
+    daemon: DaemonAddress,
+    names: Vec<String>,
+    events: SyncSender<WatchEvent>,
+) -> std::io::Result<FeedHandle> {
     let (sender, asks) = sync_channel(QUEUE);
     spawn("feed", move || feed(&daemon, &names, &asks, &events))?;
-    Ok(Asks(sender))
+    Ok(FeedHandle(sender))
 }
 
-fn feed(daemon: &Daemon, names: &[String], asks: &Receiver<Ask>, events: &SyncSender<Event>) {
+fn feed(daemon: &DaemonAddress, names: &[String], asks: &Receiver<FeedRequest>, events: &SyncSender<WatchEvent>) {
     loop {
         let answers = match asks.recv_timeout(PERIOD) {
             // What an order changed is seen at once.
-            Ok(Ask::Order { order, done }) => vec![Answer::Order(ask(daemon, order, done)), status(daemon, names)],
-            Ok(Ask::About(name)) => vec![about(daemon, name)],
+            Ok(FeedRequest::Order { order, done }) => {
+                vec![FeedAnswer::Order(ask(daemon, order, done)), status(daemon, names)]
+            }
+            Ok(FeedRequest::About(name)) => vec![about(daemon, name)],
             Err(RecvTimeoutError::Timeout) => vec![status(daemon, names)],
             Err(RecvTimeoutError::Disconnected) => return,
         };
         for answer in answers {
-            if events.send(Event::Answer(answer)).is_err() {
+            if events.send(WatchEvent::Answer(answer)).is_err() {
                 return;
             }
         }
     }
 }
 
-fn status(daemon: &Daemon, names: &[String]) -> Answer {
-    Answer::Status(daemon.status(names.to_vec()).map_err(|problem| problem.to_string()))
+fn status(daemon: &DaemonAddress, names: &[String]) -> FeedAnswer {
+    FeedAnswer::Status(daemon.status(names.to_vec()).map_err(|problem| problem.to_string()))
 }
 
-fn ask(daemon: &Daemon, order: Request, done: String) -> Result<String, String> {
+fn ask(daemon: &DaemonAddress, order: Request, done: String) -> Result<String, String> {
     match daemon.ask(order) {
         Ok(Response::Done) => Ok(done),
         Ok(_) => Err(Problem::Misunderstood.to_string()),
@@ -83,7 +89,7 @@ fn ask(daemon: &Daemon, order: Request, done: String) -> Result<String, String> 
     }
 }
 
-fn about(daemon: &Daemon, name: String) -> Answer {
+fn about(daemon: &DaemonAddress, name: String) -> FeedAnswer {
     let (lines, histories) = (daemon.log(&name), daemon.histories_of(vec![name.clone()]));
-    Answer::About { name, lines, histories }
+    FeedAnswer::About { name, lines, histories }
 }

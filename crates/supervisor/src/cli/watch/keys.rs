@@ -21,18 +21,18 @@ pub(super) enum Action {
     Help,
     Filter,
     /// About the selected tunnel.
-    Order(Order),
+    Order(TunnelOrder),
 }
 
 /// What a tunnel is told to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum TunnelOrder {
     Start,
     Stop,
     Restart,
 }
 
-impl Order {
+impl TunnelOrder {
     /// It ends connections: it is given only after a second key.
     pub(super) const fn is_confirmed_first(self) -> bool {
         matches!(self, Self::Stop | Self::Restart)
@@ -86,9 +86,9 @@ pub(super) fn action(key: KeyEvent) -> Option<Action> {
         (KeyCode::Char('l'), Action::Log),
         (KeyCode::Char('?'), Action::Help),
         (KeyCode::Char('/'), Action::Filter),
-        (KeyCode::Char('s'), Action::Order(Order::Start)),
-        (KeyCode::Char('x'), Action::Order(Order::Stop)),
-        (KeyCode::Char('r'), Action::Order(Order::Restart)),
+        (KeyCode::Char('s'), Action::Order(TunnelOrder::Start)),
+        (KeyCode::Char('x'), Action::Order(TunnelOrder::Stop)),
+        (KeyCode::Char('r'), Action::Order(TunnelOrder::Restart)),
     ];
     moves.iter().chain(&others).find(|(known, _)| *known == code).map(|(_, action)| *action)
 }

@@ -4,25 +4,25 @@ use std::io::Write;
 
 use tunnel_engine::clock;
 
-use super::events::{self, Event};
-use super::feed::{self, Answer};
+use super::events::{self, WatchEvent};
+use super::feed::{self, FeedAnswer};
+use crate::cli::daemon::DaemonAddress;
 use crate::cli::problem::{Problem, print};
 use crate::cli::render;
 use crate::cli::status::look;
-use crate::cli::talk::Daemon;
 use crate::exit;
 use crate::supervise::snapshot::Status;
 
-pub(super) fn run(daemon: Daemon, names: Vec<String>, first: Status, json: bool) -> Result<u8, Problem> {
+pub(super) fn run(daemon: DaemonAddress, names: Vec<String>, first: Status, json: bool) -> Result<u8, Problem> {
     let (sender, events) = events::channel();
     events::watch_signals(sender.clone(), || {}).map_err(Problem::Start)?;
     let _asks = feed::start(daemon, names, sender).map_err(Problem::Start)?;
     print(&text(&Ok(first), json)?)?;
     while let Ok(event) = events.recv() {
         match event {
-            Event::Quit => break,
-            Event::Answer(Answer::Status(status)) => print(&text(&status, json)?)?,
-            Event::Answer(_) | Event::Key(_) | Event::Resized => {}
+            WatchEvent::Quit => break,
+            WatchEvent::Answer(FeedAnswer::Status(status)) => print(&text(&status, json)?)?,
+            WatchEvent::Answer(_) | WatchEvent::Key(_) | WatchEvent::Resized => {}
         }
     }
     Ok(exit::OK)

@@ -13,17 +13,17 @@ use ratatui::crossterm::terminal::{self, EnterAlternateScreen, LeaveAlternateScr
 use tunnel_engine::clock;
 
 use super::PERIOD;
-use super::app::{App, Effect};
-use super::events::{self, Event};
-use super::feed::{self, Asks};
-use super::view::{self, Moment};
+use super::app::{App, AppEffect};
+use super::events::{self, WatchEvent};
+use super::feed::{self, FeedHandle};
+use super::view::{self, ViewContext};
+use crate::cli::daemon::DaemonAddress;
 use crate::cli::problem::Problem;
 use crate::cli::status::style;
-use crate::cli::talk::Daemon;
 use crate::exit;
 use crate::supervise::snapshot::Status;
 
-pub(super) fn run(daemon: Daemon, names: Vec<String>, first: Status) -> Result<u8, Problem> {
+pub(super) fn run(daemon: DaemonAddress, names: Vec<String>, first: Status) -> Result<u8, Problem> {
     let (sender, events) = events::channel();
     // A terminal that takes nothing gets no word of goodbye, but its modes back.
     events::watch_signals(sender.clone(), || drop(terminal::disable_raw_mode())).map_err(Problem::Start)?;
@@ -46,12 +46,12 @@ pub(super) fn run(daemon: Daemon, names: Vec<String>, first: Status) -> Result<u
 }
 
 fn frame(terminal: &mut Terminal<CrosstermBackend<Stdout>>, app: &mut App) -> std::io::Result<()> {
-    let moment = Moment { now: clock::now(), wall: clock::wall(), style: style() };
+    let moment = ViewContext { now: clock::now(), wall: clock::wall(), style: style() };
     terminal.draw(|frame| view::draw(frame, app, moment)).map(drop)
 }
 
 /// Takes in what happened, all of it, so that a slow terminal is drawn on once for it. True: enough.
-fn next(events: &Receiver<Event>, asks: &Asks, app: &mut App) -> bool {
+fn next(events: &Receiver<WatchEvent>, asks: &FeedHandle, app: &mut App) -> bool {
     let first = match events.recv_timeout(PERIOD) {
         Ok(event) => event,
         // Ages go on.
@@ -60,15 +60,15 @@ fn next(events: &Receiver<Event>, asks: &Asks, app: &mut App) -> bool {
     };
     for event in std::iter::once(first).chain(events.try_iter()) {
         let effect = match event {
-            Event::Key(key) => app.on_key(key),
-            Event::Answer(answer) => app.on_answer(answer, clock::now()),
-            Event::Resized => Effect::None,
-            Event::Quit => Effect::Quit,
+            WatchEvent::Key(key) => app.on_key(key),
+            WatchEvent::Answer(answer) => app.on_answer(answer, clock::now()),
+            WatchEvent::Resized => AppEffect::None,
+            WatchEvent::Quit => AppEffect::Quit,
         };
         match effect {
-            Effect::None => {}
-            Effect::Quit => return true,
-            Effect::Ask(ask) => {
+            AppEffect::None => {}
+            AppEffect::Quit => return true,
+            AppEffect::Ask(ask) => {
                 if !asks.send(ask) {
                     app.notice = Some("the daemon is slow to answer: try again later".to_owned());
                 }

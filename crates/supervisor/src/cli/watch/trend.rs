@@ -15,7 +15,7 @@ const RATE_OVER: Duration = Duration::from_secs(10);
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 #[derive(Debug, Clone, Copy)]
-struct Sample {
+struct TrendPoint {
     at: Instant,
     rtt_ms: Option<f64>,
     bytes_in: u64,
@@ -24,12 +24,12 @@ struct Sample {
 
 /// The newest last.
 #[derive(Debug, Default)]
-pub(super) struct Trend(VecDeque<Sample>);
+pub(super) struct Trend(VecDeque<TrendPoint>);
 
 impl Trend {
     /// Takes an answer in.
     pub(super) fn note(&mut self, tunnel: &TunnelStatus, at: Instant) {
-        let sample = Sample {
+        let sample = TrendPoint {
             at,
             rtt_ms: tunnel.session.as_ref().and_then(|session| session.rtt_ms),
             bytes_in: tunnel.forwards.iter().map(|forward| forward.bytes_in).sum(),
@@ -48,7 +48,7 @@ impl Trend {
     /// Bytes a second towards and from the listeners' peers, over the last ten seconds; `None` after one answer.
     pub(super) fn rates(&self) -> Option<(f64, f64)> {
         let last = self.0.back()?;
-        let is_recent = |sample: &&Sample| last.at.saturating_duration_since(sample.at) <= RATE_OVER;
+        let is_recent = |sample: &&TrendPoint| last.at.saturating_duration_since(sample.at) <= RATE_OVER;
         let first = self.0.iter().find(is_recent)?;
         let seconds = last.at.saturating_duration_since(first.at).as_secs_f64();
         let rate = |now: u64, then: u64| amount(now - then) / seconds;
@@ -63,7 +63,7 @@ impl Trend {
 
     /// Bytes in both directions from one answer to the next, at most `width` of them.
     pub(super) fn bytes_bars(&self, width: usize) -> String {
-        let total = |sample: &Sample| sample.bytes_in + sample.bytes_out;
+        let total = |sample: &TrendPoint| sample.bytes_in + sample.bytes_out;
         let steps = self.0.iter().zip(self.0.iter().skip(1)).map(|(then, now)| Some(amount(total(now) - total(then))));
         let steps: Vec<_> = steps.collect();
         bars(&steps[steps.len().saturating_sub(width)..])

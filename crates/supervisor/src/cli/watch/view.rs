@@ -12,8 +12,8 @@ use super::app::{App, Page, Prompt};
 use super::keys::HELP;
 use super::trend::Trend;
 use crate::cli::render::{
-    Column, Keep, Look, Row, Style, Tone, bytes, cause, details, fit, forwards, grid_lines, log_line, printable, rtt,
-    short, shortage, since, summary, tone, word,
+    ColourChoice, Column, GridRow, Keep, OutputStyle, Tone, bytes, cause, details, fit, forwards, grid_lines, log_line,
+    printable, rtt, short, shortage, since, summary, tone, word,
 };
 use crate::supervise::snapshot::{Status, TunnelStatus};
 
@@ -22,14 +22,14 @@ const BARS: usize = 8;
 
 /// What is given from outside.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
+pub(super) struct ViewContext {
     pub(super) now: Instant,
     pub(super) wall: SystemTime,
-    pub(super) style: Style,
+    pub(super) style: ColourChoice,
 }
 
 /// Draws everything; what did not change costs nothing on the way to the terminal.
-pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App, moment: Moment) {
+pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App, moment: ViewContext) {
     let area = frame.area();
     let rows = usize::from(area.height);
     let width = usize::from(area.width);
@@ -56,7 +56,7 @@ fn line_at(frame: &mut Frame<'_>, row: usize, line: Line<'_>) {
     }
 }
 
-fn head(app: &App, moment: Moment) -> (String, Tone) {
+fn head(app: &App, moment: ViewContext) -> (String, Tone) {
     if let Some(trouble) = &app.trouble {
         let age = moment.now.saturating_duration_since(app.answered);
         return (format!("{trouble}; what is shown is {} old, and it is asked again", short(age)), Tone::Bad);
@@ -86,7 +86,7 @@ fn foot(app: &App) -> String {
     }
 }
 
-fn body(app: &mut App, width: usize, rows: usize, moment: Moment) -> Vec<Line<'static>> {
+fn body(app: &mut App, width: usize, rows: usize, moment: ViewContext) -> Vec<Line<'static>> {
     let lines = match app.page {
         Page::List => return list(app, width, rows, moment),
         Page::Details => of_selected(app, |tunnel| about(app, tunnel, width, moment)),
@@ -103,8 +103,8 @@ fn of_selected(app: &App, told: impl Fn(&TunnelStatus) -> String) -> String {
     selected.map_or_else(|| "this tunnel is no longer there".to_owned(), told)
 }
 
-fn about(app: &App, tunnel: &TunnelStatus, width: usize, moment: Moment) -> String {
-    let look = Look { width: Some(width), style: Style::Plain };
+fn about(app: &App, tunnel: &TunnelStatus, width: usize, moment: ViewContext) -> String {
+    let look = OutputStyle { width: Some(width), style: ColourChoice::Plain };
     let one = Status { tunnels: vec![tunnel.clone()], ..app.status.clone() };
     let mut text = details(&one, &app.histories, moment.wall, look);
     if let Some(trend) = app.trends.get(&tunnel.name) {
@@ -122,7 +122,7 @@ fn log(app: &App, tunnel: &TunnelStatus, width: usize) -> String {
     if app.log.is_empty() {
         return format!("nothing was logged about {} lately", tunnel.name);
     }
-    let look = Look { width: Some(width), style: Style::Plain };
+    let look = OutputStyle { width: Some(width), style: ColourChoice::Plain };
     // The newest first: it is what a reader who opens the page looks for.
     app.log.iter().rev().map(|line| log_line(line, 0, look)).collect()
 }
@@ -140,11 +140,11 @@ const COLUMNS: [Column; 10] = [
     Column { title: "", right: true, keep: Keep::Until(7) },
 ];
 
-fn list(app: &mut App, width: usize, rows: usize, moment: Moment) -> Vec<Line<'static>> {
+fn list(app: &mut App, width: usize, rows: usize, moment: ViewContext) -> Vec<Line<'static>> {
     let tunnels = app.tunnels();
     let selected = tunnels.iter().position(|tunnel| app.selected.as_ref() == Some(&tunnel.name)).unwrap_or(0);
     let nothing = Trend::default();
-    let told: Vec<Row> = tunnels
+    let told: Vec<GridRow> = tunnels
         .iter()
         .enumerate()
         .map(|(at, tunnel)| row(tunnel, app.trends.get(&tunnel.name).unwrap_or(&nothing), at == selected, moment.wall))
@@ -180,7 +180,7 @@ fn top(top: usize, (first, end): (usize, usize), room: usize) -> usize {
     top.max(end.saturating_sub(room)).min(first)
 }
 
-fn row(tunnel: &TunnelStatus, trend: &Trend, selected: bool, now: SystemTime) -> Row {
+fn row(tunnel: &TunnelStatus, trend: &Trend, selected: bool, now: SystemTime) -> GridRow {
     let (to, from) = match trend.rates() {
         Some((to, from)) => (rate(to), rate(from)),
         None => ("-".to_owned(), "-".to_owned()),
@@ -198,7 +198,7 @@ fn row(tunnel: &TunnelStatus, trend: &Trend, selected: bool, now: SystemTime) ->
         from,
         trend.bytes_bars(BARS),
     ];
-    Row { cells, tone: tone(tunnel), below: brief(tunnel) }
+    GridRow { cells, tone: tone(tunnel), below: brief(tunnel) }
 }
 
 /// The cause and what happens next, in one line.
@@ -216,12 +216,12 @@ fn rate(bytes_a_second: f64) -> String {
     bytes(bytes_a_second.round() as u64)
 }
 
-fn styled(tone: Tone, style: Style) -> CellStyle {
+fn styled(tone: Tone, style: ColourChoice) -> CellStyle {
     match (style, tone) {
-        (Style::Plain, _) | (_, Tone::Neutral) => CellStyle::new(),
-        (Style::Colour, Tone::Good) => CellStyle::new().fg(Color::Green),
-        (Style::Colour, Tone::Warning) => CellStyle::new().fg(Color::Yellow),
-        (Style::Colour, Tone::Bad) => CellStyle::new().fg(Color::Red),
+        (ColourChoice::Plain, _) | (_, Tone::Neutral) => CellStyle::new(),
+        (ColourChoice::Colour, Tone::Good) => CellStyle::new().fg(Color::Green),
+        (ColourChoice::Colour, Tone::Warning) => CellStyle::new().fg(Color::Yellow),
+        (ColourChoice::Colour, Tone::Bad) => CellStyle::new().fg(Color::Red),
     }
 }
 

@@ -5,31 +5,31 @@ use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-use tunnel_engine::spec::{Bind, Destination, DeviceMode, DeviceUnit, Forward, Listen, SessionSpec, Side, Via};
+use tunnel_engine::spec::{Bind, Destination, DeviceMode, DeviceUnit, Forward, Listen, Route, SessionSpec, Side};
 
-use super::Candidate;
+use super::ParsedTunnel;
 use crate::config::diagnostic::ConfigError;
-use crate::config::source::Place;
+use crate::config::source::SourceSpan;
 
 /// A forward's hold on a listen address.
 pub(super) struct Claim {
-    machine: Machine,
-    listen: Listening,
+    machine: ListenMachine,
+    listen: ListenClaim,
     /// As it was written.
     text: String,
     tunnel: Option<String>,
-    place: Place,
+    span: SourceSpan,
 }
 
 /// Whose listen addresses they are.
 #[derive(PartialEq, Eq, Hash)]
-enum Machine {
+enum ListenMachine {
     This,
     /// Where the same name, reached the same way, is the same server.
     Server(Vec<(String, u16)>),
 }
 
-enum Listening {
+enum ListenClaim {
     Tcp(Vec<Address>, u16),
     Unix(PathBuf),
     Device(DeviceMode, u32),
@@ -46,41 +46,41 @@ enum Address {
 /// about the server's side.
 pub(super) fn of(
     tunnel: Option<&String>,
-    forwards: &[(Forward, Place)],
+    forwards: &[(Forward, SourceSpan)],
     gateway_ports: bool,
     session: Option<&SessionSpec>,
 ) -> Vec<Claim> {
-    let claim = |(forward, place): &(Forward, Place)| {
+    let claim = |(forward, span): &(Forward, SourceSpan)| {
         let side = forward.kind.side();
         let machine = match side {
-            Side::Here => Machine::This,
-            Side::Server => Machine::Server(route(session?)),
+            Side::Here => ListenMachine::This,
+            Side::Server => ListenMachine::Server(route(session?)),
         };
         let listen = match &forward.listen {
-            Listen::Unix(path) => Listening::Unix(path.clone()),
+            Listen::Unix(path) => ListenClaim::Unix(path.clone()),
             Listen::Device { unit: DeviceUnit::Any, .. } => return None,
-            Listen::Device { mode, unit: DeviceUnit::Number(number) } => Listening::Device(*mode, *number),
+            Listen::Device { mode, unit: DeviceUnit::Number(number) } => ListenClaim::Device(*mode, *number),
             Listen::Tcp { port: 0, .. } => return None,
-            Listen::Tcp { bind, port } => Listening::Tcp(addresses(bind, gateway_ports && side == Side::Here), *port),
+            Listen::Tcp { bind, port } => ListenClaim::Tcp(addresses(bind, gateway_ports && side == Side::Here), *port),
         };
         let device = match &forward.listen {
             Listen::Device { mode, unit } => unit.device_name(*mode),
             Listen::Tcp { .. } | Listen::Unix(_) => None,
         };
         let text = device.unwrap_or_else(|| forward.listen.to_string());
-        Some(Claim { machine, listen, text, tunnel: tunnel.cloned(), place: place.clone() })
+        Some(Claim { machine, listen, text, tunnel: tunnel.cloned(), span: span.clone() })
     };
     forwards.iter().filter_map(claim).collect()
 }
 
 /// The claim of `metrics.listen`.
-pub(super) fn of_metrics(listen: &Listen, place: Place) -> Option<Claim> {
+pub(super) fn of_metrics(listen: &Listen, span: SourceSpan) -> Option<Claim> {
     let listening = match listen {
-        Listen::Unix(path) => Listening::Unix(path.clone()),
+        Listen::Unix(path) => ListenClaim::Unix(path.clone()),
         Listen::Device { .. } | Listen::Tcp { port: 0, .. } => return None,
-        Listen::Tcp { bind, port } => Listening::Tcp(addresses(bind, false), *port),
+        Listen::Tcp { bind, port } => ListenClaim::Tcp(addresses(bind, false), *port),
     };
-    Some(Claim { machine: Machine::This, listen: listening, text: listen.to_string(), tunnel: None, place })
+    Some(Claim { machine: ListenMachine::This, listen: listening, text: listen.to_string(), tunnel: None, span })
 }
 
 /// The server, and the jump hosts before it.
@@ -90,8 +90,8 @@ fn route(session: &SessionSpec) -> Vec<(String, u16)> {
     while let Some(SessionSpec { destination: Destination { host, port, .. }, dial, .. }) = next {
         route.push((host.to_lowercase(), *port));
         next = match &dial.via {
-            Via::Jump(jump) => Some(jump),
-            Via::Direct | Via::Command(_) => None,
+            Route::Jump(jump) => Some(jump),
+            Route::Direct | Route::Command(_) => None,
         };
     }
     route
@@ -159,8 +159,8 @@ impl Port {
 /// Claims that were looked at, with their places in that order.
 #[derive(Default)]
 struct Claimed<'a> {
-    ports: HashMap<(&'a Machine, u16), Port>,
-    paths: HashMap<(&'a Machine, &'a Path), usize>,
+    ports: HashMap<(&'a ListenMachine, u16), Port>,
+    paths: HashMap<(&'a ListenMachine, &'a Path), usize>,
     devices: HashMap<(DeviceMode, u32), usize>,
 }
 
@@ -168,9 +168,9 @@ impl<'a> Claimed<'a> {
     /// Notes a claim. Gives the first one that claims the same.
     fn note(&mut self, claim: &'a Claim, at: usize) -> Option<usize> {
         match &claim.listen {
-            Listening::Unix(path) => first_at(self.paths.entry((&claim.machine, path)), at),
-            Listening::Device(mode, number) => first_at(self.devices.entry((*mode, *number)), at),
-            Listening::Tcp(addresses, port) => {
+            ListenClaim::Unix(path) => first_at(self.paths.entry((&claim.machine, path)), at),
+            ListenClaim::Device(mode, number) => first_at(self.devices.entry((*mode, *number)), at),
+            ListenClaim::Tcp(addresses, port) => {
                 let port = self.ports.entry((&claim.machine, *port)).or_default();
                 let holder = addresses.iter().filter_map(|address| port.holder(address)).min();
                 addresses.iter().for_each(|address| port.note(address, at));
@@ -192,15 +192,15 @@ fn first_at<K>(entry: Entry<'_, K, usize>, at: usize) -> Option<usize> {
 }
 
 /// One error for each name and each forward that comes second; it names the first.
-pub(super) fn twice(own: &[Claim], candidates: &[Candidate]) -> Vec<ConfigError> {
+pub(super) fn twice(own: &[Claim], candidates: &[ParsedTunnel]) -> Vec<ConfigError> {
     let mut errors = Vec::new();
-    let mut names: HashMap<&str, &Place> = HashMap::new();
-    for (name, place) in candidates.iter().filter_map(|candidate| candidate.name.as_ref()) {
+    let mut names: HashMap<&str, &SourceSpan> = HashMap::new();
+    for (name, span) in candidates.iter().filter_map(|candidate| candidate.name.as_ref()) {
         match names.entry(name) {
-            Entry::Vacant(free) => drop(free.insert(place)),
+            Entry::Vacant(free) => drop(free.insert(span)),
             Entry::Occupied(first) => {
                 let what = format!("two tunnels are named `{name}`; the first is at {}", first.get().to_text());
-                errors.push(ConfigError::new(place.clone(), what, "rename one of them"));
+                errors.push(ConfigError::new(span.clone(), what, "rename one of them"));
             }
         }
     }
@@ -208,15 +208,15 @@ pub(super) fn twice(own: &[Claim], candidates: &[Candidate]) -> Vec<ConfigError>
     let mut claimed = Claimed::default();
     for (at, claim) in claims.iter().enumerate() {
         if let Some(first) = claimed.note(claim, at).and_then(|first| claims.get(first)) {
-            let side = if claim.machine == Machine::This { "this machine" } else { "the server" };
+            let side = if claim.machine == ListenMachine::This { "this machine" } else { "the server" };
             let owner = first.tunnel.as_ref().map(|name| format!(" of tunnel `{name}`")).unwrap_or_default();
             let what = format!(
                 "the listen address `{}` on {side} is already claimed by `{}`{owner} at {}",
                 claim.text,
                 first.text,
-                first.place.to_text()
+                first.span.to_text()
             );
-            errors.push(ConfigError::new(claim.place.clone(), what, "choose another port or address for one of them"));
+            errors.push(ConfigError::new(claim.span.clone(), what, "choose another port or address for one of them"));
         }
     }
     errors

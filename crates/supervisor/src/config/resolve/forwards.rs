@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use tunnel_engine::spec::{Connect, Forward, ForwardKind, ForwardParseError, Listen, Side};
 
-use super::Reader;
+use super::TableReader;
 use crate::config::environment::Environment;
 use crate::config::keys;
 use crate::config::settings::MAX_CONNECTIONS;
-use crate::config::source::Place;
-use crate::config::value::{Read, Table, Value};
+use crate::config::source::SourceSpan;
+use crate::config::value::{ReadResult, Table, Value};
 use crate::sshconfig::Resolved;
 
 const KEYS: [(&str, ForwardKind); 3] = [
@@ -21,18 +21,18 @@ const KEYS: [(&str, ForwardKind); 3] = [
 /// The forwards in the order of `KEYS`, each with the place that asks for it.
 /// Then those of the Host blocks that are not among them.
 pub(super) fn forwards(
-    reader: &mut Reader<'_>,
-    header: Option<&Place>,
+    reader: &mut TableReader<'_>,
+    header: Option<&SourceSpan>,
     alias: Option<&Resolved>,
-) -> Vec<(Forward, Place)> {
+) -> Vec<(Forward, SourceSpan)> {
     let environment = reader.environment;
-    let mut all: Vec<(Forward, Place)> = Vec::new();
+    let mut all: Vec<(Forward, SourceSpan)> = Vec::new();
     let mut wished = false;
     for (key, kind) in KEYS {
         let Some(value) = reader.value(key) else { continue };
         for item in value.items() {
             wished = true;
-            all.extend(reader.note(forward(item, kind, environment)).map(|forward| (forward, item.place())));
+            all.extend(reader.note(forward(item, kind, environment)).map(|forward| (forward, item.span())));
         }
     }
     let device = reader.value("tunnel_device");
@@ -41,16 +41,16 @@ pub(super) fn forwards(
         // `none` takes back what the defaults or ssh_config say.
         if let Some(Some(forward)) = reader.note(read) {
             wished = true;
-            all.push((forward, value.place()));
+            all.push((forward, value.span()));
         }
     }
-    for (forward, place) in alias.iter().flat_map(|alias| &alias.forwards) {
+    for (forward, span) in alias.iter().flat_map(|alias| &alias.forwards) {
         if forward.kind == ForwardKind::TunnelDevice && device.is_some() {
             continue;
         }
         wished = true;
         if !all.iter().any(|(known, _)| known == forward) {
-            all.push((forward.clone(), place.clone()));
+            all.push((forward.clone(), span.clone()));
         }
     }
     if !wished {
@@ -64,14 +64,14 @@ pub(super) fn forwards(
 }
 
 /// `None`: none is wanted.
-fn device_of(value: Value<'_>) -> Read<Option<Forward>> {
+fn device_of(value: Value<'_>) -> ReadResult<Option<Forward>> {
     match value.word()? {
         "none" => Ok(None),
         text => Forward::parse_device(text).map(Some).or_else(|error| refuse(value, &error)),
     }
 }
 
-fn forward(value: Value<'_>, kind: ForwardKind, environment: &Environment) -> Read<Forward> {
+fn forward(value: Value<'_>, kind: ForwardKind, environment: &Environment) -> ReadResult<Forward> {
     let forward = match value.raw().as_table() {
         Some(_) => of_table(&value.table()?, kind, environment)?,
         None => parse(value, environment, |text| Forward::parse(kind, text))?,
@@ -79,8 +79,8 @@ fn forward(value: Value<'_>, kind: ForwardKind, environment: &Environment) -> Re
     forward.with_paths(|path, side| unix_path(value, path, side, environment))
 }
 
-fn of_table(table: &Table<'_>, kind: ForwardKind, environment: &Environment) -> Read<Forward> {
-    let mut reader = Reader::new(vec![table.clone()], environment);
+fn of_table(table: &Table<'_>, kind: ForwardKind, environment: &Environment) -> ReadResult<Forward> {
+    let mut reader = TableReader::new(vec![table.clone()], environment);
     reader.check_keys(keys::FORWARD);
     let listen = reader.read("listen", |value| parse(value, environment, |text| Listen::parse(kind, text)));
     let connect = reader.read("connect", |value| match kind {
@@ -89,11 +89,11 @@ fn of_table(table: &Table<'_>, kind: ForwardKind, environment: &Environment) -> 
     });
     let max_connections = reader.read("max_connections", |value| value.count(1..=MAX_CONNECTIONS));
     if table.get("listen").is_none() {
-        reader.miss(Some(&table.place), "the forward does not say where it listens", "add `listen = \"[bind:]port\"`");
+        reader.miss(Some(&table.span), "the forward does not say where it listens", "add `listen = \"[bind:]port\"`");
     }
     if kind == ForwardKind::Local && table.get("connect").is_none() {
         reader.miss(
-            Some(&table.place),
+            Some(&table.span),
             "the forward does not say where it connects to",
             "add `connect = \"host:port\"`",
         );
@@ -110,18 +110,18 @@ fn parse<T>(
     value: Value<'_>,
     environment: &Environment,
     parse: impl FnOnce(&str) -> Result<T, ForwardParseError>,
-) -> Read<T> {
+) -> ReadResult<T> {
     let text = value.string()?;
     let text = environment.expand(text).or_else(|error| value.refuse(error.to_string(), error.hint()))?;
     parse(&text).or_else(|error| refuse(value, &error))
 }
 
-fn refuse<T>(value: Value<'_>, error: &ForwardParseError) -> Read<T> {
+fn refuse<T>(value: Value<'_>, error: &ForwardParseError) -> ReadResult<T> {
     value.refuse(error.to_string(), error.hint())
 }
 
 /// Paths on this machine are those of the config file; what a path means on the server is the server's business.
-fn unix_path(value: Value<'_>, path: PathBuf, side: Side, environment: &Environment) -> Read<PathBuf> {
+fn unix_path(value: Value<'_>, path: PathBuf, side: Side, environment: &Environment) -> ReadResult<PathBuf> {
     let Some(text) = path.to_str().filter(|_| side == Side::Here) else { return Ok(path) };
     let path = environment
         .path_without_variables(text.to_owned(), &value.source.folder)

@@ -7,8 +7,8 @@ use nix::unistd::User;
 use tunnel_engine::spec::{Forward, ForwardKind, Listen};
 
 use super::claims::{self, Claim};
-use super::{Document, Reader};
-use crate::config::desired::{Confine, Desired, Global, LogFormat, LogLevelSpec, LogSpec, Reading};
+use super::{Document, TableReader};
+use crate::config::desired::{Confine, Desired, Global, LogFormat, LogLevelSpec, LogSpec, ReadOptions};
 use crate::config::diagnostic::ConfigError;
 use crate::config::environment::Environment;
 use crate::config::keys;
@@ -27,7 +27,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const LOG_LEVEL: &str = "info";
 
 pub(super) fn global(
-    top: &mut Reader<'_>,
+    top: &mut TableReader<'_>,
     main: &Document<'_>,
     overrides: &Overrides,
     claims: &mut Vec<Claim>,
@@ -54,14 +54,14 @@ pub(super) fn global(
         no_new_privileges,
         confine,
         // Whether commands are run is known when all tunnels are read.
-        reading: Reading { includes, match_exec: None },
+        reading: ReadOptions { includes, match_exec: None },
         log,
         metrics,
     })
 }
 
 /// `user`: an account of this machine that is not root's.
-pub(in crate::config) fn account(top: &mut Reader<'_>) -> Option<User> {
+pub(in crate::config) fn account(top: &mut TableReader<'_>) -> Option<User> {
     top.read("user", |value| {
         let name = value.word()?;
         match User::from_name(name) {
@@ -79,7 +79,7 @@ pub(in crate::config) fn account(top: &mut Reader<'_>) -> Option<User> {
 }
 
 /// What the file says, or else what the unit file does.
-fn confine(top: &mut Reader<'_>) -> Confine {
+fn confine(top: &mut TableReader<'_>) -> Confine {
     const WORDS: [(&str, Confine); 3] = [("off", Confine::Off), ("auto", Confine::Auto), ("on", Confine::On)];
     if top.value("confine").is_some() {
         return top.read("confine", |value| value.one_of(&WORDS)).unwrap_or_default();
@@ -94,7 +94,7 @@ fn confine(top: &mut Reader<'_>) -> Confine {
 }
 
 /// `confine = "on"` beside what cannot be confined.
-pub(super) fn confine_refused(top: &Reader<'_>, desired: &Desired) -> Option<ConfigError> {
+pub(super) fn confine_refused(top: &TableReader<'_>, desired: &Desired) -> Option<ConfigError> {
     let reason = obstacle(desired).filter(|_| desired.global.confine == Confine::On)?;
     let what = format!("`confine = \"on\"` cannot be done: {reason}");
     let hint = "write \"auto\" to be confined only where nothing stands in the way, or leave the program out";
@@ -111,7 +111,7 @@ fn includes(main: &Document<'_>, environment: &Environment) -> Vec<PathBuf> {
 }
 
 /// `[metrics]`. Its address is claimed as a forward's is.
-fn metrics(top: &mut Reader<'_>, claims: &mut Vec<Claim>) -> Option<Listen> {
+fn metrics(top: &mut TableReader<'_>, claims: &mut Vec<Claim>) -> Option<Listen> {
     let environment = top.environment;
     let mut metrics = top.inner("metrics");
     metrics.check_keys(keys::METRICS);
@@ -130,20 +130,20 @@ fn metrics(top: &mut Reader<'_>, claims: &mut Vec<Claim>) -> Option<Listen> {
         if too_long {
             return value.refuse("the path is too long for a unix socket", "name a shorter one");
         }
-        Ok((listen, value.place()))
+        Ok((listen, value.span()))
     });
     top.errors.extend(metrics.errors);
-    let (listen, place) = listen?;
-    claims.extend(claims::of_metrics(&listen, place));
+    let (listen, span) = listen?;
+    claims.extend(claims::of_metrics(&listen, span));
     Some(listen)
 }
 
 /// What the file says about it, if anything.
-pub(in crate::config) fn control_socket(top: &mut Reader<'_>) -> Option<PathBuf> {
+pub(in crate::config) fn control_socket(top: &mut TableReader<'_>) -> Option<PathBuf> {
     top.path("control_socket")
 }
 
-fn log(top: &mut Reader<'_>, overrides: &Overrides) -> LogSpec {
+fn log(top: &mut TableReader<'_>, overrides: &Overrides) -> LogSpec {
     let mut log = top.inner("log");
     log.check_keys(keys::LOG);
     let level = log.read("level", |value| {

@@ -1,47 +1,47 @@
 //! `proxy_jump` and `proxy_command`: the way to the server.
 
-use tunnel_engine::spec::{Destination, SessionSpec, Via};
+use tunnel_engine::spec::{Destination, Route, SessionSpec};
 
-use super::{Reader, defaults, session, toml};
+use super::{TableReader, defaults, session, toml};
 use crate::config::environment::Environment;
 use crate::config::keys;
 use crate::config::settings::{Jump, Settings, tunnel_keys};
-use crate::config::value::{Read, Value};
+use crate::config::value::{ReadResult, Value};
 
 /// More servers in a row than anybody has, few enough that a handshake through all of them can end.
-const MOST_HOPS: usize = 8;
+const MAX_JUMP_HOSTS: usize = 8;
 
 /// What the keys ask for.
-pub(super) enum Way<'a> {
+pub(super) enum RouteKeys<'a> {
     Direct,
     /// The first is dialled directly, the last reaches the server.
-    Jumps(Vec<Hop>),
+    Jumps(Vec<JumpHostConfig>),
     Command(Value<'a>, &'a str),
 }
 
 /// A jump host.
-pub(super) enum Hop {
+pub(super) enum JumpHostConfig {
     /// By the tunnel's rules.
     Named(Destination),
     /// By its own. The first may have a command.
     Own { destination: Destination, settings: Box<Settings>, command: Option<String> },
 }
 
-pub(super) fn way<'a>(reader: &mut Reader<'a>) -> Read<Way<'a>> {
+pub(super) fn way<'a>(reader: &mut TableReader<'a>) -> ReadResult<RouteKeys<'a>> {
     match reader.rivals(["proxy_jump", "proxy_command"]) {
         [Some(jump), Some(_)] => jump.refuse("both `proxy_jump` and `proxy_command` are set", "leave one of them out"),
         [Some(jump), None] => jumps(jump, reader.environment),
         [None, Some(command)] => Ok(match command.command()? {
-            "none" => Way::Direct,
-            text => Way::Command(command, text),
+            "none" => RouteKeys::Direct,
+            text => RouteKeys::Command(command, text),
         }),
-        [None, None] => Ok(Way::Direct),
+        [None, None] => Ok(RouteKeys::Direct),
     }
 }
 
-fn jumps<'a>(value: Value<'a>, environment: &Environment) -> Read<Way<'a>> {
+fn jumps<'a>(value: Value<'a>, environment: &Environment) -> ReadResult<RouteKeys<'a>> {
     if value.raw().as_str() == Some("none") {
-        return Ok(Way::Direct);
+        return Ok(RouteKeys::Direct);
     }
     let (mut jumps, mut errors) = (Vec::new(), Vec::new());
     for item in value.items() {
@@ -54,22 +54,22 @@ fn jumps<'a>(value: Value<'a>, environment: &Environment) -> Read<Way<'a>> {
             Err(more) => errors.extend(more),
         }
     }
-    if jumps.len() > MOST_HOPS {
-        return value.refuse(format!("there are more than {MOST_HOPS} jump hosts"), "leave some of them out");
+    if jumps.len() > MAX_JUMP_HOSTS {
+        return value.refuse(format!("there are more than {MAX_JUMP_HOSTS} jump hosts"), "leave some of them out");
     }
     if errors.is_empty() && jumps.is_empty() {
         return value.refuse("the list of jump hosts is empty", "name one, or write \"none\"");
     }
-    if errors.is_empty() { Ok(Way::Jumps(jumps)) } else { Err(errors) }
+    if errors.is_empty() { Ok(RouteKeys::Jumps(jumps)) } else { Err(errors) }
 }
 
 /// A jump's user is, as in ssh, whoever runs us, not the user of the server behind it.
-fn named(value: Value<'_>, user: Option<&str>) -> Read<Vec<Hop>> {
+fn named(value: Value<'_>, user: Option<&str>) -> ReadResult<Vec<JumpHostConfig>> {
     const FORM: &str = "write `[user@]host[:port]`, several with commas, the one next to this machine first";
     let (mut hops, mut errors) = (Vec::new(), Vec::new());
     for hop in value.word()?.split(',').map(str::trim) {
         match Destination::parse(hop, user.unwrap_or_default()) {
-            Ok(destination) => hops.push(Hop::Named(destination)),
+            Ok(destination) => hops.push(JumpHostConfig::Named(destination)),
             Err(error) => errors.push(value.error(error.to_string(), FORM)),
         }
     }
@@ -77,8 +77,8 @@ fn named(value: Value<'_>, user: Option<&str>) -> Read<Vec<Hop>> {
 }
 
 /// A table has the keys of a session, and nothing from the tunnel's: as a Host block of its own.
-fn own(value: Value<'_>, environment: &Environment, first: bool) -> Read<Hop> {
-    let mut reader = Reader::new(vec![value.table()?], environment);
+fn own(value: Value<'_>, environment: &Environment, first: bool) -> ReadResult<JumpHostConfig> {
+    let mut reader = TableReader::new(vec![value.table()?], environment);
     reader.check_keys(keys::JUMP);
     let header = reader.header();
     let destination = session::destination_of_jump(&mut reader, header.as_ref());
@@ -93,7 +93,7 @@ fn own(value: Value<'_>, environment: &Environment, first: bool) -> Read<Hop> {
     match destination {
         Some(destination) if reader.errors.is_empty() => {
             let command = command.map(|(value, text)| expand(value, text, &destination)).transpose()?;
-            Ok(Hop::Own { destination, settings: Box::new(settings), command })
+            Ok(JumpHostConfig::Own { destination, settings: Box::new(settings), command })
         }
         _ => Err(reader.errors),
     }
@@ -103,31 +103,31 @@ fn own(value: Value<'_>, environment: &Environment, first: bool) -> Read<Hop> {
 pub(super) fn session(
     destination: Destination,
     settings: &Settings,
-    way: &Way<'_>,
+    way: &RouteKeys<'_>,
     environment: &Environment,
-) -> Read<SessionSpec> {
+) -> ReadResult<SessionSpec> {
     let to = |destination, settings: &Settings, via| {
         settings.clone().session(defaults::tunnel(destination, environment), via)
     };
     let via = match way {
-        Way::Direct => Via::Direct,
-        Way::Command(value, text) => Via::Command(expand(*value, text, &destination)?),
-        Way::Jumps(jumps) => jumps.iter().fold(Via::Direct, |via, hop| {
+        RouteKeys::Direct => Route::Direct,
+        RouteKeys::Command(value, text) => Route::Command(expand(*value, text, &destination)?),
+        RouteKeys::Jumps(jumps) => jumps.iter().fold(Route::Direct, |via, hop| {
             let session = match hop {
                 // A jump host is believed, and convinced, by the tunnel's rules, under its own name.
-                Hop::Named(destination) => to(destination.clone(), &settings.clone().of_jump_hosts(), via),
-                Hop::Own { destination, settings, command } => {
-                    to(destination.clone(), settings, command.clone().map_or(via, Via::Command))
+                JumpHostConfig::Named(destination) => to(destination.clone(), &settings.clone().of_jump_hosts(), via),
+                JumpHostConfig::Own { destination, settings, command } => {
+                    to(destination.clone(), settings, command.clone().map_or(via, Route::Command))
                 }
             };
-            Via::Jump(Box::new(session))
+            Route::Jump(Box::new(session))
         }),
     };
     Ok(to(destination, settings, via))
 }
 
 /// The tokens of ssh_config's ProxyCommand.
-fn expand(value: Value<'_>, text: &str, destination: &Destination) -> Read<String> {
+fn expand(value: Value<'_>, text: &str, destination: &Destination) -> ReadResult<String> {
     let mut command = String::new();
     let mut chars = text.chars();
     while let Some(c) = chars.next() {

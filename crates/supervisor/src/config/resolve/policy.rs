@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::Reader;
+use super::TableReader;
 use crate::config::desired::{BackoffKind, BackoffSpec, ProbeSpec};
 use crate::config::environment::Environment;
 use crate::config::keys;
-use crate::config::quantity::{LONGEST, duration, duration_in};
-use crate::config::value::{Read, Value};
+use crate::config::quantity::{MAX_DURATION, duration, duration_in};
+use crate::config::value::{ReadResult, Value};
 
 /// Below it, "try again" is a busy loop.
 const SHORTEST_BACKOFF: Duration = Duration::from_millis(10);
@@ -17,12 +17,12 @@ const MAX_FACTOR: f64 = 100.0;
 const LONGEST_BANNER: usize = 256;
 
 /// A word, or a table that says what targets say first. The table is read whole: defaults have no part in it.
-pub(super) fn probe(value: Value<'_>, environment: &Environment) -> Read<ProbeSpec> {
+pub(super) fn probe(value: Value<'_>, environment: &Environment) -> ReadResult<ProbeSpec> {
     let words = [("auto", &ProbeSpec::Auto), ("off", &ProbeSpec::Off), ("tcp", &ProbeSpec::Tcp)];
     if !value.raw().is_table() {
         return value.one_of(&words).cloned();
     }
-    let mut table = Reader::new(vec![value.table()?], environment);
+    let mut table = TableReader::new(vec![value.table()?], environment);
     table.check_keys(keys::PROBE);
     let expect = table.read("expect", |value| match value.string()? {
         "" => {
@@ -40,15 +40,15 @@ pub(super) fn probe(value: Value<'_>, environment: &Environment) -> Read<ProbeSp
     }
 }
 
-pub(super) fn backoff(reader: &mut Reader<'_>, key: &str) -> BackoffSpec {
+pub(super) fn backoff(reader: &mut TableReader<'_>, key: &str) -> BackoffSpec {
     let mut table = reader.inner(key);
     table.check_keys(keys::BACKOFF);
     let kinds = [("exponential", BackoffKind::Exponential), ("autossh", BackoffKind::Autossh)];
     let usual = BackoffSpec::default();
     let spec = BackoffSpec {
         kind: table.read("kind", |value| value.one_of(&kinds)).unwrap_or(usual.kind),
-        min: table.read("min", |value| duration_in(value, SHORTEST_BACKOFF..=LONGEST)).unwrap_or(usual.min),
-        max: table.read("max", |value| duration_in(value, SHORTEST_BACKOFF..=LONGEST)).unwrap_or(usual.max),
+        min: table.read("min", |value| duration_in(value, SHORTEST_BACKOFF..=MAX_DURATION)).unwrap_or(usual.min),
+        max: table.read("max", |value| duration_in(value, SHORTEST_BACKOFF..=MAX_DURATION)).unwrap_or(usual.max),
         factor: table.read("factor", |value| value.number(1.0..=MAX_FACTOR)).unwrap_or(usual.factor),
         jitter: table.read("jitter", |value| value.number(0.0..=1.0)).unwrap_or(usual.jitter),
         reset_after: table.read("reset_after", duration).unwrap_or(usual.reset_after),

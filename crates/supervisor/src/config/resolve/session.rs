@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use tunnel_engine::spec::{Destination, SessionSpec, port_or_service};
 
-use super::ssh_config::{self, Question};
-use super::{Reader, hops};
+use super::ssh_config::{self, HostQuery};
+use super::{TableReader, hops};
 use crate::config::settings::Settings;
-use crate::config::source::Place;
-use crate::config::value::{Read, Value};
-use crate::sshconfig::{Library, Resolved};
+use crate::config::source::SourceSpan;
+use crate::config::value::{ReadResult, Value};
+use crate::sshconfig::{FileCache, Resolved};
 
 /// More servers than anybody has for one purpose; each may cost a `connect_timeout` before the next is tried.
-const MOST_HOSTS: usize = 16;
+const MAX_HOSTS: usize = 16;
 
 /// A session to each of the hosts, in order of preference.
 pub(super) struct Sessions {
@@ -28,10 +28,10 @@ pub(super) struct Sessions {
 
 /// They differ in the destination and what follows from it, and in what ssh_config says about each.
 pub(super) fn sessions(
-    reader: &mut Reader<'_>,
-    header: Option<&Place>,
+    reader: &mut TableReader<'_>,
+    header: Option<&SourceSpan>,
     settings: &Settings,
-    library: &Library,
+    library: &FileCache,
 ) -> Option<Sessions> {
     let port = port(reader);
     let user = reader.read("user", |value| user(value));
@@ -46,7 +46,7 @@ pub(super) fn sessions(
         let aliased = match files.clone().flatten() {
             None => None,
             Some(files) => {
-                let question = Question { host, user: user.as_deref(), port, settings, files };
+                let question = HostQuery { host, user: user.as_deref(), port, settings, files };
                 let answer = question.ask(reader, library);
                 Some(reader.note(answer)?)
             }
@@ -93,7 +93,7 @@ pub(super) fn sessions(
 }
 
 /// A jump host's own table has one host.
-pub(super) fn destination_of_jump(reader: &mut Reader<'_>, header: Option<&Place>) -> Option<Destination> {
+pub(super) fn destination_of_jump(reader: &mut TableReader<'_>, header: Option<&SourceSpan>) -> Option<Destination> {
     let port = port(reader);
     let user = reader.read("user", |value| user(value));
     match reader.value("host") {
@@ -105,7 +105,7 @@ pub(super) fn destination_of_jump(reader: &mut Reader<'_>, header: Option<&Place
     }
 }
 
-fn port(reader: &mut Reader<'_>) -> Option<u16> {
+fn port(reader: &mut TableReader<'_>) -> Option<u16> {
     reader.read("port", |value| {
         // As ssh's `-p`: a word is the name of a service.
         let Some(text) = value.raw().as_str() else {
@@ -118,7 +118,7 @@ fn port(reader: &mut Reader<'_>) -> Option<u16> {
     })
 }
 
-fn hosts<'a>(reader: &mut Reader<'a>, header: Option<&Place>) -> Option<Vec<Value<'a>>> {
+fn hosts<'a>(reader: &mut TableReader<'a>, header: Option<&SourceSpan>) -> Option<Vec<Value<'a>>> {
     match reader.rivals(["host", "hosts"]) {
         [Some(host), Some(_)] => {
             reader.errors.push(host.error("both `host` and `hosts` are set", "leave one of them out"));
@@ -131,10 +131,10 @@ fn hosts<'a>(reader: &mut Reader<'a>, header: Option<&Place>) -> Option<Vec<Valu
                 reader.errors.push(hosts.error("the list of hosts is empty", "name a server"));
                 return None;
             }
-            if items.len() > MOST_HOSTS {
+            if items.len() > MAX_HOSTS {
                 reader
                     .errors
-                    .push(hosts.error(format!("there are more than {MOST_HOSTS} hosts"), "leave some of them out"));
+                    .push(hosts.error(format!("there are more than {MAX_HOSTS} hosts"), "leave some of them out"));
                 return None;
             }
             Some(items)
@@ -147,7 +147,7 @@ fn hosts<'a>(reader: &mut Reader<'a>, header: Option<&Place>) -> Option<Vec<Valu
 }
 
 fn destination(
-    reader: &mut Reader<'_>,
+    reader: &mut TableReader<'_>,
     host: Value<'_>,
     wished_user: Option<&str>,
     port: Option<u16>,
@@ -173,7 +173,7 @@ fn destination(
 }
 
 /// `host` may hold a user and a port; beside other ones in the same table it cannot be said which were meant.
-fn check_once(reader: &mut Reader<'_>, host: Value<'_>, clashes: [bool; 2]) {
+fn check_once(reader: &mut TableReader<'_>, host: Value<'_>, clashes: [bool; 2]) {
     for (key, _) in ["port", "user"].into_iter().zip(clashes).filter(|(_, clash)| *clash) {
         if reader.own_value(key).is_some() && reader.own_value("host").is_some() {
             reader
@@ -183,7 +183,7 @@ fn check_once(reader: &mut Reader<'_>, host: Value<'_>, clashes: [bool; 2]) {
     }
 }
 
-fn user(value: Value<'_>) -> Read<String> {
+fn user(value: Value<'_>) -> ReadResult<String> {
     let text = value.word()?;
     if text.starts_with('-') || text.chars().any(char::is_whitespace) {
         return value.refuse(format!("`{text}` is not a user name"), "write the login name on the server");

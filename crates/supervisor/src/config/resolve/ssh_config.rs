@@ -1,20 +1,20 @@
 //! `ssh_config`: `host` is what somebody would type after `ssh`. What the tunnel's own keys say wins.
 
-use tunnel_engine::spec::{Destination, SessionSpec, Via};
+use tunnel_engine::spec::{Destination, Route, SessionSpec};
 
-use super::{Reader, defaults};
+use super::{TableReader, defaults};
 use crate::config::environment::Environment;
 use crate::config::reader::path;
 use crate::config::settings::Settings;
-use crate::config::value::{Read, Value};
-use crate::sshconfig::{Files, Library, Query, Resolved, Way, resolve};
+use crate::config::value::{ReadResult, Value};
+use crate::sshconfig::{ConfigFiles, FileCache, ProxyRoute, Query, Resolved, resolve};
 
 /// `true`, `false` or a path.
-pub(super) fn files(value: Value<'_>, environment: &Environment) -> Read<Option<Files>> {
+pub(super) fn files(value: Value<'_>, environment: &Environment) -> ReadResult<Option<ConfigFiles>> {
     match value.raw().as_bool() {
-        Some(true) => Ok(Some(Files::Usual)),
+        Some(true) => Ok(Some(ConfigFiles::Usual)),
         Some(false) => Ok(None),
-        None if value.raw().as_str().is_some() => path(value, environment).map(|path| Some(Files::One(path))),
+        None if value.raw().as_str().is_some() => path(value, environment).map(|path| Some(ConfigFiles::One(path))),
         None => value.refuse(
             "expected true, false or a path",
             "`true` reads ~/.ssh/config and then /etc/ssh/ssh_config; a path reads that file alone",
@@ -23,16 +23,16 @@ pub(super) fn files(value: Value<'_>, environment: &Environment) -> Read<Option<
 }
 
 /// A host, and the keys that files and tokens can depend on.
-pub(super) struct Question<'a, 'v> {
+pub(super) struct HostQuery<'a, 'v> {
     pub(super) host: Value<'v>,
     pub(super) user: Option<&'a str>,
     pub(super) port: Option<u16>,
     pub(super) settings: &'a Settings,
-    pub(super) files: Files,
+    pub(super) files: ConfigFiles,
 }
 
-impl Question<'_, '_> {
-    pub(super) fn ask(self, reader: &Reader<'_>, library: &Library) -> Read<Resolved> {
+impl HostQuery<'_, '_> {
+    pub(super) fn ask(self, reader: &TableReader<'_>, library: &FileCache) -> ReadResult<Resolved> {
         /// Stands for a port that the text does not name; nobody can write it.
         const NO_PORT: u16 = 0;
         let text = self.host.word()?;
@@ -42,17 +42,17 @@ impl Question<'_, '_> {
         let port = if typed.port == NO_PORT { self.port } else { Some(typed.port) };
         let mut query = Query::new(typed.host.clone(), self.files);
         let port = port.map(|port| port.to_string());
-        let place = |key| reader.value(key).unwrap_or(self.host).place();
+        let span = |key| reader.value(key).unwrap_or(self.host).span();
         let hops;
         let key_alias = self.settings.get("host_key_alias").and_then(|tunnel| tunnel.session.host_key.alias.as_deref());
         let mut given = vec![
-            ("User", user, place("user")),
-            ("Port", port.as_deref(), place("port")),
-            ("HostKeyAlias", key_alias, place("host_key_alias")),
+            ("User", user, span("user")),
+            ("Port", port.as_deref(), span("port")),
+            ("HostKeyAlias", key_alias, span("host_key_alias")),
         ];
         match reader.rivals(["proxy_jump", "proxy_command"]) {
             [Some(value), _] | [None, Some(value)] if value.raw().as_str() == Some("none") => {
-                given.extend(["ProxyJump", "ProxyCommand"].map(|name| (name, Some("none"), value.place())));
+                given.extend(["ProxyJump", "ProxyCommand"].map(|name| (name, Some("none"), value.span())));
             }
             [Some(jump), _] => {
                 let each = jump.each(|hop| match hop.raw().is_table() {
@@ -63,14 +63,14 @@ impl Question<'_, '_> {
                     false => hop.word(),
                 })?;
                 hops = each.join(",");
-                given.push(("ProxyJump", Some(&hops), jump.place()));
+                given.push(("ProxyJump", Some(&hops), jump.span()));
             }
-            [None, Some(command)] => given.push(("ProxyCommand", command.raw().as_str(), command.place())),
+            [None, Some(command)] => given.push(("ProxyCommand", command.raw().as_str(), command.span())),
             [None, None] => {}
         }
-        for (name, value, place) in given {
+        for (name, value, span) in given {
             if let Some(value) = value {
-                query.give(name, value, place).map_err(|error| vec![error])?;
+                query.give(name, value, span).map_err(|error| vec![error])?;
             }
         }
         resolve(&query, library, &reader.environment.facts())
@@ -78,7 +78,7 @@ impl Question<'_, '_> {
 }
 
 /// Whom and where ssh would log in.
-pub(super) fn destination(host: Value<'_>, resolved: &Resolved) -> Read<Destination> {
+pub(super) fn destination(host: Value<'_>, resolved: &Resolved) -> ReadResult<Destination> {
     if resolved.user.is_empty() {
         let what = "there is no user to log in as: the account that runs tunneld has no name";
         return host.refuse(what, "add `user`, or `User` to the Host block");
@@ -115,10 +115,12 @@ pub(in crate::config) fn session_by_itself(
 
 /// A jump host has Host blocks of its own, which win: as ssh, which hands it no option. What they leave open follows
 /// the tunnel's keys, as it does without ssh_config.
-fn via(resolved: &Resolved, settings: &Settings, environment: &Environment) -> Via {
+fn via(resolved: &Resolved, settings: &Settings, environment: &Environment) -> Route {
     match &resolved.way {
-        Way::Direct => Via::Direct,
-        Way::Command(command) => Via::Command(command.clone()),
-        Way::Jump(jump) => Via::Jump(Box::new(session_by_itself(jump, &settings.clone().of_jump_hosts(), environment))),
+        ProxyRoute::Direct => Route::Direct,
+        ProxyRoute::Command(command) => Route::Command(command.clone()),
+        ProxyRoute::Jump(jump) => {
+            Route::Jump(Box::new(session_by_itself(jump, &settings.clone().of_jump_hosts(), environment)))
+        }
     }
 }

@@ -9,34 +9,34 @@ use tunnel_engine::spec::{
     SecretSource, StrictHostKeyChecking, UpdateHostKeys,
 };
 
-use super::{Reader, defaults, policy};
+use super::{TableReader, defaults, policy};
 use crate::config::desired::ShellCommand;
 use crate::config::environment::Environment;
-use crate::config::quantity::{LONGEST, duration_in, size_in};
+use crate::config::quantity::{MAX_DURATION, duration_in, size_in};
 use crate::config::reader::{path, paths};
 use crate::config::settings::{
-    ADDRESS_FAMILY, At, DURING_OUTAGE, Field, Key, ON_REMOTE_PORT_BUSY, STRICT_HOST_KEY_CHECKING, Settings,
+    ADDRESS_FAMILY, At, DURING_OUTAGE, Field, ON_REMOTE_PORT_BUSY, STRICT_HOST_KEY_CHECKING, SettingKey, Settings,
 };
-use crate::config::value::{Read, Value};
+use crate::config::value::{ReadResult, Value};
 use crate::sshconfig::{self, command_words};
 
 /// Reads these keys; notes what is wrong.
-pub(super) fn settings<'k>(reader: &mut Reader<'_>, keys: impl Iterator<Item = &'k Key>) -> Settings {
+pub(super) fn settings<'k>(reader: &mut TableReader<'_>, keys: impl Iterator<Item = &'k SettingKey>) -> Settings {
     let mut settings = Settings::default();
     for key in keys {
-        Row { reader, key, settings: &mut settings }.read();
+        KeyRow { reader, key, settings: &mut settings }.read();
     }
     settings
 }
 
 /// A row, and where its value comes from and goes to.
-struct Row<'k, 'r, 'a> {
-    key: &'k Key,
-    reader: &'r mut Reader<'a>,
+struct KeyRow<'k, 'r, 'a> {
+    key: &'k SettingKey,
+    reader: &'r mut TableReader<'a>,
     settings: &'r mut Settings,
 }
 
-impl<'a> Row<'_, '_, 'a> {
+impl<'a> KeyRow<'_, '_, 'a> {
     fn read(self) {
         let environment = self.reader.environment;
         match self.key.field {
@@ -44,7 +44,7 @@ impl<'a> Row<'_, '_, 'a> {
             Field::Flag(at) => self.put(at, |value| value.boolean()),
             Field::Count(from, to, at) => self.put(at, |value| value.count(from..=to)),
             Field::Size(from, to, at) => self.put(at, |value| size_in(value, from..=to)),
-            Field::Time(from, at) => self.put(at, |value| duration_in(value, from..=LONGEST)),
+            Field::Time(from, at) => self.put(at, |value| duration_in(value, from..=MAX_DURATION)),
             Field::Lifetime(from, at) => self.put(at, |value| lifetime(value, from)),
             Field::Starts(at) => self.put(at, starts),
             Field::Word(at) | Field::HostName(at) => {
@@ -85,7 +85,7 @@ impl<'a> Row<'_, '_, 'a> {
         }
     }
 
-    fn put<T>(self, at: At<T>, read: impl FnOnce(Value<'a>) -> Read<T>) {
+    fn put<T>(self, at: At<T>, read: impl FnOnce(Value<'a>) -> ReadResult<T>) {
         if let Some(value) = self.reader.read(self.key.name, read) {
             self.settings.set(self.key.name, at, value);
         }
@@ -93,8 +93,8 @@ impl<'a> Row<'_, '_, 'a> {
 }
 
 /// 0: none.
-fn lifetime(value: Value<'_>, shortest: Duration) -> Read<Option<Duration>> {
-    let lifetime = duration_in(value, Duration::ZERO..=LONGEST)?;
+fn lifetime(value: Value<'_>, shortest: Duration) -> ReadResult<Option<Duration>> {
+    let lifetime = duration_in(value, Duration::ZERO..=MAX_DURATION)?;
     if !lifetime.is_zero() && lifetime < shortest {
         return value.refuse("a session that short would be a login every few seconds", "write \"1m\" or more");
     }
@@ -102,14 +102,14 @@ fn lifetime(value: Value<'_>, shortest: Duration) -> Read<Option<Duration>> {
 }
 
 /// -1, as autossh writes it: no limit.
-fn starts(value: Value<'_>) -> Read<Option<u32>> {
+fn starts(value: Value<'_>) -> ReadResult<Option<u32>> {
     match value.integer(-1..=i64::from(u32::MAX))? {
         0 => value.refuse("no start is allowed", "to keep the tunnel down, write `enabled = false`"),
         starts => Ok(u32::try_from(starts).ok()),
     }
 }
 
-fn strict(value: Value<'_>) -> Read<StrictHostKeyChecking> {
+fn strict(value: Value<'_>) -> ReadResult<StrictHostKeyChecking> {
     if value.raw().as_str() == Some("ask") {
         return value.refuse(
             "a daemon has nobody to ask",
@@ -120,7 +120,7 @@ fn strict(value: Value<'_>) -> Read<StrictHostKeyChecking> {
 }
 
 /// ssh_config's KnownHostsCommand: one string, or its words. `none` runs nothing.
-fn known_hosts_command(value: Value<'_>) -> Read<Option<KnownHostsCommand>> {
+fn known_hosts_command(value: Value<'_>) -> ReadResult<Option<KnownHostsCommand>> {
     const FORM: &str = "write the absolute path of a program, and its arguments";
     let words = match value.raw().as_str() {
         Some("none") => return Ok(None),
@@ -133,7 +133,7 @@ fn known_hosts_command(value: Value<'_>) -> Read<Option<KnownHostsCommand>> {
     KnownHostsCommand::new(words).map(Some).or_else(|error| value.refuse(error.to_string(), FORM))
 }
 
-fn update_host_keys(value: Value<'_>) -> Read<UpdateHostKeys> {
+fn update_host_keys(value: Value<'_>) -> ReadResult<UpdateHostKeys> {
     if value.raw().as_str() == Some("ask") {
         return value.refuse("a daemon has nobody to ask", "write `true` or `false`");
     }
@@ -141,7 +141,7 @@ fn update_host_keys(value: Value<'_>) -> Read<UpdateHostKeys> {
 }
 
 /// ssh_config's IdentityAgent: a path, `none`, `SSH_AUTH_SOCK`, or `$NAME` for the variable of that name.
-fn agent(value: Value<'_>, environment: &Environment) -> Read<AgentSpec> {
+fn agent(value: Value<'_>, environment: &Environment) -> ReadResult<AgentSpec> {
     let text = value.string()?;
     match (text, text.strip_prefix('$').filter(|name| !name.starts_with('{'))) {
         ("none", _) => Ok(AgentSpec::None),
@@ -158,7 +158,7 @@ fn agent(value: Value<'_>, environment: &Environment) -> Read<AgentSpec> {
 }
 
 /// Files or credentials, one or a list; `none` stands for an empty list, as in ssh_config.
-fn key_files(value: Value<'_>, environment: &Environment) -> Read<Vec<PathBuf>> {
+fn key_files(value: Value<'_>, environment: &Environment) -> ReadResult<Vec<PathBuf>> {
     match value.raw().as_str() {
         Some("none") => Ok(Vec::new()),
         _ => value.each(|item| credential_or_path(item, environment)),
@@ -166,7 +166,7 @@ fn key_files(value: Value<'_>, environment: &Environment) -> Read<Vec<PathBuf>> 
 }
 
 /// A file, or `credential:NAME`, which systemd puts into `$CREDENTIALS_DIRECTORY`.
-fn credential_or_path(value: Value<'_>, environment: &Environment) -> Read<PathBuf> {
+fn credential_or_path(value: Value<'_>, environment: &Environment) -> ReadResult<PathBuf> {
     let Some(name) = value.string()?.strip_prefix("credential:") else {
         return path(value, environment);
     };
@@ -183,14 +183,14 @@ fn credential_or_path(value: Value<'_>, environment: &Environment) -> Read<PathB
 }
 
 /// A list is the same as its names with commas.
-fn algorithms(value: Value<'_>, kind: AlgorithmKind) -> Read<AlgorithmList> {
+fn algorithms(value: Value<'_>, kind: AlgorithmKind) -> ReadResult<AlgorithmList> {
     let text = value.each(|item| item.word())?.join(",");
     let list = AlgorithmList::parse(&text).and_then(|list| check_algorithms(kind, &list).map(|()| list));
     list.or_else(|error| value.refuse(error.to_string(), "write names with commas, or `+`, `-` or `^` and names"))
 }
 
 /// As ssh_config has it, for there bytes and time are one value.
-fn rekey_limit(value: Value<'_>) -> Read<RekeyLimit> {
+fn rekey_limit(value: Value<'_>) -> ReadResult<RekeyLimit> {
     let text = value.string()?;
     let words: Vec<&str> = text.split_whitespace().collect();
     let hint = "write bytes in one direction, and perhaps a time, as in \"1G\", \"1G 1h\" or \"default 1h\"";
@@ -198,13 +198,13 @@ fn rekey_limit(value: Value<'_>) -> Read<RekeyLimit> {
 }
 
 /// What takes bits away from the mode of our unix sockets.
-fn mask(value: Value<'_>) -> Read<u32> {
+fn mask(value: Value<'_>) -> ReadResult<u32> {
     let text = value.string()?;
     let mask = u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777);
     mask.map_or_else(|| value.refuse(format!("`{text}` is not a mask"), "write an octal number, as \"0177\""), Ok)
 }
 
-fn permit_remote_open(value: Value<'_>) -> Read<PermitRemoteOpen> {
+fn permit_remote_open(value: Value<'_>) -> ReadResult<PermitRemoteOpen> {
     let words = value.each(|item| item.word())?;
     PermitRemoteOpen::parse(&words).or_else(|error| {
         value.refuse(error.to_string(), "write \"any\", \"none\", or a list of `host:port`, with `*` for all")
@@ -212,7 +212,7 @@ fn permit_remote_open(value: Value<'_>) -> Read<PermitRemoteOpen> {
 }
 
 /// A string for the shell, or a list; an empty list takes back what the defaults say.
-fn on_change(value: Value<'_>) -> Read<Option<ShellCommand>> {
+fn on_change(value: Value<'_>) -> ReadResult<Option<ShellCommand>> {
     match value.raw().as_array() {
         Some(_) => value.each(|item| item.command().map(str::to_owned)).map(ShellCommand::list),
         None => value.command().map(|line| Some(ShellCommand::line(line))),

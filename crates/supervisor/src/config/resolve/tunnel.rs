@@ -1,14 +1,14 @@
 //! One `[[tunnel]]` over `[defaults]`.
 
-use super::{Candidate, Reader, claims, forwards, session, toml};
+use super::{ParsedTunnel, TableReader, claims, forwards, session, toml};
 use crate::config::desired::TunnelSpec;
 use crate::config::diagnostic::ConfigError;
 use crate::config::keys;
 use crate::config::settings::{Settings, tunnel_keys};
-use crate::config::source::Place;
-use crate::sshconfig::Library;
+use crate::config::source::SourceSpan;
+use crate::sshconfig::FileCache;
 
-pub(super) fn tunnel(reader: &mut Reader<'_>, library: &Library, errors: &mut Vec<ConfigError>) -> Candidate {
+pub(super) fn tunnel(reader: &mut TableReader<'_>, library: &FileCache, errors: &mut Vec<ConfigError>) -> ParsedTunnel {
     let header = reader.header();
     reader.check_keys(keys::TUNNEL);
     let name = name(reader, header.as_ref());
@@ -40,7 +40,7 @@ pub(super) fn tunnel(reader: &mut Reader<'_>, library: &Library, errors: &mut Ve
         }
         _ => None,
     };
-    Candidate { name, claims, spec }
+    ParsedTunnel { name, claims, spec }
 }
 
 /// The tunnel but for its servers and forwards.
@@ -52,7 +52,7 @@ fn with(name: String, settings: Settings) -> TunnelSpec {
     TunnelSpec { name, ..spec }
 }
 
-fn name(reader: &mut Reader<'_>, header: Option<&Place>) -> Option<(String, Place)> {
+fn name(reader: &mut TableReader<'_>, header: Option<&SourceSpan>) -> Option<(String, SourceSpan)> {
     const ALPHABET: &str = "a name is made of letters, digits, `.`, `_` and `-`";
     let Some(value) = reader.own_value("name") else {
         reader.miss(header, "the tunnel has no name", "add `name = \"…\"`; status, logs and commands call it by that");
@@ -65,7 +65,7 @@ fn name(reader: &mut Reader<'_>, header: Option<&Place>) -> Option<(String, Plac
         } else if let Some(odd) = text.chars().find(|c| !fine(*c)) {
             value.refuse(format!("`{}` cannot be in the name of a tunnel", odd.escape_debug()), ALPHABET)
         } else {
-            Ok((text.to_owned(), value.place()))
+            Ok((text.to_owned(), value.span()))
         }
     });
     reader.note(read)

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use tunnel_engine::spec::{Destination, SessionSpec, UpdateHostKeys, Via};
+use tunnel_engine::spec::{Destination, Route, SessionSpec, UpdateHostKeys};
 
-use super::{At, Jump, Key, tunnel_keys};
+use super::{At, Jump, SettingKey, tunnel_keys};
 use crate::config::desired::TunnelSpec;
 
 /// The keys that are set, with their values.
@@ -54,7 +54,7 @@ impl Settings {
     }
 
     /// Is the key set to something else than what holds without it?
-    pub(crate) fn is_different(&self, key: &Key) -> bool {
+    pub(crate) fn is_different(&self, key: &SettingKey) -> bool {
         self.has(key.name) && key.differs(&mut self.values.clone(), &mut defaults())
     }
 
@@ -89,7 +89,7 @@ impl Settings {
         Self { updates_unasked: false, ..self.retain(|key| names.contains(&key.name)) }
     }
 
-    fn retain(mut self, keeps: impl Fn(&Key) -> bool) -> Self {
+    fn retain(mut self, keeps: impl Fn(&SettingKey) -> bool) -> Self {
         for key in tunnel_keys().filter(|key| !keeps(key)) {
             if self.set.remove(key.name) {
                 key.copy(&mut defaults(), &mut self.values);
@@ -99,13 +99,13 @@ impl Settings {
     }
 
     /// The session of a tunnel that has the default of its account for what is not set here.
-    pub(crate) fn session(mut self, mut usual: TunnelSpec, via: Via) -> SessionSpec {
+    pub(crate) fn session(mut self, mut usual: TunnelSpec, via: Route) -> SessionSpec {
         let update = self.updates();
         self.write_to(&mut usual);
         let mut session = usual.session;
         // A daemon can ask no user.
         session.host_key.update = if update == UpdateHostKeys::Yes { update } else { UpdateHostKeys::No };
-        if via != Via::Direct {
+        if via != Route::Direct {
             // Only what is dialled directly has a source address to choose.
             (session.dial.bind_address, session.dial.bind_interface) = (None, None);
         }

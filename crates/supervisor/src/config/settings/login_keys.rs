@@ -9,32 +9,32 @@ use super::Field::{
     Strict, Time, UpdateHostKeys,
 };
 use super::Jump::{Inherited, Own};
-use super::Key;
-use super::Reload::{NewSession, NextStart};
+use super::ReloadEffect::{NewSession, NextStart};
+use super::SettingKey;
 use super::limits::{MAX_ALIVE_COUNT, MAX_ATTEMPTS, MAX_RSA_BITS, SHORTEST_CONNECT};
 
-pub(super) const KEYS: &[Key] = &[
-    Key::new("identity_file", Identities(|t| &mut t.session.auth.identities), Inherited, NewSession)
+pub(super) const KEYS: &[SettingKey] = &[
+    SettingKey::new("identity_file", Identities(|t| &mut t.session.auth.identities), Inherited, NewSession)
         .keyword("IdentityFile")
         .imported_where_set()
         .doc("Private keys in the order to try; \"none\" for none."),
-    Key::new("certificate_file", Certificates(|t| &mut t.session.auth.certificates), Inherited, NewSession)
+    SettingKey::new("certificate_file", Certificates(|t| &mut t.session.auth.certificates), Inherited, NewSession)
         .keyword("CertificateFile")
         .default("\"none\"")
         .doc("Certificates beside the KEY-cert.pub that are found by themselves."),
-    Key::new("identity_agent", Agent(|t| &mut t.session.auth.agent), Inherited, NewSession)
+    SettingKey::new("identity_agent", Agent(|t| &mut t.session.auth.agent), Inherited, NewSession)
         .keyword("IdentityAgent")
         .default("\"SSH_AUTH_SOCK\"")
         .imported_where_set()
         .doc("The agent's socket, or \"none\""),
-    Key::new("identities_only", Flag(|t| &mut t.session.auth.identities_only), Inherited, NewSession)
+    SettingKey::new("identities_only", Flag(|t| &mut t.session.auth.identities_only), Inherited, NewSession)
         .keyword("IdentitiesOnly")
         .default("false")
         .doc("true: keys of the agent are offered only where identity_file names them."),
-    Key::new(PublicKey.key(), Algorithms(PublicKey, |t| &mut t.session.auth.accepted), Inherited, NewSession)
+    SettingKey::new(PublicKey.key(), Algorithms(PublicKey, |t| &mut t.session.auth.accepted), Inherited, NewSession)
         .keyword("PubkeyAcceptedAlgorithms")
         .doc("Which keys may be offered, by the algorithms they sign with"),
-    Key::new(
+    SettingKey::new(
         "required_rsa_size",
         Count(0, MAX_RSA_BITS, |t| &mut t.session.auth.required_rsa_size),
         Inherited,
@@ -43,48 +43,58 @@ pub(super) const KEYS: &[Key] = &[
     .keyword("RequiredRSASize")
     .default("0")
     .doc("RSA keys of fewer bits are not offered, and a host key of fewer is not believed."),
-    Key::new("password_file", Secret(|t| &mut t.session.auth.password), Own, NewSession)
+    SettingKey::new("password_file", Secret(|t| &mut t.session.auth.password), Own, NewSession)
         .doc("The file whose first line is the password"),
-    Key::new("passphrase_file", Secret(|t| &mut t.session.auth.passphrase), Inherited, NewSession)
+    SettingKey::new("passphrase_file", Secret(|t| &mut t.session.auth.passphrase), Inherited, NewSession)
         .doc("The same for the passphrase of encrypted keys."),
-    Key::new("kbd_interactive_authentication", Flag(|t| &mut t.session.auth.interactive), Inherited, NewSession)
+    SettingKey::new("kbd_interactive_authentication", Flag(|t| &mut t.session.auth.interactive), Inherited, NewSession)
         .keyword("KbdInteractiveAuthentication")
         .default("true")
         .doc("false: questions that the server asks (keyboard-interactive) are not answered with the password."),
-    Key::new("strict_host_key_checking", Strict(|t| &mut t.session.host_key.strict), Inherited, NewSession)
+    SettingKey::new("strict_host_key_checking", Strict(|t| &mut t.session.host_key.strict), Inherited, NewSession)
         .keyword("StrictHostKeyChecking")
         .default("\"yes\"")
         .doc("yes: only keys that known_hosts holds."),
-    Key::new("user_known_hosts_file", Paths(|t| &mut t.session.host_key.user_known_hosts), Inherited, NewSession)
-        .keyword("UserKnownHostsFile")
-        .default("[\"~/.ssh/known_hosts\", \"~/.ssh/known_hosts2\"]")
-        .imported_where_set()
-        .doc("Files of known hosts; `accept-new` writes to the first."),
-    Key::new("global_known_hosts_file", Paths(|t| &mut t.session.host_key.global_known_hosts), Inherited, NewSession)
-        .keyword("GlobalKnownHostsFile")
-        .default("[\"/etc/ssh/ssh_known_hosts\", \"/etc/ssh/ssh_known_hosts2\"]")
-        .imported_where_set()
-        .doc("Files of known hosts for everybody."),
-    Key::new("host_key_alias", HostName(|t| &mut t.session.host_key.alias), Own, NewSession)
+    SettingKey::new(
+        "user_known_hosts_file",
+        Paths(|t| &mut t.session.host_key.user_known_hosts),
+        Inherited,
+        NewSession,
+    )
+    .keyword("UserKnownHostsFile")
+    .default("[\"~/.ssh/known_hosts\", \"~/.ssh/known_hosts2\"]")
+    .imported_where_set()
+    .doc("Files of known hosts; `accept-new` writes to the first."),
+    SettingKey::new(
+        "global_known_hosts_file",
+        Paths(|t| &mut t.session.host_key.global_known_hosts),
+        Inherited,
+        NewSession,
+    )
+    .keyword("GlobalKnownHostsFile")
+    .default("[\"/etc/ssh/ssh_known_hosts\", \"/etc/ssh/ssh_known_hosts2\"]")
+    .imported_where_set()
+    .doc("Files of known hosts for everybody."),
+    SettingKey::new("host_key_alias", HostName(|t| &mut t.session.host_key.alias), Own, NewSession)
         .keyword("HostKeyAlias")
         .doc("The name to look up in them instead of the host."),
-    Key::new("revoked_host_keys", Paths(|t| &mut t.session.host_key.revoked), Inherited, NewSession)
+    SettingKey::new("revoked_host_keys", Paths(|t| &mut t.session.host_key.revoked), Inherited, NewSession)
         .keyword("RevokedHostKeys")
         .default("[]")
         .doc("Lists of keys that are never believed, text or KRL."),
-    Key::new("known_hosts_command", HostsCommand(|t| &mut t.session.host_key.command), Inherited, NewSession)
+    SettingKey::new("known_hosts_command", HostsCommand(|t| &mut t.session.host_key.command), Inherited, NewSession)
         .keyword("KnownHostsCommand")
         .default("\"none\"")
         .doc("A program that prints more lines of known hosts, and its arguments"),
-    Key::new("update_host_keys", UpdateHostKeys(|t| &mut t.session.host_key.update), Inherited, NewSession)
+    SettingKey::new("update_host_keys", UpdateHostKeys(|t| &mut t.session.host_key.update), Inherited, NewSession)
         .keyword("UpdateHostKeys")
         .default("false")
         .doc("true: known_hosts follows the keys that a known server proves to have, so that it may change them."),
-    Key::new("hash_known_hosts", Flag(|t| &mut t.session.host_key.hash_names), Inherited, NewSession)
+    SettingKey::new("hash_known_hosts", Flag(|t| &mut t.session.host_key.hash_names), Inherited, NewSession)
         .keyword("HashKnownHosts")
         .default("false")
         .doc("true: a line that is added to known_hosts has the server's name as a hash"),
-    Key::new(
+    SettingKey::new(
         "no_host_authentication_for_localhost",
         Flag(|t| &mut t.session.host_key.trust_loopback),
         Inherited,
@@ -93,27 +103,27 @@ pub(super) const KEYS: &[Key] = &[
     .keyword("NoHostAuthenticationForLocalhost")
     .default("false")
     .doc("true: a server on a loopback address is believed whatever its key."),
-    Key::new(Cipher.key(), Algorithms(Cipher, |t| &mut t.session.algorithms.ciphers), Inherited, NewSession)
+    SettingKey::new(Cipher.key(), Algorithms(Cipher, |t| &mut t.session.algorithms.ciphers), Inherited, NewSession)
         .keyword("Ciphers")
         .doc("Algorithms, as ssh_config writes them"),
-    Key::new(Kex.key(), Algorithms(Kex, |t| &mut t.session.algorithms.kex), Inherited, NewSession)
+    SettingKey::new(Kex.key(), Algorithms(Kex, |t| &mut t.session.algorithms.kex), Inherited, NewSession)
         .keyword("KexAlgorithms")
         .doc("Algorithms, as ssh_config writes them"),
-    Key::new(Mac.key(), Algorithms(Mac, |t| &mut t.session.algorithms.macs), Inherited, NewSession)
+    SettingKey::new(Mac.key(), Algorithms(Mac, |t| &mut t.session.algorithms.macs), Inherited, NewSession)
         .keyword("MACs")
         .doc("Algorithms, as ssh_config writes them"),
-    Key::new(HostKey.key(), Algorithms(HostKey, |t| &mut t.session.algorithms.host_keys), Inherited, NewSession)
+    SettingKey::new(HostKey.key(), Algorithms(HostKey, |t| &mut t.session.algorithms.host_keys), Inherited, NewSession)
         .keyword("HostKeyAlgorithms")
         .doc("Algorithms, as ssh_config writes them"),
-    Key::new("rekey_limit", RekeyLimit(|t| &mut t.session.rekey_limit), Inherited, NewSession)
+    SettingKey::new("rekey_limit", RekeyLimit(|t| &mut t.session.rekey_limit), Inherited, NewSession)
         .keyword("RekeyLimit")
         .default("\"default none\"")
         .doc("Renew the session's keys after so many bytes in one direction, and after so much time if it is given"),
-    Key::new("compression", Flag(|t| &mut t.session.compression), Own, NewSession)
+    SettingKey::new("compression", Flag(|t| &mut t.session.compression), Own, NewSession)
         .keyword("Compression")
         .default("false")
         .doc("true: compress all bytes of the session where the server can (zlib@openssh.com)."),
-    Key::new(
+    SettingKey::new(
         CaSignature.key(),
         Algorithms(CaSignature, |t| &mut t.session.host_key.ca_signatures),
         Inherited,
@@ -121,7 +131,7 @@ pub(super) const KEYS: &[Key] = &[
     )
     .keyword("CASignatureAlgorithms")
     .doc("Algorithms, as ssh_config writes them"),
-    Key::new(
+    SettingKey::new(
         "connect_timeout",
         Time(SHORTEST_CONNECT, |t| &mut t.session.timing.connect_timeout),
         Inherited,
@@ -130,7 +140,7 @@ pub(super) const KEYS: &[Key] = &[
     .keyword("ConnectTimeout")
     .default("\"10s\"")
     .doc("From dial to authenticated."),
-    Key::new(
+    SettingKey::new(
         "connection_attempts",
         Count(1, MAX_ATTEMPTS, |t| &mut t.session.dial.connection_attempts),
         Inherited,
@@ -139,7 +149,7 @@ pub(super) const KEYS: &[Key] = &[
     .keyword("ConnectionAttempts")
     .default("1")
     .doc("How often all addresses are tried, a second apart, before a start has failed"),
-    Key::new(
+    SettingKey::new(
         "server_alive_interval",
         Time(Duration::ZERO, |t| &mut t.session.timing.server_alive_interval),
         Inherited,
@@ -148,7 +158,7 @@ pub(super) const KEYS: &[Key] = &[
     .keyword("ServerAliveInterval")
     .default("\"15s\"")
     .doc("Ask a server that answered nothing for so long"),
-    Key::new(
+    SettingKey::new(
         "server_alive_count_max",
         Count(0, MAX_ALIVE_COUNT, |t| &mut t.session.timing.server_alive_count_max),
         Inherited,
@@ -157,11 +167,11 @@ pub(super) const KEYS: &[Key] = &[
     .keyword("ServerAliveCountMax")
     .default("3")
     .doc("give it up after (count max + 1) times that without an answer"),
-    Key::new("tcp_keep_alive", Flag(|t| &mut t.session.dial.tcp_keep_alive), Inherited, NewSession)
+    SettingKey::new("tcp_keep_alive", Flag(|t| &mut t.session.dial.tcp_keep_alive), Inherited, NewSession)
         .keyword("TCPKeepAlive")
         .default("true")
         .doc("The keepalive of TCP."),
-    Key::new("ip_qos", IpQos(|t| &mut t.session.dial.ip_qos), Inherited, NewSession)
+    SettingKey::new("ip_qos", IpQos(|t| &mut t.session.dial.ip_qos), Inherited, NewSession)
         .keyword("IPQoS")
         .default("\"none\"")
         .doc("How routers are told to treat the packets"),

@@ -4,57 +4,57 @@ use std::time::Duration;
 
 use super::Field::{Backoff, Command, Count, DuringOutage, Lifetime, OnRemotePortBusy, Probe, Size, Starts, Time};
 use super::Jump::{Inherited, Never};
-use super::Key;
-use super::Reload::{NewSession, Retune};
+use super::ReloadEffect::{NewSession, Retune};
+use super::SettingKey;
 use super::limits::{
     LARGEST_WINDOW, MAX_CONNECTIONS, MAX_HELD, MAX_SESSIONS, SHORTEST_POLL, SHORTEST_SESSION, SMALLEST_WINDOW,
 };
 
-pub(super) const KEYS: &[Key] = &[
-    Key::new("gate_time", Time(Duration::ZERO, |t| &mut t.policy.gate_time), Never, Retune)
+pub(super) const KEYS: &[SettingKey] = &[
+    SettingKey::new("gate_time", Time(Duration::ZERO, |t| &mut t.policy.gate_time), Never, Retune)
         .default("0")
         .doc("If not 0: the first start must come up and stay up this long, else the tunnel is failed."),
-    Key::new("max_start", Starts(|t| &mut t.policy.max_start), Never, Retune)
+    SettingKey::new("max_start", Starts(|t| &mut t.policy.max_start), Never, Retune)
         .default("-1")
         .doc("Starts before the tunnel is failed; -1: no limit."),
-    Key::new("max_lifetime", Lifetime(Duration::ZERO, |t| &mut t.policy.max_lifetime), Never, Retune)
+    SettingKey::new("max_lifetime", Lifetime(Duration::ZERO, |t| &mut t.policy.max_lifetime), Never, Retune)
         .default("0")
         .doc("The tunnel ends after this long; 0: never."),
-    Key::new("session_lifetime", Lifetime(SHORTEST_SESSION, |t| &mut t.session_lifetime), Never, Retune)
+    SettingKey::new("session_lifetime", Lifetime(SHORTEST_SESSION, |t| &mut t.session_lifetime), Never, Retune)
         .default("0")
         .doc("Replace the session after this long, or up to a tenth less"),
     // The tables of a tunnel and of the defaults lie over one another, key by key.
-    Key::new("backoff", Backoff(|t| &mut t.policy.backoff), Never, Retune)
+    SettingKey::new("backoff", Backoff(|t| &mut t.policy.backoff), Never, Retune)
         .default(
             "{ kind = \"exponential\", min = \"250ms\", max = \"60s\", factor = 2, jitter = 0.2, reset_after = \"30s\" }",
         )
         .doc("The delay before the next start grows from min to max by factor, less a random share of up to jitter"),
-    Key::new("during_outage", DuringOutage(|t| &mut t.outage.during_outage), Never, Retune)
+    SettingKey::new("during_outage", DuringOutage(|t| &mut t.outage.during_outage), Never, Retune)
         .default("\"hold\"")
         .doc("What local listeners do meanwhile: hold connections until the session is back, or refuse them."),
-    Key::new("hold_timeout", Time(Duration::ZERO, |t| &mut t.outage.hold_timeout), Never, Retune)
+    SettingKey::new("hold_timeout", Time(Duration::ZERO, |t| &mut t.outage.hold_timeout), Never, Retune)
         .default("\"30s\"")
         .doc("How long a held connection waits"),
-    Key::new("hold_max", Count(1, MAX_HELD, |t| &mut t.outage.hold_max), Never, Retune)
+    SettingKey::new("hold_max", Count(1, MAX_HELD, |t| &mut t.outage.hold_max), Never, Retune)
         .default("128")
         .doc("how many may wait at each forward."),
-    Key::new("probe", Probe(|t| &mut t.probe), Never, Retune).default("\"auto\"").doc("Prove that a forward carries."),
-    Key::new("poll", Time(SHORTEST_POLL, |t| &mut t.policy.poll), Never, Retune)
+    SettingKey::new("probe", Probe(|t| &mut t.probe), Never, Retune).default("\"auto\"").doc("Prove that a forward carries."),
+    SettingKey::new("poll", Time(SHORTEST_POLL, |t| &mut t.policy.poll), Never, Retune)
         .default("\"10m\"")
         .doc("How often, unless users prove it meanwhile"),
-    Key::new("first_poll", Time(SHORTEST_POLL, |t| &mut t.first_poll), Never, Retune)
+    SettingKey::new("first_poll", Time(SHORTEST_POLL, |t| &mut t.first_poll), Never, Retune)
         .default("\"10m\"")
         .doc("how long after the first proof."),
-    Key::new("on_remote_port_busy", OnRemotePortBusy(|t| &mut t.on_remote_port_busy), Never, Retune)
+    SettingKey::new("on_remote_port_busy", OnRemotePortBusy(|t| &mut t.on_remote_port_busy), Never, Retune)
         .default("\"retry\"")
         .doc("What to do while another process holds a remote listen port"),
-    Key::new("sessions", Count(1, MAX_SESSIONS, |t| &mut t.sessions), Never, Retune)
+    SettingKey::new("sessions", Count(1, MAX_SESSIONS, |t| &mut t.sessions), Never, Retune)
         .default("1")
         .doc("SSH connections to one server: new connections of local forwards are spread over them."),
-    Key::new("max_connections", Count(1, MAX_CONNECTIONS, |t| &mut t.max_connections), Never, Retune)
+    SettingKey::new("max_connections", Count(1, MAX_CONNECTIONS, |t| &mut t.max_connections), Never, Retune)
         .default("4096")
         .doc("Connections at once through each forward; over it, accept waits."),
-    Key::new(
+    SettingKey::new(
         "receive_window",
         Size(SMALLEST_WINDOW, LARGEST_WINDOW, |t| &mut t.session.receive_window),
         Inherited,
@@ -62,7 +62,7 @@ pub(super) const KEYS: &[Key] = &[
     )
     .default("\"16MiB\"")
     .doc("What one connection may have in flight towards us; the larger, the faster over long paths."),
-    Key::new("on_change", Command(|t| &mut t.on_change), Never, Retune)
+    SettingKey::new("on_change", Command(|t| &mut t.on_change), Never, Retune)
         .default("[]")
         .doc("A command to run when the tunnel becomes ready, and when it is ready no more"),
 ];

@@ -2,38 +2,38 @@
 
 use super::Field::{Apart, Family, Flag, Word};
 use super::Jump::{FirstHop, Inherited, Never, Own};
-use super::Key;
-use super::Reload::{NewSession, Rename, Retune, StartOrStop};
+use super::ReloadEffect::{NewSession, Rename, Retune, StartOrStop};
+use super::SettingKey;
 
-pub(super) const KEYS: &[Key] = &[
-    Key::new("name", Apart, Never, Rename).doc("Letters, digits, `.`, `_` and `-`; unique."),
-    Key::new("enabled", Flag(|t| &mut t.enabled), Never, StartOrStop)
+pub(super) const KEYS: &[SettingKey] = &[
+    SettingKey::new("name", Apart, Never, Rename).doc("Letters, digits, `.`, `_` and `-`; unique."),
+    SettingKey::new("enabled", Flag(|t| &mut t.enabled), Never, StartOrStop)
         .default("true")
         .doc("false: known, but not started."),
-    Key::new("host", Apart, Own, NewSession).doc("Name or address of the SSH server."),
-    Key::new("hosts", Apart, Never, Retune).doc("Several servers in order of preference, in place of `host`"),
-    Key::new("port", Apart, Own, NewSession)
+    SettingKey::new("host", Apart, Own, NewSession).doc("Name or address of the SSH server."),
+    SettingKey::new("hosts", Apart, Never, Retune).doc("Several servers in order of preference, in place of `host`"),
+    SettingKey::new("port", Apart, Own, NewSession)
         .keyword("Port")
         .default("22")
         .doc("Its port, or the name of a service in /etc/services."),
-    Key::new("user", Apart, Own, NewSession).keyword("User").doc("Whom to log in as"),
-    Key::new("ssh_config", Apart, Never, Retune)
+    SettingKey::new("user", Apart, Own, NewSession).keyword("User").doc("Whom to log in as"),
+    SettingKey::new("ssh_config", Apart, Never, Retune)
         .default("false")
         .doc("true: take what is not set here from ~/.ssh/config and /etc/ssh/ssh_config"),
-    Key::new("proxy_jump", Apart, Never, NewSession)
+    SettingKey::new("proxy_jump", Apart, Never, NewSession)
         .keyword("ProxyJump")
         .default("\"none\"")
         .doc("Go through these servers, the one next to this machine first."),
-    Key::new("proxy_command", Apart, Own, NewSession)
+    SettingKey::new("proxy_command", Apart, Own, NewSession)
         .keyword("ProxyCommand")
         .doc("talk to the server over this command's standard input and output"),
-    Key::new("bind_address", Word(|t| &mut t.session.dial.bind_address), FirstHop, NewSession)
+    SettingKey::new("bind_address", Word(|t| &mut t.session.dial.bind_address), FirstHop, NewSession)
         .keyword("BindAddress")
         .doc("The address of this machine to dial from, or a name that stands for one."),
-    Key::new("bind_interface", Word(|t| &mut t.session.dial.bind_interface), FirstHop, NewSession)
+    SettingKey::new("bind_interface", Word(|t| &mut t.session.dial.bind_interface), FirstHop, NewSession)
         .keyword("BindInterface")
         .doc("Or the interface whose address it is"),
-    Key::new("address_family", Family(|t| &mut t.session.dial.address_family), Inherited, NewSession)
+    SettingKey::new("address_family", Family(|t| &mut t.session.dial.address_family), Inherited, NewSession)
         .keyword("AddressFamily")
         .default("\"any\"")
         .doc("any, inet (IPv4 only) or inet6 (IPv6 only)."),

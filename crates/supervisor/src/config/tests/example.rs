@@ -39,31 +39,31 @@ const ALGORITHMS: [AlgorithmKind; 6] = [
 ];
 
 /// A line of the example that would set a key without its `#`.
-struct Line<'a> {
+struct ExampleLine<'a> {
     number: usize,
     key: &'a str,
     setting: &'a str,
 }
 
-fn commented(mark: &str) -> Vec<Line<'static>> {
+fn commented(mark: &str) -> Vec<ExampleLine<'static>> {
     let lines = EXAMPLE.lines().enumerate();
     let settings = lines.filter_map(|(number, line)| {
         let setting = line.strip_prefix(mark).filter(|rest| !rest.starts_with([' ', '#']))?;
         let (key, _) = setting.split_once(" = ")?;
-        Some(Line { number, key, setting })
+        Some(ExampleLine { number, key, setting })
     });
     settings.collect()
 }
 
-fn defaults() -> Vec<Line<'static>> {
+fn defaults() -> Vec<ExampleLine<'static>> {
     commented("#")
 }
 
-fn examples() -> Vec<Line<'static>> {
+fn examples() -> Vec<ExampleLine<'static>> {
     commented("#   ")
 }
 
-fn with(lines: &[Line<'_>]) -> String {
+fn with(lines: &[ExampleLine<'_>]) -> String {
     let mut text: Vec<&str> = EXAMPLE.lines().collect();
     for line in lines {
         text[line.number] = line.setting;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tunnel_engine::spec::{
-    AddressFamily, AgentSpec, AlgorithmList, IdentitySpec, IpQos, SecretSource, UpdateHostKeys, Via,
+    AddressFamily, AgentSpec, AlgorithmList, IdentitySpec, IpQos, Route, SecretSource, UpdateHostKeys,
 };
 
 use super::*;
@@ -30,7 +30,7 @@ fn the_smallest_config_gets_every_default() {
 
     let session = &tunnel.session;
     assert_eq!(session.destination.to_string(), "me@h:22");
-    assert_eq!((&session.dial.via, session.dial.tcp_keep_alive), (&Via::Direct, true));
+    assert_eq!((&session.dial.via, session.dial.tcp_keep_alive), (&Route::Direct, true));
     assert_eq!(session.timing.connect_timeout, Duration::from_secs(10));
     assert_eq!(session.timing.server_alive_interval, Duration::from_secs(15));
     assert_eq!((session.timing.server_alive_count_max, session.receive_window), (3, 16 << 20));
@@ -99,11 +99,11 @@ fn a_tunnel_takes_from_the_defaults_what_it_does_not_say_itself() {
     );
     let [a, b] = desired.tunnels.as_slice() else { panic!("{desired:?}") };
     assert_eq!(a.session.destination.to_string(), "you@relay:2222");
-    assert_eq!(a.session.dial.via, Via::Command("nc relay 2222".to_owned()));
+    assert_eq!(a.session.dial.via, Route::Command("nc relay 2222".to_owned()));
     assert_eq!(a.policy.max_start, Some(3));
     assert_eq!((a.policy.backoff.min, a.policy.backoff.max), (Duration::from_secs(1), Duration::from_secs(120)));
     assert_eq!(b.session.destination.to_string(), "she@other:23");
-    assert!(matches!(b.session.dial.via, Via::Jump(_)), "its own proxy_jump beats the default proxy_command");
+    assert!(matches!(b.session.dial.via, Route::Jump(_)), "its own proxy_jump beats the default proxy_command");
     assert_eq!(b.policy.max_start, None);
     assert_eq!((b.policy.backoff.min, b.policy.backoff.max), (Duration::from_secs(2), Duration::from_secs(120)));
 }
@@ -117,7 +117,7 @@ fn several_hosts_share_all_keys_but_the_way_there() {
     let [tunnel] = desired.tunnels.as_slice() else { panic!("{desired:?}") };
     let servers: Vec<String> = tunnel.servers().map(|spec| spec.destination.to_string()).collect();
     assert_eq!(servers, ["she@a:24", "you@b:2222", "she@[::1]:23"]);
-    assert_eq!(tunnel.fallbacks[0].dial.via, Via::Command("nc b 2222".to_owned()));
+    assert_eq!(tunnel.fallbacks[0].dial.via, Route::Command("nc b 2222".to_owned()));
     assert_eq!(tunnel.fallbacks[0].auth, tunnel.session.auth);
     assert_eq!(tunnel.session_lifetime, Some(Duration::from_secs(3600)));
 }
@@ -128,9 +128,9 @@ fn a_jump_host_that_is_a_table_has_its_own_keys_and_nothing_of_the_tunnels() {
         "identity_file = '/k'\nconnect_timeout = 7\nbind_address = '10.0.0.1'\nproxy_jump = ['you@a:23,b', \
          { host = 'c', user = 'z', password_file = '/p', bind_address = '10.0.0.3' }]",
     );
-    let Via::Jump(c) = &spec.session.dial.via else { panic!("no jump host") };
-    let Via::Jump(b) = &c.dial.via else { panic!("no jump host") };
-    let Via::Jump(a) = &b.dial.via else { panic!("no jump host") };
+    let Route::Jump(c) = &spec.session.dial.via else { panic!("no jump host") };
+    let Route::Jump(b) = &c.dial.via else { panic!("no jump host") };
+    let Route::Jump(a) = &b.dial.via else { panic!("no jump host") };
     let names = [c, b, a].map(|jump| jump.destination.to_string());
     assert_eq!(names, ["z@c:22", "me@b:22", "you@a:23"]);
     assert_eq!((c.timing.connect_timeout.as_secs(), b.timing.connect_timeout.as_secs()), (10, 7));
@@ -140,8 +140,8 @@ fn a_jump_host_that_is_a_table_has_its_own_keys_and_nothing_of_the_tunnels() {
     assert!([c, b].iter().all(|jump| jump.dial.bind_address.is_none()), "only what is dialled directly has one");
 
     let by_command = tunnel("proxy_jump = { host = 'c', proxy_command = 'nc %h %p' }");
-    let Via::Jump(c) = &by_command.session.dial.via else { panic!("no jump host") };
-    assert_eq!(c.dial.via, Via::Command("nc c 22".to_owned()));
+    let Route::Jump(c) = &by_command.session.dial.via else { panic!("no jump host") };
+    assert_eq!(c.dial.via, Route::Command("nc c 22".to_owned()));
 }
 
 #[test]
@@ -154,12 +154,12 @@ fn jump_hosts_follow_the_tunnels_rules_under_their_own_names() {
     assert_eq!(session.destination.to_string(), "she@h:22");
     assert_eq!((session.host_key.alias.as_deref(), &session.dial.bind_address), (Some("x"), &None));
     assert_eq!(session.auth.password, Some(SecretSource::File("/etc/p".into())));
-    let Via::Jump(second) = &session.dial.via else { panic!("{session:?}") };
+    let Route::Jump(second) = &session.dial.via else { panic!("{session:?}") };
     assert_eq!(second.destination.to_string(), "me@second:22", "a jump's user is whoever runs tunneld");
     assert_eq!((&second.dial.bind_address, second.host_key.alias.as_deref()), (&None, None));
-    let Via::Jump(first) = &second.dial.via else { panic!("{second:?}") };
+    let Route::Jump(first) = &second.dial.via else { panic!("{second:?}") };
     assert_eq!(first.destination.to_string(), "you@bastion:23");
-    assert_eq!(first.dial.via, Via::Direct);
+    assert_eq!(first.dial.via, Route::Direct);
     assert_eq!(first.dial.bind_address.as_deref(), Some("10.0.0.1"), "the one that is dialled directly");
     assert_eq!((&first.auth.identities, first.timing), (&session.auth.identities, session.timing));
     assert_eq!(first.host_key.strict, session.host_key.strict);

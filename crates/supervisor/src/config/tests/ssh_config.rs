@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use tunnel_engine::spec::{AgentSpec, StrictHostKeyChecking, UpdateHostKeys, Via};
+use tunnel_engine::spec::{AgentSpec, Route, StrictHostKeyChecking, UpdateHostKeys};
 
 use super::*;
 
@@ -65,7 +65,7 @@ fn the_tunnels_own_keys_win_and_its_forwards_come_first() {
     let session = &tunnel.session;
     assert_eq!(session.destination.to_string(), "you@db.internal.example:7");
     assert!(session.auth.identities[0].path.ends_with("mine") && session.auth.agent == AgentSpec::None);
-    assert_eq!((&session.dial.via, session.host_key.strict), (&Via::Direct, StrictHostKeyChecking::Yes));
+    assert_eq!((&session.dial.via, session.host_key.strict), (&Route::Direct, StrictHostKeyChecking::Yes));
     assert!(!tunnel.exit_on_forward_failure);
     let forwards: Vec<_> = tunnel.forwards.iter().map(ToString::to_string).collect();
     assert_eq!(forwards, ["1:h:1", "9000:localhost:9000", "3307:127.0.0.1:3306"]);
@@ -119,15 +119,15 @@ fn tokens_know_the_tunnels_own_user_and_port() {
 #[test]
 fn a_jump_host_has_blocks_of_its_own_and_never_the_password() {
     let keys = "host = 'db'\nidentity_file = '/k'\nconnect_timeout = 7\npassword_file = '/p'";
-    let Via::Jump(gate) = good(HOSTS, keys).session.dial.via else { panic!("no jump host") };
+    let Route::Jump(gate) = good(HOSTS, keys).session.dial.via else { panic!("no jump host") };
     assert_eq!(gate.destination.to_string(), "jumper@gate:22");
     assert_eq!(gate.auth.identities[0].path, Path::new("/keys/gate"), "its block comes before the tunnel's keys");
     assert_eq!(gate.timing.connect_timeout, Duration::from_secs(7), "which it follows otherwise");
     assert_eq!(gate.auth.password, None);
-    let Via::Jump(other) = good(HOSTS, "host = 'db'\nproxy_jump = 'gate:23, x@other'").session.dial.via else {
+    let Route::Jump(other) = good(HOSTS, "host = 'db'\nproxy_jump = 'gate:23, x@other'").session.dial.via else {
         panic!("no jump host")
     };
-    let Via::Jump(gate) = &other.dial.via else { panic!("no second jump host") };
+    let Route::Jump(gate) = &other.dial.via else { panic!("no second jump host") };
     assert_eq!(other.destination.to_string(), "x@other:22");
     assert_eq!(gate.destination.to_string(), "jumper@gate:23");
 }

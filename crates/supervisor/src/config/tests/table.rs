@@ -8,14 +8,14 @@ use tunnel_engine::session::supported_algorithms;
 use super::example::EXAMPLE;
 use super::*;
 use crate::config::settings::{Field, keys_of_ssh_config};
-use crate::config::{Jump, Key, Reload, load_text_for, tunnel_keys};
+use crate::config::{Jump, ReloadEffect, SettingKey, load_text_for, tunnel_keys};
 use crate::control::PlanAction;
 use crate::manual::{self, entry};
-use crate::sshconfig::{Files, System};
+use crate::sshconfig::{ConfigFiles, System};
 use crate::supervise::plan::{apply, plan};
 
 /// Another value than the default, as TOML and as ssh_config write it. `None` where a row has no value of its own.
-fn other(key: &Key) -> Option<(String, String)> {
+fn other(key: &SettingKey) -> Option<(String, String)> {
     let same = |text: &str| Some((format!("'{text}'"), text.to_owned()));
     let pair = |toml: &str, ssh: &str| Some((toml.to_owned(), ssh.to_owned()));
     match key.field {
@@ -46,7 +46,7 @@ fn other(key: &Key) -> Option<(String, String)> {
 }
 
 /// Each row that has a value of its own, with the line that sets it.
-fn lines() -> impl Iterator<Item = (&'static Key, String)> {
+fn lines() -> impl Iterator<Item = (&'static SettingKey, String)> {
     tunnel_keys().filter_map(|key| Some((key, format!("{} = {}", key.name, other(key)?.0))))
 }
 
@@ -63,14 +63,16 @@ fn every_key_is_read_and_a_reload_does_what_its_row_says() {
         let steps = changes.report(&old, |_, _| 1, false, 1).steps;
         let named = |action| steps.iter().any(|step| step.action == action && step.reason.contains(key.name));
         let does = match key.reload {
-            Reload::StartOrStop => steps.iter().any(|step| step.action == PlanAction::Stop),
-            Reload::Retune => named(PlanAction::Retune) && steps.iter().all(|step| step.connections == 0),
-            Reload::Reforward => named(PlanAction::Retune) && steps.iter().any(|step| step.action == PlanAction::Add),
-            Reload::NextStart => {
+            ReloadEffect::StartOrStop => steps.iter().any(|step| step.action == PlanAction::Stop),
+            ReloadEffect::Retune => named(PlanAction::Retune) && steps.iter().all(|step| step.connections == 0),
+            ReloadEffect::Reforward => {
+                named(PlanAction::Retune) && steps.iter().any(|step| step.action == PlanAction::Add)
+            }
+            ReloadEffect::NextStart => {
                 named(PlanAction::Retune) && steps.iter().any(|step| step.reason.ends_with("the next session on"))
             }
-            Reload::NewSession => named(PlanAction::Replace),
-            Reload::Rename => false,
+            ReloadEffect::NewSession => named(PlanAction::Replace),
+            ReloadEffect::Rename => false,
         };
         assert!(does, "{line}: {steps:?}");
         assert_eq!(apply(&changes, old), new, "{line}");
@@ -129,7 +131,7 @@ fn every_keyword_sets_its_key_and_an_import_writes_it() {
         let Some((toml, ssh)) = other(key) else { continue };
         let no_updates = if key.name == "update_host_keys" { "" } else { "UpdateHostKeys no\n" };
         std::fs::write(&file, format!("{no_updates}{keyword} {ssh}\nLocalForward 1 h:1\n")).unwrap();
-        let imported = crate::import::hosts(&["a".to_owned()], &Files::One(file.clone()), &facts).unwrap();
+        let imported = crate::import::hosts(&["a".to_owned()], &ConfigFiles::One(file.clone()), &facts).unwrap();
         assert!(imported.lines().any(|line| line.starts_with(key.name)), "{imported}");
         let head = "[[tunnel]]\nname = 'a'\nhost = 'a'\n";
         let set = tunnel(&format!("{head}local_forward = '1:h:1'\n{} = {toml}", key.name));
@@ -143,7 +145,7 @@ fn jump_hosts_take_over_what_the_rows_say() {
     for (key, line) in lines().filter(|(key, _)| key.jump != Jump::Never) {
         let [mut with, mut without] = [line.as_str(), ""].map(|line| {
             let session = tunnel(&format!("proxy_jump = 'j'\n{line}")).session;
-            let tunnel_engine::spec::Via::Jump(jump) = session.dial.via else { panic!("{line}: no jump host") };
+            let tunnel_engine::spec::Route::Jump(jump) = session.dial.via else { panic!("{line}: no jump host") };
             TunnelSpec::new(String::new(), *jump)
         });
         let takes = matches!(key.jump, Jump::Inherited | Jump::FirstHop);

@@ -10,16 +10,16 @@ use tokio::runtime::Runtime;
 use super::*;
 
 /// A server whose supervisor answers `Done` to everything, except that it keeps every `Wait` for ever.
-struct Lab {
+struct ControlLab {
     runtime: Runtime,
-    server: Server,
+    server: ControlServer,
     path: PathBuf,
     history: Recorder,
     kept: mpsc::Receiver<oneshot::Sender<Response>>,
     _dir: TempDir,
 }
 
-impl Lab {
+impl ControlLab {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
@@ -28,7 +28,7 @@ impl Lab {
         let (commands, mut requests) = mpsc::channel::<Command>(1);
         let history = Recorder::default();
         let (keep, kept) = mpsc::channel(MAX_CLIENTS + 1);
-        let server = Server::start(ControlSocket::bind(&path).unwrap(), commands, history.clone()).unwrap();
+        let server = ControlServer::start(ControlSocket::bind(&path).unwrap(), commands, history.clone()).unwrap();
         drop(task::detached(async move {
             while let Some(command) = requests.recv().await {
                 if let Request::Wait { .. } = command.request {
@@ -66,13 +66,13 @@ const WAIT: &[u8] = b"{\"version\":1,\"request\":{\"verb\":\"wait\",\"names\":[\
 
 #[test]
 fn a_request_is_answered() {
-    let lab = Lab::new();
+    let lab = ControlLab::new();
     assert!(lab.alive());
 }
 
 #[test]
 fn any_bytes_get_an_error_and_the_server_lives_on() {
-    let lab = Lab::new();
+    let lab = ControlLab::new();
     proptest!(ProptestConfig::with_cases(64), |(bytes in proptest::collection::vec(any::<u8>(), 1..2000))| {
         let answer = lab.runtime.block_on(say(&lab.path, &bytes));
         prop_assert_eq!(error_code(&answer), Some(ErrorCode::BadRequest), "{}", answer);
@@ -82,7 +82,7 @@ fn any_bytes_get_an_error_and_the_server_lives_on() {
 
 #[test]
 fn json_that_is_not_a_request_gets_an_error() {
-    let lab = Lab::new();
+    let lab = ControlLab::new();
     for text in
         ["{}", "[]", "null", "{\"version\":1}", "{\"version\":1,\"request\":{\"verb\":\"x\"}}", &"[".repeat(9000)]
     {
@@ -94,7 +94,7 @@ fn json_that_is_not_a_request_gets_an_error() {
 
 #[test]
 fn a_line_without_end_is_cut_at_the_bound() {
-    let lab = Lab::new();
+    let lab = ControlLab::new();
     let answer = lab.runtime.block_on(say(&lab.path, &vec![b'x'; MAX_REQUEST_BYTES * 4]));
     assert_eq!(error_code(&answer), Some(ErrorCode::BadRequest), "{answer}");
     assert!(lab.alive());
@@ -102,14 +102,14 @@ fn a_line_without_end_is_cut_at_the_bound() {
 
 #[test]
 fn another_version_is_told_so_whatever_it_asks() {
-    let lab = Lab::new();
+    let lab = ControlLab::new();
     let answer = lab.runtime.block_on(say(&lab.path, b"{\"version\":9,\"request\":{\"verb\":\"unheard of\"}}\n"));
     assert_eq!(error_code(&answer), Some(ErrorCode::VersionMismatch), "{answer}");
 }
 
 #[test]
 fn a_supervisor_that_drops_the_request_reads_as_stopping() {
-    let mut lab = Lab::new();
+    let mut lab = ControlLab::new();
     let path = lab.path.clone();
     let asked = lab.runtime.spawn(async move { say(&path, WAIT).await });
     drop(lab.kept.blocking_recv().unwrap());
@@ -119,7 +119,7 @@ fn a_supervisor_that_drops_the_request_reads_as_stopping() {
 
 #[test]
 fn a_client_that_went_away_frees_its_slot_and_one_that_half_closed_does_not() {
-    let mut lab = Lab::new();
+    let mut lab = ControlLab::new();
     let (stay, leave) = lab.runtime.block_on(async {
         let mut stay = UnixStream::connect(&lab.path).await.unwrap();
         stay.write_all(WAIT).await.unwrap();
@@ -145,7 +145,7 @@ fn a_client_that_went_away_frees_its_slot_and_one_that_half_closed_does_not() {
 
 #[test]
 fn one_client_too_many_is_told_and_the_others_stay() {
-    let mut lab = Lab::new();
+    let mut lab = ControlLab::new();
     let _held: Vec<_> = lab.runtime.block_on(async {
         let mut held = Vec::new();
         for _ in 0..MAX_CLIENTS {
@@ -161,7 +161,7 @@ fn one_client_too_many_is_told_and_the_others_stay() {
 
 #[test]
 fn the_socket_is_gone_when_the_server_is() {
-    let lab = Lab::new();
+    let lab = ControlLab::new();
     let path = lab.path.clone();
     assert!(path.exists());
     drop(lab.server);
@@ -185,8 +185,8 @@ fn event(number: usize) -> crate::history::Event {
 
 #[test]
 fn follower_that_does_not_read_is_told_how_many_it_missed() {
-    let lab = Lab::new();
-    lab.history.tell(event(0));
+    let lab = ControlLab::new();
+    lab.history.push(event(0));
     lab.runtime.block_on(async {
         let mut stream = BufReader::new(UnixStream::connect(&lab.path).await.unwrap());
         stream.write_all(FOLLOW).await.unwrap();
@@ -197,7 +197,7 @@ fn follower_that_does_not_read_is_told_how_many_it_missed() {
         stream.read_line(&mut line).await.unwrap();
         assert!(line.contains("\"message\":\"0 "), "{line}");
         // More than its place in the stream and the socket's buffers hold.
-        (1..20_000).for_each(|number| lab.history.tell(event(number)));
+        (1..20_000).for_each(|number| lab.history.push(event(number)));
         let (mut read, mut dropped) = (0, 0);
         while read + dropped < 19_999 {
             line.clear();
@@ -216,7 +216,7 @@ fn follower_that_does_not_read_is_told_how_many_it_missed() {
 
 #[test]
 fn followers_leave_room_for_other_requests() {
-    let lab = Lab::new();
+    let lab = ControlLab::new();
     lab.runtime.block_on(async {
         let mut followers = Vec::new();
         for _ in 0..MAX_FOLLOWERS {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use super::super::moment::millis;
 use super::super::outages::MAX_OUTAGES;
 use super::super::record::KEPT;
-use super::line::{Line, SampleLine, StateLine};
+use super::line::{SampleLine, StateLine, StoreLine};
 
 /// Each outage begins with a line and ends with one.
 const MAX_STATES: usize = 2 * MAX_OUTAGES;
@@ -19,27 +19,27 @@ struct OfTunnel {
 }
 
 /// What the last day needs: the changes of state, the last line of each sample, and the last sign of life.
-pub(super) fn compacted(lines: Vec<Line>, now_ms: u64) -> Vec<Line> {
+pub(super) fn compacted(lines: Vec<StoreLine>, now_ms: u64) -> Vec<StoreLine> {
     let since = now_ms.saturating_sub(millis(KEPT));
     let mut life = None;
     let mut tunnels: HashMap<String, OfTunnel> = HashMap::new();
     for line in lines {
         match line {
-            Line::History { .. } => {}
-            Line::Started { .. } | Line::Alive { .. } | Line::Stopped { .. } => life = Some(line),
-            Line::State(state) => tunnels.entry(state.tunnel.clone()).or_default().add(state, since),
-            Line::Sample(sample) if sample.at >= since => {
+            StoreLine::History { .. } => {}
+            StoreLine::Started { .. } | StoreLine::Alive { .. } | StoreLine::Stopped { .. } => life = Some(line),
+            StoreLine::State(state) => tunnels.entry(state.tunnel.clone()).or_default().add(state, since),
+            StoreLine::Sample(sample) if sample.at >= since => {
                 tunnels.entry(sample.tunnel.clone()).or_default().samples.insert(sample.at, sample);
             }
-            Line::Sample(_) => {}
+            StoreLine::Sample(_) => {}
         }
     }
     let mut names: Vec<_> = tunnels.iter().filter(|(_, tunnel)| tunnel.is_recent()).map(|(name, _)| name).collect();
     names.sort();
     let mut kept = Vec::new();
     for tunnel in names.into_iter().filter_map(|name| tunnels.get(name)) {
-        kept.extend(tunnel.before.iter().chain(&tunnel.states).cloned().map(Line::State));
-        kept.extend(tunnel.samples.values().cloned().map(Line::Sample));
+        kept.extend(tunnel.before.iter().chain(&tunnel.states).cloned().map(StoreLine::State));
+        kept.extend(tunnel.samples.values().cloned().map(StoreLine::Sample));
     }
     kept.extend(life);
     kept

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::compact::compacted;
-use super::line::{Line, MAX_LINE, VERSION};
+use super::line::{MAX_LINE, StoreLine, VERSION};
 
 const NAME: &str = "history.jsonl";
 
@@ -29,7 +29,7 @@ pub(super) struct HistoryFile {
 
 /// What a file holds.
 struct Content {
-    lines: Vec<Line>,
+    lines: Vec<StoreLine>,
     /// Up to the end of the last whole line.
     length: u64,
     /// Lines that are none of ours.
@@ -38,7 +38,7 @@ struct Content {
 
 /// # Errors
 /// Another tunneld uses the folder, or it cannot be read or written.
-pub(super) fn open(folder: &Path) -> io::Result<(HistoryFile, Vec<Line>)> {
+pub(super) fn open(folder: &Path) -> io::Result<(HistoryFile, Vec<StoreLine>)> {
     match std::fs::create_dir(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         Ok(()) | Err(_) => {}
@@ -87,13 +87,13 @@ fn content(path: &Path) -> io::Result<Option<Content>> {
         if length == 0 || (!text.ends_with(b"\n") && length < MAX_LINE) {
             return Ok(Some(content));
         }
-        let line = Line::decoded(&text);
-        if content.length == 0 && line != Some(Line::History { version: VERSION }) {
+        let line = StoreLine::decoded(&text);
+        if content.length == 0 && line != Some(StoreLine::History { version: VERSION }) {
             return Ok(None);
         }
         content.length += length;
         match line {
-            Some(Line::History { .. }) => {}
+            Some(StoreLine::History { .. }) => {}
             Some(line) => content.lines.push(line),
             None => content.damaged += 1,
         }
@@ -113,7 +113,7 @@ fn appending(path: &Path) -> io::Result<File> {
 }
 
 impl HistoryFile {
-    fn new(path: PathBuf, lines: &[Line], lock: File) -> io::Result<Self> {
+    fn new(path: PathBuf, lines: &[StoreLine], lock: File) -> io::Result<Self> {
         let (file, length) = write_new(&path, lines)?;
         Ok(Self { path, file, length, compact: length, _lock: lock })
     }
@@ -145,7 +145,7 @@ impl HistoryFile {
 }
 
 /// In place of what is there: a crash leaves the one or the other.
-fn write_new(path: &Path, lines: &[Line]) -> io::Result<(File, u64)> {
+fn write_new(path: &Path, lines: &[StoreLine]) -> io::Result<(File, u64)> {
     let mut fresh = OsString::from(path);
     fresh.push(".new");
     let fresh = PathBuf::from(fresh);
@@ -166,10 +166,10 @@ fn write_new(path: &Path, lines: &[Line]) -> io::Result<(File, u64)> {
     written.map(|length| (file, length))
 }
 
-fn write_lines(file: &mut File, lines: &[Line]) -> io::Result<u64> {
+fn write_lines(file: &mut File, lines: &[StoreLine]) -> io::Result<u64> {
     let mut writer = io::BufWriter::new(file);
     let mut length = 0;
-    for line in std::iter::once(&Line::History { version: VERSION }).chain(lines) {
+    for line in std::iter::once(&StoreLine::History { version: VERSION }).chain(lines) {
         let text = line.encoded();
         length += text.len() as u64;
         writer.write_all(&text)?;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::cause::Cause;
-use super::super::record::State;
+use super::super::record::Availability;
 
 /// Of the file's form. A file of another one is moved aside.
 pub(super) const VERSION: u32 = 1;
@@ -14,7 +14,7 @@ pub(super) const MAX_LINE: u64 = 16 * 1024;
 /// A line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
-pub(in crate::history) enum Line {
+pub(in crate::history) enum StoreLine {
     /// The first.
     History { version: u32 },
     /// tunneld started. Times are milliseconds since 1970.
@@ -33,7 +33,7 @@ pub(in crate::history) enum Line {
 pub(in crate::history) struct StateLine {
     pub(in crate::history) tunnel: String,
     pub(in crate::history) at: u64,
-    pub(in crate::history) state: State,
+    pub(in crate::history) state: Availability,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::history) kind: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,7 +44,7 @@ pub(in crate::history) struct StateLine {
 }
 
 impl StateLine {
-    pub(in crate::history) fn new(tunnel: &str, at: u64, state: State, cause: Option<&Cause>) -> Self {
+    pub(in crate::history) fn new(tunnel: &str, at: u64, state: Availability, cause: Option<&Cause>) -> Self {
         let kind = cause.and_then(|cause| cause.kind.clone());
         let message = cause.map(|cause| cause.message.clone());
         Self { tunnel: tunnel.to_owned(), at, state, kind, message, length: None }
@@ -65,7 +65,7 @@ pub(in crate::history) struct SampleLine {
     pub(in crate::history) sample: super::super::samples::Sample,
 }
 
-impl Line {
+impl StoreLine {
     /// With its end. Nothing, where it cannot be written as JSON, which no line is.
     pub(in crate::history) fn encoded(&self) -> Vec<u8> {
         let mut text = serde_json::to_vec(self).unwrap_or_default();

@@ -5,53 +5,53 @@ use std::time::{Duration, SystemTime};
 
 use super::super::cause::Cause;
 use super::super::moment::Moment;
-use super::super::record::{Record, State};
-use super::line::{Line, SampleLine, StateLine};
+use super::super::record::{Availability, TunnelRecord};
+use super::line::{SampleLine, StateLine, StoreLine};
 
 /// Where tunneld ended without being stopped, and tunnels were wanted: how `kind` calls it.
 const NOT_RUNNING: &str = "not_running";
 
 /// What the lines come to.
 pub(super) struct Replayed {
-    pub(super) records: Vec<(String, Record)>,
+    pub(super) records: Vec<(String, TunnelRecord)>,
     /// What is to be added to the lines: outages in which nothing wrote them.
-    pub(super) added: Vec<Line>,
+    pub(super) added: Vec<StoreLine>,
 }
 
 /// The records of all tunnels. From the end of an orderly stop until now no time counts; after any other end, a tunnel that
 /// was wanted had an outage.
-pub(super) fn replay(lines: Vec<Line>, now: Moment) -> Replayed {
-    let Some(first) = lines.iter().find_map(Line::at) else {
+pub(super) fn replay(lines: Vec<StoreLine>, now: Moment) -> Replayed {
+    let Some(first) = lines.iter().find_map(StoreLine::at) else {
         return Replayed { records: Vec::new(), added: Vec::new() };
     };
     let moment = |at: u64| {
         let wall = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(at)).unwrap_or(now.wall);
         Moment { awake: now.awake + Duration::from_millis(at.saturating_sub(first)), wall }
     };
-    let mut records: HashMap<String, Record> = HashMap::new();
+    let mut records: HashMap<String, TunnelRecord> = HashMap::new();
     let (mut last, mut stopped) = (first, false);
     for line in lines {
         last = line.at().unwrap_or(last);
         match line {
-            Line::History { .. } => {}
-            Line::Started { .. } | Line::Alive { .. } => stopped = false,
-            Line::Stopped { at } => {
+            StoreLine::History { .. } => {}
+            StoreLine::Started { .. } | StoreLine::Alive { .. } => stopped = false,
+            StoreLine::Stopped { at } => {
                 stopped = true;
                 for record in records.values_mut() {
-                    record.change(State::NotWanted, None, moment(at));
+                    record.change(Availability::NotWanted, None, moment(at));
                 }
             }
-            Line::State(line) => {
+            StoreLine::State(line) => {
                 stopped = false;
                 let StateLine { at, state, length, .. } = line;
                 let cause = line.cause();
-                let record = records.entry(line.tunnel).or_insert_with(|| Record::new(moment(at)));
+                let record = records.entry(line.tunnel).or_insert_with(|| TunnelRecord::new(moment(at)));
                 if record.change(state, cause.as_ref(), moment(at)).ended.is_some() {
                     record.outages.measured(length);
                 }
             }
-            Line::Sample(SampleLine { tunnel, at, sample }) => {
-                records.entry(tunnel).or_insert_with(|| Record::new(moment(at))).samples.replace(at, sample);
+            StoreLine::Sample(SampleLine { tunnel, at, sample }) => {
+                records.entry(tunnel).or_insert_with(|| TunnelRecord::new(moment(at))).samples.replace(at, sample);
             }
         }
     }
@@ -62,7 +62,7 @@ pub(super) fn replay(lines: Vec<Line>, now: Moment) -> Replayed {
     };
     for (name, record) in &mut records {
         if !stopped && record.lost(&cause, moment(last)) {
-            added.push(Line::State(StateLine::new(name, last, State::NotReady, Some(&cause))));
+            added.push(StoreLine::State(StateLine::new(name, last, Availability::NotReady, Some(&cause))));
         }
         record.resume(now);
     }

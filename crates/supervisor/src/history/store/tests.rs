@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use tunnel_engine::clock;
 
 use super::super::cause::Cause;
-use super::super::record::State;
+use super::super::record::Availability;
 use super::super::report::TunnelHistory;
 use super::*;
 
@@ -23,16 +23,16 @@ fn moment(seconds: u64) -> Moment {
     Moment { awake: clock::now(), wall: SystemTime::UNIX_EPOCH + Duration::from_millis(at(seconds)) }
 }
 
-fn state(seconds: u64, state: State, cause: Option<Cause>) -> Line {
+fn state(seconds: u64, state: Availability, cause: Option<Cause>) -> StoreLine {
     let (kind, message) = cause.map(|cause| (cause.kind, Some(cause.message))).unwrap_or_default();
-    Line::State(StateLine { tunnel: "t".to_owned(), at: at(seconds), state, kind, message, length: None })
+    StoreLine::State(StateLine { tunnel: "t".to_owned(), at: at(seconds), state, kind, message, length: None })
 }
 
 fn cause(kind: &str) -> Cause {
     Cause { kind: Some(kind.to_owned()), message: format!("a failure: {kind}") }
 }
 
-fn told(lines: Vec<Line>, seconds: u64) -> TunnelHistory {
+fn told(lines: Vec<StoreLine>, seconds: u64) -> TunnelHistory {
     let mut records = replay::replay(lines, moment(seconds)).records;
     assert_eq!(records.len(), 1);
     records.remove(0).1.report("t", at(seconds))
@@ -41,10 +41,10 @@ fn told(lines: Vec<Line>, seconds: u64) -> TunnelHistory {
 #[test]
 fn time_after_an_orderly_stop_does_not_count() {
     let lines = vec![
-        Line::Started { at: at(0) },
-        state(0, State::Ready, None),
-        state(100, State::NotWanted, None),
-        Line::Stopped { at: at(100) },
+        StoreLine::Started { at: at(0) },
+        state(0, Availability::Ready, None),
+        state(100, Availability::NotWanted, None),
+        StoreLine::Stopped { at: at(100) },
     ];
     let told = told(lines, 1000);
     assert_eq!((told.availability, told.outages), (Some(1.0), vec![]));
@@ -52,14 +52,18 @@ fn time_after_an_orderly_stop_does_not_count() {
 
 #[test]
 fn end_that_is_no_stop_is_an_outage_since_the_last_sign_of_life() {
-    let lines = vec![Line::Started { at: at(0) }, state(0, State::Ready, None), Line::Alive { at: at(60) }];
+    let lines =
+        vec![StoreLine::Started { at: at(0) }, state(0, Availability::Ready, None), StoreLine::Alive { at: at(60) }];
     let added = replay::replay(lines.clone(), moment(80)).added;
     let told = told(lines.clone(), 80);
     let outage = &told.outages[0];
     assert_eq!((outage.kind.as_deref(), outage.until.as_deref(), outage.seconds), (Some("not_running"), None, 20.0));
     assert_eq!(told.availability, Some(0.75));
-    let next =
-        [lines, added, vec![Line::Started { at: at(80) }, state(85, State::Ready, None), Line::Alive { at: at(90) }]];
+    let next = [
+        lines,
+        added,
+        vec![StoreLine::Started { at: at(80) }, state(85, Availability::Ready, None), StoreLine::Alive { at: at(90) }],
+    ];
     let mut next = replay::replay(next.concat(), moment(90));
     assert_eq!(
         next.records.remove(0).1.report("t", at(90)).outages[1].seconds,
@@ -71,10 +75,10 @@ fn end_that_is_no_stop_is_an_outage_since_the_last_sign_of_life() {
 #[test]
 fn outage_that_lasted_at_the_end_goes_on_with_its_cause() {
     let lines = vec![
-        Line::Started { at: at(0) },
-        state(0, State::Ready, None),
-        state(50, State::NotReady, Some(cause("dns"))),
-        Line::Alive { at: at(60) },
+        StoreLine::Started { at: at(0) },
+        state(0, Availability::Ready, None),
+        state(50, Availability::NotReady, Some(cause("dns"))),
+        StoreLine::Alive { at: at(60) },
     ];
     let told = told(lines, 3 * DAY);
     assert_eq!(told.outages.len(), 1);
@@ -85,11 +89,11 @@ fn outage_that_lasted_at_the_end_goes_on_with_its_cause() {
 #[test]
 fn clock_that_was_set_back_between_two_runs_makes_no_negative_time() {
     let lines = vec![
-        Line::Started { at: at(DAY) },
-        state(DAY, State::Ready, None),
-        state(DAY + 50, State::NotReady, Some(cause("dns"))),
-        state(DAY + 60, State::Ready, None),
-        Line::Alive { at: at(DAY + 100) },
+        StoreLine::Started { at: at(DAY) },
+        state(DAY, Availability::Ready, None),
+        state(DAY + 50, Availability::NotReady, Some(cause("dns"))),
+        state(DAY + 60, Availability::Ready, None),
+        StoreLine::Alive { at: at(DAY + 100) },
     ];
     let told = told(lines, 0);
     assert_eq!(told.outages.len(), 2, "{told:?}");
@@ -108,7 +112,7 @@ impl Folder {
         self.0.path().join("history.jsonl")
     }
 
-    fn open(&self) -> std::io::Result<(file::HistoryFile, Vec<Line>)> {
+    fn open(&self) -> std::io::Result<(file::HistoryFile, Vec<StoreLine>)> {
         file::open(self.0.path())
     }
 }
@@ -116,7 +120,7 @@ impl Folder {
 #[test]
 fn line_that_was_cut_off_is_left_out_and_the_next_one_is_whole() {
     let folder = Folder::new();
-    let (line, next) = (state(0, State::Ready, None), state(9, State::NotWanted, None));
+    let (line, next) = (state(0, Availability::Ready, None), state(9, Availability::NotWanted, None));
     folder.open().unwrap().0.append(&line.encoded()).unwrap();
     let mut file = fs::OpenOptions::new().append(true).open(folder.path()).unwrap();
     file.write_all(&next.encoded()[..20]).unwrap();
@@ -131,7 +135,7 @@ fn line_that_was_cut_off_is_left_out_and_the_next_one_is_whole() {
 #[test]
 fn damaged_file_is_moved_aside_and_its_good_lines_are_kept() {
     let folder = Folder::new();
-    let line = state(0, State::Ready, None);
+    let line = state(0, Availability::Ready, None);
     let (mut file, _) = folder.open().unwrap();
     let zeros = [&[0; 100][..], b"\n"].concat();
     for text in [&line.encoded(), &zeros, &vec![b'x'; 40_000], &line.encoded()] {
@@ -173,12 +177,12 @@ fn file_of_a_week_of_flapping_is_bounded_and_still_tells_the_last_day() {
     let long = Cause { kind: Some("connection_lost".to_owned()), message: "\"".repeat(300) };
     let mut longest = 0;
     for second in (0..7 * DAY).step_by(60) {
-        let mut text = state(second, State::NotReady, Some(long.clone())).encoded();
-        text.extend(state(second + 30, State::Ready, None).encoded());
-        text.extend(Line::Alive { at: at(second + 30) }.encoded());
+        let mut text = state(second, Availability::NotReady, Some(long.clone())).encoded();
+        text.extend(state(second + 30, Availability::Ready, None).encoded());
+        text.extend(StoreLine::Alive { at: at(second + 30) }.encoded());
         if second % 300 == 0 {
             let sample = super::super::samples::Sample::default();
-            text.extend(Line::Sample(SampleLine { tunnel: "t".to_owned(), at: at(second), sample }).encoded());
+            text.extend(StoreLine::Sample(SampleLine { tunnel: "t".to_owned(), at: at(second), sample }).encoded());
         }
         file.append(&text).unwrap();
         file.compact(at(second)).unwrap();
@@ -187,7 +191,7 @@ fn file_of_a_week_of_flapping_is_bounded_and_still_tells_the_last_day() {
     assert!(longest < MIB, "{longest} bytes");
     drop(file);
     let lines = folder.open().unwrap().1;
-    assert!(lines.iter().filter(|line| matches!(line, Line::Sample(_))).count() >= 288);
+    assert!(lines.iter().filter(|line| matches!(line, StoreLine::Sample(_))).count() >= 288);
     let told = told(lines, 7 * DAY);
     assert_eq!(told.outages.first().map(|outage| outage.seconds), Some(30.0));
     assert_eq!(told.outages.len(), 101);
@@ -195,9 +199,13 @@ fn file_of_a_week_of_flapping_is_bounded_and_still_tells_the_last_day() {
 
 #[test]
 fn tunnel_that_left_the_config_is_forgotten_after_a_day() {
-    let lines = vec![state(0, State::Ready, None), state(60, State::NotWanted, None), Line::Alive { at: at(60) }];
+    let lines = vec![
+        state(0, Availability::Ready, None),
+        state(60, Availability::NotWanted, None),
+        StoreLine::Alive { at: at(60) },
+    ];
     assert_eq!(compact::compacted(lines.clone(), at(DAY)).len(), 3);
-    assert_eq!(compact::compacted(lines, at(DAY + 61)), [Line::Alive { at: at(60) }]);
+    assert_eq!(compact::compacted(lines, at(DAY + 61)), [StoreLine::Alive { at: at(60) }]);
 }
 
 proptest! {
@@ -208,17 +216,17 @@ proptest! {
             let later = Duration::from_secs(seconds);
             Moment { awake: start.awake + later, wall: start.wall + later }
         };
-        let mut live = Record::new(start);
-        let mut lines = vec![Line::Started { at: at(0) }];
+        let mut live = TunnelRecord::new(start);
+        let mut lines = vec![StoreLine::Started { at: at(0) }];
         let mut now = 0;
         for (number, length) in changes {
-            let next = [State::NotWanted, State::NotReady, State::Ready][usize::from(number)];
+            let next = [Availability::NotWanted, Availability::NotReady, Availability::Ready][usize::from(number)];
             live.change(next, Some(&cause("dns")), after(now));
             lines.push(state(now, next, Some(cause("dns"))));
             now += length;
         }
-        live.change(State::NotWanted, None, after(now));
-        lines.extend([state(now, State::NotWanted, None), Line::Stopped { at: at(now) }]);
+        live.change(Availability::NotWanted, None, after(now));
+        lines.extend([state(now, Availability::NotWanted, None), StoreLine::Stopped { at: at(now) }]);
         let (live, read) = (live.report("t", at(now)), told(lines, now));
         prop_assert_eq!((live.availability, live.outages), (read.availability, read.outages));
     }

@@ -20,7 +20,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(3600);
 /// How long the last lines may take at the end of the process: a disk that hangs must not hold it up.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-enum Word {
+enum WriterMessage {
     Text(Vec<u8>),
     /// Nothing follows.
     End(SyncSender<()>),
@@ -28,7 +28,7 @@ enum Word {
 
 /// The way to the thread.
 pub(in crate::history) struct Writer {
-    queue: SyncSender<Word>,
+    queue: SyncSender<WriterMessage>,
     log: LogLimiter,
 }
 
@@ -47,7 +47,7 @@ impl Writer {
 
     /// Hands whole lines over, without waiting.
     pub(in crate::history) fn write(&mut self, text: Vec<u8>) {
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(Word::Text(text))
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(WriterMessage::Text(text))
             && let Some(suppressed) = self.log.admit("full", clock::now())
         {
             tracing::warn!(suppressed, "the disk does not take the history: parts of it are in memory only");
@@ -57,19 +57,19 @@ impl Writer {
     /// Waits for the last line, within bounds.
     pub(in crate::history) fn end(self) {
         let (done, ended) = sync_channel(1);
-        if self.queue.try_send(Word::End(done)).is_ok() {
+        if self.queue.try_send(WriterMessage::End(done)).is_ok() {
             // An error: the time is up, or the thread has gone.
             let _ = ended.recv_timeout(FLUSH_TIMEOUT);
         }
     }
 }
 
-fn write_out(mut file: HistoryFile, words: &Receiver<Word>) {
+fn write_out(mut file: HistoryFile, words: &Receiver<WriterMessage>) {
     let mut log = LogLimiter::new(LOG_INTERVAL);
     while let Ok(word) = words.recv() {
         let text = match word {
-            Word::Text(text) => text,
-            Word::End(done) => {
+            WriterMessage::Text(text) => text,
+            WriterMessage::End(done) => {
                 // The other end waits no longer than its time.
                 let _ = done.send(());
                 return;

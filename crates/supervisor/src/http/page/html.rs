@@ -1,13 +1,13 @@
 //! The page as HTML, complete without a script. Pure.
 
-use super::live::Model;
-use super::row::Row;
+use super::live::PageModel;
+use super::row::PageRow;
 
 const INDEX: &str = include_str!("index.html");
 const ROW: &str = include_str!("row.html");
 
 /// The whole page.
-pub(in crate::http) fn page(model: &Model) -> String {
+pub(in crate::http) fn page(model: &PageModel) -> String {
     let rows: String = model.rows().map(row).collect();
     fill(
         INDEX,
@@ -15,12 +15,12 @@ pub(in crate::http) fn page(model: &Model) -> String {
             ("summary", Filling::Text(model.summary())),
             ("version", Filling::Text(model.version())),
             ("rows", Filling::Html(&rows)),
-            ("template", Filling::Html(&row(&Row::default()))),
+            ("template", Filling::Html(&row(&PageRow::default()))),
         ],
     )
 }
 
-fn row(row: &Row) -> String {
+fn row(row: &PageRow) -> String {
     use Filling::Text;
     fill(
         ROW,
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn texts_from_servers_are_escaped_and_not_looked_at_again() {
-        let evil = Row { cause: "<script>\"'&{{name}}\u{1b}[2J".into(), name: "db".into(), ..Row::default() };
+        let evil = PageRow { cause: "<script>\"'&{{name}}\u{1b}[2J".into(), name: "db".into(), ..PageRow::default() };
         let html = row(&evil);
         assert!(html.contains("&lt;script&gt;&quot;&#39;&amp;{{name}}\u{fffd}[2J"), "{html}");
         assert!(!html.contains("<script"), "{html}");
@@ -104,11 +104,11 @@ mod tests {
 
     #[test]
     fn every_place_is_filled_and_every_filling_has_a_place() {
-        let row_fields = serde_json::to_value(Row::default()).unwrap();
+        let row_fields = serde_json::to_value(PageRow::default()).unwrap();
         for field in row_fields.as_object().unwrap().keys() {
             assert!(ROW.contains(&format!("{{{{{field}}}}}")), "{field}");
         }
-        assert!(!row(&Row::default()).contains("{{"));
+        assert!(!row(&PageRow::default()).contains("{{"));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tunnel_engine::clock;
 
 use super::super::connections::Busy;
-use super::super::daemon::{Daemon, NoAnswer, Report};
-use super::row::{Mood, Row};
+use super::super::daemon::{DaemonClient, DaemonReport, NoAnswer};
+use super::row::{PageRow, RowState};
 use crate::history::TunnelHistory;
 
 /// Changes are told at most this often.
@@ -35,27 +35,27 @@ const HISTORIES_AT_ONCE: usize = 16;
 const MAX_STREAMS: usize = 16;
 
 /// The way to what the page shows.
-pub(in crate::http) struct Live {
-    daemon: Arc<Daemon>,
-    shown: Mutex<Shown>,
+pub(in crate::http) struct LivePage {
+    daemon: Arc<DaemonClient>,
+    shown: Mutex<ShownState>,
     streams: Arc<Semaphore>,
 }
 
 #[derive(Default)]
-struct Shown {
-    last: Option<(Instant, Arc<Model>)>,
+struct ShownState {
+    last: Option<(Instant, Arc<PageModel>)>,
     histories: HashMap<String, TunnelHistory>,
     histories_of: Option<Instant>,
 }
 
-impl Live {
-    pub(in crate::http) fn new(daemon: Arc<Daemon>) -> Arc<Self> {
+impl LivePage {
+    pub(in crate::http) fn new(daemon: Arc<DaemonClient>) -> Arc<Self> {
         let streams = Arc::new(Semaphore::new(MAX_STREAMS));
         Arc::new(Self { daemon, shown: Mutex::default(), streams })
     }
 
     /// What the page shows now.
-    pub(in crate::http) async fn model(&self) -> Result<Arc<Model>, NoAnswer> {
+    pub(in crate::http) async fn model(&self) -> Result<Arc<PageModel>, NoAnswer> {
         let mut shown = self.shown.lock().await;
         let now = clock::now();
         if let Some((made, model)) = &shown.last
@@ -70,7 +70,7 @@ impl Live {
             shown.histories_of = Some(now);
         }
         let histories = std::mem::take(&mut shown.histories);
-        let made = tokio::task::spawn_blocking(move || (Model::of(&report, &histories), histories)).await;
+        let made = tokio::task::spawn_blocking(move || (PageModel::of(&report, &histories), histories)).await;
         let (model, histories) = made.map_err(|error| NoAnswer::broken(&error))?;
         let model = Arc::new(model);
         shown.histories = histories;
@@ -78,7 +78,7 @@ impl Live {
         Ok(model)
     }
 
-    async fn histories(&self, report: &Report) -> HashMap<String, TunnelHistory> {
+    async fn histories(&self, report: &DaemonReport) -> HashMap<String, TunnelHistory> {
         let names: Vec<String> = report.status.tunnels.iter().map(|tunnel| tunnel.name.clone()).collect();
         let mut histories = HashMap::new();
         for names in names.chunks(HISTORIES_AT_ONCE) {
@@ -91,16 +91,16 @@ impl Live {
 }
 
 /// The stream of changes, as server-sent events; `None` where too many follow already.
-pub(in crate::http) fn events(live: &Arc<Live>, busy: Busy) -> Option<BoxStream<'static, Bytes>> {
+pub(in crate::http) fn events(live: &Arc<LivePage>, busy: Busy) -> Option<BoxStream<'static, Bytes>> {
     let permit = live.streams.clone().try_acquire_owned().ok()?;
     let follower = Follower { live: live.clone(), told: None, spoke: clock::now(), _permit: permit, _busy: busy };
     Some(stream::unfold(follower, Follower::next).boxed())
 }
 
 struct Follower {
-    live: Arc<Live>,
+    live: Arc<LivePage>,
     /// What it has been told.
-    told: Option<Arc<Model>>,
+    told: Option<Arc<PageModel>>,
     spoke: Instant,
     _permit: OwnedSemaphorePermit,
     _busy: Busy,
@@ -133,15 +133,15 @@ impl Follower {
 }
 
 /// What the page shows, what needs a person first.
-pub(in crate::http) struct Model {
+pub(in crate::http) struct PageModel {
     version: String,
     summary: String,
-    rows: Vec<(Row, Box<RawValue>)>,
+    rows: Vec<(PageRow, Box<RawValue>)>,
 }
 
 /// The data of an event.
 #[derive(Serialize)]
-struct Told<'a> {
+struct RowsEvent<'a> {
     summary: &'a str,
     /// New or changed.
     rows: Vec<&'a RawValue>,
@@ -150,10 +150,10 @@ struct Told<'a> {
     order: Option<Vec<&'a str>>,
 }
 
-impl Model {
-    fn of(report: &Report, histories: &HashMap<String, TunnelHistory>) -> Self {
+impl PageModel {
+    fn of(report: &DaemonReport, histories: &HashMap<String, TunnelHistory>) -> Self {
         let (status, now) = (&report.status, clock::wall());
-        let row = |tunnel| Row::of(tunnel, histories.get(&tunnel.name), now);
+        let row = |tunnel| PageRow::of(tunnel, histories.get(&tunnel.name), now);
         let mut rows: Vec<_> = status
             .tunnels
             .iter()
@@ -162,8 +162,8 @@ impl Model {
             .collect();
         // Stable: among equals the config's order holds.
         rows.sort_by_key(|(row, _)| row.mood);
-        let wanted = rows.iter().filter(|(row, _)| row.mood != Mood::Off).count();
-        let ready = rows.iter().filter(|(row, _)| row.mood == Mood::Ready).count();
+        let wanted = rows.iter().filter(|(row, _)| row.mood != RowState::Off).count();
+        let ready = rows.iter().filter(|(row, _)| row.mood == RowState::Ready).count();
         let off = match rows.len() - wanted {
             0 => String::new(),
             off => format!(", {off} not wanted"),
@@ -179,7 +179,7 @@ impl Model {
         &self.summary
     }
 
-    pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
+    pub(super) fn rows(&self) -> impl Iterator<Item = &PageRow> {
         self.rows.iter().map(|(row, _)| row)
     }
 
@@ -190,24 +190,24 @@ impl Model {
     /// The event that tells all of it.
     fn whole(&self) -> String {
         let rows = self.rows.iter().map(|(_, told)| &**told).collect();
-        event(&Told { summary: &self.summary, rows, order: Some(self.names().collect()) })
+        event(&RowsEvent { summary: &self.summary, rows, order: Some(self.names().collect()) })
     }
 
     /// The event that tells what is not as it was `before`; `None` where all is.
     fn since(&self, before: &Self) -> Option<String> {
-        let known: HashMap<&str, &Row> = before.rows().map(|row| (row.name.as_str(), row)).collect();
+        let known: HashMap<&str, &PageRow> = before.rows().map(|row| (row.name.as_str(), row)).collect();
         let changed = self.rows.iter().filter(|(row, _)| known.get(row.name.as_str()) != Some(&row));
         let rows: Vec<_> = changed.map(|(_, told)| &**told).collect();
         let order = (!self.names().eq(before.names())).then(|| self.names().collect());
         if rows.is_empty() && order.is_none() && self.summary == before.summary {
             return None;
         }
-        Some(event(&Told { summary: &self.summary, rows, order }))
+        Some(event(&RowsEvent { summary: &self.summary, rows, order }))
     }
 }
 
 /// JSON has no line breaks, so that one `data` line holds it.
-fn event(told: &Told<'_>) -> String {
+fn event(told: &RowsEvent<'_>) -> String {
     let data = serde_json::to_string(told).unwrap_or_default();
     format!("event: tunnels\ndata: {data}\n\n")
 }
@@ -217,9 +217,9 @@ mod tests {
     use super::*;
     use crate::supervise::snapshot::{TunnelStatus, example};
 
-    fn model(tunnels: Vec<TunnelStatus>) -> Model {
-        let report = Report { status: Arc::new(example::status(tunnels)) };
-        Model::of(&report, &HashMap::new())
+    fn model(tunnels: Vec<TunnelStatus>) -> PageModel {
+        let report = DaemonReport { status: Arc::new(example::status(tunnels)) };
+        PageModel::of(&report, &HashMap::new())
     }
 
     fn data(event: &str) -> serde_json::Value {

@@ -12,9 +12,9 @@ use crate::tunnel::rfc3339;
 
 /// The fields are the places of `row.html`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub(super) struct Row {
+pub(super) struct PageRow {
     pub(super) name: String,
-    pub(super) mood: Mood,
+    pub(super) mood: RowState,
     pub(super) server: String,
     pub(super) state: String,
     /// RFC 3339.
@@ -42,7 +42,7 @@ pub(super) struct Row {
 /// What its sign and colour are. The order is that of the table: what needs a person comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Mood {
+pub(super) enum RowState {
     /// It does not come back by itself.
     Trouble,
     /// It is trying.
@@ -54,7 +54,7 @@ pub(super) enum Mood {
     Off,
 }
 
-impl Mood {
+impl RowState {
     fn of(tunnel: &TunnelStatus) -> Self {
         match (tunnel.want.as_str(), tunnel.ready, tunnel.phase.as_str()) {
             ("up", true, _) => Self::Ready,
@@ -74,11 +74,11 @@ impl Mood {
     }
 }
 
-impl Row {
+impl PageRow {
     /// `now` is for times that are told as distances from it.
     pub(super) fn of(tunnel: &TunnelStatus, history: Option<&TunnelHistory>, now: SystemTime) -> Self {
-        let mood = Mood::of(tunnel);
-        let failing = matches!(mood, Mood::Trouble | Mood::Waiting);
+        let mood = RowState::of(tunnel);
+        let failing = matches!(mood, RowState::Trouble | RowState::Waiting);
         let failure = tunnel.last_failure.as_ref().filter(|_| failing && tunnel.phase != "up");
         let mut row = Self {
             name: tunnel.name.clone(),
@@ -196,8 +196,8 @@ mod tests {
         let mut tunnel = example::tunnel("db", "backoff", false);
         tunnel.last_failure = Some(example::failure("dns", "no such name"));
         tunnel.next_start_ms = Some(59_700);
-        let row = Row::of(&tunnel, None, now());
-        assert_eq!((row.mood, row.state.as_str(), row.cause.as_str()), (Mood::Waiting, "backoff", "no such name"));
+        let row = PageRow::of(&tunnel, None, now());
+        assert_eq!((row.mood, row.state.as_str(), row.cause.as_str()), (RowState::Waiting, "backoff", "no such name"));
         assert_eq!(row.next, "next try at 2026-01-01 00:01:00 UTC");
     }
 
@@ -206,8 +206,8 @@ mod tests {
         let mut tunnel = example::tunnel("db", "up", true);
         tunnel.last_failure = Some(example::failure("dns", "no such name"));
         tunnel.forwards = vec![example::forward("-L 3307", "up")];
-        let row = Row::of(&tunnel, None, now());
-        assert_eq!((row.mood, row.cause.as_str(), row.hint.as_str()), (Mood::Ready, "", ""));
+        let row = PageRow::of(&tunnel, None, now());
+        assert_eq!((row.mood, row.cause.as_str(), row.hint.as_str()), (RowState::Ready, "", ""));
         assert_eq!(row.forwards, "1 of 1 in place");
         assert_eq!(row.forward_lines, "-L 127.0.0.1:3307 → 127.0.0.1:3306: up, 2 connections");
     }
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn what_needs_a_person_comes_first() {
         let mood = |want: &str, phase: &str, ready| {
-            Mood::of(&TunnelStatus { want: want.into(), ..example::tunnel("a", phase, ready) })
+            RowState::of(&TunnelStatus { want: want.into(), ..example::tunnel("a", phase, ready) })
         };
         let moods = [
             mood("up", "blocked", false),
@@ -223,7 +223,7 @@ mod tests {
             mood("up", "up", true),
             mood("down", "stopped", false),
         ];
-        assert_eq!(moods, [Mood::Trouble, Mood::Waiting, Mood::Ready, Mood::Off]);
+        assert_eq!(moods, [RowState::Trouble, RowState::Waiting, RowState::Ready, RowState::Off]);
         assert!(moods.is_sorted());
     }
 
@@ -244,7 +244,7 @@ mod tests {
             outages: vec![],
             samples,
         };
-        let row = Row::of(&example::tunnel("db", "up", true), Some(&history), now());
+        let row = PageRow::of(&example::tunnel("db", "up", true), Some(&history), now());
         assert_eq!(row.ready_label, "50 % ready in the last 24 hours, no outage");
         assert_eq!(row.rtt_label, "round trip to the server: 2 ms at most");
         assert_eq!(row.bytes_text, "bytes, peak 1 KiB/s");

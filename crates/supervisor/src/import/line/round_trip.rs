@@ -5,10 +5,10 @@ use std::fmt::Write;
 use std::path::Path;
 
 use fastrand::Rng;
-use tunnel_engine::spec::Via;
+use tunnel_engine::spec::Route;
 
 use super::*;
-use crate::autossh::settings::Wanted;
+use crate::autossh::settings::TranslationInput;
 use crate::config::{self, Overrides, TunnelSpec, load_text};
 use crate::import::unit::{UnitFile, unit};
 
@@ -127,18 +127,18 @@ fn line(seed: u64) -> Invocation {
 /// What the face makes of it, with tunneld's timing.
 fn face(invocation: &Invocation) -> TunnelSpec {
     let variable = |name: &str| if name == FAST { Some("fast".to_owned()) } else { invocation.variable(name) };
-    let Ok(Asked::Tunnel(line)) = argv::parse(&invocation.words, Dialect::Autossh, &variable) else {
+    let Ok(ParsedArgv::Tunnel(line)) = argv::parse(&invocation.words, Dialect::Autossh, &variable) else {
         panic!("{:?}", invocation.words)
     };
-    let environment = Environment::read(&variable).unwrap();
-    let wanted = Wanted { line: &line, environment: &environment, monitor: MonitorPort::Off };
+    let environment = AutosshEnvironment::read(&variable).unwrap();
+    let wanted = TranslationInput { line: &line, environment: &environment, monitor: MonitorPort::Off };
     let mut spec =
         settings::tunnel(&wanted, None).unwrap_or_else(|errors| panic!("{:?}: {errors:?}", invocation.words)).spec;
-    spec.name = Names::default().of(&line.host);
+    spec.name = UniqueNames::default().of(&line.host);
     if !invocation.environment.iter().any(|(name, _)| name == "AUTOSSH_GATETIME") {
         spec.policy.gate_time = Duration::ZERO;
     }
-    if spec.session.dial.via != Via::Direct {
+    if spec.session.dial.via != Route::Direct {
         // Without an effect, in ssh too.
         (spec.session.dial.bind_address, spec.session.dial.bind_interface) = (None, None);
     }

@@ -2,12 +2,12 @@
 
 use super::specifiers::Specifiers;
 use super::syntax::words;
-use crate::import::words::Invocation;
-use crate::sshconfig::Facts;
+use crate::import::command_line::Invocation;
+use crate::sshconfig::HostFacts;
 
 /// One command of an ExecStart.
 #[derive(Debug, Clone)]
-pub(super) struct Command {
+pub(super) struct ExecCommand {
     /// As it was written.
     pub(super) text: String,
     words: Vec<String>,
@@ -17,7 +17,7 @@ pub(super) struct Command {
     pub(super) privileged: bool,
 }
 
-impl Command {
+impl ExecCommand {
     /// A word that is a semicolon ends one command and begins another.
     pub(super) fn of(line: &str, specifiers: &Specifiers) -> Vec<Self> {
         let all = words(line);
@@ -54,7 +54,7 @@ impl Command {
 
     /// With what the environment has for `$NAME`, which as a word of its own becomes as many words as it holds, and
     /// for `${NAME}`. `$$` is a dollar sign.
-    pub(super) fn invocation(&self, facts: &dyn Facts) -> Invocation {
+    pub(super) fn invocation(&self, facts: &dyn HostFacts) -> Invocation {
         let mut expanded = Vec::new();
         for (index, word) in self.words.iter().enumerate() {
             match word.strip_prefix('$').filter(|name| !name.starts_with(['{', '$'])) {
@@ -67,7 +67,7 @@ impl Command {
     }
 }
 
-fn expand(word: &str, facts: &dyn Facts) -> String {
+fn expand(word: &str, facts: &dyn HostFacts) -> String {
     let mut text = String::new();
     let mut rest = word;
     while let Some((before, after)) = rest.split_once('$') {

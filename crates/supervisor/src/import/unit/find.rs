@@ -7,7 +7,7 @@ use tunnel_engine::file;
 
 use super::syntax::settings;
 use crate::import::ImportError;
-use crate::sshconfig::{Facts, System};
+use crate::sshconfig::{HostFacts, System};
 
 /// Where the system's manager looks, the strongest first.
 const SYSTEM_FOLDERS: &[&str] = &[

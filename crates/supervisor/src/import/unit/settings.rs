@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Read;
-use super::command::Command;
+use super::ReadFile;
+use super::command::ExecCommand;
 use super::find::UnitFile;
 use super::specifiers::Specifiers;
-use super::syntax::{self, Setting, words};
+use super::syntax::{self, Assignment, words};
 use crate::import::account::Account;
-use crate::sshconfig::{Facts, System};
+use crate::sshconfig::{HostFacts, System};
 
 /// When systemd starts the service again. tunneld does that to a tunnel by itself.
 const RESTARTING: &[&str] = &[
@@ -32,7 +32,7 @@ const READ: &[&str] =
 const USUAL: &[&str] = &["Description", "Documentation", "After", "Before", "Wants", "WantedBy", "Alias", "RequiredBy"];
 
 #[derive(Debug, Default)]
-pub(super) struct Settings {
+pub(super) struct UnitSettings {
     pub(super) starts: Vec<String>,
     environment: Vec<(String, String)>,
     environment_files: Vec<String>,
@@ -40,17 +40,17 @@ pub(super) struct Settings {
     user: Option<String>,
     folder: Option<String>,
     /// `Key=value` of every other setting, in order.
-    others: Vec<Setting>,
+    others: Vec<Assignment>,
 }
 
 /// The variables of a unit, and the files that could not be read.
 #[derive(Debug, Default)]
-pub(super) struct Environment {
+pub(super) struct UnitEnvironment {
     pub(super) variables: Vec<(String, String)>,
     missing: Vec<String>,
 }
 
-impl Settings {
+impl UnitSettings {
     pub(super) fn read(text: &str, specifiers: &Specifiers) -> Self {
         let mut settings = Self::default();
         for setting in syntax::settings(text) {
@@ -59,8 +59,8 @@ impl Settings {
         settings
     }
 
-    fn set(&mut self, setting: Setting, specifiers: &Specifiers) {
-        let Setting { key, value, .. } = &setting;
+    fn set(&mut self, setting: Assignment, specifiers: &Specifiers) {
+        let Assignment { key, value, .. } = &setting;
         let expanded = || words(value).iter().map(|word| specifiers.expand(word)).collect::<Vec<_>>();
         match key.as_str() {
             // An empty one forgets those before it.
@@ -79,8 +79,8 @@ impl Settings {
     }
 
     /// Files win over Environment=, as in systemd.
-    pub(super) fn environment(&self, read: Read<'_>) -> Environment {
-        let mut environment = Environment { variables: self.environment.clone(), missing: Vec::new() };
+    pub(super) fn environment(&self, read: ReadFile<'_>) -> UnitEnvironment {
+        let mut environment = UnitEnvironment { variables: self.environment.clone(), missing: Vec::new() };
         for file in &self.environment_files {
             match read(Path::new(file.trim_start_matches('-'))) {
                 Some(text) => environment.variables.extend(
@@ -102,9 +102,9 @@ impl Settings {
     /// Whom a command runs as, and where, with the unit's environment alone.
     pub(super) fn account(
         &self,
-        command: &Command,
+        command: &ExecCommand,
         file: &UnitFile,
-        environment: &Environment,
+        environment: &UnitEnvironment,
         facts: &System,
     ) -> Account {
         let facts = facts.clone().without_variables().with(environment.variables.iter().cloned());
@@ -126,13 +126,13 @@ impl Settings {
     }
 
     /// What has no key, and why it needs none.
-    pub(super) fn remarks(&self, environment: &Environment) -> Vec<String> {
+    pub(super) fn remarks(&self, environment: &UnitEnvironment) -> Vec<String> {
         let mut remarks: Vec<String> = environment
             .missing
             .iter()
             .map(|file| format!("EnvironmentFile={file}: cannot be read here, so its variables are missing"))
             .collect();
-        let show = |setting: &Setting| format!("{}={}", setting.key, setting.value);
+        let show = |setting: &Assignment| format!("{}={}", setting.key, setting.value);
         let (restarting, others): (Vec<_>, Vec<_>) =
             self.others.iter().partition(|setting| RESTARTING.contains(&setting.key.as_str()));
         if !restarting.is_empty() {
@@ -144,7 +144,7 @@ impl Settings {
         remarks.extend(
             commands.into_iter().map(|setting| format!("{}: has no equivalent, and is not run", show(setting))),
         );
-        let told = |setting: &&Setting| {
+        let told = |setting: &&Assignment| {
             let known = READ.contains(&setting.key.as_str()) || USUAL.contains(&setting.key.as_str());
             !known && !setting.section.starts_with("X-")
         };

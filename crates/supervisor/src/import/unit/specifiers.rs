@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::find::UnitFile;
-use crate::sshconfig::{Facts, System};
+use crate::sshconfig::{HostFacts, System};
 
 /// What the letters stand for in one unit.
 pub(super) struct Specifiers {

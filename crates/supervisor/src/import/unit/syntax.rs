@@ -5,13 +5,13 @@ use std::str::Chars;
 
 /// An assignment of a section.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Setting {
+pub(super) struct Assignment {
     pub(super) section: String,
     pub(super) key: String,
     pub(super) value: String,
 }
 
-pub(super) fn settings(text: &str) -> Vec<Setting> {
+pub(super) fn settings(text: &str) -> Vec<Assignment> {
     let mut found = Vec::new();
     let mut section = String::new();
     for line in lines(text) {
@@ -19,7 +19,7 @@ pub(super) fn settings(text: &str) -> Vec<Setting> {
             section = name.to_owned();
         } else if let Some((key, value)) = line.split_once('=') {
             let [key, value] = [key, value].map(|text| text.trim().to_owned());
-            found.push(Setting { section: section.clone(), key, value });
+            found.push(Assignment { section: section.clone(), key, value });
         }
     }
     found
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn lines_are_joined_and_comments_are_none() {
         let text = "# x\n[A]\nb = c \\\n  # not this\n  d\\\n\n ; nor this\n[B]\ne=\nf=a=b \\";
-        let show = |setting: &Setting| format!("{}:{}={}", setting.section, setting.key, setting.value);
+        let show = |setting: &Assignment| format!("{}:{}={}", setting.section, setting.key, setting.value);
         let shown: Vec<_> = settings(text).iter().map(show).collect();
         assert_eq!(shown, ["A:b=c  d", "B:e=", "B:f=a=b"]);
     }

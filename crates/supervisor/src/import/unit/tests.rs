@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::config;
 use crate::import::line::tests::split;
-use crate::sshconfig::Facts;
+use crate::sshconfig::HostFacts;
 
 const UNIT: &str = r#"
 [Unit]
@@ -26,7 +26,7 @@ Restart=always
 WantedBy=multi-user.target
 "#;
 
-fn import(name: &str, text: &str, read: Read<'_>) -> Result<String, ImportError> {
+fn import(name: &str, text: &str, read: ReadFile<'_>) -> Result<String, ImportError> {
     unit(&UnitFile::of_text(name, text), read, &config::facts())
 }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tunnel_engine::failure::FailureKind;
 
-use super::super::state::State;
+use super::super::state::MachineState;
 use super::super::{Phase, Policy, Want};
 use super::Machine;
 
@@ -63,24 +63,26 @@ impl Machine {
     /// Why no further start is made: `gate_time`, `max_start` or `max_lifetime`. Only in `Failed`.
     pub const fn gave_up(&self) -> Option<FailureKind> {
         match self.state {
-            State::Failed { reason } => Some(reason),
-            State::Stopped
-            | State::Connecting { .. }
-            | State::Up { .. }
-            | State::Backoff { .. }
-            | State::Blocked { .. }
-            | State::Stopping => None,
+            MachineState::Failed { reason } => Some(reason),
+            MachineState::Stopped
+            | MachineState::Connecting { .. }
+            | MachineState::Up { .. }
+            | MachineState::Backoff { .. }
+            | MachineState::Blocked { .. }
+            | MachineState::Stopping => None,
         }
     }
 
     /// When the next start is due by itself, in `Backoff` and `Blocked`.
     pub const fn next_start(&self) -> Option<Instant> {
         match self.state {
-            State::Backoff { until, .. } => Some(until),
-            State::Blocked { recheck } => Some(recheck),
-            State::Stopped | State::Connecting { .. } | State::Up { .. } | State::Failed { .. } | State::Stopping => {
-                None
-            }
+            MachineState::Backoff { until, .. } => Some(until),
+            MachineState::Blocked { recheck } => Some(recheck),
+            MachineState::Stopped
+            | MachineState::Connecting { .. }
+            | MachineState::Up { .. }
+            | MachineState::Failed { .. }
+            | MachineState::Stopping => None,
         }
     }
 }

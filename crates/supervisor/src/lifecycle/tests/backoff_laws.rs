@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tunnel_engine::failure::{FailureKind, Unreached};
 
 use super::bench::{POLICY, secs};
-use crate::lifecycle::judge::{End, Streak, Verdict, judge};
+use crate::lifecycle::judge::{SessionEnd, Streak, Verdict, judge};
 use crate::lifecycle::{QUICK_REDIALS, QUICK_WITHIN};
 
 /// How one start went, and how long after the one before it ended.
@@ -53,7 +53,7 @@ fn judged(row: &[(Duration, Went)]) -> Vec<(Went, Instant, Duration)> {
 fn timed(ends: impl Iterator<Item = (Went, Instant)>) -> Vec<(Went, Instant, Duration)> {
     let mut streak = Streak::default();
     ends.map(|(went, at)| {
-        let end = End {
+        let end = SessionEnd {
             kind: FailureKind::ConnectionLost,
             unreached: if let Went::NoServer(at) = went { Some(at) } else { None },
             at,

@@ -6,15 +6,15 @@ use tunnel_engine::failure::FailureKind;
 
 use super::bench::{POLICY, secs};
 use crate::lifecycle::Policy;
-use crate::lifecycle::judge::{End, Streak, Verdict, judge};
+use crate::lifecycle::judge::{SessionEnd, Streak, Verdict, judge};
 
-fn end(kind: FailureKind, lived: Option<Duration>) -> End {
+fn end(kind: FailureKind, lived: Option<Duration>) -> SessionEnd {
     let at = tunnel_engine::clock::now();
     let age = lived.unwrap_or(secs(1));
-    End { kind, unreached: None, at, age, lived, proven: false, first: false, starts_used_up: false }
+    SessionEnd { kind, unreached: None, at, age, lived, proven: false, first: false, starts_used_up: false }
 }
 
-fn waits(policy: &Policy, ends: &[End]) -> Vec<Option<Duration>> {
+fn waits(policy: &Policy, ends: &[SessionEnd]) -> Vec<Option<Duration>> {
     let mut streak = Streak::default();
     let mut waits = Vec::new();
     for end in ends {
@@ -69,7 +69,7 @@ fn autosshs_tries_are_cleared_by_the_age_of_a_start_even_one_that_never_came_up(
         ..POLICY
     };
     let short = end(FailureKind::ConnectRefused, None);
-    let old = End { age: secs(60), ..end(FailureKind::ConnectTimeout, None) };
+    let old = SessionEnd { age: secs(60), ..end(FailureKind::ConnectTimeout, None) };
     let mut ends = vec![short; 8];
     ends.extend([old, short]);
     let whole: Vec<u64> = waits(&policy, &ends).iter().map(|wait| wait.expect("a retry").as_secs()).collect();

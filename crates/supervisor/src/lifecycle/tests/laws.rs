@@ -13,7 +13,7 @@ use crate::lifecycle::{Effect, Input, Machine, Phase, Policy, Want};
 /// One thing that happens. `Up`, `Proven` and `Ended` are about the open session, and `Closed` about one that was told to
 /// close; they are left out when there is none.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Step {
+enum LawStep {
     Say(Input),
     Up,
     Proven,
@@ -30,7 +30,7 @@ enum Step {
 
 /// What could be seen before or after a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct View {
+struct MachineView {
     phase: Phase,
     want: Want,
     next_start: Option<Instant>,
@@ -46,21 +46,21 @@ struct View {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-struct Seen {
-    step: Step,
+struct SeenSteps {
+    step: LawStep,
     now: Instant,
-    before: View,
-    after: View,
+    before: MachineView,
+    after: MachineView,
     effects: Vec<Effect>,
 }
 
-impl Seen {
+impl SeenSteps {
     fn opened(&self) -> bool {
         self.effects.iter().any(|effect| matches!(effect, Effect::Open { .. }))
     }
 }
 
-fn live(policy: Policy, seed: u64, begin: Instant, steps: &[Step]) -> Vec<Seen> {
+fn live(policy: Policy, seed: u64, begin: Instant, steps: &[LawStep]) -> Vec<SeenSteps> {
     let mut now = begin;
     let mut machine = Machine::new(policy, seed, now);
     let (mut open, mut closing) = (None, Vec::new());
@@ -68,28 +68,28 @@ fn live(policy: Policy, seed: u64, begin: Instant, steps: &[Step]) -> Vec<Seen> 
     for step in steps {
         let before = view(&machine, open, &closing);
         match (*step, open) {
-            (Step::Say(input), _) => machine.handle(input, now),
-            (Step::Up, Some(epoch)) => machine.handle(Input::SessionUp { epoch }, now),
-            (Step::Proven, Some(epoch)) => machine.handle(Input::SessionProven { epoch }, now),
-            (Step::Ended(kind), Some(epoch)) => {
+            (LawStep::Say(input), _) => machine.handle(input, now),
+            (LawStep::Up, Some(epoch)) => machine.handle(Input::SessionUp { epoch }, now),
+            (LawStep::Proven, Some(epoch)) => machine.handle(Input::SessionProven { epoch }, now),
+            (LawStep::Ended(kind), Some(epoch)) => {
                 open = None;
                 machine.handle(Input::SessionEnded { epoch, kind, unreached: None }, now);
             }
-            (Step::NoServer(at), Some(epoch)) => {
+            (LawStep::NoServer(at), Some(epoch)) => {
                 open = None;
                 let (kind, unreached) = (FailureKind::ConnectTimeout, Some(at));
                 machine.handle(Input::SessionEnded { epoch, kind, unreached }, now);
             }
-            (Step::Up | Step::Proven | Step::Ended(_) | Step::NoServer(_), None) => continue,
-            (Step::Closed, _) => {
+            (LawStep::Up | LawStep::Proven | LawStep::Ended(_) | LawStep::NoServer(_), None) => continue,
+            (LawStep::Closed, _) => {
                 let Some(epoch) = closing.pop() else { continue };
                 machine.handle(Input::SessionEnded { epoch, kind: FailureKind::ConnectionLost, unreached: None }, now);
             }
-            (Step::Pass(time), _) => {
+            (LawStep::Pass(time), _) => {
                 now += time;
                 machine.handle_timeout(now);
             }
-            (Step::Deadline { early }, _) => {
+            (LawStep::Deadline { early }, _) => {
                 let Some((at, _)) = machine.poll_timeout() else { continue };
                 let at = if early { at.checked_sub(Duration::from_nanos(1)).unwrap_or(at) } else { at };
                 now = now.max(at);
@@ -109,13 +109,13 @@ fn live(policy: Policy, seed: u64, begin: Instant, steps: &[Step]) -> Vec<Seen> 
                 }
             }
         }
-        seen.push(Seen { step: *step, now, before, after: view(&machine, open, &closing), effects });
+        seen.push(SeenSteps { step: *step, now, before, after: view(&machine, open, &closing), effects });
     }
     seen
 }
 
-fn view(machine: &Machine, open: Option<u64>, closing: &[u64]) -> View {
-    View {
+fn view(machine: &Machine, open: Option<u64>, closing: &[u64]) -> MachineView {
+    MachineView {
         phase: machine.phase(),
         want: machine.want(),
         next_start: machine.next_start(),
@@ -134,7 +134,7 @@ fn kinds() -> impl Strategy<Value = FailureKind> {
     prop_oneof![Just(FailureKind::ConnectionLost), proptest::sample::select(FailureKind::ALL)]
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<LawStep>> {
     let words = prop_oneof![
         3 => Just(Input::Start),
         1 => Just(Input::Stop),
@@ -148,14 +148,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => kinds().prop_map(|kind| Input::NextHost { epoch: 0, kind }),
     ];
     let step = prop_oneof![
-        2 => words.prop_map(Step::Say),
-        3 => Just(Step::Up),
-        2 => Just(Step::Proven),
-        4 => kinds().prop_map(Step::Ended),
-        1 => proptest::sample::select(vec![Unreached::Directly, Unreached::BehindJump]).prop_map(Step::NoServer),
-        2 => Just(Step::Closed),
-        2 => (0u64..120_000).prop_map(|millis| Step::Pass(Duration::from_millis(millis))),
-        4 => any::<bool>().prop_map(|early| Step::Deadline { early }),
+        2 => words.prop_map(LawStep::Say),
+        3 => Just(LawStep::Up),
+        2 => Just(LawStep::Proven),
+        4 => kinds().prop_map(LawStep::Ended),
+        1 => proptest::sample::select(vec![Unreached::Directly, Unreached::BehindJump]).prop_map(LawStep::NoServer),
+        2 => Just(LawStep::Closed),
+        2 => (0u64..120_000).prop_map(|millis| LawStep::Pass(Duration::from_millis(millis))),
+        4 => any::<bool>().prop_map(|early| LawStep::Deadline { early }),
     ];
     proptest::collection::vec(step, 1..80)
 }
@@ -206,12 +206,12 @@ proptest! {
         // RetryNow, PathBack and FilesChanged during an attempt are kept in mind until it ends.
         let mut asked = false;
         for seen in live(policy, seed, begin(), &steps) {
-            asked |= matches!(seen.step, Step::Say(
+            asked |= matches!(seen.step, LawStep::Say(
                 Input::Start | Input::Restart | Input::RetryNow | Input::PathBack | Input::FilesChanged
                     | Input::ResetFailed));
             if seen.opened() {
                 let due = seen.before.next_start.is_some_and(|at| at <= seen.now);
-                let ended = matches!(seen.step, Step::Ended(_) | Step::NoServer(_) | Step::Closed);
+                let ended = matches!(seen.step, LawStep::Ended(_) | LawStep::NoServer(_) | LawStep::Closed);
                 prop_assert!(due || asked || ended, "{:?}", seen);
             }
             if matches!(seen.after.phase, Phase::Backoff | Phase::Blocked | Phase::Up | Phase::Stopped) || seen.opened() {
@@ -223,7 +223,7 @@ proptest! {
     #[test]
     fn a_path_that_is_back_starts_nothing_but_what_waits_for_it(policy in policies(), seed: u64, steps in steps()) {
         for seen in live(policy, seed, begin(), &steps) {
-            if seen.step == Step::Say(Input::PathBack) && seen.before.phase != Phase::Backoff {
+            if seen.step == LawStep::Say(Input::PathBack) && seen.before.phase != Phase::Backoff {
                 prop_assert!(seen.effects.is_empty() && seen.before.phase == seen.after.phase, "{:?}", seen);
             }
         }
@@ -232,7 +232,7 @@ proptest! {
     #[test]
     fn time_before_the_deadline_changes_nothing(policy in policies(), seed: u64, steps in steps()) {
         for seen in live(policy, seed, begin(), &steps) {
-            let time = matches!(seen.step, Step::Pass(_) | Step::Deadline { .. });
+            let time = matches!(seen.step, LawStep::Pass(_) | LawStep::Deadline { .. });
             if time && seen.before.timeout.is_none_or(|(at, _)| seen.now < at) {
                 prop_assert_eq!(&seen.before, &seen.after);
                 prop_assert!(seen.effects.is_empty());
@@ -243,7 +243,7 @@ proptest! {
     #[test]
     fn a_deadline_that_has_come_is_acted_on(policy in policies(), seed: u64, steps in steps()) {
         for seen in live(policy, seed, begin(), &steps) {
-            if seen.step == (Step::Deadline { early: false }) {
+            if seen.step == (LawStep::Deadline { early: false }) {
                 prop_assert!(seen.before.phase != seen.after.phase, "{:?}", seen);
             }
         }
@@ -255,18 +255,18 @@ proptest! {
         let mut starts = 0;
         for seen in live(policy, seed, begin(), &steps) {
             let renewed = match seen.step {
-                Step::Say(Input::Restart | Input::ResetFailed) => true,
-                Step::Say(Input::Start) => {
+                LawStep::Say(Input::Restart | Input::ResetFailed) => true,
+                LawStep::Say(Input::Start) => {
                     matches!(seen.before.phase, Phase::Stopped | Phase::Failed | Phase::Stopping)
                 }
-                Step::Say(_)
-                | Step::Up
-                | Step::Proven
-                | Step::Ended(_)
-                | Step::NoServer(_)
-                | Step::Closed
-                | Step::Pass(_)
-                | Step::Deadline { .. } => false,
+                LawStep::Say(_)
+                | LawStep::Up
+                | LawStep::Proven
+                | LawStep::Ended(_)
+                | LawStep::NoServer(_)
+                | LawStep::Closed
+                | LawStep::Pass(_)
+                | LawStep::Deadline { .. } => false,
             };
             if renewed {
                 starts = 0;
@@ -279,7 +279,7 @@ proptest! {
     #[test]
     fn a_permanent_failure_is_never_retried_on_the_backoff_schedule(policy in policies(), seed: u64, steps in steps()) {
         for seen in live(policy, seed, begin(), &steps) {
-            let Step::Ended(kind) = seen.step else { continue };
+            let LawStep::Ended(kind) = seen.step else { continue };
             if !kind.is_permanent() || seen.before.phase == Phase::Stopping {
                 continue;
             }
@@ -297,14 +297,14 @@ proptest! {
                 continue;
             }
             match seen.step {
-                Step::Ended(_) | Step::NoServer(_) => {
+                LawStep::Ended(_) | LawStep::NoServer(_) => {
                     prop_assert_eq!(seen.before.phase, Phase::Up);
                     prop_assert!(seen.now - seen.before.since >= policy.backoff.reset_after, "{:?}", seen);
                 }
-                Step::Say(Input::ResetFailed) => {}
-                Step::Say(Input::Start | Input::Restart) => prop_assert!(
+                LawStep::Say(Input::ResetFailed) => {}
+                LawStep::Say(Input::Start | Input::Restart) => prop_assert!(
                     matches!(seen.before.phase, Phase::Stopped | Phase::Failed | Phase::Stopping), "{:?}", seen),
-                Step::Say(_) | Step::Up | Step::Proven | Step::Closed | Step::Pass(_) | Step::Deadline { .. } => {
+                LawStep::Say(_) | LawStep::Up | LawStep::Proven | LawStep::Closed | LawStep::Pass(_) | LawStep::Deadline { .. } => {
                     prop_assert!(false, "{:?}", seen)
                 }
             }
@@ -329,7 +329,7 @@ proptest! {
 
     #[test]
     fn a_stop_ends_in_stopped_whatever_went_before(policy in policies(), seed: u64, mut steps in steps()) {
-        steps.extend([Step::Say(Input::Stop), Step::Say(Input::RetryNow), Step::Pass(secs(10_000)), Step::Closed]);
+        steps.extend([LawStep::Say(Input::Stop), LawStep::Say(Input::RetryNow), LawStep::Pass(secs(10_000)), LawStep::Closed]);
         let seen = live(policy, seed, begin(), &steps);
         let last = seen.last().map(|seen| seen.after);
         prop_assert!(last.is_some_and(|last| last.phase == Phase::Stopped && last.open.is_none()
@@ -338,15 +338,15 @@ proptest! {
 
     #[test]
     fn a_restart_leads_to_a_start_at_once(seed: u64, mut steps in steps()) {
-        steps.push(Step::Say(Input::Restart));
+        steps.push(LawStep::Say(Input::Restart));
         let seen = live(POLICY, seed, begin(), &steps);
-        prop_assert!(seen.last().is_some_and(Seen::opened), "{:?}", seen.last());
+        prop_assert!(seen.last().is_some_and(SeenSteps::opened), "{:?}", seen.last());
     }
 
     #[test]
     fn a_start_while_stopping_begins_at_once(seed: u64, mut steps in steps()) {
-        steps.extend([Step::Say(Input::Stop), Step::Say(Input::Start)]);
+        steps.extend([LawStep::Say(Input::Stop), LawStep::Say(Input::Start)]);
         let seen = live(POLICY, seed, begin(), &steps);
-        prop_assert!(seen.last().is_some_and(Seen::opened), "{:?}", seen.last());
+        prop_assert!(seen.last().is_some_and(SeenSteps::opened), "{:?}", seen.last());
     }
 }

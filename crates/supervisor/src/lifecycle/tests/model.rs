@@ -251,7 +251,7 @@ impl Model {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum ModelStep {
     Say(Input),
     Up,
     Proven,
@@ -260,7 +260,7 @@ enum Step {
     Pass(u64),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<ModelStep>> {
     let input = proptest::sample::select(vec![
         Input::Start,
         Input::Start,
@@ -279,14 +279,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         FailureKind::SessionLifetime,
     ]);
     let step = prop_oneof![
-        2 => input.prop_map(Step::Say),
-        3 => Just(Step::Up),
-        1 => kind.clone().prop_map(Step::NextHost),
-        1 => Just(Step::Proven),
-        4 => kind.prop_map(|kind| Step::Ended(kind, None)),
+        2 => input.prop_map(ModelStep::Say),
+        3 => Just(ModelStep::Up),
+        1 => kind.clone().prop_map(ModelStep::NextHost),
+        1 => Just(ModelStep::Proven),
+        4 => kind.prop_map(|kind| ModelStep::Ended(kind, None)),
         1 => proptest::sample::select(vec![Unreached::Directly, Unreached::BehindJump])
-            .prop_map(|at| Step::Ended(FailureKind::ConnectRefused, Some(at))),
-        3 => prop_oneof![Just(MIN), 0..MAX, 0..2 * RESET_AFTER, Just(RECHECK)].prop_map(Step::Pass),
+            .prop_map(|at| ModelStep::Ended(FailureKind::ConnectRefused, Some(at))),
+        3 => prop_oneof![Just(MIN), 0..MAX, 0..2 * RESET_AFTER, Just(RECHECK)].prop_map(ModelStep::Pass),
     ];
     proptest::collection::vec(step, 1..120)
 }
@@ -300,15 +300,15 @@ fn limits() -> impl Strategy<Value = (u32, u64, u64)> {
     )
 }
 
-fn apply(machine: &mut Machine, step: Step, now: Instant) {
+fn apply(machine: &mut Machine, step: ModelStep, now: Instant) {
     let epoch = machine.epoch();
     match step {
-        Step::Say(input) => machine.handle(input, now),
-        Step::Up => machine.handle(Input::SessionUp { epoch }, now),
-        Step::NextHost(kind) => machine.handle(Input::NextHost { epoch, kind }, now),
-        Step::Proven => machine.handle(Input::SessionProven { epoch }, now),
-        Step::Ended(kind, unreached) => machine.handle(Input::SessionEnded { epoch, kind, unreached }, now),
-        Step::Pass(_) => machine.handle_timeout(now),
+        ModelStep::Say(input) => machine.handle(input, now),
+        ModelStep::Up => machine.handle(Input::SessionUp { epoch }, now),
+        ModelStep::NextHost(kind) => machine.handle(Input::NextHost { epoch, kind }, now),
+        ModelStep::Proven => machine.handle(Input::SessionProven { epoch }, now),
+        ModelStep::Ended(kind, unreached) => machine.handle(Input::SessionEnded { epoch, kind, unreached }, now),
+        ModelStep::Pass(_) => machine.handle_timeout(now),
     }
 }
 
@@ -333,12 +333,12 @@ proptest! {
         let mut model = Model::new(max_start, gate, lifetime);
         for step in steps {
             match step {
-                Step::Say(input) => model.say(input),
-                Step::Up => model.up(),
-                Step::NextHost(_) => model.next_host(),
-                Step::Proven => model.proven |= model.phase == Phase::Up,
-                Step::Ended(kind, unreached) => model.ended(kind, unreached),
-                Step::Pass(millis) => model.pass(millis),
+                ModelStep::Say(input) => model.say(input),
+                ModelStep::Up => model.up(),
+                ModelStep::NextHost(_) => model.next_host(),
+                ModelStep::Proven => model.proven |= model.phase == Phase::Up,
+                ModelStep::Ended(kind, unreached) => model.ended(kind, unreached),
+                ModelStep::Pass(millis) => model.pass(millis),
             }
             apply(&mut machine, step, begin + Duration::from_millis(model.now));
             prop_assert_eq!(machine.phase(), model.phase, "{:?} {:?}", step, model);

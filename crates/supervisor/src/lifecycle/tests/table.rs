@@ -5,7 +5,7 @@ use tunnel_engine::failure::FailureKind;
 use super::bench::{Bench, POLICY, secs};
 use crate::lifecycle::{Input, Phase};
 
-const DOC: &str = include_str!("../mod.rs");
+const DOC: &str = include_str!("../../lifecycle.rs");
 
 #[test]
 fn every_cell_of_the_documented_table_is_what_the_machine_does() {

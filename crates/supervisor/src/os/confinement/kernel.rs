@@ -8,7 +8,7 @@ use landlock::{
     RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 
-use super::named::Access;
+use super::paths::Access;
 use super::rules::Rule;
 
 /// Rights that later kernels add are not taken away: among them is connecting to unix sockets (ABI 9), and forwards go

@@ -4,7 +4,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::named::{Access, Named, named};
+use super::paths::{Access, NamedPath, paths};
 use crate::config::Desired;
 use crate::os::runtime_dir;
 
@@ -55,7 +55,7 @@ const PROCESSES: &str = "/proc";
 const NULL: &str = "/dev/null";
 
 /// The rules, and what none of them reaches: a path with no folder but `/`, all of which is never opened.
-pub(super) fn of(named: &[Named], real: impl Fn(&Path) -> Option<PathBuf>) -> (Vec<Rule>, Vec<Named>) {
+pub(super) fn of(named: &[NamedPath], real: impl Fn(&Path) -> Option<PathBuf>) -> (Vec<Rule>, Vec<NamedPath>) {
     let (mut rules, mut unreachable) = (Vec::new(), Vec::new());
     for one in named {
         let found = folders(one, &real);
@@ -73,7 +73,7 @@ pub(super) fn of(named: &[Named], real: impl Fn(&Path) -> Option<PathBuf>) -> (V
 /// What every process needs besides.
 pub(super) fn add_those_of_system(rules: &mut Vec<Rule>, is_root: bool, real: impl Fn(&Path) -> Option<PathBuf>) {
     let files: Vec<_> =
-        NAME_SERVICE.iter().map(|path| Named::file(Path::new(path), Access::Read, "the system")).collect();
+        NAME_SERVICE.iter().map(|path| NamedPath::file(Path::new(path), Access::Read, "the system")).collect();
     let processes = (!is_root).then_some(PROCESSES);
     let folders = SYSTEM_FOLDERS.iter().copied().chain(processes).filter_map(|path| real(Path::new(path)));
     let read = folders.map(|path| Rule { path, access: Access::Read });
@@ -85,7 +85,7 @@ pub(super) fn add_those_of_system(rules: &mut Vec<Rule>, is_root: bool, real: im
 
 /// Where a path is reached: in its folder, or the nearest one above it that is there, and in the folder that symbolic
 /// links lead to. Something in `/` itself is reached alone.
-pub(super) fn folders(named: &Named, real: impl Fn(&Path) -> Option<PathBuf>) -> Vec<PathBuf> {
+pub(super) fn folders(named: &NamedPath, real: impl Fn(&Path) -> Option<PathBuf>) -> Vec<PathBuf> {
     let leads_to = real(&named.path);
     if named.access == Access::Control {
         return leads_to.into_iter().collect();
@@ -123,13 +123,13 @@ pub(super) fn make_folders(desired: &Desired) {
     for file in [Some(&desired.global.control_socket), desired.global.pid_file.as_ref()].into_iter().flatten() {
         let _ = runtime_dir::ensure_parent(file);
     }
-    for one in named(desired).iter().filter(|one| one.access == Access::Write && one.makes_folder(desired)) {
+    for one in paths(desired).iter().filter(|one| one.access == Access::Write && one.makes_folder(desired)) {
         let folder = if one.is_folder { Some(one.path.as_path()) } else { one.path.parent() };
         let _ = folder.map(|folder| DirBuilder::new().mode(MODE).create(folder));
     }
 }
 
-impl Named {
+impl NamedPath {
     /// The state directory and the folder of known_hosts are made by the daemon, those of sockets are not.
     fn makes_folder(&self, desired: &Desired) -> bool {
         let known_hosts = desired.tunnels.iter().flat_map(|tunnel| tunnel.servers());

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::named::{Access, Named, named};
-use super::reach::Reach;
+use super::allowed::Reach;
+use super::paths::{Access, NamedPath, paths};
 use super::rules::{self, Rule, folders};
 use crate::config::{Desired, Overrides, load_text, obstacle};
 
@@ -24,12 +24,12 @@ fn there(path: &Path) -> Option<PathBuf> {
     folders.iter().any(|folder| Path::new(folder) == path).then(|| path.to_owned())
 }
 
-fn access(named: &[Named], path: &str) -> Option<Access> {
+fn access(named: &[NamedPath], path: &str) -> Option<Access> {
     named.iter().filter(|one| one.path == Path::new(path)).map(|one| one.access).max()
 }
 
 fn rules_of(desired: &Desired) -> Vec<Rule> {
-    rules::of(&named(desired), there).0
+    rules::of(&paths(desired), there).0
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn each_path_of_the_config_is_named_with_its_access() {
          proxy_jump = { host = 'j', user = 'u', identity_file = '/jump/id', strict_host_key_checking = 'accept-new', user_known_hosts_file = '/jump/known' }",
     );
     desired.global.reading.includes = vec!["/etc/more.toml".into(), "/etc/tunneld.d/*.toml".into()];
-    let named = named(&desired);
+    let named = paths(&desired);
     let read = [
         "/etc/tunneld/t.toml",
         "/etc/more.toml",
@@ -72,7 +72,7 @@ fn known_hosts_is_written_only_where_it_learns() {
         ("strict_host_key_checking = 'accept-new'", Access::Write),
         ("update_host_keys = true", Access::Write),
     ] {
-        assert_eq!(access(&named(&config("", key)), "/keys/known"), Some(wanted), "{key}");
+        assert_eq!(access(&paths(&config("", key)), "/keys/known"), Some(wanted), "{key}");
     }
 }
 
@@ -96,11 +96,11 @@ fn programs_of_a_config_keep_it_from_being_confined() {
 
 #[test]
 fn file_is_reached_through_its_folder_or_the_nearest_one() {
-    let found = |path: &str| folders(&Named::file(Path::new(path), Access::Read, ""), there);
+    let found = |path: &str| folders(&NamedPath::file(Path::new(path), Access::Read, ""), there);
     assert_eq!(found("/keys/id"), [Path::new("/keys")]);
     assert_eq!(found("/srv/later/deep/id"), [Path::new("/srv")]);
     assert!(found("/nowhere/id").is_empty(), "all of / is never opened");
-    let folder = Named::folder(Path::new("/etc/tunneld.d"), Access::Read, "");
+    let folder = NamedPath::folder(Path::new("/etc/tunneld.d"), Access::Read, "");
     assert_eq!(folders(&folder, there), [Path::new("/etc")]);
 }
 
@@ -111,7 +111,7 @@ fn link_is_reached_where_it_stands_and_where_it_leads_to() {
         Some("/id") => Some("/id".into()),
         _ => there(path),
     };
-    let found = |path: &str| folders(&Named::file(Path::new(path), Access::Read, ""), real);
+    let found = |path: &str| folders(&NamedPath::file(Path::new(path), Access::Read, ""), real);
     assert_eq!(found("/keys/id"), [Path::new("/keys"), Path::new("/vault/v1")]);
     assert_eq!(found("/id"), [Path::new("/id")], "a file in / is reached alone");
 }
@@ -160,13 +160,13 @@ fn reload_within_reach_is_taken_and_others_are_named() {
 #[test]
 fn network_devices_are_opened_by_tunnels_that_have_one() {
     let with = config("", "tunnel_device = '0'");
-    assert_eq!(access(&named(&with), "/dev/net/tun"), Some(Access::Control));
-    assert_eq!(access(&named(&config("", "")), "/dev/net/tun"), None);
+    assert_eq!(access(&paths(&with), "/dev/net/tun"), Some(Access::Control));
+    assert_eq!(access(&paths(&config("", "")), "/dev/net/tun"), None);
     // The folder around it is not opened, and without the file there is no rule, and nothing in the way of the start.
     let device = |path: &Path| (path == Path::new("/dev/net/tun")).then(|| path.to_owned());
-    let (found, _) = rules::of(&named(&with), |path| device(path).or_else(|| there(path)));
+    let (found, _) = rules::of(&paths(&with), |path| device(path).or_else(|| there(path)));
     assert!(found.contains(&Rule { path: "/dev/net/tun".into(), access: Access::Control }), "{found:?}");
-    let (found, unreachable) = rules::of(&named(&with), there);
+    let (found, unreachable) = rules::of(&paths(&with), there);
     assert!(!found.iter().any(|rule| rule.access == Access::Control) && unreachable.is_empty(), "{found:?}");
     // A reload that adds one is out of reach.
     let reach = Reach::new(PathBuf::from("/etc/tunneld/t.toml"), rules_of(&config("", "")));

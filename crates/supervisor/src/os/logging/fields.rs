@@ -39,7 +39,7 @@ impl Fields {
     }
 
     fn inherit(&mut self, span: &Extensions<'_>) {
-        let Some(Kept(fields)) = span.get::<Kept>() else { return };
+        let Some(SpanFields(fields)) = span.get::<SpanFields>() else { return };
         for (name, value) in &fields.others {
             if self.get(name).is_none() {
                 self.others.push((name, value.clone()));
@@ -64,7 +64,7 @@ impl Fields {
 }
 
 /// Fields of a span, kept with it.
-pub(super) struct Kept(pub(super) Fields);
+pub(super) struct SpanFields(pub(super) Fields);
 
 fn is_word(value: &str) -> bool {
     !value.is_empty() && value.chars().all(|c| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '\\' | '='))

@@ -15,7 +15,7 @@ const TOLD: &[&str] =
 
 /// Who speaks to a person, and of what.
 #[derive(Debug, Clone, Copy)]
-pub struct Speech {
+pub struct PlainAudience {
     /// Begins each line.
     pub program: &'static str,
     /// A level word, or `off`.
@@ -26,13 +26,13 @@ pub struct Speech {
     pub silent: fn(&str) -> bool,
 }
 
-impl<S, N> FormatEvent<S, N> for Speech
+impl<S, N> FormatEvent<S, N> for PlainAudience
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut words = Words::default();
+        let mut words = MessageWriter::default();
         event.record(&mut words);
         let idle = self.only_failures && words.kind.is_empty() && *event.metadata().level() > Level::ERROR;
         if idle || (self.silent)(&words.kind) {
@@ -49,14 +49,14 @@ where
 }
 
 #[derive(Default)]
-struct Words {
+struct MessageWriter {
     message: String,
     hint: String,
     kind: String,
     others: String,
 }
 
-impl Words {
+impl MessageWriter {
     fn take(&mut self, field: &Field, value: String) {
         match field.name() {
             "message" => self.message = value,
@@ -70,7 +70,7 @@ impl Words {
     }
 }
 
-impl Visit for Words {
+impl Visit for MessageWriter {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.take(field, value.to_owned());
     }
@@ -87,7 +87,7 @@ mod tests {
     use super::super::queue;
     use super::*;
 
-    fn said(speech: Speech) -> String {
+    fn said(speech: PlainAudience) -> String {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let (lines, flush) = queue::start(writer).unwrap();
         let layer = tracing_subscriber::fmt::layer().with_writer(lines).event_format(speech);
@@ -108,8 +108,8 @@ mod tests {
         text
     }
 
-    const SPEECH: Speech =
-        Speech { program: "autossh", level: "warn", only_failures: false, silent: |kind| kind == "gate_time" };
+    const SPEECH: PlainAudience =
+        PlainAudience { program: "autossh", level: "warn", only_failures: false, silent: |kind| kind == "gate_time" };
 
     #[test]
     fn a_failure_is_its_message_and_its_hint_and_other_events_keep_their_fields() {
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn who_wants_failures_only_hears_of_nothing_else() {
-        let text = said(Speech { only_failures: true, ..SPEECH });
+        let text = said(PlainAudience { only_failures: true, ..SPEECH });
         assert_eq!(text, "autossh: no such name\nhint: check the name\n");
     }
 }

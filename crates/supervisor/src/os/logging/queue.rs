@@ -18,18 +18,18 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// Makes one line at a time.
 #[derive(Debug, Clone)]
 pub(super) struct LineQueue {
-    lines: SyncSender<Word>,
+    lines: SyncSender<QueueMessage>,
     lost: Arc<AtomicU64>,
 }
 
 /// Dropping it waits, a moment at most, until everything logged so far is written.
 #[derive(Debug)]
 pub struct Flush {
-    lines: Option<SyncSender<Word>>,
+    lines: Option<SyncSender<QueueMessage>>,
 }
 
 #[derive(Debug)]
-enum Word {
+enum QueueMessage {
     Line(Vec<u8>),
     /// Answered when everything before it is written.
     Flush(SyncSender<()>),
@@ -50,13 +50,13 @@ pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<(LineQueu
 }
 
 /// A failed write has nowhere to be reported; the next line is tried anew.
-fn write_out(mut output: impl Write, words: &Receiver<Word>, lost: &AtomicU64) {
+fn write_out(mut output: impl Write, words: &Receiver<QueueMessage>, lost: &AtomicU64) {
     for word in words {
         match word {
-            Word::Line(line) => {
+            QueueMessage::Line(line) => {
                 let _ = output.write_all(&line);
             }
-            Word::Flush(done) => {
+            QueueMessage::Flush(done) => {
                 let _ = output.flush();
                 let _ = done.try_send(());
             }
@@ -80,27 +80,27 @@ impl Drop for Flush {
         let Some(lines) = self.lines.take() else { return };
         let (done, written) = sync_channel(1);
         // A full queue means that nobody reads: then there is nothing to wait for.
-        if lines.try_send(Word::Flush(done)).is_ok() {
+        if lines.try_send(QueueMessage::Flush(done)).is_ok() {
             let _ = written.recv_timeout(FLUSH_TIMEOUT);
         }
     }
 }
 
 impl<'a> MakeWriter<'a> for LineQueue {
-    type Writer = Line<'a>;
+    type Writer = QueuedLine<'a>;
 
-    fn make_writer(&'a self) -> Line<'a> {
-        Line { queue: self, text: Vec::new() }
+    fn make_writer(&'a self) -> QueuedLine<'a> {
+        QueuedLine { queue: self, text: Vec::new() }
     }
 }
 
 /// One event; goes into the queue when it is complete.
-pub(super) struct Line<'a> {
+pub(super) struct QueuedLine<'a> {
     queue: &'a LineQueue,
     text: Vec<u8>,
 }
 
-impl Write for Line<'_> {
+impl Write for QueuedLine<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.text.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -111,10 +111,10 @@ impl Write for Line<'_> {
     }
 }
 
-impl Drop for Line<'_> {
+impl Drop for QueuedLine<'_> {
     fn drop(&mut self) {
         let text = std::mem::take(&mut self.text);
-        if !text.is_empty() && self.queue.lines.try_send(Word::Line(text)).is_err() {
+        if !text.is_empty() && self.queue.lines.try_send(QueueMessage::Line(text)).is_err() {
             self.queue.lost.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -47,18 +47,18 @@ pub struct RecentLines(Arc<Mutex<Store>>);
 struct Store {
     next: u64,
     bytes: usize,
-    lines: BTreeMap<u64, Kept>,
-    tunnels: HashMap<Arc<str>, Tunnel>,
+    lines: BTreeMap<u64, KeptLine>,
+    tunnels: HashMap<Arc<str>, TunnelLines>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct KeptLine {
     tunnel: Arc<str>,
     line: RecentLine,
 }
 
 #[derive(Debug, Default)]
-struct Tunnel {
+struct TunnelLines {
     /// Oldest first.
     lines: VecDeque<u64>,
     bytes: usize,
@@ -98,7 +98,7 @@ impl Store {
         tunnel.lines.push_back(number);
         tunnel.bytes += cost;
         self.bytes += cost;
-        self.lines.insert(number, Kept { tunnel: name.clone(), line });
+        self.lines.insert(number, KeptLine { tunnel: name.clone(), line });
         while let Some(oldest) = self.oldest_too_many(&name) {
             self.remove(oldest);
         }
@@ -117,7 +117,7 @@ impl Store {
 
     /// Always the oldest of its tunnel.
     fn remove(&mut self, number: u64) {
-        let Some(Kept { tunnel: name, line }) = self.lines.remove(&number) else { return };
+        let Some(KeptLine { tunnel: name, line }) = self.lines.remove(&number) else { return };
         let cost = cost(&line);
         self.bytes -= cost;
         if let Some(tunnel) = self.tunnels.get_mut(&name) {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 /// Something that may have moved the way to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::os) enum Event {
+pub(in crate::os) enum RouteEvent {
     /// A link has its carrier.
     LinkUp,
     /// A link lost it, or is gone.
@@ -19,7 +19,7 @@ pub(in crate::os) enum Event {
     Unknown,
 }
 
-impl Event {
+impl RouteEvent {
     /// For logs.
     pub(in crate::os) const fn as_str(self) -> &'static str {
         match self {
@@ -63,23 +63,23 @@ const MAX_KNOWN: usize = 4096;
 
 /// What the kernel has told so far. It repeats itself: with each router advertisement, each count of packets.
 #[derive(Debug, Default)]
-pub(super) struct Known(HashSet<Fact>);
+pub(super) struct KernelState(HashSet<NetlinkFact>);
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum Fact {
+enum NetlinkFact {
     Running(u32),
     Stopped(u32),
     Address(u32, Vec<u8>),
     Route(u8, Vec<u8>),
 }
 
-impl Known {
+impl KernelState {
     /// The last event in a datagram that is news.
-    pub(super) fn hear(&mut self, datagram: &[u8]) -> Option<Event> {
+    pub(super) fn parse(&mut self, datagram: &[u8]) -> Option<RouteEvent> {
         messages(datagram).filter_map(|(kind, body)| self.message(kind, body)).last()
     }
 
-    fn message(&mut self, kind: u16, body: &[u8]) -> Option<Event> {
+    fn message(&mut self, kind: u16, body: &[u8]) -> Option<RouteEvent> {
         match kind {
             NEW_LINK | DELETE_LINK => self.link(kind == NEW_LINK, body),
             NEW_ADDRESS | DELETE_ADDRESS => self.address(kind == NEW_ADDRESS, body),
@@ -88,7 +88,7 @@ impl Known {
         }
     }
 
-    fn link(&mut self, there: bool, body: &[u8]) -> Option<Event> {
+    fn link(&mut self, there: bool, body: &[u8]) -> Option<RouteEvent> {
         let (index, flags) = (word(body, 4)?, word(body, 8)?);
         // A port of a bridge is a container's or a guest's, and bridges speak of it in a family of their own.
         let foreign = *body.first()? != FAMILY_UNSPECIFIED || attribute(body, LINK_HEADER, LINK_MASTER).is_some();
@@ -96,47 +96,47 @@ impl Known {
             return None;
         }
         if there && flags & LINK_RUNNING != 0 {
-            self.0.remove(&Fact::Stopped(index));
-            self.learn(Fact::Running(index)).then_some(Event::LinkUp)
+            self.0.remove(&NetlinkFact::Stopped(index));
+            self.learn(NetlinkFact::Running(index)).then_some(RouteEvent::LinkUp)
         } else {
             // A link that is only made, or was down all the time, takes no way from anybody.
-            let was_running = self.0.remove(&Fact::Running(index));
-            let first_heard = self.learn(Fact::Stopped(index)) && there && word(body, 12)? != u32::MAX;
-            (was_running || first_heard).then_some(Event::LinkDown)
+            let was_running = self.0.remove(&NetlinkFact::Running(index));
+            let first_heard = self.learn(NetlinkFact::Stopped(index)) && there && word(body, 12)? != u32::MAX;
+            (was_running || first_heard).then_some(RouteEvent::LinkDown)
         }
     }
 
-    fn address(&mut self, there: bool, body: &[u8]) -> Option<Event> {
+    fn address(&mut self, there: bool, body: &[u8]) -> Option<RouteEvent> {
         let (flags, scope, index) = (*body.get(2)?, *body.get(3)?, word(body, 4)?);
         // Not usable yet; the kernel tells again when it is.
         let unusable = there && flags & ADDRESS_TENTATIVE != 0;
         if scope >= SCOPE_LINK || unusable {
             return None;
         }
-        let address = Fact::Address(index, attribute(body, ADDRESS_HEADER, ADDRESS_VALUE)?.to_vec());
+        let address = NetlinkFact::Address(index, attribute(body, ADDRESS_HEADER, ADDRESS_VALUE)?.to_vec());
         if there {
-            return self.learn(address).then_some(Event::AddressAdded);
+            return self.learn(address).then_some(RouteEvent::AddressAdded);
         }
         self.0.remove(&address);
-        Some(Event::AddressRemoved)
+        Some(RouteEvent::AddressRemoved)
     }
 
-    fn route(&mut self, there: bool, body: &[u8]) -> Option<Event> {
+    fn route(&mut self, there: bool, body: &[u8]) -> Option<RouteEvent> {
         let (family, length, table, kind) = (*body.first()?, *body.get(1)?, *body.get(4)?, *body.get(7)?);
         if length != 0 || table != TABLE_MAIN || kind != TYPE_UNICAST {
             return None;
         }
         let ways = [ROUTE_OUTPUT, ROUTE_GATEWAY, ROUTE_PRIORITY];
         let way = ways.iter().flat_map(|kind| attribute(body, ROUTE_HEADER, *kind).unwrap_or_default());
-        let route = Fact::Route(family, way.copied().collect());
+        let route = NetlinkFact::Route(family, way.copied().collect());
         if there {
-            return self.learn(route).then_some(Event::DefaultRoute);
+            return self.learn(route).then_some(RouteEvent::DefaultRoute);
         }
         self.0.remove(&route);
-        Some(Event::DefaultRoute)
+        Some(RouteEvent::DefaultRoute)
     }
 
-    fn learn(&mut self, fact: Fact) -> bool {
+    fn learn(&mut self, fact: NetlinkFact) -> bool {
         if self.0.len() >= MAX_KNOWN {
             self.0.clear();
         }

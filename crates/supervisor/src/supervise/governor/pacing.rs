@@ -15,119 +15,119 @@ pub(super) const MAX_HANDSHAKES: usize = 4;
 
 /// One wish to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Ticket(u64);
+pub(super) struct StartRequest(u64);
 
 #[derive(Debug, Default)]
 pub(super) struct Pacing {
-    servers: HashMap<String, Server>,
-    tickets: HashMap<Ticket, Wish>,
+    servers: HashMap<String, PacedServer>,
+    requests: HashMap<StartRequest, WaitingStart>,
     next: u64,
 }
 
 #[derive(Debug, Default)]
-struct Server {
-    waiting: BTreeSet<Turn>,
+struct PacedServer {
+    waiting: BTreeSet<StartOrder>,
     /// How many go before each, when a caller has asked since `waiting` changed.
-    ranks: Option<HashMap<Ticket, usize>>,
+    ranks: Option<HashMap<StartRequest, usize>>,
     in_flight: usize,
     held_until: Option<Instant>,
     refusals: u32,
 }
 
 /// Most recently up first, then in order of asking; never up comes last.
-type Turn = (Reverse<Option<Instant>>, Ticket);
+type StartOrder = (Reverse<Option<Instant>>, StartRequest);
 
 #[derive(Debug)]
-struct Wish {
+struct WaitingStart {
     server: String,
-    turn: Turn,
+    order: StartOrder,
     admitted: bool,
     /// An operator wants it now, whatever the server asked for.
-    insists: bool,
+    bypasses_hold: bool,
     /// Told when it may be its turn.
-    turn_comes: Arc<Notify>,
+    granted: Arc<Notify>,
 }
 
 impl Pacing {
     /// Queues a wish.
-    pub(super) fn ask(&mut self, server: &str, last_up: Option<Instant>) -> Ticket {
-        let ticket = Ticket(self.next);
+    pub(super) fn ask(&mut self, server: &str, last_up: Option<Instant>) -> StartRequest {
+        let request = StartRequest(self.next);
         self.next += 1;
-        let turn = (Reverse(last_up), ticket);
-        self.servers.entry(server.to_owned()).or_default().waiting().insert(turn);
-        let turn_comes = Arc::default();
-        let wish = Wish { server: server.to_owned(), turn, admitted: false, insists: false, turn_comes };
-        self.tickets.insert(ticket, wish);
-        ticket
+        let order = (Reverse(last_up), request);
+        self.servers.entry(server.to_owned()).or_default().waiting().insert(order);
+        let granted = Arc::default();
+        let start = WaitingStart { server: server.to_owned(), order, admitted: false, bypasses_hold: false, granted };
+        self.requests.insert(request, start);
+        request
     }
 
     /// What tells the wish that it may be its turn: [`Self::admit`] is to be asked again.
-    pub(super) fn turn_comes(&self, ticket: Ticket) -> Option<Arc<Notify>> {
-        self.tickets.get(&ticket).map(|wish| wish.turn_comes.clone())
+    pub(super) fn granted(&self, request: StartRequest) -> Option<Arc<Notify>> {
+        self.requests.get(&request).map(|start| start.granted.clone())
     }
 
     /// Tells those that may go now, and not the thousands behind them.
-    fn tell_next(&self, server: &Server) {
+    fn grant_next(&self, server: &PacedServer) {
         let next = server.waiting.iter().take(server.room());
-        for wish in next.filter_map(|(_, ticket)| self.tickets.get(ticket)) {
-            wish.turn_comes.notify_one();
+        for start in next.filter_map(|(_, request)| self.requests.get(request)) {
+            start.granted.notify_one();
         }
     }
 
     /// No hold counts for this wish.
-    pub(super) fn insist(&mut self, ticket: Ticket) {
-        if let Some(wish) = self.tickets.get_mut(&ticket) {
-            wish.insists = true;
+    pub(super) fn bypass_hold(&mut self, request: StartRequest) {
+        if let Some(start) = self.requests.get_mut(&request) {
+            start.bypasses_hold = true;
         }
     }
 
     /// The server that a wish waits for, how many go before it, and until when the server wants nobody.
-    pub(super) fn standing(&mut self, ticket: Ticket) -> Option<(&str, usize, Option<Instant>)> {
-        let wish = self.tickets.get(&ticket).filter(|wish| !wish.admitted)?;
-        let server = self.servers.get_mut(&wish.server)?;
+    pub(super) fn standing(&mut self, request: StartRequest) -> Option<(&str, usize, Option<Instant>)> {
+        let start = self.requests.get(&request).filter(|start| !start.admitted)?;
+        let server = self.servers.get_mut(&start.server)?;
         // A status asks for all of them: they are counted once, and not once each.
         let waiting = &server.waiting;
-        let count = || waiting.iter().zip(0..).map(|((_, ticket), before)| (*ticket, before)).collect();
-        let before = server.ranks.get_or_insert_with(count).get(&ticket).copied()?;
-        Some((&wish.server, before, server.held_until.filter(|_| !wish.insists)))
+        let count = || waiting.iter().zip(0..).map(|((_, request), before)| (*request, before)).collect();
+        let before = server.ranks.get_or_insert_with(count).get(&request).copied()?;
+        Some((&start.server, before, server.held_until.filter(|_| !start.bypasses_hold)))
     }
 
     /// True once it is this wish's turn. Stays true.
-    pub(super) fn admit(&mut self, ticket: Ticket, now: Instant) -> bool {
-        let Some(wish) = self.tickets.get_mut(&ticket) else { return false };
-        if wish.admitted {
+    pub(super) fn admit(&mut self, request: StartRequest, now: Instant) -> bool {
+        let Some(start) = self.requests.get_mut(&request) else { return false };
+        if start.admitted {
             return true;
         }
-        let Some(server) = self.servers.get_mut(&wish.server) else { return false };
-        let held = server.held_until.is_some_and(|until| now < until) && !wish.insists;
-        if held || !server.waiting.iter().take(server.room()).any(|turn| *turn == wish.turn) {
+        let Some(server) = self.servers.get_mut(&start.server) else { return false };
+        let held = server.held_until.is_some_and(|until| now < until) && !start.bypasses_hold;
+        if held || !server.waiting.iter().take(server.room()).any(|order| *order == start.order) {
             return false;
         }
-        server.waiting().remove(&wish.turn);
+        server.waiting().remove(&start.order);
         server.in_flight += 1;
-        wish.admitted = true;
+        start.admitted = true;
         true
     }
 
     /// Until when the wish's server wants nobody.
-    pub(super) fn hold(&self, ticket: Ticket) -> Option<Instant> {
-        let wish = self.tickets.get(&ticket)?;
-        self.servers.get(&wish.server)?.held_until
+    pub(super) fn hold(&self, request: StartRequest) -> Option<Instant> {
+        let start = self.requests.get(&request)?;
+        self.servers.get(&start.server)?.held_until
     }
 
     /// The start is over, or the wish is withdrawn.
-    pub(super) fn give_back(&mut self, ticket: Ticket) {
-        let Some(wish) = self.tickets.remove(&ticket) else { return };
-        let Some(server) = self.servers.get_mut(&wish.server) else { return };
-        if wish.admitted {
+    pub(super) fn give_back(&mut self, request: StartRequest) {
+        let Some(start) = self.requests.remove(&request) else { return };
+        let Some(server) = self.servers.get_mut(&start.server) else { return };
+        if start.admitted {
             server.in_flight -= 1;
         } else {
-            server.waiting().remove(&wish.turn);
+            server.waiting().remove(&start.order);
         }
         if server.in_flight == 0 && server.waiting.is_empty() && server.held_until.is_none() && server.refusals == 0 {
-            self.servers.remove(&wish.server);
-        } else if let Some(server) = self.servers.get(&wish.server) {
-            self.tell_next(server);
+            self.servers.remove(&start.server);
+        } else if let Some(server) = self.servers.get(&start.server) {
+            self.grant_next(server);
         }
     }
 
@@ -160,14 +160,14 @@ impl Pacing {
             server.held_until = None;
         }
         for server in self.servers.values() {
-            self.tell_next(server);
+            self.grant_next(server);
         }
     }
 }
 
-impl Server {
+impl PacedServer {
     /// To change it.
-    fn waiting(&mut self) -> &mut BTreeSet<Turn> {
+    fn waiting(&mut self) -> &mut BTreeSet<StartOrder> {
         self.ranks = None;
         &mut self.waiting
     }

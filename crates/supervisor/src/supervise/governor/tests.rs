@@ -10,12 +10,12 @@ use crate::lifecycle::{PENALTY, SERVER_BUSY};
 fn no_more_than_four_log_in_at_once_and_each_end_lets_one_more_in() {
     let now = clock::now();
     let mut pacing = Pacing::default();
-    let tickets: Vec<_> = (0..200).map(|_| pacing.ask("a:22", None)).collect();
-    let admitted: Vec<_> = tickets.iter().filter(|ticket| pacing.admit(**ticket, now)).collect();
+    let requests: Vec<_> = (0..200).map(|_| pacing.ask("a:22", None)).collect();
+    let admitted: Vec<_> = requests.iter().filter(|request| pacing.admit(**request, now)).collect();
     assert_eq!(admitted.len(), MAX_HANDSHAKES);
-    pacing.give_back(tickets[0]);
-    assert!(pacing.admit(tickets[4], now));
-    assert!(!pacing.admit(tickets[5], now));
+    pacing.give_back(requests[0]);
+    assert!(pacing.admit(requests[4], now));
+    assert!(!pacing.admit(requests[5], now));
 }
 
 #[test]
@@ -23,8 +23,8 @@ fn servers_do_not_wait_for_each_other() {
     let now = clock::now();
     let mut pacing = Pacing::default();
     for _ in 0..MAX_HANDSHAKES {
-        let ticket = pacing.ask("a:22", None);
-        assert!(pacing.admit(ticket, now));
+        let request = pacing.ask("a:22", None);
+        assert!(pacing.admit(request, now));
     }
     let other = pacing.ask("b:22", None);
     assert!(pacing.admit(other, now));
@@ -35,7 +35,7 @@ fn tunnels_that_were_up_recently_go_first() {
     let now = clock::now();
     let mut pacing = Pacing::default();
     let busy: Vec<_> = (0..MAX_HANDSHAKES).map(|_| pacing.ask("a:22", None)).collect();
-    assert!(busy.iter().all(|ticket| pacing.admit(*ticket, now)));
+    assert!(busy.iter().all(|request| pacing.admit(*request, now)));
     let never = pacing.ask("a:22", None);
     let long_ago = pacing.ask("a:22", Some(now));
     let just_now = pacing.ask("a:22", Some(now + Duration::from_secs(9)));
@@ -64,32 +64,32 @@ fn a_server_that_refuses_is_left_alone_by_everybody_until_the_hold_is_over() {
 fn refusals_in_a_row_double_the_hold_and_a_login_ends_the_row() {
     let mut now = clock::now();
     let mut pacing = Pacing::default();
-    let ticket = pacing.ask("a:22", None);
+    let request = pacing.ask("a:22", None);
     for factor in [1, 2, 4] {
         pacing.learn("a:22", Err(FailureKind::Penalized), now);
         pacing.learn("a:22", Err(FailureKind::Penalized), now);
-        assert_eq!(pacing.hold(ticket), Some(now + PENALTY.first * factor));
+        assert_eq!(pacing.hold(request), Some(now + PENALTY.first * factor));
         now += PENALTY.first * factor;
     }
     pacing.learn("a:22", Ok(()), now);
-    assert!(pacing.admit(ticket, now));
+    assert!(pacing.admit(request, now));
     pacing.learn("a:22", Err(FailureKind::Penalized), now);
-    assert_eq!(pacing.hold(ticket), Some(now + PENALTY.first));
+    assert_eq!(pacing.hold(request), Some(now + PENALTY.first));
 }
 
 #[test]
 fn other_failures_hold_nobody_back() {
     let now = clock::now();
     let mut pacing = Pacing::default();
-    let ticket = pacing.ask("a:22", None);
+    let request = pacing.ask("a:22", None);
     pacing.learn("a:22", Err(FailureKind::ConnectRefused), now);
-    assert!(pacing.admit(ticket, now));
+    assert!(pacing.admit(request, now));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_permit_that_is_dropped_lets_the_next_one_go() {
     let governor = Governor::default();
-    let spec = crate::tunnel::testing::session_spec("server", 22);
+    let spec = crate::tunnel::test_support::session_spec("server", 22);
     let mut permits = Vec::new();
     for _ in 0..MAX_HANDSHAKES {
         permits.push(governor.permit(&spec, None).await);
@@ -104,7 +104,7 @@ async fn a_permit_that_is_dropped_lets_the_next_one_go() {
 #[tokio::test(start_paused = true)]
 async fn a_waiting_start_goes_when_the_hold_is_over_or_forgotten() {
     let governor = Governor::default();
-    let spec = crate::tunnel::testing::session_spec("server", 22);
+    let spec = crate::tunnel::test_support::session_spec("server", 22);
     let began = clock::now();
     governor.permit(&spec, None).await.finish("server:22", Err(FailureKind::ServerBusy));
     drop(governor.permit(&spec, None).await);
@@ -122,40 +122,40 @@ async fn a_waiting_start_goes_when_the_hold_is_over_or_forgotten() {
 
 #[test]
 fn the_jump_hosts_are_servers_too() {
-    let mut spec = crate::tunnel::testing::session_spec("server", 22);
-    spec.dial.via = Via::Jump(Box::new(crate::tunnel::testing::session_spec("bastion", 2222)));
+    let mut spec = crate::tunnel::test_support::session_spec("server", 22);
+    spec.dial.via = Route::Jump(Box::new(crate::tunnel::test_support::session_spec("bastion", 2222)));
     assert_eq!(servers(&spec), ["bastion:2222", "server:22"]);
 }
 
 #[test]
 fn a_source_address_of_its_own_is_a_client_of_its_own() {
-    let mut spec = crate::tunnel::testing::session_spec("server", 22);
+    let mut spec = crate::tunnel::test_support::session_spec("server", 22);
     spec.dial.bind_address = Some("127.0.0.1".to_owned());
     assert_eq!(servers(&spec), ["server:22 from 127.0.0.1"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_start_that_waits_says_for_what_and_one_that_an_operator_wants_waits_for_no_hold() {
-    let (governor, place) = (Governor::default(), Place::default());
-    let mut spec = crate::tunnel::testing::session_spec("server", 22);
+    let (governor, entry) = (Governor::default(), QueueEntry::default());
+    let mut spec = crate::tunnel::test_support::session_spec("server", 22);
     spec.dial.bind_address = Some("127.0.0.1".to_owned());
     let mut permits = Vec::new();
     for _ in 0..MAX_HANDSHAKES {
         permits.push(governor.permit(&spec, None).await);
     }
-    let (other, ours) = (governor.permit(&spec, None), governor.permit_at(&place, &spec, None));
+    let (other, ours) = (governor.permit(&spec, None), governor.permit_at(&entry, &spec, None));
     tokio::pin!(other, ours);
     let both = async { tokio::join!(&mut other, &mut ours) };
     assert!(tokio::time::timeout(Duration::from_secs(1), both).await.is_err());
-    let waits_for = || place.waits_for(&governor, clock::now()).unwrap_or_default();
+    let waits_for = || entry.waits_for(&governor, clock::now()).unwrap_or_default();
     assert_eq!(waits_for(), "its turn at server:22 from 127.0.0.1: 1 before it");
 
     permits.remove(0).finish("server:22", Err(FailureKind::ServerBusy));
     assert_eq!(waits_for(), "server:22 from 127.0.0.1 to take logins again, in 6 s");
 
     let asked = clock::now();
-    place.insist();
-    drop(governor.permit_at(&place, &spec, Some(asked)).await);
+    entry.bypass_hold();
+    drop(governor.permit_at(&entry, &spec, Some(asked)).await);
     assert_eq!(clock::now(), asked);
-    assert_eq!(place.waits_for(&governor, clock::now()), None);
+    assert_eq!(entry.waits_for(&governor, clock::now()), None);
 }

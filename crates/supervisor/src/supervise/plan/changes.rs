@@ -1,9 +1,9 @@
 //! The config keys that differ between two specs, for people who read a plan: by the table of keys.
 
-use tunnel_engine::spec::{SessionSpec, Via};
+use tunnel_engine::spec::{Route, SessionSpec};
 
 use super::Tuning;
-use crate::config::{Jump, Key, Reload, TunnelSpec, tunnel_keys};
+use crate::config::{Jump, ReloadEffect, SettingKey, TunnelSpec, tunnel_keys};
 
 /// Keys of the session that differ.
 pub(super) fn session(old: &SessionSpec, new: &SessionSpec) -> Vec<&'static str> {
@@ -27,7 +27,7 @@ pub(super) fn tuning(old: &Tuning, new: &Tuning) -> Vec<&'static str> {
 /// Do the two differ in nothing but what the next start reads?
 pub(super) fn read_only_at_start(old: &SessionSpec, new: &SessionSpec) -> bool {
     let (mut from, mut to) = (around(new), around(old));
-    tunnel_keys().filter(|key| key.reload == Reload::NextStart).for_each(|key| key.copy(&mut from, &mut to));
+    tunnel_keys().filter(|key| key.reload == ReloadEffect::NextStart).for_each(|key| key.copy(&mut from, &mut to));
     to.session == from.session
 }
 
@@ -39,16 +39,16 @@ fn around(session: &SessionSpec) -> TunnelSpec {
 fn differing<'a>(
     old: &'a mut TunnelSpec,
     new: &'a mut TunnelSpec,
-    these: impl Fn(&Key) -> bool + 'a,
+    these: impl Fn(&SettingKey) -> bool + 'a,
 ) -> impl Iterator<Item = &'static str> + 'a {
     let differing = tunnel_keys().filter(move |key| these(key) && key.differs(old, new));
     differing.map(|key| key.name)
 }
 
-fn way(old: &Via, new: &Via) -> &'static str {
+fn way(old: &Route, new: &Route) -> &'static str {
     match (old, new) {
-        (_, Via::Jump(_)) | (Via::Jump(_), Via::Direct) => "proxy_jump",
-        (_, Via::Command(_)) | (Via::Command(_), Via::Direct) => "proxy_command",
-        (Via::Direct, Via::Direct) => "host",
+        (_, Route::Jump(_)) | (Route::Jump(_), Route::Direct) => "proxy_jump",
+        (_, Route::Command(_)) | (Route::Command(_), Route::Direct) => "proxy_command",
+        (Route::Direct, Route::Direct) => "host",
     }
 }

@@ -20,12 +20,12 @@ impl Plan {
         applied: bool,
         generation: u64,
     ) -> PlanReport {
-        let mut standing = Standing { live, config: World::of(actual) };
+        let mut standing = ReportState { live, config: World::of(actual) };
         let mut report = PlanReport { applied, generation, steps: Vec::new(), notes: Vec::new() };
         for step in &self.steps {
             match standing.told(step) {
-                Told::Step(told) => report.steps.push(told),
-                Told::Note(note) => report.notes.push(note),
+                ReportedStep::Step(told) => report.steps.push(told),
+                ReportedStep::Note(note) => report.notes.push(note),
             }
             standing.config.apply(step);
         }
@@ -57,24 +57,24 @@ impl Plan {
     }
 }
 
-enum Told {
+enum ReportedStep {
     Step(PlanStep),
     Note(String),
 }
 
 /// The config as the steps so far have left it.
-struct Standing<'a, L> {
+struct ReportState<'a, L> {
     live: L,
     config: World<'a>,
 }
 
-impl<L: Fn(&str, &ForwardKey) -> u64> Standing<'_, L> {
-    fn told(&self, step: &Step) -> Told {
+impl<L: Fn(&str, &ForwardKey) -> u64> ReportState<'_, L> {
+    fn told(&self, step: &Step) -> ReportedStep {
         let (action, forward, reason) = match step {
-            Step::Global(change) => return Told::Note(global(change)),
-            Step::Reorder { .. } => return Told::Note("the tunnels are shown in another order".to_owned()),
+            Step::Global(change) => return ReportedStep::Note(global(change)),
+            Step::Reorder { .. } => return ReportedStep::Note("the tunnels are shown in another order".to_owned()),
             Step::Start { spec, .. } if !spec.enabled => {
-                return Told::Note(format!("tunnel `{}` is new and disabled", spec.name));
+                return ReportedStep::Note(format!("tunnel `{}` is new and disabled", spec.name));
             }
             Step::Start { .. } => (PlanAction::Start, None, "new".to_owned()),
             Step::Enable { .. } => (PlanAction::Start, None, "enabled".to_owned()),
@@ -96,7 +96,7 @@ impl<L: Fn(&str, &ForwardKey) -> u64> Standing<'_, L> {
             }
             Step::ReorderForwards { .. } => (PlanAction::Retune, None, "order of its forwards".to_owned()),
         };
-        Told::Step(PlanStep {
+        ReportedStep::Step(PlanStep {
             tunnel: step.tunnel().unwrap_or_default().to_owned(),
             forward: forward.map(as_option),
             action,

@@ -9,12 +9,12 @@ use tokio::process::Command;
 use tokio::time::timeout;
 use tunnel_engine::child::ChildGroup;
 
-use super::Change;
+use super::ReadinessChange;
 use crate::config::ShellCommand;
 use crate::tunnel::rfc3339;
 
 /// A command that takes longer is killed, with every process of its group.
-const LONGEST: Duration = Duration::from_secs(30);
+const MAX_RUN_TIME: Duration = Duration::from_secs(30);
 
 /// Of the output, as much is logged; the rest is read and forgotten, so that the command does not block.
 const MAX_OUTPUT: usize = 4096;
@@ -31,12 +31,12 @@ pub(super) enum CommandError {
     Start(io::Error),
     #[error("the command ended with {0}")]
     Failed(ExitStatus),
-    #[error("the command did not end within {} s and was killed", LONGEST.as_secs())]
+    #[error("the command did not end within {} s and was killed", MAX_RUN_TIME.as_secs())]
     Late,
 }
 
 /// Until its end.
-pub(super) async fn command(command: &ShellCommand, change: &Change) -> Result<(), CommandError> {
+pub(super) async fn command(command: &ShellCommand, change: &ReadinessChange) -> Result<(), CommandError> {
     let tunnel = change.tunnel.as_str();
     tracing::debug!(tunnel, ready = change.ready, "{tunnel}: on_change runs");
     let mut group = ChildGroup::spawn(&mut prepared(command, change)).map_err(CommandError::Start)?;
@@ -51,7 +51,7 @@ pub(super) async fn command(command: &ShellCommand, change: &Change) -> Result<(
                 status = group.wait() => (status, timeout(OUTPUT_PATIENCE, &mut reading).await.ok()),
             }
         };
-        timeout(LONGEST, both).await
+        timeout(MAX_RUN_TIME, both).await
     };
     let (status, said) = ended.map_err(|_| CommandError::Late)?;
     if let Some((stdout, stderr)) = said {
@@ -65,7 +65,7 @@ pub(super) async fn command(command: &ShellCommand, change: &Change) -> Result<(
     if status.success() { Ok(()) } else { Err(CommandError::Failed(status)) }
 }
 
-fn prepared(command: &ShellCommand, change: &Change) -> Command {
+fn prepared(command: &ShellCommand, change: &ReadinessChange) -> Command {
     let (program, arguments) = command.argv();
     let mut prepared = Command::new(program);
     prepared.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::*;
 
-struct Lab {
+struct CommandLab {
     dir: tempfile::TempDir,
     on_change: OnChange,
 }
 
-impl Lab {
+impl CommandLab {
     fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap(), on_change: OnChange::default() }
     }
@@ -19,8 +19,8 @@ impl Lab {
         self.dir.path().join(name)
     }
 
-    fn tell(&mut self, ready: bool, script: &str) {
-        let change = Change {
+    fn push(&mut self, ready: bool, script: &str) {
+        let change = ReadinessChange {
             tunnel: "db".to_owned(),
             ready,
             want: "up",
@@ -32,7 +32,7 @@ impl Lab {
             at: SystemTime::UNIX_EPOCH,
         };
         let script = script.replace("DIR", &self.dir.path().display().to_string());
-        self.on_change.tell(change, Some(ShellCommand::line(&script)), &CommandSlots::default());
+        self.on_change.push(change, Some(ShellCommand::line(&script)), &CommandSlots::default());
     }
 }
 
@@ -58,8 +58,8 @@ fn first_news_is_success_or_need_of_an_operator() {
 
 #[tokio::test]
 async fn command_is_told_all_in_its_environment() {
-    let mut lab = Lab::new();
-    lab.tell(false, "cat; env | grep ^TUNNELD_ | sort > DIR/env.tmp; mv DIR/env.tmp DIR/env");
+    let mut lab = CommandLab::new();
+    lab.push(false, "cat; env | grep ^TUNNELD_ | sort > DIR/env.tmp; mv DIR/env.tmp DIR/env");
     until("the environment", || lab.path("env").exists()).await;
     assert_eq!(
         lines(&lab.path("env")),
@@ -79,12 +79,12 @@ async fn command_is_told_all_in_its_environment() {
 
 #[tokio::test]
 async fn changes_while_a_command_runs_come_to_the_last_state() {
-    let mut lab = Lab::new();
+    let mut lab = CommandLab::new();
     let script = "echo $TUNNELD_READY >> DIR/told; until [ -e DIR/go ]; do sleep 0.05; done";
-    lab.tell(true, script);
+    lab.push(true, script);
     until("the first run", || lines(&lab.path("told")).len() == 1).await;
     for ready in [false, true, false, true, false] {
-        lab.tell(ready, script);
+        lab.push(ready, script);
     }
     std::fs::write(lab.path("go"), "").unwrap();
     until("the second run", || lines(&lab.path("told")).len() == 2).await;
@@ -93,10 +93,10 @@ async fn changes_while_a_command_runs_come_to_the_last_state() {
 
 #[tokio::test]
 async fn command_that_hangs_is_killed_with_its_children() {
-    let lab = Lab::new();
+    let lab = CommandLab::new();
     let script =
         format!("sleep 1000 & echo $! > {0}/child.tmp; mv {0}/child.tmp {0}/child; wait", lab.dir.path().display());
-    let change = Change {
+    let change = ReadinessChange {
         tunnel: "db".to_owned(),
         ready: true,
         want: "up",
@@ -126,8 +126,8 @@ async fn command_that_hangs_is_killed_with_its_children() {
 
 #[tokio::test]
 async fn failure_names_the_exit_status_and_what_cannot_run() {
-    let mut lab = Lab::new();
-    lab.tell(true, "echo told > DIR/told; exit 7");
+    let mut lab = CommandLab::new();
+    lab.push(true, "echo told > DIR/told; exit 7");
     until("the run", || lab.path("told").exists()).await;
     let Some(running) = &lab.on_change.running else { panic!("it runs") };
     let Some((change, _)) = running.latest.borrow().clone() else { panic!("told") };

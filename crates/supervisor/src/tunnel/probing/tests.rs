@@ -5,21 +5,21 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 const RHYTHM: Rhythm = Rhythm { first: Duration::from_secs(60), every: Duration::from_secs(600), random: 0.0 };
 
-fn disproof(cause: Cause) -> Finding {
-    Finding::Down(Disproof { cause, words: "no".to_owned() })
+fn reason(cause: ProbeFailureKind) -> ProbeResult {
+    ProbeResult::Down(ProbeFailure { cause, words: "no".to_owned() })
 }
 
 /// One that has just been found so.
-fn found(finding: Finding, now: Instant) -> Probing {
+fn found(result: ProbeResult, now: Instant) -> Probing {
     let mut probing = Probing::new();
     probing.begin(now);
-    probe(&mut probing, finding, now);
+    probe(&mut probing, result, now);
     probing
 }
 
-fn probe(probing: &mut Probing, finding: Finding, now: Instant) -> Option<Next> {
+fn probe(probing: &mut Probing, result: ProbeResult, now: Instant) -> Option<AfterProbe> {
     let turn = probing.look(now, 0, RHYTHM).expect("it is due");
-    probing.finish(turn, (finding, true), now, RHYTHM)
+    probing.finish(turn, (result, true), now, RHYTHM)
 }
 
 #[test]
@@ -29,9 +29,9 @@ fn a_forward_is_pending_until_its_first_proof_which_is_asked_for_at_once() {
     assert_eq!((probing.state(), probing.due()), (ForwardState::Pending, None));
     probing.begin(now);
     assert_eq!(probing.due(), Some(now));
-    assert_eq!(probe(&mut probing, Finding::Up(None), now), Some(Next::Wait));
+    assert_eq!(probe(&mut probing, ProbeResult::Up(None), now), Some(AfterProbe::Wait));
     assert_eq!((probing.state(), probing.due()), (ForwardState::Up, Some(now + RHYTHM.first)));
-    probe(&mut probing, Finding::Up(None), now + RHYTHM.first);
+    probe(&mut probing, ProbeResult::Up(None), now + RHYTHM.first);
     assert_eq!(probing.due(), Some(now + RHYTHM.first + RHYTHM.every));
 }
 
@@ -44,25 +44,25 @@ fn waits_are_longer_by_chance_and_never_shorter() {
 #[test]
 fn a_users_connection_spares_the_next_probe() {
     let now = tunnel_engine::clock::now();
-    let mut probing = found(Finding::Up(None), now);
+    let mut probing = found(ProbeResult::Up(None), now);
     let then = now + RHYTHM.first;
     assert_eq!(probing.look(then, 1, RHYTHM), None);
     assert_eq!(probing.due(), Some(then + RHYTHM.every));
     assert!(probing.look(then + RHYTHM.every, 1, RHYTHM).is_some(), "nobody came since");
 }
 
-fn refusal() -> Disproof {
-    Disproof { cause: Cause::Refused, words: "refused".to_owned() }
+fn refusal() -> ProbeFailure {
+    ProbeFailure { cause: ProbeFailureKind::Refused, words: "refused".to_owned() }
 }
 
 #[test]
 fn a_refused_user_is_believed_at_once_and_so_is_the_next_one_that_is_taken() {
     let now = tunnel_engine::clock::now();
-    let mut probing = found(Finding::Up(None), now);
-    probing.witness(Some(&refusal()), 1, Asked::Target, now, RHYTHM);
+    let mut probing = found(ProbeResult::Up(None), now);
+    probing.traffic_observed(Some(&refusal()), 1, ProbeMethod::Target, now, RHYTHM);
     assert!(matches!(probing.state(), ForwardState::Down(failure) if failure.kind() == FailureKind::ProbeFailed));
     assert_eq!(probing.due(), Some(now + SOON));
-    probing.witness(None, 1, Asked::Target, now, RHYTHM);
+    probing.traffic_observed(None, 1, ProbeMethod::Target, now, RHYTHM);
     assert_eq!(probing.state(), ForwardState::Up);
 }
 
@@ -72,7 +72,7 @@ fn a_forward_that_is_not_asked_about_is_up_and_has_nothing_due() {
     let mut probing = Probing::new();
     probing.presume();
     assert_eq!((probing.state(), probing.due()), (ForwardState::Up, None));
-    probing.witness(Some(&refusal()), 1, Asked::Nothing, now, RHYTHM);
+    probing.traffic_observed(Some(&refusal()), 1, ProbeMethod::Nothing, now, RHYTHM);
     assert_eq!(probing.state().as_str(), "down");
     assert_eq!(probing.look(now + RHYTHM.every * 2, 0, RHYTHM), None, "never probed");
     assert_eq!(probing.due(), Some(now + RHYTHM.every), "only doubted");
@@ -83,12 +83,12 @@ fn refusal_outlives_the_session_until_a_user_is_taken() {
     let now = tunnel_engine::clock::now();
     let mut probing = Probing::new();
     probing.presume();
-    probing.witness(Some(&refusal()), 1, Asked::Nothing, now, RHYTHM);
+    probing.traffic_observed(Some(&refusal()), 1, ProbeMethod::Nothing, now, RHYTHM);
     probing.forget();
     assert_eq!(probing.state(), ForwardState::Pending);
     probing.presume();
     assert_eq!(probing.state().as_str(), "down");
-    probing.witness(None, 1, Asked::Nothing, now, RHYTHM);
+    probing.traffic_observed(None, 1, ProbeMethod::Nothing, now, RHYTHM);
     assert_eq!(probing.state(), ForwardState::Up);
 }
 
@@ -97,7 +97,7 @@ fn old_refusal_is_doubted_after_poll_unless_repeated() {
     let now = tunnel_engine::clock::now();
     let mut probing = Probing::new();
     probing.presume();
-    probing.witness(Some(&refusal()), 1, Asked::Nothing, now, RHYTHM);
+    probing.traffic_observed(Some(&refusal()), 1, ProbeMethod::Nothing, now, RHYTHM);
     let then = now + RHYTHM.every;
     assert!(!probing.is_lapsed(then - SECOND) && probing.is_lapsed(then));
     assert!(!probing.lapse(5, then, RHYTHM), "four more were refused");
@@ -109,23 +109,23 @@ fn old_refusal_is_doubted_after_poll_unless_repeated() {
 #[test]
 fn proof_of_the_listener_says_nothing_of_a_target_that_refused() {
     let now = tunnel_engine::clock::now();
-    let mut probing = found(Finding::Up(None), now);
-    probing.witness(Some(&refusal()), 1, Asked::Listener, now, RHYTHM);
+    let mut probing = found(ProbeResult::Up(None), now);
+    probing.traffic_observed(Some(&refusal()), 1, ProbeMethod::Listener, now, RHYTHM);
     let then = probing.due().expect("the next look");
     let turn = probing.look(then, 0, RHYTHM).expect("due");
-    probing.finish(turn, (Finding::Up(None), false), then, RHYTHM);
+    probing.finish(turn, (ProbeResult::Up(None), false), then, RHYTHM);
     assert_eq!(probing.state().as_str(), "down");
 }
 
 #[test]
 fn a_new_session_does_not_ask_a_target_before_its_poll() {
     let now = tunnel_engine::clock::now();
-    let mut probing = found(Finding::Up(None), now);
+    let mut probing = found(ProbeResult::Up(None), now);
     probing.forget();
     probing.begin_rested(now + SECOND);
     assert_eq!((probing.state(), probing.due()), (ForwardState::Up, Some(now + RHYTHM.first)));
     assert!(probing.target_rests(now + SECOND));
-    let mut late = found(Finding::Up(None), now);
+    let mut late = found(ProbeResult::Up(None), now);
     late.forget();
     late.begin_rested(now + RHYTHM.first);
     assert_eq!((late.state(), late.due()), (ForwardState::Pending, Some(now + RHYTHM.first)));
@@ -134,14 +134,14 @@ fn a_new_session_does_not_ask_a_target_before_its_poll() {
 #[test]
 fn what_is_down_is_probed_soon_and_then_less_soon() {
     let now = tunnel_engine::clock::now();
-    let mut probing = found(disproof(Cause::Refused), now);
+    let mut probing = found(reason(ProbeFailureKind::Refused), now);
     let mut waits = Vec::new();
     let mut at = now;
     for _ in 0..6 {
         let due = probing.due().expect("due");
         waits.push((due - at).as_secs());
         at = due;
-        assert_eq!(probe(&mut probing, disproof(Cause::Refused), at), Some(Next::Wait));
+        assert_eq!(probe(&mut probing, reason(ProbeFailureKind::Refused), at), Some(AfterProbe::Wait));
     }
     assert_eq!(waits, [5, 10, 20, 40, 60, 60]);
 }
@@ -149,7 +149,7 @@ fn what_is_down_is_probed_soon_and_then_less_soon() {
 #[test]
 fn a_service_that_said_something_else_is_not_bothered_more_often_than_poll_says() {
     let now = tunnel_engine::clock::now();
-    assert_eq!(found(disproof(Cause::WrongBanner), now).due(), Some(now + RHYTHM.every));
+    assert_eq!(found(reason(ProbeFailureKind::WrongBanner), now).due(), Some(now + RHYTHM.every));
 }
 
 #[test]
@@ -157,18 +157,18 @@ fn a_stale_port_is_asked_for_again_and_touched_less_and_less() {
     let now = tunnel_engine::clock::now();
     let mut probing = Probing::new();
     probing.begin(now);
-    assert_eq!(probe(&mut probing, Finding::Stale("held".into()), now), Some(Next::AskAgain));
+    assert_eq!(probe(&mut probing, ProbeResult::Stale("held".into()), now), Some(AfterProbe::AskAgain));
     assert_eq!(probing.state().as_str(), "stale");
     // The server says yes again at once: half of the addresses are free.
     probing.begin(now + SECOND);
     assert_eq!(probing.due(), Some(now + SELDOM));
     assert_eq!(probing.state().as_str(), "stale", "a yes is no proof");
-    probing.hurry(now + SECOND);
+    probing.expedite(now + SECOND);
     assert_eq!(probing.due(), Some(now + SELDOM), "whoever asks");
     let then = now + SELDOM;
-    probe(&mut probing, Finding::Stale("held".into()), then);
+    probe(&mut probing, ProbeResult::Stale("held".into()), then);
     assert_eq!(probing.due(), Some(then + SELDOM * 2));
-    probe(&mut probing, Finding::Up(None), then + SELDOM * 2);
+    probe(&mut probing, ProbeResult::Up(None), then + SELDOM * 2);
     assert_eq!(probing.state(), ForwardState::Up);
 }
 
@@ -177,13 +177,13 @@ fn a_port_that_nobody_listens_on_is_asked_for_again() {
     let now = tunnel_engine::clock::now();
     let mut probing = Probing::new();
     probing.begin(now);
-    assert_eq!(probe(&mut probing, disproof(Cause::NotListening), now), Some(Next::AskAgain));
+    assert_eq!(probe(&mut probing, reason(ProbeFailureKind::NotListening), now), Some(AfterProbe::AskAgain));
 }
 
 #[test]
 fn a_server_that_forbids_the_probe_leaves_the_forward_in_place() {
     let now = tunnel_engine::clock::now();
-    let probing = found(Finding::Unverified("forbidden".into()), now);
+    let probing = found(ProbeResult::Unverified("forbidden".into()), now);
     assert_eq!(probing.state(), ForwardState::Unverified("forbidden".into()));
     assert_eq!(probing.due(), Some(now + RHYTHM.first));
 }
@@ -191,9 +191,9 @@ fn a_server_that_forbids_the_probe_leaves_the_forward_in_place() {
 #[test]
 fn a_silent_session_changes_nothing() {
     let now = tunnel_engine::clock::now();
-    let mut probing = found(Finding::Up(None), now);
+    let mut probing = found(ProbeResult::Up(None), now);
     let then = now + RHYTHM.first;
-    assert_eq!(probe(&mut probing, Finding::Nothing, then), Some(Next::Wait));
+    assert_eq!(probe(&mut probing, ProbeResult::Nothing, then), Some(AfterProbe::Wait));
     assert_eq!((probing.state(), probing.due()), (ForwardState::Up, Some(then + SOON)));
 }
 
@@ -204,7 +204,7 @@ fn an_answer_from_before_a_change_is_not_believed() {
     probing.begin(now);
     let turn = probing.look(now, 0, RHYTHM).expect("due");
     probing.begin(now);
-    assert_eq!(probing.finish(turn, (Finding::Up(None), true), now, RHYTHM), None);
+    assert_eq!(probing.finish(turn, (ProbeResult::Up(None), true), now, RHYTHM), None);
     probing.forget();
     assert_eq!((probing.state(), probing.due()), (ForwardState::Pending, None));
 }
@@ -212,14 +212,14 @@ fn an_answer_from_before_a_change_is_not_believed() {
 #[test]
 fn chosen_ports_of_others_are_changed_at_once_a_few_times() {
     let now = tunnel_engine::clock::now();
-    let stale = || Finding::Stale("another's".to_owned());
+    let stale = || ProbeResult::Stale("another's".to_owned());
     let mut probing = found(stale(), now);
     for _ in 0..MAX_PORTS_AT_ONCE {
         probing.change_port();
         probing.begin(now);
         assert_eq!(probing.due(), Some(now));
         assert!(probing.is_stale(), "not known to be ours");
-        assert_eq!(probe(&mut probing, stale(), now), Some(Next::AskAgain));
+        assert_eq!(probe(&mut probing, stale(), now), Some(AfterProbe::AskAgain));
     }
     probing.change_port();
     probing.begin(now);

@@ -5,7 +5,7 @@ use tunnel_engine::failure::Failure;
 use tunnel_engine::spec::Listen;
 
 use super::super::actor::Actor;
-use super::super::takeover::Report;
+use super::super::takeover::ReleaseReport;
 use crate::config::OnRemotePortBusy;
 
 impl Actor {
@@ -15,11 +15,11 @@ impl Actor {
     }
 
     /// What came of a takeover: told, and kept to be shown for as long as it is not ours.
-    pub(super) fn taken_over(&mut self, serial: u64, id: u64, report: Report) {
+    pub(super) fn taken_over(&mut self, serial: u64, id: u64, report: ReleaseReport) {
         if self.live.as_ref().is_none_or(|live| live.serial != serial) {
             return;
         }
-        if let Report::Unsupported(why) = &report {
+        if let ReleaseReport::Unsupported(why) = &report {
             return self.takeover_is_impossible(why);
         }
         let Some(remote) = self.remotes.entries.iter_mut().find(|remote| remote.id == id) else { return };
@@ -29,11 +29,11 @@ impl Actor {
         if report.is_done() {
             tracing::info!(tunnel, forward, takeover = words, "{tunnel}: {forward}: {words}");
         }
-        if report == Report::Removed {
-            remote.contest.removed(now);
-        } else if let Report::Freed(_) = &report {
-            if let Some(truce) = remote.contest.freed(now) {
-                let retry_in = humantime::format_duration(truce).to_string();
+        if report == ReleaseReport::Removed {
+            remote.backoff.removed(now);
+        } else if let ReleaseReport::Freed(_) = &report {
+            if let Some(cooldown) = remote.backoff.freed(now) {
+                let retry_in = humantime::format_duration(cooldown).to_string();
                 tracing::warn!(
                     tunnel,
                     forward,
@@ -42,13 +42,13 @@ impl Actor {
                 );
             }
         } else {
-            if report == Report::Ours {
-                remote.contest.ours(now);
+            if report == ReleaseReport::Ours {
+                remote.backoff.ours(now);
             } else {
                 // A port that nobody has, and that is refused all the same, is refused again.
-                remote.contest.failed(now);
+                remote.backoff.failed(now);
             }
-            if remote.taken.as_ref() != Some(&report) && report != Report::Free {
+            if remote.taken.as_ref() != Some(&report) && report != ReleaseReport::Free {
                 tracing::warn!(tunnel, forward, takeover = words, "{tunnel}: {forward}: no takeover: {words}");
             }
         }
@@ -57,7 +57,7 @@ impl Actor {
 }
 
 /// The refusal, with what is known of the holder.
-pub(super) fn after_takeover(failure: &Failure, report: &Report, asked: &Listen) -> Failure {
+pub(super) fn after_takeover(failure: &Failure, report: &ReleaseReport, asked: &Listen) -> Failure {
     let hint = report.hint(asked).unwrap_or(failure.hint()).to_owned();
     Failure::new(failure.kind(), format!("{}; takeover: {}", failure.message(), report.words(asked))).with_hint(hint)
 }

@@ -7,15 +7,15 @@ use tunnel_engine::forward::{RemoteTarget, Routes};
 use tunnel_engine::session::{ForwardError, RemoteListen, Session};
 use tunnel_engine::spec::Listen;
 
+use super::super::drain::cancel;
 use super::super::refusal::{ASK_AGAIN, with_port};
-use super::super::takeover::{Release, Report};
-use super::super::wind_down::cancel;
+use super::super::takeover::{Release, ReleaseReport};
 
 /// After so long an answer that stays the same is given back all the same, to be counted and told.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 /// What is asked.
-pub(super) struct Request {
+pub(super) struct ListenRequest {
     pub(super) session: Session,
     pub(super) routes: Routes,
     pub(super) listen: Listen,
@@ -24,13 +24,13 @@ pub(super) struct Request {
     pub(super) taken_back: Option<Listen>,
 }
 
-impl Request {
+impl ListenRequest {
     /// Asks for the port of last time first, where the server chose it: people have written it down.
     pub(super) async fn run(
         self,
         allocated: Option<u16>,
         release: Option<Release>,
-    ) -> (Option<Report>, Result<Option<u16>, ForwardError>) {
+    ) -> (Option<ReleaseReport>, Result<Option<u16>, ForwardError>) {
         if let Some(listen) = &self.taken_back {
             cancel(&self.session, std::slice::from_ref(listen)).await;
         }
@@ -44,7 +44,7 @@ impl Request {
     /// Asks each second, like all who wait for a port, until the server says another thing than it `refused` with; at
     /// `until` at the latest, and once a minute. What others see of the forward does not change meanwhile, so a question
     /// that changes nothing costs nothing but itself.
-    pub(super) async fn keep_asking(
+    pub(super) async fn request_until_granted(
         self,
         allocated: Option<u16>,
         refused: ForwardError,

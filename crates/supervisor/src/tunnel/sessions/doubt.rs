@@ -4,10 +4,10 @@ use tunnel_engine::clock;
 use tunnel_engine::session::Path;
 
 use super::super::actor::Actor;
-use super::Live;
+use super::LiveSession;
 use crate::lifecycle::Input;
 
-impl Live {
+impl LiveSession {
     /// New connections may use it.
     pub(super) fn takes_more(&self) -> bool {
         self.settled && self.path == Path::Clear
@@ -23,7 +23,7 @@ impl Actor {
     /// The operator says that now is a good time.
     pub(in crate::tunnel) fn retry_now(&mut self) {
         self.feed(Input::RetryNow);
-        self.hurry_probes();
+        self.expedite_probes();
         self.look_anew();
     }
 
@@ -47,7 +47,7 @@ impl Actor {
             replacement.retry_now(now);
         }
         for live in self.live.iter().chain(self.extras.living()) {
-            live.session.examine();
+            live.session.probe_path();
         }
     }
 
@@ -58,10 +58,10 @@ impl Actor {
         let server = live.server.to_string();
         let tunnel = self.spec.name.as_str();
         let clear = matches!(path, Path::Clear);
-        let news = clear != matches!(before, Path::Clear)
+        let event = clear != matches!(before, Path::Clear)
             && self.changes_logged.admit(("path", &server, clear), clock::now()).is_some();
         match (before, path) {
-            _ if !news => {}
+            _ if !event => {}
             (Path::Clear, Path::Doubtful { why, .. }) => {
                 let why = why.as_str();
                 tracing::warn!(
@@ -78,7 +78,7 @@ impl Actor {
         self.publish_pool();
     }
 
-    pub(super) fn session_mut(&mut self, serial: u64) -> Option<&mut Live> {
+    pub(super) fn session_mut(&mut self, serial: u64) -> Option<&mut LiveSession> {
         let main = self.live.as_mut().filter(|live| live.serial == serial);
         main.or_else(|| self.extras.living_mut().find(|live| live.serial == serial))
     }
@@ -100,6 +100,6 @@ impl Actor {
 
     /// Nothing passes for now.
     pub(in crate::tunnel) fn is_doubtful(&self) -> bool {
-        self.live.as_ref().is_some_and(Live::is_doubtful)
+        self.live.as_ref().is_some_and(LiveSession::is_doubtful)
     }
 }

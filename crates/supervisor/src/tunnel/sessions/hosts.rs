@@ -23,11 +23,11 @@ pub(super) const LASTED: Duration = Duration::from_secs(600);
 const SHUNNED: Duration = Duration::from_secs(120);
 
 /// Hosts remembered: more than a tunnel has.
-const MOST_REMEMBERED: usize = 64;
+const MAX_REMEMBERED: usize = 64;
 
 /// What was learned of the hosts of a tunnel. Empty, and free, where there is one host only.
 #[derive(Debug, Default)]
-pub(in crate::tunnel) struct Hosts {
+pub(in crate::tunnel) struct HostRecords {
     /// Which failed, and when last.
     failed: Vec<(Destination, Instant)>,
     /// When the better hosts are tried; `None`: the best one is in use, or none is.
@@ -38,11 +38,11 @@ pub(in crate::tunnel) struct Hosts {
     vain: u32,
 }
 
-impl Hosts {
+impl HostRecords {
     /// A login there failed.
     pub(super) fn failed(&mut self, host: &Destination, now: Instant) {
         self.worked(host);
-        if self.failed.len() < MOST_REMEMBERED {
+        if self.failed.len() < MAX_REMEMBERED {
             self.failed.push((host.clone(), now));
         }
     }
@@ -105,14 +105,14 @@ impl Hosts {
 
 /// Hosts that are tried one after the other, as one start.
 #[derive(Debug, Default)]
-pub(in crate::tunnel) struct Row {
+pub(in crate::tunnel) struct HostSequence {
     /// Places still to be tried, the next one last.
     left: Vec<usize>,
     /// How the others ended.
     ends: Vec<(FailureKind, Option<Unreached>)>,
 }
 
-impl Row {
+impl HostSequence {
     pub(super) fn new(mut places: Vec<usize>) -> Self {
         places.reverse();
         Self { left: places, ends: Vec::new() }
@@ -158,7 +158,7 @@ mod tests {
     fn hosts_are_tried_as_preferred_and_those_that_failed_lately_last() {
         let (a, b, c) = (host("a"), host("b"), host("c"));
         let now = clock::now();
-        let mut hosts = Hosts::default();
+        let mut hosts = HostRecords::default();
         assert_eq!(hosts.order(&[&a, &b, &c], now), [0, 1, 2]);
         hosts.failed(&a, now);
         assert_eq!(hosts.order(&[&a, &b, &c], now), [1, 2, 0]);
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn a_better_host_is_tried_every_minute_and_ever_later_when_returns_do_not_last() {
         let now = clock::now();
-        let mut hosts = Hosts::default();
+        let mut hosts = HostRecords::default();
         hosts.in_use(0, false, now);
         assert_eq!(hosts.return_due(), None, "there is none better");
         hosts.in_use(1, false, now);
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_row_is_blocked_only_when_every_host_of_it_is() {
-        let mut row = Row::new(vec![0, 1, 2]);
+        let mut row = HostSequence::new(vec![0, 1, 2]);
         assert_eq!((row.next(), row.next(), row.is_last()), (Some(0), Some(1), false));
         row.failed(FailureKind::HostKeyChanged, None);
         assert_eq!(row.verdict(FailureKind::HostKeyChanged), (FailureKind::HostKeyChanged, None));

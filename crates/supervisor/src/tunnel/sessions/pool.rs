@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio_util::sync::CancellationToken;
-use tunnel_engine::forward::{DeviceOpener, Opener};
-use tunnel_engine::session::{ChannelReader, ChannelWriter, DeviceChannel, DeviceError, OpenError, Origin, Session};
+use tunnel_engine::forward::{ChannelOpener, DeviceOpener};
+use tunnel_engine::session::{
+    ChannelReader, ChannelWriter, DeviceChannel, DeviceError, OpenError, Originator, Session,
+};
 use tunnel_engine::spec::{Connect, DeviceMode, DeviceUnit};
 
 /// One session of a [`Pool`].
@@ -49,11 +51,11 @@ fn order(loads: &[usize], turn: usize) -> Vec<usize> {
     places
 }
 
-impl Opener for Pool {
+impl ChannelOpener for Pool {
     type Reader = ChannelReader;
     type Writer = ChannelWriter;
 
-    async fn open(&self, target: &Connect, origin: &Origin) -> Result<(ChannelReader, ChannelWriter), OpenError> {
+    async fn open(&self, target: &Connect, origin: &Originator) -> Result<(ChannelReader, ChannelWriter), OpenError> {
         for place in self.order() {
             let Some(member) = self.inner.members.get(place) else { continue };
             let opened = tokio::select! {

@@ -8,43 +8,43 @@ use tunnel_engine::clock;
 use tunnel_engine::failure::Failure;
 use tunnel_engine::spec::Listen;
 
-use super::super::actor::{Actor, Event};
-use super::super::wind_down::cancel;
-use super::dial::{Dial, Opened, Ticket};
-use super::retired::{DRAIN, MOST_RETIRED, Retired};
-use super::why::{Facts, Why, again};
-use super::{Live, Row};
+use super::super::actor::{Actor, TunnelEvent};
+use super::super::drain::cancel;
+use super::dial::{Dial, LoginId, Opened};
+use super::replace_reason::{ReplaceReason, SessionFacts, again};
+use super::retired::{DRAIN, MAX_RETIRED, Retired};
+use super::{HostSequence, LiveSession};
 use crate::lifecycle::Phase;
 
 /// The login that is to replace the living session, or the wait for the next one.
 pub(in crate::tunnel) struct Replacement {
-    why: Why,
+    why: ReplaceReason,
     failures: u32,
-    step: Step,
+    step: ReplacementStep,
 }
 
-enum Step {
+enum ReplacementStep {
     Dialing(Dial),
     Waiting(Instant),
 }
 
 impl Replacement {
     /// Gives the login out for good: its result is here.
-    pub(super) fn take_dial(&mut self, ticket: Ticket) -> Option<Dial> {
+    pub(super) fn take_dial(&mut self, login: LoginId) -> Option<Dial> {
         match &self.step {
-            Step::Dialing(dial) if dial.has(ticket) => {}
-            Step::Dialing(_) | Step::Waiting(_) => return None,
+            ReplacementStep::Dialing(dial) if dial.has(login) => {}
+            ReplacementStep::Dialing(_) | ReplacementStep::Waiting(_) => return None,
         }
-        match std::mem::replace(&mut self.step, Step::Waiting(clock::now())) {
-            Step::Dialing(dial) => Some(dial),
-            Step::Waiting(_) => None,
+        match std::mem::replace(&mut self.step, ReplacementStep::Waiting(clock::now())) {
+            ReplacementStep::Dialing(dial) => Some(dial),
+            ReplacementStep::Waiting(_) => None,
         }
     }
 
-    pub(super) fn of_job(&self, job: Id) -> Option<Ticket> {
+    pub(super) fn of_job(&self, job: Id) -> Option<LoginId> {
         match &self.step {
-            Step::Dialing(dial) => dial.of_job(job),
-            Step::Waiting(_) => None,
+            ReplacementStep::Dialing(dial) => dial.of_job(job),
+            ReplacementStep::Waiting(_) => None,
         }
     }
 
@@ -52,32 +52,32 @@ impl Replacement {
     pub(super) fn into_dial(self) -> Option<Dial> {
         match self.step {
             // A try at the better hosts alone is no start.
-            Step::Dialing(dial) if self.why != Why::Better => Some(dial),
-            Step::Dialing(_) | Step::Waiting(_) => None,
+            ReplacementStep::Dialing(dial) if self.why != ReplaceReason::Better => Some(dial),
+            ReplacementStep::Dialing(_) | ReplacementStep::Waiting(_) => None,
         }
     }
 
     pub(super) fn retry_now(&mut self, now: Instant) {
-        if let Step::Waiting(until) = &mut self.step {
+        if let ReplacementStep::Waiting(until) = &mut self.step {
             *until = now;
         }
     }
 }
 
 /// What happens to the session that was replaced.
-pub(super) struct Leaving {
-    pub(super) live: Live,
+pub(super) struct ReplacedSession {
+    pub(super) live: LiveSession,
     pub(super) listens: Vec<Listen>,
     pub(super) silent: bool,
     pub(super) until: Instant,
 }
 
 impl Actor {
-    fn facts(&self) -> Facts {
+    fn facts(&self) -> SessionFacts {
         let Some(live) = self.live.as_ref().filter(|live| live.settled && self.machine.phase() == Phase::Up) else {
-            return Facts::default();
+            return SessionFacts::default();
         };
-        Facts {
+        SessionFacts {
             outdated: live.outdated,
             doubtful: live.is_doubtful(),
             expires: live.expires(self.spec.session_lifetime, self.context.seed),
@@ -85,16 +85,16 @@ impl Actor {
         }
     }
 
-    /// When [`Actor::keep_replacement`] has something to do by itself.
+    /// When [`Actor::reconcile_replacement`] has something to do by itself.
     pub(in crate::tunnel) fn replacement_due(&self) -> Option<Instant> {
         match self.replacement.as_ref().map(|replacement| &replacement.step) {
-            Some(Step::Waiting(until)) => Some(*until),
-            Some(Step::Dialing(_)) | None => self.facts().due(clock::now()),
+            Some(ReplacementStep::Waiting(until)) => Some(*until),
+            Some(ReplacementStep::Dialing(_)) | None => self.facts().due(clock::now()),
         }
     }
 
     /// Begins, goes on with or drops the replacement, as the facts have it.
-    pub(in crate::tunnel) fn keep_replacement(&mut self) {
+    pub(in crate::tunnel) fn reconcile_replacement(&mut self) {
         if self.live.is_none() && self.machine.phase() == Phase::Connecting {
             return;
         }
@@ -103,20 +103,20 @@ impl Actor {
             self.replacement = None;
             return;
         };
-        if why == Why::Doubt && self.promote_in_doubt() {
+        if why == ReplaceReason::Doubt && self.promote_in_doubt() {
             self.replacement = None;
             return;
         }
         match &mut self.replacement {
             None => self.dial_replacement(why, 0),
             Some(replacement) => {
-                let news = why != replacement.why && why == Why::Doubt;
+                let event = why != replacement.why && why == ReplaceReason::Doubt;
                 replacement.why = why;
-                if news {
+                if event {
                     replacement.retry_now(now);
                 }
                 let failures = replacement.failures;
-                if matches!(replacement.step, Step::Waiting(until) if until <= now) {
+                if matches!(replacement.step, ReplacementStep::Waiting(until) if until <= now) {
                     self.dial_replacement(why, failures);
                 }
             }
@@ -128,23 +128,26 @@ impl Actor {
         let listens = self.remotes.granted();
         let Some(live) = self.promote() else { return false };
         live.withdrawn.cancel();
-        self.retire(Leaving { live, listens, silent: true, until: clock::now() + DRAIN });
+        self.retire(ReplacedSession { live, listens, silent: true, until: clock::now() + DRAIN });
         true
     }
 
-    fn dial_replacement(&mut self, why: Why, failures: u32) {
+    fn dial_replacement(&mut self, why: ReplaceReason, failures: u32) {
         let now = clock::now();
         let mut places = self.hosts.order(&self.destinations(), now);
-        if why == Why::Better {
+        if why == ReplaceReason::Better {
             let lesser = self.place();
             places = (0..lesser).collect();
         }
-        self.go_on(why, failures, Row::new(places));
+        self.go_on(why, failures, HostSequence::new(places));
     }
 
-    fn go_on(&mut self, why: Why, failures: u32, row: Row) {
+    fn go_on(&mut self, why: ReplaceReason, failures: u32, row: HostSequence) {
         let dial = self.dial(row);
-        let step = dial.map_or_else(|| Step::Waiting(clock::now() + again(why, failures, false)), Step::Dialing);
+        let step = dial.map_or_else(
+            || ReplacementStep::Waiting(clock::now() + again(why, failures, false)),
+            ReplacementStep::Dialing,
+        );
         self.replacement = Some(Replacement { why, failures, step });
     }
 
@@ -179,21 +182,21 @@ impl Actor {
             Ok(opened) => self.take_over(why, opened),
             Err(failure) if !row.is_last() => {
                 row.failed(failure.kind(), failure.unreached());
-                self.tell_failure(failure.in_context(why.purpose()), None);
+                self.log_failure(failure.in_context(why.purpose()), None);
                 self.go_on(why, replacement.failures, row);
             }
             Err(failure) => {
                 let now = clock::now();
                 row.failed(failure.kind(), failure.unreached());
                 let failures = replacement.failures.saturating_add(1);
-                if why == Why::Better {
+                if why == ReplaceReason::Better {
                     // No harm is done, and nobody has to act: the next try is told by the hosts.
                     self.hosts.still_lesser(now);
                     tracing::debug!(tunnel = self.spec.name, %failure, "no better host works");
                 } else {
                     let wait = again(why, failures, row.verdict(failure.kind()).0.is_permanent());
-                    self.replacement = Some(Replacement { why, failures, step: Step::Waiting(now + wait) });
-                    self.tell_failure(failure.in_context(why.purpose()), None);
+                    self.replacement = Some(Replacement { why, failures, step: ReplacementStep::Waiting(now + wait) });
+                    self.log_failure(failure.in_context(why.purpose()), None);
                 }
             }
         }
@@ -202,7 +205,7 @@ impl Actor {
     /// Switches over: new connections use the new session at once, old ones go on with the old one. A port on one
     /// server can only have one owner, so remote listeners are taken back before they are asked for again; but a
     /// session that does not answer is not waited for.
-    fn take_over(&mut self, why: Why, opened: Opened) {
+    fn take_over(&mut self, why: ReplaceReason, opened: Opened) {
         let listens = self.remotes.granted();
         let Some(old) = self.live.take() else { return };
         let now = clock::now();
@@ -211,21 +214,21 @@ impl Actor {
             (live.settled, live.took_over) = (true, true);
         }
         self.publish_pool();
-        self.hosts.in_use(self.place(), why == Why::Better, now);
+        self.hosts.in_use(self.place(), why == ReplaceReason::Better, now);
         let (tunnel, server) = (self.spec.name.as_str(), &self.server);
         tracing::info!(tunnel, %server, reason = why.as_str(), "{tunnel}: session replaced");
         let same_server = (&old.server.host, old.server.port) == (&server.host, server.port);
         let kept = match why {
-            Why::Config => self.context.stop_timeout,
+            ReplaceReason::Config => self.context.stop_timeout,
             // As long again: never more than two generations.
-            Why::Lifetime => self.spec.session_lifetime.unwrap_or(DRAIN),
-            Why::Doubt | Why::Better => DRAIN,
+            ReplaceReason::Lifetime => self.spec.session_lifetime.unwrap_or(DRAIN),
+            ReplaceReason::Doubt | ReplaceReason::Better => DRAIN,
         };
-        let silent = why == Why::Doubt;
+        let silent = why == ReplaceReason::Doubt;
         if silent {
             old.withdrawn.cancel();
         }
-        let leaving = Leaving { live: old, listens, silent, until: now + kept };
+        let leaving = ReplacedSession { live: old, listens, silent, until: now + kept };
         if silent || !same_server || leaving.listens.is_empty() {
             self.request_forwards();
             self.retire(leaving);
@@ -234,33 +237,34 @@ impl Actor {
         let serial = self.serial;
         self.jobs.spawn(async move {
             cancel(&leaving.live.session, &leaving.listens).await;
-            let old = Box::new(Handed(Leaving { listens: Vec::new(), ..leaving }));
-            Event::HandedOver { serial, old }
+            let old = Box::new(HandedOver(ReplacedSession { listens: Vec::new(), ..leaving }));
+            TunnelEvent::HandedOver { serial, old }
         });
     }
 
     /// The ports of the old session are free: the new one asks for them, and the old one ends when it is done.
-    pub(in crate::tunnel) fn handed_over(&mut self, serial: u64, Handed(leaving): Handed) {
+    pub(in crate::tunnel) fn handed_over(&mut self, serial: u64, HandedOver(leaving): HandedOver) {
         if self.live.as_ref().is_some_and(|live| live.serial == serial) {
             self.request_forwards();
         }
         self.retire(leaving);
     }
 
-    pub(super) fn retire(&mut self, Leaving { live, listens, silent, until }: Leaving) {
+    pub(super) fn retire(&mut self, ReplacedSession { live, listens, silent, until }: ReplacedSession) {
         let enough = CancellationToken::new();
-        if self.retired.len() >= MOST_RETIRED
+        if self.retired.len() >= MAX_RETIRED
             && let Some((_, oldest)) = self.retired.pop_front()
         {
             oldest.cancel();
         }
         self.retired.push_back((live.serial, enough.clone()));
-        let hurry = self.hurry.subscribe();
-        let retired = Retired { session: live.session, routes: live.routes, listens, silent, until, hurry, enough };
+        let drain_deadline = self.drain_deadline.subscribe();
+        let retired =
+            Retired { session: live.session, routes: live.routes, listens, silent, until, drain_deadline, enough };
         let serial = live.serial;
         self.jobs.spawn(async move {
             retired.run().await;
-            Event::Gone { serial }
+            TunnelEvent::Gone { serial }
         });
     }
 
@@ -271,4 +275,4 @@ impl Actor {
 }
 
 /// A session whose remote listeners have been taken back.
-pub(in crate::tunnel) struct Handed(Leaving);
+pub(in crate::tunnel) struct HandedOver(ReplacedSession);

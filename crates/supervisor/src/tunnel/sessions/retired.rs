@@ -11,7 +11,7 @@ use tunnel_engine::forward::RemoteForwards;
 use tunnel_engine::session::Session;
 use tunnel_engine::spec::Listen;
 
-use super::super::wind_down::{cancel, drained};
+use super::super::drain::{cancel, drained};
 
 /// How long the connections of a session that was replaced for another reason than its age may go on. Long enough for
 /// any transfer that somebody waits for; a connection that never ends must not keep a login on the server for ever.
@@ -23,7 +23,7 @@ pub(super) const SILENT_KEPT: Duration = Duration::from_secs(600);
 
 /// Sessions of one tunnel that only finish what they carry. When there are more, the oldest ends: each may hold a whole
 /// backlog of unread bytes, and a login on the server.
-pub(super) const MOST_RETIRED: usize = 8;
+pub(super) const MAX_RETIRED: usize = 8;
 
 /// Such a session.
 pub(in crate::tunnel) struct Retired {
@@ -36,7 +36,7 @@ pub(in crate::tunnel) struct Retired {
     /// How long its connections may go on.
     pub(super) until: Instant,
     /// An earlier end, once the tunnel is stopped. A later start does not take it back.
-    pub(super) hurry: watch::Receiver<Option<Instant>>,
+    pub(super) drain_deadline: watch::Receiver<Option<Instant>>,
     /// There are too many.
     pub(super) enough: CancellationToken,
 }
@@ -46,12 +46,13 @@ impl Retired {
     pub(super) async fn run(mut self) {
         let mut ended = self.session.ended();
         let (enough, until) = (self.enough.clone(), self.until);
-        let hurry = async {
+        let drain_deadline = async {
             loop {
-                let at = self.hurry.borrow_and_update().map_or(until, |hurry| hurry.min(until));
+                let at =
+                    self.drain_deadline.borrow_and_update().map_or(until, |drain_deadline| drain_deadline.min(until));
                 tokio::select! {
                     () = tokio::time::sleep_until(at.into()) => return,
-                    Ok(()) = self.hurry.changed() => {}
+                    Ok(()) = self.drain_deadline.changed() => {}
                 }
             }
         };
@@ -64,7 +65,7 @@ impl Retired {
         };
         tokio::select! {
             () = orderly => {}
-            () = hurry => {}
+            () = drain_deadline => {}
             () = enough.cancelled() => {}
             _ = ended.wait_for(Option::<Failure>::is_some) => {}
         }

@@ -29,7 +29,7 @@ fn digest(parts: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tunnel::testing::tunnel_spec;
+    use crate::tunnel::test_support::tunnel_spec;
 
     #[test]
     fn a_mark_is_the_same_each_time_and_another_for_each_tunnel_and_server() {

@@ -4,7 +4,7 @@ use tunnel_engine::spec::Listen;
 
 /// The answer of `release.sh`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::tunnel) enum Report {
+pub(in crate::tunnel) enum ReleaseReport {
     /// These processes were ended, and the port or path is free.
     Freed(String),
     /// A socket file that no program had bound is removed.
@@ -37,7 +37,7 @@ pub(in crate::tunnel) enum Report {
     Unsupported(String),
 }
 
-impl Report {
+impl ReleaseReport {
     /// Reads the words after `tunneld: `.
     pub(super) fn read(line: &str) -> Self {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -129,12 +129,13 @@ mod tests {
 
     #[test]
     fn every_word_of_the_script_is_understood() {
-        let script = super::super::talk::RELEASE;
+        let script = super::super::remote_shell::RELEASE;
         let words: Vec<&str> =
             script.split("say ").skip(1).filter_map(|rest| rest.split([' ', ';', '\n']).next()).collect();
         assert!(words.len() > 9, "{words:?}");
         for word in words {
-            let understood = !matches!(Report::read(word), Report::Unsupported(_)) || word == "unsupported";
+            let understood =
+                !matches!(ReleaseReport::read(word), ReleaseReport::Unsupported(_)) || word == "unsupported";
             assert!(understood, "{word}");
         }
     }
@@ -143,8 +144,8 @@ mod tests {
     fn what_a_server_says_is_bounded_and_plain() {
         let asked = Listen::Unix("/s".into());
         let long = format!("program 7 \u{1b}[31m{}", "x".repeat(1000));
-        let words = Report::read(&long).words(&asked);
+        let words = ReleaseReport::read(&long).words(&asked);
         assert!(words.len() < 200 && !words.contains('\u{1b}'));
-        assert!(matches!(Report::read("hello there"), Report::Unsupported(_)));
+        assert!(matches!(ReleaseReport::read("hello there"), ReleaseReport::Unsupported(_)));
     }
 }

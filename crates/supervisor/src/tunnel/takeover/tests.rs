@@ -11,17 +11,17 @@ use tunnel_engine::task;
 
 use crate::config::OnRemotePortBusy;
 use crate::lifecycle::Phase;
-use crate::tunnel::testing::{Rig, tunnel_spec};
-use crate::tunnel::{ForwardState, View};
+use crate::tunnel::test_support::{TestTunnel, tunnel_spec};
+use crate::tunnel::{ForwardState, TunnelView};
 
 /// What the shell was asked, by its arguments.
-type Asked = Arc<Mutex<Vec<String>>>;
+type ShellArguments = Arc<Mutex<Vec<String>>>;
 
 /// Plays the shell of every command: marks are set, and releases answered with `answer`.
-fn shell(server: &Server, answer: impl FnMut() -> String + Send + 'static) -> Asked {
+fn shell(server: &Server, answer: impl FnMut() -> String + Send + 'static) -> ShellArguments {
     let (put, mut take) = mpsc::channel(8);
     server.set_target("exec", Target::Hand(put));
-    let (asked, answer) = (Asked::default(), Arc::new(Mutex::new(answer)));
+    let (asked, answer) = (ShellArguments::default(), Arc::new(Mutex::new(answer)));
     let noted = asked.clone();
     task::detached(async move {
         while let Some(stream) = take.recv().await {
@@ -32,7 +32,7 @@ fn shell(server: &Server, answer: impl FnMut() -> String + Send + 'static) -> As
     asked
 }
 
-async fn play(stream: DuplexStream, asked: &Asked, answer: &Mutex<impl FnMut() -> String>) {
+async fn play(stream: DuplexStream, asked: &ShellArguments, answer: &Mutex<impl FnMut() -> String>) {
     let mut stream = BufReader::new(stream);
     let mut command = String::new();
     stream.read_line(&mut command).await.unwrap();
@@ -45,7 +45,7 @@ async fn play(stream: DuplexStream, asked: &Asked, answer: &Mutex<impl FnMut() -
     tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.unwrap();
 }
 
-fn releases(asked: &Asked) -> Vec<String> {
+fn releases(asked: &ShellArguments) -> Vec<String> {
     asked.lock().unwrap().iter().filter(|arguments| !arguments.starts_with("tunneld:")).cloned().collect()
 }
 
@@ -55,7 +55,7 @@ fn taking_over() -> crate::config::TunnelSpec {
     spec
 }
 
-fn down(view: &View) -> Option<String> {
+fn down(view: &TunnelView) -> Option<String> {
     match &view.forwards[0].state {
         ForwardState::Down(failure) => Some(failure.message().to_owned()),
         ForwardState::Pending | ForwardState::Up | ForwardState::Stale(_) | ForwardState::Unverified(_) => None,
@@ -69,7 +69,7 @@ fn holder(server: &Server) -> Arc<Mutex<Option<HeldPort>>> {
 
 #[tokio::test(start_paused = true)]
 async fn a_port_that_an_earlier_session_holds_is_ours_at_once() {
-    let mut rig = Rig::started(taking_over());
+    let mut rig = TestTunnel::started(taking_over());
     let held = holder(&rig.server);
     let asked = shell(&rig.server, move || {
         held.lock().unwrap().take();
@@ -88,7 +88,7 @@ async fn a_port_that_an_earlier_session_holds_is_ours_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_holder_that_cannot_be_told_is_named_and_not_asked_for_each_second() {
-    let mut rig = Rig::started(taking_over());
+    let mut rig = TestTunnel::started(taking_over());
     let _held = holder(&rig.server);
     let asked = shell(&rig.server, || "several 3".to_owned());
     let view = rig.until("down", |view| down(view).is_some_and(|message| message.contains("takeover"))).await;
@@ -101,7 +101,7 @@ async fn a_holder_that_cannot_be_told_is_named_and_not_asked_for_each_second() {
 
 #[tokio::test(start_paused = true)]
 async fn a_port_that_is_refused_although_nobody_has_it_is_the_servers_policy() {
-    let mut rig = Rig::started(taking_over());
+    let mut rig = TestTunnel::started(taking_over());
     rig.server.set_faults(|faults| faults.deny_forwards = true);
     let asked = shell(&rig.server, || "free".to_owned());
     let view = rig.until("down", |view| down(view).is_some_and(|message| message.contains("policy"))).await;
@@ -111,7 +111,7 @@ async fn a_port_that_is_refused_although_nobody_has_it_is_the_servers_policy() {
 
 #[tokio::test(start_paused = true)]
 async fn two_who_want_one_port_do_not_take_it_from_each_other_for_ever() {
-    let mut rig = Rig::started(taking_over());
+    let mut rig = TestTunnel::started(taking_over());
     let _held = holder(&rig.server);
     let asked = shell(&rig.server, || "freed 1".to_owned());
     rig.until("down", |view| down(view).is_some()).await;
@@ -121,7 +121,7 @@ async fn two_who_want_one_port_do_not_take_it_from_each_other_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn a_login_without_a_shell_falls_back_to_asking_each_second() {
-    let mut rig = Rig::started(taking_over());
+    let mut rig = TestTunnel::started(taking_over());
     let held = holder(&rig.server);
     let view = rig.until("down", |view| down(view).is_some()).await;
     assert_eq!(view.phase, Phase::Up);
@@ -134,7 +134,7 @@ async fn a_login_without_a_shell_falls_back_to_asking_each_second() {
 async fn with_exit_on_forward_failure_the_holder_is_ended_before_the_start_fails() {
     let mut spec = taking_over();
     spec.exit_on_forward_failure = true;
-    let mut rig = Rig::started(spec);
+    let mut rig = TestTunnel::started(spec);
     let held = holder(&rig.server);
     let _asked = shell(&rig.server, move || {
         held.lock().unwrap().take();
@@ -146,7 +146,7 @@ async fn with_exit_on_forward_failure_the_holder_is_ended_before_the_start_fails
 
 #[tokio::test(start_paused = true)]
 async fn a_stale_port_is_taken_over_too() {
-    let mut rig = Rig::started(taking_over());
+    let mut rig = TestTunnel::started(taking_over());
     rig.server.set_target("127.0.0.1", Target::Hang);
     let asked = shell(&rig.server, || "freed 4711".to_owned());
     rig.until("stale", |view| matches!(view.forwards[0].state, ForwardState::Stale(_))).await;

@@ -11,7 +11,7 @@ use ssh_cipher::Cipher;
 use zeroize::Zeroizing;
 
 use super::pem::Pem;
-use super::{MAX_DERIVATION_MEMORY, MAX_ITERATIONS, OpenError, unpad};
+use super::{DecryptError, MAX_DERIVATION_MEMORY, MAX_ITERATIONS, unpad};
 
 const PBE_SHA1_3DES: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.1.3");
 /// Lanes of scrypt, which run one after another here. OpenSSL writes 1.
@@ -42,7 +42,7 @@ const NAMES: &[(&str, &str)] = &[
 ];
 
 /// An encrypted key.
-pub(in crate::auth) struct Sealed {
+pub(in crate::auth) struct Pkcs8Key {
     scheme: Scheme,
     content: Vec<u8>,
 }
@@ -52,25 +52,25 @@ enum Scheme {
     Pkcs12 { salt: Vec<u8>, iterations: u32 },
 }
 
-impl Sealed {
-    pub(super) fn read(pem: &Pem<'_>) -> Result<Self, OpenError> {
+impl Pkcs8Key {
+    pub(super) fn read(pem: &Pem<'_>) -> Result<Self, DecryptError> {
         let content = pem.content.as_deref().ok_or_else(|| damaged("it is not base64"))?;
         let (algorithm, content) = outer(content).map_err(|error| damaged(&error.to_string()))?;
         let parameters = algorithm.parameters.ok_or_else(|| damaged("its encryption has no parameters"))?;
         let scheme = match algorithm.oid {
             PBES2_OID => pbes2(parameters)?,
             PBE_SHA1_3DES => pkcs12(parameters)?,
-            other => return Err(OpenError::Unsupported(name(other))),
+            other => return Err(DecryptError::Unsupported(name(other))),
         };
         Ok(Self { scheme, content: content.to_vec() })
     }
 
-    pub(super) fn open(&self, passphrase: &str) -> Result<PrivateKey, OpenError> {
+    pub(super) fn open(&self, passphrase: &str) -> Result<PrivateKey, DecryptError> {
         let mut message = Zeroizing::new(self.content.clone());
         let length = match &self.scheme {
             Scheme::Pbes2(parameters) => {
                 let opened = parameters.decrypt_in_place(passphrase, &mut message);
-                opened.map_err(|_| OpenError::WrongPassphrase)?.len()
+                opened.map_err(|_| DecryptError::WrongPassphrase)?.len()
             }
             Scheme::Pkcs12 { salt, iterations } => {
                 let (key, iv) = pkcs12_key(passphrase, salt, *iterations);
@@ -80,14 +80,14 @@ impl Sealed {
         let der = message.get(..length).unwrap_or_default();
         // What came out right tells of a key that is of no use here; anything else, of a wrong passphrase.
         russh::keys::pkcs8::decode_pkcs8(der, None).map_err(|error| match pkcs8::PrivateKeyInfoRef::try_from(der) {
-            Ok(_) => OpenError::Unusable(format!("it holds a key that cannot be used: {error}")),
-            Err(_) => OpenError::WrongPassphrase,
+            Ok(_) => DecryptError::Unusable(format!("it holds a key that cannot be used: {error}")),
+            Err(_) => DecryptError::WrongPassphrase,
         })
     }
 }
 
-fn damaged(what: &str) -> OpenError {
-    OpenError::Unusable(format!("it is a damaged private key: {what}"))
+fn damaged(what: &str) -> DecryptError {
+    DecryptError::Unusable(format!("it is a damaged private key: {what}"))
 }
 
 fn name(oid: ObjectIdentifier) -> String {
@@ -105,10 +105,10 @@ fn outer(der: &[u8]) -> pkcs8::der::Result<(AlgorithmIdentifierRef<'_>, &[u8])> 
     })
 }
 
-fn pbes2(parameters: AnyRef<'_>) -> Result<Scheme, OpenError> {
+fn pbes2(parameters: AnyRef<'_>) -> Result<Scheme, DecryptError> {
     let refused = |error: pkcs8::der::Error| {
         if let pkcs8::der::ErrorKind::OidUnknown { oid } = error.kind() {
-            return OpenError::Unsupported(name(oid));
+            return DecryptError::Unsupported(name(oid));
         }
         damaged(&error.to_string())
     };
@@ -124,10 +124,10 @@ fn pbes2(parameters: AnyRef<'_>) -> Result<Scheme, OpenError> {
             let memory = kdf.cost_parameter.saturating_mul(u64::from(kdf.block_size)).saturating_mul(128);
             if memory > MAX_DERIVATION_MEMORY || kdf.parallelization > MAX_SCRYPT_LANES {
                 let lanes = kdf.parallelization;
-                return Err(OpenError::TooCostly(format!("scrypt over {lanes} times {} MiB", memory >> 20)));
+                return Err(DecryptError::TooCostly(format!("scrypt over {lanes} times {} MiB", memory >> 20)));
             }
         }
-        _ => return Err(OpenError::Unsupported("a key derivation that is not known".to_owned())),
+        _ => return Err(DecryptError::Unsupported("a key derivation that is not known".to_owned())),
     }
     Ok(Scheme::Pbes2(Box::new(parameters)))
 }
@@ -142,7 +142,7 @@ fn cipher(parameters: AnyRef<'_>) -> pkcs8::der::Result<(ObjectIdentifier, &[u8]
     })
 }
 
-fn pkcs12(parameters: AnyRef<'_>) -> Result<Scheme, OpenError> {
+fn pkcs12(parameters: AnyRef<'_>) -> Result<Scheme, DecryptError> {
     let read = parameters.sequence(|reader| {
         let salt = <&OctetStringRef>::decode(reader)?.as_bytes().to_vec();
         Ok((salt, u32::decode(reader)?))
@@ -155,9 +155,9 @@ fn pkcs12(parameters: AnyRef<'_>) -> Result<Scheme, OpenError> {
     Ok(Scheme::Pkcs12 { salt, iterations })
 }
 
-fn check_iterations(count: u32) -> Result<(), OpenError> {
+fn check_iterations(count: u32) -> Result<(), DecryptError> {
     if count > MAX_ITERATIONS {
-        return Err(OpenError::TooCostly(format!("{count} iterations (more than {MAX_ITERATIONS})")));
+        return Err(DecryptError::TooCostly(format!("{count} iterations (more than {MAX_ITERATIONS})")));
     }
     Ok(())
 }

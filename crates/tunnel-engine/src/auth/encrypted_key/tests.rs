@@ -6,12 +6,12 @@ use super::*;
 
 const OPENSSH: &str = include_str!("../small_scalar/locked");
 
-fn refusal(text: &str) -> Option<OpenError> {
+fn refusal(text: &str) -> Option<DecryptError> {
     EncryptedKey::read(text).err()
 }
 
 fn unusable(text: &str) -> bool {
-    matches!(refusal(text), Some(OpenError::Unusable(_)))
+    matches!(refusal(text), Some(DecryptError::Unusable(_)))
 }
 
 #[test]
@@ -27,14 +27,14 @@ fn a_derivation_that_would_run_for_hours_is_refused() {
     bytes[rounds..rounds + 4].copy_from_slice(&u32::MAX.to_be_bytes());
     let hostile =
         format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{}\n-----END OPENSSH PRIVATE KEY-----\n", STANDARD.encode(bytes));
-    assert!(matches!(refusal(&hostile), Some(OpenError::TooCostly(what)) if what.contains("4294967295 rounds")));
+    assert!(matches!(refusal(&hostile), Some(DecryptError::TooCostly(what)) if what.contains("4294967295 rounds")));
 
     let putty = |memory: &str| {
         format!(
             "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: aes256-cbc\nArgon2-Memory: {memory}\nArgon2-Passes: 13\n"
         )
     };
-    assert!(matches!(refusal(&putty("4194304")), Some(OpenError::TooCostly(_))));
+    assert!(matches!(refusal(&putty("4194304")), Some(DecryptError::TooCostly(_))));
     assert!(refusal(&putty("8192")).is_none() && unusable(&putty("many")));
 }
 
@@ -47,10 +47,10 @@ fn damaged_headers_are_no_wrong_passphrase() {
     for info in ["AES-128-CBC", "AES-128-CBC,", "AES-128-CBC,00", "AES-128-CBC,xx", "DES-EDE3-CBC,00112233445566778"] {
         assert!(unusable(&with(info)), "{info}");
     }
-    assert_eq!(refusal(&with("IDEA-CBC,0011223344556677")), Some(OpenError::Unsupported("IDEA-CBC".to_owned())));
+    assert_eq!(refusal(&with("IDEA-CBC,0011223344556677")), Some(DecryptError::Unsupported("IDEA-CBC".to_owned())));
     assert!(refusal(&with("AES-128-CBC,00112233445566778899aabbccddeeff")).is_none());
     let dsa = with("DES-EDE3-CBC,0011223344556677").replace("RSA", "DSA");
-    assert!(matches!(refusal(&dsa), Some(OpenError::Unusable(why)) if why.contains("DSA")));
+    assert!(matches!(refusal(&dsa), Some(DecryptError::Unusable(why)) if why.contains("DSA")));
     assert!(unusable("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n"));
 }
 
@@ -62,7 +62,7 @@ fn pkcs8_derivations_have_bounds_of_time_and_memory() {
     for (der, told) in [(iterations, "20000000 iterations"), (memory, "scrypt over 1 times 1024 MiB")] {
         let text = format!("-----BEGIN ENCRYPTED PRIVATE KEY-----\n{der}\n-----END ENCRYPTED PRIVATE KEY-----\n");
         let refusal = refusal(&text);
-        assert!(matches!(&refusal, Some(OpenError::TooCostly(what)) if what.contains(told)), "{refusal:?}");
+        assert!(matches!(&refusal, Some(DecryptError::TooCostly(what)) if what.contains(told)), "{refusal:?}");
     }
 }
 

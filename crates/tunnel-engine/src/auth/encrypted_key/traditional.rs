@@ -10,32 +10,32 @@ use ssh_cipher::Cipher;
 use zeroize::Zeroizing;
 
 use super::pem::Pem;
-use super::{OpenError, unpad};
+use super::{DecryptError, unpad};
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 /// Of the salt, which is the start of the initialization vector.
 const SALT_BYTES: usize = 8;
 
 /// An encrypted key.
-pub(in crate::auth) struct Sealed {
-    kind: Kind,
+pub(in crate::auth) struct TraditionalKey {
+    kind: PemKind,
     cipher: Cipher,
     iv: Vec<u8>,
     content: Vec<u8>,
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum PemKind {
     Rsa,
     Ec,
 }
 
-impl Sealed {
-    pub(super) fn read(pem: &Pem<'_>) -> Result<Option<Self>, OpenError> {
+impl TraditionalKey {
+    pub(super) fn read(pem: &Pem<'_>) -> Result<Option<Self>, DecryptError> {
         if !pem.header("Proc-Type").is_some_and(|value| value.ends_with("ENCRYPTED")) {
             return Ok(None);
         }
-        let damaged = |what: &str| OpenError::Unusable(format!("it is a damaged private key: {what}"));
+        let damaged = |what: &str| DecryptError::Unusable(format!("it is a damaged private key: {what}"));
         let info = pem.header("DEK-Info").ok_or_else(|| damaged("it has no DEK-Info header"))?;
         let (name, iv) = info.split_once(',').ok_or_else(|| damaged("its DEK-Info header has no vector"))?;
         let cipher = match name.trim().to_ascii_uppercase().as_str() {
@@ -43,13 +43,15 @@ impl Sealed {
             "AES-128-CBC" => Cipher::Aes128Cbc,
             "AES-192-CBC" => Cipher::Aes192Cbc,
             "AES-256-CBC" => Cipher::Aes256Cbc,
-            other => return Err(OpenError::Unsupported(other.to_owned())),
+            other => return Err(DecryptError::Unsupported(other.to_owned())),
         };
         let kind = match pem.label {
-            "RSA PRIVATE KEY" => Kind::Rsa,
-            "EC PRIVATE KEY" => Kind::Ec,
-            "DSA PRIVATE KEY" => return Err(OpenError::Unusable("it is a DSA key, which tunneld does not use".into())),
-            other => return Err(OpenError::Unusable(format!("it holds `{other}`, not a private key for ssh"))),
+            "RSA PRIVATE KEY" => PemKind::Rsa,
+            "EC PRIVATE KEY" => PemKind::Ec,
+            "DSA PRIVATE KEY" => {
+                return Err(DecryptError::Unusable("it is a DSA key, which tunneld does not use".into()));
+            }
+            other => return Err(DecryptError::Unusable(format!("it holds `{other}`, not a private key for ssh"))),
         };
         let length = cipher.key_and_iv_size().map_or(0, |(_, iv)| iv);
         let iv = hex(iv.trim()).filter(|iv| iv.len() == length && iv.len() >= SALT_BYTES);
@@ -58,7 +60,7 @@ impl Sealed {
         Ok(Some(Self { kind, cipher, iv, content: content.to_vec() }))
     }
 
-    pub(super) fn open(&self, passphrase: &str) -> Result<PrivateKey, OpenError> {
+    pub(super) fn open(&self, passphrase: &str) -> Result<PrivateKey, DecryptError> {
         let length = self.cipher.key_and_iv_size().map_or(0, |(key, _)| key);
         let key = derive(passphrase, self.iv.get(..SALT_BYTES).unwrap_or_default(), length);
         let mut message = Zeroizing::new(self.content.clone());
@@ -66,10 +68,10 @@ impl Sealed {
         let der = message.get(..length).unwrap_or_default();
         // One wrong passphrase in 256 leaves what looks like padding, and no key.
         match self.kind {
-            Kind::Ec => russh::keys::pkcs8::decode_pkcs8(der, None).map_err(|_| OpenError::WrongPassphrase),
-            Kind::Rsa => {
-                let document = in_pkcs8(der).map_err(|_| OpenError::WrongPassphrase)?;
-                russh::keys::pkcs8::decode_pkcs8(document.as_bytes(), None).map_err(|_| OpenError::WrongPassphrase)
+            PemKind::Ec => russh::keys::pkcs8::decode_pkcs8(der, None).map_err(|_| DecryptError::WrongPassphrase),
+            PemKind::Rsa => {
+                let document = in_pkcs8(der).map_err(|_| DecryptError::WrongPassphrase)?;
+                russh::keys::pkcs8::decode_pkcs8(document.as_bytes(), None).map_err(|_| DecryptError::WrongPassphrase)
             }
         }
     }

@@ -37,19 +37,19 @@ impl Bound {
         failed: &Failure,
     ) -> Result<Self, Failure> {
         let told_again = clock::now() + TOLD_AGAIN;
-        let mut waiting = Waiting::for_listen(listen, options).await;
+        let mut waiting = UnboundSockets::for_listen(listen, options).await;
         loop {
             tokio::time::sleep_until(next_try(clock::now()).into()).await;
             // Who holds it is looked for when it is told again.
             let known = (clock::now() < told_again).then_some(failed);
-            if known.is_some() && waiting.as_ref().is_some_and(Waiting::is_unchanged) {
+            if known.is_some() && waiting.as_ref().is_some_and(UnboundSockets::is_unchanged) {
                 continue;
             }
             // A socket of these may have got its address now.
             drop(waiting.take());
             match Self::take_or_bind(listen, options, store.clone(), known).await {
                 Err(failure) if failure == *failed && known.is_some() => {
-                    waiting = Waiting::for_listen(listen, options).await;
+                    waiting = UnboundSockets::for_listen(listen, options).await;
                 }
                 result @ (Ok(_) | Err(_)) => return result,
             }
@@ -58,11 +58,11 @@ impl Bound {
 }
 
 /// Unbound sockets for addresses that cannot be bound: a bind that fails leaves the socket as it was.
-pub(super) struct Waiting {
+pub(super) struct UnboundSockets {
     sockets: Vec<(Socket, SockAddr, Errno)>,
 }
 
-impl Waiting {
+impl UnboundSockets {
     /// `None` where one of the addresses can be bound now, or the sockets cannot be had.
     pub(super) fn for_addresses(wanted: &[SocketAddr]) -> Option<Self> {
         let refused = |address: &SocketAddr| {
@@ -108,12 +108,12 @@ mod tests {
     #[test]
     fn a_held_address_is_waited_for_until_it_is_free() {
         let (holder, address) = held();
-        let waiting = Waiting::for_addresses(&[address]).unwrap();
+        let waiting = UnboundSockets::for_addresses(&[address]).unwrap();
         assert!(waiting.is_unchanged() && waiting.is_unchanged());
         drop(holder);
         assert!(!waiting.is_unchanged());
         drop(waiting);
-        assert!(Waiting::for_addresses(&[address]).is_none(), "there is nothing to wait for");
+        assert!(UnboundSockets::for_addresses(&[address]).is_none(), "there is nothing to wait for");
     }
 
     #[tokio::test]

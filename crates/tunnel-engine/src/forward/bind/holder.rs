@@ -72,13 +72,13 @@ pub(super) fn describe(pid: i32) -> String {
 
 /// A socket of a table of /proc/net/tcp or tcp6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
+struct SocketTableEntry {
     local: (IpAddr, u16),
     listens: bool,
     inode: u64,
 }
 
-impl Entry {
+impl SocketTableEntry {
     /// Does it keep `wanted` from being bound?
     fn is_in_the_way(&self, wanted: SocketAddr) -> bool {
         let (ip, port) = self.local;
@@ -88,7 +88,7 @@ impl Entry {
 }
 
 /// The sockets that programs have.
-fn entries(table: &str) -> impl Iterator<Item = Entry> {
+fn entries(table: &str) -> impl Iterator<Item = SocketTableEntry> {
     const LISTEN: &str = "0A";
     /// What is in TIME_WAIT is no program's, and not in the way.
     const NONE: u64 = 0;
@@ -97,7 +97,7 @@ fn entries(table: &str) -> impl Iterator<Item = Entry> {
         let local = fields.next()?;
         let (_, state) = (fields.next()?, fields.next()?);
         let inode = fields.nth(5)?.parse().ok().filter(|inode| *inode != NONE)?;
-        Some(Entry { local: parse_address(local)?, listens: state == LISTEN, inode })
+        Some(SocketTableEntry { local: parse_address(local)?, listens: state == LISTEN, inode })
     })
 }
 

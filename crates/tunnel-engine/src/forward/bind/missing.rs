@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::again::Waiting;
+use super::again::UnboundSockets;
 use super::{Listener, SocketStore, holder, tcp};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::Listen;
@@ -24,7 +24,7 @@ pub(super) struct Missing {
     failure: Failure,
     holders_asked: Instant,
     /// To find out cheaply that nothing has changed.
-    waiting: Option<Waiting>,
+    waiting: Option<UnboundSockets>,
 }
 
 impl Missing {
@@ -39,7 +39,7 @@ impl Missing {
             return None;
         }
         let failure = failure(&format!("cannot listen on all of `{listen}`"), &refused, &absent).await;
-        let waiting = Waiting::for_addresses(&addresses(&refused));
+        let waiting = UnboundSockets::for_addresses(&addresses(&refused));
         Some(Self { refused, absent, failure, holders_asked: now, waiting })
     }
 
@@ -56,15 +56,15 @@ impl Missing {
     ) -> (Vec<Listener>, Option<Self>) {
         let absent: Vec<SocketAddr> = self.absent.iter().copied().filter(|address| !tcp::is_local(*address)).collect();
         let known = absent == self.absent && now < self.holders_asked + HOLDER_KNOWN;
-        if known && self.waiting.as_ref().is_some_and(Waiting::is_unchanged) {
+        if known && self.waiting.as_ref().is_some_and(UnboundSockets::is_unchanged) {
             return (Vec::new(), Some(self));
         }
         // A socket of these may have got its address now.
         self.waiting = None;
-        let tcp::Attempt { listeners, refused } = tcp::attempt(&addresses(&self.refused), store);
+        let tcp::BindAttempt { listeners, refused } = tcp::attempt(&addresses(&self.refused), store);
         let same = listeners.is_empty() && refused.iter().map(reason_number).eq(self.refused.iter().map(reason_number));
         if same && known {
-            self.waiting = Waiting::for_addresses(&addresses(&self.refused));
+            self.waiting = UnboundSockets::for_addresses(&addresses(&self.refused));
             return (listeners, Some(self));
         }
         (listeners, Self::of(listen, refused, absent, now).await)

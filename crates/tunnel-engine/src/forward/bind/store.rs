@@ -16,7 +16,7 @@ pub trait SocketStore: Send + Sync {
     fn keep(&self, address: &ListenAddress, socket: BorrowedFd<'_>);
 
     /// A socket is being closed here: give up its duplicate, or say that it stays.
-    fn close(&self, address: &ListenAddress) -> Closing;
+    fn close(&self, address: &ListenAddress) -> CloseMode;
 
     /// The tunnel's network device, if it was opened while this process had the right to; it may be asked for again.
     fn device(&self, _tunnel: &str, _mode: DeviceMode, _unit: DeviceUnit) -> Option<OpenDevice> {
@@ -26,7 +26,7 @@ pub trait SocketStore: Send + Sync {
 
 /// What closing a listening socket means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Closing {
+pub enum CloseMode {
     /// Nobody is to connect any more.
     ForGood,
     /// Somebody will accept again: connections go on to queue, a unix socket's file stays.
@@ -44,7 +44,7 @@ impl SocketStore for NoStore {
 
     fn keep(&self, _: &ListenAddress, _: BorrowedFd<'_>) {}
 
-    fn close(&self, _: &ListenAddress) -> Closing {
-        Closing::ForGood
+    fn close(&self, _: &ListenAddress) -> CloseMode {
+        CloseMode::ForGood
     }
 }

@@ -12,7 +12,7 @@ use super::{BACKLOG, ListenAddress, Listener, SocketStore};
 const ALLOCATE_ATTEMPTS: usize = 8;
 
 /// What came of binding several addresses.
-pub(super) struct Attempt {
+pub(super) struct BindAttempt {
     pub(super) listeners: Vec<Listener>,
     /// The addresses that are missed, with the kernel's reason.
     pub(super) refused: Vec<(SocketAddr, io::Error)>,
@@ -20,7 +20,7 @@ pub(super) struct Attempt {
 
 /// Binds as many of the addresses as it can. Not missed beside one that was bound: the addresses of a family that this
 /// machine does not have, and an IPv4 address that an IPv6 socket serves too.
-pub(super) fn attempt(wanted: &[SocketAddr], store: &dyn SocketStore) -> Attempt {
+pub(super) fn attempt(wanted: &[SocketAddr], store: &dyn SocketStore) -> BindAttempt {
     let mut outcome = each(wanted, store);
     let allocates = wanted.iter().any(|address| address.port() == 0);
     for _ in 1..ALLOCATE_ATTEMPTS {
@@ -38,8 +38,8 @@ pub(super) fn attempt(wanted: &[SocketAddr], store: &dyn SocketStore) -> Attempt
     outcome
 }
 
-fn each(wanted: &[SocketAddr], store: &dyn SocketStore) -> Attempt {
-    let mut attempt = Attempt { listeners: Vec::new(), refused: Vec::new() };
+fn each(wanted: &[SocketAddr], store: &dyn SocketStore) -> BindAttempt {
+    let mut attempt = BindAttempt { listeners: Vec::new(), refused: Vec::new() };
     let mut allocated = None;
     for address in wanted {
         let mut address = *address;

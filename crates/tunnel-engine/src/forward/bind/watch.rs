@@ -17,9 +17,9 @@ use crate::task;
 
 /// Changes of any of the watched paths. Cloning gives the same one.
 #[derive(Clone)]
-pub struct PathWatcher(Arc<Shared>);
+pub struct PathWatcher(Arc<WatchShared>);
 
-struct Shared {
+struct WatchShared {
     changes: watch::Sender<u64>,
     /// Made for the first path; `None` when the kernel gave none.
     kernel: OnceLock<Option<Kernel>>,
@@ -35,7 +35,7 @@ const BUFFER: usize = 4096;
 
 impl Default for PathWatcher {
     fn default() -> Self {
-        Self(Arc::new(Shared { changes: watch::Sender::new(0), kernel: OnceLock::new() }))
+        Self(Arc::new(WatchShared { changes: watch::Sender::new(0), kernel: OnceLock::new() }))
     }
 }
 
@@ -70,10 +70,10 @@ fn start(changes: watch::Sender<u64>) -> io::Result<Kernel> {
     let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
     // tokio has no type for it; of this one, nothing is used but that it reads.
     let events = pipe::Receiver::from_owned_fd_unchecked(inotify.as_fd().try_clone_to_owned()?)?;
-    Ok(Kernel { inotify, _task: task::owned(tell(events, changes)) })
+    Ok(Kernel { inotify, _task: task::owned(forward_events(events, changes)) })
 }
 
-async fn tell(mut events: pipe::Receiver, changes: watch::Sender<u64>) {
+async fn forward_events(mut events: pipe::Receiver, changes: watch::Sender<u64>) {
     let mut buffer = [0; BUFFER];
     while events.read(&mut buffer).await.is_ok() {
         changes.send_modify(|count| *count = count.wrapping_add(1));

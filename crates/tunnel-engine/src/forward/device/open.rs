@@ -89,14 +89,14 @@ fn failure(mode: DeviceMode, unit: DeviceUnit, error: io::Error) -> Failure {
 }
 
 /// An open device on the runtime.
-pub(super) struct Device {
+pub(super) struct AsyncDevice {
     pub(super) name: String,
     /// tokio takes any descriptor by an `unsafe` call, and one of a socket by a safe one: this is a device all the same,
     /// read and written as one, and of the socket only its readiness is asked for.
     packets: UnixDatagram,
 }
 
-impl Device {
+impl AsyncDevice {
     pub(super) fn new(device: OpenDevice) -> io::Result<Self> {
         let flags = OFlag::from_bits_retain(fcntl(&device.packets, FcntlArg::F_GETFL)?);
         fcntl(&device.packets, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;

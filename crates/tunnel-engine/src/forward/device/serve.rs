@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
 use super::DeviceState;
-use super::open::{Device, OpenDevice};
+use super::open::{AsyncDevice, OpenDevice};
 use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::forward::bind::{SocketStore, next_try};
-use crate::forward::seams::{DeviceOpener, PacketChannel};
 use crate::forward::stats::ForwardStats;
-use crate::session::{DeviceError, Sent};
+use crate::forward::traits::{DeviceOpener, PacketChannel};
+use crate::session::{DeviceError, PacketOutcome};
 use crate::spec::{DeviceMode, DeviceUnit};
 
 /// The longest packet that a device can have.
@@ -25,7 +25,7 @@ const ASK_AGAIN_FORBIDDEN: Duration = Duration::from_secs(60);
 
 /// Which devices.
 #[derive(Debug, Clone)]
-pub struct DeviceWish {
+pub struct DeviceRequest {
     /// Whose it is, for the store.
     pub tunnel: String,
     /// What passes through it.
@@ -36,8 +36,8 @@ pub struct DeviceWish {
     pub remote: DeviceUnit,
 }
 
-pub(super) struct Task<O> {
-    pub(super) wish: DeviceWish,
+pub(super) struct DeviceTask<O> {
+    pub(super) wish: DeviceRequest,
     pub(super) remote: watch::Receiver<DeviceUnit>,
     pub(super) store: Arc<dyn SocketStore>,
     pub(super) sessions: watch::Receiver<Option<O>>,
@@ -47,7 +47,7 @@ pub(super) struct Task<O> {
 }
 
 /// Why packets are no longer carried.
-enum End {
+enum ServeEnd {
     /// The device here is gone.
     Device(io::Error),
     /// The server has closed its own, or the session has ended.
@@ -56,7 +56,7 @@ enum End {
     Session,
 }
 
-impl<O: DeviceOpener> Task<O> {
+impl<O: DeviceOpener> DeviceTask<O> {
     pub(super) async fn run(mut self) {
         loop {
             let device = self.open().await;
@@ -64,41 +64,41 @@ impl<O: DeviceOpener> Task<O> {
             let name = device.name.as_str();
             tracing::warn!(device = name, %error, "the device {name} is gone: it is opened again");
             let words = format!("the device `{name}` is gone: {error}");
-            self.tell(DeviceState::Failed(Failure::new(FailureKind::ListenInUse, words).with_source(error)));
+            self.set_state(DeviceState::Failed(Failure::new(FailureKind::ListenInUse, words).with_source(error)));
             drop(device);
             self.pause(next_try(clock::now())).await;
         }
     }
 
-    async fn open(&self) -> Device {
+    async fn open(&self) -> AsyncDevice {
         loop {
             let kept = self.store.device(&self.wish.tunnel, self.wish.mode, self.wish.local);
             let opened =
                 kept.map_or_else(|| OpenDevice::open(self.wish.mode, self.wish.local), Ok).and_then(|device| {
-                    Device::new(device).map_err(|error| {
+                    AsyncDevice::new(device).map_err(|error| {
                         Failure::new(FailureKind::ListenDenied, format!("the device cannot be used: {error}"))
                     })
                 });
             match opened {
                 Ok(device) => return device,
-                Err(failure) => self.tell(DeviceState::Failed(failure)),
+                Err(failure) => self.set_state(DeviceState::Failed(failure)),
             }
             self.pause(next_try(clock::now())).await;
         }
     }
 
     /// Until the device is gone.
-    async fn serve(&mut self, device: &Device) -> io::Error {
+    async fn serve(&mut self, device: &AsyncDevice) -> io::Error {
         let name = || device.name.clone();
         loop {
             let Some(session) = self.sessions.borrow_and_update().clone() else {
-                self.tell(DeviceState::Waiting { name: name() });
+                self.set_state(DeviceState::Waiting { name: name() });
                 wait_for_change(&mut self.sessions).await;
                 continue;
             };
             let remote = *self.remote.borrow_and_update();
             if !matches!(&*self.state.borrow(), DeviceState::Refused { .. }) {
-                self.tell(DeviceState::Waiting { name: name() });
+                self.set_state(DeviceState::Waiting { name: name() });
             }
             let opened = tokio::select! {
                 opened = session.open_device(self.wish.mode, remote) => opened,
@@ -115,33 +115,33 @@ impl<O: DeviceOpener> Task<O> {
                     self.stats.fail();
                     let failure = error.failure(self.wish.mode, remote);
                     let forbidden = failure.kind() == FailureKind::RemoteForwardDenied;
-                    self.tell(DeviceState::Refused { name: name(), failure });
+                    self.set_state(DeviceState::Refused { name: name(), failure });
                     self.pause_with(&session, if forbidden { ASK_AGAIN_FORBIDDEN } else { ASK_AGAIN }).await;
                     continue;
                 }
             };
             // What was sent while nothing could carry it is no longer expected by its receiver.
             device.drain();
-            self.tell(DeviceState::Up { name: name() });
+            self.set_state(DeviceState::Up { name: name() });
             let end = {
                 let _carried = self.stats.carry();
                 tokio::select! {
                     end = carry(device, &channel, &self.stats) => end,
                     // A session that is in doubt, or winds down, carries what it has.
-                    () = replaced(&mut self.sessions, &mut self.remote, &session) => End::Session,
+                    () = replaced(&mut self.sessions, &mut self.remote, &session) => ServeEnd::Session,
                 }
             };
-            self.tell(DeviceState::Waiting { name: name() });
+            self.set_state(DeviceState::Waiting { name: name() });
             match end {
-                End::Device(error) => return error,
+                ServeEnd::Device(error) => return error,
                 // The next session asks the same server for the same device.
-                End::Session => channel.close().await,
+                ServeEnd::Session => channel.close().await,
                 // By the server, or with the session, of which the tunnel hears, too.
-                End::Channel => {
+                ServeEnd::Channel => {
                     if !self.pause_with(&session, ASK_AGAIN).await {
                         let failure = Failure::new(FailureKind::ClosedByServer, "the server closed its tunnel device");
                         let failure = failure.with_hint("look whether the device was removed there");
-                        self.tell(DeviceState::Refused { name: name(), failure });
+                        self.set_state(DeviceState::Refused { name: name(), failure });
                         self.pause_with(&session, ASK_AGAIN).await;
                     }
                 }
@@ -149,7 +149,7 @@ impl<O: DeviceOpener> Task<O> {
         }
     }
 
-    fn tell(&self, state: DeviceState) {
+    fn set_state(&self, state: DeviceState) {
         self.state.send_if_modified(|told| {
             let news = *told != state;
             if news {
@@ -167,7 +167,7 @@ impl<O: DeviceOpener> Task<O> {
         }
     }
 
-    /// As [`Task::pause`], and no longer than while this session is the one to use; whether it was not.
+    /// As [`DeviceTask::pause`], and no longer than while this session is the one to use; whether it was not.
     async fn pause_with(&mut self, session: &O, wait: Duration) -> bool {
         if !self.sessions.borrow().as_ref().is_some_and(|now| now.is_same(session)) {
             return true;
@@ -182,18 +182,18 @@ impl<O: DeviceOpener> Task<O> {
 }
 
 /// Both ways, until one of them ends.
-async fn carry<C: PacketChannel>(device: &Device, channel: &C, stats: &ForwardStats) -> End {
+async fn carry<C: PacketChannel>(device: &AsyncDevice, channel: &C, stats: &ForwardStats) -> ServeEnd {
     let to_server = async {
         let mut buffer = vec![0; MAX_PACKET];
         loop {
             let length = match device.recv(&mut buffer).await {
                 Ok(length) => length,
-                Err(error) => return End::Device(error),
+                Err(error) => return ServeEnd::Device(error),
             };
             match channel.send(buffer.get(..length).unwrap_or_default()).await {
-                Ok(Sent::Sent) => stats.add_out(length),
-                Ok(Sent::Dropped) => {}
-                Err(_) => return End::Channel,
+                Ok(PacketOutcome::Sent) => stats.add_out(length),
+                Ok(PacketOutcome::Dropped) => {}
+                Err(_) => return ServeEnd::Channel,
             }
         }
     };
@@ -203,7 +203,7 @@ async fn carry<C: PacketChannel>(device: &Device, channel: &C, stats: &ForwardSt
                 stats.add_in(packet.len());
             }
         }
-        End::Channel
+        ServeEnd::Channel
     };
     tokio::select! {
         end = to_server => end,
@@ -217,10 +217,10 @@ async fn replaced<O: DeviceOpener>(
     remote: &mut watch::Receiver<DeviceUnit>,
     session: &O,
 ) {
-    while let Changed::Gone = another(sessions, remote, session).await {}
+    while let SessionChange::Gone = another(sessions, remote, session).await {}
 }
 
-enum Changed {
+enum SessionChange {
     /// The session takes nothing new, and may again.
     Gone,
     /// There is another, or another device of the server's is asked for.
@@ -232,15 +232,15 @@ async fn another<O: DeviceOpener>(
     sessions: &mut watch::Receiver<Option<O>>,
     remote: &mut watch::Receiver<DeviceUnit>,
     session: &O,
-) -> Changed {
+) -> SessionChange {
     loop {
         tokio::select! {
             () = wait_for_change(sessions) => match sessions.borrow_and_update().as_ref() {
                 Some(now) if now.is_same(session) => {}
-                Some(_) => return Changed::Replaced,
-                None => return Changed::Gone,
+                Some(_) => return SessionChange::Replaced,
+                None => return SessionChange::Gone,
             },
-            () = wait_for_change(remote) => return Changed::Replaced,
+            () = wait_for_change(remote) => return SessionChange::Replaced,
         }
     }
 }

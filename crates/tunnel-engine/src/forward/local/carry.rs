@@ -5,12 +5,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use crate::clock;
-use crate::forward::hold::Ticket;
-use crate::forward::relay::{Prelude, Tally};
-use crate::forward::seams::Opener;
-use crate::forward::socks::{self, Request};
+use crate::forward::hold_queue::ArrivalSeq;
+use crate::forward::relay::{ByteCounters, Prelude};
+use crate::forward::socks::{self, SocksRequest};
 use crate::forward::stats::Gauge;
 use crate::forward::stream::Stream;
+use crate::forward::traits::ChannelOpener;
 use crate::session::{ChannelRead, ChannelWrite, OpenError};
 use crate::spec::Connect;
 
@@ -20,10 +20,10 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// An accepted connection that has no channel yet.
 pub(super) struct Arrival {
-    pub(super) ticket: Ticket,
+    pub(super) seq: ArrivalSeq,
     pub(super) stream: Stream,
     /// What its peer asked for, where the forward is dynamic and the handshake is done.
-    pub(super) request: Option<Request>,
+    pub(super) request: Option<SocksRequest>,
     /// What its peer sent after the request.
     pub(super) pipelined: Bytes,
     /// When it will have waited long enough, once it had to wait.
@@ -33,13 +33,13 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    pub(super) fn new(ticket: Ticket, stream: Stream) -> Self {
-        Self { ticket, stream, request: None, pipelined: Bytes::new(), until: None, held: None }
+    pub(super) fn new(seq: ArrivalSeq, stream: Stream) -> Self {
+        Self { seq, stream, request: None, pipelined: Bytes::new(), until: None, held: None }
     }
 }
 
 /// What became of a connection.
-pub(super) enum Outcome {
+pub(super) enum CarryOutcome {
     /// It was carried to its end.
     Carried,
     /// It never asked for anything understandable, or left before.
@@ -51,17 +51,17 @@ pub(super) enum Outcome {
 }
 
 /// Opens the channel and relays.
-pub(super) async fn carry<O: Opener>(
+pub(super) async fn carry<O: ChannelOpener>(
     mut arrival: Arrival,
     connect: Connect,
     session: O,
     epoch: u64,
-    tally: Tally,
-) -> Outcome {
+    tally: ByteCounters,
+) -> CarryOutcome {
     let target = match connect {
         Connect::Socks => match requested(&mut arrival).await {
             Some(target) => target,
-            None => return Outcome::NoRequest,
+            None => return CarryOutcome::NoRequest,
         },
         named @ (Connect::Tcp { .. } | Connect::Unix(_) | Connect::Device(_)) => named,
     };
@@ -71,12 +71,12 @@ pub(super) async fn carry<O: Opener>(
     match opened {
         Ok(channel) => {
             relay(arrival, channel, &tally).await;
-            Outcome::Carried
+            CarryOutcome::Carried
         }
-        Err(OpenError::SessionEnded) => Outcome::SessionEnded(arrival, epoch),
+        Err(OpenError::SessionEnded) => CarryOutcome::SessionEnded(arrival, epoch),
         Err(error) => {
             refuse(arrival, &error).await;
-            Outcome::Refused(target, error)
+            CarryOutcome::Refused(target, error)
         }
     }
 }
@@ -90,10 +90,10 @@ async fn requested(arrival: &mut Arrival) -> Option<Connect> {
         arrival.request = Some(request);
         arrival.pipelined = input.freeze();
     }
-    arrival.request.as_ref().map(Request::target)
+    arrival.request.as_ref().map(SocksRequest::target)
 }
 
-async fn relay<R: ChannelRead, W: ChannelWrite>(arrival: Arrival, channel: (R, W), tally: &Tally) {
+async fn relay<R: ChannelRead, W: ChannelWrite>(arrival: Arrival, channel: (R, W), tally: &ByteCounters) {
     let _carried = tally.stats.carry();
     let Arrival { stream, request, pipelined, .. } = arrival;
     let to_socket = request.map(|request| request.success()).unwrap_or_default();
@@ -105,7 +105,7 @@ async fn refuse(arrival: Arrival, error: &OpenError) {
         None => arrival.stream.reset(),
         Some(request) => {
             let deadline = clock::now() + FAREWELL;
-            let words = request.failure(socks::Refusal::from(error));
+            let words = request.failure(socks::SocksRefusal::from(error));
             // Whoever does not read it in time has had its chance.
             let _ = tokio::time::timeout_at(deadline.into(), arrival.stream.farewell(words)).await;
         }

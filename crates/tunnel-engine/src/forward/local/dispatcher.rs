@@ -9,18 +9,18 @@ use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 use super::binding::Binding;
-use super::carry::{Arrival, Outcome, carry};
+use super::carry::{Arrival, CarryOutcome, carry};
 use super::{ListenState, Orders, OutagePolicy, accept};
 use crate::alarm::Alarm;
 use crate::clock;
 use crate::forward::bind::Bound;
-use crate::forward::hold::{Held, HoldQueue, Tickets};
-use crate::forward::probe::disproof;
+use crate::forward::hold_queue::{ArrivalOrder, HeldConnection, HoldQueue};
+use crate::forward::probe::probe_failure;
 use crate::forward::refused::RefusedConnection;
-use crate::forward::relay::Tally;
-use crate::forward::seams::Opener;
+use crate::forward::relay::ByteCounters;
 use crate::forward::stats::ForwardStats;
 use crate::forward::stream::Stream;
+use crate::forward::traits::ChannelOpener;
 use crate::log_limit::{LogLimiter, PEER_INTERVAL};
 use crate::session::OpenError;
 use crate::spec::{Connect, Side};
@@ -42,9 +42,9 @@ pub(super) struct Dispatcher<O> {
     orders: watch::Receiver<Orders>,
     state: watch::Sender<ListenState>,
     stats: Arc<ForwardStats>,
-    tickets: Tickets,
+    arrivals: ArrivalOrder,
     held: HoldQueue<Arrival>,
-    live: JoinSet<Outcome>,
+    live: JoinSet<CarryOutcome>,
     turn: usize,
     accept_after: Option<Instant>,
     /// The orders to look at the addresses that have been obeyed.
@@ -60,13 +60,13 @@ pub(super) struct Dispatcher<O> {
 /// What the select of [`Dispatcher::run`] woke up for.
 enum Wake {
     Accepted(io::Result<Stream>),
-    Ended(Outcome),
+    Ended(CarryOutcome),
     NewSession,
     SourceGone,
     Look,
 }
 
-impl<O: Opener> Dispatcher<O> {
+impl<O: ChannelOpener> Dispatcher<O> {
     pub(super) fn new(
         bound: Bound,
         session: watch::Receiver<Option<O>>,
@@ -83,7 +83,7 @@ impl<O: Opener> Dispatcher<O> {
             orders,
             state,
             stats,
-            tickets: Tickets::default(),
+            arrivals: ArrivalOrder::default(),
             held: HoldQueue::new(),
             live: JoinSet::new(),
             turn: 0,
@@ -98,7 +98,7 @@ impl<O: Opener> Dispatcher<O> {
 
     pub(super) async fn run(mut self) {
         loop {
-            self.settle().await;
+            self.reconcile().await;
             if self.closing() && self.live.is_empty() {
                 return;
             }
@@ -133,7 +133,7 @@ impl<O: Opener> Dispatcher<O> {
     }
 
     /// Brings everything in line with the orders, the session and the time.
-    async fn settle(&mut self) {
+    async fn reconcile(&mut self) {
         let now = clock::now();
         let session = self.current();
         if self.closing() {
@@ -191,7 +191,7 @@ impl<O: Opener> Dispatcher<O> {
     }
 
     fn serve_held(&mut self, session: &O) {
-        while let Some(Held { connection: mut arrival, .. }) = self.held.take() {
+        while let Some(HeldConnection { connection: mut arrival, .. }) = self.held.take() {
             arrival.held = None;
             if arrival.stream.is_abandoned() {
                 self.give_up(arrival);
@@ -204,7 +204,7 @@ impl<O: Opener> Dispatcher<O> {
     async fn accepted(&mut self, accepted: io::Result<Stream>) {
         match accepted {
             Ok(stream) => {
-                let arrival = Arrival::new(self.tickets.next(), stream);
+                let arrival = Arrival::new(self.arrivals.next(), stream);
                 self.place(arrival);
             }
             Err(error) if accept::concerns_one_connection(&error) => {
@@ -222,20 +222,20 @@ impl<O: Opener> Dispatcher<O> {
         }
     }
 
-    fn ended(&mut self, outcome: Outcome) {
+    fn ended(&mut self, outcome: CarryOutcome) {
         match outcome {
-            Outcome::Carried => {}
-            Outcome::NoRequest => {
+            CarryOutcome::Carried => {}
+            CarryOutcome::NoRequest => {
                 self.stats.fail();
                 debug!(forward = self.binding.forward(), "a peer sent no SOCKS request that can be served");
             }
-            Outcome::Refused(connect, error) => {
+            CarryOutcome::Refused(connect, error) => {
                 self.stats.fail();
                 let carried = self.stats.counts().opened;
                 self.stats.note_refused(RefusedConnection::by_server(connect.clone(), &error, carried));
                 // What a SOCKS peer asks for says nothing about the forward.
                 let named = self.orders.borrow().connect != Connect::Socks;
-                match disproof(&connect, &error).filter(|_| named) {
+                match probe_failure(&connect, &error).filter(|_| named) {
                     // Told once, by the reader of the stats.
                     Some(refusal) => {
                         debug!(forward = self.binding.forward(), "{}", refusal.words);
@@ -244,7 +244,7 @@ impl<O: Opener> Dispatcher<O> {
                     None => self.log_refusal(&connect, &error),
                 }
             }
-            Outcome::SessionEnded(arrival, epoch) => {
+            CarryOutcome::SessionEnded(arrival, epoch) => {
                 if epoch == self.epoch {
                     self.ended_epoch = Some(epoch);
                 }
@@ -261,11 +261,11 @@ impl<O: Opener> Dispatcher<O> {
         let OutagePolicy::Hold { timeout, .. } = self.outage() else { return self.give_up(arrival) };
         let until = *arrival.until.get_or_insert_with(|| clock::now() + timeout);
         arrival.held = Some(self.stats.hold());
-        self.held.put(Held { ticket: arrival.ticket, until, connection: arrival });
+        self.held.put(HeldConnection { seq: arrival.seq, until, connection: arrival });
     }
 
     fn carry(&mut self, arrival: Arrival, session: O) {
-        let tally = Tally { stats: self.stats.clone(), listener: Side::Here };
+        let tally = ByteCounters { stats: self.stats.clone(), listener: Side::Here };
         let connect = self.orders.borrow().connect.clone();
         self.live.spawn(carry(arrival, connect, session, self.epoch, tally));
     }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::clock;
 use crate::forward::bind::{BindOptions, PathWatcher};
-use crate::forward::testing::{FakeSession, Far, Heard, Opening, ask, read_all, session, was_reset};
+use crate::forward::test_support::{FakeOpening, FakeSession, FarChannel, FarEvent, ask, read_all, session, was_reset};
 use crate::session::{Inbound, OpenError};
 use crate::spec::{Bind, Listen};
 
@@ -53,7 +53,7 @@ impl Fixture {
         TcpStream::connect(self.address()).await.unwrap()
     }
 
-    fn new_session(&self) -> mpsc::Receiver<Opening> {
+    fn new_session(&self) -> mpsc::Receiver<FakeOpening> {
         let (fake, opens) = session();
         self.source.send_replace(Some(fake));
         opens
@@ -79,9 +79,9 @@ impl Fixture {
 }
 
 /// Answers the request of a connection with itself.
-async fn echo(mut far: Far) {
+async fn echo(mut far: FarChannel) {
     let (request, _) = far.hear_all().await;
-    far.say(&request).await;
+    far.send(&request).await;
     far.end(Inbound::Eof).await;
 }
 
@@ -269,7 +269,7 @@ async fn a_drain_cuts_what_has_not_finished_at_its_deadline() {
     let mut opens = fixture.new_session();
     let mut live = fixture.connect().await;
     let far = opens.recv().await.unwrap().confirm();
-    far.say(b"half").await;
+    far.send(b"half").await;
     live.read_exact(&mut [0; 4]).await.unwrap();
     fixture.forward.drain(clock::now()).await;
     assert!(was_reset(&read_all(&mut live).await));
@@ -291,7 +291,7 @@ async fn a_socks_peer_is_told_of_success_only_when_the_channel_is_open() {
     let mut reply = [0; 10];
     peer.read_exact(&mut reply).await.unwrap();
     assert_eq!(reply, [5, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(far.hear.recv().await, Some(Heard::Data("early".into())));
+    assert_eq!(far.hear.recv().await, Some(FarEvent::Data("early".into())));
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Check;
-use super::finding::{Cause, Disproof, Finding};
+use super::ProbeCheck;
+use super::result::{ProbeFailure, ProbeFailureKind, ProbeResult};
 use crate::clock;
 
 /// How long a target may take for its first words. sshd may look a name up before it speaks.
@@ -21,30 +21,33 @@ pub(super) trait FirstWords {
 }
 
 /// Reads as much as it takes to know.
-pub(super) async fn check(check: &Check, target: &str, mut words: impl FirstWords) -> Finding {
-    let Check::Says(wanted) = check else { return Finding::Up(None) };
+pub(super) async fn check(check: &ProbeCheck, target: &str, mut words: impl FirstWords) -> ProbeResult {
+    let ProbeCheck::Says(wanted) = check else { return ProbeResult::Up(None) };
     let no = |cause, said: String| {
         let wanted = wanted.escape_ascii();
-        Finding::Down(Disproof::new(cause, format!("{target} {said}, not `{wanted}`")))
+        ProbeResult::Down(ProbeFailure::new(cause, format!("{target} {said}, not `{wanted}`")))
     };
     let reading = async {
         let mut said: Vec<u8> = Vec::new();
         loop {
             let common = said.len().min(wanted.len());
             if said[..common] != wanted[..common] {
-                return no(Cause::WrongBanner, format!("said `{}`", said[..said.len().min(SHOWN)].escape_ascii()));
+                return no(
+                    ProbeFailureKind::WrongBanner,
+                    format!("said `{}`", said[..said.len().min(SHOWN)].escape_ascii()),
+                );
             }
             if said.len() >= wanted.len() {
-                return Finding::Up(None);
+                return ProbeResult::Up(None);
             }
             match words.more().await {
                 Some(bytes) => said.extend_from_slice(&bytes[..bytes.len().min(SHOWN + wanted.len())]),
-                None if said.is_empty() => return no(Cause::WrongBanner, "ended without a word".to_owned()),
-                None => return no(Cause::WrongBanner, format!("said `{}` and ended", said.escape_ascii())),
+                None if said.is_empty() => return no(ProbeFailureKind::WrongBanner, "ended without a word".to_owned()),
+                None => return no(ProbeFailureKind::WrongBanner, format!("said `{}` and ended", said.escape_ascii())),
             }
         }
     };
-    let silent = || no(Cause::NoAnswer, format!("said nothing within {}s", BANNER_TIMEOUT.as_secs()));
+    let silent = || no(ProbeFailureKind::NoAnswer, format!("said nothing within {}s", BANNER_TIMEOUT.as_secs()));
     clock::timeout(BANNER_TIMEOUT, reading).await.unwrap_or_else(|_| silent())
 }
 
@@ -52,9 +55,9 @@ pub(super) async fn check(check: &Check, target: &str, mut words: impl FirstWord
 mod tests {
     use super::*;
 
-    struct Said(Vec<&'static str>);
+    struct ScriptedWords(Vec<&'static str>);
 
-    impl FirstWords for Said {
+    impl FirstWords for ScriptedWords {
         async fn more(&mut self) -> Option<Bytes> {
             if self.0.is_empty() { None } else { Some(Bytes::from_static(self.0.remove(0).as_bytes())) }
         }
@@ -68,18 +71,18 @@ mod tests {
         }
     }
 
-    async fn of(words: &[&'static str]) -> Finding {
-        check(&Check::Says("SSH-".into()), "t:1", Said(words.to_vec())).await
+    async fn of(words: &[&'static str]) -> ProbeResult {
+        check(&ProbeCheck::Says("SSH-".into()), "t:1", ScriptedWords(words.to_vec())).await
     }
 
-    fn words(finding: Finding) -> String {
-        let Finding::Down(disproof) = finding else { panic!("{finding:?}") };
-        disproof.words
+    fn words(result: ProbeResult) -> String {
+        let ProbeResult::Down(failure) = result else { panic!("{result:?}") };
+        failure.words
     }
 
     #[tokio::test]
     async fn the_right_words_are_a_proof_in_pieces_too() {
-        assert_eq!(of(&["S", "SH-2.0-x"]).await, Finding::Up(None));
+        assert_eq!(of(&["S", "SH-2.0-x"]).await, ProbeResult::Up(None));
     }
 
     #[tokio::test]
@@ -91,12 +94,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_waited_for_only_so_long() {
-        let finding = check(&Check::Says("SSH-".into()), "t:1", Silent).await;
-        assert_eq!(words(finding), "t:1 said nothing within 10s, not `SSH-`");
+        let result = check(&ProbeCheck::Says("SSH-".into()), "t:1", Silent).await;
+        assert_eq!(words(result), "t:1 said nothing within 10s, not `SSH-`");
     }
 
     #[tokio::test]
     async fn where_nothing_is_expected_nothing_is_read() {
-        assert_eq!(check(&Check::Accepts, "t:1", Silent).await, Finding::Up(None));
+        assert_eq!(check(&ProbeCheck::Accepts, "t:1", Silent).await, ProbeResult::Up(None));
     }
 }

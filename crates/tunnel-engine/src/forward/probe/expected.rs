@@ -31,7 +31,7 @@ pub(in crate::forward) struct Expected {
 
 /// How far some first bytes agree with a nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::forward) enum Likeness {
+pub(in crate::forward) enum NonceMatch {
     /// This is it.
     Same,
     /// So far.
@@ -60,13 +60,13 @@ impl Expectations {
 
 impl Expected {
     /// Compares `bytes`, which follow `seen` bytes that agreed.
-    pub(in crate::forward) fn compare(&self, seen: usize, bytes: &[u8]) -> Likeness {
+    pub(in crate::forward) fn compare(&self, seen: usize, bytes: &[u8]) -> NonceMatch {
         let rest = self.nonce.get(seen..).unwrap_or_default();
         let common = rest.len().min(bytes.len());
         match (rest[..common] == bytes[..common], seen + common) {
-            (false, _) => Likeness::Different,
-            (true, all) if all == self.nonce.len() => Likeness::Same,
-            (true, some) => Likeness::Partly(some),
+            (false, _) => NonceMatch::Different,
+            (true, all) if all == self.nonce.len() => NonceMatch::Same,
+            (true, some) => NonceMatch::Partly(some),
         }
     }
 
@@ -133,10 +133,10 @@ mod tests {
         let expecting = expectations.expect(&listen);
         let (nonce, expected) = (expecting.nonce(), expectations.on(&listen).expect("a nonce is on its way"));
         assert!(!matches!(nonce[0], 4 | 5), "no SOCKS request");
-        assert_eq!(expected.compare(0, &nonce[..3]), Likeness::Partly(3));
-        assert_eq!(expected.compare(3, &nonce[3..]), Likeness::Same);
-        assert_eq!(expected.compare(0, b"GET / HTTP/1.1"), Likeness::Different);
-        assert_eq!(expected.compare(0, b""), Likeness::Partly(0));
+        assert_eq!(expected.compare(0, &nonce[..3]), NonceMatch::Partly(3));
+        assert_eq!(expected.compare(3, &nonce[3..]), NonceMatch::Same);
+        assert_eq!(expected.compare(0, b"GET / HTTP/1.1"), NonceMatch::Different);
+        assert_eq!(expected.compare(0, b""), NonceMatch::Partly(0));
         drop(expecting);
         assert!(expectations.on(&listen).is_none());
     }

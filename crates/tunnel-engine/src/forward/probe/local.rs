@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Check;
+use super::ProbeCheck;
 use super::banner::{self, FirstWords};
-use super::finding::{Cause, Disproof, Finding, disproof};
+use super::result::{ProbeFailure, ProbeFailureKind, ProbeResult, probe_failure};
 use crate::clock;
-use crate::session::{Channel, ChannelRead as _, ChannelReader, ChannelWrite as _, Inbound, Origin, Session};
+use crate::session::{Channel, ChannelRead as _, ChannelReader, ChannelWrite as _, Inbound, Originator, Session};
 use crate::spec::Connect;
 
 /// How long the server may take to connect to the target. Its kernel tries for two minutes; nobody who waits for a
@@ -20,28 +20,28 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Asks the server of `session` to connect to `target`. A target in front of which the session is silent proves
 /// nothing.
-pub async fn probe_local(session: &Session, target: &Connect, check: &Check) -> Finding {
-    let origin = Origin::unknown();
+pub async fn probe_local(session: &Session, target: &Connect, check: &ProbeCheck) -> ProbeResult {
+    let origin = Originator::unknown();
     let opened = clock::timeout(OPEN_TIMEOUT, session.open_direct(target, &origin)).await;
-    let finding = match opened {
+    let result = match opened {
         Ok(Ok(Channel { reader, writer })) => {
-            let finding = banner::check(check, &target.to_string(), Words(reader)).await;
+            let result = banner::check(check, &target.to_string(), ChannelWords(reader)).await;
             writer.close().await;
-            finding
+            result
         }
-        Ok(Err(error)) => disproof(target, &error).map_or(Finding::Nothing, Finding::Down),
-        Err(_) => Finding::Down(Disproof::new(
-            Cause::NoAnswer,
+        Ok(Err(error)) => probe_failure(target, &error).map_or(ProbeResult::Nothing, ProbeResult::Down),
+        Err(_) => ProbeResult::Down(ProbeFailure::new(
+            ProbeFailureKind::NoAnswer,
             format!("the server did not reach {target} within {}s", OPEN_TIMEOUT.as_secs()),
         )),
     };
-    let silent = matches!(&finding, Finding::Down(Disproof { cause: Cause::NoAnswer, .. }));
-    if silent && session.ping(PING_TIMEOUT).await.is_err() { Finding::Nothing } else { finding }
+    let silent = matches!(&result, ProbeResult::Down(ProbeFailure { cause: ProbeFailureKind::NoAnswer, .. }));
+    if silent && session.ping(PING_TIMEOUT).await.is_err() { ProbeResult::Nothing } else { result }
 }
 
-struct Words(ChannelReader);
+struct ChannelWords(ChannelReader);
 
-impl FirstWords for Words {
+impl FirstWords for ChannelWords {
     async fn more(&mut self) -> Option<Bytes> {
         match self.0.read().await {
             Inbound::Data(bytes) => Some(bytes),

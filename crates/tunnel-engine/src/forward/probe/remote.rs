@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::finding::{Cause, Disproof, Finding};
+use super::result::{ProbeFailure, ProbeFailureKind, ProbeResult};
 use crate::clock;
 use crate::forward::remote::Routes;
 use crate::session::{
-    Channel, ChannelRead as _, ChannelReader, ChannelWrite as _, Inbound, OpenError, Origin, RemoteListen, Session,
+    Channel, ChannelRead as _, ChannelReader, ChannelWrite as _, Inbound, OpenError, Originator, RemoteListen, Session,
 };
 use crate::spec::Connect;
 
@@ -25,22 +25,24 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// Sends a nonce to `listen` (with its real port) through `session`, and waits for it on the same session, whose
 /// connections `routes` takes.
-pub async fn probe_remote(session: &Session, routes: &Routes, listen: &RemoteListen) -> Finding {
+pub async fn probe_remote(session: &Session, routes: &Routes, listen: &RemoteListen) -> ProbeResult {
     let (first, second) = probed_at(listen);
-    let knocked = knock(session, routes, listen, &first).await;
-    let Some(second) = second.filter(|_| matches!(knocked, Knock::Refused(_))) else { return knocked.finding(&first) };
-    match knock(session, routes, listen, &second).await {
-        Knock::Came => Finding::Up(Some(format!(
+    let answer = send_nonce(session, routes, listen, &first).await;
+    let Some(second) = second.filter(|_| matches!(answer, NonceAnswer::Refused(_))) else {
+        return answer.result(&first);
+    };
+    match send_nonce(session, routes, listen, &second).await {
+        NonceAnswer::Came => ProbeResult::Up(Some(format!(
             "the server listens on {second}, not on {first}: see GatewayPorts in its sshd_config"
         ))),
-        Knock::Refused(_) => knocked.finding(&first),
-        other @ (Knock::Lost(_) | Knock::Forbidden(_) | Knock::Nothing) => other.finding(&second),
+        NonceAnswer::Refused(_) => answer.result(&first),
+        other @ (NonceAnswer::Lost(_) | NonceAnswer::Forbidden(_) | NonceAnswer::Nothing) => other.result(&second),
     }
 }
 
 /// As [`probe_remote`], by one address of the server's choice of ours: does the listener take connections there, too?
-pub async fn probe_remote_at(session: &Session, routes: &Routes, listen: &RemoteListen, at: &Connect) -> Finding {
-    knock(session, routes, listen, at).await.finding(at)
+pub async fn probe_remote_at(session: &Session, routes: &Routes, listen: &RemoteListen, at: &Connect) -> ProbeResult {
+    send_nonce(session, routes, listen, at).await.result(at)
 }
 
 /// Where the listener is to be found on the server: first here, then, where nothing listens there, on loopback. The server
@@ -58,7 +60,7 @@ pub fn probed_at(listen: &RemoteListen) -> (Connect, Option<Connect>) {
 }
 
 /// What one address made of a nonce.
-enum Knock {
+enum NonceAnswer {
     /// It came back.
     Came,
     /// Nobody listens there; the server's words.
@@ -71,35 +73,37 @@ enum Knock {
     Nothing,
 }
 
-impl Knock {
-    fn finding(self, at: &Connect) -> Finding {
+impl NonceAnswer {
+    fn result(self, at: &Connect) -> ProbeResult {
         match self {
-            Self::Came => Finding::Up(None),
-            Self::Refused(words) => Finding::Down(Disproof::new(
-                Cause::NotListening,
+            Self::Came => ProbeResult::Up(None),
+            Self::Refused(words) => ProbeResult::Down(ProbeFailure::new(
+                ProbeFailureKind::NotListening,
                 format!("nothing listens on {at} on the server: {words}"),
             )),
-            Self::Lost(how) => Finding::Stale(format!("another session or program holds {at} on the server: {how}")),
-            Self::Forbidden(words) => Finding::Unverified(format!("cannot be checked: {words}")),
-            Self::Nothing => Finding::Nothing,
+            Self::Lost(how) => {
+                ProbeResult::Stale(format!("another session or program holds {at} on the server: {how}"))
+            }
+            Self::Forbidden(words) => ProbeResult::Unverified(format!("cannot be checked: {words}")),
+            Self::Nothing => ProbeResult::Nothing,
         }
     }
 }
 
-async fn knock(session: &Session, routes: &Routes, listen: &RemoteListen, at: &Connect) -> Knock {
+async fn send_nonce(session: &Session, routes: &Routes, listen: &RemoteListen, at: &Connect) -> NonceAnswer {
     let expecting = routes.expectations().expect(listen);
-    let origin = Origin::unknown();
+    let origin = Originator::unknown();
     let opened = clock::timeout(OPEN_TIMEOUT, session.open_direct(at, &origin)).await;
     let channel = match opened {
         Ok(Ok(channel)) => channel,
-        Ok(Err(error @ OpenError::ConnectFailed(_))) => return Knock::Refused(error.to_string()),
+        Ok(Err(error @ OpenError::ConnectFailed(_))) => return NonceAnswer::Refused(error.to_string()),
         Ok(Err(error @ (OpenError::Prohibited(_) | OpenError::UnknownType(_)))) => {
-            return Knock::Forbidden(error.to_string());
+            return NonceAnswer::Forbidden(error.to_string());
         }
         Ok(Err(
             OpenError::ResourceShortage(_) | OpenError::Other { .. } | OpenError::Timeout | OpenError::SessionEnded,
         ))
-        | Err(_) => return Knock::Nothing,
+        | Err(_) => return NonceAnswer::Nothing,
     };
     let Channel { mut reader, writer } = channel;
     let found = async {
@@ -111,13 +115,13 @@ async fn knock(session: &Session, routes: &Routes, listen: &RemoteListen, at: &C
             silent = missed(session, "what was sent there did not come back") => silent,
         }
     };
-    let knock = tokio::select! {
+    let answer = tokio::select! {
         biased;
-        () = expecting.heard() => Knock::Came,
+        () = expecting.heard() => NonceAnswer::Came,
         other = found => other,
     };
     writer.close().await;
-    if matches!(knock, Knock::Lost(_)) && expecting.was_crowded() { Knock::Nothing } else { knock }
+    if matches!(answer, NonceAnswer::Lost(_)) && expecting.was_crowded() { NonceAnswer::Nothing } else { answer }
 }
 
 /// Whoever answers or hangs up is not our own listener: that one is only ever heard at our end.
@@ -130,14 +134,14 @@ async fn stranger(reader: &mut ChannelReader) -> &'static str {
 }
 
 /// Nothing came while everything else does. A slow link is no proof: what is asked after the nonce is answered after it.
-async fn missed(session: &Session, how: &str) -> Knock {
+async fn missed(session: &Session, how: &str) -> NonceAnswer {
     for _ in 0..PINGS {
         if session.ping(PING_TIMEOUT).await.is_err() {
-            return Knock::Nothing;
+            return NonceAnswer::Nothing;
         }
     }
     tokio::time::sleep_until(tokio::time::Instant::from_std(clock::now() + GRACE)).await;
-    Knock::Lost(how.to_owned())
+    NonceAnswer::Lost(how.to_owned())
 }
 
 #[cfg(test)]

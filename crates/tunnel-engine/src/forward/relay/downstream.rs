@@ -4,7 +4,7 @@ use bytes::{Buf as _, Bytes};
 use tokio::io::AsyncWriteExt as _;
 
 use super::inbox::{Batch, Inbox, Tail};
-use super::{Ending, Tally};
+use super::{ByteCounters, RelayOutcome};
 use crate::forward::stream::Writable;
 use crate::session::ChannelRead;
 
@@ -14,7 +14,7 @@ pub(super) enum Down {
     /// The channel said EOF, everything before it was written, and the socket was told.
     Ended,
     /// And with it the connection.
-    Stopped(Ending),
+    Stopped(RelayOutcome),
 }
 
 /// Writes to the socket what the channel says, until it says no more.
@@ -22,7 +22,7 @@ pub(super) async fn run<R: ChannelRead>(
     inbox: &mut Inbox<R>,
     mut socket: impl Writable,
     first: Bytes,
-    tally: &Tally,
+    tally: &ByteCounters,
 ) -> Down {
     let mut batch = Batch::default();
     batch.push(first);
@@ -30,18 +30,18 @@ pub(super) async fn run<R: ChannelRead>(
     loop {
         while batch.has_remaining() {
             match socket.write_buf(&mut batch).await {
-                Ok(0) | Err(_) => return Down::Stopped(Ending::SocketBroke),
+                Ok(0) | Err(_) => return Down::Stopped(RelayOutcome::SocketBroke),
                 Ok(written) => tally.to_socket(written),
             }
         }
         match tail {
             Tail::More => tail = inbox.fill(&mut batch).await,
-            Tail::Closed => return Down::Stopped(Ending::FarReset),
-            Tail::Lost => return Down::Stopped(Ending::Lost),
+            Tail::Closed => return Down::Stopped(RelayOutcome::FarReset),
+            Tail::Lost => return Down::Stopped(RelayOutcome::Lost),
             Tail::Eof => {
                 return match socket.shutdown().await {
                     Ok(()) => Down::Ended,
-                    Err(_) => Down::Stopped(Ending::SocketBroke),
+                    Err(_) => Down::Stopped(RelayOutcome::SocketBroke),
                 };
             }
         }

@@ -6,7 +6,7 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt as _;
 
-use super::Ending;
+use super::RelayOutcome;
 use crate::session::{ChannelRead, Inbound};
 
 /// Bytes taken before they are written out. Enough for eight full packets in one system call; what more arrives
@@ -58,13 +58,13 @@ impl<R: ChannelRead> Inbox<R> {
     }
 
     /// Waits, after the channel's EOF, until it is closed or lost.
-    pub(super) async fn close(&mut self) -> Ending {
+    pub(super) async fn close(&mut self) -> RelayOutcome {
         loop {
             match self.reader.read().await {
                 // RFC 4254 section 5.3 forbids data after EOF; a peer that sends it is not worth a session.
                 Inbound::Data(_) | Inbound::Eof => {}
-                Inbound::Closed => return Ending::Complete,
-                Inbound::Lost => return Ending::Lost,
+                Inbound::Closed => return RelayOutcome::Complete,
+                Inbound::Lost => return RelayOutcome::Lost,
             }
         }
     }

@@ -9,15 +9,15 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 use crate::forward::stream::Stream;
-use crate::forward::testing::{Far, Heard, channel, read_all, tcp_pair, was_reset};
+use crate::forward::test_support::{FarChannel, FarEvent, channel, read_all, tcp_pair, was_reset};
 use crate::session::Inbound;
 use crate::task;
 
 struct Carried {
     peer: TcpStream,
-    far: Far,
+    far: FarChannel,
     stats: Arc<ForwardStats>,
-    relay: AbortOnDropHandle<Ending>,
+    relay: AbortOnDropHandle<RelayOutcome>,
 }
 
 /// A connection that is being relayed: `peer` at one end, `far` at the other.
@@ -25,7 +25,7 @@ async fn carried_with(depth: usize) -> Carried {
     let (peer, near) = tcp_pair().await;
     let (channel, far) = channel(depth);
     let stats = Arc::new(ForwardStats::default());
-    let tally = Tally { stats: stats.clone(), listener: Side::Here };
+    let tally = ByteCounters { stats: stats.clone(), listener: Side::Here };
     let relay = task::owned(async move { Stream::Tcp(near).relay(channel, Prelude::default(), &tally).await });
     Carried { peer, far, stats, relay }
 }
@@ -43,12 +43,12 @@ async fn an_answer_still_comes_after_the_peer_ended_its_request() {
     let Carried { mut peer, mut far, stats, relay } = carried().await;
     peer.write_all(b"request").await.unwrap();
     peer.shutdown().await.unwrap();
-    assert_eq!(far.hear_all().await, (b"request".to_vec(), Some(Heard::Eof)));
-    far.say(b"answer").await;
+    assert_eq!(far.hear_all().await, (b"request".to_vec(), Some(FarEvent::Eof)));
+    far.send(b"answer").await;
     far.end(Inbound::Eof).await;
     assert_eq!(read_all(&mut peer).await.unwrap(), b"answer");
-    assert_eq!(relay.await.unwrap(), Ending::Complete);
-    assert_eq!(far.hear.recv().await, Some(Heard::Close));
+    assert_eq!(relay.await.unwrap(), RelayOutcome::Complete);
+    assert_eq!(far.hear.recv().await, Some(FarEvent::Close));
     let counts = stats.counts();
     assert_eq!((counts.bytes_out, counts.bytes_in), (7, 6));
 }
@@ -56,20 +56,20 @@ async fn an_answer_still_comes_after_the_peer_ended_its_request() {
 #[tokio::test]
 async fn a_peer_can_still_send_after_the_far_side_ended() {
     let Carried { mut peer, mut far, relay, .. } = carried().await;
-    far.say(b"banner").await;
+    far.send(b"banner").await;
     far.end(Inbound::Eof).await;
     assert_eq!(read_all(&mut peer).await.unwrap(), b"banner");
     peer.write_all(b"late").await.unwrap();
     peer.shutdown().await.unwrap();
-    assert_eq!(far.hear_all().await, (b"late".to_vec(), Some(Heard::Eof)));
-    assert_eq!(relay.await.unwrap(), Ending::Complete);
+    assert_eq!(far.hear_all().await, (b"late".to_vec(), Some(FarEvent::Eof)));
+    assert_eq!(relay.await.unwrap(), RelayOutcome::Complete);
 }
 
 #[tokio::test]
 async fn a_close_without_an_end_before_it_and_a_lost_session_reset_the_peer() {
-    for (end, ending) in [(Inbound::Closed, Ending::FarReset), (Inbound::Lost, Ending::Lost)] {
+    for (end, ending) in [(Inbound::Closed, RelayOutcome::FarReset), (Inbound::Lost, RelayOutcome::Lost)] {
         let Carried { mut peer, far, relay, .. } = carried().await;
-        far.say(b"half of an ans").await;
+        far.send(b"half of an ans").await;
         let mut start = [0; 14];
         peer.read_exact(&mut start).await.unwrap();
         far.end(end).await;
@@ -83,8 +83,8 @@ async fn a_reset_peer_closes_the_channel_without_an_end() {
     let Carried { peer, mut far, relay, .. } = carried().await;
     socket2::SockRef::from(&peer).set_linger(Some(std::time::Duration::ZERO)).unwrap();
     drop(peer);
-    assert_eq!(relay.await.unwrap(), Ending::SocketBroke);
-    assert_eq!(far.hear_all().await, (Vec::new(), Some(Heard::Close)));
+    assert_eq!(relay.await.unwrap(), RelayOutcome::SocketBroke);
+    assert_eq!(far.hear_all().await, (Vec::new(), Some(FarEvent::Close)));
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn what_came_before_the_close_is_delivered_even_to_a_slow_peer() {
         let answer = answer.clone();
         async move {
             for piece in answer.chunks(32 * 1024) {
-                far.say(piece).await;
+                far.send(piece).await;
             }
             far.end(Inbound::Eof).await;
             far.end(Inbound::Closed).await;
@@ -107,7 +107,7 @@ async fn what_came_before_the_close_is_delivered_even_to_a_slow_peer() {
     peer.read_exact(&mut first).await.unwrap();
     let rest = read_all(&mut peer).await.unwrap();
     assert!([&first[..], &rest].concat() == answer);
-    assert_eq!(relay.await.unwrap(), Ending::Complete);
+    assert_eq!(relay.await.unwrap(), RelayOutcome::Complete);
     drop(said.await.unwrap());
 }
 
@@ -119,7 +119,7 @@ async fn a_close_ends_an_upload_that_the_far_side_no_longer_takes() {
         while peer.write_all(&piece).await.is_ok() {}
     });
     far.end(Inbound::Closed).await;
-    assert_eq!(relay.await.unwrap(), Ending::FarReset);
+    assert_eq!(relay.await.unwrap(), RelayOutcome::FarReset);
     upload.await.unwrap();
     drop(far);
 }
@@ -147,7 +147,7 @@ async fn a_slow_peer_holds_the_far_side_back() {
 #[tokio::test]
 async fn a_relay_that_is_aborted_does_not_look_like_a_whole_answer() {
     let Carried { mut peer, far, relay, .. } = carried().await;
-    far.say(b"half").await;
+    far.send(b"half").await;
     peer.read_exact(&mut [0; 4]).await.unwrap();
     drop(relay);
     assert!(was_reset(&read_all(&mut peer).await));
@@ -157,19 +157,19 @@ async fn a_relay_that_is_aborted_does_not_look_like_a_whole_answer() {
 async fn bytes_read_past_a_handshake_come_first_in_both_directions() {
     let (mut peer, near) = tcp_pair().await;
     let (channel, mut far) = channel(8);
-    let tally = Tally { stats: Arc::default(), listener: Side::Server };
+    let tally = ByteCounters { stats: Arc::default(), listener: Side::Server };
     let prelude = Prelude { to_channel: "early ".into(), to_socket: "granted ".into() };
     let relay = task::owned({
-        let tally = Tally { stats: tally.stats.clone(), listener: Side::Server };
+        let tally = ByteCounters { stats: tally.stats.clone(), listener: Side::Server };
         async move { Stream::Tcp(near).relay(channel, prelude, &tally).await }
     });
-    far.say(b"down").await;
+    far.send(b"down").await;
     far.end(Inbound::Eof).await;
     peer.write_all(b"up").await.unwrap();
     peer.shutdown().await.unwrap();
     assert_eq!(read_all(&mut peer).await.unwrap(), b"granted down");
     assert_eq!(far.hear_all().await.0, b"early up");
-    assert_eq!(relay.await.unwrap(), Ending::Complete);
+    assert_eq!(relay.await.unwrap(), RelayOutcome::Complete);
     let counts = tally.stats.counts();
     assert_eq!((counts.bytes_in, counts.bytes_out), (8, 12), "a listener on the server is fed by what goes up");
 }
@@ -180,7 +180,7 @@ fn both_ways(up: Vec<u8>, down: Vec<u8>, pieces: Vec<usize>, depth: usize) {
     runtime.block_on(async {
         let Carried { peer, far, relay, .. } = carried_with(depth).await;
         let (mut read, mut write) = peer.into_split();
-        let Far { say, mut hear } = far;
+        let FarChannel { say, mut hear } = far;
         let sizes = || pieces.iter().copied().cycle();
         let send_up = async {
             let mut rest = &up[..];
@@ -206,7 +206,7 @@ fn both_ways(up: Vec<u8>, down: Vec<u8>, pieces: Vec<usize>, depth: usize) {
         };
         let hear_up = async {
             let mut heard = Vec::new();
-            while let Some(Heard::Data(bytes)) = hear.recv().await {
+            while let Some(FarEvent::Data(bytes)) = hear.recv().await {
                 heard.extend_from_slice(&bytes);
             }
             heard
@@ -219,7 +219,7 @@ fn both_ways(up: Vec<u8>, down: Vec<u8>, pieces: Vec<usize>, depth: usize) {
         let ((), (), heard_up, heard_down) = tokio::join!(send_up, send_down, hear_up, hear_down);
         assert!(heard_up == up, "up");
         assert!(heard_down == down, "down");
-        assert_eq!(relay.await.unwrap(), Ending::Complete);
+        assert_eq!(relay.await.unwrap(), RelayOutcome::Complete);
     });
 }
 

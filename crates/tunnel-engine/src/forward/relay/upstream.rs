@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use tokio::io::AsyncReadExt as _;
 
-use super::Tally;
+use super::ByteCounters;
 use crate::forward::stream::Readable;
 use crate::session::{ChannelGone, ChannelWrite};
 
@@ -30,7 +30,7 @@ pub(super) enum Up {
 }
 
 /// Says to the channel what the socket's peer sends, until it sends no more. Holds no buffer while idle.
-pub(super) async fn run<W: ChannelWrite>(socket: impl Readable, writer: &W, first: Bytes, tally: &Tally) -> Up {
+pub(super) async fn run<W: ChannelWrite>(socket: impl Readable, writer: &W, first: Bytes, tally: &ByteCounters) -> Up {
     match copy(socket, writer, first, tally).await {
         Ok(up) => up,
         Err(ChannelGone) => Up::ChannelGone,
@@ -41,9 +41,9 @@ async fn copy<W: ChannelWrite>(
     mut socket: impl Readable,
     writer: &W,
     first: Bytes,
-    tally: &Tally,
+    tally: &ByteCounters,
 ) -> Result<Up, ChannelGone> {
-    say(writer, first, tally).await?;
+    write_bytes(writer, first, tally).await?;
     let mut buffer = BytesMut::new();
     let mut want = SMALL_READ;
     loop {
@@ -74,13 +74,13 @@ async fn copy<W: ChannelWrite>(
                 if read == room {
                     want = (want * 4).min(LARGE_READ);
                 }
-                say(writer, buffer.split().freeze(), tally).await?;
+                write_bytes(writer, buffer.split().freeze(), tally).await?;
             }
         }
     }
 }
 
-async fn say<W: ChannelWrite>(writer: &W, bytes: Bytes, tally: &Tally) -> Result<(), ChannelGone> {
+async fn write_bytes<W: ChannelWrite>(writer: &W, bytes: Bytes, tally: &ByteCounters) -> Result<(), ChannelGone> {
     if bytes.is_empty() {
         return Ok(());
     }

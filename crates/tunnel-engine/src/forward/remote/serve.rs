@@ -5,20 +5,20 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 
 use super::RemoteTarget;
+use super::classify::ChannelSource;
 use super::connect::connect;
-use super::sift::Way;
 use crate::clock;
 use crate::forward::probe::disproof_here;
 use crate::forward::refused::RefusedConnection;
-use crate::forward::relay::{Prelude, Tally};
-use crate::forward::seams::Incoming;
-use crate::forward::socks::{self, Refusal, Talk};
+use crate::forward::relay::{ByteCounters, Prelude};
+use crate::forward::socks::{self, HandshakeIo, SocksRefusal};
 use crate::forward::stream::Stream;
+use crate::forward::traits::Incoming;
 use crate::session::{ChannelRead, ChannelWrite, Inbound, RejectReason};
 use crate::spec::{Connect, Side};
 
 /// What became of a connection.
-pub(super) enum Outcome {
+pub(super) enum ServeOutcome {
     /// It was carried to its end.
     Carried,
     /// Our target did not take it; the stats say so.
@@ -36,43 +36,43 @@ pub(super) enum Outcome {
 }
 
 /// Connects, accepts, relays. What is not carried counts as failed.
-pub(super) async fn serve<I: Incoming>(incoming: Way<I>, target: RemoteTarget) -> Outcome {
+pub(super) async fn serve<I: Incoming>(incoming: ChannelSource<I>, target: RemoteTarget) -> ServeOutcome {
     let stats = target.stats.clone();
     let outcome = match &target.connect {
         Connect::Socks => by_request(incoming, target).await,
         Connect::Tcp { .. } | Connect::Unix(_) | Connect::Device(_) => by_name(incoming, target).await,
     };
-    if !matches!(outcome, Outcome::Carried) {
+    if !matches!(outcome, ServeOutcome::Carried) {
         stats.fail();
     }
     outcome
 }
 
-async fn by_name<I: Incoming>(incoming: Way<I>, target: RemoteTarget) -> Outcome {
+async fn by_name<I: Incoming>(incoming: ChannelSource<I>, target: RemoteTarget) -> ServeOutcome {
     let stream = match connect(&target.connect, target.family).await {
         Ok(stream) => stream,
         Err(error) => {
             incoming.reject(RejectReason::ConnectFailed).await;
             note(&target, target.connect.clone(), &error);
             target.stats.refuse(disproof_here(&target.connect, &error));
-            return Outcome::Refused;
+            return ServeOutcome::Refused;
         }
     };
     match incoming.accept().await {
         Ok(channel) => relay(stream, channel, Prelude::default(), &target).await,
-        Err(_) => Outcome::SessionEnded,
+        Err(_) => ServeOutcome::SessionEnded,
     }
 }
 
 /// As ssh's `-R` with a bare port: yes first, because the target comes over the channel.
-async fn by_request<I: Incoming>(incoming: Way<I>, target: RemoteTarget) -> Outcome {
-    let Ok((mut reader, writer)) = incoming.accept().await else { return Outcome::SessionEnded };
+async fn by_request<I: Incoming>(incoming: ChannelSource<I>, target: RemoteTarget) -> ServeOutcome {
+    let Ok((mut reader, writer)) = incoming.accept().await else { return ServeOutcome::SessionEnded };
     let mut input = BytesMut::new();
-    let mut peer = ChannelTalk { reader: &mut reader, writer: &writer };
+    let mut peer = ChannelHandshakeIo { reader: &mut reader, writer: &writer };
     let handshake = socks::serve(&mut peer, &mut input);
     let Some(request) = clock::timeout(socks::HANDSHAKE_TIMEOUT, handshake).await.ok().flatten() else {
         writer.close().await;
-        return Outcome::NoRequest;
+        return ServeOutcome::NoRequest;
     };
     let connected = match permitted(&request.target(), &target) {
         Ok(()) => connect(&request.target(), target.family).await,
@@ -85,9 +85,9 @@ async fn by_request<I: Incoming>(incoming: Way<I>, target: RemoteTarget) -> Outc
         }
         Err(error) => {
             note(&target, request.target(), &error);
-            peer.part(request.failure(Refusal::from(&error))).await;
+            peer.part(request.failure(SocksRefusal::from(&error))).await;
             writer.close().await;
-            Outcome::RequestRefused(request.target(), error)
+            ServeOutcome::RequestRefused(request.target(), error)
         }
     }
 }
@@ -113,20 +113,20 @@ async fn relay<R: ChannelRead, W: ChannelWrite>(
     channel: (R, W),
     prelude: Prelude,
     target: &RemoteTarget,
-) -> Outcome {
+) -> ServeOutcome {
     let _carried = target.stats.carry();
-    let tally = Tally { stats: target.stats.clone(), listener: Side::Server };
+    let tally = ByteCounters { stats: target.stats.clone(), listener: Side::Server };
     stream.relay(channel, prelude, &tally).await;
-    Outcome::Carried
+    ServeOutcome::Carried
 }
 
 /// A SOCKS handshake over a channel. It takes whole packets, so at most one more than the longest handshake.
-struct ChannelTalk<'a, R, W> {
+struct ChannelHandshakeIo<'a, R, W> {
     reader: &'a mut R,
     writer: &'a W,
 }
 
-impl<R: ChannelRead, W: ChannelWrite> Talk for ChannelTalk<'_, R, W> {
+impl<R: ChannelRead, W: ChannelWrite> HandshakeIo for ChannelHandshakeIo<'_, R, W> {
     async fn more(&mut self, input: &mut BytesMut, _most: usize) -> bool {
         match self.reader.read().await {
             Inbound::Data(bytes) => {
@@ -137,7 +137,7 @@ impl<R: ChannelRead, W: ChannelWrite> Talk for ChannelTalk<'_, R, W> {
         }
     }
 
-    async fn say(&mut self, words: Bytes) -> bool {
+    async fn send(&mut self, words: Bytes) -> bool {
         self.writer.write(words).await.is_ok()
     }
 

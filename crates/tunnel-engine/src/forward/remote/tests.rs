@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::forward::testing::{FakeIncoming, Heard, incoming, read_all};
+use crate::forward::test_support::{FakeIncoming, FarEvent, incoming, read_all};
 use crate::session::Inbound;
 
 fn port(port: u16) -> RemoteListen {
@@ -45,12 +45,12 @@ async fn a_connection_is_accepted_once_its_target_is_connected_and_carried_both_
     hand_over.send(connection).await.ok().unwrap();
     let (mut accepted, _) = listener.accept().await.unwrap();
     assert_eq!(answer.await.unwrap(), Ok(()));
-    far.say(b"request").await;
+    far.send(b"request").await;
     far.end(Inbound::Eof).await;
     assert_eq!(read_all(&mut accepted).await.unwrap(), b"request");
     accepted.write_all(b"answer").await.unwrap();
     drop(accepted);
-    assert_eq!(far.hear_all().await, (b"answer".to_vec(), Some(Heard::Eof)));
+    assert_eq!(far.hear_all().await, (b"answer".to_vec(), Some(FarEvent::Eof)));
     forwards.drain(clock::now() + Duration::from_secs(3600)).await;
     let counts = target.stats.counts();
     assert_eq!((counts.opened, counts.active, counts.failed), (1, 0, 0));
@@ -122,15 +122,15 @@ async fn a_reverse_socks_peer_is_connected_from_here_to_where_it_asks() {
     hand_over.send(connection).await.ok().unwrap();
     assert_eq!(answer.await.unwrap(), Ok(()), "before the target is known");
     let [high, low] = target_port.to_be_bytes();
-    far.say(&[5, 1, 0]).await;
-    assert_eq!(far.hear.recv().await, Some(Heard::Data(vec![5, 0].into())));
-    far.say(&[&[5, 1, 0, 1, 127, 0, 0, 1, high, low][..], b"early"].concat()).await;
+    far.send(&[5, 1, 0]).await;
+    assert_eq!(far.hear.recv().await, Some(FarEvent::Data(vec![5, 0].into())));
+    far.send(&[&[5, 1, 0, 1, 127, 0, 0, 1, high, low][..], b"early"].concat()).await;
     far.end(Inbound::Eof).await;
     let (mut accepted, _) = listener.accept().await.unwrap();
     assert_eq!(read_all(&mut accepted).await.unwrap(), b"early");
     drop(accepted);
     let (heard, end) = far.hear_all().await;
-    assert_eq!((heard, end), (vec![5, 0, 0, 1, 0, 0, 0, 0, 0, 0], Some(Heard::Eof)));
+    assert_eq!((heard, end), (vec![5, 0, 0, 1, 0, 0, 0, 0, 0, 0], Some(FarEvent::Eof)));
     drop(forwards);
 }
 
@@ -144,8 +144,8 @@ async fn a_reverse_socks_peer_is_told_that_its_target_refused() {
     let (connection, mut far, _answer) = incoming(port(1080));
     hand_over.send(connection).await.ok().unwrap();
     let [high, low] = target_port.to_be_bytes();
-    far.say(&[4, 1, high, low, 127, 0, 0, 1, 0]).await;
-    assert_eq!(far.hear_all().await, (vec![0, 0x5b, 0, 0, 0, 0, 0, 0], Some(Heard::Eof)));
+    far.send(&[4, 1, high, low, 127, 0, 0, 1, 0]).await;
+    assert_eq!(far.hear_all().await, (vec![0, 0x5b, 0, 0, 0, 0, 0, 0], Some(FarEvent::Eof)));
     drop(forwards);
 }
 

@@ -2,23 +2,23 @@
 
 use bytes::BytesMut;
 
-use super::{Handshake, MAX_HANDSHAKE, Step};
+use super::{MAX_HANDSHAKE, SocksHandshake, SocksStep};
 use crate::spec::Connect;
 
 /// What became of a handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SocksTalk {
+pub struct SocksTranscript {
     /// All that was said to the peer.
     pub said: Vec<u8>,
     /// How it ended.
-    pub end: SocksEnd,
+    pub end: SocksOutcome,
     /// What was not read.
     pub left: Vec<u8>,
 }
 
 /// How a handshake ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SocksEnd {
+pub enum SocksOutcome {
     /// More bytes are awaited.
     Open,
     /// It asks for a connection.
@@ -28,26 +28,26 @@ pub enum SocksEnd {
 }
 
 /// Feeds the pieces one after the other. Panics where more is awaited than the longest handshake.
-pub fn socks_talk(pieces: &[&[u8]]) -> SocksTalk {
-    let (mut handshake, mut input, mut said) = (Handshake::default(), BytesMut::new(), Vec::new());
+pub fn socks_talk(pieces: &[&[u8]]) -> SocksTranscript {
+    let (mut handshake, mut input, mut said) = (SocksHandshake::default(), BytesMut::new(), Vec::new());
     let mut pieces = pieces.iter();
     let end = loop {
         match handshake.advance(&mut input) {
-            Step::Need => {
+            SocksStep::Need => {
                 assert!(input.len() < MAX_HANDSHAKE, "it wants more than the longest handshake");
                 match pieces.next() {
                     Some(piece) => input.extend_from_slice(piece),
-                    None => break SocksEnd::Open,
+                    None => break SocksOutcome::Open,
                 }
             }
-            Step::Say(words) => said.extend_from_slice(&words),
-            Step::Request(request) => break SocksEnd::Request(request.target()),
-            Step::Reject(words) => {
+            SocksStep::Say(words) => said.extend_from_slice(&words),
+            SocksStep::Request(request) => break SocksOutcome::Request(request.target()),
+            SocksStep::Reject(words) => {
                 said.extend_from_slice(&words);
-                break SocksEnd::Rejected;
+                break SocksOutcome::Rejected;
             }
         }
     };
     pieces.for_each(|piece| input.extend_from_slice(piece));
-    SocksTalk { said, end, left: input.to_vec() }
+    SocksTranscript { said, end, left: input.to_vec() }
 }

@@ -9,7 +9,7 @@ use crate::session::OpenError;
 
 /// Why there is no connection: the reply field of RFC 1928 section 6. SOCKS 4 knows one refusal for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::forward) enum Refusal {
+pub(in crate::forward) enum SocksRefusal {
     General = 1,
     NotAllowed = 2,
     NetworkUnreachable = 3,
@@ -21,7 +21,7 @@ pub(in crate::forward) enum Refusal {
 }
 
 /// The server's reason, and for `connect failed` the words of its system, which is all it says about which one.
-impl From<&OpenError> for Refusal {
+impl From<&OpenError> for SocksRefusal {
     fn from(error: &OpenError) -> Self {
         match error {
             OpenError::Prohibited(_) => Self::NotAllowed,
@@ -32,7 +32,7 @@ impl From<&OpenError> for Refusal {
     }
 }
 
-impl From<&io::Error> for Refusal {
+impl From<&io::Error> for SocksRefusal {
     fn from(error: &io::Error) -> Self {
         use io::ErrorKind;
         // Every other kind, future ones included, is a general failure.
@@ -48,7 +48,7 @@ impl From<&io::Error> for Refusal {
     }
 }
 
-impl Refusal {
+impl SocksRefusal {
     fn from_text(text: &str) -> Self {
         let text = text.to_ascii_lowercase();
         let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -86,7 +86,7 @@ pub(super) fn success(version: Version) -> Bytes {
     }
 }
 
-pub(super) fn failure(version: Version, refusal: Refusal) -> Bytes {
+pub(super) fn failure(version: Version, refusal: SocksRefusal) -> Bytes {
     match version {
         Version::Four => Bytes::from_static(&[0, 0x5b, 0, 0, 0, 0, 0, 0]),
         Version::Five => Bytes::copy_from_slice(&[5, refusal as u8, 0, 1, 0, 0, 0, 0, 0, 0]),

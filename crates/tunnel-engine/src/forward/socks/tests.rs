@@ -7,43 +7,43 @@ use crate::session::OpenError;
 
 /// What a peer experiences: all that was said, and how it ended.
 #[derive(Debug, PartialEq)]
-struct Talked {
+struct PeerTranscript {
     said: Vec<u8>,
-    end: Step,
+    end: SocksStep,
     left: Vec<u8>,
 }
 
 /// Feeds `pieces` one after the other, as long as the handshake wants more.
-fn talk(pieces: &[&[u8]]) -> Talked {
-    let mut handshake = Handshake::default();
+fn talk(pieces: &[&[u8]]) -> PeerTranscript {
+    let mut handshake = SocksHandshake::default();
     let mut input = BytesMut::new();
     let mut said = Vec::new();
     let mut pieces = pieces.iter();
     let end = loop {
         match handshake.advance(&mut input) {
-            Step::Need => {
+            SocksStep::Need => {
                 assert!(input.len() < MAX_HANDSHAKE, "wants more than its bound");
                 match pieces.next() {
                     Some(piece) => input.extend_from_slice(piece),
-                    None => break Step::Need,
+                    None => break SocksStep::Need,
                 }
             }
-            Step::Say(words) => said.extend_from_slice(&words),
-            end @ (Step::Request(_) | Step::Reject(_)) => break end,
+            SocksStep::Say(words) => said.extend_from_slice(&words),
+            end @ (SocksStep::Request(_) | SocksStep::Reject(_)) => break end,
         }
     };
     for piece in pieces {
         input.extend_from_slice(piece);
     }
-    Talked { said, end, left: input.to_vec() }
+    PeerTranscript { said, end, left: input.to_vec() }
 }
 
 fn asks_for(bytes: &[u8]) -> String {
     match talk(&[bytes]).end {
-        Step::Request(request) => format!("{}", request.target()),
-        Step::Reject(words) => format!("reject {:02x?}", words.as_ref()),
-        Step::Need => "need".to_owned(),
-        Step::Say(_) => unreachable!("`talk` never ends with it"),
+        SocksStep::Request(request) => format!("{}", request.target()),
+        SocksStep::Reject(words) => format!("reject {:02x?}", words.as_ref()),
+        SocksStep::Need => "need".to_owned(),
+        SocksStep::Say(_) => unreachable!("`talk` never ends with it"),
     }
 }
 
@@ -103,7 +103,7 @@ fn a_user_id_or_a_name_without_an_end_is_cut_at_the_bound() {
 
 #[test]
 fn the_servers_refusal_is_told_in_socks_codes() {
-    let code = |error: OpenError| Refusal::from(&error) as u8;
+    let code = |error: OpenError| SocksRefusal::from(&error) as u8;
     assert_eq!(code(OpenError::Prohibited("open failed".into())), 2);
     assert_eq!(code(OpenError::ConnectFailed("Connection refused".into())), 5);
     assert_eq!(code(OpenError::ConnectFailed("Name or service not known".into())), 4);
@@ -155,9 +155,9 @@ proptest! {
     #[test]
     fn nothing_is_lost_between_the_handshake_and_what_follows_it(input in any_input(), tail in any::<[u8; 16]>()) {
         let whole = [&input[..], &tail].concat();
-        if let Talked { end: Step::Request(request), left, .. } = talk(&[&input]) {
+        if let PeerTranscript { end: SocksStep::Request(request), left, .. } = talk(&[&input]) {
             let longer = talk(&[&whole]);
-            prop_assert_eq!(longer.end, Step::Request(request));
+            prop_assert_eq!(longer.end, SocksStep::Request(request));
             prop_assert_eq!(longer.left, [&left[..], &tail].concat());
         }
     }

@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use super::reply::{self, Refusal};
-use super::{MAX_NAME, Parsed, Request, Version, name};
+use super::reply::{self, SocksRefusal};
+use super::{MAX_NAME, Parsed, SocksRequest, Version, name};
 
 /// Longest user id that is read over. ssh takes as much.
 pub(super) const MAX_USER_ID: usize = 1024;
@@ -54,9 +54,9 @@ fn terminated(bytes: &[u8], max: usize) -> Terminated {
 }
 
 fn accepted(host: String, port: u16, length: usize) -> Parsed {
-    Parsed::Request { request: Request { version: Version::Four, host, port }, length }
+    Parsed::Request { request: SocksRequest { version: Version::Four, host, port }, length }
 }
 
 fn rejected() -> Parsed {
-    Parsed::Reject(reply::failure(Version::Four, Refusal::General))
+    Parsed::Reject(reply::failure(Version::Four, SocksRefusal::General))
 }

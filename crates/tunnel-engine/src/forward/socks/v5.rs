@@ -2,8 +2,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::reply::{self, Refusal};
-use super::{Parsed, Request, Version, name};
+use super::reply::{self, SocksRefusal};
+use super::{Parsed, SocksRequest, Version, name};
 
 const NO_AUTHENTICATION: u8 = 0;
 const CONNECT: u8 = 1;
@@ -31,7 +31,7 @@ pub(super) fn request(input: &[u8]) -> Parsed {
     let Some((fixed, rest)) = input.split_first_chunk::<FIXED>() else { return Parsed::Need };
     let [_, command, _, address_type] = *fixed;
     if command != CONNECT {
-        return rejected(Refusal::CommandNotSupported);
+        return rejected(SocksRefusal::CommandNotSupported);
     }
     let (host, length) = match address_type {
         IPV4 => match rest.first_chunk::<4>() {
@@ -49,18 +49,18 @@ pub(super) fn request(input: &[u8]) -> Parsed {
             },
             None => return Parsed::Need,
         },
-        _ => return rejected(Refusal::AddressTypeNotSupported),
+        _ => return rejected(SocksRefusal::AddressTypeNotSupported),
     };
     let Some(port) = rest.get(length..).and_then(|after| after.first_chunk::<2>()) else { return Parsed::Need };
     match (host, u16::from_be_bytes(*port)) {
-        (None, _) | (_, 0) => rejected(Refusal::General),
+        (None, _) | (_, 0) => rejected(SocksRefusal::General),
         (Some(host), port) => {
-            let request = Request { version: Version::Five, host, port };
+            let request = SocksRequest { version: Version::Five, host, port };
             Parsed::Request { request, length: FIXED + length + 2 }
         }
     }
 }
 
-fn rejected(refusal: Refusal) -> Parsed {
+fn rejected(refusal: SocksRefusal) -> Parsed {
     Parsed::Reject(reply::failure(Version::Five, refusal))
 }

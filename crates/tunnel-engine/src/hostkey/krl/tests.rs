@@ -29,8 +29,8 @@ fn numbers(numbers: &[u64]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
 }
 
-fn certified(serial: u64, id: &str) -> Suspect<'_> {
-    Suspect { key: KEY, certificate: Some(Certified { authority: AUTHORITY, serial, id }) }
+fn certified(serial: u64, id: &str) -> RevocationQuery<'_> {
+    RevocationQuery { key: KEY, certificate: Some(CertificateFields { authority: AUTHORITY, serial, id }) }
 }
 
 #[test]
@@ -66,10 +66,10 @@ fn serials_ranges_bitmaps_and_names_revoke_certificates_of_their_authority() {
         ] {
             assert_eq!(revokes(&list, &certified(serial, id)), Ok(want), "{serial} {id}");
         }
-        let other = Certified { authority: b"\0\0\0\x02xx", serial: 1, id: "web" };
-        let stranger = Suspect { key: KEY, certificate: Some(other) };
+        let other = CertificateFields { authority: b"\0\0\0\x02xx", serial: 1, id: "web" };
+        let stranger = RevocationQuery { key: KEY, certificate: Some(other) };
         assert_eq!(revokes(&list, &stranger), Ok(!strangers));
-        assert_eq!(revokes(&list, &Suspect { key: KEY, certificate: None }), Ok(false));
+        assert_eq!(revokes(&list, &RevocationQuery { key: KEY, certificate: None }), Ok(false));
     }
 }
 
@@ -83,7 +83,7 @@ fn keys_and_their_fingerprints_are_found_as_servers_and_as_authorities() {
         {
             let list = list(&[(kind, string(&blob))]);
             assert_eq!(revokes(&list, &certified(1, "x")), Ok(true), "{kind}");
-            assert_eq!(revokes(&list, &Suspect { key: KEY, certificate: None }), Ok(key == KEY), "{kind}");
+            assert_eq!(revokes(&list, &RevocationQuery { key: KEY, certificate: None }), Ok(key == KEY), "{kind}");
         }
     }
 }
@@ -190,12 +190,12 @@ fn lists_of_ssh_keygen_say_what_ssh_keygen_says() {
                         |key: &russh::keys::ssh_key::public::KeyData| PublicKey::from(key.clone()).to_bytes().unwrap();
                     let (key, authority) = (blob(certificate.public_key()), blob(certificate.signature_key()));
                     let (serial, id) = (certificate.serial(), certificate.key_id());
-                    let certificate = Some(Certified { authority: &authority, serial, id });
-                    revokes(&krl, &Suspect { key: &key, certificate })
+                    let certificate = Some(CertificateFields { authority: &authority, serial, id });
+                    revokes(&krl, &RevocationQuery { key: &key, certificate })
                 }
                 Err(_) => {
                     let key = text.parse::<PublicKey>().unwrap().to_bytes().unwrap();
-                    revokes(&krl, &Suspect { key: &key, certificate: None })
+                    revokes(&krl, &RevocationQuery { key: &key, certificate: None })
                 }
             };
             assert_eq!(ours, Ok(theirs), "{name} in {words:?}");

@@ -23,9 +23,9 @@ fn letters(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn planned(file: &str, announced: &[&str]) -> Result<Option<Change>, String> {
+fn planned(file: &str, announced: &[&str]) -> Result<Option<KnownHostsChange>, String> {
     let announced: Vec<HostKey> = announced.iter().map(|key| self::key(key)).collect();
-    let entries = parse(Path::new("f"), Source::User, letters(file).as_bytes(), Wanted::all());
+    let entries = parse(Path::new("f"), KeySource::User, letters(file).as_bytes(), EntryFilter::all());
     plan(&entries, "[h]:2222", &["ssh-ed25519".to_owned()], &announced)
 }
 
@@ -72,14 +72,14 @@ fn lines_that_a_person_wrote_with_more_in_mind_are_left_alone() {
 
 #[test]
 fn a_file_of_hashed_names_gets_a_hashed_line_that_is_for_the_server() {
-    let file = format!("{} {A}\n", Names::hashed("[h]:2222").unwrap());
+    let file = format!("{} {A}\n", HostNames::hashed("[h]:2222").unwrap());
     let change = planned(&file, &[A, B]).unwrap().unwrap();
-    let entries = parse(Path::new("f"), Source::User, file.as_bytes(), Wanted::all());
+    let entries = parse(Path::new("f"), KeySource::User, file.as_bytes(), EntryFilter::all());
     let edit = change.edit(&entries, "[h]:2222", Path::new("f"));
     assert!(edit.gone.is_empty());
     let [(line, _)] = &edit.new[..] else { panic!("{edit:?}") };
     assert!(line.starts_with("|1|"), "{line}");
-    let read = parse(Path::new("f"), Source::User, line.as_bytes(), Wanted::all());
+    let read = parse(Path::new("f"), KeySource::User, line.as_bytes(), EntryFilter::all());
     assert!(read[0].names.matches("[h]:2222") && read[0].key == key(B));
     // In another file of the user, nothing is added; and here, nothing twice.
     assert!(change.edit(&entries, "[h]:2222", Path::new("g")).new.is_empty());

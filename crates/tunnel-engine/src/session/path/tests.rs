@@ -5,16 +5,16 @@ use super::*;
 const MS: Duration = Duration::from_millis(1);
 
 /// A session that wrote at the start and has heard nothing since.
-struct Scene {
+struct PathScene {
     start: Instant,
-    judge: Judge,
-    seen: Sample,
+    judge: PathJudge,
+    seen: PathSample,
 }
 
-fn scene(look: Option<bool>) -> Scene {
+fn scene(look: Option<bool>) -> PathScene {
     let start = crate::clock::now();
-    let look = look.map(|outstanding| Look { outstanding, last_ack: start });
-    let seen = Sample {
+    let look = look.map(|outstanding| TcpStatus { outstanding, last_ack: start });
+    let seen = PathSample {
         bytes_in: 100,
         last_byte: start,
         unanswered_since: Some(start),
@@ -30,10 +30,10 @@ fn scene(look: Option<bool>) -> Scene {
         may_ask: true,
         address_gone: false,
     };
-    Scene { start, judge: Judge::new(start), seen }
+    PathScene { start, judge: PathJudge::new(start), seen }
 }
 
-impl Scene {
+impl PathScene {
     /// Judges as often as it wants to be asked, until `ms` after the start.
     fn run(&mut self, ms: u32) -> Path {
         let end = self.start + ms * MS;
@@ -56,7 +56,7 @@ impl Scene {
         self.judge.path()
     }
 
-    fn hear(&mut self) {
+    fn receive(&mut self) {
         self.seen.bytes_in += 1;
         self.seen.last_byte = self.start;
         self.seen.last_answer = self.start;
@@ -92,7 +92,7 @@ fn a_path_that_is_slow_but_acknowledges_is_not_doubtful() {
     let mut scene = scene(Some(true));
     for _ in 0..20 {
         assert_eq!(why(scene.run(1000)), None);
-        scene.seen.look = Some(Look { outstanding: true, last_ack: scene.start });
+        scene.seen.look = Some(TcpStatus { outstanding: true, last_ack: scene.start });
     }
 }
 
@@ -103,7 +103,7 @@ fn a_machine_that_acknowledges_for_a_stuck_server_is_not_believed_for_long() {
     scene.seen.unanswered_bytes = FEW_BYTES;
     let mut waited = 0;
     while why(scene.run(100)).is_none() {
-        scene.seen.look = Some(Look { outstanding: true, last_ack: scene.start });
+        scene.seen.look = Some(TcpStatus { outstanding: true, last_ack: scene.start });
         waited += 100;
         assert!(waited <= 5000, "not noticed");
     }
@@ -122,12 +122,12 @@ fn a_long_round_trip_is_given_its_time() {
 #[test]
 fn what_is_written_after_a_long_rest_is_not_doubtful_at_once() {
     let mut scene = scene(None);
-    scene.hear();
+    scene.receive();
     assert_eq!(scene.judge.judge(&scene.seen, scene.start).look_again, None, "at rest");
     let acknowledged = scene.start;
     scene.start += 600 * 1000 * MS;
     scene.write();
-    scene.seen.look = Some(Look { outstanding: true, last_ack: acknowledged });
+    scene.seen.look = Some(TcpStatus { outstanding: true, last_ack: acknowledged });
     assert_eq!(why(scene.run(2900)), None);
     assert_eq!(why(scene.run(1000)), Some(Doubt::Unacknowledged));
 }
@@ -146,7 +146,7 @@ fn words_without_an_answer_are_followed_by_a_question_and_then_by_doubt() {
 #[test]
 fn question_of_a_session_at_rest_is_looked_at_when_it_is_late() {
     let mut scene = scene(Some(false));
-    scene.hear();
+    scene.receive();
     (scene.seen.asked_at, scene.seen.counts_from) = (Some(scene.start), Some(scene.start));
     let late = scene.start + UNANSWERED;
     assert_eq!(scene.judge.judge(&scene.seen, scene.start).look_again, Some(late));
@@ -158,16 +158,16 @@ fn question_of_a_session_at_rest_is_looked_at_when_it_is_late() {
 fn a_session_without_a_keepalive_is_not_asked_and_rests() {
     let mut scene = scene(Some(false));
     scene.seen.may_ask = false;
-    assert_eq!(scene.judge.judge(&scene.seen, scene.start), Next { ask: false, look_again: None });
+    assert_eq!(scene.judge.judge(&scene.seen, scene.start), PathStep { ask: false, look_again: None });
 }
 
 #[test]
 fn a_byte_ends_the_doubt_and_the_session_rests() {
     let mut scene = scene(Some(true));
     assert!(why(scene.run(4000)).is_some());
-    scene.hear();
-    scene.seen.look = Some(Look { outstanding: false, last_ack: scene.start });
-    assert_eq!(scene.judge.judge(&scene.seen, scene.start), Next { ask: false, look_again: None });
+    scene.receive();
+    scene.seen.look = Some(TcpStatus { outstanding: false, last_ack: scene.start });
+    assert_eq!(scene.judge.judge(&scene.seen, scene.start), PathStep { ask: false, look_again: None });
     assert_eq!(scene.judge.path(), Path::Clear);
 }
 
@@ -177,7 +177,7 @@ fn acknowledgements_alone_do_not_end_the_doubt_of_a_server_that_can_be_asked() {
         let mut scene = scene(Some(true));
         scene.seen.may_ask = may_ask;
         assert!(why(scene.run(4000)).is_some());
-        scene.seen.look = Some(Look { outstanding: false, last_ack: scene.start });
+        scene.seen.look = Some(TcpStatus { outstanding: false, last_ack: scene.start });
         scene.judge.judge(&scene.seen, scene.start);
         assert_eq!(scene.judge.path() != Path::Clear, doubtful, "may ask: {may_ask}");
     }
@@ -186,8 +186,8 @@ fn acknowledgements_alone_do_not_end_the_doubt_of_a_server_that_can_be_asked() {
 #[test]
 fn an_examined_session_is_asked_at_once_and_has_a_second() {
     let mut scene = scene(Some(false));
-    scene.hear();
-    scene.judge.examine(scene.start);
+    scene.receive();
+    scene.judge.probe_path(scene.start);
     assert_eq!(why(scene.run(900)), None);
     assert!(scene.seen.asked_at.is_some());
     assert_eq!(why(scene.run(200)), Some(Doubt::Unanswered));
@@ -196,9 +196,9 @@ fn an_examined_session_is_asked_at_once_and_has_a_second() {
 #[test]
 fn an_examined_session_that_answers_is_left_alone() {
     let mut scene = scene(Some(false));
-    scene.judge.examine(scene.start);
+    scene.judge.probe_path(scene.start);
     scene.run(100);
-    scene.hear();
+    scene.receive();
     assert_eq!(why(scene.run(60_000)), None);
     assert!(!scene.judge.is_suspicious());
 }
@@ -206,9 +206,9 @@ fn an_examined_session_that_answers_is_left_alone() {
 #[test]
 fn an_examined_session_on_a_full_path_has_as_long_as_any_other() {
     let mut scene = scene(Some(true));
-    scene.judge.examine(scene.start);
+    scene.judge.probe_path(scene.start);
     scene.run(200);
-    scene.seen.look = Some(Look { outstanding: true, last_ack: scene.start });
+    scene.seen.look = Some(TcpStatus { outstanding: true, last_ack: scene.start });
     assert_eq!(why(scene.run(2600)), None);
     assert_eq!(why(scene.run(1000)), Some(Doubt::Unacknowledged));
 }
@@ -216,10 +216,10 @@ fn an_examined_session_on_a_full_path_has_as_long_as_any_other() {
 #[test]
 fn an_address_that_is_gone_is_doubted_when_somebody_asks() {
     let mut scene = scene(Some(false));
-    scene.hear();
+    scene.receive();
     scene.seen.address_gone = true;
     assert_eq!(why(scene.run(0)), None);
-    scene.judge.examine(scene.start);
+    scene.judge.probe_path(scene.start);
     assert_eq!(why(scene.run(0)), Some(Doubt::AddressGone));
 }
 
@@ -255,7 +255,7 @@ fn bytes_that_are_no_answer_neither_prevent_nor_end_doubt() {
     scene.seen.bytes_in += 1;
     scene.seen.last_byte = scene.start;
     assert_eq!(why(scene.run(1000)), Some(Doubt::Unanswered));
-    scene.hear();
+    scene.receive();
     scene.seen.open_since = None;
     assert_eq!(why(scene.run(1000)), None);
 }
@@ -286,11 +286,11 @@ fn time_in_which_the_process_did_not_run_raises_no_doubt() {
 fn server_that_answers_and_opens_nothing_is_doubted_until_it_opens() {
     let mut scene = scene(Some(false));
     scene.seen.opens_count_from = Some(scene.start);
-    scene.hear();
+    scene.receive();
     assert_eq!(why(scene.run(2900)), None);
-    scene.hear();
+    scene.receive();
     assert_eq!(why(scene.run(200)), Some(Doubt::OpensNothing));
-    scene.hear();
+    scene.receive();
     assert_eq!(why(scene.run(1000)), Some(Doubt::OpensNothing), "answers are no opens");
     scene.seen.opens_count_from = None;
     assert_eq!(why(scene.run(10)), None);

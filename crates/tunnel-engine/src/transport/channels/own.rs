@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Channel, Channels, Ended, FromServer, MAX_DATA, wake};
+use super::{ChannelState, Channels, Ended, FromServer, MAX_DATA, wake};
 use crate::transport::TransportError;
 use crate::transport::message::{
     MSG_CHANNEL_CLOSE, MSG_CHANNEL_DATA, MSG_CHANNEL_EOF, MSG_CHANNEL_EXTENDED_DATA, MSG_CHANNEL_FAILURE,
@@ -15,7 +15,7 @@ use crate::transport::message::{
     MSG_CHANNEL_WINDOW_ADJUST,
 };
 use crate::transport::window::Window;
-use crate::transport::wire::{Reader, put_string, put_u32};
+use crate::transport::wire::{MessageReader, put_string, put_u32};
 
 /// The first number; russh would have to open two billion channels on one session to get there.
 pub(super) const FIRST: u32 = 1 << 31;
@@ -76,7 +76,7 @@ pub(crate) enum SendError {
 
 /// Whom a message is for, where that is a channel of these.
 pub(super) fn recipient(payload: &[u8]) -> Option<u32> {
-    let mut reader = Reader::new("channel message", payload);
+    let mut reader = MessageReader::new("channel message", payload);
     let about_a_channel = (MSG_CHANNEL_OPEN_CONFIRMATION..=MSG_CHANNEL_FAILURE).contains(&reader.u8().ok()?);
     reader.u32().ok().filter(|ours| about_a_channel && *ours >= FIRST)
 }
@@ -97,7 +97,7 @@ impl Channels {
         put_u32(&mut open, MAX_DATA);
         open.extend_from_slice(fields);
         let own = Own { open: Some(open), ..Own::default() };
-        self.open.insert(ours, Channel { own: Some(Box::new(own)), ..Channel::new(window) });
+        self.open.insert(ours, ChannelState { own: Some(Box::new(own)), ..ChannelState::new(window) });
         self.opening.push(ours);
         self.make_due(ours);
         ours
@@ -140,7 +140,7 @@ impl Channels {
     }
 
     /// The server says what it does, perhaps about a channel that is being opened.
-    pub(crate) fn said(&mut self, text: &str) {
+    pub(crate) fn debug_text(&mut self, text: &str) {
         for ours in &self.opening {
             let own = self.open.get_mut(ours).and_then(|channel| channel.own.as_mut());
             if let Some(own) = own.filter(|own| own.open.is_none()) {
@@ -166,7 +166,7 @@ impl Channels {
         payload: Bytes,
         now: Instant,
     ) -> Result<FromServer, TransportError> {
-        let mut reader = Reader::new("channel message", &payload);
+        let mut reader = MessageReader::new("channel message", &payload);
         let (number, _) = (reader.u8()?, reader.u32()?);
         match number {
             MSG_CHANNEL_DATA => {
@@ -311,7 +311,7 @@ mod tests {
         let mut channels = Channels::new(1 << 24);
         assert_eq!(channels.open_own("x@example.com", &[0, 0, 0, 1]), FIRST);
         let open = channels.poll_message().unwrap();
-        let mut reader = Reader::new("open", &open);
+        let mut reader = MessageReader::new("open", &open);
         assert_eq!((reader.u8(), reader.string()), (Ok(MSG_CHANNEL_OPEN), Ok(&b"x@example.com"[..])));
         assert_eq!((reader.u32(), reader.u32()), (Ok(FIRST), Ok(2 << 20)));
         assert_eq!((reader.u32(), reader.rest()), (Ok(MAX_DATA), &[0, 0, 0, 1][..]));
@@ -373,14 +373,14 @@ mod tests {
     #[test]
     fn refusal_has_the_words_that_came_before_it() {
         let mut channels = opening();
-        channels.said("key options: port-forwarding");
-        channels.said("Server has rejected tunnel device forwarding");
+        channels.debug_text("key options: port-forwarding");
+        channels.debug_text("Server has rejected tunnel device forwarding");
         assert_eq!(channels.take_answer(FIRST, Waker::noop()), None);
         assert_eq!(channels.come(refused(2)), Ok(FromServer::Own));
         let refusal = channels.take_answer(FIRST, Waker::noop()).unwrap().unwrap_err();
         assert_eq!((refusal.code, refusal.text.as_str()), (2, "open failed"));
         assert_eq!(refusal.said, "Server has rejected tunnel device forwarding");
-        channels.said("later");
+        channels.debug_text("later");
         channels.close(FIRST);
         channels.abandon(FIRST);
         assert!(channels.open.is_empty() && channels.poll_message().is_none());

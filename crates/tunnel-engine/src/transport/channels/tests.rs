@@ -45,7 +45,7 @@ fn window_of_an_open_is_ours_and_not_russhs() {
     let mut channels = Channels::new(16 << 20);
     let open = open(5);
     let sent = channels.client_says(&open).unwrap().unwrap();
-    let mut reader = Reader::new("open", &sent);
+    let mut reader = MessageReader::new("open", &sent);
     reader.u8().unwrap();
     reader.string().unwrap();
     assert_eq!((reader.u32(), reader.u32(), reader.u32()), (Ok(5), Ok(2 << 20), Ok(32768)));

@@ -42,12 +42,12 @@ impl CbcEncryption {
 
 /// From the server.
 pub(super) struct CbcDecryption {
-    key: Key,
+    key: CbcKey,
     /// The last block that came, still encrypted.
     iv: [u8; BLOCK],
 }
 
-enum Key {
+enum CbcKey {
     Aes128(Aes128),
     Aes192(Aes192),
     Aes256(Aes256),
@@ -56,9 +56,9 @@ enum Key {
 impl CbcDecryption {
     pub(super) fn new(cipher: CipherName, keys: &KeyMaterial<'_>) -> Result<Self, TransportError> {
         let key = match cipher.key_len() {
-            16 => Key::Aes128(Aes128::new_from_slice(keys.key).map_err(WRONG)?),
-            24 => Key::Aes192(Aes192::new_from_slice(keys.key).map_err(WRONG)?),
-            _ => Key::Aes256(Aes256::new_from_slice(keys.key).map_err(WRONG)?),
+            16 => CbcKey::Aes128(Aes128::new_from_slice(keys.key).map_err(WRONG)?),
+            24 => CbcKey::Aes192(Aes192::new_from_slice(keys.key).map_err(WRONG)?),
+            _ => CbcKey::Aes256(Aes256::new_from_slice(keys.key).map_err(WRONG)?),
         };
         let iv = keys.iv.first_chunk().ok_or(TransportError::Cryptography("AES-CBC key"))?;
         Ok(Self { key, iv: *iv })
@@ -80,9 +80,9 @@ impl CbcDecryption {
     fn transform(&self, bytes: &mut [u8]) -> Result<(), TransportError> {
         let (blocks, iv) = (blocks(bytes)?, &Array(self.iv));
         match &self.key {
-            Key::Aes128(key) => Decryptor::inner_iv_init(key.clone(), iv).decrypt_blocks(blocks),
-            Key::Aes192(key) => Decryptor::inner_iv_init(key.clone(), iv).decrypt_blocks(blocks),
-            Key::Aes256(key) => Decryptor::inner_iv_init(key.clone(), iv).decrypt_blocks(blocks),
+            CbcKey::Aes128(key) => Decryptor::inner_iv_init(key.clone(), iv).decrypt_blocks(blocks),
+            CbcKey::Aes192(key) => Decryptor::inner_iv_init(key.clone(), iv).decrypt_blocks(blocks),
+            CbcKey::Aes256(key) => Decryptor::inner_iv_init(key.clone(), iv).decrypt_blocks(blocks),
         }
         Ok(())
     }

@@ -6,16 +6,16 @@ use super::{KeyMaterial, LENGTH_BYTES};
 use crate::transport::TransportError;
 
 /// To the server.
-pub(crate) struct Sealing(SealingKey);
+pub(crate) struct ChachaSealer(SealingKey);
 
 /// From the server.
-pub(crate) struct Opening(OpeningKey);
+pub(crate) struct ChachaOpener(OpeningKey);
 
 fn key<'a>(keys: &KeyMaterial<'a>) -> Result<&'a [u8; KEY_LEN], TransportError> {
     keys.key.first_chunk().ok_or(TransportError::Cryptography("ChaCha20 key"))
 }
 
-impl Sealing {
+impl ChachaSealer {
     pub(super) fn new(keys: &KeyMaterial<'_>) -> Result<Self, TransportError> {
         key(keys).map(|key| Self(SealingKey::new(key)))
     }
@@ -28,7 +28,7 @@ impl Sealing {
     }
 }
 
-impl Opening {
+impl ChachaOpener {
     pub(super) fn new(keys: &KeyMaterial<'_>) -> Result<Self, TransportError> {
         key(keys).map(|key| Self(OpeningKey::new(key)))
     }

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::*;
-use crate::transport::packet::Outbound;
+use crate::transport::packet::PacketWriter;
 use crate::transport::packet::tests::{every_protection, pair};
 
 /// PROTOCOL.chacha20poly1305 has no vectors; this one is RFC 5647's mode under a fixed key, made with OpenSSL.
@@ -164,7 +164,7 @@ fn of_other_keys((cipher, mac): (CipherName, Option<MacName>)) -> Vec<u8> {
     let (key, iv, mac_key) = ([4; 64], [5; 16], [8; 64]);
     let mac_key = &mac_key[..mac.map_or(0, MacName::len)];
     let keys = KeyMaterial { key: &key[..cipher.key_len()], iv: &iv[..cipher.iv_len()], mac_key };
-    let (mut sealer, mut out) = (Outbound::new(), BytesMut::new());
+    let (mut sealer, mut out) = (PacketWriter::new(), BytesMut::new());
     sealer.rekey(Sealer::new(cipher, mac, &keys).unwrap(), true);
     sealer.seal(b"first", &mut out).unwrap();
     out.clear();

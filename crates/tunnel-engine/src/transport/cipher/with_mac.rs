@@ -15,7 +15,7 @@ const fn is_cbc(cipher: CipherName) -> bool {
 }
 
 /// To the server.
-pub(crate) struct Sealing {
+pub(crate) struct MacSealer {
     cipher: Encryption,
     mac: Mac,
 }
@@ -34,7 +34,7 @@ impl Encryption {
     }
 }
 
-impl Sealing {
+impl MacSealer {
     pub(super) fn new(cipher: CipherName, mac: Mac, keys: &KeyMaterial<'_>) -> Result<Self, TransportError> {
         let cipher = match is_cbc(cipher) {
             true => Encryption::Cbc(CbcEncryption::new(cipher, keys)?),
@@ -67,7 +67,7 @@ impl Sealing {
 }
 
 /// From the server.
-pub(crate) struct Opening {
+pub(crate) struct MacOpener {
     cipher: Decryption,
     mac: Mac,
 }
@@ -86,7 +86,7 @@ impl Decryption {
     }
 }
 
-impl Opening {
+impl MacOpener {
     pub(super) fn new(cipher: CipherName, mac: Mac, keys: &KeyMaterial<'_>) -> Result<Self, TransportError> {
         let cipher = match is_cbc(cipher) {
             true => Decryption::Cbc(CbcDecryption::new(cipher, keys)?),

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock;
 use crate::transport::cipher::CipherName;
-use crate::transport::fuzzing::server::{Fault, Server, Terms};
+use crate::transport::fuzzing::server::{ServerFault, Terms, TransportServer};
 use crate::transport::fuzzing::{CLIENT_IDENT, SERVER_IDENT};
 use crate::transport::kex::KexName;
 use crate::transport::negotiate::Protection;
@@ -26,7 +26,7 @@ fn client(limits: Limits) -> Connection {
     let config = Config {
         client_ident: CLIENT_IDENT.to_owned(),
         server_ident: SERVER_IDENT.to_vec(),
-        offer: Offer { compression: true, ..offer() },
+        offer: LocalOffer { compression: true, ..offer() },
         limits,
     };
     Connection::new(config).unwrap()
@@ -35,13 +35,13 @@ fn client(limits: Limits) -> Connection {
 /// Both ends, and what lies between them.
 struct Pair {
     client: Connection,
-    server: Server,
+    server: TransportServer,
     to_client: BytesMut,
     to_server: BytesMut,
     /// With the client, and not taken yet.
     input: BytesMut,
     /// What the client told, without the question about the host key.
-    told: Vec<Event>,
+    told: Vec<ConnectionEvent>,
     /// How many bytes pass at once.
     piece: usize,
 }
@@ -54,7 +54,7 @@ impl Pair {
     fn with_terms(limits: Limits, terms: Terms) -> Self {
         Self {
             client: client(limits),
-            server: Server::new(terms).unwrap(),
+            server: TransportServer::new(terms).unwrap(),
             to_client: BytesMut::new(),
             to_server: BytesMut::new(),
             input: BytesMut::new(),
@@ -65,14 +65,14 @@ impl Pair {
 
     fn with_keys(limits: Limits) -> Self {
         let mut pair = Self::new(limits, true);
-        pair.settle().unwrap();
-        assert!(matches!(pair.told.as_slice(), [Event::NewKeys(_)]), "{:?}", pair.told);
+        pair.deliver_all().unwrap();
+        assert!(matches!(pair.told.as_slice(), [ConnectionEvent::NewKeys(_)]), "{:?}", pair.told);
         pair.told.clear();
         pair
     }
 
     /// Carries bytes both ways until none are under way.
-    fn settle(&mut self) -> Result<(), TransportError> {
+    fn deliver_all(&mut self) -> Result<(), TransportError> {
         loop {
             self.to_client.extend_from_slice(&self.server.take_output());
             while let Some(output) = self.client.poll_transmit() {
@@ -98,7 +98,7 @@ impl Pair {
                 continue;
             }
             match self.client.poll_event() {
-                Some(Event::HostKey { .. }) => self.client.believe_host_key(clock::now())?,
+                Some(ConnectionEvent::HostKey { .. }) => self.client.believe_host_key(clock::now())?,
                 Some(event) => self.told.push(event),
                 None => return Ok(()),
             }
@@ -107,8 +107,8 @@ impl Pair {
 
     fn messages(&self) -> Vec<Vec<u8>> {
         let messages = self.told.iter().filter_map(|event| match event {
-            Event::Message(payload) => Some(payload.to_vec()),
-            Event::HostKey { .. } | Event::NewKeys(_) | Event::Debug(_) => None,
+            ConnectionEvent::Message(payload) => Some(payload.to_vec()),
+            ConnectionEvent::HostKey { .. } | ConnectionEvent::NewKeys(_) | ConnectionEvent::Debug(_) => None,
         });
         messages.collect()
     }
@@ -120,10 +120,10 @@ const BYTES_16K: Limits = Limits { bytes: Some(16 * 1024), time: None };
 fn keys_are_agreed_on_and_messages_pass_both_ways() {
     for strict in [true, false] {
         let mut pair = Pair::new(Limits::default(), strict);
-        pair.settle().unwrap();
+        pair.deliver_all().unwrap();
         pair.client.send(b"\x5eping", clock::now()).unwrap();
         pair.server.send(b"\x5epong").unwrap();
-        pair.settle().unwrap();
+        pair.deliver_all().unwrap();
         assert_eq!(pair.server.heard, [b"\x5eping".to_vec()]);
         assert_eq!(pair.messages(), [b"\x5epong".to_vec()]);
     }
@@ -140,13 +140,13 @@ fn nothing_is_sent_before_the_host_key_is_believed() {
     pair.server.handle_input(&mut output).unwrap();
     input.extend_from_slice(&pair.server.take_output());
     pair.client.handle_input(&mut input, clock::now()).unwrap();
-    assert!(matches!(pair.client.poll_event(), Some(Event::HostKey { .. })));
+    assert!(matches!(pair.client.poll_event(), Some(ConnectionEvent::HostKey { .. })));
     pair.client.handle_input(&mut input, clock::now()).unwrap();
     assert!(pair.client.poll_event().is_none() && pair.client.poll_transmit().is_none());
     assert!(!pair.client.can_send() && pair.client.send(b"\x5ex", clock::now()).is_err());
     pair.client.believe_host_key(clock::now()).unwrap();
     pair.client.handle_input(&mut input, clock::now()).unwrap();
-    assert!(matches!(pair.client.poll_event(), Some(Event::NewKeys(_))) && pair.client.can_send());
+    assert!(matches!(pair.client.poll_event(), Some(ConnectionEvent::NewKeys(_))) && pair.client.can_send());
 }
 
 #[test]
@@ -155,9 +155,9 @@ fn keys_are_renewed_by_volume_while_data_flows() {
     let before = pair.client.proof().cloned();
     for round in 0..200_u8 {
         pair.server.send(&[&[94, round][..], &[7; 1000]].concat()).unwrap();
-        pair.settle().unwrap();
+        pair.deliver_all().unwrap();
     }
-    let renewed = pair.told.iter().filter(|event| matches!(event, Event::NewKeys(_))).count();
+    let renewed = pair.told.iter().filter(|event| matches!(event, ConnectionEvent::NewKeys(_))).count();
     assert!(renewed >= 12, "{renewed} for 200 KiB");
     assert_eq!(pair.messages().len(), 200);
     assert_eq!(pair.client.proof().cloned(), before, "the session identifier stays");
@@ -171,10 +171,10 @@ fn both_sides_may_ask_for_new_keys_at_once() {
         pair.server.send(&[94, round]).unwrap();
         pair.server.begin().unwrap();
         assert!(!pair.client.can_send());
-        pair.settle().unwrap();
+        pair.deliver_all().unwrap();
         assert!(pair.client.can_send());
         pair.client.send(&[94, round], clock::now()).unwrap();
-        pair.settle().unwrap();
+        pair.deliver_all().unwrap();
     }
     assert_eq!(pair.messages().len(), 20);
     assert_eq!(pair.server.heard.len(), 20);
@@ -189,7 +189,7 @@ fn keys_are_renewed_by_time_and_not_before() {
     assert!(pair.client.can_send());
     pair.client.handle_timeout(due).unwrap();
     assert!(!pair.client.can_send() && pair.client.poll_timeout().is_none());
-    pair.settle().unwrap();
+    pair.deliver_all().unwrap();
     assert!(pair.client.can_send());
 }
 
@@ -198,14 +198,14 @@ fn another_host_key_in_a_later_exchange_ends_the_connection() {
     let mut pair = Pair::with_keys(Limits::default());
     pair.server.change_host_key().unwrap();
     pair.client.renew_keys().unwrap();
-    assert_eq!(pair.settle(), Err(TransportError::HostKeyChanged));
+    assert_eq!(pair.deliver_all(), Err(TransportError::HostKeyChanged));
 }
 
 #[test]
 fn signature_of_another_exchange_is_refused() {
     let mut pair = Pair::new(Limits::default(), true);
     pair.server.signs_something_else = true;
-    assert_eq!(pair.settle(), Err(TransportError::WrongSignature));
+    assert_eq!(pair.deliver_all(), Err(TransportError::WrongSignature));
     assert!(pair.client.poll_transmit().is_some(), "the server is told");
 }
 
@@ -215,15 +215,15 @@ fn messages_of_upper_layers_wait_for_the_end_of_an_exchange() {
     // The server has agreed to an exchange, and says something else nevertheless.
     pair.server.begin().unwrap();
     pair.server.send(&[94, 1]).unwrap();
-    assert_eq!(pair.settle(), Err(TransportError::Unexpected(94)));
+    assert_eq!(pair.deliver_all(), Err(TransportError::Unexpected(94)));
 }
 
 #[test]
 fn wrong_guess_is_passed_over() {
     let mut pair = Pair::new(Limits::default(), true);
     pair.server.guesses = true;
-    pair.settle().unwrap();
-    assert!(matches!(pair.told.as_slice(), [Event::NewKeys(_)]));
+    pair.deliver_all().unwrap();
+    assert!(matches!(pair.told.as_slice(), [ConnectionEvent::NewKeys(_)]));
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn unknown_transport_message_is_answered_with_its_number() {
     let mut pair = Pair::with_keys(Limits::default());
     pair.server.send(&[94, 1]).unwrap();
     pair.server.send(&[10, 1]).unwrap();
-    pair.settle().unwrap();
+    pair.deliver_all().unwrap();
     assert_eq!(pair.server.unimplemented, [1]);
 }
 
@@ -242,10 +242,10 @@ proptest! {
     fn connection_is_the_same_whatever_the_pieces(piece in 1_usize..200) {
         let mut pair = Pair::new(BYTES_16K, true);
         pair.piece = piece;
-        pair.settle().unwrap();
+        pair.deliver_all().unwrap();
         for round in 0..40_u8 {
             pair.server.send(&[&[94, round][..], &[7; 1000]].concat()).unwrap();
-            pair.settle().unwrap();
+            pair.deliver_all().unwrap();
         }
         let rounds: Vec<u8> = pair.messages().iter().map(|message| message[1]).collect();
         prop_assert_eq!(rounds, (0..40).collect::<Vec<u8>>());

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 
 use crate::transport::compression::Inflater;
-use crate::transport::kex::{Done, Group, GroupSizes, Method, Work};
+use crate::transport::kex::{Group, GroupSizes, Method, Work, WorkResult};
 use crate::transport::message::DebugText;
 use crate::transport::negotiate::KexInit;
 use crate::transport::packet::MAX_PACKET;
 use crate::transport::text::Texts;
-use crate::transport::wire::Reader;
+use crate::transport::wire::MessageReader;
 use crate::transport::{KexName, Limits, TransportError, global, proof};
 
 /// What came of one input.
@@ -71,7 +71,7 @@ fn offer(content: &[u8], variant: u8) -> Result<(), TransportError> {
 /// A host key blob as a string, and behind it the signature.
 fn signature(content: &[u8], variant: u8, decoded: &mut Decoded) -> Result<(), TransportError> {
     let algorithm = ALGORITHMS[usize::from(variant) % ALGORITHMS.len()];
-    let mut reader = Reader::new("input", content);
+    let mut reader = MessageReader::new("input", content);
     let (blob, signature) = (reader.string()?, reader.rest());
     decoded.is_forged = proof::verify(algorithm, blob, signature, b"a hash of no exchange").is_ok();
     Ok(())
@@ -86,15 +86,15 @@ fn public_value(content: &[u8], variant: u8) -> Result<(), TransportError> {
         variant => FAST[usize::from(variant) % FAST.len()],
     };
     let Method::Keys(work) = Method::of(name) else { return Ok(()) };
-    let Done::Keys(keys) = work.run() else { return Ok(()) };
+    let WorkResult::Keys(keys) = work.run() else { return Ok(()) };
     let keys = keys?;
-    let theirs = keys.read(&mut Reader::new("input", content))?;
+    let theirs = keys.read(&mut MessageReader::new("input", content))?;
     let _ = Work::agree(keys, theirs).run();
     Ok(())
 }
 
 fn group(content: &[u8], variant: u8) -> Result<(), TransportError> {
-    let mut reader = Reader::new("input", content);
+    let mut reader = MessageReader::new("input", content);
     let (prime, generator) = (reader.unsigned()?, reader.unsigned()?);
     let mut sizes = GroupSizes::for_offer(&[]);
     // Small primes, too: one of 2048 bits is a long input.
@@ -134,7 +134,7 @@ fn text(content: &[u8], variant: u8, decoded: &mut Decoded) -> Result<(), Transp
     let once = texts.in_utf8(Bytes::copy_from_slice(content))?;
     decoded.is_unsteady = texts.in_utf8(once.clone()) != Ok(once.clone());
     decoded.is_mangled = matches!(once.first(), Some(&(1 | 53)))
-        && Reader::new("text", once.get(if once.first() == Some(&1) { 5 } else { 1 }..).unwrap_or_default())
+        && MessageReader::new("text", once.get(if once.first() == Some(&1) { 5 } else { 1 }..).unwrap_or_default())
             .string()
             .is_ok_and(|text| std::str::from_utf8(text).is_err());
     Ok(())

@@ -16,8 +16,8 @@ use crate::transport::message::{
     MSG_KEXINIT, MSG_NEWKEYS, MSG_UNIMPLEMENTED, MSG_USERAUTH_SUCCESS,
 };
 use crate::transport::negotiate::Protection;
-use crate::transport::packet::{Inbound, Outbound};
-use crate::transport::wire::{Reader, put_string, put_u32};
+use crate::transport::packet::{PacketReader, PacketWriter};
+use crate::transport::wire::{MessageReader, put_string, put_u32};
 
 /// What the server has, and so what both agree on.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,7 @@ pub(in crate::transport) struct Terms {
 /// What becomes of one of the server's packets. The first four are the server's own doing, the others another's who has no
 /// keys.
 #[derive(Debug, Clone)]
-pub(in crate::transport) enum Fault {
+pub(in crate::transport) enum ServerFault {
     /// Another payload is sealed before it.
     Insert(Vec<u8>),
     /// Another payload is sealed in its place.
@@ -52,17 +52,17 @@ pub(in crate::transport) enum Fault {
     Raw(Vec<u8>),
 }
 
-impl Fault {
+impl ServerFault {
     /// Another than the server has done it.
     const fn is_on_the_way(&self) -> bool {
         matches!(self, Self::Flip { .. } | Self::Repeat | Self::Drop | Self::Raw(_))
     }
 }
 
-pub(in crate::transport) struct Server {
+pub(in crate::transport) struct TransportServer {
     terms: Terms,
-    inbound: Inbound,
-    outbound: Outbound,
+    inbound: PacketReader,
+    outbound: PacketWriter,
     host_key: Ed25519KeyPair,
     output: BytesMut,
     session_id: Vec<u8>,
@@ -73,7 +73,7 @@ pub(in crate::transport) struct Server {
     group: (Vec<u8>, Option<Group>),
     opener: Option<Opener>,
     /// Each behind so many packets.
-    faults: VecDeque<(usize, Fault)>,
+    faults: VecDeque<(usize, ServerFault)>,
     /// Its packets go under keys.
     is_keyed: bool,
     /// A packet without keys was changed on its way.
@@ -96,12 +96,12 @@ fn host_key(seed: u8) -> Result<Ed25519KeyPair, TransportError> {
     Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).map_err(|_| TransportError::Cryptography("a key of a seed"))
 }
 
-impl Server {
+impl TransportServer {
     pub(in crate::transport) fn new(terms: Terms) -> Result<Self, TransportError> {
         Ok(Self {
             terms,
-            inbound: Inbound::new(),
-            outbound: Outbound::new(),
+            inbound: PacketReader::new(),
+            outbound: PacketWriter::new(),
             host_key: host_key(1)?,
             output: BytesMut::new(),
             session_id: Vec::new(),
@@ -129,7 +129,7 @@ impl Server {
     }
 
     /// A fault behind so many packets without one.
-    pub(in crate::transport) fn order(&mut self, packets: usize, fault: Fault) {
+    pub(in crate::transport) fn order(&mut self, packets: usize, fault: ServerFault) {
         self.faults.push_back((packets, fault));
     }
 
@@ -163,23 +163,26 @@ impl Server {
             *seen = true;
         }
         match &fault {
-            Some(Fault::Insert(other)) => self.seal(other)?,
-            Some(Fault::Replace(other)) => payload.clone_from(other),
-            Some(Fault::Change { at, with }) => change(&mut payload, *at, *with),
-            Some(Fault::Cut(at)) => payload.truncate(*at),
-            Some(Fault::Flip { .. } | Fault::Repeat | Fault::Drop | Fault::Raw(_)) | None => {}
+            Some(ServerFault::Insert(other)) => self.seal(other)?,
+            Some(ServerFault::Replace(other)) => payload.clone_from(other),
+            Some(ServerFault::Change { at, with }) => change(&mut payload, *at, *with),
+            Some(ServerFault::Cut(at)) => payload.truncate(*at),
+            Some(ServerFault::Flip { .. } | ServerFault::Repeat | ServerFault::Drop | ServerFault::Raw(_)) | None => {}
         }
         let start = self.output.len();
         self.seal(&payload)?;
         match fault {
-            Some(Fault::Flip { at, with }) => change(self.output.get_mut(start..).unwrap_or_default(), at, with),
-            Some(Fault::Repeat) => {
+            Some(ServerFault::Flip { at, with }) => change(self.output.get_mut(start..).unwrap_or_default(), at, with),
+            Some(ServerFault::Repeat) => {
                 let packet = self.output.get(start..).unwrap_or_default().to_vec();
                 self.output.extend_from_slice(&packet);
             }
-            Some(Fault::Drop) => self.output.truncate(start),
-            Some(Fault::Raw(bytes)) => self.output.extend_from_slice(&bytes),
-            Some(Fault::Insert(_) | Fault::Replace(_) | Fault::Change { .. } | Fault::Cut(_)) | None => {}
+            Some(ServerFault::Drop) => self.output.truncate(start),
+            Some(ServerFault::Raw(bytes)) => self.output.extend_from_slice(&bytes),
+            Some(
+                ServerFault::Insert(_) | ServerFault::Replace(_) | ServerFault::Change { .. } | ServerFault::Cut(_),
+            )
+            | None => {}
         }
         Ok(())
     }
@@ -249,7 +252,7 @@ impl Server {
                 Some(&(MSG_KEX_INIT | MSG_GROUP_INIT)) => self.answer(&payload)?,
                 Some(&MSG_NEWKEYS) => self.take_keys()?,
                 Some(&MSG_UNIMPLEMENTED) => {
-                    let mut reader = Reader::new("UNIMPLEMENTED", payload.get(1..).unwrap_or_default());
+                    let mut reader = MessageReader::new("UNIMPLEMENTED", payload.get(1..).unwrap_or_default());
                     self.unimplemented.push(reader.u32()?);
                 }
                 // Its goodbye.
@@ -262,7 +265,7 @@ impl Server {
 
     fn choose_group(&mut self, asked: &[u8]) -> Result<(), TransportError> {
         let chosen = group_to_choose();
-        let mut reader = Reader::new("group", &chosen);
+        let mut reader = MessageReader::new("group", &chosen);
         let sizes = GroupSizes { smallest: 1, preferred: 2048, largest: u32::MAX };
         let group = Group::chosen(reader.unsigned()?, reader.unsigned()?, sizes)?;
         self.group = ([asked, &chosen].concat(), Some(group));
@@ -270,7 +273,7 @@ impl Server {
     }
 
     fn answer(&mut self, payload: &[u8]) -> Result<(), TransportError> {
-        let mut reader = Reader::new("key exchange", payload);
+        let mut reader = MessageReader::new("key exchange", payload);
         let is_group_exchange = reader.u8()? == MSG_GROUP_INIT;
         let theirs = reader.string()?;
         let (asked, group) = std::mem::take(&mut self.group);

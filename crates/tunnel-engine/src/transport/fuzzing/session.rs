@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use super::everything;
-use super::server::{Fault, Server, Terms};
+use super::server::{ServerFault, Terms, TransportServer};
 use crate::clock;
 use crate::transport::message::{MSG_EXT_INFO, MSG_SERVICE_ACCEPT};
 use crate::transport::negotiate::Protection;
-use crate::transport::{CipherName, Connection, Event, KexName, Limits, MacName, TransportError};
+use crate::transport::{CipherName, Connection, ConnectionEvent, KexName, Limits, MacName, TransportError};
 
 /// Keys are renewed after so much time, or as many bytes where the script wants it.
 const RENEWAL: Duration = Duration::from_secs(3600);
@@ -55,7 +55,7 @@ pub struct Played {
 
 struct Player {
     client: Connection,
-    server: Server,
+    server: TransportServer,
     input: BytesMut,
     to_server: BytesMut,
     piece: usize,
@@ -92,7 +92,7 @@ impl Player {
             strict: flags & 4 == 0,
         };
         let bytes = (flags & 8 != 0).then_some(RENEWAL_BYTES);
-        let mut server = Server::new(terms)?;
+        let mut server = TransportServer::new(terms)?;
         server.guesses = flags & 16 != 0;
         Ok(Self {
             client: Connection::new(everything(Limits { bytes, time: Some(RENEWAL) }))?,
@@ -187,10 +187,10 @@ impl Player {
                 continue;
             }
             match self.client.poll_event() {
-                Some(Event::HostKey { .. }) => self.client.believe_host_key(self.now)?,
-                Some(Event::NewKeys(_)) => self.played.is_keyed = true,
-                Some(Event::Message(payload)) => self.played.taken.push(payload.to_vec()),
-                Some(Event::Debug(_)) => {}
+                Some(ConnectionEvent::HostKey { .. }) => self.client.believe_host_key(self.now)?,
+                Some(ConnectionEvent::NewKeys(_)) => self.played.is_keyed = true,
+                Some(ConnectionEvent::Message(payload)) => self.played.taken.push(payload.to_vec()),
+                Some(ConnectionEvent::Debug(_)) => {}
                 None => return Ok(()),
             }
         }
@@ -206,19 +206,19 @@ impl Player {
 }
 
 /// Odd kinds above those of steps are faults, which come behind as many packets as their upper half says.
-fn fault(kind: u8, content: &[u8]) -> Option<Fault> {
+fn fault(kind: u8, content: &[u8]) -> Option<ServerFault> {
     let at = content.first_chunk::<2>().map_or(0, |at| usize::from(u16::from_be_bytes(*at)));
     // Never nothing.
     let with = content.get(2).copied().unwrap_or_default().max(1);
     Some(match kind % 16 {
-        7 => Fault::Insert(content.to_vec()),
-        8 => Fault::Replace(content.to_vec()),
-        9 | 10 => Fault::Change { at, with },
-        11 => Fault::Cut(at),
-        12 => Fault::Flip { at, with },
-        13 => Fault::Repeat,
-        14 => Fault::Drop,
-        15 => Fault::Raw(content.to_vec()),
+        7 => ServerFault::Insert(content.to_vec()),
+        8 => ServerFault::Replace(content.to_vec()),
+        9 | 10 => ServerFault::Change { at, with },
+        11 => ServerFault::Cut(at),
+        12 => ServerFault::Flip { at, with },
+        13 => ServerFault::Repeat,
+        14 => ServerFault::Drop,
+        15 => ServerFault::Raw(content.to_vec()),
         _ => return None,
     })
 }

@@ -4,7 +4,7 @@ use aws_lc_rs::agreement::{self, PrivateKey, UnparsedPublicKey, X25519};
 use aws_lc_rs::kem::{EncapsulationKey, ML_KEM_768};
 use crypto_bigint::BoxedUint;
 
-use super::{Agreed, Done, Group, KexName, Method, Work, hybrid, primes};
+use super::{Group, KexName, KexOutput, Method, Work, WorkResult, hybrid, primes};
 use crate::transport::TransportError;
 use crate::transport::wire::put_mpint;
 
@@ -14,7 +14,7 @@ pub(in crate::transport) fn answer(
     name: KexName,
     group: Option<Group>,
     theirs: &[u8],
-) -> Result<Agreed, TransportError> {
+) -> Result<KexOutput, TransportError> {
     if name == KexName::MlKem768X25519 {
         return encapsulate(theirs);
     }
@@ -23,10 +23,10 @@ pub(in crate::transport) fn answer(
         (None, Method::Keys(work)) => work,
         (None, Method::GroupExchange) => return Err(TransportError::InvalidExchange),
     };
-    let Done::Keys(keys) = work.run() else { return Err(TransportError::InvalidExchange) };
+    let WorkResult::Keys(keys) = work.run() else { return Err(TransportError::InvalidExchange) };
     match Work::agree(keys?, theirs.to_vec()).run() {
-        Done::Secret(agreed) => agreed,
-        Done::Keys(_) => Err(TransportError::InvalidExchange),
+        WorkResult::Secret(agreed) => agreed,
+        WorkResult::Keys(_) => Err(TransportError::InvalidExchange),
     }
 }
 
@@ -39,7 +39,7 @@ pub(in crate::transport) fn group_to_choose() -> Vec<u8> {
     group
 }
 
-fn encapsulate(theirs: &[u8]) -> Result<Agreed, TransportError> {
+fn encapsulate(theirs: &[u8]) -> Result<KexOutput, TransportError> {
     let invalid = |_| TransportError::InvalidExchange;
     let (kem, curve) = theirs.split_at_checked(theirs.len().saturating_sub(32)).unwrap_or_default();
     let (ciphertext, shared) = EncapsulationKey::new(&ML_KEM_768, kem)
@@ -53,5 +53,5 @@ fn encapsulate(theirs: &[u8]) -> Result<Agreed, TransportError> {
         secrets.extend_from_slice(secret);
         Ok(())
     })?;
-    Ok(Agreed { public, theirs: theirs.to_vec(), secret: hybrid::combine(KexName::MlKem768X25519, &secrets) })
+    Ok(KexOutput { public, theirs: theirs.to_vec(), secret: hybrid::combine(KexName::MlKem768X25519, &secrets) })
 }

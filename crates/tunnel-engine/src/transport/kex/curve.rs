@@ -32,7 +32,7 @@ pub(super) fn curve(name: KexName) -> Option<&'static agreement::Algorithm> {
 }
 
 /// Our half of one exchange.
-pub(crate) struct KeyPair {
+pub(crate) struct CurveKeyPair {
     name: KexName,
     algorithm: &'static agreement::Algorithm,
     curve: PrivateKey,
@@ -42,7 +42,7 @@ pub(crate) struct KeyPair {
     public: Vec<u8>,
 }
 
-impl KeyPair {
+impl CurveKeyPair {
     /// With fresh keys.
     pub(super) fn generate(name: KexName, algorithm: &'static agreement::Algorithm) -> Result<Self, TransportError> {
         Self::with_curve(name, algorithm, random::private_key(algorithm)?)

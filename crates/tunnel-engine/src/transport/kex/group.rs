@@ -62,30 +62,30 @@ impl Group {
 
     /// Fresh keys. The exponent is twice as long as the hash, which is more than the strength of any of the groups asks
     /// for (RFC 3526 section 8).
-    pub(super) fn generate(self, name: KexName) -> Result<KeyPair, TransportError> {
+    pub(super) fn generate(self, name: KexName) -> Result<GroupKeyPair, TransportError> {
         let mut exponent = Zeroizing::new(vec![0; 2 * name.hash().output_len()]);
         random::fill(&mut exponent)?;
         self.with_exponent(exponent)
     }
 
-    pub(super) fn with_exponent(self, exponent: Zeroizing<Vec<u8>>) -> Result<KeyPair, TransportError> {
+    pub(super) fn with_exponent(self, exponent: Zeroizing<Vec<u8>>) -> Result<GroupKeyPair, TransportError> {
         let params = BoxedMontyParams::new_vartime(self.prime.clone());
         let public = power(&params, self.generator, &exponent)?;
         let public = public_value(&self.prime, &public).ok_or(TransportError::Cryptography("an exponent"))?;
         let public = mpint(&public.to_be_bytes());
-        Ok(KeyPair { params, exponent, public })
+        Ok(GroupKeyPair { params, exponent, public })
     }
 }
 
 /// Our half of an exchange.
-pub(crate) struct KeyPair {
+pub(crate) struct GroupKeyPair {
     params: BoxedMontyParams,
     exponent: Zeroizing<Vec<u8>>,
     /// As the content of an mpint.
     public: Vec<u8>,
 }
 
-impl KeyPair {
+impl GroupKeyPair {
     pub(super) fn public(&self) -> &[u8] {
         &self.public
     }

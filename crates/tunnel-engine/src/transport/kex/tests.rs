@@ -19,7 +19,7 @@ fn curve25519_gives_the_secret_of_rfc_7748() {
     let alice = hex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a");
     let secret = hex("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742");
     let curve = PrivateKey::from_private_key(&X25519, &bob).unwrap();
-    let ours = curve::KeyPair::with_curve(KexName::Curve25519, &X25519, curve).unwrap();
+    let ours = curve::CurveKeyPair::with_curve(KexName::Curve25519, &X25519, curve).unwrap();
     let public = hex("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f");
     assert_eq!(ours.public(), public);
     let mut encoded = Vec::new();
@@ -65,7 +65,7 @@ fn agrees(name: KexName, ours: &[u8], theirs: &[u8], secret: &[u8]) {
     let key = PrivateKey::from_private_key(algorithm, ours).unwrap();
     let mut encoded = Vec::new();
     put_mpint(&mut encoded, secret);
-    assert_eq!(curve::KeyPair::with_curve(name, algorithm, key).unwrap().agree(theirs).unwrap().to_vec(), encoded);
+    assert_eq!(curve::CurveKeyPair::with_curve(name, algorithm, key).unwrap().agree(theirs).unwrap().to_vec(), encoded);
 }
 
 fn curves() -> impl Iterator<Item = (KexName, &'static agreement::Algorithm)> {
@@ -75,7 +75,7 @@ fn curves() -> impl Iterator<Item = (KexName, &'static agreement::Algorithm)> {
 #[test]
 fn both_ends_of_each_curve_get_the_same_secret() {
     for (name, algorithm) in curves() {
-        let ours = curve::KeyPair::generate(name, algorithm).unwrap();
+        let ours = curve::CurveKeyPair::generate(name, algorithm).unwrap();
         let theirs = PrivateKey::generate(algorithm).unwrap();
         let mut public = theirs.compute_public_key().unwrap().as_ref().to_vec();
         let kem_bytes = ours.public().len() - public.len();
@@ -111,7 +111,7 @@ fn both_ends_of_each_curve_get_the_same_secret() {
 #[test]
 fn values_of_small_order_and_of_wrong_length_are_refused() {
     for (name, algorithm) in curves() {
-        let ours = curve::KeyPair::generate(name, algorithm).unwrap();
+        let ours = curve::CurveKeyPair::generate(name, algorithm).unwrap();
         for length in [0, 1, 31, 32, 33, 65, 97, 133, 1071, 1120, 1121] {
             assert_eq!(ours.agree(&vec![0; length]).err(), Some(TransportError::InvalidExchange), "{length}");
         }

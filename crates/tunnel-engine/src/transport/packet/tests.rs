@@ -18,11 +18,11 @@ pub(crate) fn every_protection() -> Vec<(CipherName, Option<MacName>)> {
 }
 
 /// Both ends of one direction.
-pub(crate) fn pair((cipher, mac): (CipherName, Option<MacName>)) -> (Outbound, Inbound) {
+pub(crate) fn pair((cipher, mac): (CipherName, Option<MacName>)) -> (PacketWriter, PacketReader) {
     let (key, iv, mac_key) = ([3; 64], [5; 16], [7; 64]);
     let mac_len = mac.map_or(0, MacName::len);
     let keys = KeyMaterial { key: &key[..cipher.key_len()], iv: &iv[..cipher.iv_len()], mac_key: &mac_key[..mac_len] };
-    let (mut outbound, mut inbound) = (Outbound::new(), Inbound::new());
+    let (mut outbound, mut inbound) = (PacketWriter::new(), PacketReader::new());
     outbound.rekey(Sealer::new(cipher, mac, &keys).unwrap(), true);
     inbound.rekey(Opener::new(cipher, mac, &keys).unwrap(), true);
     (outbound, inbound)
@@ -63,7 +63,7 @@ proptest! {
             let mut input = BytesMut::from(bytes.as_slice());
             while let Ok(Some(_)) = opener.next(&mut input) {}
         }
-        let (mut clear, mut input) = (Inbound::new(), BytesMut::from(bytes.as_slice()));
+        let (mut clear, mut input) = (PacketReader::new(), BytesMut::from(bytes.as_slice()));
         while let Ok(Some(_)) = clear.next(&mut input) {}
     }
 }
@@ -72,7 +72,7 @@ proptest! {
 fn lengths_that_no_packet_has_are_refused() {
     for length in [0, 1, 4, 5, 11, MAX_PACKET + 4, u32::MAX] {
         let mut input = BytesMut::from([&length.to_be_bytes()[..], &[0; 16]].concat().as_slice());
-        assert_eq!(Inbound::new().next(&mut input), Err(TransportError::PacketLength(length)));
+        assert_eq!(PacketReader::new().next(&mut input), Err(TransportError::PacketLength(length)));
     }
 }
 
@@ -80,7 +80,7 @@ fn lengths_that_no_packet_has_are_refused() {
 fn padding_longer_than_the_packet_is_malformed() {
     let packet = |padding: u8| {
         let mut input = BytesMut::from([&[0, 0, 0, 12, padding][..], &[0; 11]].concat().as_slice());
-        Inbound::new().next(&mut input)
+        PacketReader::new().next(&mut input)
     };
     assert_eq!(packet(11), Ok(Some(Bytes::new())));
     assert_eq!(packet(12), Err(TransportError::Malformed("padding")));

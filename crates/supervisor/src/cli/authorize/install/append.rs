@@ -24,14 +24,14 @@ const MAX_OUTPUT: usize = 16 * 1024;
 
 /// What became of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Done {
+pub(super) struct AppendResult {
     added: u32,
     had: u32,
     /// Keys with another line, which comes first and counts.
     other: u32,
 }
 
-impl Done {
+impl AppendResult {
     pub(super) fn text(self, place: &str, tunnel: &str) -> String {
         let mut text = match self.added {
             0 => format!("{place} has this already\n"),
@@ -59,7 +59,7 @@ impl Done {
 ///
 /// # Errors
 /// The login's own failure; a shell that does not do it.
-pub(super) async fn append(spec: &SessionSpec, lines: &[(String, String)]) -> Result<Done, Problem> {
+pub(super) async fn append(spec: &SessionSpec, lines: &[(String, String)]) -> Result<AppendResult, Problem> {
     let (session, _incoming) = Session::open(spec, &NetDialer::new()).await?;
     let talk = clock::timeout(ANSWER_TIMEOUT, talk(&session, lines)).await;
     session.close().await;
@@ -68,7 +68,7 @@ pub(super) async fn append(spec: &SessionSpec, lines: &[(String, String)]) -> Re
     })
 }
 
-async fn talk(session: &Session, lines: &[(String, String)]) -> Result<Done, String> {
+async fn talk(session: &Session, lines: &[(String, String)]) -> Result<AppendResult, String> {
     let script = SCRIPT.replace('\n', " ");
     let mut shell = session.exec(&format!("exec /bin/sh -c '{script}'")).await.map_err(|error| error.to_string())?;
     let input: String = lines.iter().map(|(key, line)| format!("{key} {line}\n")).collect();
@@ -78,7 +78,7 @@ async fn talk(session: &Session, lines: &[(String, String)]) -> Result<Done, Str
     while said.len() <= MAX_OUTPUT {
         let Inbound::Data(bytes) = shell.reader.read().await else { break };
         said.extend_from_slice(&bytes);
-        if let Some(done) = Done::read(&said) {
+        if let Some(done) = AppendResult::read(&said) {
             return Ok(done);
         }
     }
@@ -94,8 +94,11 @@ mod tests {
 
     #[test]
     fn answer_is_found_among_what_login_shells_say() {
-        assert_eq!(Done::read(b"Welcome!\ntunneld: 1 0"), None);
-        assert_eq!(Done::read(b"Welcome!\ntunneld: 1 0 2\r\n"), Some(Done { added: 1, had: 0, other: 2 }));
+        assert_eq!(AppendResult::read(b"Welcome!\ntunneld: 1 0"), None);
+        assert_eq!(
+            AppendResult::read(b"Welcome!\ntunneld: 1 0 2\r\n"),
+            Some(AppendResult { added: 1, had: 0, other: 2 })
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the table says, to the letter, and that it fits.
 
-use super::super::look::Style;
+use super::super::style::ColourChoice;
 use super::super::text::cells;
 use super::*;
 use crate::supervise::snapshot::{FailureStatus, SessionStatus, example as example_of};
@@ -77,7 +77,7 @@ pub(in crate::cli) fn example() -> Status {
 }
 
 fn at(width: usize) -> String {
-    status(&example(), now(), Look { width: Some(width), style: Style::Plain })
+    status(&example(), now(), OutputStyle { width: Some(width), style: ColourChoice::Plain })
 }
 
 #[test]
@@ -101,7 +101,7 @@ off          disabled      1h       3      -       0/0      0        -      -  e
 
 1 of 5 ready, 1 disabled; not ready: blocked-one (blocked), b (backoff), c (not ready), by-hand (stopped)
 ";
-    assert_eq!(status(&example(), now(), Look::PIPE), expected);
+    assert_eq!(status(&example(), now(), OutputStyle::PIPE), expected);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn no_line_wraps_on_a_narrow_terminal() {
             "日本語のサーバーは、私たちの鍵を一つも受け取りませんでした: no route at all to that host".into();
     }
     for width in [20, 40, 60, 80, 200] {
-        for line in status(&example, now(), Look { width: Some(width), style: Style::Plain }).lines() {
+        for line in status(&example, now(), OutputStyle { width: Some(width), style: ColourChoice::Plain }).lines() {
             assert!(cells(line) <= width, "{width}: {line}");
         }
     }
@@ -126,10 +126,10 @@ fn no_line_wraps_on_a_narrow_terminal() {
 #[test]
 fn held_and_failed_connections_have_columns_once_there_are_some() {
     let mut example = example();
-    assert!(!status(&example, now(), Look::PIPE).contains("HELD"));
+    assert!(!status(&example, now(), OutputStyle::PIPE).contains("HELD"));
     example.tunnels[0].forwards[0].held = 3;
     example.tunnels[0].forwards[0].failed = 9;
-    let text = status(&example, now(), Look::PIPE);
+    let text = status(&example, now(), OutputStyle::PIPE);
     assert!(text.contains("CONNS  HELD  FAILED     IN/s  OUT/s  SERVER"), "{text}");
     assert!(text.contains("    2     3       9  1.5 KiB    0 B  evgeniy"), "{text}");
 }
@@ -137,20 +137,20 @@ fn held_and_failed_connections_have_columns_once_there_are_some() {
 #[test]
 fn many_that_are_not_ready_are_counted() {
     let tunnels = (0..9).map(|at| example_of::tunnel(&format!("t{at}"), "connecting", false)).collect();
-    let text = status(&example_of::status(tunnels), now(), Look::PIPE);
+    let text = status(&example_of::status(tunnels), now(), OutputStyle::PIPE);
     assert!(text.ends_with("0 of 9 ready; not ready: t0 (connecting), t1 (connecting), t2 (connecting), t3 (connecting), t4 (connecting) and 4 more\n"), "{text}");
 }
 
 #[test]
 fn a_config_without_tunnels_is_said_to_be_one() {
-    let text = status(&example_of::status(vec![]), now(), Look::PIPE);
+    let text = status(&example_of::status(vec![]), now(), OutputStyle::PIPE);
     assert_eq!(text, "no tunnels in `/etc/tunneld.toml`\n");
 }
 
 #[test]
 fn shortage_of_open_files_is_told_before_the_table() {
     let open_files = Some(OpenFilesStatus { limit: 64, short: true });
-    let text = status(&Status { open_files, ..example() }, now(), Look::PIPE);
+    let text = status(&Status { open_files, ..example() }, now(), OutputStyle::PIPE);
     assert!(text.starts_with("tunneld has hardly an open file left of 64: "), "{text}");
 }
 
@@ -158,20 +158,20 @@ fn shortage_of_open_files_is_told_before_the_table() {
 fn an_address_that_a_ready_forward_did_not_get_is_said() {
     let mut status = example();
     status.tunnels[0].forwards[0].message = Some("`[::1]:3307` is held by pid 7".into());
-    let text = super::status(&status, now(), Look::PIPE);
+    let text = super::status(&status, now(), OutputStyle::PIPE);
     assert!(text.contains("  local forward 127.0.0.1:3307 is up, but `[::1]:3307` is held by pid 7\n"), "{text}");
 }
 
 #[test]
 fn colours_change_nothing_but_colours() {
-    let coloured = status(&example(), now(), Look { width: None, style: Style::Colour });
+    let coloured = status(&example(), now(), OutputStyle { width: None, style: ColourChoice::Colour });
     assert!(coloured.contains("\u{1b}[32mweb-db"), "{coloured}");
     assert!(coloured.contains("\u{1b}[31mblocked-one"), "{coloured}");
     let mut plain = coloured;
     for code in ["\u{1b}[32m", "\u{1b}[31m", "\u{1b}[33m", "\u{1b}[0m"] {
         plain = plain.replace(code, "");
     }
-    assert_eq!(plain, status(&example(), now(), Look::PIPE));
+    assert_eq!(plain, status(&example(), now(), OutputStyle::PIPE));
 }
 
 #[test]
@@ -180,5 +180,5 @@ fn what_a_server_said_cannot_drive_the_terminal() {
     if let Some(failure) = &mut example.tunnels[1].last_failure {
         failure.message = "\u{1b}[2J gone".into();
     }
-    assert!(!status(&example, now(), Look::PIPE).contains('\u{1b}'));
+    assert!(!status(&example, now(), OutputStyle::PIPE).contains('\u{1b}'));
 }

@@ -13,8 +13,8 @@ fn app() -> App {
     App::new(example(), clock::now())
 }
 
-fn press(app: &mut App, text: &str) -> Effect {
-    let mut last = Effect::None;
+fn press(app: &mut App, text: &str) -> AppEffect {
+    let mut last = AppEffect::None;
     for c in text.chars() {
         let code = match c {
             '\n' => KeyCode::Enter,
@@ -30,8 +30,8 @@ fn names(app: &App) -> Vec<&str> {
     app.tunnels().iter().map(|tunnel| tunnel.name.as_str()).collect()
 }
 
-fn order(request: Request, done: &str) -> Effect {
-    Effect::Ask(Ask::Order { order: request, done: done.to_owned() })
+fn order(request: Request, done: &str) -> AppEffect {
+    AppEffect::Ask(FeedRequest::Order { order: request, done: done.to_owned() })
 }
 
 #[test]
@@ -48,10 +48,10 @@ fn the_selection_follows_the_tunnel_and_not_the_row() {
     assert_eq!(app.selected.as_deref(), Some("b"));
     let mut status = example();
     status.tunnels.retain(|tunnel| tunnel.name != "blocked-one");
-    app.on_answer(Answer::Status(Ok(status.clone())), clock::now());
+    app.on_answer(FeedAnswer::Status(Ok(status.clone())), clock::now());
     assert_eq!(app.selected.as_deref(), Some("b"));
     status.tunnels.retain(|tunnel| tunnel.name != "b");
-    app.on_answer(Answer::Status(Ok(status)), clock::now());
+    app.on_answer(FeedAnswer::Status(Ok(status)), clock::now());
     assert_eq!(app.selected.as_deref(), Some("c"), "one that has gone gives way");
 }
 
@@ -70,11 +70,11 @@ fn a_selection_stays_within_the_list() {
 #[test]
 fn stop_and_restart_are_confirmed_and_start_is_not() {
     let mut app = app();
-    assert_eq!(press(&mut app, "r"), Effect::None);
+    assert_eq!(press(&mut app, "r"), AppEffect::None);
     let restart = Request::Restart { names: vec!["blocked-one".into()] };
     assert_eq!(press(&mut app, "y"), order(restart, "blocked-one: asked to restart"));
-    assert_eq!(press(&mut app, "xn"), Effect::None, "any other key means no");
-    assert_eq!(press(&mut app, "y"), Effect::None, "and the question is over");
+    assert_eq!(press(&mut app, "xn"), AppEffect::None, "any other key means no");
+    assert_eq!(press(&mut app, "y"), AppEffect::None, "and the question is over");
     let start = Request::Start { names: vec!["blocked-one".into()] };
     assert_eq!(press(&mut app, "s"), order(start, "blocked-one: asked to start"));
 }
@@ -91,44 +91,44 @@ fn a_filter_is_by_name_server_or_state() {
     assert_eq!(names(&app), ["b"]);
     press(&mut app, "/zzz\n");
     assert_eq!((names(&app).len(), app.selected.clone()), (0, None));
-    assert_eq!(press(&mut app, "ry"), Effect::None, "nothing is selected");
+    assert_eq!(press(&mut app, "ry"), AppEffect::None, "nothing is selected");
 }
 
 #[test]
 fn keys_that_are_typed_into_the_filter_do_nothing_else() {
     let mut app = app();
-    assert_eq!(press(&mut app, "/qrx"), Effect::None);
+    assert_eq!(press(&mut app, "/qrx"), AppEffect::None);
     assert_eq!(app.filter, "qrx");
 }
 
 #[test]
 fn every_way_out_quits() {
-    assert_eq!(press(&mut app(), "q"), Effect::Quit);
-    assert_eq!(press(&mut app(), "\u{1b}"), Effect::Quit);
+    assert_eq!(press(&mut app(), "q"), AppEffect::Quit);
+    assert_eq!(press(&mut app(), "\u{1b}"), AppEffect::Quit);
     let interrupt = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-    assert_eq!(app().on_key(interrupt), Effect::Quit);
+    assert_eq!(app().on_key(interrupt), AppEffect::Quit);
     let mut asked = app();
     press(&mut asked, "/");
-    assert_eq!(asked.on_key(interrupt), Effect::Quit);
+    assert_eq!(asked.on_key(interrupt), AppEffect::Quit);
 }
 
 #[test]
 fn a_page_asks_for_what_it_shows_and_is_left_by_esc() {
     let mut app = app();
-    assert_eq!(press(&mut app, "\n"), Effect::Ask(Ask::About("blocked-one".into())));
+    assert_eq!(press(&mut app, "\n"), AppEffect::Ask(FeedRequest::About("blocked-one".into())));
     assert_eq!(app.page, Page::Details);
-    let again = app.on_answer(Answer::Status(Ok(example())), clock::now());
-    assert_eq!(again, Effect::Ask(Ask::About("blocked-one".into())), "and again with each answer");
-    assert_eq!(press(&mut app, "\u{1b}"), Effect::None);
+    let again = app.on_answer(FeedAnswer::Status(Ok(example())), clock::now());
+    assert_eq!(again, AppEffect::Ask(FeedRequest::About("blocked-one".into())), "and again with each answer");
+    assert_eq!(press(&mut app, "\u{1b}"), AppEffect::None);
     assert_eq!(app.page, Page::List);
 }
 
 #[test]
 fn a_daemon_that_went_away_is_told_until_it_is_back() {
     let mut app = app();
-    app.on_answer(Answer::Status(Err("no tunneld answers".into())), clock::now());
+    app.on_answer(FeedAnswer::Status(Err("no tunneld answers".into())), clock::now());
     assert_eq!(app.trouble.as_deref(), Some("no tunneld answers"));
     assert_eq!(names(&app).len(), 6, "the last answer stays");
-    app.on_answer(Answer::Status(Ok(example())), clock::now() + Duration::from_secs(1));
+    app.on_answer(FeedAnswer::Status(Ok(example())), clock::now() + Duration::from_secs(1));
     assert_eq!(app.trouble, None);
 }

@@ -7,7 +7,7 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tunnel_engine::clock;
 
-use super::super::feed::Answer;
+use super::super::feed::FeedAnswer;
 use super::*;
 use crate::cli::render::example::{example, now};
 
@@ -20,7 +20,7 @@ fn press(app: &mut App, keys: &str) {
 
 fn shown(app: &mut App, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    let moment = Moment { now: clock::now(), wall: now(), style: Style::Colour };
+    let moment = ViewContext { now: clock::now(), wall: now(), style: ColourChoice::Colour };
     terminal.draw(|frame| draw(frame, app, moment)).unwrap();
     terminal.backend().to_string()
 }
@@ -47,7 +47,7 @@ fn rates_and_trends_are_those_of_the_answers() {
     for second in 1..5 {
         let mut status = example();
         status.tunnels[0].forwards[0].bytes_in = 1 + second * 2048;
-        app.on_answer(Answer::Status(Ok(status)), start + Duration::from_secs(second));
+        app.on_answer(FeedAnswer::Status(Ok(status)), start + Duration::from_secs(second));
     }
     let text = shown(&mut app, 120, 24);
     let line = text.lines().find(|line| line.contains("web-db")).unwrap();
@@ -72,7 +72,7 @@ fn no_window_is_too_small() {
             let mut app = App::new(example(), clock::now());
             press(&mut app, keys);
             shown(&mut app, width, height);
-            app.on_answer(Answer::Status(Err("no tunneld answers on `/run/x`".into())), clock::now());
+            app.on_answer(FeedAnswer::Status(Err("no tunneld answers on `/run/x`".into())), clock::now());
             shown(&mut app, width, height);
         }
     }

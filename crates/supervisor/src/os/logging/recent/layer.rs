@@ -7,7 +7,7 @@ use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 use tunnel_engine::clock;
 
-use super::super::fields::{Fields, Kept};
+use super::super::fields::{Fields, SpanFields};
 use super::super::{OURS, TUNNEL_SPAN};
 use super::{RecentLine, RecentLines};
 
@@ -20,7 +20,7 @@ impl RecentLines {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        Recorder(self.clone()).with_filter(filter_fn(is_kept))
+        LineRecorder(self.clone()).with_filter(filter_fn(is_kept))
     }
 }
 
@@ -29,15 +29,15 @@ fn is_kept(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::INFO && (OURS.contains(&library) || library == TUNNEL_SPAN)
 }
 
-struct Recorder(RecentLines);
+struct LineRecorder(RecentLines);
 
-impl<S> Layer<S> for Recorder
+impl<S> Layer<S> for LineRecorder
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if let Some(span) = context.span(id) {
-            span.extensions_mut().replace(Kept(Fields::of_span(attributes)));
+            span.extensions_mut().replace(SpanFields(Fields::of_span(attributes)));
         }
     }
 

@@ -52,21 +52,21 @@ fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
-fn heard(datagrams: &[&str]) -> Vec<Option<Event>> {
-    let mut known = Known::default();
-    datagrams.iter().map(|datagram| known.hear(&bytes(datagram))).collect()
+fn heard(datagrams: &[&str]) -> Vec<Option<RouteEvent>> {
+    let mut known = KernelState::default();
+    datagrams.iter().map(|datagram| known.parse(&bytes(datagram))).collect()
 }
 
 #[test]
 fn a_link_is_news_when_its_carrier_comes_or_goes() {
     let life = heard(&[LINK_MADE, LINK_RUNS, LINK_RUNS, LINK_STOPS, LINK_STOPS, LINK_RUNS, LINK_GONE]);
-    let (up, down) = (Some(Event::LinkUp), Some(Event::LinkDown));
+    let (up, down) = (Some(RouteEvent::LinkUp), Some(RouteEvent::LinkDown));
     assert_eq!(life, [None, up, None, down, None, up, down]);
 }
 
 #[test]
 fn a_link_that_was_up_before_we_listened_is_missed_when_it_goes() {
-    assert_eq!(heard(&[LINK_STOPS]), [Some(Event::LinkDown)]);
+    assert_eq!(heard(&[LINK_STOPS]), [Some(RouteEvent::LinkDown)]);
 }
 
 #[test]
@@ -76,24 +76,24 @@ fn a_port_of_a_bridge_is_nobodys_way() {
 
 #[test]
 fn an_address_is_news_once_and_so_is_its_end() {
-    let (added, removed) = (Some(Event::AddressAdded), Some(Event::AddressRemoved));
+    let (added, removed) = (Some(RouteEvent::AddressAdded), Some(RouteEvent::AddressRemoved));
     assert_eq!(heard(&[ADDRESS, ADDRESS, ADDRESS_6, ADDRESS_GONE, ADDRESS]), [added, None, added, removed, added]);
     assert_eq!(heard(&[LINK_LOCAL]), [None]);
 }
 
 #[test]
 fn only_default_routes_count() {
-    let news = Some(Event::DefaultRoute);
+    let news = Some(RouteEvent::DefaultRoute);
     assert_eq!(heard(&[ROUTE, ROUTE, ROUTE_6, ROUTE_GONE, ROUTE]), [news, None, news, news, news]);
     assert_eq!(heard(&[OTHER_ROUTE, LOCAL_ROUTE]), [None, None]);
 }
 
 #[test]
 fn several_messages_in_one_datagram_are_all_heard() {
-    let mut known = Known::default();
+    let mut known = KernelState::default();
     let both = [bytes(ADDRESS), bytes(ROUTE)].concat();
-    assert_eq!(known.hear(&both), Some(Event::DefaultRoute));
-    assert_eq!(known.hear(&bytes(ADDRESS)), None);
+    assert_eq!(known.parse(&both), Some(RouteEvent::DefaultRoute));
+    assert_eq!(known.parse(&bytes(ADDRESS)), None);
 }
 
 #[test]
@@ -101,12 +101,12 @@ fn what_is_cut_off_anywhere_means_nothing_and_breaks_nothing() {
     for datagram in [LINK_RUNS, ADDRESS, ROUTE, ROUTE_GONE, LINK_GONE] {
         let whole = bytes(datagram);
         for end in 0..whole.len() {
-            assert_eq!(Known::default().hear(&whole[..end]), None);
+            assert_eq!(KernelState::default().parse(&whole[..end]), None);
             // The same with a length that is right again.
             let mut cut = whole[..end].to_vec();
             if end >= 4 {
                 cut[..4].copy_from_slice(&u32::try_from(end).unwrap().to_ne_bytes());
-                let _ = Known::default().hear(&cut);
+                let _ = KernelState::default().parse(&cut);
             }
         }
     }

@@ -9,7 +9,7 @@ use tunnel_engine::spec::{
 
 use crate::config::{
     BackoffKind, BackoffSpec, Confine, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, OutageSpec,
-    ProbeSpec, Reading, ShellCommand, TunnelSpec,
+    ProbeSpec, ReadOptions, ShellCommand, TunnelSpec,
 };
 use crate::lifecycle::Policy;
 
@@ -28,7 +28,7 @@ pub(super) fn config(tunnels: Vec<TunnelSpec>) -> Desired {
             user: None,
             no_new_privileges: true,
             confine: Confine::Off,
-            reading: Reading::default(),
+            reading: ReadOptions::default(),
             log: LogSpec { level: "info".into(), format: LogFormat::Auto },
             metrics: None,
         },

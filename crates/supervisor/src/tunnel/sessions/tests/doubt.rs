@@ -5,7 +5,7 @@ use tunnel_engine::demo_server::{ConnectFault, Flow, LinkFaults};
 
 use super::SECOND;
 use crate::lifecycle::Phase;
-use crate::tunnel::testing::{InTurn, Rig, echoes, server, tunnel_spec};
+use crate::tunnel::test_support::{InTurn, TestTunnel, echoes, server, tunnel_spec};
 use crate::tunnel::{ForwardState, Order};
 
 /// Bytes wait, and pass once the link is mended.
@@ -16,7 +16,7 @@ const STOPPED: LinkFaults =
 async fn another_session_takes_over_from_a_silent_one_within_seconds() {
     let (silent, fresh) = (server(), server());
     let net = InTurn::new(&[&silent, &fresh]);
-    let mut rig = Rig::over(net, fresh, tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"]));
+    let mut rig = TestTunnel::over(net, fresh, tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"]));
     rig.until("ready", |view| view.ready).await;
     let mut flowing = rig.connect(0).await;
     assert!(echoes(&mut flowing).await);
@@ -46,7 +46,7 @@ async fn another_session_takes_over_from_a_silent_one_within_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_path_that_comes_back_before_another_session_is_up_changes_nothing() {
-    let mut rig = Rig::ready(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"])).await;
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"])).await;
     let mut flowing = rig.connect(0).await;
     assert!(echoes(&mut flowing).await);
     rig.server.set_faults(|faults| (faults.link, faults.connect) = (STOPPED, ConnectFault::Refuse));
@@ -70,7 +70,7 @@ async fn a_path_that_comes_back_before_another_session_is_up_changes_nothing() {
 async fn a_login_goes_on_when_the_silent_session_ends_under_it() {
     let (silent, fresh) = (server(), server());
     let net = InTurn::new(&[&silent, &fresh]);
-    let mut rig = Rig::over(net, fresh, tunnel_spec("t", &["L0:echo:1"]));
+    let mut rig = TestTunnel::over(net, fresh, tunnel_spec("t", &["L0:echo:1"]));
     rig.until("ready", |view| view.ready).await;
     rig.server.set_faults(|faults| faults.connect = ConnectFault::StallInKeyExchange);
     silent.set_faults(|faults| faults.link = STOPPED);
@@ -91,7 +91,7 @@ async fn a_port_that_the_silent_session_holds_is_no_reason_to_give_the_new_one_u
     fresh.set_faults(|faults| faults.deny_forwards = true);
     let mut spec = tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"]);
     spec.exit_on_forward_failure = true;
-    let mut rig = Rig::over(InTurn::new(&[&silent, &fresh]), fresh, spec);
+    let mut rig = TestTunnel::over(InTurn::new(&[&silent, &fresh]), fresh, spec);
     rig.until("ready", |view| view.ready).await;
     silent.set_faults(|faults| faults.link = STOPPED);
     rig.order(Order::RetryNow);

@@ -9,17 +9,17 @@ use crate::config::TunnelSpec;
 use crate::lifecycle::Phase;
 use crate::supervise::plan::{Step, Tuning};
 use crate::tunnel::Order;
-use crate::tunnel::testing::{InTurn, Rig, echoes, server, tunnel_spec};
+use crate::tunnel::test_support::{InTurn, TestTunnel, echoes, server, tunnel_spec};
 
 fn three(forwards: &[&str]) -> TunnelSpec {
     TunnelSpec { sessions: 3, ..tunnel_spec("t", forwards) }
 }
 
 /// Each of the three sessions has a server of its own; the last is the rig's, and takes all later logins.
-async fn spread(forwards: &[&str]) -> (Server, Server, Rig) {
+async fn spread(forwards: &[&str]) -> (Server, Server, TestTunnel) {
     let (a, b, c) = (server(), server(), server());
     let net = InTurn::new(&[&a, &b, &c]);
-    let mut rig = Rig::over(net, c, three(forwards));
+    let mut rig = TestTunnel::over(net, c, three(forwards));
     rig.until("ready", |view| view.ready && view.forwards[0].message.is_none()).await;
     (a, b, rig)
 }
@@ -33,7 +33,7 @@ async fn listens_for_us(b: &Server, c: &Server) {
     }
 }
 
-async fn connected(rig: &Rig, count: usize) -> Vec<TcpStream> {
+async fn connected(rig: &TestTunnel, count: usize) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     for _ in 0..count {
         let mut stream = rig.connect(0).await;
@@ -109,7 +109,7 @@ async fn a_session_that_answers_takes_the_place_of_a_silent_main_one_at_once() {
 async fn a_reload_changes_how_many_there_are_and_cuts_nobody_off() {
     let mut spec = three(&["L0:echo:1"]);
     spec.sessions = 1;
-    let mut rig = Rig::ready(spec.clone()).await;
+    let mut rig = TestTunnel::ready(spec.clone()).await;
     let mut counts = rig.server.watch_counts();
     let retune = |sessions| {
         let tuning = Tuning::of(&TunnelSpec { sessions, on_change: None, ..spec.clone() });

@@ -10,7 +10,7 @@ use crate::lifecycle::Phase;
 use crate::supervise::plan::Step;
 use crate::tunnel::Order;
 use crate::tunnel::sessions::hosts::RETURN_EVERY;
-use crate::tunnel::testing::{Rig, echoes, server, session_spec, tunnel_spec};
+use crate::tunnel::test_support::{TestTunnel, echoes, server, session_spec, tunnel_spec};
 
 /// Two servers, `a` and `b`, in this order of preference.
 fn two_hosts(forwards: &[&str]) -> (Server, Server, MemoryNet, TunnelSpec) {
@@ -27,7 +27,7 @@ async fn the_next_host_is_tried_at_once_when_one_fails() {
     let (a, b, net, spec) = two_hosts(&["L0:echo:1"]);
     a.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     let began = clock::now();
-    let mut rig = Rig::over(net, b, spec);
+    let mut rig = TestTunnel::over(net, b, spec);
     let view = rig.until("ready", |view| view.ready).await;
     assert_eq!((view.server.as_str(), view.starts), ("me@b:22", 2));
     assert!(clock::now() - began < SECOND / 10);
@@ -38,7 +38,7 @@ async fn the_next_host_is_tried_at_once_when_one_fails() {
 async fn a_host_that_is_blocked_does_not_keep_the_others_from_being_tried_and_is_told() {
     let (a, b, net, spec) = two_hosts(&["L0:echo:1"]);
     a.set_faults(|faults| faults.auth = AuthFault::Reject);
-    let mut rig = Rig::over(net, b, spec);
+    let mut rig = TestTunnel::over(net, b, spec);
     let view = rig.until("ready", |view| view.ready).await;
     let told = view.last_failure.unwrap().failure;
     assert_eq!(told.kind(), FailureKind::AuthRejected);
@@ -50,7 +50,7 @@ async fn a_tunnel_is_blocked_when_all_its_hosts_are_and_waits_when_only_some_are
     let (a, b, net, spec) = two_hosts(&["L0:echo:1"]);
     a.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     b.set_faults(|faults| faults.auth = AuthFault::Reject);
-    let mut rig = Rig::over(net, b, spec);
+    let mut rig = TestTunnel::over(net, b, spec);
     rig.until("waiting", |view| view.phase == Phase::Backoff).await;
     a.set_faults(|faults| *faults = Faults { auth: AuthFault::Reject, ..Default::default() });
     rig.until("blocked", |view| view.phase == Phase::Blocked).await;
@@ -60,7 +60,7 @@ async fn a_tunnel_is_blocked_when_all_its_hosts_are_and_waits_when_only_some_are
 async fn a_tunnel_returns_to_its_better_host_and_the_connections_of_the_lesser_one_go_on() {
     let (a, b, net, spec) = two_hosts(&["L0:echo:1", "R7000:localhost:1"]);
     a.set_faults(|faults| faults.connect = ConnectFault::Refuse);
-    let mut rig = Rig::over(net, b, spec);
+    let mut rig = TestTunnel::over(net, b, spec);
     rig.until("ready", |view| view.ready).await;
     let mut flowing = rig.connect(0).await;
     assert!(echoes(&mut flowing).await);
@@ -82,7 +82,7 @@ async fn a_tunnel_returns_to_its_better_host_and_the_connections_of_the_lesser_o
 #[tokio::test(start_paused = true)]
 async fn returns_that_do_not_last_become_rare() {
     let (a, b, net, spec) = two_hosts(&["L0:echo:1"]);
-    let mut rig = Rig::over(net, b, spec);
+    let mut rig = TestTunnel::over(net, b, spec);
     rig.until("ready", |view| view.ready).await;
     let began = clock::now();
     for _ in 0..6 {
@@ -99,7 +99,7 @@ async fn returns_that_do_not_last_become_rare() {
 #[tokio::test(start_paused = true)]
 async fn a_host_that_is_taken_out_of_the_config_is_left_and_its_connections_go_on() {
     let (a, b, net, spec) = two_hosts(&["L0:echo:1"]);
-    let mut rig = Rig::over(net, b, spec);
+    let mut rig = TestTunnel::over(net, b, spec);
     rig.until("ready", |view| view.ready && view.server == "me@a:22").await;
     rig.ordered(Order::Apply(vec![Step::Hosts { tunnel: "t".into(), fallbacks: Vec::new() }])).await;
     assert_eq!(rig.server.counts().sessions, 0, "the host in use is still named");
@@ -120,7 +120,7 @@ async fn whichever_host_is_back_first_is_found_at_once() {
         let (a, b, net, spec) = two_hosts(&["L0:echo:1"]);
         a.set_faults(|faults| faults.connect = lost.clone());
         b.set_faults(|faults| faults.connect = lost.clone());
-        let mut rig = Rig::over(net, b, spec);
+        let mut rig = TestTunnel::over(net, b, spec);
         // Far into the schedule of the starts.
         rig.until("waiting for long", |view| view.phase == Phase::Backoff && view.starts > 16).await;
         let back = clock::now();

@@ -6,14 +6,14 @@ use tunnel_engine::demo_server::ConnectFault;
 
 use super::SECOND;
 use crate::lifecycle::Phase;
-use crate::tunnel::testing::{Rig, echoes, tunnel_spec};
+use crate::tunnel::test_support::{TestTunnel, echoes, tunnel_spec};
 use crate::tunnel::{ForwardState, Order};
 
 #[tokio::test(start_paused = true)]
 async fn a_session_is_replaced_when_its_lifetime_is_over_and_its_connections_go_on() {
     let mut spec = tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"]);
     spec.session_lifetime = Some(600 * SECOND);
-    let mut rig = Rig::ready(spec).await;
+    let mut rig = TestTunnel::ready(spec).await;
     let mut flowing = rig.connect(0).await;
     assert!(echoes(&mut flowing).await);
     let came_up = clock::now();
@@ -40,7 +40,7 @@ async fn a_session_is_replaced_when_its_lifetime_is_over_and_its_connections_go_
 async fn a_connection_that_never_ends_outlives_its_session_by_one_lifetime() {
     let mut spec = tunnel_spec("t", &["L0:echo:1"]);
     spec.session_lifetime = Some(600 * SECOND);
-    let rig = Rig::ready(spec).await;
+    let rig = TestTunnel::ready(spec).await;
     let mut flowing = rig.connect(0).await;
     assert!(echoes(&mut flowing).await);
     let began = clock::now();
@@ -53,7 +53,7 @@ async fn a_connection_that_never_ends_outlives_its_session_by_one_lifetime() {
 async fn a_server_that_is_away_when_a_lifetime_ends_costs_nobody_anything() {
     let mut spec = tunnel_spec("t", &["L0:echo:1"]);
     spec.session_lifetime = Some(600 * SECOND);
-    let mut rig = Rig::ready(spec).await;
+    let mut rig = TestTunnel::ready(spec).await;
     rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     let view = rig.until("told", |view| view.last_failure.is_some()).await;
     assert_eq!((view.phase, view.ready), (Phase::Up, true), "what is up is as configured");
@@ -67,7 +67,7 @@ async fn a_server_that_is_away_when_a_lifetime_ends_costs_nobody_anything() {
 async fn a_tunnel_that_stops_does_not_wait_for_a_replaced_session_longer_than_for_its_own() {
     let mut spec = tunnel_spec("t", &["L0:echo:1"]);
     spec.session_lifetime = Some(600 * SECOND);
-    let rig = Rig::ready(spec).await;
+    let rig = TestTunnel::ready(spec).await;
     let mut flowing = rig.connect(0).await;
     assert!(echoes(&mut flowing).await);
     let mut counts = rig.server.watch_counts();

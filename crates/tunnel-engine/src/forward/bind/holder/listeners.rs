@@ -10,23 +10,23 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-use super::{Entry, Holder, each_socket, entries, socket_behind};
+use super::{Holder, SocketTableEntry, each_socket, entries, socket_behind};
 use crate::clock;
 
 /// A reading this old is made again for a port whose holder it does not show: most often another user's, which stays so.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
-type Known = Arc<Mutex<Option<Reading>>>;
+type KnownSockets = Arc<Mutex<Option<SocketTables>>>;
 
 thread_local! {
     /// Of the thread that carries all tunnels: who waits for another's reading waits for a task of its own runtime.
-    static KNOWN: Known = Known::default();
+    static KNOWN: KnownSockets = KnownSockets::default();
 }
 
 /// The process that has the port, where that can be seen.
 pub(super) async fn holder(address: SocketAddr) -> Option<Holder> {
     // One reads at a time; the others then find what they ask for.
-    let known = KNOWN.with(Known::clone);
+    let known = KNOWN.with(KnownSockets::clone);
     let mut known = known.lock().await;
     let now = clock::now();
     // One system call, which does not wait for anything.
@@ -34,7 +34,7 @@ pub(super) async fn holder(address: SocketAddr) -> Option<Holder> {
         return reading.holder(address);
     }
     let (reading, holder) = tokio::task::spawn_blocking(move || {
-        let reading = Reading::make(Path::new("/proc"), now);
+        let reading = SocketTables::make(Path::new("/proc"), now);
         let holder = reading.holder(address);
         (reading, holder)
     })
@@ -45,17 +45,17 @@ pub(super) async fn holder(address: SocketAddr) -> Option<Holder> {
 }
 
 /// The sockets of this machine that are bound to ports, and their owners.
-struct Reading {
+struct SocketTables {
     made: Instant,
-    entries: Vec<Entry>,
+    entries: Vec<SocketTableEntry>,
     /// By inode: the process, and its link to the socket.
     owners: HashMap<u64, (i32, PathBuf)>,
 }
 
-impl Reading {
+impl SocketTables {
     fn make(proc: &Path, made: Instant) -> Self {
         let tables = [fs::read_to_string(proc.join("net/tcp")), fs::read_to_string(proc.join("net/tcp6"))];
-        let entries: Vec<Entry> = tables.iter().flatten().flat_map(|table| entries(table)).collect();
+        let entries: Vec<SocketTableEntry> = tables.iter().flatten().flat_map(|table| entries(table)).collect();
         // Of connections there may be hundreds of thousands; their owners are looked for one by one.
         let mut owners: HashMap<u64, Option<(i32, PathBuf)>> =
             entries.iter().filter(|entry| entry.listens).map(|entry| (entry.inode, None)).collect();
@@ -78,7 +78,7 @@ impl Reading {
         }
     }
 
-    fn listener(&self, address: SocketAddr) -> Option<&Entry> {
+    fn listener(&self, address: SocketAddr) -> Option<&SocketTableEntry> {
         self.entries.iter().find(|entry| entry.is_in_the_way(address))
     }
 
@@ -109,7 +109,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let made = clock::now();
-        let reading = Reading::make(Path::new("/proc"), made);
+        let reading = SocketTables::make(Path::new("/proc"), made);
         let later = made + LOOK_AGAIN * 10;
         assert!(!reading.is_outdated(address, later), "the link still leads to the socket");
         drop(listener);
@@ -120,8 +120,8 @@ mod tests {
     fn unknown_ports_and_unseen_holders_are_looked_for_again() {
         let made = clock::now();
         let address: SocketAddr = "127.0.0.1:9".parse().unwrap();
-        let entry = Entry { local: (address.ip(), address.port()), listens: true, inode: 1 };
-        let mut reading = Reading { made, entries: Vec::new(), owners: HashMap::new() };
+        let entry = SocketTableEntry { local: (address.ip(), address.port()), listens: true, inode: 1 };
+        let mut reading = SocketTables { made, entries: Vec::new(), owners: HashMap::new() };
         assert!(reading.is_outdated(address, made));
         reading.entries.push(entry);
         assert!(!reading.is_outdated(address, made));

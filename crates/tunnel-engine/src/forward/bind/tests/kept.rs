@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::forward::bind::store::{Closing, SocketStore};
+use crate::forward::bind::store::{CloseMode, SocketStore};
 
 /// Keeps everything, as a service manager would.
-struct Shelf {
+struct TestStore {
     sockets: Mutex<HashMap<ListenAddress, OwnedFd>>,
-    closing: Mutex<Closing>,
+    closing: Mutex<CloseMode>,
 }
 
-impl SocketStore for Shelf {
+impl SocketStore for TestStore {
     fn take(&self, address: &ListenAddress) -> Option<OwnedFd> {
         self.sockets.lock().unwrap().get(address)?.try_clone().ok()
     }
@@ -25,16 +25,16 @@ impl SocketStore for Shelf {
         self.sockets.lock().unwrap().insert(address.clone(), socket.try_clone_to_owned().unwrap());
     }
 
-    fn close(&self, _: &ListenAddress) -> Closing {
+    fn close(&self, _: &ListenAddress) -> CloseMode {
         *self.closing.lock().unwrap()
     }
 }
 
-fn shelf() -> Arc<Shelf> {
-    Arc::new(Shelf { sockets: Mutex::default(), closing: Mutex::new(Closing::ForNow) })
+fn shelf() -> Arc<TestStore> {
+    Arc::new(TestStore { sockets: Mutex::default(), closing: Mutex::new(CloseMode::ForNow) })
 }
 
-async fn bind_with(listen: &Listen, shelf: &Arc<Shelf>) -> Bound {
+async fn bind_with(listen: &Listen, shelf: &Arc<TestStore>) -> Bound {
     Bound::take_or_bind(listen, BindOptions::default(), shelf.clone(), None).await.unwrap()
 }
 
@@ -74,7 +74,7 @@ async fn closing_for_good_refuses_peers_and_frees_the_address_although_a_duplica
     let listen = tcp(Bind::Address("127.0.0.1".into()), 0);
     let bound = bind_with(&listen, &shelf).await;
     let address = ports(&bound)[0];
-    *shelf.closing.lock().unwrap() = Closing::ForGood;
+    *shelf.closing.lock().unwrap() = CloseMode::ForGood;
     drop(bound);
     let refused = TcpStream::connect(address).await.unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
@@ -93,7 +93,7 @@ async fn a_unix_sockets_file_stays_while_the_socket_is_kept_and_a_lost_one_is_ma
     std::fs::remove_file(&path).unwrap();
     let bound = bind_with(&listen, &shelf).await;
     UnixStream::connect(&path).unwrap();
-    *shelf.closing.lock().unwrap() = Closing::ForGood;
+    *shelf.closing.lock().unwrap() = CloseMode::ForGood;
     drop(bound);
     assert!(!path.exists());
 }
@@ -124,7 +124,7 @@ async fn a_kept_socket_whose_path_is_anothers_now_is_not_taken_and_the_file_stay
     UnixStream::connect(&path).unwrap();
     drop(another);
 
-    *shelf.closing.lock().unwrap() = Closing::ForNow;
+    *shelf.closing.lock().unwrap() = CloseMode::ForNow;
     drop(take().await.unwrap());
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "precious").unwrap();

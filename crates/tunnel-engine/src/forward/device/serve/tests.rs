@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
-use crate::forward::Closing;
+use crate::forward::CloseMode;
 use crate::forward::bind::ListenAddress;
 use crate::session::ChannelGone;
 use crate::task;
@@ -18,17 +18,17 @@ use crate::task;
 const QUEUE: usize = 8;
 
 /// A "device": packets of a socket stay apart, as those of a device do.
-struct Kept(OwnedFd);
+struct PacketSocket(OwnedFd);
 
-impl SocketStore for Kept {
+impl SocketStore for PacketSocket {
     fn take(&self, _: &ListenAddress) -> Option<OwnedFd> {
         None
     }
 
     fn keep(&self, _: &ListenAddress, _: std::os::fd::BorrowedFd<'_>) {}
 
-    fn close(&self, _: &ListenAddress) -> Closing {
-        Closing::ForGood
+    fn close(&self, _: &ListenAddress) -> CloseMode {
+        CloseMode::ForGood
     }
 
     fn device(&self, tunnel: &str, _: DeviceMode, _: DeviceUnit) -> Option<OpenDevice> {
@@ -65,14 +65,14 @@ impl PacketChannel for Fake {
         self.received.lock().await.recv().await
     }
 
-    async fn send(&self, packet: &[u8]) -> Result<Sent, ChannelGone> {
-        self.sent.send((self.number, packet.to_vec())).await.map(|()| Sent::Sent).map_err(|_| ChannelGone)
+    async fn send(&self, packet: &[u8]) -> Result<PacketOutcome, ChannelGone> {
+        self.sent.send((self.number, packet.to_vec())).await.map(|()| PacketOutcome::Sent).map_err(|_| ChannelGone)
     }
 
     async fn close(self) {}
 }
 
-struct Scene {
+struct DeviceScene {
     device: UnixDatagram,
     sessions: watch::Sender<Option<Fake>>,
     state: watch::Receiver<DeviceState>,
@@ -82,7 +82,7 @@ struct Scene {
     _task: AbortOnDropHandle<()>,
 }
 
-impl Scene {
+impl DeviceScene {
     fn new() -> Self {
         let (ours, theirs) = UnixDatagram::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
@@ -91,10 +91,10 @@ impl Scene {
         let (to_fake, sent) = mpsc::channel(QUEUE);
         let stats = Arc::<ForwardStats>::default();
         let (mode, any) = (DeviceMode::PointToPoint, DeviceUnit::Any);
-        let task = Task {
-            wish: DeviceWish { tunnel: "fake".to_owned(), mode, local: any, remote: any },
+        let task = DeviceTask {
+            wish: DeviceRequest { tunnel: "fake".to_owned(), mode, local: any, remote: any },
             remote: watch::channel(any).1,
-            store: Arc::new(Kept(theirs.into())),
+            store: Arc::new(PacketSocket(theirs.into())),
             sessions: sessions.subscribe(),
             look: Arc::default(),
             state: report,
@@ -132,7 +132,7 @@ impl Scene {
 
 #[tokio::test]
 async fn packets_pass_over_one_session_after_another_and_the_device_stays() {
-    let mut scene = Scene::new();
+    let mut scene = DeviceScene::new();
     scene.waits().await;
     assert_eq!(scene.state.borrow().name(), Some("fake0"));
     for number in 1..3 {
@@ -160,7 +160,7 @@ async fn packets_pass_over_one_session_after_another_and_the_device_stays() {
 
 #[tokio::test]
 async fn device_follows_to_the_session_that_replaces_the_one_in_use() {
-    let mut scene = Scene::new();
+    let mut scene = DeviceScene::new();
     let _first = scene.session(1, Vec::new());
     scene.is_up().await;
     let _second = scene.session(2, Vec::new());
@@ -174,7 +174,7 @@ async fn device_follows_to_the_session_that_replaces_the_one_in_use() {
 #[tokio::test(start_paused = true)]
 async fn busy_device_is_asked_for_each_second_and_a_forbidden_one_each_minute() {
     let busy = || DeviceError::NotOpened("Failed to open the tunnel device.".to_owned());
-    let mut scene = Scene::new();
+    let mut scene = DeviceScene::new();
     let began = clock::now();
     let _packets = scene.session(1, vec![DeviceError::Forbidden("rejected".to_owned()), busy(), busy()]);
     let refused = |kind| move |state: &DeviceState| state.failure().is_some_and(|failure| failure.kind() == kind);
@@ -190,7 +190,7 @@ async fn busy_device_is_asked_for_each_second_and_a_forbidden_one_each_minute() 
 
 #[tokio::test(start_paused = true)]
 async fn device_that_the_server_closes_is_told_and_asked_for_again() {
-    let mut scene = Scene::new();
+    let mut scene = DeviceScene::new();
     drop(scene.session(1, Vec::new()));
     let state = scene.becomes(|state| state.failure().is_some()).await;
     assert_eq!(state.failure().unwrap().kind(), FailureKind::ClosedByServer);

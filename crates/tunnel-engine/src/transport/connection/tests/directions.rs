@@ -18,21 +18,21 @@ fn noise(round: u8) -> Vec<u8> {
 /// Messages both ways across renewed keys, from the login on.
 fn carries(terms: Terms) {
     let mut pair = Pair::with_terms(BYTES_16K, terms);
-    pair.settle().unwrap();
-    let [Event::NewKeys(agreed)] = pair.told.as_slice() else { panic!("{:?}", pair.told) };
+    pair.deliver_all().unwrap();
+    let [ConnectionEvent::NewKeys(agreed)] = pair.told.as_slice() else { panic!("{:?}", pair.told) };
     assert_eq!((agreed.kex, agreed.sending, agreed.receiving), (terms.kex, terms.receiving, terms.sending));
     pair.told.clear();
     pair.server.log_in().unwrap();
-    pair.settle().unwrap();
+    pair.deliver_all().unwrap();
     let messages: Vec<Vec<u8>> = (0..40).map(noise).collect();
     for message in &messages {
         pair.client.send(message, clock::now()).unwrap();
         pair.server.send(message).unwrap();
-        pair.settle().unwrap();
+        pair.deliver_all().unwrap();
     }
     assert_eq!(pair.messages()[1..], messages, "{terms:?}");
     assert_eq!(pair.server.heard, messages, "{terms:?}");
-    let renewed = pair.told.iter().filter(|event| matches!(event, Event::NewKeys(_))).count();
+    let renewed = pair.told.iter().filter(|event| matches!(event, ConnectionEvent::NewKeys(_))).count();
     assert!(renewed >= 2, "{renewed} of {terms:?}");
 }
 

@@ -2,7 +2,7 @@
 //! shift the numbers of those behind them.
 
 use super::*;
-use crate::transport::packet::Outbound;
+use crate::transport::packet::PacketWriter;
 
 /// Before the server's KEXINIT, and behind its KEXINIT and its reply.
 const POSITIONS: [Option<usize>; 3] = [None, Some(0), Some(1)];
@@ -13,7 +13,7 @@ const OUT_OF_TURN: [u8; 6] = [MSG_SERVICE_ACCEPT, MSG_EXT_INFO, 10, MSG_USERAUTH
 
 fn in_clear(number: u8) -> Vec<u8> {
     let mut out = BytesMut::new();
-    Outbound::new().seal(&[number, 0, 0, 0, 0, 0, 0, 0, 0, 0], &mut out).unwrap();
+    PacketWriter::new().seal(&[number, 0, 0, 0, 0, 0, 0, 0, 0, 0], &mut out).unwrap();
     out.to_vec()
 }
 
@@ -22,7 +22,7 @@ fn injected(terms: Terms, at: Option<usize>, number: u8) -> Pair {
     let mut pair = Pair::with_terms(Limits::default(), terms);
     match at {
         None => pair.to_client.extend_from_slice(&in_clear(number)),
-        Some(at) => pair.server.order(at, Fault::Raw(in_clear(number))),
+        Some(at) => pair.server.order(at, ServerFault::Raw(in_clear(number))),
     }
     pair
 }
@@ -31,7 +31,7 @@ fn injected(terms: Terms, at: Option<usize>, number: u8) -> Pair {
 fn strict_exchange_takes_no_message_of_others() {
     for at in POSITIONS {
         for number in HARMLESS.into_iter().chain(OUT_OF_TURN) {
-            let settled = injected(terms(true), at, number).settle();
+            let settled = injected(terms(true), at, number).deliver_all();
             assert!(matches!(settled, Err(TransportError::Unexpected(_))), "{number} at {at:?}: {settled:?}");
         }
     }
@@ -41,10 +41,10 @@ fn strict_exchange_takes_no_message_of_others() {
 fn exchange_that_is_not_strict_takes_harmless_messages_only() {
     for at in POSITIONS {
         for number in HARMLESS {
-            injected(terms(false), at, number).settle().unwrap();
+            injected(terms(false), at, number).deliver_all().unwrap();
         }
         for number in OUT_OF_TURN {
-            let settled = injected(terms(false), at, number).settle();
+            let settled = injected(terms(false), at, number).deliver_all();
             assert_eq!(settled, Err(TransportError::Unexpected(number)), "at {at:?}");
         }
     }
@@ -54,8 +54,8 @@ fn exchange_that_is_not_strict_takes_harmless_messages_only() {
 fn message_of_the_server_itself_is_no_part_of_a_strict_exchange() {
     for at in 0..3 {
         let mut pair = Pair::new(Limits::default(), true);
-        pair.server.order(at, Fault::Insert(vec![MSG_IGNORE, 0, 0, 0, 0]));
-        assert!(matches!(pair.settle(), Err(TransportError::Unexpected(_))), "at {at}");
+        pair.server.order(at, ServerFault::Insert(vec![MSG_IGNORE, 0, 0, 0, 0]));
+        assert!(matches!(pair.deliver_all(), Err(TransportError::Unexpected(_))), "at {at}");
     }
 }
 
@@ -63,7 +63,7 @@ fn message_of_the_server_itself_is_no_part_of_a_strict_exchange() {
 fn packet_in_clear_behind_the_keys_is_refused() {
     for strict in [true, false] {
         let mut pair = injected(terms(strict), Some(2), MSG_IGNORE);
-        assert!(pair.settle().is_err(), "strict: {strict}");
+        assert!(pair.deliver_all().is_err(), "strict: {strict}");
     }
 }
 
@@ -74,11 +74,11 @@ fn prefix_is_cut_off_only_without_strict_exchange() {
     let chacha = Protection { cipher: CipherName::ChaCha20Poly1305, mac: None, is_compressed: false };
     let attacked = |cipher: Protection, strict: bool, at| {
         let mut pair = injected(Terms { sending: cipher, ..terms(strict) }, at, MSG_IGNORE);
-        let keyed = pair.settle();
-        pair.server.order(0, Fault::Drop);
+        let keyed = pair.deliver_all();
+        pair.server.order(0, ServerFault::Drop);
         pair.server.send(&[MSG_EXT_INFO, 0, 0, 0, 0]).unwrap();
         pair.server.send(&[94, 1]).unwrap();
-        keyed.and_then(|()| pair.settle()).map(|()| pair.messages())
+        keyed.and_then(|()| pair.deliver_all()).map(|()| pair.messages())
     };
     for at in POSITIONS {
         assert_eq!(attacked(chacha, false, at), Ok(vec![vec![94, 1]]), "the attack works where nothing hinders it");

@@ -74,7 +74,7 @@ fn folder() -> PathBuf {
 }
 
 /// What a session is played with: an sshd, or a record.
-trait Server {
+trait RecordedServer {
     fn user(&self) -> String;
     fn ident(&mut self) -> Vec<u8>;
     fn take(&mut self, ours: &[u8]);
@@ -84,13 +84,13 @@ trait Server {
 }
 
 /// Keys, a login, an answer, a channel that is refused, keys once more, an answer.
-fn play(case: &Case, server: &mut dyn Server) {
+fn play(case: &Case, server: &mut dyn RecordedServer) {
     seeded::begin(Some(SEED));
     let user = server.user();
     let config = Config {
         client_ident: OUR_IDENT.to_owned(),
         server_ident: server.ident(),
-        offer: Offer {
+        offer: LocalOffer {
             kex: vec![case.kex],
             host_keys: vec![case.host_key.to_owned()],
             ciphers: vec![case.cipher],
@@ -99,8 +99,8 @@ fn play(case: &Case, server: &mut dyn Server) {
         },
         limits: Limits::default(),
     };
-    let mut player = Player { client: Connection::new(config).unwrap(), input: BytesMut::new(), server };
-    player.until(|event| matches!(event, Event::NewKeys(_)));
+    let mut player = RecordedPlayer { client: Connection::new(config).unwrap(), input: BytesMut::new(), server };
+    player.until(|event| matches!(event, ConnectionEvent::NewKeys(_)));
     player.send(&message(MSG_SERVICE_REQUEST, &[b"ssh-userauth"]));
     player.until_message(MSG_SERVICE_ACCEPT);
     let session_id = player.client.proof().unwrap().session_id.clone();
@@ -111,7 +111,7 @@ fn play(case: &Case, server: &mut dyn Server) {
     player.send(&refused_channel());
     player.until_message(92);
     player.client.renew_keys().unwrap();
-    player.until(|event| matches!(event, Event::NewKeys(_)));
+    player.until(|event| matches!(event, ConnectionEvent::NewKeys(_)));
     player.send(&[&message(80, &[b"keepalive@openssh.com"])[..], &[1]].concat());
     player.until_message(82);
     player.client.goodbye(11, "");
@@ -167,13 +167,13 @@ fn refused_channel() -> Vec<u8> {
     out
 }
 
-struct Player<'a> {
+struct RecordedPlayer<'a> {
     client: Connection,
     input: BytesMut,
-    server: &'a mut dyn Server,
+    server: &'a mut dyn RecordedServer,
 }
 
-impl Player<'_> {
+impl RecordedPlayer<'_> {
     fn flush(&mut self) {
         if let Some(output) = self.client.poll_transmit() {
             self.server.take(&output);
@@ -185,16 +185,16 @@ impl Player<'_> {
     }
 
     fn until_message(&mut self, number: u8) {
-        self.until(|event| matches!(event, Event::Message(payload) if payload.first() == Some(&number)));
+        self.until(|event| matches!(event, ConnectionEvent::Message(payload) if payload.first() == Some(&number)));
     }
 
-    fn until(&mut self, wanted: impl Fn(&Event) -> bool) {
+    fn until(&mut self, wanted: impl Fn(&ConnectionEvent) -> bool) {
         loop {
             while let Some(event) = self.client.poll_event() {
                 match &event {
-                    Event::HostKey { .. } => self.client.believe_host_key(clock::now()).unwrap(),
-                    Event::Message(payload) => self.server.tell(payload),
-                    Event::NewKeys(_) | Event::Debug(_) => {}
+                    ConnectionEvent::HostKey { .. } => self.client.believe_host_key(clock::now()).unwrap(),
+                    ConnectionEvent::Message(payload) => self.server.tell(payload),
+                    ConnectionEvent::NewKeys(_) | ConnectionEvent::Debug(_) => {}
                 }
                 if wanted(&event) {
                     return;
@@ -239,7 +239,7 @@ impl Record {
     }
 }
 
-impl Server for Record {
+impl RecordedServer for Record {
     fn user(&self) -> String {
         String::from_utf8(self.lines[0].1.clone()).unwrap()
     }
@@ -316,7 +316,7 @@ impl Sshd {
     }
 }
 
-impl Server for Sshd {
+impl RecordedServer for Sshd {
     fn user(&self) -> String {
         self.user.clone()
     }

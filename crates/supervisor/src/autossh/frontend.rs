@@ -1,0 +1,226 @@
+//! From the words of a command line to an exit code: checks everything, goes to the background, then runs.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::argv::{self, CommandLine, Dialect, ParsedArgv};
+use super::environment::{AutosshEnvironment, LogOptions};
+use super::log::{Log, phrases, reason};
+use super::monitor::{self, Monitor};
+use super::monitor_port::MonitorPort;
+use super::run::{self, DONE, FAILED};
+use super::settings::{self, Interactive};
+use super::{ssh_log, usage};
+use crate::config::TunnelSpec;
+use crate::os::{Notify, Pidfile, PidfileError, Terminal, limits, memory, orphans, signals};
+use crate::sshconfig::{LogLevel, SshLine};
+
+/// Whose behaviour this is.
+const VERSION_OF_AUTOSSH: &str = "1.4g";
+
+/// Runs as autossh. `program` is what it is called in messages.
+pub fn main(program: &str, words: impl IntoIterator<Item = OsString>) -> u8 {
+    let words: Result<Vec<String>, OsString> = words.into_iter().map(OsString::into_string).collect();
+    let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    let planned = match words {
+        Ok(words) => plan(&words, &variable, Terminal::open),
+        Err(word) => Err(UsageError::of(format!("`{}` is not UTF-8", word.to_string_lossy()))),
+    };
+    match planned {
+        Ok(Planned::Version) => {
+            let _ = writeln!(io::stdout(), "{program} {VERSION_OF_AUTOSSH} (tunneld {})", env!("CARGO_PKG_VERSION"));
+            DONE
+        }
+        Ok(Planned::Tunnel(plan)) => start(program, *plan).unwrap_or_else(|failure| {
+            print_error(program, &failure.log, &failure.why);
+            FAILED
+        }),
+        Err(refusal) => {
+            refusal.print_error(program);
+            FAILED
+        }
+    }
+}
+
+/// A log in a file or at syslog is not where somebody looks who has just typed the command.
+fn print_error(program: &str, log: &Log, why: &str) {
+    log.error(why);
+    if !log.is_on_terminal() {
+        let _ = writeln!(io::stderr(), "{program}: {why}");
+    }
+}
+
+/// Everything that can be known before anything is started.
+pub(super) struct StartPlan {
+    pub(super) line: CommandLine,
+    pub(super) environment: AutosshEnvironment,
+    pub(super) monitor: MonitorPort,
+    pub(super) spec: TunnelSpec,
+    pub(super) notes: Vec<String>,
+    said_by_ssh: Vec<SshLine>,
+    log_level: LogLevel,
+    terminal: Option<Terminal>,
+}
+
+pub(super) enum Planned {
+    Version,
+    Tunnel(Box<StartPlan>),
+}
+
+/// What is wrong with the command line, the environment or ssh's configuration.
+#[derive(Debug, Default)]
+pub(super) struct UsageError {
+    pub(super) errors: Vec<String>,
+    /// The usage text helps.
+    usage: bool,
+    /// Where the log would go; `None`: that is not known. autossh has what is wrong with the environment in syslog only.
+    log: Option<LogOptions>,
+}
+
+impl UsageError {
+    fn of(error: String) -> Self {
+        Self { errors: vec![error], ..Self::default() }
+    }
+
+    fn print_error(&self, program: &str) {
+        // What getopt says is for who typed.
+        let log = match &self.log {
+            Some(wishes) if !self.usage => Log::open(program, wishes).ok(),
+            Some(_) | None => None,
+        };
+        let log = log.unwrap_or_else(|| Log::early(program));
+        self.errors.iter().for_each(|error| print_error(program, &log, error));
+        if self.usage {
+            let _ = io::stderr().write_all(usage::text(program).as_bytes());
+        }
+    }
+}
+
+pub(super) fn plan(
+    words: &[String],
+    variable: &dyn Fn(&str) -> Option<String>,
+    terminal: fn() -> Option<Terminal>,
+) -> Result<Planned, UsageError> {
+    let mut refusal = UsageError { log: LogOptions::read(variable), ..UsageError::default() };
+    let line = match argv::parse(words, Dialect::Autossh, variable) {
+        Ok(ParsedArgv::Version) => return Ok(Planned::Version),
+        Ok(ParsedArgv::Tunnel(line)) => Some(line),
+        Err(errors) => {
+            refusal.usage = errors.iter().any(argv::ArgvError::is_usage);
+            refusal.errors.extend(errors.iter().map(ToString::to_string));
+            None
+        }
+    };
+    // As in Debian's: where `-M` is said, nobody looks at the variable.
+    let said = line.as_ref().is_some_and(|line| line.monitor.is_some());
+    let variable = |name: &str| if said && name == "AUTOSSH_PORT" { None } else { variable(name) };
+    let environment = AutosshEnvironment::read(&variable)
+        .map_err(|errors| refusal.errors.extend(errors.iter().map(ToString::to_string)));
+    let (Some(line), Ok(environment)) = (line, environment) else { return Err(refusal) };
+
+    // In the background there is nobody to ask.
+    let terminal = if line.background { None } else { terminal() };
+    let person = terminal.as_ref().map(|_| Interactive { asker: Terminal::asker() });
+    let monitor = line.monitor.or(environment.port).unwrap_or_default();
+    let wanted = settings::TranslationInput { line: &line, environment: &environment, monitor };
+    let settings = settings::tunnel(&wanted, person);
+    let settings::TranslatedTunnel { spec, notes, said_by_ssh, log_level } =
+        settings.map_err(|errors| UsageError { errors, usage: false, log: refusal.log })?;
+    Ok(Planned::Tunnel(Box::new(StartPlan {
+        line: *line,
+        environment,
+        monitor,
+        spec,
+        notes,
+        said_by_ssh,
+        log_level,
+        terminal,
+    })))
+}
+
+/// A start that failed after the log was open.
+struct StartFailure {
+    log: Arc<Log>,
+    why: String,
+}
+
+fn start(program: &str, plan: StartPlan) -> Result<u8, StartFailure> {
+    let StartPlan { line, environment, monitor, spec, notes, said_by_ssh, log_level, terminal } = plan;
+    let early = |why: String| StartFailure { log: Arc::new(Log::early(program)), why };
+    let log = Log::open(program, &environment.log).map_err(|error| early(error.to_string()))?;
+    let log = Arc::new(log);
+    let fail = |why: String| StartFailure { log: log.clone(), why };
+    let spoken = line.log_file.as_deref().map(ssh_log::open).transpose().map_err(&fail)?;
+
+    if line.background {
+        // The folder stays, so that relative paths stay what they are.
+        nix::unistd::daemon(true, false).map_err(|errno| fail(format!("run as daemon failed: {}", errno.desc())))?;
+    }
+    if let Err(error) = memory::without_huge_pages() {
+        log.debug(&format!("the kernel may hand out huge pages: {error}"));
+    }
+    // ssh reads its files before their LogLevel counts.
+    ssh_log::as_ssh(&said_by_ssh, line.log_level.unwrap_or(LogLevel::Info), spoken.as_ref());
+    // Threads from here on.
+    let _spoken = ssh_log::begin(log_level, spoken).map_err(&fail)?;
+    let (_heard, signals) = signals::listen().map_err(|error| fail(error.to_string()))?;
+    signals::disarm_alarm().map_err(|error| fail(error.to_string()))?;
+    if monitor == MonitorPort::Off {
+        log.info(phrases::MONITORING_OFF);
+    }
+    notes.iter().chain(&environment.notes).for_each(|note| log.info(note));
+    if environment.max_start == Some(0) {
+        log.info(phrases::MAX_START);
+        return Ok(DONE);
+    }
+    if let Err(error) = limits::raise_open_files() {
+        log.debug(&format!("cannot raise the limit of open files: {error}"));
+    }
+    let notify = Notify::from_env().map_err(|error| fail(error.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| fail(error.to_string()))?;
+    let code = runtime.block_on(async {
+        let words = monitor::MessageForm {
+            host: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            program: program.to_owned(),
+            pid: std::process::id(),
+            message: environment.message.clone(),
+        };
+        let monitor = Monitor::bind(monitor, environment.net_timeout, words, log.clone())
+            .map_err(|error| fail(error.to_string()))?;
+        let _reaper = orphans::reap().map_err(|error| fail(error.to_string()))?;
+        // Removed when it is dropped, however this ends.
+        let _pid_file = environment.pid_file.as_deref().map(write_pid).transpose().map_err(&fail)?;
+        Ok(run::run(run::RunSetup {
+            spec,
+            max_start: environment.max_start,
+            poll: environment.poll,
+            first_poll: environment.first_poll,
+            monitor,
+            hears_network: environment.fast,
+            log: log.clone(),
+            notify,
+            signals,
+        })
+        .await)
+    });
+    // A name lookup that hangs, or somebody who does not answer, must not hold up the end.
+    runtime.shutdown_background();
+    drop(terminal);
+    code
+}
+
+fn write_pid(path: &Path) -> Result<Pidfile, String> {
+    let path: PathBuf = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let tell = |error: PidfileError| match error {
+        PidfileError::CannotCreate { path, source } => {
+            format!("cannot open pid file \"{}\": {}", path.display(), reason(&source))
+        }
+        held @ PidfileError::Held { .. } => held.to_string(),
+    };
+    let mut file = Pidfile::lock(&path).map_err(tell)?;
+    file.write().map_err(tell)?;
+    Ok(file)
+}

@@ -1,0 +1,187 @@
+//! autossh's log: its phrases, because people grep for them, where it puts them. Syslog unless AUTOSSH_LOGFILE names a
+//! file; with AUTOSSH_DEBUG and no file, standard error too.
+
+pub(super) mod phase_log;
+pub(super) mod phrases;
+mod syslog;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use tunnel_engine::clock;
+
+use super::environment::LogOptions;
+use syslog::Syslog;
+
+/// How much a line matters, as syslog counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Level {
+    /// autossh gives up.
+    Error = 3,
+    /// What an operator wants to see.
+    Info = 6,
+    /// Everything.
+    Debug = 7,
+}
+
+/// Writes lines. Shared by all who have something to say.
+#[derive(Debug)]
+pub struct Log {
+    name: String,
+    level: u8,
+    outputs: Mutex<Outputs>,
+    /// Lines without `[pid]`: before the process is what it will be.
+    early: bool,
+}
+
+#[derive(Debug, Default)]
+struct Outputs {
+    syslog: Option<Syslog>,
+    file: Option<File>,
+    terminal: bool,
+}
+
+/// The file could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open log file \"{}\": {}", path.display(), reason(source))]
+pub struct LogFileError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl Log {
+    /// As the environment wishes. `name` is what the program is called. A relative file is the caller's.
+    ///
+    /// # Errors
+    /// The file cannot be opened for appending.
+    pub fn open(name: &str, wishes: &LogOptions) -> Result<Self, LogFileError> {
+        let file = wishes.file.as_deref().map(open).transpose()?;
+        let outputs =
+            Outputs { syslog: file.is_none().then(Syslog::default), terminal: wishes.debug && file.is_none(), file };
+        Ok(Self { name: name.to_owned(), level: wishes.level, outputs: Mutex::new(outputs), early: false })
+    }
+
+    /// For what is wrong before it is known where the log goes: the terminal, and syslog as autossh does it.
+    pub fn early(name: &str) -> Self {
+        let outputs = Outputs { syslog: Some(Syslog::default()), file: None, terminal: true };
+        Self { name: name.to_owned(), level: Level::Info as u8, outputs: Mutex::new(outputs), early: true }
+    }
+
+    /// To nowhere: for tests.
+    #[cfg(test)]
+    pub(super) fn to_file(name: &str, path: &Path, level: u8) -> Self {
+        Self::open(name, &LogOptions { level, debug: false, file: Some(path.to_owned()) }).unwrap()
+    }
+
+    /// A line for those who read the log afterwards: the terminal has it in other words.
+    pub fn aside(&self, text: &str) {
+        self.write(Level::Info, text, false);
+    }
+
+    /// One line. A place that takes no lines loses them: nobody waits for a log.
+    pub fn emit(&self, level: Level, text: &str) {
+        self.write(level, text, true);
+    }
+
+    fn write(&self, level: Level, text: &str, terminal: bool) {
+        if level as u8 > self.level {
+            return;
+        }
+        let text = one_line(text);
+        let (now, pid) = (clock::wall(), std::process::id());
+        let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(syslog) = &mut outputs.syslog {
+            let tag = if self.early { self.name.clone() } else { format!("{}[{pid}]", self.name) };
+            syslog.send(level as u8, &local(now, "%b %e %H:%M:%S"), &tag, &text);
+        }
+        if let Some(file) = &mut outputs.file {
+            let line = format!("{} {}[{pid}]: {text}\n", local(now, "%Y/%m/%d %H:%M:%S"), self.name);
+            let _ = file.write_all(line.as_bytes());
+        }
+        if outputs.terminal && terminal {
+            let tag = if self.early { self.name.clone() } else { format!("{}[{pid}]", self.name) };
+            let _ = io::stderr().write_all(format!("{tag}: {text}\n").as_bytes());
+        }
+    }
+
+    /// [`Level::Error`].
+    pub fn error(&self, text: &str) {
+        self.emit(Level::Error, text);
+    }
+
+    /// [`Level::Info`].
+    pub fn info(&self, text: &str) {
+        self.emit(Level::Info, text);
+    }
+
+    /// [`Level::Debug`].
+    pub fn debug(&self, text: &str) {
+        self.emit(Level::Debug, text);
+    }
+}
+
+impl Log {
+    /// Whether lines go to the terminal: then nobody needs to be told twice there.
+    pub fn is_on_terminal(&self) -> bool {
+        self.outputs.lock().unwrap_or_else(PoisonError::into_inner).terminal
+    }
+}
+
+/// What a server or another peer says must neither begin a line of its own nor drive a terminal.
+pub(super) fn one_line(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\t', " ")
+}
+
+/// What an error says, in the words of strerror(3) alone.
+pub(super) fn reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) => nix::errno::Errno::from_raw(code).desc().to_owned(),
+        None => error.to_string(),
+    }
+}
+
+fn open(path: &Path) -> Result<File, LogFileError> {
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    file.map_err(|source| LogFileError { path: path.to_owned(), source })
+}
+
+/// Local time, as autossh writes it; UTC where the system does not know its zone.
+fn local(now: SystemTime, format: &str) -> String {
+    let zoned = jiff::Timestamp::try_from(now).map(|now| now.to_zoned(jiff::tz::TimeZone::system()));
+    zoned.map(|now| now.strftime(format).to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_gets_date_name_pid_and_the_lines_of_its_level() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let log = Log::to_file("autossh", &path, 6);
+        log.debug("too much");
+        log.info("starting ssh (count 1)");
+        log.error("two\nlines\u{1b}[2J");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let pid = std::process::id();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines[0].ends_with(&format!(" autossh[{pid}]: starting ssh (count 1)")), "{text}");
+        assert!(lines[1].ends_with(": two lines [2J"), "{text}");
+        let (date, _) = lines[0].split_once(" autossh").unwrap();
+        let shape: String = date.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
+        assert_eq!(shape, "9999/99/99 99:99:99");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_named() {
+        let wishes = LogOptions { level: 6, debug: false, file: Some("/nonexistent/log".into()) };
+        let error = Log::open("autossh", &wishes).unwrap_err();
+        assert!(error.to_string().starts_with("cannot open log file \"/nonexistent/log\": "), "{error}");
+    }
+}

@@ -1,0 +1,195 @@
+//! What happens to the tunnel, told in autossh's phrases, with the reason that autossh never knew: ssh's own words went
+//! elsewhere.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tunnel_engine::failure::{Failure, FailureKind};
+
+use super::{Log, phrases};
+use crate::autossh::exit_status::ExitStatus;
+use crate::tunnel::{Observer, Occurrence};
+
+/// Writes every occurrence down. `max_start` is shown beside the count.
+pub(in crate::autossh) fn observer(log: Arc<Log>, max_start: Option<u32>) -> Observer {
+    let story = PhaseLog { log, max_start, counted: AtomicBool::new(false), forwards: Mutex::default() };
+    Arc::new(move |occurrence| story.on_occurrence(occurrence))
+}
+
+struct PhaseLog {
+    log: Arc<Log>,
+    max_start: Option<u32>,
+    /// The tries before the next start have been told: with the wait, as autossh does.
+    counted: AtomicBool,
+    /// What has been told of forwards since the last start: they are tried again each second.
+    forwards: Mutex<HashSet<String>>,
+}
+
+impl PhaseLog {
+    fn on_occurrence(&self, occurrence: &Occurrence<'_>) {
+        let log = &self.log;
+        match occurrence {
+            Occurrence::Start { count, tries } => {
+                self.told_of_forwards().clear();
+                if !self.counted.swap(false, Ordering::Relaxed) {
+                    log.debug(&phrases::tries(*tries));
+                }
+                log.info(&phrases::starting(*count, self.max_start));
+                log.info(&phrases::child());
+            }
+            Occurrence::Up => log.info("ssh is connected"),
+            Occurrence::Ended { kind, tries, wait, gave_up } => {
+                ended(log, *kind, *gave_up);
+                if let (Some(wait), None) = (wait, gave_up) {
+                    self.counted.store(true, Ordering::Relaxed);
+                    waits(log, *kind, *tries, *wait);
+                }
+            }
+            Occurrence::Failure { failure, forward } => {
+                let Some(reason) = reason(failure, *forward) else { return };
+                if forward.is_none() || self.told_of_forwards().insert(reason.clone()) {
+                    log.aside(&reason);
+                }
+            }
+        }
+    }
+
+    fn told_of_forwards(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.forwards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn ended(log: &Log, kind: FailureKind, gave_up: Option<FailureKind>) {
+    if gave_up == Some(FailureKind::GateTime) {
+        return log.error(&phrases::prematurely());
+    }
+    // The monitor has told already; autossh ended that ssh itself.
+    if let Some(status) = ExitStatus::of(kind).filter(|_| kind != FailureKind::ProbeFailed) {
+        log.info(&phrases::ended(status));
+    }
+    if gave_up == Some(FailureKind::MaxStart) {
+        log.info(phrases::MAX_START);
+    }
+}
+
+fn waits(log: &Log, kind: FailureKind, tries: u32, wait: Duration) {
+    log.debug(&phrases::tries(tries));
+    if kind.is_permanent() {
+        // autossh would have tried six times within a second, until the server shut its address out.
+        let seconds = wait.as_secs_f64().round();
+        log.info(&format!("trying again in {seconds} secs, or when a key, known_hosts or the agent changes"));
+    } else if !wait.is_zero() {
+        log.debug(&phrases::grace(wait));
+    }
+}
+
+/// What ssh would have written to its standard error. On the terminal that is done by the program's own messages.
+fn reason(failure: &Failure, forward: Option<&str>) -> Option<String> {
+    // What autossh's rules said has been told in its own words.
+    ExitStatus::of(failure.kind())?;
+    let forward = forward.map(|forward| format!("forward {forward}: ")).unwrap_or_default();
+    Some(format!("ssh: {forward}{failure}; hint: {}", hint(failure)))
+}
+
+/// What a hint may tell the owner of a config to set.
+const KEYS_OF_A_CONFIG: [&str; 2] = ["identity_file", "password_file"];
+
+/// Tells the hint about a remote unix socket from that about a port.
+const UNLINK: &str = "StreamLocalBindUnlink";
+
+/// The face has no config file to put a key into.
+fn hint(failure: &Failure) -> &str {
+    let kind = failure.kind();
+    if kind == FailureKind::PassphraseNeeded {
+        "load the key into ssh-agent; on a terminal, without -f and BatchMode, the passphrase is asked for"
+    } else if kind == FailureKind::RemotePortBusy && failure.hint().contains(UNLINK) {
+        "most likely an earlier session left its socket file on the server: remove it, or set `StreamLocalBindUnlink yes` \
+         in its sshd_config; else AllowStreamLocalForwarding there forbids it"
+    } else if kind == FailureKind::RemotePortBusy || KEYS_OF_A_CONFIG.iter().any(|key| failure.hint().contains(key)) {
+        kind.hint()
+    } else {
+        failure.hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(max_start: Option<u32>, occurrences: &[Occurrence<'_>]) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let observer = observer(Arc::new(Log::to_file("a", &path, 7)), max_start);
+        occurrences.iter().for_each(|occurrence| observer(occurrence));
+        let text = std::fs::read_to_string(&path).unwrap();
+        text.lines().map(|line| line.split_once("]: ").unwrap().1.to_owned()).collect()
+    }
+
+    fn end(kind: FailureKind, tries: u32, wait: u64) -> Occurrence<'static> {
+        Occurrence::Ended { kind, tries, wait: Some(Duration::from_secs(wait)), gave_up: None }
+    }
+
+    #[test]
+    fn a_start_that_is_refused_and_repeated_reads_as_autosshs_log() {
+        let failure = Failure::new(FailureKind::ConnectRefused, "`u@h:22` refused the connection");
+        let child = format!("ssh child pid is {}", std::process::id());
+        let said = said(
+            Some(9),
+            &[
+                Occurrence::Start { count: 6, tries: 0 },
+                end(FailureKind::ConnectRefused, 6, 2),
+                Occurrence::Failure { failure: &failure, forward: None },
+                Occurrence::Start { count: 7, tries: 6 },
+                Occurrence::Up,
+            ],
+        );
+        assert_eq!(said[0], "checking for grace period, tries = 0");
+        assert_eq!(said[1..3], ["starting ssh (count 6 of 9)", child.as_str()]);
+        assert_eq!(said[3], "ssh exited with error status 255; restarting ssh");
+        assert_eq!(said[4..6], ["checking for grace period, tries = 6", "sleeping for grace time 2 secs"]);
+        assert!(said[6].starts_with("ssh: `u@h:22` refused the connection; hint: "), "{said:?}");
+        assert_eq!(said[7], "starting ssh (count 7 of 9)");
+    }
+
+    #[test]
+    fn the_ends_that_end_everything_have_phrases_of_their_own() {
+        let gate = FailureKind::GateTime;
+        let over = |kind, gave_up| Occurrence::Ended { kind, tries: 1, wait: None, gave_up: Some(gave_up) };
+        assert_eq!(
+            said(None, &[over(FailureKind::Dns, gate)]),
+            ["ssh exited prematurely with status 255; autossh exiting"]
+        );
+        assert_eq!(
+            said(None, &[over(FailureKind::Dns, FailureKind::MaxStart)]),
+            ["ssh exited with error status 255; restarting ssh", "max start count reached; exiting"]
+        );
+        let failure = Failure::new(gate, "the first session did not stay up");
+        assert_eq!(said(None, &[Occurrence::Failure { failure: &failure, forward: None }]), [""; 0]);
+    }
+
+    #[test]
+    fn a_login_that_cannot_succeed_says_what_it_waits_for() {
+        let said = said(None, &[end(FailureKind::AuthRejected, 1, 300)]);
+        assert_eq!(said[2], "trying again in 300 secs, or when a key, known_hosts or the agent changes");
+    }
+
+    #[test]
+    fn a_forward_that_is_refused_each_second_is_told_once_a_session() {
+        let failure = Failure::new(FailureKind::RemotePortBusy, "the server refused to listen on 1");
+        let refused = || Occurrence::Failure { failure: &failure, forward: Some("1:h:2") };
+        let start = |count| Occurrence::Start { count, tries: 0 };
+        let said = said(None, &[start(1), refused(), refused(), refused(), start(2), refused()]);
+        assert_eq!(said.iter().filter(|line| line.starts_with("ssh: forward 1:h:2: ")).count(), 2, "{said:?}");
+    }
+
+    #[test]
+    fn a_hint_names_no_key_of_a_config() {
+        let rejected =
+            Failure::new(FailureKind::AuthRejected, "no").with_hint("set password_file, or allow keys there");
+        assert_eq!(hint(&rejected), FailureKind::AuthRejected.hint());
+        let own = Failure::new(FailureKind::Dns, "no").with_hint("ask the resolver");
+        assert_eq!(hint(&own), "ask the resolver");
+    }
+}

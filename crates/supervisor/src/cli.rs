@@ -1,0 +1,131 @@
+//! The command line: reads it, does the verb, and ends with the exit code that scripts rely on. One file a verb.
+
+mod args;
+mod authorize;
+mod check;
+mod completions;
+mod container;
+mod daemon;
+mod demo;
+mod doctor;
+mod events;
+mod help;
+mod import;
+mod init;
+#[cfg(test)]
+mod manual;
+mod names;
+mod plan;
+mod problem;
+mod render;
+mod run;
+mod server;
+mod status;
+mod trust;
+mod version;
+mod wait;
+mod watch;
+mod why;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::FromArgMatches;
+
+use crate::control::Request;
+use crate::control::protocol::EventsRequest;
+use crate::{autossh, exit};
+use args::{Args, Verb};
+use daemon::DaemonAddress;
+use problem::Problem;
+
+/// The name, and the verb, under which tunneld is autossh.
+const AUTOSSH: &str = "autossh";
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    // autossh's options are not ours to read: `-V`, `--` and all.
+    if let Some((program, words)) = as_autossh(std::env::args_os()) {
+        return ExitCode::from(autossh::main(&program, words));
+    }
+    let parsed = help::command().try_get_matches().and_then(|matches| Args::from_arg_matches(&matches));
+    let args = match parsed {
+        Ok(args) => args,
+        // `--help` comes this way too, and is fine. What cannot be printed has no reader.
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::OK });
+        }
+    };
+    match dispatch(args) {
+        Ok(code) => ExitCode::from(code),
+        Err(problem) => ExitCode::from(problem.report()),
+    }
+}
+
+/// Called by that name, or with that word first: what to call it, and its own words.
+fn as_autossh(words: impl IntoIterator<Item = OsString>) -> Option<(String, Vec<OsString>)> {
+    let mut words = words.into_iter();
+    let program = PathBuf::from(words.next()?).file_name()?.to_string_lossy().into_owned();
+    let mut words = words.peekable();
+    if program != AUTOSSH {
+        words.next_if(|word| word == AUTOSSH)?;
+    }
+    Some((AUTOSSH.to_owned(), words.collect()))
+}
+
+fn dispatch(args: Args) -> Result<u8, Problem> {
+    if args.version {
+        return version::run(args.verbose);
+    }
+    let global = args.global;
+    let daemon = || DaemonAddress::find(&global);
+    match args.verb.unwrap_or(Verb::Run) {
+        Verb::Run => run::run(&global),
+        Verb::Container { print } => container::run(&global, print),
+        Verb::Init(args) => init::run(&global, args),
+        Verb::Authorize(args) => authorize::run(&global, args),
+        Verb::Trust(args) => trust::run(&global, args),
+        Verb::Check { json } => check::run(&global, json),
+        Verb::Status { names, json, watch: true } => watch::run(daemon()?, names, json),
+        Verb::Status { names, json, watch: false } => status::run(&daemon()?, names, json),
+        Verb::Why { name } => why::run(&daemon()?, name),
+        Verb::Events { names, json, follow, since } => {
+            let asked = EventsRequest { names, follow, within_s: since.map(events::seconds) };
+            events::run(&daemon()?, asked, json)
+        }
+        Verb::Wait { names, timeout } => wait::run(&daemon()?, names, timeout),
+        Verb::Start { which } => names::start(&daemon()?, "started", which, |names| Request::Start { names }),
+        Verb::Stop { names } => names::run(&daemon()?, Request::Stop { names }),
+        Verb::Restart { which } => names::start(&daemon()?, "restarted", which, |names| Request::Restart { names }),
+        Verb::ResetFailed { names } => names::run(&daemon()?, Request::ResetFailed { names }),
+        Verb::Reload => plan::reload(&daemon()?),
+        Verb::Plan => plan::run(&daemon()?, &global),
+        Verb::Doctor { names, json } => doctor::run(&global, &names, json),
+        Verb::Import { from } => import::run(from),
+        Verb::Autossh { words } => Ok(autossh::main(AUTOSSH, words)),
+        Verb::Completions { shell } => completions::script(shell),
+        Verb::Complete { words } => completions::complete(&words),
+        Verb::Demo => demo::run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn autossh(line: &str) -> Option<Vec<OsString>> {
+        as_autossh(line.split(' ').map(OsString::from)).map(|(_, words)| words)
+    }
+
+    #[test]
+    fn autossh_is_a_name_or_the_first_word() {
+        let words = Some(vec![OsString::from("-M"), "0".into(), "--".into(), "-V".into()]);
+        assert_eq!(autossh("autossh -M 0 -- -V"), words);
+        assert_eq!(autossh("/usr/lib/autossh/autossh -M 0 -- -V"), words);
+        assert_eq!(autossh("tunneld autossh -M 0 -- -V"), words);
+        assert_eq!(autossh("/usr/bin/tunneld status autossh"), None);
+        assert_eq!(autossh("my-autossh -M"), None);
+    }
+}

@@ -1,0 +1,78 @@
+//! `authorize`: what the servers of a tunnel have to allow, and nothing more, as the lines that their owners add.
+//!
+//! ```text
+//! tunnel ─► needs (a login for each server of the route) ─► permit (options, Match block) ─► report ─► text, or
+//!                                                                                              install
+//! ```
+
+mod install;
+mod needs;
+mod report;
+mod sshd_config;
+
+use tunnel_engine::auth::credentials;
+
+use super::args::GlobalArgs;
+use super::problem::{Problem, print, printable};
+use super::run::overrides;
+use crate::config::{self, TunnelSpec};
+use crate::exit;
+use crate::supervise;
+use install::Install;
+use report::ServerReport;
+
+/// Which tunnel, and from where.
+#[derive(Debug, clap::Args)]
+pub(super) struct AuthorizeArgs {
+    /// The tunnel
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// The key may be used from these addresses only, as sshd(8) has it: 192.0.2.7, 10.0.0.0/8, *.example.com
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
+    from: Vec<String>,
+    /// Append the line to that login's ~/.ssh/authorized_keys, after showing it; the login has to work already
+    #[arg(long, value_name = "USER@HOST[:PORT]")]
+    install: Option<String>,
+    /// Do not ask before
+    #[arg(long, requires = "install")]
+    yes: bool,
+}
+
+pub(super) fn run(global: &GlobalArgs, args: AuthorizeArgs) -> Result<u8, Problem> {
+    let desired = config::load(&global.existing_config()?, &overrides(global)).map_err(Problem::Config)?;
+    let tunnel = find(&desired.tunnels, &args.name)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
+    let Some(over) = &args.install else {
+        let text = runtime.block_on(text(tunnel, &args.from));
+        return print(&printable(&text)).map(|()| exit::OK);
+    };
+    let install = Install { tunnel, from: &args.from, over, yes: args.yes };
+    let installed = runtime.block_on(install::run(&install, &desired));
+    // A name lookup that hangs must not hold up the end.
+    runtime.shutdown_background();
+    installed
+}
+
+async fn text(tunnel: &TunnelSpec, from: &[String]) -> String {
+    let mut texts = Vec::new();
+    for login in needs::logins(tunnel) {
+        let credentials = credentials(&login.session.auth).await;
+        let report = ServerReport { tunnel: &tunnel.name, login: &login, credentials: &credentials, from };
+        texts.push(report.text());
+    }
+    texts.join("\n")
+}
+
+fn find<'a>(tunnels: &'a [TunnelSpec], name: &str) -> Result<&'a TunnelSpec, Problem> {
+    let found = supervise::named(tunnels, &[name.to_owned()]).map_err(Problem::No)?;
+    found.into_iter().next().ok_or_else(|| Problem::No(format!("no tunnel is named `{name}`")))
+}
+
+/// sshd's lists have commas, and nothing that would end the option.
+fn pattern(text: &str) -> Result<String, String> {
+    let fine = |c: char| c.is_ascii_graphic() && !"\"\\,".contains(c);
+    match !text.is_empty() && text.chars().all(fine) {
+        true => Ok(text.to_owned()),
+        false => Err("write one pattern of a host name or address, and --from again for the next".to_owned()),
+    }
+}

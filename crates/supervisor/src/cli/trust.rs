@@ -1,0 +1,128 @@
+//! `trust`: shows a server's host keys, and writes those into known_hosts that the user says are right.
+//!
+//! ```text
+//! word ─► server (config or ssh_config) ─► scan ─► standing of each key ─► verdict (pure) ─► known_hosts
+//! ```
+
+mod verdict;
+
+use std::path::PathBuf;
+
+use tunnel_engine::clock;
+use tunnel_engine::dial::NetDialer;
+use tunnel_engine::hostkey::{HostKey, HostKeys, Trusted, Until};
+use tunnel_engine::session::{Scan, host_keys};
+use tunnel_engine::spec::SessionSpec;
+
+use super::args::GlobalArgs;
+use super::problem::{Problem, print, printable};
+use super::server;
+use crate::exit;
+use crate::os::ask_line;
+use verdict::{Confirmation, ShownKey, TrustVerdict};
+
+/// As ssh asks until it is yes or no; an answer that is neither this often is a no.
+const MAX_UNCLEAR_ANSWERS: usize = 16;
+
+/// Whose key to trust.
+#[derive(Debug, clap::Args)]
+pub(super) struct TrustArgs {
+    /// The server: a host of the config, also a jump host, a tunnel's name, or a host as after `ssh`
+    #[arg(value_name = "HOST[:PORT]")]
+    host: String,
+    /// Do not ask: the key with this fingerprint is right, as `ssh-keygen -lf` shows it on the server
+    #[arg(long, value_name = "SHA256:…")]
+    fingerprint: Option<String>,
+    /// Write into this file [default: the first user_known_hosts_file of the config or of ssh_config]
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The name that known_hosts has for the server, instead of HOST
+    #[arg(long, value_name = "NAME")]
+    host_key_alias: Option<String>,
+}
+
+pub(super) fn run(global: &GlobalArgs, args: TrustArgs) -> Result<u8, Problem> {
+    let desired = server::config_if_any(global)?;
+    let mut spec = server::named(&args.host, desired.as_ref())?;
+    if let Some(file) = args.file {
+        // Only what this file has counts.
+        spec.host_key.user_known_hosts = vec![std::path::absolute(file).map_err(Problem::Start)?];
+        spec.host_key.global_known_hosts.clear();
+    }
+    spec.host_key.alias = args.host_key_alias.or(spec.host_key.alias);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
+    let trusted = runtime.block_on(trust(&spec, args.fingerprint.as_deref()));
+    // A name lookup that hangs must not hold up the end.
+    runtime.shutdown_background();
+    trusted
+}
+
+async fn trust(spec: &SessionSpec, fingerprint: Option<&str>) -> Result<u8, Problem> {
+    let Some(file) = spec.host_key.user_known_hosts.first() else {
+        return Err(Problem::No("no known_hosts file is set for this server: name one with --file".to_owned()));
+    };
+    let Scan { keys, cut_short } = host_keys(spec, &NetDialer::new()).await?;
+    let until = Until { deadline: clock::Deadline::after(spec.timing.connect_timeout), given_up: Default::default() };
+    let known = HostKeys::load(&spec.host_key, &spec.destination, until).await?;
+    let mut shown = Vec::new();
+    for key in &keys {
+        shown.push(ShownKey { key: key.clone(), standing: known.standing(key).await });
+    }
+    print(&printable(&verdict::table(known.name(), &shown)))?;
+    if let Some(failure) = cut_short {
+        print(&printable(&format!("  it may have more: {failure}\n")))?;
+    }
+    if let Some(failure) = verdict::objection(&shown).or_else(|| known.replaced(&keys)) {
+        return Err(failure.into());
+    }
+    let new = match verdict::judge(&shown, fingerprint) {
+        TrustVerdict::Known => {
+            return print(&format!("`{}` is known already\n", known.name())).map(|()| exit::OK);
+        }
+        TrustVerdict::Other => {
+            return Err(Problem::No(format!(
+                "none of these keys has the fingerprint that was given, and nothing was written: it is another server's, or \
+                 another machine answers in place of `{}`",
+                known.name()
+            )));
+        }
+        TrustVerdict::Write(new) => new,
+        TrustVerdict::Ask(new) => asked(new, file)?,
+    };
+    let written = known.trust(file, &new).await;
+    match written.map_err(|error| Problem::No(format!("cannot write `{}`: {error}", file.display())))? {
+        Trusted::Changed(failure) => Err(failure.into()),
+        Trusted::Written => {
+            let names: Vec<_> = new.iter().map(HostKey::kind).collect();
+            let text = format!(
+                "wrote {} of `{}` into {}: a tunnel that waits for it goes on by itself\n",
+                names.join(", "),
+                known.name(),
+                file.display()
+            );
+            print(&printable(&text)).map(|()| exit::OK)
+        }
+    }
+}
+
+/// The keys that the user says are right.
+fn asked(new: Vec<HostKey>, file: &std::path::Path) -> Result<Vec<HostKey>, Problem> {
+    print(verdict::COMPARE)?;
+    let question =
+        format!("Are these the server's keys, to be written into {} (yes/no/[fingerprint])? ", file.display());
+    let mut prompt = printable(&question);
+    for _ in 0..MAX_UNCLEAR_ANSWERS {
+        let Some(answer) = ask_line(&prompt) else {
+            return Err(Problem::No(
+                "nothing was written: there is no terminal to ask at; say which key is right with --fingerprint SHA256:…"
+                    .to_owned(),
+            ));
+        };
+        match verdict::answer(&answer, &new) {
+            Confirmation::Trust(keys) => return Ok(keys),
+            Confirmation::No => break,
+            Confirmation::Unclear => "Please type 'yes', 'no' or the fingerprint: ".clone_into(&mut prompt),
+        }
+    }
+    Err(Problem::No("nothing was written".to_owned()))
+}

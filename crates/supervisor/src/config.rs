@@ -1,0 +1,44 @@
+//! The config file: TOML text → values with spans → [`Desired`], or every error at once. After `Desired` nobody
+//! reads the file's form.
+//!
+//! ```text
+//! load (files, include) ─► source, value, reader (spans kept, errors collected) ─► resolve ─► Desired
+//! ```
+
+mod desired;
+mod diagnostic;
+mod environment;
+mod file;
+mod keys;
+mod load;
+mod log_filter;
+mod obstacle;
+mod quantity;
+mod reader;
+mod resolve;
+pub(crate) mod settings;
+mod source;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use desired::{
+    BackoffKind, BackoffSpec, Confine, Desired, DuringOutage, Global, LogFormat, LogLevelSpec, LogSpec,
+    OnRemotePortBusy, OutageSpec, ProbeSpec, ReadOptions, ShellCommand, TunnelSpec,
+};
+pub(crate) use diagnostic::printable;
+pub use diagnostic::{ConfigError, ConfigErrors};
+pub(crate) use keys::did_you_mean;
+pub(crate) use load::usual;
+pub use log_filter::{LogFilterError, log_filter};
+pub use obstacle::obstacle;
+pub(crate) use quantity::MAX_DURATION;
+pub(crate) use resolve::{identities_of, user_known_hosts_of};
+pub use settings::{Import, Jump, ReloadEffect, SettingKey, Settings, tunnel_keys};
+pub use source::{SourceFile, SourceSpan};
+
+pub use load::{
+    Overrides, RootStart, control_socket_of, default_config, default_control_socket, facts, load, load_text,
+    load_text_for, names_in, own_config, root_start, session_by_ssh_config,
+};

@@ -1,0 +1,96 @@
+//! The unit file of somebody's autossh or ssh: its commands with their environment, and what else it says. What a
+//! setting means is said by systemd.service(5), systemd.exec(5) and systemd.unit(5).
+
+mod command;
+mod find;
+mod settings;
+mod specifiers;
+mod syntax;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use super::ImportError;
+use super::account::Account;
+#[cfg(test)]
+use super::command_line::Invocation;
+use super::keys::KeyLines;
+use super::line;
+use super::names::UniqueNames;
+use crate::sshconfig::System;
+use command::ExecCommand;
+use settings::UnitSettings;
+use specifiers::Specifiers;
+
+pub use find::{UnitFile, read_part};
+
+/// Reads the text of a file that a unit names, or gives `None`.
+pub(super) type ReadFile<'a> = &'a dyn Fn(&Path) -> Option<String>;
+
+/// The tables of a unit's commands.
+///
+/// # Errors
+/// No command in it is autossh's or ssh's, or one means no tunnel, or it is a template and no instance is named.
+pub fn unit(file: &UnitFile, read: ReadFile<'_>, facts: &System) -> Result<String, ImportError> {
+    let file = &file.with_default_instance();
+    let specifiers = Specifiers::of(file, facts);
+    let settings = UnitSettings::read(&file.text, &specifiers);
+    let environment = settings.environment(read);
+    let commands: Vec<ExecCommand> =
+        settings.starts.iter().flat_map(|start| ExecCommand::of(start, &specifiers)).collect();
+    if file.is_template() && specifiers.instance_was_asked_for() {
+        let example = file.path.with_file_name(file.name.replacen('@', "@NAME", 1));
+        return Err(ImportError::one(format!(
+            "{} is a template: name one of its instances, as in `tunneld import unit {}`",
+            file.name,
+            example.display()
+        )));
+    }
+    let (ours, rest): (Vec<_>, Vec<_>) = commands.into_iter().partition(ExecCommand::runs_ssh);
+    let others: Vec<String> =
+        rest.iter().map(|command| format!("ExecStart={}: runs neither autossh nor ssh", command.text)).collect();
+    let (mut tables, mut names) = (Vec::new(), UniqueNames::default());
+    for command in &ours {
+        let mut keys = KeyLines::default();
+        if tables.is_empty() {
+            settings.remarks(&environment).iter().chain(&others).for_each(|remark| keys.remark(remark));
+        }
+        let account = settings.account(command, file, &environment, facts);
+        let invocation = command.invocation(&account.facts);
+        let account = match invocation.account(&account.facts) {
+            Some(user) => Account::named(&user, &account.facts),
+            None => account,
+        };
+        line::tunnel(&mut keys, &invocation, &account, &mut names)?;
+        let unknown = specifiers.unknown();
+        if !unknown.is_empty() {
+            keys.remark(format!("{unknown}: systemd's, and not filled in here"));
+        }
+        tables.push(keys.write());
+    }
+    if tables.is_empty() {
+        let mut errors = vec!["no ExecStart of this unit runs autossh or ssh".to_owned()];
+        errors.extend(others);
+        return Err(ImportError(errors));
+    }
+    Ok(tables.join("\n"))
+}
+
+/// The commands of a unit, with their environments.
+#[cfg(test)]
+pub(crate) fn invocations(file: &UnitFile, read: ReadFile<'_>, facts: &System) -> Vec<Invocation> {
+    let specifiers = Specifiers::of(file, facts);
+    let settings = UnitSettings::read(&file.text, &specifiers);
+    let environment = settings.environment(read);
+    let commands = settings.starts.iter().flat_map(|start| ExecCommand::of(start, &specifiers));
+    commands
+        .filter(ExecCommand::runs_ssh)
+        .map(|command| {
+            let account = settings.account(&command, file, &environment, facts);
+            let mut invocation = command.invocation(&account.facts);
+            invocation.environment.splice(0..0, environment.variables.clone());
+            invocation
+        })
+        .collect()
+}

@@ -1,0 +1,192 @@
+//! When to start, wait, block and give up: one pure machine a tunnel. No runtime, no clock, no randomness of its own:
+//! `now` and the seed are arguments. If a question starts with "when", its answer is here.
+//!
+//! What each input does in each phase, and the phase that follows (`.`: nothing; a test reads this table and holds the
+//! machine to it). `next host` is a failed start with another host to try, `ended -` a transient failure, `ended !` a
+//! permanent one, `time` the deadline of that phase.
+//!
+//! | input        | Stopped    | Connecting | Up         | Backoff    | Blocked    | Failed     | Stopping   |
+//! |--------------|------------|------------|------------|------------|------------|------------|------------|
+//! | Start        | Connecting | .          | .          | Connecting | Connecting | Connecting | Connecting |
+//! | Stop         | .          | Stopping   | Stopping   | Stopped    | Stopped    | Stopped    | .          |
+//! | Restart      | Connecting | Connecting | Connecting | Connecting | Connecting | Connecting | Connecting |
+//! | RetryNow     | .          | .          | .          | Connecting | Connecting | .          | .          |
+//! | PathBack     | .          | .          | .          | Connecting | .          | .          | .          |
+//! | ResetFailed  | .          | .          | .          | .          | Connecting | Connecting | .          |
+//! | FilesChanged | .          | .          | .          | .          | Connecting | .          | .          |
+//! | up           | .          | Up         | .          | .          | .          | .          | .          |
+//! | proven       | .          | .          | .          | .          | .          | .          | .          |
+//! | next host    | .          | Connecting | .          | .          | .          | .          | .          |
+//! | ended -      | .          | Backoff    | Connecting | .          | .          | .          | Stopped    |
+//! | ended !      | .          | Blocked    | Blocked    | .          | .          | .          | Stopped    |
+//! | time         | .          | .          | .          | Connecting | Connecting | .          | .          |
+//!
+//! Beyond the table:
+//! - Up, ended: a proven session is redialled at once, [`QUICK_REDIALS`] times within [`QUICK_WITHIN`], one that proved
+//!   nothing once in a row; further ones go to Backoff.
+//! - A start that found no server lengthens no wait but that of the next one that finds none.
+//! - Connecting remembers RetryNow, PathBack and FilesChanged: an attempt that began before them and fails is made again
+//!   at once.
+//! - PathBack ends no wait that the server asked for, and makes no permanent failure good.
+//! - A Restart closes the session, or gives the attempt up, and opens the next one at once: at most one session is
+//!   open that was not told to close. So does a Start during Stopping: what is being closed ends beside it.
+//! - In place of any start: Failed, when `max_start` or `max_lifetime` forbids it. In place of what follows the end of a
+//!   run's first session: Failed, when `gate_time` says so. When `max_lifetime` runs out: Failed, through Stopping where
+//!   there is a session to close.
+
+mod backoff;
+mod judge;
+mod machine;
+mod standby;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use backoff::{Backoff, PENALTY, QUICK_REDIALS, QUICK_WITHIN, SERVER_BUSY};
+pub use machine::{Machine, RECHECK};
+pub use standby::{StandbyEnd, StandbyRecord};
+
+use std::time::Duration;
+
+use tunnel_engine::failure::{FailureKind, Unreached};
+
+use crate::config::BackoffSpec;
+
+/// `gate_time`, `max_start`, `max_lifetime`, `backoff`, `poll` of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// AUTOSSH_GATETIME; zero: off.
+    pub gate_time: Duration,
+    /// AUTOSSH_MAXSTART; `None`: no limit.
+    pub max_start: Option<u32>,
+    /// AUTOSSH_MAXLIFETIME; `None`: none.
+    pub max_lifetime: Option<Duration>,
+    /// Delay before the next start.
+    pub backoff: BackoffSpec,
+    /// AUTOSSH_POLL: drives autossh's backoff formula.
+    pub poll: Duration,
+}
+
+/// What the operator and the config want.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// The tunnel should be up.
+    Up,
+    /// It should not.
+    Down,
+}
+
+impl Want {
+    /// `up` or `down`: the word used in status.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// Where the machine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Nothing runs and nothing is wanted.
+    Stopped,
+    /// A start is under way.
+    Connecting,
+    /// A session is up.
+    Up,
+    /// Waiting for the next start.
+    Backoff,
+    /// A permanent failure: waiting for a person, a changed file, or the slow re-check.
+    Blocked,
+    /// Gave up: gate_time, max_start or max_lifetime.
+    Failed,
+    /// The session is being closed.
+    Stopping,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 7] =
+        [Self::Stopped, Self::Connecting, Self::Up, Self::Backoff, Self::Blocked, Self::Failed, Self::Stopping];
+
+    /// The word used in status, logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Connecting => "connecting",
+            Self::Up => "up",
+            Self::Backoff => "backoff",
+            Self::Blocked => "blocked",
+            Self::Failed => "failed",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// What happens to the machine. `epoch` is the number of the session it is about: a late word from an old one is
+/// harmless.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// Operator or config: be up.
+    Start,
+    /// Operator or config: be down.
+    Stop,
+    /// Close the session if there is one, and start at once, whatever the phase.
+    Restart,
+    /// USR1: end every wait. A living session is kept (the caller probes it).
+    RetryNow,
+    /// The network changed, or the server can be reached again: end a wait that was for that.
+    PathBack,
+    /// Forget the failure and the counts; leaves `Failed` and `Blocked` towards `Stopped` or a start, as wanted.
+    ResetFailed,
+    /// A watched file changed: leave `Blocked` for a start.
+    FilesChanged,
+    /// The session of this epoch is up.
+    SessionUp {
+        /// Which.
+        epoch: u64,
+    },
+    /// The server answered a question on the session of this epoch: it did more than to log us in.
+    SessionProven {
+        /// Which.
+        epoch: u64,
+    },
+    /// The start of this epoch failed, and there is another host to try: at once, as a part of the same row.
+    NextHost {
+        /// Which.
+        epoch: u64,
+        /// Why.
+        kind: FailureKind,
+    },
+    /// The session of this epoch ended, or its start failed.
+    SessionEnded {
+        /// Which.
+        epoch: u64,
+        /// Why.
+        kind: FailureKind,
+        /// The start found no server, and where.
+        unreached: Option<Unreached>,
+    },
+}
+
+/// What the machine wants done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Open a session under this number. Answer with `SessionUp` or `SessionEnded`.
+    Open {
+        /// Its number.
+        epoch: u64,
+    },
+    /// Close the session, or abandon the attempt, of this number. Answer with `SessionEnded`.
+    Close {
+        /// Its number.
+        epoch: u64,
+    },
+}

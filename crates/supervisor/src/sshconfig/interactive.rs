@@ -1,0 +1,103 @@
+//! How ssh deals with the person at its terminal: a daemon has none, the autossh face has.
+
+use super::options::Options;
+
+/// What the lines say about it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InteractiveOptions {
+    /// `BatchMode`: nobody is asked for anything.
+    pub batch_mode: bool,
+    /// `StrictHostKeyChecking ask`, ssh's default: somebody says whether an unknown host key is the right one.
+    pub ask_host_key: bool,
+    /// `NumberOfPasswordPrompts`.
+    pub password_prompts: Option<u32>,
+    /// `PasswordAuthentication no`, or `PreferredAuthentications` without it.
+    pub without_password: bool,
+    /// `KbdInteractiveAuthentication no`, or `PreferredAuthentications` without it.
+    pub without_interactive: bool,
+    /// `LogLevel`.
+    pub log_level: Option<LogLevel>,
+}
+
+impl InteractiveOptions {
+    pub(super) fn of(options: &Options) -> Self {
+        let without = |keyword, method: &str| {
+            let preferred = options.word("PreferredAuthentications");
+            options.flag(keyword) == Some(false)
+                || preferred.is_some_and(|methods| methods.split(',').all(|name| name != method))
+        };
+        Self {
+            batch_mode: options.flag("BatchMode").unwrap_or(false),
+            ask_host_key: options.word("StrictHostKeyChecking").is_none_or(|word| word.eq_ignore_ascii_case("ask")),
+            password_prompts: options.number("NumberOfPasswordPrompts"),
+            without_password: without("PasswordAuthentication", "password"),
+            without_interactive: without("KbdInteractiveAuthentication", "keyboard-interactive"),
+            log_level: options.word("LogLevel").and_then(LogLevel::parse),
+        }
+    }
+}
+
+/// ssh_config LogLevel, from nothing to everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the words of ssh_config(5)")]
+pub enum LogLevel {
+    Quiet,
+    Fatal,
+    Error,
+    Info,
+    Verbose,
+    Debug1,
+    Debug2,
+    Debug3,
+}
+
+impl LogLevel {
+    /// Its words, in any case.
+    pub(super) const WORDS: &[&str] =
+        &["quiet", "fatal", "error", "info", "verbose", "debug", "debug1", "debug2", "debug3"];
+
+    fn parse(text: &str) -> Option<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "quiet" => Some(Self::Quiet),
+            "fatal" => Some(Self::Fatal),
+            "error" => Some(Self::Error),
+            "info" => Some(Self::Info),
+            "verbose" => Some(Self::Verbose),
+            "debug" | "debug1" => Some(Self::Debug1),
+            "debug2" => Some(Self::Debug2),
+            "debug3" => Some(Self::Debug3),
+            _ => None,
+        }
+    }
+
+    /// One step more.
+    #[must_use]
+    pub const fn louder(self) -> Self {
+        match self {
+            Self::Quiet => Self::Fatal,
+            Self::Fatal => Self::Error,
+            Self::Error => Self::Info,
+            Self::Info => Self::Verbose,
+            Self::Verbose => Self::Debug1,
+            Self::Debug1 => Self::Debug2,
+            Self::Debug2 | Self::Debug3 => Self::Debug3,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_have_the_order_and_the_words_of_ssh() {
+        let read: Vec<_> = LogLevel::WORDS.iter().map(|word| LogLevel::parse(&word.to_uppercase())).collect();
+        assert!(read.iter().all(Option::is_some) && read.is_sorted(), "{read:?}");
+        let mut level = LogLevel::Quiet;
+        for _ in 0..9 {
+            assert!(level.louder() >= level);
+            level = level.louder();
+        }
+        assert_eq!(level, LogLevel::Debug3);
+    }
+}

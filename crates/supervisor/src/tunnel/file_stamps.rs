@@ -1,0 +1,215 @@
+//! Looks at files while a tunnel is blocked: a person who mends a key or known_hosts should not have to tell us.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tunnel_engine::clock;
+use tunnel_engine::spec::SessionSpec;
+
+use super::actor::{Actor, TunnelEvent};
+use super::jobs::OwnedJob;
+use super::stamp_batch::look;
+use crate::lifecycle::{Input, Phase};
+
+/// How often at first: a person who saved the file looks at the screen next. Only blocked tunnels look.
+const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often a tunnel looks that has been blocked for long: 200 of them cost less than 0.1 s of CPU a minute.
+const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(15);
+
+/// The interval is this part of the time that the tunnel has been blocked, so that a mended file is noticed soon beside
+/// the time that it was broken.
+const LOOK_INTERVAL_PART: u32 = 60;
+
+/// How long after one look a tunnel that has been blocked for `blocked` looks again.
+fn look_interval(blocked: Duration) -> Duration {
+    (blocked / LOOK_INTERVAL_PART).clamp(MIN_LOOK_INTERVAL, MAX_LOOK_INTERVAL)
+}
+
+/// What is known of the files that the last attempt read.
+#[derive(Default)]
+pub(super) struct LoginFiles {
+    /// How they looked before it read them: what is mended while it still runs counts too.
+    before: Option<FileStamps>,
+    /// While the tunnel is blocked.
+    looking: Option<OwnedJob>,
+    /// Since when the tunnel is blocked, re-checks included, or since a file last changed.
+    blocked_since: Option<Instant>,
+}
+
+/// The files of one tunnel.
+#[derive(Debug)]
+pub(super) struct WatchedFiles {
+    /// Those that an attempt reads.
+    pub(super) files: Vec<PathBuf>,
+    /// Those that a reload reads.
+    pub(super) ssh_config: Vec<PathBuf>,
+}
+
+impl WatchedFiles {
+    pub(super) fn of(session: &SessionSpec, ssh_config: &[PathBuf]) -> Self {
+        Self { files: session.watched_files(), ssh_config: ssh_config.to_vec() }
+    }
+}
+
+impl Actor {
+    /// An attempt has ended, before which the files looked like this.
+    pub(super) fn looked_before(&mut self, look: Option<FileStamps>) {
+        self.files.before = look;
+    }
+
+    /// Looks while the machine is blocked, and only then.
+    pub(super) fn watch_files(&mut self) {
+        let phase = self.machine.phase();
+        if phase == Phase::Blocked {
+            let since = *self.files.blocked_since.get_or_insert_with(clock::now);
+            if self.files.looking.is_none() {
+                let (epoch, before) = (self.machine.epoch(), self.files.before.clone());
+                let watched = WatchedFiles::of(&self.spec.session, &self.spec.ssh_config_files);
+                self.files.looking = Some(self.jobs.spawn_owned(async move {
+                    let look = changed(Arc::new(watched), before, since).await;
+                    TunnelEvent::Looked { epoch, look }
+                }));
+            }
+            return;
+        }
+        self.files.looking = None;
+        // An attempt may be a re-check, after which it is blocked again.
+        if phase != Phase::Connecting {
+            self.files.blocked_since = None;
+        }
+    }
+
+    /// Something of a blocked tunnel's files has changed.
+    pub(super) fn looked(&mut self, epoch: u64, look: FileStamps) {
+        if self.machine.epoch() != epoch || self.machine.phase() != Phase::Blocked {
+            return;
+        }
+        self.files.looking = None;
+        let Some(before) = self.files.before.replace(look.clone()) else { return };
+        if let (Some(file), Some(last)) = (before.outdated(&look), &mut self.last_failure)
+            && last.outdated.is_none()
+        {
+            // The spec was made of what it said before: another attempt would be the same one.
+            let name = &self.spec.name;
+            tracing::info!(tunnel = name, "{name}: {} changed; `tunneld reload` reads it again", file.display());
+            last.outdated = Some(file);
+        }
+        if before.files != look.files {
+            // A person is at work on it.
+            self.files.blocked_since = Some(clock::now());
+            tracing::info!(tunnel = self.spec.name, "{}: a key, secret or known_hosts file changed", self.spec.name);
+            self.feed(Input::FilesChanged);
+        }
+    }
+}
+
+/// Returns how the files look when they look otherwise than `before`. Looks at once, and then again and again.
+async fn changed(watched: Arc<WatchedFiles>, before: Option<FileStamps>, blocked_since: Instant) -> FileStamps {
+    loop {
+        let look = look(watched.clone()).await;
+        if let Some(look) = look.filter(|look| before.as_ref() != Some(look)) {
+            return look;
+        }
+        let now = clock::now();
+        let next = now + look_interval(now.saturating_duration_since(blocked_since));
+        tokio::time::sleep_until(clock::tick_before(next, MIN_LOOK_INTERVAL).into()).await;
+    }
+}
+
+/// How the files looked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FileStamps {
+    /// Those that an attempt reads.
+    files: Vec<Option<FileStamp>>,
+    /// Those that a reload reads.
+    ssh_config: Vec<(PathBuf, Option<FileStamp>)>,
+}
+
+/// What tells one version of a file from another. The inode changes when an editor replaces the file; the change time
+/// changes with the mode too, which is what `chmod 600` mends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FileStamp {
+    inode: u64,
+    size: u64,
+    mode: u32,
+    modified: Option<SystemTime>,
+    changed: (i64, i64),
+}
+
+impl FileStamps {
+    /// How `print` finds them.
+    pub(super) fn at<'a>(watched: &'a WatchedFiles, mut print: impl FnMut(&'a Path) -> Option<FileStamp>) -> Self {
+        Self {
+            files: watched.files.iter().map(|path| print(path)).collect(),
+            ssh_config: watched.ssh_config.iter().map(|path| (path.clone(), print(path))).collect(),
+        }
+    }
+
+    /// The first file of ssh_config that looks different now.
+    fn outdated(&self, now: &Self) -> Option<PathBuf> {
+        let differs = |(path, print): &&(PathBuf, _)| now.ssh_config.iter().any(|(p, now)| p == path && now != print);
+        self.ssh_config.iter().find(differs).map(|(path, _)| path.clone())
+    }
+}
+
+/// Blocking: file systems may be remote.
+pub(super) fn print(path: &Path) -> Option<FileStamp> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = std::fs::metadata(path).ok()?;
+    Some(FileStamp {
+        inode: meta.ino(),
+        size: meta.len(),
+        mode: meta.mode(),
+        modified: meta.modified().ok(),
+        changed: (meta.ctime(), meta.ctime_nsec()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_appears_grows_or_changes_its_mode_looks_different() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("id");
+        let watched = WatchedFiles { files: vec![path.clone()], ssh_config: Vec::new() };
+        let look = || FileStamps::at(&watched, print);
+        let missing = look();
+        assert_eq!(missing, look());
+        std::fs::write(&path, "key").unwrap();
+        let there = look();
+        assert_ne!(missing, there);
+        std::fs::write(&path, "longer key").unwrap();
+        let longer = look();
+        assert_ne!(there, longer);
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        assert_ne!(longer, look());
+    }
+
+    #[test]
+    fn long_blocked_tunnel_looks_less_often() {
+        let seconds = Duration::from_secs;
+        assert_eq!(look_interval(seconds(0)), MIN_LOOK_INTERVAL);
+        assert_eq!(look_interval(seconds(30)), MIN_LOOK_INTERVAL);
+        assert_eq!(look_interval(seconds(300)), seconds(5));
+        assert_eq!(look_interval(seconds(86_400)), MAX_LOOK_INTERVAL);
+    }
+
+    #[test]
+    fn a_changed_file_of_ssh_config_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let [one, two] = ["one", "two"].map(|name| dir.path().join(name));
+        std::fs::write(&one, "Host a").unwrap();
+        let watched = WatchedFiles { files: Vec::new(), ssh_config: vec![one, two.clone()] };
+        let look = || FileStamps::at(&watched, print);
+        let before = look();
+        assert_eq!(before.outdated(&look()), None);
+        std::fs::write(&two, "Host b").unwrap();
+        assert_eq!(before.outdated(&look()), Some(two.clone()));
+    }
+}

@@ -1,0 +1,112 @@
+//! `on_change`: a command that is run when a tunnel becomes ready, and when it is ready no more. It runs in a task of its
+//! own, so that the tunnel never waits for it; what changes meanwhile comes to one more run, with the last state.
+
+mod pace;
+mod run;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::{Semaphore, watch};
+use tokio_util::task::AbortOnDropHandle;
+use tunnel_engine::log_limit::LogLimiter;
+use tunnel_engine::{clock, task};
+
+use crate::config::ShellCommand;
+use pace::Pace;
+
+/// Commands of all tunnels that run at once: two hundred tunnels that lose their server start no two hundred processes.
+const MAX_AT_ONCE: usize = 8;
+
+/// The places for commands of all tunnels: eight at once.
+#[derive(Debug, Clone)]
+pub struct CommandSlots(Arc<Semaphore>);
+
+impl Default for CommandSlots {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_AT_ONCE)))
+    }
+}
+
+/// What the command is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ReadinessChange {
+    pub(super) tunnel: String,
+    pub(super) ready: bool,
+    pub(super) want: &'static str,
+    pub(super) phase: &'static str,
+    pub(super) kind: Option<String>,
+    pub(super) message: String,
+    pub(super) hint: String,
+    pub(super) server: String,
+    pub(super) at: SystemTime,
+}
+
+/// Of one tunnel.
+#[derive(Default)]
+pub(super) struct OnChange {
+    /// What was told last; nothing before the first.
+    told: Option<bool>,
+    running: Option<Running>,
+}
+
+struct Running {
+    latest: watch::Sender<Option<(ReadinessChange, ShellCommand)>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl OnChange {
+    /// Whether a command is to hear of this: each change; of a start, the first success, or that it needs an operator.
+    pub(super) fn is_news(&self, ready: bool, needs_operator: bool) -> bool {
+        match self.told {
+            Some(told) => told != ready,
+            None => ready || needs_operator,
+        }
+    }
+
+    /// Runs the command, if there is one, now or when its turn comes.
+    pub(super) fn push(&mut self, change: ReadinessChange, command: Option<ShellCommand>, slots: &CommandSlots) {
+        self.told = Some(change.ready);
+        let Some(command) = command else { return };
+        let running = self.running.get_or_insert_with(|| {
+            let (latest, changes) = watch::channel(None);
+            Running { latest, _task: task::owned(run_each(changes, slots.clone())) }
+        });
+        running.latest.send_replace(Some((change, command)));
+    }
+
+    /// No command runs from now on; one that runs is killed.
+    pub(super) fn end(&mut self) {
+        self.running = None;
+    }
+}
+
+/// One at a time, the last state always.
+async fn run_each(mut changes: watch::Receiver<Option<(ReadinessChange, ShellCommand)>>, slots: CommandSlots) {
+    let mut pace = Pace::default();
+    let mut log = LogLimiter::new(super::report::REPEAT_EVERY);
+    let mut told = None;
+    while changes.changed().await.is_ok() {
+        if let Some(until) = pace.next(clock::now()) {
+            tokio::time::sleep_until(until.into()).await;
+        }
+        // It is never closed.
+        let Ok(_slot) = slots.0.acquire().await else { return };
+        let Some((change, command)) = changes.borrow_and_update().clone() else { continue };
+        // It went to and fro while the command had to wait.
+        if told == Some(change.ready) {
+            continue;
+        }
+        told = Some(change.ready);
+        pace.began(clock::now());
+        if let Err(error) = run::command(&command, &change).await
+            && let Some(suppressed) = log.admit(error.to_string(), clock::now())
+        {
+            let (tunnel, suppressed) = (change.tunnel.as_str(), (suppressed > 0).then_some(suppressed));
+            tracing::warn!(tunnel, suppressed, "{tunnel}: on_change: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! Whether the living session is to be replaced, why, and how soon after a failure that is tried again: pure.
+
+use std::time::{Duration, Instant};
+
+use crate::lifecycle::{Backoff, RECHECK};
+
+/// The share of `session_lifetime` that is drawn at random, so that tunnels that came up together are not replaced
+/// together. Less, not more: the lifetime is a promise.
+const LIFETIME_JITTER: f64 = 0.1;
+
+/// While the path is in doubt nothing passes, so the next login follows the failed one soon. The governor paces them.
+const AGAIN_IN_DOUBT: Duration = Duration::from_secs(1);
+
+/// The waits after logins that were to replace a session that still serves: no connection is cut meanwhile.
+const AGAIN: Backoff = Backoff::doubling(Duration::from_secs(5), Duration::from_secs(300));
+
+/// Why a session is to be replaced although it lives. The first that holds is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::tunnel) enum ReplaceReason {
+    /// Its path does not answer.
+    Doubt,
+    /// The config names another server, or other keys.
+    Config,
+    /// `session_lifetime` is over.
+    Lifetime,
+    /// A host that is preferred may be back.
+    Better,
+}
+
+impl ReplaceReason {
+    /// What the new session is for, in a message.
+    pub(in crate::tunnel) const fn purpose(self) -> &'static str {
+        match self {
+            Self::Doubt => "the session in place of a silent one",
+            Self::Config => "the session for the new config",
+            Self::Lifetime => "the session in place of one whose session_lifetime is over",
+            Self::Better => "the return to a better host",
+        }
+    }
+
+    /// One word for a log field.
+    pub(in crate::tunnel) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Doubt => "doubtful_path",
+            Self::Config => "config",
+            Self::Lifetime => "session_lifetime",
+            Self::Better => "better_host",
+        }
+    }
+}
+
+/// What is known of the living session.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct SessionFacts {
+    /// It was made for an earlier config.
+    pub(super) outdated: bool,
+    /// Its path does not answer.
+    pub(super) doubtful: bool,
+    /// When its lifetime is over.
+    pub(super) expires: Option<Instant>,
+    /// When a better host is tried.
+    pub(super) return_due: Option<Instant>,
+}
+
+impl SessionFacts {
+    fn reasons(&self) -> [(ReplaceReason, Option<Instant>); 2] {
+        [(ReplaceReason::Lifetime, self.expires), (ReplaceReason::Better, self.return_due)]
+    }
+
+    /// The strongest reason there is now.
+    pub(super) fn why(&self, now: Instant) -> Option<ReplaceReason> {
+        if self.doubtful {
+            return Some(ReplaceReason::Doubt);
+        }
+        if self.outdated {
+            return Some(ReplaceReason::Config);
+        }
+        self.reasons().into_iter().find(|(_, at)| at.is_some_and(|at| at <= now)).map(|(why, _)| why)
+    }
+
+    /// When there will be a reason by itself.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+        self.reasons().into_iter().filter_map(|(_, at)| at).filter(|at| *at > now).min()
+    }
+}
+
+/// How long to wait after `failures` logins in a row that were to replace a living session.
+pub(super) fn again(why: ReplaceReason, failures: u32, permanent: bool) -> Duration {
+    match (why, permanent) {
+        (_, true) => RECHECK,
+        (ReplaceReason::Doubt, false) => AGAIN_IN_DOUBT,
+        (ReplaceReason::Config | ReplaceReason::Lifetime | ReplaceReason::Better, false) => {
+            AGAIN.wait(failures.saturating_sub(1))
+        }
+    }
+}
+
+/// When a session that came up at `since` has lived `lifetime`. `draw` is in `0.0..1.0`.
+pub(super) fn expiry(since: Instant, lifetime: Duration, draw: f64) -> Option<Instant> {
+    let share = 1.0 - LIFETIME_JITTER * draw;
+    since.checked_add(Duration::try_from_secs_f64(lifetime.as_secs_f64() * share).unwrap_or(lifetime))
+}
+
+#[cfg(test)]
+mod tests {
+    use tunnel_engine::clock;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_session_that_is_well_is_not_replaced() {
+        let now = clock::now();
+        let facts = SessionFacts { expires: Some(now + SECOND), ..SessionFacts::default() };
+        assert_eq!((facts.why(now), facts.due(now)), (None, Some(now + SECOND)));
+        assert_eq!(facts.why(now + SECOND), Some(ReplaceReason::Lifetime));
+    }
+
+    #[test]
+    fn the_strongest_reason_is_told() {
+        let now = clock::now();
+        let all = SessionFacts { outdated: true, doubtful: true, expires: Some(now), return_due: Some(now) };
+        assert_eq!(all.why(now), Some(ReplaceReason::Doubt));
+        let told = SessionFacts { doubtful: false, ..all };
+        assert_eq!(told.why(now), Some(ReplaceReason::Config));
+        let aging = SessionFacts { outdated: false, ..told };
+        assert_eq!(aging.why(now), Some(ReplaceReason::Lifetime));
+        assert_eq!(
+            SessionFacts { return_due: Some(now), ..SessionFacts::default() }.why(now),
+            Some(ReplaceReason::Better)
+        );
+    }
+
+    #[test]
+    fn a_silent_path_is_tried_again_soon_and_the_rest_ever_later() {
+        assert_eq!(again(ReplaceReason::Doubt, 9, false), AGAIN_IN_DOUBT);
+        assert_eq!(
+            (again(ReplaceReason::Config, 1, false), again(ReplaceReason::Config, 2, false)),
+            (AGAIN.first, 2 * AGAIN.first)
+        );
+        assert_eq!(again(ReplaceReason::Lifetime, 40, false), AGAIN.longest);
+        assert_eq!(again(ReplaceReason::Doubt, 1, true), RECHECK);
+    }
+
+    #[test]
+    fn a_lifetime_is_never_exceeded_and_tunnels_part() {
+        let since = clock::now();
+        let age = |draw| expiry(since, 100 * SECOND, draw).unwrap() - since;
+        assert_eq!(age(0.0), 100 * SECOND);
+        assert!(age(0.99) < 91 * SECOND && age(0.99) >= 90 * SECOND);
+        assert!(expiry(since, Duration::MAX, 0.0).is_none());
+    }
+}

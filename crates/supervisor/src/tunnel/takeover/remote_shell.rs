@@ -1,0 +1,66 @@
+//! A script for the server's shell, and the one line that it answers.
+
+use std::time::Duration;
+
+use tunnel_engine::clock;
+use tunnel_engine::session::{Channel, ChannelRead as _, ChannelWrite as _, Inbound, Session};
+
+pub(super) const MARK: &str = include_str!("mark.sh");
+pub(super) const RELEASE: &str = concat!(include_str!("listeners.sh"), include_str!("release.sh"));
+pub(super) const LOOK: &str = concat!(include_str!("listeners.sh"), include_str!("look.sh"));
+
+/// Begins the line that is meant for us; login shells say this and that before.
+const OURS: &str = "tunneld: ";
+
+/// For login, shell, and the few seconds that a session may take to end.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What is read of a shell that talks of other things.
+const MAX_OUTPUT: usize = 16 * 1024;
+
+/// Runs `script` with `arguments`, which show in the server's process list. Gives our line, and the shell, which lives
+/// until it is dropped or its script ends.
+pub(super) async fn tell(
+    session: &Session,
+    arguments: &str,
+    script: &'static str,
+) -> Result<(String, Channel), String> {
+    let command = format!("exec /bin/sh -s -- {arguments}");
+    let talk = async {
+        let mut shell = session.exec(&command).await.map_err(|error| error.to_string())?;
+        shell.writer.write(script.into()).await.map_err(|_| "the shell ended at once".to_owned())?;
+        let mut said = Vec::new();
+        while said.len() <= MAX_OUTPUT {
+            let Inbound::Data(bytes) = shell.reader.read().await else { break };
+            said.extend_from_slice(&bytes);
+            if let Some(line) = our_line(&said) {
+                return Ok((line, shell));
+            }
+        }
+        Err(match String::from_utf8_lossy(&said).lines().next() {
+            Some(first) => {
+                format!("the login's shell said `{}`", first.chars().take(80).collect::<String>().escape_debug())
+            }
+            None => "the login has no shell".to_owned(),
+        })
+    };
+    clock::timeout(ANSWER_TIMEOUT, talk).await.unwrap_or_else(|_| Err("the login's shell did not answer".to_owned()))
+}
+
+/// The first whole line of ours.
+fn our_line(said: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(said);
+    let whole = text.rfind('\n').map(|end| &text[..end])?;
+    whole.lines().find_map(|line| line.trim_end().strip_prefix(OURS)).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_line_is_found_among_others_once_it_is_whole() {
+        assert_eq!(our_line(b"Welcome!\ntunneld: fre"), None);
+        assert_eq!(our_line(b"Welcome!\ntunneld: free\r\nbye"), Some("free".to_owned()));
+    }
+}

@@ -1,0 +1,36 @@
+//! Host keys that a server announces are proven one by one (OpenSSH PROTOCOL, hostkeys-prove-00@openssh.com): by a
+//! signature over the session identifier, which russh does not know.
+
+use russh::keys::PublicKey;
+use russh::keys::signature::Verifier;
+use russh::keys::ssh_encoding::Decode as _;
+use russh::keys::ssh_key::Signature;
+
+use super::requests::Requests;
+use crate::transport::{MessageReader, put_string};
+
+const REQUEST: &str = "hostkeys-prove-00@openssh.com";
+
+/// Has the server prove that it has all of `keys`.
+pub(super) async fn host_key_proof(line: &Requests, keys: &[PublicKey]) -> Result<(), String> {
+    let mut blobs = Vec::new();
+    for key in keys {
+        blobs.push(key.to_bytes().map_err(|error| error.to_string())?);
+    }
+    let mut request = Vec::new();
+    blobs.iter().for_each(|blob| put_string(&mut request, blob));
+    let answer = line.handle.read().await.send_global_request(REQUEST, &request, true).await;
+    let answer = answer.map_err(|error| error.to_string())?.ok_or("it did not answer")?;
+    let mut signatures = MessageReader::new("host key proof", &answer);
+    for (key, blob) in keys.iter().zip(&blobs) {
+        let signature = signatures.string().map_err(|error| error.to_string())?;
+        let mut signed = Vec::new();
+        for part in [REQUEST.as_bytes(), &line.shared.session_proof.session_id, blob] {
+            put_string(&mut signed, part);
+        }
+        let signature = Signature::decode(&mut &*signature).map_err(|error| error.to_string())?;
+        Verifier::verify(key, &signed, &signature)
+            .map_err(|_| "a host key is not proven by its signature".to_owned())?;
+    }
+    signatures.end().map_err(|error| error.to_string())
+}

@@ -1,0 +1,55 @@
+//! The transport layer of SSH (RFC 4253) for the client: packets, key exchange, ciphers, and the windows of channels.
+//! The layers above it, authentication and channels, are russh's, which speaks to it without encryption inside this
+//! process.
+//!
+//! Everything but [`driver`] is pure: no socket, no clock, no runtime. Time is an argument.
+//!
+//! ```text
+//! socket ◄─► driver ◄─► connection (packet · compression · negotiate · exchange · kex · cipher · mac · rekey)
+//!               ▲            ▲
+//!               └─ channels (window · text) ◄─► clear stream ◄─► russh
+//! ```
+
+mod channels;
+mod cipher;
+mod compression;
+mod compute;
+mod connection;
+mod driver;
+mod error;
+mod exchange;
+pub(crate) mod fuzzing;
+mod global;
+mod handshake;
+mod inbox;
+mod kex;
+mod link;
+mod mac;
+mod message;
+mod negotiate;
+mod open_reasons;
+mod packet;
+mod proof;
+mod random;
+mod read_batching;
+mod rekey;
+mod russh_side;
+mod text;
+mod window;
+mod wire;
+
+pub(crate) use channels::{Ended, OwnRefusal, SendError};
+pub(crate) use cipher::CipherName;
+pub(crate) use connection::{Config, Connection, ConnectionEvent, SessionProof};
+pub(crate) use driver::{ServerIo, start};
+pub(crate) use error::TransportError;
+pub(crate) use handshake::{Handshake, HandshakeError};
+pub(crate) use kex::KexName;
+pub(crate) use link::{ClearStream, LinkObserver, OwnChannel, TransportLink};
+pub(crate) use mac::MacName;
+pub(crate) use message::DebugText;
+pub(crate) use negotiate::{Agreement, ListKind, LocalOffer};
+pub(crate) use open_reasons::{OpenRefusal, request as open_request};
+pub(crate) use proof::is_known as is_known_host_key;
+pub(crate) use rekey::Limits;
+pub(crate) use wire::{MessageReader, put_string, put_u32};

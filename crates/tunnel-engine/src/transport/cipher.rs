@@ -1,0 +1,265 @@
+//! Ciphers: one direction of a connection under one set of keys.
+//!
+//! A packet lies in one buffer as `length ‖ padding length ‖ payload ‖ padding ‖ tag` and is sealed and opened in place.
+
+mod cbc;
+mod chacha;
+mod ctr;
+mod gcm;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod vectors;
+mod with_mac;
+
+use super::TransportError;
+use super::mac::{Mac, MacName};
+
+/// The field in front of each packet.
+pub(super) const LENGTH_BYTES: usize = 4;
+
+/// A cipher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CipherName {
+    Aes128Gcm,
+    Aes256Gcm,
+    ChaCha20Poly1305,
+    Aes128Ctr,
+    Aes192Ctr,
+    Aes256Ctr,
+    Aes128Cbc,
+    Aes192Cbc,
+    Aes256Cbc,
+}
+
+impl CipherName {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Aes128Gcm,
+        Self::Aes256Gcm,
+        Self::ChaCha20Poly1305,
+        Self::Aes128Ctr,
+        Self::Aes192Ctr,
+        Self::Aes256Ctr,
+        Self::Aes128Cbc,
+        Self::Aes192Cbc,
+        Self::Aes256Cbc,
+    ];
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == name)
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Aes128Gcm => "aes128-gcm@openssh.com",
+            Self::Aes256Gcm => "aes256-gcm@openssh.com",
+            Self::ChaCha20Poly1305 => "chacha20-poly1305@openssh.com",
+            Self::Aes128Ctr => "aes128-ctr",
+            Self::Aes192Ctr => "aes192-ctr",
+            Self::Aes256Ctr => "aes256-ctr",
+            Self::Aes128Cbc => "aes128-cbc",
+            Self::Aes192Cbc => "aes192-cbc",
+            Self::Aes256Cbc => "aes256-cbc",
+        }
+    }
+
+    /// Authenticates by itself, and the negotiated MAC is not used.
+    pub(crate) const fn is_aead(self) -> bool {
+        matches!(self, Self::Aes128Gcm | Self::Aes256Gcm | Self::ChaCha20Poly1305)
+    }
+
+    pub(super) const fn key_len(self) -> usize {
+        match self {
+            Self::Aes128Gcm | Self::Aes128Ctr | Self::Aes128Cbc => 16,
+            Self::Aes192Ctr | Self::Aes192Cbc => 24,
+            Self::Aes256Gcm | Self::Aes256Ctr | Self::Aes256Cbc => 32,
+            Self::ChaCha20Poly1305 => 64,
+        }
+    }
+
+    pub(super) const fn iv_len(self) -> usize {
+        match self {
+            Self::Aes128Gcm | Self::Aes256Gcm => gcm::IV_LEN,
+            Self::ChaCha20Poly1305 => 0,
+            Self::Aes128Ctr
+            | Self::Aes192Ctr
+            | Self::Aes256Ctr
+            | Self::Aes128Cbc
+            | Self::Aes192Cbc
+            | Self::Aes256Cbc => with_mac::BLOCK,
+        }
+    }
+
+    /// In bytes: OpenSSH renews keys earlier under ciphers with short blocks.
+    pub(super) const fn block_len(self) -> usize {
+        match self {
+            Self::ChaCha20Poly1305 => 8,
+            Self::Aes128Gcm
+            | Self::Aes256Gcm
+            | Self::Aes128Ctr
+            | Self::Aes192Ctr
+            | Self::Aes256Ctr
+            | Self::Aes128Cbc
+            | Self::Aes192Cbc
+            | Self::Aes256Cbc => 16,
+        }
+    }
+}
+
+/// Keys of one direction, as derived by RFC 4253 section 7.2.
+pub(super) struct KeyMaterial<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) iv: &'a [u8],
+    pub(super) mac_key: &'a [u8],
+}
+
+/// How the padding of a packet is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Alignment {
+    /// A multiple of this…
+    pub(super) block: usize,
+    /// …with the length field, or without it.
+    pub(super) with_length: bool,
+}
+
+/// Makes packets.
+pub(super) enum Sealer {
+    /// Before the first keys.
+    Clear,
+    Gcm(gcm::GcmKey),
+    ChaCha(chacha::ChachaSealer),
+    WithMac(Box<with_mac::MacSealer>),
+}
+
+impl Sealer {
+    /// `mac` is `None` where the cipher authenticates by itself.
+    pub(super) fn new(
+        cipher: CipherName,
+        mac: Option<MacName>,
+        keys: &KeyMaterial<'_>,
+    ) -> Result<Self, TransportError> {
+        Ok(match (cipher, mac) {
+            (CipherName::Aes128Gcm | CipherName::Aes256Gcm, _) => Self::Gcm(gcm::GcmKey::new(cipher, keys)?),
+            (CipherName::ChaCha20Poly1305, _) => Self::ChaCha(chacha::ChachaSealer::new(keys)?),
+            (_, Some(mac)) => {
+                let mac = Mac::new(mac, keys.mac_key);
+                Self::WithMac(Box::new(with_mac::MacSealer::new(cipher, mac, keys)?))
+            }
+            (_, None) => return Err(TransportError::Cryptography("a cipher without a MAC")),
+        })
+    }
+
+    pub(super) const fn alignment(&self) -> Alignment {
+        match self {
+            Self::Clear => Alignment { block: 8, with_length: true },
+            Self::Gcm(_) => Alignment { block: 16, with_length: false },
+            Self::ChaCha(_) => Alignment { block: 8, with_length: false },
+            Self::WithMac(key) => Alignment { block: with_mac::BLOCK, with_length: !key.is_etm() },
+        }
+    }
+
+    pub(super) const fn tag_len(&self) -> usize {
+        match self {
+            Self::Clear => 0,
+            Self::Gcm(_) | Self::ChaCha(_) => 16,
+            Self::WithMac(key) => key.tag_len(),
+        }
+    }
+
+    /// `packet` begins with the length and ends with room for the tag.
+    pub(super) fn seal(&mut self, sequence: u32, packet: &mut [u8]) -> Result<(), TransportError> {
+        match self {
+            Self::Clear => Ok(()),
+            Self::Gcm(key) => key.seal(packet),
+            Self::ChaCha(key) => key.seal(sequence, packet),
+            Self::WithMac(key) => key.seal(sequence, packet),
+        }
+    }
+}
+
+/// Reads packets.
+pub(super) enum Opener {
+    /// Before the first keys.
+    Clear,
+    Gcm(gcm::GcmKey),
+    ChaCha(chacha::ChachaOpener),
+    WithMac(Box<with_mac::MacOpener>),
+}
+
+impl Opener {
+    /// As [`Sealer::new`].
+    pub(super) fn new(
+        cipher: CipherName,
+        mac: Option<MacName>,
+        keys: &KeyMaterial<'_>,
+    ) -> Result<Self, TransportError> {
+        Ok(match (cipher, mac) {
+            (CipherName::Aes128Gcm | CipherName::Aes256Gcm, _) => Self::Gcm(gcm::GcmKey::new(cipher, keys)?),
+            (CipherName::ChaCha20Poly1305, _) => Self::ChaCha(chacha::ChachaOpener::new(keys)?),
+            (_, Some(mac)) => {
+                let mac = Mac::new(mac, keys.mac_key);
+                Self::WithMac(Box::new(with_mac::MacOpener::new(cipher, mac, keys)?))
+            }
+            (_, None) => return Err(TransportError::Cryptography("a cipher without a MAC")),
+        })
+    }
+
+    /// How many bytes must be there before the length is known.
+    pub(super) const fn bytes_for_length(&self) -> usize {
+        match self {
+            Self::Clear | Self::Gcm(_) | Self::ChaCha(_) => LENGTH_BYTES,
+            Self::WithMac(key) if key.is_etm() => LENGTH_BYTES,
+            Self::WithMac(_) => with_mac::BLOCK,
+        }
+    }
+
+    pub(super) const fn tag_len(&self) -> usize {
+        match self {
+            Self::Clear => 0,
+            Self::Gcm(_) | Self::ChaCha(_) => 16,
+            Self::WithMac(key) => key.tag_len(),
+        }
+    }
+
+    /// What a packet's length must be a multiple of.
+    pub(super) const fn alignment(&self) -> Alignment {
+        match self {
+            Self::Clear => Alignment { block: 8, with_length: true },
+            Self::Gcm(_) => Alignment { block: 16, with_length: false },
+            Self::ChaCha(_) => Alignment { block: 8, with_length: false },
+            Self::WithMac(key) => Alignment { block: with_mac::BLOCK, with_length: !key.is_etm() },
+        }
+    }
+
+    /// The packet length in `head`, the first [`Opener::bytes_for_length`] bytes of a packet. It is not authenticated
+    /// yet where it is encrypted.
+    pub(super) fn length(&self, sequence: u32, head: &[u8]) -> Result<u32, TransportError> {
+        let first = |head: &[u8]| head.first_chunk().copied().ok_or(TransportError::Malformed("packet"));
+        let length = match self {
+            Self::Clear | Self::Gcm(_) => first(head)?,
+            Self::ChaCha(key) => key.length(sequence, first(head)?),
+            Self::WithMac(key) if key.is_etm() => first(head)?,
+            Self::WithMac(key) => first(&key.peek(head)?)?,
+        };
+        Ok(u32::from_be_bytes(length))
+    }
+
+    /// A length that no packet has, or a wrong MAC, is told only after as many bytes as the longest packet has: when it
+    /// is told would say something about what was decrypted (CVE-2008-5161).
+    pub(super) const fn hides_where_it_fails(&self) -> bool {
+        match self {
+            Self::WithMac(key) => key.is_cbc() && !key.is_etm(),
+            Self::Clear | Self::Gcm(_) | Self::ChaCha(_) => false,
+        }
+    }
+
+    /// `packet` begins with the length and ends with the tag.
+    pub(super) fn open(&mut self, sequence: u32, packet: &mut [u8]) -> Result<(), TransportError> {
+        match self {
+            Self::Clear => Ok(()),
+            Self::Gcm(key) => key.open(packet),
+            Self::ChaCha(key) => key.open(sequence, packet),
+            Self::WithMac(key) => key.open(sequence, packet),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The transport for `fuzz/`: a first exchange with a server that sends these bytes, whole connections with a server that
+//! has faults, what its messages hold, and messages about channels in any order.
+
+mod decoders;
+pub(super) mod server;
+mod session;
+
+use std::task::Waker;
+
+use bytes::{Bytes, BytesMut};
+
+use super::channels::{Channels, FromServer};
+use super::global::GlobalRequests;
+use super::open_reasons::PendingOpens;
+use super::text::Texts;
+use super::{CipherName, Config, Connection, ConnectionEvent, KexName, Limits, LocalOffer, MacName};
+use crate::clock;
+
+pub use decoders::{Decoded, decode};
+pub use session::{Played, play};
+
+pub(super) const CLIENT_IDENT: &str = "SSH-2.0-client";
+pub(super) const SERVER_IDENT: &[u8] = b"SSH-2.0-server";
+
+/// What a connection keeps and says after all that a server sent.
+#[derive(Debug)]
+pub struct Handshaken {
+    /// Bytes that it has made for the server.
+    pub said: usize,
+    /// How many bytes it waits for.
+    pub wanted: usize,
+    /// Keys were taken into use.
+    pub is_keyed: bool,
+}
+
+/// A client that has each algorithm.
+fn everything(limits: Limits) -> Config {
+    Config {
+        client_ident: CLIENT_IDENT.to_owned(),
+        server_ident: SERVER_IDENT.to_vec(),
+        offer: LocalOffer {
+            kex: KexName::ALL.to_vec(),
+            host_keys: ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512"].map(str::to_owned).to_vec(),
+            ciphers: CipherName::ALL.to_vec(),
+            macs: MacName::ALL.to_vec(),
+            compression: true,
+        },
+        limits,
+    }
+}
+
+/// A server sends this behind its identification, in pieces of `piece` bytes.
+pub fn handshake(sent: &[u8], piece: usize) -> Handshaken {
+    let config = everything(Limits::default());
+    let mut seen = Handshaken { said: 0, wanted: 0, is_keyed: false };
+    let Ok(mut connection) = Connection::new(config) else { return seen };
+    let (mut input, now) = (BytesMut::new(), clock::now());
+    for piece in sent.chunks(piece.max(1)) {
+        input.extend_from_slice(piece);
+        let mut handled = connection.handle_input(&mut input, now);
+        while let Some(event) = connection.poll_event() {
+            match event {
+                ConnectionEvent::HostKey { .. } => handled = handled.and(connection.believe_host_key(now)),
+                ConnectionEvent::NewKeys(_) => seen.is_keyed = true,
+                ConnectionEvent::Message(_) | ConnectionEvent::Debug(_) => {}
+            }
+        }
+        while let Some(work) = connection.poll_work() {
+            if work.is_long() {
+                return seen;
+            }
+            handled = handled.and(connection.handle_work(work.run(), now));
+        }
+        seen.said += connection.poll_transmit().map_or(0, |output| output.len());
+        if handled.is_err() {
+            return seen;
+        }
+        seen.wanted = connection.wanted();
+    }
+    seen
+}
+
+/// Messages of a server's and of russh's, and what readers and writers do, each behind its kind and its length. Gives the bytes
+/// that are kept for readers, and those that came for them.
+pub fn channel_messages(script: &[u8]) -> (usize, usize) {
+    let mut channels = Channels::new(1 << 20);
+    let (mut global, mut opens, mut texts) = (GlobalRequests::default(), PendingOpens::default(), Texts::default());
+    let (mut came, now, waker) = (0, clock::now(), Waker::noop());
+    let mut rest = script;
+    while let Some(((kind, length), behind)) =
+        rest.split_first_chunk::<2>().map(|([kind, length], rest)| ((*kind, *length), rest))
+    {
+        let (message, behind) = behind.split_at(usize::from(length).min(behind.len()));
+        rest = behind;
+        let number = message.first().copied().map_or(0, u32::from);
+        let went_on = match kind % 8 {
+            0..=2 => {
+                global.came(message);
+                let heard =
+                    opens.came(message).and_then(|()| channels.server_says(Bytes::copy_from_slice(message), now));
+                match heard {
+                    Ok(FromServer::Data(bytes)) => {
+                        came += bytes;
+                        Ok(())
+                    }
+                    Ok(FromServer::Pass(payload)) => texts.in_utf8(payload).map(drop),
+                    Ok(FromServer::Adjusted | FromServer::Own) => Ok(()),
+                    Err(error) => Err(error),
+                }
+            }
+            3 | 4 => global
+                .sent(message)
+                .and_then(|()| opens.sent(message))
+                .and_then(|()| texts.sent(message))
+                .and_then(|()| channels.client_says(message).map(drop)),
+            5 => {
+                channels.attach(number);
+                while channels.read(number, waker, now).is_some() {}
+                Ok(())
+            }
+            6 => {
+                let _ = channels.may_send(number, message.len(), waker);
+                channels.end(number);
+                Ok(())
+            }
+            _ => {
+                channels.close(number);
+                channels.abandon(number);
+                Ok(())
+            }
+        };
+        while channels.poll_message().is_some() {}
+        if went_on.is_err() {
+            break;
+        }
+    }
+    (channels.kept(), came)
+}
