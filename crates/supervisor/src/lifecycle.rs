@@ -37,6 +37,7 @@
 mod backoff;
 mod judge;
 mod machine;
+mod session_id;
 mod standby;
 mod state;
 #[cfg(test)]
@@ -44,6 +45,7 @@ mod tests;
 
 pub use backoff::{Backoff, PENALTY, QUICK_REDIALS, QUICK_WITHIN, SERVER_BUSY};
 pub use machine::{Machine, RECHECK};
+pub use session_id::SessionId;
 pub use standby::{StandbyEnd, StandbyRecord};
 
 use std::time::Duration;
@@ -130,7 +132,7 @@ impl Phase {
     }
 }
 
-/// What happens to the machine. `epoch` is the number of the session it is about: a late word from an old one is
+/// What happens to the machine. `session` names the session it is about: a late word from an old one is
 /// harmless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
@@ -148,27 +150,27 @@ pub enum Input {
     ResetFailed,
     /// A watched file changed: leave `Blocked` for a start.
     FilesChanged,
-    /// The session of this epoch is up.
+    /// This session is up.
     SessionUp {
         /// Which.
-        epoch: u64,
+        session: SessionId,
     },
-    /// The server answered a question on the session of this epoch: it did more than to log us in.
+    /// The server answered a question on this session: it did more than to log us in.
     SessionProven {
         /// Which.
-        epoch: u64,
+        session: SessionId,
     },
-    /// The start of this epoch failed, and there is another host to try: at once, as a part of the same row.
+    /// The start of this session failed, and there is another host to try: at once, as a part of the same row.
     NextHost {
         /// Which.
-        epoch: u64,
+        session: SessionId,
         /// Why.
         kind: FailureKind,
     },
-    /// The session of this epoch ended, or its start failed.
+    /// This session ended, or its start failed.
     SessionEnded {
         /// Which.
-        epoch: u64,
+        session: SessionId,
         /// Why.
         kind: FailureKind,
         /// The start found no server, and where.
@@ -181,12 +183,12 @@ pub enum Input {
 pub enum Effect {
     /// Open a session under this number. Answer with `SessionUp` or `SessionEnded`.
     Open {
-        /// Its number.
-        epoch: u64,
+        /// Which.
+        session: SessionId,
     },
     /// Close the session, or abandon the attempt, of this number. Answer with `SessionEnded`.
     Close {
-        /// Its number.
-        epoch: u64,
+        /// Which.
+        session: SessionId,
     },
 }

@@ -1,24 +1,24 @@
-//! One tunnel: a task that drives one [`crate::lifecycle::Machine`] with the engine. The machine says when; this says
-//! how, and reports back.
+//! One tunnel: a task that drives one [`core::Core`] with the engine. The core decides, as plain values; the driver does
+//! it, and reports back.
 //!
 //! ```text
-//! orders ──┐                       ┌─► Open:  permit from the governor ─► Session::open
-//! jobs ────┤                       │
-//! loss ────┼─► Actor ─► Machine ───┤
-//! time ────┘     │                 └─► Close: cancel remote forwards, drain, disconnect
-//!                ├─► watch<Option<Pool>> ─► the local listeners, which outlive sessions
-//!                └─► watch<View> ─► supervise
+//! orders ───┐          events                     effects           ┌─► sessions, logins, retired sessions
+//! jobs ─────┤        and the time                                   ├─► listeners, devices, requests, probes
+//! sessions ─┼─► driver ───────────► core ───────────► driver ───────┼─► history, on_change, the log of autossh
+//! time ─────┘                        │                              └─► watch<Option<Pool>> ─► local listeners
+//!                                    ├─ the machine: when
+//!                                    ├─ sessions, remotes, locals, devices, probes, takeover, reachability, files
+//!                                    └─ a snapshot ─► watch<View> ─► supervise
 //! ```
-//! Everything that takes time is a job of the actor's own set, and comes back as an event with the number of the
-//! session it is about: the loop never waits for anything but events, so it always answers.
 
-mod actor;
+mod core;
 mod devices;
-mod drain;
+mod driver;
 mod failure_counts;
 #[cfg(test)]
 mod fault_soak;
 mod file_stamps;
+mod forward_id;
 mod forward_names;
 mod handle;
 mod jobs;
@@ -37,7 +37,6 @@ mod recording;
 mod refusal;
 #[cfg(test)]
 mod refused_tests;
-mod reload;
 mod remotes;
 mod report;
 mod sessions;
@@ -62,4 +61,4 @@ pub(crate) use refusal::{shown, with_port};
 pub(crate) use start::OpenedLink;
 pub use state::ForwardState;
 pub(crate) use takeover::{PortHolder, inspect, remove_socket_file};
-pub use view::{FailureView, ForwardView, SessionView, TunnelView, rfc3339};
+pub use view::{FailureView, ForwardView, SessionView, Snapshot, TunnelView, rfc3339};

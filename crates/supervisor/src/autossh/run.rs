@@ -210,7 +210,7 @@ impl Runner {
         if view.phase != Phase::Failed {
             return None;
         }
-        match view.last_failure.map(|last| last.failure.kind()) {
+        match view.last_failure.as_ref().map(|last| last.failure.kind()) {
             Some(FailureKind::MaxStart) => Some(DONE),
             Some(FailureKind::MaxLifetime) => {
                 self.log.info(phrases::LIFETIME);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tunnel_engine::clock;
 
 /// One reading of both clocks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moment {
     /// Stands still while the machine sleeps.
     pub(crate) awake: Instant,

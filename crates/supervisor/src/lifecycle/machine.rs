@@ -11,7 +11,7 @@ use crate::config::BackoffKind;
 
 use super::judge::{SessionEnd, Streak, Verdict, judge};
 use super::state::{MachineState, Move, StartRecord, next};
-use super::{Effect, Input, Phase, Policy, Want, backoff};
+use super::{Effect, Input, Phase, Policy, SessionId, Want, backoff};
 
 /// How often a blocked tunnel tries by itself. A failed login costs 5 s of sshd's patience with our address, so this
 /// leaves room for dozens of blocked tunnels behind one address.
@@ -29,8 +29,11 @@ pub struct Machine {
     want: Want,
     state: MachineState,
     since: Instant,
-    epoch: u64,
+    session: SessionId,
+    /// The last number that was given out.
+    last_id: SessionId,
     starts: u64,
+    starts_total: u64,
     run: Run,
     streak: Streak,
     last: Option<FailureKind>,
@@ -64,8 +67,10 @@ impl Machine {
             want: Want::Down,
             state: MachineState::Stopped,
             since: now,
-            epoch: 0,
+            session: SessionId::default(),
+            last_id: SessionId::default(),
             starts: 0,
+            starts_total: 0,
             run: Run::new(now),
             streak: Streak::default(),
             last: None,
@@ -77,11 +82,11 @@ impl Machine {
     /// Something happened. Any input is welcome in any phase, and one about an old session is harmless.
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
-            Input::SessionUp { epoch }
-            | Input::SessionProven { epoch }
-            | Input::NextHost { epoch, .. }
-            | Input::SessionEnded { epoch, .. }
-                if epoch != self.epoch =>
+            Input::SessionUp { session }
+            | Input::SessionProven { session }
+            | Input::NextHost { session, .. }
+            | Input::SessionEnded { session, .. }
+                if session != self.session =>
             {
                 return;
             }
@@ -161,6 +166,17 @@ impl Machine {
         }
     }
 
+    /// A number for a session that is opened beside the machine's own: a standby, or a replacement.
+    pub fn next_session_id(&mut self) -> SessionId {
+        self.last_id = self.last_id.next();
+        self.last_id
+    }
+
+    /// The session under this number takes the place of the one that was opened last.
+    pub fn session_replaced(&mut self, session: SessionId) {
+        self.session = session;
+    }
+
     /// The next thing to do, in order; `None` when all is done.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
@@ -213,13 +229,14 @@ impl Machine {
         self.run.fresh = false;
         self.run.starts = self.run.starts.saturating_add(1);
         self.starts = self.starts.saturating_add(1);
-        self.epoch += 1;
-        self.effects.push_back(Effect::Open { epoch: self.epoch });
+        self.starts_total = self.starts_total.saturating_add(1);
+        self.session = self.next_session_id();
+        self.effects.push_back(Effect::Open { session: self.session });
         self.enter(MachineState::Connecting { attempt, retry_now: false, path_back: false, files_changed: false }, now);
     }
 
     fn close(&mut self, now: Instant) {
-        self.effects.push_back(Effect::Close { epoch: self.epoch });
+        self.effects.push_back(Effect::Close { session: self.session });
         self.enter(MachineState::Stopping, now);
     }
 
@@ -305,7 +322,7 @@ impl Machine {
     fn enter(&mut self, state: MachineState, now: Instant) {
         let (from, to) = (self.state.phase(), state.phase());
         if from != to {
-            tracing::trace!(%from, %to, epoch = self.epoch, "phase");
+            tracing::trace!(%from, %to, session = %self.session, "phase");
             self.since = now;
         }
         self.state = state;

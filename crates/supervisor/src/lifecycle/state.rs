@@ -110,7 +110,7 @@ pub(super) enum Move {
     Closed,
 }
 
-/// The whole table. `epoch` has been compared already: a word about an old session never comes here.
+/// The whole table. the session has been compared already: a word about an old session never comes here.
 pub(super) const fn next(phase: Phase, input: Input) -> Move {
     use Input::{
         FilesChanged, NextHost, PathBack, ResetFailed, Restart, RetryNow, SessionEnded, SessionProven, SessionUp,

@@ -13,7 +13,7 @@ pub(super) struct TunnelSummary {
 }
 
 impl TunnelSummary {
-    pub(super) const fn of(view: &TunnelView) -> Self {
+    pub(super) fn of(view: &TunnelView) -> Self {
         Self { want: view.want, ready: view.ready, phase: view.phase }
     }
 }

@@ -229,7 +229,7 @@ impl Tunnels {
     pub(super) fn sample(&self, now: Moment) {
         for (name, handle) in &self.running {
             let view = handle.view();
-            let rtt = view.session.as_ref().and_then(|session| session.session.rtt());
+            let rtt = view.rtt();
             self.context.history.sample(name, view.traffic(), rtt, now);
         }
         self.context.history.tick(now);
@@ -242,8 +242,7 @@ impl Tunnels {
 
     /// Connections that a forward of a tunnel carries now.
     pub(super) fn connections(&self, name: &str, key: &ForwardKey) -> u64 {
-        let Some(view) = self.view(name) else { return 0 };
-        view.forwards.iter().filter(|forward| forward.key == *key).map(tunnel::ForwardView::active).sum()
+        self.view(name).map_or(0, |view| view.active(key))
     }
 
     /// Asks every loop whether it turns.

@@ -25,7 +25,7 @@ pub(super) enum WaitState {
     Hopeless,
 }
 
-pub(super) const fn state(view: &TunnelView) -> WaitState {
+pub(super) fn state(view: &TunnelView) -> WaitState {
     match (view.want, view.phase) {
         (Want::Down, _) | (Want::Up, Phase::Blocked | Phase::Failed) => WaitState::Hopeless,
         (Want::Up, _) if view.ready => WaitState::Ready,

@@ -9,6 +9,7 @@ use tunnel_engine::clock;
 use tunnel_engine::demo_server::{AuthFault, ConnectFault, Faults, Flow, LinkFaults, Target};
 use tunnel_engine::task;
 
+use super::core::replay;
 use super::test_support::{TestTunnel, tunnel_spec};
 use super::*;
 
@@ -123,6 +124,7 @@ impl FaultWorld {
     async fn new(seed: u64) -> Self {
         let home = echo_here().await;
         let spec = tunnel_spec("t", &["L0:service:1", &format!("R7000:127.0.0.1:{home}")]);
+        replay::record();
         let rig = TestTunnel::started(spec);
         rig.server.set_target("service", Target::Echo);
         Self { rig, seed, random: fastrand::Rng::with_seed(seed), told: Vec::new() }
@@ -218,4 +220,6 @@ async fn ready_is_never_said_of_what_does_not_flow() {
         let fault = Fault::ALL[world.random.usize(..Fault::ALL.len())];
         world.suffer(fault).await;
     }
+    let (events, effects) = replay::take().replay();
+    assert!(events > FAULTS && effects > FAULTS, "{events} events, {effects} effects");
 }

@@ -1,19 +1,15 @@
 //! Looks at files while a tunnel is blocked: a person who mends a key or known_hosts should not have to tell us.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tunnel_engine::clock;
 use tunnel_engine::spec::SessionSpec;
 
-use super::actor::{Actor, TunnelEvent};
-use super::jobs::OwnedJob;
-use super::stamp_batch::look;
-use crate::lifecycle::{Input, Phase};
+use super::core::{Core, Effect, WatchFiles};
+use crate::lifecycle::{Input, Phase, SessionId};
 
 /// How often at first: a person who saved the file looks at the screen next. Only blocked tunnels look.
-const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+pub(super) const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How often a tunnel looks that has been blocked for long: 200 of them cost less than 0.1 s of CPU a minute.
 const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(15);
@@ -23,23 +19,23 @@ const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(15);
 const LOOK_INTERVAL_PART: u32 = 60;
 
 /// How long after one look a tunnel that has been blocked for `blocked` looks again.
-fn look_interval(blocked: Duration) -> Duration {
+pub(super) fn look_interval(blocked: Duration) -> Duration {
     (blocked / LOOK_INTERVAL_PART).clamp(MIN_LOOK_INTERVAL, MAX_LOOK_INTERVAL)
 }
 
 /// What is known of the files that the last attempt read.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct LoginFiles {
     /// How they looked before it read them: what is mended while it still runs counts too.
-    before: Option<FileStamps>,
-    /// While the tunnel is blocked.
-    looking: Option<OwnedJob>,
+    pub(super) before: Option<FileStamps>,
+    /// They are looked at: while the tunnel is blocked.
+    watching: bool,
     /// Since when the tunnel is blocked, re-checks included, or since a file last changed.
     blocked_since: Option<Instant>,
 }
 
 /// The files of one tunnel.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct WatchedFiles {
     /// Those that an attempt reads.
     pub(super) files: Vec<PathBuf>,
@@ -53,28 +49,22 @@ impl WatchedFiles {
     }
 }
 
-impl Actor {
-    /// An attempt has ended, before which the files looked like this.
-    pub(super) fn looked_before(&mut self, look: Option<FileStamps>) {
-        self.files.before = look;
-    }
-
+impl Core {
     /// Looks while the machine is blocked, and only then.
-    pub(super) fn watch_files(&mut self) {
+    pub(super) fn reconcile_files(&mut self) {
         let phase = self.machine.phase();
         if phase == Phase::Blocked {
-            let since = *self.files.blocked_since.get_or_insert_with(clock::now);
-            if self.files.looking.is_none() {
-                let (epoch, before) = (self.machine.epoch(), self.files.before.clone());
-                let watched = WatchedFiles::of(&self.spec.session, &self.spec.ssh_config_files);
-                self.files.looking = Some(self.jobs.spawn_owned(async move {
-                    let look = changed(Arc::new(watched), before, since).await;
-                    TunnelEvent::Looked { epoch, look }
-                }));
+            let blocked_since = *self.files.blocked_since.get_or_insert(self.now.awake);
+            if !std::mem::replace(&mut self.files.watching, true) {
+                let (session, before) = (self.machine.session(), self.files.before.clone());
+                let files = WatchedFiles::of(&self.spec.session, &self.spec.ssh_config_files);
+                self.effect(Effect::WatchFiles(Box::new(WatchFiles { session, files, before, blocked_since })));
             }
             return;
         }
-        self.files.looking = None;
+        if std::mem::take(&mut self.files.watching) {
+            self.effect(Effect::StopWatchingFiles);
+        }
         // An attempt may be a re-check, after which it is blocked again.
         if phase != Phase::Connecting {
             self.files.blocked_since = None;
@@ -82,13 +72,13 @@ impl Actor {
     }
 
     /// Something of a blocked tunnel's files has changed.
-    pub(super) fn looked(&mut self, epoch: u64, look: FileStamps) {
-        if self.machine.epoch() != epoch || self.machine.phase() != Phase::Blocked {
+    pub(super) fn files_changed(&mut self, session: SessionId, look: FileStamps) {
+        if self.machine.session() != session || self.machine.phase() != Phase::Blocked {
             return;
         }
-        self.files.looking = None;
+        self.files.watching = false;
         let Some(before) = self.files.before.replace(look.clone()) else { return };
-        if let (Some(file), Some(last)) = (before.outdated(&look), &mut self.last_failure)
+        if let (Some(file), Some(last)) = (before.outdated(&look), &mut self.report.last_failure)
             && last.outdated.is_none()
         {
             // The spec was made of what it said before: another attempt would be the same one.
@@ -98,23 +88,10 @@ impl Actor {
         }
         if before.files != look.files {
             // A person is at work on it.
-            self.files.blocked_since = Some(clock::now());
+            self.files.blocked_since = Some(self.now.awake);
             tracing::info!(tunnel = self.spec.name, "{}: a key, secret or known_hosts file changed", self.spec.name);
             self.feed(Input::FilesChanged);
         }
-    }
-}
-
-/// Returns how the files look when they look otherwise than `before`. Looks at once, and then again and again.
-async fn changed(watched: Arc<WatchedFiles>, before: Option<FileStamps>, blocked_since: Instant) -> FileStamps {
-    loop {
-        let look = look(watched.clone()).await;
-        if let Some(look) = look.filter(|look| before.as_ref() != Some(look)) {
-            return look;
-        }
-        let now = clock::now();
-        let next = now + look_interval(now.saturating_duration_since(blocked_since));
-        tokio::time::sleep_until(clock::tick_before(next, MIN_LOOK_INTERVAL).into()).await;
     }
 }
 

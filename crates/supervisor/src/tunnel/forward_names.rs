@@ -31,23 +31,22 @@ fn name_of(forward: &ForwardView) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tunnel_engine::spec::{Forward, ForwardKind};
 
     use super::*;
     use crate::tunnel::ForwardState;
+    use crate::tunnel::forward_id::ForwardId;
 
     fn view(kind: ForwardKind, text: &str) -> ForwardView {
         let forward = Forward::parse(kind, text).unwrap();
         ForwardView {
+            id: ForwardId::default(),
             key: forward.key(),
             kind,
             listen: "real".to_owned(),
             connect: forward.connect,
             state: ForwardState::Up,
             message: None,
-            stats: Arc::default(),
         }
     }
 

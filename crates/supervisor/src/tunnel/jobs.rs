@@ -1,28 +1,28 @@
-//! What of a tunnel takes time. Each job comes back as an event, and what it logs is under the tunnel's span.
+//! What of a tunnel takes time. Each job comes back with how it ended, and what it logs is under the tunnel's span.
 
 use std::future::Future;
 
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tracing::Instrument as _;
 
-use super::actor::TunnelEvent;
+use super::driver::Ended;
 
 /// The jobs under way. Dropping it aborts them.
 #[derive(Default)]
-pub(super) struct Jobs(JoinSet<TunnelEvent>);
+pub(super) struct Jobs(JoinSet<Ended>);
 
 impl Jobs {
-    pub(super) fn spawn(&mut self, job: impl Future<Output = TunnelEvent> + Send + 'static) -> AbortHandle {
+    pub(super) fn spawn(&mut self, job: impl Future<Output = Ended> + Send + 'static) -> AbortHandle {
         self.0.spawn(job.in_current_span())
     }
 
     /// As [`Jobs::spawn`], for a job that ends with its owner.
-    pub(super) fn spawn_owned(&mut self, job: impl Future<Output = TunnelEvent> + Send + 'static) -> OwnedJob {
+    pub(super) fn spawn_owned(&mut self, job: impl Future<Output = Ended> + Send + 'static) -> OwnedJob {
         OwnedJob(self.spawn(job))
     }
 
     /// The next that has ended; `None` when there is none.
-    pub(super) async fn join_next(&mut self) -> Option<Result<(Id, TunnelEvent), JoinError>> {
+    pub(super) async fn join_next(&mut self) -> Option<Result<(Id, Ended), JoinError>> {
         self.0.join_next_with_id().await
     }
 

@@ -4,17 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tunnel_engine::clock;
 use tunnel_engine::failure::{Failure, FailureKind};
 
-use super::actor::Actor;
+use super::core::{Core, Effect};
 use crate::lifecycle::{Input, Phase};
 
 /// Called on the tunnel's own loop: it must not wait.
 pub type Observer = Arc<dyn Fn(&Occurrence<'_>) + Send + Sync>;
 
 /// Something happened.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Occurrence<'a> {
     /// A start begins.
     Start {
@@ -45,29 +44,22 @@ pub enum Occurrence<'a> {
     },
 }
 
-impl Actor {
-    pub(super) fn observe(&self, occurrence: &Occurrence<'_>) {
-        if let Some(observer) = &self.context.observer {
-            observer(occurrence);
-        }
-    }
-
+impl Core {
     /// What an input meant, now that the machine has taken it. An end that was asked for is none.
-    pub(super) fn observe_input(&self, before: Phase, input: Input) {
+    pub(super) fn observe_input(&mut self, before: Phase, input: Input) {
         let machine = &self.machine;
-        match (before, input) {
-            (Phase::Connecting, Input::SessionUp { epoch }) if epoch == machine.epoch() => {
-                self.observe(&Occurrence::Up)
-            }
+        let occurrence = match (before, input) {
+            (Phase::Connecting, Input::SessionUp { session }) if session == machine.session() => Occurrence::Up,
             (Phase::Connecting | Phase::Up, Input::SessionEnded { kind, .. }) => {
                 let gave_up = machine.gave_up();
                 let wait = match machine.next_start() {
-                    Some(at) => Some(at.saturating_duration_since(clock::now())),
+                    Some(at) => Some(at.saturating_duration_since(self.now.awake)),
                     None => gave_up.is_none().then_some(Duration::ZERO),
                 };
-                self.observe(&Occurrence::Ended { kind, tries: machine.tries(), wait, gave_up });
+                Occurrence::Ended { kind, tries: machine.tries(), wait, gave_up }
             }
-            _ => {}
-        }
+            _ => return,
+        };
+        self.effect(Effect::Observe(occurrence));
     }
 }

@@ -42,11 +42,27 @@ pub(super) struct ReadinessChange {
     pub(super) at: SystemTime,
 }
 
-/// Of one tunnel.
+/// Whether the command was told that the tunnel is ready; nothing before the first change.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LastTold(Option<bool>);
+
+impl LastTold {
+    /// Whether a command is to hear of this: each change; of a start, the first success, or that it needs an operator.
+    pub(super) fn is_news(self, ready: bool, needs_operator: bool) -> bool {
+        match self.0 {
+            Some(told) => told != ready,
+            None => ready || needs_operator,
+        }
+    }
+
+    pub(super) const fn push(&mut self, ready: bool) {
+        self.0 = Some(ready);
+    }
+}
+
+/// The command of one tunnel.
 #[derive(Default)]
 pub(super) struct OnChange {
-    /// What was told last; nothing before the first.
-    told: Option<bool>,
     running: Option<Running>,
 }
 
@@ -56,18 +72,8 @@ struct Running {
 }
 
 impl OnChange {
-    /// Whether a command is to hear of this: each change; of a start, the first success, or that it needs an operator.
-    pub(super) fn is_news(&self, ready: bool, needs_operator: bool) -> bool {
-        match self.told {
-            Some(told) => told != ready,
-            None => ready || needs_operator,
-        }
-    }
-
-    /// Runs the command, if there is one, now or when its turn comes.
-    pub(super) fn push(&mut self, change: ReadinessChange, command: Option<ShellCommand>, slots: &CommandSlots) {
-        self.told = Some(change.ready);
-        let Some(command) = command else { return };
+    /// Runs the command, now or when its turn comes.
+    pub(super) fn push(&mut self, change: ReadinessChange, command: ShellCommand, slots: &CommandSlots) {
         let running = self.running.get_or_insert_with(|| {
             let (latest, changes) = watch::channel(None);
             Running { latest, _task: task::owned(run_each(changes, slots.clone())) }

@@ -40,13 +40,13 @@ async fn a_tunnel_is_not_ready_while_a_target_refuses_and_says_what_did() {
     assert!(!view.ready);
     let message = view.forwards[0].message.clone().unwrap();
     assert!(message.contains("refuse:1") && message.contains("Connection refused"), "{message}");
-    assert_eq!(view.last_failure.unwrap().failure.kind(), FailureKind::ProbeFailed);
+    assert_eq!(view.last_failure.clone().unwrap().failure.kind(), FailureKind::ProbeFailed);
     rig.server.set_target("refuse", Target::Echo);
     let asked = clock::now();
     rig.until("ready", |view| view.ready).await;
     assert!(clock::now() - asked < Duration::from_secs(11));
     assert_eq!(rig.server.counts().sessions, 1);
-    let counts = rig.view.borrow().forwards[0].stats.counts();
+    let counts = rig.view.borrow().counts(0);
     assert_eq!((counts.opened, counts.failed), (0, 0), "probes are nobody's connections");
 }
 

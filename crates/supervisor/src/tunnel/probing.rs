@@ -59,8 +59,8 @@ pub(super) struct Probing {
     verdict: ForwardVerdict,
     due: Option<Instant>,
     running: bool,
-    /// Tells a late answer from one that is waited for.
-    turn: u32,
+    /// The number of the next probe: tells a late answer from one that is waited for.
+    probe: u32,
     proofs: u32,
     /// Disproofs in a row.
     misses: u32,
@@ -119,7 +119,7 @@ impl Probing {
             verdict: ForwardVerdict::Unknown,
             due: None,
             running: false,
-            turn: 0,
+            probe: 0,
             proofs: 0,
             misses: 0,
             carried: 0,
@@ -132,7 +132,7 @@ impl Probing {
     /// Its session has gone: nothing is known but what the target itself said.
     pub(super) fn forget(&mut self) {
         *self = Self {
-            turn: self.turn.wrapping_add(1),
+            probe: self.probe.wrapping_add(1),
             target_rests_until: self.target_rests_until,
             refusal: self.refusal.take(),
             ..Self::new()
@@ -141,12 +141,12 @@ impl Probing {
 
     /// It has another target, or is asked in another way: nothing at all is known.
     pub(super) fn reset(&mut self) {
-        *self = Self { turn: self.turn.wrapping_add(1), ..Self::new() };
+        *self = Self { probe: self.probe.wrapping_add(1), ..Self::new() };
     }
 
     /// It is in place, again or changed: to be proven at once, but for a port that is known to be somebody else's.
     pub(super) fn begin(&mut self, now: Instant) {
-        self.turn = self.turn.wrapping_add(1);
+        self.probe = self.probe.wrapping_add(1);
         self.running = false;
         self.proofs = 0;
         self.due = Some(self.not_before.map_or(now, |at| at.max(now)));
@@ -170,7 +170,7 @@ impl Probing {
 
     /// It is in place, and nothing is asked about it.
     pub(super) fn presume(&mut self) {
-        self.turn = self.turn.wrapping_add(1);
+        self.probe = self.probe.wrapping_add(1);
         (self.running, self.due) = (false, None);
         self.verdict = ForwardVerdict::Up(None);
     }
@@ -248,19 +248,19 @@ impl Probing {
         }
         self.running = true;
         self.due = None;
-        Some(self.turn)
+        Some(self.probe)
     }
 
-    /// The answer to the probe of this turn; `None`: it is not waited for any more. `target`: the target was connected
+    /// The answer to the probe of this number; `None`: it is not waited for any more. `target`: the target was connected
     /// to, if the finding is that it carries.
     pub(super) fn finish(
         &mut self,
-        turn: u32,
+        probe: u32,
         (result, target): (ProbeResult, bool),
         now: Instant,
         rhythm: Rhythm,
     ) -> Option<AfterProbe> {
-        if turn != self.turn || !self.running {
+        if probe != self.probe || !self.running {
             return None;
         }
         self.running = false;

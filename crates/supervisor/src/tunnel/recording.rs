@@ -1,10 +1,10 @@
 //! What a tunnel tells the history: each change of phase and readiness, and each failure, with its cause.
 
-use super::actor::Actor;
+use super::core::{Core, Effect};
 use super::on_change::ReadinessChange;
 use super::state::ForwardState;
 use super::view::ForwardView;
-use crate::history::{Cause, Event, EventName, Moment};
+use crate::history::{Cause, Event, EventName};
 use crate::lifecycle::{Phase, Want};
 
 /// What was told last.
@@ -21,40 +21,43 @@ impl Default for Recorded {
     }
 }
 
-impl Actor {
-    /// Called on the loop, before a view is published: views may be skipped, and the history needs each change.
+impl Core {
+    /// Tells the history each change; a snapshot may be skipped by its readers.
     pub(super) fn record(&mut self, ready: bool, forwards: &[ForwardView]) {
-        let (before, now) = (self.recorded, Recorded { want: self.machine.want(), phase: self.machine.phase(), ready });
-        let cause = self.cause.take();
+        let (want, phase) = (self.machine.want(), self.machine.phase());
+        let (before, now) = (self.report.recorded, Recorded { want, phase, ready });
+        let cause = self.report.cause.take();
         if now == before && cause.is_none() {
             return;
         }
         let lost = before.ready && !now.ready;
         let cause = cause.or_else(|| forwards.iter().filter(|_| lost).find_map(cause_of));
-        self.recorded = now;
-        let moment = Moment::now();
-        self.context.history.changed(&self.spec.name, now.want, now.ready, cause.as_ref(), moment);
-        self.run_on_change(ready, cause.as_ref(), moment);
+        self.report.recorded = now;
+        self.effect(Effect::Record(want, ready, cause.clone(), self.now));
+        self.run_on_change(ready, cause.as_ref());
         let failed = cause.as_ref().is_some_and(|cause| cause.kind.is_some());
         for name in events(before, now, failed) {
             let cause = cause.clone().filter(|_| name != EventName::Ready);
             let cause = cause.unwrap_or_else(|| Cause::without_kind(&self.without_cause(name)));
             let phase = Some(now.phase.as_str());
-            self.context.history.push(Event::of_tunnel(&self.spec.name, name, phase, cause, moment.wall));
+            let event = Event::of_tunnel(&self.spec.name, name, phase, cause, self.now.wall);
+            self.effect(Effect::Tell(Box::new(event)));
         }
     }
 
     /// `on_change`, where this is news. A tunnel that ends with the daemon, or with its place in the config, tells nothing.
-    fn run_on_change(&mut self, ready: bool, cause: Option<&Cause>, now: Moment) {
+    fn run_on_change(&mut self, ready: bool, cause: Option<&Cause>) {
         let phase = self.machine.phase();
         let needs_operator = matches!(phase, Phase::Blocked | Phase::Failed);
-        if self.ending || !self.on_change.is_news(ready, needs_operator) {
+        if self.ending || !self.report.command_told.is_news(ready, needs_operator) {
             return;
         }
+        self.report.command_told.push(ready);
+        let Some(command) = self.spec.on_change.clone() else { return };
         let event = if ready { EventName::Ready } else { EventName::NotReady };
         let cause = cause.filter(|_| !ready).cloned();
         let cause = cause.unwrap_or_else(|| Cause::without_kind(&self.without_cause(event)));
-        let failure = self.last_failure.as_ref().map(|last| &last.failure);
+        let failure = self.report.last_failure.as_ref().map(|last| &last.failure);
         let hint = failure.filter(|failure| cause.kind.as_deref() == Some(failure.kind().as_str()));
         let change = ReadinessChange {
             tunnel: self.spec.name.clone(),
@@ -64,14 +67,14 @@ impl Actor {
             hint: hint.map(|failure| failure.hint().to_owned()).unwrap_or_default(),
             kind: cause.kind,
             message: cause.message,
-            server: self.server.to_string(),
-            at: now.wall,
+            server: self.sessions.server.to_string(),
+            at: self.now.wall,
         };
-        self.on_change.push(change, self.spec.on_change.clone(), &self.context.commands);
+        self.effect(Effect::RunOnChange(Box::new((change, command))));
     }
 
     fn without_cause(&self, event: EventName) -> String {
-        let server = &self.server;
+        let server = &self.sessions.server;
         match (event, self.machine.phase()) {
             (EventName::Ready, _) => "up as configured, with every forward".to_owned(),
             (EventName::NotReady, Phase::Up) => "a forward is not in place any more".to_owned(),

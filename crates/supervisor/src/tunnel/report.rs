@@ -1,18 +1,20 @@
 //! What a tunnel writes to the log: one line an event, fields, damped where it repeats. The message names the tunnel
 //! too, because `journalctl` shows no fields.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tracing::Span;
-use tunnel_engine::clock;
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::log_limit::LogLimiter;
-use tunnel_engine::session::Session;
 use tunnel_engine::spec::StrictHostKeyChecking;
 
-use super::actor::Actor;
-use super::observer::Occurrence;
-use super::view::FailureView;
+use super::core::{Core, Effect};
+use super::failure_counts::FailureCounts;
+use super::on_change::LastTold;
+use super::outage::Readiness;
+use super::recording::Recorded;
+use super::state::ready;
+use super::view::{FailureView, ForwardView};
 use crate::history::Cause;
 use crate::lifecycle::{Phase, Want};
 use crate::os::logging::TUNNEL_SPAN;
@@ -41,20 +43,65 @@ pub(super) fn limiter(burst: u32) -> LogLimiter {
     LogLimiter::with_burst(REPEAT_EVERY, burst).growing_to(LONGEST_SILENCE)
 }
 
-impl Actor {
-    /// Writes a failure down and says it. Call it after the machine has judged, so that the line says what follows.
-    pub(super) fn log_failure(&mut self, failure: Failure, forward: Option<&str>) {
-        self.failures.add(failure.kind());
-        self.observe(&Occurrence::Failure { failure: &failure, forward });
-        self.cause = Some(Cause::of(&failure, forward));
-        let now = clock::now();
+/// What has been told of a tunnel, and what is to be told next.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) last_failure: Option<FailureView>,
+    pub(super) failures: FailureCounts,
+    /// Why the next change happens, where that is known.
+    pub(super) cause: Option<Cause>,
+    /// The phase that was told last, and since when.
+    pub(super) phase: (Phase, SystemTime),
+    /// What the history knows.
+    pub(super) recorded: Recorded,
+    /// What the command of `on_change` was told.
+    pub(super) command_told: LastTold,
+    readiness: Readiness,
+    failures_logged: LogLimiter,
+    kinds_logged: LogLimiter,
+    /// What can change to and fro: readiness, doubts, forwards.
+    pub(super) changes_logged: LogLimiter,
+}
+
+impl Report {
+    pub(super) fn new(phase: Phase, at: SystemTime) -> Self {
+        Self {
+            last_failure: None,
+            failures: FailureCounts::default(),
+            cause: None,
+            phase: (phase, at),
+            recorded: Recorded::default(),
+            command_told: LastTold::default(),
+            readiness: Readiness::default(),
+            failures_logged: limiter(1),
+            kinds_logged: limiter(TEXTS_LOGGED),
+            changes_logged: limiter(CHANGES_LOGGED),
+        }
+    }
+
+    /// All is well, or begins anew: the next failure is news.
+    pub(super) fn forget_failures_logged(&mut self) {
+        self.failures_logged.reset();
+        self.kinds_logged.reset();
+    }
+}
+
+impl Core {
+    /// Writes a failure down and logs it. Call it after the machine has judged, so that the line says what follows.
+    pub(super) fn note_failure(&mut self, failure: Failure, forward: Option<&str>) {
+        let now = self.now;
+        self.report.failures.add(failure.kind());
+        self.effect(Effect::ObserveFailure(Box::new((failure.clone(), forward.map(str::to_owned)))));
+        self.report.cause = Some(Cause::of(&failure, forward));
         self.note_absence(&failure);
-        let same = self.failures_logged.admit((failure.kind(), failure.message()), now);
-        let say = same.and_then(|same| Some(same.saturating_add(self.kinds_logged.admit(failure.kind(), now)?)));
-        let wait = self.machine.next_start().map(|at| at.saturating_duration_since(now));
+        let report = &mut self.report;
+        let same = report.failures_logged.admit((failure.kind(), failure.message()), now.awake);
+        let say =
+            same.and_then(|same| Some(same.saturating_add(report.kinds_logged.admit(failure.kind(), now.awake)?)));
+        let wait = self.machine.next_start().map(|at| at.saturating_duration_since(now.awake));
         let (kind, hint, phase) = (failure.kind(), failure.hint(), self.machine.phase());
         let tunnel = self.spec.name.as_str();
-        let server = &self.server;
+        let server = &self.sessions.server;
         let attempt = self.machine.attempts();
         let retry_in = wait.map(|wait| humantime::format_duration(rounded(wait)).to_string());
         match say {
@@ -69,14 +116,15 @@ impl Actor {
                 tracing::debug!(tunnel, forward, %kind, %server, attempt, retry_in, %phase, hint, "{tunnel}: {failure}")
             }
         }
-        self.last_failure = Some(FailureView { failure, at: clock::wall(), outdated: None });
+        self.report.last_failure = Some(FailureView { failure, at: now.wall, outdated: None });
     }
 
     /// Each start that succeeds, while there are few: a server may log us in and throw us out again and again.
-    pub(super) fn log_session(&mut self, session: &Session) {
-        let Some(suppressed) = self.changes_logged.admit("session", clock::now()) else { return };
+    pub(super) fn log_session(&mut self) {
+        let Some(live) = &self.sessions.main else { return };
+        let Some(suppressed) = self.report.changes_logged.admit("session", self.now.awake) else { return };
         let suppressed = (suppressed > 0).then_some(suppressed);
-        let (tunnel, server, info) = (self.spec.name.as_str(), &self.server, session.info());
+        let (tunnel, server, info) = (self.spec.name.as_str(), &self.sessions.server, &live.info);
         let (software, cipher, auth) = (info.software.as_str(), info.cipher.as_str(), info.auth.as_str());
         tracing::info!(tunnel, %server, starts = self.machine.starts(), software, cipher, auth, suppressed, "{tunnel}: session is up");
         if self.spec.session.host_key.strict == StrictHostKeyChecking::No {
@@ -85,32 +133,35 @@ impl Actor {
         }
     }
 
-    pub(super) fn log_readiness(&mut self, ready: bool) {
-        let (now, starts) = (clock::now(), self.machine.starts());
-        let recovery = self.readiness.look(self.machine.want() == Want::Up, ready, starts, now);
+    /// Whether the tunnel is ready with these forwards; logged when it is again.
+    pub(super) fn note_readiness(&mut self, forwards: &[ForwardView]) -> bool {
+        let kept = self.sessions.is_outdated() || self.sessions.is_doubtful();
+        let ready = ready(self.machine.phase(), kept, forwards.iter().map(|forward| &forward.state));
+        let (now, starts) = (self.now.awake, self.machine.starts());
+        let recovery = self.report.readiness.look(self.machine.want() == Want::Up, ready, starts, now);
         if let Some(recovery) = recovery
-            && let Some(suppressed) = self.changes_logged.admit("ready", now)
+            && let Some(suppressed) = self.report.changes_logged.admit("ready", now)
         {
-            self.forget_failures_logged();
-            let (tunnel, server) = (self.spec.name.as_str(), &self.server);
+            self.report.forget_failures_logged();
+            let (tunnel, server) = (self.spec.name.as_str(), &self.sessions.server);
             let (suppressed, words) = ((suppressed > 0).then_some(suppressed), recovery.words());
             tracing::info!(tunnel, %server, starts, suppressed, "{tunnel}: {words}");
         }
+        ready
     }
 
-    /// All is well, or begins anew: the next failure is news.
-    pub(super) fn forget_failures_logged(&mut self) {
-        self.failures_logged.reset();
-        self.kinds_logged.reset();
-    }
-
-    /// Phases that end something; the others are told by what led to them.
-    pub(super) fn log_phase(&mut self, phase: Phase) {
+    /// Logs phases that end something; the others are told by what led to them.
+    pub(super) fn note_phase(&mut self) {
+        let phase = self.machine.phase();
+        if phase == self.report.phase.0 {
+            return;
+        }
+        self.report.phase = (phase, self.now.wall);
         match phase {
             Phase::Stopped => tracing::info!(tunnel = self.spec.name, "{}: stopped", self.spec.name),
             Phase::Failed => {
                 if let Some(reason) = self.machine.gave_up() {
-                    self.log_failure(self.gave_up(reason), None);
+                    self.note_failure(self.gave_up(reason), None);
                 }
             }
             Phase::Connecting | Phase::Up | Phase::Backoff | Phase::Blocked | Phase::Stopping => {}
@@ -125,7 +176,7 @@ impl Actor {
         } else {
             "reached max_lifetime".to_owned()
         };
-        match &self.last_failure {
+        match &self.report.last_failure {
             Some(last) if reason != FailureKind::MaxLifetime => {
                 Failure::new(reason, format!("{rule}; before that: {}", last.failure.message()))
             }

@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
-use tunnel_engine::task;
+use tunnel_engine::{clock, task};
 
-use super::file_stamps::{FileStamp, FileStamps, WatchedFiles, print};
+use super::file_stamps::{FileStamp, FileStamps, MIN_LOOK_INTERVAL, WatchedFiles, look_interval, print};
 
 type StampRequest = (Arc<WatchedFiles>, oneshot::Sender<FileStamps>);
 
@@ -36,6 +37,23 @@ pub(super) async fn look(watched: Arc<WatchedFiles>) -> Option<FileStamps> {
         }));
     }
     told.await.ok()
+}
+
+/// Returns how the files look when they look otherwise than `before`. Looks at once, and then again and again.
+pub(super) async fn changed(
+    watched: Arc<WatchedFiles>,
+    before: Option<FileStamps>,
+    blocked_since: Instant,
+) -> FileStamps {
+    loop {
+        let look = look(watched.clone()).await;
+        if let Some(look) = look.filter(|look| before.as_ref() != Some(look)) {
+            return look;
+        }
+        let now = clock::now();
+        let next = now + look_interval(now.saturating_duration_since(blocked_since));
+        tokio::time::sleep_until(clock::tick_before(next, MIN_LOOK_INTERVAL).into()).await;
+    }
 }
 
 impl StampBatch {

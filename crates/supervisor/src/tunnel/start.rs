@@ -52,7 +52,7 @@ impl OpenedLink {
 /// How the files that a login reads looked before it read them. A server that is away is dialled again and again, and
 /// costs no look.
 #[derive(Clone)]
-pub(super) struct StampsBefore(Arc<StampsBeforeCell>);
+struct StampsBefore(Arc<StampsBeforeCell>);
 
 struct StampsBeforeCell {
     watched: Arc<WatchedFiles>,
@@ -60,12 +60,12 @@ struct StampsBeforeCell {
 }
 
 impl StampsBefore {
-    pub(super) fn at(watched: WatchedFiles) -> Self {
+    fn at(watched: WatchedFiles) -> Self {
         Self(Arc::new(StampsBeforeCell { watched: Arc::new(watched), seen: Mutex::default() }))
     }
 
     /// `None`: there was no need for one.
-    pub(super) fn take(&self) -> Option<FileStamps> {
+    fn take(&self) -> Option<FileStamps> {
         self.seen().take()
     }
 
@@ -106,9 +106,33 @@ impl Dialer for StampingDialer {
     }
 }
 
+/// A session that has just been authenticated.
+pub(super) struct Opened {
+    pub(super) session: Session,
+    pub(super) incoming: IncomingChannels,
+}
+
+/// One login: the server's turn first, then all of it before `connect_timeout`. With it, how the files that it reads
+/// looked before; `None` where the server was not reached.
+pub(super) async fn log_in(
+    spec: SessionSpec,
+    context: Context,
+    files: WatchedFiles,
+    last_up: Option<Instant>,
+    scheduled: bool,
+) -> (Result<Opened, Failure>, Option<FileStamps>) {
+    let permit = context.governor.permit_at(&context.place, &spec, last_up).await;
+    let first_look = StampsBefore::at(files);
+    let result = session(&spec, &context, scheduled, &first_look).await;
+    let outcome = result.as_ref().map(drop).map_err(Failure::kind);
+    permit.finish(&spec.destination.host_port(), outcome);
+    let result = result.map(|(session, incoming)| Opened { session, incoming });
+    (result, first_look.take())
+}
+
 /// Names are resolved, and the way is chosen, anew when the network changes meanwhile. `scheduled`: nothing but the
 /// clock asked for it, so that what another tunnel has just been told by the server is as good as an answer of its own.
-pub(super) async fn session(
+async fn session(
     spec: &SessionSpec,
     context: &Context,
     scheduled: bool,

@@ -16,170 +16,86 @@
 mod held_address;
 mod identity;
 mod inspect;
+mod release;
 mod remote_shell;
 mod report;
 mod takeover_backoff;
 #[cfg(test)]
 mod tests;
 
-use tokio::sync::watch;
-use tunnel_engine::failure::Failure;
-use tunnel_engine::session::{Channel, Path, Session};
-use tunnel_engine::spec::Listen;
+use super::core::{Core, Effect};
+use crate::config::OnRemotePortBusy;
+use crate::lifecycle::SessionId;
 
 pub(super) use held_address::HeldAddress;
+pub(super) use identity::mark;
 pub(crate) use inspect::{PortHolder, inspect, remove_socket_file};
+pub(super) use release::{Marks, Release, hold_mark};
 pub(super) use report::{POLICY_OF_PATHS, ReleaseReport};
 pub(super) use takeover_backoff::TakeoverBackoff;
-
-use super::actor::{Actor, TunnelEvent};
-use crate::config::{OnRemotePortBusy, TunnelSpec};
 
 /// What a server's shell must be for a takeover.
 const NEEDS: &str = "the login needs a POSIX shell on a Linux server: no nologin, no ForceCommand, no command= in \
                      authorized_keys; until then the server is asked again each second";
 
 /// The takeover's part of a tunnel.
+#[derive(Debug, Default)]
 pub(super) struct Takeover {
-    /// Of this tunnel, on whatever session.
-    mark: String,
-    /// Its sessions.
-    sessions: Vec<MarkedSession>,
     /// The session that was marked last.
-    serial: Option<u64>,
+    session: Option<SessionId>,
     ability: Ability,
 }
 
-/// A session that was given a number, and how to know whether it lives.
-struct MarkedSession {
-    number: String,
-    ended: watch::Receiver<Option<Failure>>,
-    path: watch::Receiver<Path>,
-}
-
-impl MarkedSession {
-    fn has_ended(&self) -> bool {
-        self.ended.borrow().is_some()
-    }
-
-    /// One whose path is in doubt does not count: another was opened in its place, which needs the port now.
-    fn lives(&self) -> bool {
-        !self.has_ended() && *self.path.borrow() == Path::Clear
-    }
-}
-
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Ability {
+    #[default]
     Unknown,
-    /// The shell that holds the mark. Dropping it ends the shell.
-    Marked {
-        _shell: Channel,
-    },
+    /// A shell holds the mark.
+    Marked,
     /// There is no shell to talk to.
     None,
 }
 
-/// What the marking came to.
-pub(super) struct Marked {
-    serial: u64,
-    result: Result<Channel, String>,
-}
-
-/// One attempt to have a port or path released.
-pub(super) struct Release {
-    session: Session,
-    held: HeldAddress,
-    /// No session is ended: only a file that no program has bound is removed.
-    only_file: bool,
-    mark: String,
-    living: Vec<String>,
-}
-
 impl Takeover {
-    pub(super) fn new(spec: &TunnelSpec) -> Self {
-        Self { mark: identity::mark(spec), sessions: Vec::new(), serial: None, ability: Ability::Unknown }
-    }
-
     /// False when the server is known to have no shell for it.
-    pub(super) const fn is_possible(&self) -> bool {
-        !matches!(self.ability, Ability::None)
+    pub(super) fn is_possible(&self) -> bool {
+        self.ability != Ability::None
     }
 
-    pub(super) fn release(&self, session: &Session, held: HeldAddress) -> Release {
-        let living = self.sessions.iter().filter(|known| known.lives());
-        Release {
-            session: session.clone(),
-            held,
-            only_file: false,
-            mark: self.mark.clone(),
-            living: living.map(|known| known.number.clone()).collect(),
-        }
-    }
-}
-
-impl Takeover {
-    /// What removes the files of the sockets that `session` listened on, which sshd leaves. None without takeover, and
-    /// where the login is known to have no shell. A session that ends right after its start is not marked yet: it is tried.
-    pub(super) fn tidy(&self, session: &Session, listens: &[Listen]) -> Vec<Release> {
-        let may_have_a_shell = match self.ability {
-            Ability::Marked { .. } => true,
-            Ability::Unknown => self.serial.is_some(),
+    /// Whether the files of the sockets that a session listened on may be removed, which sshd leaves. Not without
+    /// takeover, nor where the login is known to have no shell. A session that ends right after its start is not marked
+    /// yet: it is tried.
+    pub(super) fn may_tidy(&self) -> bool {
+        match self.ability {
+            Ability::Marked => true,
+            Ability::Unknown => self.session.is_some(),
             Ability::None => false,
-        };
-        if !may_have_a_shell {
-            return Vec::new();
-        }
-        let paths = listens.iter().filter(|listen| matches!(listen, Listen::Unix(_))).filter_map(HeldAddress::of);
-        paths.map(|held| Release { only_file: true, ..self.release(session, held) }).collect()
-    }
-}
-
-impl Release {
-    /// Asks the server's shell to end the holder of the port or path, if it is ours, and to remove a socket file that
-    /// no program has bound.
-    pub(super) async fn run(self) -> ReleaseReport {
-        let held = match (&self.held, self.only_file) {
-            (HeldAddress::Path(path), true) => format!("file:{}", held_address::octal(path)),
-            (held @ (HeldAddress::Port(_) | HeldAddress::Path(_)), _) => held.to_string(),
-        };
-        let arguments = format!("{held} {} {}", self.mark, self.living.join(" "));
-        match remote_shell::tell(&self.session, &arguments, remote_shell::RELEASE).await {
-            Ok((line, _)) => ReleaseReport::read(&line),
-            Err(why) => ReleaseReport::Unsupported(why),
         }
     }
 }
 
-impl Actor {
-    /// Marks each new session of a tunnel that may have to take its ports over. To be called after each event.
+impl Core {
+    /// Marks each new session of a tunnel that may have to take its ports over.
     pub(super) fn reconcile_mark(&mut self) {
         if self.spec.on_remote_port_busy != OnRemotePortBusy::Takeover {
             return;
         }
-        let serial = self.live.as_ref().map(|live| live.serial);
-        if serial == self.takeover.serial {
+        let session = self.sessions.main.as_ref().map(|live| live.id);
+        if session == self.takeover.session {
             return;
         }
-        self.takeover.serial = serial;
-        self.takeover.ability = Ability::Unknown;
-        let Some(live) = self.live.as_ref().filter(|_| !self.remotes.is_empty()) else { return };
-        // Not the tunnel's own source of chance: a mark must be another one after a restart.
-        let number = format!("{:016x}", fastrand::u64(..));
-        self.takeover.sessions.retain(|known| !known.has_ended());
-        let (ended, path) = (live.session.ended(), live.session.path());
-        self.takeover.sessions.push(MarkedSession { number: number.clone(), ended, path });
-        let (serial, session, mark) = (live.serial, live.session.clone(), self.takeover.mark.clone());
-        self.jobs.spawn(async move {
-            let marked = remote_shell::tell(&session, &format!("{mark}:{number}"), remote_shell::MARK).await;
-            TunnelEvent::Marked(Marked { serial, result: marked.map(|(_, shell)| shell) })
-        });
+        self.takeover = Takeover { session, ability: Ability::Unknown };
+        if let Some(session) = session.filter(|_| !self.remotes.is_empty()) {
+            self.effect(Effect::Mark(session));
+        }
     }
 
-    pub(super) fn marked(&mut self, Marked { serial, result }: Marked) {
-        if self.takeover.serial != Some(serial) {
+    pub(super) fn marked(&mut self, session: SessionId, result: Result<(), String>) {
+        if self.takeover.session != Some(session) {
             return;
         }
         match result {
-            Ok(shell) => self.takeover.ability = Ability::Marked { _shell: shell },
+            Ok(()) => self.takeover.ability = Ability::Marked,
             Err(why) => self.takeover_is_impossible(&why),
         }
     }

@@ -338,7 +338,7 @@ async fn a_tunnel_that_used_up_its_starts_is_failed_and_says_why() {
         Some(FailureKind::MaxStart) => view,
         _ => rig.until("told", |view| last_kind(view) == Some(FailureKind::MaxStart)).await,
     };
-    let failure = view.last_failure.unwrap().failure;
+    let failure = view.last_failure.clone().unwrap().failure;
     assert!(failure.message().contains("gave up after 2 starts"), "{failure}");
     rig.server.set_faults(|faults| faults.connect = ConnectFault::None);
     rig.order(Order::ResetFailed);

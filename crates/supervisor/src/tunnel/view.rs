@@ -1,26 +1,32 @@
-//! What one tunnel publishes of itself: facts, and the live counters behind them, read when somebody asks.
+//! What one tunnel tells of itself: a snapshot, which is plain data, and beside it the live counters, which are read when
+//! somebody asks for them.
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tunnel_engine::failure::Failure;
-use tunnel_engine::forward::{ForwardStats, RefusedConnection};
-use tunnel_engine::session::Session;
+use tunnel_engine::forward::{ForwardCounts, ForwardStats, RefusedConnection};
+use tunnel_engine::session::{Session, SessionInfo};
 use tunnel_engine::spec::{Connect, ForwardKey, ForwardKind};
 
+use super::core::Core;
 use super::failure_counts::FailureCounts;
+use super::forward_id::ForwardId;
 use super::forward_names::names;
+use super::pending;
 use super::state::ForwardState;
+use crate::config::{ProbeSpec, TunnelSpec};
 use crate::history::Traffic;
-use crate::lifecycle::{Phase, Want};
+use crate::lifecycle::{Phase, SessionId, Want};
 use crate::supervise::governor::{Governor, QueueEntry};
 use crate::supervise::reachability::probe_interval;
 use crate::supervise::snapshot::{FailureStatus, ForwardStatus, RefusedStatus, SessionStatus, TunnelStatus};
 
-/// One tunnel, as it is now.
-#[derive(Clone)]
-pub struct TunnelView {
+/// One tunnel, as it is now. Readers are woken up when something in it differs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
     /// Its name.
     pub name: String,
     /// What is wanted.
@@ -39,31 +45,48 @@ pub struct TunnelView {
     pub attempts: u32,
     /// `user@host:port`.
     pub server: String,
-    /// The living session.
+    /// The main session.
     pub session: Option<SessionView>,
     /// The last failure.
     pub last_failure: Option<FailureView>,
     /// All of them, by kind.
-    pub(super) failures: Arc<FailureCounts>,
+    pub(super) failures: FailureCounts,
     /// When the next start is due by itself.
     pub next_start: Option<Instant>,
     /// The server is asked whether it is back, and has been away since then.
     pub watched_since: Option<Instant>,
-    /// To read from what a start waits for.
-    pub(super) turn: (Governor, QueueEntry),
     /// In the config's order.
     pub forwards: Vec<ForwardView>,
     /// Every local listener has been bound, or has failed to, once.
     pub listeners_tried: bool,
 }
 
-/// The living session.
-#[derive(Clone)]
+/// The main session.
+#[derive(Debug, Clone, PartialEq)]
 pub struct SessionView {
-    /// To read the round trip from.
-    pub session: Session,
+    pub(super) id: SessionId,
+    /// What the login told of it.
+    pub info: Arc<SessionInfo>,
     /// Since when.
     pub connected_at: SystemTime,
+}
+
+/// A snapshot, and what to read beside it. What is read changes without anybody being woken up.
+#[derive(Clone)]
+pub struct TunnelView {
+    snapshot: Arc<Snapshot>,
+    gauges: Gauges,
+}
+
+/// What is counted and measured of a tunnel all the time.
+#[derive(Clone)]
+pub(super) struct Gauges {
+    /// Of the main session, for its round trip.
+    pub(super) session: Option<Session>,
+    /// By forward.
+    pub(super) forwards: Vec<(ForwardId, Arc<ForwardStats>)>,
+    /// To read from what a start waits for.
+    pub(super) start: (Governor, QueueEntry),
 }
 
 /// A failure and its time.
@@ -78,8 +101,9 @@ pub struct FailureView {
 }
 
 /// One forward.
-#[derive(Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ForwardView {
+    pub(super) id: ForwardId,
     /// What makes it the same one across a reload.
     pub key: ForwardKey,
     /// Its kind.
@@ -92,69 +116,125 @@ pub struct ForwardView {
     pub state: ForwardState,
     /// What a person should know about it.
     pub message: Option<String>,
-    /// Its counters.
-    pub stats: Arc<ForwardStats>,
 }
 
-/// What readers are woken up for. Live counters, the round trip and what a start waits for are read when they are asked
-/// for, and are no change.
-impl PartialEq for TunnelView {
-    fn eq(&self, other: &Self) -> bool {
-        // Every field is named, so that a new one is decided upon.
-        let Self {
-            name,
-            want,
+impl Snapshot {
+    /// Before the first event.
+    pub(super) fn at_rest(spec: &TunnelSpec, now: SystemTime) -> Self {
+        Self {
+            name: spec.name.clone(),
+            want: Want::Down,
+            phase: Phase::Stopped,
+            ready: false,
+            since: now,
+            starts: 0,
+            starts_total: 0,
+            attempts: 0,
+            server: spec.session.destination.to_string(),
+            session: None,
+            last_failure: None,
+            failures: FailureCounts::default(),
+            next_start: None,
+            watched_since: None,
+            forwards: Vec::new(),
+            listeners_tried: false,
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn take_snapshot(&self, ready: bool, forwards: Vec<ForwardView>) -> Snapshot {
+        let (phase, since) = self.report.phase;
+        Snapshot {
+            name: self.spec.name.clone(),
+            want: self.machine.want(),
             phase,
             ready,
             since,
-            starts,
-            starts_total,
-            attempts,
-            server,
-            session,
-            last_failure,
-            failures: _,
-            next_start,
-            watched_since,
-            turn: _,
+            starts: self.machine.starts(),
+            starts_total: self.machine.starts_total(),
+            attempts: if phase == Phase::Up { 0 } else { self.machine.attempts() },
+            server: self.sessions.server.to_string(),
+            session: self.sessions.main.as_ref().map(|live| SessionView {
+                id: live.id,
+                info: live.info.clone(),
+                connected_at: live.connected_at,
+            }),
+            last_failure: self.report.last_failure.clone(),
+            failures: self.report.failures,
+            next_start: self.machine.next_start(),
+            watched_since: self.reachability.watched_since(),
             forwards,
-            listeners_tried,
-        } = self;
-        *name == other.name
-            && *want == other.want
-            && *phase == other.phase
-            && *ready == other.ready
-            && *since == other.since
-            && *starts == other.starts
-            && *starts_total == other.starts_total
-            && *attempts == other.attempts
-            && *server == other.server
-            && *session == other.session
-            && *last_failure == other.last_failure
-            && *next_start == other.next_start
-            && *watched_since == other.watched_since
-            && *forwards == other.forwards
-            && *listeners_tried == other.listeners_tried
+            listeners_tried: self.listeners_tried(),
+        }
+    }
+
+    /// In the config's order.
+    pub(super) fn forward_views(&self) -> Vec<ForwardView> {
+        let proven = self.spec.probe != ProbeSpec::Off;
+        let phase = self.machine.phase();
+        let mut locals = self.locals.views(phase, proven);
+        let mut remotes = self.remotes.views(proven);
+        let mut devices = self.devices.views(phase);
+        let next = |kind| match kind {
+            ForwardKind::Local | ForwardKind::Dynamic => locals.next(),
+            ForwardKind::Remote => remotes.next(),
+            ForwardKind::TunnelDevice => devices.next(),
+        };
+        let mut views: Vec<ForwardView> =
+            self.spec.forwards.iter().map(|forward| forward.kind).filter_map(next).collect();
+        let (note, doubtful) = (self.sessions.note(self.spec.sessions), self.sessions.is_doubtful());
+        for view in &mut views {
+            if let Some(note) = &note {
+                if doubtful && view.state == ForwardState::Up {
+                    view.state = ForwardState::Pending;
+                }
+                view.message.get_or_insert_with(|| note.clone());
+            }
+            if view.message.is_none() {
+                view.message = pending::reason(&view.state, view.kind.side(), phase).map(str::to_owned);
+            }
+        }
+        views
     }
 }
 
-impl PartialEq for SessionView {
-    fn eq(&self, other: &Self) -> bool {
-        let Self { session, connected_at } = self;
-        session.is_same(&other.session) && *connected_at == other.connected_at
+impl Deref for TunnelView {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.snapshot
     }
 }
 
-impl PartialEq for ForwardView {
-    fn eq(&self, other: &Self) -> bool {
-        let Self { key, kind, listen, connect, state, message, stats } = self;
-        *key == other.key
-            && *kind == other.kind
-            && *listen == other.listen
-            && *connect == other.connect
-            && *state == other.state
-            && *message == other.message
-            && Arc::ptr_eq(stats, &other.stats)
+impl TunnelView {
+    pub(super) const fn new(snapshot: Arc<Snapshot>, gauges: Gauges) -> Self {
+        Self { snapshot, gauges }
+    }
+
+    /// Whether it was made of this very snapshot.
+    pub(super) fn is_of(&self, snapshot: &Arc<Snapshot>) -> bool {
+        Arc::ptr_eq(&self.snapshot, snapshot)
+    }
+
+    /// What is counted of the forward at this place, in the config's order.
+    pub fn counts(&self, place: usize) -> ForwardCounts {
+        self.forwards.get(place).and_then(|forward| self.stats(forward)).map(|stats| stats.counts()).unwrap_or_default()
+    }
+
+    /// The last round trip of the main session.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.gauges.session.as_ref().and_then(Session::rtt)
+    }
+
+    /// Connections that the forward with this key carries now.
+    pub fn active(&self, key: &ForwardKey) -> u64 {
+        let same = self.forwards.iter().filter(|forward| forward.key == *key);
+        same.filter_map(|forward| self.stats(forward)).map(|stats| stats.counts().active).sum()
+    }
+
+    fn stats(&self, forward: &ForwardView) -> Option<&Arc<ForwardStats>> {
+        self.gauges.forwards.iter().find(|(id, _)| *id == forward.id).map(|(_, stats)| stats)
     }
 }
 
@@ -172,7 +252,7 @@ impl TunnelView {
             starts_total: self.starts_total,
             attempts: u64::from(self.attempts),
             server: self.server.clone(),
-            session: self.session.as_ref().map(SessionView::status),
+            session: self.session.as_ref().map(|session| session.status(self.rtt())),
             last_failure: self.last_failure.as_ref().map(FailureView::status),
             failures: self.failures.by_kind(),
             next_start_ms: self
@@ -185,7 +265,7 @@ impl TunnelView {
                 .forwards
                 .iter()
                 .zip(names(&self.forwards))
-                .map(|(forward, name)| forward.status(name))
+                .map(|(forward, name)| forward.status(name, self.stats(forward)))
                 .collect(),
         }
     }
@@ -194,7 +274,8 @@ impl TunnelView {
 impl TunnelView {
     /// Bytes of all forwards so far.
     pub fn traffic(&self) -> Traffic {
-        self.forwards.iter().map(|forward| forward.stats.counts()).fold(Traffic::default(), |sum, counts| Traffic {
+        let counts = self.forwards.iter().filter_map(|forward| self.stats(forward)).map(|stats| stats.counts());
+        counts.fold(Traffic::default(), |sum, counts| Traffic {
             bytes_in: sum.bytes_in + counts.bytes_in,
             bytes_out: sum.bytes_out + counts.bytes_out,
         })
@@ -202,7 +283,7 @@ impl TunnelView {
 
     fn waits_for(&self, now: Instant) -> Option<String> {
         if self.phase == Phase::Connecting {
-            return self.turn.1.waits_for(&self.turn.0, now);
+            return self.gauges.start.1.waits_for(&self.gauges.start.0, now);
         }
         let away = now.saturating_duration_since(self.watched_since?);
         let every = probe_interval(away, Duration::ZERO).as_secs_f64();
@@ -211,8 +292,8 @@ impl TunnelView {
 }
 
 impl SessionView {
-    fn status(&self) -> SessionStatus {
-        let info = self.session.info();
+    fn status(&self, rtt: Option<Duration>) -> SessionStatus {
+        let info = &self.info;
         SessionStatus {
             peer: info.peer.map(|peer| peer.to_string()),
             software: info.software.clone(),
@@ -221,7 +302,7 @@ impl SessionView {
             cipher: info.cipher.clone(),
             host_key: info.host_key.clone(),
             auth: Some(info.auth.clone()),
-            rtt_ms: self.session.rtt().map(|rtt| (rtt.as_secs_f64() * 1e6).round() / 1e3),
+            rtt_ms: rtt.map(|rtt| (rtt.as_secs_f64() * 1e6).round() / 1e3),
             connected_at: rfc3339(self.connected_at),
         }
     }
@@ -250,13 +331,8 @@ impl FailureView {
 }
 
 impl ForwardView {
-    /// Connections carried now.
-    pub fn active(&self) -> u64 {
-        self.stats.counts().active
-    }
-
-    fn status(&self, name: String) -> ForwardStatus {
-        let counts = self.stats.counts();
+    fn status(&self, name: String, stats: Option<&Arc<ForwardStats>>) -> ForwardStatus {
+        let counts = stats.map(|stats| stats.counts()).unwrap_or_default();
         ForwardStatus {
             name,
             kind: self.kind.as_str().to_owned(),
@@ -272,16 +348,16 @@ impl ForwardView {
             held: counts.held,
             bytes_in: counts.bytes_in,
             bytes_out: counts.bytes_out,
-            message: self.message.clone().or_else(|| self.refused_now()),
-            last_refused: self.stats.last_refused().iter().map(refused).collect(),
+            message: self.message.clone().or_else(|| self.refused_now(stats?)),
+            last_refused: stats.map(|stats| stats.last_refused().iter().map(refused).collect()).unwrap_or_default(),
         }
     }
 }
 
 impl ForwardView {
     /// What a SOCKS peer asks for says nothing about the forward, which stays up; it is told all the same.
-    fn refused_now(&self) -> Option<String> {
-        let RefusedConnection { target, message, .. } = self.stats.refused_now()?;
+    fn refused_now(&self, stats: &ForwardStats) -> Option<String> {
+        let RefusedConnection { target, message, .. } = stats.refused_now()?;
         (self.connect == Connect::Socks).then(|| format!("the last connection, to {target}, was refused: {message}"))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use tunnel_engine::failure::FailureKind;
 
 use super::super::state::MachineState;
-use super::super::{Phase, Policy, Want};
+use super::super::{Phase, Policy, SessionId, Want};
 use super::Machine;
 
 impl Machine {
@@ -29,9 +29,14 @@ impl Machine {
         &self.policy
     }
 
-    /// Number of the newest session or attempt, 0 before the first; never reset, so it counts all starts.
-    pub const fn epoch(&self) -> u64 {
-        self.epoch
+    /// The session that is kept up, or the newest attempt to have one; 0 before the first.
+    pub const fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Starts made so far; never reset.
+    pub const fn starts_total(&self) -> u64 {
+        self.starts_total
     }
 
     /// Whether the newest attempt was made because its wait ran out: no order, no changed file and no sign of the server

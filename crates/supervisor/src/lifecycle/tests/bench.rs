@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tunnel_engine::failure::{FailureKind, Unreached};
 
 use crate::config::{BackoffKind, BackoffSpec};
-use crate::lifecycle::{Effect, Input, Machine, Phase, Policy};
+use crate::lifecycle::{Effect, Input, Machine, Phase, Policy, SessionId};
 
 pub(super) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -41,7 +41,7 @@ impl Bench {
     /// Started, and its first attempt under way.
     pub(super) fn started(policy: Policy) -> Self {
         let mut bench = Self::new(policy);
-        assert_eq!(bench.give(Input::Start), [Effect::Open { epoch: 1 }]);
+        assert_eq!(bench.give(Input::Start), [Effect::Open { session: SessionId::from(1) }]);
         bench
     }
 
@@ -59,27 +59,27 @@ impl Bench {
     }
 
     pub(super) fn comes_up(&mut self) {
-        let epoch = self.machine.epoch();
-        assert_eq!(self.give(Input::SessionUp { epoch }), []);
+        let session = self.machine.session();
+        assert_eq!(self.give(Input::SessionUp { session }), []);
         assert_eq!(self.machine.phase(), Phase::Up);
     }
 
     pub(super) fn ends(&mut self, kind: FailureKind) -> Vec<Effect> {
-        let epoch = self.machine.epoch();
-        self.give(Input::SessionEnded { epoch, kind, unreached: None })
+        let session = self.machine.session();
+        self.give(Input::SessionEnded { session, kind, unreached: None })
     }
 
     /// The server answered on the session that is up.
     pub(super) fn is_proven(&mut self) {
-        let epoch = self.machine.epoch();
-        assert_eq!(self.give(Input::SessionProven { epoch }), []);
+        let session = self.machine.session();
+        assert_eq!(self.give(Input::SessionProven { session }), []);
     }
 
     /// The start found no server.
     pub(super) fn finds_no_server(&mut self, at: Unreached) {
-        let epoch = self.machine.epoch();
+        let session = self.machine.session();
         assert_eq!(
-            self.give(Input::SessionEnded { epoch, kind: FailureKind::ConnectRefused, unreached: Some(at) }),
+            self.give(Input::SessionEnded { session, kind: FailureKind::ConnectRefused, unreached: Some(at) }),
             []
         );
         assert_eq!(self.phase(), Phase::Backoff);

@@ -8,7 +8,7 @@ use tunnel_engine::failure::{FailureKind, Unreached};
 
 use super::bench::{POLICY, secs};
 use crate::config::{BackoffKind, BackoffSpec};
-use crate::lifecycle::{Effect, Input, Machine, Phase, Policy, Want};
+use crate::lifecycle::{Effect, Input, Machine, Phase, Policy, SessionId, Want};
 
 /// One thing that happens. `Up`, `Proven` and `Ended` are about the open session, and `Closed` about one that was told to
 /// close; they are left out when there is none.
@@ -37,12 +37,12 @@ struct MachineView {
     timeout: Option<(Instant, &'static str)>,
     starts: u64,
     attempts: u32,
-    epoch: u64,
+    session: SessionId,
     since: Instant,
     /// The session or attempt that the world has open.
-    open: Option<u64>,
+    open: Option<SessionId>,
     /// The last one that was told to close, and has not ended.
-    closing: Option<u64>,
+    closing: Option<SessionId>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -69,21 +69,22 @@ fn live(policy: Policy, seed: u64, begin: Instant, steps: &[LawStep]) -> Vec<See
         let before = view(&machine, open, &closing);
         match (*step, open) {
             (LawStep::Say(input), _) => machine.handle(input, now),
-            (LawStep::Up, Some(epoch)) => machine.handle(Input::SessionUp { epoch }, now),
-            (LawStep::Proven, Some(epoch)) => machine.handle(Input::SessionProven { epoch }, now),
-            (LawStep::Ended(kind), Some(epoch)) => {
+            (LawStep::Up, Some(session)) => machine.handle(Input::SessionUp { session }, now),
+            (LawStep::Proven, Some(session)) => machine.handle(Input::SessionProven { session }, now),
+            (LawStep::Ended(kind), Some(session)) => {
                 open = None;
-                machine.handle(Input::SessionEnded { epoch, kind, unreached: None }, now);
+                machine.handle(Input::SessionEnded { session, kind, unreached: None }, now);
             }
-            (LawStep::NoServer(at), Some(epoch)) => {
+            (LawStep::NoServer(at), Some(session)) => {
                 open = None;
                 let (kind, unreached) = (FailureKind::ConnectTimeout, Some(at));
-                machine.handle(Input::SessionEnded { epoch, kind, unreached }, now);
+                machine.handle(Input::SessionEnded { session, kind, unreached }, now);
             }
             (LawStep::Up | LawStep::Proven | LawStep::Ended(_) | LawStep::NoServer(_), None) => continue,
             (LawStep::Closed, _) => {
-                let Some(epoch) = closing.pop() else { continue };
-                machine.handle(Input::SessionEnded { epoch, kind: FailureKind::ConnectionLost, unreached: None }, now);
+                let Some(session) = closing.pop() else { continue };
+                machine
+                    .handle(Input::SessionEnded { session, kind: FailureKind::ConnectionLost, unreached: None }, now);
             }
             (LawStep::Pass(time), _) => {
                 now += time;
@@ -99,13 +100,13 @@ fn live(policy: Policy, seed: u64, begin: Instant, steps: &[LawStep]) -> Vec<See
         let effects: Vec<Effect> = std::iter::from_fn(|| machine.poll_effect()).collect();
         for effect in &effects {
             match *effect {
-                Effect::Open { epoch } => {
+                Effect::Open { session } => {
                     assert_eq!(open, None, "opened beside one that was not told to close: {step:?} {before:?}");
-                    open = Some(epoch);
+                    open = Some(session);
                 }
-                Effect::Close { epoch } => {
-                    assert_eq!(open.take(), Some(epoch), "closed what is not open: {step:?}");
-                    closing.push(epoch);
+                Effect::Close { session } => {
+                    assert_eq!(open.take(), Some(session), "closed what is not open: {step:?}");
+                    closing.push(session);
                 }
             }
         }
@@ -114,7 +115,7 @@ fn live(policy: Policy, seed: u64, begin: Instant, steps: &[LawStep]) -> Vec<See
     seen
 }
 
-fn view(machine: &Machine, open: Option<u64>, closing: &[u64]) -> MachineView {
+fn view(machine: &Machine, open: Option<SessionId>, closing: &[SessionId]) -> MachineView {
     MachineView {
         phase: machine.phase(),
         want: machine.want(),
@@ -122,7 +123,7 @@ fn view(machine: &Machine, open: Option<u64>, closing: &[u64]) -> MachineView {
         timeout: machine.poll_timeout(),
         starts: machine.starts(),
         attempts: machine.attempts(),
-        epoch: machine.epoch(),
+        session: machine.session(),
         since: machine.since(),
         open,
         closing: closing.last().copied(),
@@ -143,9 +144,9 @@ fn steps() -> impl Strategy<Value = Vec<LawStep>> {
         1 => Just(Input::PathBack),
         1 => Just(Input::ResetFailed),
         1 => Just(Input::FilesChanged),
-        1 => (0u64..8).prop_map(|epoch| Input::SessionUp { epoch: epoch + 1_000_000 }),
-        1 => kinds().prop_map(|kind| Input::SessionEnded { epoch: 0, kind, unreached: None }),
-        1 => kinds().prop_map(|kind| Input::NextHost { epoch: 0, kind }),
+        1 => (0u64..8).prop_map(|late| Input::SessionUp { session: SessionId::from(late + 1_000_000) }),
+        1 => kinds().prop_map(|kind| Input::SessionEnded { session: SessionId::from(0), kind, unreached: None }),
+        1 => kinds().prop_map(|kind| Input::NextHost { session: SessionId::from(0), kind }),
     ];
     let step = prop_oneof![
         2 => words.prop_map(LawStep::Say),
@@ -194,9 +195,9 @@ proptest! {
     fn at_most_one_session_is_open_and_the_machine_knows_which(policy in policies(), seed: u64, steps in steps()) {
         for seen in live(policy, seed, begin(), &steps) {
             let has_one = matches!(seen.after.phase, Phase::Connecting | Phase::Up);
-            prop_assert_eq!(seen.after.open, has_one.then_some(seen.after.epoch), "{:?}", seen);
+            prop_assert_eq!(seen.after.open, has_one.then_some(seen.after.session), "{:?}", seen);
             if seen.after.phase == Phase::Stopping {
-                prop_assert_eq!(seen.after.closing, Some(seen.after.epoch), "{:?}", seen);
+                prop_assert_eq!(seen.after.closing, Some(seen.after.session), "{:?}", seen);
             }
         }
     }

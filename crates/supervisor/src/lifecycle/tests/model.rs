@@ -1,4 +1,4 @@
-//! A second machine, as simple as can be: it knows no effects, no epochs and no jitter, keeps time in whole
+//! A second machine, as simple as can be: it knows no effects, no numbers and no jitter, keeps time in whole
 //! milliseconds, and is written from the rules, not from the first one. Both live the same random lives.
 
 use std::time::{Duration, Instant};
@@ -301,13 +301,13 @@ fn limits() -> impl Strategy<Value = (u32, u64, u64)> {
 }
 
 fn apply(machine: &mut Machine, step: ModelStep, now: Instant) {
-    let epoch = machine.epoch();
+    let session = machine.session();
     match step {
         ModelStep::Say(input) => machine.handle(input, now),
-        ModelStep::Up => machine.handle(Input::SessionUp { epoch }, now),
-        ModelStep::NextHost(kind) => machine.handle(Input::NextHost { epoch, kind }, now),
-        ModelStep::Proven => machine.handle(Input::SessionProven { epoch }, now),
-        ModelStep::Ended(kind, unreached) => machine.handle(Input::SessionEnded { epoch, kind, unreached }, now),
+        ModelStep::Up => machine.handle(Input::SessionUp { session }, now),
+        ModelStep::NextHost(kind) => machine.handle(Input::NextHost { session, kind }, now),
+        ModelStep::Proven => machine.handle(Input::SessionProven { session }, now),
+        ModelStep::Ended(kind, unreached) => machine.handle(Input::SessionEnded { session, kind, unreached }, now),
         ModelStep::Pass(_) => machine.handle_timeout(now),
     }
 }

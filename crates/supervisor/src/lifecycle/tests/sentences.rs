@@ -6,12 +6,12 @@ use tunnel_engine::failure::{FailureKind, Unreached};
 
 use super::bench::{Bench, POLICY, secs};
 use crate::config::BackoffSpec;
-use crate::lifecycle::{Effect, Input, Phase, Policy, QUICK_REDIALS, QUICK_WITHIN, RECHECK, Want};
+use crate::lifecycle::{Effect, Input, Phase, Policy, QUICK_REDIALS, QUICK_WITHIN, RECHECK, SessionId, Want};
 
 #[test]
 fn a_session_that_proved_nothing_is_redialled_at_once_only_once() {
     let mut bench = Bench::up(POLICY);
-    assert_eq!(bench.ends(FailureKind::ConnectionLost), [Effect::Open { epoch: 2 }]);
+    assert_eq!(bench.ends(FailureKind::ConnectionLost), [Effect::Open { session: SessionId::from(2) }]);
     bench.comes_up();
     bench.ends(FailureKind::ConnectionLost);
     assert_eq!((bench.phase(), bench.wait()), (Phase::Backoff, Some(Duration::from_millis(250))));
@@ -56,24 +56,24 @@ fn a_permanent_failure_is_checked_again_after_five_minutes_or_at_once_when_asked
         (Input::FilesChanged, true),
         (Input::ResetFailed, true),
         (Input::Start, true),
-        (Input::SessionUp { epoch: 1 }, false),
+        (Input::SessionUp { session: SessionId::from(1) }, false),
     ] {
         let mut bench = Bench::started(POLICY);
         bench.ends(FailureKind::AuthRejected);
         assert_eq!(bench.machine.poll_timeout().map(|(_, reason)| reason), Some("recheck"));
         assert_eq!(bench.wait(), Some(RECHECK));
-        assert_eq!(bench.give(input) == [Effect::Open { epoch: 2 }], at_once, "{input:?}");
+        assert_eq!(bench.give(input) == [Effect::Open { session: SessionId::from(2) }], at_once, "{input:?}");
     }
     let mut bench = Bench::started(POLICY);
     bench.ends(FailureKind::AuthRejected);
-    assert_eq!(bench.passes(RECHECK), [Effect::Open { epoch: 2 }]);
+    assert_eq!(bench.passes(RECHECK), [Effect::Open { session: SessionId::from(2) }]);
 }
 
 #[test]
 fn an_attempt_that_began_before_the_key_file_changed_is_made_again() {
     let mut bench = Bench::started(POLICY);
     bench.give(Input::FilesChanged);
-    assert_eq!(bench.ends(FailureKind::AuthRejected), [Effect::Open { epoch: 2 }]);
+    assert_eq!(bench.ends(FailureKind::AuthRejected), [Effect::Open { session: SessionId::from(2) }]);
     assert_eq!(bench.ends(FailureKind::AuthRejected), [], "once");
     assert_eq!(bench.phase(), Phase::Blocked);
 }
@@ -82,7 +82,7 @@ fn an_attempt_that_began_before_the_key_file_changed_is_made_again() {
 fn an_attempt_that_began_before_the_link_came_back_is_made_again() {
     let mut bench = Bench::started(POLICY);
     bench.give(Input::RetryNow);
-    assert_eq!(bench.ends(FailureKind::ConnectTimeout), [Effect::Open { epoch: 2 }]);
+    assert_eq!(bench.ends(FailureKind::ConnectTimeout), [Effect::Open { session: SessionId::from(2) }]);
     assert_eq!(bench.ends(FailureKind::ConnectTimeout), [], "once");
     bench.give(Input::RetryNow);
     bench.give(Input::RetryNow);
@@ -96,8 +96,8 @@ fn only_a_start_by_the_clock_is_scheduled() {
     bench.ends(FailureKind::ConnectRefused);
     bench.reaches_deadline();
     assert!(bench.machine.is_scheduled());
-    let epoch = bench.machine.epoch();
-    bench.give(Input::NextHost { epoch, kind: FailureKind::ConnectRefused });
+    let session = bench.machine.session();
+    bench.give(Input::NextHost { session, kind: FailureKind::ConnectRefused });
     assert!(bench.machine.is_scheduled(), "the next host is a part of the same start");
     for input in [Input::PathBack, Input::RetryNow, Input::Restart] {
         bench.ends(FailureKind::ConnectRefused);
@@ -186,7 +186,7 @@ fn max_start_counts_from_the_start_and_the_last_end_gives_up_without_a_wait() {
     assert_eq!((bench.phase(), bench.machine.gave_up()), (Phase::Failed, Some(FailureKind::MaxStart)));
     assert_eq!(bench.machine.poll_timeout(), None);
     assert_eq!(bench.give(Input::RetryNow), []);
-    assert_eq!(bench.give(Input::ResetFailed), [Effect::Open { epoch: 3 }]);
+    assert_eq!(bench.give(Input::ResetFailed), [Effect::Open { session: SessionId::from(3) }]);
     assert_eq!((bench.machine.starts(), bench.machine.last_kind()), (1, None));
 
     let mut none = Bench::new(Policy { max_start: Some(0), ..POLICY });
@@ -197,7 +197,10 @@ fn max_start_counts_from_the_start_and_the_last_end_gives_up_without_a_wait() {
 #[test]
 fn a_restart_by_hand_is_made_even_when_the_starts_are_used_up() {
     let mut bench = Bench::up(Policy { max_start: Some(1), ..POLICY });
-    assert_eq!(bench.give(Input::Restart), [Effect::Close { epoch: 1 }, Effect::Open { epoch: 2 }]);
+    assert_eq!(
+        bench.give(Input::Restart),
+        [Effect::Close { session: SessionId::from(1) }, Effect::Open { session: SessionId::from(2) }]
+    );
 }
 
 #[test]
@@ -208,12 +211,12 @@ fn max_lifetime_closes_the_session_and_fails() {
     bench.ends(FailureKind::ConnectionLost);
     bench.comes_up();
     assert_eq!(bench.machine.poll_timeout(), Some((bench.now + secs(60), "max lifetime")));
-    assert_eq!(bench.passes(secs(60)), [Effect::Close { epoch: 2 }]);
+    assert_eq!(bench.passes(secs(60)), [Effect::Close { session: SessionId::from(2) }]);
     assert_eq!((bench.phase(), bench.machine.poll_timeout()), (Phase::Stopping, None));
     bench.ends(FailureKind::ClosedByServer);
     assert_eq!(bench.machine.gave_up(), Some(FailureKind::MaxLifetime));
     bench.passes(secs(10));
-    assert_eq!(bench.give(Input::Start), [Effect::Open { epoch: 3 }], "a start begins anew");
+    assert_eq!(bench.give(Input::Start), [Effect::Open { session: SessionId::from(3) }], "a start begins anew");
 }
 
 #[test]
@@ -227,35 +230,46 @@ fn max_lifetime_ends_a_wait_too() {
 #[test]
 fn the_end_of_a_sessions_lifetime_is_no_failure() {
     let mut bench = Bench::up(Policy { gate_time: secs(30), ..POLICY });
-    assert_eq!(bench.ends(FailureKind::SessionLifetime), [Effect::Open { epoch: 2 }]);
+    assert_eq!(bench.ends(FailureKind::SessionLifetime), [Effect::Open { session: SessionId::from(2) }]);
     assert_eq!(bench.machine.attempts(), 0);
     bench.comes_up();
-    assert_eq!(bench.ends(FailureKind::ConnectionLost), [Effect::Open { epoch: 3 }], "still the first loss");
+    assert_eq!(
+        bench.ends(FailureKind::ConnectionLost),
+        [Effect::Open { session: SessionId::from(3) }],
+        "still the first loss"
+    );
 }
 
 #[test]
 fn a_restart_opens_the_next_session_beside_the_end_of_the_old_one() {
     let mut bench = Bench::up(POLICY);
-    assert_eq!(bench.give(Input::Restart), [Effect::Close { epoch: 1 }, Effect::Open { epoch: 2 }]);
+    assert_eq!(
+        bench.give(Input::Restart),
+        [Effect::Close { session: SessionId::from(1) }, Effect::Open { session: SessionId::from(2) }]
+    );
     assert_eq!(bench.phase(), Phase::Connecting);
-    assert_eq!(bench.give(Input::Restart), [Effect::Close { epoch: 2 }, Effect::Open { epoch: 3 }], "an attempt, too");
+    assert_eq!(
+        bench.give(Input::Restart),
+        [Effect::Close { session: SessionId::from(2) }, Effect::Open { session: SessionId::from(3) }],
+        "an attempt, too"
+    );
     let kind = FailureKind::ClosedByServer;
-    assert_eq!(bench.give(Input::SessionEnded { epoch: 1, kind, unreached: None }), []);
+    assert_eq!(bench.give(Input::SessionEnded { session: SessionId::from(1), kind, unreached: None }), []);
     assert_eq!((bench.phase(), bench.machine.last_kind()), (Phase::Connecting, None), "no failure");
 }
 
 #[test]
 fn a_start_during_a_stop_begins_beside_the_drain() {
     let mut bench = Bench::up(POLICY);
-    assert_eq!(bench.give(Input::Stop), [Effect::Close { epoch: 1 }]);
-    assert_eq!(bench.give(Input::Start), [Effect::Open { epoch: 2 }]);
+    assert_eq!(bench.give(Input::Stop), [Effect::Close { session: SessionId::from(1) }]);
+    assert_eq!(bench.give(Input::Start), [Effect::Open { session: SessionId::from(2) }]);
     assert_eq!(bench.give(Input::Start), [], "once is enough");
     bench.comes_up();
-    assert_eq!(bench.give(Input::Stop), [Effect::Close { epoch: 2 }]);
-    assert_eq!(bench.give(Input::Start), [Effect::Open { epoch: 3 }], "again");
+    assert_eq!(bench.give(Input::Stop), [Effect::Close { session: SessionId::from(2) }]);
+    assert_eq!(bench.give(Input::Start), [Effect::Open { session: SessionId::from(3) }], "again");
     let kind = FailureKind::ClosedByServer;
-    for epoch in [1, 2] {
-        assert_eq!(bench.give(Input::SessionEnded { epoch, kind, unreached: None }), []);
+    for session in [1, 2].map(SessionId::from) {
+        assert_eq!(bench.give(Input::SessionEnded { session, kind, unreached: None }), []);
     }
     assert_eq!((bench.phase(), bench.machine.want()), (Phase::Connecting, Want::Up));
     bench.give(Input::Stop);
@@ -334,7 +348,7 @@ fn a_server_behind_a_jump_host_is_not_logged_in_to_by_the_clock() {
     let mut bench = Bench::started(POLICY);
     bench.finds_no_server(Unreached::BehindJump);
     assert_eq!(bench.wait(), Some(POLICY.backoff.max));
-    assert_eq!(bench.give(Input::PathBack), [Effect::Open { epoch: 2 }]);
+    assert_eq!(bench.give(Input::PathBack), [Effect::Open { session: SessionId::from(2) }]);
 }
 
 #[test]
@@ -342,9 +356,9 @@ fn a_late_word_about_an_old_session_changes_nothing() {
     let mut bench = Bench::up(POLICY);
     bench.ends(FailureKind::ConnectionLost);
     let before = bench.machine.poll_timeout();
-    for epoch in [0, 1, 3, u64::MAX] {
-        assert_eq!(bench.give(Input::SessionUp { epoch }), []);
-        assert_eq!(bench.give(Input::SessionEnded { epoch, kind: FailureKind::AuthRejected, unreached: None }), []);
+    for session in [0, 1, 3, u64::MAX].map(SessionId::from) {
+        assert_eq!(bench.give(Input::SessionUp { session }), []);
+        assert_eq!(bench.give(Input::SessionEnded { session, kind: FailureKind::AuthRejected, unreached: None }), []);
     }
     assert_eq!((bench.phase(), bench.machine.poll_timeout()), (Phase::Connecting, before));
     assert_eq!(bench.machine.last_kind(), Some(FailureKind::ConnectionLost));

@@ -76,7 +76,7 @@ fn after_end(mut bench: Bench, kind: FailureKind) -> Bench {
 }
 
 fn give(bench: &mut Bench, row: &str) {
-    let epoch = bench.machine.epoch();
+    let session = bench.machine.session();
     let input = match row {
         "Start" => Input::Start,
         "Stop" => Input::Stop,
@@ -85,11 +85,11 @@ fn give(bench: &mut Bench, row: &str) {
         "PathBack" => Input::PathBack,
         "ResetFailed" => Input::ResetFailed,
         "FilesChanged" => Input::FilesChanged,
-        "up" => Input::SessionUp { epoch },
-        "proven" => Input::SessionProven { epoch },
-        "next host" => Input::NextHost { epoch, kind: FailureKind::ConnectionLost },
-        "ended -" => Input::SessionEnded { epoch, kind: FailureKind::ConnectionLost, unreached: None },
-        "ended !" => Input::SessionEnded { epoch, kind: FailureKind::HostKeyChanged, unreached: None },
+        "up" => Input::SessionUp { session },
+        "proven" => Input::SessionProven { session },
+        "next host" => Input::NextHost { session, kind: FailureKind::ConnectionLost },
+        "ended -" => Input::SessionEnded { session, kind: FailureKind::ConnectionLost, unreached: None },
+        "ended !" => Input::SessionEnded { session, kind: FailureKind::HostKeyChanged, unreached: None },
         "time" => {
             bench.passes(secs(3600));
             return;

@@ -236,7 +236,7 @@ async fn one_dial_a_second_stands_for_all_tunnels_whose_server_is_away() {
         assert!(after - before >= 9, "each goes on with its starts: {before} and {after}");
     }
     let view = tunnels[50].view().clone();
-    assert_eq!(view.last_failure.unwrap().failure.message(), "`server:22` refused the connection");
+    assert_eq!(view.last_failure.clone().unwrap().failure.message(), "`server:22` refused the connection");
     // The first that dials finds it, and the others come with that one, in turn.
     server.set_faults(|faults| faults.connect = ConnectFault::None);
     let back = clock::now();

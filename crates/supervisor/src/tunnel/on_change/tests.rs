@@ -32,7 +32,7 @@ impl CommandLab {
             at: SystemTime::UNIX_EPOCH,
         };
         let script = script.replace("DIR", &self.dir.path().display().to_string());
-        self.on_change.push(change, Some(ShellCommand::line(&script)), &CommandSlots::default());
+        self.on_change.push(change, ShellCommand::line(&script), &CommandSlots::default());
     }
 }
 
@@ -50,10 +50,10 @@ fn lines(path: &Path) -> Vec<String> {
 
 #[test]
 fn first_news_is_success_or_need_of_an_operator() {
-    let mut on_change = OnChange::default();
-    assert!(!on_change.is_news(false, false) && on_change.is_news(true, false) && on_change.is_news(false, true));
-    on_change.told = Some(true);
-    assert!(on_change.is_news(false, false) && !on_change.is_news(true, false));
+    let mut told = LastTold::default();
+    assert!(!told.is_news(false, false) && told.is_news(true, false) && told.is_news(false, true));
+    told.push(true);
+    assert!(told.is_news(false, false) && !told.is_news(true, false));
 }
 
 #[tokio::test]

@@ -132,7 +132,7 @@ impl HostSequence {
         self.ends.push((kind, unreached));
     }
 
-    /// How the whole row ended: a tunnel is blocked only when each of its hosts is, and found no server only when each
+    /// How the whole sequence ended: a tunnel is blocked only when each of its hosts is, and found no server only when each
     /// of them was away. `last` is how the last one ended.
     pub(super) fn verdict(&self, last: FailureKind) -> (FailureKind, Option<Unreached>) {
         let transient = self.ends.iter().rev().map(|(kind, _)| *kind).find(|kind| !kind.is_permanent());
@@ -192,13 +192,13 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_blocked_only_when_every_host_of_it_is() {
-        let mut row = HostSequence::new(vec![0, 1, 2]);
-        assert_eq!((row.next(), row.next(), row.is_last()), (Some(0), Some(1), false));
-        row.failed(FailureKind::HostKeyChanged, None);
-        assert_eq!(row.verdict(FailureKind::HostKeyChanged), (FailureKind::HostKeyChanged, None));
-        row.failed(FailureKind::ConnectRefused, Some(Unreached::Directly));
-        row.failed(FailureKind::AuthRejected, None);
-        assert_eq!(row.verdict(FailureKind::AuthRejected), (FailureKind::ConnectRefused, None), "one was there");
+    fn a_sequence_is_blocked_only_when_every_host_of_it_is() {
+        let mut hosts = HostSequence::new(vec![0, 1, 2]);
+        assert_eq!((hosts.next(), hosts.next(), hosts.is_last()), (Some(0), Some(1), false));
+        hosts.failed(FailureKind::HostKeyChanged, None);
+        assert_eq!(hosts.verdict(FailureKind::HostKeyChanged), (FailureKind::HostKeyChanged, None));
+        hosts.failed(FailureKind::ConnectRefused, Some(Unreached::Directly));
+        hosts.failed(FailureKind::AuthRejected, None);
+        assert_eq!(hosts.verdict(FailureKind::AuthRejected), (FailureKind::ConnectRefused, None), "one was there");
     }
 }

@@ -1,105 +1,101 @@
 //! A start that the machine asked for.
 
-use tokio::sync::watch;
-use tokio::task::Id;
-use tunnel_engine::clock;
-use tunnel_engine::failure::Failure;
+use std::sync::Arc;
 
-use super::super::actor::Actor;
+use tunnel_engine::failure::Failure;
+use tunnel_engine::session::SessionInfo;
+
+use super::super::core::{Core, Effect};
 use super::super::locals::ListenSummary;
-use super::dial::{Dial, LoginId, Opened};
+use super::login::PendingLogin;
 use super::{HostSequence, Replacement};
-use crate::lifecycle::Input;
+use crate::lifecycle::{Input, SessionId};
 
 /// A start under way.
-pub(in crate::tunnel) struct LoginAttempt {
-    epoch: u64,
-    step: LoginPhase,
-}
-
-enum LoginPhase {
-    /// Waits for local listeners, without which exit_on_forward_failure makes no session.
-    Waiting(HostSequence),
-    Dialing(Dial),
+#[derive(Debug)]
+pub(in crate::tunnel) enum LoginAttempt {
+    /// It waits for local listeners, without which exit_on_forward_failure makes no session.
+    Waiting(SessionId, HostSequence),
+    LoggingIn(PendingLogin),
 }
 
 impl LoginAttempt {
-    pub(super) fn has(&self, login: LoginId) -> bool {
-        matches!(&self.step, LoginPhase::Dialing(dial) if dial.has(login))
+    pub(super) const fn login(&self) -> Option<&PendingLogin> {
+        match self {
+            Self::LoggingIn(login) => Some(login),
+            Self::Waiting(..) => None,
+        }
     }
 
-    pub(super) fn of_job(&self, job: Id) -> Option<LoginId> {
-        match &self.step {
-            LoginPhase::Dialing(dial) => dial.of_job(job),
-            LoginPhase::Waiting(_) => None,
-        }
+    pub(super) fn awaits(&self, session: SessionId) -> bool {
+        self.login().is_some_and(|login| login.session == session)
     }
 }
 
-impl Actor {
-    /// The machine wants a session: another host of the row under way, else a row of all.
-    pub(in crate::tunnel) fn open(&mut self, epoch: u64) {
+impl Core {
+    /// The machine wants a session: another host of the sequence under way, else a sequence of all.
+    pub(in crate::tunnel) fn open(&mut self, session: SessionId) {
         // Those that have a deadline keep it.
-        self.drain_deadline = watch::Sender::new(None);
+        self.effect(Effect::DrainBy(None));
         // A login that was to replace the session that was lost is as good as a new one.
-        if let Some(dial) = self.replacement.take().and_then(Replacement::into_dial) {
-            self.server = dial.server.clone();
-            self.attempt = Some(LoginAttempt { epoch, step: LoginPhase::Dialing(dial) });
+        if let Some(login) = self.sessions.replacement.take().and_then(Replacement::into_login) {
+            self.machine.session_replaced(login.session);
+            self.sessions.server = login.server.clone();
+            self.sessions.attempt = Some(LoginAttempt::LoggingIn(login));
             self.bind_listeners();
             return;
         }
-        let row = match self.row.take() {
-            Some((next, row)) if next == epoch => row,
-            Some(_) | None => HostSequence::new(self.hosts.order(&self.destinations(), clock::now())),
+        let hosts = match self.sessions.sequence.take() {
+            Some((next, hosts)) if next == session => hosts,
+            Some(_) | None => HostSequence::new(self.sessions.hosts.order(&self.destinations(), self.now.awake)),
         };
-        self.attempt = Some(LoginAttempt { epoch, step: LoginPhase::Waiting(row) });
+        self.sessions.attempt = Some(LoginAttempt::Waiting(session, hosts));
         self.bind_listeners();
-        self.dial_when_listening();
+        self.log_in_when_listening();
     }
 
     /// Goes on with an attempt that waits for local listeners.
-    pub(in crate::tunnel) fn dial_when_listening(&mut self) {
+    pub(in crate::tunnel) fn log_in_when_listening(&mut self) {
         let listening = self.listening();
-        let Some(LoginAttempt { epoch, step: LoginPhase::Waiting(row) }) = &mut self.attempt else { return };
-        let strict = self.spec.exit_on_forward_failure;
+        let Some(LoginAttempt::Waiting(session, hosts)) = &mut self.sessions.attempt else { return };
+        let (session, strict) = (*session, self.spec.exit_on_forward_failure);
         match listening {
             ListenSummary::Pending if strict => {}
             ListenSummary::Failed(failure) if strict => {
-                let epoch = *epoch;
-                self.attempt = None;
-                self.feed(Input::SessionEnded { epoch, kind: failure.kind(), unreached: None });
-                self.log_failure(failure, None);
+                self.sessions.attempt = None;
+                self.feed(Input::SessionEnded { session, kind: failure.kind(), unreached: None });
+                self.note_failure(failure, None);
             }
             ListenSummary::Pending | ListenSummary::Failed(_) | ListenSummary::All => {
-                let (epoch, row) = (*epoch, std::mem::take(row));
-                if let Some(dial) = self.dial(row) {
-                    self.server = dial.server.clone();
-                    self.attempt = Some(LoginAttempt { epoch, step: LoginPhase::Dialing(dial) });
+                let hosts = std::mem::take(hosts);
+                if let Some(login) = self.log_in(session, hosts) {
+                    self.sessions.server = login.server.clone();
+                    self.sessions.attempt = Some(LoginAttempt::LoggingIn(login));
                 }
             }
         }
     }
 
     /// The login of the attempt ended.
-    pub(super) fn opened(&mut self, result: Result<Opened, Failure>) {
-        let Some(LoginAttempt { epoch, step: LoginPhase::Dialing(mut dial) }) = self.attempt.take() else { return };
+    pub(super) fn attempt_ended(&mut self, attempt: LoginAttempt, result: Result<Arc<SessionInfo>, Failure>) {
+        let LoginAttempt::LoggingIn(login) = attempt else { return };
         match result {
-            Ok(opened) => {
-                self.go_live(epoch, opened);
+            Ok(info) => {
+                self.go_live(login.logged_in(info));
                 self.request_forwards();
                 self.come_up_when_allowed();
             }
             Err(failure) => {
-                let (kind, mut row) = (failure.kind(), std::mem::take(&mut dial.row));
-                row.failed(kind, failure.unreached());
-                if row.is_last() {
-                    let (kind, unreached) = row.verdict(kind);
-                    self.feed(Input::SessionEnded { epoch, kind, unreached });
+                let (session, kind, mut hosts) = (login.session, failure.kind(), login.hosts);
+                hosts.failed(kind, failure.unreached());
+                if hosts.is_last() {
+                    let (kind, unreached) = hosts.verdict(kind);
+                    self.feed(Input::SessionEnded { session, kind, unreached });
                 } else {
-                    self.feed(Input::NextHost { epoch, kind });
-                    self.row = Some((self.machine.epoch(), row));
+                    self.feed(Input::NextHost { session, kind });
+                    self.sessions.sequence = Some((self.machine.session(), hosts));
                 }
-                self.log_failure(failure, None);
+                self.note_failure(failure, None);
             }
         }
     }

@@ -9,12 +9,12 @@ use crate::lifecycle::{Backoff, RECHECK};
 const LIFETIME_JITTER: f64 = 0.1;
 
 /// While the path is in doubt nothing passes, so the next login follows the failed one soon. The governor paces them.
-const AGAIN_IN_DOUBT: Duration = Duration::from_secs(1);
+const RETRY_IN_DOUBT: Duration = Duration::from_secs(1);
 
 /// The waits after logins that were to replace a session that still serves: no connection is cut meanwhile.
-const AGAIN: Backoff = Backoff::doubling(Duration::from_secs(5), Duration::from_secs(300));
+const RETRY: Backoff = Backoff::doubling(Duration::from_secs(5), Duration::from_secs(300));
 
-/// Why a session is to be replaced although it lives. The first that holds is told.
+/// ReplaceReason a session is to be replaced although it lives. The first that holds is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::tunnel) enum ReplaceReason {
     /// Its path does not answer.
@@ -51,7 +51,7 @@ impl ReplaceReason {
 
 /// What is known of the living session.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct SessionFacts {
+pub(super) struct Facts {
     /// It was made for an earlier config.
     pub(super) outdated: bool,
     /// Its path does not answer.
@@ -62,20 +62,20 @@ pub(super) struct SessionFacts {
     pub(super) return_due: Option<Instant>,
 }
 
-impl SessionFacts {
+impl Facts {
     fn reasons(&self) -> [(ReplaceReason, Option<Instant>); 2] {
         [(ReplaceReason::Lifetime, self.expires), (ReplaceReason::Better, self.return_due)]
     }
 
     /// The strongest reason there is now.
-    pub(super) fn why(&self, now: Instant) -> Option<ReplaceReason> {
+    pub(super) fn reason(&self, now: Instant) -> Option<ReplaceReason> {
         if self.doubtful {
             return Some(ReplaceReason::Doubt);
         }
         if self.outdated {
             return Some(ReplaceReason::Config);
         }
-        self.reasons().into_iter().find(|(_, at)| at.is_some_and(|at| at <= now)).map(|(why, _)| why)
+        self.reasons().into_iter().find(|(_, at)| at.is_some_and(|at| at <= now)).map(|(reason, _)| reason)
     }
 
     /// When there will be a reason by itself.
@@ -85,12 +85,12 @@ impl SessionFacts {
 }
 
 /// How long to wait after `failures` logins in a row that were to replace a living session.
-pub(super) fn again(why: ReplaceReason, failures: u32, permanent: bool) -> Duration {
-    match (why, permanent) {
+pub(super) fn retry_delay(reason: ReplaceReason, failures: u32, permanent: bool) -> Duration {
+    match (reason, permanent) {
         (_, true) => RECHECK,
-        (ReplaceReason::Doubt, false) => AGAIN_IN_DOUBT,
+        (ReplaceReason::Doubt, false) => RETRY_IN_DOUBT,
         (ReplaceReason::Config | ReplaceReason::Lifetime | ReplaceReason::Better, false) => {
-            AGAIN.wait(failures.saturating_sub(1))
+            RETRY.wait(failures.saturating_sub(1))
         }
     }
 }
@@ -112,35 +112,32 @@ mod tests {
     #[test]
     fn a_session_that_is_well_is_not_replaced() {
         let now = clock::now();
-        let facts = SessionFacts { expires: Some(now + SECOND), ..SessionFacts::default() };
-        assert_eq!((facts.why(now), facts.due(now)), (None, Some(now + SECOND)));
-        assert_eq!(facts.why(now + SECOND), Some(ReplaceReason::Lifetime));
+        let facts = Facts { expires: Some(now + SECOND), ..Facts::default() };
+        assert_eq!((facts.reason(now), facts.due(now)), (None, Some(now + SECOND)));
+        assert_eq!(facts.reason(now + SECOND), Some(ReplaceReason::Lifetime));
     }
 
     #[test]
     fn the_strongest_reason_is_told() {
         let now = clock::now();
-        let all = SessionFacts { outdated: true, doubtful: true, expires: Some(now), return_due: Some(now) };
-        assert_eq!(all.why(now), Some(ReplaceReason::Doubt));
-        let told = SessionFacts { doubtful: false, ..all };
-        assert_eq!(told.why(now), Some(ReplaceReason::Config));
-        let aging = SessionFacts { outdated: false, ..told };
-        assert_eq!(aging.why(now), Some(ReplaceReason::Lifetime));
-        assert_eq!(
-            SessionFacts { return_due: Some(now), ..SessionFacts::default() }.why(now),
-            Some(ReplaceReason::Better)
-        );
+        let all = Facts { outdated: true, doubtful: true, expires: Some(now), return_due: Some(now) };
+        assert_eq!(all.reason(now), Some(ReplaceReason::Doubt));
+        let told = Facts { doubtful: false, ..all };
+        assert_eq!(told.reason(now), Some(ReplaceReason::Config));
+        let aging = Facts { outdated: false, ..told };
+        assert_eq!(aging.reason(now), Some(ReplaceReason::Lifetime));
+        assert_eq!(Facts { return_due: Some(now), ..Facts::default() }.reason(now), Some(ReplaceReason::Better));
     }
 
     #[test]
     fn a_silent_path_is_tried_again_soon_and_the_rest_ever_later() {
-        assert_eq!(again(ReplaceReason::Doubt, 9, false), AGAIN_IN_DOUBT);
+        assert_eq!(retry_delay(ReplaceReason::Doubt, 9, false), RETRY_IN_DOUBT);
         assert_eq!(
-            (again(ReplaceReason::Config, 1, false), again(ReplaceReason::Config, 2, false)),
-            (AGAIN.first, 2 * AGAIN.first)
+            (retry_delay(ReplaceReason::Config, 1, false), retry_delay(ReplaceReason::Config, 2, false)),
+            (RETRY.first, 2 * RETRY.first)
         );
-        assert_eq!(again(ReplaceReason::Lifetime, 40, false), AGAIN.longest);
-        assert_eq!(again(ReplaceReason::Doubt, 1, true), RECHECK);
+        assert_eq!(retry_delay(ReplaceReason::Lifetime, 40, false), RETRY.longest);
+        assert_eq!(retry_delay(ReplaceReason::Doubt, 1, true), RECHECK);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::config::TunnelSpec;
 const DIGITS: usize = 24;
 
 /// `tunneld:` and a digest of machine, user, tunnel and server: the server's other users may read it.
-pub(super) fn mark(spec: &TunnelSpec) -> String {
+pub(in crate::tunnel) fn mark(spec: &TunnelSpec) -> String {
     let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
     let host = nix::unistd::gethostname().unwrap_or_default();
     digest(&[

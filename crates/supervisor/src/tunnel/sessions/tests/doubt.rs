@@ -54,7 +54,7 @@ async fn a_path_that_comes_back_before_another_session_is_up_changes_nothing() {
     rig.until("in doubt", |view| view.forwards[0].message.is_some()).await;
     let mut held = rig.connect(0).await;
     rig.until("tried", |view| view.last_failure.is_some()).await;
-    rig.until("held", |view| view.forwards[0].stats.counts().held == 1).await;
+    rig.until("held", |view| view.counts(0).held == 1).await;
     rig.server.set_faults(|faults| faults.link = LinkFaults::default());
     rig.until("ready", |view| view.ready).await;
     rig.server.set_faults(|faults| faults.connect = ConnectFault::None);

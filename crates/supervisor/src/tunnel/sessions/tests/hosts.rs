@@ -40,7 +40,7 @@ async fn a_host_that_is_blocked_does_not_keep_the_others_from_being_tried_and_is
     a.set_faults(|faults| faults.auth = AuthFault::Reject);
     let mut rig = TestTunnel::over(net, b, spec);
     let view = rig.until("ready", |view| view.ready).await;
-    let told = view.last_failure.unwrap().failure;
+    let told = view.last_failure.clone().unwrap().failure;
     assert_eq!(told.kind(), FailureKind::AuthRejected);
     assert_eq!(view.server, "me@b:22");
 }

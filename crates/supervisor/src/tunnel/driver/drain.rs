@@ -9,7 +9,7 @@ use tunnel_engine::failure::Failure;
 use tunnel_engine::session::Session;
 use tunnel_engine::spec::Listen;
 
-use super::takeover::Release;
+use super::super::takeover::Release;
 
 /// For all answers to our cancellations. They matter little: the listeners end with the session anyway, and a port that
 /// is not free yet is asked for again.
@@ -17,7 +17,7 @@ const CANCEL_WITHIN: Duration = Duration::from_millis(500);
 
 /// The same over a long path: so many round trips, and no longer than this.
 const CANCEL_ROUND_TRIPS: u32 = 3;
-const MAX_CANCEL_WAIT: Duration = Duration::from_secs(2);
+const CANCEL_WITHIN_LONGEST: Duration = Duration::from_secs(2);
 
 /// For a shell on the server that removes the files of our sockets.
 const TIDY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -81,7 +81,7 @@ pub(super) async fn cancel(session: &Session, listens: &[Listen]) -> bool {
 
 fn cancel_within(rtt: Option<Duration>) -> Duration {
     let trips = rtt.map_or(Duration::ZERO, |rtt| rtt.saturating_mul(CANCEL_ROUND_TRIPS));
-    trips.clamp(CANCEL_WITHIN, MAX_CANCEL_WAIT)
+    trips.clamp(CANCEL_WITHIN, CANCEL_WITHIN_LONGEST)
 }
 
 /// Waits for the end of the session's last connection.

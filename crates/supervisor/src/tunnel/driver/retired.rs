@@ -11,22 +11,14 @@ use tunnel_engine::forward::RemoteForwards;
 use tunnel_engine::session::Session;
 use tunnel_engine::spec::Listen;
 
-use super::super::drain::{cancel, drained};
-
-/// How long the connections of a session that was replaced for another reason than its age may go on. Long enough for
-/// any transfer that somebody waits for; a connection that never ends must not keep a login on the server for ever.
-pub(super) const DRAIN: Duration = Duration::from_secs(3600);
+use super::drain::{cancel, drained};
 
 /// How long a session whose path is silent is kept in case it comes back, where its own keepalive does not end it
 /// before (60 s by default; it may be off).
-pub(super) const SILENT_KEPT: Duration = Duration::from_secs(600);
-
-/// Sessions of one tunnel that only finish what they carry. When there are more, the oldest ends: each may hold a whole
-/// backlog of unread bytes, and a login on the server.
-pub(super) const MAX_RETIRED: usize = 8;
+const SILENT_KEPT: Duration = Duration::from_secs(600);
 
 /// Such a session.
-pub(in crate::tunnel) struct Retired {
+pub(super) struct Retired {
     pub(super) session: Session,
     pub(super) routes: RemoteForwards,
     /// Its remote listeners that were not taken back yet.
@@ -36,7 +28,7 @@ pub(in crate::tunnel) struct Retired {
     /// How long its connections may go on.
     pub(super) until: Instant,
     /// An earlier end, once the tunnel is stopped. A later start does not take it back.
-    pub(super) drain_deadline: watch::Receiver<Option<Instant>>,
+    pub(super) drain_by: watch::Receiver<Option<Instant>>,
     /// There are too many.
     pub(super) enough: CancellationToken,
 }
@@ -46,13 +38,12 @@ impl Retired {
     pub(super) async fn run(mut self) {
         let mut ended = self.session.ended();
         let (enough, until) = (self.enough.clone(), self.until);
-        let drain_deadline = async {
+        let over = async {
             loop {
-                let at =
-                    self.drain_deadline.borrow_and_update().map_or(until, |drain_deadline| drain_deadline.min(until));
+                let at = self.drain_by.borrow_and_update().map_or(until, |by| by.min(until));
                 tokio::select! {
                     () = tokio::time::sleep_until(at.into()) => return,
-                    Ok(()) = self.drain_deadline.changed() => {}
+                    Ok(()) = self.drain_by.changed() => {}
                 }
             }
         };
@@ -65,7 +56,7 @@ impl Retired {
         };
         tokio::select! {
             () = orderly => {}
-            () = drain_deadline => {}
+            () = over => {}
             () = enough.cancelled() => {}
             _ = ended.wait_for(Option::<Failure>::is_some) => {}
         }

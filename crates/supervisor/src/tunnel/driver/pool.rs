@@ -12,7 +12,7 @@ use tunnel_engine::spec::{Connect, DeviceMode, DeviceUnit};
 
 /// One session of a [`Pool`].
 #[derive(Clone)]
-pub(in crate::tunnel) struct Member {
+pub(super) struct Member {
     pub(super) session: Session,
     /// Cancelled when another took over from it because it does not answer: an open that waits there goes elsewhere.
     /// Nothing has been sent for it yet.
@@ -21,7 +21,7 @@ pub(in crate::tunnel) struct Member {
 
 /// A cheap handle on sessions of one tunnel.
 #[derive(Clone)]
-pub(in crate::tunnel) struct Pool {
+pub(super) struct Pool {
     inner: Arc<Inner>,
 }
 

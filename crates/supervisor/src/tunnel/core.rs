@@ -1,0 +1,224 @@
+//! The core of a tunnel: all that it decides, and nothing that takes time. Events and the time in; effects and the next
+//! deadline out. The [`driver`](super::driver) carries effects out and brings their results back as events, so that a
+//! recorded sequence of events gives the same effects again.
+
+mod effect;
+mod event;
+mod orders;
+#[cfg(test)]
+pub(super) mod replay;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tunnel_engine::spec::{Forward, ForwardKind};
+
+pub(super) use effect::{
+    AwayServer, Bind, Close, Effect, ForwardEffect, ListenMode, ListenRequest, Login, OpenDevice, Probe, Retire,
+    RouteTarget, WatchFiles,
+};
+pub(super) use event::{Command, Event, Observed, Probed, Requested};
+
+use super::devices::Devices;
+use super::file_stamps::LoginFiles;
+use super::forward_id::ForwardId;
+use super::locals::Locals;
+use super::observer::Occurrence;
+use super::reachability::Reachability;
+use super::remotes::Remotes;
+use super::report::Report;
+use super::sessions::Sessions;
+use super::takeover::Takeover;
+use super::view::Snapshot;
+use crate::config::TunnelSpec;
+use crate::history::Moment;
+use crate::lifecycle::{Effect as MachineEffect, Input, Machine, Phase, SessionId};
+
+/// One tunnel. After each event, carry out every effect.
+pub(super) struct Core {
+    pub(super) spec: TunnelSpec,
+    /// How long flowing connections may go on after a stop.
+    pub(super) stop_timeout: Duration,
+    /// Of the event that is being handled.
+    pub(super) now: Moment,
+    pub(super) machine: Machine,
+    pub(super) sessions: Sessions,
+    pub(super) locals: Locals,
+    pub(super) devices: Devices,
+    pub(super) remotes: Remotes,
+    /// The session on which local forwards are proven.
+    pub(super) probed: Option<SessionId>,
+    pub(super) takeover: Takeover,
+    pub(super) reachability: Reachability,
+    pub(super) files: LoginFiles,
+    pub(super) report: Report,
+    /// Spreads probes and logins.
+    pub(super) random: fastrand::Rng,
+    /// It ends when it has come to rest.
+    pub(super) ending: bool,
+    last_forward: ForwardId,
+    effects: VecDeque<Effect>,
+    snapshot: Arc<Snapshot>,
+}
+
+impl Core {
+    /// At rest. `seed` decides the jitter and nothing else.
+    pub(super) fn new(spec: TunnelSpec, stop_timeout: Duration, seed: u64, now: Moment) -> Self {
+        #[cfg(test)]
+        replay::begin(&spec, stop_timeout, seed, now);
+        let machine = Machine::new(spec.policy, seed, now.awake);
+        let forwards = spec.forwards.clone();
+        let mut core = Self {
+            sessions: Sessions::new(spec.session.destination.clone(), seed),
+            report: Report::new(machine.phase(), now.wall),
+            snapshot: Arc::new(Snapshot::at_rest(&spec, now.wall)),
+            spec,
+            stop_timeout,
+            now,
+            machine,
+            locals: Locals::default(),
+            devices: Devices::default(),
+            remotes: Remotes::default(),
+            probed: None,
+            takeover: Takeover::default(),
+            reachability: Reachability::default(),
+            files: LoginFiles::default(),
+            random: fastrand::Rng::with_seed(seed),
+            ending: false,
+            last_forward: ForwardId::default(),
+            effects: VecDeque::new(),
+        };
+        for forward in forwards {
+            core.add_forward(forward);
+        }
+        core.publish();
+        core
+    }
+
+    /// Something happened. Any event is welcome at any time, and one about an earlier session is harmless.
+    pub(super) fn handle(&mut self, event: Event, now: Moment) {
+        #[cfg(test)]
+        let recorded = event.clone();
+        self.now = now;
+        let mut observed = None;
+        match event {
+            Event::Due(seen) => {
+                self.machine.handle_timeout(now.awake);
+                self.retry_requests();
+                observed = Some(seen);
+            }
+            Event::DidNotRun(pause) => self.machine.did_not_run(pause),
+            Event::LoggedIn { session, info, files } => self.logged_in(session, info, files),
+            Event::LoginFailed { session, failure, files } => self.login_failed(session, failure, files),
+            Event::SessionProven(session) => self.session_proven(session),
+            Event::SessionEnded(session, failure) => self.session_ended(session, failure),
+            Event::PathChanged(session, path) => self.path_changed(session, path),
+            Event::Closed(session) => self.closed(session),
+            Event::PortsReleased => self.ports_released(),
+            Event::ListensTakenBack(session) => self.listens_taken_back(session),
+            Event::RetiredEnded(session) => self.sessions.retired.retain(|known| *known != session),
+            Event::ServerBack(host) => self.server_back(&host),
+            Event::ServerThere(host) => self.server_there(&host),
+            Event::Bound(forward, result) => self.bound(forward, result),
+            Event::ListenerChanged(forward, state) => self.listener_changed(forward, state),
+            Event::DeviceChanged(forward, state) => self.device_changed(forward, state),
+            Event::Requested(requested) => self.requested(requested),
+            Event::Marked(session, result) => self.marked(session, result),
+            Event::Probed(probed) => self.finish_probe(probed),
+            Event::Observed(seen) => self.traffic_observed(&seen),
+            Event::FilesChanged(session, look) => self.files_changed(session, look),
+            Event::Order(command) => self.apply_order(command),
+        }
+        self.reconcile(observed.as_deref());
+        #[cfg(test)]
+        replay::note(self, recorded, now);
+    }
+
+    /// The next thing to do, in order; `None` when all is done.
+    pub(super) fn poll_effect(&mut self) -> Option<Effect> {
+        let effect = self.effects.pop_front();
+        if effect.is_none() {
+            // Hundreds of idle tunnels keep no room for the effects of their last start.
+            self.effects = VecDeque::new();
+        }
+        effect
+    }
+
+    /// When to tell it that time has passed. It changes with every event.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let machine = self.machine.poll_timeout().map(|(at, _)| at);
+        let (replacement, standby) = (self.replacement_due(), self.standby_due());
+        [machine, self.remotes.due(), replacement, standby, self.probes_due()].into_iter().flatten().min()
+    }
+
+    /// How the tunnel is. Another one after an event that changed something that others see.
+    pub(super) const fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// It was told to end, and has come to rest: when its last job has ended, so has the tunnel.
+    pub(super) fn is_over(&self) -> bool {
+        self.ending && self.machine.phase() == Phase::Stopped
+    }
+
+    pub(super) fn effect(&mut self, effect: impl Into<Effect>) {
+        self.effects.push_back(effect.into());
+    }
+
+    pub(super) fn feed(&mut self, input: Input) {
+        let before = self.machine.phase();
+        self.machine.handle(input, self.now.awake);
+        self.observe_input(before, input);
+    }
+
+    pub(super) fn add_forward(&mut self, forward: Forward) {
+        self.last_forward = self.last_forward.next();
+        let id = self.last_forward;
+        match forward.kind {
+            ForwardKind::Local | ForwardKind::Dynamic => self.locals.add(id, forward),
+            ForwardKind::Remote => self.remotes.add(id, forward),
+            ForwardKind::TunnelDevice => self.devices.add(id, forward),
+        }
+        self.effect(ForwardEffect::AddForward(id));
+    }
+
+    /// Carries out what the machine wants, then brings everything else in line with it. `observed`: what users have
+    /// seen of the forwards, when the time has come to probe.
+    fn reconcile(&mut self, observed: Option<&[Observed]>) {
+        while let Some(effect) = self.machine.poll_effect() {
+            match effect {
+                MachineEffect::Open { session } => {
+                    let (count, tries) = (self.machine.starts(), self.machine.tries());
+                    self.effect(Effect::Observe(Occurrence::Start { count, tries }));
+                    self.open(session);
+                }
+                MachineEffect::Close { session } => self.close(session),
+            }
+        }
+        self.reconcile_replacement();
+        self.reconcile_standby();
+        self.reconcile_reachability();
+        self.reconcile_listeners();
+        self.reconcile_devices();
+        self.reconcile_mark();
+        self.reconcile_probes(observed);
+        self.reconcile_files();
+        self.abandon_logins();
+        self.publish();
+    }
+
+    /// Tells what changed, and takes a snapshot of it.
+    fn publish(&mut self) {
+        self.note_phase();
+        let forwards = self.forward_views();
+        let ready = self.note_readiness(&forwards);
+        self.record(ready, &forwards);
+        let snapshot = self.take_snapshot(ready, forwards);
+        if *self.snapshot != snapshot {
+            self.snapshot = Arc::new(snapshot);
+        }
+    }
+}

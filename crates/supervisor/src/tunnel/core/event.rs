@@ -1,0 +1,146 @@
+//! What a core is told. Plain data: what was told once can be written down and told again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tunnel_engine::failure::Failure;
+use tunnel_engine::forward::{DeviceState, ListenState, ProbeFailure, ProbeResult};
+use tunnel_engine::session::{ForwardError, Path, SessionInfo};
+use tunnel_engine::spec::{Destination, Listen};
+
+use super::super::file_stamps::FileStamps;
+use super::super::forward_id::ForwardId;
+use super::super::takeover::ReleaseReport;
+use crate::lifecycle::SessionId;
+use crate::supervise::plan::Step;
+
+/// Something happened.
+#[derive(Debug, Clone)]
+pub(in crate::tunnel) enum Event {
+    /// An operator or the supervisor wants something.
+    Order(Command),
+    /// This process did not run for so long.
+    DidNotRun(Duration),
+    /// The time of `poll_timeout` has come. With what users have seen of the forwards by now.
+    Due(Vec<Observed>),
+    /// A login succeeded.
+    LoggedIn {
+        /// Which.
+        session: SessionId,
+        /// What is known of it.
+        info: Arc<SessionInfo>,
+        /// How the files that it reads looked before; `None` where the server was not reached.
+        files: Option<FileStamps>,
+    },
+    /// A login failed.
+    LoginFailed {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        failure: Failure,
+        /// How the files that it reads looked before.
+        files: Option<FileStamps>,
+    },
+    /// The server answered the first question on a session.
+    SessionProven(SessionId),
+    /// A session ended by itself.
+    SessionEnded(SessionId, Failure),
+    /// The way to the server of a session looks different.
+    PathChanged(SessionId, Path),
+    /// A session that was to be closed has ended.
+    Closed(SessionId),
+    /// A session that is being closed has given its remote ports back.
+    PortsReleased,
+    /// A replaced session has given its remote ports back.
+    ListensTakenBack(SessionId),
+    /// A retired session has ended.
+    RetiredEnded(SessionId),
+    /// A server that was away can be reached again.
+    ServerBack(Destination),
+    /// A server that might have been away is there.
+    ServerThere(Destination),
+    /// A local address was bound, or not.
+    Bound(ForwardId, Result<(), Failure>),
+    /// A listener opened, closed or failed by itself.
+    ListenerChanged(ForwardId, ListenState),
+    /// A tunnel device did.
+    DeviceChanged(ForwardId, DeviceState),
+    /// The server answered a request to listen.
+    Requested(Requested),
+    /// A session has its mark on the server, or there is no shell for it.
+    Marked(SessionId, Result<(), String>),
+    /// A probe came to an end.
+    Probed(Probed),
+    /// Users' connections showed something. All that is known of all forwards.
+    Observed(Vec<Observed>),
+    /// The watched files look different.
+    FilesChanged(SessionId, FileStamps),
+}
+
+/// What an operator or the supervisor may want.
+#[derive(Debug, Clone)]
+pub(in crate::tunnel) enum Command {
+    /// Be up.
+    Start,
+    /// Be down.
+    Stop,
+    /// End the session, and start at once.
+    Restart,
+    /// End every wait, and have the living sessions prove themselves.
+    RetryNow,
+    /// A link, an address or a route of this machine changed.
+    NetworkChanged,
+    /// Forget failures and counts.
+    ResetFailed,
+    /// End the session for this reason.
+    GiveUp(Failure),
+    /// A reload.
+    Apply(Vec<Step>),
+    /// How long flowing connections may go on after a stop, from now on.
+    StopTimeout(Duration),
+    /// Be down for good.
+    End,
+}
+
+/// An answer to a request to listen.
+#[derive(Debug, Clone)]
+pub(in crate::tunnel) struct Requested {
+    /// On which session.
+    pub(in crate::tunnel) session: SessionId,
+    /// For which forward.
+    pub(in crate::tunnel) forward: ForwardId,
+    /// What was asked for.
+    pub(in crate::tunnel) listen: Listen,
+    /// What came of a takeover before.
+    pub(in crate::tunnel) report: Option<ReleaseReport>,
+    /// The port that the server chose, where it was to.
+    pub(in crate::tunnel) result: Result<Option<u16>, ForwardError>,
+}
+
+/// The end of a probe.
+#[derive(Debug, Clone)]
+pub(in crate::tunnel) struct Probed {
+    /// On which session.
+    pub(in crate::tunnel) session: SessionId,
+    /// Of which forward.
+    pub(in crate::tunnel) forward: ForwardId,
+    /// The number that it was asked under.
+    pub(in crate::tunnel) probe: u32,
+    /// What it found.
+    pub(in crate::tunnel) result: ProbeResult,
+    /// The target is connected to in the course of it.
+    pub(in crate::tunnel) target: bool,
+}
+
+/// What users' connections have shown of one forward by now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::tunnel) struct Observed {
+    /// Which.
+    pub(in crate::tunnel) forward: ForwardId,
+    /// Connections carried since start.
+    pub(in crate::tunnel) carried: u64,
+    /// Connections that the target refused since start.
+    pub(in crate::tunnel) refused: u64,
+    /// Why the target does not take connections, as far as is known.
+    pub(in crate::tunnel) refusal: Option<ProbeFailure>,
+}

@@ -1,0 +1,145 @@
+//! What operators and the supervisor order, and the steps of a reload: what did not change is not touched.
+
+use tunnel_engine::spec::{Forward, ForwardKind};
+
+use super::{Command, Core, Effect};
+use crate::history::Cause;
+use crate::lifecycle::{Input, Phase};
+use crate::supervise::plan::Step;
+
+impl Core {
+    pub(super) fn apply_order(&mut self, order: Command) {
+        match order {
+            Command::Start => {
+                // One that starts with the daemon is not an operator's wish.
+                if self.machine.phase() != Phase::Stopped {
+                    self.effect(Effect::BypassHold);
+                }
+                self.feed(Input::Start);
+            }
+            Command::Stop => {
+                self.pardon_targets();
+                self.report.cause = Some(Cause::without_kind("stopped by an operator"));
+                self.feed(Input::Stop);
+            }
+            Command::Restart => {
+                self.pardon_targets();
+                self.effect(Effect::BypassHold);
+                self.report.cause = Some(Cause::without_kind("restarted by an operator"));
+                self.feed(Input::Restart);
+            }
+            Command::RetryNow => {
+                self.feed(Input::RetryNow);
+                self.expedite_probes();
+                self.probe_everything();
+            }
+            Command::NetworkChanged => {
+                // The way to the server may be another one now.
+                self.forget_absence();
+                self.feed(Input::PathBack);
+                self.probe_everything();
+            }
+            Command::ResetFailed => {
+                self.report.last_failure = None;
+                self.report.forget_failures_logged();
+                self.feed(Input::ResetFailed);
+            }
+            Command::GiveUp(failure) => self.give_up_session(failure, None),
+            Command::Apply(steps) => self.apply_steps(steps),
+            Command::StopTimeout(timeout) => self.stop_timeout = timeout,
+            Command::End => {
+                self.ending = true;
+                self.report.cause = Some(Cause::without_kind("tunneld stops, or the tunnel has left the config"));
+                self.effect(Effect::EndOnChange);
+                self.feed(Input::Stop);
+            }
+        }
+    }
+
+    /// Waits are over, and every living session proves itself: silence makes its path doubtful, and another session is
+    /// opened; an answer changes nothing.
+    fn probe_everything(&mut self) {
+        let now = self.now.awake;
+        self.retry_listeners();
+        self.retry_devices();
+        self.remotes.retry_now(now);
+        self.sessions.retry_now(now);
+        for session in self.sessions.living().map(|live| live.id).collect::<Vec<_>>() {
+            self.effect(Effect::ProbePath(session));
+        }
+    }
+
+    fn apply_steps(&mut self, steps: Vec<Step>) {
+        let probe = self.spec.probe.clone();
+        for step in steps {
+            step.apply_to_tunnel(&mut self.spec);
+            self.apply_step(step);
+        }
+        self.order_forwards();
+        if self.spec.probe != probe {
+            self.prove_anew();
+        }
+        if self.sessions.main.is_none() && self.sessions.attempt.is_none() {
+            self.sessions.server.clone_from(&self.spec.session.destination);
+        }
+        // A blocked tunnel waits for a change, and this was one.
+        self.feed(Input::FilesChanged);
+    }
+
+    fn apply_step(&mut self, step: Step) {
+        match step {
+            Step::Retune { .. } => {
+                self.machine.retune(self.spec.policy, self.now.awake);
+                self.retune_listeners();
+                self.retune_remotes();
+            }
+            Step::Hosts { .. } => self.change_hosts(),
+            Step::ReplaceSession { .. } => self.change_session(),
+            Step::RemoveForward { forward, .. } => match forward.kind {
+                ForwardKind::Local | ForwardKind::Dynamic => self.remove_listener(&forward),
+                ForwardKind::Remote => self.remove_remote(&forward),
+                ForwardKind::TunnelDevice => self.remove_device(&forward),
+            },
+            Step::RetuneForward { from, to, .. } => match to.kind {
+                ForwardKind::Local | ForwardKind::Dynamic => self.retarget_listener(&from, to),
+                ForwardKind::Remote => self.retarget_remote(&from, to),
+                ForwardKind::TunnelDevice => self.retarget_device(&from, to),
+            },
+            Step::AddForward { forward, .. } => {
+                // A listener follows, as for all that are not open.
+                let remote = forward.kind == ForwardKind::Remote;
+                self.add_forward(forward);
+                if remote {
+                    self.request_forwards();
+                }
+            }
+            Step::Enable { .. } => self.feed(Input::Start),
+            Step::Disable { .. } => self.feed(Input::Stop),
+            // The spec says it all; the supervisor does the rest.
+            Step::NextSession { .. }
+            | Step::ReorderForwards { .. }
+            | Step::Global(_)
+            | Step::Stop { .. }
+            | Step::Start { .. }
+            | Step::Reorder { .. } => {}
+        }
+    }
+
+    fn change_session(&mut self) {
+        match self.machine.phase() {
+            Phase::Up => self.replace_session(),
+            // An attempt at a server that is no longer wanted.
+            Phase::Connecting => self.feed(Input::Restart),
+            // Its wait was for another server.
+            Phase::Backoff | Phase::Blocked => self.feed(Input::RetryNow),
+            Phase::Stopped | Phase::Failed | Phase::Stopping => {}
+        }
+    }
+
+    fn order_forwards(&mut self) {
+        let place = |forward: &Forward| self.spec.forwards.iter().position(|wanted| wanted == forward);
+        self.locals.sort_by_key(place);
+        self.devices.sort_by_key(place);
+        self.remotes.sort_by_key(place);
+    }
+}

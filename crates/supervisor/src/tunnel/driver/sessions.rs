@@ -1,0 +1,120 @@
+//! The living sessions, and how each of them ends.
+
+use futures_util::future::select_all;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tunnel_engine::forward::RemoteForwards;
+use tunnel_engine::session::Session;
+
+use super::super::core::{Close, Event, Retire};
+use super::super::start::Opened;
+use super::drain::Drain;
+use super::pool::{Member, Pool};
+use super::retired::Retired;
+use super::watch::{SessionEvent, SessionWatch};
+use super::{Arrived, Driver, Ended};
+use crate::lifecycle::SessionId;
+
+/// A session that is used.
+pub(super) struct LiveSession {
+    pub(super) id: SessionId,
+    pub(super) session: Session,
+    /// Takes the connections that the server hands us.
+    pub(super) routes: RemoteForwards,
+    /// Another took over from it, because it does not answer.
+    pub(super) withdrawn: CancellationToken,
+    watch: SessionWatch,
+}
+
+/// What one of the sessions tells next; nothing, when there is none. Cancel-safe.
+pub(super) async fn next_event(sessions: &mut [LiveSession]) -> Event {
+    let told = sessions.iter_mut().map(|live| {
+        Box::pin(async move {
+            match live.watch.next().await {
+                SessionEvent::Ended(failure) => Event::SessionEnded(live.id, failure),
+                SessionEvent::Path(path) => Event::PathChanged(live.id, path),
+            }
+        })
+    });
+    let told: Vec<_> = told.collect();
+    if told.is_empty() { std::future::pending().await } else { select_all(told).await.0 }
+}
+
+impl Driver {
+    pub(super) fn session(&self, id: SessionId) -> Option<&LiveSession> {
+        self.sessions.iter().find(|live| live.id == id)
+    }
+
+    /// Gives the session out: it is not used any more.
+    pub(super) fn take_session(&mut self, id: SessionId) -> Option<LiveSession> {
+        self.marks.release_shell(id);
+        let at = self.sessions.iter().position(|live| live.id == id)?;
+        Some(self.sessions.remove(at))
+    }
+
+    /// Spawns a job that works with a session.
+    pub(super) fn with_session<F>(&mut self, id: SessionId, job: impl FnOnce(Session, SessionId) -> F)
+    where
+        F: Future<Output = Ended> + Send + 'static,
+    {
+        if let Some(session) = self.session(id).map(|live| live.session.clone()) {
+            self.jobs.spawn(job(session, id));
+        }
+    }
+
+    /// The session that has just been logged in is used from now on.
+    pub(super) fn keep(&mut self, id: SessionId) {
+        let Some(Arrived::Session(arrived, Opened { session, incoming })) = self.arrived.take() else { return };
+        if arrived != id {
+            return;
+        }
+        self.sessions.push(LiveSession {
+            id,
+            routes: RemoteForwards::spawn(incoming),
+            withdrawn: CancellationToken::new(),
+            watch: SessionWatch::new(&session),
+            session,
+        });
+    }
+
+    pub(super) fn serve(&self, sessions: &[SessionId]) {
+        let members = sessions.iter().filter_map(|id| self.session(*id));
+        let members = members.map(|live| Member { session: live.session.clone(), withdrawn: live.withdrawn.clone() });
+        self.pool.send_replace(Pool::of(members.collect()));
+    }
+
+    pub(super) fn close(&mut self, Close { session: id, listens, tidy, until }: Close) {
+        let tidy = self.session(id).filter(|_| tidy).map(|live| self.marks.tidy(&live.session, &listens));
+        let Some(LiveSession { session, routes, .. }) = self.take_session(id) else {
+            self.following.extend([Event::PortsReleased, Event::Closed(id)]);
+            return;
+        };
+        let (released, ports_released) = oneshot::channel();
+        self.jobs.spawn(async move {
+            // The sender says nothing: it is dropped when the ports are free, or the session is gone.
+            let _ = ports_released.await;
+            Ended::With(Event::PortsReleased)
+        });
+        let drain = Drain { session, listens, tidy: tidy.unwrap_or_default(), until, released };
+        self.jobs.spawn(async move {
+            drain.run().await;
+            drop(routes);
+            Ended::With(Event::Closed(id))
+        });
+    }
+
+    pub(super) fn retire(&mut self, Retire { session: id, listens, silent, until }: Retire) {
+        let Some(LiveSession { session, routes, .. }) = self.take_session(id) else {
+            self.following.push_back(Event::RetiredEnded(id));
+            return;
+        };
+        let enough = CancellationToken::new();
+        self.retired.push((id, enough.clone()));
+        let drain_by = self.drain_by.subscribe();
+        let retired = Retired { session, routes, listens, silent, until, drain_by, enough };
+        self.jobs.spawn(async move {
+            retired.run().await;
+            Ended::Retired(id)
+        });
+    }
+}

@@ -1,0 +1,116 @@
+//! The server's side of a takeover: which sessions of this tunnel live, and the shell that ends one that does not.
+
+use tokio::sync::watch;
+use tunnel_engine::failure::Failure;
+use tunnel_engine::session::{Channel, Path, Session};
+use tunnel_engine::spec::Listen;
+
+use super::held_address::{self, HeldAddress};
+use super::remote_shell;
+use super::report::ReleaseReport;
+use crate::lifecycle::SessionId;
+
+/// The marks that the sessions of a tunnel have on its server.
+pub(in crate::tunnel) struct Marks {
+    /// Of this tunnel, on whatever session.
+    mark: String,
+    sessions: Vec<MarkedSession>,
+    /// The shell that holds the mark of the newest. Dropping it ends the shell.
+    shell: Option<(SessionId, Channel)>,
+}
+
+/// A session that was given a number, and how to know whether it lives.
+struct MarkedSession {
+    number: String,
+    ended: watch::Receiver<Option<Failure>>,
+    path: watch::Receiver<Path>,
+}
+
+impl MarkedSession {
+    fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+
+    /// One whose path is in doubt does not count: another was opened in its place, which needs the port now.
+    fn lives(&self) -> bool {
+        !self.has_ended() && *self.path.borrow() == Path::Clear
+    }
+}
+
+/// One attempt to have a port or path released.
+pub(in crate::tunnel) struct Release {
+    session: Session,
+    held: HeldAddress,
+    /// No session is ended: only a file that no program has bound is removed.
+    only_file: bool,
+    mark: String,
+    living: Vec<String>,
+}
+
+impl Marks {
+    pub(in crate::tunnel) const fn new(mark: String) -> Self {
+        Self { mark, sessions: Vec::new(), shell: None }
+    }
+
+    /// Gives `session` a number. Returns what the shell is to be told that holds it there.
+    pub(in crate::tunnel) fn add(&mut self, session: &Session) -> String {
+        // Not the tunnel's own source of chance: a mark must be another one after a restart.
+        let number = format!("{:016x}", fastrand::u64(..));
+        self.sessions.retain(|known| !known.has_ended());
+        let (ended, path) = (session.ended(), session.path());
+        self.sessions.push(MarkedSession { number: number.clone(), ended, path });
+        self.shell = None;
+        format!("{}:{number}", self.mark)
+    }
+
+    /// The shell that holds the mark of this session.
+    pub(in crate::tunnel) fn hold(&mut self, session: SessionId, shell: Channel) {
+        self.shell = Some((session, shell));
+    }
+
+    /// The session is no longer used.
+    pub(in crate::tunnel) fn release_shell(&mut self, session: SessionId) {
+        self.shell.take_if(|(holder, _)| *holder == session);
+    }
+
+    pub(in crate::tunnel) fn release(&self, session: &Session, held: HeldAddress) -> Release {
+        let living = self.sessions.iter().filter(|known| known.lives());
+        Release {
+            session: session.clone(),
+            held,
+            only_file: false,
+            mark: self.mark.clone(),
+            living: living.map(|known| known.number.clone()).collect(),
+        }
+    }
+
+    /// What removes the files of the sockets that `session` listened on, which sshd leaves.
+    pub(in crate::tunnel) fn tidy(&self, session: &Session, listens: &[Listen]) -> Vec<Release> {
+        let paths = listens.iter().filter(|listen| matches!(listen, Listen::Unix(_))).filter_map(HeldAddress::of);
+        paths.map(|held| Release { only_file: true, ..self.release(session, held) }).collect()
+    }
+}
+
+/// Holds `mark` on the server until the channel is dropped.
+///
+/// # Errors
+/// Why the login's shell does not.
+pub(in crate::tunnel) async fn hold_mark(session: &Session, mark: &str) -> Result<Channel, String> {
+    remote_shell::tell(session, mark, remote_shell::MARK).await.map(|(_, shell)| shell)
+}
+
+impl Release {
+    /// Asks the server's shell to end the holder of the port or path, if it is ours, and to remove a socket file that
+    /// no program has bound.
+    pub(in crate::tunnel) async fn run(self) -> ReleaseReport {
+        let held = match (&self.held, self.only_file) {
+            (HeldAddress::Path(path), true) => format!("file:{}", held_address::octal(path)),
+            (held @ (HeldAddress::Port(_) | HeldAddress::Path(_)), _) => held.to_string(),
+        };
+        let arguments = format!("{held} {} {}", self.mark, self.living.join(" "));
+        match remote_shell::tell(&self.session, &arguments, remote_shell::RELEASE).await {
+            Ok((line, _)) => ReleaseReport::read(&line),
+            Err(why) => ReleaseReport::Unsupported(why),
+        }
+    }
+}
