@@ -84,7 +84,7 @@ def measure(number, name, fault):
         if end:
             end(hosts)
         gone = time.monotonic()
-        # Where nothing need end, whoever asked before the fault was complete may have been answered by the old path.
+        # Where nothing need end, a client that asked before the fault was complete may have been answered by the old path.
         since = begun if end else gone
         found = {}
 

@@ -88,7 +88,7 @@ fn gate_time_and_max_start_fail_the_tunnel_until_reset() {
     eventually("it used up three more", || (daemon.log().matches("gave up after 3 starts").count() == 2).then_some(()));
 }
 
-/// A connection of somebody who does not speak our protocol.
+/// A connection of a client that does not speak our protocol.
 fn stranger(path: &Path) -> UnixStream {
     let stream = UnixStream::connect(path).expect("the socket accepts");
     stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
@@ -123,7 +123,8 @@ fn nonsense_on_the_control_socket_closes_that_connection_and_touches_nothing_els
     assert_eq!(daemon.tunnel("t").expect("it answers still")["ready"], true);
 }
 
-/// The socket's mode keeps others out, and where it does not, the daemon asks the kernel who they are. Needs root, to be another.
+/// The socket's mode keeps others out, and where it does not, the daemon asks the kernel who they are. Needs root, to
+/// be another.
 #[test]
 fn another_user_gets_no_answer_and_takes_no_place() {
     /// More than there are places on the socket.

@@ -17,7 +17,7 @@ fn init(arguments: &[&str], output: &Path) -> std::process::Output {
     wrapped(&command, "setsid", &["--wait"]).stdin(Stdio::null()).output().expect("setsid runs")
 }
 
-/// As a user that is not root, whoever runs the tests, with this folder for configs.
+/// As a user that is not root, also where root runs the tests, with this folder for configs.
 fn as_user(xdg: &Path, arguments: &[&str]) -> Command {
     let mut command = if nix::unistd::getuid().is_root() {
         let mut command = Command::new("setpriv");

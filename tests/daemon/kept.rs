@@ -76,7 +76,7 @@ fn what_the_next_config_does_not_want_is_closed_and_leaves_the_store() {
     daemon.start_again(notify.stored());
     notify.until("READY=1");
     assert_eq!(notify.names(), [format!("tcp-127.0.0.1%3A{new}"), format!("tcp-[%3A%3A1]%3A{new}")]);
-    assert!(connect(old).is_err(), "nobody listens, although the manager has the socket");
+    assert!(connect(old).is_err(), "connections are refused, although the manager has the socket");
     assert!(end_of(&mut waiting).is_err(), "who waited is told");
 }
 
@@ -107,7 +107,7 @@ fn a_stopped_tunnel_leaves_the_store() {
     let (notify, sshd, echo, port) = (Notify::bind(), Sshd::start(), Target::start(Service::Echo), free_port());
     let daemon = start(&notify, &tunnel_toml("t", &sshd, &forward(port, &echo)));
     assert!(daemon.cli(&["stop", "t"]).status.success());
-    eventually("nobody listens", || connect(port).is_err().then_some(()));
+    eventually("no listener", || connect(port).is_err().then_some(()));
     while !notify.names().is_empty() {
         notify.until("FDSTOREREMOVE=1");
     }

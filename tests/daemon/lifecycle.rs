@@ -141,7 +141,7 @@ fn a_pidfile_that_became_somebody_elses_is_left_alone_at_stop() {
     let environment = [("TUNNELD_PID_FILE", &*pid_file.display().to_string())];
     let mut daemon = Daemon::with_environment(&tunnel_toml("t", &sshd, &any_forward(&sshd)), &environment);
     eventually("the pidfile is written", || std::fs::read_to_string(&pid_file).ok().filter(|pid| pid.ends_with('\n')));
-    std::fs::remove_file(&pid_file).expect("somebody removes it");
+    std::fs::remove_file(&pid_file).expect("the pidfile is removed");
     std::fs::write(&pid_file, "1\n").expect("and writes an own one");
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait().code(), Some(0));

@@ -365,7 +365,7 @@ async fn an_agent_that_does_not_answer_does_not_hold_up_a_key_file() {
 async fn an_agent_that_refuses_to_sign_is_named() {
     let server = Sshd::start();
     let agent = Agent::start(server.dir(), "confirming");
-    // It would ask somebody, and there is nobody.
+    // It would ask a user, and there is no terminal.
     agent.add(&["-c"], &server.user_key);
     let words = ["the server would take it", "the agent refused", "ask for a confirmation"];
     assert_refused(login(&agent.only(&server)).await, FailureKind::AgentUnavailable, &words);

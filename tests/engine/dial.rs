@@ -140,7 +140,7 @@ async fn sixteen_flows_both_ways_through_a_jump_host_do_not_stop() {
     let mut flows = Vec::new();
     for _ in 0..FLOWS {
         let sink = connect(&session, "sink", MIB_A_FLOW).await;
-        // Last, for nobody reads it before its task does.
+        // Last: only its task reads it.
         let source = connect(&session, "source", MIB_A_FLOW).await;
         flows.push(tunnel_engine::task::owned(async move { tokio::join!(upload(sink, MIB_A_FLOW), download(source)) }));
     }

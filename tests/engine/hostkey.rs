@@ -328,7 +328,7 @@ async fn a_login_that_is_given_up_while_the_command_runs_takes_the_command_with_
     soon("the command and its child are gone", || is_gone(group)).await;
 }
 
-/// A group without members is no group: nothing of it is left, and nobody waits to be reaped.
+/// A group without members is no group: nothing of it is left, and no child waits to be reaped.
 fn is_gone(group: i32) -> Option<()> {
     let asked = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), None);
     (asked == Err(nix::errno::Errno::ESRCH)).then_some(())

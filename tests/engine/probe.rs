@@ -120,7 +120,7 @@ async fn an_address_that_the_server_made_loopback_is_told() {
 #[tokio::test(start_paused = true)]
 async fn users_who_come_during_a_probe_go_on_with_what_they_said_and_take_the_only_place() {
     let fixture = Fixture::on(Bind::Default).await;
-    // The nonce never comes: whoever connects may be it, until the probe is over.
+    // The nonce never comes: any connection may be it, until the probe is over.
     fixture.server.set_target("127.0.0.1", Target::Hang);
     let (session, routes, listen) = (fixture.session.clone(), fixture.routes.clone(), fixture.listen.clone());
     let probe = tunnel_engine::task::owned(async move { probe_remote(&session, &routes, &listen).await });

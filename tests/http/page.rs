@@ -17,7 +17,7 @@ fn address(served: &Served) -> String {
     format!("http://127.0.0.1:{}/", served.http)
 }
 
-/// A server that is none, and says this to whoever connects.
+/// A server that sends this to every client and answers nothing.
 fn impostor(words: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();

@@ -1,5 +1,5 @@
-//! autossh's defects, by their numbers in docs/autossh.md, shown not to be ours; where it takes one line, the real one is
-//! seen to have it. Not here: B4 (signals in a wait: autossh.rs), B8 and B14 (a) (autossh_oracle), B14 (b) (netns).
+//! autossh's defects, by their numbers in docs/autossh.md, shown not to be ours; where it takes one line, the real one
+//! is seen to have it. Not here: B4 (signals in a wait: autossh.rs), B8 and B14 (a) (autossh_oracle), B14 (b) (netns).
 //! B10 (a child's end noticed late) and B11 (statuses of remote commands) are about an ssh that is not there, B13 about
 //! its build.
 
@@ -110,7 +110,7 @@ fn b6_nothing_is_left_of_one_that_was_killed() {
         running.signal(signal);
         running.wait();
         eventually("both ports are free", || [local, remote].iter().all(|port| connect(*port).is_err()).then_some(()));
-        // The pidfile that it left keeps nobody out.
+        // The pidfile that it left does not stop the next start.
         let _next = autossh.start(&words(&line));
         carries(remote);
     }

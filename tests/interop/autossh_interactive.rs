@@ -1,4 +1,4 @@
-//! Somebody at a terminal: asked for what ssh would ask them for, in the words that are waited for, and for nothing else.
+//! A user at a terminal: asked for what ssh would ask for, in the words that scripts wait for, and for nothing else.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -252,7 +252,8 @@ fn nobody_is_asked_where_the_line_or_ssh_config_says_what_to_do() {
     }
 }
 
-/// In a shell, which says how it ended and goes on: a terminal that closes would end what has just gone to the background.
+/// In a shell, which says how it ended and goes on: a terminal that closes would end what has just gone to the
+/// background.
 fn typed(command: &std::process::Command) -> Terminal {
     let shell = ["-c", "\"$@\"; echo \"code $?\"; read line", "sh"];
     Terminal::run(&wrapped(command, "sh", &shell))

@@ -87,7 +87,7 @@ fn a_proxy_listens_here_for_dynamic_and_on_the_server_for_a_bare_remote_port() {
     let mut answer = Vec::new();
     let _ = nonsense.read_to_end(&mut answer);
     assert!(answer.is_empty(), "nonsense is answered with nothing");
-    assert!(request(here, Version::V5, echo.port).is_ok(), "and hurts nobody else");
+    assert!(request(here, Version::V5, echo.port).is_ok(), "and other peers are served");
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn five_hundred_connections_are_open_at_once_and_each_carries_its_own_bytes() {
     for (number, stream) in streams.iter_mut().enumerate() {
         let mut answer = vec![0; 4096];
         stream.read_exact(&mut answer).expect("bytes come back");
-        assert!(answer == pattern(number * 4096, 4096), "connection {number} got somebody else's bytes");
+        assert!(answer == pattern(number * 4096, 4096), "connection {number} got the bytes of another connection");
     }
     let tunnel = daemon.tunnel("t").expect("a status");
     assert_eq!(tunnel["forwards"][0]["active"], 500);

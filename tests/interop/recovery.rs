@@ -68,7 +68,7 @@ fn nothing_is_refused_from_before_a_server_goes_until_after_it_is_back() {
         Daemon::start(&tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port)));
     daemon.wait_ready("t");
     let waiting = RefCell::new(Vec::new());
-    let come = || waiting.borrow_mut().push(connect(port).expect("the listener takes everybody"));
+    let come = || waiting.borrow_mut().push(connect(port).expect("the listener accepts"));
     sshd.crash();
     come();
     daemon.wait_for("t", "without a session", |tunnel| {

@@ -27,7 +27,7 @@ fn a_session_whose_client_is_gone_is_ended_and_no_other() {
         let ended = before.iter().filter(|session| !now.contains(session)).count();
         (ended > 0).then_some(ended)
     });
-    assert_eq!(ended, 1, "and nobody else's");
+    assert_eq!(ended, 1, "and no other session");
     assert!(others.iter_mut().all(|ssh| ssh.ended().is_none()), "two others of the same user live");
     gone.signal(Signal::SIGKILL);
 }

@@ -1,4 +1,4 @@
-//! Where autossh's log goes when nobody says: the real one's datagrams and ours, side by side, at /dev/log.
+//! Where autossh's log goes by default: the real one's datagrams and ours, side by side, at /dev/log.
 
 use support::autossh::{Autossh, words};
 use support::syslog::Syslog;

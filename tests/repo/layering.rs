@@ -6,12 +6,12 @@ use crate::sources::{files, read, root};
 const MAX_LINES: usize = 500;
 
 #[test]
-fn russh_is_named_only_behind_its_doors() {
-    let doors = ["session", "auth", "hostkey", "demo_server"];
+fn russh_is_named_only_in_its_folders() {
+    let folders = ["session", "auth", "hostkey", "demo_server"];
     for path in files("crates", ".rs") {
         let relative = path.strip_prefix(root()).expect("below the root").to_string_lossy().into_owned();
         let behind = relative.starts_with("crates/tunnel-engine/")
-            && doors.iter().any(|door| relative.contains(&format!("src/{door}")));
+            && folders.iter().any(|folder| relative.contains(&format!("src/{folder}")));
         let names = read(&path)
             .lines()
             .filter(|line| !line.trim_start().starts_with("//"))

@@ -166,7 +166,7 @@ fn header(die: &mut Die, text: &mut String) -> bool {
     }
     let patterns: Vec<&str> = (0..=die.below(3)).map(|_| die.one(PATTERNS)).collect();
     let _ = writeln!(text, "Host {}", patterns.join(" "));
-    // A jump host for everybody is one for itself too.
+    // A jump host under `Host *` is one for itself too.
     patterns.iter().all(|pattern| matches!(*pattern, "web" | "db?" | "db*" | "W*" | "*.example.com"))
 }
 

@@ -50,7 +50,7 @@ fn a_corpus_of_configs_is_carried_into_toml_without_a_loss() {
                     assert_eq!(got, wanted, "config {seed}, host {host}:\n{table}");
                     same += 1;
                 }
-                // Two forwards that want one address: a config takes neither, whoever asks for them.
+                // Two forwards that want one address: a config takes neither, from any source.
                 (Err(got), Err(wanted)) if got.contains("already claimed") && wanted.contains("already claimed") => {
                     clash += 1
                 }

@@ -118,7 +118,7 @@ pub(crate) fn differences(file: &Path, resolved: &Resolved, values: &Values) -> 
     let update = match resolved.settings.updates() {
         UpdateHostKeys::Yes => "true",
         UpdateHostKeys::No => "false",
-        // Without a terminal, or with a log that is quiet, ssh asks nobody.
+        // Without a terminal, or with a log that is quiet, ssh asks nothing.
         UpdateHostKeys::Ask if one("updatehostkeys") == "false" => "false",
         UpdateHostKeys::Ask => "ask",
     };

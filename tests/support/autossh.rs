@@ -127,7 +127,7 @@ impl Default for Autossh {
 }
 
 impl Drop for Autossh {
-    /// One that went to the background is nobody's child.
+    /// One that went to the background is no child of ours.
     fn drop(&mut self) {
         if let Ok(text) = std::fs::read_to_string(self.dir.path().join("pid"))
             && let Ok(pid) = text.trim().parse()
@@ -160,8 +160,8 @@ impl Running {
     }
 }
 
-/// What has to be said beside the line that people write: which key the server takes, and that nothing of this machine's
-/// own counts.
+/// What has to be said beside the line that people write: which key the server takes, and that nothing of this
+/// machine's own counts.
 pub fn options(sshd: &Sshd) -> String {
     format!(
         "-F none -p {} -o IdentityAgent=none -o IdentitiesOnly=yes -o UserKnownHostsFile={} -i {}",

@@ -20,7 +20,7 @@ const BLOCK: u16 = 500;
 /// Less than [`PATIENCE`], so that `eventually` can ask more than once; enough for a machine that is busy compiling.
 const ECHO_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A port of 127.0.0.1 and ::1 that nobody listens on, never given out twice, and to no other test run of this machine:
+/// A port of 127.0.0.1 and ::1 without a listener, never given out twice, and to no other test run of this machine:
 /// a server that is down for a while must find its port again.
 pub fn free_port() -> u16 {
     static OURS: Mutex<Vec<PortBlock>> = Mutex::new(Vec::new());

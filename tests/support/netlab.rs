@@ -48,7 +48,7 @@ impl Netlab {
         self.dir.path()
     }
 
-    /// Makes them. `None` for a user who may not make namespaces, after a word on the terminal; root, and whoever has
+    /// Makes them. `None` for a user who may not make namespaces, after a word on the terminal; root, and a run with
     /// CI in the environment, must be able to.
     pub fn start() -> Option<Self> {
         Self::start_with("")

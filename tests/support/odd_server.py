@@ -1,6 +1,6 @@
 """An SSH server that misbehaves on command: the faults that a stock server cannot be made to have.
 
-It lets everybody in, echoes what comes on a direct-tcpip channel, and prints its port. Commands on its standard input:
+It accepts every login, echoes what comes on a direct-tcpip channel, and prints its port. Commands on its standard input:
   ignore      answer nothing any more, and send SSH_MSG_IGNORE
   chatter     answer nothing any more, and send a few bytes on every open channel
   deaf        answer no channel open any more, but everything else

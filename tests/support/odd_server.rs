@@ -11,7 +11,7 @@ use crate::keys;
 /// Debian's, because python3-paramiko is for that one.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// A running server that lets everybody in and echoes; dropping it ends it.
+/// A running server that accepts every login and echoes; dropping it ends it.
 pub struct OddServer {
     /// Its port on 127.0.0.1.
     pub port: u16,
@@ -27,8 +27,8 @@ impl OddServer {
         Self::start(&["throw"])
     }
 
-    /// A server that says something that is not UTF-8: its `banner`, a `prompt`, why it `refuse`s a channel, and in which
-    /// encoding (Latin-1); or nothing.
+    /// A server that says something that is not UTF-8: its `banner`, a `prompt`, why it `refuse`s a channel, and in
+    /// which encoding (Latin-1); or nothing.
     pub fn start(says: &[&str]) -> Self {
         Self::with_second_key(says, &["-t", "rsa", "-b", "2048"])
     }

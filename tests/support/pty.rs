@@ -50,7 +50,7 @@ impl Terminal {
         let over = closing.clone();
         std::thread::spawn(move || {
             let mut buffer = [0; 1024];
-            // An error is how a terminal says that nobody holds its other end.
+            // An error means that the other end of the terminal is closed.
             while let Ok(read @ 1..) = shown.read(&mut buffer) {
                 written.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..read]);
                 if over.load(Ordering::Acquire) {

@@ -21,7 +21,7 @@ pub struct Syslog {
 }
 
 impl Syslog {
-    /// `None` for a user who may not mount, after a word on the terminal; root, and whoever has CI in the environment,
+    /// `None` for a user who may not mount, after a word on the terminal; root, and a run with CI in the environment,
     /// must be able to.
     pub fn start() -> Option<Self> {
         let tried = Command::new("unshare").args(["--mount", "--propagation", "private", "true"]).output();

@@ -1,4 +1,4 @@
-//! The config file: TOML text → values with spans → [`Desired`], or every error at once. After `Desired` nobody
+//! The config file: TOML text → values with spans → [`Desired`], or every error at once. After `Desired` no code
 //! reads the file's form.
 //!
 //! ```text

@@ -1,5 +1,6 @@
 //! The environment of a container, as the images read it that people run autossh and ssh in: the command line that the
-//! image's own script would have started becomes a config by way of `import`. Pure, but for a look at which files there are.
+//! image's own script would have started becomes a config by way of `import`. Pure, but for a look at which files there
+//! are.
 //!
 //! ```text
 //! variables ─► names (which image, unknown ones) ─► autossh_image / ssh_image ─► command line ─► import ─► TOML
@@ -23,7 +24,6 @@ use variables::Variables;
 /// A command line that variables stand for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ImageCommand {
-    /// Whose variables they are.
     pub(crate) image: &'static str,
     /// The program and its options.
     pub(crate) invocation: Invocation,
@@ -31,7 +31,6 @@ pub(crate) struct ImageCommand {
     pub(crate) notes: Vec<String>,
 }
 
-/// What is at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PathKind {
     /// Nothing, or nothing that can be seen.

@@ -20,7 +20,7 @@ pub const COMMAND_QUEUE: usize = 32;
 /// A request on its way to the supervisor. A dropped `reply` is told to the client as `stopping`.
 #[derive(Debug)]
 pub struct Command {
-    /// What is asked.
+    /// The request, parsed.
     pub request: Request,
     /// Where the answer goes. `reply.is_closed()` once the client has gone.
     pub reply: oneshot::Sender<Response>,

@@ -1,6 +1,6 @@
 //! Exit codes: public interface, after sysexits.h where it has a word for it.
 
-/// Fine.
+/// Success.
 pub const OK: u8 = 0;
 /// The question's answer is no.
 pub const NO: u8 = 1;

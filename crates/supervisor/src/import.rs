@@ -1,4 +1,4 @@
-//! `tunneld import`: what somebody has today, as the TOML that means the same, with a comment for each thing that
+//! `tunneld import`: an existing setup, as the TOML that means the same, with a comment for each thing that
 //! changed or has no equivalent.
 //!
 //! ```text

@@ -88,7 +88,7 @@ impl Want {
     }
 }
 
-/// Where the machine is.
+/// The phase of a tunnel, as in `status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Nothing runs and nothing is wanted.
@@ -151,44 +151,30 @@ pub enum Input {
     /// A watched file changed: leave `Blocked` for a start.
     FilesChanged,
     /// This session is up.
-    SessionUp {
-        /// Which.
-        session: SessionId,
-    },
+    SessionUp { session: SessionId },
     /// The server answered a question on this session: it did more than to log us in.
-    SessionProven {
-        /// Which.
-        session: SessionId,
-    },
+    SessionProven { session: SessionId },
     /// The start of this session failed, and there is another host to try: at once, as a part of the same row.
     NextHost {
-        /// Which.
         session: SessionId,
-        /// Why.
+        /// Kind of the failure that ended it.
         kind: FailureKind,
     },
     /// This session ended, or its start failed.
     SessionEnded {
-        /// Which.
         session: SessionId,
-        /// Why.
+        /// Kind of the failure that ended it.
         kind: FailureKind,
         /// The start found no server, and where.
         unreached: Option<Unreached>,
     },
 }
 
-/// What the machine wants done.
+/// A request of the machine to its driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Open a session under this number. Answer with `SessionUp` or `SessionEnded`.
-    Open {
-        /// Which.
-        session: SessionId,
-    },
+    Open { session: SessionId },
     /// Close the session, or abandon the attempt, of this number. Answer with `SessionEnded`.
-    Close {
-        /// Which.
-        session: SessionId,
-    },
+    Close { session: SessionId },
 }

@@ -1,4 +1,4 @@
-//! The binary: an allocator and a door.
+//! The binary: sets the allocator and runs the command line.
 
 use std::process::ExitCode;
 

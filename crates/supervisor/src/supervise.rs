@@ -57,7 +57,7 @@ pub struct Setup {
     pub listeners: Arc<KeptListeners>,
     /// The way to servers.
     pub dialer: Arc<dyn Dialer>,
-    /// Where it is told what happens.
+    /// Records events and samples.
     pub history: Recorder,
     /// Decides the jitter.
     pub seed: u64,

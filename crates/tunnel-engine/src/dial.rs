@@ -1,4 +1,4 @@
-//! The way to a server's SSH port: one seam ([`Dialer`]) with several users: TCP, a jump host's channel,
+//! The way to a server's SSH port: one trait ([`Dialer`]) with several implementations: TCP, a jump host's channel,
 //! a proxy command, and the tests' in-memory links.
 
 mod addresses;
@@ -37,7 +37,7 @@ use crate::spec::SessionSpec;
 
 /// Bytes to and from a server's SSH port.
 pub struct Link {
-    /// The byte stream.
+    /// The byte stream to the server.
     pub io: Box<dyn LinkIo>,
     /// The address that answered, where there is one.
     pub peer: Option<SocketAddr>,
@@ -91,7 +91,7 @@ impl LinkIo for DuplexStream {}
 /// The future of [`Dialer::dial`].
 pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<Link, Failure>> + Send + 'a>>;
 
-/// Whoever can reach a server. Dropping the future abandons the attempt and leaves nothing behind.
+/// A way to reach servers. Dropping the future abandons the attempt and leaves nothing behind.
 pub trait Dialer: Send + Sync + 'static {
     /// Opens a link to the server of `spec`; gives up at `deadline` with `connect_timeout`.
     fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a>;

@@ -27,7 +27,7 @@ use crate::spec::SessionSpec;
 /// How long an address may take that the login did not need: less than the kernel takes to repeat a lost packet twice.
 const OTHER_ADDRESS_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// What a login came to.
+/// A login with its recorded steps.
 pub struct RecordedLogin {
     /// Everything that was noted on the way, in order; jump hosts first.
     pub steps: Vec<Noted>,

@@ -75,12 +75,12 @@ impl Failure {
         self.kind
     }
 
-    /// Who did what.
+    /// Which side did what, lower case, no full stop.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What to do next.
+    /// What to do next, lower case, no full stop.
     pub fn hint(&self) -> &str {
         self.hint.as_deref().unwrap_or(self.kind.hint())
     }

@@ -1,4 +1,5 @@
-//! Whom to believe: the verdict on a server's host key over known_hosts and the lists of revoked keys, by our own readers.
+//! Whom to believe: the verdict on a server's host key over known_hosts and the lists of revoked keys, by our own
+//! readers.
 //!
 //! ```text
 //! lists ─ revoked ─► (krl) ──────► objection ─────────────────────────────────────────────► refusal (words)
@@ -80,12 +81,12 @@ pub struct HostKeyOffer {
 }
 
 impl HostKeys {
-    /// Reads the known_hosts files of `spec`, off the runtime's thread. A missing file is fine. The command of `spec` has
-    /// time `until` then.
+    /// Reads the known_hosts files of `spec`, off the runtime's thread. A missing file is fine. The command of `spec`
+    /// has time `until` then.
     ///
     /// # Errors
-    /// A file that exists and cannot be read, under `yes`: what it would say is not the same as "unknown". Where unknown
-    /// keys are believed, and where a person is asked, it is passed over with a warning, as ssh does.
+    /// A file that exists and cannot be read, under `yes`: what it would say is not the same as "unknown". Where
+    /// unknown keys are believed, and where a person is asked, it is passed over with a warning, as ssh does.
     pub async fn load(spec: &HostKeySpec, destination: &Destination, until: Until) -> Result<Self, Failure> {
         let users = spec.user_known_hosts.iter().map(|path| (path.clone(), KeySource::User));
         let files: Vec<_> =
@@ -119,8 +120,8 @@ impl HostKeys {
         plain || self.server.all().any(|name| self.lines(name, Marker::CertAuthority).next().is_some())
     }
 
-    /// Asks the command which keys it knows, for the order of the offer. Not for a list whose order the user gave, as in
-    /// ssh. A command that fails is asked again about the key, and that counts.
+    /// Asks the command which keys it knows, for the order of the offer. Not for a list whose order the user gave, as
+    /// in ssh. A command that fails is asked again about the key, and that counts.
     pub async fn ask_for_order(&mut self) {
         // One that hangs leaves as much time for the login itself.
         let half = self.until.deadline.left() / 2;
@@ -148,12 +149,12 @@ impl HostKeys {
         Ok(entry::parse(command.program(), KeySource::Command, &lines, EntryFilter::names(&wanted)))
     }
 
-    /// Orders what may be offered as ssh does, so that a server known by one type of key is asked for that type: one that
-    /// is known by RSA only and has an ed25519 key too must not look changed. An order that the user gave is kept.
+    /// Orders what may be offered as ssh does, so that a server known by one type of key is asked for that type: one
+    /// that is known by RSA only and has an ed25519 key too must not look changed. An order that the user gave is kept.
     ///
-    /// A certificate that is not believed leaves its plain key to be judged. So certificates of every type are asked for
-    /// where a `@cert-authority` line is for this server, or where the user puts them first; and otherwise those whose
-    /// plain key could be believed.
+    /// A certificate that is not believed leaves its plain key to be judged. So certificates of every type are asked
+    /// for where a `@cert-authority` line is for this server, or where the user puts them first; and otherwise those
+    /// whose plain key could be believed.
     pub fn prefer(&self, offer: HostKeyOffer) -> HostKeyOffer {
         let known: Vec<&Entry> = (self.server.all())
             .map(|name| self.lines(name, Marker::Plain).collect::<Vec<_>>())
@@ -193,8 +194,8 @@ impl HostKeys {
         )
     }
 
-    /// Who has known_hosts follow what the server announces after a login whose proof was [`MatchedBy::OwnLine`]; `None`
-    /// where it does not. `accepted`: the names of the algorithms that host keys may have.
+    /// Who has known_hosts follow what the server announces after a login whose proof was [`MatchedBy::OwnLine`];
+    /// `None` where it does not. `accepted`: the names of the algorithms that host keys may have.
     pub fn updates(&self, accepted: Vec<String>) -> Option<Updates> {
         Updates::new(&self.spec, &self.server, accepted)
     }
@@ -252,7 +253,7 @@ impl HostKeys {
         }
     }
 
-    /// ssh's `ask`: somebody is there, and says that the key is the server's.
+    /// ssh's `ask`: the user says that the key is the server's.
     async fn confirmed(&self, key: &HostKey) -> bool {
         let Some(asker) = self.spec.ask.clone() else { return false };
         let fingerprint = key.fingerprint();

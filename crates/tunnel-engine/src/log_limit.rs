@@ -29,7 +29,6 @@ pub struct LogLimiter {
 
 #[derive(Debug, Clone, Copy)]
 struct KnownEvent {
-    /// When the interval began.
     since: Instant,
     interval: Duration,
     /// Lines in it.

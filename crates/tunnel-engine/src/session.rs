@@ -1,4 +1,4 @@
-//! One SSH session: russh behind one door. Everything above speaks of sessions, channels as byte streams,
+//! One SSH session: russh behind one interface. Everything above speaks of sessions, channels as byte streams,
 //! forwards and failures, never of russh's types.
 //!
 //! ```text
@@ -6,12 +6,12 @@
 //! Session ─ requests ─► russh ─► handler ─► arrivals (router) ─► IncomingChannels
 //! channel ◄─ bytes ─ transport, without russh
 //! watchdog ─ looks at the wire ─► liveness: cuts it ─► ending
-//!                             └► path: doubt ─► whoever watches it
+//!                             └► path: doubt ─► its watchers
 //! ```
 //!
-//! What russh 0.65 does wrong is contained here, next to where it would bite: `monitored_link` (leaked handshakes, dead peers),
-//! `requests` (half-way opens), `channel` (CLOSE, loss). What it did wrong below its channels, windows, rekeys, texts,
-//! is no longer its business: see `crate::transport`.
+//! What russh 0.65 does wrong is contained here, next to where it would bite: `monitored_link` (leaked handshakes, dead
+//! peers), `requests` (half-way opens), `channel` (CLOSE, loss). What it did wrong below its channels, windows, rekeys,
+//! texts, is no longer its business: see `crate::transport`.
 
 mod algorithms;
 mod answer_wait;
@@ -82,7 +82,7 @@ struct Alive {
     follow: Option<KnownHostsFollower>,
 }
 
-/// What a session is for.
+/// Purpose of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Role {
     /// Carries forwards.
@@ -292,7 +292,7 @@ pub enum ForwardError {
     /// The server said no; `reason` holds what it said about it, if anything (OpenSSH sends a debug message).
     #[error("the server refused to listen on {listen}{}", reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default())]
     Refused {
-        /// What was asked for.
+        /// The requested listen address.
         listen: String,
         /// The server's words.
         reason: Option<String>,
@@ -300,7 +300,7 @@ pub enum ForwardError {
     /// No answer in time.
     #[error("the server did not answer the request to listen on {listen}")]
     Timeout {
-        /// What was asked for.
+        /// The requested listen address.
         listen: String,
     },
     /// The session ended before the answer.

@@ -8,7 +8,7 @@ LOCAL, REMOTE, SERVER_ECHO, CLIENT_ECHO = 7100, 7200, 7000, 7001
 
 
 class OpenSsh:
-    """An `ssh` that somebody starts again. It has noticed when the process ends."""
+    """An `ssh` that is started again. It has noticed when the process ends."""
 
     def __init__(self, interval, count, autossh):
         self.options = ["-o", f"ServerAliveInterval={interval}", "-o", f"ServerAliveCountMax={count}", "-o", "ExitOnForwardFailure=yes"]

@@ -80,7 +80,7 @@ async fn a_yes_that_comes_too_late_is_taken_back() {
     let late = session.request_forward(&listen(Bind::Default, 4000)).await;
     assert_eq!(late, Err(ForwardError::Timeout { listen: "4000".to_owned() }));
     server.set_faults(|faults| faults.hold_forwards = false);
-    counted(&server, "nobody listens", |counts| counts.forward_requests >= 1 && counts.forwards_now == 0).await;
+    counted(&server, "no listener", |counts| counts.forward_requests >= 1 && counts.forwards_now == 0).await;
     pause(Duration::from_secs(1)).await;
     assert!(server.connect_forward(4000).is_none());
 }

@@ -54,7 +54,7 @@ fn a_monitor_port_that_is_none_is_refused_in_the_log() {
         assert_eq!(by_environment, story, "{port}");
     }
     assert_eq!(same(&[], |autossh| to_its_end(autossh, "-M -N host")), ["invalid port \"-N\""]);
-    // Where the line says one, nobody looks at the variable.
+    // Where the line says one, the variable is ignored.
     let line = format!("-M 0 -N -F none -p {} -D {} 127.0.0.1", free_port(), free_port());
     same(&[("AUTOSSH_PORT", "99999"), ("AUTOSSH_MAXSTART", "1")], |autossh| to_its_end(autossh, &line));
 }
@@ -107,7 +107,7 @@ fn a_pidfile_that_cannot_be_made_ends_it_before_the_first_start() {
     assert_eq!(story, want);
 }
 
-/// B14 (a): a port that somebody has is not taken from them.
+/// B14 (a): a port in use is not taken over.
 #[test]
 fn b14_a_monitor_port_that_is_taken_here_ends_it_with_the_words_of_bind() {
     let (port, held) = loop {

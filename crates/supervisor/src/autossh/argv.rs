@@ -26,7 +26,7 @@ pub enum Dialect {
     Ssh,
 }
 
-/// What a command line asks for.
+/// The meaning of a command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParsedArgv {
     /// `-V`.
@@ -67,7 +67,6 @@ pub enum ArgvSetting {
     Keyword {
         /// ssh_config's keyword.
         keyword: &'static str,
-        /// Its one value.
         value: String,
     },
     /// `-o`: a line of ssh_config.

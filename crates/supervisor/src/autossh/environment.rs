@@ -13,13 +13,13 @@ const GATE_TIME: Duration = Duration::from_secs(30);
 const MESSAGE_BYTES: usize = 64;
 /// One exchange of the monitor loop.
 const NET_TIMEOUT: Duration = Duration::from_secs(15);
-/// Far above what anybody waits; far below what overflows a clock.
+/// Far above any useful wait; far below the overflow of a clock.
 const MAX_DURATION: i64 = 10 * 365 * 24 * 3600;
 
 /// The opt-in to what tunneld does better where autossh's timing is not needed.
 pub const FAST: &str = "TUNNELD_AUTOSSH";
 
-/// What the environment says.
+/// The AUTOSSH_* variables, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AutosshEnvironment {
     /// AUTOSSH_DEBUG, AUTOSSH_LOGLEVEL and AUTOSSH_LOGFILE.

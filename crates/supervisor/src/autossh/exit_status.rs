@@ -21,7 +21,7 @@ impl std::fmt::Display for ExitStatus {
 
 impl ExitStatus {
     /// `None`: ssh would not have exited. Without a remote command nothing is left that ends with 0, 1 or 2: those are
-    /// the command's own statuses, and SIGTERM's, which nobody can send to an ssh that is not there.
+    /// the command's own statuses, and SIGTERM's, which cannot be sent to an ssh that is not there.
     pub(super) fn of(kind: FailureKind) -> Option<Self> {
         (!OWN_RULES.contains(&kind)).then_some(EXIT_STATUS)
     }

@@ -17,7 +17,7 @@ use crate::config::TunnelSpec;
 use crate::os::{Notify, Pidfile, PidfileError, Terminal, limits, memory, orphans, signals};
 use crate::sshconfig::{LogLevel, SshLine};
 
-/// Whose behaviour this is.
+/// The version of autossh whose behaviour this is.
 const VERSION_OF_AUTOSSH: &str = "1.4g";
 
 /// Runs as autossh. `program` is what it is called in messages.
@@ -44,7 +44,7 @@ pub fn main(program: &str, words: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-/// A log in a file or at syslog is not where somebody looks who has just typed the command.
+/// The user who has just typed the command looks at the terminal, not at a log file or syslog.
 fn print_error(program: &str, log: &Log, why: &str) {
     log.error(why);
     if !log.is_on_terminal() {
@@ -75,7 +75,8 @@ pub(super) struct UsageError {
     pub(super) errors: Vec<String>,
     /// The usage text helps.
     usage: bool,
-    /// Where the log would go; `None`: that is not known. autossh has what is wrong with the environment in syslog only.
+    /// Where the log would go; `None`: that is not known. autossh has what is wrong with the environment in syslog
+    /// only.
     log: Option<LogOptions>,
 }
 
@@ -113,14 +114,14 @@ pub(super) fn plan(
             None
         }
     };
-    // As in Debian's: where `-M` is said, nobody looks at the variable.
+    // As in Debian's: with `-M`, the variable is ignored.
     let said = line.as_ref().is_some_and(|line| line.monitor.is_some());
     let variable = |name: &str| if said && name == "AUTOSSH_PORT" { None } else { variable(name) };
     let environment = AutosshEnvironment::read(&variable)
         .map_err(|errors| refusal.errors.extend(errors.iter().map(ToString::to_string)));
     let (Some(line), Ok(environment)) = (line, environment) else { return Err(refusal) };
 
-    // In the background there is nobody to ask.
+    // In the background there is no terminal to ask at.
     let terminal = if line.background { None } else { terminal() };
     let person = terminal.as_ref().map(|_| Interactive { asker: Terminal::asker() });
     let monitor = line.monitor.or(environment.port).unwrap_or_default();
@@ -206,7 +207,7 @@ fn start(program: &str, plan: StartPlan) -> Result<u8, StartFailure> {
         })
         .await)
     });
-    // A name lookup that hangs, or somebody who does not answer, must not hold up the end.
+    // A name lookup that hangs, or a user who does not answer, must not hold up the end.
     runtime.shutdown_background();
     drop(terminal);
     code

@@ -24,7 +24,6 @@ pub enum Level {
     Error = 3,
     /// What an operator wants to see.
     Info = 6,
-    /// Everything.
     Debug = 7,
 }
 
@@ -82,7 +81,7 @@ impl Log {
         self.write(Level::Info, text, false);
     }
 
-    /// One line. A place that takes no lines loses them: nobody waits for a log.
+    /// One line. A destination that takes no lines loses them: the log never blocks.
     pub fn emit(&self, level: Level, text: &str) {
         self.write(level, text, true);
     }
@@ -125,7 +124,7 @@ impl Log {
 }
 
 impl Log {
-    /// Whether lines go to the terminal: then nobody needs to be told twice there.
+    /// Whether lines go to the terminal: then nothing is printed there twice.
     pub fn is_on_terminal(&self) -> bool {
         self.outputs.lock().unwrap_or_else(PoisonError::into_inner).terminal
     }

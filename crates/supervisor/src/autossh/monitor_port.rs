@@ -37,7 +37,7 @@ pub enum MonitorPortError {
 }
 
 impl MonitorPort {
-    /// The highest p.
+    /// The highest `-M` port: the echo port above it must exist.
     const HIGHEST: i64 = 65534;
 
     /// Reads the value.

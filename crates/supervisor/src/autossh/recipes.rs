@@ -53,7 +53,7 @@ impl Recipe {
         }
     }
 
-    /// As the face would, without the ssh_config of whoever runs the tests.
+    /// As the face would, without the ssh_config of the account that runs the tests.
     fn planned(&self) -> Result<StartPlan, String> {
         let invocation = self.invocation();
         assert_eq!(invocation.dialect == Dialect::Ssh, self.name.contains("ssh itself"), "{}", self.name);

@@ -34,7 +34,6 @@ pub(super) const FAILED: u8 = 1;
 /// How long the goodbye may take: cancelling the remote forwards, and SSH's own last word.
 const GOODBYE: Duration = Duration::from_secs(4);
 
-/// What a run is given.
 pub(super) struct RunSetup {
     pub(super) spec: TunnelSpec,
     pub(super) max_start: Option<u32>,

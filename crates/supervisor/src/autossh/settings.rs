@@ -17,13 +17,13 @@ use crate::sshconfig::{self, ConfigFiles, FileCache, HostFacts, LogLevel, ProxyR
 /// ssh has no limit over a whole login; sshd has (LoginGraceTime, 120 s by default), and a person may be typing.
 const LOGIN_GRACE: Duration = Duration::from_secs(120);
 
-/// ServerAliveInterval with `BatchMode yes`, in Debian's ssh: nobody is there to see that it hangs.
+/// ServerAliveInterval with `BatchMode yes`, in Debian's ssh: no user is there to see that it hangs.
 const BATCH_SERVER_ALIVE_INTERVAL: Duration = Duration::from_secs(300);
 
 /// What its log and messages call the tunnel.
 pub(super) const NAME: &str = "autossh";
 
-/// What is said to somebody who wants a shell.
+/// Printed for a command line that asks for a shell.
 pub(crate) const NO_FORWARD: &str =
     "there is no forward to keep: name one with -L, -R or -D, or in the Host block; for a shell use ssh";
 
@@ -34,7 +34,7 @@ pub(crate) struct TranslationInput<'a> {
     pub(crate) monitor: MonitorPort,
 }
 
-/// Somebody sits at the terminal.
+/// A user is at the terminal.
 pub(crate) struct Interactive {
     pub(crate) asker: PrompterHandle,
 }
@@ -45,7 +45,6 @@ pub(crate) struct TranslatedTunnel {
     pub(crate) notes: Vec<String>,
     /// What ssh says while it reads its files.
     pub(crate) said_by_ssh: Vec<SshLine>,
-    /// How much ssh would say.
     pub(crate) log_level: LogLevel,
 }
 
@@ -195,13 +194,13 @@ fn times(spec: &mut TunnelSpec, wanted: &TranslationInput<'_>) {
     if !environment.fast {
         // As without an ssh: who connects meanwhile is refused.
         spec.outage.during_outage = DuringOutage::Refuse;
-        // ssh connects to no target before somebody wants it.
+        // ssh connects to no target before a connection is forwarded.
         spec.probe = ProbeSpec::Off;
     }
 }
 
-/// Whoever sits at the terminal says what no file does. Each host has the manners that its own lines say, but a batch is
-/// one for its jump hosts too.
+/// The user at the terminal answers what no file does. Each host has the interactive options of its own lines, but a
+/// batch is one for its jump hosts too.
 fn ask(session: &mut SessionSpec, resolved: &Resolved, asker: &PrompterHandle) {
     let interactive = &resolved.interactive;
     if interactive.batch_mode {

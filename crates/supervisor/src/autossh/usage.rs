@@ -45,7 +45,7 @@ mod tests {
         let (_, environment) = text.split_once("Environment:").unwrap();
         let mut real: BTreeSet<&str> = environment.lines().filter_map(|line| line.split_whitespace().next()).collect();
         assert!(real.contains(FAST), "{real:?}");
-        // Taken so that old lines work, and no use to anyone who writes a new one; and the service manager's own.
+        // Taken so that old lines work, and of no use in new ones; and the service manager's own.
         real.extend(["AUTOSSH_PATH", "NOTIFY_SOCKET"]);
         assert_eq!(items(&section(AUTOSSH, "ENVIRONMENT"), "Ev").into_iter().collect::<BTreeSet<_>>(), real);
     }

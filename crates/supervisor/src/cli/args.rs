@@ -104,7 +104,8 @@ pub(super) enum Verb {
         #[arg(value_name = "NAME")]
         name: String,
     },
-    /// Print what happened: changes of phase and readiness, orders, reloads and changes of the network, with their causes
+    /// Print what happened: changes of phase and readiness, orders, reloads and changes of the network, with their
+    /// causes
     Events {
         /// Only of these, and of tunneld as a whole
         #[arg(value_name = "NAME")]
@@ -127,7 +128,8 @@ pub(super) enum Verb {
         #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
         timeout: Duration,
     },
-    /// Start tunnels, and wait until they are ready; exit 1 when they are not in time, or cannot become it by themselves
+    /// Start tunnels, and wait until they are ready; exit 1 when they are not in time, or cannot become it by
+    /// themselves
     Start {
         #[command(flatten)]
         which: StartArgs,
@@ -198,7 +200,6 @@ pub(super) struct StartArgs {
     pub(super) no_block: bool,
 }
 
-/// What is imported.
 #[derive(Debug, Subcommand)]
 pub(super) enum ImportFrom {
     /// Host aliases of ssh_config, with their forwards

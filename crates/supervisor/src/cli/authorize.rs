@@ -21,7 +21,6 @@ use crate::supervise;
 use install::Install;
 use report::ServerReport;
 
-/// Which tunnel, and from where.
 #[derive(Debug, clap::Args)]
 pub(super) struct AuthorizeArgs {
     /// The tunnel

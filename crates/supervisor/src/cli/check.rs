@@ -62,7 +62,7 @@ fn to_text(desired: &Desired) -> String {
 
 const METRICS_OPEN: &str = "everyone who reaches this address over the network can read the metrics, the status and the page: there is no login";
 
-/// What a device needs.
+/// What a device forward needs on this machine.
 const DEVICE: &str = "it needs CAP_NET_ADMIN, or a device made beforehand with `ip tuntap add dev tun0 mode tun user NAME` (tap \
      for ethernet); addresses are for `ip` or systemd-networkd to set, on both sides; the server's sshd_config needs PermitTunnel";
 

@@ -10,7 +10,6 @@ use crate::control::{self, EventLines, LogLine, Request, Response};
 use crate::history::TunnelHistory;
 use crate::supervise::snapshot::Status;
 
-/// Where the daemon is.
 #[derive(Debug)]
 pub(super) struct DaemonAddress {
     socket: PathBuf,

@@ -17,7 +17,7 @@ use stage::DemoStage;
 /// All of it, on the slowest machine; then the demonstration has failed.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// How long the server is away: a few starts fail meanwhile, and nobody has to wait long.
+/// How long the server is away: a few starts fail meanwhile, and the demo stays short.
 const OUTAGE: Duration = Duration::from_millis(1500);
 
 pub(super) fn run() -> Result<u8, Problem> {

@@ -97,7 +97,7 @@ impl Problem {
             format!("tunneld: {self}\n")
         };
         let hint = self.hint().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
-        // There is nobody left to tell when this fails.
+        // A failure of this cannot be reported anywhere.
         let _ = io::stderr().write_all(printable(&(text + &hint)).as_bytes());
         self.exit_code()
     }

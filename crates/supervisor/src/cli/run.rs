@@ -32,7 +32,6 @@ pub(super) enum ConfigSource {
     File(PathBuf),
     /// Made of something else than a file: a reload finds the same.
     Text {
-        /// What it is called.
         name: PathBuf,
         text: String,
         /// What was read otherwise than a user may expect: told at the start.
@@ -145,8 +144,8 @@ pub(super) fn run_by(global: &GlobalArgs, source: ConfigSource) -> Result<u8, Pr
     stopped
 }
 
-/// As root with `user` in the config: that user from here on, but for the right to bind low ports. The folders in /run that
-/// only root can make are made for it before.
+/// As root with `user` in the config: that user from here on, but for the right to bind low ports. The folders in /run
+/// that only root can make are made for it before.
 fn become_user(source: &ConfigSource, overrides: &Overrides) -> Result<bool, Problem> {
     let ConfigSource::File(file) = source else { return Ok(false) };
     if !geteuid().is_root() {
@@ -187,7 +186,8 @@ pub(super) fn overrides(global: &GlobalArgs) -> Overrides {
     }
 }
 
-/// The daemon's own file, or another one that a plan is asked about. A confined daemon refuses what it could not follow.
+/// The daemon's own file, or another one that a plan is asked about. A confined daemon refuses what it could not
+/// follow.
 fn loader(own: ConfigSource, overrides: Overrides, reach: Option<Reach>) -> Loader {
     Arc::new(move |other| {
         let loaded = match other {

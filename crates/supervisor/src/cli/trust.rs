@@ -24,7 +24,6 @@ use verdict::{Confirmation, ShownKey, TrustVerdict};
 /// As ssh asks until it is yes or no; an answer that is neither this often is a no.
 const MAX_UNCLEAR_ANSWERS: usize = 16;
 
-/// Whose key to trust.
 #[derive(Debug, clap::Args)]
 pub(super) struct TrustArgs {
     /// The server: a host of the config, also a jump host, a tunnel's name, or a host as after `ssh`

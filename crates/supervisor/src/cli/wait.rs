@@ -11,7 +11,7 @@ use super::render;
 use crate::control::{ClientError, Request, Response};
 use crate::exit;
 
-/// How long a daemon may take to begin: `tunneld & tunneld wait NAME` works, and a daemon that nobody started is
+/// How long a daemon may take to begin: `tunneld & tunneld wait NAME` works, and a daemon that was not started is
 /// missed soon. A start takes some 10 ms, a hundred times that on a machine that boots.
 const STARTING: Duration = Duration::from_secs(2);
 
@@ -35,7 +35,7 @@ pub(super) fn run(daemon: &DaemonAddress, names: Vec<String>, timeout: Duration)
     print(&text).map(|()| exit::NO)
 }
 
-/// Asks until somebody is there to answer.
+/// Asks until a daemon answers.
 fn patiently(until: Instant, ask: impl Fn() -> Result<Response, Problem>) -> Result<Response, Problem> {
     loop {
         match ask() {

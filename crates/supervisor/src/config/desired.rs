@@ -18,11 +18,11 @@ pub struct Desired {
 /// Settings of the daemon itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Global {
-    /// The main file.
+    /// The main config file.
     pub config: PathBuf,
     /// Where to write our pid, if anywhere.
     pub pid_file: Option<PathBuf>,
-    /// Where the control socket is.
+    /// Path of the control socket.
     pub control_socket: PathBuf,
     /// Where the history is kept across restarts, if anywhere.
     pub state_directory: Option<PathBuf>,
@@ -36,7 +36,7 @@ pub struct Global {
     pub confine: Confine,
     /// What reading the config has read and run besides its main file.
     pub reading: ReadOptions,
-    /// Logging.
+    /// The `[log]` table.
     pub log: LogSpec,
     /// `metrics.listen`: where metrics, readiness and the page are served over HTTP, if anywhere.
     pub metrics: Option<Listen>,
@@ -66,9 +66,9 @@ pub struct ReadOptions {
 /// `[log]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSpec {
-    /// What is logged.
+    /// Level or filter.
     pub level: LogLevelSpec,
-    /// How lines look.
+    /// Format of a log line.
     pub format: LogFormat,
 }
 
@@ -102,7 +102,7 @@ pub enum LogFormat {
 /// One tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TunnelSpec {
-    /// Unique.
+    /// Unique name.
     pub name: String,
     /// False: known, not started.
     pub enabled: bool,
@@ -282,7 +282,7 @@ pub enum ProbeSpec {
 /// `backoff`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BackoffSpec {
-    /// Which formula.
+    /// The formula of the waits.
     pub kind: BackoffKind,
     /// First delay.
     pub min: Duration,

@@ -52,12 +52,12 @@ impl ConfigError {
         }
     }
 
-    /// What is wrong.
+    /// The error, without its position.
     pub fn what(&self) -> &str {
         &self.what
     }
 
-    /// What to do about it.
+    /// How to correct it.
     pub fn hint(&self) -> &str {
         &self.hint
     }

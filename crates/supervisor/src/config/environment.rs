@@ -10,7 +10,7 @@ use crate::sshconfig::{HostFacts, System};
 const SERVICE_FOLDER: &str = "/run/tunneld";
 const CONTROL_SOCKET: &str = "control.sock";
 
-/// The config of the system's daemon, and of anyone who has none of their own.
+/// The config of the system's daemon, and of accounts that have none of their own.
 const SYSTEM_CONFIG: &str = "/etc/tunneld.toml";
 
 /// Variables, user name and home.
@@ -106,7 +106,7 @@ impl Environment {
         Some(PathBuf::from(list.split(':').next().unwrap_or(list)))
     }
 
-    /// Where the control socket is unless somebody says otherwise: in systemd's RuntimeDirectory=, in the user's
+    /// Where the control socket is by default: in systemd's RuntimeDirectory=, in the user's
     /// runtime folder, in /run.
     pub(super) fn control_socket(&self) -> PathBuf {
         let folder = match (self.variable("RUNTIME_DIRECTORY"), self.variable("XDG_RUNTIME_DIR")) {
@@ -134,7 +134,7 @@ impl Environment {
         if exists(&own) { own } else { PathBuf::from(SYSTEM_CONFIG) }
     }
 
-    /// Where a client looks for it: there, or where a system service has it. Somebody who is logged in has a runtime
+    /// Where a client looks for it: there, or where a system service has it. A user who is logged in has a runtime
     /// folder of their own, root too.
     pub(super) fn control_socket_of_daemon(&self, exists: impl Fn(&Path) -> bool) -> PathBuf {
         let own = self.control_socket();

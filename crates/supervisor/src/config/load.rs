@@ -87,8 +87,8 @@ pub fn own_config() -> PathBuf {
     Environment::of_this_process().own_config(geteuid().is_root())
 }
 
-/// The names of the tunnels in a config and the files that it includes, whatever else is wrong there; none where it cannot
-/// be read. Resolves nothing, so no command of ssh_config runs.
+/// The names of the tunnels in a config and the files that it includes, whatever else is wrong there; none where it
+/// cannot be read. Resolves nothing, so no command of ssh_config runs.
 pub fn names_in(path: &Path) -> Vec<String> {
     let text = file::read_regular(path).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let Some(text) = text else { return Vec::new() };
@@ -134,14 +134,14 @@ pub fn control_socket_of(path: &Path) -> Result<PathBuf, ConfigErrors> {
 /// What a daemon that starts as root needs to know before it reads its config as another user.
 #[derive(Debug)]
 pub struct RootStart {
-    /// Whom it becomes.
+    /// The account that it becomes.
     pub user: nix::unistd::User,
     /// Where its pidfile and its control socket will be.
     pub runtime_files: Vec<PathBuf>,
 }
 
-/// Reads `user` and the paths of the runtime files, and nothing else. `None` without `user`, and for a pipe, which can be
-/// read only once.
+/// Reads `user` and the paths of the runtime files, and nothing else. `None` without `user`, and for a pipe, which can
+/// be read only once.
 ///
 /// # Errors
 /// The file may be written by others than root, or one of the keys is wrong.

@@ -1,5 +1,5 @@
-//! What `log.level` may hold: a level, or a list of `TARGET=LEVEL` such as `info,tunnel_engine=debug`. Filters by span or
-//! field, which other programs on `tracing` take, are refused: they need a regular-expression engine.
+//! What `log.level` may hold: a level, or a list of `TARGET=LEVEL` such as `info,tunnel_engine=debug`. Filters by span
+//! or field, which other programs on `tracing` take, are refused: they need a regular-expression engine.
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
@@ -14,9 +14,9 @@ const HINT: &str = "write error, warn, info, debug or trace, or a filter such as
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub struct LogFilterError {
-    /// What is wrong.
+    /// The error.
     pub what: String,
-    /// What to write instead.
+    /// How to write it.
     pub hint: String,
 }
 

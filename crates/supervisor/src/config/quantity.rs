@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::value::{ReadResult, Value};
 
-/// Deadlines are `now + duration`: far below what overflows a clock, far above what anybody waits.
+/// Deadlines are `now + duration`: far below the overflow of a clock, far above any useful wait.
 pub(crate) const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A number of seconds, or a string with units.

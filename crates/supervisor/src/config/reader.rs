@@ -29,7 +29,6 @@ impl<'a> TableReader<'a> {
         self.layers.first().and_then(|layer| layer.get(key))
     }
 
-    /// Where the top layer begins.
     pub(super) fn header(&self) -> Option<SourceSpan> {
         self.layers.first().map(|layer| layer.span.clone())
     }

@@ -1,9 +1,9 @@
 //! The table of the keys of a tunnel: each is told here once, in one row.
 //!
 //! A row ([`SettingKey`]) has the key's name in TOML and in ssh_config, its type with its bounds and its place in a
-//! [`TunnelSpec`] ([`Field`]), whether a jump host has it and takes it over ([`Jump`]), what a reload does with a change
-//! ([`ReloadEffect`]), when an import writes it ([`Import`]), its default as the example config writes it, and one line of
-//! documentation. What reads, merges, compares and writes settings goes through the rows:
+//! [`TunnelSpec`] ([`Field`]), whether a jump host has it and takes it over ([`Jump`]), what a reload does with a
+//! change ([`ReloadEffect`]), when an import writes it ([`Import`]), its default as the example config writes it, and
+//! one line of documentation. What reads, merges, compares and writes settings goes through the rows:
 //!
 //! ```text
 //! TOML ───────► resolve::toml ──┐
@@ -95,11 +95,11 @@ pub struct SettingKey {
     pub keyword: Option<&'static str>,
     /// Its type, its bounds and its place.
     pub(crate) field: Field,
-    /// What it is to a jump host.
+    /// Its meaning in a table of a jump host.
     pub jump: Jump,
     /// What a reload does with a change.
     pub reload: ReloadEffect,
-    /// When an import writes it.
+    /// When `tunneld import` writes it.
     pub import: Import,
     /// What holds where it is not set, as TOML; `None` where no value stands for that.
     pub default: Option<&'static str>,
@@ -107,7 +107,7 @@ pub struct SettingKey {
     pub doc: &'static str,
 }
 
-/// What a key is to a jump host.
+/// The meaning of a key in a table of a jump host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Jump {
     /// A jump host has no such key.
@@ -137,7 +137,7 @@ pub enum ReloadEffect {
     NewSession,
 }
 
-/// When an import writes a key.
+/// When `tunneld import` writes a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Import {
     /// Where it is set to something else than the default.
@@ -146,7 +146,7 @@ pub enum Import {
     Set,
 }
 
-/// Where a value is in a tunnel.
+/// Accessor of a value of a tunnel.
 pub(crate) type At<T> = fn(&mut TunnelSpec) -> &mut T;
 
 /// The type of a value, its bounds, and where it is in a tunnel.

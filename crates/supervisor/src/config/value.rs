@@ -100,7 +100,7 @@ impl<'a> Value<'a> {
 
     /// The number, where the value is one.
     pub(super) fn as_f64(self) -> Option<f64> {
-        #[expect(clippy::cast_precision_loss, reason = "nobody writes a duration or a factor of 2^53")]
+        #[expect(clippy::cast_precision_loss, reason = "durations and factors are far below 2^53")]
         let whole = |integer: &toml::de::DeInteger<'_>| {
             i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|number| number as f64)
         };
@@ -170,7 +170,6 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// The whole file.
     pub(super) fn of_file(source: &'a Arc<SourceFile>, table: &'a DeTable<'a>) -> Self {
         Self { span: SourceSpan { source: source.clone(), span: 0..0 }, source, table }
     }

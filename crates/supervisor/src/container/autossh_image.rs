@@ -14,7 +14,6 @@ const KNOWN_HOSTS_FILE: &str = "/known_hosts";
 const ALIVE_INTERVAL: &str = "10";
 const ALIVE_COUNT_MAX: &str = "3";
 
-/// Which way the tunnel goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Local,

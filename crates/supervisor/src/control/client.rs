@@ -18,35 +18,35 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Longest line of an event: its message is bounded, its tunnel has a name of the config.
 const MAX_EVENT_BYTES: u64 = 64 * 1024;
 
-/// Why there is no answer. All of these are exit 3: for whoever asks, no daemon answers.
+/// Why there is no answer. All of these are exit 3: no daemon answers.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody listens.
+    /// No process listens.
     #[error("no tunneld answers on `{}`: {source}", socket.display())]
     NoDaemon {
-        /// The control socket.
+        /// Path of the control socket.
         socket: PathBuf,
         /// The kernel's word.
         source: io::Error,
     },
-    /// Somebody listened, and then no whole answer came.
+    /// A process listened, and no whole answer came.
     #[error("tunneld on `{}` went away before it answered: {source}", socket.display())]
     NoAnswer {
-        /// The control socket.
+        /// Path of the control socket.
         socket: PathBuf,
-        /// What happened.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The connection on which events were followed is closed.
     #[error("tunneld on `{}` has ended, or it cut this reader, which did not read for long", socket.display())]
     EventsEnded {
-        /// The control socket.
+        /// Path of the control socket.
         socket: PathBuf,
     },
     /// Upgraded, and not restarted.
     #[error("tunneld on `{}` is another version (control protocol {daemon}, this command speaks {VERSION})", socket.display())]
     OtherVersion {
-        /// The control socket.
+        /// Path of the control socket.
         socket: PathBuf,
         /// The daemon's protocol.
         daemon: u32,
@@ -54,7 +54,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// What to do next.
+    /// How to mend it.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NoDaemon { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {

@@ -23,7 +23,7 @@ pub const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
 pub struct RequestLine {
     /// The client's [`VERSION`].
     pub version: u32,
-    /// What is asked.
+    /// The request.
     pub request: Request,
 }
 
@@ -32,7 +32,7 @@ pub struct RequestLine {
 pub struct ResponseLine {
     /// The daemon's [`VERSION`].
     pub version: u32,
-    /// The answer.
+    /// The response.
     pub response: Response,
 }
 
@@ -91,12 +91,12 @@ pub enum Request {
     },
     /// How one tunnel is; the client makes the paragraph. Answered with [`Response::Status`] of that one.
     Why {
-        /// Which.
+        /// Name of the tunnel.
         name: String,
     },
     /// What was logged of one tunnel lately. Answered with [`Response::Log`].
     Log {
-        /// Which.
+        /// Name of the tunnel.
         name: String,
     },
     /// The last 24 hours of the named tunnels. Answered with [`Response::History`], in the config's order.
@@ -147,7 +147,7 @@ pub enum Request {
     },
 }
 
-/// Which events.
+/// Filter of `Request::Events`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EventsRequest {
     /// Of these tunnels, and of tunneld as a whole. None: all.
@@ -199,7 +199,7 @@ impl Request {
     }
 }
 
-/// What can be answered.
+/// A response of the daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Response {
@@ -229,7 +229,7 @@ pub enum Response {
     Done,
     /// To `Reload` and `Plan`.
     Plan {
-        /// The steps.
+        /// The steps, in order.
         plan: PlanReport,
     },
     /// To `Reload` and `Plan`: the config was refused; nothing changed.
@@ -266,7 +266,7 @@ pub struct LogLine {
     pub message: String,
 }
 
-/// Why a request was refused.
+/// The reason for refusing a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
@@ -306,11 +306,11 @@ pub struct PlanReport {
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanStep {
-    /// Which tunnel.
+    /// Name of the tunnel.
     pub tunnel: String,
     /// Which forward, as `-L`, `-R` or `-D` and its text; null: the tunnel itself.
     pub forward: Option<String>,
-    /// What happens to it.
+    /// The action.
     pub action: PlanAction,
     /// Live connections that the step ends.
     pub connections: u64,
@@ -319,11 +319,11 @@ pub struct PlanStep {
     pub reason: String,
 }
 
-/// What a step does.
+/// The action of a step of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanAction {
-    /// Nothing.
+    /// No change.
     Keep,
     /// Applied without a new session.
     Retune,

@@ -62,10 +62,8 @@ impl ControlServer {
     }
 }
 
-/// What all conversations use.
 struct ServerShared {
     commands: mpsc::Sender<Command>,
-    /// Where events are followed.
     history: Recorder,
     followers: Semaphore,
     log: Mutex<LogLimiter>,
@@ -132,7 +130,7 @@ async fn serve(
     stream.into_std().ok().map(OwnedFd::from)
 }
 
-/// `None`: there is nobody left to answer.
+/// `None`: the client has gone.
 async fn converse(stream: &mut UnixStream, shared: &ServerShared) -> Option<Response> {
     let line = match timeout(READ_TIMEOUT, read_line(stream)).await {
         Ok(Ok(line)) if line.is_empty() => return None,
@@ -202,7 +200,7 @@ pub(super) async fn gone(stream: &UnixStream) {
         }
         match stream.try_read(&mut scrap) {
             Ok(0) => break,
-            // One request a connection: what follows it is nobody's.
+            // One request a connection: what follows it is ignored.
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return,

@@ -34,9 +34,9 @@ pub enum BindError {
     /// Exit 73.
     #[error("cannot create control socket `{}`: {source}", path.display())]
     CannotCreate {
-        /// Where.
+        /// Path of the socket.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
@@ -89,7 +89,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 /// Two instances that start at once must not both find the same file dead: the folder is locked while one looks and
-/// binds. Not where anybody may write (and so lock): there, sockets of ours do not belong, and we must not hang.
+/// binds. Not where every user may write (and so lock): there, sockets of ours do not belong, and we must not hang.
 fn take_turn(path: &Path) -> io::Result<Option<File>> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,

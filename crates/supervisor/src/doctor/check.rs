@@ -32,7 +32,7 @@ pub struct DoctorReport {
 /// One tunnel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Examined {
-    /// Its name.
+    /// Name of the tunnel.
     pub name: String,
     /// `user@host:port`.
     #[serde(skip)]
@@ -44,11 +44,11 @@ pub struct Examined {
 /// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// Which.
+    /// Identifier of the check.
     pub check: &'static str,
     /// Of what: a file, an address, a server, a key, a forward.
     pub subject: String,
-    /// What came of it.
+    /// Result of the check.
     pub verdict: CheckResult,
     /// Who did what; of a skipped check, why.
     pub message: String,
@@ -56,11 +56,11 @@ pub struct Check {
     pub action: Option<String>,
 }
 
-/// What came of a check.
+/// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum CheckResult {
-    /// Fine.
+    /// Nothing to do.
     Pass,
     /// The tunnel, or a part of it, does not work.
     Fail,

@@ -29,7 +29,6 @@ pub(super) struct DaemonForward {
     pub(super) pid: u32,
     /// `up pending down stale unverified`.
     pub(super) state: String,
-    /// Why it is not up.
     pub(super) message: Option<String>,
 }
 

@@ -44,7 +44,6 @@ pub(super) enum ListenResult {
         /// At an address that is not loopback's first, for a forward that is to listen on all.
         outside: Option<ProbeResult>,
     },
-    /// The server refused.
     Refused(ListenRefusal),
     /// It did not answer.
     Silent(String),
@@ -56,7 +55,6 @@ pub(super) enum ListenResult {
 
 /// Why the server may have refused to listen.
 pub(super) struct ListenRefusal {
-    /// Its words.
     pub(super) error: ForwardError,
     /// What the login's shell saw there.
     pub(super) holder: Result<PortHolder, String>,

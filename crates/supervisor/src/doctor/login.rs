@@ -28,9 +28,7 @@ const BANNER_KINDS: [FailureKind; 4] =
 pub(super) struct LoginReport<'a> {
     /// To whom.
     pub(super) spec: &'a SessionSpec,
-    /// Its notes.
     pub(super) steps: &'a [Noted],
-    /// Why there is no session.
     pub(super) failure: Option<&'a Failure>,
     /// Addresses that it did not need, each tried by itself.
     pub(super) others: &'a [(SocketAddr, Result<(), String>)],

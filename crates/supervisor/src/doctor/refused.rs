@@ -1,5 +1,5 @@
-//! Why a server refused to listen or to connect, from all that was seen: pure. OpenSSH says the same of every policy, and
-//! of a port that is taken nothing at all; what else the login may do tells the causes apart.
+//! Why a server refused to listen or to connect, from all that was seen: pure. OpenSSH says the same of every policy,
+//! and of a port that is taken nothing at all; what else the login may do tells the causes apart.
 
 use tunnel_engine::forward::ProbeFailureKind;
 use tunnel_engine::spec::{Connect, Listen};
@@ -12,7 +12,6 @@ const PRIVILEGED: std::ops::Range<u16> = 1..1024;
 
 /// What is known of the login beside the refusal.
 pub(super) struct LoginContext<'a> {
-    /// Who logged in.
     pub(super) user: &'a str,
     /// It may connect from the server.
     pub(super) may_connect: Option<bool>,

@@ -10,12 +10,12 @@ const MAX_MESSAGE: usize = 300;
 pub struct Cause {
     /// The kind of the failure; none where no failure is behind it, such as an operator's order.
     pub kind: Option<String>,
-    /// Who did what.
+    /// Which side did what, for a user.
     pub message: String,
 }
 
 impl Cause {
-    /// What no failure is behind.
+    /// A cause that is not a failure.
     pub fn without_kind(message: &str) -> Self {
         Self { kind: None, message: bounded(message) }
     }

@@ -14,13 +14,13 @@ pub struct Event {
     pub at: SystemTime,
     /// Which tunnel; null: tunneld as a whole.
     pub tunnel: Option<String>,
-    /// What.
+    /// Name of the event.
     pub event: EventName,
     /// Of a tunnel: the phase from then on.
     pub phase: Option<String>,
     /// The kind of the failure that is the cause, where one is.
     pub kind: Option<String>,
-    /// Who did what, for people.
+    /// Which side did what, for a user.
     pub message: String,
 }
 

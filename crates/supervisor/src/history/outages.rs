@@ -16,7 +16,6 @@ pub(super) struct PastOutage {
     pub(super) until: u64,
     /// Milliseconds, measured: less than from `from` to `until` where the machine slept or its clock was set.
     pub(super) length: u64,
-    /// What began it.
     pub(super) cause: Cause,
 }
 

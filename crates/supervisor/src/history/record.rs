@@ -26,7 +26,6 @@ pub(super) enum Availability {
     Ready,
 }
 
-/// What a change came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RecordChange {
     /// Another state, or another cause.
@@ -38,7 +37,6 @@ pub(super) struct RecordChange {
 #[derive(Debug)]
 pub(super) struct TunnelRecord {
     state: Availability,
-    /// When the record began.
     pub(super) begun: u64,
     /// Up to when time has been counted.
     counted: Moment,
@@ -58,7 +56,8 @@ impl TunnelRecord {
         }
     }
 
-    /// The tunnel is in this state from now on; `cause`: a failure that has not been told yet, or why the state changes.
+    /// The tunnel is in this state from now on; `cause`: a failure that has not been told yet, or why the state
+    /// changes.
     pub(super) fn change(&mut self, state: Availability, cause: Option<&Cause>, now: Moment) -> RecordChange {
         self.advance(now);
         let mut changed = RecordChange { is_news: self.state != state, ended: None };

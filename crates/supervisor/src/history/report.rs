@@ -10,7 +10,7 @@ use crate::tunnel::rfc3339;
 /// The last 24 hours of one tunnel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TunnelHistory {
-    /// Its name.
+    /// Name of the tunnel.
     pub name: String,
     /// Since when it is known, at most 24 h ago; RFC 3339.
     pub since: String,
@@ -35,17 +35,17 @@ pub struct OutageReport {
     pub seconds: f64,
     /// The kind of the failure that began it; null where it was none, such as an operator's restart.
     pub kind: Option<String>,
-    /// What began it.
+    /// The cause of its beginning.
     pub message: String,
 }
 
 /// Five minutes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SampleReport {
-    /// When it begins, RFC 3339.
+    /// Its beginning, RFC 3339.
     pub at: String,
-    /// The share of the wanted time in which the tunnel was ready, 0 to 1; null when it was not wanted, or tunneld did not
-    /// run.
+    /// The share of the wanted time in which the tunnel was ready, 0 to 1; null when it was not wanted, or tunneld did
+    /// not run.
     pub ready: Option<f64>,
     /// Round trip to the server, the last of these five minutes.
     pub rtt_ms: Option<f64>,

@@ -15,12 +15,12 @@ pub(super) const MAX_SAMPLES: usize = 288;
 
 const SAMPLE_MS: u64 = SAMPLE.as_millis() as u64;
 
-/// Twenty bytes: a tunnel has 288 of them, and there may be thousands of tunnels. Bytes need no more than the seven digits
-/// of an `f32` for a chart.
+/// Twenty bytes: a tunnel has 288 of them, and there may be thousands of tunnels. Bytes need no more than the seven
+/// digits of an `f32` for a chart.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Sample {
-    /// Milliseconds.
+    /// Milliseconds in which the tunnel was wanted up.
     pub(super) wanted: u32,
     /// Milliseconds of `wanted`.
     pub(super) ready: u32,

@@ -33,7 +33,6 @@ const SAFETY: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// What answers need.
 pub(super) struct AnswerContext {
     daemon: Arc<DaemonClient>,
     live: Arc<LivePage>,

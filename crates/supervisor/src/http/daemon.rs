@@ -22,7 +22,6 @@ pub(super) struct DaemonClient {
     last: Mutex<Option<(Instant, DaemonReport)>>,
 }
 
-/// How all tunnels are.
 #[derive(Clone)]
 pub(super) struct DaemonReport {
     pub(super) status: Arc<Status>,

@@ -1,5 +1,5 @@
-//! `/metrics`: a status in the words of Prometheus, in the format that the scraper asks for. Labels are bounded: names of
-//! tunnels and forwards from the config, phases, failure kinds and directions.
+//! `/metrics`: a status in the words of Prometheus, in the format that the scraper asks for. Labels are bounded: names
+//! of tunnels and forwards from the config, phases, failure kinds and directions.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,6 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::lifecycle::Phase;
 use crate::supervise::snapshot::{ForwardStatus, Status, TunnelStatus};
 
-/// How metrics are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     /// With its `# EOF`.
@@ -55,7 +54,6 @@ fn quality_of(range: &str) -> f64 {
     weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0))
 }
 
-/// The whole text.
 pub(super) fn write(status: Arc<Status>, format: Format) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Exposition { status, format }));

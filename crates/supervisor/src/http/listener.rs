@@ -54,7 +54,7 @@ pub(super) async fn run(mut wanted: watch::Receiver<Option<Listen>>, daemon: Arc
     }
 }
 
-/// Anyone who reaches this machine over the network can read what is served there.
+/// What is served there can be read from the network.
 pub fn is_open(listen: &Listen) -> bool {
     match listen {
         Listen::Unix(_) | Listen::Device { .. } | Listen::Tcp { bind: Bind::Default, .. } => false,

@@ -5,12 +5,10 @@ use serde::Serialize;
 use super::daemon::DaemonReport;
 use crate::supervise::snapshot::TunnelStatus;
 
-/// The answer.
 #[derive(Debug, Serialize)]
 pub(super) struct ReadyAnswer<'a> {
     /// All that were asked about are.
     pub(super) ready: bool,
-    /// How many were asked about.
     tunnels: usize,
     /// In the config's order.
     not_ready: Vec<NotReady<'a>>,
@@ -26,9 +24,8 @@ struct NotReady<'a> {
     since: &'a str,
     /// Of the last failure, or null.
     kind: Option<&'a str>,
-    /// Why, in words.
     message: String,
-    /// What to do next, or null.
+    /// How to mend it, or null.
     hint: Option<&'a str>,
     next_start_ms: Option<u64>,
 }

@@ -2,7 +2,6 @@
 
 use super::page::ASSETS;
 
-/// What there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HttpRoute<'a> {
     /// For people.

@@ -30,7 +30,7 @@ impl Account {
             return Self::here(facts);
         }
         let mut remarks = vec![format!(
-            "runs as {user} today: the files below are that account's, and whoever runs tunneld must be able to read them"
+            "runs as {user} today: the files below are that account's, and the account that runs tunneld must be able to read them"
         )];
         let home = facts.home_of(user).unwrap_or_else(|| {
             let home = PathBuf::from("/home").join(user);
@@ -43,7 +43,7 @@ impl Account {
         Self { facts, other: Some(home), remarks }
     }
 
-    /// The ssh_config of somebody else may be closed to us: then the system's alone is read, and that is told.
+    /// The ssh_config of another account may be unreadable: then the system's alone is read, and that is told.
     pub(super) fn passes_over(&self, named: &mut Option<String>) -> Option<String> {
         let own = self.other.as_ref().filter(|_| named.is_none())?.join(".ssh/config");
         let error = self.facts.read(&own).err().filter(|error| error.kind() == ErrorKind::PermissionDenied)?;
@@ -53,7 +53,7 @@ impl Account {
     }
 }
 
-/// Where a table says nothing, the files are those of whoever runs tunneld.
+/// Where a table says nothing, the files are those of the account that runs tunneld.
 pub(super) fn fill_in(resolved: &mut Resolved, account: &Account) {
     let Some(home) = &account.other else { return };
     let settings = &mut resolved.settings;

@@ -10,11 +10,9 @@ const BLANKS: [char; 3] = [' ', '\t', '\n'];
 /// A command with its environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Invocation {
-    /// Whose options follow.
     pub(crate) dialect: Dialect,
     /// `NAME=value` before the program, in order.
     pub(crate) environment: Vec<(String, String)>,
-    /// What follows the program.
     pub(crate) words: Vec<String>,
     /// What else is in the line, and is no part of the command.
     pub(super) around: Vec<String>,

@@ -150,7 +150,6 @@ impl KeyLines {
         self.remarks.push(text.into());
     }
 
-    /// The whole table.
     pub(crate) fn write(&self) -> String {
         let width = self.lines.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
         let remarks = self.remarks.iter().map(|remark| comment(remark));

@@ -13,7 +13,7 @@ use crate::autossh::monitor_port::MonitorPort;
 use crate::autossh::settings;
 use crate::sshconfig::{HostFacts, LogLevel, System};
 
-/// The TOML of a command line, run as whoever `facts` are of. Leading assignments are its environment; the program may
+/// The TOML of a command line, run as the account of `facts`. Leading assignments are its environment; the program may
 /// be left out.
 ///
 /// # Errors

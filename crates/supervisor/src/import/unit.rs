@@ -1,4 +1,4 @@
-//! The unit file of somebody's autossh or ssh: its commands with their environment, and what else it says. What a
+//! A unit file that runs autossh or ssh: its commands with their environment, and what else it says. What a
 //! setting means is said by systemd.service(5), systemd.exec(5) and systemd.unit(5).
 
 mod command;

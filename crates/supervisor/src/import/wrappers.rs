@@ -5,7 +5,7 @@ use super::command_line::assignment;
 /// Without a meaning for the tunnel.
 const PLAIN: &[&str] = &["nohup", "setsid", "exec", "command", "--", "-", "-l", "--login"];
 
-/// Programs that run another as somebody else.
+/// Programs that run a command as another account.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum UserSwitch {
     /// The account follows `-u`; without it, root.

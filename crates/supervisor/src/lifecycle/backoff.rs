@@ -9,7 +9,7 @@ use super::Policy;
 /// A schedule of waits: the first, how each grows over the one before it, and the longest.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Backoff {
-    /// The first wait.
+    /// The wait after the first failure.
     pub first: Duration,
     /// Each wait is this many times the one before it.
     pub factor: f64,
@@ -38,7 +38,7 @@ impl Backoff {
 }
 
 /// A server that drops logins at random under load (MaxStartups) frees a place as soon as one of them is through or
-/// gives up (LoginGraceTime, 2 min): seconds are enough at first, more only keeps its door blocked. It is asked at
+/// gives up (LoginGraceTime, 2 min): seconds are enough at first, more only keeps its slots taken. It is asked at
 /// least once a minute.
 pub const SERVER_BUSY: Backoff = Backoff::doubling(Duration::from_secs(5), Duration::from_secs(60));
 

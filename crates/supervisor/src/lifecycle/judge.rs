@@ -13,7 +13,6 @@ use super::backoff::{self, Backoff, QUICK_REDIALS, QUICK_WITHIN};
 /// count of its own, so that one does not lengthen the waits of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Streak {
-    /// How many ends.
     pub(super) failures: u32,
     /// Waits after starts that reached the server and failed, and after sessions that proved nothing; cleared by a
     /// proven session.
@@ -51,11 +50,9 @@ impl QuickRedials {
 /// How a session, or the attempt to have one, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SessionEnd {
-    /// Why.
     pub(super) kind: FailureKind,
     /// The start found no server.
     pub(super) unreached: Option<Unreached>,
-    /// When.
     pub(super) at: Instant,
     /// From the start of the attempt.
     pub(super) age: Duration,
@@ -69,7 +66,6 @@ pub(crate) struct SessionEnd {
     pub(super) starts_used_up: bool,
 }
 
-/// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Start again after this wait, which may be zero. `polite`: the server asked for it, so no change of policy
@@ -127,7 +123,7 @@ pub(super) fn judge(policy: &Policy, before: &Streak, end: &SessionEnd, draw: f6
 /// What kinds of failure mean to a judge. One arm a kind, so that a new kind needs a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FailureClass {
-    /// Wanted: nobody's fault.
+    /// Wanted, so no failure.
     Planned,
     /// The way to the server, or the session, broke.
     Loss,

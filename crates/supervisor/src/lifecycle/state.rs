@@ -82,11 +82,10 @@ impl MachineState {
 /// What an input asks of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Move {
-    /// Nothing.
+    /// No change.
     Stay,
     /// Begin a new run with a start, beside the end of what is being closed.
     Begin,
-    /// Start.
     Start,
     /// Start, unless the server asked for the wait.
     StartUnlessAsked,
@@ -98,7 +97,6 @@ pub(super) enum Move {
     Replace,
     /// The attempt began before this: keep it in mind.
     Remember,
-    /// The attempt succeeded.
     CameUp,
     /// The session is proven.
     Proven,

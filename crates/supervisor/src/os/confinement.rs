@@ -1,14 +1,14 @@
-//! The process confines itself: after its start it reads and writes what its config names and the system's own files, and
-//! runs no program (`confine`). The kernel holds it to that by Landlock, which goes to every thread and cannot be taken
-//! back, nor widened by a reload.
+//! The process confines itself: after its start it reads and writes what its config names and the system's own files,
+//! and runs no program (`confine`). The kernel holds it to that by Landlock, which goes to every thread and cannot be
+//! taken back, nor widened by a reload.
 //!
 //! ```text
 //! named (config → paths, pure) ─► rules (paths → folders, pure but for symbolic links) ─► kernel
 //!                                     └─► reach: is a reload's config within what was fixed at the start?
 //! ```
 //!
-//! Landlock's rules are about folders and what is below them, as they are at the start. So a file is reached through its
-//! folder: it may be replaced by a rename, as editors, `ssh-keygen` and known_hosts do. Sockets may be connected to
+//! Landlock's rules are about folders and what is below them, as they are at the start. So a file is reached through
+//! its folder: it may be replaced by a rename, as editors, `ssh-keygen` and known_hosts do. Sockets may be connected to
 //! anywhere: agents and the name service are.
 
 mod allowed;
@@ -25,14 +25,14 @@ use crate::config::{ConfigError, ConfigErrors, Confine, Desired, obstacle};
 pub use allowed::Reach;
 use rules::Rule;
 
-/// What came of it.
+/// Result of confining the process.
 #[derive(Debug)]
 pub enum ConfinementOutcome {
     /// `confine = "off"`.
     NotAsked,
     /// `confine = "auto"`, and why it was not done.
     NotDone(String),
-    /// Done.
+    /// The process is confined.
     Done(Confinement),
 }
 
@@ -104,7 +104,7 @@ impl ConfinementOutcome {
         }
     }
 
-    /// What a reload may name.
+    /// The paths that a reload may name.
     pub fn reach(self) -> Option<Reach> {
         match self {
             Self::Done(Confinement { config, rules, .. }) => Some(Reach::new(config, rules)),

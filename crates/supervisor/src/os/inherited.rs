@@ -9,9 +9,9 @@ use tunnel_engine::forward::ListenAddress;
 /// One that can be listened on.
 #[derive(Debug)]
 pub struct Inherited {
-    /// Where it listens.
+    /// Its listen address.
     pub address: ListenAddress,
-    /// What the manager calls it.
+    /// Its name in the service manager (FDNAME).
     pub name: String,
     /// The socket, closed on exec.
     pub socket: OwnedFd,
@@ -20,7 +20,8 @@ pub struct Inherited {
 /// Takes all of LISTEN_FDS that are meant for this process. To be called once, and before there are threads: it takes
 /// the variables out of the environment, so that no child believes that they are meant for it.
 pub fn take() -> Vec<Inherited> {
-    // Sets close-on-exec on all, and knows the names; listenfd makes owned sockets of the numbers, without `unsafe` here.
+    // Sets close-on-exec on all, and knows the names; listenfd makes owned sockets of the numbers, without `unsafe`
+    // here.
     let names = match sd_notify::listen_fds_with_names() {
         Ok(fds) => fds.map(|(_, name)| name).collect(),
         Err(error) => {

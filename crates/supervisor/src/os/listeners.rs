@@ -35,8 +35,8 @@ struct StoreState {
     left: HashMap<ListenAddress, OwnedFd>,
     /// From a socket unit. These are kept here, for a forward that a reload brings.
     lent: HashMap<ListenAddress, LentSocket>,
-    /// By their tunnels: network devices that were opened while this process had the right to. They are kept here until it
-    /// ends, for a tunnel that is stopped and started again.
+    /// By their tunnels: network devices that were opened while this process had the right to. They are kept here until
+    /// it ends, for a tunnel that is stopped and started again.
     devices: HashMap<(String, DeviceKind), OpenDevice>,
     /// This process ends, and perhaps another follows.
     leaving: bool,
@@ -146,7 +146,7 @@ impl SocketStore for KeptListeners {
     }
 }
 
-/// Removes a socket's file, unless somebody has put a living one in its place.
+/// Removes a socket's file, unless another process has put a living one in its place.
 fn remove_dead(path: &Path) {
     let answer = UnixStream::connect(path);
     if answer.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)

@@ -34,12 +34,12 @@ const LOG_INTERVAL: Duration = Duration::from_secs(600);
 /// How long the last words (STOPPING=1) may take at the end of the process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Speaks to the service manager, or to nobody when there is none.
+/// Notifies the service manager; does nothing when there is none.
 #[derive(Debug)]
 pub struct Notify {
     words: NotifySender,
     watchdog: Option<Duration>,
-    /// `None` when nobody listens.
+    /// `None` without a service manager.
     finished: Option<Receiver<()>>,
 }
 
@@ -100,7 +100,7 @@ impl Notify {
         }
     }
 
-    /// To nobody.
+    /// For a process without a service manager.
     pub fn disabled() -> Self {
         Self { words: NotifySender { queue: None, shared: Arc::default() }, watchdog: None, finished: None }
     }

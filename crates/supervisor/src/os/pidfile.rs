@@ -11,7 +11,7 @@ use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 
 use super::runtime_dir;
 
-/// Anybody may read it, as pidfiles are.
+/// Readable by all users, as pidfiles are.
 const MODE: u32 = 0o644;
 
 /// Longer than any pid with its line end.
@@ -27,13 +27,13 @@ pub struct Pidfile {
     file: File,
 }
 
-/// Why the pidfile is not ours.
+/// Why the pidfile cannot be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum PidfileError {
     /// Exit 69.
     #[error("another instance{} holds pidfile `{}`", pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), path.display())]
     Held {
-        /// The pidfile.
+        /// Path of the pidfile.
         path: PathBuf,
         /// Who holds it; unknown while it starts.
         pid: Option<u32>,
@@ -41,9 +41,9 @@ pub enum PidfileError {
     /// Exit 73.
     #[error("cannot create pidfile `{}`: {source}", path.display())]
     CannotCreate {
-        /// The pidfile.
+        /// Path of the pidfile.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
 }

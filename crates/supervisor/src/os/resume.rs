@@ -10,7 +10,6 @@ pub(super) const LOOK_EVERY: Duration = clock::BEAT;
 /// Less is the distance between two readings of two clocks.
 const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// The last reading.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wakefulness {
     boot: Duration,

@@ -12,11 +12,11 @@ const QUEUE: usize = 8;
 /// A signal that means something to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// Stop.
+    /// SIGTERM: stop.
     Term,
-    /// Stop.
+    /// SIGINT: stop.
     Int,
-    /// Reload.
+    /// SIGHUP: reload.
     Hup,
     /// Retry now.
     Usr1,

@@ -118,7 +118,7 @@ fn print(text: &str) {
     }
 }
 
-/// `None`: there is no terminal any more, or nobody who types.
+/// `None`: the terminal is gone, or its input has ended.
 fn read_line(prompt: &str, seen: bool) -> Option<Zeroizing<String>> {
     let mut tty = OpenOptions::new().read(true).write(true).open(TERMINAL).ok()?;
     let hidden = if seen { None } else { Some(Hidden::begin(tty.try_clone().ok()?)?) };
@@ -136,8 +136,8 @@ fn read_line(prompt: &str, seen: bool) -> Option<Zeroizing<String>> {
     Some(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
-/// While it lives, nothing that is typed is shown. It begins before the question is put: whoever types at once, a program
-/// most often, is not shown either.
+/// While it lives, nothing that is typed is shown. It begins before the question is put: a user who types at once, or a
+/// program most often, is not shown either.
 struct Hidden {
     tty: File,
     before: Termios,

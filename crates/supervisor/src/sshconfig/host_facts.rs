@@ -61,7 +61,7 @@ pub trait HostFacts {
 pub struct Text {
     /// What it holds. Bytes that are no UTF-8 are replaced.
     pub text: String,
-    /// Nobody but root and the account can have written it, the rule of ssh for `~/.ssh/config` and for included files.
+    /// Only root and the account can have written it, the rule of ssh for `~/.ssh/config` and for included files.
     pub trusted: bool,
 }
 
@@ -201,7 +201,7 @@ pub(crate) fn trusted_by(uid: Uid, metadata: &fs::Metadata) -> bool {
     ours && metadata.mode() & OTHERS_WRITE == 0 && group
 }
 
-/// A group that has the name of the file's owner and nobody else in it, as Debian's ssh has it.
+/// A group that has the name of the file's owner and no other member, as Debian's ssh has it.
 fn is_private(group: u32, owner: u32) -> bool {
     let group = Group::from_gid(Gid::from_raw(group)).ok().flatten();
     let owner = User::from_uid(Uid::from_raw(owner)).ok().flatten();

@@ -13,7 +13,7 @@ use crate::config::SourceFile;
 /// Diagnostics of ssh_config come after those of any number of config files.
 const FIRST_RANK: usize = 1 << 32;
 
-/// What was read so far.
+/// Files read so far, shared by all queries of one load.
 #[derive(Default)]
 pub struct FileCache {
     books: RefCell<HashMap<PathBuf, CachedFile>>,

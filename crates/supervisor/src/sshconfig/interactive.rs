@@ -2,12 +2,12 @@
 
 use super::options::Options;
 
-/// What the lines say about it.
+/// The options of a host that concern prompts and output.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InteractiveOptions {
-    /// `BatchMode`: nobody is asked for anything.
+    /// `BatchMode`: the user is asked for nothing.
     pub batch_mode: bool,
-    /// `StrictHostKeyChecking ask`, ssh's default: somebody says whether an unknown host key is the right one.
+    /// `StrictHostKeyChecking ask`, ssh's default: the user says whether an unknown host key is the right one.
     pub ask_host_key: bool,
     /// `NumberOfPasswordPrompts`.
     pub password_prompts: Option<u32>,

@@ -42,17 +42,17 @@ pub(super) enum Shape {
     Any,
 }
 
-/// What becomes of a value.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Meaning {
     /// It does what ssh_config(5) says.
     Followed,
-    /// It cannot change what a tunnel does: nothing to see on the line, nothing to run, nobody to ask.
+    /// It cannot change what a tunnel does: nothing to see on the line, nothing to run, nothing to ask.
     Harmless,
-    /// It would do something that is not done here, and a tunnel works without it: a note says so. These values, in lower
-    /// case, are its default or mean the same.
+    /// It would do something that is not done here, and a tunnel works without it: a note says so. These values, in
+    /// lower case, are its default or mean the same.
     Told { defaults: &'static [&'static str], why: &'static str },
-    /// It would change what a tunnel does and cannot be followed. These values, in lower case, are its default or mean the same.
+    /// It would change what a tunnel does and cannot be followed. These values, in lower case, are its default or mean
+    /// the same.
     Refused { defaults: &'static [&'static str], why: &'static str },
     /// Refused or told together with other keywords, in `refuse` and `notes`.
     Weighed,
@@ -61,7 +61,6 @@ pub(super) enum Meaning {
 /// What ssh says of a keyword that it has dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dropped {
-    /// Nothing.
     Silent,
     /// `Deprecated option`, with `-v`.
     Deprecated,
@@ -98,8 +97,8 @@ pub(super) fn accumulates(name: &str) -> bool {
 pub(super) fn did_you_mean(written: &str) -> Option<&'static str> {
     /// Below it, a guess misleads more often than it helps.
     const ALIKE: f64 = 0.7;
-    /// In bytes; longer than any keyword could be mistyped as: the comparison costs the product of the lengths, in time and in
-    /// memory.
+    /// In bytes; longer than any keyword could be mistyped as: the comparison costs the product of the lengths, in time
+    /// and in memory.
     const TOO_LONG: usize = 100;
     if written.len() > TOO_LONG {
         return None;

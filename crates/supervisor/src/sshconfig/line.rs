@@ -32,7 +32,6 @@ impl ConfigLine {
         SourceSpan { source: self.source.clone(), span: word.span.clone() }
     }
 
-    /// The arguments together.
     pub(super) fn arguments(&self) -> SourceSpan {
         match (self.words.first(), self.words.last()) {
             (Some(first), Some(last)) => {

@@ -11,7 +11,6 @@ use crate::config::SourceSpan;
 #[derive(Debug, Clone)]
 pub(super) struct OptionValue {
     pub(super) keyword: &'static Keyword,
-    /// Its words.
     pub(super) words: Vec<String>,
     /// All of it, for commands.
     pub(super) rest: String,

@@ -1,4 +1,4 @@
-//! What is asked of ssh_config: a host as somebody would type it after `ssh`, and what they would say beside it.
+//! What is asked of ssh_config: a host as it is typed after `ssh`, and the options beside it.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use super::options::OptionValue;
 use super::value;
 use crate::config::{ConfigError, SourceSpan};
 
-/// Which files are read.
+/// The ssh_config files of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigFiles {
     /// `~/.ssh/config`, then `/etc/ssh/ssh_config`.

@@ -16,7 +16,7 @@ use super::walk::{Included, ReadPass};
 use super::{forwards, settings};
 use crate::config::{ConfigError, SourceSpan};
 
-/// More servers in a row than anybody has: a chain this long bites its own tail.
+/// Far above real chains of jump hosts: a chain this long is a loop.
 const MAX_JUMP_HOSTS: usize = 8;
 
 /// What ssh would do for this host.

@@ -1,5 +1,5 @@
-//! Every keyword of OpenSSH's client, 9.2 to 10.5, Debian's and Red Hat's additions included, and what becomes of it. What sets a
-//! key of a tunnel is in the table of keys (`config::settings`).
+//! Every keyword of OpenSSH's client, 9.2 to 10.5, Debian's and Red Hat's additions included, and what becomes of it.
+//! What sets a key of a tunnel is in the table of keys (`config::settings`).
 
 use std::sync::LazyLock;
 
@@ -20,7 +20,8 @@ pub(super) static KEYWORDS: LazyLock<Vec<Keyword>> = LazyLock::new(|| {
     all
 });
 
-/// The form that a value of this type has in ssh_config; `None` where it is in `OTHERS`, or ssh_config has no such type.
+/// The form that a value of this type has in ssh_config; `None` where it is in `OTHERS`, or ssh_config has no such
+/// type.
 const fn shape(field: Field) -> Option<Shape> {
     Some(match field {
         Field::Flag(_) => Shape::Flag,
@@ -55,7 +56,7 @@ const fn shape(field: Field) -> Option<Shape> {
 /// Those that set no key by its row. `Host`, `Match` and `Include` are not values, and read by the walk.
 const OTHERS: &[Keyword] = &[
     told("AddKeysToAgent", Shape::Any, NO, "keys are not added to an agent"),
-    // A daemon has nobody to ask in any case; the autossh face has.
+    // A daemon cannot ask a user; the autossh frontend can.
     harmless("BatchMode", Shape::Flag),
     harmless("CanonicalDomains", Shape::Any),
     harmless("CanonicalizeFallbackLocal", Shape::Flag),
@@ -138,7 +139,7 @@ const OTHERS: &[Keyword] = &[
     followed("Tunnel", Shape::Choice(&["yes", "no", "true", "false", "point-to-point", "ethernet"])),
     followed("TunnelDevice", Shape::Device),
     followed("User", Shape::Word),
-    // `ask` is the same as no: there is nobody to ask.
+    // `ask` is the same as no: a daemon cannot ask a user.
     refused("VerifyHostKeyDNS", ASK, &["no", "false", "ask"], "host keys are looked up in files, not in the DNS"),
     told("VersionAddendum", Shape::Any, &["none"], "the version that the server is told is tunneld's own"),
     harmless("VisualHostKey", Shape::Flag),

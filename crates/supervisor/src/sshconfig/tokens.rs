@@ -10,7 +10,7 @@ use crate::config::{ConfigError, SourceSpan};
 /// What the tokens that most keywords take stand for.
 pub(super) struct Tokens {
     values: Vec<(char, String)>,
-    /// Letters that somebody else expands later: they stay as they are, and every other percent sign is doubled.
+    /// Letters that are expanded later, elsewhere: they stay as they are, and every other percent sign is doubled.
     later: &'static str,
 }
 
@@ -61,7 +61,7 @@ impl Tokens {
         Self { values, ..self }
     }
 
-    /// And these, which are left as they are, for somebody who expands what comes out once more.
+    /// And these, which are left as they are, for a program that expands the result once more.
     pub(super) fn leaving(&self, later: &'static str) -> Self {
         Self { values: self.values.clone(), later }
     }

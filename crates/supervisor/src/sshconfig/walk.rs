@@ -19,8 +19,8 @@ use crate::config::ConfigError;
 
 /// As ssh: deeper nesting is a file that includes itself.
 const DEEPEST: usize = 16;
-/// Files that are included for one host, each time counted. More is a few files that include each other: 16 levels of three
-/// lines each come to 43 million.
+/// Files that are included for one host, each time counted. More is a few files that include each other: 16 levels of
+/// three lines each come to 43 million.
 const MAX_INCLUDED: usize = 100_000;
 pub(crate) const SYSTEM_FILE: &str = "/etc/ssh/ssh_config";
 const SYSTEM_FOLDER: &str = "/etc/ssh";
@@ -46,7 +46,6 @@ pub(super) struct ReadPass<'a> {
     pub(super) included: Included,
 }
 
-/// How much was included.
 #[derive(Default)]
 pub(super) struct Included {
     files: usize,
@@ -54,7 +53,6 @@ pub(super) struct Included {
     ended: bool,
 }
 
-/// What holds for a whole file.
 #[derive(Clone, Copy)]
 struct Scope {
     /// It is the user's: `~` and relative paths are theirs.
@@ -79,7 +77,7 @@ impl ReadPass<'_> {
         }
     }
 
-    /// A file that was asked for by name must be there, and may belong to anybody.
+    /// A file that was asked for by name must be there, and may belong to any account.
     fn one(&mut self, path: &Path, scope: Scope) {
         if !self.open(path, scope, &mut true, false) {
             let what = "there is no such file";

@@ -26,7 +26,6 @@ impl Supervisor {
     }
 }
 
-/// What a reload did.
 pub(super) fn applied(report: &PlanReport) -> String {
     let changes: Vec<_> = report.steps.iter().filter(|step| step.action != PlanAction::Keep).collect();
     let mut told: Vec<String> = changes

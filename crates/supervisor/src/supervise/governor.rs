@@ -1,4 +1,4 @@
-//! Manners towards servers: starts to one server are paced over all tunnels together, so that two hundred tunnels
+//! Starts to one server are paced over all tunnels together, so that two hundred tunnels
 //! that come back at once trip neither MaxStartups (10:30:100 by default, sshd_config(5)) nor PerSourcePenalties.
 
 mod pacing;
@@ -28,7 +28,7 @@ struct GovernorShared {
 
 impl Governor {
     /// Waits for the turn of one start to every server that `spec` logs in to: its jump hosts too. `last_up` is when
-    /// the tunnel was up: those that were up most recently go first, for somebody is missing them.
+    /// the tunnel was up: those that were up most recently go first, as their users notice the outage.
     pub async fn permit(&self, spec: &SessionSpec, last_up: Option<Instant>) -> Permit {
         self.permit_at(&QueueEntry::default(), spec, last_up).await
     }

@@ -2,7 +2,8 @@
 //! be shown before it is made, and so that `apply(plan(a, b), a) == b` can be a test.
 //!
 //! The steps are in the order in which they must be made: what gives a listen address up comes before what takes one,
-//! so that a forward can move from one tunnel to another; a tunnel's tuning comes before the forwards that it applies to.
+//! so that a forward can move from one tunnel to another; a tunnel's tuning comes before the forwards that it applies
+//! to.
 
 mod apply;
 mod changes;
@@ -23,7 +24,7 @@ pub use apply::apply;
 /// The difference between two configs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// What to do, in this order.
+    /// The steps, in the order of execution.
     pub steps: Vec<Step>,
     /// Tunnels of which nothing changes, in the desired order.
     pub kept: Vec<String>,
@@ -36,45 +37,45 @@ pub enum Step {
     Global(GlobalChange),
     /// The tunnel is no longer in the config: stop and forget it.
     Stop {
-        /// Its name.
+        /// Name of the tunnel.
         tunnel: String,
     },
     /// Stop the tunnel, and keep it known.
     Disable {
-        /// Its name.
+        /// Name of the tunnel.
         tunnel: String,
     },
     /// Take a forward back, inside the living session. Its connections end.
     RemoveForward {
-        /// Its tunnel.
+        /// Name of the tunnel.
         tunnel: String,
         /// As applied.
         forward: Forward,
     },
     /// New policy, outage rule or limits. Touches neither the session nor any connection.
     Retune {
-        /// Its name.
+        /// Name of the tunnel.
         tunnel: String,
         /// All of them, as they should be.
         tuning: Tuning,
     },
     /// What only the next start reads, or what a tunnel that is not to run should remember. Touches nothing.
     NextSession {
-        /// Its name.
+        /// Name of the tunnel.
         tunnel: String,
         /// As it should be.
         session: Box<SessionSpec>,
     },
     /// Other hosts to fall back on, or the same with other keys. The session stays if its host is still one of them.
     Hosts {
-        /// Its name.
+        /// Name of the tunnel.
         tunnel: String,
         /// As they should be.
         fallbacks: Vec<SessionSpec>,
     },
     /// The session must be another one: its connections end.
     ReplaceSession {
-        /// Its name.
+        /// Name of the tunnel.
         tunnel: String,
         /// As it should be.
         session: Box<SessionSpec>,
@@ -83,7 +84,7 @@ pub enum Step {
     },
     /// Another connect address, kind or limit at the same listen address: for new connections. Living ones go on.
     RetuneForward {
-        /// Its tunnel.
+        /// Name of the tunnel.
         tunnel: String,
         /// As applied.
         from: Forward,
@@ -92,7 +93,7 @@ pub enum Step {
     },
     /// Add a forward, inside the living session.
     AddForward {
-        /// Its tunnel.
+        /// Name of the tunnel.
         tunnel: String,
         /// As it should be.
         forward: Forward,
@@ -101,14 +102,14 @@ pub enum Step {
     },
     /// The same forwards in another order. Touches nothing.
     ReorderForwards {
-        /// Their tunnel.
+        /// Name of the tunnel.
         tunnel: String,
         /// In the order they should have.
         forwards: Vec<Forward>,
     },
     /// Start a tunnel that was known and disabled.
     Enable {
-        /// Its name.
+        /// Name of the tunnel.
         tunnel: String,
     },
     /// A new tunnel. Started where it is enabled.
@@ -170,8 +171,8 @@ impl GlobalChange {
     }
 }
 
-/// What a tunnel takes over without a new session: the keys of which a reload retunes ([`ReloadEffect::Retune`]), and those
-/// that bind its forwards again by steps of their own ([`ReloadEffect::Reforward`]).
+/// What a tunnel takes over without a new session: the keys of which a reload retunes ([`ReloadEffect::Retune`]), and
+/// those that bind its forwards again by steps of their own ([`ReloadEffect::Reforward`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tuning(Box<TunnelSpec>);
 

@@ -28,13 +28,13 @@ use refused::Refused;
 
 use super::governor::Governor;
 
-/// How long one knock waits for an answer, its name lookup included; longer than any path needs.
+/// How long one probe waits for an answer, its name lookup included; longer than any path needs.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The same while knocks are few: the kernel must not repeat a SYN, as firewalls count each of them.
+/// The same while probes are few: the kernel must not repeat a SYN, as firewalls count each of them.
 const SINGLE_PROBE_TIMEOUT: Duration = Duration::from_millis(950);
 
-/// Knocks that have no answer yet. More than fit into their timeout come about only when a lookup hangs.
+/// Probes that have no answer yet. More than fit into their timeout come about only when a lookup hangs.
 const MAX_PROBES: usize = 4;
 
 /// The address that is asked, and from where.
@@ -46,7 +46,6 @@ pub enum Endpoint {
         server: String,
         /// Address, name or interface.
         bind: (Option<String>, Option<String>),
-        /// Which addresses of it count.
         family: AddressFamily,
     },
     /// Behind a jump host, asked over a session to it.
@@ -91,7 +90,7 @@ impl Endpoint {
 /// One tunnel that waits for its server.
 #[derive(Debug, Clone, Copy)]
 pub struct ReachabilityRequest {
-    /// Tunnels that were up most recently go first, for somebody is missing them.
+    /// Tunnels that were up most recently go first: their users notice the outage.
     pub last_up: Option<Instant>,
     /// Since when its server cannot be reached.
     pub away_since: Instant,
@@ -99,7 +98,7 @@ pub struct ReachabilityRequest {
     pub at_most_every: Duration,
 }
 
-/// Knocks for all tunnels. A cheap handle.
+/// Probes servers for all tunnels. A cheap handle.
 #[derive(Clone)]
 pub struct Reachability {
     shared: Arc<ReachabilityShared>,
@@ -121,7 +120,6 @@ struct WatchedEndpoints {
 struct EndpointWatch {
     /// By their number, which is their order of asking.
     waiters: BTreeMap<u64, WaitingTunnel>,
-    /// What the last dial was told.
     refused: Option<Refused>,
     _probing: AbortOnDropHandle<()>,
 }
@@ -137,8 +135,8 @@ impl Reachability {
         Self { shared: Arc::new(ReachabilityShared { dialer, governor, endpoints: Mutex::default() }) }
     }
 
-    /// Returns when a server can be reached again at `endpoint`, an address on the route of `spec`; with the connection,
-    /// for one of those who wait. Dropping the future ends the wait.
+    /// Returns when a server can be reached again at `endpoint`, an address on the route of `spec`; with the
+    /// connection, for one of those who wait. Dropping the future ends the wait.
     pub async fn back(&self, endpoint: Endpoint, spec: &SessionSpec, request: ReachabilityRequest) -> Option<Link> {
         let Some(hop) = first_hop(spec) else { return std::future::pending().await };
         let (tell, told) = oneshot::channel();
@@ -146,7 +144,7 @@ impl Reachability {
         let _subscription = ProbeSubscription { shared: self.shared.clone(), endpoint, id };
         match told.await {
             Ok(link) => link,
-            // The knocking broke off: whoever waits has its own next start.
+            // The probing broke off: each tunnel has a next start of its own.
             Err(_) => std::future::pending().await,
         }
     }
@@ -226,7 +224,7 @@ impl ReachabilityShared {
         // Stable: among equals, the first that asked.
         waiters.sort_by_key(|waiter| std::cmp::Reverse(waiter.request.last_up));
         for waiter in waiters {
-            // Whoever has just left leaves the link to the next.
+            // The receiver was dropped: the link goes to the next one.
             if let Err(untaken) = waiter.tell.send(link.take()) {
                 link = untaken;
             }
@@ -290,7 +288,7 @@ impl Drop for ProbeSubscription {
         let Some(watch) = endpoints.waiting.get_mut(&self.endpoint) else { return };
         watch.waiters.remove(&self.id);
         let empty = watch.waiters.is_empty();
-        // Outside the lock: it ends the knocking.
+        // Outside the lock: it ends the probing.
         let ended = if empty { endpoints.waiting.remove(&self.endpoint) } else { None };
         drop(endpoints);
         drop(ended);

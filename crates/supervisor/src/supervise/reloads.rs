@@ -15,7 +15,6 @@ use crate::control::{ErrorCode, Response};
 use crate::history::EventName;
 use crate::tunnel::Order;
 
-/// Who wants it.
 pub(super) enum ReloadOrigin {
     /// SIGHUP.
     Signal,

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The whole answer.
+/// The answer to `status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// Of tunneld.
     pub version: String,
     /// Of the daemon.
     pub pid: u32,
-    /// The config file.
+    /// Path of the config file.
     pub config: String,
     /// Counts applied configs, from 1.
     pub generation: u64,
@@ -36,7 +36,7 @@ pub struct OpenFilesStatus {
 /// One tunnel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TunnelStatus {
-    /// Its name.
+    /// Name of the tunnel.
     pub name: String,
     /// As the config has it. One that is not is known, and not started by itself.
     #[serde(default = "enabled")]
@@ -59,7 +59,7 @@ pub struct TunnelStatus {
     pub attempts: u64,
     /// `user@host:port`.
     pub server: String,
-    /// The living session.
+    /// The present session, if any.
     pub session: Option<SessionStatus>,
     /// The last failure, kept after recovery.
     pub last_failure: Option<FailureStatus>,
@@ -77,7 +77,7 @@ pub struct TunnelStatus {
     /// The same, from the listeners' peers.
     #[serde(default)]
     pub rate_out: Option<u64>,
-    /// Its forwards.
+    /// State of each forward, in the order of the config.
     pub forwards: Vec<ForwardStatus>,
 }
 
@@ -98,11 +98,12 @@ pub struct SessionStatus {
     /// Whether the key exchange withstands a quantum computer; null where a daemon of an earlier version answers.
     #[serde(default)]
     pub post_quantum: Option<bool>,
-    /// Cipher.
+    /// Name of the cipher.
     pub cipher: String,
     /// Type and fingerprint.
     pub host_key: String,
-    /// How the login was made: `publickey ~/.ssh/id_ed25519 SHA256:…`; null where a daemon of an earlier version answers.
+    /// How the login was made: `publickey ~/.ssh/id_ed25519 SHA256:…`; null where a daemon of an earlier version
+    /// answers.
     #[serde(default)]
     pub auth: Option<String>,
     /// Last round trip, in milliseconds; null before the first one.
@@ -118,9 +119,9 @@ pub struct FailureStatus {
     pub kind: String,
     /// Whether only a person can help.
     pub permanent: bool,
-    /// Who did what.
+    /// Which side did what.
     pub message: String,
-    /// What to do next.
+    /// How to mend it.
     pub hint: String,
     /// RFC 3339.
     pub at: String,
@@ -152,7 +153,7 @@ pub struct ForwardStatus {
     pub bytes_in: u64,
     /// From the listener's peer.
     pub bytes_out: u64,
-    /// Why it is not up.
+    /// The reason, if it is not up.
     pub message: Option<String>,
     /// The last connections of users that were refused, the newest first; at most five.
     #[serde(default)]

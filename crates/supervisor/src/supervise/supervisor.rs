@@ -33,7 +33,6 @@ const LOG_INTERVAL: Duration = Duration::from_secs(600);
 const LOG_BURST: u32 = 10;
 
 pub(super) struct Supervisor {
-    /// What is applied.
     pub(super) desired: Desired,
     pub(super) generation: u64,
     pub(super) started_at: SystemTime,
@@ -172,7 +171,7 @@ impl Supervisor {
     }
 
     pub(super) async fn run(mut self) -> Result<(), PidfileError> {
-        // So that nobody sees a tunnel before it has heard that it is to start.
+        // So that no status shows a tunnel before it has its order to start.
         self.tunnels.all_taken().wait().await;
         while !(self.stopping && (self.drain_at_once || self.tunnels.all_gone())) {
             self.look_around();
@@ -340,7 +339,7 @@ impl Supervisor {
         self.status = StatusLine { said: line, not_before: now + STATUS_EVERY, due: false };
     }
 
-    /// Feeds the watchdog of the service manager when everybody answered the questions of the last round.
+    /// Feeds the watchdog of the service manager when every tunnel answered the questions of the last round.
     fn feed_watchdog(&mut self, now: Instant) {
         let Some(watchdog) = self.watchdog.as_mut().filter(|watchdog| watchdog.next <= now) else { return };
         let silent = std::mem::take(&mut watchdog.round).silent();

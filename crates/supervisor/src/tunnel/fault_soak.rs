@@ -151,7 +151,7 @@ impl FaultWorld {
         self.ask().await;
     }
 
-    /// Says it is ready, and is not: nobody may find that.
+    /// Says it is ready, and is not: no check may find that.
     async fn ask(&mut self) {
         if !self.rig.view.borrow().ready {
             return;

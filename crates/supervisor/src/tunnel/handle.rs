@@ -95,7 +95,7 @@ impl Handle {
         }
     }
 
-    /// How it is now.
+    /// The present view.
     pub fn view(&self) -> watch::Ref<'_, TunnelView> {
         self.view.borrow()
     }

@@ -26,7 +26,7 @@ pub enum Occurrence<'a> {
     Up,
     /// The session, or the attempt to have one, ended by itself.
     Ended {
-        /// Why.
+        /// Kind of the failure.
         kind: FailureKind,
         /// autossh's count of short-lived starts in a row.
         tries: u32,
@@ -37,9 +37,9 @@ pub enum Occurrence<'a> {
     },
     /// The story of an end, told after it, or of a forward that could not be set up.
     Failure {
-        /// What.
+        /// The failure.
         failure: &'a Failure,
-        /// Which.
+        /// The forward that failed, if one did.
         forward: Option<&'a str>,
     },
 }

@@ -22,7 +22,8 @@ pub enum Order {
     NetworkChanged,
     /// Forget failures and counts.
     ResetFailed,
-    /// End the living session for this reason, found out by whoever watches it, and let the machine judge what follows.
+    /// End the living session for this reason, found out by one of its watchers, and let the machine judge what
+    /// follows.
     GiveUp(Box<Failure>),
     /// Steps of a reload that are about this tunnel, in order.
     Apply(Vec<Step>),

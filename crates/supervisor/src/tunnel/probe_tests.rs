@@ -47,7 +47,7 @@ async fn a_tunnel_is_not_ready_while_a_target_refuses_and_says_what_did() {
     assert!(clock::now() - asked < Duration::from_secs(11));
     assert_eq!(rig.server.counts().sessions, 1);
     let counts = rig.view.borrow().counts(0);
-    assert_eq!((counts.opened, counts.failed), (0, 0), "probes are nobody's connections");
+    assert_eq!((counts.opened, counts.failed), (0, 0), "probes are not counted as connections");
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,14 +22,14 @@ use super::state::ForwardState;
 const SOON: Duration = Duration::from_secs(5);
 const SOON_MOST: Duration = Duration::from_secs(60);
 
-/// Between two touches of a port that somebody else holds. A dead session on the server lives for as long as its port
-/// is connected to more often than its own keepalive looks (ClientAliveInterval); it doubles.
+/// Between two touches of a port that another session or program holds. A dead session on the server lives for as long
+/// as its port is connected to more often than its own keepalive looks (ClientAliveInterval); it doubles.
 const SELDOM: Duration = Duration::from_secs(30);
 const SELDOM_MOST: Duration = Duration::from_secs(480);
 
-/// A port that the server chose is changed for another one, which is proven at once, so many times in a row. sshd takes a
-/// port that is free on one of its addresses, whichever program holds it on the others; a server that does so again and again is
-/// no chance.
+/// A port that the server chose is changed for another one, which is proven at once, so many times in a row. sshd takes
+/// a port that is free on one of its addresses, whichever program holds it on the others; a server that does so again
+/// and again is no chance.
 const MAX_PORTS_AT_ONCE: u32 = 3;
 
 /// Share of a wait that is added at random, so that many tunnels do not probe together.
@@ -109,7 +109,7 @@ enum ForwardVerdict {
 pub(super) enum AfterProbe {
     /// Nothing but the next probe.
     Wait,
-    /// The server is to listen anew: what it has is nobody's, or somebody else's.
+    /// The server is to listen anew: its listener is gone, or not ours.
     AskAgain,
 }
 
@@ -144,7 +144,8 @@ impl Probing {
         *self = Self { probe: self.probe.wrapping_add(1), ..Self::new() };
     }
 
-    /// It is in place, again or changed: to be proven at once, but for a port that is known to be somebody else's.
+    /// It is in place, again or changed: to be proven at once, but for a port that is known to be held by another
+    /// session or program.
     pub(super) fn begin(&mut self, now: Instant) {
         self.probe = self.probe.wrapping_add(1);
         self.running = false;
@@ -180,7 +181,7 @@ impl Probing {
         self.target_rests_until.is_some_and(|at| at > now)
     }
 
-    /// The port is somebody else's, as far as is known.
+    /// The port is held by another session or program, as far as is known.
     pub(super) const fn is_stale(&self) -> bool {
         matches!(self.verdict, ForwardVerdict::Stale(_))
     }
@@ -251,8 +252,8 @@ impl Probing {
         Some(self.probe)
     }
 
-    /// The answer to the probe of this number; `None`: it is not waited for any more. `target`: the target was connected
-    /// to, if the finding is that it carries.
+    /// The answer to the probe of this number; `None`: it is not waited for any more. `target`: the target was
+    /// connected to, if the finding is that it carries.
     pub(super) fn finish(
         &mut self,
         probe: u32,
@@ -275,7 +276,7 @@ impl Probing {
                 }
                 self.verdict = ForwardVerdict::Down(failure(&reason));
                 let soon = self.missed(SOON, SOON_MOST);
-                // Whoever spoke was connected to: not more often than asked for.
+                // The target was connected to: not more often than asked for.
                 if reason.cause == ProbeFailureKind::WrongBanner { rhythm.after(2) } else { soon }
             }
             ProbeResult::Stale(words) => {

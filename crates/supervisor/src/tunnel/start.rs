@@ -1,4 +1,4 @@
-//! One login, from the first packet to the session: with the connection that a knock brought, and anew when the
+//! One login, from the first packet to the session: with the connection of a probe, and anew when the
 //! network changes meanwhile.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -4,7 +4,7 @@ use tunnel_engine::failure::Failure;
 
 use crate::lifecycle::Phase;
 
-/// Where one forward stands.
+/// State of one forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ForwardState {
     /// Not set up yet: there is no session, or the server has not answered.
@@ -13,7 +13,7 @@ pub enum ForwardState {
     Up,
     /// It could not be set up, or it was proven not to carry.
     Down(Failure),
-    /// The server's port takes connections, and gives them to somebody else.
+    /// The server's port takes connections, and another session or program gets them.
     Stale(Failure),
     /// In place; the server forbids to prove more, in these words.
     Unverified(String),
@@ -49,8 +49,8 @@ impl ForwardState {
     }
 }
 
-/// Ready: a session as configured is up, and every forward is in place, proven where the server lets us. `replacing`: the session that is up is one of
-/// an earlier config, kept only until its successor is there.
+/// Ready: a session as configured is up, and every forward is in place, proven where the server lets us. `replacing`:
+/// the session that is up is one of an earlier config, kept only until its successor is there.
 pub(super) fn ready<'a>(phase: Phase, replacing: bool, forwards: impl Iterator<Item = &'a ForwardState>) -> bool {
     phase == Phase::Up && !replacing && forwards.into_iter().all(ForwardState::is_in_place)
 }

@@ -361,7 +361,11 @@ async fn a_server_that_was_away_is_found_soon_after_any_outage() {
             rig.until("ready again", |view| view.ready).await;
             assert!(clock::now() - back <= within, "{fault:?} for {away} s: {:?}", clock::now() - back);
             assert!(echoes(&mut rig.connect(0).await).await);
-            assert_eq!(rig.server.counts().connections - connections, 1, "the knock became the session");
+            assert_eq!(
+                rig.server.counts().connections - connections,
+                1,
+                "the connection of the probe became the session"
+            );
         }
     }
 }

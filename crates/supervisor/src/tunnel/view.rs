@@ -1,5 +1,5 @@
-//! What one tunnel tells of itself: a snapshot, which is plain data, and beside it the live counters, which are read when
-//! somebody asks for them.
+//! What one tunnel tells of itself: a snapshot, which is plain data, and beside it the live counters, which are read
+//! when somebody asks for them.
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -27,11 +27,11 @@ use crate::supervise::snapshot::{FailureStatus, ForwardStatus, RefusedStatus, Se
 /// One tunnel, as it is now. Readers are woken up when something in it differs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
-    /// Its name.
+    /// Name of the tunnel.
     pub name: String,
-    /// What is wanted.
+    /// Desired state.
     pub want: Want,
-    /// Where it is.
+    /// Present phase.
     pub phase: Phase,
     /// Up as configured, with every forward.
     pub ready: bool,
@@ -45,9 +45,9 @@ pub struct Snapshot {
     pub attempts: u32,
     /// `user@host:port`.
     pub server: String,
-    /// The main session.
+    /// The present session, if any.
     pub session: Option<SessionView>,
-    /// The last failure.
+    /// The last failure, if any.
     pub last_failure: Option<FailureView>,
     /// All of them, by kind.
     pub(super) failures: FailureCounts,
@@ -61,7 +61,7 @@ pub struct Snapshot {
     pub listeners_tried: bool,
 }
 
-/// The main session.
+/// The present session.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionView {
     pub(super) id: SessionId,
@@ -92,9 +92,9 @@ pub(super) struct Gauges {
 /// A failure and its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureView {
-    /// What.
+    /// The failure.
     pub failure: Failure,
-    /// When.
+    /// Its time.
     pub at: SystemTime,
     /// A file of ssh_config that changed since: what it says now was not tried.
     pub outdated: Option<PathBuf>,
@@ -106,13 +106,13 @@ pub struct ForwardView {
     pub(super) id: ForwardId,
     /// What makes it the same one across a reload.
     pub key: ForwardKey,
-    /// Its kind.
+    /// Local, remote, dynamic or device.
     pub kind: ForwardKind,
-    /// The real address.
+    /// The listen address in use, with an allocated port.
     pub listen: String,
-    /// Where it leads.
+    /// The connect address.
     pub connect: Connect,
-    /// How it is.
+    /// Present state.
     pub state: ForwardState,
     /// What a person should know about it.
     pub message: Option<String>,

@@ -1,5 +1,5 @@
 //! The ssh-agent: every call has a deadline, because an agent that is forwarded over a dead link, or that waits
-//! for somebody to click, would hold up the login.
+//! for a click, would hold up the login.
 
 use std::future::Future;
 use std::path::Path;
@@ -69,8 +69,8 @@ impl Agent {
     }
 }
 
-/// Tells the agent which session this connection is for (OpenSSH PROTOCOL.agent, session-bind@openssh.com). russh, which
-/// knows no session identifier here, cannot. An agent that does not know the extension says no; its keys have no
+/// Tells the agent which session this connection is for (OpenSSH PROTOCOL.agent, session-bind@openssh.com). russh,
+/// which knows no session identifier here, cannot. An agent that does not know the extension says no; its keys have no
 /// destinations then.
 async fn bind(stream: &mut UnixStream, session: &SessionProof) -> Result<(), Error> {
     let mut message = vec![AGENT_EXTENSION];

@@ -46,7 +46,6 @@ pub(super) struct Authentication<'a, H: Handler> {
     password_tries: u32,
 }
 
-/// What to try next.
 pub(super) enum AuthStep {
     Key(Box<Candidate>),
     Interactive(Answerer),
@@ -234,7 +233,7 @@ impl<'a, H: Handler> Authentication<'a, H> {
         Ok(Some(AuthStep::Password(secret)))
     }
 
-    /// Somebody is at the terminal: the server's own questions first, as ssh does it, then the password.
+    /// A user is at the terminal: the server's own questions first, as ssh does it, then the password.
     async fn ask(&mut self, asker: PrompterHandle, interactive: bool) -> Option<AuthStep> {
         if interactive {
             self.interactive_tries += 1;

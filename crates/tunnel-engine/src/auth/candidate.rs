@@ -29,14 +29,12 @@ pub(super) struct Candidate {
     unnamed: bool,
 }
 
-/// What is shown to the server.
 #[derive(Clone)]
 pub(super) enum OfferedKey {
     Key(PublicKey),
     Certificate(Box<Certificate>),
 }
 
-/// Who holds the private half.
 #[derive(Clone)]
 pub(super) enum PrivateHalf {
     File(Private),
@@ -69,12 +67,10 @@ pub(super) struct AuthMaterial<'a> {
     pub(super) accepted: &'a Accepted,
 }
 
-/// The choice.
 #[derive(Default)]
 pub(super) struct OfferPlan {
     pub(super) candidates: Vec<Candidate>,
     pub(super) skipped: Vec<Skipped>,
-    /// How many more there were.
     pub(super) cut: usize,
 }
 

@@ -24,7 +24,7 @@ pub struct Credential {
     pub certified: Option<CertificateInfo>,
 }
 
-/// What a certificate says.
+/// The fields of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateInfo {
     /// The key that signed it, as in [`Credential::key`].
@@ -38,9 +38,9 @@ pub struct CertificateInfo {
 /// What a login has to show, in ssh's order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Credentials {
-    /// What is shown.
+    /// Keys and certificates to offer, in order.
     pub shown: Vec<Credential>,
-    /// What cannot be, and why.
+    /// Those that cannot be offered, each with the reason.
     pub skipped: Vec<String>,
 }
 

@@ -26,7 +26,6 @@ pub(super) struct Identity {
     pub(super) private: Private,
 }
 
-/// The private half.
 #[derive(Clone)]
 pub(super) enum Private {
     /// Readable as it is.
@@ -189,7 +188,7 @@ fn read(path: &Path) -> io::Result<(Zeroizing<String>, Result<(), ReadableByOthe
     let mut content = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
     file.take(MAX_KEY_BYTES).read_to_end(&mut content)?;
     let text = String::from_utf8_lossy(&content).into_owned();
-    // ssh: only a file of one's own is judged; whose is somebody else's has to be readable somehow.
+    // ssh: only a file of the account itself is judged; one of another account has to be readable somehow.
     let exposed = metadata.uid() == nix::unistd::getuid().as_raw() && metadata.mode() & 0o077 != 0;
     let mode = if exposed { Err(ReadableByOthers(metadata.mode() & 0o777)) } else { Ok(()) };
     Ok((Zeroizing::new(text), mode))

@@ -16,7 +16,7 @@ use crate::spec::{AuthSpec, SecretSource};
 pub struct Inspected {
     /// The key of the config that names it.
     pub key: &'static str,
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
     /// What it is, or what is wrong with it.
     pub found: Result<String, Failure>,

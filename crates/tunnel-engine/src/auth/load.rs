@@ -23,7 +23,7 @@ pub(super) async fn files(spec: &AuthSpec) -> (Vec<Identity>, Vec<CertificateFil
         wiping(|| (spec.identities.iter().filter_map(load).collect(), certificates(&spec)))
     })
     .await
-    // Only a runtime that shuts down gives it up: then nobody reads the result.
+    // Only a runtime that shuts down drops it: then the result is not read.
     .unwrap_or_default()
 }
 

@@ -15,7 +15,6 @@ const EMPTY_AGENT: &str = "load a key with `ssh-add`, or set identity_file; an a
 /// Of a certificate, in a hint.
 const MAX_PRINCIPALS: usize = 5;
 
-/// What the server turned down.
 #[derive(Debug, Clone)]
 pub(super) enum RejectedAuth {
     Key,

@@ -32,14 +32,13 @@ pub(super) struct KeySigner<'a> {
     pub(super) signed: bool,
 }
 
-/// Who holds the private half.
 pub(super) enum PrivateKeyHolder<'a> {
     /// A key file.
     File {
         /// The key as offered, to find out when a `.pub` lies beside another key.
         public: Box<PublicKey>,
         private: Private,
-        /// The file, for whoever is asked for its passphrase.
+        /// The file, for the prompt for its passphrase.
         name: String,
         passphrase: Option<SecretSource>,
     },
@@ -49,7 +48,6 @@ pub(super) enum PrivateKeyHolder<'a> {
     Agent { agent: &'a mut Option<Agent>, identity: Box<AgentIdentity> },
 }
 
-/// Why there is no signature.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SignError {
     /// The session has ended.

@@ -94,7 +94,7 @@ impl Deadline {
         self.at + paused().saturating_sub(self.paused)
     }
 
-    /// How long until then.
+    /// Time until the deadline.
     pub fn left(&self) -> Duration {
         self.at().saturating_duration_since(now())
     }

@@ -17,7 +17,7 @@ pub const MAX_UNREAD_MESSAGES: usize = 16 * 1024;
 /// OpenSSH's receive window per channel.
 pub(super) const DEFAULT_WINDOW: u32 = 2 * 1024 * 1024;
 
-/// Makes a [`Server`]. Without a user nobody can log in; without a host key an ed25519 key is made.
+/// Makes a [`Server`]. Without a user every login is refused; without a host key an ed25519 key is made.
 #[derive(Default)]
 pub struct Builder {
     pub(super) users: HashMap<String, User>,
@@ -30,7 +30,6 @@ pub struct Builder {
     address: Option<SocketAddr>,
 }
 
-/// How one user may log in.
 #[derive(Default, Clone)]
 pub(super) struct User {
     pub(super) keys: Vec<PublicKey>,

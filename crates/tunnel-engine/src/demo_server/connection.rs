@@ -30,7 +30,7 @@ where
     let gone = token.clone();
     let life = async {
         match fault {
-            // Whoever asks for a refused connection does not come here, but for one that was under way.
+            // A client of a server that refuses does not come here, but for one that was connecting.
             ConnectFault::Refuse => {}
             ConnectFault::None => speak_ssh(shared, client, peer, token).await,
             ConnectFault::Lost | ConnectFault::Silent => hold(client, faults, "").await,
@@ -47,7 +47,7 @@ where
 {
     let (link_end, server_end) = tokio::io::duplex(PIPE_BYTES);
     let wire = link::carry(client, link_end, shared.faults.subscribe());
-    // The wire ends with this future: what russh left in it still arrives, as nobody else holds the other end.
+    // The wire ends with this future: what russh left in it still arrives, as no other task holds the other end.
     let session = async {
         let mut orders = shared.orders.subscribe();
         let ended = token.child_token();
@@ -104,6 +104,6 @@ where
         while client.read(&mut sink).await? > 0 {}
         Ok::<_, std::io::Error>(())
     };
-    // Whoever does not hang up in time is dropped.
+    // A client that does not hang up in time is dropped.
     let _ = tokio::time::timeout(PARTING, parting).await;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Faults {
     /// What becomes of a new connection.
     pub connect: ConnectFault,
-    /// What becomes of a login.
+    /// Effect on logins.
     pub auth: AuthFault,
     /// What the bytes between client and server suffer. Counts for the connections that are up, too.
     pub link: LinkFaults,
@@ -30,7 +30,7 @@ pub enum ConnectFault {
     /// It is served.
     #[default]
     None,
-    /// Connection refused: nobody listens.
+    /// Connection refused: no listener.
     Refuse,
     /// No answer at all, as when packets are dropped. Over TCP this is the same as `Silent`: the kernel answers.
     Lost,
@@ -42,7 +42,7 @@ pub enum ConnectFault {
     StallInKeyExchange,
 }
 
-/// What becomes of a login.
+/// Effect on a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AuthFault {
     /// It is judged.
@@ -73,7 +73,7 @@ pub enum Flow {
     /// Bytes pass.
     #[default]
     Pass,
-    /// Nobody reads: bytes wait, and in the end the writer waits too.
+    /// The reader stops: bytes wait, and in the end the writer waits too.
     Stop,
     /// Bytes are read and lost. The session can never be saved after it.
     Discard,
@@ -82,7 +82,7 @@ pub enum Flow {
 impl LinkFaults {
     /// Bytes vanish both ways, and the connection stays.
     pub const BLACKHOLE: Self = Self { to_server: Flow::Discard, to_client: Flow::Discard, delay: Duration::ZERO };
-    /// Nobody reads on either side, as when the far machine is stopped.
+    /// Both readers stop, as when the far machine is stopped.
     pub const FROZEN: Self = Self { to_server: Flow::Stop, to_client: Flow::Stop, delay: Duration::ZERO };
 
     /// Bytes pass, later.

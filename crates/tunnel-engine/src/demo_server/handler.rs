@@ -34,7 +34,6 @@ pub(super) struct DemoHandler {
     session: Option<CountGuard>,
 }
 
-/// Where a channel is to lead.
 enum ChannelTarget {
     Tcp { host: String, port: u16 },
     Unix(String),
@@ -136,7 +135,7 @@ impl russh::server::Handler for DemoHandler {
         let modern = !matches!(offer.algorithm, Algorithm::Rsa { hash: None });
         let key = offer.public_key.key_data();
         let known = |user: &User| user.keys.iter().chain(&user.authorities).any(|own| own.key_data() == key);
-        // The key of a certificate is offered here too, and is nobody's own: the certificate decides later.
+        // The key of a certificate is offered here too, and belongs to no user: the certificate decides later.
         let certified = |user: &User| !user.authorities.is_empty();
         self.judge(user, |user| modern && (known(user) || certified(user))).await
     }

@@ -1,4 +1,4 @@
-//! Keys made on the spot, as text, so that nobody else need know russh's types.
+//! Keys made on the spot, as text, so that other code need not know russh's types.
 
 use russh::keys::key::safe_rng;
 use russh::keys::ssh_key::LineEnding;

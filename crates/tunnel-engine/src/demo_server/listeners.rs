@@ -292,7 +292,7 @@ impl Drop for DemoSocketFile {
     fn drop(&mut self) {
         let is_socket = |path: &Path| path.symlink_metadata().is_ok_and(|data| data.file_type().is_socket());
         if is_socket(&self.0) {
-            // Somebody else may have removed it.
+            // It may have been removed already.
             let _ = std::fs::remove_file(&self.0);
         }
     }

@@ -137,7 +137,7 @@ impl Server {
         self.shared.faults.send_modify(change);
     }
 
-    /// What it has seen so far.
+    /// Counts since the start.
     pub fn counts(&self) -> Counts {
         self.shared.counts.read()
     }
@@ -177,7 +177,7 @@ impl Server {
 
     /// Says goodbye to every session (RFC 4253 section 11.1) and closes it.
     pub fn disconnect(&self, code: u32, text: &str) {
-        // Without sessions nobody listens, and nothing is left to say.
+        // Without sessions there is no receiver, and nothing to send.
         let _ = self.shared.orders.send(SessionOrder::Goodbye { code, text: text.to_owned() });
     }
 
@@ -187,7 +187,7 @@ impl Server {
         let _ = self.shared.orders.send(SessionOrder::Flood { times });
     }
 
-    /// Connects to a TCP listener that a client asked a server in memory for. `None`: nobody listens there.
+    /// Connects to a TCP listener that a client asked a server in memory for. `None`: no listener there.
     pub fn connect_forward(&self, port: u16) -> Option<DuplexStream> {
         self.shared.ports.connect(&port.to_string())
     }
@@ -202,7 +202,7 @@ impl Server {
     }
 
     /// Takes a port of a server in memory away, as another program there does: it takes connections and says nothing.
-    /// `None`: somebody has it.
+    /// `None`: it is taken.
     pub fn hold_port(&self, port: u16) -> Option<HeldPort> {
         self.shared.ports.hold(&port.to_string())
     }

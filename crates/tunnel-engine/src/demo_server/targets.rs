@@ -35,7 +35,7 @@ pub enum Target {
     Sink,
     /// Sends as many MiB as the port says, of [`Target::source_byte`], and ends. Reads nothing.
     Source,
-    /// Refuses.
+    /// Refuses every connection.
     Refuse,
     /// The server refuses for it, with this reason code (RFC 4254 section 5.1) and these words.
     RefuseWith(u32, String),
@@ -45,7 +45,7 @@ pub enum Target {
     Reset,
     /// Another server in memory.
     Server(ServerTarget),
-    /// Hands the far end of each connection to the test. Refuses when nobody takes them.
+    /// Hands the far end of each connection to the test. Refuses when the test takes none.
     Hand(mpsc::Sender<DuplexStream>),
 }
 
@@ -141,7 +141,7 @@ impl Targets {
 }
 
 impl DemoShared {
-    /// A target, or in memory the port of a listener that somebody asked for.
+    /// A target, or in memory the port of a listener that a client asked for.
     pub(super) async fn connect_tcp(&self, host: &str, port: u16) -> Connected {
         if self.in_memory() && LOOPBACK.contains(&host) && self.targets.find(host).is_none() {
             return self.connect_own(&port.to_string(), "Connection refused");

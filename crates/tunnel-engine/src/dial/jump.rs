@@ -36,7 +36,8 @@ impl JumpHost {
     /// A connection from the jump host to `target`. The link keeps the jump host's session.
     ///
     /// # Errors
-    /// `jump_failed`, with [`crate::failure::Unreached::BehindJump`] where the jump host found no server there; or why its session ended.
+    /// `jump_failed`, with [`crate::failure::Unreached::BehindJump`] where the jump host found no server there; or why
+    /// its session ended.
     pub async fn connect(&self, target: &Destination) -> Result<Link, Failure> {
         let connect = Connect::Tcp { host: target.host.clone(), port: target.port };
         // As `ssh -W` says: no peer connected here.
@@ -121,7 +122,7 @@ impl Dialer for Noting {
 
 /// The same failure, told as the jump host's.
 pub(super) fn at_hop(name: &str, failure: Failure) -> Failure {
-    // Policy waits longer for these two, whoever says them.
+    // Policy waits longer for these two, from any server.
     let kept = matches!(failure.kind(), FailureKind::ServerBusy | FailureKind::Penalized);
     let kind = if kept || failure.kind().is_permanent() { failure.kind() } else { FailureKind::JumpFailed };
     failure.in_context(&format!("jump host `{name}`")).with_kind(kind)

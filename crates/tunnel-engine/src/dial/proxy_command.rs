@@ -58,7 +58,7 @@ impl ProxyIo {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let ending = self.ending.get_or_insert_with(|| Box::pin(end(self.ended.clone(), self.name.clone())));
         let failure = ready!(ending.as_mut().poll(cx));
-        // For whoever asks again.
+        // For the next call.
         let again = failure.clone();
         self.ending = Some(Box::pin(async move { again }));
         Poll::Ready(error_with(failure))

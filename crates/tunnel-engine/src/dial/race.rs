@@ -27,7 +27,7 @@ const NEXT_ATTEMPT: Duration = Duration::from_secs(1);
 pub(super) enum Rounds {
     /// Once.
     One,
-    /// Again each second, until whoever asked gives up.
+    /// Again each second, until the caller gives up.
     Many,
 }
 
@@ -55,7 +55,7 @@ pub(super) async fn attempt<T, F: Future<Output = io::Result<T>>>(
 }
 
 /// Connects to one of `addresses`; `None` when all have failed, with their errors in `tried`. As long as one has
-/// neither answered nor failed, it goes on: whoever asks gives up.
+/// neither answered nor failed, it goes on until the caller gives up.
 async fn race<T, F: Future<Output = io::Result<T>>>(
     addresses: &[SocketAddr],
     connect: impl Fn(SocketAddr) -> F,

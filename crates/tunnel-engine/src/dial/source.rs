@@ -1,4 +1,4 @@
-//! The address of this machine that a connection comes from, where somebody chose one: found anew at each dial.
+//! The address of this machine that a connection comes from, where the config names one: found anew at each dial.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 

@@ -98,8 +98,8 @@ fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(clock::now())
 }
 
-/// All addresses that may be tried, in order; never none; and where to dial them from. In getaddrinfo's own thread, which nothing can stop: a
-/// lookup that is given up ends by the resolver's own timeout.
+/// All addresses that may be tried, in order; never none; and where to dial them from. In getaddrinfo's own thread,
+/// which nothing can stop: a lookup that is given up ends by the resolver's own timeout.
 async fn resolve(spec: &SessionSpec) -> Result<(Vec<SocketAddr>, Sources), Failure> {
     let sources = Sources::of(&spec.dial).await?;
     let host = spec.destination.host.as_str();
@@ -300,7 +300,7 @@ mod tests {
         let (address, source) = (server.local_addr().unwrap(), Some((Ipv4Addr::LOCALHOST, 0).into()));
         let stream = connect(address, source, &spec).await.unwrap();
         let socket = SockRef::from(&stream);
-        assert_eq!(socket.tos_v4().unwrap(), 0, "unmarked unless somebody wants it");
+        assert_eq!(socket.tos_v4().unwrap(), 0, "unmarked by default");
         assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(75)));
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_BYTES);

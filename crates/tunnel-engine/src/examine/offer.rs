@@ -1,5 +1,5 @@
-//! What the two sides of a key exchange would take (SSH_MSG_KEXINIT, RFC 4253 section 7.1), and what that has in common.
-//! Pure.
+//! What the two sides of a key exchange would take (SSH_MSG_KEXINIT, RFC 4253 section 7.1), and what that has in
+//! common. Pure.
 
 /// In the first lists of names of a KEXINIT, not algorithms but flags: RFC 8308, and OpenSSH's strict key exchange.
 const FLAGS: [&str; 4] = ["ext-info-c", "ext-info-s", "kex-strict-c-v00@openssh.com", "kex-strict-s-v00@openssh.com"];
@@ -34,7 +34,7 @@ pub struct Common<'a> {
     pub kind: &'static str,
     /// The key of the config file.
     pub key: &'static str,
-    /// Ours.
+    /// The names that we offer.
     pub ours: &'a [String],
     /// The server's.
     pub theirs: &'a [String],

@@ -20,7 +20,7 @@ pub struct LoginRecorder(Option<Arc<Mutex<Vec<Noted>>>>);
 pub struct Noted {
     /// `host:port` of the server that it is about: the tunnel's, or a jump host.
     pub server: String,
-    /// What was found.
+    /// The step.
     pub step: LoginStep,
 }
 
@@ -29,8 +29,8 @@ pub struct Noted {
 pub enum LoginStep {
     /// The addresses of the name that may be tried, in order.
     Resolved(Vec<SocketAddr>),
-    /// What became of an address: `None` that it answered, `Some` the system's words. Not noted of addresses that another
-    /// one was faster than.
+    /// What became of an address: `None` that it answered, `Some` the system's words. Not noted of addresses that
+    /// another one was faster than.
     Tried(SocketAddr, Option<String>),
     /// The server introduced itself with this software, after these words to people.
     Identified {
@@ -67,14 +67,14 @@ pub enum LoginStep {
     Shown {
         /// `ssh-ed25519 SHA256:… (file)`.
         what: String,
-        /// The answer.
+        /// The answer of the server.
         answer: AuthAnswer,
     },
     /// A key that was not shown, for this reason.
     NotShown {
         /// The file, or the agent's name for the key.
         source: String,
-        /// What is wrong with it.
+        /// Kind of the failure.
         kind: FailureKind,
         /// In words.
         why: String,
@@ -87,7 +87,7 @@ pub enum LoginStep {
     NoAgent(String),
     /// There was nothing to show.
     NoKeys,
-    /// The login succeeded.
+    /// The server accepted the login.
     LoggedIn,
 }
 
@@ -104,7 +104,7 @@ pub enum AuthAnswer {
     Unsigned {
         /// It said that it would take the key.
         wanted: bool,
-        /// What is wrong with it.
+        /// Kind of the failure.
         kind: FailureKind,
         /// In words.
         why: String,

@@ -1,5 +1,5 @@
 //! Binding the listening sockets of a local forward, by the rules of ssh(1). Serving them is `local`'s part, so that
-//! sockets that somebody else bound (a service manager, an earlier run) can be served too.
+//! sockets bound by others (a service manager, an earlier run) can be served too.
 
 mod addresses;
 mod again;
@@ -48,7 +48,7 @@ pub struct BindOptions {
     pub family: AddressFamily,
     /// Permissions that a unix socket does not give (StreamLocalBindMask).
     pub socket_mask: u32,
-    /// A unix socket is replaced also where somebody listens on it (StreamLocalBindUnlink).
+    /// A unix socket is replaced also where a program listens on it (StreamLocalBindUnlink).
     pub socket_unlink: bool,
 }
 
@@ -88,7 +88,7 @@ impl fmt::Display for ListenAddress {
 }
 
 /// The listening sockets of one local or dynamic forward. Connections queue in the kernel from here on. Dropping it
-/// closes the sockets for everybody who has a duplicate, and removes a unix socket's file if it is still this one's;
+/// closes the sockets for all holders of a duplicate, and removes a unix socket's file if it is still this one's;
 /// but where the store says [`CloseMode::ForNow`], only our duplicate is closed.
 pub struct Bound {
     pub(super) listen: Listen,
@@ -295,7 +295,7 @@ impl Listener {
         (!address.ip().is_loopback() && !address.ip().is_unspecified()).then_some(*address)
     }
 
-    /// Ends the listening for whoever else has a duplicate, too, so that peers are refused from now on and the address
+    /// Ends the listening for other holders of a duplicate, too, so that peers are refused from now on and the address
     /// is free (on TCP for sockets with SO_REUSEADDR, as ours are).
     fn shut_down(&self) {
         // Fails where it is shut down already, which is what is wanted.

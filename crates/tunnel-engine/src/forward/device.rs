@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::spec::DeviceUnit;
 use crate::task;
 
-/// How a tunnel device is.
+/// State of a tunnel device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeviceState {
     /// It is being opened.
@@ -28,19 +28,19 @@ pub enum DeviceState {
     Failed(Failure),
     /// It is there, and the server has no device for it: there is no session, or the server has yet to answer.
     Waiting {
-        /// Its name here.
+        /// Name of the device on this machine.
         name: String,
     },
     /// It is there, and the server gives it none. Asked again each second; each minute where its policy forbids it.
     Refused {
-        /// Its name here.
+        /// Name of the device on this machine.
         name: String,
-        /// Why.
+        /// The reason.
         failure: Failure,
     },
     /// It carries packets.
     Up {
-        /// Its name here.
+        /// Name of the device on this machine.
         name: String,
     },
 }
@@ -86,7 +86,7 @@ impl DeviceForward {
         Self { state, look, remote, _task: task::owned(task.run()) }
     }
 
-    /// How it is, now.
+    /// The present state.
     pub fn state(&self) -> watch::Ref<'_, DeviceState> {
         self.state.borrow()
     }

@@ -68,7 +68,7 @@ impl<T> HoldQueue<T> {
         self.remove(|held| is_abandoned(&held.connection))
     }
 
-    /// Everybody may wait so much longer.
+    /// All may wait so much longer.
     pub(super) fn postpone(&mut self, time: Duration) {
         for held in &mut self.waiting {
             held.until = held.until.checked_add(time).unwrap_or(held.until);

@@ -61,7 +61,7 @@ pub enum OutagePolicy {
 pub enum ListenState {
     /// It accepts, or would if there were room.
     Listening {
-        /// Where.
+        /// Bound addresses.
         addresses: Vec<ListenAddress>,
         /// The addresses that are named and cannot be listened on: why, and who holds them. Tried again every second.
         missing: Option<Failure>,
@@ -206,7 +206,7 @@ impl LocalForward {
         }
     }
 
-    /// Its counts.
+    /// The counters.
     pub fn stats(&self) -> &Arc<ForwardStats> {
         &self.stats
     }

@@ -1,4 +1,4 @@
-//! Proof that a forward carries bytes, without bothering anybody's service.
+//! Proof that a forward carries bytes, without a connection to the user's service.
 //!
 //! ```text
 //!   -R   we ─ open 127.0.0.1:port ─► server's own listener ─ forwarded connection ─► we     came back: up
@@ -6,7 +6,7 @@
 //!   -L   we ─ open target ─► server ─ connect ─► target                                  accepted: up; closed at once
 //! ```
 //! While a nonce is on its way, a connection on that listener may be the probe or a user's: it is taken and its first
-//! bytes are looked at before any target is connected (`remote/sift`). A nonce that anybody else gets to see is one
+//! bytes are looked at before any target is connected (`remote/sift`). A nonce that another program gets to see is one
 //! line of text.
 
 mod banner;

@@ -14,9 +14,9 @@ const MAX_KEPT: usize = 5;
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedConnection {
-    /// When it was refused.
+    /// Time of the refusal.
     pub at: SystemTime,
-    /// Where it was to go.
+    /// Its target.
     pub target: Connect,
     /// The reason code of SSH_MSG_CHANNEL_OPEN_FAILURE (RFC 4254 section 5.1); `None` where the server did not answer,
     /// and for a remote forward, whose target is on this side.

@@ -30,7 +30,6 @@ use super::stream::{Readable, Writable};
 use crate::session::{ChannelRead, ChannelWrite};
 use crate::spec::Side;
 
-/// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RelayOutcome {
     /// Both directions ended, or the far side closed after its end.

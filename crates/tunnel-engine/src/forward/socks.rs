@@ -35,7 +35,6 @@ enum Version {
     Five,
 }
 
-/// What a peer asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SocksRequest {
     version: Version,
@@ -60,7 +59,6 @@ impl SocksRequest {
     }
 }
 
-/// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SocksStep {
     /// Read more.

@@ -60,7 +60,7 @@ impl Stream {
             TcpClose::End => None,
         };
         if let Self::Tcp(stream) = self {
-            // Fails only on a socket that is already dead, where nobody is left to tell.
+            // Fails only on a socket that is already dead, where the error has no reader.
             let _ = SockRef::from(stream).set_linger(linger);
         }
     }

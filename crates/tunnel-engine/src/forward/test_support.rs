@@ -11,7 +11,6 @@ use crate::session::{
 };
 use crate::spec::Connect;
 
-/// What a far side hears.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FarEvent {
     Data(Bytes),
@@ -106,12 +105,12 @@ pub(super) fn session() -> (FakeSession, mpsc::Receiver<FakeOpening>) {
 impl FakeOpening {
     pub(super) fn confirm(self) -> FarChannel {
         let (near, far) = channel(64);
-        self.answer.send(Ok(near)).ok().expect("somebody waits for the channel");
+        self.answer.send(Ok(near)).ok().expect("a task waits for the channel");
         far
     }
 
     pub(super) fn refuse(self, error: OpenError) {
-        self.answer.send(Err(error)).ok().expect("somebody waits for the channel");
+        self.answer.send(Err(error)).ok().expect("a task waits for the channel");
     }
 }
 

@@ -10,7 +10,7 @@ use crate::session::{
 };
 use crate::spec::{Connect, DeviceMode, DeviceUnit};
 
-/// Whoever opens channels to a target. Implemented by [`Session`].
+/// Opens channels to a target. Implemented by [`Session`].
 pub trait ChannelOpener: Clone + Send + Sync + 'static {
     /// Read half of its channels.
     type Reader: ChannelRead + 'static;
@@ -44,7 +44,7 @@ pub trait Incoming: Send + 'static {
 
     /// The server's listener that accepted it.
     fn listen(&self) -> &RemoteListen;
-    /// Who connected there.
+    /// The originator of the connection.
     fn origin(&self) -> &Originator;
     /// See [`IncomingChannel::accept`].
     fn accept(self) -> impl Future<Output = Result<(Self::Reader, Self::Writer), ChannelGone>> + Send;

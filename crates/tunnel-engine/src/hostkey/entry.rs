@@ -21,7 +21,7 @@ pub(super) struct Entry {
 /// Where a line is; reads `file:line`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinePosition {
-    /// The file.
+    /// Path of the file.
     pub file: Arc<Path>,
     /// Its line, from 1; comments and empty lines count.
     pub line: usize,
@@ -33,7 +33,6 @@ impl fmt::Display for LinePosition {
     }
 }
 
-/// Who says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeySource {
     /// A file of UserKnownHostsFile.
@@ -55,8 +54,8 @@ pub(super) enum Marker {
     Revoked,
 }
 
-/// Which lines are kept. The others are read past: of a file with every host of a site, a session keeps its own server's
-/// lines and nothing else.
+/// Which lines are kept. The others are read past: of a file with every host of a site, a session keeps its own
+/// server's lines and nothing else.
 #[derive(Clone, Copy)]
 pub(super) struct EntryFilter<'a> {
     /// Lines for one of these names; `None`: all lines.

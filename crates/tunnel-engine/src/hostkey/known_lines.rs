@@ -14,7 +14,7 @@ use crate::spec::SessionSpec;
 /// A line that is about the server, and how it stands to the key that the server presented.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownLine {
-    /// Where it is.
+    /// Position of the line.
     pub at: LinePosition,
     /// Its key: type and fingerprint.
     pub key: String,

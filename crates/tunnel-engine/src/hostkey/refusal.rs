@@ -57,7 +57,7 @@ pub(super) fn changed(
         let file = quote(&at.file.display().to_string());
         let printed = spec.command.as_ref().is_some_and(|command| command.program() == &*at.file);
         let command = match printed {
-            true => format!("whoever keeps what known_hosts_command {file} prints"),
+            true => format!("the owner of the output of known_hosts_command {file}"),
             false => format!("`ssh-keygen -f {file} -R {}`", force_quote(&server.lookup)),
         };
         if !commands.contains(&command) {
@@ -93,7 +93,7 @@ pub(super) fn objection(server: &ServerName, presented: &HostKey, objection: &Ob
             (
                 format!("host key {presented} of `{}` is in the list of revoked keys `{list}`", server.lookup),
                 format!(
-                    "do not connect: ask the server's owner for its new key; whoever keeps `{list}` knows why it is there"
+                    "do not connect: ask the server's owner for its new key; the owner of `{list}` knows why it is there"
                 ),
             )
         }

@@ -1,4 +1,4 @@
-//! Replaces lines of a known_hosts file: whoever reads it finds the old file or the new one, never half of either.
+//! Replaces lines of a known_hosts file: a reader finds the old file or the new one, never half of either.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};

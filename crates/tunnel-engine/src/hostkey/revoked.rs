@@ -20,7 +20,6 @@ pub(super) enum Objection {
     Unusable(PathBuf, Unusable),
 }
 
-/// Why a list cannot answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unusable {
     #[error("{0}")]
@@ -31,7 +30,6 @@ pub(super) enum Unusable {
     Line(usize),
 }
 
-/// What a list is asked about.
 pub(super) struct Presented {
     key: HostKey,
     certificate: Option<Signed>,

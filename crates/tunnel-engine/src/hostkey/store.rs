@@ -38,10 +38,10 @@ pub(super) enum Written {
     Conflict(Vec<(LinePosition, HostKey)>),
 }
 
-/// Appends `name key` to the file for each of the keys, which is made for its owner only when it is not there, as is its
-/// directory. The file stays locked from looking at it to having written it, and the lines go out in one write. `hash`:
-/// the name stands there as a hash (ssh_config HashKnownHosts). A line for `name` with another key is in the way where
-/// `conflicts` says so.
+/// Appends `name key` to the file for each of the keys, which is made for its owner only when it is not there, as is
+/// its directory. The file stays locked from looking at it to having written it, and the lines go out in one write.
+/// `hash`: the name stands there as a hash (ssh_config HashKnownHosts). A line for `name` with another key is in the
+/// way where `conflicts` says so.
 pub(super) fn append(
     path: &Path,
     name: &str,
@@ -103,7 +103,7 @@ fn give_to_owner_of_folder(path: &Path, file: &File) -> io::Result<()> {
 
 /// Opens a file and locks it. A file that was replaced while we waited for its lock is not the one that is read next.
 pub(super) fn locked(path: &Path, options: &OpenOptions) -> io::Result<Flock<File>> {
-    /// Nobody replaces a file that often.
+    /// No file is replaced that often.
     const TRIES: usize = 16;
     for _ in 0..TRIES {
         let file = options.open(path)?;

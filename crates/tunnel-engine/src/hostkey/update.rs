@@ -1,5 +1,5 @@
-//! ssh_config UpdateHostKeys: after a login the server names all its host keys (OpenSSH PROTOCOL, hostkeys-00); known_hosts
-//! follows, so that a key may change without anybody being surprised. What may be changed is ssh's rule.
+//! ssh_config UpdateHostKeys: after a login the server names all its host keys (OpenSSH PROTOCOL, hostkeys-00);
+//! known_hosts follows, so that a key can change without an error. What may be changed is ssh's rule.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::store;
 use super::verdict::lines;
 use crate::spec::{HostKeySpec, PromptKind, PrompterHandle, UpdateHostKeys};
 
-/// As ssh: whoever says neither yes nor no has said no by then.
+/// As ssh: no answer by then means no.
 const ASKED_AT_MOST: u32 = 3;
 
 /// A server has a handful, one of each type.

@@ -20,7 +20,7 @@ pub enum HostKeyVerdict {
         /// A trusted authority signed a certificate for it that does not count, for this reason.
         certificate: Option<CertificateProblem>,
     },
-    /// Lines are for this server, and none holds this key. Their type does not matter: otherwise whoever stands in
+    /// Lines are for this server, and none holds this key. Their type does not matter: otherwise an attacker in
     /// between only had to present a key of another type to look new.
     Changed {
         /// Every such line, with its key.
@@ -28,14 +28,14 @@ pub enum HostKeyVerdict {
     },
     /// A `@revoked` line holds this key, or the authority of its certificate.
     Revoked {
-        /// The line.
+        /// Position of the line.
         at: LinePosition,
         /// The key on it.
         key: HostKey,
     },
 }
 
-/// What a match rests on.
+/// What made a host key trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MatchedBy {
     /// A line of a user's file for this very name holds the key.

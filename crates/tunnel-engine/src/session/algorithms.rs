@@ -105,7 +105,7 @@ pub struct SupportedAlgorithms {
     pub on_demand: &'static [&'static str],
 }
 
-/// What this build can offer.
+/// The algorithms of this build.
 pub fn supported_algorithms(kind: AlgorithmKind) -> SupportedAlgorithms {
     let (offered, on_demand) = match kind {
         AlgorithmKind::Kex => (KEX, KEX_ON_DEMAND),
@@ -119,8 +119,8 @@ pub fn supported_algorithms(kind: AlgorithmKind) -> SupportedAlgorithms {
     SupportedAlgorithms { offered, on_demand }
 }
 
-/// What to offer for `spec`. `host_keys` gets the host key algorithms in the order of the list, and gives what is offered
-/// to this server.
+/// What to offer for `spec`. `host_keys` gets the host key algorithms in the order of the list, and gives what is
+/// offered to this server.
 pub(super) fn offer(
     spec: &AlgorithmSpec,
     compression: bool,
@@ -167,8 +167,8 @@ pub(super) const fn is_ordered(list: &AlgorithmList) -> bool {
     }
 }
 
-/// The algorithms of the host keys that known_hosts may learn from a server: HostKeyAlgorithms, with security keys, which
-/// ssh next to us may believe. Empty where nothing can be offered.
+/// The algorithms of the host keys that known_hosts may learn from a server: HostKeyAlgorithms, with security keys,
+/// which ssh next to us may believe. Empty where nothing can be offered.
 pub(super) fn learnable(list: &AlgorithmList) -> Vec<String> {
     let default = [HOST_KEYS, SECURITY_KEYS].concat();
     let all = [default.as_slice(), HOST_KEYS_ON_DEMAND].concat();

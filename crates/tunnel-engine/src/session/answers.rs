@@ -48,7 +48,6 @@ impl Answers {
         self.lock().last = clock::now();
     }
 
-    /// When it last did.
     pub(super) fn last(&self) -> Instant {
         self.lock().last
     }

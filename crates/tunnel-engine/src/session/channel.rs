@@ -16,7 +16,7 @@ use crate::transport::{Ended, TransportLink};
 /// What the read half of a channel says next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Inbound {
-    /// Bytes.
+    /// CHANNEL_DATA.
     Data(Bytes),
     /// The far side sends no more (CHANNEL_EOF); it may still read.
     Eof,
@@ -170,7 +170,7 @@ impl ChannelWrite for ChannelWriter {
 }
 
 impl ChannelShared {
-    /// Why there is nothing more to read when nobody said CLOSE.
+    /// Why there is nothing more to read when no CLOSE came.
     fn end(&self) -> Inbound {
         if self.closed.load(Ordering::Relaxed) && !self.session.is_cancelled() {
             Inbound::Closed
@@ -231,7 +231,7 @@ pub enum OpenError {
     /// A reason that RFC 4254 does not name, by its number: from 0xFE000000 on they are for local use.
     #[error("the server refused it for a reason of its own (code {code}){}", text(.words))]
     Other {
-        /// The number.
+        /// Reason code of RFC 4254 section 5.1.
         code: u32,
         /// The server's words.
         words: String,

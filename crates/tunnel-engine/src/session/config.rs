@@ -10,7 +10,7 @@ use russh::{Limits, Preferred, SshId};
 /// How we introduce ourselves, without the line end.
 pub(super) const IDENTIFICATION: &str = concat!("SSH-2.0-tunneld_", env!("CARGO_PKG_VERSION"));
 
-/// What OpenSSH sends at most.
+/// The longest channel packet that OpenSSH sends.
 const PACKET: u32 = 32 * 1024;
 /// Messages that a channel's queue holds: never full, because a full queue stops russh's loop and with it everything
 /// of the session. The data of channels does not pass there.

@@ -1,4 +1,4 @@
-//! The one reason why a session ended: whoever says it first is believed.
+//! The one reason why a session ended: the first one set counts.
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;

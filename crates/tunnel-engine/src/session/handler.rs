@@ -1,4 +1,4 @@
-//! russh's callbacks. They run inside the session's loop, so they only note and hand on, and never wait for anybody.
+//! russh's callbacks. They run inside the session's loop, so they only note and hand on, and never wait.
 //!
 //! What passes below russh, keys and the data of channels, is told to [`super::transport_setup::TransportWatcher`].
 
@@ -93,7 +93,7 @@ impl russh::client::Handler for ClientHandler {
         _: &mut Session,
     ) -> Result<(), Self::Error> {
         if let Some(announced) = self.announced.take() {
-            // Nobody listens where known_hosts is not to follow.
+            // There is no receiver where known_hosts is not to follow.
             let _ = announced.send(keys);
         }
         Ok(())

@@ -80,7 +80,7 @@ impl fmt::Display for RemoteListen {
 pub struct IncomingChannel {
     /// The server's listener that accepted it.
     pub listen: RemoteListen,
-    /// Who connected there.
+    /// The originator of the connection.
     pub origin: Originator,
     /// In a box: an idle session has room for 32 of these, and each would be four times as large.
     offer: Box<PendingChannel>,

@@ -13,7 +13,7 @@ pub struct SessionInfo {
     pub software: String,
     /// Key exchange method.
     pub kex: String,
-    /// Cipher.
+    /// Name of the cipher.
     pub cipher: String,
     /// Host key: type and fingerprint, `ssh-ed25519 SHA256:…`.
     pub host_key: String,

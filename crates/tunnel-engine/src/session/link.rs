@@ -36,13 +36,13 @@ pub(super) struct SessionShared {
     pub finished: CancellationToken,
     pub incoming: Arrivals,
     pub connections: Arc<ConnectionCount>,
-    /// What the server does for us.
+    /// Answers of the server to our requests.
     pub answers: Arc<Answers>,
     /// What the server asks for, and no client knows.
     pub unknown: Arc<UnknownRequests>,
     /// What the watchdog thinks of the way to the server.
     pub path: watch::Sender<Path>,
-    /// Somebody wants the server to prove itself.
+    /// A caller wants the server to prove that it is alive.
     pub examine: Notify,
     /// The server has let us in.
     pub logged_in: AtomicBool,
@@ -55,7 +55,6 @@ pub(super) struct SessionShared {
     facts: Mutex<HandshakeFacts>,
 }
 
-/// What the handshake found out.
 #[derive(Debug, Clone, Default)]
 pub(super) struct HandshakeFacts {
     /// Bytes from and to the server before its last keys.
@@ -63,7 +62,7 @@ pub(super) struct HandshakeFacts {
     pub kex: String,
     pub cipher: String,
     pub host_key: String,
-    /// Why that was believed.
+    /// What made the host key trusted.
     pub proof: Option<MatchedBy>,
     /// What the server says to those who log in.
     pub banner: Option<String>,

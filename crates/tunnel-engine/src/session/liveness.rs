@@ -12,7 +12,7 @@ const EARLY: u32 = 5;
 /// What the wire knows about its peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LinkActivity {
-    /// When the last byte came.
+    /// Time of the last byte from the peer.
     pub last_byte: Instant,
     /// Since when bytes are waited for and do not come. `None` while the link is not read, because the layer above has
     /// messages enough to work on: that is not the peer's fault.
@@ -36,7 +36,7 @@ impl LinkActivity {
 /// The question that has no answer yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct UnansweredProbe {
-    /// When it was put.
+    /// Time of the question.
     pub at: Instant,
     /// From when the wait for its answer counts.
     pub counts_from: Instant,
@@ -105,7 +105,7 @@ impl AliveLimit {
         now: Instant,
     ) -> LivenessVerdict {
         let rest = self.limit - self.ask_after;
-        // A reader that comes back after a pause gives the peer its whole time again: nobody asked it anything.
+        // A reader that comes back after a pause gives the peer its whole time again: no question was sent.
         let silent = activity.reading_since.map(|since| since.max(activity.last_byte) + self.limit);
         let silent = silent.zip(asked).map(|(at, asked)| at.max(asked.at + rest));
         // A question that was put early buys the server no less time.

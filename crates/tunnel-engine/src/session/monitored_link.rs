@@ -22,7 +22,7 @@ const END_SENT_FOR: Duration = Duration::from_secs(600);
 /// later read and write fail: a handshake that is given up leaves nothing behind.
 pub(super) struct MonitoredLink {
     state: Mutex<MonitoredState>,
-    /// Whoever writes has just tried to.
+    /// A write was tried.
     tried: Notify,
 }
 
@@ -61,7 +61,7 @@ impl MonitoredLink {
         Self { state: Mutex::new(state), tried: Notify::new() }
     }
 
-    /// Drops the link and wakes whoever waits for it. Idempotent.
+    /// Drops the link and wakes its waiting tasks. Idempotent.
     pub(super) fn cut(&self) {
         let (io, keep, wakers) = {
             let mut state = self.lock();
@@ -72,9 +72,9 @@ impl MonitoredLink {
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
-    /// As [`MonitoredLink::cut`], for a peer that is silent: it may still be there, holding our remote ports, with a path that
-    /// is down. What was written, and the end after it, goes on being sent, so that it learns of the end as soon as
-    /// the path heals. A link inside another one ends with that one.
+    /// As [`MonitoredLink::cut`], for a peer that is silent: it may still be there, holding our remote ports, with a
+    /// path that is down. What was written, and the end after it, goes on being sent, so that it learns of the end as
+    /// soon as the path heals. A link inside another one ends with that one.
     pub(super) fn close_lingering(&self) {
         let direct = {
             let mut state = self.lock();
@@ -182,7 +182,7 @@ impl MonitoredLink {
         polled
     }
 
-    /// Returns when a write has been tried since `written` bytes were, or is stuck: either way somebody writes.
+    /// Returns when a write has been tried since `written` bytes were, or is stuck: either way a task writes.
     pub(super) async fn writing(&self, written: u64) {
         loop {
             let mut tried = std::pin::pin!(self.tried.notified());
@@ -206,7 +206,7 @@ impl MonitoredLink {
         }
     }
 
-    /// Nobody reads any more: what was last said about waiting is no sign of the peer.
+    /// The reader has stopped: its last report of waiting says nothing about the peer.
     pub(super) fn stop_waiting(&self) {
         self.lock().activity.reading_since = None;
     }

@@ -203,7 +203,7 @@ impl SessionOpening<'_> {
 /// the host key, or the server's goodbye.
 fn broken(shared: &SessionShared, error: russh::Error) -> Failure {
     let told = matches!(error, russh::Error::UnknownKey | russh::Error::Disconnect);
-    // Without a word from anybody the end is told as a loss, about which russh's error says more.
+    // Without a reason from either side the end is a loss, about which russh's error says more.
     let reason = shared.ending.reason().filter(|reason| told && reason.kind() != FailureKind::ConnectionLost);
     reason.unwrap_or_else(|| shared.fault(error))
 }

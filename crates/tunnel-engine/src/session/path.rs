@@ -12,7 +12,7 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
 const ASK_AFTER: Duration = Duration::from_millis(1500);
 /// A question that is not answered for so long raises doubt: a busy server may take its time.
 const UNANSWERED: Duration = Duration::from_secs(3);
-/// The same, when somebody has a reason to doubt already.
+/// The same, when there is a reason for doubt already.
 const EXAMINED: Duration = Duration::from_secs(1);
 /// Slow paths have as many round trips as this before any of these times counts.
 const ROUND_TRIPS: u32 = 4;
@@ -31,12 +31,12 @@ pub enum Path {
     Doubtful {
         /// Since when.
         since: Instant,
-        /// Why.
+        /// Reason of the doubt.
         why: Doubt,
     },
 }
 
-/// Why a path is doubtful.
+/// Reason to doubt a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
     /// The server's machine acknowledges nothing that we send.
@@ -61,16 +61,15 @@ impl Doubt {
     }
 }
 
-/// What has been seen by now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PathSample {
     /// From the server, ever.
     pub bytes_in: u64,
-    /// When the last of them came.
+    /// Time of the last byte.
     pub last_byte: Instant,
     /// When we first wrote after that.
     pub unanswered_since: Option<Instant>,
-    /// What we wrote since.
+    /// Bytes written since.
     pub unanswered_bytes: u64,
     /// The link is read. While it is not, the server's silence means nothing.
     pub reading: bool,
@@ -94,7 +93,6 @@ pub(super) struct PathSample {
     pub address_gone: bool,
 }
 
-/// What follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PathStep {
     /// Put a question to the server now.
@@ -202,7 +200,8 @@ impl PathJudge {
     }
 
     /// A server that did not answer has to; a byte ends every other doubt. Acknowledgements alone do so only where the
-    /// server cannot be asked: its machine may take ours and still wait minutes before it sends its own lost bytes again.
+    /// server cannot be asked: its machine may take ours and still wait minutes before it sends its own lost bytes
+    /// again.
     fn is_over(&self, seen: &PathSample, since: Instant, why: Doubt) -> bool {
         if why == Doubt::OpensNothing {
             return seen.opens_count_from.is_none();
@@ -233,8 +232,8 @@ impl PathJudge {
         let examined = self.examined.map(|examined| examined.until(seen));
         let silent = seen.counts_from.map(|from| from + alive_limit(UNANSWERED, seen));
         let opens = seen.opens_count_from.map(|at| at + alive_limit(UNANSWERED, seen));
-        // A session at rest has just been asked. Its answer wakes the watchdog, and before it is late there is nothing to
-        // see: hundreds of sessions ask at once.
+        // A session at rest has just been asked. Its answer wakes the watchdog, and before it is late there is nothing
+        // to see: hundreds of sessions ask at once.
         let at_rest = !doubtful && self.examined.is_none() && opens.is_none();
         let just_asked = at_rest && seen.asked_at == Some(now) && seen.unanswered_since.or(seen.open_since).is_none();
         let look_again = (!just_asked).then_some(now + LOOK_EVERY);

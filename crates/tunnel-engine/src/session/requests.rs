@@ -28,7 +28,7 @@ use crate::transport::{OpenRefusal, open_request, put_string, put_u32};
 
 /// The server connects to the target before it answers; two minutes is how long its kernel tries.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
-/// A request to listen needs nobody but the server itself.
+/// A request to listen needs only the server itself.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(20);
 /// A loop that writes nothing for so long has to show that it reads.
 const TURN_READS: Duration = Duration::from_secs(1);
@@ -44,7 +44,7 @@ const SWEEP_EVERY: u32 = 64;
 /// The way to ask. Does not keep the session alive by itself.
 pub(super) struct Requests {
     pub shared: Arc<SessionShared>,
-    /// Shared for asking; exclusive, and only if nobody asks right now, for [`Requests::sweep`].
+    /// Shared for asking; exclusive, and only if no question is under way, for [`Requests::sweep`].
     pub(super) handle: RwLock<Handle<ClientHandler>>,
     refused: AtomicU32,
     /// Microseconds, 0: not measured.
@@ -83,7 +83,7 @@ impl Requests {
         let line = self.clone();
         let late = move |granted: Result<(RemoteListen, Option<u16>), ForwardError>| async move {
             if let Ok((listen, _)) = granted {
-                // Nobody waits for it any more: the server must not go on listening for nobody.
+                // The caller has gone: the server must not go on listening.
                 let _ = line.stop_listening(listen, String::new()).await;
             }
         };
@@ -170,7 +170,7 @@ impl Requests {
 
     /// Says goodbye; what comes after it is up to the caller.
     pub(super) async fn goodbye(&self) {
-        // An error means that there is nobody left to say it to.
+        // An error means that the receiver has gone.
         let _ = self.handle.read().await.disconnect(Disconnect::ByApplication, "", "").await;
     }
 
@@ -283,7 +283,7 @@ impl Requests {
     }
 
     /// Empties russh's queue of refused channels, which would grow for as long as a target is down: polling any
-    /// answer to authentication reads it, and this one sends nothing. Left for the next time when somebody asks.
+    /// answer to authentication reads it, and this one sends nothing. Left for the next question.
     fn sweep(&self) {
         if !self.refused.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP_EVERY) {
             return;
@@ -296,7 +296,7 @@ impl Requests {
     }
 }
 
-/// Runs `work` to its end, whatever becomes of the asker. A result that nobody takes any more goes to `late`.
+/// Runs `work` to its end, whatever becomes of the asker. A result without a receiver goes to `late`.
 pub(super) async fn finish<T, F>(
     alive_limit: Duration,
     work: impl Future<Output = T> + Send + 'static,

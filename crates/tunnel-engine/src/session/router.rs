@@ -24,7 +24,6 @@ struct PendingListen {
     answered: bool,
 }
 
-/// Where a connection goes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ArrivalRoute<T> {
     /// To this listener of ours.

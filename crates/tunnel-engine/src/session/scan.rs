@@ -18,7 +18,7 @@ use crate::transport;
 /// A server has one key of each type, and there are six types; more exchanges than that end nowhere.
 const MAX_KEYS: usize = 8;
 
-/// What a server showed.
+/// The host keys of one server.
 #[derive(Debug, Clone)]
 pub struct Scan {
     /// Its host keys, each proven to be its own by the exchange, in the order in which it was asked for them.
@@ -27,9 +27,9 @@ pub struct Scan {
     pub cut_short: Option<Failure>,
 }
 
-/// Asks the server of `spec` for each of its host keys that `host_key_algorithms` allows, by as many key exchanges as it
-/// has keys and one more. Nothing is said about whom to believe, and nothing is offered to prove who we are, but to its
-/// jump hosts, where one login serves all. Each exchange has `connect_timeout`.
+/// Asks the server of `spec` for each of its host keys that `host_key_algorithms` allows, by as many key exchanges as
+/// it has keys and one more. Nothing is said about whom to believe, and nothing is offered to prove who we are, but to
+/// its jump hosts, where one login serves all. Each exchange has `connect_timeout`.
 ///
 /// # Errors
 /// No key could be had: the server was not reached, does not speak SSH, or has no algorithm in common with us.

@@ -12,7 +12,7 @@ use crate::dial::{Dialing, Link};
 use crate::spec::*;
 use crate::task;
 
-/// Takes everybody, and answers each request to listen with what the test says.
+/// Accepts every login, and answers each request to listen with what the test says.
 struct Lenient {
     grant: watch::Receiver<bool>,
 }

@@ -1,4 +1,5 @@
-//! Packets of a network device over a session: channels of the type `tun@openssh.com` (OpenSSH's PROTOCOL, section 2.3).
+//! Packets of a network device over a session: channels of the type `tun@openssh.com` (OpenSSH's PROTOCOL, section
+//! 2.3).
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -96,7 +97,7 @@ fn words(said: &str) -> String {
     if said.is_empty() { String::new() } else { format!(": {said}") }
 }
 
-/// What became of a packet.
+/// Result of sending a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PacketOutcome {
     /// It is on its way.

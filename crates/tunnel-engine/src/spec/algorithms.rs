@@ -7,7 +7,7 @@ pub use missing::missing_algorithm;
 /// Which negotiation a list belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AlgorithmKind {
-    /// Ciphers.
+    /// Ciphers of both directions.
     Cipher,
     /// KexAlgorithms.
     Kex,
@@ -38,7 +38,7 @@ impl AlgorithmKind {
 /// What the user asked for, per negotiation. `Default`: our own safe set and order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AlgorithmSpec {
-    /// Ciphers.
+    /// ssh_config Ciphers.
     pub ciphers: AlgorithmList,
     /// KexAlgorithms.
     pub kex: AlgorithmList,

@@ -48,7 +48,7 @@ impl ForwardKind {
     }
 }
 
-/// Where a listen address lives.
+/// The machine of a listen address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Side {
     /// On the machine that runs tunneld.
@@ -58,7 +58,7 @@ pub enum Side {
 }
 
 impl Side {
-    /// The far side.
+    /// The opposite side.
     pub const fn other(self) -> Self {
         match self {
             Self::Here => Self::Server,
@@ -74,7 +74,7 @@ pub struct Forward {
     pub kind: ForwardKind,
     /// Where connections are accepted.
     pub listen: Listen,
-    /// Where they are taken to.
+    /// The connect address.
     pub connect: Connect,
     /// Connections at once; over it, accept waits. `None`: the tunnel's own limit.
     pub max_connections: Option<u32>,
@@ -118,18 +118,18 @@ impl Forward {
 pub enum Listen {
     /// A TCP port on one or more addresses. Port 0 (remote forwards only) lets the server choose.
     Tcp {
-        /// Which addresses.
+        /// The addresses to listen on.
         bind: Bind,
-        /// The port.
+        /// The port; 0 lets the listening side choose.
         port: u16,
     },
     /// A unix socket.
     Unix(PathBuf),
     /// A network device of this machine.
     Device {
-        /// What passes through it.
+        /// Packets or Ethernet frames.
         mode: DeviceMode,
-        /// Which.
+        /// The unit number, or any.
         unit: DeviceUnit,
     },
 }

@@ -1,6 +1,6 @@
 //! The text forms of a forward: what ssh(1) takes after `-L`, `-R` and `-D`, and the two words of ssh_config(5).
 //!
-//! `${NAME}` is not expanded here: that needs an environment, and is done by whoever read the text.
+//! `${NAME}` is not expanded here: that needs an environment, and is done by the reader of the text.
 
 mod error;
 mod lex;

@@ -26,9 +26,10 @@ pub struct HostKeySpec {
     pub trust_loopback: bool,
     /// HostKeyAlias: the name to look up instead of the host, without a port.
     pub alias: Option<String>,
-    /// HashKnownHosts: a new line of known_hosts has the server's name as a hash. Lines that are there stay as they are.
+    /// HashKnownHosts: a new line of known_hosts has the server's name as a hash. Lines that are there stay as they
+    /// are.
     pub hash_names: bool,
-    /// Who says about an unknown key under `Yes`, as ssh's `ask`; `None`: nobody, it is refused.
+    /// Who says about an unknown key under `Yes`, as ssh's `ask`; `None`: it is refused.
     pub ask: Option<PrompterHandle>,
 }
 
@@ -101,7 +102,7 @@ impl KnownHostsCommand {
         Ok(())
     }
 
-    /// What is run.
+    /// Path of the program.
     pub fn program(&self) -> &Path {
         &self.program
     }

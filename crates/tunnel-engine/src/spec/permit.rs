@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::services;
 
-/// What is allowed.
+/// The permitted targets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum PermitRemoteOpen {
     /// `any`.
@@ -42,7 +42,7 @@ impl PermitRemoteOpen {
         }
     }
 
-    /// May somebody connect there?
+    /// Whether a connection there is permitted.
     pub fn permits(&self, host: &str, port: u16) -> bool {
         match self {
             Self::Any => true,

@@ -1,16 +1,16 @@
-//! Questions to whoever sits at the terminal, as a value in a spec: for the programs that have somebody to ask.
+//! Questions to the user at the terminal, as a value in a spec: for programs that run on a terminal.
 
 use std::fmt;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-/// What only a person knows.
+/// The question of a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PromptKind {
     /// The passphrase of a private key file.
     Passphrase {
-        /// The file.
+        /// Path of the file.
         file: String,
     },
     /// The password of an account.
@@ -51,25 +51,25 @@ pub enum PromptKind {
     },
 }
 
-/// Somebody who can be asked.
+/// A user who can be asked.
 pub trait Prompter: Send + Sync {
     /// Blocks until there is an answer. `again` counts the answers to the same question that were wrong. `None`: there
     /// is none, and asking again is no use.
     fn ask(&self, question: &PromptKind, again: u32) -> Option<Zeroizing<String>>;
 }
 
-/// A handle on somebody. Two are equal when they lead to the same person, and ask them as often.
+/// A cheap handle. Two are equal when they ask the same user, as often.
 #[derive(Clone)]
 pub struct PrompterHandle {
     person: Arc<dyn Prompter>,
     prompts: u32,
 }
 
-/// How often somebody is asked whether a host key is the right one, until they say yes or no. ssh asks for ever.
+/// How often the user is asked whether a host key is the right one, until the answer is yes or no. ssh asks for ever.
 pub(crate) const MAX_UNCLEAR_ANSWERS: u32 = 16;
 
 impl PrompterHandle {
-    /// ssh_config NumberOfPasswordPrompts, where nobody says otherwise.
+    /// ssh_config NumberOfPasswordPrompts; this is its default.
     const PROMPTS: u32 = 3;
 
     /// Leads to this one.

@@ -10,13 +10,13 @@ use super::{AlgorithmKind, AlgorithmList, AlgorithmSpec, Destination, HostKeySpe
 /// A checked wish for one SSH session. A jump host's session is one of these too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionSpec {
-    /// Who and where.
+    /// User, host and port of the server.
     pub destination: Destination,
     /// How its first byte gets there.
     pub dial: DialSpec,
     /// What the server's host key must be.
     pub host_key: HostKeySpec,
-    /// What we prove ourselves with.
+    /// Credentials, in the order of use.
     pub auth: AuthSpec,
     /// Key exchange, ciphers and MACs.
     pub algorithms: AlgorithmSpec,
@@ -81,7 +81,7 @@ pub enum Route {
 /// ssh_config AddressFamily.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum AddressFamily {
-    /// Both.
+    /// IPv4 and IPv6.
     #[default]
     Any,
     /// IPv4 only.
@@ -158,7 +158,7 @@ pub enum AgentSpec {
 pub enum SecretSource {
     /// First line of a file. A systemd credential is the file `$CREDENTIALS_DIRECTORY/NAME`.
     File(PathBuf),
-    /// Somebody at the terminal.
+    /// The user at the terminal.
     Ask(PrompterHandle),
 }
 
@@ -228,8 +228,8 @@ impl SessionSpec {
         }
     }
 
-    /// A line for each algorithm that the lists name, OpenSSH has and tunneld does not, and which is passed over because
-    /// another one is left: the key of its list, its name and the reason.
+    /// A line for each algorithm that the lists name, OpenSSH has and tunneld does not, and which is passed over
+    /// because another one is left: the key of its list, its name and the reason.
     pub fn passed_over(&self) -> Vec<String> {
         let lists = [
             (AlgorithmKind::Cipher, &self.algorithms.ciphers),

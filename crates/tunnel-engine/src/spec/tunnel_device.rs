@@ -32,7 +32,7 @@ impl DeviceMode {
     }
 }
 
-/// Which device of its kind.
+/// The unit number of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DeviceUnit {
     /// The next that is free.

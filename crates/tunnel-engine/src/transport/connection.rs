@@ -42,7 +42,6 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
 }
 
-/// What a connection tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ConnectionEvent {
     /// Is this host key to be believed? Asked once; nothing goes on before [`Connection::believe_host_key`].

@@ -77,7 +77,6 @@ struct Driver<T> {
     io: T,
     input: BytesMut,
     output: BytesMut,
-    /// How much is read at once.
     room: usize,
     /// Buffers are larger than an idle session needs.
     is_large: bool,

@@ -21,7 +21,6 @@ pub(crate) enum TransportError {
     #[error("no {} in common", .kind.name())]
     NoCommonAlgorithm {
         kind: ListKind,
-        /// What we offered.
         ours: Vec<String>,
         /// What the server offered; not escaped.
         theirs: Vec<String>,

@@ -12,7 +12,6 @@ use super::negotiate::{Agreement, KexInit, LocalOffer, Protection};
 use super::proof;
 use super::wire::{MessageReader, put_mpint, put_string, put_u32};
 
-/// Where an exchange is.
 pub(super) enum Exchange {
     /// Our KEXINIT is out, the server's has not come.
     Offered(Offered),
@@ -24,7 +23,6 @@ pub(super) enum Exchange {
     Taken(Box<Receiving>),
 }
 
-/// What follows a step.
 pub(super) enum ExchangeStep {
     /// The server's next message, without one of ours.
     Wait,

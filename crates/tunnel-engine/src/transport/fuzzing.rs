@@ -1,5 +1,5 @@
-//! The transport for `fuzz/`: a first exchange with a server that sends these bytes, whole connections with a server that
-//! has faults, what its messages hold, and messages about channels in any order.
+//! The transport for `fuzz/`: a first exchange with a server that sends these bytes, whole connections with a server
+//! that has faults, what its messages hold, and messages about channels in any order.
 
 mod decoders;
 pub(super) mod server;
@@ -27,7 +27,7 @@ pub(super) const SERVER_IDENT: &[u8] = b"SSH-2.0-server";
 pub struct Handshaken {
     /// Bytes that it has made for the server.
     pub said: usize,
-    /// How many bytes it waits for.
+    /// Number of bytes that it waits for.
     pub wanted: usize,
     /// Keys were taken into use.
     pub is_keyed: bool,
@@ -80,8 +80,8 @@ pub fn handshake(sent: &[u8], piece: usize) -> Handshaken {
     seen
 }
 
-/// Messages of a server's and of russh's, and what readers and writers do, each behind its kind and its length. Gives the bytes
-/// that are kept for readers, and those that came for them.
+/// Messages of a server's and of russh's, and what readers and writers do, each behind its kind and its length. Gives
+/// the bytes that are kept for readers, and those that came for them.
 pub fn channel_messages(script: &[u8]) -> (usize, usize) {
     let mut channels = Channels::new(1 << 20);
     let (mut global, mut opens, mut texts) = (GlobalRequests::default(), PendingOpens::default(), Texts::default());

@@ -1,5 +1,5 @@
-//! A connection from its first packet to its first keys, before there is a session: in the task of who opens it, which is
-//! asked whether to believe the host key.
+//! A connection from its first packet to its first keys, before there is a session: in the task of who opens it, which
+//! is asked whether to believe the host key.
 
 use std::io;
 
@@ -22,7 +22,6 @@ pub(crate) struct Handshake<T> {
     pub(crate) input: BytesMut,
 }
 
-/// Why there will be no keys.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandshakeError {
     /// The link's.
@@ -42,7 +41,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Handshake<T> {
         Ok(Self { connection: Connection::new(config)?, io, input: BytesMut::from(early) })
     }
 
-    /// What happens next.
     pub(crate) async fn next(&mut self) -> Result<ConnectionEvent, HandshakeError> {
         loop {
             let handled = self.connection.handle_input(&mut self.input, clock::now());

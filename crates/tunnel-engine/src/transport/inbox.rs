@@ -1,7 +1,7 @@
 //! The bytes of one channel that came and are not taken.
 //!
-//! Large pieces stay in the buffers in which they came while little waits: no copy. All others are copied, and small ones
-//! put together, so that a server that sends a byte a packet makes its bytes cost what they are.
+//! Large pieces stay in the buffers in which they came while little waits: no copy. All others are copied, and small
+//! ones put together, so that a server that sends a byte a packet makes its bytes cost what they are.
 
 use std::collections::VecDeque;
 
@@ -49,7 +49,6 @@ impl ChannelInbox {
         self.pieces.push_back(Piece { bytes, is_in_place });
     }
 
-    /// The oldest bytes.
     pub(super) fn take(&mut self, in_place: &mut InPlace) -> Option<Bytes> {
         let Some(piece) = self.pieces.pop_front() else {
             return (!self.gathered.is_empty()).then(|| std::mem::take(&mut self.gathered).freeze());

@@ -51,7 +51,6 @@ pub(crate) trait LinkObserver: Send + 'static {
     fn lost(&mut self, error: io::Error);
 }
 
-/// How a connection ends.
 pub(super) enum ConnectionEnd {
     /// By either side, in order.
     Closed,
@@ -117,7 +116,8 @@ impl TransportLink {
         self.lock().global.take_reason(fields)
     }
 
-    /// Why the server refused to open the channel of this [request](super::open_request); in its own words, not escaped.
+    /// Why the server refused to open the channel of this [request](super::open_request); in its own words, not
+    /// escaped.
     pub(crate) fn take_open_refusal(&self, request: &[u8]) -> Option<OpenRefusal> {
         self.lock().opens.take_refusal(request)
     }
@@ -332,8 +332,8 @@ fn wake(slot: &mut Option<Waker>) {
     }
 }
 
-/// The stream that russh speaks on, without encryption. It leads to a [`TransportLink`] and nowhere else, and only this module
-/// can make one.
+/// The stream that russh speaks on, without encryption. It leads to a [`TransportLink`] and nowhere else, and only this
+/// module can make one.
 pub(crate) struct ClearStream(Arc<TransportLink>);
 
 impl ClearStream {

@@ -14,7 +14,6 @@ const STRICT_SERVER: &str = "kex-strict-s-v00@openssh.com";
 const EXT_INFO_CLIENT: &str = "ext-info-c";
 const NO_COMPRESSION: &str = "none";
 
-/// What an algorithm is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListKind {
     KeyExchange,
@@ -47,7 +46,6 @@ pub(crate) struct LocalOffer {
     pub(crate) compression: bool,
 }
 
-/// What both have agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Agreement {
     pub(crate) kex: KexName,

@@ -1,9 +1,10 @@
 //! When a session's socket wakes its reader for many bytes at a time (`SO_RCVLOWAT`, socket(7)) instead of for each
 //! segment.
 //!
-//! A fast server fills a socket in pieces of a packet, and a reader that is woken for each of them spends as much on waking
-//! as on deciphering, on both sides of a loopback or a virtual network. What is left of a burst waits for the next bytes or
-//! for [`MAX_PAUSE`], so reads are batched only in a long fast stream, and later when such streams turn out to be short.
+//! A fast server fills a socket in pieces of a packet, and a reader that is woken for each of them spends as much on
+//! waking as on deciphering, on both sides of a loopback or a virtual network. What is left of a burst waits for the
+//! next bytes or for [`MAX_PAUSE`], so reads are batched only in a long fast stream, and later when such streams turn
+//! out to be short.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,8 @@ const NANOS_PER_SECOND: u128 = 1_000_000_000;
 pub(super) const LOW_WATER: u32 = 256 * 1024;
 /// Otherwise any byte does.
 pub(super) const ANY_BYTE: u32 = 1;
-/// How long bytes below [`LOW_WATER`] wait at most, up to the millisecond by which timers are late. After such a pause the
-/// stream is over.
+/// How long bytes below [`LOW_WATER`] wait at most, up to the millisecond by which timers are late. After such a pause
+/// the stream is over.
 const MAX_PAUSE: Duration = Duration::from_millis(2);
 /// Bytes a second of a fast stream: slower ones have fewer bytes than [`LOW_WATER`] in [`MAX_PAUSE`] soon.
 const MIN_RATE: u128 = 192 * 1024 * 1024;
@@ -28,7 +29,6 @@ const WORTH: u64 = 4;
 /// The reads of one socket.
 #[derive(Debug)]
 pub(super) struct ReadBatching {
-    /// The present stream.
     stream: Option<StreamRate>,
     /// What a stream has to bring before it is batched.
     threshold: u64,

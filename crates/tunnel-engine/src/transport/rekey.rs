@@ -11,7 +11,6 @@ const BYTES_WITH_LONG_BLOCKS: u64 = 1 << 36;
 /// Of others, as OpenSSH.
 const BYTES_WITH_SHORT_BLOCKS: u64 = 1 << 30;
 
-/// What the user has set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Limits {
     /// Bytes in either direction; `None`: what the cipher allows.
@@ -23,7 +22,6 @@ pub(crate) struct Limits {
 /// The age of the keys that are used now.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Age {
-    /// When they came into use.
     pub(super) since: Instant,
     /// Bytes and packets, out and in.
     pub(super) sent: (u64, u64),

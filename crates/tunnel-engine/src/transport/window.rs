@@ -1,8 +1,8 @@
 //! The window of one channel towards us (RFC 4254 section 5.2): what the server may send before we have taken it.
 //!
 //! A window is granted again when the channel's reader has taken bytes, so a reader that stops holds up its own
-//! channel and nothing else. It begins small and grows while its reader keeps up with what comes, and so much comes that
-//! the window could be too small for a long path.
+//! channel and nothing else. It begins small and grows while its reader keeps up with what comes, and so much comes
+//! that the window could be too small for a long path.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,8 @@ const MAX_BESIDE: u64 = 32 * 1024 * 1024;
 const FOR_NEW: u64 = 16 * 1024 * 1024;
 /// …of which each begins with this share of what is left, at most.
 const NEW_SHARE: u64 = 16;
-/// A window that is used up in less time is doubled: on a path with such a round trip it would be what limits the speed.
+/// A window that is used up in less time is doubled: on a path with such a round trip it would be what limits the
+/// speed.
 const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(1);
 /// Bytes are granted again in pieces of a share of the window…
 const GRANT_SHARE: u32 = 8;
@@ -29,7 +30,6 @@ const MAX_GRANT: u32 = 256 * 1024;
 /// What the windows of a session's channels have in common.
 #[derive(Debug)]
 pub(super) struct Room {
-    /// How far one window may grow.
     max: u32,
     /// The sum of all.
     used: u64,
@@ -42,7 +42,6 @@ pub(super) struct Window {
     size: u32,
     /// What the server may still send.
     granted: u32,
-    /// What came and is not taken.
     unread: u32,
     /// What its reader has taken since when, up to a whole window.
     taken: u32,

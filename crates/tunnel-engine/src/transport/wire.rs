@@ -6,7 +6,6 @@ use super::TransportError;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MessageReader<'a> {
     rest: &'a [u8],
-    /// What is read, for the error.
     what: &'static str,
 }
 

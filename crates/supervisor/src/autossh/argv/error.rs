@@ -25,11 +25,11 @@ pub enum ArgvError {
     /// `-L`, `-R`, `-D`.
     #[error("bad forward `-{letter} {text}`: {source}; {}", source.hint())]
     Forward {
-        /// Its letter.
+        /// The option letter.
         letter: char,
         /// As typed.
         text: String,
-        /// What is wrong.
+        /// The reason, from the forward parser.
         source: ForwardParseError,
     },
     /// A letter that cannot be followed.

@@ -3,7 +3,6 @@
 
 use tunnel_engine::spec::ForwardKind;
 
-/// What becomes of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OptionHandling {
     /// Read by the parser itself.

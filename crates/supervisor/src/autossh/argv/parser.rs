@@ -8,11 +8,9 @@ use super::{ArgvError, ArgvSetting, CommandLine, Dialect};
 use crate::autossh::monitor_port::MonitorPort;
 use crate::sshconfig::LogLevel;
 
-/// What has been read so far.
 pub(super) struct Parser<'a> {
     pub(super) line: CommandLine,
     pub(super) errors: Vec<ArgvError>,
-    /// What stands after the host.
     pub(super) command: Option<String>,
     /// `-t`.
     pub(super) terminal: bool,
@@ -21,7 +19,6 @@ pub(super) struct Parser<'a> {
     variable: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// How far the words went.
 pub(super) enum ParsedLetters {
     All,
     Version,

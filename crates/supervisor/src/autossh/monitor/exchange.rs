@@ -11,7 +11,7 @@ use tunnel_engine::clock::timeout;
 
 use crate::autossh::log::{Log, reason};
 
-/// autossh's: a stale connection, or one of somebody else, is got over once.
+/// autossh's: one stale connection, or one of another client, is tolerated.
 const TRIES: usize = 2;
 
 /// autossh counts one more.

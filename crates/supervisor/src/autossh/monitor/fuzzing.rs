@@ -7,12 +7,12 @@ use super::MessageForm;
 use super::exchange::{exchange, not_what_was_sent};
 use crate::autossh::log::one_line;
 
-/// What became of an exchange.
+/// One exchange, from the monitor's side.
 #[derive(Debug)]
 pub struct MonitorTranscript {
     /// The line that was sent.
     pub line: Vec<u8>,
-    /// What was read in its place.
+    /// Bytes read in its place.
     pub heard: Vec<u8>,
     /// What the log says where it is not the same.
     pub told: String,

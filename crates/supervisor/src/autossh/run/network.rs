@@ -19,7 +19,7 @@ impl Network {
         Self { changed, events, _watcher: watcher }
     }
 
-    /// Until something changed; for ever without anybody who listens.
+    /// Until something changed; for ever without a netlink socket.
     pub(super) async fn heard(network: Option<&mut Self>) {
         if let Some(network) = network
             && network.events.recv().await.is_some()

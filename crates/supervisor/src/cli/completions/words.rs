@@ -4,7 +4,6 @@ use clap::{Arg, Command};
 
 use super::names::CompletionTarget;
 
-/// What to go on with.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Candidates {
     /// A path: the shell's own completion.
@@ -13,8 +12,8 @@ pub(super) enum Candidates {
     Words(Vec<(String, String)>),
 }
 
-/// `words`: after the program's name, the last one being typed. `names` gives the tunnels of the daemon or the config that
-/// the words name.
+/// `words`: after the program's name, the last one being typed. `names` gives the tunnels of the daemon or the config
+/// that the words name.
 pub(super) fn candidates(
     command: &Command,
     words: &[String],

@@ -29,7 +29,7 @@ use crate::supervise::{self, ConfigRefusal, Setup};
 /// What goes through the tunnel and back: more than any buffer on the way holds, and done in an instant.
 const PAYLOAD: usize = 1 << 20;
 
-/// How often the tunnel is looked at: finer than anybody reads.
+/// How often the tunnel is looked at: finer than the printed times.
 const LOOK: Duration = Duration::from_millis(20);
 
 pub(super) struct DemoStage {
@@ -158,7 +158,7 @@ impl DemoStage {
     }
 }
 
-/// Lets in whoever has the key in `folder`.
+/// Accepts the key in `folder`.
 async fn server(folder: &Path) -> Result<Server, Problem> {
     let key = DemoKey::ed25519().map_err(demo)?;
     let path = folder.join("identity");

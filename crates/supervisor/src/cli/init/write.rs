@@ -13,7 +13,7 @@ use crate::sshconfig::{HostFacts, System};
 
 /// Whom the packaged unit runs the daemon as.
 const SERVICE_USER: &str = "tunneld";
-/// What the packaged unit reads.
+/// The config file of the packaged unit.
 const SERVICE_CONFIG: &str = "/etc/tunneld.toml";
 
 /// The account that will run tunneld with the file.
@@ -37,7 +37,7 @@ impl ServiceAccount {
         matches!(self, Self::Service(_))
     }
 
-    /// What its config is read with.
+    /// The facts that its config is resolved with.
     pub(super) fn facts(&self) -> System {
         match self {
             Self::Own => config::facts(),

@@ -16,13 +16,14 @@ pub(in crate::cli) enum Urgency {
     Stopped,
     /// Ready, with something to know.
     Remark,
-    /// Ready.
+    /// Every required forward is up.
     Ready,
     /// Not wanted by the config either.
     Disabled,
 }
 
-/// The word of the table: the phase, except that `up` says whether it is ready, and `stopped` whether it is so by config.
+/// The word of the table: the phase, except that `up` says whether it is ready, and `stopped` whether it is so by
+/// config.
 pub(in crate::cli) fn word(tunnel: &TunnelStatus) -> &str {
     match (tunnel.want.as_str(), tunnel.phase.as_str()) {
         ("up", "up") if tunnel.ready => "ready",

@@ -5,12 +5,10 @@
 pub(in crate::cli) struct OutputStyle {
     /// Columns of the terminal; `None`: lines are as long as they are.
     pub(in crate::cli) width: Option<usize>,
-    /// Colours.
     pub(in crate::cli) style: ColourChoice,
 }
 
 impl OutputStyle {
-    /// What a pipe gets.
     pub(in crate::cli) const PIPE: Self = Self { width: None, style: ColourChoice::Plain };
 }
 

@@ -3,7 +3,7 @@
 use tunnel_engine::failure::Failure;
 use tunnel_engine::hostkey::{HostKey, KeyStanding};
 
-/// How the user can know.
+/// How a user can check a fingerprint.
 pub(super) const COMPARE: &str = "\
 Compare them with what the server's owner says, or with the server itself, there:
   for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $key; done
@@ -15,7 +15,6 @@ pub(super) struct ShownKey {
     pub(super) standing: KeyStanding,
 }
 
-/// What to do with the keys.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum TrustVerdict {
     /// Nothing: the server is known.

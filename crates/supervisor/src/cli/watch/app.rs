@@ -13,7 +13,6 @@ use crate::control::LogLine;
 use crate::history::TunnelHistory;
 use crate::supervise::snapshot::{Status, TunnelStatus};
 
-/// What is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Page {
     List,
@@ -22,7 +21,6 @@ pub(super) enum Page {
     Help,
 }
 
-/// What the next key answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Prompt {
     None,
@@ -35,7 +33,6 @@ pub(super) enum Prompt {
     },
 }
 
-/// What the loop is to do.
 #[derive(Debug, PartialEq)]
 pub(super) enum AppEffect {
     None,
@@ -45,7 +42,6 @@ pub(super) enum AppEffect {
 
 pub(super) struct App {
     pub(super) status: Status,
-    /// When it was answered.
     pub(super) answered: Instant,
     /// Why there is no newer answer.
     pub(super) trouble: Option<String>,
@@ -59,7 +55,6 @@ pub(super) struct App {
     pub(super) top: usize,
     /// Rows of the page, as of the last frame.
     pub(super) height: usize,
-    /// What came of the last order.
     pub(super) notice: Option<String>,
     /// Of the tunnel whose page is open.
     pub(super) log: Vec<LogLine>,

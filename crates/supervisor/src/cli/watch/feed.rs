@@ -26,15 +26,17 @@ pub(super) enum FeedRequest {
     About(String),
 }
 
-/// What came of it.
 #[derive(Debug)]
 pub(super) enum FeedAnswer {
     /// The error is told to the user.
     Status(Result<Status, String>),
-    /// What was done, or why not.
     Order(Result<String, String>),
     /// About the tunnel of this name.
-    About { name: String, lines: Vec<LogLine>, histories: Vec<TunnelHistory> },
+    About {
+        name: String,
+        lines: Vec<LogLine>,
+        histories: Vec<TunnelHistory>,
+    },
 }
 
 /// The way to the feed.

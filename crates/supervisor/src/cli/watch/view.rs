@@ -20,7 +20,6 @@ use crate::supervise::snapshot::{Status, TunnelStatus};
 /// Answers that a trend of the list shows.
 const BARS: usize = 8;
 
-/// What is given from outside.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ViewContext {
     pub(super) now: Instant,

@@ -25,7 +25,7 @@ fn identities(environment: &Environment) -> Vec<IdentitySpec> {
     environment.home.as_deref().map(identities_of).unwrap_or_default()
 }
 
-/// Of whoever has this home.
+/// Of the account with this home.
 pub(crate) fn identities_of(home: &Path) -> Vec<IdentitySpec> {
     in_ssh_folder(home, IDENTITIES).map(|path| IdentitySpec { path, explicit: false }).collect()
 }
@@ -34,7 +34,7 @@ fn user_known_hosts(environment: &Environment) -> Vec<PathBuf> {
     environment.home.as_deref().map(user_known_hosts_of).unwrap_or_default()
 }
 
-/// Of whoever has this home.
+/// Of the account with this home.
 pub(crate) fn user_known_hosts_of(home: &Path) -> Vec<PathBuf> {
     in_ssh_folder(home, &["known_hosts", "known_hosts2"]).collect()
 }
@@ -43,7 +43,6 @@ fn global_known_hosts() -> Vec<PathBuf> {
     ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"].map(PathBuf::from).into()
 }
 
-/// What SSH_AUTH_SOCK names.
 pub(super) fn agent(environment: &Environment) -> AgentSpec {
     environment.variable("SSH_AUTH_SOCK").map_or(AgentSpec::None, |socket| AgentSpec::Socket(Path::new(socket).into()))
 }

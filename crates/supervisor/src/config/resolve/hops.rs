@@ -8,10 +8,9 @@ use crate::config::keys;
 use crate::config::settings::{Jump, Settings, tunnel_keys};
 use crate::config::value::{ReadResult, Value};
 
-/// More servers in a row than anybody has, few enough that a handshake through all of them can end.
+/// Far above real chains of jump hosts, and few enough that a handshake through all of them can end.
 const MAX_JUMP_HOSTS: usize = 8;
 
-/// What the keys ask for.
 pub(super) enum RouteKeys<'a> {
     Direct,
     /// The first is dialled directly, the last reaches the server.
@@ -63,7 +62,7 @@ fn jumps<'a>(value: Value<'a>, environment: &Environment) -> ReadResult<RouteKey
     if errors.is_empty() { Ok(RouteKeys::Jumps(jumps)) } else { Err(errors) }
 }
 
-/// A jump's user is, as in ssh, whoever runs us, not the user of the server behind it.
+/// A jump's user is, as in ssh, the account that runs tunneld, not the user of the server behind it.
 fn named(value: Value<'_>, user: Option<&str>) -> ReadResult<Vec<JumpHostConfig>> {
     const FORM: &str = "write `[user@]host[:port]`, several with commas, the one next to this machine first";
     let (mut hops, mut errors) = (Vec::new(), Vec::new());

@@ -11,7 +11,7 @@ use crate::config::source::SourceSpan;
 use crate::config::value::{ReadResult, Value};
 use crate::sshconfig::{FileCache, Resolved};
 
-/// More servers than anybody has for one purpose; each may cost a `connect_timeout` before the next is tried.
+/// Far above real numbers of alternative servers; each may cost a `connect_timeout` before the next is tried.
 const MAX_HOSTS: usize = 16;
 
 /// A session to each of the hosts, in order of preference.

@@ -1,4 +1,4 @@
-//! `ssh_config`: `host` is what somebody would type after `ssh`. What the tunnel's own keys say wins.
+//! `ssh_config`: `host` is the argument of `ssh`. What the tunnel's own keys say wins.
 
 use tunnel_engine::spec::{Destination, Route, SessionSpec};
 
@@ -33,7 +33,7 @@ pub(super) struct HostQuery<'a, 'v> {
 
 impl HostQuery<'_, '_> {
     pub(super) fn ask(self, reader: &TableReader<'_>, library: &FileCache) -> ReadResult<Resolved> {
-        /// Stands for a port that the text does not name; nobody can write it.
+        /// Stands for a port that the text does not name; no config can contain it.
         const NO_PORT: u16 = 0;
         let text = self.host.word()?;
         let typed = Destination::parse_or(text, self.user.unwrap_or("-"), NO_PORT)

@@ -112,7 +112,7 @@ fn starts(value: Value<'_>) -> ReadResult<Option<u32>> {
 fn strict(value: Value<'_>) -> ReadResult<StrictHostKeyChecking> {
     if value.raw().as_str() == Some("ask") {
         return value.refuse(
-            "a daemon has nobody to ask",
+            "a daemon cannot ask a user",
             "write \"yes\" and put the server's key into known_hosts, or \"accept-new\"",
         );
     }
@@ -135,7 +135,7 @@ fn known_hosts_command(value: Value<'_>) -> ReadResult<Option<KnownHostsCommand>
 
 fn update_host_keys(value: Value<'_>) -> ReadResult<UpdateHostKeys> {
     if value.raw().as_str() == Some("ask") {
-        return value.refuse("a daemon has nobody to ask", "write `true` or `false`");
+        return value.refuse("a daemon cannot ask a user", "write `true` or `false`");
     }
     value.boolean().map(|yes| if yes { UpdateHostKeys::Yes } else { UpdateHostKeys::No })
 }

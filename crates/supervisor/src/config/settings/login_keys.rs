@@ -74,7 +74,7 @@ pub(super) const KEYS: &[SettingKey] = &[
     .keyword("GlobalKnownHostsFile")
     .default("[\"/etc/ssh/ssh_known_hosts\", \"/etc/ssh/ssh_known_hosts2\"]")
     .imported_where_set()
-    .doc("Files of known hosts for everybody."),
+    .doc("Files of known hosts for all users of the system."),
     SettingKey::new("host_key_alias", HostName(|t| &mut t.session.host_key.alias), Own, NewSession)
         .keyword("HostKeyAlias")
         .doc("The name to look up in them instead of the host."),

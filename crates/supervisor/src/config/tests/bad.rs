@@ -75,7 +75,7 @@ fn every_value_that_makes_no_sense_is_refused_where_it_stands() {
         ("known_hosts_command = 'keys %H'", "5:23: `keys` is not an absolute path"),
         ("known_hosts_command = ['/keys', '%x']", "5:23: `%x` stands for nothing here"),
         ("known_hosts_command = '/keys \"a'", "5:23: a quote is not closed"),
-        ("update_host_keys = 'ask'", "5:20: a daemon has nobody to ask"),
+        ("update_host_keys = 'ask'", "5:20: a daemon cannot ask a user"),
         (
             "ca_signature_algorithms = 'ssh-rsa'",
             "5:27: tunneld does not have `ssh-rsa`: it is signed with SHA-1; have the certificate signed with rsa-sha2-512 or Ed25519",

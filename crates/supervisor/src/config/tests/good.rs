@@ -155,7 +155,7 @@ fn jump_hosts_follow_the_tunnels_rules_under_their_own_names() {
     assert_eq!((session.host_key.alias.as_deref(), &session.dial.bind_address), (Some("x"), &None));
     assert_eq!(session.auth.password, Some(SecretSource::File("/etc/p".into())));
     let Route::Jump(second) = &session.dial.via else { panic!("{session:?}") };
-    assert_eq!(second.destination.to_string(), "me@second:22", "a jump's user is whoever runs tunneld");
+    assert_eq!(second.destination.to_string(), "me@second:22", "a jump's user is the account that runs tunneld");
     assert_eq!((&second.dial.bind_address, second.host_key.alias.as_deref()), (&None, None));
     let Route::Jump(first) = &second.dial.via else { panic!("{second:?}") };
     assert_eq!(first.destination.to_string(), "you@bastion:23");

@@ -51,7 +51,7 @@ fn a_host_alias_stands_for_all_that_its_blocks_say() {
     assert_eq!(session.auth.identities[0].path, Path::new("/keys/svc@db.internal.example"));
     assert!(session.auth.identities_only && tunnel.exit_on_forward_failure);
     assert_eq!(session.timing.server_alive_interval, Duration::from_secs(40));
-    assert_eq!(session.timing.server_alive_count_max, 3, "what nobody set has our own default");
+    assert_eq!(session.timing.server_alive_count_max, 3, "a key that is not set has our own default");
     assert_eq!(session.host_key.strict, StrictHostKeyChecking::AcceptNew);
     let forwards: Vec<_> = tunnel.forwards.iter().map(ToString::to_string).collect();
     assert_eq!(forwards, ["3307:127.0.0.1:3306", "9000:localhost:9000"]);

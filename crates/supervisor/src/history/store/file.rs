@@ -27,7 +27,6 @@ pub(super) struct HistoryFile {
     _lock: File,
 }
 
-/// What a file holds.
 struct Content {
     lines: Vec<StoreLine>,
     /// Up to the end of the last whole line.

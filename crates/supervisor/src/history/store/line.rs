@@ -15,14 +15,21 @@ pub(super) const MAX_LINE: u64 = 16 * 1024;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
 pub(in crate::history) enum StoreLine {
-    /// The first.
-    History { version: u32 },
+    History {
+        version: u32,
+    },
     /// tunneld started. Times are milliseconds since 1970.
-    Started { at: u64 },
+    Started {
+        at: u64,
+    },
     /// It still runs.
-    Alive { at: u64 },
+    Alive {
+        at: u64,
+    },
     /// It was stopped.
-    Stopped { at: u64 },
+    Stopped {
+        at: u64,
+    },
     /// A tunnel changed.
     State(StateLine),
     /// Five minutes of a tunnel. A later line about the same replaces it.
@@ -59,7 +66,6 @@ impl StateLine {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::history) struct SampleLine {
     pub(in crate::history) tunnel: String,
-    /// When it begins.
     pub(in crate::history) at: u64,
     #[serde(flatten)]
     pub(in crate::history) sample: super::super::samples::Sample,

@@ -11,15 +11,14 @@ use super::line::{SampleLine, StateLine, StoreLine};
 /// Where tunneld ended without being stopped, and tunnels were wanted: how `kind` calls it.
 const NOT_RUNNING: &str = "not_running";
 
-/// What the lines come to.
 pub(super) struct Replayed {
     pub(super) records: Vec<(String, TunnelRecord)>,
     /// What is to be added to the lines: outages in which nothing wrote them.
     pub(super) added: Vec<StoreLine>,
 }
 
-/// The records of all tunnels. From the end of an orderly stop until now no time counts; after any other end, a tunnel that
-/// was wanted had an outage.
+/// The records of all tunnels. From the end of an orderly stop until now no time counts; after any other end, a tunnel
+/// that was wanted had an outage.
 pub(super) fn replay(lines: Vec<StoreLine>, now: Moment) -> Replayed {
     let Some(first) = lines.iter().find_map(StoreLine::at) else {
         return Replayed { records: Vec::new(), added: Vec::new() };

@@ -11,7 +11,7 @@ pub(super) const SAMPLE: Duration = Duration::from_secs(300);
 /// Units, each one sample.
 const WIDTH: i64 = 288;
 
-/// Units.
+/// Height in units of the SVG view box.
 const HEIGHT: f64 = 24.0;
 
 /// How high a time without readiness is drawn: what is not ready is told by its height as well as by its colour.

@@ -6,7 +6,6 @@ use super::row::PageRow;
 const INDEX: &str = include_str!("index.html");
 const ROW: &str = include_str!("row.html");
 
-/// The whole page.
 pub(in crate::http) fn page(model: &PageModel) -> String {
     let rows: String = model.rows().map(row).collect();
     fill(
@@ -50,7 +49,6 @@ fn row(row: &PageRow) -> String {
     )
 }
 
-/// What is put into a place.
 enum Filling<'a> {
     /// Escaped: it may come from a server or a config.
     Text(&'a str),

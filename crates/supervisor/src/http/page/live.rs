@@ -54,7 +54,6 @@ impl LivePage {
         Arc::new(Self { daemon, shown: Mutex::default(), streams })
     }
 
-    /// What the page shows now.
     pub(in crate::http) async fn model(&self) -> Result<Arc<PageModel>, NoAnswer> {
         let mut shown = self.shown.lock().await;
         let now = clock::now();
@@ -99,7 +98,6 @@ pub(in crate::http) fn events(live: &Arc<LivePage>, busy: Busy) -> Option<BoxStr
 
 struct Follower {
     live: Arc<LivePage>,
-    /// What it has been told.
     told: Option<Arc<PageModel>>,
     spoke: Instant,
     _permit: OwnedSemaphorePermit,

@@ -228,7 +228,7 @@ fn quoted(word: &str, die: &mut Rng) -> String {
     }
 }
 
-/// The line as somebody might have it in a unit.
+/// The line as it might be in a unit.
 fn unit_of(invocation: &Invocation, die: &mut Rng) -> (String, String) {
     let facts = config::facts();
     let mut text = "[Unit]\nDescription=a tunnel\n[Service]\n".to_owned();

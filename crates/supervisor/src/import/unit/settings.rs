@@ -23,7 +23,7 @@ const RESTARTING: &[&str] = &[
     "StartLimitInterval",
     "StartLimitBurst",
 ];
-/// Commands of their own, which nobody would run for a tunnel.
+/// Commands of their own, which no tunnel needs.
 const COMMANDS: &[&str] = &["ExecCondition", "ExecStartPre", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost"];
 /// Read here.
 const READ: &[&str] =

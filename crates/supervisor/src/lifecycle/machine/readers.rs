@@ -9,7 +9,7 @@ use super::super::{Phase, Policy, SessionId, Want};
 use super::Machine;
 
 impl Machine {
-    /// Where it is.
+    /// The present phase.
     pub const fn phase(&self) -> Phase {
         self.state.phase()
     }
@@ -19,7 +19,7 @@ impl Machine {
         self.since
     }
 
-    /// What is wanted of it.
+    /// The desired state.
     pub const fn want(&self) -> Want {
         self.want
     }
@@ -39,8 +39,8 @@ impl Machine {
         self.starts_total
     }
 
-    /// Whether the newest attempt was made because its wait ran out: no order, no changed file and no sign of the server
-    /// asked for it.
+    /// Whether the newest attempt was made because its wait ran out: no order, no changed file and no sign of the
+    /// server asked for it.
     pub const fn is_scheduled(&self) -> bool {
         self.scheduled
     }

@@ -21,9 +21,7 @@ struct Model {
     phase: Phase,
     wanted: bool,
     now: u64,
-    /// When the session came up.
     up_at: u64,
-    /// When the next start is due.
     due: u64,
     /// The delays that the next failed start, the next early death and the next absence will wait.
     next_wait: u64,
@@ -31,7 +29,6 @@ struct Model {
     young: u32,
     next_absent: u64,
     redialled: bool,
-    /// The session answered.
     proven: bool,
     /// When proven sessions were redialled at once.
     quick: Vec<u64>,

@@ -15,7 +15,6 @@ use super::rules::Rule;
 /// anywhere.
 const FILES: ABI = ABI::V5;
 
-/// What holds now.
 #[derive(Debug)]
 pub(super) struct Enforced {
     abi: String,

@@ -11,7 +11,6 @@ use crate::config::{Desired, Global, TunnelSpec};
 /// Where network devices are opened.
 const DEVICES: &str = "/dev/net/tun";
 
-/// What a path is needed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Access {
     /// Reading files and listing folders.
@@ -40,7 +39,6 @@ pub(super) struct NamedPath {
     pub(super) access: Access,
     /// It is a folder itself; else it is reached through its folder.
     pub(super) is_folder: bool,
-    /// Who names it.
     pub(super) by: String,
 }
 

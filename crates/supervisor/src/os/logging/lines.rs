@@ -14,7 +14,6 @@ use tunnel_engine::clock;
 use super::fields::Fields;
 use super::queue::LineQueue;
 
-/// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// Time, level, message, then `name=value`.

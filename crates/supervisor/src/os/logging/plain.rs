@@ -22,7 +22,7 @@ pub struct PlainAudience {
     pub level: &'static str,
     /// Of the warnings, those that tell of a failure.
     pub only_failures: bool,
-    /// Kinds of failure that somebody else tells in words of their own.
+    /// Kinds of failure that another part of the program reports in words of its own.
     pub silent: fn(&str) -> bool,
 }
 

@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Lines that wait: some seconds of the worst burst (hundreds of tunnels that fall at once), about a MiB.
 const QUEUE: usize = 8192;
 
-/// How long the last lines may take at the end of the process, when whoever reads them is slow.
+/// How long the last lines may take at the end of the process, when their reader is slow.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Makes one line at a time.
@@ -79,7 +79,7 @@ impl Drop for Flush {
     fn drop(&mut self) {
         let Some(lines) = self.lines.take() else { return };
         let (done, written) = sync_channel(1);
-        // A full queue means that nobody reads: then there is nothing to wait for.
+        // A full queue means that its reader has stopped: then there is nothing to wait for.
         if lines.try_send(QueueMessage::Flush(done)).is_ok() {
             let _ = written.recv_timeout(FLUSH_TIMEOUT);
         }

@@ -20,8 +20,8 @@ const MAX_LINE_BYTES: usize = 1024;
 /// Bytes of one tunnel, so that one that tells long stories takes no more room than others.
 const MAX_TUNNEL_BYTES: usize = 16 * 1024;
 
-/// Bytes of all lines together: the lines of an ordinary start for ten thousand tunnels, or all that five hundred tunnels
-/// may keep. Beyond it the oldest of any tunnel go.
+/// Bytes of all lines together: the lines of an ordinary start for ten thousand tunnels, or all that five hundred
+/// tunnels may keep. Beyond it the oldest of any tunnel go.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// What a line costs beside its text: its place in two maps.
@@ -30,9 +30,9 @@ const LINE_OVERHEAD: usize = 128;
 /// A line about a tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecentLine {
-    /// When.
+    /// Time of the event.
     pub at: SystemTime,
-    /// How grave.
+    /// Level of the event.
     pub level: Level,
     /// The message and the fields that it does not tell, in one line without control characters.
     pub message: String,

@@ -99,7 +99,7 @@ impl KernelState {
             self.0.remove(&NetlinkFact::Stopped(index));
             self.learn(NetlinkFact::Running(index)).then_some(RouteEvent::LinkUp)
         } else {
-            // A link that is only made, or was down all the time, takes no way from anybody.
+            // A link that is only made, or was down all the time, changes no route in use.
             let was_running = self.0.remove(&NetlinkFact::Running(index));
             let first_heard = self.learn(NetlinkFact::Stopped(index)) && there && word(body, 12)? != u32::MAX;
             (was_running || first_heard).then_some(RouteEvent::LinkDown)

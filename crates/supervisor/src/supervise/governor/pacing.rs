@@ -81,7 +81,7 @@ impl Pacing {
         }
     }
 
-    /// The server that a wish waits for, how many go before it, and until when the server wants nobody.
+    /// The server that a request waits for, how many go before it, and until when the server admits none.
     pub(super) fn standing(&mut self, request: StartRequest) -> Option<(&str, usize, Option<Instant>)> {
         let start = self.requests.get(&request).filter(|start| !start.admitted)?;
         let server = self.servers.get_mut(&start.server)?;
@@ -109,7 +109,7 @@ impl Pacing {
         true
     }
 
-    /// Until when the wish's server wants nobody.
+    /// Until when the server of the request admits none.
     pub(super) fn hold(&self, request: StartRequest) -> Option<Instant> {
         let start = self.requests.get(&request)?;
         self.servers.get(&start.server)?.held_until
@@ -154,7 +154,7 @@ impl Pacing {
         }
     }
 
-    /// Nobody is held back any more.
+    /// Forgets all holds.
     pub(super) fn forget_holds(&mut self) {
         for server in self.servers.values_mut() {
             server.held_until = None;

@@ -13,13 +13,13 @@ pub const EARLY_FOR: Duration = Duration::from_secs(300);
 /// Later on. A firewall that counts connections (`ufw limit`: six within 30 s) counts these too, and still lets us in.
 pub const LATE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The time to the next knock, when the server has been away for so long.
+/// The time to the next probe, when the server has been away for so long.
 pub fn probe_interval(away: Duration, at_most_every: Duration) -> Duration {
     let interval = if away < EARLY_FOR { EARLY_INTERVAL } else { LATE_INTERVAL };
     interval.max(at_most_every)
 }
 
-/// The next knock after one at `now`. Servers that are asked equally often are asked in the same wakeup; where the
+/// The next probe after one at `now`. Servers that are asked equally often are asked in the same wakeup; where the
 /// config says how often, not sooner than that.
 pub(super) fn next(now: Instant, interval: Duration) -> Instant {
     let next = now + interval;

@@ -1,4 +1,4 @@
-//! Knocking on a server in memory, on virtual time.
+//! Probes of a server in memory, on virtual time.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -48,7 +48,7 @@ fn a_users_connection_spares_the_next_probe() {
     let then = now + RHYTHM.first;
     assert_eq!(probing.look(then, 1, RHYTHM), None);
     assert_eq!(probing.due(), Some(then + RHYTHM.every));
-    assert!(probing.look(then + RHYTHM.every, 1, RHYTHM).is_some(), "nobody came since");
+    assert!(probing.look(then + RHYTHM.every, 1, RHYTHM).is_some(), "no connection came since");
 }
 
 fn refusal() -> ProbeFailure {
@@ -164,7 +164,7 @@ fn a_stale_port_is_asked_for_again_and_touched_less_and_less() {
     assert_eq!(probing.due(), Some(now + SELDOM));
     assert_eq!(probing.state().as_str(), "stale", "a yes is no proof");
     probing.expedite(now + SECOND);
-    assert_eq!(probing.due(), Some(now + SELDOM), "whoever asks");
+    assert_eq!(probing.due(), Some(now + SELDOM), "at the slow interval in any case");
     let then = now + SELDOM;
     probe(&mut probing, ProbeResult::Stale("held".into()), then);
     assert_eq!(probing.due(), Some(then + SELDOM * 2));

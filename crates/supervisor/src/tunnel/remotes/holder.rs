@@ -46,7 +46,7 @@ impl Core {
             if report == ReleaseReport::Ours {
                 remote.backoff.ours(now);
             } else {
-                // A port that nobody has, and that is refused all the same, is refused again.
+                // A port that no process has, and that is refused all the same, is refused again.
                 remote.backoff.failed(now);
             }
             if remote.taken.as_ref() != Some(&report) && report != ReleaseReport::Free {

@@ -62,7 +62,8 @@ impl HostRecords {
         places
     }
 
-    /// The host at this place is in use from now on. `returning`: it was chosen because it is better than the one before.
+    /// The host at this place is in use from now on. `returning`: it was chosen because it is better than the one
+    /// before.
     pub(super) fn in_use(&mut self, place: usize, returning: bool, now: Instant) {
         if returning {
             self.returned = Some(now);
@@ -132,8 +133,8 @@ impl HostSequence {
         self.ends.push((kind, unreached));
     }
 
-    /// How the whole sequence ended: a tunnel is blocked only when each of its hosts is, and found no server only when each
-    /// of them was away. `last` is how the last one ended.
+    /// How the whole sequence ended: a tunnel is blocked only when each of its hosts is, and found no server only when
+    /// each of them was away. `last` is how the last one ended.
     pub(super) fn verdict(&self, last: FailureKind) -> (FailureKind, Option<Unreached>) {
         let transient = self.ends.iter().rev().map(|(kind, _)| *kind).find(|kind| !kind.is_permanent());
         let all_away = self.ends.iter().all(|(_, unreached)| unreached.is_some());
@@ -179,7 +180,7 @@ mod tests {
         hosts.in_use(1, false, now);
         assert_eq!(hosts.return_due(), Some(now + RETURN_EVERY));
         hosts.still_lesser(now);
-        assert_eq!(hosts.return_due(), Some(now + RETURN_EVERY), "a try that fails harms nobody");
+        assert_eq!(hosts.return_due(), Some(now + RETURN_EVERY), "a failed try costs nothing");
         for vain in 1..20 {
             hosts.in_use(0, true, now);
             hosts.in_use(1, false, now + LASTED / 2);

@@ -45,7 +45,7 @@ main() {
   fi
   [ -n "$own" ] || { [ -n "$foreign" ] && say other "$foreign"; say free; }
 
-  # Whoever shows its files shows whose the listener is: a program of the user's, or, to root, a session.
+  # The process whose files are readable is the owner: a program of the user's, or, for root, a session.
   holders=
   for inode in $own; do
     holders="$holders $(ls -l /proc/[0-9]*/fd 2>/dev/null | while read -r line; do
@@ -88,7 +88,7 @@ main() {
     case $spared in *" $process "*) [ -n "$exact" ] && say ours ;; *) add "$process" ;; esac
   done
   if [ -n "$exact" ]; then
-    # The session of somebody who is logged in, or of another tunnel, is not ours to end.
+    # An interactive session, or that of another tunnel, must not be ended.
     for process in $found; do
       case " $marked " in *" $process "*) continue ;; esac
       case $parents in *" $process "*) say busy "$process" ;; esac

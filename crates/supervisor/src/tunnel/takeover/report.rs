@@ -9,7 +9,7 @@ pub(in crate::tunnel) enum ReleaseReport {
     Freed(String),
     /// A socket file that no program had bound is removed.
     Removed,
-    /// Nobody listens there: it is free now, or it was never the holder's fault.
+    /// No process listens there: it is free now, or the refusal has another reason.
     Free,
     /// This very session, or another living one of this tunnel, has it.
     Ours,
@@ -23,9 +23,9 @@ pub(in crate::tunnel) enum ReleaseReport {
     Living,
     /// A process of the user with this number; for a path, the file is this user's.
     Other(String),
-    /// This session has it, and somebody works in it.
+    /// This session has it, and a user works in it.
     Busy(String),
-    /// These were ended, and somebody has it all the same.
+    /// These were ended, and another process has it all the same.
     Still(String),
     /// The path is that of a file which is not a socket.
     NotSocket,

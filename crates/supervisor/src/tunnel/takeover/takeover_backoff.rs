@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Two takeovers within this time: somebody else wants the port, too.
+/// Two takeovers within this time: another client wants the port, too.
 const CONTESTED: Duration = Duration::from_secs(60);
 
 /// The pause after that; it doubles.

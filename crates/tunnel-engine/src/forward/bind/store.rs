@@ -1,5 +1,5 @@
-//! Listening sockets that live longer than this process: the seam to a service manager that keeps them. It holds a
-//! duplicate of each socket, so the kernel queues connections while nobody runs here to accept them.
+//! Listening sockets that live longer than this process: the interface to a service manager that keeps them. It holds a
+//! duplicate of each socket, so the kernel queues connections while tunneld does not run.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -27,9 +27,9 @@ pub trait SocketStore: Send + Sync {
 /// What closing a listening socket means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseMode {
-    /// Nobody is to connect any more.
+    /// New connections are refused.
     ForGood,
-    /// Somebody will accept again: connections go on to queue, a unix socket's file stays.
+    /// A later process will accept again: connections go on to queue, a unix socket's file stays.
     ForNow,
 }
 

@@ -1,7 +1,8 @@
-//! Unix listening sockets: mode 0600 unless a mask says otherwise, stale files replaced, our own file removed at the end.
+//! Unix listening sockets: mode 0600 unless a mask says otherwise, stale files replaced, our own file removed at the
+//! end.
 //!
 //! ssh leaves the file behind and then fails to bind at its next start, unless StreamLocalBindUnlink has it remove
-//! whatever is there. Here a socket that nobody answers on is replaced in any case, a living one where that was asked
+//! whatever is there. Here a socket without a listener is replaced in any case, a living one where that was asked
 //! for, and a file of another kind never.
 
 use std::fs;
@@ -28,7 +29,7 @@ pub(super) async fn bind(
     known: Option<&Failure>,
 ) -> Result<Listener, Failure> {
     if let Some(listener) = Listener::take(store, &ListenAddress::Unix(path.to_owned())) {
-        // Its permissions are what whoever made it gave it: perhaps a socket unit.
+        // Its permissions are those of its creator: perhaps a socket unit.
         return Ok(listener);
     }
     make_way(path, options.socket_unlink, known).await?;
@@ -129,7 +130,7 @@ fn listening(path: &Path, mode: Mode) -> io::Result<UnixListener> {
     UnixListener::from_std(socket.into())
 }
 
-/// Gives our own socket's file this mode, whatever somebody may put in its place meanwhile.
+/// Gives our own socket's file this mode, whatever another process may put in its place meanwhile.
 fn permit(path: &Path, mode: Mode) -> io::Result<()> {
     let file = open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
     let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -199,7 +200,7 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if self.identity.is_some() && identity(&self.path) == self.identity {
-            // Somebody may have removed the directory: then the file is gone, too.
+            // The directory may have been removed: then the file is gone, too.
             let _ = fs::remove_file(&self.path);
         }
     }

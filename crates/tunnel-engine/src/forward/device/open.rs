@@ -21,7 +21,7 @@ const MAX_DRAINED: usize = 10_000;
 pub struct OpenDevice {
     /// Its name: `tun0`.
     pub name: String,
-    /// Its packets.
+    /// Reads and writes packets.
     pub packets: OwnedFd,
 }
 
@@ -91,8 +91,8 @@ fn failure(mode: DeviceMode, unit: DeviceUnit, error: io::Error) -> Failure {
 /// An open device on the runtime.
 pub(super) struct AsyncDevice {
     pub(super) name: String,
-    /// tokio takes any descriptor by an `unsafe` call, and one of a socket by a safe one: this is a device all the same,
-    /// read and written as one, and of the socket only its readiness is asked for.
+    /// tokio takes any descriptor by an `unsafe` call, and one of a socket by a safe one: this is a device all the
+    /// same, read and written as one, and of the socket only its readiness is asked for.
     packets: UnixDatagram,
 }
 

@@ -23,14 +23,14 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// The same where its policy forbids it, which most servers read at login only.
 const ASK_AGAIN_FORBIDDEN: Duration = Duration::from_secs(60);
 
-/// Which devices.
+/// The devices of a forward.
 #[derive(Debug, Clone)]
 pub struct DeviceRequest {
-    /// Whose it is, for the store.
+    /// Name of the tunnel, for the socket store.
     pub tunnel: String,
-    /// What passes through it.
+    /// Packets or Ethernet frames.
     pub mode: DeviceMode,
-    /// The one here.
+    /// The device of this machine.
     pub local: DeviceUnit,
     /// The one on the server, at first.
     pub remote: DeviceUnit,

@@ -34,11 +34,9 @@ pub(super) struct Binding {
     paths: Option<watch::Receiver<u64>>,
     /// When to look at the path where nothing rings.
     look_at: Option<Instant>,
-    /// When to bind what is missing.
     retry_at: Option<Instant>,
     /// How the last bind failed, and when its holder was looked for.
     failed: Option<(Failure, Instant)>,
-    /// When a socket was lost last.
     lost_at: Option<Instant>,
     log: LogLimiter,
 }

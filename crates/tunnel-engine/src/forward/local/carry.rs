@@ -38,7 +38,6 @@ impl Arrival {
     }
 }
 
-/// What became of a connection.
 pub(super) enum CarryOutcome {
     /// It was carried to its end.
     Carried,
@@ -106,7 +105,7 @@ async fn refuse(arrival: Arrival, error: &OpenError) {
         Some(request) => {
             let deadline = clock::now() + FAREWELL;
             let words = request.failure(socks::SocksRefusal::from(error));
-            // Whoever does not read it in time has had its chance.
+            // A peer that does not read it in time loses it.
             let _ = tokio::time::timeout_at(deadline.into(), arrival.stream.farewell(words)).await;
         }
     }

@@ -126,7 +126,7 @@ impl<O: ChannelOpener> Dispatcher<O> {
                 Ok(()) => Wake::NewSession,
                 Err(_) => Wake::SourceGone,
             },
-            // Without the handle this task is aborted, so there is always somebody who may change the orders.
+            // Without the handle this task is aborted, so the sender of the orders always exists.
             Ok(()) = self.orders.changed() => Wake::Look,
             () = self.alarm.wait(deadline) => Wake::Look,
         }

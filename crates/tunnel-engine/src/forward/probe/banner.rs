@@ -15,7 +15,7 @@ const BANNER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of a wrong banner is shown, in bytes.
 const SHOWN: usize = 64;
 
-/// Whoever hands out a target's first words; `None` is their end. Cancel-safe.
+/// A source of a target's first bytes; `None` is their end. Cancel-safe.
 pub(super) trait FirstWords {
     fn more(&mut self) -> impl Future<Output = Option<Bytes>> + Send;
 }

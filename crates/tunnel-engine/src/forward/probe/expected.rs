@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::session::RemoteListen;
 
-/// Random bytes of a nonce: nobody guesses them, and no two probes share them.
+/// Random bytes of a nonce: they cannot be guessed, and no two probes share them.
 const RANDOM: usize = 16;
 
 /// Says in whose log it lands what it is; no SOCKS request, which begins with 4 or 5.
@@ -116,7 +116,7 @@ impl Drop for Expecting {
 
 fn nonce() -> Bytes {
     let mut random = [0; RANDOM];
-    // Its failure would leave zeros: still a line that nobody else says.
+    // Its failure would leave zeros: still a line that no client sends.
     let _ = aws_lc_rs::rand::fill(&mut random);
     let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{PREFIX}{hex}\r\n").into()

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::session::{Channel, ChannelRead as _, ChannelReader, ChannelWrite as _, Inbound, Originator, Session};
 use crate::spec::Connect;
 
-/// How long the server may take to connect to the target. Its kernel tries for two minutes; nobody who waits for a
+/// How long the server may take to connect to the target. Its kernel tries for two minutes; no user who waits for a
 /// connection does.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 

@@ -10,7 +10,7 @@ use crate::session::{
 };
 use crate::spec::Connect;
 
-/// How long the server may take to connect to its own port: it needs nobody else.
+/// How long the server may take to connect to its own port: no other machine is involved.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long a session may take to answer a ping, before a silence is called its own.
@@ -45,8 +45,8 @@ pub async fn probe_remote_at(session: &Session, routes: &Routes, listen: &Remote
     send_nonce(session, routes, listen, at).await.result(at)
 }
 
-/// Where the listener is to be found on the server: first here, then, where nothing listens there, on loopback. The server
-/// has to permit that connection, or the forward is unverified.
+/// Where the listener is to be found on the server: first here, then, where nothing listens there, on loopback. The
+/// server has to permit that connection, or the forward is unverified.
 pub fn probed_at(listen: &RemoteListen) -> (Connect, Option<Connect>) {
     let tcp = |host: &str, port: u16| Connect::Tcp { host: host.to_owned(), port };
     match listen {
@@ -63,9 +63,9 @@ pub fn probed_at(listen: &RemoteListen) -> (Connect, Option<Connect>) {
 enum NonceAnswer {
     /// It came back.
     Came,
-    /// Nobody listens there; the server's words.
+    /// No listener there; the server's words.
     Refused(String),
-    /// It went to somebody else.
+    /// Another listener got it.
     Lost(String),
     /// We may not ask.
     Forbidden(String),
@@ -124,7 +124,7 @@ async fn send_nonce(session: &Session, routes: &Routes, listen: &RemoteListen, a
     if matches!(answer, NonceAnswer::Lost(_)) && expecting.was_crowded() { NonceAnswer::Nothing } else { answer }
 }
 
-/// Whoever answers or hangs up is not our own listener: that one is only ever heard at our end.
+/// A peer that answers or hangs up is not our own listener: that one shows only at our end.
 async fn stranger(reader: &mut ChannelReader) -> &'static str {
     match reader.read().await {
         Inbound::Data(_) => "it has its own answer to what was sent there",
@@ -133,7 +133,8 @@ async fn stranger(reader: &mut ChannelReader) -> &'static str {
     }
 }
 
-/// Nothing came while everything else does. A slow link is no proof: what is asked after the nonce is answered after it.
+/// Nothing came while everything else does. A slow link is no proof: what is asked after the nonce is answered after
+/// it.
 async fn missed(session: &Session, how: &str) -> NonceAnswer {
     for _ in 0..PINGS {
         if session.ping(PING_TIMEOUT).await.is_err() {

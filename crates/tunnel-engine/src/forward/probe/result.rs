@@ -10,26 +10,26 @@ use crate::spec::Connect;
 pub enum ProbeResult {
     /// Bytes pass. The note: what is not quite as it was asked for.
     Up(Option<String>),
-    /// The server's port takes connections, but they do not come to this session: somebody else holds it.
+    /// The server's port takes connections, but they do not come to this session: another session or program holds it.
     Stale(String),
     /// It does not carry.
     Down(ProbeFailure),
     /// The server forbids to look.
     Unverified(String),
-    /// Nobody answered, the session neither: nothing is known about the forward.
+    /// No answer came, not even from the session: nothing is known about the forward.
     Nothing,
 }
 
 /// Why a forward does not carry, and who said so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeFailure {
-    /// What kind of no.
+    /// Kind of the failure.
     pub cause: ProbeFailureKind,
-    /// Who did what.
+    /// Which side did what.
     pub words: String,
 }
 
-/// What kind of no.
+/// Kind of a failed probe or refused connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeFailureKind {
     /// The server could not connect to the target: it reached no service.
@@ -42,7 +42,7 @@ pub enum ProbeFailureKind {
     Shortage,
     /// The server refused for a reason that RFC 4254 does not name.
     Unnamed,
-    /// Nobody listens on the server's port, although the server said that it does.
+    /// There is no listener on the server's port, although the server said that it listens.
     NotListening,
     /// The target on this side refused.
     RefusedHere,

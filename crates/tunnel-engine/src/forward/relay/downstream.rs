@@ -8,7 +8,6 @@ use super::{ByteCounters, RelayOutcome};
 use crate::forward::stream::Writable;
 use crate::session::ChannelRead;
 
-/// How this direction ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Down {
     /// The channel said EOF, everything before it was written, and the socket was told.

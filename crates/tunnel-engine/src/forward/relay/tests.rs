@@ -126,7 +126,7 @@ async fn a_close_ends_an_upload_that_the_far_side_no_longer_takes() {
 
 #[tokio::test]
 async fn a_slow_peer_holds_the_far_side_back() {
-    // So many looks in a row at a full queue mean that nobody takes anything out of it.
+    // So many looks in a row at a full queue mean that its reader has stopped.
     const LOOKS: usize = 10_000;
     let Carried { peer, far, relay, .. } = carried_with(4).await;
     let piece = Bytes::from(pattern(256 * 1024));

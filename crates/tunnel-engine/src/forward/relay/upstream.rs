@@ -18,7 +18,6 @@ const LARGE_READ: usize = 128 * 1024;
 /// A read into less room than this is not worth its system call.
 const LEAST_READ: usize = 4 * 1024;
 
-/// How this direction ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Up {
     /// The socket's peer sends no more; the channel was told.

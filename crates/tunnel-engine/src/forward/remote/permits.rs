@@ -17,7 +17,7 @@ impl ConnectionPermits {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| ConnectionPermit(self.0.clone()))
     }
 
-    /// Nobody has one.
+    /// None is held.
     pub(super) fn are_empty(&self) -> bool {
         self.0.load(Ordering::Relaxed) == 0
     }

@@ -17,7 +17,6 @@ use crate::forward::traits::Incoming;
 use crate::session::{ChannelRead, ChannelWrite, Inbound, RejectReason};
 use crate::spec::{Connect, Side};
 
-/// What became of a connection.
 pub(super) enum ServeOutcome {
     /// It was carried to its end.
     Carried,

@@ -16,7 +16,7 @@ pub(in crate::forward) trait HandshakeIo: Send {
     /// Reads more behind what is in `input`, at most up to `most` bytes in all where the medium allows to stop there.
     /// False when there is no more.
     fn more(&mut self, input: &mut BytesMut, most: usize) -> impl Future<Output = bool> + Send;
-    /// Says this and goes on; false when nobody listens.
+    /// Sends this and goes on; false when the peer has gone.
     fn send(&mut self, words: Bytes) -> impl Future<Output = bool> + Send;
     /// Says this as the last words and ends this side.
     fn part(&mut self, words: Bytes) -> impl Future<Output = ()> + Send;

@@ -5,18 +5,18 @@ use bytes::BytesMut;
 use super::{MAX_HANDSHAKE, SocksHandshake, SocksStep};
 use crate::spec::Connect;
 
-/// What became of a handshake.
+/// One handshake, from the proxy's side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocksTranscript {
     /// All that was said to the peer.
     pub said: Vec<u8>,
-    /// How it ended.
+    /// Its end.
     pub end: SocksOutcome,
-    /// What was not read.
+    /// Bytes that were not read.
     pub left: Vec<u8>,
 }
 
-/// How a handshake ended.
+/// End of a handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SocksOutcome {
     /// More bytes are awaited.

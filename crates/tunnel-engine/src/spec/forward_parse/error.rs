@@ -58,7 +58,7 @@ pub enum ForwardParseError {
 }
 
 impl ForwardParseError {
-    /// What to write instead.
+    /// How to write it.
     pub fn hint(&self) -> String {
         match self {
             Self::Empty | Self::TooManyWords => examples(ForwardKind::Local).to_owned(),

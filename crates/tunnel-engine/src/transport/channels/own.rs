@@ -65,7 +65,6 @@ pub(crate) struct OwnRefusal {
     pub(crate) said: String,
 }
 
-/// Why a message was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SendError {
     /// The server takes none that long.

@@ -42,7 +42,6 @@ struct Pair {
     input: BytesMut,
     /// What the client told, without the question about the host key.
     told: Vec<ConnectionEvent>,
-    /// How many bytes pass at once.
     piece: usize,
 }
 

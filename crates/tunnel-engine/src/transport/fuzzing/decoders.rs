@@ -11,7 +11,7 @@ use crate::transport::text::Texts;
 use crate::transport::wire::MessageReader;
 use crate::transport::{KexName, Limits, TransportError, global, proof};
 
-/// What came of one input.
+/// Result of decoding one input.
 #[derive(Debug, Default)]
 pub struct Decoded {
     /// A signature over a hash of no one's was taken.

@@ -38,7 +38,6 @@ pub(crate) struct CurveKeyPair {
     curve: PrivateKey,
     /// Beside the curve, in a hybrid.
     kem: Option<hybrid::Kem>,
-    /// What the server is sent.
     public: Vec<u8>,
 }
 

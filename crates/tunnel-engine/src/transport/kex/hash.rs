@@ -1,4 +1,5 @@
-//! The exchange hash (RFC 4253 section 8, RFC 4419 section 3, RFC 5656 section 4) and the keys made of it (section 7.2).
+//! The exchange hash (RFC 4253 section 8, RFC 4419 section 3, RFC 5656 section 4) and the keys made of it (section
+//! 7.2).
 
 use aws_lc_rs::digest::{self, Context};
 use zeroize::Zeroizing;
@@ -19,7 +20,7 @@ pub(crate) struct ExchangeHash<'a> {
     pub(crate) group: &'a [u8],
     pub(crate) client_public: &'a [u8],
     pub(crate) server_public: &'a [u8],
-    /// Encoded.
+    /// Encoded as an mpint or a string, as the method says.
     pub(crate) secret: &'a [u8],
 }
 
@@ -41,7 +42,7 @@ impl ExchangeHash<'_> {
 /// Makes keys.
 pub(crate) struct KeyDeriver<'a> {
     pub(crate) name: KexName,
-    /// Encoded.
+    /// Encoded as an mpint or a string, as the method says.
     pub(crate) secret: &'a [u8],
     pub(crate) exchange_hash: &'a [u8],
     pub(crate) session_id: &'a [u8],

@@ -9,8 +9,8 @@ use tunnel_engine::spec::SessionSpec;
 
 use crate::cli::problem::Problem;
 
-/// Reads `KEY LINE` on each line of its input, and says how many it appended, had already, and how many keys have another
-/// line. It is sent as one line in single quotes, which every login shell hands on.
+/// Reads `KEY LINE` on each line of its input, and says how many it appended, had already, and how many keys have
+/// another line. It is sent as one line in single quotes, which every login shell hands on.
 const SCRIPT: &str = include_str!("append.sh");
 
 /// Begins the line that is meant for us; login shells say this and that before.
@@ -22,7 +22,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// What is read of a shell that talks of other things.
 const MAX_OUTPUT: usize = 16 * 1024;
 
-/// What became of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AppendResult {
     added: u32,

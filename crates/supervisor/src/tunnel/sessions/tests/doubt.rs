@@ -1,4 +1,4 @@
-//! A path that may be dead: another session is opened beside the silent one, which nobody is cut off from.
+//! A path that may be dead: another session is opened beside the silent one, whose connections stay.
 
 use tunnel_engine::clock;
 use tunnel_engine::demo_server::{ConnectFault, Flow, LinkFaults};

@@ -1,4 +1,4 @@
-//! Sockets that a store keeps: taken again with what queued meanwhile, or ended for everybody.
+//! Sockets that a store keeps: taken again with what queued meanwhile, or ended for all holders.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
