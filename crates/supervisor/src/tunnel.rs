@@ -20,6 +20,7 @@ mod fault_soak;
 mod file_stamps;
 mod forward_id;
 mod forward_names;
+mod forwards;
 mod handle;
 mod jobs;
 mod locals;

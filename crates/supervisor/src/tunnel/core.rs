@@ -4,36 +4,35 @@
 
 mod effect;
 mod event;
+mod forwards;
 mod orders;
 #[cfg(test)]
 pub(super) mod replay;
+mod tell;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tunnel_engine::spec::{Forward, ForwardKind};
+use tunnel_engine::spec::Destination;
 
 pub(super) use effect::{
-    AwayServer, Bind, Close, Effect, ForwardEffect, ListenMode, ListenRequest, Login, OpenDevice, Probe, Retire,
-    RouteTarget, WatchFiles,
+    AwayServer, Bind, Close, Effect, Effects, ForwardEffect, ListenMode, ListenRequest, Login, OpenDevice, Probe,
+    Retire, RouteTarget, WatchFiles,
 };
 pub(super) use event::{Command, Event, Observed, Probed, Requested};
 
-use super::devices::Devices;
-use super::file_stamps::LoginFiles;
-use super::forward_id::ForwardId;
-use super::locals::Locals;
+use super::file_stamps::{FileStamps, LoginFiles};
+use super::forwards::Forwards;
 use super::observer::Occurrence;
+use super::probes::Probes;
 use super::reachability::Reachability;
-use super::remotes::Remotes;
 use super::report::Report;
 use super::sessions::Sessions;
 use super::takeover::Takeover;
 use super::view::Snapshot;
-use crate::config::TunnelSpec;
+use crate::config::{ProbeSpec, TunnelSpec};
 use crate::history::Moment;
 use crate::lifecycle::{Effect as MachineEffect, Input, Machine, Phase, SessionId};
 
@@ -46,21 +45,15 @@ pub(super) struct Core {
     pub(super) now: Moment,
     pub(super) machine: Machine,
     pub(super) sessions: Sessions,
-    pub(super) locals: Locals,
-    pub(super) devices: Devices,
-    pub(super) remotes: Remotes,
-    /// The session on which local forwards are proven.
-    pub(super) probed: Option<SessionId>,
+    pub(super) forwards: Forwards,
+    probes: Probes,
     pub(super) takeover: Takeover,
     pub(super) reachability: Reachability,
     pub(super) files: LoginFiles,
     pub(super) report: Report,
-    /// Spreads probes and logins.
-    pub(super) random: fastrand::Rng,
     /// It ends when it has come to rest.
     pub(super) ending: bool,
-    last_forward: ForwardId,
-    effects: VecDeque<Effect>,
+    pub(super) effects: Effects,
     snapshot: Arc<Snapshot>,
 }
 
@@ -79,20 +72,16 @@ impl Core {
             stop_timeout,
             now,
             machine,
-            locals: Locals::default(),
-            devices: Devices::default(),
-            remotes: Remotes::default(),
-            probed: None,
+            forwards: Forwards::default(),
+            probes: Probes::new(seed),
             takeover: Takeover::default(),
             reachability: Reachability::default(),
             files: LoginFiles::default(),
-            random: fastrand::Rng::with_seed(seed),
             ending: false,
-            last_forward: ForwardId::default(),
-            effects: VecDeque::new(),
+            effects: Effects::default(),
         };
         for forward in forwards {
-            core.add_forward(forward);
+            core.forwards.add(forward, &mut core.effects);
         }
         core.publish();
         core
@@ -121,13 +110,13 @@ impl Core {
             Event::ListensTakenBack(session) => self.listens_taken_back(session),
             Event::RetiredEnded(session) => self.sessions.retired.retain(|known| *known != session),
             Event::ServerBack(host) => self.server_back(&host),
-            Event::ServerThere(host) => self.server_there(&host),
+            Event::ServerThere(host) => self.reachability.was_there(&host),
             Event::Bound(forward, result) => self.bound(forward, result),
             Event::ListenerChanged(forward, state) => self.listener_changed(forward, state),
             Event::DeviceChanged(forward, state) => self.device_changed(forward, state),
             Event::Requested(requested) => self.requested(requested),
             Event::Marked(session, result) => self.marked(session, result),
-            Event::Probed(probed) => self.finish_probe(probed),
+            Event::Probed(probed) => self.probed(probed),
             Event::Observed(seen) => self.traffic_observed(&seen),
             Event::FilesChanged(session, look) => self.files_changed(session, look),
             Event::Order(command) => self.apply_order(command),
@@ -139,19 +128,16 @@ impl Core {
 
     /// The next thing to do, in order; `None` when all is done.
     pub(super) fn poll_effect(&mut self) -> Option<Effect> {
-        let effect = self.effects.pop_front();
-        if effect.is_none() {
-            // Hundreds of idle tunnels keep no room for the effects of their last start.
-            self.effects = VecDeque::new();
-        }
-        effect
+        self.effects.pop()
     }
 
     /// When to tell it that time has passed. It changes with every event.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let machine = self.machine.poll_timeout().map(|(at, _)| at);
         let (replacement, standby) = (self.replacement_due(), self.standby_due());
-        [machine, self.remotes.due(), replacement, standby, self.probes_due()].into_iter().flatten().min()
+        let probes =
+            self.forwards.probe_due().filter(|_| self.sessions.main.is_some() && self.spec.probe != ProbeSpec::Off);
+        [machine, self.forwards.remotes.due(), replacement, standby, probes].into_iter().flatten().min()
     }
 
     /// How the tunnel is. Another one after an event that changed something that others see.
@@ -165,24 +151,13 @@ impl Core {
     }
 
     pub(super) fn effect(&mut self, effect: impl Into<Effect>) {
-        self.effects.push_back(effect.into());
+        self.effects.push(effect);
     }
 
     pub(super) fn feed(&mut self, input: Input) {
         let before = self.machine.phase();
         self.machine.handle(input, self.now.awake);
         self.observe_input(before, input);
-    }
-
-    pub(super) fn add_forward(&mut self, forward: Forward) {
-        self.last_forward = self.last_forward.next();
-        let id = self.last_forward;
-        match forward.kind {
-            ForwardKind::Local | ForwardKind::Dynamic => self.locals.add(id, forward),
-            ForwardKind::Remote => self.remotes.add(id, forward),
-            ForwardKind::TunnelDevice => self.devices.add(id, forward),
-        }
-        self.effect(ForwardEffect::AddForward(id));
     }
 
     /// Carries out what the machine wants, then brings everything else in line with it. `observed`: what users have
@@ -200,25 +175,37 @@ impl Core {
         }
         self.reconcile_replacement();
         self.reconcile_standby();
-        self.reconcile_reachability();
-        self.reconcile_listeners();
-        self.reconcile_devices();
-        self.reconcile_mark();
-        self.reconcile_probes(observed);
-        self.reconcile_files();
+        let (phase, session, now) = (self.machine.phase(), self.machine.session(), self.now.awake);
+        self.reachability.reconcile(phase, self.sessions.last_up, &self.spec, &mut self.effects);
+        self.reconcile_forwards(observed);
+        self.files.reconcile(phase, session, &self.spec, now, &mut self.effects);
         self.abandon_logins();
         self.publish();
     }
 
-    /// Tells what changed, and takes a snapshot of it.
-    fn publish(&mut self) {
-        self.note_phase();
-        let forwards = self.forward_views();
-        let ready = self.note_readiness(&forwards);
-        self.record(ready, &forwards);
-        let snapshot = self.take_snapshot(ready, forwards);
-        if *self.snapshot != snapshot {
-            self.snapshot = Arc::new(snapshot);
+    /// A server can be reached; perhaps the connection that showed it is ours.
+    fn server_back(&mut self, host: &Destination) {
+        self.reachability.is_back();
+        if self.machine.phase() == Phase::Backoff {
+            // The first to be tried, before those that are still away.
+            self.sessions.hosts.worked(host);
+            self.effect(Effect::KeepLink);
+            self.feed(Input::PathBack);
+        }
+    }
+
+    /// Something of a blocked tunnel's files has changed. `session`: the attempt that read them.
+    fn files_changed(&mut self, session: SessionId, look: FileStamps) {
+        if self.machine.session() != session || self.machine.phase() != Phase::Blocked {
+            return;
+        }
+        let (outdated, mended) = self.files.changed(look, self.now.awake);
+        if let Some(file) = outdated {
+            self.report.ssh_config_changed(file, &self.spec.name);
+        }
+        if mended {
+            tracing::info!(tunnel = self.spec.name, "{}: a key, secret or known_hosts file changed", self.spec.name);
+            self.feed(Input::FilesChanged);
         }
     }
 }

@@ -4,9 +4,9 @@ use tunnel_engine::failure::Failure;
 use tunnel_engine::forward::DeviceState;
 use tunnel_engine::spec::{Connect, DeviceUnit, Forward, Listen};
 
-use super::core::{Core, ForwardEffect, OpenDevice};
+use super::core::{Effects, ForwardEffect, OpenDevice};
 use super::forward_id::ForwardId;
-use super::locals::{ListenSummary, should_listen};
+use super::locals::{ForwardFailed, ListenSummary};
 use super::state::ForwardState;
 use super::view::ForwardView;
 use crate::lifecycle::Phase;
@@ -84,14 +84,14 @@ impl DeviceEntry {
     }
 }
 
-impl Core {
-    /// Opens or closes devices as the phase and the wish have it.
-    pub(super) fn reconcile_devices(&mut self) {
-        let open = should_listen(self.machine.want(), self.machine.phase());
-        let mut effects = Vec::new();
-        for device in &mut self.devices.entries {
+impl Devices {
+    /// Opens or closes devices.
+    pub(super) fn reconcile(&mut self, open: bool, effects: &mut Effects) {
+        for device in &mut self.entries {
             if !open {
-                effects.extend(device.state.take().map(|_| ForwardEffect::CloseDevice(device.id)));
+                if device.state.take().is_some() {
+                    effects.push(ForwardEffect::CloseDevice(device.id));
+                }
                 continue;
             }
             let Listen::Device { mode, unit: local } = device.forward.listen else { continue };
@@ -101,67 +101,59 @@ impl Core {
                 effects.push(ForwardEffect::OpenDevice(Box::new(OpenDevice { forward, mode, local, remote })));
             }
         }
-        effects.into_iter().for_each(|effect| self.effect(effect));
     }
 
-    pub(super) fn retry_devices(&mut self) {
-        let open = self.devices.entries.iter().filter(|device| device.state.is_some());
-        let looks: Vec<ForwardEffect> = open.map(|device| ForwardEffect::LookAtDevice(device.id)).collect();
-        looks.into_iter().for_each(|look| self.effect(look));
+    pub(super) fn retry_now(&self, effects: &mut Effects) {
+        for device in self.entries.iter().filter(|device| device.state.is_some()) {
+            effects.push(ForwardEffect::LookAtDevice(device.id));
+        }
     }
 
     /// With its addresses, unless it was there before.
-    pub(super) fn remove_device(&mut self, forward: &Forward) {
-        let Some(at) = self.devices.entries.iter().position(|device| device.forward == *forward) else { return };
-        let device = self.devices.entries.remove(at);
-        self.effect(ForwardEffect::RemoveForward(device.id));
+    pub(super) fn remove(&mut self, forward: &Forward, effects: &mut Effects) {
+        if let Some(at) = self.entries.iter().position(|device| device.forward == *forward) {
+            effects.push(ForwardEffect::RemoveForward(self.entries.remove(at).id));
+        }
     }
 
     /// The server is asked for another device; the one here stays.
-    pub(super) fn retarget_device(&mut self, from: &Forward, to: Forward) {
-        let mut entries = self.devices.entries.iter_mut();
-        let Some(device) = entries.find(|device| device.forward == *from) else { return };
+    pub(super) fn retarget(&mut self, from: &Forward, to: Forward, effects: &mut Effects) {
+        let Some(device) = self.entries.iter_mut().find(|device| device.forward == *from) else { return };
         device.forward = to;
-        let (id, remote) = (device.id, device.remote());
         if device.state.is_some() {
-            self.effect(ForwardEffect::RetargetDevice(id, remote));
+            effects.push(ForwardEffect::RetargetDevice(device.id, device.remote()));
         }
     }
 
-    /// Tells why a device does not carry packets, and that it does again.
-    pub(super) fn device_changed(&mut self, id: ForwardId, now: DeviceState) {
-        self.note_device(id, now);
-        self.log_in_when_listening();
-    }
-
-    fn note_device(&mut self, id: ForwardId, now: DeviceState) {
-        let mut entries = self.devices.entries.iter_mut();
-        let Some(device) = entries.find(|device| device.id == id && device.state.is_some()) else { return };
-        device.state = Some(now.clone());
+    /// A device is open, or why it does not carry packets: `Some`, when that is news.
+    pub(super) fn changed(&mut self, id: ForwardId, now: DeviceState) -> Option<Result<String, ForwardFailed>> {
+        let device = self.entries.iter_mut().find(|device| device.id == id && device.state.is_some())?;
+        let now = device.state.insert(now);
         let failure = now.failure().cloned();
-        let event = match &now {
-            DeviceState::Opening | DeviceState::Waiting { .. } => false,
-            DeviceState::Failed(_) | DeviceState::Refused { .. } => device.told != failure,
-            DeviceState::Up { .. } => true,
+        let (news, fatal) = match now {
+            DeviceState::Opening | DeviceState::Waiting { .. } => (false, false),
+            DeviceState::Failed(_) | DeviceState::Refused { .. } => (device.told != failure, true),
+            DeviceState::Up { .. } => (true, false),
         };
-        if !event {
-            return;
+        if !news {
+            return None;
         }
         device.told.clone_from(&failure);
         let forward = format!("{} {}", device.forward.kind.option(), device.forward);
-        let strict = self.spec.exit_on_forward_failure;
-        match failure {
-            Some(failure) if strict && self.sessions.main.is_some() => self.give_up_session(failure, Some(&forward)),
-            // The start that waits for it tells.
-            Some(_) if strict && matches!(now, DeviceState::Failed(_)) => {}
-            Some(failure) => self.note_failure(failure, Some(&forward)),
-            None => {
-                if self.report.changes_logged.admit(("device", id), self.now.awake).is_none() {
-                    return;
-                }
-                let (tunnel, device) = (self.spec.name.as_str(), now.name());
-                tracing::info!(tunnel, forward, device, "{tunnel}: {forward}: packets are carried");
-            }
-        }
+        Some(match failure {
+            Some(failure) => Err(ForwardFailed { failure, forward, fatal }),
+            None => Ok(forward),
+        })
+    }
+
+    /// Whether it could not be opened here: the start that waits for it tells that.
+    pub(super) fn has_failed(&self, id: ForwardId) -> bool {
+        let device = self.entries.iter().find(|device| device.id == id);
+        device.is_some_and(|device| matches!(device.state, Some(DeviceState::Failed(_))))
+    }
+
+    /// Its name here.
+    pub(super) fn name(&self, id: ForwardId) -> Option<&str> {
+        self.entries.iter().find(|device| device.id == id)?.state.as_ref()?.name()
     }
 }

@@ -228,8 +228,7 @@ impl Driver {
 
     /// This loop turns, or it would not be here; the main session answers for its own.
     fn check_loop(&self, mut reply: oneshot::Sender<()>) {
-        let main = self.core.sessions.main.as_ref().map(|live| live.id);
-        let session = main.and_then(|id| self.session(id)).map(|live| live.session.clone());
+        let session = self.core.sessions.main_id().and_then(|id| self.session(id)).map(|live| live.session.clone());
         task::detached(async move {
             let turn = async {
                 if let Some(session) = session {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tunnel_engine::spec::SessionSpec;
 
-use super::core::{Core, Effect, WatchFiles};
-use crate::lifecycle::{Input, Phase, SessionId};
+use super::core::{Effect, Effects, WatchFiles};
+use crate::config::TunnelSpec;
+use crate::lifecycle::{Phase, SessionId};
 
 /// How often at first: a person who saved the file looks at the screen next. Only blocked tunnels look.
 pub(super) const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -49,49 +50,46 @@ impl WatchedFiles {
     }
 }
 
-impl Core {
-    /// Looks while the machine is blocked, and only then.
-    pub(super) fn reconcile_files(&mut self) {
-        let phase = self.machine.phase();
+impl LoginFiles {
+    /// Has them looked at while the machine is blocked, and only then. `session`: the attempt that read them.
+    pub(super) fn reconcile(
+        &mut self,
+        phase: Phase,
+        session: SessionId,
+        spec: &TunnelSpec,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
         if phase == Phase::Blocked {
-            let blocked_since = *self.files.blocked_since.get_or_insert(self.now.awake);
-            if !std::mem::replace(&mut self.files.watching, true) {
-                let (session, before) = (self.machine.session(), self.files.before.clone());
-                let files = WatchedFiles::of(&self.spec.session, &self.spec.ssh_config_files);
-                self.effect(Effect::WatchFiles(Box::new(WatchFiles { session, files, before, blocked_since })));
+            let blocked_since = *self.blocked_since.get_or_insert(now);
+            if !std::mem::replace(&mut self.watching, true) {
+                let files = WatchedFiles::of(&spec.session, &spec.ssh_config_files);
+                let before = self.before.clone();
+                effects.push(Effect::WatchFiles(Box::new(WatchFiles { session, files, before, blocked_since })));
             }
             return;
         }
-        if std::mem::take(&mut self.files.watching) {
-            self.effect(Effect::StopWatchingFiles);
+        if std::mem::take(&mut self.watching) {
+            effects.push(Effect::StopWatchingFiles);
         }
         // An attempt may be a re-check, after which it is blocked again.
         if phase != Phase::Connecting {
-            self.files.blocked_since = None;
+            self.blocked_since = None;
         }
     }
 
-    /// Something of a blocked tunnel's files has changed.
-    pub(super) fn files_changed(&mut self, session: SessionId, look: FileStamps) {
-        if self.machine.session() != session || self.machine.phase() != Phase::Blocked {
-            return;
-        }
-        self.files.watching = false;
-        let Some(before) = self.files.before.replace(look.clone()) else { return };
-        if let (Some(file), Some(last)) = (before.outdated(&look), &mut self.report.last_failure)
-            && last.outdated.is_none()
-        {
-            // The spec was made of what it said before: another attempt would be the same one.
-            let name = &self.spec.name;
-            tracing::info!(tunnel = name, "{name}: {} changed; `tunneld reload` reads it again", file.display());
-            last.outdated = Some(file);
-        }
-        if before.files != look.files {
+    /// Something of a blocked tunnel's files has changed: which file of ssh_config, and whether one that an attempt
+    /// reads.
+    pub(super) fn changed(&mut self, look: FileStamps, now: Instant) -> (Option<PathBuf>, bool) {
+        self.watching = false;
+        let Some(before) = self.before.replace(look) else { return (None, false) };
+        let Some(look) = &self.before else { return (None, false) };
+        let (outdated, mended) = (before.outdated(look), before.files != look.files);
+        if mended {
             // A person is at work on it.
-            self.files.blocked_since = Some(self.now.awake);
-            tracing::info!(tunnel = self.spec.name, "{}: a key, secret or known_hosts file changed", self.spec.name);
-            self.feed(Input::FilesChanged);
+            self.blocked_since = Some(now);
         }
+        (outdated, mended)
     }
 }
 

@@ -1,10 +1,12 @@
 //! The local and dynamic forwards of a tunnel: listeners that are bound once and outlive sessions.
 
+use std::time::Instant;
+
 use tunnel_engine::failure::Failure;
 use tunnel_engine::forward::{BindOptions, ListenOptions, ListenState, OutagePolicy};
 use tunnel_engine::spec::{Connect, Forward};
 
-use super::core::{Bind, Core, ForwardEffect};
+use super::core::{Bind, Effects, ForwardEffect};
 use super::forward_id::ForwardId;
 use super::probes::Subject;
 use super::probing::Probing;
@@ -52,6 +54,27 @@ pub(super) enum ListenSummary {
     Failed(Failure),
 }
 
+impl ListenSummary {
+    /// Of two groups together.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Failed(failure), _) | (_, Self::Failed(failure)) => Self::Failed(failure),
+            (Self::Pending, _) | (_, Self::Pending) => Self::Pending,
+            (Self::All, Self::All) => Self::All,
+        }
+    }
+}
+
+/// A forward cannot be set up.
+#[derive(Debug, PartialEq)]
+pub(super) struct ForwardFailed {
+    pub(super) failure: Failure,
+    /// As the config has it.
+    pub(super) forward: String,
+    /// With exit_on_forward_failure it ends the session.
+    pub(super) fatal: bool,
+}
+
 /// Whether listeners should be open: from the wish to be up until the wish to be down, or until the tunnel gave up and
 /// there will be no session for the connections that they hold.
 pub(super) fn should_listen(want: Want, phase: Phase) -> bool {
@@ -66,11 +89,6 @@ impl Locals {
 
     pub(super) fn sort_by_key(&mut self, place: impl Fn(&Forward) -> Option<usize>) {
         self.entries.sort_by_key(|local| place(&local.forward));
-    }
-
-    fn take(&mut self, forward: &Forward) -> Option<Local> {
-        let at = self.entries.iter().position(|local| local.forward == *forward)?;
-        Some(self.entries.remove(at))
     }
 
     fn get_mut(&mut self, id: ForwardId) -> Option<&mut Local> {
@@ -94,7 +112,7 @@ impl Locals {
         })
     }
 
-    fn listening(&self) -> ListenSummary {
+    pub(super) fn listening(&self) -> ListenSummary {
         let mut all = ListenSummary::All;
         for local in &self.entries {
             match &local.listener {
@@ -155,48 +173,28 @@ impl Local {
     }
 
     /// Now is a good time to try again what could not be bound.
-    fn stop_waiting(&mut self) -> Option<ForwardEffect> {
-        match &mut self.listener {
-            LocalListener::Failed { waits: waits @ true, .. } => {
-                *waits = false;
-                Some(ForwardEffect::StopBinding(self.id))
-            }
-            LocalListener::Failed { .. } | LocalListener::Closed | LocalListener::Binding | LocalListener::Open(_) => {
-                None
-            }
+    fn stop_waiting(&mut self, effects: &mut Effects) {
+        if let LocalListener::Failed { waits: waits @ true, .. } = &mut self.listener {
+            *waits = false;
+            effects.push(ForwardEffect::StopBinding(self.id));
         }
     }
 }
 
-impl Core {
-    /// Opens or closes listeners as the phase and the wish have it.
-    pub(super) fn reconcile_listeners(&mut self) {
-        if should_listen(self.machine.want(), self.machine.phase()) {
-            self.bind_listeners();
+impl Locals {
+    /// Opens or closes listeners. `drain_by`: until when the connections of those that are closed may go on.
+    pub(super) fn reconcile(&mut self, open: bool, spec: &TunnelSpec, drain_by: Instant, effects: &mut Effects) {
+        if open {
+            self.bind(spec, effects);
         } else {
-            self.close_listeners();
-        }
-    }
-
-    /// Every listener that should be open is, or has failed to.
-    pub(super) fn listeners_tried(&self) -> bool {
-        !should_listen(self.machine.want(), self.machine.phase()) || !matches!(self.listening(), ListenSummary::Pending)
-    }
-
-    /// Those and the devices, all together.
-    pub(super) fn listening(&self) -> ListenSummary {
-        match (self.locals.listening(), self.devices.listening()) {
-            (ListenSummary::Failed(failure), _) | (_, ListenSummary::Failed(failure)) => ListenSummary::Failed(failure),
-            (ListenSummary::Pending, _) | (_, ListenSummary::Pending) => ListenSummary::Pending,
-            (ListenSummary::All, ListenSummary::All) => ListenSummary::All,
+            self.close(drain_by, effects);
         }
     }
 
     /// Binds those that are closed, and tries those again that nothing waits for.
-    pub(super) fn bind_listeners(&mut self) {
-        let options = bind_options(&self.spec);
-        let mut binds = Vec::new();
-        for local in &mut self.locals.entries {
+    pub(super) fn bind(&mut self, spec: &TunnelSpec, effects: &mut Effects) {
+        let options = bind_options(spec);
+        for local in &mut self.entries {
             let retry = match &mut local.listener {
                 LocalListener::Closed => {
                     local.listener = LocalListener::Binding;
@@ -210,129 +208,110 @@ impl Core {
                 LocalListener::Binding | LocalListener::Open(_) | LocalListener::Failed { .. } => continue,
             };
             let (forward, listen) = (local.id, local.forward.listen.clone());
-            binds.push(Bind { forward, listen, options, retry, failed: None });
+            effects.push(ForwardEffect::Bind(Box::new(Bind { forward, listen, options, retry, failed: None })));
         }
-        binds.into_iter().for_each(|bind| self.effect(ForwardEffect::Bind(Box::new(bind))));
     }
 
-    pub(super) fn bound(&mut self, id: ForwardId, result: Result<(), Failure>) {
-        let options = bind_options(&self.spec);
-        let Some(local) = self.locals.get_mut(id) else { return };
+    /// An address was bound, or not. `None`: it is not waited for.
+    pub(super) fn bound(
+        &mut self,
+        id: ForwardId,
+        result: Result<(), Failure>,
+        spec: &TunnelSpec,
+        effects: &mut Effects,
+    ) -> Option<Result<(), ForwardFailed>> {
+        let local = self.get_mut(id)?;
         if !matches!(local.listener, LocalListener::Binding | LocalListener::Failed { .. }) {
-            return;
+            return None;
         }
-        match result {
-            Ok(()) => {
-                local.listener = LocalListener::Open(None);
-                let (connect, options) = (local.forward.connect.clone(), local.options(&self.spec));
-                self.effect(ForwardEffect::OpenListener(id, connect, options));
-            }
-            Err(failure) => {
-                let (listen, name) = (local.forward.listen.clone(), local.forward.to_string());
-                local.listener = LocalListener::Failed { failure: failure.clone(), waits: true };
-                local.told = Some(failure.clone());
-                let bind = Bind { forward: id, listen, options, retry: true, failed: Some(failure.clone()) };
-                self.effect(ForwardEffect::Bind(Box::new(bind)));
-                match (self.spec.exit_on_forward_failure, &self.sessions.main) {
-                    (true, Some(_)) => self.give_up_session(failure, Some(&name)),
-                    // The start that waits for it tells.
-                    (true, None) => {}
-                    (false, _) => self.note_failure(failure, Some(&name)),
-                }
-            }
-        }
-        self.log_in_when_listening();
+        let Err(failure) = result else {
+            local.listener = LocalListener::Open(None);
+            effects.push(ForwardEffect::OpenListener(id, local.forward.connect.clone(), local.options(spec)));
+            return Some(Ok(()));
+        };
+        local.listener = LocalListener::Failed { failure: failure.clone(), waits: true };
+        local.told = Some(failure.clone());
+        let (listen, options) = (local.forward.listen.clone(), bind_options(spec));
+        let bind = Bind { forward: id, listen, options, retry: true, failed: Some(failure.clone()) };
+        effects.push(ForwardEffect::Bind(Box::new(bind)));
+        Some(Err(ForwardFailed { failure, forward: local.forward.to_string(), fatal: true }))
     }
 
-    /// A listener opened, closed or failed by itself: what is new is logged.
-    pub(super) fn listener_changed(&mut self, id: ForwardId, now: ListenState) {
-        let strict = self.spec.exit_on_forward_failure;
-        let Some(local) = self.locals.get_mut(id) else { return };
-        let LocalListener::Open(state) = &mut local.listener else { return };
-        let (failed, nothing) = match &now {
+    /// A listener opened, closed or failed by itself: `Some`, when that is news.
+    pub(super) fn changed(&mut self, id: ForwardId, now: ListenState) -> Option<Result<String, ForwardFailed>> {
+        let local = self.get_mut(id)?;
+        let LocalListener::Open(state) = &mut local.listener else { return None };
+        let now = state.insert(now);
+        let failed = match now {
             // Not bound, and not meant to be.
             ListenState::Refusing => {
                 local.refusing = true;
-                *state = Some(now);
-                return;
+                return None;
             }
-            ListenState::Closed => {
-                *state = Some(now);
-                return;
-            }
-            ListenState::Failed(_) => (now.failure().cloned(), true),
-            ListenState::Listening { .. } => (now.failure().cloned(), false),
+            ListenState::Closed => return None,
+            ListenState::Failed(_) | ListenState::Listening { .. } => now.failure().cloned(),
         };
-        *state = Some(now);
         // One address of several is enough for ssh.
-        let fatal = std::mem::take(&mut local.refusing) && nothing && strict;
+        let fatal = std::mem::take(&mut local.refusing) && matches!(now, ListenState::Failed(_));
         if local.told == failed && !fatal {
-            return;
+            return None;
         }
         local.told.clone_from(&failed);
-        let (tunnel, forward) = (self.spec.name.as_str(), local.forward.to_string());
-        match failed {
-            Some(failure) if fatal && self.sessions.main.is_some() => self.give_up_session(failure, Some(&forward)),
-            Some(failure) => self.note_failure(failure, Some(&forward)),
-            None => tracing::info!(tunnel, forward, "{tunnel}: {forward}: every address is listened on"),
-        }
+        let forward = local.forward.to_string();
+        Some(match failed {
+            Some(failure) => Err(ForwardFailed { failure, forward, fatal }),
+            None => Ok(forward),
+        })
     }
 
     /// Now is a good time to bind what is not bound, and to see whether addresses have gone.
-    pub(super) fn retry_listeners(&mut self) {
-        let look = |local: &mut Local| match local.is_open() {
-            true => Some(ForwardEffect::LookAtListener(local.id)),
-            false => local.stop_waiting(),
-        };
-        let effects: Vec<ForwardEffect> = self.locals.entries.iter_mut().filter_map(look).collect();
-        effects.into_iter().for_each(|effect| self.effect(effect));
+    pub(super) fn retry_now(&mut self, effects: &mut Effects) {
+        for local in &mut self.entries {
+            match local.is_open() {
+                true => effects.push(ForwardEffect::LookAtListener(local.id)),
+                false => local.stop_waiting(effects),
+            }
+        }
     }
 
     /// The limits of the tunnel may have changed. What waits for an address does so with the options of before.
-    pub(super) fn retune_listeners(&mut self) {
-        let spec = &self.spec;
-        let retune = |local: &mut Local| match local.is_open() {
-            true => Some(ForwardEffect::RetuneListener(local.id, local.options(spec))),
-            false => local.stop_waiting(),
-        };
-        let effects: Vec<ForwardEffect> = self.locals.entries.iter_mut().filter_map(retune).collect();
-        effects.into_iter().for_each(|effect| self.effect(effect));
+    pub(super) fn retune(&mut self, spec: &TunnelSpec, effects: &mut Effects) {
+        for local in &mut self.entries {
+            match local.is_open() {
+                true => effects.push(ForwardEffect::RetuneListener(local.id, local.options(spec))),
+                false => local.stop_waiting(effects),
+            }
+        }
     }
 
     /// New connections are taken elsewhere; those that live go on.
-    pub(super) fn retarget_listener(&mut self, from: &Forward, to: Forward) {
-        let mut entries = self.locals.entries.iter_mut();
-        let Some(local) = entries.find(|local| local.forward == *from) else { return };
+    pub(super) fn retarget(&mut self, from: &Forward, to: Forward, spec: &TunnelSpec, effects: &mut Effects) {
+        let Some(local) = self.entries.iter_mut().find(|local| local.forward == *from) else { return };
         local.forward = to;
         local.probing.reset();
-        let (id, connect, open) = (local.id, local.forward.connect.clone(), local.is_open());
-        let options = local.options(&self.spec);
-        self.effect(ForwardEffect::SetRefusal(id, None));
-        if open {
-            self.effect(ForwardEffect::RetuneListener(id, options));
-            self.effect(ForwardEffect::RetargetListener(id, connect));
+        effects.push(ForwardEffect::SetRefusal(local.id, None));
+        if local.is_open() {
+            effects.push(ForwardEffect::RetuneListener(local.id, local.options(spec)));
+            effects.push(ForwardEffect::RetargetListener(local.id, local.forward.connect.clone()));
         }
     }
 
     /// A forward that is gone from the config takes its connections with it, as the plan says.
-    pub(super) fn remove_listener(&mut self, forward: &Forward) {
-        if let Some(local) = self.locals.take(forward) {
-            self.effect(ForwardEffect::RemoveForward(local.id));
+    pub(super) fn remove(&mut self, forward: &Forward, effects: &mut Effects) {
+        if let Some(at) = self.entries.iter().position(|local| local.forward == *forward) {
+            effects.push(ForwardEffect::RemoveForward(self.entries.remove(at).id));
         }
     }
 
     /// No new connections. Those that live may finish while the session is closed.
-    fn close_listeners(&mut self) {
-        let deadline = self.now.awake + self.stop_timeout;
-        let mut effects = Vec::new();
-        for local in &mut self.locals.entries {
-            effects.extend(local.stop_waiting());
+    fn close(&mut self, drain_by: Instant, effects: &mut Effects) {
+        for local in &mut self.entries {
+            local.stop_waiting(effects);
             let before = std::mem::replace(&mut local.listener, LocalListener::Closed);
             if matches!(before, LocalListener::Open(_)) {
-                effects.push(ForwardEffect::DrainListener(local.id, deadline));
+                effects.push(ForwardEffect::DrainListener(local.id, drain_by));
             }
         }
-        effects.into_iter().for_each(|effect| self.effect(effect));
     }
 }
 

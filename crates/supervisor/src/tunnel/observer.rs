@@ -6,9 +6,6 @@ use std::time::Duration;
 
 use tunnel_engine::failure::{Failure, FailureKind};
 
-use super::core::{Core, Effect};
-use crate::lifecycle::{Input, Phase};
-
 /// Called on the tunnel's own loop: it must not wait.
 pub type Observer = Arc<dyn Fn(&Occurrence<'_>) + Send + Sync>;
 
@@ -42,24 +39,4 @@ pub enum Occurrence<'a> {
         /// The forward that failed, if one did.
         forward: Option<&'a str>,
     },
-}
-
-impl Core {
-    /// What an input meant, now that the machine has taken it. An end that was asked for is none.
-    pub(super) fn observe_input(&mut self, before: Phase, input: Input) {
-        let machine = &self.machine;
-        let occurrence = match (before, input) {
-            (Phase::Connecting, Input::SessionUp { session }) if session == machine.session() => Occurrence::Up,
-            (Phase::Connecting | Phase::Up, Input::SessionEnded { kind, .. }) => {
-                let gave_up = machine.gave_up();
-                let wait = match machine.next_start() {
-                    Some(at) => Some(at.saturating_duration_since(self.now.awake)),
-                    None => gave_up.is_none().then_some(Duration::ZERO),
-                };
-                Occurrence::Ended { kind, tries: machine.tries(), wait, gave_up }
-            }
-            _ => return,
-        };
-        self.effect(Effect::Observe(occurrence));
-    }
 }

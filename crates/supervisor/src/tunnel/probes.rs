@@ -6,9 +6,10 @@ use std::time::Instant;
 use tunnel_engine::forward::{ProbeCheck, ProbeResult};
 use tunnel_engine::spec::{Connect, Forward, Side};
 
-use super::core::{Core, ForwardEffect, Observed, Probe, Probed};
+use super::core::{Effects, ForwardEffect, Observed, Probe, Probed};
 use super::forward_id::ForwardId;
-use super::probing::{self, AfterProbe, ProbeMethod, Probing, Rhythm};
+use super::forwards::Forwards;
+use super::probing::{AfterProbe, ProbeMethod, Probing, Rhythm};
 use super::refusal::with_port;
 use super::state::ForwardState;
 use crate::config::{ProbeSpec, TunnelSpec};
@@ -59,188 +60,186 @@ impl Subject<'_> {
     }
 }
 
-impl Core {
-    /// Begins with what is new, a session or a forward; and once the time has come, which the driver tells with what
-    /// users have `observed` by then, starts the probes that are due.
-    pub(super) fn reconcile_probes(&mut self, observed: Option<&[Observed]>) {
-        let now = self.now.awake;
-        let session = self.sessions.settled().map(|live| live.id);
-        if session != self.probed {
-            let replaced = self.probed.is_some() && session.is_some();
-            for subject in self.locals.subjects() {
-                if replaced {
-                    subject.probing.session_replaced(now);
-                } else {
-                    subject.probing.forget();
-                }
+/// Asks about the forwards of a tunnel.
+#[derive(Debug)]
+pub(super) struct Probes {
+    /// The session on which local forwards are proven.
+    session: Option<SessionId>,
+    /// Spreads them.
+    random: fastrand::Rng,
+}
+
+/// What is known about a forward changed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct VerdictChange {
+    /// As the config has it.
+    pub(super) forward: String,
+    pub(super) before: ForwardState,
+    pub(super) after: ForwardState,
+}
+
+impl Probes {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { session: None, random: fastrand::Rng::with_seed(seed) }
+    }
+
+    /// The session that local forwards use is this one from now on, or there is none.
+    pub(super) fn session_changed(&mut self, session: Option<SessionId>, forwards: &mut Forwards, now: Instant) {
+        if session == self.session {
+            return;
+        }
+        let replaced = self.session.is_some() && session.is_some();
+        for subject in forwards.locals.subjects() {
+            if replaced {
+                subject.probing.session_replaced(now);
+            } else {
+                subject.probing.forget();
             }
-            self.probed = session;
         }
-        let Some(live) = self.sessions.main.as_ref().filter(|_| self.spec.probe != ProbeSpec::Off) else { return };
-        let session = live.id;
-        if let Some(observed) = observed {
-            self.doubt_old_refusals(observed);
-        }
-        // Those that are new, on this session or at all.
-        let spec = &self.spec;
-        for subject in self.locals.subjects().filter(|_| self.probed.is_some()) {
-            match subject.asked(&spec.probe) {
+        self.session = session;
+    }
+
+    /// Begins with those that are new, on this session or at all.
+    pub(super) fn begin(&self, forwards: &mut Forwards, probe: &ProbeSpec, now: Instant) {
+        for subject in forwards.locals.subjects().filter(|_| self.session.is_some()) {
+            match subject.asked(probe) {
                 ProbeMethod::Nothing if subject.probing.is_unknown() => subject.probing.presume(),
                 ProbeMethod::Target if subject.probing.is_idle() => subject.probing.begin_rested(now),
                 ProbeMethod::Nothing | ProbeMethod::Target | ProbeMethod::Listener => {}
             }
         }
-        let Some(observed) = observed else { return };
-        let mut probes = Vec::new();
-        for subject in self.locals.subjects().chain(self.remotes.subjects()) {
+    }
+
+    /// Starts those that are due, on `main`, by what users have `observed` by now.
+    pub(super) fn start_due(
+        &mut self,
+        main: SessionId,
+        observed: &[Observed],
+        forwards: &mut Forwards,
+        (spec, now): (&TunnelSpec, Instant),
+        effects: &mut Effects,
+    ) {
+        for subject in forwards.subjects() {
             let Some(seen) = observed.iter().find(|seen| seen.forward == subject.id) else { continue };
-            if let Some(probe) = subject.probing.look(now, seen.carried, rhythm(spec, &mut self.random)) {
-                probes.push(subject.probe(session, probe, spec, now));
+            if let Some(probe) = subject.probing.look(now, seen.carried, self.rhythm(spec)) {
+                effects.push(ForwardEffect::Probe(Box::new(subject.probe(main, probe, spec, now))));
             }
         }
-        probes.into_iter().for_each(|probe| self.effect(ForwardEffect::Probe(Box::new(probe))));
     }
 
     /// A target that refused a user has the benefit of the doubt once `poll` has passed without another refusal.
-    fn doubt_old_refusals(&mut self, observed: &[Observed]) {
-        let now = self.now.awake;
-        let all = self.locals.subjects().chain(self.remotes.subjects());
-        let lapsed: Vec<ForwardId> =
-            all.filter(|subject| subject.probing.is_lapsed(now)).map(|subject| subject.id).collect();
-        for id in lapsed {
-            let Some(seen) = observed.iter().find(|seen| seen.forward == id) else { continue };
-            let mut pardoned = false;
-            self.change_verdict(id, |subject, now, rhythm| {
-                pardoned = subject.probing.lapse(seen.refused, now, rhythm);
-            });
-            if pardoned {
-                self.effect(ForwardEffect::SetRefusal(id, None));
-            }
+    pub(super) fn doubt_old_refusals(
+        &mut self,
+        observed: &[Observed],
+        forwards: &mut Forwards,
+        (spec, now): (&TunnelSpec, Instant),
+        effects: &mut Effects,
+    ) -> Vec<VerdictChange> {
+        let mut changes = Vec::new();
+        for mut subject in forwards.subjects().filter(|subject| subject.probing.is_lapsed(now)) {
+            let Some(seen) = observed.iter().find(|seen| seen.forward == subject.id) else { continue };
+            let rhythm = self.rhythm(spec);
+            changes.extend(subject.change(|subject| {
+                if subject.probing.lapse(seen.refused, now, rhythm) {
+                    effects.push(ForwardEffect::SetRefusal(subject.id, None));
+                }
+            }));
         }
+        changes
     }
 
-    /// The operator begins anew: what users saw before does not count.
-    pub(super) fn pardon_targets(&mut self) {
-        let all = self.locals.subjects().chain(self.remotes.subjects());
-        let pardoned: Vec<ForwardId> =
-            all.filter_map(|subject| subject.probing.pardon().then_some(subject.id)).collect();
-        pardoned.into_iter().for_each(|id| self.effect(ForwardEffect::SetRefusal(id, None)));
-    }
-
-    /// When the next probe is due.
-    pub(super) fn probes_due(&self) -> Option<Instant> {
-        if self.sessions.main.is_none() || self.spec.probe == ProbeSpec::Off {
-            return None;
-        }
-        let all = self.locals.named_subjects().chain(self.remotes.granted_subjects());
-        all.filter_map(Probing::due).min()
-    }
-
-    /// A probe came to an end.
-    pub(super) fn finish_probe(&mut self, Probed { session, forward, probe, result, target }: Probed) {
-        if !self.sessions.is_main(session) {
-            return;
-        }
-        let found = result.clone();
-        let (mut next, mut refusal) = (None, None);
-        self.change_verdict(forward, |subject, now, rhythm| {
-            next = subject.probing.finish(probe, (result, target), now, rhythm);
-            refusal = match found {
-                _ if next.is_none() => None,
+    /// A probe on the main session came to an end. The second: the server is to be asked anew for this forward.
+    pub(super) fn finish(
+        &mut self,
+        Probed { forward, probe, result, target, .. }: Probed,
+        forwards: &mut Forwards,
+        (spec, now): (&TunnelSpec, Instant),
+        effects: &mut Effects,
+    ) -> (Option<VerdictChange>, bool) {
+        let rhythm = self.rhythm(spec);
+        let Some(mut subject) = forwards.subjects().find(|subject| subject.id == forward) else { return (None, false) };
+        let mut next = None;
+        let change = subject.change(|subject| {
+            next = subject.probing.finish(probe, (result.clone(), target), now, rhythm);
+            let refusal = match result {
+                _ if next.is_none() => return,
                 // The next user's connection can disprove it.
-                ProbeResult::Down(reason) => Some(Some(reason)),
+                ProbeResult::Down(reason) => Some(reason),
                 ProbeResult::Up(_) | ProbeResult::Stale(_) | ProbeResult::Unverified(_)
                     if !subject.probing.is_refused() =>
                 {
-                    Some(None)
+                    None
                 }
-                ProbeResult::Up(_) | ProbeResult::Stale(_) | ProbeResult::Unverified(_) | ProbeResult::Nothing => None,
+                ProbeResult::Up(_) | ProbeResult::Stale(_) | ProbeResult::Unverified(_) | ProbeResult::Nothing => {
+                    return;
+                }
             };
+            effects.push(ForwardEffect::SetRefusal(forward, refusal));
         });
-        if let Some(refusal) = refusal {
-            self.effect(ForwardEffect::SetRefusal(forward, refusal));
-        }
-        if next == Some(AfterProbe::AskAgain) {
-            self.ask_anew(forward);
-        }
+        (change, next == Some(AfterProbe::AskAgain))
     }
 
     /// Users' connections showed that a target refuses, or that it no longer does.
-    pub(super) fn traffic_observed(&mut self, observed: &[Observed]) {
-        let off = self.spec.probe == ProbeSpec::Off;
-        let all = self.locals.subjects().chain(self.remotes.subjects());
-        let subjects: Vec<(ForwardId, ProbeMethod, String)> =
-            all.map(|subject| (subject.id, subject.asked(&self.spec.probe), subject.forward.to_string())).collect();
-        for (id, asked, forward) in subjects {
-            let Some(seen) = observed.iter().find(|seen| seen.forward == id) else { continue };
-            if !off {
-                self.change_verdict(id, |subject, now, rhythm| {
-                    subject.probing.traffic_observed(seen.refusal.as_ref(), seen.refused, asked, now, rhythm);
-                });
-            } else if let Some(refusal) = &seen.refusal {
-                // Where nothing is proven or disproven, a target that refuses is told all the same.
-                self.note_failure(probing::failure(refusal), Some(&forward));
-            }
+    pub(super) fn traffic_observed(
+        &mut self,
+        observed: &[Observed],
+        forwards: &mut Forwards,
+        spec: &TunnelSpec,
+        now: Instant,
+    ) -> Vec<VerdictChange> {
+        let mut changes = Vec::new();
+        for mut subject in forwards.subjects() {
+            let Some(seen) = observed.iter().find(|seen| seen.forward == subject.id) else { continue };
+            let (asked, rhythm) = (subject.asked(&spec.probe), self.rhythm(spec));
+            changes.extend(subject.change(|subject| {
+                subject.probing.traffic_observed(seen.refusal.as_ref(), seen.refused, asked, now, rhythm);
+            }));
         }
+        changes
     }
 
-    /// The config asks in another way: what was known by other rules is forgotten.
-    pub(super) fn prove_anew(&mut self) {
-        let now = self.now.awake;
-        let mut changed = Vec::new();
-        for subject in self.locals.subjects() {
-            subject.probing.reset();
-            changed.push(subject.id);
-        }
-        for subject in self.remotes.subjects() {
-            subject.probing.pardon();
-            subject.probing.begin(now);
-            changed.push(subject.id);
-        }
-        changed.into_iter().for_each(|id| self.effect(ForwardEffect::SetRefusal(id, None)));
+    fn rhythm(&mut self, spec: &TunnelSpec) -> Rhythm {
+        Rhythm { first: spec.first_poll, every: spec.policy.poll, random: self.random.f64() }
     }
+}
 
-    pub(super) fn expedite_probes(&mut self) {
-        let now = self.now.awake;
-        for subject in self.locals.subjects().chain(self.remotes.subjects()) {
-            subject.probing.expedite(now);
-        }
-        self.pardon_targets();
+impl Subject<'_> {
+    /// Lets something change what is known about the forward, and says whether it did.
+    fn change(&mut self, change: impl FnOnce(&mut Self)) -> Option<VerdictChange> {
+        let before = self.probing.state();
+        change(self);
+        let after = self.probing.state();
+        (before != after).then(|| VerdictChange { forward: self.forward.to_string(), before, after })
     }
+}
 
-    /// Lets something change what is known about a forward, and tells if it did.
-    fn change_verdict(&mut self, id: ForwardId, change: impl FnOnce(&mut Subject<'_>, Instant, Rhythm)) {
-        let (now, rhythm) = (self.now.awake, rhythm(&self.spec, &mut self.random));
-        let mut all = self.locals.subjects().chain(self.remotes.subjects());
-        let Some(mut subject) = all.find(|subject| subject.id == id) else { return };
-        let before = subject.probing.state();
-        change(&mut subject, now, rhythm);
-        let (after, forward) = (subject.probing.state(), subject.forward.to_string());
-        drop(all);
-        if before == after {
-            return;
-        }
-        let (tunnel, state) = (self.spec.name.as_str(), after.as_str());
-        // An end of what was told is told too, while there is room.
-        let fine = matches!(after, ForwardState::Up | ForwardState::Unverified(_));
-        if fine && self.report.changes_logged.admit((&forward, state), now).is_none() {
-            return;
-        }
-        match (before, after) {
-            (_, ForwardState::Down(failure) | ForwardState::Stale(failure)) => {
-                self.note_failure(failure, Some(&forward));
-            }
-            (_, ForwardState::Unverified(words)) => {
-                tracing::info!(tunnel, forward, state, "{tunnel}: {forward}: the forward is in place, but {words}");
-            }
-            (ForwardState::Down(_) | ForwardState::Stale(_), ForwardState::Up) => {
-                tracing::info!(tunnel, forward, state, "{tunnel}: {forward}: the forward is up again");
-            }
-            (_, ForwardState::Up | ForwardState::Pending) => tracing::debug!(tunnel, forward, state, "proven"),
+/// The operator begins anew: what users saw before does not count.
+pub(super) fn pardon_targets(forwards: &mut Forwards, effects: &mut Effects) {
+    for subject in forwards.subjects() {
+        if subject.probing.pardon() {
+            effects.push(ForwardEffect::SetRefusal(subject.id, None));
         }
     }
 }
 
-fn rhythm(spec: &TunnelSpec, random: &mut fastrand::Rng) -> Rhythm {
-    Rhythm { first: spec.first_poll, every: spec.policy.poll, random: random.f64() }
+/// The config asks in another way: what was known by other rules is forgotten.
+pub(super) fn prove_anew(forwards: &mut Forwards, now: Instant, effects: &mut Effects) {
+    for subject in forwards.subjects() {
+        match subject.side() {
+            Side::Here => subject.probing.reset(),
+            Side::Server => {
+                subject.probing.pardon();
+                subject.probing.begin(now);
+            }
+        }
+        effects.push(ForwardEffect::SetRefusal(subject.id, None));
+    }
+}
+
+/// Now is a good time to probe.
+pub(super) fn expedite(forwards: &mut Forwards, now: Instant, effects: &mut Effects) {
+    for subject in forwards.subjects() {
+        subject.probing.expedite(now);
+    }
+    pardon_targets(forwards, effects);
 }

@@ -5,9 +5,9 @@ use std::time::Instant;
 use tunnel_engine::failure::{Failure, FailureKind, Unreached};
 use tunnel_engine::spec::Destination;
 
-use super::core::{AwayServer, Core, Effect};
-use crate::config::BackoffKind;
-use crate::lifecycle::{Input, Phase};
+use super::core::{AwayServer, Effect, Effects};
+use crate::config::{BackoffKind, TunnelSpec};
+use crate::lifecycle::Phase;
 
 /// What a tunnel knows of the absence of its servers.
 #[derive(Debug, Default)]
@@ -34,86 +34,137 @@ impl Reachability {
     pub(super) fn watched_since(&self) -> Option<Instant> {
         self.away.iter().map(|away| away.since).min().filter(|_| self.watching)
     }
-}
 
-impl Core {
-    /// A start failed, or a session ended: whether its server may be away.
-    pub(super) fn note_absence(&mut self, failure: &Failure) {
+    /// A start at `host` failed, or a session to it ended: whether it may be away. `named`: it is still in the config.
+    pub(super) fn note(
+        &mut self,
+        failure: &Failure,
+        host: &Destination,
+        named: bool,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
         let in_doubt = failure.kind() == FailureKind::KeepaliveTimeout;
         let at = failure.unreached().or(in_doubt.then_some(Unreached::Directly));
-        let host = self.sessions.server.clone();
-        let known = self.spec.servers().any(|spec| spec.destination == host);
-        let away = &mut self.reachability.away;
-        let before = away.iter().position(|away| away.host == host);
-        let before = before.map(|place| away.swap_remove(place)).filter(|away| Some(away.at) == at);
-        if let Some(at) = at.filter(|_| known) {
-            let since = before.map_or(self.now.awake, |away| away.since);
-            away.push(Away { host, since, at, in_doubt: failure.unreached().is_none() });
+        let before = self.away.iter().position(|away| away.host == *host);
+        let before = before.map(|place| self.away.swap_remove(place)).filter(|away| Some(away.at) == at);
+        if let Some(at) = at.filter(|_| named) {
+            let since = before.map_or(now, |away| away.since);
+            self.away.push(Away { host: host.clone(), since, at, in_doubt: failure.unreached().is_none() });
         }
-        self.stop_watching_servers();
+        self.stop(effects);
     }
 
     /// Another network: the outage begins anew.
-    pub(super) fn forget_absence(&mut self) {
-        self.stop_watching_servers();
-        for away in &mut self.reachability.away {
-            away.since = self.now.awake;
-        }
-    }
-
-    fn stop_watching_servers(&mut self) {
-        if std::mem::take(&mut self.reachability.watching) {
-            self.effect(Effect::StopWatchingServers);
+    pub(super) fn begin_anew(&mut self, now: Instant, effects: &mut Effects) {
+        self.stop(effects);
+        for away in &mut self.away {
+            away.since = now;
         }
     }
 
     /// Has the servers watched while the tunnel waits for them, and at no other time. autossh's formula knows no such
     /// thing.
-    pub(super) fn reconcile_reachability(&mut self) {
-        let phase = self.machine.phase();
+    pub(super) fn reconcile(
+        &mut self,
+        phase: Phase,
+        last_up: Option<Instant>,
+        spec: &TunnelSpec,
+        effects: &mut Effects,
+    ) {
         if phase == Phase::Up {
-            self.reachability.away.clear();
+            self.away.clear();
         }
-        let backoff = self.machine.policy().backoff;
+        let backoff = spec.policy.backoff;
         if backoff.kind != BackoffKind::Exponential || phase != Phase::Backoff {
-            return self.stop_watching_servers();
+            return self.stop(effects);
         }
-        if self.reachability.watching {
+        if self.watching {
             return;
         }
-        let away = self.reachability.away.iter().filter_map(|away| {
-            let spec = self.spec.servers().find(|spec| spec.destination == away.host)?.clone();
-            Some(AwayServer {
-                spec: Box::new(spec),
-                at: away.at,
-                since: away.since,
-                in_doubt: away.in_doubt,
-                last_up: self.sessions.last_up,
-                at_most_every: backoff.min,
-            })
+        let away = self.away.iter().filter_map(|away| {
+            let spec = spec.servers().find(|spec| spec.destination == away.host)?.clone();
+            let (at, since, in_doubt) = (away.at, away.since, away.in_doubt);
+            Some(AwayServer { spec: Box::new(spec), at, since, in_doubt, last_up, at_most_every: backoff.min })
         });
         let away: Vec<AwayServer> = away.collect();
         if !away.is_empty() {
-            self.reachability.watching = true;
-            self.effect(Effect::WatchServers(away));
+            self.watching = true;
+            effects.push(Effect::WatchServers(away));
         }
     }
 
-    /// A server can be reached; perhaps the connection that showed it is ours.
-    pub(super) fn server_back(&mut self, host: &Destination) {
-        self.reachability.watching = false;
-        if self.machine.phase() != Phase::Backoff {
-            return;
-        }
-        // The first to be tried, before those that are still away.
-        self.sessions.hosts.worked(host);
-        self.effect(Effect::KeepLink);
-        self.feed(Input::PathBack);
+    /// A server can be reached again: the watch is over.
+    pub(super) const fn is_back(&mut self) {
+        self.watching = false;
     }
 
     /// The server was never away: nothing but the backoff says when it is dialled again.
-    pub(super) fn server_there(&mut self, host: &Destination) {
-        self.reachability.watching = false;
-        self.reachability.away.retain(|away| away.host != *host);
+    pub(super) fn was_there(&mut self, host: &Destination) {
+        self.watching = false;
+        self.away.retain(|away| away.host != *host);
+    }
+
+    fn stop(&mut self, effects: &mut Effects) {
+        if std::mem::take(&mut self.watching) {
+            effects.push(Effect::StopWatchingServers);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tunnel_engine::clock;
+
+    use super::*;
+    use crate::lifecycle::RECHECK;
+    use crate::tunnel::test_support::tunnel_spec;
+
+    fn refused() -> Failure {
+        Failure::new(FailureKind::ConnectRefused, "refused").not_reached()
+    }
+
+    fn watched(reachability: &mut Reachability, phase: Phase, spec: &TunnelSpec) -> Option<Vec<AwayServer>> {
+        let mut effects = Effects::default();
+        reachability.reconcile(phase, None, spec, &mut effects);
+        effects.pop().and_then(|effect| if let Effect::WatchServers(away) = effect { Some(away) } else { None })
+    }
+
+    #[test]
+    fn server_is_watched_once_while_its_tunnel_waits() {
+        let (spec, now, mut effects) = (tunnel_spec("t", &[]), clock::now(), Effects::default());
+        let mut reachability = Reachability::default();
+        reachability.note(&refused(), &spec.session.destination, true, now, &mut effects);
+        assert_eq!((watched(&mut reachability, Phase::Connecting, &spec), reachability.watched_since()), (None, None));
+        let away = watched(&mut reachability, Phase::Backoff, &spec).expect("a watch");
+        assert!(away[0].since == now && !away[0].in_doubt);
+        assert_eq!(
+            (watched(&mut reachability, Phase::Backoff, &spec), reachability.watched_since()),
+            (None, Some(now))
+        );
+        reachability.is_back();
+        assert_eq!(reachability.watched_since(), None);
+    }
+
+    #[test]
+    fn absence_lasts_from_its_first_failure_until_the_network_changes() {
+        let (spec, now, mut effects) = (tunnel_spec("t", &[]), clock::now(), Effects::default());
+        let (host, mut reachability) = (&spec.session.destination, Reachability::default());
+        reachability.note(&refused(), host, true, now, &mut effects);
+        reachability.note(&refused(), host, true, now + RECHECK, &mut effects);
+        assert_eq!(watched(&mut reachability, Phase::Backoff, &spec).expect("a watch")[0].since, now);
+        reachability.begin_anew(now + RECHECK, &mut effects);
+        assert_eq!(effects.pop(), Some(Effect::StopWatchingServers));
+        assert_eq!(watched(&mut reachability, Phase::Backoff, &spec).expect("a watch")[0].since, now + RECHECK);
+    }
+
+    #[test]
+    fn silent_session_leaves_its_server_in_doubt_until_it_answers() {
+        let (spec, now, mut effects) = (tunnel_spec("t", &[]), clock::now(), Effects::default());
+        let (host, mut reachability) = (&spec.session.destination, Reachability::default());
+        reachability.note(&Failure::new(FailureKind::KeepaliveTimeout, "silent"), host, true, now, &mut effects);
+        assert!(watched(&mut reachability, Phase::Backoff, &spec).expect("a watch")[0].in_doubt);
+        reachability.was_there(host);
+        assert_eq!(watched(&mut reachability, Phase::Backoff, &spec), None);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tunnel_engine::spec::{Forward, Listen};
 
-use super::core::{Core, ForwardEffect, RouteTarget};
+use super::core::{Effects, ForwardEffect, RouteTarget};
 use super::forward_id::ForwardId;
 use super::probes::Subject;
 use super::probing::Probing;
@@ -16,6 +16,9 @@ use super::state::ForwardState;
 use super::takeover::{HeldAddress, ReleaseReport, TakeoverBackoff};
 use super::view::ForwardView;
 use crate::config::TunnelSpec;
+use crate::lifecycle::SessionId;
+
+pub(super) use request::Answer;
 
 /// All of them, in the config's order.
 #[derive(Debug, Default)]
@@ -65,30 +68,24 @@ impl Remotes {
         self.entries.sort_by_key(|remote| place(&remote.forward));
     }
 
-    fn take(&mut self, forward: &Forward) -> Option<Remote> {
-        let at = self.entries.iter().position(|remote| remote.forward == *forward)?;
-        Some(self.entries.remove(at))
-    }
-
     fn get_mut(&mut self, id: ForwardId) -> Option<&mut Remote> {
         self.entries.iter_mut().find(|remote| remote.id == id)
     }
 
-    /// Another session, or none: nothing of the old one holds any more. Returns those that were asked for again and
-    /// again.
-    fn session_changed(&mut self) -> Vec<ForwardId> {
-        let waited = self.entries.iter().filter(|remote| remote.waits).map(|remote| remote.id).collect();
+    /// Another session, or none: nothing of the old one holds any more, and what was asked for on it is not waited for.
+    pub(super) fn session_changed(&mut self, effects: &mut Effects) {
         for remote in &mut self.entries {
+            if std::mem::take(&mut remote.waits) {
+                effects.push(ForwardEffect::StopAsking(remote.id));
+            }
             remote.state = ForwardState::Pending;
             remote.probing.forget();
             remote.asking = false;
-            remote.waits = false;
             remote.again = None;
             remote.release = false;
             remote.taken = None;
             remote.backoff.look_again();
         }
-        waited
     }
 
     pub(super) fn retry_now(&mut self, now: Instant) {
@@ -192,6 +189,16 @@ impl Remote {
         }
     }
 
+    /// What is listened for is carried as the config has it now. A request that waits was made for what it had before.
+    fn changed(&mut self, session: Option<SessionId>, spec: &TunnelSpec, now: Instant, effects: &mut Effects) {
+        if let Some(session) = session.filter(|_| self.state == ForwardState::Up) {
+            effects.push(ForwardEffect::Route(session, Box::new(self.target(spec, self.listen()))));
+        }
+        if self.waits {
+            self.again = Some(now);
+        }
+    }
+
     fn accept(&mut self, port: Option<u16>, tunnel: &str) {
         if let (Listen::Tcp { port: 0, .. }, Some(port)) = (&self.forward.listen, port) {
             if self.allocated != Some(port) {
@@ -204,53 +211,49 @@ impl Remote {
     }
 }
 
-impl Core {
-    /// The server stops listening; connections that live go on.
-    pub(super) fn remove_remote(&mut self, forward: &Forward) {
-        let Some(remote) = self.remotes.take(forward) else { return };
+impl Remotes {
+    /// The server stops listening on `session`; connections that live go on.
+    pub(super) fn remove(&mut self, forward: &Forward, session: Option<SessionId>, effects: &mut Effects) {
+        let Some(at) = self.entries.iter().position(|remote| remote.forward == *forward) else { return };
+        let remote = self.entries.remove(at);
         if remote.waits {
-            self.effect(ForwardEffect::StopAsking(remote.id));
+            effects.push(ForwardEffect::StopAsking(remote.id));
         }
         let may_be_held = remote.state == ForwardState::Up || remote.waits;
-        if let Some(session) = self.sessions.main.as_ref().map(|live| live.id).filter(|_| may_be_held) {
-            self.effect(ForwardEffect::Unroute(session, remote.listen()));
-            self.effect(ForwardEffect::CancelListen(session, remote.listen()));
+        if let Some(session) = session.filter(|_| may_be_held) {
+            effects.push(ForwardEffect::Unroute(session, remote.listen()));
+            effects.push(ForwardEffect::CancelListen(session, remote.listen()));
         }
-        self.effect(ForwardEffect::RemoveForward(remote.id));
+        effects.push(ForwardEffect::RemoveForward(remote.id));
     }
 
     /// New connections are taken elsewhere; those that live go on.
-    pub(super) fn retarget_remote(&mut self, from: &Forward, to: Forward) {
-        let now = self.now.awake;
-        let mut entries = self.remotes.entries.iter_mut();
-        let Some(remote) = entries.find(|remote| remote.forward == *from) else { return };
+    pub(super) fn retarget(
+        &mut self,
+        from: &Forward,
+        to: Forward,
+        session: Option<SessionId>,
+        (spec, now): (&TunnelSpec, Instant),
+        effects: &mut Effects,
+    ) {
+        let Some(remote) = self.entries.iter_mut().find(|remote| remote.forward == *from) else { return };
         remote.forward = to;
         remote.probing.pardon();
         if remote.state == ForwardState::Up {
             remote.probing.begin(now);
         }
-        let id = remote.id;
-        self.effect(ForwardEffect::SetRefusal(id, None));
-        self.remote_changed(|remote| remote.id == id);
+        effects.push(ForwardEffect::SetRefusal(remote.id, None));
+        remote.changed(session, spec, now, effects);
     }
 
     /// The limits of the tunnel may have changed.
-    pub(super) fn retune_remotes(&mut self) {
-        self.remote_changed(|_| true);
-    }
-
-    /// What is listened for is carried as the config has it now. A request that waits was made for what it had before.
-    fn remote_changed(&mut self, which: impl Fn(&Remote) -> bool) {
-        let (now, session) = (self.now.awake, self.sessions.main.as_ref().map(|live| live.id));
-        let mut routes = Vec::new();
-        for remote in self.remotes.entries.iter_mut().filter(|remote| which(remote)) {
-            if let Some(session) = session.filter(|_| remote.state == ForwardState::Up) {
-                routes.push(ForwardEffect::Route(session, Box::new(remote.target(&self.spec, remote.listen()))));
-            }
-            if remote.waits {
-                remote.again = Some(now);
-            }
-        }
-        routes.into_iter().for_each(|route| self.effect(route));
+    pub(super) fn retune(
+        &mut self,
+        session: Option<SessionId>,
+        spec: &TunnelSpec,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
+        self.entries.iter_mut().for_each(|remote| remote.changed(session, spec, now, effects));
     }
 }

@@ -62,6 +62,8 @@ pub(super) struct Sessions {
     /// Logins that have been asked for, and have not ended.
     logins: Vec<SessionId>,
     seed: u64,
+    /// Spreads the logins of standbys.
+    random: fastrand::Rng,
 }
 
 /// A living session.
@@ -100,6 +102,7 @@ impl Sessions {
             last_up: None,
             logins: Vec::new(),
             seed,
+            random: fastrand::Rng::with_seed(seed),
         }
     }
 
@@ -111,6 +114,10 @@ impl Sessions {
     /// The main one, once the machine knows of it.
     pub(super) fn settled(&self) -> Option<&LiveSession> {
         self.main.as_ref().filter(|live| live.settled)
+    }
+
+    pub(super) fn main_id(&self) -> Option<SessionId> {
+        self.main.as_ref().map(|live| live.id)
     }
 
     pub(super) fn is_main(&self, session: SessionId) -> bool {
@@ -188,7 +195,7 @@ impl Core {
     /// A session carries from now on.
     fn go_live(&mut self, logged_in: LoggedIn) {
         let live = LiveSession::new(logged_in, self.now);
-        self.forget_requests();
+        self.forwards.remotes.session_changed(&mut self.effects);
         self.sessions.server = live.server.clone();
         self.effect(Effect::Keep(live.id));
         self.sessions.main = Some(live);
@@ -203,7 +210,7 @@ impl Core {
     /// Tells the machine and the listeners about the session: at once, or with exit_on_forward_failure once the server
     /// listens as asked.
     pub(super) fn come_up_when_allowed(&mut self) {
-        let waits = self.spec.exit_on_forward_failure && !self.remotes.all_up();
+        let waits = self.spec.exit_on_forward_failure && !self.forwards.remotes.all_up();
         let Some(live) = self.sessions.main.as_mut().filter(|live| !live.settled && !waits) else { return };
         live.settled = true;
         let session = live.id;
@@ -246,7 +253,7 @@ impl Core {
     fn take_main(&mut self) -> Option<LiveSession> {
         let live = self.sessions.main.take()?;
         self.serve();
-        self.forget_requests();
+        self.forwards.remotes.session_changed(&mut self.effects);
         if live.settled {
             self.sessions.last_up = Some(self.now.awake);
         }
@@ -262,7 +269,7 @@ impl Core {
         let until = if drains { now + self.stop_timeout } else { now };
         self.effect(Effect::DrainBy(Some(until)));
         self.release_standby();
-        let listens = self.remotes.granted();
+        let listens = self.forwards.remotes.granted();
         let Some(live) = self.take_main() else { return self.closed(session) };
         let tidy = self.takeover.may_tidy();
         self.sessions.ports_held += 1;

@@ -23,8 +23,7 @@ mod takeover_backoff;
 #[cfg(test)]
 mod tests;
 
-use super::core::{Core, Effect};
-use crate::config::OnRemotePortBusy;
+use super::core::{Effect, Effects};
 use crate::lifecycle::SessionId;
 
 pub(super) use held_address::HeldAddress;
@@ -35,7 +34,7 @@ pub(super) use report::{POLICY_OF_PATHS, ReleaseReport};
 pub(super) use takeover_backoff::TakeoverBackoff;
 
 /// What a server's shell must be for a takeover.
-const NEEDS: &str = "the login needs a POSIX shell on a Linux server: no nologin, no ForceCommand, no command= in \
+pub(super) const NEEDS: &str = "the login needs a POSIX shell on a Linux server: no nologin, no ForceCommand, no command= in \
                      authorized_keys; until then the server is asked again each second";
 
 /// The takeover's part of a tunnel.
@@ -72,39 +71,28 @@ impl Takeover {
             Ability::None => false,
         }
     }
-}
 
-impl Core {
-    /// Marks each new session of a tunnel that may have to take its ports over.
-    pub(super) fn reconcile_mark(&mut self) {
-        if self.spec.on_remote_port_busy != OnRemotePortBusy::Takeover {
+    /// Marks each new `main` session, if it has remote listeners.
+    pub(super) fn reconcile(&mut self, main: Option<SessionId>, has_listeners: bool, effects: &mut Effects) {
+        if main == self.session {
             return;
         }
-        let session = self.sessions.main.as_ref().map(|live| live.id);
-        if session == self.takeover.session {
-            return;
-        }
-        self.takeover = Takeover { session, ability: Ability::Unknown };
-        if let Some(session) = session.filter(|_| !self.remotes.is_empty()) {
-            self.effect(Effect::Mark(session));
+        *self = Self { session: main, ability: Ability::Unknown };
+        if let Some(session) = main.filter(|_| has_listeners) {
+            effects.push(Effect::Mark(session));
         }
     }
 
-    pub(super) fn marked(&mut self, session: SessionId, result: Result<(), String>) {
-        if self.takeover.session != Some(session) {
-            return;
+    /// A session has its mark, or there is no shell for it, for the reason that is returned.
+    pub(super) fn marked(&mut self, session: SessionId, result: Result<(), String>) -> Option<String> {
+        if self.session == Some(session) {
+            return result.map(|()| self.ability = Ability::Marked).err();
         }
-        match result {
-            Ok(()) => self.takeover.ability = Ability::Marked,
-            Err(why) => self.takeover_is_impossible(&why),
-        }
+        None
     }
 
-    pub(super) fn takeover_is_impossible(&mut self, why: &str) {
-        if self.takeover.is_possible() {
-            self.takeover.ability = Ability::None;
-            let (tunnel, server) = (self.spec.name.as_str(), &self.spec.session.destination);
-            tracing::warn!(tunnel, %server, hint = NEEDS, "{tunnel}: no takeover on this server: {why}");
-        }
+    /// The server has no shell for it. Returns whether that is news.
+    pub(super) fn rule_out(&mut self) -> bool {
+        std::mem::replace(&mut self.ability, Ability::None) != Ability::None
     }
 }

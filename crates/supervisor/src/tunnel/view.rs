@@ -11,13 +11,11 @@ use tunnel_engine::forward::{ForwardCounts, ForwardStats, RefusedConnection};
 use tunnel_engine::session::{Session, SessionInfo};
 use tunnel_engine::spec::{Connect, ForwardKey, ForwardKind};
 
-use super::core::Core;
 use super::failure_counts::FailureCounts;
 use super::forward_id::ForwardId;
 use super::forward_names::names;
-use super::pending;
 use super::state::ForwardState;
-use crate::config::{ProbeSpec, TunnelSpec};
+use crate::config::TunnelSpec;
 use crate::history::Traffic;
 use crate::lifecycle::{Phase, SessionId, Want};
 use crate::supervise::governor::{Governor, QueueEntry};
@@ -139,63 +137,6 @@ impl Snapshot {
             forwards: Vec::new(),
             listeners_tried: false,
         }
-    }
-}
-
-impl Core {
-    pub(super) fn take_snapshot(&self, ready: bool, forwards: Vec<ForwardView>) -> Snapshot {
-        let (phase, since) = self.report.phase;
-        Snapshot {
-            name: self.spec.name.clone(),
-            want: self.machine.want(),
-            phase,
-            ready,
-            since,
-            starts: self.machine.starts(),
-            starts_total: self.machine.starts_total(),
-            attempts: if phase == Phase::Up { 0 } else { self.machine.attempts() },
-            server: self.sessions.server.to_string(),
-            session: self.sessions.main.as_ref().map(|live| SessionView {
-                id: live.id,
-                info: live.info.clone(),
-                connected_at: live.connected_at,
-            }),
-            last_failure: self.report.last_failure.clone(),
-            failures: self.report.failures,
-            next_start: self.machine.next_start(),
-            watched_since: self.reachability.watched_since(),
-            forwards,
-            listeners_tried: self.listeners_tried(),
-        }
-    }
-
-    /// In the config's order.
-    pub(super) fn forward_views(&self) -> Vec<ForwardView> {
-        let proven = self.spec.probe != ProbeSpec::Off;
-        let phase = self.machine.phase();
-        let mut locals = self.locals.views(phase, proven);
-        let mut remotes = self.remotes.views(proven);
-        let mut devices = self.devices.views(phase);
-        let next = |kind| match kind {
-            ForwardKind::Local | ForwardKind::Dynamic => locals.next(),
-            ForwardKind::Remote => remotes.next(),
-            ForwardKind::TunnelDevice => devices.next(),
-        };
-        let mut views: Vec<ForwardView> =
-            self.spec.forwards.iter().map(|forward| forward.kind).filter_map(next).collect();
-        let (note, doubtful) = (self.sessions.note(self.spec.sessions), self.sessions.is_doubtful());
-        for view in &mut views {
-            if let Some(note) = &note {
-                if doubtful && view.state == ForwardState::Up {
-                    view.state = ForwardState::Pending;
-                }
-                view.message.get_or_insert_with(|| note.clone());
-            }
-            if view.message.is_none() {
-                view.message = pending::reason(&view.state, view.kind.side(), phase).map(str::to_owned);
-            }
-        }
-        views
     }
 }
 

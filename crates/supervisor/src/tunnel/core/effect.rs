@@ -1,5 +1,6 @@
 //! What a core wants done. Plain data, so that two runs can be compared.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use tunnel_engine::failure::{Failure, Unreached};
@@ -15,6 +16,30 @@ use super::super::takeover::HeldAddress;
 use crate::config::ShellCommand;
 use crate::history::{Cause, Event as Told, Moment};
 use crate::lifecycle::{SessionId, Want};
+
+/// What is to be done, in order.
+#[derive(Debug, Default)]
+pub(in crate::tunnel) struct Effects(VecDeque<Effect>);
+
+impl Effects {
+    pub(in crate::tunnel) fn push(&mut self, effect: impl Into<Effect>) {
+        self.0.push_back(effect.into());
+    }
+
+    pub(in crate::tunnel) fn pop(&mut self) -> Option<Effect> {
+        let effect = self.0.pop_front();
+        if effect.is_none() {
+            // Hundreds of idle tunnels keep no room for the effects of their last start.
+            self.0 = VecDeque::new();
+        }
+        effect
+    }
+
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Effect> {
+        self.0.iter()
+    }
+}
 
 /// One thing to do, at once and without waiting: what takes time comes back as an event.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,8 @@
 //! What operators and the supervisor order, and the steps of a reload: what did not change is not touched.
 
-use tunnel_engine::spec::{Forward, ForwardKind};
+use tunnel_engine::spec::ForwardKind;
 
+use super::super::probes;
 use super::{Command, Core, Effect};
 use crate::history::Cause;
 use crate::lifecycle::{Input, Phase};
@@ -18,24 +19,24 @@ impl Core {
                 self.feed(Input::Start);
             }
             Command::Stop => {
-                self.pardon_targets();
+                probes::pardon_targets(&mut self.forwards, &mut self.effects);
                 self.report.cause = Some(Cause::without_kind("stopped by an operator"));
                 self.feed(Input::Stop);
             }
             Command::Restart => {
-                self.pardon_targets();
+                probes::pardon_targets(&mut self.forwards, &mut self.effects);
                 self.effect(Effect::BypassHold);
                 self.report.cause = Some(Cause::without_kind("restarted by an operator"));
                 self.feed(Input::Restart);
             }
             Command::RetryNow => {
                 self.feed(Input::RetryNow);
-                self.expedite_probes();
+                probes::expedite(&mut self.forwards, self.now.awake, &mut self.effects);
                 self.probe_everything();
             }
             Command::NetworkChanged => {
                 // The way to the server may be another one now.
-                self.forget_absence();
+                self.reachability.begin_anew(self.now.awake, &mut self.effects);
                 self.feed(Input::PathBack);
                 self.probe_everything();
             }
@@ -60,9 +61,7 @@ impl Core {
     /// opened; an answer changes nothing.
     fn probe_everything(&mut self) {
         let now = self.now.awake;
-        self.retry_listeners();
-        self.retry_devices();
-        self.remotes.retry_now(now);
+        self.forwards.retry_now(now, &mut self.effects);
         self.sessions.retry_now(now);
         for session in self.sessions.living().map(|live| live.id).collect::<Vec<_>>() {
             self.effect(Effect::ProbePath(session));
@@ -75,9 +74,9 @@ impl Core {
             step.apply_to_tunnel(&mut self.spec);
             self.apply_step(step);
         }
-        self.order_forwards();
+        self.forwards.sort(&self.spec.forwards);
         if self.spec.probe != probe {
-            self.prove_anew();
+            probes::prove_anew(&mut self.forwards, self.now.awake, &mut self.effects);
         }
         if self.sessions.main.is_none() && self.sessions.attempt.is_none() {
             self.sessions.server.clone_from(&self.spec.session.destination);
@@ -90,25 +89,21 @@ impl Core {
         match step {
             Step::Retune { .. } => {
                 self.machine.retune(self.spec.policy, self.now.awake);
-                self.retune_listeners();
-                self.retune_remotes();
+                self.forwards.retune(self.sessions.main_id(), &self.spec, self.now.awake, &mut self.effects);
             }
             Step::Hosts { .. } => self.change_hosts(),
             Step::ReplaceSession { .. } => self.change_session(),
-            Step::RemoveForward { forward, .. } => match forward.kind {
-                ForwardKind::Local | ForwardKind::Dynamic => self.remove_listener(&forward),
-                ForwardKind::Remote => self.remove_remote(&forward),
-                ForwardKind::TunnelDevice => self.remove_device(&forward),
-            },
-            Step::RetuneForward { from, to, .. } => match to.kind {
-                ForwardKind::Local | ForwardKind::Dynamic => self.retarget_listener(&from, to),
-                ForwardKind::Remote => self.retarget_remote(&from, to),
-                ForwardKind::TunnelDevice => self.retarget_device(&from, to),
-            },
+            Step::RemoveForward { forward, .. } => {
+                self.forwards.remove(&forward, self.sessions.main_id(), &mut self.effects);
+            }
+            Step::RetuneForward { from, to, .. } => {
+                let (main, now) = (self.sessions.main_id(), self.now.awake);
+                self.forwards.retarget(&from, to, main, (&self.spec, now), &mut self.effects);
+            }
             Step::AddForward { forward, .. } => {
                 // A listener follows, as for all that are not open.
                 let remote = forward.kind == ForwardKind::Remote;
-                self.add_forward(forward);
+                self.forwards.add(forward, &mut self.effects);
                 if remote {
                     self.request_forwards();
                 }
@@ -134,12 +129,5 @@ impl Core {
             Phase::Backoff | Phase::Blocked => self.feed(Input::RetryNow),
             Phase::Stopped | Phase::Failed | Phase::Stopping => {}
         }
-    }
-
-    fn order_forwards(&mut self) {
-        let place = |forward: &Forward| self.spec.forwards.iter().position(|wanted| wanted == forward);
-        self.locals.sort_by_key(place);
-        self.devices.sort_by_key(place);
-        self.remotes.sort_by_key(place);
     }
 }

@@ -1,32 +1,19 @@
 //! A port or path that another session or program holds: what came of the takeover.
 
+use std::time::Instant;
+
 use tunnel_engine::failure::Failure;
 use tunnel_engine::spec::Listen;
 
-use super::super::core::Core;
 use super::super::forward_id::ForwardId;
 use super::super::takeover::ReleaseReport;
-use crate::config::OnRemotePortBusy;
-use crate::lifecycle::SessionId;
+use super::Remotes;
 
-impl Core {
-    /// Whether the holder of a port or path may be ended.
-    pub(super) fn may_take_over(&self) -> bool {
-        self.spec.on_remote_port_busy == OnRemotePortBusy::Takeover && self.takeover.is_possible()
-    }
-
+impl Remotes {
     /// What came of a takeover: told, and kept to be shown for as long as it is not ours.
-    pub(super) fn taken_over(&mut self, session: SessionId, forward: ForwardId, report: ReleaseReport) {
-        if !self.sessions.is_main(session) {
-            return;
-        }
-        if let ReleaseReport::Unsupported(why) = &report {
-            return self.takeover_is_impossible(why);
-        }
-        let Some(remote) = self.remotes.get_mut(forward) else { return };
-        let now = self.now.awake;
-        let (tunnel, forward, words) =
-            (self.spec.name.as_str(), remote.forward.to_string(), report.words(&remote.forward.listen));
+    pub(in crate::tunnel) fn taken_over(&mut self, id: ForwardId, report: ReleaseReport, tunnel: &str, now: Instant) {
+        let Some(remote) = self.get_mut(id) else { return };
+        let (forward, words) = (remote.forward.to_string(), report.words(&remote.forward.listen));
         if report.is_done() {
             tracing::info!(tunnel, forward, takeover = words, "{tunnel}: {forward}: {words}");
         }

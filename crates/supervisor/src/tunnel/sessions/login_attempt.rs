@@ -42,7 +42,7 @@ impl Core {
             self.machine.session_replaced(login.session);
             self.sessions.server = login.server.clone();
             self.sessions.attempt = Some(LoginAttempt::LoggingIn(login));
-            self.bind_listeners();
+            self.forwards.locals.bind(&self.spec, &mut self.effects);
             return;
         }
         let hosts = match self.sessions.sequence.take() {
@@ -50,13 +50,13 @@ impl Core {
             Some(_) | None => HostSequence::new(self.sessions.hosts.order(&self.destinations(), self.now.awake)),
         };
         self.sessions.attempt = Some(LoginAttempt::Waiting(session, hosts));
-        self.bind_listeners();
+        self.forwards.locals.bind(&self.spec, &mut self.effects);
         self.log_in_when_listening();
     }
 
     /// Goes on with an attempt that waits for local listeners.
     pub(in crate::tunnel) fn log_in_when_listening(&mut self) {
-        let listening = self.listening();
+        let listening = self.forwards.listening();
         let Some(LoginAttempt::Waiting(session, hosts)) = &mut self.sessions.attempt else { return };
         let (session, strict) = (*session, self.spec.exit_on_forward_failure);
         match listening {

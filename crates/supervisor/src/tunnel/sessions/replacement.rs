@@ -124,7 +124,7 @@ impl Core {
 
     /// Another session of this tunnel answers: it takes the place of the silent one.
     fn promote_in_doubt(&mut self) -> bool {
-        let listens = self.remotes.granted();
+        let listens = self.forwards.remotes.granted();
         let Some(LiveSession { id: session, .. }) = self.promote() else { return false };
         self.effect(Effect::Withdraw(session));
         self.retire(ReplacedSession { session, silent: true, until: self.now.awake + DRAIN }, listens);
@@ -197,7 +197,7 @@ impl Core {
     /// server can only have one owner, so remote listeners are taken back before they are asked for again; but a
     /// session that does not answer is not waited for.
     fn take_over(&mut self, reason: ReplaceReason, logged_in: LoggedIn) {
-        let listens = self.remotes.granted();
+        let listens = self.forwards.remotes.granted();
         let Some(old) = self.sessions.main.take() else { return };
         let now = self.now.awake;
         self.machine.session_replaced(logged_in.id);

@@ -194,7 +194,7 @@ impl Core {
             Err(failure) => {
                 let end =
                     StandbyEnd { kind: failure.kind(), unreached: failure.unreached(), lived: None, proven: false };
-                let (policy, draw) = (self.spec.policy, self.random.f64());
+                let (policy, draw) = (self.spec.policy, self.sessions.random.f64());
                 let Some(slot) = self.sessions.standby.slot_of(session) else { return };
                 slot.step = Step::Waiting(now.awake + slot.ends.ended(&policy, end, now.awake, draw));
                 self.note_failure(failure.in_context("another session of this tunnel"), None);
@@ -205,7 +205,7 @@ impl Core {
     /// One of them ended by itself: the others go on, and it is opened again.
     pub(super) fn standby_lost(&mut self, session: SessionId, failure: Failure) {
         let now = self.now.awake;
-        let (policy, draw) = (self.spec.policy, self.random.f64());
+        let (policy, draw) = (self.spec.policy, self.sessions.random.f64());
         let mut slots = self.sessions.standby.slots.iter_mut();
         let Some(slot) = slots.find(|slot| slot.live().is_some_and(|live| live.id == session)) else { return };
         let Some(live) = slot.live() else { return };
@@ -225,7 +225,7 @@ impl Core {
         self.machine.session_replaced(next.id);
         self.sessions.server = next.server.clone();
         let old = self.sessions.main.replace(next);
-        self.forget_requests();
+        self.forwards.remotes.session_changed(&mut self.effects);
         self.serve();
         self.request_forwards();
         old

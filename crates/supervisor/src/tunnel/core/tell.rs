@@ -1,0 +1,258 @@
+//! What is told of a tunnel: to the log, to the history, to `on_change`, and as a snapshot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tunnel_engine::failure::{Failure, FailureKind};
+use tunnel_engine::spec::StrictHostKeyChecking;
+
+use super::super::observer::Occurrence;
+use super::super::on_change::ReadinessChange;
+use super::super::pending;
+use super::super::recording::{Recorded, cause_of, events};
+use super::super::report::rounded;
+use super::super::state::{ForwardState, ready};
+use super::super::view::{FailureView, ForwardView, SessionView, Snapshot};
+use super::{Core, Effect};
+use crate::history::{Cause, Event as Told, EventName};
+use crate::lifecycle::{Input, Phase, Want};
+
+impl Core {
+    /// Tells what changed, and takes a snapshot of it.
+    pub(super) fn publish(&mut self) {
+        self.note_phase();
+        let forwards = self.forward_views();
+        let ready = self.note_readiness(&forwards);
+        self.record(ready, &forwards);
+        let snapshot = self.take_snapshot(ready, forwards);
+        if *self.snapshot != snapshot {
+            self.snapshot = Arc::new(snapshot);
+        }
+    }
+
+    /// In the config's order, with what a person should know about each.
+    fn forward_views(&self) -> Vec<ForwardView> {
+        let phase = self.machine.phase();
+        let mut views = self.forwards.views(&self.spec, phase);
+        let (note, doubtful) = (self.sessions.note(self.spec.sessions), self.sessions.is_doubtful());
+        for view in &mut views {
+            if let Some(note) = &note {
+                if doubtful && view.state == ForwardState::Up {
+                    view.state = ForwardState::Pending;
+                }
+                view.message.get_or_insert_with(|| note.clone());
+            }
+            if view.message.is_none() {
+                view.message = pending::reason(&view.state, view.kind.side(), phase).map(str::to_owned);
+            }
+        }
+        views
+    }
+
+    fn take_snapshot(&self, ready: bool, forwards: Vec<ForwardView>) -> Snapshot {
+        let (phase, since) = self.report.phase;
+        Snapshot {
+            name: self.spec.name.clone(),
+            want: self.machine.want(),
+            phase,
+            ready,
+            since,
+            starts: self.machine.starts(),
+            starts_total: self.machine.starts_total(),
+            attempts: if phase == Phase::Up { 0 } else { self.machine.attempts() },
+            server: self.sessions.server.to_string(),
+            session: self.sessions.main.as_ref().map(|live| SessionView {
+                id: live.id,
+                info: live.info.clone(),
+                connected_at: live.connected_at,
+            }),
+            last_failure: self.report.last_failure.clone(),
+            failures: self.report.failures,
+            next_start: self.machine.next_start(),
+            watched_since: self.reachability.watched_since(),
+            forwards,
+            listeners_tried: self.listeners_tried(),
+        }
+    }
+
+    /// Writes a failure down and logs it. Call it after the machine has judged, so that the line says what follows.
+    pub(in crate::tunnel) fn note_failure(&mut self, failure: Failure, forward: Option<&str>) {
+        let now = self.now;
+        self.report.failures.add(failure.kind());
+        self.effect(Effect::ObserveFailure(Box::new((failure.clone(), forward.map(str::to_owned)))));
+        self.report.cause = Some(Cause::of(&failure, forward));
+        let named = self.spec.servers().any(|spec| spec.destination == self.sessions.server);
+        self.reachability.note(&failure, &self.sessions.server, named, now.awake, &mut self.effects);
+        let report = &mut self.report;
+        let same = report.failures_logged.admit((failure.kind(), failure.message()), now.awake);
+        let say =
+            same.and_then(|same| Some(same.saturating_add(report.kinds_logged.admit(failure.kind(), now.awake)?)));
+        let wait = self.machine.next_start().map(|at| at.saturating_duration_since(now.awake));
+        let (kind, hint, phase) = (failure.kind(), failure.hint(), self.machine.phase());
+        let tunnel = self.spec.name.as_str();
+        let server = &self.sessions.server;
+        let attempt = self.machine.attempts();
+        let retry_in = wait.map(|wait| humantime::format_duration(rounded(wait)).to_string());
+        match say {
+            Some(repeats) => {
+                let (told, repeats) = match repeats {
+                    0 => (String::new(), None),
+                    more => (format!(" ({more} more times since it was last logged)"), Some(more)),
+                };
+                tracing::warn!(tunnel, forward, %kind, %server, attempt, retry_in, %phase, repeats, hint, "{tunnel}: {failure}{told}");
+            }
+            None => {
+                tracing::debug!(tunnel, forward, %kind, %server, attempt, retry_in, %phase, hint, "{tunnel}: {failure}")
+            }
+        }
+        self.report.last_failure = Some(FailureView { failure, at: now.wall, outdated: None });
+    }
+
+    /// Each start that succeeds, while there are few: a server may log us in and throw us out again and again.
+    pub(in crate::tunnel) fn log_session(&mut self) {
+        let Some(live) = &self.sessions.main else { return };
+        let Some(suppressed) = self.report.changes_logged.admit("session", self.now.awake) else { return };
+        let suppressed = (suppressed > 0).then_some(suppressed);
+        let (tunnel, server, info) = (self.spec.name.as_str(), &self.sessions.server, &live.info);
+        let (software, cipher, auth) = (info.software.as_str(), info.cipher.as_str(), info.auth.as_str());
+        tracing::info!(tunnel, %server, starts = self.machine.starts(), software, cipher, auth, suppressed, "{tunnel}: session is up");
+        if self.spec.session.host_key.strict == StrictHostKeyChecking::No {
+            let host_key = info.host_key.as_str();
+            tracing::warn!(tunnel, %server, host_key, "{tunnel}: host key not checked: strict_host_key_checking is `no`");
+        }
+    }
+
+    /// Whether the tunnel is ready with these forwards; logged when it is again.
+    fn note_readiness(&mut self, forwards: &[ForwardView]) -> bool {
+        let kept = self.sessions.is_outdated() || self.sessions.is_doubtful();
+        let ready = ready(self.machine.phase(), kept, forwards.iter().map(|forward| &forward.state));
+        let (now, starts) = (self.now.awake, self.machine.starts());
+        let recovery = self.report.readiness.look(self.machine.want() == Want::Up, ready, starts, now);
+        if let Some(recovery) = recovery
+            && let Some(suppressed) = self.report.changes_logged.admit("ready", now)
+        {
+            self.report.forget_failures_logged();
+            let (tunnel, server) = (self.spec.name.as_str(), &self.sessions.server);
+            let (suppressed, words) = ((suppressed > 0).then_some(suppressed), recovery.words());
+            tracing::info!(tunnel, %server, starts, suppressed, "{tunnel}: {words}");
+        }
+        ready
+    }
+
+    /// Logs phases that end something; the others are told by what led to them.
+    fn note_phase(&mut self) {
+        let phase = self.machine.phase();
+        if phase == self.report.phase.0 {
+            return;
+        }
+        self.report.phase = (phase, self.now.wall);
+        match phase {
+            Phase::Stopped => tracing::info!(tunnel = self.spec.name, "{}: stopped", self.spec.name),
+            Phase::Failed => {
+                if let Some(reason) = self.machine.gave_up() {
+                    self.note_failure(self.gave_up(reason), None);
+                }
+            }
+            Phase::Connecting | Phase::Up | Phase::Backoff | Phase::Blocked | Phase::Stopping => {}
+        }
+    }
+
+    fn gave_up(&self, reason: FailureKind) -> Failure {
+        let rule = if reason == FailureKind::MaxStart {
+            format!("gave up after {} starts", self.machine.starts())
+        } else if reason == FailureKind::GateTime {
+            "the first session did not stay up for gate_time".to_owned()
+        } else {
+            "reached max_lifetime".to_owned()
+        };
+        match &self.report.last_failure {
+            Some(last) if reason != FailureKind::MaxLifetime => {
+                Failure::new(reason, format!("{rule}; before that: {}", last.failure.message()))
+            }
+            Some(_) | None => Failure::new(reason, rule),
+        }
+    }
+
+    /// Tells the history each change; a snapshot may be skipped by its readers.
+    fn record(&mut self, ready: bool, forwards: &[ForwardView]) {
+        let (want, phase) = (self.machine.want(), self.machine.phase());
+        let (before, now) = (self.report.recorded, Recorded { want, phase, ready });
+        let cause = self.report.cause.take();
+        if now == before && cause.is_none() {
+            return;
+        }
+        let lost = before.ready && !now.ready;
+        let cause = cause.or_else(|| forwards.iter().filter(|_| lost).find_map(cause_of));
+        self.report.recorded = now;
+        self.effect(Effect::Record(want, ready, cause.clone(), self.now));
+        self.run_on_change(ready, cause.as_ref());
+        let failed = cause.as_ref().is_some_and(|cause| cause.kind.is_some());
+        for name in events(before, now, failed) {
+            let cause = cause.clone().filter(|_| name != EventName::Ready);
+            let cause = cause.unwrap_or_else(|| Cause::without_kind(&self.without_cause(name)));
+            let phase = Some(now.phase.as_str());
+            let event = Told::of_tunnel(&self.spec.name, name, phase, cause, self.now.wall);
+            self.effect(Effect::Tell(Box::new(event)));
+        }
+    }
+
+    /// `on_change`, where this is news. A tunnel that ends with the daemon, or with its place in the config, tells nothing.
+    fn run_on_change(&mut self, ready: bool, cause: Option<&Cause>) {
+        let phase = self.machine.phase();
+        let needs_operator = matches!(phase, Phase::Blocked | Phase::Failed);
+        if self.ending || !self.report.command_told.is_news(ready, needs_operator) {
+            return;
+        }
+        self.report.command_told.push(ready);
+        let Some(command) = self.spec.on_change.clone() else { return };
+        let event = if ready { EventName::Ready } else { EventName::NotReady };
+        let cause = cause.filter(|_| !ready).cloned();
+        let cause = cause.unwrap_or_else(|| Cause::without_kind(&self.without_cause(event)));
+        let failure = self.report.last_failure.as_ref().map(|last| &last.failure);
+        let hint = failure.filter(|failure| cause.kind.as_deref() == Some(failure.kind().as_str()));
+        let change = ReadinessChange {
+            tunnel: self.spec.name.clone(),
+            ready,
+            want: self.machine.want().as_str(),
+            phase: phase.as_str(),
+            hint: hint.map(|failure| failure.hint().to_owned()).unwrap_or_default(),
+            kind: cause.kind,
+            message: cause.message,
+            server: self.sessions.server.to_string(),
+            at: self.now.wall,
+        };
+        self.effect(Effect::RunOnChange(Box::new((change, command))));
+    }
+
+    fn without_cause(&self, event: EventName) -> String {
+        let server = &self.sessions.server;
+        match (event, self.machine.phase()) {
+            (EventName::Ready, _) => "up as configured, with every forward".to_owned(),
+            (EventName::NotReady, Phase::Up) => "a forward is not in place any more".to_owned(),
+            (_, Phase::Connecting) => format!("start {} to {server}", self.machine.starts()),
+            (_, Phase::Up) => format!("the session with {server} is up"),
+            (_, Phase::Stopping) => "its connections may finish".to_owned(),
+            (_, Phase::Stopped) => "it is not wanted".to_owned(),
+            (_, Phase::Backoff) => "it waits for the next start".to_owned(),
+            (_, Phase::Blocked | Phase::Failed) => "it does not start by itself".to_owned(),
+        }
+    }
+
+    /// What an input meant, now that the machine has taken it. An end that was asked for is none.
+    pub(super) fn observe_input(&mut self, before: Phase, input: Input) {
+        let machine = &self.machine;
+        let occurrence = match (before, input) {
+            (Phase::Connecting, Input::SessionUp { session }) if session == machine.session() => Occurrence::Up,
+            (Phase::Connecting | Phase::Up, Input::SessionEnded { kind, .. }) => {
+                let gave_up = machine.gave_up();
+                let wait = match machine.next_start() {
+                    Some(at) => Some(at.saturating_duration_since(self.now.awake)),
+                    None => gave_up.is_none().then_some(Duration::ZERO),
+                };
+                Occurrence::Ended { kind, tries: machine.tries(), wait, gave_up }
+            }
+            _ => return,
+        };
+        self.effect(Effect::Observe(occurrence));
+    }
+}
