@@ -35,6 +35,45 @@ fn the_machine_and_the_plan_know_no_runtime_and_no_clock() {
     }
 }
 
+/// The files of a tunnel that do things: those beside them decide.
+const DOING: [&str; 13] = [
+    "driver",
+    "driver.rs",
+    "handle.rs",
+    "identity.rs",
+    "inspect.rs",
+    "jobs.rs",
+    "on_change",
+    "on_change.rs",
+    "orders.rs",
+    "release.rs",
+    "remote_shell.rs",
+    "stamp_batch.rs",
+    "start.rs",
+];
+
+#[test]
+fn the_core_of_a_tunnel_knows_no_runtime_and_no_clock() {
+    let doing = |path: &std::path::Path| path.iter().any(|part| DOING.iter().any(|doing| *part == **doing));
+    let test = |path: &std::path::Path| {
+        path.iter().any(|part| part.to_str().is_some_and(|part| part.contains("test") || part == "fault_soak.rs"))
+    };
+    let mut core = files("crates/supervisor/src/tunnel", ".rs");
+    core.retain(|path| {
+        let within = path.strip_prefix(root()).expect("below the root");
+        !doing(within) && !test(within)
+    });
+    assert!(core.len() > 30, "{core:?}");
+    for path in core {
+        let text = read(&path);
+        // Its tests may: a test's clock has to begin somewhere.
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for word in ["tokio", "clock::", "async ", "task::", "AbortHandle", "Moment::now"] {
+            assert!(!text.contains(word), "{} names {word}", path.display());
+        }
+    }
+}
+
 #[test]
 fn every_file_says_what_it_is_for_and_has_one_purpose() {
     for folder in ["crates", "tests"] {

@@ -18,18 +18,18 @@ use std::time::{Duration, Instant};
 use tunnel_engine::spec::Destination;
 
 pub(super) use effect::{
-    AwayServer, Bind, Close, Effect, Effects, ForwardEffect, ListenMode, ListenRequest, Login, OpenDevice, Probe,
-    Retire, RouteTarget, WatchFiles,
+    AwayServer, BindRequest, Close, Effects, ForwardEffect, ListenMode, ListenRequest, Login, OpenDeviceRequest, Probe,
+    Retire, RouteTarget, TunnelEffect, WatchFiles,
 };
-pub(super) use event::{Command, Event, Observed, Probed, Requested};
+pub(super) use event::{Observed, Probed, Requested, TunnelCommand, TunnelEvent};
 
 use super::file_stamps::{FileStamps, LoginFiles};
-use super::forwards::Forwards;
+use super::forwards::TunnelForwards;
 use super::observer::Occurrence;
 use super::probes::Probes;
-use super::reachability::Reachability;
+use super::reachability::AwayServers;
 use super::report::Report;
-use super::sessions::Sessions;
+use super::sessions::TunnelSessions;
 use super::takeover::Takeover;
 use super::view::Snapshot;
 use crate::config::{ProbeSpec, TunnelSpec};
@@ -44,15 +44,15 @@ pub(super) struct Core {
     /// Of the event that is being handled.
     pub(super) now: Moment,
     pub(super) machine: Machine,
-    pub(super) sessions: Sessions,
-    pub(super) forwards: Forwards,
+    pub(super) sessions: TunnelSessions,
+    pub(super) forwards: TunnelForwards,
     probes: Probes,
     pub(super) takeover: Takeover,
-    pub(super) reachability: Reachability,
+    reachability: AwayServers,
     pub(super) files: LoginFiles,
     pub(super) report: Report,
     /// It ends when it has come to rest.
-    pub(super) ending: bool,
+    ending: bool,
     pub(super) effects: Effects,
     snapshot: Arc<Snapshot>,
 }
@@ -65,17 +65,17 @@ impl Core {
         let machine = Machine::new(spec.policy, seed, now.awake);
         let forwards = spec.forwards.clone();
         let mut core = Self {
-            sessions: Sessions::new(spec.session.destination.clone(), seed),
+            sessions: TunnelSessions::new(spec.session.destination.clone(), seed),
             report: Report::new(machine.phase(), now.wall),
             snapshot: Arc::new(Snapshot::at_rest(&spec, now.wall)),
             spec,
             stop_timeout,
             now,
             machine,
-            forwards: Forwards::default(),
+            forwards: TunnelForwards::default(),
             probes: Probes::new(seed),
             takeover: Takeover::default(),
-            reachability: Reachability::default(),
+            reachability: AwayServers::default(),
             files: LoginFiles::default(),
             ending: false,
             effects: Effects::default(),
@@ -88,38 +88,38 @@ impl Core {
     }
 
     /// Something happened. Any event is welcome at any time, and one about an earlier session is harmless.
-    pub(super) fn handle(&mut self, event: Event, now: Moment) {
+    pub(super) fn handle(&mut self, event: TunnelEvent, now: Moment) {
         #[cfg(test)]
         let recorded = event.clone();
         self.now = now;
         let mut observed = None;
         match event {
-            Event::Due(seen) => {
+            TunnelEvent::Due(seen) => {
                 self.machine.handle_timeout(now.awake);
                 self.retry_requests();
                 observed = Some(seen);
             }
-            Event::DidNotRun(pause) => self.machine.did_not_run(pause),
-            Event::LoggedIn { session, info, files } => self.logged_in(session, info, files),
-            Event::LoginFailed { session, failure, files } => self.login_failed(session, failure, files),
-            Event::SessionProven(session) => self.session_proven(session),
-            Event::SessionEnded(session, failure) => self.session_ended(session, failure),
-            Event::PathChanged(session, path) => self.path_changed(session, path),
-            Event::Closed(session) => self.closed(session),
-            Event::PortsReleased => self.ports_released(),
-            Event::ListensTakenBack(session) => self.listens_taken_back(session),
-            Event::RetiredEnded(session) => self.sessions.retired.retain(|known| *known != session),
-            Event::ServerBack(host) => self.server_back(&host),
-            Event::ServerThere(host) => self.reachability.was_there(&host),
-            Event::Bound(forward, result) => self.bound(forward, result),
-            Event::ListenerChanged(forward, state) => self.listener_changed(forward, state),
-            Event::DeviceChanged(forward, state) => self.device_changed(forward, state),
-            Event::Requested(requested) => self.requested(requested),
-            Event::Marked(session, result) => self.marked(session, result),
-            Event::Probed(probed) => self.probed(probed),
-            Event::Observed(seen) => self.traffic_observed(&seen),
-            Event::FilesChanged(session, look) => self.files_changed(session, look),
-            Event::Order(command) => self.apply_order(command),
+            TunnelEvent::DidNotRun(pause) => self.machine.did_not_run(pause),
+            TunnelEvent::LoggedIn { session, info, files } => self.logged_in(session, info, files),
+            TunnelEvent::LoginFailed { session, failure, files } => self.login_failed(session, failure, files),
+            TunnelEvent::SessionProven(session) => self.session_proven(session),
+            TunnelEvent::SessionEnded(session, failure) => self.session_ended(session, failure),
+            TunnelEvent::PathChanged(session, path) => self.path_changed(session, path),
+            TunnelEvent::Closed(session) => self.closed(session),
+            TunnelEvent::PortsReleased => self.ports_released(),
+            TunnelEvent::ListensTakenBack(session) => self.listens_taken_back(session),
+            TunnelEvent::RetiredEnded(session) => self.sessions.retired.retain(|known| *known != session),
+            TunnelEvent::ServerBack(host) => self.server_back(&host),
+            TunnelEvent::ServerThere(host) => self.reachability.was_there(&host),
+            TunnelEvent::Bound(forward, result) => self.bound(forward, result),
+            TunnelEvent::ListenerChanged(forward, state) => self.listener_changed(forward, state),
+            TunnelEvent::DeviceChanged(forward, state) => self.device_changed(forward, state),
+            TunnelEvent::Requested(requested) => self.requested(requested),
+            TunnelEvent::Marked(session, result) => self.marked(session, result),
+            TunnelEvent::Probed(probed) => self.probed(probed),
+            TunnelEvent::Observed(seen) => self.traffic_observed(&seen),
+            TunnelEvent::FilesChanged(session, look) => self.files_changed(session, look),
+            TunnelEvent::Order(command) => self.apply_order(command),
         }
         self.reconcile(observed.as_deref());
         #[cfg(test)]
@@ -127,7 +127,7 @@ impl Core {
     }
 
     /// The next thing to do, in order; `None` when all is done.
-    pub(super) fn poll_effect(&mut self) -> Option<Effect> {
+    pub(super) fn poll_effect(&mut self) -> Option<TunnelEffect> {
         self.effects.pop()
     }
 
@@ -145,12 +145,22 @@ impl Core {
         &self.snapshot
     }
 
+    /// It takes no more orders.
+    pub(super) const fn is_ending(&self) -> bool {
+        self.ending
+    }
+
+    /// The session that remote listeners are on.
+    pub(super) fn main_session(&self) -> Option<SessionId> {
+        self.sessions.main_id()
+    }
+
     /// It was told to end, and has come to rest: when its last job has ended, so has the tunnel.
     pub(super) fn is_over(&self) -> bool {
         self.ending && self.machine.phase() == Phase::Stopped
     }
 
-    pub(super) fn effect(&mut self, effect: impl Into<Effect>) {
+    pub(super) fn effect(&mut self, effect: impl Into<TunnelEffect>) {
         self.effects.push(effect);
     }
 
@@ -167,7 +177,7 @@ impl Core {
             match effect {
                 MachineEffect::Open { session } => {
                     let (count, tries) = (self.machine.starts(), self.machine.tries());
-                    self.effect(Effect::Observe(Occurrence::Start { count, tries }));
+                    self.effect(TunnelEffect::Observe(Occurrence::Start { count, tries }));
                     self.open(session);
                 }
                 MachineEffect::Close { session } => self.close(session),
@@ -189,7 +199,7 @@ impl Core {
         if self.machine.phase() == Phase::Backoff {
             // The first to be tried, before those that are still away.
             self.sessions.hosts.worked(host);
-            self.effect(Effect::KeepLink);
+            self.effect(TunnelEffect::KeepLink);
             self.feed(Input::PathBack);
         }
     }

@@ -4,7 +4,7 @@ use tunnel_engine::failure::Failure;
 use tunnel_engine::forward::DeviceState;
 use tunnel_engine::spec::{Connect, DeviceUnit, Forward, Listen};
 
-use super::core::{Effects, ForwardEffect, OpenDevice};
+use super::core::{Effects, ForwardEffect, OpenDeviceRequest};
 use super::forward_id::ForwardId;
 use super::locals::{ForwardFailed, ListenSummary};
 use super::state::ForwardState;
@@ -98,7 +98,7 @@ impl Devices {
             if device.state.is_none() {
                 device.state = Some(DeviceState::Opening);
                 let (forward, remote) = (device.id, device.remote());
-                effects.push(ForwardEffect::OpenDevice(Box::new(OpenDevice { forward, mode, local, remote })));
+                effects.push(ForwardEffect::OpenDevice(Box::new(OpenDeviceRequest { forward, mode, local, remote })));
             }
         }
     }

@@ -28,7 +28,7 @@ use tunnel_engine::session::Channel;
 use tunnel_engine::spec::Destination;
 use tunnel_engine::{clock, task};
 
-use super::core::{Command, Core, Event, Observed};
+use super::core::{Core, Observed, TunnelCommand, TunnelEvent};
 use super::file_stamps::FileStamps;
 use super::forward_id::ForwardId;
 use super::handle::Context;
@@ -44,10 +44,10 @@ use crate::lifecycle::SessionId;
 use crate::supervise::reachability::Endpoint;
 use forwards::RunningForward;
 use pool::Pool;
-use sessions::LiveSession;
+use sessions::OpenSession;
 
 /// One tunnel at work.
-pub(super) struct Driver {
+pub(super) struct TunnelDriver {
     core: Core,
     name: String,
     context: Context,
@@ -58,7 +58,7 @@ pub(super) struct Driver {
     jobs: Jobs,
     logins: Vec<(SessionId, AbortHandle)>,
     /// The main session, those beside it, and those that have been replaced and are about to retire.
-    sessions: Vec<LiveSession>,
+    sessions: Vec<OpenSession>,
     /// The sessions that local listeners use.
     pool: tokio::sync::watch::Sender<Option<Pool>>,
     /// How to tell each retired session that there are too many.
@@ -75,7 +75,7 @@ pub(super) struct Driver {
     /// What came with the event that is being handled.
     arrived: Option<Arrived>,
     /// Events that follow at once from effects.
-    following: VecDeque<Event>,
+    following: VecDeque<TunnelEvent>,
     /// Pauses of the process that the core knows of.
     paused: Duration,
 }
@@ -88,10 +88,10 @@ enum Arrived {
 }
 
 /// How a job ended.
-pub(super) enum Ended {
+pub(super) enum JobEnd {
     /// Nothing follows.
     Quietly,
-    With(Event),
+    With(TunnelEvent),
     LoggedIn(SessionId, Opened, Option<FileStamps>),
     LoginFailed(SessionId, Failure, Option<FileStamps>),
     Bound(ForwardId, Bound),
@@ -104,7 +104,7 @@ pub(super) enum Ended {
     Retired(SessionId),
 }
 
-impl Driver {
+impl TunnelDriver {
     pub(super) fn new(
         spec: TunnelSpec,
         context: Context,
@@ -152,31 +152,31 @@ impl Driver {
     }
 
     /// Waits for whatever comes first. Cancel-safe in every arm.
-    async fn next(&mut self) -> Option<Event> {
+    async fn next(&mut self) -> Option<TunnelEvent> {
         let deadline = self.core.poll_timeout();
         tokio::select! {
             biased;
-            order = self.orders.recv(), if !self.core.ending => self.order(order),
+            order = self.orders.recv(), if !self.core.is_ending() => self.order(order),
             event = sessions::next_event(&mut self.sessions) => Some(event),
             Some(job) = self.jobs.join_next() => self.job_ended(job),
-            () = self.traffic.notified() => Some(Event::Observed(self.observed())),
-            () = self.alarm.wait(deadline) => Some(Event::Due(self.observed())),
+            () = self.traffic.notified() => Some(TunnelEvent::Observed(self.observed())),
+            () = self.alarm.wait(deadline) => Some(TunnelEvent::Due(self.observed())),
         }
     }
 
     /// Tells the core of an event and of all that follows from it at once, and the readers of what came of it.
-    fn tell(&mut self, event: Event) {
+    fn tell(&mut self, event: TunnelEvent) {
         let paused = clock::paused();
         let pause = paused.saturating_sub(std::mem::replace(&mut self.paused, paused));
         if pause > Duration::ZERO {
-            self.handle(Event::DidNotRun(pause));
+            self.handle(TunnelEvent::DidNotRun(pause));
         }
         self.following.push_back(event);
         while let Some(event) = self.following.pop_front() {
             self.handle(event);
         }
         if self.core.poll_timeout().is_some_and(|at| at <= clock::now()) {
-            self.handle(Event::Due(self.observed()));
+            self.handle(TunnelEvent::Due(self.observed()));
         }
         while let Some(event) = self.following.pop_front() {
             self.handle(event);
@@ -185,8 +185,8 @@ impl Driver {
     }
 
     /// The one place that reads the clock for the core: once an event.
-    fn handle(&mut self, event: Event) {
-        let ended = if let Event::SessionEnded(session, _) = &event { Some(*session) } else { None };
+    fn handle(&mut self, event: TunnelEvent) {
+        let ended = if let TunnelEvent::SessionEnded(session, _) = &event { Some(*session) } else { None };
         self.core.handle(event, Moment::now());
         self.execute_all();
         self.arrived = None;
@@ -201,19 +201,19 @@ impl Driver {
         }
     }
 
-    fn order(&mut self, order: Option<Order>) -> Option<Event> {
-        Some(Event::Order(match order {
+    fn order(&mut self, order: Option<Order>) -> Option<TunnelEvent> {
+        Some(TunnelEvent::Order(match order {
             // The supervisor has gone.
-            None | Some(Order::End) => Command::End,
-            Some(Order::Start) => Command::Start,
-            Some(Order::Stop) => Command::Stop,
-            Some(Order::Restart) => Command::Restart,
-            Some(Order::RetryNow) => Command::RetryNow,
-            Some(Order::NetworkChanged) => Command::NetworkChanged,
-            Some(Order::ResetFailed) => Command::ResetFailed,
-            Some(Order::GiveUp(failure)) => Command::GiveUp(*failure),
-            Some(Order::Apply(steps)) => Command::Apply(steps),
-            Some(Order::StopTimeout(timeout)) => Command::StopTimeout(timeout),
+            None | Some(Order::End) => TunnelCommand::End,
+            Some(Order::Start) => TunnelCommand::Start,
+            Some(Order::Stop) => TunnelCommand::Stop,
+            Some(Order::Restart) => TunnelCommand::Restart,
+            Some(Order::RetryNow) => TunnelCommand::RetryNow,
+            Some(Order::NetworkChanged) => TunnelCommand::NetworkChanged,
+            Some(Order::ResetFailed) => TunnelCommand::ResetFailed,
+            Some(Order::GiveUp(failure)) => TunnelCommand::GiveUp(*failure),
+            Some(Order::Apply(steps)) => TunnelCommand::Apply(steps),
+            Some(Order::StopTimeout(timeout)) => TunnelCommand::StopTimeout(timeout),
             Some(Order::Turn(reply)) => {
                 self.check_loop(reply);
                 return None;
@@ -228,7 +228,7 @@ impl Driver {
 
     /// This loop turns, or it would not be here; the main session answers for its own.
     fn check_loop(&self, mut reply: oneshot::Sender<()>) {
-        let session = self.core.sessions.main_id().and_then(|id| self.session(id)).map(|live| live.session.clone());
+        let session = self.core.main_session().and_then(|id| self.session(id)).map(|live| live.session.clone());
         task::detached(async move {
             let turn = async {
                 if let Some(session) = session {
@@ -246,7 +246,7 @@ impl Driver {
     }
 
     /// What a job came back with.
-    fn job_ended(&mut self, job: Result<(Id, Ended), JoinError>) -> Option<Event> {
+    fn job_ended(&mut self, job: Result<(Id, JobEnd), JoinError>) -> Option<TunnelEvent> {
         let ended = match job {
             Ok((_, ended)) => ended,
             Err(error) => {
@@ -256,50 +256,50 @@ impl Driver {
                 let login = self.logins.iter().position(|(_, job)| job.id() == error.id())?;
                 let (session, _) = self.logins.swap_remove(login);
                 let failure = Failure::new(FailureKind::Protocol, "the start broke off inside tunneld");
-                return Some(Event::LoginFailed { session, failure, files: None });
+                return Some(TunnelEvent::LoginFailed { session, failure, files: None });
             }
         };
         Some(match ended {
-            Ended::Quietly => return None,
-            Ended::With(event) => event,
-            Ended::LoggedIn(session, opened, files) => {
+            JobEnd::Quietly => return None,
+            JobEnd::With(event) => event,
+            JobEnd::LoggedIn(session, opened, files) => {
                 self.logins.retain(|(login, _)| *login != session);
                 let info = Arc::new(opened.session.info().clone());
                 self.arrived = Some(Arrived::Session(session, opened));
-                Event::LoggedIn { session, info, files }
+                TunnelEvent::LoggedIn { session, info, files }
             }
-            Ended::LoginFailed(session, failure, files) => {
+            JobEnd::LoginFailed(session, failure, files) => {
                 self.logins.retain(|(login, _)| *login != session);
-                Event::LoginFailed { session, failure, files }
+                TunnelEvent::LoginFailed { session, failure, files }
             }
-            Ended::Bound(forward, bound) => {
+            JobEnd::Bound(forward, bound) => {
                 self.arrived = Some(Arrived::Listener(forward, bound));
-                Event::Bound(forward, Ok(()))
+                TunnelEvent::Bound(forward, Ok(()))
             }
-            Ended::ListenerChanged(forward, changes) => return self.listener_changed(forward, changes),
-            Ended::DeviceChanged(forward, changes) => return self.device_changed(forward, changes),
-            Ended::Marked(session, shell) => {
+            JobEnd::ListenerChanged(forward, changes) => return self.listener_changed(forward, changes),
+            JobEnd::DeviceChanged(forward, changes) => return self.device_changed(forward, changes),
+            JobEnd::Marked(session, shell) => {
                 if self.session(session).is_some() {
                     self.marks.hold(session, shell);
                 }
-                Event::Marked(session, Ok(()))
+                TunnelEvent::Marked(session, Ok(()))
             }
-            Ended::ServerBack(host, endpoint, link) => {
+            JobEnd::ServerBack(host, endpoint, link) => {
                 self.server_watch = None;
                 self.arrived = link.map(|link| Arrived::Link(endpoint, link));
-                Event::ServerBack(host)
+                TunnelEvent::ServerBack(host)
             }
-            Ended::ServerThere(host) => {
+            JobEnd::ServerThere(host) => {
                 self.server_watch = None;
-                Event::ServerThere(host)
+                TunnelEvent::ServerThere(host)
             }
-            Ended::FilesChanged(session, look) => {
+            JobEnd::FilesChanged(session, look) => {
                 self.file_watch = None;
-                Event::FilesChanged(session, look)
+                TunnelEvent::FilesChanged(session, look)
             }
-            Ended::Retired(session) => {
+            JobEnd::Retired(session) => {
                 self.retired.retain(|(retired, _)| *retired != session);
-                Event::RetiredEnded(session)
+                TunnelEvent::RetiredEnded(session)
             }
         })
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tunnel_engine::spec::SessionSpec;
 
-use super::core::{Effect, Effects, WatchFiles};
+use super::core::{Effects, TunnelEffect, WatchFiles};
 use crate::config::TunnelSpec;
 use crate::lifecycle::{Phase, SessionId};
 
@@ -65,12 +65,12 @@ impl LoginFiles {
             if !std::mem::replace(&mut self.watching, true) {
                 let files = WatchedFiles::of(&spec.session, &spec.ssh_config_files);
                 let before = self.before.clone();
-                effects.push(Effect::WatchFiles(Box::new(WatchFiles { session, files, before, blocked_since })));
+                effects.push(TunnelEffect::WatchFiles(Box::new(WatchFiles { session, files, before, blocked_since })));
             }
             return;
         }
         if std::mem::take(&mut self.watching) {
-            effects.push(Effect::StopWatchingFiles);
+            effects.push(TunnelEffect::StopWatchingFiles);
         }
         // An attempt may be a re-check, after which it is blocked again.
         if phase != Phase::Connecting {

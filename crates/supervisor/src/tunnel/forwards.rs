@@ -17,14 +17,14 @@ use crate::lifecycle::{Phase, SessionId};
 
 /// All of them, each kind in the config's order.
 #[derive(Debug, Default)]
-pub(super) struct Forwards {
+pub(super) struct TunnelForwards {
     pub(super) locals: Locals,
     pub(super) remotes: Remotes,
     pub(super) devices: Devices,
     last: ForwardId,
 }
 
-impl Forwards {
+impl TunnelForwards {
     pub(super) fn add(&mut self, forward: Forward, effects: &mut Effects) {
         self.last = self.last.next();
         match forward.kind {

@@ -10,7 +10,7 @@ use tunnel_engine::dial::Dialer;
 use tunnel_engine::forward::{PathWatcher, SocketStore};
 use tunnel_engine::task;
 
-use super::driver::Driver;
+use super::driver::TunnelDriver;
 use super::observer::Observer;
 use super::on_change::CommandSlots;
 use super::orders::Order;
@@ -69,7 +69,7 @@ pub struct Handle {
 pub fn spawn(spec: TunnelSpec, context: Context) -> Handle {
     let (orders, queue) = mpsc::channel(ORDERS);
     let span = report::span(&spec.name);
-    let (driver, view) = span.in_scope(|| Driver::new(spec, context, queue));
+    let (driver, view) = span.in_scope(|| TunnelDriver::new(spec, context, queue));
     Handle { orders, view, task: span.in_scope(|| task::owned(driver.run())) }
 }
 

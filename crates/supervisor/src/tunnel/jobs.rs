@@ -5,24 +5,24 @@ use std::future::Future;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tracing::Instrument as _;
 
-use super::driver::Ended;
+use super::driver::JobEnd;
 
 /// The jobs under way. Dropping it aborts them.
 #[derive(Default)]
-pub(super) struct Jobs(JoinSet<Ended>);
+pub(super) struct Jobs(JoinSet<JobEnd>);
 
 impl Jobs {
-    pub(super) fn spawn(&mut self, job: impl Future<Output = Ended> + Send + 'static) -> AbortHandle {
+    pub(super) fn spawn(&mut self, job: impl Future<Output = JobEnd> + Send + 'static) -> AbortHandle {
         self.0.spawn(job.in_current_span())
     }
 
     /// As [`Jobs::spawn`], for a job that ends with its owner.
-    pub(super) fn spawn_owned(&mut self, job: impl Future<Output = Ended> + Send + 'static) -> OwnedJob {
+    pub(super) fn spawn_owned(&mut self, job: impl Future<Output = JobEnd> + Send + 'static) -> OwnedJob {
         OwnedJob(self.spawn(job))
     }
 
     /// The next that has ended; `None` when there is none.
-    pub(super) async fn join_next(&mut self) -> Option<Result<(Id, Ended), JoinError>> {
+    pub(super) async fn join_next(&mut self) -> Option<Result<(Id, JobEnd), JoinError>> {
         self.0.join_next_with_id().await
     }
 

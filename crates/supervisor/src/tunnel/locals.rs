@@ -6,7 +6,7 @@ use tunnel_engine::failure::Failure;
 use tunnel_engine::forward::{BindOptions, ListenOptions, ListenState, OutagePolicy};
 use tunnel_engine::spec::{Connect, Forward};
 
-use super::core::{Bind, Effects, ForwardEffect};
+use super::core::{BindRequest, Effects, ForwardEffect};
 use super::forward_id::ForwardId;
 use super::probes::Subject;
 use super::probing::Probing;
@@ -208,7 +208,7 @@ impl Locals {
                 LocalListener::Binding | LocalListener::Open(_) | LocalListener::Failed { .. } => continue,
             };
             let (forward, listen) = (local.id, local.forward.listen.clone());
-            effects.push(ForwardEffect::Bind(Box::new(Bind { forward, listen, options, retry, failed: None })));
+            effects.push(ForwardEffect::Bind(Box::new(BindRequest { forward, listen, options, retry, failed: None })));
         }
     }
 
@@ -232,7 +232,7 @@ impl Locals {
         local.listener = LocalListener::Failed { failure: failure.clone(), waits: true };
         local.told = Some(failure.clone());
         let (listen, options) = (local.forward.listen.clone(), bind_options(spec));
-        let bind = Bind { forward: id, listen, options, retry: true, failed: Some(failure.clone()) };
+        let bind = BindRequest { forward: id, listen, options, retry: true, failed: Some(failure.clone()) };
         effects.push(ForwardEffect::Bind(Box::new(bind)));
         Some(Err(ForwardFailed { failure, forward: local.forward.to_string(), fatal: true }))
     }

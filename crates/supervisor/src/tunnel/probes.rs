@@ -8,7 +8,7 @@ use tunnel_engine::spec::{Connect, Forward, Side};
 
 use super::core::{Effects, ForwardEffect, Observed, Probe, Probed};
 use super::forward_id::ForwardId;
-use super::forwards::Forwards;
+use super::forwards::TunnelForwards;
 use super::probing::{AfterProbe, ProbeMethod, Probing, Rhythm};
 use super::refusal::with_port;
 use super::state::ForwardState;
@@ -84,7 +84,7 @@ impl Probes {
     }
 
     /// The session that local forwards use is this one from now on, or there is none.
-    pub(super) fn session_changed(&mut self, session: Option<SessionId>, forwards: &mut Forwards, now: Instant) {
+    pub(super) fn session_changed(&mut self, session: Option<SessionId>, forwards: &mut TunnelForwards, now: Instant) {
         if session == self.session {
             return;
         }
@@ -100,7 +100,7 @@ impl Probes {
     }
 
     /// Begins with those that are new, on this session or at all.
-    pub(super) fn begin(&self, forwards: &mut Forwards, probe: &ProbeSpec, now: Instant) {
+    pub(super) fn begin(&self, forwards: &mut TunnelForwards, probe: &ProbeSpec, now: Instant) {
         for subject in forwards.locals.subjects().filter(|_| self.session.is_some()) {
             match subject.asked(probe) {
                 ProbeMethod::Nothing if subject.probing.is_unknown() => subject.probing.presume(),
@@ -115,7 +115,7 @@ impl Probes {
         &mut self,
         main: SessionId,
         observed: &[Observed],
-        forwards: &mut Forwards,
+        forwards: &mut TunnelForwards,
         (spec, now): (&TunnelSpec, Instant),
         effects: &mut Effects,
     ) {
@@ -131,7 +131,7 @@ impl Probes {
     pub(super) fn doubt_old_refusals(
         &mut self,
         observed: &[Observed],
-        forwards: &mut Forwards,
+        forwards: &mut TunnelForwards,
         (spec, now): (&TunnelSpec, Instant),
         effects: &mut Effects,
     ) -> Vec<VerdictChange> {
@@ -152,7 +152,7 @@ impl Probes {
     pub(super) fn finish(
         &mut self,
         Probed { forward, probe, result, target, .. }: Probed,
-        forwards: &mut Forwards,
+        forwards: &mut TunnelForwards,
         (spec, now): (&TunnelSpec, Instant),
         effects: &mut Effects,
     ) -> (Option<VerdictChange>, bool) {
@@ -183,7 +183,7 @@ impl Probes {
     pub(super) fn traffic_observed(
         &mut self,
         observed: &[Observed],
-        forwards: &mut Forwards,
+        forwards: &mut TunnelForwards,
         spec: &TunnelSpec,
         now: Instant,
     ) -> Vec<VerdictChange> {
@@ -214,7 +214,7 @@ impl Subject<'_> {
 }
 
 /// The operator begins anew: what users saw before does not count.
-pub(super) fn pardon_targets(forwards: &mut Forwards, effects: &mut Effects) {
+pub(super) fn pardon_targets(forwards: &mut TunnelForwards, effects: &mut Effects) {
     for subject in forwards.subjects() {
         if subject.probing.pardon() {
             effects.push(ForwardEffect::SetRefusal(subject.id, None));
@@ -223,7 +223,7 @@ pub(super) fn pardon_targets(forwards: &mut Forwards, effects: &mut Effects) {
 }
 
 /// The config asks in another way: what was known by other rules is forgotten.
-pub(super) fn prove_anew(forwards: &mut Forwards, now: Instant, effects: &mut Effects) {
+pub(super) fn prove_anew(forwards: &mut TunnelForwards, now: Instant, effects: &mut Effects) {
     for subject in forwards.subjects() {
         match subject.side() {
             Side::Here => subject.probing.reset(),
@@ -237,7 +237,7 @@ pub(super) fn prove_anew(forwards: &mut Forwards, now: Instant, effects: &mut Ef
 }
 
 /// Now is a good time to probe.
-pub(super) fn expedite(forwards: &mut Forwards, now: Instant, effects: &mut Effects) {
+pub(super) fn expedite(forwards: &mut TunnelForwards, now: Instant, effects: &mut Effects) {
     for subject in forwards.subjects() {
         subject.probing.expedite(now);
     }

@@ -5,13 +5,13 @@ use std::time::Instant;
 use tunnel_engine::failure::{Failure, FailureKind, Unreached};
 use tunnel_engine::spec::Destination;
 
-use super::core::{AwayServer, Effect, Effects};
+use super::core::{AwayServer, Effects, TunnelEffect};
 use crate::config::{BackoffKind, TunnelSpec};
 use crate::lifecycle::Phase;
 
 /// What a tunnel knows of the absence of its servers.
 #[derive(Debug, Default)]
-pub(super) struct Reachability {
+pub(super) struct AwayServers {
     /// Those of its hosts that cannot be reached, or are thought to be.
     away: Vec<Away>,
     /// They are being asked.
@@ -29,7 +29,7 @@ struct Away {
     in_doubt: bool,
 }
 
-impl Reachability {
+impl AwayServers {
     /// While they are asked for: since when the first of them has been away.
     pub(super) fn watched_since(&self) -> Option<Instant> {
         self.away.iter().map(|away| away.since).min().filter(|_| self.watching)
@@ -90,7 +90,7 @@ impl Reachability {
         let away: Vec<AwayServer> = away.collect();
         if !away.is_empty() {
             self.watching = true;
-            effects.push(Effect::WatchServers(away));
+            effects.push(TunnelEffect::WatchServers(away));
         }
     }
 
@@ -107,7 +107,7 @@ impl Reachability {
 
     fn stop(&mut self, effects: &mut Effects) {
         if std::mem::take(&mut self.watching) {
-            effects.push(Effect::StopWatchingServers);
+            effects.push(TunnelEffect::StopWatchingServers);
         }
     }
 }
@@ -124,16 +124,16 @@ mod tests {
         Failure::new(FailureKind::ConnectRefused, "refused").not_reached()
     }
 
-    fn watched(reachability: &mut Reachability, phase: Phase, spec: &TunnelSpec) -> Option<Vec<AwayServer>> {
+    fn watched(reachability: &mut AwayServers, phase: Phase, spec: &TunnelSpec) -> Option<Vec<AwayServer>> {
         let mut effects = Effects::default();
         reachability.reconcile(phase, None, spec, &mut effects);
-        effects.pop().and_then(|effect| if let Effect::WatchServers(away) = effect { Some(away) } else { None })
+        effects.pop().and_then(|effect| if let TunnelEffect::WatchServers(away) = effect { Some(away) } else { None })
     }
 
     #[test]
     fn server_is_watched_once_while_its_tunnel_waits() {
         let (spec, now, mut effects) = (tunnel_spec("t", &[]), clock::now(), Effects::default());
-        let mut reachability = Reachability::default();
+        let mut reachability = AwayServers::default();
         reachability.note(&refused(), &spec.session.destination, true, now, &mut effects);
         assert_eq!((watched(&mut reachability, Phase::Connecting, &spec), reachability.watched_since()), (None, None));
         let away = watched(&mut reachability, Phase::Backoff, &spec).expect("a watch");
@@ -149,19 +149,19 @@ mod tests {
     #[test]
     fn absence_lasts_from_its_first_failure_until_the_network_changes() {
         let (spec, now, mut effects) = (tunnel_spec("t", &[]), clock::now(), Effects::default());
-        let (host, mut reachability) = (&spec.session.destination, Reachability::default());
+        let (host, mut reachability) = (&spec.session.destination, AwayServers::default());
         reachability.note(&refused(), host, true, now, &mut effects);
         reachability.note(&refused(), host, true, now + RECHECK, &mut effects);
         assert_eq!(watched(&mut reachability, Phase::Backoff, &spec).expect("a watch")[0].since, now);
         reachability.begin_anew(now + RECHECK, &mut effects);
-        assert_eq!(effects.pop(), Some(Effect::StopWatchingServers));
+        assert_eq!(effects.pop(), Some(TunnelEffect::StopWatchingServers));
         assert_eq!(watched(&mut reachability, Phase::Backoff, &spec).expect("a watch")[0].since, now + RECHECK);
     }
 
     #[test]
     fn silent_session_leaves_its_server_in_doubt_until_it_answers() {
         let (spec, now, mut effects) = (tunnel_spec("t", &[]), clock::now(), Effects::default());
-        let (host, mut reachability) = (&spec.session.destination, Reachability::default());
+        let (host, mut reachability) = (&spec.session.destination, AwayServers::default());
         reachability.note(&Failure::new(FailureKind::KeepaliveTimeout, "silent"), host, true, now, &mut effects);
         assert!(watched(&mut reachability, Phase::Backoff, &spec).expect("a watch")[0].in_doubt);
         reachability.was_there(host);

@@ -27,7 +27,7 @@ use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::session::{Path, SessionInfo};
 use tunnel_engine::spec::Destination;
 
-use super::core::{Close, Core, Effect};
+use super::core::{Close, Core, TunnelEffect};
 use crate::config::BackoffKind;
 use crate::history::Moment;
 use crate::lifecycle::{Input, SessionId, Want};
@@ -39,14 +39,14 @@ use replacement::{ReplacedSession, Replacement};
 use standby::Standby;
 
 /// What is known of all of them.
-pub(super) struct Sessions {
+pub(super) struct TunnelSessions {
     pub(super) attempt: Option<LoginAttempt>,
     /// The one that remote listeners are on.
     pub(super) main: Option<LiveSession>,
     replacement: Option<Replacement>,
     /// The sessions beside the main one.
     standby: Standby,
-    /// Sessions that only finish what they carry, the oldest first.
+    /// TunnelSessions that only finish what they carry, the oldest first.
     pub(super) retired: VecDeque<SessionId>,
     /// Replaced sessions that are about to retire, each with its successor, which waits for its remote listeners to be
     /// taken back.
@@ -86,7 +86,7 @@ pub(super) struct LiveSession {
     path: Path,
 }
 
-impl Sessions {
+impl TunnelSessions {
     pub(super) fn new(server: Destination, seed: u64) -> Self {
         Self {
             attempt: None,
@@ -197,14 +197,14 @@ impl Core {
         let live = LiveSession::new(logged_in, self.now);
         self.forwards.remotes.session_changed(&mut self.effects);
         self.sessions.server = live.server.clone();
-        self.effect(Effect::Keep(live.id));
+        self.effect(TunnelEffect::Keep(live.id));
         self.sessions.main = Some(live);
     }
 
     /// Tells the listeners which sessions there are for new connections.
     fn serve(&mut self) {
         let serving = self.sessions.serving();
-        self.effect(Effect::Serve(serving));
+        self.effect(TunnelEffect::Serve(serving));
     }
 
     /// Tells the machine and the listeners about the session: at once, or with exit_on_forward_failure once the server
@@ -227,7 +227,7 @@ impl Core {
     fn prove_session(&mut self, session: SessionId) {
         // autossh's formula knows no proof.
         if self.machine.policy().backoff.kind != BackoffKind::Autossh {
-            self.effect(Effect::Prove(session));
+            self.effect(TunnelEffect::Prove(session));
         }
     }
 
@@ -245,7 +245,7 @@ impl Core {
         if let Some(LiveSession { id: session, .. }) = self.take_main() {
             self.feed(Input::SessionEnded { session, kind: failure.kind(), unreached: None });
             self.note_failure(failure, forward);
-            self.effect(Effect::Disconnect(session));
+            self.effect(TunnelEffect::Disconnect(session));
         }
     }
 
@@ -267,13 +267,18 @@ impl Core {
         let drains = self.machine.want() == Want::Down;
         let now = self.now.awake;
         let until = if drains { now + self.stop_timeout } else { now };
-        self.effect(Effect::DrainBy(Some(until)));
+        self.effect(TunnelEffect::DrainBy(Some(until)));
         self.release_standby();
         let listens = self.forwards.remotes.granted();
         let Some(live) = self.take_main() else { return self.closed(session) };
         let tidy = self.takeover.may_tidy();
         self.sessions.ports_held += 1;
-        self.effect(Effect::Close(Box::new(Close { session: live.id, listens, tidy, until: drains.then_some(until) })));
+        self.effect(TunnelEffect::Close(Box::new(Close {
+            session: live.id,
+            listens,
+            tidy,
+            until: drains.then_some(until),
+        })));
     }
 
     /// A session that was to be closed has ended.

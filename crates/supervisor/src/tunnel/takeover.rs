@@ -23,7 +23,7 @@ mod takeover_backoff;
 #[cfg(test)]
 mod tests;
 
-use super::core::{Effect, Effects};
+use super::core::{Effects, TunnelEffect};
 use crate::lifecycle::SessionId;
 
 pub(super) use held_address::HeldAddress;
@@ -79,7 +79,7 @@ impl Takeover {
         }
         *self = Self { session: main, ability: Ability::Unknown };
         if let Some(session) = main.filter(|_| has_listeners) {
-            effects.push(Effect::Mark(session));
+            effects.push(TunnelEffect::Mark(session));
         }
     }
 

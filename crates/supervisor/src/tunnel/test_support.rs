@@ -35,7 +35,7 @@ pub(crate) fn server() -> Server {
     Server::builder().accept_none("me").start_memory().unwrap()
 }
 
-/// A tunnel to a server in memory. Forwards as ssh's options take them: `L0:echo:1`, `R7000:localhost:80`.
+/// A tunnel to a server in memory. TunnelForwards as ssh's options take them: `L0:echo:1`, `R7000:localhost:80`.
 pub(crate) fn tunnel_spec(name: &str, forwards: &[&str]) -> TunnelSpec {
     TunnelSpec {
         name: name.to_owned(),

@@ -19,14 +19,14 @@ use crate::lifecycle::{SessionId, Want};
 
 /// What is to be done, in order.
 #[derive(Debug, Default)]
-pub(in crate::tunnel) struct Effects(VecDeque<Effect>);
+pub(in crate::tunnel) struct Effects(VecDeque<TunnelEffect>);
 
 impl Effects {
-    pub(in crate::tunnel) fn push(&mut self, effect: impl Into<Effect>) {
+    pub(in crate::tunnel) fn push(&mut self, effect: impl Into<TunnelEffect>) {
         self.0.push_back(effect.into());
     }
 
-    pub(in crate::tunnel) fn pop(&mut self) -> Option<Effect> {
+    pub(in crate::tunnel) fn pop(&mut self) -> Option<TunnelEffect> {
         let effect = self.0.pop_front();
         if effect.is_none() {
             // Hundreds of idle tunnels keep no room for the effects of their last start.
@@ -36,14 +36,14 @@ impl Effects {
     }
 
     #[cfg(test)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Effect> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &TunnelEffect> {
         self.0.iter()
     }
 }
 
 /// One thing to do, at once and without waiting: what takes time comes back as an event.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::tunnel) enum Effect {
+pub(in crate::tunnel) enum TunnelEffect {
     /// Log in. Answered by `LoggedIn` or `LoginFailed`.
     Login(Box<Login>),
     /// Give this login up.
@@ -112,7 +112,7 @@ pub(in crate::tunnel) enum ForwardEffect {
     /// Why the target of a forward does not take connections, as far as is known.
     SetRefusal(ForwardId, Option<ProbeFailure>),
     /// Bind a local address. Answered by `Bound`.
-    Bind(Box<Bind>),
+    Bind(Box<BindRequest>),
     /// Do not try again to bind it.
     StopBinding(ForwardId),
     /// Accept connections on the address that has just been bound. `ListenerChanged` tells how it is.
@@ -126,7 +126,7 @@ pub(in crate::tunnel) enum ForwardEffect {
     /// Take no new connections; those that live may go on until then.
     DrainListener(ForwardId, Instant),
     /// Open a tunnel device. `DeviceChanged` tells how it is.
-    OpenDevice(Box<OpenDevice>),
+    OpenDevice(Box<OpenDeviceRequest>),
     /// Close it.
     CloseDevice(ForwardId),
     /// Ask the server for another device.
@@ -148,7 +148,7 @@ pub(in crate::tunnel) enum ForwardEffect {
     Probe(Box<Probe>),
 }
 
-impl From<ForwardEffect> for Effect {
+impl From<ForwardEffect> for TunnelEffect {
     fn from(effect: ForwardEffect) -> Self {
         Self::Forward(effect)
     }
@@ -195,7 +195,7 @@ pub(in crate::tunnel) struct Retire {
 
 /// A local address to be bound.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::tunnel) struct Bind {
+pub(in crate::tunnel) struct BindRequest {
     pub(in crate::tunnel) forward: ForwardId,
     pub(in crate::tunnel) listen: Listen,
     pub(in crate::tunnel) options: BindOptions,
@@ -207,7 +207,7 @@ pub(in crate::tunnel) struct Bind {
 
 /// A tunnel device to be opened.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::tunnel) struct OpenDevice {
+pub(in crate::tunnel) struct OpenDeviceRequest {
     pub(in crate::tunnel) forward: ForwardId,
     pub(in crate::tunnel) mode: DeviceMode,
     pub(in crate::tunnel) local: DeviceUnit,

@@ -16,9 +16,9 @@ use crate::supervise::plan::Step;
 
 /// Something happened.
 #[derive(Debug, Clone)]
-pub(in crate::tunnel) enum Event {
+pub(in crate::tunnel) enum TunnelEvent {
     /// An operator or the supervisor wants something.
-    Order(Command),
+    Order(TunnelCommand),
     /// This process did not run for so long.
     DidNotRun(Duration),
     /// The time of `poll_timeout` has come. With what users have seen of the forwards by now.
@@ -79,7 +79,7 @@ pub(in crate::tunnel) enum Event {
 
 /// What an operator or the supervisor may want.
 #[derive(Debug, Clone)]
-pub(in crate::tunnel) enum Command {
+pub(in crate::tunnel) enum TunnelCommand {
     /// Be up.
     Start,
     /// Be down.

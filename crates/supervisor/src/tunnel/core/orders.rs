@@ -3,55 +3,55 @@
 use tunnel_engine::spec::ForwardKind;
 
 use super::super::probes;
-use super::{Command, Core, Effect};
+use super::{Core, TunnelCommand, TunnelEffect};
 use crate::history::Cause;
 use crate::lifecycle::{Input, Phase};
 use crate::supervise::plan::Step;
 
 impl Core {
-    pub(super) fn apply_order(&mut self, order: Command) {
+    pub(super) fn apply_order(&mut self, order: TunnelCommand) {
         match order {
-            Command::Start => {
+            TunnelCommand::Start => {
                 // One that starts with the daemon is not an operator's wish.
                 if self.machine.phase() != Phase::Stopped {
-                    self.effect(Effect::BypassHold);
+                    self.effect(TunnelEffect::BypassHold);
                 }
                 self.feed(Input::Start);
             }
-            Command::Stop => {
+            TunnelCommand::Stop => {
                 probes::pardon_targets(&mut self.forwards, &mut self.effects);
                 self.report.cause = Some(Cause::without_kind("stopped by an operator"));
                 self.feed(Input::Stop);
             }
-            Command::Restart => {
+            TunnelCommand::Restart => {
                 probes::pardon_targets(&mut self.forwards, &mut self.effects);
-                self.effect(Effect::BypassHold);
+                self.effect(TunnelEffect::BypassHold);
                 self.report.cause = Some(Cause::without_kind("restarted by an operator"));
                 self.feed(Input::Restart);
             }
-            Command::RetryNow => {
+            TunnelCommand::RetryNow => {
                 self.feed(Input::RetryNow);
                 probes::expedite(&mut self.forwards, self.now.awake, &mut self.effects);
                 self.probe_everything();
             }
-            Command::NetworkChanged => {
+            TunnelCommand::NetworkChanged => {
                 // The way to the server may be another one now.
                 self.reachability.begin_anew(self.now.awake, &mut self.effects);
                 self.feed(Input::PathBack);
                 self.probe_everything();
             }
-            Command::ResetFailed => {
+            TunnelCommand::ResetFailed => {
                 self.report.last_failure = None;
                 self.report.forget_failures_logged();
                 self.feed(Input::ResetFailed);
             }
-            Command::GiveUp(failure) => self.give_up_session(failure, None),
-            Command::Apply(steps) => self.apply_steps(steps),
-            Command::StopTimeout(timeout) => self.stop_timeout = timeout,
-            Command::End => {
+            TunnelCommand::GiveUp(failure) => self.give_up_session(failure, None),
+            TunnelCommand::Apply(steps) => self.apply_steps(steps),
+            TunnelCommand::StopTimeout(timeout) => self.stop_timeout = timeout,
+            TunnelCommand::End => {
                 self.ending = true;
                 self.report.cause = Some(Cause::without_kind("tunneld stops, or the tunnel has left the config"));
-                self.effect(Effect::EndOnChange);
+                self.effect(TunnelEffect::EndOnChange);
                 self.feed(Input::Stop);
             }
         }
@@ -64,7 +64,7 @@ impl Core {
         self.forwards.retry_now(now, &mut self.effects);
         self.sessions.retry_now(now);
         for session in self.sessions.living().map(|live| live.id).collect::<Vec<_>>() {
-            self.effect(Effect::ProbePath(session));
+            self.effect(TunnelEffect::ProbePath(session));
         }
     }
 

@@ -4,39 +4,39 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Core, Effect, Event};
+use super::{Core, TunnelEffect, TunnelEvent};
 use crate::config::TunnelSpec;
 use crate::history::Moment;
 use crate::tunnel::Snapshot;
 
 thread_local! {
     /// Of the one tunnel of a test that asked for it; a test's runtime has one thread.
-    static RECORDING: RefCell<Option<Recording>> = const { RefCell::new(None) };
+    static RECORDING: RefCell<Option<CoreRecording>> = const { RefCell::new(None) };
 }
 
 /// One run of one core.
 #[derive(Default)]
-pub(in crate::tunnel) struct Recording {
+pub(in crate::tunnel) struct CoreRecording {
     begin: Option<(TunnelSpec, Duration, u64, Moment)>,
-    steps: Vec<Step>,
+    steps: Vec<RecordedStep>,
 }
 
 /// An event, and what followed from it.
-struct Step {
-    event: Event,
+struct RecordedStep {
+    event: TunnelEvent,
     now: Moment,
-    effects: Vec<Effect>,
+    effects: Vec<TunnelEffect>,
     timeout: Option<Instant>,
     snapshot: Arc<Snapshot>,
 }
 
 /// The next core that this thread makes is recorded.
 pub(in crate::tunnel) fn record() {
-    RECORDING.set(Some(Recording::default()));
+    RECORDING.set(Some(CoreRecording::default()));
 }
 
 /// What was recorded since.
-pub(in crate::tunnel) fn take() -> Recording {
+pub(in crate::tunnel) fn take() -> CoreRecording {
     RECORDING.take().expect("a recording")
 }
 
@@ -48,16 +48,16 @@ pub(super) fn begin(spec: &TunnelSpec, stop_timeout: Duration, seed: u64, now: M
     });
 }
 
-pub(super) fn note(core: &Core, event: Event, now: Moment) {
+pub(super) fn note(core: &Core, event: TunnelEvent, now: Moment) {
     RECORDING.with_borrow_mut(|recording| {
         if let Some(recording) = recording {
             let (effects, timeout) = (core.effects.iter().cloned().collect(), core.poll_timeout());
-            recording.steps.push(Step { event, now, effects, timeout, snapshot: core.snapshot().clone() });
+            recording.steps.push(RecordedStep { event, now, effects, timeout, snapshot: core.snapshot().clone() });
         }
     });
 }
 
-impl Recording {
+impl CoreRecording {
     /// Tells the same events to a new core, and holds it to the same effects, deadlines and snapshots. Returns how many
     /// events and effects there were.
     pub(in crate::tunnel) fn replay(self) -> (usize, usize) {
@@ -68,7 +68,7 @@ impl Recording {
         for (at, step) in self.steps.into_iter().enumerate() {
             let told = format!("event {at}: {:?}", step.event);
             core.handle(step.event, step.now);
-            let effects: Vec<Effect> = std::iter::from_fn(|| core.poll_effect()).collect();
+            let effects: Vec<TunnelEffect> = std::iter::from_fn(|| core.poll_effect()).collect();
             assert_eq!(effects, step.effects, "{told}");
             assert_eq!(core.poll_timeout(), step.timeout, "{told}");
             assert_eq!(*core.snapshot(), step.snapshot, "{told}");

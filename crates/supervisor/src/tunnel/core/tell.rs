@@ -13,7 +13,7 @@ use super::super::recording::{Recorded, cause_of, events};
 use super::super::report::rounded;
 use super::super::state::{ForwardState, ready};
 use super::super::view::{FailureView, ForwardView, SessionView, Snapshot};
-use super::{Core, Effect};
+use super::{Core, TunnelEffect};
 use crate::history::{Cause, Event as Told, EventName};
 use crate::lifecycle::{Input, Phase, Want};
 
@@ -79,7 +79,7 @@ impl Core {
     pub(in crate::tunnel) fn note_failure(&mut self, failure: Failure, forward: Option<&str>) {
         let now = self.now;
         self.report.failures.add(failure.kind());
-        self.effect(Effect::ObserveFailure(Box::new((failure.clone(), forward.map(str::to_owned)))));
+        self.effect(TunnelEffect::ObserveFailure(Box::new((failure.clone(), forward.map(str::to_owned)))));
         self.report.cause = Some(Cause::of(&failure, forward));
         let named = self.spec.servers().any(|spec| spec.destination == self.sessions.server);
         self.reachability.note(&failure, &self.sessions.server, named, now.awake, &mut self.effects);
@@ -184,7 +184,7 @@ impl Core {
         let lost = before.ready && !now.ready;
         let cause = cause.or_else(|| forwards.iter().filter(|_| lost).find_map(cause_of));
         self.report.recorded = now;
-        self.effect(Effect::Record(want, ready, cause.clone(), self.now));
+        self.effect(TunnelEffect::Record(want, ready, cause.clone(), self.now));
         self.run_on_change(ready, cause.as_ref());
         let failed = cause.as_ref().is_some_and(|cause| cause.kind.is_some());
         for name in events(before, now, failed) {
@@ -192,7 +192,7 @@ impl Core {
             let cause = cause.unwrap_or_else(|| Cause::without_kind(&self.without_cause(name)));
             let phase = Some(now.phase.as_str());
             let event = Told::of_tunnel(&self.spec.name, name, phase, cause, self.now.wall);
-            self.effect(Effect::Tell(Box::new(event)));
+            self.effect(TunnelEffect::Tell(Box::new(event)));
         }
     }
 
@@ -221,7 +221,7 @@ impl Core {
             server: self.sessions.server.to_string(),
             at: self.now.wall,
         };
-        self.effect(Effect::RunOnChange(Box::new((change, command))));
+        self.effect(TunnelEffect::RunOnChange(Box::new((change, command))));
     }
 
     fn without_cause(&self, event: EventName) -> String {
@@ -253,6 +253,6 @@ impl Core {
             }
             _ => return,
         };
-        self.effect(Effect::Observe(occurrence));
+        self.effect(TunnelEffect::Observe(occurrence));
     }
 }

@@ -32,29 +32,29 @@ impl Bench {
     /// With its first session, and its remote forwards granted.
     fn up(spec: TunnelSpec) -> Self {
         let mut bench = Self::new(spec);
-        let session = logins(&bench.tell(Event::Order(Command::Start)))[0];
+        let session = logins(&bench.tell(TunnelEvent::Order(TunnelCommand::Start)))[0];
         let effects = bench.logged_in(session);
         bench.grant(&effects);
         assert_eq!(bench.core.machine.phase(), Phase::Up);
         bench
     }
 
-    fn effects(&mut self) -> Vec<Effect> {
+    fn effects(&mut self) -> Vec<TunnelEffect> {
         std::iter::from_fn(|| self.core.poll_effect()).collect()
     }
 
-    fn tell(&mut self, event: Event) -> Vec<Effect> {
+    fn tell(&mut self, event: TunnelEvent) -> Vec<TunnelEffect> {
         self.core.handle(event, self.now);
         self.effects()
     }
 
-    fn passes(&mut self, time: Duration) -> Vec<Effect> {
+    fn passes(&mut self, time: Duration) -> Vec<TunnelEffect> {
         self.now = Moment { awake: self.now.awake + time, wall: self.now.wall + time };
-        self.tell(Event::Due(Vec::new()))
+        self.tell(TunnelEvent::Due(Vec::new()))
     }
 
-    fn logged_in(&mut self, session: SessionId) -> Vec<Effect> {
-        self.tell(Event::LoggedIn { session, info: info(), files: None })
+    fn logged_in(&mut self, session: SessionId) -> Vec<TunnelEffect> {
+        self.tell(TunnelEvent::LoggedIn { session, info: info(), files: None })
     }
 
     fn main(&self) -> SessionId {
@@ -62,11 +62,11 @@ impl Bench {
     }
 
     /// Answers every request to listen among these effects.
-    fn grant(&mut self, effects: &[Effect]) {
+    fn grant(&mut self, effects: &[TunnelEffect]) {
         for request in requests(effects) {
             let (session, forward) = (request.session, request.target.forward);
             let listen = request.target.listen.clone();
-            self.tell(Event::Requested(Requested { session, forward, listen, report: None, result: Ok(None) }));
+            self.tell(TunnelEvent::Requested(Requested { session, forward, listen, report: None, result: Ok(None) }));
         }
     }
 }
@@ -83,14 +83,19 @@ fn info() -> Arc<SessionInfo> {
     })
 }
 
-fn logins(effects: &[Effect]) -> Vec<SessionId> {
-    let login = |effect: &Effect| if let Effect::Login(login) = effect { Some(login.session) } else { None };
+fn logins(effects: &[TunnelEffect]) -> Vec<SessionId> {
+    let login =
+        |effect: &TunnelEffect| if let TunnelEffect::Login(login) = effect { Some(login.session) } else { None };
     effects.iter().filter_map(login).collect()
 }
 
-fn requests(effects: &[Effect]) -> Vec<ListenRequest> {
-    let request = |effect: &Effect| {
-        if let Effect::Forward(ForwardEffect::Listen(request)) = effect { Some((**request).clone()) } else { None }
+fn requests(effects: &[TunnelEffect]) -> Vec<ListenRequest> {
+    let request = |effect: &TunnelEffect| {
+        if let TunnelEffect::Forward(ForwardEffect::Listen(request)) = effect {
+            Some((**request).clone())
+        } else {
+            None
+        }
     };
     effects.iter().filter_map(request).collect()
 }
@@ -106,11 +111,11 @@ fn doubt(bench: &Bench) -> Path {
 #[test]
 fn start_logs_in_and_serves_its_session() {
     let mut bench = Bench::new(tunnel_spec("t", &[]));
-    assert_eq!(logins(&bench.tell(Event::Order(Command::Start))), [SessionId::from(1)]);
+    assert_eq!(logins(&bench.tell(TunnelEvent::Order(TunnelCommand::Start))), [SessionId::from(1)]);
     assert_eq!(bench.core.snapshot().phase, Phase::Connecting);
     let session = SessionId::from(1);
     let effects = bench.logged_in(session);
-    for effect in [Effect::Keep(session), Effect::Serve(vec![session]), Effect::Prove(session)] {
+    for effect in [TunnelEffect::Keep(session), TunnelEffect::Serve(vec![session]), TunnelEffect::Prove(session)] {
         assert!(effects.contains(&effect), "{effect:?} is missing: {effects:?}");
     }
     assert!(bench.core.snapshot().ready);
@@ -120,17 +125,17 @@ fn start_logs_in_and_serves_its_session() {
 fn late_words_about_earlier_sessions_change_nothing() {
     let mut bench = Bench::up(tunnel_spec("t", &["R7000:localhost:1"]));
     let first = bench.main();
-    let again = logins(&bench.tell(Event::SessionEnded(first, lost())))[0];
+    let again = logins(&bench.tell(TunnelEvent::SessionEnded(first, lost())))[0];
     bench.logged_in(again);
     let before = bench.core.snapshot().clone();
     for event in [
-        Event::SessionEnded(first, lost()),
-        Event::PathChanged(first, doubt(&bench)),
-        Event::SessionProven(first),
-        Event::Closed(first),
-        Event::LoginFailed { session: first, failure: lost(), files: None },
-        Event::ListensTakenBack(first),
-        Event::RetiredEnded(first),
+        TunnelEvent::SessionEnded(first, lost()),
+        TunnelEvent::PathChanged(first, doubt(&bench)),
+        TunnelEvent::SessionProven(first),
+        TunnelEvent::Closed(first),
+        TunnelEvent::LoginFailed { session: first, failure: lost(), files: None },
+        TunnelEvent::ListensTakenBack(first),
+        TunnelEvent::RetiredEnded(first),
     ] {
         let told = format!("{event:?}");
         assert_eq!(bench.tell(event), [], "{told}");
@@ -141,9 +146,9 @@ fn late_words_about_earlier_sessions_change_nothing() {
 #[test]
 fn stop_gives_up_the_login_under_way() {
     let mut bench = Bench::new(tunnel_spec("t", &[]));
-    let session = logins(&bench.tell(Event::Order(Command::Start)))[0];
-    let effects = bench.tell(Event::Order(Command::Stop));
-    assert!(effects.contains(&Effect::AbandonLogin(session)), "{effects:?}");
+    let session = logins(&bench.tell(TunnelEvent::Order(TunnelCommand::Start)))[0];
+    let effects = bench.tell(TunnelEvent::Order(TunnelCommand::Stop));
+    assert!(effects.contains(&TunnelEffect::AbandonLogin(session)), "{effects:?}");
     assert_eq!(bench.logged_in(session), [], "the session is not kept");
 }
 
@@ -152,15 +157,18 @@ fn doubtful_session_is_replaced_and_retired_with_its_listeners() {
     let mut bench = Bench::up(tunnel_spec("t", &["R7000:localhost:1"]));
     let old = bench.main();
     let path = doubt(&bench);
-    let new = logins(&bench.tell(Event::PathChanged(old, path)))[0];
+    let new = logins(&bench.tell(TunnelEvent::PathChanged(old, path)))[0];
     assert!(!bench.core.snapshot().ready);
     let effects = bench.logged_in(new);
-    assert!(effects.contains(&Effect::Withdraw(old)) && effects.contains(&Effect::Serve(vec![new])), "{effects:?}");
+    assert!(
+        effects.contains(&TunnelEffect::Withdraw(old)) && effects.contains(&TunnelEffect::Serve(vec![new])),
+        "{effects:?}"
+    );
     assert_eq!(requests(&effects).len(), 1, "a silent session is not waited for");
-    let retired = |effect: &Effect| matches!(effect, Effect::Retire(retire) if retire.session == old && retire.silent);
+    let retired = |effect: &TunnelEffect| matches!(effect, TunnelEffect::Retire(retire) if retire.session == old && retire.silent);
     assert!(effects.iter().any(retired), "{effects:?}");
     // The machine knows the new one by its number.
-    bench.tell(Event::SessionEnded(new, lost()));
+    bench.tell(TunnelEvent::SessionEnded(new, lost()));
     assert_eq!(bench.core.snapshot().phase, Phase::Connecting);
 }
 
@@ -171,17 +179,17 @@ fn replacement_asks_for_ports_when_they_are_taken_back() {
     let mut session = session_spec("server", 22);
     session.timing.server_alive_count_max = 7;
     let step = Step::ReplaceSession { tunnel: "t".into(), session: Box::new(session), make_before_break: true };
-    let new = logins(&bench.tell(Event::Order(Command::Apply(vec![step]))))[0];
+    let new = logins(&bench.tell(TunnelEvent::Order(TunnelCommand::Apply(vec![step]))))[0];
     let effects = bench.logged_in(new);
     assert!(
         effects
             .iter()
-            .any(|effect| matches!(effect, Effect::TakeBack(id, listens) if *id == old && !listens.is_empty()))
+            .any(|effect| matches!(effect, TunnelEffect::TakeBack(id, listens) if *id == old && !listens.is_empty()))
     );
     assert_eq!(requests(&effects).len(), 0);
-    let effects = bench.tell(Event::ListensTakenBack(old));
+    let effects = bench.tell(TunnelEvent::ListensTakenBack(old));
     assert_eq!(requests(&effects).len(), 1);
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::Retire(retire) if retire.session == old)));
+    assert!(effects.iter().any(|effect| matches!(effect, TunnelEffect::Retire(retire) if retire.session == old)));
 }
 
 #[test]
@@ -189,25 +197,25 @@ fn standby_takes_the_place_of_a_lost_session_without_a_login() {
     let mut spec = tunnel_spec("t", &[]);
     spec.sessions = 2;
     let mut bench = Bench::new(spec);
-    let first = logins(&bench.tell(Event::Order(Command::Start)))[0];
+    let first = logins(&bench.tell(TunnelEvent::Order(TunnelCommand::Start)))[0];
     let second = logins(&bench.logged_in(first))[0];
     bench.logged_in(second);
-    let effects = bench.tell(Event::SessionEnded(first, lost()));
+    let effects = bench.tell(TunnelEvent::SessionEnded(first, lost()));
     assert_eq!((bench.main(), bench.core.snapshot().phase), (second, Phase::Up));
-    assert!(effects.contains(&Effect::Serve(vec![second])), "{effects:?}");
+    assert!(effects.contains(&TunnelEffect::Serve(vec![second])), "{effects:?}");
     assert_eq!(logins(&effects).len(), 1, "its own place is filled again");
 }
 
 #[test]
 fn busy_port_is_asked_for_again_until_it_is_ours() {
     let mut bench = Bench::new(tunnel_spec("t", &["R7000:localhost:1"]));
-    let session = logins(&bench.tell(Event::Order(Command::Start)))[0];
+    let session = logins(&bench.tell(TunnelEvent::Order(TunnelCommand::Start)))[0];
     let effects = bench.logged_in(session);
     let request = requests(&effects).remove(0);
     let refused = ForwardError::Refused { listen: "localhost:7000".to_owned(), reason: None };
     let (forward, listen) = (request.target.forward, request.target.listen.clone());
     let answer =
-        |result| Event::Requested(Requested { session, forward, listen: listen.clone(), report: None, result });
+        |result| TunnelEvent::Requested(Requested { session, forward, listen: listen.clone(), report: None, result });
     let again = requests(&bench.tell(answer(Err(refused.clone())))).remove(0);
     assert_eq!(again.mode, ListenMode::Until { refused, until: None });
     assert!(matches!(bench.core.snapshot().forwards[0].state, ForwardState::Down(_)));
@@ -218,30 +226,31 @@ fn busy_port_is_asked_for_again_until_it_is_ours() {
 #[test]
 fn server_that_is_away_is_watched_while_the_tunnel_waits() {
     let mut bench = Bench::new(tunnel_spec("t", &[]));
-    let session = logins(&bench.tell(Event::Order(Command::Start)))[0];
+    let session = logins(&bench.tell(TunnelEvent::Order(TunnelCommand::Start)))[0];
     let failure = Failure::new(FailureKind::ConnectRefused, "refused").not_reached();
-    let effects = bench.tell(Event::LoginFailed { session, failure, files: None });
-    let Some(Effect::WatchServers(away)) = effects.iter().find(|effect| matches!(effect, Effect::WatchServers(_)))
+    let effects = bench.tell(TunnelEvent::LoginFailed { session, failure, files: None });
+    let Some(TunnelEffect::WatchServers(away)) =
+        effects.iter().find(|effect| matches!(effect, TunnelEffect::WatchServers(_)))
     else {
         panic!("{effects:?}");
     };
     let host = away[0].spec.destination.clone();
-    let effects = bench.tell(Event::ServerBack(host));
-    assert!(effects.contains(&Effect::KeepLink), "{effects:?}");
+    let effects = bench.tell(TunnelEvent::ServerBack(host));
+    assert!(effects.contains(&TunnelEffect::KeepLink), "{effects:?}");
     assert_eq!(logins(&effects).len(), 1);
 }
 
 #[test]
 fn removed_forward_is_cancelled_though_its_answer_comes_late() {
     let mut bench = Bench::new(tunnel_spec("t", &["R7000:localhost:1"]));
-    let session = logins(&bench.tell(Event::Order(Command::Start)))[0];
+    let session = logins(&bench.tell(TunnelEvent::Order(TunnelCommand::Start)))[0];
     let request = requests(&bench.logged_in(session)).remove(0);
     let forward: Forward = bench.core.spec.forwards[0].clone();
-    bench.tell(Event::Order(Command::Apply(vec![Step::RemoveForward { tunnel: "t".into(), forward }])));
+    bench.tell(TunnelEvent::Order(TunnelCommand::Apply(vec![Step::RemoveForward { tunnel: "t".into(), forward }])));
     let listen = request.target.listen.clone();
     let (forward, result) = (request.target.forward, Ok(None));
     let late = Requested { session, forward, listen: listen.clone(), report: None, result };
-    assert_eq!(bench.tell(Event::Requested(late)), [ForwardEffect::CancelListen(session, listen).into()]);
+    assert_eq!(bench.tell(TunnelEvent::Requested(late)), [ForwardEffect::CancelListen(session, listen).into()]);
 }
 
 #[test]

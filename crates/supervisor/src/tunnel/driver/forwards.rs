@@ -8,14 +8,14 @@ use tunnel_engine::forward::{
 use tunnel_engine::session::{RemoteListen, Session};
 
 use super::super::core::{
-    Bind, Event, ForwardEffect, ListenMode, ListenRequest, Observed, OpenDevice, Probe, RouteTarget,
+    BindRequest, ForwardEffect, ListenMode, ListenRequest, Observed, OpenDeviceRequest, Probe, RouteTarget, TunnelEvent,
 };
 use super::super::core::{Probed, Requested};
 use super::super::forward_id::ForwardId;
 use super::super::jobs::OwnedJob;
 use super::drain::cancel;
-use super::request::{self, Request};
-use super::{Arrived, Driver, Ended};
+use super::request::{self, ListenTask};
+use super::{Arrived, JobEnd, TunnelDriver};
 
 /// One forward.
 pub(super) struct RunningForward {
@@ -36,7 +36,7 @@ impl RunningForward {
     }
 }
 
-impl Driver {
+impl TunnelDriver {
     fn forward(&mut self, id: ForwardId) -> Option<&mut RunningForward> {
         self.forwards.iter_mut().find(|forward| forward.id == id)
     }
@@ -75,7 +75,7 @@ impl Driver {
                 let (changes, state) = (listener.changes(), listener.state().clone());
                 forward.listener = Some(listener);
                 self.watch_listener(id, changes);
-                self.following.push_back(Event::ListenerChanged(id, state));
+                self.following.push_back(TunnelEvent::ListenerChanged(id, state));
             }
             ForwardEffect::RetargetListener(id, connect) => {
                 self.listener(id).into_iter().for_each(|listener| listener.retarget(connect.clone()));
@@ -90,7 +90,7 @@ impl Driver {
                 forward.before = Some(listener.changes());
                 self.jobs.spawn(async move {
                     listener.drain(deadline).await;
-                    Ended::Quietly
+                    JobEnd::Quietly
                 });
             }
             ForwardEffect::OpenDevice(open) => self.open_device(*open),
@@ -107,7 +107,7 @@ impl Driver {
             ForwardEffect::CancelListen(session, listen) => {
                 self.with_session(session, async move |session: Session, _| {
                     cancel(&session, &[listen]).await;
-                    Ended::Quietly
+                    JobEnd::Quietly
                 });
             }
             ForwardEffect::Route(session, target) => {
@@ -131,12 +131,12 @@ impl Driver {
         if let Some(listener) = self.forwards.remove(at).listener {
             self.jobs.spawn(async move {
                 listener.abort().await;
-                Ended::Quietly
+                JobEnd::Quietly
             });
         }
     }
 
-    fn bind(&mut self, Bind { forward: id, listen, options, retry, failed }: Bind) {
+    fn bind(&mut self, BindRequest { forward: id, listen, options, retry, failed }: BindRequest) {
         let (store, watcher) = (self.context.listeners.clone(), self.context.paths.clone());
         let Some(forward) = self.forwards.iter_mut().find(|forward| forward.id == id) else { return };
         let before = forward.before.take_if(|_| !retry);
@@ -150,8 +150,8 @@ impl Driver {
                 None => Bound::take_or_bind(&listen, options, store, None).await,
             };
             match bound {
-                Ok(bound) => Ended::Bound(id, bound.watched_by(watcher)),
-                Err(failure) => Ended::With(Event::Bound(id, Err(failure))),
+                Ok(bound) => JobEnd::Bound(id, bound.watched_by(watcher)),
+                Err(failure) => JobEnd::With(TunnelEvent::Bound(id, Err(failure))),
             }
         };
         if retry {
@@ -164,17 +164,17 @@ impl Driver {
     /// Wakes the loop when the listener's state changes.
     fn watch_listener(&mut self, id: ForwardId, changes: StateChanges) {
         self.jobs.spawn(async move {
-            changes.next().await.map_or(Ended::Quietly, |changes| Ended::ListenerChanged(id, changes))
+            changes.next().await.map_or(JobEnd::Quietly, |changes| JobEnd::ListenerChanged(id, changes))
         });
     }
 
-    pub(super) fn listener_changed(&mut self, id: ForwardId, changes: StateChanges) -> Option<Event> {
+    pub(super) fn listener_changed(&mut self, id: ForwardId, changes: StateChanges) -> Option<TunnelEvent> {
         self.watch_listener(id, changes);
         let state = self.listener(id)?.state().clone();
-        Some(Event::ListenerChanged(id, state))
+        Some(TunnelEvent::ListenerChanged(id, state))
     }
 
-    fn open_device(&mut self, OpenDevice { forward: id, mode, local, remote }: OpenDevice) {
+    fn open_device(&mut self, OpenDeviceRequest { forward: id, mode, local, remote }: OpenDeviceRequest) {
         let request = DeviceRequest { tunnel: self.name.clone(), mode, local, remote };
         let (sessions, store) = (self.pool.subscribe(), self.context.listeners.clone());
         let Some(forward) = self.forward(id) else { return };
@@ -182,19 +182,19 @@ impl Driver {
         let (changes, state) = (device.changes(), device.state().clone());
         forward.device = Some(device);
         self.watch_device(id, changes);
-        self.following.push_back(Event::DeviceChanged(id, state));
+        self.following.push_back(TunnelEvent::DeviceChanged(id, state));
     }
 
     fn watch_device(&mut self, id: ForwardId, changes: DeviceChanges) {
         self.jobs.spawn(async move {
-            changes.next().await.map_or(Ended::Quietly, |changes| Ended::DeviceChanged(id, changes))
+            changes.next().await.map_or(JobEnd::Quietly, |changes| JobEnd::DeviceChanged(id, changes))
         });
     }
 
-    pub(super) fn device_changed(&mut self, id: ForwardId, changes: DeviceChanges) -> Option<Event> {
+    pub(super) fn device_changed(&mut self, id: ForwardId, changes: DeviceChanges) -> Option<TunnelEvent> {
         self.watch_device(id, changes);
         let state = self.device(id)?.state().clone();
-        Some(Event::DeviceChanged(id, state))
+        Some(TunnelEvent::DeviceChanged(id, state))
     }
 
     fn remote_target(&mut self, target: RouteTarget) -> Option<RemoteTarget> {
@@ -208,9 +208,9 @@ impl Driver {
         let Some(target) = self.remote_target(target) else { return };
         let Some(live) = self.session(session) else { return };
         let request =
-            Request { session: live.session.clone(), routes: live.routes.routes(), listen: listen.clone(), target };
+            ListenTask { session: live.session.clone(), routes: live.routes.routes(), listen: listen.clone(), target };
         let answer = move |report, result| {
-            Ended::With(Event::Requested(Requested { session, forward: id, listen, report, result }))
+            JobEnd::With(TunnelEvent::Requested(Requested { session, forward: id, listen, report, result }))
         };
         match mode {
             ListenMode::Once { taken_back, release } => {
@@ -237,7 +237,7 @@ impl Driver {
         self.jobs.spawn(async move {
             let (id, forward, number, target) = (probe.session, probe.forward, probe.probe, probe.target.is_some());
             let result = request::probe(probe, &session, &routes).await;
-            Ended::With(Event::Probed(Probed { session: id, forward, probe: number, result, target }))
+            JobEnd::With(TunnelEvent::Probed(Probed { session: id, forward, probe: number, result, target }))
         });
     }
 }

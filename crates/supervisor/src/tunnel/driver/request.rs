@@ -16,14 +16,14 @@ use super::drain::cancel;
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 /// What is asked.
-pub(super) struct Request {
+pub(super) struct ListenTask {
     pub(super) session: Session,
     pub(super) routes: Routes,
     pub(super) listen: Listen,
     pub(super) target: RemoteTarget,
 }
 
-impl Request {
+impl ListenTask {
     /// Asks once, after `taken_back` is cancelled and `release` is done. The port of last time is asked for first, where
     /// the server chose it: people have written it down.
     pub(super) async fn run(

@@ -6,17 +6,17 @@ use tokio_util::sync::CancellationToken;
 use tunnel_engine::forward::RemoteForwards;
 use tunnel_engine::session::Session;
 
-use super::super::core::{Close, Event, Retire};
+use super::super::core::{Close, Retire, TunnelEvent};
 use super::super::start::Opened;
 use super::drain::Drain;
 use super::pool::{Member, Pool};
 use super::retired::Retired;
 use super::watch::{SessionEvent, SessionWatch};
-use super::{Arrived, Driver, Ended};
+use super::{Arrived, JobEnd, TunnelDriver};
 use crate::lifecycle::SessionId;
 
 /// A session that is used.
-pub(super) struct LiveSession {
+pub(super) struct OpenSession {
     pub(super) id: SessionId,
     pub(super) session: Session,
     /// Takes the connections that the server hands us.
@@ -27,12 +27,12 @@ pub(super) struct LiveSession {
 }
 
 /// What one of the sessions tells next; nothing, when there is none. Cancel-safe.
-pub(super) async fn next_event(sessions: &mut [LiveSession]) -> Event {
+pub(super) async fn next_event(sessions: &mut [OpenSession]) -> TunnelEvent {
     let told = sessions.iter_mut().map(|live| {
         Box::pin(async move {
             match live.watch.next().await {
-                SessionEvent::Ended(failure) => Event::SessionEnded(live.id, failure),
-                SessionEvent::Path(path) => Event::PathChanged(live.id, path),
+                SessionEvent::Ended(failure) => TunnelEvent::SessionEnded(live.id, failure),
+                SessionEvent::Path(path) => TunnelEvent::PathChanged(live.id, path),
             }
         })
     });
@@ -40,13 +40,13 @@ pub(super) async fn next_event(sessions: &mut [LiveSession]) -> Event {
     if told.is_empty() { std::future::pending().await } else { select_all(told).await.0 }
 }
 
-impl Driver {
-    pub(super) fn session(&self, id: SessionId) -> Option<&LiveSession> {
+impl TunnelDriver {
+    pub(super) fn session(&self, id: SessionId) -> Option<&OpenSession> {
         self.sessions.iter().find(|live| live.id == id)
     }
 
     /// Gives the session out: it is not used any more.
-    pub(super) fn take_session(&mut self, id: SessionId) -> Option<LiveSession> {
+    pub(super) fn take_session(&mut self, id: SessionId) -> Option<OpenSession> {
         self.marks.release_shell(id);
         let at = self.sessions.iter().position(|live| live.id == id)?;
         Some(self.sessions.remove(at))
@@ -55,7 +55,7 @@ impl Driver {
     /// Spawns a job that works with a session.
     pub(super) fn with_session<F>(&mut self, id: SessionId, job: impl FnOnce(Session, SessionId) -> F)
     where
-        F: Future<Output = Ended> + Send + 'static,
+        F: Future<Output = JobEnd> + Send + 'static,
     {
         if let Some(session) = self.session(id).map(|live| live.session.clone()) {
             self.jobs.spawn(job(session, id));
@@ -68,7 +68,7 @@ impl Driver {
         if arrived != id {
             return;
         }
-        self.sessions.push(LiveSession {
+        self.sessions.push(OpenSession {
             id,
             routes: RemoteForwards::spawn(incoming),
             withdrawn: CancellationToken::new(),
@@ -85,27 +85,27 @@ impl Driver {
 
     pub(super) fn close(&mut self, Close { session: id, listens, tidy, until }: Close) {
         let tidy = self.session(id).filter(|_| tidy).map(|live| self.marks.tidy(&live.session, &listens));
-        let Some(LiveSession { session, routes, .. }) = self.take_session(id) else {
-            self.following.extend([Event::PortsReleased, Event::Closed(id)]);
+        let Some(OpenSession { session, routes, .. }) = self.take_session(id) else {
+            self.following.extend([TunnelEvent::PortsReleased, TunnelEvent::Closed(id)]);
             return;
         };
         let (released, ports_released) = oneshot::channel();
         self.jobs.spawn(async move {
             // The sender says nothing: it is dropped when the ports are free, or the session is gone.
             let _ = ports_released.await;
-            Ended::With(Event::PortsReleased)
+            JobEnd::With(TunnelEvent::PortsReleased)
         });
         let drain = Drain { session, listens, tidy: tidy.unwrap_or_default(), until, released };
         self.jobs.spawn(async move {
             drain.run().await;
             drop(routes);
-            Ended::With(Event::Closed(id))
+            JobEnd::With(TunnelEvent::Closed(id))
         });
     }
 
     pub(super) fn retire(&mut self, Retire { session: id, listens, silent, until }: Retire) {
-        let Some(LiveSession { session, routes, .. }) = self.take_session(id) else {
-            self.following.push_back(Event::RetiredEnded(id));
+        let Some(OpenSession { session, routes, .. }) = self.take_session(id) else {
+            self.following.push_back(TunnelEvent::RetiredEnded(id));
             return;
         };
         let enough = CancellationToken::new();
@@ -114,7 +114,7 @@ impl Driver {
         let retired = Retired { session, routes, listens, silent, until, drain_by, enough };
         self.jobs.spawn(async move {
             retired.run().await;
-            Ended::Retired(id)
+            JobEnd::Retired(id)
         });
     }
 }

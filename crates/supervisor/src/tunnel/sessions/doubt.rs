@@ -3,7 +3,7 @@
 use tunnel_engine::session::Path;
 
 use super::super::core::Core;
-use super::{LiveSession, Sessions};
+use super::{LiveSession, TunnelSessions};
 use crate::lifecycle::SessionId;
 
 impl LiveSession {
@@ -18,7 +18,7 @@ impl LiveSession {
     }
 }
 
-impl Sessions {
+impl TunnelSessions {
     /// Nothing passes for now.
     pub(in crate::tunnel) fn is_doubtful(&self) -> bool {
         self.main.as_ref().is_some_and(LiveSession::is_doubtful)

@@ -7,9 +7,9 @@ use tunnel_engine::failure::Failure;
 use tunnel_engine::session::SessionInfo;
 use tunnel_engine::spec::Destination;
 
-use super::super::core::{Core, Effect, Login};
+use super::super::core::{Core, Login, TunnelEffect};
 use super::super::file_stamps::{FileStamps, WatchedFiles};
-use super::{HostSequence, Sessions};
+use super::{HostSequence, TunnelSessions};
 use crate::lifecycle::SessionId;
 
 /// A session that has just been authenticated.
@@ -34,7 +34,7 @@ impl PendingLogin {
     }
 }
 
-impl Sessions {
+impl TunnelSessions {
     /// Whether some part of the tunnel still waits for this login.
     fn awaits(&self, session: SessionId) -> bool {
         let attempt = self.attempt.as_ref().and_then(|attempt| attempt.login());
@@ -63,7 +63,7 @@ impl Core {
         let files = WatchedFiles::of(&spec, &self.spec.ssh_config_files);
         let scheduled = self.sessions.main.is_none() && self.machine.is_scheduled();
         self.sessions.logins.push(session);
-        self.effect(Effect::Login(Box::new(Login { session, spec, files, last_up, scheduled })));
+        self.effect(TunnelEffect::Login(Box::new(Login { session, spec, files, last_up, scheduled })));
         Some(PendingLogin { session, server, hosts })
     }
 
@@ -73,7 +73,7 @@ impl Core {
         self.sessions.logins = kept;
         let abandoned: Vec<SessionId> = abandoned;
         for login in abandoned {
-            self.effect(Effect::AbandonLogin(login));
+            self.effect(TunnelEffect::AbandonLogin(login));
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tunnel_engine::failure::Failure;
 use tunnel_engine::session::SessionInfo;
 
-use super::super::core::{Core, Effect};
+use super::super::core::{Core, TunnelEffect};
 use super::super::locals::ListenSummary;
 use super::login::PendingLogin;
 use super::{HostSequence, Replacement};
@@ -36,7 +36,7 @@ impl Core {
     /// The machine wants a session: another host of the sequence under way, else a sequence of all.
     pub(in crate::tunnel) fn open(&mut self, session: SessionId) {
         // Those that have a deadline keep it.
-        self.effect(Effect::DrainBy(None));
+        self.effect(TunnelEffect::DrainBy(None));
         // A login that was to replace the session that was lost is as good as a new one.
         if let Some(login) = self.sessions.replacement.take().and_then(Replacement::into_login) {
             self.machine.session_replaced(login.session);

@@ -7,7 +7,7 @@ use tunnel_engine::failure::Failure;
 use tunnel_engine::session::SessionInfo;
 use tunnel_engine::spec::Listen;
 
-use super::super::core::{Core, Effect, Retire};
+use super::super::core::{Core, Retire, TunnelEffect};
 use super::login::{LoggedIn, PendingLogin};
 use super::replace_reason::{Facts, ReplaceReason, retry_delay};
 use super::{HostSequence, LiveSession};
@@ -17,7 +17,7 @@ use crate::lifecycle::{Phase, SessionId};
 /// any transfer that a user waits for; a connection that never ends must not keep a login on the server for ever.
 pub(super) const DRAIN: Duration = Duration::from_secs(3600);
 
-/// Sessions of one tunnel that only finish what they carry. When there are more, the oldest ends: each may hold a whole
+/// TunnelSessions of one tunnel that only finish what they carry. When there are more, the oldest ends: each may hold a whole
 /// backlog of unread bytes, and a login on the server.
 pub(super) const MAX_RETIRED: usize = 8;
 
@@ -126,7 +126,7 @@ impl Core {
     fn promote_in_doubt(&mut self) -> bool {
         let listens = self.forwards.remotes.granted();
         let Some(LiveSession { id: session, .. }) = self.promote() else { return false };
-        self.effect(Effect::Withdraw(session));
+        self.effect(TunnelEffect::Withdraw(session));
         self.retire(ReplacedSession { session, silent: true, until: self.now.awake + DRAIN }, listens);
         true
     }
@@ -219,7 +219,7 @@ impl Core {
         };
         let silent = reason == ReplaceReason::Doubt;
         if silent {
-            self.effect(Effect::Withdraw(old.id));
+            self.effect(TunnelEffect::Withdraw(old.id));
         }
         let leaving = ReplacedSession { session: old.id, silent, until: now + kept };
         if silent || !same_server || listens.is_empty() {
@@ -228,7 +228,7 @@ impl Core {
         } else {
             let successor = self.machine.session();
             self.sessions.leaving.push((successor, leaving));
-            self.effect(Effect::TakeBack(old.id, listens));
+            self.effect(TunnelEffect::TakeBack(old.id, listens));
         }
     }
 
@@ -246,9 +246,9 @@ impl Core {
         if self.sessions.retired.len() >= MAX_RETIRED
             && let Some(oldest) = self.sessions.retired.pop_front()
         {
-            self.effect(Effect::EndRetired(oldest));
+            self.effect(TunnelEffect::EndRetired(oldest));
         }
         self.sessions.retired.push_back(session);
-        self.effect(Effect::Retire(Box::new(Retire { session, listens, silent, until })));
+        self.effect(TunnelEffect::Retire(Box::new(Retire { session, listens, silent, until })));
     }
 }

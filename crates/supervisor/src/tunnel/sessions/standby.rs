@@ -7,7 +7,7 @@ use std::time::Instant;
 use tunnel_engine::failure::Failure;
 use tunnel_engine::session::SessionInfo;
 
-use super::super::core::{Core, Effect};
+use super::super::core::{Core, TunnelEffect};
 use super::login::PendingLogin;
 use super::replacement::{DRAIN, ReplacedSession};
 use super::{HostSequence, LiveSession};
@@ -23,11 +23,11 @@ pub(super) struct Standby {
 struct Slot {
     /// What its ends in a row have told.
     ends: StandbyRecord,
-    step: Step,
+    step: StandbyStep,
 }
 
 #[derive(Debug)]
-enum Step {
+enum StandbyStep {
     Waiting(Instant),
     LoggingIn(PendingLogin),
     Up(Box<LiveSession>),
@@ -36,13 +36,13 @@ enum Step {
 impl Slot {
     fn live(&self) -> Option<&LiveSession> {
         match &self.step {
-            Step::Up(live) => Some(live),
-            Step::Waiting(_) | Step::LoggingIn(_) => None,
+            StandbyStep::Up(live) => Some(live),
+            StandbyStep::Waiting(_) | StandbyStep::LoggingIn(_) => None,
         }
     }
 
     fn awaits(&self, session: SessionId) -> bool {
-        matches!(&self.step, Step::LoggingIn(login) if login.session == session)
+        matches!(&self.step, StandbyStep::LoggingIn(login) if login.session == session)
     }
 }
 
@@ -53,14 +53,14 @@ impl Standby {
 
     pub(super) fn living_mut(&mut self) -> impl Iterator<Item = &mut LiveSession> {
         self.slots.iter_mut().filter_map(|slot| match &mut slot.step {
-            Step::Up(live) => Some(&mut **live),
-            Step::Waiting(_) | Step::LoggingIn(_) => None,
+            StandbyStep::Up(live) => Some(&mut **live),
+            StandbyStep::Waiting(_) | StandbyStep::LoggingIn(_) => None,
         })
     }
 
     pub(super) fn retry_now(&mut self, now: Instant) {
         for slot in &mut self.slots {
-            if let Step::Waiting(until) = &mut slot.step {
+            if let StandbyStep::Waiting(until) = &mut slot.step {
                 *until = now;
             }
         }
@@ -77,29 +77,29 @@ impl Standby {
     /// Gives out one that answers. Its slot is to be filled again at once.
     fn take_clear(&mut self, now: Instant) -> Option<LiveSession> {
         let slot = self.slots.iter_mut().find(|slot| slot.live().is_some_and(LiveSession::takes_more))?;
-        match std::mem::replace(&mut slot.step, Step::Waiting(now)) {
-            Step::Up(live) => Some(*live),
-            Step::Waiting(_) | Step::LoggingIn(_) => None,
+        match std::mem::replace(&mut slot.step, StandbyStep::Waiting(now)) {
+            StandbyStep::Up(live) => Some(*live),
+            StandbyStep::Waiting(_) | StandbyStep::LoggingIn(_) => None,
         }
     }
 
     /// Gives out those that `wanted` picks; their slots are to be filled again at once.
     fn take_where(&mut self, now: Instant, wanted: impl Fn(&LiveSession) -> bool) -> Vec<LiveSession> {
         let picked = self.slots.iter_mut().filter(|slot| slot.live().is_some_and(&wanted));
-        let steps = picked.map(|slot| std::mem::replace(&mut slot.step, Step::Waiting(now)));
-        steps.filter_map(|step| if let Step::Up(live) = step { Some(*live) } else { None }).collect()
+        let steps = picked.map(|slot| std::mem::replace(&mut slot.step, StandbyStep::Waiting(now)));
+        steps.filter_map(|step| if let StandbyStep::Up(live) = step { Some(*live) } else { None }).collect()
     }
 
     /// Has as many slots as are wanted, and gives out the sessions of those that are too many.
     fn resize(&mut self, wanted: usize, now: Instant) -> Vec<LiveSession> {
         let mut released = Vec::new();
         while self.slots.len() > wanted {
-            if let Some(Slot { step: Step::Up(live), .. }) = self.slots.pop() {
+            if let Some(Slot { step: StandbyStep::Up(live), .. }) = self.slots.pop() {
                 released.push(*live);
             }
         }
         while self.slots.len() < wanted {
-            self.slots.push(Slot { ends: StandbyRecord::default(), step: Step::Waiting(now) });
+            self.slots.push(Slot { ends: StandbyRecord::default(), step: StandbyStep::Waiting(now) });
         }
         released
     }
@@ -153,14 +153,14 @@ impl Core {
         let place = self.place();
         for index in 0..self.sessions.standby.slots.len() {
             let slot = self.sessions.standby.slots.get(index);
-            if !slot.is_some_and(|slot| matches!(slot.step, Step::Waiting(at) if at <= now)) {
+            if !slot.is_some_and(|slot| matches!(slot.step, StandbyStep::Waiting(at) if at <= now)) {
                 continue;
             }
             let session = self.machine.next_session_id();
             if let Some(login) = self.log_in(session, HostSequence::new(vec![place]))
                 && let Some(slot) = self.sessions.standby.slots.get_mut(index)
             {
-                slot.step = Step::LoggingIn(login);
+                slot.step = StandbyStep::LoggingIn(login);
             }
         }
     }
@@ -169,9 +169,9 @@ impl Core {
     pub(in crate::tunnel) fn standby_due(&self) -> Option<Instant> {
         let opens = !self.sessions.is_doubtful();
         let due = |slot: &Slot| match &slot.step {
-            Step::Waiting(at) => Some(*at).filter(|_| opens),
-            Step::LoggingIn(_) => None,
-            Step::Up(live) => live.expires(self.spec.session_lifetime, self.sessions.seed),
+            StandbyStep::Waiting(at) => Some(*at).filter(|_| opens),
+            StandbyStep::LoggingIn(_) => None,
+            StandbyStep::Up(live) => live.expires(self.spec.session_lifetime, self.sessions.seed),
         };
         self.sessions.standby.slots.iter().filter_map(due).min()
     }
@@ -182,11 +182,11 @@ impl Core {
         match result {
             Ok(info) => {
                 let Some(slot) = self.sessions.standby.slot_of(session) else { return };
-                let Step::LoggingIn(login) = &slot.step else { return };
+                let StandbyStep::LoggingIn(login) = &slot.step else { return };
                 let mut live = LiveSession::new(login.logged_in(info), now);
                 live.settled = true;
-                slot.step = Step::Up(Box::new(live));
-                self.effect(Effect::Keep(session));
+                slot.step = StandbyStep::Up(Box::new(live));
+                self.effect(TunnelEffect::Keep(session));
                 self.prove_session(session);
                 self.serve();
                 tracing::debug!(tunnel = self.spec.name, "another session is up");
@@ -196,7 +196,7 @@ impl Core {
                     StandbyEnd { kind: failure.kind(), unreached: failure.unreached(), lived: None, proven: false };
                 let (policy, draw) = (self.spec.policy, self.sessions.random.f64());
                 let Some(slot) = self.sessions.standby.slot_of(session) else { return };
-                slot.step = Step::Waiting(now.awake + slot.ends.ended(&policy, end, now.awake, draw));
+                slot.step = StandbyStep::Waiting(now.awake + slot.ends.ended(&policy, end, now.awake, draw));
                 self.note_failure(failure.in_context("another session of this tunnel"), None);
             }
         }
@@ -211,7 +211,7 @@ impl Core {
         let Some(live) = slot.live() else { return };
         let lived = Some(now.saturating_duration_since(live.since));
         let end = StandbyEnd { kind: failure.kind(), unreached: failure.unreached(), lived, proven: live.proven };
-        slot.step = Step::Waiting(now + slot.ends.ended(&policy, end, now, draw));
+        slot.step = StandbyStep::Waiting(now + slot.ends.ended(&policy, end, now, draw));
         self.serve();
         self.note_failure(failure.in_context("one of the sessions of this tunnel"), None);
     }

@@ -1,4 +1,4 @@
-//! Sessions that take over from one another, against servers in memory, on virtual time.
+//! TunnelSessions that take over from one another, against servers in memory, on virtual time.
 
 mod doubt;
 mod extras;
