@@ -8,6 +8,7 @@ use nix::unistd::geteuid;
 use tokio::sync::{mpsc, watch};
 use tunnel_engine::dial::NetDialer;
 use tunnel_engine::spec::Listen;
+use tunnel_engine::task;
 
 use super::args::GlobalArgs;
 use super::problem::Problem;
@@ -119,7 +120,9 @@ pub(super) fn run_by(global: &GlobalArgs, source: ConfigSource) -> Result<u8, Pr
         let (metrics, listen) = watch::channel(None);
         let _http = http::HttpServer::start(listen, commands.clone());
         let _server = ControlServer::start(socket, commands, history.clone()).map_err(Problem::Start)?;
-        supervise::run(Setup {
+        // A task, so that what rings it is another turn of this thread: the future of `block_on` is woken by a write to
+        // a descriptor, which the thread then wakes up for once more.
+        let supervised = task::owned(supervise::run(Setup {
             desired,
             load: loader(source, overrides, reach),
             commands: requests,
@@ -132,10 +135,11 @@ pub(super) fn run_by(global: &GlobalArgs, source: ConfigSource) -> Result<u8, Pr
             seed: fastrand::u64(..),
             recent: log.recent,
             applied: applied(pidfile, log.control, metrics),
-        })
-        .await
-        .map(|()| exit::OK)
-        .map_err(Problem::Pidfile)
+        }));
+        match supervised.await {
+            Ok(stopped) => stopped.map(|()| exit::OK).map_err(Problem::Pidfile),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     });
     // A name lookup that hangs must not hold up the end.
     runtime.shutdown_background();

@@ -137,6 +137,16 @@ impl PathJudge {
         self.examined = Some(Examination { began: now, asked: false });
     }
 
+    /// Something goes out now on a path at rest: when to look for the first time. `None`: at once.
+    pub(super) fn first_look(&mut self, now: Instant) -> Option<Instant> {
+        if !self.idle || self.is_suspicious() {
+            return None;
+        }
+        self.fine_at = self.fine_at.max(now);
+        self.idle = false;
+        Some(now + LOOK_EVERY)
+    }
+
     /// This process did not run until `now`: what it did not see until then speaks against nothing.
     pub(super) fn resumed(&mut self, now: Instant) {
         self.fine_at = now;

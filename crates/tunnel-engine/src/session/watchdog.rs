@@ -50,6 +50,8 @@ struct SessionWatchdog {
     paused: Duration,
     /// When the next look was to be.
     planned: Option<Instant>,
+    /// Unless something else happens, nothing is to be seen before this.
+    looks_at: Option<Instant>,
 }
 
 /// A ping that is not answered yet.
@@ -76,7 +78,13 @@ pub(super) async fn watch(
     let mut alarm = Alarm::default();
     loop {
         let written = shared.link_monitor.bytes().1;
-        let Some(PathStep { look_again, .. }) = watchdog.look() else { return };
+        let look_again = match watchdog.looks_at.take() {
+            Some(at) => Some(at),
+            None => {
+                let Some(PathStep { look_again, .. }) = watchdog.look() else { return };
+                look_again
+            }
+        };
         watchdog.planned = [look_again, watchdog.keepalive_due(), watchdog.open_due()].into_iter().flatten().min();
         tokio::select! {
             () = shared.ending.gone().cancelled() => return,
@@ -87,7 +95,7 @@ pub(super) async fn watch(
             () = shared.unknown.came() => shared.unknown.log_due(false),
             () = alarm.wait(watchdog.planned) => {}
             // An idle session costs nothing until it writes.
-            () = shared.link_monitor.wrote(written), if look_again.is_none() => {}
+            () = shared.link_monitor.wrote(written), if look_again.is_none() => watchdog.wrote(),
         }
     }
 }
@@ -108,6 +116,15 @@ impl SessionWatchdog {
             running_since: now,
             paused: clock::paused(),
             planned: None,
+            looks_at: None,
+        }
+    }
+
+    /// A session at rest has written something. Most answers are there before one could be late, so that a question
+    /// that is answered costs one look and asks the kernel nothing.
+    fn wrote(&mut self) {
+        if self.question.is_none() && self.open.is_none() {
+            self.looks_at = self.judge.first_look(clock::now());
         }
     }
 

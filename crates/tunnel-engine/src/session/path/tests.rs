@@ -295,3 +295,14 @@ fn server_that_answers_and_opens_nothing_is_doubted_until_it_opens() {
     scene.seen.opens_count_from = None;
     assert_eq!(why(scene.run(10)), None);
 }
+
+#[test]
+fn first_look_after_a_write_is_put_off_and_doubt_is_not() {
+    let mut scene = scene(Some(true));
+    let first = scene.judge.first_look(scene.start).expect("the path is at rest");
+    assert_eq!(first, scene.start + LOOK_EVERY);
+    assert_eq!(scene.judge.first_look(scene.start), None, "it is at rest no more");
+    scene.start = first;
+    assert_eq!(scene.run(2400), Path::Clear);
+    assert_eq!(why(scene.run(700)), Some(Doubt::Unacknowledged), "three seconds after the write");
+}
