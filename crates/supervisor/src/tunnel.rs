@@ -15,8 +15,6 @@ mod core;
 mod devices;
 mod driver;
 mod failure_counts;
-#[cfg(test)]
-mod fault_soak;
 mod file_stamps;
 mod forward_id;
 mod forward_names;
@@ -29,15 +27,11 @@ mod on_change;
 mod orders;
 mod outage;
 mod pending;
-#[cfg(test)]
-mod probe_tests;
 mod probes;
 mod probing;
 mod reachability;
 mod recording;
 mod refusal;
-#[cfg(test)]
-mod refused_tests;
 mod remotes;
 mod report;
 mod sessions;
@@ -50,8 +44,6 @@ pub(crate) mod test_support;
 #[cfg(test)]
 mod tests;
 mod view;
-#[cfg(test)]
-mod weekend_tests;
 
 pub use handle::{Context, Handle, TunnelUnresponsive, spawn};
 pub(crate) use locals::bind_options;

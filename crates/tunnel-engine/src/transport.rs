@@ -48,7 +48,7 @@ pub(crate) use kex::KexName;
 pub(crate) use link::{ClearStream, LinkObserver, OwnChannel, TransportLink};
 pub(crate) use mac::MacName;
 pub(crate) use message::DebugText;
-pub(crate) use negotiate::{Agreement, ListKind, LocalOffer};
+pub(crate) use negotiate::{Agreement, KexInit, ListKind, LocalOffer};
 pub(crate) use open_reasons::{OpenRefusal, request as open_request};
 pub(crate) use proof::is_known as is_known_host_key;
 pub(crate) use rekey::Limits;

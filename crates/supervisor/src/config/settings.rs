@@ -157,14 +157,8 @@ pub(crate) enum Field {
     Flag(At<bool>),
     /// From, to.
     Count(u32, u32, At<u32>),
-    /// In bytes; from, to.
-    Size(u32, u32, At<u32>),
     /// Not below.
     Time(Duration, At<Duration>),
-    /// Zero is none; otherwise not below.
-    Lifetime(Duration, At<Option<Duration>>),
-    /// -1 is none.
-    Starts(At<Option<u32>>),
     Word(At<Option<String>>),
     /// A name of a host: ssh_config's is compared in lower case.
     HostName(At<Option<String>>),
@@ -172,7 +166,6 @@ pub(crate) enum Field {
     /// Files or credentials of systemd.
     Certificates(At<Vec<std::path::PathBuf>>),
     Identities(At<Vec<IdentitySpec>>),
-    Secret(At<Option<SecretSource>>),
     Agent(At<AgentSpec>),
     Algorithms(AlgorithmKind, At<AlgorithmList>),
     Strict(At<StrictHostKeyChecking>),
@@ -183,6 +176,20 @@ pub(crate) enum Field {
     RekeyLimit(At<RekeyLimit>),
     Mask(At<u32>),
     PermitRemoteOpen(At<PermitRemoteOpen>),
+    /// Of a type that no keyword of ssh_config has.
+    TomlOnly(TomlField),
+}
+
+/// The types of values that only TOML can set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum TomlField {
+    /// In bytes; from, to.
+    Size(u32, u32, At<u32>),
+    /// Zero is none; otherwise not below.
+    Lifetime(Duration, At<Option<Duration>>),
+    /// -1 is none.
+    Starts(At<Option<u32>>),
+    Secret(At<Option<SecretSource>>),
     OnRemotePortBusy(At<OnRemotePortBusy>),
     DuringOutage(At<DuringOutage>),
     Backoff(At<BackoffSpec>),
@@ -201,14 +208,11 @@ impl Field {
         Some(match self {
             Self::Apart => return None,
             Self::Flag(at) => visitor.visit(at),
-            Self::Count(.., at) | Self::Size(.., at) | Self::Mask(at) => visitor.visit(at),
+            Self::Count(.., at) | Self::Mask(at) => visitor.visit(at),
             Self::Time(_, at) => visitor.visit(at),
-            Self::Lifetime(_, at) => visitor.visit(at),
-            Self::Starts(at) => visitor.visit(at),
             Self::Word(at) | Self::HostName(at) => visitor.visit(at),
             Self::Paths(at) | Self::Certificates(at) => visitor.visit(at),
             Self::Identities(at) => visitor.visit(at),
-            Self::Secret(at) => visitor.visit(at),
             Self::Agent(at) => visitor.visit(at),
             Self::Algorithms(_, at) => visitor.visit(at),
             Self::Strict(at) => visitor.visit(at),
@@ -218,12 +222,24 @@ impl Field {
             Self::IpQos(at) => visitor.visit(at),
             Self::RekeyLimit(at) => visitor.visit(at),
             Self::PermitRemoteOpen(at) => visitor.visit(at),
+            Self::TomlOnly(field) => field.visit(visitor),
+        })
+    }
+}
+
+impl TomlField {
+    fn visit<V: Visit>(self, visitor: V) -> V::Output {
+        match self {
+            Self::Size(.., at) => visitor.visit(at),
+            Self::Lifetime(_, at) => visitor.visit(at),
+            Self::Starts(at) => visitor.visit(at),
+            Self::Secret(at) => visitor.visit(at),
             Self::OnRemotePortBusy(at) => visitor.visit(at),
             Self::DuringOutage(at) => visitor.visit(at),
             Self::Backoff(at) => visitor.visit(at),
             Self::Probe(at) => visitor.visit(at),
             Self::Command(at) => visitor.visit(at),
-        })
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tunnel_engine::spec::{AgentSpec, AlgorithmList};
 
-use crate::config::settings::{ADDRESS_FAMILY, Field, STRICT_HOST_KEY_CHECKING};
+use crate::config::settings::{ADDRESS_FAMILY, Field, STRICT_HOST_KEY_CHECKING, TomlField};
 use crate::config::{SettingKey, TunnelSpec};
 
 /// Lines of a table, and what has to be said about it.
@@ -31,7 +31,7 @@ impl KeyLines {
         let values = &mut values;
         match key.field {
             Field::Flag(at) => self.plain(name, *at(values)),
-            Field::Count(.., at) | Field::Size(.., at) => self.plain(name, *at(values)),
+            Field::Count(.., at) | Field::TomlOnly(TomlField::Size(.., at)) => self.plain(name, *at(values)),
             Field::Time(_, at) => self.time(name, *at(values)),
             Field::Word(at) | Field::HostName(at) => at(values).iter().for_each(|word| self.text(name, word)),
             Field::Paths(at) | Field::Certificates(at) => self.paths(name, at(values)),
@@ -54,16 +54,7 @@ impl KeyLines {
                 several => self.texts(name, several),
             },
             // Written by the table of the tunnel, or without a source that could be imported.
-            Field::Apart
-            | Field::UpdateHostKeys(_)
-            | Field::Lifetime(..)
-            | Field::Starts(_)
-            | Field::Secret(_)
-            | Field::OnRemotePortBusy(_)
-            | Field::DuringOutage(_)
-            | Field::Backoff(_)
-            | Field::Probe(_)
-            | Field::Command(_) => {}
+            Field::Apart | Field::UpdateHostKeys(_) | Field::TomlOnly(_) => {}
         }
     }
 

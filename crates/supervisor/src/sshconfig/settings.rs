@@ -81,16 +81,7 @@ impl OptionReader<'_> {
             Field::Mask(at) => put(settings, key, at, options.word(name).and_then(value::mask)),
             Field::PermitRemoteOpen(at) => put(settings, key, at, self.permit_remote_open(name)),
             // `Apart` is read in `resolve`. The others have no keyword.
-            Field::Apart
-            | Field::Size(..)
-            | Field::Lifetime(..)
-            | Field::Starts(_)
-            | Field::Secret(_)
-            | Field::OnRemotePortBusy(_)
-            | Field::DuringOutage(_)
-            | Field::Backoff(_)
-            | Field::Probe(_)
-            | Field::Command(_) => {}
+            Field::Apart | Field::TomlOnly(_) => {}
         }
     }
 

@@ -40,16 +40,7 @@ const fn shape(field: Field) -> Option<Shape> {
         Field::Family(_) => Shape::Choice(&["any", "inet", "inet6"]),
         Field::IpQos(_) | Field::RekeyLimit(_) => Shape::Any,
         Field::Mask(_) => Shape::Mask,
-        Field::Apart
-        | Field::Size(..)
-        | Field::Lifetime(..)
-        | Field::Starts(_)
-        | Field::Secret(_)
-        | Field::OnRemotePortBusy(_)
-        | Field::DuringOutage(_)
-        | Field::Backoff(_)
-        | Field::Probe(_)
-        | Field::Command(_) => return None,
+        Field::Apart | Field::TomlOnly(_) => return None,
     })
 }
 

@@ -1,4 +1,9 @@
-//! The actor against a server in memory, on virtual time.
+//! The driver against a server in memory, on virtual time.
+
+mod fault_soak;
+mod long_outage;
+mod probes;
+mod refused;
 
 use std::time::Duration;
 

@@ -1,14 +1,12 @@
 //! What the two sides of a key exchange would take (SSH_MSG_KEXINIT, RFC 4253 section 7.1), and what that has in
 //! common. Pure.
 
+use crate::transport::KexInit;
+
 /// In the first lists of names of a KEXINIT, not algorithms but flags: RFC 8308, and OpenSSH's strict key exchange.
 const FLAGS: [&str; 4] = ["ext-info-c", "ext-info-s", "kex-strict-c-v00@openssh.com", "kex-strict-s-v00@openssh.com"];
 /// Ciphers that need no MAC beside them.
 const WITHOUT_MAC: [&str; 3] = ["chacha20-poly1305@openssh.com", "aes128-gcm@openssh.com", "aes256-gcm@openssh.com"];
-/// The message's number.
-const KEXINIT: u8 = 20;
-/// Random bytes after it.
-const COOKIE: usize = 16;
 /// Of one name from the server, in characters.
 const MAX_NAME: usize = 64;
 /// Names in one list of the server's.
@@ -54,15 +52,12 @@ impl AlgorithmOffer {
     /// The server's offer in the bytes that it sent: after its identification, the first packet. `None` while it is not
     /// whole, and where it is none.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
-        let mut packet = after_identification(bytes)?;
-        let length = packet.number()?;
-        let padding = usize::from(*packet.0.first()?);
-        let payload = packet.0.get(1..length.checked_sub(padding)?)?;
-        let mut payload = OfferReader(payload.strip_prefix(&[KEXINIT])?.get(COOKIE..)?);
-        let (kex, host_keys, ciphers) = (payload.names()?, payload.names()?, payload.names()?);
-        // The ciphers from server to client.
-        payload.names()?;
-        Some(Self { kex, host_keys, ciphers, macs: payload.names()? }.without_flags())
+        let (length, packet) = after_identification(bytes)?.split_first_chunk::<4>()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let padding = usize::from(*packet.first()?);
+        let payload = packet.get(1..length.checked_sub(padding)?)?;
+        let [kex, host_keys, ciphers, macs] = KexInit::decode(payload).ok()?.names().map(printable);
+        Some(Self { kex, host_keys, ciphers, macs }.without_flags())
     }
 
     /// What this offer, ours, has in common with the server's.
@@ -88,36 +83,22 @@ impl AlgorithmOffer {
 }
 
 /// What follows the line that begins with `SSH-`.
-fn after_identification(bytes: &[u8]) -> Option<OfferReader<'_>> {
+fn after_identification(bytes: &[u8]) -> Option<&[u8]> {
     let mut rest = bytes;
     loop {
         let end = rest.iter().position(|byte| *byte == b'\n')?;
         let (line, after) = rest.split_at(end + 1);
         if line.starts_with(b"SSH-") {
-            return Some(OfferReader(after));
+            return Some(after);
         }
         rest = after;
     }
 }
 
-struct OfferReader<'a>(&'a [u8]);
-
-impl OfferReader<'_> {
-    fn number(&mut self) -> Option<usize> {
-        let (number, rest) = self.0.split_first_chunk::<4>()?;
-        self.0 = rest;
-        usize::try_from(u32::from_be_bytes(*number)).ok()
-    }
-
-    /// A name-list (RFC 4251 section 5), fit for a terminal.
-    fn names(&mut self) -> Option<Vec<String>> {
-        let length = self.number()?;
-        let (list, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        let clean = |name: &str| name.chars().filter(char::is_ascii_graphic).take(MAX_NAME).collect::<String>();
-        let text = String::from_utf8_lossy(list);
-        Some(text.split(',').map(clean).filter(|name| !name.is_empty()).take(MAX_NAMES).collect())
-    }
+/// Names of the server's, fit for a terminal.
+fn printable(names: &[&str]) -> Vec<String> {
+    let clean = |name: &&str| name.chars().filter(char::is_ascii_graphic).take(MAX_NAME).collect::<String>();
+    names.iter().map(clean).filter(|name| !name.is_empty()).take(MAX_NAMES).collect()
 }
 
 #[cfg(test)]
@@ -125,12 +106,14 @@ mod tests {
     use super::*;
 
     fn sent(lists: &[&str]) -> Vec<u8> {
-        let mut payload = vec![KEXINIT];
-        payload.extend([7; COOKIE]);
-        for list in lists {
+        let mut payload = vec![20];
+        payload.extend([7; 16]);
+        // Compressions and languages.
+        for list in lists.iter().chain(&["none", "none", "", ""]) {
             payload.extend(u32::try_from(list.len()).unwrap().to_be_bytes());
             payload.extend(list.as_bytes());
         }
+        payload.extend([0; 5]);
         let mut bytes = b"hello\r\nSSH-2.0-x\r\n".to_vec();
         bytes.extend(u32::try_from(payload.len() + 1 + 4).unwrap().to_be_bytes());
         bytes.push(4);

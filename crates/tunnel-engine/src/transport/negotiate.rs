@@ -100,6 +100,11 @@ impl<'a> KexInit<'a> {
         let _ = reader.u32()?;
         Ok(Self { kex, host_keys, ciphers, macs, compressions, first_kex_packet_follows })
     }
+
+    /// Key exchange methods, host key algorithms, and the ciphers and MACs from client to server.
+    pub(crate) fn names(&self) -> [&[&'a str]; 4] {
+        [&self.kex, &self.host_keys, &self.ciphers[0], &self.macs[0]]
+    }
 }
 
 impl LocalOffer {

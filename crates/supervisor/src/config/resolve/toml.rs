@@ -16,6 +16,7 @@ use crate::config::quantity::{MAX_DURATION, duration_in, size_in};
 use crate::config::reader::{path, paths};
 use crate::config::settings::{
     ADDRESS_FAMILY, At, DURING_OUTAGE, Field, ON_REMOTE_PORT_BUSY, STRICT_HOST_KEY_CHECKING, SettingKey, Settings,
+    TomlField,
 };
 use crate::config::value::{ReadResult, Value};
 use crate::sshconfig::{self, command_words};
@@ -43,10 +44,7 @@ impl<'a> KeyRow<'_, '_, 'a> {
             Field::Apart => {}
             Field::Flag(at) => self.put(at, |value| value.boolean()),
             Field::Count(from, to, at) => self.put(at, |value| value.count(from..=to)),
-            Field::Size(from, to, at) => self.put(at, |value| size_in(value, from..=to)),
             Field::Time(from, at) => self.put(at, |value| duration_in(value, from..=MAX_DURATION)),
-            Field::Lifetime(from, at) => self.put(at, |value| lifetime(value, from)),
-            Field::Starts(at) => self.put(at, starts),
             Field::Word(at) | Field::HostName(at) => {
                 self.put(at, |value| value.word().map(|word| Some(word.to_owned())))
             }
@@ -56,9 +54,6 @@ impl<'a> KeyRow<'_, '_, 'a> {
                 let named = |path| IdentitySpec { path, explicit: true };
                 Ok(key_files(value, environment)?.into_iter().map(named).collect())
             }),
-            Field::Secret(at) => {
-                self.put(at, |value| credential_or_path(value, environment).map(|path| Some(SecretSource::File(path))))
-            }
             Field::Agent(at) => self.put(at, |value| agent(value, environment)),
             Field::Algorithms(kind, at) => self.put(at, |value| algorithms(value, kind)),
             Field::Strict(at) => self.put(at, strict),
@@ -73,15 +68,28 @@ impl<'a> KeyRow<'_, '_, 'a> {
             Field::RekeyLimit(at) => self.put(at, rekey_limit),
             Field::Mask(at) => self.put(at, mask),
             Field::PermitRemoteOpen(at) => self.put(at, permit_remote_open),
-            Field::OnRemotePortBusy(at) => self.put(at, |value| value.one_of(ON_REMOTE_PORT_BUSY)),
-            Field::DuringOutage(at) => self.put(at, |value| value.one_of(DURING_OUTAGE)),
-            Field::Backoff(at) => {
+            Field::TomlOnly(field) => self.read_toml_only(field),
+        }
+    }
+
+    fn read_toml_only(self, field: TomlField) {
+        let environment = self.reader.environment;
+        match field {
+            TomlField::Size(from, to, at) => self.put(at, |value| size_in(value, from..=to)),
+            TomlField::Lifetime(from, at) => self.put(at, |value| lifetime(value, from)),
+            TomlField::Starts(at) => self.put(at, starts),
+            TomlField::Secret(at) => {
+                self.put(at, |value| credential_or_path(value, environment).map(|path| Some(SecretSource::File(path))))
+            }
+            TomlField::OnRemotePortBusy(at) => self.put(at, |value| value.one_of(ON_REMOTE_PORT_BUSY)),
+            TomlField::DuringOutage(at) => self.put(at, |value| value.one_of(DURING_OUTAGE)),
+            TomlField::Backoff(at) => {
                 // Read whole: its tables lie over one another, key by key.
                 let backoff = policy::backoff(self.reader, self.key.name);
                 self.put(at, |_| Ok(backoff));
             }
-            Field::Probe(at) => self.put(at, |value| policy::probe(value, environment)),
-            Field::Command(at) => self.put(at, on_change),
+            TomlField::Probe(at) => self.put(at, |value| policy::probe(value, environment)),
+            TomlField::Command(at) => self.put(at, on_change),
         }
     }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 use tunnel_engine::spec::AlgorithmKind::{CaSignature, Cipher, HostKey, Kex, Mac, PublicKey};
 
 use super::Field::{
-    Agent, Algorithms, Certificates, Count, Flag, HostName, HostsCommand, Identities, IpQos, Paths, RekeyLimit, Secret,
-    Strict, Time, UpdateHostKeys,
+    Agent, Algorithms, Certificates, Count, Flag, HostName, HostsCommand, Identities, IpQos, Paths, RekeyLimit, Strict,
+    Time, TomlOnly, UpdateHostKeys,
 };
 use super::Jump::{Inherited, Own};
 use super::ReloadEffect::{NewSession, NextStart};
 use super::SettingKey;
+use super::TomlField::Secret;
 use super::limits::{MAX_ALIVE_COUNT, MAX_ATTEMPTS, MAX_RSA_BITS, SHORTEST_CONNECT};
 
 pub(super) const KEYS: &[SettingKey] = &[
@@ -43,9 +44,9 @@ pub(super) const KEYS: &[SettingKey] = &[
     .keyword("RequiredRSASize")
     .default("0")
     .doc("RSA keys of fewer bits are not offered, and a host key of fewer is not believed."),
-    SettingKey::new("password_file", Secret(|t| &mut t.session.auth.password), Own, NewSession)
+    SettingKey::new("password_file", TomlOnly(Secret(|t| &mut t.session.auth.password)), Own, NewSession)
         .doc("The file whose first line is the password"),
-    SettingKey::new("passphrase_file", Secret(|t| &mut t.session.auth.passphrase), Inherited, NewSession)
+    SettingKey::new("passphrase_file", TomlOnly(Secret(|t| &mut t.session.auth.passphrase)), Inherited, NewSession)
         .doc("The same for the passphrase of encrypted keys."),
     SettingKey::new("kbd_interactive_authentication", Flag(|t| &mut t.session.auth.interactive), Inherited, NewSession)
         .keyword("KbdInteractiveAuthentication")

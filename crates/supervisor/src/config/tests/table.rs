@@ -7,7 +7,7 @@ use tunnel_engine::session::supported_algorithms;
 
 use super::example::EXAMPLE;
 use super::*;
-use crate::config::settings::{Field, keys_of_ssh_config};
+use crate::config::settings::{Field, TomlField, keys_of_ssh_config};
 use crate::config::{Jump, ReloadEffect, SettingKey, load_text_for, tunnel_keys};
 use crate::control::PlanAction;
 use crate::manual::{self, entry};
@@ -22,13 +22,17 @@ fn other(key: &SettingKey) -> Option<(String, String)> {
         Field::Apart => None,
         Field::Flag(_) if key.default == Some("true") => pair("false", "no"),
         Field::Flag(_) | Field::UpdateHostKeys(_) => pair("true", "yes"),
-        Field::Count(_, to, _) | Field::Size(_, to, _) => pair(&(to - 1).to_string(), &(to - 1).to_string()),
-        Field::Time(..) | Field::Lifetime(..) => pair("77", "77"),
-        Field::Starts(_) => pair("3", ""),
-        Field::Word(_) | Field::HostName(_) => same("other"),
-        Field::Paths(_) | Field::Certificates(_) | Field::Identities(_) | Field::Secret(_) | Field::Agent(_) => {
-            same("/a/file")
+        Field::Count(_, to, _) | Field::TomlOnly(TomlField::Size(_, to, _)) => {
+            pair(&(to - 1).to_string(), &(to - 1).to_string())
         }
+        Field::Time(..) | Field::TomlOnly(TomlField::Lifetime(..)) => pair("77", "77"),
+        Field::TomlOnly(TomlField::Starts(_)) => pair("3", ""),
+        Field::Word(_) | Field::HostName(_) => same("other"),
+        Field::Paths(_)
+        | Field::Certificates(_)
+        | Field::Identities(_)
+        | Field::TomlOnly(TomlField::Secret(_))
+        | Field::Agent(_) => same("/a/file"),
         Field::Algorithms(kind, _) => same(supported_algorithms(kind).offered[0]),
         Field::Strict(_) => same("accept-new"),
         Field::HostsCommand(_) => same("/bin/keys %H"),
@@ -37,11 +41,11 @@ fn other(key: &SettingKey) -> Option<(String, String)> {
         Field::RekeyLimit(_) => same("1G 1h"),
         Field::Mask(_) => same("0117"),
         Field::PermitRemoteOpen(_) => same("db:5432"),
-        Field::OnRemotePortBusy(_) => same("fail"),
-        Field::DuringOutage(_) => same("refuse"),
-        Field::Backoff(_) => pair("{ min = 1 }", ""),
-        Field::Probe(_) => same("off"),
-        Field::Command(_) => same("true"),
+        Field::TomlOnly(TomlField::OnRemotePortBusy(_)) => same("fail"),
+        Field::TomlOnly(TomlField::DuringOutage(_)) => same("refuse"),
+        Field::TomlOnly(TomlField::Backoff(_)) => pair("{ min = 1 }", ""),
+        Field::TomlOnly(TomlField::Probe(_)) => same("off"),
+        Field::TomlOnly(TomlField::Command(_)) => same("true"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What an outage of a weekend writes to the log, on virtual time: some lines a tunnel, each with its count, and at the
+//! What an outage of two days writes to the log, on virtual time: some lines a tunnel, each with its count, and at the
 //! end how long it took.
 
 use std::sync::LazyLock;
@@ -11,15 +11,15 @@ use tunnel_engine::clock;
 use tunnel_engine::demo_server::{AuthFault, ConnectFault, Faults};
 use tunnel_engine::failure::FailureKind;
 
-use super::report;
-use super::test_support::{TestTunnel, tunnel_spec};
 use crate::lifecycle::Phase;
 use crate::os::{RecentLine, RecentLines};
+use crate::tunnel::report;
+use crate::tunnel::test_support::{TestTunnel, tunnel_spec};
 
 const WEEKEND: Duration = Duration::from_secs(60 * 3600);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Lines that a weekend may have: 10 min, doubling up to 6 h, and again for a reason that is found out later.
+/// Lines that two days may have: 10 min, doubling up to 6 h, and again for a reason that is found out later.
 const MAX_LINES: usize = 20;
 
 /// While there is one subscriber only, tracing asks that of the thread that comes to a call site first. That may be another
@@ -33,7 +33,7 @@ fn listen() -> (RecentLines, DefaultGuard) {
     (lines, tracing::subscriber::set_default(subscriber))
 }
 
-async fn weekend(spoil: impl FnOnce(&mut Faults), phase: Phase) -> Vec<RecentLine> {
+async fn two_days(spoil: impl FnOnce(&mut Faults), phase: Phase) -> Vec<RecentLine> {
     let (lines, _guard) = listen();
     let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1"])).await;
     rig.server.set_faults(spoil);
@@ -57,20 +57,20 @@ fn assert_bounded(lines: &[RecentLine], kind: FailureKind) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_away_over_a_weekend_is_some_lines() {
-    let lines = weekend(|faults| faults.connect = ConnectFault::Refuse, Phase::Backoff).await;
+async fn a_server_away_for_two_days_is_some_lines() {
+    let lines = two_days(|faults| faults.connect = ConnectFault::Refuse, Phase::Backoff).await;
     assert_bounded(&lines, FailureKind::ConnectRefused);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_server_is_some_lines() {
     let busy = || ConnectFault::SayAndClose("Exceeded MaxStartups\r\n".to_owned());
-    assert_bounded(&weekend(|faults| faults.connect = busy(), Phase::Backoff).await, FailureKind::ServerBusy);
+    assert_bounded(&two_days(|faults| faults.connect = busy(), Phase::Backoff).await, FailureKind::ServerBusy);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_login_is_some_lines() {
-    let lines = weekend(|faults| faults.auth = AuthFault::Reject, Phase::Blocked).await;
+    let lines = two_days(|faults| faults.auth = AuthFault::Reject, Phase::Blocked).await;
     assert_bounded(&lines, FailureKind::AuthRejected);
 }
 

@@ -8,10 +8,10 @@ use tunnel_engine::clock;
 use tunnel_engine::demo_server::Target;
 use tunnel_engine::failure::FailureKind;
 
-use super::test_support::{TestTunnel, echoes, tunnel_spec};
-use super::*;
 use crate::config::{ProbeSpec, TunnelSpec};
 use crate::lifecycle::Phase;
+use crate::tunnel::test_support::{TestTunnel, echoes, tunnel_spec};
+use crate::tunnel::*;
 
 /// Lets virtual time pass.
 async fn pass(time: Duration) {

@@ -7,8 +7,8 @@ use tunnel_engine::clock;
 use tunnel_engine::demo_server::Target;
 use tunnel_engine::spec::Connect;
 
-use super::test_support::{TestTunnel, echoes, tunnel_spec};
 use crate::supervise::snapshot::ForwardStatus;
+use crate::tunnel::test_support::{TestTunnel, echoes, tunnel_spec};
 
 /// Words that a terminal would obey, and how they are shown.
 const WORDS: &str = "no \u{1b}[2Jmore";

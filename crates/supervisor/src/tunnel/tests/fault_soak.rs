@@ -9,9 +9,9 @@ use tunnel_engine::clock;
 use tunnel_engine::demo_server::{AuthFault, ConnectFault, Faults, Flow, LinkFaults, Target};
 use tunnel_engine::task;
 
-use super::core::replay;
-use super::test_support::{TestTunnel, tunnel_spec};
-use super::*;
+use crate::tunnel::core::replay;
+use crate::tunnel::test_support::{TestTunnel, tunnel_spec};
+use crate::tunnel::*;
 
 /// Faults of one run.
 const FAULTS: usize = 1000;
