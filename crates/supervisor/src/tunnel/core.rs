@@ -8,6 +8,7 @@ mod forwards;
 mod orders;
 #[cfg(test)]
 pub(super) mod replay;
+mod sessions;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -100,8 +101,8 @@ impl Core {
                 observed = Some(seen);
             }
             TunnelEvent::DidNotRun(pause) => self.machine.did_not_run(pause),
-            TunnelEvent::LoggedIn { session, info, files } => self.logged_in(session, info, files),
-            TunnelEvent::LoginFailed { session, failure, files } => self.login_failed(session, failure, files),
+            TunnelEvent::LoggedIn { session, info, files } => self.login_ended(session, Ok(info), files),
+            TunnelEvent::LoginFailed { session, failure, files } => self.login_ended(session, Err(failure), files),
             TunnelEvent::SessionProven(session) => self.session_proven(session),
             TunnelEvent::SessionEnded(session, failure) => self.session_ended(session, failure),
             TunnelEvent::PathChanged(session, path) => self.path_changed(session, path),
@@ -134,7 +135,9 @@ impl Core {
     /// When to tell it that time has passed. It changes with every event.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let machine = self.machine.poll_timeout().map(|(at, _)| at);
-        let (replacement, standby) = (self.replacement_due(), self.standby_due());
+        let up = self.machine.phase() == Phase::Up;
+        let replacement = self.sessions.replacement_due(up, &self.spec, self.now.awake);
+        let standby = self.sessions.standby_due(&self.spec);
         let probes =
             self.forwards.probe_due().filter(|_| self.sessions.main.is_some() && self.spec.probe != ProbeSpec::Off);
         [machine, self.forwards.remotes.due(), replacement, standby, probes].into_iter().flatten().min()
@@ -184,12 +187,13 @@ impl Core {
             }
         }
         self.reconcile_replacement();
-        self.reconcile_standby();
         let (phase, session, now) = (self.machine.phase(), self.machine.session(), self.now.awake);
+        let up = phase == Phase::Up;
+        self.sessions.reconcile_standby(up, &mut self.machine, (&self.spec, now), &mut self.effects);
         self.reachability.reconcile(phase, self.sessions.last_up, &self.spec, &mut self.effects);
         self.reconcile_forwards(observed);
         self.files.reconcile(phase, session, &self.spec, now, &mut self.effects);
-        self.abandon_logins();
+        self.sessions.abandon_logins(&mut self.effects);
         self.publish();
     }
 

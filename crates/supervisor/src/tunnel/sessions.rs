@@ -23,30 +23,32 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::session::{Path, SessionInfo};
-use tunnel_engine::spec::Destination;
+use tunnel_engine::spec::{Destination, Listen};
 
-use super::core::{Close, Core, TunnelEffect};
-use crate::config::BackoffKind;
+use super::core::{Effects, Retire, TunnelEffect};
+use crate::config::TunnelSpec;
 use crate::history::Moment;
-use crate::lifecycle::{Input, SessionId, Want};
+use crate::lifecycle::SessionId;
 
 pub(super) use hosts::{HostRecords, HostSequence};
-use login::LoggedIn;
+pub(super) use login::{LoggedIn, PendingLogin};
 pub(super) use login_attempt::LoginAttempt;
-use replacement::{ReplacedSession, Replacement};
-use standby::Standby;
+pub(super) use replace_reason::ReplaceReason;
+pub(super) use replacement::{DRAIN, ReplacedSession, Replacement};
+pub(super) use standby::Standby;
+
+use replacement::MAX_RETIRED;
 
 /// What is known of all of them.
 pub(super) struct TunnelSessions {
     pub(super) attempt: Option<LoginAttempt>,
     /// The one that remote listeners are on.
     pub(super) main: Option<LiveSession>,
-    replacement: Option<Replacement>,
+    pub(super) replacement: Option<Replacement>,
     /// The sessions beside the main one.
-    standby: Standby,
-    /// TunnelSessions that only finish what they carry, the oldest first.
+    pub(super) standby: Standby,
+    /// Sessions that only finish what they carry, the oldest first.
     pub(super) retired: VecDeque<SessionId>,
     /// Replaced sessions that are about to retire, each with its successor, which waits for its remote listeners to be
     /// taken back.
@@ -57,7 +59,7 @@ pub(super) struct TunnelSessions {
     pub(super) server: Destination,
     pub(super) hosts: HostRecords,
     /// The hosts that are left for the start of this number.
-    sequence: Option<(SessionId, HostSequence)>,
+    pub(super) sequence: Option<(SessionId, HostSequence)>,
     pub(super) last_up: Option<Instant>,
     /// Logins that have been asked for, and have not ended.
     logins: Vec<SessionId>,
@@ -79,11 +81,11 @@ pub(super) struct LiveSession {
     /// It took over from another, which may hold a remote port for a while yet: no reason to give it up.
     pub(super) took_over: bool,
     /// It was made for an earlier config.
-    outdated: bool,
+    pub(super) outdated: bool,
     /// The server answered a question on it.
-    proven: bool,
+    pub(super) proven: bool,
     since: Instant,
-    path: Path,
+    pub(super) path: Path,
 }
 
 impl TunnelSessions {
@@ -124,14 +126,110 @@ impl TunnelSessions {
         self.main.as_ref().is_some_and(|live| live.id == session)
     }
 
-    fn living_mut(&mut self, session: SessionId) -> Option<&mut LiveSession> {
+    pub(super) fn living_mut(&mut self, session: SessionId) -> Option<&mut LiveSession> {
         let main = self.main.as_mut().filter(|live| live.id == session);
         main.or_else(|| self.standby.living_mut().find(|live| live.id == session))
     }
 
-    /// Those that new connections may use.
-    fn serving(&self) -> Vec<SessionId> {
-        self.living().filter(|live| live.takes_more()).map(|live| live.id).collect()
+    /// Tells the listeners which sessions there are for new connections.
+    pub(super) fn serve(&self, effects: &mut Effects) {
+        let serving = self.living().filter(|live| live.takes_more()).map(|live| live.id);
+        effects.push(TunnelEffect::Serve(serving.collect()));
+    }
+
+    /// A session carries from now on, in the place of the main one, which is given out.
+    pub(super) fn go_live(&mut self, mut live: LiveSession, effects: &mut Effects) -> Option<LiveSession> {
+        self.server.clone_from(&live.server);
+        effects.push(TunnelEffect::Keep(live.id));
+        // The machine knows of the one before.
+        (live.settled, live.took_over) = (self.main.is_some(), self.main.is_some());
+        self.main.replace(live)
+    }
+
+    /// The login of an attempt is under way.
+    pub(super) fn begin(&mut self, login: PendingLogin) {
+        self.server.clone_from(&login.server);
+        self.attempt = Some(LoginAttempt::LoggingIn(login));
+    }
+
+    /// The hosts that are left for this start, else all of them.
+    pub(super) fn sequence_for(&mut self, start: SessionId, spec: &TunnelSpec, now: Instant) -> HostSequence {
+        match self.sequence.take() {
+            Some((next, hosts)) if next == start => hosts,
+            Some(_) | None => self.all_hosts(spec, now),
+        }
+    }
+
+    /// The main one is lost, or given up. A login that was to replace it goes on: the next start takes it over.
+    pub(super) fn take_main(&mut self, now: Instant, effects: &mut Effects) -> Option<LiveSession> {
+        let live = self.main.take()?;
+        self.serve(effects);
+        if live.settled {
+            self.last_up = Some(now);
+        }
+        Some(live)
+    }
+
+    /// A standby that answers takes the place of the main one, which is given out. `None`: there is none.
+    pub(super) fn promote(&mut self, now: Instant, effects: &mut Effects) -> Option<LiveSession> {
+        self.main.as_ref()?;
+        let mut next = self.standby.take_clear(now)?;
+        next.took_over = true;
+        self.server.clone_from(&next.server);
+        let old = self.main.replace(next);
+        self.serve(effects);
+        old
+    }
+
+    /// The main one comes up with this server in use; `returning` to a better one.
+    pub(super) fn in_use(&mut self, returning: bool, spec: &TunnelSpec, now: Instant) {
+        let place = self.place(spec);
+        self.hosts.in_use(place, returning, now);
+    }
+
+    /// Of all hosts of the config, in order of preference, the one in use; the last for one that is not named any more.
+    fn place(&self, spec: &TunnelSpec) -> usize {
+        let mut hosts = spec.servers().map(|spec| &spec.destination);
+        hosts.position(|host| *host == self.server).unwrap_or_else(|| spec.servers().count().saturating_sub(1))
+    }
+
+    /// The hosts of the config in the order in which they are tried.
+    fn all_hosts(&self, spec: &TunnelSpec, now: Instant) -> HostSequence {
+        let hosts: Vec<&Destination> = spec.servers().map(|spec| &spec.destination).collect();
+        HostSequence::new(self.hosts.order(&hosts, now))
+    }
+
+    /// A session that was replaced, with what it still listens on, only finishes what it carries.
+    pub(super) fn retire(&mut self, replaced: ReplacedSession, listens: Vec<Listen>, effects: &mut Effects) {
+        let ReplacedSession { session, silent, until } = replaced;
+        if self.retired.len() >= MAX_RETIRED
+            && let Some(oldest) = self.retired.pop_front()
+        {
+            effects.push(TunnelEffect::EndRetired(oldest));
+        }
+        self.retired.push_back(session);
+        effects.push(TunnelEffect::Retire(Box::new(Retire { session, listens, silent, until })));
+    }
+
+    /// A replaced session retires when its listeners have been taken back, for which its successor waits.
+    pub(super) fn hand_over(&mut self, replaced: ReplacedSession, successor: SessionId) {
+        self.leaving.push((successor, replaced));
+    }
+
+    /// The listeners of a replaced session have been taken back. Gives it out, and its successor.
+    pub(super) fn handed_over(&mut self, session: SessionId) -> Option<(SessionId, ReplacedSession)> {
+        let at = self.leaving.iter().position(|(_, replaced)| replaced.session == session)?;
+        Some(self.leaving.swap_remove(at))
+    }
+
+    /// A session is being closed; its remote ports are not free yet.
+    pub(super) const fn hold_ports(&mut self) {
+        self.ports_held += 1;
+    }
+
+    /// One that was being closed has given its remote ports back.
+    pub(super) const fn release_ports(&mut self) {
+        self.ports_held = self.ports_held.saturating_sub(1);
     }
 
     /// The server has yet to learn that the remote ports of a session before are free.
@@ -150,7 +248,7 @@ impl TunnelSessions {
 }
 
 impl LiveSession {
-    fn new(logged_in: LoggedIn, now: Moment) -> Self {
+    pub(super) fn new(logged_in: LoggedIn, now: Moment) -> Self {
         let LoggedIn { id, info, server } = logged_in;
         Self {
             id,
@@ -175,126 +273,4 @@ impl LiveSession {
 /// In `0.0..1.0`, the same each time for one session of one tunnel.
 fn draw(seed: u64, session: SessionId) -> f64 {
     fastrand::Rng::with_seed(seed ^ session.as_u64().wrapping_mul(0x9E37_79B9_7F4A_7C15)).f64()
-}
-
-impl Core {
-    /// A living session ended by itself.
-    pub(super) fn session_ended(&mut self, session: SessionId, failure: Failure) {
-        if !self.sessions.is_main(session) {
-            return self.standby_lost(session, failure);
-        }
-        if self.promote().is_some() {
-            return self.note_failure(failure.in_context("one of the sessions of this tunnel"), None);
-        }
-        if self.take_main().is_some() {
-            self.feed(Input::SessionEnded { session, kind: failure.kind(), unreached: None });
-            self.note_failure(failure, None);
-        }
-    }
-
-    /// A session carries from now on.
-    fn go_live(&mut self, logged_in: LoggedIn) {
-        let live = LiveSession::new(logged_in, self.now);
-        self.forwards.remotes.session_changed(&mut self.effects);
-        self.sessions.server = live.server.clone();
-        self.effect(TunnelEffect::Keep(live.id));
-        self.sessions.main = Some(live);
-    }
-
-    /// Tells the listeners which sessions there are for new connections.
-    fn serve(&mut self) {
-        let serving = self.sessions.serving();
-        self.effect(TunnelEffect::Serve(serving));
-    }
-
-    /// Tells the machine and the listeners about the session: at once, or with exit_on_forward_failure once the server
-    /// listens as asked.
-    pub(super) fn come_up_when_allowed(&mut self) {
-        let waits = self.spec.exit_on_forward_failure && !self.forwards.remotes.all_up();
-        let Some(live) = self.sessions.main.as_mut().filter(|live| !live.settled && !waits) else { return };
-        live.settled = true;
-        let session = live.id;
-        self.log_session();
-        self.serve();
-        let (now, place) = (self.now.awake, self.place());
-        self.sessions.last_up = Some(now);
-        self.sessions.hosts.in_use(place, false, now);
-        self.feed(Input::SessionUp { session });
-        self.prove_session(session);
-    }
-
-    /// Asks one question on a session that has just come up: a server that logs us in and throws us out answers none.
-    fn prove_session(&mut self, session: SessionId) {
-        // autossh's formula knows no proof.
-        if self.machine.policy().backoff.kind != BackoffKind::Autossh {
-            self.effect(TunnelEffect::Prove(session));
-        }
-    }
-
-    /// The server answered on a session.
-    pub(super) fn session_proven(&mut self, session: SessionId) {
-        let Some(live) = self.sessions.living_mut(session) else { return };
-        live.proven = true;
-        if self.sessions.is_main(session) {
-            self.feed(Input::SessionProven { session });
-        }
-    }
-
-    /// Ends the main session for a reason of ours, and lets the machine judge it.
-    pub(super) fn give_up_session(&mut self, failure: Failure, forward: Option<&str>) {
-        if let Some(LiveSession { id: session, .. }) = self.take_main() {
-            self.feed(Input::SessionEnded { session, kind: failure.kind(), unreached: None });
-            self.note_failure(failure, forward);
-            self.effect(TunnelEffect::Disconnect(session));
-        }
-    }
-
-    /// A login that was to replace it goes on: the next start takes it over.
-    fn take_main(&mut self) -> Option<LiveSession> {
-        let live = self.sessions.main.take()?;
-        self.serve();
-        self.forwards.remotes.session_changed(&mut self.effects);
-        if live.settled {
-            self.sessions.last_up = Some(self.now.awake);
-        }
-        Some(live)
-    }
-
-    /// The machine wants this session no more: it ends by itself, beside whatever follows.
-    pub(super) fn close(&mut self, session: SessionId) {
-        self.sessions.attempt = None;
-        self.sessions.replacement = None;
-        let drains = self.machine.want() == Want::Down;
-        let now = self.now.awake;
-        let until = if drains { now + self.stop_timeout } else { now };
-        self.effect(TunnelEffect::DrainBy(Some(until)));
-        self.release_standby();
-        let listens = self.forwards.remotes.granted();
-        let Some(live) = self.take_main() else { return self.closed(session) };
-        let tidy = self.takeover.may_tidy();
-        self.sessions.ports_held += 1;
-        self.effect(TunnelEffect::Close(Box::new(Close {
-            session: live.id,
-            listens,
-            tidy,
-            until: drains.then_some(until),
-        })));
-    }
-
-    /// A session that was to be closed has ended.
-    pub(super) fn closed(&mut self, session: SessionId) {
-        // Another start may have begun beside it.
-        if session == self.machine.session() {
-            // In `Stopping` the machine does not ask why.
-            self.feed(Input::SessionEnded { session, kind: FailureKind::ConnectionLost, unreached: None });
-        }
-    }
-
-    /// A session that was closed has given its remote ports back: the one that was begun beside it may ask for them.
-    pub(super) fn ports_released(&mut self) {
-        self.sessions.ports_held = self.sessions.ports_held.saturating_sub(1);
-        if self.sessions.main.is_some() {
-            self.request_forwards();
-        }
-    }
 }

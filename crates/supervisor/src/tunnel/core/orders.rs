@@ -91,7 +91,7 @@ impl Core {
                 self.machine.retune(self.spec.policy, self.now.awake);
                 self.forwards.retune(self.sessions.main_id(), &self.spec, self.now.awake, &mut self.effects);
             }
-            Step::Hosts { .. } => self.change_hosts(),
+            Step::Hosts { .. } => self.sessions.hosts_changed(&self.spec, self.now.awake),
             Step::ReplaceSession { .. } => self.change_session(),
             Step::RemoveForward { forward, .. } => {
                 self.forwards.remove(&forward, self.sessions.main_id(), &mut self.effects);
@@ -122,7 +122,7 @@ impl Core {
 
     fn change_session(&mut self) {
         match self.machine.phase() {
-            Phase::Up => self.replace_session(),
+            Phase::Up => self.sessions.replace_main(),
             // An attempt at a server that is no longer wanted.
             Phase::Connecting => self.feed(Input::Restart),
             // Its wait was for another server.

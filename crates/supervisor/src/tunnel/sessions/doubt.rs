@@ -2,9 +2,7 @@
 
 use tunnel_engine::session::Path;
 
-use super::super::core::Core;
 use super::{LiveSession, TunnelSessions};
-use crate::lifecycle::SessionId;
 
 impl LiveSession {
     /// New connections may use it.
@@ -43,34 +41,5 @@ impl TunnelSessions {
         let up = 1 + self.standby.living().filter(|standby| standby.takes_more()).count();
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
         (live.settled && up < wanted).then(|| format!("{up} of {wanted} sessions are up"))
-    }
-}
-
-impl Core {
-    /// The path of a session looks different.
-    pub(in crate::tunnel) fn path_changed(&mut self, session: SessionId, path: Path) {
-        let Some(live) = self.sessions.living_mut(session) else { return };
-        let before = std::mem::replace(&mut live.path, path);
-        let server = live.server.to_string();
-        let tunnel = self.spec.name.as_str();
-        let clear = matches!(path, Path::Clear);
-        let event = clear != matches!(before, Path::Clear)
-            && self.report.changes_logged.admit(("path", &server, clear), self.now.awake).is_some();
-        match (before, path) {
-            _ if !event => {}
-            (Path::Clear, Path::Doubtful { why, .. }) => {
-                let why = why.as_str();
-                tracing::warn!(
-                    tunnel,
-                    server,
-                    "{tunnel}: the path to {server} is in doubt: it {why}; another session is being opened"
-                );
-            }
-            (Path::Doubtful { .. }, Path::Clear) => {
-                tracing::info!(tunnel, server, "{tunnel}: the path to {server} is back");
-            }
-            (Path::Clear, Path::Clear) | (Path::Doubtful { .. }, Path::Doubtful { .. }) => {}
-        }
-        self.serve();
     }
 }

@@ -114,28 +114,28 @@ pub(in crate::tunnel) struct HostSequence {
 }
 
 impl HostSequence {
-    pub(super) fn new(mut places: Vec<usize>) -> Self {
+    pub(in crate::tunnel) fn new(mut places: Vec<usize>) -> Self {
         places.reverse();
         Self { left: places, ends: Vec::new() }
     }
 
     /// The next place to try.
-    pub(super) fn next(&mut self) -> Option<usize> {
+    pub(in crate::tunnel) fn next(&mut self) -> Option<usize> {
         self.left.pop()
     }
 
-    pub(super) fn is_last(&self) -> bool {
+    pub(in crate::tunnel) fn is_last(&self) -> bool {
         self.left.is_empty()
     }
 
     /// One of them failed.
-    pub(super) fn failed(&mut self, kind: FailureKind, unreached: Option<Unreached>) {
+    pub(in crate::tunnel) fn failed(&mut self, kind: FailureKind, unreached: Option<Unreached>) {
         self.ends.push((kind, unreached));
     }
 
     /// How the whole sequence ended: a tunnel is blocked only when each of its hosts is, and found no server only when
     /// each of them was away. `last` is how the last one ended.
-    pub(super) fn verdict(&self, last: FailureKind) -> (FailureKind, Option<Unreached>) {
+    pub(in crate::tunnel) fn verdict(&self, last: FailureKind) -> (FailureKind, Option<Unreached>) {
         let transient = self.ends.iter().rev().map(|(kind, _)| *kind).find(|kind| !kind.is_permanent());
         let all_away = self.ends.iter().all(|(_, unreached)| unreached.is_some());
         // Asked by TCP where that can find one of them.

@@ -7,15 +7,17 @@ use std::time::Instant;
 use tunnel_engine::failure::Failure;
 use tunnel_engine::session::SessionInfo;
 
-use super::super::core::{Core, TunnelEffect};
+use super::super::core::{Effects, TunnelEffect};
 use super::login::PendingLogin;
 use super::replacement::{DRAIN, ReplacedSession};
-use super::{HostSequence, LiveSession};
-use crate::lifecycle::{Phase, SessionId, StandbyEnd, StandbyRecord};
+use super::{HostSequence, LiveSession, TunnelSessions};
+use crate::config::TunnelSpec;
+use crate::history::Moment;
+use crate::lifecycle::{Machine, SessionId, StandbyEnd, StandbyRecord};
 
 /// All of them; empty, and free, where `sessions` is 1.
 #[derive(Debug, Default)]
-pub(super) struct Standby {
+pub(in crate::tunnel) struct Standby {
     slots: Vec<Slot>,
 }
 
@@ -44,6 +46,14 @@ impl Slot {
     fn awaits(&self, session: SessionId) -> bool {
         matches!(&self.step, StandbyStep::LoggingIn(login) if login.session == session)
     }
+
+    fn is_of(&self, session: SessionId) -> bool {
+        self.awaits(session) || self.live().is_some_and(|live| live.id == session)
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        matches!(self.step, StandbyStep::Waiting(at) if at <= now)
+    }
 }
 
 impl Standby {
@@ -66,16 +76,12 @@ impl Standby {
         }
     }
 
-    pub(super) fn has(&self, session: SessionId) -> bool {
+    pub(in crate::tunnel) fn has(&self, session: SessionId) -> bool {
         self.slots.iter().any(|slot| slot.awaits(session))
     }
 
-    fn slot_of(&mut self, session: SessionId) -> Option<&mut Slot> {
-        self.slots.iter_mut().find(|slot| slot.awaits(session))
-    }
-
     /// Gives out one that answers. Its slot is to be filled again at once.
-    fn take_clear(&mut self, now: Instant) -> Option<LiveSession> {
+    pub(super) fn take_clear(&mut self, now: Instant) -> Option<LiveSession> {
         let slot = self.slots.iter_mut().find(|slot| slot.live().is_some_and(LiveSession::takes_more))?;
         match std::mem::replace(&mut slot.step, StandbyStep::Waiting(now)) {
             StandbyStep::Up(live) => Some(*live),
@@ -105,30 +111,47 @@ impl Standby {
     }
 }
 
-impl Core {
-    /// Opens, or releases, as many as the config asks for, while the main session is up and well.
-    pub(in crate::tunnel) fn reconcile_standby(&mut self) {
-        let now = self.now.awake;
-        let up = self.machine.phase() == Phase::Up && self.sessions.settled().is_some();
-        let wanted = if up { usize::try_from(self.spec.sessions).unwrap_or(usize::MAX) - 1 } else { 0 };
-        if wanted == 0 && self.sessions.standby.slots.is_empty() {
+impl TunnelSessions {
+    /// Opens, or releases, as many as the config asks for, while the main session is up and well. `up`: the machine is.
+    pub(in crate::tunnel) fn reconcile_standby(
+        &mut self,
+        up: bool,
+        machine: &mut Machine,
+        (spec, now): (&TunnelSpec, Instant),
+        effects: &mut Effects,
+    ) {
+        let up = up && self.settled().is_some();
+        let wanted = if up { usize::try_from(spec.sessions).unwrap_or(usize::MAX) - 1 } else { 0 };
+        if wanted == 0 && self.standby.slots.is_empty() {
             return;
         }
-        let mut released = self.sessions.standby.resize(wanted, now);
-        released.extend(self.worn_out(now));
+        let mut released = self.standby.resize(wanted, now);
+        released.extend(self.worn_out(spec, now));
         for live in released {
-            self.release(live);
+            self.release(&live, spec, now, effects);
         }
-        if !self.sessions.is_doubtful() {
-            self.log_standby_in(now);
+        if self.is_doubtful() {
+            return;
+        }
+        let place = self.place(spec);
+        for index in 0..self.standby.slots.len() {
+            if !self.standby.slots.get(index).is_some_and(|slot| slot.is_due(now)) {
+                continue;
+            }
+            let (session, hosts) = (machine.next_session_id(), HostSequence::new(vec![place]));
+            if let Some(login) = self.log_in(session, hosts, false, spec, effects)
+                && let Some(slot) = self.standby.slots.get_mut(index)
+            {
+                slot.step = StandbyStep::LoggingIn(login);
+            }
         }
     }
 
     /// Those whose time is over. Others carry meanwhile.
-    fn worn_out(&mut self, now: Instant) -> Vec<LiveSession> {
-        let (lifetime, seed) = (self.spec.session_lifetime, self.sessions.seed);
-        let main = self.sessions.main.as_ref().map(|live| live.server.clone());
-        self.sessions.standby.take_where(now, |live| {
+    fn worn_out(&mut self, spec: &TunnelSpec, now: Instant) -> Vec<LiveSession> {
+        let (lifetime, seed) = (spec.session_lifetime, self.seed);
+        let main = self.main.as_ref().map(|live| live.server.clone());
+        self.standby.take_where(now, |live| {
             live.expires(lifetime, seed).is_some_and(|at| at <= now)
                 || live.outdated
                 || main.as_ref().is_some_and(|main| *main != live.server)
@@ -136,98 +159,64 @@ impl Core {
     }
 
     /// All of them at once: the tunnel is stopped or restarted.
-    pub(super) fn release_standby(&mut self) {
-        for live in self.sessions.standby.resize(0, self.now.awake) {
-            self.release(live);
+    pub(in crate::tunnel) fn release_standby(&mut self, spec: &TunnelSpec, now: Instant, effects: &mut Effects) {
+        for live in self.standby.resize(0, now) {
+            self.release(&live, spec, now, effects);
         }
     }
 
-    fn release(&mut self, live: LiveSession) {
-        let until = self.now.awake + self.spec.session_lifetime.unwrap_or(DRAIN);
-        let silent = live.is_doubtful();
-        self.retire(ReplacedSession { session: live.id, silent, until }, Vec::new());
-        self.serve();
+    fn release(&mut self, live: &LiveSession, spec: &TunnelSpec, now: Instant, effects: &mut Effects) {
+        let until = now + spec.session_lifetime.unwrap_or(DRAIN);
+        let released = ReplacedSession { session: live.id, silent: live.is_doubtful(), until };
+        self.retire(released, Vec::new(), effects);
+        self.serve(effects);
     }
 
-    fn log_standby_in(&mut self, now: Instant) {
-        let place = self.place();
-        for index in 0..self.sessions.standby.slots.len() {
-            let slot = self.sessions.standby.slots.get(index);
-            if !slot.is_some_and(|slot| matches!(slot.step, StandbyStep::Waiting(at) if at <= now)) {
-                continue;
-            }
-            let session = self.machine.next_session_id();
-            if let Some(login) = self.log_in(session, HostSequence::new(vec![place]))
-                && let Some(slot) = self.sessions.standby.slots.get_mut(index)
-            {
-                slot.step = StandbyStep::LoggingIn(login);
-            }
-        }
-    }
-
-    /// When [`Core::reconcile_standby`] has something to do by itself.
-    pub(in crate::tunnel) fn standby_due(&self) -> Option<Instant> {
-        let opens = !self.sessions.is_doubtful();
+    /// When [`TunnelSessions::reconcile_standby`] has something to do by itself.
+    pub(in crate::tunnel) fn standby_due(&self, spec: &TunnelSpec) -> Option<Instant> {
+        let opens = !self.is_doubtful();
         let due = |slot: &Slot| match &slot.step {
             StandbyStep::Waiting(at) => Some(*at).filter(|_| opens),
             StandbyStep::LoggingIn(_) => None,
-            StandbyStep::Up(live) => live.expires(self.spec.session_lifetime, self.sessions.seed),
+            StandbyStep::Up(live) => live.expires(spec.session_lifetime, self.seed),
         };
-        self.sessions.standby.slots.iter().filter_map(due).min()
+        self.standby.slots.iter().filter_map(due).min()
     }
 
-    /// A login for a slot ended.
-    pub(super) fn standby_logged_in(&mut self, session: SessionId, result: Result<Arc<SessionInfo>, Failure>) {
-        let now = self.now;
-        match result {
-            Ok(info) => {
-                let Some(slot) = self.sessions.standby.slot_of(session) else { return };
-                let StandbyStep::LoggingIn(login) = &slot.step else { return };
-                let mut live = LiveSession::new(login.logged_in(info), now);
-                live.settled = true;
-                slot.step = StandbyStep::Up(Box::new(live));
-                self.effect(TunnelEffect::Keep(session));
-                self.prove_session(session);
-                self.serve();
-                tracing::debug!(tunnel = self.spec.name, "another session is up");
-            }
-            Err(failure) => {
-                let end =
-                    StandbyEnd { kind: failure.kind(), unreached: failure.unreached(), lived: None, proven: false };
-                let (policy, draw) = (self.spec.policy, self.sessions.random.f64());
-                let Some(slot) = self.sessions.standby.slot_of(session) else { return };
-                slot.step = StandbyStep::Waiting(now.awake + slot.ends.ended(&policy, end, now.awake, draw));
-                self.note_failure(failure.in_context("another session of this tunnel"), None);
-            }
+    /// The login for a slot succeeded.
+    pub(in crate::tunnel) fn standby_up(
+        &mut self,
+        session: SessionId,
+        info: Arc<SessionInfo>,
+        now: Moment,
+        effects: &mut Effects,
+    ) {
+        let slot = self.standby.slots.iter_mut().find(|slot| slot.awaits(session));
+        let Some(Slot { step: step @ StandbyStep::LoggingIn(_), .. }) = slot else { return };
+        let StandbyStep::LoggingIn(login) = &*step else { return };
+        let live = LiveSession { settled: true, ..LiveSession::new(login.logged_in(info), now) };
+        *step = StandbyStep::Up(Box::new(live));
+        effects.push(TunnelEffect::Keep(session));
+        self.serve(effects);
+    }
+
+    /// A standby, or the login for one, ended: the others go on, and it is opened again. False: there is none such.
+    pub(in crate::tunnel) fn standby_ended(
+        &mut self,
+        session: SessionId,
+        failure: &Failure,
+        (spec, now): (&TunnelSpec, Instant),
+        effects: &mut Effects,
+    ) -> bool {
+        let draw = self.random.f64();
+        let Some(slot) = self.standby.slots.iter_mut().find(|slot| slot.is_of(session)) else { return false };
+        let lived = slot.live().map(|live| now.saturating_duration_since(live.since));
+        let proven = slot.live().is_some_and(|live| live.proven);
+        let end = StandbyEnd { kind: failure.kind(), unreached: failure.unreached(), lived, proven };
+        slot.step = StandbyStep::Waiting(now + slot.ends.ended(&spec.policy, end, now, draw));
+        if lived.is_some() {
+            self.serve(effects);
         }
-    }
-
-    /// One of them ended by itself: the others go on, and it is opened again.
-    pub(super) fn standby_lost(&mut self, session: SessionId, failure: Failure) {
-        let now = self.now.awake;
-        let (policy, draw) = (self.spec.policy, self.sessions.random.f64());
-        let mut slots = self.sessions.standby.slots.iter_mut();
-        let Some(slot) = slots.find(|slot| slot.live().is_some_and(|live| live.id == session)) else { return };
-        let Some(live) = slot.live() else { return };
-        let lived = Some(now.saturating_duration_since(live.since));
-        let end = StandbyEnd { kind: failure.kind(), unreached: failure.unreached(), lived, proven: live.proven };
-        slot.step = StandbyStep::Waiting(now + slot.ends.ended(&policy, end, now, draw));
-        self.serve();
-        self.note_failure(failure.in_context("one of the sessions of this tunnel"), None);
-    }
-
-    /// Another living session takes the place of the main one: no login, and the tunnel stays up. `None`: there is
-    /// none that answers.
-    pub(super) fn promote(&mut self) -> Option<LiveSession> {
-        self.sessions.main.as_ref()?;
-        let mut next = self.sessions.standby.take_clear(self.now.awake)?;
-        next.took_over = true;
-        self.machine.session_replaced(next.id);
-        self.sessions.server = next.server.clone();
-        let old = self.sessions.main.replace(next);
-        self.forwards.remotes.session_changed(&mut self.effects);
-        self.serve();
-        self.request_forwards();
-        old
+        true
     }
 }

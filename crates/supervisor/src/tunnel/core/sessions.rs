@@ -1,0 +1,355 @@
+//! The sessions' part of each event: logins, replacements and ends, and what they mean to the machine and the forwards.
+
+use std::sync::Arc;
+
+use tunnel_engine::failure::{Failure, FailureKind};
+use tunnel_engine::session::{Path, SessionInfo};
+
+use super::super::file_stamps::FileStamps;
+use super::super::locals::ListenSummary;
+use super::super::sessions::{
+    DRAIN, HostSequence, LiveSession, LoggedIn, LoginAttempt, PendingLogin, ReplaceReason, ReplacedSession, Replacement,
+};
+use super::{Close, Core, TunnelEffect};
+use crate::config::BackoffKind;
+use crate::lifecycle::{Input, Phase, SessionId, Want};
+
+impl Core {
+    /// The machine wants a session: another host of the sequence under way, else a sequence of all.
+    pub(super) fn open(&mut self, session: SessionId) {
+        // Those that have a deadline keep it.
+        self.effect(TunnelEffect::DrainBy(None));
+        self.forwards.locals.bind(&self.spec, &mut self.effects);
+        // A login that was to replace the session that was lost is as good as a new one.
+        if let Some(login) = self.sessions.replacement.take().and_then(Replacement::into_login) {
+            self.machine.session_replaced(login.session);
+            return self.sessions.begin(login);
+        }
+        let hosts = self.sessions.sequence_for(session, &self.spec, self.now.awake);
+        self.sessions.attempt = Some(LoginAttempt::Waiting(session, hosts));
+        self.log_in_when_listening();
+    }
+
+    /// Goes on with an attempt that waits for local listeners.
+    pub(super) fn log_in_when_listening(&mut self) {
+        let listening = self.forwards.listening();
+        let Some(LoginAttempt::Waiting(session, hosts)) = &mut self.sessions.attempt else { return };
+        let (session, strict) = (*session, self.spec.exit_on_forward_failure);
+        match listening {
+            ListenSummary::Pending if strict => {}
+            ListenSummary::Failed(failure) if strict => {
+                self.sessions.attempt = None;
+                self.feed(Input::SessionEnded { session, kind: failure.kind(), unreached: None });
+                self.note_failure(failure, None);
+            }
+            ListenSummary::Pending | ListenSummary::Failed(_) | ListenSummary::All => {
+                let hosts = std::mem::take(hosts);
+                let scheduled = self.sessions.main.is_none() && self.machine.is_scheduled();
+                let login = self.sessions.log_in(session, hosts, scheduled, &self.spec, &mut self.effects);
+                login.into_iter().for_each(|login| self.sessions.begin(login));
+            }
+        }
+    }
+
+    /// A login ended: whose it was.
+    pub(super) fn login_ended(
+        &mut self,
+        session: SessionId,
+        result: Result<Arc<SessionInfo>, Failure>,
+        files: Option<FileStamps>,
+    ) {
+        self.sessions.forget_login(session);
+        if let Some(attempt) = self.sessions.attempt.take_if(|attempt| attempt.awaits(session)) {
+            self.files.before = files;
+            if let LoginAttempt::LoggingIn(login) = attempt {
+                self.attempt_ended(login, result);
+            }
+        } else if let Some(replacement) = self.sessions.replacement.take_if(|replacement| replacement.awaits(session)) {
+            if let Some((login, reason, failures)) = replacement.into_parts() {
+                self.replacement_ended(login, (reason, failures), result);
+            }
+        } else if self.sessions.standby.has(session) {
+            self.standby_logged_in(session, result);
+        }
+    }
+
+    fn attempt_ended(&mut self, login: PendingLogin, result: Result<Arc<SessionInfo>, Failure>) {
+        let now = self.now.awake;
+        self.sessions.learn(&login.server, result.is_ok(), &self.spec, now);
+        match result {
+            Ok(info) => {
+                self.go_live(login.logged_in(info));
+                self.request_forwards();
+                self.come_up_when_allowed();
+            }
+            Err(failure) => {
+                let (session, kind, mut hosts) = (login.session, failure.kind(), login.hosts);
+                hosts.failed(kind, failure.unreached());
+                if hosts.is_last() {
+                    let (kind, unreached) = hosts.verdict(kind);
+                    self.feed(Input::SessionEnded { session, kind, unreached });
+                } else {
+                    self.feed(Input::NextHost { session, kind });
+                    self.sessions.sequence = Some((self.machine.session(), hosts));
+                }
+                self.note_failure(failure, None);
+            }
+        }
+    }
+
+    fn replacement_ended(
+        &mut self,
+        login: PendingLogin,
+        (reason, failures): (ReplaceReason, u32),
+        result: Result<Arc<SessionInfo>, Failure>,
+    ) {
+        let now = self.now.awake;
+        self.sessions.learn(&login.server, result.is_ok(), &self.spec, now);
+        let failure = match result {
+            Ok(info) => return self.take_over(reason, login.logged_in(info)),
+            Err(failure) => failure,
+        };
+        let mut hosts = login.hosts;
+        hosts.failed(failure.kind(), failure.unreached());
+        if !hosts.is_last() {
+            self.note_failure(failure.in_context(reason.purpose()), None);
+            return self.try_hosts((reason, failures), hosts);
+        }
+        let permanent = hosts.verdict(failure.kind()).0.is_permanent();
+        self.sessions.replacement_failed((reason, failures), permanent, now);
+        if reason == ReplaceReason::Better {
+            // No harm is done, and no operator has to act.
+            tracing::debug!(tunnel = self.spec.name, %failure, "no better host works");
+        } else {
+            self.note_failure(failure.in_context(reason.purpose()), None);
+        }
+    }
+
+    fn try_hosts(&mut self, why: (ReplaceReason, u32), hosts: HostSequence) {
+        let at = (&self.spec, self.now.awake);
+        self.sessions.try_hosts(why, hosts, &mut self.machine, at, &mut self.effects);
+    }
+
+    fn standby_logged_in(&mut self, session: SessionId, result: Result<Arc<SessionInfo>, Failure>) {
+        match result {
+            Ok(info) => {
+                self.sessions.standby_up(session, info, self.now, &mut self.effects);
+                self.prove_session(session);
+                tracing::debug!(tunnel = self.spec.name, "another session is up");
+            }
+            Err(failure) => self.standby_ended(session, failure, "another session of this tunnel"),
+        }
+    }
+
+    fn standby_ended(&mut self, session: SessionId, failure: Failure, which: &str) {
+        let at = (&self.spec, self.now.awake);
+        if self.sessions.standby_ended(session, &failure, at, &mut self.effects) {
+            self.note_failure(failure.in_context(which), None);
+        }
+    }
+
+    /// A living session ended by itself.
+    pub(super) fn session_ended(&mut self, session: SessionId, failure: Failure) {
+        const ONE_OF: &str = "one of the sessions of this tunnel";
+        if !self.sessions.is_main(session) {
+            return self.standby_ended(session, failure, ONE_OF);
+        }
+        if self.promote().is_some() {
+            return self.note_failure(failure.in_context(ONE_OF), None);
+        }
+        self.take_main();
+        self.feed(Input::SessionEnded { session, kind: failure.kind(), unreached: None });
+        self.note_failure(failure, None);
+    }
+
+    /// A session carries from now on. Gives out the main one before it.
+    fn go_live(&mut self, logged_in: LoggedIn) -> Option<LiveSession> {
+        self.forwards.remotes.session_changed(&mut self.effects);
+        self.sessions.go_live(LiveSession::new(logged_in, self.now), &mut self.effects)
+    }
+
+    fn take_main(&mut self) -> Option<LiveSession> {
+        let live = self.sessions.take_main(self.now.awake, &mut self.effects)?;
+        self.forwards.remotes.session_changed(&mut self.effects);
+        Some(live)
+    }
+
+    /// Another living session takes the place of the main one: no login, and the tunnel stays up. `None`: there is
+    /// none that answers.
+    fn promote(&mut self) -> Option<LiveSession> {
+        let old = self.sessions.promote(self.now.awake, &mut self.effects)?;
+        self.sessions.main_id().into_iter().for_each(|session| self.machine.session_replaced(session));
+        self.forwards.remotes.session_changed(&mut self.effects);
+        self.request_forwards();
+        Some(old)
+    }
+
+    /// Tells the machine and the listeners about the session: at once, or with exit_on_forward_failure once the server
+    /// listens as asked.
+    pub(super) fn come_up_when_allowed(&mut self) {
+        let waits = self.spec.exit_on_forward_failure && !self.forwards.remotes.all_up();
+        let Some(live) = self.sessions.main.as_mut().filter(|live| !live.settled && !waits) else { return };
+        live.settled = true;
+        let (session, now) = (live.id, self.now.awake);
+        self.log_session();
+        self.sessions.serve(&mut self.effects);
+        self.sessions.last_up = Some(now);
+        self.sessions.in_use(false, &self.spec, now);
+        self.feed(Input::SessionUp { session });
+        self.prove_session(session);
+    }
+
+    /// Asks one question on a session that has just come up: a server that logs us in and throws us out answers none.
+    fn prove_session(&mut self, session: SessionId) {
+        // autossh's formula knows no proof.
+        if self.machine.policy().backoff.kind != BackoffKind::Autossh {
+            self.effect(TunnelEffect::Prove(session));
+        }
+    }
+
+    /// The server answered on a session.
+    pub(super) fn session_proven(&mut self, session: SessionId) {
+        let Some(live) = self.sessions.living_mut(session) else { return };
+        live.proven = true;
+        if self.sessions.is_main(session) {
+            self.feed(Input::SessionProven { session });
+        }
+    }
+
+    /// Ends the main session for a reason of ours, and lets the machine judge it.
+    pub(super) fn give_up_session(&mut self, failure: Failure, forward: Option<&str>) {
+        if let Some(LiveSession { id: session, .. }) = self.take_main() {
+            self.feed(Input::SessionEnded { session, kind: failure.kind(), unreached: None });
+            self.note_failure(failure, forward);
+            self.effect(TunnelEffect::Disconnect(session));
+        }
+    }
+
+    /// Begins, goes on with or drops the replacement, as the facts have it.
+    pub(super) fn reconcile_replacement(&mut self) {
+        let (phase, now) = (self.machine.phase(), self.now.awake);
+        if self.sessions.main.is_none() && phase == Phase::Connecting {
+            return;
+        }
+        let reason = self.sessions.replace_reason(phase == Phase::Up, &self.spec, now);
+        let promoted = reason == Some(ReplaceReason::Doubt) && self.promote_in_doubt();
+        let Some(reason) = reason.filter(|_| !promoted) else {
+            self.sessions.replacement = None;
+            return;
+        };
+        let at = (&self.spec, now);
+        self.sessions.continue_replacement(reason, &mut self.machine, at, &mut self.effects);
+    }
+
+    /// Another session of this tunnel answers: it takes the place of the silent one.
+    fn promote_in_doubt(&mut self) -> bool {
+        let listens = self.forwards.remotes.granted();
+        let Some(LiveSession { id: session, .. }) = self.promote() else { return false };
+        self.effect(TunnelEffect::Withdraw(session));
+        let replaced = ReplacedSession { session, silent: true, until: self.now.awake + DRAIN };
+        self.sessions.retire(replaced, listens, &mut self.effects);
+        true
+    }
+
+    /// Switches over: new connections use the new session at once, old ones go on with the old one. A port on one
+    /// server can only have one owner, so remote listeners are taken back before they are asked for again; but a
+    /// session that does not answer is not waited for.
+    fn take_over(&mut self, reason: ReplaceReason, logged_in: LoggedIn) {
+        let (successor, now, listens) = (logged_in.id, self.now.awake, self.forwards.remotes.granted());
+        if self.sessions.main.is_none() {
+            return;
+        }
+        self.machine.session_replaced(successor);
+        let Some(old) = self.go_live(logged_in) else { return };
+        self.sessions.serve(&mut self.effects);
+        self.sessions.in_use(reason == ReplaceReason::Better, &self.spec, now);
+        let (tunnel, server) = (self.spec.name.as_str(), &self.sessions.server);
+        tracing::info!(tunnel, %server, reason = reason.as_str(), "{tunnel}: session replaced");
+        let same_server = (&old.server.host, old.server.port) == (&server.host, server.port);
+        let kept = match reason {
+            ReplaceReason::Config => self.stop_timeout,
+            // As long again: never more than two generations.
+            ReplaceReason::Lifetime => self.spec.session_lifetime.unwrap_or(DRAIN),
+            ReplaceReason::Doubt | ReplaceReason::Better => DRAIN,
+        };
+        let silent = reason == ReplaceReason::Doubt;
+        if silent {
+            self.effect(TunnelEffect::Withdraw(old.id));
+        }
+        let replaced = ReplacedSession { session: old.id, silent, until: now + kept };
+        if silent || !same_server || listens.is_empty() {
+            self.request_forwards();
+            self.sessions.retire(replaced, listens, &mut self.effects);
+        } else {
+            self.sessions.hand_over(replaced, successor);
+            self.effect(TunnelEffect::TakeBack(old.id, listens));
+        }
+    }
+
+    /// The ports of a replaced session are free: its successor asks for them, and the old one ends when it is done.
+    pub(super) fn listens_taken_back(&mut self, session: SessionId) {
+        let Some((successor, replaced)) = self.sessions.handed_over(session) else { return };
+        if self.sessions.is_main(successor) {
+            self.request_forwards();
+        }
+        self.sessions.retire(replaced, Vec::new(), &mut self.effects);
+    }
+
+    /// The machine wants this session no more: it ends by itself, beside whatever follows.
+    pub(super) fn close(&mut self, session: SessionId) {
+        self.sessions.attempt = None;
+        self.sessions.replacement = None;
+        let drains = self.machine.want() == Want::Down;
+        let now = self.now.awake;
+        let until = if drains { now + self.stop_timeout } else { now };
+        self.effect(TunnelEffect::DrainBy(Some(until)));
+        self.sessions.release_standby(&self.spec, now, &mut self.effects);
+        let listens = self.forwards.remotes.granted();
+        let Some(LiveSession { id, .. }) = self.take_main() else { return self.closed(session) };
+        self.sessions.hold_ports();
+        let (tidy, until) = (self.takeover.may_tidy(), drains.then_some(until));
+        self.effect(TunnelEffect::Close(Box::new(Close { session: id, listens, tidy, until })));
+    }
+
+    /// A session that was to be closed has ended.
+    pub(super) fn closed(&mut self, session: SessionId) {
+        // Another start may have begun beside it.
+        if session == self.machine.session() {
+            // In `Stopping` the machine does not ask why.
+            self.feed(Input::SessionEnded { session, kind: FailureKind::ConnectionLost, unreached: None });
+        }
+    }
+
+    /// A session that was closed has given its remote ports back: the one that was begun beside it may ask for them.
+    pub(super) fn ports_released(&mut self) {
+        self.sessions.release_ports();
+        self.request_forwards();
+    }
+
+    /// The path of a session looks different.
+    pub(super) fn path_changed(&mut self, session: SessionId, path: Path) {
+        let Some(live) = self.sessions.living_mut(session) else { return };
+        let before = std::mem::replace(&mut live.path, path);
+        let server = live.server.to_string();
+        let tunnel = self.spec.name.as_str();
+        let clear = matches!(path, Path::Clear);
+        let event = clear != matches!(before, Path::Clear)
+            && self.report.changes_logged.admit(("path", &server, clear), self.now.awake).is_some();
+        match (before, path) {
+            _ if !event => {}
+            (Path::Clear, Path::Doubtful { why, .. }) => {
+                let why = why.as_str();
+                tracing::warn!(
+                    tunnel,
+                    server,
+                    "{tunnel}: the path to {server} is in doubt: it {why}; another session is being opened"
+                );
+            }
+            (Path::Doubtful { .. }, Path::Clear) => {
+                tracing::info!(tunnel, server, "{tunnel}: the path to {server} is back");
+            }
+            (Path::Clear, Path::Clear) | (Path::Doubtful { .. }, Path::Doubtful { .. }) => {}
+        }
+        self.sessions.serve(&mut self.effects);
+    }
+}
