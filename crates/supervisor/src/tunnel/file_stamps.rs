@@ -176,6 +176,21 @@ mod tests {
     }
 
     #[test]
+    fn files_are_watched_while_the_tunnel_is_blocked() {
+        let (spec, now) = (crate::tunnel::test_support::tunnel_spec("t", &[]), tunnel_engine::clock::now());
+        let (mut files, mut effects, session) = (LoginFiles::default(), Effects::default(), SessionId::from(1));
+        let mut told = |files: &mut LoginFiles, phase| {
+            files.reconcile(phase, session, &spec, now, &mut effects);
+            effects.pop()
+        };
+        assert_eq!(told(&mut files, Phase::Connecting), None);
+        let watch = told(&mut files, Phase::Blocked);
+        assert!(matches!(watch, Some(TunnelEffect::WatchFiles(watch)) if watch.blocked_since == now));
+        assert_eq!(told(&mut files, Phase::Blocked), None, "once");
+        assert_eq!(told(&mut files, Phase::Connecting), Some(TunnelEffect::StopWatchingFiles));
+    }
+
+    #[test]
     fn a_changed_file_of_ssh_config_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let [one, two] = ["one", "two"].map(|name| dir.path().join(name));

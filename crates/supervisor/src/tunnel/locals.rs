@@ -331,3 +331,80 @@ fn outage_policy(spec: &TunnelSpec) -> OutagePolicy {
         DuringOutage::Refuse => OutagePolicy::Refuse,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tunnel_engine::failure::FailureKind;
+
+    use super::*;
+    use crate::tunnel::core::TunnelEffect;
+    use crate::tunnel::test_support::{forward, tunnel_spec};
+
+    /// One that is being bound, and the effects of that.
+    fn binding() -> (Locals, ForwardId, TunnelSpec, Effects) {
+        let (spec, id, mut effects) = (tunnel_spec("t", &["L0:echo:1"]), ForwardId::default(), Effects::default());
+        let mut locals = Locals::default();
+        locals.add(id, forward("L0:echo:1"));
+        locals.bind(&spec, &mut effects);
+        (locals, id, spec, effects)
+    }
+
+    fn next(effects: &mut Effects) -> Option<ForwardEffect> {
+        match effects.pop() {
+            Some(TunnelEffect::Forward(effect)) => Some(effect),
+            other => {
+                assert_eq!(other, None, "of a forward");
+                None
+            }
+        }
+    }
+
+    fn taken() -> Failure {
+        Failure::new(FailureKind::ListenInUse, "taken")
+    }
+
+    #[test]
+    fn address_is_bound_once_and_then_listened_on() {
+        let (mut locals, id, spec, mut effects) = binding();
+        assert!(matches!(next(&mut effects), Some(ForwardEffect::Bind(bind)) if !bind.retry));
+        locals.bind(&spec, &mut effects);
+        assert_eq!(next(&mut effects), None, "it is being bound");
+        assert_eq!(locals.bound(id, Ok(()), &spec, &mut effects), Some(Ok(())));
+        assert!(matches!(next(&mut effects), Some(ForwardEffect::OpenListener(..))));
+        assert!(matches!(locals.listening(), ListenSummary::All));
+    }
+
+    #[test]
+    fn taken_address_is_waited_for_until_told_to_try() {
+        let (mut locals, id, spec, mut effects) = binding();
+        next(&mut effects);
+        let failed = locals.bound(id, Err(taken()), &spec, &mut effects).expect("it is waited for").unwrap_err();
+        assert_eq!((failed.failure, failed.forward.as_str()), (taken(), "127.0.0.1:0:echo:1"));
+        assert!(matches!(next(&mut effects), Some(ForwardEffect::Bind(bind)) if bind.failed == Some(taken())));
+        locals.bind(&spec, &mut effects);
+        assert_eq!(next(&mut effects), None);
+        locals.retry_now(&mut effects);
+        locals.bind(&spec, &mut effects);
+        assert_eq!(next(&mut effects), Some(ForwardEffect::StopBinding(id)));
+        assert!(matches!(next(&mut effects), Some(ForwardEffect::Bind(bind)) if bind.retry && bind.failed.is_none()));
+    }
+
+    #[test]
+    fn closed_listener_takes_no_late_socket() {
+        let (mut locals, id, spec, mut effects) = binding();
+        next(&mut effects);
+        locals.reconcile(false, &spec, tunnel_engine::clock::now(), &mut effects);
+        assert_eq!(locals.bound(id, Ok(()), &spec, &mut effects), None);
+        assert_eq!(next(&mut effects), None);
+    }
+
+    #[test]
+    fn failure_after_an_outage_is_fatal_and_told_once() {
+        let (mut locals, id, spec, mut effects) = binding();
+        assert_eq!(locals.bound(id, Ok(()), &spec, &mut effects), Some(Ok(())));
+        assert_eq!(locals.changed(id, ListenState::Refusing), None);
+        let failed = locals.changed(id, ListenState::Failed(taken())).expect("news").unwrap_err();
+        assert!(failed.fatal);
+        assert_eq!(locals.changed(id, ListenState::Failed(taken())), None);
+    }
+}

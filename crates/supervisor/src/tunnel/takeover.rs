@@ -96,3 +96,34 @@ impl Takeover {
         std::mem::replace(&mut self.ability, Ability::None) != Ability::None
     }
 }
+
+#[cfg(test)]
+mod ability_tests {
+    use super::*;
+
+    #[test]
+    fn each_session_with_listeners_is_marked_once() {
+        let (one, two) = (SessionId::from(1), SessionId::from(2));
+        let (mut takeover, mut effects) = (Takeover::default(), Effects::default());
+        takeover.reconcile(Some(one), true, &mut effects);
+        takeover.reconcile(Some(one), true, &mut effects);
+        assert_eq!((effects.pop(), effects.pop()), (Some(TunnelEffect::Mark(one)), None));
+        takeover.reconcile(Some(two), false, &mut effects);
+        assert_eq!(effects.pop(), None);
+    }
+
+    #[test]
+    fn server_without_a_shell_is_asked_for_none_until_the_next_session() {
+        let (one, two) = (SessionId::from(1), SessionId::from(2));
+        let (mut takeover, mut effects) = (Takeover::default(), Effects::default());
+        assert!(!takeover.may_tidy(), "there is no session");
+        takeover.reconcile(Some(one), true, &mut effects);
+        assert!(takeover.may_tidy() && takeover.is_possible());
+        assert_eq!(takeover.marked(two, Err("late".to_owned())), None);
+        let why = takeover.marked(one, Err("no shell".to_owned())).expect("why");
+        assert!(why == "no shell" && takeover.rule_out() && !takeover.rule_out());
+        assert!(!takeover.may_tidy() && !takeover.is_possible());
+        takeover.reconcile(Some(two), true, &mut effects);
+        assert!(takeover.is_possible());
+    }
+}

@@ -154,3 +154,82 @@ impl Remotes {
         Answer::Refused(ForwardFailed { failure, forward, fatal: true })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tunnel::core::TunnelEffect;
+    use crate::tunnel::test_support::{forward, tunnel_spec};
+
+    /// One remote forward of a tunnel that may take ports over, or not.
+    struct Bench {
+        remotes: Remotes,
+        spec: TunnelSpec,
+        effects: Effects,
+        now: Instant,
+    }
+
+    const SESSION: u64 = 1;
+
+    impl Bench {
+        fn new() -> Self {
+            let (spec, mut remotes) = (tunnel_spec("t", &["R7000:localhost:1"]), Remotes::default());
+            remotes.add(ForwardId::default(), forward("R7000:localhost:1"));
+            let mut bench = Self { remotes, spec, effects: Effects::default(), now: tunnel_engine::clock::now() };
+            bench.remotes.request_pending(SESSION.into(), &bench.spec, &mut bench.effects);
+            bench
+        }
+
+        fn request(&mut self) -> Option<ListenRequest> {
+            match self.effects.pop() {
+                Some(TunnelEffect::Forward(ForwardEffect::Listen(request))) => Some(*request),
+                other => {
+                    assert_eq!(other, None, "a request");
+                    None
+                }
+            }
+        }
+
+        fn answered(&mut self, result: Result<Option<u16>, ForwardError>, able: bool) -> Answer {
+            let (forward, listen) = (ForwardId::default(), self.spec.forwards[0].listen.clone());
+            let answer = Requested { session: SESSION.into(), forward, listen, report: None, result };
+            self.remotes.answered(answer, (able, &self.spec, self.now), &mut self.effects)
+        }
+    }
+
+    fn refused() -> ForwardError {
+        ForwardError::Refused { listen: "localhost:7000".to_owned(), reason: None }
+    }
+
+    #[test]
+    fn port_is_asked_for_once_until_the_server_answers() {
+        let mut bench = Bench::new();
+        let request = bench.request().expect("a request");
+        assert_eq!(request.mode, ListenMode::Once { taken_back: None, release: None });
+        bench.remotes.request_pending(SESSION.into(), &bench.spec, &mut bench.effects);
+        assert_eq!(bench.request(), None);
+        assert!(matches!(bench.answered(Ok(None), false), Answer::Granted) && bench.remotes.all_up());
+    }
+
+    #[test]
+    fn busy_port_is_asked_for_again_and_again_on_the_same_session() {
+        let mut bench = Bench::new();
+        bench.request();
+        assert!(matches!(bench.answered(Err(refused()), false), Answer::Refused(_)));
+        let again = bench.request().expect("another request");
+        assert_eq!(again.mode, ListenMode::Until { refused: refused(), until: None });
+        bench.remotes.session_changed(&mut bench.effects);
+        assert_eq!(bench.effects.pop(), Some(ForwardEffect::StopAsking(ForwardId::default()).into()));
+    }
+
+    #[test]
+    fn holder_is_ended_before_a_busy_port_is_told_of() {
+        let mut bench = Bench::new();
+        bench.request();
+        assert!(matches!(bench.answered(Err(refused()), true), Answer::Nothing));
+        assert_eq!(bench.remotes.due(), Some(bench.now));
+        bench.remotes.request_due(SESSION.into(), &bench.spec, bench.now, &mut bench.effects);
+        let request = bench.request().expect("a request");
+        assert!(matches!(request.mode, ListenMode::Once { taken_back: None, release: Some(_) }), "{request:?}");
+    }
+}

@@ -1,4 +1,4 @@
-//! TunnelSessions that take over from one another, against servers in memory, on virtual time.
+//! Sessions that take over from one another, against servers in memory, on virtual time.
 
 mod doubt;
 mod extras;
