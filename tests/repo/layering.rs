@@ -1,5 +1,8 @@
 //! Who may name what, how long a file may be, and what each begins with.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
 use crate::sources::{files, read, root};
 
 /// A file longer than this has more than one purpose.
@@ -20,57 +23,120 @@ fn russh_is_named_only_in_its_folders() {
     }
 }
 
-#[test]
-fn the_machine_and_the_plan_know_no_runtime_and_no_clock() {
-    let mut pure = files("crates/supervisor/src/lifecycle", ".rs");
-    pure.extend(files("crates/supervisor/src/supervise", "plan.rs"));
-    pure.extend(files("crates/tunnel-engine/src/spec", ".rs"));
-    // Their tests may: a test's clock has to begin somewhere.
-    pure.retain(|path| !path.iter().any(|part| part == "tests" || part == "tests.rs"));
-    for path in pure {
-        let text = read(&path);
-        for word in ["tokio", "clock::", "std::fs", "std::net::Tcp", "fastrand::Rng::new()"] {
-            assert!(!text.contains(word), "{} names {word}", path.display());
-        }
-    }
-}
-
-/// The files of a tunnel that do things: those beside them decide.
-const DOING: [&str; 13] = [
-    "driver",
-    "driver.rs",
-    "handle.rs",
-    "identity.rs",
-    "inspect.rs",
-    "jobs.rs",
-    "on_change",
-    "on_change.rs",
-    "orders.rs",
-    "release.rs",
-    "remote_shell.rs",
-    "stamp_batch.rs",
-    "start.rs",
+/// The modules of the supervisor: each uses only those before it. `lib.rs` and `main.rs` stand above all.
+const SUPERVISOR: [&str; 22] = [
+    "exit",
+    "build_info",
+    "troubleshooting",
+    "manual",
+    "spec",
+    "lifecycle",
+    "sshconfig",
+    "config",
+    "os",
+    "history",
+    "protocol",
+    "plan",
+    "servers",
+    "tunnel",
+    "supervise",
+    "control",
+    "http",
+    "autossh",
+    "import",
+    "container",
+    "doctor",
+    "cli",
 ];
 
+/// What a pure file does not name: a runtime, a clock, files, sockets, chance and the environment.
+const IMPURE: [&str; 7] =
+    ["tokio::", "clock::now(", "clock::wall(", "std::fs", "std::net::Tcp", "fastrand::u64(", "std::env::"];
+
+/// A file without its tests, which may use what they like: a test's clock has to begin somewhere.
+fn production(path: &Path) -> Option<String> {
+    let tests = ["tests", "tests.rs", "test_support.rs", "fuzzing.rs"];
+    if path.iter().any(|part| tests.iter().any(|name| part == *name)) {
+        return None;
+    }
+    let text = read(path);
+    Some(text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned())
+}
+
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+/// The module of the supervisor that a file is in; `None` for `lib.rs` and `main.rs`.
+fn module(path: &Path) -> Option<String> {
+    let relative = path.strip_prefix(root().join("crates/supervisor/src")).expect("a file of the supervisor");
+    let first = relative.iter().next()?.to_string_lossy().into_owned();
+    let name = first.strip_suffix(".rs").unwrap_or(&first).to_owned();
+    (!["lib", "main"].contains(&name.as_str())).then_some(name)
+}
+
 #[test]
-fn the_core_of_a_tunnel_knows_no_runtime_and_no_clock() {
-    let doing = |path: &std::path::Path| path.iter().any(|part| DOING.iter().any(|doing| *part == **doing));
-    let test = |path: &std::path::Path| {
-        path.iter().any(|part| part.to_str().is_some_and(|part| part.contains("test") || part == "fault_soak.rs"))
-    };
-    let mut core = files("crates/supervisor/src/tunnel", ".rs");
-    core.retain(|path| {
-        let within = path.strip_prefix(root()).expect("below the root");
-        !doing(within) && !test(within)
-    });
-    assert!(core.len() > 30, "{core:?}");
-    for path in core {
-        let text = read(&path);
-        // Its tests may: a test's clock has to begin somewhere.
-        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-        for word in ["tokio", "clock::", "async ", "task::", "AbortHandle", "Moment::now"] {
-            assert!(!text.contains(word), "{} names {word}", path.display());
+fn modules_of_the_supervisor_use_only_those_below_them() {
+    let rank = |name: &str| SUPERVISOR.iter().position(|module| *module == name);
+    let mut used = 0;
+    for path in files("crates/supervisor/src", ".rs") {
+        let Some(here) = module(&path) else { continue };
+        let at = rank(&here).unwrap_or_else(|| panic!("{here} is not in the list of modules"));
+        let Some(text) = production(&path) else { continue };
+        for line in code(&text) {
+            for rest in line.split("crate::").skip(1) {
+                let name: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+                let Some(other) = rank(&name).filter(|other| *other != at) else { continue };
+                assert!(other < at, "{} uses {name}, which is above {here}", path.display());
+                used += 1;
+            }
         }
+    }
+    assert!(used > 100, "only {used} uses were found");
+}
+
+#[test]
+fn modules_of_the_supervisor_in_the_list_exist() {
+    let there: BTreeSet<String> =
+        files("crates/supervisor/src", ".rs").iter().filter_map(|path| module(path)).collect();
+    assert_eq!(there, SUPERVISOR.map(str::to_owned).into());
+}
+
+/// Those that say so at their beginning, and the folders that are pure as a whole.
+fn pure_files() -> Vec<PathBuf> {
+    let folders = ["supervisor/src/lifecycle", "supervisor/src/plan", "supervisor/src/spec", "tunnel-engine/src/spec"];
+    let folders = folders.map(|folder| format!("crates/{folder}"));
+    let whole = |path: &Path| {
+        let path = path.strip_prefix(root()).expect("below the root").to_string_lossy().into_owned();
+        folders.iter().any(|folder| path == format!("{folder}.rs") || path.starts_with(&format!("{folder}/")))
+    };
+    let says = |path: &Path| {
+        let text = read(path);
+        let head: Vec<&str> = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        let head = head.join(" ");
+        ["Pure.", "Pure:", ": pure."].iter().any(|word| head.contains(word))
+    };
+    for folder in &folders {
+        assert!(files("crates", ".rs").iter().any(|path| path.starts_with(root().join(folder))), "no file in {folder}");
+    }
+    files("crates", ".rs").into_iter().filter(|path| whole(path) || says(path)).collect()
+}
+
+#[test]
+fn pure_files_know_no_runtime_and_no_clock() {
+    let pure = pure_files();
+    assert!(pure.len() > 60, "only {} pure files were found", pure.len());
+    for path in &pure {
+        let Some(text) = production(path) else { continue };
+        for line in code(&text) {
+            for word in IMPURE {
+                assert!(!line.contains(word), "{} is pure and names {word}", path.display());
+            }
+        }
+    }
+    let rest: String = files("crates", ".rs").iter().filter_map(|path| production(path)).collect();
+    for word in IMPURE {
+        assert!(rest.contains(word), "no file of all names {word}: the pattern matches nothing");
     }
 }
 

@@ -5,7 +5,7 @@
 //! ```text
 //! argv, AUTOSSH_* (pure) ─► settings ─► TunnelSpec ─► run (one tunnel, lifecycle's machine) ─► exit code
 //!       ssh_config ────────────┘                       ├─ log: autossh's words, to syslog, a file or the terminal
-//!                                                      ├─ speech: what ssh would say, on standard error or in -E's file
+//!                                                      ├─ ssh_log: what ssh would say, on standard error or in -E's file
 //!                                                      └─ monitor: -M's loop over the wire
 //! ```
 
@@ -17,11 +17,13 @@ pub mod log;
 mod monitor;
 pub mod monitor_port;
 mod number;
-#[cfg(test)]
-mod recipes;
 mod run;
 pub(crate) mod settings;
 mod ssh_log;
+#[cfg(test)]
+mod tests {
+    mod recipes;
+}
 mod usage;
 
 pub use frontend::main;

@@ -33,8 +33,8 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches;
 
-use crate::control::Request;
-use crate::control::protocol::EventsRequest;
+use crate::protocol::EventsRequest;
+use crate::protocol::Request;
 use crate::{autossh, exit};
 use args::{Args, Verb};
 use daemon::DaemonAddress;

@@ -5,8 +5,6 @@
 //! load (files, include) ─► source, value, reader (spans kept, errors collected) ─► resolve ─► Desired
 //! ```
 
-mod desired;
-mod diagnostic;
 mod environment;
 mod file;
 mod keys;
@@ -16,27 +14,21 @@ mod obstacle;
 mod quantity;
 mod reader;
 mod resolve;
-pub(crate) mod settings;
-mod source;
 mod syntax;
 #[cfg(test)]
 mod tests;
 mod value;
 
-pub use desired::{
-    BackoffKind, BackoffSpec, Confine, Desired, DuringOutage, Global, LogFormat, LogLevelSpec, LogSpec,
-    OnRemotePortBusy, OutageSpec, ProbeSpec, ReadOptions, ShellCommand, TunnelSpec,
+pub use crate::spec::{
+    BackoffKind, BackoffSpec, ConfigError, ConfigErrors, Confine, Desired, DuringOutage, Global, Import, Jump,
+    LogFormat, LogLevelSpec, LogSpec, OnRemotePortBusy, OutageSpec, Policy, ProbeSpec, ReadOptions, ReloadEffect,
+    SettingKey, Settings, ShellCommand, SourceFile, SourceSpan, TunnelSpec, tunnel_keys,
 };
-pub(crate) use diagnostic::printable;
-pub use diagnostic::{ConfigError, ConfigErrors};
 pub(crate) use keys::did_you_mean;
 pub(crate) use load::usual;
 pub use log_filter::{LogFilterError, log_filter};
 pub use obstacle::obstacle;
-pub(crate) use quantity::MAX_DURATION;
 pub(crate) use resolve::{identities_of, user_known_hosts_of};
-pub use settings::{Import, Jump, ReloadEffect, SettingKey, Settings, tunnel_keys};
-pub use source::{SourceFile, SourceSpan};
 
 pub use load::{
     Overrides, RootStart, control_socket_of, default_config, default_control_socket, facts, load, load_text,

@@ -35,7 +35,7 @@ pub use check::{Check, CheckResult, DoctorReport, Examined};
 pub use daemon::DaemonView;
 
 use crate::config::TunnelSpec;
-use crate::supervise::governor::Governor;
+use crate::servers::governor::Governor;
 
 /// Addresses that a login did not need and that are connected to beside it: each counts as a login that has not begun.
 const MAX_OTHERS: usize = 6;

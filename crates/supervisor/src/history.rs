@@ -1,5 +1,5 @@
-//! What happened: events, and those who follow them; how long each tunnel was ready in the last 24 hours, its outages, samples for charts, and the rates of
-//! the moment.
+//! What happened: events, and those who follow them; how long each tunnel was ready in the last 24 hours, its outages,
+//! samples for charts, and the present rates.
 //!
 //! ```text
 //! tunnels (each change of phase or readiness) ──► Recorder ──► Record: one a tunnel, arithmetic without a clock
@@ -24,7 +24,7 @@ mod tests;
 
 pub use cause::Cause;
 pub use event::{Event, EventName};
-pub(crate) use moment::Moment;
+pub(crate) use moment::{Moment, rfc3339};
 pub use rates::{Rates, Traffic};
 pub use recorder::{Recorder, SAMPLE_EVERY};
 pub use report::{OutageReport, SampleReport, TunnelHistory};

@@ -26,9 +26,8 @@ use tokio_util::task::AbortOnDropHandle;
 use tunnel_engine::spec::Listen;
 use tunnel_engine::task;
 
-use crate::control::Command;
+use crate::protocol::Command;
 
-pub(crate) use connections::MAX_CONNECTIONS;
 pub use listener::{is_open, shown};
 
 /// The server. Dropping it ends every connection and frees the address.

@@ -3,11 +3,11 @@
 //!
 //! ```text
 //! cli ─► control::client ~~socket~~► control::server
-//!                                        │
+//!                                        │ protocol
 //! os::signals ─────────► supervise ◄─────┘      supervise: one task; plan(actual, desired) is pure
 //!                           │
 //!                        tunnel (one task each) ── drives ─► lifecycle (pure; now and seed are arguments)
-//!                           │
+//!                           │    └─► servers: pacing and reachability, shared by all tunnels
 //!                     tunnel-engine
 //! ```
 //!
@@ -28,6 +28,10 @@ pub mod lifecycle;
 #[cfg(test)]
 mod manual;
 pub mod os;
+pub mod plan;
+pub mod protocol;
+pub mod servers;
+pub mod spec;
 pub mod sshconfig;
 pub mod supervise;
 pub mod troubleshooting;

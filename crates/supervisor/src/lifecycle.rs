@@ -43,38 +43,14 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use backoff::{
-    BETTER_HOST, Backoff, JUMP_LOGIN, JUMP_QUESTION, PROBE, PROBE_JITTER, PROBE_STALE, QUICK_REDIALS, QUICK_WITHIN,
-    REACHABILITY, REACHABILITY_LATE, RECHECK, REMOTE_PORT, REMOTE_PORT_DENIED, REPLACEMENT, REPLACEMENT_IN_DOUBT,
-    TAKEOVER_CONTESTED, TAKEOVER_LOOK, TAKEOVER_OURS,
-};
-#[cfg(test)]
-pub(crate) use backoff::{PENALTY, SERVER_BUSY};
-pub use judge::asked_for;
-pub use machine::Machine;
+pub use backoff::{Backoff, PENALTY, QUICK_REDIALS, QUICK_WITHIN, SERVER_BUSY};
+pub use machine::{Machine, RECHECK};
 pub use session_id::SessionId;
 pub use standby::{StandbyEnd, StandbyRecord};
 
-use std::time::Duration;
-
 use tunnel_engine::failure::{FailureKind, Unreached};
 
-use crate::config::BackoffSpec;
-
-/// `gate_time`, `max_start`, `max_lifetime`, `backoff`, `poll` of a tunnel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
-    /// AUTOSSH_GATETIME; zero: off.
-    pub gate_time: Duration,
-    /// AUTOSSH_MAXSTART; `None`: no limit.
-    pub max_start: Option<u32>,
-    /// AUTOSSH_MAXLIFETIME; `None`: none.
-    pub max_lifetime: Option<Duration>,
-    /// Delay before the next start.
-    pub backoff: BackoffSpec,
-    /// AUTOSSH_POLL: drives autossh's backoff formula.
-    pub poll: Duration,
-}
+pub use crate::spec::Policy;
 
 /// What the operator and the config want.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

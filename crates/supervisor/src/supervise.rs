@@ -11,14 +11,10 @@
 
 mod announce;
 mod answers;
-pub mod governor;
 mod liveness;
 mod names;
 mod notes;
-pub mod plan;
-pub mod reachability;
 mod reloads;
-pub mod snapshot;
 mod status_line;
 mod supervisor;
 #[cfg(test)]
@@ -35,9 +31,9 @@ use tunnel_engine::dial::Dialer;
 pub use names::named;
 
 use crate::config::Desired;
-use crate::control::Command;
 use crate::history::Recorder;
 use crate::os::{KeptListeners, NetworkChange, Notify, PidfileError, RecentLines, Signal};
+use crate::protocol::Command;
 
 /// What the daemon's task is given.
 pub struct Setup {

@@ -46,7 +46,6 @@ mod tests;
 mod view;
 
 pub use handle::{Context, Handle, TunnelUnresponsive, spawn};
-pub(crate) use locals::bind_options;
 pub use observer::{Observer, Occurrence};
 pub use on_change::CommandSlots;
 pub use orders::Order;
@@ -54,4 +53,4 @@ pub(crate) use refusal::{shown, with_port};
 pub(crate) use start::OpenedLink;
 pub use state::ForwardState;
 pub(crate) use takeover::{PortHolder, inspect, remove_socket_file};
-pub use view::{FailureView, ForwardView, SessionView, Snapshot, TunnelView, rfc3339};
+pub use view::{FailureView, ForwardView, SessionView, Snapshot, TunnelView};

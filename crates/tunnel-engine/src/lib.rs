@@ -14,7 +14,6 @@
 
 pub mod alarm;
 pub mod auth;
-pub mod backoff;
 pub mod child;
 pub mod clock;
 pub mod demo_server;

@@ -1,9 +1,7 @@
 //! Lines of the control socket: what a client may send to the daemon, and what a client reads from it.
 
-use supervisor::control::Response;
-use supervisor::control::protocol::{
-    MAX_REQUEST_BYTES, MAX_WAIT_MS, RequestLine, ResponseLine, VERSION, parse_request,
-};
+use supervisor::protocol::Response;
+use supervisor::protocol::{MAX_REQUEST_BYTES, MAX_WAIT_MS, RequestLine, ResponseLine, VERSION, parse_request};
 
 /// A request that is taken is written as a line that is taken as the same, and asks for a bounded time. An answer that is
 /// read is written as one that is read as the same.

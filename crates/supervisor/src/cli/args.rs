@@ -12,7 +12,7 @@ use super::init::InitArgs;
 use super::problem::Problem;
 use super::trust::TrustArgs;
 use crate::config;
-use crate::control::protocol::MAX_WAIT_MS;
+use crate::protocol::MAX_WAIT_MS;
 
 /// Keeps SSH tunnels up. Without a command it runs the daemon in the foreground.
 #[derive(Debug, Parser)]

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use super::args::GlobalArgs;
 use super::problem::Problem;
 use crate::config;
-use crate::control::protocol::EventsRequest;
-use crate::control::{self, EventLines, LogLine, Request, Response};
+use crate::control::{self, EventLines};
 use crate::history::TunnelHistory;
-use crate::supervise::snapshot::Status;
+use crate::protocol::EventsRequest;
+use crate::protocol::status::Status;
+use crate::protocol::{LogLine, Request, Response};
 
 #[derive(Debug)]
 pub(super) struct DaemonAddress {

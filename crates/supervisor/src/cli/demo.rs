@@ -10,7 +10,7 @@ use tunnel_engine::demo_server::ConnectFault;
 
 use super::problem::Problem;
 use crate::exit;
-use crate::supervise::snapshot::TunnelStatus;
+use crate::protocol::status::TunnelStatus;
 use script::{DemoScript, millis};
 use stage::DemoStage;
 

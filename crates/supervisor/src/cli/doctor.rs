@@ -8,10 +8,11 @@ use super::render::ColourChoice;
 use super::run::overrides;
 use super::status::style;
 use crate::config::{self, Desired, TunnelSpec};
-use crate::control::{ErrorCode, Request, Response, ask};
+use crate::control::ask;
 use crate::doctor::{self, Check, CheckResult, DaemonView, DoctorReport, Examined};
 use crate::exit;
-use crate::supervise::governor::Governor;
+use crate::protocol::{ErrorCode, Request, Response};
+use crate::servers::governor::Governor;
 
 /// Columns of the check's name.
 const NAME_WIDTH: usize = 13;
@@ -58,7 +59,7 @@ fn choose<'a>(desired: &'a Desired, names: &[String]) -> Result<Vec<&'a TunnelSp
 }
 
 /// `None` where no daemon answers, or one that we do not understand: then the config is all there is.
-fn status(desired: &Desired) -> Option<crate::supervise::snapshot::Status> {
+fn status(desired: &Desired) -> Option<crate::protocol::status::Status> {
     match ask(&desired.global.control_socket, Request::Status { names: Vec::new() }) {
         Ok(Response::Status { status, .. }) => Some(status),
         Ok(_) | Err(_) => None,

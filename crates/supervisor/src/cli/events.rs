@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::daemon::DaemonAddress;
 use super::problem::{Problem, print, printable};
-use crate::control::protocol::EventsRequest;
 use crate::exit;
 use crate::history::Event;
+use crate::protocol::EventsRequest;
 
 pub(super) fn run(daemon: &DaemonAddress, asked: EventsRequest, json: bool) -> Result<u8, Problem> {
     for event in daemon.events(asked)? {

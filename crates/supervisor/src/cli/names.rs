@@ -7,8 +7,8 @@ use super::args::StartArgs;
 use super::daemon::DaemonAddress;
 use super::problem::{Problem, print};
 use super::render;
-use crate::control::{Request, Response};
 use crate::exit;
+use crate::protocol::{Request, Response};
 
 pub(super) fn run(daemon: &DaemonAddress, order: Request) -> Result<u8, Problem> {
     let Response::Done = daemon.ask(order)? else { return Err(Problem::Misunderstood) };

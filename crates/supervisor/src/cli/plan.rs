@@ -4,8 +4,8 @@ use super::args::GlobalArgs;
 use super::daemon::DaemonAddress;
 use super::problem::{Problem, print};
 use super::render;
-use crate::control::{Request, Response};
 use crate::exit;
+use crate::protocol::{Request, Response};
 
 pub(super) fn reload(daemon: &DaemonAddress) -> Result<u8, Problem> {
     show(daemon.ask(Request::Reload)?)

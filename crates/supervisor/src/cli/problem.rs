@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use tunnel_engine::failure::Failure;
 
 use crate::config::ConfigErrors;
-use crate::control::{BindError, ClientError, ErrorCode};
+use crate::control::{BindError, ClientError};
 use crate::exit;
 use crate::import::ImportError;
 use crate::os::PidfileError;
 use crate::os::logging::LogError;
+use crate::protocol::ErrorCode;
 
 /// What stands between the question and its answer.
 #[derive(Debug, thiserror::Error)]

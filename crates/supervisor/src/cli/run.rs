@@ -13,7 +13,7 @@ use tunnel_engine::task;
 use super::args::GlobalArgs;
 use super::problem::Problem;
 use crate::config::{self, ConfigErrors, Desired, Overrides};
-use crate::control::{COMMAND_QUEUE, ControlServer, ControlSocket};
+use crate::control::{ControlServer, ControlSocket};
 use crate::exit;
 use crate::history::Recorder;
 use crate::http;
@@ -26,6 +26,7 @@ use crate::os::{
     KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, memory, network, orphans, runtime_dir,
     signals,
 };
+use crate::protocol::COMMAND_QUEUE;
 use crate::supervise::{self, Applied, ConfigRefusal, Loader, Setup};
 
 /// Where the daemon has its config from.

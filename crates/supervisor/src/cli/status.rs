@@ -9,7 +9,7 @@ use super::daemon::DaemonAddress;
 use super::problem::{Problem, print};
 use super::render::{self, ColourChoice, OutputStyle};
 use crate::exit;
-use crate::supervise::snapshot::Status;
+use crate::protocol::status::Status;
 
 pub(super) fn run(daemon: &DaemonAddress, names: Vec<String>, json: bool) -> Result<u8, Problem> {
     let named = !names.is_empty();
@@ -52,7 +52,7 @@ fn all_ready(status: &Status, named: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervise::snapshot::example;
+    use crate::protocol::status::example;
 
     fn status(tunnels: &[(&str, bool)]) -> Status {
         example::status(tunnels.iter().map(|(name, ready)| example::tunnel(name, "up", *ready)).collect())

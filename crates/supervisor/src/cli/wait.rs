@@ -8,8 +8,9 @@ use tunnel_engine::clock;
 use super::daemon::DaemonAddress;
 use super::problem::{Problem, print};
 use super::render;
-use crate::control::{ClientError, Request, Response};
+use crate::control::ClientError;
 use crate::exit;
+use crate::protocol::{Request, Response};
 
 /// How long a daemon may take to begin: `tunneld & tunneld wait NAME` works, and a daemon that was not started is
 /// missed soon. A start takes some 10 ms, a hundred times that on a machine that boots.

@@ -6,9 +6,9 @@ use super::daemon::DaemonAddress;
 use super::problem::{Problem, print};
 use super::render;
 use super::status::look;
-use crate::control::{Request, Response};
 use crate::exit;
-use crate::supervise::snapshot::TunnelStatus;
+use crate::protocol::status::TunnelStatus;
+use crate::protocol::{Request, Response};
 use crate::troubleshooting;
 
 /// So many outages are told; `status NAME` has more.

@@ -1,6 +1,6 @@
 //! The names of all keys, and what may have been meant by another one.
 
-use super::settings;
+use crate::spec::settings;
 
 /// Of the file.
 pub(super) const FILE: &[&str] = &[

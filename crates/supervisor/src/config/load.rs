@@ -7,16 +7,16 @@ use std::sync::Arc;
 use nix::unistd::geteuid;
 use tunnel_engine::spec::{Destination, SessionSpec};
 
-use super::desired::{Desired, TunnelSpec};
-use super::diagnostic::{ConfigError, ConfigErrors};
 use super::environment::Environment;
 use super::file::{self, WritableByOthers};
 use super::reader::{TableReader, path};
 use super::resolve::{self, Document};
-use super::settings::Settings;
-use super::source::{SourceFile, SourceSpan};
 use super::syntax::parse;
 use super::value::{ReadResult, Value};
+use crate::spec::settings::Settings;
+use crate::spec::{ConfigError, ConfigErrors};
+use crate::spec::{Desired, TunnelSpec};
+use crate::spec::{SourceFile, SourceSpan};
 use crate::sshconfig::Resolved;
 
 /// What the command line and the `TUNNELD_*` variables say instead of the file.

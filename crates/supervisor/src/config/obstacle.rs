@@ -2,7 +2,7 @@
 
 use tunnel_engine::spec::{Route, SessionSpec};
 
-use super::desired::{Desired, TunnelSpec};
+use crate::spec::{Desired, TunnelSpec};
 
 /// Why the process of this config cannot be confined, if so: what a program may need is not known, and it would inherit
 /// all limits.

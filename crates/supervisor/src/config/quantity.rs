@@ -4,9 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::value::{ReadResult, Value};
-
-/// Deadlines are `now + duration`: far below the overflow of a clock, far above any useful wait.
-pub(crate) const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+use crate::spec::MAX_DURATION;
 
 /// A number of seconds, or a string with units.
 pub(super) fn duration(value: Value<'_>) -> ReadResult<Duration> {

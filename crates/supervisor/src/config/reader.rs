@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::diagnostic::ConfigError;
 use super::environment::Environment;
-use super::source::SourceSpan;
 use super::value::{ReadResult, Table, Value};
+use crate::spec::ConfigError;
+use crate::spec::SourceSpan;
 
 /// A tunnel's table over `[defaults]`, or one table alone.
 pub(super) struct TableReader<'a> {

@@ -15,14 +15,14 @@ use std::sync::Arc;
 
 use ::toml::de::DeTable;
 
-use super::desired::{Desired, TunnelSpec};
-use super::diagnostic::ConfigError;
 use super::environment::Environment;
 use super::keys;
 use super::load::Overrides;
 use super::reader::TableReader;
-use super::source::{SourceFile, SourceSpan};
 use super::value::{ReadResult, Table};
+use crate::spec::ConfigError;
+use crate::spec::{Desired, TunnelSpec};
+use crate::spec::{SourceFile, SourceSpan};
 use crate::sshconfig::FileCache;
 use claims::Claim;
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use toml::de::{DeTable, Error};
 
-use super::diagnostic::ConfigError;
 use super::resolve::Document;
-use super::source::{SourceFile, SourceSpan};
+use crate::spec::ConfigError;
+use crate::spec::{SourceFile, SourceSpan};
 
 /// What could be made of a file, and its syntax errors.
 pub(super) fn parse(source: &Arc<SourceFile>) -> (Document<'_>, Vec<ConfigError>) {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::ConfigError;
 use super::keys::{FILE, INCLUDED, did_you_mean, home_of};
-use super::source::{SourceFile, SourceSpan};
+use crate::spec::ConfigError;
+use crate::spec::{SourceFile, SourceSpan};
 
 /// What was read, or everything that is wrong with it.
 pub(super) type ReadResult<T> = Result<T, Vec<ConfigError>>;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::protocol::{EventsRequest, MAX_RESPONSE_BYTES, RequestLine, VERSION};
-use super::{ErrorCode, Request, Response};
 use crate::history::Event;
+use crate::protocol::{ErrorCode, Request, Response};
+use crate::protocol::{EventsRequest, MAX_RESPONSE_BYTES, RequestLine, VERSION};
 
 /// How long the daemon may take beyond what the request itself allows. Longer than its own limits, so that it is
 /// the daemon that says what took so long.

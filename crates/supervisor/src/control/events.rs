@@ -10,10 +10,10 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
 use tunnel_engine::clock;
 
-use super::Response;
-use super::protocol::EventsRequest;
 use super::server::{answer_line, gone};
 use crate::history::{Event, Recorder};
+use crate::protocol::EventsRequest;
+use crate::protocol::Response;
 
 /// Followers at once. Fewer than the clients of the socket, so that other requests always find a slot.
 pub(super) const MAX_FOLLOWERS: usize = 32;

@@ -16,12 +16,12 @@ use tunnel_engine::log_limit::{LogLimiter, PEER_INTERVAL};
 use tunnel_engine::{clock, task};
 
 use super::events::{self, MAX_FOLLOWERS};
-use super::protocol::{EventsRequest, MAX_REQUEST_BYTES, RefusedRequest, ResponseLine, VERSION, parse_request};
 use super::socket::{ControlSocket, ControlSocketFile};
-use super::{Command, ErrorCode, Request, Response};
 use crate::history::Recorder;
 use crate::os::limits;
 use crate::os::reserve::Reserve;
+use crate::protocol::{Command, ErrorCode, Request, Response};
+use crate::protocol::{EventsRequest, MAX_REQUEST_BYTES, RefusedRequest, ResponseLine, VERSION, parse_request};
 
 /// Clients at once; one more is told `busy`. Each `tunneld wait` holds one.
 const MAX_CLIENTS: usize = 128;

@@ -9,7 +9,7 @@ use tunnel_engine::spec::{Connect, Forward, Listen, SessionSpec};
 
 use super::check::{ACCOUNT, Check, TURN};
 use crate::config::TunnelSpec;
-use crate::supervise::snapshot::{ForwardStatus, Status, TunnelStatus};
+use crate::protocol::status::{ForwardStatus, Status, TunnelStatus};
 
 /// A wait that a server asked for is waited out up to here; for a longer one there is no login at all.
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -152,7 +152,7 @@ fn is_same(known: &ForwardStatus, forward: &Forward) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervise::snapshot::example;
+    use crate::protocol::status::example;
     use crate::tunnel::test_support::tunnel_spec;
 
     fn waiting(kind: &str, ms: u64) -> DaemonView {

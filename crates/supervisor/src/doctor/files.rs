@@ -40,7 +40,7 @@ fn of(file: &Inspected, now: SystemTime) -> Check {
     match &file.found {
         Ok(what) => Check::pass(name, subject, what),
         Err(failure) if failure.kind() == FailureKind::CertificateExpired => {
-            let message = format!("{}; this machine's clock says {}", failure.message(), crate::tunnel::rfc3339(now));
+            let message = format!("{}; this machine's clock says {}", failure.message(), crate::history::rfc3339(now));
             let action = "compare this clock with the authority's (`date -u` on both); where it is right, have the \
                           certificate signed again: `ssh-keygen -s CA -I NAME -n USER -V -5m:+52w KEY.pub`";
             Check::fail(name, subject, message, action)

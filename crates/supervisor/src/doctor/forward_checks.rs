@@ -15,7 +15,7 @@ use tunnel_engine::spec::{Bind, Connect, Forward, ForwardKind, Listen, PermitRem
 use super::daemon::DaemonView;
 use super::forward_results::{ForwardResult, ForwardResults, ListenRefusal, ListenResult};
 use crate::config::{OnRemotePortBusy, TunnelSpec};
-use crate::tunnel::{PortHolder, bind_options, inspect, remove_socket_file, with_port};
+use crate::tunnel::{PortHolder, inspect, remove_socket_file, with_port};
 
 /// One after another, each with bounds of its own; this is for a server that answers none of them.
 const ALL_WITHIN: Duration = Duration::from_secs(120);
@@ -56,7 +56,7 @@ pub(super) async fn all(
 
 async fn here(spec: &TunnelSpec, known: &DaemonView, forward: &Forward) -> ListenResult {
     // A look takes no program's socket away.
-    let options = BindOptions { socket_unlink: false, ..bind_options(spec) };
+    let options = BindOptions { socket_unlink: false, ..spec.bind_options() };
     let failure = match can_bind(&forward.listen, options).await {
         Ok(free) => return ListenResult::Free(free),
         Err(failure) => failure,

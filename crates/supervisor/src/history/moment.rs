@@ -24,6 +24,11 @@ impl Moment {
     }
 }
 
+/// A time as status, events and logs write it: RFC 3339, UTC, whole seconds.
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
 /// Milliseconds since 1970; 0 before.
 pub(super) fn unix_ms(time: SystemTime) -> u64 {
     millis(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())

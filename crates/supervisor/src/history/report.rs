@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::moment::{at_unix_ms, millis};
 use super::outages::PastOutage;
 use super::record::{KEPT, TunnelRecord};
-use crate::tunnel::rfc3339;
+use super::rfc3339;
 
 /// The last 24 hours of one tunnel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -183,7 +183,7 @@ proptest! {
         let told = report(&mut record, after(start, seconds.len() as u64));
         let (availability, outages) = model(&seconds);
         prop_assert_eq!(told.availability, availability);
-        let from = |at: usize| crate::tunnel::rfc3339(after(start, at as u64).wall);
+        let from = |at: usize| rfc3339(after(start, at as u64).wall);
         let found: Vec<_> = told.outages.iter().map(|outage| (outage.from.clone(), outage.seconds)).collect();
         let right: Vec<_> = outages.iter().map(|(at, length)| (from(*at), *length as f64)).collect();
         prop_assert_eq!(found, right);

@@ -15,9 +15,7 @@ use tokio_io_timeout::TimeoutStream;
 use tunnel_engine::clock;
 
 use super::answer::AnswerContext;
-
-/// Connections at once. A machine has a scraper or two, a health check, and a few people with the page open.
-pub(crate) const MAX_CONNECTIONS: usize = 64;
+use crate::os::limits::HTTP_CONNECTIONS;
 
 /// From the moment a request may begin to the end of its header. An idle connection is closed after it too: longer than
 /// the usual intervals of scrapes, so that a scraper keeps its connection.
@@ -51,7 +49,7 @@ impl HttpConnections {
 
     /// Serves one more. At the limit, the least useful one is closed for it.
     pub(super) fn serve(&mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        if self.open.len() >= MAX_CONNECTIONS {
+        if self.open.len() >= HTTP_CONNECTIONS {
             self.close_one();
         }
         let usage = UsageSince::new(clock::now());

@@ -8,9 +8,9 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinError;
 use tunnel_engine::clock;
 
-use crate::control::{Command, Request, Response};
 use crate::history::TunnelHistory;
-use crate::supervise::snapshot::Status;
+use crate::protocol::status::Status;
+use crate::protocol::{Command, Request, Response};
 
 /// How long the supervisor may take: it answers within milliseconds unless it is stuck.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -15,7 +15,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::lifecycle::Phase;
-use crate::supervise::snapshot::{ForwardStatus, Status, TunnelStatus};
+use crate::protocol::status::{ForwardStatus, Status, TunnelStatus};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
@@ -227,7 +227,7 @@ fn tasks(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervise::snapshot::example;
+    use crate::protocol::status::example;
 
     fn status() -> Arc<Status> {
         let mut tunnel = example::tunnel("web-db", "up", true);

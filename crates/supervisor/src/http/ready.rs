@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::daemon::DaemonReport;
-use crate::supervise::snapshot::TunnelStatus;
+use crate::protocol::status::TunnelStatus;
 
 #[derive(Debug, Serialize)]
 pub(super) struct ReadyAnswer<'a> {
@@ -94,7 +94,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::supervise::snapshot::example;
+    use crate::protocol::status::example;
 
     fn report(tunnels: Vec<TunnelStatus>) -> DaemonReport {
         DaemonReport { status: Arc::new(example::status(tunnels)) }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tunnel_engine::spec::{AgentSpec, AlgorithmList};
 
-use crate::config::settings::{ADDRESS_FAMILY, Field, STRICT_HOST_KEY_CHECKING, TomlField};
 use crate::config::{SettingKey, TunnelSpec};
+use crate::spec::settings::{ADDRESS_FAMILY, Field, STRICT_HOST_KEY_CHECKING, TomlField};
 
 /// Lines of a table, and what has to be said about it.
 #[derive(Debug, Default)]

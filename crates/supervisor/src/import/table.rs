@@ -3,8 +3,8 @@
 use tunnel_engine::spec::{AgentSpec, Destination, ForwardKind, Route, UpdateHostKeys};
 
 use super::keys::{JumpHostValue, KeyLines};
-use crate::config::settings::Field;
 use crate::config::{self, Import, Jump, SettingKey, Settings, TunnelSpec};
+use crate::spec::settings::Field;
 use crate::sshconfig::{ProxyRoute, Resolved, System};
 
 /// The keys that differ from the defaults, under this name, and comments for what has no key.

@@ -6,6 +6,5 @@ mod bench;
 mod judge;
 mod laws;
 mod model;
-mod schedules;
 mod sentences;
 mod table;

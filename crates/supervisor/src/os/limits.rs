@@ -8,7 +8,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tunnel_engine::spec::{Bind, Forward, Listen, Route, SessionSpec, Side};
 
 use crate::config::Desired;
-use crate::http;
+
+/// Connections to the HTTP listener at once. A machine has a scraper or two, a health check, and a few browsers.
+pub(crate) const HTTP_CONNECTIONS: usize = 64;
 
 /// Lets us have as many open files as the system allows: each forwarded connection needs one. The soft limit is
 /// low for the sake of programs that use select(2); we do not.
@@ -56,7 +58,7 @@ impl OpenFiles {
     pub fn of(desired: &Desired) -> Self {
         let mut files = Self { lasting: Self::OWN, connections: 0 };
         if desired.global.metrics.is_some() {
-            files.lasting += http::MAX_CONNECTIONS as u64;
+            files.lasting += HTTP_CONNECTIONS as u64;
         }
         for tunnel in desired.tunnels.iter().filter(|tunnel| tunnel.enabled) {
             // One more while a session is replaced.

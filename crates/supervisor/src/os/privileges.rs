@@ -18,7 +18,6 @@ use tunnel_engine::spec::{Listen, Side};
 
 use super::listeners::DeviceKind;
 use crate::config::Desired;
-use crate::tunnel::bind_options;
 
 /// Below it, Linux binds ports for root alone (ip_unprivileged_port_start, unless it was set lower).
 const FIRST_FREE_PORT: u16 = 1024;
@@ -62,7 +61,7 @@ pub fn bind_low_ports(desired: &Desired) -> io::Result<Vec<(ListenAddress, Owned
         for forward in tunnel.forwards.iter().filter(|forward| forward.kind.side() == Side::Here) {
             let low = matches!(&forward.listen, Listen::Tcp { port, .. } if (1..FIRST_FREE_PORT).contains(port));
             if low {
-                let bind = Bound::take_or_bind(&forward.listen, bind_options(tunnel), store.clone(), None);
+                let bind = Bound::take_or_bind(&forward.listen, tunnel.bind_options(), store.clone(), None);
                 drop(runtime.block_on(bind));
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::keyword::{self, KeywordLookup};
 use super::line::{ConfigLine, lines};
 use super::value;
-use crate::config::{ConfigError, SourceFile};
+use crate::spec::{ConfigError, SourceFile};
 
 /// A line, or what is wrong with it.
 pub(super) type LineResult = Result<ConfigLine, ConfigError>;

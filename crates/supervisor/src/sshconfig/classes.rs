@@ -3,7 +3,7 @@
 
 use super::keyword::{Dropped, KeywordLookup, Meaning, find};
 use super::table::{ALIASES, DROPPED, KEYWORDS};
-use crate::config::settings::{Field, keys_of_ssh_config};
+use crate::spec::settings::{Field, keys_of_ssh_config};
 
 /// Beside those that set a key of a tunnel by its row.
 const FOLLOWED: &str = "ClearAllForwardings DynamicForward Hostname IgnoreUnknown LocalForward Port PreferredAuthentications \

@@ -4,7 +4,7 @@ use super::line::{ConfigLine, ConfigWord};
 use super::pattern;
 use super::tokens::{TokenNames, Tokens};
 use super::walk::ReadPass;
-use crate::config::ConfigError;
+use crate::spec::ConfigError;
 
 impl ReadPass<'_> {
     /// Does the block that the line opens apply? Where `never`, because the file itself does not apply, the line is

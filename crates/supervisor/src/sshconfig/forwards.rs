@@ -7,7 +7,7 @@ use tunnel_engine::spec::{DeviceMode, Forward, ForwardKind, ForwardParseError, L
 use super::options::OptionValue;
 use super::settings::OptionReader;
 use super::tokens::environment;
-use crate::config::{ConfigError, SourceSpan};
+use crate::spec::{ConfigError, SourceSpan};
 
 const KINDS: [(&str, ForwardKind); 3] = [
     ("LocalForward", ForwardKind::Local),

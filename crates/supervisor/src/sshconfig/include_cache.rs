@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::blocks::Blocks;
 use super::host_facts::HostFacts;
-use crate::config::SourceFile;
+use crate::spec::SourceFile;
 
 /// Diagnostics of ssh_config come after those of any number of config files.
 const FIRST_RANK: usize = 1 << 32;

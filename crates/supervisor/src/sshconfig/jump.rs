@@ -2,7 +2,7 @@
 
 use super::line::ConfigLine;
 use super::value;
-use crate::config::ConfigError;
+use crate::spec::ConfigError;
 
 /// One server of the list, with what it says about itself. What it leaves out is in its own Host block.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::config::{ConfigError, SourceFile, SourceSpan};
+use crate::spec::{ConfigError, SourceFile, SourceSpan};
 
 /// Blanks around keywords and at line ends. Between arguments only the space and the tab count.
 const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];

@@ -8,7 +8,7 @@ use super::keyword::{Dropped, Meaning, Shape};
 use super::line::ConfigLine;
 use super::options::{OptionValue, Options};
 use super::resolved::Resolved;
-use crate::config::printable;
+use crate::spec::printable;
 
 /// How ssh names a line of its command line.
 const COMMAND_LINE: &str = "command-line line 0";

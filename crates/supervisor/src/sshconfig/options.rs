@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::keyword::{Keyword, accumulates};
 use super::line::ConfigLine;
 use super::value;
-use crate::config::SourceSpan;
+use crate::spec::SourceSpan;
 
 /// A value as it was written.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use super::line::lines;
 use super::notes::NoteCollector;
 use super::options::OptionValue;
 use super::value;
-use crate::config::{ConfigError, SourceSpan};
+use crate::spec::{ConfigError, SourceSpan};
 
 /// The ssh_config files of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]

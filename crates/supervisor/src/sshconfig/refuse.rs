@@ -2,7 +2,7 @@
 
 use super::keyword::{Meaning, Shape};
 use super::options::{OptionValue, Options};
-use crate::config::ConfigError;
+use crate::spec::ConfigError;
 
 /// Every refusal, in the order of the lines.
 pub(super) fn refusals(options: &Options) -> Vec<ConfigError> {

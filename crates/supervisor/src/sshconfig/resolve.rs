@@ -14,7 +14,7 @@ use super::resolved::{ProxyRoute, Resolved};
 use super::tokens::{TokenNames, Tokens};
 use super::walk::{Included, ReadPass};
 use super::{forwards, settings};
-use crate::config::{ConfigError, SourceSpan};
+use crate::spec::{ConfigError, SourceSpan};
 
 /// Far above real chains of jump hosts: a chain this long is a loop.
 const MAX_JUMP_HOSTS: usize = 8;

@@ -6,7 +6,7 @@ use tunnel_engine::spec::Forward;
 
 use super::interactive::InteractiveOptions;
 use super::notes::{Note, SshLine};
-use crate::config::{Settings, SourceSpan};
+use crate::spec::{Settings, SourceSpan};
 
 /// The answer to a [`super::Query`].
 #[derive(Debug, Clone)]

@@ -13,8 +13,8 @@ use super::line::command_words;
 use super::options::{OptionValue, Options};
 use super::tokens::{Tokens, tilde};
 use super::value;
-use crate::config::settings::{At, Field, Settings, keys_of_ssh_config};
-use crate::config::{ConfigError, MAX_DURATION, SettingKey};
+use crate::spec::settings::{At, Field, Settings, keys_of_ssh_config};
+use crate::spec::{ConfigError, MAX_DURATION, SettingKey};
 
 /// ssh's own, as one would write it.
 const USUAL_KNOWN_HOSTS: &str = "~/.ssh/known_hosts";

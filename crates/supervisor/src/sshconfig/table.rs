@@ -1,11 +1,11 @@
 //! Every keyword of OpenSSH's client, 9.2 to 10.5, Debian's and Red Hat's additions included, and what becomes of it.
-//! What sets a key of a tunnel is in the table of keys (`config::settings`).
+//! What sets a key of a tunnel is in the table of keys (`spec::settings`).
 
 use std::sync::LazyLock;
 
 use super::interactive::LogLevel;
 use super::keyword::{Dropped, Keyword, Meaning, Shape};
-use crate::config::settings::{Field, keys_of_ssh_config};
+use crate::spec::settings::{Field, keys_of_ssh_config};
 
 /// A flag that is off.
 const NO: &[&str] = &["no", "false"];

@@ -88,7 +88,7 @@ fn without_any_file_a_host_is_itself() {
     let host = good(&TestHost::default(), "Web");
     assert_eq!((host.host.as_str(), host.user.as_str(), host.port), ("web", "me", 22));
     assert!(matches!(host.way, ProxyRoute::Direct));
-    let mut nothing = crate::config::Settings::default();
+    let mut nothing = crate::spec::Settings::default();
     nothing.updates_unasked = true;
     assert_eq!(host.settings, nothing);
     assert_eq!(host.files, [PathBuf::from(USER), PathBuf::from(SYSTEM)]);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use sha1::{Digest, Sha1};
 
 use super::host_facts::HostFacts;
-use crate::config::{ConfigError, SourceSpan};
+use crate::spec::{ConfigError, SourceSpan};
 
 /// What the tokens that most keywords take stand for.
 pub(super) struct Tokens {

@@ -8,7 +8,7 @@ use tunnel_engine::spec::{Forward, RekeyLimit, port_or_service};
 use super::jump;
 use super::keyword::{Keyword, Shape};
 use super::line::ConfigLine;
-use crate::config::ConfigError;
+use crate::spec::ConfigError;
 
 /// What is wrong with a line's value, if anything.
 pub(super) fn check(keyword: &Keyword, line: &ConfigLine) -> Result<(), ConfigError> {

@@ -15,7 +15,7 @@ use super::options::{OptionValue, Options};
 use super::query::{ConfigFiles, Query};
 use super::tokens::{self, Tokens};
 use super::{pattern, value};
-use crate::config::ConfigError;
+use crate::spec::ConfigError;
 
 /// As ssh: deeper nesting is a file that includes itself.
 const DEEPEST: usize = 16;

@@ -4,8 +4,8 @@ use tunnel_engine::clock;
 
 use super::ConfigRefusal;
 use super::supervisor::Supervisor;
-use crate::control::{PlanAction, PlanReport};
 use crate::history::{Cause, Event, EventName};
+use crate::protocol::{PlanAction, PlanReport};
 
 /// Steps that the event of a reload names; of more, the number.
 const MAX_STEPS: usize = 8;

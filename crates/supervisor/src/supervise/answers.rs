@@ -7,12 +7,13 @@ use tokio::sync::oneshot;
 use tunnel_engine::clock;
 
 use super::reloads::ReloadOrigin;
-use super::snapshot::{OpenFilesStatus, Status, TunnelStatus};
 use super::supervisor::Supervisor;
 use super::waits::{WaitRequest, state, verdict};
-use crate::control::{Command, ErrorCode, LogLine, Request, Response};
+use crate::history::rfc3339;
 use crate::os::{RecentLine, limits};
-use crate::tunnel::{Order, rfc3339};
+use crate::protocol::status::{OpenFilesStatus, Status, TunnelStatus};
+use crate::protocol::{Command, ErrorCode, LogLine, Request, Response};
+use crate::tunnel::Order;
 
 /// The longest `wait`. Who wants to wait longer asks again.
 const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -8,11 +8,11 @@ use super::ConfigRefusal;
 use super::announce;
 use super::answers::reply_with;
 use super::notes;
-use super::plan::{self, GlobalChange, Plan, Step};
 use super::supervisor::Supervisor;
 use crate::config::Desired;
-use crate::control::{ErrorCode, Response};
 use crate::history::EventName;
+use crate::plan::{self, GlobalChange, Plan, Step};
+use crate::protocol::{ErrorCode, Response};
 use crate::tunnel::Order;
 
 pub(super) enum ReloadOrigin {
@@ -116,7 +116,7 @@ impl Supervisor {
         }
     }
 
-    fn describe(&self, plan: &Plan, applied: bool) -> crate::control::PlanReport {
+    fn describe(&self, plan: &Plan, applied: bool) -> crate::protocol::PlanReport {
         let live = |tunnel: &str, key: &_| self.tunnels.connections(tunnel, key);
         plan.report(&self.desired, live, applied, self.generation)
     }

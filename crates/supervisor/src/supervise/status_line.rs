@@ -1,7 +1,7 @@
 //! STATUS= of the service manager: counts, and the first problem. Pure.
 
-use super::snapshot::TunnelStatus;
 use crate::lifecycle::{Phase, Want};
+use crate::protocol::status::TunnelStatus;
 use crate::tunnel::TunnelView;
 
 /// What is asked of every tunnel.
@@ -68,7 +68,7 @@ pub(super) fn problem(tunnel: &TunnelStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervise::snapshot::example;
+    use crate::protocol::status::example;
 
     fn tunnel(name: &str, want: &str, phase: &str, failure: Option<(&str, &str)>) -> TunnelStatus {
         TunnelStatus {

@@ -18,9 +18,9 @@ use super::tunnels::Tunnels;
 use super::waits::WaitRequest;
 use super::{Applied, Loader, Setup};
 use crate::config::Desired;
-use crate::control::Command;
 use crate::history::{self, EventName, Moment, Recorder, SAMPLE_EVERY};
 use crate::os::{KeptListeners, NetworkChange, Notify, PidfileError, RecentLines, Signal};
+use crate::protocol::Command;
 
 /// How long READY waits for listeners: a listen address may be a name whose lookup hangs.
 const LISTENERS_WITHIN: Duration = Duration::from_secs(5);

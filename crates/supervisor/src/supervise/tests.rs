@@ -9,10 +9,10 @@ use tunnel_engine::clock;
 use tunnel_engine::demo_server::{ConnectFault, Server};
 use tunnel_engine::task;
 
-use super::snapshot::Status;
 use super::*;
 use crate::config::{Confine, Global, LogFormat, LogSpec, ReadOptions, TunnelSpec};
-use crate::control::{ErrorCode, PlanAction, Request, Response};
+use crate::protocol::status::Status;
+use crate::protocol::{ErrorCode, PlanAction, Request, Response};
 use crate::tunnel::test_support::{forward, server, tunnel_spec};
 
 struct Daemon {

@@ -12,13 +12,13 @@ use tunnel_engine::dial::Dialer;
 use tunnel_engine::forward::{PathWatcher, SocketStore};
 use tunnel_engine::spec::ForwardKey;
 
-use super::governor::{Governor, QueueEntry};
 use super::liveness::Round;
 use super::names::{self, TunnelNames};
-use super::reachability::Reachability;
-use super::snapshot::TunnelStatus;
 use crate::config::TunnelSpec;
 use crate::history::{Moment, Recorder, TunnelHistory};
+use crate::protocol::status::TunnelStatus;
+use crate::servers::governor::{Governor, QueueEntry};
+use crate::servers::reachability::Reachability;
 use crate::tunnel::{self, CommandSlots, Context, Handle, OpenedLink, Order, TunnelView};
 
 /// After `stop_timeout`, for cancelling, saying goodbye and closing.

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use crate::control::Response;
 use crate::lifecycle::{Phase, Want};
+use crate::protocol::Response;
 use crate::tunnel::TunnelView;
 
 /// One `tunneld wait`.

@@ -41,7 +41,7 @@ use super::view::{Gauges, TunnelView};
 use crate::config::TunnelSpec;
 use crate::history::Moment;
 use crate::lifecycle::SessionId;
-use crate::supervise::reachability::Endpoint;
+use crate::servers::reachability::Endpoint;
 use forwards::RunningForward;
 use pool::Pool;
 use sessions::OpenSession;

@@ -19,8 +19,8 @@ use super::start::OpenedLink;
 use super::view::TunnelView;
 use crate::config::TunnelSpec;
 use crate::history::Recorder;
-use crate::supervise::governor::{Governor, QueueEntry};
-use crate::supervise::reachability::Reachability;
+use crate::servers::governor::{Governor, QueueEntry};
+use crate::servers::reachability::Reachability;
 
 /// Orders that wait at once. The loop takes each within microseconds: a full queue means that it does not turn.
 const ORDERS: usize = 32;

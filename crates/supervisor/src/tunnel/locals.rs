@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use tunnel_engine::failure::Failure;
-use tunnel_engine::forward::{BindOptions, ListenOptions, ListenState, OutagePolicy};
+use tunnel_engine::forward::{ListenOptions, ListenState, OutagePolicy};
 use tunnel_engine::spec::{Connect, Forward};
 
 use super::core::{BindRequest, Effects, ForwardEffect};
@@ -193,7 +193,7 @@ impl Locals {
 
     /// Binds those that are closed, and tries those again that nothing waits for.
     pub(super) fn bind(&mut self, spec: &TunnelSpec, effects: &mut Effects) {
-        let options = bind_options(spec);
+        let options = spec.bind_options();
         for local in &mut self.entries {
             let retry = match &mut local.listener {
                 LocalListener::Closed => {
@@ -231,7 +231,7 @@ impl Locals {
         };
         local.listener = LocalListener::Failed { failure: failure.clone(), waits: true };
         local.told = Some(failure.clone());
-        let (listen, options) = (local.forward.listen.clone(), bind_options(spec));
+        let (listen, options) = (local.forward.listen.clone(), spec.bind_options());
         let bind = BindRequest { forward: id, listen, options, retry: true, failed: Some(failure.clone()) };
         effects.push(ForwardEffect::Bind(Box::new(bind)));
         Some(Err(ForwardFailed { failure, forward: local.forward.to_string(), fatal: true }))
@@ -312,16 +312,6 @@ impl Locals {
                 effects.push(ForwardEffect::DrainListener(local.id, drain_by));
             }
         }
-    }
-}
-
-/// How the listeners of this machine are bound.
-pub(crate) fn bind_options(spec: &TunnelSpec) -> BindOptions {
-    BindOptions {
-        gateway_ports: spec.gateway_ports,
-        family: spec.session.dial.address_family,
-        socket_mask: spec.stream_local_bind_mask,
-        socket_unlink: spec.stream_local_bind_unlink,
     }
 }
 

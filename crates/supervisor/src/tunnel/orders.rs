@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tunnel_engine::failure::Failure;
 
-use crate::supervise::plan::Step;
+use crate::plan::Step;
 
 /// An order. Each is done at once or begun at once; the view tells how it goes.
 #[derive(Debug)]

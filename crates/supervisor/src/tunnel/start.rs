@@ -14,7 +14,7 @@ use tunnel_engine::spec::{Route, SessionSpec};
 use super::file_stamps::{FileStamps, WatchedFiles};
 use super::handle::Context;
 use super::stamp_batch::look;
-use crate::supervise::reachability::Endpoint;
+use crate::servers::reachability::Endpoint;
 
 /// A network that changes more often during one start does not get better by another dial.
 const MAX_RESTAMPS: u32 = 5;

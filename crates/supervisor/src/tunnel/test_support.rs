@@ -19,8 +19,8 @@ use super::{CommandSlots, Context, Handle, Order, TunnelView, spawn};
 use crate::config::{BackoffKind, BackoffSpec, DuringOutage, OnRemotePortBusy, OutageSpec, ProbeSpec, TunnelSpec};
 use crate::history::Recorder;
 use crate::lifecycle::Policy;
-use crate::supervise::governor::{Governor, QueueEntry};
-use crate::supervise::reachability::Reachability;
+use crate::servers::governor::{Governor, QueueEntry};
+use crate::servers::reachability::Reachability;
 use crate::tunnel::OpenedLink;
 
 /// A session for the user `me`, who proves nothing, to a server that proves nothing.

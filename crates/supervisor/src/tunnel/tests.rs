@@ -17,7 +17,7 @@ use tunnel_engine::spec::StrictHostKeyChecking;
 use super::test_support::{TestTunnel, echoes, forward, session_spec, tunnel_spec};
 use super::*;
 use crate::lifecycle::{Phase, Want};
-use crate::supervise::plan::Step;
+use crate::plan::Step;
 
 fn last_kind(view: &TunnelView) -> Option<FailureKind> {
     view.last_failure.as_ref().map(|last| last.failure.kind())

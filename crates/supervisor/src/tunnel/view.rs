@@ -17,10 +17,11 @@ use super::forward_names::names;
 use super::state::ForwardState;
 use crate::config::TunnelSpec;
 use crate::history::Traffic;
+use crate::history::rfc3339;
 use crate::lifecycle::{Phase, SessionId, Want};
-use crate::supervise::governor::{Governor, QueueEntry};
-use crate::supervise::reachability::probe_interval;
-use crate::supervise::snapshot::{FailureStatus, ForwardStatus, RefusedStatus, SessionStatus, TunnelStatus};
+use crate::protocol::status::{FailureStatus, ForwardStatus, RefusedStatus, SessionStatus, TunnelStatus};
+use crate::servers::governor::{Governor, QueueEntry};
+use crate::servers::reachability::probe_interval;
 
 /// One tunnel, as it is now. Readers are woken up when something in it differs.
 #[derive(Debug, Clone, PartialEq)]
@@ -306,9 +307,4 @@ impl ForwardView {
 fn refused(connection: &RefusedConnection) -> RefusedStatus {
     let RefusedConnection { at, target, code, message, .. } = connection;
     RefusedStatus { at: rfc3339(*at), target: target.to_string(), code: *code, message: message.clone() }
-}
-
-/// As status and logs write a time.
-pub fn rfc3339(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
 }

@@ -20,10 +20,10 @@ use tunnel_engine::{clock, task};
 use super::super::problem::Problem;
 use super::script::DemoScript;
 use crate::config::{self, Overrides};
-use crate::control::{Command, Request, Response};
 use crate::history::Recorder;
 use crate::os::{KeptListeners, Notify, PidfileError, RecentLines, Signal};
-use crate::supervise::snapshot::TunnelStatus;
+use crate::protocol::status::TunnelStatus;
+use crate::protocol::{Command, Request, Response};
 use crate::supervise::{self, ConfigRefusal, Setup};
 
 /// What goes through the tunnel and back: more than any buffer on the way holds, and done in an instant.

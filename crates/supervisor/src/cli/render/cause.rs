@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::spans::short;
-use crate::supervise::snapshot::{ForwardStatus, TunnelStatus};
+use crate::protocol::status::{ForwardStatus, TunnelStatus};
 
 /// Empty where there is nothing to know.
 pub(in crate::cli) fn cause(tunnel: &TunnelStatus) -> Vec<String> {

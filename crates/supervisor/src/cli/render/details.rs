@@ -11,7 +11,7 @@ use super::state::{tone, word};
 use super::style::{OutputStyle, Tone};
 use super::text::{pad, printable};
 use crate::history::TunnelHistory;
-use crate::supervise::snapshot::{FailureStatus, ForwardStatus, RefusedStatus, SessionStatus, Status, TunnelStatus};
+use crate::protocol::status::{FailureStatus, ForwardStatus, RefusedStatus, SessionStatus, Status, TunnelStatus};
 
 /// Below the heading.
 const INDENT: usize = 2;

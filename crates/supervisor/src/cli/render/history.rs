@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use super::grid::paragraph;
 use super::spans::{short, since};
 use super::style::OutputStyle;
-use crate::control::LogLine;
 use crate::history::{OutageReport, TunnelHistory};
+use crate::protocol::LogLine;
 
 /// So many lines of the log are told by `why`.
 const LOG_LINES: usize = 10;

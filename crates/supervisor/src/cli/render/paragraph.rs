@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::spans::{short, since};
 use super::text::printable;
-use crate::supervise::snapshot::{FailureStatus, ForwardStatus, TunnelStatus};
+use crate::protocol::status::{FailureStatus, ForwardStatus, TunnelStatus};
 
 /// One line, not ended.
 pub(in crate::cli) fn why(tunnel: &TunnelStatus, now: SystemTime) -> String {
@@ -112,7 +112,7 @@ fn order(tunnel: &TunnelStatus) -> Option<String> {
 mod tests {
     use super::super::table::tests::{example, now};
     use super::*;
-    use crate::supervise::snapshot::RefusedStatus;
+    use crate::protocol::status::RefusedStatus;
 
     fn of(index: usize) -> String {
         why(&example().tunnels[index], now())

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::text::printable;
-use crate::control::{PlanAction, PlanReport, PlanStep};
+use crate::protocol::{PlanAction, PlanReport, PlanStep};
 
 /// Each line ended. What is kept is counted, not listed: in a big config the changes would drown.
 pub(in crate::cli) fn plan(report: &PlanReport) -> String {

@@ -1,7 +1,7 @@
 //! In one word how a tunnel is, and how soon a reader should hear of it.
 
 use super::style::Tone;
-use crate::supervise::snapshot::TunnelStatus;
+use crate::protocol::status::TunnelStatus;
 
 /// What a person should look at first comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,7 +70,7 @@ pub(in crate::cli) fn by_urgency(tunnels: &[TunnelStatus]) -> Vec<&TunnelStatus>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervise::snapshot::example;
+    use crate::protocol::status::example;
 
     #[test]
     fn one_word_tells_ready_stopped_and_disabled_apart() {

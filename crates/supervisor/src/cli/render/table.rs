@@ -8,7 +8,7 @@ use super::numbers::{bytes, round_trip};
 use super::spans::{short, since};
 use super::state::{Urgency, by_urgency, tone, urgency, word};
 use super::style::OutputStyle;
-use crate::supervise::snapshot::{ForwardStatus, OpenFilesStatus, Status, TunnelStatus};
+use crate::protocol::status::{ForwardStatus, OpenFilesStatus, Status, TunnelStatus};
 
 /// So many tunnels that are not ready are named in the last line; the table has them all.
 const NAMED: usize = 5;

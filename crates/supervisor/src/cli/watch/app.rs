@@ -9,9 +9,9 @@ use super::feed::{FeedAnswer, FeedRequest};
 use super::keys::{self, Action, TunnelOrder};
 use super::trend::Trend;
 use crate::cli::render::{by_urgency, word};
-use crate::control::LogLine;
 use crate::history::TunnelHistory;
-use crate::supervise::snapshot::{Status, TunnelStatus};
+use crate::protocol::LogLine;
+use crate::protocol::status::{Status, TunnelStatus};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Page {

@@ -6,9 +6,9 @@ use super::PERIOD;
 use super::events::{WatchEvent, spawn};
 use crate::cli::daemon::DaemonAddress;
 use crate::cli::problem::Problem;
-use crate::control::{LogLine, Request, Response};
 use crate::history::TunnelHistory;
-use crate::supervise::snapshot::Status;
+use crate::protocol::status::Status;
+use crate::protocol::{LogLine, Request, Response};
 
 /// Questions of the user that wait while the daemon answers another one.
 const QUEUE: usize = 4;

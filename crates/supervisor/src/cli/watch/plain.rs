@@ -11,7 +11,7 @@ use crate::cli::problem::{Problem, print};
 use crate::cli::render;
 use crate::cli::status::look;
 use crate::exit;
-use crate::supervise::snapshot::Status;
+use crate::protocol::status::Status;
 
 pub(super) fn run(daemon: DaemonAddress, names: Vec<String>, first: Status, json: bool) -> Result<u8, Problem> {
     let (sender, events) = events::channel();

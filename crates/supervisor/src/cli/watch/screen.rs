@@ -21,7 +21,7 @@ use crate::cli::daemon::DaemonAddress;
 use crate::cli::problem::Problem;
 use crate::cli::status::style;
 use crate::exit;
-use crate::supervise::snapshot::Status;
+use crate::protocol::status::Status;
 
 pub(super) fn run(daemon: DaemonAddress, names: Vec<String>, first: Status) -> Result<u8, Problem> {
     let (sender, events) = events::channel();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::supervise::snapshot::TunnelStatus;
+use crate::protocol::status::TunnelStatus;
 
 /// Answers that are kept: a minute of them.
 const KEPT: usize = 60;
@@ -91,7 +91,7 @@ fn bars(values: &[Option<f64>]) -> String {
 mod tests {
     use super::*;
     use crate::cli::render::example::{forward, session};
-    use crate::supervise::snapshot::{SessionStatus, example};
+    use crate::protocol::status::{SessionStatus, example};
 
     fn tunnel(bytes: u64, rtt_ms: Option<f64>) -> TunnelStatus {
         let mut forward = forward("up", 0);

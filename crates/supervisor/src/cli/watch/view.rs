@@ -15,7 +15,7 @@ use crate::cli::render::{
     ColourChoice, Column, GridRow, Keep, OutputStyle, Tone, bytes, cause, details, fit, forwards, grid_lines, log_line,
     printable, rtt, short, shortage, since, summary, tone, word,
 };
-use crate::supervise::snapshot::{Status, TunnelStatus};
+use crate::protocol::status::{Status, TunnelStatus};
 
 /// Answers that a trend of the list shows.
 const BARS: usize = 8;

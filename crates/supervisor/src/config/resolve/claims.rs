@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use tunnel_engine::spec::{Bind, Destination, DeviceMode, DeviceUnit, Forward, Listen, Route, SessionSpec, Side};
 
 use super::ParsedTunnel;
-use crate::config::diagnostic::ConfigError;
-use crate::config::source::SourceSpan;
+use crate::spec::ConfigError;
+use crate::spec::SourceSpan;
 
 /// A forward's hold on a listen address.
 pub(super) struct Claim {

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use tunnel_engine::spec::{AgentSpec, Destination, IdentitySpec, SessionSpec};
 
-use crate::config::desired::TunnelSpec;
 use crate::config::environment::Environment;
+use crate::spec::TunnelSpec;
 
 /// The files that ssh tries in this order (ssh_config(5), IdentityFile). The security key types are left out: their
 /// touch at every login needs a person, and russh reads them only through an agent.

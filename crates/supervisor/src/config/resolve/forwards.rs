@@ -7,9 +7,9 @@ use tunnel_engine::spec::{Connect, Forward, ForwardKind, ForwardParseError, List
 use super::TableReader;
 use crate::config::environment::Environment;
 use crate::config::keys;
-use crate::config::settings::MAX_CONNECTIONS;
-use crate::config::source::SourceSpan;
 use crate::config::value::{ReadResult, Table, Value};
+use crate::spec::SourceSpan;
+use crate::spec::settings::MAX_CONNECTIONS;
 use crate::sshconfig::Resolved;
 
 const KEYS: [(&str, ForwardKind); 3] = [

@@ -8,8 +8,6 @@ use tunnel_engine::spec::{Forward, ForwardKind, Listen};
 
 use super::claims::{self, Claim};
 use super::{Document, TableReader};
-use crate::config::desired::{Confine, Desired, Global, LogFormat, LogLevelSpec, LogSpec, ReadOptions};
-use crate::config::diagnostic::ConfigError;
 use crate::config::environment::Environment;
 use crate::config::keys;
 use crate::config::load::Overrides;
@@ -18,6 +16,8 @@ use crate::config::obstacle::obstacle;
 use crate::config::quantity;
 use crate::config::reader::path;
 use crate::config::value::Value;
+use crate::spec::ConfigError;
+use crate::spec::{Confine, Desired, Global, LogFormat, LogLevelSpec, LogSpec, ReadOptions};
 
 const METRICS_HINT: &str =
     "write an address and a port such as \"127.0.0.1:9469\", or \"unix:/run/tunneld/metrics.sock\"";

@@ -5,8 +5,8 @@ use tunnel_engine::spec::{Destination, Route, SessionSpec};
 use super::{TableReader, defaults, session, toml};
 use crate::config::environment::Environment;
 use crate::config::keys;
-use crate::config::settings::{Jump, Settings, tunnel_keys};
 use crate::config::value::{ReadResult, Value};
+use crate::spec::settings::{Jump, Settings, tunnel_keys};
 
 /// Far above real chains of jump hosts, and few enough that a handshake through all of them can end.
 const MAX_JUMP_HOSTS: usize = 8;

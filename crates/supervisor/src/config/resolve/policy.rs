@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::TableReader;
-use crate::config::desired::{BackoffKind, BackoffSpec, ProbeSpec};
 use crate::config::environment::Environment;
 use crate::config::keys;
-use crate::config::quantity::{MAX_DURATION, duration, duration_in};
+use crate::config::quantity::{duration, duration_in};
 use crate::config::value::{ReadResult, Value};
+use crate::spec::MAX_DURATION;
+use crate::spec::{BackoffKind, BackoffSpec, ProbeSpec};
 
 /// Below it, "try again" is a busy loop.
 const SHORTEST_BACKOFF: Duration = Duration::from_millis(10);

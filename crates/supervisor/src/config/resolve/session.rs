@@ -6,9 +6,9 @@ use tunnel_engine::spec::{Destination, SessionSpec, port_or_service};
 
 use super::ssh_config::{self, HostQuery};
 use super::{TableReader, hops};
-use crate::config::settings::Settings;
-use crate::config::source::SourceSpan;
 use crate::config::value::{ReadResult, Value};
+use crate::spec::SourceSpan;
+use crate::spec::settings::Settings;
 use crate::sshconfig::{FileCache, Resolved};
 
 /// Far above real numbers of alternative servers; each may cost a `connect_timeout` before the next is tried.

@@ -5,8 +5,8 @@ use tunnel_engine::spec::{Destination, Route, SessionSpec};
 use super::{TableReader, defaults};
 use crate::config::environment::Environment;
 use crate::config::reader::path;
-use crate::config::settings::Settings;
 use crate::config::value::{ReadResult, Value};
+use crate::spec::settings::Settings;
 use crate::sshconfig::{ConfigFiles, FileCache, ProxyRoute, Query, Resolved, resolve};
 
 /// `true`, `false` or a path.

@@ -10,15 +10,16 @@ use tunnel_engine::spec::{
 };
 
 use super::{TableReader, defaults, policy};
-use crate::config::desired::ShellCommand;
 use crate::config::environment::Environment;
-use crate::config::quantity::{MAX_DURATION, duration_in, size_in};
+use crate::config::quantity::{duration_in, size_in};
 use crate::config::reader::{path, paths};
-use crate::config::settings::{
+use crate::config::value::{ReadResult, Value};
+use crate::spec::MAX_DURATION;
+use crate::spec::ShellCommand;
+use crate::spec::settings::{
     ADDRESS_FAMILY, At, DURING_OUTAGE, Field, ON_REMOTE_PORT_BUSY, STRICT_HOST_KEY_CHECKING, SettingKey, Settings,
     TomlField,
 };
-use crate::config::value::{ReadResult, Value};
 use crate::sshconfig::{self, command_words};
 
 /// Reads these keys; notes what is wrong.

@@ -1,11 +1,11 @@
 //! One `[[tunnel]]` over `[defaults]`.
 
 use super::{ParsedTunnel, TableReader, claims, forwards, session, toml};
-use crate::config::desired::TunnelSpec;
-use crate::config::diagnostic::ConfigError;
 use crate::config::keys;
-use crate::config::settings::{Settings, tunnel_keys};
-use crate::config::source::SourceSpan;
+use crate::spec::ConfigError;
+use crate::spec::SourceSpan;
+use crate::spec::TunnelSpec;
+use crate::spec::settings::{Settings, tunnel_keys};
 use crate::sshconfig::FileCache;
 
 pub(super) fn tunnel(reader: &mut TableReader<'_>, library: &FileCache, errors: &mut Vec<ConfigError>) -> ParsedTunnel {

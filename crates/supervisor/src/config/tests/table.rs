@@ -7,12 +7,12 @@ use tunnel_engine::session::supported_algorithms;
 
 use super::example::EXAMPLE;
 use super::*;
-use crate::config::settings::{Field, TomlField, keys_of_ssh_config};
 use crate::config::{Jump, ReloadEffect, SettingKey, load_text_for, tunnel_keys};
-use crate::control::PlanAction;
 use crate::manual::{self, entry};
+use crate::plan::{apply, plan};
+use crate::protocol::PlanAction;
+use crate::spec::settings::{Field, TomlField, keys_of_ssh_config};
 use crate::sshconfig::{ConfigFiles, System};
-use crate::supervise::plan::{apply, plan};
 
 /// Another value than the default, as TOML and as ssh_config write it. `None` where a row has no value of its own.
 fn other(key: &SettingKey) -> Option<(String, String)> {

@@ -213,7 +213,7 @@ fn event(told: &RowsEvent<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervise::snapshot::{TunnelStatus, example};
+    use crate::protocol::status::{TunnelStatus, example};
 
     fn model(tunnels: Vec<TunnelStatus>) -> PageModel {
         let report = DaemonReport { status: Arc::new(example::status(tunnels)) };

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::super::ready;
 use super::{chart, words};
 use crate::history::TunnelHistory;
-use crate::supervise::snapshot::{ForwardStatus, TunnelStatus};
-use crate::tunnel::rfc3339;
+use crate::history::rfc3339;
+use crate::protocol::status::{ForwardStatus, TunnelStatus};
 
 /// The fields are the places of `row.html`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -185,7 +185,7 @@ fn traffic(tunnel: &TunnelStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervise::snapshot::example;
+    use crate::protocol::status::example;
 
     fn now() -> SystemTime {
         humantime::parse_rfc3339("2026-01-01T00:00:00Z").unwrap()

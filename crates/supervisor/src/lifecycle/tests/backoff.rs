@@ -39,7 +39,7 @@ fn the_delay_grows_by_the_factor_up_to_the_longest() {
 
 #[test]
 fn jitter_takes_at_most_its_share_away() {
-    let spec = crate::config::BackoffSpec { jitter: 0.2, ..POLICY.backoff };
+    let spec = crate::spec::BackoffSpec { jitter: 0.2, ..POLICY.backoff };
     assert_eq!(exponential(&spec, 2, 0.0), Duration::from_millis(1000));
     assert_eq!(exponential(&spec, 2, 0.5), Duration::from_millis(900));
     assert!(exponential(&spec, 2, 0.999_999) >= Duration::from_millis(800));
@@ -54,7 +54,7 @@ fn no_numbers_in_the_config_make_a_busy_loop_or_a_panic() {
         (secs(1), secs(60), -3.0, -3.0),
         (secs(60), secs(1), 2.0, 0.0),
     ] {
-        let spec = crate::config::BackoffSpec { min, max, factor, jitter, ..POLICY.backoff };
+        let spec = crate::spec::BackoffSpec { min, max, factor, jitter, ..POLICY.backoff };
         for waits in [0, 1, 40, u32::MAX] {
             let delay = exponential(&spec, waits, 0.999);
             assert!(delay >= Duration::from_millis(10), "{spec:?} {waits}");
@@ -76,5 +76,5 @@ fn a_schedule_never_exceeds_its_longest_wait() {
     let backoff = Backoff::doubling(secs(5), secs(60));
     let waits: Vec<u64> = [0, 1, 2, 3, 4, u32::MAX].map(|before| backoff.wait(before).as_secs()).to_vec();
     assert_eq!(waits, [5, 10, 20, 40, 60, 60]);
-    assert_eq!(Backoff { first: Duration::MAX, factor: f64::INFINITY, ..Backoff::every(secs(1)) }.wait(3), secs(1));
+    assert_eq!(Backoff { first: Duration::MAX, factor: f64::INFINITY, longest: secs(1) }.wait(3), secs(1));
 }

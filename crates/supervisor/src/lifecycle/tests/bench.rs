@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tunnel_engine::failure::{FailureKind, Unreached};
 
-use crate::config::{BackoffKind, BackoffSpec};
 use crate::lifecycle::{Effect, Input, Machine, Phase, Policy, SessionId};
+use crate::spec::{BackoffKind, BackoffSpec};
 
 pub(super) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

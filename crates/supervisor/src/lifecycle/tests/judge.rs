@@ -41,7 +41,7 @@ fn a_kind_blocks_exactly_when_it_is_permanent() {
 #[test]
 fn refusals_double_and_anything_else_between_them_begins_anew() {
     let (busy, refused) = (end(FailureKind::ServerBusy, None), end(FailureKind::ConnectRefused, None));
-    let policy = Policy { backoff: crate::config::BackoffSpec { max: secs(1), ..POLICY.backoff }, ..POLICY };
+    let policy = Policy { backoff: crate::spec::BackoffSpec { max: secs(1), ..POLICY.backoff }, ..POLICY };
     let waits = waits(&policy, &[busy, busy, busy, refused, busy]);
     let whole: Vec<u64> = waits.iter().map(|wait| wait.expect("a retry").as_secs()).collect();
     assert_eq!(whole, [5, 10, 20, 1, 5]);
@@ -65,7 +65,7 @@ fn a_forward_in_the_way_is_waited_for_even_after_the_first_session() {
 #[test]
 fn autosshs_tries_are_cleared_by_the_age_of_a_start_even_one_that_never_came_up() {
     let policy = Policy {
-        backoff: crate::config::BackoffSpec { kind: crate::config::BackoffKind::Autossh, ..POLICY.backoff },
+        backoff: crate::spec::BackoffSpec { kind: crate::spec::BackoffKind::Autossh, ..POLICY.backoff },
         ..POLICY
     };
     let short = end(FailureKind::ConnectRefused, None);

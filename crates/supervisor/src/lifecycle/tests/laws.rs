@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use tunnel_engine::failure::{FailureKind, Unreached};
 
 use super::bench::{POLICY, secs};
-use crate::config::{BackoffKind, BackoffSpec};
 use crate::lifecycle::{Effect, Input, Machine, Phase, Policy, SessionId, Want};
+use crate::spec::{BackoffKind, BackoffSpec};
 
 /// One thing that happens. `Up`, `Proven` and `Ended` are about the open session, and `Closed` about one that was told to
 /// close; they are left out when there is none.

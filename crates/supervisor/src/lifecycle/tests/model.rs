@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use tunnel_engine::failure::{FailureKind, Unreached};
 
 use super::bench::{POLICY, secs};
-use crate::config::BackoffSpec;
 use crate::lifecycle::{Input, Machine, Phase, Policy};
+use crate::spec::BackoffSpec;
 
 const MIN: u64 = 250;
 const MAX: u64 = 8_000;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tunnel_engine::failure::{FailureKind, Unreached};
 
 use super::bench::{Bench, POLICY, secs};
-use crate::config::BackoffSpec;
 use crate::lifecycle::{Effect, Input, Phase, Policy, QUICK_REDIALS, QUICK_WITHIN, RECHECK, SessionId, Want};
+use crate::spec::BackoffSpec;
 
 #[test]
 fn a_session_that_proved_nothing_is_redialled_at_once_only_once() {

@@ -12,7 +12,7 @@ use super::super::file_stamps::FileStamps;
 use super::super::forward_id::ForwardId;
 use super::super::takeover::ReleaseReport;
 use crate::lifecycle::SessionId;
-use crate::supervise::plan::Step;
+use crate::plan::Step;
 
 /// Something happened.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use super::super::probes;
 use super::{Core, TunnelCommand, TunnelEffect};
 use crate::history::Cause;
 use crate::lifecycle::{Input, Phase};
-use crate::supervise::plan::Step;
+use crate::plan::Step;
 
 impl Core {
     pub(super) fn apply_order(&mut self, order: TunnelCommand) {

@@ -9,7 +9,7 @@ use tunnel_engine::spec::Forward;
 
 use super::*;
 use crate::config::TunnelSpec;
-use crate::supervise::plan::Step;
+use crate::plan::Step;
 use crate::tunnel::ForwardState;
 use crate::tunnel::test_support::{session_spec, tunnel_spec};
 

@@ -13,7 +13,7 @@ use super::super::takeover::hold_mark;
 use super::drain::cancel;
 use super::{Arrived, JobEnd, TunnelDriver};
 use crate::lifecycle::SessionId;
-use crate::supervise::reachability::{Endpoint, Reachability, ReachabilityRequest};
+use crate::servers::reachability::{Endpoint, Reachability, ReachabilityRequest};
 
 /// How long a new session's first answer is waited for. A server that takes longer has proven nothing, and the loss of
 /// its session is answered with the backoff of one that throws us out.

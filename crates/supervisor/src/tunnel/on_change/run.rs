@@ -11,7 +11,7 @@ use tunnel_engine::child::ChildGroup;
 
 use super::ReadinessChange;
 use crate::config::ShellCommand;
-use crate::tunnel::rfc3339;
+use crate::history::rfc3339;
 
 /// A command that takes longer is killed, with every process of its group.
 const MAX_RUN_TIME: Duration = Duration::from_secs(30);

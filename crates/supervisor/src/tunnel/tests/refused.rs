@@ -7,7 +7,7 @@ use tunnel_engine::clock;
 use tunnel_engine::demo_server::Target;
 use tunnel_engine::spec::Connect;
 
-use crate::supervise::snapshot::ForwardStatus;
+use crate::protocol::status::ForwardStatus;
 use crate::tunnel::test_support::{TestTunnel, echoes, tunnel_spec};
 
 /// Words that a terminal would obey, and how they are shown.

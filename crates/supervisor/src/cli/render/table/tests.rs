@@ -3,7 +3,7 @@
 use super::super::style::ColourChoice;
 use super::super::text::cells;
 use super::*;
-use crate::supervise::snapshot::{FailureStatus, SessionStatus, example as example_of};
+use crate::protocol::status::{FailureStatus, SessionStatus, example as example_of};
 
 /// 2026-01-01T01:00:00Z.
 pub(in crate::cli) fn now() -> SystemTime {

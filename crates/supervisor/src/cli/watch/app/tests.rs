@@ -7,7 +7,7 @@ use tunnel_engine::clock;
 
 use super::*;
 use crate::cli::render::example::example;
-use crate::control::Request;
+use crate::protocol::Request;
 
 fn app() -> App {
     App::new(example(), clock::now())

@@ -7,7 +7,7 @@ use tunnel_engine::demo_server::{ConnectFault, Flow, LinkFaults, Server};
 use super::SECOND;
 use crate::config::TunnelSpec;
 use crate::lifecycle::Phase;
-use crate::supervise::plan::{Step, Tuning};
+use crate::plan::{Step, Tuning};
 use crate::tunnel::Order;
 use crate::tunnel::test_support::{InTurn, TestTunnel, echoes, server, tunnel_spec};
 

@@ -7,7 +7,7 @@ use tunnel_engine::dial::{Dialing, NetDialer};
 use tunnel_engine::spec::Route;
 
 use super::*;
-use crate::supervise::governor::QueueEntry as Turn;
+use crate::servers::governor::QueueEntry as Turn;
 use crate::tunnel::test_support::{context, server, session_spec, tunnel_spec};
 use crate::tunnel::{Context, Handle, OpenedLink, Order, spawn};
 

@@ -32,10 +32,10 @@ use tunnel_engine::spec::{
     RekeyLimit, SecretSource, StrictHostKeyChecking, UpdateHostKeys,
 };
 
-use super::desired::{BackoffSpec, DuringOutage, OnRemotePortBusy, ProbeSpec, ShellCommand, TunnelSpec};
+use super::{BackoffSpec, DuringOutage, OnRemotePortBusy, ProbeSpec, ShellCommand, TunnelSpec};
 
 pub use chosen::Settings;
-pub(super) use limits::MAX_CONNECTIONS;
+pub(crate) use limits::MAX_CONNECTIONS;
 pub(crate) use words::{ADDRESS_FAMILY, DURING_OUTAGE, ON_REMOTE_PORT_BUSY, STRICT_HOST_KEY_CHECKING};
 
 /// All rows, in the order in which plans and imports name them.
@@ -52,7 +52,7 @@ pub(crate) fn keys_of_ssh_config() -> impl Iterator<Item = (&'static SettingKey,
 }
 
 /// The names of all keys, or of those that the table of a jump host may have.
-pub(super) const fn names<const N: usize>(of_jump_hosts: bool) -> [&'static str; N] {
+pub(crate) const fn names<const N: usize>(of_jump_hosts: bool) -> [&'static str; N] {
     let mut names = [""; N];
     let (mut found, mut group) = (0, 0);
     while group < GROUPS.len() {
@@ -73,7 +73,7 @@ pub(super) const fn names<const N: usize>(of_jump_hosts: bool) -> [&'static str;
 }
 
 /// How many [`names`] there are.
-pub(super) const fn count(of_jump_hosts: bool) -> usize {
+pub(crate) const fn count(of_jump_hosts: bool) -> usize {
     let (mut count, mut group) = (0, 0);
     while group < GROUPS.len() {
         let mut at = 0;

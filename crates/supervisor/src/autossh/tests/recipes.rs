@@ -3,14 +3,14 @@
 use serde::Deserialize;
 use tunnel_engine::spec::Forward;
 
-use super::argv::Dialect;
-use super::frontend::{Planned, StartPlan, plan};
-use super::monitor;
-use super::monitor_port::MonitorPort;
+use crate::autossh::argv::Dialect;
+use crate::autossh::frontend::{Planned, StartPlan, plan};
+use crate::autossh::monitor;
+use crate::autossh::monitor_port::MonitorPort;
 use crate::config;
 use crate::import::{self, Invocation, UnitFile};
 
-const TABLE: &str = include_str!("../../../../tests/autossh/recipes.toml");
+const TABLE: &str = include_str!("../../../../../tests/autossh/recipes.toml");
 
 #[derive(Deserialize)]
 struct RecipeTable {
@@ -77,7 +77,7 @@ fn there_are_fifty_recipes_of_every_form() {
 
 #[test]
 fn every_recipe_is_shown_in_the_documentation() {
-    let shown = include_str!("../../../../docs/autossh.md");
+    let shown = include_str!("../../../../../docs/autossh.md");
     for recipe in table() {
         assert!(shown.contains(&format!("\n| {} | `", recipe.name)), "{}", recipe.name);
     }

@@ -7,8 +7,8 @@ use tunnel_engine::spec::{Connect, ForwardKey};
 
 use super::{Plan, Step, apply, plan};
 use crate::config::{Desired, LogFormat, LogSpec};
-use crate::control::PlanAction::{self, Add, Cancel, Keep, Replace, Retune, Start, Stop};
-use crate::control::PlanStep;
+use crate::protocol::PlanAction::{self, Add, Cancel, Keep, Replace, Retune, Start, Stop};
+use crate::protocol::PlanStep;
 use worlds::{config, configs, forward, tunnel};
 
 proptest! {

@@ -1,13 +1,18 @@
 //! What goes over the control socket: one JSON line there, one JSON line back, both with the version. Public to our
 //! own client only; scripts use `tunneld … --json`.
 
+pub mod status;
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
+use self::status::Status;
 use crate::history::TunnelHistory;
-use crate::supervise::snapshot::Status;
 
 /// Counts incompatible changes of this file. A daemon that outlived an upgrade says so instead of guessing.
 pub const VERSION: u32 = 1;
@@ -354,5 +359,14 @@ impl PlanAction {
     }
 }
 
-#[cfg(test)]
-mod tests;
+/// Requests that wait for the supervisor at once. More make the asking connections wait, which is bounded as well.
+pub const COMMAND_QUEUE: usize = 32;
+
+/// A request on its way to the supervisor. A dropped `reply` is told to the client as `stopping`.
+#[derive(Debug)]
+pub struct Command {
+    /// The request, parsed.
+    pub request: Request,
+    /// Where the answer goes. `reply.is_closed()` once the client has gone.
+    pub reply: oneshot::Sender<Response>,
+}

@@ -2,7 +2,7 @@
 
 use tunnel_engine::spec::{AddressFamily, StrictHostKeyChecking};
 
-use crate::config::desired::{DuringOutage, OnRemotePortBusy};
+use crate::spec::{DuringOutage, OnRemotePortBusy};
 
 pub(crate) const ADDRESS_FAMILY: &[(&str, AddressFamily)] =
     &[("any", AddressFamily::Any), ("inet", AddressFamily::Inet), ("inet6", AddressFamily::Inet6)];

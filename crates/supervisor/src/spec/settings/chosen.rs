@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tunnel_engine::spec::{Destination, Route, SessionSpec, UpdateHostKeys};
 
 use super::{At, Jump, SettingKey, tunnel_keys};
-use crate::config::desired::TunnelSpec;
+use crate::spec::TunnelSpec;
 
 /// The keys that are set, with their values.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -144,10 +144,20 @@ pub struct TunnelSpec {
     /// Run when it becomes ready, and when it is ready no more.
     pub on_change: Option<ShellCommand>,
     /// When to start again, and when not.
-    pub policy: crate::lifecycle::Policy,
+    pub policy: Policy,
 }
 
 impl TunnelSpec {
+    /// How the listeners of this machine are bound.
+    pub fn bind_options(&self) -> BindOptions {
+        BindOptions {
+            gateway_ports: self.gateway_ports,
+            family: self.session.dial.address_family,
+            socket_mask: self.stream_local_bind_mask,
+            socket_unlink: self.stream_local_bind_unlink,
+        }
+    }
+
     /// A tunnel without forwards over this session, with the program's default for every key.
     pub fn new(name: String, session: SessionSpec) -> Self {
         /// autossh's own default of AUTOSSH_POLL.
@@ -173,7 +183,7 @@ impl TunnelSpec {
             max_connections: 4096,
             outage: OutageSpec::default(),
             on_change: None,
-            policy: crate::lifecycle::Policy {
+            policy: Policy {
                 gate_time: Duration::ZERO,
                 max_start: None,
                 max_lifetime: None,
@@ -310,6 +320,21 @@ impl Default for BackoffSpec {
             reset_after: Duration::from_secs(30),
         }
     }
+}
+
+/// `gate_time`, `max_start`, `max_lifetime`, `backoff`, `poll` of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// AUTOSSH_GATETIME; zero: off.
+    pub gate_time: Duration,
+    /// AUTOSSH_MAXSTART; `None`: no limit.
+    pub max_start: Option<u32>,
+    /// AUTOSSH_MAXLIFETIME; `None`: none.
+    pub max_lifetime: Option<Duration>,
+    /// Delay before the next start.
+    pub backoff: BackoffSpec,
+    /// AUTOSSH_POLL: drives autossh's backoff formula.
+    pub poll: Duration,
 }
 
 /// `backoff.kind`.

@@ -15,7 +15,7 @@ pub struct ConfigError {
     what: String,
     hint: String,
     /// It is about something that is not there.
-    pub(super) absence: bool,
+    pub(crate) absence: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ impl ConfigError {
         }
     }
 
-    pub(super) fn absent(span: SourceSpan, what: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(crate) fn absent(span: SourceSpan, what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { absence: true, ..Self::new(span, what, hint) }
     }
 
@@ -43,7 +43,7 @@ impl ConfigError {
         Self::of_option(&path.display().to_string(), what, hint)
     }
 
-    pub(super) fn of_option(name: &str, what: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(crate) fn of_option(name: &str, what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             blame: ErrorLocation::Whole(name.to_owned()),
             what: bounded(what.into()),
@@ -82,7 +82,7 @@ impl ConfigError {
         }
     }
 
-    pub(super) fn file_and_line(&self) -> (String, Option<usize>) {
+    pub(crate) fn file_and_line(&self) -> (String, Option<usize>) {
         (self.file(), self.line_and_column().map(|(line, _)| line))
     }
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::supervise::snapshot::example;
+use crate::protocol::status::example;
 
 fn every_request() -> Vec<Request> {
     let names = || vec!["a".to_owned(), "b.c_d-e".to_owned()];

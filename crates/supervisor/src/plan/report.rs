@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use tunnel_engine::spec::{Destination, Forward, ForwardKey, ForwardKind, SessionSpec};
 
 use crate::config::{Desired, LogLevelSpec, TunnelSpec};
-use crate::control::{PlanAction, PlanReport, PlanStep};
+use crate::protocol::{PlanAction, PlanReport, PlanStep};
 
 use super::apply::World;
 use super::{GlobalChange, Plan, Step, Tuning, changes};

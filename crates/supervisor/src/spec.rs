@@ -1,0 +1,21 @@
+//! What runs, as plain values: the desired state, the table of the keys that make it, and what is wrong with a text,
+//! with its position. Read by `config` from TOML and by `sshconfig` from ssh_config; nothing here reads a file.
+
+mod desired;
+mod diagnostic;
+pub(crate) mod settings;
+mod source;
+
+use std::time::Duration;
+
+pub use desired::{
+    BackoffKind, BackoffSpec, Confine, Desired, DuringOutage, Global, LogFormat, LogLevelSpec, LogSpec,
+    OnRemotePortBusy, OutageSpec, Policy, ProbeSpec, ReadOptions, ShellCommand, TunnelSpec,
+};
+pub(crate) use diagnostic::printable;
+pub use diagnostic::{ConfigError, ConfigErrors};
+pub use settings::{Import, Jump, ReloadEffect, SettingKey, Settings, tunnel_keys};
+pub use source::{SourceFile, SourceSpan};
+
+/// Deadlines are `now + duration`: far below the overflow of a clock, far above any useful wait.
+pub(crate) const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
