@@ -194,11 +194,11 @@ impl Tunnels {
     }
 
     /// All of them, as they are.
-    pub(super) fn views(&self) -> impl Iterator<Item = watch::Ref<'_, TunnelView>> {
+    pub(super) fn views(&self) -> impl Iterator<Item = TunnelView> {
         self.running.values().map(Handle::view)
     }
 
-    pub(super) fn view(&self, name: &str) -> Option<watch::Ref<'_, TunnelView>> {
+    pub(super) fn view(&self, name: &str) -> Option<TunnelView> {
         self.running.get(name).map(Handle::view)
     }
 

@@ -39,22 +39,22 @@ use crate::lifecycle::{Effect as MachineEffect, Input, Machine, Phase, SessionId
 
 /// One tunnel. After each event, carry out every effect.
 pub(super) struct Core {
-    pub(super) spec: TunnelSpec,
+    spec: TunnelSpec,
     /// How long flowing connections may go on after a stop.
-    pub(super) stop_timeout: Duration,
+    stop_timeout: Duration,
     /// Of the event that is being handled.
-    pub(super) now: Moment,
-    pub(super) machine: Machine,
-    pub(super) sessions: TunnelSessions,
-    pub(super) forwards: TunnelForwards,
+    now: Moment,
+    machine: Machine,
+    sessions: TunnelSessions,
+    forwards: TunnelForwards,
     probes: Probes,
-    pub(super) takeover: Takeover,
+    takeover: Takeover,
     reachability: AwayServers,
-    pub(super) files: LoginFiles,
-    pub(super) report: Report,
+    files: LoginFiles,
+    report: Report,
     /// It ends when it has come to rest.
     ending: bool,
-    pub(super) effects: Effects,
+    effects: Effects,
     snapshot: Arc<Snapshot>,
 }
 
@@ -163,11 +163,11 @@ impl Core {
         self.ending && self.machine.phase() == Phase::Stopped
     }
 
-    pub(super) fn effect(&mut self, effect: impl Into<TunnelEffect>) {
+    fn effect(&mut self, effect: impl Into<TunnelEffect>) {
         self.effects.push(effect);
     }
 
-    pub(super) fn feed(&mut self, input: Input) {
+    fn feed(&mut self, input: Input) {
         let before = self.machine.phase();
         self.machine.handle(input, self.now.awake);
         self.observe_input(before, input);

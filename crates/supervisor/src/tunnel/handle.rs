@@ -95,9 +95,9 @@ impl Handle {
         }
     }
 
-    /// The present view.
-    pub fn view(&self) -> watch::Ref<'_, TunnelView> {
-        self.view.borrow()
+    /// The present view: two counted references, so that its reader holds nothing back.
+    pub fn view(&self) -> TunnelView {
+        self.view.borrow().clone()
     }
 
     /// How it is, to wait for changes.

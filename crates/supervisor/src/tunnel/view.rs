@@ -74,11 +74,10 @@ pub struct SessionView {
 #[derive(Clone)]
 pub struct TunnelView {
     snapshot: Arc<Snapshot>,
-    gauges: Gauges,
+    gauges: Arc<Gauges>,
 }
 
 /// What is counted and measured of a tunnel all the time.
-#[derive(Clone)]
 pub(super) struct Gauges {
     /// Of the main session, for its round trip.
     pub(super) session: Option<Session>,
@@ -150,8 +149,8 @@ impl Deref for TunnelView {
 }
 
 impl TunnelView {
-    pub(super) const fn new(snapshot: Arc<Snapshot>, gauges: Gauges) -> Self {
-        Self { snapshot, gauges }
+    pub(super) fn new(snapshot: Arc<Snapshot>, gauges: Gauges) -> Self {
+        Self { snapshot, gauges: Arc::new(gauges) }
     }
 
     /// Whether it was made of this very snapshot.

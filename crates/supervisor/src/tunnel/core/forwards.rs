@@ -45,7 +45,7 @@ impl Core {
     }
 
     /// Every listener that should be open is, or has failed to.
-    pub(in crate::tunnel) fn listeners_tried(&self) -> bool {
+    pub(super) fn listeners_tried(&self) -> bool {
         !self.should_listen() || !matches!(self.forwards.listening(), ListenSummary::Pending)
     }
 
@@ -102,7 +102,7 @@ impl Core {
     }
 
     /// Asks the server to listen, for every remote forward that is not in place.
-    pub(in crate::tunnel) fn request_forwards(&mut self) {
+    pub(super) fn request_forwards(&mut self) {
         // A session of ours that is being closed has yet to give them up.
         if let Some(main) = self.sessions.main_id().filter(|_| !self.sessions.are_ports_held()) {
             self.forwards.remotes.request_pending(main, &self.spec, &mut self.effects);

@@ -76,7 +76,7 @@ impl Core {
     }
 
     /// Writes a failure down and logs it. Call it after the machine has judged, so that the line says what follows.
-    pub(in crate::tunnel) fn note_failure(&mut self, failure: Failure, forward: Option<&str>) {
+    pub(super) fn note_failure(&mut self, failure: Failure, forward: Option<&str>) {
         let now = self.now;
         self.report.failures.add(failure.kind());
         self.effect(TunnelEffect::ObserveFailure(Box::new((failure.clone(), forward.map(str::to_owned)))));
@@ -109,7 +109,7 @@ impl Core {
     }
 
     /// Each start that succeeds, while there are few: a server may log us in and throw us out again and again.
-    pub(in crate::tunnel) fn log_session(&mut self) {
+    pub(super) fn log_session(&mut self) {
         let Some(live) = &self.sessions.main else { return };
         let Some(suppressed) = self.report.changes_logged.admit("session", self.now.awake) else { return };
         let suppressed = (suppressed > 0).then_some(suppressed);
