@@ -90,6 +90,11 @@ bench-recovery: build ## tunneld against autossh and ssh in a loop, after faults
 deny: ## licences, advisories, duplicates (needs cargo-deny)
 	$(CARGO) deny check
 
+# Folders' names get into messages of panics and into debug information. Mapped away, the same source gives the same bytes in any.
+CARGO_FOLDER = $(realpath $(or $(CARGO_HOME),$(HOME)/.cargo))
+dist static: export RUSTFLAGS := $(RUSTFLAGS) --remap-path-prefix=$(CURDIR)=/tunneld --remap-path-prefix=$(CARGO_FOLDER)=/cargo
+dist static: export CFLAGS := $(CFLAGS) -ffile-prefix-map=$(CURDIR)=/tunneld -ffile-prefix-map=$(CARGO_FOLDER)=/cargo
+
 dist: ## the release binary as packages have it, and its debug information in target/dist/tunneld.debug
 	$(CARGO) build --profile dist --locked --bin tunneld
 	cd target/dist && objcopy --only-keep-debug --compress-debug-sections tunneld tunneld.debug && \

@@ -43,8 +43,15 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use backoff::{Backoff, PENALTY, QUICK_REDIALS, QUICK_WITHIN, SERVER_BUSY};
-pub use machine::{Machine, RECHECK};
+pub use backoff::{
+    BETTER_HOST, Backoff, JUMP_LOGIN, JUMP_QUESTION, PROBE, PROBE_JITTER, PROBE_STALE, QUICK_REDIALS, QUICK_WITHIN,
+    REACHABILITY, REACHABILITY_LATE, RECHECK, REMOTE_PORT, REMOTE_PORT_DENIED, REPLACEMENT, REPLACEMENT_IN_DOUBT,
+    TAKEOVER_CONTESTED, TAKEOVER_LOOK, TAKEOVER_OURS,
+};
+#[cfg(test)]
+pub(crate) use backoff::{PENALTY, SERVER_BUSY};
+pub use judge::asked_for;
+pub use machine::Machine;
 pub use session_id::SessionId;
 pub use standby::{StandbyEnd, StandbyRecord};
 

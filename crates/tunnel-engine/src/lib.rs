@@ -14,6 +14,7 @@
 
 pub mod alarm;
 pub mod auth;
+pub mod backoff;
 pub mod child;
 pub mod clock;
 pub mod demo_server;

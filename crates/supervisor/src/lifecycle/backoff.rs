@@ -1,50 +1,95 @@
-//! How long to wait before the next start. Durations in, durations out; the random share is an argument.
+//! When again: every schedule by which the daemon touches a server, beside each other, and the formulas of a tunnel's own
+//! `backoff`. Durations in, durations out; the random share is an argument. docs/ARCHITECTURE.md has them as a table, which a
+//! test compares.
 
 use std::time::Duration;
+
+pub use tunnel_engine::backoff::Backoff;
+pub(super) use tunnel_engine::backoff::Jitter;
 
 use crate::spec::{BackoffKind, BackoffSpec};
 
 use super::Policy;
 
-/// A schedule of waits: the first, how each grows over the one before it, and the longest.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Backoff {
-    /// The wait after the first failure.
-    pub first: Duration,
-    /// Each wait is this many times the one before it.
-    pub factor: f64,
-    /// No wait is longer.
-    pub longest: Duration,
-}
-
-impl Backoff {
-    /// Each wait is twice the one before it.
-    pub const fn doubling(first: Duration, longest: Duration) -> Self {
-        Self { first, factor: 2.0, longest }
-    }
-
-    /// The schedule of a tunnel's own `backoff`, without its jitter.
-    pub const fn of(spec: &BackoffSpec) -> Self {
-        Self { first: spec.min, factor: spec.factor, longest: spec.max }
-    }
-
-    /// The wait after `before` others: first × factor^`before`, at most the longest.
-    pub fn wait(&self, before: u32) -> Duration {
-        let exponent = i32::try_from(before).unwrap_or(i32::MAX);
-        let grown = self.first.as_secs_f64() * self.factor.max(1.0).powi(exponent);
-        // An infinite or absurd product is simply too long.
-        Duration::try_from_secs_f64(grown).map_or(self.longest, |grown| grown.min(self.longest))
-    }
-}
+/// What is drawn at random where nothing else is said: tunnels that wait for one server part within a few waits.
+const SPREAD: Jitter = Jitter::Less(0.2);
 
 /// A server that drops logins at random under load (MaxStartups) frees a place as soon as one of them is through or
-/// gives up (LoginGraceTime, 2 min): seconds are enough at first, more only keeps its slots taken. It is asked at
+/// gives up (LoginGraceTime, 2 min): seconds are enough at first, more only keeps its door blocked. It is asked at
 /// least once a minute.
-pub const SERVER_BUSY: Backoff = Backoff::doubling(Duration::from_secs(5), Duration::from_secs(60));
+pub(crate) const SERVER_BUSY: Backoff =
+    Backoff::doubling(Duration::from_secs(5), Duration::from_secs(60)).with_jitter(POLITE_JITTER);
 
 /// PerSourcePenalties refuses at 15 s of outstanding penalty and runs down in real time (sshd_config(5)): sooner than
 /// after 20 s, asking again is sure to be refused. The longest penalty that sshd gives by default is `max:600s`.
-pub const PENALTY: Backoff = Backoff::doubling(Duration::from_secs(20), Duration::from_secs(600));
+pub(crate) const PENALTY: Backoff =
+    Backoff::doubling(Duration::from_secs(20), Duration::from_secs(600)).with_jitter(POLITE_JITTER);
+
+/// Refused clients come back spread over at least this share of the wait, or they are refused together again.
+const POLITE_JITTER: Jitter = Jitter::More(0.25);
+
+/// How often a blocked tunnel tries by itself. A failed login costs 5 s of sshd's patience with our address, so this
+/// leaves room for dozens of blocked tunnels behind one address. The governor lets them go a few at a time.
+pub(super) const BLOCKED: Backoff = Backoff::every(Duration::from_secs(300));
+
+/// See [`BLOCKED`].
+pub const RECHECK: Duration = BLOCKED.first;
+
+/// A server that is away is asked by TCP, once for all tunnels that wait for it: a server that is back is found within
+/// this at the start of an outage. On ticks, so that many servers are asked in one wakeup.
+pub const REACHABILITY: Backoff = Backoff::every(Duration::from_millis(500));
+
+/// The same when it has been away for minutes. A firewall that counts connections (`ufw limit`: six within 30 s) counts
+/// these too, and still lets us in.
+pub const REACHABILITY_LATE: Backoff = Backoff::every(Duration::from_secs(10));
+
+/// Between two logins at a jump host that is asked for the server behind it, when its session did not last, or it refused
+/// the login.
+pub const JUMP_LOGIN: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(60)).with_jitter(SPREAD);
+
+/// Between two questions to that jump host, by the number of those that it has not answered. One asks for all tunnels.
+pub const JUMP_QUESTION: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_secs(4));
+
+/// After logins that were to replace a session that still serves: no connection is cut meanwhile.
+pub const REPLACEMENT: Backoff =
+    Backoff::doubling(Duration::from_secs(5), Duration::from_secs(300)).with_jitter(SPREAD);
+
+/// While the path is in doubt nothing passes, so the next login follows the failed one soon. The governor paces them.
+pub const REPLACEMENT_IN_DOUBT: Backoff = Backoff::every(Duration::from_secs(1)).with_jitter(SPREAD);
+
+/// How often the better hosts are tried while the tunnel is up on a lesser one, by the number of returns that did not
+/// last. Only a whole login tells that a host works, and a failed one costs some of its patience with our address
+/// (PerSourcePenalties).
+pub const BETTER_HOST: Backoff =
+    Backoff::doubling(Duration::from_secs(60), Duration::from_secs(3600)).with_jitter(SPREAD);
+
+/// How often a busy remote port is asked for again on the living session: the request costs the server no login, and the
+/// old session that holds the port may end any moment. On ticks that all tunnels share, so that hundreds of them cost one
+/// wakeup.
+pub const REMOTE_PORT: Backoff = Backoff::every(Duration::from_secs(1));
+
+/// The same for a port that the server's policy forbids: most servers read their policy at login only.
+pub const REMOTE_PORT_DENIED: Backoff = Backoff::every(Duration::from_secs(60));
+
+/// After a look at the holder of a remote port that changed nothing: a shell on the server each time.
+pub const TAKEOVER_LOOK: Backoff = Backoff::doubling(Duration::from_secs(30), Duration::from_secs(480));
+
+/// While an earlier session of ours has yet to give the port up.
+pub const TAKEOVER_OURS: Backoff = Backoff::doubling(Duration::from_secs(2), Duration::from_secs(30));
+
+/// A port that was taken over and lost again: another client wants it, too.
+pub const TAKEOVER_CONTESTED: Backoff = Backoff::doubling(Duration::from_secs(60), Duration::from_secs(960));
+
+/// After a probe that a target refused, which reached no service: each one is a line in the server's log.
+pub const PROBE: Backoff = Backoff::doubling(Duration::from_secs(5), Duration::from_secs(60)).with_jitter(PROBE_JITTER);
+
+/// Between two touches of a port that another program or session holds. A dead session on the server lives for as long as
+/// its port is connected to more often than its own keepalive looks (ClientAliveInterval).
+pub const PROBE_STALE: Backoff =
+    Backoff::doubling(Duration::from_secs(30), Duration::from_secs(480)).with_jitter(PROBE_JITTER);
+
+/// More, not less: a target is asked at most as often as `poll` says.
+pub const PROBE_JITTER: Jitter = Jitter::More(0.1);
 
 /// Proven sessions that ended young are replaced at once so many times within [`QUICK_WITHIN`]: a link that flaps
 /// costs its users as little as it can, and a server sees no more than this from a tunnel beside the backoff.
@@ -52,9 +97,6 @@ pub const QUICK_REDIALS: usize = 5;
 
 /// See [`QUICK_REDIALS`].
 pub const QUICK_WITHIN: Duration = Duration::from_secs(60);
-
-/// Refused clients come back spread over at least this share of the wait, or they are refused together again.
-const POLITE_JITTER: f64 = 0.25;
 
 /// Whatever the config says: a server on this machine that refuses at once must not be dialled in a busy loop.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
@@ -65,11 +107,14 @@ const AUTOSSH_FAST_TRIES: u32 = 5;
 /// autossh: a start shorter than a tenth of POLL, and in any case shorter than this, counts as short-lived.
 const AUTOSSH_SHORTEST_LIFE: Duration = Duration::from_secs(10);
 
-/// min × factor^`waits`, at most max, less a random part of the share `jitter`: the result lies in
-/// `delay × (1 - jitter) ..= delay`. Less, not more, so that `max` is the longest wait; `draw` is in `0.0..1.0`.
+/// A tunnel's own `backoff`. Its jitter makes waits shorter, so that `max` is the longest.
+pub(super) const fn of(spec: &BackoffSpec) -> Backoff {
+    Backoff { first: spec.min, factor: spec.factor, longest: spec.max, jitter: Jitter::Less(spec.jitter) }
+}
+
+/// The next wait of a tunnel's own `backoff` after `waits` others. `draw` is in `0.0..1.0`.
 pub(super) fn exponential(spec: &BackoffSpec, waits: u32, draw: f64) -> Duration {
-    let delay = Backoff::of(spec).wait(waits);
-    times(delay, 1.0 - spec.jitter.clamp(0.0, 1.0) * draw).min(delay).max(SHORTEST_WAIT)
+    of(spec).drawn(waits, draw).max(SHORTEST_WAIT)
 }
 
 /// autossh 1.4g's delay before the start that has this `tries` value; in whole seconds, no jitter, at most POLL.
@@ -89,9 +134,14 @@ pub(super) fn autossh_min_up(poll: Duration) -> Duration {
     Duration::from_secs(poll.as_secs() / 10).max(AUTOSSH_SHORTEST_LIFE)
 }
 
-/// The wait that a refusing server is given after `refusals` others, plus a random part.
+/// The wait that a refusing server is given after `refusals` others. The random share is the schedule's, or the tunnel's
+/// where that is larger.
 pub(super) fn polite(asked: Backoff, refusals: u32, jitter: f64, draw: f64) -> Duration {
-    times(asked.wait(refusals), 1.0 + jitter.clamp(POLITE_JITTER, 1.0) * draw)
+    let share = match asked.jitter {
+        Jitter::More(least) | Jitter::Less(least) => jitter.max(least),
+        Jitter::None => jitter,
+    };
+    asked.with_jitter(Jitter::More(share)).drawn(refusals, draw)
 }
 
 /// No wait of this policy is longer, a refusing server's apart.
@@ -100,9 +150,4 @@ pub(super) fn longest(policy: &Policy) -> Duration {
         BackoffKind::Exponential => policy.backoff.max.max(SHORTEST_WAIT),
         BackoffKind::Autossh => policy.poll,
     }
-}
-
-/// A product that no `Duration` holds leaves the delay as it is: `Duration::mul_f64` would panic.
-fn times(delay: Duration, factor: f64) -> Duration {
-    Duration::try_from_secs_f64(delay.as_secs_f64() * factor).unwrap_or(delay)
 }

@@ -100,8 +100,7 @@ pub(super) fn judge(policy: &Policy, before: &Streak, end: &SessionEnd, draw: f6
     match cause {
         FailureClass::Planned => at_once(streak),
         FailureClass::Permanent => (Verdict::Block, streak),
-        FailureClass::Busy => refused(backoff::SERVER_BUSY, streak),
-        FailureClass::Penalty => refused(backoff::PENALTY, streak),
+        FailureClass::Asked(asked) => refused(asked, streak),
         FailureClass::Forward => after(streak, |streak| &mut streak.failed),
         FailureClass::Loss if policy.backoff.kind == BackoffKind::Autossh => after(streak, |streak| &mut streak.failed),
         FailureClass::Loss => match (end.unreached, end.lived) {
@@ -120,8 +119,14 @@ pub(super) fn judge(policy: &Policy, before: &Streak, end: &SessionEnd, draw: f6
     }
 }
 
+/// What a server asks for by a failure of this kind, if it asks for anything: a tunnel counts what it was told itself, the
+/// governor what any tunnel was told there.
+pub const fn asked_for(kind: FailureKind) -> Option<Backoff> {
+    if let FailureClass::Asked(asked) = FailureClass::of(kind) { Some(asked) } else { None }
+}
+
 /// What kinds of failure mean to a judge. One arm a kind, so that a new kind needs a decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum FailureClass {
     /// Wanted, so no failure.
     Planned,
@@ -129,10 +134,8 @@ enum FailureClass {
     Loss,
     /// The session is fine, a forward is not: a new session at once would meet the same.
     Forward,
-    /// The server had no room for a login.
-    Busy,
-    /// The server punishes our address.
-    Penalty,
+    /// The server had no room for a login, or punishes our address: it is left alone for so long.
+    Asked(Backoff),
     /// Trying again by itself cannot help.
     Permanent,
 }
@@ -155,8 +158,8 @@ impl FailureClass {
             | FailureKind::ProbeFailed
             | FailureKind::AgentUnavailable => Self::Loss,
             FailureKind::RemotePortBusy | FailureKind::ListenInUse => Self::Forward,
-            FailureKind::ServerBusy => Self::Busy,
-            FailureKind::Penalized => Self::Penalty,
+            FailureKind::ServerBusy => Self::Asked(backoff::SERVER_BUSY),
+            FailureKind::Penalized => Self::Asked(backoff::PENALTY),
             FailureKind::HostKeyUnknown
             | FailureKind::HostKeyChanged
             | FailureKind::HostKeyRevoked
@@ -193,7 +196,7 @@ fn count(policy: &Policy, before: &Streak, end: &SessionEnd, cause: FailureClass
         FailureClass::Planned => Streak { tries: if aged { 0 } else { row.tries }, ..row },
         // Nothing that is said of a server is said by its absence.
         FailureClass::Loss if end.unreached.is_some() => Streak { failures, tries, ..row },
-        FailureClass::Busy | FailureClass::Penalty => {
+        FailureClass::Asked(_) => {
             Streak { failures, refusals: row.refusals.saturating_add(1), absences: 0, tries, ..row }
         }
         FailureClass::Loss | FailureClass::Forward | FailureClass::Permanent => {

@@ -13,10 +13,6 @@ use super::judge::{SessionEnd, Streak, Verdict, judge};
 use super::state::{MachineState, Move, StartRecord, next};
 use super::{Effect, Input, Phase, Policy, SessionId, Want, backoff};
 
-/// How often a blocked tunnel tries by itself. A failed login costs 5 s of sshd's patience with our address, so this
-/// leaves room for dozens of blocked tunnels behind one address.
-pub const RECHECK: Duration = Duration::from_secs(300);
-
 /// A deadline further away than this is as good as none, and this much can be added to any clock.
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
@@ -309,7 +305,7 @@ impl Machine {
                 self.enter(MachineState::Backoff { until: later(now, wait), polite }, now)
             }
             Verdict::Block if retry_now || files_changed => self.start(now),
-            Verdict::Block => self.enter(MachineState::Blocked { recheck: later(now, RECHECK) }, now),
+            Verdict::Block => self.enter(MachineState::Blocked { recheck: later(now, backoff::RECHECK) }, now),
             Verdict::GiveUp(reason) => self.give_up(reason, now),
         }
     }

@@ -6,5 +6,6 @@ mod bench;
 mod judge;
 mod laws;
 mod model;
+mod schedules;
 mod sentences;
 mod table;

@@ -17,23 +17,12 @@ use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::forward::{ProbeFailure, ProbeFailureKind, ProbeResult};
 
 use super::state::ForwardState;
-
-/// After a refusal, which reached no service. It doubles: each one is a line in the server's log.
-const SOON: Duration = Duration::from_secs(5);
-const SOON_MOST: Duration = Duration::from_secs(60);
-
-/// Between two touches of a port that another session or program holds. A dead session on the server lives for as long
-/// as its port is connected to more often than its own keepalive looks (ClientAliveInterval); it doubles.
-const SELDOM: Duration = Duration::from_secs(30);
-const SELDOM_MOST: Duration = Duration::from_secs(480);
+use crate::lifecycle::{Backoff, PROBE, PROBE_JITTER, PROBE_STALE};
 
 /// A port that the server chose is changed for another one, which is proven at once, so many times in a row. sshd takes
 /// a port that is free on one of its addresses, whichever program holds it on the others; a server that does so again
 /// and again is no chance.
 const MAX_PORTS_AT_ONCE: u32 = 3;
-
-/// Share of a wait that is added at random, so that many tunnels do not probe together.
-const JITTER: f64 = 0.1;
 
 /// How often.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +38,7 @@ pub(super) struct Rhythm {
 impl Rhythm {
     fn after(&self, proofs: u32) -> Duration {
         let wait = if proofs <= 1 { self.first } else { self.every };
-        wait.mul_f64(JITTER.mul_add(self.random, 1.0))
+        PROBE_JITTER.applied(wait, self.random)
     }
 }
 
@@ -275,7 +264,7 @@ impl Probing {
                     next = AfterProbe::AskAgain;
                 }
                 self.verdict = ForwardVerdict::Down(failure(&reason));
-                let soon = self.missed(SOON, SOON_MOST);
+                let soon = self.missed(PROBE, rhythm);
                 // The target was connected to: not more often than asked for.
                 if reason.cause == ProbeFailureKind::WrongBanner { rhythm.after(2) } else { soon }
             }
@@ -285,11 +274,11 @@ impl Probing {
                     self.misses = 0;
                 }
                 self.verdict = ForwardVerdict::Stale(stale(words));
-                let seldom = self.missed(SELDOM, SELDOM_MOST);
+                let seldom = self.missed(PROBE_STALE, rhythm);
                 self.not_before = Some(now + seldom);
                 seldom
             }
-            ProbeResult::Nothing => SOON,
+            ProbeResult::Nothing => PROBE.drawn(0, rhythm.random),
         };
         if took_it {
             self.refusal = None;
@@ -315,7 +304,7 @@ impl Probing {
                 self.refusal = Some(UserRefusal { failure: failure(refusal), until, refused });
                 if event && asked == ProbeMethod::Target && !self.is_unknown() {
                     self.misses = 0;
-                    let soon = now + self.missed(SOON, SOON_MOST);
+                    let soon = now + self.missed(PROBE, rhythm);
                     self.target_rests_until = None;
                     self.due = (!self.running).then_some(soon);
                 }
@@ -381,9 +370,9 @@ impl Probing {
         rhythm.after(self.proofs)
     }
 
-    fn missed(&mut self, least: Duration, most: Duration) -> Duration {
-        let wait = least.saturating_mul(1 << self.misses.min(16)).min(most);
-        self.misses += 1;
+    fn missed(&mut self, backoff: Backoff, rhythm: Rhythm) -> Duration {
+        let wait = backoff.drawn(self.misses, rhythm.random);
+        self.misses = self.misses.saturating_add(1);
         wait
     }
 }

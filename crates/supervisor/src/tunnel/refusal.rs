@@ -10,13 +10,13 @@ use tunnel_engine::spec::{Bind, Listen};
 
 use super::takeover::POLICY_OF_PATHS;
 use crate::config::OnRemotePortBusy;
+use crate::lifecycle::{REMOTE_PORT, REMOTE_PORT_DENIED};
 
-/// How often a busy port is asked for again on the living session: the request costs the server no login, and the old
-/// session that holds the port may end any moment.
-pub(super) const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Of a busy port.
+pub(super) const ASK_AGAIN: Duration = REMOTE_PORT.first;
 
-/// The same for a port that the server's policy forbids: most servers read their policy at login only.
-pub(super) const ASK_AGAIN_DENIED: Duration = Duration::from_secs(60);
+/// Of a port that the server's policy forbids.
+pub(super) const ASK_AGAIN_DENIED: Duration = REMOTE_PORT_DENIED.first;
 
 /// Words with which servers say that it is their policy, not a busy port (OpenSSH: "Server has disabled port
 /// forwarding.", and of PermitListen "port forwarding refused").

@@ -99,7 +99,7 @@ impl TunnelSessions {
             leaving: Vec::new(),
             ports_held: 0,
             server,
-            hosts: HostRecords::default(),
+            hosts: HostRecords::with_draw(fastrand::Rng::with_seed(seed).f64()),
             sequence: None,
             last_up: None,
             logins: Vec::new(),

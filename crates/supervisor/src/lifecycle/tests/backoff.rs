@@ -76,5 +76,5 @@ fn a_schedule_never_exceeds_its_longest_wait() {
     let backoff = Backoff::doubling(secs(5), secs(60));
     let waits: Vec<u64> = [0, 1, 2, 3, 4, u32::MAX].map(|before| backoff.wait(before).as_secs()).to_vec();
     assert_eq!(waits, [5, 10, 20, 40, 60, 60]);
-    assert_eq!(Backoff { first: Duration::MAX, factor: f64::INFINITY, longest: secs(1) }.wait(3), secs(1));
+    assert_eq!(Backoff { first: Duration::MAX, factor: f64::INFINITY, ..Backoff::every(secs(1)) }.wait(3), secs(1));
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tunnel_engine::failure::FailureKind;
 
-use crate::lifecycle::{PENALTY, SERVER_BUSY};
+use crate::lifecycle::asked_for;
 
 /// Logins under way at one server. sshd begins to refuse at ten (MaxStartups), which others need too.
 pub(super) const MAX_HANDSHAKES: usize = 4;
@@ -134,12 +134,7 @@ impl Pacing {
     /// What a start to `server` taught us.
     pub(super) fn learn(&mut self, server: &str, outcome: Result<(), FailureKind>, now: Instant) {
         let Some(server) = self.servers.get_mut(server) else { return };
-        let wait = match outcome {
-            Err(FailureKind::ServerBusy) => Some(SERVER_BUSY),
-            Err(FailureKind::Penalized) => Some(PENALTY),
-            Ok(()) | Err(_) => None,
-        };
-        match wait {
+        match outcome.err().and_then(asked_for) {
             // Starts that were under way together are refused together: that is one refusal.
             Some(_) if server.held_until.is_some_and(|until| now < until) => {}
             Some(asked) => {

@@ -3,7 +3,6 @@
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tunnel_engine::clock;
@@ -12,10 +11,7 @@ use tunnel_engine::failure::{Failure, Unreached};
 use tunnel_engine::spec::{Destination, Route, SessionSpec};
 
 use super::{EARLY_INTERVAL, Endpoint, ReachabilityShared, first_hop, probe_endpoint};
-use crate::lifecycle::Backoff;
-
-/// Between two logins at a jump host whose session did not last, or that refused the login.
-const LOGIN_AGAIN: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(60));
+use crate::lifecycle::{Backoff, JUMP_LOGIN, JUMP_QUESTION};
 
 /// Questions that the jump host has not answered yet. Where packets to the server are lost, its kernel goes on with each
 /// for two minutes, and all of them may be answered together: each that is not used is one more connection that the
@@ -71,7 +67,7 @@ pub(super) async fn watch(shared: &ReachabilityShared, endpoint: &Endpoint, behi
             Err(failure) => tracing::debug!(%failure, "cannot ask a jump host for the server behind it"),
         }
         shared.interval(endpoint, clock::now())?;
-        let again = clock::now() + LOGIN_AGAIN.wait(logins);
+        let again = clock::now() + JUMP_LOGIN.drawn(logins, fastrand::f64());
         logins += 1;
         tokio::time::sleep_until(again.into()).await;
     }
@@ -110,8 +106,9 @@ async fn ask(
                 let interval = shared.interval(endpoint, now)?.max(EARLY_INTERVAL);
                 unanswered.push(host.connect(target));
                 // A server that does not even refuse is asked less often: see MAX_UNANSWERED.
-                let doublings = u32::try_from(unanswered.len()).unwrap_or(u32::MAX).saturating_sub(1);
-                next = now + interval.saturating_mul(1 << doublings.min(8));
+                let before = u32::try_from(unanswered.len()).unwrap_or(u32::MAX).saturating_sub(1);
+                let backoff = Backoff { first: interval, longest: interval.saturating_mul(8), ..JUMP_QUESTION };
+                next = now + backoff.wait(before);
             }
         }
     }

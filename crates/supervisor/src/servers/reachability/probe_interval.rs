@@ -4,14 +4,16 @@ use std::time::{Duration, Instant};
 
 use tunnel_engine::clock;
 
+use crate::lifecycle::{REACHABILITY, REACHABILITY_LATE};
+
 /// At the start of an outage: a server that is back is found within this.
-pub const EARLY_INTERVAL: Duration = Duration::from_millis(500);
+pub const EARLY_INTERVAL: Duration = REACHABILITY.first;
 
 /// Restarts, and most faults of a network, are over by then.
 pub const EARLY_FOR: Duration = Duration::from_secs(300);
 
-/// Later on. A firewall that counts connections (`ufw limit`: six within 30 s) counts these too, and still lets us in.
-pub const LATE_INTERVAL: Duration = Duration::from_secs(10);
+/// Later on.
+pub const LATE_INTERVAL: Duration = REACHABILITY_LATE.first;
 
 /// The time to the next probe, when the server has been away for so long.
 pub fn probe_interval(away: Duration, at_most_every: Duration) -> Duration {

@@ -83,6 +83,13 @@ impl Core {
         self.report.cause = Some(Cause::of(&failure, forward));
         let named = self.spec.servers().any(|spec| spec.destination == self.sessions.server);
         self.reachability.note(&failure, &self.sessions.server, named, now.awake, &mut self.effects);
+        self.log_failure(&failure, forward);
+        self.report.last_failure = Some(FailureView { failure, at: now.wall, outdated: None });
+    }
+
+    /// Decides nothing but whether the line was written lately.
+    fn log_failure(&mut self, failure: &Failure, forward: Option<&str>) {
+        let now = self.now;
         let report = &mut self.report;
         let same = report.failures_logged.admit((failure.kind(), failure.message()), now.awake);
         let say =
@@ -105,7 +112,6 @@ impl Core {
                 tracing::debug!(tunnel, forward, %kind, %server, attempt, retry_in, %phase, hint, "{tunnel}: {failure}")
             }
         }
-        self.report.last_failure = Some(FailureView { failure, at: now.wall, outdated: None });
     }
 
     /// Each start that succeeds, while there are few: a server may log us in and throw us out again and again.

@@ -3,6 +3,8 @@
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
+const SOON: Duration = PROBE.first;
+const SELDOM: Duration = PROBE_STALE.first;
 const RHYTHM: Rhythm = Rhythm { first: Duration::from_secs(60), every: Duration::from_secs(600), random: 0.0 };
 
 fn reason(cause: ProbeFailureKind) -> ProbeResult {

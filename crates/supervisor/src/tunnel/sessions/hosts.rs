@@ -5,16 +5,7 @@ use std::time::{Duration, Instant};
 use tunnel_engine::failure::{FailureKind, Unreached};
 use tunnel_engine::spec::Destination;
 
-use crate::lifecycle::Backoff;
-
-/// How often the better hosts are tried while the tunnel is up on a lesser one. Only a whole login tells that a host
-/// works, and a failed one costs some of its patience with our address (PerSourcePenalties).
-pub(super) const RETURN_EVERY: Duration = Duration::from_secs(60);
-
-/// The longest wait between two such tries: each return that did not last doubles it.
-pub(super) const RETURN_LATEST: Duration = Duration::from_secs(3600);
-
-const RETURN: Backoff = Backoff::doubling(RETURN_EVERY, RETURN_LATEST);
+use crate::lifecycle::BETTER_HOST;
 
 /// A return that held this long was a good one.
 pub(super) const LASTED: Duration = Duration::from_secs(600);
@@ -36,9 +27,16 @@ pub(in crate::tunnel) struct HostRecords {
     returned: Option<Instant>,
     /// Returns in a row that did not last.
     vain: u32,
+    /// This tunnel's share of what is random in a wait.
+    draw: f64,
 }
 
 impl HostRecords {
+    /// `draw`, in `0.0..1.0`, sets the tunnel apart from others that go to the same hosts.
+    pub(super) fn with_draw(draw: f64) -> Self {
+        Self { draw, ..Self::default() }
+    }
+
     /// A login there failed.
     pub(super) fn failed(&mut self, host: &Destination, now: Instant) {
         self.worked(host);
@@ -100,7 +98,7 @@ impl HostRecords {
     }
 
     fn wait(&self) -> Duration {
-        RETURN.wait(self.vain)
+        BETTER_HOST.drawn(self.vain, self.draw)
     }
 }
 
@@ -150,6 +148,9 @@ mod tests {
     use tunnel_engine::clock;
 
     use super::*;
+
+    const RETURN_EVERY: Duration = BETTER_HOST.first;
+    const RETURN_LATEST: Duration = BETTER_HOST.longest;
 
     fn host(name: &str) -> Destination {
         Destination { user: "me".to_owned(), host: name.to_owned(), port: 22 }

@@ -2,17 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::lifecycle::{Backoff, RECHECK};
+use crate::lifecycle::{RECHECK, REPLACEMENT, REPLACEMENT_IN_DOUBT};
 
 /// The share of `session_lifetime` that is drawn at random, so that tunnels that came up together are not replaced
 /// together. Less, not more: the lifetime is a promise.
 const LIFETIME_JITTER: f64 = 0.1;
-
-/// While the path is in doubt nothing passes, so the next login follows the failed one soon. The governor paces them.
-const RETRY_IN_DOUBT: Duration = Duration::from_secs(1);
-
-/// The waits after logins that were to replace a session that still serves: no connection is cut meanwhile.
-const RETRY: Backoff = Backoff::doubling(Duration::from_secs(5), Duration::from_secs(300));
 
 /// ReplaceReason a session is to be replaced although it lives. The first that holds is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,9 +82,9 @@ impl Facts {
 pub(super) fn retry_delay(reason: ReplaceReason, failures: u32, permanent: bool) -> Duration {
     match (reason, permanent) {
         (_, true) => RECHECK,
-        (ReplaceReason::Doubt, false) => RETRY_IN_DOUBT,
+        (ReplaceReason::Doubt, false) => REPLACEMENT_IN_DOUBT.first,
         (ReplaceReason::Config | ReplaceReason::Lifetime | ReplaceReason::Better, false) => {
-            RETRY.wait(failures.saturating_sub(1))
+            REPLACEMENT.wait(failures.saturating_sub(1))
         }
     }
 }
@@ -106,6 +100,9 @@ mod tests {
     use tunnel_engine::clock;
 
     use super::*;
+
+    const RETRY: crate::lifecycle::Backoff = REPLACEMENT;
+    const RETRY_IN_DOUBT: Duration = REPLACEMENT_IN_DOUBT.first;
 
     const SECOND: Duration = Duration::from_secs(1);
 

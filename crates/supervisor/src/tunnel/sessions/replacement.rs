@@ -7,7 +7,7 @@ use super::login::PendingLogin;
 use super::replace_reason::{Facts, ReplaceReason, retry_delay};
 use super::{HostSequence, TunnelSessions};
 use crate::config::TunnelSpec;
-use crate::lifecycle::{Machine, SessionId};
+use crate::lifecycle::{Machine, REPLACEMENT, SessionId};
 
 /// How long the connections of a session that was replaced for another reason than its age may go on. Long enough for
 /// any transfer that a user waits for; a connection that never ends must not keep a login on the server for ever.
@@ -131,7 +131,7 @@ impl TunnelSessions {
         (spec, now): (&TunnelSpec, Instant),
         effects: &mut Effects,
     ) {
-        let wait = ReplacementStep::Waiting(now + retry_delay(reason, failures, false));
+        let wait = ReplacementStep::Waiting(now + self.spread(retry_delay(reason, failures, false)));
         let scheduled = self.main.is_none() && machine.is_scheduled();
         let login = self.log_in(machine.next_session_id(), hosts, scheduled, spec, effects);
         let step = login.map_or(wait, ReplacementStep::LoggingIn);
@@ -149,8 +149,13 @@ impl TunnelSessions {
         if reason == ReplaceReason::Better {
             return self.hosts.still_lesser(now);
         }
-        let step = ReplacementStep::Waiting(now + retry_delay(reason, failures, permanent));
+        let step = ReplacementStep::Waiting(now + self.spread(retry_delay(reason, failures, permanent)));
         self.replacement = Some(Replacement { reason, failures, step });
+    }
+
+    /// A wait with its random share.
+    fn spread(&mut self, wait: Duration) -> Duration {
+        REPLACEMENT.jitter.applied(wait, self.random.f64())
     }
 
     /// The config names another server or other keys: what lives serves on until a session as configured is there.

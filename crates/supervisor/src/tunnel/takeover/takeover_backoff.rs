@@ -2,19 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::lifecycle::{TAKEOVER_CONTESTED, TAKEOVER_LOOK, TAKEOVER_OURS};
+
 /// Two takeovers within this time: another client wants the port, too.
 const CONTESTED: Duration = Duration::from_secs(60);
-
-/// The pause after that; it doubles.
-const COOLDOWN: Duration = Duration::from_secs(60);
-const MAX_COOLDOWN: Duration = Duration::from_secs(960);
-
-/// The pause after a look that changed nothing: a shell on the server each time. It doubles.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
-const LOOK_AGAIN_MOST: Duration = Duration::from_secs(480);
-
-/// The first pause while an earlier session of ours has yet to give the port up; it doubles, too.
-const OURS_AGAIN: Duration = Duration::from_secs(2);
 
 /// One port.
 #[derive(Debug, Default)]
@@ -49,7 +40,7 @@ impl TakeoverBackoff {
             self.not_before = None;
             return None;
         }
-        let cooldown = COOLDOWN.saturating_mul(1 << self.cooldowns.min(16)).min(MAX_COOLDOWN);
+        let cooldown = TAKEOVER_CONTESTED.wait(self.cooldowns);
         self.cooldowns += 1;
         self.cooldown_until = Some(now + cooldown);
         self.not_before = self.cooldown_until;
@@ -75,13 +66,13 @@ impl TakeoverBackoff {
 
     /// A living session of ours has the port, and is about to give it up or to fall silent.
     pub(in crate::tunnel) fn ours(&mut self, now: Instant) {
-        self.not_before = Some(now + OURS_AGAIN.saturating_mul(1 << self.looks.min(16)).min(LOOK_AGAIN));
+        self.not_before = Some(now + TAKEOVER_OURS.wait(self.looks));
         self.looks += 1;
     }
 
     /// The attempt changed nothing.
     pub(in crate::tunnel) fn failed(&mut self, now: Instant) {
-        self.not_before = Some(now + LOOK_AGAIN.saturating_mul(1 << self.looks.min(16)).min(LOOK_AGAIN_MOST));
+        self.not_before = Some(now + TAKEOVER_LOOK.wait(self.looks));
         self.looks += 1;
     }
 }
@@ -91,6 +82,9 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const COOLDOWN: Duration = TAKEOVER_CONTESTED.first;
+    const LOOK_AGAIN: Duration = TAKEOVER_LOOK.first;
+    const OURS_AGAIN: Duration = TAKEOVER_OURS.first;
 
     #[test]
     fn a_port_is_taken_at_once_and_again_after_a_while() {

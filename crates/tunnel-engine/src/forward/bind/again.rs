@@ -9,12 +9,13 @@ use nix::errno::Errno;
 use socket2::{SockAddr, Socket};
 
 use super::{BindOptions, Bound, SocketStore, addresses, tcp};
+use crate::backoff::LISTENER;
 use crate::clock;
 use crate::failure::Failure;
 use crate::spec::Listen;
 
 /// How often: the holder may have gone, the address may have come up.
-pub(in crate::forward) const TRY_EVERY: Duration = Duration::from_secs(1);
+pub(in crate::forward) const TRY_EVERY: Duration = LISTENER.first;
 
 /// After so long a failure that stays the same is given back all the same, to be counted and told.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 
 use super::DeviceState;
 use super::open::{AsyncDevice, OpenDevice};
+use crate::backoff::{DEVICE, DEVICE_DENIED};
 use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::forward::bind::{SocketStore, next_try};
@@ -18,10 +19,6 @@ use crate::spec::{DeviceMode, DeviceUnit};
 
 /// The longest packet that a device can have.
 const MAX_PACKET: usize = 64 * 1024;
-/// When a server whose device was busy, or that has closed it, is asked again on the living session.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// The same where its policy forbids it, which most servers read at login only.
-const ASK_AGAIN_FORBIDDEN: Duration = Duration::from_secs(60);
 
 /// The devices of a forward.
 #[derive(Debug, Clone)]
@@ -108,7 +105,7 @@ impl<O: DeviceOpener> DeviceTask<O> {
                 Ok(channel) => channel,
                 // The tunnel hears of it, too, and has another session then, or none.
                 Err(DeviceError::SessionEnded) => {
-                    self.pause_with(&session, ASK_AGAIN).await;
+                    self.pause_with(&session, DEVICE.first).await;
                     continue;
                 }
                 Err(error) => {
@@ -116,7 +113,7 @@ impl<O: DeviceOpener> DeviceTask<O> {
                     let failure = error.failure(self.wish.mode, remote);
                     let forbidden = failure.kind() == FailureKind::RemoteForwardDenied;
                     self.set_state(DeviceState::Refused { name: name(), failure });
-                    self.pause_with(&session, if forbidden { ASK_AGAIN_FORBIDDEN } else { ASK_AGAIN }).await;
+                    self.pause_with(&session, if forbidden { DEVICE_DENIED.first } else { DEVICE.first }).await;
                     continue;
                 }
             };
@@ -138,11 +135,11 @@ impl<O: DeviceOpener> DeviceTask<O> {
                 ServeEnd::Session => channel.close().await,
                 // By the server, or with the session, of which the tunnel hears, too.
                 ServeEnd::Channel => {
-                    if !self.pause_with(&session, ASK_AGAIN).await {
+                    if !self.pause_with(&session, DEVICE.first).await {
                         let failure = Failure::new(FailureKind::ClosedByServer, "the server closed its tunnel device");
                         let failure = failure.with_hint("look whether the device was removed there");
                         self.set_state(DeviceState::Refused { name: name(), failure });
-                        self.pause_with(&session, ASK_AGAIN).await;
+                        self.pause_with(&session, DEVICE.first).await;
                     }
                 }
             }

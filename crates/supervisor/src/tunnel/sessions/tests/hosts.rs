@@ -6,11 +6,12 @@ use tunnel_engine::failure::FailureKind;
 
 use super::SECOND;
 use crate::config::TunnelSpec;
-use crate::lifecycle::Phase;
+use crate::lifecycle::{BETTER_HOST, Phase};
 use crate::plan::Step;
 use crate::tunnel::Order;
-use crate::tunnel::sessions::hosts::RETURN_EVERY;
 use crate::tunnel::test_support::{TestTunnel, echoes, server, session_spec, tunnel_spec};
+
+const RETURN_EVERY: std::time::Duration = BETTER_HOST.first;
 
 /// Two servers, `a` and `b`, in this order of preference.
 fn two_hosts(forwards: &[&str]) -> (Server, Server, MemoryNet, TunnelSpec) {
