@@ -171,17 +171,21 @@ impl TunnelDriver {
         if pause > Duration::ZERO {
             self.handle(TunnelEvent::DidNotRun(pause));
         }
-        self.following.push_back(event);
-        while let Some(event) = self.following.pop_front() {
-            self.handle(event);
-        }
+        self.handle(event);
+        self.handle_following();
         if self.core.poll_timeout().is_some_and(|at| at <= clock::now()) {
             self.handle(TunnelEvent::Due(self.observed()));
+            self.handle_following();
         }
+        self.publish();
+    }
+
+    fn handle_following(&mut self) {
         while let Some(event) = self.following.pop_front() {
             self.handle(event);
         }
-        self.publish();
+        // Hundreds of idle tunnels keep no room for what followed from their start.
+        self.following = VecDeque::new();
     }
 
     /// The one place that reads the clock for the core: once an event.

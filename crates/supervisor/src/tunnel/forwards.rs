@@ -113,6 +113,8 @@ impl TunnelForwards {
             ForwardKind::Remote => remotes.next(),
             ForwardKind::TunnelDevice => devices.next(),
         };
-        spec.forwards.iter().map(|forward| forward.kind).filter_map(next).collect()
+        let mut views = Vec::with_capacity(spec.forwards.len());
+        views.extend(spec.forwards.iter().map(|forward| forward.kind).filter_map(next));
+        views
     }
 }

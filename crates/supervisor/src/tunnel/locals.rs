@@ -84,6 +84,7 @@ pub(super) fn should_listen(want: Want, phase: Phase) -> bool {
 impl Locals {
     pub(super) fn add(&mut self, id: ForwardId, forward: Forward) {
         let (listener, probing) = (LocalListener::Closed, Probing::new());
+        self.entries.reserve_exact(1);
         self.entries.push(Local { id, forward, listener, told: None, refusing: false, probing });
     }
 

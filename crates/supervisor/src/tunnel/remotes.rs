@@ -49,6 +49,7 @@ struct Remote {
 
 impl Remotes {
     pub(super) fn add(&mut self, id: ForwardId, forward: Forward) {
+        self.entries.reserve_exact(1);
         self.entries.push(Remote {
             id,
             forward,

@@ -53,6 +53,8 @@ impl TunnelDriver {
         match effect {
             ForwardEffect::AddForward(id) => {
                 let stats = Arc::new(ForwardStats::with_notify(self.traffic.clone()));
+                // Hundreds of tunnels with one forward each have no room for three more.
+                self.forwards.reserve_exact(1);
                 self.forwards.push(RunningForward { id, stats, listener: None, before: None, device: None, job: None });
             }
             ForwardEffect::RemoveForward(id) => self.remove_forward(id),

@@ -68,6 +68,7 @@ impl TunnelDriver {
         if arrived != id {
             return;
         }
+        self.sessions.reserve_exact(1);
         self.sessions.push(OpenSession {
             id,
             routes: RemoteForwards::spawn(incoming),
