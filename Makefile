@@ -56,6 +56,11 @@ test: setup ## all tests, real sshd and dropbear included
 	$(CARGO) build --workspace --locked
 	$(CARGO) test --workspace --locked
 
+.PHONY: test-algorithms
+test-algorithms: setup ## every algorithm with every server, 64 MiB each way in each (half an hour); make test does the same with less
+	$(CARGO) build --workspace --locked
+	TUNNELD_TEST_ALGORITHMS=full $(CARGO) test --locked -p tunneld-tests --test interop algorithms:: -- --nocapture
+
 test-systemd: ## the unit files under a real systemd, booted in namespaces (root; a minute)
 	$(CARGO) build --workspace --locked
 	./tests/systemd/run

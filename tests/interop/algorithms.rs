@@ -1,15 +1,24 @@
-//! Every algorithm that a list may name, with servers that have it: bytes pass both ways while keys are renewed.
+//! Every algorithm that a list may name, with each server that has it: bytes pass both ways while keys are renewed.
+//!
+//! `make test-algorithms` does the same with [`FULL`] bytes each way, and prints what each took.
+
+mod directions;
+mod openssh;
+mod others;
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
 
 use support::daemon::Server;
-use support::net::{Service, Target, free_port};
+use support::net::{Service, Target, connect, free_port};
 use support::traffic::echo_intact;
-use support::{Daemon, Dropbear, Sshd, keys, tunnel_toml};
-
-/// Each tunnel carries as much both ways, and renews its keys whenever so much has passed.
-const BYTES: usize = 3 << 19;
-const RENEWAL: &str = "rekey_limit = \"512K\"";
+use support::{Daemon, eventually, tunnel_toml};
+use tunnel_engine::examine::AlgorithmOffer;
+use tunnel_engine::fuzzing::kex_offer;
 
 const KEX: &[&str] = &[
+    "mlkem768x25519-sha256",
+    "sntrup761x25519-sha512",
     "sntrup761x25519-sha512@openssh.com",
     "curve25519-sha256",
     "curve25519-sha256@libssh.org",
@@ -17,8 +26,10 @@ const KEX: &[&str] = &[
     "ecdh-sha2-nistp384",
     "ecdh-sha2-nistp521",
     "diffie-hellman-group-exchange-sha256",
-    "diffie-hellman-group16-sha512",
     "diffie-hellman-group14-sha256",
+    "diffie-hellman-group15-sha512",
+    "diffie-hellman-group16-sha512",
+    "diffie-hellman-group17-sha512",
     "diffie-hellman-group18-sha512",
     "diffie-hellman-group-exchange-sha1",
     "diffie-hellman-group14-sha1",
@@ -34,122 +45,138 @@ const MACS: &[&str] = &[
     "hmac-sha1-etm@openssh.com",
     "hmac-sha1",
 ];
+const HOST_KEYS: &[&str] = &[
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+    "ssh-rsa",
+];
 
-/// One tunnel for each of these lines of config.
-fn all_carry(server: &dyn Server, each: &[String]) -> Daemon {
-    let echo = Target::start(Service::Echo);
-    let ports: Vec<u16> = each.iter().map(|_| free_port()).collect();
-    let tunnels = each.iter().zip(&ports).enumerate().map(|(number, (lines, port))| {
-        let lines = format!("local_forward = [\"{port}:127.0.0.1:{}\"]\n{RENEWAL}\n{lines}", echo.port);
-        tunnel_toml(&format!("t{number}"), server, &lines)
-    });
-    let daemon = Daemon::start(&tunnels.collect::<Vec<_>>().join("\n"));
-    for (number, port) in ports.into_iter().enumerate() {
-        daemon.wait_ready(&format!("t{number}"));
-        echo_intact(port, 2, BYTES / 2);
-        let tunnel = daemon.tunnel(&format!("t{number}")).expect("a status");
-        assert_eq!(tunnel["starts"], 1, "{}: {}", each[number], daemon.log());
+/// With this variable each tunnel carries [`FULL`].
+const FULL_SIZE: &str = "TUNNELD_TEST_ALGORITHMS";
+
+/// Bytes each way, and after how many keys are renewed: twice at least.
+struct Size {
+    bytes: usize,
+    renewal: &'static str,
+    /// Of a compressed session, which counts what passes compressed.
+    compressed: &'static str,
+    /// The same of a server that can be told.
+    of_server: &'static str,
+}
+const SHORT: Size = Size { bytes: 2 << 20, renewal: "640K", compressed: "24K", of_server: "900K" };
+const FULL: Size = Size { bytes: 64 << 20, renewal: "20M", compressed: "512K", of_server: "28M" };
+const RENEWALS: usize = 2;
+
+/// So many connections at once.
+const FLOWS: usize = 2;
+
+fn size() -> Size {
+    if std::env::var_os(FULL_SIZE).is_some() { FULL } else { SHORT }
+}
+
+/// A tunnel with lines of config, and what `status` has to say of its session.
+struct Cell {
+    lines: String,
+    agreed: Vec<(&'static str, String)>,
+    /// Of its key exchange.
+    post_quantum: Option<bool>,
+}
+
+impl Cell {
+    fn kex(name: &str) -> Self {
+        let post_quantum = Some(name.starts_with("sntrup") || name.starts_with("mlkem"));
+        Self { lines: format!("kex_algorithms = \"{name}\""), agreed: vec![("kex", name.to_owned())], post_quantum }
     }
-    daemon
-}
 
-fn agreed(daemon: &Daemon, number: usize, what: &str) -> String {
-    let tunnel = daemon.tunnel(&format!("t{number}")).expect("a status");
-    tunnel["session"][what].as_str().expect("a session").to_owned()
-}
-
-fn sshd(lines: &str) -> Sshd {
-    Sshd::with_config(&format!("LogLevel DEBUG1\nMaxStartups 100\nRekeyLimit 768K\n{lines}"))
-}
-
-/// Each session of `count` has renewed its keys twice, by sshd's log.
-fn renewed(sshd: &Sshd, count: usize) {
-    let log = sshd.log();
-    let renewals = log.lines().filter(|line| line.contains("SSH2_MSG_KEXINIT received") && !line.contains("[preauth]"));
-    assert!(renewals.count() >= 2 * count);
-}
-
-#[test]
-fn openssh_and_every_key_exchange_method() {
-    let sshd = sshd(&format!("KexAlgorithms {}", KEX.join(",")));
-    let each: Vec<String> = KEX.iter().map(|kex| format!("kex_algorithms = \"{kex}\"")).collect();
-    let daemon = all_carry(&sshd, &each);
-    for (number, kex) in KEX.iter().enumerate() {
-        assert_eq!(agreed(&daemon, number, "kex"), *kex);
-        let tunnel = daemon.tunnel(&format!("t{number}")).expect("a status");
-        assert_eq!(tunnel["session"]["post_quantum"], kex.starts_with("sntrup"), "{kex}");
-    }
-    renewed(&sshd, KEX.len());
-}
-
-/// Without a list, too, the exchange with a server of these years is post-quantum.
-#[test]
-fn openssh_9_gets_a_post_quantum_exchange_unasked() {
-    let sshd = Sshd::start();
-    let daemon = Daemon::start(&tunnel_toml("t0", &sshd, &support::daemon::any_forward(&sshd)));
-    let tunnel = daemon.wait_ready("t0");
-    assert_eq!(tunnel["session"]["post_quantum"], true, "{tunnel}");
-}
-
-#[test]
-fn openssh_and_every_cipher_with_every_mac() {
-    let all = [AEADS, CIPHERS].concat();
-    let sshd = sshd(&format!("Ciphers {}\nMACs {}", all.join(","), MACS.join(",")));
-    let with_mac = CIPHERS.iter().flat_map(|cipher| MACS.iter().map(move |mac| (*cipher, Some(*mac))));
-    let pairs: Vec<(&str, Option<&str>)> = AEADS.iter().map(|cipher| (*cipher, None)).chain(with_mac).collect();
-    let lines = |(cipher, mac): &(&str, Option<&str>)| {
-        let mac = mac.map(|mac| format!("macs = \"{mac}\"")).unwrap_or_default();
-        format!("ciphers = \"{cipher}\"\n{mac}")
-    };
-    let daemon = all_carry(&sshd, &pairs.iter().map(lines).collect::<Vec<_>>());
-    for (number, (cipher, _)) in pairs.iter().enumerate() {
-        assert_eq!(agreed(&daemon, number, "cipher"), *cipher);
-    }
-    renewed(&sshd, pairs.len());
-}
-
-#[test]
-fn openssh_and_compression_with_each_kind_of_cipher() {
-    let ciphers = ["aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes128-ctr", "aes128-cbc"];
-    let sshd = sshd(&format!("Ciphers {}", ciphers.join(",")));
-    let each: Vec<String> =
-        ciphers.iter().map(|cipher| format!("ciphers = \"{cipher}\"\ncompression = true")).collect();
-    all_carry(&sshd, &each);
-}
-
-#[test]
-fn openssh_and_every_host_key_algorithm() {
-    for (kind, options, algorithms) in [
-        ("ecdsa", &["-t", "ecdsa", "-b", "256"][..], &["ecdsa-sha2-nistp256"][..]),
-        ("ecdsa", &["-t", "ecdsa", "-b", "384"], &["ecdsa-sha2-nistp384"]),
-        ("ecdsa", &["-t", "ecdsa", "-b", "521"], &["ecdsa-sha2-nistp521"]),
-        ("rsa", &["-t", "rsa", "-b", "2048"], &["rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"]),
-    ] {
-        let mut sshd = sshd("HostKeyAlgorithms +ssh-rsa");
-        sshd.crash();
-        for name in ["host_key", "host_key.pub"] {
-            std::fs::remove_file(sshd.dir().join(name)).expect("the host key");
+    fn cipher(name: &str, mac: Option<&str>) -> Self {
+        let mac = mac.map(|mac| format!("\nmacs = \"{mac}\"")).unwrap_or_default();
+        Self {
+            lines: format!("ciphers = \"{name}\"{mac}"),
+            agreed: vec![("cipher", name.to_owned())],
+            post_quantum: None,
         }
-        let host_key = keys::generate(sshd.dir(), "host_key", options);
-        let line = format!("[127.0.0.1]:{} {}\n", sshd.port, keys::public(&host_key));
-        std::fs::write(&sshd.known_hosts, line).expect("known_hosts");
-        sshd.launch();
-        let each: Vec<String> =
-            algorithms.iter().map(|algorithm| format!("host_key_algorithms = \"{algorithm}\"")).collect();
-        let daemon = all_carry(&sshd, &each);
-        assert!(agreed(&daemon, 0, "host_key").contains(kind));
-        renewed(&sshd, algorithms.len());
+    }
+
+    fn host_key(name: &str) -> Self {
+        // RSA keys sign in several ways, and `status` tells of the key.
+        let kind = if name.starts_with("rsa") { "ssh-rsa" } else { name };
+        let agreed = vec![("host_key", kind.to_owned())];
+        Self { lines: format!("host_key_algorithms = \"{name}\""), agreed, post_quantum: None }
+    }
+
+    fn compressed(mut self) -> Self {
+        self.lines.push_str("\ncompression = true");
+        self
     }
 }
 
-#[test]
-fn dropbear_and_what_it_has() {
-    let kex = ["curve25519-sha256", "ecdh-sha2-nistp521", "diffie-hellman-group14-sha256"];
-    let ciphers = ["chacha20-poly1305@openssh.com", "aes128-ctr", "aes256-ctr"];
-    let macs = ["hmac-sha2-256", "hmac-sha1"];
-    let kex = kex.iter().map(|name| format!("kex_algorithms = \"{name}\""));
-    let pairs = ciphers.iter().flat_map(|cipher| {
-        macs.iter().map(move |mac| format!("ciphers = \"{cipher}\"\nmacs = \"{mac}\"\ncompression = true"))
+/// One tunnel for each of them, which carries bytes both ways on one session and renews its keys.
+#[track_caller]
+fn all_carry(what: &str, server: &dyn Server, cells: &[Cell]) {
+    let Size { bytes, renewal, compressed, .. } = size();
+    let echo = Target::start(Service::Echo);
+    let ports: Vec<u16> = cells.iter().map(|_| free_port()).collect();
+    let tunnels = cells.iter().zip(&ports).enumerate().map(|(number, (cell, port))| {
+        let renewal = if cell.lines.contains("compression = true") { compressed } else { renewal };
+        let lines = format!("local_forward = [\"{port}:127.0.0.1:{}\"]\nrekey_limit = \"{renewal}\"", echo.port);
+        let patient = "connect_timeout = \"60s\"\nenabled = false";
+        tunnel_toml(&format!("t{number}"), server, &format!("{lines}\n{patient}\n{}", cell.lines))
     });
-    all_carry(&Dropbear::start(), &kex.chain(pairs).collect::<Vec<_>>());
+    // One line for each exchange.
+    let log = "[log]\nlevel = \"warn,tunnel_engine::session=debug\"\n";
+    let daemon = Daemon::start(&format!("{log}{}", tunnels.collect::<Vec<_>>().join("\n")));
+    let exchanges = || daemon.log().matches(": new keys").count();
+    for (number, (cell, port)) in cells.iter().zip(ports).enumerate() {
+        let (name, label) = (format!("t{number}"), cell.lines.replace('\n', ", "));
+        // One after the other: some servers have one thread, and some methods take seconds there.
+        assert!(daemon.cli(&["start", &name]).status.success(), "{}", daemon.log());
+        daemon.wait_ready(&name);
+        let (before, began) = (exchanges(), Instant::now());
+        echo_intact(port, FLOWS, bytes / FLOWS);
+        let took = began.elapsed();
+        // The log may be behind.
+        let renewed = eventually("keys are renewed", || Some(exchanges() - before).filter(|count| *count >= RENEWALS));
+        eprintln!("{what}: {label}: {} MiB each way in {took:.1?}, {renewed} new keys", bytes >> 20);
+        let tunnel = daemon.tunnel(&name).expect("a status");
+        assert_eq!(tunnel["starts"], 1, "{what}: {label}: {}", daemon.log());
+        for (key, wanted) in &cell.agreed {
+            let agreed = tunnel["session"][key].as_str().expect("a session");
+            assert!(agreed.starts_with(wanted.as_str()), "{what}: {label}: {key} is {agreed}");
+        }
+        if let Some(post_quantum) = cell.post_quantum {
+            assert_eq!(tunnel["session"]["post_quantum"], post_quantum, "{what}: {label}");
+        }
+        assert!(daemon.cli(&["stop", &name]).status.success(), "{}", daemon.log());
+    }
+}
+
+/// What a server has, by its own first words.
+fn offer(port: u16) -> AlgorithmOffer {
+    let mut stream = connect(port).expect("the server listens");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    stream.write_all(b"SSH-2.0-test\r\n").expect("it takes our words");
+    let mut said = Vec::new();
+    loop {
+        if let Some(offer) = kex_offer(&said) {
+            return offer;
+        }
+        let mut piece = [0; 4096];
+        match stream.read(&mut piece) {
+            Ok(read) if read > 0 => said.extend_from_slice(&piece[..read]),
+            ended => panic!("it said {said:?}, and then {ended:?}"),
+        }
+    }
+}
+
+/// Those of ours that a server has; at least `least`, so that nothing is left out in silence.
+#[track_caller]
+fn both(what: &str, ours: &[&'static str], theirs: &[String], least: usize) -> Vec<&'static str> {
+    let (both, missing): (Vec<_>, Vec<_>) = ours.iter().partition(|name| theirs.iter().any(|has| has == **name));
+    eprintln!("{what}: has not {missing:?}");
+    assert!(both.len() >= least, "{what} has only {both:?} of ours");
+    both
 }

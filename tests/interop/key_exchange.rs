@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use support::daemon::any_forward;
 use support::net::{Service, Target, echoes, free_port};
 use support::{Daemon, Sshd, eventually, tunnel_toml};
 
@@ -88,4 +89,30 @@ fn cpu(pid: u32) -> (u64, u64) {
         *(if first { &mut ticks.0 } else { &mut ticks.1 }) += spent;
     }
     ticks
+}
+
+/// Once, and not at each login; again when the server's method is another.
+#[test]
+fn exchange_that_is_not_post_quantum_is_told_once() {
+    let mut sshd = Sshd::with_config("KexAlgorithms curve25519-sha256");
+    let daemon = Daemon::start(&tunnel_toml("t", &sshd, &any_forward(&sshd)));
+    daemon.wait_ready("t");
+    let told = |kex: &str| daemon.log().matches(&format!("t: its key exchange, {kex}, is not post-quantum")).count();
+    assert_eq!(told("curve25519-sha256"), 1, "{}", daemon.log());
+    for start in 2..=3 {
+        sshd.kill_sessions();
+        daemon.wait_for("t", "up again", |tunnel| tunnel["starts"] == start && tunnel["ready"] == true);
+    }
+    assert_eq!(told("curve25519-sha256"), 1, "{}", daemon.log());
+    for (kex, times) in
+        [("ecdh-sha2-nistp256", 1), ("sntrup761x25519-sha512@openssh.com", 0), ("ecdh-sha2-nistp256", 2)]
+    {
+        let before = daemon.tunnel("t").expect("a tunnel")["starts"].as_u64();
+        sshd.crash();
+        sshd.set_first_line(&format!("KexAlgorithms {kex}"));
+        sshd.launch();
+        daemon
+            .wait_for("t", "up again", |tunnel| tunnel["starts"].as_u64() > before && tunnel["session"]["kex"] == kex);
+        assert_eq!(told(kex), times, "{}", daemon.log());
+    }
 }

@@ -14,15 +14,19 @@ pub(super) fn know_both(server: &Sshd, jump: &Sshd) -> String {
     both.display().to_string()
 }
 
+/// Each of the three programs renews the keys of its connections, while 25 flows go each way round.
 #[test]
-fn sixteen_flows_both_ways_go_through_a_jump_host() {
-    let (server, jump, echo, port) = (Sshd::start(), Sshd::start(), Target::start(Service::Echo), free_port());
+fn fifty_flows_both_ways_go_through_a_jump_host_under_rekey() {
+    let sshd = || Sshd::with_config("RekeyLimit 3M\nLogLevel DEBUG1");
+    let (server, jump, echo) = (sshd(), sshd(), Target::start(Service::Echo));
+    let (local, remote) = (free_port(), free_port());
     let known = know_both(&server, &jump);
     let config = tunnel_toml(
         "t",
         &server,
         &format!(
-            "proxy_jump = \"{}@127.0.0.1:{}\"\nlocal_forward = [\"{port}:127.0.0.1:{}\"]",
+            "proxy_jump = \"{0}@127.0.0.1:{1}\"\nrekey_limit = \"2M\"\nlocal_forward = [\"{local}:127.0.0.1:{2}\"]\n\
+             remote_forward = [\"{remote}:127.0.0.1:{2}\"]",
             keys::user(),
             jump.port,
             echo.port
@@ -30,8 +34,16 @@ fn sixteen_flows_both_ways_go_through_a_jump_host() {
     );
     let daemon = Daemon::start(&config.replace(&server.known_hosts.display().to_string(), &known));
     daemon.wait_ready("t");
-    echo_intact(port, 16, 8 << 20);
+    let remote = std::thread::spawn(move || echo_intact(remote, 25, 2 << 20));
+    echo_intact(local, 25, 2 << 20);
+    remote.join().expect("connections from the server carry their bytes");
     assert_eq!(jump.sessions().len(), 1);
+    for sshd in [&server, &jump] {
+        // 100 MiB pass each.
+        let renewed = sshd.log().matches("SSH2_MSG_KEXINIT received").count();
+        assert!(renewed >= 20, "{renewed} key exchanges");
+    }
+    assert_eq!(daemon.tunnel("t").expect("a status")["starts"], 1, "{}", daemon.log());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::notify::Stored;
 use crate::process::Process;
-use crate::{Dropbear, Sshd, eventually, keys, net};
+use crate::{Dropbear, InProcess, PythonServer, Sshd, eventually, keys, net};
 
 /// A running tunneld; dropping it ends it.
 pub struct Daemon {
@@ -202,7 +202,7 @@ macro_rules! server {
         }
     )+};
 }
-server!(Sshd, Dropbear);
+server!(Sshd, Dropbear, InProcess, PythonServer);
 
 fn write_config(dir: &Path, config: &str) {
     let text = format!("control_socket = \"{}\"\n{config}", dir.join("control.sock").display());

@@ -63,6 +63,14 @@ impl Sshd {
         std::fs::write(self.dir.path().join("authorized_keys"), lines).expect("authorized_keys");
     }
 
+    /// Puts another first line into sshd_config, for the next [`Sshd::launch`].
+    pub fn set_first_line(&self, line: &str) {
+        let path = self.dir.path().join("sshd_config");
+        let config = std::fs::read_to_string(&path).expect("sshd_config");
+        let rest = config.split_once('\n').map(|(_, rest)| rest).unwrap_or_default();
+        std::fs::write(&path, format!("{line}\n{rest}")).expect("sshd_config");
+    }
+
     /// Adds lines to the end of sshd_config, where a Match block may be, and starts it again with them.
     pub fn launch_with(&mut self, lines: &str) {
         let path = self.dir.path().join("sshd_config");

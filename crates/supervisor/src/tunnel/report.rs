@@ -58,6 +58,8 @@ pub(super) struct Report {
     pub(super) kinds_logged: LogLimiter,
     /// What can change to and fro: readiness, doubts, forwards.
     pub(super) changes_logged: LogLimiter,
+    /// The method of the last session's key exchange; empty before the first.
+    pub(super) kex_logged: String,
 }
 
 impl Report {
@@ -73,6 +75,7 @@ impl Report {
             failures_logged: limiter(1),
             kinds_logged: limiter(TEXTS_LOGGED),
             changes_logged: limiter(CHANGES_LOGGED),
+            kex_logged: String::new(),
         }
     }
 

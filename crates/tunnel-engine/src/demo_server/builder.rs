@@ -27,6 +27,7 @@ pub struct Builder {
     pub(super) window: Option<u32>,
     pub(super) software: Option<String>,
     pub(super) banner: Option<String>,
+    pub(super) every_algorithm: bool,
     address: Option<SocketAddr>,
 }
 
@@ -113,6 +114,13 @@ impl Builder {
     #[must_use]
     pub fn banner(mut self, text: &str) -> Self {
         self.banner = Some(text.to_owned());
+        self
+    }
+
+    /// Offers each algorithm that there is, the old and broken ones, too.
+    #[must_use]
+    pub fn every_algorithm(mut self) -> Self {
+        self.every_algorithm = true;
         self
     }
 

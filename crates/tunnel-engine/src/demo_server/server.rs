@@ -62,6 +62,7 @@ struct ConfigParts {
     window: u32,
     certificates: Vec<russh::keys::Certificate>,
     methods: russh::MethodSet,
+    preferred: russh::Preferred,
 }
 
 impl Server {
@@ -101,6 +102,7 @@ impl Server {
                 window: builder.window.unwrap_or(super::builder::DEFAULT_WINDOW),
                 certificates: builder.host_certificates,
                 methods: methods(builder.users.values()),
+                preferred: if builder.every_algorithm { every_algorithm() } else { russh::Preferred::DEFAULT },
             },
             users: builder.users,
             targets: Targets::new(builder.targets, address.is_some()),
@@ -246,6 +248,7 @@ impl DemoShared {
             keys: lock(&self.host_keys).iter().map(|key| key.inner().clone()).collect(),
             certificates: self.config.certificates.clone(),
             limits,
+            preferred: self.config.preferred.clone(),
             window_size: self.config.window,
             channel_buffer_size: MAX_UNREAD_MESSAGES,
             inactivity_timeout: None,
@@ -291,6 +294,22 @@ async fn next(listener: Option<&TcpListener>) -> Option<(TcpStream, SocketAddr)>
     let (stream, peer) = listener.accept().await.ok()?;
     stream.set_nodelay(true).ok()?;
     Some((stream, peer))
+}
+
+/// But for those that protect nothing.
+fn every_algorithm() -> russh::Preferred {
+    let protects = |name: &str| !matches!(name, "none" | "clear");
+    let kex = russh::kex::ALL_KEX_ALGORITHMS.iter().map(|name| **name).filter(|name| protects(name.as_ref()));
+    let ciphers = russh::cipher::ALL_CIPHERS.iter().map(|name| **name).filter(|name| protects(name.as_ref()));
+    let macs = russh::mac::ALL_MAC_ALGORITHMS.iter().map(|name| **name).filter(|name| protects(name.as_ref()));
+    // Flags of the exchange stand among its methods.
+    let flags = [russh::kex::EXTENSION_SUPPORT_AS_SERVER, russh::kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER];
+    russh::Preferred {
+        kex: kex.chain(flags).collect(),
+        cipher: ciphers.collect(),
+        mac: macs.collect(),
+        ..russh::Preferred::DEFAULT
+    }
 }
 
 fn methods<'a>(users: impl Iterator<Item = &'a User>) -> russh::MethodSet {

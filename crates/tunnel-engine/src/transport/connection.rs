@@ -305,12 +305,9 @@ impl Connection {
     }
 
     fn pass(&mut self, payload: Bytes, number: u8) -> Result<(), TransportError> {
-        let may_come = match &self.exchange {
-            // The server may not have seen our KEXINIT when it sent this.
-            None | Some(Exchange::Offered(_)) => self.established.is_some(),
-            Some(Exchange::Agreed(_) | Exchange::Proven(_) | Exchange::Taken(_)) => false,
-        };
-        if !may_come {
+        // In a later exchange, too: the server may not have seen our KEXINIT when it sent this, and asyncssh 2.10 (Debian 12's)
+        // goes on up to its NEWKEYS, which RFC 4253 section 7.1 forbids. The keys of before protect it.
+        if !self.is_keyed {
             return Err(TransportError::Unexpected(number));
         }
         if number == MSG_USERAUTH_SUCCESS {

@@ -116,6 +116,7 @@ impl Core {
 
     /// Each start that succeeds, while there are few: a server may log us in and throw us out again and again.
     pub(super) fn log_session(&mut self) {
+        self.log_key_exchange();
         let Some(live) = &self.sessions.main else { return };
         let Some(suppressed) = self.report.changes_logged.admit("session", self.now.awake) else { return };
         let suppressed = (suppressed > 0).then_some(suppressed);
@@ -126,6 +127,26 @@ impl Core {
             let host_key = info.host_key.as_str();
             tracing::warn!(tunnel, %server, host_key, "{tunnel}: host key not checked: strict_host_key_checking is `no`");
         }
+    }
+
+    /// As OpenSSH 10's WarnWeakCrypto, but once for each method and not at each login: only the server's owner can help it.
+    fn log_key_exchange(&mut self) {
+        let Some(live) = &self.sessions.main else { return };
+        let (info, report) = (&live.info, &mut self.report);
+        if report.kex_logged == info.kex {
+            return;
+        }
+        report.kex_logged.clone_from(&info.kex);
+        if info.is_post_quantum() || report.changes_logged.admit("kex", self.now.awake).is_none() {
+            return;
+        }
+        let (tunnel, server) = (self.spec.name.as_str(), &self.sessions.server);
+        let (kex, software) = (info.kex.as_str(), info.software.as_str());
+        tracing::info!(
+            tunnel, %server, kex, software,
+            "{tunnel}: its key exchange, {kex}, is not post-quantum: who records the traffic may decrypt it once there are \
+             quantum computers; OpenSSH 9.0 and later on the server, {software} now, would do better"
+        );
     }
 
     /// Whether the tunnel is ready with these forwards; logged when it is again.
