@@ -55,12 +55,14 @@ pub use machine::Machine;
 pub use session_id::SessionId;
 pub use standby::{StandbyEnd, StandbyRecord};
 
+use serde::{Deserialize, Serialize};
 use tunnel_engine::failure::{FailureKind, Unreached};
 
 pub use crate::spec::Policy;
 
 /// What the operator and the config want.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Want {
     /// The tunnel should be up.
     Up,
@@ -79,7 +81,8 @@ impl Want {
 }
 
 /// The phase of a tunnel, as in `status`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Nothing runs and nothing is wanted.
     Stopped,
@@ -95,6 +98,12 @@ pub enum Phase {
     Failed,
     /// The session is being closed.
     Stopping,
+}
+
+impl std::fmt::Display for Want {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 impl std::fmt::Display for Phase {

@@ -10,6 +10,7 @@ use tunnel_engine::demo_server::ConnectFault;
 
 use super::problem::Problem;
 use crate::exit;
+use crate::lifecycle::Phase;
 use crate::protocol::status::TunnelStatus;
 use script::{DemoScript, millis};
 use stage::DemoStage;
@@ -46,7 +47,7 @@ async fn tell() -> Result<(), Problem> {
     stage.faults(|faults| faults.connect = ConnectFault::Refuse);
     stage.cut();
     story.print("the server cuts the session, and refuses new ones from now on")?;
-    let down = stage.until(&mut story, |tunnel| tunnel.phase != "up").await?;
+    let down = stage.until(&mut story, |tunnel| tunnel.phase != Phase::Up).await?;
     story.note(&failure(&down))?;
     let held = stage.send_from_now_on();
     story.print("an application connects meanwhile: the tunnel still listens, and holds the connection")?;

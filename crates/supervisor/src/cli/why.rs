@@ -7,6 +7,7 @@ use super::problem::{Problem, print};
 use super::render;
 use super::status::look;
 use crate::exit;
+use crate::lifecycle::Want;
 use crate::protocol::status::TunnelStatus;
 use crate::protocol::{Request, Response};
 use crate::troubleshooting;
@@ -35,7 +36,7 @@ pub(super) fn run(daemon: &DaemonAddress, name: String) -> Result<u8, Problem> {
 
 /// Where more is said about what keeps a tunnel from being ready.
 fn read_on(tunnel: &TunnelStatus) -> String {
-    let failure = tunnel.last_failure.as_ref().filter(|_| !tunnel.ready && tunnel.want == "up");
+    let failure = tunnel.last_failure.as_ref().filter(|_| !tunnel.ready && tunnel.want == Want::Up);
     let entry = failure.and_then(|failure| troubleshooting::entry(&failure.kind));
     entry.map(|entry| format!("More: {entry}\n")).unwrap_or_default()
 }

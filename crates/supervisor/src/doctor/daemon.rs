@@ -9,6 +9,7 @@ use tunnel_engine::spec::{Connect, Forward, Listen, SessionSpec};
 
 use super::check::{ACCOUNT, Check, TURN};
 use crate::config::TunnelSpec;
+use crate::lifecycle::{Phase, Want};
 use crate::protocol::status::{ForwardStatus, Status, TunnelStatus};
 
 /// A wait that a server asked for is waited out up to here; for a longer one there is no login at all.
@@ -72,13 +73,13 @@ impl DaemonView {
     /// What the daemon holds for a listen address here: its listeners outlive sessions.
     pub(super) fn local(&self, spec: &TunnelSpec, forward: &Forward) -> Option<DaemonForward> {
         let (status, tunnel) = self.tunnel(spec)?;
-        let wanted = tunnel.want == "up" && !matches!(tunnel.phase.as_str(), "failed" | "stopped");
+        let wanted = tunnel.want == Want::Up && !matches!(tunnel.phase, Phase::Failed | Phase::Stopped);
         held(status, tunnel, forward).filter(|_| wanted)
     }
 
     /// It logs in at this moment, and asks for the remote ports itself right after.
     pub(super) fn is_connecting(&self, spec: &TunnelSpec) -> bool {
-        self.tunnel(spec).is_some_and(|(_, tunnel)| tunnel.phase == "connecting")
+        self.tunnel(spec).is_some_and(|(_, tunnel)| tunnel.phase == Phase::Connecting)
     }
 
     /// What it holds on the server: only while it has a session.

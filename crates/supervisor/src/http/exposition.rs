@@ -153,8 +153,8 @@ impl Exposition {
 
 fn phases(tunnel: &TunnelStatus) -> impl Iterator<Item = ([(&str, &str); 2], u64)> {
     Phase::ALL.into_iter().map(|phase| {
-        let phase = phase.as_str();
-        ([("tunnel", tunnel.name.as_str()), ("phase", phase)], u64::from(tunnel.phase == phase))
+        let labels = [("tunnel", tunnel.name.as_str()), ("phase", phase.as_str())];
+        (labels, u64::from(tunnel.phase == phase))
     })
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::daemon::DaemonReport;
+use crate::lifecycle::{Phase, Want};
 use crate::protocol::status::TunnelStatus;
 
 #[derive(Debug, Serialize)]
@@ -18,8 +19,8 @@ pub(super) struct ReadyAnswer<'a> {
 #[derive(Debug, Serialize)]
 struct NotReady<'a> {
     name: &'a str,
-    want: &'a str,
-    phase: &'a str,
+    want: Want,
+    phase: Phase,
     /// In this phase.
     since: &'a str,
     /// Of the last failure, or null.
@@ -54,12 +55,12 @@ fn of<'a>(asked: impl Iterator<Item = &'a TunnelStatus>) -> ReadyAnswer<'a> {
 
 fn why(tunnel: &TunnelStatus) -> NotReady<'_> {
     // While a tunnel is up, or not wanted, its last failure is history.
-    let failure = tunnel.last_failure.as_ref().filter(|_| tunnel.want == "up" && tunnel.phase != "up");
+    let failure = tunnel.last_failure.as_ref().filter(|_| tunnel.want == Want::Up && tunnel.phase != Phase::Up);
     let cause = cause(tunnel);
     NotReady {
         name: &tunnel.name,
-        want: &tunnel.want,
-        phase: &tunnel.phase,
+        want: tunnel.want,
+        phase: tunnel.phase,
         since: &tunnel.since,
         kind: failure.map(|failure| failure.kind.as_str()),
         message: cause,
@@ -70,10 +71,10 @@ fn why(tunnel: &TunnelStatus) -> NotReady<'_> {
 
 /// Why a tunnel is not ready, in words.
 pub(super) fn cause(tunnel: &TunnelStatus) -> String {
-    if tunnel.want != "up" {
+    if tunnel.want != Want::Up {
         return if tunnel.enabled { "stopped by an operator" } else { "disabled in the config" }.to_owned();
     }
-    if tunnel.phase == "up" {
+    if tunnel.phase == Phase::Up {
         let behind = tunnel.forwards.iter().find(|forward| !matches!(forward.state.as_str(), "up" | "unverified"));
         return match behind {
             Some(forward) => {

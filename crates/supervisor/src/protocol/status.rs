@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::lifecycle::{Phase, Want};
+
 /// The answer to `status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -42,9 +44,9 @@ pub struct TunnelStatus {
     #[serde(default = "enabled")]
     pub enabled: bool,
     /// `up` or `down`.
-    pub want: String,
+    pub want: Want,
     /// `stopped connecting up backoff blocked failed stopping`.
-    pub phase: String,
+    pub phase: Phase,
     /// Up, and every forward in place.
     pub ready: bool,
     /// Since when in this phase, RFC 3339.
@@ -188,7 +190,7 @@ pub struct RefusedStatus {
 pub(crate) mod example {
     use std::collections::BTreeMap;
 
-    use super::{FailureStatus, ForwardStatus, Status, TunnelStatus};
+    use super::{FailureStatus, ForwardStatus, Phase, Status, TunnelStatus, Want};
 
     pub(crate) const THEN: &str = "2026-01-01T00:00:00Z";
 
@@ -209,8 +211,8 @@ pub(crate) mod example {
         TunnelStatus {
             name: name.into(),
             enabled: true,
-            want: "up".into(),
-            phase: phase.into(),
+            want: Want::Up,
+            phase: *Phase::ALL.iter().find(|known| known.as_str() == phase).unwrap(),
             ready,
             since: THEN.into(),
             starts: 3,

@@ -52,15 +52,15 @@ const fn urgency(phase: Phase) -> u8 {
 
 /// One tunnel that is not ready, in one line.
 pub(super) fn problem(tunnel: &TunnelStatus) -> String {
-    let (name, phase) = (&tunnel.name, &tunnel.phase);
+    let (name, phase) = (&tunnel.name, tunnel.phase);
     let forward = tunnel.forwards.iter().find(|forward| matches!(forward.state.as_str(), "down" | "stale"));
     match (&tunnel.last_failure, forward) {
-        (_, Some(forward)) if phase == "up" => {
+        (_, Some(forward)) if phase == Phase::Up => {
             let message = forward.message.as_deref().unwrap_or_default();
             format!("{name}: forward {} is {}: {message}", forward.listen, forward.state)
         }
-        (Some(failure), _) if phase != "up" => format!("{name}: {phase}: {}: {}", failure.kind, failure.message),
-        _ if phase == "up" => format!("{name}: up, not all forwards are in place yet"),
+        (Some(failure), _) if phase != Phase::Up => format!("{name}: {phase}: {}: {}", failure.kind, failure.message),
+        _ if phase == Phase::Up => format!("{name}: up, not all forwards are in place yet"),
         _ => format!("{name}: {phase}"),
     }
 }
@@ -70,40 +70,32 @@ mod tests {
     use super::*;
     use crate::protocol::status::example;
 
-    fn tunnel(name: &str, want: &str, phase: &str, failure: Option<(&str, &str)>) -> TunnelStatus {
+    fn tunnel(name: &str, want: Want, phase: &str, failure: Option<(&str, &str)>) -> TunnelStatus {
         TunnelStatus {
-            want: want.into(),
+            want,
             last_failure: failure.map(|(kind, message)| example::failure(kind, message)),
             ..example::tunnel(name, phase, phase == "up")
         }
     }
 
     fn line(tunnels: &[TunnelStatus]) -> String {
-        let brief = |tunnel: &TunnelStatus| TunnelSummary {
-            want: if tunnel.want == "up" { Want::Up } else { Want::Down },
-            ready: tunnel.ready,
-            phase: match tunnel.phase.as_str() {
-                "up" => Phase::Up,
-                "backoff" => Phase::Backoff,
-                "blocked" => Phase::Blocked,
-                _ => Phase::Stopped,
-            },
-        };
+        let brief =
+            |tunnel: &TunnelStatus| TunnelSummary { want: tunnel.want, ready: tunnel.ready, phase: tunnel.phase };
         status_line(tunnels.iter().map(brief), |at| tunnels.get(at).cloned())
     }
 
     #[test]
     fn all_is_well_in_few_words_and_what_is_not_wanted_does_not_count() {
-        let tunnels = [tunnel("a", "up", "up", Some(("dns", "old"))), tunnel("b", "down", "stopped", None)];
+        let tunnels = [tunnel("a", Want::Up, "up", Some(("dns", "old"))), tunnel("b", Want::Down, "stopped", None)];
         assert_eq!(line(&tunnels), "1/1 ready");
     }
 
     #[test]
     fn the_problem_that_needs_a_person_is_named_first() {
         let tunnels = [
-            tunnel("a", "up", "up", None),
-            tunnel("b", "up", "backoff", Some(("dns", "no such name"))),
-            tunnel("db", "up", "blocked", Some(("host_key_changed", "host key of `s` changed"))),
+            tunnel("a", Want::Up, "up", None),
+            tunnel("b", Want::Up, "backoff", Some(("dns", "no such name"))),
+            tunnel("db", Want::Up, "blocked", Some(("host_key_changed", "host key of `s` changed"))),
         ];
         assert_eq!(line(&tunnels), "1/3 ready; db: blocked: host_key_changed: host key of `s` changed");
         assert_eq!(line(&tunnels[..2]), "1/2 ready; b: backoff: dns: no such name");

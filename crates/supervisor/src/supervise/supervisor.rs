@@ -19,6 +19,7 @@ use super::waits::WaitRequest;
 use super::{Applied, Loader, Setup};
 use crate::config::Desired;
 use crate::history::{self, EventName, Moment, Recorder, SAMPLE_EVERY};
+use crate::lifecycle::Want;
 use crate::os::{KeptListeners, NetworkChange, Notify, PidfileError, RecentLines, Signal};
 use crate::protocol::Command;
 
@@ -298,8 +299,11 @@ impl Supervisor {
             let (want, phase, since) = (tunnel.want.as_str(), tunnel.phase.as_str(), tunnel.since.as_str());
             let (ready, starts, active) =
                 (tunnel.ready, tunnel.starts, tunnel.forwards.iter().map(|f| f.active).sum::<u64>());
-            let text =
-                if ready || want != "up" { "status".to_owned() } else { format!("status: {}", problem(&tunnel)) };
+            let text = if ready || tunnel.want != Want::Up {
+                "status".to_owned()
+            } else {
+                format!("status: {}", problem(&tunnel))
+            };
             tracing::info!(tunnel = name, server, want, phase, ready, since, starts, active, "{text}");
         }
     }

@@ -185,8 +185,8 @@ impl TunnelView {
         TunnelStatus {
             name: self.name.clone(),
             enabled: true,
-            want: self.want.as_str().to_owned(),
-            phase: self.phase.as_str().to_owned(),
+            want: self.want,
+            phase: self.phase,
             ready: self.ready,
             since: rfc3339(self.since),
             starts: self.starts,

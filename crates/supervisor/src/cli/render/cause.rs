@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use super::spans::short;
+use crate::lifecycle::{Phase, Want};
 use crate::protocol::status::{ForwardStatus, TunnelStatus};
 
 /// Empty where there is nothing to know.
 pub(in crate::cli) fn cause(tunnel: &TunnelStatus) -> Vec<String> {
-    if tunnel.want != "up" {
+    if tunnel.want != Want::Up {
         return stopped(tunnel).into_iter().collect();
     }
     let mut lines = Vec::new();
-    match (&tunnel.last_failure, tunnel.phase.as_str()) {
+    match (&tunnel.last_failure, tunnel.phase) {
         // A living session: the failure that is kept is that of an older one.
-        (_, "up") => lines.extend(forwards(tunnel)),
+        (_, Phase::Up) => lines.extend(forwards(tunnel)),
         (Some(failure), _) => {
             lines.push(format!("{}: {}", failure.kind, failure.message));
             lines.push(format!("hint: {}", failure.hint));
@@ -46,10 +47,10 @@ fn forward(forward: &ForwardStatus) -> Option<String> {
 pub(super) fn next(tunnel: &TunnelStatus) -> Option<String> {
     let waits_for = tunnel.waits_for.as_deref();
     let due = tunnel.next_start_ms.map(|ms| short(Duration::from_millis(ms)));
-    match (tunnel.phase.as_str(), due) {
-        ("connecting", _) => waits_for.map(|what| format!("waits for {what}")),
-        ("failed", _) => Some("no start follows by itself".to_owned()),
-        ("blocked", Some(due)) => Some(format!(
+    match (tunnel.phase, due) {
+        (Phase::Connecting, _) => waits_for.map(|what| format!("waits for {what}")),
+        (Phase::Failed, _) => Some("no start follows by itself".to_owned()),
+        (Phase::Blocked, Some(due)) => Some(format!(
             "looked at again in {due}, and at once when a key, certificate, known_hosts or config file changes"
         )),
         (_, Some(due)) => {
@@ -62,6 +63,6 @@ pub(super) fn next(tunnel: &TunnelStatus) -> Option<String> {
 
 /// The config wants it up, and an operator does not.
 fn stopped(tunnel: &TunnelStatus) -> Option<String> {
-    (tunnel.enabled && tunnel.phase == "stopped")
+    (tunnel.enabled && tunnel.phase == Phase::Stopped)
         .then(|| format!("stopped by an operator: `tunneld start {}` starts it", tunnel.name))
 }

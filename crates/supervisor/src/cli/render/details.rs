@@ -11,6 +11,7 @@ use super::state::{tone, word};
 use super::style::{OutputStyle, Tone};
 use super::text::{pad, printable};
 use crate::history::TunnelHistory;
+use crate::lifecycle::Phase;
 use crate::protocol::status::{FailureStatus, ForwardStatus, RefusedStatus, SessionStatus, Status, TunnelStatus};
 
 /// Below the heading.
@@ -43,7 +44,7 @@ pub(in crate::cli) fn details(
 /// One tunnel, each line ended.
 fn one(tunnel: &TunnelStatus, now: SystemTime, look: OutputStyle) -> String {
     // `since` is about the phase: a tunnel may have been up for longer than it has been ready.
-    let before = if tunnel.phase == "up" { ", up since" } else { " since" };
+    let before = if tunnel.phase == Phase::Up { ", up since" } else { " since" };
     let heading = printable(&format!("{}: {}{}", tunnel.name, word(tunnel), ago(&tunnel.since, now, before)));
     let mut text = tone(tunnel).paint(paragraph(&heading, 0, look).trim_end(), look.style) + "\n";
     for (label, value) in facts(tunnel) {

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::spans::{short, since};
 use super::text::printable;
+use crate::lifecycle::{Phase, Want};
 use crate::protocol::status::{FailureStatus, ForwardStatus, TunnelStatus};
 
 /// One line, not ended.
@@ -15,14 +16,14 @@ pub(in crate::cli) fn why(tunnel: &TunnelStatus, now: SystemTime) -> String {
         format!("The session goes to {} by {peer}{rtt}.", session.software)
     }));
     let noteworthy = tunnel.forwards.iter().filter(|forward| forward.state != "up" || forward.message.is_some());
-    sentences.extend(noteworthy.filter(|_| tunnel.phase == "up").map(|forward| {
+    sentences.extend(noteworthy.filter(|_| tunnel.phase == Phase::Up).map(|forward| {
         let message = forward.message.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
         format!("The {} is {}{message}.", forward.what(), forward.state)
     }));
     sentences.extend(tunnel.forwards.iter().filter_map(|forward| refused(forward, now)));
     sentences.extend(tunnel.last_failure.as_ref().map(|failure| cause(failure, tunnel, now)));
     sentences.extend(next(tunnel));
-    let waits_for = tunnel.waits_for.as_ref().filter(|_| tunnel.phase == "connecting");
+    let waits_for = tunnel.waits_for.as_ref().filter(|_| tunnel.phase == Phase::Connecting);
     sentences.extend(waits_for.map(|what| format!("It waits for {what}.")));
     // A forward that is down says what would help by itself.
     let said = |hint: &str| sentences.iter().any(|sentence| sentence.contains(hint));
@@ -44,18 +45,18 @@ fn refused(forward: &ForwardStatus, now: SystemTime) -> Option<String> {
 }
 
 fn state(tunnel: &TunnelStatus, now: SystemTime) -> String {
-    let ready = match (tunnel.ready, tunnel.phase.as_str()) {
+    let ready = match (tunnel.ready, tunnel.phase) {
         (true, _) => " and ready",
-        (false, "up") => " but not ready",
+        (false, Phase::Up) => " but not ready",
         (false, _) => "",
     };
     let since_when = match since(&tunnel.since, now) {
         Some(span) => format!(" since {} ({})", tunnel.since, short(span)),
         None => String::new(),
     };
-    let wanted = match (tunnel.want.as_str(), tunnel.enabled) {
-        ("down", true) => ", as an operator stopped it",
-        ("down", false) => ", as the config does not enable it",
+    let wanted = match (tunnel.want, tunnel.enabled) {
+        (Want::Down, true) => ", as an operator stopped it",
+        (Want::Down, false) => ", as the config does not enable it",
         _ => "",
     };
     let starts = match tunnel.starts {
@@ -70,38 +71,34 @@ fn state(tunnel: &TunnelStatus, now: SystemTime) -> String {
         many => format!(", the last {many} of which failed"),
     };
     let (name, server) = (&tunnel.name, &tunnel.server);
-    let phase = match tunnel.phase.as_str() {
-        "backoff" => "waiting for its next start (backoff)",
-        phase => phase,
-    };
+    let waiting = (tunnel.phase == Phase::Backoff).then_some("waiting for its next start (backoff)");
+    let phase = waiting.unwrap_or(tunnel.phase.as_str());
     format!("Tunnel `{name}` to {server} is {phase}{ready}{since_when}{wanted}, after {starts}{failed}.")
 }
 
 fn cause(failure: &FailureStatus, tunnel: &TunnelStatus, now: SystemTime) -> String {
-    let label = if tunnel.phase == "up" || tunnel.want == "down" { "The last failure" } else { "The cause" };
+    let label = if tunnel.phase == Phase::Up || tunnel.want == Want::Down { "The last failure" } else { "The cause" };
     let ago = since(&failure.at, now).map(|span| format!(", {} ago", short(span))).unwrap_or_default();
     format!("{label}{ago}, was {}: {}.", failure.kind, failure.message)
 }
 
 fn next(tunnel: &TunnelStatus) -> Option<String> {
     let when = short(Duration::from_millis(tunnel.next_start_ms?));
-    Some(match tunnel.phase.as_str() {
-        "blocked" => format!(
+    if tunnel.phase == Phase::Blocked {
+        return Some(format!(
             "Trying again does not help by itself; it is re-checked in {when}, or as soon as a key, certificate, known_hosts or config file changes."
-        ),
-        _ => {
-            let meanwhile = tunnel.waits_for.as_ref().map(|what| format!("; meanwhile {what}")).unwrap_or_default();
-            format!("The next start is in {when}{meanwhile}.")
-        }
-    })
+        ));
+    }
+    let meanwhile = tunnel.waits_for.as_ref().map(|what| format!("; meanwhile {what}")).unwrap_or_default();
+    Some(format!("The next start is in {when}{meanwhile}."))
 }
 
 /// The order that brings a tunnel up that is not wanted.
 fn order(tunnel: &TunnelStatus) -> Option<String> {
     let name = &tunnel.name;
-    match (tunnel.want.as_str(), tunnel.enabled) {
-        ("down", true) => Some(format!("What would help: `tunneld start {name}`.")),
-        ("down", false) => Some(format!(
+    match (tunnel.want, tunnel.enabled) {
+        (Want::Down, true) => Some(format!("What would help: `tunneld start {name}`.")),
+        (Want::Down, false) => Some(format!(
             "What would help: `enabled = true` in the config and `tunneld reload`, or `tunneld start {name}` until the daemon ends."
         )),
         _ => None,

@@ -1,6 +1,7 @@
 //! In one word how a tunnel is, and how soon a reader should hear of it.
 
 use super::style::Tone;
+use crate::lifecycle::{Phase, Want};
 use crate::protocol::status::TunnelStatus;
 
 /// What a person should look at first comes first.
@@ -24,28 +25,28 @@ pub(in crate::cli) enum Urgency {
 
 /// The word of the table: the phase, except that `up` says whether it is ready, and `stopped` whether it is so by
 /// config.
-pub(in crate::cli) fn word(tunnel: &TunnelStatus) -> &str {
-    match (tunnel.want.as_str(), tunnel.phase.as_str()) {
-        ("up", "up") if tunnel.ready => "ready",
-        ("up", "up") => "not ready",
-        (_, "stopped") if !tunnel.enabled => "disabled",
-        (_, phase) => phase,
+pub(in crate::cli) fn word(tunnel: &TunnelStatus) -> &'static str {
+    match (tunnel.want, tunnel.phase) {
+        (Want::Up, Phase::Up) if tunnel.ready => "ready",
+        (Want::Up, Phase::Up) => "not ready",
+        (_, Phase::Stopped) if !tunnel.enabled => "disabled",
+        (_, phase) => phase.as_str(),
     }
 }
 
 pub(in crate::cli) fn urgency(tunnel: &TunnelStatus) -> Urgency {
     let remark = tunnel.forwards.iter().any(|forward| forward.message.is_some());
-    match (tunnel.want.as_str(), tunnel.phase.as_str()) {
-        ("up", _) if tunnel.ready => {
+    match (tunnel.want, tunnel.phase) {
+        (Want::Up, _) if tunnel.ready => {
             if remark {
                 Urgency::Remark
             } else {
                 Urgency::Ready
             }
         }
-        ("up", "blocked" | "failed") => Urgency::Blocked,
-        ("up", "connecting" | "stopped") => Urgency::Connecting,
-        ("up", _) => Urgency::NotReady,
+        (Want::Up, Phase::Blocked | Phase::Failed) => Urgency::Blocked,
+        (Want::Up, Phase::Connecting | Phase::Stopped) => Urgency::Connecting,
+        (Want::Up, _) => Urgency::NotReady,
         _ if tunnel.enabled => Urgency::Stopped,
         _ => Urgency::Disabled,
     }
@@ -74,15 +75,15 @@ mod tests {
 
     #[test]
     fn one_word_tells_ready_stopped_and_disabled_apart() {
-        let of = |phase: &str, ready, want: &str, enabled| {
-            let tunnel = TunnelStatus { want: want.into(), enabled, ..example::tunnel("t", phase, ready) };
+        let of = |phase: &str, ready, want, enabled| {
+            let tunnel = TunnelStatus { want, enabled, ..example::tunnel("t", phase, ready) };
             word(&tunnel).to_owned()
         };
-        assert_eq!(of("up", true, "up", true), "ready");
-        assert_eq!(of("up", false, "up", true), "not ready");
-        assert_eq!(of("backoff", false, "up", true), "backoff");
-        assert_eq!(of("stopped", false, "down", true), "stopped");
-        assert_eq!(of("stopped", false, "down", false), "disabled");
-        assert_eq!(of("up", true, "up", false), "ready", "started by hand");
+        assert_eq!(of("up", true, Want::Up, true), "ready");
+        assert_eq!(of("up", false, Want::Up, true), "not ready");
+        assert_eq!(of("backoff", false, Want::Up, true), "backoff");
+        assert_eq!(of("stopped", false, Want::Down, true), "stopped");
+        assert_eq!(of("stopped", false, Want::Down, false), "disabled");
+        assert_eq!(of("up", true, Want::Up, false), "ready", "started by hand");
     }
 }

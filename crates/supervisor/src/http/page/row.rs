@@ -8,6 +8,7 @@ use super::super::ready;
 use super::{chart, words};
 use crate::history::TunnelHistory;
 use crate::history::rfc3339;
+use crate::lifecycle::{Phase, Want};
 use crate::protocol::status::{ForwardStatus, TunnelStatus};
 
 /// The fields are the places of `row.html`.
@@ -56,11 +57,11 @@ pub(super) enum RowState {
 
 impl RowState {
     fn of(tunnel: &TunnelStatus) -> Self {
-        match (tunnel.want.as_str(), tunnel.ready, tunnel.phase.as_str()) {
-            ("up", true, _) => Self::Ready,
-            ("up", false, "blocked" | "failed") => Self::Trouble,
-            ("up", false, _) => Self::Waiting,
-            _ => Self::Off,
+        match (tunnel.want, tunnel.ready, tunnel.phase) {
+            (Want::Up, true, _) => Self::Ready,
+            (Want::Up, false, Phase::Blocked | Phase::Failed) => Self::Trouble,
+            (Want::Up, false, _) => Self::Waiting,
+            (Want::Down, ..) => Self::Off,
         }
     }
 
@@ -79,7 +80,7 @@ impl PageRow {
     pub(super) fn of(tunnel: &TunnelStatus, history: Option<&TunnelHistory>, now: SystemTime) -> Self {
         let mood = RowState::of(tunnel);
         let failing = matches!(mood, RowState::Trouble | RowState::Waiting);
-        let failure = tunnel.last_failure.as_ref().filter(|_| failing && tunnel.phase != "up");
+        let failure = tunnel.last_failure.as_ref().filter(|_| failing && tunnel.phase != Phase::Up);
         let mut row = Self {
             name: tunnel.name.clone(),
             mood,
@@ -128,10 +129,10 @@ impl PageRow {
 }
 
 fn state(tunnel: &TunnelStatus) -> String {
-    match (tunnel.ready, tunnel.phase.as_str()) {
+    match (tunnel.ready, tunnel.phase) {
         (true, _) => "ready".to_owned(),
-        (false, "up") => "up, not ready".to_owned(),
-        (false, phase) => phase.to_owned(),
+        (false, Phase::Up) => "up, not ready".to_owned(),
+        (false, phase) => phase.to_string(),
     }
 }
 
@@ -214,14 +215,13 @@ mod tests {
 
     #[test]
     fn what_needs_a_person_comes_first() {
-        let mood = |want: &str, phase: &str, ready| {
-            RowState::of(&TunnelStatus { want: want.into(), ..example::tunnel("a", phase, ready) })
-        };
+        let mood =
+            |want, phase: &str, ready| RowState::of(&TunnelStatus { want, ..example::tunnel("a", phase, ready) });
         let moods = [
-            mood("up", "blocked", false),
-            mood("up", "up", false),
-            mood("up", "up", true),
-            mood("down", "stopped", false),
+            mood(Want::Up, "blocked", false),
+            mood(Want::Up, "up", false),
+            mood(Want::Up, "up", true),
+            mood(Want::Down, "stopped", false),
         ];
         assert_eq!(moods, [RowState::Trouble, RowState::Waiting, RowState::Ready, RowState::Off]);
         assert!(moods.is_sorted());

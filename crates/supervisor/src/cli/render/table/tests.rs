@@ -3,6 +3,7 @@
 use super::super::style::ColourChoice;
 use super::super::text::cells;
 use super::*;
+use crate::lifecycle::Want;
 use crate::protocol::status::{FailureStatus, SessionStatus, example as example_of};
 
 /// 2026-01-01T01:00:00Z.
@@ -68,11 +69,8 @@ pub(in crate::cli) fn example() -> Status {
     };
     let partly =
         TunnelStatus { forwards: vec![forward("up", 0), forward("down", 0)], ..example_of::tunnel("c", "up", false) };
-    let down = |name: &str, enabled| TunnelStatus {
-        want: "down".into(),
-        enabled,
-        ..example_of::tunnel(name, "stopped", false)
-    };
+    let down =
+        |name: &str, enabled| TunnelStatus { want: Want::Down, enabled, ..example_of::tunnel(name, "stopped", false) };
     example_of::status(vec![ready, waiting, blocked, partly, down("by-hand", true), down("off", false)])
 }
 
