@@ -8,7 +8,9 @@ pub fn transport_session(data: &[u8]) {
     let played = play(data);
     assert!(!played.unreadable && played.sent.starts_with(&played.read), "the client's messages: {played:?}");
     // Without strict exchange, a packet that goes in before the keys hides one that goes out behind them (CVE-2023-48795).
-    if played.strict || !played.tampered_in_clear {
+    // A server that compresses without having told of the login is not understood.
+    let is_understood = !(played.lied && played.is_compressed);
+    if is_understood && (played.strict || !played.tampered_in_clear) {
         let upper = |message: &&Vec<u8>| matches!(message.first(), Some(6 | 7 | 50..));
         let sealed: Vec<_> = played.sealed.iter().filter(upper).collect();
         let taken: Vec<_> = played.taken.iter().filter(upper).collect();

@@ -5,6 +5,7 @@ use russh::keys::HashAlg;
 use super::banner::{self, Banner, BannerRead};
 use super::transport_setup;
 use crate::hostkey::HostKey;
+use crate::transport::MessageReader;
 
 /// What is made of a server's first words.
 #[derive(Debug, Default)]
@@ -32,8 +33,9 @@ pub fn greeting(said: &[u8]) -> Greeting {
     }
 }
 
-/// How the key of this blob is shown; `None`: it is none.
+/// How the key of this blob is shown; `None`: it is none of the type that was agreed on, which the transport refuses.
 pub fn shown_host_key(algorithm: &str, blob: &[u8]) -> Option<String> {
+    MessageReader::new("host key", blob).name().is_ok_and(|kind| kind == algorithm).then_some(())?;
     let presented = transport_setup::presented(algorithm, blob)?;
     let key = presented.public_key();
     let read = HostKey::of(key.key_data()).map(|key| format!("{} {}", key.kind(), key.fingerprint()));

@@ -47,6 +47,8 @@ pub struct Played {
     pub tampered_in_clear: bool,
     /// Both take strict key exchange.
     pub strict: bool,
+    /// What the server sends is compressed from the login on.
+    pub is_compressed: bool,
     /// The first keys are in use.
     pub is_keyed: bool,
     /// The script was not played to its end.
@@ -105,7 +107,7 @@ impl Player {
             },
             now: clock::now(),
             long: 0,
-            played: Played { strict: terms.strict, ..Played::default() },
+            played: Played { strict: terms.strict, is_compressed: terms.sending.is_compressed, ..Played::default() },
         })
     }
 
