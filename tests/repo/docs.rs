@@ -69,7 +69,7 @@ fn every_failure_kind_leads_to_its_entry_as_installed() {
     let headings: Vec<String> =
         page.lines().filter_map(|line| line.strip_prefix("### ")).map(|heading| heading.replace('`', "")).collect();
     for kind in FailureKind::ALL {
-        let entry = troubleshooting::entry(kind.as_str()).expect("a kind of this version");
+        let entry = troubleshooting::entry(*kind);
         let (file, anchor) = entry.split_once('#').expect("an anchor");
         assert_eq!(file, troubleshooting::PAGE);
         assert!(headings.iter().any(|heading| heading == anchor), "{entry} leads nowhere");

@@ -35,6 +35,7 @@
 //!   there is a session to close.
 
 mod backoff;
+mod forward_phase;
 mod judge;
 mod machine;
 mod session_id;
@@ -50,6 +51,7 @@ pub use backoff::{
 };
 #[cfg(test)]
 pub(crate) use backoff::{PENALTY, SERVER_BUSY};
+pub use forward_phase::ForwardPhase;
 pub use judge::asked_for;
 pub use machine::Machine;
 pub use session_id::SessionId;

@@ -4,6 +4,7 @@
 pub mod status;
 #[cfg(test)]
 mod tests;
+pub mod word;
 
 use std::path::PathBuf;
 use std::time::Duration;

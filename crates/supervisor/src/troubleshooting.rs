@@ -6,11 +6,9 @@ use tunnel_engine::failure::FailureKind;
 /// The page, as installed.
 pub const PAGE: &str = "/usr/share/doc/tunneld/troubleshooting.md";
 
-/// The entry for a kind of failure, as a path with the anchor of its heading. `None` for a word that is no kind of this
-/// version, as a newer daemon may send.
-pub fn entry(kind: &str) -> Option<String> {
-    let kind: FailureKind = kind.parse().ok()?;
-    Some(format!("{PAGE}#{kind}"))
+/// The entry for a kind of failure, as a path with the anchor of its heading.
+pub fn entry(kind: FailureKind) -> String {
+    format!("{PAGE}#{kind}")
 }
 
 #[cfg(test)]
@@ -19,8 +17,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_a_path_with_an_anchor() {
-        let host_key = entry("host_key_unknown");
-        assert_eq!(host_key.as_deref(), Some("/usr/share/doc/tunneld/troubleshooting.md#host_key_unknown"));
-        assert_eq!(entry("of_tomorrow"), None);
+        let host_key = entry(FailureKind::HostKeyUnknown);
+        assert_eq!(host_key, "/usr/share/doc/tunneld/troubleshooting.md#host_key_unknown");
     }
 }

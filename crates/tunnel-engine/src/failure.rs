@@ -222,28 +222,14 @@ impl fmt::Display for FailureKind {
     }
 }
 
-impl std::str::FromStr for FailureKind {
-    type Err = UnknownFailureKind;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.iter().copied().find(|kind| kind.as_str() == text).ok_or(UnknownFailureKind)
-    }
-}
-
-/// Not the word of any failure kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a failure kind")]
-pub struct UnknownFailureKind;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_a_word_of_its_own_that_reads_back() {
-        for kind in FailureKind::ALL {
-            assert_eq!(kind.as_str().parse(), Ok(*kind));
-        }
+    fn every_kind_has_a_word_of_its_own() {
+        let words: std::collections::BTreeSet<&str> = FailureKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(words.len(), FailureKind::ALL.len());
     }
 
     #[test]

@@ -37,6 +37,6 @@ pub(super) fn run(daemon: &DaemonAddress, name: String) -> Result<u8, Problem> {
 /// Where more is said about what keeps a tunnel from being ready.
 fn read_on(tunnel: &TunnelStatus) -> String {
     let failure = tunnel.last_failure.as_ref().filter(|_| !tunnel.ready && tunnel.want == Want::Up);
-    let entry = failure.and_then(|failure| troubleshooting::entry(&failure.kind));
+    let entry = failure.and_then(|failure| failure.kind.known()).map(troubleshooting::entry);
     entry.map(|entry| format!("More: {entry}\n")).unwrap_or_default()
 }

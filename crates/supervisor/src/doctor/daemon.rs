@@ -9,8 +9,9 @@ use tunnel_engine::spec::{Connect, Forward, Listen, SessionSpec};
 
 use super::check::{ACCOUNT, Check, TURN};
 use crate::config::TunnelSpec;
-use crate::lifecycle::{Phase, Want};
+use crate::lifecycle::{ForwardPhase, Phase, Want};
 use crate::protocol::status::{ForwardStatus, Status, TunnelStatus};
+use crate::protocol::word::Word;
 
 /// A wait that a server asked for is waited out up to here; for a longer one there is no login at all.
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -28,8 +29,7 @@ pub struct DaemonView {
 pub(super) struct DaemonForward {
     /// The daemon's process.
     pub(super) pid: u32,
-    /// `up pending down stale unverified`.
-    pub(super) state: String,
+    pub(super) state: Word<ForwardPhase>,
     pub(super) message: Option<String>,
 }
 
@@ -114,7 +114,7 @@ impl DaemonView {
         let server = spec.destination.host_port();
         let there = |tunnel: &&TunnelStatus| tunnel.server.rsplit_once('@').is_some_and(|(_, at)| at == server);
         let waits = self.status.iter().flat_map(|status| &status.tunnels).filter(there).filter_map(|tunnel| {
-            let kind = tunnel.last_failure.as_ref()?.kind.parse::<FailureKind>().ok()?;
+            let kind = tunnel.last_failure.as_ref()?.kind.known()?;
             let held_back = matches!(kind, FailureKind::ServerBusy | FailureKind::Penalized);
             let wait = tunnel.next_start_ms.filter(|_| held_back && tunnel.session.is_none())?;
             Some((Duration::from_millis(wait), tunnel))
@@ -125,6 +125,12 @@ impl DaemonView {
 
 fn name_of(user: Uid) -> String {
     User::from_uid(user).ok().flatten().map_or_else(|| user.to_string(), |user| user.name)
+}
+
+impl DaemonForward {
+    pub(super) fn is_up(&self) -> bool {
+        self.state.known() == Some(ForwardPhase::Up)
+    }
 }
 
 fn held(status: &Status, tunnel: &TunnelStatus, forward: &Forward) -> Option<DaemonForward> {
@@ -147,7 +153,7 @@ fn is_same(known: &ForwardStatus, forward: &Forward) -> bool {
         Listen::Device { .. } => true,
         Listen::Unix(path) => known.listen == path.display().to_string() || known.listen == forward.listen.to_string(),
     };
-    known.kind == forward.kind.as_str() && known.connect == connect && listen
+    known.kind.known() == Some(forward.kind) && known.connect == connect && listen
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ async fn here(spec: &TunnelSpec, known: &DaemonView, forward: &Forward) -> Liste
         Err(failure) => failure,
     };
     match known.local(spec, forward) {
-        Some(held) if held.state == "up" || failure.message().contains(&format!("pid {} (", held.pid)) => {
+        Some(held) if held.is_up() || failure.message().contains(&format!("pid {} (", held.pid)) => {
             ListenResult::Held(held)
         }
         Some(_) | None => ListenResult::Taken(failure),
@@ -88,7 +88,7 @@ impl ForwardChecker<'_> {
                     fact.target = Some(any);
                 }
                 (ForwardKind::TunnelDevice, _) => {
-                    let is_held = matches!(&fact.listen, Some(ListenResult::Held(held)) if held.state == "up");
+                    let is_held = matches!(&fact.listen, Some(ListenResult::Held(held)) if held.is_up());
                     fact.device = Some(if is_held { Ok(()) } else { self.device(forward).await });
                 }
                 (ForwardKind::Remote, _) => {

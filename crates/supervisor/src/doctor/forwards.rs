@@ -9,6 +9,7 @@ use super::daemon::DaemonForward;
 use super::forward_results::{ForwardResults, ListenResult};
 use super::refused::{self, LoginContext};
 use crate::config::TunnelSpec;
+use crate::lifecycle::ForwardPhase;
 use crate::tunnel::shown;
 
 const NO_SESSION: &str = "not asked: there is no session";
@@ -103,12 +104,12 @@ fn held_by_daemon(held: &DaemonForward, kind: ForwardKind, subject: &str) -> Che
             format!("held by this tunnel itself (the daemon, pid {pid})")
         }
     };
-    match (kind, state.as_str()) {
-        (ForwardKind::Remote, "up" | "unverified")
+    match (kind, state.known()) {
+        (ForwardKind::Remote, Some(ForwardPhase::Up | ForwardPhase::Unverified))
         | (ForwardKind::Local | ForwardKind::Dynamic | ForwardKind::TunnelDevice, _) => {
             Check::pass(LISTEN, subject, whose)
         }
-        (ForwardKind::Remote, "pending") if message.is_none() => {
+        (ForwardKind::Remote, Some(ForwardPhase::Pending)) if message.is_none() => {
             Check::skip(LISTEN, subject, format!("the daemon (pid {pid}) has a session, and asks for it now"))
         }
         (ForwardKind::Remote, _) => {

@@ -15,7 +15,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::lifecycle::Phase;
-use crate::protocol::status::{ForwardStatus, Status, TunnelStatus};
+use crate::protocol::status::{Status, TunnelStatus};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
@@ -123,7 +123,7 @@ impl Exposition {
         gauges(
             encoder,
             ("tunneld_forward_ready", "Whether the forward is in place, and not disproven", None),
-            forwards().map(|(labels, forward)| (labels, u64::from(is_in_place(forward)))),
+            forwards().map(|(labels, forward)| (labels, u64::from(forward.is_in_place()))),
         )?;
         gauges(
             encoder,
@@ -161,10 +161,6 @@ fn phases(tunnel: &TunnelStatus) -> impl Iterator<Item = ([(&str, &str); 2], u64
 /// Of the kinds that have occurred.
 fn failures(tunnel: &TunnelStatus) -> impl Iterator<Item = ([(&str, &str); 2], u64)> {
     tunnel.failures.iter().map(|(kind, count)| ([("tunnel", tunnel.name.as_str()), ("kind", kind.as_str())], *count))
-}
-
-fn is_in_place(forward: &ForwardStatus) -> bool {
-    matches!(forward.state.as_str(), "up" | "unverified")
 }
 
 fn with<'a>(labels: [(&'a str, &'a str); 2], last: (&'a str, &'a str)) -> [(&'a str, &'a str); 3] {

@@ -1,10 +1,12 @@
 //! `/ready`: whether the tunnels are, and why those that are not are not. Pure.
 
 use serde::Serialize;
+use tunnel_engine::failure::FailureKind;
 
 use super::daemon::DaemonReport;
 use crate::lifecycle::{Phase, Want};
 use crate::protocol::status::TunnelStatus;
+use crate::protocol::word::Word;
 
 #[derive(Debug, Serialize)]
 pub(super) struct ReadyAnswer<'a> {
@@ -24,7 +26,7 @@ struct NotReady<'a> {
     /// In this phase.
     since: &'a str,
     /// Of the last failure, or null.
-    kind: Option<&'a str>,
+    kind: Option<&'a Word<FailureKind>>,
     message: String,
     /// How to mend it, or null.
     hint: Option<&'a str>,
@@ -62,7 +64,7 @@ fn why(tunnel: &TunnelStatus) -> NotReady<'_> {
         want: tunnel.want,
         phase: tunnel.phase,
         since: &tunnel.since,
-        kind: failure.map(|failure| failure.kind.as_str()),
+        kind: failure.map(|failure| &failure.kind),
         message: cause,
         hint: failure.map(|failure| failure.hint.as_str()),
         next_start_ms: tunnel.next_start_ms,
@@ -75,7 +77,7 @@ pub(super) fn cause(tunnel: &TunnelStatus) -> String {
         return if tunnel.enabled { "stopped by an operator" } else { "disabled in the config" }.to_owned();
     }
     if tunnel.phase == Phase::Up {
-        let behind = tunnel.forwards.iter().find(|forward| !matches!(forward.state.as_str(), "up" | "unverified"));
+        let behind = tunnel.forwards.iter().find(|forward| !forward.is_in_place());
         return match behind {
             Some(forward) => {
                 let message = forward.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();

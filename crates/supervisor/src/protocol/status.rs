@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tunnel_engine::failure::FailureKind;
+use tunnel_engine::spec::ForwardKind;
 
-use crate::lifecycle::{Phase, Want};
+use super::word::Word;
+use crate::lifecycle::{ForwardPhase, Phase, Want};
 
 /// The answer to `status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -117,8 +120,8 @@ pub struct SessionStatus {
 /// A failure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FailureStatus {
-    /// `FailureKind::as_str`.
-    pub kind: String,
+    /// Such as `dns` or `auth_rejected`.
+    pub kind: Word<FailureKind>,
     /// Whether only a person can help.
     pub permanent: bool,
     /// Which side did what.
@@ -136,13 +139,13 @@ pub struct ForwardStatus {
     #[serde(default)]
     pub name: String,
     /// `local`, `remote`, `dynamic` or `tunnel_device`.
-    pub kind: String,
+    pub kind: Word<ForwardKind>,
     /// The real address, the allocated port included; of a tunnel device, its name.
     pub listen: String,
     /// `host:port`, a path, or null for SOCKS; of a tunnel device, which of the server's.
     pub connect: Option<String>,
     /// `up pending down stale unverified`.
-    pub state: String,
+    pub state: Word<ForwardPhase>,
     /// Connections now.
     pub active: u64,
     /// Connections since start.
@@ -165,10 +168,17 @@ pub struct ForwardStatus {
 impl ForwardStatus {
     /// In a sentence: `local forward 127.0.0.1:3307`, `tunnel device tun0`.
     pub fn what(&self) -> String {
-        match self.kind.as_str() {
-            "tunnel_device" => format!("tunnel device {}", self.listen),
-            kind => format!("{kind} forward {}", self.listen),
+        match self.kind.known() {
+            Some(ForwardKind::TunnelDevice) => format!("tunnel device {}", self.listen),
+            Some(ForwardKind::Local | ForwardKind::Remote | ForwardKind::Dynamic) | None => {
+                format!("{} forward {}", self.kind, self.listen)
+            }
         }
+    }
+
+    /// As good as it can be known to be.
+    pub fn is_in_place(&self) -> bool {
+        self.state.known().is_some_and(ForwardPhase::is_in_place)
     }
 }
 
@@ -190,7 +200,7 @@ pub struct RefusedStatus {
 pub(crate) mod example {
     use std::collections::BTreeMap;
 
-    use super::{FailureStatus, ForwardStatus, Phase, Status, TunnelStatus, Want};
+    use super::{FailureStatus, ForwardKind, ForwardStatus, Phase, Status, TunnelStatus, Want, Word};
 
     pub(crate) const THEN: &str = "2026-01-01T00:00:00Z";
 
@@ -234,10 +244,10 @@ pub(crate) mod example {
     pub(crate) fn forward(name: &str, state: &str) -> ForwardStatus {
         ForwardStatus {
             name: name.into(),
-            kind: "local".into(),
+            kind: ForwardKind::Local.into(),
             listen: "127.0.0.1:3307".into(),
             connect: Some("127.0.0.1:3306".into()),
-            state: state.into(),
+            state: Word::read(state),
             active: 2,
             opened: 17,
             failed: 0,
@@ -251,7 +261,7 @@ pub(crate) mod example {
 
     pub(crate) fn failure(kind: &str, message: &str) -> FailureStatus {
         FailureStatus {
-            kind: kind.into(),
+            kind: Word::read(kind),
             permanent: false,
             message: message.into(),
             hint: String::new(),

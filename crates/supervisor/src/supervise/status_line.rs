@@ -1,7 +1,7 @@
 //! STATUS= of the service manager: counts, and the first problem. Pure.
 
-use crate::lifecycle::{Phase, Want};
-use crate::protocol::status::TunnelStatus;
+use crate::lifecycle::{ForwardPhase, Phase, Want};
+use crate::protocol::status::{ForwardStatus, TunnelStatus};
 use crate::tunnel::TunnelView;
 
 /// What is asked of every tunnel.
@@ -53,7 +53,9 @@ const fn urgency(phase: Phase) -> u8 {
 /// One tunnel that is not ready, in one line.
 pub(super) fn problem(tunnel: &TunnelStatus) -> String {
     let (name, phase) = (&tunnel.name, tunnel.phase);
-    let forward = tunnel.forwards.iter().find(|forward| matches!(forward.state.as_str(), "down" | "stale"));
+    let broken =
+        |forward: &&ForwardStatus| matches!(forward.state.known(), Some(ForwardPhase::Down | ForwardPhase::Stale));
+    let forward = tunnel.forwards.iter().find(broken);
     match (&tunnel.last_failure, forward) {
         (_, Some(forward)) if phase == Phase::Up => {
             let message = forward.message.as_deref().unwrap_or_default();

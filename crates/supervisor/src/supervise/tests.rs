@@ -109,7 +109,7 @@ async fn wait_says_no_when_time_is_up_and_shows_how_it_stands() {
     let asked = clock::now();
     let (ready, status) = daemon.wait(&["a"], 5).await;
     assert!(!ready && clock::now() - asked >= Duration::from_secs(5));
-    assert_eq!(status.tunnels[0].last_failure.as_ref().unwrap().kind, "connect_refused");
+    assert_eq!(status.tunnels[0].last_failure.as_ref().unwrap().kind.as_str(), "connect_refused");
 }
 
 #[tokio::test(start_paused = true)]

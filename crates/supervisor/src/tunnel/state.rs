@@ -2,7 +2,7 @@
 
 use tunnel_engine::failure::Failure;
 
-use crate::lifecycle::Phase;
+use crate::lifecycle::{ForwardPhase, Phase};
 
 /// State of one forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,23 +20,20 @@ pub enum ForwardState {
 }
 
 impl ForwardState {
-    /// The word used in status.
-    pub const fn as_str(&self) -> &'static str {
+    /// Without its reason.
+    pub const fn phase(&self) -> ForwardPhase {
         match self {
-            Self::Pending => "pending",
-            Self::Up => "up",
-            Self::Down(_) => "down",
-            Self::Stale(_) => "stale",
-            Self::Unverified(_) => "unverified",
+            Self::Pending => ForwardPhase::Pending,
+            Self::Up => ForwardPhase::Up,
+            Self::Down(_) => ForwardPhase::Down,
+            Self::Stale(_) => ForwardPhase::Stale,
+            Self::Unverified(_) => ForwardPhase::Unverified,
         }
     }
 
-    /// As good as it can be known to be.
-    const fn is_in_place(&self) -> bool {
-        match self {
-            Self::Up | Self::Unverified(_) => true,
-            Self::Pending | Self::Down(_) | Self::Stale(_) => false,
-        }
+    /// The word used in status.
+    pub const fn as_str(&self) -> &'static str {
+        self.phase().as_str()
     }
 
     /// Why it is not up, and what to do.
@@ -52,7 +49,7 @@ impl ForwardState {
 /// Ready: a session as configured is up, and every forward is in place, proven where the server lets us. `replacing`:
 /// the session that is up is one of an earlier config, kept only until its successor is there.
 pub(super) fn ready<'a>(phase: Phase, replacing: bool, forwards: impl Iterator<Item = &'a ForwardState>) -> bool {
-    phase == Phase::Up && !replacing && forwards.into_iter().all(ForwardState::is_in_place)
+    phase == Phase::Up && !replacing && forwards.into_iter().all(|state| state.phase().is_in_place())
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ async fn a_tunnel_comes_up_and_carries_bytes() {
     assert_eq!(status.session.unwrap().software, "tunneld-demo");
     assert_eq!(status.forwards[0].opened, 1);
     assert_eq!(status.forwards[1].listen, "localhost:7000");
-    assert!(status.forwards.iter().all(|forward| forward.state == "up"));
+    assert!(status.forwards.iter().all(|forward| forward.is_in_place()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -262,7 +262,7 @@ impl FailureView {
 
     fn status(&self) -> FailureStatus {
         FailureStatus {
-            kind: self.failure.kind().as_str().to_owned(),
+            kind: self.failure.kind().into(),
             permanent: self.failure.kind().is_permanent(),
             message: self.failure.message().to_owned(),
             hint: self.hint(),
@@ -276,13 +276,13 @@ impl ForwardView {
         let counts = stats.map(|stats| stats.counts()).unwrap_or_default();
         ForwardStatus {
             name,
-            kind: self.kind.as_str().to_owned(),
+            kind: self.kind.into(),
             listen: self.listen.clone(),
             connect: match &self.connect {
                 Connect::Socks => None,
                 connect @ (Connect::Tcp { .. } | Connect::Unix(_) | Connect::Device(_)) => Some(connect.to_string()),
             },
-            state: self.state.as_str().to_owned(),
+            state: self.state.phase().into(),
             active: counts.active,
             opened: counts.opened,
             failed: counts.failed,

@@ -19,6 +19,9 @@ pub enum ForwardKind {
 }
 
 impl ForwardKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Local, Self::Remote, Self::Dynamic, Self::TunnelDevice];
+
     /// `local`, `remote`, `dynamic` or `tunnel_device`: the word used in status, logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

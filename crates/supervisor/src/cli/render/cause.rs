@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::spans::short;
-use crate::lifecycle::{Phase, Want};
+use crate::lifecycle::{ForwardPhase, Phase, Want};
 use crate::protocol::status::{ForwardStatus, TunnelStatus};
 
 /// Empty where there is nothing to know.
@@ -36,9 +36,9 @@ fn forwards(tunnel: &TunnelStatus) -> Vec<String> {
 /// What is to be known about a forward.
 fn forward(forward: &ForwardStatus) -> Option<String> {
     let (what, state) = (forward.what(), &forward.state);
-    match (state.as_str(), forward.message.as_deref()) {
-        ("up", None) => None,
-        ("up", Some(but)) => Some(format!("{what} is up, but {but}")),
+    match (state.known(), forward.message.as_deref()) {
+        (Some(ForwardPhase::Up), None) => None,
+        (Some(ForwardPhase::Up), Some(but)) => Some(format!("{what} is up, but {but}")),
         (_, why) => Some(format!("{what} is {state}: {}", why.unwrap_or("not in place yet"))),
     }
 }

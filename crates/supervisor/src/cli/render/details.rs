@@ -11,7 +11,7 @@ use super::state::{tone, word};
 use super::style::{OutputStyle, Tone};
 use super::text::{pad, printable};
 use crate::history::TunnelHistory;
-use crate::lifecycle::Phase;
+use crate::lifecycle::{ForwardPhase, Phase};
 use crate::protocol::status::{FailureStatus, ForwardStatus, RefusedStatus, SessionStatus, Status, TunnelStatus};
 
 /// Below the heading.
@@ -130,10 +130,10 @@ fn forwards(tunnel: &TunnelStatus, look: OutputStyle) -> String {
 
 fn forward(forward: &ForwardStatus) -> GridRow {
     let cells = vec![
-        forward.kind.clone(),
+        forward.kind.to_string(),
         forward.listen.clone(),
         forward.connect.clone().unwrap_or_else(|| "SOCKS".to_owned()),
-        forward.state.clone(),
+        forward.state.to_string(),
         forward.active.to_string(),
         forward.opened.to_string(),
         forward.failed.to_string(),
@@ -141,10 +141,10 @@ fn forward(forward: &ForwardStatus) -> GridRow {
         bytes(forward.bytes_in),
         bytes(forward.bytes_out),
     ];
-    let tone = match forward.state.as_str() {
-        "up" => Tone::Good,
-        "pending" | "unverified" => Tone::Warning,
-        _ => Tone::Bad,
+    let tone = match forward.state.known() {
+        Some(ForwardPhase::Up) => Tone::Good,
+        Some(ForwardPhase::Pending | ForwardPhase::Unverified) => Tone::Warning,
+        Some(ForwardPhase::Down | ForwardPhase::Stale) | None => Tone::Bad,
     };
     GridRow { cells, tone, below: forward.message.iter().cloned().collect() }
 }

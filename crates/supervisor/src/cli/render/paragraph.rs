@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::spans::{short, since};
 use super::text::printable;
-use crate::lifecycle::{Phase, Want};
+use crate::lifecycle::{ForwardPhase, Phase, Want};
 use crate::protocol::status::{FailureStatus, ForwardStatus, TunnelStatus};
 
 /// One line, not ended.
@@ -15,7 +15,8 @@ pub(in crate::cli) fn why(tunnel: &TunnelStatus, now: SystemTime) -> String {
         let peer = session.peer.as_deref().unwrap_or("a jump host or proxy command");
         format!("The session goes to {} by {peer}{rtt}.", session.software)
     }));
-    let noteworthy = tunnel.forwards.iter().filter(|forward| forward.state != "up" || forward.message.is_some());
+    let is_up = |forward: &ForwardStatus| forward.state.known() == Some(ForwardPhase::Up);
+    let noteworthy = tunnel.forwards.iter().filter(|forward| !is_up(forward) || forward.message.is_some());
     sentences.extend(noteworthy.filter(|_| tunnel.phase == Phase::Up).map(|forward| {
         let message = forward.message.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
         format!("The {} is {}{message}.", forward.what(), forward.state)

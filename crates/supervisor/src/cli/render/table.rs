@@ -90,8 +90,7 @@ pub(in crate::cli) fn rtt(tunnel: &TunnelStatus) -> String {
 
 /// Those that are in place, of all: an `unverified` one is, as far as the server lets it be known.
 pub(in crate::cli) fn forwards(tunnel: &TunnelStatus) -> String {
-    let in_place = |forward: &&ForwardStatus| matches!(forward.state.as_str(), "up" | "unverified");
-    let up = tunnel.forwards.iter().filter(in_place).count();
+    let up = tunnel.forwards.iter().filter(|forward| forward.is_in_place()).count();
     format!("{up}/{}", tunnel.forwards.len())
 }
 

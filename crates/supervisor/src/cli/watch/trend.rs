@@ -91,10 +91,11 @@ fn bars(values: &[Option<f64>]) -> String {
 mod tests {
     use super::*;
     use crate::cli::render::example::{forward, session};
+    use crate::lifecycle::ForwardPhase;
     use crate::protocol::status::{SessionStatus, example};
 
     fn tunnel(bytes: u64, rtt_ms: Option<f64>) -> TunnelStatus {
-        let mut forward = forward("up", 0);
+        let mut forward = forward(ForwardPhase::Up, 0);
         (forward.bytes_in, forward.bytes_out) = (bytes, 0);
         let session = Some(SessionStatus { rtt_ms, ..session() });
         TunnelStatus { forwards: vec![forward], session, ..example::tunnel("t", "up", true) }

@@ -145,12 +145,8 @@ fn next(tunnel: &TunnelStatus, now: SystemTime) -> String {
 }
 
 fn forwards(forwards: &[ForwardStatus]) -> String {
-    let up = forwards.iter().filter(|forward| is_in_place(forward)).count();
+    let up = forwards.iter().filter(|forward| forward.is_in_place()).count();
     format!("{up} of {} in place", forwards.len())
-}
-
-fn is_in_place(forward: &ForwardStatus) -> bool {
-    matches!(forward.state.as_str(), "up" | "unverified")
 }
 
 fn forward(forward: &ForwardStatus) -> String {

@@ -1,9 +1,11 @@
 //! What the table says, to the letter, and that it fits.
 
+use tunnel_engine::spec::ForwardKind;
+
 use super::super::style::ColourChoice;
 use super::super::text::cells;
 use super::*;
-use crate::lifecycle::Want;
+use crate::lifecycle::{ForwardPhase, Want};
 use crate::protocol::status::{FailureStatus, SessionStatus, example as example_of};
 
 /// 2026-01-01T01:00:00Z.
@@ -11,10 +13,10 @@ pub(in crate::cli) fn now() -> SystemTime {
     humantime::parse_rfc3339("2026-01-01T01:00:00Z").unwrap()
 }
 
-pub(in crate::cli) fn forward(state: &str, active: u64) -> ForwardStatus {
+pub(in crate::cli) fn forward(state: ForwardPhase, active: u64) -> ForwardStatus {
     ForwardStatus {
         name: "-L 3307".into(),
-        kind: "local".into(),
+        kind: ForwardKind::Local.into(),
         listen: "127.0.0.1:3307".into(),
         connect: Some("127.0.0.1:3306".into()),
         state: state.into(),
@@ -24,7 +26,7 @@ pub(in crate::cli) fn forward(state: &str, active: u64) -> ForwardStatus {
         held: 0,
         bytes_in: 1,
         bytes_out: 1,
-        message: (state != "up").then(|| "the server refused to listen".into()),
+        message: (state != ForwardPhase::Up).then(|| "the server refused to listen".into()),
         last_refused: vec![],
     }
 }
@@ -49,7 +51,7 @@ pub(in crate::cli) fn example() -> Status {
         session: Some(session()),
         rate_in: Some(1500),
         rate_out: Some(0),
-        forwards: vec![forward("up", 2), forward("up", 0)],
+        forwards: vec![forward(ForwardPhase::Up, 2), forward(ForwardPhase::Up, 0)],
         ..example_of::tunnel("web-db", "up", true)
     };
     let failure = |kind: &str, permanent, message: &str, hint: &str| {
@@ -67,8 +69,10 @@ pub(in crate::cli) fn example() -> Status {
         next_start_ms: Some(240_000),
         ..example_of::tunnel("blocked-one", "blocked", false)
     };
-    let partly =
-        TunnelStatus { forwards: vec![forward("up", 0), forward("down", 0)], ..example_of::tunnel("c", "up", false) };
+    let partly = TunnelStatus {
+        forwards: vec![forward(ForwardPhase::Up, 0), forward(ForwardPhase::Down, 0)],
+        ..example_of::tunnel("c", "up", false)
+    };
     let down =
         |name: &str, enabled| TunnelStatus { want: Want::Down, enabled, ..example_of::tunnel(name, "stopped", false) };
     example_of::status(vec![ready, waiting, blocked, partly, down("by-hand", true), down("off", false)])
