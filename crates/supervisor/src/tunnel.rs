@@ -1,4 +1,4 @@
-//! One tunnel: a task that drives one [`core::Core`] with the engine. The core decides, as plain values; the driver does
+//! One tunnel: a task that drives one `core::Core` with the engine. The core decides, as plain values; the driver does
 //! it, and reports back.
 //!
 //! ```text

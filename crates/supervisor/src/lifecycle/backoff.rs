@@ -32,7 +32,7 @@ const POLITE_JITTER: Jitter = Jitter::More(0.25);
 /// leaves room for dozens of blocked tunnels behind one address. The governor lets them go a few at a time.
 pub(super) const BLOCKED: Backoff = Backoff::every(Duration::from_secs(300));
 
-/// See [`BLOCKED`].
+/// The wait between the tries of a blocked tunnel.
 pub const RECHECK: Duration = BLOCKED.first;
 
 /// A server that is away is asked by TCP, once for all tunnels that wait for it: a server that is back is found within

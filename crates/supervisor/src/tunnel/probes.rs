@@ -1,5 +1,5 @@
 //! Probes at work: which forward is asked about, on which session, and what is told of the result. When is
-//! [`probing`]'s business.
+//! [`probing`](super::probing)'s business.
 
 use std::time::Instant;
 

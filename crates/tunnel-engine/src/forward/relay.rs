@@ -85,7 +85,7 @@ impl ByteCounters {
 }
 
 /// Carries bytes both ways until the connection ended. The channel is closed on return; the socket is the caller's to
-/// close, with a reset when the ending [is cut](Ending::is_cut).
+/// close, with a reset when the ending [is cut](RelayOutcome::is_cut).
 pub(super) async fn relay<R: ChannelRead, W: ChannelWrite>(
     read: impl Readable,
     write: impl Writable,
