@@ -57,14 +57,12 @@ pub use machine::Machine;
 pub use session_id::SessionId;
 pub use standby::{StandbyEnd, StandbyRecord};
 
-use serde::{Deserialize, Serialize};
 use tunnel_engine::failure::{FailureKind, Unreached};
 
 pub use crate::spec::Policy;
 
 /// What the operator and the config want.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
     /// The tunnel should be up.
     Up,
@@ -83,8 +81,7 @@ impl Want {
 }
 
 /// The phase of a tunnel, as in `status`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Nothing runs and nothing is wanted.
     Stopped,

@@ -73,7 +73,7 @@ impl DaemonView {
     /// What the daemon holds for a listen address here: its listeners outlive sessions.
     pub(super) fn local(&self, spec: &TunnelSpec, forward: &Forward) -> Option<DaemonForward> {
         let (status, tunnel) = self.tunnel(spec)?;
-        let wanted = tunnel.want == Want::Up && !matches!(tunnel.phase, Phase::Failed | Phase::Stopped);
+        let wanted = tunnel.want == Want::Up && !matches!(tunnel.phase.known(), Some(Phase::Failed | Phase::Stopped));
         held(status, tunnel, forward).filter(|_| wanted)
     }
 
@@ -129,7 +129,7 @@ fn name_of(user: Uid) -> String {
 
 impl DaemonForward {
     pub(super) fn is_up(&self) -> bool {
-        self.state.known() == Some(ForwardPhase::Up)
+        self.state == ForwardPhase::Up
     }
 }
 
@@ -153,7 +153,7 @@ fn is_same(known: &ForwardStatus, forward: &Forward) -> bool {
         Listen::Device { .. } => true,
         Listen::Unix(path) => known.listen == path.display().to_string() || known.listen == forward.listen.to_string(),
     };
-    known.kind.known() == Some(forward.kind) && known.connect == connect && listen
+    known.kind == forward.kind && known.connect == connect && listen
 }
 
 #[cfg(test)]

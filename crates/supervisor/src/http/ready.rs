@@ -21,8 +21,8 @@ pub(super) struct ReadyAnswer<'a> {
 #[derive(Debug, Serialize)]
 struct NotReady<'a> {
     name: &'a str,
-    want: Want,
-    phase: Phase,
+    want: &'a Word<Want>,
+    phase: &'a Word<Phase>,
     /// In this phase.
     since: &'a str,
     /// Of the last failure, or null.
@@ -61,8 +61,8 @@ fn why(tunnel: &TunnelStatus) -> NotReady<'_> {
     let cause = cause(tunnel);
     NotReady {
         name: &tunnel.name,
-        want: tunnel.want,
-        phase: tunnel.phase,
+        want: &tunnel.want,
+        phase: &tunnel.phase,
         since: &tunnel.since,
         kind: failure.map(|failure| &failure.kind),
         message: cause,

@@ -47,9 +47,9 @@ pub struct TunnelStatus {
     #[serde(default = "enabled")]
     pub enabled: bool,
     /// `up` or `down`.
-    pub want: Want,
+    pub want: Word<Want>,
     /// `stopped connecting up backoff blocked failed stopping`.
-    pub phase: Phase,
+    pub phase: Word<Phase>,
     /// Up, and every forward in place.
     pub ready: bool,
     /// Since when in this phase, RFC 3339.
@@ -200,7 +200,7 @@ pub struct RefusedStatus {
 pub(crate) mod example {
     use std::collections::BTreeMap;
 
-    use super::{FailureStatus, ForwardKind, ForwardStatus, Phase, Status, TunnelStatus, Want, Word};
+    use super::{FailureStatus, ForwardKind, ForwardStatus, Status, TunnelStatus, Want, Word};
 
     pub(crate) const THEN: &str = "2026-01-01T00:00:00Z";
 
@@ -221,8 +221,8 @@ pub(crate) mod example {
         TunnelStatus {
             name: name.into(),
             enabled: true,
-            want: Want::Up,
-            phase: *Phase::ALL.iter().find(|known| known.as_str() == phase).unwrap(),
+            want: Want::Up.into(),
+            phase: Word::read(phase),
             ready,
             since: THEN.into(),
             starts: 3,

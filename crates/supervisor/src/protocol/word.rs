@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tunnel_engine::failure::FailureKind;
 use tunnel_engine::spec::ForwardKind;
 
-use crate::lifecycle::ForwardPhase;
+use crate::lifecycle::{ForwardPhase, Phase, Want};
 
 /// A type whose values are words on the wire.
 pub trait WireWord: Copy + 'static {
@@ -16,6 +16,22 @@ pub trait WireWord: Copy + 'static {
 
     /// Its word.
     fn word(self) -> &'static str;
+}
+
+impl WireWord for Want {
+    const ALL: &'static [Self] = &[Self::Up, Self::Down];
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl WireWord for Phase {
+    const ALL: &'static [Self] = &Phase::ALL;
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
 }
 
 impl WireWord for ForwardPhase {
@@ -81,6 +97,12 @@ impl<T> From<T> for Word<T> {
     }
 }
 
+impl<T: WireWord + PartialEq> PartialEq<T> for Word<T> {
+    fn eq(&self, other: &T) -> bool {
+        self.known().is_some_and(|value| value == *other)
+    }
+}
+
 impl<T: WireWord> fmt::Display for Word<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -102,7 +124,7 @@ impl<'de, T: WireWord> Deserialize<'de> for Word<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::status::{ForwardStatus, example};
+    use crate::protocol::status::{ForwardStatus, TunnelStatus, example};
 
     fn survives<T: WireWord + PartialEq + fmt::Debug>() {
         for value in T::ALL {
@@ -114,6 +136,8 @@ mod tests {
 
     #[test]
     fn every_value_is_its_word_on_the_wire() {
+        survives::<Want>();
+        survives::<Phase>();
         survives::<ForwardPhase>();
         survives::<ForwardKind>();
         survives::<FailureKind>();
@@ -127,6 +151,11 @@ mod tests {
         let read: ForwardStatus = serde_json::from_value(sent.clone()).unwrap();
         assert_eq!((read.state.known(), read.kind.known(), read.is_in_place()), (None, None, false));
         assert_eq!(read.what(), "multicast forward 127.0.0.1:3307");
+        assert_eq!(serde_json::to_value(read).unwrap(), sent);
+        let mut sent = serde_json::to_value(example::tunnel("t", "up", true)).unwrap();
+        sent["phase"] = "hibernating".into();
+        let read: TunnelStatus = serde_json::from_value(sent.clone()).unwrap();
+        assert_eq!((read.phase.known(), read.phase.as_str()), (None, "hibernating"));
         assert_eq!(serde_json::to_value(read).unwrap(), sent);
     }
 }

@@ -52,17 +52,17 @@ const fn urgency(phase: Phase) -> u8 {
 
 /// One tunnel that is not ready, in one line.
 pub(super) fn problem(tunnel: &TunnelStatus) -> String {
-    let (name, phase) = (&tunnel.name, tunnel.phase);
+    let (name, phase) = (&tunnel.name, &tunnel.phase);
     let broken =
         |forward: &&ForwardStatus| matches!(forward.state.known(), Some(ForwardPhase::Down | ForwardPhase::Stale));
     let forward = tunnel.forwards.iter().find(broken);
     match (&tunnel.last_failure, forward) {
-        (_, Some(forward)) if phase == Phase::Up => {
+        (_, Some(forward)) if *phase == Phase::Up => {
             let message = forward.message.as_deref().unwrap_or_default();
             format!("{name}: forward {} is {}: {message}", forward.listen, forward.state)
         }
-        (Some(failure), _) if phase != Phase::Up => format!("{name}: {phase}: {}: {}", failure.kind, failure.message),
-        _ if phase == Phase::Up => format!("{name}: up, not all forwards are in place yet"),
+        (Some(failure), _) if *phase != Phase::Up => format!("{name}: {phase}: {}: {}", failure.kind, failure.message),
+        _ if *phase == Phase::Up => format!("{name}: up, not all forwards are in place yet"),
         _ => format!("{name}: {phase}"),
     }
 }
@@ -74,15 +74,18 @@ mod tests {
 
     fn tunnel(name: &str, want: Want, phase: &str, failure: Option<(&str, &str)>) -> TunnelStatus {
         TunnelStatus {
-            want,
+            want: want.into(),
             last_failure: failure.map(|(kind, message)| example::failure(kind, message)),
             ..example::tunnel(name, phase, phase == "up")
         }
     }
 
     fn line(tunnels: &[TunnelStatus]) -> String {
-        let brief =
-            |tunnel: &TunnelStatus| TunnelSummary { want: tunnel.want, ready: tunnel.ready, phase: tunnel.phase };
+        let brief = |tunnel: &TunnelStatus| TunnelSummary {
+            want: tunnel.want.known().unwrap(),
+            ready: tunnel.ready,
+            phase: tunnel.phase.known().unwrap(),
+        };
         status_line(tunnels.iter().map(brief), |at| tunnels.get(at).cloned())
     }
 

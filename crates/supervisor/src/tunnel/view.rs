@@ -185,8 +185,8 @@ impl TunnelView {
         TunnelStatus {
             name: self.name.clone(),
             enabled: true,
-            want: self.want,
-            phase: self.phase,
+            want: self.want.into(),
+            phase: self.phase.into(),
             ready: self.ready,
             since: rfc3339(self.since),
             starts: self.starts,

@@ -12,9 +12,9 @@ pub(in crate::cli) fn cause(tunnel: &TunnelStatus) -> Vec<String> {
         return stopped(tunnel).into_iter().collect();
     }
     let mut lines = Vec::new();
-    match (&tunnel.last_failure, tunnel.phase) {
+    match (&tunnel.last_failure, tunnel.phase.known()) {
         // A living session: the failure that is kept is that of an older one.
-        (_, Phase::Up) => lines.extend(forwards(tunnel)),
+        (_, Some(Phase::Up)) => lines.extend(forwards(tunnel)),
         (Some(failure), _) => {
             lines.push(format!("{}: {}", failure.kind, failure.message));
             lines.push(format!("hint: {}", failure.hint));
@@ -47,10 +47,10 @@ fn forward(forward: &ForwardStatus) -> Option<String> {
 pub(super) fn next(tunnel: &TunnelStatus) -> Option<String> {
     let waits_for = tunnel.waits_for.as_deref();
     let due = tunnel.next_start_ms.map(|ms| short(Duration::from_millis(ms)));
-    match (tunnel.phase, due) {
-        (Phase::Connecting, _) => waits_for.map(|what| format!("waits for {what}")),
-        (Phase::Failed, _) => Some("no start follows by itself".to_owned()),
-        (Phase::Blocked, Some(due)) => Some(format!(
+    match (tunnel.phase.known(), due) {
+        (Some(Phase::Connecting), _) => waits_for.map(|what| format!("waits for {what}")),
+        (Some(Phase::Failed), _) => Some("no start follows by itself".to_owned()),
+        (Some(Phase::Blocked), Some(due)) => Some(format!(
             "looked at again in {due}, and at once when a key, certificate, known_hosts or config file changes"
         )),
         (_, Some(due)) => {

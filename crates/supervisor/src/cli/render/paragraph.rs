@@ -15,7 +15,7 @@ pub(in crate::cli) fn why(tunnel: &TunnelStatus, now: SystemTime) -> String {
         let peer = session.peer.as_deref().unwrap_or("a jump host or proxy command");
         format!("The session goes to {} by {peer}{rtt}.", session.software)
     }));
-    let is_up = |forward: &ForwardStatus| forward.state.known() == Some(ForwardPhase::Up);
+    let is_up = |forward: &ForwardStatus| forward.state == ForwardPhase::Up;
     let noteworthy = tunnel.forwards.iter().filter(|forward| !is_up(forward) || forward.message.is_some());
     sentences.extend(noteworthy.filter(|_| tunnel.phase == Phase::Up).map(|forward| {
         let message = forward.message.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
@@ -46,18 +46,18 @@ fn refused(forward: &ForwardStatus, now: SystemTime) -> Option<String> {
 }
 
 fn state(tunnel: &TunnelStatus, now: SystemTime) -> String {
-    let ready = match (tunnel.ready, tunnel.phase) {
+    let ready = match (tunnel.ready, tunnel.phase.known()) {
         (true, _) => " and ready",
-        (false, Phase::Up) => " but not ready",
+        (false, Some(Phase::Up)) => " but not ready",
         (false, _) => "",
     };
     let since_when = match since(&tunnel.since, now) {
         Some(span) => format!(" since {} ({})", tunnel.since, short(span)),
         None => String::new(),
     };
-    let wanted = match (tunnel.want, tunnel.enabled) {
-        (Want::Down, true) => ", as an operator stopped it",
-        (Want::Down, false) => ", as the config does not enable it",
+    let wanted = match (tunnel.want.known(), tunnel.enabled) {
+        (Some(Want::Down), true) => ", as an operator stopped it",
+        (Some(Want::Down), false) => ", as the config does not enable it",
         _ => "",
     };
     let starts = match tunnel.starts {
@@ -97,9 +97,9 @@ fn next(tunnel: &TunnelStatus) -> Option<String> {
 /// The order that brings a tunnel up that is not wanted.
 fn order(tunnel: &TunnelStatus) -> Option<String> {
     let name = &tunnel.name;
-    match (tunnel.want, tunnel.enabled) {
-        (Want::Down, true) => Some(format!("What would help: `tunneld start {name}`.")),
-        (Want::Down, false) => Some(format!(
+    match (tunnel.want.known(), tunnel.enabled) {
+        (Some(Want::Down), true) => Some(format!("What would help: `tunneld start {name}`.")),
+        (Some(Want::Down), false) => Some(format!(
             "What would help: `enabled = true` in the config and `tunneld reload`, or `tunneld start {name}` until the daemon ends."
         )),
         _ => None,

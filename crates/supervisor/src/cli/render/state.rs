@@ -25,28 +25,28 @@ pub(in crate::cli) enum Urgency {
 
 /// The word of the table: the phase, except that `up` says whether it is ready, and `stopped` whether it is so by
 /// config.
-pub(in crate::cli) fn word(tunnel: &TunnelStatus) -> &'static str {
-    match (tunnel.want, tunnel.phase) {
-        (Want::Up, Phase::Up) if tunnel.ready => "ready",
-        (Want::Up, Phase::Up) => "not ready",
-        (_, Phase::Stopped) if !tunnel.enabled => "disabled",
-        (_, phase) => phase.as_str(),
+pub(in crate::cli) fn word(tunnel: &TunnelStatus) -> &str {
+    match (tunnel.want.known(), tunnel.phase.known()) {
+        (Some(Want::Up), Some(Phase::Up)) if tunnel.ready => "ready",
+        (Some(Want::Up), Some(Phase::Up)) => "not ready",
+        (_, Some(Phase::Stopped)) if !tunnel.enabled => "disabled",
+        _ => tunnel.phase.as_str(),
     }
 }
 
 pub(in crate::cli) fn urgency(tunnel: &TunnelStatus) -> Urgency {
     let remark = tunnel.forwards.iter().any(|forward| forward.message.is_some());
-    match (tunnel.want, tunnel.phase) {
-        (Want::Up, _) if tunnel.ready => {
+    match (tunnel.want.known(), tunnel.phase.known()) {
+        (Some(Want::Up), _) if tunnel.ready => {
             if remark {
                 Urgency::Remark
             } else {
                 Urgency::Ready
             }
         }
-        (Want::Up, Phase::Blocked | Phase::Failed) => Urgency::Blocked,
-        (Want::Up, Phase::Connecting | Phase::Stopped) => Urgency::Connecting,
-        (Want::Up, _) => Urgency::NotReady,
+        (Some(Want::Up), Some(Phase::Blocked | Phase::Failed)) => Urgency::Blocked,
+        (Some(Want::Up), Some(Phase::Connecting | Phase::Stopped)) => Urgency::Connecting,
+        (Some(Want::Up), _) => Urgency::NotReady,
         _ if tunnel.enabled => Urgency::Stopped,
         _ => Urgency::Disabled,
     }
@@ -75,8 +75,8 @@ mod tests {
 
     #[test]
     fn one_word_tells_ready_stopped_and_disabled_apart() {
-        let of = |phase: &str, ready, want, enabled| {
-            let tunnel = TunnelStatus { want, enabled, ..example::tunnel("t", phase, ready) };
+        let of = |phase: &str, ready, want: Want, enabled| {
+            let tunnel = TunnelStatus { want: want.into(), enabled, ..example::tunnel("t", phase, ready) };
             word(&tunnel).to_owned()
         };
         assert_eq!(of("up", true, Want::Up, true), "ready");

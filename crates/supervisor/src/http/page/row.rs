@@ -57,11 +57,11 @@ pub(super) enum RowState {
 
 impl RowState {
     fn of(tunnel: &TunnelStatus) -> Self {
-        match (tunnel.want, tunnel.ready, tunnel.phase) {
-            (Want::Up, true, _) => Self::Ready,
-            (Want::Up, false, Phase::Blocked | Phase::Failed) => Self::Trouble,
-            (Want::Up, false, _) => Self::Waiting,
-            (Want::Down, ..) => Self::Off,
+        match (tunnel.want.known(), tunnel.ready, tunnel.phase.known()) {
+            (Some(Want::Up), true, _) => Self::Ready,
+            (Some(Want::Up), false, Some(Phase::Blocked | Phase::Failed)) => Self::Trouble,
+            (Some(Want::Up), false, _) => Self::Waiting,
+            (Some(Want::Down) | None, ..) => Self::Off,
         }
     }
 
@@ -129,10 +129,10 @@ impl PageRow {
 }
 
 fn state(tunnel: &TunnelStatus) -> String {
-    match (tunnel.ready, tunnel.phase) {
+    match (tunnel.ready, tunnel.phase.known()) {
         (true, _) => "ready".to_owned(),
-        (false, Phase::Up) => "up, not ready".to_owned(),
-        (false, phase) => phase.to_string(),
+        (false, Some(Phase::Up)) => "up, not ready".to_owned(),
+        (false, _) => tunnel.phase.to_string(),
     }
 }
 
@@ -211,8 +211,9 @@ mod tests {
 
     #[test]
     fn what_needs_a_person_comes_first() {
-        let mood =
-            |want, phase: &str, ready| RowState::of(&TunnelStatus { want, ..example::tunnel("a", phase, ready) });
+        let mood = |want: Want, phase: &str, ready| {
+            RowState::of(&TunnelStatus { want: want.into(), ..example::tunnel("a", phase, ready) })
+        };
         let moods = [
             mood(Want::Up, "blocked", false),
             mood(Want::Up, "up", false),

@@ -73,8 +73,11 @@ pub(in crate::cli) fn example() -> Status {
         forwards: vec![forward(ForwardPhase::Up, 0), forward(ForwardPhase::Down, 0)],
         ..example_of::tunnel("c", "up", false)
     };
-    let down =
-        |name: &str, enabled| TunnelStatus { want: Want::Down, enabled, ..example_of::tunnel(name, "stopped", false) };
+    let down = |name: &str, enabled| TunnelStatus {
+        want: Want::Down.into(),
+        enabled,
+        ..example_of::tunnel(name, "stopped", false)
+    };
     example_of::status(vec![ready, waiting, blocked, partly, down("by-hand", true), down("off", false)])
 }
 
