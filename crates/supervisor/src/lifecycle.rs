@@ -1,5 +1,5 @@
 //! When to start, wait, block and give up: one pure machine a tunnel. No runtime, no clock, no randomness of its own:
-//! `now` and the seed are arguments. If a question starts with "when", its answer is here.
+//! `now` and the seed are arguments.
 //!
 //! What each input does in each phase, and the phase that follows (`.`: nothing; a test reads this table and holds the
 //! machine to it). `next host` is a failed start with another host to try, `ended -` a transient failure, `ended !` a

@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_end_of_a_connection_is_255_and_our_own_rules_are_none() {
+    fn exit_status_is_255_for_every_end_of_a_connection() {
         assert_eq!(ExitStatus::of(FailureKind::AuthRejected), Some(EXIT_STATUS));
         assert_eq!(ExitStatus::of(FailureKind::GateTime), None);
     }

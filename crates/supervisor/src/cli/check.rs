@@ -203,7 +203,7 @@ off  u@h:22  (not enabled)
     }
 
     #[test]
-    fn a_remote_unix_socket_is_noted_unless_its_file_is_taken_care_of() {
+    fn remote_unix_socket_without_file_handling_is_noted() {
         let noted = |more: &str| {
             let text = format!(
                 "[[tunnel]]\nname = \"t\"\nhost = \"h\"\nuser = \"u\"\nremote_forward = [\"/run/r.sock:127.0.0.1:1\"]\n{more}"

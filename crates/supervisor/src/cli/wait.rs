@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_does_not_begin_or_may_not_be_asked_is_not() {
+    fn wait_gives_up_without_a_reachable_daemon() {
         assert_eq!(asked(clock::now(), io::ErrorKind::NotFound), (1, false));
         let later = clock::now() + Duration::from_secs(60);
         assert_eq!(asked(later, io::ErrorKind::PermissionDenied), (1, false));

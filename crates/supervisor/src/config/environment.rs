@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_take_variables_and_the_home_and_start_from_the_folder_of_the_file() {
+    fn paths_expand_variables_and_home_relative_to_the_file() {
         let environment = environment(&[("KEYS", "/keys")]);
         for (text, want) in [
             ("/a/b", Ok("/a/b")),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_finds_the_socket_of_the_service_where_there_is_none_of_its_own() {
+    fn client_without_a_socket_of_its_own_uses_the_services() {
         let environment = environment(&[("XDG_RUNTIME_DIR", "/run/user/0")]);
         let own = Path::new("/run/user/0/tunneld/control.sock");
         let service = Path::new("/run/tunneld/control.sock");

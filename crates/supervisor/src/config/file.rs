@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_read_to_its_end_and_no_longer_than_its_time() {
+    fn pipe_is_read_to_its_end_within_a_bound() {
         let soon = || clock::now() + Duration::from_millis(50);
         let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_NONBLOCK).unwrap();
         let (read, mut write) = (File::from(read), File::from(write));

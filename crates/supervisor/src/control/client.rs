@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_at_the_socket_is_said_with_its_path() {
+    fn missing_daemon_is_reported_with_the_socket_path() {
         let error = ask(Path::new("/nonexistent/control.sock"), Request::Reload).unwrap_err();
         assert!(matches!(error, ClientError::NoDaemon { .. }));
         assert!(error.to_string().contains("`/nonexistent/control.sock`"), "{error}");

@@ -1,4 +1,4 @@
-//! The history as told outside. Absent things are null.
+//! The history as clients receive it. Absent things are null.
 
 use serde::{Deserialize, Serialize};
 

@@ -52,7 +52,7 @@ fn outage_has_first_failure_as_cause_and_its_length() {
 }
 
 #[test]
-fn start_without_failure_is_no_outage_and_with_one_it_is_from_its_begin() {
+fn start_is_an_outage_only_if_it_fails() {
     let start = noon();
     let mut record = TunnelRecord::new(start);
     record.change(Availability::NotReady, None, start);

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scraper_on_the_network_may_use_any_name_and_the_page_may_not() {
+    fn network_scrapers_may_use_any_host_name_the_page_not() {
         let open = hosts("0.0.0.0:9469", true);
         assert!(open.permit_scraper(Some("tunnels.example:9469")));
         assert!(!open.permit(Some("tunnels.example:9469")));

@@ -29,7 +29,7 @@ pub(super) enum MachineState {
     Stopped,
     Connecting {
         attempt: StartRecord,
-        /// RetryNow came after this attempt began: its failure may be yesterday's news.
+        /// RetryNow came after this attempt began: its failure may be out of date.
         retry_now: bool,
         /// So did PathBack.
         path_back: bool,

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_process_left_is_given_once_and_the_rest_is_closed_for_its_peers() {
+    fn inherited_listeners_are_taken_once_and_the_rest_closed() {
         let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [wanted, unwanted] = sockets.each_ref().map(|socket| socket.local_addr().unwrap());
         let duplicate = sockets[1].try_clone().unwrap();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_units_socket_is_given_again_and_never_closed_for_its_peers() {
+    fn socket_units_socket_is_taken_again_and_never_closed() {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = ListenAddress::Tcp(socket.local_addr().unwrap());
         let lent = Inherited { name: "tunneld.socket".to_owned(), address: address.clone(), socket: socket.into() };

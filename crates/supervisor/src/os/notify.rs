@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn the_manager_hears_every_word_in_order_and_the_last_before_the_end() {
+    fn service_manager_gets_every_message_in_order() {
         let (_dir, socket, path) = manager();
         let notify = Notify::to(path, Some(Duration::from_secs(2))).unwrap();
         notify.ready();
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manager_that_does_not_read_holds_nobody_up() {
+    fn service_manager_that_does_not_read_blocks_no_caller() {
         let (_dir, _socket, path) = manager();
         let notify = Notify::to(path, None).unwrap();
         for _ in 0..MAX_WAITING * 2 {
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_listens_without_a_socket() {
+    fn notify_without_a_socket_does_nothing() {
         let notify = Notify::disabled();
         notify.ready();
         assert_eq!(notify.watchdog_interval(), None);

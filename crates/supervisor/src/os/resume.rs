@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sleep_is_the_time_that_only_one_clock_counted_and_is_told_once() {
+    fn sleep_is_the_difference_of_the_clocks() {
         let (boot, awake) = (Duration::from_secs(1000), clock::now());
         let mut wakefulness = Wakefulness::new(boot, awake);
         let later = |seconds| (boot + Duration::from_secs(seconds), awake + Duration::from_secs(seconds));

@@ -109,7 +109,7 @@ fn an_added_removed_and_changed_forward_leaves_the_session_alone() {
 }
 
 #[test]
-fn another_server_costs_every_connection_of_its_tunnel_and_no_other() {
+fn changed_server_ends_only_its_own_connections() {
     let (plan, actual) = difference(|new| {
         new.tunnels[0].session.destination.host = "elsewhere".to_owned();
         new.tunnels[0].forwards.pop();

@@ -1,4 +1,4 @@
-//! The truth as told outside: the types behind `tunneld status --json`. Public interface; absent things are null.
+//! The types behind `tunneld status --json`. Public interface; absent things are null.
 
 use std::collections::BTreeMap;
 

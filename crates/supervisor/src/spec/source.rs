@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_over_several_lines_is_cut_at_the_end_of_the_first_and_an_empty_one_is_one_wide() {
+    fn caret_ends_with_the_first_line_and_is_never_empty() {
         assert_eq!(span("ab\ncd\n", 1..5).position().width, 1);
         assert_eq!(span("ab", 2..2).position().width, 1);
         assert_eq!(span("ab", 2..2).position().column, 3);

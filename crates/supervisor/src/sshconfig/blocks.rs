@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_of_other_hosts_are_passed_over_unless_they_have_something_to_say() {
+    fn blocks_of_other_hosts_are_skipped_unless_relevant() {
         let text = "Compression no\nHost a b\nPort 1\nHost a*\nPort 2\nHost c\nPort 3\nHost b\nPort x\nHost !d\nPort 4\n\
                     Host e\nBogus 1\nMatch host f\nPort 5\nHost g\nInclude x\nHost a\nUser u\n";
         let source = Arc::new(SourceFile::new(Path::new("f"), text.to_owned(), 0));

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_line_is_left_out_and_what_is_wrong_has_a_place() {
+    fn malformed_lines_are_reported_with_their_place() {
         assert_eq!(read("\n  \n# a\n  # b\n"), Vec::<String>::new());
         assert_eq!(read("\nPort\n"), ["error Some((2, 1)): `Port` has no value"]);
         assert_eq!(read("Port ="), ["error Some((1, 1)): `Port` has no value"]);

@@ -241,7 +241,7 @@ fn a_connection_can_be_refused_by_the_configuration() {
 }
 
 #[test]
-fn every_error_is_told_with_its_place_in_blocks_that_do_not_apply_too() {
+fn errors_are_located_even_in_blocks_that_do_not_apply() {
     let text = "Host other\n  Prot 22\n  Port x\nHost *\nPKCS11Provider /x.so\n";
     let error = ask(&TestHost::default().with(USER, text), "web").unwrap_err();
     let expected = "\

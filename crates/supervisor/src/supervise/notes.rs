@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_is_one_line_and_told_again_only_where_it_is_new() {
+    fn note_is_one_line_and_logged_only_when_new() {
         let old = "hmac-md5,hmac-sha2-256";
         let first = desired(&[("a", old), ("b", old), ("c", "hmac-sha2-256")]);
         let told = new(None, &first);

@@ -90,13 +90,13 @@ mod tests {
     }
 
     #[test]
-    fn all_is_well_in_few_words_and_what_is_not_wanted_does_not_count() {
+    fn ready_tunnels_are_counted_and_unwanted_ones_left_out() {
         let tunnels = [tunnel("a", Want::Up, "up", Some(("dns", "old"))), tunnel("b", Want::Down, "stopped", None)];
         assert_eq!(line(&tunnels), "1/1 ready");
     }
 
     #[test]
-    fn the_problem_that_needs_a_person_is_named_first() {
+    fn problem_that_needs_an_operator_is_named_first() {
         let tunnels = [
             tunnel("a", Want::Up, "up", None),
             tunnel("b", Want::Up, "backoff", Some(("dns", "no such name"))),

@@ -113,7 +113,7 @@ async fn wait_says_no_when_time_is_up_and_shows_how_it_stands() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stopped_tunnel_says_no_to_wait_at_once_and_yes_after_a_start() {
+async fn wait_fails_at_once_for_a_stopped_tunnel() {
     let daemon = Daemon::start(vec![tunnel_spec("a", &[])]);
     assert!(daemon.wait(&["a"], 30).await.0);
     assert_eq!(daemon.ask(Request::Stop { names: named("a") }).await, Response::Done);
@@ -125,7 +125,7 @@ async fn a_stopped_tunnel_says_no_to_wait_at_once_and_yes_after_a_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn log_of_a_tunnel_without_lines_is_empty_and_of_an_unknown_one_an_error() {
+async fn log_of_an_unknown_tunnel_is_an_error() {
     let daemon = Daemon::start(vec![tunnel_spec("a", &[])]);
     assert_eq!(daemon.ask(Request::Log { name: "a".into() }).await, Response::Log { lines: Vec::new() });
     let answer = daemon.ask(Request::Log { name: "b".into() }).await;
@@ -189,7 +189,7 @@ async fn a_refused_config_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_hundred_tunnels_to_one_server_log_in_a_few_at_a_time() {
+async fn two_hundred_tunnels_log_in_a_few_at_once() {
     let tunnels: Vec<_> = (0..200).map(|n| tunnel_spec(&format!("t{n}"), &[])).collect();
     let names: Vec<_> = tunnels.iter().map(|spec| spec.name.clone()).collect();
     let daemon = Daemon::start(tunnels);
@@ -211,7 +211,7 @@ async fn two_hundred_tunnels_to_one_server_log_in_a_few_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_signal_ends_all_tunnels_in_good_order_and_then_the_task() {
+async fn stop_signal_ends_all_tunnels_gracefully() {
     let daemon = Daemon::start(vec![tunnel_spec("a", &["R7000:localhost:1"]), tunnel_spec("b", &[])]);
     assert!(daemon.wait(&["a", "b"], 30).await.0);
     daemon.signals.send(Signal::Term).await.unwrap();

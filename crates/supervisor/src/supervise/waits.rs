@@ -54,14 +54,14 @@ mod tests {
     }
 
     #[test]
-    fn yes_when_all_are_ready_and_no_answer_while_one_may_still_become_it() {
+    fn wait_is_answered_when_all_are_ready() {
         let ready = Some(WaitState::Ready);
         assert_eq!(ask(ready, ready), Some(true));
         assert_eq!(ask(ready, Some(WaitState::OnItsWay)), None);
     }
 
     #[test]
-    fn no_as_soon_as_one_needs_a_person_or_has_gone() {
+    fn wait_fails_once_a_tunnel_is_blocked_or_gone() {
         assert_eq!(ask(Some(WaitState::OnItsWay), Some(WaitState::Hopeless)), Some(false));
         assert_eq!(ask(Some(WaitState::Ready), None), Some(false));
     }

@@ -125,7 +125,7 @@ impl Devices {
         }
     }
 
-    /// A device is open, or why it does not carry packets: `Some`, when that is news.
+    /// A device is open, or why it does not carry packets: `Some`, when that is new.
     pub(super) fn changed(&mut self, id: ForwardId, now: DeviceState) -> Option<Result<String, ForwardFailed>> {
         let device = self.entries.iter_mut().find(|device| device.id == id && device.state.is_some())?;
         let now = device.state.insert(now);

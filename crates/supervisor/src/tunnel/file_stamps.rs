@@ -1,4 +1,5 @@
-//! Looks at files while a tunnel is blocked: a person who mends a key or known_hosts should not have to tell us.
+//! Looks at files while a tunnel is blocked: an operator who repairs a key or known_hosts
+//! needs no command to start it.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};

@@ -238,7 +238,7 @@ impl Locals {
         Some(Err(ForwardFailed { failure, forward: local.forward.to_string(), fatal: true }))
     }
 
-    /// A listener opened, closed or failed by itself: `Some`, when that is news.
+    /// A listener opened, closed or failed by itself: `Some`, when that is new.
     pub(super) fn changed(&mut self, id: ForwardId, now: ListenState) -> Option<Result<String, ForwardFailed>> {
         let local = self.get_mut(id)?;
         let LocalListener::Open(state) = &mut local.listener else { return None };

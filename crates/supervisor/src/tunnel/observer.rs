@@ -14,7 +14,7 @@ pub type Observer = Arc<dyn Fn(&Occurrence<'_>) + Send + Sync>;
 pub enum Occurrence<'a> {
     /// A start begins.
     Start {
-        /// The how-manieth.
+        /// Its number, from 1.
         count: u64,
         /// autossh's count of short-lived starts in a row before it.
         tries: u32,

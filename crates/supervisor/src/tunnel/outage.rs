@@ -85,7 +85,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
-    fn a_first_start_is_ready_and_a_late_one_says_what_it_took() {
+    fn late_start_says_how_long_it_took() {
         let (now, mut readiness) = (clock::now(), Readiness::default());
         assert_eq!(readiness.look(true, false, 1, now), None);
         assert_eq!(readiness.look(true, true, 1, now + MINUTE).map(Recovery::words).as_deref(), Some("ready"));

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_port_is_asked_for_soon_a_forbidden_one_later_and_neither_when_told_to_fail() {
+    fn busy_port_is_retried_sooner_than_a_forbidden_one() {
         let (busy, denied) = (judge(&refused(None), &on(2222)), judge(&refused(Some("disabled")), &on(2222)));
         assert_eq!(again(&busy, true, OnRemotePortBusy::Retry), Some(ASK_AGAIN));
         assert_eq!(again(&denied, true, OnRemotePortBusy::Retry), Some(ASK_AGAIN_DENIED));

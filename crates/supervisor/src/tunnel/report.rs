@@ -87,7 +87,7 @@ impl Report {
         last.outdated = Some(file);
     }
 
-    /// All is well, or begins anew: the next failure is news.
+    /// All is well, or begins anew: the next failure is logged.
     pub(super) fn forget_failures_logged(&mut self) {
         self.failures_logged.reset();
         self.kinds_logged.reset();

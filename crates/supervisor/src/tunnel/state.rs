@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tunnel_is_ready_when_it_is_up_as_configured_with_every_forward() {
+    fn tunnel_is_ready_when_up_with_every_forward() {
         let down = ForwardState::Down(Failure::new(FailureKind::RemotePortBusy, "busy"));
         assert!(ready(Phase::Up, false, [ForwardState::Up, ForwardState::Up].iter()));
         assert!(ready(Phase::Up, false, [].iter()));

@@ -91,7 +91,7 @@ impl Takeover {
         None
     }
 
-    /// The server has no shell for it. Returns whether that is news.
+    /// The server has no shell for it. Returns whether that was not known yet.
     pub(super) fn rule_out(&mut self) -> bool {
         std::mem::replace(&mut self.ability, Ability::None) != Ability::None
     }

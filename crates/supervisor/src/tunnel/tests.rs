@@ -66,7 +66,7 @@ async fn a_moment() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_dies_young_is_redialled_at_once_five_times_and_then_waited_for() {
+async fn short_sessions_are_redialled_five_times_then_backed_off() {
     let mut rig = TestTunnel::ready(tunnel_spec("t", &[])).await;
     for starts in 2..=6 {
         a_moment().await;
@@ -100,7 +100,7 @@ async fn a_session_cut_after_an_outage_is_redialled_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tunnel_that_is_blocked_by_a_host_key_starts_when_known_hosts_changes() {
+async fn change_of_known_hosts_starts_a_blocked_tunnel() {
     let dir = tempfile::tempdir().unwrap();
     let known_hosts = dir.path().join("known_hosts");
     std::fs::write(&known_hosts, "").unwrap();
@@ -117,7 +117,7 @@ async fn a_tunnel_that_is_blocked_by_a_host_key_starts_when_known_hosts_changes(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_blocked_tunnel_tells_that_its_ssh_config_changed_and_tries_nothing_that_was_tried() {
+async fn changed_ssh_config_of_a_blocked_tunnel_hints_at_reload() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("config");
     let mut spec = tunnel_spec("t", &["L0:echo:1"]);
@@ -193,7 +193,7 @@ async fn a_refused_remote_forward_is_asked_for_again_without_a_new_login() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_exit_on_forward_failure_a_refused_remote_forward_is_a_failed_start() {
+async fn exit_on_forward_failure_fails_on_a_refused_forward() {
     let mut spec = tunnel_spec("t", &["R7000:localhost:1"]);
     spec.exit_on_forward_failure = true;
     let mut rig = TestTunnel::started(spec);
@@ -212,7 +212,7 @@ async fn with_exit_on_forward_failure_a_refused_remote_forward_is_a_failed_start
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_exit_on_forward_failure_a_taken_listen_address_makes_no_login() {
+async fn exit_on_forward_failure_with_taken_address_makes_no_login() {
     let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = holder.local_addr().unwrap().port();
     let mut spec = tunnel_spec("t", &[&format!("L{port}:echo:1")]);
@@ -277,7 +277,7 @@ async fn a_reload_adds_removes_and_changes_forwards_while_another_carries_traffi
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replaced_session_is_there_before_the_old_one_goes_and_old_connections_go_on() {
+async fn replacement_is_up_before_the_old_session_ends() {
     let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"])).await;
     let mut flowing = rig.connect(0).await;
     assert!(echoes(&mut flowing).await);
@@ -297,7 +297,7 @@ async fn a_replaced_session_is_there_before_the_old_one_goes_and_old_connections
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replacement_that_fails_leaves_the_old_session_at_work_and_is_tried_again() {
+async fn failed_replacement_keeps_the_old_session() {
     let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1"])).await;
     rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     let mut session = session_spec("server", 22);
@@ -313,7 +313,7 @@ async fn a_replacement_that_fails_leaves_the_old_session_at_work_and_is_tried_ag
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_does_not_answer_when_asked_is_not_ready_long_before_the_keepalive() {
+async fn silent_session_is_not_ready_before_the_keepalive_fails() {
     let mut rig = TestTunnel::ready(tunnel_spec("t", &[])).await;
     rig.server.set_faults(|faults| faults.link = LinkFaults::BLACKHOLE);
     let asked = clock::now();
@@ -376,7 +376,7 @@ async fn a_server_that_was_away_is_found_soon_after_any_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watched_server_is_told_of_and_knocks_are_no_starts() {
+async fn probes_of_a_watched_server_are_no_starts() {
     let mut rig = TestTunnel::ready(tunnel_spec("t", &[])).await;
     rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     rig.server.cut();
@@ -389,7 +389,7 @@ async fn a_watched_server_is_told_of_and_knocks_are_no_starts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_login_that_fails_later_than_tcp_is_not_knocked_for() {
+async fn login_failure_after_tcp_starts_no_probe() {
     let mut rig = TestTunnel::ready(tunnel_spec("t", &[])).await;
     rig.server.set_faults(|faults| faults.connect = ConnectFault::SayAndClose("not now".into()));
     rig.server.cut();

@@ -1,5 +1,5 @@
 //! What one tunnel tells of itself: a snapshot, which is plain data, and beside it the live counters, which are read
-//! when somebody asks for them.
+//! when a status is asked for.
 
 use std::ops::Deref;
 use std::path::PathBuf;

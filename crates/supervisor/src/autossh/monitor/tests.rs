@@ -47,7 +47,7 @@ async fn a_line_that_comes_round_is_fine() {
 }
 
 #[tokio::test]
-async fn somebody_elses_connection_is_got_over() {
+async fn foreign_connection_is_ignored() {
     let dir = tempfile::tempdir().unwrap();
     let (monitor, forward, read) = rig(&dir).await;
     let mut stranger = TcpStream::connect(("127.0.0.1", read)).await.unwrap();
@@ -58,7 +58,7 @@ async fn somebody_elses_connection_is_got_over() {
 }
 
 #[tokio::test]
-async fn a_forward_that_is_not_there_is_a_port_that_is_down() {
+async fn missing_forward_counts_as_a_port_down() {
     let dir = tempfile::tempdir().unwrap();
     let (monitor, forward, _) = rig(&dir).await;
     drop(forward);

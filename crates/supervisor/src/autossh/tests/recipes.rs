@@ -118,7 +118,7 @@ fn holds(recipe: &Recipe, plan: &StartPlan) {
 }
 
 #[test]
-fn every_recipe_that_is_a_tunnel_can_be_imported_with_the_same_forwards() {
+fn every_tunnel_recipe_imports_with_its_forwards() {
     let mut imported = 0;
     for recipe in table().into_iter().filter(|recipe| recipe.outcome == "tunnel") {
         let mut invocation = recipe.invocation();

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnel_that_is_not_wanted_says_by_what_and_what_starts_it() {
+    fn unwanted_tunnel_says_why_and_how_to_start_it() {
         let (by_hand, off) = (of(4), of(5));
         assert!(by_hand.contains("is stopped since 2026-01-01T00:00:00Z (1h), as an operator stopped it"), "{by_hand}");
         assert!(by_hand.ends_with("What would help: `tunneld start by-hand`."), "{by_hand}");

@@ -187,7 +187,7 @@ fn keys_in_the_wrong_place_are_sent_home() {
 }
 
 #[test]
-fn an_error_in_the_defaults_is_said_once_and_also_when_no_tunnel_takes_it() {
+fn error_in_defaults_is_reported_once_even_if_unused() {
     let tunnel =
         |name: &str, port: u8| format!("[[tunnel]]\nname = '{name}'\nhost = 'h'\ndynamic_forward = '{port}'\n");
     let defaults = "[defaults]\npoll = 'x'\nciphers = 'y'\n";
@@ -208,7 +208,7 @@ fn a_user_and_a_port_are_named_once() {
 }
 
 #[test]
-fn a_syntax_error_is_reported_beside_the_others_and_hides_only_what_may_be_its_fault() {
+fn syntax_error_is_reported_beside_independent_errors() {
     let text = "stop_timeout = 5x\n[[tunnel]]\nname = 'a'\nhost 'h'\n[log]\nlevl = 'x'\n[log]\n";
     let problems = problems(text);
     assert!(problems[0].starts_with("1:16: "), "{problems:?}");

@@ -95,7 +95,7 @@ fn a_client_finds_the_control_socket_in_a_file_with_other_errors() {
 }
 
 #[test]
-fn a_syntax_error_in_one_file_does_not_hide_what_is_missing_in_another() {
+fn syntax_error_in_one_file_hides_nothing_in_another() {
     let folder = folder("", &[("10.toml", "x y"), ("20.toml", "[[tunnel]]\nname = 'c'\nhost = 'h'")]);
     let errors = load_folder(&folder).unwrap_err();
     let whats: Vec<_> = errors.iter().map(ConfigError::what).collect();

@@ -123,7 +123,7 @@ fn several_hosts_share_all_keys_but_the_way_there() {
 }
 
 #[test]
-fn a_jump_host_that_is_a_table_has_its_own_keys_and_nothing_of_the_tunnels() {
+fn jump_host_table_inherits_nothing_from_the_tunnel() {
     let spec = tunnel(
         "identity_file = '/k'\nconnect_timeout = 7\nbind_address = '10.0.0.1'\nproxy_jump = ['you@a:23,b', \
          { host = 'c', user = 'z', password_file = '/p', bind_address = '10.0.0.3' }]",
@@ -230,7 +230,7 @@ fn every_key_of_the_policy_is_read() {
 }
 
 #[test]
-fn forwards_come_as_text_and_as_tables_with_variables_and_paths_of_this_machine() {
+fn forwards_are_texts_or_tables_with_variables_and_paths() {
     let tunnel = tunnel(
         "local_forward = ['${PORT}:db:3306', '192.168.1.5:8080 intranet:80', '~/s:/srv/x',\n\
          { listen = '127.0.0.1:3308', connect = 'db:3306', max_connections = 64 }]\n\

@@ -72,7 +72,7 @@ fn the_tunnels_own_keys_win_and_its_forwards_come_first() {
 }
 
 #[test]
-fn tunnel_device_of_a_host_block_is_followed_unless_the_tunnel_has_its_own() {
+fn tunnels_own_device_overrides_that_of_ssh_config() {
     let hosts = "Host a\n Tunnel ethernet\n TunnelDevice 4\nHost b\n TunnelDevice 4\nHost c\n Tunnel yes\n";
     let of = |keys: &str| -> Vec<String> {
         let keys = format!("{keys}\ndynamic_forward = '1'");
@@ -86,7 +86,7 @@ fn tunnel_device_of_a_host_block_is_followed_unless_the_tunnel_has_its_own() {
 }
 
 #[test]
-fn known_hosts_is_kept_up_to_date_where_ssh_would_and_the_tunnel_says_nothing_else() {
+fn update_host_keys_defaults_to_what_ssh_would_do() {
     for (hosts, keys, want) in [
         ("", "", UpdateHostKeys::Yes),
         ("UpdateHostKeys ask", "", UpdateHostKeys::No),
@@ -168,7 +168,7 @@ hint: host keys are looked up by name only
 }
 
 #[test]
-fn an_error_of_one_file_is_told_once_however_many_tunnels_read_it() {
+fn error_in_a_shared_file_is_reported_once() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("hosts"), "Prot 22\n").unwrap();
     let tunnel = |name| {

@@ -118,7 +118,7 @@ fn a_supervisor_that_drops_the_request_reads_as_stopping() {
 }
 
 #[test]
-fn a_client_that_went_away_frees_its_slot_and_one_that_half_closed_does_not() {
+fn closed_client_frees_its_slot_half_closed_one_keeps_it() {
     let mut lab = ControlLab::new();
     let (stay, leave) = lab.runtime.block_on(async {
         let mut stay = UnixStream::connect(&lab.path).await.unwrap();

@@ -51,7 +51,7 @@ fn time_after_an_orderly_stop_does_not_count() {
 }
 
 #[test]
-fn end_that_is_no_stop_is_an_outage_since_the_last_sign_of_life() {
+fn crash_is_an_outage_since_the_last_sign_of_life() {
     let lines =
         vec![StoreLine::Started { at: at(0) }, state(0, Availability::Ready, None), StoreLine::Alive { at: at(60) }];
     let added = replay::replay(lines.clone(), moment(80)).added;
@@ -118,7 +118,7 @@ impl Folder {
 }
 
 #[test]
-fn line_that_was_cut_off_is_left_out_and_the_next_one_is_whole() {
+fn truncated_line_is_skipped_and_the_next_one_read() {
     let folder = Folder::new();
     let (line, next) = (state(0, Availability::Ready, None), state(9, Availability::NotWanted, None));
     folder.open().unwrap().0.append(&line.encoded()).unwrap();
@@ -170,7 +170,7 @@ fn second_process_does_not_write_into_the_same_file() {
 }
 
 #[test]
-fn file_of_a_week_of_flapping_is_bounded_and_still_tells_the_last_day() {
+fn file_is_bounded_and_keeps_the_last_day() {
     const MIB: u64 = 1 << 20;
     let folder = Folder::new();
     let (mut file, _) = folder.open().unwrap();

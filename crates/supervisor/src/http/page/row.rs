@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_a_person_comes_first() {
+    fn tunnels_that_need_an_operator_come_first() {
         let mood = |want: Want, phase: &str, ready| {
             RowState::of(&TunnelStatus { want: want.into(), ..example::tunnel("a", phase, ready) })
         };

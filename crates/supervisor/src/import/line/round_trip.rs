@@ -1,4 +1,4 @@
-//! Lines made by a die with a fixed seed: what is printed loads as the tunnel that the autossh face would run, and
+//! Random lines from a fixed seed: what is printed loads as the tunnel that the autossh face would run, and
 //! the same line in a unit, with systemd's quotes and variables, prints the same.
 
 use std::fmt::Write;

@@ -46,7 +46,7 @@ fn the_line_of_everybody_becomes_one_tunnel() {
 }
 
 #[test]
-fn a_line_of_ssh_needs_no_monitor_and_says_what_is_left_out() {
+fn imported_ssh_line_has_no_monitor() {
     let (keys, comments) = printed("ssh -fnNT -F none -R 2222:localhost:22 host");
     assert!(keys.contains("remote_forward = [\"2222:localhost:22\"]"), "{keys}");
     assert!(!comments.contains("retries"), "{comments}");

@@ -123,7 +123,7 @@ fn prefixes_and_shells_of_a_command_are_understood() {
 }
 
 #[test]
-fn whoever_runs_it_has_a_home_and_a_folder() {
+fn each_account_has_a_home_and_a_folder() {
     let home = config::facts().home_of("nobody").expect("every machine has nobody").display().to_string();
     let line = "ExecStart=ssh -N -F none -i key -o UserKnownHostsFile=~/hosts -D 1 h";
     says(

@@ -56,14 +56,14 @@ fn a_refusal_never_shortens_the_ordinary_wait() {
 }
 
 #[test]
-fn a_forward_in_the_way_is_waited_for_even_after_the_first_session() {
+fn taken_forward_is_waited_for_after_the_first_session() {
     for kind in [FailureKind::RemotePortBusy, FailureKind::ListenInUse] {
         assert_eq!(waits(&POLICY, &[end(kind, Some(secs(1)))]), [Some(POLICY.backoff.min)], "{kind}");
     }
 }
 
 #[test]
-fn autosshs_tries_are_cleared_by_the_age_of_a_start_even_one_that_never_came_up() {
+fn age_of_a_start_clears_autosshs_tries() {
     let policy = Policy {
         backoff: crate::spec::BackoffSpec { kind: crate::spec::BackoffKind::Autossh, ..POLICY.backoff },
         ..POLICY

@@ -1,4 +1,4 @@
-//! Laws over random lives: inputs in any order at any time, with a world that answers as the actor does, and that also
+//! Laws over random lives: inputs in any order at any time, with a world that answers as the driver does, and that also
 //! says late and repeated words.
 
 use std::time::{Duration, Instant};
@@ -203,7 +203,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_opened_before_its_deadline_unless_somebody_asks(policy in policies(), seed: u64, steps in steps()) {
+    fn nothing_is_opened_before_its_deadline_unless_ordered(policy in policies(), seed: u64, steps in steps()) {
         // RetryNow, PathBack and FilesChanged during an attempt are kept in mind until it ends.
         let mut asked = false;
         for seen in live(policy, seed, begin(), &steps) {

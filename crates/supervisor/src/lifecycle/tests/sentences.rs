@@ -1,4 +1,4 @@
-//! One sentence a rule.
+//! One test for each rule of the machine.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ fn the_count_clears_only_after_a_session_that_lived_reset_after() {
 }
 
 #[test]
-fn a_permanent_failure_is_checked_again_after_five_minutes_or_at_once_when_asked() {
+fn permanent_failure_is_rechecked_after_five_minutes_or_on_request() {
     for (input, at_once) in [
         (Input::RetryNow, true),
         (Input::Restart, true),
@@ -164,7 +164,7 @@ fn time_in_which_the_process_did_not_run_passes_no_gate() {
 }
 
 #[test]
-fn a_restart_does_not_close_the_gate_again_but_a_new_start_does() {
+fn only_a_new_start_arms_gate_time_again() {
     let policy = Policy { gate_time: secs(30), ..POLICY };
     let mut bench = Bench::up(policy);
     bench.give(Input::Restart);
@@ -177,7 +177,7 @@ fn a_restart_does_not_close_the_gate_again_but_a_new_start_does() {
 }
 
 #[test]
-fn max_start_counts_from_the_start_and_the_last_end_gives_up_without_a_wait() {
+fn max_start_gives_up_at_the_last_end_without_waiting() {
     let policy = Policy { max_start: Some(2), ..POLICY };
     let mut bench = Bench::started(policy);
     bench.ends(FailureKind::ConnectRefused);
@@ -195,7 +195,7 @@ fn max_start_counts_from_the_start_and_the_last_end_gives_up_without_a_wait() {
 }
 
 #[test]
-fn a_restart_by_hand_is_made_even_when_the_starts_are_used_up() {
+fn ordered_restart_is_made_beyond_max_start() {
     let mut bench = Bench::up(Policy { max_start: Some(1), ..POLICY });
     assert_eq!(
         bench.give(Input::Restart),
@@ -241,7 +241,7 @@ fn the_end_of_a_sessions_lifetime_is_no_failure() {
 }
 
 #[test]
-fn a_restart_opens_the_next_session_beside_the_end_of_the_old_one() {
+fn restart_opens_the_next_session_beside_the_old_one() {
     let mut bench = Bench::up(POLICY);
     assert_eq!(
         bench.give(Input::Restart),
@@ -344,7 +344,7 @@ fn an_outage_does_not_lengthen_the_waits_after_it() {
 }
 
 #[test]
-fn a_server_behind_a_jump_host_is_not_logged_in_to_by_the_clock() {
+fn server_behind_a_jump_host_gets_no_scheduled_logins() {
     let mut bench = Bench::started(POLICY);
     bench.finds_no_server(Unreached::BehindJump);
     assert_eq!(bench.wait(), Some(POLICY.backoff.max));

@@ -112,7 +112,7 @@ mod tests {
         PlainAudience { program: "autossh", level: "warn", only_failures: false, silent: |kind| kind == "gate_time" };
 
     #[test]
-    fn a_failure_is_its_message_and_its_hint_and_other_events_keep_their_fields() {
+    fn failure_is_message_and_hint_without_fields() {
         let want = "autossh: no such name\nhint: check the name\nautossh: new host key path=/x\n";
         assert_eq!(said(SPEECH), want);
     }

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_nobody_reads_stops_nobody_and_the_loss_is_told() {
+    fn full_pipe_blocks_no_writer_and_lost_lines_are_counted() {
         let (mut reader, writer) = io::pipe().unwrap();
         let (queue, flush) = start(writer).unwrap();
         let line = [b'x'; 1023].iter().chain(b"\n").copied().collect::<Vec<u8>>();

@@ -7,7 +7,7 @@ use super::*;
 use crate::lifecycle::{PENALTY, SERVER_BUSY};
 
 #[test]
-fn no_more_than_four_log_in_at_once_and_each_end_lets_one_more_in() {
+fn at_most_four_logins_run_at_once() {
     let now = clock::now();
     let mut pacing = Pacing::default();
     let requests: Vec<_> = (0..200).map(|_| pacing.ask("a:22", None)).collect();
@@ -47,7 +47,7 @@ fn tunnels_that_were_up_recently_go_first() {
 }
 
 #[test]
-fn a_server_that_refuses_is_left_alone_by_everybody_until_the_hold_is_over() {
+fn refusing_server_gets_no_login_during_the_hold() {
     let now = clock::now();
     let mut pacing = Pacing::default();
     let refused = pacing.ask("a:22", None);
@@ -61,7 +61,7 @@ fn a_server_that_refuses_is_left_alone_by_everybody_until_the_hold_is_over() {
 }
 
 #[test]
-fn refusals_in_a_row_double_the_hold_and_a_login_ends_the_row() {
+fn consecutive_refusals_double_the_hold() {
     let mut now = clock::now();
     let mut pacing = Pacing::default();
     let request = pacing.ask("a:22", None);
@@ -78,7 +78,7 @@ fn refusals_in_a_row_double_the_hold_and_a_login_ends_the_row() {
 }
 
 #[test]
-fn other_failures_hold_nobody_back() {
+fn other_failures_delay_no_start() {
     let now = clock::now();
     let mut pacing = Pacing::default();
     let request = pacing.ask("a:22", None);
@@ -135,7 +135,7 @@ fn a_source_address_of_its_own_is_a_client_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_that_waits_says_for_what_and_one_that_an_operator_wants_waits_for_no_hold() {
+async fn waiting_start_says_what_it_waits_for() {
     let (governor, entry) = (Governor::default(), QueueEntry::default());
     let mut spec = crate::tunnel::test_support::session_spec("server", 22);
     spec.dial.bind_address = Some("127.0.0.1".to_owned());

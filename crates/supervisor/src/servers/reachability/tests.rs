@@ -24,7 +24,7 @@ async fn pause(time: Duration) {
 }
 
 #[test]
-fn a_server_is_asked_often_at_first_and_rarely_later_and_never_more_often_than_the_config_says() {
+fn probe_interval_grows_and_respects_the_config() {
     let short = Duration::from_millis(250);
     assert_eq!(probe_interval(Duration::ZERO, short), EARLY_INTERVAL);
     assert_eq!(probe_interval(EARLY_FOR, short), LATE_INTERVAL);
@@ -33,7 +33,7 @@ fn a_server_is_asked_often_at_first_and_rarely_later_and_never_more_often_than_t
 }
 
 #[test]
-fn servers_are_asked_together_and_not_more_often_than_the_config_says() {
+fn servers_are_probed_together_within_the_configured_rate() {
     let (now, millisecond) = (clock::now() + Duration::from_secs(60), Duration::from_millis(1));
     let first = probe_interval::next(now, EARLY_INTERVAL);
     assert!(first <= now + EARLY_INTERVAL);
@@ -46,7 +46,7 @@ fn servers_are_asked_together_and_not_more_often_than_the_config_says() {
 }
 
 #[test]
-fn the_first_hop_of_a_jump_is_what_is_knocked_on() {
+fn first_jump_host_is_what_is_probed() {
     let mut spec = session_spec("server", 22);
     spec.dial.via = Route::Jump(Box::new(session_spec("bastion", 2222)));
     assert!(matches!(Endpoint::of(&spec), Some(Endpoint::First { server, .. }) if server == "bastion:2222"));
@@ -55,7 +55,7 @@ fn the_first_hop_of_a_jump_is_what_is_knocked_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_is_back_is_found_within_a_beat_and_its_connection_goes_to_the_healthiest() {
+async fn returned_server_is_found_and_its_connection_used() {
     let server = server();
     let reachability = Reachability::new(Arc::new(server.dialer()), Governor::default());
     let spec = session_spec("server", 22);
@@ -77,7 +77,7 @@ async fn a_server_that_is_back_is_found_within_a_beat_and_its_connection_goes_to
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_five_minutes_it_is_found_within_ten_seconds_even_where_packets_are_lost() {
+async fn returned_server_is_found_despite_packet_loss() {
     let server = server();
     let reachability = Reachability::new(Arc::new(server.dialer()), Governor::default());
     let spec = session_spec("server", 22);
@@ -93,7 +93,7 @@ async fn after_five_minutes_it_is_found_within_ten_seconds_even_where_packets_ar
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_knocks_when_nobody_waits() {
+async fn no_probe_runs_without_a_waiting_tunnel() {
     let server = server();
     let reachability = Reachability::new(Arc::new(server.dialer()), Governor::default());
     let spec = session_spec("server", 22);
@@ -154,7 +154,7 @@ async fn a_server_behind_a_jump_host_is_asked_for_over_one_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_jump_host_that_went_away_while_it_was_asked_is_found_again() {
+async fn lost_jump_host_is_found_again() {
     let (bastion, reachability, spec) = behind_a_bastion();
     let far = server();
     let opens = async {

@@ -223,7 +223,7 @@ impl Core {
         }
     }
 
-    /// `on_change`, where this is news. A tunnel that ends with the daemon, or with its place in the config, tells nothing.
+    /// `on_change`, where this is a change. A tunnel that ends with the daemon, or with its place in the config, tells nothing.
     fn run_on_change(&mut self, ready: bool, cause: Option<&Cause>) {
         let phase = self.machine.phase();
         let needs_operator = matches!(phase, Phase::Blocked | Phase::Failed);

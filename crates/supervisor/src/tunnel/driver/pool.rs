@@ -93,7 +93,7 @@ mod tests {
     use super::order;
 
     #[test]
-    fn the_session_with_the_fewest_connections_is_asked_first_and_equals_in_turn() {
+    fn least_loaded_session_is_asked_first() {
         assert_eq!(order(&[2, 0, 1], 0), [1, 2, 0]);
         assert_eq!(order(&[0, 0, 0], 0), [0, 1, 2]);
         assert_eq!(order(&[0, 0, 0], 1), [1, 2, 0]);

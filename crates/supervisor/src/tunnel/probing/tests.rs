@@ -25,7 +25,7 @@ fn probe(probing: &mut Probing, result: ProbeResult, now: Instant) -> Option<Aft
 }
 
 #[test]
-fn a_forward_is_pending_until_its_first_proof_which_is_asked_for_at_once() {
+fn forward_is_pending_until_its_first_probe() {
     let now = tunnel_engine::clock::now();
     let mut probing = Probing::new();
     assert_eq!((probing.state(), probing.due()), (ForwardState::Pending, None));
@@ -58,7 +58,7 @@ fn refusal() -> ProbeFailure {
 }
 
 #[test]
-fn a_refused_user_is_believed_at_once_and_so_is_the_next_one_that_is_taken() {
+fn users_connections_change_the_state_at_once() {
     let now = tunnel_engine::clock::now();
     let mut probing = found(ProbeResult::Up(None), now);
     probing.traffic_observed(Some(&refusal()), 1, ProbeMethod::Target, now, RHYTHM);
@@ -69,7 +69,7 @@ fn a_refused_user_is_believed_at_once_and_so_is_the_next_one_that_is_taken() {
 }
 
 #[test]
-fn a_forward_that_is_not_asked_about_is_up_and_has_nothing_due() {
+fn forward_without_probe_is_up_with_nothing_due() {
     let now = tunnel_engine::clock::now();
     let mut probing = Probing::new();
     probing.presume();
@@ -149,7 +149,7 @@ fn what_is_down_is_probed_soon_and_then_less_soon() {
 }
 
 #[test]
-fn a_service_that_said_something_else_is_not_bothered_more_often_than_poll_says() {
+fn unexpected_banner_is_probed_only_every_poll() {
     let now = tunnel_engine::clock::now();
     assert_eq!(found(reason(ProbeFailureKind::WrongBanner), now).due(), Some(now + RHYTHM.every));
 }
@@ -175,7 +175,7 @@ fn a_stale_port_is_asked_for_again_and_touched_less_and_less() {
 }
 
 #[test]
-fn a_port_that_nobody_listens_on_is_asked_for_again() {
+fn remote_port_without_a_listener_is_requested_again() {
     let now = tunnel_engine::clock::now();
     let mut probing = Probing::new();
     probing.begin(now);

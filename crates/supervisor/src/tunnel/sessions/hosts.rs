@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_better_host_is_tried_every_minute_and_ever_later_when_returns_do_not_last() {
+    fn better_host_is_tried_later_after_short_returns() {
         let now = clock::now();
         let mut hosts = HostRecords::default();
         hosts.in_use(0, false, now);

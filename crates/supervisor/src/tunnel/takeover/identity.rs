@@ -32,7 +32,7 @@ mod tests {
     use crate::tunnel::test_support::tunnel_spec;
 
     #[test]
-    fn a_mark_is_the_same_each_time_and_another_for_each_tunnel_and_server() {
+    fn mark_is_stable_and_unique_per_tunnel_and_server() {
         let spec = tunnel_spec("t", &[]);
         assert_eq!(mark(&spec), mark(&spec));
         assert_ne!(mark(&spec), mark(&tunnel_spec("u", &[])));

@@ -1,4 +1,4 @@
-//! How often a port is taken over: pure. Two who take one port from each other would do so for ever.
+//! How often a port is taken over: pure. Two tunnels that take one port from each other would never end.
 
 use std::time::{Duration, Instant};
 
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_a_session_of_ours_still_has_is_looked_at_again_soon() {
+    fn port_of_our_own_session_is_rechecked_soon() {
         let now = tunnel_engine::clock::now();
         let mut backoff = TakeoverBackoff::default();
         backoff.ours(now);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_each_session_leaves_is_removed_each_time_and_a_rivals_less_often() {
+    fn own_socket_file_is_removed_more_often_than_a_rivals() {
         let now = tunnel_engine::clock::now();
         let mut backoff = TakeoverBackoff::default();
         for _ in 0..20 {

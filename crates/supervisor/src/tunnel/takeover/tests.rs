@@ -87,7 +87,7 @@ async fn a_port_that_an_earlier_session_holds_is_ours_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_that_cannot_be_told_is_named_and_not_asked_for_each_second() {
+async fn unknown_holder_is_named_and_asked_for_rarely() {
     let mut rig = TestTunnel::started(taking_over());
     let _held = holder(&rig.server);
     let asked = shell(&rig.server, || "several 3".to_owned());
@@ -100,7 +100,7 @@ async fn a_holder_that_cannot_be_told_is_named_and_not_asked_for_each_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_port_that_is_refused_although_nobody_has_it_is_the_servers_policy() {
+async fn refusal_of_a_free_port_is_the_servers_policy() {
     let mut rig = TestTunnel::started(taking_over());
     rig.server.set_faults(|faults| faults.deny_forwards = true);
     let asked = shell(&rig.server, || "free".to_owned());
@@ -110,7 +110,7 @@ async fn a_port_that_is_refused_although_nobody_has_it_is_the_servers_policy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_who_want_one_port_do_not_take_it_from_each_other_for_ever() {
+async fn rivals_for_a_port_stop_taking_it_over() {
     let mut rig = TestTunnel::started(taking_over());
     let _held = holder(&rig.server);
     let asked = shell(&rig.server, || "freed 1".to_owned());
@@ -131,7 +131,7 @@ async fn a_login_without_a_shell_falls_back_to_asking_each_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_exit_on_forward_failure_the_holder_is_ended_before_the_start_fails() {
+async fn exit_on_forward_failure_tries_the_takeover_first() {
     let mut spec = taking_over();
     spec.exit_on_forward_failure = true;
     let mut rig = TestTunnel::started(spec);

@@ -1,4 +1,4 @@
-//! What the actor makes of probes, against a server in memory, on virtual time.
+//! What a tunnel makes of probes, against a server in memory, on virtual time.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn asking(forwards: &[&str], poll: Duration) -> TunnelSpec {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tunnel_is_not_ready_while_a_target_refuses_and_says_what_did() {
+async fn tunnel_with_a_refusing_target_is_not_ready() {
     let mut rig = TestTunnel::started(asking(&["L0:refuse:1"], Duration::from_secs(600)));
     let view = rig.until("down", |view| state(view, 0) == "down").await;
     assert!(!view.ready);
@@ -51,7 +51,7 @@ async fn a_tunnel_is_not_ready_while_a_target_refuses_and_says_what_did() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_users_refused_connection_shows_at_once_and_the_next_one_that_is_taken_too() {
+async fn users_refused_connection_shows_at_once() {
     let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1"])).await;
     rig.server.set_target("echo", Target::Refuse);
     let before = clock::now();
@@ -66,7 +66,7 @@ async fn a_users_refused_connection_shows_at_once_and_the_next_one_that_is_taken
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_port_that_somebody_else_holds_is_stale_and_seldom_touched_until_it_is_ours() {
+async fn port_held_by_another_session_is_stale() {
     let mut rig = TestTunnel::started(tunnel_spec("t", &["R7000:localhost:1"]));
     rig.server.set_target("127.0.0.1", Target::Hang);
     let view = rig.until("stale", |view| state(view, 0) == "stale").await;
@@ -116,7 +116,7 @@ async fn a_listener_that_vanished_from_the_server_is_asked_for_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_forbids_the_probe_makes_the_forward_unverified_and_the_tunnel_ready() {
+async fn forbidden_probe_leaves_the_forward_unverified_and_ready() {
     let mut rig = TestTunnel::started(tunnel_spec("t", &["R7000:localhost:1"]));
     rig.server.set_faults(|faults| faults.deny_channels = true);
     let view = rig.until("ready", |view| view.ready).await;
@@ -125,7 +125,7 @@ async fn a_server_that_forbids_the_probe_makes_the_forward_unverified_and_the_tu
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_forward_is_probed_as_often_as_poll_says_and_a_user_spares_one() {
+async fn idle_forward_is_probed_every_poll() {
     let poll = Duration::from_secs(100);
     let rig = TestTunnel::ready(asking(&["L0:echo:1"], poll)).await;
     assert_eq!(rig.server.counts().opens, 1, "at once");
@@ -206,13 +206,13 @@ async fn with_probe_off_nothing_is_proven_and_nothing_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_socks_proxy_has_no_target_to_be_proven_but_a_reverse_one_has_a_port() {
+async fn socks_proxy_has_no_target_to_probe() {
     let rig = TestTunnel::ready(tunnel_spec("t", &["D0", "R7000"])).await;
     assert_eq!(rig.server.counts().opens, 1, "the loop of the reverse one");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_words_of_a_target_are_looked_at_when_they_are_expected() {
+async fn banner_of_a_target_is_checked_when_configured() {
     let mut spec = tunnel_spec("t", &["L0:source:1"]);
     spec.probe = ProbeSpec::Expect("SSH-".to_owned());
     let mut rig = TestTunnel::started(spec);

@@ -65,12 +65,12 @@ fn a_link_is_news_when_its_carrier_comes_or_goes() {
 }
 
 #[test]
-fn a_link_that_was_up_before_we_listened_is_missed_when_it_goes() {
+fn link_up_before_we_listened_is_reported_when_lost() {
     assert_eq!(heard(&[LINK_STOPS]), [Some(RouteEvent::LinkDown)]);
 }
 
 #[test]
-fn a_port_of_a_bridge_is_nobodys_way() {
+fn port_of_a_bridge_is_no_route() {
     assert_eq!(heard(&[BRIDGE_PORT, BRIDGE_FAMILY]), [None, None]);
 }
 

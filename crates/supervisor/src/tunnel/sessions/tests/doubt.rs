@@ -86,7 +86,7 @@ async fn a_login_goes_on_when_the_silent_session_ends_under_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_port_that_the_silent_session_holds_is_no_reason_to_give_the_new_one_up() {
+async fn port_held_by_the_silent_session_keeps_the_new_one() {
     let (silent, fresh) = (server(), server());
     fresh.set_faults(|faults| faults.deny_forwards = true);
     let mut spec = tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"]);

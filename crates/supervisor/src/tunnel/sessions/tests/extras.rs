@@ -53,7 +53,7 @@ async fn new_connections_are_spread_over_all_sessions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_the_main_session_is_lost_another_takes_its_place_without_a_login() {
+async fn standby_replaces_a_lost_main_session_without_a_login() {
     let (a, b, mut rig) = spread(&["L0:echo:1", "R7000:localhost:1"]).await;
     rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     let mut streams = connected(&rig, 3).await;
@@ -93,7 +93,7 @@ async fn a_lost_extra_session_is_dialled_again_and_the_tunnel_stays_ready() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_answers_takes_the_place_of_a_silent_main_one_at_once() {
+async fn answering_standby_replaces_a_silent_main_session() {
     let (a, b, mut rig) = spread(&["L0:echo:1", "R7000:localhost:1"]).await;
     let stopped = LinkFaults { to_server: Flow::Stop, to_client: Flow::Stop, ..LinkFaults::default() };
     a.set_faults(|faults| faults.link = stopped);
@@ -106,7 +106,7 @@ async fn a_session_that_answers_takes_the_place_of_a_silent_main_one_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reload_changes_how_many_there_are_and_cuts_nobody_off() {
+async fn reload_changes_the_number_of_sessions_without_cutting_connections() {
     let mut spec = three(&["L0:echo:1"]);
     spec.sessions = 1;
     let mut rig = TestTunnel::ready(spec.clone()).await;

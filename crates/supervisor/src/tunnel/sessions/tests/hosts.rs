@@ -36,7 +36,7 @@ async fn the_next_host_is_tried_at_once_when_one_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_that_is_blocked_does_not_keep_the_others_from_being_tried_and_is_told() {
+async fn blocked_host_is_reported_and_others_are_tried() {
     let (a, b, net, spec) = two_hosts(&["L0:echo:1"]);
     a.set_faults(|faults| faults.auth = AuthFault::Reject);
     let mut rig = TestTunnel::over(net, b, spec);
@@ -47,7 +47,7 @@ async fn a_host_that_is_blocked_does_not_keep_the_others_from_being_tried_and_is
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tunnel_is_blocked_when_all_its_hosts_are_and_waits_when_only_some_are() {
+async fn tunnel_is_blocked_only_when_all_hosts_are() {
     let (a, b, net, spec) = two_hosts(&["L0:echo:1"]);
     a.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     b.set_faults(|faults| faults.auth = AuthFault::Reject);
@@ -58,7 +58,7 @@ async fn a_tunnel_is_blocked_when_all_its_hosts_are_and_waits_when_only_some_are
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tunnel_returns_to_its_better_host_and_the_connections_of_the_lesser_one_go_on() {
+async fn return_to_a_better_host_keeps_old_connections() {
     let (a, b, net, spec) = two_hosts(&["L0:echo:1", "R7000:localhost:1"]);
     a.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     let mut rig = TestTunnel::over(net, b, spec);
@@ -98,7 +98,7 @@ async fn returns_that_do_not_last_become_rare() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_that_is_taken_out_of_the_config_is_left_and_its_connections_go_on() {
+async fn leaving_a_removed_host_keeps_its_connections() {
     let (a, b, net, spec) = two_hosts(&["L0:echo:1"]);
     let mut rig = TestTunnel::over(net, b, spec);
     rig.until("ready", |view| view.ready && view.server == "me@a:22").await;

@@ -10,7 +10,7 @@ use crate::tunnel::test_support::{TestTunnel, echoes, tunnel_spec};
 use crate::tunnel::{ForwardState, Order};
 
 #[tokio::test(start_paused = true)]
-async fn a_session_is_replaced_when_its_lifetime_is_over_and_its_connections_go_on() {
+async fn replacement_after_session_lifetime_keeps_old_connections() {
     let mut spec = tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"]);
     spec.session_lifetime = Some(600 * SECOND);
     let mut rig = TestTunnel::ready(spec).await;
@@ -50,7 +50,7 @@ async fn a_connection_that_never_ends_outlives_its_session_by_one_lifetime() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_is_away_when_a_lifetime_ends_costs_nobody_anything() {
+async fn unreachable_server_at_lifetime_end_keeps_the_session() {
     let mut spec = tunnel_spec("t", &["L0:echo:1"]);
     spec.session_lifetime = Some(600 * SECOND);
     let mut rig = TestTunnel::ready(spec).await;
@@ -64,7 +64,7 @@ async fn a_server_that_is_away_when_a_lifetime_ends_costs_nobody_anything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tunnel_that_stops_does_not_wait_for_a_replaced_session_longer_than_for_its_own() {
+async fn stop_bounds_the_wait_for_replaced_sessions() {
     let mut spec = tunnel_spec("t", &["L0:echo:1"]);
     spec.session_lifetime = Some(600 * SECOND);
     let rig = TestTunnel::ready(spec).await;
