@@ -65,6 +65,8 @@ async def main():
         Server,
         "127.0.0.1",
         int(PORT),
+        # The port may have ended connections of an earlier test run.
+        reuse_address=True,
         server_host_keys=HOST_KEYS,
         authorized_client_keys=AUTHORIZED_KEYS,
         gss_host=None,
