@@ -2,17 +2,15 @@
 //! changed or has no equivalent.
 //!
 //! ```text
-//! a Host alias ────► host ─────────────────────────────────────────┐
+//! a Host alias ────► table ────────────────────────────────────────┐
 //! a unit file ─────► unit (commands, environment, account) ─┐      ├─► sshconfig: Resolved ─► table, keys ─► TOML
 //! a command line ──► words (assignments, program) ──────────┴► line┘
 //! ```
 
 mod account;
 mod command_line;
-mod host;
 mod keys;
 mod line;
-mod names;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -20,13 +18,12 @@ mod unit;
 mod wrappers;
 
 pub(crate) use command_line::Invocation;
-pub use host::hosts;
-pub(crate) use keys::{KeyLines, comment};
+pub(crate) use keys::{KeyLines, UniqueNames, comment};
 pub use line::line;
 pub(crate) use line::of;
-pub(crate) use names::UniqueNames;
+pub use table::hosts;
 #[cfg(test)]
-pub(crate) use unit::invocations as invocations_of_unit;
+pub(crate) use unit::tests::invocations as invocations_of_unit;
 pub use unit::{UnitFile, read_part, unit};
 
 /// Why there is nothing to print.

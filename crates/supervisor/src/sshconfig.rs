@@ -12,8 +12,6 @@
 //! A keyword is followed, or concerns no tunnel, or has no effect and a note says so, or is refused: `table` says which.
 
 mod blocks;
-#[cfg(test)]
-mod classes;
 mod criteria;
 mod forwards;
 mod host_facts;

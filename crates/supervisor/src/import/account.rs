@@ -19,16 +19,11 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// The one that imports.
-    pub(super) fn here(facts: &System) -> Self {
-        Self { facts: facts.clone(), other: None, remarks: Vec::new() }
-    }
-
-    /// One of this name.
-    pub(super) fn named(user: &str, facts: &System) -> Self {
-        if facts.user() == Some(user) {
-            return Self::here(facts);
-        }
+    /// The one of this name; without a name, the one that imports.
+    pub(super) fn of(user: Option<&str>, facts: &System) -> Self {
+        let Some(user) = user.filter(|user| facts.user() != Some(user)) else {
+            return Self { facts: facts.clone(), other: None, remarks: Vec::new() };
+        };
         let mut remarks = vec![format!(
             "runs as {user} today: the files below are that account's, and the account that runs tunneld must be able to read them"
         )];
@@ -43,8 +38,8 @@ impl Account {
         Self { facts, other: Some(home), remarks }
     }
 
-    /// The ssh_config of another account may be unreadable: then the system's alone is read, and that is told.
-    pub(super) fn passes_over(&self, named: &mut Option<String>) -> Option<String> {
+    /// The ssh_config of another account may be unreadable: then the system's alone is read, and a remark says so.
+    pub(super) fn skip_unreadable_config(&self, named: &mut Option<String>) -> Option<String> {
         let own = self.other.as_ref().filter(|_| named.is_none())?.join(".ssh/config");
         let error = self.facts.read(&own).err().filter(|error| error.kind() == ErrorKind::PermissionDenied)?;
         let system = self.facts.read(Path::new(SYSTEM_FILE)).is_ok();
@@ -58,7 +53,7 @@ pub(super) fn fill_in(resolved: &mut Resolved, account: &Account) {
     let Some(home) = &account.other else { return };
     let settings = &mut resolved.settings;
     if !settings.has("identity_file") {
-        let identities = there_are(identities_of(home), &account.facts);
+        let identities = existing(identities_of(home), &account.facts);
         settings.set("identity_file", |t| &mut t.session.auth.identities, identities);
     }
     if !settings.has("user_known_hosts_file") {
@@ -69,8 +64,8 @@ pub(super) fn fill_in(resolved: &mut Resolved, account: &Account) {
     }
 }
 
-/// A file that is named must be there; of the usual ones, those count that are. All, where none can be seen.
-fn there_are(identities: Vec<IdentitySpec>, facts: &System) -> Vec<IdentitySpec> {
+/// A file that is named must exist; of the default ones, those that exist count, and all where none can be seen.
+fn existing(identities: Vec<IdentitySpec>, facts: &System) -> Vec<IdentitySpec> {
     let exists = |identity: &&IdentitySpec| {
         !facts.files(&glob::Pattern::escape(&identity.path.display().to_string())).is_empty()
     };

@@ -102,12 +102,6 @@ impl Invocation {
         let words = self.words.iter().map(|word| fill_in(word, facts, &mut unknown)).collect();
         (words, unknown)
     }
-
-    /// The value of a variable: the last one counts, as in a shell.
-    #[cfg(test)]
-    pub(crate) fn variable(&self, name: &str) -> Option<String> {
-        self.environment.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone())
-    }
 }
 
 /// `/usr/bin/autossh` is autossh.

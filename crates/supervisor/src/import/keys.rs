@@ -111,22 +111,18 @@ impl KeyLines {
 
     /// Names with commas, or a list where one has a table.
     pub(crate) fn hops(&mut self, key: &str, hops: &[JumpHostValue]) {
-        let names: Option<Vec<&str>> = hops
-            .iter()
-            .map(|hop| match hop {
-                JumpHostValue::Named(name) => Some(name.as_str()),
-                JumpHostValue::Own(_) => None,
-            })
-            .collect();
-        if let Some(names) = names {
+        let name = |hop: &JumpHostValue| match hop {
+            JumpHostValue::Named(name) => Some(name.clone()),
+            JumpHostValue::Own(_) => None,
+        };
+        if let Some(names) = hops.iter().map(name).collect::<Option<Vec<_>>>() {
             return self.text(key, &names.join(","));
         }
-        let written = hops.iter().map(|hop| match hop {
+        let line = |hop: &JumpHostValue| match hop {
             JumpHostValue::Named(name) => format!("    {},\n", quoted(name)),
             JumpHostValue::Own(table) => format!("    {table},\n"),
-        });
-        let written: String = written.collect();
-        self.plain(key, format!("[\n{written}]"));
+        };
+        self.plain(key, format!("[\n{}]", hops.iter().map(line).collect::<String>()));
     }
 
     /// The keys of another table within braces. What is said about it is said here.
@@ -176,4 +172,37 @@ fn literal(text: &str) -> String {
 /// Whole: where a config begins is not where it was written. `none` and `~` mean something else there.
 fn text_of(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path)).display().to_string()
+}
+
+/// Hands out each name once.
+#[derive(Debug, Default)]
+pub(crate) struct UniqueNames(Vec<String>);
+
+impl UniqueNames {
+    /// The alias or host with the letters that a name may have, and a number where it is taken.
+    pub(crate) fn of(&mut self, host: &str) -> String {
+        let fine = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+        let plain: String = host.chars().map(fine).collect();
+        let mut name = plain.clone();
+        let mut number = 1;
+        while self.0.contains(&name) {
+            number += 1;
+            name = format!("{plain}-{number}");
+        }
+        self.0.push(name.clone());
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_made_of_what_names_may_hold_and_are_unique() {
+        let mut names = UniqueNames::default();
+        assert_eq!(names.of("db1.example_x-y"), "db1.example_x-y");
+        assert_eq!(names.of("::1"), "--1");
+        assert_eq!(["a", "a-2", "a", "a"].map(|host| names.of(host)), ["a", "a-2", "a-3", "a-4"]);
+    }
 }

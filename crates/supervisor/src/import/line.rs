@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::account::{self, Account};
 use super::command_line::Invocation;
-use super::keys::KeyLines;
-use super::names::UniqueNames;
+use super::keys::{KeyLines, UniqueNames};
 use super::{ImportError, table};
 use crate::autossh::argv::{self, CommandLine, Dialect, ParsedArgv};
 use crate::autossh::environment::{AutosshEnvironment, FAST};
@@ -25,10 +24,7 @@ pub fn line(words: &[String], facts: &System) -> Result<String, ImportError> {
 /// The same of a command that has been found.
 pub(crate) fn of(invocation: &Invocation, facts: &System) -> Result<String, ImportError> {
     let mut keys = KeyLines::default();
-    let account = match invocation.account(facts) {
-        Some(user) => Account::named(&user, facts),
-        None => Account::here(facts),
-    };
+    let account = Account::of(invocation.account(facts).as_deref(), facts);
     tunnel(&mut keys, invocation, &account, &mut UniqueNames::default())?;
     Ok(keys.write())
 }
@@ -63,7 +59,7 @@ pub(super) fn tunnel(
     let ParsedArgv::Tunnel(mut line) = asked else {
         return Err(ImportError::one("the line prints a version, and opens no tunnel"));
     };
-    if let Some(remark) = account.passes_over(&mut line.config_file) {
+    if let Some(remark) = account.skip_unreadable_config(&mut line.config_file) {
         keys.remark(remark);
     }
     let mut resolved = settings::resolved(&line, &facts).map_err(ImportError)?;
@@ -189,7 +185,5 @@ fn surroundings(
     }
 }
 
-#[cfg(test)]
-mod round_trip;
 #[cfg(test)]
 pub(super) mod tests;

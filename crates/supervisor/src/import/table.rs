@@ -2,10 +2,31 @@
 
 use tunnel_engine::spec::{AgentSpec, Destination, ForwardKind, Route, UpdateHostKeys};
 
-use super::keys::{JumpHostValue, KeyLines};
-use crate::config::{self, Import, Jump, SettingKey, Settings, TunnelSpec};
+use super::keys::{JumpHostValue, KeyLines, UniqueNames};
+use crate::config::{self, ConfigErrors, Import, Jump, SettingKey, Settings, TunnelSpec};
 use crate::spec::settings::Field;
-use crate::sshconfig::{ProxyRoute, Resolved, System};
+use crate::sshconfig::{ConfigFiles, FileCache, ProxyRoute, Query, Resolved, System, resolve};
+
+/// The tables of these hosts, in their order. Each may be typed as after `ssh`: `user@alias:port` too.
+///
+/// # Errors
+/// Everything that is wrong in the files, for any of them.
+pub fn hosts(hosts: &[String], files: &ConfigFiles, facts: &System) -> Result<String, ConfigErrors> {
+    let library = FileCache::default();
+    let (mut tables, mut names, mut errors) = (Vec::new(), UniqueNames::default(), Vec::new());
+    for host in hosts {
+        match Query::typed(host, files.clone()).and_then(|query| resolve(&query, &library, facts)) {
+            Ok(resolved) => {
+                let mut keys = KeyLines::default();
+                keys.remark(format!("Host {host}"));
+                tunnel(&mut keys, &names.of(&resolved.alias), &resolved, facts);
+                tables.push(keys.write());
+            }
+            Err(more) => errors.extend(more),
+        }
+    }
+    if errors.is_empty() { Ok(tables.join("\n")) } else { Err(ConfigErrors::new(errors)) }
+}
 
 /// The keys that differ from the defaults, under this name, and comments for what has no key.
 pub(super) fn tunnel(keys: &mut KeyLines, name: &str, resolved: &Resolved, facts: &System) {

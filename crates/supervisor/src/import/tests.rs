@@ -3,9 +3,16 @@
 use std::fs;
 use std::path::Path;
 
-use super::hosts;
+use super::{Invocation, hosts};
 use crate::config::{Overrides, TunnelSpec, facts, load_text};
 use crate::sshconfig::ConfigFiles;
+
+impl Invocation {
+    /// The value of a variable: the last one counts, as in a shell.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        self.environment.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+    }
+}
 
 /// The table for `host` of this ssh_config.
 fn import(file: &Path, host: &str) -> String {

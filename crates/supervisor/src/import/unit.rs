@@ -7,17 +7,14 @@ mod settings;
 mod specifiers;
 mod syntax;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::path::Path;
 
 use super::ImportError;
 use super::account::Account;
-#[cfg(test)]
-use super::command_line::Invocation;
-use super::keys::KeyLines;
+use super::keys::{KeyLines, UniqueNames};
 use super::line;
-use super::names::UniqueNames;
 use crate::sshconfig::System;
 use command::ExecCommand;
 use settings::UnitSettings;
@@ -59,7 +56,7 @@ pub fn unit(file: &UnitFile, read: ReadFile<'_>, facts: &System) -> Result<Strin
         let account = settings.account(command, file, &environment, facts);
         let invocation = command.invocation(&account.facts);
         let account = match invocation.account(&account.facts) {
-            Some(user) => Account::named(&user, &account.facts),
+            Some(user) => Account::of(Some(&user), &account.facts),
             None => account,
         };
         line::tunnel(&mut keys, &invocation, &account, &mut names)?;
@@ -75,22 +72,4 @@ pub fn unit(file: &UnitFile, read: ReadFile<'_>, facts: &System) -> Result<Strin
         return Err(ImportError(errors));
     }
     Ok(tables.join("\n"))
-}
-
-/// The commands of a unit, with their environments.
-#[cfg(test)]
-pub(crate) fn invocations(file: &UnitFile, read: ReadFile<'_>, facts: &System) -> Vec<Invocation> {
-    let specifiers = Specifiers::of(file, facts);
-    let settings = UnitSettings::read(&file.text, &specifiers);
-    let environment = settings.environment(read);
-    let commands = settings.starts.iter().flat_map(|start| ExecCommand::of(start, &specifiers));
-    commands
-        .filter(ExecCommand::runs_ssh)
-        .map(|command| {
-            let account = settings.account(&command, file, &environment, facts);
-            let mut invocation = command.invocation(&account.facts);
-            invocation.environment.splice(0..0, environment.variables.clone());
-            invocation
-        })
-        .collect()
 }

@@ -32,7 +32,7 @@ fn switch(word: &str) -> Option<UserSwitch> {
 pub(super) struct CommandWrappers {
     pub(super) environment: Vec<(String, String)>,
     pub(super) user: Option<String>,
-    /// To be told: it changes when, or where, the command runs.
+    /// Named in a remark: it changes when, or where, the command runs.
     pub(super) around: Vec<String>,
     /// A first `--` behind the program is not the program's.
     pub(super) ends_with_dashes: bool,
@@ -53,7 +53,9 @@ impl CommandWrappers {
                 before.user = words.next().cloned();
             } else if active.is_some_and(|active| takes_other(active, word)) {
                 words.next();
-            } else if let Some(user) = attached_user(word).filter(|_| active.is_some_and(UserSwitch::switches_user)) {
+            } else if let Some(user) =
+                attached_user(word).filter(|_| active.is_some_and(|active| active != UserSwitch::Environment))
+            {
                 before.user = Some(user.to_owned());
             } else if active == Some(UserSwitch::ByWord) && before.user.is_none() && !word.starts_with('-') {
                 before.user = Some(word.clone());
@@ -79,13 +81,7 @@ impl CommandWrappers {
     }
 }
 
-impl UserSwitch {
-    const fn switches_user(self) -> bool {
-        !matches!(self, Self::Environment)
-    }
-}
-
-/// About the terminal and the environment.
+/// An option about the terminal or the environment.
 fn is_flag_of(active: UserSwitch, word: &str) -> bool {
     active != UserSwitch::Starter && word.starts_with('-')
 }

@@ -1,6 +1,8 @@
 //! Whole files in, answers or errors out, on a machine that is made up. What one file comes to is compared with ssh's
 //! own answer in `tests/sshconfig`; here is what that cannot see: several files, their owners, other machines.
 
+mod classes;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;

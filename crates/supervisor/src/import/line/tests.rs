@@ -1,5 +1,7 @@
 //! What is printed for a line, and that it is a config.
 
+mod round_trip;
+
 use std::path::Path;
 
 use super::*;

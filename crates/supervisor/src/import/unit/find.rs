@@ -91,13 +91,6 @@ impl UnitFile {
         Self { name, ..self.clone() }
     }
 
-    /// A system unit of this text.
-    #[cfg(test)]
-    pub(crate) fn of_text(name: &str, text: &str) -> Self {
-        let path = Path::new("/etc/systemd/system").join(name);
-        Self { name: name.to_owned(), path, text: text.to_owned(), of_user: false }
-    }
-
     fn with_drop_ins(name: String, path: &Path, mut text: String, facts: &System) -> Self {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let home = facts.home().map(|home| home.join(".config/systemd/user"));

@@ -1,4 +1,4 @@
-//! What of a unit's settings matters to a tunnel: commands, environment, account, folder; the rest is told. Pure.
+//! What of a unit's settings matters to a tunnel: commands, environment, account, folder; the rest becomes remarks. Pure.
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ const COMMANDS: &[&str] = &["ExecCondition", "ExecStartPre", "ExecStartPost", "E
 /// Read here.
 const READ: &[&str] =
     &["ExecStart", "Environment", "EnvironmentFile", "UnsetEnvironment", "User", "WorkingDirectory", "DefaultInstance"];
-/// About the order at boot, and about people.
+/// About the order at boot, and for readers.
 const USUAL: &[&str] = &["Description", "Documentation", "After", "Before", "Wants", "WantedBy", "Alias", "RequiredBy"];
 
 #[derive(Debug, Default)]
@@ -113,7 +113,7 @@ impl UnitSettings {
             (_, false) => Some("root"),
             (_, true) => None,
         };
-        let mut account = user.map_or_else(|| Account::here(&facts), |user| Account::named(user, &facts));
+        let mut account = Account::of(user, &facts);
         let home = account.facts.home().map(Path::to_owned).unwrap_or_default();
         let folder = match self.folder.as_deref().map(|folder| folder.trim_start_matches('-')) {
             Some("~") => home,
@@ -144,11 +144,12 @@ impl UnitSettings {
         remarks.extend(
             commands.into_iter().map(|setting| format!("{}: has no equivalent, and is not run", show(setting))),
         );
-        let told = |setting: &&Assignment| {
+        let is_reported = |setting: &&Assignment| {
             let known = READ.contains(&setting.key.as_str()) || USUAL.contains(&setting.key.as_str());
             !known && !setting.section.starts_with("X-")
         };
-        let (unit, service): (Vec<_>, Vec<_>) = others.into_iter().filter(told).partition(|one| one.section == "Unit");
+        let (unit, service): (Vec<_>, Vec<_>) =
+            others.into_iter().filter(is_reported).partition(|one| one.section == "Unit");
         for (settings, of) in [(unit, "the unit"), (service, "the service")] {
             if !settings.is_empty() {
                 let all = settings.into_iter().map(show).collect::<Vec<_>>().join(" ");

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::config;
+use crate::import::command_line::Invocation;
 use crate::import::line::tests::split;
 use crate::sshconfig::HostFacts;
 
@@ -25,6 +26,31 @@ Restart=always
 [Install]
 WantedBy=multi-user.target
 "#;
+
+impl UnitFile {
+    /// A system unit of this text.
+    pub(crate) fn of_text(name: &str, text: &str) -> Self {
+        let path = Path::new("/etc/systemd/system").join(name);
+        Self { name: name.to_owned(), path, text: text.to_owned(), of_user: false }
+    }
+}
+
+/// The commands of a unit, with their environments.
+pub(crate) fn invocations(file: &UnitFile, read: ReadFile<'_>, facts: &System) -> Vec<Invocation> {
+    let specifiers = Specifiers::of(file, facts);
+    let settings = UnitSettings::read(&file.text, &specifiers);
+    let environment = settings.environment(read);
+    let commands = settings.starts.iter().flat_map(|start| ExecCommand::of(start, &specifiers));
+    commands
+        .filter(ExecCommand::runs_ssh)
+        .map(|command| {
+            let account = settings.account(&command, file, &environment, facts);
+            let mut invocation = command.invocation(&account.facts);
+            invocation.environment.splice(0..0, environment.variables.clone());
+            invocation
+        })
+        .collect()
+}
 
 fn import(name: &str, text: &str, read: ReadFile<'_>) -> Result<String, ImportError> {
     unit(&UnitFile::of_text(name, text), read, &config::facts())

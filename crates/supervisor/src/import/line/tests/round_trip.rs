@@ -7,7 +7,7 @@ use std::path::Path;
 use fastrand::Rng;
 use tunnel_engine::spec::Route;
 
-use super::*;
+use super::super::*;
 use crate::autossh::settings::TranslationInput;
 use crate::config::{self, Overrides, TunnelSpec, load_text};
 use crate::import::unit::{UnitFile, unit};

@@ -1,9 +1,9 @@
 //! What each keyword of ssh_config(5), OpenSSH 9.2 to 10.5 with Debian's and Red Hat's additions, comes to. A keyword that
 //! is in no list here, or in another class than its list, fails the test.
 
-use super::keyword::{Dropped, KeywordLookup, Meaning, find};
-use super::table::{ALIASES, DROPPED, KEYWORDS};
 use crate::spec::settings::{Field, keys_of_ssh_config};
+use crate::sshconfig::keyword::{Dropped, KeywordLookup, Meaning, find};
+use crate::sshconfig::table::{ALIASES, DROPPED, KEYWORDS};
 
 /// Beside those that set a key of a tunnel by its row.
 const FOLLOWED: &str = "ClearAllForwardings DynamicForward Hostname IgnoreUnknown LocalForward Port PreferredAuthentications \
