@@ -44,5 +44,5 @@ pub use notes::{Note, SshLine};
 pub use query::{ConfigFiles, Query};
 pub use resolve::resolve;
 pub use resolved::{ProxyRoute, Resolved};
-pub(crate) use value::rekey_limit;
+pub(crate) use value::{mask, port, rekey_limit};
 pub(crate) use walk::SYSTEM_FILE;

@@ -1,5 +1,5 @@
-//! A file of ssh_config cut into its blocks, so that ten thousand questions about ten thousand blocks need not look at
-//! each block each time.
+//! Blocks and files of ssh_config by the hosts that they name: ten thousand questions about ten thousand blocks do not look
+//! at each block each time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,14 +12,46 @@ use crate::spec::{ConfigError, SourceFile};
 /// A line, or what is wrong with it.
 pub(super) type LineResult = Result<ConfigLine, ConfigError>;
 
-/// The lines of one file.
-pub(super) struct Blocks {
-    /// Each begins with its `Host` or `Match`, but for the first.
-    blocks: Vec<Vec<LineResult>>,
-    /// Blocks about hosts that are named in full, and with nothing in them to be told to those who ask for others.
+/// The blocks of one file. Each begins with its `Host` or `Match`, but for the first.
+pub(super) type Blocks = ByHost<Vec<LineResult>>;
+
+/// Parts of a configuration, each about a few hosts that are named in full, or about any.
+pub(super) struct ByHost<T> {
+    parts: Vec<T>,
+    /// Indices of those that say nothing to any other host.
     named: HashMap<String, Vec<usize>>,
-    /// All other blocks.
+    /// Indices of all others.
     others: Vec<usize>,
+}
+
+impl<T> ByHost<T> {
+    pub(super) fn new() -> Self {
+        Self { parts: Vec::new(), named: HashMap::new(), others: Vec::new() }
+    }
+
+    /// Adds a part. `hosts` are the only ones that it may say something to; `None`: it may do so to all.
+    pub(super) fn push(&mut self, part: T, hosts: Option<Vec<String>>) {
+        let at = self.parts.len();
+        match hosts {
+            Some(hosts) => hosts.into_iter().for_each(|host| self.named.entry(host).or_default().push(at)),
+            None => self.others.push(at),
+        }
+        self.parts.push(part);
+    }
+
+    /// The only hosts that any part may say something to; `None`: it may do so to all.
+    pub(super) fn hosts(&self) -> Option<Vec<String>> {
+        self.others.is_empty().then(|| self.named.keys().cloned().collect())
+    }
+
+    /// The parts that may say something to `host`, in their order.
+    pub(super) fn about(&self, host: &str) -> impl Iterator<Item = &T> {
+        let named = self.named.get(host).map(Vec::as_slice).unwrap_or_default();
+        let mut at: Vec<usize> = self.others.iter().chain(named).copied().collect();
+        at.sort_unstable();
+        at.dedup();
+        at.into_iter().filter_map(|at| self.parts.get(at))
+    }
 }
 
 impl Blocks {
@@ -32,44 +64,27 @@ impl Blocks {
                 Some(_) | None => blocks.push(vec![read]),
             }
         }
-        let (mut named, mut others): (HashMap<String, Vec<usize>>, _) = (HashMap::new(), Vec::new());
-        for (at, block) in blocks.iter().enumerate() {
-            match names(block) {
-                // Before the first `Host` there is most often nothing.
-                _ if block.is_empty() => {}
-                Some(names) => names.for_each(|name| named.entry(name).or_default().push(at)),
-                None => others.push(at),
-            }
+        let mut by_host = Self::new();
+        // Before the first `Host` there is most often nothing.
+        for block in blocks.into_iter().filter(|block| !block.is_empty()) {
+            let hosts = names(&block);
+            by_host.push(block, hosts);
         }
-        Self { blocks, named, others }
-    }
-
-    /// The only hosts to which any of it may say something; `None` where it may do so to all.
-    pub(super) fn names(&self) -> Option<impl Iterator<Item = &str>> {
-        self.others.is_empty().then(|| self.named.keys().map(String::as_str))
-    }
-
-    /// Those that may say something to who asks for `host`, in their order.
-    pub(super) fn about(&self, host: &str) -> impl Iterator<Item = &[LineResult]> {
-        let named = self.named.get(host).map(Vec::as_slice).unwrap_or_default();
-        let mut at: Vec<usize> = self.others.iter().chain(named).copied().collect();
-        at.sort_unstable();
-        at.dedup();
-        at.into_iter().filter_map(|at| self.blocks.get(at).map(Vec::as_slice))
+        by_host
     }
 }
 
 /// The hosts that a block is about, where it can be passed over by all others: no pattern, no error, no remark.
-fn names(block: &[LineResult]) -> Option<impl Iterator<Item = String> + use<'_>> {
+fn names(block: &[LineResult]) -> Option<Vec<String>> {
     let (Ok(head), body) = block.split_first()? else { return None };
     let is_name = |text: &str| !text.is_empty() && !text.contains(['*', '?', '!']);
     let passed = head.keyword.text == "host"
         && head.words.iter().all(|word| is_name(&word.text))
         && body.iter().all(|read| read.as_ref().is_ok_and(is_silent));
-    passed.then(|| head.words.iter().map(|word| word.text.clone()))
+    passed.then(|| head.words.iter().map(|word| word.text.clone()).collect())
 }
 
-/// Nothing is said of this line where its block does not apply.
+/// Where its block does not apply, this line has no error, no note and no effect.
 fn is_silent(line: &ConfigLine) -> bool {
     match keyword::find(&line.keyword.text) {
         KeywordLookup::Keyword(keyword) => line.keyword.text != "include" && value::check(keyword, line).is_ok(),

@@ -27,7 +27,7 @@ impl ReadPass<'_> {
                 "all" if inline.is_none() => {
                     if count > 2 || words.next().is_some() {
                         let hint = "leave out `all`, or the others";
-                        return Err(self.blame(line, word, "`all` stands beside other criteria", hint));
+                        return Err(line.error_at(word, "`all` stands beside other criteria", hint));
                     }
                     !negated
                 }
@@ -37,7 +37,7 @@ impl ReadPass<'_> {
                     self.last_pass != negated
                 }
                 _ => {
-                    let value = self.value(line, word, &name, inline, &mut words)?;
+                    let value = value_of(line, word, &name, inline, &mut words)?;
                     let met = self.criterion(line, &name, &value, holds && !never)?;
                     met != negated
                 }
@@ -45,31 +45,10 @@ impl ReadPass<'_> {
             holds &= met;
         }
         if count == 0 {
-            return Err(
-                line.error("`Match` has no criteria", "write `Match all`, or criteria such as `host *.example.com`")
-            );
+            let hint = "write `Match all`, or criteria such as `host *.example.com`";
+            return Err(line.error("`Match` has no criteria", hint));
         }
         Ok(holds && !never)
-    }
-
-    /// The value of a criterion: behind `=`, or the next word.
-    fn value<'l>(
-        &self,
-        line: &ConfigLine,
-        word: &ConfigWord,
-        name: &str,
-        inline: Option<&str>,
-        words: &mut impl Iterator<Item = &'l ConfigWord>,
-    ) -> Result<ConfigWord, ConfigError> {
-        let value = match inline {
-            Some(value) => Some(ConfigWord { text: value.to_owned(), span: word.span.clone() }),
-            // ssh before 9.9 takes blanks around the `=` too.
-            None => words.find(|word| word.text != "=").cloned(),
-        };
-        let may_be_empty = matches!(name, "tagged" | "command");
-        value
-            .filter(|value| may_be_empty || !value.text.is_empty())
-            .ok_or_else(|| self.blame(line, word, format!("`{name}` has no value"), "write what it is compared with"))
     }
 
     fn criterion(
@@ -96,7 +75,7 @@ impl ReadPass<'_> {
                 Some(inside) => inside,
                 None => {
                     let hint = "write networks such as 192.168.1.0/24, several with commas";
-                    return Err(self.blame(line, value, format!("`{text}` is not a list of networks"), hint));
+                    return Err(line.error_at(value, format!("`{text}` is not a list of networks"), hint));
                 }
             },
             "exec" => {
@@ -105,12 +84,12 @@ impl ReadPass<'_> {
             }
             "version" => {
                 let hint = "remove the criterion: tunneld is no version of OpenSSH";
-                return Err(self.blame(line, value, "`version` cannot be answered", hint));
+                return Err(line.error_at(value, "`version` cannot be answered", hint));
             }
             _ => {
                 let hint = "the criteria are all, canonical, final, exec, host, originalhost, user, localuser, \
                             localnetwork, tagged, command and sessiontype";
-                return Err(self.blame(line, value, format!("`{name}` is not a criterion of Match"), hint));
+                return Err(line.error_at(value, format!("`{name}` is not a criterion of Match"), hint));
             }
         })
     }
@@ -118,23 +97,9 @@ impl ReadPass<'_> {
     fn run(&self, line: &ConfigLine, value: &ConfigWord, command: &str) -> Result<bool, ConfigError> {
         self.library.note_command(command);
         self.facts.run(command).map_err(|error| {
-            self.blame(
-                line,
-                value,
-                format!("`{command}` cannot be run: {error}"),
-                "name a command that this account can run, and that ends soon",
-            )
+            let hint = "name a command that this account can run, and that ends soon";
+            line.error_at(value, format!("`{command}` cannot be run: {error}"), hint)
         })
-    }
-
-    fn blame(
-        &self,
-        line: &ConfigLine,
-        word: &ConfigWord,
-        what: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> ConfigError {
-        ConfigError::new(line.span(word), what, hint)
     }
 
     /// What `%h` and its like stand for while the values are not all known yet.
@@ -150,4 +115,23 @@ impl ReadPass<'_> {
         };
         Ok(Tokens::of(&names, self.facts))
     }
+}
+
+/// The value of a criterion: behind `=`, or the next word.
+fn value_of<'l>(
+    line: &ConfigLine,
+    word: &ConfigWord,
+    name: &str,
+    inline: Option<&str>,
+    words: &mut impl Iterator<Item = &'l ConfigWord>,
+) -> Result<ConfigWord, ConfigError> {
+    let value = match inline {
+        Some(value) => Some(ConfigWord { text: value.to_owned(), span: word.span.clone() }),
+        // ssh before 9.9 takes blanks around the `=` too.
+        None => words.find(|word| word.text != "=").cloned(),
+    };
+    let may_be_empty = matches!(name, "tagged" | "command");
+    value
+        .filter(|value| may_be_empty || !value.text.is_empty())
+        .ok_or_else(|| line.error_at(word, format!("`{name}` has no value"), "write what it is compared with"))
 }

@@ -51,8 +51,8 @@ fn device(reader: &OptionReader<'_>) -> Result<Option<(Forward, SourceSpan)>, Co
     };
     let units = reader.options.get("TunnelDevice");
     let device = Forward::parse_device(units.map_or(ANY, |units| units.first())).map_err(|error| {
-        let span = units.unwrap_or(tunnel).span.clone();
-        ConfigError::new(span, error.to_string(), "write `local:remote`, each `any` or a number, as in `any:any`")
+        let hint = "write `local:remote`, each `any` or a number, as in `any:any`";
+        units.unwrap_or(tunnel).error(error.to_string(), hint)
     })?;
     let listen = match device.listen {
         Listen::Device { unit, .. } => Listen::Device { mode, unit },
@@ -62,7 +62,7 @@ fn device(reader: &OptionReader<'_>) -> Result<Option<(Forward, SourceSpan)>, Co
 }
 
 fn forward(setting: &OptionValue, kind: ForwardKind, reader: &OptionReader<'_>) -> Result<Forward, ConfigError> {
-    let refuse = |error: &ForwardParseError| ConfigError::new(setting.span.clone(), error.to_string(), error.hint());
+    let refuse = |error: &ForwardParseError| setting.error(error.to_string(), error.hint());
     if kind == ForwardKind::Local && setting.words.len() < 2 {
         return Err(refuse(&ForwardParseError::Shape(kind)));
     }

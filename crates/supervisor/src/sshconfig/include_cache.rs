@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::blocks::Blocks;
+use super::blocks::{Blocks, ByHost};
 use super::host_facts::HostFacts;
 use crate::spec::SourceFile;
 
@@ -16,8 +16,9 @@ const FIRST_RANK: usize = 1 << 32;
 /// Files read so far, shared by all queries of one load.
 #[derive(Default)]
 pub struct FileCache {
-    books: RefCell<HashMap<PathBuf, CachedFile>>,
-    shelves: RefCell<HashMap<String, Arc<IncludeCache>>>,
+    files: RefCell<HashMap<PathBuf, CachedFile>>,
+    /// By the pattern of an `Include`: one file for each host, in some configurations, and thousands of them.
+    includes: RefCell<HashMap<String, Arc<ByHost<PathBuf>>>>,
     /// Texts that have a rank, in files or not.
     ranked: Cell<usize>,
     /// The first command that was run for a `Match exec`.
@@ -34,10 +35,10 @@ pub(super) enum CachedFile {
 
 impl FileCache {
     pub(super) fn open(&self, path: &Path, facts: &dyn HostFacts) -> CachedFile {
-        if let Some(book) = self.books.borrow().get(path) {
-            return book.clone();
+        if let Some(file) = self.files.borrow().get(path) {
+            return file.clone();
         }
-        let book = match facts.read(path) {
+        let file = match facts.read(path) {
             Ok(file) => {
                 let source = Arc::new(SourceFile::new(path, file.text, self.rank()));
                 CachedFile::Text { blocks: Arc::new(Blocks::of(&source)), trusted: file.trusted }
@@ -45,30 +46,26 @@ impl FileCache {
             Err(error) if error.kind() == io::ErrorKind::NotFound => CachedFile::Missing,
             Err(error) => CachedFile::Unreadable(error.to_string()),
         };
-        self.books.borrow_mut().insert(path.to_owned(), book.clone());
-        book
+        self.files.borrow_mut().insert(path.to_owned(), file.clone());
+        file
     }
 
-    /// The files that an `Include` of this pattern reads.
-    pub(super) fn shelf(&self, pattern: &str, facts: &dyn HostFacts) -> Arc<IncludeCache> {
-        if let Some(shelf) = self.shelves.borrow().get(pattern) {
-            return shelf.clone();
+    /// The files that an `Include` of this pattern reads, in the order of their names.
+    pub(super) fn included(&self, pattern: &str, facts: &dyn HostFacts) -> Arc<ByHost<PathBuf>> {
+        if let Some(files) = self.includes.borrow().get(pattern) {
+            return files.clone();
         }
-        let mut shelf = IncludeCache { files: facts.files(pattern), named: HashMap::new(), others: Vec::new() };
-        for (at, path) in shelf.files.iter().enumerate() {
-            let book = self.open(path, facts);
-            let names = match &book {
-                CachedFile::Text { blocks, trusted: true } => blocks.names(),
+        let mut files = ByHost::new();
+        for path in facts.files(pattern) {
+            let hosts = match self.open(&path, facts) {
+                CachedFile::Text { blocks, trusted: true } => blocks.hosts(),
                 CachedFile::Text { .. } | CachedFile::Missing | CachedFile::Unreadable(_) => None,
             };
-            match names {
-                Some(names) => names.for_each(|name| shelf.named.entry(name.to_owned()).or_default().push(at)),
-                None => shelf.others.push(at),
-            }
+            files.push(path, hosts);
         }
-        let shelf = Arc::new(shelf);
-        self.shelves.borrow_mut().insert(pattern.to_owned(), shelf.clone());
-        shelf
+        let files = Arc::new(files);
+        self.includes.borrow_mut().insert(pattern.to_owned(), files.clone());
+        files
     }
 
     /// A text that is in no file: an option of a command line.
@@ -87,25 +84,5 @@ impl FileCache {
 
     fn rank(&self) -> usize {
         FIRST_RANK + self.ranked.replace(self.ranked.get() + 1)
-    }
-}
-
-/// Files that are included together: one for each host, in some configurations, and thousands of them.
-pub(super) struct IncludeCache {
-    /// In the order of their names.
-    files: Vec<PathBuf>,
-    /// By host, those that have something to say to some hosts only.
-    named: HashMap<String, Vec<usize>>,
-    /// All others.
-    others: Vec<usize>,
-}
-
-impl IncludeCache {
-    /// Those that may say something to who asks for `host`, in their order.
-    pub(super) fn about(&self, host: &str) -> impl Iterator<Item = &Path> {
-        let named = self.named.get(host).map(Vec::as_slice).unwrap_or_default();
-        let mut at: Vec<usize> = self.others.iter().chain(named).copied().collect();
-        at.sort_unstable();
-        at.into_iter().filter_map(|at| self.files.get(at).map(PathBuf::as_path))
     }
 }

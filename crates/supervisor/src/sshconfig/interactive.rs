@@ -1,4 +1,4 @@
-//! How ssh deals with the person at its terminal: a daemon has none, the autossh face has.
+//! How ssh deals with the user at its terminal: a daemon has none, the autossh frontend has.
 
 use super::options::Options;
 
@@ -52,36 +52,32 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    /// Its words, in any case.
+    /// The words of ssh_config(5), in any case, in the order of `LEVELS`.
     pub(super) const WORDS: &[&str] =
         &["quiet", "fatal", "error", "info", "verbose", "debug", "debug1", "debug2", "debug3"];
 
+    /// `debug` is `debug1`.
+    const LEVELS: [Self; 9] = [
+        Self::Quiet,
+        Self::Fatal,
+        Self::Error,
+        Self::Info,
+        Self::Verbose,
+        Self::Debug1,
+        Self::Debug1,
+        Self::Debug2,
+        Self::Debug3,
+    ];
+
     fn parse(text: &str) -> Option<Self> {
-        match text.to_ascii_lowercase().as_str() {
-            "quiet" => Some(Self::Quiet),
-            "fatal" => Some(Self::Fatal),
-            "error" => Some(Self::Error),
-            "info" => Some(Self::Info),
-            "verbose" => Some(Self::Verbose),
-            "debug" | "debug1" => Some(Self::Debug1),
-            "debug2" => Some(Self::Debug2),
-            "debug3" => Some(Self::Debug3),
-            _ => None,
-        }
+        let at = Self::WORDS.iter().position(|word| word.eq_ignore_ascii_case(text))?;
+        Self::LEVELS.get(at).copied()
     }
 
-    /// One step more.
+    /// The next level that says more.
     #[must_use]
-    pub const fn louder(self) -> Self {
-        match self {
-            Self::Quiet => Self::Fatal,
-            Self::Fatal => Self::Error,
-            Self::Error => Self::Info,
-            Self::Info => Self::Verbose,
-            Self::Verbose => Self::Debug1,
-            Self::Debug1 => Self::Debug2,
-            Self::Debug2 | Self::Debug3 => Self::Debug3,
-        }
+    pub fn louder(self) -> Self {
+        Self::LEVELS.into_iter().find(|level| *level > self).unwrap_or(self)
     }
 }
 

@@ -41,8 +41,17 @@ impl ConfigLine {
         }
     }
 
+    /// The keyword in the letters of the file.
+    pub(super) fn keyword_as_written(&self) -> &str {
+        self.source.text.get(self.keyword.span.clone()).unwrap_or(&self.keyword.text)
+    }
+
     pub(super) fn error(&self, what: impl Into<String>, hint: impl Into<String>) -> ConfigError {
         ConfigError::new(self.arguments(), what, hint)
+    }
+
+    pub(super) fn error_at(&self, word: &ConfigWord, what: impl Into<String>, hint: impl Into<String>) -> ConfigError {
+        ConfigError::new(self.span(word), what, hint)
     }
 }
 
@@ -102,11 +111,8 @@ pub(crate) fn command_words(text: &str) -> Option<Vec<String>> {
 
 fn unclosed(source: &Arc<SourceFile>, span: Range<usize>) -> ConfigError {
     let span = SourceSpan { source: source.clone(), span };
-    ConfigError::new(
-        span,
-        "a quote is not closed",
-        "close it on the same line, or write `\\\"` for the character itself",
-    )
+    let hint = "close it on the same line, or write `\\\"` for the character itself";
+    ConfigError::new(span, "a quote is not closed", hint)
 }
 
 /// Cuts at blanks, as the shell would with fewer escapes: a backslash takes the meaning of a quote, of a backslash

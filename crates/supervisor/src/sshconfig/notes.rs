@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::interactive::LogLevel;
-use super::keyword::{Dropped, Meaning, Shape};
+use super::keyword::{Dropped, Meaning};
 use super::line::ConfigLine;
 use super::options::{OptionValue, Options};
 use super::resolved::Resolved;
@@ -76,7 +76,7 @@ impl NoteCollector {
     }
 
     fn note_dropped(&mut self, line: &ConfigLine) {
-        let text = format!("`{}` has no effect: OpenSSH has dropped it too", written(line));
+        let text = format!("`{}` has no effect: OpenSSH has dropped it too", line.keyword_as_written());
         self.add(line.span(&line.keyword).to_text(), text);
     }
 
@@ -85,7 +85,8 @@ impl NoteCollector {
         let text = format!("{}: Ignored unknown option \"{}\"", line_of_ssh(line), line.keyword.text);
         self.said_by_ssh.push(SshLine::new(LogLevel::Debug1, &text));
         if active {
-            let text = format!("`{}` has no effect: it is unknown, and `IgnoreUnknown` names it", written(line));
+            let text =
+                format!("`{}` has no effect: it is unknown, and `IgnoreUnknown` names it", line.keyword_as_written());
             self.add(line.span(&line.keyword).to_text(), text);
         }
     }
@@ -129,9 +130,7 @@ impl NoteCollector {
 }
 
 fn told(setting: &OptionValue) -> Option<String> {
-    let name = setting.keyword.name;
-    let command = matches!(setting.keyword.shape, Shape::Command);
-    let value = if command { setting.rest.clone() } else { setting.words.join(" ") };
+    let (name, value) = (setting.keyword.name, setting.text());
     let lower = value.to_ascii_lowercase();
     match setting.keyword.meaning {
         Meaning::Told { defaults, why } if !defaults.contains(&lower.as_str()) => {
@@ -149,9 +148,4 @@ fn told(setting: &OptionValue) -> Option<String> {
 /// How ssh names a line of a file.
 fn line_of_ssh(line: &ConfigLine) -> String {
     format!("{} line {}", line.source.path.display(), line.span(&line.keyword).position().line)
-}
-
-/// The keyword as it stands in the file.
-fn written(line: &ConfigLine) -> &str {
-    line.source.text.get(line.keyword.span.clone()).unwrap_or(&line.keyword.text)
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::keyword::{Keyword, accumulates};
+use super::keyword::{Keyword, KeywordLookup, Shape, accumulates, find};
 use super::line::ConfigLine;
 use super::value;
-use crate::spec::SourceSpan;
+use crate::spec::{ConfigError, SourceSpan};
 
 /// A value as it was written.
 #[derive(Debug, Clone)]
@@ -27,9 +27,18 @@ impl OptionValue {
         }
     }
 
-    /// `none` stands there.
-    fn is_none(&self) -> bool {
+    /// The value is `none`.
+    pub(super) fn is_none(&self) -> bool {
         self.first().eq_ignore_ascii_case("none")
+    }
+
+    pub(super) fn error(&self, what: impl Into<String>, hint: impl Into<String>) -> ConfigError {
+        ConfigError::new(self.span.clone(), what, hint)
+    }
+
+    /// The value as one text.
+    pub(super) fn text(&self) -> String {
+        if matches!(self.keyword.shape, Shape::Command) { self.rest.clone() } else { self.words.join(" ") }
     }
 
     pub(super) fn first(&self) -> &str {
@@ -53,7 +62,8 @@ impl Options {
             _ => self.get(name).is_some(),
         };
         // A time of `none` leaves room for a later one.
-        let void = setting.words.is_empty() || (value::is_time(setting.keyword) && setting.first() == "none");
+        let void =
+            setting.words.is_empty() || (matches!(setting.keyword.shape, Shape::Time) && setting.first() == "none");
         if !taken && !void {
             self.0.push(setting);
         }
@@ -64,10 +74,7 @@ impl Options {
     }
 
     pub(super) fn all(&self, name: &'static str) -> impl Iterator<Item = &OptionValue> {
-        debug_assert!(matches!(
-            super::keyword::find(&name.to_ascii_lowercase()),
-            super::keyword::KeywordLookup::Keyword(_)
-        ));
+        debug_assert!(matches!(find(&name.to_ascii_lowercase()), KeywordLookup::Keyword(_)));
         self.0.iter().filter(move |setting| setting.keyword.name == name)
     }
 

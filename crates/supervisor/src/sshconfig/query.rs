@@ -53,13 +53,12 @@ impl Query {
         };
         let mut query = Self::new(typed.host, files);
         let library = FileCache::default();
-        if typed.user != UNNAMED.0 {
-            query
-                .option(&format!("User \"{}\"", typed.user.replace('\\', "\\\\")), &library)
-                .map_err(|error| vec![error])?;
-        }
-        if typed.port != UNNAMED.1 {
-            query.option(&format!("Port {}", typed.port), &library).map_err(|error| vec![error])?;
+        let user = format!("User \"{}\"", typed.user.replace('\\', "\\\\"));
+        let port = format!("Port {}", typed.port);
+        for (named, option) in [(typed.user != UNNAMED.0, user), (typed.port != UNNAMED.1, port)] {
+            if named {
+                query.option(&option, &library).map_err(|error| vec![error])?;
+            }
         }
         Ok(query)
     }
@@ -70,11 +69,8 @@ impl Query {
     /// The keyword is not one, or the value is malformed: with the place.
     pub(crate) fn give(&mut self, name: &str, value: &str, span: SourceSpan) -> Result<(), ConfigError> {
         let KeywordLookup::Keyword(keyword) = keyword::find(&name.to_ascii_lowercase()) else {
-            return Err(ConfigError::new(
-                span,
-                format!("`{name}` is not a keyword of ssh_config"),
-                "see ssh_config(5)",
-            ));
+            let what = format!("`{name}` is not a keyword of ssh_config");
+            return Err(ConfigError::new(span, what, "see ssh_config(5)"));
         };
         self.given.push(OptionValue { keyword, words: vec![value.to_owned()], rest: value.to_owned(), span });
         Ok(())
@@ -98,7 +94,7 @@ impl Query {
                     let what = format!("`{}` cannot be an option", line.keyword.text);
                     let hint = keyword::did_you_mean(&line.keyword.text)
                         .map_or_else(|| "see ssh_config(5)".to_owned(), |meant| format!("did you mean `{meant}`?"));
-                    return Err(ConfigError::new(line.span(&line.keyword), what, hint));
+                    return Err(line.error_at(&line.keyword, what, hint));
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! What is set, would change the tunnel, and cannot be followed: an error at its line, never silence.
 
-use super::keyword::{Meaning, Shape};
+use super::keyword::Meaning;
 use super::options::{OptionValue, Options};
 use crate::spec::ConfigError;
 
@@ -10,26 +10,22 @@ pub(super) fn refusals(options: &Options) -> Vec<ConfigError> {
 }
 
 fn refusal(setting: &OptionValue, options: &Options) -> Option<ConfigError> {
-    let name = setting.keyword.name;
-    let command = matches!(setting.keyword.shape, Shape::Command);
-    let written = if command { setting.rest.clone() } else { setting.words.join(" ") };
-    let refuse = |why: &str| {
-        let what = format!("`{name} {written}` cannot be followed");
-        Some(ConfigError::new(setting.span.clone(), what, why))
-    };
+    let (name, written) = (setting.keyword.name, setting.text());
     let lower = written.to_ascii_lowercase();
-    match (setting.keyword.meaning, name) {
-        (Meaning::Followed, "RefuseConnection") => {
-            let what = format!("this configuration refuses connections to the host: {written}");
-            Some(ConfigError::new(setting.span.clone(), what, "remove the line, or the tunnel"))
-        }
-        (Meaning::Refused { defaults, why }, _) if !defaults.contains(&lower.as_str()) => refuse(why),
-        (Meaning::Weighed, "LocalCommand") if options.flag("PermitLocalCommand") == Some(true) && lower != "none" => {
-            refuse("commands are not run at a login: remove it, or set `PermitLocalCommand no`")
-        }
-        (
-            Meaning::Weighed | Meaning::Followed | Meaning::Harmless | Meaning::Told { .. } | Meaning::Refused { .. },
-            _,
-        ) => None,
+    if name == "RefuseConnection" {
+        let what = format!("this configuration refuses connections to the host: {written}");
+        return Some(setting.error(what, "remove the line, or the tunnel"));
     }
+    let why = match setting.keyword.meaning {
+        Meaning::Refused { defaults, why } if !defaults.contains(&lower.as_str()) => why,
+        Meaning::Weighed
+            if name == "LocalCommand" && options.flag("PermitLocalCommand") == Some(true) && lower != "none" =>
+        {
+            "commands are not run at a login: remove it, or set `PermitLocalCommand no`"
+        }
+        Meaning::Weighed | Meaning::Followed | Meaning::Harmless | Meaning::Told { .. } | Meaning::Refused { .. } => {
+            return None;
+        }
+    };
+    Some(setting.error(format!("`{name} {written}` cannot be followed"), why))
 }

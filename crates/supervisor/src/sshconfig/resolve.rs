@@ -61,21 +61,13 @@ fn resolve_hop(
         walk.last_pass = true;
         walk.files();
     }
+    let (user, port) = (walk.current_user().to_owned(), walk.current_port());
     let ReadPass { options, mut errors, mut files, mut remarks, .. } = walk;
     remarks.of_options(&options);
 
-    let user = options.word("User").or(facts.user()).unwrap_or_default().to_owned();
-    let port = options.word("Port").and_then(super::value::port).unwrap_or(22);
     if host.is_empty() || host.starts_with('-') || host.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        let span = options.get("Hostname").map(|setting| setting.span.clone());
-        let error = span.map(|span| {
-            ConfigError::new(
-                span,
-                format!("`{host}` is not a host name or address"),
-                "write the name or address to dial",
-            )
-        });
-        errors.extend(error);
+        let what = format!("`{host}` is not a host name or address");
+        errors.extend(options.get("Hostname").map(|setting| setting.error(what, "write the name or address to dial")));
     }
     let mut way = ProxyRoute::Direct;
     match route(&options) {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use tunnel_engine::session::check_algorithms;
 use tunnel_engine::spec::{
-    AddressFamily, AgentSpec, AlgorithmKind, AlgorithmList, AlgorithmListError, IdentitySpec, IpQos, KnownHostsCommand,
-    PermitRemoteOpen, RekeyLimit, StrictHostKeyChecking, UpdateHostKeys,
+    AddressFamily, AgentSpec, AlgorithmKind, AlgorithmList, IdentitySpec, IpQos, KnownHostsCommand, PermitRemoteOpen,
+    RekeyLimit, StrictHostKeyChecking, UpdateHostKeys,
 };
 
 use super::host_facts::HostFacts;
@@ -56,12 +56,8 @@ impl OptionReader<'_> {
             Field::Count(from, to, at) => put(settings, key, at, self.count(name, from).map(|count| count.min(to))),
             // Zero is no limit to ssh; a start without an end is no start.
             Field::Time(from, at) => {
-                put(
-                    settings,
-                    key,
-                    at,
-                    options.time(name).filter(|time| *time >= from).map(|time| time.min(MAX_DURATION)),
-                );
+                let time = options.time(name).filter(|time| *time >= from);
+                put(settings, key, at, time.map(|time| time.min(MAX_DURATION)));
             }
             Field::Word(at) => put(settings, key, at, options.word(name).map(|word| Some(word.to_owned()))),
             Field::HostName(at) => {
@@ -99,7 +95,7 @@ impl OptionReader<'_> {
         if !methods.iter().any(|method| matches!(*method, "publickey" | "password" | "keyboard-interactive")) {
             let what = format!("`{}` leaves no way to log in", setting.first());
             let hint = "the ways are publickey, keyboard-interactive and password";
-            self.errors.push(ConfigError::new(setting.span.clone(), what, hint));
+            self.errors.push(setting.error(what, hint));
         }
         methods.contains(&"publickey")
     }
@@ -119,7 +115,7 @@ impl OptionReader<'_> {
     /// Every value of a keyword that accumulates; `none` names no file.
     fn paths(&mut self, name: &'static str) -> Option<Vec<PathBuf>> {
         let options = self.options;
-        let named = options.all(name).filter(|setting| !setting.first().eq_ignore_ascii_case("none"));
+        let named = options.all(name).filter(|setting| !setting.is_none());
         let read: Vec<_> = named.map(|setting| self.path(setting.first(), setting)).collect();
         options.get(name)?;
         Some(read.into_iter().filter_map(|path| self.note(path)).collect())
@@ -132,7 +128,7 @@ impl OptionReader<'_> {
 
     fn hosts_files(&mut self, name: &'static str) -> Option<Vec<PathBuf>> {
         let setting = self.options.get(name)?;
-        if setting.first().eq_ignore_ascii_case("none") {
+        if setting.is_none() {
             return Some(Vec::new());
         }
         // The system's files are named without tokens.
@@ -155,10 +151,7 @@ impl OptionReader<'_> {
         if setting.rest.eq_ignore_ascii_case("none") {
             return Some(None);
         }
-        let refuse = |what: String| {
-            let hint = "write the absolute path of a program, and its arguments";
-            ConfigError::new(setting.span.clone(), what, hint)
-        };
+        let refuse = |what: String| setting.error(what, "write the absolute path of a program, and its arguments");
         let tokens = self.tokens.leaving(TOKENS_OF_A_RUN);
         let expand = |(index, word): (usize, String)| match index {
             0 => Ok(word),
@@ -191,13 +184,8 @@ impl OptionReader<'_> {
     fn ip_qos(&mut self, name: &'static str) -> Option<IpQos> {
         let setting = self.options.get(name)?;
         let read = |word: &String| {
-            word.parse::<IpQos>().map_err(|error| {
-                ConfigError::new(
-                    setting.span.clone(),
-                    error.to_string(),
-                    "write classes such as `af21`, `cs1` or `none`",
-                )
-            })
+            let hint = "write classes such as `af21`, `cs1` or `none`";
+            word.parse::<IpQos>().map_err(|error| setting.error(error.to_string(), hint))
         };
         let words: Vec<_> = setting.words.iter().map(read).collect();
         words.into_iter().filter_map(|word| self.note(word)).collect::<Vec<_>>().into_iter().next()
@@ -207,41 +195,29 @@ impl OptionReader<'_> {
         let setting = self.options.get(name)?;
         let read = value::rekey_limit(&setting.words).ok_or_else(|| {
             let what = format!("`{}` is not a limit of bytes and time", setting.words.join(" "));
-            ConfigError::new(setting.span.clone(), what, "write bytes and a time, as in `1G 1h`, or `default none`")
+            setting.error(what, "write bytes and a time, as in `1G 1h`, or `default none`")
         });
         self.note(read)
     }
 
     fn permit_remote_open(&mut self, name: &'static str) -> Option<PermitRemoteOpen> {
         let setting = self.options.get(name)?;
-        self.note(PermitRemoteOpen::parse(&setting.words).map_err(|error| {
-            ConfigError::new(
-                setting.span.clone(),
-                error.to_string(),
-                "write `any`, `none`, or words such as `host:port`",
-            )
-        }))
+        let hint = "write `any`, `none`, or words such as `host:port`";
+        self.note(PermitRemoteOpen::parse(&setting.words).map_err(|error| setting.error(error.to_string(), hint)))
     }
 
     /// Of these keywords only `ConnectionAttempts` may not be 0.
     fn count(&mut self, name: &'static str, least: u32) -> Option<u32> {
         let setting = self.options.get(name)?;
         let count = self.options.number(name).filter(|count| *count >= least);
-        self.note(count.ok_or_else(|| {
-            ConfigError::new(setting.span.clone(), "there is no connection without an attempt", "write 1 or more")
-        }))
+        self.note(count.ok_or_else(|| setting.error("there is no connection without an attempt", "write 1 or more")))
     }
 
     fn algorithms(&mut self, name: &'static str, kind: AlgorithmKind) -> Option<AlgorithmList> {
         let setting = self.options.get(name)?;
-        let read = algorithms(setting.first(), kind).map_err(|error| {
-            ConfigError::new(
-                setting.span.clone(),
-                error.to_string(),
-                "write names with commas, or `+`, `-` or `^` and names",
-            )
-        });
-        self.note(read)
+        let hint = "write names with commas, or `+`, `-` or `^` and names";
+        let list = AlgorithmList::parse(setting.first()).and_then(|list| check_algorithms(kind, &list).map(|()| list));
+        self.note(list.map_err(|error| setting.error(error.to_string(), hint)))
     }
 }
 
@@ -273,10 +249,4 @@ fn family(text: &str) -> AddressFamily {
         "inet6" => AddressFamily::Inet6,
         _ => AddressFamily::Any,
     }
-}
-
-fn algorithms(text: &str, kind: AlgorithmKind) -> Result<AlgorithmList, AlgorithmListError> {
-    let list = AlgorithmList::parse(text)?;
-    check_algorithms(kind, &list)?;
-    Ok(list)
 }

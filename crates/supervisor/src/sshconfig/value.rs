@@ -13,46 +13,40 @@ use crate::spec::ConfigError;
 /// What is wrong with a line's value, if anything.
 pub(super) fn check(keyword: &Keyword, line: &ConfigLine) -> Result<(), ConfigError> {
     let name = keyword.name;
-    let most = match keyword.shape {
-        Shape::Words | Shape::Any | Shape::Command | Shape::Jump => usize::MAX,
-        Shape::Forward => 2,
-        Shape::Flag
-        | Shape::Choice(_)
-        | Shape::Time
-        | Shape::Number
-        | Shape::Word
-        | Shape::Port
-        | Shape::Mask
-        | Shape::Device => 1,
-    };
+    let is_list = matches!(keyword.shape, Shape::Words | Shape::Any | Shape::Command);
     let Some(first) = line.words.first() else {
-        return if matches!(keyword.shape, Shape::Words | Shape::Any | Shape::Command) {
-            Ok(())
-        } else {
-            Err(line.error(format!("`{name}` has no value"), "write the value after the keyword"))
-        };
+        let error = || line.error(format!("`{name}` has no value"), "write the value after the keyword");
+        return if is_list { Ok(()) } else { Err(error()) };
     };
-    if let Some(extra) = line.words.get(most) {
+    let is_pair = matches!(keyword.shape, Shape::Forward);
+    let extra = line.words.get(if is_pair { 2 } else { 1 });
+    if let Some(extra) = extra.filter(|_| !is_list && !matches!(keyword.shape, Shape::Jump)) {
         let what = format!("`{}` is one word too many for `{name}`", extra.text);
-        return Err(ConfigError::new(line.span(extra), what, "put a value with blanks in quotes"));
+        return Err(line.error_at(extra, what, "put a value with blanks in quotes"));
     }
     let text = first.text.as_str();
-    let refuse = |what: &str, hint: String| Err(line.error(format!("`{text}` is not {what}"), hint));
+    let require = |holds: bool, what: &str, hint: &str| {
+        if holds { Ok(()) } else { Err(line.error(format!("`{text}` is not {what}"), hint)) }
+    };
     match keyword.shape {
-        Shape::Flag if flag(text).is_none() => refuse("yes or no", "write `yes` or `no`".to_owned()),
-        Shape::Choice(words) if !words.iter().any(|word| word.eq_ignore_ascii_case(text)) => {
-            refuse(&format!("a value of `{name}`"), format!("write one of {}", words.join(", ")))
+        Shape::Flag => require(flag(text).is_some(), "yes or no", "write `yes` or `no`"),
+        Shape::Choice(words) => {
+            let known = words.iter().any(|word| word.eq_ignore_ascii_case(text));
+            require(known, &format!("a value of `{name}`"), &format!("write one of {}", words.join(", ")))
         }
-        Shape::Time if text != "none" && time(text).is_none() => {
-            refuse("a time", "write seconds, or a time such as 90s, 2m or 1h30m".to_owned())
+        Shape::Time => {
+            let read = text == "none" || time(text).is_some();
+            require(read, "a time", "write seconds, or a time such as 90s, 2m or 1h30m")
         }
-        Shape::Number if number(text).is_none() => refuse("a whole number", "write a whole number".to_owned()),
-        Shape::Port if port(text).is_none() => {
-            refuse("a port", "write a number from 1 to 65535, or the name of a service in /etc/services".to_owned())
+        Shape::Number => require(number(text).is_some(), "a whole number", "write a whole number"),
+        Shape::Port => {
+            let hint = "write a number from 1 to 65535, or the name of a service in /etc/services";
+            require(port(text).is_some(), "a port", hint)
         }
-        Shape::Mask if mask(text).is_none() => refuse("a mask", "write an octal number, as 0177".to_owned()),
-        Shape::Device if Forward::parse_device(text).is_err() => {
-            refuse("a tunnel device", "write `local:remote`, each `any` or a number, as in `any:any`".to_owned())
+        Shape::Mask => require(mask(text).is_some(), "a mask", "write an octal number, as 0177"),
+        Shape::Device => {
+            let hint = "write `local:remote`, each `any` or a number, as in `any:any`";
+            require(Forward::parse_device(text).is_ok(), "a tunnel device", hint)
         }
         Shape::Jump => jump::check(line),
         Shape::Word | Shape::Words if line.words.iter().any(|word| word.text.trim().is_empty()) => {
@@ -63,23 +57,8 @@ pub(super) fn check(keyword: &Keyword, line: &ConfigLine) -> Result<(), ConfigEr
         {
             Err(line.error("`none` stands beside other values", "write `none` alone, or leave it out"))
         }
-        Shape::Flag
-        | Shape::Choice(_)
-        | Shape::Time
-        | Shape::Number
-        | Shape::Word
-        | Shape::Words
-        | Shape::Command
-        | Shape::Port
-        | Shape::Forward
-        | Shape::Mask
-        | Shape::Device
-        | Shape::Any => Ok(()),
+        Shape::Word | Shape::Words | Shape::Command | Shape::Forward | Shape::Any => Ok(()),
     }
-}
-
-pub(super) const fn is_time(keyword: &Keyword) -> bool {
-    matches!(keyword.shape, Shape::Time)
 }
 
 /// Yes and no.
@@ -160,12 +139,12 @@ fn scaled(text: &str) -> Option<u64> {
 }
 
 /// A port that can be connected to, or the name of a service.
-pub(super) fn port(text: &str) -> Option<u16> {
+pub(crate) fn port(text: &str) -> Option<u16> {
     port_or_service(text).filter(|port| *port != 0)
 }
 
 /// Permission bits to take away.
-pub(super) fn mask(text: &str) -> Option<u32> {
+pub(crate) fn mask(text: &str) -> Option<u32> {
     u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777)
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tunnel_engine::spec::wildcard;
+use tunnel_engine::spec::{Destination, wildcard};
 
 use super::blocks::Blocks;
 use super::host_facts::HostFacts;
@@ -24,7 +24,6 @@ const DEEPEST: usize = 16;
 const MAX_INCLUDED: usize = 100_000;
 pub(crate) const SYSTEM_FILE: &str = "/etc/ssh/ssh_config";
 const SYSTEM_FOLDER: &str = "/etc/ssh";
-const DEFAULT_PORT: u16 = 22;
 
 /// The state of a pass.
 pub(super) struct ReadPass<'a> {
@@ -49,7 +48,7 @@ pub(super) struct ReadPass<'a> {
 #[derive(Default)]
 pub(super) struct Included {
     files: usize,
-    /// It was too deep or too much, and has been told: as with ssh, nothing more is included.
+    /// It was too deep or too much, which is an error: as with ssh, nothing more is included.
     ended: bool,
 }
 
@@ -67,21 +66,19 @@ impl ReadPass<'_> {
         let user = Scope { user: true, never: false, depth: 0 };
         match &self.query.files {
             ConfigFiles::None => {}
-            ConfigFiles::One(path) => self.one(path, user),
+            // A file that is asked for by name must exist, and may belong to any account.
+            ConfigFiles::One(path) => {
+                if !self.open(path, user, &mut true, false) {
+                    let what = "there is no such file";
+                    self.errors.push(ConfigError::of_file(path, what, "name the ssh_config to read"));
+                }
+            }
             ConfigFiles::Usual => {
                 if let Some(path) = self.facts.home().map(|home| home.join(".ssh/config")) {
                     self.open(&path, user, &mut true, true);
                 }
                 self.open(Path::new(SYSTEM_FILE), Scope { user: false, ..user }, &mut true, false);
             }
-        }
-    }
-
-    /// A file that was asked for by name must be there, and may belong to any account.
-    fn one(&mut self, path: &Path, scope: Scope) {
-        if !self.open(path, scope, &mut true, false) {
-            let what = "there is no such file";
-            self.errors.push(ConfigError::of_file(path, what, "name the ssh_config to read"));
         }
     }
 
@@ -150,13 +147,12 @@ impl ReadPass<'_> {
                 self.remarks.ignored(line, active);
             }
             KeywordLookup::Unknown => {
-                let written = line.source.text.get(line.keyword.span.clone()).unwrap_or(name);
                 let hint = match keyword::did_you_mean(name) {
                     Some(meant) => format!("did you mean `{meant}`?"),
                     None => format!("remove it, or write `IgnoreUnknown {name}` at the top of the file"),
                 };
-                let what = format!("`{written}` is not a keyword of ssh_config");
-                return Err(ConfigError::new(line.span(&line.keyword), what, hint));
+                let what = format!("`{}` is not a keyword of ssh_config", line.keyword_as_written());
+                return Err(line.error_at(&line.keyword, what, hint));
             }
         }
         Ok(())
@@ -170,7 +166,7 @@ impl ReadPass<'_> {
                 None => (false, word.text.as_str()),
             };
             if word.text.is_empty() {
-                return Err(ConfigError::new(line.span(word), "the pattern is empty", "write a name, or `*` for any"));
+                return Err(line.error_at(word, "the pattern is empty", "write a name, or `*` for any"));
             }
             if wildcard(text, &self.host) {
                 if negated {
@@ -187,19 +183,19 @@ impl ReadPass<'_> {
             if self.included.ended {
                 return Ok(());
             }
-            let span = line.span(word);
             if word.text.is_empty() {
-                return Err(ConfigError::new(span, "the path is empty", "name a file, or a pattern"));
+                return Err(line.error_at(word, "the path is empty", "name a file, or a pattern"));
             }
             if word.text.starts_with('~') && !scope.user {
                 let what = "the system's file includes a file of a user";
-                return Err(ConfigError::new(span, what, "write the whole path"));
+                return Err(line.error_at(word, what, "write the whole path"));
             }
             if scope.depth >= DEEPEST {
                 self.included.ended = true;
                 let what = format!("includes are nested more than {DEEPEST} deep");
-                return Err(ConfigError::new(span, what, "does a file include itself?"));
+                return Err(line.error_at(word, what, "does a file include itself?"));
             }
+            let span = line.span(word);
             let pattern = self.tokens()?.expand(&word.text, Some(self.facts), &span)?;
             let pattern = if scope.user { tokens::tilde(&pattern, self.facts, &span)? } else { pattern };
             let pattern = match (pattern.starts_with('/'), scope.user) {
@@ -209,8 +205,8 @@ impl ReadPass<'_> {
             };
             let outside = *active;
             let inner = Scope { never: scope.never || !outside, depth: scope.depth + 1, ..scope };
-            let (shelf, host) = (self.library.shelf(&pattern, self.facts), self.host.clone());
-            for path in shelf.about(&host) {
+            let (files, host) = (self.library.included(&pattern, self.facts), self.host.clone());
+            for path in files.about(&host) {
                 if self.included.ended {
                     return Ok(());
                 }
@@ -218,7 +214,7 @@ impl ReadPass<'_> {
                 if self.included.files > MAX_INCLUDED {
                     self.included.ended = true;
                     let what = format!("more than {MAX_INCLUDED} files are included, each time counted");
-                    return Err(ConfigError::new(span, what, "do files include each other?"));
+                    return Err(line.error_at(word, what, "do files include each other?"));
                 }
                 let mut inside = outside;
                 self.open(path, inner, &mut inside, true);
@@ -242,7 +238,7 @@ impl ReadPass<'_> {
     }
 
     pub(super) fn current_port(&self) -> u16 {
-        self.options.word("Port").and_then(value::port).unwrap_or(DEFAULT_PORT)
+        self.options.word("Port").and_then(value::port).unwrap_or(Destination::DEFAULT_PORT)
     }
 
     /// The jump host next to the server.
