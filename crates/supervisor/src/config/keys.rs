@@ -1,6 +1,8 @@
 //! The names of all keys, and what may have been meant by another one.
 
-use crate::spec::settings;
+use std::sync::LazyLock;
+
+use crate::spec::settings::{Jump, tunnel_keys};
 
 /// Of the file.
 pub(super) const FILE: &[&str] = &[
@@ -28,10 +30,11 @@ pub(super) const LOG: &[&str] = &["level", "format"];
 pub(super) const METRICS: &[&str] = &["listen"];
 
 /// Of `[[tunnel]]`, and of `[defaults]` except `name`.
-pub(super) const TUNNEL: &[&str] = &settings::names::<{ settings::count(false) }>(false);
+pub(super) static TUNNEL: LazyLock<Vec<&str>> = LazyLock::new(|| tunnel_keys().map(|key| key.name).collect());
 
 /// Of a jump host that is a table: what a session has. Not what a tunnel has beside its session.
-pub(super) const JUMP: &[&str] = &settings::names::<{ settings::count(true) }>(true);
+pub(super) static JUMP: LazyLock<Vec<&str>> =
+    LazyLock::new(|| tunnel_keys().filter(|key| key.jump != Jump::Never).map(|key| key.name).collect());
 
 /// Of `backoff`.
 pub(super) const BACKOFF: &[&str] = &["kind", "min", "max", "factor", "jitter", "reset_after"];
@@ -48,7 +51,7 @@ pub(crate) fn did_you_mean(written: &str, known: &[&'static str]) -> Option<&'st
     const ALIKE: f64 = 0.65;
     /// Longer than any name that one of ours could be mistyped as: the comparison costs the product of the lengths.
     const TOO_LONG: usize = 100;
-    // ssh_config's own spelling, and dashes, are right names in the wrong dress.
+    // ssh_config's own spelling, and dashes, are right names in another notation.
     let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
     if written.len() > TOO_LONG {
         return None;
@@ -65,8 +68,13 @@ pub(crate) fn did_you_mean(written: &str, known: &[&'static str]) -> Option<&'st
 
 /// The table that has this key, as it is written in the file.
 pub(super) fn home_of(key: &str) -> Option<&'static str> {
-    [(TUNNEL, "[[tunnel]] or [defaults]"), (LOG, "[log]"), (BACKOFF, "`backoff`"), (FILE, "the top of the file")]
-        .into_iter()
-        .find(|(keys, _)| keys.contains(&key))
-        .map(|(_, home)| home)
+    [
+        (TUNNEL.as_slice(), "[[tunnel]] or [defaults]"),
+        (LOG, "[log]"),
+        (BACKOFF, "`backoff`"),
+        (FILE, "the top of the file"),
+    ]
+    .into_iter()
+    .find(|(keys, _)| keys.contains(&key))
+    .map(|(_, home)| home)
 }

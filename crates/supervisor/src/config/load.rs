@@ -13,11 +13,8 @@ use super::reader::{TableReader, path};
 use super::resolve::{self, Document};
 use super::syntax::parse;
 use super::value::{ReadResult, Value};
-use crate::spec::settings::Settings;
-use crate::spec::{ConfigError, ConfigErrors};
-use crate::spec::{Desired, TunnelSpec};
-use crate::spec::{SourceFile, SourceSpan};
-use crate::sshconfig::Resolved;
+use crate::spec::{ConfigError, ConfigErrors, Desired, Settings, SourceFile, SourceSpan, TunnelSpec};
+use crate::sshconfig::{Resolved, System};
 
 /// What the command line and the `TUNNELD_*` variables say instead of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -51,17 +48,12 @@ pub fn load_text(path: &Path, text: &str, overrides: &Overrides) -> Result<Desir
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_text_for(
-    path: &Path,
-    text: &str,
-    overrides: &Overrides,
-    facts: &crate::sshconfig::System,
-) -> Result<Desired, ConfigErrors> {
+pub fn load_text_for(path: &Path, text: &str, overrides: &Overrides, facts: &System) -> Result<Desired, ConfigErrors> {
     load_text_in(path, text, overrides, &Environment::of(facts))
 }
 
 /// What ssh_config is read with outside a config: this process's account, environment and files.
-pub fn facts() -> crate::sshconfig::System {
+pub fn facts() -> System {
     Environment::of_this_process().facts()
 }
 
@@ -72,7 +64,7 @@ pub fn session_by_ssh_config(resolved: &Resolved, defaults: &Settings) -> Sessio
 }
 
 /// A tunnel of which no source sets anything, with the defaults of this account. Its name and its server mean nothing.
-pub(crate) fn usual(facts: &crate::sshconfig::System) -> TunnelSpec {
+pub(crate) fn usual(facts: &System) -> TunnelSpec {
     let nowhere = Destination { user: String::new(), host: String::new(), port: Destination::DEFAULT_PORT };
     resolve::without_settings(nowhere, &Environment::of(facts))
 }
@@ -90,13 +82,17 @@ pub fn own_config() -> PathBuf {
 /// The names of the tunnels in a config and the files that it includes, whatever else is wrong there; none where it
 /// cannot be read. Resolves nothing, so no command of ssh_config runs.
 pub fn names_in(path: &Path) -> Vec<String> {
-    let text = file::read_regular(path).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let Some(text) = text else { return Vec::new() };
-    let main = Arc::new(SourceFile::new(path, text, 0));
+    let Some(main) = readable(path) else { return Vec::new() };
     let (document, _) = parse(&main);
     let (included, _) = include(&document, &Environment::of_this_process());
     let others = included.iter().map(|source| parse(source).0);
     std::iter::once(document).chain(others).flat_map(|document| names_of(&document)).collect()
+}
+
+/// The main file for those who want a key or two of it, where it can be read.
+fn readable(path: &Path) -> Option<Arc<SourceFile>> {
+    let bytes = file::read_regular(path).ok()?;
+    Some(Arc::new(SourceFile::new(path, String::from_utf8(bytes).ok()?, 0)))
 }
 
 fn names_of(document: &Document<'_>) -> Vec<String> {
@@ -117,9 +113,7 @@ pub fn default_control_socket() -> PathBuf {
 /// # Errors
 /// The key is there, and wrong.
 pub fn control_socket_of(path: &Path) -> Result<PathBuf, ConfigErrors> {
-    let text = file::read_regular(path).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let Some(text) = text else { return Ok(default_control_socket()) };
-    let source = Arc::new(SourceFile::new(path, text, 0));
+    let Some(source) = readable(path) else { return Ok(default_control_socket()) };
     let (document, _) = parse(&source);
     let environment = Environment::of_this_process();
     let mut reader = TableReader::new(vec![document.table()], &environment);
@@ -146,18 +140,14 @@ pub struct RootStart {
 /// # Errors
 /// The file may be written by others than root, or one of the keys is wrong.
 pub fn root_start(path: &Path, overrides: &Overrides) -> Result<Option<RootStart>, ConfigErrors> {
-    let text = file::read_regular(path).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let Some(text) = text else { return Ok(None) };
-    let source = Arc::new(SourceFile::new(path, text, 0));
+    let Some(source) = readable(path) else { return Ok(None) };
     let (document, _) = parse(&source);
     let environment = Environment::of_this_process();
     let mut reader = TableReader::new(vec![document.table()], &environment);
     let Some(user) = resolve::account(&mut reader) else {
         return if reader.errors.is_empty() { Ok(None) } else { Err(ConfigErrors::new(reader.errors)) };
     };
-    if let Some(WritableByOthers { what, hint }) = file::exposed(path) {
-        return Err(ConfigErrors::new(vec![ConfigError::of_file(path, what, hint)]));
-    }
+    refuse_exposed(path)?;
     let socket = overrides.control_socket.clone().or_else(|| resolve::control_socket(&mut reader));
     let pid_file = overrides.pid_file.clone().or_else(|| reader.path("pid_file"));
     let socket = socket.unwrap_or_else(|| environment.control_socket());
@@ -165,9 +155,7 @@ pub fn root_start(path: &Path, overrides: &Overrides) -> Result<Option<RootStart
 }
 
 pub(super) fn load_in(path: &Path, overrides: &Overrides, environment: &Environment) -> Result<Desired, ConfigErrors> {
-    if let Some(WritableByOthers { what, hint }) = file::exposed(path) {
-        return Err(ConfigErrors::new(vec![ConfigError::of_file(path, what, hint)]));
-    }
+    refuse_exposed(path)?;
     match file::read_main(path).map(|bytes| source(path, bytes, 0)) {
         Ok((source, error)) => load_source(&source, error.into_iter().collect(), overrides, environment),
         Err(error) => {
@@ -176,6 +164,11 @@ pub(super) fn load_in(path: &Path, overrides: &Overrides, environment: &Environm
             Err(ConfigErrors::new(vec![ConfigError::of_file(path, what, hint)]))
         }
     }
+}
+
+fn refuse_exposed(path: &Path) -> Result<(), ConfigErrors> {
+    let refuse = |WritableByOthers { what, hint }| ConfigErrors::new(vec![ConfigError::of_file(path, what, hint)]);
+    file::exposed(path).map_or(Ok(()), |exposed| Err(refuse(exposed)))
 }
 
 pub(super) fn load_text_in(

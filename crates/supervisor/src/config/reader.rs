@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use super::environment::Environment;
 use super::value::{ReadResult, Table, Value};
-use crate::spec::ConfigError;
-use crate::spec::SourceSpan;
+use crate::spec::{ConfigError, SourceSpan};
 
 /// A tunnel's table over `[defaults]`, or one table alone.
 pub(super) struct TableReader<'a> {

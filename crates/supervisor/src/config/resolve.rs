@@ -20,9 +20,7 @@ use super::keys;
 use super::load::Overrides;
 use super::reader::TableReader;
 use super::value::{ReadResult, Table};
-use crate::spec::ConfigError;
-use crate::spec::{Desired, TunnelSpec};
-use crate::spec::{SourceFile, SourceSpan};
+use crate::spec::{ConfigError, Desired, SourceFile, SourceSpan, TunnelSpec};
 use crate::sshconfig::FileCache;
 use claims::Claim;
 

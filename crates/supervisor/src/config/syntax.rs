@@ -5,8 +5,7 @@ use std::sync::Arc;
 use toml::de::{DeTable, Error};
 
 use super::resolve::Document;
-use crate::spec::ConfigError;
-use crate::spec::{SourceFile, SourceSpan};
+use crate::spec::{ConfigError, SourceFile, SourceSpan};
 
 /// What could be made of a file, and its syntax errors.
 pub(super) fn parse(source: &Arc<SourceFile>) -> (Document<'_>, Vec<ConfigError>) {

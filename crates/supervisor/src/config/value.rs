@@ -7,8 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{FILE, INCLUDED, did_you_mean, home_of};
-use crate::spec::ConfigError;
-use crate::spec::{SourceFile, SourceSpan};
+use crate::spec::{ConfigError, SourceFile, SourceSpan};
 
 /// What was read, or everything that is wrong with it.
 pub(super) type ReadResult<T> = Result<T, Vec<ConfigError>>;

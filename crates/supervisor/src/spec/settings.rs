@@ -51,41 +51,6 @@ pub(crate) fn keys_of_ssh_config() -> impl Iterator<Item = (&'static SettingKey,
     tunnel_keys().filter_map(|key| Some((key, key.keyword?)))
 }
 
-/// The names of all keys, or of those that the table of a jump host may have.
-pub(crate) const fn names<const N: usize>(of_jump_hosts: bool) -> [&'static str; N] {
-    let mut names = [""; N];
-    let (mut found, mut group) = (0, 0);
-    while group < GROUPS.len() {
-        let mut at = 0;
-        while at < GROUPS[group].len() {
-            let key = &GROUPS[group][at];
-            if !of_jump_hosts || key.is_of_jump_hosts() {
-                // A length that does not fit does not compile.
-                names[found] = key.name;
-                found += 1;
-            }
-            at += 1;
-        }
-        group += 1;
-    }
-    assert!(found == N, "the length is that of the table");
-    names
-}
-
-/// How many [`names`] there are.
-pub(crate) const fn count(of_jump_hosts: bool) -> usize {
-    let (mut count, mut group) = (0, 0);
-    while group < GROUPS.len() {
-        let mut at = 0;
-        while at < GROUPS[group].len() {
-            count += (!of_jump_hosts || GROUPS[group][at].is_of_jump_hosts()) as usize;
-            at += 1;
-        }
-        group += 1;
-    }
-    count
-}
-
 /// A row.
 #[derive(Debug, Clone, Copy)]
 pub struct SettingKey {
@@ -267,6 +232,24 @@ impl SettingKey {
         Self { name, keyword: None, field, jump, reload, import: Import::Different, default: None, doc: "" }
     }
 
+    /// Of a session: jump hosts without a table take its value, and a change needs another session.
+    const fn of_session(name: &'static str, field: Field) -> Self {
+        Self::new(name, field, Jump::Inherited, ReloadEffect::NewSession)
+    }
+
+    /// Of the tunnel alone: jump hosts have no such key, and a change ends nothing.
+    const fn of_tunnel(name: &'static str, field: Field) -> Self {
+        Self::new(name, field, Jump::Never, ReloadEffect::Retune)
+    }
+
+    const fn jump(self, jump: Jump) -> Self {
+        Self { jump, ..self }
+    }
+
+    const fn reload(self, reload: ReloadEffect) -> Self {
+        Self { reload, ..self }
+    }
+
     const fn keyword(self, keyword: &'static str) -> Self {
         Self { keyword: Some(keyword), ..self }
     }
@@ -291,9 +274,5 @@ impl SettingKey {
     /// Do the two have other values?
     pub(crate) fn differs(&self, one: &mut TunnelSpec, other: &mut TunnelSpec) -> bool {
         self.field.visit(Different(one, other)).unwrap_or(false)
-    }
-
-    const fn is_of_jump_hosts(&self) -> bool {
-        !matches!(self.jump, Jump::Never)
     }
 }

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use tunnel_engine::spec::{Bind, Destination, DeviceMode, DeviceUnit, Forward, Listen, Route, SessionSpec, Side};
 
 use super::ParsedTunnel;
-use crate::spec::ConfigError;
-use crate::spec::SourceSpan;
+use crate::spec::{ConfigError, SourceSpan};
 
 /// A forward's hold on a listen address.
 pub(super) struct Claim {
@@ -56,13 +55,7 @@ pub(super) fn of(
             Side::Here => ListenMachine::This,
             Side::Server => ListenMachine::Server(route(session?)),
         };
-        let listen = match &forward.listen {
-            Listen::Unix(path) => ListenClaim::Unix(path.clone()),
-            Listen::Device { unit: DeviceUnit::Any, .. } => return None,
-            Listen::Device { mode, unit: DeviceUnit::Number(number) } => ListenClaim::Device(*mode, *number),
-            Listen::Tcp { port: 0, .. } => return None,
-            Listen::Tcp { bind, port } => ListenClaim::Tcp(addresses(bind, gateway_ports && side == Side::Here), *port),
-        };
+        let listen = listen_claim(&forward.listen, gateway_ports && side == Side::Here)?;
         let device = match &forward.listen {
             Listen::Device { mode, unit } => unit.device_name(*mode),
             Listen::Tcp { .. } | Listen::Unix(_) => None,
@@ -75,12 +68,17 @@ pub(super) fn of(
 
 /// The claim of `metrics.listen`.
 pub(super) fn of_metrics(listen: &Listen, span: SourceSpan) -> Option<Claim> {
-    let listening = match listen {
-        Listen::Unix(path) => ListenClaim::Unix(path.clone()),
-        Listen::Device { .. } | Listen::Tcp { port: 0, .. } => return None,
-        Listen::Tcp { bind, port } => ListenClaim::Tcp(addresses(bind, false), *port),
-    };
-    Some(Claim { machine: ListenMachine::This, listen: listening, text: listen.to_string(), tunnel: None, span })
+    let text = listen.to_string();
+    Some(Claim { machine: ListenMachine::This, listen: listen_claim(listen, false)?, text, tunnel: None, span })
+}
+
+fn listen_claim(listen: &Listen, gateway_ports: bool) -> Option<ListenClaim> {
+    match listen {
+        Listen::Unix(path) => Some(ListenClaim::Unix(path.clone())),
+        Listen::Device { unit: DeviceUnit::Any, .. } | Listen::Tcp { port: 0, .. } => None,
+        Listen::Device { mode, unit: DeviceUnit::Number(number) } => Some(ListenClaim::Device(*mode, *number)),
+        Listen::Tcp { bind, port } => Some(ListenClaim::Tcp(addresses(bind, gateway_ports), *port)),
+    }
 }
 
 /// The server, and the jump hosts before it.

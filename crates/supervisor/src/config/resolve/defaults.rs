@@ -11,18 +11,18 @@ use crate::spec::TunnelSpec;
 /// touch at every login needs a person, and russh reads them only through an agent.
 const IDENTITIES: &[&str] = &["id_rsa", "id_ecdsa", "id_ed25519"];
 
+const GLOBAL_KNOWN_HOSTS: [&str; 2] = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
+
 /// A tunnel to this server of which no source sets anything.
 pub(in crate::config) fn tunnel(destination: Destination, environment: &Environment) -> TunnelSpec {
     let mut session = SessionSpec::to(destination);
-    session.auth.identities = identities(environment);
+    if let Some(home) = &environment.home {
+        session.auth.identities = identities_of(home);
+        session.host_key.user_known_hosts = user_known_hosts_of(home);
+    }
     session.auth.agent = agent(environment);
-    session.host_key.user_known_hosts = user_known_hosts(environment);
-    session.host_key.global_known_hosts = global_known_hosts();
+    session.host_key.global_known_hosts = GLOBAL_KNOWN_HOSTS.map(PathBuf::from).into();
     TunnelSpec::new(String::new(), session)
-}
-
-fn identities(environment: &Environment) -> Vec<IdentitySpec> {
-    environment.home.as_deref().map(identities_of).unwrap_or_default()
 }
 
 /// Of the account with this home.
@@ -30,17 +30,9 @@ pub(crate) fn identities_of(home: &Path) -> Vec<IdentitySpec> {
     in_ssh_folder(home, IDENTITIES).map(|path| IdentitySpec { path, explicit: false }).collect()
 }
 
-fn user_known_hosts(environment: &Environment) -> Vec<PathBuf> {
-    environment.home.as_deref().map(user_known_hosts_of).unwrap_or_default()
-}
-
 /// Of the account with this home.
 pub(crate) fn user_known_hosts_of(home: &Path) -> Vec<PathBuf> {
     in_ssh_folder(home, &["known_hosts", "known_hosts2"]).collect()
-}
-
-fn global_known_hosts() -> Vec<PathBuf> {
-    ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"].map(PathBuf::from).into()
 }
 
 pub(super) fn agent(environment: &Environment) -> AgentSpec {

@@ -27,11 +27,11 @@ pub(super) fn forwards(
 ) -> Vec<(Forward, SourceSpan)> {
     let environment = reader.environment;
     let mut all: Vec<(Forward, SourceSpan)> = Vec::new();
-    let mut wished = false;
+    let mut asked = false;
     for (key, kind) in KEYS {
         let Some(value) = reader.value(key) else { continue };
         for item in value.items() {
-            wished = true;
+            asked = true;
             all.extend(reader.note(forward(item, kind, environment)).map(|forward| (forward, item.span())));
         }
     }
@@ -40,7 +40,7 @@ pub(super) fn forwards(
         let read = device_of(value);
         // `none` takes back what the defaults or ssh_config say.
         if let Some(Some(forward)) = reader.note(read) {
-            wished = true;
+            asked = true;
             all.push((forward, value.span()));
         }
     }
@@ -48,12 +48,12 @@ pub(super) fn forwards(
         if forward.kind == ForwardKind::TunnelDevice && device.is_some() {
             continue;
         }
-        wished = true;
+        asked = true;
         if !all.iter().any(|(known, _)| known == forward) {
             all.push((forward.clone(), span.clone()));
         }
     }
-    if !wished {
+    if !asked {
         reader.miss(
             header,
             "the tunnel has no forwards",

@@ -16,8 +16,7 @@ use crate::config::obstacle::obstacle;
 use crate::config::quantity;
 use crate::config::reader::path;
 use crate::config::value::Value;
-use crate::spec::ConfigError;
-use crate::spec::{Confine, Desired, Global, LogFormat, LogLevelSpec, LogSpec, ReadOptions};
+use crate::spec::{ConfigError, Confine, Desired, Global, LogFormat, LogLevelSpec, LogSpec, ReadOptions};
 
 const METRICS_HINT: &str =
     "write an address and a port such as \"127.0.0.1:9469\", or \"unix:/run/tunneld/metrics.sock\"";

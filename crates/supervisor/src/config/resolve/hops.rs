@@ -78,7 +78,7 @@ fn named(value: Value<'_>, user: Option<&str>) -> ReadResult<Vec<JumpHostConfig>
 /// A table has the keys of a session, and nothing from the tunnel's: as a Host block of its own.
 fn own(value: Value<'_>, environment: &Environment, first: bool) -> ReadResult<JumpHostConfig> {
     let mut reader = TableReader::new(vec![value.table()?], environment);
-    reader.check_keys(keys::JUMP);
+    reader.check_keys(&keys::JUMP);
     let header = reader.header();
     let destination = session::destination_of_jump(&mut reader, header.as_ref());
     let settings = toml::settings(&mut reader, tunnel_keys().filter(|key| key.jump != Jump::Never));

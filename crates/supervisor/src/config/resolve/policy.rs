@@ -7,8 +7,7 @@ use crate::config::environment::Environment;
 use crate::config::keys;
 use crate::config::quantity::{duration, duration_in};
 use crate::config::value::{ReadResult, Value};
-use crate::spec::MAX_DURATION;
-use crate::spec::{BackoffKind, BackoffSpec, ProbeSpec};
+use crate::spec::{BackoffKind, BackoffSpec, MAX_DURATION, ProbeSpec};
 
 /// Below it, "try again" is a busy loop.
 const SHORTEST_BACKOFF: Duration = Duration::from_millis(10);

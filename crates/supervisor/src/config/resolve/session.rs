@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use tunnel_engine::spec::{Destination, SessionSpec, port_or_service};
+use tunnel_engine::spec::{Destination, SessionSpec};
 
 use super::ssh_config::{self, HostQuery};
 use super::{TableReader, hops};
 use crate::config::value::{ReadResult, Value};
 use crate::spec::SourceSpan;
 use crate::spec::settings::Settings;
-use crate::sshconfig::{FileCache, Resolved};
+use crate::sshconfig::{self, FileCache, Resolved};
 
 /// Far above real numbers of alternative servers; each may cost a `connect_timeout` before the next is tried.
 const MAX_HOSTS: usize = 16;
@@ -112,9 +112,7 @@ fn port(reader: &mut TableReader<'_>) -> Option<u16> {
             return value.integer(1..=i64::from(u16::MAX)).map(|port| port as u16);
         };
         let hint = "write a number from 1 to 65535, or the name of a service in /etc/services";
-        port_or_service(text)
-            .filter(|port| *port != 0)
-            .map_or_else(|| value.refuse(format!("`{text}` is not a port"), hint), Ok)
+        sshconfig::port(text).map_or_else(|| value.refuse(format!("`{text}` is not a port"), hint), Ok)
     })
 }
 
@@ -132,9 +130,8 @@ fn hosts<'a>(reader: &mut TableReader<'a>, header: Option<&SourceSpan>) -> Optio
                 return None;
             }
             if items.len() > MAX_HOSTS {
-                reader
-                    .errors
-                    .push(hosts.error(format!("there are more than {MAX_HOSTS} hosts"), "leave some of them out"));
+                let what = format!("there are more than {MAX_HOSTS} hosts");
+                reader.errors.push(hosts.error(what, "leave some of them out"));
                 return None;
             }
             Some(items)
@@ -149,38 +146,30 @@ fn hosts<'a>(reader: &mut TableReader<'a>, header: Option<&SourceSpan>) -> Optio
 fn destination(
     reader: &mut TableReader<'_>,
     host: Value<'_>,
-    wished_user: Option<&str>,
+    own_user: Option<&str>,
     port: Option<u16>,
 ) -> Option<Destination> {
-    let user = wished_user.map(str::to_owned).or_else(|| reader.environment.user.clone());
+    let user = own_user.map(str::to_owned).or_else(|| reader.environment.user.clone());
     let read = host.word().and_then(|text| {
         let Some(user) = user.or_else(|| text.contains('@').then(String::new)) else {
-            return host
-                .refuse("there is no user to log in as: the account that runs tunneld has no name", "add `user`");
+            let what = "there is no user to log in as: the account that runs tunneld has no name";
+            return host.refuse(what, "add `user`");
         };
-        Destination::parse_or(text, &user, port.unwrap_or(Destination::DEFAULT_PORT)).or_else(|error| {
-            host.refuse(
-                error.to_string(),
-                "write a name or an address, as in `bastion.example.com` or `user@[::1]:2222`",
-            )
-        })
+        let hint = "write a name or an address, as in `bastion.example.com` or `user@[::1]:2222`";
+        let port = port.unwrap_or(Destination::DEFAULT_PORT);
+        Destination::parse_or(text, &user, port).or_else(|error| host.refuse(error.to_string(), hint))
     });
     let destination = reader.note(read)?;
-    let clashes =
-        [port.is_some_and(|port| port != destination.port), wished_user.is_some_and(|user| user != destination.user)];
-    check_once(reader, host, clashes);
-    Some(destination)
-}
-
-/// `host` may hold a user and a port; beside other ones in the same table it cannot be said which were meant.
-fn check_once(reader: &mut TableReader<'_>, host: Value<'_>, clashes: [bool; 2]) {
-    for (key, _) in ["port", "user"].into_iter().zip(clashes).filter(|(_, clash)| *clash) {
-        if reader.own_value(key).is_some() && reader.own_value("host").is_some() {
-            reader
-                .errors
-                .push(host.error(format!("`host` and `{key}` name different {key}s"), "leave one of them out"));
+    // `host` may hold a user and a port; with other ones in the same table it cannot be said which were meant.
+    let other_port = port.is_some_and(|port| port != destination.port);
+    let other_user = own_user.is_some_and(|user| user != destination.user);
+    for (key, differs) in [("port", other_port), ("user", other_user)] {
+        if differs && reader.own_value(key).is_some() && reader.own_value("host").is_some() {
+            let what = format!("`host` and `{key}` name different {key}s");
+            reader.errors.push(host.error(what, "leave one of them out"));
         }
     }
+    Some(destination)
 }
 
 fn user(value: Value<'_>) -> ReadResult<String> {

@@ -14,12 +14,11 @@ use crate::config::environment::Environment;
 use crate::config::quantity::{duration_in, size_in};
 use crate::config::reader::{path, paths};
 use crate::config::value::{ReadResult, Value};
-use crate::spec::MAX_DURATION;
-use crate::spec::ShellCommand;
 use crate::spec::settings::{
     ADDRESS_FAMILY, At, DURING_OUTAGE, Field, ON_REMOTE_PORT_BUSY, STRICT_HOST_KEY_CHECKING, SettingKey, Settings,
     TomlField,
 };
+use crate::spec::{MAX_DURATION, ShellCommand};
 use crate::sshconfig::{self, command_words};
 
 /// Reads these keys; notes what is wrong.
@@ -209,8 +208,8 @@ fn rekey_limit(value: Value<'_>) -> ReadResult<RekeyLimit> {
 /// What takes bits away from the mode of our unix sockets.
 fn mask(value: Value<'_>) -> ReadResult<u32> {
     let text = value.string()?;
-    let mask = u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777);
-    mask.map_or_else(|| value.refuse(format!("`{text}` is not a mask"), "write an octal number, as \"0177\""), Ok)
+    sshconfig::mask(text)
+        .map_or_else(|| value.refuse(format!("`{text}` is not a mask"), "write an octal number, as \"0177\""), Ok)
 }
 
 fn permit_remote_open(value: Value<'_>) -> ReadResult<PermitRemoteOpen> {

@@ -2,15 +2,13 @@
 
 use super::{ParsedTunnel, TableReader, claims, forwards, session, toml};
 use crate::config::keys;
-use crate::spec::ConfigError;
-use crate::spec::SourceSpan;
-use crate::spec::TunnelSpec;
 use crate::spec::settings::{Settings, tunnel_keys};
+use crate::spec::{ConfigError, SourceSpan, TunnelSpec};
 use crate::sshconfig::FileCache;
 
 pub(super) fn tunnel(reader: &mut TableReader<'_>, library: &FileCache, errors: &mut Vec<ConfigError>) -> ParsedTunnel {
     let header = reader.header();
-    reader.check_keys(keys::TUNNEL);
+    reader.check_keys(&keys::TUNNEL);
     let name = name(reader, header.as_ref());
     let settings = toml::settings(reader, tunnel_keys());
     let servers = session::sessions(reader, header.as_ref(), &settings, library);

@@ -256,7 +256,7 @@ proptest! {
 
 /// Bits of configs: in random order they reach further than random text.
 fn pieces() -> impl Strategy<Value = String> {
-    let keys = proptest::sample::select(keys::TUNNEL).prop_map(|key| format!("\n{key} = "));
+    let keys = proptest::sample::select(keys::TUNNEL.as_slice()).prop_map(|key| format!("\n{key} = "));
     let words = proptest::sample::select(
         &[
             "\n[[tunnel]]\n",

@@ -113,7 +113,7 @@ fn the_example_has_every_key_with_its_default() {
     let missing = |keys: &[&'static str], written: &dyn Fn(&str) -> bool| -> Vec<&'static str> {
         keys.iter().copied().filter(|key| !written(key)).collect()
     };
-    let keys = [keys::FILE, keys::LOG, keys::METRICS, keys::TUNNEL].concat();
+    let keys = [keys::FILE, keys::LOG, keys::METRICS, &keys::TUNNEL].concat();
     let none: Vec<&str> = missing(&keys, &|key| {
         let is_set = EXAMPLE.lines().any(|line| line.starts_with(&format!("{key} = ")));
         let is_example = examples().iter().any(|line| line.key == key);
