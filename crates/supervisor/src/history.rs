@@ -22,7 +22,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use cause::Cause;
+pub use cause::{Cause, CauseKind};
 pub use event::{Event, EventName};
 pub(crate) use moment::{Moment, rfc3339};
 pub use rates::{Rates, Traffic};

@@ -36,3 +36,4 @@ pub mod sshconfig;
 pub mod supervise;
 pub mod troubleshooting;
 pub mod tunnel;
+pub mod word;

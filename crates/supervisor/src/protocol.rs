@@ -4,16 +4,17 @@
 pub mod status;
 #[cfg(test)]
 mod tests;
-pub mod word;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
+use tracing::Level;
 
 use self::status::Status;
 use crate::history::TunnelHistory;
+use crate::word::Word;
 
 /// Counts incompatible changes of this file. A daemon that outlived an upgrade says so instead of guessing.
 pub const VERSION: u32 = 1;
@@ -267,7 +268,7 @@ pub struct LogLine {
     /// RFC 3339, in UTC.
     pub at: String,
     /// `error`, `warn` or `info`.
-    pub level: String,
+    pub level: Word<Level>,
     /// What happened, then the fields that the message does not tell, as `name=value`: `kind`, `retry_in`, `hint`.
     pub message: String,
 }

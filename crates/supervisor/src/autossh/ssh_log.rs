@@ -44,6 +44,5 @@ fn ssh_log(level: LogLevel) -> PlainAudience {
         LogLevel::Debug1 => ("debug", false),
         LogLevel::Debug2 | LogLevel::Debug3 => ("trace", false),
     };
-    let silent = |kind: &str| OWN_RULES.iter().any(|rule| rule.as_str() == kind);
-    PlainAudience { program: settings::NAME, level: word, only_failures, silent }
+    PlainAudience { program: settings::NAME, level: word, only_failures, silent: &OWN_RULES }
 }

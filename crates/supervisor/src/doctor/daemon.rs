@@ -11,7 +11,7 @@ use super::check::{ACCOUNT, Check, TURN};
 use crate::config::TunnelSpec;
 use crate::lifecycle::{ForwardPhase, Phase, Want};
 use crate::protocol::status::{ForwardStatus, Status, TunnelStatus};
-use crate::protocol::word::Word;
+use crate::word::Word;
 
 /// A wait that a server asked for is waited out up to here; for a longer one there is no login at all.
 const MAX_WAIT: Duration = Duration::from_secs(30);

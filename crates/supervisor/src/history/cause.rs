@@ -1,6 +1,8 @@
 //! Why something happened.
 
-use tunnel_engine::failure::Failure;
+use tunnel_engine::failure::{Failure, FailureKind};
+
+use crate::word::{WireWord, Word};
 
 /// Longest message that is kept, in bytes: a server's words are told whole in the log and in `status`.
 const MAX_MESSAGE: usize = 300;
@@ -9,9 +11,31 @@ const MAX_MESSAGE: usize = 300;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
     /// The kind of the failure; none where no failure is behind it, such as an operator's order.
-    pub kind: Option<String>,
+    pub kind: Option<Word<CauseKind>>,
     /// Which side did what, for a user.
     pub message: String,
+}
+
+/// What went wrong, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CauseKind {
+    /// Of a session or a forward.
+    Failure(FailureKind),
+    /// tunneld ended without being stopped, and tunnels were wanted.
+    NotRunning,
+}
+
+impl WireWord for CauseKind {
+    fn all() -> impl Iterator<Item = Self> {
+        FailureKind::all().map(Self::Failure).chain([Self::NotRunning])
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Failure(kind) => kind.word(),
+            Self::NotRunning => "not_running",
+        }
+    }
 }
 
 impl Cause {
@@ -26,7 +50,12 @@ impl Cause {
             Some(forward) => bounded(&format!("{forward}: {}", failure.message())),
             None => bounded(failure.message()),
         };
-        Self { kind: Some(failure.kind().as_str().to_owned()), message }
+        Self { kind: Some(CauseKind::Failure(failure.kind()).into()), message }
+    }
+
+    /// Whether a failure of this kind is behind it.
+    pub fn is(&self, kind: FailureKind) -> bool {
+        self.kind.as_ref().is_some_and(|word| *word == CauseKind::Failure(kind))
     }
 }
 

@@ -4,7 +4,9 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::cause::{Cause, bounded};
+use super::cause::{Cause, CauseKind, bounded};
+use crate::lifecycle::Phase;
+use crate::word::{WireWord, Word};
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,18 +17,17 @@ pub struct Event {
     /// Which tunnel; null: tunneld as a whole.
     pub tunnel: Option<String>,
     /// Name of the event.
-    pub event: EventName,
+    pub event: Word<EventName>,
     /// Of a tunnel: the phase from then on.
-    pub phase: Option<String>,
+    pub phase: Option<Word<Phase>>,
     /// The kind of the failure that is the cause, where one is.
-    pub kind: Option<String>,
+    pub kind: Option<Word<CauseKind>>,
     /// Which side did what, for a user.
     pub message: String,
 }
 
 /// The words of [`Event::event`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventName {
     /// tunneld runs.
     Started,
@@ -50,14 +51,27 @@ pub enum EventName {
     Failure,
     /// A reader was too slow: so many events before this one are missing.
     Dropped,
-    /// A word of a newer daemon.
-    #[serde(other)]
-    Unknown,
 }
 
-impl EventName {
-    /// As in the JSON.
-    pub const fn as_str(self) -> &'static str {
+impl WireWord for EventName {
+    fn all() -> impl Iterator<Item = Self> {
+        [
+            Self::Started,
+            Self::Stopping,
+            Self::Order,
+            Self::Reloaded,
+            Self::ReloadRefused,
+            Self::Network,
+            Self::Phase,
+            Self::Ready,
+            Self::NotReady,
+            Self::Failure,
+            Self::Dropped,
+        ]
+        .into_iter()
+    }
+
+    fn word(self) -> &'static str {
         match self {
             Self::Started => "started",
             Self::Stopping => "stopping",
@@ -70,7 +84,6 @@ impl EventName {
             Self::NotReady => "not_ready",
             Self::Failure => "failure",
             Self::Dropped => "dropped",
-            Self::Unknown => "unknown",
         }
     }
 }
@@ -78,13 +91,13 @@ impl EventName {
 impl Event {
     /// Of tunneld as a whole.
     pub fn of_daemon(event: EventName, message: &str, at: SystemTime) -> Self {
-        Self { at, tunnel: None, event, phase: None, kind: None, message: bounded(message) }
+        Self { at, tunnel: None, event: event.into(), phase: None, kind: None, message: bounded(message) }
     }
 
     /// Of one tunnel.
-    pub fn of_tunnel(tunnel: &str, event: EventName, phase: Option<&str>, cause: Cause, at: SystemTime) -> Self {
-        let (tunnel, phase) = (Some(tunnel.to_owned()), phase.map(str::to_owned));
-        Self { at, tunnel, event, phase, kind: cause.kind, message: cause.message }
+    pub fn of_tunnel(tunnel: &str, event: EventName, phase: Option<Phase>, cause: Cause, at: SystemTime) -> Self {
+        let (tunnel, phase) = (Some(tunnel.to_owned()), phase.map(Word::from));
+        Self { at, tunnel, event: event.into(), phase, kind: cause.kind, message: cause.message }
     }
 
     /// In place of events that a reader was too slow for.
@@ -139,7 +152,7 @@ mod tests {
     fn events_of_the_daemon_concern_every_tunnel() {
         let at = SystemTime::UNIX_EPOCH;
         let names = ["a".to_owned()];
-        let of = |tunnel| Event::of_tunnel(tunnel, EventName::Ready, Some("up"), Cause::without_kind("ready"), at);
+        let of = |tunnel| Event::of_tunnel(tunnel, EventName::Ready, Some(Phase::Up), Cause::without_kind("ready"), at);
         assert!(of("a").concerns(&names) && !of("b").concerns(&names) && of("b").concerns(&[]));
         assert!(Event::of_daemon(EventName::Reloaded, "", at).concerns(&names));
     }

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cause::CauseKind;
 use super::moment::{at_unix_ms, millis};
 use super::outages::PastOutage;
 use super::record::{KEPT, TunnelRecord};
 use super::rfc3339;
+use crate::word::Word;
 
 /// The last 24 hours of one tunnel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,7 +36,7 @@ pub struct OutageReport {
     /// How long, without the time in which the machine slept.
     pub seconds: f64,
     /// The kind of the failure that began it; null where it was none, such as an operator's restart.
-    pub kind: Option<String>,
+    pub kind: Option<Word<CauseKind>>,
     /// The cause of its beginning.
     pub message: String,
 }

@@ -9,6 +9,7 @@ use super::outages::MAX_OUTAGES;
 use super::record::{Availability, TunnelRecord};
 use super::samples::MAX_SAMPLES;
 use super::*;
+use crate::word::Word;
 
 const HOUR: u64 = 3600;
 
@@ -23,7 +24,7 @@ fn after(start: Moment, seconds: u64) -> Moment {
 }
 
 fn cause(kind: &str) -> Cause {
-    Cause { kind: Some(kind.to_owned()), message: format!("a failure: {kind}") }
+    Cause { kind: Some(Word::read(kind)), message: format!("a failure: {kind}") }
 }
 
 fn report(record: &mut TunnelRecord, now: Moment) -> TunnelHistory {
@@ -63,7 +64,7 @@ fn start_is_an_outage_only_if_it_fails() {
     record.change(Availability::NotReady, Some(&cause("dns")), after(start, 25));
     let outage = &report(&mut record, after(start, 30)).outages[0];
     assert_eq!((outage.from.as_str(), outage.seconds), ("2026-01-01T12:00:20Z", 10.0));
-    assert_eq!(outage.kind.as_deref(), Some("dns"));
+    assert_eq!(outage.kind, Some(Word::read("dns")));
 }
 
 #[test]
@@ -74,7 +75,7 @@ fn order_that_ends_in_a_failure_has_the_failure_as_cause() {
     record.change(Availability::NotReady, Some(&Cause::without_kind("restarted by an operator")), after(start, 1));
     assert_eq!(report(&mut record, after(start, 2)).outages[0].message, "restarted by an operator");
     record.change(Availability::NotReady, Some(&cause("auth_rejected")), after(start, 3));
-    assert_eq!(report(&mut record, after(start, 4)).outages[0].kind.as_deref(), Some("auth_rejected"));
+    assert_eq!(report(&mut record, after(start, 4)).outages[0].kind, Some(Word::read("auth_rejected")));
 }
 
 #[test]

@@ -222,13 +222,15 @@ fn tasks(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
+    use tunnel_engine::failure::FailureKind;
+
     use super::*;
     use crate::protocol::status::example;
 
     fn status() -> Arc<Status> {
         let mut tunnel = example::tunnel("web-db", "up", true);
         tunnel.starts_total = 5;
-        tunnel.failures = [("dns".to_owned(), 2)].into();
+        tunnel.failures = [(FailureKind::Dns.into(), 2)].into();
         tunnel.forwards = vec![example::forward("-L /run/a \"b\"\\c", "up")];
         Arc::new(example::status(vec![tunnel]))
     }

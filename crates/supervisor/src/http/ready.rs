@@ -6,7 +6,7 @@ use tunnel_engine::failure::FailureKind;
 use super::daemon::DaemonReport;
 use crate::lifecycle::{Phase, Want};
 use crate::protocol::status::TunnelStatus;
-use crate::protocol::word::Word;
+use crate::word::Word;
 
 #[derive(Debug, Serialize)]
 pub(super) struct ReadyAnswer<'a> {

@@ -178,17 +178,12 @@ impl Machine {
         self.effects.pop_front()
     }
 
-    /// When to call [`Machine::handle_timeout`], and why: `backoff`, `recheck` or `max lifetime`. It changes with every
-    /// input.
-    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        let own = match self.state {
-            MachineState::Backoff { until, .. } => Some((until, "backoff")),
-            MachineState::Blocked { recheck } => Some((recheck, "recheck")),
-            MachineState::Connecting { .. } | MachineState::Up { .. } => None,
-            MachineState::Stopped | MachineState::Failed { .. } | MachineState::Stopping => return None,
-        };
-        let lifetime = self.lifetime_end().map(|end| (end, "max lifetime"));
-        own.into_iter().chain(lifetime).min_by_key(|(at, _)| *at)
+    /// When to call [`Machine::handle_timeout`]. It changes with every input.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if matches!(self.phase(), Phase::Stopped | Phase::Failed | Phase::Stopping) {
+            return None;
+        }
+        self.next_start().into_iter().chain(self.lifetime_end()).min()
     }
 
     /// Applies a changed policy without touching the session. A running wait becomes no longer than the new policy's

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use tunnel_engine::failure::FailureKind;
 use tunnel_engine::spec::ForwardKind;
 
-use super::word::Word;
 use crate::lifecycle::{ForwardPhase, Phase, Want};
+use crate::word::Word;
 
 /// The answer to `status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ pub struct TunnelStatus {
     pub last_failure: Option<FailureStatus>,
     /// Failures since the tunnel is known, by kind, those that occurred: never reset.
     #[serde(default)]
-    pub failures: BTreeMap<String, u64>,
+    pub failures: BTreeMap<Word<FailureKind>, u64>,
     /// Milliseconds until the next start.
     pub next_start_ms: Option<u64>,
     /// What happens meanwhile, or what a start under way waits for.

@@ -38,7 +38,7 @@ fn every_response() -> Vec<Response> {
     vec![
         Response::Status { status: status() },
         Response::Log {
-            lines: vec![LogLine { at: "2026-01-01T00:00:00Z".into(), level: "warn".into(), message: "no".into() }],
+            lines: vec![LogLine { at: "2026-01-01T00:00:00Z".into(), level: Level::WARN.into(), message: "no".into() }],
         },
         Response::Waited { ready: false, status: status() },
         Response::Done,

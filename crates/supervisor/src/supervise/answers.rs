@@ -140,7 +140,7 @@ impl Supervisor {
 }
 
 fn log_line(line: RecentLine) -> LogLine {
-    LogLine { at: rfc3339(line.at), level: line.level.as_str().to_ascii_lowercase(), message: line.message }
+    LogLine { at: rfc3339(line.at), level: line.level.into(), message: line.message }
 }
 
 fn open_files() -> Option<OpenFilesStatus> {

@@ -134,7 +134,7 @@ impl Core {
 
     /// When to tell it that time has passed. It changes with every event.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let machine = self.machine.poll_timeout().map(|(at, _)| at);
+        let machine = self.machine.poll_timeout();
         let up = self.machine.phase() == Phase::Up;
         let replacement = self.sessions.replacement_due(up, &self.spec, self.now.awake);
         let standby = self.sessions.standby_due(&self.spec);

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use tunnel_engine::failure::FailureKind;
 
+use crate::word::Word;
+
 /// One count a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FailureCounts([u32; FailureKind::ALL.len()]);
@@ -23,9 +25,9 @@ impl FailureCounts {
     }
 
     /// Of the kinds that have occurred.
-    pub(super) fn by_kind(&self) -> BTreeMap<String, u64> {
+    pub(super) fn by_kind(&self) -> BTreeMap<Word<FailureKind>, u64> {
         let kinds = FailureKind::ALL.iter().zip(self.0).filter(|(_, count)| *count > 0);
-        kinds.map(|(kind, count)| (kind.as_str().to_owned(), u64::from(count))).collect()
+        kinds.map(|(kind, count)| ((*kind).into(), u64::from(count))).collect()
     }
 }
 
@@ -42,6 +44,6 @@ mod tests {
         counts.add(FailureKind::Dns);
         let told = counts.by_kind();
         assert_eq!(told.len(), FailureKind::ALL.len());
-        assert!(told.iter().all(|(kind, count)| *count == if kind == "dns" { 2 } else { 1 }), "{told:?}");
+        assert!(told.iter().all(|(kind, count)| *count == if *kind == FailureKind::Dns { 2 } else { 1 }), "{told:?}");
     }
 }

@@ -13,6 +13,9 @@ use tunnel_engine::log_limit::LogLimiter;
 use tunnel_engine::{clock, task};
 
 use crate::config::ShellCommand;
+use crate::history::CauseKind;
+use crate::lifecycle::{Phase, Want};
+use crate::word::Word;
 use pace::Pace;
 
 /// Commands of all tunnels that run at once: two hundred tunnels that lose their server start no two hundred processes.
@@ -33,9 +36,9 @@ impl Default for CommandSlots {
 pub(super) struct ReadinessChange {
     pub(super) tunnel: String,
     pub(super) ready: bool,
-    pub(super) want: &'static str,
-    pub(super) phase: &'static str,
-    pub(super) kind: Option<String>,
+    pub(super) want: Want,
+    pub(super) phase: Phase,
+    pub(super) kind: Option<Word<CauseKind>>,
     pub(super) message: String,
     pub(super) hint: String,
     pub(super) server: String,

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use tracing::Level;
+
 use super::grid::paragraph;
 use super::spans::{short, since};
 use super::style::OutputStyle;
@@ -64,7 +66,7 @@ fn span_of(seconds: f64) -> String {
 
 /// The last lines that tell of trouble; empty where there are none.
 pub(in crate::cli) fn trouble(lines: &[LogLine], look: OutputStyle) -> String {
-    let matters = |line: &&LogLine| line.level != "info" || line.message.contains("kind=");
+    let matters = |line: &&LogLine| line.level != Level::INFO || line.message.contains("kind=");
     let chosen: Vec<&LogLine> = lines.iter().filter(matters).collect();
     let newest = &chosen[chosen.len().saturating_sub(LOG_LINES)..];
     newest.iter().map(|line| log_line(line, 2, look)).collect()
@@ -80,13 +82,14 @@ pub(in crate::cli) fn log_line(line: &LogLine, indent: usize, look: OutputStyle)
 mod tests {
     use super::super::table::tests::now;
     use super::*;
+    use crate::word::Word;
 
     fn history() -> TunnelHistory {
         let outage = |from: &str, until: Option<&str>, seconds, kind: Option<&str>, message: &str| OutageReport {
             from: from.into(),
             until: until.map(str::to_owned),
             seconds,
-            kind: kind.map(str::to_owned),
+            kind: kind.map(Word::read),
             message: message.into(),
         };
         TunnelHistory {
@@ -120,10 +123,10 @@ mod tests {
     #[test]
     fn only_lines_that_tell_of_trouble_are_told_and_ten_at_most() {
         let line =
-            |level: &str, message: String| LogLine { at: "2026-01-01T00:00:00Z".into(), level: level.into(), message };
-        let mut lines: Vec<LogLine> = (0..20).map(|number| line("warn", format!("trouble {number}"))).collect();
-        lines.push(line("info", "ready".into()));
-        lines.push(line("info", "session ended kind=connection_lost".into()));
+            |level: Level, message: String| LogLine { at: "2026-01-01T00:00:00Z".into(), level: level.into(), message };
+        let mut lines: Vec<LogLine> = (0..20).map(|number| line(Level::WARN, format!("trouble {number}"))).collect();
+        lines.push(line(Level::INFO, "ready".into()));
+        lines.push(line(Level::INFO, "session ended kind=connection_lost".into()));
         let told = trouble(&lines, OutputStyle::PIPE);
         assert_eq!(told.lines().count(), 10, "{told}");
         assert!(told.starts_with("  2026-01-01T00:00:00Z warn: trouble 11\n"), "{told}");

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::cause::Cause;
+use super::super::cause::{Cause, CauseKind};
 use super::super::record::Availability;
+use crate::word::Word;
 
 /// Of the file's form. A file of another one is moved aside.
 pub(super) const VERSION: u32 = 1;
@@ -42,7 +43,7 @@ pub(in crate::history) struct StateLine {
     pub(in crate::history) at: u64,
     pub(in crate::history) state: Availability,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::history) kind: Option<String>,
+    pub(in crate::history) kind: Option<Word<CauseKind>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::history) message: Option<String>,
     /// Of the outage that ended: its measured length.

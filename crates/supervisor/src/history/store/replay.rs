@@ -3,13 +3,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use super::super::cause::Cause;
+use super::super::cause::{Cause, CauseKind};
 use super::super::moment::Moment;
 use super::super::record::{Availability, TunnelRecord};
 use super::line::{SampleLine, StateLine, StoreLine};
-
-/// Where tunneld ended without being stopped, and tunnels were wanted: how `kind` calls it.
-const NOT_RUNNING: &str = "not_running";
 
 pub(super) struct Replayed {
     pub(super) records: Vec<(String, TunnelRecord)>,
@@ -56,7 +53,7 @@ pub(super) fn replay(lines: Vec<StoreLine>, now: Moment) -> Replayed {
     }
     let mut added = Vec::new();
     let cause = Cause {
-        kind: Some(NOT_RUNNING.to_owned()),
+        kind: Some(CauseKind::NotRunning.into()),
         message: "tunneld was not running: it ended without being stopped".to_owned(),
     };
     for (name, record) in &mut records {

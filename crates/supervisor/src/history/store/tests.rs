@@ -12,6 +12,7 @@ use super::super::cause::Cause;
 use super::super::record::Availability;
 use super::super::report::TunnelHistory;
 use super::*;
+use crate::word::Word;
 
 const DAY: u64 = 24 * 3600;
 
@@ -29,7 +30,7 @@ fn state(seconds: u64, state: Availability, cause: Option<Cause>) -> StoreLine {
 }
 
 fn cause(kind: &str) -> Cause {
-    Cause { kind: Some(kind.to_owned()), message: format!("a failure: {kind}") }
+    Cause { kind: Some(Word::read(kind)), message: format!("a failure: {kind}") }
 }
 
 fn told(lines: Vec<StoreLine>, seconds: u64) -> TunnelHistory {
@@ -57,7 +58,10 @@ fn crash_is_an_outage_since_the_last_sign_of_life() {
     let added = replay::replay(lines.clone(), moment(80)).added;
     let told = told(lines.clone(), 80);
     let outage = &told.outages[0];
-    assert_eq!((outage.kind.as_deref(), outage.until.as_deref(), outage.seconds), (Some("not_running"), None, 20.0));
+    assert_eq!(
+        (outage.kind.as_ref().map(Word::as_str), outage.until.as_deref(), outage.seconds),
+        (Some("not_running"), None, 20.0)
+    );
     assert_eq!(told.availability, Some(0.75));
     let next = [
         lines,
@@ -82,7 +86,10 @@ fn outage_that_lasted_at_the_end_goes_on_with_its_cause() {
     ];
     let told = told(lines, 3 * DAY);
     assert_eq!(told.outages.len(), 1);
-    assert_eq!((told.outages[0].kind.as_deref(), told.outages[0].from.as_str()), (Some("dns"), "2026-01-01T12:00:50Z"));
+    assert_eq!(
+        (told.outages[0].kind.as_ref().map(Word::as_str), told.outages[0].from.as_str()),
+        (Some("dns"), "2026-01-01T12:00:50Z")
+    );
     assert_eq!((told.outages[0].seconds, told.availability), ((3 * DAY - 50) as f64, Some(0.0)));
 }
 
@@ -174,7 +181,7 @@ fn file_is_bounded_and_keeps_the_last_day() {
     const MIB: u64 = 1 << 20;
     let folder = Folder::new();
     let (mut file, _) = folder.open().unwrap();
-    let long = Cause { kind: Some("connection_lost".to_owned()), message: "\"".repeat(300) };
+    let long = Cause { kind: Some(Word::read("connection_lost")), message: "\"".repeat(300) };
     let mut longest = 0;
     for second in (0..7 * DAY).step_by(60) {
         let mut text = state(second, Availability::NotReady, Some(long.clone())).encoded();

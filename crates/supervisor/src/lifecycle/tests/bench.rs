@@ -93,12 +93,23 @@ impl Bench {
 
     /// Goes to the deadline; how far that was, and the reason.
     pub(super) fn reaches_deadline(&mut self) -> (Duration, &'static str) {
-        let (at, reason) = self.machine.poll_timeout().expect("a deadline");
+        let (at, reason) = self.deadline().expect("a deadline");
         let wait = at.saturating_duration_since(self.now);
         self.now = self.now.max(at);
         self.machine.handle_timeout(self.now);
         let _ = self.effects();
         (wait, reason)
+    }
+
+    /// The next deadline, and what it is for.
+    pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
+        let at = self.machine.poll_timeout()?;
+        let reason = match self.phase() {
+            Phase::Backoff if self.machine.next_start() == Some(at) => "backoff",
+            Phase::Blocked if self.machine.next_start() == Some(at) => "recheck",
+            _ => "max lifetime",
+        };
+        Some((at, reason))
     }
 
     /// Until the next start by itself.

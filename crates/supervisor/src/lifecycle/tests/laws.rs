@@ -34,7 +34,7 @@ struct MachineView {
     phase: Phase,
     want: Want,
     next_start: Option<Instant>,
-    timeout: Option<(Instant, &'static str)>,
+    timeout: Option<Instant>,
     starts: u64,
     attempts: u32,
     session: SessionId,
@@ -91,7 +91,7 @@ fn live(policy: Policy, seed: u64, begin: Instant, steps: &[LawStep]) -> Vec<See
                 machine.handle_timeout(now);
             }
             (LawStep::Deadline { early }, _) => {
-                let Some((at, _)) = machine.poll_timeout() else { continue };
+                let Some(at) = machine.poll_timeout() else { continue };
                 let at = if early { at.checked_sub(Duration::from_nanos(1)).unwrap_or(at) } else { at };
                 now = now.max(at);
                 machine.handle_timeout(now);
@@ -234,7 +234,7 @@ proptest! {
     fn time_before_the_deadline_changes_nothing(policy in policies(), seed: u64, steps in steps()) {
         for seen in live(policy, seed, begin(), &steps) {
             let time = matches!(seen.step, LawStep::Pass(_) | LawStep::Deadline { .. });
-            if time && seen.before.timeout.is_none_or(|(at, _)| seen.now < at) {
+            if time && seen.before.timeout.is_none_or(|at| seen.now < at) {
                 prop_assert_eq!(&seen.before, &seen.after);
                 prop_assert!(seen.effects.is_empty());
             }

@@ -60,7 +60,7 @@ fn permanent_failure_is_rechecked_after_five_minutes_or_on_request() {
     ] {
         let mut bench = Bench::started(POLICY);
         bench.ends(FailureKind::AuthRejected);
-        assert_eq!(bench.machine.poll_timeout().map(|(_, reason)| reason), Some("recheck"));
+        assert_eq!(bench.deadline().map(|(_, reason)| reason), Some("recheck"));
         assert_eq!(bench.wait(), Some(RECHECK));
         assert_eq!(bench.give(input) == [Effect::Open { session: SessionId::from(2) }], at_once, "{input:?}");
     }
@@ -184,7 +184,7 @@ fn max_start_gives_up_at_the_last_end_without_waiting() {
     bench.reaches_deadline();
     bench.ends(FailureKind::ConnectRefused);
     assert_eq!((bench.phase(), bench.machine.gave_up()), (Phase::Failed, Some(FailureKind::MaxStart)));
-    assert_eq!(bench.machine.poll_timeout(), None);
+    assert_eq!(bench.deadline(), None);
     assert_eq!(bench.give(Input::RetryNow), []);
     assert_eq!(bench.give(Input::ResetFailed), [Effect::Open { session: SessionId::from(3) }]);
     assert_eq!((bench.machine.starts(), bench.machine.last_kind()), (1, None));
@@ -210,9 +210,9 @@ fn max_lifetime_closes_the_session_and_fails() {
     bench.passes(secs(40));
     bench.ends(FailureKind::ConnectionLost);
     bench.comes_up();
-    assert_eq!(bench.machine.poll_timeout(), Some((bench.now + secs(60), "max lifetime")));
+    assert_eq!(bench.deadline(), Some((bench.now + secs(60), "max lifetime")));
     assert_eq!(bench.passes(secs(60)), [Effect::Close { session: SessionId::from(2) }]);
-    assert_eq!((bench.phase(), bench.machine.poll_timeout()), (Phase::Stopping, None));
+    assert_eq!((bench.phase(), bench.deadline()), (Phase::Stopping, None));
     bench.ends(FailureKind::ClosedByServer);
     assert_eq!(bench.machine.gave_up(), Some(FailureKind::MaxLifetime));
     bench.passes(secs(10));
@@ -355,12 +355,12 @@ fn server_behind_a_jump_host_gets_no_scheduled_logins() {
 fn a_late_word_about_an_old_session_changes_nothing() {
     let mut bench = Bench::up(POLICY);
     bench.ends(FailureKind::ConnectionLost);
-    let before = bench.machine.poll_timeout();
+    let before = bench.deadline();
     for session in [0, 1, 3, u64::MAX].map(SessionId::from) {
         assert_eq!(bench.give(Input::SessionUp { session }), []);
         assert_eq!(bench.give(Input::SessionEnded { session, kind: FailureKind::AuthRejected, unreached: None }), []);
     }
-    assert_eq!((bench.phase(), bench.machine.poll_timeout()), (Phase::Connecting, before));
+    assert_eq!((bench.phase(), bench.deadline()), (Phase::Connecting, before));
     assert_eq!(bench.machine.last_kind(), Some(FailureKind::ConnectionLost));
 }
 

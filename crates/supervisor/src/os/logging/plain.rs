@@ -8,6 +8,9 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+use tunnel_engine::failure::FailureKind;
+
+use crate::word::Word;
 
 /// What the message of a tunnel's failure has told.
 const TOLD: &[&str] =
@@ -23,7 +26,7 @@ pub struct PlainAudience {
     /// Of the warnings, those that tell of a failure.
     pub only_failures: bool,
     /// Kinds of failure that another part of the program reports in words of its own.
-    pub silent: fn(&str) -> bool,
+    pub silent: &'static [FailureKind],
 }
 
 impl<S, N> FormatEvent<S, N> for PlainAudience
@@ -35,7 +38,7 @@ where
         let mut words = MessageWriter::default();
         event.record(&mut words);
         let idle = self.only_failures && words.kind.is_empty() && *event.metadata().level() > Level::ERROR;
-        if idle || (self.silent)(&words.kind) {
+        if idle || self.silent.iter().any(|kind| Word::read(&words.kind) == *kind) {
             return Ok(());
         }
         let message = words.message.strip_prefix(self.program).and_then(|rest| rest.strip_prefix(": "));
@@ -109,7 +112,7 @@ mod tests {
     }
 
     const SPEECH: PlainAudience =
-        PlainAudience { program: "autossh", level: "warn", only_failures: false, silent: |kind| kind == "gate_time" };
+        PlainAudience { program: "autossh", level: "warn", only_failures: false, silent: &[FailureKind::GateTime] };
 
     #[test]
     fn failure_is_message_and_hint_without_fields() {

@@ -217,7 +217,7 @@ impl Core {
         for name in events(before, now, failed) {
             let cause = cause.clone().filter(|_| name != EventName::Ready);
             let cause = cause.unwrap_or_else(|| Cause::without_kind(&self.without_cause(name)));
-            let phase = Some(now.phase.as_str());
+            let phase = Some(now.phase);
             let event = Told::of_tunnel(&self.spec.name, name, phase, cause, self.now.wall);
             self.effect(TunnelEffect::Tell(Box::new(event)));
         }
@@ -236,12 +236,12 @@ impl Core {
         let cause = cause.filter(|_| !ready).cloned();
         let cause = cause.unwrap_or_else(|| Cause::without_kind(&self.without_cause(event)));
         let failure = self.report.last_failure.as_ref().map(|last| &last.failure);
-        let hint = failure.filter(|failure| cause.kind.as_deref() == Some(failure.kind().as_str()));
+        let hint = failure.filter(|failure| cause.is(failure.kind()));
         let change = ReadinessChange {
             tunnel: self.spec.name.clone(),
             ready,
-            want: self.machine.want().as_str(),
-            phase: phase.as_str(),
+            want: self.machine.want(),
+            phase,
             hint: hint.map(|failure| failure.hint().to_owned()).unwrap_or_default(),
             kind: cause.kind,
             message: cause.message,

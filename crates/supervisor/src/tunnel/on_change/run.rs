@@ -12,6 +12,7 @@ use tunnel_engine::child::ChildGroup;
 use super::ReadinessChange;
 use crate::config::ShellCommand;
 use crate::history::rfc3339;
+use crate::word::Word;
 
 /// A command that takes longer is killed, with every process of its group.
 const MAX_RUN_TIME: Duration = Duration::from_secs(30);
@@ -74,9 +75,9 @@ fn prepared(command: &ShellCommand, change: &ReadinessChange) -> Command {
     for (name, value) in [
         ("TUNNEL", change.tunnel.as_str()),
         ("READY", ready),
-        ("WANT", change.want),
-        ("PHASE", change.phase),
-        ("KIND", change.kind.as_deref().unwrap_or_default()),
+        ("WANT", change.want.as_str()),
+        ("PHASE", change.phase.as_str()),
+        ("KIND", change.kind.as_ref().map(Word::as_str).unwrap_or_default()),
         ("MESSAGE", &change.message),
         ("HINT", &change.hint),
         ("SERVER", &change.server),

@@ -23,9 +23,9 @@ impl CommandLab {
         let change = ReadinessChange {
             tunnel: "db".to_owned(),
             ready,
-            want: "up",
-            phase: if ready { "up" } else { "backoff" },
-            kind: (!ready).then(|| "connect_refused".to_owned()),
+            want: Want::Up,
+            phase: if ready { Phase::Up } else { Phase::Backoff },
+            kind: (!ready).then(|| Word::read("connect_refused")),
             message: "it said:\nno".to_owned(),
             hint: "ask again".to_owned(),
             server: "me@server:22".to_owned(),
@@ -99,8 +99,8 @@ async fn command_that_hangs_is_killed_with_its_children() {
     let change = ReadinessChange {
         tunnel: "db".to_owned(),
         ready: true,
-        want: "up",
-        phase: "up",
+        want: Want::Up,
+        phase: Phase::Up,
         kind: None,
         message: String::new(),
         hint: String::new(),

@@ -1,9 +1,11 @@
 //! A word on the wire that stands for a value of a type. A daemon of another version may send a word that this version
 //! does not have: it is kept as it came, so that an older client still shows the status of a newer daemon.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tracing::Level;
 use tunnel_engine::failure::FailureKind;
 use tunnel_engine::spec::ForwardKind;
 
@@ -12,14 +14,15 @@ use crate::lifecycle::{ForwardPhase, Phase, Want};
 /// A type whose values are words on the wire.
 pub trait WireWord: Copy + 'static {
     /// Every value.
-    const ALL: &'static [Self];
+    fn all() -> impl Iterator<Item = Self>;
 
-    /// Its word.
     fn word(self) -> &'static str;
 }
 
 impl WireWord for Want {
-    const ALL: &'static [Self] = &[Self::Up, Self::Down];
+    fn all() -> impl Iterator<Item = Self> {
+        [Self::Up, Self::Down].into_iter()
+    }
 
     fn word(self) -> &'static str {
         self.as_str()
@@ -27,7 +30,9 @@ impl WireWord for Want {
 }
 
 impl WireWord for Phase {
-    const ALL: &'static [Self] = &Phase::ALL;
+    fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter()
+    }
 
     fn word(self) -> &'static str {
         self.as_str()
@@ -35,7 +40,9 @@ impl WireWord for Phase {
 }
 
 impl WireWord for ForwardPhase {
-    const ALL: &'static [Self] = &ForwardPhase::ALL;
+    fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter()
+    }
 
     fn word(self) -> &'static str {
         self.as_str()
@@ -43,7 +50,9 @@ impl WireWord for ForwardPhase {
 }
 
 impl WireWord for ForwardKind {
-    const ALL: &'static [Self] = &ForwardKind::ALL;
+    fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter()
+    }
 
     fn word(self) -> &'static str {
         self.as_str()
@@ -51,10 +60,29 @@ impl WireWord for ForwardKind {
 }
 
 impl WireWord for FailureKind {
-    const ALL: &'static [Self] = FailureKind::ALL;
+    fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied()
+    }
 
     fn word(self) -> &'static str {
         self.as_str()
+    }
+}
+
+/// Of a line of the log.
+impl WireWord for Level {
+    fn all() -> impl Iterator<Item = Self> {
+        [Self::ERROR, Self::WARN, Self::INFO, Self::DEBUG, Self::TRACE].into_iter()
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::ERROR => "error",
+            Self::WARN => "warn",
+            Self::INFO => "info",
+            Self::DEBUG => "debug",
+            Self::TRACE => "trace",
+        }
     }
 }
 
@@ -70,7 +98,7 @@ pub enum Word<T> {
 impl<T: WireWord> Word<T> {
     /// The value of a word, or the word itself where this version has no such value.
     pub fn read(text: &str) -> Self {
-        let known = T::ALL.iter().copied().find(|value| value.word() == text);
+        let known = T::all().find(|value| value.word() == text);
         known.map_or_else(|| Self::Unknown(text.to_owned()), Self::Known)
     }
 
@@ -103,6 +131,19 @@ impl<T: WireWord + PartialEq> PartialEq<T> for Word<T> {
     }
 }
 
+/// By the letters, as the keys of a JSON object are written.
+impl<T: WireWord + Eq> Ord for Word<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl<T: WireWord + Eq> PartialOrd for Word<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl<T: WireWord> fmt::Display for Word<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -124,13 +165,14 @@ impl<'de, T: WireWord> Deserialize<'de> for Word<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::{CauseKind, EventName};
     use crate::protocol::status::{ForwardStatus, TunnelStatus, example};
 
     fn survives<T: WireWord + PartialEq + fmt::Debug>() {
-        for value in T::ALL {
-            let text = serde_json::to_string(&Word::Known(*value)).unwrap();
+        for value in T::all() {
+            let text = serde_json::to_string(&Word::Known(value)).unwrap();
             assert_eq!(text, format!("\"{}\"", value.word()));
-            assert_eq!(serde_json::from_str::<Word<T>>(&text).unwrap(), Word::Known(*value));
+            assert_eq!(serde_json::from_str::<Word<T>>(&text).unwrap(), Word::Known(value));
         }
     }
 
@@ -141,6 +183,9 @@ mod tests {
         survives::<ForwardPhase>();
         survives::<ForwardKind>();
         survives::<FailureKind>();
+        survives::<CauseKind>();
+        survives::<EventName>();
+        survives::<Level>();
     }
 
     #[test]
