@@ -33,97 +33,53 @@ pub struct Plan {
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// A setting of the daemon itself.
     Global(GlobalChange),
     /// The tunnel is no longer in the config: stop and forget it.
-    Stop {
-        /// Name of the tunnel.
-        tunnel: String,
-    },
-    /// Stop the tunnel, and keep it known.
-    Disable {
-        /// Name of the tunnel.
-        tunnel: String,
-    },
-    /// Take a forward back, inside the living session. Its connections end.
-    RemoveForward {
-        /// Name of the tunnel.
-        tunnel: String,
-        /// As applied.
-        forward: Forward,
-    },
-    /// New policy, outage rule or limits. Touches neither the session nor any connection.
-    Retune {
-        /// Name of the tunnel.
-        tunnel: String,
-        /// All of them, as they should be.
-        tuning: Tuning,
-    },
-    /// What only the next start reads, or what a tunnel that is not to run should remember. Touches nothing.
-    NextSession {
-        /// Name of the tunnel.
-        tunnel: String,
-        /// As it should be.
-        session: Box<SessionSpec>,
-    },
-    /// Other hosts to fall back on, or the same with other keys. The session stays if its host is still one of them.
-    Hosts {
-        /// Name of the tunnel.
-        tunnel: String,
-        /// As they should be.
-        fallbacks: Vec<SessionSpec>,
-    },
-    /// The session must be another one: its connections end.
-    ReplaceSession {
-        /// Name of the tunnel.
-        tunnel: String,
-        /// As it should be.
-        session: Box<SessionSpec>,
-        /// The new session can be up before the old one is closed: nothing that the server has only once is in both.
-        make_before_break: bool,
-    },
-    /// Another connect address, kind or limit at the same listen address: for new connections. Living ones go on.
-    RetuneForward {
-        /// Name of the tunnel.
-        tunnel: String,
-        /// As applied.
-        from: Forward,
-        /// As it should be; the same [`Forward::key`].
-        to: Forward,
-    },
-    /// Add a forward, inside the living session.
-    AddForward {
-        /// Name of the tunnel.
-        tunnel: String,
-        /// As it should be.
-        forward: Forward,
-        /// Its place among the tunnel's forwards.
-        at: usize,
-    },
-    /// The same forwards in another order. Touches nothing.
-    ReorderForwards {
-        /// Name of the tunnel.
-        tunnel: String,
-        /// In the order they should have.
-        forwards: Vec<Forward>,
-    },
-    /// Start a tunnel that was known and disabled.
-    Enable {
-        /// Name of the tunnel.
-        tunnel: String,
-    },
+    Stop(String),
+    /// Something of a tunnel that stays known.
+    Change(String, TunnelChange),
     /// A new tunnel. Started where it is enabled.
     Start {
-        /// As it should be.
         spec: Box<TunnelSpec>,
         /// Its place among the tunnels.
         at: usize,
     },
-    /// The same tunnels in another order. Touches nothing.
-    Reorder {
-        /// Their names, in the order they should have.
-        tunnels: Vec<String>,
+    /// The same tunnels, in the order of these names. Touches nothing.
+    Reorder(Vec<String>),
+}
+
+/// One thing to do about a tunnel: what it becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TunnelChange {
+    /// Stop it.
+    Disable,
+    /// Take a forward back, inside the living session. Its connections end.
+    RemoveForward(Forward),
+    /// New policy, outage rule or limits. Touches neither the session nor any connection.
+    Retune(Tuning),
+    /// What only the next start reads, or what a tunnel that is not to run should remember. Touches nothing.
+    NextSession(Box<SessionSpec>),
+    /// Other hosts to fall back on, or the same with other keys. The session stays if its host is still one of them.
+    Hosts(Vec<SessionSpec>),
+    /// The session must be another one: its connections end.
+    ReplaceSession {
+        session: Box<SessionSpec>,
+        /// The new session can be up before the old one is closed: nothing that the server has only once is in both.
+        make_before_break: bool,
     },
+    /// Another connect address, kind or limit at the same listen address ([`Forward::key`]): for new connections. Living
+    /// ones go on.
+    RetuneForward { from: Forward, to: Forward },
+    /// Add a forward, inside the living session.
+    AddForward {
+        forward: Forward,
+        /// Its place among the tunnel's forwards.
+        at: usize,
+    },
+    /// The same forwards in this order. Touches nothing.
+    ReorderForwards(Vec<Forward>),
+    /// Start it.
+    Enable,
 }
 
 /// A setting of the daemon itself.
@@ -142,14 +98,7 @@ pub enum GlobalChange {
     /// `state_directory`: from the next start of the daemon on.
     StateDirectory(Option<PathBuf>),
     /// `user`, `no_new_privileges` and `confine`: from the next start of the daemon on.
-    Privileges {
-        /// `user`.
-        user: Option<String>,
-        /// `no_new_privileges`.
-        no_new_privileges: bool,
-        /// `confine`.
-        confine: Confine,
-    },
+    Privileges { user: Option<String>, no_new_privileges: bool, confine: Confine },
     /// `metrics.listen`: applied at once. Connections to the old address end.
     Metrics(Option<Listen>),
     /// Another main file: only where a plan is made for a file that is not the daemon's own.
@@ -210,18 +159,8 @@ impl Step {
     /// The tunnel it is about.
     pub fn tunnel(&self) -> Option<&str> {
         match self {
-            Self::Global(_) | Self::Reorder { .. } => None,
-            Self::Stop { tunnel }
-            | Self::Disable { tunnel }
-            | Self::RemoveForward { tunnel, .. }
-            | Self::Retune { tunnel, .. }
-            | Self::NextSession { tunnel, .. }
-            | Self::Hosts { tunnel, .. }
-            | Self::ReplaceSession { tunnel, .. }
-            | Self::RetuneForward { tunnel, .. }
-            | Self::AddForward { tunnel, .. }
-            | Self::ReorderForwards { tunnel, .. }
-            | Self::Enable { tunnel } => Some(tunnel),
+            Self::Global(_) | Self::Reorder(_) => None,
+            Self::Stop(tunnel) | Self::Change(tunnel, _) => Some(tunnel),
             Self::Start { spec, .. } => Some(&spec.name),
         }
     }

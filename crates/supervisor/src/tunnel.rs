@@ -24,7 +24,6 @@ mod jobs;
 mod locals;
 mod observer;
 mod on_change;
-mod orders;
 mod outage;
 mod pending;
 mod probes;
@@ -40,17 +39,17 @@ mod start;
 mod state;
 mod takeover;
 #[cfg(test)]
-pub(crate) mod test_support;
-#[cfg(test)]
 mod tests;
 mod view;
 
+pub use core::Order;
 pub use handle::{Context, Handle, TunnelUnresponsive, spawn};
 pub use observer::{Observer, Occurrence};
 pub use on_change::CommandSlots;
-pub use orders::Order;
 pub(crate) use refusal::{shown, with_port};
 pub(crate) use start::OpenedLink;
 pub use state::ForwardState;
 pub(crate) use takeover::{PortHolder, inspect, remove_socket_file};
+#[cfg(test)]
+pub(crate) use tests::support as test_support;
 pub use view::{FailureView, ForwardView, SessionView, Snapshot, TunnelView};

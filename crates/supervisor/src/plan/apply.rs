@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::config::{Desired, Global, TunnelSpec};
 
-use super::{GlobalChange, Plan, Step};
+use super::{GlobalChange, Plan, Step, TunnelChange};
 
 /// What is applied once the steps have been made.
 pub fn apply(plan: &Plan, actual: Desired) -> Desired {
@@ -50,31 +50,22 @@ impl<'a> World<'a> {
     pub(super) fn apply(&mut self, step: &Step) {
         match step {
             Step::Global(change) => change.apply(&mut self.global),
-            Step::Stop { tunnel } => {
+            Step::Stop(tunnel) => {
                 if let Some(gone) = self.by_name.remove(tunnel) {
                     self.order.retain(|at| *at != gone);
                 }
             }
             Step::Start { spec, at } => self.insert(Cow::Owned((**spec).clone()), *at),
-            Step::Reorder { tunnels } => {
+            Step::Reorder(tunnels) => {
                 let ranks: HashMap<&str, usize> = tunnels.iter().map(String::as_str).zip(0..).collect();
                 let specs = &self.specs;
                 self.order
                     .sort_by_key(|at| specs.get(*at as usize).and_then(|spec| ranks.get(spec.name.as_str())).copied());
             }
-            Step::Disable { tunnel }
-            | Step::RemoveForward { tunnel, .. }
-            | Step::Retune { tunnel, .. }
-            | Step::NextSession { tunnel, .. }
-            | Step::Hosts { tunnel, .. }
-            | Step::ReplaceSession { tunnel, .. }
-            | Step::RetuneForward { tunnel, .. }
-            | Step::AddForward { tunnel, .. }
-            | Step::ReorderForwards { tunnel, .. }
-            | Step::Enable { tunnel } => {
+            Step::Change(tunnel, change) => {
                 let at = self.by_name.get(tunnel);
                 if let Some(spec) = at.and_then(|at| self.specs.get_mut(*at as usize)) {
-                    step.apply_to_tunnel(spec.to_mut());
+                    change.apply(spec.to_mut());
                 }
             }
         }
@@ -94,32 +85,28 @@ impl<'a> World<'a> {
     }
 }
 
-impl Step {
-    /// Writes a step about one tunnel into its spec. Steps about other things do nothing here.
-    pub fn apply_to_tunnel(&self, spec: &mut TunnelSpec) {
+impl TunnelChange {
+    pub fn apply(&self, spec: &mut TunnelSpec) {
         match self {
-            Self::Global(_) | Self::Stop { .. } | Self::Start { .. } | Self::Reorder { .. } => {}
-            Self::Disable { .. } => spec.enabled = false,
-            Self::Enable { .. } => spec.enabled = true,
-            Self::Retune { tuning, .. } => tuning.write_to(spec),
-            Self::Hosts { fallbacks, .. } => spec.fallbacks.clone_from(fallbacks),
-            Self::NextSession { session, .. } | Self::ReplaceSession { session, .. } => {
-                spec.session = (**session).clone();
-            }
-            Self::RemoveForward { forward, .. } => {
+            Self::Disable => spec.enabled = false,
+            Self::Enable => spec.enabled = true,
+            Self::Retune(tuning) => tuning.write_to(spec),
+            Self::Hosts(fallbacks) => spec.fallbacks.clone_from(fallbacks),
+            Self::NextSession(session) | Self::ReplaceSession { session, .. } => spec.session = (**session).clone(),
+            Self::RemoveForward(forward) => {
                 if let Some(at) = spec.forwards.iter().position(|applied| applied == forward) {
                     spec.forwards.remove(at);
                 }
             }
-            Self::RetuneForward { from, to, .. } => {
+            Self::RetuneForward { from, to } => {
                 if let Some(applied) = spec.forwards.iter_mut().find(|applied| *applied == from) {
                     *applied = to.clone();
                 }
             }
-            Self::AddForward { forward, at, .. } => {
+            Self::AddForward { forward, at } => {
                 spec.forwards.insert((*at).min(spec.forwards.len()), forward.clone());
             }
-            Self::ReorderForwards { forwards, .. } => spec.forwards.clone_from(forwards),
+            Self::ReorderForwards(forwards) => spec.forwards.clone_from(forwards),
         }
     }
 }

@@ -7,7 +7,7 @@ use tunnel_engine::spec::{Bind, Forward, ForwardKey, Listen, Side};
 use crate::config::{Desired, Global, TunnelSpec};
 
 use super::apply::World;
-use super::{GlobalChange, Plan, Step, Tuning, changes};
+use super::{GlobalChange, Plan, Step, Tuning, TunnelChange, changes};
 
 pub(super) fn plan(actual: &Desired, desired: &Desired) -> Plan {
     let mut stages = Stages::default();
@@ -15,7 +15,7 @@ pub(super) fn plan(actual: &Desired, desired: &Desired) -> Plan {
     let (before, after) = (by_name(actual), by_name(desired));
     for old in &actual.tunnels {
         if !after.contains_key(old.name.as_str()) {
-            stages.release.push(Step::Stop { tunnel: old.name.clone() });
+            stages.release.push(Step::Stop(old.name.clone()));
         }
     }
     for (at, new) in desired.tunnels.iter().enumerate() {
@@ -96,46 +96,33 @@ fn globals(old: &Global, new: &Global) -> Vec<Step> {
 }
 
 fn changed(old: &TunnelSpec, new: &TunnelSpec, stages: &mut Stages) {
-    let tunnel = || new.name.clone();
-    if old.enabled && !new.enabled {
-        stages.release.push(Step::Disable { tunnel: tunnel() });
-    }
+    let step = |change| Step::Change(new.name.clone(), change);
     let forwards = Forwards::compare(old, new);
-    stages.release.extend(
-        forwards.removed.into_iter().map(|forward| Step::RemoveForward { tunnel: tunnel(), forward: forward.clone() }),
-    );
+    let disable = (old.enabled && !new.enabled).then_some(TunnelChange::Disable);
+    let removed = forwards.removed.into_iter().cloned().map(TunnelChange::RemoveForward);
+    stages.release.extend(disable.into_iter().chain(removed).map(step));
+
     let tuning = Tuning::of(new);
-    if !changes::tuning(&Tuning::of(old), &tuning).is_empty() {
-        stages.retune.push(Step::Retune { tunnel: tunnel(), tuning });
-    }
-    if old.fallbacks != new.fallbacks {
-        stages.retune.push(Step::Hosts { tunnel: tunnel(), fallbacks: new.fallbacks.clone() });
-    }
-    if old.session != new.session {
-        stages.retune.push(session_step(old, new));
-    }
-    stages.retune.extend(forwards.changed.into_iter().map(|(from, to)| Step::RetuneForward {
-        tunnel: tunnel(),
-        from: from.clone(),
-        to: to.clone(),
-    }));
-    stages.take.extend(forwards.added.into_iter().map(|(at, forward)| Step::AddForward {
-        tunnel: tunnel(),
-        forward: forward.clone(),
-        at,
-    }));
-    if !old.enabled && new.enabled {
-        stages.take.push(Step::Enable { tunnel: tunnel() });
-    }
+    let retune = (!changes::tuning(&Tuning::of(old), &tuning).is_empty()).then_some(TunnelChange::Retune(tuning));
+    let hosts = (old.fallbacks != new.fallbacks).then(|| TunnelChange::Hosts(new.fallbacks.clone()));
+    let session = (old.session != new.session).then(|| session_change(old, new));
+    let changed = forwards.changed.into_iter();
+    let changed = changed.map(|(from, to)| TunnelChange::RetuneForward { from: from.clone(), to: to.clone() });
+    stages.retune.extend(retune.into_iter().chain(hosts).chain(session).chain(changed).map(step));
+
+    let added = forwards.added.into_iter();
+    let added = added.map(|(at, forward)| TunnelChange::AddForward { forward: forward.clone(), at });
+    let enable = (!old.enabled && new.enabled).then_some(TunnelChange::Enable);
+    stages.take.extend(added.chain(enable).map(step));
 }
 
-fn session_step(old: &TunnelSpec, new: &TunnelSpec) -> Step {
-    let (tunnel, session) = (new.name.clone(), Box::new(new.session.clone()));
+fn session_change(old: &TunnelSpec, new: &TunnelSpec) -> TunnelChange {
+    let session = Box::new(new.session.clone());
     let runs_before_and_after = old.enabled && new.enabled;
     if runs_before_and_after && !changes::read_only_at_start(&old.session, &new.session) {
-        Step::ReplaceSession { tunnel, session, make_before_break: can_overlap(old, new) }
+        TunnelChange::ReplaceSession { session, make_before_break: can_overlap(old, new) }
     } else {
-        Step::NextSession { tunnel, session }
+        TunnelChange::NextSession(session)
     }
 }
 
@@ -207,14 +194,11 @@ fn reorder(plan: &mut Plan, actual: &Desired, desired: &Desired) {
     let mut reached = World::of(actual);
     plan.steps.iter().for_each(|step| reached.apply(step));
     let misplaced = |new: &&TunnelSpec| reached.get(&new.name).is_some_and(|spec| spec.forwards != new.forwards);
+    let reordered = desired.tunnels.iter().filter(misplaced);
     plan.steps.extend(
-        desired
-            .tunnels
-            .iter()
-            .filter(misplaced)
-            .map(|new| Step::ReorderForwards { tunnel: new.name.clone(), forwards: new.forwards.clone() }),
+        reordered.map(|new| Step::Change(new.name.clone(), TunnelChange::ReorderForwards(new.forwards.clone()))),
     );
     if !reached.names().eq(desired.tunnels.iter().map(|spec| spec.name.as_str())) {
-        plan.steps.push(Step::Reorder { tunnels: desired.tunnels.iter().map(|spec| spec.name.clone()).collect() });
+        plan.steps.push(Step::Reorder(desired.tunnels.iter().map(|spec| spec.name.clone()).collect()));
     }
 }

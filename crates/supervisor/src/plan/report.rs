@@ -8,7 +8,7 @@ use crate::config::{Desired, LogLevelSpec, TunnelSpec};
 use crate::protocol::{PlanAction, PlanReport, PlanStep};
 
 use super::apply::World;
-use super::{GlobalChange, Plan, Step, Tuning, changes};
+use super::{GlobalChange, Plan, Step, Tuning, TunnelChange, changes};
 
 impl Plan {
     /// The plan with its price. `actual` is what the plan was made for; `live` gives the connections that a forward of
@@ -72,105 +72,83 @@ impl<L: Fn(&str, &ForwardKey) -> u64> ReportState<'_, L> {
     fn told(&self, step: &Step) -> ReportedStep {
         let (action, forward, reason) = match step {
             Step::Global(change) => return ReportedStep::Note(global(change)),
-            Step::Reorder { .. } => return ReportedStep::Note("the tunnels are shown in another order".to_owned()),
+            Step::Reorder(_) => return ReportedStep::Note("the tunnels are shown in another order".to_owned()),
             Step::Start { spec, .. } if !spec.enabled => {
                 return ReportedStep::Note(format!("tunnel `{}` is new and disabled", spec.name));
             }
             Step::Start { .. } => (PlanAction::Start, None, "new".to_owned()),
-            Step::Enable { .. } => (PlanAction::Start, None, "enabled".to_owned()),
-            Step::Stop { .. } => (PlanAction::Stop, None, "no longer in the config".to_owned()),
-            Step::Disable { .. } => (PlanAction::Stop, None, "disabled".to_owned()),
-            Step::RemoveForward { forward, .. } => (PlanAction::Cancel, Some(forward), String::new()),
-            Step::AddForward { forward, .. } => (PlanAction::Add, Some(forward), String::new()),
-            Step::RetuneForward { from, to, .. } => (PlanAction::Retune, Some(from), forward_change(from, to)),
-            Step::Retune { tuning, .. } => (PlanAction::Retune, None, self.tuning_change(step, tuning)),
-            Step::Hosts { fallbacks, .. } => (PlanAction::Retune, None, self.hosts_change(step, fallbacks)),
-            Step::NextSession { .. } => {
-                (PlanAction::Retune, None, format!("{}, from the next session on", self.session_change(step)))
-            }
-            Step::ReplaceSession { make_before_break: true, .. } => {
-                (PlanAction::Replace, None, format!("{}; the new session first", self.session_change(step)))
-            }
-            Step::ReplaceSession { make_before_break: false, .. } => {
-                (PlanAction::Replace, None, format!("{}; the old session is closed first", self.session_change(step)))
-            }
-            Step::ReorderForwards { .. } => (PlanAction::Retune, None, "order of its forwards".to_owned()),
+            Step::Stop(_) => (PlanAction::Stop, None, "no longer in the config".to_owned()),
+            Step::Change(tunnel, change) => self.told_change(self.config.get(tunnel), change),
         };
-        ReportedStep::Step(PlanStep {
-            tunnel: step.tunnel().unwrap_or_default().to_owned(),
-            forward: forward.map(as_option),
-            action,
-            connections: self.cost(step),
-            reason,
-        })
+        let tunnel = step.tunnel().unwrap_or_default().to_owned();
+        let (forward, connections) = (forward.map(as_option), self.cost(step));
+        ReportedStep::Step(PlanStep { tunnel, forward, action, connections, reason })
     }
 
-    fn tunnel(&self, step: &Step) -> Option<&TunnelSpec> {
-        self.config.get(step.tunnel()?)
-    }
-
-    fn tuning_change(&self, step: &Step, new: &Tuning) -> String {
-        self.tunnel(step).map(|spec| changes::tuning(&Tuning::of(spec), new).join(", ")).unwrap_or_default()
-    }
-
-    fn hosts_change(&self, step: &Step, new: &[SessionSpec]) -> String {
-        let names =
-            |specs: &[SessionSpec]| -> Vec<Destination> { specs.iter().map(|spec| spec.destination.clone()).collect() };
-        let same = self.tunnel(step).is_some_and(|spec| names(&spec.fallbacks) == names(new));
-        if same { "the same for its other hosts".to_owned() } else { "hosts".to_owned() }
-    }
-
-    fn session_change(&self, step: &Step) -> String {
-        let (Step::ReplaceSession { session, .. } | Step::NextSession { session, .. }) = step else {
-            return String::new();
-        };
-        self.tunnel(step).map(|spec| changes::session(&spec.session, session).join(", ")).unwrap_or_default()
+    /// What becomes of the tunnel that `before` describes.
+    fn told_change<'c>(
+        &self,
+        before: Option<&TunnelSpec>,
+        change: &'c TunnelChange,
+    ) -> (PlanAction, Option<&'c Forward>, String) {
+        let keys = |session| before.map(|spec| changes::session(&spec.session, session).join(", ")).unwrap_or_default();
+        match change {
+            TunnelChange::Enable => (PlanAction::Start, None, "enabled".to_owned()),
+            TunnelChange::Disable => (PlanAction::Stop, None, "disabled".to_owned()),
+            TunnelChange::RemoveForward(forward) => (PlanAction::Cancel, Some(forward), String::new()),
+            TunnelChange::AddForward { forward, .. } => (PlanAction::Add, Some(forward), String::new()),
+            TunnelChange::RetuneForward { from, to } => (PlanAction::Retune, Some(from), forward_change(from, to)),
+            TunnelChange::Retune(new) => {
+                let keys = before.map(|spec| changes::tuning(&Tuning::of(spec), new).join(", "));
+                (PlanAction::Retune, None, keys.unwrap_or_default())
+            }
+            TunnelChange::Hosts(new) => (PlanAction::Retune, None, hosts_change(before, new)),
+            TunnelChange::NextSession(session) => {
+                (PlanAction::Retune, None, format!("{}, from the next session on", keys(session)))
+            }
+            TunnelChange::ReplaceSession { session, make_before_break } => {
+                let which =
+                    if *make_before_break { "the new session first" } else { "the old session is closed first" };
+                (PlanAction::Replace, None, format!("{}; {which}", keys(session)))
+            }
+            TunnelChange::ReorderForwards(_) => (PlanAction::Retune, None, "order of its forwards".to_owned()),
+        }
     }
 
     /// None is counted twice: forwards that were removed are gone from the config by the time their session is
     /// replaced, and a tunnel that was stopped is gone or disabled by the time its forwards are removed.
     fn cost(&self, step: &Step) -> u64 {
-        let Some(spec) = self.tunnel(step) else { return 0 };
-        if !spec.enabled {
+        let Some(spec) = step.tunnel().and_then(|tunnel| self.config.get(tunnel)).filter(|spec| spec.enabled) else {
             return 0;
-        }
+        };
         let count = |key: &ForwardKey| (self.live)(&spec.name, key);
         if ends_all(step) {
             let keys: HashSet<ForwardKey> = spec.forwards.iter().map(Forward::key).collect();
             return keys.iter().map(count).sum();
         }
-        match step {
-            // Forwards that share a key (port 0) share its count: it goes with the last of them.
-            Step::RemoveForward { forward, .. } => {
-                let key = forward.key();
-                let last = spec.forwards.iter().filter(|other| other.key() == key).count() <= 1;
-                if last { count(&key) } else { 0 }
-            }
-            Step::Global(_)
-            | Step::Stop { .. }
-            | Step::Disable { .. }
-            | Step::Retune { .. }
-            | Step::NextSession { .. }
-            | Step::Hosts { .. }
-            | Step::ReplaceSession { .. }
-            | Step::RetuneForward { .. }
-            | Step::AddForward { .. }
-            | Step::ReorderForwards { .. }
-            | Step::Enable { .. }
-            | Step::Start { .. }
-            | Step::Reorder { .. } => 0,
-        }
+        let Step::Change(_, TunnelChange::RemoveForward(forward)) = step else { return 0 };
+        // Forwards that share a key (port 0) share its count: it goes with the last of them.
+        let key = forward.key();
+        let last = spec.forwards.iter().filter(|other| other.key() == key).count() <= 1;
+        if last { count(&key) } else { 0 }
     }
 }
 
 /// The step ends every connection of its tunnel.
 const fn ends_all(step: &Step) -> bool {
-    matches!(step, Step::Stop { .. } | Step::Disable { .. } | Step::ReplaceSession { .. })
+    matches!(step, Step::Stop(_) | Step::Change(_, TunnelChange::Disable | TunnelChange::ReplaceSession { .. }))
 }
 
 fn touches(step: &Step, forward: &Forward) -> bool {
-    matches!(step, Step::RemoveForward { forward: gone, .. } if gone == forward)
-        || matches!(step, Step::RetuneForward { from, .. } if from == forward)
+    matches!(step, Step::Change(_, TunnelChange::RemoveForward(from) | TunnelChange::RetuneForward { from, .. })
+        if from == forward)
+}
+
+fn hosts_change(before: Option<&TunnelSpec>, new: &[SessionSpec]) -> String {
+    let names =
+        |specs: &[SessionSpec]| -> Vec<Destination> { specs.iter().map(|spec| spec.destination.clone()).collect() };
+    let same = before.is_some_and(|spec| names(&spec.fallbacks) == names(new));
+    if same { "the same for its other hosts".to_owned() } else { "hosts".to_owned() }
 }
 
 fn as_option(forward: &Forward) -> String {

@@ -5,7 +5,7 @@ mod worlds;
 use proptest::prelude::*;
 use tunnel_engine::spec::{Connect, ForwardKey};
 
-use super::{Plan, Step, apply, plan};
+use super::{Plan, Step, TunnelChange, apply, plan};
 use crate::config::{Desired, LogFormat, LogSpec};
 use crate::protocol::PlanAction::{self, Add, Cancel, Keep, Replace, Retune, Start, Stop};
 use crate::protocol::PlanStep;
@@ -31,7 +31,7 @@ proptest! {
         let plan = plan(&a, &b);
         for new in &b.tunnels {
             let same = a.tunnels.contains(new);
-            let reordered_only = plan.steps.iter().all(|step| matches!(step, Step::Reorder { .. }));
+            let reordered_only = plan.steps.iter().all(|step| matches!(step, Step::Reorder(_)));
             let touched = plan.steps.iter().any(|step| step.tunnel() == Some(new.name.as_str()));
             prop_assert_eq!(same, !touched, "{} {:?}", new.name, plan);
             prop_assert_eq!(same, plan.kept.contains(&new.name));
@@ -43,8 +43,14 @@ proptest! {
     fn a_listen_address_is_given_up_before_it_is_taken(a in configs(), b in configs()) {
         let mut taking = false;
         for step in plan(&a, &b).steps {
-            taking |= matches!(step, Step::AddForward { .. } | Step::Start { .. } | Step::Enable { .. });
-            let releasing = matches!(step, Step::RemoveForward { .. } | Step::Stop { .. } | Step::Disable { .. });
+            taking |= matches!(
+                step,
+                Step::Start { .. } | Step::Change(_, TunnelChange::AddForward { .. } | TunnelChange::Enable)
+            );
+            let releasing = matches!(
+                step,
+                Step::Stop(_) | Step::Change(_, TunnelChange::RemoveForward(_) | TunnelChange::Disable)
+            );
             prop_assert!(!(releasing && taking), "{step:?}");
         }
     }
@@ -135,7 +141,7 @@ fn two_sessions_never_want_the_same_port_of_one_server() {
         new.session.destination.host = host.to_owned();
         new.session.destination.user = "other".to_owned();
         match plan(&config(vec![old]), &config(vec![new])).steps.as_slice() {
-            [Step::ReplaceSession { make_before_break, .. }] => *make_before_break,
+            [Step::Change(_, TunnelChange::ReplaceSession { make_before_break, .. })] => *make_before_break,
             steps => panic!("{steps:?}"),
         }
     };
@@ -191,7 +197,7 @@ fn gateway_ports_binds_bare_ports_anew_and_nothing_else() {
     let plan = plan(&actual, &desired);
     assert_eq!(actions(&plan, &actual), [Cancel, Retune, Add]);
     assert!(
-        matches!(&plan.steps[2], Step::AddForward { forward, at: 0, .. } if *forward == actual.tunnels[0].forwards[0])
+        matches!(&plan.steps[2], Step::Change(_, TunnelChange::AddForward { forward, at: 0 }) if *forward == actual.tunnels[0].forwards[0])
     );
 }
 

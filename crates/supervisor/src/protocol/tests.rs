@@ -1,9 +1,10 @@
 //! The protocol: what is written is read back, and its form on the wire stays.
 
+pub(crate) mod example;
+
 use serde_json::json;
 
 use super::*;
-use crate::protocol::status::example;
 
 fn every_request() -> Vec<Request> {
     let names = || vec!["a".to_owned(), "b.c_d-e".to_owned()];

@@ -128,26 +128,17 @@ impl Supervisor {
         while let Some(step) = steps.next() {
             match step {
                 Step::Global(change) => self.change(change),
-                Step::Stop { tunnel } => {
+                Step::Stop(tunnel) => {
                     self.tunnels.end(&tunnel);
                     self.recent.forget(&tunnel);
                 }
                 Step::Start { spec, at: _ } => self.tunnels.add(*spec),
                 // All are put in order at the end.
-                Step::Reorder { .. } => {}
-                Step::Disable { ref tunnel }
-                | Step::RemoveForward { ref tunnel, .. }
-                | Step::Retune { ref tunnel, .. }
-                | Step::NextSession { ref tunnel, .. }
-                | Step::Hosts { ref tunnel, .. }
-                | Step::ReplaceSession { ref tunnel, .. }
-                | Step::RetuneForward { ref tunnel, .. }
-                | Step::AddForward { ref tunnel, .. }
-                | Step::ReorderForwards { ref tunnel, .. }
-                | Step::Enable { ref tunnel } => {
-                    let tunnel = tunnel.clone();
-                    let mut together = vec![step];
-                    while let Some(next) = steps.next_if(|next| next.tunnel() == Some(&tunnel) && is_inner(next)) {
+                Step::Reorder(_) => {}
+                Step::Change(tunnel, change) => {
+                    let same = |next: &Step| matches!(next, Step::Change(other, _) if *other == tunnel);
+                    let mut together = vec![change];
+                    while let Some(Step::Change(_, next)) = steps.next_if(same) {
                         together.push(next);
                     }
                     self.tunnels.order(&tunnel, Order::Apply(together));
@@ -170,11 +161,6 @@ impl Supervisor {
             | GlobalChange::Config(_) => {}
         }
     }
-}
-
-/// About the inside of a tunnel that stays.
-const fn is_inner(step: &Step) -> bool {
-    !matches!(step, Step::Global(_) | Step::Stop { .. } | Step::Start { .. } | Step::Reorder { .. })
 }
 
 /// One line an error.

@@ -6,12 +6,10 @@ mod effect;
 mod event;
 mod forwards;
 mod orders;
-#[cfg(test)]
-pub(super) mod replay;
 mod sessions;
 mod tell;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +20,8 @@ pub(super) use effect::{
     AwayServer, BindRequest, Close, Effects, ForwardEffect, ListenMode, ListenRequest, Login, OpenDeviceRequest, Probe,
     Retire, RouteTarget, TunnelEffect, WatchFiles,
 };
-pub(super) use event::{Observed, Probed, Requested, TunnelCommand, TunnelEvent};
+pub(super) use event::{Observed, Probed, Requested, TunnelEvent};
+pub use orders::Order;
 
 use super::file_stamps::{FileStamps, LoginFiles};
 use super::forwards::TunnelForwards;
@@ -62,7 +61,7 @@ impl Core {
     /// At rest. `seed` decides the jitter and nothing else.
     pub(super) fn new(spec: TunnelSpec, stop_timeout: Duration, seed: u64, now: Moment) -> Self {
         #[cfg(test)]
-        replay::begin(&spec, stop_timeout, seed, now);
+        tests::replay::begin(&spec, stop_timeout, seed, now);
         let machine = Machine::new(spec.policy, seed, now.awake);
         let forwards = spec.forwards.clone();
         let mut core = Self {
@@ -124,7 +123,7 @@ impl Core {
         }
         self.reconcile(observed.as_deref());
         #[cfg(test)]
-        replay::note(self, recorded, now);
+        tests::replay::note(self, recorded, now);
     }
 
     /// The next thing to do, in order; `None` when all is done.

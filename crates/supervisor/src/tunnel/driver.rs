@@ -28,13 +28,12 @@ use tunnel_engine::session::Channel;
 use tunnel_engine::spec::Destination;
 use tunnel_engine::{clock, task};
 
-use super::core::{Core, Observed, TunnelCommand, TunnelEvent};
+use super::core::{Core, Observed, Order, TunnelEvent};
 use super::file_stamps::FileStamps;
 use super::forward_id::ForwardId;
-use super::handle::Context;
+use super::handle::{Context, Message};
 use super::jobs::{Jobs, OwnedJob};
 use super::on_change::OnChange;
-use super::orders::Order;
 use super::start::Opened;
 use super::takeover::{Marks, mark};
 use super::view::{Gauges, TunnelView};
@@ -51,7 +50,7 @@ pub(super) struct TunnelDriver {
     core: Core,
     name: String,
     context: Context,
-    orders: mpsc::Receiver<Order>,
+    messages: mpsc::Receiver<Message>,
     view: tokio::sync::watch::Sender<TunnelView>,
     alarm: Alarm,
     /// Everything that takes time.
@@ -108,7 +107,7 @@ impl TunnelDriver {
     pub(super) fn new(
         spec: TunnelSpec,
         context: Context,
-        orders: mpsc::Receiver<Order>,
+        messages: mpsc::Receiver<Message>,
     ) -> (Self, tokio::sync::watch::Receiver<TunnelView>) {
         let (name, marks) = (spec.name.clone(), Marks::new(mark(&spec)));
         let core = Core::new(spec, context.stop_timeout, context.seed, Moment::now());
@@ -119,7 +118,7 @@ impl TunnelDriver {
             core,
             name,
             context,
-            orders,
+            messages,
             view,
             alarm: Alarm::default(),
             jobs: Jobs::default(),
@@ -156,7 +155,7 @@ impl TunnelDriver {
         let deadline = self.core.poll_timeout();
         tokio::select! {
             biased;
-            order = self.orders.recv(), if !self.core.is_ending() => self.order(order),
+            message = self.messages.recv(), if !self.core.is_ending() => self.received(message),
             event = sessions::next_event(&mut self.sessions) => Some(event),
             Some(job) = self.jobs.join_next() => self.job_ended(job),
             () = self.traffic.notified() => Some(TunnelEvent::Observed(self.observed())),
@@ -205,29 +204,16 @@ impl TunnelDriver {
         }
     }
 
-    fn order(&mut self, order: Option<Order>) -> Option<TunnelEvent> {
-        Some(TunnelEvent::Order(match order {
+    fn received(&self, message: Option<Message>) -> Option<TunnelEvent> {
+        match message {
+            Some(Message::Order(order)) => return Some(TunnelEvent::Order(order)),
             // The supervisor has gone.
-            None | Some(Order::End) => TunnelCommand::End,
-            Some(Order::Start) => TunnelCommand::Start,
-            Some(Order::Stop) => TunnelCommand::Stop,
-            Some(Order::Restart) => TunnelCommand::Restart,
-            Some(Order::RetryNow) => TunnelCommand::RetryNow,
-            Some(Order::NetworkChanged) => TunnelCommand::NetworkChanged,
-            Some(Order::ResetFailed) => TunnelCommand::ResetFailed,
-            Some(Order::GiveUp(failure)) => TunnelCommand::GiveUp(*failure),
-            Some(Order::Apply(steps)) => TunnelCommand::Apply(steps),
-            Some(Order::StopTimeout(timeout)) => TunnelCommand::StopTimeout(timeout),
-            Some(Order::Turn(reply)) => {
-                self.check_loop(reply);
-                return None;
-            }
-            Some(Order::Answer(reply)) => {
-                // The asker may have gone.
-                let _ = reply.send(());
-                return None;
-            }
-        }))
+            None => return Some(TunnelEvent::Order(Order::End)),
+            Some(Message::Turn(reply)) => self.check_loop(reply),
+            // The asker may have gone.
+            Some(Message::Answer(reply)) => drop(reply.send(())),
+        }
+        None
     }
 
     /// This loop turns, or it would not be here; the main session answers for its own.

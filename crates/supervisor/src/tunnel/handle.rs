@@ -10,10 +10,10 @@ use tunnel_engine::dial::Dialer;
 use tunnel_engine::forward::{PathWatcher, SocketStore};
 use tunnel_engine::task;
 
+use super::core::Order;
 use super::driver::TunnelDriver;
 use super::observer::Observer;
 use super::on_change::CommandSlots;
-use super::orders::Order;
 use super::report;
 use super::start::OpenedLink;
 use super::view::TunnelView;
@@ -22,8 +22,18 @@ use crate::history::Recorder;
 use crate::servers::governor::{Governor, QueueEntry};
 use crate::servers::reachability::Reachability;
 
-/// Orders that wait at once. The loop takes each within microseconds: a full queue means that it does not turn.
-const ORDERS: usize = 32;
+/// Messages that wait at once. The loop takes each within microseconds: a full queue means that it does not turn.
+const MESSAGES: usize = 32;
+
+/// What the loop of a tunnel is sent.
+#[derive(Debug)]
+pub(super) enum Message {
+    Order(Order),
+    /// Answer when this loop and the living session's own loop have turned. For the watchdog.
+    Turn(oneshot::Sender<()>),
+    /// Answer, to show that all orders before this one have been taken.
+    Answer(oneshot::Sender<()>),
+}
 
 /// What a tunnel is given by its surroundings.
 #[derive(Clone)]
@@ -60,17 +70,17 @@ pub struct Context {
 
 /// A running tunnel. Dropping it ends the task and cuts everything; [`Order::End`] ends it in good order.
 pub struct Handle {
-    orders: mpsc::Sender<Order>,
+    messages: mpsc::Sender<Message>,
     view: watch::Receiver<TunnelView>,
     task: AbortOnDropHandle<()>,
 }
 
 /// Makes a tunnel, at rest.
 pub fn spawn(spec: TunnelSpec, context: Context) -> Handle {
-    let (orders, queue) = mpsc::channel(ORDERS);
+    let (messages, queue) = mpsc::channel(MESSAGES);
     let span = report::span(&spec.name);
     let (driver, view) = span.in_scope(|| TunnelDriver::new(spec, context, queue));
-    Handle { orders, view, task: span.in_scope(|| task::owned(driver.run())) }
+    Handle { messages, view, task: span.in_scope(|| task::owned(driver.run())) }
 }
 
 impl Handle {
@@ -79,7 +89,13 @@ impl Handle {
     /// # Errors
     /// The tunnel takes no orders: its loop is stuck, or has ended.
     pub fn order(&self, order: Order) -> Result<(), TunnelUnresponsive> {
-        self.orders.try_send(order).map_err(|_| TunnelUnresponsive)
+        self.messages.try_send(Message::Order(order)).map_err(|_| TunnelUnresponsive)
+    }
+
+    /// Answers when all orders before this have been taken. The reply of a tunnel that takes none is dropped.
+    pub fn taken(&self, reply: oneshot::Sender<()>) {
+        // An error: the order before this one has been refused, too, and that was logged.
+        let _ = self.messages.try_send(Message::Answer(reply));
     }
 
     /// Whether the loop turns, and the session's own: the answer goes to `reply`.
@@ -87,9 +103,9 @@ impl Handle {
     /// # Errors
     /// The tunnel takes no orders; its reply is given back.
     pub fn ask(&self, reply: oneshot::Sender<()>) -> Result<(), oneshot::Sender<()>> {
-        match self.orders.try_send(Order::Turn(reply)) {
+        match self.messages.try_send(Message::Turn(reply)) {
             Ok(()) => Ok(()),
-            Err(TrySendError::Full(Order::Turn(reply))) => Err(reply),
+            Err(TrySendError::Full(Message::Turn(reply))) => Err(reply),
             // It has ended, which is an answer.
             Err(_) => Ok(()),
         }

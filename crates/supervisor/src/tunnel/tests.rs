@@ -4,6 +4,7 @@ mod fault_soak;
 mod long_outage;
 mod probes;
 mod refused;
+pub(crate) mod support;
 
 use std::time::Duration;
 
@@ -14,10 +15,10 @@ use tunnel_engine::demo_server::{ConnectFault, LinkFaults};
 use tunnel_engine::failure::FailureKind;
 use tunnel_engine::spec::StrictHostKeyChecking;
 
-use super::test_support::{TestTunnel, echoes, forward, session_spec, tunnel_spec};
 use super::*;
 use crate::lifecycle::{Phase, Want};
-use crate::plan::Step;
+use crate::plan::TunnelChange;
+use support::{TestTunnel, echoes, forward, session_spec, tunnel_spec};
 
 fn last_kind(view: &TunnelView) -> Option<FailureKind> {
     view.last_failure.as_ref().map(|last| last.failure.kind())
@@ -259,12 +260,12 @@ async fn a_reload_adds_removes_and_changes_forwards_while_another_carries_traffi
     let mut rig = TestTunnel::ready(spec).await;
     let mut flowing = rig.connect(0).await;
     assert!(echoes(&mut flowing).await);
-    let (tunnel, mut to) = ("t".to_owned(), changed.clone());
+    let mut to = changed.clone();
     to.connect = forward("L0:echo:1").connect;
     rig.ordered(Order::Apply(vec![
-        Step::RemoveForward { tunnel: tunnel.clone(), forward: removed },
-        Step::RetuneForward { tunnel: tunnel.clone(), from: changed, to },
-        Step::AddForward { tunnel, forward: forward("R7001:localhost:1"), at: 0 },
+        TunnelChange::RemoveForward(removed),
+        TunnelChange::RetuneForward { from: changed, to },
+        TunnelChange::AddForward { forward: forward("R7001:localhost:1"), at: 0 },
     ]))
     .await;
     let view = rig.until("ready again", |view| view.ready && view.forwards.len() == 3).await;
@@ -283,7 +284,7 @@ async fn replacement_is_up_before_the_old_session_ends() {
     assert!(echoes(&mut flowing).await);
     let mut session = session_spec("server", 22);
     session.timing.server_alive_count_max = 7;
-    let step = Step::ReplaceSession { tunnel: "t".into(), session: Box::new(session), make_before_break: false };
+    let step = TunnelChange::ReplaceSession { session: Box::new(session), make_before_break: false };
     rig.ordered(Order::Apply(vec![step])).await;
     let mut counts = rig.server.watch_counts();
     counts.wait_for(|counts| counts.sessions == 2).await.unwrap();
@@ -302,7 +303,7 @@ async fn failed_replacement_keeps_the_old_session() {
     rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     let mut session = session_spec("server", 22);
     session.timing.server_alive_count_max = 7;
-    let step = Step::ReplaceSession { tunnel: "t".into(), session: Box::new(session), make_before_break: true };
+    let step = TunnelChange::ReplaceSession { session: Box::new(session), make_before_break: true };
     rig.ordered(Order::Apply(vec![step])).await;
     let view = rig.until("told", |view| view.last_failure.is_some()).await;
     assert_eq!((view.phase, view.ready), (Phase::Up, false));

@@ -8,10 +8,9 @@ use tunnel_engine::spec::{
 };
 
 use crate::config::{
-    BackoffKind, BackoffSpec, Confine, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, OutageSpec,
-    ProbeSpec, ReadOptions, ShellCommand, TunnelSpec,
+    Confine, Desired, DuringOutage, Global, LogFormat, LogSpec, OnRemotePortBusy, ProbeSpec, ReadOptions, ShellCommand,
+    TunnelSpec,
 };
-use crate::lifecycle::Policy;
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -38,61 +37,14 @@ pub(super) fn config(tunnels: Vec<TunnelSpec>) -> Desired {
 
 /// Its forwards are `[address:]port:host:port`, and local.
 pub(super) fn tunnel(name: &str, forwards: &[&str]) -> TunnelSpec {
-    TunnelSpec {
-        name: name.to_owned(),
-        enabled: true,
-        session: session(),
-        fallbacks: Vec::new(),
-        ssh_config_files: Vec::new(),
-        ssh_config_notes: Vec::new(),
-        sessions: 1,
-        session_lifetime: None,
-        forwards: forwards.iter().map(|text| forward(text)).collect(),
-        gateway_ports: false,
-        stream_local_bind_mask: 0o177,
-        stream_local_bind_unlink: false,
-        permit_remote_open: PermitRemoteOpen::Any,
-        on_change: None,
-        exit_on_forward_failure: false,
-        on_remote_port_busy: OnRemotePortBusy::Retry,
-        probe: ProbeSpec::Auto,
-        first_poll: secs(600),
-        max_connections: 4096,
-        outage: OutageSpec { during_outage: DuringOutage::Hold, hold_timeout: secs(30), hold_max: 128 },
-        policy: Policy {
-            gate_time: Duration::ZERO,
-            max_start: None,
-            max_lifetime: None,
-            backoff: BackoffSpec {
-                kind: BackoffKind::Exponential,
-                min: Duration::from_millis(250),
-                max: secs(60),
-                factor: 2.0,
-                jitter: 0.2,
-                reset_after: secs(30),
-            },
-            poll: secs(600),
-        },
-    }
+    let server = Destination { user: "me".to_owned(), host: "server".to_owned(), port: 22 };
+    let mut spec = TunnelSpec::new(name.to_owned(), SessionSpec::to(server));
+    spec.forwards = forwards.iter().map(|text| forward(text)).collect();
+    spec
 }
 
 pub(super) fn forward(text: &str) -> Forward {
-    let parts: Vec<&str> = text.split(':').collect();
-    let (bind, port, host, target) = match parts.as_slice() {
-        [port, host, target] => (Bind::Default, port, host, target),
-        [address, port, host, target] => (Bind::Address((*address).to_owned()), port, host, target),
-        _ => panic!("not a forward: {text}"),
-    };
-    Forward {
-        kind: ForwardKind::Local,
-        listen: Listen::Tcp { bind, port: port.parse().expect("a port") },
-        connect: Connect::Tcp { host: (*host).to_owned(), port: target.parse().expect("a port") },
-        max_connections: None,
-    }
-}
-
-fn session() -> SessionSpec {
-    SessionSpec::to(Destination { user: "me".to_owned(), host: "server".to_owned(), port: 22 })
+    Forward::parse(ForwardKind::Local, text).expect("a forward")
 }
 
 pub(super) fn configs() -> impl Strategy<Value = Desired> {

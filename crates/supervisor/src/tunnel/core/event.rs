@@ -11,14 +11,14 @@ use tunnel_engine::spec::{Destination, Listen};
 use super::super::file_stamps::FileStamps;
 use super::super::forward_id::ForwardId;
 use super::super::takeover::ReleaseReport;
+use super::orders::Order;
 use crate::lifecycle::SessionId;
-use crate::plan::Step;
 
 /// Something happened.
 #[derive(Debug, Clone)]
 pub(in crate::tunnel) enum TunnelEvent {
     /// An operator or the supervisor wants something.
-    Order(TunnelCommand),
+    Order(Order),
     /// This process did not run for so long.
     DidNotRun(Duration),
     /// The time of `poll_timeout` has come. With what users have seen of the forwards by now.
@@ -75,31 +75,6 @@ pub(in crate::tunnel) enum TunnelEvent {
     Observed(Vec<Observed>),
     /// The watched files look different.
     FilesChanged(SessionId, FileStamps),
-}
-
-/// What an operator or the supervisor may want.
-#[derive(Debug, Clone)]
-pub(in crate::tunnel) enum TunnelCommand {
-    /// Be up.
-    Start,
-    /// Be down.
-    Stop,
-    /// End the session, and start at once.
-    Restart,
-    /// End every wait, and have the living sessions prove themselves.
-    RetryNow,
-    /// A link, an address or a route of this machine changed.
-    NetworkChanged,
-    /// Forget failures and counts.
-    ResetFailed,
-    /// End the session for this reason.
-    GiveUp(Failure),
-    /// A reload.
-    Apply(Vec<Step>),
-    /// How long flowing connections may go on after a stop, from now on.
-    StopTimeout(Duration),
-    /// Be down for good.
-    End,
 }
 
 /// An answer to a request to listen.

@@ -1,54 +1,84 @@
 //! What operators and the supervisor order, and the steps of a reload: what did not change is not touched.
 
+use std::time::Duration;
+
+use tunnel_engine::failure::Failure;
 use tunnel_engine::spec::ForwardKind;
 
 use super::super::probes;
-use super::{Core, TunnelCommand, TunnelEffect};
+use super::{Core, TunnelEffect};
 use crate::history::Cause;
 use crate::lifecycle::{Input, Phase};
-use crate::plan::Step;
+use crate::plan::TunnelChange;
+
+/// What an operator or the supervisor may want of a tunnel. Each is done at once or begun at once; the view tells how it
+/// goes.
+#[derive(Debug, Clone)]
+pub enum Order {
+    /// Be up.
+    Start,
+    /// Be down.
+    Stop,
+    /// End the session if there is one, and start at once.
+    Restart,
+    /// End every wait, and have the living sessions prove themselves.
+    RetryNow,
+    /// A link, an address or a route of this machine changed: end the waits that were for the network, and have the
+    /// living sessions prove themselves.
+    NetworkChanged,
+    /// Forget failures and counts.
+    ResetFailed,
+    /// End the living session for this reason, found out by one of its watchers, and let the machine judge what follows.
+    GiveUp(Box<Failure>),
+    /// The part of a reload that is about this tunnel, in order.
+    Apply(Vec<TunnelChange>),
+    /// How long flowing connections may go on after a stop, from now on.
+    StopTimeout(Duration),
+    /// Be down, and end the task.
+    End,
+}
 
 impl Core {
-    pub(super) fn apply_order(&mut self, order: TunnelCommand) {
+    pub(super) fn apply_order(&mut self, order: Order) {
         match order {
-            TunnelCommand::Start => {
+            Order::Start => {
                 // One that starts with the daemon is not an operator's wish.
                 if self.machine.phase() != Phase::Stopped {
                     self.effect(TunnelEffect::BypassHold);
                 }
                 self.feed(Input::Start);
             }
-            TunnelCommand::Stop => {
+            Order::Stop => {
                 probes::pardon_targets(&mut self.forwards, &mut self.effects);
                 self.report.cause = Some(Cause::without_kind("stopped by an operator"));
                 self.feed(Input::Stop);
             }
-            TunnelCommand::Restart => {
+            Order::Restart => {
                 probes::pardon_targets(&mut self.forwards, &mut self.effects);
                 self.effect(TunnelEffect::BypassHold);
                 self.report.cause = Some(Cause::without_kind("restarted by an operator"));
                 self.feed(Input::Restart);
             }
-            TunnelCommand::RetryNow => {
+            Order::RetryNow => {
                 self.feed(Input::RetryNow);
                 probes::expedite(&mut self.forwards, self.now.awake, &mut self.effects);
                 self.probe_everything();
             }
-            TunnelCommand::NetworkChanged => {
+            Order::NetworkChanged => {
                 // The way to the server may be another one now.
                 self.reachability.begin_anew(self.now.awake, &mut self.effects);
                 self.feed(Input::PathBack);
                 self.probe_everything();
             }
-            TunnelCommand::ResetFailed => {
+            Order::ResetFailed => {
                 self.report.last_failure = None;
                 self.report.forget_failures_logged();
                 self.feed(Input::ResetFailed);
             }
-            TunnelCommand::GiveUp(failure) => self.give_up_session(failure, None),
-            TunnelCommand::Apply(steps) => self.apply_steps(steps),
-            TunnelCommand::StopTimeout(timeout) => self.stop_timeout = timeout,
-            TunnelCommand::End => {
+            Order::GiveUp(failure) => self.give_up_session(*failure, None),
+            Order::Apply(changes) => self.apply_changes(changes),
+            Order::StopTimeout(timeout) => self.stop_timeout = timeout,
+            Order::End => {
                 self.ending = true;
                 self.report.cause = Some(Cause::without_kind("tunneld stops, or the tunnel has left the config"));
                 self.effect(TunnelEffect::EndOnChange);
@@ -68,11 +98,11 @@ impl Core {
         }
     }
 
-    fn apply_steps(&mut self, steps: Vec<Step>) {
+    fn apply_changes(&mut self, changes: Vec<TunnelChange>) {
         let probe = self.spec.probe.clone();
-        for step in steps {
-            step.apply_to_tunnel(&mut self.spec);
-            self.apply_step(step);
+        for change in changes {
+            change.apply(&mut self.spec);
+            self.apply_change(change);
         }
         self.forwards.sort(&self.spec.forwards);
         if self.spec.probe != probe {
@@ -85,22 +115,20 @@ impl Core {
         self.feed(Input::FilesChanged);
     }
 
-    fn apply_step(&mut self, step: Step) {
-        match step {
-            Step::Retune { .. } => {
-                self.machine.retune(self.spec.policy, self.now.awake);
-                self.forwards.retune(self.sessions.main_id(), &self.spec, self.now.awake, &mut self.effects);
+    fn apply_change(&mut self, change: TunnelChange) {
+        let (main, now) = (self.sessions.main_id(), self.now.awake);
+        match change {
+            TunnelChange::Retune(_) => {
+                self.machine.retune(self.spec.policy, now);
+                self.forwards.retune(main, &self.spec, now, &mut self.effects);
             }
-            Step::Hosts { .. } => self.sessions.hosts_changed(&self.spec, self.now.awake),
-            Step::ReplaceSession { .. } => self.change_session(),
-            Step::RemoveForward { forward, .. } => {
-                self.forwards.remove(&forward, self.sessions.main_id(), &mut self.effects);
-            }
-            Step::RetuneForward { from, to, .. } => {
-                let (main, now) = (self.sessions.main_id(), self.now.awake);
+            TunnelChange::Hosts(_) => self.sessions.hosts_changed(&self.spec, now),
+            TunnelChange::ReplaceSession { .. } => self.change_session(),
+            TunnelChange::RemoveForward(forward) => self.forwards.remove(&forward, main, &mut self.effects),
+            TunnelChange::RetuneForward { from, to } => {
                 self.forwards.retarget(&from, to, main, (&self.spec, now), &mut self.effects);
             }
-            Step::AddForward { forward, .. } => {
+            TunnelChange::AddForward { forward, .. } => {
                 // A listener follows, as for all that are not open.
                 let remote = forward.kind == ForwardKind::Remote;
                 self.forwards.add(forward, &mut self.effects);
@@ -108,15 +136,10 @@ impl Core {
                     self.request_forwards();
                 }
             }
-            Step::Enable { .. } => self.feed(Input::Start),
-            Step::Disable { .. } => self.feed(Input::Stop),
-            // The spec says it all; the supervisor does the rest.
-            Step::NextSession { .. }
-            | Step::ReorderForwards { .. }
-            | Step::Global(_)
-            | Step::Stop { .. }
-            | Step::Start { .. }
-            | Step::Reorder { .. } => {}
+            TunnelChange::Enable => self.feed(Input::Start),
+            TunnelChange::Disable => self.feed(Input::Stop),
+            // The spec says it all.
+            TunnelChange::NextSession(_) | TunnelChange::ReorderForwards(_) => {}
         }
     }
 

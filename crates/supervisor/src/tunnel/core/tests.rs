@@ -1,5 +1,7 @@
 //! The core by itself: events in, effects out, without a runtime.
 
+pub(in crate::tunnel) mod replay;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use tunnel_engine::spec::Forward;
 
 use super::*;
 use crate::config::TunnelSpec;
-use crate::plan::Step;
+use crate::plan::TunnelChange;
 use crate::tunnel::ForwardState;
 use crate::tunnel::test_support::{session_spec, tunnel_spec};
 
@@ -32,7 +34,7 @@ impl Bench {
     /// With its first session, and its remote forwards granted.
     fn up(spec: TunnelSpec) -> Self {
         let mut bench = Self::new(spec);
-        let session = logins(&bench.tell(TunnelEvent::Order(TunnelCommand::Start)))[0];
+        let session = logins(&bench.tell(TunnelEvent::Order(Order::Start)))[0];
         let effects = bench.logged_in(session);
         bench.grant(&effects);
         assert_eq!(bench.core.machine.phase(), Phase::Up);
@@ -111,7 +113,7 @@ fn doubt(bench: &Bench) -> Path {
 #[test]
 fn start_logs_in_and_serves_its_session() {
     let mut bench = Bench::new(tunnel_spec("t", &[]));
-    assert_eq!(logins(&bench.tell(TunnelEvent::Order(TunnelCommand::Start))), [SessionId::from(1)]);
+    assert_eq!(logins(&bench.tell(TunnelEvent::Order(Order::Start))), [SessionId::from(1)]);
     assert_eq!(bench.core.snapshot().phase, Phase::Connecting);
     let session = SessionId::from(1);
     let effects = bench.logged_in(session);
@@ -146,8 +148,8 @@ fn late_words_about_earlier_sessions_change_nothing() {
 #[test]
 fn stop_gives_up_the_login_under_way() {
     let mut bench = Bench::new(tunnel_spec("t", &[]));
-    let session = logins(&bench.tell(TunnelEvent::Order(TunnelCommand::Start)))[0];
-    let effects = bench.tell(TunnelEvent::Order(TunnelCommand::Stop));
+    let session = logins(&bench.tell(TunnelEvent::Order(Order::Start)))[0];
+    let effects = bench.tell(TunnelEvent::Order(Order::Stop));
     assert!(effects.contains(&TunnelEffect::AbandonLogin(session)), "{effects:?}");
     assert_eq!(bench.logged_in(session), [], "the session is not kept");
 }
@@ -178,8 +180,8 @@ fn replacement_asks_for_ports_when_they_are_taken_back() {
     let old = bench.main();
     let mut session = session_spec("server", 22);
     session.timing.server_alive_count_max = 7;
-    let step = Step::ReplaceSession { tunnel: "t".into(), session: Box::new(session), make_before_break: true };
-    let new = logins(&bench.tell(TunnelEvent::Order(TunnelCommand::Apply(vec![step]))))[0];
+    let step = TunnelChange::ReplaceSession { session: Box::new(session), make_before_break: true };
+    let new = logins(&bench.tell(TunnelEvent::Order(Order::Apply(vec![step]))))[0];
     let effects = bench.logged_in(new);
     assert!(
         effects
@@ -197,7 +199,7 @@ fn standby_takes_the_place_of_a_lost_session_without_a_login() {
     let mut spec = tunnel_spec("t", &[]);
     spec.sessions = 2;
     let mut bench = Bench::new(spec);
-    let first = logins(&bench.tell(TunnelEvent::Order(TunnelCommand::Start)))[0];
+    let first = logins(&bench.tell(TunnelEvent::Order(Order::Start)))[0];
     let second = logins(&bench.logged_in(first))[0];
     bench.logged_in(second);
     let effects = bench.tell(TunnelEvent::SessionEnded(first, lost()));
@@ -209,7 +211,7 @@ fn standby_takes_the_place_of_a_lost_session_without_a_login() {
 #[test]
 fn busy_port_is_asked_for_again_until_it_is_ours() {
     let mut bench = Bench::new(tunnel_spec("t", &["R7000:localhost:1"]));
-    let session = logins(&bench.tell(TunnelEvent::Order(TunnelCommand::Start)))[0];
+    let session = logins(&bench.tell(TunnelEvent::Order(Order::Start)))[0];
     let effects = bench.logged_in(session);
     let request = requests(&effects).remove(0);
     let refused = ForwardError::Refused { listen: "localhost:7000".to_owned(), reason: None };
@@ -226,7 +228,7 @@ fn busy_port_is_asked_for_again_until_it_is_ours() {
 #[test]
 fn server_that_is_away_is_watched_while_the_tunnel_waits() {
     let mut bench = Bench::new(tunnel_spec("t", &[]));
-    let session = logins(&bench.tell(TunnelEvent::Order(TunnelCommand::Start)))[0];
+    let session = logins(&bench.tell(TunnelEvent::Order(Order::Start)))[0];
     let failure = Failure::new(FailureKind::ConnectRefused, "refused").not_reached();
     let effects = bench.tell(TunnelEvent::LoginFailed { session, failure, files: None });
     let Some(TunnelEffect::WatchServers(away)) =
@@ -243,10 +245,10 @@ fn server_that_is_away_is_watched_while_the_tunnel_waits() {
 #[test]
 fn removed_forward_is_cancelled_though_its_answer_comes_late() {
     let mut bench = Bench::new(tunnel_spec("t", &["R7000:localhost:1"]));
-    let session = logins(&bench.tell(TunnelEvent::Order(TunnelCommand::Start)))[0];
+    let session = logins(&bench.tell(TunnelEvent::Order(Order::Start)))[0];
     let request = requests(&bench.logged_in(session)).remove(0);
     let forward: Forward = bench.core.spec.forwards[0].clone();
-    bench.tell(TunnelEvent::Order(TunnelCommand::Apply(vec![Step::RemoveForward { tunnel: "t".into(), forward }])));
+    bench.tell(TunnelEvent::Order(Order::Apply(vec![TunnelChange::RemoveForward(forward)])));
     let listen = request.target.listen.clone();
     let (forward, result) = (request.target.forward, Ok(None));
     let late = Requested { session, forward, listen: listen.clone(), report: None, result };

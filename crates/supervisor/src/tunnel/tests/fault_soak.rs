@@ -9,7 +9,7 @@ use tunnel_engine::clock;
 use tunnel_engine::demo_server::{AuthFault, ConnectFault, Faults, Flow, LinkFaults, Target};
 use tunnel_engine::task;
 
-use crate::tunnel::core::replay;
+use crate::tunnel::core::tests::replay;
 use crate::tunnel::test_support::{TestTunnel, tunnel_spec};
 use crate::tunnel::*;
 

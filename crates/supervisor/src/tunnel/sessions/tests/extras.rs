@@ -7,7 +7,7 @@ use tunnel_engine::demo_server::{ConnectFault, Flow, LinkFaults, Server};
 use super::SECOND;
 use crate::config::TunnelSpec;
 use crate::lifecycle::Phase;
-use crate::plan::{Step, Tuning};
+use crate::plan::{Tuning, TunnelChange};
 use crate::tunnel::Order;
 use crate::tunnel::test_support::{InTurn, TestTunnel, echoes, server, tunnel_spec};
 
@@ -113,7 +113,7 @@ async fn reload_changes_the_number_of_sessions_without_cutting_connections() {
     let mut counts = rig.server.watch_counts();
     let retune = |sessions| {
         let tuning = Tuning::of(&TunnelSpec { sessions, on_change: None, ..spec.clone() });
-        Order::Apply(vec![Step::Retune { tunnel: "t".into(), tuning }])
+        Order::Apply(vec![TunnelChange::Retune(tuning)])
     };
     rig.ordered(retune(3)).await;
     counts.wait_for(|counts| counts.sessions_now == 3).await.unwrap();

@@ -7,7 +7,7 @@ use tunnel_engine::failure::FailureKind;
 use super::SECOND;
 use crate::config::TunnelSpec;
 use crate::lifecycle::{BETTER_HOST, Phase};
-use crate::plan::Step;
+use crate::plan::TunnelChange;
 use crate::tunnel::Order;
 use crate::tunnel::test_support::{TestTunnel, echoes, server, session_spec, tunnel_spec};
 
@@ -102,13 +102,13 @@ async fn leaving_a_removed_host_keeps_its_connections() {
     let (a, b, net, spec) = two_hosts(&["L0:echo:1"]);
     let mut rig = TestTunnel::over(net, b, spec);
     rig.until("ready", |view| view.ready && view.server == "me@a:22").await;
-    rig.ordered(Order::Apply(vec![Step::Hosts { tunnel: "t".into(), fallbacks: Vec::new() }])).await;
+    rig.ordered(Order::Apply(vec![TunnelChange::Hosts(Vec::new())])).await;
     assert_eq!(rig.server.counts().sessions, 0, "the host in use is still named");
     let mut flowing = rig.connect(0).await;
     assert!(echoes(&mut flowing).await);
     let mut session = session_spec("b", 22);
     session.timing.server_alive_count_max = 7;
-    let step = Step::ReplaceSession { tunnel: "t".into(), session: Box::new(session), make_before_break: true };
+    let step = TunnelChange::ReplaceSession { session: Box::new(session), make_before_break: true };
     rig.ordered(Order::Apply(vec![step])).await;
     rig.until("moved", |view| view.server == "me@b:22" && view.ready).await;
     assert!(echoes(&mut flowing).await);

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Core, TunnelEffect, TunnelEvent};
+use super::super::{Core, TunnelEffect, TunnelEvent};
 use crate::config::TunnelSpec;
 use crate::history::Moment;
 use crate::tunnel::Snapshot;
@@ -40,7 +40,7 @@ pub(in crate::tunnel) fn take() -> CoreRecording {
     RECORDING.take().expect("a recording")
 }
 
-pub(super) fn begin(spec: &TunnelSpec, stop_timeout: Duration, seed: u64, now: Moment) {
+pub(in crate::tunnel::core) fn begin(spec: &TunnelSpec, stop_timeout: Duration, seed: u64, now: Moment) {
     RECORDING.with_borrow_mut(|recording| {
         if let Some(recording) = recording {
             recording.begin.get_or_insert((spec.clone(), stop_timeout, seed, now));
@@ -48,7 +48,7 @@ pub(super) fn begin(spec: &TunnelSpec, stop_timeout: Duration, seed: u64, now: M
     });
 }
 
-pub(super) fn note(core: &Core, event: TunnelEvent, now: Moment) {
+pub(in crate::tunnel::core) fn note(core: &Core, event: TunnelEvent, now: Moment) {
     RECORDING.with_borrow_mut(|recording| {
         if let Some(recording) = recording {
             let (effects, timeout) = (core.effects.iter().cloned().collect(), core.poll_timeout());

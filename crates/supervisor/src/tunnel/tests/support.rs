@@ -12,13 +12,12 @@ use tunnel_engine::demo_server::{MemoryDialer, Server};
 use tunnel_engine::dial::{Dialer, Dialing};
 use tunnel_engine::forward::{NoStore, PathWatcher};
 use tunnel_engine::spec::{
-    Bind, Connect, Destination, Forward, ForwardKind, Listen, PermitRemoteOpen, SessionSpec, StrictHostKeyChecking,
+    Bind, Connect, Destination, Forward, ForwardKind, Listen, SessionSpec, StrictHostKeyChecking,
 };
 
-use super::{CommandSlots, Context, Handle, Order, TunnelView, spawn};
-use crate::config::{BackoffKind, BackoffSpec, DuringOutage, OnRemotePortBusy, OutageSpec, ProbeSpec, TunnelSpec};
+use super::super::{CommandSlots, Context, Handle, Order, TunnelView, spawn};
+use crate::config::TunnelSpec;
 use crate::history::Recorder;
-use crate::lifecycle::Policy;
 use crate::servers::governor::{Governor, QueueEntry};
 use crate::servers::reachability::Reachability;
 use crate::tunnel::OpenedLink;
@@ -35,44 +34,12 @@ pub(crate) fn server() -> Server {
     Server::builder().accept_none("me").start_memory().unwrap()
 }
 
-/// A tunnel to a server in memory. TunnelForwards as ssh's options take them: `L0:echo:1`, `R7000:localhost:80`.
+/// A tunnel to a server in memory, without jitter. Forwards as ssh's options take them: `L0:echo:1`, `R7000:localhost:80`.
 pub(crate) fn tunnel_spec(name: &str, forwards: &[&str]) -> TunnelSpec {
-    TunnelSpec {
-        name: name.to_owned(),
-        enabled: true,
-        session: session_spec("server", 22),
-        fallbacks: Vec::new(),
-        ssh_config_files: Vec::new(),
-        ssh_config_notes: Vec::new(),
-        sessions: 1,
-        session_lifetime: None,
-        forwards: forwards.iter().map(|text| forward(text)).collect(),
-        gateway_ports: false,
-        stream_local_bind_mask: 0o177,
-        stream_local_bind_unlink: false,
-        permit_remote_open: PermitRemoteOpen::Any,
-        on_change: None,
-        exit_on_forward_failure: false,
-        on_remote_port_busy: OnRemotePortBusy::Retry,
-        probe: ProbeSpec::Auto,
-        first_poll: Duration::from_secs(600),
-        max_connections: 4096,
-        outage: OutageSpec { during_outage: DuringOutage::Hold, hold_timeout: Duration::from_secs(30), hold_max: 128 },
-        policy: Policy {
-            gate_time: Duration::ZERO,
-            max_start: None,
-            max_lifetime: None,
-            backoff: BackoffSpec {
-                kind: BackoffKind::Exponential,
-                min: Duration::from_millis(250),
-                max: Duration::from_secs(60),
-                factor: 2.0,
-                jitter: 0.0,
-                reset_after: Duration::from_secs(30),
-            },
-            poll: Duration::from_secs(600),
-        },
-    }
+    let mut spec = TunnelSpec::new(name.to_owned(), session_spec("server", 22));
+    spec.forwards = forwards.iter().map(|text| forward(text)).collect();
+    spec.policy.backoff.jitter = 0.0;
+    spec
 }
 
 /// `L`, `R` or `D`, listen port (0: chosen; local ones on IPv4 loopback only), connect host and port.
@@ -112,11 +79,7 @@ impl TestTunnel {
     /// A tunnel that has been told to start.
     pub(crate) fn started(spec: TunnelSpec) -> Self {
         let server = server();
-        let handle = spawn(spec, context(Arc::new(server.dialer())));
-        let view = handle.watch();
-        let rig = Self { server, handle, view };
-        rig.order(Order::Start);
-        rig
+        Self::over(server.dialer(), server, spec)
     }
 
     pub(crate) async fn ready(spec: TunnelSpec) -> Self {
@@ -133,7 +96,7 @@ impl TestTunnel {
     pub(crate) async fn ordered(&self, order: Order) {
         self.order(order);
         let (answer, answered) = oneshot::channel();
-        self.order(Order::Answer(answer));
+        self.handle.taken(answer);
         answered.await.unwrap();
     }
 
