@@ -104,11 +104,9 @@ impl Bench {
     /// The next deadline, and what it is for.
     pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
         let at = self.machine.poll_timeout()?;
-        let reason = match self.phase() {
-            Phase::Backoff if self.machine.next_start() == Some(at) => "backoff",
-            Phase::Blocked if self.machine.next_start() == Some(at) => "recheck",
-            _ => "max lifetime",
-        };
+        let by_itself = self.machine.next_start() == Some(at);
+        let waiting = if self.phase() == Phase::Blocked { "recheck" } else { "backoff" };
+        let reason = if by_itself { waiting } else { "max lifetime" };
         Some((at, reason))
     }
 
