@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use support::daemon::any_forward;
 use support::net::{Service, Target, echoes, free_port};
-use support::{Daemon, Sshd, eventually, tunnel_toml};
+use support::{Daemon, Sshd, eventually, keys, tunnel_toml};
+
+use crate::ways::know_both;
 
 /// Logins with group 18: seconds of arithmetic in all.
 const LOGINS: u64 = 4;
@@ -115,4 +117,25 @@ fn exchange_that_is_not_post_quantum_is_told_once() {
             .wait_for("t", "up again", |tunnel| tunnel["starts"].as_u64() > before && tunnel["session"]["kex"] == kex);
         assert_eq!(told(kex), times, "{}", daemon.log());
     }
+}
+
+/// The tunnel's own exchange is post-quantum: what the jump host's protects is the login there.
+#[test]
+fn jump_hosts_exchange_is_told_beside_the_tunnels() {
+    let (server, jump) = (Sshd::start(), Sshd::with_config("KexAlgorithms curve25519-sha256"));
+    let known = know_both(&server, &jump);
+    let lines = format!("proxy_jump = \"{}@127.0.0.1:{}\"\n{}", keys::user(), jump.port, any_forward(&server));
+    let config = tunnel_toml("t", &server, &lines).replace(&server.known_hosts.display().to_string(), &known);
+    let daemon = Daemon::start(&config);
+    let session = daemon.wait_ready("t")["session"].clone();
+    assert_eq!(session["post_quantum"], true, "{session}");
+    let host = format!("127.0.0.1:{}", jump.port);
+    let (kex, software) = ("curve25519-sha256", session["software"].clone());
+    let expected = serde_json::json!([{ "server": host, "software": software, "kex": kex, "post_quantum": false }]);
+    assert_eq!(session["jump_hosts"], expected, "{session}");
+    let line = format!("t: the key exchange with its jump host {host}, {kex}, is not post-quantum");
+    jump.kill_sessions();
+    daemon.wait_for("t", "up again", |tunnel| tunnel["starts"] == 2 && tunnel["ready"] == true);
+    assert_eq!(daemon.log().matches(&line).count(), 1, "once, and not at each login: {}", daemon.log());
+    assert!(!daemon.log().contains("t: its key exchange"), "{}", daemon.log());
 }

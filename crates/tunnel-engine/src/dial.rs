@@ -33,6 +33,7 @@ pub(crate) use tcp_status::is_gone;
 
 use crate::examine::LoginRecorder;
 use crate::failure::Failure;
+use crate::session::JumpHostInfo;
 use crate::spec::SessionSpec;
 
 /// Bytes to and from a server's SSH port.
@@ -56,6 +57,11 @@ pub trait LinkIo: AsyncRead + AsyncWrite + Send + Unpin + 'static {
 
     /// The peer answered a question that was put over these bytes, which proves the session that carries them, too.
     fn answered(&self) {}
+
+    /// The jump hosts whose sessions carry these bytes, the first one first.
+    fn jump_hosts(&self) -> Vec<JumpHostInfo> {
+        Vec::new()
+    }
 
     /// The reader is woken when so many bytes are there, or the end. `false`: it is woken for any byte.
     fn set_low_water(&self, bytes: u32) -> bool {

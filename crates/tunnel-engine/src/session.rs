@@ -52,7 +52,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub use algorithms::{SupportedAlgorithms, check_algorithms, supported_algorithms};
 pub use channel::{Channel, ChannelGone, ChannelRead, ChannelReader, ChannelWrite, ChannelWriter, Inbound, OpenError};
 pub use incoming::{IncomingChannel, IncomingChannels, Originator, RejectReason, RemoteListen};
-pub use info::SessionInfo;
+pub use info::{JumpHostInfo, SessionInfo, is_post_quantum};
 pub use path::{Doubt, Path};
 pub use scan::{Scan, host_keys};
 pub use tunnel_device::{DeviceChannel, DeviceError, PacketOutcome};

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use tunnel_engine::examine::{AlgorithmOffer, Common, LoginStep, Noted};
 use tunnel_engine::failure::{Failure, FailureKind};
+use tunnel_engine::session::is_post_quantum;
 use tunnel_engine::spec::{Route, SessionSpec};
 
 use super::check::{AUTH, BANNER, CONNECT, Check, HOST_KEY, JUMP, KEY_EXCHANGE, PROXY_COMMAND, RESOLVE};
@@ -269,10 +270,6 @@ impl<'a> RouteStop<'a> {
         };
         Check::pass(KEY_EXCHANGE, subject, format!("{first}{quantum}{also}"))
     }
-}
-
-fn is_post_quantum(kex: &str) -> bool {
-    kex.starts_with("mlkem") || kex.starts_with("sntrup")
 }
 
 /// The rest of the stages at this server.

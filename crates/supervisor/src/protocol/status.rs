@@ -114,10 +114,26 @@ pub struct SessionStatus {
     /// answers.
     #[serde(default)]
     pub auth: Option<String>,
+    /// The jump hosts on the way, the first one first; none where a daemon of an earlier version answers.
+    #[serde(default)]
+    pub jump_hosts: Vec<JumpHostStatus>,
     /// Last round trip, in milliseconds; null before the first one.
     pub rtt_ms: Option<f64>,
     /// RFC 3339.
     pub connected_at: String,
+}
+
+/// A jump host, whose own session carries the tunnel's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JumpHostStatus {
+    /// Host and port.
+    pub server: String,
+    /// Its software.
+    pub software: String,
+    /// Key exchange method of the session to it.
+    pub kex: String,
+    /// Whether that key exchange withstands a quantum computer.
+    pub post_quantum: bool,
 }
 
 /// A failure.

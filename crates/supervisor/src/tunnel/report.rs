@@ -2,10 +2,12 @@
 //! too, because `journalctl` shows no fields.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tracing::Span;
 use tunnel_engine::log_limit::LogLimiter;
+use tunnel_engine::session::SessionInfo;
 
 use super::failure_counts::FailureCounts;
 use super::on_change::LastTold;
@@ -58,8 +60,8 @@ pub(super) struct Report {
     pub(super) kinds_logged: LogLimiter,
     /// What can change to and fro: readiness, doubts, forwards.
     pub(super) changes_logged: LogLimiter,
-    /// The method of the last session's key exchange; empty before the first.
-    pub(super) kex_logged: String,
+    /// The session whose key exchanges were told last, where they are not post-quantum.
+    pub(super) exchanges_logged: Option<Arc<SessionInfo>>,
 }
 
 impl Report {
@@ -75,7 +77,7 @@ impl Report {
             failures_logged: limiter(1),
             kinds_logged: limiter(TEXTS_LOGGED),
             changes_logged: limiter(CHANGES_LOGGED),
-            kex_logged: String::new(),
+            exchanges_logged: None,
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tunnel_engine::failure::Failure;
 use tunnel_engine::forward::{ForwardCounts, ForwardStats, RefusedConnection};
-use tunnel_engine::session::{Session, SessionInfo};
+use tunnel_engine::session::{JumpHostInfo, Session, SessionInfo, is_post_quantum};
 use tunnel_engine::spec::{Connect, ForwardKey, ForwardKind};
 
 use super::failure_counts::FailureCounts;
@@ -19,7 +19,9 @@ use crate::config::TunnelSpec;
 use crate::history::Traffic;
 use crate::history::rfc3339;
 use crate::lifecycle::{Phase, SessionId, Want};
-use crate::protocol::status::{FailureStatus, ForwardStatus, RefusedStatus, SessionStatus, TunnelStatus};
+use crate::protocol::status::{
+    FailureStatus, ForwardStatus, JumpHostStatus, RefusedStatus, SessionStatus, TunnelStatus,
+};
 use crate::servers::governor::{Governor, QueueEntry};
 use crate::servers::reachability::probe_interval;
 
@@ -239,13 +241,23 @@ impl SessionView {
             peer: info.peer.map(|peer| peer.to_string()),
             software: info.software.clone(),
             kex: info.kex.clone(),
-            post_quantum: Some(info.is_post_quantum()),
+            post_quantum: Some(is_post_quantum(&info.kex)),
             cipher: info.cipher.clone(),
             host_key: info.host_key.clone(),
             auth: Some(info.auth.clone()),
+            jump_hosts: info.jump_hosts.iter().map(jump_host_status).collect(),
             rtt_ms: rtt.map(|rtt| (rtt.as_secs_f64() * 1e6).round() / 1e3),
             connected_at: rfc3339(self.connected_at),
         }
+    }
+}
+
+fn jump_host_status(host: &JumpHostInfo) -> JumpHostStatus {
+    JumpHostStatus {
+        server: host.server.clone(),
+        software: host.software.clone(),
+        kex: host.kex.clone(),
+        post_quantum: is_post_quantum(&host.kex),
     }
 }
 

@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use super::{LinkIo, TcpStatus, error_with, jump};
 use crate::failure::{Failure, FailureKind};
 use crate::session::{
-    Channel, ChannelGone, ChannelRead, ChannelReader, ChannelWrite, ChannelWriter, Inbound, Session, WeakLink,
+    Channel, ChannelGone, ChannelRead, ChannelReader, ChannelWrite, ChannelWriter, Inbound, JumpHostInfo, Session,
+    WeakLink,
 };
 
 /// What one write takes: eight packets, so that the inner session's batches go out in few steps.
@@ -35,12 +36,17 @@ pub(super) struct ChannelIo<R = ChannelReader, W = ChannelWriter> {
     session: watch::Receiver<Option<Failure>>,
     /// The link of the hop's session: what it does not carry, this does not.
     below: Option<WeakLink>,
+    /// Those before it, and the hop itself.
+    jump_hosts: Vec<JumpHostInfo>,
 }
 
 impl ChannelIo {
     pub(super) fn new(channel: Channel, hop: String, session: &Session) -> Self {
-        let below = Some(session.below());
-        Self { below, ..Self::over(channel.reader, channel.writer, hop, session.ended()) }
+        let (below, info) = (Some(session.below()), session.info());
+        let mut jump_hosts = info.jump_hosts.clone();
+        let (server, software, kex) = (hop.clone(), info.software.clone(), info.kex.clone());
+        jump_hosts.push(JumpHostInfo { server, software, kex });
+        Self { below, jump_hosts, ..Self::over(channel.reader, channel.writer, hop, session.ended()) }
     }
 }
 
@@ -54,13 +60,18 @@ impl LinkIo for ChannelIo {
             below.answered();
         }
     }
+
+    fn jump_hosts(&self) -> Vec<JumpHostInfo> {
+        self.jump_hosts.clone()
+    }
 }
 
 impl<R: ChannelRead + 'static, W: ChannelWrite + 'static> ChannelIo<R, W> {
     fn over(reader: R, writer: W, hop: String, session: watch::Receiver<Option<Failure>>) -> Self {
         let (unread, writer) = (Bytes::new(), Arc::new(writer));
         let reading = Some(read(reader));
-        Self { reading, unread, end: None, writer, writing: None, shut: false, hop, session, below: None }
+        let (below, jump_hosts) = (None, Vec::new());
+        Self { reading, unread, end: None, writer, writing: None, shut: false, hop, session, below, jump_hosts }
     }
 
     fn gone(&self) -> io::Error {

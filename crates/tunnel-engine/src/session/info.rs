@@ -19,14 +19,25 @@ pub struct SessionInfo {
     pub host_key: String,
     /// How we proved who we are: `publickey ~/.ssh/id_ed25519 SHA256:…`.
     pub auth: String,
+    /// The jump hosts on the way, the first one first.
+    pub jump_hosts: Vec<JumpHostInfo>,
 }
 
-impl SessionInfo {
-    /// Whether the key exchange withstands a quantum computer: one of the hybrids of a post-quantum method (ML-KEM,
-    /// Streamlined NTRU Prime) and an elliptic curve.
-    pub fn is_post_quantum(&self) -> bool {
-        ["mlkem", "sntrup"].iter().any(|method| self.kex.starts_with(method))
-    }
+/// A jump host, whose own session carries this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JumpHostInfo {
+    /// `host:port`.
+    pub server: String,
+    /// Its software, as its identification string says.
+    pub software: String,
+    /// Key exchange method of the session to it.
+    pub kex: String,
+}
+
+/// Whether this key exchange method withstands a quantum computer: one of the hybrids of a post-quantum method (ML-KEM,
+/// Streamlined NTRU Prime) and an elliptic curve.
+pub fn is_post_quantum(kex: &str) -> bool {
+    ["mlkem", "sntrup"].iter().any(|method| kex.starts_with(method))
 }
 
 #[cfg(test)]
@@ -35,13 +46,7 @@ mod tests {
 
     #[test]
     fn only_hybrid_key_exchanges_are_post_quantum() {
-        let of = |kex: &str| {
-            let text = String::new;
-            let (software, cipher, host_key, auth) = (text(), text(), text(), text());
-            SessionInfo { peer: None, local: None, software, kex: kex.to_owned(), cipher, host_key, auth }
-                .is_post_quantum()
-        };
-        assert!(of("mlkem768x25519-sha256") && of("sntrup761x25519-sha512@openssh.com"));
-        assert!(!of("curve25519-sha256") && !of("diffie-hellman-group14-sha256"));
+        assert!(is_post_quantum("mlkem768x25519-sha256") && is_post_quantum("sntrup761x25519-sha512@openssh.com"));
+        assert!(!is_post_quantum("curve25519-sha256") && !is_post_quantum("diffie-hellman-group14-sha256"));
     }
 }

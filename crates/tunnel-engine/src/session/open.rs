@@ -77,6 +77,7 @@ impl SessionOpening<'_> {
         // First of all: a server that is away is dialled again and again, and costs no reading of files.
         let mut link = dialer.dial(spec, deadline.at()).await?;
         let (peer, local) = (link.peer, link.local);
+        let jump_hosts = link.io.jump_hosts();
 
         self.phase = OpenPhase::Banner;
         let mut host_keys = HostKeys::load(&spec.host_key, &spec.destination, until).await?;
@@ -157,6 +158,7 @@ impl SessionOpening<'_> {
             cipher: facts.cipher,
             host_key: facts.host_key,
             auth,
+            jump_hosts,
         };
         cut.0 = None;
         let line = Arc::new(Requests::new(shared.clone(), handle));

@@ -10,6 +10,9 @@ mod primes;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(super) use tests::ml_kem_vector;
+
 use zeroize::Zeroizing;
 
 pub(super) use group::Group;

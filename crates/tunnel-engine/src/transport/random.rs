@@ -1,6 +1,7 @@
 //! Random bytes and keys for a connection, in one place, so that a test can repeat a recorded one.
 
 use aws_lc_rs::agreement::{Algorithm, PrivateKey};
+use aws_lc_rs::kem::{AlgorithmId, DecapsulationKey, ML_KEM_768};
 use aws_lc_rs::rand;
 
 use super::TransportError;
@@ -22,12 +23,27 @@ pub(super) fn private_key(curve: &'static Algorithm) -> Result<PrivateKey, Trans
     PrivateKey::generate(curve).map_err(|_| TransportError::Cryptography("key generation"))
 }
 
+/// A fresh key of ML-KEM-768, and the public key in bytes.
+pub(super) fn ml_kem_key() -> Result<(DecapsulationKey<AlgorithmId>, Vec<u8>), TransportError> {
+    #[cfg(test)]
+    if let Some(key) = seeded::ml_kem_key() {
+        return Ok(key);
+    }
+    let failed = |_| TransportError::Cryptography("ML-KEM key generation");
+    let key = DecapsulationKey::generate(&ML_KEM_768).map_err(failed)?;
+    let public = key.encapsulation_key().map_err(failed)?.key_bytes().map_err(failed)?.as_ref().to_vec();
+    Ok((key, public))
+}
+
 /// Bytes of a seed, for the connections of one thread.
 #[cfg(test)]
 pub(super) mod seeded {
     use std::cell::Cell;
 
     use aws_lc_rs::agreement::{Algorithm, ECDH_P256, ECDH_P384, ECDH_P521, PrivateKey};
+    use aws_lc_rs::kem::{AlgorithmId, DecapsulationKey, ML_KEM_768};
+
+    use crate::transport::kex::ml_kem_vector;
 
     thread_local! {
         static STATE: Cell<Option<u64>> = const { Cell::new(None) };
@@ -65,5 +81,12 @@ pub(super) mod seeded {
             bytes[0] = 0;
         }
         PrivateKey::from_private_key(curve, &bytes).ok()
+    }
+
+    /// The published key, which holds its public half (FIPS 203 section 7.1).
+    pub(super) fn ml_kem_key() -> Option<(DecapsulationKey<AlgorithmId>, Vec<u8>)> {
+        STATE.get()?;
+        let bytes = ml_kem_vector("dk");
+        Some((DecapsulationKey::new(&ML_KEM_768, &bytes).ok()?, bytes[1152..2336].to_vec()))
     }
 }

@@ -12,7 +12,9 @@ use super::style::{OutputStyle, Tone};
 use super::text::{pad, printable};
 use crate::history::TunnelHistory;
 use crate::lifecycle::{ForwardPhase, Phase};
-use crate::protocol::status::{FailureStatus, ForwardStatus, RefusedStatus, SessionStatus, Status, TunnelStatus};
+use crate::protocol::status::{
+    FailureStatus, ForwardStatus, JumpHostStatus, RefusedStatus, SessionStatus, Status, TunnelStatus,
+};
 
 /// Below the heading.
 const INDENT: usize = 2;
@@ -81,19 +83,29 @@ fn session_facts(session: &SessionStatus, now: SystemTime) -> Vec<(&'static str,
     let peer = session.peer.as_deref().unwrap_or("the end of a jump host or proxy command");
     let rtt = session.rtt_ms.map(|ms| format!(", round trip {}", round_trip(ms))).unwrap_or_default();
     let connected = ago(&session.connected_at, now, ", connected since");
-    let quantum = match session.post_quantum {
-        Some(true) => " (post-quantum)",
-        Some(false) => " (not post-quantum)",
-        None => "",
-    };
     let mut facts = vec![
         ("session", format!("{} at {peer}{connected}{rtt}", session.software)),
-        ("key exchange", format!("{}{quantum}", session.kex)),
+        ("key exchange", key_exchange(&session.kex, session.post_quantum)),
         ("cipher", session.cipher.clone()),
         ("host key", session.host_key.clone()),
     ];
     facts.extend(session.auth.as_ref().map(|auth| ("login", auth.clone())));
+    facts.extend(session.jump_hosts.iter().map(|host| ("jump host", jump_host(host))));
     facts
+}
+
+fn key_exchange(kex: &str, post_quantum: Option<bool>) -> String {
+    let quantum = match post_quantum {
+        Some(true) => " (post-quantum)",
+        Some(false) => " (not post-quantum)",
+        None => "",
+    };
+    format!("{kex}{quantum}")
+}
+
+fn jump_host(host: &JumpHostStatus) -> String {
+    let exchange = key_exchange(&host.kex, Some(host.post_quantum));
+    format!("{}, {}, key exchange {exchange}", host.server, host.software)
 }
 
 /// A label and its value, whose further lines stand below its first.
@@ -206,6 +218,25 @@ web-db: ready, up since 2026-01-01T00:00:00Z (1h ago)
     local  127.0.0.1:3307  127.0.0.1:3306  up         0      17       0     0  1 B  1 B
 ";
         assert_eq!(of(0, OutputStyle::PIPE), expected);
+    }
+
+    #[test]
+    fn each_jump_host_is_told_with_its_key_exchange() {
+        let mut tunnel = example().tunnels.swap_remove(0);
+        let host = |server: &str, kex: &str, post_quantum| JumpHostStatus {
+            server: server.to_owned(),
+            software: "OpenSSH_8.4p1".to_owned(),
+            kex: kex.to_owned(),
+            post_quantum,
+        };
+        let hosts = vec![host("outer:22", "curve25519-sha256", false), host("inner:22", "mlkem768x25519-sha256", true)];
+        tunnel.session.as_mut().unwrap().jump_hosts = hosts;
+        let text = one(&tunnel, now(), OutputStyle::PIPE);
+        let expected = "  jump host     outer:22, OpenSSH_8.4p1, key exchange curve25519-sha256 (not post-quantum)
+  jump host     inner:22, OpenSSH_8.4p1, key exchange mlkem768x25519-sha256 (post-quantum)
+  forwards
+";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

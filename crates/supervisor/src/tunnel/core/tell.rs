@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tunnel_engine::failure::{Failure, FailureKind};
+use tunnel_engine::session::{JumpHostInfo, is_post_quantum};
 use tunnel_engine::spec::StrictHostKeyChecking;
 
 use super::super::observer::Occurrence;
@@ -116,7 +117,7 @@ impl Core {
 
     /// Each start that succeeds, while there are few: a server may log us in and throw us out again and again.
     pub(super) fn log_session(&mut self) {
-        self.log_key_exchange();
+        self.log_key_exchanges();
         let Some(live) = &self.sessions.main else { return };
         let Some(suppressed) = self.report.changes_logged.admit("session", self.now.awake) else { return };
         let suppressed = (suppressed > 0).then_some(suppressed);
@@ -130,18 +131,31 @@ impl Core {
     }
 
     /// As OpenSSH 10's WarnWeakCrypto, but once for each method and not at each login: only the server's owner can help it.
-    fn log_key_exchange(&mut self) {
+    fn log_key_exchanges(&mut self) {
         let Some(live) = &self.sessions.main else { return };
-        let (info, report) = (&live.info, &mut self.report);
-        if report.kex_logged == info.kex {
-            return;
-        }
-        report.kex_logged.clone_from(&info.kex);
-        if info.is_post_quantum() || report.changes_logged.admit("kex", self.now.awake).is_none() {
-            return;
-        }
+        let (info, report, now) = (&live.info, &mut self.report, self.now.awake);
+        let last = report.exchanges_logged.replace(info.clone());
         let (tunnel, server) = (self.spec.name.as_str(), &self.sessions.server);
+        let is_known = |host| last.as_ref().is_some_and(|last| last.jump_hosts.contains(host));
+        for JumpHostInfo { server, software, kex } in info.jump_hosts.iter().filter(|host| !is_known(host)) {
+            if is_post_quantum(kex) || report.changes_logged.admit(("kex", server), now).is_none() {
+                continue;
+            }
+            tracing::info!(
+                tunnel,
+                server,
+                kex,
+                software,
+                "{tunnel}: the key exchange with its jump host {server}, {kex}, is not post-quantum: who records the traffic may \
+                 decrypt the login there once there are quantum computers; OpenSSH 9.0 and later there, {software} now, would \
+                 do better"
+            );
+        }
         let (kex, software) = (info.kex.as_str(), info.software.as_str());
+        let is_known = last.is_some_and(|last| last.kex == kex);
+        if is_known || is_post_quantum(kex) || report.changes_logged.admit("kex", now).is_none() {
+            return;
+        }
         tracing::info!(
             tunnel, %server, kex, software,
             "{tunnel}: its key exchange, {kex}, is not post-quantum: who records the traffic may decrypt it once there are \

@@ -82,6 +82,7 @@ fn info() -> Arc<SessionInfo> {
         cipher: "cipher".to_owned(),
         host_key: "key".to_owned(),
         auth: "none".to_owned(),
+        jump_hosts: Vec::new(),
     })
 }
 

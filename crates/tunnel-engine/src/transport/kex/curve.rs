@@ -53,8 +53,8 @@ impl CurveKeyPair {
         curve: PrivateKey,
     ) -> Result<Self, TransportError> {
         let failed = |_| TransportError::Cryptography("key generation");
-        let kem = hybrid::Kem::generate(name)?;
-        let mut public = kem.as_ref().map(hybrid::Kem::public).transpose()?.unwrap_or_default();
+        let (kem, public) = hybrid::Kem::generate(name)?.unzip();
+        let mut public = public.unwrap_or_default();
         public.extend_from_slice(curve.compute_public_key().map_err(failed)?.as_ref());
         Ok(Self { name, algorithm, curve, kem, public })
     }

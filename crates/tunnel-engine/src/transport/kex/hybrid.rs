@@ -2,7 +2,7 @@
 //! draft-ietf-sshm-ntruprime-ssh).
 
 use aws_lc_rs::digest;
-use aws_lc_rs::kem::{AlgorithmId, Ciphertext, DecapsulationKey, ML_KEM_768};
+use aws_lc_rs::kem::{AlgorithmId, Ciphertext, DecapsulationKey};
 use zeroize::Zeroizing;
 
 use super::name::KexName;
@@ -19,18 +19,15 @@ pub(super) enum Kem {
 }
 
 impl Kem {
-    /// `None`: the method is no hybrid.
-    pub(super) fn generate(name: KexName) -> Result<Option<Self>, TransportError> {
+    /// A fresh key, and the public key in bytes. `None`: the method is no hybrid.
+    pub(super) fn generate(name: KexName) -> Result<Option<(Self, Vec<u8>)>, TransportError> {
         match name {
-            KexName::MlKem768X25519 => {
-                let key = DecapsulationKey::generate(&ML_KEM_768);
-                key.map(|key| Some(Self::MlKem(key))).map_err(|_| TransportError::Cryptography("ML-KEM key generation"))
-            }
+            KexName::MlKem768X25519 => random::ml_kem_key().map(|(key, public)| Some((Self::MlKem(key), public))),
             KexName::Sntrup761X25519 | KexName::Sntrup761X25519Openssh => {
                 let mut seed = Zeroizing::new([0; SEED_BYTES]);
                 random::fill(&mut *seed)?;
-                let (_, key) = sntrup761::generate_key_from_seed(*seed);
-                Ok(Some(Self::Sntrup(Box::new(key))))
+                let (public, key) = sntrup761::generate_key_from_seed(*seed);
+                Ok(Some((Self::Sntrup(Box::new(key)), public.as_ref().to_vec())))
             }
             KexName::Curve25519
             | KexName::Curve25519Libssh
@@ -46,16 +43,6 @@ impl Kem {
             | KexName::GroupExchangeSha1
             | KexName::Group14Sha1
             | KexName::Group1Sha1 => Ok(None),
-        }
-    }
-
-    pub(super) fn public(&self) -> Result<Vec<u8>, TransportError> {
-        match self {
-            Self::MlKem(key) => {
-                let failed = |_| TransportError::Cryptography("ML-KEM public key");
-                Ok(key.encapsulation_key().map_err(failed)?.key_bytes().map_err(failed)?.as_ref().to_vec())
-            }
-            Self::Sntrup(key) => Ok(sntrup761::EncapsulationKey::from(&**key).as_ref().to_vec()),
         }
     }
 

@@ -5,6 +5,7 @@ use aws_lc_rs::digest;
 use aws_lc_rs::kem::{EncapsulationKey, ML_KEM_768};
 
 use super::*;
+use crate::transport::random::seeded;
 use crate::transport::wire::{put_mpint, put_string};
 
 fn hex(text: &str) -> Vec<u8> {
@@ -25,6 +26,38 @@ fn curve25519_gives_the_secret_of_rfc_7748() {
     let mut encoded = Vec::new();
     put_mpint(&mut encoded, &secret);
     assert_eq!(ours.agree(&alice).unwrap().to_vec(), encoded);
+}
+
+/// A value of the C2SP vector for ML-KEM-768 (CCTV, ML-KEM/intermediate; CC0): the decapsulation key `dk`, the ciphertext
+/// `c`, the shared secret `K`.
+pub(in crate::transport) fn ml_kem_vector(name: &str) -> Vec<u8> {
+    let line = include_str!("tests/ml_kem_768.txt").lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    hex(line.unwrap())
+}
+
+/// The published ML-KEM key with RFC 7748's keys: the SHA-256 of both secrets, as Python's `hashlib` makes it. A ciphertext for
+/// another key gives the secret of FIPS 203's implicit rejection.
+#[test]
+fn ml_kem_hybrid_gives_the_hash_of_published_secrets() {
+    let bob = hex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb");
+    let alice = hex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a");
+    let curve = PrivateKey::from_private_key(&X25519, &bob).unwrap();
+    seeded::begin(Some(0));
+    let ours = curve::CurveKeyPair::with_curve(KexName::MlKem768X25519, &X25519, curve).unwrap();
+    seeded::begin(None);
+    let (kem_public, curve_public) = ours.public().split_at(1184);
+    assert_eq!(digest::digest(&digest::SHA3_256, kem_public).as_ref(), &ml_kem_vector("dk")[2336..2368]);
+    assert_eq!(curve_public, hex("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"));
+    let mut ciphertext = ml_kem_vector("c");
+    for secret in [
+        "039bd1b22bc17707e8ff2a6693a4448248329cef6da88937eba50058e5a0d305",
+        "e00f5aa07b61dcad5ad3f6a97784067893e36ef99735cf470c7845ae6798f835",
+    ] {
+        let mut encoded = Vec::new();
+        put_string(&mut encoded, &hex(secret));
+        assert_eq!(ours.agree(&[&ciphertext[..], &alice].concat()).unwrap().to_vec(), encoded);
+        ciphertext[0] ^= 1;
+    }
 }
 
 /// RFC 5903 section 8.1: the initiator's key with the responder's value.

@@ -40,6 +40,7 @@ pub(in crate::cli) fn session() -> SessionStatus {
         cipher: "chacha20-poly1305@openssh.com".into(),
         host_key: "ssh-ed25519 SHA256:abc".into(),
         auth: Some("publickey ~/.ssh/id_ed25519 SHA256:def".into()),
+        jump_hosts: vec![],
         rtt_ms: Some(0.42),
         connected_at: example_of::THEN.into(),
     }

@@ -1,24 +1,27 @@
-//! Sessions that were recorded with a real sshd: what it said then is said again, and each byte of ours has to be the same,
-//! and each message that it sealed. Our random bytes come of a seed.
+//! Sessions that were recorded with a real sshd, and for ML-KEM, which Debian 12's has not, with russh's server: what it said
+//! then is said again, and each byte of ours has to be the same, and each message that it sealed. Our random bytes come of a
+//! seed, and our ML-KEM key is a published one.
 //!
 //! To record them anew, with the sshd of this machine:
 //! `cargo test -p tunnel-engine --lib recorded::record -- --ignored`
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::*;
+use crate::demo_server::Server;
 use crate::transport::mac::MacName;
 use crate::transport::random::seeded;
 use crate::transport::wire::{put_string, put_u32};
 
-/// A key exchange of each kind, a cipher of each kind with a MAC in each order, each type of host key.
+/// A key exchange of each kind, a cipher of each kind with a MAC in each order, each type of host key and of certificate.
 struct Case {
     name: &'static str,
     kex: KexName,
@@ -28,7 +31,8 @@ struct Case {
     compression: bool,
 }
 
-const CASES: [Case; 10] = [
+const CASES: [Case; 14] = [
+    case("mlkem", KexName::MlKem768X25519, "ssh-ed25519", CipherName::Aes256Gcm, MacName::Sha256, false),
     case(
         "sntrup",
         KexName::Sntrup761X25519Openssh,
@@ -50,6 +54,30 @@ const CASES: [Case; 10] = [
         KexName::GroupExchangeSha1,
         "ssh-ed25519",
         CipherName::Aes128Ctr,
+        MacName::Sha256,
+        false,
+    ),
+    case(
+        "certificate-ed25519",
+        KexName::Curve25519Libssh,
+        "ssh-ed25519-cert-v01@openssh.com",
+        CipherName::Aes256Gcm,
+        MacName::Sha256,
+        false,
+    ),
+    case(
+        "certificate-ecdsa",
+        KexName::EcdhP256,
+        "ecdsa-sha2-nistp256-cert-v01@openssh.com",
+        CipherName::Aes128Gcm,
+        MacName::Sha256,
+        false,
+    ),
+    case(
+        "certificate-rsa",
+        KexName::Curve25519,
+        "rsa-sha2-512-cert-v01@openssh.com",
+        CipherName::ChaCha20Poly1305,
         MacName::Sha256,
         false,
     ),
@@ -271,44 +299,20 @@ fn recorded_sessions_of_openssh_are_repeated_byte_for_byte() {
     }
 }
 
-/// An sshd that serves one connection on its pipes.
-struct Sshd {
-    child: Child,
-    input: ChildStdin,
-    output: ChildStdout,
+/// A server that serves one connection, whose bytes are written down.
+struct Recorder {
+    input: Box<dyn Write>,
+    output: Box<dyn Read>,
     user: String,
     record: String,
 }
 
-impl Sshd {
-    fn start(dir: &Path) -> Self {
-        let user = nix::unistd::User::from_uid(nix::unistd::getuid()).unwrap().unwrap().name;
-        let mut config = format!(
-            "AuthorizedKeysFile {0}/authorized_keys\nPidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n\
-             KexAlgorithms +diffie-hellman-group14-sha1,diffie-hellman-group-exchange-sha1\nHostKeyAlgorithms +ssh-rsa\n\
-             Ciphers +aes128-cbc,aes192-cbc,aes256-cbc\nMACs +hmac-sha1,hmac-sha1-etm@openssh.com\n",
-            dir.display()
-        );
-        for (kind, bits) in [("ed25519", "256"), ("ecdsa", "256"), ("ecdsa", "384"), ("ecdsa", "521"), ("rsa", "2048")]
-        {
-            let path = dir.join(format!("{kind}{bits}"));
-            if !path.exists() {
-                let made =
-                    Command::new("ssh-keygen").args(["-q", "-N", "", "-t", kind, "-b", bits, "-f"]).arg(&path).status();
-                assert!(made.unwrap().success());
-            }
-            config.push_str(&format!("HostKey {}\n", path.display()));
-        }
-        fs::write(dir.join("authorized_keys"), format!("ssh-ed25519 {}\n", BASE64.encode(user_blob()))).unwrap();
-        fs::write(dir.join("config"), config).unwrap();
-        let mut command = Command::new("/usr/sbin/sshd");
-        command.args(["-i", "-f"]).arg(dir.join("config")).arg("-E").arg(dir.join("log"));
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let mut sshd = Self { child, input, output, record: String::new(), user };
-        let user = sshd.user.clone();
-        sshd.note('U', user.as_bytes());
-        sshd
+impl Recorder {
+    fn new(user: &str, input: impl Write + 'static, output: impl Read + 'static) -> Self {
+        let mut recorder =
+            Self { input: Box::new(input), output: Box::new(output), user: user.to_owned(), record: String::new() };
+        recorder.note('U', user.as_bytes());
+        recorder
     }
 
     fn note(&mut self, sign: char, bytes: &[u8]) {
@@ -316,7 +320,7 @@ impl Sshd {
     }
 }
 
-impl RecordedServer for Sshd {
+impl RecordedServer for Recorder {
     fn user(&self) -> String {
         self.user.clone()
     }
@@ -341,7 +345,7 @@ impl RecordedServer for Sshd {
     fn give(&mut self) -> Vec<u8> {
         let mut bytes = vec![0; 1 << 16];
         let read = self.output.read(&mut bytes).unwrap();
-        assert!(read > 0, "sshd has ended");
+        assert!(read > 0, "the server has ended");
         bytes.truncate(read);
         self.note('<', &bytes);
         bytes
@@ -352,15 +356,77 @@ impl RecordedServer for Sshd {
     }
 }
 
+/// What an sshd is given: host keys of each type, of three a certificate, the user's key, and the old algorithms.
+fn sshd_config(dir: &Path) -> PathBuf {
+    let mut config = format!(
+        "AuthorizedKeysFile {0}/authorized_keys\nPidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n\
+         KexAlgorithms +diffie-hellman-group14-sha1,diffie-hellman-group-exchange-sha1\nHostKeyAlgorithms +ssh-rsa\n\
+         Ciphers +aes128-cbc,aes192-cbc,aes256-cbc\nMACs +hmac-sha1,hmac-sha1-etm@openssh.com\n",
+        dir.display()
+    );
+    let generate = |kind: &str, bits: &str, path: &Path| {
+        let mut command = Command::new("ssh-keygen");
+        assert!(command.args(["-q", "-N", "", "-t", kind, "-b", bits, "-f"]).arg(path).status().unwrap().success());
+    };
+    let authority = dir.join("authority");
+    generate("ed25519", "256", &authority);
+    for (kind, bits) in [("ed25519", "256"), ("ecdsa", "256"), ("ecdsa", "384"), ("ecdsa", "521"), ("rsa", "2048")] {
+        let path = dir.join(format!("{kind}{bits}"));
+        generate(kind, bits, &path);
+        config.push_str(&format!("HostKey {}\n", path.display()));
+        if matches!(bits, "384" | "521") {
+            continue;
+        }
+        let mut sign = Command::new("ssh-keygen");
+        sign.args(["-q", "-h", "-I", "recorded", "-n", "recorded", "-s"])
+            .arg(&authority)
+            .arg(path.with_extension("pub"));
+        assert!(sign.status().unwrap().success());
+        config.push_str(&format!("HostCertificate {}-cert.pub\n", path.display()));
+    }
+    fs::write(dir.join("authorized_keys"), format!("ssh-ed25519 {}\n", BASE64.encode(user_blob()))).unwrap();
+    let path = dir.join("config");
+    fs::write(&path, config).unwrap();
+    path
+}
+
+/// Serves one connection on its pipes.
+fn sshd(config: &Path) -> (Child, Recorder) {
+    let mut command = Command::new("/usr/sbin/sshd");
+    command.args(["-i", "-f"]).arg(config).arg("-E").arg(config.with_extension("log"));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).unwrap().unwrap().name;
+    (child, Recorder::new(&user, input, output))
+}
+
+fn record_sshd(case: &Case, config: &Path) -> String {
+    let (mut child, mut server) = sshd(config);
+    play(case, &mut server);
+    drop((server.input, server.output));
+    child.wait().unwrap();
+    server.record
+}
+
+fn record_russh(case: &Case) -> String {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let key = format!("ssh-ed25519 {}", BASE64.encode(user_blob()));
+    let start = Server::builder().accept_key("user", &key).unwrap().start_tcp();
+    let server = runtime.block_on(start).unwrap();
+    let stream = TcpStream::connect(server.address().unwrap()).unwrap();
+    let mut recorder = Recorder::new("user", stream.try_clone().unwrap(), stream);
+    play(case, &mut recorder);
+    recorder.record
+}
+
 #[test]
 #[ignore = "writes the records anew, with this machine's sshd"]
 fn record() {
     let dir = tempfile::tempdir().unwrap();
+    let config = sshd_config(dir.path());
     for case in CASES {
-        let mut sshd = Sshd::start(dir.path());
-        play(&case, &mut sshd);
-        drop((sshd.input, sshd.output));
-        sshd.child.wait().unwrap();
-        fs::write(folder().join(case.name).with_extension("txt"), sshd.record).unwrap();
+        let with_russh = case.kex == KexName::MlKem768X25519;
+        let record = if with_russh { record_russh(&case) } else { record_sshd(&case, &config) };
+        fs::write(folder().join(case.name).with_extension("txt"), record).unwrap();
     }
 }
