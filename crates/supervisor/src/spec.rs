@@ -4,6 +4,7 @@
 mod desired;
 mod diagnostic;
 pub(crate) mod settings;
+mod shortened;
 mod source;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ pub use desired::{
 pub(crate) use diagnostic::printable;
 pub use diagnostic::{ConfigError, ConfigErrors};
 pub use settings::{Import, Jump, ReloadEffect, SettingKey, Settings, tunnel_keys};
+pub(crate) use shortened::shortened;
 pub use source::{SourceFile, SourceSpan};
 
 /// Deadlines are `now + duration`: far below the overflow of a clock, far above any useful wait.

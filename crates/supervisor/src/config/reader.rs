@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::environment::Environment;
+use super::keys::did_you_mean;
 use super::value::{ReadResult, Table, Value};
 use crate::spec::{ConfigError, SourceSpan};
 
@@ -12,11 +13,13 @@ pub(super) struct TableReader<'a> {
     layers: Vec<Table<'a>>,
     pub(super) environment: &'a Environment,
     pub(super) errors: Vec<ConfigError>,
+    /// What its unknown keys were probably meant as.
+    meant: Vec<&'static str>,
 }
 
 impl<'a> TableReader<'a> {
     pub(super) fn new(layers: Vec<Table<'a>>, environment: &'a Environment) -> Self {
-        Self { layers, environment, errors: Vec::new() }
+        Self { layers, environment, errors: Vec::new(), meant: Vec::new() }
     }
 
     pub(super) fn value(&self, key: &str) -> Option<Value<'a>> {
@@ -32,9 +35,17 @@ impl<'a> TableReader<'a> {
         self.layers.first().map(|layer| layer.span.clone())
     }
 
-    /// Notes that something is not there.
-    pub(super) fn miss(&mut self, header: Option<&SourceSpan>, what: impl Into<String>, hint: impl Into<String>) {
-        self.errors.extend(header.map(|span| ConfigError::absent(span.clone(), what, hint)));
+    /// Notes that none of these keys is there. Where one is misspelt, that is the error.
+    pub(super) fn miss(
+        &mut self,
+        keys: &[&str],
+        header: Option<&SourceSpan>,
+        what: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        if !self.meant.iter().any(|meant| keys.contains(meant)) {
+            self.errors.extend(header.map(|span| ConfigError::absent(span.clone(), what, hint)));
+        }
     }
 
     /// The values of several keys that exclude one another: all from the first layer that has any of them.
@@ -63,8 +74,10 @@ impl<'a> TableReader<'a> {
 
     /// Notes the unknown keys of every layer.
     pub(super) fn check_keys(&mut self, known: &'static [&'static str]) {
-        let errors: Vec<_> = self.layers.iter().flat_map(|layer| layer.check_keys(known)).collect();
-        self.errors.extend(errors);
+        for layer in &self.layers {
+            self.errors.extend(layer.check_keys(known));
+            self.meant.extend(layer.unknown_keys(known).filter_map(|key| did_you_mean(key, known)));
+        }
     }
 
     pub(super) fn path(&mut self, key: &str) -> Option<PathBuf> {

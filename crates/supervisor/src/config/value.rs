@@ -177,6 +177,12 @@ impl<'a> Table<'a> {
         self.table.get(key).map(|spanned| Value { source: self.source, spanned })
     }
 
+    /// The names of all keys that are not known.
+    pub(super) fn unknown_keys(&self, known: &'static [&'static str]) -> impl Iterator<Item = &'a str> {
+        let names = self.table.keys().map(|key| key.get_ref().as_ref());
+        names.filter(|name| !known.contains(name))
+    }
+
     /// Every key that is not known.
     pub(super) fn check_keys(&self, known: &'static [&'static str]) -> Vec<ConfigError> {
         let keys = self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));

@@ -4,6 +4,8 @@ use tunnel_engine::failure::{Failure, FailureKind};
 
 use crate::word::{WireWord, Word};
 
+use crate::spec::shortened;
+
 /// Longest message that is kept, in bytes: a server's words are told whole in the log and in `status`.
 const MAX_MESSAGE: usize = 300;
 
@@ -61,14 +63,7 @@ impl Cause {
 
 /// At most [`MAX_MESSAGE`] bytes.
 pub(super) fn bounded(text: &str) -> String {
-    if text.len() <= MAX_MESSAGE {
-        return text.to_owned();
-    }
-    let mut end = MAX_MESSAGE - '…'.len_utf8();
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", text.get(..end).unwrap_or_default())
+    shortened(text, MAX_MESSAGE).into_owned()
 }
 
 #[cfg(test)]
@@ -76,9 +71,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_messages_are_cut_between_characters() {
-        assert_eq!(bounded("short"), "short");
-        let cut = bounded(&"ä".repeat(MAX_MESSAGE));
-        assert!(cut.len() <= MAX_MESSAGE && cut.ends_with("ä…"), "{cut}");
+    fn long_message_keeps_what_was_wrong() {
+        let cause = Cause::without_kind(&format!("`{}` did not answer", "ä".repeat(MAX_MESSAGE)));
+        assert!(cause.message.len() <= MAX_MESSAGE && cause.message.ends_with("ä` did not answer"), "{cause:?}");
     }
 }

@@ -6,7 +6,11 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::shortened;
 use super::source::{Position, SourceSpan};
+
+/// Longest message or hint, in bytes: some lines of a terminal. Either may name what was written, of whatever length.
+const MAX_TEXT: usize = 600;
 
 /// One thing that is wrong, and what to do about it.
 #[derive(Debug, Clone)]
@@ -29,8 +33,8 @@ impl ConfigError {
     pub(crate) fn new(span: SourceSpan, what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             blame: ErrorLocation::Place(span),
-            what: bounded(what.into()),
-            hint: bounded(hint.into()),
+            what: shortened(&what.into(), MAX_TEXT).into_owned(),
+            hint: shortened(&hint.into(), MAX_TEXT).into_owned(),
             absence: false,
         }
     }
@@ -46,8 +50,8 @@ impl ConfigError {
     pub(crate) fn of_option(name: &str, what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             blame: ErrorLocation::Whole(name.to_owned()),
-            what: bounded(what.into()),
-            hint: bounded(hint.into()),
+            what: shortened(&what.into(), MAX_TEXT).into_owned(),
+            hint: shortened(&hint.into(), MAX_TEXT).into_owned(),
             absence: false,
         }
     }
@@ -138,16 +142,6 @@ fn excerpt(line: &str, column: usize, width: usize) -> Excerpt {
     Excerpt { text, margin, carets }
 }
 
-/// A message may name what was written, of whatever length.
-fn bounded(text: String) -> String {
-    /// Characters: more than a path has, the longest that a message names whole.
-    const MAX_TEXT: usize = 5000;
-    match text.char_indices().nth(MAX_TEXT) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
-}
-
 /// A config must not be able to drive the terminal. Each control character becomes one other, so that carets fit.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
@@ -228,7 +222,8 @@ mod tests {
 
     #[test]
     fn message_about_a_huge_name_is_bounded() {
-        let error = ConfigError::of_option("x", "ä".repeat(1 << 20), "h");
-        assert!(error.what().chars().count() == 5001 && error.what().ends_with('…'));
+        let error = ConfigError::of_option("x", format!("`{}` is not a key", "ä".repeat(1 << 20)), "y".repeat(1 << 20));
+        assert!(error.what().len() <= MAX_TEXT && error.what().ends_with("ä` is not a key"), "{error}");
+        assert!(error.hint().len() <= MAX_TEXT, "{error}");
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::config::TunnelSpec;
+use crate::spec::shortened;
 
 /// Names this close are suggested: one slip of the finger, or two in a long name.
 const SIMILAR: f64 = 0.8;
@@ -67,6 +68,7 @@ fn unknown(name: &str, known: Option<&impl TunnelNames>) -> String {
         let alike = known.names().map(|known| (strsim::jaro_winkler(name, known), known));
         alike.filter(|(similarity, _)| *similarity >= SIMILAR).max_by(|(a, _), (b, _)| a.total_cmp(b))
     });
+    let name = shortened(name, MAX_COMPARED);
     let name = name.escape_debug();
     match nearest {
         Some((_, nearest)) => format!("no tunnel is named `{name}`; did you mean `{nearest}`?"),
@@ -116,6 +118,12 @@ mod tests {
     #[test]
     fn control_characters_of_a_name_are_escaped() {
         assert_eq!(resolve(&names(&["\u{1b}[2J"]), &["a"]), Err("no tunnel is named `\\u{1b}[2J`".to_owned()));
+    }
+
+    #[test]
+    fn long_name_is_not_repeated_whole() {
+        let error = resolve(&names(&["x".repeat(1 << 20).as_str()]), &["a"]).unwrap_err();
+        assert!(error.len() < 300 && error.starts_with("no tunnel is named `xxx"), "{error}");
     }
 
     #[test]

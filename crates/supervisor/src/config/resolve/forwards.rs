@@ -37,12 +37,10 @@ pub(super) fn forwards(
     }
     let device = reader.value("tunnel_device");
     if let Some(value) = device {
-        let read = device_of(value);
+        let read = reader.note(device_of(value));
         // `none` takes back what the defaults or ssh_config say.
-        if let Some(Some(forward)) = reader.note(read) {
-            asked = true;
-            all.push((forward, value.span()));
-        }
+        asked |= !matches!(read, Some(None));
+        all.extend(read.flatten().map(|forward| (forward, value.span())));
     }
     for (forward, span) in alias.iter().flat_map(|alias| &alias.forwards) {
         if forward.kind == ForwardKind::TunnelDevice && device.is_some() {
@@ -53,8 +51,12 @@ pub(super) fn forwards(
             all.push((forward.clone(), span.clone()));
         }
     }
-    if !asked {
+    // Forwards of a Host block that could not be read are not missing.
+    let unknown =
+        alias.is_none() && reader.value("ssh_config").is_some_and(|value| value.raw().as_bool() != Some(false));
+    if !asked && !unknown {
         reader.miss(
+            &["local_forward", "remote_forward", "dynamic_forward", "tunnel_device"],
             header,
             "the tunnel has no forwards",
             "add `local_forward`, `remote_forward`, `dynamic_forward` or `tunnel_device`, for example `local_forward = [\"3307:127.0.0.1:3306\"]`",
@@ -89,10 +91,16 @@ fn of_table(table: &Table<'_>, kind: ForwardKind, environment: &Environment) -> 
     });
     let max_connections = reader.read("max_connections", |value| value.count(1..=MAX_CONNECTIONS));
     if table.get("listen").is_none() {
-        reader.miss(Some(&table.span), "the forward does not say where it listens", "add `listen = \"[bind:]port\"`");
+        reader.miss(
+            &["listen"],
+            Some(&table.span),
+            "the forward does not say where it listens",
+            "add `listen = \"[bind:]port\"`",
+        );
     }
     if kind == ForwardKind::Local && table.get("connect").is_none() {
         reader.miss(
+            &["connect"],
             Some(&table.span),
             "the forward does not say where it connects to",
             "add `connect = \"host:port\"`",

@@ -99,7 +99,7 @@ pub(super) fn destination_of_jump(reader: &mut TableReader<'_>, header: Option<&
     match reader.value("host") {
         Some(host) => destination(reader, host, user.as_deref(), port),
         None => {
-            reader.miss(header, "the jump host has no host", "add `host = \"…\"`, its name or address");
+            reader.miss(&["host"], header, "the jump host has no host", "add `host = \"…\"`, its name or address");
             None
         }
     }
@@ -137,7 +137,12 @@ fn hosts<'a>(reader: &mut TableReader<'a>, header: Option<&SourceSpan>) -> Optio
             Some(items)
         }
         [None, None] => {
-            reader.miss(header, "the tunnel has no host", "add `host = \"…\"`, the SSH server's name or address");
+            reader.miss(
+                &["host", "hosts"],
+                header,
+                "the tunnel has no host",
+                "add `host = \"…\"`, the SSH server's name or address",
+            );
             None
         }
     }

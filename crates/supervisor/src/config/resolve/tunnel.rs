@@ -53,7 +53,12 @@ fn with(name: String, settings: Settings) -> TunnelSpec {
 fn name(reader: &mut TableReader<'_>, header: Option<&SourceSpan>) -> Option<(String, SourceSpan)> {
     const ALPHABET: &str = "a name is made of letters, digits, `.`, `_` and `-`";
     let Some(value) = reader.own_value("name") else {
-        reader.miss(header, "the tunnel has no name", "add `name = \"…\"`; status, logs and commands call it by that");
+        reader.miss(
+            &["name"],
+            header,
+            "the tunnel has no name",
+            "add `name = \"…\"`; status, logs and commands call it by that",
+        );
         return None;
     };
     let read = value.string().and_then(|text| {

@@ -108,6 +108,51 @@ fn every_value_that_makes_no_sense_is_refused_where_it_stands() {
 }
 
 #[test]
+fn key_that_is_misspelt_or_wrong_is_not_also_missing() {
+    let tunnel = |lines: &str| problems(&format!("[[tunnel]]\nname = 'a'\nhost = 'h'\n{lines}"));
+    for (lines, want) in [
+        ("tunnel_device = 'x'", "4:17: "),
+        ("tunnel_device = 5", "4:17: expected a string, found a whole number"),
+        ("remote_forward = 5", "4:18: expected a string, found a whole number"),
+        ("LocalForward = '80:h:80'", "4:1: unknown key `LocalForward`"),
+        ("local_foward = '80:h:80'", "4:1: unknown key `local_foward`"),
+        ("local_forward = { lisen = '80', connect = 'h:80' }", "4:19: unknown key `lisen`"),
+        ("local_forward = { listen = '80', conect = 'h:80' }", "4:34: unknown key `conect`"),
+        ("ssh_config = 5\nuser = 'me'", "4:14: expected true, false or a path"),
+        ("dynamic_forward = '1'\nproxy_jump = { hosst = 'j' }", "5:16: unknown key `hosst`"),
+    ] {
+        let said = tunnel(lines);
+        assert!(said.len() == 1 && said[0].starts_with(want), "{lines}: {said:?}");
+    }
+    assert_eq!(tunnel("tunnel_device = 'none'"), ["1:1: the tunnel has no forwards"]);
+    assert_eq!(tunnel("polll = 5"), ["1:1: the tunnel has no forwards", "4:1: unknown key `polll`"]);
+}
+
+#[test]
+fn long_value_is_not_repeated_whole() {
+    let long = "x".repeat(1 << 20);
+    for line in [
+        format!("{long} = 1"),
+        format!("\"{long}\" = 1"),
+        format!("probe = '{long}'"),
+        format!("port = 1{}", "0".repeat(1 << 20)),
+        format!("poll = '{long}'"),
+        format!("ciphers = '{long}'"),
+        format!("identity_file = '${{{long}}}'"),
+        format!("user = 'a {long}'"),
+        format!("local_forward = '{long}'"),
+        format!("tunnel_device = '{long}'"),
+        format!("proxy_jump = 'a,{long}:0'"),
+        format!("log = {long}"),
+        long.clone(),
+    ] {
+        let text = format!("[[tunnel]]\nname = 'a'\nhost = 'h'\ndynamic_forward = '1080'\n{line}");
+        let said = read(&text).map(|_| String::new()).unwrap_or_else(|errors| errors.to_string());
+        assert!(said.len() < 4000, "{}: {} bytes", &line[..10], said.len());
+    }
+}
+
+#[test]
 fn hosts_are_checked_one_by_one() {
     let hosts = |hosts: &str| problems(&format!("[[tunnel]]\nname = 'a'\n{hosts}\ndynamic_forward = '1'"));
     assert_eq!(hosts("hosts = []"), ["3:9: the list of hosts is empty"]);

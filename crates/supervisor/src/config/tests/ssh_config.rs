@@ -163,6 +163,8 @@ hint: host keys are looked up by name only
     );
     let error = load(HOSTS, "host = 'db'\nssh_config = 'hosts'\n").unwrap_err();
     assert!(error.contains("is given twice"), "{error}");
+    let error = load("Host db\n  LocalForward 80 h:80\n  Prot 22\n", "host = 'db'").unwrap_err();
+    assert!(error.contains("`Prot`") && !error.contains("no forwards"), "they are in what could not be read: {error}");
     let error = load("", "host = 'db'").unwrap_err();
     assert!(error.contains("the tunnel has no forwards"), "{error}");
 }
