@@ -64,6 +64,21 @@ impl Backoff {
         Duration::try_from_secs_f64(grown).map_or(self.longest, |grown| grown.min(self.longest))
     }
 
+    /// How many waits, without their random share, are over after this time: as many as the wait goes on growing for.
+    pub fn waits_within(&self, time: Duration) -> u32 {
+        let grows = |before: &u32| self.wait(*before) < self.wait(before.saturating_add(1));
+        let mut left = time;
+        let is_over = |before: &u32| match left.checked_sub(self.wait(*before)) {
+            Some(rest) => {
+                left = rest;
+                true
+            }
+            None => false,
+        };
+        let over = (0..u32::MAX).take_while(grows).take_while(is_over).count();
+        u32::try_from(over).unwrap_or(u32::MAX)
+    }
+
     /// The wait after `before` others. `draw`, in `0.0..1.0`, decides the random share.
     pub fn drawn(&self, before: u32, draw: f64) -> Duration {
         self.jitter.applied(self.wait(before), draw)
@@ -106,6 +121,16 @@ mod tests {
             assert!((wait / 2..wait).contains(&less.drawn(before, 0.99)));
             assert!((wait..=wait * 3 / 2).contains(&more.drawn(before, 0.99)));
         }
+    }
+
+    #[test]
+    fn waits_are_counted_while_they_grow() {
+        let backoff = Backoff::doubling(2 * SECOND, 10 * SECOND);
+        for (seconds, over) in [(0, 0), (1, 0), (2, 1), (5, 1), (6, 2), (13, 2), (14, 3), (100_000, 3)] {
+            assert_eq!(backoff.waits_within(seconds * SECOND), over, "{seconds} s");
+        }
+        assert_eq!(Backoff::every(SECOND).waits_within(3600 * SECOND), 0);
+        assert_eq!(Backoff::doubling(Duration::ZERO, SECOND).waits_within(SECOND), 0);
     }
 
     #[test]

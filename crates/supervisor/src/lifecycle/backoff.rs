@@ -14,6 +14,9 @@ use super::Policy;
 /// What is drawn at random where nothing else is said: tunnels that wait for one server part within a few waits.
 const SPREAD: Jitter = Jitter::Less(0.2);
 
+/// The same where the wait is the least that the server is to be left alone.
+const SPREAD_LATER: Jitter = Jitter::More(0.2);
+
 /// A server that drops logins at random under load (MaxStartups) frees a place as soon as one of them is through or
 /// gives up (LoginGraceTime, 2 min): seconds are enough at first, more only keeps its door blocked. It is asked at
 /// least once a minute.
@@ -63,10 +66,19 @@ pub const REPLACEMENT_IN_DOUBT: Backoff = Backoff::every(Duration::from_secs(1))
 pub const BETTER_HOST: Backoff =
     Backoff::doubling(Duration::from_secs(60), Duration::from_secs(3600)).with_jitter(SPREAD);
 
-/// How often a busy remote port is asked for again on the living session: the request costs the server no login, and the
-/// old session that holds the port may end any moment. On ticks that all tunnels share, so that hundreds of them cost one
-/// wakeup.
-pub const REMOTE_PORT: Backoff = Backoff::every(Duration::from_secs(1));
+/// How often a busy remote port is asked for again on the living session, at first: the request costs the server no login,
+/// and the old session that holds the port may end any moment. On ticks that all tunnels share, so that hundreds of them
+/// cost few wakeups.
+pub const REMOTE_PORT: Backoff = Backoff::every(Duration::from_secs(1)).with_jitter(SPREAD_LATER);
+
+/// A server that notices dead sessions at all has ended an old session of ours by then (ClientAliveInterval, a minute or
+/// two as it is usually set).
+pub const REMOTE_PORT_EARLY: Duration = Duration::from_secs(300);
+
+/// The same when the port has been busy for longer than [`REMOTE_PORT_EARLY`]: another program has it, for good perhaps. A
+/// stock sshd writes two lines into its log for each request.
+pub const REMOTE_PORT_LATE: Backoff =
+    Backoff::doubling(Duration::from_secs(2), Duration::from_secs(10)).with_jitter(SPREAD_LATER);
 
 /// The same for a port that the server's policy forbids: most servers read their policy at login only.
 pub const REMOTE_PORT_DENIED: Backoff = Backoff::every(Duration::from_secs(60));

@@ -2,21 +2,25 @@
 
 use std::borrow::Cow;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use tunnel_engine::clock;
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::session::ForwardError;
 use tunnel_engine::spec::{Bind, Listen};
 
 use super::takeover::POLICY_OF_PATHS;
 use crate::config::OnRemotePortBusy;
-use crate::lifecycle::{REMOTE_PORT, REMOTE_PORT_DENIED};
+use crate::lifecycle::{REMOTE_PORT, REMOTE_PORT_DENIED, REMOTE_PORT_EARLY, REMOTE_PORT_LATE};
 
 /// Of a busy port.
 pub(super) const ASK_AGAIN: Duration = REMOTE_PORT.first;
 
 /// Of a port that the server's policy forbids.
 pub(super) const ASK_AGAIN_DENIED: Duration = REMOTE_PORT_DENIED.first;
+
+/// Requests are made on ticks of this part of their wait, early by less than that.
+const TICKS_IN_A_WAIT: u32 = 10;
 
 /// Words with which servers say that it is their policy, not a busy port (OpenSSH: "Server has disabled port
 /// forwarding.", and of PermitListen "port forwarding refused").
@@ -101,6 +105,16 @@ pub(super) fn again(failure: &Failure, answered: bool, on_busy: OnRemotePortBusy
     }
 }
 
+/// When to ask next for a port that has been busy since then, on the living session. `draw`, in `0.0..1.0`, decides the
+/// random share.
+pub(super) fn next_request(now: Instant, busy_since: Instant, draw: f64) -> Instant {
+    let (schedule, before) = match now.saturating_duration_since(busy_since).checked_sub(REMOTE_PORT_EARLY) {
+        None => (REMOTE_PORT, 0),
+        Some(late) => (REMOTE_PORT_LATE, REMOTE_PORT_LATE.waits_within(late)),
+    };
+    clock::tick_before(now + schedule.drawn(before, draw), schedule.wait(before) / TICKS_IN_A_WAIT)
+}
+
 /// `listen` with the port that the server chose, if it was to choose.
 pub(crate) fn with_port(listen: &Listen, allocated: Option<u16>) -> Listen {
     match (listen, allocated) {
@@ -176,6 +190,30 @@ mod tests {
         assert_eq!(again(&denied, true, OnRemotePortBusy::Retry), Some(ASK_AGAIN_DENIED));
         assert_eq!(again(&busy, true, OnRemotePortBusy::Fail), None);
         assert_eq!(again(&busy, false, OnRemotePortBusy::Fail), Some(ASK_AGAIN));
+    }
+
+    #[test]
+    fn port_that_stays_busy_is_asked_for_less_often() {
+        let since = clock::now();
+        let wait = |seconds: u64, draw| {
+            let now = since + Duration::from_secs(seconds);
+            next_request(now, since, draw).saturating_duration_since(now).as_secs_f64()
+        };
+        for (busy_for, longest) in
+            [(0, 1.0), (299, 1.0), (300, 2.0), (302, 4.0), (306, 8.0), (314, 10.0), (86_400, 10.0)]
+        {
+            let (least, most) = (wait(busy_for, 0.0), wait(busy_for, 0.99));
+            assert!(least > longest * 0.89 && least <= longest, "{busy_for} s: {least}");
+            assert!(most > longest * 1.09 && most < longest * 1.2, "{busy_for} s: {most}");
+        }
+    }
+
+    #[test]
+    fn requests_of_all_tunnels_are_made_on_the_same_ticks() {
+        let since = clock::now();
+        let (near, nearer) = (since + Duration::from_millis(3), since + Duration::from_millis(4));
+        let apart = next_request(nearer, since, 0.5).saturating_duration_since(next_request(near, since, 0.5));
+        assert!([Duration::ZERO, Duration::from_millis(100)].contains(&apart), "{apart:?}");
     }
 
     #[test]

@@ -40,6 +40,8 @@ struct Remote {
     /// It is asked again and again, and what is new comes back.
     waits: bool,
     again: Option<Instant>,
+    /// The first refusal of the row, on this session, since an operator or the network asked for a new beginning.
+    busy_since: Option<Instant>,
     /// The next request is to end the holder first.
     release: bool,
     backoff: TakeoverBackoff,
@@ -59,6 +61,7 @@ impl Remotes {
             asking: false,
             waits: false,
             again: None,
+            busy_since: None,
             release: false,
             backoff: TakeoverBackoff::default(),
             taken: None,
@@ -83,6 +86,7 @@ impl Remotes {
             remote.probing.forget();
             remote.asking = false;
             remote.again = None;
+            remote.busy_since = None;
             remote.release = false;
             remote.taken = None;
             remote.backoff.look_again();
@@ -92,6 +96,7 @@ impl Remotes {
     pub(super) fn retry_now(&mut self, now: Instant) {
         for remote in &mut self.entries {
             remote.backoff.look_again();
+            remote.busy_since = None;
             if remote.waits || remote.again.is_some() {
                 remote.again = Some(now);
             }
@@ -209,6 +214,7 @@ impl Remote {
             self.allocated = Some(port);
         }
         self.state = ForwardState::Up;
+        self.busy_since = None;
     }
 }
 

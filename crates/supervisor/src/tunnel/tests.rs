@@ -1,5 +1,6 @@
 //! The driver against a server in memory, on virtual time.
 
+mod busy_port;
 mod fault_soak;
 mod long_outage;
 mod probes;

@@ -230,8 +230,9 @@ pub(in crate::tunnel) struct ListenRequest {
 pub(in crate::tunnel) enum ListenMode {
     /// Once; `taken_back` is cancelled first, then what `release` names is taken from who has it.
     Once { taken_back: Option<Listen>, release: Option<HeldAddress> },
-    /// Each second, until the server says another thing than this; until then at the latest.
-    Until { refused: ForwardError, until: Option<Instant> },
+    /// Again and again, until the server says another thing than this; until then at the latest. The port has been busy
+    /// since then.
+    Until { refused: ForwardError, busy_since: Instant, until: Option<Instant> },
 }
 
 /// Where the connections of a remote forward go.

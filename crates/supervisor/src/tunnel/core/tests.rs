@@ -1,5 +1,6 @@
 //! The core by itself: events in, effects out, without a runtime.
 
+mod busy_port;
 pub(in crate::tunnel) mod replay;
 
 use std::sync::Arc;
@@ -207,23 +208,6 @@ fn standby_takes_the_place_of_a_lost_session_without_a_login() {
     assert_eq!((bench.main(), bench.core.snapshot().phase), (second, Phase::Up));
     assert!(effects.contains(&TunnelEffect::Serve(vec![second])), "{effects:?}");
     assert_eq!(logins(&effects).len(), 1, "its own place is filled again");
-}
-
-#[test]
-fn busy_port_is_asked_for_again_until_it_is_ours() {
-    let mut bench = Bench::new(tunnel_spec("t", &["R7000:localhost:1"]));
-    let session = logins(&bench.tell(TunnelEvent::Order(Order::Start)))[0];
-    let effects = bench.logged_in(session);
-    let request = requests(&effects).remove(0);
-    let refused = ForwardError::Refused { listen: "localhost:7000".to_owned(), reason: None };
-    let (forward, listen) = (request.target.forward, request.target.listen.clone());
-    let answer =
-        |result| TunnelEvent::Requested(Requested { session, forward, listen: listen.clone(), report: None, result });
-    let again = requests(&bench.tell(answer(Err(refused.clone())))).remove(0);
-    assert_eq!(again.mode, ListenMode::Until { refused, until: None });
-    assert!(matches!(bench.core.snapshot().forwards[0].state, ForwardState::Down(_)));
-    bench.tell(answer(Ok(None)));
-    assert_eq!(bench.core.poll_timeout(), Some(bench.now.awake), "it is to be proven at once");
 }
 
 #[test]

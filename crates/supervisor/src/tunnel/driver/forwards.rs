@@ -222,9 +222,9 @@ impl TunnelDriver {
                     answer(report, result)
                 });
             }
-            ListenMode::Until { refused, until } => {
+            ListenMode::Until { refused, busy_since, until } => {
                 let job = self.jobs.spawn_owned(async move {
-                    answer(None, request.request_until_granted(allocated, refused, until).await)
+                    answer(None, request.request_until_granted(allocated, refused, busy_since, until).await)
                 });
                 if let Some(forward) = self.forward(id) {
                     forward.job = Some(job);

@@ -8,7 +8,7 @@ use tunnel_engine::session::{ForwardError, RemoteListen, Session};
 use tunnel_engine::spec::Listen;
 
 use super::super::core::Probe;
-use super::super::refusal::{ASK_AGAIN, with_port};
+use super::super::refusal::{next_request, with_port};
 use super::super::takeover::{Release, ReleaseReport};
 use super::drain::cancel;
 
@@ -42,19 +42,20 @@ impl ListenTask {
         (report, self.granted(allocated).await)
     }
 
-    /// Asks each second, like all who wait for a port, until the server says another thing than it `refused` with; at
-    /// `until` at the latest, and once a minute. What others see of the forward does not change meanwhile, so a question
-    /// that changes nothing costs nothing but itself.
+    /// Asks again and again, by the schedule of a port that has been busy since `busy_since`, until the server says another
+    /// thing than it `refused` with; at `until` at the latest, and once a minute. What others see of the forward does not
+    /// change meanwhile, so a question that changes nothing costs nothing but itself.
     pub(super) async fn request_until_granted(
         self,
         allocated: Option<u16>,
         refused: ForwardError,
+        busy_since: Instant,
         until: Option<Instant>,
     ) -> Result<Option<u16>, ForwardError> {
         let told_again = clock::now() + TOLD_AGAIN;
         let until = until.map_or(told_again, |until| until.min(told_again));
         loop {
-            let next = clock::tick_before(clock::now() + ASK_AGAIN, ASK_AGAIN);
+            let next = next_request(clock::now(), busy_since, fastrand::f64());
             tokio::time::sleep_until(next.into()).await;
             let answer = self.granted(allocated).await;
             if answer.as_ref() != Err(&refused) || clock::now() >= until {

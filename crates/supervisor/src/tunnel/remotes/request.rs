@@ -145,11 +145,15 @@ impl Remotes {
                 remote.waits = true;
                 // A takeover is for the core to begin.
                 let until = if able { remote.backoff.not_before() } else { None };
+                let busy_since = *remote.busy_since.get_or_insert(now);
                 let target = remote.target(spec, remote.forward.listen.clone());
-                let (allocated, mode) = (remote.allocated, ListenMode::Until { refused: error, until });
+                let (allocated, mode) = (remote.allocated, ListenMode::Until { refused: error, busy_since, until });
                 effects.push(ForwardEffect::Listen(Box::new(ListenRequest { session, target, allocated, mode })));
             }
-            Some(_) | None => remote.again = soon.map(|wait| now + wait),
+            Some(_) | None => {
+                remote.busy_since = None;
+                remote.again = soon.map(|wait| now + wait);
+            }
         }
         Answer::Refused(ForwardFailed { failure, forward, fatal: true })
     }
@@ -217,7 +221,7 @@ mod tests {
         bench.request();
         assert!(matches!(bench.answered(Err(refused()), false), Answer::Refused(_)));
         let again = bench.request().expect("another request");
-        assert_eq!(again.mode, ListenMode::Until { refused: refused(), until: None });
+        assert_eq!(again.mode, ListenMode::Until { refused: refused(), busy_since: bench.now, until: None });
         bench.remotes.session_changed(&mut bench.effects);
         assert_eq!(bench.effects.pop(), Some(ForwardEffect::StopAsking(ForwardId::default()).into()));
     }
