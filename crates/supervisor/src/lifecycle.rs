@@ -64,9 +64,7 @@ pub use crate::spec::Policy;
 /// What the operator and the config want.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
-    /// The tunnel should be up.
     Up,
-    /// It should not.
     Down,
 }
 
@@ -85,17 +83,13 @@ impl Want {
 pub enum Phase {
     /// Nothing runs and nothing is wanted.
     Stopped,
-    /// A start is under way.
     Connecting,
-    /// A session is up.
     Up,
-    /// Waiting for the next start.
     Backoff,
     /// A permanent failure: waiting for a person, a changed file, or the slow re-check.
     Blocked,
     /// Gave up: gate_time, max_start or max_lifetime.
     Failed,
-    /// The session is being closed.
     Stopping,
 }
 
@@ -112,7 +106,6 @@ impl std::fmt::Display for Phase {
 }
 
 impl Phase {
-    /// Every phase.
     pub const ALL: [Self; 7] =
         [Self::Stopped, Self::Connecting, Self::Up, Self::Backoff, Self::Blocked, Self::Failed, Self::Stopping];
 
@@ -148,10 +141,13 @@ pub enum Input {
     ResetFailed,
     /// A watched file changed: leave `Blocked` for a start.
     FilesChanged,
-    /// This session is up.
-    SessionUp { session: SessionId },
+    SessionUp {
+        session: SessionId,
+    },
     /// The server answered a question on this session: it did more than to log us in.
-    SessionProven { session: SessionId },
+    SessionProven {
+        session: SessionId,
+    },
     /// The start of this session failed, and there is another host to try: at once, as a part of the same row.
     NextHost {
         session: SessionId,

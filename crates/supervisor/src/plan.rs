@@ -17,14 +17,13 @@ use std::time::Duration;
 
 use tunnel_engine::spec::{Forward, Listen, SessionSpec};
 
-use crate::config::{Confine, Desired, LogFormat, LogLevelSpec, ReloadEffect, SettingKey, TunnelSpec, tunnel_keys};
+use crate::config::{Confine, LogFormat, LogLevelSpec, ReloadEffect, SettingKey, TunnelSpec, tunnel_keys};
 
 pub use apply::apply;
+pub use diff::plan;
 
-/// The difference between two configs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// The steps, in the order of execution.
     pub steps: Vec<Step>,
     /// Tunnels of which nothing changes, in the desired order.
     pub kept: Vec<String>,
@@ -51,7 +50,6 @@ pub enum Step {
 /// One thing to do about a tunnel: what it becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TunnelChange {
-    /// Stop it.
     Disable,
     /// Take a forward back, inside the living session. Its connections end.
     RemoveForward(Forward),
@@ -69,7 +67,10 @@ pub enum TunnelChange {
     },
     /// Another connect address, kind or limit at the same listen address ([`Forward::key`]): for new connections. Living
     /// ones go on.
-    RetuneForward { from: Forward, to: Forward },
+    RetuneForward {
+        from: Forward,
+        to: Forward,
+    },
     /// Add a forward, inside the living session.
     AddForward {
         forward: Forward,
@@ -78,7 +79,6 @@ pub enum TunnelChange {
     },
     /// The same forwards in this order. Touches nothing.
     ReorderForwards(Vec<Forward>),
-    /// Start it.
     Enable,
 }
 
@@ -126,7 +126,6 @@ impl GlobalChange {
 pub struct Tuning(Box<TunnelSpec>);
 
 impl Tuning {
-    /// As this tunnel has it.
     pub fn of(spec: &TunnelSpec) -> Self {
         Self(Box::new(spec.clone()))
     }
@@ -142,14 +141,7 @@ impl Tuning {
     }
 }
 
-/// What must be done to what is applied, so that it becomes what is desired. Tunnels are the same by name, forwards by
-/// [`Forward::key`].
-pub fn plan(actual: &Desired, desired: &Desired) -> Plan {
-    diff::plan(actual, desired)
-}
-
 impl Plan {
-    /// Nothing changes.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }

@@ -25,21 +25,15 @@ pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// Longest answer line that the client reads: a status of tens of thousands of forwards.
 pub const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
 
-/// A line to the daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RequestLine {
-    /// The client's [`VERSION`].
     pub version: u32,
-    /// The request.
     pub request: Request,
 }
 
-/// A line from the daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ResponseLine {
-    /// The daemon's [`VERSION`].
     pub version: u32,
-    /// The response.
     pub response: Response,
 }
 
@@ -97,15 +91,9 @@ pub enum Request {
         names: Vec<String>,
     },
     /// How one tunnel is; the client makes the paragraph. Answered with [`Response::Status`] of that one.
-    Why {
-        /// Name of the tunnel.
-        name: String,
-    },
+    Why { name: String },
     /// What was logged of one tunnel lately. Answered with [`Response::Log`].
-    Log {
-        /// Name of the tunnel.
-        name: String,
-    },
+    Log { name: String },
     /// The last 24 hours of the named tunnels. Answered with [`Response::History`], in the config's order.
     History {
         /// None: all.
@@ -171,20 +159,7 @@ pub struct EventsRequest {
 impl Request {
     /// How long the daemon may take because it was asked to.
     pub const fn own_time(&self) -> Duration {
-        match self {
-            Self::Wait { timeout_ms, .. } => Duration::from_millis(*timeout_ms),
-            Self::Status { .. }
-            | Self::Why { .. }
-            | Self::Log { .. }
-            | Self::History { .. }
-            | Self::Events(_)
-            | Self::Start { .. }
-            | Self::Stop { .. }
-            | Self::Restart { .. }
-            | Self::ResetFailed { .. }
-            | Self::Reload
-            | Self::Plan { .. } => Duration::ZERO,
-        }
+        if let Self::Wait { timeout_ms, .. } = self { Duration::from_millis(*timeout_ms) } else { Duration::ZERO }
     }
 
     /// The word used in logs.
@@ -206,7 +181,6 @@ impl Request {
     }
 }
 
-/// A response of the daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Response {
@@ -256,7 +230,6 @@ pub enum Response {
 }
 
 impl Response {
-    /// An error answer.
     pub fn error(code: ErrorCode, message: impl Into<String>) -> Self {
         Self::Error { code, message: message.into() }
     }
@@ -273,11 +246,9 @@ pub struct LogLine {
     pub message: String,
 }
 
-/// The reason for refusing a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
-    /// Not a request.
     BadRequest,
     /// Made by another version of tunneld.
     VersionMismatch,
@@ -285,9 +256,7 @@ pub enum ErrorCode {
     Denied,
     /// A name that the config does not have.
     NoSuchTunnel,
-    /// Too many clients at once.
     Busy,
-    /// The daemon is stopping.
     Stopping,
     /// The daemon could not do it; the message says why.
     Failed,
@@ -310,14 +279,11 @@ pub struct PlanReport {
     pub notes: Vec<String>,
 }
 
-/// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanStep {
-    /// Name of the tunnel.
     pub tunnel: String,
     /// Which forward, as `-L`, `-R` or `-D` and its text; null: the tunnel itself.
     pub forward: Option<String>,
-    /// The action.
     pub action: PlanAction,
     /// Live connections that the step ends.
     pub connections: u64,
@@ -326,11 +292,9 @@ pub struct PlanStep {
     pub reason: String,
 }
 
-/// The action of a step of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanAction {
-    /// No change.
     Keep,
     /// Applied without a new session.
     Retune,
@@ -338,11 +302,8 @@ pub enum PlanAction {
     Add,
     /// A forward is taken out of the living session.
     Cancel,
-    /// The session is replaced.
     Replace,
-    /// The tunnel is started.
     Start,
-    /// The tunnel is stopped.
     Stop,
 }
 

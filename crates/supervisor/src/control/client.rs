@@ -21,32 +21,17 @@ const MAX_EVENT_BYTES: u64 = 64 * 1024;
 /// Why there is no answer. All of these are exit 3: no daemon answers.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// No process listens.
     #[error("no tunneld answers on `{}`: {source}", socket.display())]
-    NoDaemon {
-        /// Path of the control socket.
-        socket: PathBuf,
-        /// The kernel's word.
-        source: io::Error,
-    },
+    NoDaemon { socket: PathBuf, source: io::Error },
     /// A process listened, and no whole answer came.
     #[error("tunneld on `{}` went away before it answered: {source}", socket.display())]
-    NoAnswer {
-        /// Path of the control socket.
-        socket: PathBuf,
-        /// The error of the operating system.
-        source: io::Error,
-    },
+    NoAnswer { socket: PathBuf, source: io::Error },
     /// The connection on which events were followed is closed.
     #[error("tunneld on `{}` has ended, or it cut this reader, which did not read for long", socket.display())]
-    EventsEnded {
-        /// Path of the control socket.
-        socket: PathBuf,
-    },
+    EventsEnded { socket: PathBuf },
     /// Upgraded, and not restarted.
     #[error("tunneld on `{}` is another version (control protocol {daemon}, this command speaks {VERSION})", socket.display())]
     OtherVersion {
-        /// Path of the control socket.
         socket: PathBuf,
         /// The daemon's protocol.
         daemon: u32,
@@ -71,11 +56,7 @@ impl ClientError {
 /// Sends one request and waits for the answer.
 pub fn ask(socket: &Path, request: Request) -> Result<Response, ClientError> {
     let patience = request.own_time().saturating_add(PATIENCE);
-    let stream =
-        UnixStream::connect(socket).map_err(|source| ClientError::NoDaemon { socket: socket.to_owned(), source })?;
-    let line = exchange(stream, request, patience)
-        .map_err(|source| ClientError::NoAnswer { socket: socket.to_owned(), source })?;
-    read_answer(socket, &line)
+    Exchange::begin(socket, request, Some(patience))?.answer(MAX_RESPONSE_BYTES as u64)
 }
 
 /// Asks for events, a line each as they come.
@@ -84,47 +65,52 @@ pub fn ask(socket: &Path, request: Request) -> Result<Response, ClientError> {
 /// The outer one: there is no answer. The inner one: the daemon refuses.
 pub fn events(socket: &Path, asked: EventsRequest) -> Result<Result<EventLines, (ErrorCode, String)>, ClientError> {
     let follow = asked.follow;
-    let socket = socket.to_owned();
-    let stream =
-        UnixStream::connect(&socket).map_err(|source| ClientError::NoDaemon { socket: socket.clone(), source })?;
-    let lines = begin(stream, asked).map_err(|source| ClientError::NoAnswer { socket: socket.clone(), source })?;
-    let mut lines = EventLines { lines, socket, follow };
-    let answer = lines.line().and_then(|line| line.ok_or_else(cut_off));
-    let answer = answer.map_err(|source| ClientError::NoAnswer { socket: lines.socket.clone(), source })?;
-    let answer = read_answer(&lines.socket, &answer)?;
+    // With `follow` the next event may be days away.
+    let mut exchange = Exchange::begin(socket, Request::Events(asked), (!follow).then_some(PATIENCE))?;
+    let answer = exchange.answer(MAX_EVENT_BYTES)?;
     if answer == Response::Done {
-        return Ok(Ok(lines));
+        return Ok(Ok(EventLines { exchange, follow }));
     }
     if let Response::Error { code, message } = answer {
         return Ok(Err((code, message)));
     }
-    let source = io::Error::other("its answer does not fit the question");
-    Err(ClientError::NoAnswer { socket: lines.socket, source })
+    Err(exchange.no_answer(io::Error::other("its answer does not fit the question")))
 }
 
-fn begin(mut stream: UnixStream, asked: EventsRequest) -> io::Result<BufReader<UnixStream>> {
-    // With `follow` the next event may be days away.
-    stream.set_read_timeout((!asked.follow).then_some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut text = serde_json::to_vec(&RequestLine { version: VERSION, request: Request::Events(asked) })?;
-    text.push(b'\n');
-    // As in `exchange`.
-    let _ = stream.write_all(&text);
-    Ok(BufReader::new(stream))
-}
-
-/// Events as they come; ends with those that are kept, or, where they are followed, with an error.
+/// A request that was sent, and the lines that come back.
 #[derive(Debug)]
-pub struct EventLines {
-    lines: BufReader<UnixStream>,
+struct Exchange {
     socket: PathBuf,
-    follow: bool,
+    lines: BufReader<UnixStream>,
+    sent: io::Result<()>,
 }
 
-impl EventLines {
-    fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+impl Exchange {
+    /// `patience`: for each line.
+    fn begin(socket: &Path, request: Request, patience: Option<Duration>) -> Result<Self, ClientError> {
+        let socket = socket.to_owned();
+        let mut stream = match UnixStream::connect(&socket) {
+            Ok(stream) => stream,
+            Err(source) => return Err(ClientError::NoDaemon { socket, source }),
+        };
+        let sent = send(&mut stream, request, patience);
+        Ok(Self { socket, lines: BufReader::new(stream), sent })
+    }
+
+    fn answer(&mut self, longest: u64) -> Result<Response, ClientError> {
+        let line = match (self.line(longest), std::mem::replace(&mut self.sent, Ok(()))) {
+            (Ok(Some(line)), _) => Ok(line),
+            // A daemon that refuses us answers and closes without reading: its answer matters, not our broken pipe.
+            (_, Err(error)) | (Err(error), Ok(())) => Err(error),
+            (Ok(None), Ok(())) => Err(cut_off()),
+        };
+        read_answer(&self.socket, &line.map_err(|source| self.no_answer(source))?)
+    }
+
+    /// The next line; `None` at the end.
+    fn line(&mut self, longest: u64) -> io::Result<Option<Vec<u8>>> {
         let mut line = Vec::new();
-        self.lines.by_ref().take(MAX_EVENT_BYTES).read_until(b'\n', &mut line)?;
+        self.lines.by_ref().take(longest).read_until(b'\n', &mut line)?;
         match (line.is_empty(), line.ends_with(b"\n")) {
             (true, _) => Ok(None),
             (false, true) => Ok(Some(line)),
@@ -132,11 +118,30 @@ impl EventLines {
         }
     }
 
+    fn no_answer(&self, source: io::Error) -> ClientError {
+        ClientError::NoAnswer { socket: self.socket.clone(), source }
+    }
+}
+
+fn send(stream: &mut UnixStream, request: Request, patience: Option<Duration>) -> io::Result<()> {
+    stream.set_read_timeout(patience)?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut text = serde_json::to_vec(&RequestLine { version: VERSION, request })?;
+    text.push(b'\n');
+    stream.write_all(&text)
+}
+
+/// Events as they come; ends with those that are kept, or, where they are followed, with an error.
+#[derive(Debug)]
+pub struct EventLines {
+    exchange: Exchange,
+    follow: bool,
+}
+
+impl EventLines {
     fn event(&mut self) -> io::Result<Option<Event>> {
-        match self.line()? {
-            Some(line) => Ok(Some(serde_json::from_slice(&line)?)),
-            None => Ok(None),
-        }
+        let line = self.exchange.line(MAX_EVENT_BYTES)?;
+        line.map(|line| serde_json::from_slice(&line)).transpose().map_err(io::Error::from)
     }
 }
 
@@ -144,38 +149,20 @@ impl Iterator for EventLines {
     type Item = Result<Event, ClientError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let socket = self.socket.clone();
+        let ended = |exchange: &Exchange| Some(Err(ClientError::EventsEnded { socket: exchange.socket.clone() }));
         match self.event() {
             Ok(Some(event)) => Some(Ok(event)),
             Ok(None) if !self.follow => None,
-            Ok(None) => Some(Err(ClientError::EventsEnded { socket })),
+            Ok(None) => ended(&self.exchange),
             // As a reader that is cut finds the end: within a line.
-            Err(error) if self.follow && error.kind() == io::ErrorKind::UnexpectedEof => {
-                Some(Err(ClientError::EventsEnded { socket }))
-            }
-            Err(source) => Some(Err(ClientError::NoAnswer { socket, source })),
+            Err(error) if self.follow && error.kind() == io::ErrorKind::UnexpectedEof => ended(&self.exchange),
+            Err(source) => Some(Err(self.exchange.no_answer(source))),
         }
     }
 }
 
 fn cut_off() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the answer is cut off")
-}
-
-fn exchange(mut stream: UnixStream, request: Request, patience: Duration) -> io::Result<Vec<u8>> {
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut text = serde_json::to_vec(&RequestLine { version: VERSION, request })?;
-    text.push(b'\n');
-    // A daemon that refuses us answers and closes without reading: its answer matters, not our broken pipe.
-    let sent = stream.write_all(&text);
-    let mut line = Vec::new();
-    BufReader::new(stream.take(MAX_RESPONSE_BYTES as u64)).read_until(b'\n', &mut line)?;
-    match (line.ends_with(b"\n"), sent) {
-        (true, _) => Ok(line),
-        (false, Err(error)) => Err(error),
-        (false, Ok(())) => Err(cut_off()),
-    }
 }
 
 fn read_answer(socket: &Path, line: &[u8]) -> Result<Response, ClientError> {

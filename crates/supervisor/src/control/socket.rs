@@ -25,7 +25,6 @@ pub struct ControlSocket {
     pub(super) file: ControlSocketFile,
 }
 
-/// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Exit 69.
@@ -33,12 +32,7 @@ pub enum BindError {
     AlreadyRunning(PathBuf),
     /// Exit 73.
     #[error("cannot create control socket `{}`: {source}", path.display())]
-    CannotCreate {
-        /// Path of the socket.
-        path: PathBuf,
-        /// The error of the operating system.
-        source: io::Error,
-    },
+    CannotCreate { path: PathBuf, source: io::Error },
 }
 
 impl ControlSocket {

@@ -8,7 +8,6 @@ use super::cause::{Cause, CauseKind, bounded};
 use crate::lifecycle::Phase;
 use crate::word::{WireWord, Word};
 
-/// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// RFC 3339, with milliseconds.
@@ -16,7 +15,6 @@ pub struct Event {
     pub at: SystemTime,
     /// Which tunnel; null: tunneld as a whole.
     pub tunnel: Option<String>,
-    /// Name of the event.
     pub event: Word<EventName>,
     /// Of a tunnel: the phase from then on.
     pub phase: Option<Word<Phase>>,
@@ -29,9 +27,7 @@ pub struct Event {
 /// The words of [`Event::event`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventName {
-    /// tunneld runs.
     Started,
-    /// tunneld was told to stop.
     Stopping,
     /// An operator ordered something of a tunnel, or of all.
     Order,
@@ -41,9 +37,7 @@ pub enum EventName {
     ReloadRefused,
     /// A link, an address or a route of this machine changed, or it woke up.
     Network,
-    /// A tunnel is in another phase.
     Phase,
-    /// A tunnel became ready.
     Ready,
     /// A tunnel that was ready is not.
     NotReady,
@@ -94,7 +88,6 @@ impl Event {
         Self { at, tunnel: None, event: event.into(), phase: None, kind: None, message: bounded(message) }
     }
 
-    /// Of one tunnel.
     pub fn of_tunnel(tunnel: &str, event: EventName, phase: Option<Phase>, cause: Cause, at: SystemTime) -> Self {
         let (tunnel, phase) = (Some(tunnel.to_owned()), phase.map(Word::from));
         Self { at, tunnel, event: event.into(), phase, kind: cause.kind, message: cause.message }

@@ -7,7 +7,6 @@ use super::cause::Cause;
 /// Outages that are kept of one tunnel. More than these in a day is a tunnel that flaps, whose availability says it.
 pub(super) const MAX_OUTAGES: usize = 100;
 
-/// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PastOutage {
     /// Milliseconds since 1970.
@@ -64,7 +63,6 @@ impl Outages {
         }
     }
 
-    /// It lasts.
     pub(super) fn count(&mut self, until: u64, elapsed: u64) {
         if let Some(OpenOutage { outage, .. }) = &mut self.open {
             outage.until = until.max(outage.from);

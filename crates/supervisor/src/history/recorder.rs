@@ -141,7 +141,6 @@ impl Recorder {
         names.map(report).collect()
     }
 
-    /// Something happened.
     pub(crate) fn push(&self, event: Event) {
         self.lock().events.add(event);
     }

@@ -12,7 +12,6 @@ use crate::word::Word;
 /// The last 24 hours of one tunnel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TunnelHistory {
-    /// Name of the tunnel.
     pub name: String,
     /// Since when it is known, at most 24 h ago; RFC 3339.
     pub since: String,

@@ -16,7 +16,6 @@ pub enum ForwardPhase {
 }
 
 impl ForwardPhase {
-    /// Every one.
     pub const ALL: [Self; 5] = [Self::Pending, Self::Up, Self::Down, Self::Stale, Self::Unverified];
 
     /// The word used in status and logs.

@@ -62,7 +62,6 @@ pub(crate) struct SessionEnd {
     pub(super) proven: bool,
     /// The first start of a run, which `gate_time` is about.
     pub(super) first: bool,
-    /// No further start is allowed.
     pub(super) starts_used_up: bool,
 }
 

@@ -8,7 +8,6 @@ use std::fmt;
 pub struct SessionId(u64);
 
 impl SessionId {
-    /// The one after this.
     pub(super) const fn next(self) -> Self {
         Self(self.0 + 1)
     }

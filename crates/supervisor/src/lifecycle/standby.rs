@@ -14,7 +14,6 @@ pub struct StandbyRecord(Streak);
 /// How such a session, or its login, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StandbyEnd {
-    /// Kind of its failure.
     pub kind: FailureKind,
     /// The login found no server, and where.
     pub unreached: Option<Unreached>,

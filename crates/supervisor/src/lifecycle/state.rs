@@ -57,7 +57,6 @@ pub(super) enum MachineState {
     Stopping,
 }
 
-/// One start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StartRecord {
     pub(super) started: Instant,
@@ -82,14 +81,12 @@ impl MachineState {
 /// What an input asks of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Move {
-    /// No change.
     Stay,
     /// Begin a new run with a start, beside the end of what is being closed.
     Begin,
     Start,
     /// Start, unless the server asked for the wait.
     StartUnlessAsked,
-    /// Close the session or the attempt.
     Close,
     /// Come to rest: nothing is open.
     Rest,
@@ -98,7 +95,6 @@ pub(super) enum Move {
     /// The attempt began before this: keep it in mind.
     Remember,
     CameUp,
-    /// The session is proven.
     Proven,
     /// The start failed, and goes on with the next host.
     Another(FailureKind),

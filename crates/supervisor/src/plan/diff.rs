@@ -9,7 +9,9 @@ use crate::config::{Desired, Global, TunnelSpec};
 use super::apply::World;
 use super::{GlobalChange, Plan, Step, Tuning, TunnelChange, changes};
 
-pub(super) fn plan(actual: &Desired, desired: &Desired) -> Plan {
+/// What must be done to what is applied, so that it becomes what is desired. Tunnels are the same by name, forwards by
+/// [`Forward::key`].
+pub fn plan(actual: &Desired, desired: &Desired) -> Plan {
     let mut stages = Stages::default();
     let mut kept = Vec::new();
     let (before, after) = (by_name(actual), by_name(desired));

@@ -41,10 +41,8 @@ pub struct OpenFilesStatus {
     pub short: bool,
 }
 
-/// One tunnel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TunnelStatus {
-    /// Name of the tunnel.
     pub name: String,
     /// As the config has it. One that is not is known, and not started by itself.
     #[serde(default = "enabled")]
@@ -67,7 +65,6 @@ pub struct TunnelStatus {
     pub attempts: u64,
     /// `user@host:port`.
     pub server: String,
-    /// The present session, if any.
     pub session: Option<SessionStatus>,
     /// The last failure, kept after recovery.
     pub last_failure: Option<FailureStatus>,
@@ -94,19 +91,15 @@ const fn enabled() -> bool {
     true
 }
 
-/// A living session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SessionStatus {
     /// Address and port that answered.
     pub peer: Option<String>,
-    /// The server's software.
     pub software: String,
-    /// Key exchange method.
     pub kex: String,
     /// Whether the key exchange withstands a quantum computer; null where a daemon of an earlier version answers.
     #[serde(default)]
     pub post_quantum: Option<bool>,
-    /// Name of the cipher.
     pub cipher: String,
     /// Type and fingerprint.
     pub host_key: String,
@@ -136,7 +129,6 @@ pub struct JumpHostStatus {
     pub post_quantum: bool,
 }
 
-/// A failure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FailureStatus {
     /// Such as `dns` or `auth_rejected`.
@@ -151,7 +143,6 @@ pub struct FailureStatus {
     pub at: String,
 }
 
-/// One forward.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ForwardStatus {
     /// Unique in its tunnel, and the same from one session and reload to the next: `-L 3307`.

@@ -147,7 +147,6 @@ impl Core {
         &self.snapshot
     }
 
-    /// It takes no more orders.
     pub(super) const fn is_ending(&self) -> bool {
         self.ending
     }

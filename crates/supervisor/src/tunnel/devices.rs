@@ -5,7 +5,7 @@ use tunnel_engine::forward::DeviceState;
 use tunnel_engine::spec::{Connect, DeviceUnit, Forward, Listen};
 
 use super::core::{Effects, ForwardEffect, OpenDeviceRequest};
-use super::forward_id::ForwardId;
+use super::forwards::ForwardId;
 use super::locals::{ForwardFailed, ListenSummary};
 use super::state::ForwardState;
 use super::view::ForwardView;
@@ -85,7 +85,6 @@ impl DeviceEntry {
 }
 
 impl Devices {
-    /// Opens or closes devices.
     pub(super) fn reconcile(&mut self, open: bool, effects: &mut Effects) {
         for device in &mut self.entries {
             if !open {
@@ -152,7 +151,6 @@ impl Devices {
         device.is_some_and(|device| matches!(device.state, Some(DeviceState::Failed(_))))
     }
 
-    /// Its name here.
     pub(super) fn name(&self, id: ForwardId) -> Option<&str> {
         self.entries.iter().find(|device| device.id == id)?.state.as_ref()?.name()
     }

@@ -9,9 +9,7 @@ mod execute;
 mod forwards;
 mod pool;
 mod request;
-mod retired;
 mod sessions;
-mod watch;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,7 +28,7 @@ use tunnel_engine::{clock, task};
 
 use super::core::{Core, Observed, Order, TunnelEvent};
 use super::file_stamps::FileStamps;
-use super::forward_id::ForwardId;
+use super::forwards::ForwardId;
 use super::handle::{Context, Message};
 use super::jobs::{Jobs, OwnedJob};
 use super::on_change::OnChange;
@@ -45,7 +43,6 @@ use forwards::RunningForward;
 use pool::Pool;
 use sessions::OpenSession;
 
-/// One tunnel at work.
 pub(super) struct TunnelDriver {
     core: Core,
     name: String,
@@ -86,13 +83,10 @@ enum Arrived {
     Link(Endpoint, Link),
 }
 
-/// How a job ended.
 pub(super) enum JobEnd {
-    /// Nothing follows.
     Quietly,
     With(TunnelEvent),
     LoggedIn(SessionId, Opened, Option<FileStamps>),
-    LoginFailed(SessionId, Failure, Option<FileStamps>),
     Bound(ForwardId, Bound),
     ListenerChanged(ForwardId, StateChanges),
     DeviceChanged(ForwardId, DeviceChanges),
@@ -235,7 +229,6 @@ impl TunnelDriver {
         });
     }
 
-    /// What a job came back with.
     fn job_ended(&mut self, job: Result<(Id, JobEnd), JoinError>) -> Option<TunnelEvent> {
         let ended = match job {
             Ok((_, ended)) => ended,
@@ -249,18 +242,14 @@ impl TunnelDriver {
                 return Some(TunnelEvent::LoginFailed { session, failure, files: None });
             }
         };
+        self.logins.retain(|(_, job)| !job.is_finished());
         Some(match ended {
             JobEnd::Quietly => return None,
             JobEnd::With(event) => event,
             JobEnd::LoggedIn(session, opened, files) => {
-                self.logins.retain(|(login, _)| *login != session);
                 let info = Arc::new(opened.session.info().clone());
                 self.arrived = Some(Arrived::Session(session, opened));
                 TunnelEvent::LoggedIn { session, info, files }
-            }
-            JobEnd::LoginFailed(session, failure, files) => {
-                self.logins.retain(|(login, _)| *login != session);
-                TunnelEvent::LoginFailed { session, failure, files }
             }
             JobEnd::Bound(forward, bound) => {
                 self.arrived = Some(Arrived::Listener(forward, bound));

@@ -36,7 +36,6 @@ pub(super) struct LoginFiles {
     blocked_since: Option<Instant>,
 }
 
-/// The files of one tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct WatchedFiles {
     /// Those that an attempt reads.
@@ -94,7 +93,6 @@ impl LoginFiles {
     }
 }
 
-/// How the files looked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FileStamps {
     /// Those that an attempt reads.

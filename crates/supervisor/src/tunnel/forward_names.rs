@@ -35,7 +35,7 @@ mod tests {
 
     use super::*;
     use crate::tunnel::ForwardState;
-    use crate::tunnel::forward_id::ForwardId;
+    use crate::tunnel::forwards::ForwardId;
 
     fn view(kind: ForwardKind, text: &str) -> ForwardView {
         let forward = Forward::parse(kind, text).unwrap();

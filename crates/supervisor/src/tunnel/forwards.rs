@@ -6,7 +6,6 @@ use tunnel_engine::spec::{Forward, ForwardKind};
 
 use super::core::{Effects, ForwardEffect};
 use super::devices::Devices;
-use super::forward_id::ForwardId;
 use super::locals::{ListenSummary, Locals};
 use super::probes::Subject;
 use super::probing::Probing;
@@ -14,6 +13,16 @@ use super::remotes::Remotes;
 use super::view::ForwardView;
 use crate::config::{ProbeSpec, TunnelSpec};
 use crate::lifecycle::{Phase, SessionId};
+
+/// Names a forward of a tunnel for as long as it is in the config. Never given out twice by one tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub(super) struct ForwardId(u32);
+
+impl ForwardId {
+    const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
 
 /// All of them, each kind in the config's order.
 #[derive(Debug, Default)]
@@ -102,7 +111,6 @@ impl TunnelForwards {
         self.locals.named_subjects().chain(self.remotes.granted_subjects()).filter_map(Probing::due).min()
     }
 
-    /// In the order of the config.
     pub(super) fn views(&self, spec: &TunnelSpec, phase: Phase) -> Vec<ForwardView> {
         let proven = spec.probe != ProbeSpec::Off;
         let mut locals = self.locals.views(phase, proven);

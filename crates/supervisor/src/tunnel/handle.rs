@@ -38,7 +38,6 @@ pub(super) enum Message {
 /// What a tunnel is given by its surroundings.
 #[derive(Clone)]
 pub struct Context {
-    /// The way to servers.
     pub dialer: Arc<dyn Dialer>,
     /// Where listeners outlive this process.
     pub listeners: Arc<dyn SocketStore>,
@@ -62,7 +61,6 @@ pub struct Context {
     pub commands: CommandSlots,
     /// Told each change of phase and readiness.
     pub history: Recorder,
-    /// Decides the jitter.
     pub seed: u64,
     /// Told everything that happens, for a log beside the daemon's.
     pub observer: Option<Observer>,
@@ -75,7 +73,6 @@ pub struct Handle {
     task: AbortOnDropHandle<()>,
 }
 
-/// Makes a tunnel, at rest.
 pub fn spawn(spec: TunnelSpec, context: Context) -> Handle {
     let (messages, queue) = mpsc::channel(MESSAGES);
     let span = report::span(&spec.name);
@@ -131,7 +128,6 @@ impl Handle {
     }
 }
 
-/// The tunnel takes no orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the tunnel does not take orders")]
 pub struct TunnelUnresponsive;

@@ -7,7 +7,7 @@ use tunnel_engine::forward::{ListenOptions, ListenState, OutagePolicy};
 use tunnel_engine::spec::{Connect, Forward};
 
 use super::core::{BindRequest, Effects, ForwardEffect};
-use super::forward_id::ForwardId;
+use super::forwards::ForwardId;
 use super::probes::Subject;
 use super::probing::Probing;
 use super::state::ForwardState;
@@ -65,7 +65,6 @@ impl ListenSummary {
     }
 }
 
-/// A forward cannot be set up.
 #[derive(Debug, PartialEq)]
 pub(super) struct ForwardFailed {
     pub(super) failure: Failure,

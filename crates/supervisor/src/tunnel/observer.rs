@@ -9,21 +9,17 @@ use tunnel_engine::failure::{Failure, FailureKind};
 /// Called on the tunnel's own loop: it must not wait.
 pub type Observer = Arc<dyn Fn(&Occurrence<'_>) + Send + Sync>;
 
-/// Something happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Occurrence<'a> {
-    /// A start begins.
     Start {
         /// Its number, from 1.
         count: u64,
         /// autossh's count of short-lived starts in a row before it.
         tries: u32,
     },
-    /// It succeeded.
     Up,
     /// The session, or the attempt to have one, ended by itself.
     Ended {
-        /// Kind of the failure.
         kind: FailureKind,
         /// autossh's count of short-lived starts in a row.
         tries: u32,
@@ -34,7 +30,6 @@ pub enum Occurrence<'a> {
     },
     /// The story of an end, told after it, or of a forward that could not be set up.
     Failure {
-        /// The failure.
         failure: &'a Failure,
         /// The forward that failed, if one did.
         forward: Option<&'a str>,

@@ -31,7 +31,6 @@ impl Default for CommandSlots {
     }
 }
 
-/// What the command is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ReadinessChange {
     pub(super) tunnel: String,
@@ -63,7 +62,6 @@ impl LastTold {
     }
 }
 
-/// The command of one tunnel.
 #[derive(Default)]
 pub(super) struct OnChange {
     running: Option<Running>,

@@ -21,7 +21,6 @@ struct Outage {
     again: bool,
 }
 
-/// The end of an outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Recovery {
     pub(super) lasted: Duration,

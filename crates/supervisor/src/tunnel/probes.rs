@@ -7,7 +7,7 @@ use tunnel_engine::forward::{ProbeCheck, ProbeResult};
 use tunnel_engine::spec::{Connect, Forward, Side};
 
 use super::core::{Effects, ForwardEffect, Observed, Probe, Probed};
-use super::forward_id::ForwardId;
+use super::forwards::ForwardId;
 use super::forwards::TunnelForwards;
 use super::probing::{AfterProbe, ProbeMethod, Probing, Rhythm};
 use super::refusal::with_port;

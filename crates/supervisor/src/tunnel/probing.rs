@@ -24,7 +24,6 @@ use crate::lifecycle::{Backoff, PROBE, PROBE_JITTER, PROBE_STALE};
 /// and again is no chance.
 const MAX_PORTS_AT_ONCE: u32 = 3;
 
-/// How often.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rhythm {
     /// After the first proof.
@@ -42,7 +41,6 @@ impl Rhythm {
     }
 }
 
-/// One forward.
 #[derive(Debug)]
 pub(super) struct Probing {
     verdict: ForwardVerdict,
@@ -73,7 +71,6 @@ struct UserRefusal {
     refused: u64,
 }
 
-/// What is asked about a forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ProbeMethod {
     /// Nothing: its users are the evidence.
@@ -182,7 +179,6 @@ impl Probing {
         }
     }
 
-    /// It has not begun.
     pub(super) fn is_idle(&self) -> bool {
         self.due.is_none() && !self.running
     }

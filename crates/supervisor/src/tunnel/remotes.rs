@@ -8,7 +8,7 @@ use std::time::Instant;
 use tunnel_engine::spec::{Forward, Listen};
 
 use super::core::{Effects, ForwardEffect, RouteTarget};
-use super::forward_id::ForwardId;
+use super::forwards::ForwardId;
 use super::probes::Subject;
 use super::probing::Probing;
 use super::refusal::{shown, with_port};

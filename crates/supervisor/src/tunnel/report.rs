@@ -1,22 +1,25 @@
-//! What a tunnel writes to the log: one line an event, fields, damped where it repeats. The message names the tunnel
-//! too, because `journalctl` shows no fields.
+//! What a tunnel tells: to the log one line an event, fields, damped where it repeats, and to the history each change of
+//! phase and readiness and each failure, with its cause. A message of the log names the tunnel too, because `journalctl`
+//! shows no fields.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tracing::Span;
+use tunnel_engine::failure::FailureKind;
 use tunnel_engine::log_limit::LogLimiter;
 use tunnel_engine::session::SessionInfo;
 
-use super::failure_counts::FailureCounts;
 use super::on_change::LastTold;
 use super::outage::Readiness;
-use super::recording::Recorded;
-use super::view::FailureView;
-use crate::history::Cause;
-use crate::lifecycle::Phase;
+use super::state::ForwardState;
+use super::view::{FailureView, ForwardView};
+use crate::history::{Cause, EventName};
+use crate::lifecycle::{Phase, Want};
 use crate::os::logging::TUNNEL_SPAN;
+use crate::word::Word;
 
 /// The same failure is worth another warning after this long, and then after ever longer: a server that is down over a
 /// weekend makes some fifteen lines a tunnel, and each says how often it was tried.
@@ -107,6 +110,67 @@ pub(super) fn rounded(wait: Duration) -> Duration {
     Duration::from_millis(millis.saturating_add(unit / 2) / unit * unit)
 }
 
+/// What the history was told last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Recorded {
+    pub(super) want: Want,
+    pub(super) phase: Phase,
+    pub(super) ready: bool,
+}
+
+impl Default for Recorded {
+    fn default() -> Self {
+        Self { want: Want::Down, phase: Phase::Stopped, ready: false }
+    }
+}
+
+/// What happened, in this order. A failure that changed nothing is told all the same.
+pub(super) fn events(before: Recorded, now: Recorded, failed: bool) -> impl Iterator<Item = EventName> {
+    let phase = (before.phase != now.phase).then_some(EventName::Phase);
+    let ready = match (before.ready, now.ready) {
+        (false, true) => Some(EventName::Ready),
+        (true, false) => Some(EventName::NotReady),
+        (false, false) | (true, true) => None,
+    };
+    let failure = (failed && phase.is_none() && ready.is_none()).then_some(EventName::Failure);
+    [phase, ready, failure].into_iter().flatten()
+}
+
+/// Why a forward keeps its tunnel from being ready.
+pub(super) fn cause_of(forward: &ForwardView) -> Option<Cause> {
+    let name = format!("{} {}", forward.kind.as_str(), forward.listen);
+    match (&forward.state, &forward.message) {
+        (ForwardState::Down(failure) | ForwardState::Stale(failure), _) => Some(Cause::of(failure, Some(&name))),
+        (ForwardState::Pending, Some(message)) => Some(Cause::without_kind(&format!("{name}: {message}"))),
+        (ForwardState::Pending, None) | (ForwardState::Up | ForwardState::Unverified(_), _) => None,
+    }
+}
+
+/// How many failures of each kind a tunnel has had. Never reset, so that a counter made of it never falls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FailureCounts([u32; FailureKind::ALL.len()]);
+
+impl Default for FailureCounts {
+    fn default() -> Self {
+        Self([0; FailureKind::ALL.len()])
+    }
+}
+
+impl FailureCounts {
+    pub(super) const fn add(&mut self, kind: FailureKind) {
+        let at = kind as usize;
+        if at < self.0.len() {
+            self.0[at] = self.0[at].saturating_add(1);
+        }
+    }
+
+    /// Of the kinds that have occurred.
+    pub(super) fn by_kind(&self) -> BTreeMap<Word<FailureKind>, u64> {
+        let kinds = FailureKind::ALL.iter().zip(self.0).filter(|(_, count)| *count > 0);
+        kinds.map(|(kind, count)| ((*kind).into(), u64::from(count))).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,5 +179,17 @@ mod tests {
     fn waits_are_told_in_round_numbers() {
         let told = |millis| humantime::format_duration(rounded(Duration::from_millis(millis))).to_string();
         assert_eq!((told(250), told(1949), told(299_900)), ("250ms".into(), "1s 900ms".into(), "5m".into()));
+    }
+
+    #[test]
+    fn each_kind_is_counted_by_itself() {
+        let mut counts = FailureCounts::default();
+        for kind in FailureKind::ALL {
+            counts.add(*kind);
+        }
+        counts.add(FailureKind::Dns);
+        let told = counts.by_kind();
+        assert_eq!(told.len(), FailureKind::ALL.len());
+        assert!(told.iter().all(|(kind, count)| *count == if *kind == FailureKind::Dns { 2 } else { 1 }), "{told:?}");
     }
 }

@@ -9,10 +9,8 @@
 //! ```
 //! Each is a plain value with its [`SessionId`]; the driver has the sessions themselves under the same numbers.
 
-mod doubt;
 mod hosts;
 mod login;
-mod login_attempt;
 mod replace_reason;
 mod replacement;
 mod standby;
@@ -24,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tunnel_engine::session::{Path, SessionInfo};
-use tunnel_engine::spec::{Destination, Listen};
+use tunnel_engine::spec::Destination;
 
 use super::core::{Effects, Retire, TunnelEffect};
 use crate::config::TunnelSpec;
@@ -32,10 +30,9 @@ use crate::history::Moment;
 use crate::lifecycle::SessionId;
 
 pub(super) use hosts::{HostRecords, HostSequence};
-pub(super) use login::{LoggedIn, PendingLogin};
-pub(super) use login_attempt::LoginAttempt;
+pub(super) use login::{LoginAttempt, PendingLogin};
 pub(super) use replace_reason::ReplaceReason;
-pub(super) use replacement::{DRAIN, ReplacedSession, Replacement};
+pub(super) use replacement::{DRAIN, Replacement};
 pub(super) use standby::Standby;
 
 use replacement::MAX_RETIRED;
@@ -46,13 +43,12 @@ pub(super) struct TunnelSessions {
     /// The one that remote listeners are on.
     pub(super) main: Option<LiveSession>,
     pub(super) replacement: Option<Replacement>,
-    /// The sessions beside the main one.
     pub(super) standby: Standby,
     /// Sessions that only finish what they carry, the oldest first.
     pub(super) retired: VecDeque<SessionId>,
     /// Replaced sessions that are about to retire, each with its successor, which waits for its remote listeners to be
     /// taken back.
-    leaving: Vec<(SessionId, ReplacedSession)>,
+    leaving: Vec<(SessionId, Retire)>,
     /// Closed sessions whose remote listeners may not be free yet.
     ports_held: u32,
     /// The host in use, or tried last.
@@ -68,12 +64,10 @@ pub(super) struct TunnelSessions {
     random: fastrand::Rng,
 }
 
-/// A living session.
 #[derive(Debug)]
 pub(super) struct LiveSession {
     pub(super) id: SessionId,
     pub(super) info: Arc<SessionInfo>,
-    /// Whom it goes to.
     pub(super) server: Destination,
     pub(super) connected_at: SystemTime,
     /// The machine has been told. Until then, with exit_on_forward_failure, a refused forward is a failed start.
@@ -199,25 +193,24 @@ impl TunnelSessions {
         HostSequence::new(self.hosts.order(&hosts, now))
     }
 
-    /// A session that was replaced, with what it still listens on, only finishes what it carries.
-    pub(super) fn retire(&mut self, replaced: ReplacedSession, listens: Vec<Listen>, effects: &mut Effects) {
-        let ReplacedSession { session, silent, until } = replaced;
+    /// A session that was replaced only finishes what it carries.
+    pub(super) fn retire(&mut self, replaced: Retire, effects: &mut Effects) {
         if self.retired.len() >= MAX_RETIRED
             && let Some(oldest) = self.retired.pop_front()
         {
             effects.push(TunnelEffect::EndRetired(oldest));
         }
-        self.retired.push_back(session);
-        effects.push(TunnelEffect::Retire(Box::new(Retire { session, listens, silent, until })));
+        self.retired.push_back(replaced.session);
+        effects.push(TunnelEffect::Retire(Box::new(replaced)));
     }
 
     /// A replaced session retires when its listeners have been taken back, for which its successor waits.
-    pub(super) fn hand_over(&mut self, replaced: ReplacedSession, successor: SessionId) {
+    pub(super) fn hand_over(&mut self, replaced: Retire, successor: SessionId) {
         self.leaving.push((successor, replaced));
     }
 
     /// The listeners of a replaced session have been taken back. Gives it out, and its successor.
-    pub(super) fn handed_over(&mut self, session: SessionId) -> Option<(SessionId, ReplacedSession)> {
+    pub(super) fn handed_over(&mut self, session: SessionId) -> Option<(SessionId, Retire)> {
         let at = self.leaving.iter().position(|(_, replaced)| replaced.session == session)?;
         Some(self.leaving.swap_remove(at))
     }
@@ -245,15 +238,40 @@ impl TunnelSessions {
             replacement.retry_now(now);
         }
     }
+
+    /// Nothing passes for now.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.main.as_ref().is_some_and(LiveSession::is_doubtful)
+    }
+
+    /// The session that is up is not the one that the config wants.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.main.as_ref().is_some_and(|live| live.outdated)
+    }
+
+    /// What a person should know about the sessions, of which `wanted` should be up, at each forward that has nothing of
+    /// its own to tell.
+    pub(super) fn note(&self, wanted: u32) -> Option<String> {
+        let live = self.main.as_ref()?;
+        if let Path::Doubtful { why, .. } = live.path {
+            let server = live.server.host_port();
+            return Some(format!(
+                "the path to {server} is in doubt: it {}; another session is being opened",
+                why.as_str()
+            ));
+        }
+        let up = 1 + self.standby.living().filter(|standby| standby.takes_more()).count();
+        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+        (live.settled && up < wanted).then(|| format!("{up} of {wanted} sessions are up"))
+    }
 }
 
 impl LiveSession {
-    pub(super) fn new(logged_in: LoggedIn, now: Moment) -> Self {
-        let LoggedIn { id, info, server } = logged_in;
+    pub(super) fn new(login: &PendingLogin, info: Arc<SessionInfo>, now: Moment) -> Self {
         Self {
-            id,
+            id: login.session,
             info,
-            server,
+            server: login.server.clone(),
             connected_at: now.wall,
             settled: false,
             took_over: false,
@@ -262,6 +280,16 @@ impl LiveSession {
             since: now.awake,
             path: Path::Clear,
         }
+    }
+
+    /// New connections may use it.
+    pub(super) fn takes_more(&self) -> bool {
+        self.settled && self.path == Path::Clear
+    }
+
+    /// Its path does not answer.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.path != Path::Clear
     }
 
     /// When it is as old as `session_lifetime` lets it become.

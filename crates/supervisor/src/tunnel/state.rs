@@ -1,10 +1,10 @@
 //! How a forward is, and the one place that says when a tunnel is ready.
 
 use tunnel_engine::failure::Failure;
+use tunnel_engine::spec::Side;
 
 use crate::lifecycle::{ForwardPhase, Phase};
 
-/// State of one forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ForwardState {
     /// Not set up yet: there is no session, or the server has not answered.
@@ -31,7 +31,6 @@ impl ForwardState {
         }
     }
 
-    /// The word used in status.
     pub const fn as_str(&self) -> &'static str {
         self.phase().as_str()
     }
@@ -44,6 +43,22 @@ impl ForwardState {
             Self::Pending | Self::Up => None,
         }
     }
+}
+
+/// Why a forward is not up when nothing is wrong with it: the one place that has words for that, so that no state is shown
+/// without any. `None` for one that is up. States with a failure of their own say that instead.
+pub(super) const fn pending_reason(state: &ForwardState, side: Side, phase: Phase) -> Option<&'static str> {
+    Some(match (state, phase, side) {
+        (ForwardState::Up, _, _) => return None,
+        (_, Phase::Stopped, _) => "the tunnel is stopped",
+        (_, Phase::Stopping, _) => "the session is being ended",
+        (_, Phase::Connecting, _) => "there is no session: a login is under way, or waits for its turn",
+        (_, Phase::Backoff, _) => "there is no session: the tunnel waits for its next start",
+        (_, Phase::Blocked, _) => "there is no session: the tunnel is blocked by its last failure",
+        (_, Phase::Failed, _) => "there is no session: the tunnel has failed",
+        (_, Phase::Up, Side::Here) => "the listener is being bound, or it is not yet known whether it carries",
+        (_, Phase::Up, Side::Server) => "the server has yet to answer, or it is not yet known whether it carries",
+    })
 }
 
 /// Ready: a session as configured is up, and every forward is in place, proven where the server lets us. `replacing`:
@@ -78,5 +93,18 @@ mod tests {
     fn a_forward_that_is_down_says_why_and_what_to_do() {
         let state = ForwardState::Down(Failure::new(FailureKind::ListenInUse, "taken").with_hint("stop it"));
         assert_eq!((state.as_str(), state.message().as_deref()), ("down", Some("taken (stop it)")));
+    }
+
+    #[test]
+    fn no_state_but_up_is_without_words() {
+        for phase in Phase::ALL {
+            for side in [Side::Here, Side::Server] {
+                assert!(
+                    pending_reason(&ForwardState::Pending, side, phase).is_some_and(|words| !words.is_empty()),
+                    "{phase}"
+                );
+                assert_eq!(pending_reason(&ForwardState::Up, side, phase), None);
+            }
+        }
     }
 }

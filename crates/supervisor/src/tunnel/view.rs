@@ -11,9 +11,9 @@ use tunnel_engine::forward::{ForwardCounts, ForwardStats, RefusedConnection};
 use tunnel_engine::session::{JumpHostInfo, Session, SessionInfo, is_post_quantum};
 use tunnel_engine::spec::{Connect, ForwardKey, ForwardKind};
 
-use super::failure_counts::FailureCounts;
-use super::forward_id::ForwardId;
 use super::forward_names::names;
+use super::forwards::ForwardId;
+use super::report::FailureCounts;
 use super::state::ForwardState;
 use crate::config::TunnelSpec;
 use crate::history::Traffic;
@@ -28,11 +28,8 @@ use crate::servers::reachability::probe_interval;
 /// One tunnel, as it is now. Readers are woken up when something in it differs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
-    /// Name of the tunnel.
     pub name: String,
-    /// Desired state.
     pub want: Want,
-    /// Present phase.
     pub phase: Phase,
     /// Up as configured, with every forward.
     pub ready: bool,
@@ -46,9 +43,7 @@ pub struct Snapshot {
     pub attempts: u32,
     /// `user@host:port`.
     pub server: String,
-    /// The present session, if any.
     pub session: Option<SessionView>,
-    /// The last failure, if any.
     pub last_failure: Option<FailureView>,
     /// All of them, by kind.
     pub(super) failures: FailureCounts,
@@ -62,13 +57,11 @@ pub struct Snapshot {
     pub listeners_tried: bool,
 }
 
-/// The present session.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionView {
     pub(super) id: SessionId,
     /// What the login told of it.
     pub info: Arc<SessionInfo>,
-    /// Since when.
     pub connected_at: SystemTime,
 }
 
@@ -89,30 +82,23 @@ pub(super) struct Gauges {
     pub(super) start: (Governor, QueueEntry),
 }
 
-/// A failure and its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureView {
-    /// The failure.
     pub failure: Failure,
-    /// Its time.
     pub at: SystemTime,
     /// A file of ssh_config that changed since: what it says now was not tried.
     pub outdated: Option<PathBuf>,
 }
 
-/// One forward.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ForwardView {
     pub(super) id: ForwardId,
     /// What makes it the same one across a reload.
     pub key: ForwardKey,
-    /// Local, remote, dynamic or device.
     pub kind: ForwardKind,
     /// The listen address in use, with an allocated port.
     pub listen: String,
-    /// The connect address.
     pub connect: Connect,
-    /// Present state.
     pub state: ForwardState,
     /// What a person should know about it.
     pub message: Option<String>,

@@ -12,7 +12,6 @@ pub(super) const VERSION: u32 = 1;
 /// Longest line that is read: a bounded message, each of its characters escaped, and a name.
 pub(super) const MAX_LINE: u64 = 16 * 1024;
 
-/// A line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
 pub(in crate::history) enum StoreLine {

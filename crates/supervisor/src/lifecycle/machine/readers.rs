@@ -9,22 +9,18 @@ use super::super::{Phase, Policy, SessionId, Want};
 use super::Machine;
 
 impl Machine {
-    /// The present phase.
     pub const fn phase(&self) -> Phase {
         self.state.phase()
     }
 
-    /// Since when.
     pub const fn since(&self) -> Instant {
         self.since
     }
 
-    /// The desired state.
     pub const fn want(&self) -> Want {
         self.want
     }
 
-    /// The policy in force.
     pub const fn policy(&self) -> &Policy {
         &self.policy
     }
@@ -67,15 +63,7 @@ impl Machine {
 
     /// Why no further start is made: `gate_time`, `max_start` or `max_lifetime`. Only in `Failed`.
     pub const fn gave_up(&self) -> Option<FailureKind> {
-        match self.state {
-            MachineState::Failed { reason } => Some(reason),
-            MachineState::Stopped
-            | MachineState::Connecting { .. }
-            | MachineState::Up { .. }
-            | MachineState::Backoff { .. }
-            | MachineState::Blocked { .. }
-            | MachineState::Stopping => None,
-        }
+        if let MachineState::Failed { reason } = self.state { Some(reason) } else { None }
     }
 
     /// When the next start is due by itself, in `Backoff` and `Blocked`.

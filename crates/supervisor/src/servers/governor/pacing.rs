@@ -149,7 +149,6 @@ impl Pacing {
         }
     }
 
-    /// Forgets all holds.
     pub(super) fn forget_holds(&mut self) {
         for server in self.servers.values_mut() {
             server.held_until = None;

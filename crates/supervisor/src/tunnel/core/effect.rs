@@ -9,7 +9,7 @@ use tunnel_engine::session::ForwardError;
 use tunnel_engine::spec::{AddressFamily, Connect, DeviceMode, DeviceUnit, Listen, PermitRemoteOpen, SessionSpec};
 
 use super::super::file_stamps::{FileStamps, WatchedFiles};
-use super::super::forward_id::ForwardId;
+use super::super::forwards::ForwardId;
 use super::super::observer::Occurrence;
 use super::super::on_change::ReadinessChange;
 use super::super::takeover::HeldAddress;
@@ -17,7 +17,6 @@ use crate::config::ShellCommand;
 use crate::history::{Cause, Event as Told, Moment};
 use crate::lifecycle::{SessionId, Want};
 
-/// What is to be done, in order.
 #[derive(Debug, Default)]
 pub(in crate::tunnel) struct Effects(VecDeque<TunnelEffect>);
 
@@ -88,15 +87,12 @@ pub(in crate::tunnel) enum TunnelEffect {
     /// Look no more.
     StopWatchingFiles,
 
-    /// The log beside the daemon's is told.
     Observe(Occurrence<'static>),
     /// The same of a failure, and of which forward.
     ObserveFailure(Box<(Failure, Option<String>)>),
     /// The history is told how the tunnel is.
     Record(Want, bool, Option<Cause>, Moment),
-    /// The history is told what happened.
     Tell(Box<Told>),
-    /// The command of `on_change` is run.
     RunOnChange(Box<(ReadinessChange, ShellCommand)>),
     /// No such command runs from now on.
     EndOnChange,
@@ -154,14 +150,12 @@ impl From<ForwardEffect> for TunnelEffect {
     }
 }
 
-/// A login.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::tunnel) struct Login {
     /// Its number, and that of the session.
     pub(in crate::tunnel) session: SessionId,
     /// Whom and how.
     pub(in crate::tunnel) spec: SessionSpec,
-    /// The files that it reads.
     pub(in crate::tunnel) files: WatchedFiles,
     /// When the tunnel was up: those that were up last go first.
     pub(in crate::tunnel) last_up: Option<Instant>,
@@ -193,7 +187,6 @@ pub(in crate::tunnel) struct Retire {
     pub(in crate::tunnel) until: Instant,
 }
 
-/// A local address to be bound.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::tunnel) struct BindRequest {
     pub(in crate::tunnel) forward: ForwardId,
@@ -205,7 +198,6 @@ pub(in crate::tunnel) struct BindRequest {
     pub(in crate::tunnel) failed: Option<Failure>,
 }
 
-/// A tunnel device to be opened.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::tunnel) struct OpenDeviceRequest {
     pub(in crate::tunnel) forward: ForwardId,
@@ -214,18 +206,15 @@ pub(in crate::tunnel) struct OpenDeviceRequest {
     pub(in crate::tunnel) remote: DeviceUnit,
 }
 
-/// A request to listen.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::tunnel) struct ListenRequest {
     pub(in crate::tunnel) session: SessionId,
     pub(in crate::tunnel) target: RouteTarget,
     /// The port that the server chose the last time, asked for first.
     pub(in crate::tunnel) allocated: Option<u16>,
-    /// How it is asked.
     pub(in crate::tunnel) mode: ListenMode,
 }
 
-/// How a server is asked to listen.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::tunnel) enum ListenMode {
     /// Once; `taken_back` is cancelled first, then what `release` names is taken from who has it.
@@ -275,12 +264,10 @@ pub(in crate::tunnel) struct AwayServer {
     pub(in crate::tunnel) at_most_every: Duration,
 }
 
-/// Files of a blocked tunnel.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::tunnel) struct WatchFiles {
     pub(in crate::tunnel) session: SessionId,
     pub(in crate::tunnel) files: WatchedFiles,
-    /// How they looked.
     pub(in crate::tunnel) before: Option<FileStamps>,
     /// Since when the tunnel is blocked: the longer, the less often.
     pub(in crate::tunnel) blocked_since: Instant,

@@ -9,41 +9,32 @@ use tunnel_engine::session::{ForwardError, Path, SessionInfo};
 use tunnel_engine::spec::{Destination, Listen};
 
 use super::super::file_stamps::FileStamps;
-use super::super::forward_id::ForwardId;
+use super::super::forwards::ForwardId;
 use super::super::takeover::ReleaseReport;
 use super::orders::Order;
 use crate::lifecycle::SessionId;
 
-/// Something happened.
 #[derive(Debug, Clone)]
 pub(in crate::tunnel) enum TunnelEvent {
-    /// An operator or the supervisor wants something.
     Order(Order),
     /// This process did not run for so long.
     DidNotRun(Duration),
     /// The time of `poll_timeout` has come. With what users have seen of the forwards by now.
     Due(Vec<Observed>),
-    /// A login succeeded.
     LoggedIn {
-        /// Which.
         session: SessionId,
-        /// What is known of it.
         info: Arc<SessionInfo>,
         /// How the files that it reads looked before; `None` where the server was not reached.
         files: Option<FileStamps>,
     },
-    /// A login failed.
     LoginFailed {
-        /// Which.
         session: SessionId,
-        /// Why.
         failure: Failure,
         /// How the files that it reads looked before.
         files: Option<FileStamps>,
     },
     /// The server answered the first question on a session.
     SessionProven(SessionId),
-    /// A session ended by itself.
     SessionEnded(SessionId, Failure),
     /// The way to the server of a session looks different.
     PathChanged(SessionId, Path),
@@ -53,7 +44,6 @@ pub(in crate::tunnel) enum TunnelEvent {
     PortsReleased,
     /// A replaced session has given its remote ports back.
     ListensTakenBack(SessionId),
-    /// A retired session has ended.
     RetiredEnded(SessionId),
     /// A server that was away can be reached again.
     ServerBack(Destination),
@@ -65,11 +55,9 @@ pub(in crate::tunnel) enum TunnelEvent {
     ListenerChanged(ForwardId, ListenState),
     /// A tunnel device did.
     DeviceChanged(ForwardId, DeviceState),
-    /// The server answered a request to listen.
     Requested(Requested),
     /// A session has its mark on the server, or there is no shell for it.
     Marked(SessionId, Result<(), String>),
-    /// A probe came to an end.
     Probed(Probed),
     /// Users' connections showed something. All that is known of all forwards.
     Observed(Vec<Observed>),
@@ -77,14 +65,10 @@ pub(in crate::tunnel) enum TunnelEvent {
     FilesChanged(SessionId, FileStamps),
 }
 
-/// An answer to a request to listen.
 #[derive(Debug, Clone)]
 pub(in crate::tunnel) struct Requested {
-    /// On which session.
     pub(in crate::tunnel) session: SessionId,
-    /// For which forward.
     pub(in crate::tunnel) forward: ForwardId,
-    /// What was asked for.
     pub(in crate::tunnel) listen: Listen,
     /// What came of a takeover before.
     pub(in crate::tunnel) report: Option<ReleaseReport>,
@@ -92,16 +76,12 @@ pub(in crate::tunnel) struct Requested {
     pub(in crate::tunnel) result: Result<Option<u16>, ForwardError>,
 }
 
-/// The end of a probe.
 #[derive(Debug, Clone)]
 pub(in crate::tunnel) struct Probed {
-    /// On which session.
     pub(in crate::tunnel) session: SessionId,
-    /// Of which forward.
     pub(in crate::tunnel) forward: ForwardId,
     /// The number that it was asked under.
     pub(in crate::tunnel) probe: u32,
-    /// What it found.
     pub(in crate::tunnel) result: ProbeResult,
     /// The target is connected to in the course of it.
     pub(in crate::tunnel) target: bool,
@@ -110,7 +90,6 @@ pub(in crate::tunnel) struct Probed {
 /// What users' connections have shown of one forward by now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::tunnel) struct Observed {
-    /// Which.
     pub(in crate::tunnel) forward: ForwardId,
     /// Connections carried since start.
     pub(in crate::tunnel) carried: u64,

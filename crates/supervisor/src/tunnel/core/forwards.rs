@@ -3,7 +3,7 @@
 use tunnel_engine::failure::Failure;
 use tunnel_engine::forward::{DeviceState, ListenState};
 
-use super::super::forward_id::ForwardId;
+use super::super::forwards::ForwardId;
 use super::super::locals::{ForwardFailed, ListenSummary, should_listen};
 use super::super::probes::VerdictChange;
 use super::super::probing;
@@ -115,7 +115,6 @@ impl Core {
         }
     }
 
-    /// The server answered a request to listen.
     pub(super) fn requested(&mut self, mut requested: Requested) {
         let Some(live) = self.sessions.main.as_ref().filter(|live| live.id == requested.session) else { return };
         let (took_over, now) = (live.took_over, self.now.awake);
@@ -150,7 +149,6 @@ impl Core {
         }
     }
 
-    /// A probe came to an end.
     pub(super) fn probed(&mut self, probed: Probed) {
         let (main, forward, now) = (probed.session, probed.forward, self.now.awake);
         if !self.sessions.is_main(main) {

@@ -15,9 +15,7 @@ use crate::plan::TunnelChange;
 /// goes.
 #[derive(Debug, Clone)]
 pub enum Order {
-    /// Be up.
     Start,
-    /// Be down.
     Stop,
     /// End the session if there is one, and start at once.
     Restart,
@@ -26,7 +24,6 @@ pub enum Order {
     /// A link, an address or a route of this machine changed: end the waits that were for the network, and have the
     /// living sessions prove themselves.
     NetworkChanged,
-    /// Forget failures and counts.
     ResetFailed,
     /// End the living session for this reason, found out by one of its watchers, and let the machine judge what follows.
     GiveUp(Box<Failure>),

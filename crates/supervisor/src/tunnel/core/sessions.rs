@@ -8,9 +8,9 @@ use tunnel_engine::session::{Path, SessionInfo};
 use super::super::file_stamps::FileStamps;
 use super::super::locals::ListenSummary;
 use super::super::sessions::{
-    DRAIN, HostSequence, LiveSession, LoggedIn, LoginAttempt, PendingLogin, ReplaceReason, ReplacedSession, Replacement,
+    DRAIN, HostSequence, LiveSession, LoginAttempt, PendingLogin, ReplaceReason, Replacement,
 };
-use super::{Close, Core, TunnelEffect};
+use super::{Close, Core, Retire, TunnelEffect};
 use crate::config::BackoffKind;
 use crate::lifecycle::{Input, Phase, SessionId, Want};
 
@@ -78,7 +78,7 @@ impl Core {
         self.sessions.learn(&login.server, result.is_ok(), &self.spec, now);
         match result {
             Ok(info) => {
-                self.go_live(login.logged_in(info));
+                self.go_live(LiveSession::new(&login, info, self.now));
                 self.request_forwards();
                 self.come_up_when_allowed();
             }
@@ -106,7 +106,7 @@ impl Core {
         let now = self.now.awake;
         self.sessions.learn(&login.server, result.is_ok(), &self.spec, now);
         let failure = match result {
-            Ok(info) => return self.take_over(reason, login.logged_in(info)),
+            Ok(info) => return self.take_over(reason, LiveSession::new(&login, info, self.now)),
             Err(failure) => failure,
         };
         let mut hosts = login.hosts;
@@ -148,7 +148,6 @@ impl Core {
         }
     }
 
-    /// A living session ended by itself.
     pub(super) fn session_ended(&mut self, session: SessionId, failure: Failure) {
         const ONE_OF: &str = "one of the sessions of this tunnel";
         if !self.sessions.is_main(session) {
@@ -163,9 +162,9 @@ impl Core {
     }
 
     /// A session carries from now on. Gives out the main one before it.
-    fn go_live(&mut self, logged_in: LoggedIn) -> Option<LiveSession> {
+    fn go_live(&mut self, live: LiveSession) -> Option<LiveSession> {
         self.forwards.remotes.session_changed(&mut self.effects);
-        self.sessions.go_live(LiveSession::new(logged_in, self.now), &mut self.effects)
+        self.sessions.go_live(live, &mut self.effects)
     }
 
     fn take_main(&mut self) -> Option<LiveSession> {
@@ -207,7 +206,6 @@ impl Core {
         }
     }
 
-    /// The server answered on a session.
     pub(super) fn session_proven(&mut self, session: SessionId) {
         let Some(live) = self.sessions.living_mut(session) else { return };
         live.proven = true;
@@ -246,21 +244,21 @@ impl Core {
         let listens = self.forwards.remotes.granted();
         let Some(LiveSession { id: session, .. }) = self.promote() else { return false };
         self.effect(TunnelEffect::Withdraw(session));
-        let replaced = ReplacedSession { session, silent: true, until: self.now.awake + DRAIN };
-        self.sessions.retire(replaced, listens, &mut self.effects);
+        let replaced = Retire { session, listens, silent: true, until: self.now.awake + DRAIN };
+        self.sessions.retire(replaced, &mut self.effects);
         true
     }
 
     /// Switches over: new connections use the new session at once, old ones go on with the old one. A port on one
     /// server can only have one owner, so remote listeners are taken back before they are asked for again; but a
     /// session that does not answer is not waited for.
-    fn take_over(&mut self, reason: ReplaceReason, logged_in: LoggedIn) {
-        let (successor, now, listens) = (logged_in.id, self.now.awake, self.forwards.remotes.granted());
+    fn take_over(&mut self, reason: ReplaceReason, successor: LiveSession) {
+        let (id, now, listens) = (successor.id, self.now.awake, self.forwards.remotes.granted());
         if self.sessions.main.is_none() {
             return;
         }
-        self.machine.session_replaced(successor);
-        let Some(old) = self.go_live(logged_in) else { return };
+        self.machine.session_replaced(id);
+        let Some(old) = self.go_live(successor) else { return };
         self.sessions.serve(&mut self.effects);
         self.sessions.in_use(reason == ReplaceReason::Better, &self.spec, now);
         let (tunnel, server) = (self.spec.name.as_str(), &self.sessions.server);
@@ -276,12 +274,12 @@ impl Core {
         if silent {
             self.effect(TunnelEffect::Withdraw(old.id));
         }
-        let replaced = ReplacedSession { session: old.id, silent, until: now + kept };
+        let replaced = |listens| Retire { session: old.id, listens, silent, until: now + kept };
         if silent || !same_server || listens.is_empty() {
             self.request_forwards();
-            self.sessions.retire(replaced, listens, &mut self.effects);
+            self.sessions.retire(replaced(listens), &mut self.effects);
         } else {
-            self.sessions.hand_over(replaced, successor);
+            self.sessions.hand_over(replaced(Vec::new()), id);
             self.effect(TunnelEffect::TakeBack(old.id, listens));
         }
     }
@@ -292,7 +290,7 @@ impl Core {
         if self.sessions.is_main(successor) {
             self.request_forwards();
         }
-        self.sessions.retire(replaced, Vec::new(), &mut self.effects);
+        self.sessions.retire(replaced, &mut self.effects);
     }
 
     /// The machine wants this session no more: it ends by itself, beside whatever follows.
@@ -311,7 +309,6 @@ impl Core {
         self.effect(TunnelEffect::Close(Box::new(Close { session: id, listens, tidy, until })));
     }
 
-    /// A session that was to be closed has ended.
     pub(super) fn closed(&mut self, session: SessionId) {
         // Another start may have begun beside it.
         if session == self.machine.session() {
@@ -326,7 +323,6 @@ impl Core {
         self.request_forwards();
     }
 
-    /// The path of a session looks different.
     pub(super) fn path_changed(&mut self, session: SessionId, path: Path) {
         let Some(live) = self.sessions.living_mut(session) else { return };
         let before = std::mem::replace(&mut live.path, path);

@@ -9,10 +9,8 @@ use tunnel_engine::spec::StrictHostKeyChecking;
 
 use super::super::observer::Occurrence;
 use super::super::on_change::ReadinessChange;
-use super::super::pending;
-use super::super::recording::{Recorded, cause_of, events};
-use super::super::report::rounded;
-use super::super::state::{ForwardState, ready};
+use super::super::report::{Recorded, cause_of, events, rounded};
+use super::super::state::{ForwardState, pending_reason, ready};
 use super::super::view::{FailureView, ForwardView, SessionView, Snapshot};
 use super::{Core, TunnelEffect};
 use crate::history::{Cause, Event as Told, EventName};
@@ -44,7 +42,7 @@ impl Core {
                 view.message.get_or_insert_with(|| note.clone());
             }
             if view.message.is_none() {
-                view.message = pending::reason(&view.state, view.kind.side(), phase).map(str::to_owned);
+                view.message = pending_reason(&view.state, view.kind.side(), phase).map(str::to_owned);
             }
         }
         views

@@ -101,7 +101,7 @@ impl TunnelDriver {
             let (result, files) = login.await;
             match result {
                 Ok(opened) => JobEnd::LoggedIn(session, opened, files),
-                Err(failure) => JobEnd::LoginFailed(session, failure, files),
+                Err(failure) => JobEnd::With(TunnelEvent::LoginFailed { session, failure, files }),
             }
         });
         self.logins.push((session, job));

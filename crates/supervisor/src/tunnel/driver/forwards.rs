@@ -11,13 +11,12 @@ use super::super::core::{
     BindRequest, ForwardEffect, ListenMode, ListenRequest, Observed, OpenDeviceRequest, Probe, RouteTarget, TunnelEvent,
 };
 use super::super::core::{Probed, Requested};
-use super::super::forward_id::ForwardId;
+use super::super::forwards::ForwardId;
 use super::super::jobs::OwnedJob;
 use super::drain::cancel;
 use super::request::{self, ListenTask};
 use super::{Arrived, JobEnd, TunnelDriver};
 
-/// One forward.
 pub(super) struct RunningForward {
     pub(super) id: ForwardId,
     pub(super) stats: Arc<ForwardStats>,

@@ -15,7 +15,6 @@ use super::drain::cancel;
 /// After so long an answer that stays the same is given back all the same, to be counted and told.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
-/// What is asked.
 pub(super) struct ListenTask {
     pub(super) session: Session,
     pub(super) routes: Routes,
@@ -83,7 +82,6 @@ impl ListenTask {
     }
 }
 
-/// Asks whether a forward carries.
 pub(super) async fn probe(probe: Probe, session: &Session, routes: &Routes) -> ProbeResult {
     let Some(listen) = &probe.listen else {
         // A local forward that nothing is asked about has no probe due.

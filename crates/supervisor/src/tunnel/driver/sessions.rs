@@ -1,21 +1,19 @@
 //! The living sessions, and how each of them ends.
 
 use futures_util::future::select_all;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::forward::RemoteForwards;
-use tunnel_engine::session::Session;
+use tunnel_engine::session::{Path, Session};
 
 use super::super::core::{Close, Retire, TunnelEvent};
 use super::super::start::Opened;
-use super::drain::Drain;
+use super::drain::{Drain, Retired};
 use super::pool::{Member, Pool};
-use super::retired::Retired;
-use super::watch::{SessionEvent, SessionWatch};
 use super::{Arrived, JobEnd, TunnelDriver};
 use crate::lifecycle::SessionId;
 
-/// A session that is used.
 pub(super) struct OpenSession {
     pub(super) id: SessionId,
     pub(super) session: Session,
@@ -23,21 +21,29 @@ pub(super) struct OpenSession {
     pub(super) routes: RemoteForwards,
     /// Another took over from it, because it does not answer.
     pub(super) withdrawn: CancellationToken,
-    watch: SessionWatch,
+    ended: watch::Receiver<Option<Failure>>,
+    path: watch::Receiver<Path>,
 }
 
 /// What one of the sessions tells next; nothing, when there is none. Cancel-safe.
 pub(super) async fn next_event(sessions: &mut [OpenSession]) -> TunnelEvent {
-    let told = sessions.iter_mut().map(|live| {
-        Box::pin(async move {
-            match live.watch.next().await {
-                SessionEvent::Ended(failure) => TunnelEvent::SessionEnded(live.id, failure),
-                SessionEvent::Path(path) => TunnelEvent::PathChanged(live.id, path),
-            }
-        })
-    });
-    let told: Vec<_> = told.collect();
+    let told: Vec<_> = sessions.iter_mut().map(|live| Box::pin(live.next_event())).collect();
     if told.is_empty() { std::future::pending().await } else { select_all(told).await.0 }
+}
+
+impl OpenSession {
+    /// Cancel-safe.
+    async fn next_event(&mut self) -> TunnelEvent {
+        tokio::select! {
+            biased;
+            ended = self.ended.wait_for(Option::is_some) => {
+                let unknown = || Failure::new(FailureKind::ConnectionLost, "the session ended without a reason");
+                let failure = ended.ok().and_then(|failure| (*failure).clone());
+                TunnelEvent::SessionEnded(self.id, failure.unwrap_or_else(unknown))
+            }
+            Ok(()) = self.path.changed() => TunnelEvent::PathChanged(self.id, *self.path.borrow_and_update()),
+        }
+    }
 }
 
 impl TunnelDriver {
@@ -73,7 +79,8 @@ impl TunnelDriver {
             id,
             routes: RemoteForwards::spawn(incoming),
             withdrawn: CancellationToken::new(),
-            watch: SessionWatch::new(&session),
+            ended: session.ended(),
+            path: session.path(),
             session,
         });
     }

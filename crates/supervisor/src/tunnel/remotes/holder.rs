@@ -5,7 +5,7 @@ use std::time::Instant;
 use tunnel_engine::failure::Failure;
 use tunnel_engine::spec::Listen;
 
-use super::super::forward_id::ForwardId;
+use super::super::forwards::ForwardId;
 use super::super::takeover::ReleaseReport;
 use super::Remotes;
 

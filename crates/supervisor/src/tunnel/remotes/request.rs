@@ -6,7 +6,7 @@ use tunnel_engine::failure::FailureKind;
 use tunnel_engine::session::ForwardError;
 
 use super::super::core::{Effects, ForwardEffect, ListenMode, ListenRequest, Requested};
-use super::super::forward_id::ForwardId;
+use super::super::forwards::ForwardId;
 use super::super::locals::ForwardFailed;
 use super::super::refusal::{ASK_AGAIN, again, judge, with_port};
 use super::super::state::ForwardState;

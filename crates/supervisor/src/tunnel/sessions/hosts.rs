@@ -37,7 +37,6 @@ impl HostRecords {
         Self { draw, ..Self::default() }
     }
 
-    /// A login there failed.
     pub(super) fn failed(&mut self, host: &Destination, now: Instant) {
         self.worked(host);
         if self.failed.len() < MAX_REMEMBERED {
@@ -45,7 +44,6 @@ impl HostRecords {
         }
     }
 
-    /// A login there succeeded.
     pub(in crate::tunnel) fn worked(&mut self, host: &Destination) {
         self.failed.retain(|(known, _)| known != host);
     }
@@ -117,7 +115,6 @@ impl HostSequence {
         Self { left: places, ends: Vec::new() }
     }
 
-    /// The next place to try.
     pub(in crate::tunnel) fn next(&mut self) -> Option<usize> {
         self.left.pop()
     }
@@ -126,7 +123,6 @@ impl HostSequence {
         self.left.is_empty()
     }
 
-    /// One of them failed.
     pub(in crate::tunnel) fn failed(&mut self, kind: FailureKind, unreached: Option<Unreached>) {
         self.ends.push((kind, unreached));
     }

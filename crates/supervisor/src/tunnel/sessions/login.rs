@@ -1,9 +1,7 @@
-//! One login under way, and whose it was when it has ended.
+//! Logins under way, and what waits for each.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use tunnel_engine::session::SessionInfo;
 use tunnel_engine::spec::Destination;
 
 use super::super::core::{Effects, Login, TunnelEffect};
@@ -12,14 +10,6 @@ use super::{HostSequence, TunnelSessions};
 use crate::config::TunnelSpec;
 use crate::lifecycle::SessionId;
 
-/// A session that has just been authenticated.
-pub(in crate::tunnel) struct LoggedIn {
-    pub(in crate::tunnel) id: SessionId,
-    pub(in crate::tunnel) info: Arc<SessionInfo>,
-    pub(in crate::tunnel) server: Destination,
-}
-
-/// A login under way.
 #[derive(Debug)]
 pub(in crate::tunnel) struct PendingLogin {
     pub(in crate::tunnel) session: SessionId,
@@ -28,9 +18,17 @@ pub(in crate::tunnel) struct PendingLogin {
     pub(in crate::tunnel) hosts: HostSequence,
 }
 
-impl PendingLogin {
-    pub(in crate::tunnel) fn logged_in(&self, info: Arc<SessionInfo>) -> LoggedIn {
-        LoggedIn { id: self.session, info, server: self.server.clone() }
+/// A start that the machine asked for.
+#[derive(Debug)]
+pub(in crate::tunnel) enum LoginAttempt {
+    /// It waits for local listeners, without which exit_on_forward_failure makes no session.
+    Waiting(SessionId, HostSequence),
+    LoggingIn(PendingLogin),
+}
+
+impl LoginAttempt {
+    pub(in crate::tunnel) fn awaits(&self, session: SessionId) -> bool {
+        matches!(self, Self::LoggingIn(login) if login.session == session)
     }
 }
 
@@ -54,7 +52,6 @@ impl TunnelSessions {
         Some(PendingLogin { session, server: destination, hosts })
     }
 
-    /// A login has ended.
     pub(in crate::tunnel) fn forget_login(&mut self, session: SessionId) {
         self.logins.retain(|login| *login != session);
     }

@@ -11,11 +11,9 @@ const LIFETIME_JITTER: f64 = 0.1;
 /// ReplaceReason a session is to be replaced although it lives. The first that holds is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::tunnel) enum ReplaceReason {
-    /// Its path does not answer.
     Doubt,
     /// The config names another server, or other keys.
     Config,
-    /// `session_lifetime` is over.
     Lifetime,
     /// A host that is preferred may be back.
     Better,
@@ -48,7 +46,6 @@ impl ReplaceReason {
 pub(super) struct Facts {
     /// It was made for an earlier config.
     pub(super) outdated: bool,
-    /// Its path does not answer.
     pub(super) doubtful: bool,
     /// When its lifetime is over.
     pub(super) expires: Option<Instant>,

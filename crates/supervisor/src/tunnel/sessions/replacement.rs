@@ -60,16 +60,6 @@ impl Replacement {
     }
 }
 
-/// What happens to the session that was replaced.
-#[derive(Debug)]
-pub(in crate::tunnel) struct ReplacedSession {
-    pub(in crate::tunnel) session: SessionId,
-    /// It does not answer.
-    pub(in crate::tunnel) silent: bool,
-    /// How long its connections may go on.
-    pub(in crate::tunnel) until: Instant,
-}
-
 impl TunnelSessions {
     /// Whether the main session is to be replaced by now, and why. `up`: the machine is up.
     pub(in crate::tunnel) fn replace_reason(&self, up: bool, spec: &TunnelSpec, now: Instant) -> Option<ReplaceReason> {

@@ -7,9 +7,9 @@ use std::time::Instant;
 use tunnel_engine::failure::Failure;
 use tunnel_engine::session::SessionInfo;
 
-use super::super::core::{Effects, TunnelEffect};
+use super::super::core::{Effects, Retire, TunnelEffect};
 use super::login::PendingLogin;
-use super::replacement::{DRAIN, ReplacedSession};
+use super::replacement::DRAIN;
 use super::{HostSequence, LiveSession, TunnelSessions};
 use crate::config::TunnelSpec;
 use crate::history::Moment;
@@ -167,8 +167,7 @@ impl TunnelSessions {
 
     fn release(&mut self, live: &LiveSession, spec: &TunnelSpec, now: Instant, effects: &mut Effects) {
         let until = now + spec.session_lifetime.unwrap_or(DRAIN);
-        let released = ReplacedSession { session: live.id, silent: live.is_doubtful(), until };
-        self.retire(released, Vec::new(), effects);
+        self.retire(Retire { session: live.id, listens: Vec::new(), silent: live.is_doubtful(), until }, effects);
         self.serve(effects);
     }
 
@@ -194,7 +193,7 @@ impl TunnelSessions {
         let slot = self.standby.slots.iter_mut().find(|slot| slot.awaits(session));
         let Some(Slot { step: step @ StandbyStep::LoggingIn(_), .. }) = slot else { return };
         let StandbyStep::LoggingIn(login) = &*step else { return };
-        let live = LiveSession { settled: true, ..LiveSession::new(login.logged_in(info), now) };
+        let live = LiveSession { settled: true, ..LiveSession::new(login, info, now) };
         *step = StandbyStep::Up(Box::new(live));
         effects.push(TunnelEffect::Keep(session));
         self.serve(effects);

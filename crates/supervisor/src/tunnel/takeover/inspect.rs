@@ -21,9 +21,7 @@ pub(crate) enum PortHolder {
     Living,
     /// A socket file that nothing has bound.
     Stale,
-    /// A file that is no socket.
     NotSocket,
-    /// The path's directory does not exist.
     NoDirectory,
     /// The login may not write to it.
     ReadOnly,

@@ -29,7 +29,6 @@ pub(in crate::tunnel) enum ReleaseReport {
     Still(String),
     /// The path is that of a file which is not a socket.
     NotSocket,
-    /// The path's directory does not exist.
     NoDirectory,
     /// The login may not create or remove files in the path's directory.
     ReadOnly,

@@ -7,7 +7,6 @@ use crate::lifecycle::{TAKEOVER_CONTESTED, TAKEOVER_LOOK, TAKEOVER_OURS};
 /// Two takeovers within this time: another client wants the port, too.
 const CONTESTED: Duration = Duration::from_secs(60);
 
-/// One port.
 #[derive(Debug, Default)]
 pub(in crate::tunnel) struct TakeoverBackoff {
     last: Option<Instant>,
