@@ -57,6 +57,8 @@ pub use machine::Machine;
 pub use session_id::SessionId;
 pub use standby::{StandbyEnd, StandbyRecord};
 
+use std::time::Duration;
+
 use tunnel_engine::failure::{FailureKind, Unreached};
 
 pub use crate::spec::Policy;
@@ -161,6 +163,8 @@ pub enum Input {
         kind: FailureKind,
         /// The start found no server, and where.
         unreached: Option<Unreached>,
+        /// The server asked to be left alone for so long, as the governor counts it for all tunnels that go there.
+        asked: Option<Duration>,
     },
 }
 

@@ -29,7 +29,10 @@ pub(crate) const PENALTY: Backoff =
     Backoff::doubling(Duration::from_secs(20), Duration::from_secs(600)).with_jitter(POLITE_JITTER);
 
 /// Refused clients come back spread over at least this share of the wait, or they are refused together again.
-const POLITE_JITTER: Jitter = Jitter::More(0.25);
+const POLITE_JITTER: Jitter = Jitter::More(POLITE_SHARE);
+
+/// See [`POLITE_JITTER`].
+const POLITE_SHARE: f64 = 0.25;
 
 /// How often a blocked tunnel tries by itself. A failed login costs 5 s of sshd's patience with our address, so this
 /// leaves room for dozens of blocked tunnels behind one address. The governor lets them go a few at a time.
@@ -146,14 +149,10 @@ pub(super) fn autossh_min_up(poll: Duration) -> Duration {
     Duration::from_secs(poll.as_secs() / 10).max(AUTOSSH_SHORTEST_LIFE)
 }
 
-/// The wait that a refusing server is given after `refusals` others. The random share is the schedule's, or the tunnel's
-/// where that is larger.
-pub(super) fn polite(asked: Backoff, refusals: u32, jitter: f64, draw: f64) -> Duration {
-    let share = match asked.jitter {
-        Jitter::More(least) | Jitter::Less(least) => jitter.max(least),
-        Jitter::None => jitter,
-    };
-    asked.with_jitter(Jitter::More(share)).drawn(refusals, draw)
+/// The wait of a tunnel whose server asks for `asked`. The random share is the schedule's, or the tunnel's where that is
+/// larger.
+pub(super) fn polite(asked: Duration, jitter: f64, draw: f64) -> Duration {
+    Jitter::More(jitter.max(POLITE_SHARE)).applied(asked, draw)
 }
 
 /// No wait of this policy is longer, a refusing server's apart.

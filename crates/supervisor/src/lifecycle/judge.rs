@@ -24,8 +24,6 @@ pub(crate) struct Streak {
     absences: u32,
     /// The one redial at once that a session without proof is answered with has been used.
     redialled: bool,
-    /// Refusals before the banner, without any other word of the server between them.
-    refusals: u32,
     /// When proven sessions were last redialled at once.
     quick: QuickRedials,
     /// autossh's `tries`, which has a rule of its own.
@@ -53,6 +51,8 @@ pub(crate) struct SessionEnd {
     pub(super) kind: FailureKind,
     /// The start found no server.
     pub(super) unreached: Option<Unreached>,
+    /// The server asked to be left alone for so long.
+    pub(super) asked: Option<Duration>,
     pub(super) at: Instant,
     /// From the start of the attempt.
     pub(super) age: Duration,
@@ -87,8 +87,8 @@ pub(super) fn judge(policy: &Policy, before: &Streak, end: &SessionEnd, draw: f6
         return (Verdict::GiveUp(FailureKind::MaxStart), streak);
     }
     let at_once = |streak| (Verdict::Retry { wait: Duration::ZERO, polite: false }, streak);
-    let refused = |asked: Backoff, streak: Streak| {
-        let polite = backoff::polite(asked, streak.refusals.saturating_sub(1), policy.backoff.jitter, draw);
+    let refused = |asked: Duration, streak: Streak| {
+        let polite = backoff::polite(asked, policy.backoff.jitter, draw);
         let (ordinary, streak) = schedule(policy, streak, |streak| &mut streak.failed, draw);
         (Verdict::Retry { wait: polite.max(ordinary), polite: true }, streak)
     };
@@ -99,7 +99,7 @@ pub(super) fn judge(policy: &Policy, before: &Streak, end: &SessionEnd, draw: f6
     match cause {
         FailureClass::Planned => at_once(streak),
         FailureClass::Permanent => (Verdict::Block, streak),
-        FailureClass::Asked(asked) => refused(asked, streak),
+        FailureClass::Asked(schedule) => refused(end.asked.unwrap_or(schedule.first), streak),
         FailureClass::Forward => after(streak, |streak| &mut streak.failed),
         FailureClass::Loss if policy.backoff.kind == BackoffKind::Autossh => after(streak, |streak| &mut streak.failed),
         FailureClass::Loss => match (end.unreached, end.lived) {
@@ -118,8 +118,8 @@ pub(super) fn judge(policy: &Policy, before: &Streak, end: &SessionEnd, draw: f6
     }
 }
 
-/// What a server asks for by a failure of this kind, if it asks for anything: a tunnel counts what it was told itself, the
-/// governor what any tunnel was told there.
+/// What a server asks for by a failure of this kind, if it asks for anything. The governor counts the refusals, of all
+/// tunnels that go there together, and each tunnel waits for as long as they come to.
 pub const fn asked_for(kind: FailureKind) -> Option<Backoff> {
     if let FailureClass::Asked(asked) = FailureClass::of(kind) { Some(asked) } else { None }
 }
@@ -184,7 +184,7 @@ fn count(policy: &Policy, before: &Streak, end: &SessionEnd, cause: FailureClass
     let row = if settled {
         Streak { tries: before.tries, quick: before.quick, ..Streak::default() }
     } else if end.proven {
-        Streak { failed: 0, redialled: false, refusals: 0, ..*before }
+        Streak { failed: 0, redialled: false, ..*before }
     } else {
         *before
     };
@@ -195,11 +195,8 @@ fn count(policy: &Policy, before: &Streak, end: &SessionEnd, cause: FailureClass
         FailureClass::Planned => Streak { tries: if aged { 0 } else { row.tries }, ..row },
         // Nothing that is said of a server is said by its absence.
         FailureClass::Loss if end.unreached.is_some() => Streak { failures, tries, ..row },
-        FailureClass::Asked(_) => {
-            Streak { failures, refusals: row.refusals.saturating_add(1), absences: 0, tries, ..row }
-        }
-        FailureClass::Loss | FailureClass::Forward | FailureClass::Permanent => {
-            Streak { failures, refusals: 0, absences: 0, tries, ..row }
+        FailureClass::Asked(_) | FailureClass::Loss | FailureClass::Forward | FailureClass::Permanent => {
+            Streak { failures, absences: 0, tries, ..row }
         }
     }
 }

@@ -124,7 +124,7 @@ impl Machine {
             Move::CameUp => self.came_up(now),
             Move::Proven => self.proven(),
             Move::Another(kind) => self.another(kind, now),
-            Move::Judge(kind, unreached) => self.ended(kind, unreached, now),
+            Move::Judge { kind, unreached, asked } => self.ended((kind, unreached, asked), now),
             Move::Closed => match self.want {
                 Want::Up => self.start(now),
                 Want::Down => self.enter(MachineState::Stopped, now),
@@ -266,7 +266,7 @@ impl Machine {
         }
     }
 
-    fn ended(&mut self, kind: FailureKind, unreached: Option<Unreached>, now: Instant) {
+    fn ended(&mut self, (kind, unreached, asked): (FailureKind, Option<Unreached>, Option<Duration>), now: Instant) {
         let (attempt, up, [retry_now, path_back, files_changed]) = match self.state {
             MachineState::Connecting { attempt, retry_now, path_back, files_changed } => {
                 (attempt, None, [retry_now, path_back, files_changed])
@@ -284,6 +284,7 @@ impl Machine {
         let end = SessionEnd {
             kind,
             unreached,
+            asked,
             at: now,
             age: now.saturating_duration_since(attempt.started),
             lived: up.map(|(since, _)| now.saturating_duration_since(since)),

@@ -17,6 +17,8 @@ pub struct StandbyEnd {
     pub kind: FailureKind,
     /// The login found no server, and where.
     pub unreached: Option<Unreached>,
+    /// The server asked to be left alone for so long.
+    pub asked: Option<Duration>,
     /// From being up; `None`: it never was.
     pub lived: Option<Duration>,
     /// The server answered a question on it.
@@ -26,9 +28,10 @@ pub struct StandbyEnd {
 impl StandbyRecord {
     /// The wait before the next login. `draw`, in `0.0..1.0`, decides the jitter.
     pub fn ended(&mut self, policy: &Policy, ended: StandbyEnd, now: Instant, draw: f64) -> Duration {
-        let StandbyEnd { kind, unreached, lived, proven } = ended;
+        let StandbyEnd { kind, unreached, asked, lived, proven } = ended;
         let age = lived.unwrap_or_default();
-        let end = SessionEnd { kind, unreached, at: now, age, lived, proven, first: false, starts_used_up: false };
+        let end =
+            SessionEnd { kind, unreached, asked, at: now, age, lived, proven, first: false, starts_used_up: false };
         let (verdict, streak) = judge(policy, &self.0, &end, draw);
         self.0 = streak;
         match verdict {

@@ -17,7 +17,7 @@
 //!                   begin anew.
 //! ```
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tunnel_engine::failure::{FailureKind, Unreached};
 
@@ -99,7 +99,11 @@ pub(super) enum Move {
     /// The start failed, and goes on with the next host.
     Another(FailureKind),
     /// The session ended by itself.
-    Judge(FailureKind, Option<Unreached>),
+    Judge {
+        kind: FailureKind,
+        unreached: Option<Unreached>,
+        asked: Option<Duration>,
+    },
     /// The session ended because we closed it.
     Closed,
 }
@@ -141,7 +145,7 @@ pub(super) const fn next(phase: Phase, input: Input) -> Move {
         (Connecting, NextHost { kind, .. }) => Move::Another(kind),
         (Stopped | Up | Backoff | Blocked | Failed | Stopping, NextHost { .. }) => Move::Stay,
 
-        (Connecting | Up, SessionEnded { kind, unreached, .. }) => Move::Judge(kind, unreached),
+        (Connecting | Up, SessionEnded { kind, unreached, asked, .. }) => Move::Judge { kind, unreached, asked },
         (Stopping, SessionEnded { .. }) => Move::Closed,
         (Stopped | Backoff | Blocked | Failed, SessionEnded { .. }) => Move::Stay,
     }

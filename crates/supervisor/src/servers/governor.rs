@@ -5,7 +5,7 @@ mod pacing;
 mod queue_entry;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tunnel_engine::clock;
 use tunnel_engine::failure::FailureKind;
@@ -89,13 +89,12 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// How the start ended: a server that refuses before its banner holds all further starts to it back.
-    /// `destination` is the `host:port` that refused or let in.
-    pub fn finish(self, destination: &str, outcome: Result<(), FailureKind>) {
+    /// How the start ended: a server that refuses before its banner holds all further starts to it back, for as long as is
+    /// returned. `destination` is the `host:port` that refused or let in. Not to be told of a server that was not reached.
+    pub fn finish(self, destination: &str, outcome: Result<(), FailureKind>) -> Option<Duration> {
         let named = |server: &&String| server.split(FROM).next() == Some(destination);
-        if let Some(server) = self.requests.iter().map(|(server, _)| server).find(named) {
-            self.governor.pacing().learn(server, outcome, clock::now());
-        }
+        let server = self.requests.iter().map(|(server, _)| server).find(named)?;
+        self.governor.pacing().learn(server, outcome, clock::now())
     }
 }
 

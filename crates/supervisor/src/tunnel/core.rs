@@ -20,7 +20,7 @@ pub(super) use effect::{
     AwayServer, BindRequest, Close, Effects, ForwardEffect, ListenMode, ListenRequest, Login, OpenDeviceRequest, Probe,
     Retire, RouteTarget, TunnelEffect, WatchFiles,
 };
-pub(super) use event::{Observed, Probed, Requested, TunnelEvent};
+pub(super) use event::{LoginFailure, Observed, Probed, Requested, TunnelEvent};
 pub use orders::Order;
 
 use super::file_stamps::{FileStamps, LoginFiles};

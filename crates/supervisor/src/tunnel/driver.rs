@@ -26,7 +26,7 @@ use tunnel_engine::session::Channel;
 use tunnel_engine::spec::Destination;
 use tunnel_engine::{clock, task};
 
-use super::core::{Core, Observed, Order, TunnelEvent};
+use super::core::{Core, LoginFailure, Observed, Order, TunnelEvent};
 use super::file_stamps::FileStamps;
 use super::forwards::ForwardId;
 use super::handle::{Context, Message};
@@ -239,6 +239,7 @@ impl TunnelDriver {
                 let login = self.logins.iter().position(|(_, job)| job.id() == error.id())?;
                 let (session, _) = self.logins.swap_remove(login);
                 let failure = Failure::new(FailureKind::Protocol, "the start broke off inside tunneld");
+                let failure = LoginFailure { failure, asked: None };
                 return Some(TunnelEvent::LoginFailed { session, failure, files: None });
             }
         };

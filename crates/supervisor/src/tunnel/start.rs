@@ -11,6 +11,7 @@ use tunnel_engine::failure::Failure;
 use tunnel_engine::session::{IncomingChannels, Session};
 use tunnel_engine::spec::{Route, SessionSpec};
 
+use super::core::LoginFailure;
 use super::file_stamps::{FileStamps, WatchedFiles};
 use super::handle::Context;
 use super::stamp_batch::look;
@@ -112,22 +113,32 @@ pub(super) struct Opened {
     pub(super) incoming: IncomingChannels,
 }
 
-/// One login: the server's turn first, then all of it before `connect_timeout`. With it, how the files that it reads
-/// looked before; `None` where the server was not reached.
+/// How a login ended.
+pub(super) struct LoginEnd {
+    pub(super) result: Result<Opened, LoginFailure>,
+    /// How the files that it reads looked before; `None` where the server was not reached.
+    pub(super) files: Option<FileStamps>,
+}
+
+/// One login: the server's turn first, then all of it before `connect_timeout`.
 pub(super) async fn log_in(
     spec: SessionSpec,
     context: Context,
     files: WatchedFiles,
     last_up: Option<Instant>,
     scheduled: bool,
-) -> (Result<Opened, Failure>, Option<FileStamps>) {
+) -> LoginEnd {
     let permit = context.governor.permit_at(&context.place, &spec, last_up).await;
     let first_look = StampsBefore::at(files);
     let result = session(&spec, &context, scheduled, &first_look).await;
-    let outcome = result.as_ref().map(drop).map_err(Failure::kind);
-    permit.finish(&spec.destination.host_port(), outcome);
+    let outcome = match &result {
+        Ok(_) => Some(Ok(())),
+        // The absence of a server says nothing of it.
+        Err(failure) => failure.unreached().is_none().then(|| Err(failure.kind())),
+    };
+    let asked = outcome.and_then(|outcome| permit.finish(&spec.destination.host_port(), outcome));
     let result = result.map(|(session, incoming)| Opened { session, incoming });
-    (result, first_look.take())
+    LoginEnd { result: result.map_err(|failure| LoginFailure { failure, asked }), files: first_look.take() }
 }
 
 /// Names are resolved, and the way is chosen, anew when the network changes meanwhile. `scheduled`: nothing but the

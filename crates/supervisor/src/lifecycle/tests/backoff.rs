@@ -65,10 +65,10 @@ fn no_numbers_in_the_config_make_a_busy_loop_or_a_panic() {
 
 #[test]
 fn requested_wait_doubles_up_to_its_cap() {
-    let waits: Vec<u64> = (0..7).map(|refusals| polite(PENALTY, refusals, 0.2, 0.0).as_secs()).collect();
+    let waits: Vec<u64> = (0..7).map(|refusals| polite(PENALTY.wait(refusals), 0.2, 0.0).as_secs()).collect();
     assert_eq!(waits, [20, 40, 80, 160, 320, 600, 600]);
-    assert_eq!(polite(PENALTY, u32::MAX, 0.2, 0.0), secs(600));
-    assert!(polite(PENALTY, 0, 0.0, 0.999) > secs(24), "spread even where the config has no jitter");
+    assert_eq!(polite(PENALTY.wait(u32::MAX), 0.2, 0.0), secs(600));
+    assert!(polite(PENALTY.first, 0.0, 0.999) > secs(24), "spread even where the config has no jitter");
 }
 
 #[test]

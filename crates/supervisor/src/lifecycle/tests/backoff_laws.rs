@@ -56,6 +56,7 @@ fn timed(ends: impl Iterator<Item = (Went, Instant)>) -> Vec<(Went, Instant, Dur
         let end = SessionEnd {
             kind: FailureKind::ConnectionLost,
             unreached: if let Went::NoServer(at) = went { Some(at) } else { None },
+            asked: None,
             at,
             age: secs(1),
             lived: match went {

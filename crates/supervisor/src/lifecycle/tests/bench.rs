@@ -66,7 +66,7 @@ impl Bench {
 
     pub(super) fn ends(&mut self, kind: FailureKind) -> Vec<Effect> {
         let session = self.machine.session();
-        self.give(Input::SessionEnded { session, kind, unreached: None })
+        self.give(Input::SessionEnded { session, kind, unreached: None, asked: None })
     }
 
     /// The server answered on the session that is up.
@@ -79,7 +79,12 @@ impl Bench {
     pub(super) fn finds_no_server(&mut self, at: Unreached) {
         let session = self.machine.session();
         assert_eq!(
-            self.give(Input::SessionEnded { session, kind: FailureKind::ConnectRefused, unreached: Some(at) }),
+            self.give(Input::SessionEnded {
+                session,
+                kind: FailureKind::ConnectRefused,
+                unreached: Some(at),
+                asked: None
+            }),
             []
         );
         assert_eq!(self.phase(), Phase::Backoff);

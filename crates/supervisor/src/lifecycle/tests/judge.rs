@@ -11,7 +11,17 @@ use crate::lifecycle::judge::{SessionEnd, Streak, Verdict, judge};
 fn end(kind: FailureKind, lived: Option<Duration>) -> SessionEnd {
     let at = tunnel_engine::clock::now();
     let age = lived.unwrap_or(secs(1));
-    SessionEnd { kind, unreached: None, at, age, lived, proven: false, first: false, starts_used_up: false }
+    SessionEnd {
+        kind,
+        unreached: None,
+        asked: None,
+        at,
+        age,
+        lived,
+        proven: false,
+        first: false,
+        starts_used_up: false,
+    }
 }
 
 fn waits(policy: &Policy, ends: &[SessionEnd]) -> Vec<Option<Duration>> {
@@ -39,12 +49,13 @@ fn a_kind_blocks_exactly_when_it_is_permanent() {
 }
 
 #[test]
-fn refusals_double_and_anything_else_between_them_begins_anew() {
-    let (busy, refused) = (end(FailureKind::ServerBusy, None), end(FailureKind::ConnectRefused, None));
+fn refusing_server_is_left_alone_for_as_long_as_it_asks() {
+    let busy = end(FailureKind::ServerBusy, None);
     let policy = Policy { backoff: crate::spec::BackoffSpec { max: secs(1), ..POLICY.backoff }, ..POLICY };
-    let waits = waits(&policy, &[busy, busy, busy, refused, busy]);
+    let asked = |seconds| SessionEnd { asked: Some(secs(seconds)), ..busy };
+    let waits = waits(&policy, &[busy, asked(5), asked(40), asked(7)]);
     let whole: Vec<u64> = waits.iter().map(|wait| wait.expect("a retry").as_secs()).collect();
-    assert_eq!(whole, [5, 10, 20, 1, 5]);
+    assert_eq!(whole, [5, 5, 40, 7]);
 }
 
 #[test]

@@ -73,18 +73,20 @@ fn live(policy: Policy, seed: u64, begin: Instant, steps: &[LawStep]) -> Vec<See
             (LawStep::Proven, Some(session)) => machine.handle(Input::SessionProven { session }, now),
             (LawStep::Ended(kind), Some(session)) => {
                 open = None;
-                machine.handle(Input::SessionEnded { session, kind, unreached: None }, now);
+                machine.handle(Input::SessionEnded { session, kind, unreached: None, asked: None }, now);
             }
             (LawStep::NoServer(at), Some(session)) => {
                 open = None;
                 let (kind, unreached) = (FailureKind::ConnectTimeout, Some(at));
-                machine.handle(Input::SessionEnded { session, kind, unreached }, now);
+                machine.handle(Input::SessionEnded { session, kind, unreached, asked: None }, now);
             }
             (LawStep::Up | LawStep::Proven | LawStep::Ended(_) | LawStep::NoServer(_), None) => continue,
             (LawStep::Closed, _) => {
                 let Some(session) = closing.pop() else { continue };
-                machine
-                    .handle(Input::SessionEnded { session, kind: FailureKind::ConnectionLost, unreached: None }, now);
+                machine.handle(
+                    Input::SessionEnded { session, kind: FailureKind::ConnectionLost, unreached: None, asked: None },
+                    now,
+                );
             }
             (LawStep::Pass(time), _) => {
                 now += time;
@@ -145,7 +147,7 @@ fn steps() -> impl Strategy<Value = Vec<LawStep>> {
         1 => Just(Input::ResetFailed),
         1 => Just(Input::FilesChanged),
         1 => (0u64..8).prop_map(|late| Input::SessionUp { session: SessionId::from(late + 1_000_000) }),
-        1 => kinds().prop_map(|kind| Input::SessionEnded { session: SessionId::from(0), kind, unreached: None }),
+        1 => kinds().prop_map(|kind| Input::SessionEnded { session: SessionId::from(0), kind, unreached: None, asked: None }),
         1 => kinds().prop_map(|kind| Input::NextHost { session: SessionId::from(0), kind }),
     ];
     let step = prop_oneof![

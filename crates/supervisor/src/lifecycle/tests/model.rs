@@ -304,7 +304,9 @@ fn apply(machine: &mut Machine, step: ModelStep, now: Instant) {
         ModelStep::Up => machine.handle(Input::SessionUp { session }, now),
         ModelStep::NextHost(kind) => machine.handle(Input::NextHost { session, kind }, now),
         ModelStep::Proven => machine.handle(Input::SessionProven { session }, now),
-        ModelStep::Ended(kind, unreached) => machine.handle(Input::SessionEnded { session, kind, unreached }, now),
+        ModelStep::Ended(kind, unreached) => {
+            machine.handle(Input::SessionEnded { session, kind, unreached, asked: None }, now)
+        }
         ModelStep::Pass(_) => machine.handle_timeout(now),
     }
 }

@@ -254,7 +254,7 @@ fn restart_opens_the_next_session_beside_the_old_one() {
         "an attempt, too"
     );
     let kind = FailureKind::ClosedByServer;
-    assert_eq!(bench.give(Input::SessionEnded { session: SessionId::from(1), kind, unreached: None }), []);
+    assert_eq!(bench.give(Input::SessionEnded { session: SessionId::from(1), kind, unreached: None, asked: None }), []);
     assert_eq!((bench.phase(), bench.machine.last_kind()), (Phase::Connecting, None), "no failure");
 }
 
@@ -269,7 +269,7 @@ fn a_start_during_a_stop_begins_beside_the_drain() {
     assert_eq!(bench.give(Input::Start), [Effect::Open { session: SessionId::from(3) }], "again");
     let kind = FailureKind::ClosedByServer;
     for session in [1, 2].map(SessionId::from) {
-        assert_eq!(bench.give(Input::SessionEnded { session, kind, unreached: None }), []);
+        assert_eq!(bench.give(Input::SessionEnded { session, kind, unreached: None, asked: None }), []);
     }
     assert_eq!((bench.phase(), bench.machine.want()), (Phase::Connecting, Want::Up));
     bench.give(Input::Stop);
@@ -358,7 +358,10 @@ fn a_late_word_about_an_old_session_changes_nothing() {
     let before = bench.deadline();
     for session in [0, 1, 3, u64::MAX].map(SessionId::from) {
         assert_eq!(bench.give(Input::SessionUp { session }), []);
-        assert_eq!(bench.give(Input::SessionEnded { session, kind: FailureKind::AuthRejected, unreached: None }), []);
+        assert_eq!(
+            bench.give(Input::SessionEnded { session, kind: FailureKind::AuthRejected, unreached: None, asked: None }),
+            []
+        );
     }
     assert_eq!((bench.phase(), bench.deadline()), (Phase::Connecting, before));
     assert_eq!(bench.machine.last_kind(), Some(FailureKind::ConnectionLost));

@@ -88,8 +88,8 @@ fn give(bench: &mut Bench, row: &str) {
         "up" => Input::SessionUp { session },
         "proven" => Input::SessionProven { session },
         "next host" => Input::NextHost { session, kind: FailureKind::ConnectionLost },
-        "ended -" => Input::SessionEnded { session, kind: FailureKind::ConnectionLost, unreached: None },
-        "ended !" => Input::SessionEnded { session, kind: FailureKind::HostKeyChanged, unreached: None },
+        "ended -" => Input::SessionEnded { session, kind: FailureKind::ConnectionLost, unreached: None, asked: None },
+        "ended !" => Input::SessionEnded { session, kind: FailureKind::HostKeyChanged, unreached: None, asked: None },
         "time" => {
             bench.passes(secs(3600));
             return;

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tunnel_engine::failure::FailureKind;
@@ -131,22 +131,22 @@ impl Pacing {
         }
     }
 
-    /// What a start to `server` taught us.
-    pub(super) fn learn(&mut self, server: &str, outcome: Result<(), FailureKind>, now: Instant) {
-        let Some(server) = self.servers.get_mut(server) else { return };
-        match outcome.err().and_then(asked_for) {
-            // Starts that were under way together are refused together: that is one refusal.
-            Some(_) if server.held_until.is_some_and(|until| now < until) => {}
-            Some(asked) => {
-                server.held_until = Some(now + asked.wait(server.refusals));
-                server.refusals = server.refusals.saturating_add(1);
-            }
-            None if outcome.is_ok() => {
-                server.refusals = 0;
-                server.held_until = None;
-            }
-            None => {}
+    /// What a start to `server` taught us: the one place that counts refusals. Returns how long the server is to be left
+    /// alone, where this was one.
+    pub(super) fn learn(&mut self, server: &str, outcome: Result<(), FailureKind>, now: Instant) -> Option<Duration> {
+        let server = self.servers.get_mut(server)?;
+        let Some(asked) = outcome.err().and_then(asked_for) else {
+            // Whatever else a server says, it has room for a login.
+            server.refusals = 0;
+            server.held_until = server.held_until.filter(|_| outcome.is_err());
+            return None;
+        };
+        // Starts that were under way together are refused together: that is one refusal.
+        if server.held_until.is_none_or(|until| until <= now) {
+            server.held_until = Some(now + asked.wait(server.refusals));
+            server.refusals = server.refusals.saturating_add(1);
         }
+        server.held_until.map(|until| until.saturating_duration_since(now))
     }
 
     pub(super) fn forget_holds(&mut self) {

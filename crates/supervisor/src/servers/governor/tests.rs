@@ -66,8 +66,10 @@ fn consecutive_refusals_double_the_hold() {
     let mut pacing = Pacing::default();
     let request = pacing.ask("a:22", None);
     for factor in [1, 2, 4] {
-        pacing.learn("a:22", Err(FailureKind::Penalized), now);
-        pacing.learn("a:22", Err(FailureKind::Penalized), now);
+        let asked = PENALTY.first * factor;
+        assert_eq!(pacing.learn("a:22", Err(FailureKind::Penalized), now), Some(asked));
+        let second = Duration::from_secs(1);
+        assert_eq!(pacing.learn("a:22", Err(FailureKind::Penalized), now + second), Some(asked - second));
         assert_eq!(pacing.hold(request), Some(now + PENALTY.first * factor));
         now += PENALTY.first * factor;
     }
@@ -75,6 +77,18 @@ fn consecutive_refusals_double_the_hold() {
     assert!(pacing.admit(request, now));
     pacing.learn("a:22", Err(FailureKind::Penalized), now);
     assert_eq!(pacing.hold(request), Some(now + PENALTY.first));
+}
+
+#[test]
+fn other_words_of_a_server_begin_its_refusals_anew() {
+    let mut now = clock::now();
+    let mut pacing = Pacing::default();
+    pacing.ask("a:22", None);
+    for kind in [FailureKind::ServerBusy, FailureKind::AuthRejected, FailureKind::ServerBusy] {
+        let asked = pacing.learn("a:22", Err(kind), now);
+        assert_eq!(asked, (kind == FailureKind::ServerBusy).then_some(SERVER_BUSY.first));
+        now += SERVER_BUSY.first;
+    }
 }
 
 #[test]

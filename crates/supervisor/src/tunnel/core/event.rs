@@ -29,7 +29,7 @@ pub(in crate::tunnel) enum TunnelEvent {
     },
     LoginFailed {
         session: SessionId,
-        failure: Failure,
+        failure: LoginFailure,
         /// How the files that it reads looked before.
         files: Option<FileStamps>,
     },
@@ -63,6 +63,14 @@ pub(in crate::tunnel) enum TunnelEvent {
     Observed(Vec<Observed>),
     /// The watched files look different.
     FilesChanged(SessionId, FileStamps),
+}
+
+/// Why there is no session.
+#[derive(Debug, Clone)]
+pub(in crate::tunnel) struct LoginFailure {
+    pub(in crate::tunnel) failure: Failure,
+    /// The server asked to be left alone for so long.
+    pub(in crate::tunnel) asked: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]

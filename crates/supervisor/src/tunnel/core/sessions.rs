@@ -10,7 +10,7 @@ use super::super::locals::ListenSummary;
 use super::super::sessions::{
     DRAIN, HostSequence, LiveSession, LoginAttempt, PendingLogin, ReplaceReason, Replacement,
 };
-use super::{Close, Core, Retire, TunnelEffect};
+use super::{Close, Core, LoginFailure, Retire, TunnelEffect};
 use crate::config::BackoffKind;
 use crate::lifecycle::{Input, Phase, SessionId, Want};
 
@@ -39,7 +39,7 @@ impl Core {
             ListenSummary::Pending if strict => {}
             ListenSummary::Failed(failure) if strict => {
                 self.sessions.attempt = None;
-                self.feed(Input::SessionEnded { session, kind: failure.kind(), unreached: None });
+                self.feed(Input::SessionEnded { session, kind: failure.kind(), unreached: None, asked: None });
                 self.note_failure(failure, None);
             }
             ListenSummary::Pending | ListenSummary::Failed(_) | ListenSummary::All => {
@@ -55,7 +55,7 @@ impl Core {
     pub(super) fn login_ended(
         &mut self,
         session: SessionId,
-        result: Result<Arc<SessionInfo>, Failure>,
+        result: Result<Arc<SessionInfo>, LoginFailure>,
         files: Option<FileStamps>,
     ) {
         self.sessions.forget_login(session);
@@ -73,7 +73,7 @@ impl Core {
         }
     }
 
-    fn attempt_ended(&mut self, login: PendingLogin, result: Result<Arc<SessionInfo>, Failure>) {
+    fn attempt_ended(&mut self, login: PendingLogin, result: Result<Arc<SessionInfo>, LoginFailure>) {
         let now = self.now.awake;
         self.sessions.learn(&login.server, result.is_ok(), &self.spec, now);
         match result {
@@ -82,12 +82,12 @@ impl Core {
                 self.request_forwards();
                 self.come_up_when_allowed();
             }
-            Err(failure) => {
+            Err(LoginFailure { failure, asked }) => {
                 let (session, kind, mut hosts) = (login.session, failure.kind(), login.hosts);
-                hosts.failed(kind, failure.unreached());
+                hosts.failed(kind, failure.unreached(), asked);
                 if hosts.is_last() {
                     let (kind, unreached) = hosts.verdict(kind);
-                    self.feed(Input::SessionEnded { session, kind, unreached });
+                    self.feed(Input::SessionEnded { session, kind, unreached, asked: hosts.asked(kind) });
                 } else {
                     self.feed(Input::NextHost { session, kind });
                     self.sessions.sequence = Some((self.machine.session(), hosts));
@@ -101,16 +101,17 @@ impl Core {
         &mut self,
         login: PendingLogin,
         (reason, failures): (ReplaceReason, u32),
-        result: Result<Arc<SessionInfo>, Failure>,
+        result: Result<Arc<SessionInfo>, LoginFailure>,
     ) {
         let now = self.now.awake;
         self.sessions.learn(&login.server, result.is_ok(), &self.spec, now);
         let failure = match result {
             Ok(info) => return self.take_over(reason, LiveSession::new(&login, info, self.now)),
-            Err(failure) => failure,
+            Err(LoginFailure { failure, .. }) => failure,
         };
         let mut hosts = login.hosts;
-        hosts.failed(failure.kind(), failure.unreached());
+        // For the next login to replace the session the governor waits.
+        hosts.failed(failure.kind(), failure.unreached(), None);
         if !hosts.is_last() {
             self.note_failure(failure.in_context(reason.purpose()), None);
             return self.try_hosts((reason, failures), hosts);
@@ -130,34 +131,34 @@ impl Core {
         self.sessions.try_hosts(why, hosts, &mut self.machine, at, &mut self.effects);
     }
 
-    fn standby_logged_in(&mut self, session: SessionId, result: Result<Arc<SessionInfo>, Failure>) {
+    fn standby_logged_in(&mut self, session: SessionId, result: Result<Arc<SessionInfo>, LoginFailure>) {
         match result {
             Ok(info) => {
                 self.sessions.standby_up(session, info, self.now, &mut self.effects);
                 self.prove_session(session);
                 tracing::debug!(tunnel = self.spec.name, "another session is up");
             }
-            Err(failure) => self.standby_ended(session, failure, "another session of this tunnel"),
+            Err(failed) => self.standby_ended(session, failed, "another session of this tunnel"),
         }
     }
 
-    fn standby_ended(&mut self, session: SessionId, failure: Failure, which: &str) {
+    fn standby_ended(&mut self, session: SessionId, ended: LoginFailure, which: &str) {
         let at = (&self.spec, self.now.awake);
-        if self.sessions.standby_ended(session, &failure, at, &mut self.effects) {
-            self.note_failure(failure.in_context(which), None);
+        if self.sessions.standby_ended(session, &ended, at, &mut self.effects) {
+            self.note_failure(ended.failure.in_context(which), None);
         }
     }
 
     pub(super) fn session_ended(&mut self, session: SessionId, failure: Failure) {
         const ONE_OF: &str = "one of the sessions of this tunnel";
         if !self.sessions.is_main(session) {
-            return self.standby_ended(session, failure, ONE_OF);
+            return self.standby_ended(session, LoginFailure { failure, asked: None }, ONE_OF);
         }
         if self.promote().is_some() {
             return self.note_failure(failure.in_context(ONE_OF), None);
         }
         self.take_main();
-        self.feed(Input::SessionEnded { session, kind: failure.kind(), unreached: None });
+        self.feed(Input::SessionEnded { session, kind: failure.kind(), unreached: None, asked: None });
         self.note_failure(failure, None);
     }
 
@@ -217,7 +218,7 @@ impl Core {
     /// Ends the main session for a reason of ours, and lets the machine judge it.
     pub(super) fn give_up_session(&mut self, failure: Failure, forward: Option<&str>) {
         if let Some(LiveSession { id: session, .. }) = self.take_main() {
-            self.feed(Input::SessionEnded { session, kind: failure.kind(), unreached: None });
+            self.feed(Input::SessionEnded { session, kind: failure.kind(), unreached: None, asked: None });
             self.note_failure(failure, forward);
             self.effect(TunnelEffect::Disconnect(session));
         }
@@ -313,7 +314,7 @@ impl Core {
         // Another start may have begun beside it.
         if session == self.machine.session() {
             // In `Stopping` the machine does not ask why.
-            self.feed(Input::SessionEnded { session, kind: FailureKind::ConnectionLost, unreached: None });
+            self.feed(Input::SessionEnded { session, kind: FailureKind::ConnectionLost, unreached: None, asked: None });
         }
     }
 

@@ -137,7 +137,11 @@ fn late_words_about_earlier_sessions_change_nothing() {
         TunnelEvent::PathChanged(first, doubt(&bench)),
         TunnelEvent::SessionProven(first),
         TunnelEvent::Closed(first),
-        TunnelEvent::LoginFailed { session: first, failure: lost(), files: None },
+        TunnelEvent::LoginFailed {
+            session: first,
+            failure: LoginFailure { failure: lost(), asked: None },
+            files: None,
+        },
         TunnelEvent::ListensTakenBack(first),
         TunnelEvent::RetiredEnded(first),
     ] {
@@ -215,7 +219,8 @@ fn server_that_is_away_is_watched_while_the_tunnel_waits() {
     let mut bench = Bench::new(tunnel_spec("t", &[]));
     let session = logins(&bench.tell(TunnelEvent::Order(Order::Start)))[0];
     let failure = Failure::new(FailureKind::ConnectRefused, "refused").not_reached();
-    let effects = bench.tell(TunnelEvent::LoginFailed { session, failure, files: None });
+    let effects =
+        bench.tell(TunnelEvent::LoginFailed { session, failure: LoginFailure { failure, asked: None }, files: None });
     let Some(TunnelEffect::WatchServers(away)) =
         effects.iter().find(|effect| matches!(effect, TunnelEffect::WatchServers(_)))
     else {

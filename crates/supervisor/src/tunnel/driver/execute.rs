@@ -8,7 +8,7 @@ use tunnel_engine::session::Session;
 use super::super::core::{AwayServer, Login, TunnelEffect, TunnelEvent, WatchFiles};
 use super::super::observer::Occurrence;
 use super::super::stamp_batch;
-use super::super::start;
+use super::super::start::{self, LoginEnd};
 use super::super::takeover::hold_mark;
 use super::drain::cancel;
 use super::{Arrived, JobEnd, TunnelDriver};
@@ -98,7 +98,7 @@ impl TunnelDriver {
     fn log_in(&mut self, Login { session, spec, files, last_up, scheduled }: Login) {
         let login = start::log_in(spec, self.context.clone(), files, last_up, scheduled);
         let job = self.jobs.spawn(async move {
-            let (result, files) = login.await;
+            let LoginEnd { result, files } = login.await;
             match result {
                 Ok(opened) => JobEnd::LoggedIn(session, opened, files),
                 Err(failure) => JobEnd::With(TunnelEvent::LoginFailed { session, failure, files }),

@@ -107,12 +107,14 @@ pub(in crate::tunnel) struct HostSequence {
     left: Vec<usize>,
     /// How the others ended.
     ends: Vec<(FailureKind, Option<Unreached>)>,
+    /// Those that asked to be left alone, and for how long.
+    asked: Vec<(FailureKind, Duration)>,
 }
 
 impl HostSequence {
     pub(in crate::tunnel) fn new(mut places: Vec<usize>) -> Self {
         places.reverse();
-        Self { left: places, ends: Vec::new() }
+        Self { left: places, ..Self::default() }
     }
 
     pub(in crate::tunnel) fn next(&mut self) -> Option<usize> {
@@ -123,8 +125,19 @@ impl HostSequence {
         self.left.is_empty()
     }
 
-    pub(in crate::tunnel) fn failed(&mut self, kind: FailureKind, unreached: Option<Unreached>) {
+    pub(in crate::tunnel) fn failed(
+        &mut self,
+        kind: FailureKind,
+        unreached: Option<Unreached>,
+        asked: Option<Duration>,
+    ) {
         self.ends.push((kind, unreached));
+        self.asked.extend(asked.map(|asked| (kind, asked)));
+    }
+
+    /// For how long the last of them that failed in this way asked to be left alone.
+    pub(in crate::tunnel) fn asked(&self, kind: FailureKind) -> Option<Duration> {
+        self.asked.iter().rev().find(|(known, _)| *known == kind).map(|(_, asked)| *asked)
     }
 
     /// How the whole sequence ended: a tunnel is blocked only when each of its hosts is, and found no server only when
@@ -193,10 +206,10 @@ mod tests {
     fn a_sequence_is_blocked_only_when_every_host_of_it_is() {
         let mut hosts = HostSequence::new(vec![0, 1, 2]);
         assert_eq!((hosts.next(), hosts.next(), hosts.is_last()), (Some(0), Some(1), false));
-        hosts.failed(FailureKind::HostKeyChanged, None);
+        hosts.failed(FailureKind::HostKeyChanged, None, None);
         assert_eq!(hosts.verdict(FailureKind::HostKeyChanged), (FailureKind::HostKeyChanged, None));
-        hosts.failed(FailureKind::ConnectRefused, Some(Unreached::Directly));
-        hosts.failed(FailureKind::AuthRejected, None);
+        hosts.failed(FailureKind::ConnectRefused, Some(Unreached::Directly), None);
+        hosts.failed(FailureKind::AuthRejected, None, None);
         assert_eq!(hosts.verdict(FailureKind::AuthRejected), (FailureKind::ConnectRefused, None), "one was there");
     }
 }

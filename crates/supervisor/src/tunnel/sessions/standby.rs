@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tunnel_engine::failure::Failure;
 use tunnel_engine::session::SessionInfo;
 
-use super::super::core::{Effects, Retire, TunnelEffect};
+use super::super::core::{Effects, LoginFailure, Retire, TunnelEffect};
 use super::login::PendingLogin;
 use super::replacement::DRAIN;
 use super::{HostSequence, LiveSession, TunnelSessions};
@@ -203,7 +202,7 @@ impl TunnelSessions {
     pub(in crate::tunnel) fn standby_ended(
         &mut self,
         session: SessionId,
-        failure: &Failure,
+        LoginFailure { failure, asked }: &LoginFailure,
         (spec, now): (&TunnelSpec, Instant),
         effects: &mut Effects,
     ) -> bool {
@@ -211,7 +210,7 @@ impl TunnelSessions {
         let Some(slot) = self.standby.slots.iter_mut().find(|slot| slot.is_of(session)) else { return false };
         let lived = slot.live().map(|live| now.saturating_duration_since(live.since));
         let proven = slot.live().is_some_and(|live| live.proven);
-        let end = StandbyEnd { kind: failure.kind(), unreached: failure.unreached(), lived, proven };
+        let end = StandbyEnd { kind: failure.kind(), unreached: failure.unreached(), asked: *asked, lived, proven };
         slot.step = StandbyStep::Waiting(now + slot.ends.ended(&spec.policy, end, now, draw));
         if lived.is_some() {
             self.serve(effects);
