@@ -6,9 +6,13 @@ use tunnel_engine::fuzzing::play;
 /// goes wrong that was not made to.
 pub fn transport_session(data: &[u8]) {
     let played = play(data);
-    assert!(!played.unreadable && played.sent.starts_with(&played.read), "the client's messages: {played:?}");
+    // Compression begins with the login's success: a server whose message of it was changed, and that goes on as if it had
+    // been read, expects what the client does not send, and is not understood.
+    let is_client_understood = !(played.lied && played.is_client_compressed);
+    if is_client_understood {
+        assert!(!played.unreadable && played.sent.starts_with(&played.read), "the client's messages: {played:?}");
+    }
     // Without strict exchange, a packet that goes in before the keys hides one that goes out behind them (CVE-2023-48795).
-    // A server that compresses without having told of the login is not understood.
     let is_understood = !(played.lied && played.is_compressed);
     if is_understood && (played.strict || !played.tampered_in_clear) {
         let upper = |message: &&Vec<u8>| matches!(message.first(), Some(6 | 7 | 50..));

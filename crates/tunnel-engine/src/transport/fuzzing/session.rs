@@ -47,8 +47,10 @@ pub struct Played {
     pub tampered_in_clear: bool,
     /// Both take strict key exchange.
     pub strict: bool,
-    /// What the server sends is compressed from the login on.
+    /// What the server sends is compressed from the login on…
     pub is_compressed: bool,
+    /// …and what the client sends.
+    pub is_client_compressed: bool,
     /// The first keys are in use.
     pub is_keyed: bool,
     /// The script was not played to its end.
@@ -107,7 +109,12 @@ impl Player {
             },
             now: clock::now(),
             long: 0,
-            played: Played { strict: terms.strict, is_compressed: terms.sending.is_compressed, ..Played::default() },
+            played: Played {
+                strict: terms.strict,
+                is_compressed: terms.sending.is_compressed,
+                is_client_compressed: terms.receiving.is_compressed,
+                ..Played::default()
+            },
         })
     }
 
