@@ -60,16 +60,13 @@ impl AnswerContext {
             Some(_) | None => self.hosts.permit(host),
         };
         if !permitted {
-            return text(
-                StatusCode::MISDIRECTED_REQUEST,
-                "this server is not known by that name: use its address, localhost, or this machine's own name\n",
-            );
+            let hint =
+                "this server is not known by that name: use its address, localhost, or this machine's own name\n";
+            return text(StatusCode::MISDIRECTED_REQUEST, hint);
         }
         let Some(found) = found else {
-            return text(
-                StatusCode::NOT_FOUND,
-                "there is nothing here: /, /metrics, /ready, /ready/NAME and /status are\n",
-            );
+            let hint = "there is nothing here: /, /metrics, /ready, /ready/NAME and /status are\n";
+            return text(StatusCode::NOT_FOUND, hint);
         };
         if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut response =
@@ -81,11 +78,11 @@ impl AnswerContext {
             HttpRoute::Page => self.page().await,
             HttpRoute::Asset(at) => asset(at),
             HttpRoute::Events => self.events(request.method(), busy),
-            HttpRoute::Ready(name) => self.ready(name).await,
-            HttpRoute::Status => self.status().await,
+            HttpRoute::Ready(name) => self.ready(name).await.unwrap_or_else(|error| unavailable(&error)),
+            HttpRoute::Status => self.status().await.unwrap_or_else(|error| unavailable(&error)),
             HttpRoute::Metrics => {
                 let accept = request.headers().get(ACCEPT).map(|value| value.to_str().unwrap_or_default());
-                self.metrics(Format::of(accept)).await
+                self.metrics(Format::of(accept)).await.unwrap_or_else(|error| unavailable(&error))
             }
         }
     }
@@ -110,45 +107,36 @@ impl AnswerContext {
         response
     }
 
-    async fn ready(&self, name: Option<&str>) -> Response<Body> {
-        let report = match self.daemon.report().await {
-            Ok(report) => report,
-            Err(error) => return unavailable(&error),
-        };
+    async fn ready(&self, name: Option<&str>) -> Result<Response<Body>, NoAnswer> {
+        let status = self.daemon.status().await?;
         let readiness = match name {
-            None => ready::of_all(&report),
-            Some(name) => match ready::of_one(&report, name) {
-                Some(readiness) => readiness,
-                None => {
-                    let error = self.daemon.unknown(name).await;
-                    return json(StatusCode::NOT_FOUND, &ReadyRefusal { ready: false, error });
-                }
-            },
+            None => Some(ready::of_all(&status)),
+            Some(name) => ready::of_one(&status, name),
         };
-        json(if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &readiness)
+        let Some(readiness) = readiness else {
+            let error = self.daemon.unknown(name.unwrap_or_default()).await;
+            return Ok(json(StatusCode::NOT_FOUND, &ReadyRefusal { ready: false, error }));
+        };
+        let code = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        Ok(json(code, &readiness))
     }
 
-    async fn metrics(&self, format: Format) -> Response<Body> {
-        let report = match self.daemon.report().await {
-            Ok(report) => report,
-            Err(error) => return unavailable(&error),
-        };
-        apart(move || match exposition::write(report.status, format) {
+    async fn metrics(&self, format: Format) -> Result<Response<Body>, NoAnswer> {
+        let status = self.daemon.status().await?;
+        let write = move || match exposition::write(status, format) {
             Ok(written) => {
                 let mut response = response(StatusCode::OK, format.content_type(), written.into());
                 response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
                 response
             }
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
-        })
-        .await
+        };
+        Ok(apart(write).await)
     }
 
-    async fn status(&self) -> Response<Body> {
-        match self.daemon.report().await {
-            Ok(report) => apart(move || json(StatusCode::OK, &*report.status)).await,
-            Err(error) => unavailable(&error),
-        }
+    async fn status(&self) -> Result<Response<Body>, NoAnswer> {
+        let status = self.daemon.status().await?;
+        Ok(apart(move || json(StatusCode::OK, &*status)).await)
     }
 }
 

@@ -18,16 +18,11 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Asks the supervisor.
 pub(super) struct DaemonClient {
     commands: mpsc::Sender<Command>,
-    /// The last report, and when it was asked for.
-    last: Mutex<Option<(Instant, DaemonReport)>>,
+    /// The last answer, and when it was asked for.
+    last: Mutex<Option<(Instant, Arc<Status>)>>,
 }
 
-#[derive(Clone)]
-pub(super) struct DaemonReport {
-    pub(super) status: Arc<Status>,
-}
-
-/// There is no answer; for a person.
+/// Why there is no answer, for the reader of the response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct NoAnswer(String);
@@ -54,21 +49,21 @@ impl DaemonClient {
     }
 
     /// How all tunnels are, now: an answer that was asked for before this call counts as old.
-    pub(super) async fn report(&self) -> Result<DaemonReport, NoAnswer> {
+    pub(super) async fn status(&self) -> Result<Arc<Status>, NoAnswer> {
         let arrived = clock::now();
         let mut last = self.last.lock().await;
-        if let Some((asked, report)) = last.as_ref()
+        if let Some((asked, status)) = last.as_ref()
             && *asked >= arrived
         {
-            return Ok(report.clone());
+            return Ok(status.clone());
         }
         *last = None;
         let asked = clock::now();
         let answer = self.ask(Request::Status { names: Vec::new() }).await?;
         let Response::Status { status } = answer else { return Err(NoAnswer::instead(answer)) };
-        let report = DaemonReport { status: Arc::new(status) };
-        *last = Some((asked, report.clone()));
-        Ok(report)
+        let status = Arc::new(status);
+        *last = Some((asked, status.clone()));
+        Ok(status)
     }
 
     /// The last 24 hours of these tunnels.

@@ -26,7 +26,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// By the request's Accept header. OpenMetrics for those that name it, and for those that have no wishes.
+    /// By the request's Accept header. OpenMetrics where it is named, and where the header is missing.
     pub(super) fn of(accept: Option<&str>) -> Self {
         let Some(accept) = accept else { return Self::OpenMetrics };
         let quality = |wanted: &str| {
@@ -137,7 +137,10 @@ impl Exposition {
         let opened = forwards().map(|(labels, forward)| (labels, forward.opened));
         match self.format {
             // In OpenMetrics a counter takes the name without `_total` as well, which is the gauge's above.
-            Format::OpenMetrics => unknowns(encoder, "tunneld_forward_connections_total", OPENED, opened)?,
+            Format::OpenMetrics => {
+                let untyped = opened.map(|(labels, value)| (labels, ConstGauge::new(value)));
+                encode(encoder, ("tunneld_forward_connections_total", OPENED, None), MetricType::Unknown, untyped)?;
+            }
             Format::Prometheus => counters(encoder, ("tunneld_forward_connections", OPENED, None), opened)?,
         }
         counters(
@@ -173,37 +176,29 @@ type Family = (&'static str, &'static str, Option<Unit>);
 
 fn gauges<L: EncodeLabelSet, N: EncodeGaugeValue>(
     encoder: &mut DescriptorEncoder<'_>,
-    (name, help, unit): Family,
+    family: Family,
     samples: impl Iterator<Item = (L, N)>,
 ) -> fmt::Result {
-    let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
-    for (labels, value) in samples {
-        ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
-    }
-    Ok(())
+    encode(encoder, family, MetricType::Gauge, samples.map(|(labels, value)| (labels, ConstGauge::new(value))))
 }
 
 fn counters<L: EncodeLabelSet>(
     encoder: &mut DescriptorEncoder<'_>,
-    (name, help, unit): Family,
+    family: Family,
     samples: impl Iterator<Item = (L, u64)>,
 ) -> fmt::Result {
-    let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Counter)?;
-    for (labels, value) in samples {
-        ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
-    }
-    Ok(())
+    encode(encoder, family, MetricType::Counter, samples.map(|(labels, value)| (labels, ConstCounter::new(value))))
 }
 
-fn unknowns<L: EncodeLabelSet>(
+fn encode<L: EncodeLabelSet, M: EncodeMetric>(
     encoder: &mut DescriptorEncoder<'_>,
-    name: &'static str,
-    help: &'static str,
-    samples: impl Iterator<Item = (L, u64)>,
+    (name, help, unit): Family,
+    kind: MetricType,
+    samples: impl Iterator<Item = (L, M)>,
 ) -> fmt::Result {
-    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Unknown)?;
+    let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), kind)?;
     for (labels, value) in samples {
-        ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+        value.encode(family.encode_family(&labels)?)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -153,8 +153,7 @@ enum AcceptOutcome {
 impl Accepting {
     /// The socket itself stays with what was bound, which removes a unix socket's file at its end.
     fn duplicate(socket: BorrowedFd<'_>) -> io::Result<Self> {
-        let socket: OwnedFd = socket.try_clone_to_owned()?;
-        let socket = Socket::from(socket);
+        let socket = Socket::from(socket.try_clone_to_owned()?);
         if socket.local_addr()?.is_unix() {
             UnixListener::from_std(socket.into()).map(Self::Unix)
         } else {

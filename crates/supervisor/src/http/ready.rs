@@ -3,9 +3,8 @@
 use serde::Serialize;
 use tunnel_engine::failure::FailureKind;
 
-use super::daemon::DaemonReport;
 use crate::lifecycle::{Phase, Want};
-use crate::protocol::status::TunnelStatus;
+use crate::protocol::status::{Status, TunnelStatus};
 use crate::word::Word;
 
 #[derive(Debug, Serialize)]
@@ -34,13 +33,13 @@ struct NotReady<'a> {
 }
 
 /// All enabled tunnels, as `tunneld status` counts them.
-pub(super) fn of_all(report: &DaemonReport) -> ReadyAnswer<'_> {
-    of(report.status.tunnels.iter().filter(|tunnel| tunnel.enabled))
+pub(super) fn of_all(status: &Status) -> ReadyAnswer<'_> {
+    of(status.tunnels.iter().filter(|tunnel| tunnel.enabled))
 }
 
 /// One of them, enabled or not; `None`: there is none of this name.
-pub(super) fn of_one<'a>(report: &'a DaemonReport, name: &str) -> Option<ReadyAnswer<'a>> {
-    let tunnel = report.status.tunnels.iter().find(|tunnel| tunnel.name == name)?;
+pub(super) fn of_one<'a>(status: &'a Status, name: &str) -> Option<ReadyAnswer<'a>> {
+    let tunnel = status.tunnels.iter().find(|tunnel| tunnel.name == name)?;
     Some(of(std::iter::once(tunnel)))
 }
 
@@ -58,14 +57,13 @@ fn of<'a>(asked: impl Iterator<Item = &'a TunnelStatus>) -> ReadyAnswer<'a> {
 fn why(tunnel: &TunnelStatus) -> NotReady<'_> {
     // While a tunnel is up, or not wanted, its last failure is history.
     let failure = tunnel.last_failure.as_ref().filter(|_| tunnel.want == Want::Up && tunnel.phase != Phase::Up);
-    let cause = cause(tunnel);
     NotReady {
         name: &tunnel.name,
         want: &tunnel.want,
         phase: &tunnel.phase,
         since: &tunnel.since,
         kind: failure.map(|failure| &failure.kind),
-        message: cause,
+        message: cause(tunnel),
         hint: failure.map(|failure| failure.hint.as_str()),
         next_start_ms: tunnel.next_start_ms,
     }
@@ -94,13 +92,11 @@ pub(super) fn cause(tunnel: &TunnelStatus) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::protocol::status::example;
 
-    fn report(tunnels: Vec<TunnelStatus>) -> DaemonReport {
-        DaemonReport { status: Arc::new(example::status(tunnels)) }
+    fn report(tunnels: Vec<TunnelStatus>) -> Status {
+        example::status(tunnels)
     }
 
     #[test]

@@ -8,66 +8,30 @@ const ROW: &str = include_str!("row.html");
 
 pub(in crate::http) fn page(model: &PageModel) -> String {
     let rows: String = model.rows().map(row).collect();
-    fill(
-        INDEX,
-        &[
-            ("summary", Filling::Text(model.summary())),
-            ("version", Filling::Text(model.version())),
-            ("rows", Filling::Html(&rows)),
-            ("template", Filling::Html(&row(&PageRow::default()))),
-        ],
-    )
+    let template = row(&PageRow::default());
+    fill(INDEX, |place, to| match place {
+        "summary" => escape(model.summary(), to),
+        "version" => escape(model.version(), to),
+        "rows" => to.push_str(&rows),
+        "template" => to.push_str(&template),
+        _ => {}
+    })
 }
 
+/// The places of a row are the fields of [`PageRow`], escaped: they may come from a server or a config.
 fn row(row: &PageRow) -> String {
-    use Filling::Text;
-    fill(
-        ROW,
-        &[
-            ("name", Text(&row.name)),
-            ("mood", Text(row.mood.as_str())),
-            ("server", Text(&row.server)),
-            ("state", Text(&row.state)),
-            ("since", Text(&row.since)),
-            ("cause", Text(&row.cause)),
-            ("hint", Text(&row.hint)),
-            ("next", Text(&row.next)),
-            ("forwards", Text(&row.forwards)),
-            ("forward_lines", Text(&row.forward_lines)),
-            ("traffic", Text(&row.traffic)),
-            ("ready", Text(&row.ready)),
-            ("down", Text(&row.down)),
-            ("ready_label", Text(&row.ready_label)),
-            ("ready_text", Text(&row.ready_text)),
-            ("rtt", Text(&row.rtt)),
-            ("rtt_label", Text(&row.rtt_label)),
-            ("rtt_text", Text(&row.rtt_text)),
-            ("bytes", Text(&row.bytes)),
-            ("bytes_label", Text(&row.bytes_label)),
-            ("bytes_text", Text(&row.bytes_text)),
-        ],
-    )
+    let fields = serde_json::to_value(row).unwrap_or_default();
+    fill(ROW, |place, to| escape(fields[place].as_str().unwrap_or_default(), to))
 }
 
-enum Filling<'a> {
-    /// Escaped: it may come from a server or a config.
-    Text(&'a str),
-    /// Made here.
-    Html(&'a str),
-}
-
-/// Puts each filling into its `{{place}}`. What is filled in is not looked at for places again.
-fn fill(template: &str, fillings: &[(&str, Filling<'_>)]) -> String {
+/// Has `write` fill in each `{{place}}`. What is filled in is not looked at for places again.
+fn fill(template: &str, write: impl Fn(&str, &mut String)) -> String {
     let mut filled = String::with_capacity(template.len() * 2);
     let mut rest = template;
     while let Some((before, after)) = rest.split_once("{{") {
         filled.push_str(before);
         let (place, after) = after.split_once("}}").unwrap_or((after, ""));
-        match fillings.iter().find(|(name, _)| *name == place) {
-            Some((_, Filling::Text(text))) => escape(text, &mut filled),
-            Some((_, Filling::Html(html))) => filled.push_str(html),
-            None => {}
-        }
+        write(place, &mut filled);
         rest = after;
     }
     filled + rest

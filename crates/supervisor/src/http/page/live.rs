@@ -12,11 +12,12 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tunnel_engine::clock;
 
 use super::super::connections::Busy;
-use super::super::daemon::{DaemonClient, DaemonReport, NoAnswer};
+use super::super::daemon::{DaemonClient, NoAnswer};
 use super::row::{PageRow, RowState};
 use crate::history::TunnelHistory;
+use crate::protocol::status::Status;
 
-/// Changes are told at most this often.
+/// Changes are sent at most this often.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// So old may be what is shown: a little less than [`EVERY`], so that streams that look in turn share a look.
@@ -62,14 +63,14 @@ impl LivePage {
         {
             return Ok(model.clone());
         }
-        let report = self.daemon.report().await?;
+        let status = self.daemon.status().await?;
         let old = shown.histories_of.is_none_or(|made| now.saturating_duration_since(made) >= HISTORY_EVERY);
-        if old || !report.status.tunnels.iter().all(|tunnel| shown.histories.contains_key(&tunnel.name)) {
-            shown.histories = self.histories(&report).await;
+        if old || !status.tunnels.iter().all(|tunnel| shown.histories.contains_key(&tunnel.name)) {
+            shown.histories = self.histories(&status).await;
             shown.histories_of = Some(now);
         }
         let histories = std::mem::take(&mut shown.histories);
-        let made = tokio::task::spawn_blocking(move || (PageModel::of(&report, &histories), histories)).await;
+        let made = tokio::task::spawn_blocking(move || (PageModel::of(&status, &histories), histories)).await;
         let (model, histories) = made.map_err(|error| NoAnswer::broken(&error))?;
         let model = Arc::new(model);
         shown.histories = histories;
@@ -77,8 +78,8 @@ impl LivePage {
         Ok(model)
     }
 
-    async fn histories(&self, report: &DaemonReport) -> HashMap<String, TunnelHistory> {
-        let names: Vec<String> = report.status.tunnels.iter().map(|tunnel| tunnel.name.clone()).collect();
+    async fn histories(&self, status: &Status) -> HashMap<String, TunnelHistory> {
+        let names: Vec<String> = status.tunnels.iter().map(|tunnel| tunnel.name.clone()).collect();
         let mut histories = HashMap::new();
         for names in names.chunks(HISTORIES_AT_ONCE) {
             // A tunnel that went meanwhile takes its neighbours' charts with it until the next look.
@@ -149,8 +150,8 @@ struct RowsEvent<'a> {
 }
 
 impl PageModel {
-    fn of(report: &DaemonReport, histories: &HashMap<String, TunnelHistory>) -> Self {
-        let (status, now) = (&report.status, clock::wall());
+    fn of(status: &Status, histories: &HashMap<String, TunnelHistory>) -> Self {
+        let now = clock::wall();
         let row = |tunnel| PageRow::of(tunnel, histories.get(&tunnel.name), now);
         let mut rows: Vec<_> = status
             .tunnels
@@ -216,8 +217,8 @@ mod tests {
     use crate::protocol::status::{TunnelStatus, example};
 
     fn model(tunnels: Vec<TunnelStatus>) -> PageModel {
-        let report = DaemonReport { status: Arc::new(example::status(tunnels)) };
-        PageModel::of(&report, &HashMap::new())
+        let status = example::status(tunnels);
+        PageModel::of(&status, &HashMap::new())
     }
 
     fn data(event: &str) -> serde_json::Value {

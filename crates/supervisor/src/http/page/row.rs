@@ -6,8 +6,7 @@ use serde::Serialize;
 
 use super::super::ready;
 use super::{chart, words};
-use crate::history::TunnelHistory;
-use crate::history::rfc3339;
+use crate::history::{TunnelHistory, rfc3339};
 use crate::lifecycle::{Phase, Want};
 use crate::protocol::status::{ForwardStatus, TunnelStatus};
 
@@ -62,15 +61,6 @@ impl RowState {
             (Some(Want::Up), false, Some(Phase::Blocked | Phase::Failed)) => Self::Trouble,
             (Some(Want::Up), false, _) => Self::Waiting,
             (Some(Want::Down) | None, ..) => Self::Off,
-        }
-    }
-
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Trouble => "trouble",
-            Self::Waiting => "waiting",
-            Self::Ready => "ready",
-            Self::Off => "off",
         }
     }
 }
