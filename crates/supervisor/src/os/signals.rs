@@ -9,22 +9,25 @@ use tokio::sync::mpsc;
 /// Signals that wait at once. Equal ones that arrive while the queue is full become one, as the kernel does it too.
 const QUEUE: usize = 8;
 
-/// A signal that means something to us.
+/// A signal that means something to us, with its number, as kill(1) takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
 pub enum Signal {
     /// SIGTERM: stop.
-    Term,
+    Term = SIGTERM,
     /// SIGINT: stop.
-    Int,
+    Int = SIGINT,
     /// SIGHUP: reload.
-    Hup,
+    Hup = SIGHUP,
     /// Retry now.
-    Usr1,
+    Usr1 = SIGUSR1,
     /// Status to the log.
-    Usr2,
+    Usr2 = SIGUSR2,
 }
 
 impl Signal {
+    const ALL: [Self; 5] = [Self::Term, Self::Int, Self::Hup, Self::Usr1, Self::Usr2];
+
     /// Its name in logs.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -36,26 +39,13 @@ impl Signal {
         }
     }
 
-    /// Its number, as kill(1) takes it.
+    /// Its number.
     pub const fn number(self) -> i32 {
-        match self {
-            Self::Term => SIGTERM,
-            Self::Int => SIGINT,
-            Self::Hup => SIGHUP,
-            Self::Usr1 => SIGUSR1,
-            Self::Usr2 => SIGUSR2,
-        }
+        self as i32
     }
 
     fn from_number(number: i32) -> Option<Self> {
-        match number {
-            SIGTERM => Some(Self::Term),
-            SIGINT => Some(Self::Int),
-            SIGHUP => Some(Self::Hup),
-            SIGUSR1 => Some(Self::Usr1),
-            SIGUSR2 => Some(Self::Usr2),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|signal| signal.number() == number)
     }
 }
 
@@ -69,17 +59,17 @@ impl Drop for SignalGuard {
     }
 }
 
-/// Makes SIGALRM harmless: autossh's own clock, which people ring to have a test made now.
+/// Makes SIGALRM harmless: autossh's own timer, which users trigger to have a test made now.
 pub fn disarm_alarm() -> io::Result<()> {
-    let nobody_looks = std::sync::Arc::default();
-    signal_hook::flag::register(signal_hook::consts::SIGALRM, nobody_looks)?;
+    let unread = std::sync::Arc::default();
+    signal_hook::flag::register(signal_hook::consts::SIGALRM, unread)?;
     Ok(())
 }
 
 /// Takes our signals over from now on. Needs no runtime, so that a signal during start-up is not lost.
 /// SIGPIPE needs nothing: Rust's start-up code ignores it, and gives children the default back.
 pub fn listen() -> io::Result<(SignalGuard, mpsc::Receiver<Signal>)> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])?;
+    let mut signals = Signals::new(Signal::ALL.map(Signal::number))?;
     let guard = SignalGuard(signals.handle());
     let (sender, receiver) = mpsc::channel(QUEUE);
     std::thread::Builder::new().name("signals".into()).spawn(move || {

@@ -1,22 +1,22 @@
 //! Events as a program at a terminal says them: the message, and the hint below it. Fields only where the message does
 //! not hold them already.
 
-use std::fmt::{self, Debug, Write as _};
+use std::fmt;
 
-use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 use tunnel_engine::failure::FailureKind;
 
+use super::fields::Fields;
 use crate::word::Word;
 
-/// What the message of a tunnel's failure has told.
-const TOLD: &[&str] =
+/// Fields that the message of a tunnel's failure holds already.
+const IN_MESSAGE: &[&str] =
     &["tunnel", "forward", "kind", "server", "attempt", "phase", "repeats", "retry_in", "file", "key"];
 
-/// Who speaks to a person, and of what.
+/// Which program speaks to the user, and of what.
 #[derive(Debug, Clone, Copy)]
 pub struct PlainAudience {
     /// Begins each line.
@@ -35,51 +35,27 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut words = MessageWriter::default();
-        event.record(&mut words);
-        let idle = self.only_failures && words.kind.is_empty() && *event.metadata().level() > Level::ERROR;
-        if idle || self.silent.iter().any(|kind| Word::read(&words.kind) == *kind) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let word = |name| fields.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+        let (kind, hint) = (word("kind"), word("hint"));
+        let idle = self.only_failures && kind.is_empty() && *event.metadata().level() > Level::ERROR;
+        if idle || self.silent.iter().any(|silent| Word::read(kind) == *silent) {
             return Ok(());
         }
-        let message = words.message.strip_prefix(self.program).and_then(|rest| rest.strip_prefix(": "));
-        write!(writer, "{}: {}", self.program, message.unwrap_or(&words.message))?;
-        if words.hint.is_empty() || *event.metadata().level() > Level::INFO {
-            write!(writer, "{}", words.others)?;
-        }
-        writeln!(writer)?;
-        if words.hint.is_empty() { Ok(()) } else { writeln!(writer, "hint: {}", words.hint) }
-    }
-}
-
-#[derive(Default)]
-struct MessageWriter {
-    message: String,
-    hint: String,
-    kind: String,
-    others: String,
-}
-
-impl MessageWriter {
-    fn take(&mut self, field: &Field, value: String) {
-        match field.name() {
-            "message" => self.message = value,
-            "hint" => self.hint = value,
-            "kind" => self.kind = value,
-            told if TOLD.contains(&told) => {}
-            name => {
-                let _ = write!(self.others, " {name}={value}");
+        let message = fields.message.strip_prefix(self.program).and_then(|rest| rest.strip_prefix(": "));
+        write!(writer, "{}: {}", self.program, message.unwrap_or(&fields.message))?;
+        if hint.is_empty() || *event.metadata().level() > Level::INFO {
+            for (name, value) in fields.others.iter().filter(|(name, _)| !IN_MESSAGE.contains(name) && *name != "hint")
+            {
+                match value.as_str() {
+                    Some(text) => write!(writer, " {name}={text}")?,
+                    None => write!(writer, " {name}={value}")?,
+                }
             }
         }
-    }
-}
-
-impl Visit for MessageWriter {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.take(field, value.to_owned());
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.take(field, format!("{value:?}"));
+        writeln!(writer)?;
+        if hint.is_empty() { Ok(()) } else { writeln!(writer, "hint: {hint}") }
     }
 }
 

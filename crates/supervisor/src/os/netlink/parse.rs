@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use nix::libc;
+
 /// Something that may have moved the way to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::os) enum RouteEvent {
@@ -33,29 +35,11 @@ impl RouteEvent {
     }
 }
 
-// linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h
+// Sizes of the headers of linux/netlink.h, linux/if_link.h, linux/if_addr.h and linux/rtnetlink.h.
 const HEADER: usize = 16;
-const NEW_LINK: u16 = 16;
-const DELETE_LINK: u16 = 17;
-const NEW_ADDRESS: u16 = 20;
-const DELETE_ADDRESS: u16 = 21;
-const NEW_ROUTE: u16 = 24;
-const DELETE_ROUTE: u16 = 25;
 const LINK_HEADER: usize = 16;
 const ADDRESS_HEADER: usize = 8;
 const ROUTE_HEADER: usize = 12;
-const FAMILY_UNSPECIFIED: u8 = 0;
-const LINK_RUNNING: u32 = 0x40;
-const LINK_LOOPBACK: u32 = 0x8;
-const LINK_MASTER: u16 = 10;
-const ADDRESS_TENTATIVE: u8 = 0x40;
-const ADDRESS_VALUE: u16 = 1;
-const SCOPE_LINK: u8 = 253;
-const TABLE_MAIN: u8 = 254;
-const TYPE_UNICAST: u8 = 1;
-const ROUTE_OUTPUT: u16 = 4;
-const ROUTE_GATEWAY: u16 = 5;
-const ROUTE_PRIORITY: u16 = 6;
 
 /// Facts that are remembered, so that telling them again is no news. Far more than a machine has; beyond it, all is
 /// forgotten and may be news once more.
@@ -81,9 +65,9 @@ impl KernelState {
 
     fn message(&mut self, kind: u16, body: &[u8]) -> Option<RouteEvent> {
         match kind {
-            NEW_LINK | DELETE_LINK => self.link(kind == NEW_LINK, body),
-            NEW_ADDRESS | DELETE_ADDRESS => self.address(kind == NEW_ADDRESS, body),
-            NEW_ROUTE | DELETE_ROUTE => self.route(kind == NEW_ROUTE, body),
+            libc::RTM_NEWLINK | libc::RTM_DELLINK => self.link(kind == libc::RTM_NEWLINK, body),
+            libc::RTM_NEWADDR | libc::RTM_DELADDR => self.address(kind == libc::RTM_NEWADDR, body),
+            libc::RTM_NEWROUTE | libc::RTM_DELROUTE => self.route(kind == libc::RTM_NEWROUTE, body),
             _ => None,
         }
     }
@@ -91,11 +75,12 @@ impl KernelState {
     fn link(&mut self, there: bool, body: &[u8]) -> Option<RouteEvent> {
         let (index, flags) = (word(body, 4)?, word(body, 8)?);
         // A port of a bridge is a container's or a guest's, and bridges speak of it in a family of their own.
-        let foreign = *body.first()? != FAMILY_UNSPECIFIED || attribute(body, LINK_HEADER, LINK_MASTER).is_some();
-        if foreign || flags & LINK_LOOPBACK != 0 {
+        let foreign =
+            i32::from(*body.first()?) != libc::AF_UNSPEC || attribute(body, LINK_HEADER, libc::IFLA_MASTER).is_some();
+        if foreign || flags & libc::IFF_LOOPBACK.cast_unsigned() != 0 {
             return None;
         }
-        if there && flags & LINK_RUNNING != 0 {
+        if there && flags & libc::IFF_RUNNING.cast_unsigned() != 0 {
             self.0.remove(&NetlinkFact::Stopped(index));
             self.learn(NetlinkFact::Running(index)).then_some(RouteEvent::LinkUp)
         } else {
@@ -109,11 +94,11 @@ impl KernelState {
     fn address(&mut self, there: bool, body: &[u8]) -> Option<RouteEvent> {
         let (flags, scope, index) = (*body.get(2)?, *body.get(3)?, word(body, 4)?);
         // Not usable yet; the kernel tells again when it is.
-        let unusable = there && flags & ADDRESS_TENTATIVE != 0;
-        if scope >= SCOPE_LINK || unusable {
+        let unusable = there && u32::from(flags) & libc::IFA_F_TENTATIVE != 0;
+        if scope >= libc::RT_SCOPE_LINK || unusable {
             return None;
         }
-        let address = NetlinkFact::Address(index, attribute(body, ADDRESS_HEADER, ADDRESS_VALUE)?.to_vec());
+        let address = NetlinkFact::Address(index, attribute(body, ADDRESS_HEADER, libc::IFA_ADDRESS)?.to_vec());
         if there {
             return self.learn(address).then_some(RouteEvent::AddressAdded);
         }
@@ -123,10 +108,10 @@ impl KernelState {
 
     fn route(&mut self, there: bool, body: &[u8]) -> Option<RouteEvent> {
         let (family, length, table, kind) = (*body.first()?, *body.get(1)?, *body.get(4)?, *body.get(7)?);
-        if length != 0 || table != TABLE_MAIN || kind != TYPE_UNICAST {
+        if length != 0 || table != libc::RT_TABLE_MAIN || kind != libc::RTN_UNICAST {
             return None;
         }
-        let ways = [ROUTE_OUTPUT, ROUTE_GATEWAY, ROUTE_PRIORITY];
+        let ways = [libc::RTA_OIF, libc::RTA_GATEWAY, libc::RTA_PRIORITY];
         let way = ways.iter().flat_map(|kind| attribute(body, ROUTE_HEADER, *kind).unwrap_or_default());
         let route = NetlinkFact::Route(family, way.copied().collect());
         if there {
