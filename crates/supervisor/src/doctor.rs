@@ -88,8 +88,8 @@ async fn log_in(
     permit.finish(&spec.destination.host_port(), result.as_ref().map(drop).map_err(Failure::kind));
     let failure = result.as_ref().err();
     let others = other_addresses(spec, &steps, failure.is_none()).await;
-    let story = login::LoginReport { spec, steps: &steps, failure, others: &others };
-    checks.extend(login::checks(&story));
+    let report = login::LoginReport { spec, steps: &steps, failure, others: &others };
+    checks.extend(login::checks(&report));
     checks.extend(sudo::hint(spec, &steps, failure));
     result.ok()
 }

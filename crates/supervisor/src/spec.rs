@@ -9,6 +9,7 @@ mod source;
 
 use std::time::Duration;
 
+pub(crate) use desired::on_route;
 pub use desired::{
     BackoffKind, BackoffSpec, Confine, Desired, DuringOutage, Global, LogFormat, LogLevelSpec, LogSpec,
     OnRemotePortBusy, OutageSpec, Policy, ProbeSpec, ReadOptions, ShellCommand, TunnelSpec,

@@ -7,25 +7,21 @@ use nix::unistd::{AccessFlags, access};
 use tunnel_engine::auth::{Inspected, inspect};
 use tunnel_engine::failure::FailureKind;
 use tunnel_engine::file::open_or_null;
-use tunnel_engine::spec::{Route, SessionSpec, StrictHostKeyChecking};
+use tunnel_engine::spec::{SessionSpec, StrictHostKeyChecking};
 
 use super::check::{CERTIFICATE, Check, IDENTITY, KNOWN_HOSTS, SECRET};
+use crate::spec::on_route;
 
 /// Of the server, and of each jump host on the way to it.
 pub(super) async fn checks(spec: &SessionSpec, now: SystemTime) -> Vec<Check> {
     let mut checks: Vec<Check> = Vec::new();
-    let mut next = Some(spec);
-    while let Some(spec) = next {
+    for spec in on_route(spec) {
         let inspected = inspect(&spec.auth, now).await;
         for check in inspected.iter().map(|file| of(file, now)).chain(known_hosts(spec)) {
             if !checks.contains(&check) {
                 checks.push(check);
             }
         }
-        next = match &spec.dial.via {
-            Route::Jump(jump) => Some(jump),
-            Route::Direct | Route::Command(_) => None,
-        };
     }
     checks
 }

@@ -9,6 +9,7 @@ use tunnel_engine::spec::{Route, SessionSpec};
 
 use super::check::{AUTH, BANNER, CONNECT, Check, HOST_KEY, JUMP, KEY_EXCHANGE, PROXY_COMMAND, RESOLVE};
 use super::{auth, host_key};
+use crate::spec::on_route;
 
 /// Names of algorithms told beside the one that is used.
 const MAX_ALSO: usize = 4;
@@ -37,28 +38,23 @@ pub(super) struct LoginReport<'a> {
 
 /// The servers that are logged in to, in order: jump hosts first.
 pub(super) fn route(spec: &SessionSpec) -> Vec<&SessionSpec> {
-    let mut route = vec![spec];
-    let mut next = spec;
-    while let Route::Jump(jump) = &next.dial.via {
-        route.push(jump);
-        next = jump;
-    }
+    let mut route: Vec<_> = on_route(spec).collect();
     route.reverse();
     route
 }
 
 /// Every step at every server of the route.
-pub(super) fn checks(story: &LoginReport<'_>) -> Vec<Check> {
+pub(super) fn checks(login: &LoginReport<'_>) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut stopped_at = None;
-    for spec in route(story.spec) {
+    for spec in route(login.spec) {
         let name = spec.destination.host_port();
         if let Some(before) = &stopped_at {
             checks.push(Check::skip(JUMP, name, format!("not reached: the login at `{before}` before it failed")));
             continue;
         }
-        let of_server = story.steps.iter().filter(|noted| noted.server == name);
-        let stop = RouteStop { spec, name: &name, steps: of_server.map(|noted| &noted.step).collect(), story };
+        let of_server = login.steps.iter().filter(|noted| noted.server == name);
+        let stop = RouteStop { spec, name: &name, steps: of_server.map(|noted| &noted.step).collect(), login };
         checks.extend(stop.checks());
         if !stop.steps.contains(&&LoginStep::LoggedIn) {
             stopped_at = Some(name);
@@ -83,32 +79,25 @@ struct RouteStop<'a> {
     spec: &'a SessionSpec,
     name: &'a str,
     steps: Vec<&'a LoginStep>,
-    story: &'a LoginReport<'a>,
+    login: &'a LoginReport<'a>,
 }
 
 impl<'a> RouteStop<'a> {
     fn checks(&self) -> Vec<Check> {
         let failed_at =
-            if self.steps.contains(&&LoginStep::LoggedIn) { None } else { self.story.failure.map(|_| self.stage()) };
+            if self.steps.contains(&&LoginStep::LoggedIn) { None } else { self.login.failure.map(|_| self.stage()) };
         let mut checks = Vec::new();
-        for stage in [
-            LoginStage::Resolve,
-            LoginStage::Way,
-            LoginStage::Banner,
-            LoginStage::KeyExchange,
-            LoginStage::HostKey,
-            LoginStage::Auth,
+        for (stage, of_stage) in [
+            (LoginStage::Resolve, self.resolved()),
+            (LoginStage::Way, self.way(failed_at)),
+            (LoginStage::Banner, self.banner()),
+            (LoginStage::KeyExchange, self.key_exchange()),
+            (LoginStage::HostKey, host_key::checks(self.name, &self.steps)),
+            (LoginStage::Auth, auth::checks(self.spec, &self.steps, self.login.failure)),
         ] {
-            match stage {
-                LoginStage::Resolve => checks.extend(self.resolved()),
-                LoginStage::Way => checks.extend(self.way(failed_at)),
-                LoginStage::Banner => checks.extend(self.banner()),
-                LoginStage::KeyExchange => checks.extend(self.key_exchange()),
-                LoginStage::HostKey => checks.extend(host_key::checks(self.name, &self.steps)),
-                LoginStage::Auth => checks.extend(auth::checks(self.spec, &self.steps, self.story.failure)),
-            }
+            checks.extend(of_stage);
             if failed_at == Some(stage) {
-                checks.extend(self.story.failure.map(|failure| self.failed(stage, failure)));
+                checks.extend(self.login.failure.map(|failure| self.failed(stage, failure)));
                 checks.extend(not_reached(stage, self.name));
                 break;
             }
@@ -118,7 +107,7 @@ impl<'a> RouteStop<'a> {
 
     /// How far the failed login came: the kind says it where it can, else the first step that is missing.
     fn stage(&self) -> LoginStage {
-        let kind = self.story.failure.map_or(FailureKind::ConnectionLost, Failure::kind);
+        let kind = self.login.failure.map_or(FailureKind::ConnectionLost, Failure::kind);
         let has = |wanted: fn(&LoginStep) -> bool| self.steps.iter().any(|step| wanted(step));
         let presented = has(|step| matches!(step, LoginStep::HostKey { .. }));
         if HOST_KEY_KINDS.contains(&kind) {
@@ -167,12 +156,13 @@ impl<'a> RouteStop<'a> {
         Check::fail(name, self.name, failure.message(), hint)
     }
 
-    fn resolved(&self) -> Option<Check> {
-        self.steps.iter().find_map(|step| {
+    fn resolved(&self) -> Vec<Check> {
+        let resolved = self.steps.iter().find_map(|step| {
             let LoginStep::Resolved(addresses) = step else { return None };
             let named: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
             Some(Check::pass(RESOLVE, &self.spec.destination.host, named.join(", ")))
-        })
+        });
+        resolved.into_iter().collect()
     }
 
     /// Each address; or the jump host or command that leads there.
@@ -196,8 +186,8 @@ impl<'a> RouteStop<'a> {
             let LoginStep::Tried(address, error) = step else { return None };
             Some((*address, error.clone()))
         });
-        let first = route(self.story.spec).first().is_some_and(|first| first.destination == self.spec.destination);
-        let others = self.story.others.iter().filter(|_| first);
+        let first = route(self.login.spec).first().is_some_and(|first| first.destination == self.spec.destination);
+        let others = self.login.others.iter().filter(|_| first);
         let others = others.map(|(address, tried)| (*address, tried.clone().err()));
         let all: Vec<_> = tried.chain(others).collect();
         let answered = all.iter().find(|(_, error)| error.is_none()).map(|(address, _)| *address);
@@ -214,22 +204,21 @@ impl<'a> RouteStop<'a> {
                 }
                 check
             }
-            (Some(error), None) => Check::fail(
-                CONNECT,
-                address.to_string(),
-                error,
-                "check that sshd runs there, the port, the route and the firewall",
-            ),
+            (Some(error), None) => {
+                let action = "check that sshd runs there, the port, the route and the firewall";
+                Check::fail(CONNECT, address.to_string(), error, action)
+            }
         };
         all.iter().map(one).collect()
     }
 
-    fn banner(&self) -> Option<Check> {
-        self.steps.iter().find_map(|step| {
+    fn banner(&self) -> Vec<Check> {
+        let banner = self.steps.iter().find_map(|step| {
             let LoginStep::Identified { software, before } = step else { return None };
             let before = if before.is_empty() { String::new() } else { format!("; before it: `{before}`") };
             Some(Check::pass(BANNER, self.name, format!("{software}{before}")))
-        })
+        });
+        banner.into_iter().collect()
     }
 
     fn key_exchange(&self) -> Vec<Check> {
@@ -244,22 +233,14 @@ impl<'a> RouteStop<'a> {
     fn common(&self, common: &Common<'_>) -> Check {
         let subject = format!("{} with {}", common.kind, self.name);
         if !common.needed {
-            return Check::pass(
-                KEY_EXCHANGE,
-                subject,
-                "not needed beside this cipher, which protects what it encrypts",
-            );
+            let message = "not needed beside this cipher, which protects what it encrypts";
+            return Check::pass(KEY_EXCHANGE, subject, message);
         }
         let Some((first, rest)) = common.both.split_first() else {
-            let message = format!(
-                "nothing in common: we offer `{}`, it offers `{}`",
-                common.ours.join(","),
-                common.theirs.join(",")
-            );
-            let hint = self.story.failure.map_or_else(
-                || format!("add one of the server's to {} (`\"+NAME\"`)", common.key),
-                |failure| failure.hint().to_owned(),
-            );
+            let (ours, theirs) = (common.ours.join(","), common.theirs.join(","));
+            let message = format!("nothing in common: we offer `{ours}`, it offers `{theirs}`");
+            let add = || format!("add one of the server's to {} (`\"+NAME\"`)", common.key);
+            let hint = self.login.failure.map_or_else(add, |failure| failure.hint().to_owned());
             return Check::fail(KEY_EXCHANGE, subject, message, hint);
         };
         let quantum = if is_post_quantum(first) { " (post-quantum)" } else { "" };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tunnel_engine::forward::BindOptions;
-use tunnel_engine::spec::{Forward, Listen, PermitRemoteOpen, SessionSpec};
+use tunnel_engine::spec::{Forward, Listen, PermitRemoteOpen, Route, SessionSpec};
 
 /// A whole config.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,6 +208,14 @@ impl TunnelSpec {
         }
         notes
     }
+}
+
+/// A session and those to its jump hosts, in order from the server to this machine.
+pub(crate) fn on_route(session: &SessionSpec) -> impl Iterator<Item = &SessionSpec> {
+    std::iter::successors(Some(session), |session| match &session.dial.via {
+        Route::Jump(jump) => Some(jump.as_ref()),
+        Route::Direct | Route::Command(_) => None,
+    })
 }
 
 /// A command: a line for the shell, or a program and its arguments.

@@ -5,10 +5,10 @@ use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-use tunnel_engine::spec::{Bind, Destination, DeviceMode, DeviceUnit, Forward, Listen, Route, SessionSpec, Side};
+use tunnel_engine::spec::{Bind, DeviceMode, DeviceUnit, Forward, Listen, SessionSpec, Side};
 
 use super::ParsedTunnel;
-use crate::spec::{ConfigError, SourceSpan};
+use crate::spec::{ConfigError, SourceSpan, on_route};
 
 /// A forward's hold on a listen address.
 pub(super) struct Claim {
@@ -83,16 +83,9 @@ fn listen_claim(listen: &Listen, gateway_ports: bool) -> Option<ListenClaim> {
 
 /// The server, and the jump hosts before it.
 fn route(session: &SessionSpec) -> Vec<(String, u16)> {
-    let mut route = Vec::new();
-    let mut next = Some(session);
-    while let Some(SessionSpec { destination: Destination { host, port, .. }, dial, .. }) = next {
-        route.push((host.to_lowercase(), *port));
-        next = match &dial.via {
-            Route::Jump(jump) => Some(jump),
-            Route::Direct | Route::Command(_) => None,
-        };
-    }
-    route
+    on_route(session)
+        .map(|SessionSpec { destination, .. }| (destination.host.to_lowercase(), destination.port))
+        .collect()
 }
 
 fn addresses(bind: &Bind, gateway_ports: bool) -> Vec<Address> {
