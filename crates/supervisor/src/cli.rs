@@ -12,8 +12,6 @@ mod events;
 mod help;
 mod import;
 mod init;
-#[cfg(test)]
-mod manual;
 mod names;
 mod plan;
 mod problem;
@@ -21,6 +19,8 @@ mod render;
 mod run;
 mod server;
 mod status;
+#[cfg(test)]
+mod tests;
 mod trust;
 mod version;
 mod wait;
@@ -33,8 +33,7 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches;
 
-use crate::protocol::EventsRequest;
-use crate::protocol::Request;
+use crate::protocol::{EventsRequest, Request};
 use crate::{autossh, exit};
 use args::{Args, Verb};
 use daemon::DaemonAddress;
@@ -111,21 +110,10 @@ fn dispatch(args: Args) -> Result<u8, Problem> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn autossh(line: &str) -> Option<Vec<OsString>> {
-        as_autossh(line.split(' ').map(OsString::from)).map(|(_, words)| words)
-    }
-
-    #[test]
-    fn autossh_is_a_name_or_the_first_word() {
-        let words = Some(vec![OsString::from("-M"), "0".into(), "--".into(), "-V".into()]);
-        assert_eq!(autossh("autossh -M 0 -- -V"), words);
-        assert_eq!(autossh("/usr/lib/autossh/autossh -M 0 -- -V"), words);
-        assert_eq!(autossh("tunneld autossh -M 0 -- -V"), words);
-        assert_eq!(autossh("/usr/bin/tunneld status autossh"), None);
-        assert_eq!(autossh("my-autossh -M"), None);
-    }
+/// Runs the asynchronous part of a verb. A name lookup that hangs in a thread does not hold up the end.
+fn block_on<T>(work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
 }

@@ -33,7 +33,7 @@ pub(super) struct Args {
 }
 
 /// Before or after the verb; a flag wins over the environment, which wins over the file.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct GlobalArgs {
     /// Config file [default: /etc/tunneld.toml, and before it for a user ~/.config/tunneld/config.toml]
     #[arg(short, long, global = true, env = "TUNNELD_CONFIG", value_name = "FILE", hide_env_values = true)]

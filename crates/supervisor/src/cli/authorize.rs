@@ -13,6 +13,7 @@ mod sshd_config;
 use tunnel_engine::auth::credentials;
 
 use super::args::GlobalArgs;
+use super::block_on;
 use super::problem::{Problem, print, printable};
 use super::run::overrides;
 use crate::config::{self, TunnelSpec};
@@ -40,16 +41,13 @@ pub(super) struct AuthorizeArgs {
 pub(super) fn run(global: &GlobalArgs, args: AuthorizeArgs) -> Result<u8, Problem> {
     let desired = config::load(&global.existing_config()?, &overrides(global)).map_err(Problem::Config)?;
     let tunnel = find(&desired.tunnels, &args.name)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
-    let Some(over) = &args.install else {
-        let text = runtime.block_on(text(tunnel, &args.from));
-        return print(&printable(&text)).map(|()| exit::OK);
-    };
-    let install = Install { tunnel, from: &args.from, over, yes: args.yes };
-    let installed = runtime.block_on(install::run(&install, &desired));
-    // A name lookup that hangs must not hold up the end.
-    runtime.shutdown_background();
-    installed
+    block_on(async {
+        let Some(over) = &args.install else {
+            return print(&printable(&text(tunnel, &args.from).await)).map(|()| exit::OK);
+        };
+        let install = Install { tunnel, from: &args.from, over, yes: args.yes };
+        install::run(&install, &desired).await
+    })
 }
 
 async fn text(tunnel: &TunnelSpec, from: &[String]) -> String {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tunnel_engine::spec::{Connect, Forward, ForwardKind, Listen, Route};
 
 use super::args::GlobalArgs;
-use super::problem::{Problem, print, printable};
+use super::problem::{Problem, pretty, print, printable};
 use super::run::overrides;
 use crate::config::{self, Desired, OnRemotePortBusy, ProbeSpec, TunnelSpec};
 use crate::exit;
@@ -21,10 +21,6 @@ pub(super) fn run(global: &GlobalArgs, json: bool) -> Result<u8, Problem> {
         (Err(errors), true) => print(&pretty(&errors.to_json())?).map(|()| exit::CONFIG),
         (Err(errors), false) => Err(Problem::Config(errors)),
     }
-}
-
-fn pretty(value: &Value) -> Result<String, Problem> {
-    serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(|error| Problem::Output(error.into()))
 }
 
 fn to_text(desired: &Desired) -> String {

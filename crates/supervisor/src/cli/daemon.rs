@@ -7,9 +7,8 @@ use super::problem::Problem;
 use crate::config;
 use crate::control::{self, EventLines};
 use crate::history::TunnelHistory;
-use crate::protocol::EventsRequest;
 use crate::protocol::status::Status;
-use crate::protocol::{LogLine, Request, Response};
+use crate::protocol::{EventsRequest, LogLine, Request, Response};
 
 #[derive(Debug)]
 pub(super) struct DaemonAddress {

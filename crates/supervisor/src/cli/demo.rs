@@ -1,4 +1,4 @@
-//! `demo`: a tunnel, its loss and its recovery, told with times. Needs no config, no network and no rights: the SSH
+//! `demo`: a tunnel, its loss and its recovery, each line with its time. Needs no config, no network and no rights: the SSH
 //! server is our own, on loopback, and the tunnel is kept by the very machinery that the daemon runs.
 
 mod script;
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tunnel_engine::demo_server::ConnectFault;
 
+use super::block_on;
 use super::problem::Problem;
 use crate::exit;
 use crate::lifecycle::Phase;
@@ -22,16 +23,14 @@ const LIMIT: Duration = Duration::from_secs(20);
 const OUTAGE: Duration = Duration::from_millis(1500);
 
 pub(super) fn run() -> Result<u8, Problem> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
-    let result = runtime.block_on(async {
-        let limit = || Problem::Demo(format!("the demonstration was not over after {} s", LIMIT.as_secs()));
-        tokio::time::timeout(LIMIT, tell()).await.unwrap_or_else(|_| Err(limit()))
-    });
-    runtime.shutdown_background();
-    result.map(|()| exit::OK)
+    block_on(async {
+        let limit = || Problem::No(format!("the demonstration was not over after {} s", LIMIT.as_secs()));
+        tokio::time::timeout(LIMIT, play()).await.unwrap_or_else(|_| Err(limit()))?;
+        Ok(exit::OK)
+    })
 }
 
-async fn tell() -> Result<(), Problem> {
+async fn play() -> Result<(), Problem> {
     let mut story = DemoScript::begin();
     let mut stage = DemoStage::set().await?;
     story.print("all of it on this machine: an application, a tunnel, an SSH server, and behind it an echo service")?;
@@ -63,7 +62,7 @@ async fn tell() -> Result<(), Problem> {
         millis(story.now() - back),
         up.starts
     ))?;
-    let waited = held.await.map_err(|_| Problem::Demo("the held connection was lost".into()))??;
+    let waited = held.await.map_err(|_| Problem::No("the held connection was lost".into()))??;
     story.print(&format!("the held connection was carried after {}: 1 MiB, intact", millis(waited)))?;
     let took = stage.send_and_compare().await?;
     story.print(&format!("1 MiB over a new connection took {}: bytes flowed before and after", millis(took)))?;

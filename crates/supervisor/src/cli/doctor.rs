@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::args::GlobalArgs;
-use super::problem::{Problem, print, printable};
+use super::block_on;
+use super::problem::{Problem, pretty, print, printable};
 use super::render::ColourChoice;
 use super::run::overrides;
 use super::status::style;
@@ -21,9 +22,8 @@ pub(super) fn run(global: &GlobalArgs, names: &[String], json: bool) -> Result<u
     let file = std::path::absolute(global.existing_config()?).map_err(Problem::Start)?;
     let desired = config::load(&file, &overrides(global)).map_err(Problem::Config)?;
     let chosen = choose(&desired, names)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
     let style = style();
-    let report = runtime.block_on(async {
+    let report = block_on(async {
         let governor = Governor::default();
         let mut tunnels = Vec::new();
         for spec in chosen {
@@ -35,17 +35,9 @@ pub(super) fn run(global: &GlobalArgs, names: &[String], json: bool) -> Result<u
             }
             tunnels.push(examined);
         }
-        Ok::<_, Problem>(DoctorReport { tunnels })
-    });
-    // A lookup that hangs in a thread is not waited for.
-    runtime.shutdown_background();
-    let report = report?;
-    if json {
-        let text = serde_json::to_string_pretty(&report).map_err(|error| Problem::Output(error.into()))?;
-        print(&(text + "\n"))?;
-    } else {
-        print(&summary(&report))?;
-    }
+        Ok(DoctorReport { tunnels })
+    })?;
+    print(&if json { pretty(&report)? } else { summary(&report) })?;
     Ok(if report.has_failed() { exit::NO } else { exit::OK })
 }
 

@@ -69,7 +69,7 @@ pub(super) fn run(global: &GlobalArgs, args: InitArgs) -> Result<u8, Problem> {
     let path = args.output.clone().or_else(|| global.config.clone()).unwrap_or_else(|| own.clone());
     let path = std::path::absolute(path).map_err(Problem::Start)?;
     if path.symlink_metadata().is_ok() && !args.force {
-        return Err(Problem::Init(format!(
+        return Err(Problem::No(format!(
             "`{}` exists, and is left as it is: add a [[tunnel]] to it, name another file with --output, or replace it \
              with --force",
             path.display()
@@ -83,9 +83,17 @@ pub(super) fn run(global: &GlobalArgs, args: InitArgs) -> Result<u8, Problem> {
     let desired =
         config::load_text_for(&path, &text, &Overrides::default(), &account.facts()).map_err(Problem::Config)?;
     write::write(&path, &text, force, &account).map_err(|error| {
-        Problem::Init(format!("cannot write `{}`: {error}; name another file with --output", path.display()))
+        Problem::No(format!("cannot write `{}`: {error}; name another file with --output", path.display()))
     })?;
-    let text: String = desired.tunnels.iter().map(|tunnel| said(&path, &own, tunnel, &account)).collect();
+    let next = |tunnel| NextContext {
+        path: &path,
+        is_default: path == own,
+        tunnel,
+        host_known: is_host_known(tunnel),
+        service: account.is_service(),
+        home: account.home(),
+    };
+    let text: String = desired.tunnels.iter().map(|tunnel| next(tunnel).text()).collect();
     print(&printable(&text)).map(|()| exit::OK)
 }
 
@@ -94,19 +102,6 @@ fn from_here(file: &str) -> io::Result<String> {
     let path = Path::new(file);
     let whole = path.is_absolute() || file.starts_with(['~', '$']);
     if whole { Ok(file.to_owned()) } else { std::path::absolute(path).map(|path| path.display().to_string()) }
-}
-
-/// What was written, and what is to be done now.
-fn said(path: &Path, own: &Path, tunnel: &TunnelSpec, account: &ServiceAccount) -> String {
-    let next = NextContext {
-        path,
-        is_default: path == own,
-        tunnel,
-        host_known: is_host_known(tunnel),
-        service: account.is_service(),
-        home: account.home(),
-    };
-    next.text()
 }
 
 /// Whether known_hosts has lines for the server. What cannot be read knows nothing.

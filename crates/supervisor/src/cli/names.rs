@@ -1,12 +1,10 @@
 //! `start`, `stop`, `restart`, `reset-failed`: an order for named tunnels. Silent when what it promises is true, as
 //! systemctl; for `start` and `restart` that is a tunnel that is ready.
 
-use tunnel_engine::clock;
-
 use super::args::StartArgs;
 use super::daemon::DaemonAddress;
-use super::problem::{Problem, print};
-use super::render;
+use super::problem::Problem;
+use super::{render, wait};
 use crate::exit;
 use crate::protocol::{Request, Response};
 
@@ -27,18 +25,8 @@ pub(super) fn start(
     if no_block {
         return Ok(exit::OK);
     }
-    // The argument was checked to be below a year.
-    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-    let Response::Waited { ready, status } = daemon.ask(Request::Wait { names, timeout_ms })? else {
-        return Err(Problem::Misunderstood);
-    };
-    if ready {
-        return Ok(exit::OK);
-    }
-    let now = clock::wall();
-    let missing = status.tunnels.iter().filter(|tunnel| !tunnel.ready);
-    let text: String = missing
-        .map(|tunnel| format!("`{}` is {done}, but not ready. {}\n", tunnel.name, render::why(tunnel, now)))
-        .collect();
-    print(&text).map(|()| exit::NO)
+    let answer = daemon.ask(wait::request(names, timeout))?;
+    wait::report(answer, |tunnel, now| {
+        format!("`{}` is {done}, but not ready. {}\n", tunnel.name, render::why(tunnel, now))
+    })
 }

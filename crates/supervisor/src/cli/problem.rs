@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use tunnel_engine::failure::Failure;
 
 use crate::config::ConfigErrors;
@@ -13,18 +14,15 @@ use crate::os::PidfileError;
 use crate::os::logging::LogError;
 use crate::protocol::ErrorCode;
 
-/// What stands between the question and its answer.
+/// Why a verb fails.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Problem {
-    /// None is named, and none is where they are looked for.
+    /// No config is named, and there is none at the default paths.
     #[error("there is no config: {}\n\n{FIRST_STEPS}", missing(.own, .default))]
     NoConfig { own: PathBuf, default: PathBuf },
     /// The command line does not say enough.
     #[error("{0}")]
     Usage(String),
-    /// `init` writes nothing.
-    #[error("{0}")]
-    Init(String),
     /// A server did not let us do what was asked for, or is not to be believed.
     #[error(transparent)]
     Failure(#[from] Failure),
@@ -59,12 +57,6 @@ pub(super) enum Problem {
     Start(io::Error),
     #[error("cannot write the answer: {0}")]
     Output(io::Error),
-    /// What was to be imported means nothing here.
-    #[error("{0}")]
-    Import(String),
-    /// The demonstration did not show what it should.
-    #[error("{0}")]
-    Demo(String),
 }
 
 /// The way to a first tunnel.
@@ -83,12 +75,12 @@ fn missing(own: &Path, default: &Path) -> String {
 
 impl From<ImportError> for Problem {
     fn from(error: ImportError) -> Self {
-        Self::Import(error.to_string())
+        Self::No(error.to_string())
     }
 }
 
 impl Problem {
-    /// Tells people on standard error; gives the exit code.
+    /// Writes the error to standard error; gives the exit code.
     pub(super) fn report(&self) -> u8 {
         let text = if let Self::Config(_) | Self::ConfigAtDaemon(_) = self {
             self.to_string()
@@ -120,16 +112,13 @@ impl Problem {
             Self::Config(_)
             | Self::NoConfig { .. }
             | Self::Usage(_)
-            | Self::Init(_)
             | Self::No(_)
             | Self::ConfigAtDaemon(_)
             | Self::Refused { .. }
             | Self::Misunderstood
             | Self::Log(_)
             | Self::Start(_)
-            | Self::Output(_)
-            | Self::Import(_)
-            | Self::Demo(_) => None,
+            | Self::Output(_) => None,
         }
     }
 
@@ -151,14 +140,9 @@ impl Problem {
             Self::Pidfile(PidfileError::CannotCreate { .. }) | Self::Socket(BindError::CannotCreate { .. }) => {
                 exit::CANT_CREATE
             }
-            Self::Refused { .. }
-            | Self::Init(_)
-            | Self::Failure(_)
-            | Self::No(_)
-            | Self::Log(LogError::Start(_))
-            | Self::Start(_)
-            | Self::Import(_)
-            | Self::Demo(_) => exit::NO,
+            Self::Refused { .. } | Self::Failure(_) | Self::No(_) | Self::Log(LogError::Start(_)) | Self::Start(_) => {
+                exit::NO
+            }
             Self::Output(_) if self.reader_left() => exit::OK,
             Self::Output(_) => exit::NO,
         }
@@ -174,6 +158,11 @@ impl Problem {
 pub(super) fn printable(text: &str) -> String {
     let fine = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
     text.chars().map(|c| if fine(&c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
+}
+
+/// An answer as JSON that people can read.
+pub(super) fn pretty(value: &impl Serialize) -> Result<String, Problem> {
+    serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(|error| Problem::Output(error.into()))
 }
 
 /// Writes an answer to standard output.
@@ -199,7 +188,7 @@ mod tests {
             (Problem::Environment(String::new()), 78),
             (Problem::NoConfig { own: path(), default: path() }, 78),
             (Problem::Usage(String::new()), 64),
-            (Problem::Init(String::new()), 1),
+            (Problem::No(String::new()), 1),
             (Problem::Client(ClientError::NoDaemon { socket: path(), source: io_error() }), 3),
             (Problem::Client(ClientError::OtherVersion { socket: path(), daemon: 2 }), 3),
             (refused(ErrorCode::NoSuchTunnel), 1),

@@ -11,6 +11,7 @@ use tunnel_engine::spec::Listen;
 use tunnel_engine::task;
 
 use super::args::GlobalArgs;
+use super::block_on;
 use super::problem::Problem;
 use crate::config::{self, ConfigErrors, Desired, Overrides};
 use crate::control::{ControlServer, ControlSocket};
@@ -36,7 +37,7 @@ pub(super) enum ConfigSource {
     Text {
         name: PathBuf,
         text: String,
-        /// What was read otherwise than a user may expect: told at the start.
+        /// What was read otherwise than a user may expect: logged at the start.
         notes: Vec<String>,
     },
 }
@@ -81,9 +82,9 @@ pub(super) fn run_by(global: &GlobalArgs, source: ConfigSource) -> Result<u8, Pr
     let devices = if became { open_devices(&desired) } else { Vec::new() };
     let confinement = confine(&desired, became)?;
     let log = logging::init(&desired.global.log)?;
-    let _written_out = log.flush;
+    let _flush = log.flush;
     // Before the pidfile says whom to signal.
-    let (_heard, signals) = signals::listen().map_err(Problem::Start)?;
+    let (_signal_guard, signals) = signals::listen().map_err(Problem::Start)?;
     let pidfile = desired.global.pid_file.as_deref().map(Pidfile::lock).transpose()?;
     let socket = ControlSocket::bind(&desired.global.control_socket)?;
     match limits::raise_open_files() {
@@ -113,15 +114,14 @@ pub(super) fn run_by(global: &GlobalArgs, source: ConfigSource) -> Result<u8, Pr
     let reach = confinement.reach();
     let history = Recorder::open(desired.global.state_directory.as_deref());
     let ended = history.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
-    let stopped = runtime.block_on(async {
+    let stopped = block_on(async {
         let (commands, requests) = mpsc::channel(COMMAND_QUEUE);
         let (_watcher, network) = network::watch();
         let _reaper = orphans::reap().map_err(Problem::Start)?;
         let (metrics, listen) = watch::channel(None);
         let _http = http::HttpServer::start(listen, commands.clone());
         let _server = ControlServer::start(socket, commands, history.clone()).map_err(Problem::Start)?;
-        // A task, so that what rings it is another turn of this thread: the future of `block_on` is woken by a write to
+        // A task, so that what wakes it is another turn of this thread: the future of `block_on` is woken by a write to
         // a descriptor, which the thread then wakes up for once more.
         let supervised = task::owned(supervise::run(Setup {
             desired,
@@ -142,8 +142,6 @@ pub(super) fn run_by(global: &GlobalArgs, source: ConfigSource) -> Result<u8, Pr
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     });
-    // A name lookup that hangs must not hold up the end.
-    runtime.shutdown_background();
     ended.end();
     tracing::info!("tunneld ends");
     stopped
@@ -213,7 +211,7 @@ fn loader(own: ConfigSource, overrides: Overrides, reach: Option<Reach>) -> Load
 fn applied(pidfile: Option<Pidfile>, log: LogControl, metrics: watch::Sender<Option<Listen>>) -> Applied {
     let mut pidfile = pidfile;
     let mut written = false;
-    let mut told = None;
+    let mut logged = None;
     Box::new(move |desired| {
         if let Some(pidfile) = pidfile.as_mut().filter(|_| !written) {
             pidfile.write()?;
@@ -228,10 +226,10 @@ fn applied(pidfile: Option<Pidfile>, log: LogControl, metrics: watch::Sender<Opt
             changed
         });
         let shortage = limits::open_files_limit().and_then(|limit| OpenFiles::of(desired).beyond(limit));
-        if let Some(shortage) = shortage.as_ref().filter(|_| shortage != told) {
+        if let Some(shortage) = shortage.as_ref().filter(|_| shortage != logged) {
             shortage.log();
         }
-        told = shortage;
+        logged = shortage;
         Ok(())
     })
 }

@@ -3,12 +3,13 @@
 
 use std::fs::File;
 
-use tunnel_engine::spec::{Destination, Route, SessionSpec};
+use tunnel_engine::spec::{Destination, SessionSpec};
 
 use super::args::GlobalArgs;
 use super::problem::Problem;
 use super::run::overrides;
 use crate::config::{self, Desired, Settings, TunnelSpec};
+use crate::spec::on_route;
 use crate::sshconfig::{ConfigFiles, FileCache, Query, resolve};
 
 /// The config, where there is one: a default that does not exist, or that this user may not read, is none.
@@ -88,17 +89,11 @@ fn same_server(one: &SessionSpec, other: &SessionSpec) -> bool {
     one.destination.host_port() == other.destination.host_port()
 }
 
-/// A session and its jump hosts, the server first.
-fn on_route(session: &SessionSpec) -> impl Iterator<Item = &SessionSpec> {
-    std::iter::successors(Some(session), |session| match &session.dial.via {
-        Route::Jump(jump) => Some(jump.as_ref()),
-        Route::Direct | Route::Command(_) => None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use tunnel_engine::spec::Route;
 
     use super::*;
     use crate::config::{Overrides, load_text};

@@ -6,7 +6,7 @@ use ratatui::crossterm::terminal;
 use tunnel_engine::clock;
 
 use super::daemon::DaemonAddress;
-use super::problem::{Problem, print};
+use super::problem::{Problem, pretty, print};
 use super::render::{self, ColourChoice, OutputStyle};
 use crate::exit;
 use crate::protocol::status::Status;
@@ -15,7 +15,7 @@ pub(super) fn run(daemon: &DaemonAddress, names: Vec<String>, json: bool) -> Res
     let named = !names.is_empty();
     let status = daemon.status(names)?;
     let text = match (json, named) {
-        (true, _) => serde_json::to_string_pretty(&status).map_err(|error| Problem::Output(error.into()))? + "\n",
+        (true, _) => pretty(&status)?,
         (false, false) => render::status(&status, clock::wall(), look()),
         (false, true) => render::details(&status, &daemon.histories(&status), clock::wall(), look()),
     };

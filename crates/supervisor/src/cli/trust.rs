@@ -16,7 +16,7 @@ use tunnel_engine::spec::SessionSpec;
 
 use super::args::GlobalArgs;
 use super::problem::{Problem, print, printable};
-use super::server;
+use super::{block_on, server};
 use crate::exit;
 use crate::os::ask_line;
 use verdict::{Confirmation, ShownKey, TrustVerdict};
@@ -49,11 +49,7 @@ pub(super) fn run(global: &GlobalArgs, args: TrustArgs) -> Result<u8, Problem> {
         spec.host_key.global_known_hosts.clear();
     }
     spec.host_key.alias = args.host_key_alias.or(spec.host_key.alias);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
-    let trusted = runtime.block_on(trust(&spec, args.fingerprint.as_deref()));
-    // A name lookup that hangs must not hold up the end.
-    runtime.shutdown_background();
-    trusted
+    block_on(trust(&spec, args.fingerprint.as_deref()))
 }
 
 async fn trust(spec: &SessionSpec, fingerprint: Option<&str>) -> Result<u8, Problem> {

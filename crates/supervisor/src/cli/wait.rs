@@ -1,7 +1,7 @@
 //! `wait`: until the named tunnels are ready. Silent when they are; otherwise why those that are not are not.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tunnel_engine::clock;
 
@@ -10,38 +10,45 @@ use super::problem::{Problem, print};
 use super::render;
 use crate::control::ClientError;
 use crate::exit;
+use crate::protocol::status::TunnelStatus;
 use crate::protocol::{Request, Response};
 
 /// How long a daemon may take to begin: `tunneld & tunneld wait NAME` works, and a daemon that was not started is
 /// missed soon. A start takes some 10 ms, a hundred times that on a machine that boots.
 const STARTING: Duration = Duration::from_secs(2);
 
-/// How often the daemon is looked for meanwhile.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How often the daemon is asked meanwhile.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 pub(super) fn run(daemon: &DaemonAddress, names: Vec<String>, timeout: Duration) -> Result<u8, Problem> {
-    // The argument was checked to be below a year.
-    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-    let request = Request::Wait { names, timeout_ms };
     let begins_until = clock::now() + timeout.min(STARTING);
-    let Response::Waited { ready, status } = patiently(begins_until, || daemon.ask(request.clone()))? else {
-        return Err(Problem::Misunderstood);
-    };
+    let answer = ask_until(begins_until, || daemon.ask(request(names.clone(), timeout)))?;
+    report(answer, |tunnel, now| render::why(tunnel, now) + "\n")
+}
+
+/// Asks to be answered when the tunnels are ready, or when time is up.
+pub(super) fn request(names: Vec<String>, timeout: Duration) -> Request {
+    // The argument was checked to be below a year.
+    Request::Wait { names, timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX) }
+}
+
+/// Prints nothing where all are ready, else the text about each that is not.
+pub(super) fn report(answer: Response, text: impl Fn(&TunnelStatus, SystemTime) -> String) -> Result<u8, Problem> {
+    let Response::Waited { ready, status } = answer else { return Err(Problem::Misunderstood) };
     if ready {
         return Ok(exit::OK);
     }
     let now = clock::wall();
     let missing = status.tunnels.iter().filter(|tunnel| !tunnel.ready);
-    let text: String = missing.map(|tunnel| render::why(tunnel, now) + "\n").collect();
-    print(&text).map(|()| exit::NO)
+    print(&missing.map(|tunnel| text(tunnel, now)).collect::<String>()).map(|()| exit::NO)
 }
 
 /// Asks until a daemon answers.
-fn patiently(until: Instant, ask: impl Fn() -> Result<Response, Problem>) -> Result<Response, Problem> {
+fn ask_until(until: Instant, ask: impl Fn() -> Result<Response, Problem>) -> Result<Response, Problem> {
     loop {
         match ask() {
             Err(Problem::Client(error)) if is_absent(&error) && clock::now() < until => {
-                std::thread::park_timeout(LOOK_AGAIN);
+                std::thread::park_timeout(ASK_AGAIN);
             }
             answer => return answer,
         }
@@ -62,10 +69,10 @@ mod tests {
     /// How often a daemon that is there at the third question was asked, and whether it answered.
     fn asked(until: Instant, without: io::ErrorKind) -> (u32, bool) {
         let count = Cell::new(0);
-        let answer = patiently(until, || {
+        let answer = ask_until(until, || {
             count.set(count.get() + 1);
-            let nobody = ClientError::NoDaemon { socket: "/s".into(), source: without.into() };
-            if count.get() < 3 { Err(nobody.into()) } else { Ok(Response::Done) }
+            let absent = ClientError::NoDaemon { socket: "/s".into(), source: without.into() };
+            if count.get() < 3 { Err(absent.into()) } else { Ok(Response::Done) }
         });
         (count.get(), answer.is_ok())
     }

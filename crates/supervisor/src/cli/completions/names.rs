@@ -12,32 +12,20 @@ use crate::config;
 /// A daemon answers in a millisecond or two; one that is busy must not hold up the keyboard.
 const ANSWER_WITHIN: Duration = Duration::from_millis(40);
 
-/// What the command line says about whom to ask.
-#[derive(Debug, Default, Clone)]
-pub(super) struct CompletionTarget {
-    pub(super) config: Option<PathBuf>,
-    pub(super) control_socket: Option<PathBuf>,
-}
-
-impl CompletionTarget {
-    /// The value of an option, by clap's name.
-    pub(super) fn take(&mut self, option: &str, value: &str) {
-        match option {
-            "config" => self.config = Some(value.into()),
-            "control_socket" => self.control_socket = Some(value.into()),
-            _ => {}
-        }
+/// Takes the value of an option that says which daemon to ask, by clap's name.
+pub(super) fn take(global: &mut GlobalArgs, option: &str, value: &str) {
+    match option {
+        "config" => global.config = Some(value.into()),
+        "control_socket" => global.control_socket = Some(value.into()),
+        _ => {}
     }
 }
 
-pub(super) fn of_tunnels(named: &CompletionTarget) -> Vec<String> {
+pub(super) fn of_tunnels(named: &GlobalArgs) -> Vec<String> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let global = GlobalArgs {
-        config: named.config.clone().or_else(|| variable("TUNNELD_CONFIG")),
-        control_socket: named.control_socket.clone().or_else(|| variable("TUNNELD_CONTROL_SOCKET")),
-        log_level: None,
-        pid_file: None,
-    };
+    let mut global = named.clone();
+    global.config = global.config.or_else(|| variable("TUNNELD_CONFIG"));
+    global.control_socket = global.control_socket.or_else(|| variable("TUNNELD_CONTROL_SOCKET"));
     let file = global.config_file();
     of_daemon(global).unwrap_or_else(|| config::names_in(&file))
 }

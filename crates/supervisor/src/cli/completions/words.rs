@@ -2,7 +2,8 @@
 
 use clap::{Arg, Command};
 
-use super::names::CompletionTarget;
+use super::names;
+use crate::cli::args::GlobalArgs;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Candidates {
@@ -17,20 +18,15 @@ pub(super) enum Candidates {
 pub(super) fn candidates(
     command: &Command,
     words: &[String],
-    names: impl Fn(&CompletionTarget) -> Vec<String>,
+    names: impl Fn(&GlobalArgs) -> Vec<String>,
 ) -> Candidates {
     let none = || Candidates::Words(Vec::new());
     let (typed, before) = match words.split_last() {
         Some((typed, before)) => (typed.as_str(), before),
         None => ("", &[][..]),
     };
-    let mut line = TypedLine {
-        root: command,
-        verb: command,
-        positionals: Vec::new(),
-        waits: None,
-        named: CompletionTarget::default(),
-    };
+    let mut line =
+        TypedLine { root: command, verb: command, positionals: Vec::new(), waits: None, named: GlobalArgs::default() };
     for word in before {
         if !line.read(word) {
             return none();
@@ -46,10 +42,8 @@ pub(super) fn candidates(
     }
     if line.positionals.is_empty() && line.verb.has_subcommands() {
         let verbs = line.verb.get_subcommands().filter(|verb| !verb.is_hide_set());
-        return starting_with(
-            typed,
-            verbs.map(|verb| (verb.get_name().to_owned(), meaning(verb.get_about()))).collect(),
-        );
+        let words = verbs.map(|verb| (verb.get_name().to_owned(), meaning(verb.get_about())));
+        return starting_with(typed, words.collect());
     }
     let positionals: Vec<&Arg> = line.verb.get_positionals().collect();
     let many = |arg: &&Arg| arg.get_num_args().is_some_and(|range| range.max_values() > 1);
@@ -67,14 +61,14 @@ struct TypedLine<'a> {
     positionals: Vec<String>,
     /// The option whose value is next.
     waits: Option<&'a Arg>,
-    named: CompletionTarget,
+    named: GlobalArgs,
 }
 
 impl<'a> TypedLine<'a> {
     /// False: what follows is not ours to complete.
     fn read(&mut self, word: &str) -> bool {
         if let Some(option) = self.waits.take() {
-            self.named.take(option.get_id().as_str(), word);
+            names::take(&mut self.named, option.get_id().as_str(), word);
             return true;
         }
         if let Some(long) = word.strip_prefix("--") {
@@ -96,7 +90,7 @@ impl<'a> TypedLine<'a> {
     fn option(&mut self, option: Option<&'a Arg>, value: Option<&str>) {
         let Some(option) = option.filter(|arg| arg.get_action().takes_values()) else { return };
         match value {
-            Some(value) => self.named.take(option.get_id().as_str(), value),
+            Some(value) => names::take(&mut self.named, option.get_id().as_str(), value),
             None => self.waits = Some(option),
         }
     }
@@ -109,13 +103,11 @@ impl<'a> TypedLine<'a> {
         verb.get_arguments().filter(|arg| !arg.is_positional()).chain(global)
     }
 
-    fn value(&self, arg: &Arg, typed: &str, names: &impl Fn(&CompletionTarget) -> Vec<String>) -> Candidates {
+    fn value(&self, arg: &Arg, typed: &str, names: &impl Fn(&GlobalArgs) -> Vec<String>) -> Candidates {
         let possible = arg.get_possible_values();
         if !possible.is_empty() {
-            return starting_with(
-                typed,
-                possible.iter().map(|value| (value.get_name().to_owned(), String::new())).collect(),
-            );
+            let words = possible.iter().map(|value| (value.get_name().to_owned(), String::new()));
+            return starting_with(typed, words.collect());
         }
         let value_name = arg.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
         match value_name {
@@ -148,7 +140,7 @@ mod tests {
 
     fn complete(line: &str) -> Vec<String> {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let names = |named: &CompletionTarget| {
+        let names = |named: &GlobalArgs| {
             let more = named.config.as_ref().map(|config| config.display().to_string());
             ["web-db", "web", "mail"].map(str::to_owned).into_iter().chain(more).collect()
         };

@@ -29,8 +29,8 @@ use crate::supervise::{self, ConfigRefusal, Setup};
 /// What goes through the tunnel and back: more than any buffer on the way holds, and done in an instant.
 const PAYLOAD: usize = 1 << 20;
 
-/// How often the tunnel is looked at: finer than the printed times.
-const LOOK: Duration = Duration::from_millis(20);
+/// How often the status of the tunnel is read: finer than the printed times.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 pub(super) struct DemoStage {
     /// The SSH server's address.
@@ -52,7 +52,7 @@ impl DemoStage {
     pub(super) async fn set() -> Result<Self, Problem> {
         let files = tempfile::Builder::new().prefix("tunneld-demo-").tempdir().map_err(Problem::Start)?;
         let machine = server(files.path()).await?;
-        let server = machine.address().ok_or_else(|| Problem::Demo("the SSH server has no address".into()))?;
+        let server = machine.address().ok_or_else(|| Problem::No("the SSH server has no address".into()))?;
         let known = machine.known_hosts("127.0.0.1", server.port()).map_err(demo)?;
         std::fs::write(files.path().join("known_hosts"), known).map_err(Problem::Start)?;
         let (echo, echoing) = echo().await.map_err(Problem::Start)?;
@@ -61,13 +61,13 @@ impl DemoStage {
         let file = files.path().join("demo.toml");
         let desired = config::load_text(&file, &text, &Overrides::default()).map_err(Problem::Config)?;
         let (commands, requests) = mpsc::channel(1);
-        let (signals, heard) = mpsc::channel(1);
+        let (signals, received_signals) = mpsc::channel(1);
         let refuse = |_| Err(ConfigRefusal { text: "there is no file".to_owned(), errors: serde_json::Value::Null });
         let supervisor = task::owned(supervise::run(Setup {
             desired,
             load: Arc::new(refuse),
             commands: requests,
-            signals: heard,
+            signals: received_signals,
             network: mpsc::channel(1).1,
             notify: Notify::disabled(),
             listeners: Arc::new(KeptListeners::none()),
@@ -91,23 +91,23 @@ impl DemoStage {
         })
     }
 
-    /// Looks until the tunnel is as wished; tells each change of its phase.
+    /// Waits until the condition holds of the tunnel; prints each change of its phase.
     pub(super) async fn until(
         &mut self,
         story: &mut DemoScript,
-        wished: impl Fn(&TunnelStatus) -> bool,
+        condition: impl Fn(&TunnelStatus) -> bool,
     ) -> Result<TunnelStatus, Problem> {
-        let mut looks = tokio::time::interval(LOOK);
+        let mut polls = tokio::time::interval(POLL_INTERVAL);
         loop {
-            looks.tick().await;
-            let tunnel = self.look(story).await?;
-            if wished(&tunnel) {
+            polls.tick().await;
+            let tunnel = self.poll(story).await?;
+            if condition(&tunnel) {
                 return Ok(tunnel);
             }
         }
     }
 
-    /// Tells each change for so long.
+    /// Prints each change for so long.
     pub(super) async fn watch_for(&mut self, story: &mut DemoScript, span: Duration) -> Result<(), Problem> {
         let end = clock::now() + span;
         self.until(story, |_| clock::now() >= end).await.map(drop)
@@ -140,15 +140,15 @@ impl DemoStage {
         let _ = self.supervisor.await;
     }
 
-    async fn look(&mut self, story: &mut DemoScript) -> Result<TunnelStatus, Problem> {
+    async fn poll(&mut self, story: &mut DemoScript) -> Result<TunnelStatus, Problem> {
         let (reply, answer) = oneshot::channel();
-        let ended = || Problem::Demo("the supervisor ended".into());
+        let ended = || Problem::No("the supervisor ended".into());
         let request = Request::Status { names: vec![] };
         self.commands.send(Command { request, reply }).await.map_err(|_| ended())?;
         let Response::Status { status, .. } = answer.await.map_err(|_| ended())? else {
             return Err(Problem::Misunderstood);
         };
-        let tunnel = status.tunnels.into_iter().next().ok_or_else(|| Problem::Demo("there is no tunnel".into()))?;
+        let tunnel = status.tunnels.into_iter().next().ok_or_else(|| Problem::No("there is no tunnel".into()))?;
         let state = format!("phase {}, start {}", tunnel.phase, tunnel.starts);
         if self.seen.as_ref() != Some(&state) {
             story.note(&format!("{:>7.3} s  {state}", story.now().as_secs_f64()))?;
@@ -170,7 +170,7 @@ async fn server(folder: &Path) -> Result<Server, Problem> {
 }
 
 fn demo(error: impl std::fmt::Display) -> Problem {
-    Problem::Demo(error.to_string())
+    Problem::No(error.to_string())
 }
 
 /// Paths are relative to the folder of the stage.
@@ -215,7 +215,7 @@ async fn free_address() -> io::Result<SocketAddr> {
 
 async fn round_trip(entrance: SocketAddr) -> Result<Duration, Problem> {
     let begun = clock::now();
-    let lost = |error: io::Error| Problem::Demo(format!("bytes did not come through {entrance}: {error}"));
+    let lost = |error: io::Error| Problem::No(format!("bytes did not come through {entrance}: {error}"));
     let mut sent = vec![0; PAYLOAD];
     fastrand::fill(&mut sent);
     let mut stream = TcpStream::connect(entrance).await.map_err(lost)?;
@@ -230,6 +230,6 @@ async fn round_trip(entrance: SocketAddr) -> Result<Duration, Problem> {
     if received == sent {
         Ok(clock::now().saturating_duration_since(begun))
     } else {
-        Err(Problem::Demo(format!("{} of {PAYLOAD} bytes came back, or others than were sent", received.len())))
+        Err(Problem::No(format!("{} of {PAYLOAD} bytes came back, or others than were sent", received.len())))
     }
 }

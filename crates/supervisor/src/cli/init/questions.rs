@@ -13,7 +13,7 @@ const FORWARDS: &str = "What to forward, as after `ssh`; an empty line ends the 
   -D 1080                  a SOCKS proxy here, to all that the server reaches
 ";
 
-/// The whole wish: the command line's, and answers for what it leaves out.
+/// The tunnel of the command line, with answers for what it leaves out.
 pub(super) fn complete(args: InitArgs) -> Result<InitTunnel, Problem> {
     let flags =
         [(ForwardKind::Local, args.local), (ForwardKind::Remote, args.remote), (ForwardKind::Dynamic, args.dynamic)];
@@ -75,7 +75,7 @@ fn forward(text: &str) -> Result<(ForwardKind, String), String> {
 fn answer<T>(question: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<T, Problem> {
     loop {
         let Some(line) = ask_line(question) else {
-            return Err(Problem::Init("nothing was written: the terminal gave no answer".to_owned()));
+            return Err(Problem::No("nothing was written: the terminal gave no answer".to_owned()));
         };
         match read(&line) {
             Ok(answer) => return Ok(answer),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Arg, Command};
 
-use super::help;
+use crate::cli::help;
 use crate::manual::{TUNNELD, items, section};
 
 /// How a command or an option is written after `.It`.
@@ -123,7 +123,7 @@ fn the_manual_has_every_variable_of_an_option() {
 fn the_manual_has_every_exit_code() {
     let heads = section(TUNNELD, "EXIT STATUS").into_iter().filter_map(|line| line.strip_prefix(".It "));
     let written: BTreeSet<&str> = heads.collect();
-    let constants = include_str!("../exit.rs").lines().filter_map(|line| line.split_once(": u8 = "));
+    let constants = include_str!("../../exit.rs").lines().filter_map(|line| line.split_once(": u8 = "));
     let real: BTreeSet<&str> = constants.map(|(_, code)| code.trim_end_matches(';')).collect();
     assert!(real.len() >= 7, "{real:?}");
     assert_eq!(written, real);

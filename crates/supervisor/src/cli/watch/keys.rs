@@ -64,8 +64,7 @@ pub(super) fn action(key: KeyEvent) -> Option<Action> {
     if key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) {
         return None;
     }
-    let code = key.code;
-    let moves = [
+    let actions = [
         (KeyCode::Down, Action::Move(1)),
         (KeyCode::Char('j'), Action::Move(1)),
         (KeyCode::Up, Action::Move(-1)),
@@ -77,8 +76,6 @@ pub(super) fn action(key: KeyEvent) -> Option<Action> {
         (KeyCode::Char('g'), Action::First),
         (KeyCode::End, Action::Last),
         (KeyCode::Char('G'), Action::Last),
-    ];
-    let others = [
         (KeyCode::Char('q'), Action::Quit),
         (KeyCode::Esc, Action::Back),
         (KeyCode::Enter, Action::Details),
@@ -89,7 +86,7 @@ pub(super) fn action(key: KeyEvent) -> Option<Action> {
         (KeyCode::Char('x'), Action::Order(TunnelOrder::Stop)),
         (KeyCode::Char('r'), Action::Order(TunnelOrder::Restart)),
     ];
-    moves.iter().chain(&others).find(|(known, _)| *known == code).map(|(_, action)| *action)
+    actions.iter().find(|(known, _)| *known == key.code).map(|(_, action)| *action)
 }
 
 /// Ctrl-C, which is a key as any other on a screen of ours.
