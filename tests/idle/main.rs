@@ -53,6 +53,11 @@ fn idle_daemon_costs_nothing_in_every_mode() {
     wait(WINDOW);
     let mut failed = Vec::new();
     for (mode, (cost, views)) in modes.iter().zip(before) {
+        assert!(
+            mode.is_autossh() || views > 0,
+            "{}: no view of its start is in the log, which shows nothing",
+            mode.name
+        );
         let (cost, views) = (Cost::of(mode.pid()) - cost, mode.views() - views);
         let (max_cpu, max_views) =
             if mode.retries() { (MAX_CPU_RETRYING, MAX_VIEWS_RETRYING) } else { (MAX_CPU, MAX_VIEWS_AT_REST) };

@@ -7,7 +7,7 @@ use support::{Daemon, eventually, keys};
 use super::place::Place;
 
 /// Counts what each tunnel publishes.
-const LOG_LEVEL: &str = "info,supervisor::tunnel::actor=trace";
+const LOG_LEVEL: &str = "info,supervisor::tunnel::driver=trace";
 
 /// One process and what it stands for.
 pub(crate) struct Mode {
@@ -121,21 +121,33 @@ fn forwards(place: &Place) -> Vec<Mode> {
         ("-R of a path", format!("remote_forward = [\"{there}:127.0.0.1:{echo}\"]")),
         ("-R to a path", format!("remote_forward = [\"{}:{}\"]", free_port(), place.path("target"))),
         ("-R without a target", format!("remote_forward = [\"{}\"]", free_port())),
+        (
+            "-R of a path, takeover",
+            format!(
+                "on_remote_port_busy = \"takeover\"\nremote_forward = [\"{}:127.0.0.1:{echo}\"]",
+                place.path("taken")
+            ),
+        ),
     ];
     modes.extend(kinds.map(|(kind, lines)| start(kind, &place.tunnel(&lines), Settled::Ready)));
     modes
 }
 
-fn sessions(place: &Place) -> Vec<Mode> {
-    let (local, remote, sshd) = (place.local(), place.remote(), &place.sshd);
-    let jump = format!(
+/// `proxy_jump` over the second server.
+fn jump(place: &Place) -> String {
+    format!(
         "proxy_jump = [{{ host = \"127.0.0.1\", port = {}, user = \"{}\", identity_file = \"{}\", identity_agent = \
-         \"none\", user_known_hosts_file = \"{}\" }}]\n{local}",
+         \"none\", user_known_hosts_file = \"{}\" }}]\n",
         place.second.port,
         keys::user(),
         place.second.user_key.display(),
         place.second.known_hosts.display()
-    );
+    )
+}
+
+fn sessions(place: &Place) -> Vec<Mode> {
+    let (local, remote, sshd) = (place.local(), place.remote(), &place.sshd);
+    let jump = jump(place) + &local;
     let hosts = place.tunnel(&place.local()).replace(
         &format!("host = \"127.0.0.1\"\nport = {}\n", sshd.port),
         &format!("hosts = [\"127.0.0.1:{}\", \"127.0.0.1:{}\"]\n", place.nowhere, sshd.port),
@@ -165,6 +177,7 @@ fn outages(place: &Place) -> Vec<Mode> {
     vec![
         start("server away", &away(""), refused),
         start("server away, refuse", &away("during_outage = \"refuse\""), refused),
+        start("server away behind a jump host", &away(&jump(place)), Settled::Retrying("jump_failed")),
         start("blocked", &stranger, Settled::Blocked),
         start(
             "port busy",
@@ -193,9 +206,13 @@ fn probes(place: &Place) -> Vec<Mode> {
 
 /// Service managers that read, that watch and that do not read.
 fn managers(place: &Place) -> Vec<Mode> {
-    let unread = place.unread.path();
-    let environment = [("NOTIFY_SOCKET", unread.as_str()), ("WATCHDOG_USEC", "2000000")];
-    vec![with_environment("manager does not read", &place.tunnel(&place.local()), Settled::Ready, &environment)]
+    let (read, unread) = (place.read(), place.unread.path());
+    let managers = [("manager reads", &read), ("manager does not read", &unread)];
+    let mode = |(name, socket): (&str, &String)| {
+        let environment = [("NOTIFY_SOCKET", socket.as_str()), ("WATCHDOG_USEC", "2000000")];
+        with_environment(name, &place.tunnel(&place.local()), Settled::Ready, &environment)
+    };
+    managers.map(mode).into()
 }
 
 /// The autossh face with each forward, with and without a service manager.

@@ -1,7 +1,7 @@
 //! What the modes share: servers, a target, and ports and sockets that are not as they should be.
 
 use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 
 use support::net::{Service, Target, free_port};
 use support::notify::Notify;
@@ -48,6 +48,14 @@ impl Place {
     /// The port of [`Place::busy`].
     pub(crate) fn busy_port(&self) -> u16 {
         self.busy.local_addr().expect("a bound listener has an address").port()
+    }
+
+    /// The socket of a service manager that reads what it is sent.
+    pub(crate) fn read(&self) -> String {
+        let path = self.path("manager");
+        let socket = UnixDatagram::bind(&path).expect("a socket");
+        std::thread::spawn(move || while socket.recv(&mut [0; 8192]).is_ok() {});
+        path
     }
 
     /// A path for a socket.
