@@ -33,6 +33,10 @@ impl OpenedLink {
         drop(before);
     }
 
+    fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     /// A dialer that begins with the link, when it leads to an address on the route of `spec`. A link that does not, or
     /// is old, is closed.
     fn take(&self, spec: &SessionSpec, rest: &Arc<dyn Dialer>) -> Option<Box<dyn Dialer>> {
@@ -118,6 +122,14 @@ pub(super) struct LoginEnd {
     pub(super) result: Result<Opened, LoginFailure>,
     /// How the files that it reads looked before; `None` where the server was not reached.
     pub(super) files: Option<FileStamps>,
+}
+
+/// What a dial of this server would be told now, as another has just been told it. A start that knows has nothing to wait
+/// for, and costs hundreds of tunnels whose server is away no job.
+pub(super) fn known_refusal(spec: &SessionSpec, context: &Context) -> Option<LoginFailure> {
+    let dials = matches!(spec.dial.via, Route::Direct) && context.ready_link.is_empty();
+    let failure = dials.then(|| context.reachability.refused(spec)).flatten()?;
+    Some(LoginFailure { failure, asked: None })
 }
 
 /// One login: the server's turn first, then all of it before `connect_timeout`.

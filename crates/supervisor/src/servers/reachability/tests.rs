@@ -7,6 +7,7 @@ use tunnel_engine::dial::{Dialing, NetDialer};
 use tunnel_engine::spec::Route;
 
 use super::*;
+use crate::lifecycle::Phase;
 use crate::servers::governor::QueueEntry as Turn;
 use crate::tunnel::test_support::{context, server, session_spec, tunnel_spec};
 use crate::tunnel::{Context, Handle, OpenedLink, Order, spawn};
@@ -244,6 +245,21 @@ async fn one_dial_a_second_stands_for_all_tunnels_whose_server_is_away() {
         tunnel.watch().wait_for(|view| view.ready).await.unwrap();
     }
     assert!(clock::now() - back <= Duration::from_secs(3), "{:?}", clock::now() - back);
+}
+
+#[tokio::test(start_paused = true)]
+async fn start_whose_answer_is_known_is_over_at_once() {
+    let server = server();
+    server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    let (tunnels, _) = started(&server, 20, |_| {});
+    pause(Duration::from_secs(30)).await;
+    let (mut view, until) = (tunnels[7].watch(), clock::now() + EARLY_FOR / 2);
+    let before = view.borrow_and_update().starts;
+    while let Ok(Ok(())) = tokio::time::timeout_at(until.into(), view.changed()).await {
+        assert_eq!(view.borrow_and_update().phase, Phase::Backoff, "it has nothing to wait for");
+    }
+    assert!(view.borrow().starts >= before + 3, "each start counts: {before} and {}", view.borrow().starts);
+    assert_eq!(u64::from(view.borrow().attempts), view.borrow().starts);
 }
 
 #[tokio::test(start_paused = true)]

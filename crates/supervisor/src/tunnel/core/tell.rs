@@ -98,17 +98,17 @@ impl Core {
         let tunnel = self.spec.name.as_str();
         let server = &self.sessions.server;
         let attempt = self.machine.attempts();
-        let retry_in = wait.map(|wait| humantime::format_duration(rounded(wait)).to_string());
+        let retry_in = || wait.map(|wait| humantime::format_duration(rounded(wait)).to_string());
         match say {
             Some(repeats) => {
                 let (told, repeats) = match repeats {
                     0 => (String::new(), None),
                     more => (format!(" ({more} more times since it was last logged)"), Some(more)),
                 };
-                tracing::warn!(tunnel, forward, %kind, %server, attempt, retry_in, %phase, repeats, hint, "{tunnel}: {failure}{told}");
+                tracing::warn!(tunnel, forward, %kind, %server, attempt, retry_in = retry_in(), %phase, repeats, hint, "{tunnel}: {failure}{told}");
             }
             None => {
-                tracing::debug!(tunnel, forward, %kind, %server, attempt, retry_in, %phase, hint, "{tunnel}: {failure}")
+                tracing::debug!(tunnel, forward, %kind, %server, attempt, retry_in = retry_in(), %phase, hint, "{tunnel}: {failure}")
             }
         }
     }

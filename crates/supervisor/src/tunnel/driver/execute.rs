@@ -96,6 +96,9 @@ impl TunnelDriver {
     }
 
     fn log_in(&mut self, Login { session, spec, files, last_up, scheduled }: Login) {
+        if let Some(failure) = start::known_refusal(&spec, &self.context).filter(|_| scheduled) {
+            return self.following.push_back(TunnelEvent::LoginFailed { session, failure, files: None });
+        }
         let login = start::log_in(spec, self.context.clone(), files, last_up, scheduled);
         let job = self.jobs.spawn(async move {
             let LoginEnd { result, files } = login.await;
