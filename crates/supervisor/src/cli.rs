@@ -28,6 +28,7 @@ mod watch;
 mod why;
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -53,7 +54,9 @@ pub fn main() -> ExitCode {
         Ok(args) => args,
         // `--help` comes this way too, and is fine. What cannot be printed has no reader.
         Err(error) => {
-            let _ = error.print();
+            let plain = error.render().to_string();
+            let short = problem::with_short_lines(&plain);
+            let _ = if short == plain { error.print() } else { io::stderr().write_all(short.as_bytes()) };
             return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::OK });
         }
     };

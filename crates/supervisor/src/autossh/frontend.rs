@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::argv::{self, CommandLine, Dialect, ParsedArgv};
 use super::environment::{AutosshEnvironment, LogOptions};
-use super::log::{Log, phrases, reason};
+use super::log::{Log, MAX_LINE, phrases, reason};
 use super::monitor::{self, Monitor};
 use super::monitor_port::MonitorPort;
 use super::run::{self, DONE, FAILED};
@@ -15,6 +15,7 @@ use super::settings::{self, Interactive};
 use super::{ssh_log, usage};
 use crate::config::TunnelSpec;
 use crate::os::{Notify, Pidfile, PidfileError, Terminal, limits, memory, orphans, signals};
+use crate::spec::shortened;
 use crate::sshconfig::{LogLevel, SshLine};
 
 /// The version of autossh whose behaviour this is.
@@ -48,7 +49,7 @@ pub fn main(program: &str, words: impl IntoIterator<Item = OsString>) -> u8 {
 fn print_error(program: &str, log: &Log, why: &str) {
     log.error(why);
     if !log.is_on_terminal() {
-        let _ = writeln!(io::stderr(), "{program}: {why}");
+        let _ = writeln!(io::stderr(), "{program}: {}", shortened(why, MAX_LINE));
     }
 }
 

@@ -14,7 +14,11 @@ use std::time::SystemTime;
 use tunnel_engine::clock;
 
 use super::environment::LogOptions;
+use crate::spec::shortened;
 use syslog::Syslog;
+
+/// Longest line, in bytes: longer ones repeat a word of any length, and syslog would cut them.
+pub(super) const MAX_LINE: usize = 2000;
 
 /// How much a line matters, as syslog counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,6 +95,7 @@ impl Log {
             return;
         }
         let text = one_line(text);
+        let text = shortened(&text, MAX_LINE);
         let (now, pid) = (clock::wall(), std::process::id());
         let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(syslog) = &mut outputs.syslog {

@@ -13,6 +13,7 @@ use crate::import::ImportError;
 use crate::os::PidfileError;
 use crate::os::logging::LogError;
 use crate::protocol::ErrorCode;
+use crate::spec::shortened;
 
 /// Why a verb fails.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +92,7 @@ impl Problem {
         };
         let hint = self.hint().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
         // A failure of this cannot be reported anywhere.
-        let _ = io::stderr().write_all(printable(&(text + &hint)).as_bytes());
+        let _ = io::stderr().write_all(printable(&with_short_lines(&(text + &hint))).as_bytes());
         self.exit_code()
     }
 
@@ -154,6 +155,13 @@ impl Problem {
     }
 }
 
+/// No line is longer than some lines of a terminal: what is wrong with a word of any length is said before and behind it.
+pub(super) fn with_short_lines(text: &str) -> String {
+    /// In bytes.
+    const MAX_LINE: usize = 1000;
+    text.split_inclusive('\n').map(|line| shortened(line, MAX_LINE)).collect()
+}
+
 /// A name that a user typed, or a path, must not drive the terminal.
 pub(super) fn printable(text: &str) -> String {
     let fine = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
@@ -177,6 +185,14 @@ mod tests {
 
     fn io_error() -> io::Error {
         io::Error::other("no")
+    }
+
+    #[test]
+    fn long_word_is_not_repeated_whole() {
+        let text = format!("tunneld: `{}` is no verb\nhint: none\n", "x".repeat(1 << 20));
+        let told = with_short_lines(&text);
+        assert!(told.len() < 1100 && told.ends_with("xx` is no verb\nhint: none\n"), "{told}");
+        assert_eq!(with_short_lines("a\n\nb"), "a\n\nb");
     }
 
     #[test]

@@ -51,6 +51,8 @@ fn with(name: String, settings: Settings) -> TunnelSpec {
 }
 
 fn name(reader: &mut TableReader<'_>, header: Option<&SourceSpan>) -> Option<(String, SourceSpan)> {
+    /// As a file's.
+    const MAX_NAME: usize = 255;
     const ALPHABET: &str = "a name is made of letters, digits, `.`, `_` and `-`";
     let Some(value) = reader.own_value("name") else {
         reader.miss(
@@ -65,6 +67,8 @@ fn name(reader: &mut TableReader<'_>, header: Option<&SourceSpan>) -> Option<(St
         let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if text.is_empty() {
             value.refuse("the name is empty", ALPHABET)
+        } else if text.len() > MAX_NAME {
+            value.refuse(format!("the name is longer than {MAX_NAME} characters"), "every line of the log has it")
         } else if let Some(odd) = text.chars().find(|c| !fine(*c)) {
             value.refuse(format!("`{}` cannot be in the name of a tunnel", odd.escape_debug()), ALPHABET)
         } else {

@@ -133,6 +133,7 @@ fn long_value_is_not_repeated_whole() {
     let long = "x".repeat(1 << 20);
     for line in [
         format!("{long} = 1"),
+        format!("[[tunnel]]\nname = '{long}'"),
         format!("\"{long}\" = 1"),
         format!("probe = '{long}'"),
         format!("port = 1{}", "0".repeat(1 << 20)),
