@@ -58,9 +58,9 @@ impl PathKind {
 /// Everything that is wrong, each with the variable's name and never with the value of an unknown one.
 pub(crate) fn command(
     environment: &BTreeMap<String, String>,
-    look: &dyn Fn(&Path) -> PathKind,
+    path_kind: &dyn Fn(&Path) -> PathKind,
 ) -> Result<Option<ImageCommand>, Vec<String>> {
-    let mut variables = Variables::new(environment, look);
+    let mut variables = Variables::new(environment, path_kind);
     let known = |names: &[&str]| names.iter().any(|name| variables.get(name).is_some());
     let (autossh, ssh) = (known(names::OF_AUTOSSH), variables.get(names::TUNNEL_HOST).is_some());
     variables.errors.extend(names::unknown(environment));

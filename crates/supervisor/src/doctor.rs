@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! files ──────────────────────────────────────────────► checks of files
-//! turn (governor, what the daemon was told to wait) ──► login ─► steps ─► login, auth   (pure: steps to checks)
+//! turn (governor, how long the server asked the daemon to wait) ──► login ─► steps ─► login, auth   (pure: steps to checks)
 //! session ─► ask: each forward's listen and target ───► facts ─► forwards               (pure: facts to checks)
 //! ```
 //! What a running daemon has is left alone: its listeners and remote ports count as held by the tunnel itself, and are

@@ -215,12 +215,12 @@ off  u@h:22  (not enabled)
     }
 
     #[test]
-    fn connections_to_targets_are_told_where_the_config_asks_for_them() {
+    fn probing_connections_to_targets_are_noted() {
         let mut desired = example();
         desired.tunnels[0].probe = ProbeSpec::Tcp;
         let text = to_text(&desired);
-        let told = "  -L 3307:127.0.0.1:3306\n     note: `probe` connects to 127.0.0.1:3306 every 10m and says nothing";
-        assert!(text.contains(told), "{text}");
+        let note = "  -L 3307:127.0.0.1:3306\n     note: `probe` connects to 127.0.0.1:3306 every 10m and says nothing";
+        assert!(text.contains(note), "{text}");
         assert_eq!(text.matches("note:").count(), 1, "the proxy has no target, and the other tunnel asks for nothing");
         let forwards = &to_json(&desired)["tunnels"][0]["forwards"];
         assert_eq!((&forwards[0]["probe_interval_s"], &forwards[1]["probe_interval_s"]), (&json!(600.0), &Value::Null));
@@ -238,7 +238,7 @@ off  u@h:22  (not enabled)
     }
 
     #[test]
-    fn what_ssh_config_cannot_have_and_jump_hosts_pass_over_is_noted() {
+    fn settings_without_effect_are_noted() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ssh");
         let hosts =

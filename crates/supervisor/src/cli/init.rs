@@ -24,7 +24,7 @@ use crate::exit;
 use next::NextContext;
 use write::ServiceAccount;
 
-/// What `init` is told.
+/// The options of `init`.
 #[derive(Debug, clap::Args)]
 pub(super) struct InitArgs {
     /// The server as after `ssh`, a Host alias of ~/.ssh/config too

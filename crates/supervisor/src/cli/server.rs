@@ -113,7 +113,7 @@ mod tests {
     "#;
 
     #[test]
-    fn a_server_of_the_config_is_found_with_its_route_and_rules() {
+    fn server_of_the_config_keeps_its_route_and_rules() {
         let desired = load_text(Path::new("/c.toml"), CONFIG, &Overrides::default()).unwrap();
         let found = |text: &str| named(text, Some(&desired)).map(|spec| spec.destination.host_port());
         for text in ["inner.example", "inner.example:2222", "db"] {

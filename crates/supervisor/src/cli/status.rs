@@ -16,15 +16,15 @@ pub(super) fn run(daemon: &DaemonAddress, names: Vec<String>, json: bool) -> Res
     let status = daemon.status(names)?;
     let text = match (json, named) {
         (true, _) => pretty(&status)?,
-        (false, false) => render::status(&status, clock::wall(), look()),
-        (false, true) => render::details(&status, &daemon.histories(&status), clock::wall(), look()),
+        (false, false) => render::status(&status, clock::wall(), output_style()),
+        (false, true) => render::details(&status, &daemon.histories(&status), clock::wall(), output_style()),
     };
     print(&text)?;
     Ok(if all_ready(&status, named) { exit::OK } else { exit::NO })
 }
 
 /// What standard output takes.
-pub(super) fn look() -> OutputStyle {
+pub(super) fn output_style() -> OutputStyle {
     if !stdout().is_terminal() {
         return OutputStyle::PIPE;
     }

@@ -5,28 +5,28 @@ use tunnel_engine::clock;
 use super::daemon::DaemonAddress;
 use super::problem::{Problem, print};
 use super::render;
-use super::status::look;
+use super::status::output_style;
 use crate::exit;
 use crate::lifecycle::Want;
 use crate::protocol::status::TunnelStatus;
 use crate::protocol::{Request, Response};
 use crate::troubleshooting;
 
-/// So many outages are told; `status NAME` has more.
+/// So many outages are listed; `status NAME` has more.
 const OUTAGES: usize = 3;
 
 pub(super) fn run(daemon: &DaemonAddress, name: String) -> Result<u8, Problem> {
     let Response::Status { status, .. } = daemon.ask(Request::Why { name })? else {
         return Err(Problem::Misunderstood);
     };
-    let (now, look) = (clock::wall(), look());
+    let (now, output) = (clock::wall(), output_style());
     let mut text: String =
         status.tunnels.iter().map(|tunnel| render::why(tunnel, now) + "\n" + &read_on(tunnel)).collect();
     for history in &daemon.histories(&status) {
-        text += &(String::from("\n") + &render::outages(history, OUTAGES, now, 0, look));
+        text += &(String::from("\n") + &render::outages(history, OUTAGES, now, 0, output));
     }
     for tunnel in &status.tunnels {
-        let lines = render::trouble(&daemon.log(&tunnel.name), look);
+        let lines = render::trouble(&daemon.log(&tunnel.name), output);
         if !lines.is_empty() {
             text += &format!("\nfrom the log:\n{lines}");
         }

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_control_socket_is_in_the_first_runtime_folder_there_is() {
+    fn control_socket_is_in_the_first_runtime_folder() {
         let socket = |variables: &[(&str, &str)]| environment(variables).control_socket();
         let both = [("RUNTIME_DIRECTORY", "/run/a:/run/b"), ("XDG_RUNTIME_DIR", "/run/user/1")];
         assert_eq!(socket(&both), Path::new("/run/a/control.sock"));

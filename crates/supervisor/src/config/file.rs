@@ -21,7 +21,7 @@ const MAX_CONFIG_BYTES: u64 = 16 << 20;
 /// How long the writer of a pipe may take: `tunneld check --config <(generate)`.
 const PIPE_WITHIN: Duration = Duration::from_secs(1);
 
-/// Which file it is that others can write, and how that is mended.
+/// Which file it is that others can write, and how to correct that.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct WritableByOthers {
     pub(super) what: String,
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn files_and_folders_that_others_can_write_are_told_with_their_mode() {
+    fn writable_files_are_reported_with_their_mode() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.toml");
         std::fs::write(&path, "").unwrap();

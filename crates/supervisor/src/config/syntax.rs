@@ -14,7 +14,7 @@ pub(super) fn parse(source: &Arc<SourceFile>) -> (Document<'_>, Vec<ConfigError>
     let table = if lost.is_empty() {
         table
     } else {
-        let text = source.mended.get_or_init(|| source.without_lines_at(&lost));
+        let text = source.repaired.get_or_init(|| source.without_lines_at(&lost));
         let (table, more) = DeTable::parse_recoverable(text);
         errors.extend(more);
         table

@@ -8,14 +8,14 @@ use super::PathKind;
 /// The environment, the files, and the errors so far.
 pub(super) struct Variables<'a> {
     environment: &'a BTreeMap<String, String>,
-    look: &'a dyn Fn(&Path) -> PathKind,
+    path_kind: &'a dyn Fn(&Path) -> PathKind,
     pub(super) errors: Vec<String>,
     pub(super) notes: Vec<String>,
 }
 
 impl<'a> Variables<'a> {
-    pub(super) fn new(environment: &'a BTreeMap<String, String>, look: &'a dyn Fn(&Path) -> PathKind) -> Self {
-        Self { environment, look, errors: Vec::new(), notes: Vec::new() }
+    pub(super) fn new(environment: &'a BTreeMap<String, String>, path_kind: &'a dyn Fn(&Path) -> PathKind) -> Self {
+        Self { environment, path_kind, errors: Vec::new(), notes: Vec::new() }
     }
 
     /// An empty one is not set, as in the images' scripts.
@@ -66,7 +66,7 @@ impl<'a> Variables<'a> {
     }
 
     pub(super) fn found(&self, path: &str) -> PathKind {
-        (self.look)(Path::new(path))
+        (self.path_kind)(Path::new(path))
     }
 }
 

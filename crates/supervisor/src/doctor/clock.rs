@@ -61,7 +61,7 @@ mod tests {
     use crate::doctor::CheckResult;
 
     #[test]
-    fn a_clock_that_is_far_off_is_told_with_its_direction() {
+    fn clock_that_is_off_is_reported_with_direction() {
         let judge = |there, here| judge(Duration::from_secs(there), Duration::from_secs(here));
         assert_eq!(judge(1000, 1030).verdict, CheckResult::Pass);
         let behind = judge(1000, 8200);

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_server_asked_the_daemon_to_wait_for_is_kept_to() {
+    async fn wait_that_a_server_asked_for_is_kept() {
         let spec = tunnel_spec("t", &[]).session;
         let (began, busy) = (clock::now(), waiting("server_busy", 7_000));
         assert!(busy.wait_for_turn(&spec).await.is_ok_and(|check| check.is_some()));

@@ -20,7 +20,6 @@ pub(super) struct ForwardResults {
     pub(super) unfinished: bool,
 }
 
-/// Of one forward.
 #[derive(Default)]
 pub(super) struct ForwardResult {
     pub(super) listen: Option<ListenResult>,

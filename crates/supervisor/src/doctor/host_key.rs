@@ -7,7 +7,7 @@ use tunnel_engine::hostkey::{KnownLine, Relation};
 
 use super::check::{Check, HOST_KEY};
 
-/// One check a file, and one for the verdict where the key is believed; a refusal is told by the failure of the login.
+/// One check a file, and one for the verdict where the key is believed; a refusal is in the failure of the login.
 pub(super) fn checks(server: &str, steps: &[&LoginStep]) -> Vec<Check> {
     let found = steps.iter().find_map(|step| {
         let LoginStep::HostKey { key, certified, files, lines } = step else { return None };
@@ -34,7 +34,7 @@ pub(super) fn checks(server: &str, steps: &[&LoginStep]) -> Vec<Check> {
 
 /// What one known_hosts file says about the server.
 fn lines_of(file: &str, lines: &[&KnownLine], believed: bool) -> Check {
-    let told = |line: &&KnownLine| {
+    let text = |line: &&KnownLine| {
         let number = line.at.line;
         let key = &line.key;
         match line.relation {
@@ -47,7 +47,7 @@ fn lines_of(file: &str, lines: &[&KnownLine], believed: bool) -> Check {
             Relation::Revokes => format!("line {number} revokes it, {key}"),
         }
     };
-    let words = lines.iter().map(told).collect::<Vec<_>>().join("; ");
+    let words = lines.iter().map(text).collect::<Vec<_>>().join("; ");
     let has = |relation| lines.iter().any(|line| line.relation == relation);
     if lines.is_empty() {
         Check::skip(HOST_KEY, file, "no line is for this server")

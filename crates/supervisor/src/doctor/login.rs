@@ -11,7 +11,7 @@ use super::check::{AUTH, BANNER, CONNECT, Check, HOST_KEY, JUMP, KEY_EXCHANGE, P
 use super::{auth, host_key};
 use crate::spec::on_route;
 
-/// Names of algorithms told beside the one that is used.
+/// Names of algorithms listed beside the one that is used.
 const MAX_ALSO: usize = 4;
 
 /// Failures that are about the host key, whenever they come.
@@ -28,7 +28,6 @@ const BANNER_KINDS: [FailureKind; 4] =
 
 /// One login and what is known of it.
 pub(super) struct LoginReport<'a> {
-    /// To whom.
     pub(super) spec: &'a SessionSpec,
     pub(super) steps: &'a [Noted],
     pub(super) failure: Option<&'a Failure>,

@@ -25,34 +25,39 @@ pub(super) fn listen(listen: &Listen, refusal: &ListenRefusal, setting: &LoginCo
         Listen::Unix(path) => of_path(&path.display().to_string(), refusal),
         Listen::Tcp { port, .. } => of_port(*port, refusal, setting),
         // Asked for otherwise.
-        Listen::Device { .. } => ("it does not say why".to_owned(), "look into the server's log".to_owned()),
+        Listen::Device { .. } => answer("it does not say why", "look into the server's log"),
     }
 }
 
+/// Why, and what to do.
+fn answer(why: impl Into<String>, action: impl Into<String>) -> (String, String) {
+    (why.into(), action.into())
+}
+
 fn of_port(port: u16, refusal: &ListenRefusal, setting: &LoginContext<'_>) -> (String, String) {
-    let another = || "stop it there, or choose another port".to_owned();
+    let another = "stop it there, or choose another port";
     match &refusal.holder {
         Ok(PortHolder::Program(which)) => {
-            return (format!("a program of this user listens there (process {which})"), another());
+            return answer(format!("a program of this user listens there (process {which})"), another);
         }
         Ok(PortHolder::Other(user)) => {
-            return (format!("a process of another user (uid {user}) listens there"), another());
+            return answer(format!("a process of another user (uid {user}) listens there"), another);
         }
         Ok(PortHolder::Session(process)) => {
             let process = if process.is_empty() { String::new() } else { format!(" (process {process})") };
             let action = "if it is an earlier session of this tunnel, set on_remote_port_busy = \"takeover\" here, or \
                           ClientAliveInterval on the server; else choose another port";
-            return (format!("another SSH session of this user listens there{process}"), action.to_owned());
+            return answer(format!("another SSH session of this user listens there{process}"), action);
         }
         Ok(_) | Err(_) => {}
     }
     if refusal.answers == Some(true) {
         let why = "something listens there; the login may not look what it is";
-        return (why.to_owned(), format!("look with `ss -lptn 'sport = :{port}'` on the server; {}", another()));
+        return answer(why, format!("look with `ss -lptn 'sport = :{port}'` on the server; {another}"));
     }
     if PRIVILEGED.contains(&port) && setting.user != "root" && refusal.any_port != Some(false) {
         let why = format!("port {port} is below 1024, where only root may listen, and the login is `{}`", setting.user);
-        return (why, "choose a port above 1023; a local redirect on the server can lead to it".to_owned());
+        return answer(why, "choose a port above 1023; a local redirect on the server can lead to it");
     }
     let seen = match &refusal.holder {
         Ok(_) => "nothing listens there, so ",
@@ -60,78 +65,74 @@ fn of_port(port: u16, refusal: &ListenRefusal, setting: &LoginContext<'_>) -> (S
         Err(_) => "",
     };
     match (refusal.any_port, setting.may_connect) {
-        (Some(true), _) => (
+        (Some(true), _) => answer(
             format!("{seen}it listens on other ports, and not on this one"),
-            format!("allow it: `PermitListen` in sshd_config and `permitlisten=` in authorized_keys must name {port}, and the listen address must be one of the server's"),
+            format!(
+                "allow it: `PermitListen` in sshd_config and `permitlisten=` in authorized_keys must name {port}, and the listen address must be one of the server's"
+            ),
         ),
-        (_, Some(true)) => (
+        (_, Some(true)) => answer(
             format!("{seen}the server's policy forbids it: it lets this login connect, and not listen there"),
             format!(
                 "set `AllowTcpForwarding yes` (or `remote`) instead of `local` in sshd_config, and have `PermitListen` there and `permitlisten=` in authorized_keys name {port}; then reload sshd"
             ),
         ),
-        (_, Some(false)) => (
+        (_, Some(false)) => answer(
             format!("{seen}the server's policy forbids all forwards of this login"),
             "set `AllowTcpForwarding yes` in sshd_config (and look for DisableForwarding), and take `restrict` or \
-             `no-port-forwarding` off the key in authorized_keys; then reload sshd"
-                .to_owned(),
+             `no-port-forwarding` off the key in authorized_keys; then reload sshd",
         ),
-        (_, None) => (
+        (_, None) => answer(
             format!("{seen}most likely the server's policy forbids it"),
             "look at AllowTcpForwarding, PermitListen and DisableForwarding in sshd_config, and at the key's options in \
-             authorized_keys"
-                .to_owned(),
+             authorized_keys",
         ),
     }
 }
 
 fn of_path(path: &str, refusal: &ListenRefusal) -> (String, String) {
-    let (why, action) = match &refusal.holder {
-        Ok(PortHolder::Stale) => (
-            "a stale socket file is there, which nothing listens on and sshd does not replace".to_owned(),
+    match &refusal.holder {
+        Ok(PortHolder::Stale) => answer(
+            "a stale socket file is there, which nothing listens on and sshd does not replace",
             format!(
                 "remove it (`rm {path}` on the server), or set `StreamLocalBindUnlink yes` in its sshd_config, or \
                  on_remote_port_busy = \"takeover\" here"
             ),
         ),
-        Ok(PortHolder::Program(which)) => (
+        Ok(PortHolder::Program(which)) => answer(
             format!("a program of this user listens there (process {which})"),
-            "stop it there, or choose another path".to_owned(),
+            "stop it there, or choose another path",
         ),
-        Ok(PortHolder::Session(_)) => (
-            "another SSH session of this user listens there".to_owned(),
-            "if it is an earlier session of this tunnel, set on_remote_port_busy = \"takeover\" here; else choose another path".to_owned(),
+        Ok(PortHolder::Session(_)) => answer(
+            "another SSH session of this user listens there",
+            "if it is an earlier session of this tunnel, set on_remote_port_busy = \"takeover\" here; else choose another path",
         ),
         Ok(PortHolder::Living | PortHolder::Other(_)) => {
-            ("a program listens there".to_owned(), "stop it there, or choose another path".to_owned())
+            answer("a program listens there", "stop it there, or choose another path")
         }
-        Ok(PortHolder::NotSocket) => (
-            "a file that is no socket is there".to_owned(),
-            "move it away on the server, or choose another path".to_owned(),
+        Ok(PortHolder::NotSocket) => {
+            answer("a file that is no socket is there", "move it away on the server, or choose another path")
+        }
+        Ok(PortHolder::NoDirectory) => {
+            answer("its folder does not exist there", "make the folder on the server, or choose another path")
+        }
+        Ok(PortHolder::ReadOnly) => answer(
+            "the login may not write to its folder",
+            "let the login write to the folder on the server, or choose a path in one of its own",
         ),
-        Ok(PortHolder::NoDirectory) => (
-            "its folder does not exist there".to_owned(),
-            "make the folder on the server, or choose another path".to_owned(),
-        ),
-        Ok(PortHolder::ReadOnly) => (
-            "the login may not write to its folder".to_owned(),
-            "let the login write to the folder on the server, or choose a path in one of its own".to_owned(),
-        ),
-        Ok(PortHolder::Free) => (
-            "nothing is there, so the server's policy forbids it".to_owned(),
+        Ok(PortHolder::Free) => answer(
+            "nothing is there, so the server's policy forbids it",
             "set `AllowStreamLocalForwarding yes` in sshd_config (and look for DisableForwarding), and take `restrict` off \
-             the key in authorized_keys"
-                .to_owned(),
+             the key in authorized_keys",
         ),
-        Err(why) => (
+        Err(why) => answer(
             format!("most likely a socket file of an earlier session is there, which could not be looked at ({why})"),
             format!(
                 "remove `{path}` on the server, or set `StreamLocalBindUnlink yes` in its sshd_config; look at \
                  AllowStreamLocalForwarding, too"
             ),
         ),
-    };
-    (why, action)
+    }
 }
 
 /// What to do about a target that could not be connected to.

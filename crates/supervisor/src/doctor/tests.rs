@@ -19,7 +19,7 @@ use super::{DoctorReport, Examined, forwards};
 use crate::tunnel::PortHolder;
 use crate::tunnel::test_support::tunnel_spec;
 
-fn told(spec: &SessionSpec, steps: Vec<LoginStep>, failure: Option<&Failure>) -> Vec<Check> {
+fn checks_of(spec: &SessionSpec, steps: Vec<LoginStep>, failure: Option<&Failure>) -> Vec<Check> {
     let server = spec.destination.host_port();
     let steps: Vec<Noted> = steps.into_iter().map(|step| Noted { server: server.clone(), step }).collect();
     login::checks(&LoginReport { spec, steps: &steps, failure, others: &[] })
@@ -37,7 +37,7 @@ fn address(text: &str) -> SocketAddr {
 fn what_follows_a_failed_step_is_not_reached() {
     let spec = tunnel_spec("t", &[]).session;
     let failure = Failure::new(FailureKind::Dns, "no such name");
-    let checks = told(&spec, Vec::new(), Some(&failure));
+    let checks = checks_of(&spec, Vec::new(), Some(&failure));
     assert_eq!(verdicts(&checks, RESOLVE), [CheckResult::Fail]);
     let last = checks.last().unwrap();
     assert_eq!(last.verdict, CheckResult::Skip);
@@ -50,14 +50,14 @@ fn address_that_is_broken_fails_only_when_no_other_answers() {
     let (v6, v4) = (address("[2001:db8::1]:22"), address("192.0.2.1:22"));
     let refused = |at| LoginStep::Tried(at, Some("refused the connection".to_owned()));
     let resolved = || LoginStep::Resolved(vec![v6, v4]);
-    let works = told(&spec, vec![resolved(), refused(v6), LoginStep::Tried(v4, None), LoginStep::LoggedIn], None);
+    let works = checks_of(&spec, vec![resolved(), refused(v6), LoginStep::Tried(v4, None), LoginStep::LoggedIn], None);
     assert_eq!(verdicts(&works, CONNECT), [CheckResult::Skip, CheckResult::Pass]);
     assert!(
         works.iter().any(|check| check.action.as_ref().is_some_and(|action| action.contains("\"inet\""))),
         "{works:?}"
     );
     let failure = Failure::new(FailureKind::ConnectRefused, "refused");
-    let broken = told(&spec, vec![resolved(), refused(v6), refused(v4)], Some(&failure));
+    let broken = checks_of(&spec, vec![resolved(), refused(v6), refused(v4)], Some(&failure));
     assert_eq!(verdicts(&broken, CONNECT), [CheckResult::Fail; 3]);
 }
 
@@ -77,13 +77,13 @@ fn known_hosts_are_told_file_by_file_with_lines() {
         files: files.clone(),
         lines,
     };
-    let believed = told(&spec, vec![key(lines.clone()), LoginStep::Believed, LoginStep::LoggedIn], None);
+    let believed = checks_of(&spec, vec![key(lines.clone()), LoginStep::Believed, LoginStep::LoggedIn], None);
     assert_eq!(
         verdicts(&believed, HOST_KEY),
         [CheckResult::Skip, CheckResult::Pass, CheckResult::Skip, CheckResult::Pass]
     );
     let failure = Failure::new(FailureKind::HostKeyChanged, "it changed");
-    let changed = told(&spec, vec![key(lines[..1].to_vec())], Some(&failure));
+    let changed = checks_of(&spec, vec![key(lines[..1].to_vec())], Some(&failure));
     assert_eq!(
         verdicts(&changed, HOST_KEY),
         [CheckResult::Fail, CheckResult::Skip, CheckResult::Skip, CheckResult::Fail]
@@ -92,7 +92,7 @@ fn known_hosts_are_told_file_by_file_with_lines() {
 }
 
 #[test]
-fn key_that_was_refused_before_another_was_taken_is_no_failure() {
+fn key_refused_before_another_is_no_failure() {
     let spec = tunnel_spec("t", &[]).session;
     let shown = |what: &str, answer| LoginStep::Shown { what: what.to_owned(), answer };
     let resolved = LoginStep::Resolved(vec![address("192.0.2.1:22")]);
@@ -102,10 +102,10 @@ fn key_that_was_refused_before_another_was_taken_is_no_failure() {
         shown("a SHA256:a", AuthAnswer::Refused),
         shown("b SHA256:b", AuthAnswer::Taken),
     ];
-    let taken = told(&spec, [steps.clone(), vec![LoginStep::LoggedIn]].concat(), None);
+    let taken = checks_of(&spec, [steps.clone(), vec![LoginStep::LoggedIn]].concat(), None);
     assert_eq!(verdicts(&taken, AUTH), [CheckResult::Skip, CheckResult::Pass, CheckResult::Pass]);
     let failure = Failure::new(FailureKind::AuthRejected, "the server did not let user `u` in");
-    let refused = told(&spec, steps[..3].to_vec(), Some(&failure));
+    let refused = checks_of(&spec, steps[..3].to_vec(), Some(&failure));
     assert_eq!(verdicts(&refused, AUTH), [CheckResult::Fail, CheckResult::Fail]);
     let helps = |check: &Check| check.action.as_ref().is_some_and(|action| action.contains("authorized_keys"));
     assert!(refused.iter().any(helps), "{refused:?}");
@@ -131,8 +131,8 @@ fn refused_port_is_explained_by_what_was_seen() {
         (8080, Ok(PortHolder::Free), Some(false), Some(true), "instead of `local`"),
         (8080, none(), None, None, "most likely the server's policy"),
     ] {
-        let told = why(port, holder, any_port, may_connect);
-        assert!(told.contains(words), "{told}");
+        let text = why(port, holder, any_port, may_connect);
+        assert!(text.contains(words), "{text}");
     }
 }
 
@@ -160,9 +160,9 @@ fn forwards_without_a_session_are_skipped_and_nothing_fails() {
     );
     facts.forwards[1] = ForwardResult { target: Some(ProbeResult::Up(None)), ..ForwardResult::default() };
     let checks = forwards::checks(&spec, &spec.session, &facts);
-    let told: Vec<CheckResult> = checks.iter().map(|check| check.verdict).collect();
+    let verdicts: Vec<CheckResult> = checks.iter().map(|check| check.verdict).collect();
     let (pass, skip) = (CheckResult::Pass, CheckResult::Skip);
-    assert_eq!(told, [pass, skip, skip, pass, pass, skip]);
+    assert_eq!(verdicts, [pass, skip, skip, pass, pass, skip]);
     let report = DoctorReport { tunnels: vec![Examined { name: "t".to_owned(), server: String::new(), checks }] };
     assert!(!report.has_failed());
     let json = serde_json::to_value(&report).unwrap();

@@ -15,7 +15,6 @@ use crate::protocol::{Command, Request, Response};
 /// How long the supervisor may take: it answers within milliseconds unless it is stuck.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Asks the supervisor.
 pub(super) struct DaemonClient {
     commands: mpsc::Sender<Command>,
     /// The last answer, and when it was asked for.

@@ -1,5 +1,5 @@
 //! The listening sockets: bound as the config says, and again when it says something else. An address that is taken is
-//! no reason to stop the tunnels: it is told, and tried again.
+//! no reason to stop the tunnels: it is logged, and tried again.
 
 use std::future::poll_fn;
 use std::io;

@@ -16,7 +16,6 @@ pub(super) struct ReadyAnswer<'a> {
     not_ready: Vec<NotReady<'a>>,
 }
 
-/// One that is not.
 #[derive(Debug, Serialize)]
 struct NotReady<'a> {
     name: &'a str,
@@ -27,7 +26,7 @@ struct NotReady<'a> {
     /// Of the last failure, or null.
     kind: Option<&'a Word<FailureKind>>,
     message: String,
-    /// How to mend it, or null.
+    /// How to correct it, or null.
     hint: Option<&'a str>,
     next_start_ms: Option<u64>,
 }
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnel_that_is_not_ready_tells_its_failure_and_hint() {
+    fn tunnel_that_is_not_ready_has_failure_and_hint() {
         let mut tunnel = example::tunnel("db", "backoff", false);
         tunnel.last_failure = Some(example::failure("connect_refused", "nothing listens on `h:22`"));
         let report = report(vec![tunnel]);
@@ -121,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_failure_is_not_the_cause_while_the_session_is_up() {
+    fn old_failure_is_no_cause_while_up() {
         let mut tunnel = example::tunnel("db", "up", false);
         tunnel.last_failure = Some(example::failure("dns", "old"));
         assert_eq!(cause(&tunnel), "up, and not proven yet");

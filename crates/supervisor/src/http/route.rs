@@ -4,7 +4,6 @@ use super::page::ASSETS;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HttpRoute<'a> {
-    /// For people.
     Page,
     /// A file of the page, by its place among them.
     Asset(usize),

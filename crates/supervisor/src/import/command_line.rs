@@ -16,7 +16,7 @@ pub(crate) struct Invocation {
     pub(crate) words: Vec<String>,
     /// What else is in the line, and is no part of the command.
     pub(super) around: Vec<String>,
-    /// Whom sudo, su and their kin run it as.
+    /// The account that sudo, su or the like run it as.
     pub(super) user: Option<String>,
     /// Cut here, not by a shell: `$NAME` is still in the words.
     pub(super) uncut: bool,
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn blank_that_no_shell_cuts_at_is_part_of_a_word() {
+    fn other_blanks_are_part_of_a_word() {
         for word in ["\u{a0}", "\u{b}h", "x\u{2003}y"] {
             assert_eq!(Invocation::find(&[word.to_owned()]).words, [word]);
         }

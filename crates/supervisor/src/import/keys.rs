@@ -16,7 +16,6 @@ pub(crate) struct KeyLines {
     remarks: Vec<String>,
 }
 
-/// A jump host.
 pub(crate) enum JumpHostValue {
     /// `user@host:port`.
     Named(String),
@@ -199,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_made_of_what_names_may_hold_and_are_unique() {
+    fn names_are_valid_and_unique() {
         let mut names = UniqueNames::default();
         assert_eq!(names.of("db1.example_x-y"), "db1.example_x-y");
         assert_eq!(names.of("::1"), "--1");

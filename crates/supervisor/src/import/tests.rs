@@ -127,7 +127,7 @@ fn every_key_goes_there_and_back() {
 }
 
 #[test]
-fn a_jump_host_that_differs_has_a_table_of_its_own() {
+fn jump_host_that_differs_has_its_own_table() {
     let table = round_trip(
         "Host a\n User u\n ProxyJump j,k\n IdentityFile /a\n DynamicForward 1\nHost j\n IdentityFile /j\n \
          ProxyCommand nc -x %h x\n User \"a,b\"\nHost k\n IdentityFile /a\n ServerAliveInterval 7\n",

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_such_as_systemd_takes_and_differ_where_addresses_do() {
+    fn stored_names_are_valid_and_distinct() {
         assert_eq!(named("127.0.0.1:3307"), "tcp-127.0.0.1%3A3307");
         assert_eq!(named("[::1]:3307"), "tcp-[%3A%3A1]%3A3307");
         assert_eq!(named("/run/a b%.sock"), "unix-/run/a%20b%25.sock");

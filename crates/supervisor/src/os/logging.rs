@@ -48,7 +48,7 @@ impl LogControl {
     }
 }
 
-/// Why events cannot be logged as wished.
+/// Why events cannot be logged as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// Neither a level nor a filter.

@@ -23,7 +23,7 @@ const GROUPS: libc::c_int = libc::RTMGRP_LINK
 /// What the kernel puts into one datagram at most (netlink(7), NLMSG_GOODSIZE), with room to spare.
 const DATAGRAM: usize = 32 * 1024;
 
-/// Hears what changes from now on.
+/// Receives what changes from now on.
 pub(super) struct Netlink {
     /// tokio has no type for netlink; of this one, nothing is used but that it receives datagrams.
     socket: UnixDatagram,
@@ -72,8 +72,8 @@ mod tests {
             Ok(mut netlink) => {
                 // Nothing may happen, and nothing breaks.
                 let soon = tunnel_engine::clock::now() + std::time::Duration::from_millis(10);
-                if let Ok(heard) = tokio::time::timeout_at(soon.into(), netlink.next()).await {
-                    heard.unwrap();
+                if let Ok(received) = tokio::time::timeout_at(soon.into(), netlink.next()).await {
+                    received.unwrap();
                 }
             }
             Err(error) => assert!(!error.to_string().is_empty()),

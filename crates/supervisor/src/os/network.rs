@@ -1,4 +1,4 @@
-//! What happens to this machine's network, for those who have to look again: few words, however much it flaps.
+//! What happens to this machine's network, as few events, however much it flaps.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use tokio_util::task::AbortOnDropHandle;
 use tunnel_engine::{clock, task};
 
 use super::netlink::Netlink;
-use super::resume::{LOOK_EVERY, Wakefulness};
+use super::resume::{CHECK_INTERVAL, Wakefulness};
 
 /// Changes come in bursts: an address, its routes, the link. They are one change.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// A link that flaps is told of this often at most: each time every session is asked and every wait ended.
+/// A link that flaps is reported this often at most: each time every session is asked and every wait ended.
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
 /// Changes that wait for the supervisor. One is as good as many.
@@ -27,7 +27,7 @@ pub struct NetworkChange {
 
 /// Tells of changes from now on, until the handle is dropped.
 pub fn watch() -> (AbortOnDropHandle<()>, mpsc::Receiver<NetworkChange>) {
-    let (tell, changes) = mpsc::channel(QUEUE);
+    let (changes_sender, changes) = mpsc::channel(QUEUE);
     let netlink = match Netlink::open() {
         Ok(netlink) => Some(netlink),
         Err(error) => {
@@ -35,7 +35,7 @@ pub fn watch() -> (AbortOnDropHandle<()>, mpsc::Receiver<NetworkChange>) {
             None
         }
     };
-    (task::owned(NetworkWatcher { netlink, wakefulness: read_clocks() }.run(tell)), changes)
+    (task::owned(NetworkWatcher { netlink, wakefulness: read_clocks() }.run(changes_sender)), changes)
 }
 
 struct NetworkWatcher {
@@ -44,7 +44,7 @@ struct NetworkWatcher {
 }
 
 impl NetworkWatcher {
-    async fn run(mut self, tell: mpsc::Sender<NetworkChange>) {
+    async fn run(mut self, changes_sender: mpsc::Sender<NetworkChange>) {
         loop {
             let mut what = self.next().await;
             let settled = clock::now() + SETTLE;
@@ -52,7 +52,7 @@ impl NetworkWatcher {
                 what = more;
             }
             clock::beat();
-            match tell.try_send(NetworkChange { what }) {
+            match changes_sender.try_send(NetworkChange { what }) {
                 Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => {}
                 Err(mpsc::error::TrySendError::Closed(_)) => return,
             }
@@ -63,17 +63,17 @@ impl NetworkWatcher {
     async fn next(&mut self) -> &'static str {
         loop {
             clock::beat();
-            let look = clock::now() + LOOK_EVERY;
+            let next_check = clock::now() + CHECK_INTERVAL;
             tokio::select! {
-                heard = receive(self.netlink.as_mut()) => match heard {
+                received = receive(self.netlink.as_mut()) => match received {
                     Ok(what) => return what,
                     Err(error) => {
                         tracing::warn!(%error, "the kernel tells no more of network changes");
                         self.netlink = None;
                     }
                 },
-                () = tokio::time::sleep_until(look.into()) => {
-                    if self.wakefulness.look(clock::boot(), clock::now()).is_some() {
+                () = tokio::time::sleep_until(next_check.into()) => {
+                    if self.wakefulness.check(clock::boot(), clock::now()).is_some() {
                         return "this machine has slept";
                     }
                 }

@@ -112,7 +112,7 @@ fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Takes the room for the pid: that the disk is full must be told before anything starts.
+/// Takes the room for the pid: a full disk must be reported before anything starts.
 fn reserve(file: &File) -> io::Result<()> {
     match fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, PID_LENGTH) {
         // Some file systems cannot; there, the write tells.
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pid_is_written_after_the_lock_and_gone_with_its_owner() {
+    fn pid_is_written_after_the_lock() {
         let dir = folder();
         let path = dir.path().join("t.pid");
         let mut pidfile = Pidfile::lock(&path).unwrap();

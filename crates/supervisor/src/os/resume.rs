@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tunnel_engine::clock;
 
-/// How often to look: a resume is noticed this late at most.
-pub(super) const LOOK_EVERY: Duration = clock::BEAT;
+/// How often to check: a resume is noticed this late at most.
+pub(super) const CHECK_INTERVAL: Duration = clock::BEAT;
 
 /// Less is the distance between two readings of two clocks.
 const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
@@ -22,8 +22,8 @@ impl Wakefulness {
         Self { boot, awake }
     }
 
-    /// How long the machine has slept since the last look.
-    pub(super) fn look(&mut self, boot: Duration, awake: Instant) -> Option<Duration> {
+    /// How long the machine has slept since the last check.
+    pub(super) fn check(&mut self, boot: Duration, awake: Instant) -> Option<Duration> {
         let passed = boot.saturating_sub(self.boot);
         let slept = passed.saturating_sub(awake.saturating_duration_since(self.awake));
         *self = Self::new(boot, awake);
@@ -41,19 +41,19 @@ mod tests {
         let mut wakefulness = Wakefulness::new(boot, awake);
         let later = |seconds| (boot + Duration::from_secs(seconds), awake + Duration::from_secs(seconds));
         let (b, a) = later(2);
-        assert_eq!(wakefulness.look(b, a), None);
+        assert_eq!(wakefulness.check(b, a), None);
         let hour = Duration::from_secs(3600);
         let (b, a) = later(4);
-        assert_eq!(wakefulness.look(b + hour, a), Some(hour));
+        assert_eq!(wakefulness.check(b + hour, a), Some(hour));
         let (b, a) = later(6);
-        assert_eq!(wakefulness.look(b + hour, a), None);
+        assert_eq!(wakefulness.check(b + hour, a), None);
     }
 
     #[test]
-    fn clocks_that_are_read_one_after_the_other_are_no_sleep() {
+    fn distance_between_two_readings_is_no_sleep() {
         let (boot, awake) = (Duration::from_secs(1000), clock::now());
         let mut wakefulness = Wakefulness::new(boot, awake);
-        assert_eq!(wakefulness.look(boot + Duration::from_millis(900), awake), None);
-        assert_eq!(wakefulness.look(boot, awake + Duration::from_secs(5)), None, "a clock that jumps back");
+        assert_eq!(wakefulness.check(boot + Duration::from_millis(900), awake), None);
+        assert_eq!(wakefulness.check(boot, awake + Duration::from_secs(5)), None, "a clock that jumps back");
     }
 }

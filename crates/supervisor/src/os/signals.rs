@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 /// Signals that wait at once. Equal ones that arrive while the queue is full become one, as the kernel does it too.
 const QUEUE: usize = 8;
 
-/// A signal that means something to us, with its number, as kill(1) takes it.
+/// A signal that the daemon acts upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Signal {
@@ -39,7 +39,7 @@ impl Signal {
         }
     }
 
-    /// Its number.
+    /// As kill(1) takes it.
     pub const fn number(self) -> i32 {
         self as i32
     }

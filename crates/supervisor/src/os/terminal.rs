@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prompts_are_what_scripts_wait_for_and_secrets_are_not_seen() {
+    fn prompts_are_those_of_ssh_and_secrets_hidden() {
         let passphrase = PromptKind::Passphrase { file: "/k".into() };
         let password = PromptKind::Password { user: "u".into(), host: "h".into() };
         let token = PromptKind::Prompt { user: "u".into(), host: "h".into(), text: "Token: ".into(), echo: true };

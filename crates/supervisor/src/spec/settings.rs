@@ -1,4 +1,4 @@
-//! The table of the keys of a tunnel: each is told here once, in one row.
+//! The table of the keys of a tunnel: each has one row here.
 //!
 //! A row ([`SettingKey`]) has the key's name in TOML and in ssh_config, its type with its bounds and its place in a
 //! [`TunnelSpec`] ([`Field`]), whether a jump host has it and takes it over ([`Jump`]), what a reload does with a

@@ -15,7 +15,7 @@ pub struct SourceFile {
     /// Rank in the order of reading, which is the order of diagnostics.
     pub(crate) rank: usize,
     /// The text without the lines that no parser can read; every other byte is where it was.
-    pub(crate) mended: OnceLock<String>,
+    pub(crate) repaired: OnceLock<String>,
     line_starts: Vec<usize>,
 }
 
@@ -24,7 +24,7 @@ impl SourceFile {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let folder = absolute.parent().map(Path::to_owned).unwrap_or_default();
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { path: path.to_owned(), folder, text, rank, mended: OnceLock::new(), line_starts }
+        Self { path: path.to_owned(), folder, text, rank, repaired: OnceLock::new(), line_starts }
     }
 
     /// Index of the line that holds a byte.

@@ -2,7 +2,6 @@
 
 use super::table::{ALIASES, DROPPED, KEYWORDS};
 
-/// One keyword.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Keyword {
     /// As ssh_config(5) spells it.
@@ -50,12 +49,12 @@ pub(super) enum Meaning {
     Harmless,
     /// It would do something that is not done here, and a tunnel works without it: a note says so. These values, in
     /// lower case, are its default or mean the same.
-    Told { defaults: &'static [&'static str], why: &'static str },
+    Noted { defaults: &'static [&'static str], why: &'static str },
     /// It would change what a tunnel does and cannot be followed. These values, in lower case, are its default or mean
     /// the same.
     Refused { defaults: &'static [&'static str], why: &'static str },
-    /// Refused or told together with other keywords, in `refuse` and `notes`.
-    Weighed,
+    /// Refused or noted together with other keywords, in `refuse` and `notes`.
+    Combined,
 }
 
 /// What ssh says of a keyword that it has dropped.

@@ -94,7 +94,7 @@ impl NoteCollector {
     /// Of the values that won.
     pub(super) fn of_options(&mut self, options: &Options) {
         for setting in options.iter() {
-            if let Some(text) = told(setting) {
+            if let Some(text) = note_of(setting) {
                 self.add(setting.span.to_text(), text);
             }
         }
@@ -129,17 +129,17 @@ impl NoteCollector {
     }
 }
 
-fn told(setting: &OptionValue) -> Option<String> {
+fn note_of(setting: &OptionValue) -> Option<String> {
     let (name, value) = (setting.keyword.name, setting.text());
     let lower = value.to_ascii_lowercase();
     match setting.keyword.meaning {
-        Meaning::Told { defaults, why } if !defaults.contains(&lower.as_str()) => {
+        Meaning::Noted { defaults, why } if !defaults.contains(&lower.as_str()) => {
             Some(format!("`{name} {value}` has no effect: {why}"))
         }
-        Meaning::Weighed if name == "RemoteCommand" && lower != "none" => {
+        Meaning::Combined if name == "RemoteCommand" && lower != "none" => {
             Some(format!("RemoteCommand `{value}` is not run: only the forwards are kept, as with -N"))
         }
-        Meaning::Told { .. } | Meaning::Weighed | Meaning::Followed | Meaning::Harmless | Meaning::Refused { .. } => {
+        Meaning::Noted { .. } | Meaning::Combined | Meaning::Followed | Meaning::Harmless | Meaning::Refused { .. } => {
             None
         }
     }

@@ -18,12 +18,12 @@ fn refusal(setting: &OptionValue, options: &Options) -> Option<ConfigError> {
     }
     let why = match setting.keyword.meaning {
         Meaning::Refused { defaults, why } if !defaults.contains(&lower.as_str()) => why,
-        Meaning::Weighed
+        Meaning::Combined
             if name == "LocalCommand" && options.flag("PermitLocalCommand") == Some(true) && lower != "none" =>
         {
             "commands are not run at a login: remove it, or set `PermitLocalCommand no`"
         }
-        Meaning::Weighed | Meaning::Followed | Meaning::Harmless | Meaning::Told { .. } | Meaning::Refused { .. } => {
+        Meaning::Combined | Meaning::Followed | Meaning::Harmless | Meaning::Noted { .. } | Meaning::Refused { .. } => {
             return None;
         }
     };

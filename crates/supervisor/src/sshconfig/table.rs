@@ -46,7 +46,7 @@ const fn shape(field: Field) -> Option<Shape> {
 
 /// Those that set no key by its row. `Host`, `Match` and `Include` are not values, and read by the walk.
 const OTHERS: &[Keyword] = &[
-    told("AddKeysToAgent", Shape::Any, NO, "keys are not added to an agent"),
+    noted("AddKeysToAgent", Shape::Any, NO, "keys are not added to an agent"),
     // A daemon cannot ask a user; the autossh frontend can.
     harmless("BatchMode", Shape::Flag),
     harmless("CanonicalDomains", Shape::Any),
@@ -68,25 +68,25 @@ const OTHERS: &[Keyword] = &[
     refused("CheckHostIP", Shape::Flag, NO, "host keys are looked up by name only"),
     followed("ClearAllForwardings", Shape::Flag),
     // These three have one note together.
-    weighed("ControlMaster", Shape::Choice(&["yes", "no", "true", "false", "ask", "auto", "autoask"])),
-    weighed("ControlPath", Shape::Word),
-    weighed("ControlPersist", Shape::Word),
+    combined("ControlMaster", Shape::Choice(&["yes", "no", "true", "false", "ask", "auto", "autoask"])),
+    combined("ControlPath", Shape::Word),
+    combined("ControlPersist", Shape::Word),
     followed("DynamicForward", Shape::Forward),
     harmless("EnableEscapeCommandline", Shape::Flag),
     harmless("EnableSSHKeysign", Shape::Flag),
     harmless("EscapeChar", Shape::Word),
-    told("FingerprintHash", Shape::Word, &["sha256"], "fingerprints are shown as SHA256"),
-    told("ForkAfterAuthentication", Shape::Flag, NO, "tunneld does not go into the background after a login"),
+    noted("FingerprintHash", Shape::Word, &["sha256"], "fingerprints are shown as SHA256"),
+    noted("ForkAfterAuthentication", Shape::Flag, NO, "tunneld does not go into the background after a login"),
     // Without a shell on the server nothing could use an agent or a display.
     harmless("ForwardAgent", Shape::Word),
     harmless("ForwardX11", Shape::Flag),
     harmless("ForwardX11Timeout", Shape::Time),
     harmless("ForwardX11Trusted", Shape::Flag),
-    told("GSSAPIAuthentication", Shape::Flag, NO, "logins are by key or password only"),
+    noted("GSSAPIAuthentication", Shape::Flag, NO, "logins are by key or password only"),
     harmless("GSSAPIClientIdentity", Shape::Word),
     harmless("GSSAPIDelegateCredentials", Shape::Flag),
     harmless("GSSAPIKexAlgorithms", Shape::Word),
-    told("GSSAPIKeyExchange", Shape::Flag, NO, "a key exchange is proven by the host key only"),
+    noted("GSSAPIKeyExchange", Shape::Flag, NO, "a key exchange is proven by the host key only"),
     harmless("GSSAPIRenewalForcesRekey", Shape::Flag),
     harmless("GSSAPIServerIdentity", Shape::Word),
     harmless("GSSAPITrustDNS", Shape::Flag),
@@ -94,8 +94,8 @@ const OTHERS: &[Keyword] = &[
     refused("HostbasedAuthentication", Shape::Flag, NO, "logins are by key or password only"),
     followed("Hostname", Shape::Word),
     followed("IgnoreUnknown", Shape::Word),
-    told("KbdInteractiveDevices", Shape::Word, &[], "the server chooses what it asks"),
-    weighed("LocalCommand", Shape::Command),
+    noted("KbdInteractiveDevices", Shape::Word, &[], "the server chooses what it asks"),
+    combined("LocalCommand", Shape::Command),
     followed("LocalForward", Shape::Forward),
     harmless("LogLevel", Shape::Choice(LogLevel::WORDS)),
     harmless("LogVerbose", Shape::Words),
@@ -104,7 +104,7 @@ const OTHERS: &[Keyword] = &[
     refused("PKCS11Provider", Shape::Word, &["none"], "load the token into an agent, and name it with `IdentityAgent`"),
     // A password comes from `password_file` only.
     harmless("PasswordAuthentication", Shape::Flag),
-    weighed("PermitLocalCommand", Shape::Flag),
+    combined("PermitLocalCommand", Shape::Flag),
     followed("Port", Shape::Port),
     followed("PreferredAuthentications", Shape::Word),
     followed("ProxyCommand", Shape::Command),
@@ -112,12 +112,12 @@ const OTHERS: &[Keyword] = &[
     refused("ProxyUseFdpass", Shape::Flag, NO, "a proxy command must carry the bytes itself"),
     followed("PubkeyAuthentication", Shape::Choice(&["yes", "no", "true", "false", "unbound", "host-bound"])),
     followed("RefuseConnection", Shape::Any),
-    weighed("RemoteCommand", Shape::Command),
+    combined("RemoteCommand", Shape::Command),
     followed("RemoteForward", Shape::Forward),
     harmless("RequestTTY", Shape::Word),
-    told("SecurityKeyProvider", Shape::Word, &["internal", "none"], "a security key signs only in an agent"),
+    noted("SecurityKeyProvider", Shape::Word, &["internal", "none"], "a security key signs only in an agent"),
     harmless("SendEnv", Shape::Any),
-    told(
+    noted(
         "SessionType",
         Shape::Choice(&["none", "subsystem", "default"]),
         &["none", "default"],
@@ -132,7 +132,7 @@ const OTHERS: &[Keyword] = &[
     followed("User", Shape::Word),
     // `ask` is the same as no: a daemon cannot ask a user.
     refused("VerifyHostKeyDNS", ASK, &["no", "false", "ask"], "host keys are looked up in files, not in the DNS"),
-    told("VersionAddendum", Shape::Any, &["none"], "the version that the server is told is tunneld's own"),
+    noted("VersionAddendum", Shape::Any, &["none"], "the version that the server is told is tunneld's own"),
     harmless("VisualHostKey", Shape::Flag),
     harmless("WarnWeakCrypto", Shape::Any),
     harmless("XAuthLocation", Shape::Word),
@@ -185,10 +185,10 @@ const fn refused(name: &'static str, shape: Shape, defaults: &'static [&'static 
     Keyword { name, shape, meaning: Meaning::Refused { defaults, why } }
 }
 
-const fn told(name: &'static str, shape: Shape, defaults: &'static [&'static str], why: &'static str) -> Keyword {
-    Keyword { name, shape, meaning: Meaning::Told { defaults, why } }
+const fn noted(name: &'static str, shape: Shape, defaults: &'static [&'static str], why: &'static str) -> Keyword {
+    Keyword { name, shape, meaning: Meaning::Noted { defaults, why } }
 }
 
-const fn weighed(name: &'static str, shape: Shape) -> Keyword {
-    Keyword { name, shape, meaning: Meaning::Weighed }
+const fn combined(name: &'static str, shape: Shape) -> Keyword {
+    Keyword { name, shape, meaning: Meaning::Combined }
 }

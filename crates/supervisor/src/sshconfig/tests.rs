@@ -133,10 +133,10 @@ fn included_paths_start_from_the_folder_of_their_kind() {
 }
 
 #[test]
-fn a_file_that_includes_itself_is_told_once_it_is_too_deep() {
+fn file_that_includes_itself_is_one_error() {
     let error = ask(&TestHost::default().with(USER, "Port 1\nInclude config\n"), "web").unwrap_err();
     assert!(error.contains("/home/me/.ssh/config:2:9: error: includes are nested more than 16 deep"), "{error}");
-    // Each line of three on each level would be told: 43 million times.
+    // Each line of three on each level would be read: 43 million times.
     let error = ask(&TestHost::default().with(USER, &"Include config\n".repeat(3)), "web").unwrap_err();
     assert_eq!(error.matches("error: ").count(), 1, "{error}");
 }
@@ -202,7 +202,7 @@ fn commands_are_asked_only_where_the_rest_holds() {
 }
 
 #[test]
-fn a_known_hosts_command_keeps_what_each_run_has_its_own_of() {
+fn known_hosts_command_keeps_tokens_of_a_run() {
     let text = "HostKeyAlias 50%\nKnownHostsCommand /bin/%h -x '%r %H' \"%k\" 100%% # %K %C\n";
     let settings = good(&TestHost::default().with(USER, text), "web").settings;
     let command = settings.get("known_hosts_command").map(|t| &t.session.host_key.command);
@@ -260,7 +260,7 @@ hint: did you mean `Port`?
 }
 
 #[test]
-fn values_that_are_given_win_and_jump_hosts_do_not_get_them() {
+fn given_values_win_but_not_for_jump_hosts() {
     let machine = TestHost::default()
         .with(USER, "Host web\n ProxyJump gate\n IdentityFile /k/%r@%p\nHost *\n Port 5\n User you\n");
     let library = FileCache::default();

@@ -61,7 +61,6 @@ pub(super) fn check(keyword: &Keyword, line: &ConfigLine) -> Result<(), ConfigEr
     }
 }
 
-/// Yes and no.
 pub(super) fn flag(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "yes" | "true" => Some(true),

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn remote_forwards_listen_and_reach_their_own_port_for_the_proof() {
+    fn remote_forwards_may_reach_their_own_port() {
         let lines = "remote_forward = [\"80:a:1\", \"*:81:a:1\", \"[::1]:82:a:1\", \"0:a:1\"]";
         let proven = needs(lines);
         assert_eq!(proven.listens, pairs(&[("localhost", 80), ("*", 81), ("::1", 82), ("localhost", 0)]));

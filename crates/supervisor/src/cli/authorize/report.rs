@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn named_keys_have_a_line_each_and_others_only_the_first() {
+    fn named_keys_have_a_line_each() {
         with(vec![credential("A", false, None), credential("B", true, None), credential("C", true, None)], |report| {
             let lines = report.lines();
             assert_eq!(lines.len(), 2);

@@ -26,11 +26,11 @@ pub(in crate::cli) fn cause(tunnel: &TunnelStatus) -> Vec<String> {
 }
 
 fn forwards(tunnel: &TunnelStatus) -> Vec<String> {
-    let told: Vec<String> = tunnel.forwards.iter().filter_map(forward).collect();
-    if told.is_empty() && !tunnel.ready {
+    let lines: Vec<String> = tunnel.forwards.iter().filter_map(forward).collect();
+    if lines.is_empty() && !tunnel.ready {
         return vec!["a new session is on its way: the config changed, or this one is in doubt".to_owned()];
     }
-    told
+    lines
 }
 
 /// What is to be known about a forward.

@@ -25,42 +25,42 @@ const DEEPER: usize = 4;
 /// Of the words before a fact.
 const LABEL: usize = 14;
 
-/// So many outages are told.
+/// So many outages are listed.
 const OUTAGES: usize = 10;
 
-/// Each tunnel of the status, with an empty line between two. A history is told of those that have one.
+/// Each tunnel of the status, with an empty line between two. Tunnels with a history have it below.
 pub(in crate::cli) fn details(
     status: &Status,
     histories: &[TunnelHistory],
     now: SystemTime,
-    look: OutputStyle,
+    output: OutputStyle,
 ) -> String {
-    let told = status.tunnels.iter().map(|tunnel| {
+    let texts = status.tunnels.iter().map(|tunnel| {
         let history = histories.iter().find(|history| history.name == tunnel.name);
-        let past = history.map(|history| outages(history, OUTAGES, now, INDENT, look));
-        one(tunnel, now, look) + &past.unwrap_or_default()
+        let past = history.map(|history| outages(history, OUTAGES, now, INDENT, output));
+        one(tunnel, now, output) + &past.unwrap_or_default()
     });
-    told.collect::<Vec<_>>().join("\n")
+    texts.collect::<Vec<_>>().join("\n")
 }
 
 /// One tunnel, each line ended.
-fn one(tunnel: &TunnelStatus, now: SystemTime, look: OutputStyle) -> String {
+fn one(tunnel: &TunnelStatus, now: SystemTime, output: OutputStyle) -> String {
     // `since` is about the phase: a tunnel may have been up for longer than it has been ready.
     let before = if tunnel.phase == Phase::Up { ", up since" } else { " since" };
     let heading = printable(&format!("{}: {}{}", tunnel.name, word(tunnel), ago(&tunnel.since, now, before)));
-    let mut text = tone(tunnel).paint(paragraph(&heading, 0, look).trim_end(), look.style) + "\n";
+    let mut text = tone(tunnel).paint(paragraph(&heading, 0, output).trim_end(), output.style) + "\n";
     for (label, value) in facts(tunnel) {
-        text += &fact(label, &value, look);
+        text += &fact(label, &value, output);
     }
     if let Some(session) = &tunnel.session {
         for (label, value) in session_facts(session, now) {
-            text += &fact(label, &value, look);
+            text += &fact(label, &value, output);
         }
     }
-    text += &forwards(tunnel, look);
-    text += &refused(tunnel, now, look);
+    text += &forwards(tunnel, output);
+    text += &refused(tunnel, now, output);
     if let Some(failure) = &tunnel.last_failure {
-        text += &last_failure(failure, now, look);
+        text += &last_failure(failure, now, output);
     }
     text
 }
@@ -109,10 +109,10 @@ fn jump_host(host: &JumpHostStatus) -> String {
 }
 
 /// A label and its value, whose further lines stand below its first.
-fn fact(label: &str, value: &str, look: OutputStyle) -> String {
-    let told = paragraph(value, INDENT + LABEL, look);
+fn fact(label: &str, value: &str, output: OutputStyle) -> String {
+    let text = paragraph(value, INDENT + LABEL, output);
     let label = format!("{:INDENT$}{}", "", pad(label, LABEL, false));
-    label + told.get(INDENT + LABEL..).unwrap_or_default()
+    label + text.get(INDENT + LABEL..).unwrap_or_default()
 }
 
 fn heading(text: &str) -> String {
@@ -132,12 +132,12 @@ const FORWARDS: [Column; 10] = [
     Column { title: "OUT", right: true, keep: Keep::Until(5) },
 ];
 
-fn forwards(tunnel: &TunnelStatus, look: OutputStyle) -> String {
+fn forwards(tunnel: &TunnelStatus, output: OutputStyle) -> String {
     if tunnel.forwards.is_empty() {
         return heading("no forwards");
     }
     let rows: Vec<GridRow> = tunnel.forwards.iter().map(forward).collect();
-    heading("forwards") + &grid(&FORWARDS, &rows, DEEPER, look)
+    heading("forwards") + &grid(&FORWARDS, &rows, DEEPER, output)
 }
 
 fn forward(forward: &ForwardStatus) -> GridRow {
@@ -161,26 +161,26 @@ fn forward(forward: &ForwardStatus) -> GridRow {
     GridRow { cells, tone, below: forward.message.iter().cloned().collect() }
 }
 
-fn refused(tunnel: &TunnelStatus, now: SystemTime, look: OutputStyle) -> String {
-    let told = |forward: &ForwardStatus, refused: &RefusedStatus| {
+fn refused(tunnel: &TunnelStatus, now: SystemTime, output: OutputStyle) -> String {
+    let text = |forward: &ForwardStatus, refused: &RefusedStatus| {
         let RefusedStatus { at, target, message, .. } = refused;
         let when = ago(at, now, "").trim_start().to_owned();
-        paragraph(&format!("{when}, by {} to {target}: {message}", forward.listen), DEEPER, look)
+        paragraph(&format!("{when}, by {} to {target}: {message}", forward.listen), DEEPER, output)
     };
     let lines: String = tunnel
         .forwards
         .iter()
-        .flat_map(|forward| forward.last_refused.iter().map(move |refused| told(forward, refused)))
+        .flat_map(|forward| forward.last_refused.iter().map(move |refused| text(forward, refused)))
         .collect();
     if lines.is_empty() { lines } else { heading("last refused connections") + &lines }
 }
 
-fn last_failure(failure: &FailureStatus, now: SystemTime, look: OutputStyle) -> String {
+fn last_failure(failure: &FailureStatus, now: SystemTime, output: OutputStyle) -> String {
     let FailureStatus { kind, message, hint, at, .. } = failure;
     let when = ago(at, now, "").trim_start().to_owned();
     heading("last failure")
-        + &paragraph(&format!("{when}: {kind}: {message}"), DEEPER, look)
-        + &paragraph(&format!("hint: {hint}"), DEEPER, look)
+        + &paragraph(&format!("{when}: {kind}: {message}"), DEEPER, output)
+        + &paragraph(&format!("hint: {hint}"), DEEPER, output)
 }
 
 /// ` 2026-01-01T00:00:00Z (1h ago)` behind a word; empty where the text is no time.
@@ -196,8 +196,8 @@ mod tests {
     use super::super::text::cells;
     use super::*;
 
-    fn of(index: usize, look: OutputStyle) -> String {
-        one(&example().tunnels[index], now(), look)
+    fn of(index: usize, output: OutputStyle) -> String {
+        one(&example().tunnels[index], now(), output)
     }
 
     #[test]

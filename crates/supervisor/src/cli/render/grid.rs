@@ -54,32 +54,32 @@ pub(in crate::cli) fn grid_lines(columns: &[Column], rows: &[GridRow], room: Opt
 }
 
 /// The table with its header, each line ended and moved in by `indent`.
-pub(super) fn grid(columns: &[Column], rows: &[GridRow], indent: usize, look: OutputStyle) -> String {
-    let room = look.width.map(|width| width.saturating_sub(indent));
+pub(super) fn grid(columns: &[Column], rows: &[GridRow], indent: usize, output: OutputStyle) -> String {
+    let room = output.width.map(|width| width.saturating_sub(indent));
     let (header, lines) = grid_lines(columns, rows, room);
     let mut text = format!("{:indent$}{header}\n", "");
     for (line, row) in lines.iter().zip(rows) {
-        text += &row.tone.paint(&format!("{:indent$}{line}", ""), look.style);
+        text += &row.tone.paint(&format!("{:indent$}{line}", ""), output.style);
         text.push('\n');
         for below in &row.below {
-            text += &paragraph(below, indent + GAP, look);
+            text += &paragraph(below, indent + GAP, output);
         }
     }
     text
 }
 
 /// A text below a heading, wrapped and moved in, each line ended.
-pub(super) fn paragraph(text: &str, indent: usize, look: OutputStyle) -> String {
+pub(super) fn paragraph(text: &str, indent: usize, output: OutputStyle) -> String {
     let text = printable(text);
-    let lines = match look.width {
+    let lines = match output.width {
         Some(width) => wrap(&text, width.saturating_sub(indent)),
         None => vec![text],
     };
-    let mut told = String::new();
+    let mut wrapped = String::new();
     for line in lines {
-        let _ = writeln!(told, "{:indent$}{line}", "");
+        let _ = writeln!(wrapped, "{:indent$}{line}", "");
     }
-    told
+    wrapped
 }
 
 fn titles(columns: &[Column]) -> Vec<String> {
@@ -120,11 +120,11 @@ fn shown(columns: &[Column], wanted: &[usize], room: Option<usize>) -> Vec<(usiz
 
 /// Nothing stands at the end of a line.
 fn line(row: &[String], shown: &[(usize, usize)], columns: &[Column]) -> String {
-    let told: Vec<String> = shown
+    let cells: Vec<String> = shown
         .iter()
         .map(|(at, width)| pad(&fit(row.get(*at).map_or("", String::as_str), *width), *width, columns[*at].right))
         .collect();
-    told.join("  ").trim_end().to_owned()
+    cells.join("  ").trim_end().to_owned()
 }
 
 #[cfg(test)]

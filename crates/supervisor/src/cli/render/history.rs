@@ -1,4 +1,4 @@
-//! What is known of a tunnel's past: its last 24 hours, and the lines of the log that tell of trouble.
+//! What is known of a tunnel's past: its last 24 hours, and the lines of the log about failures.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use super::style::OutputStyle;
 use crate::history::{OutageReport, TunnelHistory};
 use crate::protocol::LogLine;
 
-/// So many lines of the log are told by `why`.
+/// So many lines of the log are shown by `why`.
 const LOG_LINES: usize = 10;
 
 /// Availability, mean time to recovery, and the newest outages, each line ended and moved in.
@@ -19,15 +19,15 @@ pub(in crate::cli) fn outages(
     most: usize,
     now: SystemTime,
     indent: usize,
-    look: OutputStyle,
+    output: OutputStyle,
 ) -> String {
-    let mut text = paragraph(&availability(history, now), indent, look);
+    let mut text = paragraph(&availability(history, now), indent, output);
     for outage in history.outages.iter().take(most) {
-        text += &paragraph(&one(outage, now), indent + 2, look);
+        text += &paragraph(&one(outage, now), indent + 2, output);
     }
     match history.outages.len().saturating_sub(most) {
         0 => text,
-        more => text + &paragraph(&format!("and {more} more"), indent + 2, look),
+        more => text + &paragraph(&format!("and {more} more"), indent + 2, output),
     }
 }
 
@@ -60,22 +60,22 @@ fn one(outage: &OutageReport, now: SystemTime) -> String {
 
 fn span_of(seconds: f64) -> String {
     let span = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    // A tenth of a second tells outages that a redial healed from each other.
+    // A tenth of a second distinguishes outages that a redial healed.
     if span < Duration::from_secs(10) { format!("{seconds:.1}s") } else { short(span) }
 }
 
-/// The last lines that tell of trouble; empty where there are none.
-pub(in crate::cli) fn trouble(lines: &[LogLine], look: OutputStyle) -> String {
+/// The last lines about failures; empty where there are none.
+pub(in crate::cli) fn trouble(lines: &[LogLine], output: OutputStyle) -> String {
     let matters = |line: &&LogLine| line.level != Level::INFO || line.message.contains("kind=");
     let chosen: Vec<&LogLine> = lines.iter().filter(matters).collect();
     let newest = &chosen[chosen.len().saturating_sub(LOG_LINES)..];
-    newest.iter().map(|line| log_line(line, 2, look)).collect()
+    newest.iter().map(|line| log_line(line, 2, output)).collect()
 }
 
 /// One line of the log.
-pub(in crate::cli) fn log_line(line: &LogLine, indent: usize, look: OutputStyle) -> String {
+pub(in crate::cli) fn log_line(line: &LogLine, indent: usize, output: OutputStyle) -> String {
     let LogLine { at, level, message } = line;
-    paragraph(&format!("{at} {level}: {message}"), indent, look)
+    paragraph(&format!("{at} {level}: {message}"), indent, output)
 }
 
 #[cfg(test)]
@@ -121,16 +121,16 @@ mod tests {
     }
 
     #[test]
-    fn only_lines_that_tell_of_trouble_are_told_and_ten_at_most() {
+    fn at_most_ten_lines_about_failures_are_shown() {
         let line =
             |level: Level, message: String| LogLine { at: "2026-01-01T00:00:00Z".into(), level: level.into(), message };
         let mut lines: Vec<LogLine> = (0..20).map(|number| line(Level::WARN, format!("trouble {number}"))).collect();
         lines.push(line(Level::INFO, "ready".into()));
         lines.push(line(Level::INFO, "session ended kind=connection_lost".into()));
-        let told = trouble(&lines, OutputStyle::PIPE);
-        assert_eq!(told.lines().count(), 10, "{told}");
-        assert!(told.starts_with("  2026-01-01T00:00:00Z warn: trouble 11\n"), "{told}");
-        assert!(told.ends_with("info: session ended kind=connection_lost\n") && !told.contains("ready"), "{told}");
+        let text = trouble(&lines, OutputStyle::PIPE);
+        assert_eq!(text.lines().count(), 10, "{text}");
+        assert!(text.starts_with("  2026-01-01T00:00:00Z warn: trouble 11\n"), "{text}");
+        assert!(text.ends_with("info: session ended kind=connection_lost\n") && !text.contains("ready"), "{text}");
         assert_eq!(trouble(&[], OutputStyle::PIPE), "");
     }
 }

@@ -5,7 +5,7 @@ const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 /// `17 B`, `1.5 KiB`, `23 MiB`.
 pub(in crate::cli) fn bytes(count: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "three digits are told")]
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     let mut amount = count as f64;
     let mut unit = 0;
     // From 999.5 on it would be written with four digits.

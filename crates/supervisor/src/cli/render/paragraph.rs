@@ -36,13 +36,13 @@ pub(in crate::cli) fn why(tunnel: &TunnelStatus, now: SystemTime) -> String {
 
 /// The last refused connections of users; `None`: there were none.
 fn refused(forward: &ForwardStatus, now: SystemTime) -> Option<String> {
-    let told = forward.last_refused.iter().map(|refused| {
+    let texts = forward.last_refused.iter().map(|refused| {
         let ago = since(&refused.at, now).map(|span| format!(" {} ago", short(span))).unwrap_or_default();
         format!("to {}{ago}: {}", refused.target, refused.message)
     });
-    let told: Vec<String> = told.collect();
+    let texts: Vec<String> = texts.collect();
     let what = forward.what();
-    (!told.is_empty()).then(|| format!("Last refused connections of the {what}: {}.", told.join("; ")))
+    (!texts.is_empty()).then(|| format!("Last refused connections of the {what}: {}.", texts.join("; ")))
 }
 
 fn state(tunnel: &TunnelStatus, now: SystemTime) -> String {

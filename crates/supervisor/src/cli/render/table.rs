@@ -14,10 +14,10 @@ use crate::protocol::status::{ForwardStatus, OpenFilesStatus, Status, TunnelStat
 const NAMED: usize = 5;
 
 /// The whole table, its header included, each line ended.
-pub(in crate::cli) fn status(status: &Status, now: SystemTime, look: OutputStyle) -> String {
-    let mut text = shortage(status).map(|line| paragraph(&line, 0, look) + "\n").unwrap_or_default();
+pub(in crate::cli) fn status(status: &Status, now: SystemTime, output: OutputStyle) -> String {
+    let mut text = shortage(status).map(|line| paragraph(&line, 0, output) + "\n").unwrap_or_default();
     if status.tunnels.is_empty() {
-        return text + &paragraph(&format!("no tunnels in `{}`", status.config), 0, look);
+        return text + &paragraph(&format!("no tunnels in `{}`", status.config), 0, output);
     }
     let tunnels = by_urgency(&status.tunnels);
     let columns: Vec<Cells> = COLUMNS.into_iter().filter(|column| column.is_shown(&tunnels)).collect();
@@ -28,8 +28,8 @@ pub(in crate::cli) fn status(status: &Status, now: SystemTime, look: OutputStyle
         below: cause(tunnel),
     };
     let rows: Vec<GridRow> = tunnels.iter().map(row).collect();
-    text += &grid(&heads, &rows, 0, look);
-    text + &summary(&tunnels).map(|line| "\n".to_owned() + &paragraph(&line, 0, look)).unwrap_or_default()
+    text += &grid(&heads, &rows, 0, output);
+    text + &summary(&tunnels).map(|line| "\n".to_owned() + &paragraph(&line, 0, output)).unwrap_or_default()
 }
 
 /// A column and what it says of a tunnel.

@@ -27,7 +27,6 @@ pub(super) enum TrustVerdict {
     Ask(Vec<HostKey>),
 }
 
-/// A typed answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Confirmation {
     Trust(Vec<HostKey>),

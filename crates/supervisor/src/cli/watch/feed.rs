@@ -28,7 +28,7 @@ pub(super) enum FeedRequest {
 
 #[derive(Debug)]
 pub(super) enum FeedAnswer {
-    /// The error is told to the user.
+    /// The error is shown to the user.
     Status(Result<Status, String>),
     Order(Result<String, String>),
     /// About the tunnel of this name.

@@ -19,11 +19,10 @@ pub(super) enum Action {
     Log,
     Help,
     Filter,
-    /// About the selected tunnel.
     Order(TunnelOrder),
 }
 
-/// What a tunnel is told to do.
+/// An order for a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TunnelOrder {
     Start,
@@ -37,7 +36,6 @@ impl TunnelOrder {
         matches!(self, Self::Stop | Self::Restart)
     }
 
-    /// In a question.
     pub(super) const fn verb(self) -> &'static str {
         match self {
             Self::Start => "start",
@@ -94,7 +92,6 @@ pub(super) fn is_interrupt(key: KeyEvent) -> bool {
     key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL)
 }
 
-/// The help page.
 pub(super) const HELP: &str = "\
 up down j k      move              Enter    all about the tunnel
 PgUp PgDn space  a screen          l        its log

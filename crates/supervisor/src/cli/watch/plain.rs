@@ -9,7 +9,7 @@ use super::feed::{self, FeedAnswer};
 use crate::cli::daemon::DaemonAddress;
 use crate::cli::problem::{Problem, print};
 use crate::cli::render;
-use crate::cli::status::look;
+use crate::cli::status::output_style;
 use crate::exit;
 use crate::protocol::status::Status;
 
@@ -35,7 +35,7 @@ fn text(status: &Result<Status, String>, json: bool) -> Result<String, Problem> 
         (Ok(status), false) => {
             let now = clock::wall();
             let time = humantime::format_rfc3339_seconds(now);
-            Ok(format!("{time}\n{}\n", render::status(status, now, look())))
+            Ok(format!("{time}\n{}\n", render::status(status, now, output_style())))
         }
         (Err(trouble), true) => {
             // Without standard error there is no reader to tell.

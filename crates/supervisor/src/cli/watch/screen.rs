@@ -46,8 +46,8 @@ pub(super) fn run(daemon: DaemonAddress, names: Vec<String>, first: Status) -> R
 }
 
 fn frame(terminal: &mut Terminal<CrosstermBackend<Stdout>>, app: &mut App) -> std::io::Result<()> {
-    let moment = ViewContext { now: clock::now(), wall: clock::wall(), style: style() };
-    terminal.draw(|frame| view::draw(frame, app, moment)).map(drop)
+    let context = ViewContext { now: clock::now(), wall: clock::wall(), style: style() };
+    terminal.draw(|frame| view::draw(frame, app, context)).map(drop)
 }
 
 /// Takes in what happened, all of it, so that a slow terminal is drawn on once for it. True: enough.
@@ -83,10 +83,10 @@ struct Screen;
 
 impl Screen {
     fn enter() -> std::io::Result<Self> {
-        let told = std::panic::take_hook();
+        let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             leave();
-            told(panic);
+            previous(panic);
         }));
         // Without a terminal for keys there are none: no reason to show nothing.
         if stdin().is_terminal() {

@@ -27,7 +27,6 @@ struct TrendPoint {
 pub(super) struct Trend(VecDeque<TrendPoint>);
 
 impl Trend {
-    /// Takes an answer in.
     pub(super) fn note(&mut self, tunnel: &TunnelStatus, at: Instant) {
         let sample = TrendPoint {
             at,

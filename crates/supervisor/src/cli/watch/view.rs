@@ -28,16 +28,16 @@ pub(super) struct ViewContext {
 }
 
 /// Draws everything; what did not change costs nothing on the way to the terminal.
-pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App, moment: ViewContext) {
+pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App, context: ViewContext) {
     let area = frame.area();
     let rows = usize::from(area.height);
     let width = usize::from(area.width);
-    let head = head(app, moment);
+    let head = head(app, context);
     // A small window keeps the list and what is asked of the user.
     let body_rows = rows.saturating_sub(2).max(1);
     app.height = body_rows;
-    let body = body(app, width, body_rows, moment);
-    line_at(frame, 0, Line::styled(fit(&printable(&head.0), width), styled(head.1, moment.style)));
+    let body = body(app, width, body_rows, context);
+    line_at(frame, 0, Line::styled(fit(&printable(&head.0), width), styled(head.1, context.style)));
     for (at, line) in (1..).zip(body) {
         line_at(frame, at, line);
     }
@@ -55,9 +55,9 @@ fn line_at(frame: &mut Frame<'_>, row: usize, line: Line<'_>) {
     }
 }
 
-fn head(app: &App, moment: ViewContext) -> (String, Tone) {
+fn head(app: &App, context: ViewContext) -> (String, Tone) {
     if let Some(trouble) = &app.trouble {
-        let age = moment.now.saturating_duration_since(app.answered);
+        let age = context.now.saturating_duration_since(app.answered);
         return (format!("{trouble}; what is shown is {} old, and it is asked again", short(age)), Tone::Bad);
     }
     if let Some(shortage) = shortage(&app.status) {
@@ -85,10 +85,10 @@ fn foot(app: &App) -> String {
     }
 }
 
-fn body(app: &mut App, width: usize, rows: usize, moment: ViewContext) -> Vec<Line<'static>> {
+fn body(app: &mut App, width: usize, rows: usize, context: ViewContext) -> Vec<Line<'static>> {
     let lines = match app.page {
-        Page::List => return list(app, width, rows, moment),
-        Page::Details => of_selected(app, |tunnel| about(app, tunnel, width, moment)),
+        Page::List => return list(app, width, rows, context),
+        Page::Details => of_selected(app, |tunnel| about(app, tunnel, width, context)),
         Page::Log => of_selected(app, |tunnel| log(app, tunnel, width)),
         Page::Help => HELP.to_owned(),
     };
@@ -97,15 +97,15 @@ fn body(app: &mut App, width: usize, rows: usize, moment: ViewContext) -> Vec<Li
     lines.iter().skip(app.top).take(rows).map(|line| Line::raw(fit(line, width))).collect()
 }
 
-fn of_selected(app: &App, told: impl Fn(&TunnelStatus) -> String) -> String {
+fn of_selected(app: &App, text: impl Fn(&TunnelStatus) -> String) -> String {
     let selected = app.status.tunnels.iter().find(|tunnel| app.selected.as_ref() == Some(&tunnel.name));
-    selected.map_or_else(|| "this tunnel is no longer there".to_owned(), told)
+    selected.map_or_else(|| "this tunnel is no longer there".to_owned(), text)
 }
 
-fn about(app: &App, tunnel: &TunnelStatus, width: usize, moment: ViewContext) -> String {
-    let look = OutputStyle { width: Some(width), style: ColourChoice::Plain };
+fn about(app: &App, tunnel: &TunnelStatus, width: usize, context: ViewContext) -> String {
+    let output = OutputStyle { width: Some(width), style: ColourChoice::Plain };
     let one = Status { tunnels: vec![tunnel.clone()], ..app.status.clone() };
-    let mut text = details(&one, &app.histories, moment.wall, look);
+    let mut text = details(&one, &app.histories, context.wall, output);
     if let Some(trend) = app.trends.get(&tunnel.name) {
         let room = width.saturating_sub(16);
         text += &format!(
@@ -121,9 +121,9 @@ fn log(app: &App, tunnel: &TunnelStatus, width: usize) -> String {
     if app.log.is_empty() {
         return format!("nothing was logged about {} lately", tunnel.name);
     }
-    let look = OutputStyle { width: Some(width), style: ColourChoice::Plain };
+    let output = OutputStyle { width: Some(width), style: ColourChoice::Plain };
     // The newest first: it is what a reader who opens the page looks for.
-    app.log.iter().rev().map(|line| log_line(line, 0, look)).collect()
+    app.log.iter().rev().map(|line| log_line(line, 0, output)).collect()
 }
 
 const COLUMNS: [Column; 10] = [
@@ -139,21 +139,21 @@ const COLUMNS: [Column; 10] = [
     Column { title: "", right: true, keep: Keep::Until(7) },
 ];
 
-fn list(app: &mut App, width: usize, rows: usize, moment: ViewContext) -> Vec<Line<'static>> {
+fn list(app: &mut App, width: usize, rows: usize, context: ViewContext) -> Vec<Line<'static>> {
     let tunnels = app.tunnels();
     let selected = tunnels.iter().position(|tunnel| app.selected.as_ref() == Some(&tunnel.name)).unwrap_or(0);
     let nothing = Trend::default();
-    let told: Vec<GridRow> = tunnels
+    let grid_rows: Vec<GridRow> = tunnels
         .iter()
         .enumerate()
-        .map(|(at, tunnel)| row(tunnel, app.trends.get(&tunnel.name).unwrap_or(&nothing), at == selected, moment.wall))
+        .map(|(at, tunnel)| row(tunnel, app.trends.get(&tunnel.name).unwrap_or(&nothing), at == selected, context.wall))
         .collect();
-    let (header, lines) = grid_lines(&COLUMNS, &told, Some(width));
+    let (header, lines) = grid_lines(&COLUMNS, &grid_rows, Some(width));
     let mut text: Vec<Line<'static>> = Vec::new();
     let mut place = (0, 0);
-    for (at, (line, row)) in lines.into_iter().zip(&told).enumerate() {
+    for (at, (line, row)) in lines.into_iter().zip(&grid_rows).enumerate() {
         let first = text.len();
-        let mut style = styled(row.tone, moment.style);
+        let mut style = styled(row.tone, context.style);
         if at == selected {
             style = style.add_modifier(Modifier::REVERSED);
         }
@@ -209,7 +209,7 @@ fn brief(tunnel: &TunnelStatus) -> Vec<String> {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a rate is not negative, and told in three digits"
+    reason = "a rate is not negative, and shown in three digits"
 )]
 fn rate(bytes_a_second: f64) -> String {
     bytes(bytes_a_second.round() as u64)

@@ -18,7 +18,6 @@ pub(super) enum RouteKeys<'a> {
     Command(Value<'a>, &'a str),
 }
 
-/// A jump host.
 pub(super) enum JumpHostConfig {
     /// By the tunnel's rules.
     Named(Destination),

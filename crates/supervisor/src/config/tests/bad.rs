@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn every_error_is_reported_in_order_with_line_caret_and_hint() {
+fn errors_are_in_order_with_caret_and_hint() {
     let text = include_str!("bad.toml");
     let errors = read(text).unwrap_err();
     let rendered = errors.to_string();
@@ -34,7 +34,7 @@ fn problem(line: &str) -> String {
 }
 
 #[test]
-fn every_value_that_makes_no_sense_is_refused_where_it_stands() {
+fn every_wrong_value_is_refused_at_its_place() {
     for (line, want) in [
         ("enabled = 'yes'", "5:11: expected true or false, found a string"),
         ("port = 0", "5:8: 0 is out of range"),
@@ -265,7 +265,7 @@ fn syntax_error_is_reported_beside_independent_errors() {
 }
 
 #[test]
-fn errors_as_json_have_a_place_a_message_and_a_hint() {
+fn errors_as_json_have_place_message_and_hint() {
     let json = read("\n x = 1").unwrap_err().to_json();
     let error = &json["errors"][0];
     assert_eq!(error["file"], "/etc/tunneld.toml");

@@ -79,7 +79,7 @@ fn the_example_config_is_right_and_starts_nothing() {
 }
 
 #[test]
-fn every_default_of_the_example_is_the_one_of_the_code() {
+fn defaults_of_the_example_are_those_of_the_code() {
     let as_it_is = good(EXAMPLE);
     let (algorithms, others): (Vec<_>, Vec<_>) =
         defaults().into_iter().partition(|line| ALGORITHMS.iter().any(|kind| kind.key() == line.key));

@@ -24,7 +24,7 @@ fn load_folder(folder: &tempfile::TempDir) -> Result<Desired, ConfigErrors> {
 }
 
 #[test]
-fn included_files_add_their_tunnels_in_the_order_of_their_names() {
+fn included_files_add_tunnels_by_file_name() {
     let folder = folder("[defaults]\nport = 7", &[("20.toml", B), ("10.toml", A), ("x.bak", "?")]);
     let desired = load_folder(&folder).unwrap();
     let names: Vec<_> = desired.tunnels.iter().map(|tunnel| tunnel.name.as_str()).collect();
@@ -54,7 +54,7 @@ fn an_included_file_holds_tunnels_and_nothing_else() {
 }
 
 #[test]
-fn a_file_does_not_include_itself_and_none_is_read_twice() {
+fn no_file_is_read_twice() {
     let folder = folder("", &[("10.toml", A)]);
     let main = folder.path().join("tunneld.toml");
     fs::write(&main, "include = ['*.toml', 'd/10.toml', 'd/*.toml']").unwrap();
@@ -65,7 +65,7 @@ fn a_file_does_not_include_itself_and_none_is_read_twice() {
 }
 
 #[test]
-fn a_file_that_is_named_and_not_there_is_an_error() {
+fn missing_included_file_is_an_error() {
     let folder = folder("", &[]);
     let main = folder.path().join("tunneld.toml");
     fs::write(&main, "include = ['gone.toml']").unwrap();
@@ -85,7 +85,7 @@ fn a_file_that_is_not_utf8_says_where() {
 }
 
 #[test]
-fn a_client_finds_the_control_socket_in_a_file_with_other_errors() {
+fn client_finds_the_socket_despite_other_errors() {
     let folder = folder("control_socket = 's'\nnonsense = ", &[]);
     let main = folder.path().join("tunneld.toml");
     assert_eq!(control_socket_of(&main).unwrap(), folder.path().join("s"));

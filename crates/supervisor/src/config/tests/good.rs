@@ -57,7 +57,7 @@ fn the_daemons_own_keys_are_read() {
 }
 
 #[test]
-fn tunnel_device_is_a_forward_and_none_takes_the_defaults_back() {
+fn tunnel_device_is_a_forward_or_none() {
     let of = |keys: &str| -> Vec<String> {
         let text = format!(
             "[defaults]\ntunnel_device = '3'\n[[tunnel]]\nname = 'a'\nhost = 'h'\nlocal_forward = '1:h:1'\n{keys}"
@@ -89,7 +89,7 @@ fn the_command_line_beats_the_file() {
 }
 
 #[test]
-fn a_tunnel_takes_from_the_defaults_what_it_does_not_say_itself() {
+fn tunnel_takes_the_rest_from_the_defaults() {
     let desired = good(
         "[defaults]\nuser = 'you'\nport = 2222\nhost = 'relay'\nproxy_command = 'nc %h %p'\nmax_start = 3\n\
          backoff = { min = 1, max = '2m' }\n\
@@ -286,7 +286,7 @@ fn an_agent_is_named_as_in_ssh_config() {
 }
 
 #[test]
-fn command_on_change_is_a_line_for_the_shell_or_a_list() {
+fn on_change_is_a_shell_line_or_a_list() {
     let command = |text: &str| tunnel(text).on_change;
     assert_eq!(command("on_change = 'a | b'"), Some(ShellCommand::line("a | b")));
     assert_eq!(command("on_change = ['/a', 'b c']"), ShellCommand::list(vec!["/a".into(), "b c".into()]));

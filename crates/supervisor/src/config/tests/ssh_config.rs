@@ -117,7 +117,7 @@ fn tokens_know_the_tunnels_own_user_and_port() {
 }
 
 #[test]
-fn a_jump_host_has_blocks_of_its_own_and_never_the_password() {
+fn jump_host_has_own_blocks_and_no_password() {
     let keys = "host = 'db'\nidentity_file = '/k'\nconnect_timeout = 7\npassword_file = '/p'";
     let Route::Jump(gate) = good(HOSTS, keys).session.dial.via else { panic!("no jump host") };
     assert_eq!(gate.destination.to_string(), "jumper@gate:22");

@@ -55,7 +55,7 @@ fn lines() -> impl Iterator<Item = (&'static SettingKey, String)> {
 }
 
 #[test]
-fn every_key_is_read_and_a_reload_does_what_its_row_says() {
+fn every_key_is_read_and_reloaded_by_its_row() {
     let config = |line: &str| {
         good(&format!("[[tunnel]]\nname = 'a'\nhost = 'h'\nlocal_forward = ['1:h:1', '/s:h:1']\npoll = 70\n{line}\n"))
     };
@@ -85,7 +85,7 @@ fn every_key_is_read_and_a_reload_does_what_its_row_says() {
 
 #[test]
 fn every_field_of_a_tunnel_has_a_row() {
-    /// Of the keys whose rows have no value of their own, of what such a key makes, and of the autossh face.
+    /// Of the keys whose rows have no value of their own, of what such a key makes, and of the autossh frontend.
     const OTHERS: &[&str] = &[
         "name",
         "user",
@@ -159,7 +159,7 @@ fn jump_hosts_take_over_what_the_rows_say() {
 }
 
 /// The comment above a key of a tunnel in the example config, and the lines that set it, or would.
-fn told(name: &str) -> (String, Vec<&'static str>) {
+fn documented(name: &str) -> (String, Vec<&'static str>) {
     let (_, tunnel) = EXAMPLE.split_once("\n[[tunnel]]\n").unwrap();
     let lines: Vec<&str> = tunnel.lines().collect();
     let sets = |line: &&str| {
@@ -177,7 +177,7 @@ fn told(name: &str) -> (String, Vec<&'static str>) {
 #[test]
 fn the_example_says_of_every_key_what_its_row_says() {
     for key in tunnel_keys() {
-        let (comment, lines) = told(key.name);
+        let (comment, lines) = documented(key.name);
         assert!(!key.doc.is_empty() && comment.contains(key.doc), "{}: `{}` is not in: {comment}", key.name, key.doc);
         if let Some(default) = key.default {
             let line = format!("#{} = {default}", key.name);
@@ -191,12 +191,12 @@ fn the_manual_has_the_default_of_every_key() {
     for key in tunnel_keys() {
         let Some(default) = key.default.filter(|default| !default.starts_with(['[', '{'])) else { continue };
         let text = entry(manual::CONFIG, "KEYS OF A TUNNEL", key.name);
-        let (_, told) = text.split_once("Default: ").unwrap_or_else(|| panic!("{}: {text}", key.name));
+        let (_, written) = text.split_once("Default: ").unwrap_or_else(|| panic!("{}: {text}", key.name));
         let plain = default.trim_matches('"');
         let spaced =
             plain.find(|c: char| c.is_ascii_alphabetic()).filter(|_| plain.starts_with(|c: char| c.is_ascii_digit()));
         let spaced = spaced.map_or_else(|| plain.to_owned(), |unit| format!("{} {}", &plain[..unit], &plain[unit..]));
-        let of_another = key.name == "first_poll" && told.starts_with("poll");
-        assert!(told.starts_with(plain) || told.starts_with(&spaced) || of_another, "{}: {told}", key.name);
+        let of_another = key.name == "first_poll" && written.starts_with("poll");
+        assert!(written.starts_with(plain) || written.starts_with(&spaced) || of_another, "{}: {written}", key.name);
     }
 }

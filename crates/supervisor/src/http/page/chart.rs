@@ -14,7 +14,7 @@ const WIDTH: i64 = 288;
 /// Height in units of the SVG view box.
 const HEIGHT: f64 = 24.0;
 
-/// How high a time without readiness is drawn: what is not ready is told by its height as well as by its colour.
+/// How high a time without readiness is drawn: what is not ready is shown by its height as well as by its colour.
 const LOW: f64 = 8.0;
 
 /// A full bar where the tunnel was ready, as far as it was.
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn readiness_is_a_high_bar_and_its_absence_a_low_one() {
+    fn readiness_is_a_high_bar_its_absence_low() {
         let samples = [
             sample(0, Some(1.0), None, 0),
             sample(5, Some(1.0), None, 0),

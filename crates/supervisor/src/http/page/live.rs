@@ -23,7 +23,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// So old may be what is shown: a little less than [`EVERY`], so that streams that look in turn share a look.
 const FRESH: Duration = Duration::from_millis(900);
 
-/// A stream that has nothing to tell says so, that neither a proxy nor the browser takes it for dead.
+/// A stream without changes sends a comment, that neither a proxy nor the browser takes it for dead.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// The history is asked for again after this long; it has a sample each five minutes.
@@ -83,8 +83,8 @@ impl LivePage {
         let mut histories = HashMap::new();
         for names in names.chunks(HISTORIES_AT_ONCE) {
             // A tunnel that went meanwhile takes its neighbours' charts with it until the next look.
-            let told = self.daemon.histories(names.to_vec()).await.unwrap_or_default();
-            histories.extend(told.into_iter().map(|history| (history.name.clone(), history)));
+            let answer = self.daemon.histories(names.to_vec()).await.unwrap_or_default();
+            histories.extend(answer.into_iter().map(|history| (history.name.clone(), history)));
         }
         histories
     }
@@ -93,39 +93,39 @@ impl LivePage {
 /// The stream of changes, as server-sent events; `None` where too many follow already.
 pub(in crate::http) fn events(live: &Arc<LivePage>, busy: Busy) -> Option<BoxStream<'static, Bytes>> {
     let permit = live.streams.clone().try_acquire_owned().ok()?;
-    let follower = Follower { live: live.clone(), told: None, spoke: clock::now(), _permit: permit, _busy: busy };
+    let follower = Follower { live: live.clone(), sent: None, last_sent: clock::now(), _permit: permit, _busy: busy };
     Some(stream::unfold(follower, Follower::next).boxed())
 }
 
 struct Follower {
     live: Arc<LivePage>,
-    told: Option<Arc<PageModel>>,
-    spoke: Instant,
+    sent: Option<Arc<PageModel>>,
+    last_sent: Instant,
     _permit: OwnedSemaphorePermit,
     _busy: Busy,
 }
 
 impl Follower {
-    /// Waits for something to say. Ends where the daemon gives no answer: the browser comes again.
+    /// Waits for something to send. Ends where the daemon gives no answer: the browser comes again.
     async fn next(mut self) -> Option<(Bytes, Self)> {
         loop {
             let now = clock::now();
-            if self.told.is_some() {
+            if self.sent.is_some() {
                 tokio::time::sleep_until((now + EVERY).into()).await;
             }
             let model = self.live.model().await.ok()?;
-            let text = match &self.told {
-                Some(told) => model.since(told),
+            let text = match &self.sent {
+                Some(sent) => model.since(sent),
                 None => Some(model.whole()),
             };
-            self.told = Some(model);
+            self.sent = Some(model);
             let now = clock::now();
             let text = match text {
                 Some(text) => text,
-                None if now.saturating_duration_since(self.spoke) >= HEARTBEAT => ": still here\n\n".to_owned(),
+                None if now.saturating_duration_since(self.last_sent) >= HEARTBEAT => ": still here\n\n".to_owned(),
                 None => continue,
             };
-            self.spoke = now;
+            self.last_sent = now;
             return Some((text.into(), self));
         }
     }
@@ -157,7 +157,7 @@ impl PageModel {
             .tunnels
             .iter()
             .map(row)
-            .filter_map(|row| serde_json::value::to_raw_value(&row).ok().map(|told| (row, told)))
+            .filter_map(|row| serde_json::value::to_raw_value(&row).ok().map(|json| (row, json)))
             .collect();
         // Stable: among equals the config's order holds.
         rows.sort_by_key(|(row, _)| row.mood);
@@ -186,17 +186,17 @@ impl PageModel {
         self.rows().map(|row| row.name.as_str())
     }
 
-    /// The event that tells all of it.
+    /// The event with every row.
     fn whole(&self) -> String {
-        let rows = self.rows.iter().map(|(_, told)| &**told).collect();
+        let rows = self.rows.iter().map(|(_, json)| &**json).collect();
         event(&RowsEvent { summary: &self.summary, rows, order: Some(self.names().collect()) })
     }
 
-    /// The event that tells what is not as it was `before`; `None` where all is.
+    /// The event with what is not as it was `before`; `None` where all is.
     fn since(&self, before: &Self) -> Option<String> {
         let known: HashMap<&str, &PageRow> = before.rows().map(|row| (row.name.as_str(), row)).collect();
         let changed = self.rows.iter().filter(|(row, _)| known.get(row.name.as_str()) != Some(&row));
-        let rows: Vec<_> = changed.map(|(_, told)| &**told).collect();
+        let rows: Vec<_> = changed.map(|(_, json)| &**json).collect();
         let order = (!self.names().eq(before.names())).then(|| self.names().collect());
         if rows.is_empty() && order.is_none() && self.summary == before.summary {
             return None;
@@ -206,8 +206,8 @@ impl PageModel {
 }
 
 /// JSON has no line breaks, so that one `data` line holds it.
-fn event(told: &RowsEvent<'_>) -> String {
-    let data = serde_json::to_string(told).unwrap_or_default();
+fn event(rows: &RowsEvent<'_>) -> String {
+    let data = serde_json::to_string(rows).unwrap_or_default();
     format!("event: tunnels\ndata: {data}\n\n")
 }
 
@@ -232,13 +232,13 @@ mod tests {
         let before = model(vec![a.clone(), b.clone()]);
         assert!(model(vec![a.clone(), b.clone()]).since(&before).is_none());
         let lost = model(vec![a.clone(), example::tunnel("b", "backoff", false)]);
-        let told = data(&lost.since(&before).unwrap());
-        assert_eq!(told["rows"].as_array().unwrap().len(), 1);
-        assert_eq!((&told["rows"][0]["name"], &told["rows"][0]["mood"]), (&"b".into(), &"waiting".into()));
-        assert_eq!(told["order"], serde_json::json!(["b", "a"]), "what is not ready comes first");
-        assert_eq!(told["summary"], "1 of 2 ready");
-        let told = data(&model(vec![a]).since(&before).unwrap());
-        assert_eq!((&told["rows"], &told["order"]), (&serde_json::json!([]), &serde_json::json!(["a"])));
+        let event = data(&lost.since(&before).unwrap());
+        assert_eq!(event["rows"].as_array().unwrap().len(), 1);
+        assert_eq!((&event["rows"][0]["name"], &event["rows"][0]["mood"]), (&"b".into(), &"waiting".into()));
+        assert_eq!(event["order"], serde_json::json!(["b", "a"]), "what is not ready comes first");
+        assert_eq!(event["summary"], "1 of 2 ready");
+        let event = data(&model(vec![a]).since(&before).unwrap());
+        assert_eq!((&event["rows"], &event["order"]), (&serde_json::json!([]), &serde_json::json!(["a"])));
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl RowState {
 }
 
 impl PageRow {
-    /// `now` is for times that are told as distances from it.
+    /// `now` is for times that are shown as distances from it.
     pub(super) fn of(tunnel: &TunnelStatus, history: Option<&TunnelHistory>, now: SystemTime) -> Self {
         let mood = RowState::of(tunnel);
         let failing = matches!(mood, RowState::Trouble | RowState::Waiting);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn history_becomes_charts_with_words_for_those_who_do_not_see_them() {
+    fn history_becomes_charts_with_labels() {
         let samples = vec![crate::history::SampleReport {
             at: "2026-01-01T00:00:00Z".into(),
             ready: Some(1.0),

@@ -14,12 +14,11 @@ pub(super) fn rate(bytes_a_second: f64) -> String {
     format!("{} {unit}", three_digits(value))
 }
 
-/// A round trip.
 pub(super) fn milliseconds(value: f64) -> String {
     if value >= 999.5 { format!("{} s", three_digits(value / 1000.0)) } else { format!("{} ms", three_digits(value)) }
 }
 
-/// A share. Only what is whole is told as 100 %.
+/// A share. Only what is whole is shown as 100 %.
 pub(super) fn percent(share: f64) -> String {
     let hundredths = (share * 10_000.0).floor() / 100.0;
     format!("{hundredths} %")

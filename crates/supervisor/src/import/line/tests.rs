@@ -32,7 +32,7 @@ pub(in crate::import) fn split(text: &str) -> (String, String) {
 }
 
 #[test]
-fn the_line_of_everybody_becomes_one_tunnel() {
+fn usual_line_becomes_one_tunnel() {
     let (keys, comments) = printed(
         "autossh -M 0 -f -N -F none -p 2222 -o 'TCPKeepAlive no' -o 'ServerAliveInterval 30' -o 'ServerAliveCountMax 3' \
          -o 'ExitOnForwardFailure yes' -i /k -R 3306:127.0.0.1:3306 user@host",

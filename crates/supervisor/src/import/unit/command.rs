@@ -34,7 +34,7 @@ impl ExecCommand {
         let path = words.first().cloned().unwrap_or_default();
         let plain = path.trim_start_matches(['-', '@', ':', '+', '!', '|']);
         let prefixes = &path[..path.len() - plain.len()];
-        // The word behind the path is what the program is told that it is called.
+        // The word behind the path is argv[0].
         if prefixes.contains('@') && words.len() > 1 {
             words.remove(1);
         }

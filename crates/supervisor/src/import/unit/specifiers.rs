@@ -1,4 +1,4 @@
-//! systemd.unit(5), specifiers: `%i`, `%h` and their kin. Pure but for the names of this machine.
+//! systemd.unit(5), specifiers: `%i`, `%h` and the others. Pure but for the names of this machine.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

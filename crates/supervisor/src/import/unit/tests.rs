@@ -1,4 +1,4 @@
-//! Units as people have them: each setting is translated, or told.
+//! Units as people have them: each setting is translated, or in a remark.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! From paths to the folders that the kernel is told. Where a path really is, is asked through an argument.
+//! From paths to the folders that the kernel gets. Where a path really is, is asked through an argument.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -117,7 +117,7 @@ impl Rule {
 }
 
 /// Folders that the daemon would make later itself, each in a folder that is there: after the start it could only do so
-/// if all of that were open to it. What goes wrong is told where the folder is needed.
+/// if all of that were open to it. Errors are reported where the folder is needed.
 pub(super) fn make_folders(desired: &Desired) {
     const MODE: u32 = 0o700;
     for file in [Some(&desired.global.control_socket), desired.global.pid_file.as_ref()].into_iter().flatten() {

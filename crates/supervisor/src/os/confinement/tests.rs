@@ -105,7 +105,7 @@ fn file_is_reached_through_its_folder_or_the_nearest_one() {
 }
 
 #[test]
-fn link_is_reached_where_it_stands_and_where_it_leads_to() {
+fn symbolic_link_is_reached_at_both_ends() {
     let real = |path: &Path| match path.to_str() {
         Some("/keys/id") => Some("/vault/v1/id".into()),
         Some("/id") => Some("/id".into()),

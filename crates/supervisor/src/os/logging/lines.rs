@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_text_stays_one_line_whatever_a_server_said() {
+    fn text_of_a_server_stays_one_line() {
         let line = line(Form::Text { colours: false }, SystemTime::UNIX_EPOCH, Level::WARN, &fields());
         let expected = "1970-01-01T00:00:00.000000Z  WARN web-db: the server said `\\u{1b}[2J`\\nINFO all is well \
                         tunnel=web-db attempt=3 hint=\"look \\\"there\\\"\\n\"\n";
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_json_has_its_fields_at_top_level_in_order() {
+    fn json_fields_are_at_top_level_in_order() {
         let line = line(Form::Json, SystemTime::UNIX_EPOCH, Level::WARN, &fields());
         assert!(line.starts_with(r#"{"timestamp":"1970-01-01T00:00:00.000000Z","level":"WARN","message":"web-db: "#));
         assert!(line.ends_with("}\n") && line.lines().count() == 1, "{line}");

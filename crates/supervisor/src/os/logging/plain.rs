@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn who_wants_failures_only_hears_of_nothing_else() {
+    fn only_failures_are_shown_where_asked() {
         let text = said(PlainAudience { only_failures: true, ..SPEECH });
         assert_eq!(text, "autossh: no such name\nhint: check the name\n");
     }

@@ -1,5 +1,5 @@
 //! Lines on their way to standard error, through a bounded queue and a thread: a full pipe there must not stop the
-//! tunnels. Lines that do not fit are counted, and the count is told in their place.
+//! tunnels. Lines that do not fit are counted, and the count is written in their place.
 
 use std::io::{self, Write};
 use std::sync::Arc;

@@ -22,7 +22,6 @@ pub(in crate::os) enum RouteEvent {
 }
 
 impl RouteEvent {
-    /// For logs.
     pub(in crate::os) const fn as_str(self) -> &'static str {
         match self {
             Self::LinkUp => "a link is up",
@@ -41,11 +40,11 @@ const LINK_HEADER: usize = 16;
 const ADDRESS_HEADER: usize = 8;
 const ROUTE_HEADER: usize = 12;
 
-/// Facts that are remembered, so that telling them again is no news. Far more than a machine has; beyond it, all is
-/// forgotten and may be news once more.
+/// Facts that are remembered, so that a repeated report is no event. Far more than a machine has; beyond it, all is
+/// forgotten and may be reported once more.
 const MAX_KNOWN: usize = 4096;
 
-/// What the kernel has told so far. It repeats itself: with each router advertisement, each count of packets.
+/// What the kernel has reported so far. It repeats itself: with each router advertisement, each count of packets.
 #[derive(Debug, Default)]
 pub(super) struct KernelState(HashSet<NetlinkFact>);
 

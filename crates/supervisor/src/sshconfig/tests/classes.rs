@@ -9,7 +9,7 @@ use crate::sshconfig::table::{ALIASES, DROPPED, KEYWORDS};
 const FOLLOWED: &str = "ClearAllForwardings DynamicForward Hostname IgnoreUnknown LocalForward Port PreferredAuthentications \
     ProxyCommand ProxyJump PubkeyAuthentication RefuseConnection RemoteForward Tag Tunnel TunnelDevice User";
 
-/// Of the person at a terminal (the autossh face follows what is theirs), of a shell on the server, of a log that is not
+/// Of the person at a terminal (the autossh frontend follows what is theirs), of a shell on the server, of a log that is not
 /// ssh's, or of a keyword that is refused.
 const NO_CONCERN: &str = "BatchMode CanonicalDomains CanonicalizeFallbackLocal CanonicalizeMaxDots \
     EnableEscapeCommandline EnableSSHKeysign EscapeChar ForwardAgent ForwardX11 ForwardX11Timeout ForwardX11Trusted \
@@ -18,7 +18,7 @@ const NO_CONCERN: &str = "BatchMode CanonicalDomains CanonicalizeFallbackLocal C
     ObscureKeystrokeTiming PasswordAuthentication RequestTTY SendEnv SetEnv StdinNull SyslogFacility \
     VisualHostKey WarnWeakCrypto XAuthLocation";
 
-const TOLD: &str = "AddKeysToAgent ControlMaster ControlPath ControlPersist FingerprintHash ForkAfterAuthentication \
+const NOTED: &str = "AddKeysToAgent ControlMaster ControlPath ControlPersist FingerprintHash ForkAfterAuthentication \
     GSSAPIAuthentication GSSAPIKeyExchange KbdInteractiveDevices RemoteCommand SecurityKeyProvider SessionType \
     VersionAddendum";
 
@@ -46,17 +46,17 @@ fn every_keyword_of_ssh_config_has_its_class() {
     let followed = [&of_keys.collect::<Vec<_>>().join(" "), FOLLOWED].join(" ");
     let mut listed = Vec::new();
     for (class, names) in
-        [("followed", followed.as_str()), ("no concern", NO_CONCERN), ("told", TOLD), ("refused", REFUSED)]
+        [("followed", followed.as_str()), ("no concern", NO_CONCERN), ("noted", NOTED), ("refused", REFUSED)]
     {
         for name in names.split_whitespace() {
             let KeywordLookup::Keyword(keyword) = find(&name.to_lowercase()) else { panic!("`{name}` is unknown") };
             let found = match keyword.meaning {
                 Meaning::Followed => "followed",
                 Meaning::Harmless => "no concern",
-                Meaning::Told { .. } => "told",
+                Meaning::Noted { .. } => "noted",
                 Meaning::Refused { .. } => "refused",
-                Meaning::Weighed if TOLD.split(' ').any(|told| told == name) => "told",
-                Meaning::Weighed => "refused",
+                Meaning::Combined if NOTED.split(' ').any(|noted| noted == name) => "noted",
+                Meaning::Combined => "refused",
             };
             assert_eq!((keyword.name, found), (name, class));
             listed.push(name);

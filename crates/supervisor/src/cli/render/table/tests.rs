@@ -161,7 +161,7 @@ fn shortage_of_open_files_is_told_before_the_table() {
 }
 
 #[test]
-fn an_address_that_a_ready_forward_did_not_get_is_said() {
+fn missing_address_of_a_ready_forward_is_shown() {
     let mut status = example();
     status.tunnels[0].forwards[0].message = Some("`[::1]:3307` is held by pid 7".into());
     let text = super::status(&status, now(), OutputStyle::PIPE);

@@ -113,7 +113,7 @@ fn every_way_out_quits() {
 }
 
 #[test]
-fn a_page_asks_for_what_it_shows_and_is_left_by_esc() {
+fn page_asks_for_its_data_and_esc_leaves_it() {
     let mut app = app();
     assert_eq!(press(&mut app, "\n"), AppEffect::Ask(FeedRequest::About("blocked-one".into())));
     assert_eq!(app.page, Page::Details);
@@ -124,7 +124,7 @@ fn a_page_asks_for_what_it_shows_and_is_left_by_esc() {
 }
 
 #[test]
-fn a_daemon_that_went_away_is_told_until_it_is_back() {
+fn lost_daemon_is_shown_until_it_is_back() {
     let mut app = app();
     app.on_answer(FeedAnswer::Status(Err("no tunneld answers".into())), clock::now());
     assert_eq!(app.trouble.as_deref(), Some("no tunneld answers"));

@@ -20,8 +20,8 @@ fn press(app: &mut App, keys: &str) {
 
 fn shown(app: &mut App, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    let moment = ViewContext { now: clock::now(), wall: now(), style: ColourChoice::Colour };
-    terminal.draw(|frame| draw(frame, app, moment)).unwrap();
+    let context = ViewContext { now: clock::now(), wall: now(), style: ColourChoice::Colour };
+    terminal.draw(|frame| draw(frame, app, context)).unwrap();
     terminal.backend().to_string()
 }
 
@@ -55,7 +55,7 @@ fn rates_and_trends_are_those_of_the_answers() {
 }
 
 #[test]
-fn the_selected_tunnel_stays_in_a_window_that_is_too_small() {
+fn selected_tunnel_stays_in_a_small_window() {
     let mut app = App::new(example(), clock::now());
     for _ in 0..6 {
         let selected = app.selected.clone().unwrap();

@@ -1,4 +1,4 @@
-//! Random lines from a fixed seed: what is printed loads as the tunnel that the autossh face would run, and
+//! Random lines from a fixed seed: what is printed loads as the tunnel that the autossh frontend would run, and
 //! the same line in a unit, with systemd's quotes and variables, prints the same.
 
 use std::fmt::Write;
@@ -124,8 +124,8 @@ fn line(seed: u64) -> Invocation {
     Invocation { environment, words, ..Invocation::find(&["autossh".to_owned()]) }
 }
 
-/// What the face makes of it, with tunneld's timing.
-fn face(invocation: &Invocation) -> TunnelSpec {
+/// What the frontend makes of it, with tunneld's timing.
+fn frontend(invocation: &Invocation) -> TunnelSpec {
     let variable = |name: &str| if name == FAST { Some("fast".to_owned()) } else { invocation.variable(name) };
     let Ok(ParsedArgv::Tunnel(line)) = argv::parse(&invocation.words, Dialect::Autossh, &variable) else {
         panic!("{:?}", invocation.words)
@@ -167,11 +167,11 @@ fn over_all_lines(check: impl Fn(u64, &Invocation) -> Checked) {
 }
 
 #[test]
-fn a_corpus_of_lines_comes_to_what_the_face_runs() {
+fn imported_lines_are_what_the_frontend_runs() {
     over_all_lines(|_, invocation| {
-        let mut wanted = face(invocation);
+        let mut wanted = frontend(invocation);
         let text = of(invocation, &config::facts()).map_err(|error| error.to_string())?;
-        untold(invocation, &text)?;
+        unreported(invocation, &text)?;
         if wanted.forwards.is_empty() {
             return if text.contains("# there is no LocalForward") { Ok(false) } else { Err(text) };
         }
@@ -185,8 +185,8 @@ fn a_corpus_of_lines_comes_to_what_the_face_runs() {
 }
 
 /// What of the line is neither in a key nor in a comment.
-fn untold(invocation: &Invocation, text: &str) -> Result<(), String> {
-    for (option, told) in
+fn unreported(invocation: &Invocation, text: &str) -> Result<(), String> {
+    for (option, remark) in
         [("-f", "# -f: "), ("-vv", "# -v: "), ("-nq", "# -q: "), ("-M20000", "# -M "), ("-A", "# -A has no effect")]
     {
         // Of two monitor ports the last counts, and of `-q` and `-v` what they come to.
@@ -196,8 +196,8 @@ fn untold(invocation: &Invocation, text: &str) -> Result<(), String> {
             "-vv" | "-nq" => has("-vv") && has("-nq"),
             _ => false,
         };
-        if !again && invocation.words.iter().any(|word| word == option) && !text.contains(told) {
-            return Err(format!("{text}does not tell {option}"));
+        if !again && invocation.words.iter().any(|word| word == option) && !text.contains(remark) {
+            return Err(format!("{text}does not report {option}"));
         }
     }
     for (name, value) in &invocation.environment {
@@ -210,7 +210,7 @@ fn untold(invocation: &Invocation, text: &str) -> Result<(), String> {
             other => other,
         };
         if !text.contains(key) && !text.contains(&format!("{name}={value}")) {
-            return Err(format!("{text}does not tell {name}={value}"));
+            return Err(format!("{text}does not report {name}={value}"));
         }
     }
     if text.contains("not carried") { Err(text.to_owned()) } else { Ok(()) }
@@ -264,7 +264,7 @@ fn unit_of(invocation: &Invocation, die: &mut Rng) -> (String, String) {
 }
 
 #[test]
-fn a_corpus_of_units_prints_what_their_lines_print() {
+fn imported_units_print_what_their_lines_print() {
     let facts = config::facts();
     let keys = |text: &str| text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
     over_all_lines(|seed, invocation| {

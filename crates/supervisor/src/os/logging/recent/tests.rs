@@ -64,7 +64,7 @@ fn a_forgotten_tunnel_leaves_nothing() {
 }
 
 #[test]
-fn events_are_kept_by_their_tunnel_or_the_span_around_them() {
+fn events_are_kept_by_their_tunnel_or_span() {
     let lines = RecentLines::default();
     tracing::subscriber::with_default(tracing_subscriber::registry().with(lines.layer()), || {
         let (hint, kind) = (Some("look at the server"), "dns");

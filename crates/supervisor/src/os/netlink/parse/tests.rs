@@ -52,40 +52,40 @@ fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
-fn heard(datagrams: &[&str]) -> Vec<Option<RouteEvent>> {
+fn parsed(datagrams: &[&str]) -> Vec<Option<RouteEvent>> {
     let mut known = KernelState::default();
     datagrams.iter().map(|datagram| known.parse(&bytes(datagram))).collect()
 }
 
 #[test]
 fn a_link_is_news_when_its_carrier_comes_or_goes() {
-    let life = heard(&[LINK_MADE, LINK_RUNS, LINK_RUNS, LINK_STOPS, LINK_STOPS, LINK_RUNS, LINK_GONE]);
+    let life = parsed(&[LINK_MADE, LINK_RUNS, LINK_RUNS, LINK_STOPS, LINK_STOPS, LINK_RUNS, LINK_GONE]);
     let (up, down) = (Some(RouteEvent::LinkUp), Some(RouteEvent::LinkDown));
     assert_eq!(life, [None, up, None, down, None, up, down]);
 }
 
 #[test]
 fn link_up_before_we_listened_is_reported_when_lost() {
-    assert_eq!(heard(&[LINK_STOPS]), [Some(RouteEvent::LinkDown)]);
+    assert_eq!(parsed(&[LINK_STOPS]), [Some(RouteEvent::LinkDown)]);
 }
 
 #[test]
 fn port_of_a_bridge_is_no_route() {
-    assert_eq!(heard(&[BRIDGE_PORT, BRIDGE_FAMILY]), [None, None]);
+    assert_eq!(parsed(&[BRIDGE_PORT, BRIDGE_FAMILY]), [None, None]);
 }
 
 #[test]
 fn an_address_is_news_once_and_so_is_its_end() {
     let (added, removed) = (Some(RouteEvent::AddressAdded), Some(RouteEvent::AddressRemoved));
-    assert_eq!(heard(&[ADDRESS, ADDRESS, ADDRESS_6, ADDRESS_GONE, ADDRESS]), [added, None, added, removed, added]);
-    assert_eq!(heard(&[LINK_LOCAL]), [None]);
+    assert_eq!(parsed(&[ADDRESS, ADDRESS, ADDRESS_6, ADDRESS_GONE, ADDRESS]), [added, None, added, removed, added]);
+    assert_eq!(parsed(&[LINK_LOCAL]), [None]);
 }
 
 #[test]
 fn only_default_routes_count() {
     let news = Some(RouteEvent::DefaultRoute);
-    assert_eq!(heard(&[ROUTE, ROUTE, ROUTE_6, ROUTE_GONE, ROUTE]), [news, None, news, news, news]);
-    assert_eq!(heard(&[OTHER_ROUTE, LOCAL_ROUTE]), [None, None]);
+    assert_eq!(parsed(&[ROUTE, ROUTE, ROUTE_6, ROUTE_GONE, ROUTE]), [news, None, news, news, news]);
+    assert_eq!(parsed(&[OTHER_ROUTE, LOCAL_ROUTE]), [None, None]);
 }
 
 #[test]
