@@ -3,8 +3,11 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::time::Duration;
 
+use support::cost::Cost;
 use support::netlab::{Host, Netlab};
+use support::patience::within;
 use support::{Daemon, eventually};
 
 const HERE: &str = "10.99.0.1";
@@ -128,4 +131,18 @@ fn device_of_another_program_is_told_and_had_when_it_is_free() {
     assert_eq!(tunnel["last_failure"]["kind"], "listen_in_use");
     drop(first);
     wait_up(&second);
+}
+
+#[test]
+fn idle_device_costs_nothing() {
+    let Some(lab) = Netlab::start_with("PermitTunnel yes") else { return };
+    let daemon = lab.client.run(|| Daemon::start(&lab.tunnel_toml("tunnel_device = \"5:any\"")));
+    wait_up(&daemon);
+    let wait = |seconds| drop(within(Duration::from_secs(seconds), || None::<()>));
+    // Until what the start leaves behind has ended.
+    wait(4);
+    let before = Cost::of(daemon.pid());
+    wait(8);
+    let Cost { cpu, wakeups } = Cost::of(daemon.pid()) - before;
+    assert!(cpu <= Duration::from_millis(100) && wakeups <= 400, "{cpu:?} on a processor, {wakeups} wakeups");
 }
