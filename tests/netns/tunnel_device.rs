@@ -138,7 +138,9 @@ fn idle_device_costs_nothing() {
     let Some(lab) = Netlab::start_with("PermitTunnel yes") else { return };
     let daemon = lab.client.run(|| Daemon::start(&lab.tunnel_toml("tunnel_device = \"5:any\"")));
     wait_up(&daemon);
-    let wait = |seconds| drop(within(Duration::from_secs(seconds), || None::<()>));
+    let wait = |seconds| {
+        let _ = within(Duration::from_secs(seconds), || None::<()>);
+    };
     // Until what the start leaves behind has ended.
     wait(4);
     let before = Cost::of(daemon.pid());
