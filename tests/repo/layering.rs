@@ -23,32 +23,67 @@ fn russh_is_named_only_in_its_folders() {
     }
 }
 
-/// The modules of the supervisor: each uses only those before it. `lib.rs` and `main.rs` stand above all.
-const SUPERVISOR: [&str; 23] = [
-    "exit",
-    "build_info",
-    "troubleshooting",
-    "manual",
-    "spec",
-    "lifecycle",
-    "word",
-    "sshconfig",
-    "config",
-    "os",
-    "history",
-    "protocol",
-    "plan",
-    "servers",
-    "tunnel",
-    "supervise",
-    "control",
-    "http",
-    "autossh",
-    "import",
-    "container",
-    "doctor",
-    "cli",
-];
+/// The modules of a crate: each uses only those before it. `lib.rs` and `main.rs` stand above all.
+struct Order {
+    krate: &'static str,
+    modules: &'static [&'static str],
+}
+
+const SUPERVISOR: Order = Order {
+    krate: "supervisor",
+    modules: &[
+        "exit",
+        "build_info",
+        "troubleshooting",
+        "manual",
+        "spec",
+        "lifecycle",
+        "word",
+        "sshconfig",
+        "config",
+        "os",
+        "history",
+        "protocol",
+        "plan",
+        "servers",
+        "tunnel",
+        "supervise",
+        "control",
+        "http",
+        "autossh",
+        "import",
+        "container",
+        "doctor",
+        "cli",
+    ],
+};
+
+const ENGINE: Order = Order {
+    krate: "tunnel-engine",
+    modules: &[
+        "clock",
+        "task",
+        "alarm",
+        "backoff",
+        "file",
+        "services",
+        "spec",
+        "failure",
+        "log_limit",
+        "child",
+        "transport",
+        "hostkey",
+        "login_record",
+        "link",
+        "auth",
+        "session",
+        "dial",
+        "examine",
+        "forward",
+        "demo_server",
+        "fuzzing",
+    ],
+};
 
 /// What a pure file does not name: a runtime, a clock, files, sockets, chance and the environment.
 const IMPURE: [&str; 7] =
@@ -68,39 +103,69 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|line| !line.trim_start().starts_with("//"))
 }
 
-/// The module of the supervisor that a file is in; `None` for `lib.rs` and `main.rs`.
-fn module(path: &Path) -> Option<String> {
-    let relative = path.strip_prefix(root().join("crates/supervisor/src")).expect("a file of the supervisor");
+/// The module of the crate that a file is in; `None` for `lib.rs` and `main.rs`.
+fn module(krate: &str, path: &Path) -> Option<String> {
+    let relative = path.strip_prefix(root().join(format!("crates/{krate}/src"))).expect("a file of the crate");
     let first = relative.iter().next()?.to_string_lossy().into_owned();
     let name = first.strip_suffix(".rs").unwrap_or(&first).to_owned();
     (!["lib", "main"].contains(&name.as_str())).then_some(name)
 }
 
-#[test]
-fn modules_of_the_supervisor_use_only_those_below_them() {
-    let rank = |name: &str| SUPERVISOR.iter().position(|module| *module == name);
+/// The modules that a line names: `crate::one::…`, `crate::{one, two::…}`.
+fn named(line: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    for rest in line.split("crate::").skip(1) {
+        match rest.strip_prefix('{') {
+            Some(group) => names.extend(group.split(',')),
+            None => names.push(rest),
+        }
+    }
+    let ends = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+    names.into_iter().filter_map(|path| path.trim().split(ends).next()).collect()
+}
+
+fn modules_use_only_those_below_them(order: &Order) {
+    let Order { krate, modules } = order;
+    let rank = |name: &str| modules.iter().position(|module| *module == name);
     let mut used = 0;
-    for path in files("crates/supervisor/src", ".rs") {
-        let Some(here) = module(&path) else { continue };
+    for path in files(&format!("crates/{krate}/src"), ".rs") {
+        let Some(here) = module(krate, &path) else { continue };
         let at = rank(&here).unwrap_or_else(|| panic!("{here} is not in the list of modules"));
         let Some(text) = production(&path) else { continue };
-        for line in code(&text) {
-            for rest in line.split("crate::").skip(1) {
-                let name: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-                let Some(other) = rank(&name).filter(|other| *other != at) else { continue };
-                assert!(other < at, "{} uses {name}, which is above {here}", path.display());
-                used += 1;
-            }
+        for name in code(&text).flat_map(named) {
+            let Some(other) = rank(name).filter(|other| *other != at) else { continue };
+            assert!(other < at, "{} uses {name}, which is above {here}", path.display());
+            used += 1;
         }
     }
     assert!(used > 100, "only {used} uses were found");
 }
 
+fn modules_in_the_list_exist(order: &Order) {
+    let Order { krate, modules } = order;
+    let there: BTreeSet<String> =
+        files(&format!("crates/{krate}/src"), ".rs").iter().filter_map(|path| module(krate, path)).collect();
+    assert_eq!(there, modules.iter().map(|name| (*name).to_owned()).collect());
+}
+
+#[test]
+fn modules_of_the_supervisor_use_only_those_below_them() {
+    modules_use_only_those_below_them(&SUPERVISOR);
+}
+
 #[test]
 fn modules_of_the_supervisor_in_the_list_exist() {
-    let there: BTreeSet<String> =
-        files("crates/supervisor/src", ".rs").iter().filter_map(|path| module(path)).collect();
-    assert_eq!(there, SUPERVISOR.map(str::to_owned).into());
+    modules_in_the_list_exist(&SUPERVISOR);
+}
+
+#[test]
+fn modules_of_the_engine_use_only_those_below_them() {
+    modules_use_only_those_below_them(&ENGINE);
+}
+
+#[test]
+fn modules_of_the_engine_in_the_list_exist() {
+    modules_in_the_list_exist(&ENGINE);
 }
 
 /// Those that say so at their beginning, and the folders that are pure as a whole.

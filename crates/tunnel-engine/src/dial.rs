@@ -1,5 +1,4 @@
-//! The way to a server's SSH port: one trait ([`Dialer`]) with several implementations: TCP, a jump host's channel,
-//! a proxy command, and the tests' in-memory links.
+//! The ways to a server's SSH port, each a [`Dialer`]: TCP, a jump host's channel, a proxy command.
 
 mod addresses;
 mod channel_io;
@@ -12,72 +11,21 @@ mod proxy_process;
 mod race;
 mod source;
 mod tcp;
-mod tcp_status;
 
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::TcpStream;
 
 pub use jump::JumpHost;
 pub use net::NetDialer;
 pub use prepared::Prepared;
-pub(crate) use proxy_process::describe as how_it_ended;
 pub(crate) use tcp::{connect_once, scope_missing};
-pub use tcp_status::TcpStatus;
-pub(crate) use tcp_status::is_gone;
 
-use crate::examine::LoginRecorder;
-use crate::failure::Failure;
-use crate::session::JumpHostInfo;
-use crate::spec::SessionSpec;
-
-/// Bytes to and from a server's SSH port.
-pub struct Link {
-    /// The byte stream to the server.
-    pub io: Box<dyn LinkIo>,
-    /// The address that answered, where there is one.
-    pub peer: Option<SocketAddr>,
-    /// Our own address on it, where there is one.
-    pub local: Option<SocketAddr>,
-    /// Kept alive as long as the link: the jump host's session, the proxy command's process.
-    pub keep: Option<Box<dyn std::any::Any + Send + Sync>>,
-}
-
-/// What a [`Link`] is made of.
-pub trait LinkIo: AsyncRead + AsyncWrite + Send + Unpin + 'static {
-    /// What is known below the bytes. `None`: nothing, and only the peer's answers tell whether it is there.
-    fn look(&self) -> Option<TcpStatus> {
-        None
-    }
-
-    /// The peer answered a question that was put over these bytes, which proves the session that carries them, too.
-    fn answered(&self) {}
-
-    /// The jump hosts whose sessions carry these bytes, the first one first.
-    fn jump_hosts(&self) -> Vec<JumpHostInfo> {
-        Vec::new()
-    }
-
-    /// The reader is woken when so many bytes are there, or the end. `false`: it is woken for any byte.
-    fn set_low_water(&self, bytes: u32) -> bool {
-        let _ = bytes;
-        false
-    }
-
-    /// What was written may take so long to arrive before the link is given up from below.
-    fn set_user_timeout(&self, duration: Duration) {
-        let _ = duration;
-    }
-}
+pub use crate::link::{Dialer, Dialing, Link, LinkIo, TcpStatus, failure_in};
 
 impl LinkIo for TcpStream {
     fn look(&self) -> Option<TcpStatus> {
-        tcp_status::tcp(self)
+        TcpStatus::of(self)
     }
 
     fn set_low_water(&self, bytes: u32) -> bool {
@@ -89,45 +37,6 @@ impl LinkIo for TcpStream {
             tracing::trace!(%error, "this socket's patience cannot be changed");
         }
     }
-}
-
-/// In memory.
-impl LinkIo for DuplexStream {}
-
-/// The future of [`Dialer::dial`].
-pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<Link, Failure>> + Send + 'a>>;
-
-/// A way to reach servers. Dropping the future abandons the attempt and leaves nothing behind.
-pub trait Dialer: Send + Sync + 'static {
-    /// Opens a link to the server of `spec`; gives up at `deadline` with `connect_timeout`.
-    fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a>;
-
-    /// As [`Dialer::dial`], but every address is tried once: for those who come again by themselves.
-    fn probe<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
-        self.dial(spec, deadline)
-    }
-
-    /// What takes notes of the steps of a login over this dialer; none by default.
-    fn recorder(&self) -> LoginRecorder {
-        LoginRecorder::default()
-    }
-
-    /// This dialer, with `first` as the answer of the first server that is dialled directly: a connection that is
-    /// there already, or a refusal that is known. `None`: it has no use for it.
-    fn starting_with(&self, first: Result<Link, Failure>) -> Option<Box<dyn Dialer>> {
-        drop(first);
-        None
-    }
-}
-
-/// The failure that a link tells by an error of its byte stream: a jump host's session or a proxy command that ended
-/// says more about itself than "connection reset".
-pub fn failure_in(error: &io::Error) -> Option<&Failure> {
-    error.get_ref()?.downcast_ref()
-}
-
-fn error_with(failure: Failure) -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, failure)
 }
 
 #[cfg(test)]

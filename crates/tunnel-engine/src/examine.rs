@@ -7,20 +7,17 @@
 //! ```
 //! Nothing is written: an unknown host key is believed where the config says so, and not added to known_hosts.
 
-mod offer;
-mod record;
-mod recorded_link;
-
-pub use offer::{AlgorithmOffer, Common};
-pub use record::{AuthAnswer, LoginRecorder, LoginStep, Noted};
-pub(crate) use recorded_link::Recording;
+mod scan;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use scan::{Scan, host_keys};
+
 use crate::clock;
 use crate::dial::{NetDialer, connect_once};
 use crate::failure::Failure;
+pub use crate::login_record::{AlgorithmOffer, AuthAnswer, Common, LoginRecorder, LoginStep, Noted};
 use crate::session::{IncomingChannels, Session};
 use crate::spec::SessionSpec;
 

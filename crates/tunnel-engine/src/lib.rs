@@ -3,10 +3,12 @@
 //! is the supervisor's business.
 //!
 //! ```text
-//! session (russh) ─► dial, hostkey, auth
-//! forward ─► listener (outlives sessions), relay, socks
+//! forward ─► listener (outlives sessions), relay, socks        examine: one login looked at
+//! dial ─► TCP, jump host, proxy command
+//! session (russh) ─► auth, hostkey, transport, link
 //! spec, failure
 //! ```
+//! Each module uses only those below it; `tests/repo/layering.rs` has their order.
 //!
 //! russh is named only in `session`, `auth`, `hostkey` and `demo_server`.
 
@@ -26,7 +28,9 @@ pub mod forward;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod hostkey;
+mod link;
 pub mod log_limit;
+mod login_record;
 mod services;
 pub mod session;
 pub mod spec;

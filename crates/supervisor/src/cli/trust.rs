@@ -10,8 +10,8 @@ use std::path::PathBuf;
 
 use tunnel_engine::clock;
 use tunnel_engine::dial::NetDialer;
+use tunnel_engine::examine::{Scan, host_keys};
 use tunnel_engine::hostkey::{HostKey, HostKeys, Trusted, Until};
-use tunnel_engine::session::{Scan, host_keys};
 use tunnel_engine::spec::SessionSpec;
 
 use super::args::GlobalArgs;

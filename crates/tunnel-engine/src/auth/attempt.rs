@@ -15,8 +15,8 @@ use super::password::LinkTraffic;
 use super::report::{AuthRecord, RejectedAuth};
 use super::zeroized::wiping;
 use super::{load, secret};
-use crate::examine::{AuthAnswer as Said, LoginStep as Note};
 use crate::failure::{Failure, FailureKind};
+use crate::login_record::{AuthAnswer as Said, LoginStep as Note};
 use crate::spec::{AuthSpec, PromptKind, PrompterHandle, SecretSource};
 use crate::{clock, task};
 

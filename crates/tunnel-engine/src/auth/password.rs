@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::clock;
-use crate::examine::LoginStep;
 use crate::failure::{Failure, FailureKind};
+use crate::login_record::LoginStep;
 use crate::transport::SessionProof;
 
 /// russh passes over SSH_MSG_USERAUTH_PASSWD_CHANGEREQ, and would wait for an answer until connect_timeout. What comes

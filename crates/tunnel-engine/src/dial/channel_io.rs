@@ -10,8 +10,9 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
-use super::{LinkIo, TcpStatus, error_with, jump};
+use super::{LinkIo, TcpStatus, jump};
 use crate::failure::{Failure, FailureKind};
+use crate::link::error_with;
 use crate::session::{
     Channel, ChannelGone, ChannelRead, ChannelReader, ChannelWrite, ChannelWriter, Inbound, JumpHostInfo, Session,
     WeakLink,

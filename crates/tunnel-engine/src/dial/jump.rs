@@ -7,8 +7,8 @@ use std::time::Instant;
 use super::channel_io::ChannelIo;
 use super::{Dialer, Dialing, Link, NetDialer};
 use crate::clock;
-use crate::examine::LoginRecorder;
 use crate::failure::{Failure, FailureKind};
+use crate::login_record::LoginRecorder;
 use crate::session::{OpenError, Originator, Role, Session};
 use crate::spec::{Connect, Destination, Route, SessionSpec};
 

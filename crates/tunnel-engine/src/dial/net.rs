@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::tcp::TcpDialer;
 use super::{Dialer, Dialing, Link, Prepared, jump, proxy_command};
-use crate::examine::LoginRecorder;
 use crate::failure::Failure;
+use crate::login_record::LoginRecorder;
 use crate::spec::{Route, SessionSpec};
 
 /// Dials directly, through jump hosts, or over a command, as the spec says.

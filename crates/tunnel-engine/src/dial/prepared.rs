@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::{Dialer, Dialing, Link};
-use crate::examine::LoginRecorder;
 use crate::failure::Failure;
+use crate::login_record::LoginRecorder;
 use crate::spec::SessionSpec;
 
 /// Answers the first dial with what it has; later dials are dials.

@@ -12,9 +12,10 @@ use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 
 use super::proxy_process::Process;
-use super::{Link, LinkIo, error_with};
+use super::{Link, LinkIo};
 use crate::child::ChildGroup;
 use crate::failure::{Failure, FailureKind};
+use crate::link::error_with;
 use crate::spec::Destination;
 
 /// How long a command that closed its output may take to end, before its failure is told without an exit status.

@@ -1,7 +1,5 @@
 //! The process of a proxy command: its last words, its end, and its death with the link.
 
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, BufReader};
@@ -9,7 +7,7 @@ use tokio::process::ChildStderr;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::child::ChildGroup;
+use crate::child::{ChildGroup, how_it_ended};
 use crate::failure::{Failure, FailureKind};
 use crate::task;
 
@@ -61,20 +59,11 @@ impl Process {
         };
         // Its helpers may live on with the pipe in their hands.
         let _ = tokio::time::timeout(LAST_WORDS, listener).await;
-        let how = status.map_or_else(|error| format!("was lost: {error}"), describe);
+        let how = status.map_or_else(|error| format!("was lost: {error}"), how_it_ended);
         let said = self.last_words.borrow().clone();
         let said = if said.is_empty() { said } else { format!(": `{said}`") };
         let message = format!("the proxy_command for `{}` {how}{said}", self.name);
         Failure::new(FailureKind::ProxyCommandFailed, message)
-    }
-}
-
-/// `ended with status 1`, `was ended by signal 9`.
-pub(crate) fn describe(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("ended with status {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
-        (None, None) => "ended".to_owned(),
     }
 }
 

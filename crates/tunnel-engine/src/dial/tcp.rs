@@ -10,10 +10,11 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::addresses::order;
 use super::race::{Rounds, Tried, attempt};
 use super::source::Sources;
-use super::{Dialer, Dialing, Link, tcp_status};
+use super::{Dialer, Dialing, Link};
 use crate::clock;
-use crate::examine::{LoginRecorder, LoginStep};
 use crate::failure::{Failure, FailureKind};
+use crate::link::limit_retransmit_wait;
+use crate::login_record::{LoginRecorder, LoginStep};
 use crate::spec::{AddressFamily, DialSpec, IpQos, SessionSpec, TimingSpec};
 
 /// Bytes that the kernel may hold unsent. Beyond it writers wait here, so that a keepalive or a small packet does not
@@ -135,7 +136,7 @@ fn set_options(stream: &TcpStream, spec: &SessionSpec) -> io::Result<()> {
     if let Some(timeout) = user_timeout(&spec.timing) {
         socket.set_tcp_user_timeout(Some(timeout))?;
         // Without a timeout of ours, the kernel gives up after a number of retransmissions: they must take their time.
-        tcp_status::limit_retransmit_wait(stream, LONGEST_RETRANSMIT_WAIT);
+        limit_retransmit_wait(stream, LONGEST_RETRANSMIT_WAIT);
     }
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)
 }

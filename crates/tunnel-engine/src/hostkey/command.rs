@@ -14,9 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::key::HostKey;
 use super::name::ServerName;
 use super::store::MAX_FILE_BYTES;
-use crate::child::ChildGroup;
+use crate::child::{ChildGroup, how_it_ended};
 use crate::clock;
-use crate::dial::how_it_ended;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Destination, KnownHostsCommand};
 

@@ -3,8 +3,8 @@
 use russh::keys::Algorithm;
 
 use crate::auth;
-use crate::examine;
 use crate::hostkey::HostKeyOffer;
+use crate::login_record::AlgorithmOffer;
 use crate::spec::{AlgorithmKind, AlgorithmList, AlgorithmListError, AlgorithmSpec};
 use crate::transport::{self, CipherName, KexName, LocalOffer, MacName};
 
@@ -137,8 +137,8 @@ pub(super) fn offer(
 }
 
 /// The names in an offer, for people.
-pub(super) fn names(offer: &LocalOffer) -> examine::AlgorithmOffer {
-    examine::AlgorithmOffer {
+pub(super) fn names(offer: &LocalOffer) -> AlgorithmOffer {
+    AlgorithmOffer {
         kex: offer.kex.iter().map(|one| one.name().to_owned()).collect(),
         host_keys: offer.host_keys.clone(),
         ciphers: offer.ciphers.iter().map(|one| one.name().to_owned()).collect(),
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn nothing_broken_is_offered_unasked() {
-        let examine::AlgorithmOffer { kex, host_keys, ciphers, macs } = names(&offered(&AlgorithmSpec::default()));
+        let AlgorithmOffer { kex, host_keys, ciphers, macs } = names(&offered(&AlgorithmSpec::default()));
         let names = [kex, host_keys, ciphers, macs].concat();
         for bad in ["sha1", "ssh-rsa", "group17", "group18", "cbc", "none", "clear"] {
             assert!(!names.iter().any(|name| name.contains(bad)), "{bad} in {names:?}");

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::fault::sanitised;
-use crate::dial::{LinkIo, failure_in};
 use crate::failure::{Failure, FailureKind};
+use crate::link::{LinkIo, failure_in};
 
 /// Text before the identification is for people; a server that has more than this to say is none of SSH.
 const MAX_BYTES: usize = 16 * 1024;

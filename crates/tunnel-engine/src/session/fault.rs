@@ -6,8 +6,8 @@ use russh::Error;
 use russh::client::RemoteDisconnectInfo;
 
 use super::algorithms::check_algorithms;
-use crate::dial::failure_in;
 use crate::failure::{Failure, FailureKind};
+use crate::link::failure_in;
 use crate::spec::{AlgorithmKind, AlgorithmList, missing_algorithm};
 use crate::transport::MessageReader;
 

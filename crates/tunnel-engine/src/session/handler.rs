@@ -14,8 +14,8 @@ use super::fault::{self, sanitised};
 use super::incoming::{Originator, PendingChannel, RejectReason, RemoteListen};
 use super::link::{MAX_BANNER, SessionShared};
 use crate::clock;
-use crate::examine::LoginStep;
 use crate::log_limit::{LogLimiter, PEER_INTERVAL};
+use crate::login_record::LoginStep;
 
 /// What russh calls back for one session.
 pub(super) struct ClientHandler {

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use crate::link::JumpHostInfo;
+
 /// Facts about an authenticated session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionInfo {
@@ -21,17 +23,6 @@ pub struct SessionInfo {
     pub auth: String,
     /// The jump hosts on the way, the first one first.
     pub jump_hosts: Vec<JumpHostInfo>,
-}
-
-/// A jump host, whose own session carries this one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JumpHostInfo {
-    /// `host:port`.
-    pub server: String,
-    /// Its software, as its identification string says.
-    pub software: String,
-    /// Key exchange method of the session to it.
-    pub kex: String,
 }
 
 /// Whether this key exchange method withstands a quantum computer: one of the hybrids of a post-quantum method (ML-KEM,

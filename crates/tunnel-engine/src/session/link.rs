@@ -15,9 +15,9 @@ use super::monitored_link::MonitoredLink;
 use super::path::Path;
 use super::unknown::UnknownRequests;
 use crate::auth::LinkTraffic;
-use crate::examine::{LoginRecorder, LoginStep};
 use crate::failure::Failure;
 use crate::hostkey::MatchedBy;
+use crate::login_record::{LoginRecorder, LoginStep};
 use crate::transport::{SessionProof, TransportLink};
 
 /// What is kept of a server's login banner, in characters.

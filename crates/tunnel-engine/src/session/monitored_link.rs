@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::liveness::LinkActivity;
 use crate::clock;
-use crate::dial::{Link, LinkIo, TcpStatus};
+use crate::link::{Link, LinkIo, TcpStatus};
 use crate::task;
 
 /// How long a silent peer is told that its session is over: longer than most outages, and it costs a socket.

@@ -18,13 +18,14 @@ use super::known_hosts_update::KnownHostsFollower;
 use super::link::{MAX_BANNER, SessionShared};
 use super::liveness::AliveLimit;
 use super::monitored_link::{CutOnDrop, MonitoredLink};
+use super::recorded_link::Recording;
 use super::requests::Requests;
 use super::transport_setup::{self, Secured, TransportOptions, TransportWatcher};
 use super::{Alive, Role, Session, SessionInfo, algorithms, watchdog};
-use crate::dial::Dialer;
-use crate::examine::{LoginStep, Recording};
 use crate::failure::{Failure, FailureKind};
 use crate::hostkey::{HostKeys, MatchedBy, Until};
+use crate::link::Dialer;
+use crate::login_record::LoginStep;
 use crate::spec::{Route, SessionSpec};
 use crate::transport::{self, TransportLink};
 use crate::{auth, clock, task};
@@ -94,9 +95,9 @@ impl SessionOpening<'_> {
         let ours = algorithms::names(&offer);
         host_keys.reached_at(peer);
 
-        let tap = Recording::default();
+        let recording = Recording::default();
         if recorder.is_active() {
-            link.io = tap.on(link.io);
+            link.io = recording.of(link.io);
         }
         let introduction = format!("{IDENTIFICATION}\r\n");
         let banner = banner::receive(&mut *link.io, &self.who, &introduction, &mut self.heard).await?;
@@ -118,7 +119,7 @@ impl SessionOpening<'_> {
         };
         let secured =
             Box::pin(transport_setup::transport_setup(&wanted, &host_keys, link_monitor.clone(), &banner)).await;
-        recorder.note(&self.who, LoginStep::Offers { ours, theirs: tap.offer() });
+        recorder.note(&self.who, LoginStep::Offers { ours, theirs: recording.offer() });
         let Secured { connection, input, agreement, host_key, proof } = secured?;
         let cannot = |error| transport_setup::failure(&self.who, &error);
         let session_proof = connection.proof().cloned().unwrap_or_default();

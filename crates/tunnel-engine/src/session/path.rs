@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::dial::TcpStatus;
+use crate::link::TcpStatus;
 
 /// Bytes of ours without an acknowledgement for so long raise doubt. A path this slow is a rare one, a path whose
 /// queues are merely full goes on acknowledging.

@@ -8,7 +8,7 @@ use russh::{Channel as RusshChannel, ChannelOpenFailure, Error};
 use tokio::io::DuplexStream;
 
 use super::*;
-use crate::dial::{Dialing, Link};
+use crate::link::{Dialing, Link};
 use crate::spec::*;
 use crate::task;
 

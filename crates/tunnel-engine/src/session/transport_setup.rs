@@ -21,9 +21,9 @@ use super::fault;
 use super::handler::ClientHandler;
 use super::link::SessionShared;
 use super::monitored_link::MonitoredLink;
-use crate::examine::{LoginRecorder, LoginStep};
 use crate::failure::{Failure, FailureKind};
 use crate::hostkey::{HostKey, HostKeys, MatchedBy};
+use crate::login_record::{LoginRecorder, LoginStep};
 use crate::spec::RekeyLimit;
 use crate::transport::{
     self, Agreement, Connection, ConnectionEvent, DebugText, Handshake, HandshakeError, Limits, LinkObserver, ListKind,

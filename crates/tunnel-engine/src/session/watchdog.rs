@@ -13,8 +13,8 @@ use super::path::{PathJudge, PathSample, PathStep};
 use super::requests::Requests;
 use crate::alarm::Alarm;
 use crate::clock;
-use crate::dial::is_gone;
 use crate::failure::{Failure, FailureKind};
+use crate::link::is_gone;
 
 /// A question that has no answer so long after the server answered later ones is put again. Longer than any queue of
 /// a link delays an answer.

@@ -122,16 +122,27 @@ pub(super) struct Alignment {
     pub(super) with_length: bool,
 }
 
-/// Makes packets.
-pub(super) enum Sealer {
+/// What becomes of the packets of one direction. `C` is its half of ChaCha20-Poly1305, `B` its half of CBC.
+pub(super) enum PacketCipher<C, B> {
     /// Before the first keys.
     Clear,
     Gcm(gcm::GcmKey),
-    ChaCha(chacha::ChachaSealer),
-    WithMac(Box<with_mac::MacSealer>),
+    ChaCha(C),
+    WithMac(Box<with_mac::CipherWithMac<B>>),
 }
 
-impl Sealer {
+/// Makes packets.
+pub(super) type Sealer = PacketCipher<chacha::ChachaSealer, cbc::CbcEncryption>;
+
+/// Reads packets.
+pub(super) type Opener = PacketCipher<chacha::ChachaOpener, cbc::CbcDecryption>;
+
+/// One direction of a cipher.
+pub(super) trait FromKeys: Sized {
+    fn from_keys(cipher: CipherName, keys: &KeyMaterial<'_>) -> Result<Self, TransportError>;
+}
+
+impl<C: FromKeys, B: FromKeys> PacketCipher<C, B> {
     /// `mac` is `None` where the cipher authenticates by itself.
     pub(super) fn new(
         cipher: CipherName,
@@ -140,15 +151,18 @@ impl Sealer {
     ) -> Result<Self, TransportError> {
         Ok(match (cipher, mac) {
             (CipherName::Aes128Gcm | CipherName::Aes256Gcm, _) => Self::Gcm(gcm::GcmKey::new(cipher, keys)?),
-            (CipherName::ChaCha20Poly1305, _) => Self::ChaCha(chacha::ChachaSealer::new(keys)?),
+            (CipherName::ChaCha20Poly1305, _) => Self::ChaCha(C::from_keys(cipher, keys)?),
             (_, Some(mac)) => {
                 let mac = Mac::new(mac, keys.mac_key);
-                Self::WithMac(Box::new(with_mac::MacSealer::new(cipher, mac, keys)?))
+                Self::WithMac(Box::new(with_mac::CipherWithMac::new(cipher, mac, keys)?))
             }
             (_, None) => return Err(TransportError::Cryptography("a cipher without a MAC")),
         })
     }
+}
 
+impl<C, B> PacketCipher<C, B> {
+    /// What a packet's length is a multiple of.
     pub(super) const fn alignment(&self) -> Alignment {
         match self {
             Self::Clear => Alignment { block: 8, with_length: true },
@@ -165,7 +179,9 @@ impl Sealer {
             Self::WithMac(key) => key.tag_len(),
         }
     }
+}
 
+impl Sealer {
     /// `packet` begins with the length and ends with room for the tag.
     pub(super) fn seal(&mut self, sequence: u32, packet: &mut [u8]) -> Result<(), TransportError> {
         match self {
@@ -177,57 +193,13 @@ impl Sealer {
     }
 }
 
-/// Reads packets.
-pub(super) enum Opener {
-    /// Before the first keys.
-    Clear,
-    Gcm(gcm::GcmKey),
-    ChaCha(chacha::ChachaOpener),
-    WithMac(Box<with_mac::MacOpener>),
-}
-
 impl Opener {
-    /// As [`Sealer::new`].
-    pub(super) fn new(
-        cipher: CipherName,
-        mac: Option<MacName>,
-        keys: &KeyMaterial<'_>,
-    ) -> Result<Self, TransportError> {
-        Ok(match (cipher, mac) {
-            (CipherName::Aes128Gcm | CipherName::Aes256Gcm, _) => Self::Gcm(gcm::GcmKey::new(cipher, keys)?),
-            (CipherName::ChaCha20Poly1305, _) => Self::ChaCha(chacha::ChachaOpener::new(keys)?),
-            (_, Some(mac)) => {
-                let mac = Mac::new(mac, keys.mac_key);
-                Self::WithMac(Box::new(with_mac::MacOpener::new(cipher, mac, keys)?))
-            }
-            (_, None) => return Err(TransportError::Cryptography("a cipher without a MAC")),
-        })
-    }
-
     /// How many bytes must be there before the length is known.
     pub(super) const fn bytes_for_length(&self) -> usize {
         match self {
             Self::Clear | Self::Gcm(_) | Self::ChaCha(_) => LENGTH_BYTES,
             Self::WithMac(key) if key.is_etm() => LENGTH_BYTES,
             Self::WithMac(_) => with_mac::BLOCK,
-        }
-    }
-
-    pub(super) const fn tag_len(&self) -> usize {
-        match self {
-            Self::Clear => 0,
-            Self::Gcm(_) | Self::ChaCha(_) => 16,
-            Self::WithMac(key) => key.tag_len(),
-        }
-    }
-
-    /// What a packet's length must be a multiple of.
-    pub(super) const fn alignment(&self) -> Alignment {
-        match self {
-            Self::Clear => Alignment { block: 8, with_length: true },
-            Self::Gcm(_) => Alignment { block: 16, with_length: false },
-            Self::ChaCha(_) => Alignment { block: 8, with_length: false },
-            Self::WithMac(key) => Alignment { block: with_mac::BLOCK, with_length: !key.is_etm() },
         }
     }
 

@@ -7,20 +7,20 @@ use aes::{Aes128, Aes192, Aes256};
 use cbc::{Decryptor, Encryptor};
 
 use super::with_mac::BLOCK;
-use super::{CipherName, KeyMaterial};
+use super::{CipherName, FromKeys, KeyMaterial};
 use crate::transport::TransportError;
 
 const WRONG: fn(InvalidLength) -> TransportError = |_| TransportError::Cryptography("AES-CBC key");
 
 /// To the server.
-pub(super) enum CbcEncryption {
+pub(crate) enum CbcEncryption {
     Aes128(Encryptor<Aes128>),
     Aes192(Encryptor<Aes192>),
     Aes256(Encryptor<Aes256>),
 }
 
-impl CbcEncryption {
-    pub(super) fn new(cipher: CipherName, keys: &KeyMaterial<'_>) -> Result<Self, TransportError> {
+impl FromKeys for CbcEncryption {
+    fn from_keys(cipher: CipherName, keys: &KeyMaterial<'_>) -> Result<Self, TransportError> {
         let (key, iv) = (keys.key, keys.iv);
         Ok(match cipher.key_len() {
             16 => Self::Aes128(Encryptor::new_from_slices(key, iv).map_err(WRONG)?),
@@ -28,7 +28,9 @@ impl CbcEncryption {
             _ => Self::Aes256(Encryptor::new_from_slices(key, iv).map_err(WRONG)?),
         })
     }
+}
 
+impl CbcEncryption {
     pub(super) fn encrypt(&mut self, bytes: &mut [u8]) -> Result<(), TransportError> {
         let blocks = blocks(bytes)?;
         match self {
@@ -41,7 +43,7 @@ impl CbcEncryption {
 }
 
 /// From the server.
-pub(super) struct CbcDecryption {
+pub(crate) struct CbcDecryption {
     key: CbcKey,
     /// The last block that came, still encrypted.
     iv: [u8; BLOCK],
@@ -53,8 +55,8 @@ enum CbcKey {
     Aes256(Aes256),
 }
 
-impl CbcDecryption {
-    pub(super) fn new(cipher: CipherName, keys: &KeyMaterial<'_>) -> Result<Self, TransportError> {
+impl FromKeys for CbcDecryption {
+    fn from_keys(cipher: CipherName, keys: &KeyMaterial<'_>) -> Result<Self, TransportError> {
         let key = match cipher.key_len() {
             16 => CbcKey::Aes128(Aes128::new_from_slice(keys.key).map_err(WRONG)?),
             24 => CbcKey::Aes192(Aes192::new_from_slice(keys.key).map_err(WRONG)?),
@@ -63,7 +65,9 @@ impl CbcDecryption {
         let iv = keys.iv.first_chunk().ok_or(TransportError::Cryptography("AES-CBC key"))?;
         Ok(Self { key, iv: *iv })
     }
+}
 
+impl CbcDecryption {
     pub(super) fn decrypt(&mut self, bytes: &mut [u8]) -> Result<(), TransportError> {
         let last = bytes.last_chunk().copied();
         self.transform(bytes)?;

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::aead::chacha20_poly1305_openssh::{KEY_LEN, OpeningKey, SealingKey, TAG_LEN};
 
-use super::{KeyMaterial, LENGTH_BYTES};
+use super::{CipherName, FromKeys, KeyMaterial, LENGTH_BYTES};
 use crate::transport::TransportError;
 
 /// To the server.
@@ -15,11 +15,19 @@ fn key<'a>(keys: &KeyMaterial<'a>) -> Result<&'a [u8; KEY_LEN], TransportError> 
     keys.key.first_chunk().ok_or(TransportError::Cryptography("ChaCha20 key"))
 }
 
-impl ChachaSealer {
-    pub(super) fn new(keys: &KeyMaterial<'_>) -> Result<Self, TransportError> {
+impl FromKeys for ChachaSealer {
+    fn from_keys(_: CipherName, keys: &KeyMaterial<'_>) -> Result<Self, TransportError> {
         key(keys).map(|key| Self(SealingKey::new(key)))
     }
+}
 
+impl FromKeys for ChachaOpener {
+    fn from_keys(_: CipherName, keys: &KeyMaterial<'_>) -> Result<Self, TransportError> {
+        key(keys).map(|key| Self(OpeningKey::new(key)))
+    }
+}
+
+impl ChachaSealer {
     pub(super) fn seal(&self, sequence: u32, packet: &mut [u8]) -> Result<(), TransportError> {
         let room = packet.split_last_chunk_mut::<TAG_LEN>();
         let (content, tag) = room.ok_or(TransportError::Cryptography("ChaCha20-Poly1305 seal"))?;
@@ -29,10 +37,6 @@ impl ChachaSealer {
 }
 
 impl ChachaOpener {
-    pub(super) fn new(keys: &KeyMaterial<'_>) -> Result<Self, TransportError> {
-        key(keys).map(|key| Self(OpeningKey::new(key)))
-    }
-
     pub(super) fn length(&self, sequence: u32, encrypted: [u8; LENGTH_BYTES]) -> [u8; LENGTH_BYTES] {
         self.0.decrypt_packet_length(sequence, encrypted)
     }

@@ -3,7 +3,7 @@
 
 use super::cbc::{CbcDecryption, CbcEncryption};
 use super::ctr::CtrKey;
-use super::{CipherName, KeyMaterial, LENGTH_BYTES};
+use super::{CipherName, FromKeys, KeyMaterial, LENGTH_BYTES};
 use crate::transport::TransportError;
 use crate::transport::mac::Mac;
 
@@ -14,105 +14,71 @@ const fn is_cbc(cipher: CipherName) -> bool {
     matches!(cipher, CipherName::Aes128Cbc | CipherName::Aes192Cbc | CipherName::Aes256Cbc)
 }
 
-/// To the server.
-pub(crate) struct MacSealer {
-    cipher: Encryption,
+/// One direction. `B` is its half of CBC.
+pub(crate) struct CipherWithMac<B> {
+    cipher: BlockCipher<B>,
     mac: Mac,
 }
 
-enum Encryption {
+enum BlockCipher<B> {
     Ctr(CtrKey),
-    Cbc(CbcEncryption),
+    Cbc(B),
 }
 
-impl Encryption {
-    fn apply(&mut self, blocks: &mut [u8]) -> Result<(), TransportError> {
-        match self {
-            Self::Ctr(key) => key.apply(blocks),
-            Self::Cbc(key) => key.encrypt(blocks),
-        }
-    }
-}
-
-impl MacSealer {
+impl<B: FromKeys> CipherWithMac<B> {
     pub(super) fn new(cipher: CipherName, mac: Mac, keys: &KeyMaterial<'_>) -> Result<Self, TransportError> {
         let cipher = match is_cbc(cipher) {
-            true => Encryption::Cbc(CbcEncryption::new(cipher, keys)?),
-            false => Encryption::Ctr(CtrKey::new(cipher, keys)?),
+            true => BlockCipher::Cbc(B::from_keys(cipher, keys)?),
+            false => BlockCipher::Ctr(CtrKey::new(cipher, keys)?),
         };
         Ok(Self { cipher, mac })
     }
-
-    pub(super) const fn is_etm(&self) -> bool {
-        self.mac.name.is_etm()
-    }
-
-    pub(super) const fn tag_len(&self) -> usize {
-        self.mac.name.len()
-    }
-
-    pub(super) fn seal(&mut self, sequence: u32, packet: &mut [u8]) -> Result<(), TransportError> {
-        let short = TransportError::Cryptography("our own packet is too short");
-        let at = packet.len().checked_sub(self.tag_len()).ok_or(short.clone())?;
-        let (content, room) = packet.split_at_mut_checked(at).ok_or(short.clone())?;
-        if self.is_etm() {
-            self.cipher.apply(content.get_mut(LENGTH_BYTES..).ok_or(short)?)?;
-            room.copy_from_slice(self.mac.sign(sequence, content).as_ref());
-        } else {
-            room.copy_from_slice(self.mac.sign(sequence, content).as_ref());
-            self.cipher.apply(content)?;
-        }
-        Ok(())
-    }
 }
 
-/// From the server.
-pub(crate) struct MacOpener {
-    cipher: Decryption,
-    mac: Mac,
-}
-
-enum Decryption {
-    Ctr(CtrKey),
-    Cbc(CbcDecryption),
-}
-
-impl Decryption {
-    fn apply(&mut self, blocks: &mut [u8]) -> Result<(), TransportError> {
-        match self {
-            Self::Ctr(key) => key.apply(blocks),
-            Self::Cbc(key) => key.decrypt(blocks),
-        }
-    }
-}
-
-impl MacOpener {
-    pub(super) fn new(cipher: CipherName, mac: Mac, keys: &KeyMaterial<'_>) -> Result<Self, TransportError> {
-        let cipher = match is_cbc(cipher) {
-            true => Decryption::Cbc(CbcDecryption::new(cipher, keys)?),
-            false => Decryption::Ctr(CtrKey::new(cipher, keys)?),
-        };
-        Ok(Self { cipher, mac })
-    }
-
+impl<B> CipherWithMac<B> {
     pub(super) const fn is_etm(&self) -> bool {
         self.mac.name.is_etm()
     }
 
     pub(super) const fn is_cbc(&self) -> bool {
-        matches!(self.cipher, Decryption::Cbc(_))
+        matches!(self.cipher, BlockCipher::Cbc(_))
     }
 
     pub(super) const fn tag_len(&self) -> usize {
         self.mac.name.len()
     }
+}
 
+impl CipherWithMac<CbcEncryption> {
+    pub(super) fn seal(&mut self, sequence: u32, packet: &mut [u8]) -> Result<(), TransportError> {
+        let short = TransportError::Cryptography("our own packet is too short");
+        let at = packet.len().checked_sub(self.tag_len()).ok_or(short.clone())?;
+        let (content, room) = packet.split_at_mut_checked(at).ok_or(short.clone())?;
+        if self.is_etm() {
+            self.encrypt(content.get_mut(LENGTH_BYTES..).ok_or(short)?)?;
+            room.copy_from_slice(self.mac.sign(sequence, content).as_ref());
+        } else {
+            room.copy_from_slice(self.mac.sign(sequence, content).as_ref());
+            self.encrypt(content)?;
+        }
+        Ok(())
+    }
+
+    fn encrypt(&mut self, blocks: &mut [u8]) -> Result<(), TransportError> {
+        match &mut self.cipher {
+            BlockCipher::Ctr(key) => key.apply(blocks),
+            BlockCipher::Cbc(key) => key.encrypt(blocks),
+        }
+    }
+}
+
+impl CipherWithMac<CbcDecryption> {
     /// The first block of the next packet, decrypted beside it.
     pub(super) fn peek(&self, head: &[u8]) -> Result<[u8; BLOCK], TransportError> {
         let block = *head.first_chunk().ok_or(TransportError::Malformed("packet"))?;
         match &self.cipher {
-            Decryption::Ctr(key) => key.peek(block),
-            Decryption::Cbc(key) => key.peek(block),
+            BlockCipher::Ctr(key) => key.peek(block),
+            BlockCipher::Cbc(key) => key.peek(block),
         }
     }
 
@@ -121,10 +87,17 @@ impl MacOpener {
         let (content, tag) = packet.split_at_mut_checked(at).ok_or(TransportError::Integrity)?;
         if self.is_etm() {
             self.mac.verify(sequence, content, tag)?;
-            self.cipher.apply(content.get_mut(LENGTH_BYTES..).ok_or(TransportError::Integrity)?)
+            self.decrypt(content.get_mut(LENGTH_BYTES..).ok_or(TransportError::Integrity)?)
         } else {
-            self.cipher.apply(content)?;
+            self.decrypt(content)?;
             self.mac.verify(sequence, content, tag)
+        }
+    }
+
+    fn decrypt(&mut self, blocks: &mut [u8]) -> Result<(), TransportError> {
+        match &mut self.cipher {
+            BlockCipher::Ctr(key) => key.apply(blocks),
+            BlockCipher::Cbc(key) => key.decrypt(blocks),
         }
     }
 }

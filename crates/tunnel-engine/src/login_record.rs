@@ -1,10 +1,13 @@
 //! What a login notes of itself, and where.
 
+mod offer;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::offer::AlgorithmOffer;
+pub use offer::{AlgorithmOffer, Common};
+
 use crate::failure::FailureKind;
 use crate::hostkey::KnownLine;
 

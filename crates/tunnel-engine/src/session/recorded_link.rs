@@ -1,4 +1,4 @@
-//! A copy of the first bytes that a server sends: its key exchange offer is not encrypted, and russh keeps it to itself.
+//! A copy of the first bytes that a server sends: its key exchange offer is not encrypted.
 
 use std::io;
 use std::pin::Pin;
@@ -8,36 +8,35 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::offer::AlgorithmOffer;
-use crate::dial::{LinkIo, TcpStatus};
+use crate::link::{LinkIo, TcpStatus};
+use crate::login_record::AlgorithmOffer;
 
 /// The words before an identification, and the longest packet that every implementation takes (RFC 4253 section 6.1).
 const MAX_BYTES: usize = 16 * 1024 + 35_000;
 
-/// What was heard so far. A cheap handle.
+/// What was received so far. A cheap handle.
 #[derive(Clone, Default)]
-pub(crate) struct Recording(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Recording(Arc<Mutex<Vec<u8>>>);
 
 impl Recording {
-    /// `io`, heard by this.
-    pub(crate) fn on(&self, io: Box<dyn LinkIo>) -> Box<dyn LinkIo> {
-        Box::new(RecordedLink { io, tap: self.clone() })
+    /// `io`, whose bytes are kept here.
+    pub(super) fn of(&self, io: Box<dyn LinkIo>) -> Box<dyn LinkIo> {
+        Box::new(RecordedLink { io, recording: self.clone() })
     }
 
     /// The server's offer, once it was sent.
-    pub(crate) fn offer(&self) -> Option<AlgorithmOffer> {
-        AlgorithmOffer::read(&self.heard())
+    pub(super) fn offer(&self) -> Option<AlgorithmOffer> {
+        AlgorithmOffer::read(&self.received())
     }
 
-    fn heard(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+    fn received(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A link that is heard.
-pub(crate) struct RecordedLink {
+struct RecordedLink {
     io: Box<dyn LinkIo>,
-    tap: Recording,
+    recording: Recording,
 }
 
 impl LinkIo for RecordedLink {
@@ -58,10 +57,10 @@ impl AsyncRead for RecordedLink {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut *self.io).poll_read(cx, buf);
-        let mut heard = self.tap.heard();
-        let room = MAX_BYTES - heard.len().min(MAX_BYTES);
-        heard.extend(buf.filled()[before..].iter().take(room));
-        drop(heard);
+        let mut received = self.recording.received();
+        let room = MAX_BYTES - received.len().min(MAX_BYTES);
+        received.extend(buf.filled()[before..].iter().take(room));
+        drop(received);
         read
     }
 }

@@ -38,19 +38,21 @@ nix::getsockopt_impl!(Info, libc::IPPROTO_TCP, libc::TCP_INFO, TcpInfo, GetStruc
 struct LongestRetransmit;
 nix::setsockopt_impl!(LongestRetransmit, libc::IPPROTO_TCP, TCP_RTO_MAX_MS, libc::c_int, SetStruct<libc::c_int>);
 
-/// `None` when the kernel says nothing.
-pub(super) fn tcp(stream: &TcpStream) -> Option<TcpStatus> {
-    let info = Info.get(stream).ok()?;
-    // A peer whose window is closed is asked again and again (probes) though nothing is on its way.
-    let outstanding = field(&info, UNACKED) > 0 || info[PROBES] > 0;
-    let ago = Duration::from_millis(u64::from(field(&info, LAST_ACK_RECEIVED_MS)));
-    let now = clock::now();
-    Some(TcpStatus { outstanding, last_ack: now.checked_sub(ago).unwrap_or(now) })
+impl TcpStatus {
+    /// `None` when the kernel says nothing.
+    pub(crate) fn of(stream: &TcpStream) -> Option<Self> {
+        let info = Info.get(stream).ok()?;
+        // A peer whose window is closed is asked again and again (probes) though nothing is on its way.
+        let outstanding = field(&info, UNACKED) > 0 || info[PROBES] > 0;
+        let ago = Duration::from_millis(u64::from(field(&info, LAST_ACK_RECEIVED_MS)));
+        let now = clock::now();
+        Some(Self { outstanding, last_ack: now.checked_sub(ago).unwrap_or(now) })
+    }
 }
 
 /// Bytes that are lost are sent again at least this often, however long the path has been dead, so that a session
 /// goes on soon after it heals. Does nothing on kernels that do not know it.
-pub(super) fn limit_retransmit_wait(socket: &impl std::os::fd::AsFd, longest: Duration) {
+pub(crate) fn limit_retransmit_wait(socket: &impl std::os::fd::AsFd, longest: Duration) {
     let ms = libc::c_int::try_from(longest.as_millis()).unwrap_or(libc::c_int::MAX);
     if let Err(error) = LongestRetransmit.set(socket, &ms) {
         tracing::trace!(%error, "this kernel does not bound the wait between retransmissions");
@@ -86,7 +88,7 @@ mod tests {
         far.read_exact(&mut [0; 4]).await.unwrap();
         far.write_all(b"answer").await.unwrap();
         near.read_exact(&mut [0; 6]).await.unwrap();
-        let look = tcp(&near).unwrap();
+        let look = TcpStatus::of(&near).unwrap();
         assert!(!look.outstanding, "{look:?}");
         assert!(clock::now() - look.last_ack < Duration::from_secs(60), "{look:?}");
     }
