@@ -25,6 +25,7 @@ pub mod examine;
 pub mod failure;
 pub mod file;
 pub mod forward;
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod hostkey;

@@ -24,6 +24,7 @@ mod connections;
 mod ending;
 mod exec;
 mod fault;
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod handler;
 mod host_key_proof;

@@ -18,7 +18,6 @@ mod connection;
 mod driver;
 mod error;
 mod exchange;
-pub(crate) mod fuzzing;
 mod global;
 mod handshake;
 mod inbox;
@@ -34,6 +33,8 @@ mod random;
 mod read_batching;
 mod rekey;
 mod russh_side;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod tests;
 mod text;
 mod window;
 mod wire;

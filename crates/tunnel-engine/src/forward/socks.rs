@@ -9,6 +9,7 @@
 //! SOCKS 5 is RFC 1928. ssh closes without a word when it refuses; here the peer is told why.
 
 mod driver;
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod reply;
 #[cfg(test)]

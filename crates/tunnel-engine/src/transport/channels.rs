@@ -389,6 +389,7 @@ impl Channels {
     }
 
     /// Bytes that came and are not taken.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn kept(&self) -> usize {
         self.open.values().map(|channel| channel.inbox.len()).sum()
     }

@@ -68,6 +68,7 @@ impl ChannelInbox {
         while self.take(in_place).is_some() {}
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn len(&self) -> usize {
         self.pieces.iter().map(|piece| piece.bytes.len()).sum::<usize>() + self.gathered.len()
     }

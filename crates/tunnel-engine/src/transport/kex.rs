@@ -1,6 +1,5 @@
 //! Key exchange methods, and their arithmetic as pieces of work, which may take long.
 
-pub(super) mod answer;
 mod curve;
 mod group;
 mod hash;
@@ -10,6 +9,10 @@ mod primes;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use hybrid::combine;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use primes::GROUP_14;
 #[cfg(test)]
 pub(super) use tests::ml_kem_vector;
 

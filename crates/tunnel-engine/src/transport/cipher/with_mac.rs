@@ -20,6 +20,7 @@ pub(crate) struct CipherWithMac<B> {
     mac: Mac,
 }
 
+#[expect(clippy::large_enum_variant, reason = "it is in a box")]
 enum BlockCipher<B> {
     Ctr(CtrKey),
     Cbc(B),

@@ -10,11 +10,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock;
 use crate::transport::cipher::CipherName;
-use crate::transport::fuzzing::server::{ServerFault, Terms, TransportServer};
-use crate::transport::fuzzing::{CLIENT_IDENT, SERVER_IDENT};
 use crate::transport::kex::KexName;
 use crate::transport::negotiate::Protection;
 use crate::transport::negotiate::tests::offer;
+use crate::transport::tests::server::{ServerFault, Terms, TransportServer};
+use crate::transport::tests::{CLIENT_IDENT, SERVER_IDENT};
 
 const GCM: Protection = Protection { cipher: CipherName::Aes256Gcm, mac: None, is_compressed: false };
 

@@ -72,7 +72,7 @@ impl Kem {
 }
 
 /// The hash of both secrets, as a string.
-pub(super) fn combine(name: KexName, secrets: &[u8]) -> Zeroizing<Vec<u8>> {
+pub(in crate::transport) fn combine(name: KexName, secrets: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut encoded = Zeroizing::new(Vec::new());
     put_string(&mut encoded, digest::digest(name.hash(), secrets).as_ref());
     encoded

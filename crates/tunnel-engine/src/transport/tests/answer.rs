@@ -4,8 +4,8 @@ use aws_lc_rs::agreement::{self, PrivateKey, UnparsedPublicKey, X25519};
 use aws_lc_rs::kem::{EncapsulationKey, ML_KEM_768};
 use crypto_bigint::BoxedUint;
 
-use super::{Group, KexName, KexOutput, Method, Work, WorkResult, hybrid, primes};
 use crate::transport::TransportError;
+use crate::transport::kex::{GROUP_14, Group, KexName, KexOutput, Method, Work, WorkResult, combine};
 use crate::transport::wire::put_mpint;
 
 /// The server's value and the secret, for a client's value. `group`: of a group exchange. There is no answer by
@@ -32,7 +32,7 @@ pub(in crate::transport) fn answer(
 
 /// A group for a group exchange as two mpints: the prime and the generator of group 14.
 pub(in crate::transport) fn group_to_choose() -> Vec<u8> {
-    let prime = BoxedUint::from_str_radix_vartime(primes::GROUP_14, 16).unwrap_or_default();
+    let prime = BoxedUint::from_str_radix_vartime(GROUP_14, 16).unwrap_or_default();
     let mut group = Vec::new();
     put_mpint(&mut group, &prime.to_be_bytes());
     put_mpint(&mut group, &[2]);
@@ -53,5 +53,5 @@ fn encapsulate(theirs: &[u8]) -> Result<KexOutput, TransportError> {
         secrets.extend_from_slice(secret);
         Ok(())
     })?;
-    Ok(KexOutput { public, theirs: theirs.to_vec(), secret: hybrid::combine(KexName::MlKem768X25519, &secrets) })
+    Ok(KexOutput { public, theirs: theirs.to_vec(), secret: combine(KexName::MlKem768X25519, &secrets) })
 }

@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use bytes::BytesMut;
 
+use super::answer::{answer, group_to_choose};
 use crate::transport::TransportError;
 use crate::transport::cipher::{Opener, Sealer};
 use crate::transport::exchange::with_keys;
-use crate::transport::kex::answer::{answer, group_to_choose};
 use crate::transport::kex::{ExchangeHash, Group, GroupSizes, KexName, KeyDeriver};
 use crate::transport::message::{
     COOKIE_BYTES, MSG_GROUP, MSG_GROUP_INIT, MSG_GROUP_REPLY, MSG_GROUP_REQUEST, MSG_KEX_INIT, MSG_KEX_REPLY,

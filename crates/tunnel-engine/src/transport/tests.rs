@@ -1,6 +1,7 @@
-//! The transport for `fuzz/`: a first exchange with a server that sends these bytes, whole connections with a server
+//! The server that unit tests and fuzz targets play, and the transport for `fuzz/`: a first exchange with a server that sends these bytes, whole connections with a server
 //! that has faults, what its messages hold, and messages about channels in any order.
 
+mod answer;
 mod decoders;
 pub(super) mod server;
 mod session;
