@@ -1,5 +1,5 @@
 //! Waits for the deadline of a loop. A deadline that stays due after it was handled would make the loop spin: it is
-//! slowed down and told.
+//! slowed down and is_logged.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Alarm {
     /// Since when overdue deadlines are counted, and how many there were.
     overdue: Option<(Instant, u32)>,
-    told: bool,
+    is_logged: bool,
 }
 
 impl Alarm {
@@ -30,7 +30,7 @@ impl Alarm {
         if let Some((since, count)) = self.overdue
             && count >= MAX_OVERDUE
         {
-            if !std::mem::replace(&mut self.told, true) {
+            if !std::mem::replace(&mut self.is_logged, true) {
                 tracing::error!("a deadline of a loop stays due although it was handled; the loop is slowed down");
             }
             tokio::time::sleep_until((since + PAUSE).into()).await;

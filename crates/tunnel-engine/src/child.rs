@@ -156,12 +156,12 @@ pub fn run(command: &mut StdCommand, limit: Duration) -> io::Result<ExitStatus> 
     command.process_group(0);
     let (mut child, registration) = Registration::of(|| command.spawn(), |child| Some(child.id()))?;
     let group = registration.0;
-    let (tell, told) = mpsc::channel();
+    let (report, result) = mpsc::channel();
     let waiter = std::thread::Builder::new().name("command".into()).spawn(move || {
-        let _ = tell.send(child.wait());
+        let _ = report.send(child.wait());
         drop(registration);
     })?;
-    let ended = told.recv_timeout(limit);
+    let ended = result.recv_timeout(limit);
     if ended.is_err() {
         // It is not reaped, so that its number is still its own.
         group.map(|group| killpg(group, Signal::SIGKILL));

@@ -24,7 +24,7 @@ pub(crate) use tcp::{connect_once, scope_missing};
 pub use crate::link::{Dialer, Dialing, Link, LinkIo, TcpStatus, failure_in};
 
 impl LinkIo for TcpStream {
-    fn look(&self) -> Option<TcpStatus> {
+    fn tcp_status(&self) -> Option<TcpStatus> {
         TcpStatus::of(self)
     }
 

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_may_be_as_long_as_it_is_allowed_and_no_longer() {
+    fn file_may_have_the_allowed_length_exactly() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         std::fs::write(&path, "0123456789").unwrap();

@@ -33,7 +33,7 @@ pub struct Link {
 /// What a [`Link`] is made of.
 pub trait LinkIo: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// What is known below the bytes. `None`: nothing, and only the peer's answers tell whether it is there.
-    fn look(&self) -> Option<TcpStatus> {
+    fn tcp_status(&self) -> Option<TcpStatus> {
         None
     }
 

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn interval_of_what_goes_on_grows_and_begins_anew_after_a_pause() {
+    fn interval_grows_and_begins_anew_after_a_pause() {
         let start = clock::now();
         let mut limiter = LogLimiter::new(MINUTE).growing_to(MINUTE * 8);
         let mut logged = |minute| limiter.admit("a", start + MINUTE * minute).is_some();

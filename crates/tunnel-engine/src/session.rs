@@ -274,8 +274,8 @@ pub(crate) struct WeakLink {
 }
 
 impl WeakLink {
-    pub(crate) fn look(&self) -> Option<TcpStatus> {
-        self.link_monitor.look()
+    pub(crate) fn tcp_status(&self) -> Option<TcpStatus> {
+        self.link_monitor.tcp_status()
     }
 
     /// A question that the session carries was answered, so this session's server has done its part, too.

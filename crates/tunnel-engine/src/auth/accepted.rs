@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_of_an_rsa_signature_is_one_of_the_list_in_its_order() {
+    fn rsa_hash_is_chosen_in_the_lists_order() {
         let hashes = |list: &str| accepted(list, 0).rsa_hashes(false);
         let (long, short) = (Some(HashAlg::Sha512), Some(HashAlg::Sha256));
         assert_eq!(hashes("rsa-sha2-256"), [short]);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn short_rsa_keys_are_held_back_and_keys_of_other_types_have_no_such_size() {
+    fn only_short_rsa_keys_are_held_back() {
         let (ed, rsa) = (key(Algorithm::Ed25519), key(Algorithm::Rsa { hash: None }));
         let bits = rsa.rsa().unwrap().key_size();
         let any = |size| Accepted { names: None, required_rsa_size: size };

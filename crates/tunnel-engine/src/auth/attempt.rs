@@ -89,7 +89,7 @@ impl<'a, H: Handler> Authentication<'a, H> {
         })?;
         // RFC 4252 section 5.2: `none` is how a client learns what the server would take.
         let first = self.handle.authenticate_none(self.user).await.ok();
-        let mut methods = match self.heard(first).await? {
+        let mut methods = match self.reply_to(first).await? {
             MethodReply::Success => return Ok("none".to_owned()),
             MethodReply::Refused { methods, .. } => methods,
             MethodReply::Unsigned { .. } => MethodSet::empty(),

@@ -42,7 +42,7 @@ impl<H: Handler> Authentication<'_, H> {
                 // russh wipes its copy once it is sent, but not the packet with it (SECURITY.md).
                 let answer = self.handle.authenticate_password(self.user, password.as_str());
                 match password::answer_or_change(answer, self.traffic).await {
-                    Some(answer) => self.heard(answer.ok()).await,
+                    Some(answer) => self.reply_to(answer.ok()).await,
                     None => Err(password::change_required(self.user, self.host, "")),
                 }
             }
@@ -81,8 +81,8 @@ impl<H: Handler> Authentication<'_, H> {
         self.signed = signer.signed;
         match answer {
             Err(SignError::Trouble(trouble)) => Ok(MethodReply::Unsigned { trouble, wanted: true }),
-            Err(SignError::SessionEnded(_)) => self.heard(None).await,
-            Ok(answer) => self.heard(Some(answer)).await,
+            Err(SignError::SessionEnded(_)) => self.reply_to(None).await,
+            Ok(answer) => self.reply_to(Some(answer)).await,
         }
     }
 
@@ -132,9 +132,9 @@ impl<H: Handler> Authentication<'_, H> {
                 }
                 Ok(KeyboardInteractiveAuthResponse::Success) => return Ok(MethodReply::Success),
                 Ok(KeyboardInteractiveAuthResponse::Failure { remaining_methods, partial_success }) => {
-                    return self.heard(Some(AuthResult::Failure { remaining_methods, partial_success })).await;
+                    return self.reply_to(Some(AuthResult::Failure { remaining_methods, partial_success })).await;
                 }
-                Err(_) => return self.heard(None).await,
+                Err(_) => return self.reply_to(None).await,
             };
             if round >= prompts::MAX_ROUNDS {
                 break;
@@ -161,7 +161,7 @@ impl<H: Handler> Authentication<'_, H> {
 
     /// Tells a rejection from a lost connection: russh calls both a failure, the latter with no methods left
     /// (or with an error, here `None`), and ends the session itself when a server leaves none.
-    pub(super) async fn heard(&mut self, answer: Option<AuthResult>) -> Result<MethodReply, Failure> {
+    pub(super) async fn reply_to(&mut self, answer: Option<AuthResult>) -> Result<MethodReply, Failure> {
         match answer {
             Some(AuthResult::Success) => Ok(MethodReply::Success),
             Some(AuthResult::Failure { remaining_methods, partial_success }) if !remaining_methods.is_empty() => {

@@ -66,11 +66,11 @@ impl KeyProblem {
 pub(super) fn load(spec: &IdentitySpec, passphrase: Option<&SecretSource>) -> Option<Identity> {
     let path = &spec.path;
     let identity = |public, private| Some(Identity { path: path.clone(), public, private });
-    let beside = || load_public_key(with_suffix(path, ".pub")).ok();
+    let public_file = || load_public_key(with_suffix(path, ".pub")).ok();
     let (text, mode) = match read(path) {
         Ok(read) => read,
         Err(error) => {
-            let public = beside();
+            let public = public_file();
             if error.kind() == ErrorKind::NotFound && !spec.explicit && public.is_none() {
                 return None;
             }
@@ -88,22 +88,22 @@ pub(super) fn load(spec: &IdentitySpec, passphrase: Option<&SecretSource>) -> Op
     }
     let public = PrivateKey::from_openssh(text.as_str()).ok().map(|key| key.public_key().clone());
     if let Err(trouble) = mode {
-        return identity(public.or_else(beside), Private::Unusable(trouble.with_chmod(path)));
+        return identity(public.or_else(public_file), Private::Unusable(trouble.with_chmod(path)));
     }
     match EncryptedKey::read(&text) {
         Ok(Some(_)) => {}
         Ok(None) => {
             return match open(&text) {
                 Ok(key) => identity(Some(key.public_key().clone()), Private::Ready(Arc::new(key))),
-                Err(error) => identity(public.or_else(beside), Private::Unusable(not_a_key(&error))),
+                Err(error) => identity(public.or_else(public_file), Private::Unusable(not_a_key(&error))),
             };
         }
         Err(error) => {
             let trouble = not_opened(&path.display().to_string(), &error);
-            return identity(public.or_else(beside), Private::Unusable(trouble));
+            return identity(public.or_else(public_file), Private::Unusable(trouble));
         }
     }
-    if let Some(public) = public.or_else(beside) {
+    if let Some(public) = public.or_else(public_file) {
         return identity(Some(public), Private::Locked(Arc::new(text)));
     }
     match unlock(&path.display().to_string(), &text, passphrase) {

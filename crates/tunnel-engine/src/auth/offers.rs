@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_turned_down_is_shown_again_once_something_was_taken() {
+    fn refused_keys_are_shown_again_after_partial_success() {
         let mut offers = Offers::new(vec!["certificate", "key", "other"]);
         let certificate = offers.next().unwrap();
         offers.turned_down(certificate);

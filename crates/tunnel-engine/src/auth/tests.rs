@@ -34,7 +34,7 @@ fn keys_are_offered_in_the_order_of_ssh() {
 }
 
 #[test]
-fn a_key_that_only_the_agent_can_use_is_not_reported_when_the_agent_has_it() {
+fn unreadable_key_that_the_agent_has_is_not_reported() {
     let unusable = Identity {
         private: Private::Unusable(KeyProblem::new(FailureKind::IdentityUnreadable, "it is a public key")),
         ..file(1)
@@ -47,7 +47,7 @@ fn a_key_that_only_the_agent_can_use_is_not_reported_when_the_agent_has_it() {
 
 proptest! {
     #[test]
-    fn no_more_keys_are_offered_than_a_server_listens_to_and_named_ones_stay(
+    fn offered_keys_are_bounded_and_named_ones_stay(
         files in proptest::collection::vec(0_u8..20, 0..6),
         agent in proptest::collection::vec(0_u8..20, 0..20),
         identities_only in any::<bool>(),
@@ -112,7 +112,7 @@ fn the_most_useful_thing_to_mend_is_the_failure() {
 }
 
 #[test]
-fn keys_that_a_rule_leaves_out_are_named_and_not_offered() {
+fn keys_left_out_by_a_rule_are_named() {
     let spec = AuthSpec { accepted: AlgorithmList::parse("rsa-sha2-512").unwrap(), ..AuthSpec::default() };
     let accepted = Accepted::of(&spec).unwrap();
     let (identities, agent) = ([file(1)], [held(2)]);
@@ -172,7 +172,7 @@ fn the_password_goes_only_to_prompts_that_are_not_echoed() {
 }
 
 #[tokio::test]
-async fn every_type_of_key_makes_a_signature_that_its_public_half_confirms() {
+async fn signature_of_every_key_type_verifies() {
     let mut random = russh::keys::key::safe_rng();
     let rsa = |hash| Algorithm::Rsa { hash };
     for (algorithm, hash) in
@@ -248,7 +248,7 @@ fn questions_for_a_new_password_are_recognised() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_without_an_answer_are_a_request_to_change_the_password() {
+async fn unanswered_bytes_are_a_password_change_request() {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     struct FakeLink(AtomicU64, u32);

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn end_that_comes_late_leaves_a_moment_for_what_came_meanwhile() {
+    async fn late_end_leaves_a_moment_for_what_came() {
         let (answer, answered) = tokio::sync::oneshot::channel();
         let waiting = crate::task::owned(timeout(SECOND, answered));
         tokio::task::yield_now().await;

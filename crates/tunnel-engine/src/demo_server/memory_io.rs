@@ -59,7 +59,7 @@ impl SentBytes {
     }
 
     /// An acknowledgement comes back as every other packet does.
-    fn look(&self) -> TcpStatus {
+    fn tcp_status(&self) -> TcpStatus {
         let back = self.faults.borrow().link.to_client == Flow::Pass;
         let mut count = self.count();
         if back && count.taken > count.acknowledged {
@@ -71,8 +71,8 @@ impl SentBytes {
 }
 
 impl LinkIo for ClientEnd {
-    fn look(&self) -> Option<TcpStatus> {
-        Some(self.sent.look())
+    fn tcp_status(&self) -> Option<TcpStatus> {
+        Some(self.sent.tcp_status())
     }
 }
 

@@ -17,7 +17,7 @@ use crate::failure::FailureKind;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test(start_paused = true)]
-async fn a_key_a_password_and_an_answer_open_the_door_and_wrong_ones_do_not() {
+async fn right_credentials_log_in_and_wrong_ones_do_not() {
     let key = DemoKey::ed25519().unwrap();
     let builder = Server::builder().accept_key("key", &key.public_openssh().unwrap()).unwrap();
     let server =
@@ -54,7 +54,7 @@ async fn an_echo_in_memory_keeps_half_closed_connections() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_sends_what_its_port_says_and_a_sink_counts_it() {
+async fn source_sends_and_sink_counts() {
     let (_server, client) = session().await;
     let mut source = client.channel_open_direct_tcpip("source", 3, "test", 1).await.unwrap().into_stream();
     let mut bytes = Vec::new();
@@ -94,7 +94,7 @@ async fn a_refusal_and_a_reset_reach_the_client_as_such() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listener_in_memory_hands_connections_on_until_it_is_cancelled() {
+async fn memory_listener_serves_until_cancelled() {
     let (server, client) = session().await;
     let port = client.tcpip_forward("localhost", 0).await.unwrap();
     let mut outside = server.connect_forward(u16::try_from(port).unwrap()).unwrap();
@@ -180,7 +180,7 @@ async fn sessions_can_be_cut_dismissed_and_silenced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn opens_and_requests_to_listen_can_be_left_without_an_answer() {
+async fn opens_and_listen_requests_can_stay_unanswered() {
     let (server, client) = session().await;
     server.set_faults(|faults| faults.hold_channels = true);
     let open = client.channel_open_direct_tcpip("echo", 7, "test", 1);
@@ -219,7 +219,7 @@ async fn a_server_that_rekeys_often_loses_no_byte() {
 }
 
 #[tokio::test]
-async fn over_tcp_it_connects_listens_refuses_and_comes_back_on_its_port() {
+async fn tcp_server_comes_back_on_its_port() {
     let server = Server::builder().accept_none("me").start_tcp().await.unwrap();
     let address = server.address().unwrap();
     let client = login_tcp(&server).await;
@@ -251,7 +251,7 @@ async fn over_tcp_it_connects_listens_refuses_and_comes_back_on_its_port() {
 }
 
 #[tokio::test]
-async fn over_tcp_unix_sockets_work_both_ways_and_leave_no_file() {
+async fn unix_sockets_work_and_leave_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let server = Server::builder().accept_none("me").start_tcp().await.unwrap();

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn the_family_and_the_source_address_leave_out_what_they_cannot_reach() {
+    fn family_and_source_leave_out_unreachable_addresses() {
         let mixed = ["::1", "10.0.0.1"];
         assert_eq!(ordered(&mixed, AddressFamily::Inet, None), "10.0.0.1");
         assert_eq!(ordered(&mixed, AddressFamily::Inet6, None), "::1");

@@ -52,8 +52,8 @@ impl ChannelIo {
 }
 
 impl LinkIo for ChannelIo {
-    fn look(&self) -> Option<TcpStatus> {
-        self.below.as_ref()?.look()
+    fn tcp_status(&self) -> Option<TcpStatus> {
+        self.below.as_ref()?.tcp_status()
     }
 
     fn answered(&self) {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_without_eof_is_an_error_that_tells_the_hops_failure() {
+    async fn end_without_eof_tells_the_hops_failure() {
         let (mut io, _window, _written, session) = channel(vec![data("x"), Inbound::Lost]);
         session.send_replace(Some(Failure::new(FailureKind::KeepaliveTimeout, "`b:22` stopped answering")));
         assert_eq!(io.read_u8().await.unwrap(), b'x');
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_full_window_holds_the_second_write_and_the_flush_back() {
+    async fn full_window_holds_write_and_flush_back() {
         let (mut io, window, mut written, _session) = channel(vec![]);
         let patience = std::time::Duration::from_secs(1);
         io.write_all(b"first").await.unwrap();

@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_jump_hosts_failure_names_it_and_stays_permanent_where_it_is() {
+    fn jump_hosts_failure_names_it_and_stays_permanent() {
         let told = |kind| at_hop("bastion:22", Failure::new(kind, "it happened"));
         assert_eq!(told(FailureKind::ConnectRefused).kind(), FailureKind::JumpFailed);
         assert_eq!(told(FailureKind::ConnectRefused).message(), "jump host `bastion:22`: it happened");

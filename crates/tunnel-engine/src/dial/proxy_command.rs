@@ -67,8 +67,8 @@ impl ProxyIo {
 }
 
 async fn end(mut ended: watch::Receiver<Option<Failure>>, name: String) -> Failure {
-    let told = tokio::time::timeout(END_PATIENCE, ended.wait_for(Option::is_some)).await;
-    let failure = told.ok().and_then(Result::ok).and_then(|failure| failure.clone());
+    let end = tokio::time::timeout(END_PATIENCE, ended.wait_for(Option::is_some)).await;
+    let failure = end.ok().and_then(Result::ok).and_then(|failure| failure.clone());
     failure.unwrap_or_else(|| {
         let message = format!("the proxy_command for `{name}` closed its output");
         Failure::new(FailureKind::ProxyCommandFailed, message)
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_that_is_not_there_fails_in_the_shells_words() {
+    async fn missing_command_fails_in_the_shells_words() {
         let failure = failure("no-such-command-here").await;
         assert!(failure.message().contains("ended with status 127: `"), "{failure}");
     }

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_path_that_comes_back_is_found_within_a_second_and_few_attempts_are_under_way() {
+    async fn returning_path_is_found_within_a_second() {
         use std::sync::atomic::{AtomicUsize, Ordering};
         let (attempts, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let (began, under_way) = (clock::now(), std::rc::Rc::new(()));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_that_refuses_while_another_is_silent_does_not_end_the_race() {
+    async fn refusal_does_not_end_race_with_silent_address() {
         let addresses = ["10.0.0.2:1".parse().unwrap(), "10.0.0.3:1".parse().unwrap()];
         let mut tried = Tried::new();
         let racing = race(&addresses, connect, Rounds::Many, &mut tried);
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn all_are_tried_again_a_second_after_they_failed_as_often_as_was_asked() {
+    async fn addresses_are_tried_again_a_second_later() {
         let addresses = ["10.0.0.2:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap()];
         for (attempts, up_after, want) in [(1, 1, None), (3, 2, Some(1)), (3, 3, Some(2)), (3, 4, None), (0, 2, None)] {
             let (began, mut tried) = (clock::now(), Tried::new());

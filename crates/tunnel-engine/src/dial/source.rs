@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_gives_one_address_of_each_family_and_local_ones_last() {
+    fn interface_gives_one_address_of_each_family() {
         let all = [
             listed("lo", true, "127.0.0.1"),
             listed("lo", true, "::1"),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_goes_before_an_interface_and_a_name_is_looked_up() {
+    async fn address_goes_before_interface_and_name_is_resolved() {
         let of = |address: Option<&str>, interface: Option<&str>| DialSpec {
             bind_address: address.map(str::to_owned),
             bind_interface: interface.map(str::to_owned),

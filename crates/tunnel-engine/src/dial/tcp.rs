@@ -260,7 +260,7 @@ mod tests {
     use crate::dial::tests::spec;
 
     #[test]
-    fn the_user_timeout_is_later_than_the_keepalive_and_off_with_it() {
+    fn user_timeout_follows_the_keepalive() {
         let mut timing = spec("h").timing;
         assert_eq!(user_timeout(&timing), Some(Duration::from_secs(75)));
         timing.server_alive_interval = Duration::ZERO;
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_that_came_closest_names_the_failure_and_all_are_told() {
+    fn closest_address_names_the_failure() {
         let address = |last| SocketAddr::from((Ipv4Addr::new(10, 0, 0, last), 22));
         let tried = vec![
             (address(1), Some(io::ErrorKind::HostUnreachable.into())),

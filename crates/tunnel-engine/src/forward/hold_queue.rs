@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_are_served_in_the_order_they_came_even_if_they_come_back() {
+    fn returned_connections_keep_their_order() {
         let until = crate::clock::now() + PATIENCE;
         let mut queue = HoldQueue::new();
         for seq in [3, 1, 4, 2] {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_leaves_when_its_time_is_up_and_not_before() {
+    fn held_connection_leaves_at_its_deadline() {
         let start = crate::clock::now();
         let mut queue = HoldQueue::new();
         queue.put(held(1, start + PATIENCE));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn those_whose_peer_is_gone_are_taken_out_and_the_others_keep_their_order() {
+    fn connections_without_peer_are_taken_out() {
         let until = crate::clock::now() + PATIENCE;
         let mut queue = HoldQueue::new();
         for seq in 1..=5 {

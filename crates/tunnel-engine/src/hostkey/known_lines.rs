@@ -43,7 +43,7 @@ impl HostKeys {
     pub(crate) fn about(&self, presented: &PublicKeyOrCertificate) -> Vec<KnownLine> {
         let key = HostKey::of(presented.public_key().key_data());
         let authority = presented.certificate().and_then(|certificate| HostKey::of(certificate.signature_key()));
-        let told = |entry: &Entry| {
+        let line = |entry: &Entry| {
             let (same, signed) = (Some(&entry.key) == key.as_ref(), Some(&entry.key) == authority.as_ref());
             let own_name = entry.names.matches(&self.server.lookup);
             let relation = match entry.marker {
@@ -57,7 +57,7 @@ impl HostKeys {
             };
             Some(KnownLine { at: entry.at.clone(), key: entry.key.to_string(), relation })
         };
-        self.entries.iter().filter_map(told).collect()
+        self.entries.iter().filter_map(line).collect()
     }
 
     /// The known_hosts files that are there, and were looked through.

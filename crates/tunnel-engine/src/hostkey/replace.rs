@@ -74,10 +74,10 @@ fn put(path: &Path, old: &File, content: &[u8]) -> io::Result<()> {
     let mut random = [0; 8];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| io::Error::other("there is no random number"))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{:016x}", u64::from_ne_bytes(random)));
-    let written = write(&beside, old, content).and_then(|()| fs::rename(&beside, path));
+    let temporary = path.with_file_name(format!(".{name}.{:016x}", u64::from_ne_bytes(random)));
+    let written = write(&temporary, old, content).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
-        let _ = fs::remove_file(&beside);
+        let _ = fs::remove_file(&temporary);
     }
     written
 }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_go_and_come_and_the_rest_stays_as_it_is() {
+    fn other_lines_stay_as_they_are() {
         let new = vec![("h B".to_owned(), key())];
         for (gone, content, want) in [
             (vec![], "a\nb", "a\nb\nh B\n"),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_new_file_has_the_mode_of_the_old_one_and_the_link_still_leads_to_it() {
+    fn replaced_file_keeps_mode_and_symlink() {
         let dir = tempfile::tempdir().unwrap();
         let (real, link) = (dir.path().join("real"), dir.path().join("link"));
         fs::write(&real, format!("h {A}\n")).unwrap();
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_do_leaves_the_very_file_and_a_missing_one_missing() {
+    fn no_change_leaves_the_file_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         assert!(replace(&path, "h", |_| unreachable!()).unwrap().is_empty());

@@ -105,7 +105,7 @@ mod tests {
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKu+ToaAxXqaf+OEG1rrtibRGVE3fgkDHehC2fyafmLh";
 
     #[test]
-    fn a_text_list_has_a_key_a_line_and_one_that_is_none_spoils_it() {
+    fn bad_line_spoils_a_text_list() {
         let count = |text: &str| keys(text.as_bytes()).map(|keys| keys.len()).map_err(|why| why.to_string());
         assert_eq!(count(""), Ok(0));
         assert_eq!(count("\n # a comment\n\t\r\n"), Ok(0));

@@ -122,7 +122,7 @@ fn types_known_for_the_name_are_asked_for_first() {
 }
 
 #[test]
-fn an_order_of_the_users_is_kept_and_its_first_certificates_are_asked_for() {
+fn users_order_and_its_first_certificates_are_kept() {
     let (ed, rsa) = (Algorithm::Ed25519, Algorithm::Rsa { hash: Some(HashAlg::Sha512) });
     let both = vec![ed.clone(), rsa.clone()];
     for (file, leading, certificates) in [
@@ -151,7 +151,7 @@ async fn only_the_lines_of_the_server_stay_in_memory() {
 }
 
 #[tokio::test]
-async fn strict_checking_refuses_an_unknown_key_and_says_how_to_trust_it() {
+async fn strict_checking_refuses_unknown_key_with_advice() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("my hosts");
     let failure = check(StrictHostKeyChecking::Yes, &file, "h:2222", A).await.unwrap_err();
@@ -208,7 +208,7 @@ async fn accept_new_writes_the_key_down_for_its_owner_only() {
 }
 
 #[tokio::test]
-async fn a_new_line_has_the_name_as_a_hash_where_asked() {
+async fn new_line_is_hashed_where_asked() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("known_hosts");
     let spec = HostKeySpec { hash_names: true, ..spec(StrictHostKeyChecking::AcceptNew, &file) };
@@ -232,7 +232,7 @@ async fn a_match_by_the_plain_name_is_not_written_down() {
 }
 
 #[tokio::test]
-async fn a_key_that_cannot_be_written_down_is_believed_as_ssh_does() {
+async fn key_that_cannot_be_stored_is_believed() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("no").join("such").join("folder").join("known_hosts");
     assert_eq!(check(StrictHostKeyChecking::AcceptNew, &file, "h", A).await, Ok(()));

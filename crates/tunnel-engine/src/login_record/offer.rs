@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mac_is_not_needed_beside_a_cipher_that_has_its_own() {
+    fn aead_cipher_needs_no_common_mac() {
         let ours = AlgorithmOffer {
             ciphers: names("aes128-gcm@openssh.com,aes128-ctr"),
             macs: names("m1"),

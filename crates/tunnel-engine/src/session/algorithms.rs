@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_can_add_an_old_algorithm_but_not_an_unknown_one() {
+    fn old_algorithms_can_be_added_unknown_ones_not() {
         let add = |name: &str| AlgorithmList::Append(vec![name.to_owned()]);
         assert_eq!(check_algorithms(AlgorithmKind::HostKey, &add("ssh-rsa")), Ok(()));
         assert_eq!(

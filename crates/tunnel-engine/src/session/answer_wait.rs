@@ -71,7 +71,7 @@ impl AnswerWait {
     }
 
     /// One more sample.
-    pub(super) fn look(&mut self, seen: &WaitFacts, now: Instant) {
+    pub(super) fn sample(&mut self, seen: &WaitFacts, now: Instant) {
         self.windows = self.windows.max(seen.windows);
         self.under_way &= seen.outstanding != Some(false);
         let sent = seen.bytes_out - self.sent;
@@ -127,7 +127,7 @@ mod tests {
             self.seen.bulk += received;
             self.seen.bytes_out += sent;
             let now = self.start + self.seconds * SECOND;
-            self.wait.look(&self.seen, now);
+            self.wait.sample(&self.seen, now);
             (self.wait.counts_from(&self.seen, now) - self.start).as_secs()
         }
     }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_at_256_kbit_a_second_is_waited_through() {
+    fn full_queue_at_256_kbit_is_waited_through() {
         let mut scene = WaitScene::new(Some(false));
         for second in 1..=120 {
             assert_eq!(scene.pass(32_000, 0), second);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upload_that_the_question_may_wait_behind_is_waited_through() {
+    fn upload_before_the_question_is_waited_through() {
         let mut scene = WaitScene::new(Some(true));
         for second in 1..60 {
             let burst = if second % 5 == 1 { 160_000 } else { 0 };
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_waits_for_room_is_waited_for_no_longer_than_a_burst() {
+    fn blocked_write_is_waited_for_as_a_burst() {
         let mut scene = WaitScene::new(Some(true));
         scene.seen.stalled_since = Some(scene.start);
         for second in 1..=10 {

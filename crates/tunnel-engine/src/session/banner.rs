@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::config::IDENTIFICATION;
 use super::fault::sanitised;
 use crate::failure::{Failure, FailureKind};
 use crate::link::{LinkIo, failure_in};
@@ -28,36 +29,41 @@ pub(super) struct Banner {
     /// The identification and whatever came after it: for russh.
     pub bytes: Vec<u8>,
     /// Whether our own identification went out while we waited.
-    pub introduced: bool,
+    pub ident_sent: bool,
 }
 
-/// Reads up to and including the server's identification. `who` names the server in failures; `ours` is our own
-/// identification with its line end.
-pub(super) async fn receive(
-    io: &mut dyn LinkIo,
-    who: &str,
-    ours: &str,
-    heard: &mut Vec<u8>,
-) -> Result<Banner, Failure> {
-    let mut introduced = false;
+/// Reads the server's identification, and sends ours. `who` names the server in failures.
+pub(super) async fn exchange(io: &mut dyn LinkIo, who: &str, received: &mut Vec<u8>) -> Result<Banner, Failure> {
+    let ours = format!("{IDENTIFICATION}\r\n");
+    let banner = receive(io, who, &ours, received).await?;
+    if !banner.ident_sent {
+        // A failure to write is not the news: what the server said, or how it closed, is.
+        let _ = io.write_all(ours.as_bytes()).await;
+    }
+    Ok(banner)
+}
+
+/// Reads up to and including the server's identification. `ours` is our own identification with its line end.
+async fn receive(io: &mut dyn LinkIo, who: &str, ours: &str, received: &mut Vec<u8>) -> Result<Banner, Failure> {
+    let mut ident_sent = false;
     loop {
-        match look(heard) {
+        match parse(received) {
             BannerRead::Identification { start, software } => {
-                let bytes = heard.split_off(start);
-                return Ok(Banner { software, bytes, introduced });
+                let bytes = received.split_off(start);
+                return Ok(Banner { software, bytes, ident_sent });
             }
-            BannerRead::More if heard.len() < MAX_BYTES => {}
-            BannerRead::More | BannerRead::NotSsh => return Err(not_ssh(who, heard)),
-            BannerRead::OldSsh => return Err(old_ssh(who, heard)),
-            BannerRead::Refused(kind) => return Err(refused(who, kind, heard)),
+            BannerRead::More if received.len() < MAX_BYTES => {}
+            BannerRead::More | BannerRead::NotSsh => return Err(not_ssh(who, received)),
+            BannerRead::OldSsh => return Err(old_ssh(who, received)),
+            BannerRead::Refused(kind) => return Err(refused(who, kind, received)),
         }
-        let read = if introduced {
-            io.read_buf(heard).await
+        let read = if ident_sent {
+            io.read_buf(received).await
         } else {
-            match tokio::time::timeout(LISTEN_FIRST, io.read_buf(heard)).await {
+            match tokio::time::timeout(LISTEN_FIRST, io.read_buf(received)).await {
                 Ok(read) => read,
                 Err(_) => {
-                    introduced = true;
+                    ident_sent = true;
                     // A failure to write is not the news: what the server said, or how it closed, is.
                     let _ = io.write_all(ours.as_bytes()).await;
                     let _ = io.flush().await;
@@ -66,21 +72,21 @@ pub(super) async fn receive(
             }
         };
         match read {
-            Ok(0) => return Err(ended(who, heard, None)),
+            Ok(0) => return Err(ended(who, received, None)),
             Ok(_) => {}
-            Err(error) => return Err(ended(who, heard, Some(error))),
+            Err(error) => return Err(ended(who, received, Some(error))),
         }
     }
 }
 
 /// What a timeout in this phase says: a server that talks, but not SSH, is another trouble than a silent one.
-pub(super) fn unfinished(who: &str, heard: &[u8]) -> Option<Failure> {
-    (!heard.is_empty() && !is_cut_identification(heard)).then(|| not_ssh(who, heard))
+pub(super) fn unfinished(who: &str, received: &[u8]) -> Option<Failure> {
+    (!received.is_empty() && !is_cut_identification(received)).then(|| not_ssh(who, received))
 }
 
 /// The last line is the beginning of an identification, whose rest did not come.
-fn is_cut_identification(heard: &[u8]) -> bool {
-    let last = heard.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+fn is_cut_identification(received: &[u8]) -> bool {
+    let last = received.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
     !last.is_empty() && (last.starts_with(b"SSH-") || b"SSH-".starts_with(last)) && last.len() <= MAX_LINE
 }
 
@@ -107,10 +113,10 @@ pub(super) enum BannerRead {
     Refused(FailureKind),
 }
 
-/// Reads the lines heard so far.
-pub(super) fn look(heard: &[u8]) -> BannerRead {
+/// Reads the lines received so far.
+pub(super) fn parse(received: &[u8]) -> BannerRead {
     let mut start = 0;
-    for line in heard.split_inclusive(|byte| *byte == b'\n') {
+    for line in received.split_inclusive(|byte| *byte == b'\n') {
         let text = line.trim_ascii_end();
         if let Some(kind) = refusal(text) {
             return BannerRead::Refused(kind);
@@ -153,28 +159,28 @@ fn refusal(line: &[u8]) -> Option<FailureKind> {
     }
 }
 
-fn refused(who: &str, kind: FailureKind, heard: &[u8]) -> Failure {
-    Failure::new(kind, format!("`{who}` refused the connection before its banner: `{}`", sanitised(heard, QUOTED)))
+fn refused(who: &str, kind: FailureKind, received: &[u8]) -> Failure {
+    Failure::new(kind, format!("`{who}` refused the connection before its banner: `{}`", sanitised(received, QUOTED)))
 }
 
-fn not_ssh(who: &str, heard: &[u8]) -> Failure {
-    let said = sanitised(heard, QUOTED);
+fn not_ssh(who: &str, received: &[u8]) -> Failure {
+    let said = sanitised(received, QUOTED);
     Failure::new(FailureKind::Protocol, format!("`{who}` does not speak ssh: it answered `{said}`"))
 }
 
-fn old_ssh(who: &str, heard: &[u8]) -> Failure {
-    let said = sanitised(heard, QUOTED);
+fn old_ssh(who: &str, received: &[u8]) -> Failure {
+    let said = sanitised(received, QUOTED);
     Failure::new(FailureKind::Protocol, format!("`{who}` speaks only version 1 of ssh: `{said}`"))
         .with_hint("version 1 is broken and not supported; update the server")
 }
 
-fn ended(who: &str, heard: &[u8], error: Option<io::Error>) -> Failure {
+fn ended(who: &str, received: &[u8], error: Option<io::Error>) -> Failure {
     if let Some(told) = error.as_ref().and_then(failure_in) {
         return told.clone();
     }
-    let cut = is_cut_identification(heard);
-    if !heard.is_empty() && !cut {
-        return not_ssh(who, heard);
+    let cut = is_cut_identification(received);
+    if !received.is_empty() && !cut {
+        return not_ssh(who, received);
     }
     let how = match &error {
         None => "closed".to_owned(),
@@ -211,7 +217,7 @@ mod tests {
         let banner = answer(b"Welcome\r\nSSH-2.0-OpenSSH_9.2p1 Debian\r\nmore").await.expect("ssh");
         assert_eq!(banner.software, "OpenSSH_9.2p1 Debian");
         assert_eq!(banner.bytes, b"SSH-2.0-OpenSSH_9.2p1 Debian\r\nmore");
-        assert!(!banner.introduced);
+        assert!(!banner.ident_sent);
         assert!(answer(b"SSH-1.99-x\n").await.is_ok());
     }
 
@@ -225,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_not_ssh_is_quoted_without_its_control_characters() {
+    async fn other_protocols_are_quoted_without_control_characters() {
         let failure = answer(b"HTTP/1.1 400 Bad\x1b[31m Request\r\nServer: x\r\n\r\n").await.expect_err("http");
         assert_eq!(failure.kind(), FailureKind::Protocol);
         assert_eq!(
@@ -244,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_banner_cut_off_in_the_middle_is_the_servers_doing() {
+    async fn banner_cut_short_is_the_servers_doing() {
         for cut in [&b"S"[..], b"SSH-", b"SSH-2.0-OpenSSH_9.", b"Welcome\r\nSSH-2.0-Open"] {
             let failure = answer(cut).await.expect_err("closed");
             assert_eq!(failure.kind(), FailureKind::ClosedByServer, "{failure}");
@@ -264,10 +270,10 @@ mod tests {
     #[tokio::test]
     async fn endless_text_is_not_waited_through() {
         let (mut near, mut far) = tokio::io::duplex(1024);
-        let talk = crate::task::owned(async move { while far.write_all(b"220 hello\r\n").await.is_ok() {} });
+        let sender = crate::task::owned(async move { while far.write_all(b"220 hello\r\n").await.is_ok() {} });
         let failure = receive(&mut near, "h:22", OURS, &mut Vec::new()).await.expect_err("chatter");
         assert_eq!(failure.kind(), FailureKind::Protocol);
-        drop((near, talk));
+        drop((near, sender));
     }
 
     #[tokio::test(start_paused = true)]
@@ -280,7 +286,7 @@ mod tests {
             (words, far)
         });
         let banner = receive(&mut near, "h:22", OURS, &mut Vec::new()).await.expect("ssh");
-        assert!(banner.introduced);
+        assert!(banner.ident_sent);
         assert_eq!(server.await.expect("server").0, OURS.as_bytes());
     }
 }

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_window_is_the_specs_and_new_keys_are_left_to_the_server() {
+    fn window_is_the_specs_and_rekeys_are_ours() {
         let config = config(1 << 24, Preferred::default());
         assert_eq!(config.window_size, 1 << 24);
         assert!(config.limits.rekey_read_limit > 64 << 30, "never in practice");

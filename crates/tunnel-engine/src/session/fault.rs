@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_of_the_link_below_is_told_as_it_is() {
+    fn failure_of_the_link_below_passes_unchanged() {
         let below = Failure::new(FailureKind::JumpFailed, "jump host `j`: gone");
         let error = io::Error::new(io::ErrorKind::ConnectionAborted, below.clone());
         assert_eq!(from_russh("h", Error::IO(error)), below);

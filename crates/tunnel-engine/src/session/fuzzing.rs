@@ -21,10 +21,10 @@ pub struct Greeting {
 /// A server has said this, and nothing more comes.
 pub fn greeting(said: &[u8]) -> Greeting {
     let quoted = banner::unfinished("server:22", said).map(|failure| failure.to_string()).unwrap_or_default();
-    match banner::look(said) {
+    match banner::parse(said) {
         BannerRead::Identification { start, software } => {
             let bytes = said.get(start..).unwrap_or_default().to_vec();
-            let banner = Banner { software, bytes, introduced: false };
+            let banner = Banner { software, bytes, ident_sent: false };
             Greeting { rest: banner.split().1.to_vec(), software: banner.software, quoted }
         }
         BannerRead::More | BannerRead::OldSsh | BannerRead::NotSsh | BannerRead::Refused(_) => {

@@ -58,10 +58,10 @@ pub(super) struct AliveLimit {
 /// What [`AliveLimit::judge`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LivenessVerdict {
-    /// Nothing is wrong that could not turn out right until `look_again`.
+    /// Nothing is wrong that could not turn out right until `check_again`.
     Alive {
         /// The next time the answer can change.
-        look_again: Instant,
+        check_again: Instant,
     },
     /// No byte came for as long as it takes.
     Silent,
@@ -121,8 +121,8 @@ impl AliveLimit {
         } else if due(stalled) {
             LivenessVerdict::Stalled
         } else {
-            let look_again = [silent, unanswered, stalled].into_iter().flatten().min();
-            LivenessVerdict::Alive { look_again: look_again.unwrap_or(now + self.interval) }
+            let check_again = [silent, unanswered, stalled].into_iter().flatten().min();
+            LivenessVerdict::Alive { check_again: check_again.unwrap_or(now + self.interval) }
         }
     }
 }
@@ -154,11 +154,11 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_peer_is_dead_interval_times_count_max_plus_one_after_its_last_byte() {
+    fn silent_peer_is_dead_after_count_max_intervals() {
         let start = clock::now();
         let activity = reading(start);
         let end = start + 60 * SECOND;
-        assert_eq!(judge(&activity, end - SECOND), LivenessVerdict::Alive { look_again: end });
+        assert_eq!(judge(&activity, end - SECOND), LivenessVerdict::Alive { check_again: end });
         assert_eq!(judge(&activity, end), LivenessVerdict::Silent);
     }
 
@@ -253,12 +253,12 @@ mod tests {
         let early = Some(UnansweredProbe { at: start, counts_from: start, last_answer: start });
         assert_eq!(
             alive_limit().judge(&reading(now), early, now),
-            LivenessVerdict::Alive { look_again: start + 60 * SECOND }
+            LivenessVerdict::Alive { check_again: start + 60 * SECOND }
         );
         let queued = Some(UnansweredProbe { at: start, counts_from: start + SECOND, last_answer });
         assert_eq!(
             alive_limit().judge(&reading(now), queued, now),
-            LivenessVerdict::Alive { look_again: now + SECOND }
+            LivenessVerdict::Alive { check_again: now + SECOND }
         );
     }
 }

@@ -108,8 +108,8 @@ impl MonitoredLink {
     }
 
     /// The link below the bytes, where it can be seen.
-    pub(super) fn look(&self) -> Option<TcpStatus> {
-        self.lock().io.as_ref()?.look()
+    pub(super) fn tcp_status(&self) -> Option<TcpStatus> {
+        self.lock().io.as_ref()?.tcp_status()
     }
 
     /// The peer answered a question that went over this link.
@@ -252,15 +252,15 @@ fn gone() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the link was cut here")
 }
 
-/// Ends the link towards a silent peer, and waits until it has heard of it.
+/// Ends the link towards a silent peer, and waits until it has acknowledged that.
 async fn send_the_end(mut io: Box<dyn LinkIo>) {
     io.set_user_timeout(END_SENT_FOR);
-    let told = async {
+    let acknowledged = async {
         io.shutdown().await?;
         let mut unread = vec![0; 4096];
         while io.read(&mut unread).await? > 0 {}
         io::Result::Ok(())
     };
     // Whatever ends it, an answer, an error or the time: there is nothing left to do for this peer.
-    let _ = tokio::time::timeout_at((clock::now() + END_SENT_FOR).into(), told).await;
+    let _ = tokio::time::timeout_at((clock::now() + END_SENT_FOR).into(), acknowledged).await;
 }

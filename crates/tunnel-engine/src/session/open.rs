@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::arrivals::Arrivals;
 use super::banner;
-use super::config::IDENTIFICATION;
 use super::fault;
 use super::handler::ClientHandler;
 use super::incoming::IncomingChannels;
@@ -46,7 +44,7 @@ struct SessionOpening<'a> {
     who: String,
     phase: OpenPhase,
     /// The server's words before its identification.
-    heard: Vec<u8>,
+    received: Vec<u8>,
 }
 
 pub(super) async fn open(
@@ -57,7 +55,7 @@ pub(super) async fn open(
     let limit = spec.timing.connect_timeout;
     let deadline = clock::Deadline::after(limit);
     let who = spec.destination.host_port();
-    let mut attempt = SessionOpening { spec, role, who, phase: OpenPhase::Dial, heard: Vec::new() };
+    let mut attempt = SessionOpening { spec, role, who, phase: OpenPhase::Dial, received: Vec::new() };
     // In a box: the login of a jump host runs within that of its tunnel, on one stack.
     match clock::timeout(limit, Box::pin(attempt.run(dialer, deadline))).await {
         Ok(opened) => opened,
@@ -99,15 +97,10 @@ impl SessionOpening<'_> {
         if recorder.is_active() {
             link.io = recording.of(link.io);
         }
-        let introduction = format!("{IDENTIFICATION}\r\n");
-        let banner = banner::receive(&mut *link.io, &self.who, &introduction, &mut self.heard).await?;
+        let banner = banner::exchange(&mut *link.io, &self.who, &mut self.received).await?;
         recorder.note(&self.who, self.identified(&banner.software));
 
         self.phase = OpenPhase::KeyExchange;
-        if !banner.introduced {
-            // A failure to write is not the news: what the server said, or how it closed, is.
-            let _ = link.io.write_all(introduction.as_bytes()).await;
-        }
         let link_monitor = Arc::new(MonitoredLink::new(link));
         let mut cut = CutOnDrop(Some(link_monitor.clone()));
         let wanted = TransportOptions {
@@ -174,7 +167,7 @@ impl SessionOpening<'_> {
 
     /// What the server has said until its key exchange.
     fn identified(&self, software: &str) -> LoginStep {
-        let before = fault::sanitised(&self.heard, MAX_BANNER);
+        let before = fault::sanitised(&self.received, MAX_BANNER);
         LoginStep::Identified { software: software.to_owned(), before }
     }
 
@@ -192,7 +185,7 @@ impl SessionOpening<'_> {
             OpenPhase::KeyExchange => "exchanging keys",
             OpenPhase::Authentication => "authenticating",
         };
-        if let (OpenPhase::Banner, Some(failure)) = (self.phase, banner::unfinished(&self.who, &self.heard)) {
+        if let (OpenPhase::Banner, Some(failure)) = (self.phase, banner::unfinished(&self.who, &self.received)) {
             return failure;
         }
         let message = format!("gave up on `{}` after {}s while {during}", self.who, limit.as_secs_f64());
@@ -205,9 +198,9 @@ impl SessionOpening<'_> {
 /// Why the key exchange failed. Where russh's error only says that it did, the handler was told why: the verdict on
 /// the host key, or the server's goodbye.
 fn broken(shared: &SessionShared, error: russh::Error) -> Failure {
-    let told = matches!(error, russh::Error::UnknownKey | russh::Error::Disconnect);
+    let is_reported = matches!(error, russh::Error::UnknownKey | russh::Error::Disconnect);
     // Without a reason from either side the end is a loss, about which russh's error says more.
-    let reason = shared.ending.reason().filter(|reason| told && reason.kind() != FailureKind::ConnectionLost);
+    let reason = shared.ending.reason().filter(|reason| is_reported && reason.kind() != FailureKind::ConnectionLost);
     reason.unwrap_or_else(|| shared.fault(error))
 }
 

@@ -76,7 +76,7 @@ pub(super) struct PathSample {
     /// When the server last answered a request of ours.
     pub last_answer: Instant,
     /// The link below, where it can be seen.
-    pub look: Option<TcpStatus>,
+    pub tcp: Option<TcpStatus>,
     /// The last measured round trip.
     pub rtt: Option<Duration>,
     /// The question that is still without an answer was put then.
@@ -98,7 +98,7 @@ pub(super) struct PathStep {
     /// Put a question to the server now.
     pub ask: bool,
     /// When to judge again. `None`: when something is written.
-    pub look_again: Option<Instant>,
+    pub check_again: Option<Instant>,
 }
 
 /// Remembers what one sample cannot say.
@@ -108,7 +108,7 @@ pub(super) struct PathJudge {
     /// When there was last nothing to complain about below SSH.
     fine_at: Instant,
     /// Bytes that had come when the doubt arose.
-    heard: u64,
+    bytes_seen: u64,
     examined: Option<Examination>,
     /// Nothing was under way: what is seen next began only then.
     idle: bool,
@@ -125,7 +125,7 @@ struct Examination {
 
 impl PathJudge {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { path: Path::Clear, fine_at: now, heard: 0, examined: None, idle: true, quickest: None }
+        Self { path: Path::Clear, fine_at: now, bytes_seen: 0, examined: None, idle: true, quickest: None }
     }
 
     pub(super) const fn path(&self) -> Path {
@@ -138,7 +138,7 @@ impl PathJudge {
     }
 
     /// Something goes out now on a path at rest: when to look for the first time. `None`: at once.
-    pub(super) fn first_look(&mut self, now: Instant) -> Option<Instant> {
+    pub(super) fn first_check(&mut self, now: Instant) -> Option<Instant> {
         if !self.idle || self.is_suspicious() {
             return None;
         }
@@ -169,7 +169,7 @@ impl PathJudge {
         }
         match (self.path, self.doubt(seen, now)) {
             (Path::Clear, Some(why)) => {
-                self.heard = seen.bytes_in;
+                self.bytes_seen = seen.bytes_in;
                 self.path = Path::Doubtful { since: now, why };
             }
             (Path::Doubtful { since, why }, None) if self.is_over(seen, since, why) => self.path = Path::Clear,
@@ -177,18 +177,18 @@ impl PathJudge {
             (Path::Doubtful { .. } | Path::Clear, None) => {}
         }
         let next = self.next(seen, now);
-        self.idle = next.look_again.is_none();
+        self.idle = next.check_again.is_none();
         next
     }
 
     fn note_what_is_fine(&mut self, seen: &PathSample, now: Instant) {
-        let begins = self.idle || seen.look.is_none_or(|look| !look.outstanding);
-        let acknowledged = seen.look.map_or(self.fine_at, |look| look.last_ack);
+        let begins = self.idle || seen.tcp.is_none_or(|tcp| !tcp.outstanding);
+        let acknowledged = seen.tcp.map_or(self.fine_at, |tcp| tcp.last_ack);
         self.fine_at = self.fine_at.max(acknowledged).max(seen.last_byte).max(if begins { now } else { self.fine_at });
     }
 
     fn doubt(&self, seen: &PathSample, now: Instant) -> Option<Doubt> {
-        let outstanding = seen.look.is_some_and(|look| look.outstanding);
+        let outstanding = seen.tcp.is_some_and(|tcp| tcp.outstanding);
         if seen.address_gone && self.is_suspicious() {
             return Some(Doubt::AddressGone);
         }
@@ -196,7 +196,7 @@ impl PathJudge {
             return Some(Doubt::Unacknowledged);
         }
         // While much is under way the question may be, too.
-        let few = |asked| seen.unanswered_bytes <= FEW_BYTES && seen.look.is_some_and(|look| look.last_ack > asked);
+        let few = |asked| seen.unanswered_bytes <= FEW_BYTES && seen.tcp.is_some_and(|tcp| tcp.last_ack > asked);
         let arrived = seen.asked_at.is_some_and(|asked| !outstanding || few(asked));
         let silent = seen.counts_from.filter(|_| seen.reading && arrived);
         let silent = silent.is_some_and(|from| now >= from + alive_limit(UNANSWERED, seen));
@@ -217,9 +217,9 @@ impl PathJudge {
             return seen.opens_count_from.is_none();
         }
         let answered = seen.last_answer >= since;
-        let heard = seen.bytes_in > self.heard && why != Doubt::Unanswered;
-        let acknowledged = seen.look.is_some_and(|look| !look.outstanding || look.last_ack > since);
-        answered || heard || (acknowledged && !seen.may_ask && self.examined.is_none() && !seen.address_gone)
+        let received = seen.bytes_in > self.bytes_seen && why != Doubt::Unanswered;
+        let acknowledged = seen.tcp.is_some_and(|tcp| !tcp.outstanding || tcp.last_ack > since);
+        answered || received || (acknowledged && !seen.may_ask && self.examined.is_none() && !seen.address_gone)
     }
 
     fn next(&mut self, seen: &PathSample, now: Instant) -> PathStep {
@@ -236,7 +236,7 @@ impl PathJudge {
                 waits.filter(|_| seen.may_ask && seen.reading).map(|since| since + ASK_AFTER)
             }
         };
-        let outstanding = seen.look.is_some_and(|look| look.outstanding);
+        let outstanding = seen.tcp.is_some_and(|tcp| tcp.outstanding);
         let active = doubtful || outstanding || ask_at.is_some() || seen.asked_at.is_some() || self.examined.is_some();
         let active = active || seen.opens_count_from.is_some();
         let examined = self.examined.map(|examined| examined.until(seen));
@@ -246,16 +246,16 @@ impl PathJudge {
         // to see: hundreds of sessions ask at once.
         let at_rest = !doubtful && self.examined.is_none() && opens.is_none();
         let just_asked = at_rest && seen.asked_at == Some(now) && seen.unanswered_since.or(seen.open_since).is_none();
-        let look_again = (!just_asked).then_some(now + LOOK_EVERY);
-        let due = [look_again, ask_at, examined, silent, opens].into_iter().flatten().filter(|at| *at > now).min();
-        PathStep { ask: ask_at.is_some_and(|at| at <= now), look_again: due.filter(|_| active) }
+        let check_again = (!just_asked).then_some(now + LOOK_EVERY);
+        let due = [check_again, ask_at, examined, silent, opens].into_iter().flatten().filter(|at| *at > now).min();
+        PathStep { ask: ask_at.is_some_and(|at| at <= now), check_again: due.filter(|_| active) }
     }
 }
 
 impl Examination {
     /// When it has failed. A path that goes on acknowledging has as long as any other question.
     fn until(&self, seen: &PathSample) -> Instant {
-        let moves = seen.look.is_some_and(|look| look.last_ack > self.began);
+        let moves = seen.tcp.is_some_and(|tcp| tcp.last_ack > self.began);
         self.began + alive_limit(if moves { UNANSWERED } else { EXAMINED }, seen)
     }
 }

@@ -40,8 +40,8 @@ struct RecordedLink {
 }
 
 impl LinkIo for RecordedLink {
-    fn look(&self) -> Option<TcpStatus> {
-        self.io.look()
+    fn tcp_status(&self) -> Option<TcpStatus> {
+        self.io.tcp_status()
     }
 
     fn set_user_timeout(&self, duration: Duration) {

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_matched_by_address_and_port_then_by_port() {
+    fn connection_is_matched_by_address_then_port() {
         let mut router = granted(&[tcp("localhost", 80), tcp("", 80), tcp("localhost", 81)]);
         assert_eq!(router.place(tcp("", 80), 1), Some(ArrivalRoute::To(tcp("", 80), 1)));
         assert_eq!(router.place(tcp("127.0.0.1", 81), 2), Some(ArrivalRoute::To(tcp("localhost", 81), 2)));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_on_a_port_that_the_server_has_not_named_yet_is_held() {
+    fn connection_on_unnamed_port_is_held() {
         let mut router = granted(&[tcp("localhost", 80)]);
         let request = router.ask(tcp("localhost", 0));
         assert_eq!(router.place(tcp("localhost", 4000), 1), None);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_comes_before_the_answer_is_held_on_a_known_port_too() {
+    fn connection_before_the_answer_is_held() {
         let mut router = Router::new();
         let request = router.ask(tcp("", 80));
         assert_eq!(router.place(tcp("", 80), 1), None);

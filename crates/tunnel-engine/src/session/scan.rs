@@ -4,9 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use russh::keys::Algorithm;
-use tokio::io::AsyncWriteExt as _;
 
-use super::config::IDENTIFICATION;
 use super::monitored_link::{CutOnDrop, MonitoredLink};
 use super::{algorithms, banner, transport_setup};
 use crate::clock;
@@ -52,12 +50,7 @@ async fn exchange(
     who: &str,
 ) -> Result<Option<HostKey>, Failure> {
     let mut link = dial.await?;
-    let ours = format!("{IDENTIFICATION}\r\n");
-    let banner = banner::receive(&mut *link.io, who, &ours, &mut Vec::new()).await?;
-    if !banner.introduced {
-        // A failure to write is not the news: what the server said, or how it closed, is.
-        let _ = link.io.write_all(ours.as_bytes()).await;
-    }
+    let banner = banner::exchange(&mut *link.io, who, &mut Vec::new()).await?;
     let link_monitor = Arc::new(MonitoredLink::new(link));
     let _cut = CutOnDrop(Some(link_monitor.clone()));
     transport_setup::shown_host_key(who, offer, link_monitor, &banner).await

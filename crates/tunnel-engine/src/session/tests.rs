@@ -74,7 +74,7 @@ fn prohibited(opened: Result<RusshChannel<Msg>, Error>) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_gets_no_channel_that_we_did_not_ask_for() {
+async fn server_gets_no_channel_unasked() {
     let (server, _session, _incoming) = connected().await;
     let handle = &server.handle;
     assert!(prohibited(handle.channel_open_session().await));
@@ -87,7 +87,7 @@ async fn a_server_gets_no_channel_that_we_did_not_ask_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_on_a_port_that_is_not_named_yet_waits_for_the_name() {
+async fn connection_on_unnamed_port_waits_for_the_name() {
     let (server, session, mut incoming) = connected().await;
     let listen = Listen::Tcp { bind: Bind::Default, port: 0 };
     let asker = session.clone();

@@ -1,4 +1,4 @@
-//! Global requests of a server that no client knows. russh refuses each; here they are counted, and told with a limit.
+//! Global requests of a server that no client knows. russh refuses each; here they are counted, and last_logged with a limit.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ pub(super) struct UnknownRequests {
     /// `host:port`.
     server: String,
     seen: AtomicU64,
-    told: Mutex<NamedRequest>,
+    last_logged: Mutex<NamedRequest>,
     came: Notify,
 }
 
@@ -31,11 +31,11 @@ struct NamedRequest {
 
 impl UnknownRequests {
     pub(super) fn new(server: &str) -> Arc<Self> {
-        let told = NamedRequest { name: String::new(), count: 0, log: LogLimiter::new(PEER_INTERVAL) };
+        let last_logged = NamedRequest { name: String::new(), count: 0, log: LogLimiter::new(PEER_INTERVAL) };
         Arc::new(Self {
             server: server.to_owned(),
             seen: AtomicU64::new(0),
-            told: Mutex::new(told),
+            last_logged: Mutex::new(last_logged),
             came: Notify::new(),
         })
     }
@@ -43,7 +43,7 @@ impl UnknownRequests {
     /// One came. Does not log: its caller holds a lock.
     pub(super) fn note(&self, name: &str) {
         if self.seen.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.told.lock().unwrap_or_else(PoisonError::into_inner).name = escaped(name, MAX_NAME);
+            self.last_logged.lock().unwrap_or_else(PoisonError::into_inner).name = escaped(name, MAX_NAME);
         }
         self.came.notify_one();
     }
@@ -55,14 +55,14 @@ impl UnknownRequests {
 
     /// Logs what came, unless that was done a moment ago; `last`: the session ends.
     pub(super) fn log_due(&self, last: bool) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last_logged = self.last_logged.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = self.seen.load(Ordering::Relaxed);
-        let more = seen - told.count;
-        if more == 0 || (told.log.admit((), clock::now()).is_none() && !last) {
+        let more = seen - last_logged.count;
+        if more == 0 || (last_logged.log.admit((), clock::now()).is_none() && !last) {
             return;
         }
-        told.count = seen;
-        let (server, name) = (self.server.as_str(), told.name.as_str());
+        last_logged.count = seen;
+        let (server, name) = (self.server.as_str(), last_logged.name.as_str());
         tracing::warn!(
             server,
             requests = more,

@@ -51,7 +51,7 @@ struct SessionWatchdog {
     /// When the next look was to be.
     planned: Option<Instant>,
     /// Unless something else happens, nothing is to be seen before this.
-    looks_at: Option<Instant>,
+    checks_at: Option<Instant>,
 }
 
 /// A ping that is not answered yet.
@@ -78,14 +78,14 @@ pub(super) async fn watch(
     let mut alarm = Alarm::default();
     loop {
         let written = shared.link_monitor.bytes().1;
-        let look_again = match watchdog.looks_at.take() {
+        let check_again = match watchdog.checks_at.take() {
             Some(at) => Some(at),
             None => {
-                let Some(PathStep { look_again, .. }) = watchdog.look() else { return };
-                look_again
+                let Some(PathStep { check_again, .. }) = watchdog.check() else { return };
+                check_again
             }
         };
-        watchdog.planned = [look_again, watchdog.keepalive_due(), watchdog.open_due()].into_iter().flatten().min();
+        watchdog.planned = [check_again, watchdog.keepalive_due(), watchdog.open_due()].into_iter().flatten().min();
         tokio::select! {
             () = shared.ending.gone().cancelled() => return,
             () = shared.examine.notified() => watchdog.judge.probe_path(clock::now()),
@@ -95,7 +95,7 @@ pub(super) async fn watch(
             () = shared.unknown.came() => shared.unknown.log_due(false),
             () = alarm.wait(watchdog.planned) => {}
             // An idle session costs nothing until it writes.
-            () = shared.link_monitor.wrote(written), if look_again.is_none() => watchdog.wrote(),
+            () = shared.link_monitor.wrote(written), if check_again.is_none() => watchdog.wrote(),
         }
     }
 }
@@ -116,7 +116,7 @@ impl SessionWatchdog {
             running_since: now,
             paused: clock::paused(),
             planned: None,
-            looks_at: None,
+            checks_at: None,
         }
     }
 
@@ -124,16 +124,16 @@ impl SessionWatchdog {
     /// that is answered costs one look and asks the kernel nothing.
     fn wrote(&mut self) {
         if self.question.is_none() && self.open.is_none() {
-            self.looks_at = self.judge.first_look(clock::now());
+            self.checks_at = self.judge.first_check(clock::now());
         }
     }
 
     /// `None`: the peer is dead, and the session has been told.
-    fn look(&mut self) -> Option<PathStep> {
+    fn check(&mut self) -> Option<PathStep> {
         let now = clock::now();
         self.notice_pause(now);
         let reading = self.is_reading();
-        self.look_at_question(reading, now);
+        self.check_question(reading, now);
         let asked = self.question.as_ref().map(|question| self.asked(question, now));
         let activity = self.activity();
         match self.alive_limit.map(|alive_limit| alive_limit.judge(&activity, asked, now)) {
@@ -185,11 +185,11 @@ impl SessionWatchdog {
         came || shared.link_monitor.activity().reading_since.is_some()
     }
 
-    fn look_at_question(&mut self, reading: bool, now: Instant) {
+    fn check_question(&mut self, reading: bool, now: Instant) {
         let (seen, last_answer) = (self.seen(), self.line.shared.answers.last());
         for question in [&mut self.question, &mut self.open].into_iter().flatten() {
             if reading {
-                question.wait.look(&seen, now);
+                question.wait.sample(&seen, now);
             } else {
                 question.wait.restart(&seen, now);
             }
@@ -212,8 +212,8 @@ impl SessionWatchdog {
 
     fn seen(&self) -> WaitFacts {
         let asked = self.question.is_some() || self.open.is_some();
-        let look = asked.then(|| self.line.shared.link_monitor.look()).flatten();
-        WaitFacts { outstanding: look.map(|look| look.outstanding), ..self.seen_here() }
+        let tcp = asked.then(|| self.line.shared.link_monitor.tcp_status()).flatten();
+        WaitFacts { outstanding: tcp.map(|tcp| tcp.outstanding), ..self.seen_here() }
     }
 
     /// Without what only the kernel knows.
@@ -241,7 +241,7 @@ impl SessionWatchdog {
             unanswered_bytes: shared.link_monitor.unanswered_bytes(),
             reading,
             last_answer: shared.answers.last(),
-            look: worth_it.then(|| shared.link_monitor.look()).flatten(),
+            tcp: worth_it.then(|| shared.link_monitor.tcp_status()).flatten(),
             rtt: self.line.rtt(),
             asked_at: asked.map(|asked| asked.at),
             counts_from: asked.map(|asked| asked.counts_from),
@@ -267,7 +267,7 @@ impl SessionWatchdog {
         let asked = self.question.as_ref().map(|question| self.asked(question, now));
         let verdict = self.alive_limit?.judge(&self.activity(), asked, now);
         let dead = match verdict {
-            LivenessVerdict::Alive { look_again } => Some(look_again),
+            LivenessVerdict::Alive { check_again } => Some(check_again),
             LivenessVerdict::Silent | LivenessVerdict::Unanswered | LivenessVerdict::Stalled => None,
         };
         [dead, self.ask_due()].into_iter().flatten().min()

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_openssh_has_is_passed_over_while_another_is_left() {
+    fn names_only_openssh_has_are_passed_over() {
         assert_eq!(resolve("3des-cbc,aes256-ctr").as_deref(), Ok("aes256-ctr"));
         assert_eq!(resolve("3des*,aes256-ctr").as_deref(), Ok("aes256-ctr"), "a pattern stands for names of ssh, too");
         assert_eq!(resolve("+3des-cbc"), resolve("^aes128-gcm@openssh.com"));

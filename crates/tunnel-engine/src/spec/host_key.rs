@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_run_is_refused_when_the_config_is_read() {
+    fn command_that_cannot_run_is_refused_early() {
         for (given, want) in [
             (&[][..], KnownHostsCommandError::Empty),
             (&[""], KnownHostsCommandError::Empty),

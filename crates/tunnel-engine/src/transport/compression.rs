@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn payload_of_the_longest_packet_passes_and_a_longer_one_does_not() {
+    fn longest_payload_passes_and_a_longer_one_fails() {
         let through = |length: usize| {
             let zeros = vec![0; length];
             Inflater::default().inflate(&Deflater::default().deflate([&zeros, &[]]).unwrap())
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn end_of_the_stream_and_what_is_no_stream_are_refused() {
+    fn ended_and_invalid_streams_are_refused() {
         // An empty final block.
         assert_eq!(Inflater::default().inflate(&[0x78, 0x9c, 3, 0, 0, 0, 0, 1]), Err(TransportError::Compression));
         assert_eq!(Inflater::default().inflate(&[1; 40]), Err(TransportError::Compression));

@@ -26,7 +26,7 @@ pub(super) struct PacketReader {
     /// The length of the packet whose rest has not come yet.
     expected: Option<usize>,
     /// The connection has failed, which is told after so many bytes.
-    doomed: Option<usize>,
+    fails_after: Option<usize>,
     /// Since the keys: bytes and packets.
     bytes: u64,
     packets: u64,
@@ -35,7 +35,15 @@ pub(super) struct PacketReader {
 impl PacketReader {
     pub(super) const fn new() -> Self {
         let compression = Delayed::new();
-        Self { cipher: Opener::Clear, compression, sequence: 0, expected: None, doomed: None, bytes: 0, packets: 0 }
+        Self {
+            cipher: Opener::Clear,
+            compression,
+            sequence: 0,
+            expected: None,
+            fails_after: None,
+            bytes: 0,
+            packets: 0,
+        }
     }
 
     /// From the next packet on.
@@ -59,7 +67,7 @@ impl PacketReader {
 
     /// Takes the payload of the next packet from the front of `input`; `None`: the packet is not there yet.
     pub(super) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, TransportError> {
-        if let Some(rest) = self.doomed {
+        if let Some(rest) = self.fails_after {
             return self.discard(rest, input);
         }
         let total = match self.expected {
@@ -103,7 +111,7 @@ impl PacketReader {
     fn discard(&mut self, rest: usize, input: &mut BytesMut) -> Result<Option<Bytes>, TransportError> {
         let now = rest.min(input.len());
         input.advance(now);
-        self.doomed = Some(rest - now);
+        self.fails_after = Some(rest - now);
         if now < rest { Ok(None) } else { Err(TransportError::Integrity) }
     }
 

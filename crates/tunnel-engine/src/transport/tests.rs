@@ -97,9 +97,9 @@ pub fn channel_messages(script: &[u8]) -> (usize, usize) {
         let went_on = match kind % 8 {
             0..=2 => {
                 global.came(message);
-                let heard =
+                let taken =
                     opens.came(message).and_then(|()| channels.server_says(Bytes::copy_from_slice(message), now));
-                match heard {
+                match taken {
                     Ok(FromServer::Data(bytes)) => {
                         came += bytes;
                         Ok(())

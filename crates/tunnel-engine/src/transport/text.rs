@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_are_texts_and_an_accepted_key_of_the_same_number_is_not() {
+    fn prompts_are_texts_accepted_keys_are_not() {
         let mut asked = vec![MSG_USERAUTH_INFO_REQUEST];
         for text in [&b"Anmeldung"[..], b"f\xfcr", b""] {
             put_string(&mut asked, text);

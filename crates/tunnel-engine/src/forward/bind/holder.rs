@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     #[cfg(target_endian = "little")]
-    fn the_listening_socket_in_the_way_is_found_in_the_kernels_table() {
+    fn blocking_listener_is_found_in_kernel_table() {
         assert_eq!(found("127.0.0.1:3306"), Some(4711));
         assert_eq!(found("0.0.0.0:3306"), Some(4711));
         assert_eq!(found("192.0.2.1:3306"), None);

@@ -29,7 +29,7 @@ fn ports(bound: &Bound) -> Vec<SocketAddr> {
 }
 
 #[tokio::test]
-async fn an_address_that_is_not_up_yet_is_missing_beside_one_that_is() {
+async fn address_not_up_yet_is_missing() {
     let wanted = ["127.0.0.1:0", "192.0.2.1:0"].map(|address| address.parse().unwrap());
     let attempt = tcp::attempt(&wanted, &NoStore);
     assert_eq!((attempt.listeners.len(), attempt.refused.len()), (1, 1));
@@ -44,7 +44,7 @@ async fn an_address_that_is_not_up_yet_is_missing_beside_one_that_is() {
 }
 
 #[tokio::test]
-async fn a_bare_port_listens_on_loopback_of_both_families_with_one_port() {
+async fn bare_port_listens_on_both_loopbacks() {
     let bound = bind(&tcp(Bind::Default, 0)).await.unwrap();
     let ports = ports(&bound);
     assert_eq!(ports.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>(), ["127.0.0.1", "::1"]);
@@ -53,7 +53,7 @@ async fn a_bare_port_listens_on_loopback_of_both_families_with_one_port() {
 }
 
 #[tokio::test]
-async fn half_a_bind_serves_names_the_holder_of_the_rest_and_takes_it_when_it_is_free() {
+async fn half_a_bind_serves_and_is_completed_later() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = holder.local_addr().unwrap();
     let mut bound = bind(&tcp(Bind::Default, taken.port())).await.unwrap();
@@ -70,7 +70,7 @@ async fn half_a_bind_serves_names_the_holder_of_the_rest_and_takes_it_when_it_is
 }
 
 #[tokio::test]
-async fn a_socket_that_was_shut_down_is_missing_until_it_is_bound_again() {
+async fn shut_down_socket_is_missing_until_bound_again() {
     let mut bound = bind(&tcp(Bind::Address("127.0.0.1".into()), 0)).await.unwrap();
     let address = ports(&bound)[0];
     assert!(bound.give_up(0, io::Error::from_raw_os_error(nix::libc::EINVAL), clock::now()).await);
@@ -80,7 +80,7 @@ async fn a_socket_that_was_shut_down_is_missing_until_it_is_bound_again() {
 }
 
 #[tokio::test]
-async fn a_second_try_within_seconds_does_not_look_for_the_holder_again() {
+async fn second_try_does_not_search_holder_again() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = tcp(Bind::Address("127.0.0.1".into()), holder.local_addr().unwrap().port());
     let known = Failure::new(FailureKind::ListenInUse, "as it was said");
@@ -91,7 +91,7 @@ async fn a_second_try_within_seconds_does_not_look_for_the_holder_again() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_in_use_and_names_its_holder() {
+async fn taken_address_names_its_holder() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = holder.local_addr().unwrap();
     let failure = bind(&tcp(Bind::Address("127.0.0.1".into()), taken.port())).await.err().unwrap();
@@ -115,7 +115,7 @@ async fn an_address_is_free_again_when_its_sockets_are_dropped() {
 }
 
 #[tokio::test]
-async fn sockets_that_were_bound_elsewhere_can_be_adopted_and_others_not() {
+async fn matching_sockets_are_adopted_and_others_not() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let listen = tcp(Bind::Default, address.port());
@@ -131,7 +131,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn a_unix_socket_is_for_its_owner_only_and_is_removed_at_the_end() {
+async fn unix_socket_is_private_and_removed_at_end() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s");
     let bound = bind(&Listen::Unix(path.clone())).await.unwrap();
@@ -151,7 +151,7 @@ async fn a_socket_file_that_nobody_answers_on_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_mask_opens_a_socket_to_others_whatever_our_own_umask_is() {
+async fn bind_mask_overrides_our_umask() {
     let folder = tempfile::tempdir().unwrap();
     for (mask, want) in [(0o177, 0o600), (0o117, 0o660), (0, 0o777)] {
         let path = folder.path().join(format!("{mask}"));
@@ -163,7 +163,7 @@ async fn a_mask_opens_a_socket_to_others_whatever_our_own_umask_is() {
 }
 
 #[tokio::test]
-async fn a_living_socket_gives_way_where_that_was_asked_for_and_a_file_of_another_kind_never() {
+async fn living_socket_gives_way_where_asked() {
     let folder = tempfile::tempdir().unwrap();
     let options = BindOptions { socket_unlink: true, ..BindOptions::default() };
     let living = folder.path().join("living");
@@ -180,7 +180,7 @@ async fn a_living_socket_gives_way_where_that_was_asked_for_and_a_file_of_anothe
 }
 
 #[tokio::test]
-async fn a_living_socket_and_a_file_of_another_kind_are_left_alone() {
+async fn living_socket_and_other_files_are_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let living = folder.path().join("living");
     let holder = std::os::unix::net::UnixListener::bind(&living).unwrap();
@@ -198,7 +198,7 @@ async fn a_living_socket_and_a_file_of_another_kind_are_left_alone() {
 }
 
 #[tokio::test]
-async fn a_socket_file_that_somebody_else_put_in_our_place_is_not_removed() {
+async fn foreign_socket_file_is_not_removed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s");
     let bound = bind(&Listen::Unix(path.clone())).await.unwrap();

@@ -71,7 +71,7 @@ mod tests {
     use crate::spec::{Bind, Listen};
 
     #[tokio::test]
-    async fn every_socket_of_a_listener_is_served_without_delay_of_small_packets() {
+    async fn every_socket_is_served_without_nagle_delay() {
         let bound = Bound::bind(&Listen::Tcp { bind: Bind::Default, port: 0 }, BindOptions::default()).await.unwrap();
         let mut turn = 0;
         for address in bound.addresses() {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lack_of_file_descriptors_is_not_the_fault_of_one_connection() {
+    fn lack_of_descriptors_is_no_connections_fault() {
         let concerns = |errno: Errno| concerns_one_connection(&io::Error::from_raw_os_error(errno as i32));
         assert!(concerns(Errno::ECONNABORTED));
         assert!(!concerns(Errno::EMFILE));

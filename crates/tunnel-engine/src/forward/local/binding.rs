@@ -209,11 +209,11 @@ impl Binding {
 }
 
 async fn changed(paths: &mut Option<watch::Receiver<u64>>) {
-    let heard = match paths {
+    let is_watched = match paths {
         Some(paths) => paths.changed().await.is_ok(),
         None => false,
     };
-    if !heard {
+    if !is_watched {
         std::future::pending().await
     }
 }

@@ -102,7 +102,7 @@ async fn a_connection_is_taken_to_the_target_with_its_origin() {
 }
 
 #[tokio::test]
-async fn connections_are_held_without_a_session_and_served_in_order_of_arrival() {
+async fn held_connections_are_served_in_order() {
     let fixture = listening(database(), HOLD).await;
     let mut peers = Vec::new();
     for _ in 0..20 {
@@ -136,7 +136,7 @@ async fn a_held_connection_whose_peer_left_opens_no_channel() {
 }
 
 #[tokio::test]
-async fn over_the_hold_limit_connections_wait_in_the_kernel_and_are_served_too() {
+async fn connections_over_the_hold_limit_are_served_too() {
     let options = ListenOptions { outage: OutagePolicy::Hold { timeout: Duration::from_secs(3600), max: 2 }, ..HOLD };
     let fixture = listening(database(), options).await;
     let mut peers = Vec::new();
@@ -164,7 +164,7 @@ async fn a_connection_that_waited_long_enough_is_reset_and_counted() {
 }
 
 #[tokio::test]
-async fn a_connection_whose_session_ends_during_the_open_is_served_by_the_next() {
+async fn connection_lost_during_open_is_served_next() {
     let fixture = listening(database(), HOLD).await;
     let mut opens = fixture.new_session();
     let mut peer = fixture.connect().await;
@@ -179,7 +179,7 @@ async fn a_connection_whose_session_ends_during_the_open_is_served_by_the_next()
 }
 
 #[tokio::test]
-async fn a_refused_target_resets_the_peer_and_leaves_the_others_alone() {
+async fn refused_target_resets_only_its_peer() {
     let fixture = listening(database(), HOLD).await;
     let mut opens = fixture.new_session();
     let mut unlucky = fixture.connect().await;
@@ -194,7 +194,7 @@ async fn a_refused_target_resets_the_peer_and_leaves_the_others_alone() {
 }
 
 #[tokio::test]
-async fn new_connections_go_to_the_newest_session_and_live_ones_stay() {
+async fn new_connections_go_to_the_newest_session() {
     let fixture = listening(database(), HOLD).await;
     let mut first = fixture.new_session();
     let mut old = fixture.connect().await;
@@ -207,7 +207,7 @@ async fn new_connections_go_to_the_newest_session_and_live_ones_stay() {
 }
 
 #[tokio::test]
-async fn no_more_connections_than_allowed_are_taken_until_one_ends_or_the_limit_is_raised() {
+async fn connection_limit_holds_until_raised_or_one_ends() {
     let fixture = listening(database(), ListenOptions { max_connections: 1, ..HOLD }).await;
     let mut opens = fixture.new_session();
     let peers = [fixture.connect().await, fixture.connect().await, fixture.connect().await];
@@ -225,7 +225,7 @@ async fn no_more_connections_than_allowed_are_taken_until_one_ends_or_the_limit_
 }
 
 #[tokio::test]
-async fn refuse_closes_the_listener_without_a_session_and_binds_it_again_with_one() {
+async fn refuse_closes_the_listener_while_down() {
     let bound = Bound::bind(&loopback(), BindOptions::default()).await.unwrap();
     let ListenAddress::Tcp(address) = bound.addresses()[0].clone() else { panic!("no TCP address") };
     drop(bound);
@@ -245,7 +245,7 @@ async fn refuse_closes_the_listener_without_a_session_and_binds_it_again_with_on
 }
 
 #[tokio::test]
-async fn closing_frees_the_address_lets_live_connections_finish_and_resets_held_ones() {
+async fn closing_finishes_live_and_resets_held_connections() {
     let fixture = listening(database(), HOLD).await;
     let address = fixture.address();
     let mut opens = fixture.new_session();
@@ -276,7 +276,7 @@ async fn a_drain_cuts_what_has_not_finished_at_its_deadline() {
 }
 
 #[tokio::test]
-async fn a_socks_peer_is_told_of_success_only_when_the_channel_is_open() {
+async fn socks_success_waits_for_the_channel() {
     let fixture = listening(Connect::Socks, HOLD).await;
     let mut opens = fixture.new_session();
     let mut peer = fixture.connect().await;
@@ -295,7 +295,7 @@ async fn a_socks_peer_is_told_of_success_only_when_the_channel_is_open() {
 }
 
 #[tokio::test]
-async fn a_socks_peer_is_told_why_its_target_is_not_reached() {
+async fn socks_peer_is_told_why_target_failed() {
     let fixture = listening(Connect::Socks, HOLD).await;
     let mut opens = fixture.new_session();
     let mut peer = fixture.connect().await;
@@ -307,7 +307,7 @@ async fn a_socks_peer_is_told_why_its_target_is_not_reached() {
 }
 
 #[tokio::test]
-async fn nonsense_on_a_socks_port_ends_that_connection_and_nothing_else() {
+async fn nonsense_on_socks_port_ends_its_connection() {
     let fixture = listening(Connect::Socks, HOLD).await;
     let mut opens = fixture.new_session();
     let mut nonsense = fixture.connect().await;
@@ -339,7 +339,7 @@ impl Fixture {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_bound_when_it_is_free_while_the_other_serves() {
+async fn taken_address_is_bound_when_free() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = holder.local_addr().unwrap();
     let fixture = Fixture::of(&Listen::Tcp { bind: Bind::Default, port: taken.port() }).await;
@@ -368,7 +368,7 @@ async fn a_socket_that_another_program_shut_down_is_bound_again() {
 }
 
 #[tokio::test]
-async fn a_socket_file_that_is_lost_in_any_way_is_made_again_and_no_other_is_removed() {
+async fn lost_socket_file_is_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let (inner, away) = (folder.path().join("run"), folder.path().join("away"));
     std::fs::create_dir(&inner).unwrap();

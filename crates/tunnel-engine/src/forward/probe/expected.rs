@@ -76,7 +76,7 @@ impl Expected {
     }
 
     /// It came back.
-    pub(in crate::forward) fn heard(&self) {
+    pub(in crate::forward) fn observed(&self) {
         self.over.cancel();
     }
 
@@ -102,7 +102,7 @@ impl Expecting {
         self.expected.crowded.load(Ordering::Relaxed)
     }
 
-    pub(super) async fn heard(&self) {
+    pub(super) async fn observed(&self) {
         self.expected.over().await;
     }
 }

@@ -117,7 +117,7 @@ async fn send_nonce(session: &Session, routes: &Routes, listen: &RemoteListen, a
     };
     let answer = tokio::select! {
         biased;
-        () = expecting.heard() => NonceAnswer::Came,
+        () = expecting.observed() => NonceAnswer::Came,
         other = found => other,
     };
     writer.close().await;
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_is_looked_for_where_it_should_be_and_then_on_loopback() {
+    fn listener_is_probed_at_its_address_then_loopback() {
         for everywhere in ["localhost", "", "*", "0.0.0.0"] {
             assert_eq!(at(everywhere), ("127.0.0.1:80".to_owned(), None), "{everywhere}");
         }

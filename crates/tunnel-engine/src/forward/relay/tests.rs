@@ -66,7 +66,7 @@ async fn a_peer_can_still_send_after_the_far_side_ended() {
 }
 
 #[tokio::test]
-async fn a_close_without_an_end_before_it_and_a_lost_session_reset_the_peer() {
+async fn close_without_eof_and_loss_reset_the_peer() {
     for (end, ending) in [(Inbound::Closed, RelayOutcome::FarReset), (Inbound::Lost, RelayOutcome::Lost)] {
         let Carried { mut peer, far, relay, .. } = carried().await;
         far.send(b"half of an ans").await;
@@ -88,7 +88,7 @@ async fn a_reset_peer_closes_the_channel_without_an_end() {
 }
 
 #[tokio::test]
-async fn what_came_before_the_close_is_delivered_even_to_a_slow_peer() {
+async fn bytes_before_close_reach_a_slow_peer() {
     let Carried { mut peer, far, relay, .. } = carried().await;
     let answer = pattern(8 << 20);
     let said = task::owned({
@@ -112,7 +112,7 @@ async fn what_came_before_the_close_is_delivered_even_to_a_slow_peer() {
 }
 
 #[tokio::test]
-async fn a_close_ends_an_upload_that_the_far_side_no_longer_takes() {
+async fn close_ends_an_upload_not_taken() {
     let Carried { mut peer, far, relay, .. } = carried_with(1).await;
     let upload = task::owned(async move {
         let piece = pattern(64 * 1024);
@@ -145,7 +145,7 @@ async fn a_slow_peer_holds_the_far_side_back() {
 }
 
 #[tokio::test]
-async fn a_relay_that_is_aborted_does_not_look_like_a_whole_answer() {
+async fn aborted_relay_resets_the_peer() {
     let Carried { mut peer, far, relay, .. } = carried().await;
     far.send(b"half").await;
     peer.read_exact(&mut [0; 4]).await.unwrap();

@@ -57,7 +57,7 @@ pub(super) async fn classify<I: Incoming>(incoming: I, expected: &Expected) -> C
             NonceMatch::Partly(agreed) => seen = agreed,
             NonceMatch::Different => break,
             NonceMatch::Same => {
-                expected.heard();
+                expected.observed();
                 writer.close().await;
                 return Classified::Probe;
             }

@@ -36,7 +36,7 @@ fn forwards() -> (mpsc::Sender<FakeIncoming>, RemoteForwards) {
 }
 
 #[tokio::test]
-async fn a_connection_is_accepted_once_its_target_is_connected_and_carried_both_ways() {
+async fn connection_is_accepted_once_its_target_is_connected() {
     let (listener, connect) = local_target().await;
     let (hand_over, forwards) = forwards();
     let target = target(connect);
@@ -58,7 +58,7 @@ async fn a_connection_is_accepted_once_its_target_is_connected_and_carried_both_
 }
 
 #[tokio::test]
-async fn a_target_that_refuses_is_told_to_the_server_as_connect_failed() {
+async fn refusing_target_is_told_as_connect_failed() {
     let (listener, connect) = local_target().await;
     drop(listener);
     let (hand_over, forwards) = forwards();
@@ -87,7 +87,7 @@ async fn only_connections_on_routes_of_ours_are_taken() {
 }
 
 #[tokio::test]
-async fn over_the_limit_the_server_is_told_so_and_room_comes_back() {
+async fn server_is_told_of_the_connection_limit() {
     let (listener, connect) = local_target().await;
     let (hand_over, forwards) = forwards();
     forwards.routes().add(port(2222), RemoteTarget { max_connections: 1, ..target(connect) });
@@ -113,7 +113,7 @@ async fn over_the_limit_the_server_is_told_so_and_room_comes_back() {
 }
 
 #[tokio::test]
-async fn a_reverse_socks_peer_is_connected_from_here_to_where_it_asks() {
+async fn reverse_socks_peer_is_connected_from_here() {
     let (listener, connect) = local_target().await;
     let Connect::Tcp { port: target_port, .. } = connect else { panic!("not TCP") };
     let (hand_over, forwards) = forwards();
@@ -150,7 +150,7 @@ async fn a_reverse_socks_peer_is_told_that_its_target_refused() {
 }
 
 #[tokio::test]
-async fn the_router_ends_by_itself_when_its_session_and_connections_ended() {
+async fn router_ends_with_session_and_connections() {
     let (hand_over, mut forwards) = forwards();
     drop(hand_over);
     (&mut forwards.task).await.unwrap();

@@ -62,7 +62,7 @@ fn a_socks5_request_names_its_target_in_each_address_type() {
 }
 
 #[test]
-fn a_socks4_request_names_its_target_by_address_and_in_4a_by_name() {
+fn socks4_names_targets_by_address_4a_by_name() {
     assert_eq!(asks_for(b"\x04\x01\x00\x50\xc0\x00\x02\x01me\x00"), "192.0.2.1:80");
     assert_eq!(asks_for(b"\x04\x01\x00\x50\x00\x00\x00\x01\x00intranet\x00"), "intranet:80");
 }
@@ -76,7 +76,7 @@ fn bytes_behind_the_request_are_left_for_the_target() {
 }
 
 #[test]
-fn what_is_not_offered_is_refused_in_the_protocols_own_words() {
+fn unsupported_requests_are_refused_in_protocol() {
     assert_eq!(asks_for(&[5, 1, 2]), "reject [05, ff]", "a password is not asked for");
     assert_eq!(asks_for(&after_hello(&[5, 2, 0, 1])), "reject [05, 07, 00, 01, 00, 00, 00, 00, 00, 00]", "BIND");
     assert_eq!(asks_for(&after_hello(&[5, 1, 0, 9])), "reject [05, 08, 00, 01, 00, 00, 00, 00, 00, 00]");
@@ -94,7 +94,7 @@ fn nonsense_ends_at_its_first_byte() {
 }
 
 #[test]
-fn a_user_id_or_a_name_without_an_end_is_cut_at_the_bound() {
+fn unterminated_user_id_and_name_are_bounded() {
     let endless = [b"\x04\x01\x00\x50\xc0\x00\x02\x01".as_slice(), &[b'a'; MAX_HANDSHAKE]].concat();
     assert!(asks_for(&endless).starts_with("reject"));
     let endless = [b"\x04\x01\x00\x50\x00\x00\x00\x01\x00".as_slice(), &[b'a'; MAX_HANDSHAKE]].concat();
@@ -136,7 +136,7 @@ fn any_input() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn the_answer_does_not_depend_on_how_the_bytes_were_split(
+    fn answer_does_not_depend_on_byte_splits(
         input in any_input(),
         cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..8),
     ) {

@@ -30,7 +30,7 @@ fn planned(file: &str, announced: &[&str]) -> Result<Option<KnownHostsChange>, S
 }
 
 #[test]
-fn new_keys_are_learned_and_those_that_the_server_no_longer_has_are_removed() {
+fn new_keys_are_learned_and_old_ones_removed() {
     for (file, announced, learned, gone) in [
         ("[h]:2222 A", &[A, B][..], &[B][..], &[][..]),
         ("[h]:2222 A\n[h]:2222 B", &[B], &[], &[A]),
@@ -44,7 +44,7 @@ fn new_keys_are_learned_and_those_that_the_server_no_longer_has_are_removed() {
 }
 
 #[test]
-fn nothing_happens_when_all_is_known_or_nothing_of_ours_was_announced() {
+fn known_or_foreign_announcements_change_nothing() {
     assert_eq!(planned("[h]:2222 A", &[A]), Ok(None));
     assert_eq!(planned("[h]:2222 A", &[]), Ok(None));
     assert_eq!(planned("[h]:2222 A", &[F]), Ok(None));
@@ -53,7 +53,7 @@ fn nothing_happens_when_all_is_known_or_nothing_of_ours_was_announced() {
 }
 
 #[test]
-fn lines_that_a_person_wrote_with_more_in_mind_are_left_alone() {
+fn handwritten_lines_are_left_alone() {
     for (file, announced, want) in [
         ("[h]:2222,[*]:2222 A", &[A, B][..], "f:1"),
         ("[h]:2222,a,b A", &[A, B], "f:1"),
@@ -71,7 +71,7 @@ fn lines_that_a_person_wrote_with_more_in_mind_are_left_alone() {
 }
 
 #[test]
-fn a_file_of_hashed_names_gets_a_hashed_line_that_is_for_the_server() {
+fn file_of_hashed_names_gets_hashed_lines() {
     let file = format!("{} {A}\n", HostNames::hashed("[h]:2222").unwrap());
     let change = planned(&file, &[A, B]).unwrap().unwrap();
     let entries = parse(Path::new("f"), KeySource::User, file.as_bytes(), EntryFilter::all());
@@ -108,7 +108,7 @@ async fn known_hosts_is_read_again_when_it_is_written() {
 }
 
 #[tokio::test]
-async fn new_lines_have_a_hash_where_asked_beside_a_plain_one() {
+async fn new_lines_are_hashed_where_asked() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("known_hosts");
     let updates = Updates {

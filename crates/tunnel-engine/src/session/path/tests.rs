@@ -4,23 +4,23 @@ use super::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// A session that wrote at the start and has heard nothing since.
+/// A session that wrote at the start and has received nothing since.
 struct PathScene {
     start: Instant,
     judge: PathJudge,
     seen: PathSample,
 }
 
-fn scene(look: Option<bool>) -> PathScene {
+fn scene(tcp: Option<bool>) -> PathScene {
     let start = crate::clock::now();
-    let look = look.map(|outstanding| TcpStatus { outstanding, last_ack: start });
+    let tcp = tcp.map(|outstanding| TcpStatus { outstanding, last_ack: start });
     let seen = PathSample {
         bytes_in: 100,
         last_byte: start,
         unanswered_since: Some(start),
         unanswered_bytes: FEW_BYTES + 1,
         reading: true,
-        look,
+        tcp,
         rtt: Some(10 * MS),
         last_answer: start,
         asked_at: None,
@@ -44,7 +44,7 @@ impl PathScene {
                 self.seen.asked_at.get_or_insert(now);
                 self.seen.counts_from.get_or_insert(now);
             }
-            match next.look_again {
+            match next.check_again {
                 Some(at) => {
                     assert!(at > now, "the time goes on");
                     now = at;
@@ -78,7 +78,7 @@ fn why(path: Path) -> Option<Doubt> {
 }
 
 #[test]
-fn bytes_that_nobody_acknowledges_raise_doubt_in_less_than_four_seconds() {
+fn unacknowledged_bytes_raise_doubt_within_four_seconds() {
     let mut scene = scene(Some(true));
     assert_eq!(why(scene.run(2900)), None);
     let began = scene.start;
@@ -92,18 +92,18 @@ fn a_path_that_is_slow_but_acknowledges_is_not_doubtful() {
     let mut scene = scene(Some(true));
     for _ in 0..20 {
         assert_eq!(why(scene.run(1000)), None);
-        scene.seen.look = Some(TcpStatus { outstanding: true, last_ack: scene.start });
+        scene.seen.tcp = Some(TcpStatus { outstanding: true, last_ack: scene.start });
     }
 }
 
 /// A server that is stuck while connections go on being made: at each look something has not been acknowledged yet.
 #[test]
-fn a_machine_that_acknowledges_for_a_stuck_server_is_not_believed_for_long() {
+fn acknowledgements_for_a_stuck_server_are_not_enough() {
     let mut scene = scene(Some(true));
     scene.seen.unanswered_bytes = FEW_BYTES;
     let mut waited = 0;
     while why(scene.run(100)).is_none() {
-        scene.seen.look = Some(TcpStatus { outstanding: true, last_ack: scene.start });
+        scene.seen.tcp = Some(TcpStatus { outstanding: true, last_ack: scene.start });
         waited += 100;
         assert!(waited <= 5000, "not noticed");
     }
@@ -120,20 +120,20 @@ fn a_long_round_trip_is_given_its_time() {
 }
 
 #[test]
-fn what_is_written_after_a_long_rest_is_not_doubtful_at_once() {
+fn write_after_rest_is_not_doubtful_at_once() {
     let mut scene = scene(None);
     scene.receive();
-    assert_eq!(scene.judge.judge(&scene.seen, scene.start).look_again, None, "at rest");
+    assert_eq!(scene.judge.judge(&scene.seen, scene.start).check_again, None, "at rest");
     let acknowledged = scene.start;
     scene.start += 600 * 1000 * MS;
     scene.write();
-    scene.seen.look = Some(TcpStatus { outstanding: true, last_ack: acknowledged });
+    scene.seen.tcp = Some(TcpStatus { outstanding: true, last_ack: acknowledged });
     assert_eq!(why(scene.run(2900)), None);
     assert_eq!(why(scene.run(1000)), Some(Doubt::Unacknowledged));
 }
 
 #[test]
-fn words_without_an_answer_are_followed_by_a_question_and_then_by_doubt() {
+fn unanswered_bytes_lead_to_question_then_doubt() {
     let mut scene = scene(None);
     assert_eq!(why(scene.run(1400)), None);
     assert_eq!(scene.seen.asked_at, None);
@@ -144,12 +144,12 @@ fn words_without_an_answer_are_followed_by_a_question_and_then_by_doubt() {
 }
 
 #[test]
-fn question_of_a_session_at_rest_is_looked_at_when_it_is_late() {
+fn late_question_of_idle_session_is_examined() {
     let mut scene = scene(Some(false));
     scene.receive();
     (scene.seen.asked_at, scene.seen.counts_from) = (Some(scene.start), Some(scene.start));
     let late = scene.start + UNANSWERED;
-    assert_eq!(scene.judge.judge(&scene.seen, scene.start).look_again, Some(late));
+    assert_eq!(scene.judge.judge(&scene.seen, scene.start).check_again, Some(late));
     scene.judge.judge(&scene.seen, late);
     assert_eq!(why(scene.judge.path()), Some(Doubt::Unanswered));
 }
@@ -158,7 +158,7 @@ fn question_of_a_session_at_rest_is_looked_at_when_it_is_late() {
 fn a_session_without_a_keepalive_is_not_asked_and_rests() {
     let mut scene = scene(Some(false));
     scene.seen.may_ask = false;
-    assert_eq!(scene.judge.judge(&scene.seen, scene.start), PathStep { ask: false, look_again: None });
+    assert_eq!(scene.judge.judge(&scene.seen, scene.start), PathStep { ask: false, check_again: None });
 }
 
 #[test]
@@ -166,25 +166,25 @@ fn a_byte_ends_the_doubt_and_the_session_rests() {
     let mut scene = scene(Some(true));
     assert!(why(scene.run(4000)).is_some());
     scene.receive();
-    scene.seen.look = Some(TcpStatus { outstanding: false, last_ack: scene.start });
-    assert_eq!(scene.judge.judge(&scene.seen, scene.start), PathStep { ask: false, look_again: None });
+    scene.seen.tcp = Some(TcpStatus { outstanding: false, last_ack: scene.start });
+    assert_eq!(scene.judge.judge(&scene.seen, scene.start), PathStep { ask: false, check_again: None });
     assert_eq!(scene.judge.path(), Path::Clear);
 }
 
 #[test]
-fn acknowledgements_alone_do_not_end_the_doubt_of_a_server_that_can_be_asked() {
+fn acknowledgements_alone_do_not_end_doubt() {
     for (may_ask, doubtful) in [(true, true), (false, false)] {
         let mut scene = scene(Some(true));
         scene.seen.may_ask = may_ask;
         assert!(why(scene.run(4000)).is_some());
-        scene.seen.look = Some(TcpStatus { outstanding: false, last_ack: scene.start });
+        scene.seen.tcp = Some(TcpStatus { outstanding: false, last_ack: scene.start });
         scene.judge.judge(&scene.seen, scene.start);
         assert_eq!(scene.judge.path() != Path::Clear, doubtful, "may ask: {may_ask}");
     }
 }
 
 #[test]
-fn an_examined_session_is_asked_at_once_and_has_a_second() {
+fn probed_session_is_asked_and_has_a_second() {
     let mut scene = scene(Some(false));
     scene.receive();
     scene.judge.probe_path(scene.start);
@@ -204,11 +204,11 @@ fn an_examined_session_that_answers_is_left_alone() {
 }
 
 #[test]
-fn an_examined_session_on_a_full_path_has_as_long_as_any_other() {
+fn probed_session_on_full_path_has_longer() {
     let mut scene = scene(Some(true));
     scene.judge.probe_path(scene.start);
     scene.run(200);
-    scene.seen.look = Some(TcpStatus { outstanding: true, last_ack: scene.start });
+    scene.seen.tcp = Some(TcpStatus { outstanding: true, last_ack: scene.start });
     assert_eq!(why(scene.run(2600)), None);
     assert_eq!(why(scene.run(1000)), Some(Doubt::Unacknowledged));
 }
@@ -224,14 +224,14 @@ fn an_address_that_is_gone_is_doubted_when_somebody_asks() {
 }
 
 #[test]
-fn a_reader_of_ours_that_does_not_read_is_no_doubt() {
+fn slow_reader_of_ours_raises_no_doubt() {
     let mut scene = scene(Some(false));
     scene.seen.reading = false;
     assert_eq!(why(scene.run(60_000)), None);
 }
 
 #[test]
-fn a_round_trip_that_was_measured_over_a_gap_buys_the_next_gap_no_time() {
+fn round_trip_over_a_gap_does_not_count() {
     let mut scene = scene(Some(true));
     scene.judge.judge(&scene.seen, scene.start);
     scene.seen.rtt = Some(6400 * MS);
@@ -272,7 +272,7 @@ fn a_question_behind_a_full_queue_raises_no_doubt() {
 }
 
 #[test]
-fn time_in_which_the_process_did_not_run_raises_no_doubt() {
+fn stopped_process_raises_no_doubt() {
     let mut scene = scene(Some(true));
     scene.run(1000);
     scene.start += 60 * 1000 * MS;
@@ -283,7 +283,7 @@ fn time_in_which_the_process_did_not_run_raises_no_doubt() {
 }
 
 #[test]
-fn server_that_answers_and_opens_nothing_is_doubted_until_it_opens() {
+fn server_that_opens_nothing_is_doubted() {
     let mut scene = scene(Some(false));
     scene.seen.opens_count_from = Some(scene.start);
     scene.receive();
@@ -297,11 +297,11 @@ fn server_that_answers_and_opens_nothing_is_doubted_until_it_opens() {
 }
 
 #[test]
-fn first_look_after_a_write_is_put_off_and_doubt_is_not() {
+fn first_check_after_a_write_is_delayed() {
     let mut scene = scene(Some(true));
-    let first = scene.judge.first_look(scene.start).expect("the path is at rest");
+    let first = scene.judge.first_check(scene.start).expect("the path is at rest");
     assert_eq!(first, scene.start + LOOK_EVERY);
-    assert_eq!(scene.judge.first_look(scene.start), None, "it is at rest no more");
+    assert_eq!(scene.judge.first_check(scene.start), None, "it is at rest no more");
     scene.start = first;
     assert_eq!(scene.run(2400), Path::Clear);
     assert_eq!(why(scene.run(700)), Some(Doubt::Unacknowledged), "three seconds after the write");

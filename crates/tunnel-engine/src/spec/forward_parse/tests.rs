@@ -12,7 +12,7 @@ fn read(kind: ForwardKind, text: &str) -> String {
 }
 
 #[test]
-fn every_form_of_a_local_forward_is_read_as_ssh_reads_it() {
+fn local_forwards_are_read_as_by_ssh() {
     for (text, want) in [
         ("3307:127.0.0.1:3306", "3307 -> 127.0.0.1:3306"),
         ("127.0.0.1:3307:db:3306", "127.0.0.1:3307 -> db:3306"),
@@ -49,7 +49,7 @@ fn long_row_of_fields_is_refused_at_once() {
 }
 
 #[test]
-fn a_remote_forward_may_be_socks_and_may_let_the_server_choose_the_port() {
+fn remote_forward_may_be_socks_or_have_port_zero() {
     for (text, want) in [
         ("2222:localhost:22", "2222 -> localhost:22"),
         ("0:localhost:22", "0 -> localhost:22"),
@@ -168,7 +168,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_the_parser_panic_or_give_what_does_not_print_back(kind in kinds(), text in r"[a-z0-9:/\[\]\\* ]{0,24}") {
+    fn any_text_is_refused_or_prints_back(kind in kinds(), text in r"[a-z0-9:/\[\]\\* ]{0,24}") {
         if let Ok(forward) = Forward::parse(kind, &text) {
             prop_assert_eq!(Forward::parse(kind, &forward.to_string()), Ok(forward));
         }

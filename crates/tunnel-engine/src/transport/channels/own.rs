@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_no_reader_takes_are_bounded_and_hold_nothing_up() {
+    fn unread_messages_are_bounded_and_block_nothing() {
         let mut channels = open(5000);
         for _ in 0..3 * MAX_MESSAGES {
             assert_eq!(channels.come(data(&[7; 200])), Ok(FromServer::Data(200)), "the window is granted again");

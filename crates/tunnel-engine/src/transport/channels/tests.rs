@@ -85,7 +85,7 @@ fn data_for_no_channel_and_after_close_is_an_error() {
 }
 
 #[test]
-fn bytes_go_as_far_as_the_servers_window_and_packet_allow() {
+fn bytes_sent_obey_window_and_packet_size() {
     let mut channels = Channels::new(16 << 20);
     channels.client_says(&open(5)).unwrap();
     let confirmed = message(MSG_CHANNEL_OPEN_CONFIRMATION, &[5, 70, 50_000, 1 << 20], None);
@@ -104,7 +104,7 @@ fn bytes_go_as_far_as_the_servers_window_and_packet_allow() {
 }
 
 #[test]
-fn window_of_a_channel_that_the_server_opens_is_in_its_question() {
+fn window_of_servers_channel_is_in_its_open() {
     let mut channels = Channels::new(16 << 20);
     let mut asked = vec![MSG_CHANNEL_OPEN];
     put_string(&mut asked, b"forwarded-tcpip");
@@ -134,7 +134,7 @@ fn eof_comes_before_close_and_each_once() {
 }
 
 #[test]
-fn russhs_close_of_a_channel_that_was_closed_here_is_swallowed() {
+fn russhs_late_close_is_swallowed() {
     let mut channels = channels();
     channels.close(5);
     assert_eq!(channels.poll_message(), Some(message(MSG_CHANNEL_CLOSE, &[70], None)));

@@ -40,8 +40,8 @@ struct Pair {
     to_server: BytesMut,
     /// With the client, and not taken yet.
     input: BytesMut,
-    /// What the client told, without the question about the host key.
-    told: Vec<ConnectionEvent>,
+    /// Events of the client, without the question about the host key.
+    events: Vec<ConnectionEvent>,
     piece: usize,
 }
 
@@ -57,7 +57,7 @@ impl Pair {
             to_client: BytesMut::new(),
             to_server: BytesMut::new(),
             input: BytesMut::new(),
-            told: Vec::new(),
+            events: Vec::new(),
             piece: usize::MAX,
         }
     }
@@ -65,8 +65,8 @@ impl Pair {
     fn with_keys(limits: Limits) -> Self {
         let mut pair = Self::new(limits, true);
         pair.deliver_all().unwrap();
-        assert!(matches!(pair.told.as_slice(), [ConnectionEvent::NewKeys(_)]), "{:?}", pair.told);
-        pair.told.clear();
+        assert!(matches!(pair.events.as_slice(), [ConnectionEvent::NewKeys(_)]), "{:?}", pair.events);
+        pair.events.clear();
         pair
     }
 
@@ -98,14 +98,14 @@ impl Pair {
             }
             match self.client.poll_event() {
                 Some(ConnectionEvent::HostKey { .. }) => self.client.believe_host_key(clock::now())?,
-                Some(event) => self.told.push(event),
+                Some(event) => self.events.push(event),
                 None => return Ok(()),
             }
         }
     }
 
     fn messages(&self) -> Vec<Vec<u8>> {
-        let messages = self.told.iter().filter_map(|event| match event {
+        let messages = self.events.iter().filter_map(|event| match event {
             ConnectionEvent::Message(payload) => Some(payload.to_vec()),
             ConnectionEvent::HostKey { .. } | ConnectionEvent::NewKeys(_) | ConnectionEvent::Debug(_) => None,
         });
@@ -123,7 +123,7 @@ fn keys_are_agreed_on_and_messages_pass_both_ways() {
         pair.client.send(b"\x5eping", clock::now()).unwrap();
         pair.server.send(b"\x5epong").unwrap();
         pair.deliver_all().unwrap();
-        assert_eq!(pair.server.heard, [b"\x5eping".to_vec()]);
+        assert_eq!(pair.server.received, [b"\x5eping".to_vec()]);
         assert_eq!(pair.messages(), [b"\x5epong".to_vec()]);
     }
 }
@@ -156,7 +156,7 @@ fn keys_are_renewed_by_volume_while_data_flows() {
         pair.server.send(&[&[94, round][..], &[7; 1000]].concat()).unwrap();
         pair.deliver_all().unwrap();
     }
-    let renewed = pair.told.iter().filter(|event| matches!(event, ConnectionEvent::NewKeys(_))).count();
+    let renewed = pair.events.iter().filter(|event| matches!(event, ConnectionEvent::NewKeys(_))).count();
     assert!(renewed >= 12, "{renewed} for 200 KiB");
     assert_eq!(pair.messages().len(), 200);
     assert_eq!(pair.client.proof().cloned(), before, "the session identifier stays");
@@ -176,7 +176,7 @@ fn both_sides_may_ask_for_new_keys_at_once() {
         pair.deliver_all().unwrap();
     }
     assert_eq!(pair.messages().len(), 20);
-    assert_eq!(pair.server.heard.len(), 20);
+    assert_eq!(pair.server.received.len(), 20);
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn wrong_guess_is_passed_over() {
     let mut pair = Pair::new(Limits::default(), true);
     pair.server.guesses = true;
     pair.deliver_all().unwrap();
-    assert!(matches!(pair.told.as_slice(), [ConnectionEvent::NewKeys(_)]));
+    assert!(matches!(pair.events.as_slice(), [ConnectionEvent::NewKeys(_)]));
 }
 
 #[test]

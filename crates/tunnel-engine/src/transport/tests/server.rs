@@ -85,7 +85,7 @@ pub(in crate::transport) struct TransportServer {
     /// Payloads under keys, in this order.
     pub(in crate::transport) sealed: Vec<Vec<u8>>,
     /// Messages of the layers above.
-    pub(in crate::transport) heard: Vec<Vec<u8>>,
+    pub(in crate::transport) received: Vec<Vec<u8>>,
     pub(in crate::transport) unimplemented: Vec<u32>,
     pub(in crate::transport) signs_something_else: bool,
     /// A wrong guess follows its first KEXINIT.
@@ -115,7 +115,7 @@ impl TransportServer {
             tampered: false,
             lied: false,
             sealed: Vec::new(),
-            heard: Vec::new(),
+            received: Vec::new(),
             unimplemented: Vec::new(),
             signs_something_else: false,
             guesses: false,
@@ -257,7 +257,7 @@ impl TransportServer {
                 }
                 // Its goodbye.
                 Some(1) => {}
-                _ => self.heard.push(payload.to_vec()),
+                _ => self.received.push(payload.to_vec()),
             }
         }
         Ok(())

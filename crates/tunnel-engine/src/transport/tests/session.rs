@@ -207,7 +207,7 @@ impl Player {
 
     fn end(self) -> Played {
         let Self { server, mut played, .. } = self;
-        (played.sealed, played.read) = (server.sealed, server.heard);
+        (played.sealed, played.read) = (server.sealed, server.received);
         (played.lied, played.tampered) = (server.lied, server.tampered);
         played.tampered_in_clear = server.tampered_in_clear;
         played

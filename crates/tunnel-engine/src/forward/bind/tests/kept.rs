@@ -39,7 +39,7 @@ async fn bind_with(listen: &Listen, shelf: &Arc<TestStore>) -> Bound {
 }
 
 #[tokio::test]
-async fn both_families_are_taken_again_with_the_connections_that_queued_meanwhile() {
+async fn both_families_are_kept_with_queued_connections() {
     let shelf = shelf();
     let first = bind_with(&tcp(Bind::Default, 0), &shelf).await;
     let addresses = ports(&first);
@@ -58,7 +58,7 @@ async fn both_families_are_taken_again_with_the_connections_that_queued_meanwhil
 }
 
 #[tokio::test]
-async fn a_family_that_was_not_kept_is_bound_beside_the_one_that_was() {
+async fn family_not_kept_is_bound_beside() {
     let shelf = shelf();
     let first = bind_with(&tcp(Bind::Address("127.0.0.1".into()), 0), &shelf).await;
     let port = ports(&first)[0].port();
@@ -69,7 +69,7 @@ async fn a_family_that_was_not_kept_is_bound_beside_the_one_that_was() {
 }
 
 #[tokio::test]
-async fn closing_for_good_refuses_peers_and_frees_the_address_although_a_duplicate_is_kept() {
+async fn closing_frees_the_address_despite_a_duplicate() {
     let shelf = shelf();
     let listen = tcp(Bind::Address("127.0.0.1".into()), 0);
     let bound = bind_with(&listen, &shelf).await;
@@ -83,7 +83,7 @@ async fn closing_for_good_refuses_peers_and_frees_the_address_although_a_duplica
 }
 
 #[tokio::test]
-async fn a_unix_sockets_file_stays_while_the_socket_is_kept_and_a_lost_one_is_made_anew() {
+async fn kept_unix_socket_keeps_or_remakes_its_file() {
     let (shelf, folder) = (shelf(), tempfile::tempdir().unwrap());
     let path = folder.path().join("s");
     let listen = Listen::Unix(path.clone());
@@ -112,7 +112,7 @@ async fn a_socket_for_both_families_leaves_nothing_to_be_missed() {
 }
 
 #[tokio::test]
-async fn a_kept_socket_whose_path_is_anothers_now_is_not_taken_and_the_file_stays() {
+async fn kept_socket_with_foreign_path_is_not_taken() {
     let (shelf, folder) = (shelf(), tempfile::tempdir().unwrap());
     let path = folder.path().join("s");
     let listen = Listen::Unix(path.clone());

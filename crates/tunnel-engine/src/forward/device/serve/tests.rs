@@ -131,7 +131,7 @@ impl DeviceScene {
 }
 
 #[tokio::test]
-async fn packets_pass_over_one_session_after_another_and_the_device_stays() {
+async fn device_stays_from_session_to_session() {
     let mut scene = DeviceScene::new();
     scene.waits().await;
     assert_eq!(scene.state.borrow().name(), Some("fake0"));
@@ -159,7 +159,7 @@ async fn packets_pass_over_one_session_after_another_and_the_device_stays() {
 }
 
 #[tokio::test]
-async fn device_follows_to_the_session_that_replaces_the_one_in_use() {
+async fn device_follows_to_the_replacing_session() {
     let mut scene = DeviceScene::new();
     let _first = scene.session(1, Vec::new());
     scene.is_up().await;
@@ -172,7 +172,7 @@ async fn device_follows_to_the_session_that_replaces_the_one_in_use() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn busy_device_is_asked_for_each_second_and_a_forbidden_one_each_minute() {
+async fn busy_and_forbidden_devices_are_asked_again() {
     let busy = || DeviceError::NotOpened("Failed to open the tunnel device.".to_owned());
     let mut scene = DeviceScene::new();
     let began = clock::now();
@@ -189,7 +189,7 @@ async fn busy_device_is_asked_for_each_second_and_a_forbidden_one_each_minute() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn device_that_the_server_closes_is_told_and_asked_for_again() {
+async fn device_closed_by_server_is_asked_again() {
     let mut scene = DeviceScene::new();
     drop(scene.session(1, Vec::new()));
     let state = scene.becomes(|state| state.failure().is_some()).await;

@@ -19,9 +19,9 @@ fn noise(round: u8) -> Vec<u8> {
 fn carries(terms: Terms) {
     let mut pair = Pair::with_terms(BYTES_16K, terms);
     pair.deliver_all().unwrap();
-    let [ConnectionEvent::NewKeys(agreed)] = pair.told.as_slice() else { panic!("{:?}", pair.told) };
+    let [ConnectionEvent::NewKeys(agreed)] = pair.events.as_slice() else { panic!("{:?}", pair.events) };
     assert_eq!((agreed.kex, agreed.sending, agreed.receiving), (terms.kex, terms.receiving, terms.sending));
-    pair.told.clear();
+    pair.events.clear();
     pair.server.log_in().unwrap();
     pair.deliver_all().unwrap();
     let messages: Vec<Vec<u8>> = (0..40).map(noise).collect();
@@ -31,8 +31,8 @@ fn carries(terms: Terms) {
         pair.deliver_all().unwrap();
     }
     assert_eq!(pair.messages()[1..], messages, "{terms:?}");
-    assert_eq!(pair.server.heard, messages, "{terms:?}");
-    let renewed = pair.told.iter().filter(|event| matches!(event, ConnectionEvent::NewKeys(_))).count();
+    assert_eq!(pair.server.received, messages, "{terms:?}");
+    let renewed = pair.events.iter().filter(|event| matches!(event, ConnectionEvent::NewKeys(_))).count();
     assert!(renewed >= 2, "{renewed} of {terms:?}");
 }
 

@@ -51,7 +51,7 @@ fn exchange_that_is_not_strict_takes_harmless_messages_only() {
 }
 
 #[test]
-fn message_of_the_server_itself_is_no_part_of_a_strict_exchange() {
+fn strict_exchange_refuses_other_messages() {
     for at in 0..3 {
         let mut pair = Pair::new(Limits::default(), true);
         pair.server.order(at, ServerFault::Insert(vec![MSG_IGNORE, 0, 0, 0, 0]));
