@@ -11,7 +11,6 @@
 
 pub mod argv;
 pub mod environment;
-mod exit_status;
 mod frontend;
 pub mod log;
 mod monitor;

@@ -35,6 +35,7 @@ use std::process::ExitCode;
 use clap::FromArgMatches;
 
 use crate::protocol::{EventsRequest, Request};
+use crate::os::runtime;
 use crate::{autossh, exit};
 use args::{Args, Verb};
 use daemon::DaemonAddress;
@@ -113,10 +114,7 @@ fn dispatch(args: Args) -> Result<u8, Problem> {
     }
 }
 
-/// Runs the asynchronous part of a verb. A name lookup that hangs in a thread does not hold up the end.
+/// Runs the asynchronous part of a verb.
 fn block_on<T>(work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Start)?;
-    let result = runtime.block_on(work);
-    runtime.shutdown_background();
-    result
+    runtime::block_on(work).map_err(Problem::Start)?
 }

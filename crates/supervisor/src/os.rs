@@ -15,6 +15,7 @@ pub mod pidfile;
 pub mod privileges;
 pub mod reserve;
 mod resume;
+pub mod runtime;
 pub mod runtime_dir;
 pub mod signals;
 mod terminal;

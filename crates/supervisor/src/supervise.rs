@@ -1,4 +1,5 @@
-//! The one task that owns the tunnels: signals, requests, reloads, time, and what the service manager hears.
+//! The one task that owns the tunnels: signals, requests, reloads, time, and what the service manager hears. The daemon
+//! and the autossh command both run it; where they differ, [`Setup`] says how.
 //!
 //! ```text
 //! signals ───┐
@@ -26,26 +27,32 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tunnel_engine::dial::Dialer;
+use tunnel_engine::dial::{Dialer, NetDialer};
 
 pub use names::named;
+pub use supervisor::Supervisor;
 
 use crate::config::Desired;
 use crate::history::Recorder;
 use crate::os::{KeptListeners, NetworkChange, Notify, PidfileError, RecentLines, Signal};
 use crate::protocol::Command;
+use crate::tunnel::Observer;
 
-/// What the daemon's task is given.
+/// What the task is given.
 pub struct Setup {
+    /// What the process is to the user who started it, and to the service manager.
+    pub role: Role,
     /// The config to begin with.
     pub desired: Desired,
     /// Reads the config again. Called off the loop: it may block.
     pub load: Loader,
-    /// From the control socket, which already listens.
+    /// From the control socket, which already listens. Without its sender there are none.
     pub commands: mpsc::Receiver<Command>,
     /// From the kernel.
     pub signals: mpsc::Receiver<Signal>,
-    /// From the kernel, too: the way to servers may be another one.
+    /// What each of them asks for.
+    pub on_signal: OnSignal,
+    /// From the kernel, too: the way to servers may be another one. Without its sender there are none.
     pub network: mpsc::Receiver<NetworkChange>,
     /// To the service manager.
     pub notify: Notify,
@@ -62,6 +69,75 @@ pub struct Setup {
     /// Told each config that was applied, the first one too, as soon as its listeners are bound and before READY=1:
     /// the pidfile is written then, and the log level set. Quick. An error ends the daemon.
     pub applied: Applied,
+    /// Called with all that happens to a tunnel.
+    pub observer: Option<Observer>,
+}
+
+impl Setup {
+    /// A daemon with a config that stays as it is: without signals, clients, service manager or changes of the network.
+    pub fn fixed(desired: Desired) -> Self {
+        let again = desired.clone();
+        Self {
+            role: Role::Daemon,
+            desired,
+            load: Arc::new(move |_| Ok(again.clone())),
+            commands: mpsc::channel(1).1,
+            signals: mpsc::channel(1).1,
+            on_signal: Box::new(SignalAction::of_daemon),
+            network: mpsc::channel(1).1,
+            notify: Notify::disabled(),
+            listeners: Arc::new(KeptListeners::none()),
+            dialer: Arc::new(NetDialer::new()),
+            history: Recorder::default(),
+            seed: fastrand::u64(..),
+            recent: RecentLines::default(),
+            applied: Box::new(|_| Ok(())),
+            observer: None,
+        }
+    }
+}
+
+/// What the process is to the user who started it, and to the service manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It runs until a signal stops it, whatever its tunnels do. READY=1 means that the listeners are bound; STATUS=
+    /// counts the tunnels that are ready. Its counters are read every ten seconds, for the clients that ask.
+    Daemon,
+    /// It runs for its tunnels, and ends when all of them have failed for good. READY=1 means that they are ready;
+    /// STATUS= is the state of the first. It has no clients.
+    Command,
+}
+
+/// Says what a signal asks for. Called with each, in order.
+pub type OnSignal = Box<dyn FnMut(Signal) -> SignalAction + Send>;
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignalAction {
+    /// The end, in good order; a second one does not wait.
+    Stop,
+    /// The config is read again.
+    Reload,
+    /// Every wait ends, and every session proves itself.
+    RetryNow,
+    /// Every tunnel gets a new session.
+    Restart,
+    /// The state of every tunnel goes to the log.
+    LogStatus,
+    Nothing,
+}
+
+impl SignalAction {
+    /// What the daemon does, as the manual has it.
+    pub fn of_daemon(signal: Signal) -> Self {
+        tracing::info!(signal = signal.as_str(), "signal");
+        match signal {
+            Signal::Term | Signal::Int => Self::Stop,
+            Signal::Hup => Self::Reload,
+            Signal::Usr1 => Self::RetryNow,
+            Signal::Usr2 => Self::LogStatus,
+        }
+    }
 }
 
 /// Reads a config: the daemon's own, or another file for a plan.
@@ -79,10 +155,13 @@ pub struct ConfigRefusal {
 /// Hears of a config that was applied.
 pub type Applied = Box<dyn FnMut(&Desired) -> Result<(), PidfileError> + Send>;
 
-/// Keeps the tunnels until a signal says stop; then ends them in good order and returns.
+/// Runs the daemon: keeps the tunnels until a signal says stop, then ends them in good order and returns.
 ///
 /// # Errors
 /// The pidfile cannot be written: the tunnels were ended for that.
 pub async fn run(setup: Setup) -> Result<(), PidfileError> {
-    supervisor::Supervisor::new(setup).run().await
+    notes::log_notes(None, &setup.desired);
+    let stopped = Supervisor::new(setup).run().await;
+    tracing::info!("tunneld has stopped");
+    stopped
 }

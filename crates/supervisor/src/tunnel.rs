@@ -39,7 +39,7 @@ mod tests;
 mod view;
 
 pub use core::Order;
-pub use handle::{Context, Handle, TunnelUnresponsive, spawn};
+pub use handle::{Context, Handle, OrderSender, TunnelUnresponsive, spawn};
 pub use observer::{Observer, Occurrence};
 pub use on_change::CommandSlots;
 pub(crate) use refusal::{shown, with_port};

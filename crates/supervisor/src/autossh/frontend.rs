@@ -1,5 +1,6 @@
 //! From the words of a command line to an exit code: checks everything, goes to the background, then runs.
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,13 +9,13 @@ use std::sync::Arc;
 use super::argv::{self, CommandLine, Dialect, ParsedArgv};
 use super::environment::{AutosshEnvironment, LogOptions};
 use super::log::{Log, MAX_LINE, phrases, reason};
-use super::monitor::{self, Monitor};
+use super::monitor::{MessageForm, Monitor, MonitorTimes};
 use super::monitor_port::MonitorPort;
-use super::run::{self, DONE, FAILED};
+use super::run::{self, DONE, FAILED, RunSetup};
 use super::settings::{self, Interactive};
 use super::{ssh_log, usage};
 use crate::config::TunnelSpec;
-use crate::os::{Notify, Pidfile, PidfileError, Terminal, limits, memory, orphans, signals};
+use crate::os::{Notify, Pidfile, PidfileError, Terminal, limits, memory, runtime, signals};
 use crate::spec::shortened;
 use crate::sshconfig::{LogLevel, SshLine};
 
@@ -34,10 +35,16 @@ pub fn main(program: &str, words: impl IntoIterator<Item = OsString>) -> u8 {
             let _ = writeln!(io::stdout(), "{program} {VERSION_OF_AUTOSSH} (tunneld {})", env!("CARGO_PKG_VERSION"));
             DONE
         }
-        Ok(Planned::Tunnel(plan)) => start(program, *plan).unwrap_or_else(|failure| {
-            print_error(program, &failure.log, &failure.why);
-            FAILED
-        }),
+        Ok(Planned::Tunnel(plan)) => {
+            let (log, started) = match Log::open(program, &plan.environment.log).map(Arc::new) {
+                Ok(log) => (log.clone(), start(program, *plan, &log)),
+                Err(error) => (Arc::new(Log::early(program)), Err(error.into())),
+            };
+            started.unwrap_or_else(|error| {
+                print_error(program, &log, &error.to_string());
+                FAILED
+            })
+        }
         Err(refusal) => {
             refusal.print_error(program);
             FAILED
@@ -142,33 +149,23 @@ pub(super) fn plan(
     })))
 }
 
-/// A start that failed after the log was open.
-struct StartFailure {
-    log: Arc<Log>,
-    why: String,
-}
-
-fn start(program: &str, plan: StartPlan) -> Result<u8, StartFailure> {
+fn start(program: &str, plan: StartPlan, log: &Arc<Log>) -> Result<u8, Box<dyn Error>> {
     let StartPlan { line, environment, monitor, spec, notes, said_by_ssh, log_level, terminal } = plan;
-    let early = |why: String| StartFailure { log: Arc::new(Log::early(program)), why };
-    let log = Log::open(program, &environment.log).map_err(|error| early(error.to_string()))?;
-    let log = Arc::new(log);
-    let fail = |why: String| StartFailure { log: log.clone(), why };
-    let spoken = line.log_file.as_deref().map(ssh_log::open).transpose().map_err(&fail)?;
+    let ssh_log_file = line.log_file.as_deref().map(ssh_log::open).transpose()?;
 
     if line.background {
         // The folder stays, so that relative paths stay what they are.
-        nix::unistd::daemon(true, false).map_err(|errno| fail(format!("run as daemon failed: {}", errno.desc())))?;
+        nix::unistd::daemon(true, false).map_err(|errno| format!("run as daemon failed: {}", errno.desc()))?;
     }
     if let Err(error) = memory::without_huge_pages() {
         log.debug(&format!("the kernel may hand out huge pages: {error}"));
     }
     // ssh reads its files before their LogLevel counts.
-    ssh_log::as_ssh(&said_by_ssh, line.log_level.unwrap_or(LogLevel::Info), spoken.as_ref());
+    ssh_log::write_as_ssh(&said_by_ssh, line.log_level.unwrap_or(LogLevel::Info), ssh_log_file.as_ref());
     // Threads from here on.
-    let _spoken = ssh_log::begin(log_level, spoken).map_err(&fail)?;
-    let (_heard, signals) = signals::listen().map_err(|error| fail(error.to_string()))?;
-    signals::disarm_alarm().map_err(|error| fail(error.to_string()))?;
+    let _flush = ssh_log::begin(log_level, ssh_log_file)?;
+    let (_guard, signals) = signals::listen()?;
+    signals::disarm_alarm()?;
     if monitor == MonitorPort::Off {
         log.info(phrases::MONITORING_OFF);
     }
@@ -180,38 +177,27 @@ fn start(program: &str, plan: StartPlan) -> Result<u8, StartFailure> {
     if let Err(error) = limits::raise_open_files() {
         log.debug(&format!("cannot raise the limit of open files: {error}"));
     }
-    let notify = Notify::from_env().map_err(|error| fail(error.to_string()))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| fail(error.to_string()))?;
-    let code = runtime.block_on(async {
-        let words = monitor::MessageForm {
+    let notify = Notify::from_env()?;
+    let status = runtime::run(|| {
+        let form = MessageForm {
             host: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             program: program.to_owned(),
             pid: std::process::id(),
             message: environment.message.clone(),
         };
-        let monitor = Monitor::bind(monitor, environment.net_timeout, words, log.clone())
-            .map_err(|error| fail(error.to_string()))?;
-        let _reaper = orphans::reap().map_err(|error| fail(error.to_string()))?;
-        // Removed when it is dropped, however this ends.
-        let _pid_file = environment.pid_file.as_deref().map(write_pid).transpose().map_err(&fail)?;
-        Ok(run::run(run::RunSetup {
-            spec,
-            max_start: environment.max_start,
-            poll: environment.poll,
-            first_poll: environment.first_poll,
-            monitor,
-            hears_network: environment.fast,
-            log: log.clone(),
-            notify,
-            signals,
+        let AutosshEnvironment { poll, first_poll, net_timeout, .. } = environment;
+        let times = MonitorTimes { first_poll, poll, net_timeout };
+        let monitor = Monitor::bind(monitor, times, form, log.clone()).map_err(io::Error::other)?;
+        let pid_file = environment.pid_file.as_deref().map(write_pid).transpose().map_err(io::Error::other)?;
+        let (watch_network, log) = (environment.fast, log.clone());
+        Ok(async move {
+            // Removed when it is dropped, however this ends.
+            let _pid_file = pid_file;
+            run::run(RunSetup { spec, monitor, watch_network, log, notify, signals }).await
         })
-        .await)
-    });
-    // A name lookup that hangs, or a user who does not answer, must not hold up the end.
-    runtime.shutdown_background();
+    })?;
     drop(terminal);
-    code
+    Ok(status)
 }
 
 fn write_pid(path: &Path) -> Result<Pidfile, String> {

@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 
-use super::exit_status::OWN_RULES;
+use super::log::phrases::OWN_RULES;
 use super::log::reason;
 use super::settings;
 use crate::os::logging::{self, Flush, PlainAudience};
@@ -22,7 +22,7 @@ pub(super) fn begin(level: LogLevel, file: Option<File>) -> Result<Flush, String
 }
 
 /// What ssh says while it reads its files, in its own words.
-pub(super) fn as_ssh(said: &[SshLine], level: LogLevel, file: Option<&File>) {
+pub(super) fn write_as_ssh(said: &[SshLine], level: LogLevel, file: Option<&File>) {
     for line in said.iter().filter(|line| line.level <= level) {
         let prefix = if line.level >= LogLevel::Debug1 { "debug1: " } else { "" };
         let line = format!("{prefix}{}\n", line.text);

@@ -8,10 +8,8 @@ use nix::unistd::geteuid;
 use tokio::sync::{mpsc, watch};
 use tunnel_engine::dial::NetDialer;
 use tunnel_engine::spec::Listen;
-use tunnel_engine::task;
 
 use super::args::GlobalArgs;
-use super::block_on;
 use super::problem::Problem;
 use crate::config::{self, ConfigErrors, Desired, Overrides};
 use crate::control::{ControlServer, ControlSocket};
@@ -24,11 +22,11 @@ use crate::os::privileges::{
     self, bind_low_ports, forbid_new_privileges, give_up_capabilities, keep_memory_private, open_devices,
 };
 use crate::os::{
-    KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, memory, network, orphans, runtime_dir,
+    KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, memory, network, runtime, runtime_dir,
     signals,
 };
 use crate::protocol::COMMAND_QUEUE;
-use crate::supervise::{self, Applied, ConfigRefusal, Loader, Setup};
+use crate::supervise::{self, Applied, ConfigRefusal, Loader, Role, Setup, SignalAction};
 
 /// Where the daemon has its config from.
 pub(super) enum ConfigSource {
@@ -114,20 +112,19 @@ pub(super) fn run_by(global: &GlobalArgs, source: ConfigSource) -> Result<u8, Pr
     let reach = confinement.reach();
     let history = Recorder::open(desired.global.state_directory.as_deref());
     let ended = history.clone();
-    let stopped = block_on(async {
+    let stopped = runtime::run(|| {
         let (commands, requests) = mpsc::channel(COMMAND_QUEUE);
-        let (_watcher, network) = network::watch();
-        let _reaper = orphans::reap().map_err(Problem::Start)?;
+        let (watcher, network) = network::watch();
         let (metrics, listen) = watch::channel(None);
-        let _http = http::HttpServer::start(listen, commands.clone());
-        let _server = ControlServer::start(socket, commands, history.clone()).map_err(Problem::Start)?;
-        // A task, so that what wakes it is another turn of this thread: the future of `block_on` is woken by a write to
-        // a descriptor, which the thread then wakes up for once more.
-        let supervised = task::owned(supervise::run(Setup {
+        let http = http::HttpServer::start(listen, commands.clone());
+        let server = ControlServer::start(socket, commands, history.clone())?;
+        let setup = Setup {
+            role: Role::Daemon,
             desired,
             load: loader(source, overrides, reach),
             commands: requests,
             signals,
+            on_signal: Box::new(SignalAction::of_daemon),
             network,
             notify,
             listeners,
@@ -136,15 +133,16 @@ pub(super) fn run_by(global: &GlobalArgs, source: ConfigSource) -> Result<u8, Pr
             seed: fastrand::u64(..),
             recent: log.recent,
             applied: applied(pidfile, log.control, metrics),
-        }));
-        match supervised.await {
-            Ok(stopped) => stopped.map(|()| exit::OK).map_err(Problem::Pidfile),
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
+            observer: None,
+        };
+        Ok(async move {
+            let _until_then = (watcher, http, server);
+            supervise::run(setup).await
+        })
     });
     ended.end();
     tracing::info!("tunneld ends");
-    stopped
+    stopped.map_err(Problem::Start)?.map(|()| exit::OK).map_err(Problem::Pidfile)
 }
 
 /// As root with `user` in the config: that user from here on, but for the right to bind low ports. The folders in /run
@@ -210,12 +208,12 @@ fn loader(own: ConfigSource, overrides: Overrides, reach: Option<Reach>) -> Load
 /// The pidfile is ours until the supervisor ends, and then goes with it.
 fn applied(pidfile: Option<Pidfile>, log: LogControl, metrics: watch::Sender<Option<Listen>>) -> Applied {
     let mut pidfile = pidfile;
-    let mut written = false;
+    let mut first = true;
     let mut logged = None;
     Box::new(move |desired| {
-        if let Some(pidfile) = pidfile.as_mut().filter(|_| !written) {
-            pidfile.write()?;
-            written = true;
+        if std::mem::take(&mut first) {
+            pidfile.as_mut().map_or(Ok(()), Pidfile::write)?;
+            tracing::info!(tunnels = desired.tunnels.len(), "tunneld runs");
         }
         if let Err(error) = log.set_level(&desired.global.log.level.filter) {
             tracing::error!(%error, "cannot change the log level");

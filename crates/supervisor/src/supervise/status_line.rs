@@ -41,6 +41,11 @@ pub(super) fn status_line(
     }
 }
 
+/// Of the one tunnel of a command: `user@host:22: ready`, or its phase.
+pub(super) fn state_of(view: &TunnelView) -> String {
+    format!("{}: {}", view.server, if view.ready { "ready" } else { view.phase.as_str() })
+}
+
 /// What needs a person comes first; the config's order decides among equals.
 const fn urgency(phase: Phase) -> u8 {
     match phase {

@@ -1,27 +1,27 @@
-//! The loop of the daemon: one event at a time.
+//! The loop: one event at a time.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{Notify as Bell, mpsc};
+use tokio::sync::{Notify as Bell, mpsc, watch};
 use tokio::task::JoinSet;
 use tunnel_engine::alarm::Alarm;
 use tunnel_engine::clock;
 use tunnel_engine::log_limit::LogLimiter;
 
 use super::liveness::Round;
-use super::notes;
 use super::reloads::{LoadedConfig, ReloadOrigin};
-use super::status_line::{TunnelSummary, problem, status_line};
+use super::status_line::{TunnelSummary, problem, state_of, status_line};
 use super::tunnels::Tunnels;
 use super::waits::WaitRequest;
-use super::{Applied, Loader, Setup};
+use super::{Applied, Loader, OnSignal, Role, Setup, SignalAction};
 use crate::config::Desired;
 use crate::history::{self, EventName, Moment, Recorder, SAMPLE_EVERY};
-use crate::lifecycle::Want;
+use crate::lifecycle::{Phase, Want};
 use crate::os::{KeptListeners, NetworkChange, Notify, PidfileError, RecentLines, Signal};
 use crate::protocol::Command;
+use crate::tunnel::{Order, OrderSender, TunnelView};
 
 /// How long READY waits for listeners: a listen address may be a name whose lookup hangs.
 const LISTENERS_WITHIN: Duration = Duration::from_secs(5);
@@ -33,7 +33,9 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 const LOG_INTERVAL: Duration = Duration::from_secs(600);
 const LOG_BURST: u32 = 10;
 
-pub(super) struct Supervisor {
+/// Owns the tunnels, and decides one event after the other.
+pub struct Supervisor {
+    role: Role,
     pub(super) desired: Desired,
     pub(super) generation: u64,
     pub(super) started_at: SystemTime,
@@ -57,10 +59,11 @@ pub(super) struct Supervisor {
     changed: Arc<Bell>,
     commands: mpsc::Receiver<Command>,
     signals: mpsc::Receiver<Signal>,
+    on_signal: OnSignal,
     network: mpsc::Receiver<NetworkChange>,
     alarm: Alarm,
-    /// When the counters of the tunnels are read the next time.
-    sample_at: Instant,
+    /// When the counters of the tunnels are read the next time, if at all.
+    sample_at: Option<Instant>,
     log: LogLimiter,
     ready: Ready,
     status: StatusLine,
@@ -71,7 +74,8 @@ pub(super) struct Supervisor {
 }
 
 enum Ready {
-    Until(Instant),
+    /// Not said yet; at that time in any case.
+    Pending(Option<Instant>),
     Said,
 }
 
@@ -101,12 +105,15 @@ enum SupervisorEvent {
 }
 
 impl Supervisor {
-    pub(super) fn new(setup: Setup) -> Self {
+    /// With its tunnels, which start. To be called in a runtime.
+    pub fn new(setup: Setup) -> Self {
         let Setup {
+            role,
             desired,
             load,
             commands,
             signals,
+            on_signal,
             network,
             notify,
             listeners,
@@ -115,6 +122,7 @@ impl Supervisor {
             seed,
             recent,
             applied,
+            observer,
         } = setup;
         let now = clock::now();
         let changed = Arc::new(Bell::new());
@@ -125,8 +133,8 @@ impl Supervisor {
             seed,
             changed.clone(),
             history.clone(),
+            observer,
         );
-        notes::log_notes(None, &desired);
         let enabled = desired.tunnels.iter().filter(|spec| spec.enabled).map(|spec| spec.name.as_str());
         history.only(enabled, Moment::now());
         let started = format!("tunneld {} runs {} tunnels", env!("CARGO_PKG_VERSION"), desired.tunnels.len());
@@ -140,7 +148,9 @@ impl Supervisor {
             round: Round::default(),
             paused: clock::paused(),
         });
+        let daemon = role == Role::Daemon;
         Self {
+            role,
             desired,
             generation: 1,
             started_at: clock::wall(),
@@ -159,11 +169,12 @@ impl Supervisor {
             changed,
             commands,
             signals,
+            on_signal,
             network,
             alarm: Alarm::default(),
-            sample_at: now,
+            sample_at: daemon.then_some(now),
             log: LogLimiter::with_burst(LOG_INTERVAL, LOG_BURST),
-            ready: Ready::Until(now + LISTENERS_WITHIN),
+            ready: Ready::Pending(daemon.then_some(now + LISTENERS_WITHIN)),
             status: StatusLine { said: String::new(), not_before: now, due: true },
             watchdog,
             stopping: false,
@@ -171,7 +182,16 @@ impl Supervisor {
         }
     }
 
-    pub(super) async fn run(mut self) -> Result<(), PidfileError> {
+    /// A tunnel's view, and the way for orders to it: for tasks beside this one.
+    pub fn tunnel(&self, name: &str) -> Option<(watch::Receiver<TunnelView>, OrderSender)> {
+        self.tunnels.access(name)
+    }
+
+    /// Until its end, as the role has it.
+    ///
+    /// # Errors
+    /// The pidfile cannot be written: the tunnels were ended for that.
+    pub async fn run(mut self) -> Result<(), PidfileError> {
         // So that no status shows a tunnel before it has its order to start.
         self.tunnels.all_taken().wait().await;
         while !(self.stopping && (self.drain_at_once || self.tunnels.all_gone())) {
@@ -179,7 +199,6 @@ impl Supervisor {
             let event = self.next().await;
             self.handle(event);
         }
-        tracing::info!("tunneld has stopped");
         self.failed.map_or(Ok(()), Err)
     }
 
@@ -235,6 +254,7 @@ impl Supervisor {
     /// What follows from how things are now, whatever it was that happened.
     fn look_around(&mut self) {
         let now = clock::now();
+        self.end_with_tunnels();
         self.feed_watchdog(now);
         self.sample(now);
         self.drop_unwanted_listeners();
@@ -245,36 +265,45 @@ impl Supervisor {
 
     fn deadline(&self) -> Option<Instant> {
         let ready = match self.ready {
-            Ready::Until(until) => Some(until),
+            Ready::Pending(until) => until,
             Ready::Said => None,
         };
         let status = self.status.due.then_some(self.status.not_before);
         let watchdog = self.watchdog.as_ref().map(|watchdog| watchdog.next);
         let waits = self.waits.iter().map(|waiting| waiting.until).min();
-        [ready, status, watchdog, waits, Some(self.sample_at)].into_iter().flatten().min()
+        [ready, status, watchdog, waits, self.sample_at].into_iter().flatten().min()
     }
 
     /// One timer for all tunnels: a reading of a counter costs nanoseconds, and no byte waits for it.
     fn sample(&mut self, now: Instant) {
-        if self.sample_at <= now {
+        if self.sample_at.is_some_and(|at| at <= now) {
             self.tunnels.sample(Moment { awake: now, wall: clock::wall() });
-            self.sample_at = now + SAMPLE_EVERY;
+            self.sample_at = Some(now + SAMPLE_EVERY);
         }
     }
 
     fn signal(&mut self, signal: Signal) {
-        tracing::info!(signal = signal.as_str(), "signal");
-        match signal {
-            Signal::Term | Signal::Int => {
+        match (self.on_signal)(signal) {
+            SignalAction::Stop => {
                 self.record_event(EventName::Stopping, signal.as_str());
                 self.stop();
             }
-            Signal::Hup => self.reload(ReloadOrigin::Signal),
-            Signal::Usr1 => {
-                self.record_event(EventName::Order, "retry now: asked for by SIGUSR1");
+            SignalAction::Reload => self.reload(ReloadOrigin::Signal),
+            SignalAction::RetryNow => {
+                self.record_event(EventName::Order, &format!("retry now: asked for by {}", signal.as_str()));
                 self.tunnels.retry_now();
             }
-            Signal::Usr2 => self.log_status(),
+            SignalAction::Restart => self.tunnels.order_all(|| Order::Restart),
+            SignalAction::LogStatus => self.log_status(),
+            SignalAction::Nothing => {}
+        }
+    }
+
+    /// A command whose tunnels have all given up has nothing left to do.
+    fn end_with_tunnels(&mut self) {
+        let failed = |view: TunnelView| view.phase == Phase::Failed;
+        if self.role == Role::Command && !self.stopping && self.tunnels.views().all(failed) {
+            self.stop();
         }
     }
 
@@ -316,13 +345,16 @@ impl Supervisor {
     }
 
     fn notify_ready(&mut self, now: Instant) {
-        let Ready::Until(until) = self.ready else { return };
-        if self.tunnels.listeners_tried() || until <= now {
+        let Ready::Pending(until) = self.ready else { return };
+        let ready = match self.role {
+            Role::Daemon => self.tunnels.listeners_tried(),
+            Role::Command => self.tunnels.views().all(|view| view.ready),
+        };
+        if ready || until.is_some_and(|until| until <= now) {
             self.ready = Ready::Said;
             self.record_applied();
             if !self.stopping {
                 self.notify.ready();
-                tracing::info!(tunnels = self.desired.tunnels.len(), "tunneld runs");
             }
         }
     }
@@ -331,11 +363,14 @@ impl Supervisor {
         if !self.status.due || now < self.status.not_before {
             return;
         }
-        let line = if self.stopping {
-            "stopping".to_owned()
-        } else {
-            let tunnels = self.tunnels.views().map(|view| TunnelSummary::of(&view));
-            status_line(tunnels, |at| self.tunnels.statuses(&[at], now).pop())
+        let mut views = self.tunnels.views();
+        let line = match self.role {
+            _ if self.stopping => "stopping".to_owned(),
+            Role::Command => views.next().map(|view| state_of(&view)).unwrap_or_default(),
+            Role::Daemon => {
+                let tunnels = views.map(|view| TunnelSummary::of(&view));
+                status_line(tunnels, |at| self.tunnels.statuses(&[at], now).pop())
+            }
         };
         if line != self.status.said {
             self.notify.status(&line);

@@ -27,6 +27,10 @@ struct Daemon {
 
 impl Daemon {
     fn start(tunnels: Vec<TunnelSpec>) -> Self {
+        Self::start_as(Role::Daemon, tunnels)
+    }
+
+    fn start_as(role: Role, tunnels: Vec<TunnelSpec>) -> Self {
         let (server, desired) = (server(), desired(tunnels));
         let file = Arc::new(Mutex::new(Ok(desired.clone())));
         let applied = Arc::new(Mutex::new(Vec::new()));
@@ -35,21 +39,18 @@ impl Daemon {
         let (network, changes) = mpsc::channel(1);
         let (read, told) = (file.clone(), applied.clone());
         let task = task::owned(run(Setup {
-            desired,
+            role,
             load: Arc::new(move |_| read.lock().unwrap().clone()),
             commands: queue,
             signals: kernel,
             network: changes,
-            notify: Notify::disabled(),
-            listeners: Arc::new(KeptListeners::none()),
             dialer: Arc::new(server.dialer()),
-            history: Recorder::default(),
             seed: 1,
-            recent: RecentLines::default(),
             applied: Box::new(move |desired| {
                 told.lock().unwrap().push(desired.clone());
                 Ok(())
             }),
+            ..Setup::fixed(desired)
         }));
         Self { server, commands, signals, network, task, file, applied }
     }
@@ -262,4 +263,16 @@ async fn a_dial_under_way_begins_anew_when_the_network_changes() {
     let (ready, status) = daemon.wait(&["a"], 600).await;
     assert!(ready && clock::now() - changed < Duration::from_millis(100), "{status:?}");
     assert_eq!(status.tunnels[0].starts, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn command_ends_when_its_tunnel_has_given_up() {
+    let mut spec = tunnel_spec("a", &[]);
+    spec.policy.max_start = Some(2);
+    let daemon = Daemon::start_as(Role::Daemon, vec![spec.clone()]);
+    daemon.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    assert!(!daemon.wait(&["a"], 600).await.0, "a daemon stays");
+    let command = Daemon::start_as(Role::Command, vec![spec]);
+    command.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    tokio::time::timeout(Duration::from_secs(600), command.task).await.unwrap().unwrap().unwrap();
 }

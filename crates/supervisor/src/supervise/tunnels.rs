@@ -19,7 +19,7 @@ use crate::history::{Moment, Recorder, TunnelHistory};
 use crate::protocol::status::TunnelStatus;
 use crate::servers::governor::{Governor, QueueEntry};
 use crate::servers::reachability::Reachability;
-use crate::tunnel::{self, CommandSlots, Context, Handle, OpenedLink, Order, TunnelView};
+use crate::tunnel::{self, CommandSlots, Context, Handle, Observer, OpenedLink, Order, OrderSender, TunnelView};
 
 /// After `stop_timeout`, for cancelling, saying goodbye and closing.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
@@ -42,6 +42,7 @@ impl Tunnels {
         seed: u64,
         changed: Arc<Notify>,
         history: Recorder,
+        observer: Option<Observer>,
     ) -> Self {
         let (network, changes) = watch::channel(0);
         let governor = Governor::default();
@@ -59,7 +60,7 @@ impl Tunnels {
             commands: CommandSlots::default(),
             history,
             seed,
-            observer: None,
+            observer,
         };
         Self {
             running: IndexMap::new(),
@@ -140,7 +141,7 @@ impl Tunnels {
         }
     }
 
-    fn order_all(&self, what: impl Fn() -> Order) {
+    pub(super) fn order_all(&self, what: impl Fn() -> Order) {
         for (name, handle) in &self.running {
             order(name, handle, what());
         }
@@ -198,6 +199,10 @@ impl Tunnels {
     /// All of them, as they are.
     pub(super) fn views(&self) -> impl Iterator<Item = TunnelView> {
         self.running.values().map(Handle::view)
+    }
+
+    pub(super) fn access(&self, name: &str) -> Option<(watch::Receiver<TunnelView>, OrderSender)> {
+        self.running.get(name).map(|handle| (handle.watch(), handle.orders()))
     }
 
     pub(super) fn view(&self, name: &str) -> Option<TunnelView> {

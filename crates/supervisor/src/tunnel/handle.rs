@@ -118,6 +118,11 @@ impl Handle {
         self.view.clone()
     }
 
+    /// The way for orders, for a task beside the supervisor.
+    pub fn orders(&self) -> OrderSender {
+        OrderSender(self.messages.clone())
+    }
+
     /// Waits for the end of the task, after [`Order::End`].
     pub async fn ended(self) {
         if let Err(error) = self.task.await
@@ -125,6 +130,19 @@ impl Handle {
         {
             tracing::error!(%error, "a tunnel's task panicked");
         }
+    }
+}
+
+/// The way for orders to a tunnel. It does not keep the tunnel running.
+pub struct OrderSender(mpsc::Sender<Message>);
+
+impl OrderSender {
+    /// As [`Handle::order`].
+    ///
+    /// # Errors
+    /// The tunnel takes no orders: its loop is stuck, or has ended.
+    pub fn order(&self, order: Order) -> Result<(), TunnelUnresponsive> {
+        self.0.try_send(Message::Order(order)).map_err(|_| TunnelUnresponsive)
     }
 }
 

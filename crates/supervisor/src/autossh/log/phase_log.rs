@@ -1,39 +1,76 @@
-//! What happens to the tunnel, told in autossh's phrases, with the reason that autossh never knew: ssh's own words went
-//! elsewhere.
+//! What happens to the tunnel, in autossh's phrases, with the reason that autossh never knew: ssh's own words went
+//! elsewhere. Also what autossh's signals ask for, and which of its limits ended it.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tunnel_engine::failure::{Failure, FailureKind};
 
-use super::{Log, phrases};
-use crate::autossh::exit_status::ExitStatus;
-use crate::tunnel::{Observer, Occurrence};
+use super::Log;
+use super::phrases::{self, OWN_RULES};
+use crate::os::Signal;
+use crate::supervise::SignalAction;
+use crate::tunnel::Occurrence;
 
-/// Writes every occurrence down. `max_start` is shown beside the count.
-pub(in crate::autossh) fn observer(log: Arc<Log>, max_start: Option<u32>) -> Observer {
-    let story = PhaseLog { log, max_start, counted: AtomicBool::new(false), forwards: Mutex::default() };
-    Arc::new(move |occurrence| story.on_occurrence(occurrence))
+/// Writes every occurrence down.
+pub(in crate::autossh) struct PhaseLog {
+    log: Arc<Log>,
+    /// Shown with the count.
+    max_start: Option<u32>,
+    state: Mutex<LogState>,
 }
 
-struct PhaseLog {
-    log: Arc<Log>,
-    max_start: Option<u32>,
-    /// The tries before the next start have been told: with the wait, as autossh does.
-    counted: AtomicBool,
-    /// What has been told of forwards since the last start: they are tried again each second.
-    forwards: Mutex<HashSet<String>>,
+#[derive(Default)]
+struct LogState {
+    /// A start or its session goes on: autossh would have a child.
+    running: bool,
+    /// The tries before the next start have been logged: with the wait, as autossh does.
+    tries_logged: bool,
+    /// Failures of forwards that were logged since the last start: they are tried again each second.
+    forwards_logged: HashSet<String>,
+    /// AUTOSSH_MAXSTART or AUTOSSH_MAXLIFETIME ended everything.
+    limit_reached: bool,
 }
 
 impl PhaseLog {
-    fn on_occurrence(&self, occurrence: &Occurrence<'_>) {
-        let log = &self.log;
+    pub(in crate::autossh) fn new(log: Arc<Log>, max_start: Option<u32>) -> Self {
+        Self { log, max_start, state: Mutex::default() }
+    }
+
+    /// Whether one of autossh's limits has ended the tunnel, which is no failure.
+    pub(in crate::autossh) fn limit_reached(&self) -> bool {
+        self.state().limit_reached
+    }
+
+    /// What a signal asks for, as autossh has it.
+    pub(in crate::autossh) fn on_signal(&self, signal: Signal) -> SignalAction {
+        match signal {
+            Signal::Term | Signal::Int => {
+                if self.state().running {
+                    self.log.info(&phrases::signal(signal.number()));
+                } else {
+                    self.log.error(phrases::SIGNALLED);
+                }
+                SignalAction::Stop
+            }
+            Signal::Usr1 => {
+                self.log.info(phrases::RESTART);
+                SignalAction::Restart
+            }
+            // "Prod to retry", says autossh's manual; its program dies of it in the middle of a wait.
+            Signal::Hup => SignalAction::RetryNow,
+            Signal::Usr2 => SignalAction::Nothing,
+        }
+    }
+
+    pub(in crate::autossh) fn on_occurrence(&self, occurrence: &Occurrence<'_>) {
+        let (log, mut state) = (&self.log, self.state());
         match occurrence {
             Occurrence::Start { count, tries } => {
-                self.told_of_forwards().clear();
-                if !self.counted.swap(false, Ordering::Relaxed) {
+                state.running = true;
+                state.forwards_logged.clear();
+                if !std::mem::take(&mut state.tries_logged) {
                     log.debug(&phrases::tries(*tries));
                 }
                 log.info(&phrases::starting(*count, self.max_start));
@@ -41,40 +78,48 @@ impl PhaseLog {
             }
             Occurrence::Up => log.info("ssh is connected"),
             Occurrence::Ended { kind, tries, wait, gave_up } => {
-                ended(log, *kind, *gave_up);
+                state.running = false;
+                log_end(log, *kind, *gave_up);
                 if let (Some(wait), None) = (wait, gave_up) {
-                    self.counted.store(true, Ordering::Relaxed);
-                    waits(log, *kind, *tries, *wait);
+                    state.tries_logged = true;
+                    log_wait(log, *kind, *tries, *wait);
                 }
             }
-            Occurrence::Failure { failure, forward } => {
-                let Some(reason) = reason(failure, *forward) else { return };
-                if forward.is_none() || self.told_of_forwards().insert(reason.clone()) {
+            Occurrence::Failure { failure, forward } if !OWN_RULES.contains(&failure.kind()) => {
+                let reason = reason(failure, *forward);
+                if forward.is_none() || state.forwards_logged.insert(reason.clone()) {
                     log.aside(&reason);
+                }
+            }
+            Occurrence::Failure { failure, .. } => {
+                let lifetime = failure.kind() == FailureKind::MaxLifetime;
+                state.limit_reached |= lifetime || failure.kind() == FailureKind::MaxStart;
+                if lifetime {
+                    log.info(phrases::LIFETIME);
                 }
             }
         }
     }
 
-    fn told_of_forwards(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.forwards.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, LogState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn ended(log: &Log, kind: FailureKind, gave_up: Option<FailureKind>) {
+fn log_end(log: &Log, kind: FailureKind, gave_up: Option<FailureKind>) {
     if gave_up == Some(FailureKind::GateTime) {
         return log.error(&phrases::prematurely());
     }
-    // The monitor has told already; autossh ended that ssh itself.
-    if let Some(status) = ExitStatus::of(kind).filter(|_| kind != FailureKind::ProbeFailed) {
-        log.info(&phrases::ended(status));
+    // The monitor has logged already; autossh ended that ssh itself.
+    if !OWN_RULES.contains(&kind) && kind != FailureKind::ProbeFailed {
+        log.info(&phrases::ended());
     }
     if gave_up == Some(FailureKind::MaxStart) {
         log.info(phrases::MAX_START);
     }
 }
 
-fn waits(log: &Log, kind: FailureKind, tries: u32, wait: Duration) {
+fn log_wait(log: &Log, kind: FailureKind, tries: u32, wait: Duration) {
     log.debug(&phrases::tries(tries));
     if kind.is_permanent() {
         // autossh would have tried six times within a second, until the server shut its address out.
@@ -86,11 +131,9 @@ fn waits(log: &Log, kind: FailureKind, tries: u32, wait: Duration) {
 }
 
 /// What ssh would have written to its standard error. On the terminal that is done by the program's own messages.
-fn reason(failure: &Failure, forward: Option<&str>) -> Option<String> {
-    // What autossh's rules said has been told in its own words.
-    ExitStatus::of(failure.kind())?;
+fn reason(failure: &Failure, forward: Option<&str>) -> String {
     let forward = forward.map(|forward| format!("forward {forward}: ")).unwrap_or_default();
-    Some(format!("ssh: {forward}{failure}; hint: {}", hint(failure)))
+    format!("ssh: {forward}{failure}; hint: {}", hint(failure))
 }
 
 /// What a hint may tell the owner of a config to set.
@@ -121,8 +164,8 @@ mod tests {
     fn said(max_start: Option<u32>, occurrences: &[Occurrence<'_>]) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let observer = observer(Arc::new(Log::to_file("a", &path, 7)), max_start);
-        occurrences.iter().for_each(|occurrence| observer(occurrence));
+        let phases = PhaseLog::new(Arc::new(Log::to_file("a", &path, 7)), max_start);
+        occurrences.iter().for_each(|occurrence| phases.on_occurrence(occurrence));
         let text = std::fs::read_to_string(&path).unwrap();
         text.lines().map(|line| line.split_once("]: ").unwrap().1.to_owned()).collect()
     }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::autossh::exit_status::{EXIT_STATUS, ExitStatus};
+use tunnel_engine::failure::FailureKind;
+
+/// What ssh's exit status would be after all that happens to a connection, a login or a forward (ssh(1), EXIT STATUS).
+/// Those of a remote command, and of SIGTERM to an ssh, are about what is not there.
+const EXIT_STATUS: u8 = 255;
 
 pub(in crate::autossh) const MONITORING_OFF: &str = "port set to 0, monitoring disabled";
 pub(in crate::autossh) const SIGNALLED: &str = "signalled to exit";
@@ -13,6 +17,10 @@ pub(in crate::autossh) const PORT_DOWN: &str = "port down, restarting ssh";
 
 /// Ours: autossh takes the tunnel down instead.
 pub(in crate::autossh) const NO_LOOP: &str = "the monitor's own forwards are not in place, so no line is sent";
+
+/// What ends a session, or everything, without an ssh that failed. autossh has phrases for it.
+pub(in crate::autossh) const OWN_RULES: [FailureKind; 4] =
+    [FailureKind::SessionLifetime, FailureKind::GateTime, FailureKind::MaxStart, FailureKind::MaxLifetime];
 
 /// `count` starts so far, this one included.
 pub(in crate::autossh) fn starting(count: u64, max: Option<u32>) -> String {
@@ -33,8 +41,8 @@ pub(in crate::autossh) fn prematurely() -> String {
 }
 
 /// A later one ended.
-pub(in crate::autossh) fn ended(status: ExitStatus) -> String {
-    format!("ssh exited with error status {}; restarting ssh", status.0)
+pub(in crate::autossh) fn ended() -> String {
+    format!("ssh exited with error status {EXIT_STATUS}; restarting ssh")
 }
 
 pub(in crate::autossh) fn grace(wait: Duration) -> String {

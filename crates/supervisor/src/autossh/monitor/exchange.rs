@@ -17,46 +17,33 @@ const TRIES: usize = 2;
 /// autossh counts one more.
 const GIVEN_UP: &str = "tried connection 3 times and failed";
 
-/// Through the loop: what goes into p must come out of the listener.
-pub(super) async fn around(port: u16, listener: &TcpListener, line: &[u8], limit: Duration, log: &Log) -> bool {
+/// Through the loop, where there is a `listener`: what goes into the port must come out of it. Else to an echo service on
+/// the server.
+pub(super) async fn passes(port: u16, listener: Option<&TcpListener>, line: &[u8], limit: Duration, log: &Log) -> bool {
     let Some(mut out) = connect(port, limit, log).await else { return false };
     for _ in 0..TRIES {
-        let mut back = match timeout(limit, listener.accept()).await {
-            Ok(Ok((back, _))) => back,
-            Ok(Err(error)) => {
-                log.info(&format!("error accepting read connection: {}", reason(&error)));
-                return false;
-            }
-            Err(_) => {
-                log.info("timeout polling to accept read connection");
-                return false;
-            }
+        let mut back = match listener {
+            None => None,
+            Some(listener) => match timeout(limit, listener.accept()).await {
+                Ok(Ok((back, _))) => Some(back),
+                Ok(Err(error)) => {
+                    log.info(&format!("error accepting read connection: {}", reason(&error)));
+                    return false;
+                }
+                Err(_) => {
+                    log.info("timeout polling to accept read connection");
+                    return false;
+                }
+            },
         };
-        match timeout(limit, exchange(&mut out, Some(&mut back), line)).await {
-            Ok(Ok(heard)) if heard == line => return true,
-            Ok(Ok(heard)) => log.debug(&not_what_was_sent(line, &heard)),
+        match timeout(limit, exchange(&mut out, back.as_mut(), line)).await {
+            Ok(Ok(received)) if received == line => return true,
+            Ok(Ok(received)) => log.debug(&not_what_was_sent(line, &received)),
             Ok(Err(error)) => {
                 log.debug(&format!("error on poll: {}", reason(&error)));
                 return false;
             }
-            Err(_) => log.debug("timeout on io poll, looping to accept again"),
-        }
-    }
-    log.debug(GIVEN_UP);
-    false
-}
-
-/// To an echo service on the server.
-pub(super) async fn echo(port: u16, line: &[u8], limit: Duration, log: &Log) -> bool {
-    let Some(mut stream) = connect(port, limit, log).await else { return false };
-    for _ in 0..TRIES {
-        match timeout(limit, exchange(&mut stream, None, line)).await {
-            Ok(Ok(heard)) if heard == line => return true,
-            Ok(Ok(heard)) => log.debug(&not_what_was_sent(line, &heard)),
-            Ok(Err(error)) => {
-                log.debug(&format!("error on poll: {}", reason(&error)));
-                return false;
-            }
+            Err(_) if listener.is_some() => log.debug("timeout on io poll, looping to accept again"),
             Err(_) => log.debug("timeout on io poll"),
         }
     }
@@ -64,9 +51,9 @@ pub(super) async fn echo(port: u16, line: &[u8], limit: Duration, log: &Log) -> 
     false
 }
 
-pub(super) fn not_what_was_sent(sent: &[u8], heard: &[u8]) -> String {
+pub(super) fn not_what_was_sent(sent: &[u8], received: &[u8]) -> String {
     let text = |bytes| String::from_utf8_lossy(bytes).trim_end().to_owned();
-    format!("not what I sent: \"{}\" : \"{}\"", text(sent), text(heard))
+    format!("not what I sent: \"{}\" : \"{}\"", text(sent), text(received))
 }
 
 async fn connect(port: u16, limit: Duration, log: &Log) -> Option<TcpStream> {
@@ -87,12 +74,12 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     back: Option<&mut S>,
     line: &[u8],
 ) -> io::Result<Vec<u8>> {
-    let mut heard = Vec::with_capacity(line.len());
+    let mut received = Vec::with_capacity(line.len());
     out.write_all(line).await?;
     let from = match back {
         Some(back) => back,
         None => out,
     };
-    from.take(line.len() as u64).read_to_end(&mut heard).await?;
-    Ok(heard)
+    from.take(line.len() as u64).read_to_end(&mut received).await?;
+    Ok(received)
 }

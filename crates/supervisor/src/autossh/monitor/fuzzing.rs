@@ -20,9 +20,9 @@ pub struct MonitorTranscript {
 
 /// Sends the line with this message and number to a peer that has answered `back`, and closes.
 pub fn monitor_talk(message: &str, number: u32, back: &[u8]) -> Option<MonitorTranscript> {
-    let words =
+    let form =
         MessageForm { host: "vm".to_owned(), program: "autossh".to_owned(), pid: 1, message: message.to_owned() };
-    let line = words.line(number);
+    let line = form.line(number);
     let talk = async {
         let (mut out, _sink) = duplex(line.len());
         let (mut near, mut far) = duplex(back.len().max(1));

@@ -8,8 +8,9 @@ use super::*;
 
 /// Virtual, under a paused clock.
 const LIMIT: Duration = Duration::from_secs(15);
+const TIMES: MonitorTimes = MonitorTimes { first_poll: LIMIT, poll: LIMIT, net_timeout: LIMIT };
 
-fn words() -> MessageForm {
+fn form() -> MessageForm {
     MessageForm { host: "vm".into(), program: "autossh".into(), pid: 1, message: String::new() }
 }
 
@@ -26,7 +27,7 @@ async fn rig(dir: &tempfile::TempDir) -> (Monitor, TcpListener, u16) {
     let forward = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (port, read) = (forward.local_addr().unwrap().port(), listener.local_addr().unwrap().port());
-    let monitor = Monitor { port, listener: Some(listener), net_timeout: LIMIT, words: words(), log: log(dir) };
+    let monitor = Monitor { port, listener: Some(listener), times: TIMES, form: form(), log: log(dir) };
     (monitor, forward, read)
 }
 
@@ -35,6 +36,15 @@ async fn carry(forward: TcpListener, read: u16) {
     let (mut from, _) = forward.accept().await.unwrap();
     let mut to = TcpStream::connect(("127.0.0.1", read)).await.unwrap();
     let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+}
+
+#[test]
+fn a_line_is_the_one_that_autossh_sends() {
+    let mut form =
+        MessageForm { host: "vm".into(), program: "autossh".into(), pid: 15393, message: "hello world".into() };
+    assert_eq!(form.line(766_324_678), b"vm autossh 15393 766324678 hello world\r\n");
+    form.message.clear();
+    assert_eq!(form.line(1), b"vm autossh 15393 1 \r\n");
 }
 
 #[tokio::test]
@@ -70,9 +80,9 @@ async fn missing_forward_counts_as_a_port_down() {
 async fn a_loop_that_swallows_is_given_up_after_the_net_timeout() {
     let dir = tempfile::tempdir().unwrap();
     let (monitor, _forward, _) = rig(&dir).await;
-    let began = tunnel_engine::clock::now();
+    let began = clock::now();
     assert!(!monitor.test().await);
-    assert_eq!((tunnel_engine::clock::now() - began).as_secs(), LIMIT.as_secs());
+    assert_eq!((clock::now() - began).as_secs(), LIMIT.as_secs());
     assert!(said(&dir).contains("timeout polling to accept read connection"));
 }
 
@@ -81,7 +91,7 @@ async fn an_echo_service_says_the_line_back_on_the_same_connection() {
     let dir = tempfile::tempdir().unwrap();
     let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = service.local_addr().unwrap().port();
-    let monitor = Monitor { port, listener: None, net_timeout: LIMIT, words: words(), log: log(&dir) };
+    let monitor = Monitor { port, listener: None, times: TIMES, form: form(), log: log(&dir) };
     let _service = task::owned(async move {
         let (mut stream, _) = service.accept().await.unwrap();
         let mut buffer = [0; 256];
@@ -113,7 +123,7 @@ async fn a_read_port_that_is_taken_is_told_with_its_number() {
     let dir = tempfile::tempdir().unwrap();
     let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let read = holder.local_addr().unwrap().port();
-    let bound = Monitor::bind(MonitorPort::Loop { port: read - 1 }, LIMIT, words(), log(&dir));
+    let bound = Monitor::bind(MonitorPort::Loop { port: read - 1 }, TIMES, form(), log(&dir));
     let error = bound.err().map(|error| error.to_string()).unwrap_or_default();
     assert_eq!(error, format!("bind on 127.0.0.1:{read}: Address already in use"));
 }

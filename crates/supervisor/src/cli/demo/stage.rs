@@ -5,7 +5,6 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -14,17 +13,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 use tunnel_engine::demo_server::{DemoKey, Faults, Server};
-use tunnel_engine::dial::NetDialer;
 use tunnel_engine::{clock, task};
 
 use super::super::problem::Problem;
 use super::script::DemoScript;
 use crate::config::{self, Overrides};
-use crate::history::Recorder;
-use crate::os::{KeptListeners, Notify, PidfileError, RecentLines, Signal};
+use crate::os::{PidfileError, Signal};
 use crate::protocol::status::TunnelStatus;
 use crate::protocol::{Command, Request, Response};
-use crate::supervise::{self, ConfigRefusal, Setup};
+use crate::supervise::{self, Setup};
 
 /// What goes through the tunnel and back: more than any buffer on the way holds, and done in an instant.
 const PAYLOAD: usize = 1 << 20;
@@ -62,21 +59,8 @@ impl DemoStage {
         let desired = config::load_text(&file, &text, &Overrides::default()).map_err(Problem::Config)?;
         let (commands, requests) = mpsc::channel(1);
         let (signals, received_signals) = mpsc::channel(1);
-        let refuse = |_| Err(ConfigRefusal { text: "there is no file".to_owned(), errors: serde_json::Value::Null });
-        let supervisor = task::owned(supervise::run(Setup {
-            desired,
-            load: Arc::new(refuse),
-            commands: requests,
-            signals: received_signals,
-            network: mpsc::channel(1).1,
-            notify: Notify::disabled(),
-            listeners: Arc::new(KeptListeners::none()),
-            dialer: Arc::new(NetDialer::new()),
-            history: Recorder::default(),
-            seed: fastrand::u64(..),
-            recent: RecentLines::default(),
-            applied: Box::new(|_| Ok(())),
-        }));
+        let setup = Setup { commands: requests, signals: received_signals, ..Setup::fixed(desired) };
+        let supervisor = task::owned(supervise::run(setup));
         Ok(Self {
             server,
             echo,
