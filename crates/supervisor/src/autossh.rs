@@ -1,12 +1,11 @@
-//! The autossh face: an autossh command line and its environment become the same desired state as a config file's, and
-//! one tunnel runs by them, with autossh's log, signals and exit codes. What autossh 1.4g does is the reference; its
-//! defects are not kept (docs/autossh.md).
+//! autossh: its command line and its environment become a config of one tunnel, which the supervisor runs, with autossh's
+//! log, signals and exit statuses. The reference is autossh 1.4g; its defects are not kept (docs/autossh.md).
 //!
 //! ```text
-//! argv, AUTOSSH_* (pure) ─► settings ─► TunnelSpec ─► run (one tunnel, lifecycle's machine) ─► exit code
-//!       ssh_config ────────────┘                       ├─ log: autossh's words, to syslog, a file or the terminal
-//!                                                      ├─ ssh_log: what ssh would say, on standard error or in -E's file
-//!                                                      └─ monitor: -M's loop over the wire
+//! argv, AUTOSSH_* (pure) ─► settings ─► TunnelSpec ─► run ─► supervise ─► exit status
+//!       ssh_config ────────────┘                       ├─ log: autossh's phrases, to syslog, a file or the terminal
+//!                                                      ├─ ssh_log: ssh's messages, to standard error or -E's file
+//!                                                      └─ monitor: -M's tests of the data path
 //! ```
 
 pub mod argv;

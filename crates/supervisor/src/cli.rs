@@ -34,8 +34,8 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches;
 
-use crate::protocol::{EventsRequest, Request};
 use crate::os::runtime;
+use crate::protocol::{EventsRequest, Request};
 use crate::{autossh, exit};
 use args::{Args, Verb};
 use daemon::DaemonAddress;

@@ -17,14 +17,14 @@ pub fn monitor_message(data: &[u8]) {
     let number = u32::from_be_bytes(*number);
     let Some(talk) = monitor_talk(message, number, back) else { panic!("an exchange with all its bytes there waits") };
     assert_eq!(talk.line, format!("vm autossh 1 {number} {message}\r\n").as_bytes());
-    assert_eq!(talk.heard, &back[..back.len().min(talk.line.len())]);
-    assert_eq!(talk.heard == talk.line, back.starts_with(&talk.line));
-    assert!(talk.told.len() < 64 + 16 * talk.line.len(), "{} bytes for the log", talk.told.len());
+    assert_eq!(talk.received, &back[..back.len().min(talk.line.len())]);
+    assert_eq!(talk.received == talk.line, back.starts_with(&talk.line));
+    assert!(talk.logged.len() < 64 + 16 * talk.line.len(), "{} bytes for the log", talk.logged.len());
     if !message.contains(char::is_control) {
-        assert_harmless(&talk.told);
+        assert_harmless(&talk.logged);
     }
     // The peer may also send the line itself, and more behind it.
     let more = [&talk.line, back].concat();
     let again = monitor_talk(message, number, &more);
-    assert!(again.is_some_and(|again| again.heard == talk.line), "the line itself does not pass");
+    assert!(again.is_some_and(|again| again.received == talk.line), "the line itself does not pass");
 }

@@ -3,7 +3,6 @@
 //! autossh 1.4g imitates ssh's option string and gets it wrong (`-J`, `-P` and `-B`, words of the remote command moved
 //! about, `-fL8080:foo:80` mangled); none of that is kept. Options may stand after the host, as ssh allows.
 
-mod destination;
 mod error;
 mod letters;
 mod parser;
@@ -17,7 +16,7 @@ use crate::sshconfig::LogLevel;
 pub use error::ArgvError;
 use parser::{ParsedLetters, Parser};
 
-/// Whose grammar the words follow. They differ in `-M` and in who goes to the background.
+/// Whose grammar the words follow. They differ in `-M`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     /// `-M port[:echo_port]`.
@@ -38,7 +37,7 @@ pub enum ParsedArgv {
 /// A command line that means a tunnel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CommandLine {
-    /// `-M`; `None`: not said.
+    /// `-M`; `None`: not given.
     pub monitor: Option<MonitorPort>,
     /// `-f`.
     pub background: bool,
@@ -56,7 +55,7 @@ pub struct CommandLine {
     pub log_level: Option<LogLevel>,
     /// `-N`.
     pub no_command: bool,
-    /// What was accepted and has no effect, each with the reason: told, never silent.
+    /// What was accepted and has no effect, each with the reason, for the log.
     pub notes: Vec<String>,
 }
 
@@ -82,11 +81,11 @@ pub fn parse(
     dialect: Dialect,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<ParsedArgv, Vec<ArgvError>> {
-    let (asked, errors) = read(words, dialect, variable);
-    if errors.is_empty() { Ok(asked) } else { Err(errors) }
+    let (parsed, errors) = read(words, dialect, variable);
+    if errors.is_empty() { Ok(parsed) } else { Err(errors) }
 }
 
-/// The same, with what could be read beside what is wrong.
+/// As [`parse`], with what could be read in spite of errors.
 pub fn read(
     words: &[String],
     dialect: Dialect,

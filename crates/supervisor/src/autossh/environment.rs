@@ -1,5 +1,5 @@
-//! The AUTOSSH_* variables, checked as autossh checks them. Pure. What is wrong is told on the terminal too: autossh
-//! tells it to syslog only, before it has looked at where its log goes.
+//! The AUTOSSH_* variables, checked as autossh checks them. Pure. Errors reach the terminal too: autossh writes them to
+//! syslog only, before it has read where its log goes.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub struct AutosshEnvironment {
     pub pid_file: Option<PathBuf>,
     /// `TUNNELD_AUTOSSH=fast`.
     pub fast: bool,
-    /// What was adjusted: for the log.
+    /// Adjustments, for the log.
     pub notes: Vec<String>,
 }
 
@@ -59,7 +59,7 @@ pub struct LogOptions {
     pub file: Option<PathBuf>,
 }
 
-/// Why the environment cannot be followed. The words are autossh's where it has some.
+/// Why the environment cannot be followed, in autossh's words where it has some.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvironmentError {
     /// A number is wanted, or one within other bounds.
@@ -159,11 +159,11 @@ struct VariableReader<'a> {
 }
 
 impl LogOptions {
-    /// These alone, whatever else is wrong: for telling so. `None`: they are wrong themselves.
+    /// These alone, so that errors in others can be logged. `None`: they are wrong themselves.
     pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Option<Self> {
         let mut reader = VariableReader { variable, errors: Vec::new() };
-        let wishes = reader.log();
-        reader.errors.is_empty().then_some(wishes)
+        let options = reader.log();
+        reader.errors.is_empty().then_some(options)
     }
 }
 

@@ -1,4 +1,4 @@
-//! From the words of a command line to an exit code: checks everything, goes to the background, then runs.
+//! From a command line to an exit status: checks everything, goes to the background, then runs.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -52,7 +52,7 @@ pub fn main(program: &str, words: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-/// The user who has just typed the command looks at the terminal, not at a log file or syslog.
+/// The user who has just typed the command reads the terminal, not a log file or syslog.
 fn print_error(program: &str, log: &Log, why: &str) {
     log.error(why);
     if !log.is_on_terminal() {
@@ -60,14 +60,14 @@ fn print_error(program: &str, log: &Log, why: &str) {
     }
 }
 
-/// Everything that can be known before anything is started.
+/// All that is known before anything is started.
 pub(super) struct StartPlan {
     pub(super) line: CommandLine,
     pub(super) environment: AutosshEnvironment,
     pub(super) monitor: MonitorPort,
     pub(super) spec: TunnelSpec,
     pub(super) notes: Vec<String>,
-    said_by_ssh: Vec<SshLine>,
+    ssh_messages: Vec<SshLine>,
     log_level: LogLevel,
     terminal: Option<Terminal>,
 }
@@ -81,10 +81,9 @@ pub(super) enum Planned {
 #[derive(Debug, Default)]
 pub(super) struct UsageError {
     pub(super) errors: Vec<String>,
-    /// The usage text helps.
+    /// Whether the usage text is printed too.
     usage: bool,
-    /// Where the log would go; `None`: that is not known. autossh has what is wrong with the environment in syslog
-    /// only.
+    /// Where the log would go; `None`: that is not known. autossh writes errors in the environment to syslog only.
     log: Option<LogOptions>,
 }
 
@@ -94,9 +93,9 @@ impl UsageError {
     }
 
     fn print_error(&self, program: &str) {
-        // What getopt says is for who typed.
+        // getopt's messages are for the terminal.
         let log = match &self.log {
-            Some(wishes) if !self.usage => Log::open(program, wishes).ok(),
+            Some(options) if !self.usage => Log::open(program, options).ok(),
             Some(_) | None => None,
         };
         let log = log.unwrap_or_else(|| Log::early(program));
@@ -123,34 +122,34 @@ pub(super) fn plan(
         }
     };
     // As in Debian's: with `-M`, the variable is ignored.
-    let said = line.as_ref().is_some_and(|line| line.monitor.is_some());
-    let variable = |name: &str| if said && name == "AUTOSSH_PORT" { None } else { variable(name) };
+    let given = line.as_ref().is_some_and(|line| line.monitor.is_some());
+    let variable = |name: &str| if given && name == "AUTOSSH_PORT" { None } else { variable(name) };
     let environment = AutosshEnvironment::read(&variable)
         .map_err(|errors| refusal.errors.extend(errors.iter().map(ToString::to_string)));
     let (Some(line), Ok(environment)) = (line, environment) else { return Err(refusal) };
 
     // In the background there is no terminal to ask at.
     let terminal = if line.background { None } else { terminal() };
-    let person = terminal.as_ref().map(|_| Interactive { asker: Terminal::asker() });
+    let interactive = terminal.as_ref().map(|_| Interactive { asker: Terminal::asker() });
     let monitor = line.monitor.or(environment.port).unwrap_or_default();
-    let wanted = settings::TranslationInput { line: &line, environment: &environment, monitor };
-    let settings = settings::tunnel(&wanted, person);
-    let settings::TranslatedTunnel { spec, notes, said_by_ssh, log_level } =
-        settings.map_err(|errors| UsageError { errors, usage: false, log: refusal.log })?;
+    let input = settings::TranslationInput { line: &line, environment: &environment, monitor };
+    let translated = settings::tunnel(&input, interactive);
+    let settings::TranslatedTunnel { spec, notes, ssh_messages, log_level } =
+        translated.map_err(|errors| UsageError { errors, usage: false, log: refusal.log })?;
     Ok(Planned::Tunnel(Box::new(StartPlan {
         line: *line,
         environment,
         monitor,
         spec,
         notes,
-        said_by_ssh,
+        ssh_messages,
         log_level,
         terminal,
     })))
 }
 
 fn start(program: &str, plan: StartPlan, log: &Arc<Log>) -> Result<u8, Box<dyn Error>> {
-    let StartPlan { line, environment, monitor, spec, notes, said_by_ssh, log_level, terminal } = plan;
+    let StartPlan { line, environment, monitor, spec, notes, ssh_messages, log_level, terminal } = plan;
     let ssh_log_file = line.log_file.as_deref().map(ssh_log::open).transpose()?;
 
     if line.background {
@@ -161,7 +160,7 @@ fn start(program: &str, plan: StartPlan, log: &Arc<Log>) -> Result<u8, Box<dyn E
         log.debug(&format!("the kernel may hand out huge pages: {error}"));
     }
     // ssh reads its files before their LogLevel counts.
-    ssh_log::write_as_ssh(&said_by_ssh, line.log_level.unwrap_or(LogLevel::Info), ssh_log_file.as_ref());
+    ssh_log::write_as_ssh(&ssh_messages, line.log_level.unwrap_or(LogLevel::Info), ssh_log_file.as_ref());
     // Threads from here on.
     let _flush = ssh_log::begin(log_level, ssh_log_file)?;
     let (_guard, signals) = signals::listen()?;

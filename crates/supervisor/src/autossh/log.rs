@@ -31,7 +31,7 @@ pub enum Level {
     Debug = 7,
 }
 
-/// Writes lines. Shared by all who have something to say.
+/// Writes lines. Shared by all parts that log.
 #[derive(Debug)]
 pub struct Log {
     name: String,
@@ -57,31 +57,31 @@ pub struct LogFileError {
 }
 
 impl Log {
-    /// As the environment wishes. `name` is what the program is called. A relative file is the caller's.
+    /// As the environment has it. `name` is what the program is called. A relative path is resolved here.
     ///
     /// # Errors
     /// The file cannot be opened for appending.
-    pub fn open(name: &str, wishes: &LogOptions) -> Result<Self, LogFileError> {
-        let file = wishes.file.as_deref().map(open).transpose()?;
+    pub fn open(name: &str, options: &LogOptions) -> Result<Self, LogFileError> {
+        let file = options.file.as_deref().map(open).transpose()?;
         let outputs =
-            Outputs { syslog: file.is_none().then(Syslog::default), terminal: wishes.debug && file.is_none(), file };
-        Ok(Self { name: name.to_owned(), level: wishes.level, outputs: Mutex::new(outputs), early: false })
+            Outputs { syslog: file.is_none().then(Syslog::default), terminal: options.debug && file.is_none(), file };
+        Ok(Self { name: name.to_owned(), level: options.level, outputs: Mutex::new(outputs), early: false })
     }
 
-    /// For what is wrong before it is known where the log goes: the terminal, and syslog as autossh does it.
+    /// For errors before it is known where the log goes: the terminal, and syslog, as autossh does.
     pub fn early(name: &str) -> Self {
         let outputs = Outputs { syslog: Some(Syslog::default()), file: None, terminal: true };
         Self { name: name.to_owned(), level: Level::Info as u8, outputs: Mutex::new(outputs), early: true }
     }
 
-    /// To nowhere: for tests.
+    /// To this file.
     #[cfg(test)]
     pub(super) fn to_file(name: &str, path: &Path, level: u8) -> Self {
         Self::open(name, &LogOptions { level, debug: false, file: Some(path.to_owned()) }).unwrap()
     }
 
-    /// A line for those who read the log afterwards: the terminal has it in other words.
-    pub fn aside(&self, text: &str) {
+    /// [`Level::Info`], but not on the terminal, which has it in other words.
+    pub fn info_off_terminal(&self, text: &str) {
         self.write(Level::Info, text, false);
     }
 
@@ -135,12 +135,12 @@ impl Log {
     }
 }
 
-/// What a server or another peer says must neither begin a line of its own nor drive a terminal.
+/// The text of a server or another peer must neither begin a line of its own nor drive a terminal.
 pub(super) fn one_line(text: &str) -> String {
     text.replace(|c: char| c.is_control() && c != '\t', " ")
 }
 
-/// What an error says, in the words of strerror(3) alone.
+/// The text of an error, as strerror(3) has it.
 pub(super) fn reason(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(code) => nix::errno::Errno::from_raw(code).desc().to_owned(),
@@ -184,8 +184,8 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_opened_is_named() {
-        let wishes = LogOptions { level: 6, debug: false, file: Some("/nonexistent/log".into()) };
-        let error = Log::open("autossh", &wishes).unwrap_err();
+        let options = LogOptions { level: 6, debug: false, file: Some("/nonexistent/log".into()) };
+        let error = Log::open("autossh", &options).unwrap_err();
         assert!(error.to_string().starts_with("cannot open log file \"/nonexistent/log\": "), "{error}");
     }
 }

@@ -2,10 +2,10 @@
 
 use super::number;
 
-/// What watches the session besides ssh's own keepalive.
+/// What tests the session besides ssh's own keepalive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MonitorPort {
-    /// `0`, or nothing said.
+    /// `0`, or not given.
     #[default]
     Off,
     /// `p`: a loop through a local forward on p, a remote forward on p, back to our own listener on p + 1.
@@ -22,7 +22,7 @@ pub enum MonitorPort {
     },
 }
 
-/// Why a monitor port cannot be used. The words are autossh's, its two blanks included.
+/// Why a monitor port cannot be used, in autossh's words, its two blanks included.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MonitorPortError {
     /// Not a number.

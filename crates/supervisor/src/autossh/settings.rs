@@ -20,31 +20,31 @@ const LOGIN_GRACE: Duration = Duration::from_secs(120);
 /// ServerAliveInterval with `BatchMode yes`, in Debian's ssh: no user is there to see that it hangs.
 const BATCH_SERVER_ALIVE_INTERVAL: Duration = Duration::from_secs(300);
 
-/// What its log and messages call the tunnel.
+/// The tunnel's name in log and messages.
 pub(super) const NAME: &str = "autossh";
 
 /// Printed for a command line that asks for a shell.
 pub(crate) const NO_FORWARD: &str =
     "there is no forward to keep: name one with -L, -R or -D, or in the Host block; for a shell use ssh";
 
-/// Everything that says what is wanted.
+/// All that the tunnel is made of, but for ssh's files.
 pub(crate) struct TranslationInput<'a> {
     pub(crate) line: &'a CommandLine,
     pub(crate) environment: &'a AutosshEnvironment,
     pub(crate) monitor: MonitorPort,
 }
 
-/// A user is at the terminal.
+/// A user at the terminal.
 pub(crate) struct Interactive {
     pub(crate) asker: PrompterHandle,
 }
 
-/// The tunnel, and what a user should know about it.
+/// The tunnel, and what goes to the logs about it.
 pub(crate) struct TranslatedTunnel {
     pub(crate) spec: TunnelSpec,
     pub(crate) notes: Vec<String>,
-    /// What ssh says while it reads its files.
-    pub(crate) said_by_ssh: Vec<SshLine>,
+    /// ssh's messages while it reads its files.
+    pub(crate) ssh_messages: Vec<SshLine>,
     pub(crate) log_level: LogLevel,
 }
 
@@ -53,44 +53,44 @@ pub(crate) struct TranslatedTunnel {
 /// # Errors
 /// Everything that is wrong, a line each.
 pub(crate) fn tunnel(
-    wanted: &TranslationInput<'_>,
-    person: Option<Interactive>,
+    input: &TranslationInput<'_>,
+    interactive: Option<Interactive>,
 ) -> Result<TranslatedTunnel, Vec<String>> {
     let facts = config::facts();
-    let resolved = resolved(wanted.line, &facts)?;
-    let mut notes = wanted.line.notes.clone();
+    let resolved = resolved(input.line, &facts)?;
+    let mut notes = input.line.notes.clone();
     let mut spec = base();
     let forwards: Vec<Forward> = resolved.forwards.iter().map(|(forward, _)| forward.clone()).collect();
     // With -N, a bare session is what was asked for: autossh keeps it, too.
-    if forwards.is_empty() && !wanted.line.no_command {
+    if forwards.is_empty() && !input.line.no_command {
         return Err(vec![NO_FORWARD.to_owned()]);
     }
-    if !wanted.line.no_command {
+    if !input.line.no_command {
         notes.push("no shell is opened on the server: the forwards are kept as with -N".to_owned());
     }
-    spec.forwards = monitor::forwards(wanted.monitor).into_iter().chain(forwards).collect();
+    spec.forwards = monitor::forwards(input.monitor).into_iter().chain(forwards).collect();
     resolved.settings.clone().write_to(&mut spec);
-    let defaults = defaults(wanted.environment.fast, resolved.interactive.batch_mode);
+    let defaults = defaults(input.environment.fast, resolved.interactive.batch_mode);
     spec.session = config::session_by_ssh_config(&resolved, &defaults);
-    if let Some(Interactive { asker }) = person {
+    if let Some(Interactive { asker }) = interactive {
         ask(&mut spec.session, &resolved, &asker);
     }
-    times(&mut spec, wanted);
+    times(&mut spec, input);
     notes.extend(resolved.notes.iter().map(ToString::to_string));
     notes.extend(spec.notes());
-    let log_level = wanted.line.log_level.or(resolved.interactive.log_level).unwrap_or(LogLevel::Info);
-    let mut said_by_ssh = resolved.said_by_ssh;
-    if let Some(file) = wanted.line.config_file.as_deref() {
-        said_by_ssh.iter_mut().for_each(|said| name_as_given(said, file, &facts));
+    let log_level = input.line.log_level.or(resolved.interactive.log_level).unwrap_or(LogLevel::Info);
+    let mut ssh_messages = resolved.said_by_ssh;
+    if let Some(file) = input.line.config_file.as_deref() {
+        ssh_messages.iter_mut().for_each(|message| name_as_given(message, file, &facts));
     }
-    Ok(TranslatedTunnel { spec, notes, said_by_ssh, log_level })
+    Ok(TranslatedTunnel { spec, notes, ssh_messages, log_level })
 }
 
 /// ssh names the file of `-F` as it was typed.
-fn name_as_given(said: &mut SshLine, file: &str, facts: &dyn HostFacts) {
+fn name_as_given(message: &mut SshLine, file: &str, facts: &dyn HostFacts) {
     let read = facts.folder().join(file).display().to_string();
-    if let Some(rest) = said.text.strip_prefix(&read).filter(|rest| rest.starts_with(" line ")) {
-        said.text = format!("{file}{rest}");
+    if let Some(rest) = message.text.strip_prefix(&read).filter(|rest| rest.starts_with(" line ")) {
+        message.text = format!("{file}{rest}");
     }
 }
 
@@ -163,8 +163,8 @@ pub(crate) fn base() -> TunnelSpec {
     TunnelSpec::new(NAME.to_owned(), SessionSpec::to(nowhere))
 }
 
-/// What holds where ssh's files say nothing: as in ssh no keepalive of its own, and no limit but the server's. The fast
-/// face has tunneld's.
+/// What holds where ssh's files set nothing: as in ssh no keepalive of its own, and no limit but the server's. With
+/// `fast`, tunneld's defaults.
 fn defaults(fast: bool, batch: bool) -> Settings {
     let mut defaults = Settings::default();
     if !fast {
@@ -176,15 +176,15 @@ fn defaults(fast: bool, batch: bool) -> Settings {
 }
 
 /// When to start again, and what listeners do meanwhile.
-fn times(spec: &mut TunnelSpec, wanted: &TranslationInput<'_>) {
-    let environment = wanted.environment;
-    let background = wanted.line.background;
+fn times(spec: &mut TunnelSpec, input: &TranslationInput<'_>) {
+    let environment = input.environment;
+    let background = input.line.background;
     spec.first_poll = environment.first_poll;
     let kind = if environment.fast { BackoffKind::Exponential } else { BackoffKind::Autossh };
     let mut backoff = spec.policy.backoff;
     backoff.kind = kind;
     spec.policy = Policy {
-        // `-f` sets it to zero whatever the environment says.
+        // `-f` sets it to zero whatever the environment has.
         gate_time: if background { Duration::ZERO } else { environment.gate_time },
         max_start: environment.max_start,
         max_lifetime: environment.max_lifetime,
@@ -192,7 +192,7 @@ fn times(spec: &mut TunnelSpec, wanted: &TranslationInput<'_>) {
         poll: environment.poll,
     };
     if !environment.fast {
-        // As without an ssh: who connects meanwhile is refused.
+        // As without an ssh: peers that connect meanwhile are refused.
         spec.outage.during_outage = DuringOutage::Refuse;
         // ssh connects to no target before a connection is forwarded.
         spec.probe = ProbeSpec::Off;

@@ -1,5 +1,5 @@
-//! What ssh itself would say, beside autossh's log: on standard error, or in `-E`'s file, as much as `-q`, `-v` and
-//! LogLevel ask for.
+//! The messages of ssh itself, which are not in autossh's log: on standard error, or in `-E`'s file, as `-q`, `-v` and
+//! LogLevel have it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -16,14 +16,14 @@ pub(super) fn open(path: &str) -> Result<File, String> {
     file.map_err(|error| format!("cannot open log file \"{path}\": {}", reason(&error)))
 }
 
-/// From here on events are told, to the file or to standard error.
+/// Writes events from now on, to the file or to standard error.
 pub(super) fn begin(level: LogLevel, file: Option<File>) -> Result<Flush, String> {
-    logging::init_plain(ssh_log(level), file).map_err(|error| error.to_string())
+    logging::init_plain(audience(level), file).map_err(|error| error.to_string())
 }
 
-/// What ssh says while it reads its files, in its own words.
-pub(super) fn write_as_ssh(said: &[SshLine], level: LogLevel, file: Option<&File>) {
-    for line in said.iter().filter(|line| line.level <= level) {
+/// Writes what ssh writes while it reads its files.
+pub(super) fn write_as_ssh(messages: &[SshLine], level: LogLevel, file: Option<&File>) {
+    for line in messages.iter().filter(|line| line.level <= level) {
         let prefix = if line.level >= LogLevel::Debug1 { "debug1: " } else { "" };
         let line = format!("{prefix}{}\n", line.text);
         // As with ssh, a line that cannot be written is lost.
@@ -34,8 +34,8 @@ pub(super) fn write_as_ssh(said: &[SshLine], level: LogLevel, file: Option<&File
     }
 }
 
-/// ssh's levels are finer at the quiet end: there, a failure is what is told last.
-fn ssh_log(level: LogLevel) -> PlainAudience {
+/// ssh's levels are finer at the quiet end: the last of them shows failures only.
+fn audience(level: LogLevel) -> PlainAudience {
     let (word, only_failures) = match level {
         LogLevel::Quiet => ("off", false),
         LogLevel::Fatal | LogLevel::Error => ("warn", true),

@@ -1,4 +1,4 @@
-//! What is printed where a command line cannot be cut.
+//! What is printed where a command line cannot be parsed.
 
 /// The usage text, on standard error.
 pub(super) fn text(program: &str) -> String {
@@ -45,7 +45,7 @@ mod tests {
         let (_, environment) = text.split_once("Environment:").unwrap();
         let mut real: BTreeSet<&str> = environment.lines().filter_map(|line| line.split_whitespace().next()).collect();
         assert!(real.contains(FAST), "{real:?}");
-        // Taken so that old lines work, and of no use in new ones; and the service manager's own.
+        // Accepted so that old lines work, and of no use in new ones; and the service manager's own.
         real.extend(["AUTOSSH_PATH", "NOTIFY_SOCKET"]);
         assert_eq!(items(&section(AUTOSSH, "ENVIRONMENT"), "Ev").into_iter().collect::<BTreeSet<_>>(), real);
     }

@@ -49,7 +49,7 @@ pub enum ArgvError {
 }
 
 impl ArgvError {
-    /// About something beside the tunnel: without it, the rest of the line still means one.
+    /// About something besides the tunnel: without it, the rest of the line still means one.
     pub const fn is_soft(&self) -> bool {
         matches!(self, Self::Refused(..) | Self::Command(_) | Self::Terminal)
     }

@@ -28,15 +28,15 @@ pub(super) enum OptionHandling {
 pub(super) struct Letter {
     pub(super) letter: char,
     pub(super) argument: bool,
-    pub(super) fate: OptionHandling,
+    pub(super) handling: OptionHandling,
 }
 
-const fn flag(letter: char, fate: OptionHandling) -> Letter {
-    Letter { letter, argument: false, fate }
+const fn flag(letter: char, handling: OptionHandling) -> Letter {
+    Letter { letter, argument: false, handling }
 }
 
-const fn with(letter: char, fate: OptionHandling) -> Letter {
-    Letter { letter, argument: true, fate }
+const fn with(letter: char, handling: OptionHandling) -> Letter {
+    Letter { letter, argument: true, handling }
 }
 
 const NO_SHELL: &str = "no shell is opened on the server";

@@ -1,8 +1,7 @@
 //! The walk over the words: letters, their arguments, the destination.
 
-use tunnel_engine::spec::{DeviceMode, Forward, ForwardKind, ForwardParseError};
+use tunnel_engine::spec::{DeviceMode, Forward, ForwardKind, ForwardParseError, port_or_service};
 
-use super::destination::TypedDestination;
 use super::letters::{self, Letter, MASTER, OptionHandling};
 use super::{ArgvError, ArgvSetting, CommandLine, Dialect};
 use crate::autossh::monitor_port::MonitorPort;
@@ -100,7 +99,7 @@ impl<'a> Parser<'a> {
             'f' => self.line.background = true,
             'N' => self.line.no_command = true,
             't' => self.terminal = true,
-            // As ssh: the first one is debug whatever was said before, each further one adds to what is said then.
+            // As ssh: the first one is debug whatever came before, each further one adds to the level of then.
             'v' => {
                 let level = self.line.log_level.filter(|_| self.verbose).map_or(LogLevel::Debug1, LogLevel::louder);
                 self.line.log_level = Some(level);
@@ -133,7 +132,7 @@ impl<'a> Parser<'a> {
     }
 
     fn follow(&mut self, letter: &Letter, value: Option<&str>) {
-        match letter.fate {
+        match letter.handling {
             OptionHandling::Own | OptionHandling::Granted => {}
             OptionHandling::Keyword(keyword) => self.set(keyword, value.unwrap_or_default()),
             OptionHandling::Fixed(keyword, value) => self.set(keyword, value),
@@ -151,7 +150,7 @@ impl<'a> Parser<'a> {
     fn forward(&mut self, letter: char, kind: ForwardKind, text: &str) {
         let expanded = expand(text, self.variable).ok_or(ForwardParseError::BadHost(text.to_owned()));
         match expanded.and_then(|text| Forward::parse(kind, &text)) {
-            // ssh merges what is said twice.
+            // ssh merges what is given twice.
             Ok(forward) if self.line.forwards.contains(&forward) => {}
             Ok(forward) => self.line.forwards.push(forward),
             Err(source) => self.errors.push(ArgvError::Forward { letter, text: text.to_owned(), source }),
@@ -192,4 +191,45 @@ fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Option<Strin
         rest = after;
     }
     Some(expanded + rest)
+}
+
+/// The destination's parts, as typed: `[user@]host`, or a URI with a port.
+#[derive(Debug, PartialEq, Eq)]
+struct TypedDestination<'a> {
+    user: Option<&'a str>,
+    host: &'a str,
+    port: Option<&'a str>,
+}
+
+impl<'a> TypedDestination<'a> {
+    /// `None` where ssh would refuse it.
+    fn parse(text: &'a str) -> Option<Self> {
+        let (user, host, port) = match text.strip_prefix("ssh://") {
+            Some(rest) => uri(rest.trim_end_matches('/')),
+            None => match text.rsplit_once('@') {
+                Some((user, host)) => (Some(user), host, None),
+                None => (None, text, None),
+            },
+        };
+        let odd = |c: char| c.is_whitespace() || c.is_control() || "'`\"$\\;&<>|(){}".contains(c);
+        let user_is_odd = user.is_some_and(|user| user.is_empty() || user.starts_with('-'));
+        let port_is_odd = port.is_some_and(|port| port_or_service(port).unwrap_or_default() == 0);
+        let is_odd = host.is_empty() || host.starts_with('-') || host.contains(odd) || user_is_odd || port_is_odd;
+        (!is_odd).then_some(Self { user, host, port })
+    }
+}
+
+/// `[user@]host[:port]` of a URI, IPv6 addresses in brackets.
+fn uri(text: &str) -> (Option<&str>, &str, Option<&str>) {
+    let (user, rest) = match text.rsplit_once('@') {
+        Some((user, rest)) => (Some(user), rest),
+        None => (None, text),
+    };
+    if let Some((host, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return (user, host, after.strip_prefix(':'));
+    }
+    match rest.split_once(':') {
+        Some((host, port)) => (user, host, Some(port)),
+        None => (user, rest, None),
+    }
 }

@@ -88,7 +88,7 @@ impl PhaseLog {
             Occurrence::Failure { failure, forward } if !OWN_RULES.contains(&failure.kind()) => {
                 let reason = reason(failure, *forward);
                 if forward.is_none() || state.forwards_logged.insert(reason.clone()) {
-                    log.aside(&reason);
+                    log.info_off_terminal(&reason);
                 }
             }
             Occurrence::Failure { failure, .. } => {
@@ -139,10 +139,10 @@ fn reason(failure: &Failure, forward: Option<&str>) -> String {
 /// What a hint may tell the owner of a config to set.
 const KEYS_OF_A_CONFIG: [&str; 2] = ["identity_file", "password_file"];
 
-/// Tells the hint about a remote unix socket from that about a port.
+/// Distinguishes the hint about a remote unix socket from that about a port.
 const UNLINK: &str = "StreamLocalBindUnlink";
 
-/// The face has no config file to put a key into.
+/// The command has no config file to put a key into.
 fn hint(failure: &Failure) -> &str {
     let kind = failure.kind();
     if kind == FailureKind::PassphraseNeeded {
@@ -161,7 +161,7 @@ fn hint(failure: &Failure) -> &str {
 mod tests {
     use super::*;
 
-    fn said(max_start: Option<u32>, occurrences: &[Occurrence<'_>]) -> Vec<String> {
+    fn logged(max_start: Option<u32>, occurrences: &[Occurrence<'_>]) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let phases = PhaseLog::new(Arc::new(Log::to_file("a", &path, 7)), max_start);
@@ -178,7 +178,7 @@ mod tests {
     fn a_start_that_is_refused_and_repeated_reads_as_autosshs_log() {
         let failure = Failure::new(FailureKind::ConnectRefused, "`u@h:22` refused the connection");
         let child = format!("ssh child pid is {}", std::process::id());
-        let said = said(
+        let logged = logged(
             Some(9),
             &[
                 Occurrence::Start { count: 6, tries: 0 },
@@ -188,43 +188,43 @@ mod tests {
                 Occurrence::Up,
             ],
         );
-        assert_eq!(said[0], "checking for grace period, tries = 0");
-        assert_eq!(said[1..3], ["starting ssh (count 6 of 9)", child.as_str()]);
-        assert_eq!(said[3], "ssh exited with error status 255; restarting ssh");
-        assert_eq!(said[4..6], ["checking for grace period, tries = 6", "sleeping for grace time 2 secs"]);
-        assert!(said[6].starts_with("ssh: `u@h:22` refused the connection; hint: "), "{said:?}");
-        assert_eq!(said[7], "starting ssh (count 7 of 9)");
+        assert_eq!(logged[0], "checking for grace period, tries = 0");
+        assert_eq!(logged[1..3], ["starting ssh (count 6 of 9)", child.as_str()]);
+        assert_eq!(logged[3], "ssh exited with error status 255; restarting ssh");
+        assert_eq!(logged[4..6], ["checking for grace period, tries = 6", "sleeping for grace time 2 secs"]);
+        assert!(logged[6].starts_with("ssh: `u@h:22` refused the connection; hint: "), "{logged:?}");
+        assert_eq!(logged[7], "starting ssh (count 7 of 9)");
     }
 
     #[test]
-    fn the_ends_that_end_everything_have_phrases_of_their_own() {
+    fn limits_end_it_with_phrases_of_their_own() {
         let gate = FailureKind::GateTime;
         let over = |kind, gave_up| Occurrence::Ended { kind, tries: 1, wait: None, gave_up: Some(gave_up) };
         assert_eq!(
-            said(None, &[over(FailureKind::Dns, gate)]),
+            logged(None, &[over(FailureKind::Dns, gate)]),
             ["ssh exited prematurely with status 255; autossh exiting"]
         );
         assert_eq!(
-            said(None, &[over(FailureKind::Dns, FailureKind::MaxStart)]),
+            logged(None, &[over(FailureKind::Dns, FailureKind::MaxStart)]),
             ["ssh exited with error status 255; restarting ssh", "max start count reached; exiting"]
         );
         let failure = Failure::new(gate, "the first session did not stay up");
-        assert_eq!(said(None, &[Occurrence::Failure { failure: &failure, forward: None }]), [""; 0]);
+        assert_eq!(logged(None, &[Occurrence::Failure { failure: &failure, forward: None }]), [""; 0]);
     }
 
     #[test]
     fn a_login_that_cannot_succeed_says_what_it_waits_for() {
-        let said = said(None, &[end(FailureKind::AuthRejected, 1, 300)]);
-        assert_eq!(said[2], "trying again in 300 secs, or when a key, known_hosts or the agent changes");
+        let logged = logged(None, &[end(FailureKind::AuthRejected, 1, 300)]);
+        assert_eq!(logged[2], "trying again in 300 secs, or when a key, known_hosts or the agent changes");
     }
 
     #[test]
-    fn a_forward_that_is_refused_each_second_is_told_once_a_session() {
+    fn forward_that_is_refused_again_and_again_is_logged_once_a_session() {
         let failure = Failure::new(FailureKind::RemotePortBusy, "the server refused to listen on 1");
         let refused = || Occurrence::Failure { failure: &failure, forward: Some("1:h:2") };
         let start = |count| Occurrence::Start { count, tries: 0 };
-        let said = said(None, &[start(1), refused(), refused(), refused(), start(2), refused()]);
-        assert_eq!(said.iter().filter(|line| line.starts_with("ssh: forward 1:h:2: ")).count(), 2, "{said:?}");
+        let logged = logged(None, &[start(1), refused(), refused(), refused(), start(2), refused()]);
+        assert_eq!(logged.iter().filter(|line| line.starts_with("ssh: forward 1:h:2: ")).count(), 2, "{logged:?}");
     }
 
     #[test]

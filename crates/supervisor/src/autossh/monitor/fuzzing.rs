@@ -13,9 +13,9 @@ pub struct MonitorTranscript {
     /// The line that was sent.
     pub line: Vec<u8>,
     /// Bytes read in its place.
-    pub heard: Vec<u8>,
+    pub received: Vec<u8>,
     /// What the log says where it is not the same.
-    pub told: String,
+    pub logged: String,
 }
 
 /// Sends the line with this message and number to a peer that has answered `back`, and closes.
@@ -30,6 +30,6 @@ pub fn monitor_talk(message: &str, number: u32, back: &[u8]) -> Option<MonitorTr
         drop(far);
         exchange(&mut out, Some(&mut near), &line).await.ok()
     };
-    let heard = talk.now_or_never().flatten()?;
-    Some(MonitorTranscript { told: one_line(&not_what_was_sent(&line, &heard)), line, heard })
+    let received = talk.now_or_never().flatten()?;
+    Some(MonitorTranscript { logged: one_line(&not_what_was_sent(&line, &received)), line, received })
 }
