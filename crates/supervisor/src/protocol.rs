@@ -80,13 +80,12 @@ pub fn parse_request(line: &[u8]) -> Result<Request, RefusedRequest> {
     if too_long { Err(bad("timeout_ms is over a year".into())) } else { Ok(request) }
 }
 
-/// What can be asked. Empty `names` mean all tunnels where the verb allows it.
+/// What can be asked. No `names` mean all tunnels, but for `Wait`, `Start`, `Stop` and `Restart`, which need one at least.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     /// How things are. Answered with [`Response::Status`] of the named tunnels, in the config's order.
     Status {
-        /// None: all.
         #[serde(default)]
         names: Vec<String>,
     },
@@ -96,7 +95,6 @@ pub enum Request {
     Log { name: String },
     /// The last 24 hours of the named tunnels. Answered with [`Response::History`], in the config's order.
     History {
-        /// None: all.
         #[serde(default)]
         names: Vec<String>,
     },
@@ -106,29 +104,18 @@ pub enum Request {
     /// Answered with [`Response::Waited`] as soon as all named tunnels are ready, or one is blocked, failed or not
     /// wanted up, or time is up.
     Wait {
-        /// At least one.
         names: Vec<String>,
         /// From the arrival of the request; 0 answers at once.
         timeout_ms: u64,
     },
     /// Want up.
-    Start {
-        /// At least one.
-        names: Vec<String>,
-    },
+    Start { names: Vec<String> },
     /// Want down.
-    Stop {
-        /// At least one.
-        names: Vec<String>,
-    },
+    Stop { names: Vec<String> },
     /// End the session if there is one, and start at once.
-    Restart {
-        /// At least one.
-        names: Vec<String>,
-    },
+    Restart { names: Vec<String> },
     /// Forget failures and counts.
     ResetFailed {
-        /// None: all.
         #[serde(default)]
         names: Vec<String>,
     },

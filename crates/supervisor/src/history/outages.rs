@@ -35,14 +35,14 @@ struct OpenOutage {
 impl Outages {
     /// The tunnel was ready, and is not any more.
     pub(super) fn begin(&mut self, now: u64, cause: Cause) {
-        self.open =
-            Some(OpenOutage { outage: PastOutage { from: now, until: now, length: 0, cause }, is_start: false });
+        let outage = PastOutage { from: now, until: now, length: 0, cause };
+        self.open = Some(OpenOutage { outage, is_start: false });
     }
 
     /// The tunnel is wanted from now on, and has to start first.
     pub(super) fn begin_start(&mut self, now: u64) {
-        let cause = Cause::without_kind("the start did not succeed");
-        self.open = Some(OpenOutage { outage: PastOutage { from: now, until: now, length: 0, cause }, is_start: true });
+        self.begin(now, Cause::without_kind("the start did not succeed"));
+        self.open.iter_mut().for_each(|open| open.is_start = true);
     }
 
     /// Something went wrong while it lasts. The first failure is the cause; whether this one is.

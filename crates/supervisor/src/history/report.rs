@@ -70,17 +70,7 @@ impl TunnelRecord {
             availability: (wanted > 0).then(|| ready as f64 / wanted as f64),
             mttr_s: (!past.is_empty()).then(|| rounded(repaired / past.len() as f64)),
             outages: open.into_iter().chain(over).collect(),
-            samples: self
-                .samples
-                .iter()
-                .map(|(at, sample)| SampleReport {
-                    at: time(at),
-                    ready: sample.share(),
-                    rtt_ms: sample.rtt_ms().map(rounded),
-                    bytes_in: sample.bytes_in(),
-                    bytes_out: sample.bytes_out(),
-                })
-                .collect(),
+            samples: self.samples.iter().map(|(at, sample)| sample.report(time(at))).collect(),
         }
     }
 }
@@ -104,6 +94,6 @@ fn seconds(ms: u64) -> f64 {
 }
 
 /// To milliseconds, or thousandths of one.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }

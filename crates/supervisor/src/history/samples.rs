@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::rates::Traffic;
+use super::report::{SampleReport, rounded};
 
 /// The time that one sample covers.
 pub(super) const SAMPLE: Duration = Duration::from_secs(300);
@@ -38,21 +39,15 @@ fn is_zero(value: &f32) -> bool {
 }
 
 impl Sample {
-    /// None while the tunnel was not wanted, or tunneld did not run.
-    pub(super) fn share(&self) -> Option<f64> {
-        (self.wanted > 0).then(|| f64::from(self.ready) / f64::from(self.wanted))
-    }
-
-    pub(super) fn rtt_ms(&self) -> Option<f64> {
-        (self.rtt > 0.0).then(|| f64::from(self.rtt))
-    }
-
-    pub(super) const fn bytes_in(&self) -> u64 {
-        self.bytes_in as u64
-    }
-
-    pub(super) const fn bytes_out(&self) -> u64 {
-        self.bytes_out as u64
+    /// As a client receives it. `at`: its beginning.
+    pub(super) fn report(&self, at: String) -> SampleReport {
+        SampleReport {
+            at,
+            ready: (self.wanted > 0).then(|| f64::from(self.ready) / f64::from(self.wanted)),
+            rtt_ms: (self.rtt > 0.0).then(|| rounded(self.rtt.into())),
+            bytes_in: self.bytes_in as u64,
+            bytes_out: self.bytes_out as u64,
+        }
     }
 }
 

@@ -62,39 +62,21 @@ fn globals(old: &Global, new: &Global) -> Vec<Step> {
         log,
         metrics,
     } = new;
-    let mut changes = Vec::new();
-    if old.config != *config {
-        changes.push(GlobalChange::Config(config.clone()));
-    }
-    if old.pid_file != *pid_file {
-        changes.push(GlobalChange::PidFile(pid_file.clone()));
-    }
-    if old.control_socket != *control_socket {
-        changes.push(GlobalChange::ControlSocket(control_socket.clone()));
-    }
-    if old.state_directory != *state_directory {
-        changes.push(GlobalChange::StateDirectory(state_directory.clone()));
-    }
-    if (&old.user, old.no_new_privileges, old.confine) != (user, *no_new_privileges, *confine) {
-        changes.push(GlobalChange::Privileges {
-            user: user.clone(),
-            no_new_privileges: *no_new_privileges,
-            confine: *confine,
-        });
-    }
-    if old.stop_timeout != *stop_timeout {
-        changes.push(GlobalChange::StopTimeout(*stop_timeout));
-    }
-    if old.log.level != log.level {
-        changes.push(GlobalChange::LogLevel(log.level.clone()));
-    }
-    if old.log.format != log.format {
-        changes.push(GlobalChange::LogFormat(log.format));
-    }
-    if old.metrics != *metrics {
-        changes.push(GlobalChange::Metrics(metrics.clone()));
-    }
-    changes.into_iter().map(Step::Global).collect()
+    let privileges =
+        GlobalChange::Privileges { user: user.clone(), no_new_privileges: *no_new_privileges, confine: *confine };
+    let same_privileges = (&old.user, old.no_new_privileges, old.confine) == (user, *no_new_privileges, *confine);
+    let changes = [
+        (old.config != *config).then(|| GlobalChange::Config(config.clone())),
+        (old.pid_file != *pid_file).then(|| GlobalChange::PidFile(pid_file.clone())),
+        (old.control_socket != *control_socket).then(|| GlobalChange::ControlSocket(control_socket.clone())),
+        (old.state_directory != *state_directory).then(|| GlobalChange::StateDirectory(state_directory.clone())),
+        (!same_privileges).then_some(privileges),
+        (old.stop_timeout != *stop_timeout).then_some(GlobalChange::StopTimeout(*stop_timeout)),
+        (old.log.level != log.level).then(|| GlobalChange::LogLevel(log.level.clone())),
+        (old.log.format != log.format).then_some(GlobalChange::LogFormat(log.format)),
+        (old.metrics != *metrics).then(|| GlobalChange::Metrics(metrics.clone())),
+    ];
+    changes.into_iter().flatten().map(Step::Global).collect()
 }
 
 fn changed(old: &TunnelSpec, new: &TunnelSpec, stages: &mut Stages) {

@@ -1,11 +1,11 @@
 //! `on_change`: a command that is run when a tunnel becomes ready, and when it is ready no more. It runs in a task of its
 //! own, so that the tunnel never waits for it; what changes meanwhile comes to one more run, with the last state.
 
-mod pace;
 mod run;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::AbortOnDropHandle;
@@ -16,7 +16,6 @@ use crate::config::ShellCommand;
 use crate::history::CauseKind;
 use crate::lifecycle::{Phase, Want};
 use crate::word::Word;
-use pace::Pace;
 
 /// Commands of all tunnels that run at once: two hundred tunnels that lose their server start no two hundred processes.
 const MAX_AT_ONCE: usize = 8;
@@ -112,6 +111,34 @@ async fn run_each(mut changes: watch::Receiver<Option<(ReadinessChange, ShellCom
             let (tunnel, suppressed) = (change.tunnel.as_str(), (suppressed > 0).then_some(suppressed));
             tracing::warn!(tunnel, suppressed, "{tunnel}: on_change: {error}");
         }
+    }
+}
+
+/// Runs in any minute: a tunnel that flaps is told of at this rate, each time with its last state.
+const MAX_RUNS: usize = 6;
+
+/// See [`MAX_RUNS`].
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// How often the command of one tunnel runs. Pure.
+#[derive(Debug, Default)]
+struct Pace {
+    /// When the last runs began, the oldest first.
+    began: VecDeque<Instant>,
+}
+
+impl Pace {
+    /// When the next run may begin; none: now.
+    fn next(&self, now: Instant) -> Option<Instant> {
+        let oldest = self.began.front().filter(|_| self.began.len() >= MAX_RUNS)?;
+        Some(*oldest + MINUTE).filter(|until| *until > now)
+    }
+
+    fn began(&mut self, now: Instant) {
+        if self.began.len() >= MAX_RUNS {
+            self.began.pop_front();
+        }
+        self.began.push_back(now);
     }
 }
 

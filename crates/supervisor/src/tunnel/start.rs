@@ -57,18 +57,12 @@ impl OpenedLink {
 /// How the files that a login reads looked before it read them. A server that is away is dialled again and again, and
 /// costs no look.
 #[derive(Clone)]
-struct StampsBefore(Arc<StampsBeforeCell>);
-
-struct StampsBeforeCell {
+struct StampsBefore {
     watched: Arc<WatchedFiles>,
-    seen: Mutex<Option<FileStamps>>,
+    seen: Arc<Mutex<Option<FileStamps>>>,
 }
 
 impl StampsBefore {
-    fn at(watched: WatchedFiles) -> Self {
-        Self(Arc::new(StampsBeforeCell { watched: Arc::new(watched), seen: Mutex::default() }))
-    }
-
     /// `None`: there was no need for one.
     fn take(&self) -> Option<FileStamps> {
         self.seen().take()
@@ -76,14 +70,14 @@ impl StampsBefore {
 
     async fn look(&self) {
         if self.seen().is_none()
-            && let Some(look) = look(self.0.watched.clone()).await
+            && let Some(look) = look(self.watched.clone()).await
         {
             self.seen().get_or_insert(look);
         }
     }
 
     fn seen(&self) -> MutexGuard<'_, Option<FileStamps>> {
-        self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -141,7 +135,7 @@ pub(super) async fn log_in(
     scheduled: bool,
 ) -> LoginEnd {
     let permit = context.governor.permit_at(&context.place, &spec, last_up).await;
-    let first_look = StampsBefore::at(files);
+    let first_look = StampsBefore { watched: Arc::new(files), seen: Arc::default() };
     let result = session(&spec, &context, scheduled, &first_look).await;
     let outcome = match &result {
         Ok(_) => Some(Ok(())),

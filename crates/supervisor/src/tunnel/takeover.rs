@@ -14,7 +14,6 @@
 //! The mark says machine, user, tunnel and server, so that it is the same after a restart or a power cut of this machine.
 
 mod held_address;
-mod identity;
 mod inspect;
 mod release;
 mod remote_shell;
@@ -27,9 +26,8 @@ use super::core::{Effects, TunnelEffect};
 use crate::lifecycle::SessionId;
 
 pub(super) use held_address::HeldAddress;
-pub(super) use identity::mark;
 pub(crate) use inspect::{PortHolder, inspect, remove_socket_file};
-pub(super) use release::{Marks, Release, hold_mark};
+pub(super) use release::{Marks, Release, hold_mark, mark};
 pub(super) use report::{POLICY_OF_PATHS, ReleaseReport};
 pub(super) use takeover_backoff::TakeoverBackoff;
 

@@ -27,15 +27,10 @@ enum WriterMessage {
 }
 
 /// The way to the thread.
+#[derive(Debug)]
 pub(in crate::history) struct Writer {
     queue: SyncSender<WriterMessage>,
     log: LogLimiter,
-}
-
-impl std::fmt::Debug for Writer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Writer")
-    }
 }
 
 impl Writer {

@@ -139,3 +139,15 @@ async fn failure_names_the_exit_status_and_what_cannot_run() {
     let loud = ShellCommand::line("head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2");
     run::command(&loud, &change).await.unwrap();
 }
+
+#[test]
+fn runs_of_any_minute_are_bounded() {
+    let (start, mut pace) = (clock::now(), Pace::default());
+    for second in 0..MAX_RUNS as u64 {
+        let now = start + Duration::from_secs(second);
+        assert_eq!(pace.next(now), None);
+        pace.began(now);
+    }
+    assert_eq!(pace.next(start + Duration::from_secs(30)), Some(start + MINUTE));
+    assert_eq!(pace.next(start + MINUTE), None);
+}
