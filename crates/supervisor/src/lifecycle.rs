@@ -35,7 +35,6 @@
 //!   there is a session to close.
 
 mod backoff;
-mod forward_phase;
 mod judge;
 mod machine;
 mod session_id;
@@ -44,14 +43,6 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use backoff::{
-    BETTER_HOST, Backoff, JUMP_LOGIN, JUMP_QUESTION, PROBE, PROBE_JITTER, PROBE_STALE, QUICK_REDIALS, QUICK_WITHIN,
-    REACHABILITY, REACHABILITY_LATE, RECHECK, REMOTE_PORT, REMOTE_PORT_DENIED, REMOTE_PORT_EARLY, REMOTE_PORT_LATE,
-    REPLACEMENT, REPLACEMENT_IN_DOUBT, TAKEOVER_CONTESTED, TAKEOVER_LOOK, TAKEOVER_OURS,
-};
-#[cfg(test)]
-pub(crate) use backoff::{PENALTY, SERVER_BUSY};
-pub use forward_phase::ForwardPhase;
 pub use judge::asked_for;
 pub use machine::Machine;
 pub use session_id::SessionId;
@@ -121,6 +112,44 @@ impl Phase {
             Self::Blocked => "blocked",
             Self::Failed => "failed",
             Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// The state of a forward in one word, as in `status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ForwardPhase {
+    /// Not set up yet: there is no session, or the server has not answered.
+    Pending,
+    /// It carries connections.
+    Up,
+    /// It could not be set up, or it was proven not to carry.
+    Down,
+    /// The server's port takes connections, and another session or program gets them.
+    Stale,
+    /// In place; the server forbids to prove more.
+    Unverified,
+}
+
+impl ForwardPhase {
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Up, Self::Down, Self::Stale, Self::Unverified];
+
+    /// The word used in status and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Stale => "stale",
+            Self::Unverified => "unverified",
+        }
+    }
+
+    /// As good as it can be known to be.
+    pub const fn is_in_place(self) -> bool {
+        match self {
+            Self::Up | Self::Unverified => true,
+            Self::Pending | Self::Down | Self::Stale => false,
         }
     }
 }

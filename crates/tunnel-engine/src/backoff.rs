@@ -1,19 +1,11 @@
-//! When to try again: a schedule of waits as a plain value. Pure: the random share is an argument.
+//! When again: a schedule of waits as a plain value, and every schedule of the program beside each other. Pure: the random
+//! share of a wait is an argument.
 //!
-//! The schedules of the engine's own loops are here; those of sessions, logins and probes are policy, and beside each other
-//! in the supervisor's `lifecycle::backoff`. One table of all of them is in docs/ARCHITECTURE.md.
+//! The last three are of the engine's own loops. The others, of sessions, logins and probes, are the supervisor's: they are
+//! here because the crate above can read this file and not the other way round. docs/ARCHITECTURE.md has all of them as a
+//! table, which a test compares.
 
 use std::time::Duration;
-
-/// A local address that cannot be bound: one system call a try, on ticks that are common to all forwards. No server is
-/// touched.
-pub const LISTENER: Backoff = Backoff::every(Duration::from_secs(1));
-
-/// A device that cannot be opened here, or that the server has not now: one request on the living session.
-pub const DEVICE: Backoff = Backoff::every(Duration::from_secs(1));
-
-/// A device that the server's policy forbids, which most servers read at login only.
-pub const DEVICE_DENIED: Backoff = Backoff::every(Duration::from_secs(60));
 
 /// A schedule of waits: the first, how each grows over the one before it, the longest, and the share that is random.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -100,6 +92,119 @@ impl Jitter {
 fn times(wait: Duration, factor: f64) -> Duration {
     Duration::try_from_secs_f64(wait.as_secs_f64() * factor).unwrap_or(wait)
 }
+
+/// What is drawn at random where nothing else is said: tunnels that wait for one server part within a few waits.
+const SPREAD: Jitter = Jitter::Less(0.2);
+
+/// The same where the wait is the least that the server is to be left alone.
+const SPREAD_LATER: Jitter = Jitter::More(0.2);
+
+/// A server that drops logins at random under load (MaxStartups) frees a place as soon as one of them is through or
+/// gives up (LoginGraceTime, 2 min): seconds are enough at first, more only keeps its door blocked. It is asked at
+/// least once a minute.
+pub const SERVER_BUSY: Backoff =
+    Backoff::doubling(Duration::from_secs(5), Duration::from_secs(60)).with_jitter(POLITE_JITTER);
+
+/// PerSourcePenalties refuses at 15 s of outstanding penalty and runs down in real time (sshd_config(5)): sooner than
+/// after 20 s, asking again is sure to be refused. The longest penalty that sshd gives by default is `max:600s`.
+pub const PENALTY: Backoff =
+    Backoff::doubling(Duration::from_secs(20), Duration::from_secs(600)).with_jitter(POLITE_JITTER);
+
+/// Refused clients come back spread over at least this share of the wait, or they are refused together again.
+const POLITE_JITTER: Jitter = Jitter::More(POLITE_SHARE);
+
+/// See [`POLITE_JITTER`].
+pub const POLITE_SHARE: f64 = 0.25;
+
+/// How often a blocked tunnel tries by itself. A failed login costs 5 s of sshd's patience with our address, so this
+/// leaves room for dozens of blocked tunnels behind one address. The governor lets them go a few at a time.
+pub const BLOCKED: Backoff = Backoff::every(Duration::from_secs(300));
+
+/// A server that is away is asked by TCP, once for all tunnels that wait for it: a server that is back is found within
+/// this at the start of an outage. On ticks, so that many servers are asked in one wakeup.
+pub const REACHABILITY: Backoff = Backoff::every(Duration::from_millis(500));
+
+/// The same when it has been away for minutes. A firewall that counts connections (`ufw limit`: six within 30 s) counts
+/// these too, and still lets us in.
+pub const REACHABILITY_LATE: Backoff = Backoff::every(Duration::from_secs(10));
+
+/// Between two logins at a jump host that is asked for the server behind it, when its session did not last, or it refused
+/// the login.
+pub const JUMP_LOGIN: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(60)).with_jitter(SPREAD);
+
+/// Between two questions to that jump host, by the number of those that it has not answered. One asks for all tunnels.
+pub const JUMP_QUESTION: Backoff =
+    Backoff::doubling(Duration::from_millis(500), Duration::from_secs(4)).with_jitter(SPREAD_LATER);
+
+/// After logins that were to replace a session that still serves: no connection is cut meanwhile.
+pub const REPLACEMENT: Backoff =
+    Backoff::doubling(Duration::from_secs(5), Duration::from_secs(300)).with_jitter(SPREAD);
+
+/// While the path is in doubt nothing passes, so the next login follows the failed one soon. The governor paces them.
+pub const REPLACEMENT_IN_DOUBT: Backoff = Backoff::every(Duration::from_secs(1)).with_jitter(SPREAD);
+
+/// How often the better hosts are tried while the tunnel is up on a lesser one, by the number of returns that did not
+/// last. Only a whole login tells that a host works, and a failed one costs some of its patience with our address
+/// (PerSourcePenalties).
+pub const BETTER_HOST: Backoff =
+    Backoff::doubling(Duration::from_secs(60), Duration::from_secs(3600)).with_jitter(SPREAD);
+
+/// How often a busy remote port is asked for again on the living session, at first: the request costs the server no login,
+/// and the old session that holds the port may end any moment. On ticks that all tunnels share, so that hundreds of them
+/// cost few wakeups.
+pub const REMOTE_PORT: Backoff = Backoff::every(Duration::from_secs(1)).with_jitter(SPREAD_LATER);
+
+/// A server that notices dead sessions at all has ended an old session of ours by then (ClientAliveInterval, a minute or
+/// two as it is usually set).
+pub const REMOTE_PORT_EARLY: Duration = Duration::from_secs(300);
+
+/// The same when the port has been busy for longer than [`REMOTE_PORT_EARLY`]: another program has it, for good perhaps. A
+/// stock sshd writes two lines into its log for each request.
+pub const REMOTE_PORT_LATE: Backoff =
+    Backoff::doubling(Duration::from_secs(2), Duration::from_secs(10)).with_jitter(SPREAD_LATER);
+
+/// The same for a port that the server's policy forbids: most servers read their policy at login only.
+pub const REMOTE_PORT_DENIED: Backoff = Backoff::every(Duration::from_secs(60)).with_jitter(SPREAD_LATER);
+
+/// After a look at the holder of a remote port that changed nothing: a shell on the server each time.
+pub const TAKEOVER_LOOK: Backoff =
+    Backoff::doubling(Duration::from_secs(30), Duration::from_secs(480)).with_jitter(SPREAD);
+
+/// While an earlier session of ours has yet to give the port up.
+pub const TAKEOVER_OURS: Backoff =
+    Backoff::doubling(Duration::from_secs(2), Duration::from_secs(30)).with_jitter(SPREAD);
+
+/// A port that was taken over and lost again: another client wants it, too.
+pub const TAKEOVER_CONTESTED: Backoff =
+    Backoff::doubling(Duration::from_secs(60), Duration::from_secs(960)).with_jitter(SPREAD_LATER);
+
+/// After a probe that a target refused, which reached no service: each one is a line in the server's log.
+pub const PROBE: Backoff = Backoff::doubling(Duration::from_secs(5), Duration::from_secs(60)).with_jitter(PROBE_JITTER);
+
+/// Between two touches of a port that another program or session holds. A dead session on the server lives for as long as
+/// its port is connected to more often than its own keepalive looks (ClientAliveInterval).
+pub const PROBE_STALE: Backoff =
+    Backoff::doubling(Duration::from_secs(30), Duration::from_secs(480)).with_jitter(PROBE_JITTER);
+
+/// More, not less: a target is asked at most as often as `poll` says.
+pub const PROBE_JITTER: Jitter = Jitter::More(0.1);
+
+/// Proven sessions that ended young are replaced at once so many times within [`QUICK_WITHIN`]: a link that flaps
+/// costs its users as little as it can, and a server sees no more than this from a tunnel beside the backoff.
+pub const QUICK_REDIALS: usize = 5;
+
+/// See [`QUICK_REDIALS`].
+pub const QUICK_WITHIN: Duration = Duration::from_secs(60);
+
+/// A local address that cannot be bound: one system call a try, on ticks that are common to all forwards. No server is
+/// touched.
+pub const LISTENER: Backoff = Backoff::every(Duration::from_secs(1));
+
+/// A device that cannot be opened here, or that the server has not now: one request on the living session.
+pub const DEVICE: Backoff = Backoff::every(Duration::from_secs(1));
+
+/// A device that the server's policy forbids, which most servers read at login only.
+pub const DEVICE_DENIED: Backoff = Backoff::every(Duration::from_secs(60));
 
 #[cfg(test)]
 mod tests {

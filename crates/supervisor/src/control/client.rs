@@ -56,7 +56,7 @@ impl ClientError {
 /// Sends one request and waits for the answer.
 pub fn ask(socket: &Path, request: Request) -> Result<Response, ClientError> {
     let patience = request.own_time().saturating_add(PATIENCE);
-    Exchange::begin(socket, request, Some(patience))?.answer(MAX_RESPONSE_BYTES as u64)
+    DaemonExchange::begin(socket, request, Some(patience))?.answer(MAX_RESPONSE_BYTES as u64)
 }
 
 /// Asks for events, a line each as they come.
@@ -66,7 +66,7 @@ pub fn ask(socket: &Path, request: Request) -> Result<Response, ClientError> {
 pub fn events(socket: &Path, asked: EventsRequest) -> Result<Result<EventLines, (ErrorCode, String)>, ClientError> {
     let follow = asked.follow;
     // With `follow` the next event may be days away.
-    let mut exchange = Exchange::begin(socket, Request::Events(asked), (!follow).then_some(PATIENCE))?;
+    let mut exchange = DaemonExchange::begin(socket, Request::Events(asked), (!follow).then_some(PATIENCE))?;
     let answer = exchange.answer(MAX_EVENT_BYTES)?;
     if answer == Response::Done {
         return Ok(Ok(EventLines { exchange, follow }));
@@ -79,13 +79,13 @@ pub fn events(socket: &Path, asked: EventsRequest) -> Result<Result<EventLines, 
 
 /// A request that was sent, and the lines that come back.
 #[derive(Debug)]
-struct Exchange {
+struct DaemonExchange {
     socket: PathBuf,
     lines: BufReader<UnixStream>,
     sent: io::Result<()>,
 }
 
-impl Exchange {
+impl DaemonExchange {
     /// `patience`: for each line.
     fn begin(socket: &Path, request: Request, patience: Option<Duration>) -> Result<Self, ClientError> {
         let socket = socket.to_owned();
@@ -134,7 +134,7 @@ fn send(stream: &mut UnixStream, request: Request, patience: Option<Duration>) -
 /// Events as they come; ends with those that are kept, or, where they are followed, with an error.
 #[derive(Debug)]
 pub struct EventLines {
-    exchange: Exchange,
+    exchange: DaemonExchange,
     follow: bool,
 }
 
@@ -149,7 +149,7 @@ impl Iterator for EventLines {
     type Item = Result<Event, ClientError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let ended = |exchange: &Exchange| Some(Err(ClientError::EventsEnded { socket: exchange.socket.clone() }));
+        let ended = |exchange: &DaemonExchange| Some(Err(ClientError::EventsEnded { socket: exchange.socket.clone() }));
         match self.event() {
             Ok(Some(event)) => Some(Ok(event)),
             Ok(None) if !self.follow => None,

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use tunnel_engine::backoff::{Backoff, PENALTY, QUICK_REDIALS, QUICK_WITHIN, SERVER_BUSY};
 use tunnel_engine::failure::{FailureKind, Unreached};
 
 use crate::spec::BackoffKind;
 
 use super::Policy;
-use super::backoff::{self, Backoff, QUICK_REDIALS, QUICK_WITHIN};
+use super::backoff;
 
 /// What the ends in a row, not preceded by a session that lived `reset_after`, have told. Each kind of trouble has a
 /// count of its own, so that one does not lengthen the waits of another.
@@ -157,8 +158,8 @@ impl FailureClass {
             | FailureKind::ProbeFailed
             | FailureKind::AgentUnavailable => Self::Loss,
             FailureKind::RemotePortBusy | FailureKind::ListenInUse => Self::Forward,
-            FailureKind::ServerBusy => Self::Asked(backoff::SERVER_BUSY),
-            FailureKind::Penalized => Self::Asked(backoff::PENALTY),
+            FailureKind::ServerBusy => Self::Asked(SERVER_BUSY),
+            FailureKind::Penalized => Self::Asked(PENALTY),
             FailureKind::HostKeyUnknown
             | FailureKind::HostKeyChanged
             | FailureKind::HostKeyRevoked

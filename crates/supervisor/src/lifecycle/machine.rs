@@ -5,6 +5,7 @@ mod readers;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use tunnel_engine::backoff::BLOCKED;
 use tunnel_engine::failure::{FailureKind, Unreached};
 
 use crate::spec::BackoffKind;
@@ -148,17 +149,11 @@ impl Machine {
 
     /// This process did not run for `pause`. It counts neither for `gate_time` nor as the life of a session.
     pub fn did_not_run(&mut self, pause: Duration) {
-        match &mut self.state {
-            MachineState::Connecting { attempt, .. } => attempt.started = later(attempt.started, pause),
-            MachineState::Up { attempt, since, .. } => {
-                attempt.started = later(attempt.started, pause);
-                *since = later(*since, pause);
-            }
-            MachineState::Stopped
-            | MachineState::Backoff { .. }
-            | MachineState::Blocked { .. }
-            | MachineState::Failed { .. }
-            | MachineState::Stopping => {}
+        if let MachineState::Connecting { attempt, .. } | MachineState::Up { attempt, .. } = &mut self.state {
+            attempt.started = later(attempt.started, pause);
+        }
+        if let MachineState::Up { since, .. } = &mut self.state {
+            *since = later(*since, pause);
         }
     }
 
@@ -301,7 +296,7 @@ impl Machine {
                 self.enter(MachineState::Backoff { until: later(now, wait), polite }, now)
             }
             Verdict::Block if retry_now || files_changed => self.start(now),
-            Verdict::Block => self.enter(MachineState::Blocked { recheck: later(now, backoff::RECHECK) }, now),
+            Verdict::Block => self.enter(MachineState::Blocked { recheck: later(now, BLOCKED.first) }, now),
             Verdict::GiveUp(reason) => self.give_up(reason, now),
         }
     }

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use tunnel_engine::backoff::BLOCKED;
 use tunnel_engine::failure::{FailureKind, Unreached};
 
+use super::Policy;
 use super::judge::{SessionEnd, Streak, Verdict, judge};
-use super::{Policy, RECHECK};
 
 /// What one such session's ends in a row have told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,7 +37,7 @@ impl StandbyRecord {
         self.0 = streak;
         match verdict {
             Verdict::Retry { wait, .. } => wait,
-            Verdict::Block | Verdict::GiveUp(_) => RECHECK,
+            Verdict::Block | Verdict::GiveUp(_) => BLOCKED.first,
         }
     }
 }

@@ -17,13 +17,14 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
+use tunnel_engine::backoff::{REACHABILITY, REACHABILITY_LATE};
 use tunnel_engine::dial::{Dialer, Link};
 use tunnel_engine::failure::{Failure, Unreached};
 use tunnel_engine::spec::{AddressFamily, Route, SessionSpec};
 use tunnel_engine::{clock, task};
 
 use behind_jump::JumpTarget;
-pub use probe_interval::{EARLY_FOR, EARLY_INTERVAL, LATE_INTERVAL, probe_interval};
+pub use probe_interval::{EARLY_FOR, probe_interval};
 use refused::Refused;
 
 use super::governor::Governor;
@@ -251,7 +252,7 @@ async fn watch(shared: Arc<ReachabilityShared>, endpoint: Endpoint, hop: Session
 async fn probe_endpoint(shared: &ReachabilityShared, endpoint: &Endpoint, hop: &SessionSpec) -> Option<Link> {
     let mut under_way = FuturesUnordered::new();
     // An attempt has failed only now.
-    let mut next = probe_interval::next(clock::now(), EARLY_INTERVAL);
+    let mut next = probe_interval::next(clock::now(), REACHABILITY.first);
     loop {
         tokio::select! {
             biased;
@@ -265,7 +266,7 @@ async fn probe_endpoint(shared: &ReachabilityShared, endpoint: &Endpoint, hop: &
                 let now = clock::now();
                 let interval = shared.interval(endpoint, now)?;
                 if under_way.len() < MAX_PROBES {
-                    let timeout = if interval < LATE_INTERVAL { PROBE_TIMEOUT } else { SINGLE_PROBE_TIMEOUT };
+                    let timeout = if interval < REACHABILITY_LATE.first { PROBE_TIMEOUT } else { SINGLE_PROBE_TIMEOUT };
                     let probe = shared.dialer.probe(hop, now + timeout);
                     under_way.push(tokio::time::timeout_at((now + timeout).into(), probe));
                 }

@@ -72,7 +72,7 @@ impl Core {
             stop_timeout,
             now,
             machine,
-            forwards: TunnelForwards::default(),
+            forwards: TunnelForwards::new(seed),
             probes: Probes::new(seed),
             takeover: Takeover::default(),
             reachability: AwayServers::default(),

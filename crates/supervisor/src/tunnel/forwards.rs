@@ -25,7 +25,7 @@ impl ForwardId {
 }
 
 /// All of them, each kind in the config's order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct TunnelForwards {
     pub(super) locals: Locals,
     pub(super) remotes: Remotes,
@@ -34,6 +34,15 @@ pub(super) struct TunnelForwards {
 }
 
 impl TunnelForwards {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            locals: Locals::default(),
+            remotes: Remotes::new(seed),
+            devices: Devices::default(),
+            last: ForwardId::default(),
+        }
+    }
+
     pub(super) fn add(&mut self, forward: Forward, effects: &mut Effects) {
         self.last = self.last.next();
         match forward.kind {

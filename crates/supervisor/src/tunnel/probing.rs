@@ -13,11 +13,11 @@
 
 use std::time::{Duration, Instant};
 
+use tunnel_engine::backoff::{Backoff, PROBE, PROBE_JITTER, PROBE_STALE};
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::forward::{ProbeFailure, ProbeFailureKind, ProbeResult};
 
 use super::state::ForwardState;
-use crate::lifecycle::{Backoff, PROBE, PROBE_JITTER, PROBE_STALE};
 
 /// A port that the server chose is changed for another one, which is proven at once, so many times in a row. sshd takes
 /// a port that is free on one of its addresses, whichever program holds it on the others; a server that does so again

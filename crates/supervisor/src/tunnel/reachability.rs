@@ -114,10 +114,10 @@ impl AwayServers {
 
 #[cfg(test)]
 mod tests {
+    use tunnel_engine::backoff::BLOCKED;
     use tunnel_engine::clock;
 
     use super::*;
-    use crate::lifecycle::RECHECK;
     use crate::tunnel::test_support::tunnel_spec;
 
     fn refused() -> Failure {
@@ -151,11 +151,11 @@ mod tests {
         let (spec, now, mut effects) = (tunnel_spec("t", &[]), clock::now(), Effects::default());
         let (host, mut reachability) = (&spec.session.destination, AwayServers::default());
         reachability.note(&refused(), host, true, now, &mut effects);
-        reachability.note(&refused(), host, true, now + RECHECK, &mut effects);
+        reachability.note(&refused(), host, true, now + BLOCKED.first, &mut effects);
         assert_eq!(watched(&mut reachability, Phase::Backoff, &spec).expect("a watch")[0].since, now);
-        reachability.begin_anew(now + RECHECK, &mut effects);
+        reachability.begin_anew(now + BLOCKED.first, &mut effects);
         assert_eq!(effects.pop(), Some(TunnelEffect::StopWatchingServers));
-        assert_eq!(watched(&mut reachability, Phase::Backoff, &spec).expect("a watch")[0].since, now + RECHECK);
+        assert_eq!(watched(&mut reachability, Phase::Backoff, &spec).expect("a watch")[0].since, now + BLOCKED.first);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use tunnel_engine::backoff::{Backoff, REMOTE_PORT, REMOTE_PORT_DENIED, REMOTE_PORT_EARLY, REMOTE_PORT_LATE};
 use tunnel_engine::clock;
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::session::ForwardError;
@@ -11,13 +12,6 @@ use tunnel_engine::spec::{Bind, Listen};
 
 use super::takeover::POLICY_OF_PATHS;
 use crate::config::OnRemotePortBusy;
-use crate::lifecycle::{REMOTE_PORT, REMOTE_PORT_DENIED, REMOTE_PORT_EARLY, REMOTE_PORT_LATE};
-
-/// Of a busy port.
-pub(super) const ASK_AGAIN: Duration = REMOTE_PORT.first;
-
-/// Of a port that the server's policy forbids.
-pub(super) const ASK_AGAIN_DENIED: Duration = REMOTE_PORT_DENIED.first;
 
 /// Requests are made on ticks of this part of their wait, early by less than that.
 const TICKS_IN_A_WAIT: u32 = 10;
@@ -92,16 +86,16 @@ fn hint_of_path(path: &Path) -> String {
     )
 }
 
-/// When to ask again on the same session; `None`: not at all.
-pub(super) fn again(failure: &Failure, answered: bool, on_busy: OnRemotePortBusy) -> Option<Duration> {
+/// By which schedule to ask again on the same session; `None`: not at all.
+pub(super) fn again(failure: &Failure, answered: bool, on_busy: OnRemotePortBusy) -> Option<Backoff> {
     match on_busy {
         // A server that did not answer has refused nothing.
         OnRemotePortBusy::Fail if answered => None,
-        OnRemotePortBusy::Fail => Some(ASK_AGAIN),
+        OnRemotePortBusy::Fail => Some(REMOTE_PORT),
         OnRemotePortBusy::Retry | OnRemotePortBusy::Takeover if failure.kind() == FailureKind::RemoteForwardDenied => {
-            Some(ASK_AGAIN_DENIED)
+            Some(REMOTE_PORT_DENIED)
         }
-        OnRemotePortBusy::Retry | OnRemotePortBusy::Takeover => Some(ASK_AGAIN),
+        OnRemotePortBusy::Retry | OnRemotePortBusy::Takeover => Some(REMOTE_PORT),
     }
 }
 
@@ -133,6 +127,8 @@ pub(crate) fn shown(listen: &Listen) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn refused(reason: Option<&str>) -> ForwardError {
@@ -186,10 +182,10 @@ mod tests {
     #[test]
     fn busy_port_is_retried_sooner_than_a_forbidden_one() {
         let (busy, denied) = (judge(&refused(None), &on(2222)), judge(&refused(Some("disabled")), &on(2222)));
-        assert_eq!(again(&busy, true, OnRemotePortBusy::Retry), Some(ASK_AGAIN));
-        assert_eq!(again(&denied, true, OnRemotePortBusy::Retry), Some(ASK_AGAIN_DENIED));
+        assert_eq!(again(&busy, true, OnRemotePortBusy::Retry), Some(REMOTE_PORT));
+        assert_eq!(again(&denied, true, OnRemotePortBusy::Retry), Some(REMOTE_PORT_DENIED));
         assert_eq!(again(&busy, true, OnRemotePortBusy::Fail), None);
-        assert_eq!(again(&busy, false, OnRemotePortBusy::Fail), Some(ASK_AGAIN));
+        assert_eq!(again(&busy, false, OnRemotePortBusy::Fail), Some(REMOTE_PORT));
     }
 
     #[test]

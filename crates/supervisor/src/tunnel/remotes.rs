@@ -21,9 +21,10 @@ use crate::lifecycle::SessionId;
 pub(super) use request::Answer;
 
 /// All of them, in the config's order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Remotes {
     entries: Vec<Remote>,
+    random: fastrand::Rng,
 }
 
 #[derive(Debug)]
@@ -45,12 +46,20 @@ struct Remote {
     /// The next request is to end the holder first.
     release: bool,
     backoff: TakeoverBackoff,
+    /// What is random in its waits, in `0.0..1.0`.
+    draw: f64,
     /// What the last takeover came to, while the port is not ours.
     taken: Option<ReleaseReport>,
 }
 
 impl Remotes {
+    /// `seed` spreads what the server is asked about them.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { entries: Vec::new(), random: fastrand::Rng::with_seed(seed) }
+    }
+
     pub(super) fn add(&mut self, id: ForwardId, forward: Forward) {
+        let draw = self.random.f64();
         self.entries.reserve_exact(1);
         self.entries.push(Remote {
             id,
@@ -63,7 +72,8 @@ impl Remotes {
             again: None,
             busy_since: None,
             release: false,
-            backoff: TakeoverBackoff::default(),
+            backoff: TakeoverBackoff::with_draw(draw),
+            draw,
             taken: None,
         });
     }

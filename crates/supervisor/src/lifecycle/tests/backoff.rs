@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use tunnel_engine::backoff::{Backoff, PENALTY};
+
 use super::bench::{POLICY, secs};
-use crate::lifecycle::backoff::{Backoff, PENALTY, autossh, autossh_min_up, exponential, polite};
+use crate::lifecycle::backoff::{autossh, autossh_min_up, exponential, polite};
 
 #[test]
 fn autosshs_delays_are_those_measured_on_autossh() {

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
+use tunnel_engine::backoff::{QUICK_REDIALS, QUICK_WITHIN};
 use tunnel_engine::failure::{FailureKind, Unreached};
 
 use super::bench::{POLICY, secs};
 use crate::lifecycle::judge::{SessionEnd, Streak, Verdict, judge};
-use crate::lifecycle::{QUICK_REDIALS, QUICK_WITHIN};
 
 /// How one start went, and how long after the one before it ended.
 #[derive(Debug, Clone, Copy, PartialEq)]

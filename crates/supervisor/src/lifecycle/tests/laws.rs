@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
+use tunnel_engine::backoff::BLOCKED;
 use tunnel_engine::failure::{FailureKind, Unreached};
 
 use super::bench::{POLICY, secs};
@@ -288,7 +289,7 @@ proptest! {
             }
             prop_assert!(seen.after.phase != Phase::Backoff, "{:?}", seen);
             if seen.after.phase == Phase::Blocked {
-                prop_assert_eq!(seen.after.next_start, Some(seen.now + crate::lifecycle::RECHECK));
+                prop_assert_eq!(seen.after.next_start, Some(seen.now + BLOCKED.first));
             }
         }
     }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use tunnel_engine::backoff::{BLOCKED, QUICK_REDIALS, QUICK_WITHIN};
 use tunnel_engine::failure::{FailureKind, Unreached};
 
 use super::bench::{Bench, POLICY, secs};
-use crate::lifecycle::{Effect, Input, Phase, Policy, QUICK_REDIALS, QUICK_WITHIN, RECHECK, SessionId, Want};
+use crate::lifecycle::{Effect, Input, Phase, Policy, SessionId, Want};
 use crate::spec::BackoffSpec;
 
 #[test]
@@ -61,12 +62,12 @@ fn permanent_failure_is_rechecked_after_five_minutes_or_on_request() {
         let mut bench = Bench::started(POLICY);
         bench.ends(FailureKind::AuthRejected);
         assert_eq!(bench.deadline().map(|(_, reason)| reason), Some("recheck"));
-        assert_eq!(bench.wait(), Some(RECHECK));
+        assert_eq!(bench.wait(), Some(BLOCKED.first));
         assert_eq!(bench.give(input) == [Effect::Open { session: SessionId::from(2) }], at_once, "{input:?}");
     }
     let mut bench = Bench::started(POLICY);
     bench.ends(FailureKind::AuthRejected);
-    assert_eq!(bench.passes(RECHECK), [Effect::Open { session: SessionId::from(2) }]);
+    assert_eq!(bench.passes(BLOCKED.first), [Effect::Open { session: SessionId::from(2) }]);
 }
 
 #[test]

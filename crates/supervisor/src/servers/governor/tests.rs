@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use tunnel_engine::backoff::{PENALTY, SERVER_BUSY};
+
 use super::pacing::{MAX_HANDSHAKES, Pacing};
 use super::*;
-use crate::lifecycle::{PENALTY, SERVER_BUSY};
 
 #[test]
 fn at_most_four_logins_run_at_once() {

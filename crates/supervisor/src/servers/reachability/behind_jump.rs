@@ -5,13 +5,13 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use tunnel_engine::backoff::{Backoff, JUMP_LOGIN, JUMP_QUESTION, REACHABILITY};
 use tunnel_engine::clock;
 use tunnel_engine::dial::{Dialer, JumpHost, Link, Prepared};
 use tunnel_engine::failure::{Failure, Unreached};
 use tunnel_engine::spec::{Destination, Route, SessionSpec};
 
-use super::{EARLY_INTERVAL, Endpoint, ReachabilityShared, first_hop, probe_endpoint};
-use crate::lifecycle::{Backoff, JUMP_LOGIN, JUMP_QUESTION};
+use super::{Endpoint, ReachabilityShared, first_hop, probe_endpoint};
 
 /// Questions that the jump host has not answered yet. Where packets to the server are lost, its kernel goes on with each
 /// for two minutes, and all of them may be answered together: each that is not used is one more connection that the
@@ -103,12 +103,12 @@ async fn ask(
             },
             () = tokio::time::sleep_until(next.into()), if unanswered.len() < MAX_UNANSWERED => {
                 let now = clock::now();
-                let interval = shared.interval(endpoint, now)?.max(EARLY_INTERVAL);
+                let interval = shared.interval(endpoint, now)?.max(REACHABILITY.first);
                 unanswered.push(host.connect(target));
                 // A server that does not even refuse is asked less often: see MAX_UNANSWERED.
                 let before = u32::try_from(unanswered.len()).unwrap_or(u32::MAX).saturating_sub(1);
                 let backoff = Backoff { first: interval, longest: interval.saturating_mul(8), ..JUMP_QUESTION };
-                next = now + backoff.wait(before);
+                next = now + backoff.drawn(before, fastrand::f64());
             }
         }
     }

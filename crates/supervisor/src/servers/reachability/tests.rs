@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use tunnel_engine::backoff::JUMP_QUESTION;
 use tunnel_engine::demo_server::{ConnectFault, MemoryDialer, MemoryNet, Server, Target};
 use tunnel_engine::dial::{Dialing, NetDialer};
 use tunnel_engine::spec::Route;
@@ -27,8 +28,8 @@ async fn pause(time: Duration) {
 #[test]
 fn probe_interval_grows_and_respects_the_config() {
     let short = Duration::from_millis(250);
-    assert_eq!(probe_interval(Duration::ZERO, short), EARLY_INTERVAL);
-    assert_eq!(probe_interval(EARLY_FOR, short), LATE_INTERVAL);
+    assert_eq!(probe_interval(Duration::ZERO, short), REACHABILITY.first);
+    assert_eq!(probe_interval(EARLY_FOR, short), REACHABILITY_LATE.first);
     assert_eq!(probe_interval(Duration::ZERO, Duration::from_secs(7)), Duration::from_secs(7));
     assert_eq!(probe_interval(EARLY_FOR, Duration::from_secs(20)), Duration::from_secs(20));
 }
@@ -36,11 +37,14 @@ fn probe_interval_grows_and_respects_the_config() {
 #[test]
 fn servers_are_probed_together_within_the_configured_rate() {
     let (now, millisecond) = (clock::now() + Duration::from_secs(60), Duration::from_millis(1));
-    let first = probe_interval::next(now, EARLY_INTERVAL);
-    assert!(first <= now + EARLY_INTERVAL);
+    let first = probe_interval::next(now, REACHABILITY.first);
+    assert!(first <= now + REACHABILITY.first);
     for later in [0, 1, 499] {
-        assert_eq!(probe_interval::next(first + later * millisecond, EARLY_INTERVAL), first + EARLY_INTERVAL);
-        assert_eq!(probe_interval::next(first + later * millisecond, LATE_INTERVAL), first + LATE_INTERVAL);
+        assert_eq!(probe_interval::next(first + later * millisecond, REACHABILITY.first), first + REACHABILITY.first);
+        assert_eq!(
+            probe_interval::next(first + later * millisecond, REACHABILITY_LATE.first),
+            first + REACHABILITY_LATE.first
+        );
     }
     let configured = Duration::from_millis(7300);
     assert_eq!(probe_interval::next(now, configured), now + configured);
@@ -72,7 +76,7 @@ async fn returned_server_is_found_and_its_connection_used() {
     };
     let (never, long_ago, just_now, opened) = tokio::join!(never, long_ago, just_now, opens);
     assert!(just_now.is_some() && never.is_none() && long_ago.is_none());
-    assert!(clock::now() - opened <= EARLY_INTERVAL);
+    assert!(clock::now() - opened <= REACHABILITY.first);
     drop(just_now);
     assert_eq!(server.counts().connections, 1, "no connection for nothing");
 }
@@ -90,7 +94,7 @@ async fn returned_server_is_found_despite_packet_loss() {
     };
     let (link, opened) = tokio::join!(reachability.back(endpoint(&spec), &spec, request(None)), opens);
     assert!(link.is_some());
-    assert!(clock::now() - opened <= LATE_INTERVAL + SINGLE_PROBE_TIMEOUT);
+    assert!(clock::now() - opened <= REACHABILITY_LATE.first + SINGLE_PROBE_TIMEOUT);
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,7 +150,7 @@ async fn a_server_behind_a_jump_host_is_asked_for_over_one_session() {
     let others = reachability.back(endpoint.clone(), &spec, request(None));
     let (link, other, opened) =
         tokio::join!(reachability.back(endpoint, &spec, request(Some(clock::now()))), others, opens);
-    assert!(clock::now() - opened <= EARLY_INTERVAL);
+    assert!(clock::now() - opened <= JUMP_QUESTION.drawn(0, 1.0));
     assert_eq!((bastion.counts().sessions, far.counts().connections), (1, 1));
     assert!(link.is_some() && other.is_none(), "one connection for all");
     drop(link);
@@ -169,7 +173,7 @@ async fn lost_jump_host_is_found_again() {
     };
     let (link, opened) = tokio::join!(reachability.back(Endpoint::behind(&spec).unwrap(), &spec, request(None)), opens);
     assert!(link.is_some());
-    assert!(clock::now() - opened <= EARLY_INTERVAL);
+    assert!(clock::now() - opened <= JUMP_QUESTION.drawn(0, 1.0));
     assert_eq!(bastion.counts().sessions, 2);
 }
 

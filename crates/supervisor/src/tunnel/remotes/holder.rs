@@ -6,6 +6,7 @@ use tunnel_engine::failure::Failure;
 use tunnel_engine::spec::Listen;
 
 use super::super::forwards::ForwardId;
+use super::super::report::rounded;
 use super::super::takeover::ReleaseReport;
 use super::Remotes;
 
@@ -21,7 +22,7 @@ impl Remotes {
             remote.backoff.removed(now);
         } else if let ReleaseReport::Freed(_) = &report {
             if let Some(cooldown) = remote.backoff.freed(now) {
-                let retry_in = humantime::format_duration(cooldown).to_string();
+                let retry_in = humantime::format_duration(rounded(cooldown)).to_string();
                 tracing::warn!(
                     tunnel,
                     forward,

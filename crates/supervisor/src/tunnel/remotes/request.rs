@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
+use tunnel_engine::backoff::REMOTE_PORT;
 use tunnel_engine::failure::FailureKind;
 use tunnel_engine::session::ForwardError;
 
 use super::super::core::{Effects, ForwardEffect, ListenMode, ListenRequest, Requested};
 use super::super::forwards::ForwardId;
 use super::super::locals::ForwardFailed;
-use super::super::refusal::{ASK_AGAIN, again, judge, with_port};
+use super::super::refusal::{again, judge, with_port};
 use super::super::state::ForwardState;
 use super::holder::after_takeover;
 use super::{Remote, Remotes};
@@ -141,7 +142,7 @@ impl Remotes {
         remote.probing.forget();
         let forward = remote.forward.to_string();
         match soon {
-            Some(ASK_AGAIN) if answered => {
+            Some(schedule) if schedule == REMOTE_PORT && answered => {
                 remote.waits = true;
                 // A takeover is for the core to begin.
                 let until = if able { remote.backoff.not_before() } else { None };
@@ -152,7 +153,7 @@ impl Remotes {
             }
             Some(_) | None => {
                 remote.busy_since = None;
-                remote.again = soon.map(|wait| now + wait);
+                remote.again = soon.map(|schedule| now + schedule.drawn(0, remote.draw));
             }
         }
         Answer::Refused(ForwardFailed { failure, forward, fatal: true })
@@ -177,7 +178,7 @@ mod tests {
 
     impl Bench {
         fn new() -> Self {
-            let (spec, mut remotes) = (tunnel_spec("t", &["R7000:localhost:1"]), Remotes::default());
+            let (spec, mut remotes) = (tunnel_spec("t", &["R7000:localhost:1"]), Remotes::new(7));
             remotes.add(ForwardId::default(), forward("R7000:localhost:1"));
             let mut bench = Self { remotes, spec, effects: Effects::default(), now: tunnel_engine::clock::now() };
             bench.remotes.request_pending(SESSION.into(), &bench.spec, &mut bench.effects);

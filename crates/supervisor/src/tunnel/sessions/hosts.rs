@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use tunnel_engine::backoff::BETTER_HOST;
 use tunnel_engine::failure::{FailureKind, Unreached};
 use tunnel_engine::spec::Destination;
-
-use crate::lifecycle::BETTER_HOST;
 
 /// A return that held this long was a good one.
 pub(super) const LASTED: Duration = Duration::from_secs(600);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::lifecycle::{RECHECK, REPLACEMENT, REPLACEMENT_IN_DOUBT};
+use tunnel_engine::backoff::{BLOCKED, REPLACEMENT, REPLACEMENT_IN_DOUBT};
 
 /// The share of `session_lifetime` that is drawn at random, so that tunnels that came up together are not replaced
 /// together. Less, not more: the lifetime is a promise.
@@ -78,7 +78,7 @@ impl Facts {
 /// How long to wait after `failures` logins in a row that were to replace a living session.
 pub(super) fn retry_delay(reason: ReplaceReason, failures: u32, permanent: bool) -> Duration {
     match (reason, permanent) {
-        (_, true) => RECHECK,
+        (_, true) => BLOCKED.first,
         (ReplaceReason::Doubt, false) => REPLACEMENT_IN_DOUBT.first,
         (ReplaceReason::Config | ReplaceReason::Lifetime | ReplaceReason::Better, false) => {
             REPLACEMENT.wait(failures.saturating_sub(1))
@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    const RETRY: crate::lifecycle::Backoff = REPLACEMENT;
+    const RETRY: tunnel_engine::backoff::Backoff = REPLACEMENT;
     const RETRY_IN_DOUBT: Duration = REPLACEMENT_IN_DOUBT.first;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -131,7 +131,7 @@ mod tests {
             (RETRY.first, 2 * RETRY.first)
         );
         assert_eq!(retry_delay(ReplaceReason::Lifetime, 40, false), RETRY.longest);
-        assert_eq!(retry_delay(ReplaceReason::Doubt, 1, true), RECHECK);
+        assert_eq!(retry_delay(ReplaceReason::Doubt, 1, true), BLOCKED.first);
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use tunnel_engine::backoff::REPLACEMENT;
+
 use super::super::core::Effects;
 use super::login::PendingLogin;
 use super::replace_reason::{Facts, ReplaceReason, retry_delay};
 use super::{HostSequence, TunnelSessions};
 use crate::config::TunnelSpec;
-use crate::lifecycle::{Machine, REPLACEMENT, SessionId};
+use crate::lifecycle::{Machine, SessionId};
 
 /// How long the connections of a session that was replaced for another reason than its age may go on. Long enough for
 /// any transfer that a user waits for; a connection that never ends must not keep a login on the server for ever.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::lifecycle::{TAKEOVER_CONTESTED, TAKEOVER_LOOK, TAKEOVER_OURS};
+use tunnel_engine::backoff::{TAKEOVER_CONTESTED, TAKEOVER_LOOK, TAKEOVER_OURS};
 
 /// Two takeovers within this time: another client wants the port, too.
 const CONTESTED: Duration = Duration::from_secs(60);
@@ -14,9 +14,15 @@ pub(in crate::tunnel) struct TakeoverBackoff {
     looks: u32,
     not_before: Option<Instant>,
     cooldown_until: Option<Instant>,
+    draw: f64,
 }
 
 impl TakeoverBackoff {
+    /// `draw`, in `0.0..1.0`, decides what is random in the waits.
+    pub(in crate::tunnel) fn with_draw(draw: f64) -> Self {
+        Self { draw, ..Self::default() }
+    }
+
     /// Whether it is time for an attempt.
     pub(in crate::tunnel) fn may(&self, now: Instant) -> bool {
         self.not_before.is_none_or(|at| at <= now)
@@ -39,7 +45,7 @@ impl TakeoverBackoff {
             self.not_before = None;
             return None;
         }
-        let cooldown = TAKEOVER_CONTESTED.wait(self.cooldowns);
+        let cooldown = TAKEOVER_CONTESTED.drawn(self.cooldowns, self.draw);
         self.cooldowns += 1;
         self.cooldown_until = Some(now + cooldown);
         self.not_before = self.cooldown_until;
@@ -65,13 +71,13 @@ impl TakeoverBackoff {
 
     /// A living session of ours has the port, and is about to give it up or to fall silent.
     pub(in crate::tunnel) fn ours(&mut self, now: Instant) {
-        self.not_before = Some(now + TAKEOVER_OURS.wait(self.looks));
+        self.not_before = Some(now + TAKEOVER_OURS.drawn(self.looks, self.draw));
         self.looks += 1;
     }
 
     /// The attempt changed nothing.
     pub(in crate::tunnel) fn failed(&mut self, now: Instant) {
-        self.not_before = Some(now + TAKEOVER_LOOK.wait(self.looks));
+        self.not_before = Some(now + TAKEOVER_LOOK.drawn(self.looks, self.draw));
         self.looks += 1;
     }
 }

@@ -1,12 +1,13 @@
 //! `hosts`: failover, and the return.
 
+use tunnel_engine::backoff::BETTER_HOST;
 use tunnel_engine::clock;
 use tunnel_engine::demo_server::{AuthFault, ConnectFault, Faults, MemoryNet, Server};
 use tunnel_engine::failure::FailureKind;
 
 use super::SECOND;
 use crate::config::TunnelSpec;
-use crate::lifecycle::{BETTER_HOST, Phase};
+use crate::lifecycle::Phase;
 use crate::plan::TunnelChange;
 use crate::tunnel::Order;
 use crate::tunnel::test_support::{TestTunnel, echoes, server, session_spec, tunnel_spec};
