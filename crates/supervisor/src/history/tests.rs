@@ -68,7 +68,7 @@ fn start_is_an_outage_only_if_it_fails() {
 }
 
 #[test]
-fn order_that_ends_in_a_failure_has_the_failure_as_cause() {
+fn failed_order_has_the_failure_as_cause() {
     let start = noon();
     let mut record = TunnelRecord::new(start);
     record.change(Availability::Ready, None, start);
@@ -79,7 +79,7 @@ fn order_that_ends_in_a_failure_has_the_failure_as_cause() {
 }
 
 #[test]
-fn time_in_which_a_tunnel_is_not_wanted_does_not_count() {
+fn unwanted_time_does_not_count() {
     let start = noon();
     let mut record = TunnelRecord::new(start);
     assert_eq!(report(&mut record, after(start, HOUR)).availability, None);

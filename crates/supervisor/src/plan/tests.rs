@@ -27,7 +27,7 @@ proptest! {
     }
 
     #[test]
-    fn an_equal_tunnel_has_no_step_and_a_different_one_has(a in configs(), b in configs()) {
+    fn only_a_different_tunnel_has_a_step(a in configs(), b in configs()) {
         let plan = plan(&a, &b);
         for new in &b.tunnels {
             let same = a.tunnels.contains(new);
@@ -170,7 +170,7 @@ fn policy_limits_and_the_next_connect_timeout_cost_nothing() {
 }
 
 #[test]
-fn a_tunnel_that_does_not_run_has_no_session_to_replace() {
+fn stopped_tunnel_has_no_session_to_replace() {
     let (plan, actual) = difference(|new| {
         new.tunnels[0].enabled = false;
         new.tunnels[0].session.destination.port = 2222;

@@ -211,11 +211,11 @@ impl Core {
         if self.machine.session() != session || self.machine.phase() != Phase::Blocked {
             return;
         }
-        let (outdated, mended) = self.files.changed(look, self.now.awake);
+        let (outdated, repaired) = self.files.changed(look, self.now.awake);
         if let Some(file) = outdated {
             self.report.ssh_config_changed(file, &self.spec.name);
         }
-        if mended {
+        if repaired {
             tracing::info!(tunnel = self.spec.name, "{}: a key, secret or known_hosts file changed", self.spec.name);
             self.feed(Input::FilesChanged);
         }

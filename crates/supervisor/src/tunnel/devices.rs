@@ -104,7 +104,7 @@ impl Devices {
 
     pub(super) fn retry_now(&self, effects: &mut Effects) {
         for device in self.entries.iter().filter(|device| device.state.is_some()) {
-            effects.push(ForwardEffect::LookAtDevice(device.id));
+            effects.push(ForwardEffect::CheckDevice(device.id));
         }
     }
 

@@ -11,24 +11,24 @@ use crate::config::TunnelSpec;
 use crate::lifecycle::{Phase, SessionId};
 
 /// How often at first: a person who saved the file looks at the screen next. Only blocked tunnels look.
-pub(super) const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+pub(super) const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How often a tunnel looks that has been blocked for long: 200 of them cost less than 0.1 s of CPU a minute.
-const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(15);
+const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The interval is this part of the time that the tunnel has been blocked, so that a mended file is noticed soon beside
+/// The interval is this part of the time that the tunnel has been blocked, so that a repaired file is noticed soon beside
 /// the time that it was broken.
-const LOOK_INTERVAL_PART: u32 = 60;
+const CHECK_INTERVAL_PART: u32 = 60;
 
 /// How long after one look a tunnel that has been blocked for `blocked` looks again.
-pub(super) fn look_interval(blocked: Duration) -> Duration {
-    (blocked / LOOK_INTERVAL_PART).clamp(MIN_LOOK_INTERVAL, MAX_LOOK_INTERVAL)
+pub(super) fn check_interval(blocked: Duration) -> Duration {
+    (blocked / CHECK_INTERVAL_PART).clamp(MIN_CHECK_INTERVAL, MAX_CHECK_INTERVAL)
 }
 
 /// What is known of the files that the last attempt read.
 #[derive(Debug, Default)]
 pub(super) struct LoginFiles {
-    /// How they looked before it read them: what is mended while it still runs counts too.
+    /// How they looked before it read them: what is repaired while it still runs counts too.
     pub(super) before: Option<FileStamps>,
     /// They are looked at: while the tunnel is blocked.
     watching: bool,
@@ -84,12 +84,12 @@ impl LoginFiles {
         self.watching = false;
         let Some(before) = self.before.replace(look) else { return (None, false) };
         let Some(look) = &self.before else { return (None, false) };
-        let (outdated, mended) = (before.outdated(look), before.files != look.files);
-        if mended {
+        let (outdated, repaired) = (before.outdated(look), before.files != look.files);
+        if repaired {
             // A person is at work on it.
             self.blocked_since = Some(now);
         }
-        (outdated, mended)
+        (outdated, repaired)
     }
 }
 
@@ -113,23 +113,23 @@ pub(super) struct FileStamp {
 }
 
 impl FileStamps {
-    /// How `print` finds them.
-    pub(super) fn at<'a>(watched: &'a WatchedFiles, mut print: impl FnMut(&'a Path) -> Option<FileStamp>) -> Self {
+    /// How `stamp` finds them.
+    pub(super) fn at<'a>(watched: &'a WatchedFiles, mut stamp: impl FnMut(&'a Path) -> Option<FileStamp>) -> Self {
         Self {
-            files: watched.files.iter().map(|path| print(path)).collect(),
-            ssh_config: watched.ssh_config.iter().map(|path| (path.clone(), print(path))).collect(),
+            files: watched.files.iter().map(|path| stamp(path)).collect(),
+            ssh_config: watched.ssh_config.iter().map(|path| (path.clone(), stamp(path))).collect(),
         }
     }
 
     /// The first file of ssh_config that looks different now.
     fn outdated(&self, now: &Self) -> Option<PathBuf> {
-        let differs = |(path, print): &&(PathBuf, _)| now.ssh_config.iter().any(|(p, now)| p == path && now != print);
+        let differs = |(path, stamp): &&(PathBuf, _)| now.ssh_config.iter().any(|(p, now)| p == path && now != stamp);
         self.ssh_config.iter().find(differs).map(|(path, _)| path.clone())
     }
 }
 
 /// Blocking: file systems may be remote.
-pub(super) fn print(path: &Path) -> Option<FileStamp> {
+pub(super) fn stamp(path: &Path) -> Option<FileStamp> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata(path).ok()?;
     Some(FileStamp {
@@ -148,11 +148,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_appears_grows_or_changes_its_mode_looks_different() {
+    fn changed_file_has_another_stamp() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("id");
         let watched = WatchedFiles { files: vec![path.clone()], ssh_config: Vec::new() };
-        let look = || FileStamps::at(&watched, print);
+        let look = || FileStamps::at(&watched, stamp);
         let missing = look();
         assert_eq!(missing, look());
         std::fs::write(&path, "key").unwrap();
@@ -168,10 +168,10 @@ mod tests {
     #[test]
     fn long_blocked_tunnel_looks_less_often() {
         let seconds = Duration::from_secs;
-        assert_eq!(look_interval(seconds(0)), MIN_LOOK_INTERVAL);
-        assert_eq!(look_interval(seconds(30)), MIN_LOOK_INTERVAL);
-        assert_eq!(look_interval(seconds(300)), seconds(5));
-        assert_eq!(look_interval(seconds(86_400)), MAX_LOOK_INTERVAL);
+        assert_eq!(check_interval(seconds(0)), MIN_CHECK_INTERVAL);
+        assert_eq!(check_interval(seconds(30)), MIN_CHECK_INTERVAL);
+        assert_eq!(check_interval(seconds(300)), seconds(5));
+        assert_eq!(check_interval(seconds(86_400)), MAX_CHECK_INTERVAL);
     }
 
     #[test]
@@ -195,7 +195,7 @@ mod tests {
         let [one, two] = ["one", "two"].map(|name| dir.path().join(name));
         std::fs::write(&one, "Host a").unwrap();
         let watched = WatchedFiles { files: Vec::new(), ssh_config: vec![one, two.clone()] };
-        let look = || FileStamps::at(&watched, print);
+        let look = || FileStamps::at(&watched, stamp);
         let before = look();
         assert_eq!(before.outdated(&look()), None);
         std::fs::write(&two, "Host b").unwrap();

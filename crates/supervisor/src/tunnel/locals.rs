@@ -268,7 +268,7 @@ impl Locals {
     pub(super) fn retry_now(&mut self, effects: &mut Effects) {
         for local in &mut self.entries {
             match local.is_open() {
-                true => effects.push(ForwardEffect::LookAtListener(local.id)),
+                true => effects.push(ForwardEffect::CheckListener(local.id)),
                 false => local.stop_waiting(effects),
             }
         }

@@ -31,7 +31,7 @@ pub(super) struct Recovery {
 
 impl Readiness {
     /// Takes note of how it is now; `Some` when it has become ready. `wanted`: it is to be up.
-    pub(super) fn look(&mut self, wanted: bool, ready: bool, starts: u64, now: Instant) -> Option<Recovery> {
+    pub(super) fn update(&mut self, wanted: bool, ready: bool, starts: u64, now: Instant) -> Option<Recovery> {
         let (was_ready, before) = (self.ready, std::mem::replace(&mut self.starts, starts));
         self.ready = ready;
         if ready {
@@ -86,36 +86,36 @@ mod tests {
     #[test]
     fn late_start_says_how_long_it_took() {
         let (now, mut readiness) = (clock::now(), Readiness::default());
-        assert_eq!(readiness.look(true, false, 1, now), None);
-        assert_eq!(readiness.look(true, true, 1, now + MINUTE).map(Recovery::words).as_deref(), Some("ready"));
+        assert_eq!(readiness.update(true, false, 1, now), None);
+        assert_eq!(readiness.update(true, true, 1, now + MINUTE).map(Recovery::words).as_deref(), Some("ready"));
         let mut readiness = Readiness::default();
-        readiness.look(true, false, 1, now);
-        readiness.look(true, false, 7, now + MINUTE);
-        let told = readiness.look(true, true, 8, now + MINUTE * 3).map(Recovery::words);
+        readiness.update(true, false, 1, now);
+        readiness.update(true, false, 7, now + MINUTE);
+        let told = readiness.update(true, true, 8, now + MINUTE * 3).map(Recovery::words);
         assert_eq!(told.as_deref(), Some("ready after 3m, 8 attempts"));
     }
 
     #[test]
     fn an_outage_is_told_with_its_length_and_attempts() {
         let (now, mut readiness) = (clock::now(), Readiness::default());
-        readiness.look(true, true, 1, now);
+        readiness.update(true, true, 1, now);
         // Redialled at once: the start is made by the time of the look.
-        readiness.look(true, false, 2, now);
-        let told = readiness.look(true, true, 413, now + MINUTE * 123).map(Recovery::words);
+        readiness.update(true, false, 2, now);
+        let told = readiness.update(true, true, 413, now + MINUTE * 123).map(Recovery::words);
         assert_eq!(told.as_deref(), Some("ready again after 2h 3m, 412 attempts"));
-        readiness.look(true, false, 413, now);
-        let told = readiness.look(true, true, 413, now + MINUTE).map(Recovery::words);
+        readiness.update(true, false, 413, now);
+        let told = readiness.update(true, true, 413, now + MINUTE).map(Recovery::words);
         assert_eq!(told.as_deref(), Some("ready again after 1m"), "the session stayed");
     }
 
     #[test]
     fn a_stopped_tunnel_is_in_no_outage() {
         let (now, mut readiness) = (clock::now(), Readiness::default());
-        readiness.look(true, true, 1, now);
-        readiness.look(true, false, 2, now);
-        readiness.look(false, false, 2, now);
-        readiness.look(true, false, 3, now + MINUTE);
-        let told = readiness.look(true, true, 3, now + MINUTE).map(Recovery::words);
+        readiness.update(true, true, 1, now);
+        readiness.update(true, false, 2, now);
+        readiness.update(false, false, 2, now);
+        readiness.update(true, false, 3, now + MINUTE);
+        let told = readiness.update(true, true, 3, now + MINUTE).map(Recovery::words);
         assert_eq!(told.as_deref(), Some("ready"));
     }
 }

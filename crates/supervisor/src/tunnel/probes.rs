@@ -121,7 +121,7 @@ impl Probes {
     ) {
         for subject in forwards.subjects() {
             let Some(seen) = observed.iter().find(|seen| seen.forward == subject.id) else { continue };
-            if let Some(probe) = subject.probing.look(now, seen.carried, self.rhythm(spec)) {
+            if let Some(probe) = subject.probing.start_if_due(now, seen.carried, self.rhythm(spec)) {
                 effects.push(ForwardEffect::Probe(Box::new(subject.probe(main, probe, spec, now))));
             }
         }

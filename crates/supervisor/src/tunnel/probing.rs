@@ -222,7 +222,7 @@ impl Probing {
     }
 
     /// Whether to probe now. `carried`: the users' connections so far, which may have been proof enough.
-    pub(super) fn look(&mut self, now: Instant, carried: u64, rhythm: Rhythm) -> Option<u32> {
+    pub(super) fn start_if_due(&mut self, now: Instant, carried: u64, rhythm: Rhythm) -> Option<u32> {
         if self.running || self.due.is_none_or(|at| at > now) {
             return None;
         }

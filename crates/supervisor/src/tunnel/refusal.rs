@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_path_is_most_likely_a_file_that_was_left() {
+    fn refused_path_is_most_likely_a_leftover_file() {
         let path = Listen::Unix("/run/r.sock".into());
         let failure = judge(&refused(None), &path);
         assert_eq!(failure.kind(), FailureKind::RemotePortBusy);

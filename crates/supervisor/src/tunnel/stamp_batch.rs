@@ -10,7 +10,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tunnel_engine::{clock, task};
 
-use super::file_stamps::{FileStamp, FileStamps, MIN_LOOK_INTERVAL, WatchedFiles, look_interval, print};
+use super::file_stamps::{FileStamp, FileStamps, MIN_CHECK_INTERVAL, WatchedFiles, check_interval, stamp};
 
 type StampRequest = (Arc<WatchedFiles>, oneshot::Sender<FileStamps>);
 
@@ -30,7 +30,7 @@ pub(super) async fn look(watched: Arc<WatchedFiles>) -> Option<FileStamps> {
     if batch.add((watched, tell)) {
         drop(task::detached(async move {
             // Told from here: each word of another thread would be a system call to wake this one up.
-            for (tell, look) in task::blocking(move || batch.looks(print)).await.unwrap_or_default() {
+            for (tell, look) in task::blocking(move || batch.looks(stamp)).await.unwrap_or_default() {
                 // The asker may have gone by then.
                 let _ = tell.send(look);
             }
@@ -51,8 +51,8 @@ pub(super) async fn changed(
             return look;
         }
         let now = clock::now();
-        let next = now + look_interval(now.saturating_duration_since(blocked_since));
-        tokio::time::sleep_until(clock::tick_before(next, MIN_LOOK_INTERVAL).into()).await;
+        let next = now + check_interval(now.saturating_duration_since(blocked_since));
+        tokio::time::sleep_until(clock::tick_before(next, MIN_CHECK_INTERVAL).into()).await;
     }
 }
 
@@ -65,11 +65,11 @@ impl StampBatch {
     }
 
     /// What all who wait by now are to be told.
-    fn looks(&self, print: impl Fn(&Path) -> Option<FileStamp>) -> Vec<(oneshot::Sender<FileStamps>, FileStamps)> {
+    fn looks(&self, stamp: impl Fn(&Path) -> Option<FileStamp>) -> Vec<(oneshot::Sender<FileStamps>, FileStamps)> {
         let all = std::mem::take(&mut *self.waiting());
         let looks: Vec<FileStamps> = {
             let mut seen: HashMap<&Path, Option<FileStamp>> = HashMap::new();
-            let mut once = |path| seen.entry(path).or_insert_with(|| print(path)).clone();
+            let mut once = |path| seen.entry(path).or_insert_with(|| stamp(path)).clone();
             all.iter().map(|(watched, _)| FileStamps::at(watched, &mut once)).collect()
         };
         all.into_iter().map(|(_, tell)| tell).zip(looks).collect()

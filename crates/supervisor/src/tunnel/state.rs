@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forward_that_is_down_says_why_and_what_to_do() {
+    fn forward_that_is_down_has_reason_and_hint() {
         let state = ForwardState::Down(Failure::new(FailureKind::ListenInUse, "taken").with_hint("stop it"));
         assert_eq!((state.as_str(), state.message().as_deref()), ("down", Some("taken (stop it)")));
     }

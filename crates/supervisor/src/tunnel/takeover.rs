@@ -111,7 +111,7 @@ mod ability_tests {
     }
 
     #[test]
-    fn server_without_a_shell_is_asked_for_none_until_the_next_session() {
+    fn server_without_a_shell_is_asked_once_a_session() {
         let (one, two) = (SessionId::from(1), SessionId::from(2));
         let (mut takeover, mut effects) = (Takeover::default(), Effects::default());
         assert!(!takeover.may_tidy(), "there is no session");

@@ -39,7 +39,7 @@ async fn a_tunnel_comes_up_and_carries_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_session_is_redialled_at_once_and_the_listener_stays() {
+async fn lost_session_is_redialled_at_once_listener_stays() {
     let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1"])).await;
     let listen = rig.view.borrow().forwards[0].listen.clone();
     let lost = clock::now();
@@ -51,7 +51,7 @@ async fn a_lost_session_is_redialled_at_once_and_the_listener_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_comes_during_an_outage_is_carried_after_it() {
+async fn connection_of_an_outage_is_carried_after_it() {
     let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1"])).await;
     rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     rig.server.cut();
@@ -137,7 +137,7 @@ async fn changed_ssh_config_of_a_blocked_tunnel_hints_at_reload() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_lets_flowing_connections_finish_and_takes_no_new_ones() {
+async fn stop_lets_flowing_connections_finish() {
     let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"])).await;
     let listen = rig.view.borrow().forwards[0].listen.clone();
     let mut flowing = rig.connect(0).await;
@@ -182,7 +182,7 @@ async fn a_restart_makes_a_new_session_without_waiting_for_connections() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_remote_forward_is_asked_for_again_without_a_new_login() {
+async fn refused_remote_forward_is_retried_without_a_login() {
     let mut rig = TestTunnel::started(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"]));
     rig.server.set_faults(|faults| faults.deny_forwards = true);
     let view = rig.until("down", |view| matches!(view.forwards[1].state, ForwardState::Down(_))).await;
@@ -228,7 +228,7 @@ async fn exit_on_forward_failure_with_taken_address_makes_no_login() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_taken_listen_address_is_tried_again_while_the_rest_works() {
+async fn taken_listen_address_is_retried_beside_the_rest() {
     let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = holder.local_addr().unwrap().port();
     let mut rig = TestTunnel::started(tunnel_spec("t", &[&format!("L{port}:echo:1"), "L0:echo:1"]));
@@ -252,7 +252,7 @@ async fn a_port_that_the_server_chose_is_kept_on_reconnect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reload_adds_removes_and_changes_forwards_while_another_carries_traffic() {
+async fn reload_changes_forwards_while_another_carries_traffic() {
     let removed = forward("R7000:localhost:1");
     let changed = forward("L0:sink:1");
     let mut spec = tunnel_spec("t", &["L0:echo:1"]);
@@ -335,7 +335,7 @@ async fn a_session_that_answers_when_asked_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tunnel_that_used_up_its_starts_is_failed_and_says_why() {
+async fn tunnel_without_starts_left_has_failed_and_says_why() {
     let mut spec = tunnel_spec("t", &["L0:echo:1"]);
     spec.policy.max_start = Some(2);
     let mut rig = TestTunnel::started(spec);
@@ -353,7 +353,7 @@ async fn a_tunnel_that_used_up_its_starts_is_failed_and_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_was_away_is_found_soon_after_any_outage() {
+async fn server_is_found_soon_after_any_outage() {
     for (away, within) in [(30, Duration::from_millis(600)), (600, Duration::from_secs(12))] {
         for fault in [ConnectFault::Refuse, ConnectFault::Lost] {
             let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1"])).await;

@@ -184,7 +184,7 @@ fn event(number: usize) -> crate::history::Event {
 }
 
 #[test]
-fn follower_that_does_not_read_is_told_how_many_it_missed() {
+fn slow_follower_of_the_socket_learns_what_it_missed() {
     let lab = ControlLab::new();
     lab.history.push(event(0));
     lab.runtime.block_on(async {

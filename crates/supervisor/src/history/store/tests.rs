@@ -77,7 +77,7 @@ fn crash_is_an_outage_since_the_last_sign_of_life() {
 }
 
 #[test]
-fn outage_that_lasted_at_the_end_goes_on_with_its_cause() {
+fn open_outage_goes_on_with_its_cause() {
     let lines = vec![
         StoreLine::Started { at: at(0) },
         state(0, Availability::Ready, None),
@@ -94,7 +94,7 @@ fn outage_that_lasted_at_the_end_goes_on_with_its_cause() {
 }
 
 #[test]
-fn clock_that_was_set_back_between_two_runs_makes_no_negative_time() {
+fn clock_set_back_between_runs_makes_no_negative_time() {
     let lines = vec![
         StoreLine::Started { at: at(DAY) },
         state(DAY, Availability::Ready, None),
@@ -140,7 +140,7 @@ fn truncated_line_is_skipped_and_the_next_one_read() {
 }
 
 #[test]
-fn damaged_file_is_moved_aside_and_its_good_lines_are_kept() {
+fn damaged_file_is_moved_aside_good_lines_kept() {
     let folder = Folder::new();
     let line = state(0, Availability::Ready, None);
     let (mut file, _) = folder.open().unwrap();

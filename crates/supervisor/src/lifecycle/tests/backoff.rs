@@ -48,7 +48,7 @@ fn jitter_takes_at_most_its_share_away() {
 }
 
 #[test]
-fn no_numbers_in_the_config_make_a_busy_loop_or_a_panic() {
+fn no_config_makes_a_busy_loop_or_a_panic() {
     for (min, max, factor, jitter) in [
         (Duration::ZERO, Duration::ZERO, 1.0, 1.0),
         (Duration::MAX, Duration::MAX, f64::INFINITY, 1.0),

@@ -49,7 +49,7 @@ fn a_kind_blocks_exactly_when_it_is_permanent() {
 }
 
 #[test]
-fn refusing_server_is_left_alone_for_as_long_as_it_asks() {
+fn refusing_server_is_left_alone_as_it_asks() {
     let busy = end(FailureKind::ServerBusy, None);
     let policy = Policy { backoff: crate::spec::BackoffSpec { max: secs(1), ..POLICY.backoff }, ..POLICY };
     let asked = |seconds| SessionEnd { asked: Some(secs(seconds)), ..busy };

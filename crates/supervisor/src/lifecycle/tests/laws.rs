@@ -195,7 +195,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
-    fn at_most_one_session_is_open_and_the_machine_knows_which(policy in policies(), seed: u64, steps in steps()) {
+    fn machine_knows_the_one_open_session(policy in policies(), seed: u64, steps in steps()) {
         for seen in live(policy, seed, begin(), &steps) {
             let has_one = matches!(seen.after.phase, Phase::Connecting | Phase::Up);
             prop_assert_eq!(seen.after.open, has_one.then_some(seen.after.session), "{:?}", seen);
@@ -225,7 +225,7 @@ proptest! {
     }
 
     #[test]
-    fn a_path_that_is_back_starts_nothing_but_what_waits_for_it(policy in policies(), seed: u64, steps in steps()) {
+    fn path_back_starts_only_what_waits_for_it(policy in policies(), seed: u64, steps in steps()) {
         for seen in live(policy, seed, begin(), &steps) {
             if seen.step == LawStep::Say(Input::PathBack) && seen.before.phase != Phase::Backoff {
                 prop_assert!(seen.effects.is_empty() && seen.before.phase == seen.after.phase, "{:?}", seen);

@@ -10,7 +10,7 @@ use crate::lifecycle::{Effect, Input, Phase, Policy, SessionId, Want};
 use crate::spec::BackoffSpec;
 
 #[test]
-fn a_session_that_proved_nothing_is_redialled_at_once_only_once() {
+fn unproven_session_is_redialled_at_once_only_once() {
     let mut bench = Bench::up(POLICY);
     assert_eq!(bench.ends(FailureKind::ConnectionLost), [Effect::Open { session: SessionId::from(2) }]);
     bench.comes_up();
@@ -31,7 +31,7 @@ fn a_first_start_that_fails_waits_the_shortest_delay() {
 }
 
 #[test]
-fn the_count_clears_only_after_a_session_that_lived_reset_after() {
+fn only_a_session_of_reset_after_clears_the_count() {
     let mut bench = Bench::started(POLICY);
     for _ in 0..5 {
         bench.ends(FailureKind::ConnectRefused);
@@ -71,7 +71,7 @@ fn permanent_failure_is_rechecked_after_five_minutes_or_on_request() {
 }
 
 #[test]
-fn an_attempt_that_began_before_the_key_file_changed_is_made_again() {
+fn attempt_older_than_a_key_file_is_made_again() {
     let mut bench = Bench::started(POLICY);
     bench.give(Input::FilesChanged);
     assert_eq!(bench.ends(FailureKind::AuthRejected), [Effect::Open { session: SessionId::from(2) }]);
@@ -80,7 +80,7 @@ fn an_attempt_that_began_before_the_key_file_changed_is_made_again() {
 }
 
 #[test]
-fn an_attempt_that_began_before_the_link_came_back_is_made_again() {
+fn attempt_older_than_the_link_is_made_again() {
     let mut bench = Bench::started(POLICY);
     bench.give(Input::RetryNow);
     assert_eq!(bench.ends(FailureKind::ConnectTimeout), [Effect::Open { session: SessionId::from(2) }]);
@@ -108,7 +108,7 @@ fn only_a_start_by_the_clock_is_scheduled() {
 }
 
 #[test]
-fn a_penalty_is_waited_out_and_a_reload_does_not_shorten_it() {
+fn reload_does_not_shorten_a_penalty() {
     let mut bench = Bench::started(POLICY);
     bench.ends(FailureKind::Penalized);
     let wait = bench.wait().expect("a wait");
@@ -132,7 +132,7 @@ fn a_shorter_longest_delay_shortens_a_running_wait() {
 }
 
 #[test]
-fn the_first_start_must_come_up_and_stay_up_for_gate_time() {
+fn first_start_has_to_stay_up_for_gate_time() {
     let policy = Policy { gate_time: secs(30), ..POLICY };
     let mut never_up = Bench::started(policy);
     never_up.passes(secs(120));
@@ -154,7 +154,7 @@ fn the_first_start_must_come_up_and_stay_up_for_gate_time() {
 }
 
 #[test]
-fn time_in_which_the_process_did_not_run_passes_no_gate() {
+fn pause_of_the_process_passes_no_gate() {
     for (pause, phase) in [(secs(0), Phase::Connecting), (secs(20), Phase::Failed)] {
         let mut bench = Bench::up(Policy { gate_time: secs(30), ..POLICY });
         bench.passes(secs(40));
@@ -279,7 +279,7 @@ fn a_start_during_a_stop_begins_beside_the_drain() {
 }
 
 #[test]
-fn a_proven_session_is_redialled_at_once_five_times_a_minute() {
+fn proven_session_is_redialled_at_once_five_times() {
     let mut bench = Bench::started(POLICY);
     let dies = |bench: &mut Bench| {
         bench.comes_up();

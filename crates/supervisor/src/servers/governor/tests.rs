@@ -117,7 +117,7 @@ async fn a_permit_that_is_dropped_lets_the_next_one_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiting_start_goes_when_the_hold_is_over_or_forgotten() {
+async fn waiting_start_goes_when_the_hold_ends() {
     let governor = Governor::default();
     let spec = crate::tunnel::test_support::session_spec("server", 22);
     let began = clock::now();
@@ -143,7 +143,7 @@ fn the_jump_hosts_are_servers_too() {
 }
 
 #[test]
-fn a_source_address_of_its_own_is_a_client_of_its_own() {
+fn each_source_address_is_paced_by_itself() {
     let mut spec = crate::tunnel::test_support::session_spec("server", 22);
     spec.dial.bind_address = Some("127.0.0.1".to_owned());
     assert_eq!(servers(&spec), ["server:22 from 127.0.0.1"]);

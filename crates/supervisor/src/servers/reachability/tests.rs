@@ -115,7 +115,7 @@ async fn no_probe_runs_without_a_waiting_tunnel() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_was_only_thought_to_be_away_is_there() {
+async fn server_thought_to_be_away_is_there() {
     let server = server();
     let reachability = Reachability::new(Arc::new(server.dialer()), Governor::default());
     let spec = session_spec("server", 22);
@@ -138,7 +138,7 @@ fn behind_a_bastion() -> (Server, Reachability, SessionSpec) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_behind_a_jump_host_is_asked_for_over_one_session() {
+async fn server_behind_a_jump_host_is_probed_over_one_session() {
     let (bastion, reachability, spec) = behind_a_bastion();
     let far = server();
     let endpoint = Endpoint::behind(&spec).unwrap();

@@ -118,7 +118,7 @@ pub(in crate::tunnel) enum ForwardEffect {
     /// Change the limits of an open listener.
     RetuneListener(ForwardId, ListenOptions),
     /// See whether the address is still there.
-    LookAtListener(ForwardId),
+    CheckListener(ForwardId),
     /// Take no new connections; those that live may go on until then.
     DrainListener(ForwardId, Instant),
     /// Open a tunnel device. `DeviceChanged` tells how it is.
@@ -128,7 +128,7 @@ pub(in crate::tunnel) enum ForwardEffect {
     /// Ask the server for another device.
     RetargetDevice(ForwardId, DeviceUnit),
     /// See whether it is still there.
-    LookAtDevice(ForwardId),
+    CheckDevice(ForwardId),
 
     /// Ask the server to listen. Answered by `Requested`.
     Listen(Box<ListenRequest>),

@@ -166,7 +166,7 @@ impl Core {
         let kept = self.sessions.is_outdated() || self.sessions.is_doubtful();
         let ready = ready(self.machine.phase(), kept, forwards.iter().map(|forward| &forward.state));
         let (now, starts) = (self.now.awake, self.machine.starts());
-        let recovery = self.report.readiness.look(self.machine.want() == Want::Up, ready, starts, now);
+        let recovery = self.report.readiness.update(self.machine.want() == Want::Up, ready, starts, now);
         if let Some(recovery) = recovery
             && let Some(suppressed) = self.report.changes_logged.admit("ready", now)
         {

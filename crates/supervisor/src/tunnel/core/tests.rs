@@ -201,7 +201,7 @@ fn replacement_asks_for_ports_when_they_are_taken_back() {
 }
 
 #[test]
-fn standby_takes_the_place_of_a_lost_session_without_a_login() {
+fn standby_replaces_a_lost_session_without_a_login() {
     let mut spec = tunnel_spec("t", &[]);
     spec.sessions = 2;
     let mut bench = Bench::new(spec);

@@ -84,7 +84,7 @@ impl TunnelDriver {
             ForwardEffect::RetuneListener(id, options) => {
                 self.listener(id).into_iter().for_each(|listener| listener.retune(options));
             }
-            ForwardEffect::LookAtListener(id) => self.listener(id).into_iter().for_each(LocalForward::look),
+            ForwardEffect::CheckListener(id) => self.listener(id).into_iter().for_each(LocalForward::look),
             ForwardEffect::DrainListener(id, deadline) => {
                 let Some(forward) = self.forward(id) else { return };
                 let Some(listener) = forward.listener.take() else { return };
@@ -103,7 +103,7 @@ impl TunnelDriver {
             ForwardEffect::RetargetDevice(id, remote) => {
                 self.device(id).into_iter().for_each(|device| device.retarget(remote));
             }
-            ForwardEffect::LookAtDevice(id) => self.device(id).into_iter().for_each(DeviceForward::look),
+            ForwardEffect::CheckDevice(id) => self.device(id).into_iter().for_each(DeviceForward::look),
             ForwardEffect::Listen(request) => self.listen(*request),
             ForwardEffect::CancelListen(session, listen) => {
                 self.with_session(session, async move |session: Session, _| {

@@ -20,7 +20,7 @@ fn found(result: ProbeResult, now: Instant) -> Probing {
 }
 
 fn probe(probing: &mut Probing, result: ProbeResult, now: Instant) -> Option<AfterProbe> {
-    let turn = probing.look(now, 0, RHYTHM).expect("it is due");
+    let turn = probing.start_if_due(now, 0, RHYTHM).expect("it is due");
     probing.finish(turn, (result, true), now, RHYTHM)
 }
 
@@ -48,9 +48,9 @@ fn a_users_connection_spares_the_next_probe() {
     let now = tunnel_engine::clock::now();
     let mut probing = found(ProbeResult::Up(None), now);
     let then = now + RHYTHM.first;
-    assert_eq!(probing.look(then, 1, RHYTHM), None);
+    assert_eq!(probing.start_if_due(then, 1, RHYTHM), None);
     assert_eq!(probing.due(), Some(then + RHYTHM.every));
-    assert!(probing.look(then + RHYTHM.every, 1, RHYTHM).is_some(), "no connection came since");
+    assert!(probing.start_if_due(then + RHYTHM.every, 1, RHYTHM).is_some(), "no connection came since");
 }
 
 fn refusal() -> ProbeFailure {
@@ -76,7 +76,7 @@ fn forward_without_probe_is_up_with_nothing_due() {
     assert_eq!((probing.state(), probing.due()), (ForwardState::Up, None));
     probing.traffic_observed(Some(&refusal()), 1, ProbeMethod::Nothing, now, RHYTHM);
     assert_eq!(probing.state().as_str(), "down");
-    assert_eq!(probing.look(now + RHYTHM.every * 2, 0, RHYTHM), None, "never probed");
+    assert_eq!(probing.start_if_due(now + RHYTHM.every * 2, 0, RHYTHM), None, "never probed");
     assert_eq!(probing.due(), Some(now + RHYTHM.every), "only doubted");
 }
 
@@ -109,18 +109,18 @@ fn old_refusal_is_doubted_after_poll_unless_repeated() {
 }
 
 #[test]
-fn proof_of_the_listener_says_nothing_of_a_target_that_refused() {
+fn proven_listener_says_nothing_of_a_refusing_target() {
     let now = tunnel_engine::clock::now();
     let mut probing = found(ProbeResult::Up(None), now);
     probing.traffic_observed(Some(&refusal()), 1, ProbeMethod::Listener, now, RHYTHM);
     let then = probing.due().expect("the next look");
-    let turn = probing.look(then, 0, RHYTHM).expect("due");
+    let turn = probing.start_if_due(then, 0, RHYTHM).expect("due");
     probing.finish(turn, (ProbeResult::Up(None), false), then, RHYTHM);
     assert_eq!(probing.state().as_str(), "down");
 }
 
 #[test]
-fn a_new_session_does_not_ask_a_target_before_its_poll() {
+fn new_session_probes_no_target_before_its_poll() {
     let now = tunnel_engine::clock::now();
     let mut probing = found(ProbeResult::Up(None), now);
     probing.forget();
@@ -155,7 +155,7 @@ fn unexpected_banner_is_probed_only_every_poll() {
 }
 
 #[test]
-fn a_stale_port_is_asked_for_again_and_touched_less_and_less() {
+fn stale_port_is_touched_less_and_less() {
     let now = tunnel_engine::clock::now();
     let mut probing = Probing::new();
     probing.begin(now);
@@ -183,7 +183,7 @@ fn remote_port_without_a_listener_is_requested_again() {
 }
 
 #[test]
-fn a_server_that_forbids_the_probe_leaves_the_forward_in_place() {
+fn forbidden_probe_leaves_the_forward_in_place() {
     let now = tunnel_engine::clock::now();
     let probing = found(ProbeResult::Unverified("forbidden".into()), now);
     assert_eq!(probing.state(), ForwardState::Unverified("forbidden".into()));
@@ -204,7 +204,7 @@ fn an_answer_from_before_a_change_is_not_believed() {
     let now = tunnel_engine::clock::now();
     let mut probing = Probing::new();
     probing.begin(now);
-    let turn = probing.look(now, 0, RHYTHM).expect("due");
+    let turn = probing.start_if_due(now, 0, RHYTHM).expect("due");
     probing.begin(now);
     assert_eq!(probing.finish(turn, (ProbeResult::Up(None), true), now, RHYTHM), None);
     probing.forget();
@@ -212,7 +212,7 @@ fn an_answer_from_before_a_change_is_not_believed() {
 }
 
 #[test]
-fn chosen_ports_of_others_are_changed_at_once_a_few_times() {
+fn chosen_ports_of_others_are_changed_at_once() {
     let now = tunnel_engine::clock::now();
     let stale = || ProbeResult::Stale("another's".to_owned());
     let mut probing = found(stale(), now);

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn busy_port_is_asked_for_again_and_again_on_the_same_session() {
+    fn busy_port_is_asked_for_on_the_same_session() {
         let mut bench = Bench::new();
         bench.request();
         assert!(matches!(bench.answered(Err(refused()), false), Answer::Refused(_)));

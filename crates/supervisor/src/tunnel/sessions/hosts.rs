@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_tried_as_preferred_and_those_that_failed_lately_last() {
+    fn hosts_that_failed_lately_are_tried_last() {
         let (a, b, c) = (host("a"), host("b"), host("c"));
         let now = clock::now();
         let mut hosts = HostRecords::default();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_is_blocked_only_when_every_host_of_it_is() {
+    fn sequence_is_blocked_only_with_every_host() {
         let mut hosts = HostSequence::new(vec![0, 1, 2]);
         assert_eq!((hosts.next(), hosts.next(), hosts.is_last()), (Some(0), Some(1), false));
         hosts.failed(FailureKind::HostKeyChanged, None, None);

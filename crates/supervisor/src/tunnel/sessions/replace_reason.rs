@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_path_is_tried_again_soon_and_the_rest_ever_later() {
+    fn silent_path_is_retried_soon_and_the_rest_later() {
         assert_eq!(retry_delay(ReplaceReason::Doubt, 9, false), RETRY_IN_DOUBT);
         assert_eq!(
             (retry_delay(ReplaceReason::Config, 1, false), retry_delay(ReplaceReason::Config, 2, false)),

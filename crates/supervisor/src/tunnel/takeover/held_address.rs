@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_an_argument_without_a_meaning_to_any_shell() {
+    fn address_is_a_plain_argument_to_any_shell() {
         let held = |listen| HeldAddress::of(&listen).map(|held| held.to_string());
         let tcp = |port| Listen::Tcp { bind: Bind::Default, port };
         assert_eq!(held(tcp(7000)).as_deref(), Some("1B58"));

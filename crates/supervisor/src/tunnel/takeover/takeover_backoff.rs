@@ -92,7 +92,7 @@ mod tests {
     const OURS_AGAIN: Duration = TAKEOVER_OURS.first;
 
     #[test]
-    fn a_port_is_taken_at_once_and_again_after_a_while() {
+    fn port_is_taken_at_once_and_later_again() {
         let now = tunnel_engine::clock::now();
         let mut backoff = TakeoverBackoff::default();
         assert!(backoff.may(now));

@@ -68,7 +68,7 @@ fn holder(server: &Server) -> Arc<Mutex<Option<HeldPort>>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_port_that_an_earlier_session_holds_is_ours_at_once() {
+async fn port_of_an_earlier_session_is_ours_at_once() {
     let mut rig = TestTunnel::started(taking_over());
     let held = holder(&rig.server);
     let asked = shell(&rig.server, move || {
@@ -120,7 +120,7 @@ async fn rivals_for_a_port_stop_taking_it_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_login_without_a_shell_falls_back_to_asking_each_second() {
+async fn login_without_a_shell_asks_each_second() {
     let mut rig = TestTunnel::started(taking_over());
     let held = holder(&rig.server);
     let view = rig.until("down", |view| down(view).is_some()).await;

@@ -75,7 +75,7 @@ async fn a_refused_login_is_some_lines() {
 }
 
 #[test]
-fn every_kind_is_said_with_its_count_however_often_it_comes() {
+fn every_kind_is_told_with_its_count() {
     let start = clock::now();
     for kind in FailureKind::ALL {
         let mut limiter = report::limiter(1);

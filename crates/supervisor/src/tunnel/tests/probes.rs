@@ -82,7 +82,7 @@ async fn port_held_by_another_session_is_stale() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn chosen_port_that_is_never_ours_is_changed_a_few_times_only() {
+async fn chosen_port_is_changed_a_few_times_only() {
     let mut rig = TestTunnel::started(tunnel_spec("t", &["R0:localhost:1"]));
     rig.server.set_target("127.0.0.1", Target::Hang);
     rig.until("stale", |view| state(view, 0) == "stale").await;
@@ -105,7 +105,7 @@ async fn a_busy_port_is_asked_for_and_never_connected_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listener_that_vanished_from_the_server_is_asked_for_again() {
+async fn vanished_listener_is_asked_for_again() {
     let mut rig = TestTunnel::ready(polled(&["R7000:localhost:1"], Duration::from_secs(60))).await;
     let asked = rig.server.counts().forward_requests;
     rig.server.set_target("127.0.0.1", Target::Refuse);
@@ -236,7 +236,7 @@ async fn with_probe_tcp_a_remote_forward_needs_its_target_here() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn remote_target_that_refused_a_user_is_left_alone_until_poll_passes() {
+async fn refusing_remote_target_is_left_alone_until_poll() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);

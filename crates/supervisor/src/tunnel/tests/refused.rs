@@ -22,7 +22,7 @@ fn forward(rig: &TestTunnel) -> ForwardStatus {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusal_of_every_code_is_counted_and_told_with_its_words() {
+async fn every_refusal_is_counted_with_its_words() {
     for code in CODES {
         let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:db:1"])).await;
         rig.server.set_target("db", Target::RefuseWith(code, WORDS.to_owned()));

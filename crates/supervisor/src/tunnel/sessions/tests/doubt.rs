@@ -8,7 +8,7 @@ use crate::lifecycle::Phase;
 use crate::tunnel::test_support::{InTurn, TestTunnel, echoes, server, tunnel_spec};
 use crate::tunnel::{ForwardState, Order};
 
-/// Bytes wait, and pass once the link is mended.
+/// Bytes wait, and pass once the link is repaired.
 const STOPPED: LinkFaults =
     LinkFaults { to_server: Flow::Stop, to_client: Flow::Stop, delay: std::time::Duration::ZERO };
 
@@ -45,7 +45,7 @@ async fn another_session_takes_over_from_a_silent_one_within_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_path_that_comes_back_before_another_session_is_up_changes_nothing() {
+async fn path_that_comes_back_in_time_changes_nothing() {
     let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1", "R7000:localhost:1"])).await;
     let mut flowing = rig.connect(0).await;
     assert!(echoes(&mut flowing).await);
@@ -67,7 +67,7 @@ async fn a_path_that_comes_back_before_another_session_is_up_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_login_goes_on_when_the_silent_session_ends_under_it() {
+async fn login_outlives_the_silent_session_it_replaces() {
     let (silent, fresh) = (server(), server());
     let net = InTurn::new(&[&silent, &fresh]);
     let mut rig = TestTunnel::over(net, fresh, tunnel_spec("t", &["L0:echo:1"]));

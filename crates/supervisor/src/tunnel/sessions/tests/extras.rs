@@ -82,7 +82,7 @@ async fn standby_replaces_a_lost_main_session_without_a_login() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_extra_session_is_dialled_again_and_the_tunnel_stays_ready() {
+async fn lost_extra_session_leaves_the_tunnel_ready() {
     let (_a, b, mut rig) = spread(&["L0:echo:1"]).await;
     let mut counts = rig.server.watch_counts();
     b.cut();

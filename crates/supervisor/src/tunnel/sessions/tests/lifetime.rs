@@ -37,7 +37,7 @@ async fn replacement_after_session_lifetime_keeps_old_connections() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_never_ends_outlives_its_session_by_one_lifetime() {
+async fn endless_connection_outlives_its_session_by_a_lifetime() {
     let mut spec = tunnel_spec("t", &["L0:echo:1"]);
     spec.session_lifetime = Some(600 * SECOND);
     let rig = TestTunnel::ready(spec).await;
