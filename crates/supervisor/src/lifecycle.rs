@@ -22,8 +22,8 @@
 //! | time         | .          | .          | .          | Connecting | Connecting | .          | .          |
 //!
 //! Beyond the table:
-//! - Up, ended: a proven session is redialled at once, [`QUICK_REDIALS`] times within [`QUICK_WITHIN`], one that proved
-//!   nothing once in a row; further ones go to Backoff.
+//! - Up, ended: a proven session is redialled at once, [`QUICK_REDIALS`](tunnel_engine::backoff::QUICK_REDIALS) times
+//!   within `QUICK_WITHIN`, one that proved nothing once in a row; further ones go to Backoff.
 //! - A start that found no server lengthens no wait but that of the next one that finds none.
 //! - Connecting remembers RetryNow, PathBack and FilesChanged: an attempt that began before them and fails is made again
 //!   at once.

@@ -111,10 +111,9 @@ pub const PENALTY: Backoff =
     Backoff::doubling(Duration::from_secs(20), Duration::from_secs(600)).with_jitter(POLITE_JITTER);
 
 /// Refused clients come back spread over at least this share of the wait, or they are refused together again.
-const POLITE_JITTER: Jitter = Jitter::More(POLITE_SHARE);
-
-/// See [`POLITE_JITTER`].
 pub const POLITE_SHARE: f64 = 0.25;
+
+const POLITE_JITTER: Jitter = Jitter::More(POLITE_SHARE);
 
 /// How often a blocked tunnel tries by itself. A failed login costs 5 s of sshd's patience with our address, so this
 /// leaves room for dozens of blocked tunnels behind one address. The governor lets them go a few at a time.
