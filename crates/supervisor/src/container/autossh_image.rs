@@ -1,5 +1,7 @@
 //! The variables of jnovack/autossh, versions 2 and 1, with its defaults. What differs is in docs/containers.md.
 
+use tunnel_engine::spec::ForwardKind;
+
 use super::names::AUTOSSH_IMAGE;
 use super::variables::{Variables, in_forward};
 use super::{ImageCommand, PathKind};
@@ -13,12 +15,6 @@ const KNOWN_HOSTS_FILE: &str = "/known_hosts";
 
 const ALIVE_INTERVAL: &str = "10";
 const ALIVE_COUNT_MAX: &str = "3";
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Local,
-    Remote,
-}
 
 pub(super) fn command(variables: &mut Variables<'_>) -> ImageCommand {
     let mut words: Vec<String> = ["-M", "0", "-N"].map(str::to_owned).to_vec();
@@ -94,12 +90,12 @@ fn keepalive(variables: &mut Variables<'_>) -> Vec<String> {
 
 fn forward(variables: &mut Variables<'_>) -> [String; 2] {
     let mode = match variables.get("SSH_MODE") {
-        None | Some("-R") => Mode::Remote,
-        Some("-L") => Mode::Local,
+        None | Some("-R") => ForwardKind::Remote,
+        Some("-L") => ForwardKind::Local,
         Some(value) => {
             let wrong = format!("SSH_MODE: `{value}` is neither -R nor -L: for a SOCKS proxy mount a config");
             variables.errors.push(wrong);
-            Mode::Remote
+            ForwardKind::Remote
         }
     };
     let listen = listen(variables, mode);
@@ -108,28 +104,27 @@ fn forward(variables: &mut Variables<'_>) -> [String; 2] {
     let (host, port) = (host.unwrap_or("localhost"), port.unwrap_or("22"));
     variables.check_word(host_name, host);
     variables.check_port(port_name, port, 1);
-    let option = if mode == Mode::Remote { "-R" } else { "-L" };
-    [option.to_owned(), format!("{listen}:{}:{port}", in_forward(host))]
+    [mode.option().to_owned(), format!("{listen}:{}:{port}", in_forward(host))]
 }
 
 /// `address:port`, or what version 1 has of the two in one variable. Without a port the server chooses, and keeps the
 /// choice for as long as it can; the image draws one at each start.
-fn listen(variables: &mut Variables<'_>, mode: Mode) -> String {
+fn listen(variables: &mut Variables<'_>, mode: ForwardKind) -> String {
     let bind = variables.get("SSH_BIND_IP");
     let (name, port) = of_two(variables, "SSH_TUNNEL_PORT", "SSH_TUNNEL_REMOTE");
     let old = name == "SSH_TUNNEL_REMOTE";
-    if mode == Mode::Local && port.is_none() {
+    if mode == ForwardKind::Local && port.is_none() {
         let missing = "SSH_TUNNEL_PORT is not set: with SSH_MODE=-L it is the port to listen on";
         variables.errors.push(missing.to_owned());
     }
-    if mode == Mode::Remote && bind.is_some() {
+    if mode == ForwardKind::Remote && bind.is_some() {
         variables.notes.push("SSH_BIND_IP: the server has to allow it with GatewayPorts".to_owned());
     }
     let (own, port) = match port.unwrap_or("0").rsplit_once(':') {
         Some((own, port)) if old => (Some(own), port),
         _ => (None, port.unwrap_or("0")),
     };
-    variables.check_port(name, port, if mode == Mode::Remote { 0 } else { 1 });
+    variables.check_port(name, port, if mode == ForwardKind::Remote { 0 } else { 1 });
     match bind.or(own) {
         Some(address) => format!("{}:{port}", in_forward(address)),
         None if old => port.to_owned(),

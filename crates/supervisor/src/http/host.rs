@@ -42,14 +42,11 @@ impl AllowedHosts {
 
 /// Without the port.
 fn name_of(host: &str) -> &str {
+    let is_port = |text: &str| text.chars().all(|c| c.is_ascii_digit());
     match host.rsplit_once(':') {
         Some((name, port)) if is_port(port) && (name.ends_with(']') || !name.contains(':')) => name,
         _ => host,
     }
-}
-
-fn is_port(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_digit())
 }
 
 #[cfg(test)]

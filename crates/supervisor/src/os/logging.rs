@@ -59,11 +59,6 @@ pub enum LogError {
     Start(String),
 }
 
-/// Whether `level` can be used: a level word, or a filter such as `info,tunnel_engine=debug`.
-pub fn check_level(level: &str) -> Result<(), LogError> {
-    filter(level).map(drop)
-}
-
 /// Logging, as it runs.
 #[derive(Debug)]
 pub struct RunningLog {
@@ -189,7 +184,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_its_text() {
-        let error = check_level("loud=very").unwrap_err();
+        let error = filter("loud=very").unwrap_err();
         assert!(error.to_string().starts_with("`very` is not a log level: write "), "{error}");
     }
 }

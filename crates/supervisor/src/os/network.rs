@@ -27,7 +27,7 @@ pub struct NetworkChange {
 
 /// Tells of changes from now on, until the handle is dropped.
 pub fn watch() -> (AbortOnDropHandle<()>, mpsc::Receiver<NetworkChange>) {
-    let (changes_sender, changes) = mpsc::channel(QUEUE);
+    let (sender, changes) = mpsc::channel(QUEUE);
     let netlink = match Netlink::open() {
         Ok(netlink) => Some(netlink),
         Err(error) => {
@@ -35,7 +35,8 @@ pub fn watch() -> (AbortOnDropHandle<()>, mpsc::Receiver<NetworkChange>) {
             None
         }
     };
-    (task::owned(NetworkWatcher { netlink, wakefulness: read_clocks() }.run(changes_sender)), changes)
+    let wakefulness = Wakefulness::new(clock::boot(), clock::now());
+    (task::owned(NetworkWatcher { netlink, wakefulness }.run(sender)), changes)
 }
 
 struct NetworkWatcher {
@@ -44,7 +45,7 @@ struct NetworkWatcher {
 }
 
 impl NetworkWatcher {
-    async fn run(mut self, changes_sender: mpsc::Sender<NetworkChange>) {
+    async fn run(mut self, sender: mpsc::Sender<NetworkChange>) {
         loop {
             let mut what = self.next().await;
             let settled = clock::now() + SETTLE;
@@ -52,7 +53,7 @@ impl NetworkWatcher {
                 what = more;
             }
             clock::beat();
-            match changes_sender.try_send(NetworkChange { what }) {
+            match sender.try_send(NetworkChange { what }) {
                 Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => {}
                 Err(mpsc::error::TrySendError::Closed(_)) => return,
             }
@@ -80,10 +81,6 @@ impl NetworkWatcher {
             }
         }
     }
-}
-
-fn read_clocks() -> Wakefulness {
-    Wakefulness::new(clock::boot(), clock::now())
 }
 
 async fn receive(netlink: Option<&mut Netlink>) -> std::io::Result<&'static str> {

@@ -1,6 +1,6 @@
 //! The paths that a config names. Pure.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use tunnel_engine::spec::{
     HostKeySpec, Listen, Route, SecretSource, SessionSpec, Side, StrictHostKeyChecking, UpdateHostKeys,
@@ -75,6 +75,7 @@ fn of_global(global: &Global) -> Vec<NamedPath> {
     if let Some(Listen::Unix(path)) = &global.metrics {
         named.push(NamedPath::file(path, Access::Write, "[metrics]"));
     }
+    let is_pattern = |part: &Component<'_>| part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
     named.extend(global.reading.includes.iter().map(|pattern| {
         let plain: PathBuf = pattern.components().take_while(|part| !is_pattern(part)).collect();
         match plain == *pattern {
@@ -83,10 +84,6 @@ fn of_global(global: &Global) -> Vec<NamedPath> {
         }
     }));
     named
-}
-
-fn is_pattern(part: &std::path::Component<'_>) -> bool {
-    part.as_os_str().to_string_lossy().contains(['*', '?', '['])
 }
 
 fn of_tunnel(tunnel: &TunnelSpec, by: &str) -> Vec<NamedPath> {

@@ -2,7 +2,7 @@
 
 use super::Field::{Apart, Flag, Mask, PermitRemoteOpen};
 use super::Jump::Never;
-use super::ReloadEffect::{Reforward, Retune};
+use super::ReloadEffect::Reforward;
 use super::SettingKey;
 
 pub(super) const KEYS: &[SettingKey] = &[
@@ -20,7 +20,7 @@ pub(super) const KEYS: &[SettingKey] = &[
     SettingKey::new("tunnel_device", Apart, Never, Reforward)
         .default("\"none\"")
         .doc("Carry the packets of a network device here and one of the server's, as `ssh -w`"),
-    SettingKey::new("exit_on_forward_failure", Flag(|t| &mut t.exit_on_forward_failure), Never, Retune)
+    SettingKey::of_tunnel("exit_on_forward_failure", Flag(|t| &mut t.exit_on_forward_failure))
         .keyword("ExitOnForwardFailure")
         .default("false")
         .doc("true: a forward that cannot be set up ends the session."),
@@ -28,7 +28,7 @@ pub(super) const KEYS: &[SettingKey] = &[
         .keyword("GatewayPorts")
         .default("false")
         .doc("true: a listen port without an address listens on all interfaces, as `ssh -g`."),
-    SettingKey::new("permit_remote_open", PermitRemoteOpen(|t| &mut t.permit_remote_open), Never, Retune)
+    SettingKey::of_tunnel("permit_remote_open", PermitRemoteOpen(|t| &mut t.permit_remote_open))
         .keyword("PermitRemoteOpen")
         .default("\"any\"")
         .doc("Where users of the server may connect to through a SOCKS proxy of remote_forward"),
@@ -36,7 +36,7 @@ pub(super) const KEYS: &[SettingKey] = &[
         .keyword("StreamLocalBindMask")
         .default("\"0177\"")
         .doc("Permissions that the unix sockets of local forwards do not give, in octal"),
-    SettingKey::new("stream_local_bind_unlink", Flag(|t| &mut t.stream_local_bind_unlink), Never, Retune)
+    SettingKey::of_tunnel("stream_local_bind_unlink", Flag(|t| &mut t.stream_local_bind_unlink))
         .keyword("StreamLocalBindUnlink")
         .default("false")
         .doc("true: take the path of a unix socket that another program listens on."),

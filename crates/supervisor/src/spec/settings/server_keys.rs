@@ -1,8 +1,8 @@
 //! Which tunnel it is, its server, and the way there.
 
 use super::Field::{Apart, Family, Flag, Word};
-use super::Jump::{FirstHop, Inherited, Never, Own};
-use super::ReloadEffect::{NewSession, Rename, Retune, StartOrStop};
+use super::Jump::{FirstHop, Never, Own};
+use super::ReloadEffect::{NewSession, Rename, StartOrStop};
 use super::SettingKey;
 
 pub(super) const KEYS: &[SettingKey] = &[
@@ -11,13 +11,13 @@ pub(super) const KEYS: &[SettingKey] = &[
         .default("true")
         .doc("false: known, but not started."),
     SettingKey::new("host", Apart, Own, NewSession).doc("Name or address of the SSH server."),
-    SettingKey::new("hosts", Apart, Never, Retune).doc("Several servers in order of preference, in place of `host`"),
+    SettingKey::of_tunnel("hosts", Apart).doc("Several servers in order of preference, in place of `host`"),
     SettingKey::new("port", Apart, Own, NewSession)
         .keyword("Port")
         .default("22")
         .doc("Its port, or the name of a service in /etc/services."),
     SettingKey::new("user", Apart, Own, NewSession).keyword("User").doc("Whom to log in as"),
-    SettingKey::new("ssh_config", Apart, Never, Retune)
+    SettingKey::of_tunnel("ssh_config", Apart)
         .default("false")
         .doc("true: take what is not set here from ~/.ssh/config and /etc/ssh/ssh_config"),
     SettingKey::new("proxy_jump", Apart, Never, NewSession)
@@ -33,7 +33,7 @@ pub(super) const KEYS: &[SettingKey] = &[
     SettingKey::new("bind_interface", Word(|t| &mut t.session.dial.bind_interface), FirstHop, NewSession)
         .keyword("BindInterface")
         .doc("Or the interface whose address it is"),
-    SettingKey::new("address_family", Family(|t| &mut t.session.dial.address_family), Inherited, NewSession)
+    SettingKey::of_session("address_family", Family(|t| &mut t.session.dial.address_family))
         .keyword("AddressFamily")
         .default("\"any\"")
         .doc("any, inet (IPv4 only) or inet6 (IPv6 only)."),
