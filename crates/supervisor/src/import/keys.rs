@@ -7,7 +7,7 @@ use std::time::Duration;
 use tunnel_engine::spec::{AgentSpec, AlgorithmList};
 
 use crate::config::{SettingKey, TunnelSpec};
-use crate::spec::settings::{ADDRESS_FAMILY, Field, STRICT_HOST_KEY_CHECKING, TomlField};
+use crate::spec::settings::{ADDRESS_FAMILY, Field, MAX_NAME, STRICT_HOST_KEY_CHECKING, TomlField};
 
 /// Lines of a table, and what has to be said about it.
 #[derive(Debug, Default)]
@@ -178,15 +178,16 @@ fn text_of(path: &Path) -> String {
 pub(crate) struct UniqueNames(Vec<String>);
 
 impl UniqueNames {
-    /// The alias or host with the letters that a name may have, and a number where it is taken.
+    /// The alias or host with the letters that a name may have, as long as one may be, and a number where it is taken.
     pub(crate) fn of(&mut self, host: &str) -> String {
         let fine = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
         let plain: String = host.chars().map(fine).collect();
-        let mut name = plain.clone();
+        let with = |ending: &str| plain.chars().take(MAX_NAME - ending.len()).collect::<String>() + ending;
+        let mut name = with("");
         let mut number = 1;
         while self.0.contains(&name) {
             number += 1;
-            name = format!("{plain}-{number}");
+            name = with(&format!("-{number}"));
         }
         self.0.push(name.clone());
         name
@@ -203,5 +204,10 @@ mod tests {
         assert_eq!(names.of("db1.example_x-y"), "db1.example_x-y");
         assert_eq!(names.of("::1"), "--1");
         assert_eq!(["a", "a-2", "a", "a"].map(|host| names.of(host)), ["a", "a-2", "a-3", "a-4"]);
+        let long = "x".repeat(MAX_NAME + 1);
+        assert_eq!(
+            [names.of(&long), names.of(&long)],
+            ["x".repeat(MAX_NAME), format!("{}-2", "x".repeat(MAX_NAME - 2))]
+        );
     }
 }

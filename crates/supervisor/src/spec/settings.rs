@@ -35,7 +35,7 @@ use tunnel_engine::spec::{
 use super::{BackoffSpec, DuringOutage, OnRemotePortBusy, ProbeSpec, ShellCommand, TunnelSpec};
 
 pub use chosen::Settings;
-pub(crate) use limits::MAX_CONNECTIONS;
+pub(crate) use limits::{MAX_CONNECTIONS, MAX_NAME};
 pub(crate) use words::{ADDRESS_FAMILY, DURING_OUTAGE, ON_REMOTE_PORT_BUSY, STRICT_HOST_KEY_CHECKING};
 
 /// All rows, in the order in which plans and imports name them.

@@ -2,7 +2,7 @@
 
 use super::{ParsedTunnel, TableReader, claims, forwards, session, toml};
 use crate::config::keys;
-use crate::spec::settings::{Settings, tunnel_keys};
+use crate::spec::settings::{MAX_NAME, Settings, tunnel_keys};
 use crate::spec::{ConfigError, SourceSpan, TunnelSpec};
 use crate::sshconfig::FileCache;
 
@@ -51,8 +51,6 @@ fn with(name: String, settings: Settings) -> TunnelSpec {
 }
 
 fn name(reader: &mut TableReader<'_>, header: Option<&SourceSpan>) -> Option<(String, SourceSpan)> {
-    /// As a file's.
-    const MAX_NAME: usize = 255;
     const ALPHABET: &str = "a name is made of letters, digits, `.`, `_` and `-`";
     let Some(value) = reader.own_value("name") else {
         reader.miss(

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// In bytes, of a tunnel's name: as of a file's, and every line of the log has it.
+pub(crate) const MAX_NAME: usize = 255;
+
 /// Below it no handshake is possible, and 0 would read as "none".
 pub(super) const SHORTEST_CONNECT: Duration = Duration::from_millis(100);
 
