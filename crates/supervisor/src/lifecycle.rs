@@ -158,9 +158,7 @@ impl ForwardPhase {
 /// harmless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
-    /// Operator or config: be up.
     Start,
-    /// Operator or config: be down.
     Stop,
     /// Close the session if there is one, and start at once, whatever the phase.
     Restart,

@@ -90,9 +90,13 @@ pub enum Request {
         names: Vec<String>,
     },
     /// How one tunnel is; the client makes the paragraph. Answered with [`Response::Status`] of that one.
-    Why { name: String },
+    Why {
+        name: String,
+    },
     /// What was logged of one tunnel lately. Answered with [`Response::Log`].
-    Log { name: String },
+    Log {
+        name: String,
+    },
     /// The last 24 hours of the named tunnels. Answered with [`Response::History`], in the config's order.
     History {
         #[serde(default)]
@@ -108,13 +112,16 @@ pub enum Request {
         /// From the arrival of the request; 0 answers at once.
         timeout_ms: u64,
     },
-    /// Want up.
-    Start { names: Vec<String> },
-    /// Want down.
-    Stop { names: Vec<String> },
+    Start {
+        names: Vec<String>,
+    },
+    Stop {
+        names: Vec<String>,
+    },
     /// End the session if there is one, and start at once.
-    Restart { names: Vec<String> },
-    /// Forget failures and counts.
+    Restart {
+        names: Vec<String>,
+    },
     ResetFailed {
         #[serde(default)]
         names: Vec<String>,
@@ -129,7 +136,6 @@ pub enum Request {
     },
 }
 
-/// Filter of `Request::Events`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EventsRequest {
     /// Of these tunnels, and of tunneld as a whole. None: all.
@@ -171,22 +177,18 @@ impl Request {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Response {
-    /// To `Status` and `Why`.
     Status {
         /// Only the tunnels that were asked for.
         status: Status,
     },
-    /// To `Log`.
     Log {
         /// The last ones, oldest first.
         lines: Vec<LogLine>,
     },
-    /// To `History`.
     History {
         /// Only the tunnels that were asked for.
         tunnels: Vec<TunnelHistory>,
     },
-    /// To `Wait`.
     Waited {
         /// All named tunnels are ready.
         ready: bool,
@@ -196,10 +198,7 @@ pub enum Response {
     /// To `Start`, `Stop`, `Restart`, `ResetFailed`: accepted.
     Done,
     /// To `Reload` and `Plan`.
-    Plan {
-        /// The steps, in order.
-        plan: PlanReport,
-    },
+    Plan { plan: PlanReport },
     /// To `Reload` and `Plan`: the config was refused; nothing changed.
     ConfigErrors {
         /// For a terminal, as `tunneld check` prints it.
@@ -207,7 +206,6 @@ pub enum Response {
         /// As `tunneld check --json` prints it.
         errors: serde_json::Value,
     },
-    /// To anything.
     Error {
         /// For programs.
         code: ErrorCode,
@@ -315,7 +313,6 @@ pub const COMMAND_QUEUE: usize = 32;
 /// A request on its way to the supervisor. A dropped `reply` is told to the client as `stopping`.
 #[derive(Debug)]
 pub struct Command {
-    /// The request, parsed.
     pub request: Request,
     /// Where the answer goes. `reply.is_closed()` once the client has gone.
     pub reply: oneshot::Sender<Response>,

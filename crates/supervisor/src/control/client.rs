@@ -39,7 +39,6 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// How to mend it.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NoDaemon { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {

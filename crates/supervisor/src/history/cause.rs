@@ -41,7 +41,6 @@ impl WireWord for CauseKind {
 }
 
 impl Cause {
-    /// A cause that is not a failure.
     pub fn without_kind(message: &str) -> Self {
         Self { kind: None, message: bounded(message) }
     }

@@ -24,14 +24,12 @@ pub struct Event {
     pub message: String,
 }
 
-/// The words of [`Event::event`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventName {
     Started,
     Stopping,
     /// An operator ordered something of a tunnel, or of all.
     Order,
-    /// Another config was applied.
     Reloaded,
     /// Another config was refused; nothing changed.
     ReloadRefused,

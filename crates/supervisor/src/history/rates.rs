@@ -36,7 +36,6 @@ pub struct Rates {
     pub rate_out: u64,
 }
 
-/// The last two readings of the counters.
 #[derive(Debug, Default)]
 pub(super) struct Readings {
     last: Option<(Instant, Traffic)>,

@@ -97,7 +97,6 @@ impl TunnelRecord {
         self.state == Availability::NotWanted && self.samples.are_empty() && self.outages.past().next().is_none()
     }
 
-    /// Counts the time up to now.
     pub(super) fn advance(&mut self, now: Moment) {
         let elapsed = now.awake.saturating_duration_since(self.counted.awake);
         let elapsed_ms = millis(elapsed);

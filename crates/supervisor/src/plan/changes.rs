@@ -5,7 +5,6 @@ use tunnel_engine::spec::{Route, SessionSpec};
 use super::Tuning;
 use crate::config::{Jump, ReloadEffect, SettingKey, TunnelSpec, tunnel_keys};
 
-/// Keys of the session that differ.
 pub(super) fn session(old: &SessionSpec, new: &SessionSpec) -> Vec<&'static str> {
     let (from, to) = (&old.destination, &new.destination);
     let place = [
@@ -18,7 +17,6 @@ pub(super) fn session(old: &SessionSpec, new: &SessionSpec) -> Vec<&'static str>
     place.chain(differing(&mut around(old), &mut around(new), |key| key.jump != Jump::Never)).collect()
 }
 
-/// Keys of the tuning that differ.
 pub(super) fn tuning(old: &Tuning, new: &Tuning) -> Vec<&'static str> {
     let files = (old.0.ssh_config_files != new.0.ssh_config_files).then_some("ssh_config");
     differing(&mut old.0.clone(), &mut new.0.clone(), Tuning::has).chain(files).collect()

@@ -26,7 +26,6 @@ struct DeviceEntry {
     forward: Forward,
     /// As it said last; `None`: it is closed.
     state: Option<DeviceState>,
-    /// What was told of it last.
     told: Option<Failure>,
 }
 

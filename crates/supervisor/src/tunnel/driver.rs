@@ -50,7 +50,6 @@ pub(super) struct TunnelDriver {
     messages: mpsc::Receiver<Message>,
     view: tokio::sync::watch::Sender<TunnelView>,
     alarm: Alarm,
-    /// Everything that takes time.
     jobs: Jobs,
     logins: Vec<(SessionId, AbortHandle)>,
     /// The main session, those beside it, and those that have been replaced and are about to retire.

@@ -113,7 +113,6 @@ pub(super) struct FileStamp {
 }
 
 impl FileStamps {
-    /// How `stamp` finds them.
     pub(super) fn at<'a>(watched: &'a WatchedFiles, mut stamp: impl FnMut(&'a Path) -> Option<FileStamp>) -> Self {
         Self {
             files: watched.files.iter().map(|path| stamp(path)).collect(),

@@ -62,7 +62,6 @@ impl TunnelForwards {
         }
     }
 
-    /// New connections are taken elsewhere.
     pub(super) fn retarget(
         &mut self,
         from: &Forward,
@@ -110,7 +109,6 @@ impl TunnelForwards {
         self.locals.listening().and(self.devices.listening())
     }
 
-    /// Those that can be probed.
     pub(super) fn subjects(&mut self) -> impl Iterator<Item = Subject<'_>> {
         self.locals.subjects().chain(self.remotes.subjects())
     }

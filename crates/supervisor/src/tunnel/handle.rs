@@ -43,7 +43,6 @@ pub struct Context {
     pub listeners: Arc<dyn SocketStore>,
     /// Tells of unix sockets that lost their files.
     pub paths: PathWatcher,
-    /// Paces starts over all tunnels.
     pub governor: Governor,
     /// Where this tunnel stands among them.
     pub place: QueueEntry,
@@ -113,7 +112,6 @@ impl Handle {
         self.view.borrow().clone()
     }
 
-    /// How it is, to wait for changes.
     pub fn watch(&self) -> watch::Receiver<TunnelView> {
         self.view.clone()
     }

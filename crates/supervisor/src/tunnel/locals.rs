@@ -26,7 +26,6 @@ struct Local {
     id: ForwardId,
     forward: Forward,
     listener: LocalListener,
-    /// What was told of it last.
     told: Option<Failure>,
     /// It was closed for an outage, and is to be bound again for the session.
     refusing: bool,
@@ -46,7 +45,6 @@ enum LocalListener {
     },
 }
 
-/// How the listeners are, all together.
 #[derive(Debug)]
 pub(super) enum ListenSummary {
     All,

@@ -183,12 +183,10 @@ impl Probing {
         self.due.is_none() && !self.running
     }
 
-    /// Nothing is known yet.
     pub(super) const fn is_unknown(&self) -> bool {
         matches!(self.verdict, ForwardVerdict::Unknown)
     }
 
-    /// When to look at it next.
     pub(super) fn due(&self) -> Option<Instant> {
         let lapse = self.refusal.as_ref().map(|refusal| refusal.until);
         self.due.into_iter().chain(lapse).min()

@@ -239,7 +239,6 @@ impl TunnelSessions {
         }
     }
 
-    /// Nothing passes for now.
     pub(super) fn is_doubtful(&self) -> bool {
         self.main.as_ref().is_some_and(LiveSession::is_doubtful)
     }
@@ -287,7 +286,6 @@ impl LiveSession {
         self.settled && self.path == Path::Clear
     }
 
-    /// Its path does not answer.
     pub(super) fn is_doubtful(&self) -> bool {
         self.path != Path::Clear
     }

@@ -20,7 +20,6 @@ pub enum ForwardState {
 }
 
 impl ForwardState {
-    /// Without its reason.
     pub const fn phase(&self) -> ForwardPhase {
         match self {
             Self::Pending => ForwardPhase::Pending,

@@ -45,7 +45,6 @@ pub struct Snapshot {
     pub server: String,
     pub session: Option<SessionView>,
     pub last_failure: Option<FailureView>,
-    /// All of them, by kind.
     pub(super) failures: FailureCounts,
     /// When the next start is due by itself.
     pub next_start: Option<Instant>,
@@ -60,7 +59,6 @@ pub struct Snapshot {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionView {
     pub(super) id: SessionId,
-    /// What the login told of it.
     pub info: Arc<SessionInfo>,
     pub connected_at: SystemTime,
 }

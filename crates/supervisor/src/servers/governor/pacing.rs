@@ -49,7 +49,6 @@ struct WaitingStart {
 }
 
 impl Pacing {
-    /// Queues a wish.
     pub(super) fn ask(&mut self, server: &str, last_up: Option<Instant>) -> StartRequest {
         let request = StartRequest(self.next);
         self.next += 1;
@@ -160,7 +159,6 @@ impl Pacing {
 }
 
 impl PacedServer {
-    /// To change it.
     fn waiting(&mut self) -> &mut BTreeSet<StartOrder> {
         self.ranks = None;
         &mut self.waiting

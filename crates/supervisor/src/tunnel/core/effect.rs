@@ -59,7 +59,6 @@ pub(in crate::tunnel) enum TunnelEffect {
     Withdraw(SessionId),
     /// Close a session in good order. Answered by `PortsReleased` and `Closed`.
     Close(Box<Close>),
-    /// Close a session at once.
     Disconnect(SessionId),
     /// Have the server listen on these no more. Answered by `ListensTakenBack`.
     TakeBack(SessionId, Vec<Listen>),
@@ -115,7 +114,6 @@ pub(in crate::tunnel) enum ForwardEffect {
     OpenListener(ForwardId, Connect, ListenOptions),
     /// Take new connections of an open listener there.
     RetargetListener(ForwardId, Connect),
-    /// Change the limits of an open listener.
     RetuneListener(ForwardId, ListenOptions),
     /// See whether the address is still there.
     CheckListener(ForwardId),
@@ -123,7 +121,6 @@ pub(in crate::tunnel) enum ForwardEffect {
     DrainListener(ForwardId, Instant),
     /// Open a tunnel device. `DeviceChanged` tells how it is.
     OpenDevice(Box<OpenDeviceRequest>),
-    /// Close it.
     CloseDevice(ForwardId),
     /// Ask the server for another device.
     RetargetDevice(ForwardId, DeviceUnit),
@@ -152,7 +149,6 @@ impl From<ForwardEffect> for TunnelEffect {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::tunnel) struct Login {
-    /// Its number, and that of the session.
     pub(in crate::tunnel) session: SessionId,
     /// Whom and how.
     pub(in crate::tunnel) spec: SessionSpec,

@@ -53,7 +53,6 @@ pub(in crate::tunnel) enum TunnelEvent {
     Bound(ForwardId, Result<(), Failure>),
     /// A listener opened, closed or failed by itself.
     ListenerChanged(ForwardId, ListenState),
-    /// A tunnel device did.
     DeviceChanged(ForwardId, DeviceState),
     Requested(Requested),
     /// A session has its mark on the server, or there is no shell for it.
@@ -61,7 +60,6 @@ pub(in crate::tunnel) enum TunnelEvent {
     Probed(Probed),
     /// Users' connections showed something. All that is known of all forwards.
     Observed(Vec<Observed>),
-    /// The watched files look different.
     FilesChanged(SessionId, FileStamps),
 }
 

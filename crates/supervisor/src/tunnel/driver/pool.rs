@@ -10,7 +10,6 @@ use tunnel_engine::session::{
 };
 use tunnel_engine::spec::{Connect, DeviceMode, DeviceUnit};
 
-/// One session of a [`Pool`].
 #[derive(Clone)]
 pub(super) struct Member {
     pub(super) session: Session,

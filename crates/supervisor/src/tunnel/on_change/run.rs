@@ -36,7 +36,6 @@ pub(super) enum CommandError {
     Late,
 }
 
-/// Until its end.
 pub(super) async fn command(command: &ShellCommand, change: &ReadinessChange) -> Result<(), CommandError> {
     let tunnel = change.tunnel.as_str();
     tracing::debug!(tunnel, ready = change.ready, "{tunnel}: on_change runs");

@@ -19,7 +19,6 @@ use crate::lifecycle::SessionId;
 /// What an answer of the server comes to.
 #[derive(Debug)]
 pub(in crate::tunnel) enum Answer {
-    /// Nothing that anybody has to know.
     Nothing,
     Granted,
     Refused(ForwardFailed),

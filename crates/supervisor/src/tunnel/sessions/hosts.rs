@@ -79,7 +79,6 @@ impl HostRecords {
         self.due = (place > 0).then(|| self.due.unwrap_or(now + self.wait()));
     }
 
-    /// No better host worked.
     pub(super) fn still_lesser(&mut self, now: Instant) {
         self.due = Some(now + self.wait());
     }

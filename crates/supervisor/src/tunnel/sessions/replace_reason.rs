@@ -47,9 +47,7 @@ pub(super) struct Facts {
     /// It was made for an earlier config.
     pub(super) outdated: bool,
     pub(super) doubtful: bool,
-    /// When its lifetime is over.
     pub(super) expires: Option<Instant>,
-    /// When a better host is tried.
     pub(super) return_due: Option<Instant>,
 }
 
@@ -58,7 +56,6 @@ impl Facts {
         [(ReplaceReason::Lifetime, self.expires), (ReplaceReason::Better, self.return_due)]
     }
 
-    /// The strongest reason there is now.
     pub(super) fn reason(&self, now: Instant) -> Option<ReplaceReason> {
         if self.doubtful {
             return Some(ReplaceReason::Doubt);

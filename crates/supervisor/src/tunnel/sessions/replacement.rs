@@ -145,7 +145,6 @@ impl TunnelSessions {
         self.replacement = Some(Replacement { reason, failures, step });
     }
 
-    /// A wait with its random share.
     fn spread(&mut self, wait: Duration) -> Duration {
         REPLACEMENT.jitter.applied(wait, self.random.f64())
     }

@@ -181,7 +181,6 @@ impl TunnelSessions {
         self.standby.slots.iter().filter_map(due).min()
     }
 
-    /// The login for a slot succeeded.
     pub(in crate::tunnel) fn standby_up(
         &mut self,
         session: SessionId,

@@ -73,7 +73,6 @@ impl Marks {
         self.shell = Some((session, shell));
     }
 
-    /// The session is no longer used.
     pub(in crate::tunnel) fn release_shell(&mut self, session: SessionId) {
         self.shell.take_if(|(holder, _)| *holder == session);
     }

@@ -63,7 +63,6 @@ impl TakeoverBackoff {
         self.granted();
     }
 
-    /// The port or path is ours.
     pub(in crate::tunnel) fn granted(&mut self) {
         self.looks = 0;
         self.not_before = self.cooldown_until;
@@ -75,7 +74,6 @@ impl TakeoverBackoff {
         self.looks += 1;
     }
 
-    /// The attempt changed nothing.
     pub(in crate::tunnel) fn failed(&mut self, now: Instant) {
         self.not_before = Some(now + TAKEOVER_LOOK.drawn(self.looks, self.draw));
         self.looks += 1;
