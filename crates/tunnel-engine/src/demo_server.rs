@@ -14,7 +14,6 @@ mod builder;
 mod connection;
 mod counts;
 mod faults;
-mod flood;
 mod handler;
 mod keys;
 mod link;

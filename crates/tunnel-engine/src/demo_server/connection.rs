@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use russh::server::Handle;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::faults::{ConnectFault, Faults};
-use super::flood::flood;
 use super::handler::DemoHandler;
 use super::link::{self, PIPE_BYTES};
 use super::server::{DemoShared, SessionOrder};
@@ -106,4 +106,21 @@ where
     };
     // A client that does not hang up in time is dropped.
     let _ = tokio::time::timeout(PARTING, parting).await;
+}
+
+/// Global requests that no client serves, and channels of every kind that no client asked for, `times` over. Each waits
+/// for the answer to the one before. Ends early with the session.
+async fn flood(handle: &Handle, times: u32) {
+    for _ in 0..times {
+        let refused = [
+            handle.forward_tcpip("127.0.0.1".to_owned(), 1).await.is_err(),
+            handle.channel_open_session().await.is_err(),
+            handle.channel_open_agent().await.is_err(),
+            handle.channel_open_x11("127.0.0.1", 1).await.is_err(),
+            handle.channel_open_direct_tcpip("127.0.0.1", 1, "127.0.0.1", 1).await.is_err(),
+            handle.channel_open_forwarded_tcpip("nowhere", 1, "127.0.0.1", 1).await.is_err(),
+            handle.channel_open_forwarded_streamlocal("/nowhere").await.is_err(),
+        ];
+        debug_assert!(refused.into_iter().all(|refused| refused), "a client that accepts what it never asked for");
+    }
 }

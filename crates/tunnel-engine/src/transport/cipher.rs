@@ -50,60 +50,60 @@ impl CipherName {
     }
 
     pub(crate) const fn name(self) -> &'static str {
+        self.parts().0
+    }
+
+    const fn mode(self) -> Mode {
+        self.parts().1
+    }
+
+    pub(super) const fn key_len(self) -> usize {
+        self.parts().2
+    }
+
+    /// Name, mode, length of the key in bytes.
+    const fn parts(self) -> (&'static str, Mode, usize) {
         match self {
-            Self::Aes128Gcm => "aes128-gcm@openssh.com",
-            Self::Aes256Gcm => "aes256-gcm@openssh.com",
-            Self::ChaCha20Poly1305 => "chacha20-poly1305@openssh.com",
-            Self::Aes128Ctr => "aes128-ctr",
-            Self::Aes192Ctr => "aes192-ctr",
-            Self::Aes256Ctr => "aes256-ctr",
-            Self::Aes128Cbc => "aes128-cbc",
-            Self::Aes192Cbc => "aes192-cbc",
-            Self::Aes256Cbc => "aes256-cbc",
+            Self::Aes128Gcm => ("aes128-gcm@openssh.com", Mode::Gcm, 16),
+            Self::Aes256Gcm => ("aes256-gcm@openssh.com", Mode::Gcm, 32),
+            Self::ChaCha20Poly1305 => ("chacha20-poly1305@openssh.com", Mode::ChaCha, 64),
+            Self::Aes128Ctr => ("aes128-ctr", Mode::Ctr, 16),
+            Self::Aes192Ctr => ("aes192-ctr", Mode::Ctr, 24),
+            Self::Aes256Ctr => ("aes256-ctr", Mode::Ctr, 32),
+            Self::Aes128Cbc => ("aes128-cbc", Mode::Cbc, 16),
+            Self::Aes192Cbc => ("aes192-cbc", Mode::Cbc, 24),
+            Self::Aes256Cbc => ("aes256-cbc", Mode::Cbc, 32),
         }
     }
 
     /// Authenticates by itself, and the negotiated MAC is not used.
     pub(crate) const fn is_aead(self) -> bool {
-        matches!(self, Self::Aes128Gcm | Self::Aes256Gcm | Self::ChaCha20Poly1305)
-    }
-
-    pub(super) const fn key_len(self) -> usize {
-        match self {
-            Self::Aes128Gcm | Self::Aes128Ctr | Self::Aes128Cbc => 16,
-            Self::Aes192Ctr | Self::Aes192Cbc => 24,
-            Self::Aes256Gcm | Self::Aes256Ctr | Self::Aes256Cbc => 32,
-            Self::ChaCha20Poly1305 => 64,
-        }
+        matches!(self.mode(), Mode::Gcm | Mode::ChaCha)
     }
 
     pub(super) const fn iv_len(self) -> usize {
-        match self {
-            Self::Aes128Gcm | Self::Aes256Gcm => gcm::IV_LEN,
-            Self::ChaCha20Poly1305 => 0,
-            Self::Aes128Ctr
-            | Self::Aes192Ctr
-            | Self::Aes256Ctr
-            | Self::Aes128Cbc
-            | Self::Aes192Cbc
-            | Self::Aes256Cbc => with_mac::BLOCK,
+        match self.mode() {
+            Mode::Gcm => gcm::IV_LEN,
+            Mode::ChaCha => 0,
+            Mode::Ctr | Mode::Cbc => with_mac::BLOCK,
         }
     }
 
     /// In bytes: OpenSSH renews keys earlier under ciphers with short blocks.
     pub(super) const fn block_len(self) -> usize {
-        match self {
-            Self::ChaCha20Poly1305 => 8,
-            Self::Aes128Gcm
-            | Self::Aes256Gcm
-            | Self::Aes128Ctr
-            | Self::Aes192Ctr
-            | Self::Aes256Ctr
-            | Self::Aes128Cbc
-            | Self::Aes192Cbc
-            | Self::Aes256Cbc => 16,
+        match self.mode() {
+            Mode::ChaCha => 8,
+            Mode::Gcm | Mode::Ctr | Mode::Cbc => 16,
         }
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Gcm,
+    ChaCha,
+    Ctr,
+    Cbc,
 }
 
 /// Keys of one direction, as derived by RFC 4253 section 7.2.
@@ -149,14 +149,14 @@ impl<C: FromKeys, B: FromKeys> PacketCipher<C, B> {
         mac: Option<MacName>,
         keys: &KeyMaterial<'_>,
     ) -> Result<Self, TransportError> {
-        Ok(match (cipher, mac) {
-            (CipherName::Aes128Gcm | CipherName::Aes256Gcm, _) => Self::Gcm(gcm::GcmKey::new(cipher, keys)?),
-            (CipherName::ChaCha20Poly1305, _) => Self::ChaCha(C::from_keys(cipher, keys)?),
-            (_, Some(mac)) => {
+        Ok(match (cipher.mode(), mac) {
+            (Mode::Gcm, _) => Self::Gcm(gcm::GcmKey::new(cipher, keys)?),
+            (Mode::ChaCha, _) => Self::ChaCha(C::from_keys(cipher, keys)?),
+            (Mode::Ctr | Mode::Cbc, Some(mac)) => {
                 let mac = Mac::new(mac, keys.mac_key);
                 Self::WithMac(Box::new(with_mac::CipherWithMac::new(cipher, mac, keys)?))
             }
-            (_, None) => return Err(TransportError::Cryptography("a cipher without a MAC")),
+            (Mode::Ctr | Mode::Cbc, None) => return Err(TransportError::Cryptography("a cipher without a MAC")),
         })
     }
 }

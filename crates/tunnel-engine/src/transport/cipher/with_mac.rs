@@ -3,16 +3,12 @@
 
 use super::cbc::{CbcDecryption, CbcEncryption};
 use super::ctr::CtrKey;
-use super::{CipherName, FromKeys, KeyMaterial, LENGTH_BYTES};
+use super::{CipherName, FromKeys, KeyMaterial, LENGTH_BYTES, Mode};
 use crate::transport::TransportError;
 use crate::transport::mac::Mac;
 
 /// Of all of them, in bytes.
 pub(super) const BLOCK: usize = 16;
-
-const fn is_cbc(cipher: CipherName) -> bool {
-    matches!(cipher, CipherName::Aes128Cbc | CipherName::Aes192Cbc | CipherName::Aes256Cbc)
-}
 
 /// One direction. `B` is its half of CBC.
 pub(crate) struct CipherWithMac<B> {
@@ -28,7 +24,7 @@ enum BlockCipher<B> {
 
 impl<B: FromKeys> CipherWithMac<B> {
     pub(super) fn new(cipher: CipherName, mac: Mac, keys: &KeyMaterial<'_>) -> Result<Self, TransportError> {
-        let cipher = match is_cbc(cipher) {
+        let cipher = match cipher.mode() == Mode::Cbc {
             true => BlockCipher::Cbc(B::from_keys(cipher, keys)?),
             false => BlockCipher::Ctr(CtrKey::new(cipher, keys)?),
         };

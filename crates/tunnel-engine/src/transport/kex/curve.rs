@@ -1,34 +1,20 @@
 //! Elliptic curves (RFC 5656, RFC 8731), alone or in a hybrid with a key encapsulation mechanism.
 
-use aws_lc_rs::agreement::{self, ECDH_P256, ECDH_P384, ECDH_P521, PrivateKey, UnparsedPublicKey, X25519};
+use aws_lc_rs::agreement::{self, PrivateKey, UnparsedPublicKey, X25519};
 use zeroize::Zeroizing;
 
 use super::hybrid;
-use super::name::KexName;
+use super::name::{Arithmetic, KexName};
 use crate::transport::wire::put_mpint;
 use crate::transport::{TransportError, random};
 
 /// The curve of a method; `None`: it has a group.
 pub(super) fn curve(name: KexName) -> Option<&'static agreement::Algorithm> {
-    Some(match name {
-        KexName::MlKem768X25519
-        | KexName::Sntrup761X25519
-        | KexName::Sntrup761X25519Openssh
-        | KexName::Curve25519
-        | KexName::Curve25519Libssh => &X25519,
-        KexName::EcdhP256 => &ECDH_P256,
-        KexName::EcdhP384 => &ECDH_P384,
-        KexName::EcdhP521 => &ECDH_P521,
-        KexName::GroupExchangeSha256
-        | KexName::Group14Sha256
-        | KexName::Group15Sha512
-        | KexName::Group16Sha512
-        | KexName::Group17Sha512
-        | KexName::Group18Sha512
-        | KexName::GroupExchangeSha1
-        | KexName::Group14Sha1
-        | KexName::Group1Sha1 => return None,
-    })
+    match name.arithmetic() {
+        Arithmetic::Curve(algorithm) => Some(algorithm),
+        Arithmetic::Hybrid(_) => Some(&X25519),
+        Arithmetic::Group(_) | Arithmetic::GroupExchange => None,
+    }
 }
 
 /// Our half of one exchange.
@@ -53,7 +39,7 @@ impl CurveKeyPair {
         curve: PrivateKey,
     ) -> Result<Self, TransportError> {
         let failed = |_| TransportError::Cryptography("key generation");
-        let (kem, public) = hybrid::Kem::generate(name)?.unzip();
+        let (kem, public) = name.mechanism().map(hybrid::Kem::generate).transpose()?.unzip();
         let mut public = public.unwrap_or_default();
         public.extend_from_slice(curve.compute_public_key().map_err(failed)?.as_ref());
         Ok(Self { name, algorithm, curve, kem, public })

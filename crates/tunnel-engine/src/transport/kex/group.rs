@@ -6,8 +6,7 @@ use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, Odd};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::name::{GroupSizes, KexName};
-use super::primes;
+use super::name::{Arithmetic, GroupSizes, KexName};
 use crate::transport::wire::{mpint, put_mpint, without_leading_zeros};
 use crate::transport::{TransportError, random};
 
@@ -20,24 +19,7 @@ pub(crate) struct Group {
 impl Group {
     /// The group of a method whose name says it.
     pub(super) fn fixed(name: KexName) -> Option<Self> {
-        let digits = match name {
-            KexName::Group1Sha1 => primes::GROUP_1,
-            KexName::Group14Sha1 | KexName::Group14Sha256 => primes::GROUP_14,
-            KexName::Group15Sha512 => primes::GROUP_15,
-            KexName::Group16Sha512 => primes::GROUP_16,
-            KexName::Group17Sha512 => primes::GROUP_17,
-            KexName::Group18Sha512 => primes::GROUP_18,
-            KexName::MlKem768X25519
-            | KexName::Sntrup761X25519
-            | KexName::Sntrup761X25519Openssh
-            | KexName::Curve25519
-            | KexName::Curve25519Libssh
-            | KexName::EcdhP256
-            | KexName::EcdhP384
-            | KexName::EcdhP521
-            | KexName::GroupExchangeSha256
-            | KexName::GroupExchangeSha1 => return None,
-        };
+        let Arithmetic::Group(digits) = name.arithmetic() else { return None };
         let prime = BoxedUint::from_str_radix_vartime(digits, 16).ok()?;
         Self::new(prime, &[2])
     }
@@ -120,6 +102,7 @@ fn power(params: &BoxedMontyParams, base: BoxedUint, exponent: &[u8]) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::kex::primes;
 
     const GROUPS: [(KexName, usize); 7] = [
         (KexName::Group1Sha1, 1024),

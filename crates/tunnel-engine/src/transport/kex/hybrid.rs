@@ -5,7 +5,7 @@ use aws_lc_rs::digest;
 use aws_lc_rs::kem::{AlgorithmId, Ciphertext, DecapsulationKey};
 use zeroize::Zeroizing;
 
-use super::name::KexName;
+use super::name::{KexName, Mechanism};
 use crate::transport::wire::put_string;
 use crate::transport::{TransportError, random};
 
@@ -19,30 +19,16 @@ pub(super) enum Kem {
 }
 
 impl Kem {
-    /// A fresh key, and the public key in bytes. `None`: the method is no hybrid.
-    pub(super) fn generate(name: KexName) -> Result<Option<(Self, Vec<u8>)>, TransportError> {
-        match name {
-            KexName::MlKem768X25519 => random::ml_kem_key().map(|(key, public)| Some((Self::MlKem(key), public))),
-            KexName::Sntrup761X25519 | KexName::Sntrup761X25519Openssh => {
+    /// A fresh key, and the public key in bytes.
+    pub(super) fn generate(mechanism: Mechanism) -> Result<(Self, Vec<u8>), TransportError> {
+        match mechanism {
+            Mechanism::MlKem768 => random::ml_kem_key().map(|(key, public)| (Self::MlKem(key), public)),
+            Mechanism::Sntrup761 => {
                 let mut seed = Zeroizing::new([0; SEED_BYTES]);
                 random::fill(&mut *seed)?;
                 let (public, key) = sntrup761::generate_key_from_seed(*seed);
-                Ok(Some((Self::Sntrup(Box::new(key)), public.as_ref().to_vec())))
+                Ok((Self::Sntrup(Box::new(key)), public.as_ref().to_vec()))
             }
-            KexName::Curve25519
-            | KexName::Curve25519Libssh
-            | KexName::EcdhP256
-            | KexName::EcdhP384
-            | KexName::EcdhP521
-            | KexName::GroupExchangeSha256
-            | KexName::Group14Sha256
-            | KexName::Group15Sha512
-            | KexName::Group16Sha512
-            | KexName::Group17Sha512
-            | KexName::Group18Sha512
-            | KexName::GroupExchangeSha1
-            | KexName::Group14Sha1
-            | KexName::Group1Sha1 => Ok(None),
         }
     }
 
