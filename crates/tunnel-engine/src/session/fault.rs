@@ -9,7 +9,7 @@ use super::algorithms::check_algorithms;
 use crate::failure::{Failure, FailureKind};
 use crate::link::failure_in;
 use crate::spec::{AlgorithmKind, AlgorithmList, missing_algorithm};
-use crate::transport::MessageReader;
+use crate::transport::{ListKind, MessageReader};
 
 /// What is kept of a text that the server chose.
 const MAX_TEXT: usize = 400;
@@ -23,11 +23,7 @@ pub(super) fn from_russh(who: &str, error: Error) -> Failure {
         return below.clone();
     }
     let (kind, message) = describe(who, &error);
-    let failure = Failure::new(kind, message);
-    match in_common(&error).or_else(|| hint(&error).map(str::to_owned)) {
-        Some(hint) => failure.with_hint(hint).with_source(error),
-        None => failure.with_source(error),
-    }
+    Failure::new(kind, message).with_source(error)
 }
 
 /// The server sent a packet without content, at which russh stops as if the stream had ended.
@@ -121,15 +117,6 @@ fn describe(who: &str, error: &Error) -> (FailureKind, String) {
     match error {
         Error::IO(error) => io_fault(who, error),
         Error::Disconnect | Error::HUP => (FailureKind::ClosedByServer, format!("`{who}` closed the connection")),
-        Error::NoCommonAlgo { kind, ours, theirs } => (
-            FailureKind::NoCommonAlgorithm,
-            format!(
-                "no common {} with `{who}`: we offer `{}`, it offers `{}`",
-                algorithm_kind(kind),
-                ours.join(","),
-                sanitised(theirs.join(",").as_bytes(), MAX_TEXT)
-            ),
-        ),
         Error::NoAuthMethod | Error::UnsupportedAuthMethod => {
             (FailureKind::AuthRejected, format!("`{who}` offers no way to authenticate that we know"))
         }
@@ -139,7 +126,8 @@ fn describe(who: &str, error: &Error) -> (FailureKind, String) {
         Error::SendError | Error::RecvError | Error::Join(_) => {
             (FailureKind::ConnectionLost, format!("the session with `{who}` broke off"))
         }
-        Error::CouldNotReadKey
+        Error::NoCommonAlgo { .. }
+        | Error::CouldNotReadKey
         | Error::KexInit
         | Error::UnknownAlgo
         | Error::Version
@@ -171,26 +159,26 @@ fn describe(who: &str, error: &Error) -> (FailureKind, String) {
     }
 }
 
-fn hint(error: &Error) -> Option<&'static str> {
-    if matches!(error, Error::KexInit) {
-        return Some(
-            "if the server's log tells of a group exchange: it insists on a prime of more than 4096 bits, which \
-             `kex_algorithms = \"+diffie-hellman-group18-sha512\"` allows",
-        );
+/// The two sides have no algorithm of this kind in common.
+pub(super) fn no_common_algorithm(who: &str, kind: ListKind, ours: &[String], theirs: &[String]) -> Failure {
+    let offered = sanitised(theirs.join(",").as_bytes(), MAX_TEXT);
+    let (kind_name, ours) = (kind.name(), ours.join(","));
+    let message = format!("no common {kind_name} with `{who}`: we offer `{ours}`, it offers `{offered}`");
+    let failure = Failure::new(FailureKind::NoCommonAlgorithm, message);
+    match in_common(kind, theirs) {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
     }
-    let damaged = matches!(error, Error::PacketAuth | Error::DecryptionError | Error::PacketSize(_));
-    damaged.then_some("the bytes were changed on the way: if it happens again, suspect a middlebox or the path's MTU")
 }
 
 /// The line that makes the server's first usable algorithm ours too, or why there is none.
-fn in_common(error: &Error) -> Option<String> {
-    let Error::NoCommonAlgo { kind, theirs, .. } = error else { return None };
+fn in_common(kind: ListKind, theirs: &[String]) -> Option<String> {
     let kind = match kind {
-        russh::AlgorithmKind::Kex => AlgorithmKind::Kex,
-        russh::AlgorithmKind::Key => AlgorithmKind::HostKey,
-        russh::AlgorithmKind::Cipher => AlgorithmKind::Cipher,
-        russh::AlgorithmKind::Mac => AlgorithmKind::Mac,
-        russh::AlgorithmKind::Compression => return None,
+        ListKind::KeyExchange => AlgorithmKind::Kex,
+        ListKind::HostKey => AlgorithmKind::HostKey,
+        ListKind::Cipher => AlgorithmKind::Cipher,
+        ListKind::Mac => AlgorithmKind::Mac,
+        ListKind::Compression => return None,
     };
     // A name of the server's must not be taken for a pattern.
     let theirs = || theirs.iter().filter(|name| !name.contains(['*', '?']));
@@ -216,16 +204,6 @@ fn io_fault(who: &str, error: &io::Error) -> (FailureKind, String) {
         (FailureKind::Unreachable, format!("`{who}` cannot be reached any more: {error}"))
     } else {
         (FailureKind::ConnectionLost, format!("the connection to `{who}` broke: {error}"))
-    }
-}
-
-fn algorithm_kind(kind: &russh::AlgorithmKind) -> &'static str {
-    match kind {
-        russh::AlgorithmKind::Kex => "key exchange method",
-        russh::AlgorithmKind::Key => "host key algorithm",
-        russh::AlgorithmKind::Cipher => "cipher",
-        russh::AlgorithmKind::Compression => "compression",
-        russh::AlgorithmKind::Mac => "mac",
     }
 }
 
@@ -264,12 +242,7 @@ mod tests {
 
     #[test]
     fn a_missing_algorithm_names_both_lists() {
-        let error = Error::NoCommonAlgo {
-            kind: russh::AlgorithmKind::Cipher,
-            ours: vec!["a".into(), "b".into()],
-            theirs: vec!["c".into()],
-        };
-        let failure = from_russh("h:22", error);
+        let failure = no_common_algorithm("h:22", ListKind::Cipher, &["a".into(), "b".into()], &["c".into()]);
         assert_eq!(failure.kind(), FailureKind::NoCommonAlgorithm);
         assert_eq!(failure.message(), "no common cipher with `h:22`: we offer `a,b`, it offers `c`");
         assert_eq!(failure.hint(), FailureKind::NoCommonAlgorithm.hint());
@@ -278,12 +251,12 @@ mod tests {
     #[test]
     fn missing_algorithm_is_told_with_the_line_that_helps() {
         let hint = |kind, theirs: &[&str]| {
-            let theirs = theirs.iter().map(|name| (*name).to_owned()).collect();
-            from_russh("h:22", Error::NoCommonAlgo { kind, ours: vec!["a".into()], theirs }).hint().to_owned()
+            let theirs: Vec<String> = theirs.iter().map(|name| (*name).to_owned()).collect();
+            no_common_algorithm("h:22", kind, &["a".into()], &theirs).hint().to_owned()
         };
-        let old = hint(russh::AlgorithmKind::Key, &["ssh-dss", "ssh-rsa"]);
+        let old = hint(ListKind::HostKey, &["ssh-dss", "ssh-rsa"]);
         assert!(old.contains("set `host_key_algorithms = \"+ssh-rsa\"`"), "{old}");
-        let cipher = hint(russh::AlgorithmKind::Cipher, &["3des-cbc"]);
+        let cipher = hint(ListKind::Cipher, &["3des-cbc"]);
         assert!(cipher.contains("does not have the server's `3des-cbc`") && cipher.contains("Sweet32"), "{cipher}");
     }
 

@@ -26,8 +26,8 @@ use crate::hostkey::{HostKey, HostKeys, MatchedBy};
 use crate::login_record::{LoginRecorder, LoginStep};
 use crate::spec::RekeyLimit;
 use crate::transport::{
-    self, Agreement, Connection, ConnectionEvent, DebugText, Handshake, HandshakeError, Limits, LinkObserver, ListKind,
-    ServerIo, TransportError, TransportLink,
+    self, Agreement, Connection, ConnectionEvent, DebugText, Handshake, HandshakeError, Limits, LinkObserver, ServerIo,
+    TransportError, TransportLink,
 };
 use crate::{auth, clock, task};
 
@@ -192,32 +192,32 @@ pub(super) fn failure(who: &str, error: &TransportError) -> Failure {
             format!("`{who}` showed another host key when keys were exchanged again"),
         )
         .with_hint("ask the server's owner: no server that is in order does this; another machine may be in between"),
-        // As of russh's own exchange: the message, and the hint that an older algorithm would help.
         TransportError::NoCommonAlgorithm { kind, ours, theirs } => {
-            let kind = match kind {
-                ListKind::KeyExchange => russh::AlgorithmKind::Kex,
-                ListKind::HostKey => russh::AlgorithmKind::Key,
-                ListKind::Cipher => russh::AlgorithmKind::Cipher,
-                ListKind::Mac => russh::AlgorithmKind::Mac,
-                ListKind::Compression => russh::AlgorithmKind::Compression,
-            };
-            fault::from_russh(who, russh::Error::NoCommonAlgo { kind, ours: ours.clone(), theirs: theirs.clone() })
+            fault::no_common_algorithm(who, *kind, ours, theirs)
+        }
+        TransportError::GroupSize(_) => protocol_failure(who, error).with_hint(LARGE_GROUP_HINT),
+        TransportError::PacketLength(_) | TransportError::Integrity => {
+            protocol_failure(who, error).with_hint(DAMAGED_HINT)
         }
         TransportError::Malformed(_)
-        | TransportError::PacketLength(_)
-        | TransportError::Integrity
         | TransportError::WrongSignature
         | TransportError::InvalidExchange
-        | TransportError::GroupSize(_)
         | TransportError::Compression
         | TransportError::Unexpected(_)
         | TransportError::WindowExceeded
         | TransportError::Flood
         | TransportError::PacketsExhausted
-        | TransportError::Cryptography(_) => {
-            Failure::new(FailureKind::Protocol, format!("the ssh protocol with `{who}` went wrong: {error}"))
-        }
+        | TransportError::Cryptography(_) => protocol_failure(who, error),
     }
+}
+
+const DAMAGED_HINT: &str =
+    "the bytes were changed on the way: if it happens again, suspect a middlebox or the path's MTU";
+const LARGE_GROUP_HINT: &str = "the server insists on another prime than one of 2048 to 4096 bits: \
+     `kex_algorithms = \"+diffie-hellman-group18-sha512\"` allows up to 8192";
+
+fn protocol_failure(who: &str, error: &TransportError) -> Failure {
+    Failure::new(FailureKind::Protocol, format!("the ssh protocol with `{who}` went wrong: {error}"))
 }
 
 fn log_debug(who: &str, text: &DebugText) {

@@ -29,7 +29,7 @@ impl ListKind {
             Self::KeyExchange => "key exchange method",
             Self::HostKey => "host key algorithm",
             Self::Cipher => "cipher",
-            Self::Mac => "MAC",
+            Self::Mac => "mac",
             Self::Compression => "compression",
         }
     }
