@@ -6,7 +6,7 @@
 //!   -L   we ─ open target ─► server ─ connect ─► target                                  accepted: up; closed at once
 //! ```
 //! While a nonce is on its way, a connection on that listener may be the probe or a user's: it is taken and its first
-//! bytes are looked at before any target is connected (`remote/sift`). A nonce that another program gets to see is one
+//! bytes are looked at before any target is connected (`remote/classify`). A nonce that another program gets to see is one
 //! line of text.
 
 mod banner;
