@@ -1,7 +1,7 @@
 //! When again: a schedule of waits as a plain value, and every schedule of the program beside each other. Pure: the random
 //! share of a wait is an argument.
 //!
-//! The last three are of the engine's own loops. The others, of sessions, logins and probes, are the supervisor's: they are
+//! The last four are of the engine's own loops. The others, of sessions, logins and probes, are the supervisor's: they are
 //! here because the crate above can read this file and not the other way round. docs/ARCHITECTURE.md has all of them as a
 //! table, which a test compares.
 
@@ -199,11 +199,15 @@ pub const QUICK_WITHIN: Duration = Duration::from_secs(60);
 /// touched.
 pub const LISTENER: Backoff = Backoff::every(Duration::from_secs(1));
 
-/// A device that cannot be opened here, or that the server has not now: one request on the living session.
+/// A device that cannot be opened here, or that a session lost.
 pub const DEVICE: Backoff = Backoff::every(Duration::from_secs(1));
 
+/// A device that the server has not now: one request on the living session, and lines in the server's log, each time.
+pub const DEVICE_REFUSED: Backoff =
+    Backoff::doubling(Duration::from_secs(1), Duration::from_secs(10)).with_jitter(SPREAD_LATER);
+
 /// A device that the server's policy forbids, which most servers read at login only.
-pub const DEVICE_DENIED: Backoff = Backoff::every(Duration::from_secs(60));
+pub const DEVICE_DENIED: Backoff = Backoff::every(Duration::from_secs(60)).with_jitter(SPREAD_LATER);
 
 #[cfg(test)]
 mod tests {

@@ -65,7 +65,7 @@ fn resolve_hop(
     let ReadPass { options, mut errors, mut files, mut remarks, .. } = walk;
     remarks.of_options(&options);
 
-    if host.is_empty() || host.starts_with('-') || host.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    if !tunnel_engine::spec::Destination::is_host(&host) {
         let what = format!("`{host}` is not a host name or address");
         errors.extend(options.get("Hostname").map(|setting| setting.error(what, "write the name or address to dial")));
     }

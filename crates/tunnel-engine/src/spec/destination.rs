@@ -42,10 +42,17 @@ impl Destination {
         if user.is_empty() {
             return Err(DestinationError::EmptyUser);
         }
-        if host.is_empty() || host.starts_with('-') || host.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        if !Self::is_host(host) {
             return Err(DestinationError::BadHost(host.to_owned()));
         }
         Ok(Self { user: user.to_owned(), host: host.to_owned(), port })
+    }
+
+    /// Whether a resolver could take it, and no program takes it for an option.
+    pub fn is_host(text: &str) -> bool {
+        (1..=MAX_HOST).contains(&text.len())
+            && !text.starts_with('-')
+            && !text.chars().any(|c| c.is_whitespace() || c.is_control())
     }
 
     /// `host:port`, the host in brackets where it holds a colon.
@@ -57,6 +64,9 @@ impl Destination {
         }
     }
 }
+
+/// The longest host name, as the system's resolver has it (`NI_MAXHOST`, getnameinfo(3)).
+const MAX_HOST: usize = 1024;
 
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -128,6 +138,7 @@ mod tests {
         assert_eq!(parse("host:0"), "error: `0` is not a port from 1 to 65535, nor a service in /etc/services");
         assert_eq!(parse("@host"), "error: the user before `@` is empty");
         assert_eq!(parse("-oProxyCommand=x"), "error: `-oProxyCommand=x` is not a host name or address");
+        assert!(parse(&"h".repeat(MAX_HOST + 1)).ends_with("is not a host name or address"));
         assert_eq!(parse("[::1"), "error: an IPv6 address is written as `[address]:port`");
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, watch};
 
 use super::DeviceState;
 use super::open::{AsyncDevice, OpenDevice};
-use crate::backoff::{DEVICE, DEVICE_DENIED};
+use crate::backoff::{DEVICE, DEVICE_DENIED, DEVICE_REFUSED};
 use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::forward::bind::{SocketStore, next_try};
@@ -87,6 +87,8 @@ impl<O: DeviceOpener> DeviceTask<O> {
     /// Until the device is gone.
     async fn serve(&mut self, device: &AsyncDevice) -> io::Error {
         let name = || device.name.clone();
+        // Requests in a row.
+        let mut refused = 0_u32;
         loop {
             let Some(session) = self.sessions.borrow_and_update().clone() else {
                 self.set_state(DeviceState::Waiting { name: name() });
@@ -113,12 +115,15 @@ impl<O: DeviceOpener> DeviceTask<O> {
                     let failure = error.failure(self.wish.mode, remote);
                     let forbidden = failure.kind() == FailureKind::RemoteForwardDenied;
                     self.set_state(DeviceState::Refused { name: name(), failure });
-                    self.pause_with(&session, if forbidden { DEVICE_DENIED.first } else { DEVICE.first }).await;
+                    let wait = (if forbidden { DEVICE_DENIED } else { DEVICE_REFUSED }).drawn(refused, fastrand::f64());
+                    // Another session, and an operator who asks, begin the row anew.
+                    refused = if self.pause_with(&session, wait).await { 0 } else { refused.saturating_add(1) };
                     continue;
                 }
             };
             // What was sent while nothing could carry it is no longer expected by its receiver.
             device.drain();
+            refused = 0;
             self.set_state(DeviceState::Up { name: name() });
             let end = {
                 let _carried = self.stats.carry();
