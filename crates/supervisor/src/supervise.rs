@@ -41,7 +41,7 @@ use crate::tunnel::Observer;
 /// What the task is given.
 pub struct Setup {
     /// What the process is to the user who started it, and to the service manager.
-    pub role: Role,
+    pub role: ProcessRole,
     /// The config to begin with.
     pub desired: Desired,
     /// Reads the config again. Called off the loop: it may block.
@@ -78,7 +78,7 @@ impl Setup {
     pub fn fixed(desired: Desired) -> Self {
         let again = desired.clone();
         Self {
-            role: Role::Daemon,
+            role: ProcessRole::Daemon,
             desired,
             load: Arc::new(move |_| Ok(again.clone())),
             commands: mpsc::channel(1).1,
@@ -99,7 +99,7 @@ impl Setup {
 
 /// What the process is to the user who started it, and to the service manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum ProcessRole {
     /// It runs until a signal stops it, whatever its tunnels do. READY=1 means that the listeners are bound; STATUS=
     /// counts the tunnels that are ready. Its counters are read every ten seconds, for the clients that ask.
     Daemon,

@@ -12,7 +12,7 @@ pub(crate) mod socks;
 mod stats;
 mod stream;
 #[cfg(test)]
-mod test_support;
+mod tests;
 mod traits;
 
 pub use bind::{BindOptions, Bound, CloseMode, ListenAddress, NoStore, PathWatcher, SocketStore, can_bind};

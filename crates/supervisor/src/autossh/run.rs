@@ -14,7 +14,7 @@ use super::settings::NAME;
 use crate::config::{Confine, Desired, Global, LogFormat, LogSpec, ReadOptions, TunnelSpec};
 use crate::lifecycle::Phase;
 use crate::os::{Notify, Signal, network};
-use crate::supervise::{Role, Setup, Supervisor};
+use crate::supervise::{ProcessRole, Setup, Supervisor};
 use crate::tunnel::TunnelView;
 
 /// autossh's exit statuses: there are no others.
@@ -39,7 +39,7 @@ pub(super) async fn run(setup: RunSetup) -> u8 {
     let (observed, signalled) = (phases.clone(), phases.clone());
     let (watcher, network) = watch_network.then(network::watch).unzip();
     let supervisor = Supervisor::new(Setup {
-        role: Role::Command,
+        role: ProcessRole::Command,
         signals,
         on_signal: Box::new(move |signal| signalled.on_signal(signal)),
         network: network.unwrap_or_else(|| mpsc::channel(1).1),

@@ -26,7 +26,7 @@ use crate::os::{
     signals,
 };
 use crate::protocol::COMMAND_QUEUE;
-use crate::supervise::{self, Applied, ConfigRefusal, Loader, Role, Setup, SignalAction};
+use crate::supervise::{self, Applied, ConfigRefusal, Loader, ProcessRole, Setup, SignalAction};
 
 /// Where the daemon has its config from.
 pub(super) enum ConfigSource {
@@ -119,7 +119,7 @@ pub(super) fn run_by(global: &GlobalArgs, source: ConfigSource) -> Result<u8, Pr
         let http = http::HttpServer::start(listen, commands.clone());
         let server = ControlServer::start(socket, commands, history.clone())?;
         let setup = Setup {
-            role: Role::Daemon,
+            role: ProcessRole::Daemon,
             desired,
             load: loader(source, overrides, reach),
             commands: requests,

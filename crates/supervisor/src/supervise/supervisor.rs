@@ -15,7 +15,7 @@ use super::reloads::{LoadedConfig, ReloadOrigin};
 use super::status_line::{TunnelSummary, problem, state_of, status_line};
 use super::tunnels::Tunnels;
 use super::waits::WaitRequest;
-use super::{Applied, Loader, OnSignal, Role, Setup, SignalAction};
+use super::{Applied, Loader, OnSignal, ProcessRole, Setup, SignalAction};
 use crate::config::Desired;
 use crate::history::{self, EventName, Moment, Recorder, SAMPLE_EVERY};
 use crate::lifecycle::{Phase, Want};
@@ -35,7 +35,7 @@ const LOG_BURST: u32 = 10;
 
 /// Owns the tunnels, and decides one event after the other.
 pub struct Supervisor {
-    role: Role,
+    role: ProcessRole,
     pub(super) desired: Desired,
     pub(super) generation: u64,
     pub(super) started_at: SystemTime,
@@ -148,7 +148,7 @@ impl Supervisor {
             round: Round::default(),
             paused: clock::paused(),
         });
-        let daemon = role == Role::Daemon;
+        let daemon = role == ProcessRole::Daemon;
         Self {
             role,
             desired,
@@ -302,7 +302,7 @@ impl Supervisor {
     /// A command whose tunnels have all given up has nothing left to do.
     fn end_with_tunnels(&mut self) {
         let failed = |view: TunnelView| view.phase == Phase::Failed;
-        if self.role == Role::Command && !self.stopping && self.tunnels.views().all(failed) {
+        if self.role == ProcessRole::Command && !self.stopping && self.tunnels.views().all(failed) {
             self.stop();
         }
     }
@@ -347,8 +347,8 @@ impl Supervisor {
     fn notify_ready(&mut self, now: Instant) {
         let Ready::Pending(until) = self.ready else { return };
         let ready = match self.role {
-            Role::Daemon => self.tunnels.listeners_tried(),
-            Role::Command => self.tunnels.views().all(|view| view.ready),
+            ProcessRole::Daemon => self.tunnels.listeners_tried(),
+            ProcessRole::Command => self.tunnels.views().all(|view| view.ready),
         };
         if ready || until.is_some_and(|until| until <= now) {
             self.ready = Ready::Said;
@@ -366,8 +366,8 @@ impl Supervisor {
         let mut views = self.tunnels.views();
         let line = match self.role {
             _ if self.stopping => "stopping".to_owned(),
-            Role::Command => views.next().map(|view| state_of(&view)).unwrap_or_default(),
-            Role::Daemon => {
+            ProcessRole::Command => views.next().map(|view| state_of(&view)).unwrap_or_default(),
+            ProcessRole::Daemon => {
                 let tunnels = views.map(|view| TunnelSummary::of(&view));
                 status_line(tunnels, |at| self.tunnels.statuses(&[at], now).pop())
             }

@@ -27,10 +27,10 @@ struct Daemon {
 
 impl Daemon {
     fn start(tunnels: Vec<TunnelSpec>) -> Self {
-        Self::start_as(Role::Daemon, tunnels)
+        Self::start_as(ProcessRole::Daemon, tunnels)
     }
 
-    fn start_as(role: Role, tunnels: Vec<TunnelSpec>) -> Self {
+    fn start_as(role: ProcessRole, tunnels: Vec<TunnelSpec>) -> Self {
         let (server, desired) = (server(), desired(tunnels));
         let file = Arc::new(Mutex::new(Ok(desired.clone())));
         let applied = Arc::new(Mutex::new(Vec::new()));
@@ -269,10 +269,10 @@ async fn a_dial_under_way_begins_anew_when_the_network_changes() {
 async fn command_ends_when_its_tunnel_has_given_up() {
     let mut spec = tunnel_spec("a", &[]);
     spec.policy.max_start = Some(2);
-    let daemon = Daemon::start_as(Role::Daemon, vec![spec.clone()]);
+    let daemon = Daemon::start_as(ProcessRole::Daemon, vec![spec.clone()]);
     daemon.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     assert!(!daemon.wait(&["a"], 600).await.0, "a daemon stays");
-    let command = Daemon::start_as(Role::Command, vec![spec]);
+    let command = Daemon::start_as(ProcessRole::Command, vec![spec]);
     command.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     tokio::time::timeout(Duration::from_secs(600), command.task).await.unwrap().unwrap().unwrap();
 }

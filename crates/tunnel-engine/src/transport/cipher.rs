@@ -8,8 +8,6 @@ mod ctr;
 mod gcm;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod vectors;
 mod with_mac;
 
 use super::TransportError;

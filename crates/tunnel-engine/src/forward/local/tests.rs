@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::clock;
 use crate::forward::bind::{BindOptions, PathWatcher};
-use crate::forward::test_support::{FakeOpening, FakeSession, FarChannel, FarEvent, ask, read_all, session, was_reset};
+use crate::forward::tests::{FakeOpening, FakeSession, FarChannel, FarEvent, ask, read_all, session, was_reset};
 use crate::session::{Inbound, OpenError};
 use crate::spec::{Bind, Listen};
 

@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 use crate::forward::stream::Stream;
-use crate::forward::test_support::{FarChannel, FarEvent, channel, read_all, tcp_pair, was_reset};
+use crate::forward::tests::{FarChannel, FarEvent, channel, read_all, tcp_pair, was_reset};
 use crate::session::Inbound;
 use crate::task;
 

@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::forward::test_support::{FakeIncoming, FarEvent, incoming, read_all};
+use crate::forward::tests::{FakeIncoming, FarEvent, incoming, read_all};
 use crate::session::Inbound;
 
 fn port(port: u16) -> RemoteListen {

@@ -1,5 +1,7 @@
 //! Known answers, and packets that were changed on their way.
 
+mod vectors;
+
 use bytes::{Bytes, BytesMut};
 
 use super::*;

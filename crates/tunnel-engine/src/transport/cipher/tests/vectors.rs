@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::BytesMut;
 
-use super::*;
+use super::super::*;
 use crate::transport::packet::tests::every_protection;
 
 /// The first half of the SHA-256 of the sealed packet.

@@ -1,4 +1,4 @@
-//! Channels and sessions in memory, with a far side that the test plays.
+//! For the tests of forwards: channels and sessions in memory, with a far side that the test plays.
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
