@@ -138,11 +138,13 @@ def serve(client):
         transport._handler_table = table
     if "throw" in says:
         transport.stop_answering((common.MSG_GLOBAL_REQUEST, common.MSG_CHANNEL_OPEN))
+    # Before the client is served: an order may follow its login at once.
+    transports.append(transport)
     try:
         transport.start_server(server=Server())
     except paramiko.SSHException:
+        transports.remove(transport)
         return
-    transports.append(transport)
     if "throw" in says:
         while transport.is_active() and not transport.is_authenticated():
             time.sleep(PAUSE)
