@@ -88,6 +88,24 @@ fn a_passphrase_is_asked_for_once_and_kept_for_the_next_session() {
     assert_eq!(terminal.wait().code(), Some(1));
 }
 
+#[test]
+fn the_terminal_of_other_programs_is_left_alone_at_the_end() {
+    let (sshd, echo) = (Sshd::start(), Target::start(Service::Echo));
+    // With job control a command in the background may not change the terminal: it would be stopped.
+    for flags in ["-c", "-mc"] {
+        let (autossh, port) = (Autossh::new(), free_port());
+        let line = format!("-M 0 -N {} -L {port}:127.0.0.1:{} {}", options(&sshd), echo.port, host());
+        let script = r#""$@" & read go; stty -echo; kill $!; wait $!; echo "ended with $?"; read end"#;
+        let mut terminal = Terminal::run(&wrapped(&autossh.command(&words(&line)), "sh", &[flags, script, "sh"]));
+        carries(port);
+        terminal.types("go");
+        terminal.shows("ended with 1", 1);
+        assert!(!terminal.is_cooked(), "{flags}: what a program has set is undone");
+        terminal.types("end");
+        terminal.wait();
+    }
+}
+
 /// A server of ours that takes a password, and the tunnel's line to it.
 async fn asking(interactive: bool) -> (Server, Autossh, String, u16) {
     let builder = Server::builder();

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
+use nix::unistd::{getpgrp, tcgetpgrp};
 use tunnel_engine::spec::{PromptKind, Prompter, PrompterHandle};
 use zeroize::Zeroizing;
 
@@ -16,19 +17,19 @@ const TERMINAL: &str = "/dev/tty";
 /// What ssh reads of an answer at most.
 const MAX_ANSWER_BYTES: usize = 1024;
 
+/// What a secret that is being typed has changed of the terminal.
+static BEFORE_SECRET: Mutex<Option<Termios>> = Mutex::new(None);
+
 /// The terminal of this process, set right again when this is dropped in the middle of a password.
 #[derive(Debug)]
 pub struct Terminal {
     tty: File,
-    before: Option<Termios>,
 }
 
 impl Terminal {
     /// `None`: there is no terminal.
     pub fn open() -> Option<Self> {
-        let tty = OpenOptions::new().read(true).write(true).open(TERMINAL).ok()?;
-        let before = tcgetattr(tty.as_fd()).ok();
-        Some(Self { tty, before })
+        OpenOptions::new().read(true).write(true).open(TERMINAL).ok().map(|tty| Self { tty })
     }
 
     /// Asks there as ssh does.
@@ -38,12 +39,18 @@ impl Terminal {
 }
 
 impl Drop for Terminal {
-    /// A signal may come while nothing is echoed.
+    /// A signal may come while nothing is echoed. Otherwise, and in the background, the terminal belongs to other programs:
+    /// to change it would be wrong, or stop this process (`SIGTTOU`).
     fn drop(&mut self) {
-        if let Some(before) = &self.before {
-            let _ = tcsetattr(self.tty.as_fd(), SetArg::TCSADRAIN, before);
+        let in_foreground = || tcgetpgrp(self.tty.as_fd()).is_ok_and(|group| group == getpgrp());
+        if let Some(before) = before_secret().take_if(|_| in_foreground()) {
+            let _ = tcsetattr(self.tty.as_fd(), SetArg::TCSADRAIN, &before);
         }
     }
+}
+
+fn before_secret() -> MutexGuard<'static, Option<Termios>> {
+    BEFORE_SECRET.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One question at a time, and the answers so far.
@@ -140,7 +147,6 @@ fn read_line(prompt: &str, seen: bool) -> Option<Zeroizing<String>> {
 /// program most often, is not shown either.
 struct Hidden {
     tty: File,
-    before: Termios,
 }
 
 impl Hidden {
@@ -149,8 +155,10 @@ impl Hidden {
         let before = tcgetattr(tty.as_fd()).ok()?;
         let mut silent = before.clone();
         silent.local_flags.remove(LocalFlags::ECHO | LocalFlags::ECHONL);
-        tcsetattr(tty.as_fd(), SetArg::TCSAFLUSH, &silent).ok()?;
-        Some(Self { tty, before })
+        *before_secret() = Some(before);
+        let hidden = Self { tty };
+        tcsetattr(hidden.tty.as_fd(), SetArg::TCSAFLUSH, &silent).ok()?;
+        Some(hidden)
     }
 }
 
@@ -158,7 +166,9 @@ impl Drop for Hidden {
     fn drop(&mut self) {
         // The key that ended the line was not shown either.
         let _ = self.tty.write_all(b"\n");
-        let _ = tcsetattr(self.tty.as_fd(), SetArg::TCSAFLUSH, &self.before);
+        if let Some(before) = before_secret().take() {
+            let _ = tcsetattr(self.tty.as_fd(), SetArg::TCSAFLUSH, &before);
+        }
     }
 }
 
