@@ -72,8 +72,14 @@ pub(super) struct LiveSession {
     pub(super) connected_at: SystemTime,
     /// The machine has been told. Until then, with exit_on_forward_failure, a refused forward is a failed start.
     pub(super) settled: bool,
+    /// The hosts that follow where that start fails.
+    pub(super) next_hosts: HostSequence,
     /// It took over from another, which may hold a remote port for a while yet: no reason to give it up.
     pub(super) took_over: bool,
+    /// Its host was chosen because it is preferred to the one before.
+    pub(super) is_return: bool,
+    /// Its host does not allow what the one before did.
+    pub(super) is_unfit: bool,
     /// It was made for an earlier config.
     pub(super) outdated: bool,
     /// The server answered a question on it.
@@ -189,8 +195,20 @@ impl TunnelSessions {
 
     /// The hosts of the config in the order in which they are tried.
     fn all_hosts(&self, spec: &TunnelSpec, now: Instant) -> HostSequence {
+        HostSequence::new(self.host_order(spec, now))
+    }
+
+    /// All but the one in use.
+    fn other_hosts(&self, spec: &TunnelSpec, now: Instant) -> HostSequence {
+        let mut places = self.host_order(spec, now);
+        let in_use = self.place(spec);
+        places.retain(|place| *place != in_use);
+        HostSequence::new(places)
+    }
+
+    fn host_order(&self, spec: &TunnelSpec, now: Instant) -> Vec<usize> {
         let hosts: Vec<&Destination> = spec.servers().map(|spec| &spec.destination).collect();
-        HostSequence::new(self.hosts.order(&hosts, now))
+        self.hosts.order(&hosts, now)
     }
 
     /// A session that was replaced only finishes what it carries.
@@ -273,7 +291,10 @@ impl LiveSession {
             server: login.server.clone(),
             connected_at: now.wall,
             settled: false,
+            next_hosts: HostSequence::default(),
             took_over: false,
+            is_return: false,
+            is_unfit: false,
             outdated: false,
             proven: false,
             since: now.awake,

@@ -1,6 +1,6 @@
 //! The forwards' part of each event: what it means to the sessions, and what is told of it.
 
-use tunnel_engine::failure::Failure;
+use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::forward::{DeviceState, ListenState};
 
 use super::super::forwards::ForwardId;
@@ -126,8 +126,15 @@ impl Core {
         let able = self.may_take_over();
         match self.forwards.remotes.answered(requested, (able, &self.spec, now), &mut self.effects) {
             Answer::Nothing => {}
-            Answer::Granted => self.come_up_when_allowed(),
-            Answer::Refused(failed) => self.forward_failed(ForwardFailed { fatal: !took_over, ..failed }),
+            Answer::Granted => {
+                self.sessions.main.iter_mut().for_each(|live| live.is_unfit = false);
+                self.come_up_when_allowed();
+            }
+            Answer::Refused(failed) => {
+                let denied = failed.failure.kind() == FailureKind::RemoteForwardDenied;
+                let fatal = !(denied && self.leaves_unfit_host()) && (denied || !took_over);
+                self.forward_failed(ForwardFailed { fatal, ..failed });
+            }
         }
     }
 

@@ -78,22 +78,29 @@ impl Core {
         self.sessions.learn(&login.server, result.is_ok(), &self.spec, now);
         match result {
             Ok(info) => {
-                self.go_live(LiveSession::new(&login, info, self.now));
+                let mut live = LiveSession::new(&login, info, self.now);
+                live.next_hosts = login.hosts;
+                self.go_live(live);
                 self.request_forwards();
                 self.come_up_when_allowed();
             }
-            Err(LoginFailure { failure, asked }) => {
-                let (session, kind, mut hosts) = (login.session, failure.kind(), login.hosts);
-                hosts.failed(kind, failure.unreached(), asked);
-                if hosts.is_last() {
-                    let (kind, unreached) = hosts.verdict(kind);
-                    self.feed(Input::SessionEnded { session, kind, unreached, asked: hosts.asked(kind) });
-                } else {
-                    self.feed(Input::NextHost { session, kind });
-                    self.sessions.sequence = Some((self.machine.session(), hosts));
-                }
-                self.note_failure(failure, None);
+            Err(failed) => {
+                self.host_failed(login.session, login.hosts, &failed);
+                self.note_failure(failed.failure, None);
             }
+        }
+    }
+
+    /// A start has failed with one host: the next one is tried, or the machine judges all of them.
+    fn host_failed(&mut self, session: SessionId, mut hosts: HostSequence, failed: &LoginFailure) {
+        let kind = failed.failure.kind();
+        hosts.failed(kind, failed.failure.unreached(), failed.asked);
+        if hosts.is_last() {
+            let (kind, unreached) = hosts.verdict(kind);
+            self.feed(Input::SessionEnded { session, kind, unreached, asked: hosts.asked(kind) });
+        } else {
+            self.feed(Input::NextHost { session, kind });
+            self.sessions.sequence = Some((self.machine.session(), hosts));
         }
     }
 
@@ -190,6 +197,7 @@ impl Core {
         let waits = self.spec.exit_on_forward_failure && !self.forwards.remotes.all_up();
         let Some(live) = self.sessions.main.as_mut().filter(|live| !live.settled && !waits) else { return };
         live.settled = true;
+        live.next_hosts = HostSequence::default();
         let (session, now) = (live.id, self.now.awake);
         self.log_session();
         self.sessions.serve(&mut self.effects);
@@ -215,13 +223,26 @@ impl Core {
         }
     }
 
-    /// Ends the main session for a reason of ours, and lets the machine judge it.
+    /// Ends the main session for a reason of ours. Where it was not up yet, its host has failed.
     pub(super) fn give_up_session(&mut self, failure: Failure, forward: Option<&str>) {
-        if let Some(LiveSession { id: session, .. }) = self.take_main() {
-            self.feed(Input::SessionEnded { session, kind: failure.kind(), unreached: None, asked: None });
-            self.note_failure(failure, forward);
-            self.effect(TunnelEffect::Disconnect(session));
+        let Some(LiveSession { id: session, server, next_hosts, settled, .. }) = self.take_main() else { return };
+        if !settled {
+            self.sessions.learn(&server, false, &self.spec, self.now.awake);
         }
+        let failed = LoginFailure { failure, asked: None };
+        self.host_failed(session, next_hosts, &failed);
+        self.note_failure(failed.failure, forward);
+        self.effect(TunnelEffect::Disconnect(session));
+    }
+
+    /// The server in use denies a forward. Where it was returned to because it is preferred, the one before is wanted
+    /// again.
+    pub(super) fn leaves_unfit_host(&mut self) -> bool {
+        let Some(live) = self.sessions.main.as_mut().filter(|live| live.is_return) else { return false };
+        live.is_unfit = true;
+        let server = live.server.clone();
+        self.sessions.learn(&server, false, &self.spec, self.now.awake);
+        true
     }
 
     /// Begins, goes on with or drops the replacement, as the facts have it.
@@ -253,12 +274,13 @@ impl Core {
     /// Switches over: new connections use the new session at once, old ones go on with the old one. A port on one
     /// server can only have one owner, so remote listeners are taken back before they are asked for again; but a
     /// session that does not answer is not waited for.
-    fn take_over(&mut self, reason: ReplaceReason, successor: LiveSession) {
+    fn take_over(&mut self, reason: ReplaceReason, mut successor: LiveSession) {
         let (id, now, listens) = (successor.id, self.now.awake, self.forwards.remotes.granted());
         if self.sessions.main.is_none() {
             return;
         }
         self.machine.session_replaced(id);
+        successor.is_return = reason == ReplaceReason::Better;
         let Some(old) = self.go_live(successor) else { return };
         self.sessions.serve(&mut self.effects);
         self.sessions.in_use(reason == ReplaceReason::Better, &self.spec, now);
@@ -269,7 +291,7 @@ impl Core {
             ReplaceReason::Config => self.stop_timeout,
             // As long again: never more than two generations.
             ReplaceReason::Lifetime => self.spec.session_lifetime.unwrap_or(DRAIN),
-            ReplaceReason::Doubt | ReplaceReason::Better => DRAIN,
+            ReplaceReason::Doubt | ReplaceReason::Unfit | ReplaceReason::Better => DRAIN,
         };
         let silent = reason == ReplaceReason::Doubt;
         if silent {

@@ -1,6 +1,7 @@
 //! The core by itself: events in, effects out, without a runtime.
 
 mod busy_port;
+mod hosts;
 pub(in crate::tunnel) mod replay;
 
 use std::sync::Arc;

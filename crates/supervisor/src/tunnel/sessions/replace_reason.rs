@@ -14,6 +14,8 @@ pub(in crate::tunnel) enum ReplaceReason {
     Doubt,
     /// The config names another server, or other keys.
     Config,
+    /// A host that was returned to denies a forward.
+    Unfit,
     Lifetime,
     /// A host that is preferred may be back.
     Better,
@@ -25,6 +27,7 @@ impl ReplaceReason {
         match self {
             Self::Doubt => "the session in place of a silent one",
             Self::Config => "the session for the new config",
+            Self::Unfit => "the session in place of one to a host that denies a forward",
             Self::Lifetime => "the session in place of one whose session_lifetime is over",
             Self::Better => "the return to a better host",
         }
@@ -35,6 +38,7 @@ impl ReplaceReason {
         match self {
             Self::Doubt => "doubtful_path",
             Self::Config => "config",
+            Self::Unfit => "forward_denied",
             Self::Lifetime => "session_lifetime",
             Self::Better => "better_host",
         }
@@ -47,6 +51,7 @@ pub(super) struct Facts {
     /// It was made for an earlier config.
     pub(super) outdated: bool,
     pub(super) doubtful: bool,
+    pub(super) unfit: bool,
     pub(super) expires: Option<Instant>,
     pub(super) return_due: Option<Instant>,
 }
@@ -63,6 +68,9 @@ impl Facts {
         if self.outdated {
             return Some(ReplaceReason::Config);
         }
+        if self.unfit {
+            return Some(ReplaceReason::Unfit);
+        }
         self.reasons().into_iter().find(|(_, at)| at.is_some_and(|at| at <= now)).map(|(reason, _)| reason)
     }
 
@@ -77,7 +85,7 @@ pub(super) fn retry_delay(reason: ReplaceReason, failures: u32, permanent: bool)
     match (reason, permanent) {
         (_, true) => BLOCKED.first,
         (ReplaceReason::Doubt, false) => REPLACEMENT_IN_DOUBT.first,
-        (ReplaceReason::Config | ReplaceReason::Lifetime | ReplaceReason::Better, false) => {
+        (ReplaceReason::Config | ReplaceReason::Unfit | ReplaceReason::Lifetime | ReplaceReason::Better, false) => {
             REPLACEMENT.wait(failures.saturating_sub(1))
         }
     }
@@ -111,11 +119,13 @@ mod tests {
     #[test]
     fn the_strongest_reason_is_told() {
         let now = clock::now();
-        let all = Facts { outdated: true, doubtful: true, expires: Some(now), return_due: Some(now) };
+        let all = Facts { outdated: true, doubtful: true, unfit: true, expires: Some(now), return_due: Some(now) };
         assert_eq!(all.reason(now), Some(ReplaceReason::Doubt));
         let told = Facts { doubtful: false, ..all };
         assert_eq!(told.reason(now), Some(ReplaceReason::Config));
-        let aging = Facts { outdated: false, ..told };
+        let unfit = Facts { outdated: false, ..told };
+        assert_eq!(unfit.reason(now), Some(ReplaceReason::Unfit));
+        let aging = Facts { unfit: false, ..unfit };
         assert_eq!(aging.reason(now), Some(ReplaceReason::Lifetime));
         assert_eq!(Facts { return_due: Some(now), ..Facts::default() }.reason(now), Some(ReplaceReason::Better));
     }

@@ -81,6 +81,7 @@ impl TunnelSessions {
         Facts {
             outdated: live.outdated,
             doubtful: live.is_doubtful(),
+            unfit: live.is_unfit,
             expires: live.expires(spec.session_lifetime, self.seed),
             return_due: self.hosts.return_due(),
         }
@@ -109,6 +110,7 @@ impl TunnelSessions {
         };
         let hosts = match reason {
             ReplaceReason::Better => HostSequence::new((0..self.place(spec)).collect()),
+            ReplaceReason::Unfit => self.other_hosts(spec, now),
             ReplaceReason::Doubt | ReplaceReason::Config | ReplaceReason::Lifetime => self.all_hosts(spec, now),
         };
         self.try_hosts((reason, failures), hosts, machine, (spec, now), effects);
