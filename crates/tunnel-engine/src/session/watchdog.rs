@@ -138,7 +138,10 @@ impl SessionWatchdog {
         let activity = self.activity();
         match self.alive_limit.map(|alive_limit| alive_limit.judge(&activity, asked, now)) {
             Some(LivenessVerdict::Silent) => return self.dead("said nothing"),
-            Some(LivenessVerdict::Unanswered) => return self.dead("sends, but answered nothing"),
+            Some(LivenessVerdict::Unanswered) => {
+                let sends = asked.is_some_and(|asked| activity.last_byte > asked.at);
+                return self.dead(if sends { "sends, but answered nothing" } else { "answered nothing" });
+            }
             Some(LivenessVerdict::Stalled) => return self.dead("took nothing"),
             Some(LivenessVerdict::Alive { .. }) | None => {}
         }
