@@ -20,6 +20,7 @@ mod init;
 mod kept;
 mod lifecycle;
 mod log;
+mod lost_socket;
 mod notify;
 mod on_change;
 mod open_files;

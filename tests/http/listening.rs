@@ -64,6 +64,8 @@ fn unix_socket_is_for_the_group_and_a_stale_one_is_replaced() {
     let answer = eventually("it serves", || get_unix(&path, "/ready"));
     assert_eq!(answer.code, 200, "any name leads to a unix socket: {answer:?}");
     assert_eq!(std::fs::metadata(&path).expect("the socket").permissions().mode() & 0o777, 0o660);
+    std::fs::remove_file(&path).expect("a cleaner of old files removes it");
+    eventually("it serves again", || get_unix(&path, "/ready"));
     daemon.signal(nix::sys::signal::Signal::SIGTERM);
     daemon.wait();
     assert!(!path.exists());

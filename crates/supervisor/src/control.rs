@@ -1,5 +1,6 @@
 //! The control socket: how `tunneld` verbs talk to the running daemon. One connection, one request, one answer.
 
+mod binding;
 pub mod client;
 mod events;
 mod server;

@@ -23,6 +23,7 @@ mod route;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
+use tunnel_engine::forward::PathWatcher;
 use tunnel_engine::spec::Listen;
 use tunnel_engine::task;
 
@@ -38,8 +39,12 @@ pub struct HttpServer {
 
 impl HttpServer {
     /// Serves on the address that `listen` holds, and on another one as soon as it holds another. Questions go to
-    /// `commands`.
-    pub fn start(listen: watch::Receiver<Option<Listen>>, commands: mpsc::Sender<Command>) -> Self {
-        Self { _listening: task::owned(listener::run(listen, daemon::DaemonClient::new(commands))) }
+    /// `commands`; `watcher` tells of a lost file of a unix socket.
+    pub fn start(
+        listen: watch::Receiver<Option<Listen>>,
+        commands: mpsc::Sender<Command>,
+        watcher: PathWatcher,
+    ) -> Self {
+        Self { _listening: task::owned(listener::run(listen, daemon::DaemonClient::new(commands), watcher)) }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use nix::unistd::geteuid;
 use tokio::sync::{mpsc, watch};
 use tunnel_engine::dial::NetDialer;
+use tunnel_engine::forward::PathWatcher;
 use tunnel_engine::spec::Listen;
 
 use super::args::GlobalArgs;
@@ -116,8 +117,9 @@ pub(super) fn run_by(global: &GlobalArgs, source: ConfigSource) -> Result<u8, Pr
         let (commands, requests) = mpsc::channel(COMMAND_QUEUE);
         let (watcher, network) = network::watch();
         let (metrics, listen) = watch::channel(None);
-        let http = http::HttpServer::start(listen, commands.clone());
-        let server = ControlServer::start(socket, commands, history.clone())?;
+        let paths = PathWatcher::default();
+        let http = http::HttpServer::start(listen, commands.clone(), paths.clone());
+        let server = ControlServer::start(socket, commands, history.clone(), paths)?;
         let setup = Setup {
             role: ProcessRole::Daemon,
             desired,

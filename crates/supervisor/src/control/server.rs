@@ -12,11 +12,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
+use tunnel_engine::forward::PathWatcher;
 use tunnel_engine::log_limit::{LogLimiter, PEER_INTERVAL};
 use tunnel_engine::{clock, task};
 
+use super::binding::{self, SharedFile};
 use super::events::{self, MAX_FOLLOWERS};
-use super::socket::{ControlSocket, ControlSocketFile};
+use super::socket::ControlSocket;
 use crate::history::Recorder;
 use crate::os::limits;
 use crate::os::reserve::Reserve;
@@ -42,15 +44,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct ControlServer {
     _accepting: AbortOnDropHandle<()>,
-    _file: ControlSocketFile,
+    _binding: AbortOnDropHandle<()>,
+    _file: SharedFile,
 }
 
 impl ControlServer {
-    /// Answers from now on. Requests go to `commands`; events are read from `history`.
+    /// Answers from now on. Requests go to `commands`; events are read from `history`; `watcher` tells of a lost file.
     ///
     /// # Errors
     /// The runtime did not take the socket.
-    pub fn start(socket: ControlSocket, commands: mpsc::Sender<Command>, history: Recorder) -> io::Result<Self> {
+    pub fn start(
+        socket: ControlSocket,
+        commands: mpsc::Sender<Command>,
+        history: Recorder,
+        watcher: PathWatcher,
+    ) -> io::Result<Self> {
         let listener = UnixListener::from_std(socket.listener)?;
         let shared = ServerShared {
             commands,
@@ -58,7 +66,13 @@ impl ControlServer {
             followers: Semaphore::new(MAX_FOLLOWERS),
             log: Mutex::new(LogLimiter::new(PEER_INTERVAL)),
         };
-        Ok(Self { _accepting: task::owned(accept(listener, Arc::new(shared))), _file: socket.file })
+        let file: SharedFile = Arc::new(Mutex::new(socket.file));
+        let (bound, again) = mpsc::channel(1);
+        Ok(Self {
+            _accepting: task::owned(accept(listener, again, Arc::new(shared))),
+            _binding: task::owned(binding::keep(Arc::downgrade(&file), watcher, bound)),
+            _file: file,
+        })
     }
 }
 
@@ -69,7 +83,8 @@ struct ServerShared {
     log: Mutex<LogLimiter>,
 }
 
-async fn accept(listener: UnixListener, shared: Arc<ServerShared>) {
+/// `again`: listeners that take the place of the last.
+async fn accept(mut listener: UnixListener, mut again: mpsc::Receiver<UnixListener>, shared: Arc<ServerShared>) {
     let slots = Arc::new(Semaphore::new(MAX_CLIENTS));
     // Dropped with this task, and its clients with it.
     let mut clients = JoinSet::new();
@@ -88,6 +103,11 @@ async fn accept(listener: UnixListener, shared: Arc<ServerShared>) {
                     tokio::time::sleep_until((clock::now() + ACCEPT_PAUSE).into()).await;
                 }
             },
+            Some(bound) = again.recv() => {
+                listener = bound;
+                // Its descriptors are duplicates of the one that is lost, which ends with them.
+                reserve = Reserve::default();
+            }
             Some(left) = clients.join_next() => {
                 if let Ok(Some(socket)) = left {
                     reserve.keep(socket, &listener);

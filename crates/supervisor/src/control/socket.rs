@@ -1,5 +1,5 @@
 //! The socket's file: made for us alone from its first moment, a dead one replaced, a living one respected, and
-//! taken away at the end only while it is still ours.
+//! taken away at the end only while it is still ours. `binding` binds another one where it is lost before.
 
 use std::fs::File;
 use std::io;
@@ -62,6 +62,23 @@ pub(super) struct ControlSocketFile {
 }
 
 impl ControlSocketFile {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Why no client reaches the socket any more; `None` while the path leads to it.
+    pub(super) fn lost(&self) -> Option<&'static str> {
+        let now = std::fs::symlink_metadata(&self.path);
+        match now {
+            Ok(meta) if (meta.dev(), meta.ino()) == self.identity => None,
+            Ok(meta) if meta.file_type().is_socket() => {
+                Some("another program has put its socket in the place of this one")
+            }
+            Ok(_) => Some("a file that is no socket is in its place"),
+            Err(_) => Some("its file, or the folder, was removed"),
+        }
+    }
+
     fn of(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), identity: identity(path)? })
     }
@@ -69,8 +86,12 @@ impl ControlSocketFile {
 
 impl Drop for ControlSocketFile {
     fn drop(&mut self) {
+        // One that is lost waits for no lock.
+        if self.lost().is_some() {
+            return;
+        }
         let _turn = take_turn(&self.path);
-        if identity(&self.path).is_ok_and(|now| now == self.identity)
+        if self.lost().is_none()
             && let Err(error) = std::fs::remove_file(&self.path)
         {
             tracing::warn!(%error, path = %self.path.display(), "cannot remove the control socket");

@@ -1,6 +1,7 @@
 //! The listening sockets: bound as the config says, and again when it says something else. An address that is taken is
 //! no reason to stop the tunnels: it is logged, and tried again.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
@@ -14,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tunnel_engine::clock;
 use tunnel_engine::failure::Failure;
-use tunnel_engine::forward::{BindOptions, Bound, NoStore};
+use tunnel_engine::forward::{BindOptions, Bound, NoStore, PathWatcher};
 use tunnel_engine::log_limit::{LogLimiter, PEER_INTERVAL};
 use tunnel_engine::spec::{Bind, Listen};
 
@@ -26,6 +27,9 @@ use super::host::AllowedHosts;
 /// How often an address that is taken is tried again: its holder is most often a program that is being restarted.
 const BIND_AGAIN: Duration = Duration::from_secs(5);
 
+/// A unix socket whose file is lost again within this time is bound again only after it.
+const REBIND_PAUSE: Duration = Duration::from_secs(1);
+
 /// The same trouble with the address is worth a line this often.
 const REPEAT_EVERY: Duration = Duration::from_secs(600);
 
@@ -36,12 +40,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const SOCKET_MASK: u32 = 0o117;
 
 /// Listens as `wanted` says, until its sender has gone.
-pub(super) async fn run(mut wanted: watch::Receiver<Option<Listen>>, daemon: Arc<DaemonClient>) {
+pub(super) async fn run(mut wanted: watch::Receiver<Option<Listen>>, daemon: Arc<DaemonClient>, watcher: PathWatcher) {
     loop {
         let listen = wanted.borrow_and_update().clone();
         let serving = async {
             match listen {
-                Some(listen) => serve(&listen, daemon.clone()).await,
+                Some(listen) => serve(&listen, daemon.clone(), &watcher).await,
                 None => std::future::pending().await,
             }
         };
@@ -73,17 +77,35 @@ pub fn shown(listen: &Listen) -> String {
     }
 }
 
-/// Binds, then accepts; returns only where the runtime does not take the sockets.
-async fn serve(listen: &Listen, daemon: Arc<DaemonClient>) {
-    let bound = bind(listen).await;
-    let sockets = match bound.fds().map(Accepting::duplicate).collect::<io::Result<Vec<_>>>() {
-        Ok(sockets) => sockets,
-        Err(error) => {
-            tracing::error!(%error, listen = shown(listen), "cannot serve metrics");
-            std::future::pending().await
-        }
-    };
+/// Binds and accepts, and binds again where the file of a unix socket was lost: its connections go on meanwhile.
+async fn serve(listen: &Listen, daemon: Arc<DaemonClient>, watcher: &PathWatcher) {
     let open = is_open(listen);
+    let mut connections = HttpConnections::new(AnswerContext::new(daemon, AllowedHosts::of(listen, open)));
+    let mut log = LogLimiter::new(REPEAT_EVERY);
+    loop {
+        let bound = bind(listen, &mut log).await;
+        log_bound(listen, &bound, open);
+        let sockets = match bound.fds().map(Accepting::duplicate).collect::<io::Result<Vec<_>>>() {
+            Ok(sockets) => sockets,
+            Err(error) => {
+                tracing::error!(%error, listen = shown(listen), "cannot serve metrics");
+                std::future::pending().await
+            }
+        };
+        let lost = tokio::select! {
+            never = accept(&sockets, &mut connections) => match never {},
+            lost = lost_file(&bound, listen, watcher) => lost,
+        };
+        let now = clock::now();
+        if let Some(suppressed) = log.admit(lost.message(), now) {
+            let (kind, hint) = (lost.kind(), lost.hint());
+            tracing::warn!(listen = shown(listen), %kind, hint, suppressed, "metrics are not served: {lost}");
+        }
+        tokio::time::sleep_until((now + REBIND_PAUSE).into()).await;
+    }
+}
+
+fn log_bound(listen: &Listen, bound: &Bound, open: bool) {
     tracing::info!(listen = shown(listen), "metrics are served");
     if let Some(missing) = bound.missing() {
         tracing::warn!(listen = shown(listen), "metrics are not served on every address: {missing}");
@@ -94,12 +116,19 @@ async fn serve(listen: &Listen, daemon: Arc<DaemonClient>) {
             "metrics are served to everyone who reaches this address: there is no login; listen on 127.0.0.1, or keep strangers out with a firewall"
         );
     }
-    let answering = AnswerContext::new(daemon, AllowedHosts::of(listen, open));
-    accept(&sockets, answering).await;
 }
 
-async fn bind(listen: &Listen) -> Bound {
-    let mut log = LogLimiter::new(REPEAT_EVERY);
+/// Why no peer reaches the unix socket any more, as soon as that is so; never for other addresses.
+async fn lost_file(bound: &Bound, listen: &Listen, watcher: &PathWatcher) -> Failure {
+    let Listen::Unix(path) = listen else { return std::future::pending().await };
+    watcher.until(path, || bound.lost_file().is_some()).await;
+    match bound.lost_file() {
+        Some(lost) => lost,
+        None => std::future::pending().await,
+    }
+}
+
+async fn bind(listen: &Listen, log: &mut LogLimiter) -> Bound {
     let mut known: Option<Failure> = None;
     loop {
         let options = BindOptions { socket_mask: SOCKET_MASK, ..BindOptions::default() };
@@ -118,8 +147,7 @@ async fn bind(listen: &Listen) -> Bound {
     }
 }
 
-async fn accept(sockets: &[Accepting], answering: AnswerContext) {
-    let mut connections = HttpConnections::new(answering);
+async fn accept(sockets: &[Accepting], connections: &mut HttpConnections) -> Infallible {
     let mut log = LogLimiter::new(PEER_INTERVAL);
     loop {
         let accepted = tokio::select! {

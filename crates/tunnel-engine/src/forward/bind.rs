@@ -204,7 +204,7 @@ impl Bound {
     }
 
     /// The path of a unix socket no longer leads to it: why no peer can connect.
-    pub(super) fn lost_file(&self) -> Option<Failure> {
+    pub fn lost_file(&self) -> Option<Failure> {
         self.sockets.iter().find_map(|socket| match socket {
             Listener::Unix(_, file) => file.lost(),
             Listener::Tcp(..) => None,

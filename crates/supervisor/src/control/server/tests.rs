@@ -28,7 +28,13 @@ impl ControlLab {
         let (commands, mut requests) = mpsc::channel::<Command>(1);
         let history = Recorder::default();
         let (keep, kept) = mpsc::channel(MAX_CLIENTS + 1);
-        let server = ControlServer::start(ControlSocket::bind(&path).unwrap(), commands, history.clone()).unwrap();
+        let server = ControlServer::start(
+            ControlSocket::bind(&path).unwrap(),
+            commands,
+            history.clone(),
+            PathWatcher::default(),
+        )
+        .unwrap();
         drop(task::detached(async move {
             while let Some(command) = requests.recv().await {
                 if let Request::Wait { .. } = command.request {

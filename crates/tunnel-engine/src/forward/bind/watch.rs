@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::io::AsyncReadExt as _;
@@ -13,7 +14,10 @@ use tokio::net::unix::pipe;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::task;
+use crate::{clock, task};
+
+/// How often [`PathWatcher::until`] looks at a path where the kernel does not tell of changes.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Changes of any of the watched paths. Cloning gives the same one.
 #[derive(Clone)]
@@ -40,6 +44,22 @@ impl Default for PathWatcher {
 }
 
 impl PathWatcher {
+    /// Returns once `condition` holds, which is asked now, and again whenever `path` may lead elsewhere.
+    pub async fn until(&self, path: &Path, mut condition: impl FnMut() -> bool) {
+        let mut changes = self.changes();
+        loop {
+            // Before the question: what happens after it is told.
+            let watched = self.watch(path);
+            if condition() {
+                return;
+            }
+            let told = watched.is_ok() && changes.changed().await.is_ok();
+            if !told {
+                tokio::time::sleep_until((clock::now() + LOOK_INTERVAL).into()).await;
+            }
+        }
+    }
+
     /// Changes from now on. Each may concern any path: each listener looks at its own.
     pub(in crate::forward) fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
