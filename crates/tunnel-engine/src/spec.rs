@@ -8,6 +8,7 @@ mod forward;
 mod forward_parse;
 mod host_key;
 mod ip_qos;
+mod numeric_host;
 mod permit;
 mod prompter;
 mod session;
@@ -21,6 +22,7 @@ pub use forward::{Bind, Connect, Forward, ForwardKey, ForwardKind, Listen, Side,
 pub use forward_parse::ForwardParseError;
 pub use host_key::{HostKeySpec, KnownHostsCommand, KnownHostsCommandError, StrictHostKeyChecking, UpdateHostKeys};
 pub use ip_qos::{IpQos, IpQosError};
+pub use numeric_host::numeric_host;
 pub use permit::{PermitError, PermitRemoteOpen, PermittedTarget};
 pub(crate) use prompter::MAX_UNCLEAR_ANSWERS;
 pub use prompter::{PromptKind, Prompter, PrompterHandle};

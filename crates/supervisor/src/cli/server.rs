@@ -80,7 +80,7 @@ const UNNAMED_USER: &str = "-";
 const UNNAMED_PORT: u16 = 0;
 
 fn is(destination: &Destination, typed: &Destination) -> bool {
-    destination.host.eq_ignore_ascii_case(&typed.host)
+    destination.canonical_host().eq_ignore_ascii_case(&typed.canonical_host())
         && (typed.port == UNNAMED_PORT || typed.port == destination.port)
         && (typed.user == UNNAMED_USER || typed.user == destination.user)
 }

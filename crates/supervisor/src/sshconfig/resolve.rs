@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use tunnel_engine::spec::numeric_host;
+
 use super::host_facts::HostFacts;
 use super::include_cache::FileCache;
 use super::interactive::InteractiveOptions;
@@ -139,10 +141,10 @@ fn passed_over(options: &Options) -> Vec<&'static str> {
 
 /// Names are the same in any case; of an address, another spelling than that of the case is made the usual one.
 fn normal(host: &str) -> String {
-    match host.parse::<IpAddr>().map(|address| address.to_string()) {
-        Ok(usual) if usual.eq_ignore_ascii_case(host) => host.to_owned(),
-        Ok(usual) => usual,
-        Err(_) => host.to_ascii_lowercase(),
+    match numeric_host(host) {
+        Some(usual) => usual,
+        None if host.parse::<IpAddr>().is_ok() => host.to_owned(),
+        None => host.to_ascii_lowercase(),
     }
 }
 

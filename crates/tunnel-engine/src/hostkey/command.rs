@@ -93,7 +93,7 @@ fn arguments(command: &KnownHostsCommand, about: About<'_>) -> Vec<String> {
     command.expand(|letter| match letter {
         'H' => server.lookup.clone(),
         'I' => if presented.is_some() { "HOSTNAME" } else { "ORDER" }.to_owned(),
-        'h' => destination.host.clone(),
+        'h' => destination.canonical_host(),
         'k' => server.principal.clone(),
         'p' => destination.port.to_string(),
         'r' => destination.user.clone(),

@@ -19,13 +19,13 @@ pub(super) struct ServerName {
 }
 
 impl ServerName {
-    /// The rules of ssh: an alias stands for itself, without a port.
+    /// The rules of ssh: an alias stands for itself, without a port; an address has one spelling.
     pub(super) fn new(destination: &Destination, alias: Option<&str>) -> Self {
         if let Some(alias) = alias {
             let alias = alias.to_lowercase();
             return Self { lookup: alias.clone(), fallback: None, principal: alias };
         }
-        let host = destination.host.to_lowercase();
+        let host = destination.canonical_host().to_lowercase();
         if destination.port == Destination::DEFAULT_PORT {
             return Self { lookup: host.clone(), fallback: None, principal: host };
         }

@@ -53,6 +53,11 @@ fn the_lines_for_a_name_decide() {
         ("[*]:2222 A", "h:2222", "match"),
         ("[::1]:2222 A", "[::1]:2222", "match"),
         ("::1 A", "::1", "match"),
+        // an address has one spelling
+        ("[127.0.0.1]:2222 B", "127.1:2222", "changed f:1"),
+        ("::1 A", "0:0:0:0:0:0:0:1", "match"),
+        ("@revoked 2001:db8::5 A", "2001:DB8:0:0::5", "revoked f:1"),
+        ("0:0:0:0:0:0:0:1 A", "::1", "unknown"),
         // markers
         ("@revoked h A", "h", "revoked f:1"),
         ("h A\n@revoked * A", "h", "revoked f:2"),
@@ -205,6 +210,16 @@ async fn accept_new_writes_the_key_down_for_its_owner_only() {
     assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
     let failure = check(StrictHostKeyChecking::AcceptNew, &file, "h:2222", RSA).await.unwrap_err();
     assert_eq!(failure.kind(), FailureKind::HostKeyChanged);
+}
+
+#[tokio::test]
+async fn address_is_written_down_as_ssh_looks_it_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("known_hosts");
+    for address in ["[2001:DB8:0:0::5]:2222", "127.1"] {
+        assert_eq!(check(StrictHostKeyChecking::AcceptNew, &file, address, A).await, Ok(()));
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), format!("[2001:db8::5]:2222 {A}\n127.0.0.1 {A}\n"));
 }
 
 #[tokio::test]

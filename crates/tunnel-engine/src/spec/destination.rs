@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::numeric_host;
 use crate::services;
 
 /// User, host and port of an SSH server, as in `user@host:port`.
@@ -53,6 +54,11 @@ impl Destination {
         (1..=MAX_HOST).contains(&text.len())
             && !text.starts_with('-')
             && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+    }
+
+    /// The host as ssh goes on with it: an address in its usual spelling, anything else as it is.
+    pub fn canonical_host(&self) -> String {
+        numeric_host(&self.host).unwrap_or_else(|| self.host.clone())
     }
 
     /// `host:port`, the host in brackets where it holds a colon.

@@ -84,7 +84,7 @@ fn listen_claim(listen: &Listen, gateway_ports: bool) -> Option<ListenClaim> {
 /// The server, and the jump hosts before it.
 fn route(session: &SessionSpec) -> Vec<(String, u16)> {
     on_route(session)
-        .map(|SessionSpec { destination, .. }| (destination.host.to_lowercase(), destination.port))
+        .map(|SessionSpec { destination, .. }| (destination.canonical_host().to_lowercase(), destination.port))
         .collect()
 }
 

@@ -131,7 +131,8 @@ fn expand(value: Value<'_>, text: &str, destination: &Destination) -> ReadResult
     while let Some(c) = chars.next() {
         match (c, (c == '%').then(|| chars.next()).flatten()) {
             ('%', Some('%')) => command.push('%'),
-            ('%', Some('h' | 'n')) => command.push_str(&destination.host),
+            ('%', Some('h')) => command.push_str(&destination.canonical_host()),
+            ('%', Some('n')) => command.push_str(&destination.host),
             ('%', Some('p')) => command.push_str(&destination.port.to_string()),
             ('%', Some('r')) => command.push_str(&destination.user),
             ('%', other) => {
