@@ -42,7 +42,7 @@ pub use core::Order;
 pub use handle::{Context, Handle, OrderSender, TunnelUnresponsive, spawn};
 pub use observer::{Observer, Occurrence};
 pub use on_change::CommandSlots;
-pub(crate) use refusal::{shown, with_port};
+pub(crate) use refusal::{is_policy, is_unlisted, shown, with_port};
 pub(crate) use start::OpenedLink;
 pub use state::ForwardState;
 pub(crate) use takeover::{PortHolder, inspect, remove_socket_file};

@@ -31,7 +31,12 @@ fn policies_of_the_server_are_told_apart() {
             &["may listen there and not connect", "instead of `remote`"],
             Some("listen"),
         ),
-        ("PermitListen 1", "listen", &["policy forbids it", "PermitListen", &remote.to_string()], Some("target")),
+        (
+            "PermitListen 1",
+            "listen",
+            &["may listen on other", "PermitListen", &format!("localhost:{remote}")],
+            Some("target"),
+        ),
         ("PermitOpen 127.0.0.1:1", "target", &["PermitOpen", &name_of(echo.port)], Some("listen")),
     ] {
         let sshd = Sshd::with_config(policy);

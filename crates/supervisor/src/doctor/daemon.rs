@@ -8,7 +8,7 @@ use tunnel_engine::failure::FailureKind;
 use tunnel_engine::spec::{Connect, Forward, Listen, SessionSpec};
 
 use super::check::{ACCOUNT, Check, TURN};
-use crate::config::TunnelSpec;
+use crate::config::{DuringOutage, TunnelSpec};
 use crate::lifecycle::{ForwardPhase, Phase, Want};
 use crate::protocol::status::{ForwardStatus, Status, TunnelStatus};
 use crate::word::Word;
@@ -31,6 +31,8 @@ pub(super) struct DaemonForward {
     pub(super) pid: u32,
     pub(super) state: Word<ForwardPhase>,
     pub(super) message: Option<String>,
+    /// Kind of the failure that `message` tells.
+    pub(super) failure_kind: Option<Word<FailureKind>>,
 }
 
 impl DaemonView {
@@ -59,7 +61,8 @@ impl DaemonView {
             "the daemon (pid {}) runs as `{them}`, so that keys, files and ports may look otherwise to it",
             status.pid
         );
-        Some(Check::fail(ACCOUNT, us, message, format!("run `sudo -u {them} tunneld doctor`")))
+        let action = format!("run `sudo -u {them} tunneld doctor --config {}`", status.config);
+        Some(Check::fail(ACCOUNT, us, message, action))
     }
 
     /// The daemon's word on this very tunnel.
@@ -131,11 +134,33 @@ impl DaemonForward {
     pub(super) fn is_up(&self) -> bool {
         self.state == ForwardPhase::Up
     }
+
+    /// Its listener here could not be bound, or not on each of its addresses.
+    pub(super) fn cannot_listen(&self) -> bool {
+        let kind = self.failure_kind.as_ref().and_then(Word::known);
+        matches!(kind, Some(FailureKind::ListenInUse | FailureKind::ListenDenied))
+    }
+
+    /// Whether its listener here is bound, as far as the daemon tells: it is bound once, before the first session, and
+    /// kept through whatever becomes of sessions and targets.
+    pub(super) fn listens_here(&self, during_outage: DuringOutage) -> bool {
+        match self.state.known() {
+            Some(ForwardPhase::Up | ForwardPhase::Stale | ForwardPhase::Unverified) => true,
+            Some(ForwardPhase::Pending) => during_outage != DuringOutage::Refuse,
+            Some(ForwardPhase::Down) => self.failure_kind.is_some() && !self.cannot_listen(),
+            None => false,
+        }
+    }
 }
 
 fn held(status: &Status, tunnel: &TunnelStatus, forward: &Forward) -> Option<DaemonForward> {
     let found = tunnel.forwards.iter().find(|known| is_same(known, forward))?;
-    Some(DaemonForward { pid: status.pid, state: found.state.clone(), message: found.message.clone() })
+    Some(DaemonForward {
+        pid: status.pid,
+        state: found.state.clone(),
+        message: found.message.clone(),
+        failure_kind: found.failure_kind.clone(),
+    })
 }
 
 /// Status shows real addresses, where the config may have names or none.
@@ -169,6 +194,28 @@ mod tests {
         tunnel.last_failure = Some(example::failure(kind, "it said no"));
         tunnel.next_start_ms = Some(ms);
         DaemonView { status: Some(example::status(vec![tunnel])), runs_as: None }
+    }
+
+    #[test]
+    fn listener_is_the_daemons_own_whatever_became_of_its_target() {
+        let forward = |state: &str, kind: Option<FailureKind>| {
+            let (state, failure_kind) = (Word::read(state), kind.map(Into::into));
+            DaemonForward { pid: 7, state, message: None, failure_kind }
+        };
+        let hold = |state, kind| forward(state, kind).listens_here(DuringOutage::Hold);
+        assert!(hold("up", None) && hold("pending", None), "bound before there is a session");
+        assert!(hold("down", Some(FailureKind::ProbeFailed)), "its target refused a user");
+        assert!(!hold("down", Some(FailureKind::ListenInUse)) && !hold("down", Some(FailureKind::ListenDenied)));
+        assert!(!hold("down", None), "a daemon of an earlier version tells no kind");
+        assert!(!forward("pending", None).listens_here(DuringOutage::Refuse), "closed until there is a session");
+    }
+
+    #[test]
+    fn other_account_is_examined_with_the_daemons_config() {
+        let known = DaemonView { status: Some(example::status(Vec::new())), runs_as: Some(geteuid().as_raw() + 1) };
+        let action = known.account().and_then(|check| check.action).expect("an action");
+        let config = &example::status(Vec::new()).config;
+        assert!(action.ends_with(&format!("tunneld doctor --config {config}`")), "{action}");
     }
 
     #[tokio::test(start_paused = true)]

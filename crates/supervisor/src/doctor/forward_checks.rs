@@ -62,7 +62,10 @@ async fn here(spec: &TunnelSpec, known: &DaemonView, forward: &Forward) -> Liste
         Err(failure) => failure,
     };
     match known.local(spec, forward) {
-        Some(held) if held.is_up() || failure.message().contains(&format!("pid {} (", held.pid)) => {
+        Some(held)
+            if held.listens_here(spec.outage.during_outage)
+                || failure.message().contains(&format!("pid {} (", held.pid)) =>
+        {
             ListenResult::Held(held)
         }
         Some(_) | None => ListenResult::Taken(failure),

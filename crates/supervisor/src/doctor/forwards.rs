@@ -12,6 +12,10 @@ use crate::config::TunnelSpec;
 use crate::lifecycle::ForwardPhase;
 use crate::tunnel::shown;
 
+/// What the proof of a remote forward says when the server listens on another address than the one asked for, and no
+/// other note of a forward that is up.
+const OTHER_ADDRESS: &str = "GatewayPorts";
+
 const NO_SESSION: &str = "not asked: there is no session";
 
 /// Two for each forward: may it listen, may it connect.
@@ -97,7 +101,7 @@ fn listen(forward: &Forward, listening: &ListenResult, subject: &str, setting: &
 }
 
 fn held_by_daemon(held: &DaemonForward, kind: ForwardKind, subject: &str) -> Check {
-    let DaemonForward { pid, state, message } = held;
+    let DaemonForward { pid, state, message, .. } = held;
     let whose = match kind {
         ForwardKind::Remote => format!("held by this tunnel's own session (the daemon, pid {pid})"),
         ForwardKind::Local | ForwardKind::Dynamic | ForwardKind::TunnelDevice => {
@@ -105,10 +109,23 @@ fn held_by_daemon(held: &DaemonForward, kind: ForwardKind, subject: &str) -> Che
         }
     };
     match (kind, state.known()) {
-        (ForwardKind::Remote, Some(ForwardPhase::Up | ForwardPhase::Unverified))
-        | (ForwardKind::Local | ForwardKind::Dynamic | ForwardKind::TunnelDevice, _) => {
+        (ForwardKind::Local | ForwardKind::Dynamic | ForwardKind::TunnelDevice, _) if held.cannot_listen() => {
+            let message = message.as_deref().unwrap_or("it gave no reason");
+            Check::fail(
+                LISTEN,
+                subject,
+                format!("the daemon (pid {pid}) does not listen on all of it: {message}"),
+                "`ss -lptn` shows who listens; the daemon binds the rest as soon as it is free",
+            )
+        }
+        (ForwardKind::Local | ForwardKind::Dynamic | ForwardKind::TunnelDevice, _) => {
             Check::pass(LISTEN, subject, whose)
         }
+        (ForwardKind::Remote, Some(ForwardPhase::Up | ForwardPhase::Unverified)) => match message {
+            Some(note) if note.contains(OTHER_ADDRESS) => not_as_asked(&format!("{whose}, but {note}"), subject),
+            Some(note) => Check::pass(LISTEN, subject, format!("{whose}; {note}")),
+            None => Check::pass(LISTEN, subject, whose),
+        },
         (ForwardKind::Remote, Some(ForwardPhase::Pending)) if message.is_none() => {
             Check::skip(LISTEN, subject, format!("the daemon (pid {pid}) has a session, and asks for it now"))
         }
@@ -148,12 +165,7 @@ fn granted(
     }
     match reached {
         ProbeResult::Up(None) => Check::pass(LISTEN, subject, format!("the server listens {at}, and leads back here")),
-        ProbeResult::Up(Some(note)) => Check::fail(
-            LISTEN,
-            subject,
-            format!("the server listens, but not as asked: {note}"),
-            "set `GatewayPorts clientspecified` in the server's sshd_config and reload sshd",
-        ),
+        ProbeResult::Up(Some(note)) => not_as_asked(&format!("the server listens, but not as asked: {note}"), subject),
         ProbeResult::Down(ProbeFailure { words, .. }) | ProbeResult::Stale(words) => {
             let action = "look what else listens there (`ss -lptn` on the server), or choose another port";
             Check::fail(LISTEN, subject, format!("the server said that it listens {at}, but: {words}"), action)
@@ -161,6 +173,11 @@ fn granted(
         ProbeResult::Unverified(words) => Check::pass(LISTEN, subject, format!("the server listens {at}; it {words}")),
         ProbeResult::Nothing => Check::pass(LISTEN, subject, format!("the server listens {at}; nothing more is known")),
     }
+}
+
+fn not_as_asked(message: &str, subject: &str) -> Check {
+    let action = "set `GatewayPorts clientspecified` in the server's sshd_config and reload sshd";
+    Check::fail(LISTEN, subject, message, action)
 }
 
 fn target(forward: &Forward, finding: &ProbeResult, subject: &str, setting: &LoginContext<'_>) -> Check {

@@ -5,7 +5,7 @@ use tunnel_engine::forward::ProbeFailureKind;
 use tunnel_engine::spec::{Connect, Listen};
 
 use super::forward_results::ListenRefusal;
-use crate::tunnel::PortHolder;
+use crate::tunnel::{PortHolder, is_policy, is_unlisted, shown};
 
 /// The ports that only root may listen on, where the server's administrator changed nothing.
 const PRIVILEGED: std::ops::Range<u16> = 1..1024;
@@ -23,6 +23,7 @@ pub(super) struct LoginContext<'a> {
 pub(super) fn listen(listen: &Listen, refusal: &ListenRefusal, setting: &LoginContext<'_>) -> (String, String) {
     match listen {
         Listen::Unix(path) => of_path(&path.display().to_string(), refusal),
+        Listen::Tcp { .. } if is_unlisted(&refusal.error) => unlisted(&shown(listen)),
         Listen::Tcp { port, .. } => of_port(*port, refusal, setting),
         // Asked for otherwise.
         Listen::Device { .. } => answer("it does not say why", "look into the server's log"),
@@ -34,27 +35,45 @@ fn answer(why: impl Into<String>, action: impl Into<String>) -> (String, String)
     (why.into(), action.into())
 }
 
+fn unlisted(listen: &str) -> (String, String) {
+    answer(
+        "its policy forbids it: the login may listen on other addresses or ports, and not on this one",
+        format!(
+            "have `PermitListen` in sshd_config and `permitlisten=` in authorized_keys, where they are set, name {listen}, \
+             and reload sshd; `tunneld authorize` prints both"
+        ),
+    )
+}
+
 fn of_port(port: u16, refusal: &ListenRefusal, setting: &LoginContext<'_>) -> (String, String) {
+    // A server that names its policy does not care who listens there.
+    let seen_there = if is_policy(&refusal.error) { None } else { held_by_other(port, refusal) };
+    seen_there.unwrap_or_else(|| by_policy(port, refusal, setting))
+}
+
+/// What has the port; `None`: nothing that was seen.
+fn held_by_other(port: u16, refusal: &ListenRefusal) -> Option<(String, String)> {
     let another = "stop it there, or choose another port";
-    match &refusal.holder {
+    Some(match &refusal.holder {
         Ok(PortHolder::Program(which)) => {
-            return answer(format!("a program of this user listens there (process {which})"), another);
+            answer(format!("a program of this user listens there (process {which})"), another)
         }
-        Ok(PortHolder::Other(user)) => {
-            return answer(format!("a process of another user (uid {user}) listens there"), another);
-        }
+        Ok(PortHolder::Other(user)) => answer(format!("a process of another user (uid {user}) listens there"), another),
         Ok(PortHolder::Session(process)) => {
             let process = if process.is_empty() { String::new() } else { format!(" (process {process})") };
             let action = "if it is an earlier session of this tunnel, set on_remote_port_busy = \"takeover\" here, or \
                           ClientAliveInterval on the server; else choose another port";
-            return answer(format!("another SSH session of this user listens there{process}"), action);
+            answer(format!("another SSH session of this user listens there{process}"), action)
         }
-        Ok(_) | Err(_) => {}
-    }
-    if refusal.answers == Some(true) {
-        let why = "something listens there; the login may not look what it is";
-        return answer(why, format!("look with `ss -lptn 'sport = :{port}'` on the server; {another}"));
-    }
+        Ok(_) | Err(_) if refusal.answers == Some(true) => answer(
+            "something listens there; the login may not look what it is",
+            format!("look with `ss -lptn 'sport = :{port}'` on the server; {another}"),
+        ),
+        Ok(_) | Err(_) => return None,
+    })
+}
+
+fn by_policy(port: u16, refusal: &ListenRefusal, setting: &LoginContext<'_>) -> (String, String) {
     if PRIVILEGED.contains(&port) && setting.user != "root" && refusal.any_port != Some(false) {
         let why = format!("port {port} is below 1024, where only root may listen, and the login is `{}`", setting.user);
         return answer(why, "choose a port above 1023; a local redirect on the server can lead to it");

@@ -12,10 +12,12 @@ use tunnel_engine::session::ForwardError;
 use tunnel_engine::spec::{Bind, Connect, Listen, SessionSpec};
 
 use super::check::{AUTH, CONNECT, Check, CheckResult, HOST_KEY, RESOLVE};
+use super::daemon::DaemonForward;
 use super::forward_results::{ForwardResult, ForwardResults, ListenRefusal, ListenResult};
 use super::login::{self, LoginReport};
 use super::refused::{self, LoginContext};
 use super::{DoctorReport, Examined, forwards};
+use crate::lifecycle::ForwardPhase;
 use crate::tunnel::PortHolder;
 use crate::tunnel::test_support::tunnel_spec;
 
@@ -134,6 +136,50 @@ fn refused_port_is_explained_by_what_was_seen() {
         let text = why(port, holder, any_port, may_connect);
         assert!(text.contains(words), "{text}");
     }
+}
+
+#[test]
+fn words_of_a_policy_count_more_than_a_holder() {
+    let why = |words: &str, holder| {
+        let error = ForwardError::Refused { listen: "p".to_owned(), reason: Some(words.to_owned()) };
+        let refusal = ListenRefusal { error, holder, answers: None, any_port: Some(false) };
+        let setting = LoginContext { user: "u", may_connect: Some(false), may_listen: None };
+        let listen = Listen::Tcp { bind: Bind::Address("127.0.0.1".to_owned()), port: 13307 };
+        let (why, action) = refused::listen(&listen, &refusal, &setting);
+        format!("{why} -> {action}")
+    };
+    let session = || Ok(PortHolder::Session(String::new()));
+    for holder in [Err("no shell".to_owned()), session()] {
+        let unlisted = why("port forwarding refused", holder);
+        assert!(unlisted.contains("`permitlisten=`") && unlisted.contains("name 127.0.0.1:13307,"), "{unlisted}");
+        assert!(!unlisted.contains("restrict") && !unlisted.contains("takeover"), "{unlisted}");
+    }
+    let disabled = why("Server has disabled port forwarding.", session());
+    assert!(disabled.contains("forbids all forwards") && !disabled.contains("takeover"), "{disabled}");
+}
+
+#[test]
+fn note_of_another_address_fails_beside_a_daemon_too() {
+    let spec = tunnel_spec("t", &["R3:h:4"]);
+    let check = |note: Option<&str>| {
+        let held = DaemonForward {
+            pid: 7,
+            state: ForwardPhase::Up.into(),
+            message: note.map(str::to_owned),
+            failure_kind: None,
+        };
+        let listen = Some(ListenResult::Held(held));
+        let forwards = vec![ForwardResult { listen, ..ForwardResult::default() }];
+        let facts = ForwardResults { forwards, may_connect: None, shell: None, unfinished: false };
+        forwards::checks(&spec, &spec.session, &facts).remove(0)
+    };
+    let narrowed =
+        check(Some("the server listens on 127.0.0.1:3, not on 192.0.2.1:3: see GatewayPorts in its sshd_config"));
+    assert_eq!(narrowed.verdict, CheckResult::Fail);
+    assert!(narrowed.message.contains("not on 192.0.2.1:3"), "{narrowed:?}");
+    let standby = check(Some("1 of 2 sessions are up"));
+    assert!(standby.verdict == CheckResult::Pass && standby.message.ends_with("1 of 2 sessions are up"), "{standby:?}");
+    assert_eq!(check(None).verdict, CheckResult::Pass);
 }
 
 #[test]

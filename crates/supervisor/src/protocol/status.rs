@@ -170,6 +170,9 @@ pub struct ForwardStatus {
     pub bytes_out: u64,
     /// The reason, if it is not up.
     pub message: Option<String>,
+    /// Kind of the failure that `message` tells; null where there is none, or where a daemon of an earlier version answers.
+    #[serde(default)]
+    pub failure_kind: Option<Word<FailureKind>>,
     /// The last connections of users that were refused, the newest first; at most five.
     #[serde(default)]
     pub last_refused: Vec<RefusedStatus>,

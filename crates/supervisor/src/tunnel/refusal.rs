@@ -18,16 +18,11 @@ const TICKS_IN_A_WAIT: u32 = 10;
 
 /// Words with which servers say that it is their policy, not a busy port (OpenSSH: "Server has disabled port
 /// forwarding.", and of PermitListen "port forwarding refused").
-const POLICY_WORDS: &[&str] = &[
-    "disabled",
-    "denied",
-    "forwarding refused",
-    "prohibit",
-    "forbidden",
-    "not allowed",
-    "not permitted",
-    "administrative",
-];
+const POLICY_WORDS: &[&str] =
+    &["disabled", "denied", UNLISTED_WORDS, "prohibit", "forbidden", "not allowed", "not permitted", "administrative"];
+
+/// Of PermitListen, by OpenSSH.
+const UNLISTED_WORDS: &str = "forwarding refused";
 
 /// The ports that only root may listen on, where the server's administrator changed nothing.
 const PRIVILEGED: std::ops::Range<u16> = 1..1024;
@@ -39,14 +34,7 @@ const PRIVILEGED_DENIED: &str = "use a port above 1023: the lower ones need root
 /// servers never say why. A port that is taken is by far the most common reason, and our own session of before, which
 /// the server has not given up yet, the most common holder. The hint leaves out what the port asked for rules out.
 pub(super) fn judge(error: &ForwardError, asked: &Listen) -> Failure {
-    let policy = match error {
-        ForwardError::Refused { reason: Some(reason), .. } => {
-            let reason = reason.to_lowercase();
-            POLICY_WORDS.iter().any(|word| reason.contains(word))
-        }
-        ForwardError::Refused { reason: None, .. } | ForwardError::Timeout { .. } | ForwardError::SessionEnded => false,
-    };
-    if policy {
+    if is_policy(error) {
         let denied = Failure::new(FailureKind::RemoteForwardDenied, error.to_string());
         return match asked {
             // OpenSSH says the same words for these.
@@ -56,6 +44,26 @@ pub(super) fn judge(error: &ForwardError, asked: &Listen) -> Failure {
         };
     }
     Failure::new(FailureKind::RemotePortBusy, error.to_string()).with_hint(hint(asked))
+}
+
+/// Whether the server says that its policy forbids the listener.
+pub(crate) fn is_policy(error: &ForwardError) -> bool {
+    let Some(reason) = reason(error) else { return false };
+    POLICY_WORDS.iter().any(|word| reason.contains(word))
+}
+
+/// Whether these are OpenSSH's words for a listener that PermitListen or permitlisten= does not name, where forwards as
+/// such are allowed.
+pub(crate) fn is_unlisted(error: &ForwardError) -> bool {
+    reason(error).is_some_and(|reason| reason.contains(UNLISTED_WORDS))
+}
+
+/// The server's words, in lower case.
+fn reason(error: &ForwardError) -> Option<String> {
+    match error {
+        ForwardError::Refused { reason: Some(reason), .. } => Some(reason.to_lowercase()),
+        ForwardError::Refused { reason: None, .. } | ForwardError::Timeout { .. } | ForwardError::SessionEnded => None,
+    }
 }
 
 fn hint(asked: &Listen) -> Cow<'static, str> {

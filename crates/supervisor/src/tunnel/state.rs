@@ -34,6 +34,14 @@ impl ForwardState {
         self.phase().as_str()
     }
 
+    /// What keeps it from carrying connections.
+    pub const fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Down(failure) | Self::Stale(failure) => Some(failure),
+            Self::Pending | Self::Up | Self::Unverified(_) => None,
+        }
+    }
+
     /// Why it is not up, and what to do.
     pub fn message(&self) -> Option<String> {
         match self {

@@ -286,6 +286,7 @@ impl ForwardView {
             bytes_in: counts.bytes_in,
             bytes_out: counts.bytes_out,
             message: self.message.clone().or_else(|| self.refused_now(stats?)),
+            failure_kind: self.state.failure().map(|failure| failure.kind().into()),
             last_refused: stats.map(|stats| stats.last_refused().iter().map(refused).collect()).unwrap_or_default(),
         }
     }

@@ -61,6 +61,7 @@ pub(crate) fn forward(name: &str, state: &str) -> ForwardStatus {
         bytes_in: 10,
         bytes_out: 20,
         message: None,
+        failure_kind: None,
         last_refused: Vec::new(),
     }
 }

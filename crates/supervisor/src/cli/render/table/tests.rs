@@ -27,6 +27,7 @@ pub(in crate::cli) fn forward(state: ForwardPhase, active: u64) -> ForwardStatus
         bytes_in: 1,
         bytes_out: 1,
         message: (state != ForwardPhase::Up).then(|| "the server refused to listen".into()),
+        failure_kind: None,
         last_refused: vec![],
     }
 }
