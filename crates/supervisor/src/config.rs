@@ -5,8 +5,10 @@
 //! load (files, include) ─► source, value, reader (spans kept, errors collected) ─► resolve ─► Desired
 //! ```
 
+mod emptied;
 mod environment;
 mod file;
+mod include;
 mod keys;
 mod load;
 mod log_filter;
@@ -20,10 +22,12 @@ mod tests;
 mod value;
 
 pub use crate::spec::{
-    BackoffKind, BackoffSpec, ConfigError, ConfigErrors, Confine, Desired, DuringOutage, Global, Import, Jump,
-    LogFormat, LogLevelSpec, LogSpec, OnRemotePortBusy, OutageSpec, Policy, ProbeSpec, ReadOptions, ReloadEffect,
-    SettingKey, Settings, ShellCommand, SourceFile, SourceSpan, TunnelSpec, tunnel_keys,
+    BackoffKind, BackoffSpec, ConfigError, ConfigErrors, Confine, Desired, DuringOutage, Global, Import, Include,
+    IncludeMatch, Jump, LogFormat, LogLevelSpec, LogSpec, OnRemotePortBusy, OutageSpec, Policy, ProbeSpec, ReadOptions,
+    ReloadEffect, SettingKey, Settings, ShellCommand, SourceFile, SourceSpan, TunnelSpec, tunnel_keys,
 };
+pub use emptied::emptied;
+pub use include::folder_of;
 pub(crate) use keys::did_you_mean;
 pub(crate) use load::usual;
 pub use log_filter::{LogFilterError, log_filter};

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 pub(crate) use desired::on_route;
 pub use desired::{
-    BackoffKind, BackoffSpec, Confine, Desired, DuringOutage, Global, LogFormat, LogLevelSpec, LogSpec,
-    OnRemotePortBusy, OutageSpec, Policy, ProbeSpec, ReadOptions, ShellCommand, TunnelSpec,
+    BackoffKind, BackoffSpec, Confine, Desired, DuringOutage, Global, Include, IncludeMatch, LogFormat, LogLevelSpec,
+    LogSpec, OnRemotePortBusy, OutageSpec, Policy, ProbeSpec, ReadOptions, ShellCommand, TunnelSpec,
 };
 pub(crate) use diagnostic::printable;
 pub use diagnostic::{ConfigError, ConfigErrors};

@@ -32,7 +32,7 @@ use tunnel_engine::dial::{Dialer, NetDialer};
 pub use names::named;
 pub use supervisor::Supervisor;
 
-use crate::config::Desired;
+use crate::config::{ConfigErrors, Desired};
 use crate::history::Recorder;
 use crate::os::{KeptListeners, NetworkChange, Notify, PidfileError, RecentLines, Signal};
 use crate::protocol::Command;
@@ -150,6 +150,12 @@ pub struct ConfigRefusal {
     pub text: String,
     /// For programs.
     pub errors: serde_json::Value,
+}
+
+impl From<ConfigErrors> for ConfigRefusal {
+    fn from(errors: ConfigErrors) -> Self {
+        Self { text: errors.to_string(), errors: errors.to_json() }
+    }
 }
 
 /// Hears of a config that was applied.

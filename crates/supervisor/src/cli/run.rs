@@ -203,7 +203,7 @@ fn loader(own: ConfigSource, overrides: Overrides, reach: Option<Reach>) -> Load
                 .map_err(|errors| reach.explain(errors))
                 .and_then(|desired| reach.check(&desired).map(|()| desired)),
         };
-        loaded.map_err(|errors| ConfigRefusal { text: errors.to_string(), errors: errors.to_json() })
+        loaded.map_err(ConfigRefusal::from)
     })
 }
 

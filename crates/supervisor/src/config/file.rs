@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{Uid, geteuid};
 use tunnel_engine::{clock, file};
 
@@ -91,13 +92,18 @@ fn late() -> io::Error {
 pub(super) fn exposed(path: &Path) -> Option<WritableByOthers> {
     let uid = geteuid();
     let metadata = std::fs::metadata(path).ok().filter(|_| uid.is_root())?;
-    judge(uid, path, &metadata)
+    judge(uid, path, &metadata).filter(|_| !is_mounted_read_only(path))
 }
 
 /// Others could add a file to it, or put one in another's place.
 pub(super) fn exposed_folder(of: &Path) -> Option<WritableByOthers> {
     let folder = of.parent().map_or_else(|| PathBuf::from("."), Path::to_owned);
     exposed(&folder)
+}
+
+/// As a ConfigMap of Kubernetes is, whose folder has mode 0777.
+fn is_mounted_read_only(path: &Path) -> bool {
+    statvfs(path).is_ok_and(|mount| mount.flags().contains(FsFlags::ST_RDONLY))
 }
 
 fn judge(uid: Uid, path: &Path, metadata: &Metadata) -> Option<WritableByOthers> {

@@ -1,18 +1,19 @@
 //! From a path to a [`Desired`]: reads the file and those it includes.
 
-use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nix::unistd::geteuid;
+use nix::unistd::{User, geteuid};
 use tunnel_engine::spec::{Destination, SessionSpec};
 
 use super::environment::Environment;
 use super::file::{self, WritableByOthers};
-use super::reader::{TableReader, path};
+use super::include::include;
+use super::reader::TableReader;
 use super::resolve::{self, Document};
 use super::syntax::parse;
-use super::value::{ReadResult, Value};
+use super::value::Value;
 use crate::spec::{ConfigError, ConfigErrors, Desired, Settings, SourceFile, SourceSpan, TunnelSpec};
 use crate::sshconfig::{Resolved, System};
 
@@ -129,7 +130,7 @@ pub fn control_socket_of(path: &Path) -> Result<PathBuf, ConfigErrors> {
 #[derive(Debug)]
 pub struct RootStart {
     /// The account that it becomes.
-    pub user: nix::unistd::User,
+    pub user: User,
     /// Where its pidfile and its control socket will be.
     pub runtime_files: Vec<PathBuf>,
 }
@@ -159,11 +160,21 @@ pub(super) fn load_in(path: &Path, overrides: &Overrides, environment: &Environm
     match file::read_main(path).map(|bytes| source(path, bytes, 0)) {
         Ok((source, error)) => load_source(&source, error.into_iter().collect(), overrides, environment),
         Err(error) => {
-            let what = format!("the config cannot be read: {error}");
+            let what = format!("the config cannot be read{}: {error}", by_whom(&error));
             let hint = "name another one with `--config FILE`, or write a first one with `tunneld init`";
             Err(ConfigErrors::new(vec![ConfigError::of_file(path, what, hint)]))
         }
     }
+}
+
+/// The daemon may have become another user than the one who started it.
+fn by_whom(error: &io::Error) -> String {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return String::new();
+    }
+    let user = geteuid();
+    let name = User::from_uid(user).ok().flatten().map(|user| user.name);
+    format!(" by user `{}`", name.unwrap_or_else(|| user.to_string()))
 }
 
 fn refuse_exposed(path: &Path) -> Result<(), ConfigErrors> {
@@ -205,16 +216,21 @@ fn load_source(
 }
 
 /// Where the syntax is wrong, it cannot be said what a line means, nor what is not there: in that file, and in any
-/// file where it is the main one, which has the defaults.
+/// file where it is the main one, which has the defaults. Below a wrong header it cannot be said what a key belongs to.
 fn sure(error: &ConfigError, syntax: &[ConfigError], main: &SourceFile) -> bool {
     syntax.iter().all(|broken| {
-        let hides_absence = broken.file() == error.file() || Path::new(&broken.file()) == main.path;
-        broken.file_and_line() != error.file_and_line() && !(error.absence && hides_absence)
+        let same_file = broken.file() == error.file();
+        let hides_absence = same_file || Path::new(&broken.file()) == main.path;
+        let lost_header = same_file
+            && broken.span().zip(error.span()).is_some_and(|(broken, error)| {
+                broken.source.below_header(broken.span.start).is_some_and(|table| table.contains(&error.span.start))
+            });
+        broken.file_and_line() != error.file_and_line() && !lost_header && !(error.absence && hides_absence)
     })
 }
 
 /// The text, and an error where it is not UTF-8.
-fn source(path: &Path, bytes: Vec<u8>, rank: usize) -> (Arc<SourceFile>, Option<ConfigError>) {
+pub(super) fn source(path: &Path, bytes: Vec<u8>, rank: usize) -> (Arc<SourceFile>, Option<ConfigError>) {
     let error = match String::from_utf8(bytes) {
         Ok(text) => return (Arc::new(SourceFile::new(path, text, rank)), None),
         Err(error) => error,
@@ -224,78 +240,4 @@ fn source(path: &Path, bytes: Vec<u8>, rank: usize) -> (Arc<SourceFile>, Option<
     let source = Arc::new(SourceFile::new(path, text, rank));
     let span = SourceSpan { source: source.clone(), span: at..at + 1 };
     (source, Some(ConfigError::new(span, "the file is not UTF-8", "save it as UTF-8")))
-}
-
-/// Reads the files that the main one includes: for each pattern in the order of their names, each file once.
-fn include(main: &Document<'_>, environment: &Environment) -> (Vec<Arc<SourceFile>>, Vec<ConfigError>) {
-    let (mut sources, mut errors) = (Vec::new(), Vec::new());
-    let own = identity(&main.source.path);
-    let (mut seen, mut folders) = (HashSet::new(), HashSet::new());
-    let patterns = main.table().get("include").map(Value::items).unwrap_or_default();
-    for value in patterns {
-        let files = match files_of(value, environment) {
-            Ok(files) => files,
-            Err(more) => {
-                errors.extend(more);
-                continue;
-            }
-        };
-        for path in files {
-            let identity = identity(&path);
-            if identity == own {
-                errors.push(value.error("the file includes itself", "keep included files in a folder of their own"));
-                continue;
-            }
-            let folder = path.parent().map(Path::to_owned).filter(|folder| folders.insert(folder.clone()));
-            let exposed = folder.and_then(|_| file::exposed_folder(&path));
-            errors.extend(exposed.map(|WritableByOthers { what, hint }| value.error(what, hint)));
-            if !seen.insert(identity) {
-                continue;
-            }
-            if let Some(WritableByOthers { what, hint }) = file::exposed(&path) {
-                errors.push(value.error(what, hint));
-                continue;
-            }
-            match file::read_included(&path).map(|bytes| source(&path, bytes, seen.len())) {
-                Ok((source, error)) => {
-                    sources.push(source);
-                    errors.extend(error);
-                }
-                Err(error) => {
-                    let what = format!("`{}` cannot be read: {error}", path.display());
-                    errors.push(value.error(what, "name a regular file that tunneld may read, or move it away"));
-                }
-            }
-        }
-    }
-    (sources, errors)
-}
-
-/// A pattern may match nothing; a file that is named must be there.
-fn files_of(value: Value<'_>, environment: &Environment) -> ReadResult<Vec<PathBuf>> {
-    let pattern = path(value, environment)?;
-    let text = pattern.display().to_string();
-    if !text.contains(['*', '?', '[']) {
-        return Ok(vec![pattern]);
-    }
-    // `glob` yields them in the order of their names.
-    let paths = match glob::glob(&text) {
-        Ok(paths) => paths.collect::<Result<Vec<_>, _>>(),
-        Err(error) => {
-            let what = format!("`{text}` is not a pattern: {}", error.msg);
-            return value.refuse(what, "write `*` for any characters");
-        }
-    };
-    match paths {
-        Ok(paths) => Ok(paths.into_iter().filter(|path| !path.is_dir()).collect()),
-        Err(error) => {
-            let what = format!("`{}` cannot be read: {}", error.path().display(), error.error());
-            value.refuse(what, "give tunneld the right to read the folder")
-        }
-    }
-}
-
-/// One file under two names is one file.
-fn identity(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }

@@ -8,6 +8,15 @@ use super::keys::did_you_mean;
 /// The words for a level; `off` logs nothing.
 const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace", "off"];
 
+/// Stands for all crates of the program.
+const PROGRAM: &str = "tunneld";
+
+/// The crates of the program, by which its modules begin.
+const CRATES: &[&str] = &["supervisor", "tunnel_engine"];
+
+/// Libraries that have something to say.
+const LIBRARIES: &[&str] = &["russh", "hyper", "hyper_util", "tokio", "mio"];
+
 const HINT: &str = "write error, warn, info, debug or trace, or a filter such as \"info,tunnel_engine=debug\"";
 
 /// Why a text is no filter, and what to write instead.
@@ -28,12 +37,23 @@ pub fn log_filter(text: &str) -> Result<Targets, LogFilterError> {
             Some((target, level)) => {
                 let target = target.trim();
                 check_target(text, target)?;
-                filter.with_target(target, parse_level(level.trim())?)
+                let level = parse_level(level.trim())?;
+                modules(target).into_iter().fold(filter, |filter, module| filter.with_target(module, level))
             }
             None => filter.with_default(parse_level(directive)?),
         };
     }
     Ok(filter)
+}
+
+/// What a target stands for: that of the program, for the same in its crates.
+fn modules(target: &str) -> Vec<String> {
+    match target.strip_prefix(PROGRAM) {
+        Some(rest) if rest.is_empty() || rest.starts_with("::") => {
+            CRATES.iter().map(|name| format!("{name}{rest}")).collect()
+        }
+        Some(_) | None => vec![target.to_owned()],
+    }
 }
 
 /// A bare word is a level. For `tracing` it could also be the name of a module, and then a typing error would log
@@ -58,7 +78,16 @@ fn check_target(text: &str, target: &str) -> Result<(), LogFilterError> {
         let what = format!("`{text}` is not a log filter: `{target}` is no module");
         return Err(LogFilterError { what, hint: HINT.to_owned() });
     }
-    Ok(())
+    let first = target.split("::").next().unwrap_or_default();
+    let known: Vec<&str> = [PROGRAM].iter().chain(CRATES).chain(LIBRARIES).copied().collect();
+    if known.contains(&first) {
+        return Ok(());
+    }
+    let hint = did_you_mean(first, &known).map_or_else(
+        || "modules begin with `tunneld` for all of the program, or `supervisor`, `tunnel_engine`, `russh`".to_owned(),
+        |name| format!("did you mean `{name}`?"),
+    );
+    Err(LogFilterError { what: format!("`{text}` is not a log filter: `{first}` logs nothing"), hint })
 }
 
 #[cfg(test)]
@@ -73,6 +102,15 @@ mod tests {
         assert!(filter.would_enable("anything", &Level::INFO) && !filter.would_enable("anything", &Level::DEBUG));
         assert!(filter.would_enable("tunnel_engine::session", &Level::DEBUG));
         assert!(!filter.would_enable("tunnel_engine::forward", &Level::ERROR));
+    }
+
+    #[test]
+    fn name_of_the_program_stands_for_its_crates() {
+        let filter = log_filter("tunneld=debug").unwrap();
+        for target in ["supervisor::cli", "tunnel_engine::session"] {
+            assert!(filter.would_enable(target, &Level::DEBUG), "{target}");
+        }
+        assert!(!log_filter("tunneld::session=info").unwrap().would_enable("tunnel_engine::forward", &Level::INFO));
     }
 
     #[test]
@@ -91,6 +129,7 @@ mod tests {
             ("russh=loud", "`loud` is not a log level"),
             ("info,,warn", "`` is not a log level"),
             ("info,=debug", "`info,=debug` is not a log filter: `` is no module"),
+            ("nope=info", "`nope=info` is not a log filter: `nope` logs nothing"),
             ("tunnel-engine=debug", "`tunnel-engine=debug` is not a log filter: `tunnel-engine` is no module"),
         ] {
             assert_eq!(log_filter(text).unwrap_err().what, what);

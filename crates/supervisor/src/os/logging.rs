@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_its_text() {
-        let error = filter("loud=very").unwrap_err();
+        let error = filter("russh=very").unwrap_err();
         assert!(error.to_string().starts_with("`very` is not a log level: write "), "{error}");
     }
 }

@@ -58,9 +58,31 @@ pub enum Confine {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReadOptions {
     /// `include`: files and patterns.
-    pub includes: Vec<PathBuf>,
+    pub includes: Vec<Include>,
+    /// The main file says `tunnel = []`: that there is no tunnel is meant.
+    pub no_tunnels: bool,
     /// The first command that a `Match exec` of ssh_config has run.
     pub match_exec: Option<String>,
+}
+
+/// One of `include`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Include {
+    /// Absolute; a file, where it has no `*`, `?` or `[`.
+    pub pattern: PathBuf,
+    /// What it stood for when the config was read.
+    pub matched: IncludeMatch,
+}
+
+/// What a pattern stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IncludeMatch {
+    /// At least one file.
+    Files,
+    /// No file of its folder.
+    Nothing,
+    /// Its folder does not exist.
+    NoFolder,
 }
 
 /// `[log]`.

@@ -71,7 +71,7 @@ impl ConfigError {
         self.span().map(SourceSpan::position).map(|position| (position.line, position.column))
     }
 
-    fn span(&self) -> Option<&SourceSpan> {
+    pub(crate) fn span(&self) -> Option<&SourceSpan> {
         match &self.blame {
             ErrorLocation::Place(span) => Some(span),
             ErrorLocation::Whole(_) => None,

@@ -32,6 +32,16 @@ impl SourceFile {
         self.line_starts.partition_point(|start| *start <= offset).saturating_sub(1)
     }
 
+    /// What stands below a table's header up to the next one, where the line of this byte looks like a header.
+    pub(crate) fn below_header(&self, offset: usize) -> Option<Range<usize>> {
+        let is_header = |index: &usize| self.line(*index).trim_start().starts_with('[');
+        let header = Some(self.line_at(offset)).filter(is_header)?;
+        let start = *self.line_starts.get(header + 1)?;
+        let next = (header + 1..self.line_starts.len()).find(is_header);
+        let end = next.and_then(|next| self.line_starts.get(next)).copied().unwrap_or(self.text.len());
+        Some(start..end)
+    }
+
     /// Blanks instead of the lines that hold these bytes.
     pub(crate) fn without_lines_at(&self, offsets: &[usize]) -> String {
         let lines: Vec<usize> = offsets.iter().map(|offset| self.line_at(*offset)).collect();
@@ -110,6 +120,16 @@ mod tests {
         assert_eq!((position.line, position.column, position.width), (2, 6, 3));
         assert_eq!(position.line_text, "äö = 'x'");
         assert_eq!(span.to_text(), "/f:2:6");
+    }
+
+    #[test]
+    fn table_reaches_from_its_header_to_the_next() {
+        let text = "a = 1\n [[b]\nc = 2\nd = 3\n[e]\n";
+        let source = SourceFile::new(Path::new("/f"), text.to_owned(), 0);
+        let below = |what: &str| source.below_header(text.find(what).unwrap()).map(|range| &text[range]);
+        assert_eq!(below("b]"), Some("c = 2\nd = 3\n"));
+        assert_eq!(below("e]"), Some(""));
+        assert_eq!(below("c ="), None);
     }
 
     #[test]

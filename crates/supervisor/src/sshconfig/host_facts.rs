@@ -15,6 +15,8 @@ use std::time::Duration;
 use nix::unistd::{Gid, Group, Uid, User};
 use tunnel_engine::{child, file};
 
+use super::paths_matching::paths_matching;
+
 /// A config is some kilobytes; what is larger is something else, perhaps without an end.
 const LARGEST_FILE: u64 = 16 << 20;
 
@@ -167,12 +169,7 @@ impl HostFacts for System {
     }
 
     fn files(&self, pattern: &str) -> Vec<PathBuf> {
-        let options = glob::MatchOptions {
-            case_sensitive: true,
-            require_literal_separator: true,
-            require_literal_leading_dot: true,
-        };
-        glob::glob_with(pattern, options).map(|paths| paths.filter_map(Result::ok).collect()).unwrap_or_default()
+        paths_matching(pattern).map(|paths| paths.filter_map(Result::ok).collect()).unwrap_or_default()
     }
 
     fn run(&self, command: &str) -> io::Result<bool> {

@@ -9,7 +9,7 @@ use super::announce;
 use super::answers::reply_with;
 use super::notes;
 use super::supervisor::Supervisor;
-use crate::config::Desired;
+use crate::config::{self, Desired};
 use crate::history::EventName;
 use crate::plan::{self, GlobalChange, Plan, Step};
 use crate::protocol::{ErrorCode, Response};
@@ -52,7 +52,10 @@ impl Supervisor {
     }
 
     pub(super) fn loaded(&mut self, LoadedConfig(result): LoadedConfig) {
-        let result = *result;
+        let result = (*result).and_then(|wanted| match config::emptied(&self.desired, &wanted) {
+            Ok(()) => Ok(wanted),
+            Err(errors) => Err(errors.into()),
+        });
         match self.reloads.pop_front() {
             Some(ReloadOrigin::Plan(_, reply)) => self.show(result, reply),
             Some(ReloadOrigin::Request(reply)) => self.apply(result, Some(reply)),

@@ -8,14 +8,12 @@ use tunnel_engine::spec::{Forward, ForwardKind, Listen};
 
 use super::claims::{self, Claim};
 use super::{Document, TableReader};
-use crate::config::environment::Environment;
+use crate::config::include;
 use crate::config::keys;
 use crate::config::load::Overrides;
 use crate::config::log_filter::{LogFilterError, log_filter};
 use crate::config::obstacle::obstacle;
 use crate::config::quantity;
-use crate::config::reader::path;
-use crate::config::value::Value;
 use crate::spec::{ConfigError, Confine, Desired, Global, LogFormat, LogLevelSpec, LogSpec, ReadOptions};
 
 const METRICS_HINT: &str =
@@ -35,7 +33,8 @@ pub(super) fn global(
     let user = account(top).map(|account| account.name);
     let no_new_privileges = top.read("no_new_privileges", |value| value.boolean()).unwrap_or(true);
     let confine = confine(top);
-    let includes = includes(main, top.environment);
+    let includes = include::matches(main, top.environment);
+    let no_tunnels = main.table().get("tunnel").is_some_and(|tunnel| tunnel.items().is_empty());
     let metrics = metrics(top, claims);
     let log = log(top, overrides);
     let pid_file = top.path("pid_file");
@@ -53,7 +52,7 @@ pub(super) fn global(
         no_new_privileges,
         confine,
         // Whether commands are run is known when all tunnels are read.
-        reading: ReadOptions { includes, match_exec: None },
+        reading: ReadOptions { includes, no_tunnels, match_exec: None },
         log,
         metrics,
     })
@@ -101,12 +100,6 @@ pub(super) fn confine_refused(top: &TableReader<'_>, desired: &Desired) -> Optio
         Some(value) => value.error(what, hint),
         None => ConfigError::of_option(CONFINE, what, hint),
     })
-}
-
-/// As far as they can be read: what is wrong with them is said where they are opened.
-fn includes(main: &Document<'_>, environment: &Environment) -> Vec<PathBuf> {
-    let patterns = main.table().get("include").map(Value::items).unwrap_or_default();
-    patterns.into_iter().filter_map(|value| path(value, environment).ok()).collect()
 }
 
 /// `[metrics]`. Its address is claimed as a forward's is.

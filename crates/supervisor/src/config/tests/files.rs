@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::config::{control_socket_of, load};
+use crate::config::{control_socket_of, emptied, load};
 
 const A: &str = "[[tunnel]]\nname = 'a'\nhost = 'h'\ndynamic_forward = '1'\nidentity_file = 'key'\n";
 const B: &str = "[[tunnel]]\nname = 'b'\nhost = 'h'\ndynamic_forward = '2'\n";
@@ -62,6 +62,55 @@ fn no_file_is_read_twice() {
     assert_eq!(errors.iter().map(ConfigError::what).collect::<Vec<_>>(), ["the file includes itself"]);
     fs::write(&main, "include = ['d/10.toml', 'd/*.toml', 'nothing/*']").unwrap();
     assert_eq!(load_folder(&folder).unwrap().tunnels.len(), 1);
+}
+
+#[test]
+fn hidden_files_are_included_only_by_a_pattern_with_a_dot() {
+    let folder = folder("", &[("10.toml", A), (".hidden.toml", "?"), (".ansible_tmp1_10.toml", A)]);
+    std::os::unix::fs::symlink("gone", folder.path().join("d/.#10.toml")).unwrap();
+    assert_eq!(load_folder(&folder).unwrap().tunnels.len(), 1);
+    fs::write(folder.path().join("tunneld.toml"), "include = ['d/.h*.toml', 'd/*.toml']").unwrap();
+    assert!(load_folder(&folder).unwrap_err().to_string().contains("d/.hidden.toml:1:1"));
+}
+
+#[test]
+fn config_that_is_empty_or_has_lost_its_folder_replaces_no_other() {
+    let folder = folder(B, &[("10.toml", A)]);
+    let applied = load_folder(&folder).unwrap();
+    let main = folder.path().join("tunneld.toml");
+    let refused = |text: &str| {
+        fs::write(&main, text).unwrap();
+        let refused = emptied(&applied, &load_folder(&folder).unwrap()).err();
+        refused.map(|errors| errors.iter().map(|error| error.what().to_owned()).collect::<Vec<_>>().join("; "))
+    };
+    assert_eq!(refused("include = 'd/*.toml'"), None, "one tunnel is left");
+    assert_eq!(refused("tunnel = []"), None);
+    let empty = refused("").unwrap();
+    assert_eq!(empty, "the config has no tunnel any more: all 2 tunnels that are applied would stop");
+    fs::rename(folder.path().join("d/10.toml"), folder.path().join("d/10.bak")).unwrap();
+    let includes = format!("include = 'd/*.toml'\n{B}");
+    assert_eq!(refused(&includes), None, "its file was removed, and another tunnel is left");
+    assert!(refused("include = 'd/*.toml'").unwrap().contains("nor what it includes"));
+    fs::remove_dir_all(folder.path().join("d")).unwrap();
+    assert!(refused(&includes).unwrap().contains("which had files when the config was last applied, is gone"));
+    assert_eq!(refused(B), None);
+    let started = load_folder(&folder).unwrap();
+    fs::write(&main, &includes).unwrap();
+    assert!(emptied(&started, &load_folder(&folder).unwrap()).is_ok(), "the folder was not there before");
+}
+
+#[test]
+fn broken_header_is_the_only_error_of_its_table() {
+    let text = "[[tunnel]\nname = 'x'\nhost = 'h'\ndynamic_forward = '9'\n";
+    for (before, more) in [("", ""), (A, ""), ("", "name = 'again'\nprot = 5\n")] {
+        let folder = folder(&format!("{before}{text}{more}"), &[]);
+        let errors = load_folder(&folder).unwrap_err();
+        assert_eq!(errors.iter().count(), 1, "{errors}");
+        assert!(errors.to_string().contains("[[tunnel]\n"), "{errors}");
+    }
+    let folder = folder(&format!("{text}[lgo]\n"), &[]);
+    let errors = load_folder(&folder).unwrap_err();
+    assert_eq!(errors.iter().count(), 2, "what stands below the next header is looked at: {errors}");
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! The paths that a config names. Pure.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use tunnel_engine::spec::{
     HostKeySpec, Listen, Route, SecretSource, SessionSpec, Side, StrictHostKeyChecking, UpdateHostKeys,
 };
 
-use crate::config::{Desired, Global, TunnelSpec};
+use crate::config::{Desired, Global, TunnelSpec, folder_of};
 
 /// Where network devices are opened.
 const DEVICES: &str = "/dev/net/tun";
@@ -75,10 +75,9 @@ fn of_global(global: &Global) -> Vec<NamedPath> {
     if let Some(Listen::Unix(path)) = &global.metrics {
         named.push(NamedPath::file(path, Access::Write, "[metrics]"));
     }
-    let is_pattern = |part: &Component<'_>| part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
-    named.extend(global.reading.includes.iter().map(|pattern| {
-        let plain: PathBuf = pattern.components().take_while(|part| !is_pattern(part)).collect();
-        match plain == *pattern {
+    named.extend(global.reading.includes.iter().map(|include| {
+        let plain = folder_of(&include.pattern);
+        match plain == include.pattern {
             true => NamedPath::file(&plain, Access::Read, "include"),
             false => NamedPath::folder(&plain, Access::Read, "include"),
         }

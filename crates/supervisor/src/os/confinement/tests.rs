@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::allowed::Reach;
 use super::paths::{Access, NamedPath, paths};
 use super::rules::{self, Rule, folders};
-use crate::config::{Desired, Overrides, load_text, obstacle};
+use crate::config::{Desired, Include, IncludeMatch, Overrides, load_text, obstacle};
 
 const GLOBAL: &str =
     "control_socket = '/run/tunneld/s'\npid_file = '/run/tunneld/pid'\nstate_directory = '/var/lib/tunneld'\n";
@@ -41,7 +41,9 @@ fn each_path_of_the_config_is_named_with_its_access() {
          local_forward = ['/srv/app/s:/run/docker.sock']\nremote_forward = ['/far/s:/run/near']\n\
          proxy_jump = { host = 'j', user = 'u', identity_file = '/jump/id', strict_host_key_checking = 'accept-new', user_known_hosts_file = '/jump/known' }",
     );
-    desired.global.reading.includes = vec!["/etc/more.toml".into(), "/etc/tunneld.d/*.toml".into()];
+    desired.global.reading.includes = ["/etc/more.toml", "/etc/tunneld.d/*.toml"]
+        .map(|pattern| Include { pattern: pattern.into(), matched: IncludeMatch::Files })
+        .into();
     let named = paths(&desired);
     let read = [
         "/etc/tunneld/t.toml",
