@@ -20,12 +20,16 @@ struct Permits {
     block: String,
 }
 
-/// The sections of the output, in its order.
+/// The sections of the output for tunnel `t`, in its order.
 fn permits(config: &str) -> Vec<Permits> {
+    permits_of("t", config)
+}
+
+fn permits_of(tunnel: &str, config: &str) -> Vec<Permits> {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("c.toml");
     std::fs::write(&path, config).expect("a config");
-    let output = support::daemon::tunneld(&["authorize", "t", "--config", &path.display().to_string()]);
+    let output = support::daemon::tunneld(&["authorize", tunnel, "--config", &path.display().to_string()]);
     assert!(output.status.success(), "{}", said(&output));
     let text = String::from_utf8(output.stdout).expect("text");
     let sections = text.split("\n\n").map(|section| {
@@ -259,6 +263,26 @@ fn a_takeover_may_run_its_commands() {
         assert_refused(server, &[tcp("127.0.0.1", echo.port)], &[self::port(free_port())], true);
         gone.signal(nix::sys::signal::Signal::SIGKILL);
     });
+}
+
+#[test]
+fn tunnels_with_one_login_are_permitted_together() {
+    let echo = Target::start(Service::Echo);
+    let (here, there) = (free_port(), free_port());
+    let mut server = Sshd::start();
+    let local = tunnel_toml("l", &server, &format!("local_forward = [\"{here}:127.0.0.1:{}\"]", echo.port));
+    let remote = tunnel_toml("r", &server, &format!("remote_forward = [\"{there}:127.0.0.1:{}\"]", echo.port));
+    let config = local + &remote;
+    let [of_local, of_remote] = ["l", "r"].map(|name| permits_of(name, &config).pop().expect("a section"));
+    assert_eq!((&of_local.lines, &of_local.block), (&of_remote.lines, &of_remote.block), "sshd reads the first alone");
+    server.authorize_only(&of_local.lines);
+    server.launch_with(&of_local.block);
+    let daemon = Daemon::start(&config);
+    for (tunnel, port) in [("l", here), ("r", there)] {
+        daemon.wait_ready(tunnel);
+        assert!(echoes(port), "{}", daemon.log());
+    }
+    assert_refused(&server, &[tcp("127.0.0.1", server.port)], &[port(free_port())], false);
 }
 
 #[test]

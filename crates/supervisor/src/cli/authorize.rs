@@ -1,16 +1,15 @@
 //! `authorize`: what the servers of a tunnel have to allow, and nothing more, as the lines that their owners add.
 //!
 //! ```text
-//! tunnel ─► needs (a login for each server of the route) ─► permit (options, Match block) ─► report ─► text, or
-//!                                                                                              install
+//! tunnel ─► needs (a login for each server of the route) ─► shared (with the tunnels that have the same login)
+//!        ─► report (by sshd_config: options, Match block) ─► text, or install
 //! ```
 
 mod install;
 mod needs;
 mod report;
+mod shared;
 mod sshd_config;
-
-use tunnel_engine::auth::credentials;
 
 use super::args::GlobalArgs;
 use super::block_on;
@@ -43,21 +42,17 @@ pub(super) fn run(global: &GlobalArgs, args: AuthorizeArgs) -> Result<u8, Proble
     let tunnel = find(&desired.tunnels, &args.name)?;
     block_on(async {
         let Some(over) = &args.install else {
-            return print(&printable(&text(tunnel, &args.from).await)).map(|()| exit::OK);
+            return print(&printable(&text(tunnel, &desired.tunnels, &args.from).await)).map(|()| exit::OK);
         };
         let install = Install { tunnel, from: &args.from, over, yes: args.yes };
         install::run(&install, &desired).await
     })
 }
 
-async fn text(tunnel: &TunnelSpec, from: &[String]) -> String {
-    let mut texts = Vec::new();
-    for login in needs::logins(tunnel) {
-        let credentials = credentials(&login.session.auth).await;
-        let report = ServerReport { tunnel: &tunnel.name, login: &login, credentials: &credentials, from };
-        texts.push(report.text());
-    }
-    texts.join("\n")
+async fn text(tunnel: &TunnelSpec, all: &[TunnelSpec], from: &[String]) -> String {
+    let logins = shared::logins(tunnel, all).await;
+    let texts = logins.iter().map(|shared| ServerReport { tunnel: &tunnel.name, shared, from }.text());
+    texts.collect::<Vec<_>>().join("\n")
 }
 
 fn find<'a>(tunnels: &'a [TunnelSpec], name: &str) -> Result<&'a TunnelSpec, Problem> {

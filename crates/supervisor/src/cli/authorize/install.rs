@@ -5,11 +5,10 @@ mod append;
 
 use std::time::Duration;
 
-use tunnel_engine::auth::credentials;
 use tunnel_engine::spec::{SecretSource, SessionSpec};
 
-use super::needs::{self, LoginServer};
 use super::report::ServerReport;
+use super::shared::{self, SharedLogin};
 use crate::cli::problem::{Problem, print, printable};
 use crate::cli::server;
 use crate::config::{Desired, TunnelSpec};
@@ -33,13 +32,8 @@ pub(super) struct Install<'a> {
 /// Shows the lines, asks, logs in, and appends them.
 pub(super) async fn run(install: &Install<'_>, desired: &Desired) -> Result<u8, Problem> {
     let session = session(install.over, desired)?;
-    let login = login(install.tunnel, &session)?;
-    let report = ServerReport {
-        tunnel: &install.tunnel.name,
-        login: &login,
-        credentials: &credentials(&login.session.auth).await,
-        from: install.from,
-    };
+    let login = login(shared::logins(install.tunnel, &desired.tunnels).await, install.tunnel, &session)?;
+    let report = ServerReport { tunnel: &install.tunnel.name, shared: &login, from: install.from };
     let lines = report.keyed_lines();
     if lines.is_empty() {
         return Err(Problem::No(format!(
@@ -78,16 +72,16 @@ fn session(over: &str, desired: &Desired) -> Result<SessionSpec, Problem> {
 }
 
 /// Which server of the tunnel's route that is.
-fn login(tunnel: &TunnelSpec, session: &SessionSpec) -> Result<LoginServer, Problem> {
-    let mut logins = needs::logins(tunnel);
+fn login(mut logins: Vec<SharedLogin>, tunnel: &TunnelSpec, session: &SessionSpec) -> Result<SharedLogin, Problem> {
+    let destination = |shared: &SharedLogin| shared.login.session.destination.clone();
     let at = session.destination.host_port();
-    let found = logins.iter().position(|login| login.session.destination.host_port() == at);
+    let found = logins.iter().position(|shared| destination(shared).host_port() == at);
     let login = match (found, logins.len()) {
         (Some(index), _) => logins.swap_remove(index),
         // By another name, as from inside its network.
         (None, 1) => logins.swap_remove(0),
         (None, _) => {
-            let names: Vec<_> = logins.iter().map(|login| format!("`{}`", login.session.destination)).collect();
+            let names: Vec<_> = logins.iter().map(|shared| format!("`{}`", destination(shared))).collect();
             return Err(Problem::No(format!(
                 "tunnel `{}` does not go by `{at}`: its servers are {}",
                 tunnel.name,
@@ -95,12 +89,12 @@ fn login(tunnel: &TunnelSpec, session: &SessionSpec) -> Result<LoginServer, Prob
             )));
         }
     };
-    let (user, wanted) = (&session.destination.user, &login.session.destination.user);
-    if user != wanted {
+    let (user, wanted) = (&session.destination.user, destination(&login));
+    if *user != wanted.user {
         return Err(Problem::No(format!(
-            "the tunnel logs in as `{wanted}`, and `{user}` has another authorized_keys: install over `{wanted}@{}`, or \
-             append what `tunneld authorize {}` prints by hand",
-            login.session.destination.host, tunnel.name
+            "the tunnel logs in as `{}`, and `{user}` has another authorized_keys: install over `{}@{}`, or append what \
+             `tunneld authorize {}` prints by hand",
+            wanted.user, wanted.user, wanted.host, tunnel.name
         )));
     }
     Ok(login)

@@ -1,5 +1,7 @@
 //! What the login of a tunnel has to be allowed on each server of its route, and nothing more. Pure.
 
+use std::borrow::Cow;
+
 use tunnel_engine::forward::probed_at;
 use tunnel_engine::session::RemoteListen;
 use tunnel_engine::spec::{
@@ -30,12 +32,12 @@ pub(super) struct Needs {
     pub(super) listens_on_sockets: bool,
     /// A listener on another address than loopback.
     pub(super) gateway: bool,
-    /// A network device of the server, and which.
-    pub(super) device: Option<(DeviceMode, DeviceUnit)>,
+    /// Network devices of the server.
+    pub(super) devices: Vec<(DeviceMode, DeviceUnit)>,
     /// Commands of the login's shell.
     pub(super) commands: bool,
     /// What cannot be narrowed down, or proven.
-    pub(super) notes: Vec<&'static str>,
+    pub(super) notes: Vec<Cow<'static, str>>,
 }
 
 /// Where the server may connect to.
@@ -59,8 +61,6 @@ const NEW_SOCKETS: &str =
     "OpenSSH has no list of paths: with this, a unix socket can be made wherever the login may write";
 const UNPROVEN_PORT: &str = "the port that the server chooses is not in a list, so it is not proven to lead back: `tunneld \
                              status` shows the forward as unverified, and it is ready";
-const DEVICE: &str = "a tunnel device is made for root only; for another login, make it there beforehand, with `ip tuntap \
-                      add dev tun0 mode tun user NAME` (tap for ethernet), and name its number";
 const ODD_PATH: &str = "a path with blanks, quotes or brackets cannot be written into these lists: choose another one";
 const TAKEOVER: &str = "on_remote_port_busy = \"takeover\" runs commands in the login's shell on Linux, so they are allowed; \
                         with \"retry\" none would be";
@@ -159,16 +159,17 @@ impl Needs {
 
     fn device(&mut self, forward: &Forward) {
         if let (Listen::Device { mode, .. }, Connect::Device(unit)) = (&forward.listen, &forward.connect) {
-            self.device = Some((*mode, *unit));
-            self.note(DEVICE);
+            push(&mut self.devices, (*mode, *unit));
+            self.note(device_of_another_login(*mode, *unit));
         }
     }
 
-    fn note(&mut self, note: &'static str) {
-        push(&mut self.notes, note);
+    fn note(&mut self, note: impl Into<Cow<'static, str>>) {
+        push(&mut self.notes, note.into());
     }
 
-    fn add(&mut self, other: Self) {
+    /// What this and the other need together.
+    pub(super) fn add(&mut self, other: Self) {
         match other.opens {
             PermittedOpens::Any => self.opens = PermittedOpens::Any,
             PermittedOpens::These(targets) => targets.iter().for_each(|(host, port)| self.opens.add(host, *port)),
@@ -177,7 +178,7 @@ impl Needs {
         self.opens_sockets |= other.opens_sockets;
         self.listens_on_sockets |= other.listens_on_sockets;
         self.gateway |= other.gateway;
-        self.device = self.device.or(other.device);
+        other.devices.into_iter().for_each(|device| push(&mut self.devices, device));
         self.commands |= other.commands;
         other.notes.into_iter().for_each(|note| self.note(note));
     }
@@ -189,6 +190,19 @@ impl PermittedOpens {
             push(targets, (host.to_owned(), port));
         }
     }
+}
+
+/// By the server's own number, which is the second of `tunnel_device`.
+fn device_of_another_login(mode: DeviceMode, unit: DeviceUnit) -> String {
+    let kind = mode.device_prefix();
+    let (number, choose) = match unit {
+        DeviceUnit::Number(number) => (number, ""),
+        DeviceUnit::Any => (0, ", and name its number as the second one of tunnel_device, in place of `any`"),
+    };
+    format!(
+        "the server makes a tunnel device for root only; for another login, make it there beforehand, with `ip tuntap add dev \
+         {kind}{number} mode {kind} user NAME`{choose}"
+    )
 }
 
 fn push<T: PartialEq>(list: &mut Vec<T>, new: T) {
@@ -252,7 +266,7 @@ mod tests {
     #[test]
     fn what_cannot_be_limited_is_said() {
         let dynamic = needs("dynamic_forward = [\"1080\"]\nlocal_forward = [\"1:db:1\"]");
-        assert_eq!((dynamic.opens, dynamic.notes), (PermittedOpens::Any, vec![DYNAMIC]));
+        assert_eq!((dynamic.opens, dynamic.notes), (PermittedOpens::Any, vec![DYNAMIC.into()]));
         let reverse = needs("remote_forward = [\"1080\"]\non_remote_port_busy = \"takeover\"");
         assert!(reverse.commands);
         assert_eq!(reverse.notes, [REVERSE, TAKEOVER]);
@@ -262,6 +276,14 @@ mod tests {
         assert_eq!(needs("local_forward = [{ listen = \"1\", connect = \"/a#b\" }]").notes, [ODD_PATH]);
         let unproven = needs("remote_forward = [\"/run/s:/run/t\"]\nprobe = \"off\"");
         assert!(unproven.listens_on_sockets && !unproven.opens_sockets);
+    }
+
+    #[test]
+    fn note_on_a_device_names_the_servers_own() {
+        let note = |value: &str| needs(&format!("tunnel_device = \"{value}\"")).notes.remove(0);
+        assert!(note("0:1").contains("`ip tuntap add dev tun1 mode tun user NAME`"), "{}", note("0:1"));
+        let any = note("ethernet:3:any");
+        assert!(any.contains("`ip tuntap add dev tap0 mode tap") && any.contains("name its number"), "{any}");
     }
 
     #[test]

@@ -2,53 +2,50 @@
 
 use std::fmt::Write;
 
-use tunnel_engine::auth::{CertificateInfo, Credential, Credentials};
+use tunnel_engine::auth::{CertificateInfo, Credential};
 use tunnel_engine::spec::Route;
 
-use super::needs::LoginServer;
+use super::shared::{SharedLogin, authorized};
 use super::sshd_config;
 
 /// What the texts need beside the login.
 pub(super) struct ServerReport<'a> {
     pub(super) tunnel: &'a str,
-    pub(super) login: &'a LoginServer,
-    pub(super) credentials: &'a Credentials,
+    pub(super) shared: &'a SharedLogin,
     pub(super) from: &'a [String],
 }
 
 impl ServerReport<'_> {
-    /// The lines of authorized_keys: one for each key that the tunnel names, else for the first that it would show.
-    pub(super) fn lines(&self) -> Vec<String> {
-        self.keyed_lines().into_iter().map(|(_, line)| line).collect()
-    }
-
-    /// The same, each with the key in base64, by which other lines about it are found.
+    /// The lines of authorized_keys, each with the key in base64, by which other lines about it are found.
     pub(super) fn keyed_lines(&self) -> Vec<(String, String)> {
-        let plain = || self.credentials.shown.iter().filter(|one| one.certified.is_none());
-        let named: Vec<_> = plain().filter(|one| one.named).collect();
-        let chosen = if named.is_empty() { plain().take(1).collect() } else { named };
         let keyed = |key: &str| (key.split(' ').nth(1).unwrap_or(key).to_owned(), self.line(key, ""));
-        chosen.into_iter().map(|credential| keyed(&credential.key)).collect()
+        authorized(&self.shared.credentials).into_iter().map(|credential| keyed(&credential.key)).collect()
     }
 
+    /// For every tunnel that shows this key: sshd goes by the first line of it.
     fn line(&self, key: &str, first: &str) -> String {
-        format!("{first}{} {key} tunneld-{}", sshd_config::options(&self.login.needs, self.from), self.tunnel)
+        let (needs, tunnels) = self.shared.of_key(key);
+        format!("{first}{} {key} tunneld-{}", sshd_config::options(&needs, self.from), tunnels.join(","))
     }
 
     pub(super) fn text(&self) -> String {
-        let destination = &self.login.session.destination;
+        let login = &self.shared.login;
+        let destination = &login.session.destination;
         let (user, host, at) = (&destination.user, &destination.host, destination.host_port());
-        let what = if self.login.is_jump_host { "jump host" } else { "server" };
-        let mut text = format!("# Tunnel `{}`, {what} {at}, login `{user}`.\n#\n", self.tunnel);
-        let lines = self.lines();
+        let what = if login.is_jump_host { "jump host" } else { "server" };
+        let mut text = format!("# Tunnel `{}`, {what} {at}, login `{user}`.\n", self.tunnel);
+        text.push_str(&self.others());
+        text.push_str("#\n");
+        let lines = self.keyed_lines();
         if lines.is_empty() {
             let _ = writeln!(text, "# There is no key to authorize.{}", self.without_key());
         } else {
             let _ = writeln!(text, "# In ~{user}/.ssh/authorized_keys on {host}:");
-            lines.iter().for_each(|line| text.push_str(&format!("{line}\n")));
+            lines.iter().for_each(|(_, line)| text.push_str(&format!("{line}\n")));
         }
-        self.credentials.skipped.iter().for_each(|why| text.push_str(&format!("# not shown to the server: {why}\n")));
-        for credential in &self.credentials.shown {
+        let credentials = &self.shared.credentials;
+        credentials.skipped.iter().for_each(|why| text.push_str(&format!("# not shown to the server: {why}\n")));
+        for credential in &credentials.shown {
             if let Some(certified) = &credential.certified {
                 text.push_str(&self.certificate(credential, certified));
             }
@@ -56,20 +53,36 @@ impl ServerReport<'_> {
         let _ = writeln!(
             text,
             "#\n# And at the end of /etc/ssh/sshd_config there, which limits `{user}` whatever its key is; without it the line\n\
-             # above limits this key, but where the server's own settings forbid a forward, it does not work:"
+             # above limits this key, but where the server's own settings forbid a forward, it does not work. sshd goes by the\n\
+             # first block of a login: where a tunnel of another config or machine logs in as `{user}`, leave the block out, or\n\
+             # have one that permits what all of them need:"
         );
-        text.push_str(&sshd_config::block(user, &self.login.needs));
-        for note in &self.login.needs.notes {
+        let needs = self.shared.needs();
+        text.push_str(&sshd_config::block(user, &needs));
+        for note in &needs.notes {
             let _ = writeln!(text, "# note: {note}");
         }
-        if let Route::Command(command) = &self.login.session.dial.via {
+        if let Route::Command(command) = &login.session.dial.via {
             let _ = writeln!(text, "# note: the way there is `{command}`: what that needs is not listed here");
         }
         text
     }
 
+    /// That more is permitted than this tunnel needs.
+    fn others(&self) -> String {
+        let others = self.shared.others(self.tunnel);
+        if others.is_empty() {
+            return String::new();
+        }
+        format!(
+            "# That login is also the one of `{}`. sshd goes by the first block of a login and by the first line of a key: the\n\
+             # block permits what all of them need, the line what those with its key need. They take the place of earlier ones.\n",
+            others.join("`, `")
+        )
+    }
+
     fn without_key(&self) -> &'static str {
-        match self.login.session.auth.password {
+        match self.shared.login.session.auth.password {
             Some(_) => " It logs in with a password, which only the Match block limits.",
             None => " Make one with `ssh-keygen -t ed25519 -N ''`, and name it as `identity_file`.",
         }
@@ -100,8 +113,11 @@ impl ServerReport<'_> {
 mod tests {
     use std::path::Path;
 
+    use tunnel_engine::auth::Credentials;
+
     use super::*;
     use crate::cli::authorize::needs::logins;
+    use crate::cli::authorize::shared::LoginUse;
     use crate::config::{Overrides, load_text};
 
     fn credential(key: &str, named: bool, certified: Option<CertificateInfo>) -> Credential {
@@ -111,24 +127,25 @@ mod tests {
     fn with(shown: Vec<Credential>, check: impl Fn(&ServerReport<'_>)) {
         let config = "[[tunnel]]\nname = \"t\"\nhost = \"u@h\"\nlocal_forward = [\"1:db:1\"]\n";
         let desired = load_text(Path::new("/c.toml"), config, &Overrides::default()).unwrap();
-        let credentials = Credentials { shown, skipped: Vec::new() };
-        check(&ServerReport {
-            tunnel: "t",
-            login: &logins(&desired.tunnels[0])[0],
-            credentials: &credentials,
-            from: &[],
+        let login = logins(&desired.tunnels[0]).remove(0);
+        let keys = shown.iter().flat_map(|one| {
+            let authority = one.certified.as_ref().map(|certified| certified.authority.clone());
+            [Some(one.key.clone()), authority].into_iter().flatten()
         });
+        let uses = vec![LoginUse { tunnel: "t".to_owned(), needs: login.needs.clone(), keys: keys.collect() }];
+        let credentials = Credentials { shown, skipped: Vec::new() };
+        check(&ServerReport { tunnel: "t", shared: &SharedLogin { login, credentials, uses }, from: &[] });
     }
 
     #[test]
     fn named_keys_have_a_line_each() {
         with(vec![credential("A", false, None), credential("B", true, None), credential("C", true, None)], |report| {
-            let lines = report.lines();
+            let lines = report.keyed_lines();
             assert_eq!(lines.len(), 2);
-            assert!(lines[0].ends_with(" B tunneld-t") && lines[1].ends_with(" C tunneld-t"), "{lines:?}");
+            assert!(lines[0].1.ends_with(" B tunneld-t") && lines[1].1.ends_with(" C tunneld-t"), "{lines:?}");
         });
         with(vec![credential("A", false, None), credential("B", false, None)], |report| {
-            assert_eq!(report.lines().len(), 1);
+            assert_eq!(report.keyed_lines().len(), 1);
         });
     }
 

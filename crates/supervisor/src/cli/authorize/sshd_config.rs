@@ -28,7 +28,7 @@ pub(super) fn options(needs: &Needs, from: &[String]) -> String {
         PermittedOpens::These(targets) => options.extend(list("permitopen", targets)),
     }
     options.extend(list("permitlisten", &needs.listens));
-    if let Some((_, DeviceUnit::Number(number))) = needs.device {
+    if let [(_, DeviceUnit::Number(number))] = needs.devices[..] {
         options.push(format!("tunnel=\"{number}\""));
     }
     options.join(",")
@@ -78,11 +78,20 @@ pub(super) fn block(user: &str, needs: &Needs) -> String {
     for off in ["PermitTTY", "X11Forwarding", "AllowAgentForwarding", "PermitUserRC"] {
         lines.push(format!("{off} no"));
     }
-    lines.push(format!("PermitTunnel {}", needs.device.map_or("no", |(mode, _)| mode.as_str())));
+    lines.push(format!("PermitTunnel {}", devices(needs)));
     lines.push(format!("ClientAliveInterval {ALIVE_INTERVAL}"));
     lines.push(format!("ClientAliveCountMax {ALIVE_COUNT_MAX}"));
     let lines: String = lines.iter().map(|line| format!("    {line}\n")).collect();
     format!("Match User {user}\n{lines}")
+}
+
+fn devices(needs: &Needs) -> &'static str {
+    match &needs.devices[..] {
+        [] => "no",
+        [(first, _), rest @ ..] if rest.iter().all(|(mode, _)| mode == first) => first.as_str(),
+        // Of both kinds.
+        [..] => "yes",
+    }
 }
 
 fn words(entries: &[(String, u16)]) -> String {
@@ -133,12 +142,16 @@ mod tests {
 
     #[test]
     fn tunnel_device_is_permitted_by_its_kind_and_number() {
-        let device = |unit| Needs { device: Some((DeviceMode::Ethernet, unit)), ..Needs::default() };
+        let device = |unit| Needs { devices: vec![(DeviceMode::Ethernet, unit)], ..Needs::default() };
         let numbered = device(DeviceUnit::Number(3));
         assert!(options(&numbered, &[]).ends_with(",tunnel=\"3\""));
         assert!(block("tunnel", &numbered).contains("PermitTunnel ethernet\n"));
         assert!(!options(&device(DeviceUnit::Any), &[]).contains("tunnel="));
         assert!(block("tunnel", &Needs::default()).contains("PermitTunnel no\n"));
+        let both = [(DeviceMode::Ethernet, DeviceUnit::Number(3)), (DeviceMode::PointToPoint, DeviceUnit::Number(4))];
+        let both = Needs { devices: both.to_vec(), ..Needs::default() };
+        assert!(!options(&both, &[]).contains("tunnel="), "the option names one device for all");
+        assert!(block("tunnel", &both).contains("PermitTunnel yes\n"));
     }
 
     #[test]
