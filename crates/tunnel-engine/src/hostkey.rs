@@ -12,6 +12,7 @@
 mod certificate;
 mod command;
 mod entry;
+mod folder_owner;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod key;

@@ -1,6 +1,6 @@
 //! Finds the daemon's socket and asks it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args::GlobalArgs;
 use super::problem::Problem;
@@ -23,6 +23,10 @@ impl DaemonAddress {
             None => config::control_socket_of(&global.config_file()).map_err(Problem::Config)?,
         };
         Ok(Self { socket })
+    }
+
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// The answer, unless it is that there is none.

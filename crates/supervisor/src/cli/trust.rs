@@ -4,8 +4,11 @@
 //! word ─► server (config or ssh_config) ─► scan ─► standing of each key ─► verdict (pure) ─► known_hosts
 //! ```
 
+mod fingerprint;
+mod reader;
 mod verdict;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use tunnel_engine::clock;
@@ -19,6 +22,8 @@ use super::problem::{Problem, print, printable};
 use super::{block_on, server};
 use crate::exit;
 use crate::os::ask_line;
+use fingerprint::Fingerprint;
+use reader::Reader;
 use verdict::{Confirmation, ShownKey, TrustVerdict};
 
 /// As ssh asks until it is yes or no; an answer that is neither this often is a no.
@@ -29,9 +34,9 @@ pub(super) struct TrustArgs {
     /// The server: a host of the config, also a jump host, a tunnel's name, or a host as after `ssh`
     #[arg(value_name = "HOST[:PORT]")]
     host: String,
-    /// Do not ask: the key with this fingerprint is right, as `ssh-keygen -lf` shows it on the server
+    /// Do not ask: the key with this fingerprint is right; also the line of `ssh-keygen -lf KEY` on the server
     #[arg(long, value_name = "SHA256:…")]
-    fingerprint: Option<String>,
+    fingerprint: Option<Fingerprint>,
     /// Write into this file [default: the first user_known_hosts_file of the config or of ssh_config]
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -49,10 +54,17 @@ pub(super) fn run(global: &GlobalArgs, args: TrustArgs) -> Result<u8, Problem> {
         spec.host_key.global_known_hosts.clear();
     }
     spec.host_key.alias = args.host_key_alias.or(spec.host_key.alias);
-    block_on(trust(&spec, args.fingerprint.as_deref()))
+    let done = block_on(trust(&spec, args.fingerprint.as_ref()))?;
+    let reader = Reader::of_daemon(global, desired.as_ref());
+    let file = spec.host_key.user_known_hosts.first();
+    if let Some(warning) = file.and_then(|file| reader?.warning(file)) {
+        // The key is written; a warning that cannot be told changes nothing about that.
+        let _ = io::stderr().write_all(printable(&warning).as_bytes());
+    }
+    Ok(done)
 }
 
-async fn trust(spec: &SessionSpec, fingerprint: Option<&str>) -> Result<u8, Problem> {
+async fn trust(spec: &SessionSpec, fingerprint: Option<&Fingerprint>) -> Result<u8, Problem> {
     let Some(file) = spec.host_key.user_known_hosts.first() else {
         return Err(Problem::No("no known_hosts file is set for this server: name one with --file".to_owned()));
     };

@@ -2,13 +2,13 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufReader, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::geteuid;
 
 use super::entry::{self, Entry, EntryFilter, KeySource, LinePosition, Marker};
+use super::folder_owner::as_owner_of_folder;
 use super::key::HostKey;
 use super::name::HostNames;
 use super::verdict::lines;
@@ -39,7 +39,7 @@ pub(super) enum Written {
 }
 
 /// Appends `name key` to the file for each of the keys, which is made for its owner only when it is not there, as is
-/// its directory. The file stays locked from looking at it to having written it, and the lines go out in one write.
+/// its directory; what root makes in the folder of another account is that account's. The file stays locked from looking at it to having written it, and the lines go out in one write.
 /// `hash`: the name stands there as a hash (ssh_config HashKnownHosts). A line for `name` with another key is in the
 /// way where `conflicts` says so.
 pub(super) fn append(
@@ -52,19 +52,20 @@ pub(super) fn append(
     if !writable(name) {
         return Err(io::Error::new(ErrorKind::InvalidInput, "the name cannot stand in a known_hosts line"));
     }
-    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-        match DirBuilder::new().mode(0o700).create(directory) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-    }
-    let is_new = !path.exists();
+    as_owner_of_folder(path, || append_to(path, name, keys, hash, conflicts))
+}
+
+fn append_to(
+    path: &Path,
+    name: &str,
+    keys: &[HostKey],
+    hash: bool,
+    conflicts: impl Fn(&HostKey) -> bool,
+) -> io::Result<Written> {
+    make_folder(path)?;
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true).mode(0o600).custom_flags(file::NO_WAITING);
     let mut file = locked(path, &options)?;
-    if is_new {
-        give_to_owner_of_folder(path, &file)?;
-    }
     let content = file::content_or_null(&file, MAX_FILE_BYTES)?;
     let entries = entry::parse(path, KeySource::User, &content, EntryFilter::names(&[name]));
     let known: Vec<_> =
@@ -91,14 +92,13 @@ pub(super) fn append(
     Ok(Written::Known)
 }
 
-/// A file that root makes in the folder of another account is for that account, which has to be able to read it.
-fn give_to_owner_of_folder(path: &Path, file: &File) -> io::Result<()> {
+/// The folder of `path`, for its owner only, where there is none yet.
+fn make_folder(path: &Path) -> io::Result<()> {
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
-    let (folder, made) = (fs::metadata(folder)?, file.metadata()?);
-    if geteuid().is_root() && folder.uid() != made.uid() {
-        fchown(file, Some(folder.uid()), Some(folder.gid()))?;
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
-    Ok(())
 }
 
 /// Opens a file and locks it. A file that was replaced while we waited for its lock is not the one that is read next.

@@ -1,7 +1,7 @@
 //! Tables over the verdict, and the life of a known_hosts file.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -220,6 +220,45 @@ async fn address_is_written_down_as_ssh_looks_it_up() {
         assert_eq!(check(StrictHostKeyChecking::AcceptNew, &file, address, A).await, Ok(()));
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), format!("[2001:db8::5]:2222 {A}\n127.0.0.1 {A}\n"));
+}
+
+#[test]
+fn what_root_writes_for_an_account_is_its_own() {
+    if !nix::unistd::geteuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "files of other accounts need root");
+        return;
+    }
+    let account = 65534;
+    let dir = tempfile::tempdir().unwrap();
+    let (home, secret) = (dir.path().join("home"), dir.path().join("secret"));
+    fs::create_dir(&home).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::chown(&home, Some(account), Some(account)).unwrap();
+    let file = home.join(".ssh").join("known_hosts");
+    let append = |file: &Path| store::append(file, "h", &[key(A)], false, |_| true);
+    assert_eq!(append(&file).unwrap(), Written::Known);
+    for path in [&file, file.parent().unwrap()] {
+        let made = fs::metadata(path).unwrap();
+        assert_eq!((made.uid(), made.gid()), (account, account), "{}", path.display());
+    }
+    // A link of that account leads to nothing that it may not write itself.
+    for target in [&secret, &dir.path().join("new")] {
+        fs::write(&secret, "root's").unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink(target, &file).unwrap();
+        assert_eq!(append(&file).unwrap_err().kind(), std::io::ErrorKind::PermissionDenied, "{}", target.display());
+        assert_eq!(fs::read_to_string(&secret).unwrap(), "root's");
+    }
+    assert!(!dir.path().join("new").exists());
+    fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("elsewhere", &file).unwrap();
+    assert_eq!(append(&file).unwrap(), Written::Known, "its own link counts");
+    // A file that root has put there stays root's, and so does this thread.
+    let of_root = home.join("of_root");
+    fs::write(&of_root, "").unwrap();
+    assert_eq!(append(&of_root).unwrap(), Written::Known);
+    assert_eq!(fs::metadata(&of_root).unwrap().uid(), 0);
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 use tunnel_engine::failure::Failure;
 use tunnel_engine::hostkey::{HostKey, KeyStanding};
 
+use super::fingerprint::Fingerprint;
+
 /// How a user can check a fingerprint.
 pub(super) const COMPARE: &str = "\
 Compare them with what the server's owner says, or with the server itself, there:
@@ -57,10 +59,10 @@ pub(super) fn objection(shown: &[ShownKey]) -> Option<Failure> {
 }
 
 /// Nothing stands against any of the keys.
-pub(super) fn judge(shown: &[ShownKey], fingerprint: Option<&str>) -> TrustVerdict {
+pub(super) fn judge(shown: &[ShownKey], fingerprint: Option<&Fingerprint>) -> TrustVerdict {
     let is_known = |shown: &ShownKey| matches!(shown.standing, KeyStanding::Known(_));
     if let Some(fingerprint) = fingerprint {
-        return match shown.iter().find(|shown| has(&shown.key, fingerprint)) {
+        return match shown.iter().find(|shown| fingerprint.is_of(&shown.key)) {
             None => TrustVerdict::Other,
             Some(found) if is_known(found) => TrustVerdict::Known,
             Some(found) => TrustVerdict::Write(vec![found.key.clone()]),
@@ -80,15 +82,11 @@ pub(super) fn answer(text: &str, new: &[HostKey]) -> Confirmation {
     if text.eq_ignore_ascii_case("no") {
         return Confirmation::No;
     }
-    match new.iter().find(|key| has(key, text)) {
+    let fingerprint = text.parse::<Fingerprint>().ok();
+    match new.iter().find(|key| fingerprint.as_ref().is_some_and(|fingerprint| fingerprint.is_of(key))) {
         Some(key) => Confirmation::Trust(vec![key.clone()]),
         None => Confirmation::Unclear,
     }
-}
-
-/// A fingerprint as it is copied: some tools write base64 with its padding.
-fn has(key: &HostKey, fingerprint: &str) -> bool {
-    key.fingerprint() == fingerprint.trim().trim_end_matches('=')
 }
 
 #[cfg(test)]
@@ -107,6 +105,10 @@ mod tests {
         HostKey::parse("ssh-ed25519", base64).unwrap()
     }
 
+    fn fingerprint(base64: &str) -> Fingerprint {
+        key(base64).fingerprint().parse().unwrap()
+    }
+
     fn shown(base64: &str, standing: KeyStanding) -> ShownKey {
         ShownKey { key: key(base64), standing }
     }
@@ -119,8 +121,8 @@ mod tests {
     fn a_known_server_needs_no_answer() {
         let keys = [shown(A, known()), shown(B, KeyStanding::New)];
         assert_eq!(judge(&keys, None), TrustVerdict::Known);
-        assert_eq!(judge(&keys, Some(&key(A).fingerprint())), TrustVerdict::Known);
-        assert_eq!(judge(&keys, Some(&key(B).fingerprint())), TrustVerdict::Write(vec![key(B)]));
+        assert_eq!(judge(&keys, Some(&fingerprint(A))), TrustVerdict::Known);
+        assert_eq!(judge(&keys, Some(&fingerprint(B))), TrustVerdict::Write(vec![key(B)]));
         let table = table("h", &keys);
         assert!(table.contains("known: /k:3") && table.contains(&key(B).fingerprint()), "{table}");
     }
@@ -129,8 +131,8 @@ mod tests {
     fn a_fingerprint_stands_for_one_key_or_none() {
         let keys = [shown(A, KeyStanding::New), shown(B, KeyStanding::New)];
         assert_eq!(judge(&keys, None), TrustVerdict::Ask(vec![key(A), key(B)]));
-        assert_eq!(judge(&keys, Some(&format!("{}=", key(A).fingerprint()))), TrustVerdict::Write(vec![key(A)]));
-        assert_eq!(judge(&keys, Some("SHA256:x")), TrustVerdict::Other);
+        assert_eq!(judge(&keys, Some(&fingerprint(A))), TrustVerdict::Write(vec![key(A)]));
+        assert_eq!(judge(&keys[1..], Some(&fingerprint(A))), TrustVerdict::Other);
     }
 
     #[test]
@@ -147,6 +149,8 @@ mod tests {
         assert_eq!(answer("Yes", &new), Confirmation::Trust(new.to_vec()));
         assert_eq!(answer("no", &new), Confirmation::No);
         assert_eq!(answer(&key(B).fingerprint(), &new), Confirmation::Trust(vec![key(B)]));
+        let line = format!("256 {} root@db (ED25519)", key(B).fingerprint());
+        assert_eq!(answer(&line, &new), Confirmation::Trust(vec![key(B)]));
         assert_eq!(answer("y", &new), Confirmation::Unclear);
         assert_eq!(answer("", &new), Confirmation::Unclear);
     }
