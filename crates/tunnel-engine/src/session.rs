@@ -26,6 +26,7 @@ mod exec;
 mod fault;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod given_up;
 mod handler;
 mod host_key_proof;
 mod incoming;

@@ -13,8 +13,11 @@ use crate::link::{LinkIo, failure_in};
 
 /// Text before the identification is for people; a server that has more than this to say is none of SSH.
 const MAX_BYTES: usize = 16 * 1024;
-/// RFC 4253 section 4.2, with room for the servers that do not keep to it. russh takes 255.
-const MAX_LINE: usize = 255;
+/// The longest identification. RFC 4253 section 4.2 allows 255 bytes; ssh takes this much (SSH_MAX_BANNER_LEN), and sshd
+/// sends more than 255 with a long VersionAddendum.
+const MAX_LINE: usize = 8192;
+/// What is kept of it for status.
+const MAX_SOFTWARE: usize = 255;
 /// We listen first: a server that refuses us says why and closes, and if it has unread bytes of ours by then, its
 /// kernel resets the connection and its words are lost. Servers that wait for the client's words first are rare.
 const LISTEN_FIRST: Duration = Duration::from_secs(2);
@@ -26,7 +29,7 @@ const QUOTED: usize = 80;
 pub(super) struct Banner {
     /// `OpenSSH_9.2p1`: the software version and, if any, the comment after it.
     pub software: String,
-    /// The identification and whatever came after it: for russh.
+    /// The identification and whatever came after it.
     pub bytes: Vec<u8>,
     /// Whether our own identification went out while we waited.
     pub ident_sent: bool,
@@ -137,10 +140,9 @@ pub(super) fn parse(received: &[u8]) -> BannerRead {
 }
 
 fn identification(start: usize, line: &[u8]) -> BannerRead {
-    let Ok(line) = std::str::from_utf8(line) else { return BannerRead::NotSsh };
-    match line.strip_prefix("SSH-2.0-").or_else(|| line.strip_prefix("SSH-1.99-")) {
-        Some(software) if line.len() < MAX_LINE => {
-            BannerRead::Identification { start, software: sanitised(software.as_bytes(), MAX_LINE) }
+    match line.strip_prefix(b"SSH-2.0-").or_else(|| line.strip_prefix(b"SSH-1.99-")) {
+        Some(software) if line.len() <= MAX_LINE => {
+            BannerRead::Identification { start, software: sanitised(software, MAX_SOFTWARE) }
         }
         Some(_) => BannerRead::NotSsh,
         None => BannerRead::OldSsh,
@@ -264,7 +266,23 @@ mod tests {
     async fn text_before_the_banner_need_not_be_utf8() {
         let banner = answer(b"Acc\xe8s r\xe9serv\xe9\r\nSSH-2.0-x\r\n").await.expect("ssh");
         assert_eq!(banner.software, "x");
-        assert_eq!(answer(b"SSH-2.0-x caf\xe9\r\n").await.expect_err("latin-1").kind(), FailureKind::Protocol);
+        assert_eq!(answer(b"SSH-2.0-x caf\xe9\r\n").await.expect("ssh takes it").software, "x caf\u{fffd}");
+    }
+
+    #[tokio::test]
+    async fn long_identification_is_taken_as_by_ssh() {
+        let line = |length: usize| format!("SSH-2.0-{}", "y".repeat(length - 8));
+        for (length, taken) in [(256, true), (MAX_LINE, true), (MAX_LINE + 1, false)] {
+            let (mut near, mut far) = tokio::io::duplex(2 * MAX_LINE);
+            far.write_all(format!("{}\r\n", line(length)).as_bytes()).await.expect("room");
+            drop(far);
+            let banner = receive(&mut near, "h:22", OURS, &mut Vec::new()).await;
+            assert_eq!(banner.is_ok(), taken, "{length}");
+            if let Ok(banner) = banner {
+                assert_eq!(banner.split().0, line(length).as_bytes());
+                assert_eq!(banner.software.len(), MAX_SOFTWARE.min(length - 8));
+            }
+        }
     }
 
     #[tokio::test]

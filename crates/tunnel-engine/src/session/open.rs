@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::arrivals::Arrivals;
 use super::banner;
 use super::fault;
+use super::given_up::{OpenPhase, given_up};
 use super::handler::ClientHandler;
 use super::incoming::IncomingChannels;
 use super::known_hosts_update::KnownHostsFollower;
@@ -24,24 +25,16 @@ use crate::failure::{Failure, FailureKind};
 use crate::hostkey::{HostKeys, MatchedBy, Until};
 use crate::link::Dialer;
 use crate::login_record::LoginStep;
-use crate::spec::{Route, SessionSpec};
+use crate::spec::SessionSpec;
 use crate::transport::{self, TransportLink};
 use crate::{auth, clock, task};
-
-/// How far the attempt has come, for the message when time is up.
-#[derive(Clone, Copy)]
-enum OpenPhase {
-    Dial,
-    Banner,
-    KeyExchange,
-    Authentication,
-}
 
 /// The attempt, and what is known of it when it is given up.
 struct SessionOpening<'a> {
     spec: &'a SessionSpec,
     role: Role,
     who: String,
+    /// How far it has come, for the message when time is up.
     phase: OpenPhase,
     /// The server's words before its identification.
     received: Vec<u8>,
@@ -179,19 +172,11 @@ impl SessionOpening<'_> {
     }
 
     fn timed_out(&self, limit: Duration) -> Failure {
-        let during = match self.phase {
-            OpenPhase::Dial => "connecting",
-            OpenPhase::Banner => "waiting for its banner",
-            OpenPhase::KeyExchange => "exchanging keys",
-            OpenPhase::Authentication => "authenticating",
+        let not_ssh = match self.phase {
+            OpenPhase::Banner => banner::unfinished(&self.who, &self.received),
+            OpenPhase::Dial | OpenPhase::KeyExchange | OpenPhase::Authentication => None,
         };
-        if let (OpenPhase::Banner, Some(failure)) = (self.phase, banner::unfinished(&self.who, &self.received)) {
-            return failure;
-        }
-        let message = format!("gave up on `{}` after {}s while {during}", self.who, limit.as_secs_f64());
-        let failure = Failure::new(FailureKind::ConnectTimeout, message);
-        let unreached = matches!((self.phase, &self.spec.dial.via), (OpenPhase::Dial, Route::Direct));
-        if unreached { failure.not_reached() } else { failure }
+        not_ssh.unwrap_or_else(|| given_up(self.spec, self.phase, limit))
     }
 }
 
