@@ -61,6 +61,20 @@ fn a_blocked_tunnel_goes_on_once_its_key_is_trusted() {
 }
 
 #[test]
+fn blocked_tunnel_is_on_its_way_when_trust_has_ended() {
+    let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let file = sshd.dir().join("not-yet");
+    let config = tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port));
+    let daemon = Daemon::start(&config.replace(&sshd.known_hosts.display().to_string(), &file.display().to_string()));
+    daemon.wait_for("t", "blocked", |tunnel| tunnel["phase"] == "blocked");
+    let (config, key) = (daemon.config().display().to_string(), fingerprint(&sshd.dir().join("host_key")));
+    let trusted = daemon.cli(&["trust", "t", "--config", &config, "--fingerprint", &key]);
+    assert!(trusted.status.success(), "{}", said(&trusted));
+    let waited = daemon.cli(&["wait", "t"]);
+    assert!(waited.status.success(), "{}", said(&waited));
+}
+
+#[test]
 fn all_keys_are_shown_and_only_the_confirmed_one_is_written() {
     let (server, dir) = many_keys();
     let file = dir.path().join("known_hosts");

@@ -294,7 +294,7 @@ fn closed_here(who: &str) -> Failure {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ForwardError {
     /// The server said no; `reason` holds what it said about it, if anything (OpenSSH sends a debug message).
-    #[error("the server refused to listen on {listen}{}", reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default())]
+    #[error("the server refused to listen on {listen}{}", channel::words_of(reason.as_deref().unwrap_or_default()))]
     Refused {
         /// The requested listen address.
         listen: String,

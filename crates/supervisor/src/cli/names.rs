@@ -27,6 +27,6 @@ pub(super) fn start(
     }
     let answer = daemon.ask(wait::request(names, timeout))?;
     wait::report(answer, |tunnel, now| {
-        format!("`{}` is {done}, but not ready. {}\n", tunnel.name, render::why(tunnel, now))
+        format!("`{}` is {done}, but not ready. {}", tunnel.name, render::why(tunnel, now))
     })
 }

@@ -15,7 +15,7 @@ mod text;
 
 pub(super) use cause::cause;
 pub(super) use details::details;
-pub(super) use grid::{Column, GridRow, Keep, grid_lines};
+pub(super) use grid::{Column, GridRow, Keep, grid_lines, paragraph};
 pub(super) use history::{log_line, outages, trouble};
 pub(super) use numbers::bytes;
 pub(super) use paragraph::why;

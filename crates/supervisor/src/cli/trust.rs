@@ -1,9 +1,10 @@
 //! `trust`: shows a server's host keys, and writes those into known_hosts that the user says are right.
 //!
 //! ```text
-//! word ─► server (config or ssh_config) ─► scan ─► standing of each key ─► verdict (pure) ─► known_hosts
+//! word ─► server (config or ssh_config) ─► scan ─► standing of each key ─► verdict (pure) ─► known_hosts ─► daemon
 //! ```
 
+mod blocked;
 mod fingerprint;
 mod reader;
 mod verdict;
@@ -55,6 +56,7 @@ pub(super) fn run(global: &GlobalArgs, args: TrustArgs) -> Result<u8, Problem> {
     }
     spec.host_key.alias = args.host_key_alias.or(spec.host_key.alias);
     let done = block_on(trust(&spec, args.fingerprint.as_ref()))?;
+    desired.iter().for_each(|desired| blocked::retry(desired, &spec));
     let reader = Reader::of_daemon(global, desired.as_ref());
     let file = spec.host_key.user_known_hosts.first();
     if let Some(warning) = file.and_then(|file| reader?.warning(file)) {

@@ -8,6 +8,7 @@ use tunnel_engine::clock;
 use super::daemon::DaemonAddress;
 use super::problem::{Problem, print};
 use super::render;
+use super::status::output_style;
 use crate::control::ClientError;
 use crate::exit;
 use crate::protocol::status::TunnelStatus;
@@ -23,7 +24,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(20);
 pub(super) fn run(daemon: &DaemonAddress, names: Vec<String>, timeout: Duration) -> Result<u8, Problem> {
     let begins_until = clock::now() + timeout.min(STARTING);
     let answer = ask_until(begins_until, || daemon.ask(request(names.clone(), timeout)))?;
-    report(answer, |tunnel, now| render::why(tunnel, now) + "\n")
+    report(answer, render::why)
 }
 
 /// Asks to be answered when the tunnels are ready, or when time is up.
@@ -32,7 +33,7 @@ pub(super) fn request(names: Vec<String>, timeout: Duration) -> Request {
     Request::Wait { names, timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX) }
 }
 
-/// Prints nothing where all are ready, else the text about each that is not.
+/// Prints nothing where all are ready, else a paragraph about each that is not.
 pub(super) fn report(answer: Response, text: impl Fn(&TunnelStatus, SystemTime) -> String) -> Result<u8, Problem> {
     let Response::Waited { ready, status } = answer else { return Err(Problem::Misunderstood) };
     if ready {
@@ -40,7 +41,9 @@ pub(super) fn report(answer: Response, text: impl Fn(&TunnelStatus, SystemTime) 
     }
     let now = clock::wall();
     let missing = status.tunnels.iter().filter(|tunnel| !tunnel.ready);
-    print(&missing.map(|tunnel| text(tunnel, now)).collect::<String>()).map(|()| exit::NO)
+    let output = output_style();
+    let texts = missing.map(|tunnel| render::paragraph(&text(tunnel, now), 0, output));
+    print(&texts.collect::<String>()).map(|()| exit::NO)
 }
 
 /// Asks until a daemon answers.

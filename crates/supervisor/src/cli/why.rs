@@ -20,8 +20,11 @@ pub(super) fn run(daemon: &DaemonAddress, name: String) -> Result<u8, Problem> {
         return Err(Problem::Misunderstood);
     };
     let (now, output) = (clock::wall(), output_style());
-    let mut text: String =
-        status.tunnels.iter().map(|tunnel| render::why(tunnel, now) + "\n" + &read_on(tunnel)).collect();
+    let paragraphs = status.tunnels.iter().map(|tunnel| {
+        let paragraph = render::paragraph(&render::why(tunnel, now), 0, output);
+        paragraph + &read_on(tunnel)
+    });
+    let mut text: String = paragraphs.collect();
     for history in &daemon.histories(&status) {
         text += &(String::from("\n") + &render::outages(history, OUTAGES, now, 0, output));
     }

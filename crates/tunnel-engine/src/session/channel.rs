@@ -217,19 +217,19 @@ impl Drop for ChannelShared {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// The server's policy forbids it (reason 1).
-    #[error("the server forbids it{}", text(.0))]
+    #[error("the server forbids it{}", words_of(.0))]
     Prohibited(String),
     /// The target refused, or could not be found or reached (reason 2); the server's text says which.
-    #[error("the server could not connect{}", text(.0))]
+    #[error("the server could not connect{}", words_of(.0))]
     ConnectFailed(String),
     /// The server does not know this kind of channel (reason 3).
-    #[error("the server does not know this kind of channel{}", text(.0))]
+    #[error("the server does not know this kind of channel{}", words_of(.0))]
     UnknownType(String),
     /// Too many channels, processes or open files (reason 4).
-    #[error("the server is short of resources{}", text(.0))]
+    #[error("the server is short of resources{}", words_of(.0))]
     ResourceShortage(String),
     /// A reason that RFC 4254 does not name, by its number: from 0xFE000000 on they are for local use.
-    #[error("the server refused it for a reason of its own (code {code}){}", text(.words))]
+    #[error("the server refused it for a reason of its own (code {code}){}", words_of(.words))]
     Other {
         /// Reason code of RFC 4254 section 5.1.
         code: u32,
@@ -258,6 +258,8 @@ impl OpenError {
     }
 }
 
-fn text(said: &str) -> String {
+/// What a server said, at the end of a message of ours, which has no full stop.
+pub(super) fn words_of(said: &str) -> String {
+    let said = said.trim_end_matches('.');
     if said.is_empty() { String::new() } else { format!(": {said}") }
 }

@@ -69,7 +69,7 @@ pub(super) fn grid(columns: &[Column], rows: &[GridRow], indent: usize, output: 
 }
 
 /// A text below a heading, wrapped and moved in, each line ended.
-pub(super) fn paragraph(text: &str, indent: usize, output: OutputStyle) -> String {
+pub(in crate::cli) fn paragraph(text: &str, indent: usize, output: OutputStyle) -> String {
     let text = printable(text);
     let lines = match output.width {
         Some(width) => wrap(&text, width.saturating_sub(indent)),

@@ -19,7 +19,7 @@ pub(in crate::cli) fn why(tunnel: &TunnelStatus, now: SystemTime) -> String {
     let noteworthy = tunnel.forwards.iter().filter(|forward| !is_up(forward) || forward.message.is_some());
     sentences.extend(noteworthy.filter(|_| tunnel.phase == Phase::Up).map(|forward| {
         let message = forward.message.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
-        format!("The {} is {}{message}.", forward.what(), forward.state)
+        ended(&format!("The {} is {}{message}", forward.what(), forward.state))
     }));
     sentences.extend(tunnel.forwards.iter().filter_map(|forward| refused(forward, now)));
     sentences.extend(tunnel.last_failure.as_ref().map(|failure| cause(failure, tunnel, now)));
@@ -29,7 +29,7 @@ pub(in crate::cli) fn why(tunnel: &TunnelStatus, now: SystemTime) -> String {
     // A forward that is down says what would help by itself.
     let said = |hint: &str| sentences.iter().any(|sentence| sentence.contains(hint));
     let hint = tunnel.last_failure.as_ref().map(|failure| &failure.hint).filter(|hint| !tunnel.ready && !said(hint));
-    let hint = hint.map(|hint| format!("What would help: {hint}."));
+    let hint = hint.map(|hint| ended(&format!("What would help: {hint}")));
     sentences.extend(order(tunnel).or(hint));
     printable(&sentences.join(" "))
 }
@@ -42,7 +42,12 @@ fn refused(forward: &ForwardStatus, now: SystemTime) -> Option<String> {
     });
     let texts: Vec<String> = texts.collect();
     let what = forward.what();
-    (!texts.is_empty()).then(|| format!("Last refused connections of the {what}: {}.", texts.join("; ")))
+    (!texts.is_empty()).then(|| ended(&format!("Last refused connections of the {what}: {}", texts.join("; "))))
+}
+
+/// A sentence. What a server said may end as one already.
+fn ended(text: &str) -> String {
+    format!("{}.", text.trim_end_matches('.'))
 }
 
 fn state(tunnel: &TunnelStatus, now: SystemTime) -> String {
@@ -80,7 +85,7 @@ fn state(tunnel: &TunnelStatus, now: SystemTime) -> String {
 fn cause(failure: &FailureStatus, tunnel: &TunnelStatus, now: SystemTime) -> String {
     let label = if tunnel.phase == Phase::Up || tunnel.want == Want::Down { "The last failure" } else { "The cause" };
     let ago = since(&failure.at, now).map(|span| format!(", {} ago", short(span))).unwrap_or_default();
-    format!("{label}{ago}, was {}: {}.", failure.kind, failure.message)
+    ended(&format!("{label}{ago}, was {}: {}", failure.kind, failure.message))
 }
 
 fn next(tunnel: &TunnelStatus) -> Option<String> {
@@ -139,6 +144,17 @@ mod tests {
         let text = of(3);
         assert!(text.contains("is up but not ready"), "{text}");
         assert!(text.contains("The local forward 127.0.0.1:3307 is down: the server refused to listen."), "{text}");
+    }
+
+    #[test]
+    fn full_stop_of_a_servers_words_is_the_sentences_own() {
+        let mut status = example();
+        let failure = status.tunnels[1].last_failure.as_mut().expect("a failure");
+        failure.message = "`b` ended the session: Goodbye.".into();
+        status.tunnels[3].forwards[0].message = Some("the server forbids it.".into());
+        let texts = [1, 3].map(|at| why(&status.tunnels[at], now()));
+        assert!(texts[0].contains("Goodbye. ") && texts[1].contains("forbids it."), "{texts:?}");
+        assert!(texts.iter().all(|text| !text.contains("..")), "{texts:?}");
     }
 
     #[test]
