@@ -48,10 +48,21 @@ def user_unit(lab):
     runtime = f"/run/user/{uid}"
     lab.must("install", "-d", "-o", "someone", "-m", "700", runtime)
     lab.must("install", "-D", "-o", "someone", "-m", "600", "/etc/lab/user_key", "/home/someone/key")
-    lab.write("/home/someone/.config/tunneld/tunneld.toml", tunnel("mine", "7001:127.0.0.1:7000", "~/key"))
+    folder = "/home/someone/.config/tunneld"
+    lab.must("install", "-D", "-o", "someone", "-m", "600", "/etc/lab/known_hosts", "/home/someone/.ssh/known_hosts")
     lab.must("chown", "-R", "someone", "/home/someone")
     lab.must("systemctl", "start", f"user@{uid}")
     as_user = ["setpriv", "--reuid=someone", "--regid=someone", "--init-groups", "env", "HOME=/home/someone", "USER=someone", f"XDG_RUNTIME_DIR={runtime}"]
+    check("a user without a config does not run the system's", lab.do(*as_user, "systemctl", "--user", "start", "tunneld").returncode != 0)
+    lab.must("install", "-d", "-o", "someone", folder)
+    # The name that the unit had first counts where there is no other.
+    lab.write(f"{folder}/tunneld.toml", tunnel("earlier", "7002:127.0.0.1:7000", "~/key"))
+    lab.must("chown", "someone", f"{folder}/tunneld.toml")
+    lab.must(*as_user, "systemctl", "--user", "start", "tunneld")
+    lab.wait("the tunnel of tunneld.toml carries", lambda: lab.greeted(7002))
+    lab.must(*as_user, "systemctl", "--user", "stop", "tunneld")
+    lab.must("rm", f"{folder}/tunneld.toml")
+    lab.must(*as_user, "tunneld", "init", "--local", "7001:127.0.0.1:7000", "--name", "mine", "--identity", "~/key", "root@127.0.0.1")
     lab.must(*as_user, "systemctl", "--user", "start", "tunneld")
     lab.wait("the user's tunnel carries", lambda: lab.greeted(7001))
     check("a user's own tunneld.service carries", True)

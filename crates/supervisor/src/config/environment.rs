@@ -13,6 +13,10 @@ const CONTROL_SOCKET: &str = "control.sock";
 /// The config of the system's daemon, and of accounts that have none of their own.
 const SYSTEM_CONFIG: &str = "/etc/tunneld.toml";
 
+/// A user's own config, in the folder of configs: the second name, which the user unit had at first, counts where there is
+/// none of the first.
+const OWN_CONFIGS: [&str; 2] = ["tunneld/config.toml", "tunneld/tunneld.toml"];
+
 /// Variables, user name and home.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Environment {
@@ -119,18 +123,17 @@ impl Environment {
 
     /// The config file that a user's own tunnels are in: the system's for root, else in `$XDG_CONFIG_HOME`, which is
     /// `~/.config` unless it names an absolute path (XDG base directory specification).
-    pub(super) fn own_config(&self, is_root: bool) -> PathBuf {
+    pub(super) fn own_config(&self, is_root: bool, exists: impl Fn(&Path) -> bool) -> PathBuf {
         let named = self.variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
         let folder = named.or_else(|| self.home.as_ref().map(|home| home.join(".config")));
-        match folder.filter(|_| !is_root) {
-            Some(folder) => folder.join("tunneld/config.toml"),
-            None => PathBuf::from(SYSTEM_CONFIG),
-        }
+        let Some(folder) = folder.filter(|_| !is_root) else { return PathBuf::from(SYSTEM_CONFIG) };
+        let [own, earlier] = OWN_CONFIGS.map(|name| folder.join(name));
+        if !exists(&own) && exists(&earlier) { earlier } else { own }
     }
 
     /// The config file when none is named: a user's own where it exists, else the system's.
     pub(super) fn default_config(&self, is_root: bool, exists: impl Fn(&Path) -> bool) -> PathBuf {
-        let own = self.own_config(is_root);
+        let own = self.own_config(is_root, &exists);
         if exists(&own) { own } else { PathBuf::from(SYSTEM_CONFIG) }
     }
 
@@ -227,6 +230,15 @@ mod tests {
         assert_eq!(elsewhere.default_config(false, |_| true), Path::new("/conf/tunneld/config.toml"));
         assert_eq!(plain.default_config(false, |_| false), Path::new("/etc/tunneld.toml"));
         assert_eq!(plain.default_config(true, |_| true), Path::new("/etc/tunneld.toml"));
+        let earlier = Path::new("/home/me/.config/tunneld/tunneld.toml");
+        assert_eq!(plain.default_config(false, |path| path == earlier), earlier);
+        assert_eq!(plain.default_config(false, |path| path == earlier || path == own), own);
+        assert_eq!(
+            plain.own_config(false, |path| path == earlier),
+            earlier,
+            "what `init` finds there is not passed over"
+        );
+        assert_eq!(plain.own_config(false, |_| false), own);
     }
 
     #[test]

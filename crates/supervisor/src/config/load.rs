@@ -77,7 +77,7 @@ pub fn default_config() -> PathBuf {
 
 /// The config file that `init` writes when none is named: root's is the system's.
 pub fn own_config() -> PathBuf {
-    Environment::of_this_process().own_config(geteuid().is_root())
+    Environment::of_this_process().own_config(geteuid().is_root(), Path::exists)
 }
 
 /// The names of the tunnels in a config and the files that it includes, whatever else is wrong there; none where it
