@@ -1,4 +1,5 @@
-//! The control socket's file is removed or replaced while the daemon runs: by a cleaner of old files, at logout.
+//! The control socket is not where a client asks: its file is removed or replaced while the daemon runs, by a cleaner of old
+//! files or at logout, or the config names another one since.
 
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
@@ -51,6 +52,56 @@ fn control_socket_comes_back_with_its_folder_and_is_removed_at_the_end() {
     daemon.signal(Signal::SIGTERM);
     daemon.wait();
     assert!(!path.exists());
+}
+
+#[test]
+fn edited_socket_is_told_as_the_reason_for_no_answer() {
+    let daemon = Daemon::start(&config());
+    let file = daemon.config().display().to_string();
+    let other = daemon.dir().join("other.sock");
+    for (text, said_why) in [
+        (format!("control_socket = \"{}\"\n", other.display()), "`control_socket` in"),
+        (String::new(), "has no `control_socket`"),
+    ] {
+        std::fs::write(&file, text).expect("another config");
+        for verb in ["reload", "plan", "status"] {
+            let runtime = daemon.dir().join("nothing");
+            let asked = command().args([verb, "--config", &file]).env("XDG_RUNTIME_DIR", runtime).output();
+            let asked = asked.expect("tunneld runs");
+            assert_eq!(asked.status.code(), Some(3), "{}", said(&asked));
+            assert!(said(&asked).contains(said_why) && said(&asked).contains("keeps the socket"), "{}", said(&asked));
+        }
+    }
+}
+
+#[test]
+fn reload_of_another_file_than_the_daemons_is_refused() {
+    let daemon = Daemon::start(&config());
+    let other = daemon.dir().join("other.toml");
+    std::fs::write(&other, "nonsense").expect("another file");
+    let link = daemon.dir().join("link.toml");
+    std::os::unix::fs::symlink(daemon.config(), &link).expect("a link");
+    let reload = |file: &std::path::Path| daemon.cli(&["reload", "--config", &file.display().to_string()]);
+    let refused = reload(&other);
+    assert_eq!(refused.status.code(), Some(64), "{}", said(&refused));
+    assert!(said(&refused).contains("tunneld.toml") && said(&refused).contains("other.toml"), "{}", said(&refused));
+    for same in [daemon.config(), link] {
+        assert!(reload(&same).status.success());
+    }
+}
+
+#[test]
+fn empty_variable_is_as_one_that_is_not_set() {
+    let daemon = Daemon::start(&config());
+    let mut asked = command();
+    for name in ["CONTROL_SOCKET", "PID_FILE", "LOG_LEVEL"] {
+        asked.env(format!("TUNNELD_{name}"), "");
+    }
+    let asked = asked.args(["check", "--config"]).arg(daemon.config()).env("TUNNELD_CONFIG", "").output();
+    let asked = asked.expect("tunneld runs");
+    assert!(asked.status.success() && said(&asked).contains("control.sock"), "{}", said(&asked));
+    let asked = command().arg("check").env("TUNNELD_CONFIG", "").env("HOME", "/nonexistent").output();
+    assert_ne!(asked.expect("tunneld runs").status.code(), Some(64));
 }
 
 #[test]

@@ -50,7 +50,7 @@ WantedBy=multi-user.target
 
 def imported(lab):
     text = lab.must("tunneld", "import", "unit", "reverse-tunnel.service")
-    wanted = ['name                    = "relay"', f'identity_file           = "{KEY}"', 'remote_forward          = ["2222:localhost:22"]',
+    wanted = ['name                    = "reverse-tunnel"', f'identity_file           = "{KEY}"', 'remote_forward          = ["2222:localhost:22"]',
               'local_forward           = ["3306:127.0.0.1:7000"]', "exit_on_forward_failure = true"]
     check("migration: `tunneld import unit` prints the tunnel", all(line in text for line in wanted), text)
     return text
@@ -69,7 +69,7 @@ def beside(lab, text):
         lab.must("install", "-o", "tunneld", "-g", "tunneld", "-m", "600", f"/home/tunnel/.ssh/{name}", "/var/lib/tunneld/.ssh/")
     lab.write("/etc/tunneld.toml", edited(text, ['remote_forward = ["2223:localhost:22"]']))
     lab.must("systemctl", "enable", "--now", "tunneld")
-    asked = lab.do("tunneld", "wait", "relay")
+    asked = lab.do("tunneld", "wait", "reverse-tunnel")
     check("migration: the new tunnel is ready beside the old one", asked.returncode == 0, asked.stdout + asked.stderr)
     check("migration: the machine is reached through both", reached(lab, 2222) and reached(lab, 2223))
     lab.wait("the daemon is confined", lambda: "confined: reads" in lab.journal())
@@ -86,7 +86,7 @@ def moves(lab, text):
     lab.must("systemd-run", "--quiet", "--unit=way-back", "--on-active=15min", "systemctl", "start", "reverse-tunnel")
     local, remote = lab.refusals(3306), lab.refusals(2222)
     lab.must("systemctl", "disable", "--now", "reverse-tunnel")
-    asked = lab.do("tunneld", "wait", "relay", "--timeout", "30s")
+    asked = lab.do("tunneld", "wait", "reverse-tunnel", "--timeout", "30s")
     check("migration: autossh ends, and tunneld has all of its addresses", asked.returncode == 0, asked.stdout + asked.stderr)
     gaps = local(), remote()
     print(f"     refused meanwhile: the local port for {gaps[0]:.1f} s, the remote one for {gaps[1]:.1f} s")
@@ -105,5 +105,5 @@ def after(lab, text):
     check("migration: the old unit started by mistake does no harm", reached(lab, 2222) and lab.greeted(3306))
     lab.must("systemctl", "stop", "reverse-tunnel", "tunneld")
     document = open(os.path.join(ROOT, "docs/migrating.md")).read()
-    steps = ["tunneld import unit", "systemd-run --unit=way-back --on-active=15min", "systemctl disable --now reverse-tunnel", "tunneld wait relay"]
+    steps = ["tunneld import unit", "systemd-run --unit=way-back --on-active=15min", "systemctl disable --now reverse-tunnel", "tunneld wait reverse-tunnel"]
     check("migration: the document has these steps", all(step in document for step in steps))

@@ -103,7 +103,7 @@ fn dispatch(args: Args) -> Result<u8, Problem> {
         Verb::Stop { names } => names::run(&daemon()?, Request::Stop { names }),
         Verb::Restart { which } => names::start(&daemon()?, "restarted", which, |names| Request::Restart { names }),
         Verb::ResetFailed { names } => names::run(&daemon()?, Request::ResetFailed { names }),
-        Verb::Reload => plan::reload(&daemon()?),
+        Verb::Reload => plan::reload(&daemon()?, &global),
         Verb::Plan => plan::run(&daemon()?, &global),
         Verb::Doctor { names, json } => doctor::run(&global, &names, json),
         Verb::Import { from } => import::run(from),

@@ -35,6 +35,6 @@ pub use obstacle::obstacle;
 pub(crate) use resolve::{identities_of, user_known_hosts_of};
 
 pub use load::{
-    Overrides, RootStart, control_socket_of, default_config, default_control_socket, facts, load, load_text,
-    load_text_for, names_in, own_config, root_start, session_by_ssh_config,
+    Overrides, RootStart, SocketOfConfig, SocketReason, control_socket_of, default_config, default_control_socket,
+    facts, load, load_text, load_text_for, names_in, own_config, root_start, session_by_ssh_config,
 };

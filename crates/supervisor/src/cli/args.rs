@@ -225,9 +225,10 @@ pub(super) enum ImportFrom {
 
 fn parse_time(text: &str) -> Result<Duration, String> {
     let time = match text.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?,
-        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => humantime::parse_duration(text).ok(),
     };
+    let time = time.ok_or("a time is a number of seconds, or has units, as in 500ms, 2m or 1h30m")?;
     if time > Duration::from_millis(MAX_WAIT_MS) { Err("longer than a year".to_owned()) } else { Ok(time) }
 }
 
@@ -276,6 +277,7 @@ mod tests {
         assert_eq!(parse_time("0.5"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_time("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(parse_time("500ms"), Ok(Duration::from_millis(500)));
+        assert!(parse_time("soon").unwrap_err().contains("as in 500ms"));
         for text in ["-1", "soon", "NaN", "inf", "2 years", ""] {
             assert!(parse_time(text).is_err(), "{text}");
         }

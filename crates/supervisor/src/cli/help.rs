@@ -1,7 +1,7 @@
 //! What `--help` of a verb shows: the options that are for every verb are taken before and after each of them, and shown
 //! only where they have an effect.
 
-use clap::{Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory};
 
 use super::args::Args;
 
@@ -13,7 +13,9 @@ const LAST: usize = 100;
 
 /// The command line, as it is parsed and as help shows it.
 pub(super) fn command() -> Command {
-    let whole = GLOBAL.iter().fold(Args::command(), |whole, name| whole.mut_arg(name, |arg| arg.display_order(LAST)));
+    let whole = GLOBAL.iter().fold(Args::command(), |whole, name| {
+        whole.mut_arg(name, |option| without_empty_variable(option).display_order(LAST))
+    });
     let verbs: Vec<String> = whole.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
     verbs.iter().fold(whole, |whole, verb| {
         // A verb that has an option of that name itself does not inherit it.
@@ -25,6 +27,12 @@ pub(super) fn command() -> Command {
             .collect();
         whole.mut_subcommand(verb, |verb| verb.args(hidden))
     })
+}
+
+/// A variable that is empty is as one that is not set: compose files and unit files write one so.
+fn without_empty_variable(option: Arg) -> Arg {
+    let is_empty = option.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()));
+    if is_empty { option.env(None::<&str>) } else { option }
 }
 
 /// Which of them have an effect on a verb.

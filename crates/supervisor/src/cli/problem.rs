@@ -41,6 +41,9 @@ pub(super) enum Problem {
     ConfigAtDaemon(String),
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// No process listens on the socket; the hint says why this one was asked.
+    #[error("{error}")]
+    NoDaemon { error: ClientError, hint: String },
     /// The daemon answered, and said no.
     #[error("{message}")]
     Refused { code: ErrorCode, message: String },
@@ -96,9 +99,18 @@ impl Problem {
         self.exit_code()
     }
 
+    /// A daemon may be about to begin.
+    pub(super) fn is_absent_daemon(&self) -> bool {
+        matches!(self, Self::Client(error) | Self::NoDaemon { error, .. } if error.is_absent())
+    }
+
     fn hint(&self) -> Option<&str> {
         match self {
             Self::Client(error) => Some(error.hint()),
+            Self::NoDaemon { hint, .. } => Some(hint),
+            Self::Refused { code: ErrorCode::Busy, .. } => Some(
+                "each `wait`, `start` and `restart` that waits holds one, and each `events --follow`: end some, and ask again",
+            ),
             Self::Failure(failure) => Some(failure.hint()),
             Self::Pidfile(PidfileError::Held { .. }) | Self::Socket(BindError::AlreadyRunning(_)) => {
                 Some("`tunneld status` shows it; stop it first, or give this one its own pid_file and control_socket")
@@ -131,10 +143,11 @@ impl Problem {
             | Self::ConfigAtDaemon(_)
             | Self::Log(LogError::Level { .. }) => exit::CONFIG,
             Self::Usage(_) => exit::USAGE,
-            Self::Client(_) | Self::Misunderstood => exit::NO_DAEMON,
-            Self::Refused { code: ErrorCode::Denied | ErrorCode::Stopping | ErrorCode::VersionMismatch, .. } => {
-                exit::NO_DAEMON
-            }
+            Self::Client(_) | Self::NoDaemon { .. } | Self::Misunderstood => exit::NO_DAEMON,
+            Self::Refused {
+                code: ErrorCode::Busy | ErrorCode::Denied | ErrorCode::Stopping | ErrorCode::VersionMismatch,
+                ..
+            } => exit::NO_DAEMON,
             Self::Pidfile(PidfileError::Held { .. }) | Self::Socket(BindError::AlreadyRunning(_)) => {
                 exit::ALREADY_RUNNING
             }
@@ -209,6 +222,7 @@ mod tests {
             (Problem::Client(ClientError::OtherVersion { socket: path(), daemon: 2 }), 3),
             (refused(ErrorCode::NoSuchTunnel), 1),
             (refused(ErrorCode::Stopping), 3),
+            (refused(ErrorCode::Busy), 3),
             (Problem::Pidfile(PidfileError::Held { path: path(), pid: None }), 69),
             (Problem::Pidfile(PidfileError::CannotCreate { path: path(), source: io_error() }), 73),
             (Problem::Socket(BindError::AlreadyRunning(path())), 69),

@@ -1,6 +1,5 @@
 //! `wait`: until the named tunnels are ready. Silent when they are; otherwise why those that are not are not.
 
-use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
 use tunnel_engine::clock;
@@ -9,7 +8,6 @@ use super::daemon::DaemonAddress;
 use super::problem::{Problem, print};
 use super::render;
 use super::status::output_style;
-use crate::control::ClientError;
 use crate::exit;
 use crate::protocol::status::TunnelStatus;
 use crate::protocol::{Request, Response};
@@ -50,7 +48,7 @@ pub(super) fn report(answer: Response, text: impl Fn(&TunnelStatus, SystemTime) 
 fn ask_until(until: Instant, ask: impl Fn() -> Result<Response, Problem>) -> Result<Response, Problem> {
     loop {
         match ask() {
-            Err(Problem::Client(error)) if is_absent(&error) && clock::now() < until => {
+            Err(problem) if problem.is_absent_daemon() && clock::now() < until => {
                 std::thread::park_timeout(ASK_AGAIN);
             }
             answer => return answer,
@@ -58,16 +56,13 @@ fn ask_until(until: Instant, ask: impl Fn() -> Result<Response, Problem>) -> Res
     }
 }
 
-fn is_absent(error: &ClientError) -> bool {
-    let absent = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
-    matches!(error, ClientError::NoDaemon { source, .. } if absent.contains(&source.kind()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::io;
 
     use super::*;
+    use crate::control::ClientError;
 
     /// How often a daemon that is there at the third question was asked, and whether it answered.
     fn asked(until: Instant, without: io::ErrorKind) -> (u32, bool) {

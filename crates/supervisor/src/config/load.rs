@@ -92,8 +92,12 @@ pub fn names_in(path: &Path) -> Vec<String> {
 
 /// The main file for those who want a key or two of it, where it can be read.
 fn readable(path: &Path) -> Option<Arc<SourceFile>> {
-    let bytes = file::read_regular(path).ok()?;
-    Some(Arc::new(SourceFile::new(path, String::from_utf8(bytes).ok()?, 0)))
+    read_readable(path).ok()
+}
+
+fn read_readable(path: &Path) -> io::Result<Arc<SourceFile>> {
+    let text = String::from_utf8(file::read_regular(path)?).map_err(|_| io::Error::other("it is not UTF-8"))?;
+    Ok(Arc::new(SourceFile::new(path, text, 0)))
 }
 
 fn names_of(document: &Document<'_>) -> Vec<String> {
@@ -108,22 +112,46 @@ pub fn default_control_socket() -> PathBuf {
     Environment::of_this_process().control_socket_of_daemon(Path::exists)
 }
 
+/// Where a client of the daemon that runs a config asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketOfConfig {
+    /// The control socket.
+    pub path: PathBuf,
+    /// Why it is this one.
+    pub because: SocketReason,
+}
+
+/// What of a config says where the control socket is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SocketReason {
+    /// `control_socket` is set.
+    Key,
+    /// It is not set: the default holds.
+    NoKey,
+    /// The config cannot be read, for this reason: the default may hold.
+    Unreadable(String),
+}
+
 /// Where the daemon that runs this config has its control socket. Reads that one key: a client must reach the daemon
 /// also while the file has other errors, and where it may not read the file at all.
 ///
 /// # Errors
 /// The key is there, and wrong.
-pub fn control_socket_of(path: &Path) -> Result<PathBuf, ConfigErrors> {
-    let Some(source) = readable(path) else { return Ok(default_control_socket()) };
+pub fn control_socket_of(path: &Path) -> Result<SocketOfConfig, ConfigErrors> {
+    let by_default = |because| SocketOfConfig { path: default_control_socket(), because };
+    let source = match read_readable(path) {
+        Ok(source) => source,
+        Err(error) => return Ok(by_default(SocketReason::Unreadable(error.to_string()))),
+    };
     let (document, _) = parse(&source);
     let environment = Environment::of_this_process();
     let mut reader = TableReader::new(vec![document.table()], &environment);
     let socket = resolve::control_socket(&mut reader);
-    if reader.errors.is_empty() {
-        Ok(socket.unwrap_or_else(default_control_socket))
-    } else {
-        Err(ConfigErrors::new(reader.errors))
+    if !reader.errors.is_empty() {
+        return Err(ConfigErrors::new(reader.errors));
     }
+    let by_key = |path| SocketOfConfig { path, because: SocketReason::Key };
+    Ok(socket.map_or_else(|| by_default(SocketReason::NoKey), by_key))
 }
 
 /// What a daemon that starts as root needs to know before it reads its config as another user.

@@ -116,6 +116,7 @@ fn listen(variables: &mut Variables<'_>, mode: ForwardKind) -> String {
     if mode == ForwardKind::Local && port.is_none() {
         let missing = "SSH_TUNNEL_PORT is not set: with SSH_MODE=-L it is the port to listen on";
         variables.errors.push(missing.to_owned());
+        return String::new();
     }
     if mode == ForwardKind::Remote && bind.is_some() {
         variables.notes.push("SSH_BIND_IP: the server has to allow it with GatewayPorts".to_owned());

@@ -155,7 +155,7 @@ fn older_and_newer_name_must_not_differ() {
 #[test]
 fn local_mode_needs_a_port_to_listen_on() {
     let errors = errors("SSH_REMOTE_HOST=a\nSSH_MODE=-L", MOUNTED);
-    assert!(errors[0].starts_with("SSH_TUNNEL_PORT is not set"), "{errors:?}");
+    assert!(errors.len() == 1 && errors[0].starts_with("SSH_TUNNEL_PORT is not set"), "{errors:?}");
 }
 
 #[test]

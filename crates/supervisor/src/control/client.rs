@@ -39,6 +39,12 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// No process listens on the socket, or it has no file.
+    pub fn is_absent(&self) -> bool {
+        let absent = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
+        matches!(self, Self::NoDaemon { source, .. } if absent.contains(&source.kind()))
+    }
+
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NoDaemon { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {

@@ -137,7 +137,11 @@ async fn serve(
 ) -> Option<OwnedFd> {
     let response = match (may_ask(&stream, &shared.log), slot.is_some()) {
         (Err(refused), _) => Some(refused.into()),
-        (Ok(()), false) => Some(Response::error(ErrorCode::Busy, "too many clients at once on the control socket")),
+        (Ok(()), false) => {
+            let busy =
+                format!("the daemon is busy: {MAX_CLIENTS} clients ask it already, and each waits for its answer");
+            Some(Response::error(ErrorCode::Busy, busy))
+        }
         (Ok(()), true) => converse(&mut stream, &shared).await,
     };
     if let Some(response) = response {

@@ -175,21 +175,31 @@ fn text_of(path: &Path) -> String {
 
 /// Hands out each name once.
 #[derive(Debug, Default)]
-pub(crate) struct UniqueNames(Vec<String>);
+pub(crate) struct UniqueNames {
+    taken: Vec<String>,
+    unit: Option<String>,
+}
 
 impl UniqueNames {
+    /// Names after a unit instead of hosts: of several units that lead to one host, each is imported by itself, into one
+    /// config.
+    pub(super) fn of_unit(unit: &str) -> Self {
+        let unit = unit.strip_suffix(".service").unwrap_or(unit).to_owned();
+        Self { taken: Vec::new(), unit: Some(unit).filter(|unit| !unit.is_empty()) }
+    }
+
     /// The alias or host with the letters that a name may have, as long as one may be, and a number where it is taken.
     pub(crate) fn of(&mut self, host: &str) -> String {
         let fine = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
-        let plain: String = host.chars().map(fine).collect();
+        let plain: String = self.unit.as_deref().unwrap_or(host).chars().map(fine).collect();
         let with = |ending: &str| plain.chars().take(MAX_NAME - ending.len()).collect::<String>() + ending;
         let mut name = with("");
         let mut number = 1;
-        while self.0.contains(&name) {
+        while self.taken.contains(&name) {
             number += 1;
             name = with(&format!("-{number}"));
         }
-        self.0.push(name.clone());
+        self.taken.push(name.clone());
         name
     }
 }
@@ -204,6 +214,9 @@ mod tests {
         assert_eq!(names.of("db1.example_x-y"), "db1.example_x-y");
         assert_eq!(names.of("::1"), "--1");
         assert_eq!(["a", "a-2", "a", "a"].map(|host| names.of(host)), ["a", "a-2", "a-3", "a-4"]);
+        let mut names = UniqueNames::of_unit("autossh@db.service");
+        assert_eq!(["relay", "other"].map(|host| names.of(host)), ["autossh-db", "autossh-db-2"]);
+        let mut names = UniqueNames::default();
         let long = "x".repeat(MAX_NAME + 1);
         assert_eq!(
             [names.of(&long), names.of(&long)],

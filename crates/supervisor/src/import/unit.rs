@@ -47,7 +47,7 @@ pub fn unit(file: &UnitFile, read: ReadFile<'_>, facts: &System) -> Result<Strin
     let (ours, rest): (Vec<_>, Vec<_>) = commands.into_iter().partition(ExecCommand::runs_ssh);
     let others: Vec<String> =
         rest.iter().map(|command| format!("ExecStart={}: runs neither autossh nor ssh", command.text)).collect();
-    let (mut tables, mut names) = (Vec::new(), UniqueNames::default());
+    let (mut tables, mut names) = (Vec::new(), UniqueNames::of_unit(&file.name));
     for command in &ours {
         let mut keys = KeyLines::default();
         if tables.is_empty() {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::config::{control_socket_of, emptied, load};
+use crate::config::{SocketReason, control_socket_of, emptied, load};
 
 const A: &str = "[[tunnel]]\nname = 'a'\nhost = 'h'\ndynamic_forward = '1'\nidentity_file = 'key'\n";
 const B: &str = "[[tunnel]]\nname = 'b'\nhost = 'h'\ndynamic_forward = '2'\n";
@@ -137,10 +137,14 @@ fn a_file_that_is_not_utf8_says_where() {
 fn client_finds_the_socket_despite_other_errors() {
     let folder = folder("control_socket = 's'\nnonsense = ", &[]);
     let main = folder.path().join("tunneld.toml");
-    assert_eq!(control_socket_of(&main).unwrap(), folder.path().join("s"));
+    let socket = control_socket_of(&main).unwrap();
+    assert_eq!((socket.path, socket.because), (folder.path().join("s"), SocketReason::Key));
     fs::write(&main, "control_socket = 5").unwrap();
     assert_eq!(control_socket_of(&main).unwrap_err().iter().count(), 1);
-    assert!(control_socket_of(&folder.path().join("gone")).is_ok());
+    fs::write(&main, "").unwrap();
+    assert_eq!(control_socket_of(&main).unwrap().because, SocketReason::NoKey);
+    let gone = control_socket_of(&folder.path().join("gone")).unwrap();
+    assert_eq!(gone.because, SocketReason::Unreadable("No such file or directory (os error 2)".to_owned()));
 }
 
 #[test]

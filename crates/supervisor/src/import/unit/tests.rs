@@ -81,7 +81,7 @@ fn a_unit_is_read_with_its_environment() {
     says(
         &import("autossh.service", UNIT, &file).unwrap(),
         &[
-            "name = \"example.com\"",
+            "name = \"autossh\"",
             "port = 2222",
             "server_alive_interval = 60",
             "local_forward = [\"1:h:2\"]",
@@ -169,11 +169,19 @@ fn several_commands_are_several_tunnels() {
     );
     let names: Vec<_> = text.lines().filter(|line| line.starts_with("name ")).collect();
     assert_eq!(names.len(), 3, "{text}");
-    says(&text, &["name = \"a\"", "name = \"a-2\"", "name = \"b\"", "# ExecStart=/bin/echo done: runs neither"]);
+    says(
+        &text,
+        &[
+            "name = \"tunnel\"",
+            "name = \"tunnel-2\"",
+            "name = \"tunnel-3\"",
+            "# ExecStart=/bin/echo done: runs neither",
+        ],
+    );
     // A drop-in that replaces the command.
     let replaced = service("ExecStart=ssh -N -F none -L 1:h:2 a\nExecStart=\nExecStart=ssh -N -F none -L 9:h:2 c");
     assert!(
-        replaced.lines().any(|line| line.starts_with("name ") && line.ends_with("\"c\""))
+        replaced.lines().any(|line| line.starts_with("host ") && line.ends_with("\"c\""))
             && !replaced.contains("\"a\""),
         "{replaced}"
     );
