@@ -329,9 +329,18 @@ async fn a_named_file_is_offered_though_the_agent_is_full_of_other_keys() {
         agent.add(&[], &keys::generate(server.dir(), &format!("other-{index}"), &[]));
     }
     let mut spec = agent.only(&server);
-    let words = ["2 more keys were not offered", "identities_only"];
+    let words = ["2 more keys of the agent were not offered", "identities_only"];
     assert_refused(login(&spec).await, FailureKind::AuthRejected, &words);
     spec.auth.identities = vec![identity(&server.user_key)];
+    login(&spec).await.unwrap();
+}
+
+#[tokio::test]
+async fn all_named_keys_are_offered_where_the_server_listens() {
+    let server = Sshd::with_config("MaxAuthTries 30");
+    let mut spec = to(&server);
+    let others = (0..8).map(|index| identity(&keys::generate(server.dir(), &format!("other-{index}"), &[])));
+    spec.auth.identities = others.chain([identity(&server.user_key)]).collect();
     login(&spec).await.unwrap();
 }
 

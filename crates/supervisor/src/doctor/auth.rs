@@ -43,8 +43,8 @@ fn of(step: &LoginStep) -> Option<Check> {
         LoginStep::TooManyKeys(count) => Check::fail(
             AUTH,
             "further keys",
-            format!("{count} more were not offered: a server listens to six tries at most (MaxAuthTries)"),
-            "set identity_file and identities_only = true, so that only the right key is offered",
+            format!("{count} more of the agent were not offered: most servers listen to six tries (MaxAuthTries)"),
+            "name the right key in identity_file (its `.pub` will do), so that the agent's is offered first",
         ),
         LoginStep::NoAgent(why) => {
             Check::fail(AUTH, "agent", why, "start the agent, or set identity_agent to its socket or to \"none\"")

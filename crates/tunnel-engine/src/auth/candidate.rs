@@ -13,8 +13,11 @@ use super::accepted::Accepted;
 use super::identity::{Identity, KeyProblem, Private};
 use crate::failure::FailureKind;
 
-/// sshd ends the session at the sixth rejection (MaxAuthTries 6), so a seventh key could not be heard.
+/// sshd ends the session at the sixth rejection unless its MaxAuthTries says otherwise. Keys of the agent that the user
+/// did not name are offered up to here, so that those of a full agent do not use up the tries of every login.
 pub(super) const MAX_OFFERED_KEYS: usize = 6;
+/// Of those that the user named, all are offered, as by ssh, which takes this many files (SSH_MAX_IDENTITY_FILES).
+pub(super) const MAX_NAMED_KEYS: usize = 100;
 
 /// One key or certificate to offer, and who signs for it.
 #[derive(Clone)]
@@ -140,7 +143,7 @@ pub(super) fn plan(holdings: &AuthMaterial<'_>, now: SystemTime) -> OfferPlan {
             (None, Private::Ready(_) | Private::Locked(_)) => {}
         }
     }
-    plan.cut_to(MAX_OFFERED_KEYS);
+    plan.cut();
     plan
 }
 
@@ -163,12 +166,17 @@ impl OfferPlan {
     }
 
     /// The agent's other keys go first: ssh would offer them all, and never get to the file that the user named.
-    fn cut_to(&mut self, max: usize) {
-        while self.candidates.len() > max {
-            let last_unnamed = self.candidates.iter().rposition(|candidate| candidate.unnamed);
-            self.candidates.remove(last_unnamed.unwrap_or(self.candidates.len() - 1));
-            self.cut += 1;
-        }
+    fn cut(&mut self) {
+        let named = self.candidates.iter().filter(|candidate| !candidate.unnamed).count();
+        let (mut of_named, mut of_unnamed) = (MAX_NAMED_KEYS, MAX_OFFERED_KEYS.saturating_sub(named));
+        let all = self.candidates.len();
+        self.candidates.retain(|candidate| {
+            let left = if candidate.unnamed { &mut of_unnamed } else { &mut of_named };
+            let kept = *left > 0;
+            *left = left.saturating_sub(1);
+            kept
+        });
+        self.cut = all - self.candidates.len();
     }
 }
 

@@ -128,6 +128,7 @@ pub(super) fn unlock(name: &str, text: &str, passphrase: Option<&SecretSource>) 
         Some(SecretSource::File(file)) => {
             let passphrase = secret::read(file).map_err(|error| {
                 needed(format!("it is encrypted, and passphrase_file `{}` cannot be read: {error}", file.display()))
+                    .with_hint("check that passphrase_file exists and is readable by the user that runs tunneld")
             })?;
             key.open(passphrase.as_str()).map_err(|error| match error {
                 DecryptError::WrongPassphrase => {

@@ -12,6 +12,9 @@ const WITH_SHA1: &str = "pubkey_accepted_algorithms = \"+ssh-rsa\"";
 /// What to do about an agent without keys, where there are no others.
 const EMPTY_AGENT: &str = "load a key with `ssh-add`, or set identity_file; an agent shows no key while it is locked \
      (`ssh-add -X`), nor one that it holds for other hosts (`ssh-add -h`)";
+/// What to do about an agent with more keys than are shown.
+const TOO_MANY_KEYS: &str =
+    "name the right key in identity_file (its `.pub` will do), so that the agent's is offered first";
 /// Of a certificate, in a hint.
 const MAX_PRINCIPALS: usize = 5;
 
@@ -127,7 +130,9 @@ impl AuthRecord {
         }
         if self.cut > 0 {
             let cut = self.cut;
-            say(format!("{cut} more keys were not offered: servers listen to {MAX_OFFERED_KEYS} tries"));
+            say(format!(
+                "{cut} more keys of the agent were not offered: most servers listen to {MAX_OFFERED_KEYS} tries"
+            ));
         }
         if let Some(agent) = &self.agent {
             say(agent.clone());
@@ -165,7 +170,8 @@ impl AuthRecord {
         if let Some(skipped) = self.skipped.iter().find(|skipped| skipped.wanted) {
             return of(&skipped.trouble);
         }
-        if self.publickey_allowed {
+        let key_wanted = self.partial.is_empty() || self.methods.contains(&"publickey");
+        if self.publickey_allowed && key_wanted {
             const ORDER: [FailureKind; 4] = [
                 FailureKind::IdentityPermissions,
                 FailureKind::IdentityUnreadable,
@@ -196,8 +202,10 @@ impl AuthRecord {
         if let Some(trouble) = self.no_password.as_ref().filter(|trouble| trouble.kind != FailureKind::AuthRejected) {
             return of(trouble);
         }
-        let hint = if self.cut > 0 {
-            Some("set identity_file and identities_only, so that only the right key is offered".to_owned())
+        let hint = if let Some(hint) = self.partial_hint() {
+            Some(hint)
+        } else if self.cut > 0 {
+            Some(TOO_MANY_KEYS.to_owned())
         } else if let Some(password) = &self.refused_password {
             Some(password_hint(password, user, self.publickey_allowed))
         } else if let Some((file, principals)) = &self.refused_certificate {
@@ -206,6 +214,11 @@ impl AuthRecord {
             Some(format!(
                 "{}; the server does not say which signatures it takes: one too old for RSA with SHA-2 needs `{WITH_SHA1}`",
                 FailureKind::AuthRejected.hint()
+            ))
+        } else if self.methods.is_empty() {
+            Some(format!(
+                "the server lets `{user}` log in by no method at all: enable PubkeyAuthentication or another one in its sshd_config, \
+                 and look at its Match blocks"
             ))
         } else if !self.publickey_allowed {
             Some(format!("the server takes only {}: set password_file, or allow keys there", self.methods.join(", ")))
@@ -217,6 +230,23 @@ impl AuthRecord {
             None
         };
         (FailureKind::AuthRejected, hint)
+    }
+
+    /// Where the server took something and wants more (AuthenticationMethods): what it still takes, and how to have it.
+    fn partial_hint(&self) -> Option<String> {
+        let took = self.partial.last()?;
+        let wants = |method: &str| self.methods.contains(&method);
+        let (password, key) = (wants("password") || wants("keyboard-interactive"), wants("publickey"));
+        let next = match (password, key) {
+            (true, _) if self.refused_password.is_some() => return None,
+            (true, true) => "set password_file, or name another key that it lets in as well in identity_file",
+            (true, false) => "set password_file",
+            (false, true) => {
+                "name another key in identity_file, and add that one's public half to authorized_keys there as well"
+            }
+            (false, false) => "tunneld cannot do that: change AuthenticationMethods there",
+        };
+        Some(format!("the server took {took} and wants {} after it: {next}", self.methods.join(" or ")))
     }
 }
 

@@ -23,6 +23,14 @@ use crate::transport::put_string;
 /// The empty session identifier of russh's exchange, as a string.
 const NO_SESSION_ID: [u8; 4] = [0; 4];
 
+const NEW_KEY: &str = "make a new key with `ssh-keygen -t ed25519`, and add its public half to authorized_keys there";
+const CANNOT_SIGN: &str = "the file was read and its key cannot be used: try it with ssh, load it into an agent with \
+     `ssh-add`, or name another key";
+/// aws-lc-rs signs with no shorter RSA key.
+const AWS_LC_MIN_RSA_BITS: u32 = 2048;
+/// Shorter ones ssh does not use either; for longer ones there is no implementation here.
+const RSA_BITS: std::ops::RangeInclusive<u32> = 1024..=8192;
+
 /// Signs for one key that is being offered.
 pub(super) struct KeySigner<'a> {
     pub(super) holder: PrivateKeyHolder<'a>,
@@ -124,7 +132,16 @@ fn sign_with_file(
         let why = "the `.pub` file beside it belongs to another key";
         return Err(KeyProblem::new(FailureKind::IdentityUnreadable, why));
     }
-    let unusable = |why: String| KeyProblem::new(FailureKind::IdentityUnreadable, format!("it cannot sign: {why}"));
+    if let Some(bits) =
+        key.public_key().key_data().rsa().map(|rsa| rsa.key_size()).filter(|bits| !RSA_BITS.contains(bits))
+    {
+        let (least, most) = (RSA_BITS.start(), RSA_BITS.end());
+        let why = format!("it is an RSA key of {bits} bits, and only those of {least} to {most} can sign");
+        return Err(KeyProblem::new(FailureKind::IdentityUnreadable, why).with_hint(NEW_KEY));
+    }
+    let unusable = |why: String| {
+        KeyProblem::new(FailureKind::IdentityUnreadable, format!("it cannot sign: {why}")).with_hint(CANNOT_SIGN)
+    };
     let signature = sign(&key, hash, &data).map_err(unusable)?;
     let mut blob = Vec::new();
     signature.encode(&mut blob).map_err(|error| unusable(error.to_string()))?;
@@ -133,7 +150,8 @@ fn sign_with_file(
 }
 
 /// RSA goes through aws-lc-rs: the `rsa` crate's timing tells the key to those who can measure it (RUSTSEC-2023-0071).
-/// SHA-1, which aws-lc-rs signs nothing with, is that crate's: the user asked for it by name.
+/// SHA-1, which aws-lc-rs signs nothing with, is that crate's: the user asked for it by name. So are the shorter keys that
+/// ssh signs with, of 1024 bits and more: a key that short can be factored without measuring anything.
 fn sign(key: &PrivateKey, hash: Option<HashAlg>, data: &[u8]) -> Result<Signature, String> {
     let KeypairData::Rsa(pair) = key.key_data() else {
         let security_key = matches!(key.algorithm(), Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256);
@@ -147,6 +165,9 @@ fn sign(key: &PrivateKey, hash: Option<HashAlg>, data: &[u8]) -> Result<Signatur
         Some(HashAlg::Sha256) => (HashAlg::Sha256, &RSA_PKCS1_SHA256),
         Some(_) => (HashAlg::Sha512, &RSA_PKCS1_SHA512),
     };
+    if pair.key_size() < AWS_LC_MIN_RSA_BITS {
+        return (pair, Some(hash)).try_sign(data).map_err(|error| error.to_string());
+    }
     let der = Zeroizing::new(pkcs8::encode_pkcs8(key).map_err(|error| error.to_string())?);
     let pair = KeyPair::from_pkcs8(&der).map_err(|error| format!("RSA key refused: {error}"))?;
     let mut signature = vec![0; pair.public_modulus_len()];

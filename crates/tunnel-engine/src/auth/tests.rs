@@ -14,14 +14,14 @@ use russh::keys::{Algorithm, HashAlg, PrivateKey, PublicKey};
 use russh::{MethodKind, MethodSet};
 
 use super::accepted::Accepted;
-use super::candidate::{AuthMaterial, MAX_OFFERED_KEYS, OfferPlan, Skipped, plan};
-use super::identity::{Identity, KeyProblem, Private};
+use super::candidate::{AuthMaterial, MAX_NAMED_KEYS, MAX_OFFERED_KEYS, OfferPlan, Skipped, plan};
+use super::identity::{Identity, KeyProblem, Private, unlock};
 use super::password::{LinkTraffic, answer_or_change};
 use super::prompts;
 use super::report::AuthRecord;
-use super::sign::{KeySigner, PrivateKeyHolder};
+use super::sign::{KeySigner, PrivateKeyHolder, SignError};
 use crate::failure::{Failure, FailureKind};
-use crate::spec::{AlgorithmList, AuthSpec};
+use crate::spec::{AlgorithmList, AuthSpec, SecretSource};
 
 #[test]
 fn keys_are_offered_in_the_order_of_ssh() {
@@ -48,15 +48,19 @@ fn unreadable_key_that_the_agent_has_is_not_reported() {
 proptest! {
     #[test]
     fn offered_keys_are_bounded_and_named_ones_stay(
-        files in proptest::collection::vec(0_u8..20, 0..6),
+        files in proptest::collection::vec(0_u8..20, 0..12),
         agent in proptest::collection::vec(0_u8..20, 0..20),
         identities_only in any::<bool>(),
     ) {
         let identities: Vec<_> = files.iter().map(|n| file(*n)).collect();
         let held: Vec<_> = agent.iter().map(|n| held(*n)).collect();
         let plan = choose(&identities, &held, identities_only);
-        prop_assert!(plan.candidates.len() <= MAX_OFFERED_KEYS);
-        prop_assert!(plan.cut == 0 || plan.candidates.len() == MAX_OFFERED_KEYS);
+        let mut named: Vec<_> = files.clone();
+        named.sort_unstable();
+        named.dedup();
+        let bound = named.len().max(MAX_OFFERED_KEYS);
+        prop_assert!(plan.candidates.len() <= bound);
+        prop_assert!(plan.cut == 0 || plan.candidates.len() == bound);
         for identity in &identities {
             let offered = plan.candidates.iter().any(|one| Some(one.key()) == identity.public.as_ref().map(PublicKey::key_data));
             prop_assert!(offered, "{:?} of {:?}", identity.path, sources(&plan));
@@ -154,13 +158,101 @@ fn the_message_tells_everything_that_was_tried() {
     assert_eq!(
         failure.message(),
         "the server did not let user `me` in; it took publickey a SHA256:x, and wants more; it rejected ssh-rsa \
-         SHA256:y (b); `c`: not offered: others can read it; 2 more keys were not offered: servers listen to 6 tries; \
+         SHA256:y (b); `c`: not offered: others can read it; 2 more keys of the agent were not offered: most servers listen to 6 tries; \
          it takes publickey, password"
     );
     assert_eq!(failure.hint(), "run `chmod 600 c`");
     let word = Failure::new(FailureKind::AuthRejected, "too many").with_hint("fewer");
     let ended = AuthRecord::default().failure("me", Some(&word));
     assert!(ended.message().ends_with("; too many"), "{ended}");
+}
+
+#[test]
+fn more_named_keys_than_any_list_has_are_cut() {
+    let identities: Vec<_> = (0..=MAX_NAMED_KEYS as u8).map(file).collect();
+    let plan = choose(&identities, &[held(200)], false);
+    assert_eq!((plan.candidates.len(), plan.cut), (MAX_NAMED_KEYS, 2));
+}
+
+#[test]
+fn partial_success_is_told_with_what_is_still_wanted() {
+    use MethodKind::{HostBased, KeyboardInteractive, Password, PublicKey};
+    let hint = |methods: &[MethodKind], refused_password: Option<&str>| {
+        let trouble = KeyProblem::new(FailureKind::IdentityPermissions, "others can read it").with_hint("chmod");
+        let mut record = AuthRecord {
+            partial: vec!["publickey a SHA256:x".into()],
+            skipped: vec![Skipped { source: "c".into(), trouble, wanted: false }],
+            publickey_allowed: true,
+            refused_password: refused_password.map(str::to_owned),
+            ..AuthRecord::default()
+        };
+        record.learn(&MethodSet::from(methods));
+        let told = record.failure("me", None).hint().to_owned();
+        record.skipped.clear();
+        (told, record.failure("me", None).hint().to_owned())
+    };
+    let (_, password) = hint(&[Password, KeyboardInteractive], None);
+    assert!(
+        password.starts_with("the server took publickey a SHA256:x and wants password or keyboard-interactive"),
+        "{password}"
+    );
+    assert!(password.ends_with("set password_file"), "{password}");
+    assert_eq!(hint(&[Password, KeyboardInteractive], None).0, password, "a key is not what is missing");
+    let (unreadable, key) = hint(&[PublicKey], None);
+    assert_eq!(unreadable, "chmod", "another key is");
+    assert!(key.contains("name another key in identity_file"), "{key}");
+    assert!(hint(&[HostBased], None).1.contains("AuthenticationMethods"));
+    assert!(hint(&[Password], Some("the password in `p`")).1.contains("refused the password in `p`"));
+}
+
+#[test]
+fn server_without_any_method_is_told_so() {
+    let word = Failure::new(FailureKind::AuthRejected, "it offers no way to authenticate that we know");
+    let failure = AuthRecord::default().failure("me", Some(&word));
+    assert!(failure.hint().contains("`me` log in by no method at all"), "{}", failure.hint());
+}
+
+#[tokio::test]
+async fn short_rsa_key_signs_and_shorter_one_is_named() {
+    let sign = |bits: &'static str| async move {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("k");
+        let key = std::process::Command::new("openssl")
+            .args(["genrsa", "-traditional", "-out"])
+            .arg(&path)
+            .arg(bits)
+            .output()
+            .unwrap();
+        assert!(key.status.success(), "{key:?}");
+        let key = russh::keys::decode_secret_key(&std::fs::read_to_string(&path).unwrap(), None).unwrap();
+        let public = key.public_key().clone();
+        let holder = PrivateKeyHolder::File {
+            public: Box::new(public.clone()),
+            private: Private::Ready(Arc::new(key)),
+            name: "f".into(),
+            passphrase: None,
+        };
+        let mut signer = KeySigner { holder, session_id: b"", signed: false };
+        russh::Signer::auth_sign(&mut signer, &public.into(), Some(HashAlg::Sha512), vec![0; 4]).await
+    };
+    assert!(sign("1024").await.is_ok());
+    let Err(SignError::Trouble(problem)) = sign("768").await else { panic!("too short") };
+    assert!(problem.why.contains("768 bits") && problem.hint.unwrap().contains("ssh-keygen -t ed25519"));
+}
+
+#[test]
+fn passphrase_file_that_cannot_be_read_is_what_to_mend() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("k");
+    let made =
+        std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "pw", "-f"]).arg(&path).status();
+    assert!(made.unwrap().success());
+    let text = std::fs::read_to_string(&path).unwrap();
+    let passphrase = SecretSource::File(dir.path().join("missing"));
+    let problem = unlock("k", &text, Some(&passphrase)).unwrap_err();
+    assert_eq!(problem.kind, FailureKind::PassphraseNeeded);
+    assert!(problem.hint.unwrap().starts_with("check that passphrase_file exists and is readable"));
+    assert_eq!(unlock("k", &text, None).unwrap_err().hint, None, "none is set");
 }
 
 #[test]

@@ -51,7 +51,10 @@ pub(super) fn from_disconnect(who: &str, info: &RemoteDisconnectInfo) -> Failure
     // sshd's words when MaxAuthTries is used up; the code says only "protocol error".
     if said.contains("Too many authentication failures") {
         return Failure::new(FailureKind::AuthRejected, message)
-            .with_hint("too many keys were offered: set identity_file and identities_only, or raise MaxAuthTries");
+            .with_hint(
+            "more keys were offered than the server listens to: name the right one first in identity_file and leave out the \
+             others, with identities_only = true for those of an agent, or raise MaxAuthTries there",
+        );
     }
     let kind = match info.reason_code {
         russh::Disconnect::TooManyConnections => FailureKind::ServerBusy,
