@@ -1,5 +1,6 @@
 //! The command line: reads it, does the verb, and ends with the exit code that scripts rely on. One file a verb.
 
+mod account;
 mod args;
 mod authorize;
 mod check;
@@ -37,6 +38,7 @@ use clap::FromArgMatches;
 use crate::os::runtime;
 use crate::protocol::{EventsRequest, Request};
 use crate::{autossh, exit};
+use account::as_the_daemon;
 use args::{Args, Verb};
 use daemon::DaemonAddress;
 use problem::Problem;
@@ -88,9 +90,13 @@ fn dispatch(args: Args) -> Result<u8, Problem> {
         Verb::Run => run::run(&global),
         Verb::Container { print } => container::run(&global, print),
         Verb::Init(args) => init::run(&global, args),
-        Verb::Authorize(args) => authorize::run(&global, args),
-        Verb::Trust(args) => trust::run(&global, args),
-        Verb::Check { json } => check::run(&global, json),
+        // Over the login of the user who installs the line, with that user's keys.
+        Verb::Authorize(args) if args.installs() => authorize::run(&global, args),
+        Verb::Authorize(args) => authorize::run(&as_the_daemon(global)?, args),
+        // A file that is named may be one for root alone to write.
+        Verb::Trust(args) if args.names_file() => trust::run(&global, args),
+        Verb::Trust(args) => trust::run(&as_the_daemon(global)?, args),
+        Verb::Check { json } => check::run(&as_the_daemon(global)?, json),
         Verb::Status { names, json, watch: true } => watch::run(daemon()?, names, json),
         Verb::Status { names, json, watch: false } => status::run(&daemon()?, names, json),
         Verb::Why { name } => why::run(&daemon()?, name),
@@ -105,7 +111,7 @@ fn dispatch(args: Args) -> Result<u8, Problem> {
         Verb::ResetFailed { names } => names::run(&daemon()?, Request::ResetFailed { names }),
         Verb::Reload => plan::reload(&daemon()?, &global),
         Verb::Plan => plan::run(&daemon()?, &global),
-        Verb::Doctor { names, json } => doctor::run(&global, &names, json),
+        Verb::Doctor { names, json } => doctor::run(&as_the_daemon(global)?, &names, json),
         Verb::Import { from } => import::run(from),
         Verb::Autossh { words } => Ok(autossh::main(AUTOSSH, words)),
         Verb::Completions { shell } => completions::script(shell),

@@ -11,6 +11,8 @@ mod report;
 mod shared;
 mod sshd_config;
 
+use nix::unistd::geteuid;
+
 use super::args::GlobalArgs;
 use super::block_on;
 use super::problem::{Problem, print, printable};
@@ -37,9 +39,22 @@ pub(super) struct AuthorizeArgs {
     yes: bool,
 }
 
+impl AuthorizeArgs {
+    pub(super) const fn installs(&self) -> bool {
+        self.install.is_some()
+    }
+}
+
 pub(super) fn run(global: &GlobalArgs, args: AuthorizeArgs) -> Result<u8, Problem> {
     let desired = config::load(&global.existing_config()?, &overrides(global)).map_err(Problem::Config)?;
     let tunnel = find(&desired.tunnels, &args.name)?;
+    if let Some(user) = desired.global.user.as_ref().filter(|_| args.installs() && geteuid().is_root()) {
+        return Err(Problem::No(format!(
+            "the tunnels run as `{user}`, by that user's keys, which root does not have: append what `tunneld authorize {}` \
+             prints, or run this as `{user}`",
+            tunnel.name
+        )));
+    }
     block_on(async {
         let Some(over) = &args.install else {
             return print(&printable(&text(tunnel, &desired.tunnels, &args.from).await)).map(|()| exit::OK);

@@ -46,6 +46,12 @@ pub(super) struct TrustArgs {
     host_key_alias: Option<String>,
 }
 
+impl TrustArgs {
+    pub(super) const fn names_file(&self) -> bool {
+        self.file.is_some()
+    }
+}
+
 pub(super) fn run(global: &GlobalArgs, args: TrustArgs) -> Result<u8, Problem> {
     let desired = server::config_if_any(global)?;
     let mut spec = server::named(&args.host, desired.as_ref())?;
