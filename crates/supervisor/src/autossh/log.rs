@@ -7,10 +7,12 @@ mod syslog;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tunnel_engine::clock;
 
 use super::environment::LogOptions;
@@ -46,6 +48,8 @@ struct Outputs {
     syslog: Option<Syslog>,
     file: Option<File>,
     terminal: bool,
+    /// Lines that the file, or the terminal, did not take.
+    lost: [u64; 2],
 }
 
 /// The file could not be opened.
@@ -63,14 +67,14 @@ impl Log {
     /// The file cannot be opened for appending.
     pub fn open(name: &str, options: &LogOptions) -> Result<Self, LogFileError> {
         let file = options.file.as_deref().map(open).transpose()?;
-        let outputs =
-            Outputs { syslog: file.is_none().then(Syslog::default), terminal: options.debug && file.is_none(), file };
+        let (syslog, terminal) = (file.is_none().then(Syslog::default), options.debug && file.is_none());
+        let outputs = Outputs { syslog, file, terminal, lost: [0; 2] };
         Ok(Self { name: name.to_owned(), level: options.level, outputs: Mutex::new(outputs), early: false })
     }
 
     /// For errors before it is known where the log goes: the terminal, and syslog, as autossh does.
     pub fn early(name: &str) -> Self {
-        let outputs = Outputs { syslog: Some(Syslog::default()), file: None, terminal: true };
+        let outputs = Outputs { syslog: Some(Syslog::default()), file: None, terminal: true, lost: [0; 2] };
         Self { name: name.to_owned(), level: Level::Info as u8, outputs: Mutex::new(outputs), early: true }
     }
 
@@ -98,17 +102,18 @@ impl Log {
         let text = shortened(&text, MAX_LINE);
         let (now, pid) = (clock::wall(), std::process::id());
         let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(syslog) = &mut outputs.syslog {
+        let Outputs { syslog, file, terminal: on_terminal, lost: [lost_by_file, lost_by_terminal] } = &mut *outputs;
+        if let Some(syslog) = syslog {
             let tag = if self.early { self.name.clone() } else { format!("{}[{pid}]", self.name) };
             syslog.send(level as u8, &local(now, "%b %e %H:%M:%S"), &tag, &text);
         }
-        if let Some(file) = &mut outputs.file {
-            let line = format!("{} {}[{pid}]: {text}\n", local(now, "%Y/%m/%d %H:%M:%S"), self.name);
-            let _ = file.write_all(line.as_bytes());
+        if let Some(file) = file {
+            let head = format!("{} {}[{pid}]: ", local(now, "%Y/%m/%d %H:%M:%S"), self.name);
+            write_line(file, &head, &text, lost_by_file);
         }
-        if outputs.terminal && terminal {
-            let tag = if self.early { self.name.clone() } else { format!("{}[{pid}]", self.name) };
-            let _ = io::stderr().write_all(format!("{tag}: {text}\n").as_bytes());
+        if *on_terminal && terminal {
+            let head = if self.early { format!("{}: ", self.name) } else { format!("{}[{pid}]: ", self.name) };
+            write_line(&mut io::stderr(), &head, &text, lost_by_terminal);
         }
     }
 
@@ -133,6 +138,22 @@ impl Log {
     pub fn is_on_terminal(&self) -> bool {
         self.outputs.lock().unwrap_or_else(PoisonError::into_inner).terminal
     }
+}
+
+/// Writes a line where it does not have to wait for room: a full pipe takes none (pipe(7)), nor does a terminal that is
+/// stopped. With the next one that is taken, it is said how many were not.
+fn write_line(output: &mut (impl Write + AsFd), head: &str, text: &str, lost: &mut u64) {
+    let mut asked = [PollFd::new(output.as_fd(), PollFlags::POLLOUT)];
+    let takes = poll(&mut asked, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
+    if !takes {
+        *lost += 1;
+        return;
+    }
+    let before = match std::mem::take(lost) {
+        0 => String::new(),
+        lost => format!("{head}{lost} lines were lost: the log was not read\n"),
+    };
+    let _ = output.write_all(format!("{before}{head}{text}\n").as_bytes());
 }
 
 /// The text of a server or another peer must neither begin a line of its own nor drive a terminal.
@@ -161,6 +182,9 @@ fn local(now: SystemTime, format: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+
     use super::*;
 
     #[test]
@@ -180,6 +204,26 @@ mod tests {
         let (date, _) = lines[0].split_once(" autossh").unwrap();
         let shape: String = date.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
         assert_eq!(shape, "9999/99/99 99:99:99");
+    }
+
+    #[test]
+    fn pipe_that_is_not_read_blocks_no_caller() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut file = File::from(OwnedFd::from(writer));
+        let (mut lost, mut taken) = (0, 0);
+        while lost < 3 {
+            write_line(&mut file, "autossh: ", &"x".repeat(MAX_LINE), &mut lost);
+            taken += u64::from(lost == 0);
+        }
+        let mut text = vec![0; 64 * 1024];
+        let read = reader.read(&mut text).unwrap();
+        text.truncate(read);
+        write_line(&mut file, "autossh: ", "again", &mut lost);
+        drop(file);
+        reader.read_to_end(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.ends_with("\nautossh: 3 lines were lost: the log was not read\nautossh: again\n"), "{text}");
+        assert_eq!((lost, text.lines().count() as u64), (0, taken + 2));
     }
 
     #[test]
