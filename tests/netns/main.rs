@@ -7,6 +7,7 @@ mod doctor;
 mod faults;
 mod full_disk;
 mod pid1;
+mod read_only_mount;
 mod source;
 mod syslog;
 mod tunnel_device;

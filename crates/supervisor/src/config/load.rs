@@ -189,7 +189,11 @@ pub(super) fn load_in(path: &Path, overrides: &Overrides, environment: &Environm
         Ok((source, error)) => load_source(&source, error.into_iter().collect(), overrides, environment),
         Err(error) => {
             let what = format!("the config cannot be read{}: {error}", by_whom(&error));
-            let hint = "name another one with `--config FILE`, or write a first one with `tunneld init`";
+            let hint = if error.kind() == io::ErrorKind::PermissionDenied {
+                "let that user read the file and its folder, as with `chgrp` and `chmod 640`"
+            } else {
+                "name another one with `--config FILE`, or write a first one with `tunneld init`"
+            };
             Err(ConfigErrors::new(vec![ConfigError::of_file(path, what, hint)]))
         }
     }
