@@ -170,6 +170,11 @@ impl OptionReader<'_> {
             socket.map_or(AgentSpec::None, |socket| AgentSpec::Socket(socket.into()))
         };
         let text = setting.first();
+        let usual = matches!(text, "SSH_AUTH_SOCK" | "$SSH_AUTH_SOCK");
+        if usual && variable("SSH_AUTH_SOCK") == AgentSpec::None {
+            // What is the default anyway; an import must not write down that this shell has no agent.
+            return None;
+        }
         let agent = match (text, text.strip_prefix('$').filter(|name| !name.starts_with('{'))) {
             ("none", _) => Ok(AgentSpec::None),
             ("SSH_AUTH_SOCK", _) => Ok(variable("SSH_AUTH_SOCK")),

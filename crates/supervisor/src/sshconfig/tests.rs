@@ -86,6 +86,17 @@ fn good(machine: &TestHost, host: &str) -> Resolved {
 }
 
 #[test]
+fn usual_agent_that_this_shell_lacks_is_left_to_the_default() {
+    let is_set = |value: &str| {
+        let host = TestHost::default().with("/f", &format!("IdentityAgent {value}\n"));
+        let query = Query::new("h", ConfigFiles::One("/f".into()));
+        resolve(&query, &FileCache::default(), &host).unwrap().settings.has("identity_agent")
+    };
+    assert!(!is_set("SSH_AUTH_SOCK") && !is_set("$SSH_AUTH_SOCK"));
+    assert!(is_set("none") && is_set("/a") && is_set("$OTHER"));
+}
+
+#[test]
 fn without_any_file_a_host_is_itself() {
     let host = good(&TestHost::default(), "Web");
     assert_eq!((host.host.as_str(), host.user.as_str(), host.port), ("web", "me", 22));

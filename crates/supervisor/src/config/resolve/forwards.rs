@@ -59,10 +59,20 @@ pub(super) fn forwards(
             &["local_forward", "remote_forward", "dynamic_forward", "tunnel_device"],
             header,
             "the tunnel has no forwards",
-            "add `local_forward`, `remote_forward`, `dynamic_forward` or `tunnel_device`, for example `local_forward = [\"3307:127.0.0.1:3306\"]`",
+            alias.and_then(none_in_files).unwrap_or_else(|| ADD_ONE.to_owned()),
         );
     }
     all
+}
+
+const ADD_ONE: &str = "add `local_forward`, `remote_forward`, `dynamic_forward` or `tunnel_device`, for example \
+     `local_forward = [\"3307:127.0.0.1:3306\"]`";
+
+/// Where forwards were looked for besides, whether the files are there or not.
+fn none_in_files(alias: &Resolved) -> Option<String> {
+    let files: Vec<_> = alias.files.iter().map(|path| format!("`{}`", path.display())).collect();
+    let host = &alias.alias;
+    (!files.is_empty()).then(|| format!("nothing for `{host}` in {} sets a forward; {ADD_ONE}", files.join(" or ")))
 }
 
 /// `None`: none is wanted.

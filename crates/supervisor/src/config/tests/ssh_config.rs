@@ -167,6 +167,7 @@ hint: host keys are looked up by name only
     assert!(error.contains("`Prot`") && !error.contains("no forwards"), "they are in what could not be read: {error}");
     let error = load("", "host = 'db'").unwrap_err();
     assert!(error.contains("the tunnel has no forwards"), "{error}");
+    assert!(error.contains("nothing for `db` in `/hosts` sets a forward; add"), "{error}");
 }
 
 #[test]
