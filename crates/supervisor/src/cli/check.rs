@@ -1,10 +1,11 @@
 //! `check`: every error of the config, or what would run.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tunnel_engine::spec::{Connect, Forward, ForwardKind, Listen, Route};
+use tunnel_engine::spec::{Connect, DeviceMode, DeviceUnit, Forward, ForwardKind, Listen, Route};
 
 use super::args::GlobalArgs;
 use super::problem::{Problem, pretty, print, printable};
@@ -59,19 +60,29 @@ fn to_text(desired: &Desired) -> String {
 const METRICS_OPEN: &str = "everyone who reaches this address over the network can read the metrics, the status and the page: there is no login";
 
 /// What a device forward needs on this machine.
-const DEVICE: &str = "it needs CAP_NET_ADMIN, or a device made beforehand with `ip tuntap add dev tun0 mode tun user NAME` (tap \
-     for ethernet); addresses are for `ip` or systemd-networkd to set, on both sides; the server's sshd_config needs PermitTunnel";
+fn device_note(mode: DeviceMode, unit: DeviceUnit) -> String {
+    let kind = mode.device_prefix();
+    let (number, named) = match unit {
+        DeviceUnit::Number(number) => (number, ""),
+        DeviceUnit::Any => (0, " and its number in tunnel_device"),
+    };
+    format!(
+        "it needs CAP_NET_ADMIN, or a device made beforehand with `ip tuntap add dev {kind}{number} mode {kind} user NAME`{named}; \
+         addresses are for `ip` or systemd-networkd to set, on both sides; the server's sshd_config needs PermitTunnel"
+    )
+}
 
 /// What is fine here, and known to fail with a server as it is installed.
-fn note(tunnel: &TunnelSpec, forward: &Forward) -> Option<&'static str> {
-    if forward.kind == ForwardKind::TunnelDevice {
-        return Some(DEVICE);
+fn note(tunnel: &TunnelSpec, forward: &Forward) -> Option<Cow<'static, str>> {
+    if let Listen::Device { mode, unit } = forward.listen {
+        return Some(device_note(mode, unit).into());
     }
     let remote_path = forward.kind == ForwardKind::Remote && matches!(forward.listen, Listen::Unix(_));
     (remote_path && tunnel.on_remote_port_busy != OnRemotePortBusy::Takeover).then_some(
         "sshd leaves the socket file behind at the end of each session and does not listen there again: set \
          on_remote_port_busy = \"takeover\" here, or `StreamLocalBindUnlink yes` in the server's sshd_config; \
-         AllowStreamLocalForwarding there must permit it",
+         AllowStreamLocalForwarding there must permit it"
+            .into(),
     )
 }
 
@@ -264,5 +275,14 @@ off  u@h:22  (not enabled)
         assert_eq!(value["tunnels"][0]["forwards"][1], dynamic);
         assert_eq!(value["tunnels"][0]["proxy"]["jump"], "b@bastion:22");
         assert_eq!(value["tunnels"][1]["enabled"], false);
+    }
+
+    #[test]
+    fn device_to_make_beforehand_is_this_machines() {
+        let note = device_note(DeviceMode::Ethernet, DeviceUnit::Number(3));
+        assert!(note.contains("`ip tuntap add dev tap3 mode tap user NAME`;"), "{note}");
+        assert!(
+            device_note(DeviceMode::PointToPoint, DeviceUnit::Any).contains("dev tun0 mode tun user NAME` and its")
+        );
     }
 }

@@ -137,7 +137,11 @@ impl Supervisor {
         );
         let enabled = desired.tunnels.iter().filter(|spec| spec.enabled).map(|spec| spec.name.as_str());
         history.only(enabled, Moment::now());
-        let started = format!("tunneld {} runs {} tunnels", env!("CARGO_PKG_VERSION"), desired.tunnels.len());
+        let count = match desired.tunnels.len() {
+            1 => "1 tunnel".to_owned(),
+            many => format!("{many} tunnels"),
+        };
+        let started = format!("tunneld {} runs {count}", env!("CARGO_PKG_VERSION"));
         history.push(history::Event::of_daemon(EventName::Started, &started, clock::wall()));
         for spec in &desired.tunnels {
             tunnels.add(spec.clone());
