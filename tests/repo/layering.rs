@@ -67,6 +67,7 @@ const ENGINE: Order = Order {
         "backoff",
         "file",
         "services",
+        "lookup",
         "spec",
         "failure",
         "log_limit",

@@ -1,5 +1,6 @@
 //! The ways to a server's SSH port, each a [`Dialer`]: TCP, a jump host's channel, a proxy command.
 
+mod address_memory;
 mod addresses;
 mod channel_io;
 mod jump;
@@ -9,6 +10,7 @@ mod prepared;
 mod proxy_command;
 mod proxy_process;
 mod race;
+mod resolve;
 mod source;
 mod tcp;
 

@@ -32,6 +32,7 @@ pub mod hostkey;
 mod link;
 pub mod log_limit;
 mod login_record;
+mod lookup;
 mod services;
 pub mod session;
 pub mod spec;

@@ -84,6 +84,17 @@ pub trait Dialer: Send + Sync + 'static {
         self.dial(spec, deadline)
     }
 
+    /// The login at `peer`, the address that a dial for `spec` had reached, has succeeded.
+    fn logged_in(&self, spec: &SessionSpec, peer: SocketAddr) {
+        let _ = (spec, peer);
+    }
+
+    /// It has failed. Returns the failure to tell, which may name the address.
+    fn login_failed(&self, spec: &SessionSpec, peer: SocketAddr, failure: Failure) -> Failure {
+        let _ = (spec, peer);
+        failure
+    }
+
     /// What takes notes of the steps of a login over this dialer; none by default.
     fn recorder(&self) -> LoginRecorder {
         LoginRecorder::default()

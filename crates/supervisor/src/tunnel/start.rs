@@ -1,6 +1,7 @@
 //! One login, from the first packet to the session: with the connection of a probe, and anew when the
 //! network changes meanwhile.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -98,6 +99,14 @@ impl Dialer for StampingDialer {
             self.first_look.look().await;
             Ok(link)
         })
+    }
+
+    fn logged_in(&self, spec: &SessionSpec, peer: SocketAddr) {
+        self.dialer.logged_in(spec, peer);
+    }
+
+    fn login_failed(&self, spec: &SessionSpec, peer: SocketAddr, failure: Failure) -> Failure {
+        self.dialer.login_failed(spec, peer, failure)
     }
 
     fn recorder(&self) -> LoginRecorder {

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::connection;
 use super::relay::TargetStream;
 use super::server::{DemoShared, Server, lock};
-use crate::task;
+use crate::{lookup, task};
 
 /// What a pipe to a target in memory holds.
 pub(super) const TARGET_PIPE_BYTES: usize = 64 * 1024;
@@ -108,7 +108,7 @@ impl Targets {
             return Err(connect_failed("Name or service not known"));
         }
         let mut last = connect_failed("Name or service not known");
-        let addresses = tokio::net::lookup_host((host, port)).await.map_err(|error| connect_failed(&text(&error)))?;
+        let addresses = lookup::TARGETS.addresses(host, port).await.map_err(|error| connect_failed(&text(&error)))?;
         for address in addresses {
             match connect_loopback(address).await {
                 Ok(stream) => return Ok(Box::new(stream)),

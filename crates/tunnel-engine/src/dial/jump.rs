@@ -1,5 +1,6 @@
 //! ProxyJump: a session to the jump host, and a channel through it as the link.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -113,6 +114,14 @@ impl Dialer for Noting {
             self.progress.reached.fetch_or(link.is_ok(), Ordering::Relaxed);
             link
         })
+    }
+
+    fn logged_in(&self, spec: &SessionSpec, peer: SocketAddr) {
+        self.dialer.logged_in(spec, peer);
+    }
+
+    fn login_failed(&self, spec: &SessionSpec, peer: SocketAddr, failure: Failure) -> Failure {
+        self.dialer.login_failed(spec, peer, failure)
     }
 
     fn recorder(&self) -> LoginRecorder {

@@ -1,5 +1,6 @@
 //! The dialer of a running tunneld: each spec by the way it names.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,7 +25,7 @@ impl NetDialer {
 
     /// The same, with each step of a login noted, those at jump hosts too.
     pub fn recording(recorder: LoginRecorder) -> Self {
-        Self { direct: Arc::new(TcpDialer { recorder: recorder.clone() }), recorder }
+        Self { direct: Arc::new(TcpDialer::recording(recorder.clone())), recorder }
     }
 
     /// Over `direct` where a spec says [`Route::Direct`]: for tests, which have links in memory.
@@ -46,6 +47,14 @@ impl Dialer for NetDialer {
             Route::Jump(jump) => Box::pin(jump::dial(self, jump, &spec.destination, deadline)),
             Route::Command(command) => Box::pin(proxy_command::dial(command, &spec.destination)),
         }
+    }
+
+    fn logged_in(&self, spec: &SessionSpec, peer: SocketAddr) {
+        self.direct.logged_in(spec, peer);
+    }
+
+    fn login_failed(&self, spec: &SessionSpec, peer: SocketAddr, failure: Failure) -> Failure {
+        self.direct.login_failed(spec, peer, failure)
     }
 
     fn recorder(&self) -> LoginRecorder {

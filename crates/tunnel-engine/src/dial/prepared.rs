@@ -1,5 +1,6 @@
 //! An answer that was there before anything was dialled: a link, or a refusal.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -27,6 +28,14 @@ impl Dialer for Prepared {
             Some(first) => Box::pin(std::future::ready(first)),
             None => self.rest.dial(spec, deadline),
         }
+    }
+
+    fn logged_in(&self, spec: &SessionSpec, peer: SocketAddr) {
+        self.rest.logged_in(spec, peer);
+    }
+
+    fn login_failed(&self, spec: &SessionSpec, peer: SocketAddr, failure: Failure) -> Failure {
+        self.rest.login_failed(spec, peer, failure)
     }
 
     fn recorder(&self) -> LoginRecorder {

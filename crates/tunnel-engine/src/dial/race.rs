@@ -12,6 +12,9 @@ use crate::clock;
 /// Head start of each address before the next is tried beside it: RFC 8305's recommended Connection Attempt Delay.
 const STAGGER: Duration = Duration::from_millis(250);
 
+/// The same before one where a login failed lately: it answers TCP as fast as any, and would win each time.
+const FAILED_STAGGER: Duration = Duration::from_secs(2);
+
 /// While some address has not answered, all are tried again this often, beside what is still under way: the kernel
 /// waits one, three, seven seconds before it repeats a lost SYN, and a path that is back would wait for it.
 const ROUND: Duration = Duration::from_secs(1);
@@ -21,6 +24,14 @@ const GIVE_UP: Duration = Duration::from_secs(4);
 
 /// Between two attempts (ssh_config ConnectionAttempts): ssh's.
 const NEXT_ATTEMPT: Duration = Duration::from_secs(1);
+
+/// What is tried.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidates<'a> {
+    pub(super) addresses: &'a [SocketAddr],
+    /// So many of them, the first, are good ones; at the others a login failed lately.
+    pub(super) good: usize,
+}
 
 /// How often each address is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +47,7 @@ pub(super) type Tried = Vec<(SocketAddr, Option<io::Error>)>;
 
 /// As [`race`], again a second after all have failed, `attempts` times in all.
 pub(super) async fn attempt<T, F: Future<Output = io::Result<T>>>(
-    addresses: &[SocketAddr],
+    candidates: Candidates<'_>,
     connect: impl Fn(SocketAddr) -> F,
     rounds: Rounds,
     attempts: u32,
@@ -46,7 +57,7 @@ pub(super) async fn attempt<T, F: Future<Output = io::Result<T>>>(
         if before > 0 {
             tokio::time::sleep_until((clock::now() + NEXT_ATTEMPT).into()).await;
         }
-        let connected = race(addresses, &connect, rounds, tried).await;
+        let connected = race(candidates, &connect, rounds, tried).await;
         if connected.is_some() {
             return connected;
         }
@@ -54,14 +65,15 @@ pub(super) async fn attempt<T, F: Future<Output = io::Result<T>>>(
     None
 }
 
-/// Connects to one of `addresses`; `None` when all have failed, with their errors in `tried`. As long as one has
+/// Connects to one of `candidates`; `None` when all have failed, with their errors in `tried`. As long as one has
 /// neither answered nor failed, it goes on until the caller gives up.
 async fn race<T, F: Future<Output = io::Result<T>>>(
-    addresses: &[SocketAddr],
+    candidates: Candidates<'_>,
     connect: impl Fn(SocketAddr) -> F,
     rounds: Rounds,
     tried: &mut Tried,
 ) -> Option<T> {
+    let Candidates { addresses, good } = candidates;
     let mut waiting = addresses.iter().copied();
     let mut running = FuturesUnordered::new();
     let mut next_start = clock::now();
@@ -82,7 +94,8 @@ async fn race<T, F: Future<Output = io::Result<T>>>(
                     note(tried, address, None);
                     let attempt = clock::timeout(GIVE_UP, connect(address));
                     running.push(async move { (address, attempt.await) });
-                    next_start = clock::now() + STAGGER;
+                    let all_good_tried = addresses.len() - waiting.len() == good;
+                    next_start = clock::now() + if all_good_tried { FAILED_STAGGER } else { STAGGER };
                 }
             }
             () = tokio::time::sleep_until(next_round.into()),
@@ -122,10 +135,26 @@ mod tests {
         }
     }
 
+    fn all(addresses: &[SocketAddr]) -> Candidates<'_> {
+        Candidates { addresses, good: addresses.len() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn address_of_a_failed_login_waits_for_slower_ones() {
+        let addresses = ["10.0.0.1:90".parse().unwrap(), "10.0.0.1:1".parse().unwrap()];
+        let mut tried = Tried::new();
+        let winner = race(Candidates { addresses: &addresses, good: 1 }, connect, Rounds::Many, &mut tried).await;
+        assert_eq!(winner, Some(addresses[0]));
+        let silent = ["10.0.0.3:1".parse().unwrap(), addresses[1]];
+        let began = clock::now();
+        let winner = race(Candidates { addresses: &silent, good: 1 }, connect, Rounds::Many, &mut tried).await;
+        assert_eq!((winner, clock::now() - began), (Some(addresses[1]), Duration::from_millis(2010)));
+    }
+
     async fn run(addresses: &[&str]) -> (Option<String>, Duration, usize) {
         let addresses: Vec<SocketAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
         let (started, mut tried): (Instant, Tried) = (clock::now(), Vec::new());
-        let winner = race(&addresses, connect, Rounds::Many, &mut tried).await;
+        let winner = race(all(&addresses), connect, Rounds::Many, &mut tried).await;
         (winner.map(|address| address.to_string()), clock::now() - started, tried.len())
     }
 
@@ -166,7 +195,7 @@ mod tests {
         };
         let address: SocketAddr = "10.0.0.3:1".parse().unwrap();
         let mut tried = Tried::new();
-        assert_eq!(race(&[address], connect, Rounds::Many, &mut tried).await, Some(address));
+        assert_eq!(race(all(&[address]), connect, Rounds::Many, &mut tried).await, Some(address));
         assert_eq!(clock::now() - began, Duration::from_secs(28));
         assert_eq!((attempts.into_inner(), tried.len()), (29, 1));
         assert!(most.into_inner() <= 5);
@@ -176,7 +205,7 @@ mod tests {
     async fn refusal_does_not_end_race_with_silent_address() {
         let addresses = ["10.0.0.2:1".parse().unwrap(), "10.0.0.3:1".parse().unwrap()];
         let mut tried = Tried::new();
-        let racing = race(&addresses, connect, Rounds::Many, &mut tried);
+        let racing = race(all(&addresses), connect, Rounds::Many, &mut tried);
         assert!(tokio::time::timeout(Duration::from_secs(10), racing).await.is_err());
         let said: Vec<_> = tried.iter().map(|(_, said)| said.as_ref().map(io::Error::kind)).collect();
         assert_eq!(said, [Some(io::ErrorKind::ConnectionRefused), None]);
@@ -193,7 +222,7 @@ mod tests {
                 done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 async move { if seconds + 1 >= up_after && up_after > 1 { Ok(address) } else { connect(address).await } }
             };
-            let winner = attempt(&addresses, connect, Rounds::Many, attempts, &mut tried).await;
+            let winner = attempt(all(&addresses), connect, Rounds::Many, attempts, &mut tried).await;
             assert_eq!(winner.map(|_| (clock::now() - began).as_secs()), want, "{attempts} attempts");
             assert_eq!(winner.is_none().then(|| done.into_inner() / 2), winner.is_none().then_some(attempts.max(1)));
         }

@@ -6,6 +6,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 
 use crate::failure::{Failure, FailureKind};
+use crate::lookup;
 use crate::spec::DialSpec;
 
 /// What may be dialled, and from where.
@@ -68,9 +69,9 @@ async fn named(name: &str) -> Result<Sources, Failure> {
             .with_hint("write an address of this machine, or a name that stands for one")
             .not_reached()
     };
-    let addresses = tokio::net::lookup_host((name, 0)).await;
+    let addresses = lookup::CONFIGURED.addresses(name, 0).await;
     let addresses = addresses.map_err(|error| failed(error.to_string()).with_source(error))?;
-    Sources::first_of_each(addresses).ok_or_else(|| failed("it has no address".to_owned()))
+    Sources::first_of_each(addresses.into_iter()).ok_or_else(|| failed("it has no address".to_owned()))
 }
 
 fn of_interface(name: &str) -> Result<Sources, Failure> {

@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::addresses::order;
-use super::race::{Rounds, Tried, attempt};
+use super::address_memory::AddressMemory;
+use super::race::{Candidates, Rounds, Tried, attempt};
+use super::resolve::{not_in_time, resolve};
 use super::source::Sources;
 use super::{Dialer, Dialing, Link};
 use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::link::limit_retransmit_wait;
 use crate::login_record::{LoginRecorder, LoginStep};
-use crate::spec::{AddressFamily, DialSpec, IpQos, SessionSpec, TimingSpec};
+use crate::lookup::{self, Resolver};
+use crate::spec::{DialSpec, IpQos, SessionSpec, TimingSpec};
 
 /// Bytes that the kernel may hold unsent. Beyond it writers wait here, so that a keepalive or a small packet does not
 /// queue behind megabytes; what is in flight is not limited by it.
@@ -25,51 +27,111 @@ const UNSENT_BYTES: u32 = 256 * 1024;
 /// has healed. Longer than a round trip over a geostationary satellite, or they would be sent again for nothing.
 const LONGEST_RETRANSMIT_WAIT: Duration = Duration::from_millis(1200);
 
+/// The resolver's, before the address of the last login is dialled beside it. Most answer within a tenth of that.
+const LOOKUP_HEAD_START: Duration = Duration::from_secs(1);
+
 /// Dials over this machine's network.
-#[derive(Default)]
 pub(super) struct TcpDialer {
     /// Takes notes of the addresses.
-    pub(super) recorder: LoginRecorder,
+    recorder: LoginRecorder,
+    memory: AddressMemory,
+    resolver: &'static Resolver,
+}
+
+impl Default for TcpDialer {
+    fn default() -> Self {
+        Self { recorder: LoginRecorder::default(), memory: AddressMemory::default(), resolver: &lookup::CONFIGURED }
+    }
 }
 
 impl Dialer for TcpDialer {
     fn dial<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
-        Box::pin(dial(spec, deadline, Rounds::Many, &self.recorder))
+        Box::pin(self.dial_in(spec, deadline, Rounds::Many))
     }
 
     fn probe<'a>(&'a self, spec: &'a SessionSpec, deadline: Instant) -> Dialing<'a> {
-        Box::pin(dial(spec, deadline, Rounds::One, &self.recorder))
+        Box::pin(self.dial_in(spec, deadline, Rounds::One))
+    }
+
+    fn logged_in(&self, spec: &SessionSpec, peer: SocketAddr) {
+        self.memory.logged_in(&spec.destination, peer);
+    }
+
+    fn login_failed(&self, spec: &SessionSpec, peer: SocketAddr, failure: Failure) -> Failure {
+        self.memory.login_failed(&spec.destination, peer, failure, clock::now())
     }
 }
 
-async fn dial(
-    spec: &SessionSpec,
-    deadline: Instant,
-    rounds: Rounds,
-    recorder: &LoginRecorder,
-) -> Result<Link, Failure> {
-    let name = spec.destination.host_port();
-    let resolving = clock::timeout(left(deadline), resolve(spec));
-    let (addresses, sources) = resolving.await.map_err(|_| {
-        let message = format!("the name `{}` was not resolved in time", spec.destination.host);
-        Failure::new(FailureKind::Dns, message).not_reached()
-    })??;
-    recorder.note(&name, LoginStep::Resolved(addresses.clone()));
-    let mut tried = Vec::new();
-    let connect = |address| connect(address, sources.towards(&address), spec);
-    let attempts = if rounds == Rounds::One { 1 } else { spec.dial.connection_attempts };
-    let connecting = attempt(&addresses, connect, rounds, attempts, &mut tried);
-    let connected = clock::timeout(left(deadline), connecting).await;
-    note(recorder, &name, &tried, connected.as_ref().ok().and_then(Option::as_ref));
-    match connected {
-        Ok(Some(stream)) => Ok(Link {
-            peer: stream.peer_addr().ok(),
-            local: stream.local_addr().ok(),
-            io: Box::new(stream),
-            keep: None,
-        }),
-        Ok(None) | Err(_) => Err(failure(&name, tried)),
+impl TcpDialer {
+    pub(super) fn recording(recorder: LoginRecorder) -> Self {
+        Self { recorder, ..Self::default() }
     }
+
+    async fn dial_in(&self, spec: &SessionSpec, deadline: Instant, rounds: Rounds) -> Result<Link, Failure> {
+        let name = spec.destination.host_port();
+        let (addresses, sources) = match self.find(spec, deadline, rounds).await? {
+            Found::Addresses(addresses, sources) => (addresses, sources),
+            Found::Connected(stream) => return Ok(link(stream)),
+        };
+        self.recorder.note(&name, LoginStep::Resolved(addresses.clone()));
+        let (addresses, good) = self.memory.resolved(&spec.destination, addresses, clock::now());
+        let mut tried = Vec::new();
+        let connect = |address| connect(address, sources.towards(&address), spec);
+        let attempts = if rounds == Rounds::One { 1 } else { spec.dial.connection_attempts };
+        let connecting = attempt(Candidates { addresses: &addresses, good }, connect, rounds, attempts, &mut tried);
+        let connected = clock::timeout(left(deadline), connecting).await;
+        note(&self.recorder, &name, &tried, connected.as_ref().ok().and_then(Option::as_ref));
+        match connected {
+            Ok(Some(stream)) => Ok(link(stream)),
+            Ok(None) | Err(_) => Err(failure(&name, tried)),
+        }
+    }
+
+    /// The addresses of the server. While the resolver says nothing, the address of the last login is dialled beside it: an
+    /// outage often takes the resolver with it, whose lookups come back seconds after the path does.
+    async fn find(&self, spec: &SessionSpec, deadline: Instant, rounds: Rounds) -> Result<Found, Failure> {
+        let mut tried = Tried::new();
+        let last = self.memory.last_login(spec);
+        let finding = async {
+            let sources = Sources::of(&spec.dial).await?;
+            let lookup = self.resolver.ask(&spec.destination.host, spec.destination.port);
+            let late = lookup.asked() + LOOKUP_HEAD_START;
+            let last = last.filter(|address| sources.reach(address));
+            let at_last_address = async {
+                let address = last?;
+                tokio::time::sleep_until(late.into()).await;
+                let connect = |address| connect(address, sources.towards(&address), spec);
+                attempt(Candidates { addresses: &[address], good: 1 }, connect, rounds, 1, &mut tried).await
+            };
+            tokio::select! {
+                biased;
+                resolved = resolve(spec, lookup, &sources) => Ok(Found::Addresses(resolved?, sources)),
+                Some(stream) = at_last_address => Ok(Found::Connected(stream)),
+            }
+        };
+        let found = clock::timeout(left(deadline), finding).await;
+        let found = found.unwrap_or_else(|_| Err(not_in_time(&spec.destination.host, &tried)))?;
+        if let (Found::Connected(_), Some(address)) = (&found, last) {
+            tracing::debug!(
+                "the resolver does not answer: `{}` is reached at {address}, as last",
+                spec.destination.host
+            );
+            self.memory.used_unresolved(&spec.destination, address);
+        }
+        Ok(found)
+    }
+}
+
+/// What finding a server came to.
+enum Found {
+    /// In order, and never none; and where to dial them from.
+    Addresses(Vec<SocketAddr>, Sources),
+    /// At the address of its last login, the resolver being silent.
+    Connected(TcpStream),
+}
+
+fn link(stream: TcpStream) -> Link {
+    Link { peer: stream.peer_addr().ok(), local: stream.local_addr().ok(), io: Box::new(stream), keep: None }
 }
 
 /// What became of each address. Those that had not answered when another did are left out: nothing is known of them.
@@ -97,22 +159,6 @@ pub(crate) async fn connect_once(spec: &SessionSpec, address: SocketAddr) -> Res
 /// From now on.
 fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(clock::now())
-}
-
-/// All addresses that may be tried, in order; never none; and where to dial them from. In getaddrinfo's own thread,
-/// which nothing can stop: a lookup that is given up ends by the resolver's own timeout.
-async fn resolve(spec: &SessionSpec) -> Result<(Vec<SocketAddr>, Sources), Failure> {
-    let sources = Sources::of(&spec.dial).await?;
-    let host = spec.destination.host.as_str();
-    let resolved: Vec<SocketAddr> = match tokio::net::lookup_host((host, spec.destination.port)).await {
-        Ok(addresses) => addresses.collect(),
-        Err(error) => return Err(unresolved(host, error)),
-    };
-    let addresses = order(&resolved, spec.dial.address_family, &sources);
-    if addresses.is_empty() {
-        return Err(no_address(host, spec.dial.address_family, &sources));
-    }
-    Ok((addresses, sources))
 }
 
 async fn connect(address: SocketAddr, source: Option<SocketAddr>, spec: &SessionSpec) -> io::Result<TcpStream> {
@@ -172,25 +218,6 @@ fn bind_error(dial: &DialSpec, source: SocketAddr, error: &io::Error) -> io::Err
     io::Error::new(error.kind(), format!("{key} `{value}` ({}): {}", source.ip(), text(error)))
 }
 
-fn unresolved(host: &str, error: io::Error) -> Failure {
-    let said = text(&error);
-    let why = said.strip_prefix("failed to lookup address information: ").unwrap_or(&said);
-    let message = format!("the name `{host}` could not be resolved: {}", lower(why));
-    Failure::new(FailureKind::Dns, message).with_source(error).not_reached()
-}
-
-fn no_address(host: &str, family: AddressFamily, sources: &Sources) -> Failure {
-    let wanted = match (family, sources) {
-        (AddressFamily::Inet, _) => "IPv4",
-        (AddressFamily::Inet6, _) => "IPv6",
-        (AddressFamily::Any, Sources::These { v6: None, .. }) => "IPv4",
-        (AddressFamily::Any, Sources::These { v4: None, .. }) => "IPv6",
-        (AddressFamily::Any, Sources::These { .. } | Sources::Any) => "usable",
-    };
-    Failure::new(FailureKind::Dns, format!("`{host}` has no {wanted} address"))
-        .with_hint("check the name, address_family, bind_address and bind_interface")
-}
-
 /// One failure for all addresses: its kind is that of the one that came closest to the server.
 fn failure(name: &str, tried: Tried) -> Failure {
     let kind = tried.iter().map(|(_, outcome)| kind(outcome.as_ref())).max_by_key(|kind| closeness(*kind));
@@ -231,7 +258,7 @@ fn closeness(kind: FailureKind) -> usize {
     from_near_to_far.iter().position(|known| *known == kind).unwrap_or_default()
 }
 
-fn say(outcome: Option<&io::Error>) -> String {
+pub(super) fn say(outcome: Option<&io::Error>) -> String {
     match outcome.map(|error| (error.kind(), error)) {
         None => "did not answer".to_owned(),
         Some((io::ErrorKind::ConnectionRefused, _)) => "refused the connection".to_owned(),
@@ -240,12 +267,12 @@ fn say(outcome: Option<&io::Error>) -> String {
 }
 
 /// Without Rust's `(os error 111)`.
-fn text(error: &io::Error) -> String {
+pub(super) fn text(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
-fn lower(text: &str) -> String {
+pub(super) fn lower(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
@@ -258,6 +285,11 @@ mod tests {
 
     use crate::clock;
     use crate::dial::tests::spec;
+    use crate::spec::AddressFamily;
+
+    async fn dial(spec: &SessionSpec, deadline: Instant) -> Result<Link, Failure> {
+        TcpDialer::default().dial(spec, deadline).await
+    }
 
     #[test]
     fn user_timeout_follows_the_keepalive() {
@@ -320,30 +352,49 @@ mod tests {
         let closed = TcpSocket::new_v4().unwrap();
         closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let port = closed.local_addr().unwrap().port();
-        let refused = dial(&spec(&format!("127.0.0.1:{port}")), in_time, Rounds::Many, &LoginRecorder::default())
-            .await
-            .err()
-            .unwrap();
+        let refused = dial(&spec(&format!("127.0.0.1:{port}")), in_time).await.err().unwrap();
         assert_eq!(refused.kind(), FailureKind::ConnectRefused);
         assert!(refused.message().ends_with(&format!("127.0.0.1:{port} refused the connection")), "{refused}");
 
         let mut foreign = spec(&format!("127.0.0.1:{port}"));
         foreign.dial.bind_address = Some("192.0.2.1".to_owned());
-        let foreign = dial(&foreign, in_time, Rounds::Many, &LoginRecorder::default()).await.err().unwrap();
+        let foreign = dial(&foreign, in_time).await.err().unwrap();
         assert_eq!(foreign.kind(), FailureKind::Unreachable);
         assert!(foreign.message().contains("bind_address `192.0.2.1`"), "{foreign}");
 
         let mut family = spec("127.0.0.1:22");
         family.dial.address_family = AddressFamily::Inet6;
-        let family = dial(&family, in_time, Rounds::Many, &LoginRecorder::default()).await.err().unwrap();
+        let family = dial(&family, in_time).await.err().unwrap();
         assert_eq!((family.kind(), family.message()), (FailureKind::Dns, "`127.0.0.1` has no IPv6 address"));
+    }
+
+    #[tokio::test]
+    async fn silent_resolver_is_passed_over_for_the_last_address() {
+        static SILENT: Resolver = Resolver::new(|_| {
+            loop {
+                std::thread::park();
+            }
+        });
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        let dialer = TcpDialer { resolver: &SILENT, ..TcpDialer::default() };
+        let mut spec = spec(&format!("name.example:{}", address.port()));
+        spec.host_key.strict = crate::spec::StrictHostKeyChecking::Yes;
+        let soon = || clock::now() + Duration::from_millis(50);
+        let failure = dialer.probe(&spec, soon()).await.err().unwrap();
+        assert_eq!(failure.message(), "the name `name.example` was not resolved in time");
+        dialer.logged_in(&spec, address);
+        let link = dialer.dial(&spec, clock::now() + Duration::from_secs(20)).await.unwrap();
+        assert_eq!(link.peer, Some(address));
+        spec.host_key.strict = crate::spec::StrictHostKeyChecking::No;
+        let failure = dialer.dial(&spec, soon()).await.err().unwrap();
+        assert_eq!(failure.kind(), FailureKind::Dns, "no host key would prove the server");
     }
 
     #[tokio::test]
     async fn a_name_that_nobody_knows_is_a_dns_failure() {
         let in_time = clock::now() + Duration::from_secs(30);
-        let failure =
-            dial(&spec("no-such-host.invalid"), in_time, Rounds::Many, &LoginRecorder::default()).await.err().unwrap();
+        let failure = dial(&spec("no-such-host.invalid"), in_time).await.err().unwrap();
         assert_eq!(failure.kind(), FailureKind::Dns);
         assert!(failure.message().starts_with("the name `no-such-host.invalid` "), "{failure}");
     }

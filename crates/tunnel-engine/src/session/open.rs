@@ -1,5 +1,6 @@
 //! From a spec to an authenticated session, all of it before one deadline.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -38,6 +39,8 @@ struct SessionOpening<'a> {
     phase: OpenPhase,
     /// The server's words before its identification.
     received: Vec<u8>,
+    /// The address that was reached.
+    peer: Option<SocketAddr>,
 }
 
 pub(super) async fn open(
@@ -48,11 +51,19 @@ pub(super) async fn open(
     let limit = spec.timing.connect_timeout;
     let deadline = clock::Deadline::after(limit);
     let who = spec.destination.host_port();
-    let mut attempt = SessionOpening { spec, role, who, phase: OpenPhase::Dial, received: Vec::new() };
+    let mut attempt = SessionOpening { spec, role, who, phase: OpenPhase::Dial, received: Vec::new(), peer: None };
     // In a box: the login of a jump host runs within that of its tunnel, on one stack.
-    match clock::timeout(limit, Box::pin(attempt.run(dialer, deadline))).await {
+    let opened = match clock::timeout(limit, Box::pin(attempt.run(dialer, deadline))).await {
         Ok(opened) => opened,
         Err(_) => Err(attempt.timed_out(limit)),
+    };
+    match (opened, attempt.peer) {
+        (Ok(opened), Some(peer)) => {
+            dialer.logged_in(spec, peer);
+            Ok(opened)
+        }
+        (Err(failure), Some(peer)) => Err(dialer.login_failed(spec, peer, failure)),
+        (opened, None) => opened,
     }
 }
 
@@ -69,6 +80,7 @@ impl SessionOpening<'_> {
         // First of all: a server that is away is dialled again and again, and costs no reading of files.
         let mut link = dialer.dial(spec, deadline.at()).await?;
         let (peer, local) = (link.peer, link.local);
+        self.peer = peer;
         let jump_hosts = link.io.jump_hosts();
 
         self.phase = OpenPhase::Banner;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::BindOptions;
 use crate::failure::{Failure, FailureKind};
+use crate::lookup;
 use crate::spec::{AddressFamily, Bind};
 
 /// The addresses in the order in which they are bound: IPv4 first where a rule names both families.
@@ -38,7 +39,7 @@ async fn look_up(name: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
     if let Ok(ip) = name.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
-    let found = tokio::net::lookup_host((name, port)).await.map_err(|error| {
+    let found = lookup::CONFIGURED.addresses(name, port).await.map_err(|error| {
         let message = format!("the listen address `{name}` could not be resolved: {error}");
         Failure::new(FailureKind::Dns, message).with_source(error)
     })?;

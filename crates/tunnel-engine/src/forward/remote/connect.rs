@@ -3,11 +3,12 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::clock;
 use crate::dial::scope_missing;
 use crate::forward::stream::Stream;
+use crate::lookup;
 use crate::spec::{AddressFamily, Connect};
 
 /// How long a target may take, name lookup and all its addresses together. The kernel's own limit is over two
@@ -29,7 +30,7 @@ pub(in crate::forward) async fn connect(target: &Connect, family: AddressFamily)
 
 async fn tcp(host: &str, port: u16, family: AddressFamily) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address of the wanted family");
-    for address in lookup_host((host, port)).await? {
+    for address in lookup::TARGETS.addresses(host, port).await? {
         let wanted = match family {
             AddressFamily::Any => true,
             AddressFamily::Inet => address.is_ipv4(),
