@@ -213,8 +213,9 @@ pub(in crate::tunnel) struct ListenRequest {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::tunnel) enum ListenMode {
-    /// Once; `taken_back` is cancelled first, then what `release` names is taken from who has it.
-    Once { taken_back: Option<Listen>, release: Option<HeldAddress> },
+    /// Once; `taken_back` is cancelled first, then what `release` names is taken from who has it. `reclaim` is the port that
+    /// the server chose the last time: refused now, it is taken from who has it before the server chooses another.
+    Once { taken_back: Option<Listen>, release: Option<HeldAddress>, reclaim: Option<HeldAddress> },
     /// Again and again, until the server says another thing than this; until then at the latest. The port has been busy
     /// since then.
     Until { refused: ForwardError, busy_since: Instant, until: Option<Instant> },

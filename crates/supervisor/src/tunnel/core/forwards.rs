@@ -105,13 +105,15 @@ impl Core {
     pub(super) fn request_forwards(&mut self) {
         // A session of ours that is being closed has yet to give them up.
         if let Some(main) = self.sessions.main_id().filter(|_| !self.sessions.are_ports_held()) {
-            self.forwards.remotes.request_pending(main, &self.spec, &mut self.effects);
+            let able = self.may_take_over();
+            self.forwards.remotes.request_pending(main, (able, &self.spec, self.now.awake), &mut self.effects);
         }
     }
 
     pub(super) fn retry_requests(&mut self) {
         if let Some(main) = self.sessions.main_id() {
-            self.forwards.remotes.request_due(main, &self.spec, self.now.awake, &mut self.effects);
+            let able = self.may_take_over();
+            self.forwards.remotes.request_due(main, (able, &self.spec, self.now.awake), &mut self.effects);
         }
     }
 

@@ -214,10 +214,11 @@ impl TunnelDriver {
             JobEnd::With(TunnelEvent::Requested(Requested { session, forward: id, listen, report, result }))
         };
         match mode {
-            ListenMode::Once { taken_back, release } => {
+            ListenMode::Once { taken_back, release, reclaim } => {
                 let release = release.map(|held| self.marks.release(&live.session, held));
+                let reclaim = reclaim.map(|held| self.marks.release(&live.session, held));
                 self.jobs.spawn(async move {
-                    let (report, result) = request.run(allocated, taken_back, release).await;
+                    let (report, result) = request.run(allocated, taken_back, release, reclaim).await;
                     answer(report, result)
                 });
             }

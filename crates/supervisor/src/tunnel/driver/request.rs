@@ -24,20 +24,29 @@ pub(super) struct ListenTask {
 
 impl ListenTask {
     /// Asks once, after `taken_back` is cancelled and `release` is done. The port of last time is asked for first, where
-    /// the server chose it: people have written it down.
+    /// the server chose it: people have written it down. Refused, it is asked for once more after `reclaim` has freed it.
     pub(super) async fn run(
         self,
         allocated: Option<u16>,
         taken_back: Option<Listen>,
         release: Option<Release>,
+        reclaim: Option<Release>,
     ) -> (Option<ReleaseReport>, Result<Option<u16>, ForwardError>) {
         if let Some(listen) = &taken_back {
             cancel(&self.session, std::slice::from_ref(listen)).await;
         }
-        let report = match release {
+        let mut report = match release {
             Some(release) => Some(release.run().await),
             None => None,
         };
+        if let (Some(port), Some(reclaim)) = (allocated, reclaim) {
+            let asked = self.ask(with_port(&self.listen, allocated)).await;
+            if !matches!(asked, Err(ForwardError::Refused { .. })) {
+                // A server says the port only when it chose it.
+                return (report, asked.map(|_| Some(port)));
+            }
+            report = Some(reclaim.run().await);
+        }
         (report, self.granted(allocated).await)
     }
 

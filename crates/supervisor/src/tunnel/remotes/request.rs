@@ -11,6 +11,7 @@ use super::super::forwards::ForwardId;
 use super::super::locals::ForwardFailed;
 use super::super::refusal::{again, judge, with_port};
 use super::super::state::ForwardState;
+use super::super::takeover::HeldAddress;
 use super::holder::after_takeover;
 use super::{Remote, Remotes};
 use crate::config::TunnelSpec;
@@ -25,19 +26,25 @@ pub(in crate::tunnel) enum Answer {
 }
 
 impl Remotes {
-    /// Asks the server to listen, for every remote forward that is not in place.
-    pub(in crate::tunnel) fn request_pending(&mut self, session: SessionId, spec: &TunnelSpec, effects: &mut Effects) {
-        self.request_where(session, false, |remote| remote.state == ForwardState::Pending, spec, effects);
+    /// Asks the server to listen, for every remote forward that is not in place. `able`: the holder of a port or path may be
+    /// ended.
+    pub(in crate::tunnel) fn request_pending(
+        &mut self,
+        session: SessionId,
+        can: (bool, &TunnelSpec, Instant),
+        effects: &mut Effects,
+    ) {
+        self.request_where(session, false, |remote| remote.state == ForwardState::Pending, can, effects);
     }
 
     pub(in crate::tunnel) fn request_due(
         &mut self,
         session: SessionId,
-        spec: &TunnelSpec,
-        now: Instant,
+        (able, spec, now): (bool, &TunnelSpec, Instant),
         effects: &mut Effects,
     ) {
-        self.request_where(session, false, |remote| remote.again.is_some_and(|at| at <= now), spec, effects);
+        let is_due = |remote: &Remote| remote.again.is_some_and(|at| at <= now);
+        self.request_where(session, false, is_due, (able, spec, now), effects);
     }
 
     /// The server has this listener taken back, and asks for it anew: what it had was not ours, or no program's. Of the
@@ -53,7 +60,7 @@ impl Remotes {
             remote.release = able && remote.probing.is_stale() && remote.held().is_some() && remote.backoff.may(now);
         }
         let granted = |remote: &Remote| remote.id == id && remote.state == ForwardState::Up;
-        self.request_where(session, true, granted, spec, effects);
+        self.request_where(session, true, granted, (able, spec, now), effects);
     }
 
     fn request_where(
@@ -61,7 +68,7 @@ impl Remotes {
         session: SessionId,
         anew: bool,
         wanted: impl Fn(&Remote) -> bool,
-        spec: &TunnelSpec,
+        (able, spec, now): (bool, &TunnelSpec, Instant),
         effects: &mut Effects,
     ) {
         for remote in self.entries.iter_mut().filter(|remote| !remote.asking && wanted(remote)) {
@@ -79,7 +86,9 @@ impl Remotes {
             }
             let taken_back = (anew || waited).then(|| remote.listen());
             let release = std::mem::take(&mut remote.release).then(|| remote.held()).flatten();
-            let mode = ListenMode::Once { taken_back, release };
+            let may_reclaim = able && allocated.is_some() && remote.backoff.may(now);
+            let reclaim = may_reclaim.then(|| HeldAddress::of(&with_port(&remote.forward.listen, allocated))).flatten();
+            let mode = ListenMode::Once { taken_back, release, reclaim };
             let target = remote.target(spec, remote.forward.listen.clone());
             effects.push(ForwardEffect::Listen(Box::new(ListenRequest { session, target, allocated, mode })));
         }
@@ -177,11 +186,19 @@ mod tests {
 
     impl Bench {
         fn new() -> Self {
-            let (spec, mut remotes) = (tunnel_spec("t", &["R7000:localhost:1"]), Remotes::new(7));
-            remotes.add(ForwardId::default(), forward("R7000:localhost:1"));
+            Self::of("R7000:localhost:1")
+        }
+
+        fn of(rule: &str) -> Self {
+            let (spec, mut remotes) = (tunnel_spec("t", &[rule]), Remotes::new(7));
+            remotes.add(ForwardId::default(), forward(rule));
             let mut bench = Self { remotes, spec, effects: Effects::default(), now: tunnel_engine::clock::now() };
-            bench.remotes.request_pending(SESSION.into(), &bench.spec, &mut bench.effects);
+            bench.request_pending(false);
             bench
+        }
+
+        fn request_pending(&mut self, able: bool) {
+            self.remotes.request_pending(SESSION.into(), (able, &self.spec, self.now), &mut self.effects);
         }
 
         fn request(&mut self) -> Option<ListenRequest> {
@@ -209,8 +226,8 @@ mod tests {
     fn port_is_asked_for_once_until_the_server_answers() {
         let mut bench = Bench::new();
         let request = bench.request().expect("a request");
-        assert_eq!(request.mode, ListenMode::Once { taken_back: None, release: None });
-        bench.remotes.request_pending(SESSION.into(), &bench.spec, &mut bench.effects);
+        assert_eq!(request.mode, ListenMode::Once { taken_back: None, release: None, reclaim: None });
+        bench.request_pending(false);
         assert_eq!(bench.request(), None);
         assert!(matches!(bench.answered(Ok(None), false), Answer::Granted) && bench.remotes.all_up());
     }
@@ -232,8 +249,22 @@ mod tests {
         bench.request();
         assert!(matches!(bench.answered(Err(refused()), true), Answer::Nothing));
         assert_eq!(bench.remotes.due(), Some(bench.now));
-        bench.remotes.request_due(SESSION.into(), &bench.spec, bench.now, &mut bench.effects);
+        bench.remotes.request_due(SESSION.into(), (true, &bench.spec, bench.now), &mut bench.effects);
         let request = bench.request().expect("a request");
-        assert!(matches!(request.mode, ListenMode::Once { taken_back: None, release: Some(_) }), "{request:?}");
+        assert!(matches!(request.mode, ListenMode::Once { taken_back: None, release: Some(_), .. }), "{request:?}");
+    }
+
+    #[test]
+    fn port_that_the_server_chose_is_reclaimed_on_the_next_session() {
+        let mut bench = Bench::of("R0:localhost:1");
+        bench.request();
+        bench.answered(Ok(Some(4000)), true);
+        for (able, reclaim) in [(true, Some(HeldAddress::Port(4000))), (false, None)] {
+            bench.remotes.session_changed(&mut bench.effects);
+            bench.request_pending(able);
+            let request = bench.request().expect("a request");
+            assert_eq!(request.mode, ListenMode::Once { taken_back: None, release: None, reclaim });
+            bench.answered(Ok(Some(4000)), able);
+        }
     }
 }
