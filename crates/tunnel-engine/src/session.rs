@@ -39,6 +39,7 @@ mod open;
 mod path;
 mod recorded_link;
 mod requests;
+mod round_trip;
 mod router;
 mod scan;
 mod transport_setup;

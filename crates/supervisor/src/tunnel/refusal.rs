@@ -28,7 +28,8 @@ const UNLISTED_WORDS: &str = "forwarding refused";
 const PRIVILEGED: std::ops::Range<u16> = 1..1024;
 
 const PRIVILEGED_DENIED: &str = "use a port above 1023: the lower ones need root on the server; or allow forwards there: \
-     AllowTcpForwarding, PermitListen, and the key's options in authorized_keys";
+     AllowTcpForwarding, PermitListen, and the key's options in authorized_keys; then `tunneld restart` the tunnel, as sshd \
+     keeps for a session what it had at its login";
 
 /// A refused forward as a failure. OpenSSH says why when its policy forbids it, and nothing when the port is taken; other
 /// servers never say why. A port that is taken is by far the most common reason, and our own session of before, which

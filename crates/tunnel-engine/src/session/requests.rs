@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -20,6 +20,7 @@ use super::handler::ClientHandler;
 use super::host_key_proof;
 use super::incoming::{Originator, RemoteListen};
 use super::link::SessionShared;
+use super::round_trip::RoundTrip;
 use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Bind, Connect, Listen};
@@ -47,13 +48,12 @@ pub(super) struct Requests {
     /// Shared for asking; exclusive, and only if no question is under way, for [`Requests::sweep`].
     pub(super) handle: RwLock<Handle<ClientHandler>>,
     refused: AtomicU32,
-    /// Microseconds, 0: not measured.
-    rtt: AtomicU64,
+    rtt: RoundTrip,
 }
 
 impl Requests {
     pub(super) fn new(shared: Arc<SessionShared>, handle: Handle<ClientHandler>) -> Self {
-        Self { shared, handle: RwLock::new(handle), refused: AtomicU32::new(0), rtt: AtomicU64::new(0) }
+        Self { shared, handle: RwLock::new(handle), refused: AtomicU32::new(0), rtt: RoundTrip::default() }
     }
 
     pub(super) async fn open_direct(
@@ -131,7 +131,7 @@ impl Requests {
         self.handle.read().await.send_ping().await.ok()?;
         self.shared.answered();
         let rtt = clock::now().saturating_duration_since(sent);
-        self.rtt.store(u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+        self.rtt.answered(rtt);
         Some(rtt)
     }
 
@@ -165,7 +165,7 @@ impl Requests {
     }
 
     pub(super) fn rtt(&self) -> Option<Duration> {
-        Some(self.rtt.load(Ordering::Relaxed)).filter(|micros| *micros > 0).map(Duration::from_micros)
+        self.rtt.known()
     }
 
     /// Says goodbye; what comes after it is up to the caller.

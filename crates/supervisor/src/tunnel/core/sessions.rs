@@ -164,9 +164,10 @@ impl Core {
         if self.promote().is_some() {
             return self.note_failure(failure.in_context(ONE_OF), None);
         }
-        self.take_main();
+        let proves = self.machine.policy().backoff.kind != BackoffKind::Autossh;
+        let unproven = self.take_main().is_some_and(|live| proves && !live.proven);
         self.feed(Input::SessionEnded { session, kind: failure.kind(), unreached: None, asked: None });
-        self.note_failure(failure, None);
+        self.note_failure(if unproven { after_login(failure) } else { failure }, None);
     }
 
     /// A session carries from now on. Gives out the main one before it.
@@ -371,4 +372,13 @@ impl Core {
         }
         self.sessions.serve(&mut self.effects);
     }
+}
+
+/// The failure of a session that was lost before the server had answered anything on it: as a rule it is the server's doing.
+fn after_login(failure: Failure) -> Failure {
+    const HINT: &str = "look into the server's log: the session ended right after the login, before the server answered \
+                        anything; else look at the network between";
+    let is_general =
+        failure.kind() == FailureKind::ConnectionLost && failure.hint() == FailureKind::ConnectionLost.hint();
+    if is_general { failure.with_hint(HINT) } else { failure }
 }

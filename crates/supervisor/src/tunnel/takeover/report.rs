@@ -120,7 +120,8 @@ impl ReleaseReport {
 
 /// What a server's administrator can forbid of unix sockets.
 pub(in crate::tunnel) const POLICY_OF_PATHS: &str = "allow it on the server: AllowStreamLocalForwarding, \
-    DisableForwarding, and the key's options in authorized_keys";
+    DisableForwarding, and the key's options in authorized_keys; then `tunneld restart` the tunnel, as sshd keeps for a \
+    session what it had at its login";
 
 #[cfg(test)]
 mod tests {
