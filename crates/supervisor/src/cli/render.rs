@@ -18,7 +18,7 @@ pub(super) use details::details;
 pub(super) use grid::{Column, GridRow, Keep, grid_lines, paragraph};
 pub(super) use history::{log_line, outages, trouble};
 pub(super) use numbers::bytes;
-pub(super) use paragraph::why;
+pub(super) use paragraph::{why, why_in_outage};
 pub(super) use plan::plan;
 pub(super) use spans::{short, since};
 pub(super) use state::{by_urgency, tone, word};

@@ -7,6 +7,7 @@ use super::problem::{Problem, print};
 use super::render;
 use super::status::output_style;
 use crate::exit;
+use crate::history::TunnelHistory;
 use crate::lifecycle::Want;
 use crate::protocol::status::TunnelStatus;
 use crate::protocol::{Request, Response};
@@ -20,12 +21,14 @@ pub(super) fn run(daemon: &DaemonAddress, name: String) -> Result<u8, Problem> {
         return Err(Problem::Misunderstood);
     };
     let (now, output) = (clock::wall(), output_style());
+    let histories = daemon.histories(&status);
     let paragraphs = status.tunnels.iter().map(|tunnel| {
-        let paragraph = render::paragraph(&render::why(tunnel, now), 0, output);
+        let outage = histories.iter().find(|history| history.name == tunnel.name).and_then(running_outage);
+        let paragraph = render::paragraph(&render::why_in_outage(tunnel, outage, now), 0, output);
         paragraph + &read_on(tunnel)
     });
     let mut text: String = paragraphs.collect();
-    for history in &daemon.histories(&status) {
+    for history in &histories {
         text += &(String::from("\n") + &render::outages(history, OUTAGES, now, 0, output));
     }
     for tunnel in &status.tunnels {
@@ -35,6 +38,11 @@ pub(super) fn run(daemon: &DaemonAddress, name: String) -> Result<u8, Problem> {
         }
     }
     print(&text).map(|()| exit::OK)
+}
+
+/// Since when it lasts.
+fn running_outage(history: &TunnelHistory) -> Option<&str> {
+    history.outages.iter().find(|outage| outage.until.is_none()).map(|outage| outage.from.as_str())
 }
 
 /// Where more is said about what keeps a tunnel from being ready.

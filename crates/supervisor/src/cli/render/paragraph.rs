@@ -9,7 +9,12 @@ use crate::protocol::status::{FailureStatus, ForwardStatus, TunnelStatus};
 
 /// One line, not ended.
 pub(in crate::cli) fn why(tunnel: &TunnelStatus, now: SystemTime) -> String {
-    let mut sentences = vec![state(tunnel, now)];
+    why_in_outage(tunnel, None, now)
+}
+
+/// The same, where it is known since when the outage lasts that goes on.
+pub(in crate::cli) fn why_in_outage(tunnel: &TunnelStatus, outage: Option<&str>, now: SystemTime) -> String {
+    let mut sentences = vec![state(tunnel, outage, now)];
     sentences.extend(tunnel.session.as_ref().map(|session| {
         let rtt = session.rtt_ms.map(|ms| format!(", round trip {ms:.1} ms")).unwrap_or_default();
         let peer = session.peer.as_deref().unwrap_or("a jump host or proxy command");
@@ -50,15 +55,18 @@ fn ended(text: &str) -> String {
     format!("{}.", text.trim_end_matches('.'))
 }
 
-fn state(tunnel: &TunnelStatus, now: SystemTime) -> String {
-    let ready = match (tunnel.ready, tunnel.phase.known()) {
-        (true, _) => " and ready",
-        (false, Some(Phase::Up)) => " but not ready",
-        (false, _) => "",
-    };
-    let since_when = match since(&tunnel.since, now) {
-        Some(span) => format!(" since {} ({})", tunnel.since, short(span)),
+fn state(tunnel: &TunnelStatus, outage: Option<&str>, now: SystemTime) -> String {
+    let since_when = |at: &str| match since(at, now) {
+        Some(span) => format!(" since {at} ({})", short(span)),
         None => String::new(),
+    };
+    let in_phase = since_when(&tunnel.since);
+    let ready = match (tunnel.ready, tunnel.phase.known(), outage) {
+        (true, _, _) => format!(" and ready{in_phase}"),
+        // The session is up for longer than that.
+        (false, Some(Phase::Up), Some(outage)) => format!(" but not ready{}", since_when(outage)),
+        (false, Some(Phase::Up), None) => format!("{in_phase} but not ready"),
+        (false, _, _) => in_phase,
     };
     let wanted = match (tunnel.want.known(), tunnel.enabled) {
         (Some(Want::Down), true) => ", as an operator stopped it",
@@ -70,16 +78,16 @@ fn state(tunnel: &TunnelStatus, now: SystemTime) -> String {
         1 => "1 start".to_owned(),
         many => format!("{many} starts"),
     };
+    // A start is one of them, too, whose session was lost before `reset_after`.
     let failed = match tunnel.attempts {
         0 => String::new(),
-        1 if tunnel.starts == 1 => ", which failed".to_owned(),
-        1 => ", the last of which failed".to_owned(),
-        many => format!(", the last {many} of which failed"),
+        1 => " and 1 failure".to_owned(),
+        many => format!(" and {many} failures in a row"),
     };
     let (name, server) = (&tunnel.name, &tunnel.server);
     let waiting = (tunnel.phase == Phase::Backoff).then_some("waiting for its next start (backoff)");
     let phase = waiting.unwrap_or(tunnel.phase.as_str());
-    format!("Tunnel `{name}` to {server} is {phase}{ready}{since_when}{wanted}, after {starts}{failed}.")
+    format!("Tunnel `{name}` to {server} is {phase}{ready}{wanted}, after {starts}{failed}.")
 }
 
 fn cause(failure: &FailureStatus, tunnel: &TunnelStatus, now: SystemTime) -> String {
@@ -142,7 +150,9 @@ mod tests {
     #[test]
     fn a_forward_that_is_not_in_place_is_named() {
         let text = of(3);
-        assert!(text.contains("is up but not ready"), "{text}");
+        assert!(text.contains("is up since 2026-01-01T00:00:00Z (1h) but not ready, after"), "{text}");
+        let text = why_in_outage(&example().tunnels[3], Some("2026-01-01T00:59:30Z"), now());
+        assert!(text.contains("is up but not ready since 2026-01-01T00:59:30Z (30s), after"), "{text}");
         assert!(text.contains("The local forward 127.0.0.1:3307 is down: the server refused to listen."), "{text}");
     }
 
@@ -197,8 +207,8 @@ mod tests {
 
     #[test]
     fn failed_attempts_in_a_row_are_counted() {
-        assert!(of(1).contains("after 3 starts, the last 2 of which failed."), "{}", of(1));
-        assert!(of(2).contains("after 3 starts, the last of which failed."), "{}", of(2));
+        assert!(of(1).contains("after 3 starts and 2 failures in a row."), "{}", of(1));
+        assert!(of(2).contains("after 3 starts and 1 failure."), "{}", of(2));
     }
 
     #[test]
