@@ -62,28 +62,29 @@ fn forwards_are_added_removed_and_changed_while_another_one_carries_traffic() {
 }
 
 #[test]
-fn empty_config_stops_no_tunnel_unless_it_says_so() {
+fn empty_file_stops_no_tunnel_and_a_config_without_tunnels_does() {
     let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
     let good = tunnel_toml("t", &sshd, &format!("local_forward = [\"{port}:127.0.0.1:{}\"]", echo.port));
     let daemon = Daemon::start(&good);
     daemon.wait_ready("t");
     let mut old = connect(port).expect("the forward accepts");
-    daemon.write_config("");
+    std::fs::write(daemon.config(), "# nothing\n").expect("a write that broke off");
     for verb in ["plan", "reload"] {
         let refused = daemon.cli(&[verb]);
         assert_eq!(refused.status.code(), Some(78), "{}", said(&refused));
         assert!(said(&refused).contains("`tunnel = []`"), "{}", said(&refused));
     }
-    std::fs::write(daemon.config(), "").expect("a write that broke off");
+    std::fs::write(daemon.config(), "").expect("another one");
     daemon.signal(Signal::SIGHUP);
     eventually("the refusal is logged", || {
         (daemon.log().matches("the config was refused, nothing has changed").count() == 2).then_some(())
     });
     says_back(&mut old, b"still");
     assert_eq!(daemon.cli(&["status"]).status.code(), Some(0));
-    daemon.write_config("tunnel = []\n");
+    daemon.write_config("");
     let reload = daemon.cli(&["reload"]);
     assert!(reload.status.success(), "{}", said(&reload));
+    assert!(daemon.log().contains("WARN no tunnel is left"), "{}", daemon.log());
     eventually("the tunnel is gone", || connect(port).is_err().then_some(()));
 }
 

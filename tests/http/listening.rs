@@ -74,7 +74,7 @@ fn unix_socket_is_for_the_group_and_a_stale_one_is_replaced() {
 #[test]
 fn open_address_is_warned_about() {
     let http = free_port();
-    let config = format!("tunnel = []\n[metrics]\nlisten = \"0.0.0.0:{http}\"\n");
+    let config = format!("[metrics]\nlisten = \"0.0.0.0:{http}\"\n");
     let served = Served::with("");
     served.daemon.write_config(&config);
     let check = served.daemon.cli(&["check", "--config", &served.daemon.config().display().to_string()]);

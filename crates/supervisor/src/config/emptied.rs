@@ -6,13 +6,13 @@ use std::path::Path;
 use super::include::folder_of;
 use crate::spec::{ConfigError, ConfigErrors, Desired, IncludeMatch};
 
-/// Refuses `wanted` in the place of `applied` where that would stop every tunnel and the config does not say
-/// `tunnel = []`, and where a pattern of `include` had files and its folder does not exist any more.
+/// Refuses `wanted` in the place of `applied` where its main file has no key at all although tunnels are applied, and where
+/// a pattern of `include` had files and its folder does not exist any more. A config that has keys and no tunnel is meant.
 ///
 /// # Errors
-/// What is missing, and how to say that it is meant.
+/// What is missing, and what to do.
 pub fn emptied(applied: &Desired, wanted: &Desired) -> Result<(), ConfigErrors> {
-    let errors: Vec<_> = gone_folders(applied, wanted).chain(no_tunnel_left(applied, wanted)).collect();
+    let errors: Vec<_> = gone_folders(applied, wanted).chain(blank_file(applied, wanted)).collect();
     if errors.is_empty() { Ok(()) } else { Err(ConfigErrors::new(errors)) }
 }
 
@@ -38,19 +38,13 @@ fn gone_folders<'a>(applied: &'a Desired, wanted: &'a Desired) -> impl Iterator<
     })
 }
 
-fn no_tunnel_left(applied: &Desired, wanted: &Desired) -> Option<ConfigError> {
+fn blank_file(applied: &Desired, wanted: &Desired) -> Option<ConfigError> {
     let lost = applied.tunnels.len();
-    if lost == 0 || !wanted.tunnels.is_empty() || wanted.global.reading.no_tunnels {
+    if lost == 0 || !wanted.global.reading.blank {
         return None;
     }
-    let includes = &wanted.global.reading.includes;
-    let patterns: Vec<_> = includes.iter().map(|include| format!("`{}`", include.pattern.display())).collect();
-    let nor = match patterns.is_empty() {
-        true => String::new(),
-        false => format!(", nor what it includes ({})", patterns.join(", ")),
-    };
     let tunnels = if lost == 1 { "the tunnel that is".to_owned() } else { format!("all {lost} tunnels that are") };
-    let what = format!("the config has no tunnel any more{nor}: {tunnels} applied would stop");
-    let hint = "put the tunnels back; if all are to stop, write `tunnel = []` into this file, before its first table";
+    let what = format!("the file is empty, as after a write that broke off: {tunnels} applied would stop");
+    let hint = "put the tunnels back; if all are to stop, write `tunnel = []` into it, or run `tunneld stop`";
     Some(ConfigError::of_file(&wanted.global.config, what, hint))
 }

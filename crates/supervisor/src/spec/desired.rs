@@ -59,8 +59,8 @@ pub enum Confine {
 pub struct ReadOptions {
     /// `include`: files and patterns.
     pub includes: Vec<Include>,
-    /// The main file says `tunnel = []`: that there is no tunnel is meant.
-    pub no_tunnels: bool,
+    /// The main file has no key at all: it is empty, or has comments alone.
+    pub blank: bool,
     /// The first command that a `Match exec` of ssh_config has run.
     pub match_exec: Option<String>,
 }

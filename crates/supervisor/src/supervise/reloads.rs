@@ -91,6 +91,9 @@ impl Supervisor {
                 let report = self.describe(&plan, true);
                 self.record_event(EventName::Reloaded, &announce::applied(&report));
                 tracing::info!(generation = self.generation, steps = plan.steps.len(), "config reloaded");
+                if desired.tunnels.is_empty() && !self.desired.tunnels.is_empty() {
+                    tracing::warn!(generation = self.generation, "no tunnel is left: the config has none any more");
+                }
                 notes::log_notes(Some(&self.desired), &desired);
                 self.make(plan);
                 self.desired = desired;

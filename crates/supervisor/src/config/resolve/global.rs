@@ -34,7 +34,7 @@ pub(super) fn global(
     let no_new_privileges = top.read("no_new_privileges", |value| value.boolean()).unwrap_or(true);
     let confine = confine(top);
     let includes = include::matches(main, top.environment);
-    let no_tunnels = main.table().get("tunnel").is_some_and(|tunnel| tunnel.items().is_empty());
+    let blank = main.table.is_empty();
     let metrics = metrics(top, claims);
     let log = log(top, overrides);
     let pid_file = top.path("pid_file");
@@ -52,7 +52,7 @@ pub(super) fn global(
         no_new_privileges,
         confine,
         // Whether commands are run is known when all tunnels are read.
-        reading: ReadOptions { includes, no_tunnels, match_exec: None },
+        reading: ReadOptions { includes, blank, match_exec: None },
         log,
         metrics,
     })
