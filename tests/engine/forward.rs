@@ -110,6 +110,7 @@ async fn a_remote_forward_carries_a_connection_of_the_server_to_a_target_here() 
         permit: Arc::default(),
         max_connections: 8,
         stats: Arc::default(),
+        cut: Default::default(),
     };
     let routes = forwards.routes();
     let stats = target.stats.clone();

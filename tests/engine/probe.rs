@@ -43,6 +43,7 @@ impl Fixture {
             permit: Arc::default(),
             max_connections: 1,
             stats: stats.clone(),
+            cut: Default::default(),
         };
         let wanted = Listen::Tcp { bind, port: 7000 };
         let (routes, listen) = (forwards.routes(), RemoteListen::of(&wanted));

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use tunnel_engine::failure::Failure;
 use tunnel_engine::forward::{
     BindOptions, ForwardStats, ProbeCheck as Wanted, ProbeFailure, ProbeFailureKind, ProbeResult, RemoteForwards,
@@ -206,6 +207,7 @@ impl ForwardChecker<'_> {
             permit: Arc::new(PermitRemoteOpen::default()),
             max_connections: 0,
             stats: Arc::new(ForwardStats::default()),
+            cut: CancellationToken::new(),
         };
         let (routes, asked) = (self.routes.clone(), listen.clone());
         let granted = move |port| routes.add(RemoteListen::of(&with_port(&asked, port)), target);

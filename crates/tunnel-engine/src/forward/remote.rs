@@ -60,6 +60,8 @@ pub struct RemoteTarget {
     pub max_connections: u32,
     /// Its counts, which outlive this session.
     pub stats: Arc<ForwardStats>,
+    /// Cancelled when the forward is gone from the config: its connections are cut, whatever their session does.
+    pub cut: CancellationToken,
 }
 
 /// The remote forwards of one session. Dropping it cuts their connections.
@@ -191,18 +193,32 @@ impl<I: Incoming> RemoteRouter<I> {
                 return incoming.reject(RejectReason::ResourceShortage).await;
             };
             self.live.spawn(async move {
-                let classified = classify(incoming, &expected).await;
-                drop(sifting);
-                (listen, handle_classified(classified, target, &permits).await)
+                let cut = target.cut.clone();
+                let served = async {
+                    let classified = classify(incoming, &expected).await;
+                    drop(sifting);
+                    handle_classified(classified, target, &permits).await
+                };
+                (listen, until_cut(&cut, served).await)
             });
             return;
         }
         let Some(place) = permits.take(target.max_connections) else {
             target.stats.fail();
+            if let Some(suppressed) = self.log.admit(("full", &target.forward), clock::now()) {
+                let (forward, max_connections) = (&target.forward, target.max_connections);
+                warn!(
+                    forward,
+                    max_connections,
+                    suppressed,
+                    "{forward}: {max_connections} connections are there, as many as max_connections allows: another one was refused"
+                );
+            }
             return incoming.reject(RejectReason::ResourceShortage).await;
         };
         self.live.spawn(async move {
-            let outcome = serve(ChannelSource::Offered(incoming), target).await;
+            let cut = target.cut.clone();
+            let outcome = until_cut(&cut, serve(ChannelSource::Offered(incoming), target)).await;
             drop(place);
             (listen, outcome)
         });
@@ -234,6 +250,11 @@ impl<I: Incoming> RemoteRouter<I> {
             }
         }
     }
+}
+
+/// A connection that is cut is dropped with its sockets: both ends see a reset.
+async fn until_cut(cut: &CancellationToken, served: impl Future<Output = ServeOutcome>) -> ServeOutcome {
+    cut.run_until_cancelled(served).await.unwrap_or(ServeOutcome::Carried)
 }
 
 /// Goes on with a connection that might have been a probe.

@@ -1,6 +1,6 @@
 //! The counts of one forward, taken as bytes pass, and what its users' connections showed. They outlive sessions.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -18,6 +18,8 @@ pub struct ForwardStats {
     refused: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    /// max_connections, while that many are there; else 0.
+    full: AtomicU32,
     /// Whether `refusal` holds something, to be asked for each connection.
     doubted: AtomicBool,
     refusal: Mutex<Option<ProbeFailure>>,
@@ -76,6 +78,16 @@ impl ForwardStats {
     /// Users' connections that the target refused since start.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// As many connections as max_connections allows are there, or there is room again (`None`).
+    pub(super) fn set_full(&self, limit: Option<u32>) {
+        self.full.store(limit.unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    /// max_connections, while new connections wait until one of that many ends.
+    pub fn full(&self) -> Option<u32> {
+        Some(self.full.load(Ordering::Relaxed)).filter(|limit| *limit > 0)
     }
 
     /// A user's connection was refused, by the server or by the target.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
 use tunnel_engine::forward::{
     Bound, DeviceChanges, DeviceForward, DeviceRequest, ForwardStats, LocalForward, RemoteTarget, StateChanges,
 };
@@ -26,6 +27,8 @@ pub(super) struct RunningForward {
     device: Option<DeviceForward>,
     /// Tries again to bind, or asks the server again and again.
     job: Option<OwnedJob>,
+    /// Of the connections that sessions carry for a remote forward.
+    cut: CancellationToken,
 }
 
 impl RunningForward {
@@ -54,7 +57,9 @@ impl TunnelDriver {
                 let stats = Arc::new(ForwardStats::with_notify(self.traffic.clone()));
                 // Hundreds of tunnels with one forward each have no room for three more.
                 self.forwards.reserve_exact(1);
-                self.forwards.push(RunningForward { id, stats, listener: None, before: None, device: None, job: None });
+                let (listener, before, device, job) = (None, None, None, None);
+                let cut = CancellationToken::new();
+                self.forwards.push(RunningForward { id, stats, listener, before, device, job, cut });
             }
             ForwardEffect::RemoveForward(id) => self.remove_forward(id),
             ForwardEffect::SetRefusal(id, refusal) => {
@@ -126,10 +131,12 @@ impl TunnelDriver {
         }
     }
 
-    /// Its connections go with it; those of a remote forward, which are the session's, go on.
+    /// Its connections go with it, also those of sessions that were replaced.
     fn remove_forward(&mut self, id: ForwardId) {
         let Some(at) = self.forwards.iter().position(|forward| forward.id == id) else { return };
-        if let Some(listener) = self.forwards.remove(at).listener {
+        let forward = self.forwards.remove(at);
+        forward.cut.cancel();
+        if let Some(listener) = forward.listener {
             self.jobs.spawn(async move {
                 listener.abort().await;
                 JobEnd::Quietly
@@ -148,7 +155,7 @@ impl TunnelDriver {
             }
             let bound = match failed {
                 Some(failed) => Bound::when_free(&listen, options, store, &failed).await,
-                None => Bound::take_or_bind(&listen, options, store, None).await,
+                None => Bound::once_released(&listen, options, store).await,
             };
             match bound {
                 Ok(bound) => JobEnd::Bound(id, bound.watched_by(watcher)),
@@ -199,9 +206,10 @@ impl TunnelDriver {
     }
 
     fn remote_target(&mut self, target: RouteTarget) -> Option<RemoteTarget> {
-        let stats = self.forward(target.forward)?.stats.clone();
+        let forward = self.forward(target.forward)?;
+        let (stats, cut) = (forward.stats.clone(), forward.cut.clone());
         let RouteTarget { name: forward, connect, family, permit, max_connections, .. } = target;
-        Some(RemoteTarget { forward, connect, family, permit: Arc::new(permit), max_connections, stats })
+        Some(RemoteTarget { forward, connect, family, permit: Arc::new(permit), max_connections, stats, cut })
     }
 
     fn listen(&mut self, ListenRequest { session, target, allocated, mode }: ListenRequest) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use socket2::{SockAddr, Socket};
 
-use super::{BindOptions, Bound, SocketStore, addresses, tcp};
+use super::{BindOptions, Bound, SocketStore, addresses, holder, tcp};
 use crate::backoff::LISTENER;
 use crate::clock;
 use crate::failure::Failure;
@@ -20,12 +20,47 @@ pub(in crate::forward) const TRY_EVERY: Duration = LISTENER.first;
 /// After so long a failure that stays the same is given back all the same, to be counted and told.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
+/// How long another forward of this process may take to give an address up that has moved from it to this one. It
+/// closes its sockets as soon as its loop turns; one that keeps the address is told of after this.
+const RELEASED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Users are refused meanwhile.
+const RELEASE_LOOK: Duration = Duration::from_millis(5);
+
 /// When the next try after `now` is.
 pub(in crate::forward) fn next_try(now: Instant) -> Instant {
     clock::tick_before(now + TRY_EVERY, TRY_EVERY)
 }
 
 impl Bound {
+    /// As [`Bound::take_or_bind`], and waits a moment for addresses that another forward of this process still has: a
+    /// reload moves them from one forward to another.
+    ///
+    /// # Errors
+    /// Those of [`Bound::bind`].
+    pub async fn once_released(
+        listen: &Listen,
+        options: BindOptions,
+        store: Arc<dyn SocketStore>,
+    ) -> Result<Self, Failure> {
+        let until = clock::now() + RELEASED_WITHIN;
+        let mut result = Self::take_or_bind(listen, options, store.clone(), None).await;
+        while clock::now() < until {
+            match &mut result {
+                Err(failure) if holder::is_this_process(failure) => {
+                    tokio::time::sleep_until((clock::now() + RELEASE_LOOK).into()).await;
+                    result = Self::take_or_bind(listen, options, store.clone(), Some(failure)).await;
+                }
+                Ok(bound) if bound.missing().is_some_and(holder::is_this_process) => {
+                    tokio::time::sleep_until((clock::now() + RELEASE_LOOK).into()).await;
+                    bound.complete(clock::now()).await;
+                }
+                Ok(_) | Err(_) => break,
+            }
+        }
+        result
+    }
+
     /// As [`Bound::take_or_bind`], which has `failed` before: tried each second until it succeeds or fails in another
     /// way; and once a minute the failure is given back as it is.
     ///
@@ -115,6 +150,19 @@ mod tests {
         assert!(!waiting.is_unchanged());
         drop(waiting);
         assert!(UnboundSockets::for_addresses(&[address]).is_none(), "there is nothing to wait for");
+    }
+
+    #[tokio::test]
+    async fn address_that_this_process_gives_up_is_bound_at_once() {
+        let (holder, address) = held();
+        let listen = Listen::Tcp { bind: Bind::Address("127.0.0.1".to_owned()), port: address.port() };
+        let released = Bound::once_released(&listen, BindOptions::default(), Arc::new(NoStore));
+        let mut released = std::pin::pin!(released);
+        let early = tokio::time::timeout(RELEASED_WITHIN / 4, &mut released).await;
+        assert!(early.is_err(), "it is waited for");
+        drop(holder);
+        let bound = released.await.expect("bound, without a failure");
+        assert_eq!(bound.addresses().len(), 1);
     }
 
     #[tokio::test]

@@ -6,6 +6,8 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+use crate::failure::{Failure, FailureKind};
+
 /// Processes looked through. A machine with more has other ways to find out, and a bind is not to wait for them.
 const MAX_PROCESSES: usize = 4096;
 
@@ -68,6 +70,12 @@ pub(super) fn describe(pid: i32) -> String {
         Ok(name) => format!("pid {pid} (`{}`)", name.trim_end()),
         Err(_) => format!("pid {pid}"),
     }
+}
+
+/// Whether the failure names this process as the holder.
+pub(super) fn is_this_process(failure: &Failure) -> bool {
+    let this = i32::try_from(std::process::id()).map(describe);
+    failure.kind() == FailureKind::ListenInUse && this.is_ok_and(|this| failure.message().contains(&this))
 }
 
 /// A socket of a table of /proc/net/tcp or tcp6.

@@ -154,10 +154,37 @@ impl<O: ChannelOpener> Dispatcher<O> {
             self.binding.keep(now).await;
             self.report(self.binding.state());
         }
+        self.note_room(now);
+    }
+
+    /// Tells where no more connections are accepted, for the peers only see that they wait.
+    fn note_room(&mut self, now: Instant) {
+        let max = self.orders.borrow().options.max_connections;
+        let full = (!self.has_room()).then_some(max);
+        if self.stats.full() == full {
+            return;
+        }
+        self.stats.set_full(full);
+        if full.is_some()
+            && let Some(suppressed) = self.log.admit("full", now)
+        {
+            let forward = self.binding.forward();
+            warn!(
+                forward,
+                max_connections = max,
+                suppressed,
+                "{forward}: {max} connections are there, as many as max_connections allows: new ones wait until one of these ends"
+            );
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.live.len() + self.held.len() < self.orders.borrow().options.max_connections as usize
     }
 
     fn close(&mut self) {
         self.binding.close();
+        self.stats.set_full(None);
         while let Some(held) = self.held.take() {
             self.give_up(held.connection);
         }
@@ -285,7 +312,7 @@ impl<O: ChannelOpener> Dispatcher<O> {
     }
 
     fn accepts(&mut self) -> bool {
-        let room = self.live.len() + self.held.len() < self.orders.borrow().options.max_connections as usize;
+        let room = self.has_room();
         let paused = self.accept_after.is_some_and(|after| clock::now() < after);
         let place = match self.outage() {
             OutagePolicy::Hold { max, .. } => self.held.len() < max as usize || self.current().is_some(),

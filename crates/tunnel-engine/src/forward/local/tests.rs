@@ -216,11 +216,13 @@ async fn connection_limit_holds_until_raised_or_one_ends() {
         tokio::task::yield_now().await;
         assert!(opens.try_recv().is_err());
     }
+    assert_eq!(fixture.forward.stats.full(), Some(1));
     fixture.forward.retune(ListenOptions { max_connections: 2, ..HOLD });
     let _second = opens.recv().await.unwrap().confirm();
     assert!(opens.try_recv().is_err());
     first.end(Inbound::Closed).await;
     let _third = opens.recv().await.unwrap().confirm();
+    assert_eq!(fixture.forward.stats.full(), Some(2));
     drop(peers);
 }
 

@@ -21,6 +21,7 @@ fn target(connect: Connect) -> RemoteTarget {
         permit: Arc::default(),
         max_connections: 8,
         stats: Arc::default(),
+        cut: CancellationToken::new(),
     }
 }
 
@@ -110,6 +111,24 @@ async fn server_is_told_of_the_connection_limit() {
         }
     };
     assert_eq!(answer, Ok(()));
+}
+
+#[tokio::test]
+async fn connection_is_cut_when_its_forward_is_gone() {
+    let (listener, connect) = local_target().await;
+    let (hand_over, forwards) = forwards();
+    let target = target(connect);
+    let (cut, stats) = (target.cut.clone(), target.stats.clone());
+    forwards.routes().add(port(2222), target);
+    let (connection, mut far, answer) = incoming(port(2222));
+    hand_over.send(connection).await.ok().unwrap();
+    assert_eq!(answer.await.unwrap(), Ok(()));
+    let (mut near, _) = listener.accept().await.unwrap();
+    cut.cancel();
+    while far.hear.recv().await.is_some() {}
+    let ended = tokio::io::AsyncReadExt::read(&mut near, &mut [0]).await;
+    assert!(ended.is_err(), "reset: {ended:?}");
+    assert_eq!(stats.counts().active, 0);
 }
 
 #[tokio::test]
