@@ -9,6 +9,7 @@ mod apply;
 mod changes;
 mod diff;
 mod report;
+mod running;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,9 @@ use crate::config::{Confine, LogFormat, LogLevelSpec, ReloadEffect, SettingKey, 
 
 pub use apply::apply;
 pub use diff::plan;
+#[cfg(test)]
+pub(crate) use running::AllTunnels;
+pub use running::{RunState, RunningTunnels};
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
@@ -55,16 +59,13 @@ pub enum TunnelChange {
     RemoveForward(Forward),
     /// New policy, outage rule or limits. Touches neither the session nor any connection.
     Retune(Tuning),
-    /// What only the next start reads, or what a tunnel that is not to run should remember. Touches nothing.
+    /// What only the next start reads. Touches nothing.
     NextSession(Box<SessionSpec>),
     /// Other hosts to fall back on, or the same with other keys. The session stays if its host is still one of them.
     Hosts(Vec<SessionSpec>),
-    /// The session must be another one: its connections end.
-    ReplaceSession {
-        session: Box<SessionSpec>,
-        /// The new session can be up before the old one is closed: nothing that the server has only once is in both.
-        make_before_break: bool,
-    },
+    /// The session must be another one. Where one is up, it serves on until the new one is there, and its connections
+    /// may go on for `stop_timeout` after that; a start under way begins anew; a tunnel at rest remembers it.
+    ReplaceSession(Box<SessionSpec>),
     /// Another connect address, kind or limit at the same listen address ([`Forward::key`]): for new connections. Living
     /// ones go on.
     RetuneForward {

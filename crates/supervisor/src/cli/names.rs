@@ -25,8 +25,8 @@ pub(super) fn start(
     if no_block {
         return Ok(exit::OK);
     }
-    let answer = daemon.ask(wait::request(names, timeout))?;
-    wait::report(answer, |tunnel, now| {
+    let answer = daemon.ask(wait::request(names.clone(), timeout))?;
+    wait::report(answer, &names, |tunnel, now| {
         format!("`{}` is {done}, but not ready. {}", tunnel.name, render::why(tunnel, now))
     })
 }

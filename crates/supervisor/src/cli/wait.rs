@@ -22,7 +22,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(20);
 pub(super) fn run(daemon: &DaemonAddress, names: Vec<String>, timeout: Duration) -> Result<u8, Problem> {
     let begins_until = clock::now() + timeout.min(STARTING);
     let answer = ask_until(begins_until, || daemon.ask(request(names.clone(), timeout)))?;
-    report(answer, render::why)
+    report(answer, &names, render::why)
 }
 
 /// Asks to be answered when the tunnels are ready, or when time is up.
@@ -31,8 +31,12 @@ pub(super) fn request(names: Vec<String>, timeout: Duration) -> Request {
     Request::Wait { names, timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX) }
 }
 
-/// Prints nothing where all are ready, else a paragraph about each that is not.
-pub(super) fn report(answer: Response, text: impl Fn(&TunnelStatus, SystemTime) -> String) -> Result<u8, Problem> {
+/// Prints nothing where all are ready, else a paragraph about each that is not, and the names of those that are gone.
+pub(super) fn report(
+    answer: Response,
+    names: &[String],
+    text: impl Fn(&TunnelStatus, SystemTime) -> String,
+) -> Result<u8, Problem> {
     let Response::Waited { ready, status } = answer else { return Err(Problem::Misunderstood) };
     if ready {
         return Ok(exit::OK);
@@ -41,7 +45,9 @@ pub(super) fn report(answer: Response, text: impl Fn(&TunnelStatus, SystemTime) 
     let missing = status.tunnels.iter().filter(|tunnel| !tunnel.ready);
     let output = output_style();
     let texts = missing.map(|tunnel| render::paragraph(&text(tunnel, now), 0, output));
-    print(&texts.collect::<String>()).map(|()| exit::NO)
+    let gone = names.iter().filter(|name| !status.tunnels.iter().any(|tunnel| tunnel.name == **name));
+    let gone = gone.map(|name| render::paragraph(&format!("Tunnel `{name}` is no longer in the config."), 0, output));
+    print(&texts.chain(gone).collect::<String>()).map(|()| exit::NO)
 }
 
 /// Asks until a daemon answers.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use tunnel_engine::failure::FailureKind;
 
 use crate::lifecycle::{Phase, Want};
-use crate::protocol::status::{Status, TunnelStatus};
+use crate::protocol::status::{FailureStatus, Status, TunnelStatus};
 use crate::word::Word;
 
 #[derive(Debug, Serialize)]
@@ -55,7 +55,11 @@ fn of<'a>(asked: impl Iterator<Item = &'a TunnelStatus>) -> ReadyAnswer<'a> {
 
 fn why(tunnel: &TunnelStatus) -> NotReady<'_> {
     // While a tunnel is up, or not wanted, its last failure is history.
-    let failure = tunnel.last_failure.as_ref().filter(|_| tunnel.want == Want::Up && tunnel.phase != Phase::Up);
+    // But for a session of before a reload, whose successor cannot log in.
+    let told =
+        |failure: &&FailureStatus| tunnel.waits_for.as_ref().is_some_and(|text| text.ends_with(&failure.message));
+    let failure = tunnel.last_failure.as_ref().filter(|_| tunnel.want == Want::Up);
+    let failure = failure.filter(|failure| tunnel.phase != Phase::Up || told(failure));
     NotReady {
         name: &tunnel.name,
         want: &tunnel.want,
@@ -80,7 +84,7 @@ pub(super) fn cause(tunnel: &TunnelStatus) -> String {
                 let message = forward.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
                 format!("forward {} is {}{message}", forward.listen, forward.state)
             }
-            None => "up, and not proven yet".to_owned(),
+            None => tunnel.waits_for.clone().unwrap_or_else(|| "up, and not proven yet".to_owned()),
         };
     }
     match &tunnel.last_failure {
@@ -117,6 +121,17 @@ mod tests {
         assert_eq!(text["not_ready"][0]["kind"], "connect_refused");
         assert_eq!(text["not_ready"][0]["message"], "nothing listens on `h:22`");
         assert_eq!(text["not_ready"][0]["next_start_ms"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn session_that_cannot_be_replaced_has_failure_and_hint() {
+        let mut tunnel = example::tunnel("db", "up", false);
+        tunnel.last_failure = Some(example::failure("auth_rejected", "no key is accepted"));
+        tunnel.waits_for = Some("the session of before serves on: no key is accepted".to_owned());
+        let report = report(vec![tunnel]);
+        let text = serde_json::to_value(of_all(&report)).unwrap();
+        assert_eq!(text["not_ready"][0]["kind"], "auth_rejected");
+        assert_eq!(text["not_ready"][0]["message"], "the session of before serves on: no key is accepted");
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl TunnelChange {
             Self::Enable => spec.enabled = true,
             Self::Retune(tuning) => tuning.write_to(spec),
             Self::Hosts(fallbacks) => spec.fallbacks.clone_from(fallbacks),
-            Self::NextSession(session) | Self::ReplaceSession { session, .. } => spec.session = (**session).clone(),
+            Self::NextSession(session) | Self::ReplaceSession(session) => spec.session = (**session).clone(),
             Self::RemoveForward(forward) => {
                 if let Some(at) = spec.forwards.iter().position(|applied| applied == forward) {
                     spec.forwards.remove(at);
@@ -112,6 +112,13 @@ impl TunnelChange {
 }
 
 impl GlobalChange {
+    /// Whether the settings are as it makes them.
+    pub(super) fn is_in(&self, global: &Global) -> bool {
+        let mut changed = global.clone();
+        self.apply(&mut changed);
+        changed == *global
+    }
+
     fn apply(&self, global: &mut Global) {
         match self.clone() {
             Self::LogLevel(level) => global.log.level = level,

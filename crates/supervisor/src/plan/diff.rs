@@ -1,8 +1,8 @@
 //! Finds the steps.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use tunnel_engine::spec::{Bind, Forward, ForwardKey, Listen, Side};
+use tunnel_engine::spec::{Bind, Forward, Listen, Side};
 
 use crate::config::{Desired, Global, TunnelSpec};
 
@@ -102,23 +102,11 @@ fn changed(old: &TunnelSpec, new: &TunnelSpec, stages: &mut Stages) {
 
 fn session_change(old: &TunnelSpec, new: &TunnelSpec) -> TunnelChange {
     let session = Box::new(new.session.clone());
-    let runs_before_and_after = old.enabled && new.enabled;
-    if runs_before_and_after && !changes::read_only_at_start(&old.session, &new.session) {
-        TunnelChange::ReplaceSession { session, make_before_break: can_overlap(old, new) }
-    } else {
+    if changes::read_only_at_start(&old.session, &new.session) {
         TunnelChange::NextSession(session)
+    } else {
+        TunnelChange::ReplaceSession(session)
     }
-}
-
-/// One server gives one listen address to one session at a time. A port that the server chooses is free by nature, but
-/// the same one is wanted again.
-fn can_overlap(old: &TunnelSpec, new: &TunnelSpec) -> bool {
-    let (from, to) = (&old.session.destination, &new.session.destination);
-    let same_server = (&from.host, from.port) == (&to.host, to.port);
-    let held = |spec: &TunnelSpec| -> HashSet<ForwardKey> {
-        spec.forwards.iter().map(Forward::key).filter(|key| key.side == Side::Server).collect()
-    };
-    !same_server || held(old).is_disjoint(&held(new))
 }
 
 /// The forwards of one tunnel, old and new, paired.

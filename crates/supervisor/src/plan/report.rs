@@ -4,33 +4,33 @@ use std::collections::{HashMap, HashSet};
 
 use tunnel_engine::spec::{Destination, Forward, ForwardKey, ForwardKind, SessionSpec};
 
-use crate::config::{Desired, LogLevelSpec, TunnelSpec};
+use crate::config::{Desired, Global, LogLevelSpec, TunnelSpec};
 use crate::protocol::{PlanAction, PlanReport, PlanStep};
 
 use super::apply::World;
-use super::{GlobalChange, Plan, Step, Tuning, TunnelChange, changes};
+use super::{GlobalChange, Plan, RunState, RunningTunnels, Step, Tuning, TunnelChange, changes};
 
 impl Plan {
-    /// The plan with its price. `actual` is what the plan was made for; `live` gives the connections that a forward of
-    /// a tunnel carries now. `applied` and `generation` are handed on.
+    /// The plan with its price. `actual` is what the plan was made for; `running` tells of the tunnels now.
+    /// `applied` and `generation` are handed on.
     pub fn report(
         &self,
         actual: &Desired,
-        live: impl Fn(&str, &ForwardKey) -> u64,
+        running: &impl RunningTunnels,
         applied: bool,
         generation: u64,
     ) -> PlanReport {
-        let mut standing = ReportState { live, config: World::of(actual) };
+        let mut standing = ReportState { running, config: World::of(actual), ended: HashSet::new() };
         let mut report = PlanReport { applied, generation, steps: Vec::new(), notes: Vec::new() };
         for step in &self.steps {
             match standing.told(step) {
                 ReportedStep::Step(told) => report.steps.push(told),
                 ReportedStep::Note(note) => report.notes.push(note),
             }
-            standing.config.apply(step);
+            standing.apply(step);
         }
         let kept = self.kept.iter().map(|tunnel| (tunnel.clone(), None));
-        for (tunnel, forward) in self.kept_forwards(actual).into_iter().chain(kept) {
+        for (tunnel, forward) in self.kept_forwards(actual, running).into_iter().chain(kept) {
             let (action, connections, reason) = (PlanAction::Keep, 0, String::new());
             report.steps.push(PlanStep { tunnel, forward, action, connections, reason });
         }
@@ -38,7 +38,7 @@ impl Plan {
     }
 
     /// Forwards that no step touches, of tunnels that are changed and keep their session.
-    fn kept_forwards(&self, actual: &Desired) -> Vec<(String, Option<String>)> {
+    fn kept_forwards(&self, actual: &Desired, running: &impl RunningTunnels) -> Vec<(String, Option<String>)> {
         let mut kept = Vec::new();
         let whole: HashSet<&str> = self.kept.iter().map(String::as_str).collect();
         let mut about: HashMap<&str, Vec<&Step>> = HashMap::new();
@@ -47,7 +47,8 @@ impl Plan {
         }
         for spec in actual.tunnels.iter().filter(|spec| !whole.contains(spec.name.as_str())) {
             let steps = about.get(spec.name.as_str()).map(Vec::as_slice).unwrap_or_default();
-            if !steps.iter().any(|step| ends_all(step)) {
+            let runs = running.state(&spec.name) != RunState::AtRest;
+            if !steps.iter().any(|step| is_end(step) || (runs && is_replacement(step))) {
                 let touched = |forward: &Forward| steps.iter().any(|step| touches(step, forward));
                 let untouched = spec.forwards.iter().filter(|forward| !touched(forward));
                 kept.extend(untouched.map(|forward| (spec.name.clone(), Some(as_option(forward)))));
@@ -63,34 +64,48 @@ enum ReportedStep {
 }
 
 /// The config as the steps so far have left it.
-struct ReportState<'a, L> {
-    live: L,
+struct ReportState<'a, R> {
+    running: &'a R,
     config: World<'a>,
+    /// Tunnels that these steps have brought to rest.
+    ended: HashSet<&'a str>,
 }
 
-impl<L: Fn(&str, &ForwardKey) -> u64> ReportState<'_, L> {
+impl<'a, R: RunningTunnels> ReportState<'a, R> {
+    fn apply(&mut self, step: &'a Step) {
+        self.config.apply(step);
+        self.ended.extend(step.tunnel().filter(|_| is_end(step)));
+    }
+
+    fn state(&self, tunnel: &str) -> RunState {
+        if self.ended.contains(tunnel) { RunState::AtRest } else { self.running.state(tunnel) }
+    }
+
     fn told(&self, step: &Step) -> ReportedStep {
         let (action, forward, reason) = match step {
-            Step::Global(change) => return ReportedStep::Note(global(change)),
+            Step::Global(change) => return ReportedStep::Note(global(change, self.running.started_with())),
             Step::Reorder(_) => return ReportedStep::Note("the tunnels are shown in another order".to_owned()),
             Step::Start { spec, .. } if !spec.enabled => {
                 return ReportedStep::Note(format!("tunnel `{}` is new and disabled", spec.name));
             }
             Step::Start { .. } => (PlanAction::Start, None, "new".to_owned()),
             Step::Stop(_) => (PlanAction::Stop, None, "no longer in the config".to_owned()),
-            Step::Change(tunnel, change) => self.told_change(self.config.get(tunnel), change),
+            Step::Change(tunnel, TunnelChange::Enable) if self.state(tunnel) != RunState::AtRest => {
+                return ReportedStep::Note(format!("tunnel `{tunnel}` is enabled, and runs already"));
+            }
+            Step::Change(tunnel, TunnelChange::Disable) if self.state(tunnel) == RunState::AtRest => {
+                return ReportedStep::Note(format!("tunnel `{tunnel}` is disabled, and does not run"));
+            }
+            Step::Change(tunnel, change) => self.told_change(tunnel, change),
         };
         let tunnel = step.tunnel().unwrap_or_default().to_owned();
         let (forward, connections) = (forward.map(as_option), self.cost(step));
         ReportedStep::Step(PlanStep { tunnel, forward, action, connections, reason })
     }
 
-    /// What becomes of the tunnel that `before` describes.
-    fn told_change<'c>(
-        &self,
-        before: Option<&TunnelSpec>,
-        change: &'c TunnelChange,
-    ) -> (PlanAction, Option<&'c Forward>, String) {
+    /// What becomes of a tunnel that stays known.
+    fn told_change<'c>(&self, tunnel: &str, change: &'c TunnelChange) -> (PlanAction, Option<&'c Forward>, String) {
+        let before = self.config.get(tunnel);
         let keys = |session| before.map(|spec| changes::session(&spec.session, session).join(", ")).unwrap_or_default();
         match change {
             TunnelChange::Enable => (PlanAction::Start, None, "enabled".to_owned()),
@@ -106,37 +121,51 @@ impl<L: Fn(&str, &ForwardKey) -> u64> ReportState<'_, L> {
             TunnelChange::NextSession(session) => {
                 (PlanAction::Retune, None, format!("{}, from the next session on", keys(session)))
             }
-            TunnelChange::ReplaceSession { session, make_before_break } => {
-                let which =
-                    if *make_before_break { "the new session first" } else { "the old session is closed first" };
-                (PlanAction::Replace, None, format!("{}; {which}", keys(session)))
+            TunnelChange::ReplaceSession(session) => {
+                let (action, when) = match self.state(tunnel) {
+                    RunState::AtRest => (PlanAction::Retune, "from the next start on"),
+                    RunState::Starting => (PlanAction::Replace, "a start follows at once"),
+                    RunState::Up => (PlanAction::Replace, "the new session first"),
+                };
+                (action, None, format!("{}; {when}", keys(session)))
             }
             TunnelChange::ReorderForwards(_) => (PlanAction::Retune, None, "order of its forwards".to_owned()),
         }
     }
 
     /// None is counted twice: forwards that were removed are gone from the config by the time their session is
-    /// replaced, and a tunnel that was stopped is gone or disabled by the time its forwards are removed.
+    /// replaced, and a tunnel that was stopped is at rest by the time its forwards are removed.
     fn cost(&self, step: &Step) -> u64 {
-        let Some(spec) = step.tunnel().and_then(|tunnel| self.config.get(tunnel)).filter(|spec| spec.enabled) else {
+        let Some(spec) = step.tunnel().and_then(|tunnel| self.config.get(tunnel)) else { return 0 };
+        if self.ended.contains(spec.name.as_str()) {
             return 0;
-        };
-        let count = |key: &ForwardKey| (self.live)(&spec.name, key);
-        if ends_all(step) {
-            let keys: HashSet<ForwardKey> = spec.forwards.iter().map(Forward::key).collect();
-            return keys.iter().map(count).sum();
+        }
+        let carried = |key: &ForwardKey| self.running.carried(&spec.name, key);
+        let all = |key: &ForwardKey| carried(key) + self.running.held(&spec.name, key);
+        let keys = || spec.forwards.iter().map(Forward::key).collect::<HashSet<ForwardKey>>();
+        if is_end(step) {
+            return keys().iter().map(all).sum();
+        }
+        if is_replacement(step) && self.running.state(&spec.name) != RunState::AtRest {
+            // Those that wait for a session are carried by the new one.
+            return keys().iter().map(carried).sum();
         }
         let Step::Change(_, TunnelChange::RemoveForward(forward)) = step else { return 0 };
         // Forwards that share a key (port 0) share its count: it goes with the last of them.
         let key = forward.key();
         let last = spec.forwards.iter().filter(|other| other.key() == key).count() <= 1;
-        if last { count(&key) } else { 0 }
+        if last { all(&key) } else { 0 }
     }
 }
 
-/// The step ends every connection of its tunnel.
-const fn ends_all(step: &Step) -> bool {
-    matches!(step, Step::Stop(_) | Step::Change(_, TunnelChange::Disable | TunnelChange::ReplaceSession { .. }))
+/// The step brings its tunnel to rest, and ends all its connections.
+const fn is_end(step: &Step) -> bool {
+    matches!(step, Step::Stop(_) | Step::Change(_, TunnelChange::Disable))
+}
+
+/// The step ends every connection that the tunnel carries, where it has a session.
+const fn is_replacement(step: &Step) -> bool {
+    matches!(step, Step::Change(_, TunnelChange::ReplaceSession(_)))
 }
 
 fn touches(step: &Step, forward: &Forward) -> bool {
@@ -166,7 +195,8 @@ fn forward_change(from: &Forward, to: &Forward) -> String {
     }
 }
 
-fn global(change: &GlobalChange) -> String {
+/// `started_with`: what the daemon runs with where it cannot apply the change.
+fn global(change: &GlobalChange, started_with: &Global) -> String {
     let text = match change {
         GlobalChange::LogLevel(LogLevelSpec { filter, overridden: None }) => format!("log.level becomes `{filter}`"),
         GlobalChange::LogLevel(LogLevelSpec { filter, overridden: Some(of_file) }) => format!(
@@ -188,5 +218,9 @@ fn global(change: &GlobalChange) -> String {
         GlobalChange::Metrics(None) => "metrics are no longer served".to_owned(),
         GlobalChange::Config(path) => format!("the config file becomes `{}`", path.display()),
     };
-    if change.needs_restart() { format!("{text} when tunneld is restarted") } else { text }
+    match change.needs_restart() {
+        true if change.is_in(started_with) => format!("{text} again, as it still is in the running tunneld"),
+        true => format!("{text} when tunneld is restarted"),
+        false => text,
+    }
 }

@@ -5,7 +5,7 @@ mod worlds;
 use proptest::prelude::*;
 use tunnel_engine::spec::{Connect, ForwardKey};
 
-use super::{Plan, Step, TunnelChange, apply, plan};
+use super::{AllTunnels, Plan, RunState, Step, TunnelChange, apply, plan};
 use crate::config::{Desired, LogFormat, LogSpec};
 use crate::protocol::PlanAction::{self, Add, Cancel, Keep, Replace, Retune, Start, Stop};
 use crate::protocol::PlanStep;
@@ -58,23 +58,33 @@ proptest! {
     #[test]
     fn no_connection_is_counted_twice(a in configs(), b in configs()) {
         let carried = |report: Vec<PlanStep>| report.iter().map(|step| step.connections).sum::<u64>();
-        let running = |config: &Desired| -> u64 { config.tunnels.iter().filter(|spec| spec.enabled).map(|spec| {
+        let all = |config: &Desired| -> u64 { config.tunnels.iter().map(|spec| {
             let keys: std::collections::HashSet<ForwardKey> = spec.forwards.iter().map(|f| f.key()).collect();
             7 * keys.len() as u64
         }).sum() };
-        prop_assert!(carried(steps(&plan(&a, &b), &a, 7)) <= running(&a));
+        prop_assert!(carried(steps(&plan(&a, &b), &a, 7)) <= all(&a));
         let emptied = Desired { tunnels: Vec::new(), ..a.clone() };
-        prop_assert_eq!(carried(steps(&plan(&a, &emptied), &a, 7)), running(&a));
+        prop_assert_eq!(carried(steps(&plan(&a, &emptied), &a, 7)), all(&a));
     }
 }
 
 fn steps(plan: &Plan, actual: &Desired, live: u64) -> Vec<PlanStep> {
-    plan.report(actual, |_, _| live, false, 1).steps
+    let running = AllTunnels { carried: live, ..running(actual, RunState::Up) };
+    plan.report(actual, &running, false, 1).steps
+}
+
+fn running(config: &Desired, state: RunState) -> AllTunnels {
+    AllTunnels { started_with: config.global.clone(), state, carried: 5, held: 0 }
 }
 
 /// Action, what it is about, connections, reason.
 fn told(plan: &Plan, actual: &Desired, live: u64) -> Vec<(PlanAction, String, u64, String)> {
-    steps(plan, actual, live)
+    told_with(plan, actual, &AllTunnels { carried: live, ..running(actual, RunState::Up) })
+}
+
+fn told_with(plan: &Plan, actual: &Desired, running: &AllTunnels) -> Vec<(PlanAction, String, u64, String)> {
+    let steps = plan.report(actual, running, false, 1).steps;
+    steps
         .into_iter()
         .map(|step| {
             let forward = step.forward.map(|forward| format!(" {forward}")).unwrap_or_default();
@@ -131,23 +141,39 @@ fn changed_server_ends_only_its_own_connections() {
 }
 
 #[test]
-fn two_sessions_never_want_the_same_port_of_one_server() {
-    let replaced = |forwards: &[&str], host: &str| {
-        let mut old = tunnel("a", forwards);
-        for forward in &mut old.forwards {
-            forward.kind = tunnel_engine::spec::ForwardKind::Remote;
-        }
-        let mut new = old.clone();
-        new.session.destination.host = host.to_owned();
-        new.session.destination.user = "other".to_owned();
-        match plan(&config(vec![old]), &config(vec![new])).steps.as_slice() {
-            [Step::Change(_, TunnelChange::ReplaceSession { make_before_break, .. })] => *make_before_break,
-            steps => panic!("{steps:?}"),
-        }
-    };
-    assert!(!replaced(&["2222:localhost:22"], "server"));
-    assert!(replaced(&["2222:localhost:22"], "elsewhere"));
-    assert!(replaced(&[], "server"));
+fn disabled_tunnel_that_was_started_by_hand_is_treated_as_it_runs() {
+    let mut old = config(vec![tunnel("a", &["3307:db:3306"])]);
+    old.tunnels[0].enabled = false;
+    let mut new = old.clone();
+    new.tunnels[0].session.destination.port = 2222;
+    let moved = plan(&old, &new);
+    let replaced = (Replace, "a", 5, "port; the new session first");
+    assert_eq!(told_with(&moved, &old, &running(&old, RunState::Up)), expected(&[replaced]));
+    new.tunnels[0].enabled = true;
+    let moved = plan(&old, &new);
+    assert_eq!(told_with(&moved, &old, &running(&old, RunState::Up)), expected(&[replaced]));
+    let notes = moved.report(&old, &running(&old, RunState::Up), true, 2).notes;
+    assert_eq!(notes, ["tunnel `a` is enabled, and runs already"]);
+}
+
+#[test]
+fn tunnel_that_does_not_run_has_no_session_to_replace() {
+    let (plan, actual) = difference(|new| new.tunnels[0].session.destination.port = 2222);
+    let of = |state| told_with(&plan, &actual, &running(&actual, state)).remove(0);
+    assert_eq!(of(RunState::AtRest), (Retune, "a".into(), 0, "port; from the next start on".into()));
+    assert_eq!(of(RunState::Starting), (Replace, "a".into(), 10, "port; a start follows at once".into()));
+}
+
+#[test]
+fn held_connections_end_with_their_forward_and_not_with_their_session() {
+    let (plan, actual) = difference(|new| {
+        new.tunnels[0].forwards.pop();
+        new.tunnels[0].session.destination.port = 2222;
+        new.tunnels.pop();
+    });
+    let running = AllTunnels { carried: 0, held: 3, ..running(&actual, RunState::Up) };
+    let ends: Vec<_> = told_with(&plan, &actual, &running).into_iter().map(|step| (step.0, step.2)).collect();
+    assert_eq!(ends, [(Stop, 3), (Cancel, 3), (Replace, 0)]);
 }
 
 #[test]
@@ -227,7 +253,7 @@ fn settings_that_a_running_daemon_cannot_apply_say_so() {
         new.global.log = LogSpec { level: "debug".into(), format: LogFormat::Json };
         new.global.stop_timeout *= 2;
     });
-    let report = plan.report(&actual, |_, _| 0, true, 8);
+    let report = plan.report(&actual, &running(&actual, RunState::Up), true, 8);
     assert_eq!(
         report.notes,
         [
@@ -238,6 +264,16 @@ fn settings_that_a_running_daemon_cannot_apply_say_so() {
         ]
     );
     assert_eq!((report.applied, report.generation), (true, 8));
+}
+
+#[test]
+fn setting_that_is_as_the_daemon_runs_needs_no_restart() {
+    let (plan, mut actual) = difference(|new| new.global.pid_file = Some("/run/first.pid".into()));
+    let mut running = running(&actual, RunState::Up);
+    running.started_with.pid_file = Some("/run/first.pid".into());
+    actual.global.pid_file = Some("/run/second.pid".into());
+    let notes = plan.report(&actual, &running, true, 3).notes;
+    assert_eq!(notes, ["pid_file becomes `/run/first.pid` again, as it still is in the running tunneld"]);
 }
 
 #[test]
@@ -253,8 +289,14 @@ fn tunnels_come_go_and_change_places() {
         told(&plan, &actual, 1),
         expected(&[(Stop, "a", 2, "no longer in the config"), (Start, "c", 0, "new"), (Keep, "b", 0, "")])
     );
-    assert_eq!(plan.report(&actual, |_, _| 0, false, 1).notes, ["tunnel `d` is new and disabled"]);
+    assert_eq!(
+        plan.report(&actual, &running(&actual, RunState::Up), false, 1).notes,
+        ["tunnel `d` is new and disabled"]
+    );
     let (plan, actual) = difference(|new| new.tunnels.reverse());
     assert_eq!(actions(&plan, &actual), []);
-    assert_eq!(plan.report(&actual, |_, _| 0, false, 1).notes, ["the tunnels are shown in another order"]);
+    assert_eq!(
+        plan.report(&actual, &running(&actual, RunState::Up), false, 1).notes,
+        ["the tunnels are shown in another order"]
+    );
 }

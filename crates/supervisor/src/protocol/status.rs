@@ -71,7 +71,7 @@ pub struct TunnelStatus {
     /// Failures since the tunnel is known, by kind, those that occurred: never reset.
     #[serde(default)]
     pub failures: BTreeMap<Word<FailureKind>, u64>,
-    /// Milliseconds until the next start.
+    /// Milliseconds until the next start, or until the next login that is to replace a session of before a reload.
     pub next_start_ms: Option<u64>,
     /// What happens meanwhile, or what a start under way waits for.
     #[serde(default)]

@@ -9,6 +9,7 @@ use super::announce;
 use super::answers::reply_with;
 use super::notes;
 use super::supervisor::Supervisor;
+use super::tunnels::RunningDaemon;
 use crate::config::{self, Desired};
 use crate::history::EventName;
 use crate::plan::{self, GlobalChange, Plan, Step};
@@ -39,7 +40,10 @@ impl Supervisor {
         let config = match self.reloads.front() {
             Some(ReloadOrigin::Plan(config, _)) => config.clone(),
             Some(ReloadOrigin::Signal | ReloadOrigin::Request(_)) => {
-                self.notify.reloading();
+                // A stop was told, and is what the service manager waits for.
+                if !self.is_stopping() {
+                    self.notify.reloading();
+                }
                 None
             }
             None => return,
@@ -123,8 +127,8 @@ impl Supervisor {
     }
 
     fn describe(&self, plan: &Plan, applied: bool) -> crate::protocol::PlanReport {
-        let live = |tunnel: &str, key: &_| self.tunnels.connections(tunnel, key);
-        plan.report(&self.desired, live, applied, self.generation)
+        let running = RunningDaemon { tunnels: &self.tunnels, started_with: &self.started_with };
+        plan.report(&self.desired, &running, applied, self.generation)
     }
 
     /// Steps in a row that are about one tunnel go to it together; the order over all tunnels stays, because what

@@ -67,7 +67,10 @@ pub(super) fn problem(tunnel: &TunnelStatus) -> String {
             format!("{name}: forward {} is {}: {message}", forward.listen, forward.state)
         }
         (Some(failure), _) if *phase != Phase::Up => format!("{name}: {phase}: {}: {}", failure.kind, failure.message),
-        _ if *phase == Phase::Up => format!("{name}: up, not all forwards are in place yet"),
+        _ if *phase == Phase::Up => {
+            let why = tunnel.waits_for.as_deref().unwrap_or("not all forwards are in place yet");
+            format!("{name}: up, {why}")
+        }
         _ => format!("{name}: {phase}"),
     }
 }

@@ -16,7 +16,7 @@ use super::status_line::{TunnelSummary, problem, state_of, status_line};
 use super::tunnels::Tunnels;
 use super::waits::WaitRequest;
 use super::{Applied, Loader, OnSignal, ProcessRole, Setup, SignalAction};
-use crate::config::Desired;
+use crate::config::{Desired, Global};
 use crate::history::{self, EventName, Moment, Recorder, SAMPLE_EVERY};
 use crate::lifecycle::{Phase, Want};
 use crate::os::{KeptListeners, NetworkChange, Notify, PidfileError, RecentLines, Signal};
@@ -37,6 +37,8 @@ const LOG_BURST: u32 = 10;
 pub struct Supervisor {
     role: ProcessRole,
     pub(super) desired: Desired,
+    /// What takes effect at a start of the daemon only is still as there.
+    pub(super) started_with: Global,
     pub(super) generation: u64,
     pub(super) started_at: SystemTime,
     pub(super) tunnels: Tunnels,
@@ -155,6 +157,7 @@ impl Supervisor {
         let daemon = role == ProcessRole::Daemon;
         Self {
             role,
+            started_with: desired.global.clone(),
             desired,
             generation: 1,
             started_at: clock::wall(),

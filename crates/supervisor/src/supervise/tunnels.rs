@@ -14,8 +14,10 @@ use tunnel_engine::spec::ForwardKey;
 
 use super::liveness::Round;
 use super::names::{self, TunnelNames};
-use crate::config::TunnelSpec;
+use crate::config::{Global, TunnelSpec};
 use crate::history::{Moment, Recorder, TunnelHistory};
+use crate::lifecycle::{Phase, Want};
+use crate::plan::{RunState, RunningTunnels};
 use crate::protocol::status::TunnelStatus;
 use crate::servers::governor::{Governor, QueueEntry};
 use crate::servers::reachability::Reachability;
@@ -247,11 +249,6 @@ impl Tunnels {
         self.views().all(|view| view.listeners_tried)
     }
 
-    /// Connections that a forward of a tunnel carries now.
-    pub(super) fn connections(&self, name: &str, key: &ForwardKey) -> u64 {
-        self.view(name).map_or(0, |view| view.active(key))
-    }
-
     /// Asks every loop whether it turns.
     pub(super) fn question(&self) -> Round {
         let mut round = Round::default();
@@ -263,6 +260,34 @@ impl Tunnels {
             }
         }
         round
+    }
+}
+
+/// The daemon as it runs now, for the report of a plan.
+pub(super) struct RunningDaemon<'a> {
+    pub(super) tunnels: &'a Tunnels,
+    pub(super) started_with: &'a Global,
+}
+
+impl RunningTunnels for RunningDaemon<'_> {
+    fn started_with(&self) -> &Global {
+        self.started_with
+    }
+
+    fn state(&self, tunnel: &str) -> RunState {
+        match self.tunnels.view(tunnel) {
+            Some(view) if view.phase == Phase::Up => RunState::Up,
+            Some(view) if view.want == Want::Up && view.phase != Phase::Failed => RunState::Starting,
+            Some(_) | None => RunState::AtRest,
+        }
+    }
+
+    fn carried(&self, tunnel: &str, forward: &ForwardKey) -> u64 {
+        self.tunnels.view(tunnel).map_or(0, |view| view.count(forward, |counts| counts.active))
+    }
+
+    fn held(&self, tunnel: &str, forward: &ForwardKey) -> u64 {
+        self.tunnels.view(tunnel).map_or(0, |view| view.count(forward, |counts| counts.held))
     }
 }
 

@@ -82,6 +82,8 @@ pub(super) struct LiveSession {
     pub(super) is_unfit: bool,
     /// It was made for an earlier config.
     pub(super) outdated: bool,
+    /// Why the last login for the config of now failed.
+    pub(super) successor_failed: Option<String>,
     /// The server answered a question on it.
     pub(super) proven: bool,
     since: Instant,
@@ -266,6 +268,16 @@ impl TunnelSessions {
         self.main.as_ref().is_some_and(|live| live.outdated)
     }
 
+    /// The session that is up is not the one that the config wants: what becomes of it.
+    pub(super) fn outdated_note(&self) -> Option<String> {
+        let live = self.main.as_ref().filter(|live| live.outdated)?;
+        let failed = live.successor_failed.as_ref().map(|why| format!("; its last login failed: {why}"));
+        Some(format!(
+            "the session of before the config change serves on until the one for the new config is up{}",
+            failed.unwrap_or_default()
+        ))
+    }
+
     /// What a person should know about the sessions, of which `wanted` should be up, at each forward that has nothing of
     /// its own to tell.
     pub(super) fn note(&self, wanted: u32) -> Option<String> {
@@ -296,6 +308,7 @@ impl LiveSession {
             is_return: false,
             is_unfit: false,
             outdated: false,
+            successor_failed: None,
             proven: false,
             since: now.awake,
             path: Path::Clear,

@@ -285,7 +285,7 @@ async fn replacement_is_up_before_the_old_session_ends() {
     assert!(echoes(&mut flowing).await);
     let mut session = session_spec("server", 22);
     session.timing.server_alive_count_max = 7;
-    let step = TunnelChange::ReplaceSession { session: Box::new(session), make_before_break: false };
+    let step = TunnelChange::ReplaceSession(Box::new(session));
     rig.ordered(Order::Apply(vec![step])).await;
     let mut counts = rig.server.watch_counts();
     counts.wait_for(|counts| counts.sessions == 2).await.unwrap();
@@ -304,10 +304,14 @@ async fn failed_replacement_keeps_the_old_session() {
     rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
     let mut session = session_spec("server", 22);
     session.timing.server_alive_count_max = 7;
-    let step = TunnelChange::ReplaceSession { session: Box::new(session), make_before_break: true };
+    let step = TunnelChange::ReplaceSession(Box::new(session));
     rig.ordered(Order::Apply(vec![step])).await;
     let view = rig.until("told", |view| view.last_failure.is_some()).await;
     assert_eq!((view.phase, view.ready), (Phase::Up, false));
+    let told = view.status(clock::now());
+    let why = told.waits_for.expect("why it is not ready");
+    assert!(why.ends_with(view.last_failure.as_ref().unwrap().failure.message().split_once(": ").unwrap().1), "{why}");
+    assert!(told.next_start_ms.is_some());
     assert!(echoes(&mut rig.connect(0).await).await);
     rig.server.set_faults(|faults| faults.connect = ConnectFault::None);
     rig.until("ready", |view| view.ready).await;

@@ -46,8 +46,10 @@ pub struct Snapshot {
     pub session: Option<SessionView>,
     pub last_failure: Option<FailureView>,
     pub(super) failures: FailureCounts,
-    /// When the next start is due by itself.
+    /// When the next start is due by itself, or the next login that is to replace a session of before a reload.
     pub next_start: Option<Instant>,
+    /// The session is one of before a reload: what becomes of it.
+    pub(super) outdated: Option<String>,
     /// The server is asked whether it is back, and has been away since then.
     pub watched_since: Option<Instant>,
     /// In the config's order.
@@ -119,6 +121,7 @@ impl Snapshot {
             last_failure: None,
             failures: FailureCounts::default(),
             next_start: None,
+            outdated: None,
             watched_since: None,
             forwards: Vec::new(),
             listeners_tried: false,
@@ -154,10 +157,10 @@ impl TunnelView {
         self.gauges.session.as_ref().and_then(Session::rtt)
     }
 
-    /// Connections that the forward with this key carries now.
-    pub fn active(&self, key: &ForwardKey) -> u64 {
+    /// What is counted of the forward with this key.
+    pub fn count(&self, key: &ForwardKey, counted: impl Fn(ForwardCounts) -> u64) -> u64 {
         let same = self.forwards.iter().filter(|forward| forward.key == *key);
-        same.filter_map(|forward| self.stats(forward)).map(|stats| stats.counts().active).sum()
+        same.filter_map(|forward| self.stats(forward)).map(|stats| counted(stats.counts())).sum()
     }
 
     fn stats(&self, forward: &ForwardView) -> Option<&Arc<ForwardStats>> {
@@ -211,6 +214,9 @@ impl TunnelView {
     fn waits_for(&self, now: Instant) -> Option<String> {
         if self.phase == Phase::Connecting {
             return self.gauges.start.1.waits_for(&self.gauges.start.0, now);
+        }
+        if self.outdated.is_some() {
+            return self.outdated.clone();
         }
         let away = now.saturating_duration_since(self.watched_since?);
         let every = probe_interval(away, Duration::ZERO).as_secs_f64();
@@ -285,7 +291,7 @@ impl ForwardView {
             held: counts.held,
             bytes_in: counts.bytes_in,
             bytes_out: counts.bytes_out,
-            message: self.message.clone().or_else(|| self.refused_now(stats?)),
+            message: self.message.clone().or_else(|| full(stats?)).or_else(|| self.refused_now(stats?)),
             failure_kind: self.state.failure().map(|failure| failure.kind().into()),
             last_refused: stats.map(|stats| stats.last_refused().iter().map(refused).collect()).unwrap_or_default(),
         }
@@ -298,6 +304,13 @@ impl ForwardView {
         let RefusedConnection { target, message, .. } = stats.refused_now()?;
         (self.connect == Connect::Socks).then(|| format!("the last connection, to {target}, was refused: {message}"))
     }
+}
+
+fn full(stats: &ForwardStats) -> Option<String> {
+    let max = stats.full()?;
+    Some(format!(
+        "{max} connections are there, as many as max_connections allows: new ones wait until one of these ends"
+    ))
 }
 
 fn refused(connection: &RefusedConnection) -> RefusedStatus {

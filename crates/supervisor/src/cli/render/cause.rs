@@ -27,7 +27,7 @@ pub(in crate::cli) fn cause(tunnel: &TunnelStatus) -> Vec<String> {
 
 fn forwards(tunnel: &TunnelStatus) -> Vec<String> {
     let lines: Vec<String> = tunnel.forwards.iter().filter_map(forward).collect();
-    if lines.is_empty() && !tunnel.ready {
+    if lines.is_empty() && !tunnel.ready && tunnel.waits_for.is_none() {
         return vec!["a new session is on its way: the config changed, or this one is in doubt".to_owned()];
     }
     lines

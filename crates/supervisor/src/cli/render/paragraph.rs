@@ -31,6 +31,8 @@ pub(in crate::cli) fn why_in_outage(tunnel: &TunnelStatus, outage: Option<&str>,
     sentences.extend(next(tunnel));
     let waits_for = tunnel.waits_for.as_ref().filter(|_| tunnel.phase == Phase::Connecting);
     sentences.extend(waits_for.map(|what| format!("It waits for {what}.")));
+    let meanwhile = tunnel.waits_for.as_ref().filter(|_| tunnel.phase == Phase::Up && tunnel.next_start_ms.is_none());
+    sentences.extend(meanwhile.map(|what| format!("Meanwhile {what}.")));
     // A forward that is down says what would help by itself.
     let said = |hint: &str| sentences.iter().any(|sentence| sentence.contains(hint));
     let hint = tunnel.last_failure.as_ref().map(|failure| &failure.hint).filter(|hint| !tunnel.ready && !said(hint));

@@ -17,7 +17,7 @@ pub(in crate::cli) fn plan(report: &PlanReport) -> String {
     }
     let kept = kept.iter().filter(|step| step.forward.is_none()).count();
     let lost: u64 = changes.iter().map(|step| step.connections).sum();
-    let (did, verb) = if report.applied { ("applied", "ended") } else { ("planned", "would end") };
+    let (did, verb) = if report.applied { ("applied", "end") } else { ("planned", "would end") };
     let steps = plural(changes.len() as u64, "change");
     let _ = match changes.len() {
         0 => writeln!(text, "nothing to change, {} kept", plural(kept as u64, "tunnel")),
@@ -41,6 +41,10 @@ fn line(step: &PlanStep) -> String {
     }
     if step.connections > 0 {
         let _ = write!(text, "  ends {}", plural(step.connections, "live connection"));
+        text += match step.action {
+            PlanAction::Replace | PlanAction::Stop => ", after stop_timeout at the latest",
+            PlanAction::Keep | PlanAction::Retune | PlanAction::Add | PlanAction::Cancel | PlanAction::Start => "",
+        };
     }
     format!("{}\n", printable(&text))
 }
@@ -70,11 +74,11 @@ mod tests {
         ];
         let report = PlanReport { applied: true, generation: 8, steps, notes: vec!["pid_file needs a restart".into()] };
         let expected = "\
-replace  b  (host)  ends 3 live connections
+replace  b  (host)  ends 3 live connections, after stop_timeout at the latest
 add      c  -L 3307:db:3306
 cancel   d  -D 1080  ends 1 live connection
 note: pid_file needs a restart
-3 changes applied, 1 tunnel kept, 4 live connections ended
+3 changes applied, 1 tunnel kept, 4 live connections end
 ";
         assert_eq!(plan(&report), expected);
     }

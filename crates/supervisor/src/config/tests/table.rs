@@ -9,7 +9,7 @@ use super::example::EXAMPLE;
 use super::*;
 use crate::config::{Jump, ReloadEffect, SettingKey, load_text_for, tunnel_keys};
 use crate::manual::{self, entry};
-use crate::plan::{apply, plan};
+use crate::plan::{AllTunnels, RunState, apply, plan};
 use crate::protocol::PlanAction;
 use crate::spec::settings::{Field, TomlField, keys_of_ssh_config};
 use crate::sshconfig::{ConfigFiles, System};
@@ -54,6 +54,10 @@ fn lines() -> impl Iterator<Item = (&'static SettingKey, String)> {
     tunnel_keys().filter_map(|key| Some((key, format!("{} = {}", key.name, other(key)?.0))))
 }
 
+fn running(config: &Desired) -> AllTunnels {
+    AllTunnels { started_with: config.global.clone(), state: RunState::Up, carried: 1, held: 0 }
+}
+
 #[test]
 fn every_key_is_read_and_reloaded_by_its_row() {
     let config = |line: &str| {
@@ -64,7 +68,7 @@ fn every_key_is_read_and_reloaded_by_its_row() {
         let (mut from, mut to) = (old.tunnels[0].clone(), new.tunnels[0].clone());
         assert!(key.differs(&mut from, &mut to), "{line}");
         let changes = plan(&old, &new);
-        let steps = changes.report(&old, |_, _| 1, false, 1).steps;
+        let steps = changes.report(&old, &running(&old), false, 1).steps;
         let named = |action| steps.iter().any(|step| step.action == action && step.reason.contains(key.name));
         let does = match key.reload {
             ReloadEffect::StartOrStop => steps.iter().any(|step| step.action == PlanAction::Stop),

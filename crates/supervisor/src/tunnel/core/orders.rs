@@ -120,7 +120,7 @@ impl Core {
                 self.forwards.retune(main, &self.spec, now, &mut self.effects);
             }
             TunnelChange::Hosts(_) => self.sessions.hosts_changed(&self.spec, now),
-            TunnelChange::ReplaceSession { .. } => self.change_session(),
+            TunnelChange::ReplaceSession(_) => self.change_session(),
             TunnelChange::RemoveForward(forward) => self.forwards.remove(&forward, main, &mut self.effects),
             TunnelChange::RetuneForward { from, to } => {
                 self.forwards.retarget(&from, to, main, (&self.spec, now), &mut self.effects);

@@ -116,6 +116,7 @@ impl Core {
             Ok(info) => return self.take_over(reason, LiveSession::new(&login, info, self.now)),
             Err(LoginFailure { failure, .. }) => failure,
         };
+        self.sessions.successor_failed(failure.message());
         let mut hosts = login.hosts;
         // For the next login to replace the session the governor waits.
         hosts.failed(failure.kind(), failure.unreached(), None);

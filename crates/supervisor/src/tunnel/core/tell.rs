@@ -16,6 +16,9 @@ use super::{Core, TunnelEffect};
 use crate::history::{Cause, Event as Told, EventName};
 use crate::lifecycle::{Input, Phase, Want};
 
+/// Why a tunnel with a session of before a reload is not ready.
+const CONFIG_CHANGED: &str = "the config changed: the session for the new config is being opened";
+
 impl Core {
     /// Tells what changed, and takes a snapshot of it.
     pub(super) fn publish(&mut self) {
@@ -67,7 +70,8 @@ impl Core {
             }),
             last_failure: self.report.last_failure.clone(),
             failures: self.report.failures,
-            next_start: self.machine.next_start(),
+            next_start: self.machine.next_start().or_else(|| self.sessions.successor_due()),
+            outdated: self.sessions.outdated_note(),
             watched_since: self.reachability.watched_since(),
             forwards,
             listeners_tried: self.listeners_tried(),
@@ -97,7 +101,8 @@ impl Core {
         let (kind, hint, phase) = (failure.kind(), failure.hint(), self.machine.phase());
         let tunnel = self.spec.name.as_str();
         let server = &self.sessions.server;
-        let attempt = self.machine.attempts();
+        // While a session is up the tries before it are over, as in a status.
+        let attempt = (phase != Phase::Up).then(|| self.machine.attempts());
         let retry_in = || wait.map(|wait| humantime::format_duration(rounded(wait)).to_string());
         match say {
             Some(repeats) => {
@@ -198,7 +203,8 @@ impl Core {
 
     fn gave_up(&self, reason: FailureKind) -> Failure {
         let rule = if reason == FailureKind::MaxStart {
-            format!("gave up after {} starts", self.machine.starts())
+            let starts = self.machine.starts();
+            format!("gave up after {starts} start{}", if starts == 1 { "" } else { "s" })
         } else if reason == FailureKind::GateTime {
             "the first session did not stay up for gate_time".to_owned()
         } else {
@@ -221,6 +227,8 @@ impl Core {
             return;
         }
         let lost = before.ready && !now.ready;
+        let outdated = || (lost && self.sessions.is_outdated()).then(|| Cause::without_kind(CONFIG_CHANGED));
+        let cause = cause.or_else(outdated);
         let cause = cause.or_else(|| forwards.iter().filter(|_| lost).find_map(cause_of));
         self.report.recorded = now;
         self.effect(TunnelEffect::Record(want, ready, cause.clone(), self.now));

@@ -187,7 +187,7 @@ fn replacement_asks_for_ports_when_they_are_taken_back() {
     let old = bench.main();
     let mut session = session_spec("server", 22);
     session.timing.server_alive_count_max = 7;
-    let step = TunnelChange::ReplaceSession { session: Box::new(session), make_before_break: true };
+    let step = TunnelChange::ReplaceSession(Box::new(session));
     let new = logins(&bench.tell(TunnelEvent::Order(Order::Apply(vec![step]))))[0];
     let effects = bench.logged_in(new);
     assert!(

@@ -151,11 +151,27 @@ impl TunnelSessions {
         REPLACEMENT.jitter.applied(wait, self.random.f64())
     }
 
+    /// A login for the config of now failed, while a session of before it serves on.
+    pub(in crate::tunnel) fn successor_failed(&mut self, why: &str) {
+        if let Some(live) = self.main.as_mut().filter(|live| live.outdated) {
+            live.successor_failed = Some(why.to_owned());
+        }
+    }
+
+    /// When the session that the config wants is tried again, while one of before it serves on.
+    pub(in crate::tunnel) fn successor_due(&self) -> Option<Instant> {
+        match &self.replacement.as_ref().filter(|_| self.is_outdated())?.step {
+            ReplacementStep::Waiting(until) => Some(*until),
+            ReplacementStep::LoggingIn(_) => None,
+        }
+    }
+
     /// The config names another server or other keys: what lives serves on until a session as configured is there.
     pub(in crate::tunnel) fn replace_main(&mut self) {
         self.replacement = None;
         if let Some(live) = &mut self.main {
             live.outdated = true;
+            live.successor_failed = None;
         }
     }
 

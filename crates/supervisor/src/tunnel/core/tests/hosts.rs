@@ -88,7 +88,7 @@ fn denied_forward_that_must_be_there_makes_the_next_host_wanted() {
 #[test]
 fn denied_forward_that_must_be_there_ends_a_session_that_took_over() {
     let mut bench = Bench::up(TunnelSpec { exit_on_forward_failure: true, ..tunnel_spec("t", &["R7000:localhost:1"]) });
-    let step = TunnelChange::ReplaceSession { session: Box::new(session_spec("other", 22)), make_before_break: true };
+    let step = TunnelChange::ReplaceSession(Box::new(session_spec("other", 22)));
     let (new, _) = login(&bench.tell(TunnelEvent::Order(Order::Apply(vec![step]))));
     let effects = bench.logged_in(new);
     let effects = bench.deny(&effects);

@@ -109,7 +109,7 @@ async fn leaving_a_removed_host_keeps_its_connections() {
     assert!(echoes(&mut flowing).await);
     let mut session = session_spec("b", 22);
     session.timing.server_alive_count_max = 7;
-    let step = TunnelChange::ReplaceSession { session: Box::new(session), make_before_break: true };
+    let step = TunnelChange::ReplaceSession(Box::new(session));
     rig.ordered(Order::Apply(vec![step])).await;
     rig.until("moved", |view| view.server == "me@b:22" && view.ready).await;
     assert!(echoes(&mut flowing).await);
