@@ -1,5 +1,12 @@
 //! Why the server refused a global request (RFC 4254 section 4). Its answer has no room for a reason; OpenSSH says it in
 //! a debug message right before the answer, and answers come in the order of the requests.
+//!
+//! Two kinds of debug messages stand before an answer and are no reason for it. What sshd noted while it authenticated
+//! the user (`…/authorized_keys:1: key options: …`, files that it could not read) is sent between its
+//! USERAUTH_SUCCESS and the first request that it looks at, so before the first answer of a connection only the
+//! texts count with which OpenSSH refuses. And a listen address that its GatewayPorts overrides is told whether the
+//! listener then comes about or not. A port that is taken has no text at all, and must not get one of these: with a
+//! reason it would be told as forbidden.
 
 use std::collections::VecDeque;
 
@@ -9,8 +16,10 @@ use super::wire::MessageReader;
 
 /// Refusals whose askers have not looked; they look in the same turn of the runtime.
 const MAX_KEPT: usize = 64;
-/// Debug messages between two answers that are kept.
-const MAX_SAID: usize = 8;
+/// How OpenSSH's refusals of a request to listen begin (sshd's serverloop.c and channels.c).
+const REFUSALS: [&str; 3] = ["Server has disabled ", "port forwarding refused", "Received request "];
+/// How OpenSSH's word on a listen address that it changed begins (sshd's channels.c).
+const OVERRIDDEN: &str = "Forwarding listen address ";
 
 /// Requests of a server that a client knows.
 const KNOWN: [&[u8]; 2] = [b"hostkeys-00@openssh.com", b"keepalive@openssh.com"];
@@ -28,8 +37,10 @@ pub(super) fn unknown_request(payload: &[u8]) -> Option<String> {
 pub(super) struct GlobalRequests {
     /// What stands behind the name and `want reply` of each.
     waiting: VecDeque<Vec<u8>>,
-    /// Since the last answer.
-    said: Vec<String>,
+    /// The last text since the last answer that can be the reason of a refusal.
+    said: Option<String>,
+    /// A request was answered, so all that the server had to say of the login has come.
+    answered: bool,
     refused: VecDeque<(Vec<u8>, String)>,
 }
 
@@ -43,7 +54,7 @@ impl GlobalRequests {
         reader.string()?;
         if reader.boolean()? {
             if self.waiting.is_empty() {
-                self.said.clear();
+                self.said = None;
             }
             self.waiting.push_back(reader.rest().to_vec());
         }
@@ -52,8 +63,9 @@ impl GlobalRequests {
 
     /// A debug message came.
     pub(super) fn debug_text(&mut self, text: &str) {
-        if !self.waiting.is_empty() && self.said.len() < MAX_SAID {
-            self.said.push(text.to_owned());
+        let can_be_it = self.answered || REFUSALS.iter().any(|refusal| text.starts_with(refusal));
+        if !self.waiting.is_empty() && can_be_it && !text.starts_with(OVERRIDDEN) {
+            self.said = Some(text.to_owned());
         }
     }
 
@@ -63,13 +75,14 @@ impl GlobalRequests {
         if !matches!(number, Some(&(MSG_REQUEST_SUCCESS | MSG_REQUEST_FAILURE))) {
             return;
         }
-        let said = std::mem::take(&mut self.said);
+        let said = self.said.take();
         let Some(request) = self.waiting.pop_front() else { return };
-        if number == Some(&MSG_REQUEST_FAILURE) && !said.is_empty() {
+        self.answered = true;
+        if let (Some(&MSG_REQUEST_FAILURE), Some(said)) = (number, said) {
             if self.refused.len() >= MAX_KEPT {
                 self.refused.pop_front();
             }
-            self.refused.push_back((request, said.join("; ")));
+            self.refused.push_back((request, said));
         }
     }
 
@@ -110,6 +123,31 @@ mod tests {
     }
 
     #[test]
+    fn words_about_the_login_refuse_no_request() {
+        let login = "/root/.ssh/authorized_keys:1: key options: agent-forwarding port-forwarding pty user-rc";
+        let mut requests = GlobalRequests::default();
+        for fields in [b"first", b"other"] {
+            requests.sent(&request(fields, 1)).unwrap();
+        }
+        requests.debug_text(login);
+        requests.debug_text("Could not open authorized keys '/root/.ssh/authorized_keys2': No such file or directory");
+        requests.came(&[MSG_REQUEST_FAILURE]);
+        requests.debug_text("Forwarding listen address \"127.0.0.1\" overridden by server GatewayPorts");
+        requests.came(&[MSG_REQUEST_FAILURE]);
+        assert_eq!((requests.take_reason(b"first"), requests.take_reason(b"other")), (None, None));
+    }
+
+    #[test]
+    fn first_refusal_is_told_without_the_login() {
+        let mut requests = GlobalRequests::default();
+        requests.sent(&request(b"first", 1)).unwrap();
+        requests.debug_text("/root/.ssh/authorized_keys:1: key options: pty");
+        requests.debug_text("Server has disabled port forwarding.");
+        requests.came(&[MSG_REQUEST_FAILURE]);
+        assert_eq!(requests.take_reason(b"first").as_deref(), Some("Server has disabled port forwarding."));
+    }
+
+    #[test]
     fn requests_that_a_client_knows_are_not_unknown() {
         let request = |name: &[u8]| {
             let mut out = vec![MSG_GLOBAL_REQUEST];
@@ -127,9 +165,9 @@ mod tests {
         let mut requests = GlobalRequests::default();
         requests.sent(&request(b"silent", 0)).unwrap();
         requests.sent(&request(b"asked", 1)).unwrap();
-        requests.debug_text("refused");
+        requests.debug_text("port forwarding refused");
         requests.came(&[MSG_REQUEST_FAILURE]);
-        assert_eq!(requests.take_reason(b"asked").as_deref(), Some("refused"));
+        assert_eq!(requests.take_reason(b"asked").as_deref(), Some("port forwarding refused"));
         requests.came(&[MSG_REQUEST_FAILURE]);
     }
 }
