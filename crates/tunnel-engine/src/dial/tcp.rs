@@ -200,11 +200,14 @@ fn mark(socket: &TcpSocket, address: &SocketAddr, ip_qos: IpQos) -> io::Result<(
 /// ended can no longer tell the peer, when its path heals, that the session is over.
 const AFTER_THE_KEEPALIVE: Duration = Duration::from_secs(15);
 
+/// Most that the kernel takes: TCP_USER_TIMEOUT (tcp(7)) counts milliseconds in an `int`, and refuses more with EINVAL.
+const LONGEST_USER_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
+
 /// How long bytes may stay unacknowledged.
 fn user_timeout(timing: &TimingSpec) -> Option<Duration> {
     let rounds = timing.server_alive_count_max.saturating_add(1);
-    (!timing.server_alive_interval.is_zero())
-        .then(|| timing.server_alive_interval.saturating_mul(rounds).saturating_add(AFTER_THE_KEEPALIVE))
+    let silent = timing.server_alive_interval.saturating_mul(rounds);
+    (!silent.is_zero()).then(|| silent.saturating_add(AFTER_THE_KEEPALIVE).min(LONGEST_USER_TIMEOUT))
 }
 
 fn bind_error(dial: &DialSpec, source: SocketAddr, error: &io::Error) -> io::Error {
@@ -297,6 +300,16 @@ mod tests {
         assert_eq!(user_timeout(&timing), Some(Duration::from_secs(75)));
         timing.server_alive_interval = Duration::ZERO;
         assert_eq!(user_timeout(&timing), None);
+    }
+
+    #[tokio::test]
+    async fn keepalive_longer_than_the_kernel_counts_still_connects() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        let mut spec = spec(&address.to_string());
+        (spec.timing.server_alive_interval, spec.timing.server_alive_count_max) = (Duration::from_secs(604_800), 3);
+        let stream = connect(address, None, &spec).await.unwrap();
+        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(LONGEST_USER_TIMEOUT));
     }
 
     #[test]
