@@ -11,9 +11,13 @@ const BYTES_WITH_LONG_BLOCKS: u64 = 1 << 36;
 /// Of others, as OpenSSH.
 const BYTES_WITH_SHORT_BLOCKS: u64 = 1 << 30;
 
+/// A smaller limit of bytes counts as this one. ssh takes 16 bytes and does not renew keys before the login is over;
+/// here they would be renewed without end: what follows a key exchange at once is longer than that.
+const FEWEST_BYTES: u64 = 16 << 10;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Limits {
-    /// Bytes in either direction; `None`: what the cipher allows.
+    /// Bytes in either direction, 16 KiB at least; `None`: what the cipher allows.
     pub(crate) bytes: Option<u64>,
     /// Time; `None`: none.
     pub(crate) time: Option<Duration>,
@@ -31,8 +35,9 @@ pub(super) struct Age {
 impl Limits {
     /// Whether keys of this age are to be renewed `now`; `ciphers`: out and in.
     pub(super) fn are_reached(&self, age: &Age, ciphers: (CipherName, CipherName), now: Instant) -> bool {
+        let most = self.bytes.map_or(u64::MAX, |bytes| bytes.max(FEWEST_BYTES));
         let used = |(bytes, packets): (u64, u64), cipher: CipherName| {
-            bytes >= self.bytes.unwrap_or(u64::MAX).min(most_bytes(cipher)) || packets >= MAX_PACKETS
+            bytes >= most.min(most_bytes(cipher)) || packets >= MAX_PACKETS
         };
         used(age.sent, ciphers.0) || used(age.received, ciphers.1) || self.due(age.since).is_some_and(|due| due <= now)
     }
@@ -76,6 +81,13 @@ mod tests {
         assert!(limits.are_reached(&age(now, (0, 0), (1, 1 << 31)), GCM, now), "many small packets");
         let huge = Limits { bytes: Some(u64::MAX), time: None };
         assert!(huge.are_reached(&age(now, (1 << 36, 1), (0, 0)), GCM, now), "a user cannot go past the cipher");
+    }
+
+    #[test]
+    fn few_bytes_leave_room_for_a_login() {
+        let (now, limits) = (crate::clock::now(), Limits { bytes: Some(16), time: None });
+        assert!(!limits.are_reached(&age(now, (4096, 9), (4096, 9)), GCM, now));
+        assert!(limits.are_reached(&age(now, (FEWEST_BYTES, 40), (0, 0)), GCM, now));
     }
 
     #[test]
