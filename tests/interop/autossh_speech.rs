@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use nix::sys::signal::Signal;
 use support::autossh::{Autossh, carries, host, options, words};
 use support::net::{Service, Target, connect, free_port};
-use support::{Sshd, keys};
+use support::{Sshd, eventually, keys};
 
 /// What a start that is refused says on the terminal.
 fn refused(more: &str, config: &str) -> String {
@@ -62,6 +62,82 @@ fn options_that_ssh_dropped_are_told_in_its_own_words() {
 }
 
 #[test]
+fn a_busy_remote_port_is_told_without_keys_of_a_config() {
+    let (sshd, port) = (Sshd::start(), free_port());
+    let _holder = std::net::TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
+    let _other_family = std::net::TcpListener::bind(("::1", port)).expect("the port is free");
+    let autossh = Autossh::new();
+    let _running = autossh.start(&words(&format!("-M 0 -N {} -R {port}:127.0.0.1:9 {}", options(&sshd), host())));
+    eventually("told", || autossh.said().contains("hint: ").then_some(()));
+    autossh.wait_log("hint: ");
+    let said = autossh.said() + &autossh.log();
+    assert!(said.contains(&format!("refused to listen on {port}\n")), "{said}");
+    assert!(!said.contains("on_remote_port_busy") && !said.contains("key options"), "{said}");
+}
+
+#[test]
+fn a_log_that_is_not_read_holds_up_neither_forwards_nor_the_end() {
+    let (sshd, echo) = (Sshd::start(), Target::start(Service::Echo));
+    for (variable, value) in [("AUTOSSH_LOGFILE", "/dev/stdout"), ("AUTOSSH_DEBUG", "1")] {
+        let port = free_port();
+        let autossh = Autossh::new().without("AUTOSSH_LOGFILE").with(variable, value);
+        let (_reader, writer) = full_pipe();
+        let line = format!("-M 0 -N {} -L {port}:127.0.0.1:{} {}", options(&sshd), echo.port, host());
+        let mut command = autossh.command(&words(&line));
+        command.stdout(writer.try_clone().expect("a pipe")).stderr(writer);
+        let mut process = support::process::Process::spawn(&mut command);
+        carries(port);
+        process.signal(Signal::SIGTERM);
+        assert_eq!(process.wait().code(), Some(1), "{variable}");
+    }
+}
+
+/// A pipe without room for a line.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let room = nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_GETPIPE_SZ).expect("its size");
+    writer.write_all(&vec![b'x'; usize::try_from(room).expect("a size")]).expect("as much as it holds");
+    (reader, writer)
+}
+
+#[test]
+fn files_that_cannot_be_followed_are_refused_by_name() {
+    use std::os::unix::ffi::OsStrExt;
+    let autossh = Autossh::new();
+    let link = autossh.dir().join("link");
+    std::os::unix::fs::symlink("elsewhere", &link).expect("a link");
+    let odd = std::ffi::OsStr::from_bytes(b"l\xf6g");
+    for (variable, value, want) in [
+        ("AUTOSSH_LOGFILE", odd, "AUTOSSH_LOGFILE is not UTF-8"),
+        ("AUTOSSH_PIDFILE", odd, "AUTOSSH_PIDFILE is not UTF-8"),
+        ("AUTOSSH_PIDFILE", link.as_os_str(), "it is a symbolic link"),
+    ] {
+        let line = format!("-M 0 -N -F none -D {} 127.0.0.1", free_port());
+        let output = autossh.command(&words(&line)).env(variable, value).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains(want), "{said}");
+    }
+}
+
+#[test]
+fn of_two_local_forwards_on_one_address_the_first_is_made() {
+    let (sshd, first, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
+    let line = |more: &str| {
+        let forwards = format!("-L {port}:127.0.0.1:{} -L {port}:127.0.0.1:{}", first.port, free_port());
+        words(&format!("-M 0 -N {more} {} {forwards} {}", options(&sshd), host()))
+    };
+    let autossh = Autossh::new();
+    let mut running = autossh.start(&line(""));
+    carries(port);
+    autossh.wait_log("is not made: ");
+    running.signal(Signal::SIGTERM);
+    running.wait();
+    let output = autossh.command(&line("-o ExitOnForwardFailure=yes")).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("is not made: "), "{said}");
+}
+
+#[test]
 fn each_v_says_more_as_does_log_level() {
     let (one, two) = (refused("-v", ""), refused("-vvv", ""));
     assert!(refused("", "").len() < one.len() && one.len() < two.len(), "{one}\n\n{two}");
@@ -99,7 +175,7 @@ fn a_file_of_e_gets_it_instead_of_standard_error_in_the_background_too() {
     assert!(text().contains("refused the connection"), "{}", text());
     let before = text().len();
     assert_eq!(autossh.start(&words(&format!("-f {line}"))).wait().code(), Some(0));
-    support::eventually("more in the file", || (text().len() > before).then_some(()));
+    eventually("more in the file", || (text().len() > before).then_some(()));
     let cannot = autossh.command(&words("-E /nonexistent/log -M 0 -N -F none -D 1 h")).output().expect("it runs");
     assert_eq!(cannot.status.code(), Some(1));
 }

@@ -13,6 +13,8 @@ const GATE_TIME: Duration = Duration::from_secs(30);
 const MESSAGE_BYTES: usize = 64;
 /// One exchange of the monitor loop.
 const NET_TIMEOUT: Duration = Duration::from_secs(15);
+/// As a pidfile: none is wanted.
+const NO_FILE: &str = "/dev/null";
 /// Far above any useful wait; far below the overflow of a clock.
 const MAX_DURATION: i64 = 10 * 365 * 24 * 3600;
 
@@ -123,7 +125,7 @@ impl AutosshEnvironment {
             max_lifetime: max_lifetime.filter(|lifetime| !lifetime.is_zero()),
             message,
             port,
-            pid_file: variable("AUTOSSH_PIDFILE").filter(|path| !path.is_empty()).map(PathBuf::from),
+            pid_file: variable("AUTOSSH_PIDFILE").filter(|path| !path.is_empty() && path != NO_FILE).map(PathBuf::from),
             fast,
             notes: Vec::new(),
         };

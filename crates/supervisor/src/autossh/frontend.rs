@@ -26,9 +26,10 @@ const VERSION_OF_AUTOSSH: &str = "1.4g";
 pub fn main(program: &str, words: impl IntoIterator<Item = OsString>) -> u8 {
     let words: Result<Vec<String>, OsString> = words.into_iter().map(OsString::into_string).collect();
     let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-    let planned = match words {
-        Ok(words) => plan(&words, &variable, Terminal::open),
-        Err(word) => Err(UsageError::of(format!("`{}` is not UTF-8", word.to_string_lossy()))),
+    let planned = match (words, undecodable_variable()) {
+        (Ok(_), Some(name)) => Err(UsageError::of(format!("{name} is not UTF-8"))),
+        (Ok(words), None) => plan(&words, &variable, Terminal::open),
+        (Err(word), _) => Err(UsageError::of(format!("`{}` is not UTF-8", word.to_string_lossy()))),
     };
     match planned {
         Ok(Planned::Version) => {
@@ -50,6 +51,12 @@ pub fn main(program: &str, words: impl IntoIterator<Item = OsString>) -> u8 {
             FAILED
         }
     }
+}
+
+/// A name with replaced letters would be that of another file.
+fn undecodable_variable() -> Option<&'static str> {
+    let is_other_text = |name: &&str| std::env::var_os(name).is_some_and(|value| value.to_str().is_none());
+    ["AUTOSSH_LOGFILE", "AUTOSSH_PIDFILE"].into_iter().find(is_other_text)
 }
 
 /// The user who has just typed the command reads the terminal, not a log file or syslog.
@@ -203,7 +210,9 @@ fn write_pid(path: &Path) -> Result<Pidfile, String> {
     let path: PathBuf = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let tell = |error: PidfileError| match error {
         PidfileError::CannotCreate { path, source } => {
-            format!("cannot open pid file \"{}\": {}", path.display(), reason(&source))
+            let symlink = source.raw_os_error() == Some(nix::libc::ELOOP);
+            let why = if symlink { "it is a symbolic link".to_owned() } else { reason(&source) };
+            format!("cannot open pid file \"{}\": {why}", path.display())
         }
         held @ PidfileError::Held { .. } => held.to_string(),
     };

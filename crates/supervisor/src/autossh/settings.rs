@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tunnel_engine::spec::{
-    Connect, Destination, Forward, ForwardKind, PrompterHandle, Route, SecretSource, SessionSpec, UpdateHostKeys,
+    Connect, Destination, Forward, ForwardKind, PrompterHandle, Route, SecretSource, SessionSpec, Side, UpdateHostKeys,
 };
 
 use super::argv::{ArgvSetting, CommandLine};
@@ -58,9 +58,13 @@ pub(crate) fn tunnel(
 ) -> Result<TranslatedTunnel, Vec<String>> {
     let facts = config::facts();
     let resolved = resolved(input.line, &facts)?;
+    if !resolved.has_users() {
+        // ssh says so of every line, also where a user is named.
+        return Err(vec![format!("No user exists for uid {}", nix::unistd::getuid())]);
+    }
     let mut notes = input.line.notes.clone();
     let mut spec = base();
-    let forwards: Vec<Forward> = resolved.forwards.iter().map(|(forward, _)| forward.clone()).collect();
+    let (forwards, repeated) = without_repeated(resolved.forwards.iter().map(|(forward, _)| forward.clone()));
     // With -N, a bare session is what was asked for: autossh keeps it, too.
     if forwards.is_empty() && !input.line.no_command {
         return Err(vec![NO_FORWARD.to_owned()]);
@@ -70,6 +74,10 @@ pub(crate) fn tunnel(
     }
     spec.forwards = monitor::forwards(input.monitor).into_iter().chain(forwards).collect();
     resolved.settings.clone().write_to(&mut spec);
+    if spec.exit_on_forward_failure && !repeated.is_empty() {
+        return Err(repeated);
+    }
+    notes.extend(repeated);
     let defaults = defaults(input.environment.fast, resolved.interactive.batch_mode);
     spec.session = config::session_by_ssh_config(&resolved, &defaults);
     if let Some(Interactive { asker }) = interactive {
@@ -92,6 +100,20 @@ fn name_as_given(message: &mut SshLine, file: &str, facts: &dyn HostFacts) {
     if let Some(rest) = message.text.strip_prefix(&read).filter(|rest| rest.starts_with(" line ")) {
         message.text = format!("{file}{rest}");
     }
+}
+
+/// Two listeners cannot have one address: ssh binds the first and is refused the others. Remote ones are the server's
+/// to refuse. What is left out is told.
+fn without_repeated(all: impl Iterator<Item = Forward>) -> (Vec<Forward>, Vec<String>) {
+    let (mut kept, mut repeated) = (Vec::<Forward>::new(), Vec::new());
+    for forward in all {
+        let same = kept.iter().find(|kept| kept.kind.side() == Side::Here && kept.key() == forward.key());
+        match same {
+            Some(first) => repeated.push(format!("forward {forward} is not made: {first} listens there")),
+            None => kept.push(forward),
+        }
+    }
+    (kept, repeated)
 }
 
 /// What ssh's files and the command line come to.

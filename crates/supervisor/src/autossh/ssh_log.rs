@@ -4,6 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 
+use super::log::phase_log;
 use super::log::phrases::OWN_RULES;
 use super::log::reason;
 use super::settings;
@@ -44,5 +45,6 @@ fn audience(level: LogLevel) -> PlainAudience {
         LogLevel::Debug1 => ("debug", false),
         LogLevel::Debug2 | LogLevel::Debug3 => ("trace", false),
     };
-    PlainAudience { program: settings::NAME, level: word, only_failures, silent: &OWN_RULES }
+    let program = settings::NAME;
+    PlainAudience { hint: phase_log::hint, program, level: word, only_failures, silent: &OWN_RULES }
 }

@@ -37,6 +37,17 @@ pub struct Resolved {
     pub files: Vec<PathBuf>,
 }
 
+impl Resolved {
+    /// Whether it is known whom to log in as: on the server, and on each jump host.
+    pub fn has_users(&self) -> bool {
+        let before = match &self.way {
+            ProxyRoute::Jump(jump) => jump.has_users(),
+            ProxyRoute::Direct | ProxyRoute::Command(_) => true,
+        };
+        !self.user.is_empty() && before
+    }
+}
+
 /// `ProxyJump` or `ProxyCommand`, whichever came first.
 #[derive(Debug, Clone, Default)]
 pub enum ProxyRoute {

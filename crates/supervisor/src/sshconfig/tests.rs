@@ -16,6 +16,8 @@ use super::{ConfigFiles, FileCache, HostFacts, ProxyRoute, Query, Resolved, Text
 struct TestHost {
     files: HashMap<PathBuf, Text>,
     commands: Vec<&'static str>,
+    /// The account is not in passwd.
+    is_nameless: bool,
 }
 
 impl TestHost {
@@ -32,7 +34,7 @@ impl TestHost {
 
 impl HostFacts for TestHost {
     fn user(&self) -> Option<&str> {
-        Some("me")
+        (!self.is_nameless).then_some("me")
     }
     fn home(&self) -> Option<&Path> {
         Some(Path::new("/home/me"))
@@ -105,6 +107,15 @@ fn without_any_file_a_host_is_itself() {
     nothing.updates_unasked = true;
     assert_eq!(host.settings, nothing);
     assert_eq!(host.files, [PathBuf::from(USER), PathBuf::from(SYSTEM)]);
+}
+
+#[test]
+fn account_without_a_name_logs_in_only_by_a_user_of_its_own() {
+    let nameless = TestHost { is_nameless: true, ..TestHost::default() };
+    assert!(!good(&nameless, "web").has_users());
+    let jump = nameless.with(SYSTEM, "Host web\nProxyJump gate\nUser u\nHost other\nUser u\nProxyJump u@gate\n");
+    assert!(!good(&jump, "web").has_users(), "the jump host has none");
+    assert!(good(&jump, "other").has_users());
 }
 
 #[test]

@@ -31,6 +31,8 @@ struct LogState {
     forwards_logged: HashSet<String>,
     /// AUTOSSH_MAXSTART or AUTOSSH_MAXLIFETIME ended everything.
     limit_reached: bool,
+    /// The end of a start has said already that it was the last.
+    last_start_logged: bool,
 }
 
 impl PhaseLog {
@@ -79,6 +81,7 @@ impl PhaseLog {
             Occurrence::Up => log.info("ssh is connected"),
             Occurrence::Ended { kind, tries, wait, gave_up } => {
                 state.running = false;
+                state.last_start_logged |= *gave_up == Some(FailureKind::MaxStart);
                 log_end(log, *kind, *gave_up);
                 if let (Some(wait), None) = (wait, gave_up) {
                     state.tries_logged = true;
@@ -96,6 +99,8 @@ impl PhaseLog {
                 state.limit_reached |= lifetime || failure.kind() == FailureKind::MaxStart;
                 if lifetime {
                     log.info(phrases::LIFETIME);
+                } else if failure.kind() == FailureKind::MaxStart && !state.last_start_logged {
+                    log.info(phrases::MAX_START);
                 }
             }
         }
@@ -133,27 +138,36 @@ fn log_wait(log: &Log, kind: FailureKind, tries: u32, wait: Duration) {
 /// What ssh would have written to its standard error. On the terminal that is done by the program's own messages.
 fn reason(failure: &Failure, forward: Option<&str>) -> String {
     let forward = forward.map(|forward| format!("forward {forward}: ")).unwrap_or_default();
-    format!("ssh: {forward}{failure}; hint: {}", hint(failure))
+    format!("ssh: {forward}{failure}; hint: {}", hint(failure.kind(), failure.hint()))
 }
 
 /// What a hint may tell the owner of a config to set.
-const KEYS_OF_A_CONFIG: [&str; 2] = ["identity_file", "password_file"];
+const KEYS_OF_A_CONFIG: [&str; 6] =
+    ["identity_file", "identity_agent", "identities_only", "password_file", "on_remote_port_busy", "connect_timeout"];
 
 /// Distinguishes the hint about a remote unix socket from that about a port.
 const UNLINK: &str = "StreamLocalBindUnlink";
 
-/// The command has no config file to put a key into.
-fn hint(failure: &Failure) -> &str {
-    let kind = failure.kind();
+/// The command has no config file to put a key into: what a failure's own hint says of one is told otherwise.
+pub(in crate::autossh) fn hint(kind: FailureKind, own: &str) -> &str {
+    let names_a_key = |text: &str| KEYS_OF_A_CONFIG.iter().any(|key| text.contains(key));
     if kind == FailureKind::PassphraseNeeded {
         "load the key into ssh-agent; on a terminal, without -f and BatchMode, the passphrase is asked for"
-    } else if kind == FailureKind::RemotePortBusy && failure.hint().contains(UNLINK) {
+    } else if kind == FailureKind::RemotePortBusy && own.contains(UNLINK) {
         "most likely an earlier session left its socket file on the server: remove it, or set `StreamLocalBindUnlink yes` \
          in its sshd_config; else AllowStreamLocalForwarding there forbids it"
-    } else if kind == FailureKind::RemotePortBusy || KEYS_OF_A_CONFIG.iter().any(|key| failure.hint().contains(key)) {
+    } else if kind == FailureKind::RemotePortBusy {
         kind.hint()
+    } else if !names_a_key(own) {
+        own
+    } else if !names_a_key(kind.hint()) {
+        kind.hint()
+    } else if kind == FailureKind::AgentUnavailable {
+        "start the agent and set SSH_AUTH_SOCK, or name a key with -i"
+    } else if kind == FailureKind::PasswordChangeRequired {
+        "log in once with ssh and set a new password"
     } else {
-        failure.hint()
+        "name the key with -i, or the option with -o as ssh_config(5) has it"
     }
 }
 
@@ -208,6 +222,14 @@ mod tests {
             logged(None, &[over(FailureKind::Dns, FailureKind::MaxStart)]),
             ["ssh exited with error status 255; restarting ssh", "max start count reached; exiting"]
         );
+        // After a restart that a signal asked for, no start has failed.
+        let last = Failure::new(FailureKind::MaxStart, "the last start was made");
+        assert_eq!(
+            logged(None, &[Occurrence::Failure { failure: &last, forward: None }]),
+            ["max start count reached; exiting"]
+        );
+        let failed = over(FailureKind::Dns, FailureKind::MaxStart);
+        assert_eq!(logged(None, &[failed, Occurrence::Failure { failure: &last, forward: None }]).len(), 2, "once");
         let failure = Failure::new(gate, "the first session did not stay up");
         assert_eq!(logged(None, &[Occurrence::Failure { failure: &failure, forward: None }]), [""; 0]);
     }
@@ -229,10 +251,15 @@ mod tests {
 
     #[test]
     fn a_hint_names_no_key_of_a_config() {
+        let told = |failure: &Failure| hint(failure.kind(), failure.hint()).to_owned();
         let rejected =
             Failure::new(FailureKind::AuthRejected, "no").with_hint("set password_file, or allow keys there");
-        assert_eq!(hint(&rejected), FailureKind::AuthRejected.hint());
+        assert_eq!(told(&rejected), FailureKind::AuthRejected.hint());
+        for &kind in FailureKind::ALL {
+            let told = hint(kind, "set identity_file");
+            assert!(!KEYS_OF_A_CONFIG.iter().any(|key| told.contains(key)), "{kind}: {told}");
+        }
         let own = Failure::new(FailureKind::Dns, "no").with_hint("ask the resolver");
-        assert_eq!(hint(&own), "ask the resolver");
+        assert_eq!(told(&own), "ask the resolver");
     }
 }

@@ -19,6 +19,8 @@ const IN_MESSAGE: &[&str] =
 /// Which program speaks to the user, and of what.
 #[derive(Debug, Clone, Copy)]
 pub struct PlainAudience {
+    /// Turns the hint of a failure into one for this program's user.
+    pub hint: for<'a> fn(FailureKind, &'a str) -> &'a str,
     /// Begins each line.
     pub program: &'static str,
     /// A level word, or `off`.
@@ -55,6 +57,7 @@ where
             }
         }
         writeln!(writer)?;
+        let hint = Word::read(kind).known().map_or(hint, |kind| (self.hint)(kind, hint));
         if hint.is_empty() { Ok(()) } else { writeln!(writer, "hint: {hint}") }
     }
 }
@@ -87,13 +90,24 @@ mod tests {
         text
     }
 
-    const SPEECH: PlainAudience =
-        PlainAudience { program: "autossh", level: "warn", only_failures: false, silent: &[FailureKind::GateTime] };
+    const SPEECH: PlainAudience = PlainAudience {
+        hint: |_, hint| hint,
+        program: "autossh",
+        level: "warn",
+        only_failures: false,
+        silent: &[FailureKind::GateTime],
+    };
 
     #[test]
     fn failure_is_message_and_hint_without_fields() {
         let want = "autossh: no such name\nhint: check the name\nautossh: new host key path=/x\n";
         assert_eq!(said(SPEECH), want);
+    }
+
+    #[test]
+    fn hint_is_one_for_the_programs_user() {
+        let text = said(PlainAudience { hint: |kind, _| kind.hint(), only_failures: true, ..SPEECH });
+        assert_eq!(text, format!("autossh: no such name\nhint: {}\n", FailureKind::Dns.hint()));
     }
 
     #[test]
