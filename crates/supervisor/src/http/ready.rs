@@ -55,9 +55,11 @@ fn of<'a>(asked: impl Iterator<Item = &'a TunnelStatus>) -> ReadyAnswer<'a> {
 
 fn why(tunnel: &TunnelStatus) -> NotReady<'_> {
     // While a tunnel is up, or not wanted, its last failure is history.
-    // But for a session of before a reload, whose successor cannot log in.
-    let told =
-        |failure: &&FailureStatus| tunnel.waits_for.as_ref().is_some_and(|text| text.ends_with(&failure.message));
+    // But for a session of before a reload, whose successor cannot log in: the failure says of which session it is.
+    let told = |failure: &&FailureStatus| {
+        let (waits_for, message) = (tunnel.waits_for.as_deref(), failure.message.split_once(": "));
+        waits_for.zip(message).is_some_and(|(text, (_, message))| text.ends_with(message))
+    };
     let failure = tunnel.last_failure.as_ref().filter(|_| tunnel.want == Want::Up);
     let failure = failure.filter(|failure| tunnel.phase != Phase::Up || told(failure));
     NotReady {
@@ -126,7 +128,8 @@ mod tests {
     #[test]
     fn session_that_cannot_be_replaced_has_failure_and_hint() {
         let mut tunnel = example::tunnel("db", "up", false);
-        tunnel.last_failure = Some(example::failure("auth_rejected", "no key is accepted"));
+        tunnel.last_failure =
+            Some(example::failure("auth_rejected", "the session for the new config: no key is accepted"));
         tunnel.waits_for = Some("the session of before serves on: no key is accepted".to_owned());
         let report = report(vec![tunnel]);
         let text = serde_json::to_value(of_all(&report)).unwrap();

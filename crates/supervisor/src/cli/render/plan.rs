@@ -17,7 +17,11 @@ pub(in crate::cli) fn plan(report: &PlanReport) -> String {
     }
     let kept = kept.iter().filter(|step| step.forward.is_none()).count();
     let lost: u64 = changes.iter().map(|step| step.connections).sum();
-    let (did, verb) = if report.applied { ("applied", "end") } else { ("planned", "would end") };
+    let (did, verb) = match (report.applied, lost) {
+        (true, 1) => ("applied", "ends"),
+        (true, _) => ("applied", "end"),
+        (false, _) => ("planned", "would end"),
+    };
     let steps = plural(changes.len() as u64, "change");
     let _ = match changes.len() {
         0 => writeln!(text, "nothing to change, {} kept", plural(kept as u64, "tunnel")),

@@ -24,6 +24,10 @@ const TOLD_AGAIN: Duration = Duration::from_secs(60);
 /// closes its sockets as soon as its loop turns; one that keeps the address is told of after this.
 const RELEASED_WITHIN: Duration = Duration::from_secs(1);
 
+/// The same where it had just been given up when its holder was looked for, so that none was found. That holds too for a
+/// program of another user, which is not to be told of late.
+const UNNAMED_WITHIN: Duration = Duration::from_millis(100);
+
 /// Users are refused meanwhile.
 const RELEASE_LOOK: Duration = Duration::from_millis(5);
 
@@ -43,22 +47,27 @@ impl Bound {
         options: BindOptions,
         store: Arc<dyn SocketStore>,
     ) -> Result<Self, Failure> {
-        let until = clock::now() + RELEASED_WITHIN;
         let mut result = Self::take_or_bind(listen, options, store.clone(), None).await;
-        while clock::now() < until {
+        // To look for a holder takes a while by itself.
+        let asked = clock::now();
+        let may_be_released = |failure: &Failure| match holder::named(failure) {
+            holder::Named::ThisProcess => clock::now() < asked + RELEASED_WITHIN,
+            holder::Named::None => clock::now() < asked + UNNAMED_WITHIN,
+            holder::Named::Another => false,
+        };
+        loop {
             match &mut result {
-                Err(failure) if holder::is_this_process(failure) => {
+                Err(failure) if may_be_released(failure) => {
                     tokio::time::sleep_until((clock::now() + RELEASE_LOOK).into()).await;
                     result = Self::take_or_bind(listen, options, store.clone(), Some(failure)).await;
                 }
-                Ok(bound) if bound.missing().is_some_and(holder::is_this_process) => {
+                Ok(bound) if bound.missing().is_some_and(may_be_released) => {
                     tokio::time::sleep_until((clock::now() + RELEASE_LOOK).into()).await;
                     bound.complete(clock::now()).await;
                 }
-                Ok(_) | Err(_) => break,
+                Ok(_) | Err(_) => return result,
             }
         }
-        result
     }
 
     /// As [`Bound::take_or_bind`], which has `failed` before: tried each second until it succeeds or fails in another

@@ -72,10 +72,27 @@ pub(super) fn describe(pid: i32) -> String {
     }
 }
 
-/// Whether the failure names this process as the holder.
-pub(super) fn is_this_process(failure: &Failure) -> bool {
-    let this = i32::try_from(std::process::id()).map(describe);
-    failure.kind() == FailureKind::ListenInUse && this.is_ok_and(|this| failure.message().contains(&this))
+/// Whom a failure to bind names as the holder of the address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    ThisProcess,
+    /// It was not to be seen, or had gone by the time it was looked for.
+    None,
+    /// Or the address is not in use.
+    Another,
+}
+
+pub(super) fn named(failure: &Failure) -> Named {
+    let says = |text: &str| failure.message().contains(text);
+    if failure.kind() != FailureKind::ListenInUse {
+        Named::Another
+    } else if says(&format!("pid {} (", std::process::id())) {
+        Named::ThisProcess
+    } else if says("pid ") {
+        Named::Another
+    } else {
+        Named::None
+    }
 }
 
 /// A socket of a table of /proc/net/tcp or tcp6.
