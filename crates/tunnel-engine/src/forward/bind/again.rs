@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use socket2::{SockAddr, Socket};
 
-use super::{BindOptions, Bound, SocketStore, addresses, holder, tcp};
+use super::{BindOptions, Bound, SocketStore, addresses, tcp};
 use crate::backoff::LISTENER;
 use crate::clock;
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::spec::Listen;
 
 /// How often: the holder may have gone, the address may have come up.
@@ -20,13 +20,9 @@ pub(in crate::forward) const TRY_EVERY: Duration = LISTENER.first;
 /// After so long a failure that stays the same is given back all the same, to be counted and told.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
-/// How long another forward of this process may take to give an address up that has moved from it to this one. It
-/// closes its sockets as soon as its loop turns; one that keeps the address is told of after this.
-const RELEASED_WITHIN: Duration = Duration::from_secs(1);
-
-/// The same where it had just been given up when its holder was looked for, so that none was found. That holds too for a
-/// program of another user, which is not to be told of late.
-const UNNAMED_WITHIN: Duration = Duration::from_millis(100);
+/// How long an address may be in use before it is told: another forward of this process, from which a reload moved it to
+/// this one, closes its sockets as soon as its loop turns, and so does a daemon that ends.
+const RELEASED_WITHIN: Duration = Duration::from_millis(500);
 
 /// Users are refused meanwhile.
 const RELEASE_LOOK: Duration = Duration::from_millis(5);
@@ -37,8 +33,8 @@ pub(in crate::forward) fn next_try(now: Instant) -> Instant {
 }
 
 impl Bound {
-    /// As [`Bound::take_or_bind`], and waits a moment for addresses that another forward of this process still has: a
-    /// reload moves them from one forward to another.
+    /// As [`Bound::take_or_bind`], and waits a moment for addresses that are in use: a reload moves them from one forward
+    /// to another.
     ///
     /// # Errors
     /// Those of [`Bound::bind`].
@@ -47,26 +43,29 @@ impl Bound {
         options: BindOptions,
         store: Arc<dyn SocketStore>,
     ) -> Result<Self, Failure> {
-        let mut result = Self::take_or_bind(listen, options, store.clone(), None).await;
-        // To look for a holder takes a while by itself.
-        let asked = clock::now();
-        let may_be_released = |failure: &Failure| match holder::named(failure) {
-            holder::Named::ThisProcess => clock::now() < asked + RELEASED_WITHIN,
-            holder::Named::None => clock::now() < asked + UNNAMED_WITHIN,
-            holder::Named::Another => false,
-        };
-        loop {
-            match &mut result {
-                Err(failure) if may_be_released(failure) => {
-                    tokio::time::sleep_until((clock::now() + RELEASE_LOOK).into()).await;
-                    result = Self::take_or_bind(listen, options, store.clone(), Some(failure)).await;
+        let is_in_use = |failure: &Failure| failure.kind() == FailureKind::ListenInUse;
+        // Who has it is looked for once it is not released.
+        let in_use = Failure::new(FailureKind::ListenInUse, "in use");
+        let until = clock::now() + RELEASED_WITHIN;
+        let mut part: Option<Self> = None;
+        while clock::now() < until {
+            if let Some(bound) = &mut part {
+                bound.complete(clock::now()).await;
+            } else {
+                match Self::take_or_bind(listen, options, store.clone(), Some(&in_use)).await {
+                    Ok(bound) => part = Some(bound),
+                    Err(failure) if is_in_use(&failure) => {}
+                    Err(failure) => return Err(failure),
                 }
-                Ok(bound) if bound.missing().is_some_and(may_be_released) => {
-                    tokio::time::sleep_until((clock::now() + RELEASE_LOOK).into()).await;
-                    bound.complete(clock::now()).await;
-                }
-                Ok(_) | Err(_) => return result,
             }
+            if let Some(bound) = part.take_if(|bound| !bound.missing().is_some_and(is_in_use)) {
+                return Ok(bound);
+            }
+            tokio::time::sleep_until((clock::now() + RELEASE_LOOK).into()).await;
+        }
+        match part {
+            Some(bound) => Ok(bound),
+            None => Self::take_or_bind(listen, options, store, None).await,
         }
     }
 

@@ -6,7 +6,6 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use crate::failure::{Failure, FailureKind};
 
 /// Processes looked through. A machine with more has other ways to find out, and a bind is not to wait for them.
 const MAX_PROCESSES: usize = 4096;
@@ -69,29 +68,6 @@ pub(super) fn describe(pid: i32) -> String {
     match fs::read_to_string(format!("/proc/{pid}/comm")) {
         Ok(name) => format!("pid {pid} (`{}`)", name.trim_end()),
         Err(_) => format!("pid {pid}"),
-    }
-}
-
-/// Whom a failure to bind names as the holder of the address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Named {
-    ThisProcess,
-    /// It was not to be seen, or had gone by the time it was looked for.
-    None,
-    /// Or the address is not in use.
-    Another,
-}
-
-pub(super) fn named(failure: &Failure) -> Named {
-    let says = |text: &str| failure.message().contains(text);
-    if failure.kind() != FailureKind::ListenInUse {
-        Named::Another
-    } else if says(&format!("pid {} (", std::process::id())) {
-        Named::ThisProcess
-    } else if says("pid ") {
-        Named::Another
-    } else {
-        Named::None
     }
 }
 
