@@ -105,7 +105,7 @@ fn full_agent_uses_up_the_tries_of_the_server() {
     let unnamed = config.replace(&format!("identity_file = \"{}\"\n", sshd.user_key.display()), "identity_file = []\n");
     let diagnosis = examine(&unnamed);
     diagnosis.fails_only("auth", &["identities_only"]);
-    diagnosis.says("FAIL", "auth", &["2 more were not offered"]);
+    diagnosis.says("FAIL", "auth", &["2 more of the agent were not offered"]);
     diagnosis.says("FAIL", "auth", &["other0", "refused"]);
     examine(&format!("{config}identities_only = true\n")).is_fine();
 }

@@ -6,7 +6,6 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-
 /// Processes looked through. A machine with more has other ways to find out, and a bind is not to wait for them.
 const MAX_PROCESSES: usize = 4096;
 
