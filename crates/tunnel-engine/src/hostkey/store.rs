@@ -39,7 +39,8 @@ pub(super) enum Written {
 }
 
 /// Appends `name key` to the file for each of the keys, which is made for its owner only when it is not there, as is
-/// its directory; what root makes in the folder of another account is that account's. The file stays locked from looking at it to having written it, and the lines go out in one write.
+/// its directory; what root makes in the folder of another account is that account's. The file stays locked from looking
+/// at it to having written it, and the lines go out in one write.
 /// `hash`: the name stands there as a hash (ssh_config HashKnownHosts). A line for `name` with another key is in the
 /// way where `conflicts` says so.
 pub(super) fn append(

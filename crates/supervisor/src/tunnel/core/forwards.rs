@@ -129,7 +129,9 @@ impl Core {
         match self.forwards.remotes.answered(requested, (able, &self.spec, now), &mut self.effects) {
             Answer::Nothing => {}
             Answer::Granted => {
-                self.sessions.main.iter_mut().for_each(|live| live.is_unfit = false);
+                if self.forwards.remotes.all_up() {
+                    self.sessions.main.iter_mut().for_each(|live| live.is_unfit = false);
+                }
                 self.come_up_when_allowed();
             }
             Answer::Refused(failed) => {

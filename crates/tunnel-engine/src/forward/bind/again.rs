@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn address_that_this_process_gives_up_is_bound_at_once() {
+    async fn address_that_is_given_up_soon_is_bound_without_a_failure() {
         let (holder, address) = held();
         let listen = Listen::Tcp { bind: Bind::Address("127.0.0.1".to_owned()), port: address.port() };
         let released = Bound::once_released(&listen, BindOptions::default(), Arc::new(NoStore));

@@ -72,6 +72,21 @@ fn better_host_that_denies_a_forward_is_left_again() {
 }
 
 #[test]
+fn better_host_that_denies_one_of_two_forwards_is_left_again() {
+    let forwards = tunnel_spec("t", &["R7000:localhost:1", "R7001:localhost:1"]).forwards;
+    let mut bench = Bench::start_at_second(TunnelSpec { forwards, ..two_hosts() });
+    let (back, _) = login(&bench.passes(BETTER_HOST.longest));
+    let mut asked = bench.logged_in(back);
+    asked.retain(|effect| !requests(std::slice::from_ref(effect)).is_empty());
+    let (away, host) = login(&bench.deny(&asked[..1]));
+    bench.grant(&asked[1..]);
+    assert_eq!(host, "b");
+    let effects = bench.logged_in(away);
+    bench.grant(&effects);
+    assert_eq!((bench.main(), bench.core.machine.phase()), (away, Phase::Up));
+}
+
+#[test]
 fn denied_forward_that_must_be_there_makes_the_next_host_wanted() {
     let mut bench = Bench::new(TunnelSpec { exit_on_forward_failure: true, ..two_hosts() });
     let (first, _) = login(&bench.tell(TunnelEvent::Order(Order::Start)));
