@@ -135,7 +135,8 @@ fn a_unix_socket_has_the_permissions_of_its_mask_and_takes_a_living_path_only_wh
     daemon.write_config(&config("stream_local_bind_unlink = true"));
     assert!(daemon.cli(&["reload"]).status.success());
     eventually("the socket is made anew", || (mode() == Some(0o600)).then_some(()));
-    let mut stream = UnixStream::connect(&path).expect("the socket accepts");
+    // It has its permissions from bind(2) on, and accepts from listen(2) on.
+    let mut stream = eventually("the socket accepts", || UnixStream::connect(&path).ok());
     stream.write_all(b"hello").expect("bytes go in");
     let mut answer = [0; 5];
     stream.read_exact(&mut answer).expect("bytes come back");
