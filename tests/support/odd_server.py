@@ -208,10 +208,17 @@ listener = socket.create_server(("127.0.0.1", 0), backlog=128)
 print(listener.getsockname()[1], flush=True)
 threading.Thread(target=accept, args=(listener,), daemon=True).start()
 for line in sys.stdin:
-    if line.strip() == "close":
+    word = line.strip()
+    if word == "close":
         # The thread in accept keeps the socket itself alive.
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        continue
-    for transport in transports:
-        threading.Thread(target=order, args=(line.strip(), transport), daemon=True).start()
+    else:
+        threads = [threading.Thread(target=order, args=(word, transport), daemon=True) for transport in transports]
+        for thread in threads:
+            thread.start()
+        if word == "deaf":
+            # What is asked for from now on is not answered.
+            for thread in threads:
+                thread.join()
+    print("taken", flush=True)

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -19,6 +19,7 @@ pub struct OddServer {
     pub known_hosts: PathBuf,
     dir: TempDir,
     child: Child,
+    output: BufReader<ChildStdout>,
 }
 
 impl OddServer {
@@ -43,17 +44,19 @@ impl OddServer {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("python3 runs");
         let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("its port");
+        let mut output = BufReader::new(child.stdout.take().expect("its output"));
+        output.read_line(&mut line).expect("its port");
         let port = line.trim().parse().expect("a port: is python3-paramiko installed?");
         let known_hosts = dir.path().join("known_hosts");
         std::fs::write(&known_hosts, format!("[127.0.0.1]:{port} {}\n", keys::public(&first))).expect("known_hosts");
-        Self { port, known_hosts, dir, child }
+        Self { port, known_hosts, dir, child, output }
     }
 
-    /// Gives all its sessions an order of the script's.
+    /// Gives all its sessions an order of the script's. Returns when it is taken.
     pub fn order(&mut self, word: &str) {
         let input = self.child.stdin.as_mut().expect("its input");
         writeln!(input, "{word}").expect("the server listens");
+        self.output.read_line(&mut String::new()).expect("the server answers");
     }
 
     /// A tunnel `t` to it, with more lines.
