@@ -1,6 +1,6 @@
 //! The transport layer of SSH (RFC 4253) for the client: packets, key exchange, ciphers, and the windows of channels.
-//! The layers above it, authentication and channels, are russh's, which speaks to it without encryption inside this
-//! process.
+//! The layers above it are russh's, which speaks to it without encryption inside this process: authentication, requests,
+//! and the channels that the server opens or that run a command. Those of local forwards are opened here.
 //!
 //! Everything but [`driver`] is pure: no socket, no clock, no runtime. Time is an argument.
 //!
@@ -32,6 +32,7 @@ mod proof;
 mod random;
 mod read_batching;
 mod rekey;
+mod round_trip;
 mod russh_side;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod tests;
@@ -39,14 +40,14 @@ mod text;
 mod window;
 mod wire;
 
-pub(crate) use channels::{Ended, OwnRefusal, SendError};
+pub(crate) use channels::{Content, Ended, OwnRefusal, SendError};
 pub(crate) use cipher::CipherName;
 pub(crate) use connection::{Config, Connection, ConnectionEvent, SessionProof};
 pub(crate) use driver::{ServerIo, start};
 pub(crate) use error::TransportError;
 pub(crate) use handshake::{Handshake, HandshakeError};
 pub(crate) use kex::KexName;
-pub(crate) use link::{ClearStream, LinkObserver, OwnChannel, TransportLink};
+pub(crate) use link::{ClearStream, LinkObserver, OwnChannel, StreamEvent, TransportLink};
 pub(crate) use mac::MacName;
 pub(crate) use message::DebugText;
 pub(crate) use negotiate::{Agreement, KexInit, ListKind, LocalOffer};

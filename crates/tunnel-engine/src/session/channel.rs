@@ -11,7 +11,7 @@ use russh::{ChannelMsg, ChannelReadHalf};
 use tokio_util::sync::CancellationToken;
 
 use super::connections::CountedConnection;
-use crate::transport::{Ended, TransportLink};
+use crate::transport::{Ended, OwnChannel, StreamEvent, TransportLink};
 
 /// What the read half of a channel says next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,9 +50,10 @@ pub struct Channel {
     pub writer: ChannelWriter,
 }
 
-/// The read half over russh.
+/// The read half.
 pub struct ChannelReader {
-    half: ChannelReadHalf,
+    /// Of a channel that russh opened: it says when it ends.
+    half: Option<ChannelReadHalf>,
     shared: Arc<ChannelShared>,
     /// What russh has said and is to be told after the bytes that came before it.
     next: Option<Inbound>,
@@ -76,7 +77,7 @@ struct ChannelShared {
     session: CancellationToken,
     /// Of the session's connections.
     _counted: CountedConnection,
-    /// russh's number of it, which the server uses too.
+    /// Our number of it.
     number: u32,
     /// Where the bytes from the server are.
     link: Arc<TransportLink>,
@@ -85,7 +86,7 @@ struct ChannelShared {
 }
 
 impl Channel {
-    /// Wraps an open channel of a session whose end cancels `session`.
+    /// Of a channel that russh opened, of a session whose end cancels `session`.
     pub(super) fn new(
         channel: russh::Channel<Msg>,
         session: &CancellationToken,
@@ -95,7 +96,27 @@ impl Channel {
         let number = channel.id().number();
         link.attach(number);
         // Bytes, EOF and CLOSE go to the server without russh.
-        let (reader, _) = channel.split();
+        let (half, _) = channel.split();
+        Self::of(number, Some(half), session, counted, link)
+    }
+
+    /// Of an open channel of the link's own.
+    pub(super) fn own(
+        channel: OwnChannel,
+        session: &CancellationToken,
+        counted: CountedConnection,
+        link: Arc<TransportLink>,
+    ) -> Self {
+        Self::of(channel.into_stream(), None, session, counted, link)
+    }
+
+    fn of(
+        number: u32,
+        half: Option<ChannelReadHalf>,
+        session: &CancellationToken,
+        counted: CountedConnection,
+        link: Arc<TransportLink>,
+    ) -> Self {
         let shared = Arc::new(ChannelShared {
             over: session.child_token(),
             session: session.clone(),
@@ -105,7 +126,7 @@ impl Channel {
             closed: AtomicBool::new(false),
         });
         Self {
-            reader: ChannelReader { half: reader, shared: shared.clone(), next: None, last: None },
+            reader: ChannelReader { half, shared: shared.clone(), next: None, last: None },
             writer: ChannelWriter { shared },
         }
     }
@@ -116,24 +137,14 @@ impl ChannelRead for ChannelReader {
         if let Some(last) = &self.last {
             return last.clone();
         }
-        if self.next.is_none() {
-            self.next = tokio::select! {
-                biased;
-                bytes = self.shared.bytes() => return Inbound::Data(bytes),
-                said = next_message(&mut self.half) => said.or_else(|| Some(self.shared.end())),
-                () = self.shared.over.cancelled() => Some(self.shared.end()),
-            };
-        }
-        // The bytes before it have all come, because they do not take the way through russh; they are told first.
-        if let Some(bytes) = self.shared.bytes().now_or_never() {
-            return Inbound::Data(bytes);
-        }
-        let inbound = self.next.take().unwrap_or(Inbound::Lost);
-        if inbound == Inbound::Eof {
-            return Inbound::Eof;
-        }
-        if inbound == Inbound::Closed {
-            self.shared.closed.store(true, Ordering::Relaxed);
+        let inbound = match &mut self.half {
+            Some(half) => self.shared.next_from_russh(half, &mut self.next).await,
+            None => self.shared.next().await,
+        };
+        match inbound {
+            Inbound::Data(_) | Inbound::Eof => return inbound,
+            Inbound::Closed => self.shared.closed.store(true, Ordering::Relaxed),
+            Inbound::Lost => {}
         }
         // The writer may be waiting for a window that no longer grows.
         self.shared.over.cancel();
@@ -177,6 +188,37 @@ impl ChannelShared {
         } else {
             Inbound::Lost
         }
+    }
+
+    /// What comes next on a channel of the link's own.
+    async fn next(&self) -> Inbound {
+        tokio::select! {
+            biased;
+            event = poll_fn(|cx| self.link.poll_stream(self.number, cx)) => match event {
+                StreamEvent::Bytes(bytes) => Inbound::Data(bytes),
+                StreamEvent::Eof => Inbound::Eof,
+                StreamEvent::Closed => Inbound::Closed,
+                StreamEvent::Lost => self.end(),
+            },
+            () = self.over.cancelled() => self.end(),
+        }
+    }
+
+    /// What comes next on a channel that russh opened. `next`: what it has said and has not been told.
+    async fn next_from_russh(&self, half: &mut ChannelReadHalf, next: &mut Option<Inbound>) -> Inbound {
+        if next.is_none() {
+            *next = tokio::select! {
+                biased;
+                bytes = self.bytes() => return Inbound::Data(bytes),
+                said = next_message(half) => said.or_else(|| Some(self.end())),
+                () = self.over.cancelled() => Some(self.end()),
+            };
+        }
+        // The bytes before it have all come, because they do not take the way through russh; they are told first.
+        if let Some(bytes) = self.bytes().now_or_never() {
+            return Inbound::Data(bytes);
+        }
+        next.take().unwrap_or(Inbound::Lost)
     }
 
     /// The next bytes from the server.

@@ -1,7 +1,8 @@
 //! What is asked of the server on a living session: channels, remote forwards, signs of life. Each question is put
 //! in a task of its own, which finishes it even when the asker has gone: russh 0.65 must not be left half way.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -25,7 +26,7 @@ use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Bind, Connect, Listen};
 use crate::task;
-use crate::transport::{OpenRefusal, open_request, put_string, put_u32};
+use crate::transport::{Content, OpenRefusal, OwnRefusal, open_request, put_string, put_u32};
 
 /// The server connects to the target before it answers; two minutes is how long its kernel tries.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
@@ -132,6 +133,7 @@ impl Requests {
         self.shared.answered();
         let rtt = clock::now().saturating_duration_since(sent);
         self.rtt.answered(rtt);
+        self.shared.link.note_round_trip(rtt);
         Some(rtt)
     }
 
@@ -180,30 +182,23 @@ impl Requests {
         origin: &Originator,
         counted: CountedConnection,
     ) -> Result<Channel, OpenError> {
-        let waits = self.shared.answers.open();
-        let opened = {
-            let handle = self.handle.read().await;
-            match target {
-                Connect::Tcp { host, port } => {
-                    let from = (origin.address.as_str(), u32::from(origin.port));
-                    handle.channel_open_direct_tcpip(host.as_str(), u32::from(*port), from.0, from.1).await
-                }
-                Connect::Unix(path) => handle.channel_open_direct_streamlocal(path.to_string_lossy()).await,
-                Connect::Device(_) => return Err(OpenError::UnknownType("a device is no target".to_owned())),
-                Connect::Socks => return Err(OpenError::UnknownType("socks is spoken here, not there".to_owned())),
-            }
+        let Some((kind, fields)) = direct(target, origin) else {
+            return Err(OpenError::UnknownType(format!("`{target}` is no target of a server's")));
         };
-        if matches!(opened, Ok(_) | Err(russh::Error::ChannelOpenFailure(_))) {
+        let (waits, asked) = (self.shared.answers.open(), clock::now());
+        let channel = self.shared.link.open_own(kind, &fields, Content::Bytes);
+        let opened = poll_fn(|cx| channel.poll_opened(cx)).await;
+        if !matches!(opened, Err(None)) {
             self.shared.answered();
             drop(waits);
         }
         match opened {
-            Ok(channel) => Ok(Channel::new(channel, self.shared.ending.gone(), counted, self.shared.link.clone())),
-            Err(russh::Error::ChannelOpenFailure(_)) => {
-                let (kind, fields) = direct(target, origin);
-                Err(self.refused(kind, &fields))
+            Ok(()) => {
+                self.shared.link.note_round_trip(clock::now().saturating_duration_since(asked));
+                Ok(Channel::own(channel, self.shared.ending.gone(), counted, self.shared.link.clone()))
             }
-            Err(_) => Err(OpenError::SessionEnded),
+            Err(Some(OwnRefusal { code, text, .. })) => Err(open_error(OpenRefusal { code, words: text })),
+            Err(None) => Err(OpenError::SessionEnded),
         }
     }
 
@@ -350,9 +345,9 @@ pub(super) fn remote_listen(listen: &Listen) -> RemoteListen {
     }
 }
 
-/// The kind and the fields of a channel to `target` (RFC 4254 section 7.2, OpenSSH PROTOCOL section 2.4), as russh says
-/// them.
-fn direct(target: &Connect, origin: &Originator) -> (&'static str, Vec<u8>) {
+/// The kind and the fields of a channel to `target` (RFC 4254 section 7.2, OpenSSH PROTOCOL section 2.4); `None`: the
+/// server has no such target.
+fn direct(target: &Connect, origin: &Originator) -> Option<(&'static str, Vec<u8>)> {
     let mut fields = Vec::new();
     match target {
         Connect::Tcp { host, port } => {
@@ -360,15 +355,15 @@ fn direct(target: &Connect, origin: &Originator) -> (&'static str, Vec<u8>) {
                 put_string(&mut fields, address.as_bytes());
                 put_u32(&mut fields, u32::from(*port));
             }
-            ("direct-tcpip", fields)
+            Some(("direct-tcpip", fields))
         }
         Connect::Unix(path) => {
-            put_string(&mut fields, path.to_string_lossy().as_bytes());
+            put_string(&mut fields, path.as_os_str().as_bytes());
             put_string(&mut fields, b"");
             put_u32(&mut fields, 0);
-            ("direct-streamlocal@openssh.com", fields)
+            Some(("direct-streamlocal@openssh.com", fields))
         }
-        Connect::Socks | Connect::Device(_) => ("", fields),
+        Connect::Socks | Connect::Device(_) => None,
     }
 }
 

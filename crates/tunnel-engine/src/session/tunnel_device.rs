@@ -11,7 +11,7 @@ use super::{ChannelGone, Session};
 use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{DeviceMode, DeviceUnit};
-use crate::transport::{OwnChannel, OwnRefusal, SendError, put_u32};
+use crate::transport::{Content, OwnChannel, OwnRefusal, SendError, put_u32};
 
 const CHANNEL_TYPE: &str = "tun@openssh.com";
 /// SSH_TUNMODE_POINTOPOINT and SSH_TUNMODE_ETHERNET.
@@ -113,7 +113,7 @@ impl Session {
     /// The server's refusal, or none of its answers within 20 s.
     pub async fn open_tunnel_device(&self, mode: DeviceMode, unit: DeviceUnit) -> Result<DeviceChannel, DeviceError> {
         let shared = &self.line().shared;
-        let channel = shared.link.open_own(CHANNEL_TYPE, &fields(mode, unit));
+        let channel = shared.link.open_own(CHANNEL_TYPE, &fields(mode, unit), Content::Messages);
         let answer = clock::timeout(OPEN_TIMEOUT, poll_fn(|cx| channel.poll_opened(cx))).await;
         let answer = answer.map_err(|_| DeviceError::Timeout)?;
         if !matches!(answer, Err(None)) {

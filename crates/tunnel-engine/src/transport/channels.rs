@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes};
 
@@ -20,8 +20,10 @@ use super::message::{
 };
 use super::window::{Room, Window};
 use super::wire::{MessageReader, put_u32};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::transport) use own::FIRST as FIRST_OWN;
 use own::Own;
-pub(crate) use own::{OwnRefusal, SendError};
+pub(crate) use own::{Content, OwnRefusal, SendError, StreamEnd};
 
 /// Channels of the server's that wait for russh's answer.
 const MAX_OFFERED: usize = 4096;
@@ -137,6 +139,11 @@ impl Channels {
             next_own: own::FIRST,
             opening: Vec::new(),
         }
+    }
+
+    /// The server took so long for an answer.
+    pub(crate) fn note_round_trip(&mut self, took: Duration, now: Instant) {
+        self.room.note_round_trip(took, now);
     }
 
     /// A message of russh's; `None`: it is not for the server.

@@ -7,6 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -22,7 +23,7 @@ use super::open_reasons::{OpenRefusal, PendingOpens};
 use super::russh_side::Clear;
 use super::text::Texts;
 use crate::clock;
-pub(crate) use own_channel::OwnChannel;
+pub(crate) use own_channel::{OwnChannel, StreamEvent};
 
 /// Messages for russh, without the data of channels, which does not go there. From here on the server is not read,
 /// unless russh waits for the server.
@@ -120,6 +121,11 @@ impl TransportLink {
     /// escaped.
     pub(crate) fn take_open_refusal(&self, request: &[u8]) -> Option<OpenRefusal> {
         self.lock().opens.take_refusal(request)
+    }
+
+    /// The server took so long for an answer.
+    pub(crate) fn note_round_trip(&self, took: Duration) {
+        self.lock().channels.note_round_trip(took, clock::now());
     }
 
     /// A channel has a reader.

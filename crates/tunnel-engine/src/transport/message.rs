@@ -38,6 +38,7 @@ pub(crate) const MSG_CHANNEL_EXTENDED_DATA: u8 = 95;
 pub(crate) const MSG_CHANNEL_EOF: u8 = 96;
 pub(crate) const MSG_CHANNEL_CLOSE: u8 = 97;
 pub(crate) const MSG_CHANNEL_REQUEST: u8 = 98;
+pub(crate) const MSG_CHANNEL_SUCCESS: u8 = 99;
 pub(crate) const MSG_CHANNEL_FAILURE: u8 = 100;
 
 pub(crate) const COOKIE_BYTES: usize = 16;

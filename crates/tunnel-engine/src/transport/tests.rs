@@ -10,7 +10,7 @@ use std::task::Waker;
 
 use bytes::{Bytes, BytesMut};
 
-use super::channels::{Channels, FromServer};
+use super::channels::{Channels, Content, FIRST_OWN, FromServer};
 use super::global::GlobalRequests;
 use super::open_reasons::PendingOpens;
 use super::text::Texts;
@@ -94,7 +94,9 @@ pub fn channel_messages(script: &[u8]) -> (usize, usize) {
         let (message, behind) = behind.split_at(usize::from(length).min(behind.len()));
         rest = behind;
         let number = message.first().copied().map_or(0, u32::from);
-        let went_on = match kind % 8 {
+        // Of the channels that are opened here.
+        let own = FIRST_OWN + number;
+        let went_on = match kind % 12 {
             0..=2 => {
                 global.came(message);
                 let taken =
@@ -124,9 +126,30 @@ pub fn channel_messages(script: &[u8]) -> (usize, usize) {
                 channels.end(number);
                 Ok(())
             }
-            _ => {
+            7 => {
                 channels.close(number);
                 channels.abandon(number);
+                Ok(())
+            }
+            8 => {
+                let content = if number % 2 == 0 { Content::Bytes } else { Content::Messages };
+                channels.open_own("direct-tcpip", message, content);
+                Ok(())
+            }
+            9 => {
+                let _ = channels.take_answer(own, waker);
+                while channels.read(own, waker, now).is_some() || channels.read_message(own, waker, now).is_some() {}
+                let _ = channels.stream_end(own);
+                Ok(())
+            }
+            10 => {
+                let _ = channels.may_send(own, message.len(), waker);
+                channels.end(own);
+                Ok(())
+            }
+            _ => {
+                channels.close(own);
+                channels.abandon(own);
                 Ok(())
             }
         };

@@ -2,11 +2,13 @@
 //!
 //! A window is granted again when the channel's reader has taken bytes, so a reader that stops holds up its own
 //! channel and nothing else. It begins small and grows while its reader keeps up with what comes, and so much comes
-//! that the window could be too small for a long path.
+//! that the window could be too small for the path. It grows no further than that: a server that reads faster from its
+//! target than it sends fills all of the window, and slows down when that no longer fits into the processor's cache.
 
 use std::time::{Duration, Instant};
 
 use super::TransportError;
+use super::round_trip::ShortestRoundTrip;
 
 /// Where a window begins while a session has few channels, as OpenSSH's.
 const INITIAL: u32 = 2 * 1024 * 1024;
@@ -19,9 +21,10 @@ const MAX_BESIDE: u64 = 32 * 1024 * 1024;
 const FOR_NEW: u64 = 16 * 1024 * 1024;
 /// …of which each begins with this share of what is left, at most.
 const NEW_SHARE: u64 = 16;
-/// A window that is used up in less time is doubled: on a path with such a round trip it would be what limits the
-/// speed.
-const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(1);
+/// A window that is used up within so many round trips is doubled: one that limits the speed is used up in one.
+const ROUND_TRIPS: u32 = 4;
+/// Within this time, where the round trip is not known or longer.
+const LONGEST_USE: Duration = Duration::from_secs(1);
 /// Bytes are granted again in pieces of a share of the window…
 const GRANT_SHARE: u32 = 8;
 /// …and of no more than this: a small message for much data.
@@ -33,6 +36,7 @@ pub(super) struct Room {
     max: u32,
     /// The sum of all.
     used: u64,
+    round_trip: ShortestRoundTrip,
 }
 
 /// A channel's window.
@@ -43,15 +47,26 @@ pub(super) struct Window {
     /// What the server may still send.
     granted: u32,
     unread: u32,
-    /// What its reader has taken since when, up to a whole window.
+    /// What its reader has taken since when, up to a whole window. Readers take in bursts: it counts from the end of the one
+    /// before.
     taken: u32,
     since: Option<Instant>,
 }
 
 impl Room {
     /// `max`: the user's limit for one window.
-    pub(super) const fn new(max: u32) -> Self {
-        Self { max, used: 0 }
+    pub(super) fn new(max: u32) -> Self {
+        Self { max, used: 0, round_trip: ShortestRoundTrip::default() }
+    }
+
+    /// The server took so long for an answer.
+    pub(super) fn note_round_trip(&mut self, took: Duration, now: Instant) {
+        self.round_trip.note(took, now);
+    }
+
+    /// A window that is used up in less time may be too small.
+    fn short_use(&self) -> Duration {
+        self.round_trip.known().map_or(LONGEST_USE, |took| took.saturating_mul(ROUND_TRIPS).min(LONGEST_USE))
     }
 
     fn left(&self) -> u64 {
@@ -99,13 +114,13 @@ impl Window {
         if keeps_up && self.taken < self.size {
             return;
         }
-        let is_short = keeps_up && now.saturating_duration_since(since) < LONGEST_ROUND_TRIP;
+        let is_short = keeps_up && now.saturating_duration_since(since) < room.short_use();
         let more = self.size.min(room.max.saturating_sub(self.size));
         if is_short && u64::from(more) + FOR_NEW <= room.left() {
             self.size += more;
             room.used += u64::from(more);
         }
-        (self.taken, self.since) = (0, None);
+        (self.taken, self.since) = (0, Some(now));
     }
 
     /// What is to be granted now, if it is worth a message.
@@ -185,6 +200,24 @@ mod tests {
         let (mut small, mut room) = window(MIB);
         use_much(&mut small, &mut room, crate::clock::now());
         assert_eq!((small.size, room.used), (MIB, 1 << 20));
+    }
+
+    #[test]
+    fn window_grows_to_what_the_path_needs() {
+        let second = Duration::from_secs(1);
+        // At a GiB a second: 2 MiB last for 2 ms.
+        for (round_trip, mib) in [(second / 1200, 4), (second / 100, 16), (second / 10, 16), (second / 8192, 2)] {
+            let (mut window, mut room) = window(16 * MIB);
+            let mut now = crate::clock::now();
+            room.note_round_trip(round_trip, now);
+            for _ in 0..4096 {
+                window.received(32 * 1024).unwrap();
+                window.taken(32 * 1024, &mut room, now);
+                window.grant();
+                now += second / (32 * 1024);
+            }
+            assert_eq!(window.size, mib * MIB, "{round_trip:?}");
+        }
     }
 
     #[test]

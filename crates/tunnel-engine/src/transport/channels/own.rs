@@ -1,5 +1,6 @@
-//! Channels that are opened here and that russh never hears of: of types that it cannot open. Their data are messages
-//! that are kept apart. russh counts its channels up from small numbers; these have the upper half of the numbers.
+//! Channels that are opened here and that russh never hears of: those of forwards, whose data are a stream of bytes, and
+//! those of types that russh cannot open, whose data are messages that are kept apart. russh counts its channels up from
+//! small numbers; these have large ones.
 
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -12,13 +13,15 @@ use crate::transport::TransportError;
 use crate::transport::message::{
     MSG_CHANNEL_CLOSE, MSG_CHANNEL_DATA, MSG_CHANNEL_EOF, MSG_CHANNEL_EXTENDED_DATA, MSG_CHANNEL_FAILURE,
     MSG_CHANNEL_OPEN, MSG_CHANNEL_OPEN_CONFIRMATION, MSG_CHANNEL_OPEN_FAILURE, MSG_CHANNEL_REQUEST,
-    MSG_CHANNEL_WINDOW_ADJUST,
+    MSG_CHANNEL_SUCCESS, MSG_CHANNEL_WINDOW_ADJUST,
 };
 use crate::transport::window::Window;
 use crate::transport::wire::{MessageReader, put_string, put_u32};
 
-/// The first number; russh would have to open two billion channels on one session to get there.
-pub(super) const FIRST: u32 = 1 << 31;
+/// The first number; russh would have to open a billion channels on one session to get there.
+pub(in crate::transport) const FIRST: u32 = 1 << 30;
+/// Behind the last one: servers that keep numbers as signed ones know all of them.
+const END: u32 = 1 << 31;
 /// What OpenSSH counts a message for beside its bytes, in the window and in the longest data (`win_len` of its
 /// channel_input_data): it is kept behind a length.
 const MESSAGE_OVERHEAD: usize = 4;
@@ -27,9 +30,27 @@ const MAX_MESSAGES: usize = 4096;
 /// Requests of the server's on one channel that wait for our no. OpenSSH has one under way: its keepalive.
 const MAX_UNANSWERED: u32 = 64;
 
+/// What the data of a channel are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// A stream of bytes, in pieces of no meaning.
+    Bytes,
+    /// Each is read as it was sent, or lost where too many wait.
+    Messages,
+}
+
+/// What a stream says beside its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StreamEnd {
+    /// The server sends no more; it may still read.
+    Eof,
+    /// The server has closed the channel.
+    Closed,
+}
+
 /// What such a channel has beside the others.
-#[derive(Default)]
 pub(super) struct Own {
+    content: Content,
     /// Not sent yet.
     open: Option<Vec<u8>>,
     answer: Option<Result<(), OwnRefusal>>,
@@ -39,9 +60,24 @@ pub(super) struct Own {
     /// Requests that are to be answered with no.
     unanswered: u32,
     got_eof: bool,
+    /// The reader of a stream knows of its EOF.
+    is_eof_read: bool,
 }
 
 impl Own {
+    fn new(content: Content, open: Vec<u8>) -> Self {
+        Self {
+            content,
+            open: Some(open),
+            answer: None,
+            said: String::new(),
+            messages: VecDeque::new(),
+            unanswered: 0,
+            got_eof: false,
+            is_eof_read: false,
+        }
+    }
+
     /// What is due besides what is due on every channel.
     pub(super) fn next_message(&mut self, theirs: Option<u32>) -> Option<Vec<u8>> {
         if let Some(open) = self.open.take() {
@@ -77,12 +113,12 @@ pub(crate) enum SendError {
 pub(super) fn recipient(payload: &[u8]) -> Option<u32> {
     let mut reader = MessageReader::new("channel message", payload);
     let about_a_channel = (MSG_CHANNEL_OPEN_CONFIRMATION..=MSG_CHANNEL_FAILURE).contains(&reader.u8().ok()?);
-    reader.u32().ok().filter(|ours| about_a_channel && *ours >= FIRST)
+    reader.u32().ok().filter(|ours| about_a_channel && (FIRST..END).contains(ours))
 }
 
 impl Channels {
     /// Begins a channel of the given type, whose own fields are `fields`; gives our number of it. The request is due.
-    pub(crate) fn open_own(&mut self, kind: &str, fields: &[u8]) -> u32 {
+    pub(crate) fn open_own(&mut self, kind: &str, fields: &[u8], content: Content) -> u32 {
         while self.open.contains_key(&self.next_own) {
             self.advance();
         }
@@ -95,9 +131,11 @@ impl Channels {
         put_u32(&mut open, window.initial());
         put_u32(&mut open, MAX_DATA);
         open.extend_from_slice(fields);
-        let own = Own { open: Some(open), ..Own::default() };
+        let own = Own::new(content, open);
         self.open.insert(ours, ChannelState { own: Some(Box::new(own)), ..ChannelState::new(window) });
-        self.opening.push(ours);
+        if content == Content::Messages {
+            self.opening.push(ours);
+        }
         self.make_due(ours);
         ours
     }
@@ -110,6 +148,18 @@ impl Channels {
             channel.reader = Some(waker.clone());
         }
         answer
+    }
+
+    /// What such a stream says when all bytes that have come are read; EOF once. `None`: nothing yet.
+    pub(crate) fn stream_end(&mut self, ours: u32) -> Option<StreamEnd> {
+        let Some(channel) = self.open.get_mut(&ours) else { return Some(StreamEnd::Closed) };
+        if let Some(own) = &mut channel.own
+            && own.got_eof
+            && !std::mem::replace(&mut own.is_eof_read, true)
+        {
+            return Some(StreamEnd::Eof);
+        }
+        channel.got_close.then_some(StreamEnd::Closed)
     }
 
     /// No more messages come on such a channel, once those that have come are read.
@@ -168,6 +218,7 @@ impl Channels {
         let mut reader = MessageReader::new("channel message", &payload);
         let (number, _) = (reader.u8()?, reader.u32()?);
         match number {
+            MSG_CHANNEL_DATA if self.content(ours, number)? == Content::Bytes => self.note_from_server(payload, now),
             MSG_CHANNEL_DATA => {
                 let message = reader.string()?;
                 reader.end()?;
@@ -212,9 +263,15 @@ impl Channels {
                 }
                 Ok(FromServer::Own)
             }
-            // Answers to requests, of which none are made.
+            // Answers to requests, of which none are made; OpenSSH takes them, too (channel_input_status_confirm).
+            MSG_CHANNEL_SUCCESS | MSG_CHANNEL_FAILURE => self.get(ours, number).map(|_| FromServer::Own),
             _ => Err(TransportError::Unexpected(number)),
         }
+    }
+
+    fn content(&mut self, ours: u32, number: u8) -> Result<Content, TransportError> {
+        let own = self.get(ours, number)?.own.as_ref();
+        own.map(|own| own.content).ok_or(TransportError::Unexpected(number))
     }
 
     fn message(&mut self, ours: u32, message: &[u8], now: Instant) -> Result<FromServer, TransportError> {
@@ -259,7 +316,7 @@ impl Channels {
     }
 
     fn advance(&mut self) {
-        self.next_own = self.next_own.checked_add(1).unwrap_or(FIRST);
+        self.next_own = if self.next_own + 1 < END { self.next_own + 1 } else { FIRST };
     }
 }
 
@@ -307,8 +364,12 @@ mod tests {
 
     /// With one channel, whose request is sent.
     fn opening() -> Channels {
+        opening_of(Content::Messages)
+    }
+
+    fn opening_of(content: Content) -> Channels {
         let mut channels = Channels::new(1 << 24);
-        assert_eq!(channels.open_own("x@example.com", &[0, 0, 0, 1]), FIRST);
+        assert_eq!(channels.open_own("x@example.com", &[0, 0, 0, 1], content), FIRST);
         let open = channels.poll_message().unwrap();
         let mut reader = MessageReader::new("open", &open);
         assert_eq!((reader.u8(), reader.string()), (Ok(MSG_CHANNEL_OPEN), Ok(&b"x@example.com"[..])));
@@ -320,7 +381,11 @@ mod tests {
 
     /// And open, as the server's number 7, with this window.
     fn open(window: u32) -> Channels {
-        let mut channels = opening();
+        open_of(Content::Messages, window)
+    }
+
+    fn open_of(content: Content, window: u32) -> Channels {
+        let mut channels = opening_of(content);
         let confirmation = about(MSG_CHANNEL_OPEN_CONFIRMATION, &[7, window, 1000]);
         assert_eq!(channels.come(confirmation), Ok(FromServer::Own));
         assert_eq!(channels.take_answer(FIRST, Waker::noop()), Some(Ok(())));
@@ -342,6 +407,69 @@ mod tests {
         assert!(channels.unsaid.is_empty());
         channels.abandon(FIRST);
         assert!(channels.open.is_empty() && channels.by_theirs.is_empty());
+    }
+
+    #[test]
+    fn stream_tells_its_bytes_then_its_eof_then_its_close() {
+        let mut channels = open_of(Content::Bytes, 5000);
+        let read = |channels: &mut Channels| channels.read(FIRST, Waker::noop(), clock::now());
+        assert_eq!((read(&mut channels), channels.stream_end(FIRST)), (None, None));
+        assert_eq!(channels.come(data(b"first ")), Ok(FromServer::Data(6)));
+        assert_eq!(channels.come(data(b"second")), Ok(FromServer::Data(6)));
+        assert_eq!(channels.come(about(MSG_CHANNEL_EOF, &[])), Ok(FromServer::Own));
+        assert_eq!(read(&mut channels).as_deref(), Some(&b"first second"[..]), "there are no messages");
+        assert_eq!((read(&mut channels), channels.stream_end(FIRST)), (None, Some(StreamEnd::Eof)));
+        assert_eq!(channels.stream_end(FIRST), None, "it is told once, and the other way is open");
+        assert_eq!(channels.may_send(FIRST, 3, Waker::noop()), Ok(Some((7, 3))));
+        assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Own));
+        assert_eq!(channels.stream_end(FIRST), Some(StreamEnd::Closed));
+        assert_eq!(channels.may_send(FIRST, 3, Waker::noop()), Err(Ended));
+        assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_CLOSE, 0, 0, 0, 7]));
+        assert_eq!(channels.poll_message(), None);
+        channels.abandon(FIRST);
+        assert!(channels.open.is_empty() && channels.by_theirs.is_empty() && channels.unsaid.is_empty());
+    }
+
+    #[test]
+    fn stream_that_the_server_resets_is_closed_without_eof() {
+        let mut channels = open_of(Content::Bytes, 5000);
+        assert_eq!(channels.come(data(b"last")), Ok(FromServer::Data(4)));
+        assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Own));
+        // What came before it is read first, also after our own CLOSE.
+        assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_CLOSE, 0, 0, 0, 7]));
+        assert_eq!(channels.read(FIRST, Waker::noop(), clock::now()).as_deref(), Some(&b"last"[..]));
+        assert_eq!(channels.stream_end(FIRST), Some(StreamEnd::Closed));
+    }
+
+    #[test]
+    fn our_eof_goes_before_our_close_and_late_bytes_are_dropped() {
+        let mut channels = open_of(Content::Bytes, 5000);
+        channels.end(FIRST);
+        channels.close(FIRST);
+        channels.abandon(FIRST);
+        assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_EOF, 0, 0, 0, 7]));
+        assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_CLOSE, 0, 0, 0, 7]));
+        assert_eq!(channels.come(data(b"late")), Ok(FromServer::Data(4)));
+        assert_eq!(channels.come(about(MSG_CHANNEL_EOF, &[])), Ok(FromServer::Own));
+        assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Own));
+        assert!(channels.open.is_empty(), "nothing is left of it");
+        assert!(channels.come(data(b"later")).is_err(), "and the server knows that");
+    }
+
+    #[test]
+    fn answers_that_were_not_asked_for_are_passed_over() {
+        let mut channels = open_of(Content::Bytes, 5000);
+        for number in [MSG_CHANNEL_SUCCESS, MSG_CHANNEL_FAILURE] {
+            assert_eq!(channels.come(about(number, &[])), Ok(FromServer::Own));
+        }
+    }
+
+    #[test]
+    fn numbers_begin_again_behind_the_last_and_leave_out_those_in_use() {
+        let mut channels = open_of(Content::Bytes, 5000);
+        channels.next_own = END - 1;
+        let numbers = [(); 3].map(|()| channels.open_own("x", &[], Content::Bytes));
+        assert_eq!(numbers, [END - 1, FIRST + 1, FIRST + 2]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A channel that is opened here, without russh, and carries messages.
+//! A channel that is opened here, without russh: it carries messages, or becomes a stream of bytes.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{TransportLink, TransportState, wake};
 use crate::clock;
-use crate::transport::channels::{OwnRefusal, SendError};
+use crate::transport::channels::{Content, OwnRefusal, SendError, StreamEnd};
 use crate::transport::message::MSG_CHANNEL_DATA;
 
 /// The message's number, the recipient, the length of the data.
@@ -17,16 +17,45 @@ const DATA_HEAD: usize = 9;
 pub(crate) struct OwnChannel {
     link: Arc<TransportLink>,
     ours: u32,
+    /// It has become a stream, whose halves close it.
+    is_stream: bool,
+}
+
+/// What comes on a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StreamEvent {
+    Bytes(Bytes),
+    /// The server sends no more; it may still read.
+    Eof,
+    /// The server has closed the channel.
+    Closed,
+    /// The connection has ended.
+    Lost,
 }
 
 impl TransportLink {
     /// Asks the server for a channel of the given type, whose own fields are `fields`.
-    pub(crate) fn open_own(self: &Arc<Self>, kind: &str, fields: &[u8]) -> OwnChannel {
+    pub(crate) fn open_own(self: &Arc<Self>, kind: &str, fields: &[u8], content: Content) -> OwnChannel {
         let mut state = self.lock();
-        let ours = state.channels.open_own(kind, fields);
+        let ours = state.channels.open_own(kind, fields, content);
         state.send_what_is_due();
         drop(state);
-        OwnChannel { link: self.clone(), ours }
+        OwnChannel { link: self.clone(), ours, is_stream: false }
+    }
+
+    /// What comes next on a stream that was opened here, by our number.
+    pub(crate) fn poll_stream(&self, ours: u32, cx: &Context<'_>) -> Poll<StreamEvent> {
+        let mut state = self.lock();
+        if let Some(bytes) = state.channels.read(ours, cx.waker(), clock::now()) {
+            state.send_what_is_due();
+            return Poll::Ready(StreamEvent::Bytes(bytes));
+        }
+        match state.channels.stream_end(ours) {
+            Some(StreamEnd::Eof) => Poll::Ready(StreamEvent::Eof),
+            Some(StreamEnd::Closed) => Poll::Ready(StreamEvent::Closed),
+            None if state.is_over => Poll::Ready(StreamEvent::Lost),
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -42,6 +71,12 @@ impl OwnChannel {
             None if state.is_over => Poll::Ready(Err(None)),
             None => Poll::Pending,
         }
+    }
+
+    /// Of an open channel: our number of the stream. From now on the caller closes and abandons it.
+    pub(crate) fn into_stream(mut self) -> u32 {
+        self.is_stream = true;
+        self.ours
     }
 
     /// The next message; `None`: the channel or the connection has ended.
@@ -72,8 +107,10 @@ impl OwnChannel {
 
 impl Drop for OwnChannel {
     fn drop(&mut self) {
-        self.link.close(self.ours);
-        self.link.abandon(self.ours);
+        if !self.is_stream {
+            self.link.close(self.ours);
+            self.link.abandon(self.ours);
+        }
     }
 }
 
