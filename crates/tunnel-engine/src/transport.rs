@@ -1,6 +1,6 @@
 //! The transport layer of SSH (RFC 4253) for the client: packets, key exchange, ciphers, and the windows of channels.
 //! The layers above it are russh's, which speaks to it without encryption inside this process: authentication, requests,
-//! and the channels that the server opens or that run a command. Those of local forwards are opened here.
+//! and the channels that the server opens. Ours are opened here.
 //!
 //! Everything but [`driver`] is pure: no socket, no clock, no runtime. Time is an argument.
 //!
@@ -26,7 +26,6 @@ mod link;
 mod mac;
 mod message;
 mod negotiate;
-mod open_reasons;
 mod packet;
 mod proof;
 mod random;
@@ -51,7 +50,6 @@ pub(crate) use link::{ClearStream, LinkObserver, OwnChannel, StreamEvent, Transp
 pub(crate) use mac::MacName;
 pub(crate) use message::DebugText;
 pub(crate) use negotiate::{Agreement, KexInit, ListKind, LocalOffer};
-pub(crate) use open_reasons::{OpenRefusal, request as open_request};
 pub(crate) use proof::is_known as is_known_host_key;
 pub(crate) use rekey::Limits;
 pub(crate) use wire::{MessageReader, put_string, put_u32};

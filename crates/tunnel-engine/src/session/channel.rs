@@ -52,7 +52,7 @@ pub struct Channel {
 
 /// The read half.
 pub struct ChannelReader {
-    /// Of a channel that russh opened: it says when it ends.
+    /// Of a channel of the server's: russh says when it ends.
     half: Option<ChannelReadHalf>,
     shared: Arc<ChannelShared>,
     /// What russh has said and is to be told after the bytes that came before it.
@@ -86,7 +86,7 @@ struct ChannelShared {
 }
 
 impl Channel {
-    /// Of a channel that russh opened, of a session whose end cancels `session`.
+    /// Of a channel of the server's, of a session whose end cancels `session`.
     pub(super) fn new(
         channel: russh::Channel<Msg>,
         session: &CancellationToken,
@@ -100,7 +100,7 @@ impl Channel {
         Self::of(number, Some(half), session, counted, link)
     }
 
-    /// Of an open channel of the link's own.
+    /// Of a channel that was opened here.
     pub(super) fn own(
         channel: OwnChannel,
         session: &CancellationToken,
@@ -190,7 +190,7 @@ impl ChannelShared {
         }
     }
 
-    /// What comes next on a channel of the link's own.
+    /// What comes next on a channel that was opened here.
     async fn next(&self) -> Inbound {
         tokio::select! {
             biased;
@@ -204,7 +204,7 @@ impl ChannelShared {
         }
     }
 
-    /// What comes next on a channel that russh opened. `next`: what it has said and has not been told.
+    /// What comes next on a channel of the server's. `next`: what it has said and has not been told.
     async fn next_from_russh(&self, half: &mut ChannelReadHalf, next: &mut Option<Inbound>) -> Inbound {
         if next.is_none() {
             *next = tokio::select! {
@@ -234,8 +234,8 @@ async fn next_message(half: &mut ChannelReadHalf) -> Option<Inbound> {
         if matches!(said, ChannelMsg::Eof) {
             return Some(Inbound::Eof);
         }
-        // A failure is a command that the server does not run; all else is answers to requests that were not made here.
-        if matches!(said, ChannelMsg::Failure | ChannelMsg::Close) {
+        // All else is answers to requests that were not made.
+        if matches!(said, ChannelMsg::Close) {
             return Some(Inbound::Closed);
         }
     }

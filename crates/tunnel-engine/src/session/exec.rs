@@ -1,12 +1,13 @@
 //! A command on the server: its input and output as a channel. For the few things that only the server itself knows.
 
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::time::Duration;
 
-use russh::ChannelMsg;
-
 use super::channel::{Channel, OpenError};
-use super::requests::{Requests, finish};
+use super::requests::{Requests, open_error};
+use crate::clock;
+use crate::transport::{Content, OwnChannel, OwnRefusal, put_string};
 
 /// sshd starts a shell by itself.
 const EXEC_TIMEOUT: Duration = Duration::from_secs(20);
@@ -15,44 +16,43 @@ const EXEC_TIMEOUT: Duration = Duration::from_secs(20);
 const SESSION: &str = "session";
 
 impl Requests {
-    /// Like an open, it is finished even when the asker has gone, and closed then.
+    /// Has the server run a command. Without an answer in 20 s it is given up.
     pub(super) async fn exec(self: &Arc<Self>, command: &str) -> Result<Channel, OpenError> {
-        let (line, command) = (self.clone(), command.to_owned());
-        let start = async move { line.start(command).await };
-        finish(EXEC_TIMEOUT, start, |_| async {}).await.unwrap_or(Err(OpenError::Timeout))
+        clock::timeout(EXEC_TIMEOUT, self.start(command)).await.unwrap_or(Err(OpenError::Timeout))
     }
 
     /// Has the server open a channel that leads nowhere, and closes it: whatever the server says, it still opens some.
     /// Returns with its answer; never, when the session is over.
     pub(super) async fn prove_opens(self: &Arc<Self>) {
-        let opened = self.handle.read().await.channel_open_session().await;
-        match opened {
-            // Dropped, and so closed.
-            Ok(channel) => drop(self.channel(channel)),
-            Err(russh::Error::ChannelOpenFailure(_)) => drop(self.refused(SESSION, &[])),
-            Err(_) => std::future::pending().await,
+        if matches!(self.open_session().await, Err(None)) {
+            pending().await
         }
     }
 
-    async fn start(&self, command: String) -> Result<Channel, OpenError> {
-        let opened = self.handle.read().await.channel_open_session().await;
-        match opened {
-            Ok(mut channel) => {
-                channel.exec(true, command).await.map_err(|_| OpenError::SessionEnded)?;
-                // What is written goes another way than the request, and must not be there before it.
-                let taken = loop {
-                    match channel.wait().await {
-                        Some(ChannelMsg::Success) => break true,
-                        Some(ChannelMsg::Failure | ChannelMsg::Close) | None => break false,
-                        Some(_) => {}
-                    }
-                };
-                // Dropped, and so closed, where the command does not run.
-                let channel = self.channel(channel);
-                if taken { Ok(channel) } else { Err(OpenError::Prohibited("it does not run the command".to_owned())) }
+    async fn start(&self, command: &str) -> Result<Channel, OpenError> {
+        let channel = match self.open_session().await {
+            Ok(channel) => channel,
+            Err(Some(refusal)) => return Err(open_error(&refusal)),
+            Err(None) => return Err(OpenError::SessionEnded),
+        };
+        let mut fields = Vec::new();
+        put_string(&mut fields, command.as_bytes());
+        channel.ask("exec", &fields);
+        // What is written follows once the command runs; else the channel is dropped, and so closed.
+        match poll_fn(|cx| channel.poll_reply(cx)).await {
+            Some(true) => {
+                let shared = &self.shared;
+                Ok(Channel::own(channel, shared.ending.gone(), shared.connections.count(), shared.link.clone()))
             }
-            Err(russh::Error::ChannelOpenFailure(_)) => Err(self.refused(SESSION, &[])),
-            Err(_) => Err(OpenError::SessionEnded),
+            Some(false) => Err(OpenError::Prohibited("it does not run the command".to_owned())),
+            None if self.shared.ending.gone().is_cancelled() => Err(OpenError::SessionEnded),
+            None => Err(OpenError::Prohibited("it does not run the command".to_owned())),
         }
+    }
+
+    /// A channel for a command. `None`: the session is over.
+    async fn open_session(&self) -> Result<OwnChannel, Option<OwnRefusal>> {
+        let channel = self.shared.link.open_own(SESSION, &[], Content::Bytes);
+        poll_fn(|cx| channel.poll_opened(cx)).await.map(|()| channel)
     }
 }

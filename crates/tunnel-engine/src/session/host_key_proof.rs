@@ -19,7 +19,7 @@ pub(super) async fn host_key_proof(line: &Requests, keys: &[PublicKey]) -> Resul
     }
     let mut request = Vec::new();
     blobs.iter().for_each(|blob| put_string(&mut request, blob));
-    let answer = line.handle.read().await.send_global_request(REQUEST, &request, true).await;
+    let answer = line.handle.send_global_request(REQUEST, &request, true).await;
     let answer = answer.map_err(|error| error.to_string())?.ok_or("it did not answer")?;
     let mut signatures = MessageReader::new("host key proof", &answer);
     for (key, blob) in keys.iter().zip(&blobs) {

@@ -4,14 +4,12 @@
 use std::future::{Future, poll_fn};
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use russh::Disconnect;
 use russh::client::Handle;
 use russh::keys::PublicKey;
-use tokio::sync::{RwLock, oneshot};
+use tokio::sync::oneshot;
 
 use super::ForwardError;
 use super::channel::{Channel, OpenError};
@@ -26,7 +24,7 @@ use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Bind, Connect, Listen};
 use crate::task;
-use crate::transport::{Content, OpenRefusal, OwnRefusal, open_request, put_string, put_u32};
+use crate::transport::{Content, OwnRefusal, put_string, put_u32};
 
 /// The server connects to the target before it answers; two minutes is how long its kernel tries.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
@@ -38,23 +36,17 @@ const TURN_READS: Duration = Duration::from_secs(1);
 const MAX_REASON: usize = 200;
 /// What is kept of its words about a channel, in characters.
 const MAX_REFUSAL: usize = 200;
-/// SSH_OPEN_CONNECT_FAILED (RFC 4254 section 5.1).
-const OPEN_CONNECT_FAILED: u32 = 2;
-/// russh notes every refused channel in a queue that only authentication reads; see [`Requests::sweep`].
-const SWEEP_EVERY: u32 = 64;
 
 /// The way to ask. Does not keep the session alive by itself.
 pub(super) struct Requests {
     pub shared: Arc<SessionShared>,
-    /// Shared for asking; exclusive, and only if no question is under way, for [`Requests::sweep`].
-    pub(super) handle: RwLock<Handle<ClientHandler>>,
-    refused: AtomicU32,
+    pub(super) handle: Handle<ClientHandler>,
     rtt: RoundTrip,
 }
 
 impl Requests {
     pub(super) fn new(shared: Arc<SessionShared>, handle: Handle<ClientHandler>) -> Self {
-        Self { shared, handle: RwLock::new(handle), refused: AtomicU32::new(0), rtt: RoundTrip::default() }
+        Self { shared, handle, rtt: RoundTrip::default() }
     }
 
     pub(super) async fn open_direct(
@@ -129,7 +121,7 @@ impl Requests {
     /// As [`Requests::ping`], for as long as it takes. `None`: the session is over.
     pub(super) async fn ask(&self) -> Option<Duration> {
         let sent = clock::now();
-        self.handle.read().await.send_ping().await.ok()?;
+        self.handle.send_ping().await.ok()?;
         self.shared.answered();
         let rtt = clock::now().saturating_duration_since(sent);
         self.rtt.answered(rtt);
@@ -144,7 +136,7 @@ impl Requests {
         let turns = async {
             // The answer is asked for and not waited for: the server has nothing to do with it. Without asking, russh
             // still awaits one, and gives each later request the answer to the one before it, the last none.
-            if self.handle.read().await.send_keepalive(true).await.is_ok() {
+            if self.handle.send_keepalive(true).await.is_ok() {
                 self.shared.link_monitor.writing(written).await;
             }
         };
@@ -173,7 +165,7 @@ impl Requests {
     /// Says goodbye; what comes after it is up to the caller.
     pub(super) async fn goodbye(&self) {
         // An error means that the receiver has gone.
-        let _ = self.handle.read().await.disconnect(Disconnect::ByApplication, "", "").await;
+        let _ = self.handle.disconnect(Disconnect::ByApplication, "", "").await;
     }
 
     async fn open(
@@ -197,22 +189,9 @@ impl Requests {
                 self.shared.link.note_round_trip(clock::now().saturating_duration_since(asked));
                 Ok(Channel::own(channel, self.shared.ending.gone(), counted, self.shared.link.clone()))
             }
-            Err(Some(OwnRefusal { code, text, .. })) => Err(open_error(OpenRefusal { code, words: text })),
+            Err(Some(refusal)) => Err(open_error(&refusal)),
             Err(None) => Err(OpenError::SessionEnded),
         }
-    }
-
-    /// A channel that is none of a forward's.
-    pub(super) fn channel(&self, channel: russh::Channel<russh::client::Msg>) -> Channel {
-        let shared = &self.shared;
-        Channel::new(channel, shared.ending.gone(), shared.connections.count(), shared.link.clone())
-    }
-
-    /// Why the server refused to open this channel.
-    pub(super) fn refused(&self, kind: &str, fields: &[u8]) -> OpenError {
-        self.sweep();
-        let refusal = self.shared.link.take_open_refusal(&open_request(kind, fields));
-        open_error(refusal.unwrap_or(OpenRefusal { code: OPEN_CONNECT_FAILED, words: String::new() }))
     }
 
     async fn ask_to_listen(
@@ -223,7 +202,7 @@ impl Requests {
     ) -> Result<(RemoteListen, Option<u16>), ForwardError> {
         let request = self.shared.incoming.ask(listen.clone());
         let answer = {
-            let handle = self.handle.read().await;
+            let handle = &self.handle;
             match &listen {
                 RemoteListen::Tcp { address, port } => {
                     handle.tcpip_forward(address.as_str(), u32::from(*port)).await.map(Some)
@@ -250,7 +229,7 @@ impl Requests {
 
     async fn stop_listening(&self, listen: RemoteListen, name: String) -> Result<(), ForwardError> {
         self.shared.incoming.forget(&listen);
-        let handle = self.handle.read().await;
+        let handle = &self.handle;
         let answer = match &listen {
             RemoteListen::Tcp { address, port } => {
                 handle.cancel_tcpip_forward(address.as_str(), u32::from(*port)).await
@@ -275,19 +254,6 @@ impl Requests {
         }
         let reason = self.shared.link.take_refusal(&fields).map(|said| escaped(&said, MAX_REASON));
         ForwardError::Refused { listen, reason }
-    }
-
-    /// Empties russh's queue of refused channels, which would grow for as long as a target is down: polling any
-    /// answer to authentication reads it, and this one sends nothing. Left for the next question.
-    fn sweep(&self) {
-        if !self.refused.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP_EVERY) {
-            return;
-        }
-        let Ok(mut handle) = self.handle.try_write() else {
-            self.refused.fetch_sub(1, Ordering::Relaxed);
-            return;
-        };
-        let _ = handle.authenticate_keyboard_interactive_respond(Vec::new()).now_or_never();
     }
 }
 
@@ -367,11 +333,11 @@ fn direct(target: &Connect, origin: &Originator) -> Option<(&'static str, Vec<u8
     }
 }
 
-fn open_error(OpenRefusal { code, words }: OpenRefusal) -> OpenError {
-    let words = escaped(&words, MAX_REFUSAL);
-    match code {
+pub(super) fn open_error(refusal: &OwnRefusal) -> OpenError {
+    let words = escaped(&refusal.text, MAX_REFUSAL);
+    match refusal.code {
         1 => OpenError::Prohibited(words),
-        OPEN_CONNECT_FAILED => OpenError::ConnectFailed(words),
+        2 => OpenError::ConnectFailed(words),
         3 => OpenError::UnknownType(words),
         4 => OpenError::ResourceShortage(words),
         code => OpenError::Other { code, words },

@@ -1,6 +1,6 @@
 //! What passes between the server and russh about channels (RFC 4254), and what does not: data from the server is kept
-//! here for its reader, windows are granted as it is taken, and our data, EOF and CLOSE are sent from here. russh opens
-//! channels, and learns when the server has closed them.
+//! here for its reader, windows are granted as it is taken, and our data, EOF and CLOSE are sent from here. Our channels
+//! are opened here (`own`); russh says yes or no to the server's, and learns when the server has closed them.
 
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
@@ -150,16 +150,10 @@ impl Channels {
     pub(crate) fn client_says<'a>(&mut self, payload: &'a [u8]) -> Result<Option<Cow<'a, [u8]>>, TransportError> {
         let mut reader = MessageReader::new("channel message", payload);
         match reader.u8()? {
-            MSG_CHANNEL_OPEN => {
-                reader.string()?;
-                let ours = reader.u32()?;
-                let at = payload.len() - reader.rest().len();
-                Ok(Some(self.begin(ours, None, payload, at)))
-            }
             MSG_CHANNEL_OPEN_CONFIRMATION => {
                 let (theirs, ours) = (reader.u32()?, reader.u32()?);
                 let at = payload.len() - reader.rest().len();
-                Ok(Some(self.begin(ours, Some(theirs), payload, at)))
+                Ok(Some(self.begin(ours, theirs, payload, at)))
             }
             // Of data that russh never saw.
             MSG_CHANNEL_WINDOW_ADJUST => Ok(None),
@@ -239,16 +233,10 @@ impl Channels {
                     return Err(TransportError::Unexpected(MSG_CHANNEL_OPEN_CONFIRMATION));
                 }
                 self.takes(ours, (window, max_data));
-                Ok(FromServer::Pass(payload))
+                Ok(FromServer::Own)
             }
-            MSG_CHANNEL_OPEN_FAILURE => {
-                let ours = reader.u32()?;
-                if self.get(ours, MSG_CHANNEL_OPEN_FAILURE)?.theirs.is_some() {
-                    return Err(TransportError::Unexpected(MSG_CHANNEL_OPEN_FAILURE));
-                }
-                self.forget(ours);
-                Ok(FromServer::Pass(payload))
-            }
+            // Of a channel that was not opened here: there is none.
+            MSG_CHANNEL_OPEN_FAILURE => Err(TransportError::Unexpected(MSG_CHANNEL_OPEN_FAILURE)),
             MSG_CHANNEL_CLOSE => {
                 let ours = reader.u32()?;
                 let channel = self.get(ours, MSG_CHANNEL_CLOSE)?;
@@ -409,20 +397,18 @@ impl Channels {
         }
     }
 
-    /// `at`: where in `payload` the window is.
-    fn begin<'a>(&mut self, ours: u32, theirs: Option<u32>, payload: &'a [u8], at: usize) -> Cow<'a, [u8]> {
+    /// Of a channel of the server's. `at`: where in `payload` the window is.
+    fn begin<'a>(&mut self, ours: u32, theirs: u32, payload: &'a [u8], at: usize) -> Cow<'a, [u8]> {
         let room = &mut self.room;
         let channel = self.open.entry(ours).or_insert_with(|| ChannelState::new(Window::new(room)));
         let mut message = payload.to_vec();
         if let Some(field) = message.get_mut(at..at + 4) {
             field.copy_from_slice(&channel.window.initial().to_be_bytes());
         }
-        if let Some(theirs) = theirs {
-            channel.theirs = Some(theirs);
-            self.by_theirs.insert(theirs, ours);
-            let takes = self.offered.remove(&theirs).unwrap_or_default();
-            self.takes(ours, takes);
-        }
+        channel.theirs = Some(theirs);
+        self.by_theirs.insert(theirs, ours);
+        let takes = self.offered.remove(&theirs).unwrap_or_default();
+        self.takes(ours, takes);
         Cow::Owned(message)
     }
 

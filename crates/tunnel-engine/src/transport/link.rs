@@ -19,7 +19,6 @@ use super::global::{GlobalRequests, unknown_request};
 use super::kex::WorkResult;
 use super::message::{DebugText, MSG_CHANNEL_DATA, MSG_DISCONNECT};
 use super::negotiate::Agreement;
-use super::open_reasons::{OpenRefusal, PendingOpens};
 use super::russh_side::Clear;
 use super::text::Texts;
 use crate::clock;
@@ -67,7 +66,6 @@ pub(crate) struct TransportLink {
 pub(super) struct TransportState {
     pub(super) connection: Connection,
     channels: Channels,
-    opens: PendingOpens,
     global: GlobalRequests,
     texts: Texts,
     clear: Clear,
@@ -92,7 +90,6 @@ impl TransportLink {
         let state = TransportState {
             connection,
             channels,
-            opens: PendingOpens::default(),
             global: GlobalRequests::default(),
             texts: Texts::default(),
             clear,
@@ -115,12 +112,6 @@ impl TransportLink {
     /// Why the server refused the global request whose fields begin with these; in the server's words, not escaped.
     pub(crate) fn take_refusal(&self, fields: &[u8]) -> Option<String> {
         self.lock().global.take_reason(fields)
-    }
-
-    /// Why the server refused to open the channel of this [request](super::open_request); in its own words, not
-    /// escaped.
-    pub(crate) fn take_open_refusal(&self, request: &[u8]) -> Option<OpenRefusal> {
-        self.lock().opens.take_refusal(request)
     }
 
     /// The server took so long for an answer.
@@ -278,7 +269,6 @@ impl TransportState {
                     self.deliver(|observer| observer.goodbye(&payload));
                 }
                 self.global.came(&payload);
-                self.opens.came(&payload)?;
                 if let Some(name) = unknown_request(&payload) {
                     self.deliver(|observer| observer.unknown_request(&name));
                 }
@@ -321,7 +311,6 @@ impl TransportState {
             let Some(message) = self.clear.next(&mut rest)? else { break };
             if let Some(message) = self.channels.client_says(&message)? {
                 self.global.sent(&message)?;
-                self.opens.sent(&message)?;
                 self.texts.sent(&message)?;
                 self.connection.send(&message, clock::now())?;
             }

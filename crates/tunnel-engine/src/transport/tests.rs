@@ -12,7 +12,6 @@ use bytes::{Bytes, BytesMut};
 
 use super::channels::{Channels, Content, FIRST_OWN, FromServer};
 use super::global::GlobalRequests;
-use super::open_reasons::PendingOpens;
 use super::text::Texts;
 use super::{CipherName, Config, Connection, ConnectionEvent, KexName, Limits, LocalOffer, MacName};
 use crate::clock;
@@ -85,7 +84,7 @@ pub fn handshake(sent: &[u8], piece: usize) -> Handshaken {
 /// the bytes that are kept for readers, and those that came for them.
 pub fn channel_messages(script: &[u8]) -> (usize, usize) {
     let mut channels = Channels::new(1 << 20);
-    let (mut global, mut opens, mut texts) = (GlobalRequests::default(), PendingOpens::default(), Texts::default());
+    let (mut global, mut texts) = (GlobalRequests::default(), Texts::default());
     let (mut came, now, waker) = (0, clock::now(), Waker::noop());
     let mut rest = script;
     while let Some(((kind, length), behind)) =
@@ -99,8 +98,7 @@ pub fn channel_messages(script: &[u8]) -> (usize, usize) {
         let went_on = match kind % 12 {
             0..=2 => {
                 global.came(message);
-                let taken =
-                    opens.came(message).and_then(|()| channels.server_says(Bytes::copy_from_slice(message), now));
+                let taken = channels.server_says(Bytes::copy_from_slice(message), now);
                 match taken {
                     Ok(FromServer::Data(bytes)) => {
                         came += bytes;
@@ -113,7 +111,6 @@ pub fn channel_messages(script: &[u8]) -> (usize, usize) {
             }
             3 | 4 => global
                 .sent(message)
-                .and_then(|()| opens.sent(message))
                 .and_then(|()| texts.sent(message))
                 .and_then(|()| channels.client_says(message).map(drop)),
             5 => {
@@ -138,6 +135,10 @@ pub fn channel_messages(script: &[u8]) -> (usize, usize) {
             }
             9 => {
                 let _ = channels.take_answer(own, waker);
+                if number % 2 == 0 {
+                    channels.ask(own, "exec", message);
+                }
+                let _ = channels.take_reply(own, waker);
                 while channels.read(own, waker, now).is_some() || channels.read_message(own, waker, now).is_some() {}
                 let _ = channels.stream_end(own);
                 Ok(())

@@ -7,8 +7,7 @@ use bytes::Bytes;
 
 use super::TransportError;
 use super::message::{
-    MSG_CHANNEL_OPEN_FAILURE, MSG_CHANNEL_REQUEST, MSG_DISCONNECT, MSG_USERAUTH_BANNER, MSG_USERAUTH_INFO_REQUEST,
-    MSG_USERAUTH_REQUEST,
+    MSG_CHANNEL_REQUEST, MSG_DISCONNECT, MSG_USERAUTH_BANNER, MSG_USERAUTH_INFO_REQUEST, MSG_USERAUTH_REQUEST,
 };
 use super::wire::{MessageReader, put_string, put_u32};
 
@@ -42,7 +41,6 @@ impl Texts {
         let mut copy = Copy { reader: MessageReader::new("text", &payload), out: Vec::new() };
         match payload.first() {
             Some(&MSG_DISCONNECT) => copy.fixed(5)?.text_and_language()?,
-            Some(&MSG_CHANNEL_OPEN_FAILURE) => copy.fixed(9)?.text_and_language()?,
             Some(&MSG_USERAUTH_BANNER) => copy.fixed(1)?.text_and_language()?,
             Some(&MSG_USERAUTH_INFO_REQUEST) if self.is_interactive => copy.fixed(1)?.questions()?,
             Some(&MSG_CHANNEL_REQUEST) if is_exit_signal(&payload) => copy.fixed(5)?.exit_signal()?,
@@ -111,9 +109,8 @@ impl Copy<'_> {
 mod tests {
     use super::*;
 
-    fn failure(text: &[u8]) -> Bytes {
-        let mut out = vec![MSG_CHANNEL_OPEN_FAILURE];
-        put_u32(&mut out, 7);
+    fn goodbye(text: &[u8]) -> Bytes {
+        let mut out = vec![MSG_DISCONNECT];
         put_u32(&mut out, 2);
         put_string(&mut out, text);
         put_string(&mut out, b"");
@@ -126,13 +123,13 @@ mod tests {
 
     #[test]
     fn latin_1_is_replaced_and_utf_8_is_kept() {
-        assert_eq!(in_utf8(failure("refusé".as_bytes())).unwrap(), failure("refusé".as_bytes()));
-        assert_eq!(in_utf8(failure(b"refus\xe9")).unwrap(), failure("refus\u{fffd}".as_bytes()));
+        assert_eq!(in_utf8(goodbye("refusé".as_bytes())).unwrap(), goodbye("refusé".as_bytes()));
+        assert_eq!(in_utf8(goodbye(b"refus\xe9")).unwrap(), goodbye("refus\u{fffd}".as_bytes()));
     }
 
     #[test]
     fn missing_language_is_added_and_truncation_is_an_error() {
-        let whole = failure(b"no");
+        let whole = goodbye(b"no");
         assert_eq!(in_utf8(whole.slice(..whole.len() - 4)).unwrap(), whole);
         assert!((1..9).all(|end| in_utf8(whole.slice(..end)).is_err()));
         assert!(in_utf8(Bytes::from([&whole[..], b"x"].concat())).is_err());

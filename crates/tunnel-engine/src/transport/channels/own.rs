@@ -1,6 +1,6 @@
-//! Channels that are opened here and that russh never hears of: those of forwards, whose data are a stream of bytes, and
-//! those of types that russh cannot open, whose data are messages that are kept apart. russh counts its channels up from
-//! small numbers; these have large ones.
+//! Channels that are opened here and that russh never hears of. The data of those of forwards and commands are a stream of
+//! bytes, those of tunnel devices messages that are kept apart. russh counts the channels of the server's up from small
+//! numbers; these have large ones.
 
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -18,7 +18,7 @@ use crate::transport::message::{
 use crate::transport::window::Window;
 use crate::transport::wire::{MessageReader, put_string, put_u32};
 
-/// The first number; russh would have to open a billion channels on one session to get there.
+/// The first number; the server would have to open a billion channels on one session to get there.
 pub(in crate::transport) const FIRST: u32 = 1 << 30;
 /// Behind the last one: servers that keep numbers as signed ones know all of them.
 const END: u32 = 1 << 31;
@@ -57,6 +57,11 @@ pub(super) struct Own {
     /// The last debug message since the request: OpenSSH gives its reason right before its answer.
     said: String,
     messages: VecDeque<Bytes>,
+    /// Of ours: the rest of its message behind the number of the channel. Not sent yet.
+    request: Option<Vec<u8>>,
+    /// It has no answer yet.
+    is_asked: bool,
+    reply: Option<bool>,
     /// Requests that are to be answered with no.
     unanswered: u32,
     got_eof: bool,
@@ -72,6 +77,9 @@ impl Own {
             answer: None,
             said: String::new(),
             messages: VecDeque::new(),
+            request: None,
+            is_asked: false,
+            reply: None,
             unanswered: 0,
             got_eof: false,
             is_eof_read: false,
@@ -83,8 +91,14 @@ impl Own {
         if let Some(open) = self.open.take() {
             return Some(open);
         }
-        let theirs = theirs.filter(|_| self.unanswered > 0)?;
-        self.unanswered -= 1;
+        let theirs = theirs?;
+        if let Some(request) = self.request.take() {
+            let mut message = vec![MSG_CHANNEL_REQUEST];
+            put_u32(&mut message, theirs);
+            message.extend_from_slice(&request);
+            return Some(message);
+        }
+        self.unanswered = self.unanswered.checked_sub(1)?;
         let mut message = vec![MSG_CHANNEL_FAILURE];
         put_u32(&mut message, theirs);
         Some(message)
@@ -148,6 +162,27 @@ impl Channels {
             channel.reader = Some(waker.clone());
         }
         answer
+    }
+
+    /// Asks for something on an open channel, with an answer: a kind of request, whose own fields are `fields`. It is due.
+    pub(crate) fn ask(&mut self, ours: u32, kind: &str, fields: &[u8]) {
+        let Some(own) = self.open.get_mut(&ours).and_then(|channel| channel.own.as_mut()) else { return };
+        let mut request = Vec::new();
+        put_string(&mut request, kind.as_bytes());
+        request.push(1);
+        request.extend_from_slice(fields);
+        (own.request, own.is_asked, own.reply) = (Some(request), true, None);
+        self.make_due(ours);
+    }
+
+    /// Whether the server does what it was asked for; `None`: it has not said, and `waker` is woken when it does.
+    pub(crate) fn take_reply(&mut self, ours: u32, waker: &Waker) -> Option<bool> {
+        let channel = self.open.get_mut(&ours)?;
+        let reply = channel.own.as_mut().and_then(|own| own.reply.take());
+        if reply.is_none() {
+            channel.reader = Some(waker.clone());
+        }
+        reply
     }
 
     /// What such a stream says when all bytes that have come are read; EOF once. `None`: nothing yet.
@@ -263,8 +298,15 @@ impl Channels {
                 }
                 Ok(FromServer::Own)
             }
-            // Answers to requests, of which none are made; OpenSSH takes them, too (channel_input_status_confirm).
-            MSG_CHANNEL_SUCCESS | MSG_CHANNEL_FAILURE => self.get(ours, number).map(|_| FromServer::Own),
+            // Those that were not asked for are passed over, as by OpenSSH (channel_input_status_confirm).
+            MSG_CHANNEL_SUCCESS | MSG_CHANNEL_FAILURE => {
+                let channel = self.get(ours, number)?;
+                if let Some(own) = channel.own.as_mut().filter(|own| own.is_asked) {
+                    (own.is_asked, own.reply) = (false, Some(number == MSG_CHANNEL_SUCCESS));
+                    wake(&mut channel.reader);
+                }
+                Ok(FromServer::Own)
+            }
             _ => Err(TransportError::Unexpected(number)),
         }
     }
@@ -461,6 +503,23 @@ mod tests {
         let mut channels = open_of(Content::Bytes, 5000);
         for number in [MSG_CHANNEL_SUCCESS, MSG_CHANNEL_FAILURE] {
             assert_eq!(channels.come(about(number, &[])), Ok(FromServer::Own));
+        }
+        assert_eq!(channels.take_reply(FIRST, Waker::noop()), None);
+    }
+
+    #[test]
+    fn request_is_sent_once_and_its_answer_is_told_once() {
+        for (number, answer) in [(MSG_CHANNEL_SUCCESS, true), (MSG_CHANNEL_FAILURE, false)] {
+            let mut channels = open_of(Content::Bytes, 5000);
+            channels.ask(FIRST, "exec", b"fields");
+            assert_eq!(channels.poll_message().unwrap(), b"\x62\0\0\0\x07\0\0\0\x04exec\x01fields");
+            assert_eq!((channels.poll_message(), channels.take_reply(FIRST, Waker::noop())), (None, None));
+            // What the command says comes before or after.
+            assert_eq!(channels.come(data(b"out")), Ok(FromServer::Data(3)));
+            assert_eq!(channels.come(about(number, &[])), Ok(FromServer::Own));
+            assert_eq!(channels.take_reply(FIRST, Waker::noop()), Some(answer));
+            assert_eq!(channels.take_reply(FIRST, Waker::noop()), None);
+            assert_eq!(channels.read(FIRST, Waker::noop(), clock::now()).as_deref(), Some(&b"out"[..]));
         }
     }
 

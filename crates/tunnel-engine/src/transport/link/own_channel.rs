@@ -73,6 +73,23 @@ impl OwnChannel {
         }
     }
 
+    /// Asks for something on the open channel: a kind of request, whose own fields are `fields`.
+    pub(crate) fn ask(&self, kind: &str, fields: &[u8]) {
+        let mut state = self.link.lock();
+        state.channels.ask(self.ours, kind, fields);
+        state.send_what_is_due();
+    }
+
+    /// Whether the server does it; ready once. `None`: the channel or the connection has ended.
+    pub(crate) fn poll_reply(&self, cx: &Context<'_>) -> Poll<Option<bool>> {
+        let mut state = self.link.lock();
+        match state.channels.take_reply(self.ours, cx.waker()) {
+            Some(reply) => Poll::Ready(Some(reply)),
+            None if state.is_over || state.channels.has_ended(self.ours) => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
     /// Of an open channel: our number of the stream. From now on the caller closes and abandons it.
     pub(crate) fn into_stream(mut self) -> u32 {
         self.is_stream = true;
