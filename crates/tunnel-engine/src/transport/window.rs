@@ -23,8 +23,8 @@ const FOR_NEW: u64 = 16 * 1024 * 1024;
 const NEW_SHARE: u64 = 16;
 /// A window that is used up within so many round trips is doubled: one that limits the speed is used up in one.
 const ROUND_TRIPS: u32 = 4;
-/// Within this time, where the round trip is not known or longer.
-const LONGEST_USE: Duration = Duration::from_secs(1);
+/// Where none was measured it is taken for a long one.
+const UNKNOWN_ROUND_TRIP: Duration = Duration::from_millis(250);
 /// Bytes are granted again in pieces of a share of the window…
 const GRANT_SHARE: u32 = 8;
 /// …and of no more than this: a small message for much data.
@@ -66,7 +66,7 @@ impl Room {
 
     /// A window that is used up in less time may be too small.
     fn short_use(&self) -> Duration {
-        self.round_trip.known().map_or(LONGEST_USE, |took| took.saturating_mul(ROUND_TRIPS).min(LONGEST_USE))
+        self.round_trip.known().unwrap_or(UNKNOWN_ROUND_TRIP).saturating_mul(ROUND_TRIPS)
     }
 
     fn left(&self) -> u64 {
@@ -205,6 +205,17 @@ mod tests {
     #[test]
     fn window_grows_to_what_the_path_needs() {
         let second = Duration::from_secs(1);
+        // By satellite, a MiB a second is 2 MiB in a window's time.
+        let (mut far, mut room) = window(16 * MIB);
+        let mut now = crate::clock::now();
+        room.note_round_trip(2 * second, now);
+        for _ in 0..1024 {
+            far.received(32 * 1024).unwrap();
+            far.taken(32 * 1024, &mut room, now);
+            far.grant();
+            now += second / 32;
+        }
+        assert_eq!(far.size, 8 * MIB);
         // At a GiB a second: 2 MiB last for 2 ms.
         for (round_trip, mib) in [(second / 1200, 4), (second / 100, 16), (second / 10, 16), (second / 8192, 2)] {
             let (mut window, mut room) = window(16 * MIB);
