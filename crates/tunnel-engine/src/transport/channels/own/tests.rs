@@ -1,0 +1,247 @@
+//! Channels that are opened here: streams, messages, requests, refusals, and what odd servers say.
+
+use super::*;
+use crate::clock;
+
+impl Channels {
+    fn come(&mut self, message: Bytes) -> Result<FromServer, TransportError> {
+        self.server_says(message, clock::now())
+    }
+
+    fn next_message(&mut self) -> Option<Bytes> {
+        self.read_message(FIRST, Waker::noop(), clock::now())
+    }
+}
+
+/// A message about the first channel of these.
+fn about(number: u8, fields: &[u32]) -> Bytes {
+    let mut out = vec![number];
+    put_u32(&mut out, FIRST);
+    fields.iter().for_each(|field| put_u32(&mut out, *field));
+    out.into()
+}
+
+fn data(bytes: &[u8]) -> Bytes {
+    let mut out = about(MSG_CHANNEL_DATA, &[]).to_vec();
+    put_string(&mut out, bytes);
+    out.into()
+}
+
+fn refused(code: u32) -> Bytes {
+    let mut out = about(MSG_CHANNEL_OPEN_FAILURE, &[code]).to_vec();
+    put_string(&mut out, b"open failed");
+    put_string(&mut out, b"");
+    out.into()
+}
+
+/// With one channel, whose request is sent.
+fn opening() -> Channels {
+    opening_of(Content::Messages)
+}
+
+fn opening_of(content: Content) -> Channels {
+    let mut channels = Channels::new(1 << 24);
+    assert_eq!(channels.open_own("x@example.com", &[0, 0, 0, 1], content), FIRST);
+    let open = channels.poll_message().unwrap();
+    let mut reader = MessageReader::new("open", &open);
+    assert_eq!((reader.u8(), reader.string()), (Ok(MSG_CHANNEL_OPEN), Ok(&b"x@example.com"[..])));
+    assert_eq!((reader.u32(), reader.u32()), (Ok(FIRST), Ok(2 << 20)));
+    assert_eq!((reader.u32(), reader.rest()), (Ok(MAX_DATA), &[0, 0, 0, 1][..]));
+    assert_eq!(channels.poll_message(), None);
+    channels
+}
+
+/// And open, as the server's number 7, with this window.
+fn open(window: u32) -> Channels {
+    open_of(Content::Messages, window)
+}
+
+fn open_of(content: Content, window: u32) -> Channels {
+    let mut channels = opening_of(content);
+    let confirmation = about(MSG_CHANNEL_OPEN_CONFIRMATION, &[7, window, 1000]);
+    assert_eq!(channels.come(confirmation), Ok(FromServer::Own));
+    assert_eq!(channels.take_answer(FIRST, Waker::noop()), Some(Ok(())));
+    while channels.poll_message().is_some() {}
+    channels
+}
+
+#[test]
+fn messages_are_read_one_by_one_until_the_server_closes() {
+    let mut channels = open(5000);
+    assert_eq!(channels.come(data(b"first")), Ok(FromServer::Data(5)));
+    assert_eq!(channels.come(data(b"second")), Ok(FromServer::Data(6)));
+    assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Own));
+    assert_eq!(channels.next_message().as_deref(), Some(&b"first"[..]));
+    assert_eq!(channels.next_message().as_deref(), Some(&b"second"[..]));
+    assert!(channels.has_ended(FIRST));
+    assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_CLOSE, 0, 0, 0, 7]));
+    // russh knows nothing of the channel, and has nothing to say about it.
+    assert!(channels.unsaid.is_empty());
+    channels.abandon(FIRST);
+    assert!(channels.open.is_empty() && channels.by_theirs.is_empty());
+}
+
+#[test]
+fn stream_tells_its_bytes_then_its_eof_then_its_close() {
+    let mut channels = open_of(Content::Bytes, 5000);
+    let read = |channels: &mut Channels| channels.read(FIRST, Waker::noop(), clock::now());
+    assert_eq!((read(&mut channels), channels.stream_end(FIRST)), (None, None));
+    assert_eq!(channels.come(data(b"first ")), Ok(FromServer::Data(6)));
+    assert_eq!(channels.come(data(b"second")), Ok(FromServer::Data(6)));
+    assert_eq!(channels.come(about(MSG_CHANNEL_EOF, &[])), Ok(FromServer::Own));
+    assert_eq!(read(&mut channels).as_deref(), Some(&b"first second"[..]), "there are no messages");
+    assert_eq!((read(&mut channels), channels.stream_end(FIRST)), (None, Some(StreamEnd::Eof)));
+    assert_eq!(channels.stream_end(FIRST), None, "it is told once, and the other way is open");
+    assert_eq!(channels.may_send(FIRST, 3, Waker::noop()), Ok(Some((7, 3))));
+    assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Own));
+    assert_eq!(channels.stream_end(FIRST), Some(StreamEnd::Closed));
+    assert_eq!(channels.may_send(FIRST, 3, Waker::noop()), Err(Ended));
+    assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_CLOSE, 0, 0, 0, 7]));
+    assert_eq!(channels.poll_message(), None);
+    channels.abandon(FIRST);
+    assert!(channels.open.is_empty() && channels.by_theirs.is_empty() && channels.unsaid.is_empty());
+}
+
+#[test]
+fn stream_that_the_server_resets_is_closed_without_eof() {
+    let mut channels = open_of(Content::Bytes, 5000);
+    assert_eq!(channels.come(data(b"last")), Ok(FromServer::Data(4)));
+    assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Own));
+    // What came before it is read first, also after our own CLOSE.
+    assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_CLOSE, 0, 0, 0, 7]));
+    assert_eq!(channels.read(FIRST, Waker::noop(), clock::now()).as_deref(), Some(&b"last"[..]));
+    assert_eq!(channels.stream_end(FIRST), Some(StreamEnd::Closed));
+}
+
+#[test]
+fn our_eof_goes_before_our_close_and_late_bytes_are_dropped() {
+    let mut channels = open_of(Content::Bytes, 5000);
+    channels.end(FIRST);
+    channels.close(FIRST);
+    channels.abandon(FIRST);
+    assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_EOF, 0, 0, 0, 7]));
+    assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_CLOSE, 0, 0, 0, 7]));
+    assert_eq!(channels.come(data(b"late")), Ok(FromServer::Data(4)));
+    assert_eq!(channels.come(about(MSG_CHANNEL_EOF, &[])), Ok(FromServer::Own));
+    assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Own));
+    assert!(channels.open.is_empty(), "nothing is left of it");
+    assert!(channels.come(data(b"later")).is_err(), "and the server knows that");
+}
+
+#[test]
+fn answers_that_were_not_asked_for_are_passed_over() {
+    let mut channels = open_of(Content::Bytes, 5000);
+    for number in [MSG_CHANNEL_SUCCESS, MSG_CHANNEL_FAILURE] {
+        assert_eq!(channels.come(about(number, &[])), Ok(FromServer::Own));
+    }
+    assert_eq!(channels.take_reply(FIRST, Waker::noop()), None);
+}
+
+#[test]
+fn request_is_sent_once_and_its_answer_is_told_once() {
+    for (number, answer) in [(MSG_CHANNEL_SUCCESS, true), (MSG_CHANNEL_FAILURE, false)] {
+        let mut channels = open_of(Content::Bytes, 5000);
+        channels.ask(FIRST, "exec", b"fields");
+        assert_eq!(channels.poll_message().unwrap(), b"\x62\0\0\0\x07\0\0\0\x04exec\x01fields");
+        assert_eq!((channels.poll_message(), channels.take_reply(FIRST, Waker::noop())), (None, None));
+        // What the command says comes before or after.
+        assert_eq!(channels.come(data(b"out")), Ok(FromServer::Data(3)));
+        assert_eq!(channels.come(about(number, &[])), Ok(FromServer::Own));
+        assert_eq!(channels.take_reply(FIRST, Waker::noop()), Some(answer));
+        assert_eq!(channels.take_reply(FIRST, Waker::noop()), None);
+        assert_eq!(channels.read(FIRST, Waker::noop(), clock::now()).as_deref(), Some(&b"out"[..]));
+    }
+}
+
+#[test]
+fn numbers_begin_again_behind_the_last_and_leave_out_those_in_use() {
+    let mut channels = open_of(Content::Bytes, 5000);
+    channels.next_own = END - 1;
+    let numbers = [(); 3].map(|()| channels.open_own("x", &[], Content::Bytes));
+    assert_eq!(numbers, [END - 1, FIRST + 1, FIRST + 2]);
+}
+
+#[test]
+fn unread_messages_are_bounded_and_block_nothing() {
+    let mut channels = open(5000);
+    for _ in 0..3 * MAX_MESSAGES {
+        assert_eq!(channels.come(data(&[7; 200])), Ok(FromServer::Data(200)), "the window is granted again");
+        while channels.poll_message().is_some() {}
+    }
+    let mut kept = 0;
+    while channels.next_message().is_some() {
+        kept += 1;
+    }
+    assert_eq!(kept, MAX_MESSAGES);
+}
+
+#[test]
+fn message_is_sent_whole_and_counted_as_openssh_counts() {
+    let mut channels = open(1100);
+    assert_eq!(channels.may_send_whole(FIRST, 997, Waker::noop()), Err(SendError::TooLong));
+    assert_eq!(channels.may_send_whole(FIRST, 996, Waker::noop()), Ok(Some(7)));
+    assert_eq!(channels.may_send_whole(FIRST, 97, Waker::noop()), Ok(None), "100 bytes of window are left");
+    assert_eq!(channels.may_send_whole(FIRST, 96, Waker::noop()), Ok(Some(7)));
+    assert_eq!(channels.come(about(MSG_CHANNEL_WINDOW_ADJUST, &[500])), Ok(FromServer::Adjusted));
+    assert_eq!(channels.may_send_whole(FIRST, 496, Waker::noop()), Ok(Some(7)));
+}
+
+#[test]
+fn refusal_has_the_words_that_came_before_it() {
+    let mut channels = opening();
+    channels.debug_text("key options: port-forwarding");
+    channels.debug_text("Server has rejected tunnel device forwarding");
+    assert_eq!(channels.take_answer(FIRST, Waker::noop()), None);
+    assert_eq!(channels.come(refused(2)), Ok(FromServer::Own));
+    let refusal = channels.take_answer(FIRST, Waker::noop()).unwrap().unwrap_err();
+    assert_eq!((refusal.code, refusal.text.as_str()), (2, "open failed"));
+    assert_eq!(refusal.said, "Server has rejected tunnel device forwarding");
+    channels.debug_text("later");
+    channels.close(FIRST);
+    channels.abandon(FIRST);
+    assert!(channels.open.is_empty() && channels.poll_message().is_none());
+}
+
+#[test]
+fn request_that_is_given_up_leaves_nothing() {
+    for answer in [refused(1), about(MSG_CHANNEL_OPEN_CONFIRMATION, &[7, 1, 1])] {
+        let mut channels = opening();
+        channels.close(FIRST);
+        channels.abandon(FIRST);
+        assert_eq!(channels.come(answer.clone()), Ok(FromServer::Own));
+        if answer[0] == MSG_CHANNEL_OPEN_CONFIRMATION {
+            assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_CLOSE, 0, 0, 0, 7]));
+            assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Own));
+        }
+        assert!(channels.open.is_empty() && channels.opening.is_empty());
+    }
+}
+
+#[test]
+fn keepalive_on_the_channel_is_answered() {
+    let mut channels = open(1000);
+    let mut request = about(MSG_CHANNEL_REQUEST, &[]).to_vec();
+    put_string(&mut request, b"keepalive@openssh.com");
+    request.push(1);
+    assert_eq!(channels.come(request.clone().into()), Ok(FromServer::Own));
+    assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_FAILURE, 0, 0, 0, 7]));
+    assert_eq!(channels.poll_message(), None);
+    for _ in 0..MAX_UNANSWERED {
+        assert_eq!(channels.come(request.clone().into()), Ok(FromServer::Own));
+    }
+    assert_eq!(channels.come(request.into()), Err(TransportError::Flood));
+}
+
+#[test]
+fn messages_about_channels_that_are_not_there_end_the_session() {
+    let mut channels = Channels::new(1 << 24);
+    for number in MSG_CHANNEL_OPEN_CONFIRMATION..=MSG_CHANNEL_FAILURE {
+        if number != MSG_CHANNEL_WINDOW_ADJUST {
+            let message = about(number, &[0, 0, 0]);
+            assert!(channels.come(message).is_err(), "{number}");
+        }
+    }
+    let mut channels = open(1000);
+    assert!(channels.come(about(MSG_CHANNEL_OPEN_CONFIRMATION, &[8, 1, 1])).is_err(), "a second answer");
+    assert!(channels.come(refused(1)).is_err());
+}
