@@ -7,7 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,7 +17,7 @@ use super::channels::{Channels, Ended, FromServer};
 use super::connection::{Connection, ConnectionEvent};
 use super::global::{GlobalRequests, unknown_request};
 use super::kex::WorkResult;
-use super::message::{DebugText, MSG_CHANNEL_DATA, MSG_DISCONNECT};
+use super::message::{DebugText, MSG_CHANNEL_DATA, MSG_DISCONNECT, MSG_SERVICE_ACCEPT, MSG_SERVICE_REQUEST};
 use super::negotiate::Agreement;
 use super::russh_side::Clear;
 use super::text::Texts;
@@ -70,6 +70,8 @@ pub(super) struct TransportState {
     texts: Texts,
     clear: Clear,
     to_russh: BytesMut,
+    /// When a service was asked for: the first question that a server answers without work.
+    service_asked: Option<Instant>,
     /// Until the end: it may hold what holds the link.
     observer: Option<Box<dyn LinkObserver>>,
     russh_reads: Option<Waker>,
@@ -94,6 +96,7 @@ impl TransportLink {
             texts: Texts::default(),
             clear,
             to_russh,
+            service_asked: None,
             observer: None,
             russh_reads: None,
             russh_writes: None,
@@ -264,15 +267,22 @@ impl TransportState {
     fn handle_event(&mut self, event: ConnectionEvent) -> Result<(), TransportError> {
         match event {
             ConnectionEvent::Message(payload) => {
-                if payload.first() == Some(&MSG_DISCONNECT) {
+                let now = clock::now();
+                match payload.first() {
                     // Told at once: what comes behind it is its doing.
-                    self.deliver(|observer| observer.goodbye(&payload));
+                    Some(&MSG_DISCONNECT) => self.deliver(|observer| observer.goodbye(&payload)),
+                    Some(&MSG_SERVICE_ACCEPT) => {
+                        if let Some(asked) = self.service_asked.take() {
+                            self.channels.note_round_trip(now.saturating_duration_since(asked), now);
+                        }
+                    }
+                    _ => {}
                 }
                 self.global.came(&payload);
                 if let Some(name) = unknown_request(&payload) {
                     self.deliver(|observer| observer.unknown_request(&name));
                 }
-                match self.channels.server_says(payload, clock::now())? {
+                match self.channels.server_says(payload, now)? {
                     FromServer::Data(bytes) => self.deliver(|observer| observer.data(bytes)),
                     FromServer::Adjusted => self.deliver(|observer| observer.window_adjusted()),
                     FromServer::Own => {}
@@ -309,6 +319,9 @@ impl TransportState {
         let mut rest = data;
         while self.connection.can_send() {
             let Some(message) = self.clear.next(&mut rest)? else { break };
+            if message.first() == Some(&MSG_SERVICE_REQUEST) {
+                self.service_asked = Some(clock::now());
+            }
             if let Some(message) = self.channels.client_says(&message)? {
                 self.global.sent(&message)?;
                 self.texts.sent(&message)?;

@@ -7,6 +7,7 @@ pub(crate) const MSG_DISCONNECT: u8 = 1;
 pub(crate) const MSG_IGNORE: u8 = 2;
 pub(crate) const MSG_UNIMPLEMENTED: u8 = 3;
 pub(crate) const MSG_DEBUG: u8 = 4;
+pub(crate) const MSG_SERVICE_REQUEST: u8 = 5;
 pub(crate) const MSG_SERVICE_ACCEPT: u8 = 6;
 pub(crate) const MSG_EXT_INFO: u8 = 7;
 pub(crate) const MSG_KEXINIT: u8 = 20;

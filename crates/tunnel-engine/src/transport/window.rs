@@ -1,9 +1,10 @@
 //! The window of one channel towards us (RFC 4254 section 5.2): what the server may send before we have taken it.
 //!
 //! A window is granted again when the channel's reader has taken bytes, so a reader that stops holds up its own
-//! channel and nothing else. It begins small and grows while its reader keeps up with what comes, and so much comes
-//! that the window could be too small for the path. It grows no further than that: a server that reads faster from its
-//! target than it sends fills all of the window, and slows down when that no longer fits into the processor's cache.
+//! channel and nothing else. It begins small and grows while its reader keeps up with what comes, so much comes that
+//! the window could be too small for the path, and growing has made it more. It grows no further than that: a server
+//! that reads faster from its target than it sends fills all of the window, and slows down when that no longer fits into
+//! the processor's cache.
 
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,9 @@ const NEW_SHARE: u64 = 16;
 const ROUND_TRIPS: u32 = 4;
 /// Where none was measured it is taken for a long one.
 const UNKNOWN_ROUND_TRIP: Duration = Duration::from_millis(250);
+/// What limits the speed brings twice as much when it is doubled. A window that has brought less than this, in quarters
+/// of what the smaller one brought, was large enough.
+const GAIN: u128 = 5;
 /// Bytes are granted again in pieces of a share of the window…
 const GRANT_SHARE: u32 = 8;
 /// …and of no more than this: a small message for much data.
@@ -47,10 +51,27 @@ pub(super) struct Window {
     /// What the server may still send.
     granted: u32,
     unread: u32,
-    /// What its reader has taken since when, up to a whole window. Readers take in bursts: it counts from the end of the one
-    /// before.
+    /// What its reader has taken of a whole window…
     taken: u32,
+    /// …since the one before was taken. `None`: its beginning was not seen, or it waited for its reader.
     since: Option<Instant>,
+    /// How it was used before it grew.
+    before: Option<Use>,
+}
+
+/// A whole window was used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Use {
+    size: u32,
+    took: Duration,
+}
+
+impl Use {
+    /// Much more came in the same time.
+    fn is_faster_than(self, other: Self) -> bool {
+        let worth = |size: u32, other: Duration| u128::from(size) * other.as_nanos();
+        4 * worth(self.size, other.took) >= GAIN * worth(other.size, self.took)
+    }
 }
 
 impl Room {
@@ -80,7 +101,7 @@ impl Window {
         let share = u32::try_from(room.left() / NEW_SHARE).unwrap_or(u32::MAX);
         let size = share.clamp(MIN_INITIAL, INITIAL).min(room.max);
         room.used += u64::from(size);
-        Self { size, granted: size, unread: 0, taken: 0, since: None }
+        Self { size, granted: size, unread: 0, taken: 0, since: None, before: None }
     }
 
     /// The channel is over.
@@ -109,18 +130,30 @@ impl Window {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let keeps_up = self.unread <= self.size / 2;
         self.unread = self.unread.saturating_sub(bytes);
-        let since = *self.since.get_or_insert(now);
-        self.taken = self.taken.saturating_add(bytes);
-        if keeps_up && self.taken < self.size {
+        if !keeps_up {
+            (self.taken, self.since) = (0, None);
             return;
         }
-        let is_short = keeps_up && now.saturating_duration_since(since) < room.short_use();
-        let more = self.size.min(room.max.saturating_sub(self.size));
-        if is_short && u64::from(more) + FOR_NEW <= room.left() {
-            self.size += more;
-            room.used += u64::from(more);
+        self.taken = self.taken.saturating_add(bytes);
+        if self.taken < self.size {
+            return;
+        }
+        if let Some(since) = self.since {
+            self.used_up(Use { size: self.size, took: now.saturating_duration_since(since) }, room);
         }
         (self.taken, self.since) = (0, Some(now));
+    }
+
+    /// Grows, if it may have been too small.
+    fn used_up(&mut self, usage: Use, room: &mut Room) {
+        let is_short = usage.took < room.short_use();
+        let has_gained = self.before.is_none_or(|before| usage.is_faster_than(before));
+        let more = self.size.min(room.max.saturating_sub(self.size));
+        if more > 0 && is_short && has_gained && u64::from(more) + FOR_NEW <= room.left() {
+            self.size += more;
+            room.used += u64::from(more);
+            self.before = Some(usage);
+        }
     }
 
     /// What is to be granted now, if it is worth a message.
@@ -137,6 +170,8 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
 
     const MIB: u32 = 1024 * 1024;
@@ -202,33 +237,64 @@ mod tests {
         assert_eq!((small.size, room.used), (MIB, 1 << 20));
     }
 
+    /// The size of a window, in MiB, after a GiB from a server that sends as fast as the path and the window let it.
+    fn size_after(path_mib_a_second: u32, round_trip: Duration, known: Option<Duration>) -> u32 {
+        const PIECE: u32 = 32 * 1024;
+        let (mut window, mut room) = window(16 * MIB);
+        let (mut sent, mut credit, mut grants) = (crate::clock::now(), window.initial(), VecDeque::new());
+        known.into_iter().for_each(|known| room.note_round_trip(known, sent));
+        for _ in 0..32 * 1024 {
+            while let Some(&(came, bytes)) = grants.front()
+                && (credit < PIECE || came <= sent)
+            {
+                (sent, credit) = (sent.max(came), credit + bytes);
+                grants.pop_front();
+            }
+            credit -= PIECE;
+            sent += Duration::from_secs(1) / (32 * path_mib_a_second);
+            window.received(PIECE as usize).unwrap();
+            window.taken(PIECE as usize, &mut room, sent + round_trip / 2);
+            grants.extend(window.grant().map(|bytes| (sent + round_trip, bytes)));
+        }
+        window.size / MIB
+    }
+
     #[test]
     fn window_grows_to_what_the_path_needs() {
-        let second = Duration::from_secs(1);
-        // By satellite, a MiB a second is 2 MiB in a window's time.
-        let (mut far, mut room) = window(16 * MIB);
-        let mut now = crate::clock::now();
-        room.note_round_trip(2 * second, now);
-        for _ in 0..1024 {
-            far.received(32 * 1024).unwrap();
-            far.taken(32 * 1024, &mut room, now);
-            far.grant();
-            now += second / 32;
+        let millis = Duration::from_millis;
+        for (mib_a_second, round_trip, mib) in [
+            (1024, Duration::from_micros(100), 2),
+            (1024, millis(1), 4),
+            (1024, millis(3), 8),
+            (1024, millis(10), 16),
+            (100, millis(10), 4),
+            (100, millis(30), 8),
+            (100, millis(100), 16),
+            (4, millis(100), 2),
+            (4, millis(600), 8),
+            (4, millis(2000), 16),
+        ] {
+            let grown = size_after(mib_a_second, round_trip, Some(round_trip));
+            assert_eq!(grown, mib, "{mib_a_second} MiB/s, {round_trip:?}");
         }
-        assert_eq!(far.size, 8 * MIB);
-        // At a GiB a second: 2 MiB last for 2 ms.
-        for (round_trip, mib) in [(second / 1200, 4), (second / 100, 16), (second / 10, 16), (second / 8192, 2)] {
-            let (mut window, mut room) = window(16 * MIB);
-            let mut now = crate::clock::now();
-            room.note_round_trip(round_trip, now);
-            for _ in 0..4096 {
-                window.received(32 * 1024).unwrap();
-                window.taken(32 * 1024, &mut room, now);
-                window.grant();
-                now += second / (32 * 1024);
-            }
-            assert_eq!(window.size, mib * MIB, "{round_trip:?}");
+    }
+
+    #[test]
+    fn window_that_gains_nothing_grows_once() {
+        for known in [None, Some(Duration::from_millis(14))] {
+            assert_eq!(size_after(1024, Duration::from_micros(100), known), 4, "{known:?}");
         }
+        assert_eq!(size_after(1024, Duration::from_millis(10), None), 16, "it gains each time");
+    }
+
+    #[test]
+    fn reader_that_catches_up_is_no_measure_of_the_path() {
+        let (mut window, mut room) = window(16 * MIB);
+        let now = crate::clock::now();
+        use_much(&mut window, &mut room, now);
+        window.received(window.granted as usize).unwrap();
+        window.taken(1, &mut room, now);
+        assert_eq!((window.taken, window.since), (0, None));
     }
 
     #[test]
