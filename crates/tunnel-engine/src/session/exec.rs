@@ -44,9 +44,9 @@ impl Requests {
                 let shared = &self.shared;
                 Ok(Channel::own(channel, shared.ending.gone(), shared.connections.count(), shared.link.clone()))
             }
-            Some(false) => Err(OpenError::Prohibited("it does not run the command".to_owned())),
             None if self.shared.ending.gone().is_cancelled() => Err(OpenError::SessionEnded),
-            None => Err(OpenError::Prohibited("it does not run the command".to_owned())),
+            // No, or it has closed the channel instead of an answer.
+            Some(false) | None => Err(OpenError::Prohibited("it does not run the command".to_owned())),
         }
     }
 

@@ -1,5 +1,6 @@
-//! What is asked of the server on a living session: channels, remote forwards, signs of life. Each question is put
-//! in a task of its own, which finishes it even when the asker has gone: russh 0.65 must not be left half way.
+//! What is asked of the server on a living session: channels, remote forwards, signs of life. A question about a remote
+//! forward is put in a task of its own, which finishes it even when the asker has gone: russh 0.65 must not be left half
+//! way. So is that for a channel: a server that leaves it unanswered is noticed also when the asker has given up.
 
 use std::future::{Future, poll_fn};
 use std::os::unix::ffi::OsStrExt as _;
@@ -71,8 +72,8 @@ impl Requests {
         allocated: impl FnOnce(Option<u16>) + Send + 'static,
     ) -> Result<Option<u16>, ForwardError> {
         let name = listen.to_string();
-        let (link_monitor, line, refused) = (remote_listen(listen), self.clone(), name.clone());
-        let ask = async move { line.ask_to_listen(link_monitor, refused, allocated).await };
+        let (remote, line, refused) = (remote_listen(listen), self.clone(), name.clone());
+        let ask = async move { line.ask_to_listen(remote, refused, allocated).await };
         let line = self.clone();
         let late = move |granted: Result<(RemoteListen, Option<u16>), ForwardError>| async move {
             if let Ok((listen, _)) = granted {
@@ -88,8 +89,8 @@ impl Requests {
 
     pub(super) async fn cancel_forward(self: &Arc<Self>, listen: &Listen) -> Result<(), ForwardError> {
         let name = listen.to_string();
-        let (link_monitor, line, refused) = (remote_listen(listen), self.clone(), name.clone());
-        let ask = async move { line.stop_listening(link_monitor, refused).await };
+        let (remote, line, refused) = (remote_listen(listen), self.clone(), name.clone());
+        let ask = async move { line.stop_listening(remote, refused).await };
         finish(FORWARD_TIMEOUT, ask, |_| async {}).await.unwrap_or(Err(ForwardError::Timeout { listen: name }))
     }
 

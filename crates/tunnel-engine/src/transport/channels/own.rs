@@ -57,16 +57,21 @@ pub(super) struct Own {
     /// The last debug message since the request: OpenSSH gives its reason right before its answer.
     said: String,
     messages: VecDeque<Bytes>,
-    /// Of ours: the rest of its message behind the number of the channel. Not sent yet.
-    request: Option<Vec<u8>>,
-    /// It has no answer yet.
-    is_asked: bool,
-    reply: Option<bool>,
+    request: Request,
     /// Requests that are to be answered with no.
     unanswered: u32,
     got_eof: bool,
     /// The reader of a stream knows of its EOF.
     is_eof_read: bool,
+}
+
+/// What is asked on such a channel, one thing at a time.
+enum Request {
+    None,
+    /// Not yet: the rest of its message, behind the number of the channel.
+    Due(Vec<u8>),
+    Sent,
+    Answered(bool),
 }
 
 impl Own {
@@ -77,9 +82,7 @@ impl Own {
             answer: None,
             said: String::new(),
             messages: VecDeque::new(),
-            request: None,
-            is_asked: false,
-            reply: None,
+            request: Request::None,
             unanswered: 0,
             got_eof: false,
             is_eof_read: false,
@@ -92,10 +95,11 @@ impl Own {
             return Some(open);
         }
         let theirs = theirs?;
-        if let Some(request) = self.request.take() {
+        if let Request::Due(request) = &self.request {
             let mut message = vec![MSG_CHANNEL_REQUEST];
             put_u32(&mut message, theirs);
-            message.extend_from_slice(&request);
+            message.extend_from_slice(request);
+            self.request = Request::Sent;
             return Some(message);
         }
         self.unanswered = self.unanswered.checked_sub(1)?;
@@ -171,18 +175,21 @@ impl Channels {
         put_string(&mut request, kind.as_bytes());
         request.push(1);
         request.extend_from_slice(fields);
-        (own.request, own.is_asked, own.reply) = (Some(request), true, None);
+        own.request = Request::Due(request);
         self.make_due(ours);
     }
 
     /// Whether the server does what it was asked for; `None`: it has not said, and `waker` is woken when it does.
     pub(crate) fn take_reply(&mut self, ours: u32, waker: &Waker) -> Option<bool> {
         let channel = self.open.get_mut(&ours)?;
-        let reply = channel.own.as_mut().and_then(|own| own.reply.take());
-        if reply.is_none() {
-            channel.reader = Some(waker.clone());
+        if let Some(own) = &mut channel.own
+            && let Request::Answered(reply) = own.request
+        {
+            own.request = Request::None;
+            return Some(reply);
         }
-        reply
+        channel.reader = Some(waker.clone());
+        None
     }
 
     /// What such a stream says when all bytes that have come are read; EOF once. `None`: nothing yet.
@@ -301,8 +308,8 @@ impl Channels {
             // Those that were not asked for are passed over, as by OpenSSH (channel_input_status_confirm).
             MSG_CHANNEL_SUCCESS | MSG_CHANNEL_FAILURE => {
                 let channel = self.get(ours, number)?;
-                if let Some(own) = channel.own.as_mut().filter(|own| own.is_asked) {
-                    (own.is_asked, own.reply) = (false, Some(number == MSG_CHANNEL_SUCCESS));
+                if let Some(own) = channel.own.as_mut().filter(|own| matches!(own.request, Request::Sent)) {
+                    own.request = Request::Answered(number == MSG_CHANNEL_SUCCESS);
                     wake(&mut channel.reader);
                 }
                 Ok(FromServer::Own)
