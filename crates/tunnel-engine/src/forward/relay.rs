@@ -4,11 +4,13 @@
 //!   socket says       we say to the channel      channel says             we say to the socket
 //!   bytes             bytes                      bytes                    bytes
 //!   end (FIN)         EOF                        EOF                      end (FIN)
-//!   reset, error      CLOSE                      CLOSE after EOF          the rest, then close
-//!                                                CLOSE without EOF, lost  reset
+//!   reset, error      CLOSE                      CLOSE                    the rest, then close
+//!                                                lost                     reset
 //! ```
 //!
-//! Both directions ended: CLOSE and close. The socket's half is in `upstream`, the channel's in `downstream`.
+//! Both directions ended: CLOSE and close. The socket's half is in `upstream`, the channel's in `downstream`. CLOSE without
+//! EOF before it is how servers that are written with a library end each channel; a reset would take back what the
+//! kernel has not yet sent.
 
 mod downstream;
 mod inbox;
@@ -32,12 +34,10 @@ use crate::spec::Side;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RelayOutcome {
-    /// Both directions ended, or the far side closed after its end.
+    /// Both directions ended, or the far side closed.
     Complete,
     /// Our socket was reset or broke; the channel was closed.
     SocketBroke,
-    /// The far side closed without an end of its bytes.
-    FarReset,
     /// The session ended under the connection.
     Lost,
 }
@@ -46,7 +46,7 @@ impl RelayOutcome {
     /// True when the socket's peer must learn that bytes are missing.
     pub(super) const fn is_cut(self) -> bool {
         match self {
-            Self::FarReset | Self::Lost => true,
+            Self::Lost => true,
             Self::Complete | Self::SocketBroke => false,
         }
     }

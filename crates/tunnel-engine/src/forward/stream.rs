@@ -22,7 +22,7 @@ pub(super) enum Stream {
 
 impl Stream {
     /// Carries bytes between this socket and a channel until both directions ended, then closes both.
-    /// When the far side was reset, so is the peer.
+    /// When the session ended under them, the peer is reset.
     pub(super) async fn relay<R: ChannelRead, W: ChannelWrite>(
         mut self,
         channel: (R, W),

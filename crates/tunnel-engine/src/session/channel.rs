@@ -20,7 +20,7 @@ pub enum Inbound {
     Data(Bytes),
     /// The far side sends no more (CHANNEL_EOF); it may still read.
     Eof,
-    /// The far side is gone (CHANNEL_CLOSE). Without an `Eof` before it, the far side was reset.
+    /// The far side is gone (CHANNEL_CLOSE), with or without an `Eof` before.
     Closed,
     /// The session ended under the channel.
     Lost,

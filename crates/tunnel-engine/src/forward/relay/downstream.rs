@@ -35,7 +35,7 @@ pub(super) async fn run<R: ChannelRead>(
         }
         match tail {
             Tail::More => tail = inbox.fill(&mut batch).await,
-            Tail::Closed => return Down::Stopped(RelayOutcome::FarReset),
+            Tail::Closed => return Down::Stopped(RelayOutcome::Complete),
             Tail::Lost => return Down::Stopped(RelayOutcome::Lost),
             Tail::Eof => {
                 return match socket.shutdown().await {
