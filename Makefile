@@ -132,6 +132,7 @@ lay-out:
 	install -Dm644 systemd/user/tunneld.service $(DESTDIR)/usr/lib/systemd/user/tunneld.service
 	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld docs/*.md docs/*.json CHANGELOG.md SECURITY.md
 	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/tutorial docs/tutorial/*.md
+	sed -E -i -f packaging/installed-docs.sed $(DESTDIR)/usr/share/doc/tunneld/*.md $(DESTDIR)/usr/share/doc/tunneld/tutorial/*.md
 	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/pictures docs/pictures/*.svg docs/pictures/*.png
 	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/examples packaging/tunneld.toml systemd/examples/*
 	install -Dm755 -t $(DESTDIR)/usr/share/doc/tunneld/examples packaging/lease/tunneld-lease

@@ -3,6 +3,12 @@ from lab import check, tunnel
 
 CONFIG = "/etc/tunneld.toml"
 HOME = "/var/lib/tunneld"
+# Links of the documents that lead to no file.
+DEAD_LINKS = r"""cd /usr/share/doc/tunneld && for page in *.md tutorial/*.md; do
+    grep -oE '\]\([^)#:]+[#)]' "$page" | tr -d '])(#' | sort -u | while read -r to; do
+        test -e "$(dirname "$page")/$to" || echo "$page: $to"
+    done
+done"""
 
 
 def is_installed(lab):
@@ -15,6 +21,8 @@ def is_installed(lab):
     check("no config was made up", lab.do("test", "-e", CONFIG).returncode == 1)
     example = lab.do("tunneld", "check", "--config", "/usr/share/doc/tunneld/examples/tunneld.toml")
     check("the example config is right", example.returncode == 0, example.stderr)
+    dead = lab.do("sh", "-c", DEAD_LINKS)
+    check("the documents' links lead to files", dead.returncode == 0 and not dead.stdout, dead.stdout + dead.stderr)
     check("the demonstration runs", lab.do("tunneld", "demo").returncode == 0)
 
 

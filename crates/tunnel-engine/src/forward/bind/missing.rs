@@ -38,7 +38,7 @@ impl Missing {
         if refused.is_empty() && absent.is_empty() {
             return None;
         }
-        let failure = failure(&format!("cannot listen on all of `{listen}`"), &refused, &absent).await;
+        let failure = failure("all of ", &listen.to_string(), &refused, &absent).await;
         let waiting = UnboundSockets::for_addresses(&addresses(&refused));
         Some(Self { refused, absent, failure, holders_asked: now, waiting })
     }
@@ -110,20 +110,20 @@ fn reason_number((address, error): &(SocketAddr, io::Error)) -> (SocketAddr, Opt
 
 /// None of the addresses could be bound.
 pub(super) async fn all(listen: &Listen, refused: &[(SocketAddr, io::Error)]) -> Failure {
-    failure(&format!("cannot listen on `{listen}`"), refused, &[]).await
+    failure("", &listen.to_string(), refused, &[]).await
 }
 
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the kernel has many errors, and these have a cause that can be named"
 )]
-async fn failure(what: &str, refused: &[(SocketAddr, io::Error)], absent: &[SocketAddr]) -> Failure {
+async fn failure(part: &str, listen: &str, refused: &[(SocketAddr, io::Error)], absent: &[SocketAddr]) -> Failure {
     let mut reasons = Vec::new();
     for (address, error) in refused {
-        reasons.push(reason(*address, error).await);
+        reasons.push(reason(*address, error, listen).await);
     }
     reasons.extend(absent.iter().map(|address| format!("`{}` is no longer an address of this machine", address.ip())));
-    let message = format!("{what}: {}", reasons.join("; "));
+    let message = format!("cannot listen on {part}`{listen}`: {}", reasons.join("; "));
     let number = refused.first().and_then(|(_, error)| error.raw_os_error()).map(Errno::from_raw);
     match number.unwrap_or(Errno::EADDRNOTAVAIL) {
         Errno::EADDRINUSE => Failure::new(FailureKind::ListenInUse, message),
@@ -146,11 +146,13 @@ fn lacks_interface(address: &SocketAddr) -> bool {
     matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0)
 }
 
-async fn reason(address: SocketAddr, error: &io::Error) -> String {
+/// `listen`: what the message has named already.
+async fn reason(address: SocketAddr, error: &io::Error, listen: &str) -> String {
     let in_use = error.kind() == io::ErrorKind::AddrInUse;
     let held = if in_use { holder::of_port(address).await } else { None };
     match held {
         Some(holder) => format!("`{address}` is held by {holder}"),
+        None if address.to_string() == listen => tcp::text(error),
         None => format!("`{address}`: {}", tcp::text(error)),
     }
 }

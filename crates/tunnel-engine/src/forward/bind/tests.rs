@@ -44,6 +44,12 @@ async fn address_not_up_yet_is_missing() {
 }
 
 #[tokio::test]
+async fn only_address_is_named_once() {
+    let failure = bind(&tcp(Bind::Address("192.0.2.1".to_owned()), 7)).await.err().unwrap();
+    assert_eq!(failure.message(), "cannot listen on `192.0.2.1:7`: cannot assign requested address");
+}
+
+#[tokio::test]
 async fn bare_port_listens_on_both_loopbacks() {
     let bound = bind(&tcp(Bind::Default, 0)).await.unwrap();
     let ports = ports(&bound);
