@@ -160,8 +160,15 @@ impl TunnelDriver {
     fn tell(&mut self, event: TunnelEvent) {
         let paused = clock::paused();
         let pause = paused.saturating_sub(std::mem::replace(&mut self.paused, paused));
+        self.tell_after(pause, event);
+    }
+
+    fn tell_after(&mut self, pause: Duration, event: TunnelEvent) {
         if pause > Duration::ZERO {
+            // What has arrived belongs to the event.
+            let arrived = self.arrived.take();
             self.handle(TunnelEvent::DidNotRun(pause));
+            self.arrived = arrived;
         }
         self.handle(event);
         self.handle_following();
@@ -312,3 +319,6 @@ impl TunnelDriver {
         TunnelView::new(snapshot, Gauges { session, forwards, start })
     }
 }
+
+#[cfg(test)]
+mod tests;
