@@ -11,24 +11,28 @@ use std::time::{Duration, Instant};
 use bytes::{Buf as _, Bytes};
 
 mod own;
+mod state;
 
 use super::TransportError;
-use super::inbox::{ChannelInbox, InPlace};
+use super::inbox::InPlace;
 use super::message::{
-    MSG_CHANNEL_CLOSE, MSG_CHANNEL_DATA, MSG_CHANNEL_EOF, MSG_CHANNEL_EXTENDED_DATA, MSG_CHANNEL_OPEN,
-    MSG_CHANNEL_OPEN_CONFIRMATION, MSG_CHANNEL_OPEN_FAILURE, MSG_CHANNEL_WINDOW_ADJUST,
+    MSG_CHANNEL_CLOSE, MSG_CHANNEL_DATA, MSG_CHANNEL_EOF, MSG_CHANNEL_EXTENDED_DATA, MSG_CHANNEL_FAILURE,
+    MSG_CHANNEL_OPEN, MSG_CHANNEL_OPEN_CONFIRMATION, MSG_CHANNEL_OPEN_FAILURE, MSG_CHANNEL_REQUEST,
+    MSG_CHANNEL_SUCCESS, MSG_CHANNEL_WINDOW_ADJUST,
 };
 use super::window::{Room, Window};
 use super::wire::{MessageReader, put_u32};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(in crate::transport) use own::FIRST as FIRST_OWN;
-use own::Own;
 pub(crate) use own::{Content, OwnRefusal, SendError, StreamEnd};
+use state::ChannelState;
 
 /// Channels of the server's that wait for russh's answer.
 const MAX_OFFERED: usize = 4096;
 /// What one message carries at most, as OpenSSH's.
 const MAX_DATA: u32 = 32 * 1024;
+/// Requests of the server's on one channel that wait for our no. OpenSSH has one under way: its keepalive.
+const MAX_UNANSWERED: u32 = 64;
 
 /// The channels of a connection, by our numbers.
 pub(crate) struct Channels {
@@ -51,56 +55,6 @@ pub(crate) struct Channels {
     opening: Vec<u32>,
 }
 
-struct ChannelState {
-    /// Known when both have agreed to the channel.
-    theirs: Option<u32>,
-    window: Window,
-    inbox: ChannelInbox,
-    reader: Option<Waker>,
-    /// What the server still takes, and how much of it in one message.
-    send_window: u32,
-    max_data: u32,
-    writer: Option<Waker>,
-    /// It is in `waiting`.
-    is_waiting: bool,
-    /// The reader has gone: what still comes is for no one.
-    abandoned: bool,
-    /// EOF is to be sent, or was.
-    ending: bool,
-    sent_eof: bool,
-    sent_close: bool,
-    got_close: bool,
-    /// CLOSE is to be sent, or was.
-    closing: bool,
-    /// It is in `due`.
-    is_due: bool,
-    /// Of a channel that was opened here, without russh.
-    own: Option<Box<Own>>,
-}
-
-impl ChannelState {
-    fn new(window: Window) -> Self {
-        Self {
-            theirs: None,
-            window,
-            inbox: ChannelInbox::default(),
-            reader: None,
-            send_window: 0,
-            max_data: 0,
-            writer: None,
-            is_waiting: false,
-            abandoned: false,
-            ending: false,
-            sent_eof: false,
-            sent_close: false,
-            got_close: false,
-            closing: false,
-            is_due: false,
-            own: None,
-        }
-    }
-}
-
 /// What becomes of a message of the server's.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum FromServer {
@@ -110,8 +64,8 @@ pub(crate) enum FromServer {
     Data(usize),
     /// The server has taken data of ours.
     Adjusted,
-    /// It is about a channel that was opened here, and done with.
-    Own,
+    /// It is done with.
+    Handled,
 }
 
 /// A channel takes no more.
@@ -233,8 +187,24 @@ impl Channels {
                     return Err(TransportError::Unexpected(MSG_CHANNEL_OPEN_CONFIRMATION));
                 }
                 self.takes(ours, (window, max_data));
-                Ok(FromServer::Own)
+                Ok(FromServer::Handled)
             }
+            // russh would keep each of these for a reader, without a bound: EOF is said to it once.
+            MSG_CHANNEL_EOF => {
+                let again =
+                    self.open.get_mut(&reader.u32()?).is_some_and(|it| std::mem::replace(&mut it.got_eof, true));
+                Ok(if again { FromServer::Handled } else { FromServer::Pass(payload) })
+            }
+            MSG_CHANNEL_REQUEST => {
+                let ours = reader.u32()?;
+                reader.string()?;
+                if reader.boolean()? {
+                    self.refuse_request(ours)?;
+                }
+                Ok(FromServer::Handled)
+            }
+            // Nothing is asked on channels of the server's.
+            MSG_CHANNEL_SUCCESS | MSG_CHANNEL_FAILURE => Ok(FromServer::Handled),
             // Of a channel that was not opened here: there is none.
             MSG_CHANNEL_OPEN_FAILURE => Err(TransportError::Unexpected(MSG_CHANNEL_OPEN_FAILURE)),
             MSG_CHANNEL_CLOSE => {
@@ -260,13 +230,19 @@ impl Channels {
         while let Some(ours) = self.due.pop_front() {
             let Some(channel) = self.open.get_mut(&ours) else { continue };
             channel.is_due = false;
-            if let Some(message) = channel.own.as_mut().and_then(|own| own.next_message(channel.theirs)) {
+            if let Some(open) = channel.own.as_mut().and_then(|own| own.open.take()) {
                 self.make_due(ours);
-                return Some(message);
+                return Some(open);
             }
             let Some(theirs) = channel.theirs else { continue };
             if channel.sent_close {
                 continue;
+            }
+            if !channel.closing
+                && let Some(message) = channel.answer_or_request(theirs)
+            {
+                self.make_due(ours);
+                return Some(message);
             }
             if channel.ending && !channel.sent_eof && !channel.got_close {
                 channel.sent_eof = true;
@@ -441,6 +417,18 @@ impl Channels {
             channel.window.taken(bytes, &mut self.room, now);
             self.make_due(ours);
         }
+    }
+
+    /// A request of the server's that wants an answer, which is no.
+    fn refuse_request(&mut self, ours: u32) -> Result<(), TransportError> {
+        if let Some(channel) = self.open.get_mut(&ours) {
+            if channel.unanswered >= MAX_UNANSWERED {
+                return Err(TransportError::Flood);
+            }
+            channel.unanswered += 1;
+            self.make_due(ours);
+        }
+        Ok(())
     }
 
     fn get(&mut self, ours: u32, number: u8) -> Result<&mut ChannelState, TransportError> {

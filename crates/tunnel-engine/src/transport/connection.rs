@@ -27,7 +27,7 @@ use super::{TransportError, random};
 const MAX_EVENTS: usize = 1024;
 /// From here on the server takes nothing, and nothing more is made for it.
 const MAX_UNSENT: usize = 256 * 1024;
-/// Answers to messages that are not known are made up to here.
+/// Small messages and answers are made up to here.
 const MAX_ANSWERS: usize = 4 * MAX_UNSENT;
 /// Where the numbers of messages above the transport layer begin.
 const FIRST_UPPER: u8 = 50;
@@ -192,6 +192,10 @@ impl Connection {
     /// When [`Connection::handle_timeout`] is to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let established = self.established.as_ref().filter(|_| self.exchange.is_none())?;
+        if self.outbound.compression.is_waiting() {
+            // Keys are renewed after the login, which asks by itself.
+            return None;
+        }
         self.config.limits.due(established.keys_since)
     }
 
@@ -205,9 +209,9 @@ impl Connection {
         self.can_send_small() && self.unsent.len() < MAX_UNSENT
     }
 
-    /// As [`Connection::can_send`], for a message that must not wait for the server to take what was sent before it.
-    pub(crate) const fn can_send_small(&self) -> bool {
-        self.exchange.is_none() && self.established.is_some()
+    /// As [`Connection::can_send`], for a small message that need not wait for the data before it.
+    pub(crate) fn can_send_small(&self) -> bool {
+        self.exchange.is_none() && self.established.is_some() && self.unsent.len() < MAX_ANSWERS
     }
 
     /// Sends a message of the layers above.

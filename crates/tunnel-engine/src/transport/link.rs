@@ -285,7 +285,7 @@ impl TransportState {
                 match self.channels.server_says(payload, now)? {
                     FromServer::Data(bytes) => self.deliver(|observer| observer.data(bytes)),
                     FromServer::Adjusted => self.deliver(|observer| observer.window_adjusted()),
-                    FromServer::Own => {}
+                    FromServer::Handled => {}
                     FromServer::Pass(payload) => {
                         let payload = self.texts.in_utf8(payload)?;
                         self.clear.deliver(&payload, &mut self.to_russh)?;

@@ -105,7 +105,7 @@ pub fn channel_messages(script: &[u8]) -> (usize, usize) {
                         Ok(())
                     }
                     Ok(FromServer::Pass(payload)) => texts.in_utf8(payload).map(drop),
-                    Ok(FromServer::Adjusted | FromServer::Own) => Ok(()),
+                    Ok(FromServer::Adjusted | FromServer::Handled) => Ok(()),
                     Err(error) => Err(error),
                 }
             }

@@ -18,7 +18,7 @@ const MIN_INITIAL: u32 = 64 * 1024;
 /// What all windows of a session may have together beside one that has grown to the user's limit. What readers do not
 /// take is bounded by both, and by [`MIN_INITIAL`] for each further channel.
 const MAX_BESIDE: u64 = 32 * 1024 * 1024;
-/// As much of it is not for growth, but for new channels…
+/// As much of it is for new channels, and for growth up to [`INITIAL`]…
 const FOR_NEW: u64 = 16 * 1024 * 1024;
 /// …of which each begins with this share of what is left, at most.
 const NEW_SHARE: u64 = 16;
@@ -29,6 +29,8 @@ const UNKNOWN_ROUND_TRIP: Duration = Duration::from_millis(250);
 /// What limits the speed brings twice as much when it is doubled. A window that has brought less than this, in quarters
 /// of what the smaller one brought, was large enough.
 const GAIN: u128 = 5;
+/// What comes by one read of the socket waits for its reader together.
+const AT_ONCE: u32 = 256 * 1024;
 /// Bytes are granted again in pieces of a share of the window…
 const GRANT_SHARE: u32 = 8;
 /// …and of no more than this: a small message for much data.
@@ -55,7 +57,9 @@ pub(super) struct Window {
     /// before.
     taken: u32,
     since: Option<Instant>,
-    /// How it was used before it grew.
+    /// It counts from the end of a whole window that was taken.
+    is_measured: bool,
+    /// How it was used before it grew, where that was measured.
     before: Option<Use>,
 }
 
@@ -100,7 +104,7 @@ impl Window {
         let share = u32::try_from(room.left() / NEW_SHARE).unwrap_or(u32::MAX);
         let size = share.clamp(MIN_INITIAL, INITIAL).min(room.max);
         room.used += u64::from(size);
-        Self { size, granted: size, unread: 0, taken: 0, since: None, before: None }
+        Self { size, granted: size, unread: 0, taken: 0, since: None, is_measured: false, before: None }
     }
 
     /// The channel is over.
@@ -127,7 +131,7 @@ impl Window {
     /// The reader has taken bytes.
     pub(super) fn taken(&mut self, bytes: usize, room: &mut Room, now: Instant) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let keeps_up = self.unread <= self.size / 2;
+        let keeps_up = self.unread <= (self.size / 2).max(AT_ONCE);
         self.unread = self.unread.saturating_sub(bytes);
         let since = *self.since.get_or_insert(now);
         self.taken = self.taken.saturating_add(bytes);
@@ -135,22 +139,21 @@ impl Window {
             return;
         }
         if keeps_up {
-            // Faster than in a round trip is what had waited on the way.
-            let took = now.saturating_duration_since(since).max(room.round_trip());
-            self.used_up(Use { size: self.size, took }, room);
+            self.used_up(Use { size: self.size, took: now.saturating_duration_since(since) }, room);
         }
-        (self.taken, self.since) = (0, Some(now));
+        (self.taken, self.since, self.is_measured) = (0, Some(now), keeps_up);
     }
 
     /// Grows, if it may have been too small.
     fn used_up(&mut self, usage: Use, room: &mut Room) {
         let is_short = usage.took < room.round_trip().saturating_mul(ROUND_TRIPS);
-        let has_gained = self.before.is_none_or(|before| usage.is_faster_than(before));
+        let has_gained = self.before.is_none_or(|before| self.is_measured && usage.is_faster_than(before));
         let more = self.size.min(room.max.saturating_sub(self.size));
-        if more > 0 && is_short && has_gained && u64::from(more) + FOR_NEW <= room.left() {
+        let kept = if self.size < INITIAL { 0 } else { FOR_NEW };
+        if more > 0 && is_short && has_gained && u64::from(more) + kept <= room.left() {
             self.size += more;
             room.used += u64::from(more);
-            self.before = Some(usage);
+            self.before = self.is_measured.then_some(usage);
         }
     }
 
@@ -262,14 +265,14 @@ mod tests {
         let millis = Duration::from_millis;
         for (mib_a_second, round_trip, mib) in [
             (1024, Duration::from_micros(100), 2),
-            (1024, millis(1), 4),
-            (1024, millis(3), 8),
+            (1024, millis(1), 8),
+            (1024, millis(3), 16),
             (1024, millis(10), 16),
-            (100, millis(10), 4),
-            (100, millis(30), 8),
+            (100, millis(10), 8),
+            (100, millis(30), 16),
             (100, millis(100), 16),
             (4, millis(100), 2),
-            (4, millis(600), 4),
+            (4, millis(600), 8),
             (4, millis(2000), 16),
         ] {
             let grown = size_after(mib_a_second, round_trip, Some(round_trip));
@@ -280,12 +283,40 @@ mod tests {
     #[test]
     fn window_that_gains_nothing_stays() {
         let near = Duration::from_micros(100);
-        assert_eq!(
-            size_after(1024, near, Some(Duration::from_millis(2))),
-            4,
-            "a round trip that was measured too long"
-        );
-        assert_eq!(size_after(1024, Duration::from_millis(10), None), 16, "it gains each time");
+        for known in [None, Some(Duration::from_millis(2))] {
+            assert_eq!(size_after(1024, near, known), 8, "a round trip that is not so long: {known:?}");
+        }
+        let of_late = Some(Duration::from_millis(50));
+        assert_eq!(size_after(1024, Duration::from_millis(100), of_late), 16, "the path is longer now, and it gains");
+    }
+
+    #[test]
+    fn window_that_comes_at_once_grows() {
+        let (mut room, mut now) = (Room::new(16 * MIB), crate::clock::now());
+        room.note_round_trip(Duration::from_millis(100), now);
+        let beside: Vec<Window> = (0..70).map(|_| Window::new(&mut room)).collect();
+        let mut window = Window::new(&mut room);
+        assert_eq!(window.size, MIN_INITIAL);
+        beside.into_iter().for_each(|window| window.give_back(&mut room));
+        for _ in 0..32 {
+            // All of it is there before its reader runs.
+            let all = std::mem::take(&mut window.granted);
+            window.unread += all;
+            (0..all / (32 * 1024)).for_each(|_| window.taken(32 * 1024, &mut room, now));
+            window.grant();
+            now += Duration::from_millis(100);
+        }
+        assert!(window.size >= MIB / 2, "{}", window.size);
+    }
+
+    #[test]
+    fn window_beside_many_idle_ones_grows_to_where_others_begin() {
+        let (mut room, now) = (Room::new(16 * MIB), crate::clock::now());
+        let _idle: Vec<Window> = (0..30).map(|_| Window::new(&mut room)).collect();
+        let mut window = Window::new(&mut room);
+        assert!(window.size < MIB);
+        use_much(&mut window, &mut room, now);
+        assert!(window.size > MIB && room.used <= (16 << 20) + MAX_BESIDE, "{} of {}", window.size, room.used);
     }
 
     #[test]

@@ -27,8 +27,6 @@ const END: u32 = 1 << 31;
 const MESSAGE_OVERHEAD: usize = 4;
 /// Messages that wait for their reader. More are dropped: what they carry is resent by those who need it.
 const MAX_MESSAGES: usize = 4096;
-/// Requests of the server's on one channel that wait for our no. OpenSSH has one under way: its keepalive.
-const MAX_UNANSWERED: u32 = 64;
 
 /// What the data of a channel are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,15 +50,12 @@ pub(crate) enum StreamEnd {
 pub(super) struct Own {
     content: Content,
     /// Not sent yet.
-    open: Option<Vec<u8>>,
+    pub(super) open: Option<Vec<u8>>,
     answer: Option<Result<(), OwnRefusal>>,
     /// The last debug message since the request: OpenSSH gives its reason right before its answer.
     said: String,
     messages: VecDeque<Bytes>,
     request: Request,
-    /// Requests that are to be answered with no.
-    unanswered: u32,
-    got_eof: bool,
     /// The reader of a stream knows of its EOF.
     is_eof_read: bool,
 }
@@ -83,28 +78,17 @@ impl Own {
             said: String::new(),
             messages: VecDeque::new(),
             request: Request::None,
-            unanswered: 0,
-            got_eof: false,
             is_eof_read: false,
         }
     }
 
-    /// What is due besides what is due on every channel.
-    pub(super) fn next_message(&mut self, theirs: Option<u32>) -> Option<Vec<u8>> {
-        if let Some(open) = self.open.take() {
-            return Some(open);
-        }
-        let theirs = theirs?;
-        if let Request::Due(request) = &self.request {
-            let mut message = vec![MSG_CHANNEL_REQUEST];
-            put_u32(&mut message, theirs);
-            message.extend_from_slice(request);
-            self.request = Request::Sent;
-            return Some(message);
-        }
-        self.unanswered = self.unanswered.checked_sub(1)?;
-        let mut message = vec![MSG_CHANNEL_FAILURE];
+    /// The request, if it is due.
+    pub(super) fn take_request(&mut self, theirs: u32) -> Option<Vec<u8>> {
+        let Request::Due(request) = &self.request else { return None };
+        let mut message = vec![MSG_CHANNEL_REQUEST];
         put_u32(&mut message, theirs);
+        message.extend_from_slice(request);
+        self.request = Request::Sent;
         Some(message)
     }
 }
@@ -196,7 +180,7 @@ impl Channels {
     pub(crate) fn stream_end(&mut self, ours: u32) -> Option<StreamEnd> {
         let Some(channel) = self.open.get_mut(&ours) else { return Some(StreamEnd::Closed) };
         if let Some(own) = &mut channel.own
-            && own.got_eof
+            && channel.got_eof
             && !std::mem::replace(&mut own.is_eof_read, true)
         {
             return Some(StreamEnd::Eof);
@@ -207,7 +191,7 @@ impl Channels {
     /// No more messages come on such a channel, once those that have come are read.
     pub(crate) fn has_ended(&self, ours: u32) -> bool {
         let Some(channel) = self.open.get(&ours) else { return true };
-        channel.got_close || channel.own.as_ref().is_none_or(|own| own.got_eof)
+        channel.got_close || channel.got_eof || channel.own.is_none()
     }
 
     /// Whether the server takes a message of this length now, on the channel with the given number of its own; `None`:
@@ -284,26 +268,20 @@ impl Channels {
                 // Nothing but this answers it.
                 self.close(ours);
                 self.wake_reader(ours);
-                Ok(FromServer::Own)
+                Ok(FromServer::Handled)
             }
             MSG_CHANNEL_EOF => {
-                if let Some(own) = &mut self.get(ours, number)?.own {
-                    own.got_eof = true;
-                }
+                self.get(ours, number)?.got_eof = true;
                 self.wake_reader(ours);
-                Ok(FromServer::Own)
+                Ok(FromServer::Handled)
             }
             MSG_CHANNEL_REQUEST => {
                 reader.string()?;
-                let wants_answer = reader.boolean()?;
-                if let Some(own) = self.get(ours, number)?.own.as_mut().filter(|_| wants_answer) {
-                    if own.unanswered >= MAX_UNANSWERED {
-                        return Err(TransportError::Flood);
-                    }
-                    own.unanswered += 1;
-                    self.make_due(ours);
+                self.get(ours, number)?;
+                if reader.boolean()? {
+                    self.refuse_request(ours)?;
                 }
-                Ok(FromServer::Own)
+                Ok(FromServer::Handled)
             }
             // Those that were not asked for are passed over, as by OpenSSH (channel_input_status_confirm).
             MSG_CHANNEL_SUCCESS | MSG_CHANNEL_FAILURE => {
@@ -312,7 +290,7 @@ impl Channels {
                     own.request = Request::Answered(number == MSG_CHANNEL_SUCCESS);
                     wake(&mut channel.reader);
                 }
-                Ok(FromServer::Own)
+                Ok(FromServer::Handled)
             }
             _ => Err(TransportError::Unexpected(number)),
         }
@@ -355,7 +333,7 @@ impl Channels {
             (channel.sent_close, channel.got_close) = (true, true);
             self.forget_if_over(ours);
         }
-        Ok(FromServer::Own)
+        Ok(FromServer::Handled)
     }
 
     fn wake_reader(&mut self, ours: u32) {

@@ -60,6 +60,25 @@ fn window_is_granted_when_the_reader_has_taken() {
     assert_eq!(channels.read(5, &waker(), crate::clock::now()), None);
 }
 
+/// russh queues each of these for the channel's reader, who may be slow.
+#[test]
+fn requests_are_answered_here_and_eof_is_passed_once() {
+    let mut channels = channels();
+    let mut request = message(MSG_CHANNEL_REQUEST, &[5], Some(b"exit-signal"));
+    request.push(0);
+    assert_eq!(take(&mut channels, request.clone().into()), Ok(FromServer::Handled));
+    assert_eq!(channels.poll_message(), None);
+    *request.last_mut().unwrap() = 1;
+    assert_eq!(take(&mut channels, request.into()), Ok(FromServer::Handled));
+    assert_eq!(channels.poll_message(), Some(message(MSG_CHANNEL_FAILURE, &[70], None)));
+    for number in [MSG_CHANNEL_SUCCESS, MSG_CHANNEL_FAILURE] {
+        assert_eq!(take(&mut channels, message(number, &[5], None).into()), Ok(FromServer::Handled));
+    }
+    let eof = Bytes::from(message(MSG_CHANNEL_EOF, &[5], None));
+    assert_eq!(take(&mut channels, eof.clone()), Ok(FromServer::Pass(eof.clone())));
+    assert_eq!(take(&mut channels, eof), Ok(FromServer::Handled));
+}
+
 #[test]
 fn adjustments_of_russhs_are_not_sent() {
     let mut channels = channels();

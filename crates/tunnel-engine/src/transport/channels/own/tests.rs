@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock;
+use crate::transport::channels::MAX_UNANSWERED;
 
 impl Channels {
     fn come(&mut self, message: Bytes) -> Result<FromServer, TransportError> {
@@ -59,7 +60,7 @@ fn open(window: u32) -> Channels {
 fn open_of(content: Content, window: u32) -> Channels {
     let mut channels = opening_of(content);
     let confirmation = about(MSG_CHANNEL_OPEN_CONFIRMATION, &[7, window, 1000]);
-    assert_eq!(channels.come(confirmation), Ok(FromServer::Own));
+    assert_eq!(channels.come(confirmation), Ok(FromServer::Handled));
     assert_eq!(channels.take_answer(FIRST, Waker::noop()), Some(Ok(())));
     while channels.poll_message().is_some() {}
     channels
@@ -70,7 +71,7 @@ fn messages_are_read_one_by_one_until_the_server_closes() {
     let mut channels = open(5000);
     assert_eq!(channels.come(data(b"first")), Ok(FromServer::Data(5)));
     assert_eq!(channels.come(data(b"second")), Ok(FromServer::Data(6)));
-    assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Own));
+    assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Handled));
     assert_eq!(channels.next_message().as_deref(), Some(&b"first"[..]));
     assert_eq!(channels.next_message().as_deref(), Some(&b"second"[..]));
     assert!(channels.has_ended(FIRST));
@@ -88,12 +89,12 @@ fn stream_tells_its_bytes_then_its_eof_then_its_close() {
     assert_eq!((read(&mut channels), channels.stream_end(FIRST)), (None, None));
     assert_eq!(channels.come(data(b"first ")), Ok(FromServer::Data(6)));
     assert_eq!(channels.come(data(b"second")), Ok(FromServer::Data(6)));
-    assert_eq!(channels.come(about(MSG_CHANNEL_EOF, &[])), Ok(FromServer::Own));
+    assert_eq!(channels.come(about(MSG_CHANNEL_EOF, &[])), Ok(FromServer::Handled));
     assert_eq!(read(&mut channels).as_deref(), Some(&b"first second"[..]), "there are no messages");
     assert_eq!((read(&mut channels), channels.stream_end(FIRST)), (None, Some(StreamEnd::Eof)));
     assert_eq!(channels.stream_end(FIRST), None, "it is told once, and the other way is open");
     assert_eq!(channels.may_send(FIRST, 3, Waker::noop()), Ok(Some((7, 3))));
-    assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Own));
+    assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Handled));
     assert_eq!(channels.stream_end(FIRST), Some(StreamEnd::Closed));
     assert_eq!(channels.may_send(FIRST, 3, Waker::noop()), Err(Ended));
     assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_CLOSE, 0, 0, 0, 7]));
@@ -106,7 +107,7 @@ fn stream_tells_its_bytes_then_its_eof_then_its_close() {
 fn stream_that_the_server_resets_is_closed_without_eof() {
     let mut channels = open_of(Content::Bytes, 5000);
     assert_eq!(channels.come(data(b"last")), Ok(FromServer::Data(4)));
-    assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Own));
+    assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Handled));
     // What came before it is read first, also after our own CLOSE.
     assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_CLOSE, 0, 0, 0, 7]));
     assert_eq!(channels.read(FIRST, Waker::noop(), clock::now()).as_deref(), Some(&b"last"[..]));
@@ -122,8 +123,8 @@ fn our_eof_goes_before_our_close_and_late_bytes_are_dropped() {
     assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_EOF, 0, 0, 0, 7]));
     assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_CLOSE, 0, 0, 0, 7]));
     assert_eq!(channels.come(data(b"late")), Ok(FromServer::Data(4)));
-    assert_eq!(channels.come(about(MSG_CHANNEL_EOF, &[])), Ok(FromServer::Own));
-    assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Own));
+    assert_eq!(channels.come(about(MSG_CHANNEL_EOF, &[])), Ok(FromServer::Handled));
+    assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Handled));
     assert!(channels.open.is_empty(), "nothing is left of it");
     assert!(channels.come(data(b"later")).is_err(), "and the server knows that");
 }
@@ -132,7 +133,7 @@ fn our_eof_goes_before_our_close_and_late_bytes_are_dropped() {
 fn answers_that_were_not_asked_for_are_passed_over() {
     let mut channels = open_of(Content::Bytes, 5000);
     for number in [MSG_CHANNEL_SUCCESS, MSG_CHANNEL_FAILURE] {
-        assert_eq!(channels.come(about(number, &[])), Ok(FromServer::Own));
+        assert_eq!(channels.come(about(number, &[])), Ok(FromServer::Handled));
     }
     assert_eq!(channels.take_reply(FIRST, Waker::noop()), None);
 }
@@ -146,7 +147,7 @@ fn request_is_sent_once_and_its_answer_is_told_once() {
         assert_eq!((channels.poll_message(), channels.take_reply(FIRST, Waker::noop())), (None, None));
         // What the command says comes before or after.
         assert_eq!(channels.come(data(b"out")), Ok(FromServer::Data(3)));
-        assert_eq!(channels.come(about(number, &[])), Ok(FromServer::Own));
+        assert_eq!(channels.come(about(number, &[])), Ok(FromServer::Handled));
         assert_eq!(channels.take_reply(FIRST, Waker::noop()), Some(answer));
         assert_eq!(channels.take_reply(FIRST, Waker::noop()), None);
         assert_eq!(channels.read(FIRST, Waker::noop(), clock::now()).as_deref(), Some(&b"out"[..]));
@@ -192,7 +193,7 @@ fn refusal_has_the_words_that_came_before_it() {
     channels.debug_text("key options: port-forwarding");
     channels.debug_text("Server has rejected tunnel device forwarding");
     assert_eq!(channels.take_answer(FIRST, Waker::noop()), None);
-    assert_eq!(channels.come(refused(2)), Ok(FromServer::Own));
+    assert_eq!(channels.come(refused(2)), Ok(FromServer::Handled));
     let refusal = channels.take_answer(FIRST, Waker::noop()).unwrap().unwrap_err();
     assert_eq!((refusal.code, refusal.text.as_str()), (2, "open failed"));
     assert_eq!(refusal.said, "Server has rejected tunnel device forwarding");
@@ -208,10 +209,10 @@ fn request_that_is_given_up_leaves_nothing() {
         let mut channels = opening();
         channels.close(FIRST);
         channels.abandon(FIRST);
-        assert_eq!(channels.come(answer.clone()), Ok(FromServer::Own));
+        assert_eq!(channels.come(answer.clone()), Ok(FromServer::Handled));
         if answer[0] == MSG_CHANNEL_OPEN_CONFIRMATION {
             assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_CLOSE, 0, 0, 0, 7]));
-            assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Own));
+            assert_eq!(channels.come(about(MSG_CHANNEL_CLOSE, &[])), Ok(FromServer::Handled));
         }
         assert!(channels.open.is_empty() && channels.opening.is_empty());
     }
@@ -223,13 +224,31 @@ fn keepalive_on_the_channel_is_answered() {
     let mut request = about(MSG_CHANNEL_REQUEST, &[]).to_vec();
     put_string(&mut request, b"keepalive@openssh.com");
     request.push(1);
-    assert_eq!(channels.come(request.clone().into()), Ok(FromServer::Own));
+    assert_eq!(channels.come(request.clone().into()), Ok(FromServer::Handled));
     assert_eq!(channels.poll_message(), Some(vec![MSG_CHANNEL_FAILURE, 0, 0, 0, 7]));
     assert_eq!(channels.poll_message(), None);
     for _ in 0..MAX_UNANSWERED {
-        assert_eq!(channels.come(request.clone().into()), Ok(FromServer::Own));
+        assert_eq!(channels.come(request.clone().into()), Ok(FromServer::Handled));
     }
     assert_eq!(channels.come(request.into()), Err(TransportError::Flood));
+}
+
+#[test]
+fn nothing_follows_close() {
+    let mut channels = open(1000);
+    channels.ask(FIRST, "exec", b"");
+    let mut request = about(MSG_CHANNEL_REQUEST, &[]).to_vec();
+    put_string(&mut request, b"keepalive@openssh.com");
+    request.push(1);
+    channels.come(request.clone().into()).unwrap();
+    channels.close(FIRST);
+    assert_eq!(
+        channels.poll_message(),
+        Some(vec![MSG_CHANNEL_CLOSE, 0, 0, 0, 7]),
+        "what was not sent yet is not meant"
+    );
+    channels.come(request.into()).unwrap();
+    assert_eq!(channels.poll_message(), None);
 }
 
 #[test]
