@@ -268,7 +268,7 @@ mod tests {
             (1024, millis(1), 8),
             (1024, millis(3), 16),
             (1024, millis(10), 16),
-            (100, millis(10), 8),
+            (100, millis(10), 4),
             (100, millis(30), 16),
             (100, millis(100), 16),
             (4, millis(100), 2),
