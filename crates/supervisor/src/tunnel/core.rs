@@ -185,12 +185,13 @@ impl Core {
             }
         }
         self.reconcile_replacement();
-        let (phase, session, now) = (self.machine.phase(), self.machine.session(), self.now.awake);
+        let (phase, now) = (self.machine.phase(), self.now.awake);
         let up = phase == Phase::Up;
         self.sessions.reconcile_standby(up, &mut self.machine, (&self.spec, now), &mut self.effects);
         self.reachability.reconcile(phase, self.sessions.last_up, &self.spec, &mut self.effects);
         self.reconcile_forwards(observed);
-        self.files.reconcile(phase, session, &self.spec, now, &mut self.effects);
+        let trying = phase == Phase::Connecting || self.sessions.is_replacing();
+        self.files.reconcile(self.blocked_login(), trying, &self.spec, now, &mut self.effects);
         self.sessions.abandon_logins(&mut self.effects);
         self.publish();
     }
@@ -206,9 +207,25 @@ impl Core {
         }
     }
 
-    /// Something of a blocked tunnel's files has changed. `session`: the attempt that read them.
+    /// The login that failed for good, and is made again when its files change: the last start of a blocked tunnel, or
+    /// the one that was to replace the session that serves.
+    fn blocked_login(&self) -> Option<SessionId> {
+        match self.machine.phase() {
+            Phase::Blocked => Some(self.machine.session()),
+            Phase::Up => self.sessions.blocked_replacement(),
+            Phase::Stopped | Phase::Connecting | Phase::Backoff | Phase::Failed | Phase::Stopping => None,
+        }
+    }
+
+    /// What a login that failed for good waits for may be there.
+    fn retry_blocked(&mut self) {
+        self.feed(Input::FilesChanged);
+        self.sessions.retry_blocked(self.now.awake);
+    }
+
+    /// Something of the files of a blocked login has changed. `session`: the login that read them.
     fn files_changed(&mut self, session: SessionId, look: FileStamps) {
-        if self.machine.session() != session || self.machine.phase() != Phase::Blocked {
+        if self.blocked_login() != Some(session) {
             return;
         }
         let (outdated, repaired) = self.files.changed(look, self.now.awake);
@@ -217,7 +234,7 @@ impl Core {
         }
         if repaired {
             tracing::info!(tunnel = self.spec.name, "{}: a key, secret or known_hosts file changed", self.spec.name);
-            self.feed(Input::FilesChanged);
+            self.retry_blocked();
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Looks at files while a tunnel is blocked: an operator who repairs a key or known_hosts
-//! needs no command to start it.
+//! Looks at files while a tunnel is blocked, or while the login that is to replace its session is: an operator who repairs
+//! a key or known_hosts needs no command to start it.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -8,7 +8,7 @@ use tunnel_engine::spec::SessionSpec;
 
 use super::core::{Effects, TunnelEffect, WatchFiles};
 use crate::config::TunnelSpec;
-use crate::lifecycle::{Phase, SessionId};
+use crate::lifecycle::SessionId;
 
 /// How often at first: a person who saved the file looks at the screen next. Only blocked tunnels look.
 pub(super) const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(500);
@@ -30,8 +30,8 @@ pub(super) fn check_interval(blocked: Duration) -> Duration {
 pub(super) struct LoginFiles {
     /// How they looked before it read them: what is repaired while it still runs counts too.
     pub(super) before: Option<FileStamps>,
-    /// They are looked at: while the tunnel is blocked.
-    watching: bool,
+    /// They are looked at: for the login of this number, which failed for good.
+    watching: Option<SessionId>,
     /// Since when the tunnel is blocked, re-checks included, or since a file last changed.
     blocked_since: Option<Instant>,
 }
@@ -51,29 +51,29 @@ impl WatchedFiles {
 }
 
 impl LoginFiles {
-    /// Has them looked at while the machine is blocked, and only then. `session`: the attempt that read them.
+    /// Has them looked at while a login is blocked, and only then. `blocked`: its number. `trying`: a login is under way.
     pub(super) fn reconcile(
         &mut self,
-        phase: Phase,
-        session: SessionId,
+        blocked: Option<SessionId>,
+        trying: bool,
         spec: &TunnelSpec,
         now: Instant,
         effects: &mut Effects,
     ) {
-        if phase == Phase::Blocked {
+        if let Some(session) = blocked {
             let blocked_since = *self.blocked_since.get_or_insert(now);
-            if !std::mem::replace(&mut self.watching, true) {
+            if self.watching.replace(session) != Some(session) {
                 let files = WatchedFiles::of(&spec.session, &spec.ssh_config_files);
                 let before = self.before.clone();
                 effects.push(TunnelEffect::WatchFiles(Box::new(WatchFiles { session, files, before, blocked_since })));
             }
             return;
         }
-        if std::mem::take(&mut self.watching) {
+        if self.watching.take().is_some() {
             effects.push(TunnelEffect::StopWatchingFiles);
         }
         // An attempt may be a re-check, after which it is blocked again.
-        if phase != Phase::Connecting {
+        if !trying {
             self.blocked_since = None;
         }
     }
@@ -81,7 +81,7 @@ impl LoginFiles {
     /// Something of a blocked tunnel's files has changed: which file of ssh_config, and whether one that an attempt
     /// reads.
     pub(super) fn changed(&mut self, look: FileStamps, now: Instant) -> (Option<PathBuf>, bool) {
-        self.watching = false;
+        self.watching = None;
         let Some(before) = self.before.replace(look) else { return (None, false) };
         let Some(look) = &self.before else { return (None, false) };
         let (outdated, repaired) = (before.outdated(look), before.files != look.files);
@@ -176,16 +176,17 @@ mod tests {
     #[test]
     fn files_are_watched_while_the_tunnel_is_blocked() {
         let (spec, now) = (crate::tunnel::test_support::tunnel_spec("t", &[]), tunnel_engine::clock::now());
-        let (mut files, mut effects, session) = (LoginFiles::default(), Effects::default(), SessionId::from(1));
-        let mut told = |files: &mut LoginFiles, phase| {
-            files.reconcile(phase, session, &spec, now, &mut effects);
+        let (mut files, mut effects) = (LoginFiles::default(), Effects::default());
+        let (trying, blocked) = ((None, true), (Some(SessionId::from(1)), false));
+        let mut told = |files: &mut LoginFiles, (blocked, trying)| {
+            files.reconcile(blocked, trying, &spec, now, &mut effects);
             effects.pop()
         };
-        assert_eq!(told(&mut files, Phase::Connecting), None);
-        let watch = told(&mut files, Phase::Blocked);
+        assert_eq!(told(&mut files, trying), None);
+        let watch = told(&mut files, blocked);
         assert!(matches!(watch, Some(TunnelEffect::WatchFiles(watch)) if watch.blocked_since == now));
-        assert_eq!(told(&mut files, Phase::Blocked), None, "once");
-        assert_eq!(told(&mut files, Phase::Connecting), Some(TunnelEffect::StopWatchingFiles));
+        assert_eq!(told(&mut files, blocked), None, "once");
+        assert_eq!(told(&mut files, trying), Some(TunnelEffect::StopWatchingFiles));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod busy_port;
 mod fault_soak;
 mod long_outage;
+mod pending;
 mod probes;
 mod refused;
 pub(crate) mod support;

@@ -109,7 +109,7 @@ impl Core {
             self.sessions.server.clone_from(&self.spec.session.destination);
         }
         // A blocked tunnel waits for a change, and this was one.
-        self.feed(Input::FilesChanged);
+        self.retry_blocked();
     }
 
     fn apply_change(&mut self, change: TunnelChange) {

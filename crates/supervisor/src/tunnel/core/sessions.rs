@@ -65,6 +65,7 @@ impl Core {
                 self.attempt_ended(login, result);
             }
         } else if let Some(replacement) = self.sessions.replacement.take_if(|replacement| replacement.awaits(session)) {
+            self.files.before = files;
             if let Some((login, reason, failures)) = replacement.into_parts() {
                 self.replacement_ended(login, (reason, failures), result);
             }
@@ -124,8 +125,8 @@ impl Core {
             self.note_failure(failure.in_context(reason.purpose()), None);
             return self.try_hosts((reason, failures), hosts);
         }
-        let permanent = hosts.verdict(failure.kind()).0.is_permanent();
-        self.sessions.replacement_failed((reason, failures), permanent, now);
+        let blocked = hosts.verdict(failure.kind()).0.is_permanent().then_some(login.session);
+        self.sessions.replacement_failed((reason, failures), blocked, now);
         if reason == ReplaceReason::Better {
             // No harm is done, and no operator has to act.
             tracing::debug!(tunnel = self.spec.name, %failure, "no better host works");

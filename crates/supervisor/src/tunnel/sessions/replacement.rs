@@ -25,6 +25,8 @@ pub(in crate::tunnel) struct Replacement {
     reason: ReplaceReason,
     failures: u32,
     step: ReplacementStep,
+    /// The last login, where it failed for good: until a file or the config changes.
+    blocked: Option<SessionId>,
 }
 
 #[derive(Debug)]
@@ -129,22 +131,41 @@ impl TunnelSessions {
         let scheduled = self.main.is_none() && machine.is_scheduled();
         let login = self.log_in(machine.next_session_id(), hosts, scheduled, spec, effects);
         let step = login.map_or(wait, ReplacementStep::LoggingIn);
-        self.replacement = Some(Replacement { reason, failures, step });
+        self.replacement = Some(Replacement { reason, failures, step, blocked: None });
     }
 
     /// The last login of a replacement failed: it is tried again later. A better host is tried when `hosts` says.
+    /// `blocked`: that login, where it failed for good.
     pub(in crate::tunnel) fn replacement_failed(
         &mut self,
         (reason, failures): (ReplaceReason, u32),
-        permanent: bool,
+        blocked: Option<SessionId>,
         now: Instant,
     ) {
         let failures = failures.saturating_add(1);
         if reason == ReplaceReason::Better {
             return self.hosts.still_lesser(now);
         }
-        let step = ReplacementStep::Waiting(now + self.spread(retry_delay(reason, failures, permanent)));
-        self.replacement = Some(Replacement { reason, failures, step });
+        let step = ReplacementStep::Waiting(now + self.spread(retry_delay(reason, failures, blocked.is_some())));
+        self.replacement = Some(Replacement { reason, failures, step, blocked });
+    }
+
+    /// The login for a replacement that failed for good, and waits.
+    pub(in crate::tunnel) fn blocked_replacement(&self) -> Option<SessionId> {
+        self.replacement.as_ref()?.blocked
+    }
+
+    /// A login that is to replace the main session is under way.
+    pub(in crate::tunnel) fn is_replacing(&self) -> bool {
+        let step = self.replacement.as_ref().map(|replacement| &replacement.step);
+        matches!(step, Some(ReplacementStep::LoggingIn(_)))
+    }
+
+    /// What the login of a replacement failed for may be mended.
+    pub(in crate::tunnel) fn retry_blocked(&mut self, now: Instant) {
+        if let Some(replacement) = self.replacement.as_mut().filter(|replacement| replacement.blocked.is_some()) {
+            replacement.retry_now(now);
+        }
     }
 
     fn spread(&mut self, wait: Duration) -> Duration {
