@@ -24,7 +24,7 @@ pub use apply::apply;
 pub use diff::plan;
 #[cfg(test)]
 pub(crate) use running::AllTunnels;
-pub use running::{RunState, RunningTunnels};
+pub use running::{RunState, RunningTunnels, ServingSession};
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {

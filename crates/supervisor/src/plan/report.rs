@@ -48,7 +48,9 @@ impl Plan {
         for spec in actual.tunnels.iter().filter(|spec| !whole.contains(spec.name.as_str())) {
             let steps = about.get(spec.name.as_str()).map(Vec::as_slice).unwrap_or_default();
             let runs = running.state(&spec.name) != RunState::AtRest;
-            if !steps.iter().any(|step| is_end(step) || (runs && is_replacement(step))) {
+            let replaces =
+                |step: &&Step| runs && is_replacement(step) && !takes_back(step, &after(spec, steps), running);
+            if !steps.iter().any(|step| is_end(step) || replaces(step)) {
                 let touched = |forward: &Forward| steps.iter().any(|step| touches(step, forward));
                 let untouched = spec.forwards.iter().filter(|forward| !touched(forward));
                 kept.extend(untouched.map(|forward| (spec.name.clone(), Some(as_option(forward)))));
@@ -121,6 +123,9 @@ impl<'a, R: RunningTunnels> ReportState<'a, R> {
             TunnelChange::NextSession(session) => {
                 (PlanAction::Retune, None, format!("{}, from the next session on", keys(session)))
             }
+            TunnelChange::ReplaceSession(session) if self.stays(tunnel, session) => {
+                (PlanAction::Retune, None, format!("{}; the session that serves was made so, and stays", keys(session)))
+            }
             TunnelChange::ReplaceSession(session) => {
                 let (action, when) = match self.state(tunnel) {
                     RunState::AtRest => (PlanAction::Retune, "from the next start on"),
@@ -131,6 +136,12 @@ impl<'a, R: RunningTunnels> ReportState<'a, R> {
             }
             TunnelChange::ReorderForwards(_) => (PlanAction::Retune, None, "order of its forwards".to_owned()),
         }
+    }
+
+    /// The session that serves was made for this, and no other one is up yet: nothing ends.
+    fn stays(&self, tunnel: &str, session: &SessionSpec) -> bool {
+        let fallbacks = self.config.get(tunnel).map(|spec| spec.fallbacks.as_slice()).unwrap_or_default();
+        self.state(tunnel) == RunState::Up && is_served(self.running, tunnel, session, fallbacks)
     }
 
     /// None is counted twice: forwards that were removed are gone from the config by the time their session is
@@ -146,7 +157,8 @@ impl<'a, R: RunningTunnels> ReportState<'a, R> {
         if is_end(step) {
             return keys().iter().map(all).sum();
         }
-        if is_replacement(step) && self.running.state(&spec.name) != RunState::AtRest {
+        let replaces = is_replacement(step) && !takes_back(step, spec, self.running);
+        if replaces && self.running.state(&spec.name) != RunState::AtRest {
             // Those that wait for a session are carried by the new one.
             return keys().iter().map(carried).sum();
         }
@@ -166,6 +178,27 @@ const fn is_end(step: &Step) -> bool {
 /// The step ends every connection that the tunnel carries, where it has a session.
 const fn is_replacement(step: &Step) -> bool {
     matches!(step, Step::Change(_, TunnelChange::ReplaceSession(_)))
+}
+
+/// The step takes back a change that never took effect: the session that serves was made for what it says, and stays.
+fn takes_back(step: &Step, spec: &TunnelSpec, running: &impl RunningTunnels) -> bool {
+    let Step::Change(tunnel, TunnelChange::ReplaceSession(session)) = step else { return false };
+    is_served(running, tunnel, session, &spec.fallbacks)
+}
+
+fn is_served(running: &impl RunningTunnels, tunnel: &str, session: &SessionSpec, fallbacks: &[SessionSpec]) -> bool {
+    running.serving(tunnel).is_some_and(|serving| serving.is_for(session, fallbacks))
+}
+
+/// What a tunnel becomes by these steps.
+fn after(spec: &TunnelSpec, steps: &[&Step]) -> TunnelSpec {
+    let mut spec = spec.clone();
+    for step in steps {
+        if let Step::Change(_, change) = step {
+            change.apply(&mut spec);
+        }
+    }
+    spec
 }
 
 fn touches(step: &Step, forward: &Forward) -> bool {

@@ -2,10 +2,12 @@
 
 mod worlds;
 
-use proptest::prelude::*;
-use tunnel_engine::spec::{Connect, ForwardKey};
+use std::sync::Arc;
 
-use super::{AllTunnels, Plan, RunState, Step, TunnelChange, apply, plan};
+use proptest::prelude::*;
+use tunnel_engine::spec::{Connect, Destination, ForwardKey};
+
+use super::{AllTunnels, Plan, RunState, ServingSession, Step, TunnelChange, apply, plan};
 use crate::config::{Desired, LogFormat, LogSpec};
 use crate::protocol::PlanAction::{self, Add, Cancel, Keep, Replace, Retune, Start, Stop};
 use crate::protocol::PlanStep;
@@ -74,7 +76,7 @@ fn steps(plan: &Plan, actual: &Desired, live: u64) -> Vec<PlanStep> {
 }
 
 fn running(config: &Desired, state: RunState) -> AllTunnels {
-    AllTunnels { started_with: config.global.clone(), state, carried: 5, held: 0 }
+    AllTunnels { started_with: config.global.clone(), state, serving: None, carried: 5, held: 0 }
 }
 
 /// Action, what it is about, connections, reason.
@@ -162,6 +164,29 @@ fn tunnel_that_does_not_run_has_no_session_to_replace() {
     let of = |state| told_with(&plan, &actual, &running(&actual, state)).remove(0);
     assert_eq!(of(RunState::AtRest), (Retune, "a".into(), 0, "port; from the next start on".into()));
     assert_eq!(of(RunState::Starting), (Replace, "a".into(), 10, "port; a start follows at once".into()));
+}
+
+#[test]
+fn a_change_that_never_took_effect_is_taken_back_for_nothing() {
+    let (plan, actual) = difference(|new| new.tunnels[0].session.destination.port = 2222);
+    let desired = apply(&plan, actual.clone());
+    let made_for = desired.tunnels[0].session.clone();
+    let serving = |server: Destination| {
+        let serving = Some(Arc::new(ServingSession { made_for: made_for.clone(), server }));
+        told_with(&plan, &actual, &AllTunnels { serving, ..running(&actual, RunState::Up) })
+    };
+    assert_eq!(
+        serving(made_for.destination.clone()),
+        expected(&[
+            (Retune, "a", 0, "port; the session that serves was made so, and stays"),
+            (Keep, "a -L 3307:db:3306", 0, ""),
+            (Keep, "a -L 8080:web:80", 0, ""),
+            (Keep, "b", 0, ""),
+        ])
+    );
+    // It goes to a host to fall back on, which is not named any more.
+    let elsewhere = Destination { host: "other".to_owned(), ..made_for.destination.clone() };
+    assert_eq!(serving(elsewhere)[0], expected(&[(Replace, "a", 10, "port; the new session first")])[0]);
 }
 
 #[test]

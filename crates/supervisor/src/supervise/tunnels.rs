@@ -17,7 +17,7 @@ use super::names::{self, TunnelNames};
 use crate::config::{Global, TunnelSpec};
 use crate::history::{Moment, Recorder, TunnelHistory};
 use crate::lifecycle::{Phase, Want};
-use crate::plan::{RunState, RunningTunnels};
+use crate::plan::{RunState, RunningTunnels, ServingSession};
 use crate::protocol::status::TunnelStatus;
 use crate::servers::governor::{Governor, QueueEntry};
 use crate::servers::reachability::Reachability;
@@ -280,6 +280,10 @@ impl RunningTunnels for RunningDaemon<'_> {
             Some(view) if view.want == Want::Up && view.phase != Phase::Failed => RunState::Starting,
             Some(_) | None => RunState::AtRest,
         }
+    }
+
+    fn serving(&self, tunnel: &str) -> Option<Arc<ServingSession>> {
+        self.tunnels.view(tunnel)?.serving.clone()
     }
 
     fn carried(&self, tunnel: &str, forward: &ForwardKey) -> u64 {

@@ -28,6 +28,7 @@ use super::core::{Effects, Retire, TunnelEffect};
 use crate::config::TunnelSpec;
 use crate::history::Moment;
 use crate::lifecycle::SessionId;
+use crate::plan::ServingSession;
 
 pub(super) use hosts::{HostRecords, HostSequence};
 pub(super) use login::{LoginAttempt, PendingLogin};
@@ -80,8 +81,8 @@ pub(super) struct LiveSession {
     pub(super) is_return: bool,
     /// Its host does not allow what the one before did.
     pub(super) is_unfit: bool,
-    /// It was made for an earlier config.
-    pub(super) outdated: bool,
+    /// What it was made for, where that is an earlier config.
+    pub(super) outdated: Option<Arc<ServingSession>>,
     /// Why the last login for the config of now failed.
     pub(super) successor_failed: Option<String>,
     /// The server answered a question on it.
@@ -263,14 +264,19 @@ impl TunnelSessions {
         self.main.as_ref().is_some_and(LiveSession::is_doubtful)
     }
 
+    /// What the session that is up was made for, where the config wants another one.
+    pub(super) fn serving(&self) -> Option<&Arc<ServingSession>> {
+        self.main.as_ref()?.outdated.as_ref()
+    }
+
     /// The session that is up is not the one that the config wants.
     pub(super) fn is_outdated(&self) -> bool {
-        self.main.as_ref().is_some_and(|live| live.outdated)
+        self.serving().is_some()
     }
 
     /// The session that is up is not the one that the config wants: what becomes of it.
     pub(super) fn outdated_note(&self) -> Option<String> {
-        let live = self.main.as_ref().filter(|live| live.outdated)?;
+        let live = self.main.as_ref().filter(|live| live.outdated.is_some())?;
         let failed = live.successor_failed.as_ref().map(|why| format!("; its last login failed: {why}"));
         Some(format!(
             "the session of before the config change serves on until the one for the new config is up{}",
@@ -307,7 +313,7 @@ impl LiveSession {
             took_over: false,
             is_return: false,
             is_unfit: false,
-            outdated: false,
+            outdated: None,
             successor_failed: None,
             proven: false,
             since: now.awake,

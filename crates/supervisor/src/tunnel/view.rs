@@ -19,6 +19,7 @@ use crate::config::TunnelSpec;
 use crate::history::Traffic;
 use crate::history::rfc3339;
 use crate::lifecycle::{Phase, SessionId, Want};
+use crate::plan::ServingSession;
 use crate::protocol::status::{
     FailureStatus, ForwardStatus, JumpHostStatus, RefusedStatus, SessionStatus, TunnelStatus,
 };
@@ -50,6 +51,8 @@ pub struct Snapshot {
     pub next_start: Option<Instant>,
     /// The session is one of before a reload: what becomes of it.
     pub(super) outdated: Option<String>,
+    /// What that session was made for.
+    pub serving: Option<Arc<ServingSession>>,
     /// The server is asked whether it is back, and has been away since then.
     pub watched_since: Option<Instant>,
     /// In the config's order.
@@ -122,6 +125,7 @@ impl Snapshot {
             failures: FailureCounts::default(),
             next_start: None,
             outdated: None,
+            serving: None,
             watched_since: None,
             forwards: Vec::new(),
             listeners_tried: false,

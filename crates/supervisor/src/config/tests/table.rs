@@ -55,7 +55,7 @@ fn lines() -> impl Iterator<Item = (&'static SettingKey, String)> {
 }
 
 fn running(config: &Desired) -> AllTunnels {
-    AllTunnels { started_with: config.global.clone(), state: RunState::Up, carried: 1, held: 0 }
+    AllTunnels { started_with: config.global.clone(), state: RunState::Up, serving: None, carried: 1, held: 0 }
 }
 
 #[test]

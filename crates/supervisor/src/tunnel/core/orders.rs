@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tunnel_engine::failure::Failure;
-use tunnel_engine::spec::ForwardKind;
+use tunnel_engine::spec::{ForwardKind, SessionSpec};
 
 use super::super::probes;
 use super::{Core, TunnelEffect};
@@ -96,10 +96,14 @@ impl Core {
     }
 
     fn apply_changes(&mut self, changes: Vec<TunnelChange>) {
-        let probe = self.spec.probe.clone();
+        let (probe, before) = (self.spec.probe.clone(), self.spec.session.clone());
         for change in changes {
             change.apply(&mut self.spec);
-            self.apply_change(change);
+            self.apply_change(change, &before);
+        }
+        if self.sessions.is_taken_back(&self.spec) {
+            let tunnel = self.spec.name.as_str();
+            tracing::info!(tunnel, "{tunnel}: the session that serves is as configured again, and stays");
         }
         self.forwards.sort(&self.spec.forwards);
         if self.spec.probe != probe {
@@ -112,15 +116,16 @@ impl Core {
         self.retry_blocked();
     }
 
-    fn apply_change(&mut self, change: TunnelChange) {
+    /// `before`: the session that the config wanted until now.
+    fn apply_change(&mut self, change: TunnelChange, before: &SessionSpec) {
         let (main, now) = (self.sessions.main_id(), self.now.awake);
         match change {
             TunnelChange::Retune(_) => {
                 self.machine.retune(self.spec.policy, now);
                 self.forwards.retune(main, &self.spec, now, &mut self.effects);
             }
-            TunnelChange::Hosts(_) => self.sessions.hosts_changed(&self.spec, now),
-            TunnelChange::ReplaceSession(_) => self.change_session(),
+            TunnelChange::Hosts(_) => self.sessions.hosts_changed(&self.spec, before, now),
+            TunnelChange::ReplaceSession(_) => self.change_session(before),
             TunnelChange::RemoveForward(forward) => self.forwards.remove(&forward, main, &mut self.effects),
             TunnelChange::RetuneForward { from, to } => {
                 self.forwards.retarget(&from, to, main, (&self.spec, now), &mut self.effects);
@@ -140,9 +145,9 @@ impl Core {
         }
     }
 
-    fn change_session(&mut self) {
+    fn change_session(&mut self, before: &SessionSpec) {
         match self.machine.phase() {
-            Phase::Up => self.sessions.replace_main(),
+            Phase::Up => self.sessions.replace_main(before),
             // An attempt at a server that is no longer wanted.
             Phase::Connecting => self.feed(Input::Restart),
             // Its wait was for another server.

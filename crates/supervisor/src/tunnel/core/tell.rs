@@ -72,6 +72,7 @@ impl Core {
             failures: self.report.failures,
             next_start: self.machine.next_start().or_else(|| self.sessions.successor_due()),
             outdated: self.sessions.outdated_note(),
+            serving: self.sessions.serving().cloned(),
             watched_since: self.reachability.watched_since(),
             forwards,
             listeners_tried: self.listeners_tried(),

@@ -1,8 +1,10 @@
 //! A session that is to take over from the main one: make before break.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tunnel_engine::backoff::REPLACEMENT;
+use tunnel_engine::spec::SessionSpec;
 
 use super::super::core::Effects;
 use super::login::PendingLogin;
@@ -10,6 +12,7 @@ use super::replace_reason::{Facts, ReplaceReason, retry_delay};
 use super::{HostSequence, TunnelSessions};
 use crate::config::TunnelSpec;
 use crate::lifecycle::{Machine, SessionId};
+use crate::plan::ServingSession;
 
 /// How long the connections of a session that was replaced for another reason than its age may go on. Long enough for
 /// any transfer that a user waits for; a connection that never ends must not keep a login on the server for ever.
@@ -81,7 +84,7 @@ impl TunnelSessions {
     fn facts(&self, up: bool, spec: &TunnelSpec) -> Facts {
         let Some(live) = self.settled().filter(|_| up) else { return Facts::default() };
         Facts {
-            outdated: live.outdated,
+            outdated: live.outdated.is_some(),
             doubtful: live.is_doubtful(),
             unfit: live.is_unfit,
             expires: live.expires(spec.session_lifetime, self.seed),
@@ -174,7 +177,7 @@ impl TunnelSessions {
 
     /// A login for the config of now failed, while a session of before it serves on.
     pub(in crate::tunnel) fn successor_failed(&mut self, why: &str) {
-        if let Some(live) = self.main.as_mut().filter(|live| live.outdated) {
+        if let Some(live) = self.main.as_mut().filter(|live| live.outdated.is_some()) {
             live.successor_failed = Some(why.to_owned());
         }
     }
@@ -188,22 +191,37 @@ impl TunnelSessions {
     }
 
     /// The config names another server or other keys: what lives serves on until a session as configured is there.
-    pub(in crate::tunnel) fn replace_main(&mut self) {
+    /// `before`: what the config wanted until now.
+    pub(in crate::tunnel) fn replace_main(&mut self, before: &SessionSpec) {
         self.replacement = None;
         if let Some(live) = &mut self.main {
-            live.outdated = true;
+            let serving = || ServingSession { made_for: before.clone(), server: live.server.clone() };
+            // Of several changes in a row, the first tells what it was made for.
+            live.outdated.get_or_insert_with(|| Arc::new(serving()));
             live.successor_failed = None;
         }
     }
 
+    /// The config has changed. True: it wants what the living session was made for again, so that what was to replace it
+    /// is dropped, and nothing that it carries ends.
+    pub(in crate::tunnel) fn is_taken_back(&mut self, spec: &TunnelSpec) -> bool {
+        let again = |serving: &Arc<ServingSession>| serving.is_for(&spec.session, &spec.fallbacks);
+        let Some(live) = self.main.as_mut().filter(|live| live.outdated.as_ref().is_some_and(again)) else {
+            return false;
+        };
+        (live.outdated, live.successor_failed) = (None, None);
+        self.replacement = None;
+        true
+    }
+
     /// `hosts` changed: a session to one that is no longer named is replaced.
-    pub(in crate::tunnel) fn hosts_changed(&mut self, spec: &TunnelSpec, now: Instant) {
+    pub(in crate::tunnel) fn hosts_changed(&mut self, spec: &TunnelSpec, before: &SessionSpec, now: Instant) {
         let Some(live) = &self.main else { return };
         if spec.servers().any(|spec| spec.destination == live.server) {
             let place = self.place(spec);
             self.hosts.moved(place, now);
         } else {
-            self.replace_main();
+            self.replace_main(before);
         }
     }
 }

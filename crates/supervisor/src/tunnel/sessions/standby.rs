@@ -152,7 +152,7 @@ impl TunnelSessions {
         let main = self.main.as_ref().map(|live| live.server.clone());
         self.standby.take_where(now, |live| {
             live.expires(lifetime, seed).is_some_and(|at| at <= now)
-                || live.outdated
+                || live.outdated.is_some()
                 || main.as_ref().is_some_and(|main| *main != live.server)
         })
     }

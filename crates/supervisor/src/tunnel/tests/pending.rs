@@ -24,3 +24,22 @@ async fn a_replacement_that_failed_for_good_follows_its_files() {
     rig.until("ready", |view| view.ready).await;
     assert!(clock::now() - repaired < Duration::from_secs(5), "{:?}", clock::now() - repaired);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_never_took_effect_is_taken_back_without_a_loss() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+    let mut flowing = rig.connect(0).await;
+    assert!(echoes(&mut flowing).await);
+    rig.ordered(Order::Apply(vec![careful(&dir.path().join("none"))])).await;
+    let view = rig.until("told", |view| last_kind(view) == Some(FailureKind::HostKeyUnknown)).await;
+    let made_for = view.serving.as_ref().expect("what it serves with").made_for.clone();
+    assert_eq!(made_for, session_spec("server", 22));
+    rig.ordered(Order::Apply(vec![careful(&dir.path().join("neither"))])).await;
+    rig.ordered(Order::Apply(vec![TunnelChange::ReplaceSession(Box::new(made_for))])).await;
+    let view = rig.until("ready", |view| view.ready).await;
+    assert!(view.serving.is_none() && view.next_start.is_none());
+    tokio::time::advance(Duration::from_secs(600)).await;
+    assert!(echoes(&mut flowing).await);
+    assert_eq!(rig.server.counts().sessions, 1);
+}
