@@ -277,7 +277,8 @@ impl TunnelSessions {
     /// The session that is up is not the one that the config wants: what becomes of it.
     pub(super) fn outdated_note(&self) -> Option<String> {
         let live = self.main.as_ref().filter(|live| live.outdated.is_some())?;
-        let failed = live.successor_failed.as_ref().map(|why| format!("; its last login failed: {why}"));
+        let again = self.blocked_replacement().map_or("", |_| ", and is made again as soon as its files change");
+        let failed = live.successor_failed.as_ref().map(|why| format!("; its last login failed{again}: {why}"));
         Some(format!(
             "the session of before the config change serves on until the one for the new config is up{}",
             failed.unwrap_or_default()
@@ -294,6 +295,9 @@ impl TunnelSessions {
                 "the path to {server} is in doubt: it {}; another session is being opened",
                 why.as_str()
             ));
+        }
+        if live.outdated.is_some() {
+            return Some("carried by the session of before the config change".to_owned());
         }
         let up = 1 + self.standby.living().filter(|standby| standby.takes_more()).count();
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);

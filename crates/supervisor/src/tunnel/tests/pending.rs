@@ -43,3 +43,17 @@ async fn a_change_that_never_took_effect_is_taken_back_without_a_loss() {
     assert!(echoes(&mut flowing).await);
     assert_eq!(rig.server.counts().sessions, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn forwards_say_that_the_session_of_before_carries_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = TestTunnel::ready(tunnel_spec("t", &["L0:echo:1"])).await;
+    rig.ordered(Order::Apply(vec![careful(&dir.path().join("none"))])).await;
+    let view = rig.until("told", |view| last_kind(view) == Some(FailureKind::HostKeyUnknown)).await;
+    let status = view.status(clock::now());
+    assert_eq!((view.phase, view.ready, &view.forwards[0].state), (Phase::Up, false, &ForwardState::Up));
+    let message = status.forwards[0].message.as_deref();
+    assert!(message.is_some_and(|message| message.contains("of before the config change")), "{message:?}");
+    let waits_for = status.waits_for.as_deref();
+    assert!(waits_for.is_some_and(|what| what.contains("as soon as its files change")), "{waits_for:?}");
+}
