@@ -66,6 +66,11 @@ impl Machine {
         if let MachineState::Failed { reason } = self.state { Some(reason) } else { None }
     }
 
+    /// The session is being closed because `max_lifetime` is over: what is wanted is not followed by a start.
+    pub fn is_at_its_end(&self) -> bool {
+        self.phase() == Phase::Stopping && self.want == Want::Up
+    }
+
     /// When the next start is due by itself, in `Backoff` and `Blocked`.
     pub const fn next_start(&self) -> Option<Instant> {
         match self.state {

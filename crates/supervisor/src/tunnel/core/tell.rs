@@ -198,6 +198,12 @@ impl Core {
                     self.note_failure(self.gave_up(reason), None);
                 }
             }
+            Phase::Stopping if self.machine.is_at_its_end() => {
+                // Counted and logged when it has failed; the end of its session has this cause already.
+                let failure = self.gave_up(FailureKind::MaxLifetime);
+                self.report.cause = Some(Cause::of(&failure, None));
+                self.report.last_failure = Some(FailureView { failure, at: self.now.wall, outdated: None });
+            }
             Phase::Connecting | Phase::Up | Phase::Backoff | Phase::Blocked | Phase::Stopping => {}
         }
     }

@@ -2,6 +2,7 @@
 
 mod busy_port;
 mod hosts;
+mod planned_ends;
 pub(in crate::tunnel) mod replay;
 
 use std::sync::Arc;

@@ -1,0 +1,46 @@
+//! Ends of sessions that the config asks for, and what is told of them.
+
+use super::*;
+use crate::config::ShellCommand;
+use crate::tunnel::on_change::ReadinessChange;
+
+/// Events of the tunnel: which, in which phase, and of which kind.
+fn told(effects: &[TunnelEffect]) -> Vec<String> {
+    let event = |effect: &TunnelEffect| {
+        let TunnelEffect::Tell(event) = effect else { return None };
+        let phase = event.phase.as_ref().map(ToString::to_string).unwrap_or_default();
+        let kind = event.kind.as_ref().map(ToString::to_string).unwrap_or_default();
+        Some(format!("{} {phase} {kind}", event.event))
+    };
+    effects.iter().filter_map(event).collect()
+}
+
+fn on_change(effects: &[TunnelEffect]) -> Vec<ReadinessChange> {
+    let run = |effect: &TunnelEffect| {
+        if let TunnelEffect::RunOnChange(run) = effect { Some(run.0.clone()) } else { None }
+    };
+    effects.iter().filter_map(run).collect()
+}
+
+#[test]
+fn the_end_by_max_lifetime_is_told_with_its_kind() {
+    let mut spec = tunnel_spec("t", &[]);
+    spec.policy.max_lifetime = Some(100 * SECOND);
+    spec.on_change = Some(ShellCommand::line("true"));
+    let mut bench = Bench::up(spec);
+    let session = bench.main();
+    let effects = bench.passes(100 * SECOND);
+    assert_eq!(told(&effects), ["phase stopping max_lifetime", "not_ready stopping max_lifetime"]);
+    let runs = on_change(&effects);
+    let kinds: Vec<_> = runs.iter().map(|run| run.kind.as_ref().map(ToString::to_string)).collect();
+    assert_eq!(kinds, [Some("max_lifetime".to_owned())]);
+    assert_eq!(
+        (runs[0].message.as_str(), runs[0].hint.as_str()),
+        ("reached max_lifetime", FailureKind::MaxLifetime.hint())
+    );
+    let effects = bench.tell(TunnelEvent::Closed(session));
+    assert_eq!(told(&effects), ["phase failed max_lifetime"]);
+    assert_eq!(on_change(&effects), [], "it was told already");
+    let snapshot = bench.core.snapshot();
+    assert_eq!(snapshot.failures.by_kind().into_values().collect::<Vec<_>>(), [1], "one end");
+}
