@@ -21,7 +21,7 @@ pub(super) const KEYS: &[SettingKey] = &[
         .doc("The tunnel ends after this long; 0: never."),
     SettingKey::of_tunnel("session_lifetime", TomlOnly(Lifetime(SHORTEST_SESSION, |t| &mut t.session_lifetime)))
         .default("0")
-        .doc("Replace the session after this long, or up to a tenth less"),
+        .doc("Replace the session after this long, or up to a tenth more"),
     // The tables of a tunnel and of the defaults lie over one another, key by key.
     SettingKey::of_tunnel("backoff", TomlOnly(Backoff(|t| &mut t.policy.backoff)))
         .default(

@@ -289,6 +289,10 @@ impl Core {
         self.sessions.in_use(reason == ReplaceReason::Better, &self.spec, now);
         let (tunnel, server) = (self.spec.name.as_str(), &self.sessions.server);
         tracing::info!(tunnel, %server, reason = reason.as_str(), "{tunnel}: session replaced");
+        if reason == ReplaceReason::Lifetime {
+            self.note_session_lifetime();
+        }
+        let server = &self.sessions.server;
         let same_server = (&old.server.host, old.server.port) == (&server.host, server.port);
         let kept = match reason {
             ReplaceReason::Config => self.stop_timeout,

@@ -91,6 +91,14 @@ impl Core {
         self.report.last_failure = Some(FailureView { failure, at: now.wall, outdated: None });
     }
 
+    /// A session was replaced because of its age. That is counted and told under its kind, as each end of a session is; it
+    /// is wanted, so it is not the failure that a status shows.
+    pub(super) fn note_session_lifetime(&mut self) {
+        let failure = Failure::new(FailureKind::SessionLifetime, "the session reached session_lifetime");
+        self.report.failures.add(failure.kind());
+        self.report.cause = Some(Cause::of(&failure, None));
+    }
+
     /// Decides nothing but whether the line was written lately.
     fn log_failure(&mut self, failure: &Failure, forward: Option<&str>) {
         let now = self.now;

@@ -44,3 +44,18 @@ fn the_end_by_max_lifetime_is_told_with_its_kind() {
     let snapshot = bench.core.snapshot();
     assert_eq!(snapshot.failures.by_kind().into_values().collect::<Vec<_>>(), [1], "one end");
 }
+
+#[test]
+fn a_session_that_was_replaced_for_its_age_is_counted_and_told() {
+    let mut spec = tunnel_spec("t", &[]);
+    spec.session_lifetime = Some(60 * SECOND);
+    let mut bench = Bench::up(spec);
+    assert_eq!(logins(&bench.passes(60 * SECOND - Duration::from_millis(1))), [], "it lives that long");
+    let new = logins(&bench.passes(6 * SECOND))[0];
+    let effects = bench.logged_in(new);
+    assert_eq!(told(&effects), ["failure up session_lifetime"]);
+    let snapshot = bench.core.snapshot();
+    assert_eq!(snapshot.failures.by_kind().into_values().collect::<Vec<_>>(), [1]);
+    assert!(snapshot.ready && snapshot.last_failure.is_none(), "it was wanted");
+    assert_eq!(snapshot.starts, 1);
+}

@@ -21,7 +21,7 @@ async fn replacement_after_session_lifetime_keeps_old_connections() {
     let mut phases = Vec::new();
     counts.wait_for(|counts| counts.sessions == 2).await.unwrap();
     let age = clock::now() - came_up;
-    assert!(age >= 540 * SECOND && age <= 601 * SECOND, "{age:?}");
+    assert!(age >= 600 * SECOND && age <= 661 * SECOND, "{age:?}");
     rig.until("ready again", |view| {
         phases.push(view.phase);
         view.ready && view.forwards[1].state == ForwardState::Up
@@ -46,7 +46,7 @@ async fn endless_connection_outlives_its_session_by_a_lifetime() {
     let began = clock::now();
     assert_eq!(flowing.read(&mut [0; 1]).await.unwrap_or(0), 0);
     let lived = clock::now() - began;
-    assert!(lived >= 1140 * SECOND && lived <= 1202 * SECOND, "{lived:?}");
+    assert!(lived >= 1200 * SECOND && lived <= 1262 * SECOND, "{lived:?}");
 }
 
 #[tokio::test(start_paused = true)]
