@@ -48,7 +48,7 @@ fn full() -> Notify {
 /// Changes the status line again and again.
 fn stir(daemon: &Daemon) {
     let _ = within(WINDOW, || {
-        daemon.cli(&["stop", "away"]);
+        daemon.cli(&["stop", "away", "--no-block"]);
         daemon.cli(&["start", "away", "--no-block"]);
         None::<()>
     });

@@ -120,7 +120,7 @@ fn a_start_beside_a_drain_begins_at_once_and_both_carry() {
     };
     open.iter_mut().for_each(&mut say);
     for round in 1..=2 {
-        assert!(daemon.cli(&["stop", "t"]).status.success());
+        assert!(daemon.cli(&["stop", "t", "--no-block"]).status.success());
         let started = daemon.cli(&["start", "t"]);
         assert!(started.status.success(), "round {round}: {}\n{}", said(&started), daemon.log());
         assert_eq!(daemon.tunnel("t").map(|t| t["ready"] == true), Some(true), "start returns when it is ready");

@@ -106,7 +106,7 @@ fn dispatch(args: Args) -> Result<u8, Problem> {
         }
         Verb::Wait { names, timeout } => wait::run(&daemon()?, names, timeout),
         Verb::Start { which } => names::start(&daemon()?, "started", which, |names| Request::Start { names }),
-        Verb::Stop { names } => names::run(&daemon()?, Request::Stop { names }),
+        Verb::Stop { names, no_block } => names::stop(&daemon()?, names, no_block),
         Verb::Restart { which } => names::start(&daemon()?, "restarted", which, |names| Request::Restart { names }),
         Verb::ResetFailed { names } => names::run(&daemon()?, Request::ResetFailed { names }),
         Verb::Reload => plan::reload(&daemon()?, &global),

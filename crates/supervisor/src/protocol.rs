@@ -80,7 +80,7 @@ pub fn parse_request(line: &[u8]) -> Result<Request, RefusedRequest> {
     if too_long { Err(bad("timeout_ms is over a year".into())) } else { Ok(request) }
 }
 
-/// What can be asked. No `names` mean all tunnels, but for `Wait`, `Start`, `Stop` and `Restart`, which need one at least.
+/// What can be asked. No `names` mean all tunnels, but for `Wait`, `Stopped`, `Start`, `Stop` and `Restart`, which need one at least.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
@@ -111,6 +111,11 @@ pub enum Request {
         names: Vec<String>,
         /// From the arrival of the request; 0 answers at once.
         timeout_ms: u64,
+    },
+    /// Answered with [`Response::Waited`] as soon as none of the named tunnels is stopping, or one is wanted up again, or
+    /// the time is up that the config gives a stop.
+    Stopped {
+        names: Vec<String>,
     },
     Start {
         names: Vec<String>,
@@ -152,7 +157,22 @@ pub struct EventsRequest {
 impl Request {
     /// How long the daemon may take because it was asked to.
     pub const fn own_time(&self) -> Duration {
-        if let Self::Wait { timeout_ms, .. } = self { Duration::from_millis(*timeout_ms) } else { Duration::ZERO }
+        match self {
+            Self::Wait { timeout_ms, .. } => Duration::from_millis(*timeout_ms),
+            // Its config says how long.
+            Self::Stopped { .. } => Duration::from_millis(MAX_WAIT_MS),
+            Self::Status { .. }
+            | Self::Why { .. }
+            | Self::Log { .. }
+            | Self::History { .. }
+            | Self::Events(_)
+            | Self::Start { .. }
+            | Self::Stop { .. }
+            | Self::Restart { .. }
+            | Self::ResetFailed { .. }
+            | Self::Reload
+            | Self::Plan { .. } => Duration::ZERO,
+        }
     }
 
     /// The word used in logs.
@@ -164,6 +184,7 @@ impl Request {
             Self::History { .. } => "history",
             Self::Events(_) => "events",
             Self::Wait { .. } => "wait",
+            Self::Stopped { .. } => "stopped",
             Self::Start { .. } => "start",
             Self::Stop { .. } => "stop",
             Self::Restart { .. } => "restart",
@@ -190,7 +211,7 @@ pub enum Response {
         tunnels: Vec<TunnelHistory>,
     },
     Waited {
-        /// All named tunnels are ready.
+        /// All named tunnels are what was waited for: ready, or stopped.
         ready: bool,
         /// The named tunnels, as they were at the end.
         status: Status,

@@ -134,10 +134,14 @@ pub(super) enum Verb {
         #[command(flatten)]
         which: StartArgs,
     },
-    /// Stop tunnels, until they are started again or the daemon is; connections may finish within stop_timeout
+    /// Stop tunnels, until they are started again or the daemon is, and wait until they are stopped: connections may
+    /// finish within stop_timeout
     Stop {
         #[arg(value_name = "NAME", required = true)]
         names: Vec<String>,
+        /// Return when the order is taken, as systemctl does with this flag
+        #[arg(long)]
+        no_block: bool,
     },
     /// End the sessions of tunnels, start them anew at once, and wait as `start` does
     Restart {

@@ -14,6 +14,7 @@ fn every_request() -> Vec<Request> {
         Request::Why { name: "a".into() },
         Request::Log { name: "a".into() },
         Request::Wait { names: names(), timeout_ms: 30_000 },
+        Request::Stopped { names: names() },
         Request::Start { names: names() },
         Request::Stop { names: names() },
         Request::Restart { names: names() },

@@ -8,7 +8,7 @@ use tunnel_engine::clock;
 
 use super::reloads::ReloadOrigin;
 use super::supervisor::Supervisor;
-use super::waits::{WaitRequest, state, verdict};
+use super::waits::{WaitGoal, WaitRequest, verdict};
 use crate::history::rfc3339;
 use crate::os::{RecentLine, limits};
 use crate::protocol::status::{OpenFilesStatus, Status, TunnelStatus};
@@ -28,7 +28,10 @@ impl Supervisor {
             Request::Why { name } => reply_with(reply, self.status_of(&[name])),
             Request::Log { name } => reply_with(reply, self.log_of(&name)),
             Request::History { names } => reply_with(reply, self.history_of(&names)),
-            Request::Wait { names, timeout_ms } => self.wait(names, Duration::from_millis(timeout_ms), reply),
+            Request::Wait { names, timeout_ms } => {
+                self.wait(names, WaitGoal::Ready, Duration::from_millis(timeout_ms), reply);
+            }
+            Request::Stopped { names } => self.wait(names, WaitGoal::Stopped, self.tunnels.stop_within(), reply),
             Request::Events(asked) => reply_with(reply, self.knows(&asked.names)),
             Request::Start { names } => self.order(&names, "start", || Order::Start, reply),
             Request::Stop { names } => self.order(&names, "stop", || Order::Stop, reply),
@@ -104,11 +107,11 @@ impl Supervisor {
         }
     }
 
-    fn wait(&mut self, names: Vec<String>, timeout: Duration, reply: oneshot::Sender<Response>) {
+    fn wait(&mut self, names: Vec<String>, goal: WaitGoal, timeout: Duration, reply: oneshot::Sender<Response>) {
         match self.tunnels.resolve(&names) {
             Ok(_) => {
                 let until = clock::now() + timeout.min(LONGEST_WAIT);
-                self.waits.push(WaitRequest { names, until, reply });
+                self.waits.push(WaitRequest { names, goal, until, reply });
             }
             Err(message) => reply_with(reply, Response::error(ErrorCode::NoSuchTunnel, message)),
         }
@@ -123,9 +126,8 @@ impl Supervisor {
             if waiting.reply.is_closed() {
                 continue;
             }
-            match verdict(&waiting.names, |name| self.tunnels.view(name).map(|view| state(&view)))
-                .or((waiting.until <= now).then_some(false))
-            {
+            let states = |name: &str| waiting.goal.state(self.tunnels.view(name).as_deref());
+            match verdict(&waiting.names, states).or((waiting.until <= now).then_some(false)) {
                 Some(ready) => {
                     let known = waiting.names.iter().filter(|name| self.tunnels.view(name).is_some());
                     let known: Vec<_> = known.cloned().collect();

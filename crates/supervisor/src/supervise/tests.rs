@@ -11,7 +11,7 @@ use tunnel_engine::task;
 
 use super::*;
 use crate::config::{Confine, Global, LogFormat, LogSpec, ReadOptions, TunnelSpec};
-use crate::protocol::status::Status;
+use crate::protocol::status::{Status, TunnelStatus};
 use crate::protocol::{ErrorCode, PlanAction, Request, Response};
 use crate::tunnel::test_support::{forward, server, tunnel_spec};
 
@@ -66,6 +66,12 @@ impl Daemon {
         let answer = self.ask(Request::Wait { names, timeout_ms: seconds * 1000 }).await;
         let Response::Waited { ready, status } = answer else { panic!("{answer:?}") };
         (ready, status)
+    }
+
+    async fn tunnel_of(&self, name: &str) -> TunnelStatus {
+        let answer = self.ask(Request::Status { names: named(name) }).await;
+        let Response::Status { mut status } = answer else { panic!("{answer:?}") };
+        status.tunnels.remove(0)
     }
 
     fn write(&self, tunnels: Vec<TunnelSpec>) {
@@ -123,6 +129,24 @@ async fn wait_fails_at_once_for_a_stopped_tunnel() {
     assert!(clock::now() - asked < Duration::from_secs(1));
     assert_eq!(daemon.ask(Request::Start { names: named("a") }).await, Response::Done);
     assert!(daemon.wait(&["a"], 30).await.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_is_told_when_the_connections_have_ended() {
+    let daemon = Daemon::start(vec![tunnel_spec("a", &["L0:echo:1"])]);
+    let (ready, status) = daemon.wait(&["a"], 30).await;
+    assert!(ready, "{status:?}");
+    let user = tokio::net::TcpStream::connect(&status.tunnels[0].forwards[0].listen).await.unwrap();
+    while daemon.tunnel_of("a").await.forwards[0].active == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(daemon.ask(Request::Stop { names: named("a") }).await, Response::Done);
+    assert_eq!(daemon.tunnel_of("a").await.phase.as_str(), "stopping");
+    let answer = daemon.ask(Request::Stopped { names: named("a") }).await;
+    let Response::Waited { ready, status } = answer else { panic!("{answer:?}") };
+    assert!(ready, "{status:?}");
+    assert_eq!(status.tunnels[0].phase.as_str(), "stopped");
+    drop(user);
 }
 
 #[tokio::test(start_paused = true)]

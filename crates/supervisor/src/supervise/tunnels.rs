@@ -103,7 +103,7 @@ impl Tunnels {
     }
 
     fn leave(&mut self, name: String, handle: Handle) {
-        let deadline = clock::now() + self.context.stop_timeout + STOP_MARGIN;
+        let deadline = clock::now() + self.stop_within();
         order(&name, &handle, Order::End);
         self.leaving.spawn(async move {
             if tokio::time::timeout_at(deadline.into(), handle.ended()).await.is_err() {
@@ -135,6 +135,11 @@ impl Tunnels {
     pub(super) fn set_stop_timeout(&mut self, timeout: Duration) {
         self.context.stop_timeout = timeout;
         self.order_all(|| Order::StopTimeout(timeout));
+    }
+
+    /// How long a stop takes at most.
+    pub(super) fn stop_within(&self) -> Duration {
+        self.context.stop_timeout.saturating_add(STOP_MARGIN)
     }
 
     pub(super) fn order(&self, name: &str, what: Order) {
