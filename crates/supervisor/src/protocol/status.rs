@@ -55,6 +55,9 @@ pub struct TunnelStatus {
     pub ready: bool,
     /// Since when in this phase, RFC 3339.
     pub since: String,
+    /// Since when `ready` is what it is, RFC 3339; null where a daemon of an earlier version answers.
+    #[serde(default)]
+    pub ready_since: Option<String>,
     /// Starts made since the last reset.
     pub starts: u64,
     /// Starts made since the tunnel is known: never reset.
@@ -84,6 +87,14 @@ pub struct TunnelStatus {
     pub rate_out: Option<u64>,
     /// State of each forward, in the order of the config.
     pub forwards: Vec<ForwardStatus>,
+}
+
+impl TunnelStatus {
+    /// Since when it is what one word says of it: while a session is up, that is whether it is ready; else its phase.
+    pub fn told_since(&self) -> &str {
+        let readiness = self.ready_since.as_deref().filter(|_| self.phase == Phase::Up);
+        readiness.unwrap_or(&self.since)
+    }
 }
 
 /// A daemon of an earlier version tells which tunnels are not enabled in another way.

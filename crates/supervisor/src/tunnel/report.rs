@@ -59,6 +59,8 @@ pub(super) struct Report {
     /// What the command of `on_change` was told.
     pub(super) command_told: LastTold,
     pub(super) readiness: Readiness,
+    /// Since when it has been ready, or has not.
+    pub(super) ready_since: SystemTime,
     pub(super) failures_logged: LogLimiter,
     pub(super) kinds_logged: LogLimiter,
     /// What can change to and fro: readiness, doubts, forwards.
@@ -77,6 +79,7 @@ impl Report {
             recorded: Recorded::default(),
             command_told: LastTold::default(),
             readiness: Readiness::default(),
+            ready_since: at,
             failures_logged: limiter(1),
             kinds_logged: limiter(TEXTS_LOGGED),
             changes_logged: limiter(CHANGES_LOGGED),

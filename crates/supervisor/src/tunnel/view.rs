@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub ready: bool,
     /// Since when in this phase.
     pub since: SystemTime,
+    /// Since when `ready` is what it is.
+    pub ready_since: SystemTime,
     /// Starts since the last reset.
     pub starts: u64,
     /// Starts since the tunnel is known.
@@ -116,6 +118,7 @@ impl Snapshot {
             phase: Phase::Stopped,
             ready: false,
             since: now,
+            ready_since: now,
             starts: 0,
             starts_total: 0,
             attempts: 0,
@@ -182,6 +185,7 @@ impl TunnelView {
             phase: self.phase.into(),
             ready: self.ready,
             since: rfc3339(self.since),
+            ready_since: Some(rfc3339(self.ready_since)),
             starts: self.starts,
             starts_total: self.starts_total,
             attempts: u64::from(self.attempts),

@@ -59,7 +59,7 @@ const COLUMNS: [Cells; 12] = [
     Cells::new("NAME", false, Keep::Flexible, |tunnel, _| tunnel.name.clone()),
     Cells::new("STATE", false, Keep::Always, |tunnel, _| word(tunnel).to_owned()),
     Cells::new("SINCE", true, Keep::Until(2), |tunnel, now| {
-        since(&tunnel.since, now).map_or_else(|| "-".to_owned(), short)
+        since(tunnel.told_since(), now).map_or_else(|| "-".to_owned(), short)
     }),
     Cells::new("STARTS", true, Keep::Until(8), |tunnel, _| tunnel.starts.to_string()),
     Cells::new("RTT", true, Keep::Until(6), |tunnel, _| rtt(tunnel)),

@@ -188,7 +188,7 @@ fn row(tunnel: &TunnelStatus, trend: &Trend, selected: bool, now: SystemTime) ->
     let cells = vec![
         format!("{mark} {}", tunnel.name),
         word(tunnel).to_owned(),
-        since(&tunnel.since, now).map_or_else(|| "-".to_owned(), short),
+        since(tunnel.told_since(), now).map_or_else(|| "-".to_owned(), short),
         forwards(tunnel),
         tunnel.forwards.iter().map(|forward| forward.active).sum::<u64>().to_string(),
         rtt(tunnel),

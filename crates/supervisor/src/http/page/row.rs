@@ -76,7 +76,7 @@ impl PageRow {
             mood,
             server: tunnel.server.clone(),
             state: state(tunnel),
-            since: tunnel.since.clone(),
+            since: tunnel.told_since().to_owned(),
             cause: if tunnel.ready { String::new() } else { ready::cause(tunnel) },
             hint: failure.map(|failure| failure.hint.clone()).unwrap_or_default(),
             next: if failing { next(tunnel, now) } else { String::new() },
@@ -186,6 +186,16 @@ mod tests {
         let row = PageRow::of(&tunnel, None, now());
         assert_eq!((row.mood, row.state.as_str(), row.cause.as_str()), (RowState::Waiting, "backoff", "no such name"));
         assert_eq!(row.next, "next try at 2026-01-01 00:01:00 UTC");
+    }
+
+    #[test]
+    fn time_is_that_of_the_word_beside_it() {
+        let since = |phase: &str| {
+            let ready_since = Some("2026-01-01T00:57:00Z".into());
+            PageRow::of(&TunnelStatus { ready_since, ..example::tunnel("db", phase, false) }, None, now()).since
+        };
+        assert_eq!(since("up"), "2026-01-01T00:57:00Z");
+        assert_eq!(since("backoff"), example::THEN);
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub(crate) fn tunnel(name: &str, phase: &str, ready: bool) -> TunnelStatus {
         phase: Word::read(phase),
         ready,
         since: THEN.into(),
+        ready_since: None,
         starts: 3,
         starts_total: 3,
         attempts: 0,

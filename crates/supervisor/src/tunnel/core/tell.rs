@@ -59,6 +59,7 @@ impl Core {
             phase,
             ready,
             since,
+            ready_since: self.report.ready_since,
             starts: self.machine.starts(),
             starts_total: self.machine.starts_total(),
             attempts: if phase == Phase::Up { 0 } else { self.machine.attempts() },
@@ -180,6 +181,9 @@ impl Core {
         let kept = self.sessions.is_outdated() || self.sessions.is_doubtful();
         let ready = ready(self.machine.phase(), kept, forwards.iter().map(|forward| &forward.state));
         let (now, starts) = (self.now.awake, self.machine.starts());
+        if ready != self.snapshot.ready {
+            self.report.ready_since = self.now.wall;
+        }
         let recovery = self.report.readiness.update(self.machine.want() == Want::Up, ready, starts, now);
         if let Some(recovery) = recovery
             && let Some(suppressed) = self.report.changes_logged.admit("ready", now)

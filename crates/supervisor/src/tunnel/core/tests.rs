@@ -163,6 +163,19 @@ fn stop_gives_up_the_login_under_way() {
 }
 
 #[test]
+fn readiness_that_changes_has_a_time_of_its_own() {
+    let mut bench = Bench::up(tunnel_spec("t", &[]));
+    let (up_since, ready_since) = (bench.core.snapshot().since, bench.core.snapshot().ready_since);
+    assert_eq!((bench.core.snapshot().ready, ready_since), (true, up_since));
+    bench.now.wall += 60 * SECOND;
+    let path = doubt(&bench);
+    bench.tell(TunnelEvent::PathChanged(bench.main(), path));
+    let snapshot = bench.core.snapshot();
+    assert_eq!((snapshot.phase, snapshot.ready), (Phase::Up, false));
+    assert_eq!((snapshot.since, snapshot.ready_since), (up_since, bench.now.wall), "the phase is older");
+}
+
+#[test]
 fn doubtful_session_is_replaced_and_retired_with_its_listeners() {
     let mut bench = Bench::up(tunnel_spec("t", &["R7000:localhost:1"]));
     let old = bench.main();

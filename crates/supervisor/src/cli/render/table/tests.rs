@@ -162,6 +162,18 @@ fn shortage_of_open_files_is_told_before_the_table() {
 }
 
 #[test]
+fn time_beside_ready_and_not_ready_is_that_of_the_readiness() {
+    let mut status = example();
+    for tunnel in &mut status.tunnels {
+        tunnel.ready_since = Some("2026-01-01T00:57:00Z".into());
+    }
+    let text = super::status(&status, now(), OutputStyle::PIPE);
+    for row in ["c            not ready     3m ", "web-db       ready         3m ", "b            backoff       1h "] {
+        assert!(text.contains(row), "{row} in\n{text}");
+    }
+}
+
+#[test]
 fn missing_address_of_a_ready_forward_is_shown() {
     let mut status = example();
     status.tunnels[0].forwards[0].message = Some("`[::1]:3307` is held by pid 7".into());
