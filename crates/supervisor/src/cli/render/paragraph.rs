@@ -102,7 +102,7 @@ fn next(tunnel: &TunnelStatus) -> Option<String> {
     let when = short(Duration::from_millis(tunnel.next_start_ms?));
     if tunnel.phase == Phase::Blocked {
         return Some(format!(
-            "Trying again does not help by itself; it is re-checked in {when}, or as soon as a key, certificate, known_hosts or config file changes."
+            "Trying again does not help by itself; it is re-checked in {when}, or as soon as a key, certificate or known_hosts file changes, or when a reload changes its config."
         ));
     }
     let meanwhile = tunnel.waits_for.as_ref().map(|what| format!("; meanwhile {what}")).unwrap_or_default();
