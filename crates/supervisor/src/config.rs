@@ -27,6 +27,7 @@ pub use crate::spec::{
     ReloadEffect, SettingKey, Settings, ShellCommand, SourceFile, SourceSpan, TunnelSpec, tunnel_keys,
 };
 pub use emptied::emptied;
+pub use environment::SERVICE_CREDENTIALS;
 pub use include::folder_of;
 pub(crate) use keys::did_you_mean;
 pub(crate) use load::usual;

@@ -186,6 +186,7 @@ pub(super) fn overrides(global: &GlobalArgs) -> Overrides {
         control_socket: global.control_socket.clone(),
         pid_file: global.pid_file.clone(),
         log_level: global.log_level.clone(),
+        credentials: None,
     }
 }
 

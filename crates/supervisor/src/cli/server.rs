@@ -8,17 +8,19 @@ use tunnel_engine::spec::{Destination, SessionSpec};
 use super::args::GlobalArgs;
 use super::problem::Problem;
 use super::run::overrides;
-use crate::config::{self, Desired, Settings, TunnelSpec};
+use crate::config::{self, Desired, Overrides, Settings, TunnelSpec};
 use crate::spec::on_route;
 use crate::sshconfig::{ConfigFiles, FileCache, Query, resolve};
 
 /// The config, where there is one: a default that does not exist, or that this user may not read, is none.
+/// Credentials of the service may be missing: a host key is looked at without them.
 pub(super) fn config_if_any(global: &GlobalArgs) -> Result<Option<Desired>, Problem> {
     let path = global.config_file();
     if global.config.is_none() && File::open(&path).is_err() {
         return Ok(None);
     }
-    config::load(&path, &overrides(global)).map(Some).map_err(Problem::Config)
+    let overrides = Overrides { credentials: Some(config::SERVICE_CREDENTIALS.into()), ..overrides(global) };
+    config::load(&path, &overrides).map(Some).map_err(Problem::Config)
 }
 
 /// The session to `[user@]host[:port]` or to a tunnel's server by the tunnel's name. Jump hosts of the config count.
@@ -96,7 +98,7 @@ mod tests {
     use tunnel_engine::spec::Route;
 
     use super::*;
-    use crate::config::{Overrides, load_text};
+    use crate::config::load_text;
 
     const CONFIG: &str = r#"
         [[tunnel]]
@@ -111,6 +113,17 @@ mod tests {
         hosts = ["many.example:1", "many.example:2"]
         local_forward = ["2:a:1"]
     "#;
+
+    #[test]
+    fn config_is_used_although_its_credentials_are_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tunneld.toml");
+        std::fs::write(&file, CONFIG.replace("[[tunnel]]", "[[tunnel]]\nidentity_file = 'credential:key'")).unwrap();
+        let global = GlobalArgs { config: Some(file), ..GlobalArgs::default() };
+        let desired = config_if_any(&global).unwrap();
+        let session = named("db", desired.as_ref()).unwrap();
+        assert_eq!(session.host_key.user_known_hosts, [Path::new("/k")]);
+    }
 
     #[test]
     fn server_of_the_config_keeps_its_route_and_rules() {

@@ -10,6 +10,9 @@ use crate::sshconfig::{HostFacts, System};
 const SERVICE_FOLDER: &str = "/run/tunneld";
 const CONTROL_SOCKET: &str = "control.sock";
 
+/// Where systemd has the service's credentials while it runs, for root and the service's user.
+pub const SERVICE_CREDENTIALS: &str = "/run/credentials/tunneld.service";
+
 /// The config of the system's daemon, and of accounts that have none of their own.
 const SYSTEM_CONFIG: &str = "/etc/tunneld.toml";
 
@@ -25,6 +28,8 @@ pub(super) struct Environment {
     pub(super) user: Option<String>,
     /// Of the passwd entry: as ssh, not `$HOME`, unless there is no entry.
     pub(super) home: Option<PathBuf>,
+    /// Where the running service has its credentials, for a process that systemd gave none.
+    pub(super) service_credentials: Option<PathBuf>,
 }
 
 impl Environment {
@@ -38,12 +43,18 @@ impl Environment {
             user: account.map(|account| account.name).or_else(|| variables.get("USER").cloned()),
             home: home.or_else(|| variables.get("HOME").map(PathBuf::from)),
             variables,
+            service_credentials: readable(Path::new(SERVICE_CREDENTIALS)),
         }
     }
 
     pub(super) fn of(system: &System) -> Self {
         let home = system.home().map(Path::to_owned);
-        Self { variables: system.variables().clone(), user: system.user().map(str::to_owned), home }
+        Self {
+            variables: system.variables().clone(),
+            user: system.user().map(str::to_owned),
+            home,
+            service_credentials: None,
+        }
     }
 
     /// The same for ssh_config, with this machine's files and commands.
@@ -54,6 +65,17 @@ impl Environment {
     /// A variable that is set and not empty.
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The folder of the credentials: systemd's for this process, else the running service's.
+    pub(super) fn credentials(&self) -> Option<&Path> {
+        self.variable("CREDENTIALS_DIRECTORY").map(Path::new).or(self.service_credentials.as_deref())
+    }
+
+    /// With a folder that stands for that of the credentials where there is none.
+    pub(super) fn or_credentials(mut self, folder: Option<&Path>) -> Self {
+        self.service_credentials = self.service_credentials.or_else(|| folder.map(Path::to_owned));
+        self
     }
 
     /// Replaces every `${NAME}`; `$${` stands for `${` itself.
@@ -177,15 +199,36 @@ impl ExpandError {
     }
 }
 
+/// The folder, where this process may look into it.
+fn readable(folder: &Path) -> Option<PathBuf> {
+    std::fs::read_dir(folder).is_ok().then(|| folder.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_of_the_running_service_are_found_on_a_terminal() {
+        let folder = tempfile::tempdir().unwrap();
+        let found = readable(folder.path());
+        assert_eq!(found.as_deref(), Some(folder.path()));
+        assert_eq!(readable(&folder.path().join("gone")), None);
+        let terminal = Environment { service_credentials: found, ..Environment::default() };
+        assert_eq!(terminal.credentials(), Some(folder.path()));
+        let service = Environment {
+            service_credentials: Some("/other".into()),
+            ..environment(&[("CREDENTIALS_DIRECTORY", "/own")])
+        };
+        assert_eq!(service.credentials(), Some(Path::new("/own")), "systemd's word goes first");
+    }
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
         Environment {
             variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             user: Some("me".to_owned()),
             home: Some("/home/me".into()),
+            service_credentials: None,
         }
     }
 

@@ -26,6 +26,8 @@ pub struct Overrides {
     pub pid_file: Option<PathBuf>,
     /// `--log-level`: a level or a filter, checked as `log.level` is.
     pub log_level: Option<String>,
+    /// Stands for the folder of the credentials where there is none: for a verb that can do without keys.
+    pub credentials: Option<PathBuf>,
 }
 
 /// Reads a config and everything it includes. Private keys, secrets and known_hosts are not looked at: they are read
@@ -34,7 +36,8 @@ pub struct Overrides {
 /// # Errors
 /// Everything that is wrong, in the order of the files.
 pub fn load(path: &Path, overrides: &Overrides) -> Result<Desired, ConfigErrors> {
-    load_in(path, overrides, &Environment::of_this_process())
+    let environment = Environment::of_this_process().or_credentials(overrides.credentials.as_deref());
+    load_in(path, overrides, &environment)
 }
 
 /// The same for a text that is not in a file; `path` is what it is called. Relative paths start from its folder.

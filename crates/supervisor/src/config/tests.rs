@@ -20,6 +20,7 @@ fn environment() -> Environment {
         variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         user: Some("me".to_owned()),
         home: Some("/home/me".into()),
+        service_credentials: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a table of TOML sets: each key by its row, into [`Settings`].
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tunnel_engine::session::check_algorithms;
@@ -181,11 +181,14 @@ fn credential_or_path(value: Value<'_>, environment: &Environment) -> ReadResult
     if name.is_empty() || name.contains('/') || name.starts_with('.') {
         return value.refuse(format!("`{name}` is not the name of a credential"), "write `credential:NAME`");
     }
-    match environment.variable("CREDENTIALS_DIRECTORY") {
-        Some(folder) => Ok(Path::new(folder).join(name)),
+    match environment.credentials() {
+        Some(folder) => Ok(folder.join(name)),
         None => value.refuse(
             "there are no credentials: `CREDENTIALS_DIRECTORY` is not set",
-            format!("add `LoadCredential={name}:/path` to the unit, or name a file"),
+            format!(
+                "add `LoadCredential={name}:/path` to the unit, or name a file; on a terminal root has them while the service \
+                 runs"
+            ),
         ),
     }
 }

@@ -70,11 +70,25 @@ fn tunnel_device_is_a_forward_or_none() {
 }
 
 #[test]
+fn credential_on_a_terminal_is_the_running_services() {
+    let mut terminal = environment();
+    terminal.variables.remove("CREDENTIALS_DIRECTORY");
+    let text = "[[tunnel]]\nname = 'a'\nhost = 'h'\ndynamic_forward = '1080'\nidentity_file = 'credential:key'";
+    let read = |environment: &Environment| load_text_in(Path::new("t"), text, &Overrides::default(), environment);
+    let errors = read(&terminal).unwrap_err().to_string();
+    assert!(errors.contains("there are no credentials") && errors.contains("on a terminal root has them"), "{errors}");
+    terminal.service_credentials = Some("/run/credentials/tunneld.service".into());
+    let identity = &read(&terminal).unwrap().tunnels[0].session.auth.identities[0];
+    assert_eq!(identity.path, Path::new("/run/credentials/tunneld.service/key"));
+}
+
+#[test]
 fn the_command_line_beats_the_file() {
     let overrides = Overrides {
         control_socket: Some("/a".into()),
         pid_file: Some("/b".into()),
         log_level: Some("debug".to_owned()),
+        ..Overrides::default()
     };
     let text = "pid_file = '/x'\ncontrol_socket = '/y'\nlog.level = 'warn'";
     let desired = load_text_in(Path::new("t"), text, &overrides, &environment()).unwrap();
