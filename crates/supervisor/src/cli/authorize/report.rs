@@ -58,6 +58,13 @@ impl ServerReport<'_> {
              # have one that permits what all of them need:"
         );
         let needs = self.shared.needs();
+        if !needs.commands {
+            let _ = writeln!(
+                text,
+                "# It is for a login that only tunnels use: with ForceCommand and MaxSessions nobody gets a shell or runs a command as\n\
+                 # `{user}` any more, whatever the key or password."
+            );
+        }
         text.push_str(&sshd_config::block(user, &needs));
         for note in &needs.notes {
             let _ = writeln!(text, "# note: {note}");
@@ -158,6 +165,12 @@ mod tests {
             assert!(text.contains("permit-port-forwarding: no forward"), "{text}");
             let bare: Vec<_> = text.lines().filter(|line| !line.starts_with(['#', ' '])).collect();
             assert_eq!(bare.len(), 2, "{text}");
+            let limit =
+                "# It is for a login that only tunnels use: with ForceCommand and MaxSessions nobody gets a shell";
+            assert!(
+                text.contains(limit) && text.contains("`u` any more, whatever the key or password.\nMatch User u\n"),
+                "{text}"
+            );
             assert!(bare[0].starts_with("restrict,") && bare[1] == "Match User u", "{text}");
         });
         with(Vec::new(), |report| assert!(report.text().contains("no key to authorize"), "{}", report.text()));
