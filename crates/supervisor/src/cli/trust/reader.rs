@@ -2,13 +2,13 @@
 
 use std::ffi::CString;
 use std::fs::{self, Metadata};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Gid, Uid, User, geteuid, getgrouplist};
+use nix::unistd::{Gid, Uid, User, getgrouplist};
 
+use crate::cli::account::other_of_daemon;
 use crate::cli::args::GlobalArgs;
-use crate::cli::daemon::DaemonAddress;
 use crate::config::Desired;
 
 /// The right to search a folder, and to read a file, of each class of st_mode.
@@ -22,18 +22,9 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Whom the daemon runs as, where that is known and is another account than this process': `user` of the config,
-    /// else the owner of the control socket.
+    /// The daemon's account, where it is known and is another one than this process'.
     pub(super) fn of_daemon(global: &GlobalArgs, desired: Option<&Desired>) -> Option<Self> {
-        let named = desired.and_then(|desired| desired.global.user.as_deref());
-        let user = match named {
-            Some(name) => User::from_name(name),
-            None => {
-                let socket = fs::metadata(DaemonAddress::find(global).ok()?.socket()).ok()?;
-                User::from_uid(Uid::from_raw(socket.file_type().is_socket().then_some(socket.uid())?))
-            }
-        };
-        let user = user.ok().flatten().filter(|user| user.uid != geteuid())?;
+        let user = other_of_daemon(global, desired)?;
         let name = CString::new(user.name.as_str()).ok()?;
         let groups = getgrouplist(&name, user.gid).unwrap_or_else(|_| vec![user.gid]);
         Some(Self { user, groups })
@@ -84,6 +75,8 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
+    use nix::unistd::geteuid;
+
     use super::*;
 
     fn reader(uid: u32, groups: &[u32]) -> Reader {
