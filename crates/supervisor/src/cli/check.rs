@@ -37,6 +37,9 @@ fn to_text(desired: &Desired) -> String {
         let state = if tunnel.enabled { "" } else { "  (not enabled)" };
         let _ =
             writeln!(text, "\n{}  {}{}{state}", tunnel.name, tunnel.session.destination, way(&tunnel.session.dial.via));
+        for other in tunnel.servers().skip(1) {
+            let _ = writeln!(text, "  else {}{}", other.destination, way(&other.dial.via));
+        }
         for forward in &tunnel.forwards {
             let _ = writeln!(text, "  {} {forward}", forward.kind.option());
             if let Some(note) = note(tunnel, forward) {
@@ -122,6 +125,7 @@ fn tunnel_json(tunnel: &TunnelSpec) -> Value {
         "name": tunnel.name,
         "enabled": tunnel.enabled,
         "server": tunnel.session.destination.to_string(),
+        "servers": tunnel.servers().map(|server| server.destination.to_string()).collect::<Vec<_>>(),
         "proxy": proxy(&tunnel.session.dial.via),
         "identity_files": identities.collect::<Vec<_>>(),
         "forwards": tunnel.forwards.iter().map(|forward| forward_json(tunnel, forward)).collect::<Vec<_>>(),
@@ -192,6 +196,20 @@ off  u@h:22  (not enabled)
   -R 2222:localhost:22
 ";
         assert_eq!(to_text(&example()), expected);
+    }
+
+    #[test]
+    fn each_of_several_hosts_is_told() {
+        let text = "control_socket = '/run/x.sock'\n[[tunnel]]\nname = 'a'\nhosts = ['first', 'second:2200']\nuser = 'u'\n\
+                    dynamic_forward = '1080'\n";
+        let desired = load_text(Path::new("/etc/t.toml"), text, &Overrides::default()).unwrap();
+        let told = to_text(&desired);
+        assert!(told.contains("\na  u@first:22\n  else u@second:2200\n  -D 1080\n"), "{told}");
+        let tunnel = &to_json(&desired)["tunnels"][0];
+        assert_eq!(
+            (&tunnel["server"], &tunnel["servers"]),
+            (&json!("u@first:22"), &json!(["u@first:22", "u@second:2200"]))
+        );
     }
 
     #[test]
