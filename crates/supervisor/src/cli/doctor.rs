@@ -1,6 +1,7 @@
 //! `doctor`: examines tunnels against their servers, one after another, and prints one line a check.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::args::GlobalArgs;
 use super::block_on;
@@ -28,7 +29,7 @@ pub(super) fn run(global: &GlobalArgs, names: &[String], json: bool) -> Result<u
         let mut tunnels = Vec::new();
         for spec in chosen {
             // Anew for each: the daemon goes on meanwhile.
-            let known = DaemonView::of(status(&desired));
+            let known = known(&desired.global.control_socket);
             let examined = doctor::examine(spec, &known, &governor).await;
             if !json {
                 print(&text(&examined, style))?;
@@ -50,11 +51,13 @@ fn choose<'a>(desired: &'a Desired, names: &[String]) -> Result<Vec<&'a TunnelSp
         .map_err(|message| Problem::Refused { code: ErrorCode::NoSuchTunnel, message })
 }
 
-/// `None` where no daemon answers, or one that we do not understand: then the config is all there is.
-fn status(desired: &Desired) -> Option<crate::protocol::status::Status> {
-    match ask(&desired.global.control_socket, Request::Status { names: Vec::new() }) {
-        Ok(Response::Status { status, .. }) => Some(status),
-        Ok(_) | Err(_) => None,
+/// Nothing where no daemon answers, or one that we do not understand: then the config is all there is.
+fn known(socket: &Path) -> DaemonView {
+    match ask(socket, Request::Status { names: Vec::new() }) {
+        Ok(Response::Status { status }) => DaemonView::of(Some(status)),
+        Ok(Response::Error { code: ErrorCode::Denied, .. }) => DaemonView::refused(),
+        Err(error) if error.is_denied() => DaemonView::refused(),
+        Ok(_) | Err(_) => DaemonView::of(None),
     }
 }
 

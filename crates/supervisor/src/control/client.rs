@@ -45,11 +45,14 @@ impl ClientError {
         matches!(self, Self::NoDaemon { source, .. } if absent.contains(&source.kind()))
     }
 
+    /// The socket, or a folder on the way to it, is not for this user.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::NoDaemon { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
+
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::NoDaemon { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                "ask as root, or as the user that runs tunneld"
-            }
+            Self::NoDaemon { .. } if self.is_denied() => "ask as root, or as the user that runs tunneld",
             Self::NoDaemon { .. } => "start it, or name its socket with --control-socket",
             Self::EventsEnded { .. } => "ask again: what was missed is kept while the daemon runs",
             Self::NoAnswer { .. } => "look into its log",

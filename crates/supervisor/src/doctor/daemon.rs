@@ -22,6 +22,8 @@ pub struct DaemonView {
     status: Option<Status>,
     /// Whom the daemon's process belongs to.
     runs_as: Option<u32>,
+    /// One may run, and does not answer this user.
+    refused: bool,
 }
 
 /// What the daemon holds of a forward.
@@ -40,17 +42,24 @@ impl DaemonView {
     pub fn of(status: Option<Status>) -> Self {
         use std::os::unix::fs::MetadataExt as _;
         let process = status.as_ref().and_then(|status| std::fs::metadata(format!("/proc/{}", status.pid)).ok());
-        Self { status, runs_as: process.map(|process| process.uid()) }
+        Self { status, runs_as: process.map(|process| process.uid()), refused: false }
+    }
+
+    /// This user has no right to ask.
+    pub fn refused() -> Self {
+        Self { refused: true, ..Self::default() }
     }
 
     /// Whether files and ports are seen here as the daemon sees them.
     pub(super) fn account(&self) -> Option<Check> {
         let Some(status) = &self.status else {
-            return Some(Check::skip(
-                ACCOUNT,
-                name_of(geteuid()),
-                "no daemon answers: the config is examined as this user",
-            ));
+            let why = match self.refused {
+                true => {
+                    "this user may not ask the daemon (root and the daemon's user may): the config is examined as this user"
+                }
+                false => "no daemon answers: the config is examined as this user",
+            };
+            return Some(Check::skip(ACCOUNT, name_of(geteuid()), why));
         };
         let (here, there) = (geteuid(), Uid::from_raw(self.runs_as?));
         let (us, them) = (name_of(here), name_of(there));
@@ -193,7 +202,7 @@ mod tests {
         tunnel.server = format!("other@{}", spec.session.destination.host_port());
         tunnel.last_failure = Some(example::failure(kind, "it said no"));
         tunnel.next_start_ms = Some(ms);
-        DaemonView { status: Some(example::status(vec![tunnel])), runs_as: None }
+        DaemonView { status: Some(example::status(vec![tunnel])), ..DaemonView::default() }
     }
 
     #[test]
@@ -211,8 +220,16 @@ mod tests {
     }
 
     #[test]
+    fn daemon_that_may_not_be_asked_is_not_said_to_be_away() {
+        let told = |known: DaemonView| known.account().map(|check| check.message).unwrap_or_default();
+        assert!(told(DaemonView::refused()).starts_with("this user may not ask the daemon"));
+        assert!(told(DaemonView::of(None)).starts_with("no daemon answers"));
+    }
+
+    #[test]
     fn other_account_is_examined_with_the_daemons_config() {
-        let known = DaemonView { status: Some(example::status(Vec::new())), runs_as: Some(geteuid().as_raw() + 1) };
+        let (status, runs_as) = (Some(example::status(Vec::new())), Some(geteuid().as_raw() + 1));
+        let known = DaemonView { status, runs_as, refused: false };
         let action = known.account().and_then(|check| check.action).expect("an action");
         let config = &example::status(Vec::new()).config;
         assert!(action.ends_with(&format!("tunneld doctor --config {config}`")), "{action}");
