@@ -130,7 +130,10 @@ fn starting_with(typed: &str, words: Vec<(String, String)>) -> Candidates {
 fn meaning(help: Option<&clap::builder::StyledStr>) -> String {
     let text = help.map(ToString::to_string).unwrap_or_default();
     let line: Vec<&str> = text.split_whitespace().collect();
-    line.join(" ").split([';', '.']).next().unwrap_or_default().to_owned()
+    let line = line.join(" ");
+    let end = line.find(';').into_iter().chain(line.find(". ")).min();
+    let sentence = end.and_then(|end| line.get(..end)).unwrap_or(&line);
+    sentence.trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -166,6 +169,19 @@ mod tests {
         assert!(complete("run --").contains(&"--pid-file".to_owned()));
         assert!(!complete("status --").contains(&"--pid-file".to_owned()));
         assert!(!complete("").contains(&"complete".to_owned()), "the scripts' own verb is not shown");
+    }
+
+    #[test]
+    fn description_ends_with_the_sentence_and_not_within_a_word() {
+        for (help, told) in [
+            ("Config file [default: /etc/tunneld.toml]", "Config file [default: /etc/tunneld.toml]"),
+            ("As ssh -L,\nas 3307:127.0.0.1:3306. Again for more", "As ssh -L, as 3307:127.0.0.1:3306"),
+            ("Stop tunnels; connections may finish", "Stop tunnels"),
+            ("Only these.", "Only these"),
+        ] {
+            assert_eq!(meaning(Some(&help.into())), told);
+        }
+        assert_eq!(meaning(None), "");
     }
 
     #[test]
