@@ -258,7 +258,7 @@ impl Probing {
                     next = AfterProbe::AskAgain;
                 }
                 self.verdict = ForwardVerdict::Down(failure(&reason));
-                let soon = self.missed(PROBE, rhythm);
+                let soon = self.missed_soon(rhythm);
                 // The target was connected to: not more often than asked for.
                 if reason.cause == ProbeFailureKind::WrongBanner { rhythm.after(2) } else { soon }
             }
@@ -298,7 +298,7 @@ impl Probing {
                 self.refusal = Some(UserRefusal { failure: failure(refusal), until, refused });
                 if event && asked == ProbeMethod::Target && !self.is_unknown() {
                     self.misses = 0;
-                    let soon = now + self.missed(PROBE, rhythm);
+                    let soon = now + self.missed_soon(rhythm);
                     self.target_rests_until = None;
                     self.due = (!self.running).then_some(soon);
                 }
@@ -362,6 +362,11 @@ impl Probing {
         self.misses = 0;
         self.not_before = None;
         rhythm.after(self.proofs)
+    }
+
+    /// Nobody was connected to: the next look may be sooner than `poll`, and is no later.
+    fn missed_soon(&mut self, rhythm: Rhythm) -> Duration {
+        self.missed(PROBE, rhythm).min(rhythm.every)
     }
 
     fn missed(&mut self, backoff: Backoff, rhythm: Rhythm) -> Duration {

@@ -149,6 +149,24 @@ fn what_is_down_is_probed_soon_and_then_less_soon() {
 }
 
 #[test]
+fn refusing_target_is_asked_again_after_poll_at_the_latest() {
+    let now = tunnel_engine::clock::now();
+    for seconds in [2, 5, 30] {
+        let rhythm = Rhythm { first: 600 * SECOND, every: seconds * SECOND, random: 0.9 };
+        let mut probing = Probing::new();
+        probing.begin(now);
+        let mut at = now;
+        for _ in 0..6 {
+            let turn = probing.start_if_due(at, 0, rhythm).expect("due");
+            probing.finish(turn, (reason(ProbeFailureKind::Refused), false), at, rhythm);
+            let due = probing.due().expect("due");
+            assert!(due > at && due - at <= rhythm.every, "{:?} with a poll of {seconds} s", due - at);
+            at = due;
+        }
+    }
+}
+
+#[test]
 fn unexpected_banner_is_probed_only_every_poll() {
     let now = tunnel_engine::clock::now();
     assert_eq!(found(reason(ProbeFailureKind::WrongBanner), now).due(), Some(now + RHYTHM.every));
