@@ -14,6 +14,13 @@ use super::{Core, Observed, Probed, Requested};
 use crate::config::{OnRemotePortBusy, ProbeSpec};
 use crate::lifecycle::SessionId;
 
+/// What a change of what is known about a forward follows from.
+#[derive(Debug, Clone, Copy)]
+enum Evidence {
+    Probe,
+    Users,
+}
+
 impl Core {
     /// Brings listeners, devices, the mark and the probes in line with the phase and the session. `observed`: what users
     /// have seen of the forwards, when the time has come to probe.
@@ -33,7 +40,7 @@ impl Core {
         let changes = observed.map(|observed| {
             self.probes.doubt_old_refusals(observed, &mut self.forwards, (&self.spec, now), &mut self.effects)
         });
-        changes.into_iter().flatten().for_each(|change| self.note_verdict(change));
+        changes.into_iter().flatten().for_each(|change| self.note_verdict(change, Evidence::Users));
         self.probes.begin(&mut self.forwards, &self.spec.probe, now);
         if let Some(observed) = observed {
             self.probes.start_due(main, observed, &mut self.forwards, (&self.spec, now), &mut self.effects);
@@ -166,7 +173,7 @@ impl Core {
             return;
         }
         let (change, ask_anew) = self.probes.finish(probed, &mut self.forwards, (&self.spec, now), &mut self.effects);
-        change.into_iter().for_each(|change| self.note_verdict(change));
+        change.into_iter().for_each(|change| self.note_verdict(change, Evidence::Probe));
         if ask_anew {
             let able = self.may_take_over();
             self.forwards.remotes.request_anew(forward, main, (able, &self.spec, now), &mut self.effects);
@@ -177,7 +184,7 @@ impl Core {
     pub(super) fn traffic_observed(&mut self, observed: &[Observed]) {
         if self.spec.probe != ProbeSpec::Off {
             let changes = self.probes.traffic_observed(observed, &mut self.forwards, &self.spec, self.now.awake);
-            return changes.into_iter().for_each(|change| self.note_verdict(change));
+            return changes.into_iter().for_each(|change| self.note_verdict(change, Evidence::Users));
         }
         // Where nothing is proven or disproven, a target that refuses is told all the same.
         let refusals = self.forwards.subjects().filter_map(|subject| {
@@ -185,12 +192,12 @@ impl Core {
             Some((probing::failure(refusal), subject.forward.to_string()))
         });
         for (failure, forward) in refusals.collect::<Vec<_>>() {
-            self.note_failure(failure, Some(&forward));
+            self.note_refused_user(failure, &forward);
         }
     }
 
     /// Tells that something else is known about a forward.
-    fn note_verdict(&mut self, VerdictChange { forward, before, after }: VerdictChange) {
+    fn note_verdict(&mut self, VerdictChange { forward, before, after }: VerdictChange, evidence: Evidence) {
         let (tunnel, state) = (self.spec.name.as_str(), after.as_str());
         // An end of what was told is told too, while there is room.
         let fine = matches!(after, ForwardState::Up | ForwardState::Unverified(_));
@@ -198,9 +205,10 @@ impl Core {
             return;
         }
         match (before, after) {
-            (_, ForwardState::Down(failure) | ForwardState::Stale(failure)) => {
-                self.note_failure(failure, Some(&forward));
-            }
+            (_, ForwardState::Down(failure) | ForwardState::Stale(failure)) => match evidence {
+                Evidence::Probe => self.note_failure(failure, Some(&forward)),
+                Evidence::Users => self.note_refused_user(failure, &forward),
+            },
             (_, ForwardState::Unverified(words)) => {
                 tracing::info!(tunnel, forward, state, "{tunnel}: {forward}: the forward is in place, but {words}");
             }

@@ -82,8 +82,17 @@ impl Core {
 
     /// Writes a failure down and logs it. Call it after the machine has judged, so that the line says what follows.
     pub(super) fn note_failure(&mut self, failure: Failure, forward: Option<&str>) {
-        let now = self.now;
         self.report.failures.add(failure.kind());
+        self.tell_failure(failure, forward);
+    }
+
+    /// The same of a user's connection that its target refused: no failure of the session, and counted on the forward.
+    pub(super) fn note_refused_user(&mut self, failure: Failure, forward: &str) {
+        self.tell_failure(failure, Some(forward));
+    }
+
+    fn tell_failure(&mut self, failure: Failure, forward: Option<&str>) {
+        let now = self.now;
         self.effect(TunnelEffect::ObserveFailure(Box::new((failure.clone(), forward.map(str::to_owned)))));
         self.report.cause = Some(Cause::of(&failure, forward));
         let named = self.spec.servers().any(|spec| spec.destination == self.sessions.server);

@@ -5,8 +5,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tunnel_engine::clock;
 use tunnel_engine::demo_server::Target;
+use tunnel_engine::failure::FailureKind;
 use tunnel_engine::spec::Connect;
 
+use crate::config::{ProbeSpec, TunnelSpec};
 use crate::protocol::status::ForwardStatus;
 use crate::tunnel::test_support::{TestTunnel, echoes, tunnel_spec};
 
@@ -40,6 +42,23 @@ async fn every_refusal_is_counted_with_its_words() {
         rig.until("ready", |view| view.ready).await;
         assert_eq!((forward(&rig).message, forward(&rig).last_refused.len()), (None, 1));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_user_is_counted_on_the_forward_and_not_on_the_session() {
+    for probe in [ProbeSpec::Auto, ProbeSpec::Off] {
+        let mut rig = TestTunnel::ready(TunnelSpec { probe, ..tunnel_spec("t", &["L0:refuse:1"]) }).await;
+        assert!(!echoes(&mut rig.connect(0).await).await);
+        let view = rig.until("told", |view| view.last_failure.is_some()).await;
+        assert_eq!(view.last_failure.as_ref().unwrap().failure.kind(), FailureKind::ProbeFailed);
+        assert!(view.status(clock::now()).failures.is_empty());
+        assert_eq!(forward(&rig).failed, 1);
+    }
+    // A probe of ours that finds the forward disproven is a failure of the tunnel's.
+    let probing = TunnelSpec { probe: ProbeSpec::Tcp, ..tunnel_spec("t", &["L0:refuse:1"]) };
+    let mut rig = TestTunnel::started(probing);
+    let view = rig.until("down", |view| view.forwards[0].state.as_str() == "down").await;
+    assert_eq!(view.status(clock::now()).failures.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
