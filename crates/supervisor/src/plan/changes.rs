@@ -11,10 +11,39 @@ pub(super) fn session(old: &SessionSpec, new: &SessionSpec) -> Vec<&'static str>
         ("host", from.host != to.host),
         ("port", from.port != to.port),
         ("user", from.user != to.user),
-        (way(&old.dial.via, &new.dial.via), old.dial.via != new.dial.via),
+        (way(&old.dial.via, &new.dial.via), route_differs(old, new)),
     ];
     let place = place.into_iter().filter_map(|(key, differs)| differs.then_some(key));
-    place.chain(differing(&mut around(old), &mut around(new), |key| key.jump != Jump::Never)).collect()
+    let first_hop =
+        |key: &SettingKey| key.jump == Jump::FirstHop && hops(old, new).any(|(old, new)| differs(key, old, new));
+    let these = |key: &SettingKey| key.jump != Jump::Never && (differs(key, old, new) || first_hop(key));
+    place.chain(tunnel_keys().filter(|key| these(key)).map(|key| key.name)).collect()
+}
+
+/// Does the way to the server differ in more than what its jump hosts take over from the tunnel, whose keys are named?
+fn route_differs(old: &SessionSpec, new: &SessionSpec) -> bool {
+    let (mut from, mut to) = (&old.dial.via, &new.dial.via);
+    while let (Route::Jump(one), Route::Jump(other)) = (from, to) {
+        let own = |key: &SettingKey| differs(key, one, other) && key.jump != Jump::FirstHop && !differs(key, old, new);
+        if one.destination != other.destination || tunnel_keys().any(own) {
+            return true;
+        }
+        (from, to) = (&one.dial.via, &other.dial.via);
+    }
+    from != to
+}
+
+/// The jump hosts of both ways, in pairs, from the server on.
+fn hops<'a>(old: &'a SessionSpec, new: &'a SessionSpec) -> impl Iterator<Item = (&'a SessionSpec, &'a SessionSpec)> {
+    std::iter::successors(Some((old, new)), |(old, new)| match (&old.dial.via, &new.dial.via) {
+        (Route::Jump(old), Route::Jump(new)) => Some((&**old, &**new)),
+        _ => None,
+    })
+    .skip(1)
+}
+
+fn differs(key: &SettingKey, old: &SessionSpec, new: &SessionSpec) -> bool {
+    key.differs(&mut around(old), &mut around(new))
 }
 
 pub(super) fn tuning(old: &Tuning, new: &Tuning) -> Vec<&'static str> {
@@ -22,11 +51,16 @@ pub(super) fn tuning(old: &Tuning, new: &Tuning) -> Vec<&'static str> {
     differing(&mut old.0.clone(), &mut new.0.clone(), Tuning::has).chain(files).collect()
 }
 
-/// Do the two differ in nothing but what the next start reads?
+/// Do the two, and their jump hosts, differ in nothing but what the next start reads?
 pub(super) fn read_only_at_start(old: &SessionSpec, new: &SessionSpec) -> bool {
+    let same_way = match (&old.dial.via, &new.dial.via) {
+        (Route::Jump(old), Route::Jump(new)) => read_only_at_start(old, new),
+        (old, new) => old == new,
+    };
     let (mut from, mut to) = (around(new), around(old));
     tunnel_keys().filter(|key| key.reload == ReloadEffect::NextStart).for_each(|key| key.copy(&mut from, &mut to));
-    to.session == from.session
+    to.session.dial.via = from.session.dial.via.clone();
+    same_way && to.session == from.session
 }
 
 /// What rows of the table can be asked about.

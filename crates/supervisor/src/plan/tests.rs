@@ -5,7 +5,7 @@ mod worlds;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use tunnel_engine::spec::{Connect, Destination, ForwardKey};
+use tunnel_engine::spec::{Connect, Destination, ForwardKey, Route, SessionSpec};
 
 use super::{AllTunnels, Plan, RunState, ServingSession, Step, TunnelChange, apply, plan};
 use crate::config::{Desired, LogFormat, LogSpec};
@@ -218,6 +218,46 @@ fn policy_limits_and_the_next_connect_timeout_cost_nothing() {
             (Keep, "b", 0, ""),
         ])
     );
+}
+
+/// As resolving makes it: a jump host without a table has the tunnel's values, and is what is dialled directly.
+fn jumping(change: fn(&mut SessionSpec), change_gate: fn(&mut SessionSpec)) -> Desired {
+    let mut spec = tunnel("a", &["3307:db:3306"]);
+    change(&mut spec.session);
+    let mut gate = spec.session.clone();
+    gate.destination.host = "gate".to_owned();
+    change_gate(&mut gate);
+    spec.session.dial.bind_address = None;
+    spec.session.dial.via = Route::Jump(Box::new(gate));
+    config(vec![spec])
+}
+
+#[test]
+fn key_that_a_jump_host_takes_over_is_named_once_and_costs_what_it_does_without_one() {
+    const NEXT: &str = "from the next session on";
+    let actual = jumping(|_| {}, |_| {});
+    let first = |desired: &Desired| told(&plan(&actual, desired), &actual, 2).remove(0);
+    let changes: [(fn(&mut SessionSpec), _, _, _); 4] = [
+        (|session| session.timing.connect_timeout *= 2, Retune, 0, format!("connect_timeout, {NEXT}")),
+        (|session| session.dial.connection_attempts = 3, Retune, 0, format!("connection_attempts, {NEXT}")),
+        (|session| session.dial.tcp_keep_alive = false, Replace, 2, "tcp_keep_alive; the new session first".to_owned()),
+        (
+            |session| session.dial.bind_address = Some("127.0.0.1".to_owned()),
+            Replace,
+            2,
+            "bind_address; the new session first".to_owned(),
+        ),
+    ];
+    for (change, action, ends, reason) in changes {
+        assert_eq!(first(&jumping(change, |_| {})), (action, "a".to_owned(), ends, reason));
+    }
+    // In a table of its own.
+    let own = first(&jumping(|_| {}, |gate| gate.timing.connect_timeout *= 2));
+    assert_eq!(own, (Retune, "a".to_owned(), 0, format!("proxy_jump, {NEXT}")));
+    let moved = first(&jumping(|_| {}, |gate| gate.destination.port = 2222));
+    assert_eq!(moved, (Replace, "a".to_owned(), 2, "proxy_jump; the new session first".to_owned()));
+    let gone = first(&config(vec![tunnel("a", &["3307:db:3306"])]));
+    assert_eq!(gone.3, "proxy_jump; the new session first");
 }
 
 #[test]
