@@ -44,11 +44,13 @@ fn read_certificate(path: &Path) -> Result<Certificate, ssh_key::Error> {
     Certificate::from_openssh(std::str::from_utf8(&content).unwrap_or_default())
 }
 
-/// CertificateFile, then `<identity>-cert.pub` where there is one: found, not asked for, so it may be missing. Last, an
+/// CertificateFile, then `<identity>-cert.pub` where there is one that is not named: found, not asked for, so it may be missing. Last, an
 /// identity, or its `.pub`, that holds a certificate and no plain key, which ssh shows as that identity's public half.
 pub(super) fn certificates(spec: &AuthSpec) -> Vec<CertificateFile> {
     let named = spec.certificates.iter().map(|path| (path.clone(), true));
-    let beside = spec.identities.iter().map(|one| (identity::with_suffix(&one.path, "-cert.pub"), false));
+    let beside = spec.identities.iter().map(|one| identity::with_suffix(&one.path, "-cert.pub"));
+    // What is wrong with a certificate is told once.
+    let beside = beside.filter(|path| !spec.certificates.contains(path)).map(|path| (path, false));
     named
         .chain(beside)
         .filter_map(|(path, explicit)| match read_certificate(&path) {
@@ -76,4 +78,26 @@ fn in_place_of_public_keys(spec: &AuthSpec) -> impl Iterator<Item = CertificateF
         let certificate = read_certificate(&path).ok()?;
         Some(CertificateFile { path, explicit, read: Ok(certificate) })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Destination, IdentitySpec, SessionSpec};
+
+    #[test]
+    fn certificate_beside_its_key_is_read_once_where_it_is_named_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("id");
+        let beside = identity::with_suffix(&key, "-cert.pub");
+        std::fs::write(&beside, "no certificate").unwrap();
+        let identities = vec![IdentitySpec { path: key, explicit: true }];
+        let server = Destination { user: "me".to_owned(), host: "server".to_owned(), port: 22 };
+        let found = AuthSpec { identities, ..SessionSpec::to(server).auth };
+        let named = AuthSpec { certificates: vec![beside.clone()], ..found.clone() };
+        for (spec, explicit) in [(found, false), (named, true)] {
+            let read: Vec<_> = certificates(&spec).into_iter().map(|file| (file.path, file.explicit)).collect();
+            assert_eq!(read, [(beside.clone(), explicit)]);
+        }
+    }
 }
