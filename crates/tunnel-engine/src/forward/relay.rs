@@ -52,7 +52,8 @@ impl RelayOutcome {
     }
 }
 
-/// Bytes that were read past a handshake and belong to the connection.
+/// What comes first in each direction after a handshake: towards the listener's peer our answer to it, which is none of
+/// the tunnel's bytes and is not counted; from it, what was read past its request.
 #[derive(Default)]
 pub(super) struct Prelude {
     /// To be said to the channel first.
@@ -69,6 +70,16 @@ pub(super) struct ByteCounters {
 }
 
 impl ByteCounters {
+    /// How much of so many first bytes to the socket is ours.
+    fn own_to_socket(&self, first: usize) -> usize {
+        if self.listener == Side::Here { first } else { 0 }
+    }
+
+    /// How much of so many first bytes to the channel is ours.
+    fn own_to_channel(&self, first: usize) -> usize {
+        if self.listener == Side::Server { first } else { 0 }
+    }
+
     fn to_socket(&self, bytes: usize) {
         match self.listener {
             Side::Here => self.stats.add_in(bytes),

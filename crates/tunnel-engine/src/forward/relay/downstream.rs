@@ -24,13 +24,18 @@ pub(super) async fn run<R: ChannelRead>(
     tally: &ByteCounters,
 ) -> Down {
     let mut batch = Batch::default();
+    let mut own = tally.own_to_socket(first.len());
     batch.push(first);
     let mut tail = Tail::More;
     loop {
         while batch.has_remaining() {
             match socket.write_buf(&mut batch).await {
                 Ok(0) | Err(_) => return Down::Stopped(RelayOutcome::SocketBroke),
-                Ok(written) => tally.to_socket(written),
+                Ok(written) => {
+                    let uncounted = own.min(written);
+                    own -= uncounted;
+                    tally.to_socket(written - uncounted);
+                }
             }
         }
         match tail {

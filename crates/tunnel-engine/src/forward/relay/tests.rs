@@ -158,24 +158,24 @@ async fn aborted_relay_resets_the_peer() {
 }
 
 #[tokio::test]
-async fn bytes_read_past_a_handshake_come_first_in_both_directions() {
-    let (mut peer, near) = tcp_pair().await;
-    let (channel, mut far) = channel(8);
-    let tally = ByteCounters { stats: Arc::default(), listener: Side::Server };
-    let prelude = Prelude { to_channel: "early ".into(), to_socket: "granted ".into() };
-    let relay = task::owned({
-        let tally = ByteCounters { stats: tally.stats.clone(), listener: Side::Server };
-        async move { Stream::Tcp(near).relay(channel, prelude, &tally).await }
-    });
-    far.send(b"down").await;
-    far.end(Inbound::Eof).await;
-    peer.write_all(b"up").await.unwrap();
-    peer.shutdown().await.unwrap();
-    assert_eq!(read_all(&mut peer).await.unwrap(), b"granted down");
-    assert_eq!(far.hear_all().await.0, b"early up");
-    assert_eq!(relay.await.unwrap(), RelayOutcome::Complete);
-    let counts = tally.stats.counts();
-    assert_eq!((counts.bytes_in, counts.bytes_out), (8, 12), "a listener on the server is fed by what goes up");
+async fn what_follows_a_handshake_comes_first_and_our_answer_is_not_counted() {
+    for (listener, counted) in [(Side::Here, (4, 8)), (Side::Server, (2, 12))] {
+        let (mut peer, near) = tcp_pair().await;
+        let (channel, mut far) = channel(8);
+        let stats = Arc::<ForwardStats>::default();
+        let tally = ByteCounters { stats: stats.clone(), listener };
+        let prelude = Prelude { to_channel: "early ".into(), to_socket: "granted ".into() };
+        let relay = task::owned(async move { Stream::Tcp(near).relay(channel, prelude, &tally).await });
+        far.send(b"down").await;
+        far.end(Inbound::Eof).await;
+        peer.write_all(b"up").await.unwrap();
+        peer.shutdown().await.unwrap();
+        assert_eq!(read_all(&mut peer).await.unwrap(), b"granted down");
+        assert_eq!(far.hear_all().await.0, b"early up");
+        assert_eq!(relay.await.unwrap(), RelayOutcome::Complete);
+        let counts = stats.counts();
+        assert_eq!((counts.bytes_in, counts.bytes_out), counted, "{listener:?}");
+    }
 }
 
 /// Sends `up` and `down` at the same time, in pieces of the given sizes, through a channel of the given depth.

@@ -42,7 +42,8 @@ async fn copy<W: ChannelWrite>(
     first: Bytes,
     tally: &ByteCounters,
 ) -> Result<Up, ChannelGone> {
-    write_bytes(writer, first, tally).await?;
+    let own = tally.own_to_channel(first.len());
+    write_bytes(writer, first, own, tally).await?;
     let mut buffer = BytesMut::new();
     let mut want = SMALL_READ;
     loop {
@@ -73,17 +74,23 @@ async fn copy<W: ChannelWrite>(
                 if read == room {
                     want = (want * 4).min(LARGE_READ);
                 }
-                write_bytes(writer, buffer.split().freeze(), tally).await?;
+                write_bytes(writer, buffer.split().freeze(), 0, tally).await?;
             }
         }
     }
 }
 
-async fn write_bytes<W: ChannelWrite>(writer: &W, bytes: Bytes, tally: &ByteCounters) -> Result<(), ChannelGone> {
+/// `own`: how many of them are not counted.
+async fn write_bytes<W: ChannelWrite>(
+    writer: &W,
+    bytes: Bytes,
+    own: usize,
+    tally: &ByteCounters,
+) -> Result<(), ChannelGone> {
     if bytes.is_empty() {
         return Ok(());
     }
-    let count = bytes.len();
+    let count = bytes.len().saturating_sub(own);
     writer.write(bytes).await?;
     tally.to_channel(count);
     Ok(())
