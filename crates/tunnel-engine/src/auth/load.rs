@@ -44,8 +44,9 @@ fn read_certificate(path: &Path) -> Result<Certificate, ssh_key::Error> {
     Certificate::from_openssh(std::str::from_utf8(&content).unwrap_or_default())
 }
 
-/// CertificateFile, then `<identity>-cert.pub` where there is one that is not named: found, not asked for, so it may be missing. Last, an
-/// identity, or its `.pub`, that holds a certificate and no plain key, which ssh shows as that identity's public half.
+/// CertificateFile, then `<identity>-cert.pub` where there is one that is not named: found, not asked for, so it may be
+/// missing. Last, an identity, or its `.pub`, that holds a certificate and no plain key, which ssh shows as that
+/// identity's public half.
 pub(super) fn certificates(spec: &AuthSpec) -> Vec<CertificateFile> {
     let named = spec.certificates.iter().map(|path| (path.clone(), true));
     let beside = spec.identities.iter().map(|one| identity::with_suffix(&one.path, "-cert.pub"));
