@@ -359,6 +359,18 @@ mod tests {
         assert_eq!(SockRef::from(&stream).tclass_v6().unwrap(), 0x48);
     }
 
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn acknowledgement_is_not_held_back_after_a_write() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        let stream = connect(address, None, &spec(&address.to_string())).await.unwrap();
+        // As a write leaves it that follows an answer.
+        SockRef::from(&stream).set_tcp_quickack(false).unwrap();
+        crate::link::LinkIo::acknowledge_soon(&stream);
+        assert!(SockRef::from(&stream).tcp_quickack().unwrap());
+    }
+
     #[tokio::test]
     async fn what_cannot_be_reached_says_why() {
         let in_time = clock::now() + Duration::from_secs(20);

@@ -216,6 +216,11 @@ impl MonitoredLink {
         self.lock().io.as_ref().is_some_and(|io| io.set_low_water(bytes))
     }
 
+    /// See [`LinkIo::acknowledge_soon`].
+    pub(super) fn acknowledge_soon(&self) {
+        self.lock().io.iter().for_each(|io| io.acknowledge_soon());
+    }
+
     /// Ends the link politely but without waiting: a last word goes out if there is room for it.
     pub(super) fn shut(&self, cx: &mut Context<'_>) {
         if let Some(io) = self.lock().io.as_mut() {

@@ -48,6 +48,10 @@ impl LinkIo for RecordedLink {
         self.io.set_user_timeout(duration);
     }
 
+    fn acknowledge_soon(&self) {
+        self.io.acknowledge_soon();
+    }
+
     fn answered(&self) {
         self.io.answered();
     }

@@ -310,6 +310,10 @@ impl ServerIo for MonitoredIo {
     fn set_low_water(&self, bytes: u32) -> bool {
         self.0.set_low_water(bytes)
     }
+
+    fn acknowledge_soon(&self) {
+        self.0.acknowledge_soon();
+    }
 }
 
 impl AsyncRead for MonitoredIo {

@@ -35,6 +35,9 @@ pub(crate) trait ServerIo: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
     /// The reader is woken when so many bytes are there, or the end. `false`: it is woken for any byte.
     fn set_low_water(&self, bytes: u32) -> bool;
+
+    /// What comes next is acknowledged as soon as it is read, until something is written again.
+    fn acknowledge_soon(&self);
 }
 
 /// The ends of a session's transport: for its channels, for russh, and the task between them and the server, which ends
@@ -227,6 +230,7 @@ impl<T: ServerIo> Driver<T> {
             match Pin::new(&mut self.io).poll_flush(cx) {
                 Poll::Ready(flushed) => {
                     self.flushed = true;
+                    self.io.acknowledge_soon();
                     return flushed;
                 }
                 Poll::Pending => {}
