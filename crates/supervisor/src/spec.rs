@@ -14,8 +14,8 @@ pub use desired::{
     BackoffKind, BackoffSpec, Confine, Desired, DuringOutage, Global, Include, IncludeMatch, LogFormat, LogLevelSpec,
     LogSpec, OnRemotePortBusy, OutageSpec, Policy, ProbeSpec, ReadOptions, ShellCommand, TunnelSpec,
 };
-pub(crate) use diagnostic::printable;
 pub use diagnostic::{ConfigError, ConfigErrors};
+pub(crate) use diagnostic::{MAX_ERRORS, printable};
 pub use settings::{Import, Jump, ReloadEffect, SettingKey, Settings, tunnel_keys};
 pub(crate) use shortened::shortened;
 pub use source::{SourceFile, SourceSpan};

@@ -44,10 +44,8 @@ pub(super) fn include(main: &Document<'_>, environment: &Environment) -> (Vec<Ar
                 continue;
             }
             match file::read_included(&path).map(|bytes| source(&path, bytes, seen.len())) {
-                Ok((source, error)) => {
-                    sources.push(source);
-                    errors.extend(error);
-                }
+                Ok(Ok(source)) => sources.push(source),
+                Ok(Err(error)) => errors.push(error),
                 Err(error) => {
                     let what = format!("`{}` cannot be read: {error}", path.display());
                     errors.push(value.error(what, "name a regular file that tunneld may read, or move it away"));

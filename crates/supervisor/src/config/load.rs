@@ -189,7 +189,8 @@ pub fn root_start(path: &Path, overrides: &Overrides) -> Result<Option<RootStart
 pub(super) fn load_in(path: &Path, overrides: &Overrides, environment: &Environment) -> Result<Desired, ConfigErrors> {
     refuse_exposed(path)?;
     match file::read_main(path).map(|bytes| source(path, bytes, 0)) {
-        Ok((source, error)) => load_source(&source, error.into_iter().collect(), overrides, environment),
+        Ok(Ok(source)) => load_source(&source, overrides, environment),
+        Ok(Err(error)) => Err(ConfigErrors::new(vec![error])),
         Err(error) => {
             let what = format!("the config cannot be read{}: {error}", by_whom(&error));
             let hint = if error.kind() == io::ErrorKind::PermissionDenied {
@@ -223,18 +224,16 @@ pub(super) fn load_text_in(
     overrides: &Overrides,
     environment: &Environment,
 ) -> Result<Desired, ConfigErrors> {
-    load_source(&Arc::new(SourceFile::new(path, text.to_owned(), 0)), Vec::new(), overrides, environment)
+    load_source(&Arc::new(SourceFile::new(path, text.to_owned(), 0)), overrides, environment)
 }
 
 fn load_source(
     source: &Arc<SourceFile>,
-    mut errors: Vec<ConfigError>,
     overrides: &Overrides,
     environment: &Environment,
 ) -> Result<Desired, ConfigErrors> {
     let (main, mut syntax) = parse(source);
-    let (included, more) = include(&main, environment);
-    errors.extend(more);
+    let (included, mut errors) = include(&main, environment);
     let mut documents = vec![main];
     for source in &included {
         let (document, more) = parse(source);
@@ -264,15 +263,33 @@ fn sure(error: &ConfigError, syntax: &[ConfigError], main: &SourceFile) -> bool 
     })
 }
 
-/// The text, and an error where it is not UTF-8.
-pub(super) fn source(path: &Path, bytes: Vec<u8>, rank: usize) -> (Arc<SourceFile>, Option<ConfigError>) {
+/// The text, or the one error that tells that it can be no config.
+pub(super) fn source(path: &Path, bytes: Vec<u8>, rank: usize) -> Result<Arc<SourceFile>, ConfigError> {
+    /// Of what cannot be read, to be shown.
+    const SHOWN: usize = 200;
     let error = match String::from_utf8(bytes) {
-        Ok(text) => return (Arc::new(SourceFile::new(path, text, rank)), None),
+        Ok(text) => {
+            let source = Arc::new(SourceFile::new(path, text, rank));
+            return if source.is_private_key() { Err(private_key(path)) } else { Ok(source) };
+        }
         Err(error) => error,
     };
+    let bytes = error.as_bytes();
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(ConfigError::of_file(path, "the file is UTF-16, not UTF-8", "save it as UTF-8"));
+    }
     let at = error.utf8_error().valid_up_to();
-    let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-    let source = Arc::new(SourceFile::new(path, text, rank));
-    let span = SourceSpan { source: source.clone(), span: at..at + 1 };
-    (source, Some(ConfigError::new(span, "the file is not UTF-8", "save it as UTF-8")))
+    // The rest may be megabytes of anything.
+    let shown = bytes.get(..bytes.len().min(at + SHOWN)).unwrap_or_default();
+    let source = Arc::new(SourceFile::new(path, String::from_utf8_lossy(shown).into_owned(), rank));
+    Err(ConfigError::new(SourceSpan { source, span: at..at + 1 }, "the file is not UTF-8", "save it as UTF-8"))
+}
+
+/// Nothing of it is shown.
+fn private_key(path: &Path) -> ConfigError {
+    ConfigError::of_file(
+        path,
+        "the file is a private key, not a config",
+        "name the config, and the key in its `identity_file`",
+    )
 }

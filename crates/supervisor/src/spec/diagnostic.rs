@@ -1,5 +1,6 @@
 //! What is wrong with a config, for a terminal and as JSON.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
@@ -12,6 +13,9 @@ use super::source::{Position, SourceSpan};
 /// Longest message or hint, in bytes: some lines of a terminal. Either may name what was written, of whatever length.
 const MAX_TEXT: usize = 600;
 
+/// What is told of one config. More are most often one mistake, or a file that is no config.
+pub(crate) const MAX_ERRORS: usize = 50;
+
 /// One thing that is wrong, and what to do about it.
 #[derive(Debug, Clone)]
 pub struct ConfigError {
@@ -20,6 +24,10 @@ pub struct ConfigError {
     hint: String,
     /// It is about something that is not there.
     pub(crate) absence: bool,
+    /// The line is shown up to the end of the place: behind it may be anything.
+    rest_is_hidden: bool,
+    /// It stands for so many errors that are not told.
+    untold: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -31,12 +39,29 @@ enum ErrorLocation {
 
 impl ConfigError {
     pub(crate) fn new(span: SourceSpan, what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::at(ErrorLocation::Place(span), what, hint)
+    }
+
+    fn at(blame: ErrorLocation, what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
-            blame: ErrorLocation::Place(span),
+            blame,
             what: shortened(&what.into(), MAX_TEXT).into_owned(),
             hint: shortened(&hint.into(), MAX_TEXT).into_owned(),
             absence: false,
+            rest_is_hidden: false,
+            untold: 0,
         }
+    }
+
+    /// Stands for the errors of a file that are not told.
+    pub(crate) fn untold(file: &str, errors: usize) -> Self {
+        let hint = "correct those before it first, or is this the wrong file?";
+        Self { untold: errors, ..Self::of_option(file, format!("and {errors} more"), hint) }
+    }
+
+    /// What stands behind the place may be a secret.
+    pub(crate) fn without_rest_of_line(self) -> Self {
+        Self { rest_is_hidden: true, ..self }
     }
 
     pub(crate) fn absent(span: SourceSpan, what: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -48,12 +73,7 @@ impl ConfigError {
     }
 
     pub(crate) fn of_option(name: &str, what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            blame: ErrorLocation::Whole(name.to_owned()),
-            what: shortened(&what.into(), MAX_TEXT).into_owned(),
-            hint: shortened(&hint.into(), MAX_TEXT).into_owned(),
-            absence: false,
-        }
+        Self::at(ErrorLocation::Whole(name.to_owned()), what, hint)
     }
 
     /// The error, without its position.
@@ -95,7 +115,7 @@ impl ConfigError {
     }
 }
 
-/// `FILE:LINE:COLUMN: error: …`, the line, a caret, the hint.
+/// `FILE:LINE:COLUMN: error: …`, the line unless it may hold a secret, a caret, the hint.
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = printable(&self.what);
@@ -104,12 +124,23 @@ impl fmt::Display for ConfigError {
             ErrorLocation::Place(span) => {
                 let Position { column, line_text, width, .. } = span.position();
                 writeln!(f, "{}: error: {what}", span.to_text())?;
-                let Excerpt { text, margin, carets } = excerpt(line_text, column, width);
-                writeln!(f, "  {}", printable(&text))?;
-                writeln!(f, "  {margin}{}", "^".repeat(carets))?;
+                if !span.source.may_hold_secret(line_text) {
+                    let shown = if self.rest_is_hidden { (column - 1).saturating_add(width) } else { usize::MAX };
+                    let Excerpt { text, margin, carets } = excerpt(&beginning(line_text, shown), column, width);
+                    writeln!(f, "  {}", printable(&text))?;
+                    writeln!(f, "  {margin}{}", "^".repeat(carets))?;
+                }
             }
         }
         writeln!(f, "hint: {}", printable(&self.hint))
+    }
+}
+
+/// So many characters of a line, and a sign where it goes on.
+fn beginning(line: &str, characters: usize) -> Cow<'_, str> {
+    match line.char_indices().nth(characters) {
+        Some((end, _)) => Cow::Owned(format!("{} …", line.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(line),
     }
 }
 
@@ -152,12 +183,18 @@ pub(crate) fn printable(text: &str) -> String {
 pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
-    /// Sorts, and drops what was found twice: the defaults are read once for every tunnel.
+    /// Sorts, drops what was found twice, as the defaults are read once for every tunnel, and what is too much.
     pub(crate) fn new(mut errors: Vec<ConfigError>) -> Self {
         debug_assert!(!errors.is_empty(), "a config without errors is a `Desired`");
         errors.sort_by_key(ConfigError::order);
         let mut seen = HashSet::new();
-        errors.retain(|error| seen.insert((error.file(), error.order(), error.what.clone())));
+        let untold: usize = errors.iter().map(|error| error.untold).sum();
+        errors.retain(|error| error.untold == 0 && seen.insert((error.file(), error.order(), error.what.clone())));
+        let untold = untold + errors.len().saturating_sub(MAX_ERRORS);
+        errors.truncate(MAX_ERRORS);
+        if let Some(file) = errors.last().map(ConfigError::file).filter(|_| untold > 0) {
+            errors.push(ConfigError::untold(&file, untold));
+        }
         Self(errors)
     }
 
@@ -192,6 +229,9 @@ impl std::error::Error for ConfigErrors {}
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::SourceFile;
     use super::*;
 
     fn shown(line: &str, column: usize, width: usize) -> (String, String) {
@@ -218,6 +258,26 @@ mod tests {
         assert_eq!(below.matches('^').count(), 3);
         let (text, below) = shown(&line, 1, 1 << 21);
         assert_eq!((text.chars().count(), below.len()), (161, 160));
+    }
+
+    #[test]
+    fn errors_beyond_the_limit_are_counted() {
+        let error = |number: usize| ConfigError::of_option("x", number.to_string(), "");
+        let errors = ConfigErrors::new((0..MAX_ERRORS + 7).map(error).chain([ConfigError::untold("x", 3)]).collect());
+        assert_eq!(errors.iter().count(), MAX_ERRORS + 1);
+        assert_eq!(errors.iter().last().unwrap().what(), "and 10 more");
+    }
+
+    #[test]
+    fn line_with_a_secret_is_not_shown() {
+        let shown = |text: &str, width: usize, rest_is_hidden| {
+            let source = Arc::new(SourceFile::new(Path::new("/f"), text.to_owned(), 0));
+            let error = ConfigError::new(SourceSpan { source, span: 0..width }, "no", "none");
+            ConfigError { rest_is_hidden, ..error }.to_string()
+        };
+        assert_eq!(shown("password = 'hunter2'", 8, false), "/f:1:1: error: no\nhint: none\n");
+        assert_eq!(shown("Prot hunter2", 4, true), "/f:1:1: error: no\n  Prot …\n  ^^^^\nhint: none\n");
+        assert!(shown("Prot hunter2", 4, false).contains("hunter2"));
     }
 
     #[test]

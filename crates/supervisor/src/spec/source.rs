@@ -1,5 +1,6 @@
 //! The text of a config file, and places in it.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -17,14 +18,37 @@ pub struct SourceFile {
     /// The text without the lines that no parser can read; every other byte is where it was.
     pub(crate) repaired: OnceLock<String>,
     line_starts: Vec<usize>,
+    /// Any line of it may be one of the key.
+    holds_private_key: bool,
 }
+
+/// Of the first line of a private key, but PuTTY's, and of the text around it.
+const PRIVATE_KEY: &str = "PRIVATE KEY";
+const PUTTY_KEY: &str = "PuTTY-User-Key-File";
+
+/// Parts of the names of values that nobody else may see, in small letters.
+const SECRETS: [&str; 3] = ["pass", "secret", "token"];
 
 impl SourceFile {
     pub(crate) fn new(path: &Path, text: String, rank: usize) -> Self {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let folder = absolute.parent().map(Path::to_owned).unwrap_or_default();
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { path: path.to_owned(), folder, text, rank, repaired: OnceLock::new(), line_starts }
+        let holds_private_key = text.contains(PRIVATE_KEY) || text.contains(PUTTY_KEY);
+        let path = path.to_owned();
+        Self { path, folder, text, rank, repaired: OnceLock::new(), line_starts, holds_private_key }
+    }
+
+    /// It begins as a private key does: it is the wrong file.
+    pub(crate) fn is_private_key(&self) -> bool {
+        let first = self.text.trim_start().lines().next().unwrap_or_default();
+        first.starts_with(PUTTY_KEY) || first.starts_with("-----BEGIN ") && first.contains(PRIVATE_KEY)
+    }
+
+    /// Whether a line of it is not to be shown, on a terminal or in a journal that others read.
+    pub(crate) fn may_hold_secret(&self, line: &str) -> bool {
+        let line = line.to_ascii_lowercase();
+        self.holds_private_key || SECRETS.iter().any(|name| line.contains(name))
     }
 
     /// Index of the line that holds a byte.
@@ -44,7 +68,7 @@ impl SourceFile {
 
     /// Blanks instead of the lines that hold these bytes.
     pub(crate) fn without_lines_at(&self, offsets: &[usize]) -> String {
-        let lines: Vec<usize> = offsets.iter().map(|offset| self.line_at(*offset)).collect();
+        let lines: HashSet<usize> = offsets.iter().map(|offset| self.line_at(*offset)).collect();
         let blank = |(index, line): (usize, &str)| match lines.contains(&index) {
             true => line.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect(),
             false => line.to_owned(),
@@ -130,6 +154,20 @@ mod tests {
         assert_eq!(below("b]"), Some("c = 2\nd = 3\n"));
         assert_eq!(below("e]"), Some(""));
         assert_eq!(below("c ="), None);
+    }
+
+    #[test]
+    fn lines_with_secrets_are_known() {
+        let source = |text: &str| SourceFile::new(Path::new("/f"), text.to_owned(), 0);
+        for line in ["password = 'x'", "Passphrase x", "x = { api_token = 'y' }", "SECRET=1", "pass=1"] {
+            assert!(source("").may_hold_secret(line), "{line}");
+        }
+        assert!(!source("").may_hold_secret("host = 'h'"));
+        let key = source("\n-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blb\n");
+        assert!(key.is_private_key() && key.may_hold_secret("b3Blb"));
+        let pasted = source("key = \"-----BEGIN PRIVATE KEY-----\nb3Blb");
+        assert!(!pasted.is_private_key() && pasted.may_hold_secret("b3Blb"));
+        assert!(source("PuTTY-User-Key-File-3: ssh-ed25519").is_private_key());
     }
 
     #[test]

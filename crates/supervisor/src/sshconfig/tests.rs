@@ -270,7 +270,7 @@ fn errors_are_located_even_in_blocks_that_do_not_apply() {
     let error = ask(&TestHost::default().with(USER, text), "web").unwrap_err();
     let expected = "\
 /home/me/.ssh/config:2:3: error: `Prot` is not a keyword of ssh_config
-    Prot 22
+    Prot …
     ^^^^
 hint: did you mean `Port`?
 /home/me/.ssh/config:3:8: error: `x` is not a port

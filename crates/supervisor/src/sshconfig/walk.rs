@@ -15,7 +15,7 @@ use super::options::{OptionValue, Options};
 use super::query::{ConfigFiles, Query};
 use super::tokens::{self, Tokens};
 use super::{pattern, value};
-use crate::spec::ConfigError;
+use crate::spec::{ConfigError, MAX_ERRORS};
 
 /// As ssh: deeper nesting is a file that includes itself.
 const DEEPEST: usize = 16;
@@ -106,6 +106,10 @@ impl ReadPass<'_> {
     fn read(&mut self, blocks: &Blocks, scope: Scope, active: &mut bool) {
         let host = self.host.clone();
         for read in blocks.about(&host).flatten() {
+            // One more than is told: the file is perhaps no ssh_config.
+            if self.errors.len() > MAX_ERRORS {
+                return;
+            }
             let done = match read {
                 Ok(line) => self.line(line, scope, active),
                 Err(error) => Err(error.clone()),
@@ -152,7 +156,7 @@ impl ReadPass<'_> {
                     None => format!("remove it, or write `IgnoreUnknown {name}` at the top of the file"),
                 };
                 let what = format!("`{}` is not a keyword of ssh_config", line.keyword_as_written());
-                return Err(line.error_at(&line.keyword, what, hint));
+                return Err(line.error_at(&line.keyword, what, hint).without_rest_of_line());
             }
         }
         Ok(())

@@ -1,9 +1,13 @@
 //! Configs in files: include, and files that cannot be read.
 
 use std::fs;
+use std::time::Duration;
+
+use tunnel_engine::clock;
 
 use super::*;
 use crate::config::{SocketReason, control_socket_of, emptied, load};
+use crate::spec::MAX_ERRORS;
 
 const A: &str = "[[tunnel]]\nname = 'a'\nhost = 'h'\ndynamic_forward = '1'\nidentity_file = 'key'\n";
 const B: &str = "[[tunnel]]\nname = 'b'\nhost = 'h'\ndynamic_forward = '2'\n";
@@ -159,4 +163,52 @@ fn syntax_error_in_one_file_hides_nothing_in_another() {
     fs::write(folder.path().join("tunneld.toml"), "include = 'd/2*.toml'\nx y").unwrap();
     let errors = load_folder(&folder).unwrap_err();
     assert_eq!(errors.iter().count(), 1, "the defaults may be what was lost: {errors}");
+}
+
+#[test]
+fn file_that_is_no_toml_is_left_after_its_first_errors() {
+    let folder = folder("", &[]);
+    let main = folder.path().join("tunneld.toml");
+    for (line, times) in [("not toml at all \"\n", 100), ("not toml at all \"\n", 900_000), ("a = 1\n", 1 << 20)] {
+        fs::write(&main, line.repeat(times)).unwrap();
+        let started = clock::now();
+        let errors = load_folder(&folder).unwrap_err();
+        let taken = clock::now() - started;
+        assert!(taken < Duration::from_secs(30), "{taken:?}");
+        assert_eq!(errors.iter().count(), MAX_ERRORS + 1);
+        let last = errors.iter().last().unwrap().what().to_owned();
+        assert!(last.starts_with("and ") && last.ends_with(" more"), "{last}");
+        assert!(errors.to_string().len() < 50_000);
+    }
+}
+
+#[test]
+fn binary_file_has_one_error() {
+    let folder = folder("", &[("10.toml", A)]);
+    let main = folder.path().join("tunneld.toml");
+    let noise: Vec<u8> = (0..1_u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    fs::write(&main, noise).unwrap();
+    let said = load_folder(&folder).unwrap_err();
+    assert_eq!(said.iter().map(ConfigError::what).collect::<Vec<_>>(), ["the file is not UTF-8"]);
+    assert!(said.to_string().len() < 2000);
+    fs::write(&main, b"\xff\xfea\0=\x001\0").unwrap();
+    let said = load_folder(&folder).unwrap_err();
+    assert_eq!(said.iter().map(ConfigError::what).collect::<Vec<_>>(), ["the file is UTF-16, not UTF-8"]);
+}
+
+#[test]
+fn private_key_in_the_place_of_a_config_is_not_shown() {
+    let folder = folder("", &[]);
+    let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXkt\n-----END OPENSSH PRIVATE KEY-----\n";
+    for (file, text) in [("d/10.toml", key), ("tunneld.toml", key)] {
+        fs::write(folder.path().join(file), text).unwrap();
+        let said = load_folder(&folder).unwrap_err();
+        assert_eq!(said.iter().map(ConfigError::what).collect::<Vec<_>>(), ["the file is a private key, not a config"]);
+        assert!(!said.to_string().contains("b3Blb"), "{said}");
+    }
+    for text in [format!("key = '{key}"), "password = 'b3Blb'\n".to_owned(), "passwd = b3Blb".to_owned()] {
+        fs::write(folder.path().join("tunneld.toml"), text).unwrap();
+        let said = load_folder(&folder).unwrap_err().to_string();
+        assert!(!said.contains("b3Blb"), "{said}");
+    }
 }

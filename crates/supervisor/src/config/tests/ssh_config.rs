@@ -146,7 +146,7 @@ fn errors_of_ssh_config_are_told_at_their_line() {
         load("Host *\n  Prot 22\nHost db\n  CheckHostIP yes\n", "host = 'db'\ndynamic_forward = '1'").unwrap_err();
     let expected = "\
 /hosts:2:3: error: `Prot` is not a keyword of ssh_config
-    Prot 22
+    Prot …
     ^^^^
 hint: did you mean `Port`?
 
