@@ -4,6 +4,7 @@ use tunnel_engine::spec::{Destination, Route, SessionSpec};
 
 use super::{TableReader, defaults};
 use crate::config::environment::Environment;
+use crate::config::file::{self, WritableByOthers};
 use crate::config::reader::path;
 use crate::config::value::{ReadResult, Value};
 use crate::spec::settings::Settings;
@@ -14,7 +15,20 @@ pub(super) fn files(value: Value<'_>, environment: &Environment) -> ReadResult<O
     match value.raw().as_bool() {
         Some(true) => Ok(Some(ConfigFiles::Usual)),
         Some(false) => Ok(None),
-        None if value.raw().as_str().is_some() => path(value, environment).map(|path| Some(ConfigFiles::One(path))),
+        None if value.raw().as_str().is_some() => {
+            let path = path(value, environment)?;
+            // An included folder is empty to ssh, and to us; one that is named is a mistake.
+            if path.is_dir() {
+                return value.refuse(
+                    format!("`{}` cannot be read: it is a folder", path.display()),
+                    "name the ssh_config to read",
+                );
+            }
+            match file::exposed(&path) {
+                Some(WritableByOthers { what, hint }) => value.refuse(what, hint),
+                None => Ok(Some(ConfigFiles::One(path))),
+            }
+        }
         None => value.refuse(
             "expected true, false or a path",
             "`true` reads ~/.ssh/config and then /etc/ssh/ssh_config; a path reads that file alone",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tunnel_engine::spec::{AgentSpec, Route, StrictHostKeyChecking, UpdateHostKeys};
 
 use super::*;
+use crate::spec::MAX_ERRORS;
 
 const HOSTS: &str = "\
 Host db
@@ -192,4 +193,27 @@ fn the_key_takes_true_false_and_a_path() {
     let errors =
         read("[[tunnel]]\nname = 'a'\nhost = 'h'\nssh_config = '/not/there'\ndynamic_forward = '1'").unwrap_err();
     assert_eq!(errors.iter().next().unwrap().what(), "there is no such file");
+}
+
+#[test]
+fn named_file_that_others_can_write_is_refused_for_root() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = folder.path().join("hosts");
+    fs::write(&hosts, "Host *\n").unwrap();
+    let text = format!("[[tunnel]]\nname = 'a'\nhost = 'h'\nssh_config = '{}'\ndynamic_forward = '1'", hosts.display());
+    assert!(read(&text).is_ok());
+    fs::set_permissions(&hosts, PermissionsExt::from_mode(0o666)).unwrap();
+    let refused = read(&text).err().map(|errors| errors.to_string()).unwrap_or_default();
+    assert_eq!(refused.contains("its mode is 0666"), nix::unistd::geteuid().is_root(), "{refused}");
+    fs::remove_file(&hosts).unwrap();
+    fs::create_dir(&hosts).unwrap();
+    assert!(read(&text).unwrap_err().to_string().contains("is a folder"));
+}
+
+#[test]
+fn file_that_is_no_ssh_config_is_left_after_its_first_errors() {
+    let said = load(&"not an ssh_config at all\n".repeat(10_000), "host = 'db'\ndynamic_forward = '1'").unwrap_err();
+    assert_eq!(said.matches("is not a keyword").count(), MAX_ERRORS);
+    assert!(said.contains("and 1 more") && !said.contains("at all"), "{said}");
 }
