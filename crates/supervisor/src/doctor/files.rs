@@ -54,7 +54,8 @@ fn known_hosts(spec: &SessionSpec) -> impl Iterator<Item = Check> {
             && spec.host_key.user_known_hosts.first() == Some(path);
         Some(match open_or_null(path) {
             Ok(_) if written && access(path, AccessFlags::W_OK).is_err() => {
-                let mut check = Check::skip(KNOWN_HOSTS, &subject, "readable, and not writable: a new host key is not kept");
+                let mut check =
+                    Check::skip(KNOWN_HOSTS, &subject, "readable, and not writable: a new host key is not kept");
                 check.action = Some(format!("make it writable by the user that runs tunneld: `chmod u+w {subject}`"));
                 check
             }
@@ -66,9 +67,14 @@ fn known_hosts(spec: &SessionSpec) -> impl Iterator<Item = Check> {
                 Check::skip(KNOWN_HOSTS, subject, "there is no such file")
             }
             Err(error) => {
-                let action = format!(
-                    "make it readable by the user that runs tunneld (`chmod u+r {subject}`, or `chown`), or name another file with user_known_hosts_file"
-                );
+                let no_file = matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge);
+                let first = match no_file {
+                    true => "put a regular file in its place".to_owned(),
+                    false => {
+                        format!("make it readable by the user that runs tunneld (`chmod u+r {subject}`, or `chown`)")
+                    }
+                };
+                let action = format!("{first}, or name another file with user_known_hosts_file");
                 let words = error.to_string();
                 let words = words.split(" (os error").next().unwrap_or_default().to_lowercase();
                 Check::fail(KNOWN_HOSTS, subject, format!("it cannot be read: {words}"), action)
