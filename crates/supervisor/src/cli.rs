@@ -37,7 +37,7 @@ use clap::FromArgMatches;
 
 use crate::os::runtime;
 use crate::protocol::{EventsRequest, Request};
-use crate::{autossh, exit};
+use crate::{autossh, config, exit};
 use account::as_the_daemon;
 use args::{Args, Verb};
 use daemon::DaemonAddress;
@@ -80,11 +80,20 @@ fn as_autossh(words: impl IntoIterator<Item = OsString>) -> Option<(String, Vec<
     Some((AUTOSSH.to_owned(), words.collect()))
 }
 
+/// A wrong `--log-level` is wrong usage; a wrong variable is told with the config, as what is wrong there.
+fn check_log_level(level: Option<&str>, by_variable: Option<&str>) -> Result<(), Problem> {
+    let flag = level.filter(|level| by_variable != Some(*level));
+    let refuse = |error: config::LogFilterError| Problem::Usage(format!("--log-level: {error}; {}", error.hint));
+    flag.map_or(Ok(()), |level| config::log_filter(level).map(drop).map_err(refuse))
+}
+
 fn dispatch(args: Args) -> Result<u8, Problem> {
     if args.version {
         return version::run(args.verbose);
     }
     let global = args.global;
+    let by_variable = std::env::var("TUNNELD_LOG_LEVEL").ok();
+    check_log_level(global.log_level.as_deref(), by_variable.as_deref())?;
     let daemon = || DaemonAddress::find(&global);
     match args.verb.unwrap_or(Verb::Run) {
         Verb::Run => run::run(&global),

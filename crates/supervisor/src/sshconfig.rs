@@ -46,5 +46,5 @@ pub(crate) use paths_matching::paths_matching;
 pub use query::{ConfigFiles, Query};
 pub use resolve::resolve;
 pub use resolved::{ProxyRoute, Resolved};
-pub(crate) use value::{mask, port, rekey_limit};
+pub(crate) use value::{ip_qos, mask, port, rekey_limit};
 pub(crate) use walk::SYSTEM_FILE;

@@ -185,15 +185,11 @@ impl OptionReader<'_> {
         self.note(agent)
     }
 
-    /// The class of a connection without a shell is the first of two.
     fn ip_qos(&mut self, name: &'static str) -> Option<IpQos> {
         let setting = self.options.get(name)?;
-        let read = |word: &String| {
-            let hint = "write classes such as `af21`, `cs1` or `none`";
-            word.parse::<IpQos>().map_err(|error| setting.error(error.to_string(), hint))
-        };
-        let words: Vec<_> = setting.words.iter().map(read).collect();
-        words.into_iter().filter_map(|word| self.note(word)).collect::<Vec<_>>().into_iter().next()
+        let hint = "write classes such as `af21`, `cs1` or `none`";
+        let read = value::ip_qos(setting.words.iter().map(String::as_str));
+        self.note(read.map_err(|error| setting.error(error.to_string(), hint))).flatten()
     }
 
     fn rekey_limit(&mut self, name: &'static str) -> Option<RekeyLimit> {

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use tunnel_engine::spec::{Forward, RekeyLimit, port_or_service};
+use tunnel_engine::spec::{Forward, IpQos, IpQosError, RekeyLimit, port_or_service};
 
 use super::jump;
 use super::keyword::{Keyword, Shape};
@@ -145,6 +145,12 @@ pub(crate) fn port(text: &str) -> Option<u16> {
 /// Permission bits to take away.
 pub(crate) fn mask(text: &str) -> Option<u32> {
     u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777)
+}
+
+/// The class of a connection without a shell is the first of two, as ssh has it: `None` where there is no word.
+pub(crate) fn ip_qos<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Option<IpQos>, IpQosError> {
+    let classes = words.into_iter().map(str::parse).collect::<Result<Vec<IpQos>, _>>()?;
+    Ok(classes.first().copied())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::unistd::User;
-use tunnel_engine::spec::{Forward, ForwardKind, Listen};
+use tunnel_engine::spec::{Forward, ForwardKind, ForwardParseError, Listen};
 
 use super::claims::{self, Claim};
 use super::{Document, TableReader};
@@ -21,6 +21,8 @@ const METRICS_HINT: &str =
 /// What holds where the config says nothing: the packaged unit sets it.
 const CONFINE: &str = "TUNNELD_CONFINE";
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// A wrong flag was refused before the config was read.
+const LOG_LEVEL_VARIABLE: &str = "TUNNELD_LOG_LEVEL";
 const LOG_LEVEL: &str = "info";
 
 pub(super) fn global(
@@ -115,8 +117,13 @@ fn metrics(top: &mut TableReader<'_>, claims: &mut Vec<Claim>) -> Option<Listen>
                 .map(Listen::Unix)
                 .or_else(|error| value.refuse(error.to_string(), error.hint()))?,
             None if text.starts_with('/') => return value.refuse("a path is written with `unix:`", METRICS_HINT),
-            None => Listen::parse(ForwardKind::Local, text)
-                .or_else(|error| value.refuse(error.to_string(), METRICS_HINT))?,
+            None => match Listen::parse(ForwardKind::Local, text) {
+                Ok(listen) => listen,
+                Err(ForwardParseError::ListenPortZero) => {
+                    return value.refuse("the metrics cannot be served at port 0", METRICS_HINT);
+                }
+                Err(error) => return value.refuse(error.to_string(), METRICS_HINT),
+            },
         };
         let too_long = matches!(&listen, Listen::Unix(path) if path.as_os_str().len() > Forward::MAX_UNIX_PATH);
         if too_long {
@@ -151,7 +158,7 @@ fn log(top: &mut TableReader<'_>, overrides: &Overrides) -> LogSpec {
     if let Some(level) = &overrides.log_level
         && let Err(LogFilterError { what, hint }) = log_filter(level)
     {
-        top.errors.push(ConfigError::of_option("--log-level", what, hint));
+        top.errors.push(ConfigError::of_option(LOG_LEVEL_VARIABLE, what, hint));
     }
     let level = match &overrides.log_level {
         Some(filter) => LogLevelSpec { filter: filter.clone(), overridden: level.filter(|level| level != filter) },

@@ -32,11 +32,9 @@ pub(super) fn probe(value: Value<'_>, environment: &Environment) -> ReadResult<P
         words => Ok(words.to_owned()),
     });
     match expect {
+        _ if !table.errors.is_empty() => Err(table.errors),
         Some(words) => Ok(ProbeSpec::Expect(words)),
-        None if table.errors.is_empty() => {
-            value.refuse("it is not said what to expect", "write `{ expect = \"SSH-\" }`, or a word")
-        }
-        None => Err(table.errors),
+        None => value.refuse("it is not said what to expect", "write `{ expect = \"SSH-\" }`, or a word"),
     }
 }
 

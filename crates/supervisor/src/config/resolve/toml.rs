@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tunnel_engine::session::check_algorithms;
 use tunnel_engine::spec::{
-    AgentSpec, AlgorithmKind, AlgorithmList, IdentitySpec, IpQosError, KnownHostsCommand, PermitRemoteOpen, RekeyLimit,
+    AgentSpec, AlgorithmKind, AlgorithmList, IdentitySpec, IpQos, KnownHostsCommand, PermitRemoteOpen, RekeyLimit,
     SecretSource, StrictHostKeyChecking, UpdateHostKeys,
 };
 
@@ -60,11 +60,7 @@ impl<'a> KeyRow<'_, '_, 'a> {
             Field::HostsCommand(at) => self.put(at, known_hosts_command),
             Field::UpdateHostKeys(at) => self.put(at, update_host_keys),
             Field::Family(at) => self.put(at, |value| value.one_of(ADDRESS_FAMILY)),
-            Field::IpQos(at) => self.put(at, |value| {
-                value.word()?.parse().or_else(|error: IpQosError| {
-                    value.refuse(error.to_string(), "write a class such as \"af21\", \"cs1\", \"ef\", or \"none\"")
-                })
-            }),
+            Field::IpQos(at) => self.put(at, ip_qos),
             Field::RekeyLimit(at) => self.put(at, rekey_limit),
             Field::Mask(at) => self.put(at, mask),
             Field::PermitRemoteOpen(at) => self.put(at, permit_remote_open),
@@ -125,6 +121,21 @@ fn strict(value: Value<'_>) -> ReadResult<StrictHostKeyChecking> {
         );
     }
     value.one_of(STRICT_HOST_KEY_CHECKING)
+}
+
+/// ssh_config's IPQoS: one class or two, in a string or a list.
+fn ip_qos(value: Value<'_>) -> ReadResult<IpQos> {
+    const FORM: &str = "write a class such as \"af21\", \"cs1\", \"ef\" or \"none\", or two as ssh_config has them";
+    let texts = value.each(|item| item.word())?;
+    let words: Vec<_> = texts.iter().flat_map(|text| text.split_whitespace()).collect();
+    if words.len() > 2 {
+        return value.refuse("there are more than two traffic classes", FORM);
+    }
+    match sshconfig::ip_qos(words) {
+        Ok(Some(class)) => Ok(class),
+        Ok(None) => value.refuse("the list is empty", FORM),
+        Err(error) => value.refuse(error.to_string(), FORM),
+    }
 }
 
 /// ssh_config's KnownHostsCommand: one string, or its words. `none` runs nothing.

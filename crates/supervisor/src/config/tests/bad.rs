@@ -101,6 +101,10 @@ fn every_wrong_value_is_refused_at_its_place() {
         ("LocalForward = '80:h:80'", "5:1: unknown key `LocalForward`"),
         ("log.level = 'info'", "5:1: unknown key `log`"),
         ("probe = { expect = '' }", "5:20: nothing is expected"),
+        ("probe = { expect = 'x', expct = 'y' }", "5:25: unknown key `expct`"),
+        ("ip_qos = 'af21 fast'", "5:10: `fast` is not a traffic class"),
+        ("ip_qos = ['af21', 'cs1', 'ef']", "5:10: there are more than two traffic classes"),
+        ("ip_qos = []", "5:10: the list is empty"),
         ("probe = {}", "5:9: it is not said what to expect"),
     ] {
         assert_eq!(problem(line), want, "{line}");
@@ -332,4 +336,15 @@ fn pieces() -> impl Strategy<Value = String> {
         ][..],
     );
     prop_oneof![keys, words.prop_map(str::to_owned), ".{0,8}"]
+}
+
+#[test]
+fn errors_name_what_they_are_about() {
+    let said = read("[metrics]\nlisten = '127.0.0.1:0'\n").unwrap_err().to_string();
+    assert!(said.contains("the metrics cannot be served at port 0"), "{said}");
+    let overrides = Overrides { log_level: Some("inof".to_owned()), ..Overrides::default() };
+    let said = load_text_in(Path::new("/t"), "", &overrides, &environment()).unwrap_err().to_string();
+    assert!(said.starts_with("TUNNELD_LOG_LEVEL: error: `inof` is not a log level"), "{said}");
+    let said = load_in(Path::new("/"), &Overrides::default(), &environment()).unwrap_err().to_string();
+    assert!(said.contains("it is a folder") && !said.contains("tunneld init"), "{said}");
 }

@@ -99,7 +99,10 @@ fn the_command_line_beats_the_file() {
 
     let overrides = Overrides { log_level: Some("loud".to_owned()), ..Overrides::default() };
     let errors = load_text_in(Path::new("t"), "", &overrides, &environment()).unwrap_err();
-    assert!(errors.to_string().starts_with("--log-level: error: `loud` is not a log level\nhint: write "), "{errors}");
+    assert!(
+        errors.to_string().starts_with("TUNNELD_LOG_LEVEL: error: `loud` is not a log level\nhint: write "),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -218,6 +221,10 @@ fn every_key_of_a_session_is_read() {
     assert_eq!((session.dial.tcp_keep_alive, session.dial.address_family), (false, AddressFamily::Inet6));
     let source = (session.dial.bind_address.as_deref(), session.dial.bind_interface.as_deref());
     assert_eq!(source, (Some("::1"), Some("wg0")));
+    for two in ["'af21 cs1'", "['af21', 'cs1']"] {
+        let first = tunnel(&format!("ip_qos = {two}")).session.dial.ip_qos;
+        assert_eq!(first, IpQos::Marked(0x48), "{two}");
+    }
     assert_eq!((session.dial.ip_qos, session.dial.connection_attempts), (IpQos::Marked(0xb8), 3));
     assert_eq!(session.receive_window, 2 << 20);
     assert_eq!(session.destination.port, 22);
