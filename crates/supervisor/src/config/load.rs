@@ -193,15 +193,12 @@ pub(super) fn load_in(path: &Path, overrides: &Overrides, environment: &Environm
         Ok(Err(error)) => Err(ConfigErrors::new(vec![error])),
         Err(error) => {
             let what = format!("the config cannot be read{}: {error}", by_whom(&error));
-            let hint = match error.kind() {
-                io::ErrorKind::PermissionDenied => {
-                    "let that user read the file and its folder, as with `chgrp` and `chmod 640`"
-                }
-                io::ErrorKind::NotFound => {
-                    "name another one with `--config FILE`, or write a first one with `tunneld init`"
-                }
-                // It is there, and is something else, or too large.
-                _ => "name the config with `--config FILE`: a regular file, or a pipe that its writer ends",
+            let hint = if error.kind() == io::ErrorKind::PermissionDenied {
+                "let that user read the file and its folder, as with `chgrp` and `chmod 640`"
+            } else if error.kind() == io::ErrorKind::NotFound {
+                "name another one with `--config FILE`, or write a first one with `tunneld init`"
+            } else {
+                "name the config with `--config FILE`: a regular file, or a pipe that its writer ends"
             };
             Err(ConfigErrors::new(vec![ConfigError::of_file(path, what, hint)]))
         }

@@ -49,7 +49,7 @@ fn errors_of_a_part(source: &SourceFile) -> Option<Vec<Error>> {
 
 /// The whole lines among so many bytes; where there is none, as many characters.
 fn lines_within(text: &str, length: usize) -> &str {
-    let part = text.get(..text.floor_char_boundary(length)).unwrap_or_default();
+    let part = (0..=length).rev().find_map(|end| text.get(..end)).unwrap_or_default();
     part.rfind('\n').and_then(|end| part.get(..=end)).unwrap_or(part)
 }
 

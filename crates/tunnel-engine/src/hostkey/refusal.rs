@@ -12,10 +12,12 @@ use crate::failure::{Failure, FailureKind};
 use crate::spec::{Destination, HostKeySpec, StrictHostKeyChecking};
 
 pub(super) fn unreadable(path: &Path, error: io::Error) -> Failure {
-    let hint = match error.kind() {
-        io::ErrorKind::InvalidInput => "known_hosts must be a regular file, or /dev/null for none: name another one",
-        io::ErrorKind::FileTooLarge => "name a smaller known_hosts file; one that is not read is not an empty one",
-        _ => "make the file readable by the user that runs tunneld; an unreadable file is not an empty one",
+    let hint = if error.kind() == io::ErrorKind::InvalidInput {
+        "known_hosts must be a regular file, or /dev/null for none: name another one"
+    } else if error.kind() == io::ErrorKind::FileTooLarge {
+        "name a smaller known_hosts file; one that is not read is not an empty one"
+    } else {
+        "make the file readable by the user that runs tunneld; an unreadable file is not an empty one"
     };
     Failure::new(FailureKind::HostKeyUnknown, format!("cannot read known_hosts file `{}`: {error}", path.display()))
         .with_hint(hint)
