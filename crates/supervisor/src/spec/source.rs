@@ -26,7 +26,7 @@ pub struct SourceFile {
 const PRIVATE_KEY: &str = "PRIVATE KEY";
 const PUTTY_KEY: &str = "PuTTY-User-Key-File";
 
-/// Parts of the names of values that nobody else may see, in small letters.
+/// Parts of the names of values that are for their reader alone, in small letters.
 const SECRETS: [&str; 3] = ["pass", "secret", "token"];
 
 impl SourceFile {

@@ -96,7 +96,7 @@ mod tests {
     fn a_stop_is_over_when_nothing_is_stopping() {
         assert_eq!(to_stopped(Want::Down, Phase::Stopping), WaitState::OnItsWay);
         assert_eq!(to_stopped(Want::Down, Phase::Stopped), WaitState::Reached);
-        assert_eq!(to_stopped(Want::Up, Phase::Up), WaitState::Hopeless, "somebody started it again");
+        assert_eq!(to_stopped(Want::Up, Phase::Up), WaitState::Hopeless, "a user started it again");
         assert_eq!(WaitGoal::Stopped.state(None), WaitState::Reached);
     }
 }

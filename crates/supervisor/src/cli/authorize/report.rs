@@ -61,7 +61,7 @@ impl ServerReport<'_> {
         if !needs.commands {
             let _ = writeln!(
                 text,
-                "# It is for a login that only tunnels use: with ForceCommand and MaxSessions nobody gets a shell or runs a command as\n\
+                "# It is for a login that only tunnels use: with ForceCommand and MaxSessions no user gets a shell or runs a command as\n\
                  # `{user}` any more, whatever the key or password."
             );
         }
@@ -166,7 +166,7 @@ mod tests {
             let bare: Vec<_> = text.lines().filter(|line| !line.starts_with(['#', ' '])).collect();
             assert_eq!(bare.len(), 2, "{text}");
             let limit =
-                "# It is for a login that only tunnels use: with ForceCommand and MaxSessions nobody gets a shell";
+                "# It is for a login that only tunnels use: with ForceCommand and MaxSessions no user gets a shell";
             assert!(
                 text.contains(limit) && text.contains("`u` any more, whatever the key or password.\nMatch User u\n"),
                 "{text}"
