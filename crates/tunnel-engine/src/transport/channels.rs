@@ -31,6 +31,11 @@ use state::ChannelState;
 const MAX_OFFERED: usize = 4096;
 /// What one message carries at most, as OpenSSH's.
 const MAX_DATA: u32 = 32 * 1024;
+/// As much in one message is taken from a server that is near: each costs both sides a little beside its bytes. On a slow
+/// path it would keep the messages of other channels waiting.
+const MAX_DATA_NEAR: u32 = 128 * 1024;
+/// Writers that are woken together. More than these would find the connection full again.
+const MAX_WOKEN: usize = 16;
 /// Requests of the server's on one channel that wait for our no. OpenSSH has one under way: its keepalive.
 const MAX_UNANSWERED: u32 = 64;
 
@@ -323,14 +328,15 @@ impl Channels {
         }
     }
 
-    /// The connection takes more.
-    pub(crate) fn wake_waiting(&mut self) {
-        for ours in self.waiting.drain(..) {
+    /// The connection takes more. Whether others wait still, who are to be woken after these.
+    pub(crate) fn wake_waiting(&mut self) -> bool {
+        for ours in self.waiting.drain(..self.waiting.len().min(MAX_WOKEN)) {
             if let Some(channel) = self.open.get_mut(&ours) {
                 channel.is_waiting = false;
                 wake(&mut channel.writer);
             }
         }
+        !self.waiting.is_empty()
     }
 
     /// No more bytes are sent on a channel.
@@ -355,6 +361,11 @@ impl Channels {
             channel.abandoned = true;
             channel.inbox.clear(&mut self.in_place);
             channel.reader = None;
+            // What still comes is not kept.
+            channel.window.give_back(&mut self.room);
+            if let Some(own) = &mut channel.own {
+                own.forget_messages();
+            }
             self.forget_if_over(ours);
         }
     }
@@ -466,7 +477,7 @@ impl Channels {
     }
 
     fn forget(&mut self, ours: u32) {
-        if let Some(channel) = self.open.remove(&ours) {
+        if let Some(mut channel) = self.open.remove(&ours) {
             channel.window.give_back(&mut self.room);
         }
     }

@@ -221,7 +221,10 @@ impl TransportState {
     pub(super) fn wake_writers(&mut self) {
         if self.connection.can_send() {
             wake(&mut self.russh_writes);
-            self.channels.wake_waiting();
+            if self.channels.wake_waiting() {
+                // After those who were woken, which may have nothing to say any more.
+                wake(&mut self.driver);
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{ChannelState, Channels, Ended, FromServer, MAX_DATA, wake};
+use super::{ChannelState, Channels, Ended, FromServer, MAX_DATA, MAX_DATA_NEAR, wake};
 use crate::transport::TransportError;
 use crate::transport::message::{
     MSG_CHANNEL_CLOSE, MSG_CHANNEL_DATA, MSG_CHANNEL_EOF, MSG_CHANNEL_EXTENDED_DATA, MSG_CHANNEL_FAILURE,
@@ -82,6 +82,10 @@ impl Own {
         }
     }
 
+    pub(super) fn forget_messages(&mut self) {
+        self.messages = VecDeque::new();
+    }
+
     /// The request, if it is due.
     pub(super) fn take_request(&mut self, theirs: u32) -> Option<Vec<u8>> {
         let Request::Due(request) = &self.request else { return None };
@@ -131,7 +135,7 @@ impl Channels {
         put_string(&mut open, kind.as_bytes());
         put_u32(&mut open, ours);
         put_u32(&mut open, window.initial());
-        put_u32(&mut open, MAX_DATA);
+        put_u32(&mut open, if self.room.is_near() { MAX_DATA_NEAR } else { MAX_DATA });
         open.extend_from_slice(fields);
         let own = Own::new(content, open);
         self.open.insert(ours, ChannelState { own: Some(Box::new(own)), ..ChannelState::new(window) });

@@ -207,6 +207,33 @@ fn writer_that_asks_again_waits_once() {
 }
 
 #[test]
+fn writers_are_woken_a_few_at_a_time() {
+    let mut channels = Channels::new(16 << 20);
+    let last = 5 + MAX_WOKEN as u32;
+    for ours in 5..=last {
+        agree(&mut channels, ours, 70 + ours, [1 << 20, 32768]);
+        channels.wait(ours, &waker());
+    }
+    assert!(channels.wake_waiting(), "one is left");
+    assert!(channels.open[&5].writer.is_none() && channels.open[&last].writer.is_some());
+    assert!(!channels.wake_waiting() && channels.open[&last].writer.is_none());
+}
+
+/// The server takes its time with CLOSE, or never says it.
+#[test]
+fn abandoned_channels_take_no_window_from_new_ones() {
+    let mut channels = Channels::new(16 << 20);
+    for ours in 5..205 {
+        agree(&mut channels, ours, 70 + ours, [1 << 20, 32768]);
+        channels.close(ours);
+        channels.abandon(ours);
+    }
+    assert_eq!(data(&mut channels, 2 << 20), Ok(FromServer::Data(2 << 20)), "it was granted, and is dropped");
+    let sent = agree(&mut channels, 205, 700, [1 << 20, 32768]);
+    assert_eq!(sent, message(MSG_CHANNEL_OPEN_CONFIRMATION, &[700, 205, 2 << 20, 32768], None));
+}
+
+#[test]
 fn windows_of_a_hostile_server_are_its_own_loss() {
     let mut channels = Channels::new(16 << 20);
     // It takes nothing, or nothing in one message.

@@ -1,5 +1,7 @@
 //! Channels that are opened here: streams, messages, requests, refusals, and what odd servers say.
 
+use std::time::Duration;
+
 use super::*;
 use crate::clock;
 use crate::transport::channels::MAX_UNANSWERED;
@@ -64,6 +66,25 @@ fn open_of(content: Content, window: u32) -> Channels {
     assert_eq!(channels.take_answer(FIRST, Waker::noop()), Some(Ok(())));
     while channels.poll_message().is_some() {}
     channels
+}
+
+#[test]
+fn long_data_are_taken_from_a_server_that_is_near() {
+    for (round_trip, max_data) in [(Duration::from_micros(900), MAX_DATA_NEAR), (Duration::from_millis(1), MAX_DATA)] {
+        let mut channels = Channels::new(1 << 24);
+        channels.note_round_trip(round_trip, clock::now());
+        channels.open_own("x", &[], Content::Bytes);
+        assert!(channels.poll_message().unwrap().ends_with(&max_data.to_be_bytes()));
+    }
+}
+
+#[test]
+fn messages_of_an_abandoned_channel_are_forgotten() {
+    let mut channels = open(5000);
+    assert_eq!(channels.come(data(b"first")), Ok(FromServer::Data(5)));
+    channels.abandon(FIRST);
+    assert_eq!((channels.next_message(), channels.come(data(b"second"))), (None, Ok(FromServer::Data(6))));
+    assert_eq!(channels.next_message(), None);
 }
 
 #[test]
