@@ -25,6 +25,8 @@ use super::{TransportError, random};
 
 /// Messages that wait to be polled: past it, input stays where it is.
 const MAX_EVENTS: usize = 1024;
+/// As many bytes of them: what is compressed is small as input.
+const MAX_EVENT_BYTES: usize = 1024 * 1024;
 /// From here on the server takes nothing, and nothing more is made for it.
 const MAX_UNSENT: usize = 256 * 1024;
 /// Small messages and answers are made up to here.
@@ -77,6 +79,8 @@ pub(crate) struct Connection {
     /// The first exchange is over in both directions.
     is_keyed: bool,
     events: VecDeque<ConnectionEvent>,
+    /// Of the messages among them.
+    event_bytes: usize,
     unsent: BytesMut,
 }
 
@@ -107,6 +111,7 @@ impl Connection {
             strict: false,
             is_keyed: false,
             events: VecDeque::new(),
+            event_bytes: 0,
             unsent: BytesMut::new(),
         };
         connection.offer()?;
@@ -157,6 +162,7 @@ impl Connection {
 
     fn take_packets(&mut self, input: &mut BytesMut, now: Instant) -> Result<(), TransportError> {
         while self.events.len() < MAX_EVENTS
+            && self.event_bytes < MAX_EVENT_BYTES
             && !self.is_computing()
             && !matches!(self.exchange, Some(Exchange::Proven(_)))
         {
@@ -174,7 +180,11 @@ impl Connection {
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<ConnectionEvent> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if let Some(ConnectionEvent::Message(payload)) = &event {
+            self.event_bytes -= payload.len();
+        }
+        event
     }
 
     /// Bytes for the server.
@@ -294,7 +304,7 @@ impl Connection {
                 Ok(())
             }
             MSG_DISCONNECT => {
-                self.events.push_back(ConnectionEvent::Message(payload));
+                self.push_message(payload);
                 Ok(())
             }
             MSG_KEXINIT => self.handle_kexinit(&payload, sequence, now),
@@ -318,8 +328,13 @@ impl Connection {
             self.inbound.compression.log_in();
             self.outbound.compression.log_in();
         }
-        self.events.push_back(ConnectionEvent::Message(payload));
+        self.push_message(payload);
         Ok(())
+    }
+
+    fn push_message(&mut self, payload: Bytes) {
+        self.event_bytes += payload.len();
+        self.events.push_back(ConnectionEvent::Message(payload));
     }
 
     fn handle_kexinit(&mut self, payload: &[u8], sequence: u32, now: Instant) -> Result<(), TransportError> {

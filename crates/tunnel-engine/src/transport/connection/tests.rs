@@ -262,3 +262,26 @@ proptest! {
         let _ = client(Limits::default()).handle_input(&mut input, clock::now());
     }
 }
+
+/// 500 messages of 100 KiB, which are a few bytes each on the way.
+#[test]
+fn compressed_messages_wait_for_those_before_them() {
+    let compressed = Protection { is_compressed: true, ..GCM };
+    let mut pair = Pair::with_terms(Limits { bytes: None, time: None }, Terms { receiving: compressed, ..terms(true) });
+    pair.deliver_all().unwrap();
+    pair.server.log_in().unwrap();
+    pair.deliver_all().unwrap();
+    let payload = [&[94][..], &[7; 100 * 1024]].concat();
+    for _ in 0..500 {
+        pair.server.send(&payload).unwrap();
+    }
+    let mut input = pair.server.take_output();
+    pair.client.handle_input(&mut input, clock::now()).unwrap();
+    assert_eq!((pair.client.events.len(), input.is_empty()), (11, false));
+    let mut taken = 0;
+    while pair.client.poll_event().is_some() {
+        taken += 1;
+        pair.client.handle_input(&mut input, clock::now()).unwrap();
+    }
+    assert_eq!((taken, input.is_empty()), (500, true));
+}

@@ -8,6 +8,9 @@ use super::name::{Arithmetic, KexName};
 use crate::transport::wire::put_mpint;
 use crate::transport::{TransportError, random};
 
+/// The secret of the largest curve (P-521) with its length and sign.
+const MAX_MPINT_BYTES: usize = 4 + 1 + 66;
+
 /// The curve of a method; `None`: it has a group.
 pub(super) fn curve(name: KexName) -> Option<&'static agreement::Algorithm> {
     match name.arithmetic() {
@@ -63,7 +66,7 @@ impl CurveKeyPair {
                 Ok(hybrid::combine(self.name, &secret))
             }
             None => {
-                let mut encoded = Zeroizing::new(Vec::new());
+                let mut encoded = Zeroizing::new(Vec::with_capacity(MAX_MPINT_BYTES));
                 self.agree_on_curve(theirs, |curve| put_mpint(&mut encoded, curve))?;
                 Ok(encoded)
             }

@@ -11,6 +11,8 @@ use crate::transport::{TransportError, random};
 
 const ML_KEM_CIPHERTEXT_BYTES: usize = 1088;
 const SEED_BYTES: usize = 32;
+/// The mechanism's secret and the curve's, 32 bytes each: memory that never grows leaves no copy behind.
+const SECRETS_BYTES: usize = 64;
 
 /// Our key pair of the mechanism.
 pub(super) enum Kem {
@@ -41,25 +43,28 @@ impl Kem {
         theirs.split_at_checked(length).ok_or(TransportError::InvalidExchange)
     }
 
-    /// A ciphertext for another key gives another secret.
+    /// A ciphertext for another key gives another secret. There is room for the curve's behind it.
     pub(super) fn decapsulate(&self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransportError> {
+        let mut secret = Zeroizing::new(Vec::with_capacity(SECRETS_BYTES));
         match self {
             Self::MlKem(key) => {
-                let secret = key.decapsulate(Ciphertext::from(ciphertext));
-                Ok(Zeroizing::new(secret.map_err(|_| TransportError::InvalidExchange)?.as_ref().to_vec()))
+                let known = key.decapsulate(Ciphertext::from(ciphertext));
+                secret.extend_from_slice(known.map_err(|_| TransportError::InvalidExchange)?.as_ref());
             }
             Self::Sntrup(key) => {
                 let ciphertext = sntrup761::Ciphertext::try_from(ciphertext);
                 let ciphertext = ciphertext.map_err(|_| TransportError::InvalidExchange)?;
-                Ok(Zeroizing::new(key.decapsulate(&ciphertext).as_ref().to_vec()))
+                secret.extend_from_slice(key.decapsulate(&ciphertext).as_ref());
             }
         }
+        Ok(secret)
     }
 }
 
 /// The hash of both secrets, as a string.
 pub(in crate::transport) fn combine(name: KexName, secrets: &[u8]) -> Zeroizing<Vec<u8>> {
-    let mut encoded = Zeroizing::new(Vec::new());
-    put_string(&mut encoded, digest::digest(name.hash(), secrets).as_ref());
+    let hash = digest::digest(name.hash(), secrets);
+    let mut encoded = Zeroizing::new(Vec::with_capacity(size_of::<u32>() + hash.as_ref().len()));
+    put_string(&mut encoded, hash.as_ref());
     encoded
 }
