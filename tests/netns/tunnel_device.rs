@@ -99,6 +99,20 @@ fn packets_pass_both_ways_and_the_device_outlives_its_session() {
 }
 
 #[test]
+fn removed_device_is_told_and_made_again() {
+    let Some(lab) = Netlab::start_with("PermitTunnel yes") else { return };
+    let daemon = lab.client.run(|| Daemon::start(&lab.tunnel_toml("tunnel_device = \"3:any\"")));
+    wait_up(&daemon);
+    lab.client.ip("link del tun3");
+    daemon.wait_for("t", "it is told", |tunnel| {
+        let message = tunnel["forwards"][0]["message"].as_str().unwrap_or_default();
+        tunnel["ready"] == false && message.contains("`tun3` is gone")
+    });
+    wait_up(&daemon);
+    lab.client.ip("link show tun3");
+}
+
+#[test]
 fn frames_pass_between_devices_of_any_number() {
     let Some(lab) = Netlab::start_with("PermitTunnel yes") else { return };
     let daemon = lab.client.run(|| Daemon::start(&lab.tunnel_toml("tunnel_device = \"ethernet:any:any\"")));

@@ -100,12 +100,21 @@ impl AsyncDevice {
     pub(super) fn new(device: OpenDevice) -> io::Result<Self> {
         let flags = OFlag::from_bits_retain(fcntl(&device.packets, FcntlArg::F_GETFL)?);
         fcntl(&device.packets, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        // Of a device that was removed, only a descriptor from before is left.
+        if nix::unistd::read(&device.packets, &mut [0; 1]) == Err(Errno::EBADFD) {
+            return Err(Errno::EBADFD.into());
+        }
         Ok(Self { name: device.name, packets: UnixDatagram::from_std(Descriptor::from(device.packets))? })
     }
 
     /// The next packet that this machine sends; gives its length. Cancel-safe.
+    ///
+    /// # Errors
+    /// The device was removed: of that epoll(7) tells as an error alone.
     pub(super) async fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.packets.async_io(Interest::READABLE, || Ok(nix::unistd::read(&self.packets, buffer)?)).await
+        self.packets
+            .async_io(Interest::READABLE | Interest::ERROR, || Ok(nix::unistd::read(&self.packets, buffer)?))
+            .await
     }
 
     /// Hands a packet to this machine. One that it does not take now, because the device is down or its queue is full,

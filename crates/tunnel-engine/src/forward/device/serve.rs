@@ -74,6 +74,7 @@ impl<O: DeviceOpener> DeviceTask<O> {
                 kept.map_or_else(|| OpenDevice::open(self.wish.mode, self.wish.local), Ok).and_then(|device| {
                     AsyncDevice::new(device).map_err(|error| {
                         Failure::new(FailureKind::ListenDenied, format!("the device cannot be used: {error}"))
+                            .with_hint("restart tunneld: it has the right to open a device at its start only")
                     })
                 });
             match opened {
