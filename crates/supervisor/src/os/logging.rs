@@ -2,6 +2,7 @@
 //! while the daemon runs.
 
 mod fields;
+mod journal;
 mod lines;
 mod plain;
 mod queue;
@@ -86,7 +87,7 @@ pub fn init(spec: &LogSpec) -> Result<RunningLog, LogError> {
 /// For a program that speaks to a person, as ssh does: messages and hints, no times. To `output`, or standard error.
 pub fn init_plain(speech: PlainAudience, output: Option<std::fs::File>) -> Result<Flush, LogError> {
     let started = match output {
-        Some(file) => queue::start(file),
+        Some(file) => queue::start(file, queue::lost),
         None => queue::stderr(),
     };
     let (writer, flush) = started.map_err(|error| LogError::Start(error.to_string()))?;
@@ -125,13 +126,8 @@ where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
     if format == LogFormat::Auto && stderr_is_the_journal() {
-        match tracing_journald::layer() {
-            // journald reads its socket fast or is being restarted; there is no queue before it.
-            Ok(layer) => {
-                // Fields keep their names, in capitals: TUNNEL, KIND. None of ours is one of the journal's own.
-                let layer = layer.with_field_prefix(None).with_syslog_identifier("tunneld".into());
-                return Ok((layer.boxed(), Flush::nothing()));
-            }
+        match journal::entries() {
+            Ok((entries, flush)) => return Ok((entries.boxed(), flush)),
             Err(error) => eprintln!("tunneld: cannot reach journald, logging text instead: {error}"),
         }
     }

@@ -1,5 +1,6 @@
-//! Lines on their way to standard error, through a bounded queue and a thread: a full pipe there must not stop the
-//! tunnels. Lines that do not fit are counted, and the count is written in their place.
+//! Lines on their way to standard error or to journald, through a bounded queue and a thread: a full pipe there, or a
+//! journald that does not read, must not stop the tunnels. Lines that do not fit are counted, and the count is written
+//! in their place.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -37,20 +38,24 @@ enum QueueMessage {
 
 /// A queue whose thread writes to standard error.
 pub(super) fn stderr() -> io::Result<(LineQueue, Flush)> {
-    start(io::stderr())
+    start(io::stderr(), lost)
 }
 
-pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<(LineQueue, Flush)> {
+/// Each line is one write to `output`. `say_lost`: the line that says how many were lost.
+pub(super) fn start(
+    output: impl Write + Send + 'static,
+    say_lost: fn(u64) -> Vec<u8>,
+) -> io::Result<(LineQueue, Flush)> {
     let (lines, words) = sync_channel(QUEUE);
     let lost = Arc::new(AtomicU64::new(0));
     let flush = Flush { lines: Some(lines.clone()) };
     let queue = LineQueue { lines, lost: lost.clone() };
-    std::thread::Builder::new().name("log".into()).spawn(move || write_out(output, &words, &lost))?;
+    std::thread::Builder::new().name("log".into()).spawn(move || write_out(output, &words, &lost, say_lost))?;
     Ok((queue, flush))
 }
 
 /// A failed write has nowhere to be reported; the next line is tried anew.
-fn write_out(mut output: impl Write, words: &Receiver<QueueMessage>, lost: &AtomicU64) {
+fn write_out(mut output: impl Write, words: &Receiver<QueueMessage>, lost: &AtomicU64, say_lost: fn(u64) -> Vec<u8>) {
     for word in words {
         match word {
             QueueMessage::Line(line) => {
@@ -63,16 +68,14 @@ fn write_out(mut output: impl Write, words: &Receiver<QueueMessage>, lost: &Atom
         }
         let lost = lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let _ = writeln!(output, "tunneld: {lost} log lines lost: standard error was not read in time");
+            let _ = output.write_all(&say_lost(lost));
         }
     }
 }
 
-impl Flush {
-    /// For an output without a queue.
-    pub(super) const fn nothing() -> Self {
-        Self { lines: None }
-    }
+/// For an output of text.
+pub(super) fn lost(count: u64) -> Vec<u8> {
+    format!("tunneld: {count} log lines lost: standard error was not read in time\n").into_bytes()
 }
 
 impl Drop for Flush {
@@ -129,7 +132,7 @@ mod tests {
     #[test]
     fn lines_come_out_in_order_before_the_end() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let (queue, flush) = start(writer).unwrap();
+        let (queue, flush) = start(writer, lost).unwrap();
         queue.make_writer().write_all(b"one\n").unwrap();
         queue.make_writer().write_all(b"two\n").unwrap();
         drop(flush);
@@ -141,7 +144,7 @@ mod tests {
     #[test]
     fn full_pipe_blocks_no_writer_and_lost_lines_are_counted() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let (queue, flush) = start(writer).unwrap();
+        let (queue, flush) = start(writer, lost).unwrap();
         let line = [b'x'; 1023].iter().chain(b"\n").copied().collect::<Vec<u8>>();
         for _ in 0..QUEUE * 2 {
             queue.make_writer().write_all(&line).unwrap();
