@@ -71,7 +71,7 @@ mod tests {
 
     fn said(speech: PlainAudience) -> String {
         let (mut reader, writer) = std::io::pipe().unwrap();
-        let (lines, flush) = queue::start(writer).unwrap();
+        let (lines, flush) = queue::start(writer, queue::lost).unwrap();
         let layer = tracing_subscriber::fmt::layer().with_writer(lines).event_format(speech);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             tracing::warn!(
