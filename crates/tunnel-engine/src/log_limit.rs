@@ -79,6 +79,12 @@ impl LogLimiter {
         }
     }
 
+    /// The event was not admitted, and is logged all the same: how many like it were not since the last one that was.
+    pub fn take_suppressed(&mut self, event: impl Hash) -> u64 {
+        let known = self.known.get_mut(&self.hasher.hash_one(event)).or(self.others.as_mut());
+        known.map_or(0, |known| std::mem::take(&mut known.suppressed).saturating_sub(1))
+    }
+
     /// How many events were not logged and not told as a count since: for a summary at the end.
     pub fn suppressed(&self) -> u64 {
         self.known.values().chain(&self.others).map(|known| known.suppressed).sum()
@@ -126,6 +132,18 @@ mod tests {
         assert_eq!(limiter.suppressed(), 2);
         assert_eq!(limiter.admit("a", start + MINUTE), Some(2));
         assert_eq!(limiter.admit("a", start + MINUTE * 2), Some(0));
+    }
+
+    #[test]
+    fn what_is_logged_beyond_the_limit_has_the_count_too() {
+        let start = clock::now();
+        let mut limiter = LogLimiter::new(MINUTE);
+        for _ in 0..4 {
+            limiter.admit("a", start);
+        }
+        assert_eq!(limiter.take_suppressed("a"), 2);
+        assert_eq!(limiter.admit("a", start + MINUTE), Some(0));
+        assert_eq!(limiter.take_suppressed("b"), 0);
     }
 
     #[test]

@@ -48,6 +48,13 @@ impl Readiness {
     }
 }
 
+impl Readiness {
+    /// How long the tunnel has not been ready although it is to be; zero where it is.
+    pub(super) fn outage(&self, now: Instant) -> Duration {
+        self.outage.map_or(Duration::ZERO, |outage| now.saturating_duration_since(outage.since))
+    }
+}
+
 impl Outage {
     fn end(self, starts: u64, now: Instant) -> Recovery {
         Recovery {

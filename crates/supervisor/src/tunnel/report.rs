@@ -65,6 +65,8 @@ pub(super) struct Report {
     pub(super) kinds_logged: LogLimiter,
     /// What can change to and fro: readiness, doubts, forwards.
     pub(super) changes_logged: LogLimiter,
+    /// What the log says last, where that is a failure.
+    pub(super) told: ToldFailures,
     /// The session whose key exchanges were told last, where they are not post-quantum.
     pub(super) exchanges_logged: Option<Arc<SessionInfo>>,
 }
@@ -83,6 +85,7 @@ impl Report {
             failures_logged: limiter(1),
             kinds_logged: limiter(TEXTS_LOGGED),
             changes_logged: limiter(CHANGES_LOGGED),
+            told: ToldFailures::default(),
             exchanges_logged: None,
         }
     }
@@ -111,6 +114,35 @@ pub(super) fn rounded(wait: Duration) -> Duration {
     };
     let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     Duration::from_millis(millis.saturating_add(unit / 2) / unit * unit)
+}
+
+/// The failures in the log that no line has ended. The line that does is written whatever its limit says, so that who reads
+/// the log does not take a tunnel for down that is up; there are no more of these lines than of failures.
+#[derive(Debug, Default)]
+pub(super) struct ToldFailures {
+    /// Any: the tunnel was not told to be ready since.
+    pub(super) any: bool,
+    /// One of a session: none was told to be up since.
+    pub(super) of_session: bool,
+    /// The forwards that have one.
+    pub(super) of_forwards: Vec<String>,
+}
+
+impl ToldFailures {
+    pub(super) fn add(&mut self, forward: Option<&str>) {
+        self.any = true;
+        match forward {
+            None => self.of_session = true,
+            Some(forward) if self.of_forwards.iter().any(|known| known == forward) => {}
+            Some(forward) => self.of_forwards.push(forward.to_owned()),
+        }
+    }
+
+    /// This forward is up: whether that is owed to the log.
+    pub(super) fn end_of_forward(&mut self, forward: &str) -> bool {
+        let told = self.of_forwards.iter().position(|known| known == forward);
+        told.map(|at| self.of_forwards.swap_remove(at)).is_some()
+    }
 }
 
 /// What the history was told last.

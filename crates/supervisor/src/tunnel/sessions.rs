@@ -89,6 +89,8 @@ pub(super) struct LiveSession {
     pub(super) proven: bool,
     since: Instant,
     pub(super) path: Path,
+    /// That the path is in doubt was logged.
+    pub(super) doubt_told: bool,
 }
 
 impl TunnelSessions {
@@ -322,6 +324,7 @@ impl LiveSession {
             proven: false,
             since: now.awake,
             path: Path::Clear,
+            doubt_told: false,
         }
     }
 

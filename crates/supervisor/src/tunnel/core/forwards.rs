@@ -213,6 +213,7 @@ impl Core {
                 tracing::info!(tunnel, forward, state, "{tunnel}: {forward}: the forward is in place, but {words}");
             }
             (ForwardState::Down(_) | ForwardState::Stale(_), ForwardState::Up) => {
+                self.report.told.end_of_forward(&forward);
                 tracing::info!(tunnel, forward, state, "{tunnel}: {forward}: the forward is up again");
             }
             (_, ForwardState::Up | ForwardState::Pending) => tracing::debug!(tunnel, forward, state, "proven"),

@@ -145,7 +145,12 @@ impl Core {
             Ok(info) => {
                 self.sessions.standby_up(session, info, self.now, &mut self.effects);
                 self.prove_session(session);
-                tracing::debug!(tunnel = self.spec.name, "another session is up");
+                let tunnel = self.spec.name.as_str();
+                if std::mem::take(&mut self.report.told.of_session) {
+                    tracing::info!(tunnel, "{tunnel}: another session is up");
+                } else {
+                    tracing::debug!(tunnel, "another session is up");
+                }
             }
             Err(failed) => self.standby_ended(session, failed, "another session of this tunnel"),
         }
@@ -358,12 +363,12 @@ impl Core {
         let before = std::mem::replace(&mut live.path, path);
         let server = live.server.to_string();
         let tunnel = self.spec.name.as_str();
-        let clear = matches!(path, Path::Clear);
-        let event = clear != matches!(before, Path::Clear)
-            && self.report.changes_logged.admit(("path", &server, clear), self.now.awake).is_some();
         match (before, path) {
-            _ if !event => {}
-            (Path::Clear, Path::Doubtful { why, .. }) => {
+            (Path::Clear, Path::Doubtful { why, .. })
+                if self.report.changes_logged.admit(("path", &server), self.now.awake).is_some() =>
+            {
+                live.doubt_told = true;
+                self.report.told.any = true;
                 let why = why.as_str();
                 tracing::warn!(
                     tunnel,
@@ -371,10 +376,10 @@ impl Core {
                     "{tunnel}: the path to {server} is in doubt: it {why}; another session is being opened"
                 );
             }
-            (Path::Doubtful { .. }, Path::Clear) => {
+            (Path::Doubtful { .. }, Path::Clear) if std::mem::take(&mut live.doubt_told) => {
                 tracing::info!(tunnel, server, "{tunnel}: the path to {server} is back");
             }
-            (Path::Clear, Path::Clear) | (Path::Doubtful { .. }, Path::Doubtful { .. }) => {}
+            (Path::Clear | Path::Doubtful { .. }, Path::Clear | Path::Doubtful { .. }) => {}
         }
         self.sessions.serve(&mut self.effects);
     }

@@ -4,17 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tunnel_engine::failure::{Failure, FailureKind};
+use tunnel_engine::log_limit::PEER_INTERVAL;
 use tunnel_engine::session::{JumpHostInfo, is_post_quantum};
 use tunnel_engine::spec::StrictHostKeyChecking;
 
 use super::super::observer::Occurrence;
 use super::super::on_change::ReadinessChange;
-use super::super::report::{Recorded, cause_of, events, rounded};
+use super::super::report::{Recorded, ToldFailures, cause_of, events, rounded};
 use super::super::state::{ForwardState, pending_reason, ready};
 use super::super::view::{FailureView, ForwardView, SessionView, Snapshot};
 use super::{Core, TunnelEffect};
 use crate::history::{Cause, Event as Told, EventName};
 use crate::lifecycle::{Input, Phase, Want};
+
+/// For so long the log may say that a tunnel is ready which is not, because its failures were told often enough: a line a
+/// minute at most.
+const UNTRUE_FOR: Duration = PEER_INTERVAL;
 
 /// Why a tunnel with a session of before a reload is not ready.
 const CONFIG_CHANGED: &str = "the config changed: the session for the new config is being opened";
@@ -25,6 +30,7 @@ impl Core {
         self.note_phase();
         let forwards = self.forward_views();
         let ready = self.note_readiness(&forwards);
+        self.note_forwards(&forwards);
         self.record(ready, &forwards);
         let snapshot = self.take_snapshot(ready, forwards);
         if *self.snapshot != snapshot {
@@ -113,9 +119,13 @@ impl Core {
     fn log_failure(&mut self, failure: &Failure, forward: Option<&str>) {
         let now = self.now;
         let report = &mut self.report;
-        let same = report.failures_logged.admit((failure.kind(), failure.message()), now.awake);
+        let text = (failure.kind(), failure.message());
+        let same = report.failures_logged.admit(text, now.awake);
         let say =
             same.and_then(|same| Some(same.saturating_add(report.kinds_logged.admit(failure.kind(), now.awake)?)));
+        // What the log says last is not to be untrue for long.
+        let untrue = !report.told.any && report.readiness.outage(now.awake) >= UNTRUE_FOR;
+        let say = say.or_else(|| untrue.then(|| report.failures_logged.take_suppressed(text)));
         let wait = self.machine.next_start().map(|at| at.saturating_duration_since(now.awake));
         let (kind, hint, phase) = (failure.kind(), failure.hint(), self.machine.phase());
         let tunnel = self.spec.name.as_str();
@@ -125,6 +135,7 @@ impl Core {
         let retry_in = || wait.map(|wait| humantime::format_duration(rounded(wait)).to_string());
         match say {
             Some(repeats) => {
+                report.told.add(forward);
                 let (told, repeats) = match repeats {
                     0 => (String::new(), None),
                     more => (format!(" ({more} more times since it was last logged)"), Some(more)),
@@ -141,7 +152,9 @@ impl Core {
     pub(super) fn log_session(&mut self) {
         self.log_key_exchanges();
         let Some(live) = &self.sessions.main else { return };
-        let Some(suppressed) = self.report.changes_logged.admit("session", self.now.awake) else { return };
+        let (log, owed) = (&mut self.report.changes_logged, std::mem::take(&mut self.report.told.of_session));
+        let suppressed = log.admit("session", self.now.awake);
+        let Some(suppressed) = suppressed.or_else(|| owed.then(|| log.take_suppressed("session"))) else { return };
         let suppressed = (suppressed > 0).then_some(suppressed);
         let (tunnel, server, info) = (self.spec.name.as_str(), &self.sessions.server, &live.info);
         let (software, cipher, auth) = (info.software.as_str(), info.cipher.as_str(), info.auth.as_str());
@@ -194,15 +207,35 @@ impl Core {
             self.report.ready_since = self.now.wall;
         }
         let recovery = self.report.readiness.update(self.machine.want() == Want::Up, ready, starts, now);
-        if let Some(recovery) = recovery
-            && let Some(suppressed) = self.report.changes_logged.admit("ready", now)
-        {
+        let Some(recovery) = recovery else { return ready };
+        let owed = std::mem::take(&mut self.report.told).any;
+        let admitted = self.report.changes_logged.admit("ready", now);
+        if admitted.is_some() {
             self.report.forget_failures_logged();
+        }
+        if let Some(suppressed) = admitted.or_else(|| owed.then(|| self.report.changes_logged.take_suppressed("ready")))
+        {
             let (tunnel, server) = (self.spec.name.as_str(), &self.sessions.server);
             let (suppressed, words) = ((suppressed > 0).then_some(suppressed), recovery.words());
             tracing::info!(tunnel, %server, starts, suppressed, "{tunnel}: {words}");
         }
         ready
+    }
+
+    /// Logs each forward that is in place again, where its failure was the last that was told of it.
+    fn note_forwards(&mut self, forwards: &[ForwardView]) {
+        if self.report.told.of_forwards.is_empty() {
+            return;
+        }
+        let was_in_place =
+            |id| self.snapshot.forwards.iter().any(|view| view.id == id && view.state.phase().is_in_place());
+        for (view, forward) in forwards.iter().zip(&self.spec.forwards) {
+            let forward = forward.to_string();
+            if view.state.phase().is_in_place() && !was_in_place(view.id) && self.report.told.end_of_forward(&forward) {
+                let (tunnel, state) = (self.spec.name.as_str(), view.state.as_str());
+                tracing::info!(tunnel, forward, state, "{tunnel}: {forward}: the forward is up again");
+            }
+        }
     }
 
     /// Logs phases that end something; the others are told by what led to them.
@@ -213,7 +246,10 @@ impl Core {
         }
         self.report.phase = (phase, self.now.wall);
         match phase {
-            Phase::Stopped => tracing::info!(tunnel = self.spec.name, "{}: stopped", self.spec.name),
+            Phase::Stopped => {
+                self.report.told = ToldFailures::default();
+                tracing::info!(tunnel = self.spec.name, "{}: stopped", self.spec.name);
+            }
             Phase::Failed => {
                 if let Some(reason) = self.machine.gave_up() {
                     self.note_failure(self.gave_up(reason), None);

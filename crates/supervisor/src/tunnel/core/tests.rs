@@ -2,6 +2,7 @@
 
 mod busy_port;
 mod hosts;
+mod last_line;
 mod planned_ends;
 pub(in crate::tunnel) mod replay;
 

@@ -1,37 +1,23 @@
 //! What an outage of two days writes to the log, on virtual time: some lines a tunnel, each with its count, and at the
 //! end how long it took.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use tracing::subscriber::DefaultGuard;
-use tracing::{Dispatch, Level};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing::Level;
 use tunnel_engine::clock;
 use tunnel_engine::demo_server::{AuthFault, ConnectFault, Faults};
 use tunnel_engine::failure::FailureKind;
 
 use crate::lifecycle::Phase;
-use crate::os::{RecentLine, RecentLines};
+use crate::os::RecentLine;
 use crate::tunnel::report;
-use crate::tunnel::test_support::{TestTunnel, tunnel_spec};
+use crate::tunnel::test_support::{TestTunnel, listen, tunnel_spec};
 
 const WEEKEND: Duration = Duration::from_secs(60 * 3600);
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Lines that two days may have: 10 min, doubling up to 6 h, and again for a reason that is found out later.
 const MAX_LINES: usize = 20;
-
-/// While there is one subscriber only, tracing asks that of the thread that comes to a call site first. That may be another
-/// test's, which has none, and the call site would be silent for all.
-static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
-
-fn listen() -> (RecentLines, DefaultGuard) {
-    LazyLock::force(&SECOND);
-    let lines = RecentLines::default();
-    let subscriber = tracing_subscriber::registry().with(lines.layer());
-    (lines, tracing::subscriber::set_default(subscriber))
-}
 
 async fn two_days(spoil: impl FnOnce(&mut Faults), phase: Phase) -> Vec<RecentLine> {
     let (lines, _guard) = listen();

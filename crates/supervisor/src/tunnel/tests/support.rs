@@ -1,12 +1,15 @@
 //! What the tests of tunnels share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
+use tracing::Dispatch;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::layer::SubscriberExt;
 use tunnel_engine::clock;
 use tunnel_engine::demo_server::{MemoryDialer, Server};
 use tunnel_engine::dial::{Dialer, Dialing};
@@ -18,6 +21,7 @@ use tunnel_engine::spec::{
 use super::super::{CommandSlots, Context, Handle, Order, TunnelView, spawn};
 use crate::config::TunnelSpec;
 use crate::history::Recorder;
+use crate::os::RecentLines;
 use crate::servers::governor::{Governor, QueueEntry};
 use crate::servers::reachability::Reachability;
 use crate::tunnel::OpenedLink;
@@ -57,6 +61,18 @@ pub(crate) fn forward(text: &str) -> Forward {
         _ => (ForwardKind::Remote, Bind::Default),
     };
     Forward { kind, listen: Listen::Tcp { bind, port }, connect, max_connections: None }
+}
+
+/// While there is one subscriber only, tracing asks that of the thread that comes to a call site first. That may be another
+/// test's, which has none, and the call site would be silent for all.
+static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+
+/// The lines that this thread logs, as long as the guard lives.
+pub(crate) fn listen() -> (RecentLines, DefaultGuard) {
+    LazyLock::force(&SECOND);
+    let lines = RecentLines::default();
+    let subscriber = tracing_subscriber::registry().with(lines.layer());
+    (lines, tracing::subscriber::set_default(subscriber))
 }
 
 /// One tunnel at work, with a server of its own.
