@@ -10,6 +10,7 @@ use tunnel_engine::clock;
 use tunnel_engine::failure::FailureKind;
 use tunnel_engine::spec::{Route, SessionSpec};
 
+use super::takeovers::TakeoverTurns;
 use pacing::{Pacing, StartRequest};
 
 /// Gives permits to start. A cheap handle.
@@ -22,6 +23,7 @@ pub struct Governor {
 struct GovernorShared {
     /// Never held across an await; a permit's drop must be able to reach it.
     pacing: Mutex<Pacing>,
+    takeovers: TakeoverTurns,
 }
 
 impl Governor {
@@ -46,6 +48,11 @@ impl Governor {
             self.wait_for_turn(request).await;
         }
         permit
+    }
+
+    /// The turns of takeovers.
+    pub fn takeovers(&self) -> &TakeoverTurns {
+        &self.shared.takeovers
     }
 
     /// The operator asked to try now: forgets what servers asked for.

@@ -32,8 +32,8 @@ pub(super) use report::{POLICY_OF_PATHS, ReleaseReport};
 pub(super) use takeover_backoff::TakeoverBackoff;
 
 /// What a server's shell must be for a takeover.
-pub(super) const NEEDS: &str = "the login needs a POSIX shell on a Linux server: no nologin, no ForceCommand, no command= in \
-                     authorized_keys; until then the server is asked again and again";
+pub(super) const NEEDS: &str = "the login needs a POSIX shell on a Linux server that answers at once: no nologin, no ForceCommand, \
+                     no command= in authorized_keys; until then the server is asked again and again";
 
 /// The takeover's part of a tunnel.
 #[derive(Debug, Default)]

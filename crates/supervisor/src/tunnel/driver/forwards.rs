@@ -216,8 +216,14 @@ impl TunnelDriver {
         let (id, listen) = (target.forward, target.listen.clone());
         let Some(target) = self.remote_target(target) else { return };
         let Some(live) = self.session(session) else { return };
-        let request =
-            ListenTask { session: live.session.clone(), routes: live.routes.routes(), listen: listen.clone(), target };
+        let request = ListenTask {
+            session: live.session.clone(),
+            routes: live.routes.routes(),
+            listen: listen.clone(),
+            target,
+            takeovers: self.context.governor.takeovers().clone(),
+            server: self.core.snapshot().server.clone(),
+        };
         let answer = move |report, result| {
             JobEnd::With(TunnelEvent::Requested(Requested { session, forward: id, listen, report, result }))
         };

@@ -1,5 +1,6 @@
 //! One question to the server: will it listen, and does what it listens on carry?
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use tunnel_engine::clock;
@@ -11,6 +12,7 @@ use super::super::core::Probe;
 use super::super::refusal::{next_request, with_port};
 use super::super::takeover::{Release, ReleaseReport};
 use super::drain::cancel;
+use crate::servers::takeovers::TakeoverTurns;
 
 /// After so long an answer that stays the same is given back all the same, to be counted and told.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
@@ -20,6 +22,9 @@ pub(super) struct ListenTask {
     pub(super) routes: Routes,
     pub(super) listen: Listen,
     pub(super) target: RemoteTarget,
+    pub(super) takeovers: TakeoverTurns,
+    /// `user@host:port`.
+    pub(super) server: String,
 }
 
 impl ListenTask {
@@ -35,19 +40,53 @@ impl ListenTask {
         if let Some(listen) = &taken_back {
             cancel(&self.session, std::slice::from_ref(listen)).await;
         }
-        let mut report = match release {
-            Some(release) => Some(release.run().await),
-            None => None,
-        };
-        if let (Some(port), Some(reclaim)) = (allocated, reclaim) {
-            let asked = self.ask(with_port(&self.listen, allocated)).await;
-            if !matches!(asked, Err(ForwardError::Refused { .. })) {
-                // A server says the port only when it chose it.
-                return (report, asked.map(|_| Some(port)));
+        let mut report = None;
+        if let Some(release) = release {
+            // Of a stale port the server gives the half that it has.
+            match self.take_over(release, allocated, taken_back.is_none()).await {
+                Ok(released) => report = Some(released),
+                Err(answer) => return (None, answer),
             }
-            report = Some(reclaim.run().await);
+        }
+        if let Some(reclaim) = reclaim.filter(|_| allocated.is_some()) {
+            let asked = self.ask_for(allocated).await;
+            if !matches!(asked, Err(ForwardError::Refused { .. })) {
+                return (report, asked);
+            }
+            match self.take_over(reclaim, allocated, true).await {
+                Ok(released) => report = Some(released),
+                Err(answer) => return (report, answer),
+            }
         }
         (report, self.granted(allocated).await)
+    }
+
+    /// Has the port or path released, when it is this tunnel's turn at the server. Until then it is asked for by the schedule
+    /// of a busy port, if `asks`: it may come free by itself, and `Err` is the answer then.
+    async fn take_over(
+        &self,
+        release: Release,
+        allocated: Option<u16>,
+        asks: bool,
+    ) -> Result<ReleaseReport, Result<Option<u16>, ForwardError>> {
+        let (mut ended, since) = (self.session.ended(), clock::now());
+        let mut turn = pin!(self.takeovers.turn(&self.server));
+        loop {
+            let next = next_request(clock::now(), since, fastrand::f64());
+            let turn = tokio::select! {
+                biased;
+                turn = &mut turn => Some(turn),
+                _ = ended.wait_for(Option::is_some) => return Err(Err(ForwardError::SessionEnded)),
+                () = tokio::time::sleep_until(next.into()), if asks => None,
+            };
+            if let Some(_under_way) = turn {
+                return Ok(release.run().await);
+            }
+            let answer = self.ask_for(allocated).await;
+            if !matches!(answer, Err(ForwardError::Refused { .. })) {
+                return Err(answer);
+            }
+        }
     }
 
     /// Asks again and again, by the schedule of a port that has been busy since `busy_since`, until the server says another
@@ -73,15 +112,20 @@ impl ListenTask {
     }
 
     async fn granted(&self, allocated: Option<u16>) -> Result<Option<u16>, ForwardError> {
-        if let Some(port) = allocated {
-            match self.ask(with_port(&self.listen, Some(port))).await {
-                Err(ForwardError::Refused { .. }) => {}
-                // A server says the port only when it chose it.
-                Ok(_) => return Ok(Some(port)),
-                Err(error @ (ForwardError::Timeout { .. } | ForwardError::SessionEnded)) => return Err(error),
+        if allocated.is_some() {
+            let answer = self.ask_for(allocated).await;
+            if !matches!(answer, Err(ForwardError::Refused { .. })) {
+                return answer;
             }
         }
-        self.ask(self.listen.clone()).await
+        self.ask_for(None).await
+    }
+
+    /// For this port, where the server chose it.
+    async fn ask_for(&self, allocated: Option<u16>) -> Result<Option<u16>, ForwardError> {
+        let answer = self.ask(with_port(&self.listen, allocated)).await;
+        // A server says the port only when it chose it.
+        answer.map(|port| allocated.or(port))
     }
 
     async fn ask(&self, listen: Listen) -> Result<Option<u16>, ForwardError> {

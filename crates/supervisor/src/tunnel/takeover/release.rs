@@ -1,5 +1,7 @@
 //! The server's side of a takeover: which sessions of this tunnel live, and the shell that ends one that does not.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use sha1::{Digest as _, Sha1};
 use tokio::sync::watch;
 use tunnel_engine::failure::Failure;
@@ -19,10 +21,13 @@ const DIGITS: usize = 24;
 pub(in crate::tunnel) struct Marks {
     /// Of this tunnel, on whatever session.
     mark: String,
-    sessions: Vec<MarkedSession>,
+    sessions: MarkedSessions,
     /// The shell that holds the mark of the newest. Dropping it ends the shell.
     shell: Option<(SessionId, Channel)>,
 }
+
+/// Shared with the takeovers that wait for their turn: those that live by then count.
+type MarkedSessions = Arc<Mutex<Vec<MarkedSession>>>;
 
 /// A session that was given a number, and how to know whether it lives.
 struct MarkedSession {
@@ -49,21 +54,23 @@ pub(in crate::tunnel) struct Release {
     /// No session is ended: only a file that no program has bound is removed.
     only_file: bool,
     mark: String,
-    living: Vec<String>,
+    sessions: MarkedSessions,
 }
 
 impl Marks {
-    pub(in crate::tunnel) const fn new(mark: String) -> Self {
-        Self { mark, sessions: Vec::new(), shell: None }
+    pub(in crate::tunnel) fn new(mark: String) -> Self {
+        Self { mark, sessions: MarkedSessions::default(), shell: None }
     }
 
     /// Gives `session` a number. Returns what the shell is to be told that holds it there.
     pub(in crate::tunnel) fn add(&mut self, session: &Session) -> String {
         // Not the tunnel's own source of chance: a mark must be another one after a restart.
         let number = format!("{:016x}", fastrand::u64(..));
-        self.sessions.retain(|known| !known.has_ended());
         let (ended, path) = (session.ended(), session.path());
-        self.sessions.push(MarkedSession { number: number.clone(), ended, path });
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.retain(|known| !known.has_ended());
+        sessions.push(MarkedSession { number: number.clone(), ended, path });
+        drop(sessions);
         self.shell = None;
         format!("{}:{number}", self.mark)
     }
@@ -78,14 +85,8 @@ impl Marks {
     }
 
     pub(in crate::tunnel) fn release(&self, session: &Session, held: HeldAddress) -> Release {
-        let living = self.sessions.iter().filter(|known| known.lives());
-        Release {
-            session: session.clone(),
-            held,
-            only_file: false,
-            mark: self.mark.clone(),
-            living: living.map(|known| known.number.clone()).collect(),
-        }
+        let (mark, sessions) = (self.mark.clone(), self.sessions.clone());
+        Release { session: session.clone(), held, only_file: false, mark, sessions }
     }
 
     /// What removes the files of the sockets that `session` listened on, which sshd leaves.
@@ -111,7 +112,10 @@ impl Release {
             (HeldAddress::Path(path), true) => format!("file:{}", held_address::octal(path)),
             (held @ (HeldAddress::Port(_) | HeldAddress::Path(_)), _) => held.to_string(),
         };
-        let arguments = format!("{held} {} {}", self.mark, self.living.join(" "));
+        let mut arguments = format!("{held} {}", self.mark);
+        for known in self.sessions.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|known| known.lives()) {
+            arguments.extend([" ", &known.number]);
+        }
         match remote_shell::tell(&self.session, &arguments, remote_shell::RELEASE).await {
             Ok((line, _)) => ReleaseReport::read(&line),
             Err(why) => ReleaseReport::Unsupported(why),

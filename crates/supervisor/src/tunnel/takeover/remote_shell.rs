@@ -15,6 +15,10 @@ const OURS: &str = "tunneld: ";
 /// For login, shell, and the few seconds that a session may take to end.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// A shell that is slow, which is told from none: then the channel ends.
+const NO_ANSWER: &str = "the login's shell did not answer within 20 s; perhaps its rc files (~/.bashrc, /etc/profile) wait for \
+                         something: let them end at once where there is no terminal";
+
 /// What is read of a shell that talks of other things.
 const MAX_OUTPUT: usize = 16 * 1024;
 
@@ -44,7 +48,7 @@ pub(super) async fn tell(
             None => "the login has no shell".to_owned(),
         })
     };
-    clock::timeout(ANSWER_TIMEOUT, talk).await.unwrap_or_else(|_| Err("the login's shell did not answer".to_owned()))
+    clock::timeout(ANSWER_TIMEOUT, talk).await.unwrap_or_else(|_| Err(NO_ANSWER.to_owned()))
 }
 
 /// The first whole line of ours.
