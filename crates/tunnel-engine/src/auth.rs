@@ -31,6 +31,7 @@ pub(crate) use accepted::{PUBLIC_KEYS, PUBLIC_KEYS_ON_DEMAND, too_short};
 pub use credential::{CertificateInfo, Credential, Credentials, credentials};
 pub use inspect::{Inspected, inspect};
 pub(crate) use password::LinkTraffic;
+pub(crate) use report::with_words;
 use russh::client::{Handle, Handler};
 
 use crate::failure::Failure;

@@ -203,7 +203,7 @@ failure_kinds! {
     /// Nothing in common in key exchange, host key, cipher or MAC.
     NoCommonAlgorithm, "no_common_algorithm", permanent, "enable one of the server's algorithms with kex_algorithms, host_key_algorithms, ciphers or macs";
     /// The server's policy forbids the remote forward.
-    RemoteForwardDenied, "remote_forward_denied", permanent, "allow it on the server: AllowTcpForwarding, PermitListen, and the key's options in authorized_keys; then `tunneld restart` the tunnel, as sshd keeps for a session what it had at its login";
+    RemoteForwardDenied, "remote_forward_denied", permanent, "allow it on the server: AllowTcpForwarding, PermitListen, the key's options in authorized_keys, and the age of the login's password (`chage -l`); then `tunneld restart` the tunnel, as sshd keeps for a session what it had at its login";
     /// The kernel forbids the local listen address.
     ListenDenied, "listen_denied", permanent, "use a port above 1023, or grant CAP_NET_BIND_SERVICE; check that the address is this machine's";
     /// The first start did not stay up for `gate_time`.

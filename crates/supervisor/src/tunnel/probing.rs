@@ -381,7 +381,7 @@ pub(super) fn failure(reason: &ProbeFailure) -> Failure {
     let hint = match reason.cause {
         ProbeFailureKind::Refused => "start the service there, or correct the forward's connect address",
         ProbeFailureKind::Prohibited => {
-            "allow it on the server: AllowTcpForwarding and PermitOpen (for a path: AllowStreamLocalForwarding), and the key's options in authorized_keys; then `tunneld restart` the tunnel, as sshd keeps for a session what it had at its login"
+            "allow it on the server: AllowTcpForwarding and PermitOpen (for a path: AllowStreamLocalForwarding), the key's options in authorized_keys, and the age of the login's password (`chage -l`); then `tunneld restart` the tunnel, as sshd keeps for a session what it had at its login"
         }
         ProbeFailureKind::Unsupported => {
             "the server does not forward this kind of connection: unix sockets need OpenSSH 6.7"

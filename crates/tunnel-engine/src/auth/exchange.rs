@@ -12,7 +12,7 @@ use super::attempt::{Answerer, AuthStep, Authentication};
 use super::candidate::{Candidate, OfferedKey, PrivateHalf};
 use super::identity::KeyProblem;
 use super::sign::{KeySigner, PrivateKeyHolder, SignError};
-use super::{password, prompts};
+use super::{password, prompts, report};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::PrompterHandle;
 
@@ -127,6 +127,8 @@ impl<H: Handler> Authentication<'_, H> {
                         let said = prompts::quoted(&prompts).map(|text| format!("; it asks `{text}`"));
                         return Err(password::change_required(self.user, self.host, &said.unwrap_or_default()));
                     }
+                    // PAM's words on an account that may not log in come with no question.
+                    self.record.said = prompts::quoted_text(&instructions).or(self.record.said.take());
                     self.record.asked = prompts::quoted(&prompts).or(self.record.asked.take());
                     prompts
                 }
@@ -188,6 +190,9 @@ impl<H: Handler> Authentication<'_, H> {
             Some(what) => lost.in_context(&format!("while offering {what}")),
             None => lost.in_context("during authentication"),
         };
+        if let Some(said) = &self.record.said {
+            return report::with_words(lost, said);
+        }
         if self.signed {
             // sshd closes without a word when the account phase (PAM, expiry, nologin) fails after a good key.
             return lost.with_hint(

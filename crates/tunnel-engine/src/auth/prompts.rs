@@ -34,8 +34,12 @@ pub(super) fn secrets(prompts: &[Prompt]) -> usize {
 
 /// What the server asked, to be quoted.
 pub(super) fn quoted(prompts: &[Prompt]) -> Option<String> {
-    let all = prompts.iter().map(|prompt| prompt.prompt.trim()).collect::<Vec<_>>().join(" ");
-    let words = all.split_whitespace().collect::<Vec<_>>().join(" ");
+    quoted_text(&prompts.iter().map(|prompt| prompt.prompt.trim()).collect::<Vec<_>>().join(" "))
+}
+
+/// What the server said, to be quoted.
+pub(super) fn quoted_text(said: &str) -> Option<String> {
+    let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
     let text: String = words.chars().filter(|c| !c.is_control()).take(MAX_QUOTED).collect();
     (!text.is_empty()).then_some(text)
 }

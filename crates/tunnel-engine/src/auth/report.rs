@@ -18,6 +18,30 @@ const TOO_MANY_KEYS: &str =
 /// Of a certificate, in a hint.
 const MAX_PRINCIPALS: usize = 5;
 
+/// What to do about an account that has expired, of which PAM tells once the login has been proven.
+const ACCOUNT_EXPIRED: &str =
+    "have the account renewed there: `chage -l USER` shows it, and `chage -E -1 USER` (as root) ends the limit";
+
+/// The failure of a login, with what the server `said` (in a banner, or beside its questions) when it ended it. An account that
+/// has expired does not come back by another try; what else PAM may say (nologin, say) can change at any time.
+pub(crate) fn with_words(failure: Failure, said: &str) -> Failure {
+    let message = failure.message();
+    if message.contains(said) {
+        return failure;
+    }
+    let message = format!("{message}; it said `{said}`");
+    if is_expired(said) {
+        return Failure::new(FailureKind::AuthRejected, message).with_hint(ACCOUNT_EXPIRED);
+    }
+    Failure::new(failure.kind(), message).with_hint(failure.hint().to_owned())
+}
+
+/// By the words of PAM and of others; sshd never sets a locale, so that PAM speaks English.
+fn is_expired(said: &str) -> bool {
+    let said = said.to_ascii_lowercase();
+    ["account has expired", "account is expired", "account expired"].iter().any(|words| said.contains(words))
+}
+
 #[derive(Debug, Clone)]
 pub(super) enum RejectedAuth {
     Key,
@@ -45,6 +69,8 @@ pub(super) struct AuthRecord {
     pub(super) silent_about_rsa: bool,
     /// The RSA keys could not be signed with in a way that both sides take: what would help.
     pub(super) signature_hint: Option<String>,
+    /// What it said, last, beside its questions.
+    pub(super) said: Option<String>,
     /// What it asked, last, in keyboard-interactive.
     pub(super) asked: Option<String>,
     /// Keys that were not offered, or not signed with.
@@ -146,6 +172,9 @@ impl AuthRecord {
         if let Some(trouble) = &self.no_password {
             say(trouble.why.clone());
         }
+        if let Some(said) = &self.said {
+            say(format!("it said `{said}`"));
+        }
         match last_word {
             Some(word) => say(word.message().to_owned()),
             None if self.methods.is_empty() => say("it takes no method that tunneld knows".to_owned()),
@@ -154,7 +183,8 @@ impl AuthRecord {
         let failure = Failure::new(kind, message);
         // What the server said is told better than by the kind's own hint.
         let said = last_word.map(Failure::hint).filter(|hint| *hint != FailureKind::AuthRejected.hint());
-        let hint = match said.filter(|_| kind == FailureKind::AuthRejected) {
+        let expired = self.said.as_deref().filter(|said| is_expired(said)).map(|_| ACCOUNT_EXPIRED);
+        let hint = match expired.or(said).filter(|_| kind == FailureKind::AuthRejected) {
             Some(said) => Some(said.to_owned()),
             None => hint,
         };

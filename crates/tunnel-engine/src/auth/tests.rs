@@ -18,7 +18,7 @@ use super::candidate::{AuthMaterial, MAX_NAMED_KEYS, MAX_OFFERED_KEYS, OfferPlan
 use super::identity::{Identity, KeyProblem, Private, unlock};
 use super::password::{LinkTraffic, answer_or_change};
 use super::prompts;
-use super::report::AuthRecord;
+use super::report::{self, AuthRecord};
 use super::sign::{KeySigner, PrivateKeyHolder, SignError};
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{AlgorithmList, AuthSpec, SecretSource};
@@ -320,6 +320,21 @@ fn public(number: u8) -> PublicKey {
 
 fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+}
+
+#[test]
+fn an_expired_account_is_no_lost_connection() {
+    const SAID: &str = "Your account has expired; please contact your system administrator.";
+    let closed = || Failure::new(FailureKind::ClosedByServer, "closed");
+    let told = report::with_words(closed(), SAID);
+    assert_eq!((told.kind(), told.message()), (FailureKind::AuthRejected, &*format!("closed; it said `{SAID}`")));
+    assert!(told.hint().contains("chage -E"), "{}", told.hint());
+    assert_eq!(report::with_words(told.clone(), SAID), told, "once");
+    let nologin = report::with_words(closed(), "System is going down.");
+    assert_eq!((nologin.kind(), nologin.hint()), (FailureKind::ClosedByServer, closed().hint()), "it may come back");
+    let record = AuthRecord { said: Some(SAID.to_owned()), ..AuthRecord::default() };
+    let refused = record.failure("me", None);
+    assert!(refused.message().contains(SAID) && refused.hint().contains("chage -E"), "{refused}");
 }
 
 #[test]

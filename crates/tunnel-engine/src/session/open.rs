@@ -204,10 +204,7 @@ fn broken(shared: &SessionShared, error: russh::Error) -> Failure {
 /// sshd closes without a word when the account may not log in, and then its login banner is all there is to tell.
 fn with_banner(shared: &SessionShared, failure: Failure) -> Failure {
     match shared.facts().banner {
-        Some(banner) if shared.ending.reason().is_some() => {
-            Failure::new(failure.kind(), format!("{}; it said `{banner}`", failure.message()))
-                .with_hint(failure.hint().to_owned())
-        }
+        Some(banner) if shared.ending.reason().is_some() => auth::with_words(failure, &banner),
         Some(_) | None => failure,
     }
 }
