@@ -73,6 +73,20 @@ fn stuck_server_without_a_successor_is_dead_in_time() {
 }
 
 #[test]
+fn server_that_does_not_know_keepalives_has_answered_them() {
+    let server = OddServer::start(&["unknown"]);
+    let (port, lines) = forward(1, 1);
+    let daemon = Daemon::start(&server.tunnel(&format!("{lines}\nremote_forward = [\"7000:x:1\"]")));
+    let has_answered = |tunnel: &Value| tunnel["session"]["rtt_ms"].is_number();
+    let tunnel = daemon.wait_for("t", "up with an answer", has_answered);
+    assert_eq!(tunnel["forwards"][1]["state"], "down", "{tunnel:#}");
+    // Each question about the remote port is one more of these.
+    daemon.wait_for("t", "refused again", |tunnel| tunnel["last_failure"]["kind"] == "remote_port_busy");
+    assert_eq!(ask(port, b"hello").expect("an answer"), b"hello", "{}", daemon.log());
+    assert_eq!(daemon.tunnel("t").expect("a status")["starts"], 1, "{}", daemon.log());
+}
+
+#[test]
 fn stopped_sshd_is_doubted_with_a_short_interval() {
     let (sshd, echo, port) = (Sshd::start(), Target::start(Service::Echo), free_port());
     let lines = format!(

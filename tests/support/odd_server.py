@@ -16,7 +16,8 @@ It accepts every login, echoes what comes on a direct-tcpip channel, and prints 
   huge        a packet longer than any that a client has to take
   garbage     bytes that are no packet
 Arguments: two host key files, then `banner`, `prompt` or `refuse`: what it does not say in UTF-8, and an encoding (Latin-1);
-or `throw`: it takes each login, answers nothing, and ends the connection.
+or `throw`: it takes each login, answers nothing, and ends the connection; or `unknown`: it does not know the message of a global
+request, and says so (SSH_MSG_UNIMPLEMENTED), as libssh's servers do.
 """
 
 import socket
@@ -87,6 +88,9 @@ class Transport(paramiko.Transport):
             table[kind] = nothing
         self._handler_table = table
 
+    def does_not_know(self, message):
+        self.say(common.cMSG_UNIMPLEMENTED, message.seqno)
+
     def flood(self):
         while self.is_active():
             self.say(common.cMSG_IGNORE, b"x" * 32)
@@ -132,10 +136,12 @@ def echo(channel):
 def serve(client):
     transport = Transport(client)
     transport.add_server_key(key(sys.argv[1]))
-    if "refuse" in says:
-        table = dict(Transport._handler_table)
-        table[common.MSG_CHANNEL_OPEN] = Transport.refuse
-        transport._handler_table = table
+    for word, kind, answer in (
+        ("refuse", common.MSG_CHANNEL_OPEN, Transport.refuse),
+        ("unknown", common.MSG_GLOBAL_REQUEST, Transport.does_not_know),
+    ):
+        if word in says:
+            transport._handler_table = {**Transport._handler_table, kind: answer}
     if "throw" in says:
         transport.stop_answering((common.MSG_GLOBAL_REQUEST, common.MSG_CHANNEL_OPEN))
     # Before the client is served: an order may follow its login at once.

@@ -224,6 +224,11 @@ impl Connection {
         self.exchange.is_none() && self.established.is_some() && self.unsent.len() < MAX_ANSWERS
     }
 
+    /// The number of the next packet to the server.
+    pub(crate) const fn next_sent(&self) -> u32 {
+        self.outbound.sequence()
+    }
+
     /// Sends a message of the layers above.
     ///
     /// # Errors
@@ -298,6 +303,8 @@ impl Connection {
             return Err(TransportError::Unexpected(number));
         }
         match number {
+            // It may answer a request of the layers above.
+            MSG_UNIMPLEMENTED if self.is_keyed => self.pass(payload, number),
             MSG_IGNORE | MSG_UNIMPLEMENTED => Ok(()),
             MSG_DEBUG => {
                 self.events.push_back(ConnectionEvent::Debug(DebugText::decode(&payload)?));

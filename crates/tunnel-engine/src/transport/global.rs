@@ -10,8 +10,10 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
 use super::TransportError;
-use super::message::{MSG_GLOBAL_REQUEST, MSG_REQUEST_FAILURE, MSG_REQUEST_SUCCESS};
+use super::message::{MSG_GLOBAL_REQUEST, MSG_REQUEST_FAILURE, MSG_REQUEST_SUCCESS, MSG_UNIMPLEMENTED};
 use super::wire::MessageReader;
 
 /// Refusals whose askers have not looked; they look in the same turn of the runtime.
@@ -35,8 +37,8 @@ pub(super) fn unknown_request(payload: &[u8]) -> Option<String> {
 /// The requests of a connection that wait for an answer, and why some were refused.
 #[derive(Default)]
 pub(super) struct GlobalRequests {
-    /// What stands behind the name and `want reply` of each.
-    waiting: VecDeque<Vec<u8>>,
+    /// The number of each's packet, and what stands behind its name and `want reply`.
+    waiting: VecDeque<(u32, Vec<u8>)>,
     /// The last text since the last answer that can be the reason of a refusal.
     said: Option<String>,
     /// A request was answered, so all that the server had to say of the login has come.
@@ -45,8 +47,8 @@ pub(super) struct GlobalRequests {
 }
 
 impl GlobalRequests {
-    /// A message of ours goes to the server.
-    pub(super) fn sent(&mut self, payload: &[u8]) -> Result<(), TransportError> {
+    /// A message of ours goes to the server, in the packet with this number.
+    pub(super) fn sent(&mut self, payload: &[u8], sequence: u32) -> Result<(), TransportError> {
         let mut reader = MessageReader::new("global request", payload);
         if reader.u8()? != MSG_GLOBAL_REQUEST {
             return Ok(());
@@ -56,7 +58,7 @@ impl GlobalRequests {
             if self.waiting.is_empty() {
                 self.said = None;
             }
-            self.waiting.push_back(reader.rest().to_vec());
+            self.waiting.push_back((sequence, reader.rest().to_vec()));
         }
         Ok(())
     }
@@ -69,6 +71,18 @@ impl GlobalRequests {
         }
     }
 
+    /// The same message, or what it stands for: a server may not know the message that asks (libssh's does not know
+    /// keepalive@openssh.com), and says so by its number (RFC 4253 section 11.4). That is the answer, and russh, which waits for
+    /// one for each request in its turn, is given the refusal that it knows. `None`: it answers no request.
+    pub(super) fn answer(&self, payload: Bytes) -> Option<Bytes> {
+        if payload.first() != Some(&MSG_UNIMPLEMENTED) {
+            return Some(payload);
+        }
+        let mut number = MessageReader::new("UNIMPLEMENTED", payload.get(1..)?);
+        let (asked, number) = (self.waiting.front()?.0, number.u32().ok()?);
+        (asked == number).then(|| Bytes::from_static(&[MSG_REQUEST_FAILURE]))
+    }
+
     /// A message came.
     pub(super) fn came(&mut self, payload: &[u8]) {
         let number = payload.first();
@@ -76,7 +90,7 @@ impl GlobalRequests {
             return;
         }
         let said = self.said.take();
-        let Some(request) = self.waiting.pop_front() else { return };
+        let Some((_, request)) = self.waiting.pop_front() else { return };
         self.answered = true;
         if let (Some(&MSG_REQUEST_FAILURE), Some(said)) = (number, said) {
             if self.refused.len() >= MAX_KEPT {
@@ -109,7 +123,7 @@ mod tests {
         let mut requests = GlobalRequests::default();
         requests.debug_text("key options");
         for fields in [b"first", b"other", b"third"] {
-            requests.sent(&request(fields, 1)).unwrap();
+            requests.sent(&request(fields, 1), 7).unwrap();
         }
         requests.came(&[MSG_REQUEST_FAILURE]);
         requests.debug_text("Server has disabled port forwarding.");
@@ -127,7 +141,7 @@ mod tests {
         let login = "/root/.ssh/authorized_keys:1: key options: agent-forwarding port-forwarding pty user-rc";
         let mut requests = GlobalRequests::default();
         for fields in [b"first", b"other"] {
-            requests.sent(&request(fields, 1)).unwrap();
+            requests.sent(&request(fields, 1), 7).unwrap();
         }
         requests.debug_text(login);
         requests.debug_text("Could not open authorized keys '/root/.ssh/authorized_keys2': No such file or directory");
@@ -140,7 +154,7 @@ mod tests {
     #[test]
     fn first_refusal_is_told_without_the_login() {
         let mut requests = GlobalRequests::default();
-        requests.sent(&request(b"first", 1)).unwrap();
+        requests.sent(&request(b"first", 1), 7).unwrap();
         requests.debug_text("/root/.ssh/authorized_keys:1: key options: pty");
         requests.debug_text("Server has disabled port forwarding.");
         requests.came(&[MSG_REQUEST_FAILURE]);
@@ -161,10 +175,31 @@ mod tests {
     }
 
     #[test]
+    fn a_request_that_the_server_does_not_know_is_answered_in_its_turn() {
+        let unimplemented = |number| Bytes::from(crate::transport::message::unimplemented(number));
+        let mut requests = GlobalRequests::default();
+        assert_eq!(requests.answer(unimplemented(7)), None, "none waits");
+        requests.sent(&request(b"first", 1), 7).unwrap();
+        requests.sent(&request(b"second", 1), 9).unwrap();
+        for other in [unimplemented(8), unimplemented(9), Bytes::from_static(&[MSG_UNIMPLEMENTED, 0])] {
+            assert_eq!(requests.answer(other), None, "of another message, or out of turn");
+        }
+        for number in [7, 9] {
+            let answer = requests.answer(unimplemented(number)).expect("an answer");
+            assert_eq!(&answer[..], [MSG_REQUEST_FAILURE]);
+            requests.came(&answer);
+        }
+        assert_eq!(
+            requests.answer(Bytes::from_static(&[MSG_REQUEST_SUCCESS])).as_deref(),
+            Some(&[MSG_REQUEST_SUCCESS][..])
+        );
+    }
+
+    #[test]
     fn request_without_an_answer_takes_none() {
         let mut requests = GlobalRequests::default();
-        requests.sent(&request(b"silent", 0)).unwrap();
-        requests.sent(&request(b"asked", 1)).unwrap();
+        requests.sent(&request(b"silent", 0), 7).unwrap();
+        requests.sent(&request(b"asked", 1), 7).unwrap();
         requests.debug_text("port forwarding refused");
         requests.came(&[MSG_REQUEST_FAILURE]);
         assert_eq!(requests.take_reason(b"asked").as_deref(), Some("port forwarding refused"));

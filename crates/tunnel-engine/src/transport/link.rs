@@ -271,6 +271,7 @@ impl TransportState {
         match event {
             ConnectionEvent::Message(payload) => {
                 let now = clock::now();
+                let Some(payload) = self.global.answer(payload) else { return Ok(()) };
                 match payload.first() {
                     // Told at once: what comes behind it is its doing.
                     Some(&MSG_DISCONNECT) => self.deliver(|observer| observer.goodbye(&payload)),
@@ -326,7 +327,7 @@ impl TransportState {
                 self.service_asked = Some(clock::now());
             }
             if let Some(message) = self.channels.client_says(&message)? {
-                self.global.sent(&message)?;
+                self.global.sent(&message, self.connection.next_sent())?;
                 self.texts.sent(&message)?;
                 self.connection.send(&message, clock::now())?;
             }

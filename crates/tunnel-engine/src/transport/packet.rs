@@ -164,6 +164,11 @@ impl PacketWriter {
         }
     }
 
+    /// Of the next packet.
+    pub(super) const fn sequence(&self) -> u32 {
+        self.sequence
+    }
+
     /// Bytes and packets under these keys.
     pub(super) const fn counts(&self) -> (u64, u64) {
         (self.bytes, self.packets)

@@ -97,8 +97,9 @@ pub fn channel_messages(script: &[u8]) -> (usize, usize) {
         let own = FIRST_OWN + number;
         let went_on = match kind % 12 {
             0..=2 => {
-                global.came(message);
-                let taken = channels.server_says(Bytes::copy_from_slice(message), now);
+                let Some(message) = global.answer(Bytes::copy_from_slice(message)) else { continue };
+                global.came(&message);
+                let taken = channels.server_says(message, now);
                 match taken {
                     Ok(FromServer::Data(bytes)) => {
                         came += bytes;
@@ -110,7 +111,7 @@ pub fn channel_messages(script: &[u8]) -> (usize, usize) {
                 }
             }
             3 | 4 => global
-                .sent(message)
+                .sent(message, number)
                 .and_then(|()| texts.sent(message))
                 .and_then(|()| channels.client_says(message).map(drop)),
             5 => {
