@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tunnel_engine::demo_server::{Flow, LinkFaults, Server};
-use tunnel_engine::session::{Channel, ChannelWrite, Doubt, Path, Session};
+use tunnel_engine::session::{Channel, ChannelWrite, Doubt, OpenError, Path, Session};
 
 use super::{PATIENCE, channel, open_with, pause, server, spec, timed};
 
@@ -94,6 +94,24 @@ async fn an_idle_session_is_asked_as_often_as_its_keepalive_says_and_no_more() {
     pause(Duration::from_secs(150)).await;
     let asked = (session.wire_bytes().1 - before - one) / one;
     assert!((9..=10).contains(&asked), "{asked} questions in 150 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_that_is_never_answered_costs_questions_only_as_long_as_it_is_waited_for() {
+    let server = server();
+    let session = session(&server).await;
+    pause(Duration::from_secs(5)).await;
+    let before = session.wire_bytes().1;
+    session.ping(Duration::from_secs(5)).await.expect("alive");
+    let one = session.wire_bytes().1 - before;
+    server.set_faults(|faults| faults.hold_channels = true);
+    assert!(matches!(channel(&session, "echo", 1).await, Err(OpenError::Timeout)));
+    pause(Duration::from_secs(60)).await;
+    let before = session.wire_bytes().1;
+    pause(Duration::from_secs(3600)).await;
+    let asked = (session.wire_bytes().1 - before) / one;
+    assert!((235..=241).contains(&asked), "{asked} questions in an hour: one each 15 s is the keepalive's");
+    assert_eq!(*session.path().borrow(), Path::Clear);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
+use super::requests::OPEN_TIMEOUT;
 use crate::clock;
 
 /// A packet of channel data with at least so many bytes is one of a transfer that fills the link's queues. A server
@@ -86,9 +87,10 @@ impl Answers {
         state.opens.values().copied().find(|since| *since >= state.last)
     }
 
-    /// Since when the oldest open waits, whatever else the server answers.
-    pub(super) fn oldest_open(&self) -> Option<Instant> {
-        self.lock().opens.values().copied().next()
+    /// Since when the oldest open waits, whatever else the server answers; of those that are not given up by `now`, so
+    /// that one which is never answered is no reason for ever.
+    pub(super) fn oldest_open(&self, now: Instant) -> Option<Instant> {
+        self.lock().opens.values().copied().find(|since| now < *since + OPEN_TIMEOUT)
     }
 
     /// Returns when an open has begun to wait.
@@ -128,12 +130,18 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         answers.answered();
         assert_eq!(answers.open_since(), None, "the server answers, its target does not");
-        assert_eq!(answers.oldest_open(), Some(began));
+        assert_eq!(answers.oldest_open(clock::now()), Some(began));
         tokio::time::advance(Duration::from_secs(1)).await;
         let second = answers.open();
         assert_eq!(answers.open_since(), Some(clock::now()));
+        assert_eq!(
+            answers.oldest_open(began + OPEN_TIMEOUT),
+            Some(clock::now()),
+            "nobody waits for the first any more"
+        );
+        assert_eq!(answers.oldest_open(clock::now() + OPEN_TIMEOUT), None);
         drop((first, second));
-        assert_eq!((answers.open_since(), answers.oldest_open()), (None, None));
+        assert_eq!((answers.open_since(), answers.oldest_open(began)), (None, None));
     }
 
     #[test]

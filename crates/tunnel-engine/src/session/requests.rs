@@ -28,7 +28,7 @@ use crate::task;
 use crate::transport::{Content, OwnRefusal, put_string, put_u32};
 
 /// The server connects to the target before it answers; two minutes is how long its kernel tries.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 /// A request to listen needs only the server itself.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(20);
 /// A loop that writes nothing for so long has to show that it reads.

@@ -291,7 +291,7 @@ impl SessionWatchdog {
     /// When the server is to prove that it opens channels.
     fn open_due(&self) -> Option<Instant> {
         let may_ask = self.alive_limit.is_some() && self.open.is_none();
-        let since = self.line.shared.answers.oldest_open().filter(|_| may_ask)?;
+        let since = self.line.shared.answers.oldest_open(clock::now()).filter(|_| may_ask)?;
         let again = self.opens_proven.map(|proven| proven + OPENS_PROVEN_FOR);
         Some((since + OPEN_WAITS).max(self.running_since).max(again.unwrap_or(since)))
     }
