@@ -45,6 +45,11 @@ impl SourceFile {
         first.starts_with(PUTTY_KEY) || first.starts_with("-----BEGIN ") && first.contains(PRIVATE_KEY)
     }
 
+    /// A word of it for a message; nothing of it where it may be part of a key.
+    pub(crate) fn quotable<'a>(&self, word: &'a str) -> &'a str {
+        if self.holds_private_key { "…" } else { word }
+    }
+
     /// Whether a line of it is not to be shown, on a terminal or in a journal that others read.
     pub(crate) fn may_hold_secret(&self, line: &str) -> bool {
         let line = line.to_ascii_lowercase();

@@ -7,7 +7,11 @@ use std::sync::Arc;
 use super::keyword::{self, KeywordLookup};
 use super::line::{ConfigLine, lines};
 use super::value;
-use crate::spec::{ConfigError, SourceFile};
+use crate::spec::{ConfigError, MAX_ERRORS, SourceFile};
+
+/// Lines of one file that only `IgnoreUnknown` can make right: two for each of ten thousand hosts. More is another file,
+/// whose lines would take a hundred times its size in memory.
+const MAX_UNKNOWN: usize = 20_000;
 
 /// A line, or what is wrong with it.
 pub(super) type LineResult = Result<ConfigLine, ConfigError>;
@@ -57,11 +61,24 @@ impl<T> ByHost<T> {
 impl Blocks {
     pub(super) fn of(source: &Arc<SourceFile>) -> Self {
         let mut blocks = vec![Vec::new()];
-        for read in lines(source) {
+        let (mut malformed, mut unknown) = (0, 0);
+        for mut read in lines(source) {
             let begins = read.as_ref().is_ok_and(|line| matches!(line.keyword.text.as_str(), "host" | "match"));
+            if let Ok(line) = &read {
+                unknown += usize::from(!begins && is_unknown(line));
+                if unknown > MAX_UNKNOWN {
+                    let what = format!("more than {MAX_UNKNOWN} lines have no keyword of ssh_config");
+                    read = Err(line.error_at(&line.keyword, what, "is this the wrong file?"));
+                }
+            }
+            malformed += usize::from(read.is_err());
             match blocks.last_mut() {
                 Some(block) if !begins => block.push(read),
                 Some(_) | None => blocks.push(vec![read]),
+            }
+            // More are not told: nothing of the file counts.
+            if malformed > MAX_ERRORS || unknown > MAX_UNKNOWN {
+                break;
             }
         }
         let mut by_host = Self::new();
@@ -84,6 +101,10 @@ fn names(block: &[LineResult]) -> Option<Vec<String>> {
     passed.then(|| head.words.iter().map(|word| word.text.clone()).collect())
 }
 
+fn is_unknown(line: &ConfigLine) -> bool {
+    line.keyword.text != "include" && matches!(keyword::find(&line.keyword.text), KeywordLookup::Unknown)
+}
+
 /// Where its block does not apply, this line has no error, no note and no effect.
 fn is_silent(line: &ConfigLine) -> bool {
     match keyword::find(&line.keyword.text) {
@@ -97,6 +118,18 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+
+    #[test]
+    fn junk_is_left_after_a_bound() {
+        let count = |line: &str, lines: usize| {
+            let source = Arc::new(SourceFile::new(Path::new("f"), line.repeat(lines), 0));
+            Blocks::of(&source).about("h").map(Vec::len).sum::<usize>()
+        };
+        assert_eq!(count("junk\n", 1000), MAX_ERRORS + 1);
+        assert_eq!(count("junk x\n", MAX_UNKNOWN), MAX_UNKNOWN);
+        assert_eq!(count("junk x\n", 2 * MAX_UNKNOWN), MAX_UNKNOWN + 1);
+        assert_eq!(count("Host h\nInclude x\nMatch all\n", MAX_UNKNOWN), 3 * MAX_UNKNOWN);
+    }
 
     #[test]
     fn blocks_of_other_hosts_are_skipped_unless_relevant() {

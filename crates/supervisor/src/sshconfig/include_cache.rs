@@ -30,6 +30,7 @@ pub struct FileCache {
 pub(super) enum CachedFile {
     Text { blocks: Arc<Blocks>, trusted: bool },
     Missing,
+    PrivateKey,
     Unreadable(String),
 }
 
@@ -41,7 +42,10 @@ impl FileCache {
         let file = match facts.read(path) {
             Ok(file) => {
                 let source = Arc::new(SourceFile::new(path, file.text, self.rank()));
-                CachedFile::Text { blocks: Arc::new(Blocks::of(&source)), trusted: file.trusted }
+                match source.is_private_key() {
+                    true => CachedFile::PrivateKey,
+                    false => CachedFile::Text { blocks: Arc::new(Blocks::of(&source)), trusted: file.trusted },
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => CachedFile::Missing,
             Err(error) => CachedFile::Unreadable(error.to_string()),
@@ -59,7 +63,9 @@ impl FileCache {
         for path in facts.files(pattern) {
             let hosts = match self.open(&path, facts) {
                 CachedFile::Text { blocks, trusted: true } => blocks.hosts(),
-                CachedFile::Text { .. } | CachedFile::Missing | CachedFile::Unreadable(_) => None,
+                CachedFile::Text { .. } | CachedFile::Missing | CachedFile::PrivateKey | CachedFile::Unreadable(_) => {
+                    None
+                }
             };
             files.push(path, hosts);
         }

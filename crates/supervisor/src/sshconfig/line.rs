@@ -8,6 +8,10 @@ use crate::spec::{ConfigError, SourceFile, SourceSpan};
 /// Blanks around keywords and at line ends. Between arguments only the space and the tab count.
 const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 
+/// In bytes; tens of thousands of names of hosts have room in it. What is longer is no line of a config, and a value
+/// would be kept as long as the daemon runs.
+const MAX_LINE: usize = 1 << 20;
+
 /// An argument without its quotes, and where it stands with them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ConfigWord {
@@ -56,14 +60,13 @@ impl ConfigLine {
 }
 
 /// The lines of a file in their order; blank ones and comments are left out.
-pub(super) fn lines(source: &Arc<SourceFile>) -> Vec<Result<ConfigLine, ConfigError>> {
+pub(super) fn lines(source: &Arc<SourceFile>) -> impl Iterator<Item = Result<ConfigLine, ConfigError>> {
     let mut start = 0;
-    let mut found = Vec::new();
-    for text in source.text.split_inclusive('\n') {
-        found.extend(line(source, start, text));
+    source.text.split_inclusive('\n').filter_map(move |text| {
+        let read = line(source, start, text);
         start += text.len();
-    }
-    found
+        read
+    })
 }
 
 fn line(source: &Arc<SourceFile>, start: usize, text: &str) -> Option<Result<ConfigLine, ConfigError>> {
@@ -75,6 +78,11 @@ fn line(source: &Arc<SourceFile>, start: usize, text: &str) -> Option<Result<Con
         return None;
     }
     let at = start + indent;
+    if body.len() > MAX_LINE {
+        let span = SourceSpan { source: source.clone(), span: at..at + 1 };
+        let what = format!("the line is longer than {MAX_LINE} bytes");
+        return Some(Err(ConfigError::new(span, what, "write several lines, or is this the wrong file?")));
+    }
     let (name, after) = match body.strip_prefix('"') {
         Some(quoted) => match quoted.split_once('"') {
             Some((name, _)) => (name, name.len() + 2),
@@ -93,7 +101,7 @@ fn line(source: &Arc<SourceFile>, start: usize, text: &str) -> Option<Result<Con
     let value_at = at + body.len() - value.len();
     if value.is_empty() {
         let span = SourceSpan { source: source.clone(), span: keyword.span.clone() };
-        let what = format!("`{name}` has no value");
+        let what = format!("`{}` has no value", source.quotable(name));
         return Some(Err(ConfigError::new(span, what, "write the value after the keyword, on the same line")));
     }
     let words = match split(value, value_at, true) {
@@ -166,7 +174,6 @@ mod tests {
     fn read(text: &str) -> Vec<String> {
         let source = Arc::new(SourceFile::new(Path::new("/f"), text.to_owned(), 0));
         lines(&source)
-            .into_iter()
             .map(|line| match line {
                 Ok(line) => {
                     let words: Vec<_> = line.words.iter().map(|word| word.text.clone()).collect();
@@ -211,9 +218,17 @@ mod tests {
     }
 
     #[test]
+    fn lines_have_a_bound() {
+        let longest = format!("User {}", "x".repeat(MAX_LINE - 5));
+        assert_eq!(read(&longest), [format!("user={}", &longest[5..])]);
+        let error = "error Some((1, 1)): the line is longer than 1048576 bytes";
+        assert_eq!(read(&(longest + "x\nPort 1")), [error, "port=1"]);
+    }
+
+    #[test]
     fn words_know_where_they_stand() {
         let source = Arc::new(SourceFile::new(Path::new("/f"), "# ä\nHost \"a b\" c\n".to_owned(), 0));
-        let line = lines(&source).remove(0).unwrap();
+        let line = lines(&source).next().unwrap().unwrap();
         assert_eq!(line.span(&line.words[0]).to_text(), "/f:2:6");
         assert_eq!(line.span(&line.words[1]).to_text(), "/f:2:12");
         assert_eq!(line.arguments().to_text(), "/f:2:6");

@@ -195,6 +195,24 @@ fn a_file_that_is_named_must_be_there() {
 }
 
 #[test]
+fn nothing_of_a_private_key_is_quoted() {
+    let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbg\nAAAAx==\n-----END OPENSSH PRIVATE KEY-----\n";
+    let query = Query::new("web", ConfigFiles::One("/f".into()));
+    let shown = |text: &str| {
+        let errors = resolve(&query, &FileCache::default(), &TestHost::default().with("/f", text)).unwrap_err();
+        errors.iter().map(ToString::to_string).collect::<String>()
+    };
+    assert!(
+        shown(key).starts_with("/f: error: the file is a private key, not an ssh_config\nhint: "),
+        "{}",
+        shown(key)
+    );
+    let below_a_line = shown(&format!("User u\n{key}"));
+    assert!(below_a_line.contains("/f:3:1: error: `…` has no value"), "{below_a_line}");
+    assert!(!below_a_line.contains("b3Blb") && !below_a_line.to_lowercase().contains("aaaa"), "{below_a_line}");
+}
+
+#[test]
 fn criteria_that_this_ssh_does_not_know_are_answered() {
     for (criteria, want) in [
         ("localnetwork 192.168.7.0/24", true),

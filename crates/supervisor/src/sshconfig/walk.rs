@@ -89,6 +89,10 @@ impl ReadPass<'_> {
         }
         match self.library.open(path, self.facts) {
             CachedFile::Missing => return false,
+            CachedFile::PrivateKey => {
+                let hint = "name the ssh_config, and the key with `IdentityFile` in it";
+                self.errors.push(ConfigError::of_file(path, "the file is a private key, not an ssh_config", hint));
+            }
             CachedFile::Unreadable(error) => {
                 let what = format!("the file cannot be read: {error}");
                 self.errors.push(ConfigError::of_file(path, what, "give tunneld the right to read it"));
@@ -151,11 +155,12 @@ impl ReadPass<'_> {
                 self.remarks.ignored(line, active);
             }
             KeywordLookup::Unknown => {
+                let quotable = |name| line.source.quotable(name);
                 let hint = match keyword::did_you_mean(name) {
                     Some(meant) => format!("did you mean `{meant}`?"),
-                    None => format!("remove it, or write `IgnoreUnknown {name}` at the top of the file"),
+                    None => format!("remove it, or write `IgnoreUnknown {}` at the top of the file", quotable(name)),
                 };
-                let what = format!("`{}` is not a keyword of ssh_config", line.keyword_as_written());
+                let what = format!("`{}` is not a keyword of ssh_config", quotable(line.keyword_as_written()));
                 return Err(line.error_at(&line.keyword, what, hint).without_rest_of_line());
             }
         }
