@@ -20,6 +20,7 @@ pub(crate) mod settings;
 mod ssh_log;
 #[cfg(test)]
 mod tests {
+    mod options;
     mod recipes;
 }
 mod usage;

@@ -74,7 +74,7 @@ pub(super) struct StartPlan {
     pub(super) monitor: MonitorPort,
     pub(super) spec: TunnelSpec,
     pub(super) notes: Vec<String>,
-    ssh_messages: Vec<SshLine>,
+    pub(super) ssh_messages: Vec<SshLine>,
     log_level: LogLevel,
     terminal: Option<Terminal>,
 }
@@ -141,15 +141,17 @@ pub(super) fn plan(
     let monitor = line.monitor.or(environment.port).unwrap_or_default();
     let input = settings::TranslationInput { line: &line, environment: &environment, monitor };
     let translated = settings::tunnel(&input, interactive);
-    let settings::TranslatedTunnel { spec, notes, ssh_messages, log_level } =
+    let settings::TranslatedTunnel { mut spec, notes, ssh_messages, log_level } =
         translated.map_err(|errors| UsageError { errors, usage: false, log: refusal.log })?;
+    let mut warnings = settings::without_missing_identities(&line, &mut spec.session.auth.identities);
+    warnings.extend(ssh_messages);
     Ok(Planned::Tunnel(Box::new(StartPlan {
         line: *line,
         environment,
         monitor,
         spec,
         notes,
-        ssh_messages,
+        ssh_messages: warnings,
         log_level,
         terminal,
     })))

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use tunnel_engine::spec::{
-    Connect, Destination, Forward, ForwardKind, PrompterHandle, Route, SecretSource, SessionSpec, Side, UpdateHostKeys,
+    Connect, Destination, Forward, ForwardKind, IdentitySpec, PrompterHandle, Route, SecretSource, SessionSpec, Side,
+    UpdateHostKeys,
 };
 
 use super::argv::{ArgvSetting, CommandLine};
 use super::environment::AutosshEnvironment;
+use super::log::reason;
 use super::monitor;
 use super::monitor_port::MonitorPort;
-use crate::config::{self, BackoffKind, ConfigError, DuringOutage, ProbeSpec, Settings, TunnelSpec};
+use crate::config::{self, BackoffKind, ConfigError, ConfigErrors, DuringOutage, ProbeSpec, Settings, TunnelSpec};
 use crate::lifecycle::Policy;
+use crate::spec::printable;
 use crate::sshconfig::{self, ConfigFiles, FileCache, HostFacts, LogLevel, ProxyRoute, Query, Resolved, SshLine};
 
 /// ssh has no limit over a whole login; sshd has (LoginGraceTime, 120 s by default), and a person may be typing.
@@ -26,6 +29,9 @@ pub(super) const NAME: &str = "autossh";
 /// Printed for a command line that asks for a shell.
 pub(crate) const NO_FORWARD: &str =
     "there is no forward to keep: name one with -L, -R or -D, or in the Host block; for a shell use ssh";
+
+/// Options of no concern to a daemon's tunnel that this command does follow.
+const USED_OPTIONS: [&str; 4] = ["BatchMode", "LogLevel", "NumberOfPasswordPrompts", "PasswordAuthentication"];
 
 /// All that the tunnel is made of, but for ssh's files.
 pub(crate) struct TranslationInput<'a> {
@@ -84,6 +90,11 @@ pub(crate) fn tunnel(
         ask(&mut spec.session, &resolved, &asker);
     }
     times(&mut spec, input);
+    let unused: Vec<&str> =
+        resolved.options_passed_over.iter().copied().filter(|name| !USED_OPTIONS.contains(name)).collect();
+    if !unused.is_empty() {
+        notes.push(format!("without effect on a tunnel: {}", unused.join(", ")));
+    }
     notes.extend(resolved.notes.iter().map(ToString::to_string));
     notes.extend(spec.notes());
     let log_level = input.line.log_level.or(resolved.interactive.log_level).unwrap_or(LogLevel::Info);
@@ -92,6 +103,32 @@ pub(crate) fn tunnel(
         ssh_messages.iter_mut().for_each(|message| name_as_given(message, file, &facts));
     }
     Ok(TranslatedTunnel { spec, notes, ssh_messages, log_level })
+}
+
+/// Gives ssh's warnings of files of `-i` that are not there. As ssh, goes on with the usual ones where no other is named; a
+/// file that is there later is used all the same.
+pub(super) fn without_missing_identities(line: &CommandLine, identities: &mut Vec<IdentitySpec>) -> Vec<SshLine> {
+    let facts = config::facts();
+    let missing = line.settings.iter().filter_map(|setting| {
+        let ArgvSetting::Keyword { keyword: "IdentityFile", value } = setting else { return None };
+        let path = match (value.strip_prefix("~/").zip(facts.home()), value.starts_with('~')) {
+            (Some((below, home)), _) => home.join(below),
+            (None, true) => return None,
+            (None, false) => facts.folder().join(value),
+        };
+        let error = std::fs::metadata(path).err()?;
+        let text = printable(&format!("Warning: Identity file {value} not accessible: {}.", reason(&error)));
+        // Whatever -q says.
+        Some(SshLine { level: LogLevel::Quiet, text })
+    });
+    let warnings: Vec<SshLine> = missing.collect();
+    if !identities.is_empty()
+        && identities.len() <= warnings.len()
+        && let Some(home) = facts.home()
+    {
+        identities.append(&mut config::identities_of(home));
+    }
+    warnings
 }
 
 /// ssh names the file of `-F` as it was typed.
@@ -141,7 +178,9 @@ pub(crate) fn resolved(line: &CommandLine, facts: &dyn HostFacts) -> Result<Reso
     if !errors.is_empty() {
         return Err(errors);
     }
-    sshconfig::resolve(&query, &library, facts).map_err(|errors| errors.iter().map(in_one_line).collect())
+    // One file may be asked for the server and for its jump hosts.
+    let once = |errors| ConfigErrors::new(errors).iter().map(in_one_line).collect();
+    sshconfig::resolve(&query, &library, facts).map_err(once)
 }
 
 /// For a log that has lines.

@@ -82,7 +82,16 @@ impl NoteCollector {
 
     /// An unknown keyword that `IgnoreUnknown` names.
     pub(super) fn ignored(&mut self, line: &ConfigLine, active: bool) {
-        let text = format!("{}: Ignored unknown option \"{}\"", line_of_ssh(line), line.keyword.text);
+        self.ignored_at(&line_of_ssh(line), line, active);
+    }
+
+    /// The same after `-o`.
+    pub(super) fn ignored_option(&mut self, line: &ConfigLine) {
+        self.ignored_at(COMMAND_LINE, line, true);
+    }
+
+    fn ignored_at(&mut self, span: &str, line: &ConfigLine, active: bool) {
+        let text = format!("{span}: Ignored unknown option \"{}\"", line.keyword.text);
         self.said_by_ssh.push(SshLine::new(LogLevel::Debug1, &text));
         if active {
             let text =

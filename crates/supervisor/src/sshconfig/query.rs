@@ -9,7 +9,7 @@ use super::keyword::{self, KeywordLookup};
 use super::line::lines;
 use super::notes::NoteCollector;
 use super::options::OptionValue;
-use super::value;
+use super::{pattern, value};
 use crate::spec::{ConfigError, SourceSpan};
 
 /// The ssh_config files of a query.
@@ -76,6 +76,12 @@ impl Query {
         Ok(())
     }
 
+    /// An `IgnoreUnknown` before it names this keyword.
+    fn ignores(&self, name: &str) -> bool {
+        let setting = self.given.iter().find(|setting| setting.keyword.name == "IgnoreUnknown");
+        setting.is_some_and(|setting| pattern::caseless(setting.first(), name))
+    }
+
     /// Reads what follows `-o` on a command line: `Keyword value`, `Keyword=value`.
     ///
     /// # Errors
@@ -90,6 +96,7 @@ impl Query {
                     self.given.push(OptionValue::of(keyword, &line));
                 }
                 KeywordLookup::Dropped(dropped) => self.remarks.dropped_option(&line, dropped),
+                KeywordLookup::Unknown if self.ignores(&line.keyword.text) => self.remarks.ignored_option(&line),
                 KeywordLookup::Unknown => {
                     let what = format!("`{}` cannot be an option", line.keyword.text);
                     let hint = keyword::did_you_mean(&line.keyword.text)

@@ -9,7 +9,7 @@ use super::include_cache::FileCache;
 use super::interactive::InteractiveOptions;
 use super::jump::{self, ProxyJumpHost};
 use super::keyword::Meaning;
-use super::options::Options;
+use super::options::{OptionValue, Options};
 use super::query::Query;
 use super::refuse::refusals;
 use super::resolved::{ProxyRoute, Resolved};
@@ -124,15 +124,16 @@ fn resolve_hop(
         settings,
         forwards,
         interactive,
-        passed_over: passed_over(&options),
+        passed_over: passed_over(&mut options.iter()),
+        options_passed_over: passed_over(&mut query.given.iter()),
         notes: remarks.notes,
         said_by_ssh: remarks.said_by_ssh,
         files,
     })
 }
 
-fn passed_over(options: &Options) -> Vec<&'static str> {
-    let harmless = options.iter().map(|setting| setting.keyword).filter(|k| matches!(k.meaning, Meaning::Harmless));
+fn passed_over(options: &mut dyn Iterator<Item = &OptionValue>) -> Vec<&'static str> {
+    let harmless = options.map(|setting| setting.keyword).filter(|k| matches!(k.meaning, Meaning::Harmless));
     let mut names: Vec<_> = harmless.map(|keyword| keyword.name).collect();
     names.sort_unstable();
     names.dedup();

@@ -29,6 +29,8 @@ pub struct Resolved {
     pub interactive: InteractiveOptions,
     /// Keywords that are set and concern no tunnel.
     pub passed_over: Vec<&'static str>,
+    /// The same of those that stand beside the question, and not in a file.
+    pub options_passed_over: Vec<&'static str>,
     /// What is set for this host or its jump hosts and has no effect, in the order of reading.
     pub notes: Vec<Note>,
     /// What ssh itself says about dropped words in the files, those of jump hosts after it.

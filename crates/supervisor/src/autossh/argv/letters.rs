@@ -96,7 +96,10 @@ pub(super) const LETTERS: &[Letter] = &[
     flag('X', OptionHandling::NoEffect(NO_SHELL)),
     flag('x', OptionHandling::Granted),
     flag('Y', OptionHandling::NoEffect(NO_SHELL)),
-    flag('y', OptionHandling::Granted),
+    flag(
+        'y',
+        OptionHandling::NoEffect("ssh's messages go to standard error, or to the file of -E; the log is in syslog"),
+    ),
 ];
 
 /// `-M` of ssh: a master connection.

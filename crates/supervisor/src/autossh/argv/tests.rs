@@ -141,7 +141,7 @@ fn tunnel_device_is_point_to_point_unless_tunnel_is_said_before() {
 #[test]
 fn what_has_no_effect_is_told() {
     let line = tunnel("-2aAkKnTxXyY -e none -S /path -vvq -N h");
-    assert_eq!(line.notes.len(), 6, "{:?}", line.notes);
+    assert_eq!(line.notes.len(), 7, "{:?}", line.notes);
     assert!(tunnel("-S none -N h").notes.is_empty());
 }
 
