@@ -20,5 +20,10 @@ pub use settings::{Import, Jump, ReloadEffect, SettingKey, Settings, tunnel_keys
 pub(crate) use shortened::shortened;
 pub use source::{SourceFile, SourceSpan};
 
+/// A duration with units. ssh takes each of them in both cases, so that `M` is a minute and no month.
+pub(crate) fn duration_with_units(text: &str) -> Option<Duration> {
+    humantime::parse_duration(&text.to_ascii_lowercase()).ok()
+}
+
 /// Deadlines are `now + duration`: far below the overflow of a clock, far above any useful wait.
 pub(crate) const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

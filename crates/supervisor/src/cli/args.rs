@@ -13,6 +13,7 @@ use super::problem::Problem;
 use super::trust::TrustArgs;
 use crate::config;
 use crate::protocol::MAX_WAIT_MS;
+use crate::spec::duration_with_units;
 
 /// Keeps SSH tunnels up. Without a command it runs the daemon in the foreground.
 #[derive(Debug, Parser)]
@@ -230,7 +231,7 @@ pub(super) enum ImportFrom {
 fn parse_time(text: &str) -> Result<Duration, String> {
     let time = match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
-        Err(_) => humantime::parse_duration(text).ok(),
+        Err(_) => duration_with_units(text),
     };
     let time = time.ok_or("a time is a number of seconds, or has units, as in 500ms, 2m or 1h30m")?;
     if time > Duration::from_millis(MAX_WAIT_MS) { Err("longer than a year".to_owned()) } else { Ok(time) }
@@ -241,6 +242,16 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn times_are_those_of_ssh_in_both_cases() {
+        for (text, seconds) in
+            [("5M", 300), ("5m", 300), ("1H30M", 5400), ("0.5", 0), ("500MS", 0), ("1month", 2_630_016)]
+        {
+            assert_eq!(parse_time(text).map(|time| time.as_secs()), Ok(seconds), "{text}");
+        }
+        assert!(parse_time("M").is_err());
+    }
 
     #[test]
     fn the_definitions_hold_together() {

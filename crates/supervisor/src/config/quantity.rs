@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::value::{ReadResult, Value};
-use crate::spec::MAX_DURATION;
+use crate::spec::{MAX_DURATION, duration_with_units};
 
 /// A number of seconds, or a string with units.
 pub(super) fn duration(value: Value<'_>) -> ReadResult<Duration> {
@@ -15,7 +15,7 @@ pub(super) fn duration(value: Value<'_>) -> ReadResult<Duration> {
 pub(super) fn duration_in(value: Value<'_>, range: RangeInclusive<Duration>) -> ReadResult<Duration> {
     const FORMS: &str = "write a number of seconds, or a string such as \"500ms\", \"90s\", \"2m\" or \"1h30m\"";
     let parsed = match value.raw().as_str() {
-        Some(text) => humantime::parse_duration(text.trim()).ok(),
+        Some(text) => duration_with_units(text.trim()),
         None => match value.as_f64() {
             Some(seconds) => Duration::try_from_secs_f64(seconds).ok(),
             None => return value.refuse("expected a duration", FORMS),

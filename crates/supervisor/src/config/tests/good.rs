@@ -234,7 +234,7 @@ fn every_key_of_a_session_is_read() {
 fn every_key_of_the_policy_is_read() {
     let tunnel = tunnel(
         "enabled = false\ngateway_ports = true\nexit_on_forward_failure = true\nmax_connections = 7\n\
-         gate_time = 30\nmax_start = 5\nmax_lifetime = '1h30m'\npoll = 60\nfirst_poll = '5s'\n\
+         gate_time = 30\nmax_start = 5\nmax_lifetime = '1h30M'\npoll = 60\nfirst_poll = '5s'\n\
          during_outage = 'refuse'\nhold_timeout = 1\nhold_max = 2\non_remote_port_busy = 'fail'\n\
          backoff = { kind = 'autossh', min = '10ms', max = 1, factor = 1, jitter = 0, reset_after = 0 }\n\
          probe = 'auto'\nsessions = 1\nsession_lifetime = 0\nssh_config = false",
