@@ -187,7 +187,8 @@ impl Core {
         self.reconcile_replacement();
         let (phase, now) = (self.machine.phase(), self.now.awake);
         let up = phase == Phase::Up;
-        self.sessions.reconcile_standby(up, &mut self.machine, (&self.spec, now), &mut self.effects);
+        let at = (&self.spec, now, self.stop_timeout);
+        self.sessions.reconcile_standby(up, &mut self.machine, at, &mut self.effects);
         self.reachability.reconcile(phase, self.sessions.last_up, &self.spec, &mut self.effects);
         self.reconcile_forwards(observed);
         let trying = phase == Phase::Connecting || self.sessions.is_replacing();

@@ -147,7 +147,7 @@ impl Core {
 
     fn change_session(&mut self, before: &SessionSpec) {
         match self.machine.phase() {
-            Phase::Up => self.sessions.replace_main(before),
+            Phase::Up => self.sessions.replace_main(before, self.now.awake),
             // An attempt at a server that is no longer wanted.
             Phase::Connecting => self.feed(Input::Restart),
             // Its wait was for another server.

@@ -9,7 +9,7 @@ use tunnel_engine::spec::SessionSpec;
 use super::super::core::Effects;
 use super::login::PendingLogin;
 use super::replace_reason::{Facts, ReplaceReason, retry_delay};
-use super::{HostSequence, TunnelSessions};
+use super::{HostSequence, LiveSession, TunnelSessions};
 use crate::config::TunnelSpec;
 use crate::lifecycle::{Machine, SessionId};
 use crate::plan::ServingSession;
@@ -192,9 +192,10 @@ impl TunnelSessions {
 
     /// The config names another server or other keys: what lives serves on until a session as configured is there.
     /// `before`: what the config wanted until now.
-    pub(in crate::tunnel) fn replace_main(&mut self, before: &SessionSpec) {
+    pub(in crate::tunnel) fn replace_main(&mut self, before: &SessionSpec, now: Instant) {
         self.replacement = None;
-        if let Some(live) = &mut self.main {
+        self.standby.drop_logins(now);
+        for live in self.main.iter_mut().chain(self.standby.living_mut()) {
             let serving = || ServingSession { made_for: before.clone(), server: live.server.clone() };
             // Of several changes in a row, the first tells what it was made for.
             live.outdated.get_or_insert_with(|| Arc::new(serving()));
@@ -205,10 +206,11 @@ impl TunnelSessions {
     /// The config has changed. True: it wants what the living session was made for again, so that what was to replace it
     /// is dropped, and nothing that it carries ends.
     pub(in crate::tunnel) fn is_taken_back(&mut self, spec: &TunnelSpec) -> bool {
-        let again = |serving: &Arc<ServingSession>| serving.is_for(&spec.session, &spec.fallbacks);
-        let Some(live) = self.main.as_mut().filter(|live| live.outdated.as_ref().is_some_and(again)) else {
-            return false;
+        let again = |live: &LiveSession| {
+            live.outdated.as_ref().is_some_and(|serving| serving.is_for(&spec.session, &spec.fallbacks))
         };
+        self.standby.living_mut().filter(|live| again(live)).for_each(|live| live.outdated = None);
+        let Some(live) = self.main.as_mut().filter(|live| again(live)) else { return false };
         (live.outdated, live.successor_failed) = (None, None);
         self.replacement = None;
         true
@@ -221,7 +223,7 @@ impl TunnelSessions {
             let place = self.place(spec);
             self.hosts.moved(place, now);
         } else {
-            self.replace_main(before);
+            self.replace_main(before, now);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! are the main one's, and one of these takes its place when it is lost.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tunnel_engine::session::SessionInfo;
 
@@ -75,6 +75,12 @@ impl Standby {
         }
     }
 
+    /// Those under way are for a config of before.
+    pub(super) fn drop_logins(&mut self, now: Instant) {
+        let logging_in = |slot: &&mut Slot| matches!(slot.step, StandbyStep::LoggingIn(_));
+        self.slots.iter_mut().filter(logging_in).for_each(|slot| slot.step = StandbyStep::Waiting(now));
+    }
+
     pub(in crate::tunnel) fn has(&self, session: SessionId) -> bool {
         self.slots.iter().any(|slot| slot.awaits(session))
     }
@@ -116,7 +122,7 @@ impl TunnelSessions {
         &mut self,
         up: bool,
         machine: &mut Machine,
-        (spec, now): (&TunnelSpec, Instant),
+        (spec, now, stop_timeout): (&TunnelSpec, Instant, Duration),
         effects: &mut Effects,
     ) {
         let up = up && self.settled().is_some();
@@ -127,7 +133,8 @@ impl TunnelSessions {
         let mut released = self.standby.resize(wanted, now);
         released.extend(self.worn_out(spec, now));
         for live in released {
-            self.release(&live, spec, now, effects);
+            let outdated = live.outdated.is_some().then_some(stop_timeout);
+            self.release(&live, now + outdated.or(spec.session_lifetime).unwrap_or(DRAIN), effects);
         }
         if self.is_doubtful() {
             return;
@@ -146,13 +153,13 @@ impl TunnelSessions {
         }
     }
 
-    /// Those whose time is over. Others carry meanwhile.
+    /// Those whose time is over, and once the main one is as configured, those that are not. Others carry meanwhile.
     fn worn_out(&mut self, spec: &TunnelSpec, now: Instant) -> Vec<LiveSession> {
-        let (lifetime, seed) = (spec.session_lifetime, self.seed);
+        let (lifetime, seed, replaced) = (spec.session_lifetime, self.seed, !self.is_outdated());
         let main = self.main.as_ref().map(|live| live.server.clone());
         self.standby.take_where(now, |live| {
             live.expires(lifetime, seed).is_some_and(|at| at <= now)
-                || live.outdated.is_some()
+                || replaced && live.outdated.is_some()
                 || main.as_ref().is_some_and(|main| *main != live.server)
         })
     }
@@ -160,12 +167,11 @@ impl TunnelSessions {
     /// All of them at once: the tunnel is stopped or restarted.
     pub(in crate::tunnel) fn release_standby(&mut self, spec: &TunnelSpec, now: Instant, effects: &mut Effects) {
         for live in self.standby.resize(0, now) {
-            self.release(&live, spec, now, effects);
+            self.release(&live, now + spec.session_lifetime.unwrap_or(DRAIN), effects);
         }
     }
 
-    fn release(&mut self, live: &LiveSession, spec: &TunnelSpec, now: Instant, effects: &mut Effects) {
-        let until = now + spec.session_lifetime.unwrap_or(DRAIN);
+    fn release(&mut self, live: &LiveSession, until: Instant, effects: &mut Effects) {
         self.retire(Retire { session: live.id, listens: Vec::new(), silent: live.is_doubtful(), until }, effects);
         self.serve(effects);
     }

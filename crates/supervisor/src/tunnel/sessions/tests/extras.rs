@@ -9,7 +9,7 @@ use crate::config::TunnelSpec;
 use crate::lifecycle::Phase;
 use crate::plan::{Tuning, TunnelChange};
 use crate::tunnel::Order;
-use crate::tunnel::test_support::{InTurn, TestTunnel, echoes, server, tunnel_spec};
+use crate::tunnel::test_support::{InTurn, TestTunnel, echoes, server, session_spec, tunnel_spec};
 
 fn three(forwards: &[&str]) -> TunnelSpec {
     TunnelSpec { sessions: 3, ..tunnel_spec("t", forwards) }
@@ -126,6 +126,40 @@ async fn reload_changes_the_number_of_sessions_without_cutting_connections() {
     drop(streams);
     counts.wait_for(|counts| counts.sessions_now == 1).await.unwrap();
     assert!(echoes(&mut rig.connect(0).await).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn changed_session_replaces_all_of_them_after_the_main_one() {
+    let mut rig = TestTunnel::ready(three(&["L0:echo:1"])).await;
+    rig.until("all", |view| view.forwards[0].message.is_none()).await;
+    let mut counts = rig.server.watch_counts();
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    let mut session = session_spec("server", 22);
+    session.timing.server_alive_count_max = 7;
+    rig.ordered(Order::Apply(vec![TunnelChange::ReplaceSession(Box::new(session))])).await;
+    rig.until("told", |view| view.last_failure.is_some()).await;
+    assert_eq!(rig.server.counts().sessions_now, 3, "those of before serve on");
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::None);
+    counts.wait_for(|counts| counts.sessions == 6 && counts.sessions_now == 3).await.unwrap();
+    tokio::time::advance(600 * SECOND).await;
+    assert!(echoes(&mut rig.connect(0).await).await);
+    assert_eq!(rig.server.counts().sessions, 6, "once each");
+}
+
+#[tokio::test(start_paused = true)]
+async fn change_that_is_taken_back_leaves_all_of_them() {
+    let mut rig = TestTunnel::ready(three(&["L0:echo:1"])).await;
+    rig.until("all", |view| view.forwards[0].message.is_none()).await;
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::Refuse);
+    let mut session = session_spec("server", 22);
+    session.timing.server_alive_count_max = 7;
+    for session in [session, session_spec("server", 22)] {
+        rig.ordered(Order::Apply(vec![TunnelChange::ReplaceSession(Box::new(session))])).await;
+    }
+    rig.server.set_faults(|faults| faults.connect = ConnectFault::None);
+    tokio::time::advance(600 * SECOND).await;
+    assert!(echoes(&mut rig.connect(0).await).await);
+    assert_eq!(rig.server.counts().sessions, 3);
 }
 
 #[tokio::test(start_paused = true)]
