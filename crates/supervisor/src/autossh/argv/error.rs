@@ -49,9 +49,10 @@ pub enum ArgvError {
 }
 
 impl ArgvError {
-    /// About something besides the tunnel: without it, the rest of the line still means one.
+    /// About something besides the tunnel: without it, the rest of the line still means one. But `-W` is all that its
+    /// line does: with it, ssh makes none of the other forwards.
     pub const fn is_soft(&self) -> bool {
-        matches!(self, Self::Refused(..) | Self::Command(_) | Self::Terminal)
+        matches!(self, Self::Refused(..) | Self::Command(_) | Self::Terminal) && !matches!(self, Self::Refused('W', _))
     }
 
     /// Whether the usage text helps.

@@ -116,6 +116,7 @@ fn what_means_no_tunnel_is_refused_with_the_reason() {
     for (line, want) in [
         ("autossh -M 0 -F none host", "there is no forward"),
         ("autossh -V", "prints a version"),
+        ("autossh -M 0 -N -F none -W h:1 -L 1:h:2 host", "-W cannot be used: standard input and output"),
         ("autossh -M 0 -N", "no host is named"),
         ("autossh -M x -N -L 1:h:2 host", "invalid port \"x\""),
         ("AUTOSSH_POLL=0 autossh -N -L 1:h:2 host", "invalid poll time \"0\""),
