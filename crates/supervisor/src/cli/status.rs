@@ -44,9 +44,16 @@ pub(super) fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
 }
 
+/// The locale takes ASCII only. As setlocale(3), the first of these that says something; without any it is C.
+pub(super) fn is_ascii() -> bool {
+    let named = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(named).unwrap_or_default();
+    !locale.to_string_lossy().to_ascii_lowercase().replace('-', "").contains("utf8")
+}
+
 /// A question about a tunnel by name is about that tunnel, enabled or not.
 fn all_ready(status: &Status, named: bool) -> bool {
-    status.tunnels.iter().all(|tunnel| tunnel.ready || !(named || tunnel.enabled))
+    status.tunnels.iter().all(|tunnel| tunnel.ready || !(named || tunnel.counts()))
 }
 
 #[cfg(test)]

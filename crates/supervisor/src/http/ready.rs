@@ -33,7 +33,7 @@ struct NotReady<'a> {
 
 /// All enabled tunnels, as `tunneld status` counts them.
 pub(super) fn of_all(status: &Status) -> ReadyAnswer<'_> {
-    of(status.tunnels.iter().filter(|tunnel| tunnel.enabled))
+    of(status.tunnels.iter().filter(|tunnel| tunnel.counts()))
 }
 
 /// One of them, enabled or not; `None`: there is none of this name.

@@ -90,6 +90,12 @@ pub struct TunnelStatus {
 }
 
 impl TunnelStatus {
+    /// Whether it is one of those of which is said how many are ready: by `status` and its exit code, the page, `/ready`
+    /// and STATUS=. The config says so, whatever an operator wants meanwhile.
+    pub const fn counts(&self) -> bool {
+        self.enabled
+    }
+
     /// Since when it is what one word says of it: while a session is up, that is whether it is ready; else its phase.
     pub fn told_since(&self) -> &str {
         let readiness = self.ready_since.as_deref().filter(|_| self.phase == Phase::Up);

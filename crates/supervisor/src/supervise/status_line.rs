@@ -7,34 +7,34 @@ use crate::tunnel::TunnelView;
 /// What is asked of every tunnel.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TunnelSummary {
-    pub(super) want: Want,
+    /// [`TunnelStatus::counts`].
+    pub(super) counts: bool,
     pub(super) ready: bool,
     pub(super) phase: Phase,
 }
 
 impl TunnelSummary {
-    pub(super) fn of(view: &TunnelView) -> Self {
-        Self { want: view.want, ready: view.ready, phase: view.phase }
+    pub(super) fn of(view: &TunnelView, counts: bool) -> Self {
+        Self { counts, ready: view.ready, phase: view.phase }
     }
 }
 
-/// Such as `39/40 ready; db: blocked: host_key_changed: …`. Tunnels that are not wanted up do not count. Only the one
-/// that is told of is read whole, by its place.
+/// Such as `39/40 ready; db: blocked: host_key_changed: …`. Only the one that is told of is read whole, by its place.
 pub(super) fn status_line(
     tunnels: impl Iterator<Item = TunnelSummary>,
     whole: impl FnOnce(usize) -> Option<TunnelStatus>,
 ) -> String {
-    let (mut wanted, mut ready) = (0usize, 0usize);
+    let (mut all, mut ready) = (0usize, 0usize);
     let mut first: Option<(u8, usize)> = None;
-    for (at, tunnel) in tunnels.enumerate().filter(|(_, tunnel)| tunnel.want == Want::Up) {
-        wanted += 1;
+    for (at, tunnel) in tunnels.enumerate().filter(|(_, tunnel)| tunnel.counts) {
+        all += 1;
         if tunnel.ready {
             ready += 1;
         } else if first.is_none_or(|(urgent, _)| urgency(tunnel.phase) < urgent) {
             first = Some((urgency(tunnel.phase), at));
         }
     }
-    let counts = format!("{ready}/{wanted} ready");
+    let counts = format!("{ready}/{all} ready");
     match first.and_then(|(_, at)| whole(at)) {
         Some(tunnel) => format!("{counts}; {}", problem(&tunnel)),
         None => counts,
@@ -51,7 +51,8 @@ const fn urgency(phase: Phase) -> u8 {
     match phase {
         Phase::Failed | Phase::Blocked => 0,
         Phase::Backoff => 1,
-        Phase::Stopped | Phase::Connecting | Phase::Up | Phase::Stopping => 2,
+        Phase::Connecting | Phase::Up => 2,
+        Phase::Stopped | Phase::Stopping => 3,
     }
 }
 
@@ -66,7 +67,9 @@ pub(super) fn problem(tunnel: &TunnelStatus) -> String {
             let message = forward.message.as_deref().unwrap_or_default();
             format!("{name}: forward {} is {}: {message}", forward.listen, forward.state)
         }
-        (Some(failure), _) if *phase != Phase::Up => format!("{name}: {phase}: {}: {}", failure.kind, failure.message),
+        (Some(failure), _) if *phase != Phase::Up && tunnel.want == Want::Up => {
+            format!("{name}: {phase}: {}: {}", failure.kind, failure.message)
+        }
         _ if *phase == Phase::Up => {
             let why = tunnel.waits_for.as_deref().unwrap_or("not all forwards are in place yet");
             format!("{name}: up, {why}")
@@ -90,7 +93,7 @@ mod tests {
 
     fn line(tunnels: &[TunnelStatus]) -> String {
         let brief = |tunnel: &TunnelStatus| TunnelSummary {
-            want: tunnel.want.known().unwrap(),
+            counts: tunnel.counts(),
             ready: tunnel.ready,
             phase: tunnel.phase.known().unwrap(),
         };
@@ -98,9 +101,12 @@ mod tests {
     }
 
     #[test]
-    fn ready_tunnels_are_counted_and_unwanted_ones_left_out() {
-        let tunnels = [tunnel("a", Want::Up, "up", Some(("dns", "old"))), tunnel("b", Want::Down, "stopped", None)];
-        assert_eq!(line(&tunnels), "1/1 ready");
+    fn ready_tunnels_are_counted_and_disabled_ones_left_out() {
+        let a = tunnel("a", Want::Up, "up", Some(("dns", "old")));
+        let b = TunnelStatus { enabled: false, ..tunnel("b", Want::Down, "stopped", None) };
+        assert_eq!(line(&[a.clone(), b.clone()]), "1/1 ready");
+        let c = tunnel("c", Want::Down, "stopped", Some(("dns", "old")));
+        assert_eq!(line(&[a, b, c]), "1/2 ready; c: stopped");
     }
 
     #[test]

@@ -375,7 +375,9 @@ impl Supervisor {
             _ if self.stopping => "stopping".to_owned(),
             ProcessRole::Command => views.next().map(|view| state_of(&view)).unwrap_or_default(),
             ProcessRole::Daemon => {
-                let tunnels = views.map(|view| TunnelSummary::of(&view));
+                // Both are in the order of the config.
+                let tunnels =
+                    views.zip(&self.desired.tunnels).map(|(view, spec)| TunnelSummary::of(&view, spec.enabled));
                 status_line(tunnels, |at| self.tunnels.statuses(&[at], now).pop())
             }
         };

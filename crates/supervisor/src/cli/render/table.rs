@@ -6,7 +6,7 @@ use super::cause::cause;
 use super::grid::{Column, GridRow, Keep, grid, paragraph};
 use super::numbers::{bytes, round_trip};
 use super::spans::{short, since};
-use super::state::{Urgency, by_urgency, tone, urgency, word};
+use super::state::{by_urgency, tone, word};
 use super::style::OutputStyle;
 use crate::protocol::status::{ForwardStatus, OpenFilesStatus, Status, TunnelStatus};
 
@@ -110,7 +110,7 @@ pub(in crate::cli) fn summary(tunnels: &[&TunnelStatus]) -> Option<String> {
         return None;
     }
     let (disabled, counted): (Vec<&TunnelStatus>, Vec<&TunnelStatus>) =
-        tunnels.iter().partition(|tunnel| urgency(tunnel) == Urgency::Disabled);
+        tunnels.iter().partition(|tunnel| !tunnel.counts());
     let missing: Vec<&TunnelStatus> = counted.iter().filter(|tunnel| !tunnel.ready).copied().collect();
     let mut text = format!("{} of {} ready", counted.len() - missing.len(), counted.len());
     if !disabled.is_empty() {

@@ -13,7 +13,7 @@ use tunnel_engine::clock;
 
 use super::super::connections::Busy;
 use super::super::daemon::{DaemonClient, NoAnswer};
-use super::row::{PageRow, RowState};
+use super::row::PageRow;
 use crate::history::TunnelHistory;
 use crate::protocol::status::Status;
 
@@ -161,13 +161,13 @@ impl PageModel {
             .collect();
         // Stable: among equals the config's order holds.
         rows.sort_by_key(|(row, _)| row.mood);
-        let wanted = rows.iter().filter(|(row, _)| row.mood != RowState::Off).count();
-        let ready = rows.iter().filter(|(row, _)| row.mood == RowState::Ready).count();
-        let off = match rows.len() - wanted {
+        let counted = status.tunnels.iter().filter(|tunnel| tunnel.counts());
+        let (ready, all) = (counted.clone().filter(|tunnel| tunnel.ready).count(), counted.count());
+        let off = match rows.len() - all {
             0 => String::new(),
             off => format!(", {off} not wanted"),
         };
-        Self { version: status.version.clone(), summary: format!("{ready} of {wanted} ready{off}"), rows }
+        Self { version: status.version.clone(), summary: format!("{ready} of {all} ready{off}"), rows }
     }
 
     pub(super) fn version(&self) -> &str {
