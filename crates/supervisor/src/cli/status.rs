@@ -48,7 +48,8 @@ pub(super) fn is_dumb() -> bool {
 pub(super) fn is_ascii() -> bool {
     let named = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(named).unwrap_or_default();
-    !locale.to_string_lossy().to_ascii_lowercase().replace('-', "").contains("utf8")
+    let locale = locale.to_string_lossy();
+    !["UTF-8", "utf8", "utf-8", "UTF8"].into_iter().any(|name| locale.contains(name))
 }
 
 /// A question about a tunnel by name is about that tunnel, enabled or not.

@@ -19,7 +19,7 @@ use super::feed::{self, FeedHandle};
 use super::view::{self, ViewContext};
 use crate::cli::daemon::DaemonAddress;
 use crate::cli::problem::Problem;
-use crate::cli::status::style;
+use crate::cli::status::{is_ascii, style};
 use crate::exit;
 use crate::protocol::status::Status;
 
@@ -46,7 +46,7 @@ pub(super) fn run(daemon: DaemonAddress, names: Vec<String>, first: Status) -> R
 }
 
 fn frame(terminal: &mut Terminal<CrosstermBackend<Stdout>>, app: &mut App) -> std::io::Result<()> {
-    let context = ViewContext { now: clock::now(), wall: clock::wall(), style: style() };
+    let context = ViewContext { now: clock::now(), wall: clock::wall(), style: style(), ascii: is_ascii() };
     terminal.draw(|frame| view::draw(frame, app, context)).map(drop)
 }
 

@@ -69,6 +69,11 @@ impl Trend {
     }
 }
 
+/// The place of a bar among the eight.
+pub(super) fn height(bar: char) -> Option<usize> {
+    BARS.iter().position(|known| *known == bar)
+}
+
 #[expect(clippy::cast_precision_loss, reason = "bars and rates have few digits")]
 const fn amount(count: u64) -> f64 {
     count as f64

@@ -10,12 +10,15 @@ use ratatui::widgets::Paragraph;
 
 use super::app::{App, Page, Prompt};
 use super::keys::HELP;
-use super::trend::Trend;
+use super::trend::{self, Trend};
 use crate::cli::render::{
     ColourChoice, Column, GridRow, Keep, OutputStyle, Tone, bytes, cause, details, fit, forwards, grid_lines, log_line,
     printable, rtt, short, shortage, since, summary, tone, word,
 };
 use crate::protocol::status::{Status, TunnelStatus};
+
+/// Bars of a terminal that has no others, from the least to the most.
+const ASCII_BARS: &[u8; 8] = b"_.-:=+*#";
 
 /// Answers that a trend of the list shows.
 const BARS: usize = 8;
@@ -25,6 +28,8 @@ pub(super) struct ViewContext {
     pub(super) now: Instant,
     pub(super) wall: SystemTime,
     pub(super) style: ColourChoice,
+    /// The terminal takes no other characters.
+    pub(super) ascii: bool,
 }
 
 /// Draws everything; what did not change costs nothing on the way to the terminal.
@@ -44,6 +49,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App, context: ViewContext) {
     if rows > 2 {
         let foot = fit(&printable(&foot(app)), width);
         line_at(frame, rows - 1, Line::styled(foot, CellStyle::new().add_modifier(Modifier::BOLD)));
+    }
+    if context.ascii {
+        frame.buffer_mut().content.iter_mut().filter(|cell| !cell.symbol().is_ascii()).for_each(|cell| {
+            let bar = cell.symbol().chars().next().and_then(trend::height);
+            cell.set_char(bar.map_or('?', |height| char::from(ASCII_BARS[height])));
+        });
     }
 }
 

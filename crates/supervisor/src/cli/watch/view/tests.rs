@@ -19,8 +19,12 @@ fn press(app: &mut App, keys: &str) {
 }
 
 fn shown(app: &mut App, width: u16, height: u16) -> String {
+    shown_in(app, width, height, false)
+}
+
+fn shown_in(app: &mut App, width: u16, height: u16, ascii: bool) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    let context = ViewContext { now: clock::now(), wall: now(), style: ColourChoice::Colour };
+    let context = ViewContext { now: clock::now(), wall: now(), style: ColourChoice::Colour, ascii };
     terminal.draw(|frame| draw(frame, app, context)).unwrap();
     terminal.backend().to_string()
 }
@@ -52,6 +56,8 @@ fn rates_and_trends_are_those_of_the_answers() {
     let text = shown(&mut app, 120, 24);
     let line = text.lines().find(|line| line.contains("web-db")).unwrap();
     assert!(line.contains("2.0 KiB") && line.contains("████"), "{text}");
+    let text = shown_in(&mut app, 120, 24, true);
+    assert!(text.is_ascii() && text.contains("####"), "{text}");
 }
 
 #[test]
