@@ -3,15 +3,25 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use nix::net::if_::if_indextoname;
+
 /// `host` as ssh has it after reading it, where it is an address: `127.1` is `127.0.0.1`, `0:0:0:0:0:0:0:1` is `::1`.
-/// An interface after `%` stays as it is written. `None`: it is a name, or an address that is spelled so already, but
+/// An interface after `%` that is a number has its name, where there is one. `None`: it is a name, or an address that is spelled so already, but
 /// for its case.
 pub fn numeric_host(host: &str) -> Option<String> {
     let usual = match host.split_once('%') {
-        Some((address, scope)) => format!("{}%{scope}", v6(address)?),
+        Some((address, scope)) => format!("{}%{}", v6(address)?, interface(address, scope).as_deref().unwrap_or(scope)),
         None => v4(host).map(|address| address.to_string()).or_else(|| v6(host))?,
     };
     (!usual.eq_ignore_ascii_case(host)).then_some(usual)
+}
+
+/// The name of an interface that a link-local address has by its number; getnameinfo(3) names no other address's.
+fn interface(address: &str, scope: &str) -> Option<String> {
+    address.parse::<Ipv6Addr>().ok().filter(Ipv6Addr::is_unicast_link_local)?;
+    let name = if_indextoname(scope.parse().ok()?).ok()?.into_string().ok();
+    // nix gives an empty one for a number that no interface has.
+    name.filter(|name| !name.is_empty())
 }
 
 /// inet_aton(3): one to four numbers, decimal, octal or hexadecimal, the last of which fills the rest of the address.
@@ -79,6 +89,14 @@ mod tests {
             assert_eq!(numeric_host(host).as_deref(), Some(ssh), "{host}");
             assert_eq!(numeric_host(ssh), None, "{ssh}");
         }
+    }
+
+    #[test]
+    fn interface_has_its_name() {
+        let lo = nix::net::if_::if_nametoindex("lo").unwrap();
+        assert_eq!(numeric_host(&format!("fe80::1%{lo}")).as_deref(), Some("fe80::1%lo"));
+        assert_eq!(numeric_host(&format!("::1%{lo}")), None);
+        assert_eq!(numeric_host("fe80::1%4294967295"), None, "there is none of this number");
     }
 
     #[test]
