@@ -26,7 +26,7 @@ fn pidfile_on_a_full_disk_is_73_before_anything_starts() {
     let mut run = command();
     run.arg("--config").arg(&config);
     let full = format!(
-        "mount -t tmpfs -o size=4096 none {0} && head -c 4096 /dev/zero > {0}/all && exec \"$0\" \"$@\"",
+        "mount -t tmpfs -o size=4096 none {0} && head -c 4096 /dev/zero > {0}/all && \"$0\" \"$@\"; status=$?; ls {0}; exit $status",
         disk.display()
     );
     let mut run = wrapped(&run, "unshare", &["--mount", "/bin/sh", "-c", &full]);
@@ -35,6 +35,7 @@ fn pidfile_on_a_full_disk_is_73_before_anything_starts() {
     assert!(said(&output).contains("cannot create pidfile"), "{}", said(&output));
     assert!(said(&output).contains("No space left on device"), "{}", said(&output));
     assert!(!said(&output).contains("tunneld starts"), "{}", said(&output));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "all\n", "no empty pidfile is left behind");
 }
 
 #[test]

@@ -64,9 +64,10 @@ impl Pidfile {
             }
             // The owner before us may have removed the file between our open and our lock.
             if is_at(&file, path) {
-                file.set_len(0).map_err(cannot)?;
-                reserve(&file).map_err(cannot)?;
-                return Ok(Self { path: path.to_owned(), file });
+                // It is removed again where it cannot be used.
+                let pidfile = Self { path: path.to_owned(), file };
+                pidfile.file.set_len(0).and_then(|()| reserve(&pidfile.file)).map_err(cannot)?;
+                return Ok(pidfile);
             }
         }
         Err(cannot(io::Error::other("the file is replaced again and again")))
