@@ -16,6 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tunnel_engine::clock;
 
 use super::environment::LogOptions;
+use crate::os::logging::write_on_own_line;
 use crate::spec::shortened;
 use syslog::Syslog;
 
@@ -48,8 +49,17 @@ struct Outputs {
     syslog: Option<Syslog>,
     file: Option<File>,
     terminal: bool,
-    /// Lines that the file, or the terminal, did not take.
-    lost: [u64; 2],
+    /// Of the file, and of the terminal.
+    losses: [Losses; 2],
+}
+
+/// What an output did not take.
+#[derive(Debug, Default)]
+struct Losses {
+    /// Lines.
+    lost: u64,
+    /// The rest of the last line.
+    cut: bool,
 }
 
 /// The file could not be opened.
@@ -68,13 +78,14 @@ impl Log {
     pub fn open(name: &str, options: &LogOptions) -> Result<Self, LogFileError> {
         let file = options.file.as_deref().map(open).transpose()?;
         let (syslog, terminal) = (file.is_none().then(Syslog::default), options.debug && file.is_none());
-        let outputs = Outputs { syslog, file, terminal, lost: [0; 2] };
+        let outputs = Outputs { syslog, file, terminal, losses: Default::default() };
         Ok(Self { name: name.to_owned(), level: options.level, outputs: Mutex::new(outputs), early: false })
     }
 
     /// For errors before it is known where the log goes: the terminal, and syslog, as autossh does.
     pub fn early(name: &str) -> Self {
-        let outputs = Outputs { syslog: Some(Syslog::default()), file: None, terminal: true, lost: [0; 2] };
+        let outputs =
+            Outputs { syslog: Some(Syslog::default()), file: None, terminal: true, losses: Default::default() };
         Self { name: name.to_owned(), level: Level::Info as u8, outputs: Mutex::new(outputs), early: true }
     }
 
@@ -102,18 +113,18 @@ impl Log {
         let text = shortened(&text, MAX_LINE);
         let (now, pid) = (clock::wall(), std::process::id());
         let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
-        let Outputs { syslog, file, terminal: on_terminal, lost: [lost_by_file, lost_by_terminal] } = &mut *outputs;
+        let Outputs { syslog, file, terminal: on_terminal, losses: [by_file, by_terminal] } = &mut *outputs;
         if let Some(syslog) = syslog {
             let tag = if self.early { self.name.clone() } else { format!("{}[{pid}]", self.name) };
             syslog.send(level as u8, &local(now, "%b %e %H:%M:%S"), &tag, &text);
         }
         if let Some(file) = file {
             let head = format!("{} {}[{pid}]: ", local(now, "%Y/%m/%d %H:%M:%S"), self.name);
-            write_line(file, &head, &text, lost_by_file);
+            write_line(file, &head, &text, by_file);
         }
         if *on_terminal && terminal {
             let head = if self.early { format!("{}: ", self.name) } else { format!("{}[{pid}]: ", self.name) };
-            write_line(&mut io::stderr(), &head, &text, lost_by_terminal);
+            write_line(&mut io::stderr(), &head, &text, by_terminal);
         }
     }
 
@@ -142,18 +153,18 @@ impl Log {
 
 /// Writes a line where it does not have to wait for room: a full pipe takes none (pipe(7)), nor does a terminal that is
 /// stopped. With the next one that is taken, it is said how many were not.
-fn write_line(output: &mut (impl Write + AsFd), head: &str, text: &str, lost: &mut u64) {
+fn write_line(output: &mut (impl Write + AsFd), head: &str, text: &str, losses: &mut Losses) {
     let mut asked = [PollFd::new(output.as_fd(), PollFlags::POLLOUT)];
     let takes = poll(&mut asked, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
     if !takes {
-        *lost += 1;
+        losses.lost += 1;
         return;
     }
-    let before = match std::mem::take(lost) {
+    let before = match std::mem::take(&mut losses.lost) {
         0 => String::new(),
         lost => format!("{head}{lost} lines were lost: the log was not read\n"),
     };
-    let _ = output.write_all(format!("{before}{head}{text}\n").as_bytes());
+    let _ = write_on_own_line(output, format!("{before}{head}{text}\n").as_bytes(), &mut losses.cut);
 }
 
 /// The text of a server or another peer must neither begin a line of its own nor drive a terminal.
@@ -210,20 +221,20 @@ mod tests {
     fn pipe_that_is_not_read_blocks_no_caller() {
         let (mut reader, writer) = io::pipe().unwrap();
         let mut file = File::from(OwnedFd::from(writer));
-        let (mut lost, mut taken) = (0, 0);
-        while lost < 3 {
-            write_line(&mut file, "autossh: ", &"x".repeat(MAX_LINE), &mut lost);
-            taken += u64::from(lost == 0);
+        let (mut losses, mut taken) = (Losses::default(), 0);
+        while losses.lost < 3 {
+            write_line(&mut file, "autossh: ", &"x".repeat(MAX_LINE), &mut losses);
+            taken += u64::from(losses.lost == 0);
         }
         let mut text = vec![0; 64 * 1024];
         let read = reader.read(&mut text).unwrap();
         text.truncate(read);
-        write_line(&mut file, "autossh: ", "again", &mut lost);
+        write_line(&mut file, "autossh: ", "again", &mut losses);
         drop(file);
         reader.read_to_end(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
         assert!(text.ends_with("\nautossh: 3 lines were lost: the log was not read\nautossh: again\n"), "{text}");
-        assert_eq!((lost, text.lines().count() as u64), (0, taken + 2));
+        assert_eq!((losses.lost, text.lines().count() as u64), (0, taken + 2));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod fields;
 mod journal;
 mod lines;
+mod own_line;
 mod plain;
 mod queue;
 mod recent;
@@ -19,6 +20,7 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use lines::{Form, Lines};
+pub use own_line::write_on_own_line;
 pub use plain::PlainAudience;
 pub use queue::Flush;
 pub use recent::{RecentLine, RecentLines};

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::own_line::write_on_own_line;
+
 /// Lines that wait: some seconds of the worst burst (hundreds of tunnels that fall at once), about a MiB.
 const QUEUE: usize = 8192;
 
@@ -56,10 +58,11 @@ pub(super) fn start(
 
 /// A failed write has nowhere to be reported; the next line is tried anew.
 fn write_out(mut output: impl Write, words: &Receiver<QueueMessage>, lost: &AtomicU64, say_lost: fn(u64) -> Vec<u8>) {
+    let mut cut = false;
     for word in words {
         match word {
             QueueMessage::Line(line) => {
-                let _ = output.write_all(&line);
+                let _ = write_on_own_line(&mut output, &line, &mut cut);
             }
             QueueMessage::Flush(done) => {
                 let _ = output.flush();
@@ -68,7 +71,7 @@ fn write_out(mut output: impl Write, words: &Receiver<QueueMessage>, lost: &Atom
         }
         let lost = lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let _ = output.write_all(&say_lost(lost));
+            let _ = write_on_own_line(&mut output, &say_lost(lost), &mut cut);
         }
     }
 }
