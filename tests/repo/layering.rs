@@ -66,6 +66,7 @@ const ENGINE: Order = Order {
         "alarm",
         "backoff",
         "file",
+        "shortage",
         "services",
         "lookup",
         "spec",

@@ -2,7 +2,10 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
+
+use crate::shortage;
 
 /// The one reason for the end of a session (or of the attempt to have one).
 #[derive(Debug, Clone)]
@@ -32,6 +35,18 @@ impl Failure {
     pub fn with_source(mut self, source: impl Error + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
         self
+    }
+
+    /// As [`Failure::with_source`]. An error that is a shortage of this machine's makes the failure a `resource_shortage`,
+    /// whatever was asked for: it says nothing about a server, nor about a file.
+    #[must_use]
+    pub fn caused_by(mut self, error: io::Error) -> Self {
+        if let Some(hint) = shortage::hint(&error) {
+            self.kind = FailureKind::ResourceShortage;
+            self.hint = Some(hint);
+            self.unreached = None;
+        }
+        self.with_source(error)
     }
 
     /// The same failure told at another level: `jump host \`b\`: …`.
@@ -184,6 +199,8 @@ failure_kinds! {
     KnownHostsCommandFailed, "known_hosts_command_failed", transient, "run the known_hosts_command by hand and look at what it says";
     /// The agent did not answer, and nothing else could prove who we are.
     AgentUnavailable, "agent_unavailable", transient, "start the agent, or set identity_agent or identity_file";
+    /// This process or this machine had no file descriptor or no memory left for the login.
+    ResourceShortage, "resource_shortage", transient, "raise LimitNOFILE= of the unit, or `ulimit -Hn`; free memory";
     /// No known_hosts file knows the server's key.
     HostKeyUnknown, "host_key_unknown", permanent, "compare the fingerprint with the server's owner, then run `tunneld trust HOST`";
     /// The server's key is not the one that known_hosts has.
@@ -239,6 +256,22 @@ mod tests {
             assert!(!kind.hint().ends_with('.'), "{kind}");
             assert!(kind.hint().starts_with(|c: char| c.is_lowercase()), "{kind}");
         }
+    }
+
+    #[test]
+    fn shortage_of_this_machine_is_no_fault_of_what_was_asked_for() {
+        let failure = |errno: i32| {
+            let failure = Failure::new(FailureKind::HostKeyUnknown, "cannot read `f`").not_reached();
+            failure.caused_by(io::Error::from_raw_os_error(errno))
+        };
+        let full = failure(nix::libc::EMFILE);
+        assert_eq!(
+            (full.kind(), full.unreached(), full.message()),
+            (FailureKind::ResourceShortage, None, "cannot read `f`")
+        );
+        assert!(full.hint().contains("LimitNOFILE="), "{}", full.hint());
+        let other = failure(nix::libc::EACCES);
+        assert_eq!((other.kind(), other.hint()), (FailureKind::HostKeyUnknown, FailureKind::HostKeyUnknown.hint()));
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub use verdict::{HostKeyVerdict, MatchedBy};
 
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Destination, HostKeySpec, MAX_UNCLEAR_ANSWERS, PromptKind, StrictHostKeyChecking};
-use crate::{clock, task};
+use crate::{clock, shortage, task};
 use command::About;
 use entry::{Entry, EntryFilter, KeySource, Marker};
 use name::ServerName;
@@ -88,7 +88,8 @@ impl HostKeys {
     ///
     /// # Errors
     /// A file that exists and cannot be read, under `yes`: what it would say is not the same as "unknown". Where
-    /// unknown keys are believed, and where a person is asked, it is passed over with a warning, as ssh does.
+    /// unknown keys are believed, and where a person is asked, it is passed over with a warning, as ssh does. A shortage
+    /// of this machine's is one always.
     pub async fn load(spec: &HostKeySpec, destination: &Destination, until: Until) -> Result<Self, Failure> {
         let users = spec.user_known_hosts.iter().map(|path| (path.clone(), KeySource::User));
         let files: Vec<_> =
@@ -102,7 +103,8 @@ impl HostKeys {
             for (path, source) in files {
                 match store::read(&path, source, EntryFilter::names(&names)) {
                     Ok(more) => entries.extend(more),
-                    Err(error) if all_needed => return Err(refusal::unreadable(&path, error)),
+                    // A shortage says nothing about the file: what it has must not be passed over for that.
+                    Err(error) if all_needed || shortage::hint(&error).is_some() => return Err(refusal::unreadable(&path, error)),
                     Err(error) => {
                         let file = path.display();
                         tracing::warn!(%file, %error, "`{file}` cannot be read: the login goes on as if the server were unknown");

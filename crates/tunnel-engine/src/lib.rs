@@ -35,6 +35,7 @@ mod login_record;
 mod lookup;
 mod services;
 pub mod session;
+pub mod shortage;
 pub mod spec;
 pub mod task;
 mod transport;

@@ -8,6 +8,7 @@ mod waiting;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -115,7 +116,10 @@ impl Lookup {
                 };
                 Ok(addresses.iter().map(with_port).collect())
             }
-            Some(Err(error)) => Err(io::Error::new(error.kind(), error.to_string())),
+            Some(Err(error)) => Err(match error.raw_os_error() {
+                Some(number) => io::Error::from_raw_os_error(number),
+                None => io::Error::new(error.kind(), error.to_string()),
+            }),
             None => Err(io::Error::other("the lookup broke off")),
         }
     }
@@ -123,7 +127,10 @@ impl Lookup {
 
 fn system(name: &str) -> io::Result<Vec<SocketAddr>> {
     use std::net::ToSocketAddrs as _;
-    (name, 0).to_socket_addrs().map(Iterator::collect)
+    (name, 0).to_socket_addrs().map(Iterator::collect).map_err(|error| {
+        // Without a descriptor for its files, glibc's says that there is no such name.
+        io::stderr().as_fd().try_clone_to_owned().err().unwrap_or(error)
+    })
 }
 
 #[cfg(test)]

@@ -156,7 +156,8 @@ impl FailureClass {
             | FailureKind::ProxyCommandFailed
             | FailureKind::KnownHostsCommandFailed
             | FailureKind::ProbeFailed
-            | FailureKind::AgentUnavailable => Self::Loss,
+            | FailureKind::AgentUnavailable
+            | FailureKind::ResourceShortage => Self::Loss,
             FailureKind::RemotePortBusy | FailureKind::ListenInUse => Self::Forward,
             FailureKind::ServerBusy => Self::Asked(SERVER_BUSY),
             FailureKind::Penalized => Self::Asked(PENALTY),

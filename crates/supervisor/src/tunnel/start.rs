@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tunnel_engine::clock;
 use tunnel_engine::dial::{Dialer, Dialing, Link, Prepared};
 use tunnel_engine::examine::LoginRecorder;
-use tunnel_engine::failure::Failure;
+use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::session::{IncomingChannels, Session};
 use tunnel_engine::spec::{Route, SessionSpec};
 
@@ -148,8 +148,11 @@ pub(super) async fn log_in(
     let result = session(&spec, &context, scheduled, &first_look).await;
     let outcome = match &result {
         Ok(_) => Some(Ok(())),
-        // The absence of a server says nothing of it.
-        Err(failure) => failure.unreached().is_none().then(|| Err(failure.kind())),
+        // The absence of a server says nothing of it, nor does a shortage here.
+        Err(failure) => {
+            let answered = failure.unreached().is_none() && failure.kind() != FailureKind::ResourceShortage;
+            answered.then(|| Err(failure.kind()))
+        }
     };
     let asked = outcome.and_then(|outcome| permit.finish(&spec.destination.host_port(), outcome));
     let result = result.map(|(session, incoming)| Opened { session, incoming });

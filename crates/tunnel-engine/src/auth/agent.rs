@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use crate::clock;
+use crate::shortage;
 use crate::transport::{SessionProof, put_string};
 
 /// SSH_AGENTC_EXTENSION.
@@ -35,6 +36,8 @@ pub(super) struct AgentProblem {
     pub(super) why: String,
     /// It cannot be asked again: an answer to the old question might come.
     pub(super) connection_lost: bool,
+    /// What helps, where it is a shortage of this machine's.
+    pub(super) shortage: Option<String>,
 }
 
 /// What an agent that answers but does not sign may want.
@@ -93,12 +96,15 @@ async fn answer<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Ag
     match clock::timeout(ANSWER_TIMEOUT, call).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(Error::AgentFailure)) => {
-            Err(AgentProblem { why: "the agent refused".to_owned(), connection_lost: false })
+            Err(AgentProblem { why: "the agent refused".to_owned(), connection_lost: false, shortage: None })
         }
-        Ok(Err(error)) => Err(AgentProblem { why: error.to_string(), connection_lost: true }),
+        Ok(Err(error)) => {
+            let shortage = if let Error::IO(error) = &error { shortage::hint(error) } else { None };
+            Err(AgentProblem { why: error.to_string(), connection_lost: true, shortage })
+        }
         Err(_) => {
             let why = format!("no answer within {} s", ANSWER_TIMEOUT.as_secs());
-            Err(AgentProblem { why, connection_lost: true })
+            Err(AgentProblem { why, connection_lost: true, shortage: None })
         }
     }
 }

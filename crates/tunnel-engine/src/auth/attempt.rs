@@ -259,7 +259,14 @@ impl<'a, H: Handler> Authentication<'a, H> {
             }
             Err(trouble) => {
                 self.traffic.note(Note::NoAgent(trouble.why.clone()));
-                self.record.agent = Some(trouble.why);
+                match trouble.shortage {
+                    // It may have the key that is wanted.
+                    Some(hint) => {
+                        let trouble = KeyProblem::new(FailureKind::ResourceShortage, trouble.why).with_hint(hint);
+                        self.record.skipped.push(Skipped { source: "agent".to_owned(), trouble, wanted: false });
+                    }
+                    None => self.record.agent = Some(trouble.why),
+                }
             }
         }
         let held = self.agent.as_ref().map(|agent| agent.identities.as_slice()).unwrap_or_default();
@@ -290,7 +297,8 @@ impl<'a, H: Handler> Authentication<'a, H> {
                 let why = format!("password_file `{path}` cannot be read: {error}");
                 self.record.no_password = Some(
                     KeyProblem::new(FailureKind::IdentityUnreadable, why)
-                        .with_hint("check that password_file exists and is readable by the user that runs tunneld"),
+                        .with_hint("check that password_file exists and is readable by the user that runs tunneld")
+                        .caused_by(&error),
                 );
                 None
             }

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::encrypted_key::{DecryptError, EncryptedKey};
 use super::{secret, small_scalar};
 use crate::failure::FailureKind;
+use crate::shortage;
 use crate::spec::{IdentitySpec, PromptKind, PrompterHandle, SecretSource};
 
 /// Larger than any private key; a wrong file must not fill the memory.
@@ -58,6 +59,14 @@ impl KeyProblem {
     pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// An error that is a shortage of this machine's says nothing about the file.
+    pub(super) fn caused_by(self, error: &io::Error) -> Self {
+        match shortage::hint(error) {
+            Some(hint) => Self { kind: FailureKind::ResourceShortage, why: self.why, hint: Some(hint) },
+            None => self,
+        }
     }
 }
 
@@ -129,6 +138,7 @@ pub(super) fn unlock(name: &str, text: &str, passphrase: Option<&SecretSource>) 
             let passphrase = secret::read(file).map_err(|error| {
                 needed(format!("it is encrypted, and passphrase_file `{}` cannot be read: {error}", file.display()))
                     .with_hint("check that passphrase_file exists and is readable by the user that runs tunneld")
+                    .caused_by(&error)
             })?;
             key.open(passphrase.as_str()).map_err(|error| match error {
                 DecryptError::WrongPassphrase => {
@@ -227,7 +237,7 @@ fn unreadable(error: &io::Error) -> KeyProblem {
     } else {
         error.to_string()
     };
-    KeyProblem::new(FailureKind::IdentityUnreadable, why)
+    KeyProblem::new(FailureKind::IdentityUnreadable, why).caused_by(error)
 }
 
 fn not_a_key(error: &russh::keys::Error) -> KeyProblem {

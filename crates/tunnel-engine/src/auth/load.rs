@@ -1,6 +1,6 @@
 //! Gathers everything there is to log in with: key files, certificate files, the agent.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use russh::keys::{Certificate, ssh_key};
@@ -12,6 +12,7 @@ use super::identity::{self, Identity, KeyProblem};
 use super::zeroized::wiping;
 use crate::failure::FailureKind;
 use crate::file;
+use crate::shortage;
 use crate::spec::{AgentSpec, AuthSpec};
 use crate::transport::SessionProof;
 
@@ -39,9 +40,13 @@ pub(super) async fn agent(spec: &AuthSpec, session: Option<&SessionProof>) -> Re
 const MAX_CERTIFICATE_BYTES: u64 = 1 << 20;
 
 /// What is no certificate may be a private key: see [`in_place_of_public_keys`].
-fn read_certificate(path: &Path) -> Result<Certificate, ssh_key::Error> {
+fn read_certificate(path: &Path) -> io::Result<Result<Certificate, ssh_key::Error>> {
     let content = Zeroizing::new(file::read(path, MAX_CERTIFICATE_BYTES)?);
-    Certificate::from_openssh(std::str::from_utf8(&content).unwrap_or_default())
+    Ok(Certificate::from_openssh(std::str::from_utf8(&content).unwrap_or_default()))
+}
+
+fn unusable(error: impl std::fmt::Display) -> KeyProblem {
+    KeyProblem::new(FailureKind::IdentityUnreadable, format!("it cannot be read as a certificate: {error}"))
 }
 
 /// CertificateFile, then `<identity>-cert.pub` where there is one that is not named: found, not asked for, so it may be
@@ -54,17 +59,13 @@ pub(super) fn certificates(spec: &AuthSpec) -> Vec<CertificateFile> {
     let beside = beside.filter(|path| !spec.certificates.contains(path)).map(|path| (path, false));
     named
         .chain(beside)
-        .filter_map(|(path, explicit)| match read_certificate(&path) {
-            Ok(certificate) => Some(CertificateFile { path, explicit, read: Ok(certificate) }),
-            Err(ssh_key::Error::Io(ErrorKind::NotFound)) if !explicit => None,
-            Err(error) => {
-                let why = format!("it cannot be read as a certificate: {error}");
-                Some(CertificateFile {
-                    path,
-                    explicit,
-                    read: Err(KeyProblem::new(FailureKind::IdentityUnreadable, why)),
-                })
-            }
+        .filter_map(|(path, explicit)| {
+            let read = match read_certificate(&path) {
+                Ok(read) => read.map_err(unusable),
+                Err(error) if error.kind() == ErrorKind::NotFound && !explicit => return None,
+                Err(error) => Err(unusable(&error).caused_by(&error)),
+            };
+            Some(CertificateFile { path, explicit, read })
         })
         .chain(in_place_of_public_keys(spec))
         .collect()
@@ -76,8 +77,12 @@ fn in_place_of_public_keys(spec: &AuthSpec) -> impl Iterator<Item = CertificateF
         [(one.path.clone(), one.explicit), (beside, false)]
     });
     files.filter_map(|(path, explicit)| {
-        let certificate = read_certificate(&path).ok()?;
-        Some(CertificateFile { path, explicit, read: Ok(certificate) })
+        let read = match read_certificate(&path) {
+            Ok(read) => Ok(read.ok()?),
+            Err(error) if shortage::hint(&error).is_some() => Err(unusable(&error).caused_by(&error)),
+            Err(_) => return None,
+        };
+        Some(CertificateFile { path, explicit, read })
     })
 }
 

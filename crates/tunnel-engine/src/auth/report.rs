@@ -197,6 +197,11 @@ impl AuthRecord {
     /// The most useful thing to mend: a key that the server wanted, then one that could not be shown to it.
     fn decisive(&self, user: &str) -> (FailureKind, Option<String>) {
         let of = |trouble: &KeyProblem| (trouble.kind, trouble.hint.clone());
+        // What could not be read may be what the server wants.
+        let mut troubles = self.skipped.iter().map(|skipped| &skipped.trouble).chain(&self.no_password);
+        if let Some(shortage) = troubles.find(|trouble| trouble.kind == FailureKind::ResourceShortage) {
+            return of(shortage);
+        }
         if let Some(skipped) = self.skipped.iter().find(|skipped| skipped.wanted) {
             return of(&skipped.trouble);
         }

@@ -79,6 +79,7 @@ proptest! {
 fn the_most_useful_thing_to_mend_is_the_failure() {
     use FailureKind::{
         AgentUnavailable, AuthRejected, CertificateExpired, IdentityPermissions, IdentityUnreadable, PassphraseNeeded,
+        ResourceShortage,
     };
     let record = |skipped: &[(FailureKind, bool)]| AuthRecord {
         skipped: skipped
@@ -104,6 +105,14 @@ fn the_most_useful_thing_to_mend_is_the_failure() {
         (AuthRecord { agent: agent(), ..record(&[]) }, AgentUnavailable),
         (AuthRecord { agent: agent(), ..record(&[(IdentityUnreadable, false)]) }, AgentUnavailable),
         (AuthRecord { agent: agent(), rejected: rejected(), ..record(&[]) }, AuthRejected),
+        // A file that could not be opened now may be the one.
+        (
+            AuthRecord {
+                rejected: rejected(),
+                ..record(&[(IdentityPermissions, true), (IdentityUnreadable, false), (ResourceShortage, false)])
+            },
+            ResourceShortage,
+        ),
         // A server that takes no keys does not care about them.
         (
             AuthRecord { publickey_allowed: false, agent: agent(), ..record(&[(IdentityPermissions, false)]) },

@@ -131,8 +131,9 @@ impl Dialer for Noting {
 
 /// The same failure, told as the jump host's.
 pub(super) fn at_hop(name: &str, failure: Failure) -> Failure {
-    // Policy waits longer for these two, from any server.
-    let kept = matches!(failure.kind(), FailureKind::ServerBusy | FailureKind::Penalized);
+    // Policy waits longer for the first two, from any server; the last is of this machine.
+    let kept =
+        matches!(failure.kind(), FailureKind::ServerBusy | FailureKind::Penalized | FailureKind::ResourceShortage);
     let kind = if kept || failure.kind().is_permanent() { failure.kind() } else { FailureKind::JumpFailed };
     failure.in_context(&format!("jump host `{name}`")).with_kind(kind)
 }

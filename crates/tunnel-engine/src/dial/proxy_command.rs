@@ -31,7 +31,7 @@ pub(super) async fn dial(command: &str, target: &Destination) -> Result<Link, Fa
     process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut group = ChildGroup::spawn(&mut process).map_err(|error| {
         let message = format!("the proxy_command for `{name}` could not be run by `{}`: {error}", shell.display());
-        Failure::new(FailureKind::ProxyCommandFailed, message).with_source(error)
+        Failure::new(FailureKind::ProxyCommandFailed, message).caused_by(error)
     })?;
     let child = group.leader();
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());

@@ -35,7 +35,7 @@ fn unresolved(host: &str, error: io::Error) -> Failure {
     let said = text(&error);
     let why = said.strip_prefix("failed to lookup address information: ").unwrap_or(&said);
     let message = format!("the name `{host}` could not be resolved: {}", lower(why));
-    Failure::new(FailureKind::Dns, message).with_source(error).not_reached()
+    Failure::new(FailureKind::Dns, message).not_reached().caused_by(error)
 }
 
 fn no_address(host: &str, family: AddressFamily, sources: &Sources) -> Failure {

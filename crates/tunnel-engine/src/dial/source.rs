@@ -70,7 +70,7 @@ async fn named(name: &str) -> Result<Sources, Failure> {
             .not_reached()
     };
     let addresses = lookup::CONFIGURED.addresses(name, 0).await;
-    let addresses = addresses.map_err(|error| failed(error.to_string()).with_source(error))?;
+    let addresses = addresses.map_err(|error| failed(error.to_string()).caused_by(error))?;
     Sources::first_of_each(addresses.into_iter()).ok_or_else(|| failed("it has no address".to_owned()))
 }
 
@@ -80,7 +80,8 @@ fn of_interface(name: &str) -> Result<Sources, Failure> {
             .with_hint("bring the interface up and give it an address: it is looked at again at each start")
             .not_reached()
     };
-    let listed = getifaddrs().map_err(|error| failed(format!("interfaces cannot be listed: {error}")))?;
+    let listed = getifaddrs()
+        .map_err(|error| failed(format!("interfaces cannot be listed: {error}")).caused_by(error.into()))?;
     let all: Vec<Listed> = listed
         .map(|one| Listed {
             name: one.interface_name,

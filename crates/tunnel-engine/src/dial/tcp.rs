@@ -17,6 +17,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::link::limit_retransmit_wait;
 use crate::login_record::{LoginRecorder, LoginStep};
 use crate::lookup::{self, Resolver};
+use crate::shortage;
 use crate::spec::{DialSpec, IpQos, SessionSpec, TimingSpec};
 
 /// Bytes that the kernel may hold unsent. Beyond it writers wait here, so that a keepalive or a small packet does not
@@ -232,10 +233,10 @@ fn failure(name: &str, tried: Tried) -> Failure {
         Some(hint) => failure.with_hint(hint),
         None => failure,
     };
-    match tried.into_iter().find_map(|(_, outcome)| outcome) {
-        Some(error) => failure.with_source(error),
-        None => failure,
-    }
+    // An address that was not tried for a shortage here may be the one that answers.
+    let mut errors: Vec<io::Error> = tried.into_iter().filter_map(|(_, outcome)| outcome).collect();
+    let short = errors.iter().position(|error| shortage::hint(error).is_some()).unwrap_or(0);
+    if errors.is_empty() { failure } else { failure.caused_by(errors.swap_remove(short)) }
 }
 
 /// The hint for an address that is one on every link of this machine.

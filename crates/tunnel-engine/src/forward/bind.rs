@@ -105,7 +105,8 @@ impl Bound {
     ///
     /// # Errors
     /// `listen_in_use` where the address is taken, with its holder when that can be found out; `listen_denied` where
-    /// the kernel forbids it or the address is not this machine's; `dns` where the name has no address.
+    /// the kernel forbids it or the address is not this machine's; `dns` where the name has no address;
+    /// `resource_shortage` where this process has no descriptor left.
     pub async fn bind(listen: &Listen, options: BindOptions) -> Result<Self, Failure> {
         Self::take_or_bind(listen, options, Arc::new(NoStore), None).await
     }
@@ -328,7 +329,7 @@ impl Listener {
             && SockRef::from(&self.fd()).only_v6().is_ok_and(|only| !only)
     }
 
-    fn fd(&self) -> BorrowedFd<'_> {
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Tcp(listener, _) => listener.as_fd(),
             Self::Unix(listener, _) => listener.as_fd(),

@@ -52,9 +52,14 @@ pub(super) async fn ask(command: &KnownHostsCommand, about: About<'_>, until: &U
         let message = format!("known_hosts_command `{program}` for `{}` {what}", about.server.lookup);
         Failure::new(FailureKind::KnownHostsCommandFailed, message)
     };
+    let mut process = Command::new(command.program());
+    process.args(arguments(command, about).iter().map(OsStr::new));
+    process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let group = ChildGroup::spawn(&mut process)
+        .map_err(|error| failed(format!("could not be run: {error}")).caused_by(error))?;
     let run = async {
         tokio::select! {
-            ran = run(command, about) => ran,
+            ran = run(group) => ran,
             () = until.given_up.cancelled() => Err("was ended with the attempt that it was for".to_owned()),
         }
     };
@@ -64,12 +69,8 @@ pub(super) async fn ask(command: &KnownHostsCommand, about: About<'_>, until: &U
     }
 }
 
-async fn run(command: &KnownHostsCommand, about: About<'_>) -> Result<Vec<u8>, String> {
-    let mut process = Command::new(command.program());
-    process.args(arguments(command, about).iter().map(OsStr::new));
-    process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // Dropped at the end of this function, however it ends: so does all that the command started.
-    let mut group = ChildGroup::spawn(&mut process).map_err(|error| format!("could not be run: {error}"))?;
+/// The group is dropped at the end, however it ends: so does all that the command started.
+async fn run(mut group: ChildGroup) -> Result<Vec<u8>, String> {
     let child = group.leader();
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err("has no pipes".to_owned());

@@ -7,8 +7,9 @@ use super::certificate::CertificateProblem;
 use super::entry::LinePosition;
 use super::key::HostKey;
 use super::name::ServerName;
-use super::revoked::Objection;
+use super::revoked::{Objection, Unusable};
 use crate::failure::{Failure, FailureKind};
+use crate::shortage;
 use crate::spec::{Destination, HostKeySpec, StrictHostKeyChecking};
 
 pub(super) fn unreadable(path: &Path, error: io::Error) -> Failure {
@@ -21,7 +22,7 @@ pub(super) fn unreadable(path: &Path, error: io::Error) -> Failure {
     };
     Failure::new(FailureKind::HostKeyUnknown, format!("cannot read known_hosts file `{}`: {error}", path.display()))
         .with_hint(hint)
-        .with_source(error)
+        .caused_by(error)
 }
 
 pub(super) fn unknown(
@@ -94,6 +95,12 @@ pub(super) fn revoked(server: &ServerName, presented: &HostKey, at: &LinePositio
 }
 
 pub(super) fn objection(server: &ServerName, presented: &HostKey, objection: &Objection) -> Failure {
+    if let Objection::Unusable(list, Unusable::Unreadable(error)) = objection
+        && let Some(hint) = shortage::hint(error)
+    {
+        let message = format!("cannot read the list of revoked keys `{}`: {error}", list.display());
+        return Failure::new(FailureKind::ResourceShortage, message).with_hint(hint);
+    }
     let (message, hint) = match objection {
         Objection::Listed(list) => {
             let list = list.display();

@@ -41,7 +41,7 @@ async fn look_up(name: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
     }
     let found = lookup::CONFIGURED.addresses(name, port).await.map_err(|error| {
         let message = format!("the listen address `{name}` could not be resolved: {error}");
-        Failure::new(FailureKind::Dns, message).with_source(error)
+        Failure::new(FailureKind::Dns, message).caused_by(error)
     })?;
     let mut addresses = Vec::new();
     for address in found {

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use super::again::UnboundSockets;
 use super::{Listener, SocketStore, holder, tcp};
 use crate::failure::{Failure, FailureKind};
+use crate::shortage;
 use crate::spec::Listen;
 
 /// How long the holder of an address is believed to be the same: to find it, all of /proc is read, and a bind that is
@@ -124,6 +125,9 @@ async fn failure(part: &str, listen: &str, refused: &[(SocketAddr, io::Error)], 
     }
     reasons.extend(absent.iter().map(|address| format!("`{}` is no longer an address of this machine", address.ip())));
     let message = format!("cannot listen on {part}`{listen}`: {}", reasons.join("; "));
+    if let Some(hint) = refused.iter().find_map(|(_, error)| shortage::hint(error)) {
+        return Failure::new(FailureKind::ResourceShortage, message).with_hint(hint);
+    }
     let number = refused.first().and_then(|(_, error)| error.raw_os_error()).map(Errno::from_raw);
     match number.unwrap_or(Errno::EADDRNOTAVAIL) {
         Errno::EADDRINUSE => Failure::new(FailureKind::ListenInUse, message),

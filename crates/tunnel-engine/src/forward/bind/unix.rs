@@ -20,6 +20,7 @@ use tokio::net::UnixListener;
 use super::tcp::text;
 use super::{BACKLOG, BindOptions, ListenAddress, Listener, SocketStore, holder};
 use crate::failure::{Failure, FailureKind};
+use crate::shortage;
 
 /// Binds `path`. `known`: see [`super::Bound::take_or_bind`].
 pub(super) async fn bind(
@@ -147,7 +148,11 @@ fn permit(path: &Path, mode: Mode) -> io::Result<()> {
 )]
 pub(super) fn denied(path: &Path, error: &io::Error) -> Failure {
     let shown = path.display();
-    let failure = Failure::new(FailureKind::ListenDenied, format!("cannot listen on `{shown}`: {}", text(error)));
+    let message = format!("cannot listen on `{shown}`: {}", text(error));
+    if let Some(hint) = shortage::hint(error) {
+        return Failure::new(FailureKind::ResourceShortage, message).with_hint(hint);
+    }
+    let failure = Failure::new(FailureKind::ListenDenied, message);
     match error.kind() {
         io::ErrorKind::NotFound => failure.with_hint("create the directory"),
         io::ErrorKind::InvalidInput => failure.with_hint("a unix socket's path has at most 107 bytes"),

@@ -85,7 +85,7 @@ fn failure(mode: DeviceMode, unit: DeviceUnit, error: io::Error) -> Failure {
         }
         Some(_) | None => denied(beforehand),
     };
-    failure.with_source(error)
+    failure.caused_by(error)
 }
 
 /// An open device on the runtime.

@@ -7,7 +7,6 @@ use bytes::{Bytes, BytesMut};
 use super::RemoteTarget;
 use super::classify::ChannelSource;
 use super::connect::connect;
-use crate::clock;
 use crate::forward::probe::disproof_here;
 use crate::forward::refused::RefusedConnection;
 use crate::forward::relay::{ByteCounters, Prelude};
@@ -16,6 +15,7 @@ use crate::forward::stream::Stream;
 use crate::forward::traits::Incoming;
 use crate::session::{ChannelRead, ChannelWrite, Inbound, RejectReason};
 use crate::spec::{Connect, Side};
+use crate::{clock, shortage};
 
 pub(super) enum ServeOutcome {
     /// It was carried to its end.
@@ -51,9 +51,13 @@ async fn by_name<I: Incoming>(incoming: ChannelSource<I>, target: RemoteTarget) 
     let stream = match connect(&target.connect, target.family).await {
         Ok(stream) => stream,
         Err(error) => {
-            incoming.reject(RejectReason::ConnectFailed).await;
             note(&target, target.connect.clone(), &error);
-            target.stats.refuse(disproof_here(&target.connect, &error));
+            if shortage::hint(&error).is_some() {
+                incoming.reject(RejectReason::ResourceShortage).await;
+            } else {
+                incoming.reject(RejectReason::ConnectFailed).await;
+                target.stats.refuse(disproof_here(&target.connect, &error));
+            }
             return ServeOutcome::Refused;
         }
     };
