@@ -49,6 +49,46 @@ fn connections_outlast_a_shortage_of_descriptors() {
     eventually("it is short no more, on the same session", over);
 }
 
+/// As many connections as there are descriptors wait for each login.
+#[test]
+fn users_leave_descriptors_to_logins() {
+    const TUNNELS: usize = 3;
+    let (sshd, echo, dir) = (Sshd::start(), Target::start(Service::Echo), tempfile::tempdir().expect("a folder"));
+    let (config, socket) = (dir.path().join("t.toml"), dir.path().join("s").display().to_string());
+    let ports: Vec<u16> = (0..TUNNELS).map(|_| free_port()).collect();
+    let tunnels = ports.iter().map(|port| {
+        let forward = format!("local_forward = [\"127.0.0.1:{port}:127.0.0.1:{}\"]", echo.port);
+        tunnel_toml(&format!("t{port}"), &sshd, &forward)
+    });
+    let text = format!("control_socket = \"{socket}\"\n{}", tunnels.collect::<String>());
+    std::fs::write(&config, text).expect("a config");
+    let mut run = command();
+    run.arg("--config").arg(&config);
+    let mut run = wrapped(&run, "/bin/sh", &["-c", &format!("ulimit -n {LIMIT}; exec \"$0\" \"$@\"")]);
+    let _daemon = Process::spawn(run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()));
+    let status = || -> Option<Value> {
+        let asked = command().args(["status", "--json", "--control-socket", &socket]).output().expect("tunneld runs");
+        serde_json::from_slice(&asked.stdout).ok()
+    };
+    let each_ready = |starts: u64| {
+        let status = status()?;
+        let tunnels = status["tunnels"].as_array()?;
+        for tunnel in tunnels {
+            assert_ne!(tunnel["phase"], "blocked", "{tunnel}");
+        }
+        let back = |tunnel: &Value| tunnel["ready"] == true && tunnel["starts"].as_u64() >= Some(starts);
+        tunnels.iter().all(back).then_some(())
+    };
+    eventually("the tunnels are ready", || each_ready(1));
+    let mut users: Vec<TcpStream> = Vec::new();
+    for round in 2..6 {
+        users.extend((0..LIMIT).map(|user| connect(ports[user % TUNNELS]).expect("the kernel accepts")));
+        eventually("it is short of descriptors", || status().filter(|status| status["open_files"]["short"] == true));
+        sshd.kill_sessions();
+        eventually("the tunnels are back", || each_ready(round));
+    }
+}
+
 /// Enough to start with, and few enough to be used up quickly.
 const LIMIT: usize = 64;
 

@@ -1,7 +1,6 @@
 //! Limits of the process.
 
 use std::io;
-use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -20,15 +19,6 @@ pub fn raise_open_files() -> nix::Result<u64> {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     }
     Ok(hard)
-}
-
-/// So many descriptors must be free, or they are short: a login, a listener and a few connections.
-const FEW: usize = 8;
-
-/// Whether descriptors are short now. Asked of the kernel by taking some.
-pub fn open_files_short(any: impl AsFd) -> bool {
-    let taken: Vec<_> = (0..FEW).map_while(|_| any.as_fd().try_clone_to_owned().ok()).collect();
-    taken.len() < FEW
 }
 
 /// What `RLIMIT_NOFILE` is now.

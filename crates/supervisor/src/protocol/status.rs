@@ -37,7 +37,7 @@ pub struct Status {
 pub struct OpenFilesStatus {
     /// RLIMIT_NOFILE.
     pub limit: u64,
-    /// Hardly any is free: new connections and sessions have to wait for one.
+    /// Hardly any is free, and the last are for logins: new connections wait for one.
     pub short: bool,
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tunnel_engine::clock;
+use tunnel_engine::{clock, shortage};
 
 use super::reloads::ReloadOrigin;
 use super::supervisor::Supervisor;
@@ -146,7 +146,7 @@ fn log_line(line: RecentLine) -> LogLine {
 }
 
 fn open_files() -> Option<OpenFilesStatus> {
-    Some(OpenFilesStatus { limit: limits::open_files_limit()?, short: limits::open_files_short(std::io::stderr()) })
+    Some(OpenFilesStatus { limit: limits::open_files_limit()?, short: shortage::descriptors_are_short() })
 }
 
 /// A client that has gone is not missed.

@@ -39,7 +39,7 @@ use super::traits::Incoming;
 use crate::log_limit::{LogLimiter, PEER_INTERVAL};
 use crate::session::{RejectReason, RemoteListen};
 use crate::spec::{AddressFamily, Connect, PermitRemoteOpen};
-use crate::{clock, task};
+use crate::{clock, shortage, task};
 
 /// Connections that are looked at at once while a probe is under way; more are refused. They come at a busy listener's
 /// own rate, within a round trip or two.
@@ -202,6 +202,18 @@ impl<I: Incoming> RemoteRouter<I> {
                 (listen, until_cut(&cut, served).await)
             });
             return;
+        }
+        if shortage::users_wait() {
+            target.stats.fail();
+            if let Some(suppressed) = self.log.admit(("short", &target.forward), clock::now()) {
+                let forward = &target.forward;
+                warn!(
+                    forward,
+                    suppressed,
+                    "{forward}: a connection was refused, as the last open files are left to logins: raise LimitNOFILE, or lower max_connections"
+                );
+            }
+            return incoming.reject(RejectReason::ResourceShortage).await;
         }
         let Some(place) = permits.take(target.max_connections) else {
             target.stats.fail();

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -21,6 +22,13 @@ pub(super) enum Stream {
 }
 
 impl Stream {
+    pub(super) fn descriptor(&self) -> RawFd {
+        match self {
+            Self::Tcp(stream) => stream.as_raw_fd(),
+            Self::Unix(stream) => stream.as_raw_fd(),
+        }
+    }
+
     /// Carries bytes between this socket and a channel until both directions ended, then closes both.
     /// When the session ended under them, the peer is reset.
     pub(super) async fn relay<R: ChannelRead, W: ChannelWrite>(

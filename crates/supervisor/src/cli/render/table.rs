@@ -98,7 +98,7 @@ pub(in crate::cli) fn forwards(tunnel: &TunnelStatus) -> String {
 pub(in crate::cli) fn shortage(status: &Status) -> Option<String> {
     match status.open_files {
         Some(OpenFilesStatus { limit, short: true }) => Some(format!(
-            "tunneld has hardly an open file left of {limit}: new connections and sessions wait; raise LimitNOFILE= of the unit, or lower max_connections"
+            "tunneld has hardly an open file left of {limit}: new connections wait, as the last are for logins; raise LimitNOFILE= of the unit, or lower max_connections"
         )),
         _ => None,
     }

@@ -5,29 +5,43 @@ use std::io;
 use std::task::Poll;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::net::TcpStream;
 
 use crate::forward::bind::Listener;
 use crate::forward::stream::Stream;
+use crate::shortage;
 
 /// Accepts from whichever socket has a connection. `turn` remembers who was served last, so that no socket starves
-/// the others. Cancel-safe.
+/// the others. Where so few descriptors are left that logins need them, connections wait in the kernel. Cancel-safe.
 pub(super) async fn any(listeners: &[Listener], turn: &mut usize) -> io::Result<Stream> {
     poll_fn(|context| {
+        let wait = shortage::users_wait();
         for offset in 1..=listeners.len() {
             let index = (*turn + offset) % listeners.len();
+            if wait && has_connection(&listeners[index]) {
+                return Poll::Ready(Err(io::Error::other("the last open files are left to logins")));
+            }
             let accepted = match &listeners[index] {
                 Listener::Tcp(listener, _) => listener.poll_accept(context).map_ok(|(stream, _)| prompt(stream)),
                 Listener::Unix(listener, _) => listener.poll_accept(context).map_ok(|(stream, _)| Stream::Unix(stream)),
             };
             if let Poll::Ready(accepted) = accepted {
                 *turn = index;
+                if let Ok(stream) = &accepted {
+                    shortage::taken_by_user(stream.descriptor());
+                }
                 return Poll::Ready(accepted);
             }
         }
         Poll::Pending
     })
     .await
+}
+
+fn has_connection(listener: &Listener) -> bool {
+    let mut asked = [PollFd::new(listener.fd(), PollFlags::POLLIN)];
+    poll(&mut asked, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 /// TCP_NODELAY, as ssh sets it: what is small is most often waited for.

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::dial::scope_missing;
 use crate::forward::stream::Stream;
 use crate::lookup;
+use crate::shortage;
 use crate::spec::{AddressFamily, Connect};
 
 /// How long a target may take, name lookup and all its addresses together. The kernel's own limit is over two
@@ -25,7 +26,10 @@ pub(in crate::forward) async fn connect(target: &Connect, family: AddressFamily)
             Connect::Socks => Err(io::Error::new(io::ErrorKind::InvalidInput, "a peer names no target by this name")),
         }
     };
-    clock::timeout(CONNECT_TIMEOUT, connected).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    let connected = clock::timeout(CONNECT_TIMEOUT, connected).await;
+    let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+    shortage::taken_by_user(stream.descriptor());
+    Ok(stream)
 }
 
 async fn tcp(host: &str, port: u16, family: AddressFamily) -> io::Result<TcpStream> {
