@@ -2,7 +2,7 @@
 
 use super::line::ConfigLine;
 use super::value;
-use crate::spec::ConfigError;
+use crate::spec::{ConfigError, SourceSpan};
 
 /// One server of the list, with what it says about itself. What it leaves out is in its own Host block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,12 +22,13 @@ pub(super) fn parse(text: &str) -> Result<Option<Vec<ProxyJumpHost>>, String> {
 }
 
 pub(super) fn check(line: &ConfigLine) -> Result<(), ConfigError> {
-    parse(&line.rest.text).map(drop).map_err(|bad| {
-        line.error(
-            format!("`{bad}` is not a jump host"),
-            "write `[user@]host[:port]`, several with commas, the one next to this machine first",
-        )
-    })
+    parse(&line.rest.text).map(drop).map_err(|bad| error(&bad, &line.arguments()))
+}
+
+/// This hop of the list cannot be read.
+pub(super) fn error(bad: &str, span: &SourceSpan) -> ConfigError {
+    let hint = "write `[user@]host[:port]`, several with commas, the one next to this machine first";
+    ConfigError::new(span.clone(), format!("`{bad}` is not a jump host"), hint)
 }
 
 fn hop(text: &str) -> Option<ProxyJumpHost> {

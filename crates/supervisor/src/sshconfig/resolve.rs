@@ -71,10 +71,13 @@ fn resolve_hop(
         let what = format!("`{host}` is not a host name or address");
         errors.extend(options.get("Hostname").map(|setting| setting.error(what, "write the name or address to dial")));
     }
+    let alias = options.word("HostKeyAlias").map(str::to_ascii_lowercase);
+    let key_alias = alias.as_deref().unwrap_or(&query.host);
+    let names = TokenNames { original: &query.host, host: &host, port, user: &user, key_alias, jump: "" };
     let mut way = ProxyRoute::Direct;
     match route(&options) {
         ParsedRoute::Direct | ParsedRoute::Command(..) => {}
-        ParsedRoute::Jump(hops, span) => match jump_host(query, &hops, span, (&host, port, &user), hops_behind) {
+        ParsedRoute::Jump(hops, span) => match jump_host(query, hops, span, (&names, facts), hops_behind) {
             Ok(question) => match resolve_hop(&question, library, facts, hops_behind + 1) {
                 Ok(jump) => {
                     files.extend(jump.files.iter().filter(|file| !files.contains(file)).cloned().collect::<Vec<_>>());
@@ -87,18 +90,11 @@ fn resolve_hop(
         },
     }
 
-    let alias = options.word("HostKeyAlias").map(str::to_ascii_lowercase);
-    let names = TokenNames {
-        original: &query.host,
-        host: &host,
-        port,
-        user: &user,
-        key_alias: alias.as_deref().unwrap_or(&query.host),
-        jump: &match &way {
-            ProxyRoute::Jump(jump) => jump.alias.clone(),
-            ProxyRoute::Direct | ProxyRoute::Command(_) => String::new(),
-        },
+    let jump = match &way {
+        ProxyRoute::Jump(jump) => jump.alias.clone(),
+        ProxyRoute::Direct | ProxyRoute::Command(_) => String::new(),
     };
+    let names = TokenNames { jump: &jump, ..names };
     if let ParsedRoute::Command(command, span) = route(&options) {
         match Tokens::of(&names, facts).only("hknpr").expand(command, None, span) {
             Ok(command) => way = ProxyRoute::Command(command),
@@ -151,15 +147,15 @@ fn normal(host: &str) -> String {
 
 enum ParsedRoute<'a> {
     Direct,
-    Jump(Vec<ProxyJumpHost>, &'a SourceSpan),
+    Jump(&'a str, &'a SourceSpan),
     Command(&'a str, &'a SourceSpan),
 }
 
 fn route(options: &Options) -> ParsedRoute<'_> {
     if let Some(setting) = options.get("ProxyJump")
-        && let Ok(Some(hops)) = jump::parse(&setting.rest)
+        && !matches!(jump::parse(&setting.rest), Ok(None))
     {
-        return ParsedRoute::Jump(hops, &setting.span);
+        return ParsedRoute::Jump(&setting.rest, &setting.span);
     }
     match options.get("ProxyCommand") {
         Some(setting) if !setting.rest.eq_ignore_ascii_case("none") => {
@@ -173,11 +169,14 @@ fn route(options: &Options) -> ParsedRoute<'_> {
 /// it, and which file to read: no other option.
 fn jump_host(
     query: &Query,
-    hops: &[ProxyJumpHost],
+    hops: &str,
     span: &SourceSpan,
-    (host, port, user): (&str, u16, &str),
+    (names, facts): (&TokenNames<'_>, &dyn HostFacts),
     hops_behind: usize,
 ) -> Result<Query, ConfigError> {
+    let TokenNames { host, port, user, .. } = *names;
+    let hops = Tokens::of(names, facts).only("hnpr").expand(hops, None, span)?;
+    let hops = jump::parse(&hops).map_err(|bad| jump::error(&bad, span))?.unwrap_or_default();
     let loops = |hop: &ProxyJumpHost| {
         hop.host == host && hop.port.unwrap_or(22) == port && hop.user.as_ref().is_none_or(|name| name == user)
     };

@@ -319,6 +319,19 @@ fn given_values_win_but_not_for_jump_hosts() {
     assert!(error.to_string().starts_with("command line:1:1: error"), "{error}");
 }
 
+#[test]
+fn jump_hosts_are_named_with_the_tokens_of_the_server() {
+    let text = "Host web\n ProxyJump %r@gate-%n,%%u@%h.near:5\n Hostname inner\n User you\n Port 7\n";
+    let host = good(&TestHost::default().with(USER, text), "web");
+    let ProxyRoute::Jump(near) = host.way else { panic!("no jump host") };
+    assert_eq!((near.user.as_str(), near.host.as_str(), near.port), ("%u", "inner.near", 5));
+    let ProxyRoute::Jump(gate) = near.way else { panic!("no second jump host") };
+    assert_eq!((gate.user.as_str(), gate.host.as_str(), gate.port), ("you", "gate-web", 22));
+    let unknown = TestHost::default().with(USER, "ProxyJump %x@gate\n");
+    let errors = resolve(&Query::new("web", ConfigFiles::Usual), &FileCache::default(), &unknown).unwrap_err();
+    assert!(errors[0].to_string().contains("`%x` stands for nothing here"), "{}", errors[0]);
+}
+
 /// The notes, and what ssh says.
 fn remarks(machine: &TestHost, host: &str) -> (Vec<String>, Vec<String>) {
     let resolved = good(machine, host);
