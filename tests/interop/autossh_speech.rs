@@ -76,6 +76,27 @@ fn a_busy_remote_port_is_told_without_keys_of_a_config() {
 }
 
 #[test]
+fn port_that_the_server_chose_is_told_in_sshs_words() {
+    let sshd = Sshd::start();
+    let autossh = Autossh::new();
+    let _running = autossh.start(&words(&format!("-M 0 -N {} -R 0:localhost:9 {}", options(&sshd), host())));
+    let is_told =
+        |line: &str| line.starts_with("Allocated port ") && line.ends_with(" for remote forward to localhost:9");
+    eventually("told", || autossh.said().lines().any(is_told).then_some(()));
+    autossh.wait_log("Allocated port ");
+}
+
+#[test]
+fn login_that_takes_too_long_has_a_hint_about_that() {
+    let silent = Target::start(Service::Count);
+    let autossh = Autossh::new().with("AUTOSSH_GATETIME", "30");
+    let line = format!("-M 0 -N -F none -o ConnectTimeout=1 -p {} -D {} 127.0.0.1", silent.port, free_port());
+    let output = autossh.command(&words(&line)).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &autossh.log();
+    assert_eq!(said.matches("raise ConnectTimeout if it is only slow").count(), 2, "{said}");
+}
+
+#[test]
 fn a_log_that_is_not_read_holds_up_neither_forwards_nor_the_end() {
     let (sshd, echo) = (Sshd::start(), Target::start(Service::Echo));
     for (variable, value) in [("AUTOSSH_LOGFILE", "/dev/stdout"), ("AUTOSSH_DEBUG", "1")] {

@@ -3,6 +3,7 @@
 
 pub(super) mod phase_log;
 pub(super) mod phrases;
+pub(super) mod ssh_words;
 mod syslog;
 
 use std::fs::{File, OpenOptions};

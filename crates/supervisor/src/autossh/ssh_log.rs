@@ -4,9 +4,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 
-use super::log::phase_log;
 use super::log::phrases::OWN_RULES;
-use super::log::reason;
+use super::log::{reason, ssh_words};
 use super::settings;
 use crate::os::logging::{self, Flush, PlainAudience};
 use crate::sshconfig::{LogLevel, SshLine};
@@ -46,5 +45,6 @@ fn audience(level: LogLevel) -> PlainAudience {
         LogLevel::Debug2 | LogLevel::Debug3 => ("trace", false),
     };
     let program = settings::NAME;
-    PlainAudience { hint: phase_log::hint, program, level: word, only_failures, silent: &OWN_RULES }
+    let (hint, message) = (ssh_words::hint, ssh_words::in_ssh_words);
+    PlainAudience { hint, message, program, level: word, only_failures, silent: &OWN_RULES }
 }

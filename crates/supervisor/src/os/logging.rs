@@ -21,7 +21,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use lines::{Form, Lines};
 pub use own_line::write_on_own_line;
-pub use plain::PlainAudience;
+pub use plain::{AS_IT_IS, PlainAudience};
 pub use queue::Flush;
 pub use recent::{RecentLine, RecentLines};
 

@@ -216,9 +216,8 @@ impl OptionReader<'_> {
 
     fn algorithms(&mut self, name: &'static str, kind: AlgorithmKind) -> Option<AlgorithmList> {
         let setting = self.options.get(name)?;
-        let hint = "write names with commas, or `+`, `-` or `^` and names";
         let list = AlgorithmList::parse(setting.first()).and_then(|list| check_algorithms(kind, &list).map(|()| list));
-        self.note(list.map_err(|error| setting.error(error.to_string(), hint)))
+        self.note(list.map_err(|error| setting.error(error.to_string(), error.hint())))
     }
 }
 

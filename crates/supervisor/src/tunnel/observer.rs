@@ -18,6 +18,11 @@ pub enum Occurrence<'a> {
         tries: u32,
     },
     Up,
+    /// The server chose the port of a remote forward.
+    Allocated {
+        port: u16,
+        connect: String,
+    },
     /// The session, or the attempt to have one, ended by itself.
     Ended {
         kind: FailureKind,

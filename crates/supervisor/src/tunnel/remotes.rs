@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use tunnel_engine::spec::{Forward, Listen};
 
-use super::core::{Effects, ForwardEffect, RouteTarget};
+use super::core::{Effects, ForwardEffect, RouteTarget, TunnelEffect};
 use super::forwards::ForwardId;
+use super::observer::Occurrence;
 use super::probes::Subject;
 use super::probing::Probing;
 use super::refusal::{shown, with_port};
@@ -215,13 +216,15 @@ impl Remote {
         }
     }
 
-    fn accept(&mut self, port: Option<u16>, tunnel: &str) {
+    fn accept(&mut self, port: Option<u16>, tunnel: &str, effects: &mut Effects) {
         if let (Listen::Tcp { port: 0, .. }, Some(port)) = (&self.forward.listen, port) {
             if self.allocated != Some(port) {
                 let forward = self.forward.to_string();
                 tracing::info!(tunnel, forward, port, "{tunnel}: {forward}: the server chose port {port}");
             }
             self.allocated = Some(port);
+            let connect = self.forward.connect.to_string();
+            effects.push(TunnelEffect::Observe(Occurrence::Allocated { port, connect }));
         }
         self.state = ForwardState::Up;
         self.busy_since = None;

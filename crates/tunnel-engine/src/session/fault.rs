@@ -5,7 +5,7 @@ use std::io;
 use russh::Error;
 use russh::client::RemoteDisconnectInfo;
 
-use super::algorithms::check_algorithms;
+use super::algorithms::{check_algorithms, supported_algorithms};
 use crate::failure::{Failure, FailureKind};
 use crate::link::failure_in;
 use crate::spec::{AlgorithmKind, AlgorithmList, missing_algorithm};
@@ -187,6 +187,12 @@ fn in_common(kind: ListKind, theirs: &[String]) -> Option<String> {
     let theirs = || theirs.iter().filter(|name| !name.contains(['*', '?']));
     let usable = |name: &&String| check_algorithms(kind, &AlgorithmList::Replace(vec![(*name).clone()])).is_ok();
     if let Some(name) = theirs().find(usable) {
+        if supported_algorithms(kind).offered.contains(&name.as_str()) {
+            return Some(format!(
+                "`{}` leaves out what the server has: write `+` before its names, and the usual ones stay",
+                kind.key()
+            ));
+        }
         return Some(format!("if the server cannot be updated, set `{} = \"+{name}\"` for this tunnel", kind.key()));
     }
     theirs().find_map(|name| {
@@ -259,6 +265,8 @@ mod tests {
         };
         let old = hint(ListKind::HostKey, &["ssh-dss", "ssh-rsa"]);
         assert!(old.contains("set `host_key_algorithms = \"+ssh-rsa\"`"), "{old}");
+        let narrow = hint(ListKind::Cipher, &["3des-cbc", "aes256-ctr"]);
+        assert!(narrow.starts_with("`ciphers` leaves out what the server has: write `+`"), "{narrow}");
         let cipher = hint(ListKind::Cipher, &["3des-cbc"]);
         assert!(cipher.contains("does not have the server's `3des-cbc`") && cipher.contains("Sweet32"), "{cipher}");
     }

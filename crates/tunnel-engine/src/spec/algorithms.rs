@@ -178,6 +178,18 @@ pub enum AlgorithmListError {
     NothingLeft,
 }
 
+impl AlgorithmListError {
+    /// What to write instead.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "leave it out, or name another one beside it",
+            Self::Empty | Self::Unknown(_) | Self::NothingLeft => {
+                "write names with commas, or `+`, `-` or `^` and names"
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,8 @@ use tunnel_engine::failure::{Failure, FailureKind};
 
 use super::Log;
 use super::phrases::{self, OWN_RULES};
-use crate::os::Signal;
+use super::ssh_words::{hint, in_ssh_words};
+use crate::os::{Signal, logging};
 use crate::supervise::SignalAction;
 use crate::tunnel::Occurrence;
 
@@ -79,6 +80,11 @@ impl PhaseLog {
                 log.info(&phrases::child());
             }
             Occurrence::Up => log.info("ssh is connected"),
+            Occurrence::Allocated { port, connect } => {
+                let told = format!("Allocated port {port} for remote forward to {connect}");
+                log.info_off_terminal(&told);
+                tracing::warn!(target: logging::AS_IT_IS, "{told}");
+            }
             Occurrence::Ended { kind, tries, wait, gave_up } => {
                 state.running = false;
                 state.last_start_logged |= *gave_up == Some(FailureKind::MaxStart);
@@ -138,37 +144,8 @@ fn log_wait(log: &Log, kind: FailureKind, tries: u32, wait: Duration) {
 /// What ssh would have written to its standard error. On the terminal that is done by the program's own messages.
 fn reason(failure: &Failure, forward: Option<&str>) -> String {
     let forward = forward.map(|forward| format!("forward {forward}: ")).unwrap_or_default();
-    format!("ssh: {forward}{failure}; hint: {}", hint(failure.kind(), failure.hint()))
-}
-
-/// What a hint may tell the owner of a config to set.
-const KEYS_OF_A_CONFIG: [&str; 6] =
-    ["identity_file", "identity_agent", "identities_only", "password_file", "on_remote_port_busy", "connect_timeout"];
-
-/// Distinguishes the hint about a remote unix socket from that about a port.
-const UNLINK: &str = "StreamLocalBindUnlink";
-
-/// The command has no config file to put a key into: what a failure's own hint says of one is told otherwise.
-pub(in crate::autossh) fn hint(kind: FailureKind, own: &str) -> &str {
-    let names_a_key = |text: &str| KEYS_OF_A_CONFIG.iter().any(|key| text.contains(key));
-    if kind == FailureKind::PassphraseNeeded {
-        "load the key into ssh-agent; on a terminal, without -f and BatchMode, the passphrase is asked for"
-    } else if kind == FailureKind::RemotePortBusy && own.contains(UNLINK) {
-        "most likely an earlier session left its socket file on the server: remove it, or set `StreamLocalBindUnlink yes` \
-         in its sshd_config; else AllowStreamLocalForwarding there forbids it"
-    } else if kind == FailureKind::RemotePortBusy {
-        kind.hint()
-    } else if !names_a_key(own) {
-        own
-    } else if !names_a_key(kind.hint()) {
-        kind.hint()
-    } else if kind == FailureKind::AgentUnavailable {
-        "start the agent and set SSH_AUTH_SOCK, or name a key with -i"
-    } else if kind == FailureKind::PasswordChangeRequired {
-        "log in once with ssh and set a new password"
-    } else {
-        "name the key with -i, or the option with -o as ssh_config(5) has it"
-    }
+    let told = in_ssh_words(&failure.to_string());
+    format!("ssh: {forward}{told}; hint: {}", hint(failure.kind(), failure.hint()))
 }
 
 #[cfg(test)]
@@ -247,19 +224,5 @@ mod tests {
         let start = |count| Occurrence::Start { count, tries: 0 };
         let logged = logged(None, &[start(1), refused(), refused(), refused(), start(2), refused()]);
         assert_eq!(logged.iter().filter(|line| line.starts_with("ssh: forward 1:h:2: ")).count(), 2, "{logged:?}");
-    }
-
-    #[test]
-    fn a_hint_names_no_key_of_a_config() {
-        let told = |failure: &Failure| hint(failure.kind(), failure.hint()).to_owned();
-        let rejected =
-            Failure::new(FailureKind::AuthRejected, "no").with_hint("set password_file, or allow keys there");
-        assert_eq!(told(&rejected), FailureKind::AuthRejected.hint());
-        for &kind in FailureKind::ALL {
-            let told = hint(kind, "set identity_file");
-            assert!(!KEYS_OF_A_CONFIG.iter().any(|key| told.contains(key)), "{kind}: {told}");
-        }
-        let own = Failure::new(FailureKind::Dns, "no").with_hint("ask the resolver");
-        assert_eq!(told(&own), "ask the resolver");
     }
 }

@@ -208,7 +208,7 @@ fn credential_or_path(value: Value<'_>, environment: &Environment) -> ReadResult
 fn algorithms(value: Value<'_>, kind: AlgorithmKind) -> ReadResult<AlgorithmList> {
     let text = value.each(|item| item.word())?.join(",");
     let list = AlgorithmList::parse(&text).and_then(|list| check_algorithms(kind, &list).map(|()| list));
-    list.or_else(|error| value.refuse(error.to_string(), "write names with commas, or `+`, `-` or `^` and names"))
+    list.or_else(|error| value.refuse(error.to_string(), error.hint()))
 }
 
 /// As ssh_config has it, for there bytes and time are one value.

@@ -16,11 +16,16 @@ use crate::word::Word;
 const IN_MESSAGE: &[&str] =
     &["tunnel", "forward", "kind", "server", "attempt", "phase", "repeats", "retry_in", "file", "key"];
 
+/// The target of a line that is written without the program's name.
+pub const AS_IT_IS: &str = "as_it_is";
+
 /// Which program speaks to the user, and of what.
 #[derive(Debug, Clone, Copy)]
 pub struct PlainAudience {
     /// Turns the hint of a failure into one for this program's user.
-    pub hint: for<'a> fn(FailureKind, &'a str) -> &'a str,
+    pub hint: fn(FailureKind, &str) -> String,
+    /// The same for a message.
+    pub message: fn(&str) -> String,
     /// Begins each line.
     pub program: &'static str,
     /// A level word, or `off`.
@@ -45,8 +50,11 @@ where
         if idle || self.silent.iter().any(|silent| Word::read(kind) == *silent) {
             return Ok(());
         }
+        if event.metadata().target() == AS_IT_IS {
+            return writeln!(writer, "{}", fields.message);
+        }
         let message = fields.message.strip_prefix(self.program).and_then(|rest| rest.strip_prefix(": "));
-        write!(writer, "{}: {}", self.program, message.unwrap_or(&fields.message))?;
+        write!(writer, "{}: {}", self.program, (self.message)(message.unwrap_or(&fields.message)))?;
         if hint.is_empty() || *event.metadata().level() > Level::INFO {
             for (name, value) in fields.others.iter().filter(|(name, _)| !IN_MESSAGE.contains(name) && *name != "hint")
             {
@@ -57,7 +65,7 @@ where
             }
         }
         writeln!(writer)?;
-        let hint = Word::read(kind).known().map_or(hint, |kind| (self.hint)(kind, hint));
+        let hint = Word::read(kind).known().map_or_else(|| hint.to_owned(), |kind| (self.hint)(kind, hint));
         if hint.is_empty() { Ok(()) } else { writeln!(writer, "hint: {hint}") }
     }
 }
@@ -83,6 +91,7 @@ mod tests {
             );
             tracing::warn!(kind = "gate_time", "told otherwise");
             tracing::warn!(path = %"/x", "new host key");
+            tracing::warn!(target: AS_IT_IS, "Allocated port 1");
         });
         drop(flush);
         let mut text = String::new();
@@ -91,7 +100,8 @@ mod tests {
     }
 
     const SPEECH: PlainAudience = PlainAudience {
-        hint: |_, hint| hint,
+        hint: |_, hint| hint.to_owned(),
+        message: str::to_owned,
         program: "autossh",
         level: "warn",
         only_failures: false,
@@ -100,13 +110,13 @@ mod tests {
 
     #[test]
     fn failure_is_message_and_hint_without_fields() {
-        let want = "autossh: no such name\nhint: check the name\nautossh: new host key path=/x\n";
+        let want = "autossh: no such name\nhint: check the name\nautossh: new host key path=/x\nAllocated port 1\n";
         assert_eq!(said(SPEECH), want);
     }
 
     #[test]
     fn hint_is_one_for_the_programs_user() {
-        let text = said(PlainAudience { hint: |kind, _| kind.hint(), only_failures: true, ..SPEECH });
+        let text = said(PlainAudience { hint: |kind, _| kind.hint().to_owned(), only_failures: true, ..SPEECH });
         assert_eq!(text, format!("autossh: no such name\nhint: {}\n", FailureKind::Dns.hint()));
     }
 

@@ -112,7 +112,7 @@ impl Remotes {
         remote.waits = false;
         let error = match result {
             Ok(port) => {
-                remote.accept(port, &spec.name);
+                remote.accept(port, &spec.name, effects);
                 // Its holder has gone: to be proven at once, and not as seldom as a stale one.
                 if remote.taken.take_if(|report| report.is_done()).is_some() {
                     remote.probing.forget();
@@ -204,6 +204,7 @@ mod tests {
         fn request(&mut self) -> Option<ListenRequest> {
             match self.effects.pop() {
                 Some(TunnelEffect::Forward(ForwardEffect::Listen(request))) => Some(*request),
+                Some(TunnelEffect::Observe(_)) => self.request(),
                 other => {
                     assert_eq!(other, None, "a request");
                     None
