@@ -45,6 +45,16 @@ pub(super) const PROBE: &[&str] = &["expect"];
 /// Of a forward written as a table.
 pub(super) const FORWARD: &[&str] = &["listen", "connect", "max_connections"];
 
+/// What other programs call a key of ours.
+pub(super) const USUAL_ELSEWHERE: &[(&str, &str)] = &[
+    ("hostname", "host"),
+    ("server", "host"),
+    ("username", "user"),
+    ("key", "identity_file"),
+    ("private_key", "identity_file"),
+    ("keepalive", "server_alive_interval"),
+];
+
 /// The known name that was probably meant.
 pub(crate) fn did_you_mean(written: &str, known: &[&'static str]) -> Option<&'static str> {
     /// Below it, a guess misleads more often than it helps.

@@ -30,8 +30,10 @@ pub(super) fn duration_in(value: Value<'_>, range: RangeInclusive<Duration>) -> 
             value.refuse("the duration is out of range", format!("write a duration from {least} to {most}"))
         }
         None => {
+            let quoted = value.raw().as_str().is_some_and(|text| text.trim().parse::<f64>().is_ok());
+            let hint = if quoted { "write it without quotes, or with a unit: \"90s\"" } else { FORMS };
             let written = value.source.text.get(value.span().span).unwrap_or_default();
-            value.refuse(format!("`{}` is not a duration", written.trim_matches(['"', '\''])), FORMS)
+            value.refuse(format!("`{}` is not a duration", written.trim_matches(['"', '\''])), hint)
         }
     }
 }

@@ -86,7 +86,11 @@ fn explain(source: &Arc<SourceFile>, error: &Error) -> ConfigError {
     let written = source.text.get(span.clone()).unwrap_or_default();
     let (what, hint) = match error.message() {
         DUPLICATE_KEY => (format!("`{written}` is given twice"), "leave one of them out"),
-        message => (message.to_owned(), "see https://toml.io for the syntax"),
+        message => {
+            let bare = message.starts_with("string values must be quoted");
+            let hint = if bare { "put it in quotes" } else { "see https://toml.io for the syntax" };
+            (message.to_owned(), hint)
+        }
     };
     ConfigError::new(SourceSpan { source: source.clone(), span }, what, hint)
 }

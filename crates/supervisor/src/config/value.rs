@@ -6,7 +6,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{FILE, INCLUDED, did_you_mean, home_of};
+use super::keys::{FILE, INCLUDED, USUAL_ELSEWHERE, did_you_mean, home_of};
 use crate::spec::{ConfigError, SourceFile, SourceSpan};
 
 /// What was read, or everything that is wrong with it.
@@ -204,7 +204,8 @@ fn unknown_hint(name: &str, known: &[&'static str]) -> String {
     if let Some(home) = home_of(name) {
         return format!("`{name}` is a key of {home}");
     }
-    match did_you_mean(name, known) {
+    let usual = USUAL_ELSEWHERE.iter().find(|(usual, key)| *usual == name && known.contains(key));
+    match usual.map(|(_, key)| *key).or_else(|| did_you_mean(name, known)) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None if known.len() > MANY_KEYS => "remove it; the example config lists the keys there are".to_owned(),
         None => {

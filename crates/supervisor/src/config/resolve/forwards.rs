@@ -130,6 +130,10 @@ fn parse<T>(
     parse: impl FnOnce(&str) -> Result<T, ForwardParseError>,
 ) -> ReadResult<T> {
     let text = value.string()?;
+    if let Some(flag) = ["-L", "-R", "-D"].into_iter().find(|flag| text.starts_with(flag)) {
+        return value
+            .refuse(format!("`{flag}` is ssh's option, which the key stands for"), format!("leave `{flag}` out"));
+    }
     let text = environment.expand(text).or_else(|error| value.refuse(error.to_string(), error.hint()))?;
     parse(&text).or_else(|error| refuse(value, &error))
 }

@@ -161,6 +161,9 @@ fn destination(
             return host.refuse(what, "add `user`");
         };
         let hint = "write a name or an address, as in `bastion.example.com` or `user@[::1]:2222`";
+        if text.contains(',') {
+            return host.refuse(format!("`{text}` is not one host"), "write several as `hosts = [\"a\", \"b\"]`");
+        }
         let port = port.unwrap_or(Destination::DEFAULT_PORT);
         Destination::parse_or(text, &user, port).or_else(|error| host.refuse(error.to_string(), hint))
     });

@@ -33,6 +33,32 @@ fn problem(line: &str) -> String {
     problems.remove(0)
 }
 
+/// The hints about such a tunnel.
+fn remedies(line: &str) -> Vec<String> {
+    let errors = read(&format!("[[tunnel]]\nname = 'a'\n{line}\ndynamic_forward = '1080'\n")).unwrap_err();
+    errors.iter().map(|error| error.hint().to_owned()).collect()
+}
+
+#[test]
+fn habits_of_other_programs_are_answered_with_what_to_write_here() {
+    for (line, want) in [
+        ("hostname = 'h'", "did you mean `host`?"),
+        ("server = 'h'", "did you mean `host`?"),
+        ("host = 'h'\nusername = 'u'", "did you mean `user`?"),
+        ("host = 'h'\nkey = '/k'", "did you mean `identity_file`?"),
+        ("host = 'h'\nprivate_key = '/k'", "did you mean `identity_file`?"),
+        ("host = 'h'\nkeepalive = 30", "did you mean `server_alive_interval`?"),
+        ("host = 'h'\npoll = '90'", "write it without quotes, or with a unit: \"90s\""),
+        ("host = 'h'\nlocal_forward = '-L 3307:h:3306'", "leave `-L` out"),
+        ("host = 'far,relay'", "write several as `hosts = [\"a\", \"b\"]`"),
+        ("hosts = ['far,relay', 'x']", "write several as `hosts = [\"a\", \"b\"]`"),
+        ("host = relay", "put it in quotes"),
+    ] {
+        let told = remedies(line);
+        assert!(told.iter().any(|told| told == want), "{line}: {told:?}");
+    }
+}
+
 #[test]
 fn every_wrong_value_is_refused_at_its_place() {
     for (line, want) in [
