@@ -86,7 +86,8 @@ pub(super) fn load(spec: &IdentitySpec, passphrase: Option<&SecretSource>) -> Op
             return identity(public, Private::Unusable(unreadable(&error)));
         }
     };
-    if !text.contains("PRIVATE KEY-----") {
+    let marked = text.contains("PRIVATE KEY-----");
+    if !marked {
         if Certificate::from_openssh(&text).is_ok() {
             return None;
         }
@@ -96,7 +97,10 @@ pub(super) fn load(spec: &IdentitySpec, passphrase: Option<&SecretSource>) -> Op
         }
     }
     let public = PrivateKey::from_openssh(text.as_str()).ok().map(|key| key.public_key().clone());
-    if let Err(trouble) = mode {
+    // What is no key has nothing to hide.
+    if let Err(trouble) = mode
+        && (marked || open(&text).is_ok())
+    {
         return identity(public.or_else(public_file), Private::Unusable(trouble.with_chmod(path)));
     }
     match EncryptedKey::read(&text) {

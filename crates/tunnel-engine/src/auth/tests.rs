@@ -15,13 +15,13 @@ use russh::{MethodKind, MethodSet};
 
 use super::accepted::Accepted;
 use super::candidate::{AuthMaterial, MAX_NAMED_KEYS, MAX_OFFERED_KEYS, OfferPlan, Skipped, plan};
-use super::identity::{Identity, KeyProblem, Private, unlock};
+use super::identity::{Identity, KeyProblem, Private, load, unlock};
 use super::password::{LinkTraffic, answer_or_change};
 use super::prompts;
 use super::report::{self, AuthRecord};
 use super::sign::{KeySigner, PrivateKeyHolder, SignError};
 use crate::failure::{Failure, FailureKind};
-use crate::spec::{AlgorithmList, AuthSpec, SecretSource};
+use crate::spec::{AlgorithmList, AuthSpec, IdentitySpec, SecretSource};
 
 #[test]
 fn keys_are_offered_in_the_order_of_ssh() {
@@ -391,4 +391,20 @@ async fn unanswered_bytes_are_a_password_change_request() {
     };
     let (change, ()) = tokio::join!(answer_or_change(std::future::pending::<()>(), &link), receive);
     assert_eq!(change, None);
+}
+
+#[test]
+fn mode_of_a_file_counts_only_where_it_may_be_a_key() {
+    use std::os::unix::fs::PermissionsExt;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let spec = IdentitySpec { path: file.path().to_owned(), explicit: true };
+    for (text, kind) in [
+        ("relay.example\n", FailureKind::IdentityUnreadable),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\n", FailureKind::IdentityPermissions),
+    ] {
+        std::fs::write(file.path(), text).unwrap();
+        let Some(Identity { private: Private::Unusable(trouble), .. }) = load(&spec, None) else { panic!("{text}") };
+        assert_eq!(trouble.kind, kind, "{text}");
+    }
 }
