@@ -51,7 +51,8 @@ pub(super) fn next(tunnel: &TunnelStatus) -> Option<String> {
         (Some(Phase::Connecting), _) => waits_for.map(|what| format!("waits for {what}")),
         (Some(Phase::Failed), _) => Some("no start follows by itself".to_owned()),
         (Some(Phase::Blocked), Some(due)) => Some(format!(
-            "looked at again in {due}, and at once when a key, certificate or known_hosts file changes, or when a reload changes its config"
+            "looked at again in {due}, and at once when a key, certificate or known_hosts file changes, when a reload changes its config, or by `tunneld restart {}`",
+            tunnel.name
         )),
         (_, Some(due)) => {
             let meanwhile = waits_for.map(|what| format!("; {what}")).unwrap_or_default();

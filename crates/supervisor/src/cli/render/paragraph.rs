@@ -102,7 +102,8 @@ fn next(tunnel: &TunnelStatus) -> Option<String> {
     let when = short(Duration::from_millis(tunnel.next_start_ms?));
     if tunnel.phase == Phase::Blocked {
         return Some(format!(
-            "Trying again does not help by itself; it is re-checked in {when}, or as soon as a key, certificate or known_hosts file changes, or when a reload changes its config."
+            "Trying again does not help by itself; it is re-checked in {when}, or as soon as a key, certificate or known_hosts file changes, a reload changes its config, or `tunneld restart {}` asks for it.",
+            tunnel.name
         ));
     }
     let meanwhile = tunnel.waits_for.as_ref().map(|what| format!("; meanwhile {what}")).unwrap_or_default();

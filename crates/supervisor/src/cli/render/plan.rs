@@ -27,7 +27,7 @@ pub(in crate::cli) fn plan(report: &PlanReport) -> String {
         0 => writeln!(text, "nothing to change, {} kept", plural(kept as u64, "tunnel")),
         _ => writeln!(
             text,
-            "{steps} {did}, {} kept, {} {verb}",
+            "{steps} {did}, {} unchanged, {} {verb}",
             plural(kept as u64, "tunnel"),
             plural(lost, "live connection")
         ),
@@ -42,6 +42,9 @@ fn line(step: &PlanStep) -> String {
     }
     if !step.reason.is_empty() {
         let _ = write!(text, "  ({})", step.reason);
+    }
+    if step.action == PlanAction::Retune {
+        text += "  keeps its session";
     }
     if step.connections > 0 {
         let _ = write!(text, "  ends {}", plural(step.connections, "live connection"));
@@ -75,14 +78,16 @@ mod tests {
             step("b", None, PlanAction::Replace, 3),
             step("c", Some("-L 3307:db:3306"), PlanAction::Add, 0),
             step("d", Some("-D 1080"), PlanAction::Cancel, 1),
+            step("e", None, PlanAction::Retune, 0),
         ];
         let report = PlanReport { applied: true, generation: 8, steps, notes: vec!["pid_file needs a restart".into()] };
         let expected = "\
 replace  b  (host)  ends 3 live connections, after stop_timeout at the latest
 add      c  -L 3307:db:3306
 cancel   d  -D 1080  ends 1 live connection
+retune   e  keeps its session
 note: pid_file needs a restart
-3 changes applied, 1 tunnel kept, 4 live connections end
+4 changes applied, 1 tunnel unchanged, 4 live connections end
 ";
         assert_eq!(plan(&report), expected);
     }

@@ -94,7 +94,7 @@ NAME         STATE      SINCE  STARTS    RTT  FORWARDS  CONNS     IN/s  OUT/s  S
 blocked-one  blocked       1h       3      -       0/0      0        -      -  evgeniy@ssh-server:2222
   auth_rejected: `b:22` took none of our keys
   hint: add the public key
-  looked at again in 4m, and at once when a key, certificate or known_hosts file changes, or when a reload changes its config
+  looked at again in 4m, and at once when a key, certificate or known_hosts file changes, when a reload changes its config, or by `tunneld restart blocked-one`
 b            backoff       1h       3      -       0/0      0        -      -  evgeniy@ssh-server:2222
   connect_refused: `b:22` refused the connection
   hint: check that sshd runs
