@@ -56,6 +56,18 @@ fn live_tunnels_and_their_connections_are_left_alone() {
 }
 
 #[test]
+fn listener_that_gateway_ports_narrows_is_found_beside_the_daemon_that_has_it() {
+    let (sshd, echo) = (Sshd::with_config("GatewayPorts no"), Target::start(Service::Echo));
+    let lines = format!("remote_forward = [\"*:{}:127.0.0.1:{}\"]", free_port(), echo.port);
+    let daemon = Daemon::start(&own_tunnel(&sshd, &lines));
+    daemon.wait_ready("t");
+    let config = daemon.config().display().to_string();
+    let diagnosis = Diagnosis::of(daemon.cli(&["doctor", "--json", "--config", &config]));
+    diagnosis.fails_only("listen", &["on its loopback only", "GatewayPorts clientspecified"]);
+    assert_eq!(echo.accepted(), 1, "by the check of the target alone");
+}
+
+#[test]
 fn names_formats_and_exit_codes_are_those_of_the_other_verbs() {
     let sshd = Sshd::start();
     let daemon = Daemon::start(&own_tunnel(&sshd, &super::any_forward(&sshd)));

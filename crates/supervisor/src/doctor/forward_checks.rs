@@ -27,6 +27,10 @@ const SILENT: (&str, u16) = ("127.0.0.1", 1);
 /// On Linux every address of 127.0.0.0/8 is the machine's own, and one that listens on 127.0.0.1 only is not found here.
 const OTHER_LOOPBACK: &str = "127.0.0.2";
 
+/// Said of a forward that the daemon has: its own proof goes over the server's loopback.
+const NARROWED: &str =
+    "the server listens on its loopback only where all addresses are asked for: see GatewayPorts there";
+
 /// Asks for all of them; without a session only for what is here.
 pub(super) async fn all(
     spec: &TunnelSpec,
@@ -135,7 +139,10 @@ impl ForwardChecker<'_> {
     }
 
     async fn remote(&self, forward: &Forward) -> ListenResult {
-        if let Some(held) = self.known.remote(self.spec, forward) {
+        if let Some(mut held) = self.known.remote(self.spec, forward) {
+            if held.is_up() && held.message.is_none() && self.narrows(forward).await {
+                held.message = Some(NARROWED.to_owned());
+            }
             return ListenResult::Held(held);
         }
         if self.known.is_connecting(self.spec) {
@@ -223,12 +230,7 @@ impl ForwardChecker<'_> {
     /// Whether what listens "on all" is found at another address of the server's, too: GatewayPorts narrows it in silence.
     async fn outside(&self, listen: &Listen, route: &RemoteListen) -> Option<ProbeResult> {
         let Listen::Tcp { bind, port } = listen else { return None };
-        let all = match bind {
-            Bind::Any => true,
-            Bind::Address(address) => address == "0.0.0.0",
-            Bind::Default => false,
-        };
-        if !all {
+        if !is_all(bind) {
             return None;
         }
         let peer = self.session.info().peer.map(|peer| peer.ip()).filter(|ip| !ip.to_canonical().is_loopback());
@@ -243,6 +245,20 @@ impl ForwardChecker<'_> {
             }
         }
         found
+    }
+
+    /// Whether the server does that, seen at a port that it chooses: a connection to the daemon's reaches the target.
+    async fn narrows(&self, forward: &Forward) -> bool {
+        let Listen::Tcp { bind, .. } = &forward.listen else { return false };
+        let any = Listen::Tcp { bind: bind.clone(), port: 0 };
+        if !is_all(bind) {
+            return false;
+        }
+        let Ok(port) = self.listen(forward, any.clone()).await else { return false };
+        let listen = with_port(&any, port);
+        let outside = self.outside(&listen, &RemoteListen::of(&listen)).await;
+        self.cancel(&listen).await;
+        matches!(outside, Some(ProbeResult::Down(_)))
     }
 
     async fn answers(&self, port: u16) -> Option<bool> {
@@ -269,6 +285,14 @@ impl ForwardChecker<'_> {
             Err(ForwardError::Refused { .. }) => Some(false),
             Err(ForwardError::Timeout { .. } | ForwardError::SessionEnded) => None,
         }
+    }
+}
+
+fn is_all(bind: &Bind) -> bool {
+    match bind {
+        Bind::Any => true,
+        Bind::Address(address) => address == "0.0.0.0",
+        Bind::Default => false,
     }
 }
 
