@@ -1,4 +1,5 @@
-//! What `authorize` prints for one server: the line, the block, and what is to be known about them. Pure.
+//! What `authorize` prints for one server: the line, the block, and what is to be known about them. Pure, but for a look
+//! whether a key file is there.
 
 use std::fmt::Write;
 
@@ -50,10 +51,14 @@ impl ServerReport<'_> {
                 text.push_str(&self.certificate(credential, certified));
             }
         }
+        let alone = if lines.is_empty() {
+            ""
+        } else {
+            "; without it the line\n# above limits this key, but where the server's own settings forbid a forward, it does not work"
+        };
         let _ = writeln!(
             text,
-            "#\n# And at the end of /etc/ssh/sshd_config there, which limits `{user}` whatever its key is; without it the line\n\
-             # above limits this key, but where the server's own settings forbid a forward, it does not work. sshd goes by the\n\
+            "#\n# And at the end of /etc/ssh/sshd_config there, which limits `{user}` whatever its key is{alone}. sshd goes by the\n\
              # first block of a login: where a tunnel of another config or machine logs in as `{user}`, leave the block out, or\n\
              # have one that permits what all of them need:"
         );
@@ -88,10 +93,15 @@ impl ServerReport<'_> {
         )
     }
 
-    fn without_key(&self) -> &'static str {
-        match self.shared.login.session.auth.password {
-            Some(_) => " It logs in with a password, which only the Match block limits.",
-            None => " Make one with `ssh-keygen -t ed25519 -N ''`, and name it as `identity_file`.",
+    fn without_key(&self) -> String {
+        let auth = &self.shared.login.session.auth;
+        let named = auth.identities.iter().find(|identity| identity.explicit && !identity.path.exists());
+        match (&auth.password, named) {
+            (_, Some(missing)) => {
+                format!(" Make it with `ssh-keygen -t ed25519 -N '' -f {}`.", missing.path.display())
+            }
+            (Some(_), None) => " It logs in with a password, which only the Match block limits.".to_owned(),
+            (None, None) => " Make one with `ssh-keygen -t ed25519 -N ''`, and name it as `identity_file`.".to_owned(),
         }
     }
 
@@ -121,6 +131,7 @@ mod tests {
     use std::path::Path;
 
     use tunnel_engine::auth::Credentials;
+    use tunnel_engine::spec::IdentitySpec;
 
     use super::*;
     use crate::cli::authorize::needs::logins;
@@ -173,6 +184,24 @@ mod tests {
             );
             assert!(bare[0].starts_with("restrict,") && bare[1] == "Match User u", "{text}");
         });
-        with(Vec::new(), |report| assert!(report.text().contains("no key to authorize"), "{}", report.text()));
+        with(Vec::new(), |report| {
+            let text = report.text();
+            assert!(text.contains("no key to authorize") && !text.contains("line\n# above"), "{text}");
+        });
+    }
+
+    #[test]
+    fn missing_key_is_made_where_it_is_named() {
+        with(Vec::new(), |report| {
+            let mut login = report.shared.login.clone();
+            let identity = IdentitySpec { path: "/none/key".into(), explicit: true };
+            login.session.auth.identities = vec![identity];
+            let shared = SharedLogin { login, credentials: Credentials::default(), uses: Vec::new() };
+            let text = ServerReport { shared: &shared, ..*report }.text();
+            assert!(
+                text.contains("no key to authorize. Make it with `ssh-keygen -t ed25519 -N '' -f /none/key`."),
+                "{text}"
+            );
+        });
     }
 }
