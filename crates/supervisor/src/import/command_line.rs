@@ -30,6 +30,7 @@ impl Invocation {
             && line.contains(BLANKS)
             && let Some(words) = shlex::split(line)
         {
+            let words: Vec<String> = words.iter().flat_map(|word| without_semicolon(word)).map(str::to_owned).collect();
             return Self { uncut: true, ..Self::find(&words) };
         }
         let commands: Vec<&[String]> = words.split(|word| joins(word)).collect();
@@ -166,6 +167,15 @@ pub(super) fn assignment(word: &str) -> Option<(String, String)> {
     named.then(|| (name.to_owned(), value.to_owned()))
 }
 
+/// `host;` are two words to a shell.
+fn without_semicolon(word: &str) -> impl Iterator<Item = &str> {
+    let (word, end) = match word.strip_suffix(';') {
+        Some(before) => (before, Some(";")),
+        None => (word, None),
+    };
+    [Some(word).filter(|word| !word.is_empty() || end.is_none()), end].into_iter().flatten()
+}
+
 /// What joins commands in a shell.
 fn joins(word: &str) -> bool {
     matches!(word, "&" | "&&" | "|" | "||" | ";")
@@ -223,6 +233,7 @@ mod tests {
                 "start-stop-daemon --start --exec",
             ),
             ("'autossh -M 0 -N h'", "", "-M 0 -N h", "", ""),
+            ("bash -c 'while true; do autossh -N h; sleep 5; done'", "", "-N h", "", "while true do sleep 5 done"),
         ] {
             let want = ["autossh", environment, words, user, around].map(str::to_owned);
             assert_eq!(find(line), want, "{line}");

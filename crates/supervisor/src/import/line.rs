@@ -69,8 +69,10 @@ pub(super) fn tunnel(
     account::fill_in(&mut resolved, account);
 
     account.remarks.iter().for_each(|remark| keys.remark(remark));
-    if !invocation.around.is_empty() {
-        keys.remark(format!("left out of the line: `{}`", invocation.around.join(" ")));
+    let mut around = invocation.around.clone();
+    let password_file = sshpass(&mut around);
+    if !around.is_empty() {
+        keys.remark(format!("left out of the line: `{}`", around.join(" ")));
     }
     if !unknown.is_empty() {
         keys.remark(format!("a shell's, and not filled in here: {}", unknown.join(" ")));
@@ -78,12 +80,44 @@ pub(super) fn tunnel(
     soft.iter().for_each(|error| keys.remark(format!("left out: {error}")));
     line.notes.iter().for_each(|note| keys.remark(note));
     command_line(keys, &line);
+    let named = resolved.settings.get("identity_file").map(|tunnel| tunnel.session.auth.identities.as_slice());
+    for identity in named.unwrap_or_default().iter().filter(|identity| identity.explicit && !identity.path.exists()) {
+        keys.remark(format!(
+            "{} is not there, and no other key is offered where one is named: ssh would offer the usual ones",
+            identity.path.display()
+        ));
+    }
     table::tunnel(keys, &names.of(&line.host), &resolved, &facts);
+    match password_file {
+        Some(Some(file)) => keys.text("password_file", &file),
+        Some(None) => keys.remark("sshpass: write the password into a file, and name it as `password_file`"),
+        None => {}
+    }
     if let Some(environment) = environment {
         policy(keys, &environment, &line, &|name| variable(name).is_some());
         surroundings(keys, &environment, &line, &variable);
     }
     Ok(())
+}
+
+/// Takes `sshpass` with its options out of the words around a command: some hold a password. Gives the file of `-f`.
+fn sshpass(around: &mut Vec<String>) -> Option<Option<String>> {
+    let at = around.iter().position(|word| word.rsplit('/').next() == Some("sshpass"))?;
+    around.remove(at);
+    let mut file = None;
+    while let Some(option) = around.get(at).filter(|word| word.starts_with('-')).cloned() {
+        around.remove(at);
+        let (letter, attached) = option.split_at(option.len().min(2));
+        if !matches!(letter, "-f" | "-p" | "-d" | "-P") {
+            continue;
+        }
+        let value = match attached {
+            "" if at < around.len() => around.remove(at),
+            attached => attached.to_owned(),
+        };
+        file = (letter == "-f").then_some(value).or(file);
+    }
+    Some(file)
 }
 
 /// Options that are the program's, not the tunnel's.

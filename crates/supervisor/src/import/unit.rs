@@ -54,12 +54,21 @@ pub fn unit(file: &UnitFile, read: ReadFile<'_>, facts: &System) -> Result<Strin
             settings.remarks(&environment).iter().chain(&others).for_each(|remark| keys.remark(remark));
         }
         let account = settings.account(command, file, &environment, facts);
-        let invocation = command.invocation(&account.facts);
+        let mut unset = Vec::new();
+        let invocation = command.invocation(&account.facts, &mut unset);
+        if specifiers.instance_was_asked_for() && !file.name.contains('@') {
+            unset.push("%i is empty: the unit's name has no instance, as `tunnel@relay.service` has".to_owned());
+        }
+        unset.iter().for_each(|unset| keys.remark(unset));
         let account = match invocation.account(&account.facts) {
             Some(user) => Account::of(Some(&user), &account.facts),
             None => account,
         };
-        line::tunnel(&mut keys, &invocation, &account, &mut names)?;
+        line::tunnel(&mut keys, &invocation, &account, &mut names).map_err(|ImportError(mut errors)| {
+            errors.extend(environment.missing());
+            errors.append(&mut unset);
+            ImportError(errors)
+        })?;
         let unknown = specifiers.unknown();
         if !unknown.is_empty() {
             keys.remark(format!("{unknown}: systemd's, and not filled in here"));

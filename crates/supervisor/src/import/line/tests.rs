@@ -44,6 +44,7 @@ fn usual_line_becomes_one_tunnel() {
          remote_forward = [\"3306:127.0.0.1:3306\"]"
     );
     assert!(comments.contains("# -f: "), "{comments}");
+    assert!(comments.contains("# /k is not there, and no other key is offered"), "{comments}");
     assert!(comments.contains("# retries: "), "{comments}");
 }
 
@@ -145,6 +146,21 @@ fn what_is_the_daemons_or_the_shells_is_told() {
         let text = import(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         assert!(text.contains(want), "{line}:\n{text}");
     }
+}
+
+#[test]
+fn password_file_of_sshpass_is_a_key_and_its_password_is_not_repeated() {
+    for line in
+        ["sshpass -v -f /p ssh -N -F none -D 1 h", "timeout 9 /usr/bin/sshpass -P word -f/p ssh -N -F none -D 1 h"]
+    {
+        let (keys, comments) = printed(line);
+        assert!(keys.contains("password_file = \"/p\"") && !comments.contains("sshpass"), "{keys}\n{comments}");
+    }
+    let (_, comments) = printed("sshpass -p SECRET ssh -N -F none -D 1 h");
+    assert!(
+        comments.contains("# sshpass: write the password into a file") && !comments.contains("SECRET"),
+        "{comments}"
+    );
 }
 
 #[test]

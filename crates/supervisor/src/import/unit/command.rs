@@ -53,21 +53,28 @@ impl ExecCommand {
     }
 
     /// With what the environment has for `$NAME`, which as a word of its own becomes as many words as it holds, and
-    /// for `${NAME}`. `$$` is a dollar sign.
-    pub(super) fn invocation(&self, facts: &dyn HostFacts) -> Invocation {
+    /// for `${NAME}`. `$$` is a dollar sign. What is not set is told in `unset`.
+    pub(super) fn invocation(&self, facts: &dyn HostFacts, unset: &mut Vec<String>) -> Invocation {
+        let mut variable = |name: &str| {
+            let value = facts.variable(name);
+            if value.is_none() {
+                unset.push(format!("${name} is not set in the unit"));
+            }
+            value.unwrap_or_default()
+        };
         let mut expanded = Vec::new();
         for (index, word) in self.words.iter().enumerate() {
             match word.strip_prefix('$').filter(|name| !name.starts_with(['{', '$'])) {
                 _ if self.literal || index == 0 => expanded.push(word.clone()),
-                Some(name) => expanded.extend(words(facts.variable(name).unwrap_or_default())),
-                None => expanded.push(expand(word, facts)),
+                Some(name) => expanded.extend(words(variable(name))),
+                None => expanded.push(expand(word, &mut variable)),
             }
         }
         Invocation::find(&expanded)
     }
 }
 
-fn expand(word: &str, facts: &dyn HostFacts) -> String {
+fn expand<'a>(word: &str, variable: &mut dyn FnMut(&str) -> &'a str) -> String {
     let mut text = String::new();
     let mut rest = word;
     while let Some((before, after)) = rest.split_once('$') {
@@ -78,7 +85,7 @@ fn expand(word: &str, facts: &dyn HostFacts) -> String {
                 after
             }
             (None, Some((name, after))) => {
-                text.push_str(facts.variable(name).unwrap_or_default());
+                text.push_str(variable(name));
                 after
             }
             (None, None) => {

@@ -50,6 +50,14 @@ pub(super) struct UnitEnvironment {
     missing: Vec<String>,
 }
 
+impl UnitEnvironment {
+    /// A remark for each file that could not be read.
+    pub(super) fn missing(&self) -> Vec<String> {
+        let remark = |file| format!("EnvironmentFile={file}: cannot be read here, so its variables are missing");
+        self.missing.iter().map(remark).collect()
+    }
+}
+
 impl UnitSettings {
     pub(super) fn read(text: &str, specifiers: &Specifiers) -> Self {
         let mut settings = Self::default();
@@ -127,11 +135,7 @@ impl UnitSettings {
 
     /// What has no key, and why it needs none.
     pub(super) fn remarks(&self, environment: &UnitEnvironment) -> Vec<String> {
-        let mut remarks: Vec<String> = environment
-            .missing
-            .iter()
-            .map(|file| format!("EnvironmentFile={file}: cannot be read here, so its variables are missing"))
-            .collect();
+        let mut remarks = environment.missing();
         let show = |setting: &Assignment| format!("{}={}", setting.key, setting.value);
         let (restarting, others): (Vec<_>, Vec<_>) =
             self.others.iter().partition(|setting| RESTARTING.contains(&setting.key.as_str()));

@@ -45,7 +45,7 @@ pub(crate) fn invocations(file: &UnitFile, read: ReadFile<'_>, facts: &System) -
         .filter(ExecCommand::runs_ssh)
         .map(|command| {
             let account = settings.account(&command, file, &environment, facts);
-            let mut invocation = command.invocation(&account.facts);
+            let mut invocation = command.invocation(&account.facts, &mut Vec::new());
             invocation.environment.splice(0..0, environment.variables.clone());
             invocation
         })
@@ -209,6 +209,18 @@ fn every_other_setting_is_told() {
 fn a_unit_without_a_tunnel_says_what_it_runs() {
     let error = import("a.service", "[Service]\nExecStart=/bin/true\n", &|_| None).unwrap_err().to_string();
     assert!(error.contains("no ExecStart") && error.contains("ExecStart=/bin/true: runs neither"), "{error}");
+}
+
+#[test]
+fn what_is_not_set_is_named_where_the_line_cannot_be_read_for_it() {
+    let text = "[Service]\nEnvironmentFile=/none\nExecStart=ssh -N -F none -L 1:h:${PORT_THERE} u@%i\n";
+    let error = import("a.service", text, &|_| None).unwrap_err().to_string();
+    for told in ["EnvironmentFile=/none: cannot be read", "$PORT_THERE is not set in the unit", "%i is empty"] {
+        assert!(error.contains(told), "{error}");
+    }
+    let text = "[Service]\nExecStart=ssh -N -F none $MORE -D 1 h\n";
+    let imported = import("a.service", text, &|_| None).unwrap();
+    assert!(imported.contains("# $MORE is not set in the unit"), "{imported}");
 }
 
 #[test]
