@@ -108,7 +108,9 @@ fn put_fields(entry: &mut Vec<u8>, fields: &Fields) {
         let name = name.to_ascii_uppercase().replace('.', "_");
         match value {
             Value::String(text) => put(entry, &name, text),
-            other => put(entry, &name, &other.to_string()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                put(entry, &name, &value.to_string());
+            }
         }
     }
 }
