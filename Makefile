@@ -139,9 +139,9 @@ lay-out:
 	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/examples packaging/lease/lease.conf packaging/kubernetes/*.yaml
 	install -Dm644 packaging/prometheus/tunneld.rules.yml $(DESTDIR)/usr/share/doc/tunneld/examples/prometheus-rules.yml
 	install -Dm644 packaging/grafana/tunneld.json $(DESTDIR)/usr/share/doc/tunneld/examples/grafana-dashboard.json
-	install -Dm755 -t $(DESTDIR)/usr/share/doc/tunneld/examples/openrc packaging/openrc/tunneld.initd
-	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/examples/openrc packaging/openrc/tunneld.confd
-	install -Dm755 -t $(DESTDIR)/usr/share/doc/tunneld/examples/openwrt packaging/openwrt/tunneld.init
+# Not executable here: rpm takes the interpreter of an executable script, /sbin/openrc-run, for something that the package requires.
+	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/examples/openrc packaging/openrc/*
+	install -Dm644 -t $(DESTDIR)/usr/share/doc/tunneld/examples/openwrt packaging/openwrt/tunneld.init
 
 # Packages have the binary of `make dist`, the archive that of `make static`; or one that is named: make deb BINARY=...
 ifndef BINARY

@@ -1,6 +1,6 @@
 """tunneld-*.rpm and tunneld-autossh-*.rpm: read by rpm, installed into an empty tree, and with their scripts into a system
 with systemd. That is Debian with Debian's rpm: what the scripts call is the same there."""
-import glob, os, subprocess
+import glob, os, re, subprocess
 import use
 from lab import check
 
@@ -9,6 +9,9 @@ HAS = """/usr/bin/tunneld /usr/lib/systemd/system/tunneld.service /usr/lib/syste
 /usr/share/man/man1/tunneld-autossh.1.gz /usr/share/bash-completion/completions/tunneld /usr/share/zsh/site-functions/_tunneld
 /usr/share/fish/vendor_completions.d/tunneld.fish /usr/share/doc/tunneld/troubleshooting.md /usr/share/doc/tunneld/LICENSE-MIT
 /usr/share/doc/tunneld/examples/tunneld.toml""".split()
+
+# What it may require: the C library, a shell, systemd, and abilities of rpm itself.
+REQUIRES = r"(/bin/sh|systemd|rtld\(GNU_HASH\)|lib(c|m|gcc_s|dl|pthread)\.so\.\d\(.*|ld-linux.*|rpmlib\(.*)$"
 
 
 def rpm(*words):
@@ -23,7 +26,10 @@ def run(folder, scratch):
     packages = found(folder)
     files = rpm("-qlp", packages["tunneld"]).stdout.split()
     check("rpm: it has all that belongs to it", set(HAS) <= set(files), sorted(set(HAS) - set(files)))
-    check("rpm: it needs systemd", "systemd" in rpm("-qp", "--requires", packages["tunneld"]).stdout.split())
+    requires = rpm("-qp", "--requires", packages["tunneld"]).stdout.splitlines()
+    check("rpm: it needs systemd", "systemd" in requires, requires)
+    strange = [one for one in requires if not re.match(REQUIRES, one)]
+    check("rpm: it requires nothing that an RPM distribution has not", not strange, strange)
     scripts = rpm("-qp", "--scripts", packages["tunneld"]).stdout
     check("rpm: its scripts start nothing", "systemctl start" not in scripts and "systemctl enable" not in scripts and "systemd-sysusers" in scripts, scripts)
     provides = rpm("-qp", "--provides", "--conflicts", packages["autossh"]).stdout.splitlines()
