@@ -111,7 +111,11 @@ sbom: ## the release's bill of materials, target/sbom/ (needs cargo-cyclonedx)
 	mv crates/supervisor/tunneld.cdx.json target/sbom/
 	rm -f crates/tunnel-engine/tunneld.cdx.json tests/tunneld.cdx.json
 
-install: build ## the binary, manual pages, completions, documents, the systemd units and their user, below $(DESTDIR)
+# It builds only where nothing is built yet: cargo is often not in sudo's PATH.
+target/release/tunneld:
+	$(MAKE) build
+
+install: target/release/tunneld ## the binary, manual pages, completions, documents, the systemd units and their user, below $(DESTDIR)
 	$(MAKE) lay-out BINARY=target/release/tunneld
 
 .PHONY: lay-out
