@@ -35,7 +35,7 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches;
 
-use crate::os::runtime;
+use crate::os::{runtime, signals};
 use crate::protocol::{EventsRequest, Request};
 use crate::{autossh, config, exit};
 use account::as_the_daemon;
@@ -94,7 +94,10 @@ fn dispatch(args: Args) -> Result<u8, Problem> {
     let global = args.global;
     let by_variable = std::env::var("TUNNELD_LOG_LEVEL").ok();
     check_log_level(global.log_level.as_deref(), by_variable.as_deref())?;
-    let daemon = || DaemonAddress::find(&global);
+    let daemon = || {
+        signals::leave_to_daemon().map_err(Problem::Start)?;
+        DaemonAddress::find(&global)
+    };
     match args.verb.unwrap_or(Verb::Run) {
         Verb::Run => run::run(&global),
         Verb::Container { print } => container::run(&global, print),

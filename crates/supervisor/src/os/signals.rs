@@ -66,6 +66,16 @@ pub fn disarm_alarm() -> io::Result<()> {
     Ok(())
 }
 
+/// Lets a client command live on when `pkill -USR1 tunneld`, which is for the daemon, finds it too. SIGHUP still ends one that
+/// has a terminal: it may mean that the terminal is gone.
+pub fn leave_to_daemon() -> io::Result<()> {
+    let without_terminal = std::fs::File::open("/dev/tty").is_err().then_some(SIGHUP);
+    for signal in [SIGUSR1, SIGUSR2].into_iter().chain(without_terminal) {
+        signal_hook::flag::register(signal, std::sync::Arc::default())?;
+    }
+    Ok(())
+}
+
 /// Takes our signals over from now on. Needs no runtime, so that a signal during start-up is not lost.
 /// SIGPIPE needs nothing: Rust's start-up code ignores it, and gives children the default back.
 pub fn listen() -> io::Result<(SignalGuard, mpsc::Receiver<Signal>)> {
