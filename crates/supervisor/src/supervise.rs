@@ -130,13 +130,14 @@ pub enum SignalAction {
 impl SignalAction {
     /// What the daemon does, as the manual has it.
     pub fn of_daemon(signal: Signal) -> Self {
-        tracing::info!(signal = signal.as_str(), "signal");
-        match signal {
-            Signal::Term | Signal::Int => Self::Stop,
-            Signal::Hup => Self::Reload,
-            Signal::Usr1 => Self::RetryNow,
-            Signal::Usr2 => Self::LogStatus,
-        }
+        let (action, meaning) = match signal {
+            Signal::Term | Signal::Int => (Self::Stop, "every tunnel is ended"),
+            Signal::Hup => (Self::Reload, "the config is read again"),
+            Signal::Usr1 => (Self::RetryNow, "every tunnel that waits tries now"),
+            Signal::Usr2 => (Self::LogStatus, "the state of every tunnel follows"),
+        };
+        tracing::info!("{}: {meaning}", signal.as_str());
+        action
     }
 }
 

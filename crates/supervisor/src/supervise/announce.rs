@@ -47,10 +47,16 @@ pub(super) fn applied(report: &PlanReport) -> String {
 pub(super) fn refused(refusal: &ConfigRefusal) -> String {
     let errors = refusal.errors.get("errors").and_then(serde_json::Value::as_array);
     let first = errors.and_then(|errors| errors.first());
-    let text = |key| first.and_then(|error| error.get(key)).and_then(serde_json::Value::as_str).unwrap_or_default();
-    let line = first.and_then(|error| error.get("line")).and_then(serde_json::Value::as_u64);
-    let place = line.map(|line| format!("{}:{line}: ", text("file"))).unwrap_or_default();
+    let first = first.map(with_place).unwrap_or_default();
     let more = errors.map_or(0, |errors| errors.len().saturating_sub(1));
     let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
-    format!("nothing has changed: {place}{}{more}", text("message"))
+    format!("nothing has changed: {first}{more}")
+}
+
+/// An error of a config in one line: `FILE:LINE: MESSAGE`, without the place where it has none.
+pub(super) fn with_place(error: &serde_json::Value) -> String {
+    let text = |key| error.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let line = error.get("line").and_then(serde_json::Value::as_u64);
+    let place = line.map(|line| format!("{}:{line}: ", text("file"))).unwrap_or_default();
+    format!("{place}{}", text("message"))
 }

@@ -180,7 +180,7 @@ fn log_refusal(refusal: &ConfigRefusal) {
         let text = |key| error.get(key).and_then(serde_json::Value::as_str);
         let number = |key| error.get(key).and_then(serde_json::Value::as_u64);
         let (file, line, column, hint) = (text("file"), number("line"), number("column"), text("hint"));
-        tracing::warn!(file, line, column, hint, "config error: {}", text("message").unwrap_or_default());
+        tracing::warn!(file, line, column, hint, "config error: {}", announce::with_place(error));
     }
     tracing::warn!("the config was refused, nothing has changed");
 }
