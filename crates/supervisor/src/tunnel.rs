@@ -39,6 +39,7 @@ mod tests;
 mod view;
 
 pub use core::Order;
+pub(crate) use forward_names::names_in_config;
 pub use handle::{Context, Handle, OrderSender, TunnelUnresponsive, spawn};
 pub use observer::{Observer, Occurrence};
 pub use on_change::CommandSlots;

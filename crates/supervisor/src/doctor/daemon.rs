@@ -5,12 +5,13 @@ use std::time::Duration;
 use nix::unistd::{Uid, User, geteuid};
 use tunnel_engine::clock;
 use tunnel_engine::failure::FailureKind;
-use tunnel_engine::spec::{Connect, Forward, Listen, SessionSpec};
+use tunnel_engine::spec::{Forward, SessionSpec};
 
 use super::check::{ACCOUNT, Check, TURN};
 use crate::config::{DuringOutage, TunnelSpec};
 use crate::lifecycle::{ForwardPhase, Phase, Want};
-use crate::protocol::status::{ForwardStatus, Status, TunnelStatus};
+use crate::protocol::status::{Status, TunnelStatus};
+use crate::tunnel::names_in_config;
 use crate::word::Word;
 
 /// A wait that a server asked for is waited out up to here; for a longer one there is no login at all.
@@ -86,7 +87,7 @@ impl DaemonView {
     pub(super) fn local(&self, spec: &TunnelSpec, forward: &Forward) -> Option<DaemonForward> {
         let (status, tunnel) = self.tunnel(spec)?;
         let wanted = tunnel.want == Want::Up && !matches!(tunnel.phase.known(), Some(Phase::Failed | Phase::Stopped));
-        held(status, tunnel, forward).filter(|_| wanted)
+        held(status, tunnel, spec, forward).filter(|_| wanted)
     }
 
     /// It logs in at this moment, and asks for the remote ports itself right after.
@@ -97,7 +98,7 @@ impl DaemonView {
     /// What it holds on the server: only while it has a session.
     pub(super) fn remote(&self, spec: &TunnelSpec, forward: &Forward) -> Option<DaemonForward> {
         let (status, tunnel) = self.tunnel(spec)?;
-        held(status, tunnel, forward).filter(|_| tunnel.session.is_some())
+        held(status, tunnel, spec, forward).filter(|_| tunnel.session.is_some())
     }
 
     /// Returns when a login may be tried, with a check where it was waited for.
@@ -162,8 +163,11 @@ impl DaemonForward {
     }
 }
 
-fn held(status: &Status, tunnel: &TunnelStatus, forward: &Forward) -> Option<DaemonForward> {
-    let found = tunnel.forwards.iter().find(|known| is_same(known, forward))?;
+/// By its name: status shows real addresses, where the config may have names or none.
+fn held(status: &Status, tunnel: &TunnelStatus, spec: &TunnelSpec, forward: &Forward) -> Option<DaemonForward> {
+    let at = spec.forwards.iter().position(|known| std::ptr::eq(known, forward))?;
+    let name = names_in_config(&spec.forwards).into_iter().nth(at)?;
+    let found = tunnel.forwards.iter().find(|known| known.name == name)?;
     Some(DaemonForward {
         pid: status.pid,
         state: found.state.clone(),
@@ -172,28 +176,12 @@ fn held(status: &Status, tunnel: &TunnelStatus, forward: &Forward) -> Option<Dae
     })
 }
 
-/// Status shows real addresses, where the config may have names or none.
-fn is_same(known: &ForwardStatus, forward: &Forward) -> bool {
-    let connect = match &forward.connect {
-        Connect::Socks => None,
-        connect @ (Connect::Tcp { .. } | Connect::Unix(_) | Connect::Device(_)) => Some(connect.to_string()),
-    };
-    let listen = match &forward.listen {
-        Listen::Tcp { port: 0, .. } => true,
-        Listen::Tcp { port, .. } => {
-            known.listen.rsplit_once(':').map_or(known.listen.as_str(), |(_, port)| port) == port.to_string()
-        }
-        // A tunnel has one.
-        Listen::Device { .. } => true,
-        Listen::Unix(path) => known.listen == path.display().to_string() || known.listen == forward.listen.to_string(),
-    };
-    known.kind == forward.kind && known.connect == connect && listen
-}
-
 #[cfg(test)]
 mod tests {
+    use tunnel_engine::spec::ForwardKind;
+
     use super::*;
-    use crate::protocol::status::example;
+    use crate::protocol::status::{ForwardStatus, example};
     use crate::tunnel::test_support::tunnel_spec;
 
     fn waiting(kind: &str, ms: u64) -> DaemonView {
@@ -217,6 +205,34 @@ mod tests {
         assert!(!hold("down", Some(FailureKind::ListenInUse)) && !hold("down", Some(FailureKind::ListenDenied)));
         assert!(!hold("down", None), "a daemon of an earlier version tells no kind");
         assert!(!forward("pending", None).listens_here(DuringOutage::Refuse), "closed until there is a session");
+    }
+
+    #[test]
+    fn forward_is_known_by_its_name() {
+        let mut spec = tunnel_spec("t", &[]);
+        spec.forwards = ["0:localhost:22", "2222:localhost:22", "[::1]:2222:localhost:22"]
+            .map(|text| Forward::parse(ForwardKind::Remote, text).unwrap())
+            .into();
+        let mut tunnel = example::tunnel("t", "connected", true);
+        tunnel.server = spec.session.destination.to_string();
+        let there = [
+            ("-R [::1]:2222", "[::1]:2222", "down"),
+            ("-R 0:localhost:22", "localhost:40001", "pending"),
+            ("-R 2222", "localhost:2222", "up"),
+        ];
+        tunnel.forwards = there
+            .map(|(name, listen, state)| ForwardStatus {
+                kind: ForwardKind::Remote.into(),
+                listen: listen.to_owned(),
+                connect: Some("localhost:22".to_owned()),
+                ..example::forward(name, state)
+            })
+            .into();
+        let known = DaemonView::of(Some(example::status(vec![tunnel])));
+        let state = |at: usize| known.remote(&spec, &spec.forwards[at]).map(|held| held.state);
+        assert_eq!(state(0), Some(ForwardPhase::Pending.into()), "not the one that goes to the same place");
+        assert_eq!(state(1), Some(ForwardPhase::Up.into()));
+        assert_eq!(state(2), Some(ForwardPhase::Down.into()), "not the one of the same port");
     }
 
     #[test]

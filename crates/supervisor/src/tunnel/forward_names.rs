@@ -2,37 +2,41 @@
 
 use std::collections::HashMap;
 
-use tunnel_engine::spec::Listen;
+use tunnel_engine::spec::{Connect, Forward, ForwardKind, Listen};
 
 use super::view::ForwardView;
 
 /// The option and the listen address, as the config writes them; of a port that the server chooses, which may be another
 /// one each time, the connect address too. Several of one name are numbered.
 pub(super) fn names(forwards: &[ForwardView]) -> Vec<String> {
+    numbered(forwards.iter().map(|forward| name_of(forward.kind, &forward.key.listen, &forward.connect)).collect())
+}
+
+/// The same, of a config's forwards in their order.
+pub(crate) fn names_in_config(forwards: &[Forward]) -> Vec<String> {
+    numbered(forwards.iter().map(|forward| name_of(forward.kind, &forward.listen, &forward.connect)).collect())
+}
+
+fn numbered(names: Vec<String>) -> Vec<String> {
     let mut known: HashMap<String, usize> = HashMap::new();
-    let name = |forward: &ForwardView| {
-        let name = name_of(forward);
+    let number = |name: String| {
         let count = known.entry(name.clone()).or_default();
         *count += 1;
         if *count == 1 { name } else { format!("{name} #{count}") }
     };
-    forwards.iter().map(name).collect()
+    names.into_iter().map(number).collect()
 }
 
-fn name_of(forward: &ForwardView) -> String {
-    let option = forward.kind.option();
-    let listen = &forward.key.listen;
+fn name_of(kind: ForwardKind, listen: &Listen, connect: &Connect) -> String {
+    let option = kind.option();
     match listen {
-        Listen::Tcp { port: 0, .. } => format!("{option} {listen}:{}", forward.connect),
-        Listen::Device { .. } => format!("{option} {listen}:{}", forward.connect),
+        Listen::Tcp { port: 0, .. } | Listen::Device { .. } => format!("{option} {listen}:{connect}"),
         Listen::Tcp { .. } | Listen::Unix(_) => format!("{option} {listen}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tunnel_engine::spec::{Forward, ForwardKind};
-
     use super::*;
     use crate::tunnel::ForwardState;
     use crate::tunnel::forwards::ForwardId;
