@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::paths::{Access, paths};
+use super::paths::{Access, NamedPath, paths};
 use super::rules::{Rule, folders};
 use crate::config::{ConfigError, ConfigErrors, Desired, obstacle};
 
@@ -56,10 +56,18 @@ impl Reach {
         errors
     }
 
-    /// The errors of a config that could not be read, and where permission was missing, that this may be why.
+    /// The errors of a config that could not be read, and where permission was missing, that this may be why. It is not
+    /// where the file of the error is within reach: restarted, tunneld could not read it either, and would not run.
     pub fn explain(&self, errors: ConfigErrors) -> ConfigErrors {
         let denied = io::Error::from(Errno::EACCES).to_string();
-        if !errors.iter().any(|error| error.what().contains(&denied)) {
+        let is_reached = |error: &ConfigError| {
+            let folders = folders(&NamedPath::file(Path::new(&error.file()), Access::Read, ""), super::real);
+            !folders.is_empty()
+                && folders.iter().all(|folder| self.rules.iter().any(|rule| rule.covers(folder, Access::Read)))
+        };
+        // One with a line is about another file, which that line names.
+        let in_question = |error: &ConfigError| error.line_and_column().is_some() || !is_reached(error);
+        if !errors.iter().any(|error| error.what().contains(&denied) && in_question(error)) {
             return errors;
         }
         let what =

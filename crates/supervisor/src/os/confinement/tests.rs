@@ -1,11 +1,14 @@
 //! What is named, which folders follow from it, and what a reload may name.
 
+use std::io;
 use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
 
 use super::allowed::Reach;
 use super::paths::{Access, NamedPath, paths};
 use super::rules::{self, Rule, folders};
-use crate::config::{Desired, Include, IncludeMatch, Overrides, load_text, obstacle};
+use crate::config::{ConfigError, ConfigErrors, Desired, Include, IncludeMatch, Overrides, load_text, obstacle};
 
 const GLOBAL: &str =
     "control_socket = '/run/tunneld/s'\npid_file = '/run/tunneld/pid'\nstate_directory = '/var/lib/tunneld'\n";
@@ -174,4 +177,19 @@ fn network_devices_are_opened_by_tunnels_that_have_one() {
     let reach = Reach::new(PathBuf::from("/etc/tunneld/t.toml"), rules_of(&config("", "")));
     let errors = reach.errors(&with, |path| device(path).or_else(|| there(path)));
     assert!(errors.iter().any(|error| error.what().contains("may not control it")), "{errors:?}");
+}
+
+#[test]
+fn missing_permission_within_reach_is_no_reason_to_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("t.toml");
+    std::fs::write(&config, "").unwrap();
+    let rule = Rule { path: folder.path().canonicalize().unwrap(), access: Access::Read };
+    let reach = Reach::new(config.clone(), vec![rule]);
+    let told = |file: &Path| {
+        let what = format!("the config cannot be read: {}", io::Error::from(Errno::EACCES));
+        reach.explain(ConfigErrors::new(vec![ConfigError::of_file(file, what, "")])).iter().count()
+    };
+    assert_eq!(told(&config), 1, "its folder is open: the mode of the file is why");
+    assert_eq!(told(Path::new("/nowhere/t.toml")), 2, "it may be the confinement");
 }
