@@ -48,6 +48,20 @@ pub(crate) fn is_confined() -> bool {
     CONFINED.load(Ordering::Relaxed)
 }
 
+/// Whether the packaged unit hides this path from a service of this kind, by ProtectHome=.
+pub(crate) fn is_hidden_by_unit(path: &Path) -> bool {
+    is_in_homes(path) && std::env::var_os("NOTIFY_SOCKET").is_some() && !is_in_own_home(path)
+}
+
+fn is_in_homes(path: &Path) -> bool {
+    ["/home", "/root", "/run/user"].iter().any(|folder| path.starts_with(folder))
+}
+
+/// A user's own service has no such limit.
+fn is_in_own_home(path: &Path) -> bool {
+    std::env::var_os("HOME").is_some_and(|home| path.starts_with(home))
+}
+
 fn explain(error: io::Error) -> io::Error {
     if error.kind() != ErrorKind::PermissionDenied || !is_confined() {
         return error;

@@ -83,7 +83,7 @@ pub(super) fn load(spec: &IdentitySpec, passphrase: Option<&SecretSource>) -> Op
             if error.kind() == ErrorKind::NotFound && !spec.explicit && public.is_none() {
                 return None;
             }
-            return identity(public, Private::Unusable(unreadable(&error)));
+            return identity(public, Private::Unusable(unreadable(path, &error)));
         }
     };
     let marked = text.contains("PRIVATE KEY-----");
@@ -234,14 +234,21 @@ fn not_opened(name: &str, error: &DecryptError) -> KeyProblem {
     }
 }
 
-fn unreadable(error: &io::Error) -> KeyProblem {
+fn unreadable(path: &Path, error: &io::Error) -> KeyProblem {
     let who = nix::unistd::getuid();
     let why = if error.kind() == ErrorKind::PermissionDenied && !crate::file::is_confined() {
         format!("user id {who}, which runs tunneld, may not read it")
     } else {
         error.to_string()
     };
-    KeyProblem::new(FailureKind::IdentityUnreadable, why).caused_by(error)
+    let trouble = KeyProblem::new(FailureKind::IdentityUnreadable, why);
+    if !crate::file::is_hidden_by_unit(path) {
+        return trouble.caused_by(error);
+    }
+    trouble.with_hint(
+        "if tunneld's unit hides this folder (docs/systemd.md, What the units forbid), keep the key elsewhere or add the \
+         drop-in home.conf",
+    )
 }
 
 fn not_a_key(error: &russh::keys::Error) -> KeyProblem {

@@ -157,6 +157,10 @@ pub(super) fn denied(path: &Path, error: &io::Error) -> Failure {
         io::ErrorKind::NotFound => failure.with_hint("create the directory"),
         io::ErrorKind::InvalidInput => failure.with_hint("a unix socket's path has at most 107 bytes"),
         io::ErrorKind::PermissionDenied => failure.with_hint("let the user that runs tunneld write to the directory"),
+        io::ErrorKind::ReadOnlyFilesystem => failure.with_hint(
+            "listen in a folder that may be written; tunneld's unit has few (docs/systemd.md, What the units forbid), and more \
+             with the drop-in unix-sockets.conf",
+        ),
         _ => failure,
     }
 }
