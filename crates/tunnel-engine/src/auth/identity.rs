@@ -242,7 +242,8 @@ fn unreadable(path: &Path, error: &io::Error) -> KeyProblem {
         error.to_string()
     };
     let trouble = KeyProblem::new(FailureKind::IdentityUnreadable, why);
-    if !crate::file::is_hidden_by_unit(path) {
+    let is_hidden = matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::NotFound);
+    if !is_hidden || !crate::file::is_hidden_by_unit(path) {
         return trouble.caused_by(error);
     }
     trouble.with_hint(
