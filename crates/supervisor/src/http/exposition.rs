@@ -127,7 +127,11 @@ impl Exposition {
         )?;
         gauges(
             encoder,
-            ("tunneld_forward_connections", "Connections now: carried (active), or waiting for a session (held)", None),
+            (
+                "tunneld_forward_connections",
+                "Connections now: being opened or carried (active), or waiting for a session (held)",
+                None,
+            ),
             forwards().flat_map(|(labels, forward)| {
                 [("active", forward.active), ("held", forward.held)]
                     .map(|(state, count)| (with(labels, ("state", state)), count))

@@ -173,7 +173,7 @@ pub struct ForwardStatus {
     pub connect: Option<String>,
     /// `up pending down stale unverified`.
     pub state: Word<ForwardPhase>,
-    /// Connections now.
+    /// Connections now, those included that are being opened.
     pub active: u64,
     /// Connections since start.
     pub opened: u64,

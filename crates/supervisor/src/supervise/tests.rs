@@ -137,7 +137,7 @@ async fn a_stop_is_told_when_the_connections_have_ended() {
     let (ready, status) = daemon.wait(&["a"], 30).await;
     assert!(ready, "{status:?}");
     let user = tokio::net::TcpStream::connect(&status.tunnels[0].forwards[0].listen).await.unwrap();
-    while daemon.tunnel_of("a").await.forwards[0].active == 0 {
+    while daemon.tunnel_of("a").await.forwards[0].opened == 0 {
         tokio::task::yield_now().await;
     }
     assert_eq!(daemon.ask(Request::Stop { names: named("a") }).await, Response::Done);

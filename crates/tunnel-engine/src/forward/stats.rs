@@ -30,7 +30,7 @@ pub struct ForwardStats {
 /// A reading of [`ForwardStats`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ForwardCounts {
-    /// Connections being carried now.
+    /// Connections being opened or carried now.
     pub active: u64,
     /// Connections accepted and waiting for a session now.
     pub held: u64,
@@ -122,14 +122,18 @@ impl ForwardStats {
         }
     }
 
-    /// Counts a connection as carried until the guard is dropped.
-    pub fn carry(self: &Arc<Self>) -> Gauge {
+    /// Counts a connection as active until the guard is dropped: from when a session opens it.
+    pub fn begin(self: &Arc<Self>) -> Gauge {
+        Gauge::new(self, |stats| &stats.active)
+    }
+
+    /// Counts a connection that its target took.
+    pub fn opened(&self) {
         self.opened.fetch_add(1, Ordering::Relaxed);
         if self.doubted.swap(false, Ordering::Relaxed) {
             *self.lock() = None;
             self.changed.notify_one();
         }
-        Gauge::new(self, |stats| &stats.active)
     }
 
     /// Counts a connection as held until the guard is dropped.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 
 use super::relay::{self, ByteCounters, Prelude, RelayOutcome};
@@ -84,6 +84,18 @@ impl Stream {
         match peeked {
             Ok(waiting) => waiting == 0,
             Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+        }
+    }
+
+    /// Returns when the peer has reset a TCP connection. One that has closed looks as one that only sends no more and
+    /// waits for its answer (`nc -N`), so it is waited for; a unix socket knows no reset.
+    pub(super) async fn reset_by_peer(&self) {
+        let reset = match self {
+            Self::Tcp(stream) => stream.ready(Interest::ERROR).await.is_ok(),
+            Self::Unix(_) => false,
+        };
+        if !reset {
+            std::future::pending().await
         }
     }
 

@@ -127,7 +127,8 @@ impl<O: DeviceOpener> DeviceTask<O> {
             refused = 0;
             self.set_state(DeviceState::Up { name: name() });
             let end = {
-                let _carried = self.stats.carry();
+                let _active = self.stats.begin();
+                self.stats.opened();
                 tokio::select! {
                     end = carry(device, &channel, &self.stats) => end,
                     // A session that is in doubt, or winds down, carries what it has.

@@ -43,6 +43,8 @@ pub(super) enum CarryOutcome {
     Carried,
     /// It never asked for anything understandable, or left before.
     NoRequest,
+    /// Its peer reset it before the channel was open.
+    Left,
     /// The server did not open the channel; the peer was told.
     Refused(Connect, OpenError),
     /// The session of this epoch ended before the channel was open. Nothing was sent: it can wait for the next.
@@ -57,6 +59,7 @@ pub(super) async fn carry<O: ChannelOpener>(
     epoch: u64,
     tally: ByteCounters,
 ) -> CarryOutcome {
+    let _active = tally.stats.begin();
     let target = match connect {
         Connect::Socks => match requested(&mut arrival).await {
             Some(target) => target,
@@ -64,7 +67,12 @@ pub(super) async fn carry<O: ChannelOpener>(
         },
         named @ (Connect::Tcp { .. } | Connect::Unix(_) | Connect::Device(_)) => named,
     };
-    let opened = session.open(&target, &arrival.stream.origin()).await;
+    let origin = arrival.stream.origin();
+    let opened = tokio::select! {
+        opened = session.open(&target, &origin) => opened,
+        // The channel is closed when it is there.
+        () = arrival.stream.reset_by_peer() => return CarryOutcome::Left,
+    };
     // A channel keeps what it needs; the session must be able to end while the connection lives.
     drop(session);
     match opened {
@@ -93,7 +101,7 @@ async fn requested(arrival: &mut Arrival) -> Option<Connect> {
 }
 
 async fn relay<R: ChannelRead, W: ChannelWrite>(arrival: Arrival, channel: (R, W), tally: &ByteCounters) {
-    let _carried = tally.stats.carry();
+    tally.stats.opened();
     let Arrival { stream, request, pipelined, .. } = arrival;
     let to_socket = request.map(|request| request.success()).unwrap_or_default();
     stream.relay(channel, Prelude { to_channel: pipelined, to_socket }, tally).await;

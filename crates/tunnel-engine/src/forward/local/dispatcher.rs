@@ -256,6 +256,7 @@ impl<O: ChannelOpener> Dispatcher<O> {
                 self.stats.fail();
                 debug!(forward = self.binding.forward(), "a peer sent no SOCKS request that can be served");
             }
+            CarryOutcome::Left => self.stats.fail(),
             CarryOutcome::Refused(connect, error) => {
                 self.stats.fail();
                 let carried = self.stats.counts().opened;

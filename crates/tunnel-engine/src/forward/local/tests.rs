@@ -136,6 +136,25 @@ async fn a_held_connection_whose_peer_left_opens_no_channel() {
 }
 
 #[tokio::test]
+async fn a_peer_that_resets_is_let_go_while_its_channel_is_opened() {
+    let fixture = listening(database(), HOLD).await;
+    let mut opens = fixture.new_session();
+    let mut half_closed = fixture.connect().await;
+    half_closed.shutdown().await.unwrap();
+    let waiting = opens.recv().await.unwrap();
+    let left = fixture.connect().await;
+    let _unanswered = opens.recv().await.unwrap();
+    fixture.counts_where(|counts| counts.active == 2 && counts.opened == 0).await;
+    socket2::SockRef::from(&left).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(left);
+    fixture.counts_where(|counts| counts.active == 1 && counts.failed == 1).await;
+    let far = waiting.confirm();
+    far.send(b"answer").await;
+    far.end(Inbound::Eof).await;
+    assert_eq!(read_all(&mut half_closed).await.unwrap(), b"answer", "one that sends no more is served");
+}
+
+#[tokio::test]
 async fn connections_over_the_hold_limit_are_served_too() {
     let options = ListenOptions { outage: OutagePolicy::Hold { timeout: Duration::from_secs(3600), max: 2 }, ..HOLD };
     let fixture = listening(database(), options).await;

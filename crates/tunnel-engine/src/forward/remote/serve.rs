@@ -37,6 +37,7 @@ pub(super) enum ServeOutcome {
 /// Connects, accepts, relays. What is not carried counts as failed.
 pub(super) async fn serve<I: Incoming>(incoming: ChannelSource<I>, target: RemoteTarget) -> ServeOutcome {
     let stats = target.stats.clone();
+    let _active = stats.begin();
     let outcome = match &target.connect {
         Connect::Socks => by_request(incoming, target).await,
         Connect::Tcp { .. } | Connect::Unix(_) | Connect::Device(_) => by_name(incoming, target).await,
@@ -117,7 +118,7 @@ async fn relay<R: ChannelRead, W: ChannelWrite>(
     prelude: Prelude,
     target: &RemoteTarget,
 ) -> ServeOutcome {
-    let _carried = target.stats.carry();
+    target.stats.opened();
     let tally = ByteCounters { stats: target.stats.clone(), listener: Side::Server };
     stream.relay(channel, prelude, &tally).await;
     ServeOutcome::Carried
