@@ -1,6 +1,7 @@
 //! Starts to one server are paced over all tunnels together, so that two hundred tunnels
 //! that come back at once trip neither MaxStartups (10:30:100 by default, sshd_config(5)) nor PerSourcePenalties.
 
+mod login_limit;
 mod pacing;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

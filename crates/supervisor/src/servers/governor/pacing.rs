@@ -8,10 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tunnel_engine::failure::FailureKind;
 
+use super::login_limit::LoginLimit;
 use crate::lifecycle::asked_for;
-
-/// Logins under way at one server. sshd begins to refuse at ten (MaxStartups), which others need too.
-pub(super) const MAX_HANDSHAKES: usize = 4;
 
 /// One wish to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +28,7 @@ struct PacedServer {
     /// How many go before each, when a caller has asked since `waiting` changed.
     ranks: Option<HashMap<StartRequest, usize>>,
     in_flight: usize,
+    limit: LoginLimit,
     held_until: Option<Instant>,
     refusals: u32,
 }
@@ -123,7 +122,8 @@ impl Pacing {
         } else {
             server.waiting().remove(&start.order);
         }
-        if server.in_flight == 0 && server.waiting.is_empty() && server.held_until.is_none() && server.refusals == 0 {
+        let is_as_new = server.held_until.is_none() && server.refusals == 0 && server.limit.is_highest();
+        if server.in_flight == 0 && server.waiting.is_empty() && is_as_new {
             self.servers.remove(&start.server);
         } else if let Some(server) = self.servers.get(&start.server) {
             self.grant_next(server);
@@ -137,6 +137,9 @@ impl Pacing {
         let Some(asked) = outcome.err().and_then(asked_for) else {
             // Whatever else a server says, it has room for a login.
             server.refusals = 0;
+            if outcome.is_ok() {
+                server.limit = server.limit.after_login();
+            }
             server.held_until = server.held_until.filter(|_| outcome.is_err());
             return None;
         };
@@ -144,6 +147,7 @@ impl Pacing {
         if server.held_until.is_none_or(|until| until <= now) {
             server.held_until = Some(now + asked.wait(server.refusals));
             server.refusals = server.refusals.saturating_add(1);
+            server.limit = server.limit.after_drop();
         }
         server.held_until.map(|until| until.saturating_duration_since(now))
     }
@@ -166,6 +170,6 @@ impl PacedServer {
 
     /// Starts that may join those under way.
     const fn room(&self) -> usize {
-        MAX_HANDSHAKES.saturating_sub(self.in_flight)
+        self.limit.logins().saturating_sub(self.in_flight)
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tunnel_engine::backoff::{PENALTY, SERVER_BUSY};
 
-use super::pacing::{MAX_HANDSHAKES, Pacing};
+use super::login_limit::MAX_HANDSHAKES;
+use super::pacing::Pacing;
 use super::*;
 
 #[test]
@@ -17,6 +18,27 @@ fn at_most_four_logins_run_at_once() {
     pacing.give_back(requests[0]);
     assert!(pacing.admit(requests[4], now));
     assert!(!pacing.admit(requests[5], now));
+}
+
+#[test]
+fn fewer_logins_run_at_once_at_a_server_that_drops_them() {
+    let mut now = clock::now();
+    let mut pacing = Pacing::default();
+    for logins in [4, 2, 1, 1] {
+        let requests: Vec<_> = (0..6).map(|_| pacing.ask("a:22", None)).collect();
+        let admitted = requests.iter().filter(|request| pacing.admit(**request, now)).count();
+        assert_eq!(admitted, logins);
+        for _ in 0..admitted {
+            pacing.learn("a:22", Err(FailureKind::ServerBusy), now);
+        }
+        for request in requests {
+            pacing.give_back(request);
+        }
+        now += SERVER_BUSY.longest * 2;
+    }
+    pacing.learn("a:22", Ok(()), now);
+    let (first, second) = (pacing.ask("a:22", None), pacing.ask("a:22", None));
+    assert!(pacing.admit(first, now) && !pacing.admit(second, now), "one login is no proof of room for two");
 }
 
 #[test]
