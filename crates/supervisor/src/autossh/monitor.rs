@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tunnel_engine::clock;
 use tunnel_engine::failure::{Failure, FailureKind};
+use tunnel_engine::log_limit::LogLimiter;
 use tunnel_engine::spec::{Bind, Connect, Forward, ForwardKind, Listen};
 
 use super::log::{Log, phrases, reason};
@@ -29,6 +30,10 @@ use crate::tunnel::{ForwardState, Order, OrderSender, TunnelView};
 const LOOP_FORWARDS: usize = 2;
 /// The same with an echo port.
 const ECHO_FORWARDS: usize = 1;
+
+/// That no line is sent is worth another line of the log after this long, and then after ever longer.
+const CUT_LOGGED_EVERY: Duration = Duration::from_secs(600);
+const LONGEST_SILENCE: Duration = Duration::from_secs(6 * 3600);
 
 /// autossh keeps one, and answers one at a time.
 const BACKLOG: u32 = 1;
@@ -119,10 +124,13 @@ impl Monitor {
     async fn watch_start(&self, view: &watch::Receiver<TunnelView>, orders: &OrderSender) {
         let is_up = || view.borrow().phase == Phase::Up;
         let mut next = clock::now() + self.times.first_poll;
+        let mut cuts_logged = LogLimiter::new(CUT_LOGGED_EVERY).growing_to(LONGEST_SILENCE);
         loop {
             tokio::time::sleep_until(next.into()).await;
             if is_up() && self.is_cut(&view.borrow()) {
-                self.log.info(phrases::NO_LOOP);
+                if cuts_logged.admit((), clock::now()).is_some() {
+                    self.log.info(phrases::NO_LOOP);
+                }
             } else if is_up() && !self.test().await && is_up() {
                 self.log.info(phrases::PORT_DOWN);
                 let failure = Failure::new(FailureKind::ProbeFailed, "the monitor's line did not come back").with_hint(
