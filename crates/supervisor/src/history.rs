@@ -26,5 +26,6 @@ pub use cause::{Cause, CauseKind};
 pub use event::{Event, EventName};
 pub(crate) use moment::{Moment, rfc3339};
 pub use rates::{Rates, Traffic};
+pub(crate) use record::KEPT;
 pub use recorder::{Recorder, SAMPLE_EVERY};
 pub use report::{OutageReport, SampleReport, TunnelHistory};

@@ -11,7 +11,7 @@ use super::rates::Traffic;
 use super::samples::{MAX_SAMPLES, SAMPLE, Samples};
 
 /// How far back the record goes.
-pub(super) const KEPT: Duration = Duration::from_secs(SAMPLE.as_secs() * MAX_SAMPLES as u64);
+pub(crate) const KEPT: Duration = Duration::from_secs(SAMPLE.as_secs() * MAX_SAMPLES as u64);
 
 /// A calendar that goes back by more was set; by less it was adjusted.
 const SET_BACK: Duration = SAMPLE.saturating_mul(2);

@@ -7,7 +7,7 @@ use tracing::Level;
 use super::grid::paragraph;
 use super::spans::{short, since};
 use super::style::OutputStyle;
-use crate::history::{OutageReport, TunnelHistory};
+use crate::history::{KEPT, OutageReport, TunnelHistory};
 use crate::protocol::LogLine;
 
 /// So many lines of the log are shown by `why`.
@@ -32,7 +32,8 @@ pub(in crate::cli) fn outages(
 }
 
 fn availability(history: &TunnelHistory, now: SystemTime) -> String {
-    let span = since(&history.since, now).map_or_else(|| "24h".to_owned(), short);
+    // Where the clock was set meanwhile, it may look like more than is kept.
+    let span = since(&history.since, now).map_or_else(|| "24h".to_owned(), |span| short(span.min(KEPT)));
     let Some(share) = history.availability else { return format!("last {span}: not wanted up") };
     let outages = match history.outages.len() {
         0 => "no outage".to_owned(),
@@ -118,6 +119,8 @@ mod tests {
         );
         let unwanted = TunnelHistory { availability: None, outages: vec![], ..history() };
         assert_eq!(outages(&unwanted, 5, now(), 0, OutputStyle::PIPE), "last 1h: not wanted up\n");
+        let clock_set = TunnelHistory { since: "2018-01-01T00:00:00Z".into(), ..unwanted };
+        assert_eq!(outages(&clock_set, 5, now(), 0, OutputStyle::PIPE), "last 1d: not wanted up\n");
     }
 
     #[test]
