@@ -68,7 +68,7 @@ fn stop_lets_a_flowing_connection_finish_and_takes_no_new_one() {
     daemon.wait_ready("t");
     let mut flowing = connect(port).expect("the forward accepts");
     flowing.write_all(b"half of it").expect("bytes go in");
-    daemon.wait_for("t", "carrying one", |tunnel| tunnel["forwards"][0]["active"] == 1);
+    daemon.wait_for("t", "carrying one", |tunnel| tunnel["forwards"][0]["opened"] == 1);
     daemon.signal(Signal::SIGTERM);
     eventually("nothing new is accepted", || connect(port).is_err().then_some(()));
     flowing.write_all(b", the rest").expect("what flows goes on");
