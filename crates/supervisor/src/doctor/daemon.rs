@@ -230,6 +230,7 @@ mod tests {
             .into();
         let known = DaemonView::of(Some(example::status(vec![tunnel])));
         let state = |at: usize| known.remote(&spec, &spec.forwards[at]).map(|held| held.state);
+        assert_eq!(names_in_config(&spec.forwards), ["-R 0:localhost:22", "-R 2222", "-R [::1]:2222"]);
         assert_eq!(state(0), Some(ForwardPhase::Pending.into()), "not the one that goes to the same place");
         assert_eq!(state(1), Some(ForwardPhase::Up.into()));
         assert_eq!(state(2), Some(ForwardPhase::Down.into()), "not the one of the same port");
