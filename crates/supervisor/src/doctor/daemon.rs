@@ -165,7 +165,7 @@ impl DaemonForward {
 
 /// By its name: status shows real addresses, where the config may have names or none.
 fn held(status: &Status, tunnel: &TunnelStatus, spec: &TunnelSpec, forward: &Forward) -> Option<DaemonForward> {
-    let at = spec.forwards.iter().position(|known| std::ptr::eq(known, forward))?;
+    let at = spec.forwards.iter().position(|known| known == forward)?;
     let name = names_in_config(&spec.forwards).into_iter().nth(at)?;
     let found = tunnel.forwards.iter().find(|known| known.name == name)?;
     Some(DaemonForward {
@@ -229,7 +229,7 @@ mod tests {
             })
             .into();
         let known = DaemonView::of(Some(example::status(vec![tunnel])));
-        let state = |at: usize| known.remote(&spec, &spec.forwards[at]).map(|held| held.state);
+        let state = |at: usize| known.local(&spec, &spec.forwards[at]).map(|held| held.state);
         assert_eq!(names_in_config(&spec.forwards), ["-R 0:localhost:22", "-R 2222", "-R [::1]:2222"]);
         assert_eq!(state(0), Some(ForwardPhase::Pending.into()), "not the one that goes to the same place");
         assert_eq!(state(1), Some(ForwardPhase::Up.into()));
