@@ -1,6 +1,6 @@
 //! Texts of the server's that are not UTF-8: shown as far as they can be read, and of no other consequence.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 
 use support::net::{connect, free_port};
 use support::{Daemon, OddServer};
@@ -55,4 +55,31 @@ fn goodbye_in_latin_1_is_told_and_retried() {
     let failure = &tunnel["last_failure"];
     assert_eq!(failure["kind"], "closed_by_server", "{failure:#}");
     assert!(failure["message"].as_str().is_some_and(|message| message.contains(SHOWN)), "{failure:#}");
+}
+
+#[test]
+fn login_without_a_readable_word_is_a_login() {
+    let server = OddServer::with_unreadable_logins();
+    let daemon = Daemon::start(&server.tunnel(&format!("local_forward = [\"{}:x:1\"]", free_port())));
+    let tunnel = daemon.wait_ready("t");
+    assert_eq!(tunnel["starts"], 1, "{tunnel:#}");
+}
+
+#[test]
+fn names_and_messages_that_no_client_reads_end_no_connection() {
+    let mut server = OddServer::start(&[]);
+    let port = free_port();
+    let daemon = Daemon::start(&server.tunnel(&format!("local_forward = [\"{port}:x:1\"]")));
+    daemon.wait_ready("t");
+    let mut user = connect(port).expect("the forward accepts");
+    let mut echo = |word: &[u8; 4]| {
+        let mut back = [0; 4];
+        user.write_all(word).and_then(|()| user.read_exact(&mut back)).expect("an echo");
+        assert_eq!(&back, word);
+    };
+    echo(b"once");
+    server.order("unreadable");
+    echo(b"more");
+    let tunnel = daemon.wait_ready("t");
+    assert_eq!((&tunnel["starts"], &tunnel["last_failure"]), (&1.into(), &serde_json::Value::Null), "{tunnel:#}");
 }

@@ -11,11 +11,14 @@ It accepts every login, echoes what comes on a direct-tcpip channel, and prints 
   repeat      what no client asked for, many times: global requests, answers, data for channels that are not open
   requests    global requests that want an answer, without end, and read nothing any more
   opens       channels that no client asked for, without end, and read nothing any more
+  unreadable  requests, channels and extensions with names that are not UTF-8, messages that no client knows, and a ping: it
+              ends the connection unless all of them are answered as they should be
   visitors    connections on each port that it listens on for a client, without end, and read nothing any more
   overrun     data on every channel that is open then, until it is closed, without regard to the window
   huge        a packet longer than any that a client has to take
   garbage     bytes that are no packet
 Arguments: two host key files, then `banner`, `prompt` or `refuse`: what it does not say in UTF-8, and an encoding (Latin-1);
+or `login`: a login whose banner is long and not UTF-8, as are methods and extensions, of which it tells once more than it may;
 or `throw`: it takes each login, answers nothing, and ends the connection; or `unknown`: it does not know the message of a global
 request, and says so (SSH_MSG_UNIMPLEMENTED), as libssh's servers do.
 """
@@ -27,12 +30,24 @@ import time
 
 import paramiko
 from paramiko import common
+from paramiko.common import byte_chr as byte
 
 # Between two pieces of a stuck server's chatter.
 PAUSE = 0.05
 
 # Of each kind.
 TIMES = 200
+
+# Of a banner, in bytes.
+LONG = 200_000
+# Messages that mean nothing, and one that would begin a login.
+UNKNOWN = (51, 150, 191, 200, 255)
+# ping@openssh.com and its answer.
+PING, PONG = 192, 193
+# A number as clients give to channels, and none that is open.
+NO_CHANNEL = (1 << 30) + 4711
+# How long answers are waited for, in seconds.
+PATIENCE = 30
 
 says = sys.argv[3:4]
 WORDS = {"latin-1": "accès refusé", "cp1251": "доступ запрещён", "gbk": "拒绝访问"}
@@ -43,15 +58,20 @@ transports = []
 
 class Server(paramiko.ServerInterface):
     def get_allowed_auths(self, username):
-        return "keyboard-interactive" if "prompt" in says else "none"
+        return "keyboard-interactive" if "prompt" in says else "none,password"
 
     def check_auth_none(self, username):
-        return paramiko.AUTH_FAILED if "prompt" in says else paramiko.AUTH_SUCCESSFUL
+        return paramiko.AUTH_FAILED if "prompt" in says or "login" in says else paramiko.AUTH_SUCCESSFUL
+
+    def check_auth_password(self, username, password):
+        return paramiko.AUTH_SUCCESSFUL
 
     def check_auth_interactive(self, username, submethods):
         return paramiko.InteractiveQuery("", "", (TEXT, False))
 
     def get_banner(self):
+        if "login" in says:
+            return (b"\xe9" * LONG, "")
         return (TEXT, "") if "banner" in says else (None, None)
 
     def check_channel_direct_tcpip_request(self, chanid, origin, destination):
@@ -87,6 +107,48 @@ class Transport(paramiko.Transport):
         for kind in kinds:
             table[kind] = nothing
         self._handler_table = table
+
+    def _send_message(self, message):
+        data = message.asbytes()
+        if "login" in says and data[0] == common.MSG_USERAUTH_FAILURE:
+            names = paramiko.Message()
+            names.add_byte(common.cMSG_USERAUTH_FAILURE)
+            names.add_string(b"\xff\xe9,,password")
+            names.add_boolean(False)
+            for _ in range(3):
+                self.say(byte(7), 2, b"\xe9", b"\xff", b"server-sig-algs", b"\xff,,ssh-ed25519")
+            message = names
+        super()._send_message(message)
+
+    def unreadable(self):
+        self.pong, answers = threading.Event(), []
+        answer = lambda transport, message: answers.append(message)
+        self._handler_table = {
+            **self._handler_table,
+            PONG: lambda transport, message: message.get_string() == TEXT and self.pong.set(),
+            common.MSG_UNIMPLEMENTED: answer,
+            common.MSG_REQUEST_FAILURE: answer,
+            common.MSG_CHANNEL_OPEN_FAILURE: answer,
+        }
+        self.say(common.cMSG_GLOBAL_REQUEST, TEXT, True, b"\xff")
+        self.say(common.cMSG_GLOBAL_REQUEST, TEXT, False)
+        self.say(common.cMSG_GLOBAL_REQUEST, "hostkeys-00@openssh.com", False, b"\xff\xff", 4711)
+        self.say(common.cMSG_CHANNEL_OPEN, TEXT, 91, 1 << 20, 1 << 15, b"\xff")
+        self.say(common.cMSG_CHANNEL_OPEN, "forwarded-tcpip", 92, 1 << 20, 1 << 15, TEXT, 80, TEXT, 1)
+        self.say(common.cMSG_CHANNEL_OPEN, "forwarded-streamlocal@openssh.com", 93, 1 << 20, 1 << 15, TEXT, TEXT)
+        self.say(common.cMSG_CHANNEL_REQUEST, NO_CHANNEL, TEXT, True)
+        self.say(common.cMSG_CHANNEL_SUCCESS, NO_CHANNEL)
+        self.say(byte(7), 1, TEXT, TEXT)
+        for number in UNKNOWN:
+            self.say(byte(number), TEXT, False)
+        self.say(byte(PING), TEXT)
+        end = time.monotonic() + PATIENCE
+        # One request, three channels, and what is not known.
+        while not (self.pong.is_set() and len(answers) == 4 + len(UNKNOWN)):
+            if time.monotonic() > end or not self.is_active():
+                self.close()
+                return
+            time.sleep(PAUSE)
 
     def does_not_know(self, message):
         self.say(common.cMSG_UNIMPLEMENTED, message.seqno)
@@ -186,6 +248,8 @@ def order(word, transport):
     elif word == "visitors":
         address, port = transport.server_object.listens
         transport.deluge(common.cMSG_CHANNEL_OPEN, "forwarded-tcpip", 1, 1 << 20, 1 << 15, address, port, "127.0.0.1", 1)
+    elif word == "unreadable":
+        transport.unreadable()
     elif word == "overrun":
         transport.overrun()
     elif word == "huge":
@@ -223,8 +287,8 @@ for line in sys.stdin:
         threads = [threading.Thread(target=order, args=(word, transport), daemon=True) for transport in transports]
         for thread in threads:
             thread.start()
-        if word == "deaf":
-            # What is asked for from now on is not answered.
+        if word in ("deaf", "unreadable"):
+            # What is asked for from now on is not answered; or all is answered now.
             for thread in threads:
                 thread.join()
     print("taken", flush=True)

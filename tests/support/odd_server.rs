@@ -28,6 +28,11 @@ impl OddServer {
         Self::start(&["throw"])
     }
 
+    /// A server that says nothing in UTF-8 during a login, and much of it.
+    pub fn with_unreadable_logins() -> Self {
+        Self::start(&["login"])
+    }
+
     /// A server that says something that is not UTF-8: its `banner`, a `prompt`, why it `refuse`s a channel, and in
     /// which encoding (Latin-1); or nothing.
     pub fn start(says: &[&str]) -> Self {

@@ -7,7 +7,7 @@
 //! ```text
 //! socket ◄─► driver ◄─► connection (packet · compression · negotiate · exchange · kex · cipher · mac · rekey)
 //!               ▲            ▲
-//!               └─ channels (window · text) ◄─► clear stream ◄─► russh
+//!               └─ channels (window · stage · text) ◄─► clear stream ◄─► russh
 //! ```
 
 mod channels;
@@ -33,6 +33,7 @@ mod read_batching;
 mod rekey;
 mod round_trip;
 mod russh_side;
+mod stage;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod tests;
 mod text;

@@ -152,8 +152,9 @@ impl russh::client::Handler for ClientHandler {
         Ok(())
     }
 
+    /// Yes, so that it is refused below: with no, russh refuses it twice.
     async fn should_accept_unknown_server_channel(&mut self, _: ChannelId, _: &str) -> bool {
-        false
+        true
     }
 
     async fn server_channel_open_unknown(

@@ -89,7 +89,7 @@ pub(super) async fn transport_setup(
                 return Ok(Secured { connection, input, agreement, host_key, proof });
             }
             ConnectionEvent::Debug(text) => log_debug(wanted.who, &text),
-            ConnectionEvent::Message(goodbye) => return Err(fault::from_goodbye(wanted.who, &goodbye)),
+            ConnectionEvent::Message(goodbye, _) => return Err(fault::from_goodbye(wanted.who, &goodbye)),
         }
     }
 }
@@ -128,7 +128,7 @@ pub(super) async fn shown_host_key(
                 let presented = presented(&algorithm, &blob);
                 return Ok(presented.and_then(|presented| HostKey::of(presented.public_key().key_data())));
             }
-            ConnectionEvent::Message(goodbye) => return Err(fault::from_goodbye(who, &goodbye)),
+            ConnectionEvent::Message(goodbye, _) => return Err(fault::from_goodbye(who, &goodbye)),
             ConnectionEvent::NewKeys(_) | ConnectionEvent::Debug(_) => {}
         }
     }

@@ -279,11 +279,6 @@ impl Channels {
         None
     }
 
-    /// Whether [`Channels::poll_message`] may have something.
-    pub(crate) fn has_messages(&self) -> bool {
-        !self.due.is_empty()
-    }
-
     /// The next bytes for the reader of a channel; `None`: none have come, and `waker` is woken when some do.
     pub(crate) fn read(&mut self, ours: u32, waker: &Waker, now: Instant) -> Option<Bytes> {
         let channel = self.open.get_mut(&ours)?;

@@ -50,8 +50,8 @@ pub(crate) enum ConnectionEvent {
     HostKey { algorithm: String, blob: Vec<u8> },
     /// New keys are in use in both directions.
     NewKeys(Agreement),
-    /// A message for the layers above: its payload.
-    Message(Bytes),
+    /// A message for the layers above: its payload, and the number of its packet.
+    Message(Bytes, u32),
     /// The server says what it does.
     Debug(DebugText),
 }
@@ -181,7 +181,7 @@ impl Connection {
 
     pub(crate) fn poll_event(&mut self) -> Option<ConnectionEvent> {
         let event = self.events.pop_front();
-        if let Some(ConnectionEvent::Message(payload)) = &event {
+        if let Some(ConnectionEvent::Message(payload, _)) = &event {
             self.event_bytes -= payload.len();
         }
         event
@@ -304,28 +304,38 @@ impl Connection {
         }
         match number {
             // It may answer a request of the layers above.
-            MSG_UNIMPLEMENTED if self.is_keyed => self.pass(payload, number),
+            MSG_UNIMPLEMENTED if self.is_keyed => self.pass(payload, sequence),
             MSG_IGNORE | MSG_UNIMPLEMENTED => Ok(()),
             MSG_DEBUG => {
                 self.events.push_back(ConnectionEvent::Debug(DebugText::decode(&payload)?));
                 Ok(())
             }
             MSG_DISCONNECT => {
-                self.push_message(payload);
+                self.push_message(payload, sequence);
                 Ok(())
             }
             MSG_KEXINIT => self.handle_kexinit(&payload, sequence, now),
             MSG_NEWKEYS => self.handle_new_keys(&payload, now),
             MSG_KEX_INIT..=MSG_KEX_LAST => self.handle_exchange(&payload, number, now),
-            MSG_SERVICE_ACCEPT | MSG_EXT_INFO | FIRST_UPPER..=u8::MAX => self.pass(payload, number),
+            MSG_SERVICE_ACCEPT | MSG_EXT_INFO | FIRST_UPPER..=u8::MAX => self.pass(payload, sequence),
             _ if is_first_exchange => Err(TransportError::Unexpected(number)),
-            // A server that takes no answers is given none.
-            _ if self.unsent.len() > MAX_ANSWERS => Err(TransportError::Flood),
-            _ => self.outbound.seal(&message::unimplemented(sequence), &mut self.unsent),
+            _ => self.unimplemented(sequence),
         }
     }
 
-    fn pass(&mut self, payload: Bytes, number: u8) -> Result<(), TransportError> {
+    /// SSH_MSG_UNIMPLEMENTED, for the packet of the server's with this number (RFC 4253 section 11.4).
+    ///
+    /// # Errors
+    /// The server takes none of its answers.
+    pub(crate) fn unimplemented(&mut self, sequence: u32) -> Result<(), TransportError> {
+        if self.unsent.len() > MAX_ANSWERS {
+            return Err(TransportError::Flood);
+        }
+        self.outbound.seal(&message::unimplemented(sequence), &mut self.unsent)
+    }
+
+    fn pass(&mut self, payload: Bytes, sequence: u32) -> Result<(), TransportError> {
+        let number = payload.first().copied().unwrap_or_default();
         // In a later exchange, too: the server may not have seen our KEXINIT when it sent this, and asyncssh 2.10 (Debian 12's)
         // goes on up to its NEWKEYS, which RFC 4253 section 7.1 forbids. The keys of before protect it.
         if !self.is_keyed {
@@ -335,13 +345,13 @@ impl Connection {
             self.inbound.compression.log_in();
             self.outbound.compression.log_in();
         }
-        self.push_message(payload);
+        self.push_message(payload, sequence);
         Ok(())
     }
 
-    fn push_message(&mut self, payload: Bytes) {
+    fn push_message(&mut self, payload: Bytes, sequence: u32) {
         self.event_bytes += payload.len();
-        self.events.push_back(ConnectionEvent::Message(payload));
+        self.events.push_back(ConnectionEvent::Message(payload, sequence));
     }
 
     fn handle_kexinit(&mut self, payload: &[u8], sequence: u32, now: Instant) -> Result<(), TransportError> {

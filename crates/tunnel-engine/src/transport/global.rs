@@ -23,8 +23,12 @@ const REFUSALS: [&str; 3] = ["Server has disabled ", "port forwarding refused", 
 /// How OpenSSH's word on a listen address that it changed begins (sshd's channels.c).
 const OVERRIDDEN: &str = "Forwarding listen address ";
 
+/// The announcement of host keys.
+const HOST_KEYS: &[u8] = b"hostkeys-00@openssh.com";
 /// Requests of a server that a client knows.
-const KNOWN: [&[u8]; 2] = [b"hostkeys-00@openssh.com", b"keepalive@openssh.com"];
+const KNOWN: [&[u8]; 2] = [HOST_KEYS, b"keepalive@openssh.com"];
+/// Requests of the server's that wait for our no. OpenSSH has one under way: its keepalive.
+const MAX_OWED: u32 = 1024;
 
 /// The name of a request that no client knows, if `payload` is one.
 pub(super) fn unknown_request(payload: &[u8]) -> Option<String> {
@@ -32,6 +36,15 @@ pub(super) fn unknown_request(payload: &[u8]) -> Option<String> {
     (reader.u8().ok()? == MSG_GLOBAL_REQUEST).then_some(())?;
     let name = reader.string().ok()?;
     (!KNOWN.contains(&name)).then(|| String::from_utf8_lossy(name).into_owned())
+}
+
+fn are_strings(mut reader: MessageReader<'_>) -> bool {
+    while !reader.rest().is_empty() {
+        if reader.string().is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 /// The requests of a connection that wait for an answer, and why some were refused.
@@ -44,6 +57,8 @@ pub(super) struct GlobalRequests {
     /// A request was answered, so all that the server had to say of the login has come.
     answered: bool,
     refused: VecDeque<(Vec<u8>, String)>,
+    /// Requests of the server's that are to be answered with no.
+    owed: u32,
 }
 
 impl GlobalRequests {
@@ -81,6 +96,34 @@ impl GlobalRequests {
         let mut number = MessageReader::new("UNIMPLEMENTED", payload.get(1..)?);
         let (asked, number) = (self.waiting.front()?.0, number.u32().ok()?);
         (asked == number).then(|| Bytes::from_static(&[MSG_REQUEST_FAILURE]))
+    }
+
+    /// Whether a message is a request of the server's that russh need not hear of: all but well-formed announcements of host
+    /// keys. It is refused, where it asks for an answer, as OpenSSH refuses even a keepalive; russh would answer a request
+    /// that asks for none, too, and end the session over a name that is not UTF-8.
+    ///
+    /// # Errors
+    /// It is malformed; or the server does not take its answers.
+    pub(super) fn refuse(&mut self, payload: &[u8]) -> Result<bool, TransportError> {
+        if payload.first() != Some(&MSG_GLOBAL_REQUEST) {
+            return Ok(false);
+        }
+        let mut reader = MessageReader::new("global request", payload);
+        reader.u8()?;
+        let name = reader.string()?;
+        if reader.boolean()? {
+            if self.owed >= MAX_OWED {
+                return Err(TransportError::Flood);
+            }
+            self.owed += 1;
+        }
+        Ok(name != HOST_KEYS || !are_strings(reader))
+    }
+
+    /// The next answer to a request of the server's.
+    pub(super) fn poll_answer(&mut self) -> Option<Vec<u8>> {
+        self.owed = self.owed.checked_sub(1)?;
+        Some(vec![MSG_REQUEST_FAILURE])
     }
 
     /// A message came.
@@ -172,6 +215,42 @@ mod tests {
         assert_eq!(request(KNOWN[0]), None);
         assert_eq!(unknown_request(&[MSG_REQUEST_SUCCESS]), None);
         assert_eq!(unknown_request(&[MSG_GLOBAL_REQUEST, 0, 0]), None);
+    }
+
+    fn asked(name: &[u8], want_reply: u8, fields: &[u8]) -> Vec<u8> {
+        let mut out = vec![MSG_GLOBAL_REQUEST];
+        put_string(&mut out, name);
+        [&out[..], &[want_reply], fields].concat()
+    }
+
+    #[test]
+    fn requests_of_the_server_are_refused_where_they_want_an_answer() {
+        let mut requests = GlobalRequests::default();
+        let refused: [(&[u8], u8, &[u8]); 4] = [
+            (b"keepalive@openssh.com", 1, b""),
+            (b"caf\xe9@example.com", 0, b"anything"),
+            (b"odd", 1, b"\xff"),
+            (HOST_KEYS, 0, b"garbage"),
+        ];
+        for (name, want_reply, fields) in refused {
+            assert_eq!(requests.refuse(&asked(name, want_reply, fields)), Ok(true), "{name:?}");
+        }
+        let keys = asked(HOST_KEYS, 0, &[0, 0, 0, 1, 7, 0, 0, 0, 0]);
+        assert_eq!(requests.refuse(&keys), Ok(false));
+        assert_eq!(requests.refuse(&[MSG_REQUEST_SUCCESS]), Ok(false));
+        let answers: Vec<Vec<u8>> = std::iter::from_fn(|| requests.poll_answer()).collect();
+        assert_eq!(answers, [[MSG_REQUEST_FAILURE], [MSG_REQUEST_FAILURE]]);
+        let whole = asked(b"odd", 1, b"");
+        assert!((1..whole.len()).all(|end| requests.refuse(&whole[..end]).is_err()));
+    }
+
+    #[test]
+    fn server_that_takes_no_answers_is_given_up() {
+        let (mut requests, keepalive) = (GlobalRequests::default(), asked(KNOWN[1], 1, b""));
+        for _ in 0..MAX_OWED {
+            assert_eq!(requests.refuse(&keepalive), Ok(true));
+        }
+        assert_eq!(requests.refuse(&keepalive), Err(TransportError::Flood));
     }
 
     #[test]

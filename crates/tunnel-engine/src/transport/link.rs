@@ -1,16 +1,15 @@
 //! What the parts of a running session share: the connection, its channels, and what goes to and from russh. Each part
 //! takes the lock for a moment and never waits with it.
 
+mod clear_stream;
 mod own_channel;
 
 use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf as _, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Bytes, BytesMut};
 
 use super::TransportError;
 use super::channels::{Channels, Ended, FromServer};
@@ -20,8 +19,10 @@ use super::kex::WorkResult;
 use super::message::{DebugText, MSG_CHANNEL_DATA, MSG_DISCONNECT, MSG_SERVICE_ACCEPT, MSG_SERVICE_REQUEST};
 use super::negotiate::Agreement;
 use super::russh_side::Clear;
+use super::stage::{Stage, Unknown};
 use super::text::Texts;
 use crate::clock;
+pub(crate) use clear_stream::ClearStream;
 pub(crate) use own_channel::{OwnChannel, StreamEvent};
 
 /// Messages for russh, without the data of channels, which does not go there. From here on the server is not read,
@@ -67,6 +68,7 @@ pub(super) struct TransportState {
     pub(super) connection: Connection,
     channels: Channels,
     global: GlobalRequests,
+    stage: Stage,
     texts: Texts,
     clear: Clear,
     to_russh: BytesMut,
@@ -93,6 +95,7 @@ impl TransportLink {
             connection,
             channels,
             global: GlobalRequests::default(),
+            stage: Stage::default(),
             texts: Texts::default(),
             clear,
             to_russh,
@@ -202,11 +205,11 @@ impl TransportState {
         Ok(())
     }
 
-    /// Sends grants and closes that waited.
+    /// Sends answers, grants and closes that waited.
     pub(super) fn send_what_is_due(&mut self) {
         let mut said = false;
-        while self.channels.has_messages() && self.connection.can_send_small() {
-            let Some(message) = self.channels.poll_message() else { break };
+        while self.connection.can_send_small() {
+            let Some(message) = self.global.poll_answer().or_else(|| self.channels.poll_message()) else { break };
             said = true;
             if self.connection.send(&message, clock::now()).is_err() {
                 break;
@@ -269,37 +272,7 @@ impl TransportState {
 
     fn handle_event(&mut self, event: ConnectionEvent) -> Result<(), TransportError> {
         match event {
-            ConnectionEvent::Message(payload) => {
-                let now = clock::now();
-                let Some(payload) = self.global.answer(payload) else { return Ok(()) };
-                match payload.first() {
-                    // Told at once: what comes behind it is its doing.
-                    Some(&MSG_DISCONNECT) => self.deliver(|observer| observer.goodbye(&payload)),
-                    Some(&MSG_SERVICE_ACCEPT) => {
-                        if let Some(asked) = self.service_asked.take() {
-                            self.channels.note_round_trip(now.saturating_duration_since(asked), now);
-                        }
-                    }
-                    _ => {}
-                }
-                self.global.came(&payload);
-                if let Some(name) = unknown_request(&payload) {
-                    self.deliver(|observer| observer.unknown_request(&name));
-                }
-                match self.channels.server_says(payload, now)? {
-                    FromServer::Data(bytes) => self.deliver(|observer| observer.data(bytes)),
-                    FromServer::Adjusted => self.deliver(|observer| observer.window_adjusted()),
-                    FromServer::Handled => {}
-                    FromServer::Pass(payload) => {
-                        let payload = self.texts.in_utf8(payload)?;
-                        self.clear.deliver(&payload, &mut self.to_russh)?;
-                        if self.to_russh.len() > MAX_WHILE_WAITING {
-                            return Err(TransportError::Flood);
-                        }
-                        wake(&mut self.russh_reads);
-                    }
-                }
-            }
+            ConnectionEvent::Message(payload, sequence) => self.handle_message(payload, sequence)?,
             ConnectionEvent::NewKeys(agreement) => self.deliver(|observer| observer.new_keys(&agreement)),
             ConnectionEvent::Debug(text) => {
                 self.global.debug_text(&text.text);
@@ -308,6 +281,50 @@ impl TransportState {
             }
             // Asked and answered before there was a link.
             ConnectionEvent::HostKey { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn handle_message(&mut self, payload: Bytes, sequence: u32) -> Result<(), TransportError> {
+        let now = clock::now();
+        let Some(payload) = self.global.answer(payload) else { return Ok(()) };
+        let payload = match self.stage.take(payload)? {
+            Ok(payload) => payload,
+            Err(Unknown::Passed) => return Ok(()),
+            Err(Unknown::Ping(pong)) if self.connection.can_send_small() => return self.connection.send(&pong, now),
+            // As OpenSSH while keys are exchanged.
+            Err(Unknown::Ping(_)) => return Ok(()),
+            Err(Unknown::Number) => return self.connection.unimplemented(sequence),
+        };
+        match payload.first() {
+            // Told at once: what comes behind it is its doing.
+            Some(&MSG_DISCONNECT) => self.deliver(|observer| observer.goodbye(&payload)),
+            Some(&MSG_SERVICE_ACCEPT) => {
+                if let Some(asked) = self.service_asked.take() {
+                    self.channels.note_round_trip(now.saturating_duration_since(asked), now);
+                }
+            }
+            _ => {}
+        }
+        self.global.came(&payload);
+        if let Some(name) = unknown_request(&payload) {
+            self.deliver(|observer| observer.unknown_request(&name));
+        }
+        if self.global.refuse(&payload)? {
+            return Ok(());
+        }
+        match self.channels.server_says(payload, now)? {
+            FromServer::Data(bytes) => self.deliver(|observer| observer.data(bytes)),
+            FromServer::Adjusted => self.deliver(|observer| observer.window_adjusted()),
+            FromServer::Handled => {}
+            FromServer::Pass(payload) => {
+                let payload = self.texts.in_utf8(payload)?;
+                self.clear.deliver(&payload, &mut self.to_russh)?;
+                if self.to_russh.len() > MAX_WHILE_WAITING {
+                    return Err(TransportError::Flood);
+                }
+                wake(&mut self.russh_reads);
+            }
         }
         Ok(())
     }
@@ -341,83 +358,5 @@ impl TransportState {
 fn wake(slot: &mut Option<Waker>) {
     if let Some(waker) = slot.take() {
         waker.wake();
-    }
-}
-
-/// The stream that russh speaks on, without encryption. It leads to a [`TransportLink`] and nowhere else, and only this
-/// module can make one.
-pub(crate) struct ClearStream(Arc<TransportLink>);
-
-impl ClearStream {
-    /// Of this link; there is one.
-    pub(super) const fn new(link: Arc<TransportLink>) -> Self {
-        Self(link)
-    }
-}
-
-impl AsyncRead for ClearStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut state = self.0.lock();
-        if state.to_russh.is_empty() {
-            if state.is_over {
-                return Poll::Ready(Ok(()));
-            }
-            state.russh_reads = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        let was_full = !state.may_read();
-        let taken = buf.remaining().min(state.to_russh.len());
-        buf.put_slice(state.to_russh.get(..taken).unwrap_or_default());
-        state.to_russh.advance(taken);
-        if state.to_russh.is_empty() {
-            // What an idle session does not need.
-            state.to_russh = BytesMut::new();
-        }
-        if was_full && state.may_read() {
-            wake(&mut state.driver);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for ClearStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let mut state = self.0.lock();
-        if state.is_over {
-            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
-        }
-        if !state.connection.can_send() {
-            state.russh_writes = Some(cx.waker().clone());
-            // The server may be read now although russh hears nothing.
-            wake(&mut state.driver);
-            return Poll::Pending;
-        }
-        match state.receive(data) {
-            Ok(taken) => Poll::Ready(Ok(taken)),
-            Err(error) => {
-                state.end(ConnectionEnd::Failed(error.clone()));
-                Poll::Ready(Err(io::Error::other(error)))
-            }
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    /// Never waits: russh tells its handler why the session ended only after this.
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = self.0.lock();
-        state.is_shut = true;
-        wake(&mut state.driver);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for ClearStream {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.is_shut = true;
-        wake(&mut state.driver);
     }
 }

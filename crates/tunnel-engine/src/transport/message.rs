@@ -23,6 +23,7 @@ pub(crate) const MSG_GROUP_REQUEST: u8 = 34;
 /// The last number of a method's own messages.
 pub(crate) const MSG_KEX_LAST: u8 = 49;
 pub(crate) const MSG_USERAUTH_REQUEST: u8 = 50;
+pub(crate) const MSG_USERAUTH_FAILURE: u8 = 51;
 pub(crate) const MSG_USERAUTH_SUCCESS: u8 = 52;
 pub(crate) const MSG_USERAUTH_BANNER: u8 = 53;
 /// Of keyboard-interactive (RFC 4256); SSH_MSG_USERAUTH_PK_OK of publickey has the same number.
@@ -41,6 +42,9 @@ pub(crate) const MSG_CHANNEL_CLOSE: u8 = 97;
 pub(crate) const MSG_CHANNEL_REQUEST: u8 = 98;
 pub(crate) const MSG_CHANNEL_SUCCESS: u8 = 99;
 pub(crate) const MSG_CHANNEL_FAILURE: u8 = 100;
+/// ping@openssh.com, and its answer (OpenSSH's PROTOCOL, section 1.8).
+pub(crate) const MSG_PING: u8 = 192;
+pub(crate) const MSG_PONG: u8 = 193;
 
 pub(crate) const COOKIE_BYTES: usize = 16;
 

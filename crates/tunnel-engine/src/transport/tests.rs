@@ -62,7 +62,7 @@ pub fn handshake(sent: &[u8], piece: usize) -> Handshaken {
             match event {
                 ConnectionEvent::HostKey { .. } => handled = handled.and(connection.believe_host_key(now)),
                 ConnectionEvent::NewKeys(_) => seen.is_keyed = true,
-                ConnectionEvent::Message(_) | ConnectionEvent::Debug(_) => {}
+                ConnectionEvent::Message(_, _) | ConnectionEvent::Debug(_) => {}
             }
         }
         while let Some(work) = connection.poll_work() {

@@ -1,18 +1,20 @@
-//! Texts for people (RFC 4251 section 5: UTF-8). Servers send other encodings; one text must not end a session, so what
-//! does not decode is replaced before the layers above see it.
-
-use std::borrow::Cow;
+//! Texts for people (RFC 4251 section 5: UTF-8), and the names, addresses and paths that russh reads as texts. Servers send
+//! other encodings; one text must not end a session, so what does not decode is replaced before the layers above see it.
 
 use bytes::Bytes;
 
 use super::TransportError;
 use super::message::{
-    MSG_CHANNEL_REQUEST, MSG_DISCONNECT, MSG_USERAUTH_BANNER, MSG_USERAUTH_INFO_REQUEST, MSG_USERAUTH_REQUEST,
+    MSG_CHANNEL_OPEN, MSG_CHANNEL_REQUEST, MSG_DISCONNECT, MSG_USERAUTH_BANNER, MSG_USERAUTH_FAILURE,
+    MSG_USERAUTH_INFO_REQUEST, MSG_USERAUTH_REQUEST,
 };
-use super::wire::{MessageReader, put_string, put_u32};
+use super::wire::{MessageReader, known_names, put_string, put_u32};
 
 const INTERACTIVE: &[u8] = b"keyboard-interactive";
 const EXIT_SIGNAL: &[u8] = b"exit-signal";
+/// In a longer message each sequence that does not decode is one byte afterwards, so that it is no longer than before:
+/// russh takes no packet longer than the server's may be.
+const LONG: usize = 64 * 1024;
 
 /// The texts of one connection.
 #[derive(Debug, Default)]
@@ -38,11 +40,16 @@ impl Texts {
     /// # Errors
     /// The message is malformed.
     pub(super) fn in_utf8(&self, payload: Bytes) -> Result<Bytes, TransportError> {
-        let mut copy = Copy { reader: MessageReader::new("text", &payload), out: Vec::new() };
+        let mark = if payload.len() > LONG { "?" } else { "\u{fffd}" };
+        let mut copy = Copy { reader: MessageReader::new("text", &payload), out: Vec::new(), mark };
         match payload.first() {
             Some(&MSG_DISCONNECT) => copy.fixed(5)?.text_and_language()?,
             Some(&MSG_USERAUTH_BANNER) => copy.fixed(1)?.text_and_language()?,
+            Some(&MSG_USERAUTH_FAILURE) => copy.fixed(1)?.names()?.rest(),
             Some(&MSG_USERAUTH_INFO_REQUEST) if self.is_interactive => copy.fixed(1)?.questions()?,
+            // The name of an algorithm and a key; or what is asked about a password, and its language.
+            Some(&MSG_USERAUTH_INFO_REQUEST) => copy.fixed(1)?.text()?.rest(),
+            Some(&MSG_CHANNEL_OPEN) => copy.fixed(1)?.open()?,
             Some(&MSG_CHANNEL_REQUEST) if is_exit_signal(&payload) => copy.fixed(5)?.exit_signal()?,
             Some(_) | None => return Ok(payload),
         }
@@ -61,6 +68,8 @@ fn is_exit_signal(payload: &[u8]) -> bool {
 struct Copy<'a> {
     reader: MessageReader<'a>,
     out: Vec<u8>,
+    /// What stands for bytes that do not decode.
+    mark: &'static str,
 }
 
 impl Copy<'_> {
@@ -70,12 +79,27 @@ impl Copy<'_> {
     }
 
     fn text(&mut self) -> Result<&mut Self, TransportError> {
-        let text = self.reader.string()?;
-        match String::from_utf8_lossy(text) {
-            Cow::Borrowed(text) => put_string(&mut self.out, text.as_bytes()),
-            Cow::Owned(replaced) => put_string(&mut self.out, replaced.as_bytes()),
+        let mut text = String::new();
+        for chunk in self.reader.string()?.utf8_chunks() {
+            text.push_str(chunk.valid());
+            if !chunk.invalid().is_empty() {
+                text.push_str(self.mark);
+            }
         }
+        put_string(&mut self.out, text.as_bytes());
         Ok(self)
+    }
+
+    /// The methods with which a login may go on. What is none is left out.
+    fn names(&mut self) -> Result<&mut Self, TransportError> {
+        put_string(&mut self.out, known_names(self.reader.string()?).as_bytes());
+        Ok(self)
+    }
+
+    fn rest(&mut self) {
+        let rest = self.reader.rest();
+        self.out.extend_from_slice(rest);
+        self.reader = MessageReader::new("text", &[]);
     }
 
     /// Some servers leave the language out.
@@ -95,6 +119,20 @@ impl Copy<'_> {
         put_u32(&mut self.out, count);
         for _ in 0..count {
             self.text()?.fixed(1)?;
+        }
+        Ok(())
+    }
+
+    /// RFC 4254 section 5.1, and the fields of the types that russh reads. Of one without a meaning here it reads the name.
+    fn open(&mut self) -> Result<(), TransportError> {
+        let kind = MessageReader::clone(&self.reader).string()?;
+        self.text()?.fixed(12)?;
+        match kind {
+            b"forwarded-tcpip" | b"direct-tcpip" => drop(self.text()?.fixed(4)?.text()?.fixed(4)?),
+            b"forwarded-streamlocal@openssh.com" => drop(self.text()?.text()?),
+            b"direct-streamlocal@openssh.com" => drop(self.text()?.text()?.fixed(4)?),
+            b"x11" => drop(self.text()?.fixed(4)?),
+            _ => self.rest(),
         }
         Ok(())
     }
@@ -164,6 +202,50 @@ mod tests {
         let mut many = asked[..asked.len() - 19].to_vec();
         put_u32(&mut many, u32::MAX);
         assert!(texts.in_utf8(many.into()).is_err(), "more questions than bytes");
+    }
+
+    #[test]
+    fn long_texts_do_not_grow() {
+        let replaced = in_utf8(goodbye(&[0xe9; LONG])).unwrap();
+        assert_eq!(replaced, goodbye(&[b'?'; LONG]));
+    }
+
+    #[test]
+    fn methods_of_a_refusal_are_names() {
+        let refused = |methods: &[u8]| {
+            let mut out = vec![MSG_USERAUTH_FAILURE];
+            put_string(&mut out, methods);
+            out.push(1);
+            Bytes::from(out)
+        };
+        assert_eq!(in_utf8(refused(b"publickey,\xff\xe9,,password")).unwrap(), refused(b"publickey,password"));
+        assert_eq!(in_utf8(refused(b"publickey")).unwrap(), refused(b"publickey"));
+    }
+
+    #[test]
+    fn channels_of_any_name_and_from_any_address_can_be_read() {
+        let open = |kind: &[u8], fields: &[&[u8]]| {
+            let mut out = vec![MSG_CHANNEL_OPEN];
+            put_string(&mut out, kind);
+            out.extend_from_slice(&[7; 12]);
+            for field in fields {
+                put_string(&mut out, field);
+                if kind.ends_with(b"-tcpip") {
+                    put_u32(&mut out, 80);
+                }
+            }
+            Bytes::from(out)
+        };
+        let mark = "\u{fffd}".as_bytes();
+        for kind in [&b"forwarded-tcpip"[..], b"direct-tcpip", b"forwarded-streamlocal@openssh.com"] {
+            let told = in_utf8(open(kind, &[b"\xe9", b"\xff"])).unwrap();
+            assert_eq!(told, open(kind, &[mark, mark]), "{}", kind.escape_ascii());
+            let fine = open(kind, &[b"a", b"b"]);
+            assert_eq!(in_utf8(fine.clone()).unwrap(), fine);
+            assert!((1..fine.len()).all(|end| in_utf8(fine.slice(..end)).is_err()));
+            assert!(in_utf8([&fine[..], b"x"].concat().into()).is_err(), "something follows");
+        }
+        assert_eq!(in_utf8(open(b"\xe9", &[b"\xff"])).unwrap(), open(mark, &[b"\xff"]), "what is in it is not read");
     }
 
     #[test]

@@ -79,6 +79,19 @@ pub(crate) fn without_leading_zeros(bytes: &[u8]) -> &[u8] {
     bytes.get(zeros..).unwrap_or_default()
 }
 
+/// The longest name of an algorithm or method (RFC 4250 section 4.6.1), and how many are taken from a list whose other
+/// names mean nothing.
+const MAX_NAME: usize = 64;
+const MAX_NAMES: usize = 128;
+
+/// Of a list in which a server may name anything, what can be a name (RFC 4250 section 4.6.1), as a list.
+pub(crate) fn known_names(list: &[u8]) -> String {
+    let names = list.split(|byte| *byte == b',').filter_map(|name| std::str::from_utf8(name).ok());
+    let can_be =
+        |name: &&str| !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(|it| it.is_ascii_graphic());
+    names.filter(can_be).take(MAX_NAMES).collect::<Vec<_>>().join(",")
+}
+
 pub(crate) fn put_u32(out: &mut Vec<u8>, value: u32) {
     out.extend_from_slice(&value.to_be_bytes());
 }
@@ -123,6 +136,14 @@ mod tests {
         let long = [0x09, 0xa3, 0x78, 0xf9, 0xb2, 0xe3, 0x32, 0xa7];
         assert_eq!(written(&long), [&[0, 0, 0, 8][..], &long].concat());
         assert_eq!(written(&[0x80]), [0, 0, 0, 2, 0, 0x80]);
+    }
+
+    #[test]
+    fn names_are_ascii_and_short() {
+        assert_eq!(known_names(b"publickey,\xff\xe9,,pass word,password,"), "publickey,password");
+        let long = "x".repeat(MAX_NAME);
+        assert_eq!(known_names(format!("{long}y,{long},a").as_bytes()), format!("{long},a"));
+        assert_eq!(known_names(&b"a,".repeat(9999)).len(), 2 * MAX_NAMES - 1);
     }
 
     #[test]

@@ -281,7 +281,7 @@ impl Channels {
             }
             MSG_CHANNEL_REQUEST => {
                 reader.string()?;
-                self.get(ours, number)?;
+                // On a channel that there is not it is passed over, as by OpenSSH (client_input_channel_req).
                 if reader.boolean()? {
                     self.refuse_request(ours)?;
                 }
@@ -289,8 +289,9 @@ impl Channels {
             }
             // Those that were not asked for are passed over, as by OpenSSH (channel_input_status_confirm).
             MSG_CHANNEL_SUCCESS | MSG_CHANNEL_FAILURE => {
-                let channel = self.get(ours, number)?;
-                if let Some(own) = channel.own.as_mut().filter(|own| matches!(own.request, Request::Sent)) {
+                if let Some(channel) = self.open.get_mut(&ours)
+                    && let Some(own) = channel.own.as_mut().filter(|own| matches!(own.request, Request::Sent))
+                {
                     own.request = Request::Answered(number == MSG_CHANNEL_SUCCESS);
                     wake(&mut channel.reader);
                 }

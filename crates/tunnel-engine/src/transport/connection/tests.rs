@@ -106,7 +106,7 @@ impl Pair {
 
     fn messages(&self) -> Vec<Vec<u8>> {
         let messages = self.events.iter().filter_map(|event| match event {
-            ConnectionEvent::Message(payload) => Some(payload.to_vec()),
+            ConnectionEvent::Message(payload, _) => Some(payload.to_vec()),
             ConnectionEvent::HostKey { .. } | ConnectionEvent::NewKeys(_) | ConnectionEvent::Debug(_) => None,
         });
         messages.collect()

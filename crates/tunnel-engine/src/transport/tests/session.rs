@@ -198,7 +198,7 @@ impl Player {
             match self.client.poll_event() {
                 Some(ConnectionEvent::HostKey { .. }) => self.client.believe_host_key(self.now)?,
                 Some(ConnectionEvent::NewKeys(_)) => self.played.is_keyed = true,
-                Some(ConnectionEvent::Message(payload)) => self.played.taken.push(payload.to_vec()),
+                Some(ConnectionEvent::Message(payload, _)) => self.played.taken.push(payload.to_vec()),
                 Some(ConnectionEvent::Debug(_)) => {}
                 None => return Ok(()),
             }

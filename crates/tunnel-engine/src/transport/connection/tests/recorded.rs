@@ -213,7 +213,7 @@ impl RecordedPlayer<'_> {
     }
 
     fn until_message(&mut self, number: u8) {
-        self.until(|event| matches!(event, ConnectionEvent::Message(payload) if payload.first() == Some(&number)));
+        self.until(|event| matches!(event, ConnectionEvent::Message(payload, _) if payload.first() == Some(&number)));
     }
 
     fn until(&mut self, wanted: impl Fn(&ConnectionEvent) -> bool) {
@@ -221,7 +221,7 @@ impl RecordedPlayer<'_> {
             while let Some(event) = self.client.poll_event() {
                 match &event {
                     ConnectionEvent::HostKey { .. } => self.client.believe_host_key(clock::now()).unwrap(),
-                    ConnectionEvent::Message(payload) => self.server.tell(payload),
+                    ConnectionEvent::Message(payload, _) => self.server.tell(payload),
                     ConnectionEvent::NewKeys(_) | ConnectionEvent::Debug(_) => {}
                 }
                 if wanted(&event) {
