@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf as _, Bytes};
 
 mod own;
+mod send_limit;
 mod state;
 
 use super::TransportError;
@@ -25,6 +26,7 @@ use super::wire::{MessageReader, put_u32};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(in crate::transport) use own::FIRST as FIRST_OWN;
 pub(crate) use own::{Content, OwnRefusal, SendError, StreamEnd};
+use send_limit::SendLimit;
 use state::ChannelState;
 
 /// Channels of the server's that wait for russh's answer.
@@ -180,6 +182,9 @@ impl Channels {
                 reader.end()?;
                 if let Some(channel) = self.open.get_mut(&ours) {
                     channel.send_window = channel.send_window.saturating_add(bytes);
+                    if let Some(own) = &mut channel.own {
+                        own.limit.refilled(bytes);
+                    }
                     wake(&mut channel.writer);
                 }
                 Ok(FromServer::Adjusted)
@@ -412,6 +417,9 @@ impl Channels {
     fn takes(&mut self, ours: u32, (window, max_data): (u32, u32)) {
         if let Some(channel) = self.open.get_mut(&ours) {
             (channel.send_window, channel.max_data) = (window, max_data.min(MAX_DATA));
+            if let Some(own) = &mut channel.own {
+                own.limit = SendLimit::new(window);
+            }
             wake(&mut channel.writer);
             // EOF and CLOSE may have been asked for before.
             self.make_due(ours);

@@ -106,7 +106,7 @@ impl Room {
         self.round_trip.note(took, now);
     }
 
-    fn round_trip(&self) -> Duration {
+    pub(super) fn round_trip(&self) -> Duration {
         self.round_trip.known().unwrap_or(UNKNOWN_ROUND_TRIP)
     }
 

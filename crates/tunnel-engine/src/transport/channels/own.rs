@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::send_limit::SendLimit;
 use super::{ChannelState, Channels, Ended, FromServer, MAX_DATA, MAX_DATA_NEAR, wake};
 use crate::transport::TransportError;
 use crate::transport::message::{
@@ -56,6 +57,7 @@ pub(super) struct Own {
     said: String,
     messages: VecDeque<Bytes>,
     request: Request,
+    pub(super) limit: SendLimit,
     /// The reader of a stream knows of its EOF.
     is_eof_read: bool,
 }
@@ -78,6 +80,7 @@ impl Own {
             said: String::new(),
             messages: VecDeque::new(),
             request: Request::None,
+            limit: SendLimit::default(),
             is_eof_read: false,
         }
     }
@@ -210,7 +213,8 @@ impl Channels {
         if counted > channel.max_data {
             return Err(SendError::TooLong);
         }
-        let Some(rest) = channel.send_window.checked_sub(counted) else {
+        let unused = channel.own.as_ref().map_or(0, |own| own.limit.unused(self.room.round_trip()));
+        let Some(rest) = channel.send_window.checked_sub(counted).filter(|rest| *rest >= unused) else {
             channel.writer = Some(waker.clone());
             return Ok(None);
         };
