@@ -16,7 +16,7 @@ use support::{Daemon, Sshd, tunnel_toml};
 const BYTES: usize = 24 << 20;
 const STALLED: usize = 4;
 /// For how long others are asked beside them.
-const BESIDE: Duration = Duration::from_secs(4);
+const BESIDE: Duration = Duration::from_secs(20);
 /// For one answer, on a machine that is busy with other tests.
 const SOON: Duration = Duration::from_secs(5);
 /// In KiB: four windows of 2 MiB that readers took nothing of, and buffers.

@@ -4,9 +4,10 @@ use bytes::Bytes;
 
 use crate::transport::compression::Inflater;
 use crate::transport::kex::{Group, GroupSizes, Method, Work, WorkResult};
-use crate::transport::message::DebugText;
+use crate::transport::message::{DebugText, MSG_GLOBAL_REQUEST, MSG_SERVICE_ACCEPT, MSG_USERAUTH_SUCCESS};
 use crate::transport::negotiate::KexInit;
 use crate::transport::packet::MAX_PACKET;
+use crate::transport::stage::Stage;
 use crate::transport::text::Texts;
 use crate::transport::wire::MessageReader;
 use crate::transport::{KexName, Limits, TransportError, global, proof};
@@ -20,7 +21,7 @@ pub struct Decoded {
     pub inflated: usize,
     /// A text that is shown is no UTF-8.
     pub is_mangled: bool,
-    /// A second reading of what the first gave was another.
+    /// A second reading of what the first gave was another, or it has grown.
     pub is_unsteady: bool,
 }
 
@@ -55,10 +56,11 @@ pub fn decode(input: &[u8]) -> Decoded {
         4 => inflate(content, &mut decoded),
         5 => text(content, *variant, &mut decoded),
         6 => DebugText::decode(content).map(drop),
-        _ => {
+        _ if variant.is_multiple_of(2) => {
             decoded.is_mangled = global::unknown_request(content).is_some_and(|name| name.len() > 3 * content.len());
-            Ok(())
+            global::GlobalRequests::default().refuse(content).map(drop)
         }
+        _ => login(content, &mut decoded),
     };
     decoded
 }
@@ -116,6 +118,22 @@ fn inflate(content: &[u8], decoded: &mut Decoded) -> Result<(), TransportError> 
         decoded.inflated = inflater.inflate(payload)?.len();
         if decoded.inflated > MAX_PACKET as usize {
             break;
+        }
+    }
+    Ok(())
+}
+
+/// The same message at each stage of a login. What is passed on is passed on again as it is, up to the bound of its kind.
+fn login(content: &[u8], decoded: &mut Decoded) -> Result<(), TransportError> {
+    let message = Bytes::copy_from_slice(content);
+    for number in [MSG_SERVICE_ACCEPT, MSG_USERAUTH_SUCCESS, MSG_GLOBAL_REQUEST] {
+        let mut stage = Stage::default();
+        for before in [MSG_SERVICE_ACCEPT, MSG_USERAUTH_SUCCESS].into_iter().take_while(|before| *before != number) {
+            stage.take(Bytes::copy_from_slice(&[before]))?.ok();
+        }
+        if let Ok(once) = stage.take(message.clone())? {
+            decoded.is_unsteady |= once.len() > content.len();
+            decoded.is_unsteady |= matches!(stage.take(once.clone())?, Ok(again) if again != once);
         }
     }
     Ok(())
