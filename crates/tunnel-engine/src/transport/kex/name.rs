@@ -101,7 +101,7 @@ impl KexName {
         matches!(self.mechanism(), Some(Mechanism::Sntrup761))
     }
 
-    /// With a prime of over 4096 bits, for which a user has to ask.
+    /// With a prime of over 4096 bits.
     const fn is_large_group(self) -> bool {
         matches!(self, Self::Group17Sha512 | Self::Group18Sha512)
     }
@@ -134,7 +134,7 @@ pub(crate) struct GroupSizes {
 }
 
 impl GroupSizes {
-    /// Arithmetic with 8192 bits takes several times as long: the user who asks for group 17 or 18 wants it here, too.
+    /// Arithmetic with 8192 bits takes several times as long: a list without group 17 and 18 spares it here, too.
     pub(crate) fn for_offer(offered: &[KexName]) -> Self {
         let large = offered.iter().any(|name| name.is_large_group());
         Self { smallest: 2048, preferred: 3072, largest: if large { 8192 } else { 4096 } }

@@ -163,7 +163,7 @@ fn groups_and_ntru_take_long() {
 }
 
 #[test]
-fn large_groups_in_an_exchange_are_for_who_asks() {
+fn large_groups_in_an_exchange_are_for_lists_with_large_groups() {
     assert_eq!(GroupSizes::for_offer(&[KexName::Group16Sha512, KexName::GroupExchangeSha256]).largest, 4096);
     assert_eq!(GroupSizes::for_offer(&[KexName::Group17Sha512, KexName::GroupExchangeSha256]).largest, 8192);
 }
