@@ -19,7 +19,7 @@ use super::kex::WorkResult;
 use super::message::{DebugText, MSG_CHANNEL_DATA, MSG_DISCONNECT, MSG_SERVICE_ACCEPT, MSG_SERVICE_REQUEST};
 use super::negotiate::Agreement;
 use super::russh_side::Clear;
-use super::stage::{Stage, Unknown};
+use super::stage::{Meaning, Stage};
 use super::text::Texts;
 use crate::clock;
 pub(crate) use clear_stream::ClearStream;
@@ -289,12 +289,11 @@ impl TransportState {
         let now = clock::now();
         let Some(payload) = self.global.answer(payload) else { return Ok(()) };
         let payload = match self.stage.take(payload)? {
-            Ok(payload) => payload,
-            Err(Unknown::Passed) => return Ok(()),
-            Err(Unknown::Ping(pong)) if self.connection.can_send_small() => return self.connection.send(&pong, now),
-            // As OpenSSH while keys are exchanged.
-            Err(Unknown::Ping(_)) => return Ok(()),
-            Err(Unknown::Number) => return self.connection.unimplemented(sequence),
+            Meaning::Known(payload) => payload,
+            Meaning::Ping(pong) if self.connection.can_send_small() => return self.connection.send(&pong, now),
+            // As OpenSSH, which answers no ping while keys are exchanged.
+            Meaning::Ping(_) | Meaning::PassedOver => return Ok(()),
+            Meaning::Unimplemented => return self.connection.unimplemented(sequence),
         };
         match payload.first() {
             // Told at once: what comes behind it is its doing.

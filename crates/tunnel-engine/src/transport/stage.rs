@@ -33,39 +33,41 @@ enum Layer {
     Connection,
 }
 
-/// What becomes of a message that means nothing now.
+/// What becomes of a message.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unknown {
-    /// It is to be answered as unimplemented.
-    Number,
+pub(super) enum Meaning {
+    /// It is for the layers above, perhaps without what would only be in their way.
+    Known(Bytes),
+    /// It means nothing now, and is to be answered as unimplemented.
+    Unimplemented,
     /// It asks for this answer.
     Ping(Vec<u8>),
-    /// No answer is due.
-    Passed,
+    /// Nothing.
+    PassedOver,
 }
 
 impl Stage {
-    /// A message of the server's; the inner error: it is not for the layers above.
+    /// A message of the server's.
     ///
     /// # Errors
     /// It is malformed.
-    pub(super) fn take(&mut self, payload: Bytes) -> Result<Result<Bytes, Unknown>, TransportError> {
+    pub(super) fn take(&mut self, payload: Bytes) -> Result<Meaning, TransportError> {
         match (self.layer, payload.first().copied().unwrap_or_default()) {
             (Layer::Service, MSG_SERVICE_ACCEPT) => self.layer = Layer::Login,
             (Layer::Login, MSG_USERAUTH_SUCCESS) => self.layer = Layer::Connection,
             (Layer::Login, MSG_USERAUTH_FAILURE | MSG_USERAUTH_BANNER | MSG_USERAUTH_INFO_REQUEST)
             | (Layer::Connection, MSG_GLOBAL_REQUEST..=MSG_REQUEST_FAILURE | MSG_CHANNEL_OPEN..=MSG_CHANNEL_FAILURE)
             | (_, MSG_DISCONNECT) => {}
-            (Layer::Connection, MSG_PING) => return Ok(Err(Unknown::Ping(pong(&payload)?))),
+            (Layer::Connection, MSG_PING) => return Ok(Meaning::Ping(pong(&payload)?)),
             (Layer::Service | Layer::Login, MSG_EXT_INFO) if self.extensions < MAX_EXTENSIONS => {
                 self.extensions += 1;
-                return extensions(&payload).map(Ok);
+                return extensions(&payload).map(Meaning::Known);
             }
             // As OpenSSH, which answers no ping before the login.
-            (_, MSG_EXT_INFO | MSG_PING) => return Ok(Err(Unknown::Passed)),
-            _ => return Ok(Err(Unknown::Number)),
+            (_, MSG_EXT_INFO | MSG_PING) => return Ok(Meaning::PassedOver),
+            _ => return Ok(Meaning::Unimplemented),
         }
-        Ok(Ok(payload))
+        Ok(Meaning::Known(payload))
     }
 }
 
@@ -118,7 +120,8 @@ mod tests {
     #[test]
     fn each_layer_knows_its_messages_and_no_others() {
         let known = |layer: Layer| -> Vec<u8> {
-            let taken = |number| matches!(at(layer).take(Bytes::copy_from_slice(&[number, 0, 0, 0, 0])), Ok(Ok(_)));
+            let taken =
+                |number| matches!(at(layer).take(Bytes::copy_from_slice(&[number, 0, 0, 0, 0])), Ok(Meaning::Known(_)));
             (0..=u8::MAX).filter(|number| taken(*number)).collect()
         };
         assert_eq!(known(Layer::Service), [1, 6, 7]);
@@ -126,7 +129,7 @@ mod tests {
         let connection: Vec<u8> = [1].into_iter().chain(80..=82).chain(90..=100).collect();
         assert_eq!(known(Layer::Connection), connection);
         for number in [54, 61, 83, 101, 150, 191, 200, 255] {
-            assert_eq!(at(Layer::Connection).take(Bytes::copy_from_slice(&[number])), Ok(Err(Unknown::Number)));
+            assert_eq!(at(Layer::Connection).take(Bytes::copy_from_slice(&[number])), Ok(Meaning::Unimplemented));
         }
     }
 
@@ -134,20 +137,20 @@ mod tests {
     fn login_goes_from_service_to_connection() {
         let mut stage = Stage::default();
         let success = Bytes::from_static(&[MSG_USERAUTH_SUCCESS]);
-        assert_eq!(stage.take(success.clone()), Ok(Err(Unknown::Number)), "no login is asked for");
+        assert_eq!(stage.take(success.clone()), Ok(Meaning::Unimplemented), "no login is asked for");
         for number in [MSG_SERVICE_ACCEPT, MSG_USERAUTH_BANNER, MSG_USERAUTH_SUCCESS, MSG_GLOBAL_REQUEST] {
             let message = Bytes::copy_from_slice(&[number]);
-            assert_eq!(stage.take(message.clone()), Ok(Ok(message)));
+            assert_eq!(stage.take(message.clone()), Ok(Meaning::Known(message)));
         }
-        assert_eq!(stage.take(success), Ok(Err(Unknown::Number)), "a second time");
+        assert_eq!(stage.take(success), Ok(Meaning::Unimplemented), "a second time");
     }
 
     #[test]
     fn pings_are_answered_after_the_login() {
         let ping = Bytes::from_static(b"\xc0\0\0\0\x02ab");
         let answered = at(Layer::Connection).take(ping.clone());
-        assert_eq!(answered, Ok(Err(Unknown::Ping(b"\xc1\0\0\0\x02ab".to_vec()))));
-        assert_eq!(at(Layer::Login).take(ping.clone()), Ok(Err(Unknown::Passed)));
+        assert_eq!(answered, Ok(Meaning::Ping(b"\xc1\0\0\0\x02ab".to_vec())));
+        assert_eq!(at(Layer::Login).take(ping.clone()), Ok(Meaning::PassedOver));
         assert!(at(Layer::Connection).take(ping.slice(..6)).is_err());
     }
 
@@ -156,18 +159,18 @@ mod tests {
         let mut stage = at(Layer::Login);
         let first = told(&[(SIGNATURES, b"ssh-ed25519")]);
         for _ in 0..MAX_EXTENSIONS {
-            assert_eq!(stage.take(first.clone()), Ok(Ok(first.clone())));
+            assert_eq!(stage.take(first.clone()), Ok(Meaning::Known(first.clone())));
         }
-        assert_eq!(stage.take(first.clone()), Ok(Err(Unknown::Passed)));
-        assert_eq!(at(Layer::Connection).take(first), Ok(Err(Unknown::Passed)));
+        assert_eq!(stage.take(first.clone()), Ok(Meaning::PassedOver));
+        assert_eq!(at(Layer::Connection).take(first), Ok(Meaning::PassedOver));
     }
 
     #[test]
     fn of_extensions_only_names_of_algorithms_are_passed_on() {
         let odd = told(&[(b"\xff", b"\xfe"), (SIGNATURES, b",,rsa-sha2-256,\xe9,,ssh-ed25519,"), (b"x", b"")]);
         let taken = at(Layer::Service).take(odd.clone());
-        assert_eq!(taken, Ok(Ok(told(&[(SIGNATURES, b"rsa-sha2-256,ssh-ed25519")]))));
-        assert_eq!(at(Layer::Service).take(told(&[(b"x", b"y")])), Ok(Ok(told(&[]))));
+        assert_eq!(taken, Ok(Meaning::Known(told(&[(SIGNATURES, b"rsa-sha2-256,ssh-ed25519")]))));
+        assert_eq!(at(Layer::Service).take(told(&[(b"x", b"y")])), Ok(Meaning::Known(told(&[]))));
         assert!((1..odd.len()).all(|end| at(Layer::Service).take(odd.slice(..end)).is_err()));
     }
 }

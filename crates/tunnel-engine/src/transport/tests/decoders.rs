@@ -7,7 +7,7 @@ use crate::transport::kex::{Group, GroupSizes, Method, Work, WorkResult};
 use crate::transport::message::{DebugText, MSG_GLOBAL_REQUEST, MSG_SERVICE_ACCEPT, MSG_USERAUTH_SUCCESS};
 use crate::transport::negotiate::KexInit;
 use crate::transport::packet::MAX_PACKET;
-use crate::transport::stage::Stage;
+use crate::transport::stage::{Meaning, Stage};
 use crate::transport::text::Texts;
 use crate::transport::wire::MessageReader;
 use crate::transport::{KexName, Limits, TransportError, global, proof};
@@ -129,11 +129,11 @@ fn login(content: &[u8], decoded: &mut Decoded) -> Result<(), TransportError> {
     for number in [MSG_SERVICE_ACCEPT, MSG_USERAUTH_SUCCESS, MSG_GLOBAL_REQUEST] {
         let mut stage = Stage::default();
         for before in [MSG_SERVICE_ACCEPT, MSG_USERAUTH_SUCCESS].into_iter().take_while(|before| *before != number) {
-            stage.take(Bytes::copy_from_slice(&[before]))?.ok();
+            stage.take(Bytes::copy_from_slice(&[before]))?;
         }
-        if let Ok(once) = stage.take(message.clone())? {
+        if let Meaning::Known(once) = stage.take(message.clone())? {
             decoded.is_unsteady |= once.len() > content.len();
-            decoded.is_unsteady |= matches!(stage.take(once.clone())?, Ok(again) if again != once);
+            decoded.is_unsteady |= matches!(stage.take(once.clone())?, Meaning::Known(again) if again != once);
         }
     }
     Ok(())
