@@ -87,6 +87,21 @@ fn port_that_the_server_chose_is_told_in_sshs_words() {
 }
 
 #[test]
+fn words_of_others_are_told_as_they_are() {
+    let autossh = Autossh::new().with("AUTOSSH_GATETIME", "30");
+    let words_of_others = "a = true, connect_timeout";
+    let script = autossh.dir().join(words_of_others);
+    std::fs::write(&script, format!("echo 'said {words_of_others} = \"x\"' >&2\n")).expect("a script");
+    let config = format!("ProxyCommand sh '{}'\n", script.display());
+    std::fs::write(autossh.dir().join("config"), config).expect("a config");
+    let line = format!("-M 0 -N -F config -D {} 127.0.0.1", free_port());
+    let output = autossh.command(&words(&line)).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &autossh.log();
+    assert_eq!(said.matches("the ProxyCommand for `").count(), 2, "{said}");
+    assert_eq!(said.matches("`said a = true, connect_timeout = \"x\"`").count(), 2, "{said}");
+}
+
+#[test]
 fn login_that_takes_too_long_has_a_hint_about_that() {
     let silent = Target::start(Service::Count);
     let autossh = Autossh::new().with("AUTOSSH_GATETIME", "30");

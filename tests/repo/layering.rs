@@ -67,6 +67,7 @@ const ENGINE: Order = Order {
         "backoff",
         "file",
         "shortage",
+        "words",
         "services",
         "lookup",
         "spec",

@@ -1,11 +1,13 @@
 //! Why a session ended, or never began: one kind that policy reads, one message and one hint that people read.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use crate::shortage;
+use crate::words;
 
 /// The one reason for the end of a session (or of the attempt to have one).
 #[derive(Debug, Clone)]
@@ -20,12 +22,22 @@ pub struct Failure {
 impl Failure {
     /// `message` says who did what: lower case, no full stop, names in backticks. It never holds a secret.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, source: None, unreached: None }
+        let reworded = match words::own(kind.hint()) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(hint) => Some(hint),
+        };
+        Self { kind, message: message.into(), hint: reworded, source: None, unreached: None }
     }
 
-    /// A hint better than the kind's own: what to do next, with the names of this case.
+    /// A hint better than the kind's own: what to do next.
     #[must_use]
-    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn with_hint(self, hint: &'static str) -> Self {
+        self.with_told_hint(words::own(hint))
+    }
+
+    /// The same with the names of this case: made by [`words::about`], or kept from another failure.
+    #[must_use]
+    pub fn with_told_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }

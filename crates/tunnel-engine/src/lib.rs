@@ -39,3 +39,4 @@ pub mod shortage;
 pub mod spec;
 pub mod task;
 mod transport;
+pub mod words;

@@ -6,8 +6,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tunnel_engine::words::set_reword;
+
 use super::argv::{self, CommandLine, Dialect, ParsedArgv};
 use super::environment::{AutosshEnvironment, LogOptions};
+use super::log::ssh_words::in_ssh_words;
 use super::log::{Log, MAX_LINE, phrases, reason};
 use super::monitor::{MessageForm, Monitor, MonitorTimes};
 use super::monitor_port::MonitorPort;
@@ -24,6 +27,7 @@ const VERSION_OF_AUTOSSH: &str = "1.4g";
 
 /// Runs as autossh. `program` is what it is called in messages.
 pub fn main(program: &str, words: impl IntoIterator<Item = OsString>) -> u8 {
+    set_reword(in_ssh_words);
     let words: Result<Vec<String>, OsString> = words.into_iter().map(OsString::into_string).collect();
     let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let planned = match (words, undecodable_variable()) {

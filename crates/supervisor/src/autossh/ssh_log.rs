@@ -45,6 +45,5 @@ fn audience(level: LogLevel) -> PlainAudience {
         LogLevel::Debug2 | LogLevel::Debug3 => ("trace", false),
     };
     let program = settings::NAME;
-    let (hint, message) = (ssh_words::hint, ssh_words::in_ssh_words);
-    PlainAudience { hint, message, program, level: word, only_failures, silent: &OWN_RULES }
+    PlainAudience { hint: ssh_words::hint, program, level: word, only_failures, silent: &OWN_RULES }
 }

@@ -1,6 +1,5 @@
 //! What a refused remote forward means, and when to ask again: pure.
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::time::Instant;
 
@@ -9,6 +8,7 @@ use tunnel_engine::clock;
 use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::session::ForwardError;
 use tunnel_engine::spec::{Bind, Listen};
+use tunnel_engine::words;
 
 use super::takeover::POLICY_OF_PATHS;
 use crate::config::OnRemotePortBusy;
@@ -44,7 +44,7 @@ pub(super) fn judge(error: &ForwardError, asked: &Listen) -> Failure {
             Listen::Unix(_) => denied.with_hint(POLICY_OF_PATHS),
         };
     }
-    Failure::new(FailureKind::RemotePortBusy, error.to_string()).with_hint(hint(asked))
+    Failure::new(FailureKind::RemotePortBusy, error.to_string()).with_told_hint(hint(asked))
 }
 
 /// Whether the server says that its policy forbids the listener.
@@ -67,9 +67,9 @@ fn reason(error: &ForwardError) -> Option<String> {
     }
 }
 
-fn hint(asked: &Listen) -> Cow<'static, str> {
+fn hint(asked: &Listen) -> String {
     let port = match asked {
-        Listen::Unix(path) => return hint_of_path(path).into(),
+        Listen::Unix(path) => return hint_of_path(path),
         Listen::Tcp { port: 0, .. } => {
             "the server lets us listen on no port at all: look at AllowTcpForwarding and PermitListen there, and at \
              the key's options in authorized_keys"
@@ -82,16 +82,16 @@ fn hint(asked: &Listen) -> Cow<'static, str> {
              ClientAliveInterval on the server ends it sooner by itself; else another program listens there, or AllowTcpForwarding or PermitListen forbids it"
         }
     };
-    port.into()
+    words::own(port).into_owned()
 }
 
 /// sshd leaves the file of its socket behind, however a session ends, and does not listen where a file is.
 fn hint_of_path(path: &Path) -> String {
-    format!(
+    words::about(
         "most likely an earlier session left its socket file: remove `{}` on the server, or set \
          `StreamLocalBindUnlink yes` in its sshd_config, or on_remote_port_busy = \"takeover\" here; else another \
          program listens there, its directory does not exist, or AllowStreamLocalForwarding forbids it",
-        path.display()
+        [&path.display().to_string()],
     )
 }
 

@@ -6,6 +6,7 @@ use russh::keys::{Algorithm, HashAlg};
 use super::identity::KeyProblem;
 use crate::failure::FailureKind;
 use crate::spec::{AlgorithmKind, AlgorithmList, AlgorithmListError, AuthSpec};
+use crate::words;
 
 /// What a key or a certificate can prove itself with here, in ssh's order.
 pub(crate) const PUBLIC_KEYS: &[&str] = &[
@@ -51,10 +52,15 @@ impl Accepted {
 
     /// Why a key, or a certificate of it, is not offered.
     pub(super) fn refusal(&self, key: &KeyData, certificate: bool) -> Option<KeyProblem> {
-        let trouble = |why: String, hint: &str| Some(KeyProblem::new(FailureKind::AuthRejected, why).with_hint(hint));
+        let trouble =
+            |why: String, hint: &'static str| Some(KeyProblem::new(FailureKind::AuthRejected, why).with_hint(hint));
         if let Some(bits) = too_short(key, self.required_rsa_size) {
             return trouble(
-                format!("it is an RSA key of {bits} bits, and required_rsa_size is {}", self.required_rsa_size),
+                format!(
+                    "it is an RSA key of {bits} bits, and {} is {}",
+                    words::own("required_rsa_size"),
+                    self.required_rsa_size
+                ),
                 "make a longer key or an Ed25519 one, or lower required_rsa_size",
             );
         }
@@ -64,7 +70,7 @@ impl Accepted {
         let what = if certificate { "certificate" } else { "key" };
         let name = if matches!(key, KeyData::Rsa(_)) { "RSA".to_owned() } else { key.algorithm().to_string() };
         trouble(
-            format!("pubkey_accepted_algorithms leaves out {name} {what}s"),
+            format!("{} leaves out {name} {what}s", words::own("pubkey_accepted_algorithms")),
             "name a key of an accepted type in identity_file, or change pubkey_accepted_algorithms",
         )
     }

@@ -18,7 +18,7 @@ use super::{load, secret};
 use crate::failure::{Failure, FailureKind};
 use crate::login_record::{AuthAnswer as Said, LoginStep as Note};
 use crate::spec::{AuthSpec, PromptKind, PrompterHandle, SecretSource};
-use crate::{clock, task};
+use crate::{clock, task, words};
 
 /// sshd allows far fewer methods in a row; a server that is never content must not keep us.
 const MAX_PARTIAL_SUCCESSES: usize = 8;
@@ -262,7 +262,7 @@ impl<'a, H: Handler> Authentication<'a, H> {
                 match trouble.shortage {
                     // It may have the key that is wanted.
                     Some(hint) => {
-                        let trouble = KeyProblem::new(FailureKind::ResourceShortage, trouble.why).with_hint(hint);
+                        let trouble = KeyProblem::new(FailureKind::ResourceShortage, trouble.why).with_told_hint(hint);
                         self.record.skipped.push(Skipped { source: "agent".to_owned(), trouble, wanted: false });
                     }
                     None => self.record.agent = Some(trouble.why),
@@ -287,7 +287,8 @@ impl<'a, H: Handler> Authentication<'a, H> {
 
     async fn password(&mut self) -> Option<Zeroizing<String>> {
         let Some(SecretSource::File(file)) = self.spec.password.clone() else {
-            self.record.no_password = Some(KeyProblem::new(FailureKind::AuthRejected, "no password_file is set"));
+            self.record.no_password =
+                Some(KeyProblem::new(FailureKind::AuthRejected, words::own("no password_file is set")));
             return None;
         };
         let path = file.display().to_string();

@@ -14,6 +14,7 @@ use super::{secret, small_scalar};
 use crate::failure::FailureKind;
 use crate::shortage;
 use crate::spec::{IdentitySpec, PromptKind, PrompterHandle, SecretSource};
+use crate::words;
 
 /// Larger than any private key; a wrong file must not fill the memory.
 const MAX_KEY_BYTES: u64 = 1 << 20;
@@ -56,7 +57,11 @@ impl KeyProblem {
         Self { kind, why: why.into(), hint: None }
     }
 
-    pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn with_hint(self, hint: &'static str) -> Self {
+        self.with_told_hint(words::own(hint))
+    }
+
+    pub(super) fn with_told_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -135,7 +140,7 @@ pub(super) fn unlock(name: &str, text: &str, passphrase: Option<&SecretSource>) 
         Err(error) => return Err(not_opened(name, &error)),
     };
     match passphrase {
-        None => Err(needed("it is encrypted, and no passphrase_file is set".to_owned())),
+        None => Err(needed(words::own("it is encrypted, and no passphrase_file is set").into_owned())),
         Some(SecretSource::Ask(asker)) => unlock_by_asking(name, &key, asker)?
             .ok_or_else(|| needed("it is encrypted, and no passphrase was given that opens it".to_owned())),
         Some(SecretSource::File(file)) => {
@@ -215,7 +220,7 @@ struct ReadableByOthers(u32);
 impl ReadableByOthers {
     fn with_chmod(&self, path: &Path) -> KeyProblem {
         KeyProblem::new(FailureKind::IdentityPermissions, format!("others can read it: its mode is {:04o}", self.0))
-            .with_hint(format!("run `chmod 600 {}`", path.display()))
+            .with_told_hint(format!("run `chmod 600 {}`", path.display()))
     }
 }
 
@@ -223,12 +228,12 @@ impl ReadableByOthers {
 fn not_opened(name: &str, error: &DecryptError) -> KeyProblem {
     let trouble = KeyProblem::new(FailureKind::IdentityUnreadable, error.to_string());
     match error {
-        DecryptError::Unsupported(_) => trouble.with_hint(format!(
+        DecryptError::Unsupported(_) => trouble.with_told_hint(format!(
             "convert it with `ssh-keygen -p -f {name}`, or where that refuses it too with \
              `openssl pkey -provider legacy -provider default -aes256 -in {name} -out {name}.new`"
         )),
         DecryptError::TooCostly(_) => {
-            trouble.with_hint(format!("encrypt it anew with `ssh-keygen -p -a 16 -f {name}`"))
+            trouble.with_told_hint(format!("encrypt it anew with `ssh-keygen -p -a 16 -f {name}`"))
         }
         DecryptError::WrongPassphrase | DecryptError::Unusable(_) => trouble,
     }

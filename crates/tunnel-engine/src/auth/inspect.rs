@@ -82,7 +82,7 @@ fn describe(certificate: &Certificate) -> String {
 fn failure(trouble: KeyProblem) -> Failure {
     let failure = Failure::new(trouble.kind, trouble.why);
     match trouble.hint {
-        Some(hint) => failure.with_hint(hint),
+        Some(hint) => failure.with_told_hint(hint),
         None => failure,
     }
 }

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::login_record::LoginStep;
 use crate::transport::SessionProof;
+use crate::words;
 
 /// russh passes over SSH_MSG_USERAUTH_PASSWD_CHANGEREQ, and would wait for an answer until connect_timeout. What comes
 /// in after the password, is no banner and is not followed by an answer for this long is such a request: nothing else
@@ -51,7 +52,8 @@ pub(super) async fn answer_or_change<T>(answer: impl Future<Output = T>, traffic
 /// The failure of a password that is right, or was: only its owner can say what the next one is to be.
 pub(super) fn change_required(user: &str, host: &str, said: &str) -> Failure {
     let message = format!("the server wants user `{user}` to change the password before it lets them in{said}");
-    Failure::new(FailureKind::PasswordChangeRequired, message).with_hint(format!(
-        "log in once with `ssh {user}@{host}`, set a new password and write it into password_file; or log in with a key"
+    Failure::new(FailureKind::PasswordChangeRequired, message).with_told_hint(words::about(
+        "log in once with `ssh {}@{}`, set a new password and write it into password_file; or log in with a key",
+        [user, host],
     ))
 }

@@ -6,9 +6,8 @@ use russh::{MethodKind, MethodSet};
 use super::candidate::{MAX_OFFERED_KEYS, Skipped};
 use super::identity::KeyProblem;
 use crate::failure::{Failure, FailureKind};
+use crate::words;
 
-/// The line that lets tunneld sign with SHA-1.
-const WITH_SHA1: &str = "pubkey_accepted_algorithms = \"+ssh-rsa\"";
 /// What to do about an agent without keys, where there are no others.
 const EMPTY_AGENT: &str = "load a key with `ssh-add`, or set identity_file; an agent shows no key while it is locked \
      (`ssh-add -X`), nor one that it holds for other hosts (`ssh-add -h`)";
@@ -33,7 +32,7 @@ pub(crate) fn with_words(failure: Failure, said: &str) -> Failure {
     if is_expired(said) {
         return Failure::new(FailureKind::AuthRejected, message).with_hint(ACCOUNT_EXPIRED);
     }
-    Failure::new(failure.kind(), message).with_hint(failure.hint().to_owned())
+    Failure::new(failure.kind(), message).with_told_hint(failure.hint().to_owned())
 }
 
 /// By the words of PAM and of others; sshd never sets a locale, so that PAM speaks English.
@@ -118,19 +117,17 @@ impl AuthRecord {
         let (why, hint) = match announced {
             Some(None) => (
                 "no signature algorithm in common: the server takes no RSA signature with SHA-2",
-                format!(
-                    "no signature algorithm in common: if the server cannot be updated, set `{WITH_SHA1}` for this \
-                     tunnel, or use an Ed25519 or ECDSA key if it takes those"
-                ),
+                "no signature algorithm in common: if the server cannot be updated, set `pubkey_accepted_algorithms = \
+                 \"+ssh-rsa\"` for this tunnel, or use an Ed25519 or ECDSA key if it takes those",
             ),
             Some(Some(_)) | None => (
                 "no signature algorithm in common: pubkey_accepted_algorithms leaves out the RSA signatures that the \
                  server takes",
-                "no signature algorithm in common: add `rsa-sha2-256` to pubkey_accepted_algorithms".to_owned(),
+                "no signature algorithm in common: add `rsa-sha2-256` to pubkey_accepted_algorithms",
             ),
         };
-        self.signature_hint = Some(hint.clone());
-        KeyProblem::new(FailureKind::AuthRejected, why).with_hint(hint)
+        self.signature_hint = Some(words::own(hint).into_owned());
+        KeyProblem::new(FailureKind::AuthRejected, words::own(why)).with_hint(hint)
     }
 
     /// Why nothing worked. `last_word` is what the server said when it ended the session itself.
@@ -189,7 +186,7 @@ impl AuthRecord {
             None => hint,
         };
         match hint {
-            Some(hint) => failure.with_hint(hint),
+            Some(hint) => failure.with_told_hint(hint),
             None => failure,
         }
     }
@@ -240,15 +237,16 @@ impl AuthRecord {
         let hint = if let Some(hint) = self.partial_hint() {
             Some(hint)
         } else if self.cut > 0 {
-            Some(TOO_MANY_KEYS.to_owned())
+            Some(words::own(TOO_MANY_KEYS).into_owned())
         } else if let Some(password) = &self.refused_password {
             Some(password_hint(password, user, self.publickey_allowed))
         } else if let Some((file, principals)) = &self.refused_certificate {
             Some(certificate_hint(file, principals, user))
         } else if self.refused_rsa && self.silent_about_rsa {
-            Some(format!(
-                "{}; the server does not say which signatures it takes: one too old for RSA with SHA-2 needs `{WITH_SHA1}`",
-                FailureKind::AuthRejected.hint()
+            Some(words::about(
+                "{}; the server does not say which signatures it takes: one too old for RSA with SHA-2 needs \
+                 `pubkey_accepted_algorithms = \"+ssh-rsa\"`",
+                [FailureKind::AuthRejected.hint()],
             ))
         } else if self.methods.is_empty() {
             Some(format!(
@@ -256,11 +254,14 @@ impl AuthRecord {
                  and look at its Match blocks"
             ))
         } else if !self.publickey_allowed {
-            Some(format!("the server takes only {}: set password_file, or allow keys there", self.methods.join(", ")))
+            Some(words::about(
+                "the server takes only {}: set password_file, or allow keys there",
+                [&self.methods.join(", ")],
+            ))
         } else if self.no_keys && self.empty_agent {
-            Some(EMPTY_AGENT.to_owned())
+            Some(words::own(EMPTY_AGENT).into_owned())
         } else if self.no_keys {
-            Some("set identity_file, or make the agent's socket known with identity_agent".to_owned())
+            Some(words::own("set identity_file, or make the agent's socket known with identity_agent").into_owned())
         } else {
             None
         };
@@ -281,7 +282,7 @@ impl AuthRecord {
             }
             (false, false) => "tunneld cannot do that: change AuthenticationMethods there",
         };
-        Some(format!("the server took {took} and wants {} after it: {next}", self.methods.join(" or ")))
+        Some(format!("the server took {took} and wants {} after it: {}", self.methods.join(" or "), words::own(next)))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::login_record::LoginRecorder;
 use crate::session::{OpenError, Originator, Role, Session};
 use crate::spec::{Connect, Destination, Route, SessionSpec};
+use crate::words;
 
 /// A session to a jump host, over which its next server is reached: once for a login there, or again and again to see
 /// whether that server is back.
@@ -157,12 +158,13 @@ fn not_opened(name: &str, target: &Destination, error: &OpenError, session: &Ses
             "the jump host is at a limit: open files, processes, or channels of one session".to_owned()
         }
         OpenError::UnknownType(_) => {
-            "the jump host's server forwards no TCP connections: take another jump host, or a proxy_command".to_owned()
+            words::own("the jump host's server forwards no TCP connections: take another jump host, or a proxy_command")
+                .into_owned()
         }
         OpenError::Other { .. } => "look into the jump host's log for the reason".to_owned(),
     };
     let message = format!("jump host `{name}`: no connection from there to `{target}`: {error}");
-    let failure = Failure::new(FailureKind::JumpFailed, message).with_hint(hint);
+    let failure = Failure::new(FailureKind::JumpFailed, message).with_told_hint(hint);
     let not_reached = matches!(error, OpenError::ConnectFailed(_) | OpenError::Timeout);
     if not_reached { failure.not_reached_from_jump_host() } else { failure }
 }

@@ -17,6 +17,7 @@ use crate::child::ChildGroup;
 use crate::failure::{Failure, FailureKind};
 use crate::link::error_with;
 use crate::spec::Destination;
+use crate::words;
 
 /// How long a command that closed its output may take to end, before its failure is told without an exit status.
 const END_PATIENCE: Duration = Duration::from_secs(1);
@@ -30,7 +31,11 @@ pub(super) async fn dial(command: &str, target: &Destination) -> Result<Link, Fa
     process.arg("-c").arg(format!("exec {command}"));
     process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut group = ChildGroup::spawn(&mut process).map_err(|error| {
-        let message = format!("the proxy_command for `{name}` could not be run by `{}`: {error}", shell.display());
+        let message = format!(
+            "the {} for `{name}` could not be run by `{}`: {error}",
+            words::own("proxy_command"),
+            shell.display()
+        );
         Failure::new(FailureKind::ProxyCommandFailed, message).caused_by(error)
     })?;
     let child = group.leader();
@@ -38,7 +43,7 @@ pub(super) async fn dial(command: &str, target: &Destination) -> Result<Link, Fa
     let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
         return Err(Failure::new(
             FailureKind::ProxyCommandFailed,
-            format!("the proxy_command for `{name}` has no pipes"),
+            format!("the {} for `{name}` has no pipes", words::own("proxy_command")),
         ));
     };
     let (ended, kill) = Process::start(group, stderr, name.clone());
@@ -70,7 +75,7 @@ async fn end(mut ended: watch::Receiver<Option<Failure>>, name: String) -> Failu
     let end = tokio::time::timeout(END_PATIENCE, ended.wait_for(Option::is_some)).await;
     let failure = end.ok().and_then(Result::ok).and_then(|failure| failure.clone());
     failure.unwrap_or_else(|| {
-        let message = format!("the proxy_command for `{name}` closed its output");
+        let message = format!("the {} for `{name}` closed its output", words::own("proxy_command"));
         Failure::new(FailureKind::ProxyCommandFailed, message)
     })
 }

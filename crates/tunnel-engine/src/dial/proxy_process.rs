@@ -10,6 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::child::{ChildGroup, how_it_ended};
 use crate::failure::{Failure, FailureKind};
 use crate::task;
+use crate::words;
 
 /// What is kept of a line that the command says.
 const MAX_LINE: usize = 400;
@@ -62,7 +63,7 @@ impl Process {
         let how = status.map_or_else(|error| format!("was lost: {error}"), how_it_ended);
         let said = self.last_words.borrow().clone();
         let said = if said.is_empty() { said } else { format!(": `{said}`") };
-        let message = format!("the proxy_command for `{}` {how}{said}", self.name);
+        let message = format!("the {} for `{}` {how}{said}", words::own("proxy_command"), self.name);
         Failure::new(FailureKind::ProxyCommandFailed, message)
     }
 }
@@ -85,7 +86,7 @@ fn note(line: &mut Vec<u8>, name: &str, last: &watch::Sender<String>) {
     let text = String::from_utf8_lossy(line);
     let text: String = text.trim().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
     if !text.is_empty() {
-        tracing::debug!(server = name, "proxy_command: {text}");
+        tracing::debug!(server = name, "{}: {text}", words::own("proxy_command"));
         last.send_replace(text);
     }
     line.clear();

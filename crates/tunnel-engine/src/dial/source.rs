@@ -8,6 +8,7 @@ use nix::net::if_::InterfaceFlags;
 use crate::failure::{Failure, FailureKind};
 use crate::lookup;
 use crate::spec::DialSpec;
+use crate::words;
 
 /// What may be dialled, and from where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,9 +66,12 @@ impl Sources {
 
 async fn named(name: &str) -> Result<Sources, Failure> {
     let failed = |why: String| {
-        Failure::new(FailureKind::Dns, format!("bind_address: the name `{name}` could not be resolved: {why}"))
-            .with_hint("write an address of this machine, or a name that stands for one")
-            .not_reached()
+        Failure::new(
+            FailureKind::Dns,
+            format!("{}: the name `{name}` could not be resolved: {why}", words::own("bind_address")),
+        )
+        .with_hint("write an address of this machine, or a name that stands for one")
+        .not_reached()
     };
     let addresses = lookup::CONFIGURED.addresses(name, 0).await;
     let addresses = addresses.map_err(|error| failed(error.to_string()).caused_by(error))?;

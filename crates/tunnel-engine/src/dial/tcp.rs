@@ -19,6 +19,7 @@ use crate::login_record::{LoginRecorder, LoginStep};
 use crate::lookup::{self, Resolver};
 use crate::shortage;
 use crate::spec::{DialSpec, IpQos, SessionSpec, TimingSpec};
+use crate::words;
 
 /// Bytes that the kernel may hold unsent. Beyond it writers wait here, so that a keepalive or a small packet does not
 /// queue behind megabytes; what is in flight is not limited by it.
@@ -216,10 +217,13 @@ fn bind_error(dial: &DialSpec, source: SocketAddr, error: &io::Error) -> io::Err
         (None, Some(interface)) => ("bind_interface", interface.clone()),
         (Some(name), _) if name.parse::<std::net::IpAddr>().is_err() => ("bind_address", name.clone()),
         (Some(_), _) | (None, None) => {
-            return io::Error::new(error.kind(), format!("bind_address `{}`: {}", source.ip(), text(error)));
+            return io::Error::new(
+                error.kind(),
+                format!("{} `{}`: {}", words::own("bind_address"), source.ip(), text(error)),
+            );
         }
     };
-    io::Error::new(error.kind(), format!("{key} `{value}` ({}): {}", source.ip(), text(error)))
+    io::Error::new(error.kind(), format!("{} `{value}` ({}): {}", words::own(key), source.ip(), text(error)))
 }
 
 /// One failure for all addresses: its kind is that of the one that came closest to the server.
@@ -230,7 +234,7 @@ fn failure(name: &str, tried: Tried) -> Failure {
     let message = format!("connecting to `{name}` failed: {}", each.join(", "));
     let failure = Failure::new(kind.unwrap_or(FailureKind::ConnectTimeout), message).not_reached();
     let failure = match tried.iter().find_map(|(address, outcome)| scope_missing(address, outcome.as_ref()?)) {
-        Some(hint) => failure.with_hint(hint),
+        Some(hint) => failure.with_told_hint(hint),
         None => failure,
     };
     // An address that was not tried for a shortage here may be the one that answers.
@@ -245,7 +249,11 @@ pub(crate) fn scope_missing(address: &SocketAddr, error: &io::Error) -> Option<S
     let ip = address.ip();
     let refused = error.kind() == io::ErrorKind::InvalidInput;
     (refused && ip.is_unicast_link_local() && address.scope_id() == 0).then(|| {
-        format!("`{ip}` is a link-local address, which needs its interface: write `{ip}%eth0`, or bind_interface")
+        let ip = ip.to_string();
+        words::about(
+            "`{}` is a link-local address, which needs its interface: write `{}%eth0`, or bind_interface",
+            [&ip, &ip],
+        )
     })
 }
 

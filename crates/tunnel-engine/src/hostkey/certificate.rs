@@ -74,7 +74,7 @@ pub enum CertificateProblem {
     #[error("its authority signed it with SHA-1")]
     WeakSignature,
     /// CASignatureAlgorithms leaves it out.
-    #[error("its authority signed it with {0}, which ca_signature_algorithms does not allow")]
+    #[error("its authority signed it with {0}, which {key} does not allow", key = crate::words::own("ca_signature_algorithms"))]
     SignatureNotAllowed(String),
     /// The authority did not sign this.
     #[error("its signature is wrong")]

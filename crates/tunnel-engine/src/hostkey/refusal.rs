@@ -11,6 +11,7 @@ use super::revoked::{Objection, Unusable};
 use crate::failure::{Failure, FailureKind};
 use crate::shortage;
 use crate::spec::{Destination, HostKeySpec, StrictHostKeyChecking};
+use crate::words;
 
 pub(super) fn unreadable(path: &Path, error: io::Error) -> Failure {
     let hint = if error.kind() == io::ErrorKind::InvalidInput {
@@ -47,9 +48,9 @@ pub(super) fn unknown(
                 "compare {fingerprint} with the server's owner, then run `tunneld trust {server}{alias} --file {file}`"
             )
         }
-        None => "set user_known_hosts_file to a file that holds the server's key".to_owned(),
+        None => words::own("set user_known_hosts_file to a file that holds the server's key").into_owned(),
     };
-    Failure::new(FailureKind::HostKeyUnknown, message).with_hint(hint)
+    Failure::new(FailureKind::HostKeyUnknown, message).with_told_hint(hint)
 }
 
 pub(super) fn changed(
@@ -65,7 +66,7 @@ pub(super) fn changed(
         let file = quote(&at.file.display().to_string());
         let printed = spec.command.as_ref().is_some_and(|command| command.program() == &*at.file);
         let command = match printed {
-            true => format!("the owner of the output of known_hosts_command {file}"),
+            true => words::about("the owner of the output of known_hosts_command {}", [&file]),
             false => format!("`ssh-keygen -f {file} -R {}`", force_quote(&server.lookup)),
         };
         if !commands.contains(&command) {
@@ -76,7 +77,7 @@ pub(super) fn changed(
         StrictHostKeyChecking::No => "; a tunnel is its forwards, and those ssh refuses over a changed key too",
         StrictHostKeyChecking::Yes | StrictHostKeyChecking::AcceptNew => "",
     };
-    Failure::new(FailureKind::HostKeyChanged, message).with_hint(format!(
+    Failure::new(FailureKind::HostKeyChanged, message).with_told_hint(format!(
         "if the change is announced, remove the old key with {}; otherwise another machine may be in between{no}",
         commands.join(" and ")
     ))
@@ -99,7 +100,7 @@ pub(super) fn objection(server: &ServerName, presented: &HostKey, objection: &Ob
         && let Some(hint) = shortage::hint(error)
     {
         let message = format!("cannot read the list of revoked keys `{}`: {error}", list.display());
-        return Failure::new(FailureKind::ResourceShortage, message).with_hint(hint);
+        return Failure::new(FailureKind::ResourceShortage, message).with_told_hint(hint);
     }
     let (message, hint) = match objection {
         Objection::Listed(list) => {
@@ -118,13 +119,14 @@ pub(super) fn objection(server: &ServerName, presented: &HostKey, objection: &Ob
                     "host key {presented} of `{}` may be revoked: the list `{list}` cannot be used: {why}",
                     server.lookup
                 ),
-                format!(
-                    "mend `{list}`, or take it out of revoked_host_keys: as in ssh, no host key is believed until then"
+                words::about(
+                    "mend `{}`, or take it out of revoked_host_keys: as in ssh, no host key is believed until then",
+                    [&list.to_string()],
                 ),
             )
         }
     };
-    Failure::new(FailureKind::HostKeyRevoked, message).with_hint(hint)
+    Failure::new(FailureKind::HostKeyRevoked, message).with_told_hint(hint)
 }
 
 pub(super) fn files(spec: &HostKeySpec) -> impl Iterator<Item = &Path> {

@@ -10,6 +10,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::link::failure_in;
 use crate::spec::{AlgorithmKind, AlgorithmList, missing_algorithm};
 use crate::transport::{ListKind, MessageReader};
+use crate::words;
 
 /// What is kept of a text that the server chose.
 const MAX_TEXT: usize = 400;
@@ -169,7 +170,7 @@ pub(super) fn no_common_algorithm(who: &str, kind: ListKind, ours: &[String], th
     let message = format!("no common {kind_name} with `{who}`: we offer `{ours}`, it offers `{offered}`");
     let failure = Failure::new(FailureKind::NoCommonAlgorithm, message);
     match in_common(kind, theirs) {
-        Some(hint) => failure.with_hint(hint),
+        Some(hint) => failure.with_told_hint(hint),
         None => failure,
     }
 }
@@ -190,10 +191,11 @@ fn in_common(kind: ListKind, theirs: &[String]) -> Option<String> {
         if supported_algorithms(kind).offered.contains(&name.as_str()) {
             return Some(format!(
                 "`{}` leaves out what the server has: write `+` before its names, and the usual ones stay",
-                kind.key()
+                words::own(kind.key())
             ));
         }
-        return Some(format!("if the server cannot be updated, set `{} = \"+{name}\"` for this tunnel", kind.key()));
+        let text = "if the server cannot be updated, set `{} = \"+{}\"` for this tunnel";
+        return Some(words::about(text, [&words::own(kind.key()), name]));
     }
     theirs().find_map(|name| {
         let why = missing_algorithm(kind, name)?;

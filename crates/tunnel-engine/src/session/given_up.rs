@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::fault;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Route, SessionSpec};
+use crate::words;
 
 /// Of a proxy command, in a hint.
 const MAX_COMMAND: usize = 200;
@@ -34,9 +35,10 @@ pub(super) fn given_up(spec: &SessionSpec, phase: OpenPhase, limit: Duration) ->
         (OpenPhase::Dial, Route::Jump(_) | Route::Command(_)) => failure,
         (OpenPhase::Banner, Route::Command(command)) => {
             let command = fault::sanitised(command.as_bytes(), MAX_COMMAND);
-            failure.with_hint(format!(
-                "the proxy_command runs and has brought nothing from the server: run `{command}` by hand, it has to print a \
-                 line that begins with `SSH-2.0-`"
+            failure.with_told_hint(words::about(
+                "the proxy_command runs and has brought nothing from the server: run `{}` by hand, it has to print a \
+                 line that begins with `SSH-2.0-`",
+                [&command],
             ))
         }
         (OpenPhase::Banner, Route::Direct | Route::Jump(_)) => failure.with_hint(

@@ -29,7 +29,7 @@ use crate::transport::{
     self, Agreement, Connection, ConnectionEvent, DebugText, Handshake, HandshakeError, Limits, LinkObserver, ServerIo,
     TransportError, TransportLink,
 };
-use crate::{auth, clock, task};
+use crate::{auth, clock, task, words};
 
 /// SSH_DISCONNECT_BY_APPLICATION.
 const BY_APPLICATION: u32 = 11;
@@ -171,7 +171,8 @@ pub(super) fn presented(algorithm: &str, blob: &[u8]) -> Option<PublicKeyOrCerti
 }
 
 fn short_host_key(who: &str, bits: u32, required: u32) -> Failure {
-    let message = format!("the host key of `{who}` is an RSA key of {bits} bits, and required_rsa_size is {required}");
+    let key = words::own("required_rsa_size");
+    let message = format!("the host key of `{who}` is an RSA key of {bits} bits, and {key} is {required}");
     Failure::new(FailureKind::NoCommonAlgorithm, message)
         .with_hint("give the server a longer host key, or one of another type, or lower required_rsa_size")
 }

@@ -12,6 +12,7 @@ use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{DeviceMode, DeviceUnit};
 use crate::transport::{Content, OwnChannel, OwnRefusal, SendError, put_u32};
+use crate::words;
 
 const CHANNEL_TYPE: &str = "tun@openssh.com";
 /// SSH_TUNMODE_POINTOPOINT and SSH_TUNMODE_ETHERNET.
@@ -44,13 +45,13 @@ pub struct DeviceChannel {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// The server's policy forbids it.
-    #[error("the server forbids tunnel devices{}", words(.0))]
+    #[error("the server forbids tunnel devices{}", told(.0))]
     Forbidden(String),
     /// The server knows no tunnel devices.
-    #[error("the server knows no tunnel devices{}", words(.0))]
+    #[error("the server knows no tunnel devices{}", told(.0))]
     Unknown(String),
     /// The server could not open its device.
-    #[error("the server cannot open its tunnel device{}", words(.0))]
+    #[error("the server cannot open its tunnel device{}", told(.0))]
     NotOpened(String),
     /// No answer in time.
     #[error("the server did not answer the request for a tunnel device")]
@@ -79,21 +80,22 @@ impl DeviceError {
                 (FailureKind::RemotePortBusy, not_opened(mode, unit))
             }
         };
-        Failure::new(kind, self.to_string()).with_hint(hint)
+        Failure::new(kind, self.to_string()).with_told_hint(hint)
     }
 }
 
 fn not_opened(mode: DeviceMode, unit: DeviceUnit) -> String {
     let prefix = mode.device_prefix();
     let device = unit.device_name(mode).unwrap_or_else(|| format!("{prefix}0"));
-    format!(
+    words::about(
         "if an earlier session still has it, ClientAliveInterval on the server ends that sooner; if the login is not \
-         root there, make it beforehand with `ip tuntap add dev {device} mode {prefix} user NAME` and name its number in \
-         tunnel_device; the key's option tunnel= may name another"
+         root there, make it beforehand with `ip tuntap add dev {} mode {} user NAME` and name its number in \
+         tunnel_device; the key's option tunnel= may name another",
+        [&device, prefix],
     )
 }
 
-fn words(said: &str) -> String {
+fn told(said: &str) -> String {
     if said.is_empty() { String::new() } else { format!(": {said}") }
 }
 

@@ -9,7 +9,7 @@ use tunnel_engine::failure::{Failure, FailureKind};
 
 use super::Log;
 use super::phrases::{self, OWN_RULES};
-use super::ssh_words::{hint, in_ssh_words};
+use super::ssh_words::hint;
 use crate::os::{Signal, logging};
 use crate::supervise::SignalAction;
 use crate::tunnel::Occurrence;
@@ -144,8 +144,7 @@ fn log_wait(log: &Log, kind: FailureKind, tries: u32, wait: Duration) {
 /// What ssh would have written to its standard error. On the terminal that is done by the program's own messages.
 fn reason(failure: &Failure, forward: Option<&str>) -> String {
     let forward = forward.map(|forward| format!("forward {forward}: ")).unwrap_or_default();
-    let told = in_ssh_words(&failure.to_string());
-    format!("ssh: {forward}{told}; hint: {}", hint(failure.kind(), failure.hint()))
+    format!("ssh: {forward}{failure}; hint: {}", hint(failure.kind(), failure.hint()))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ const PHRASES: [(&str, &str); 6] = [
     (" = \"", "="),
 ];
 
-/// The hint of a failure.
+/// The hint of a failure: its own, which [`in_ssh_words`] has reworded, or one in its place.
 pub(in crate::autossh) fn hint(kind: FailureKind, own: &str) -> String {
     let busy = kind == FailureKind::RemotePortBusy && own.contains("on_remote_port_busy");
     let told = if kind == FailureKind::PassphraseNeeded {
@@ -33,12 +33,12 @@ pub(in crate::autossh) fn hint(kind: FailureKind, own: &str) -> String {
     } else if kind == FailureKind::PasswordChangeRequired {
         "log in once with ssh and set a new password"
     } else {
-        return in_ssh_words(own);
+        own
     };
     told.to_owned()
 }
 
-/// A message or a hint with the keywords of ssh_config(5) in the place of a config's keys.
+/// Our own text with the keywords of ssh_config(5) in the place of a config's keys.
 pub(in crate::autossh) fn in_ssh_words(text: &str) -> String {
     let mut text = text.to_owned();
     if text.contains("` for this tunnel") {
@@ -69,6 +69,7 @@ mod tests {
             ("it is encrypted, and no passphrase_file is set", "and no passphrase was given"),
             ("is a key of 1024 bits, and required_rsa_size is 2048", "and RequiredRSASize is 2048"),
             ("name another number, or `any`, in tunnel_device", "or `any`, in -w"),
+            ("updated, set `{} = \"+{}\"` for this tunnel", "updated, use `-o {}=+{}`"),
         ] {
             assert!(in_ssh_words(own).ends_with(told) || in_ssh_words(own).contains(told), "{}", in_ssh_words(own));
         }
@@ -77,8 +78,8 @@ mod tests {
     #[test]
     fn no_hint_names_what_only_a_config_has() {
         for &kind in FailureKind::ALL.iter().filter(|kind| !super::super::phrases::OWN_RULES.contains(kind)) {
-            for own in [kind.hint(), "the server takes only password: set password_file, or allow keys there"] {
-                let told = hint(kind, own);
+            for own in [kind.hint(), "the server takes only {}: set password_file, or allow keys there"] {
+                let told = hint(kind, &in_ssh_words(own));
                 let foreign = ["_file", "identity_", "connect_timeout", "tunneld restart", "on_remote_port_busy"];
                 assert!(!foreign.iter().any(|key| told.contains(key)), "{kind}: {told}");
             }

@@ -24,8 +24,6 @@ pub const AS_IT_IS: &str = "as_it_is";
 pub struct PlainAudience {
     /// Turns the hint of a failure into one for this program's user.
     pub hint: fn(FailureKind, &str) -> String,
-    /// The same for a message.
-    pub message: fn(&str) -> String,
     /// Begins each line.
     pub program: &'static str,
     /// A level word, or `off`.
@@ -54,7 +52,7 @@ where
             return writeln!(writer, "{}", fields.message);
         }
         let message = fields.message.strip_prefix(self.program).and_then(|rest| rest.strip_prefix(": "));
-        write!(writer, "{}: {}", self.program, (self.message)(message.unwrap_or(&fields.message)))?;
+        write!(writer, "{}: {}", self.program, message.unwrap_or(&fields.message))?;
         if hint.is_empty() || *event.metadata().level() > Level::INFO {
             for (name, value) in fields.others.iter().filter(|(name, _)| !IN_MESSAGE.contains(name) && *name != "hint")
             {
@@ -101,7 +99,6 @@ mod tests {
 
     const SPEECH: PlainAudience = PlainAudience {
         hint: |_, hint| hint.to_owned(),
-        message: str::to_owned,
         program: "autossh",
         level: "warn",
         only_failures: false,

@@ -7,6 +7,7 @@ use tunnel_engine::failure::{Failure, FailureKind};
 use tunnel_engine::log_limit::PEER_INTERVAL;
 use tunnel_engine::session::{JumpHostInfo, is_post_quantum};
 use tunnel_engine::spec::StrictHostKeyChecking;
+use tunnel_engine::words;
 
 use super::super::observer::Occurrence;
 use super::super::on_change::ReadinessChange;
@@ -161,7 +162,8 @@ impl Core {
         tracing::info!(tunnel, %server, starts = self.machine.starts(), software, cipher, auth, suppressed, "{tunnel}: session is up");
         if self.spec.session.host_key.strict == StrictHostKeyChecking::No {
             let host_key = info.host_key.as_str();
-            tracing::warn!(tunnel, %server, host_key, "{tunnel}: host key not checked: strict_host_key_checking is `no`");
+            let key = words::own("strict_host_key_checking");
+            tracing::warn!(tunnel, %server, host_key, "{tunnel}: host key not checked: {key} is `no`");
         }
     }
 

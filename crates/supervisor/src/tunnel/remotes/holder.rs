@@ -47,6 +47,9 @@ impl Remotes {
 
 /// The refusal, with what is known of the holder.
 pub(super) fn after_takeover(failure: &Failure, report: &ReleaseReport, asked: &Listen) -> Failure {
-    let hint = report.hint(asked).unwrap_or(failure.hint()).to_owned();
-    Failure::new(failure.kind(), format!("{}; takeover: {}", failure.message(), report.words(asked))).with_hint(hint)
+    let told = Failure::new(failure.kind(), format!("{}; takeover: {}", failure.message(), report.words(asked)));
+    match report.hint(asked) {
+        Some(hint) => told.with_hint(hint),
+        None => told.with_told_hint(failure.hint()),
+    }
 }

@@ -6,6 +6,7 @@ use super::BindOptions;
 use crate::failure::{Failure, FailureKind};
 use crate::lookup;
 use crate::spec::{AddressFamily, Bind};
+use crate::words;
 
 /// The addresses in the order in which they are bound: IPv4 first where a rule names both families.
 pub(super) async fn of(bind: &Bind, port: u16, options: BindOptions) -> Result<Vec<SocketAddr>, Failure> {
@@ -15,7 +16,7 @@ pub(super) async fn of(bind: &Bind, port: u16, options: BindOptions) -> Result<V
     };
     let wanted: Vec<SocketAddr> = addresses.into_iter().filter(|address| allows(options.family, address)).collect();
     if wanted.is_empty() {
-        let message = format!("no address of `{}` is of the wanted address_family", name_of(bind));
+        let message = format!("no address of `{}` is of the wanted {}", name_of(bind), words::own("address_family"));
         return Err(Failure::new(FailureKind::ListenDenied, message));
     }
     Ok(wanted)

@@ -126,7 +126,7 @@ async fn failure(part: &str, listen: &str, refused: &[(SocketAddr, io::Error)], 
     reasons.extend(absent.iter().map(|address| format!("`{}` is no longer an address of this machine", address.ip())));
     let message = format!("cannot listen on {part}`{listen}`: {}", reasons.join("; "));
     if let Some(hint) = refused.iter().find_map(|(_, error)| shortage::hint(error)) {
-        return Failure::new(FailureKind::ResourceShortage, message).with_hint(hint);
+        return Failure::new(FailureKind::ResourceShortage, message).with_told_hint(hint);
     }
     let number = refused.first().and_then(|(_, error)| error.raw_os_error()).map(Errno::from_raw);
     match number.unwrap_or(Errno::EADDRNOTAVAIL) {

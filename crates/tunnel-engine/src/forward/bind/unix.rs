@@ -150,7 +150,7 @@ pub(super) fn denied(path: &Path, error: &io::Error) -> Failure {
     let shown = path.display();
     let message = format!("cannot listen on `{shown}`: {}", text(error));
     if let Some(hint) = shortage::hint(error) {
-        return Failure::new(FailureKind::ResourceShortage, message).with_hint(hint);
+        return Failure::new(FailureKind::ResourceShortage, message).with_told_hint(hint);
     }
     let failure = Failure::new(FailureKind::ListenDenied, message);
     match error.kind() {

@@ -12,6 +12,7 @@ use tun_rs::{DeviceBuilder, Layer};
 
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{DeviceMode, DeviceUnit};
+use crate::words;
 
 /// What packets waited for a session is dropped when there is one; the kernel queues 500 by default.
 const MAX_DRAINED: usize = 10_000;
@@ -60,14 +61,14 @@ fn failure(mode: DeviceMode, unit: DeviceUnit, error: io::Error) -> Failure {
     let prefix = mode.device_prefix();
     let name = unit.device_name(mode);
     let device = name.as_ref().map_or_else(|| format!("a {prefix} device"), |name| format!("the device `{name}`"));
-    let beforehand = format!(
-        "grant CAP_NET_ADMIN, or make it beforehand with `ip tuntap add dev {} mode {prefix} user NAME` and name its \
-         number in tunnel_device",
-        name.unwrap_or_else(|| format!("{prefix}0"))
+    let beforehand = words::about(
+        "grant CAP_NET_ADMIN, or make it beforehand with `ip tuntap add dev {} mode {} user NAME` and name its number in \
+         tunnel_device",
+        [&name.unwrap_or_else(|| format!("{prefix}0")), prefix],
     );
     let denied = |hint: String| {
-        let words = format!("{device} cannot be opened: {error}");
-        Failure::new(FailureKind::ListenDenied, words).with_hint(hint)
+        let message = format!("{device} cannot be opened: {error}");
+        Failure::new(FailureKind::ListenDenied, message).with_told_hint(hint)
     };
     let failure = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EBUSY) => Failure::new(FailureKind::ListenInUse, format!("{device} is in use by another program"))

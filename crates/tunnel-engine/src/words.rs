@@ -1,0 +1,44 @@
+//! How texts name settings. They are written in the words of a config; a program whose user has none, but the command
+//! line of ssh, has them told in ssh's words. Only our own text is ever reworded: what a file, a user or a server has
+//! said is put in after that.
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+static REWORD: OnceLock<fn(&str) -> String> = OnceLock::new();
+
+/// Rewords every text from now on. For the start of a process: what was made before stays as it is.
+pub fn set_reword(reword: fn(&str) -> String) {
+    let _ = REWORD.set(reword);
+}
+
+/// Our own text.
+pub fn own(text: &'static str) -> Cow<'static, str> {
+    REWORD.get().map_or(Cow::Borrowed(text), |reword| Cow::Owned(reword(text)))
+}
+
+/// Our own text with a word of somebody else's in the place of each `{}`.
+pub fn about<const N: usize>(text: &'static str, foreign: [&str; N]) -> String {
+    fill(&own(text), foreign)
+}
+
+fn fill<const N: usize>(text: &str, foreign: [&str; N]) -> String {
+    let mut parts = text.split("{}");
+    let mut told = parts.next().unwrap_or_default().to_owned();
+    for (word, part) in foreign.iter().zip(parts) {
+        told.push_str(word);
+        told.push_str(part);
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_others_are_put_in_as_they_are() {
+        assert_eq!(fill("run `{}` by hand, or {}", ["a = true {}", "b"]), "run `a = true {}` by hand, or b");
+        assert_eq!(about("raise connect_timeout", []), "raise connect_timeout");
+    }
+}
