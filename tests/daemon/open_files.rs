@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -19,14 +20,8 @@ fn connections_outlast_a_shortage_of_descriptors() {
     let forward = format!("local_forward = [\"127.0.0.1:{port}:127.0.0.1:{}\"]", echo.port);
     std::fs::write(&config, format!("control_socket = \"{socket}\"\n{}", tunnel_toml("t", &sshd, &forward)))
         .expect("a config");
-    let mut run = command();
-    run.arg("--config").arg(&config);
-    let mut run = wrapped(&run, "/bin/sh", &["-c", &format!("ulimit -n {LIMIT}; exec \"$0\" \"$@\"")]);
-    let _daemon = Process::spawn(run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()));
-    let status = || -> Option<Value> {
-        let asked = command().args(["status", "--json", "--control-socket", &socket]).output().expect("tunneld runs");
-        serde_json::from_slice(&asked.stdout).ok()
-    };
+    let _daemon = start(&config, Stdio::null);
+    let status = || status(&socket);
     let ready = || status().filter(|status| status["tunnels"][0]["ready"] == true);
     eventually("the tunnel is ready", ready);
     let mut first = connect(port).expect("the forward accepts");
@@ -62,14 +57,8 @@ fn users_leave_descriptors_to_logins() {
     });
     let text = format!("control_socket = \"{socket}\"\n{}", tunnels.collect::<String>());
     std::fs::write(&config, text).expect("a config");
-    let mut run = command();
-    run.arg("--config").arg(&config);
-    let mut run = wrapped(&run, "/bin/sh", &["-c", &format!("ulimit -n {LIMIT}; exec \"$0\" \"$@\"")]);
-    let _daemon = Process::spawn(run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()));
-    let status = || -> Option<Value> {
-        let asked = command().args(["status", "--json", "--control-socket", &socket]).output().expect("tunneld runs");
-        serde_json::from_slice(&asked.stdout).ok()
-    };
+    let _daemon = start(&config, Stdio::null);
+    let status = || status(&socket);
     let each_ready = |starts: u64| {
         let status = status()?;
         let tunnels = status["tunnels"].as_array()?;
@@ -92,6 +81,19 @@ fn users_leave_descriptors_to_logins() {
 /// Enough to start with, and few enough to be used up quickly.
 const LIMIT: usize = 64;
 
+/// A daemon that may have so many files open.
+fn start(config: &Path, output: impl Fn() -> Stdio) -> Process {
+    let mut run = command();
+    run.arg("--config").arg(config);
+    let mut run = wrapped(&run, "/bin/sh", &["-c", &format!("ulimit -n {LIMIT}; exec \"$0\" \"$@\"")]);
+    Process::spawn(run.stdin(Stdio::null()).stdout(output()).stderr(output()))
+}
+
+fn status(socket: &str) -> Option<Value> {
+    let asked = command().args(["status", "--json", "--control-socket", socket]).output().expect("tunneld runs");
+    serde_json::from_slice(&asked.stdout).ok()
+}
+
 #[test]
 fn status_answers_and_says_so_when_descriptors_are_used_up() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -103,16 +105,11 @@ fn status_answers_and_says_so_when_descriptors_are_used_up() {
     );
     std::fs::write(&config, text).expect("a config");
     let log = std::fs::File::create(dir.path().join("log")).expect("a log");
-    let mut run = command();
-    run.arg("--config").arg(&config);
-    let limited = format!("ulimit -n {LIMIT}; exec \"$0\" \"$@\"");
-    let mut run = wrapped(&run, "/bin/sh", &["-c", &limited]);
-    run.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
-    let _daemon = Process::spawn(&mut run);
+    let _daemon = start(&config, || log.try_clone().expect("a log").into());
     let ask = |arguments: &[&str]| {
         command().args(arguments).args(["--control-socket", &socket]).output().expect("tunneld runs")
     };
-    let status = || -> Option<Value> { serde_json::from_slice(&ask(&["status", "--json"]).stdout).ok() };
+    let status = || status(&socket);
     assert_eq!(eventually("it answers", status)["open_files"]["short"], false);
     let connect = || TcpStream::connect(("127.0.0.1", port)).ok();
     let _held: Vec<TcpStream> = (0..2 * LIMIT).map(|_| eventually("the kernel accepts", connect)).collect();

@@ -18,7 +18,7 @@ impl TakeoverTurns {
     pub async fn turn(&self, server: &str) -> Option<OwnedSemaphorePermit> {
         let turns = {
             let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            // Where nobody has a turn or waits for one.
+            // Those at which no turn is held or waited for.
             servers.retain(|_, turns| Arc::strong_count(turns) > 1);
             let fresh = || Arc::new(Semaphore::new(MAX_TAKEOVERS));
             servers.entry(server.to_owned()).or_insert_with(fresh).clone()
@@ -45,6 +45,6 @@ mod tests {
         assert!(first.as_mut().now_or_never().is_some());
         drop((under_way, second));
         drop(turns.turn("me@c:22").now_or_never());
-        assert_eq!(turns.0.lock().unwrap().len(), 1, "what nobody uses is forgotten");
+        assert_eq!(turns.0.lock().unwrap().len(), 1, "what is not used is forgotten");
     }
 }
