@@ -187,6 +187,15 @@ fn a_reader_that_leaves_early_is_no_error() {
 }
 
 #[test]
+fn imported_line_that_is_none_is_wrong_usage() {
+    for line in ["autossh -M 0 -N --bogus h", "autossh -M 0", "ssh h"] {
+        let words: Vec<&str> = ["import", "autossh", "--"].into_iter().chain(line.split(' ')).collect();
+        let output = tunneld(&words);
+        assert_eq!(output.status.code(), Some(64), "{line}: {}", said(&output));
+    }
+}
+
+#[test]
 fn control_characters_of_names_and_paths_are_not_printed() {
     let daemon = Daemon::start(TUNNEL);
     let calls: &[&[&str]] = &[&["why", "\u{1b}[2J"], &["status", "a\u{7}"], &["restart", "\u{9b}x"]];
