@@ -12,6 +12,7 @@ pub mod network;
 pub mod notify;
 pub mod orphans;
 pub mod pidfile;
+pub mod private_tmp;
 pub mod privileges;
 pub mod reserve;
 mod resume;

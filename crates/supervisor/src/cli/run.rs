@@ -23,8 +23,8 @@ use crate::os::privileges::{
     self, bind_low_ports, forbid_new_privileges, give_up_capabilities, keep_memory_private, open_devices,
 };
 use crate::os::{
-    KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, memory, network, runtime, runtime_dir,
-    signals,
+    KeptListeners, LogControl, Notify, Pidfile, inherited, limits, logging, memory, network, private_tmp, runtime,
+    runtime_dir, signals,
 };
 use crate::protocol::COMMAND_QUEUE;
 use crate::supervise::{self, Applied, ConfigRefusal, Loader, ProcessRole, Setup, SignalAction};
@@ -79,6 +79,8 @@ pub(super) fn run_by(global: &GlobalArgs, source: ConfigSource) -> Result<u8, Pr
     let desired = source.load(&overrides).map_err(Problem::Config)?;
     let bound = if became { bind_low_ports(&desired).map_err(Problem::Start)? } else { Vec::new() };
     let devices = if became { open_devices(&desired) } else { Vec::new() };
+    let hidden = private_tmp::hidden_sockets(desired.tunnels.iter().flat_map(|tunnel| &tunnel.forwards));
+    let hidden: Vec<String> = hidden.iter().map(|path| path.display().to_string()).collect();
     let confinement = confine(&desired, became)?;
     let log = logging::init(&desired.global.log)?;
     let _flush = log.flush;
@@ -109,6 +111,10 @@ pub(super) fn run_by(global: &GlobalArgs, source: ConfigSource) -> Result<u8, Pr
         "tunneld starts"
     );
     source.notes().iter().for_each(|note| tracing::warn!("{note}"));
+    for socket in hidden {
+        let hint = "PrivateTmp= gives the unit a folder of its own there: keep the socket in /run/tunneld";
+        tracing::warn!(hint, "other programs do not find the socket `{socket}`");
+    }
     confinement.log();
     let reach = confinement.reach();
     let history = Recorder::open(desired.global.state_directory.as_deref());

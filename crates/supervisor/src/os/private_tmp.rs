@@ -1,0 +1,51 @@
+//! systemd's PrivateTmp=: what is /tmp and /var/tmp to the service is another folder to everybody else.
+
+use std::path::Path;
+
+use tunnel_engine::spec::{Connect, Forward, Listen, Side};
+
+/// The unix sockets of this machine that no other program finds under these paths, as it is seen by this process.
+pub fn hidden_sockets<'a>(forwards: impl Iterator<Item = &'a Forward>) -> Vec<&'a Path> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let hidden = private_folders(&mounts);
+    forwards.filter_map(socket_here).filter(|path| hidden.iter().any(|folder| path.starts_with(folder))).collect()
+}
+
+fn socket_here(forward: &Forward) -> Option<&Path> {
+    match (forward.kind.side(), &forward.listen, &forward.connect) {
+        (Side::Here, Listen::Unix(path), _) | (Side::Server, _, Connect::Unix(path)) => Some(path),
+        _ => None,
+    }
+}
+
+/// By the lines of mountinfo (proc(5)): the fourth field is the folder that is mounted, the fifth where.
+fn private_folders(mounts: &str) -> Vec<&str> {
+    let fields = mounts.lines().map(|line| line.split(' ').skip(3));
+    let pairs = fields.filter_map(|mut fields| Some((fields.next()?, fields.next()?)));
+    let private =
+        |(folder, at): &(&str, &str)| ["/tmp", "/var/tmp"].contains(at) && folder.contains("/systemd-private-");
+    pairs.filter(private).map(|(_, at)| at).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use tunnel_engine::spec::ForwardKind;
+
+    #[test]
+    fn sockets_of_this_machine_are_looked_at() {
+        let socket = |kind, text: &str| socket_here(&Forward::parse(kind, text).unwrap()).map(Path::to_owned);
+        assert_eq!(socket(ForwardKind::Local, "/tmp/a:/tmp/b"), Some("/tmp/a".into()));
+        assert_eq!(socket(ForwardKind::Remote, "/tmp/a:/tmp/b"), Some("/tmp/b".into()));
+        assert_eq!(socket(ForwardKind::Local, "1:/tmp/b"), None);
+    }
+
+    #[test]
+    fn only_folders_of_systemds_are_private() {
+        let mounts = "342 291 254:0 /tmp/systemd-private-4f-tunneld.service-x/tmp /tmp rw - ext4 /dev/vda rw\n\
+                      343 291 0:30 / /var/tmp rw - tmpfs tmpfs rw\n";
+        assert_eq!(private_folders(mounts), ["/tmp"]);
+        assert!(private_folders("").is_empty());
+    }
+}
