@@ -78,6 +78,7 @@ impl DeviceEntry {
             listen: name.unwrap_or_else(|| self.forward.listen.to_string()),
             connect: self.forward.connect.clone(),
             message: state.message().or_else(|| asked.then(|| ASKED.to_owned())),
+            next_look: None,
             state,
         }
     }

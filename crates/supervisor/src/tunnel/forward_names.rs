@@ -51,6 +51,7 @@ mod tests {
             connect: forward.connect,
             state: ForwardState::Up,
             message: None,
+            next_look: None,
         }
     }
 

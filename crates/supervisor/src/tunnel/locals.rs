@@ -157,6 +157,7 @@ impl Local {
             listen,
             connect: self.forward.connect.clone(),
             message: state.message(),
+            next_look: None,
             state,
         }
     }

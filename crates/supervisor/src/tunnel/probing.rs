@@ -167,6 +167,11 @@ impl Probing {
         self.target_rests_until.is_some_and(|at| at > now)
     }
 
+    /// When a port that is held by another session or program is looked at again.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        self.not_before.filter(|_| self.is_stale())
+    }
+
     /// The port is held by another session or program, as far as is known.
     pub(super) const fn is_stale(&self) -> bool {
         matches!(self.verdict, ForwardVerdict::Stale(_))

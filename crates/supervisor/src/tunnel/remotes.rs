@@ -142,6 +142,7 @@ impl Remotes {
                 listen: shown(&remote.listen()),
                 connect: remote.forward.connect.clone(),
                 message: remote.message(&state),
+                next_look: remote.probing.next_look(),
                 state,
             }
         })

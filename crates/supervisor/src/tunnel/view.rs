@@ -13,7 +13,7 @@ use tunnel_engine::spec::{Connect, ForwardKey, ForwardKind};
 
 use super::forward_names::names;
 use super::forwards::ForwardId;
-use super::report::FailureCounts;
+use super::report::{FailureCounts, rounded};
 use super::state::ForwardState;
 use crate::config::TunnelSpec;
 use crate::history::Traffic;
@@ -107,6 +107,8 @@ pub struct ForwardView {
     pub state: ForwardState,
     /// What a person should know about it.
     pub message: Option<String>,
+    /// When a port that another session or program holds is looked at again.
+    pub(super) next_look: Option<Instant>,
 }
 
 impl Snapshot {
@@ -203,7 +205,7 @@ impl TunnelView {
                 .forwards
                 .iter()
                 .zip(names(&self.forwards))
-                .map(|(forward, name)| forward.status(name, self.stats(forward)))
+                .map(|(forward, name)| forward.status(name, self.stats(forward), now))
                 .collect(),
         }
     }
@@ -282,7 +284,7 @@ impl FailureView {
 }
 
 impl ForwardView {
-    fn status(&self, name: String, stats: Option<&Arc<ForwardStats>>) -> ForwardStatus {
+    fn status(&self, name: String, stats: Option<&Arc<ForwardStats>>, now: Instant) -> ForwardStatus {
         let counts = stats.map(|stats| stats.counts()).unwrap_or_default();
         ForwardStatus {
             name,
@@ -299,7 +301,7 @@ impl ForwardView {
             held: counts.held,
             bytes_in: counts.bytes_in,
             bytes_out: counts.bytes_out,
-            message: self.message.clone().or_else(|| full(stats?)).or_else(|| self.refused_now(stats?)),
+            message: self.message_at(now).or_else(|| full(stats?)).or_else(|| self.refused_now(stats?)),
             failure_kind: self.state.failure().map(|failure| failure.kind().into()),
             last_refused: stats.map(|stats| stats.last_refused().iter().map(refused).collect()).unwrap_or_default(),
         }
@@ -307,6 +309,13 @@ impl ForwardView {
 }
 
 impl ForwardView {
+    fn message_at(&self, now: Instant) -> Option<String> {
+        let message = self.message.clone()?;
+        let Some(at) = self.next_look else { return Some(message) };
+        let wait = humantime::format_duration(rounded(at.saturating_duration_since(now))).to_string();
+        Some(format!("{message}; it is looked at again in {wait}"))
+    }
+
     /// What a SOCKS peer asks for says nothing about the forward, which stays up; it is told all the same.
     fn refused_now(&self, stats: &ForwardStats) -> Option<String> {
         let RefusedConnection { target, message, .. } = stats.refused_now()?;

@@ -185,11 +185,12 @@ fn stale_port_is_touched_less_and_less() {
     assert_eq!(probing.state().as_str(), "stale", "a yes is no proof");
     probing.expedite(now + SECOND);
     assert_eq!(probing.due(), Some(now + SELDOM), "at the slow interval in any case");
+    assert_eq!(probing.next_look(), Some(now + SELDOM));
     let then = now + SELDOM;
     probe(&mut probing, ProbeResult::Stale("held".into()), then);
     assert_eq!(probing.due(), Some(then + SELDOM * 2));
     probe(&mut probing, ProbeResult::Up(None), then + SELDOM * 2);
-    assert_eq!(probing.state(), ForwardState::Up);
+    assert_eq!((probing.state(), probing.next_look()), (ForwardState::Up, None));
 }
 
 #[test]

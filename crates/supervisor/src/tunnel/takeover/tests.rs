@@ -150,6 +150,8 @@ async fn a_stale_port_is_taken_over_too() {
     rig.server.set_target("127.0.0.1", Target::Hang);
     let asked = shell(&rig.server, || "freed 4711".to_owned());
     rig.until("stale", |view| matches!(view.forwards[0].state, ForwardState::Stale(_))).await;
+    let next = |view: &TunnelView| view.status(clock::now()).forwards[0].message.clone().unwrap_or_default();
+    rig.until("next look", |view| next(view).contains("; it is looked at again in ")).await;
     rig.server.clear_target("127.0.0.1");
     rig.until("ready", |view| view.ready).await;
     assert_eq!(releases(&asked).len(), 1);
