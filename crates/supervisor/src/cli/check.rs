@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -13,6 +15,7 @@ use super::run::overrides;
 use crate::config::{self, Desired, OnRemotePortBusy, ProbeSpec, TunnelSpec};
 use crate::exit;
 use crate::http;
+use crate::spec::on_route;
 
 pub(super) fn run(global: &GlobalArgs, json: bool) -> Result<u8, Problem> {
     let result = config::load(&global.existing_config()?, &overrides(global));
@@ -53,7 +56,7 @@ fn to_text(desired: &Desired) -> String {
                 );
             }
         }
-        for note in tunnel.notes() {
+        for note in notes(tunnel) {
             let _ = writeln!(text, "  note: {note}");
         }
     }
@@ -129,8 +132,21 @@ fn tunnel_json(tunnel: &TunnelSpec) -> Value {
         "proxy": proxy(&tunnel.session.dial.via),
         "identity_files": identities.collect::<Vec<_>>(),
         "forwards": tunnel.forwards.iter().map(|forward| forward_json(tunnel, forward)).collect::<Vec<_>>(),
-        "notes": tunnel.notes(),
+        "notes": notes(tunnel),
     })
+}
+
+/// Those of the tunnel, and the identities that are not there: a login goes on without them.
+fn notes(tunnel: &TunnelSpec) -> Vec<String> {
+    let mut notes = tunnel.notes();
+    for identity in tunnel.servers().flat_map(on_route).flat_map(|session| &session.auth.identities) {
+        let missing = |path: &Path| std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        let note = format!("the identity_file `{}` is not there: logins go on without it", identity.path.display());
+        if identity.explicit && missing(&identity.path) && !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+    notes
 }
 
 fn proxy(via: &Route) -> Value {
@@ -282,6 +298,17 @@ off  u@h:22  (not enabled)
         assert!(notes[1].starts_with("jump host ") && notes[1].contains("goes on without `hmac-md5`"), "{notes:?}");
         let text = to_text(&desired);
         assert!(notes.iter().all(|note| text.contains(&format!("  note: {note}\n"))), "{text}");
+    }
+
+    #[test]
+    fn identity_that_is_not_there_gets_a_note() {
+        let text = "[[tunnel]]\nname = 'a'\nhost = 'h'\nuser = 'u'\nproxy_jump = 'j'\n\
+                    identity_file = ['/nonexistent/key', '/dev/null']\ndynamic_forward = '1080'\n";
+        let desired = load_text(Path::new("/etc/t.toml"), text, &Overrides::default()).expect("a config");
+        let note = "the identity_file `/nonexistent/key` is not there: logins go on without it";
+        assert_eq!(to_text(&desired).matches("note:").count(), 1, "{}", to_text(&desired));
+        assert!(to_text(&desired).contains(&format!("  note: {note}\n")), "{}", to_text(&desired));
+        assert_eq!(to_json(&desired)["tunnels"][0]["notes"], json!([note]));
     }
 
     #[test]
