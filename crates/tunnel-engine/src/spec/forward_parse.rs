@@ -42,6 +42,17 @@ impl Forward {
         };
         Ok(Self { kind, listen, connect, max_connections: None })
     }
+
+    /// Reads an argument of `-L`, `-R` or `-D`: one word.
+    ///
+    /// # Errors
+    /// What [`Forward::parse`] refuses, and the form of ssh_config.
+    pub fn parse_argument(kind: ForwardKind, text: &str) -> Result<Self, ForwardParseError> {
+        if lex(text)?.len() > 1 {
+            return Err(ForwardParseError::Shape(kind));
+        }
+        Self::parse(kind, text)
+    }
 }
 
 impl Listen {

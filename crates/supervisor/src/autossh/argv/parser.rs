@@ -149,7 +149,7 @@ impl<'a> Parser<'a> {
 
     fn forward(&mut self, letter: char, kind: ForwardKind, text: &str) {
         let expanded = expand(text, self.variable).ok_or(ForwardParseError::BadHost(text.to_owned()));
-        match expanded.and_then(|text| Forward::parse(kind, &text)) {
+        match expanded.and_then(|text| Forward::parse_argument(kind, &text)) {
             // ssh merges what is given twice.
             Ok(forward) if self.line.forwards.contains(&forward) => {}
             Ok(forward) => self.line.forwards.push(forward),
