@@ -39,6 +39,43 @@ fn pidfile_on_a_full_disk_is_73_before_anything_starts() {
 }
 
 #[test]
+fn autossh_goes_on_without_a_pidfile_on_a_full_disk() {
+    if !nix::unistd::getuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "mount namespaces are not permitted here");
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"\nNOT TESTED: a full disk needs root\n");
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let disk = dir.path().join("disk");
+    std::fs::create_dir(&disk).expect("a folder");
+    let mut run = command();
+    run.args([
+        "autossh",
+        "-M",
+        "0",
+        "-N",
+        "-F",
+        "none",
+        "-p",
+        "1",
+        "-D",
+        &support::net::free_port().to_string(),
+        "127.0.0.1",
+    ]);
+    let full = format!(
+        "mount -t tmpfs -o size=4096 none {0} && head -c 4096 /dev/zero > {0}/all && exec \"$0\" \"$@\"",
+        disk.display()
+    );
+    let mut run = wrapped(&run, "unshare", &["--mount", "/bin/sh", "-c", &full]);
+    let log = dir.path().join("log");
+    run.env("AUTOSSH_PIDFILE", disk.join("pid")).env("AUTOSSH_LOGFILE", &log).env("AUTOSSH_GATETIME", "30");
+    let output = run.stdin(Stdio::null()).output().expect("unshare runs");
+    assert!(said(&output).contains("refused the connection"), "it has started: {}", said(&output));
+    let log = std::fs::read_to_string(&log).expect("a log");
+    assert!(log.contains("disk/pid\" is not written: No space left on device"), "{log}");
+}
+
+#[test]
 fn history_on_a_full_disk_is_told_once_and_the_tunnel_goes_on() {
     if !nix::unistd::getuid().is_root() {
         assert!(std::env::var_os("CI").is_none(), "mount namespaces are not permitted here");

@@ -200,7 +200,8 @@ fn start(program: &str, plan: StartPlan, log: &Arc<Log>) -> Result<u8, Box<dyn E
         let AutosshEnvironment { poll, first_poll, net_timeout, .. } = environment;
         let times = MonitorTimes { first_poll, poll, net_timeout };
         let monitor = Monitor::bind(monitor, times, form, log.clone()).map_err(io::Error::other)?;
-        let pid_file = environment.pid_file.as_deref().map(write_pid).transpose().map_err(io::Error::other)?;
+        let pid_file = environment.pid_file.as_deref().map(|path| write_pid(path, log)).transpose();
+        let pid_file = pid_file.map_err(io::Error::other)?.flatten();
         let (watch_network, log) = (environment.fast, log.clone());
         Ok(async move {
             // Removed when it is dropped, however this ends.
@@ -212,7 +213,8 @@ fn start(program: &str, plan: StartPlan, log: &Arc<Log>) -> Result<u8, Box<dyn E
     Ok(status)
 }
 
-fn write_pid(path: &Path) -> Result<Pidfile, String> {
+/// `None`: the disk has no room for it, without which autossh goes on.
+fn write_pid(path: &Path, log: &Log) -> Result<Option<Pidfile>, String> {
     let path: PathBuf = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let tell = |error: PidfileError| match error {
         PidfileError::CannotCreate { path, source } => {
@@ -222,7 +224,14 @@ fn write_pid(path: &Path) -> Result<Pidfile, String> {
         }
         held @ PidfileError::Held { .. } => held.to_string(),
     };
-    let mut file = Pidfile::lock(&path).map_err(tell)?;
-    file.write().map_err(tell)?;
-    Ok(file)
+    match Pidfile::lock(&path).and_then(|mut file| file.write().map(|()| file)) {
+        Ok(file) => Ok(Some(file)),
+        Err(PidfileError::CannotCreate { source, .. })
+            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+        {
+            log.info(&format!("pid file \"{}\" is not written: {}", path.display(), reason(&source)));
+            Ok(None)
+        }
+        Err(error) => Err(tell(error)),
+    }
 }
