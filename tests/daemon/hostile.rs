@@ -129,6 +129,8 @@ fn server_that_overruns_a_window_ends_its_session_and_costs_that_window() {
         daemon.tunnel("t").filter(|tunnel| tunnel["starts"] == 2 && tunnel["ready"] == true)
     });
     assert_eq!(tunnel["last_failure"]["kind"], "protocol", "{tunnel:#}");
+    let hint = tunnel["last_failure"]["hint"].as_str().expect("a hint");
+    assert!(hint.starts_with("the server, or something between, sent what SSH does not allow"), "{hint}");
     assert!(most < before + MAX_GROWTH, "{before} KiB before, {most} KiB at most");
     let mut all = Vec::new();
     assert!(stopped.read_to_end(&mut all).is_err(), "its user learns that bytes are missing");

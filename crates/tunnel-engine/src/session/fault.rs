@@ -33,6 +33,17 @@ pub(super) fn empty_packet(who: &str) -> Failure {
     Failure::new(FailureKind::Protocol, message)
 }
 
+/// The same failure of a session that was logged in: what it reached is an SSH server.
+pub(super) fn after_login(failure: Failure) -> Failure {
+    if failure.kind() != FailureKind::Protocol || failure.hint() != FailureKind::Protocol.hint() {
+        return failure;
+    }
+    failure.with_hint(
+        "the server, or something between, sent what SSH does not allow, and the session is made anew; if it happens again, \
+         look into the server's log and update its software",
+    )
+}
+
 /// The same failure of a session that carried no connection when it ended. sshd closes one without a word when its
 /// UnusedConnectionTimeout is over, for which a listener is no use of it.
 pub(super) fn unused(failure: Failure) -> Failure {
@@ -271,6 +282,17 @@ mod tests {
         assert!(narrow.starts_with("`ciphers` leaves out what the server has: write `+`"), "{narrow}");
         let cipher = hint(ListKind::Cipher, &["3des-cbc"]);
         assert!(cipher.contains("does not have the server's `3des-cbc`") && cipher.contains("Sweet32"), "{cipher}");
+    }
+
+    #[test]
+    fn what_went_wrong_after_a_login_is_told_as_that() {
+        let hint = |failure| after_login(failure).hint().to_owned();
+        assert!(hint(from_russh("h:22", Error::Inconsistent)).starts_with("the server, or something between"));
+        let known = Failure::new(FailureKind::Protocol, "x").with_hint("a better one");
+        assert_eq!(
+            (hint(known), hint(from_russh("h:22", Error::HUP))),
+            ("a better one".to_owned(), FailureKind::ClosedByServer.hint().to_owned())
+        );
     }
 
     #[test]

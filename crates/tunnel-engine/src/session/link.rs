@@ -127,13 +127,18 @@ impl SessionShared {
     pub(super) fn fault(&self, error: russh::Error) -> Failure {
         // A server that says goodbye, or closes, is told in other ways.
         if matches!(error, russh::Error::Disconnect) && !self.link_monitor.has_ended() {
-            return fault::empty_packet(&self.who);
+            return self.in_phase(fault::empty_packet(&self.who));
         }
-        let failure = fault::from_russh(&self.who, error);
+        let failure = self.in_phase(fault::from_russh(&self.who, error));
         if self.logged_in.load(Ordering::Relaxed) && *self.connections.watch().borrow() == 0 {
             return fault::unused(failure);
         }
         failure
+    }
+
+    /// A failure as it is told before the login, or after it.
+    pub(super) fn in_phase(&self, failure: Failure) -> Failure {
+        if self.logged_in.load(Ordering::Relaxed) { fault::after_login(failure) } else { failure }
     }
 
     pub(super) fn note(&self, change: impl FnOnce(&mut HandshakeFacts)) {

@@ -292,7 +292,7 @@ impl LinkObserver for TransportWatcher {
     }
 
     fn failed(&mut self, error: &TransportError) {
-        self.0.ending.end(failure(&self.0.who, error));
+        self.0.ending.end(self.0.in_phase(failure(&self.0.who, error)));
     }
 
     fn lost(&mut self, error: io::Error) {
