@@ -9,13 +9,14 @@ use crate::spec::settings::keys_of_ssh_config;
 const UNLINK: &str = "StreamLocalBindUnlink";
 
 /// Phrases about what a config has and ssh does not.
-const PHRASES: [(&str, &str); 6] = [
+const PHRASES: [(&str, &str); 7] = [
     ("_file is set", " was given"),
     ("set password_file", "give the password on a terminal, without -f and BatchMode"),
     ("in tunnel_device", "in -w"),
     ("`tunneld restart` the tunnel", "send this process SIGUSR1"),
     (" = true", "=yes"),
     (" = \"", "="),
+    ("\"`", "`"),
 ];
 
 /// The hint of a failure: its own, which [`in_ssh_words`] has reworded, or one in its place.
@@ -42,7 +43,7 @@ pub(in crate::autossh) fn hint(kind: FailureKind, own: &str) -> String {
 pub(in crate::autossh) fn in_ssh_words(text: &str) -> String {
     let mut text = text.to_owned();
     if text.contains("` for this tunnel") {
-        text = text.replace("` for this tunnel", "`").replace("set `", "use `-o ").replace("\"`", "`");
+        text = text.replace("` for this tunnel", "`").replace("set `", "use `-o ");
     }
     for (phrase, instead) in PHRASES {
         text = text.replace(phrase, instead);
