@@ -32,6 +32,14 @@ fn fill<const N: usize>(text: &str, foreign: [&str; N]) -> String {
     told
 }
 
+/// Whether a character of somebody else's text is not seen, or changes how others are: control characters, marks and
+/// overrides of the direction, zero-width characters and separators of lines (Unicode's Cc, Cf, Zl and Zp).
+pub fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

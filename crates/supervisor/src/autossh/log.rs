@@ -15,6 +15,7 @@ use std::time::SystemTime;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tunnel_engine::clock;
+use tunnel_engine::words::is_unseen;
 
 use super::environment::LogOptions;
 use crate::os::logging::write_on_own_line;
@@ -170,7 +171,7 @@ fn write_line(output: &mut (impl Write + AsFd), head: &str, text: &str, losses: 
 
 /// The text of a server or another peer must neither begin a line of its own nor drive a terminal.
 pub(super) fn one_line(text: &str) -> String {
-    text.replace(|c: char| c.is_control() && c != '\t', " ")
+    text.replace(|c: char| is_unseen(c) && c != '\t', " ")
 }
 
 /// The text of an error, as strerror(3) has it.

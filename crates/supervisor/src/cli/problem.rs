@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tunnel_engine::failure::Failure;
+use tunnel_engine::words::is_unseen;
 
 use crate::config::ConfigErrors;
 use crate::control::{BindError, ClientError};
@@ -177,7 +178,7 @@ pub(super) fn with_short_lines(text: &str) -> String {
 
 /// A name that a user typed, or a path, must not drive the terminal.
 pub(super) fn printable(text: &str) -> String {
-    let fine = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    let fine = |c: &char| !is_unseen(*c) || matches!(c, '\n' | '\t');
     text.chars().map(|c| if fine(&c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 use serde_json::json;
+use tunnel_engine::words::is_unseen;
 
 use super::shortened;
 use super::source::{Position, SourceSpan};
@@ -175,7 +176,7 @@ fn excerpt(line: &str, column: usize, width: usize) -> Excerpt {
 
 /// A config must not be able to drive the terminal. Each control character becomes one other, so that carets fit.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    text.chars().map(|c| if is_unseen(c) && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Everything that is wrong with a config, in the order of the files. Never empty.

@@ -3,6 +3,7 @@
 use russh::client::Prompt;
 
 use crate::spec::{PromptKind, PrompterHandle};
+use crate::words::is_unseen;
 
 /// PAM asks once or twice. A server that goes on asking gets empty answers, and no more than this.
 pub(super) const MAX_ROUNDS: usize = 8;
@@ -40,7 +41,7 @@ pub(super) fn quoted(prompts: &[Prompt]) -> Option<String> {
 /// What the server said, to be quoted.
 pub(super) fn quoted_text(said: &str) -> Option<String> {
     let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    let text: String = words.chars().filter(|c| !c.is_control()).take(MAX_QUOTED).collect();
+    let text: String = words.chars().filter(|c| !is_unseen(*c)).take(MAX_QUOTED).collect();
     (!text.is_empty()).then_some(text)
 }
 
@@ -52,7 +53,7 @@ pub(super) fn answers(prompts: &[Prompt], password: &str) -> Vec<String> {
 /// One question of the server, put to a person. Blocks on them.
 pub(super) fn put(prompt: &Prompt, user: &str, host: &str, asker: &PrompterHandle, again: u32) -> String {
     // A server must not write to the terminal what only looks like text.
-    let text = prompt.prompt.chars().filter(|c| !c.is_control()).collect();
+    let text = prompt.prompt.chars().filter(|c| !is_unseen(*c)).collect();
     let question = PromptKind::Prompt { user: user.to_owned(), host: host.to_owned(), text, echo: prompt.echo };
     asker.ask(&question, again).map(|answer| answer.as_str().to_owned()).unwrap_or_default()
 }

@@ -84,7 +84,7 @@ async fn listen(stderr: ChildStderr, name: String, last: watch::Sender<String>) 
 
 fn note(line: &mut Vec<u8>, name: &str, last: &watch::Sender<String>) {
     let text = String::from_utf8_lossy(line);
-    let text: String = text.trim().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    let text: String = text.trim().chars().map(|c| if words::is_unseen(c) { '?' } else { c }).collect();
     if !text.is_empty() {
         tracing::debug!(server = name, "{}: {text}", words::own("proxy_command"));
         last.send_replace(text);

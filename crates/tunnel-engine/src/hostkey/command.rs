@@ -18,6 +18,7 @@ use crate::child::{ChildGroup, how_it_ended};
 use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Destination, KnownHostsCommand};
+use crate::words::is_unseen;
 
 /// What is kept of what it complains of.
 const MAX_COMPLAINT: usize = 400;
@@ -140,5 +141,5 @@ async fn complaint(mut stderr: impl AsyncRead + Unpin) -> Result<String, String>
     }
     let said = String::from_utf8_lossy(&said);
     let first = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    Ok(first.chars().take(MAX_COMPLAINT).map(|c| if c.is_control() { '?' } else { c }).collect())
+    Ok(first.chars().take(MAX_COMPLAINT).map(|c| if is_unseen(c) { '?' } else { c }).collect())
 }

@@ -97,7 +97,7 @@ pub(super) fn from_goodbye(who: &str, payload: &[u8]) -> Failure {
     from_disconnect(who, &RemoteDisconnectInfo { reason_code, message, lang_tag: String::new() })
 }
 
-/// Text from outside, fit for a log line: control characters and line ends gone, at most `max` characters.
+/// Text from outside, fit for a log line: line ends and what is not seen gone, at most `max` characters.
 pub(super) fn sanitised(bytes: &[u8], max: usize) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut clean = String::new();
@@ -105,7 +105,7 @@ pub(super) fn sanitised(bytes: &[u8], max: usize) -> String {
         if !clean.is_empty() {
             clean.push(' ');
         }
-        clean.extend(word.chars().map(|c| if c.is_control() { '?' } else { c }));
+        clean.extend(word.chars().map(|c| if words::is_unseen(c) { '?' } else { c }));
         // Everything after this is cut anyway.
         if clean.len() > max * 4 {
             break;
@@ -114,12 +114,12 @@ pub(super) fn sanitised(bytes: &[u8], max: usize) -> String {
     clean.chars().take(max).collect()
 }
 
-/// The server's own words, fit for a log line and a terminal: control characters escaped, space around them cut, at
+/// The server's own words, fit for a log line and a terminal: what is not seen escaped, space around them cut, at
 /// most `max` characters of the original.
 pub(super) fn escaped(text: &str, max: usize) -> String {
     let mut safe = String::new();
     for c in text.trim().chars().take(max) {
-        if c.is_control() {
+        if words::is_unseen(c) {
             safe.extend(c.escape_default());
         } else {
             safe.push(c);
@@ -316,5 +316,7 @@ mod tests {
         assert_eq!(sanitised(b" a\r\n\tb\x00c ", 80), "a b?c");
         assert_eq!(sanitised("é".repeat(100).as_bytes(), 3), "ééé");
         assert_eq!(sanitised(b"\xff", 3), "\u{fffd}");
+        assert_eq!(sanitised("a\u{202e}b\u{200b}c".as_bytes(), 80), "a?b?c");
+        assert_eq!(escaped("a\u{202e}b\u{7}", 80), "a\\u{202e}b\\u{7}");
     }
 }

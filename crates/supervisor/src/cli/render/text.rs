@@ -1,5 +1,6 @@
 //! Text in the cells of a terminal: a wide character takes two, a combining one none.
 
+use tunnel_engine::words::is_unseen;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Shows that a text goes on.
@@ -7,14 +8,7 @@ const CUT: char = '…';
 
 /// What a daemon or server said must not drive the terminal, nor turn the order of its characters around.
 pub(in crate::cli) fn printable(text: &str) -> String {
-    let drives = |c: char| c.is_control() || is_invisible(c);
-    text.chars().map(|c| if drives(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
-
-/// Zero-width characters, marks and overrides of the direction, separators of lines (Unicode's Cf, Zl and Zp, as far as
-/// they change what is seen).
-const fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    text.chars().map(|c| if is_unseen(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Cells that the text takes.

@@ -1,5 +1,7 @@
 //! The page as HTML, complete without a script. Pure.
 
+use tunnel_engine::words::is_unseen;
+
 use super::live::PageModel;
 use super::row::PageRow;
 
@@ -46,7 +48,7 @@ fn escape(text: &str, to: &mut String) {
             '"' => to.push_str("&quot;"),
             '\'' => to.push_str("&#39;"),
             // No text of ours has them; a browser would show some as what they are not.
-            c if c.is_control() && c != '\n' => to.push('\u{fffd}'),
+            c if is_unseen(c) && c != '\n' => to.push('\u{fffd}'),
             c => to.push(c),
         }
     }

@@ -9,6 +9,7 @@ use tracing::span::Attributes;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{Extensions, LookupSpan};
+use tunnel_engine::words::is_unseen;
 
 /// Fields of one event, or of one span.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +68,7 @@ impl Fields {
 pub(super) struct SpanFields(pub(super) Fields);
 
 fn is_word(value: &str) -> bool {
-    !value.is_empty() && value.chars().all(|c| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '\\' | '='))
+    !value.is_empty() && value.chars().all(|c| !c.is_whitespace() && !is_unseen(c) && !matches!(c, '"' | '\\' | '='))
 }
 
 impl Fields {

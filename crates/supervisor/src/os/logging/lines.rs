@@ -10,6 +10,7 @@ use tracing_subscriber::fmt::MakeWriter as _;
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 use tunnel_engine::clock;
+use tunnel_engine::words::is_unseen;
 
 use super::fields::Fields;
 use super::queue::LineQueue;
@@ -68,7 +69,7 @@ fn line(form: Form, at: SystemTime, level: Level, fields: &Fields) -> String {
 
 /// What a server said must neither drive the terminal nor look like another line.
 fn plain(message: &str) -> String {
-    message.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect()
+    message.chars().flat_map(|c| if is_unseen(c) { c.escape_debug().collect() } else { vec![c] }).collect()
 }
 
 const fn colour(level: Level) -> &'static str {

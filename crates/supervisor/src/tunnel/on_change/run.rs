@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::time::timeout;
 use tunnel_engine::child::ChildGroup;
+use tunnel_engine::words::is_unseen;
 
 use super::ReadinessChange;
 use crate::config::ShellCommand;
@@ -83,7 +84,7 @@ fn prepared(command: &ShellCommand, change: &ReadinessChange) -> Command {
         ("SINCE", &rfc3339(change.at)),
     ] {
         // A server's words may hold any character; a line of a log or a mail should be one.
-        let value: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let value: String = value.chars().map(|c| if is_unseen(c) { ' ' } else { c }).collect();
         prepared.env(format!("TUNNELD_{name}"), value);
     }
     prepared

@@ -6,6 +6,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 use tunnel_engine::clock;
+use tunnel_engine::words::is_unseen;
 
 use super::super::fields::{Fields, SpanFields};
 use super::super::{OURS, TUNNEL_SPAN};
@@ -54,5 +55,5 @@ fn text(tunnel: &str, fields: &Fields) -> String {
     let message = fields.message.strip_prefix(tunnel).and_then(|rest| rest.strip_prefix(": "));
     let mut text = message.unwrap_or(&fields.message).to_owned();
     fields.write_text(&mut text, |name| !KNOWN.contains(&name));
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_unseen(c) { ' ' } else { c }).collect()
 }
