@@ -17,7 +17,7 @@ pub fn own(text: &'static str) -> Cow<'static, str> {
     REWORD.get().map_or(Cow::Borrowed(text), |reword| Cow::Owned(reword(text)))
 }
 
-/// Our own text with a word of somebody else's in the place of each `{}`.
+/// Our own text with foreign words in the places of its `{}`.
 pub fn about<const N: usize>(text: &'static str, foreign: [&str; N]) -> String {
     fill(&own(text), foreign)
 }
@@ -32,7 +32,7 @@ fn fill<const N: usize>(text: &str, foreign: [&str; N]) -> String {
     told
 }
 
-/// Whether a character of somebody else's text is not seen, or changes how others are: control characters, marks and
+/// Whether a character of a foreign text is not seen, or changes how others are: control characters, marks and
 /// overrides of the direction, zero-width characters and separators of lines (Unicode's Cc, Cf, Zl and Zp).
 pub fn is_unseen(c: char) -> bool {
     c.is_control()

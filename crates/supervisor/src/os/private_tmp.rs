@@ -1,4 +1,4 @@
-//! systemd's PrivateTmp=: what is /tmp and /var/tmp to the service is another folder to everybody else.
+//! systemd's PrivateTmp=: what is /tmp and /var/tmp to the service is another folder to all other programs.
 
 use std::path::Path;
 
