@@ -139,7 +139,10 @@ impl Core {
         let standby = self.sessions.standby_due(&self.spec);
         let probes =
             self.forwards.probe_due().filter(|_| self.sessions.main.is_some() && self.spec.probe != ProbeSpec::Off);
-        [machine, self.forwards.remotes.due(), replacement, standby, probes].into_iter().flatten().min()
+        [machine, self.forwards.remotes.due(), self.takeover.due(), replacement, standby, probes]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// How the tunnel is. Another one after an event that changed something that others see.

@@ -22,12 +22,15 @@ mod takeover_backoff;
 #[cfg(test)]
 mod tests;
 
+use std::time::Instant;
+
 use super::core::{Effects, TunnelEffect};
 use crate::lifecycle::SessionId;
 
 pub(super) use held_address::HeldAddress;
 pub(crate) use inspect::{PortHolder, inspect, remove_socket_file};
 pub(super) use release::{Marks, Release, hold_mark, mark};
+pub(super) use remote_shell::ShellError;
 pub(super) use report::{POLICY_OF_PATHS, ReleaseReport};
 pub(super) use takeover_backoff::TakeoverBackoff;
 
@@ -41,6 +44,8 @@ pub(super) struct Takeover {
     /// The session that was marked last.
     session: Option<SessionId>,
     ability: Ability,
+    /// When it is marked anew, if its shell did not answer.
+    mark_backoff: TakeoverBackoff,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,6 +54,8 @@ enum Ability {
     Unknown,
     /// A shell holds the mark.
     Marked,
+    /// The shell did not answer: it is asked again.
+    Silent,
     /// There is no shell to talk to.
     None,
 }
@@ -66,27 +73,62 @@ impl Takeover {
         match self.ability {
             Ability::Marked => true,
             Ability::Unknown => self.session.is_some(),
-            Ability::None => false,
+            Ability::Silent | Ability::None => false,
         }
     }
 
-    /// Marks each new `main` session, if it has remote listeners.
-    pub(super) fn reconcile(&mut self, main: Option<SessionId>, has_listeners: bool, effects: &mut Effects) {
-        if main == self.session {
+    /// When the session is marked anew.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.session.and(self.mark_backoff.not_before())
+    }
+
+    /// An operator may have mended the server's shell.
+    pub(super) fn retry_now(&mut self) {
+        if matches!(self.ability, Ability::Silent | Ability::None) {
+            *self = Self::default();
+        }
+    }
+
+    /// Marks each new `main` session, if it has remote listeners, and one whose shell did not answer when it is `due`.
+    pub(super) fn reconcile(
+        &mut self,
+        main: Option<SessionId>,
+        has_listeners: bool,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
+        if main != self.session {
+            *self = Self { session: main, ..Self::default() };
+        } else if self.due().is_some_and(|at| at <= now) {
+            self.mark_backoff.begin();
+        } else {
             return;
         }
-        *self = Self { session: main, ability: Ability::Unknown };
         if let Some(session) = main.filter(|_| has_listeners) {
             effects.push(TunnelEffect::Mark(session));
         }
     }
 
-    /// A session has its mark, or there is no shell for it, for the reason that is returned.
-    pub(super) fn marked(&mut self, session: SessionId, result: Result<(), String>) -> Option<String> {
-        if self.session == Some(session) {
-            return result.map(|()| self.ability = Ability::Marked).err();
+    /// A session has its mark, or not, for the reason that is returned where it is not known yet.
+    pub(super) fn marked(
+        &mut self,
+        session: SessionId,
+        result: Result<(), ShellError>,
+        now: Instant,
+    ) -> Option<ShellError> {
+        if self.session != Some(session) {
+            return None;
         }
-        None
+        let ability = match result {
+            Ok(()) => Ability::Marked,
+            Err(ShellError::Silent) => Ability::Silent,
+            Err(ShellError::Unusable(_)) => Ability::None,
+        };
+        if ability == Ability::Silent {
+            self.mark_backoff.failed(now);
+        }
+        let before = std::mem::replace(&mut self.ability, ability);
+        result.err().filter(|_| before != ability)
     }
 
     /// The server has no shell for it. Returns whether that was not known yet.
@@ -97,31 +139,56 @@ impl Takeover {
 
 #[cfg(test)]
 mod ability_tests {
+    use tunnel_engine::backoff::TAKEOVER_LOOK;
+    use tunnel_engine::clock;
+
     use super::*;
 
     #[test]
     fn each_session_with_listeners_is_marked_once() {
-        let (one, two) = (SessionId::from(1), SessionId::from(2));
+        let (one, two, now) = (SessionId::from(1), SessionId::from(2), clock::now());
         let (mut takeover, mut effects) = (Takeover::default(), Effects::default());
-        takeover.reconcile(Some(one), true, &mut effects);
-        takeover.reconcile(Some(one), true, &mut effects);
+        takeover.reconcile(Some(one), true, now, &mut effects);
+        takeover.reconcile(Some(one), true, now, &mut effects);
         assert_eq!((effects.pop(), effects.pop()), (Some(TunnelEffect::Mark(one)), None));
-        takeover.reconcile(Some(two), false, &mut effects);
+        takeover.reconcile(Some(two), false, now, &mut effects);
         assert_eq!(effects.pop(), None);
     }
 
     #[test]
     fn server_without_a_shell_is_asked_once_a_session() {
-        let (one, two) = (SessionId::from(1), SessionId::from(2));
+        let (one, two, now) = (SessionId::from(1), SessionId::from(2), clock::now());
         let (mut takeover, mut effects) = (Takeover::default(), Effects::default());
         assert!(!takeover.may_tidy(), "there is no session");
-        takeover.reconcile(Some(one), true, &mut effects);
+        takeover.reconcile(Some(one), true, now, &mut effects);
         assert!(takeover.may_tidy() && takeover.is_possible());
-        assert_eq!(takeover.marked(two, Err("late".to_owned())), None);
-        let why = takeover.marked(one, Err("no shell".to_owned())).expect("why");
-        assert!(why == "no shell" && takeover.rule_out() && !takeover.rule_out());
+        let unusable = || Err(ShellError::Unusable("no shell".to_owned()));
+        assert_eq!(takeover.marked(two, unusable(), now), None);
+        assert_eq!(takeover.marked(one, unusable(), now), unusable().err());
+        assert!(!takeover.rule_out(), "known");
         assert!(!takeover.may_tidy() && !takeover.is_possible());
-        takeover.reconcile(Some(two), true, &mut effects);
+        takeover.reconcile(Some(two), true, now, &mut effects);
         assert!(takeover.is_possible());
+    }
+    #[test]
+    fn silent_shell_is_asked_again_for_the_mark() {
+        let (one, now) = (SessionId::from(1), clock::now());
+        let (mut takeover, mut effects) = (Takeover::default(), Effects::default());
+        takeover.reconcile(Some(one), true, now, &mut effects);
+        assert_eq!(effects.pop(), Some(TunnelEffect::Mark(one)));
+        assert_eq!(takeover.marked(one, Err(ShellError::Silent), now), Some(ShellError::Silent));
+        takeover.reconcile(Some(one), true, now, &mut effects);
+        assert!(takeover.is_possible() && effects.pop().is_none());
+        let later = now + TAKEOVER_LOOK.first;
+        assert!(takeover.due().is_some_and(|at| at <= later));
+        takeover.reconcile(Some(one), true, later, &mut effects);
+        takeover.reconcile(Some(one), true, later, &mut effects);
+        assert_eq!((effects.pop(), effects.pop()), (Some(TunnelEffect::Mark(one)), None));
+        assert_eq!(takeover.marked(one, Err(ShellError::Silent), later), None, "told before");
+        takeover.retry_now();
+        takeover.reconcile(Some(one), true, later, &mut effects);
+        assert_eq!(effects.pop(), Some(TunnelEffect::Mark(one)));
+        assert_eq!(takeover.marked(one, Ok(()), later), None);
+        assert_eq!(takeover.due(), None);
     }
 }

@@ -10,7 +10,7 @@ use tunnel_engine::spec::{Destination, Listen};
 
 use super::super::file_stamps::FileStamps;
 use super::super::forwards::ForwardId;
-use super::super::takeover::ReleaseReport;
+use super::super::takeover::{ReleaseReport, ShellError};
 use super::orders::Order;
 use crate::lifecycle::SessionId;
 
@@ -56,7 +56,7 @@ pub(in crate::tunnel) enum TunnelEvent {
     DeviceChanged(ForwardId, DeviceState),
     Requested(Requested),
     /// A session has its mark on the server, or there is no shell for it.
-    Marked(SessionId, Result<(), String>),
+    Marked(SessionId, Result<(), ShellError>),
     Probed(Probed),
     /// Users' connections showed something. All that is known of all forwards.
     Observed(Vec<Observed>),

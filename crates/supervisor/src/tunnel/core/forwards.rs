@@ -9,7 +9,7 @@ use super::super::probes::VerdictChange;
 use super::super::probing;
 use super::super::remotes::Answer;
 use super::super::state::ForwardState;
-use super::super::takeover::{NEEDS, ReleaseReport};
+use super::super::takeover::{NEEDS, ReleaseReport, ShellError};
 use super::{Core, Observed, Probed, Requested};
 use crate::config::{OnRemotePortBusy, ProbeSpec};
 use crate::lifecycle::SessionId;
@@ -32,7 +32,7 @@ impl Core {
         let main = self.sessions.main_id();
         if self.spec.on_remote_port_busy == OnRemotePortBusy::Takeover {
             let has_listeners = !self.forwards.remotes.is_empty();
-            self.takeover.reconcile(main, has_listeners, &mut self.effects);
+            self.takeover.reconcile(main, has_listeners, now, &mut self.effects);
         }
         let settled = self.sessions.settled().map(|live| live.id);
         self.probes.session_changed(settled, &mut self.forwards, now);
@@ -129,7 +129,11 @@ impl Core {
         let (took_over, now) = (live.took_over, self.now.awake);
         match requested.report.take() {
             None => {}
-            Some(ReleaseReport::Unsupported(why)) => self.rule_takeover_out(&why),
+            Some(ReleaseReport::Unsupported(why)) => {
+                if self.takeover.rule_out() {
+                    self.log_no_takeover(&why);
+                }
+            }
             Some(report) => self.forwards.remotes.taken_over(requested.forward, report, &self.spec.name, now),
         }
         let able = self.may_take_over();
@@ -154,17 +158,20 @@ impl Core {
         self.spec.on_remote_port_busy == OnRemotePortBusy::Takeover && self.takeover.is_possible()
     }
 
-    pub(super) fn marked(&mut self, session: SessionId, result: Result<(), String>) {
-        if let Some(why) = self.takeover.marked(session, result) {
-            self.rule_takeover_out(&why);
+    pub(super) fn marked(&mut self, session: SessionId, result: Result<(), ShellError>) {
+        match self.takeover.marked(session, result, self.now.awake) {
+            None => {}
+            Some(ShellError::Unusable(why)) => self.log_no_takeover(&why),
+            Some(why @ ShellError::Silent) => {
+                let (tunnel, server) = (self.spec.name.as_str(), &self.spec.session.destination);
+                tracing::warn!(tunnel, %server, "{tunnel}: no mark for a takeover on this server yet: {why}");
+            }
         }
     }
 
-    fn rule_takeover_out(&mut self, why: &str) {
-        if self.takeover.rule_out() {
-            let (tunnel, server) = (self.spec.name.as_str(), &self.spec.session.destination);
-            tracing::warn!(tunnel, %server, hint = NEEDS, "{tunnel}: no takeover on this server: {why}");
-        }
+    fn log_no_takeover(&self, why: &str) {
+        let (tunnel, server) = (self.spec.name.as_str(), &self.spec.session.destination);
+        tracing::warn!(tunnel, %server, hint = NEEDS, "{tunnel}: no takeover on this server: {why}");
     }
 
     pub(super) fn probed(&mut self, probed: Probed) {

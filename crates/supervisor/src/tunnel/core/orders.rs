@@ -58,6 +58,7 @@ impl Core {
             }
             Order::RetryNow => {
                 self.feed(Input::RetryNow);
+                self.takeover.retry_now();
                 probes::expedite(&mut self.forwards, self.now.awake, &mut self.effects);
                 self.probe_everything();
             }

@@ -33,7 +33,8 @@ pub(crate) enum PortHolder {
 /// Why nothing could be seen: no shell, no Linux, a path that the shell cannot be told.
 pub(crate) async fn inspect(session: &Session, listen: &Listen) -> Result<PortHolder, String> {
     let held = HeldAddress::of(listen).ok_or_else(|| "such an address cannot be looked for".to_owned())?;
-    let (line, _) = remote_shell::tell(session, &held.to_string(), remote_shell::LOOK).await?;
+    let (line, _) =
+        remote_shell::tell(session, &held.to_string(), remote_shell::LOOK).await.map_err(|why| why.to_string())?;
     read(&line)
 }
 

@@ -9,7 +9,7 @@ use tunnel_engine::session::{Channel, Path, Session};
 use tunnel_engine::spec::Listen;
 
 use super::held_address::{self, HeldAddress};
-use super::remote_shell;
+use super::remote_shell::{self, ShellError};
 use super::report::ReleaseReport;
 use crate::config::TunnelSpec;
 use crate::lifecycle::SessionId;
@@ -100,7 +100,7 @@ impl Marks {
 ///
 /// # Errors
 /// Why the login's shell does not.
-pub(in crate::tunnel) async fn hold_mark(session: &Session, mark: &str) -> Result<Channel, String> {
+pub(in crate::tunnel) async fn hold_mark(session: &Session, mark: &str) -> Result<Channel, ShellError> {
     remote_shell::tell(session, mark, remote_shell::MARK).await.map(|(_, shell)| shell)
 }
 
@@ -118,7 +118,8 @@ impl Release {
         }
         match remote_shell::tell(&self.session, &arguments, remote_shell::RELEASE).await {
             Ok((line, _)) => ReleaseReport::read(&line),
-            Err(why) => ReleaseReport::Unsupported(why),
+            Err(ShellError::Silent) => ReleaseReport::Silent,
+            Err(ShellError::Unusable(why)) => ReleaseReport::Unsupported(why),
         }
     }
 }

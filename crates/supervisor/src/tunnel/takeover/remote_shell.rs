@@ -15,9 +15,19 @@ const OURS: &str = "tunneld: ";
 /// For login, shell, and the few seconds that a session may take to end.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A shell that is slow, which is told from none: then the channel ends.
-const NO_ANSWER: &str = "the login's shell did not answer within 20 s; perhaps its rc files (~/.bashrc, /etc/profile) wait for \
-                         something: let them end at once where there is no terminal";
+/// Why a shell gave no line of ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(in crate::tunnel) enum ShellError {
+    /// It is slow, or its server is: it may answer another time.
+    #[error(
+        "the login's shell did not answer within 20 s; perhaps its rc files (~/.bashrc, /etc/profile) wait for something: \
+         let them end at once where there is no terminal"
+    )]
+    Silent,
+    /// There is none, or it said something else.
+    #[error("{0}")]
+    Unusable(String),
+}
 
 /// What is read of a shell that talks of other things.
 const MAX_OUTPUT: usize = 16 * 1024;
@@ -28,11 +38,12 @@ pub(super) async fn tell(
     session: &Session,
     arguments: &str,
     script: &'static str,
-) -> Result<(String, Channel), String> {
+) -> Result<(String, Channel), ShellError> {
     let command = format!("exec /bin/sh -s -- {arguments}");
     let talk = async {
-        let mut shell = session.exec(&command).await.map_err(|error| error.to_string())?;
-        shell.writer.write(script.into()).await.map_err(|_| "the shell ended at once".to_owned())?;
+        let mut shell = session.exec(&command).await.map_err(|error| ShellError::Unusable(error.to_string()))?;
+        let at_once = |_| ShellError::Unusable("the shell ended at once".to_owned());
+        shell.writer.write(script.into()).await.map_err(at_once)?;
         let mut said = Vec::new();
         while said.len() <= MAX_OUTPUT {
             let Inbound::Data(bytes) = shell.reader.read().await else { break };
@@ -41,14 +52,14 @@ pub(super) async fn tell(
                 return Ok((line, shell));
             }
         }
-        Err(match String::from_utf8_lossy(&said).lines().next() {
+        Err(ShellError::Unusable(match String::from_utf8_lossy(&said).lines().next() {
             Some(first) => {
                 format!("the login's shell said `{}`", first.chars().take(80).collect::<String>().escape_debug())
             }
             None => "the login has no shell".to_owned(),
-        })
+        }))
     };
-    clock::timeout(ANSWER_TIMEOUT, talk).await.unwrap_or_else(|_| Err(NO_ANSWER.to_owned()))
+    clock::timeout(ANSWER_TIMEOUT, talk).await.unwrap_or(Err(ShellError::Silent))
 }
 
 /// The first whole line of ours.

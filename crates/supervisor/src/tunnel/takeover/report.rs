@@ -2,6 +2,8 @@
 
 use tunnel_engine::spec::Listen;
 
+use super::remote_shell::ShellError;
+
 /// The answer of `release.sh`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::tunnel) enum ReleaseReport {
@@ -32,6 +34,8 @@ pub(in crate::tunnel) enum ReleaseReport {
     NoDirectory,
     /// The login may not create or remove files in the path's directory.
     ReadOnly,
+    /// The shell did not answer in time.
+    Silent,
     /// The server has no shell, or is no Linux, or the shell said something else.
     Unsupported(String),
 }
@@ -87,6 +91,7 @@ impl ReleaseReport {
             Self::NotSocket => "a file that is not a socket is there, and is left alone".to_owned(),
             Self::NoDirectory => "its directory does not exist there".to_owned(),
             Self::ReadOnly => "the login may not create or remove files in its directory".to_owned(),
+            Self::Silent => ShellError::Silent.to_string(),
             Self::Unsupported(why) => why.clone(),
         }
     }
@@ -113,7 +118,13 @@ impl ReleaseReport {
                 "allow it on the server: AllowTcpForwarding, PermitListen, and the key's options in authorized_keys; \
                  ports below 1024 need root there",
             ),
-            Self::Freed(_) | Self::Removed | Self::Ours | Self::Nobody | Self::Still(_) | Self::Unsupported(_) => None,
+            Self::Freed(_)
+            | Self::Removed
+            | Self::Ours
+            | Self::Nobody
+            | Self::Still(_)
+            | Self::Silent
+            | Self::Unsupported(_) => None,
         }
     }
 }

@@ -63,6 +63,11 @@ impl TakeoverBackoff {
         self.granted();
     }
 
+    /// An attempt is under way.
+    pub(in crate::tunnel) fn begin(&mut self) {
+        self.not_before = None;
+    }
+
     pub(in crate::tunnel) fn granted(&mut self) {
         self.looks = 0;
         self.not_before = self.cooldown_until;

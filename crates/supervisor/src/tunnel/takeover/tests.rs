@@ -1,5 +1,6 @@
 //! Takeovers against a server in memory whose shell the test plays.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tunnel_engine::task;
 use crate::config::OnRemotePortBusy;
 use crate::lifecycle::Phase;
 use crate::tunnel::test_support::{TestTunnel, tunnel_spec};
-use crate::tunnel::{ForwardState, TunnelView};
+use crate::tunnel::{ForwardState, Order, TunnelView};
 
 /// What the shell was asked, by its arguments.
 type ShellArguments = Arc<Mutex<Vec<String>>>;
@@ -128,6 +129,46 @@ async fn login_without_a_shell_asks_each_second() {
     held.lock().unwrap().take();
     rig.until("ready", |view| view.ready).await;
     assert_eq!(rig.server.counts().sessions, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shell_that_was_slow_once_is_asked_again() {
+    let mut rig = TestTunnel::started(taking_over());
+    let held = holder(&rig.server);
+    rig.server.set_target("exec", Target::Hang);
+    let view = rig.until("down", |view| down(view).is_some_and(|message| message.contains("within 20 s"))).await;
+    assert_eq!(view.phase, Phase::Up);
+    let asked = shell(&rig.server, move || {
+        held.lock().unwrap().take();
+        "freed 4711".to_owned()
+    });
+    let began = clock::now();
+    rig.until("ready", |view| view.ready).await;
+    assert!(clock::now() - began < Duration::from_secs(60));
+    assert_eq!(releases(&asked).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn operator_has_a_ruled_out_takeover_tried_at_once() {
+    let mut rig = TestTunnel::started(taking_over());
+    let held = holder(&rig.server);
+    let has_shell = Arc::new(AtomicBool::new(false));
+    let able = has_shell.clone();
+    let asked = shell(&rig.server, move || {
+        if !able.load(Ordering::Relaxed) {
+            return "unsupported there is no /proc/net/tcp".to_owned();
+        }
+        held.lock().unwrap().take();
+        "freed 4711".to_owned()
+    });
+    rig.until("down", |view| down(view).is_some()).await;
+    tokio::time::sleep_until((clock::now() + Duration::from_secs(60)).into()).await;
+    assert_eq!(releases(&asked).len(), 1, "it is ruled out");
+    has_shell.store(true, Ordering::Relaxed);
+    let began = clock::now();
+    rig.order(Order::RetryNow);
+    rig.until("ready", |view| view.ready).await;
+    assert!(clock::now() - began < Duration::from_secs(5));
 }
 
 #[tokio::test(start_paused = true)]
