@@ -1,19 +1,27 @@
 //! Asks the daemon. Blocking: a verb has nothing else to do meanwhile.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::history::Event;
 use crate::protocol::{ErrorCode, Request, Response};
 use crate::protocol::{EventsRequest, MAX_RESPONSE_BYTES, RequestLine, VERSION};
 
-/// How long the daemon may take beyond what the request itself allows. Longer than its own limits, so that it is
-/// the daemon that says what took so long.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// For an answer that takes a daemon no time: it is one that runs on a busy machine, or one that does not run at all.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The same beside a time that the request has itself, which is to hold.
+const PATIENCE_BESIDE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// For an answer that files are read for. Longer than the daemon's own limits, so that it is the daemon that says what
+/// took so long.
+const PATIENCE_FOR_FILES: Duration = Duration::from_secs(90);
 
 /// Longest line of an event: its message is bounded, its tunnel has a name of the config.
 const MAX_EVENT_BYTES: u64 = 64 * 1024;
@@ -23,6 +31,9 @@ const MAX_EVENT_BYTES: u64 = 64 * 1024;
 pub enum ClientError {
     #[error("no tunneld answers on `{}`: {source}", socket.display())]
     NoDaemon { socket: PathBuf, source: io::Error },
+    /// A process listens, and says nothing.
+    #[error("tunneld on `{}` does not answer: it is stopped, or it hangs", socket.display())]
+    Silent { socket: PathBuf },
     /// A process listened, and no whole answer came.
     #[error("tunneld on `{}` went away before it answered: {source}", socket.display())]
     NoAnswer { socket: PathBuf, source: io::Error },
@@ -56,6 +67,10 @@ impl ClientError {
             Self::NoDaemon { .. } => "start it, or name its socket with --control-socket",
             Self::EventsEnded { .. } => "ask again: what was missed is kept while the daemon runs",
             Self::NoAnswer { .. } => "look into its log",
+            Self::Silent { .. } => {
+                "`ps -C tunneld -o pid,stat` shows it: one in state T goes on after `kill -CONT PID`, another one after \
+                 `systemctl restart tunneld`; its log may say why"
+            }
             Self::OtherVersion { .. } => "restart the daemon, so that both are of one version",
         }
     }
@@ -63,8 +78,24 @@ impl ClientError {
 
 /// Sends one request and waits for the answer.
 pub fn ask(socket: &Path, request: Request) -> Result<Response, ClientError> {
-    let patience = request.own_time().saturating_add(PATIENCE);
-    DaemonExchange::begin(socket, request, Some(patience))?.answer(MAX_RESPONSE_BYTES as u64)
+    DaemonExchange::begin(socket, request)?.answer(MAX_RESPONSE_BYTES as u64)
+}
+
+/// How long to wait for an answer.
+fn patience(request: &Request) -> Duration {
+    let beyond = match request {
+        Request::Reload | Request::Plan { .. } => PATIENCE_FOR_FILES,
+        Request::Wait { .. } | Request::Start { .. } | Request::Restart { .. } => PATIENCE_BESIDE_TIMEOUT,
+        Request::Status { .. }
+        | Request::Why { .. }
+        | Request::Log { .. }
+        | Request::History { .. }
+        | Request::Events(_)
+        | Request::Stopped { .. }
+        | Request::Stop { .. }
+        | Request::ResetFailed { .. } => PATIENCE,
+    };
+    request.own_time().saturating_add(beyond)
 }
 
 /// Asks for events, a line each as they come.
@@ -73,10 +104,13 @@ pub fn ask(socket: &Path, request: Request) -> Result<Response, ClientError> {
 /// The outer one: there is no answer. The inner one: the daemon refuses.
 pub fn events(socket: &Path, asked: EventsRequest) -> Result<Result<EventLines, (ErrorCode, String)>, ClientError> {
     let follow = asked.follow;
-    // With `follow` the next event may be days away.
-    let mut exchange = DaemonExchange::begin(socket, Request::Events(asked), (!follow).then_some(PATIENCE))?;
+    let mut exchange = DaemonExchange::begin(socket, Request::Events(asked))?;
     let answer = exchange.answer(MAX_EVENT_BYTES)?;
     if answer == Response::Done {
+        if follow {
+            // The next event may be days away.
+            exchange.lines.get_ref().set_read_timeout(None).map_err(|source| exchange.no_answer(source))?;
+        }
         return Ok(Ok(EventLines { exchange, follow }));
     }
     if let Response::Error { code, message } = answer {
@@ -94,14 +128,14 @@ struct DaemonExchange {
 }
 
 impl DaemonExchange {
-    /// `patience`: for each line.
-    fn begin(socket: &Path, request: Request, patience: Option<Duration>) -> Result<Self, ClientError> {
-        let socket = socket.to_owned();
-        let mut stream = match UnixStream::connect(&socket) {
+    fn begin(socket: &Path, request: Request) -> Result<Self, ClientError> {
+        let (socket, patience) = (socket.to_owned(), patience(&request));
+        let mut stream = match connect(&socket, patience) {
             Ok(stream) => stream,
+            Err(error) if is_timeout(&error) => return Err(ClientError::Silent { socket }),
             Err(source) => return Err(ClientError::NoDaemon { socket, source }),
         };
-        let sent = send(&mut stream, request, patience);
+        let sent = send(&mut stream, request);
         Ok(Self { socket, lines: BufReader::new(stream), sent })
     }
 
@@ -127,13 +161,26 @@ impl DaemonExchange {
     }
 
     fn no_answer(&self, source: io::Error) -> ClientError {
-        ClientError::NoAnswer { socket: self.socket.clone(), source }
+        let socket = self.socket.clone();
+        if is_timeout(&source) { ClientError::Silent { socket } } else { ClientError::NoAnswer { socket, source } }
     }
 }
 
-fn send(stream: &mut UnixStream, request: Request, patience: Option<Duration>) -> io::Result<()> {
-    stream.set_read_timeout(patience)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+/// Each step waits for `patience`: a daemon that takes no connections has room for some.
+fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_read_timeout(Some(patience))?;
+    socket.set_write_timeout(Some(patience))?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    Ok(OwnedFd::from(socket).into())
+}
+
+/// Of a socket.
+fn is_timeout(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+fn send(stream: &mut UnixStream, request: Request) -> io::Result<()> {
     let mut text = serde_json::to_vec(&RequestLine { version: VERSION, request })?;
     text.push(b'\n');
     stream.write_all(&text)
@@ -200,6 +247,22 @@ mod tests {
         let error = ask(Path::new("/nonexistent/control.sock"), Request::Reload).unwrap_err();
         assert!(matches!(error, ClientError::NoDaemon { .. }));
         assert!(error.to_string().contains("`/nonexistent/control.sock`"), "{error}");
+    }
+
+    #[test]
+    fn daemon_that_hangs_is_not_waited_for_longer_than_was_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let _listens = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let began = tunnel_engine::clock::now();
+        let wait = Request::Wait { names: Vec::new(), timeout_ms: 1 };
+        let error = ask(&path, wait).unwrap_err();
+        assert!(
+            matches!(error, ClientError::Silent { .. }) && error.to_string().contains("does not answer"),
+            "{error}"
+        );
+        assert!(began.elapsed() < PATIENCE_BESIDE_TIMEOUT * 2);
+        assert!(patience(&Request::Reload) > patience(&Request::Status { names: Vec::new() }));
     }
 
     #[test]
