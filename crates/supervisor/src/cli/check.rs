@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tunnel_engine::spec::{Connect, DeviceMode, DeviceUnit, Forward, ForwardKind, Listen, Route};
 
 use super::args::GlobalArgs;
-use super::problem::{Problem, pretty, print, printable};
+use super::problem::{Problem, pretty, print, print_answer, printable};
 use super::run::overrides;
 use crate::config::{self, Desired, OnRemotePortBusy, ProbeSpec, TunnelSpec};
 use crate::exit;
@@ -22,7 +22,7 @@ pub(super) fn run(global: &GlobalArgs, json: bool) -> Result<u8, Problem> {
     match (result, json) {
         (Ok(desired), true) => print(&pretty(&to_json(&desired))?).map(|()| exit::OK),
         (Ok(desired), false) => print(&printable(&to_text(&desired))).map(|()| exit::OK),
-        (Err(errors), true) => print(&pretty(&errors.to_json())?).map(|()| exit::CONFIG),
+        (Err(errors), true) => print_answer(&pretty(&errors.to_json())?, exit::CONFIG),
         (Err(errors), false) => Err(Problem::Config(errors)),
     }
 }

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use super::args::GlobalArgs;
 use super::block_on;
-use super::problem::{Problem, pretty, print, printable};
+use super::problem::{Problem, pretty, print_answer, printable};
 use super::render::ColourChoice;
 use super::run::overrides;
 use super::status::style;
 use crate::config::{self, Desired, TunnelSpec};
-use crate::control::ask;
+use crate::control::{ClientError, ask};
 use crate::doctor::{self, Check, CheckResult, DaemonView, DoctorReport, Examined};
 use crate::exit;
 use crate::protocol::{ErrorCode, Request, Response};
@@ -25,21 +25,21 @@ pub(super) fn run(global: &GlobalArgs, names: &[String], json: bool) -> Result<u
     let chosen = choose(&desired, names)?;
     let style = style();
     let report = block_on(async {
-        let governor = Governor::default();
+        let (governor, mut hangs) = (Governor::default(), false);
         let mut tunnels = Vec::new();
         for spec in chosen {
             // Anew for each: the daemon goes on meanwhile.
-            let known = known(&desired.global.control_socket);
+            let known = known(&desired.global.control_socket, &mut hangs);
             let examined = doctor::examine(spec, &known, &governor).await;
             if !json {
-                print(&text(&examined, style))?;
+                print_answer(&text(&examined, style), exit::OK)?;
             }
             tunnels.push(examined);
         }
         Ok(DoctorReport { tunnels })
     })?;
-    print(&if json { pretty(&report)? } else { summary(&report) })?;
-    Ok(if report.has_failed() { exit::NO } else { exit::OK })
+    let text = if json { pretty(&report)? } else { summary(&report) };
+    print_answer(&text, if report.has_failed() { exit::NO } else { exit::OK })
 }
 
 /// The named tunnels, enabled or not; else all that are enabled.
@@ -51,13 +51,21 @@ fn choose<'a>(desired: &'a Desired, names: &[String]) -> Result<Vec<&'a TunnelSp
         .map_err(|message| Problem::Refused { code: ErrorCode::NoSuchTunnel, message })
 }
 
-/// Nothing where no daemon answers, or one that we do not understand: then the config is all there is.
-fn known(socket: &Path) -> DaemonView {
+/// Nothing where no daemon answers, or one that we do not understand: then the config is all there is. One that `hangs`
+/// is not asked again.
+fn known(socket: &Path, hangs: &mut bool) -> DaemonView {
+    if *hangs {
+        return DaemonView::of(None);
+    }
     match ask(socket, Request::Status { names: Vec::new() }) {
         Ok(Response::Status { status }) => DaemonView::of(Some(status)),
         Ok(Response::Error { code: ErrorCode::Denied, .. }) => DaemonView::refused(),
         Err(error) if error.is_denied() => DaemonView::refused(),
-        Ok(_) | Err(_) => DaemonView::of(None),
+        Ok(_) => DaemonView::of(None),
+        Err(error) => {
+            *hangs = matches!(error, ClientError::Silent { .. });
+            DaemonView::of(None)
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::args::StartArgs;
 use super::daemon::DaemonAddress;
-use super::problem::{Problem, print};
+use super::problem::{Problem, print_answer};
 use super::status::output_style;
 use super::{render, wait};
 use crate::exit;
@@ -55,7 +55,7 @@ fn stopped(answer: Response) -> Result<u8, Problem> {
     }
     let texts = status.tunnels.iter().filter_map(not_stopped);
     let output = output_style();
-    print(&texts.map(|text| render::paragraph(&text, 0, output)).collect::<String>()).map(|()| exit::NO)
+    print_answer(&texts.map(|text| render::paragraph(&text, 0, output)).collect::<String>(), exit::NO)
 }
 
 fn not_stopped(tunnel: &TunnelStatus) -> Option<String> {

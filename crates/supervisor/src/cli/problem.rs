@@ -113,6 +113,13 @@ impl Problem {
                 "each `wait`, `start` and `restart` that waits holds one, and each `events --follow`: end some, and ask again",
             ),
             Self::Failure(failure) => Some(failure.hint()),
+            Self::Pidfile(PidfileError::CannotCreate { source, .. })
+            | Self::Socket(BindError::CannotCreate { source, .. })
+            | Self::Start(source)
+                if source.raw_os_error() == Some(nix::libc::EMFILE) =>
+            {
+                Some("raise LimitNOFILE= of the unit, or `ulimit -n`")
+            }
             Self::Pidfile(PidfileError::Held { .. }) | Self::Socket(BindError::AlreadyRunning(_)) => {
                 Some("`tunneld status` shows it; stop it first, or give this one its own pid_file and control_socket")
             }
@@ -163,8 +170,8 @@ impl Problem {
         }
     }
 
-    /// As in `tunneld status | head -1`.
-    fn reader_left(&self) -> bool {
+    /// As in `tunneld completions bash | head -1`.
+    pub(super) fn reader_left(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 }
@@ -191,6 +198,15 @@ pub(super) fn pretty(value: &impl Serialize) -> Result<String, Problem> {
 pub(super) fn print(text: &str) -> Result<(), Problem> {
     let mut output = io::stdout().lock();
     output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(Problem::Output)
+}
+
+/// The same, with the exit code that says it too: a reader that has enough, as in `tunneld status | head -1`, changes
+/// nothing about that.
+pub(super) fn print_answer(text: &str, code: u8) -> Result<u8, Problem> {
+    match print(text) {
+        Err(problem) if !problem.reader_left() => Err(problem),
+        Ok(()) | Err(_) => Ok(code),
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use ratatui::crossterm::terminal;
 use tunnel_engine::clock;
 
 use super::daemon::DaemonAddress;
-use super::problem::{Problem, pretty, print};
+use super::problem::{Problem, pretty, print_answer};
 use super::render::{self, ColourChoice, OutputStyle};
 use crate::exit;
 use crate::protocol::status::Status;
@@ -19,8 +19,7 @@ pub(super) fn run(daemon: &DaemonAddress, names: Vec<String>, json: bool) -> Res
         (false, false) => render::status(&status, clock::wall(), output_style()),
         (false, true) => render::details(&status, &daemon.histories(&status), clock::wall(), output_style()),
     };
-    print(&text)?;
-    Ok(if all_ready(&status, named) { exit::OK } else { exit::NO })
+    print_answer(&text, if all_ready(&status, named) { exit::OK } else { exit::NO })
 }
 
 /// What standard output takes.

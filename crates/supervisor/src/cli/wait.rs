@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tunnel_engine::clock;
 
 use super::daemon::DaemonAddress;
-use super::problem::{Problem, print};
+use super::problem::{Problem, print_answer};
 use super::render;
 use super::status::output_style;
 use crate::exit;
@@ -47,7 +47,7 @@ pub(super) fn report(
     let texts = missing.map(|tunnel| render::paragraph(&text(tunnel, now), 0, output));
     let gone = names.iter().filter(|name| !status.tunnels.iter().any(|tunnel| tunnel.name == **name));
     let gone = gone.map(|name| render::paragraph(&format!("Tunnel `{name}` is no longer in the config."), 0, output));
-    print(&texts.chain(gone).collect::<String>()).map(|()| exit::NO)
+    print_answer(&texts.chain(gone).collect::<String>(), exit::NO)
 }
 
 /// Asks until a daemon answers.
