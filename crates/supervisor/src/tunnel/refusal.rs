@@ -33,8 +33,8 @@ const PRIVILEGED_DENIED: &str = "use a port above 1023: the lower ones need root
 
 /// A refused forward as a failure. OpenSSH says why when its policy forbids it, and nothing when the port is taken; other
 /// servers never say why. A port that is taken is by far the most common reason, and our own session of before, which
-/// the server has not given up yet, the most common holder. The hint leaves out what the port asked for rules out.
-pub(super) fn judge(error: &ForwardError, asked: &Listen) -> Failure {
+/// the server has not given up yet, the most common holder. The hint leaves out what the port asked for, or the config, rules out.
+pub(super) fn judge(error: &ForwardError, asked: &Listen, on_busy: OnRemotePortBusy) -> Failure {
     if is_policy(error) {
         let denied = Failure::new(FailureKind::RemoteForwardDenied, error.to_string());
         return match asked {
@@ -44,7 +44,7 @@ pub(super) fn judge(error: &ForwardError, asked: &Listen) -> Failure {
             Listen::Unix(_) => denied.with_hint(POLICY_OF_PATHS),
         };
     }
-    Failure::new(FailureKind::RemotePortBusy, error.to_string()).with_told_hint(hint(asked))
+    Failure::new(FailureKind::RemotePortBusy, error.to_string()).with_told_hint(hint(asked, on_busy))
 }
 
 /// Whether the server says that its policy forbids the listener.
@@ -67,15 +67,20 @@ fn reason(error: &ForwardError) -> Option<String> {
     }
 }
 
-fn hint(asked: &Listen) -> String {
+fn hint(asked: &Listen, on_busy: OnRemotePortBusy) -> String {
+    let takes_over = on_busy == OnRemotePortBusy::Takeover;
     let port = match asked {
-        Listen::Unix(path) => return hint_of_path(path),
+        Listen::Unix(path) => return hint_of_path(path, takes_over),
         Listen::Tcp { port: 0, .. } => {
             "the server lets us listen on no port at all: look at AllowTcpForwarding and PermitListen there, and at \
              the key's options in authorized_keys"
         }
         Listen::Tcp { port, .. } if PRIVILEGED.contains(port) => {
             "use a port above 1023: the lower ones need root on the server"
+        }
+        Listen::Tcp { .. } | Listen::Device { .. } if takes_over => {
+            "most likely an earlier session of this tunnel still holds it, and takeover could not end it: ClientAliveInterval \
+             on the server ends it sooner by itself; else another program listens there, or AllowTcpForwarding or PermitListen forbids it"
         }
         Listen::Tcp { .. } | Listen::Device { .. } => {
             "most likely an earlier session of this tunnel still holds it: on_remote_port_busy = \"takeover\" ends it, \
@@ -86,12 +91,13 @@ fn hint(asked: &Listen) -> String {
 }
 
 /// sshd leaves the file of its socket behind, however a session ends, and does not listen where a file is.
-fn hint_of_path(path: &Path) -> String {
+fn hint_of_path(path: &Path, takes_over: bool) -> String {
+    let takeover = if takes_over { "" } else { ", or on_remote_port_busy = \"takeover\" here" };
     words::about(
         "most likely an earlier session left its socket file: remove `{}` on the server, or set \
-         `StreamLocalBindUnlink yes` in its sshd_config, or on_remote_port_busy = \"takeover\" here; else another \
+         `StreamLocalBindUnlink yes` in its sshd_config{}; else another \
          program listens there, its directory does not exist, or AllowStreamLocalForwarding forbids it",
-        [&path.display().to_string()],
+        [&path.display().to_string(), &words::own(takeover)],
     )
 }
 
@@ -144,6 +150,10 @@ mod tests {
         ForwardError::Refused { listen: "2222".into(), reason: reason.map(str::to_owned) }
     }
 
+    fn judge(error: &ForwardError, asked: &Listen) -> Failure {
+        super::judge(error, asked, OnRemotePortBusy::Retry)
+    }
+
     fn on(port: u16) -> Listen {
         Listen::Tcp { bind: Bind::Default, port }
     }
@@ -163,6 +173,16 @@ mod tests {
         assert!(!hint(1024).contains("root"), "{}", hint(1024));
         let denied = judge(&refused(Some("Server has disabled port forwarding.")), &on(80));
         assert!(denied.hint().contains("root") && denied.hint().contains("PermitListen"), "{}", denied.hint());
+    }
+
+    #[test]
+    fn takeover_is_not_the_way_out_where_it_is_set() {
+        for asked in [on(2222), Listen::Unix("/run/r.sock".into())] {
+            let hint = |on_busy| super::judge(&refused(None), &asked, on_busy).hint().to_owned();
+            assert!(hint(OnRemotePortBusy::Retry).contains("on_remote_port_busy"));
+            let set = hint(OnRemotePortBusy::Takeover);
+            assert!(set.contains("earlier session") && !set.contains("on_remote_port_busy"), "{set}");
+        }
     }
 
     #[test]

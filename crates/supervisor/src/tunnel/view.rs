@@ -70,7 +70,7 @@ pub struct SessionView {
     pub connected_at: SystemTime,
 }
 
-/// A snapshot, and what to read beside it. What is read changes without anybody being woken up.
+/// A snapshot, and what to read beside it. What is read changes without a wake-up.
 #[derive(Clone)]
 pub struct TunnelView {
     snapshot: Arc<Snapshot>,

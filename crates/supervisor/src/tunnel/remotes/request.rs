@@ -127,7 +127,7 @@ impl Remotes {
             Err(ForwardError::SessionEnded) => return Answer::Nothing,
             Err(error) => error,
         };
-        let mut failure = judge(&error, &listen);
+        let mut failure = judge(&error, &listen, spec.on_remote_port_busy);
         let answered = matches!(error, ForwardError::Refused { .. });
         let soon = again(&failure, answered, spec.on_remote_port_busy);
         if able
