@@ -220,7 +220,7 @@ failure_kinds! {
     /// The server's key is marked `@revoked`, or in a list of `revoked_host_keys`.
     HostKeyRevoked, "host_key_revoked", permanent, "do not connect; ask the server's owner for its new key";
     /// The server took none of our proofs.
-    AuthRejected, "auth_rejected", permanent, "add the public key to the user's authorized_keys on the server, or check the user name";
+    AuthRejected, "auth_rejected", permanent, "add the public key to the user's authorized_keys on the server, or check the user name; an account that is expired, locked or not allowed there (AllowUsers, DenyUsers) is refused as a wrong key is: the server's auth log says which";
     /// The server wants a new password before it lets the user in.
     PasswordChangeRequired, "password_change_required", permanent, "log in once with ssh and set a new password, then write it into password_file";
     /// A private key cannot be read.
