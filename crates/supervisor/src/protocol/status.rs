@@ -177,7 +177,7 @@ pub struct ForwardStatus {
     pub active: u64,
     /// Connections since start.
     pub opened: u64,
-    /// Connections not carried.
+    /// Connections that could not be carried.
     pub failed: u64,
     /// Connections waiting for a session.
     pub held: u64,

@@ -36,7 +36,8 @@ pub struct ForwardCounts {
     pub held: u64,
     /// Connections carried since start, those of now included.
     pub opened: u64,
-    /// Connections whose target refused, or that ended before they were carried.
+    /// Connections that could not be carried: the target refused, or no session was there. Not those that their user reset
+    /// before.
     pub failed: u64,
     /// Bytes towards the listener's peer.
     pub bytes_in: u64,

@@ -251,12 +251,12 @@ impl<O: ChannelOpener> Dispatcher<O> {
 
     fn ended(&mut self, outcome: CarryOutcome) {
         match outcome {
-            CarryOutcome::Carried => {}
+            // Who leaves by itself was not failed.
+            CarryOutcome::Carried | CarryOutcome::Left => {}
             CarryOutcome::NoRequest => {
                 self.stats.fail();
                 debug!(forward = self.binding.forward(), "a peer sent no SOCKS request that can be served");
             }
-            CarryOutcome::Left => self.stats.fail(),
             CarryOutcome::Refused(connect, error) => {
                 self.stats.fail();
                 let carried = self.stats.counts().opened;
