@@ -49,8 +49,18 @@ pub enum PidfileError {
 }
 
 impl Pidfile {
-    /// Makes the file ours, and empty: the pid of a dead process must not stand in it while we start.
+    /// Makes the file ours, and empty: the pid of a dead process must not stand in it while we start. A file that holds
+    /// something else is no pidfile, and is left alone.
     pub fn lock(path: &Path) -> Result<Self, PidfileError> {
+        Self::lock_where(path, holds_no_more_than_a_pid)
+    }
+
+    /// The same, whatever the file holds: as autossh.
+    pub fn lock_any(path: &Path) -> Result<Self, PidfileError> {
+        Self::lock_where(path, |_| Ok(true))
+    }
+
+    fn lock_where(path: &Path, is_stale: impl Fn(&mut File) -> io::Result<bool>) -> Result<Self, PidfileError> {
         let cannot = |source| PidfileError::CannotCreate { path: path.to_owned(), source };
         runtime_dir::ensure_parent(path).map_err(cannot)?;
         for _ in 0..REPLACED_AT_MOST {
@@ -64,6 +74,9 @@ impl Pidfile {
             }
             // The owner before us may have removed the file between our open and our lock.
             if is_at(&file, path) {
+                if !is_stale(&mut file).map_err(cannot)? {
+                    return Err(cannot(io::Error::other("it is no pidfile: it holds something else than a pid")));
+                }
                 // It is removed again where it cannot be used.
                 let pidfile = Self { path: path.to_owned(), file };
                 pidfile.file.set_len(0).and_then(|()| reserve(&pidfile.file)).map_err(cannot)?;
@@ -129,6 +142,14 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
+/// Zeros are what a crash of the machine may leave.
+fn holds_no_more_than_a_pid(file: &mut File) -> io::Result<bool> {
+    let mut text = Vec::new();
+    file.take(PID_LENGTH.unsigned_abs()).read_to_end(&mut text)?;
+    let known = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_whitespace() || *byte == 0;
+    Ok(text.iter().all(known) && file.metadata()?.len() <= PID_LENGTH.unsigned_abs())
+}
+
 fn read_pid(file: &mut File) -> Option<u32> {
     // Whatever else the file holds is not read.
     let mut text = String::new();
@@ -171,10 +192,28 @@ mod tests {
     fn a_stale_pidfile_is_replaced() {
         let dir = folder();
         let path = dir.path().join("t.pid");
-        std::fs::write(&path, "4194304 and more\n").unwrap();
+        std::fs::write(&path, "4194304\n  \n").unwrap();
         let mut pidfile = Pidfile::lock(&path).unwrap();
         pidfile.write().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+    }
+
+    #[test]
+    fn file_that_holds_no_pid_is_left_alone() {
+        let dir = folder();
+        let path = dir.path().join("notes");
+        for text in ["precious", "42 and more", "4711\n/var/lib/postgresql\n", &"1".repeat(17), "\u{ff}"] {
+            std::fs::write(&path, text).unwrap();
+            let error = Pidfile::lock(&path).unwrap_err();
+            assert!(matches!(error, PidfileError::CannotCreate { .. }), "{error}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+        for stale in ["", "\n", "4711", "\0\0\0\0\0"] {
+            std::fs::write(&path, stale).unwrap();
+            drop(Pidfile::lock(&path).unwrap());
+        }
+        std::fs::write(&path, "precious").unwrap();
+        drop(Pidfile::lock_any(&path).unwrap());
     }
 
     #[test]
