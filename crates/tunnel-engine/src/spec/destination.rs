@@ -20,6 +20,9 @@ impl Destination {
     /// The port of ssh(1) when none is named.
     pub const DEFAULT_PORT: u16 = 22;
 
+    /// The longest login name, in bytes: every line of the log about the server has it.
+    pub const MAX_USER: usize = 255;
+
     /// Reads `[user@]host[:port]` or `ssh://[user@]host[:port]`, IPv6 addresses in brackets, as ssh's
     /// `-J` and destinations do. `default_user` stands in for a missing user, port 22 for a missing port.
     ///
@@ -42,6 +45,9 @@ impl Destination {
         let (host, port) = split_host_port(rest, default_port)?;
         if user.is_empty() {
             return Err(DestinationError::EmptyUser);
+        }
+        if user.len() > Self::MAX_USER {
+            return Err(DestinationError::LongUser);
         }
         if !Self::is_host(host) {
             return Err(DestinationError::BadHost(host.to_owned()));
@@ -107,6 +113,9 @@ pub enum DestinationError {
     /// Nothing before the `@`.
     #[error("the user before `@` is empty")]
     EmptyUser,
+    /// Too long for any server.
+    #[error("the user is longer than {} bytes", Destination::MAX_USER)]
+    LongUser,
     /// No host, or one that no resolver could take.
     #[error("`{0}` is not a host name or address")]
     BadHost(String),
@@ -143,6 +152,7 @@ mod tests {
     fn a_bad_destination_says_what_is_wrong() {
         assert_eq!(parse("host:0"), "error: `0` is not a port from 1 to 65535, nor a service in /etc/services");
         assert_eq!(parse("@host"), "error: the user before `@` is empty");
+        assert_eq!(parse(&format!("{}@host", "u".repeat(256))), "error: the user is longer than 255 bytes");
         assert_eq!(parse("-oProxyCommand=x"), "error: `-oProxyCommand=x` is not a host name or address");
         assert!(parse(&"h".repeat(MAX_HOST + 1)).ends_with("is not a host name or address"));
         assert_eq!(parse("[::1"), "error: an IPv6 address is written as `[address]:port`");

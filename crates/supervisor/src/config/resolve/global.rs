@@ -14,6 +14,7 @@ use crate::config::load::Overrides;
 use crate::config::log_filter::{LogFilterError, log_filter};
 use crate::config::obstacle::obstacle;
 use crate::config::quantity;
+use crate::config::reader::path;
 use crate::spec::{ConfigError, Confine, Desired, Global, LogFormat, LogLevelSpec, LogSpec, ReadOptions};
 
 const METRICS_HINT: &str =
@@ -127,7 +128,7 @@ fn metrics(top: &mut TableReader<'_>, claims: &mut Vec<Claim>) -> Option<Listen>
         };
         let too_long = matches!(&listen, Listen::Unix(path) if path.as_os_str().len() > Forward::MAX_UNIX_PATH);
         if too_long {
-            return value.refuse("the path is too long for a unix socket", "name a shorter one");
+            return value.refuse(LONG_SOCKET.0, LONG_SOCKET.1);
         }
         Ok((listen, value.span()))
     });
@@ -137,9 +138,19 @@ fn metrics(top: &mut TableReader<'_>, claims: &mut Vec<Claim>) -> Option<Listen>
     Some(listen)
 }
 
+/// A path, and what to do.
+const LONG_SOCKET: (&str, &str) = ("the path is too long for a unix socket", "name a shorter one");
+
 /// What the file says about it, if anything.
 pub(in crate::config) fn control_socket(top: &mut TableReader<'_>) -> Option<PathBuf> {
-    top.path("control_socket")
+    let environment = top.environment;
+    top.read("control_socket", |value| {
+        let socket = path(value, environment)?;
+        if socket.as_os_str().len() > Forward::MAX_UNIX_PATH {
+            return value.refuse(LONG_SOCKET.0, LONG_SOCKET.1);
+        }
+        Ok(socket)
+    })
 }
 
 fn log(top: &mut TableReader<'_>, overrides: &Overrides) -> LogSpec {

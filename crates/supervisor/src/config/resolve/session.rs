@@ -185,5 +185,9 @@ fn user(value: Value<'_>) -> ReadResult<String> {
     if text.starts_with('-') || text.chars().any(char::is_whitespace) {
         return value.refuse(format!("`{text}` is not a user name"), "write the login name on the server");
     }
+    if text.len() > Destination::MAX_USER {
+        let what = format!("the user is longer than {} bytes", Destination::MAX_USER);
+        return value.refuse(what, "write the login name on the server");
+    }
     Ok(text.to_owned())
 }

@@ -206,6 +206,20 @@ fn command_that_says_nothing_is_refused() {
 }
 
 #[test]
+fn what_no_socket_and_no_log_line_takes_is_too_long() {
+    let tunnel = |user: usize, host: &str| {
+        format!("[[tunnel]]\nname = 'a'\nuser = '{}'\nhost = '{host}'\ndynamic_forward = '1080'", "u".repeat(user))
+    };
+    assert!(read(&tunnel(255, "a")).is_ok());
+    assert_eq!(problems(&tunnel(256, "a")), ["3:8: the user is longer than 255 bytes"]);
+    let host = format!("{}@a", "u".repeat(256));
+    assert_eq!(problems(&tunnel(1, &host)), ["4:8: the user is longer than 255 bytes"]);
+    let socket = |length: usize| format!("control_socket = '/{}'", "s".repeat(length));
+    assert!(read(&socket(106)).is_ok());
+    assert_eq!(problems(&socket(107)), ["1:18: the path is too long for a unix socket"]);
+}
+
+#[test]
 fn metrics_are_served_where_nothing_else_listens() {
     let metrics = |listen: &str| {
         problems(&format!("[[tunnel]]\nname = 'a'\nhost = 'a'\nlocal_forward = '80:x:1'\n[metrics]\nlisten = {listen}"))
