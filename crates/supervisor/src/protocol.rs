@@ -68,7 +68,10 @@ pub fn parse_request(line: &[u8]) -> Result<Request, RefusedRequest> {
     }
     let bad = |what: String| RefusedRequest { code: ErrorCode::BadRequest, message: format!("not a request: {what}") };
     if line.len() > MAX_REQUEST_BYTES {
-        return Err(bad(format!("the line is longer than {MAX_REQUEST_BYTES} bytes")));
+        let message = format!(
+            "these are more than {MAX_REQUEST_BYTES} bytes of names: name fewer tunnels, or none where that means all"
+        );
+        return Err(RefusedRequest { code: ErrorCode::BadRequest, message });
     }
     let outer: RequestEnvelope = serde_json::from_slice(line).map_err(|error| bad(error.to_string()))?;
     if outer.version != VERSION {

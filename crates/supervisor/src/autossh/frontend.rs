@@ -31,9 +31,12 @@ pub fn main(program: &str, words: impl IntoIterator<Item = OsString>) -> u8 {
     let words: Result<Vec<String>, OsString> = words.into_iter().map(OsString::into_string).collect();
     let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let planned = match (words, undecodable_variable()) {
-        (Ok(_), Some(name)) => Err(UsageError::of(format!("{name} is not UTF-8"))),
+        (Ok(_), Some(name)) => Err(UsageError::of(format!("{name} is not UTF-8: name another file"))),
         (Ok(words), None) => plan(&words, &variable, Terminal::open),
-        (Err(word), _) => Err(UsageError::of(format!("`{}` is not UTF-8", word.to_string_lossy()))),
+        (Err(word), _) => Err(UsageError::of(format!(
+            "`{}` is not UTF-8: write it in UTF-8, or rename what it names",
+            word.to_string_lossy()
+        ))),
     };
     match planned {
         Ok(Planned::Version) => {
@@ -224,7 +227,7 @@ fn write_pid(path: &Path, log: &Log) -> Result<Option<Pidfile>, String> {
         }
         held @ PidfileError::Held { .. } => held.to_string(),
     };
-    match Pidfile::lock(&path).and_then(|mut file| file.write().map(|()| file)) {
+    match Pidfile::lock_any(&path).and_then(|mut file| file.write().map(|()| file)) {
         Ok(file) => Ok(Some(file)),
         Err(PidfileError::CannotCreate { source, .. })
             if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>

@@ -34,7 +34,11 @@ pub(super) fn open(folder: &Path, now: Moment) -> Option<(Vec<(String, TunnelRec
         Ok(opened) => Some(opened),
         Err(error) => {
             let folder = folder.display();
-            tracing::warn!(%error, "the history cannot be kept in `{folder}`: it is in memory only");
+            tracing::warn!(
+                %error,
+                hint = "let tunneld's user write to the folder, make room on its disk, or name another state_directory; then restart tunneld",
+                "the history cannot be kept in `{folder}`: it is in memory only"
+            );
             None
         }
     }
