@@ -5,12 +5,7 @@
 # Says who listens, by the files of the processes that can be seen.
 holder() {
   for inode in $own; do
-    for process in $(ls -l /proc/[0-9]*/fd 2>/dev/null | while read -r line; do
-      case $line in
-        /proc/*) process=${line#/proc/} process=${process%%/*} ;;
-        *"socket:[$inode]"*) echo "$process" ;;
-      esac
-    done); do
+    for process in $(holders_of "$inode"); do
       is_session "$process" && say session "$process"
       look "$process"
       say program "$process" "$name"

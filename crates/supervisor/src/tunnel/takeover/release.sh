@@ -28,6 +28,15 @@ remove_file() {
   say removed
 }
 
+# The files of command lines with these words: one look at all processes, and no new process for each of them.
+with_words() {
+  if command -v grep > /dev/null 2>&1; then
+    grep -l -F -e "$1" /proc/[0-9]*/cmdline
+  else
+    ls -d /proc/[0-9]*/cmdline
+  fi 2>/dev/null
+}
+
 add() { case " $found " in *" $1 "*) ;; *) found="$found $1" ;; esac; }
 
 main() {
@@ -48,12 +57,7 @@ main() {
   # The process whose files are readable is the owner: a program of the user's, or, for root, a session.
   holders=
   for inode in $own; do
-    holders="$holders $(ls -l /proc/[0-9]*/fd 2>/dev/null | while read -r line; do
-      case $line in
-        /proc/*) process=${line#/proc/} process=${process%%/*} ;;
-        *"socket:[$inode]"*) echo "$process" ;;
-      esac
-    done)"
+    holders="$holders $(holders_of "$inode")"
   done
   exact=
   for process in $holders; do
@@ -62,25 +66,20 @@ main() {
     case " $exact " in *" $process "*) ;; *) exact="$exact $process" ;; esac
   done
 
-  # Sessions of this tunnel by their mark, those that live apart; and all of this user's.
-  marked= spared=" $this " all= parents=
-  for entry in /proc/[0-9]*; do
-    process=${entry#/proc/}
-    look "$process" || continue
-    parents="$parents $parent "
-    [ "$owner" = "$me" ] || continue
-    above=$parent
-    case $(words "$process") in
-      *" $mark:"*)
-        number=$(words "$process")
-        number=${number##*" $mark:"} number=${number%% *}
-        lives=
-        for living; do [ "$number" = "$living" ] && lives=1; done
-        if [ -n "$lives" ]; then spared="$spared$above "; elif is_session "$above"; then marked="$marked $above"; fi
-        continue
-        ;;
-    esac
-    is_session "$process" && all="$all $process"
+  parents=
+  for entry in /proc/[0-9]*; do look "${entry#/proc/}" && parents="$parents $parent "; done
+
+  # Sessions of this tunnel by their mark, those that live apart.
+  marked= spared=" $this "
+  for entry in $(with_words "$mark:"); do
+    process=${entry#/proc/} process=${process%%/*}
+    look "$process" && [ "$owner" = "$me" ] || continue
+    above=$parent number=$(words "$process")
+    case $number in *" $mark:"*) ;; *) continue ;; esac
+    number=${number##*" $mark:"} number=${number%% *}
+    lives=
+    for living; do [ "$number" = "$living" ] && lives=1; done
+    if [ -n "$lives" ]; then spared="$spared$above "; elif is_session "$above"; then marked="$marked $above"; fi
   done
 
   found=
@@ -95,9 +94,12 @@ main() {
       case $(words "$process") in *@pts*) say busy "$process" ;; esac
     done
   elif [ -z "$found" ]; then
+    # All sessions of this user.
     count=0
-    for process in $all; do
-      case $spared in *" $process "*) ;; *) add "$process"; count=$((count + 1)) ;; esac
+    for entry in /proc/[0-9]*; do
+      process=${entry#/proc/}
+      case $spared in *" $process "*) continue ;; esac
+      is_session "$process" && add "$process" && count=$((count + 1))
     done
     [ "$count" = 0 ] && say nobody
     [ "$count" = 1 ] || say several "$count"
