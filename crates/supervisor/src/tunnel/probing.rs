@@ -369,7 +369,7 @@ impl Probing {
         rhythm.after(self.proofs)
     }
 
-    /// Nobody was connected to: the next look may be sooner than `poll`, and is no later.
+    /// Nothing was connected to: the next look may be sooner than `poll`, and is no later.
     fn missed_soon(&mut self, rhythm: Rhythm) -> Duration {
         self.missed(PROBE, rhythm).min(rhythm.every)
     }
