@@ -130,7 +130,8 @@ impl Core {
         match requested.report.take() {
             None => {}
             Some(ReleaseReport::Unsupported(why)) => {
-                if self.takeover.rule_out() {
+                let is_news = self.takeover.rule_out();
+                if is_news {
                     self.log_no_takeover(&why);
                 }
             }
