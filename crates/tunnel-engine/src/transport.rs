@@ -53,4 +53,5 @@ pub(crate) use message::DebugText;
 pub(crate) use negotiate::{Agreement, KexInit, ListKind, LocalOffer};
 pub(crate) use proof::is_known as is_known_host_key;
 pub(crate) use rekey::Limits;
+pub(crate) use text::NOT_ASKED_FOR;
 pub(crate) use wire::{MessageReader, put_string, put_u32};

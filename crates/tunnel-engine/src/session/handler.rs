@@ -16,11 +16,14 @@ use super::link::{MAX_BANNER, SessionShared};
 use crate::clock;
 use crate::log_limit::{LogLimiter, PEER_INTERVAL};
 use crate::login_record::LoginStep;
+use crate::transport::NOT_ASKED_FOR;
 
 /// What russh calls back for one session.
 pub(super) struct ClientHandler {
     shared: Arc<SessionShared>,
     announced: Option<oneshot::Sender<Vec<PublicKey>>>,
+    /// What the last channel is that was not asked for.
+    asked_for: &'static str,
     /// For what the server can repeat.
     log: LogLimiter,
     /// Of the login: russh calls from a task of its own.
@@ -30,7 +33,7 @@ pub(super) struct ClientHandler {
 impl ClientHandler {
     /// `announced` is told once which host keys the server says that it has.
     pub(super) fn new(shared: Arc<SessionShared>, announced: Option<oneshot::Sender<Vec<PublicKey>>>) -> Self {
-        Self { shared, announced, log: LogLimiter::new(PEER_INTERVAL), span: Span::current() }
+        Self { shared, announced, asked_for: "unknown", log: LogLimiter::new(PEER_INTERVAL), span: Span::current() }
     }
 
     /// A connection on a remote forward: to whom it belongs is looked up, the rest is theirs.
@@ -140,20 +143,20 @@ impl russh::client::Handler for ClientHandler {
         Ok(())
     }
 
-    // russh takes all of these unless told otherwise. None is ever asked for by a tunnel.
-
-    async fn server_channel_open_agent_forward(
-        &mut self,
-        _: Channel<Msg>,
-        reply: ChannelOpenHandle,
-        _: &mut Session,
-    ) -> Result<(), Self::Error> {
-        self.refuse("auth-agent", reply).await;
-        Ok(())
-    }
+    // Of all others russh hears as of channels of unknown types: the transport has seen to it. Those that it knows it would
+    // take unless told otherwise.
 
     /// Yes, so that it is refused below: with no, russh refuses it twice.
-    async fn should_accept_unknown_server_channel(&mut self, _: ChannelId, _: &str) -> bool {
+    async fn should_accept_unknown_server_channel(&mut self, _: ChannelId, channel_type: &str) -> bool {
+        self.asked_for = match channel_type.strip_suffix(NOT_ASKED_FOR).unwrap_or(channel_type) {
+            "session" => "session",
+            "x11" => "x11",
+            "direct-tcpip" => "direct-tcpip",
+            "direct-streamlocal@openssh.com" => "direct-streamlocal",
+            "auth-agent@openssh.com" => "auth-agent",
+            "forwarded-tcpip" | "forwarded-streamlocal@openssh.com" => "a forwarded connection that cannot be read",
+            _ => "unknown",
+        };
         true
     }
 
@@ -163,54 +166,7 @@ impl russh::client::Handler for ClientHandler {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.refuse("unknown", reply).await;
-        Ok(())
-    }
-
-    async fn server_channel_open_session(
-        &mut self,
-        _: Channel<Msg>,
-        reply: ChannelOpenHandle,
-        _: &mut Session,
-    ) -> Result<(), Self::Error> {
-        self.refuse("session", reply).await;
-        Ok(())
-    }
-
-    async fn server_channel_open_direct_tcpip(
-        &mut self,
-        _: Channel<Msg>,
-        _: &str,
-        _: u32,
-        _: &str,
-        _: u32,
-        reply: ChannelOpenHandle,
-        _: &mut Session,
-    ) -> Result<(), Self::Error> {
-        self.refuse("direct-tcpip", reply).await;
-        Ok(())
-    }
-
-    async fn server_channel_open_direct_streamlocal(
-        &mut self,
-        _: Channel<Msg>,
-        _: &str,
-        reply: ChannelOpenHandle,
-        _: &mut Session,
-    ) -> Result<(), Self::Error> {
-        self.refuse("direct-streamlocal", reply).await;
-        Ok(())
-    }
-
-    async fn server_channel_open_x11(
-        &mut self,
-        _: Channel<Msg>,
-        _: &str,
-        _: u32,
-        reply: ChannelOpenHandle,
-        _: &mut Session,
-    ) -> Result<(), Self::Error> {
-        self.refuse("x11", reply).await;
+        self.refuse(self.asked_for, reply).await;
         Ok(())
     }
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes};
 
+mod message_count;
 mod own;
-mod send_limit;
 mod state;
 
 use super::TransportError;
@@ -23,10 +23,10 @@ use super::message::{
 };
 use super::window::{Room, Window};
 use super::wire::{MessageReader, put_u32};
+pub(crate) use message_count::MessageCount;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(in crate::transport) use own::FIRST as FIRST_OWN;
 pub(crate) use own::{Content, OwnRefusal, SendError, StreamEnd};
-use send_limit::SendLimit;
 use state::ChannelState;
 
 /// Channels of the server's that wait for russh's answer.
@@ -39,12 +39,13 @@ const MAX_DATA_NEAR: u32 = 128 * 1024;
 /// Writers that are woken together. More than these would find the connection full again.
 const MAX_WOKEN: usize = 16;
 /// Requests of the server's on one channel that wait for our no. OpenSSH has one under way: its keepalive.
-const MAX_UNANSWERED: u32 = 64;
+const MAX_UNANSWERED: u32 = 4096;
 
 /// The channels of a connection, by our numbers.
 pub(crate) struct Channels {
     room: Room,
     in_place: InPlace,
+    message_count: MessageCount,
     open: HashMap<u32, ChannelState>,
     /// The server's numbers of them.
     by_theirs: HashMap<u32, u32>,
@@ -86,11 +87,12 @@ fn wake(slot: &mut Option<Waker>) {
 }
 
 impl Channels {
-    /// `max_window`: how far the window of a channel may grow.
-    pub(crate) fn new(max_window: u32) -> Self {
+    /// `max_window`: how far the window of a channel may grow; `message_count`: how the server counts messages.
+    pub(crate) fn new(max_window: u32, message_count: MessageCount) -> Self {
         Self {
             room: Room::new(max_window),
             in_place: InPlace::default(),
+            message_count,
             open: HashMap::new(),
             by_theirs: HashMap::new(),
             due: VecDeque::new(),
@@ -182,9 +184,6 @@ impl Channels {
                 reader.end()?;
                 if let Some(channel) = self.open.get_mut(&ours) {
                     channel.send_window = channel.send_window.saturating_add(bytes);
-                    if let Some(own) = &mut channel.own {
-                        own.limit.refilled(bytes);
-                    }
                     wake(&mut channel.writer);
                 }
                 Ok(FromServer::Adjusted)
@@ -418,7 +417,7 @@ impl Channels {
         if let Some(channel) = self.open.get_mut(&ours) {
             (channel.send_window, channel.max_data) = (window, max_data.min(MAX_DATA));
             if let Some(own) = &mut channel.own {
-                own.limit = SendLimit::new(window);
+                own.window_at_first = window;
             }
             wake(&mut channel.writer);
             // EOF and CLOSE may have been asked for before.

@@ -224,6 +224,11 @@ impl Connection {
         self.exchange.is_none() && self.established.is_some() && self.unsent.len() < MAX_ANSWERS
     }
 
+    /// The server's identification, without its line end.
+    pub(crate) fn server_ident(&self) -> &[u8] {
+        &self.config.server_ident
+    }
+
     /// The number of the next packet to the server.
     pub(crate) const fn next_sent(&self) -> u32 {
         self.outbound.sequence()

@@ -28,7 +28,7 @@ const HOST_KEYS: &[u8] = b"hostkeys-00@openssh.com";
 /// Requests of a server that a client knows.
 const KNOWN: [&[u8]; 2] = [HOST_KEYS, b"keepalive@openssh.com"];
 /// Requests of the server's that wait for our no. OpenSSH has one under way: its keepalive.
-const MAX_OWED: u32 = 1024;
+const MAX_OWED: u32 = 16 * 1024;
 
 /// The name of a request that no client knows, if `payload` is one.
 pub(super) fn unknown_request(payload: &[u8]) -> Option<String> {

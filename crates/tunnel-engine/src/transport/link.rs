@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::TransportError;
-use super::channels::{Channels, Ended, FromServer};
+use super::channels::{Channels, Ended, FromServer, MessageCount};
 use super::connection::{Connection, ConnectionEvent};
 use super::global::{GlobalRequests, unknown_request};
 use super::kex::WorkResult;
@@ -90,7 +90,7 @@ impl TransportLink {
     pub(crate) fn new(connection: Connection, max_window: u32) -> Result<Arc<Self>, TransportError> {
         let mut to_russh = BytesMut::new();
         let clear = Clear::begin(&mut to_russh)?;
-        let channels = Channels::new(max_window);
+        let channels = Channels::new(max_window, MessageCount::of(connection.server_ident()));
         let state = TransportState {
             connection,
             channels,
@@ -197,11 +197,12 @@ impl TransportState {
                 self.handle_event(event)?;
             }
             handled?;
+            // Answers to many requests do not wait for all of them.
+            self.send_what_is_due();
             if events == 0 || input.len() == before {
                 break;
             }
         }
-        self.send_what_is_due();
         Ok(())
     }
 

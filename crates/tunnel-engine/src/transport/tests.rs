@@ -83,7 +83,7 @@ pub fn handshake(sent: &[u8], piece: usize) -> Handshaken {
 /// Messages of a server's and of russh's, and what readers and writers do, each behind its kind and its length. Gives
 /// the bytes that are kept for readers, and those that came for them.
 pub fn channel_messages(script: &[u8]) -> (usize, usize) {
-    let mut channels = Channels::new(1 << 20);
+    let mut channels = Channels::new(1 << 20, super::channels::MessageCount::OpenSsh);
     let (mut global, mut texts) = (GlobalRequests::default(), Texts::default());
     let (mut came, now, waker) = (0, clock::now(), Waker::noop());
     let mut rest = script;

@@ -12,6 +12,8 @@ use super::wire::{MessageReader, known_names, put_string, put_u32};
 
 const INTERACTIVE: &[u8] = b"keyboard-interactive";
 const EXIT_SIGNAL: &[u8] = b"exit-signal";
+/// Behind the type of a channel that no tunnel asks for.
+pub(crate) const NOT_ASKED_FOR: &str = " (not asked for)";
 /// In a longer message each sequence that does not decode is one byte afterwards, so that it is no longer than before:
 /// russh takes no packet longer than the server's may be.
 const LONG: usize = 64 * 1024;
@@ -123,18 +125,34 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// RFC 4254 section 5.1, and the fields of the types that russh reads. Of one without a meaning here it reads the name.
+    /// RFC 4254 section 5.1. What is no connection of a forward gets a name that russh does not know, so that it is refused
+    /// whatever is in it; as are connections without room for data, which russh takes for the end of the session.
     fn open(&mut self) -> Result<(), TransportError> {
-        let kind = MessageReader::clone(&self.reader).string()?;
-        self.text()?.fixed(12)?;
-        match kind {
-            b"forwarded-tcpip" | b"direct-tcpip" => drop(self.text()?.fixed(4)?.text()?.fixed(4)?),
-            b"forwarded-streamlocal@openssh.com" => drop(self.text()?.text()?),
-            b"direct-streamlocal@openssh.com" => drop(self.text()?.text()?.fixed(4)?),
-            b"x11" => drop(self.text()?.fixed(4)?),
-            _ => self.rest(),
+        let kind = self.reader.string()?;
+        let (sender, window, max_data) = (self.reader.u32()?, self.reader.u32()?, self.reader.u32()?);
+        let mut fields = Self { reader: self.reader, out: Vec::new(), mark: self.mark };
+        self.reader = MessageReader::new("text", &[]);
+        if max_data > 0 && fields.forwarded(kind).is_ok_and(|known| known) {
+            put_string(&mut self.out, kind);
+        } else {
+            fields.out.clear();
+            put_string(&mut self.out, format!("{}{NOT_ASKED_FOR}", String::from_utf8_lossy(kind)).as_bytes());
         }
+        for number in [sender, window, max_data.max(1)] {
+            put_u32(&mut self.out, number);
+        }
+        self.out.extend_from_slice(&fields.out);
         Ok(())
+    }
+
+    /// The fields of a connection of a forward (RFC 4254 section 7.2; OpenSSH's PROTOCOL, section 2.4), if it is one.
+    fn forwarded(&mut self, kind: &[u8]) -> Result<bool, TransportError> {
+        match kind {
+            b"forwarded-tcpip" => self.text()?.fixed(4)?.text()?.fixed(4)?,
+            b"forwarded-streamlocal@openssh.com" => self.text()?.text()?,
+            _ => return Ok(false),
+        };
+        self.reader.end().map(|()| true)
     }
 
     /// RFC 4254 section 6.10: the kind, no reply, the signal, whether a core was dumped, the text.
@@ -222,30 +240,53 @@ mod tests {
         assert_eq!(in_utf8(refused(b"publickey")).unwrap(), refused(b"publickey"));
     }
 
-    #[test]
-    fn channels_of_any_name_and_from_any_address_can_be_read() {
-        let open = |kind: &[u8], fields: &[&[u8]]| {
-            let mut out = vec![MSG_CHANNEL_OPEN];
-            put_string(&mut out, kind);
-            out.extend_from_slice(&[7; 12]);
-            for field in fields {
-                put_string(&mut out, field);
-                if kind.ends_with(b"-tcpip") {
-                    put_u32(&mut out, 80);
-                }
-            }
-            Bytes::from(out)
-        };
-        let mark = "\u{fffd}".as_bytes();
-        for kind in [&b"forwarded-tcpip"[..], b"direct-tcpip", b"forwarded-streamlocal@openssh.com"] {
-            let told = in_utf8(open(kind, &[b"\xe9", b"\xff"])).unwrap();
-            assert_eq!(told, open(kind, &[mark, mark]), "{}", kind.escape_ascii());
-            let fine = open(kind, &[b"a", b"b"]);
-            assert_eq!(in_utf8(fine.clone()).unwrap(), fine);
-            assert!((1..fine.len()).all(|end| in_utf8(fine.slice(..end)).is_err()));
-            assert!(in_utf8([&fine[..], b"x"].concat().into()).is_err(), "something follows");
+    fn channel(kind: &[u8], max_data: u32, fields: &[u8]) -> Bytes {
+        let mut out = vec![MSG_CHANNEL_OPEN];
+        put_string(&mut out, kind);
+        for number in [5, 1000, max_data] {
+            put_u32(&mut out, number);
         }
-        assert_eq!(in_utf8(open(b"\xe9", &[b"\xff"])).unwrap(), open(mark, &[b"\xff"]), "what is in it is not read");
+        [&out[..], fields].concat().into()
+    }
+
+    fn address(host: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_string(&mut out, host);
+        put_u32(&mut out, 80);
+        out
+    }
+
+    #[test]
+    fn connections_from_any_address_can_be_read() {
+        let mark = address("\u{fffd}".as_bytes()).repeat(2);
+        let both = address(b"\xe9").repeat(2);
+        assert_eq!(in_utf8(channel(b"forwarded-tcpip", 1, &both)).unwrap(), channel(b"forwarded-tcpip", 1, &mark));
+        let fine = channel(b"forwarded-tcpip", 1, &address(b"a").repeat(2));
+        assert_eq!(in_utf8(fine.clone()).unwrap(), fine);
+        let socket = channel(b"forwarded-streamlocal@openssh.com", 1, b"\0\0\0\x02/s\0\0\0\0");
+        assert_eq!(in_utf8(socket.clone()).unwrap(), socket);
+    }
+
+    #[test]
+    fn channels_that_are_no_connections_have_an_unknown_name() {
+        let odd = [
+            channel(b"forwarded-tcpip", 0, &address(b"a").repeat(2)),
+            channel(b"forwarded-tcpip", 1, &address(b"a")),
+            channel(b"forwarded-tcpip", 1, &address(b"a").repeat(3)),
+            channel(b"session", 1, b"more"),
+            channel(b"x11", 1, b""),
+            channel(b"\xe9", 1, b"\xff"),
+        ];
+        for asked in odd {
+            let told = in_utf8(asked.clone()).unwrap();
+            let mut reader = MessageReader::new("test", &told);
+            let kind = reader.u8().and_then(|_| reader.string()).unwrap();
+            assert!(kind.ends_with(NOT_ASKED_FOR.as_bytes()) && std::str::from_utf8(kind).is_ok(), "{asked:?}");
+            assert_eq!((reader.u32(), reader.u32(), reader.u32()), (Ok(5), Ok(1000), Ok(1)));
+            reader.end().unwrap();
+        }
+        let whole = channel(b"x", 1, b"");
+        assert!((1..whole.len()).all(|end| in_utf8(whole.slice(..end)).is_err()));
     }
 
     #[test]

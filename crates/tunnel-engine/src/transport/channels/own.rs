@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::send_limit::SendLimit;
 use super::{ChannelState, Channels, Ended, FromServer, MAX_DATA, MAX_DATA_NEAR, wake};
 use crate::transport::TransportError;
 use crate::transport::message::{
@@ -23,9 +22,6 @@ use crate::transport::wire::{MessageReader, put_string, put_u32};
 pub(in crate::transport) const FIRST: u32 = 1 << 30;
 /// Behind the last one: servers that keep numbers as signed ones know all of them.
 const END: u32 = 1 << 31;
-/// What OpenSSH counts a message for beside its bytes, in the window and in the longest data (`win_len` of its
-/// channel_input_data): it is kept behind a length.
-const MESSAGE_OVERHEAD: usize = 4;
 /// Messages that wait for their reader. More are dropped: what they carry is resent by those who need it.
 const MAX_MESSAGES: usize = 4096;
 
@@ -57,7 +53,8 @@ pub(super) struct Own {
     said: String,
     messages: VecDeque<Bytes>,
     request: Request,
-    pub(super) limit: SendLimit,
+    /// The server's, which it refills.
+    pub(super) window_at_first: u32,
     /// The reader of a stream knows of its EOF.
     is_eof_read: bool,
 }
@@ -80,7 +77,7 @@ impl Own {
             said: String::new(),
             messages: VecDeque::new(),
             request: Request::None,
-            limit: SendLimit::default(),
+            window_at_first: 0,
             is_eof_read: false,
         }
     }
@@ -201,19 +198,25 @@ impl Channels {
         channel.got_close || channel.got_eof || channel.own.is_none()
     }
 
-    /// Whether the server takes a message of this length now, on the channel with the given number of its own; `None`:
-    /// not now, and `waker` is woken when it does.
-    pub(crate) fn may_send_whole(&mut self, ours: u32, length: usize, waker: &Waker) -> Result<Option<u32>, SendError> {
+    /// Whether the server takes a message of these lengths, of its address family and its packet, now, on the channel with
+    /// the given number of its own; `None`: not now, and `waker` is woken when it does.
+    pub(crate) fn may_send_whole(
+        &mut self,
+        ours: u32,
+        (family, packet): (usize, usize),
+        waker: &Waker,
+    ) -> Result<Option<u32>, SendError> {
         let channel = self.open.get_mut(&ours).ok_or(SendError::Ended)?;
         if channel.got_close || channel.ending || channel.closing {
             return Err(SendError::Ended);
         }
-        let counted = u32::try_from(length + MESSAGE_OVERHEAD).map_err(|_| SendError::TooLong)?;
+        let counted = self.message_count.counted(family, packet).ok_or(SendError::TooLong)?;
         let Some(theirs) = channel.theirs else { return Err(SendError::Ended) };
         if counted > channel.max_data {
             return Err(SendError::TooLong);
         }
-        let unused = channel.own.as_ref().map_or(0, |own| own.limit.unused(self.room.round_trip()));
+        let at_first = channel.own.as_ref().map_or(0, |own| own.window_at_first);
+        let unused = self.message_count.unused(at_first, self.room.round_trip());
         let Some(rest) = channel.send_window.checked_sub(counted).filter(|rest| *rest >= unused) else {
             channel.writer = Some(waker.clone());
             return Ok(None);

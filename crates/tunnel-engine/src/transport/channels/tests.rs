@@ -29,7 +29,7 @@ fn agree(channels: &mut Channels, ours: u32, theirs: u32, takes: [u32; 2]) -> Ve
 
 /// With channel 5, which the server calls 70.
 fn channels() -> Channels {
-    let mut channels = Channels::new(16 << 20);
+    let mut channels = Channels::new(16 << 20, MessageCount::OpenSsh);
     agree(&mut channels, 5, 70, [1 << 20, 32768]);
     channels
 }
@@ -96,7 +96,7 @@ fn data_for_no_channel_and_after_close_is_an_error() {
 
 #[test]
 fn bytes_sent_obey_window_and_packet_size() {
-    let mut channels = Channels::new(16 << 20);
+    let mut channels = Channels::new(16 << 20, MessageCount::OpenSsh);
     agree(&mut channels, 5, 70, [50_000, 1 << 20]);
     assert_eq!(channels.may_send(5, 100_000, &waker()), Ok(Some((70, 32 * 1024))));
     assert_eq!(channels.may_send(5, 100_000, &waker()), Ok(Some((70, 50_000 - 32 * 1024))));
@@ -113,7 +113,7 @@ fn bytes_sent_obey_window_and_packet_size() {
 
 #[test]
 fn window_of_servers_channel_is_in_its_open() {
-    let mut channels = Channels::new(16 << 20);
+    let mut channels = Channels::new(16 << 20, MessageCount::OpenSsh);
     let mut asked = vec![MSG_CHANNEL_OPEN];
     put_string(&mut asked, b"forwarded-tcpip");
     [70, 9, 4].into_iter().for_each(|number| put_u32(&mut asked, number));
@@ -186,7 +186,7 @@ fn any_message_of_the_server_is_handled_without_panic() {
 
 #[test]
 fn reader_may_come_before_russh_has_said_yes() {
-    let mut channels = Channels::new(16 << 20);
+    let mut channels = Channels::new(16 << 20, MessageCount::OpenSsh);
     channels.attach(5);
     assert_eq!(channels.read(5, &waker(), crate::clock::now()), None);
     let yes = message(MSG_CHANNEL_OPEN_CONFIRMATION, &[70, 5, 1, 32768], None);
@@ -208,7 +208,7 @@ fn writer_that_asks_again_waits_once() {
 
 #[test]
 fn writers_are_woken_a_few_at_a_time() {
-    let mut channels = Channels::new(16 << 20);
+    let mut channels = Channels::new(16 << 20, MessageCount::OpenSsh);
     let last = 5 + MAX_WOKEN as u32;
     for ours in 5..=last {
         agree(&mut channels, ours, 70 + ours, [1 << 20, 32768]);
@@ -222,7 +222,7 @@ fn writers_are_woken_a_few_at_a_time() {
 /// The server takes its time with CLOSE, or never says it.
 #[test]
 fn abandoned_channels_take_no_window_from_new_ones() {
-    let mut channels = Channels::new(16 << 20);
+    let mut channels = Channels::new(16 << 20, MessageCount::OpenSsh);
     for ours in 5..205 {
         agree(&mut channels, ours, 70 + ours, [1 << 20, 32768]);
         channels.close(ours);
@@ -235,7 +235,7 @@ fn abandoned_channels_take_no_window_from_new_ones() {
 
 #[test]
 fn windows_of_a_hostile_server_are_its_own_loss() {
-    let mut channels = Channels::new(16 << 20);
+    let mut channels = Channels::new(16 << 20, MessageCount::OpenSsh);
     // It takes nothing, or nothing in one message.
     agree(&mut channels, 5, 70, [0, 0]);
     assert_eq!(channels.may_send(5, 9, &waker()), Ok(None));
@@ -252,7 +252,7 @@ fn windows_of_a_hostile_server_are_its_own_loss() {
 
 #[test]
 fn thousands_of_channels_leave_no_window_behind() {
-    let mut channels = Channels::new(16 << 20);
+    let mut channels = Channels::new(16 << 20, MessageCount::OpenSsh);
     for ours in 5..6005 {
         agree(&mut channels, ours, 70, [1 << 20, 32768]);
         channels.attach(ours);

@@ -142,7 +142,9 @@ impl TransportState {
         }
         let [head, body] = parts;
         let length = head.len() + body.len();
-        let Some(theirs) = self.channels.may_send_whole(ours, length, waker)? else { return Poll::Pending };
+        let Some(theirs) = self.channels.may_send_whole(ours, (head.len(), body.len()), waker)? else {
+            return Poll::Pending;
+        };
         let mut message = Vec::with_capacity(DATA_HEAD + head.len());
         message.push(MSG_CHANNEL_DATA);
         message.extend_from_slice(&theirs.to_be_bytes());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock;
-use crate::transport::channels::MAX_UNANSWERED;
+use crate::transport::channels::{MAX_UNANSWERED, MessageCount};
 
 impl Channels {
     fn come(&mut self, message: Bytes) -> Result<FromServer, TransportError> {
@@ -43,7 +43,7 @@ fn opening() -> Channels {
 }
 
 fn opening_of(content: Content) -> Channels {
-    let mut channels = Channels::new(1 << 24);
+    let mut channels = Channels::new(1 << 24, MessageCount::OpenSsh);
     assert_eq!(channels.open_own("x@example.com", &[0, 0, 0, 1], content), FIRST);
     let open = channels.poll_message().unwrap();
     let mut reader = MessageReader::new("open", &open);
@@ -71,7 +71,7 @@ fn open_of(content: Content, window: u32) -> Channels {
 #[test]
 fn long_data_are_taken_from_a_server_that_is_near() {
     for (round_trip, max_data) in [(Duration::from_micros(900), MAX_DATA_NEAR), (Duration::from_millis(1), MAX_DATA)] {
-        let mut channels = Channels::new(1 << 24);
+        let mut channels = Channels::new(1 << 24, MessageCount::OpenSsh);
         channels.note_round_trip(round_trip, clock::now());
         channels.open_own("x", &[], Content::Bytes);
         assert!(channels.poll_message().unwrap().ends_with(&max_data.to_be_bytes()));
@@ -200,12 +200,12 @@ fn unread_messages_are_bounded_and_block_nothing() {
 #[test]
 fn message_is_sent_whole_and_counted_as_openssh_counts() {
     let mut channels = open(1100);
-    assert_eq!(channels.may_send_whole(FIRST, 997, Waker::noop()), Err(SendError::TooLong));
-    assert_eq!(channels.may_send_whole(FIRST, 996, Waker::noop()), Ok(Some(7)));
-    assert_eq!(channels.may_send_whole(FIRST, 97, Waker::noop()), Ok(None), "100 bytes of window are left");
-    assert_eq!(channels.may_send_whole(FIRST, 96, Waker::noop()), Ok(Some(7)));
+    assert_eq!(channels.may_send_whole(FIRST, (4, 993), Waker::noop()), Err(SendError::TooLong));
+    assert_eq!(channels.may_send_whole(FIRST, (4, 992), Waker::noop()), Ok(Some(7)));
+    assert_eq!(channels.may_send_whole(FIRST, (4, 93), Waker::noop()), Ok(None), "100 bytes of window are left");
+    assert_eq!(channels.may_send_whole(FIRST, (4, 92), Waker::noop()), Ok(Some(7)));
     assert_eq!(channels.come(about(MSG_CHANNEL_WINDOW_ADJUST, &[500])), Ok(FromServer::Adjusted));
-    assert_eq!(channels.may_send_whole(FIRST, 496, Waker::noop()), Ok(Some(7)));
+    assert_eq!(channels.may_send_whole(FIRST, (4, 492), Waker::noop()), Ok(Some(7)));
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn nothing_follows_close() {
 
 #[test]
 fn messages_about_channels_that_are_not_there_are_judged_as_by_openssh() {
-    let mut channels = Channels::new(1 << 24);
+    let mut channels = Channels::new(1 << 24, MessageCount::OpenSsh);
     for number in MSG_CHANNEL_OPEN_CONFIRMATION..=MSG_CHANNEL_FAILURE {
         if number != MSG_CHANNEL_WINDOW_ADJUST {
             let taken = channels.come(about(number, &[0, 0, 0]));
