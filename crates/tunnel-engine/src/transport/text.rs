@@ -136,7 +136,9 @@ impl Copy<'_> {
             put_string(&mut self.out, kind);
         } else {
             fields.out.clear();
-            put_string(&mut self.out, format!("{}{NOT_ASKED_FOR}", String::from_utf8_lossy(kind)).as_bytes());
+            let kind = String::from_utf8_lossy(kind);
+            let kind = kind.strip_suffix(NOT_ASKED_FOR).unwrap_or(&kind);
+            put_string(&mut self.out, format!("{kind}{NOT_ASKED_FOR}").as_bytes());
         }
         for number in [sender, window, max_data.max(1)] {
             put_u32(&mut self.out, number);
@@ -279,6 +281,7 @@ mod tests {
         ];
         for asked in odd {
             let told = in_utf8(asked.clone()).unwrap();
+            assert_eq!(in_utf8(told.clone()), Ok(told.clone()), "a second time");
             let mut reader = MessageReader::new("test", &told);
             let kind = reader.u8().and_then(|_| reader.string()).unwrap();
             assert!(kind.ends_with(NOT_ASKED_FOR.as_bytes()) && std::str::from_utf8(kind).is_ok(), "{asked:?}");
