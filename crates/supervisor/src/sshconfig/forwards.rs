@@ -68,8 +68,8 @@ fn forward(setting: &OptionValue, kind: ForwardKind, reader: &OptionReader<'_>) 
     }
     // ssh reads the two words as one with a colon between; a blank can only come from quotes.
     let text = setting.words.join(":");
-    let text = with_blanks(&environment(text.trim_start(), reader.facts, &setting.span)?);
-    let forward = Forward::parse(kind, &text).map_err(|error| refuse(&error))?;
+    let text = environment(text.trim_start(), reader.facts, &setting.span)?;
+    let forward = Forward::parse_argument(kind, &text).map_err(|error| refuse(&error))?;
     let path = |path: PathBuf, side| {
         let Some(text) = path.to_str() else { return Ok(path) };
         let text = reader.tokens.expand(text, None, &setting.span)?;
@@ -81,21 +81,4 @@ fn forward(setting: &OptionValue, kind: ForwardKind, reader: &OptionReader<'_>) 
         Ok(path)
     };
     forward.with_paths(path)
-}
-
-/// Blanks that are not escaped would part words.
-fn with_blanks(text: &str) -> String {
-    let mut escaped = String::new();
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => {
-                escaped.push(c);
-                escaped.extend(chars.next());
-            }
-            ' ' => escaped.push_str("\\ "),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
 pub use error::ForwardParseError;
-use lex::lex;
+use lex::{lex, lex_argument};
 
 use super::{Bind, Connect, Forward, ForwardKind, Listen, Side};
 use crate::services;
@@ -43,15 +43,17 @@ impl Forward {
         Ok(Self { kind, listen, connect, max_connections: None })
     }
 
-    /// Reads an argument of `-L`, `-R` or `-D`: one word.
+    /// Reads an argument of `-L`, `-R` or `-D`: one word, in which a blank parts nothing.
     ///
     /// # Errors
-    /// What [`Forward::parse`] refuses, and the form of ssh_config.
+    /// What ssh(1) refuses, and a host with a blank: ssh reads `-R "2222 h:22"` as SOCKS at port 22 of `2222 h`.
     pub fn parse_argument(kind: ForwardKind, text: &str) -> Result<Self, ForwardParseError> {
-        if lex(text)?.len() > 1 {
-            return Err(ForwardParseError::Shape(kind));
-        }
-        Self::parse(kind, text)
+        let fields = lex_argument(text)?;
+        let (listen, connect) = one_word(kind, &fields).map_err(|error| {
+            let has_blank = |field: &String| !is_path(field) && field.contains(char::is_whitespace);
+            if fields.iter().any(has_blank) { ForwardParseError::Shape(kind) } else { error.or_bare_ipv6(&fields) }
+        })?;
+        Ok(Self { kind, listen, connect, max_connections: None })
     }
 }
 

@@ -182,9 +182,10 @@ fn forwards_take_variables_and_say_what_is_wrong() {
     );
     assert!(errors("-N -L ${NOPE}:h:80 h")[0].starts_with("bad forward `-L ${NOPE}:h:80`"));
     assert!(errors("-N -L 8080 h")[0].contains("this is not a local forward"));
-    for two_words in ["-L '8080 h:80'", "-R '8080 h:80'", "-D '8080 h'"] {
+    for two_words in ["-L '8080 h:80'", "-R '8080 h:80'", "-D '8080 h'", "-R '8080:h:80 '"] {
         assert!(errors(&format!("-N {two_words} h"))[0].contains(" forward; write "), "{two_words}: as ssh");
     }
+    assert_eq!(forwards(&tunnel("-N -R '/run/a b:h:80' h")), ["remote /run/a\\ b:h:80"], "as ssh");
     assert_eq!(forwards(&tunnel("-N -L ' 8080:h:80' -o 'LocalForward=8081 h:80' h")), ["local 8080:h:80"]);
 }
 

@@ -65,6 +65,32 @@ fn remote_forward_may_be_socks_or_have_port_zero() {
     }
 }
 
+/// What `ssh -G` takes and refuses after `-L` and `-R`.
+#[test]
+fn a_blank_in_an_argument_parts_nothing() {
+    let read = |text| Forward::parse_argument(ForwardKind::Remote, text).map(|forward| forward.to_string());
+    for (text, want) in [
+        (" 2222:h:22", "2222:h:22"),
+        ("/run/a b:h:22", "/run/a\\ b:h:22"),
+        ("/run/a\\ b:/run/c d", "/run/a\\ b:/run/c\\ d"),
+        ("[/run/a b]:h:22", "/run/a\\ b:h:22"),
+    ] {
+        assert_eq!(read(text).as_deref(), Ok(want), "{text}");
+    }
+    for text in [
+        "2222 h:22",
+        "2222:h:22 ",
+        "2222 :h:22",
+        "2222: h:22",
+        "127.0.0.1:2222 h:22",
+        "2222 h:22 x",
+        "[::1] :1:h:2",
+        " ",
+    ] {
+        assert!(read(text).is_err(), "{text}");
+    }
+}
+
 #[test]
 fn a_dynamic_forward_is_only_a_listen_address() {
     for (text, want) in [
