@@ -247,6 +247,7 @@ impl<I: Incoming> RemoteRouter<I> {
         let forward = forward.unwrap_or_else(|| listen.to_string());
         match outcome {
             ServeOutcome::Carried
+            | ServeOutcome::Left
             | ServeOutcome::SessionEnded
             | ServeOutcome::Probe
             | ServeOutcome::Full

@@ -19,7 +19,7 @@ mod v5;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-pub(super) use self::driver::{HANDSHAKE_TIMEOUT, HandshakeIo, serve};
+pub(super) use self::driver::{HandshakeIo, NoRequest, serve};
 pub(super) use self::reply::SocksRefusal;
 use crate::spec::Connect;
 

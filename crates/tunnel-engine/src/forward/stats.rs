@@ -34,10 +34,11 @@ pub struct ForwardCounts {
     pub active: u64,
     /// Connections accepted and waiting for a session now.
     pub held: u64,
-    /// Connections carried since start, those of now included.
+    /// Connections that their target took since start, those of now included. One of a remote forward whose user has left
+    /// meanwhile is among them: only then does the server say so.
     pub opened: u64,
-    /// Connections that could not be carried: the target refused, or no session was there. Not those that their user reset
-    /// before.
+    /// Connections that could not be carried: the target refused, no session was there, or nothing was asked for that SOCKS
+    /// knows. Not those that their user reset before, or ended before a SOCKS request.
     pub failed: u64,
     /// Bytes towards the listener's peer.
     pub bytes_in: u64,

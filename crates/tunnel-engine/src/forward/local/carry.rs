@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use crate::clock;
 use crate::forward::hold_queue::ArrivalSeq;
 use crate::forward::relay::{ByteCounters, Prelude};
-use crate::forward::socks::{self, SocksRequest};
+use crate::forward::socks::{self, NoRequest, SocksRequest};
 use crate::forward::stats::Gauge;
 use crate::forward::stream::Stream;
 use crate::forward::traits::ChannelOpener;
@@ -41,9 +41,9 @@ impl Arrival {
 pub(super) enum CarryOutcome {
     /// It was carried to its end.
     Carried,
-    /// It never asked for anything understandable, or left before.
+    /// It never asked for anything understandable.
     NoRequest,
-    /// Its peer reset it before the channel was open.
+    /// Its peer ended it before it had asked for anything, or reset it before the channel was open.
     Left,
     /// The server did not open the channel; the peer was told.
     Refused(Connect, OpenError),
@@ -62,8 +62,9 @@ pub(super) async fn carry<O: ChannelOpener>(
     let _active = tally.stats.begin();
     let target = match connect {
         Connect::Socks => match requested(&mut arrival).await {
-            Some(target) => target,
-            None => return CarryOutcome::NoRequest,
+            Ok(target) => target,
+            Err(NoRequest::Left) => return CarryOutcome::Left,
+            Err(NoRequest::Unusable) => return CarryOutcome::NoRequest,
         },
         named @ (Connect::Tcp { .. } | Connect::Unix(_) | Connect::Device(_)) => named,
     };
@@ -89,15 +90,17 @@ pub(super) async fn carry<O: ChannelOpener>(
 }
 
 /// What a SOCKS peer asks for; asked once, however often the connection comes back.
-async fn requested(arrival: &mut Arrival) -> Option<Connect> {
-    if arrival.request.is_none() {
-        let mut input = BytesMut::new();
-        let handshake = socks::serve(&mut arrival.stream, &mut input);
-        let request = clock::timeout(socks::HANDSHAKE_TIMEOUT, handshake).await.ok().flatten()?;
-        arrival.request = Some(request);
-        arrival.pipelined = input.freeze();
-    }
-    arrival.request.as_ref().map(SocksRequest::target)
+async fn requested(arrival: &mut Arrival) -> Result<Connect, NoRequest> {
+    let request = match &arrival.request {
+        Some(request) => request,
+        None => {
+            let mut input = BytesMut::new();
+            let request = socks::serve(&mut arrival.stream, &mut input).await?;
+            arrival.pipelined = input.freeze();
+            arrival.request.insert(request)
+        }
+    };
+    Ok(request.target())
 }
 
 async fn relay<R: ChannelRead, W: ChannelWrite>(arrival: Arrival, channel: (R, W), tally: &ByteCounters) {

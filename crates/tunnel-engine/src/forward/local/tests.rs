@@ -329,6 +329,21 @@ async fn socks_peer_is_told_why_target_failed() {
 }
 
 #[tokio::test]
+async fn socks_peer_that_asks_for_nothing_is_no_failure() {
+    for (said, failed) in [(&b""[..], 0), (b"\x05\x01\x00", 0), (b"GET /", 1)] {
+        let fixture = listening(Connect::Socks, HOLD).await;
+        let _opens = fixture.new_session();
+        let mut peer = fixture.connect().await;
+        peer.write_all(said).await.unwrap();
+        fixture.counts_where(|counts| counts.active == 1).await;
+        drop(peer);
+        let stats = fixture.forward.stats().clone();
+        fixture.forward.drain(clock::now() + Duration::from_secs(3600)).await;
+        assert_eq!((stats.counts().opened, stats.counts().failed), (0, failed), "{said:?}");
+    }
+}
+
+#[tokio::test]
 async fn nonsense_on_socks_port_ends_its_connection() {
     let fixture = listening(Connect::Socks, HOLD).await;
     let mut opens = fixture.new_session();

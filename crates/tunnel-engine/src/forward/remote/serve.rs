@@ -10,12 +10,12 @@ use super::connect::connect;
 use crate::forward::probe::disproof_here;
 use crate::forward::refused::RefusedConnection;
 use crate::forward::relay::{ByteCounters, Prelude};
-use crate::forward::socks::{self, HandshakeIo, SocksRefusal};
+use crate::forward::socks::{self, HandshakeIo, NoRequest, SocksRefusal};
 use crate::forward::stream::Stream;
 use crate::forward::traits::Incoming;
 use crate::session::{ChannelRead, ChannelWrite, Inbound, RejectReason};
+use crate::shortage;
 use crate::spec::{Connect, Side};
-use crate::{clock, shortage};
 
 pub(super) enum ServeOutcome {
     /// It was carried to its end.
@@ -24,8 +24,10 @@ pub(super) enum ServeOutcome {
     Refused,
     /// Reverse SOCKS: what its peer asked for did not take it.
     RequestRefused(Connect, io::Error),
-    /// Reverse SOCKS: its peer never asked for anything understandable, or left before.
+    /// Reverse SOCKS: its peer never asked for anything understandable.
     NoRequest,
+    /// Reverse SOCKS: its peer ended it before it had asked for anything.
+    Left,
     /// The session was gone before we could say yes.
     SessionEnded,
     /// It was our own probe.
@@ -34,7 +36,7 @@ pub(super) enum ServeOutcome {
     Full,
 }
 
-/// Connects, accepts, relays. What is not carried counts as failed.
+/// Connects, accepts, relays. What is not carried counts as failed, unless its peer left by itself.
 pub(super) async fn serve<I: Incoming>(incoming: ChannelSource<I>, target: RemoteTarget) -> ServeOutcome {
     let stats = target.stats.clone();
     let _active = stats.begin();
@@ -42,7 +44,7 @@ pub(super) async fn serve<I: Incoming>(incoming: ChannelSource<I>, target: Remot
         Connect::Socks => by_request(incoming, target).await,
         Connect::Tcp { .. } | Connect::Unix(_) | Connect::Device(_) => by_name(incoming, target).await,
     };
-    if !matches!(outcome, ServeOutcome::Carried) {
+    if !matches!(outcome, ServeOutcome::Carried | ServeOutcome::Left) {
         stats.fail();
     }
     outcome
@@ -72,11 +74,17 @@ async fn by_name<I: Incoming>(incoming: ChannelSource<I>, target: RemoteTarget) 
 async fn by_request<I: Incoming>(incoming: ChannelSource<I>, target: RemoteTarget) -> ServeOutcome {
     let Ok((mut reader, writer)) = incoming.accept().await else { return ServeOutcome::SessionEnded };
     let mut input = BytesMut::new();
-    let mut peer = ChannelHandshakeIo { reader: &mut reader, writer: &writer };
-    let handshake = socks::serve(&mut peer, &mut input);
-    let Some(request) = clock::timeout(socks::HANDSHAKE_TIMEOUT, handshake).await.ok().flatten() else {
-        writer.close().await;
-        return ServeOutcome::NoRequest;
+    let mut peer = ChannelHandshakeIo { reader: &mut reader, writer: &writer, lost: false };
+    let request = match socks::serve(&mut peer, &mut input).await {
+        Ok(request) => request,
+        Err(_) if peer.lost => return ServeOutcome::SessionEnded,
+        Err(why) => {
+            writer.close().await;
+            return match why {
+                NoRequest::Left => ServeOutcome::Left,
+                NoRequest::Unusable => ServeOutcome::NoRequest,
+            };
+        }
     };
     let connected = match permitted(&request.target(), &target) {
         Ok(()) => connect(&request.target(), target.family).await,
@@ -128,6 +136,8 @@ async fn relay<R: ChannelRead, W: ChannelWrite>(
 struct ChannelHandshakeIo<'a, R, W> {
     reader: &'a mut R,
     writer: &'a W,
+    /// The session ended under it.
+    lost: bool,
 }
 
 impl<R: ChannelRead, W: ChannelWrite> HandshakeIo for ChannelHandshakeIo<'_, R, W> {
@@ -137,7 +147,10 @@ impl<R: ChannelRead, W: ChannelWrite> HandshakeIo for ChannelHandshakeIo<'_, R, 
                 input.extend_from_slice(&bytes);
                 true
             }
-            Inbound::Eof | Inbound::Closed | Inbound::Lost => false,
+            end @ (Inbound::Eof | Inbound::Closed | Inbound::Lost) => {
+                self.lost = matches!(end, Inbound::Lost);
+                false
+            }
         }
     }
 

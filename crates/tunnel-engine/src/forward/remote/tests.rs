@@ -169,6 +169,28 @@ async fn a_reverse_socks_peer_is_told_that_its_target_refused() {
 }
 
 #[tokio::test]
+async fn reverse_socks_peer_that_left_is_no_failure() {
+    for (said, end, failed) in [
+        (&b""[..], Inbound::Eof, 0),
+        (&[5, 1, 0], Inbound::Closed, 0),
+        (b"GET /", Inbound::Eof, 1),
+        (b"", Inbound::Lost, 1),
+    ] {
+        let (hand_over, forwards) = forwards();
+        let target = target(Connect::Socks);
+        forwards.routes().add(port(1080), target.clone());
+        let (connection, mut far, _answer) = incoming(port(1080));
+        hand_over.send(connection).await.ok().unwrap();
+        far.send(said).await;
+        far.end(end.clone()).await;
+        far.hear_all().await;
+        forwards.drain(clock::now() + Duration::from_secs(3600)).await;
+        let counts = target.stats.counts();
+        assert_eq!((counts.opened, counts.failed), (0, failed), "{said:?} {end:?}");
+    }
+}
+
+#[tokio::test]
 async fn router_ends_with_session_and_connections() {
     let (hand_over, mut forwards) = forwards();
     drop(hand_over);

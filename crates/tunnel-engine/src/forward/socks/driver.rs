@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::{MAX_HANDSHAKE, SocksHandshake, SocksRequest, SocksStep};
+use crate::clock;
 
 /// How long a peer may take to say what it wants. Programs do it in one breath; this is for a slow link or a person
 /// at a terminal, and ends what never speaks. ssh waits for ever.
-pub(in crate::forward) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the handshake is spoken over.
 pub(in crate::forward) trait HandshakeIo: Send {
@@ -22,26 +23,41 @@ pub(in crate::forward) trait HandshakeIo: Send {
     fn part(&mut self, words: Bytes) -> impl Future<Output = ()> + Send;
 }
 
-/// Reads the request. What followed it is left in `input`. `None`: there is none, and the peer was told so where the
-/// protocol has a word for it. The caller bounds the time.
-pub(in crate::forward) async fn serve(peer: &mut impl HandshakeIo, input: &mut BytesMut) -> Option<SocksRequest> {
+/// Why there is no request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::forward) enum NoRequest {
+    /// The peer ended before it had asked: a program that only looks whether somebody listens.
+    Left,
+    /// What it says is no request, or did not come in time. It was told so where the protocol has a word for it.
+    Unusable,
+}
+
+/// Reads the request, within [`HANDSHAKE_TIMEOUT`]. What followed it is left in `input`.
+pub(in crate::forward) async fn serve(
+    peer: &mut impl HandshakeIo,
+    input: &mut BytesMut,
+) -> Result<SocksRequest, NoRequest> {
+    clock::timeout(HANDSHAKE_TIMEOUT, handshake(peer, input)).await.unwrap_or(Err(NoRequest::Unusable))
+}
+
+async fn handshake(peer: &mut impl HandshakeIo, input: &mut BytesMut) -> Result<SocksRequest, NoRequest> {
     let mut handshake = SocksHandshake::default();
     loop {
         match handshake.advance(input) {
-            SocksStep::Request(request) => return Some(request),
+            SocksStep::Request(request) => return Ok(request),
             SocksStep::Need => {
                 if !peer.more(input, MAX_HANDSHAKE).await {
-                    return None;
+                    return Err(NoRequest::Left);
                 }
             }
             SocksStep::Say(words) => {
                 if !peer.send(words).await {
-                    return None;
+                    return Err(NoRequest::Left);
                 }
             }
             SocksStep::Reject(words) => {
                 peer.part(words).await;
-                return None;
+                return Err(NoRequest::Unusable);
             }
         }
     }
