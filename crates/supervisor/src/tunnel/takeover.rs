@@ -44,7 +44,7 @@ pub(super) struct Takeover {
     /// The session that was marked last.
     session: Option<SessionId>,
     ability: Ability,
-    /// When it is marked anew, if its shell did not answer.
+    /// When it is marked anew, if its shell could not answer.
     mark_backoff: TakeoverBackoff,
 }
 
@@ -54,8 +54,8 @@ enum Ability {
     Unknown,
     /// A shell holds the mark.
     Marked,
-    /// The shell did not answer: it is asked again.
-    Silent,
+    /// The shell could not answer: it is asked again.
+    Unanswered,
     /// There is no shell to talk to.
     None,
 }
@@ -73,7 +73,7 @@ impl Takeover {
         match self.ability {
             Ability::Marked => true,
             Ability::Unknown => self.session.is_some(),
-            Ability::Silent | Ability::None => false,
+            Ability::Unanswered | Ability::None => false,
         }
     }
 
@@ -84,12 +84,12 @@ impl Takeover {
 
     /// An operator may have mended the server's shell.
     pub(super) fn retry_now(&mut self) {
-        if matches!(self.ability, Ability::Silent | Ability::None) {
+        if matches!(self.ability, Ability::Unanswered | Ability::None) {
             *self = Self::default();
         }
     }
 
-    /// Marks each new `main` session, if it has remote listeners, and one whose shell did not answer when it is `due`.
+    /// Marks each new `main` session, if it has remote listeners, and one whose shell could not answer when it is `due`.
     pub(super) fn reconcile(
         &mut self,
         main: Option<SessionId>,
@@ -121,10 +121,10 @@ impl Takeover {
         }
         let ability = match result {
             Ok(()) => Ability::Marked,
-            Err(ShellError::Silent) => Ability::Silent,
+            Err(ShellError::Passing(_)) => Ability::Unanswered,
             Err(ShellError::Unusable(_)) => Ability::None,
         };
-        if ability == Ability::Silent {
+        if ability == Ability::Unanswered {
             self.mark_backoff.failed(now);
         }
         let before = std::mem::replace(&mut self.ability, ability);
@@ -170,13 +170,15 @@ mod ability_tests {
         takeover.reconcile(Some(two), true, now, &mut effects);
         assert!(takeover.is_possible());
     }
+
     #[test]
     fn silent_shell_is_asked_again_for_the_mark() {
         let (one, now) = (SessionId::from(1), clock::now());
         let (mut takeover, mut effects) = (Takeover::default(), Effects::default());
+        let slow = || Err(ShellError::Passing("slow".to_owned()));
         takeover.reconcile(Some(one), true, now, &mut effects);
         assert_eq!(effects.pop(), Some(TunnelEffect::Mark(one)));
-        assert_eq!(takeover.marked(one, Err(ShellError::Silent), now), Some(ShellError::Silent));
+        assert_eq!(takeover.marked(one, slow(), now), slow().err());
         takeover.reconcile(Some(one), true, now, &mut effects);
         assert!(takeover.is_possible() && effects.pop().is_none());
         let later = now + TAKEOVER_LOOK.first;
@@ -184,7 +186,7 @@ mod ability_tests {
         takeover.reconcile(Some(one), true, later, &mut effects);
         takeover.reconcile(Some(one), true, later, &mut effects);
         assert_eq!((effects.pop(), effects.pop()), (Some(TunnelEffect::Mark(one)), None));
-        assert_eq!(takeover.marked(one, Err(ShellError::Silent), later), None, "told before");
+        assert_eq!(takeover.marked(one, slow(), later), None, "told before");
         takeover.retry_now();
         takeover.reconcile(Some(one), true, later, &mut effects);
         assert_eq!(effects.pop(), Some(TunnelEffect::Mark(one)));

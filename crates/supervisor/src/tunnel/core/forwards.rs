@@ -163,7 +163,7 @@ impl Core {
         match self.takeover.marked(session, result, self.now.awake) {
             None => {}
             Some(ShellError::Unusable(why)) => self.log_no_takeover(&why),
-            Some(why @ ShellError::Silent) => {
+            Some(ShellError::Passing(why)) => {
                 let (tunnel, server) = (self.spec.name.as_str(), &self.spec.session.destination);
                 tracing::warn!(tunnel, %server, "{tunnel}: no mark for a takeover on this server yet: {why}");
             }

@@ -118,7 +118,7 @@ impl Release {
         }
         match remote_shell::tell(&self.session, &arguments, remote_shell::RELEASE).await {
             Ok((line, _)) => ReleaseReport::read(&line),
-            Err(ShellError::Silent) => ReleaseReport::Silent,
+            Err(ShellError::Passing(why)) => ReleaseReport::Unanswered(why),
             Err(ShellError::Unusable(why)) => ReleaseReport::Unsupported(why),
         }
     }

@@ -101,14 +101,14 @@ main() {
       case $spared in *" $process "*) continue ;; esac
       is_session "$process" && add "$process" && count=$((count + 1))
     done
-    [ "$count" = 0 ] && say nobody
+    [ "$count" = 0 ] && say nosession
     [ "$count" = 1 ] || say several "$count"
     for process in $found; do
       case $parents in *" $process "*) say busy "$process" ;; esac
       case $(words "$process") in *@pts*) say busy "$process" ;; esac
     done
   fi
-  [ -n "$found" ] || say nobody
+  [ -n "$found" ] || say nosession
 
   # From now on the port or path is free when no process of this user listens there.
   for signal in TERM KILL; do

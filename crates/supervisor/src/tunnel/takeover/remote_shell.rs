@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tunnel_engine::clock;
-use tunnel_engine::session::{Channel, ChannelRead as _, ChannelWrite as _, Inbound, Session};
+use tunnel_engine::session::{Channel, ChannelRead as _, ChannelWrite as _, Inbound, OpenError, Session};
 
 pub(super) const MARK: &str = include_str!("mark.sh");
 pub(super) const RELEASE: &str = concat!(include_str!("listeners.sh"), include_str!("release.sh"));
@@ -18,15 +18,28 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Why a shell gave no line of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in crate::tunnel) enum ShellError {
-    /// It is slow, or its server is: it may answer another time.
-    #[error(
-        "the login's shell did not answer within 20 s; perhaps its rc files (~/.bashrc, /etc/profile) wait for something: \
-         let them end at once where there is no terminal"
-    )]
-    Silent,
+    /// It is slow, its server is short of resources, or the session ended: it may answer another time.
+    #[error("{0}")]
+    Passing(String),
     /// There is none, or it said something else.
     #[error("{0}")]
     Unusable(String),
+}
+
+const SILENT: &str = "the login's shell did not answer within 20 s; perhaps its rc files (~/.bashrc, /etc/profile) wait for something: \
+                      let them end at once where there is no terminal";
+
+impl From<OpenError> for ShellError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Timeout => Self::Passing(SILENT.to_owned()),
+            OpenError::ResourceShortage(_) | OpenError::SessionEnded => Self::Passing(error.to_string()),
+            OpenError::Prohibited(_)
+            | OpenError::ConnectFailed(_)
+            | OpenError::UnknownType(_)
+            | OpenError::Other { .. } => Self::Unusable(error.to_string()),
+        }
+    }
 }
 
 /// What is read of a shell that talks of other things.
@@ -41,7 +54,7 @@ pub(super) async fn tell(
 ) -> Result<(String, Channel), ShellError> {
     let command = format!("exec /bin/sh -s -- {arguments}");
     let talk = async {
-        let mut shell = session.exec(&command).await.map_err(|error| ShellError::Unusable(error.to_string()))?;
+        let mut shell = session.exec(&command).await?;
         let at_once = |_| ShellError::Unusable("the shell ended at once".to_owned());
         shell.writer.write(script.into()).await.map_err(at_once)?;
         let mut said = Vec::new();
@@ -59,7 +72,12 @@ pub(super) async fn tell(
             None => "the login has no shell".to_owned(),
         }))
     };
-    clock::timeout(ANSWER_TIMEOUT, talk).await.unwrap_or(Err(ShellError::Silent))
+    let told = clock::timeout(ANSWER_TIMEOUT, talk).await.unwrap_or_else(|_| Err(OpenError::Timeout.into()));
+    match told {
+        // Its last words are no shell's.
+        Err(ShellError::Unusable(_)) if session.ended().borrow().is_some() => Err(OpenError::SessionEnded.into()),
+        told => told,
+    }
 }
 
 /// The first whole line of ours.
@@ -72,6 +90,16 @@ fn our_line(said: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refusal_that_may_pass_is_told_from_a_policy() {
+        for passing in [OpenError::ResourceShortage(String::new()), OpenError::Timeout, OpenError::SessionEnded] {
+            assert!(matches!(passing.into(), ShellError::Passing(_)));
+        }
+        for policy in [OpenError::Prohibited(String::new()), OpenError::ConnectFailed("open failed".to_owned())] {
+            assert!(matches!(policy.into(), ShellError::Unusable(_)));
+        }
+    }
 
     #[test]
     fn our_line_is_found_among_others_once_it_is_whole() {

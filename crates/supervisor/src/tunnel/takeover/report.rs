@@ -2,8 +2,6 @@
 
 use tunnel_engine::spec::Listen;
 
-use super::remote_shell::ShellError;
-
 /// The answer of `release.sh`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::tunnel) enum ReleaseReport {
@@ -16,7 +14,7 @@ pub(in crate::tunnel) enum ReleaseReport {
     /// This very session, or another living one of this tunnel, has it.
     Ours,
     /// No session of this user has it.
-    Nobody,
+    NoSession,
     /// So many sessions could have it.
     Several(String),
     /// A program of this user: process and name.
@@ -34,8 +32,8 @@ pub(in crate::tunnel) enum ReleaseReport {
     NoDirectory,
     /// The login may not create or remove files in the path's directory.
     ReadOnly,
-    /// The shell did not answer in time.
-    Silent,
+    /// The shell could not answer this time.
+    Unanswered(String),
     /// The server has no shell, or is no Linux, or the shell said something else.
     Unsupported(String),
 }
@@ -51,7 +49,7 @@ impl ReleaseReport {
             "removed" => Self::Removed,
             "free" => Self::Free,
             "ours" => Self::Ours,
-            "nobody" => Self::Nobody,
+            "nosession" => Self::NoSession,
             "several" => Self::Several(rest),
             "program" => Self::Program(rest),
             "living" => Self::Living,
@@ -80,7 +78,7 @@ impl ReleaseReport {
             Self::Free if is_path => "no file is there, so the server's policy forbids it".to_owned(),
             Self::Free => "nothing listens there, so the server's policy forbids it".to_owned(),
             Self::Ours => "a living session of this tunnel has it".to_owned(),
-            Self::Nobody => "no session of this user holds it".to_owned(),
+            Self::NoSession => "no session of this user holds it".to_owned(),
             Self::Several(count) => format!("{count} sessions of this user could hold it, so none was ended"),
             Self::Program(which) => format!("a program of this user listens there (process {which})"),
             Self::Living => "a program listens there".to_owned(),
@@ -91,8 +89,7 @@ impl ReleaseReport {
             Self::NotSocket => "a file that is not a socket is there, and is left alone".to_owned(),
             Self::NoDirectory => "its directory does not exist there".to_owned(),
             Self::ReadOnly => "the login may not create or remove files in its directory".to_owned(),
-            Self::Silent => ShellError::Silent.to_string(),
-            Self::Unsupported(why) => why.clone(),
+            Self::Unanswered(why) | Self::Unsupported(why) => why.clone(),
         }
     }
 
@@ -121,9 +118,9 @@ impl ReleaseReport {
             Self::Freed(_)
             | Self::Removed
             | Self::Ours
-            | Self::Nobody
+            | Self::NoSession
             | Self::Still(_)
-            | Self::Silent
+            | Self::Unanswered(_)
             | Self::Unsupported(_) => None,
         }
     }
