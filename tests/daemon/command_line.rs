@@ -187,11 +187,19 @@ fn a_reader_that_leaves_early_is_no_error() {
 }
 
 #[test]
-fn imported_line_that_is_none_is_wrong_usage() {
+fn import_of_what_is_no_tunnel_is_wrong_usage() {
     for line in ["autossh -M 0 -N --bogus h", "autossh -M 0", "ssh h"] {
         let words: Vec<&str> = ["import", "autossh", "--"].into_iter().chain(line.split(' ')).collect();
         let output = tunneld(&words);
         assert_eq!(output.status.code(), Some(64), "{line}: {}", said(&output));
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let unit = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(unit("a@.service"), "[Service]\nExecStart=ssh -N -L 1:%i:2 h\n").expect("a template");
+    std::fs::write(unit("b.service"), "[Service]\nExecStart=/bin/true\n").expect("a unit");
+    for name in ["a@.service", "b.service", "nonexistent.service"] {
+        let output = tunneld(&["import", "unit", &unit(name)]);
+        assert_eq!(output.status.code(), Some(64), "{name}: {}", said(&output));
     }
 }
 

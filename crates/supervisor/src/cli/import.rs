@@ -14,9 +14,7 @@ pub(super) fn run(from: ImportFrom) -> Result<u8, Problem> {
         ImportFrom::SshConfig { hosts, file } => {
             import::hosts(&hosts, &file.map_or(ConfigFiles::Usual, ConfigFiles::One), &facts).map_err(Problem::Config)
         }
-        ImportFrom::Autossh { words } => {
-            import::line(&words, &facts).map_err(|error| Problem::Usage(error.to_string()))
-        }
+        ImportFrom::Autossh { words } => import::line(&words, &facts).map_err(Problem::from),
         ImportFrom::Unit { file } => UnitFile::open(&file, &facts)
             .and_then(|unit| import::unit(&unit, &|path: &Path| import::read_part(path).ok(), &facts))
             .map_err(Problem::from),

@@ -78,9 +78,10 @@ fn missing(own: &Path, default: &Path) -> String {
     }
 }
 
+/// The words, or the unit, that a command line names are none that can be imported.
 impl From<ImportError> for Problem {
     fn from(error: ImportError) -> Self {
-        Self::No(error.to_string())
+        Self::Usage(error.to_string())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use tunnel_engine::spec::numeric_host;
+use tunnel_engine::spec::{Destination, numeric_host};
 
 use super::host_facts::HostFacts;
 use super::include_cache::FileCache;
@@ -67,7 +67,11 @@ fn resolve_hop(
     let ReadPass { options, mut errors, mut files, mut remarks, .. } = walk;
     remarks.of_options(&options);
 
-    if !tunnel_engine::spec::Destination::is_host(&host) {
+    if user.len() > Destination::MAX_USER {
+        let what = format!("the user is longer than {} bytes", Destination::MAX_USER);
+        errors.extend(options.get("User").map(|setting| setting.error(what, "write the login name on the server")));
+    }
+    if !Destination::is_host(&host) {
         let what = format!("`{host}` is not a host name or address");
         errors.extend(options.get("Hostname").map(|setting| setting.error(what, "write the name or address to dial")));
     }

@@ -195,6 +195,17 @@ fn a_file_that_is_named_must_be_there() {
 }
 
 #[test]
+fn user_that_no_log_line_takes_is_too_long() {
+    let user = |length: usize| {
+        let machine = TestHost::default().with("/f", &format!("Host h\n User {}\n", "u".repeat(length)));
+        resolve(&Query::new("h", ConfigFiles::One("/f".into())), &FileCache::default(), &machine)
+    };
+    assert_eq!(user(255).unwrap().user.len(), 255);
+    let errors = user(256).unwrap_err();
+    assert!(errors[0].to_string().starts_with("/f:2:7: error: the user is longer than 255 bytes\n"), "{}", errors[0]);
+}
+
+#[test]
 fn nothing_of_a_private_key_is_quoted() {
     let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbg\nAAAAx==\n-----END OPENSSH PRIVATE KEY-----\n";
     let query = Query::new("web", ConfigFiles::One("/f".into()));

@@ -1,6 +1,6 @@
 //! The daemon's own keys.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::unistd::User;
@@ -45,6 +45,10 @@ pub(super) fn global(
     let control_socket_of_file = control_socket(top);
     let control_socket =
         overrides.control_socket.clone().or(control_socket_of_file).unwrap_or_else(|| top.environment.control_socket());
+    if is_too_long(&control_socket) {
+        // By the command line or the environment: what the file says is looked at where it is read.
+        top.errors.push(ConfigError::of_option("control_socket", LONG_SOCKET.0, LONG_SOCKET.1));
+    }
     Some(Global {
         config: std::path::absolute(&main.source.path).ok()?,
         pid_file: overrides.pid_file.clone().or(pid_file),
@@ -146,11 +150,15 @@ pub(in crate::config) fn control_socket(top: &mut TableReader<'_>) -> Option<Pat
     let environment = top.environment;
     top.read("control_socket", |value| {
         let socket = path(value, environment)?;
-        if socket.as_os_str().len() > Forward::MAX_UNIX_PATH {
+        if is_too_long(&socket) {
             return value.refuse(LONG_SOCKET.0, LONG_SOCKET.1);
         }
         Ok(socket)
     })
+}
+
+fn is_too_long(socket: &Path) -> bool {
+    socket.as_os_str().len() > Forward::MAX_UNIX_PATH
 }
 
 fn log(top: &mut TableReader<'_>, overrides: &Overrides) -> LogSpec {

@@ -217,6 +217,14 @@ fn what_no_socket_and_no_log_line_takes_is_too_long() {
     let socket = |length: usize| format!("control_socket = '/{}'", "s".repeat(length));
     assert!(read(&socket(106)).is_ok());
     assert_eq!(problems(&socket(107)), ["1:18: the path is too long for a unix socket"]);
+    let option = |length: usize| {
+        let overrides =
+            Overrides { control_socket: Some(format!("/{}", "s".repeat(length)).into()), ..Overrides::default() };
+        load_text_in(Path::new("/etc/tunneld.toml"), "control_socket = '/s'", &overrides, &environment())
+    };
+    assert!(option(106).is_ok());
+    let error = option(107).unwrap_err().to_string();
+    assert!(error.starts_with("control_socket: error: the path is too long for a unix socket\n"), "{error}");
 }
 
 #[test]
