@@ -80,7 +80,6 @@ pub(super) fn run_by(global: &GlobalArgs, source: ConfigSource) -> Result<u8, Pr
     let bound = if became { bind_low_ports(&desired).map_err(Problem::Start)? } else { Vec::new() };
     let devices = if became { open_devices(&desired) } else { Vec::new() };
     let hidden = private_tmp::hidden_sockets(desired.tunnels.iter().flat_map(|tunnel| &tunnel.forwards));
-    let hidden: Vec<String> = hidden.iter().map(|path| path.display().to_string()).collect();
     let confinement = confine(&desired, became)?;
     let log = logging::init(&desired.global.log)?;
     let _flush = log.flush;
@@ -113,7 +112,7 @@ pub(super) fn run_by(global: &GlobalArgs, source: ConfigSource) -> Result<u8, Pr
     source.notes().iter().for_each(|note| tracing::warn!("{note}"));
     for socket in hidden {
         let hint = "PrivateTmp= gives the unit a folder of its own there: keep the socket in /run/tunneld";
-        tracing::warn!(hint, "other programs do not find the socket `{socket}`");
+        tracing::warn!(hint, "other programs do not find the socket `{}`", socket.display());
     }
     confinement.log();
     let reach = confinement.reach();
