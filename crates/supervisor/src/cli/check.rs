@@ -19,15 +19,31 @@ use crate::spec::on_route;
 
 pub(super) fn run(global: &GlobalArgs, json: bool) -> Result<u8, Problem> {
     let result = config::load(&global.existing_config()?, &overrides(global));
-    match (result, json) {
-        (Ok(desired), true) => print(&pretty(&to_json(&desired))?).map(|()| exit::OK),
-        (Ok(desired), false) => print(&printable(&to_text(&desired))).map(|()| exit::OK),
-        (Err(errors), true) => print_answer(&pretty(&errors.to_json())?, exit::CONFIG),
-        (Err(errors), false) => Err(Problem::Config(errors)),
-    }
+    let desired = match (result, json) {
+        (Ok(desired), _) => desired,
+        (Err(errors), true) => return print_answer(&pretty(&errors.to_json())?, exit::CONFIG),
+        (Err(errors), false) => return Err(Problem::Config(errors)),
+    };
+    let missing = missing(&desired);
+    let text = if json { pretty(&to_json(&desired, &missing))? } else { printable(&to_text(&desired, &missing)) };
+    print(&text).map(|()| exit::OK)
 }
 
-fn to_text(desired: &Desired) -> String {
+/// The identities that are named and not there. What is told is made of this and the config alone.
+type Missing<'a> = [&'a Path];
+
+fn missing(desired: &Desired) -> Vec<&Path> {
+    let is_missing = |path: &&Path| std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    desired.tunnels.iter().flat_map(identities).filter(is_missing).collect()
+}
+
+/// Those of all servers and jump hosts of a tunnel that its config names.
+fn identities(tunnel: &TunnelSpec) -> impl Iterator<Item = &Path> {
+    let all = tunnel.servers().flat_map(on_route).flat_map(|session| &session.auth.identities);
+    all.filter(|identity| identity.explicit).map(|identity| identity.path.as_path())
+}
+
+fn to_text(desired: &Desired, missing: &Missing<'_>) -> String {
     let global = &desired.global;
     let mut text = format!("{}: fine, control socket {}\n", global.config.display(), global.control_socket.display());
     if let Some(listen) = &global.metrics {
@@ -56,7 +72,7 @@ fn to_text(desired: &Desired) -> String {
                 );
             }
         }
-        for note in notes(tunnel) {
+        for note in notes(tunnel, missing) {
             let _ = writeln!(text, "  note: {note}");
         }
     }
@@ -110,7 +126,7 @@ fn way(via: &Route) -> String {
     }
 }
 
-fn to_json(desired: &Desired) -> Value {
+fn to_json(desired: &Desired, missing: &Missing<'_>) -> Value {
     let global = &desired.global;
     json!({
         "errors": [],
@@ -118,11 +134,11 @@ fn to_json(desired: &Desired) -> Value {
         "control_socket": global.control_socket.display().to_string(),
         "metrics": global.metrics.as_ref().map(http::shown),
         "pid_file": global.pid_file.as_ref().map(|path| path.display().to_string()),
-        "tunnels": desired.tunnels.iter().map(tunnel_json).collect::<Vec<_>>(),
+        "tunnels": desired.tunnels.iter().map(|tunnel| tunnel_json(tunnel, missing)).collect::<Vec<_>>(),
     })
 }
 
-fn tunnel_json(tunnel: &TunnelSpec) -> Value {
+fn tunnel_json(tunnel: &TunnelSpec, missing: &Missing<'_>) -> Value {
     let identities = tunnel.session.auth.identities.iter().map(|identity| identity.path.display().to_string());
     json!({
         "name": tunnel.name,
@@ -132,17 +148,16 @@ fn tunnel_json(tunnel: &TunnelSpec) -> Value {
         "proxy": proxy(&tunnel.session.dial.via),
         "identity_files": identities.collect::<Vec<_>>(),
         "forwards": tunnel.forwards.iter().map(|forward| forward_json(tunnel, forward)).collect::<Vec<_>>(),
-        "notes": notes(tunnel),
+        "notes": notes(tunnel, missing),
     })
 }
 
 /// Those of the tunnel, and the identities that are not there: a login goes on without them.
-fn notes(tunnel: &TunnelSpec) -> Vec<String> {
+fn notes(tunnel: &TunnelSpec, missing: &Missing<'_>) -> Vec<String> {
     let mut notes = tunnel.notes();
-    for identity in tunnel.servers().flat_map(on_route).flat_map(|session| &session.auth.identities) {
-        let missing = |path: &Path| std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
-        let note = format!("the identity_file `{}` is not there: logins go on without it", identity.path.display());
-        if identity.explicit && missing(&identity.path) && !notes.contains(&note) {
+    for identity in identities(tunnel).filter(|identity| missing.contains(identity)) {
+        let note = format!("the identity_file `{}` is not there: logins go on without it", identity.display());
+        if !notes.contains(&note) {
             notes.push(note);
         }
     }
@@ -173,10 +188,16 @@ fn forward_json(tunnel: &TunnelSpec, forward: &Forward) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::config::{Overrides, load_text};
+
+    fn text_of(desired: &Desired) -> String {
+        to_text(desired, &[])
+    }
+
+    fn json_of(desired: &Desired) -> Value {
+        to_json(desired, &[])
+    }
 
     fn example() -> Desired {
         let text = r#"
@@ -211,7 +232,7 @@ web-db  evgeniy@relay.example:2222  by jump host b@bastion:22
 off  u@h:22  (not enabled)
   -R 2222:localhost:22
 ";
-        assert_eq!(to_text(&example()), expected);
+        assert_eq!(text_of(&example()), expected);
     }
 
     #[test]
@@ -219,9 +240,9 @@ off  u@h:22  (not enabled)
         let text = "control_socket = '/run/x.sock'\n[[tunnel]]\nname = 'a'\nhosts = ['first', 'second:2200']\nuser = 'u'\n\
                     dynamic_forward = '1080'\n";
         let desired = load_text(Path::new("/etc/t.toml"), text, &Overrides::default()).unwrap();
-        let told = to_text(&desired);
+        let told = text_of(&desired);
         assert!(told.contains("\na  u@first:22\n  else u@second:2200\n  -D 1080\n"), "{told}");
-        let tunnel = &to_json(&desired)["tunnels"][0];
+        let tunnel = &json_of(&desired)["tunnels"][0];
         assert_eq!(
             (&tunnel["server"], &tunnel["servers"]),
             (&json!("u@first:22"), &json!(["u@first:22", "u@second:2200"]))
@@ -234,7 +255,7 @@ off  u@h:22  (not enabled)
             let text = format!(
                 "[metrics]\nlisten = '{listen}'\n[[tunnel]]\nname = 't'\nhost = 'h'\nuser = 'u'\ndynamic_forward = '1'\n"
             );
-            to_text(&load_text(Path::new("/etc/t.toml"), &text, &Overrides::default()).unwrap())
+            text_of(&load_text(Path::new("/etc/t.toml"), &text, &Overrides::default()).unwrap())
         };
         let open = metrics("*:9469");
         assert!(open.contains("metrics on *:9469\n  note: everyone who reaches this address"), "{open}");
@@ -249,7 +270,7 @@ off  u@h:22  (not enabled)
             let text = format!(
                 "[[tunnel]]\nname = \"t\"\nhost = \"h\"\nuser = \"u\"\nremote_forward = [\"/run/r.sock:127.0.0.1:1\"]\n{more}"
             );
-            to_text(&load_text(Path::new("/etc/t.toml"), &text, &Overrides::default()).unwrap())
+            text_of(&load_text(Path::new("/etc/t.toml"), &text, &Overrides::default()).unwrap())
         };
         assert!(
             noted("").contains("  -R /run/r.sock:127.0.0.1:1\n     note: sshd leaves the socket file"),
@@ -263,11 +284,11 @@ off  u@h:22  (not enabled)
     fn probing_connections_to_targets_are_noted() {
         let mut desired = example();
         desired.tunnels[0].probe = ProbeSpec::Tcp;
-        let text = to_text(&desired);
+        let text = text_of(&desired);
         let note = "  -L 3307:127.0.0.1:3306\n     note: `probe` connects to 127.0.0.1:3306 every 10m and says nothing";
         assert!(text.contains(note), "{text}");
         assert_eq!(text.matches("note:").count(), 1, "the proxy has no target, and the other tunnel asks for nothing");
-        let forwards = &to_json(&desired)["tunnels"][0]["forwards"];
+        let forwards = &json_of(&desired)["tunnels"][0]["forwards"];
         assert_eq!((&forwards[0]["probe_interval_s"], &forwards[1]["probe_interval_s"]), (&json!(600.0), &Value::Null));
     }
 
@@ -277,8 +298,8 @@ off  u@h:22  (not enabled)
                     macs = 'hmac-md5,hmac-sha2-256'\ndynamic_forward = '1080'\n";
         let desired = load_text(Path::new("/etc/t.toml"), text, &Overrides::default()).expect("a config");
         let note = "`macs` goes on without `hmac-md5`: MD5 is broken";
-        assert!(to_text(&desired).contains(&format!("  note: {note}")), "{}", to_text(&desired));
-        let notes = &to_json(&desired)["tunnels"][0]["notes"];
+        assert!(text_of(&desired).contains(&format!("  note: {note}")), "{}", text_of(&desired));
+        let notes = &json_of(&desired)["tunnels"][0]["notes"];
         assert!(notes[0].as_str().is_some_and(|line| line.starts_with(note)), "{notes}");
     }
 
@@ -292,28 +313,40 @@ off  u@h:22  (not enabled)
         let text = format!("[[tunnel]]\nname = 'a'\nhost = 'h'\nuser = 'u'\nssh_config = '{}'\n", path.display());
         let desired = load_text(Path::new("/etc/t.toml"), &text, &Overrides::default()).expect("a config");
         let notes: Vec<String> =
-            serde_json::from_value(to_json(&desired)["tunnels"][0]["notes"].clone()).expect("notes");
+            serde_json::from_value(json_of(&desired)["tunnels"][0]["notes"].clone()).expect("notes");
         let place = format!("{}:3:16: RemoteCommand `top` is not run", path.display());
         assert!(notes.len() == 2 && notes[0].starts_with(&place), "{notes:?}");
         assert!(notes[1].starts_with("jump host ") && notes[1].contains("goes on without `hmac-md5`"), "{notes:?}");
-        let text = to_text(&desired);
+        let text = text_of(&desired);
         assert!(notes.iter().all(|note| text.contains(&format!("  note: {note}\n"))), "{text}");
     }
 
     #[test]
     fn identity_that_is_not_there_gets_a_note() {
         let text = "[[tunnel]]\nname = 'a'\nhost = 'h'\nuser = 'u'\nproxy_jump = 'j'\n\
-                    identity_file = ['/nonexistent/key', '/dev/null']\ndynamic_forward = '1080'\n";
+                    identity_file = ['/k/gone', '/k/there']\ndynamic_forward = '1080'\n";
         let desired = load_text(Path::new("/etc/t.toml"), text, &Overrides::default()).expect("a config");
-        let note = "the identity_file `/nonexistent/key` is not there: logins go on without it";
-        assert_eq!(to_text(&desired).matches("note:").count(), 1, "{}", to_text(&desired));
-        assert!(to_text(&desired).contains(&format!("  note: {note}\n")), "{}", to_text(&desired));
-        assert_eq!(to_json(&desired)["tunnels"][0]["notes"], json!([note]));
+        assert!(!text_of(&desired).contains("note:"), "{}", text_of(&desired));
+        let missing = [Path::new("/k/gone"), Path::new("/k/of-another")];
+        let note = "the identity_file `/k/gone` is not there: logins go on without it";
+        let told = to_text(&desired, &missing);
+        assert_eq!(told.matches("note:").count(), 1, "{told}");
+        assert!(told.contains(&format!("  note: {note}\n")), "{told}");
+        assert_eq!(to_json(&desired, &missing)["tunnels"][0]["notes"], json!([note]));
+    }
+
+    #[test]
+    fn only_named_identities_are_looked_for() {
+        let text = "[[tunnel]]\nname = 'a'\nhost = 'h'\nuser = 'u'\n\
+                    identity_file = ['/nonexistent/key', '/dev/null']\ndynamic_forward = '1080'\n\
+                    [[tunnel]]\nname = 'b'\nhost = 'h'\nuser = 'u'\ndynamic_forward = '1081'\n";
+        let desired = load_text(Path::new("/etc/t.toml"), text, &Overrides::default()).expect("a config");
+        assert_eq!(missing(&desired), [Path::new("/nonexistent/key")]);
     }
 
     #[test]
     fn the_json_names_every_tunnel_and_forward() {
-        let value = to_json(&example());
+        let value = json_of(&example());
         assert_eq!(value["errors"], json!([]));
         let dynamic =
             json!({"kind": "dynamic", "listen": "1080", "connect": null, "note": null, "probe_interval_s": null});
