@@ -6,6 +6,7 @@ mod autossh;
 mod doctor;
 mod faults;
 mod full_disk;
+mod mounts;
 mod pid1;
 mod read_only_mount;
 mod source;
