@@ -1,5 +1,5 @@
 """tunneld.service: start, reload, crash, hang, stop."""
-import json, re
+import json, re, time
 import journal
 from lab import PORT, check, tunnel
 
@@ -86,6 +86,24 @@ def comes_back(lab):
 
 
 def stops(lab):
+    # systemd would kill after a second: it is asked to wait for stop_timeout.
+    limit = "/run/systemd/system/tunneld.service.d/stop.conf"
+    lab.write(limit, "[Service]\nTimeoutStopSec=1\n")
+    lab.config('stop_timeout = "4s"\n' + tunnel())
+    lab.must("systemctl", "daemon-reload")
+    lab.must("systemctl", "restart", "tunneld")
+    lab.wait_ready()
+    talk = lab.talker()
+    check("a connection is carried", talk("before"))
+    begun = time.monotonic()
+    lab.must("systemctl", "stop", "tunneld")
+    took, result = time.monotonic() - begun, lab.prop("Result")
+    check("a stop_timeout beyond TimeoutStopSec= is kept", took >= 4 and result == "success", (took, result))
+    lab.must("rm", limit)
+    lab.config(tunnel())
+    lab.must("systemctl", "daemon-reload")
+    lab.must("systemctl", "start", "tunneld")
+    lab.wait_ready()
     lab.must("systemctl", "stop", "tunneld")
     check("a stop is clean", lab.prop("Result") == "success", lab.prop("Result"))
     check("and drops the listeners", lab.python(f"import socket; socket.create_connection(('127.0.0.1', {PORT}), 5)").returncode != 0)

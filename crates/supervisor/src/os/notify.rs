@@ -135,9 +135,10 @@ impl Notify {
         }
     }
 
-    /// STOPPING=1.
-    pub fn stopping(&self) {
-        self.send(&[NotifyState::Stopping]);
+    /// STOPPING=1. The manager waits for `within` at least, whatever its own limit (`TimeoutStopSec=`).
+    pub fn stopping(&self, within: Duration) {
+        let within = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
+        self.send(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(within)]);
     }
 
     /// STATUS=: one line for people, sent when it differs from the last one and a second has passed since.
@@ -339,14 +340,14 @@ mod tests {
         notify.reloading();
         notify.status("1/2 up\nsecond line");
         notify.watchdog();
-        notify.stopping();
+        notify.stopping(Duration::from_secs(65));
         assert_eq!(notify.watchdog_interval(), Some(Duration::from_secs(1)));
         drop(notify);
         assert_eq!(hear(&socket), "READY=1\n");
         assert!(hear(&socket).starts_with("RELOADING=1\nMONOTONIC_USEC="));
         assert_eq!(hear(&socket), "STATUS=1/2 up second line\n");
         assert_eq!(hear(&socket), "WATCHDOG=1\n");
-        assert_eq!(hear(&socket), "STOPPING=1\n");
+        assert_eq!(hear(&socket), "STOPPING=1\nEXTEND_TIMEOUT_USEC=65000000\n");
     }
 
     #[test]

@@ -318,7 +318,7 @@ impl Supervisor {
         self.drain_at_once = self.stopping;
         if !self.stopping {
             self.stopping = true;
-            self.notify.stopping();
+            self.notify.stopping(self.tunnels.stop_within());
             self.listeners.leave();
             self.waits.clear();
             self.tunnels.end_all();
