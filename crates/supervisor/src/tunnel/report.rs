@@ -12,6 +12,7 @@ use tunnel_engine::failure::FailureKind;
 use tunnel_engine::log_limit::LogLimiter;
 use tunnel_engine::session::SessionInfo;
 
+use super::forwards::ForwardId;
 use super::on_change::LastTold;
 use super::outage::Readiness;
 use super::state::ForwardState;
@@ -61,6 +62,8 @@ pub(super) struct Report {
     pub(super) readiness: Readiness,
     /// Since when it has been ready, or has not.
     pub(super) ready_since: SystemTime,
+    /// The newest forward when it was ready last: those after it were added since.
+    pub(super) last_in_place: ForwardId,
     pub(super) failures_logged: LogLimiter,
     pub(super) kinds_logged: LogLimiter,
     /// What can change to and fro: readiness, doubts, forwards.
@@ -82,6 +85,7 @@ impl Report {
             command_told: LastTold::default(),
             readiness: Readiness::default(),
             ready_since: at,
+            last_in_place: ForwardId::default(),
             failures_logged: limiter(1),
             kinds_logged: limiter(TEXTS_LOGGED),
             changes_logged: limiter(CHANGES_LOGGED),

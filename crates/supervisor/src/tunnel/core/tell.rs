@@ -30,9 +30,10 @@ impl Core {
     pub(super) fn publish(&mut self) {
         self.note_phase();
         let forwards = self.forward_views();
-        let ready = self.note_readiness(&forwards);
+        let (ready, told) = self.readiness(&forwards);
+        self.note_readiness(ready, told);
         self.note_forwards(&forwards);
-        self.record(ready, &forwards);
+        self.record(told, &forwards);
         let snapshot = self.take_snapshot(ready, forwards);
         if *self.snapshot != snapshot {
             self.snapshot = Arc::new(snapshot);
@@ -200,16 +201,29 @@ impl Core {
         );
     }
 
-    /// Whether the tunnel is ready with these forwards; logged when it is again.
-    fn note_readiness(&mut self, forwards: &[ForwardView]) -> bool {
+    /// Whether the tunnel is ready with these forwards, and whether that is what is told: while a forward that a reload
+    /// added is being set up, nothing that was there is lost. It is told when that fails.
+    fn readiness(&mut self, forwards: &[ForwardView]) -> (bool, bool) {
         let kept = self.sessions.is_outdated() || self.sessions.is_doubtful();
-        let ready = ready(self.machine.phase(), kept, forwards.iter().map(|forward| &forward.state));
+        let phase = self.machine.phase();
+        let is_ready = ready(phase, kept, forwards.iter().map(|view| &view.state));
+        if is_ready {
+            self.report.last_in_place = forwards.iter().map(|view| view.id).max().unwrap_or_default();
+        }
+        let last = self.report.last_in_place;
+        let without_added = forwards.iter().filter(|view| view.id <= last || view.state != ForwardState::Pending);
+        let stays = self.report.recorded.ready && ready(phase, kept, without_added.map(|view| &view.state));
+        (is_ready, is_ready || stays)
+    }
+
+    /// Logged when it is ready again.
+    fn note_readiness(&mut self, ready: bool, told: bool) {
         let (now, starts) = (self.now.awake, self.machine.starts());
         if ready != self.snapshot.ready {
             self.report.ready_since = self.now.wall;
         }
-        let recovery = self.report.readiness.update(self.machine.want() == Want::Up, ready, starts, now);
-        let Some(recovery) = recovery else { return ready };
+        let recovery = self.report.readiness.update(self.machine.want() == Want::Up, told, starts, now);
+        let Some(recovery) = recovery else { return };
         let owed = std::mem::take(&mut self.report.told).any;
         let admitted = self.report.changes_logged.admit("ready", now);
         if admitted.is_some() {
@@ -221,7 +235,6 @@ impl Core {
             let (suppressed, words) = ((suppressed > 0).then_some(suppressed), recovery.words());
             tracing::info!(tunnel, %server, starts, suppressed, "{tunnel}: {words}");
         }
-        ready
     }
 
     /// Logs each forward that is in place again, where its failure was the last that was told of it.

@@ -1,7 +1,9 @@
-//! Ends of sessions that the config asks for, and what is told of them.
+//! Ends of sessions and new forwards that the config asks for, and what is told of them.
+
+use tunnel_engine::spec::ForwardKind;
 
 use super::*;
-use crate::config::ShellCommand;
+use crate::config::{ProbeSpec, ShellCommand};
 use crate::tunnel::on_change::ReadinessChange;
 
 /// Events of the tunnel: which, in which phase, and of which kind.
@@ -58,4 +60,33 @@ fn a_session_that_was_replaced_for_its_age_is_counted_and_told() {
     assert_eq!(snapshot.failures.by_kind().into_values().collect::<Vec<_>>(), [1]);
     assert!(snapshot.ready && snapshot.last_failure.is_none(), "it was wanted");
     assert_eq!(snapshot.starts, 1);
+}
+
+#[test]
+fn forward_that_a_reload_adds_is_told_only_if_it_fails() {
+    let mut spec = tunnel_spec("t", &["R7000:localhost:1"]);
+    spec.probe = ProbeSpec::Off;
+    spec.on_change = Some(ShellCommand::line("true"));
+    let mut bench = Bench::up(spec);
+    assert!(bench.core.snapshot().ready);
+    let add = |port: u16| {
+        let forward = Forward::parse(ForwardKind::Remote, &format!("{port}:localhost:1")).expect("a forward");
+        TunnelEvent::Order(Order::Apply(vec![TunnelChange::AddForward { forward, at: 1 }]))
+    };
+    let answer = |request: &ListenRequest, result| {
+        let (session, forward, listen) = (request.session, request.target.forward, request.target.listen.clone());
+        TunnelEvent::Requested(Requested { session, forward, listen, report: None, result })
+    };
+    let mut effects = bench.tell(add(7001));
+    assert!(!bench.core.snapshot().ready, "as configured it is not");
+    let request = requests(&effects).remove(0);
+    effects.extend(bench.tell(answer(&request, Ok(None))));
+    assert!(bench.core.snapshot().ready);
+    assert_eq!((told(&effects), on_change(&effects)), (vec![], vec![]));
+
+    let request = requests(&bench.tell(add(7002))).remove(0);
+    let refused = ForwardError::Refused { listen: "localhost:7002".to_owned(), reason: None };
+    let effects = bench.tell(answer(&request, Err(refused)));
+    assert_eq!(told(&effects), ["not_ready up remote_port_busy"]);
+    assert_eq!(on_change(&effects).len(), 1);
 }
