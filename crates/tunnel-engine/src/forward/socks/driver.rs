@@ -26,7 +26,7 @@ pub(in crate::forward) trait HandshakeIo: Send {
 /// Why there is no request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::forward) enum NoRequest {
-    /// The peer ended before it had asked: a program that only looks whether somebody listens.
+    /// The peer ended before it had asked: a program that only looks whether the port is open.
     Left,
     /// What it says is no request, or did not come in time. It was told so where the protocol has a word for it.
     Unusable,
