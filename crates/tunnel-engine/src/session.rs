@@ -1,17 +1,15 @@
-//! One SSH session: russh behind one interface. Everything above speaks of sessions, channels as byte streams,
-//! forwards and failures, never of russh's types.
+//! One SSH session: the transport, and russh for the login, behind one interface. Everything above speaks of sessions, channels
+//! as byte streams, forwards and failures, never of russh's types.
 //!
 //! ```text
-//! open ─► banner ─► secure (transport: keys, host key) ─► russh on its clear stream ─► auth ─► Session
-//! Session ─ requests ─► russh ─► handler ─► arrivals (router) ─► IncomingChannels
-//! channel ◄─ bytes ─ transport, without russh
+//! open ─► banner ─► secure (transport: keys, host key) ─► russh on its clear stream ─► auth ─► Session, without russh
+//! Session ─ requests ─► transport ─► server offers ─► arrivals (router) ─► IncomingChannels
+//! channel ◄─ bytes ─ transport
 //! watchdog ─ looks at the wire ─► liveness: cuts it ─► ending
 //!                             └► path: doubt ─► its watchers
 //! ```
 //!
-//! What russh 0.65 does wrong is contained here, next to where it would bite: `monitored_link` (leaked handshakes, dead
-//! peers), `requests` (half-way opens), `channel` (CLOSE, loss). What it did wrong below its channels, windows, rekeys,
-//! texts, is no longer its business: see `crate::transport`.
+//! `monitored_link` sees what the kernel knows of the wire, from which a silence is judged.
 
 mod algorithms;
 mod answer_wait;
@@ -27,13 +25,13 @@ mod fault;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod given_up;
-mod handler;
 mod host_key_proof;
 mod incoming;
 mod info;
 mod known_hosts_update;
 mod link;
 mod liveness;
+mod login_handler;
 mod monitored_link;
 mod open;
 mod path;
@@ -42,6 +40,7 @@ mod requests;
 mod round_trip;
 mod router;
 mod scan;
+mod server_offers;
 mod transport_setup;
 mod tunnel_device;
 mod unknown;
@@ -247,7 +246,7 @@ impl Session {
         }
         let shared = &self.line().shared;
         let goodbye = async {
-            self.line().goodbye().await;
+            self.line().goodbye();
             shared.finished.cancelled().await;
         };
         // What follows is our own doing, whatever it looks like from below.

@@ -21,7 +21,7 @@ async fn a_connection_on_the_server_is_handed_over_and_carried() {
     let mut there = server.connect_forward(4000).expect("listening");
     let here = incoming.recv().await.expect("connection");
     assert_eq!(here.listen, RemoteListen::Tcp { address: "localhost".to_owned(), port: 4000 });
-    let mut channel = here.accept().await.expect("session");
+    let mut channel = here.accept().expect("session");
     there.write_all(b"ping").await.expect("room");
     assert_eq!(channel.reader.read().await, Inbound::Data("ping".into()));
     channel.writer.write("pong".into()).await.expect("room");
@@ -46,7 +46,7 @@ async fn a_port_that_the_server_chooses_is_told_before_its_first_connection_come
     let _there = server.connect_forward(port).expect("listening");
     let here = incoming.recv().await.expect("connection");
     assert_eq!(here.listen, RemoteListen::Tcp { address: String::new(), port });
-    here.reject(RejectReason::ConnectFailed).await;
+    here.reject(RejectReason::ConnectFailed);
     assert_eq!(session.cancel_forward(&listen(Bind::Any, port)).await, Ok(()));
     assert!(server.connect_forward(port).is_none());
 }

@@ -65,12 +65,12 @@ impl Incoming for IncomingChannel {
     }
 
     async fn accept(self) -> Result<(ChannelReader, ChannelWriter), ChannelGone> {
-        let Channel { reader, writer } = Self::accept(self).await?;
+        let Channel { reader, writer } = Self::accept(self)?;
         Ok((reader, writer))
     }
 
     async fn reject(self, reason: RejectReason) {
-        Self::reject(self, reason).await;
+        Self::reject(self, reason);
     }
 }
 

@@ -1,5 +1,5 @@
 //! What the server does for us, as opposed to what it merely sends: answers to our own questions, and user data in
-//! quantity. Noted by the requests and by russh's callbacks, read by the watchdog.
+//! quantity. Noted by the requests and by what the transport tells, read by the watchdog.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! From the server's callbacks to the forwards: connections on remote forwards, each to its listener or refused.
+//! From the server to the forwards: connections on remote forwards, each to its listener or refused.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +8,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::incoming::{IncomingChannel, IncomingChannels, MAX_WAITING, PendingChannel, RejectReason, RemoteListen};
 use super::router::{ArrivalRoute, RequestId, Router};
 
-/// The router with russh's channels as payload, and the way to the forwards.
+/// The router with the server's channels as payload, and the way to the forwards.
 pub(super) struct Arrivals {
     router: Mutex<Router<PendingChannel>>,
     forwards: mpsc::Sender<IncomingChannel>,
@@ -25,14 +25,14 @@ impl Arrivals {
     }
 
     /// The server listens. Connections that came before are handed on now.
-    pub(super) async fn granted(&self, request: RequestId, port: Option<u16>) {
+    pub(super) fn granted(&self, request: RequestId, port: Option<u16>) {
         let released = self.router().granted(request, port);
-        self.hand_on(released).await;
+        self.hand_on(released);
     }
 
-    pub(super) async fn denied(&self, request: RequestId) {
+    pub(super) fn denied(&self, request: RequestId) {
         let released = self.router().denied(request);
-        self.hand_on(released).await;
+        self.hand_on(released);
     }
 
     pub(super) fn forget(&self, listen: &RemoteListen) {
@@ -40,20 +40,20 @@ impl Arrivals {
     }
 
     /// Never waits: what cannot go on at once is refused.
-    pub(super) async fn place(&self, announced: RemoteListen, offer: PendingChannel) {
+    pub(super) fn place(&self, announced: RemoteListen, offer: PendingChannel) {
         let route = self.router().place(announced, offer);
-        self.hand_on(route).await;
+        self.hand_on(route);
     }
 
-    async fn hand_on(&self, routes: impl IntoIterator<Item = ArrivalRoute<PendingChannel>>) {
+    fn hand_on(&self, routes: impl IntoIterator<Item = ArrivalRoute<PendingChannel>>) {
         for route in routes {
             match route {
-                ArrivalRoute::Refuse(offer) => offer.refuse(RejectReason::Prohibited).await,
-                ArrivalRoute::Full(offer) => offer.refuse(RejectReason::ResourceShortage).await,
+                ArrivalRoute::Refuse(offer) => offer.refuse(RejectReason::Prohibited),
+                ArrivalRoute::Full(offer) => offer.refuse(RejectReason::ResourceShortage),
                 ArrivalRoute::To(listen, offer) => match self.forwards.try_send(offer.incoming(listen)) {
                     Ok(()) => {}
-                    Err(TrySendError::Full(channel)) => channel.reject(RejectReason::ResourceShortage).await,
-                    Err(TrySendError::Closed(channel)) => channel.reject(RejectReason::Prohibited).await,
+                    Err(TrySendError::Full(channel)) => channel.reject(RejectReason::ResourceShortage),
+                    Err(TrySendError::Closed(channel)) => channel.reject(RejectReason::Prohibited),
                 },
             }
         }

@@ -1,4 +1,4 @@
-//! The server's first words, read before russh sees them: its identification (RFC 4253 section 4.2), or the text
+//! The server's first words, read before the transport begins: its identification (RFC 4253 section 4.2), or the text
 //! with which it refuses us.
 
 use std::io;
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_identification_is_kept_for_russh_with_what_follows_it() {
+    async fn an_identification_is_kept_with_what_follows_it() {
         let banner = answer(b"Welcome\r\nSSH-2.0-OpenSSH_9.2p1 Debian\r\nmore").await.expect("ssh");
         assert_eq!(banner.software, "OpenSSH_9.2p1 Debian");
         assert_eq!(banner.bytes, b"SSH-2.0-OpenSSH_9.2p1 Debian\r\nmore");

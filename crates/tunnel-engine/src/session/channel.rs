@@ -5,13 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
-use russh::client::Msg;
-use russh::{ChannelMsg, ChannelReadHalf};
 use tokio_util::sync::CancellationToken;
 
 use super::connections::CountedConnection;
-use crate::transport::{Ended, OwnChannel, StreamEvent, TransportLink};
+use crate::transport::{ChannelHandle, Ended, StreamEvent, TransportLink};
 
 /// What the read half of a channel says next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +49,7 @@ pub struct Channel {
 
 /// The read half.
 pub struct ChannelReader {
-    /// Of a channel of the server's: russh says when it ends.
-    half: Option<ChannelReadHalf>,
     shared: Arc<ChannelShared>,
-    /// What russh has said and is to be told after the bytes that came before it.
-    next: Option<Inbound>,
     last: Option<Inbound>,
 }
 
@@ -86,33 +79,9 @@ struct ChannelShared {
 }
 
 impl Channel {
-    /// Of a channel of the server's, of a session whose end cancels `session`.
+    /// Of an open channel of a session whose end cancels `session`.
     pub(super) fn new(
-        channel: russh::Channel<Msg>,
-        session: &CancellationToken,
-        counted: CountedConnection,
-        link: Arc<TransportLink>,
-    ) -> Self {
-        let number = channel.id().number();
-        link.attach(number);
-        // Bytes, EOF and CLOSE go to the server without russh.
-        let (half, _) = channel.split();
-        Self::of(number, Some(half), session, counted, link)
-    }
-
-    /// Of a channel that was opened here.
-    pub(super) fn own(
-        channel: OwnChannel,
-        session: &CancellationToken,
-        counted: CountedConnection,
-        link: Arc<TransportLink>,
-    ) -> Self {
-        Self::of(channel.into_stream(), None, session, counted, link)
-    }
-
-    fn of(
-        number: u32,
-        half: Option<ChannelReadHalf>,
+        channel: ChannelHandle,
         session: &CancellationToken,
         counted: CountedConnection,
         link: Arc<TransportLink>,
@@ -121,14 +90,11 @@ impl Channel {
             over: session.child_token(),
             session: session.clone(),
             _counted: counted,
-            number,
+            number: channel.into_stream(),
             link,
             closed: AtomicBool::new(false),
         });
-        Self {
-            reader: ChannelReader { half, shared: shared.clone(), next: None, last: None },
-            writer: ChannelWriter { shared },
-        }
+        Self { reader: ChannelReader { shared: shared.clone(), last: None }, writer: ChannelWriter { shared } }
     }
 }
 
@@ -137,10 +103,7 @@ impl ChannelRead for ChannelReader {
         if let Some(last) = &self.last {
             return last.clone();
         }
-        let inbound = match &mut self.half {
-            Some(half) => self.shared.next_from_russh(half, &mut self.next).await,
-            None => self.shared.next().await,
-        };
+        let inbound = self.shared.next().await;
         match inbound {
             Inbound::Data(_) | Inbound::Eof => return inbound,
             Inbound::Closed => self.shared.closed.store(true, Ordering::Relaxed),
@@ -190,7 +153,7 @@ impl ChannelShared {
         }
     }
 
-    /// What comes next on a channel that was opened here.
+    /// What comes next.
     async fn next(&self) -> Inbound {
         tokio::select! {
             biased;
@@ -201,42 +164,6 @@ impl ChannelShared {
                 StreamEvent::Lost => self.end(),
             },
             () = self.over.cancelled() => self.end(),
-        }
-    }
-
-    /// What comes next on a channel of the server's. `next`: what it has said and has not been told.
-    async fn next_from_russh(&self, half: &mut ChannelReadHalf, next: &mut Option<Inbound>) -> Inbound {
-        if next.is_none() {
-            *next = tokio::select! {
-                biased;
-                bytes = self.bytes() => return Inbound::Data(bytes),
-                said = next_message(half) => said.or_else(|| Some(self.end())),
-                () = self.over.cancelled() => Some(self.end()),
-            };
-        }
-        // The bytes before it have all come, because they do not take the way through russh; they are told first.
-        if let Some(bytes) = self.bytes().now_or_never() {
-            return Inbound::Data(bytes);
-        }
-        next.take().unwrap_or(Inbound::Lost)
-    }
-
-    /// The next bytes from the server.
-    async fn bytes(&self) -> Bytes {
-        poll_fn(|cx| self.link.poll_channel(self.number, cx)).await
-    }
-}
-
-/// What russh says about the channel beside its bytes; `None`: the session is over.
-async fn next_message(half: &mut ChannelReadHalf) -> Option<Inbound> {
-    loop {
-        let said = half.wait().await?;
-        if matches!(said, ChannelMsg::Eof) {
-            return Some(Inbound::Eof);
-        }
-        // All else is answers to requests that were not made.
-        if matches!(said, ChannelMsg::Close) {
-            return Some(Inbound::Closed);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::channel::{Channel, OpenError};
 use super::requests::{Requests, open_error};
 use crate::clock;
-use crate::transport::{Content, OwnChannel, OwnRefusal, put_string};
+use crate::transport::{ChannelHandle, Content, OpenRefusal, put_string};
 
 /// sshd starts a shell by itself.
 const EXEC_TIMEOUT: Duration = Duration::from_secs(20);
@@ -42,7 +42,7 @@ impl Requests {
         match poll_fn(|cx| channel.poll_reply(cx)).await {
             Some(true) => {
                 let shared = &self.shared;
-                Ok(Channel::own(channel, shared.ending.gone(), shared.connections.count(), shared.link.clone()))
+                Ok(Channel::new(channel, shared.ending.gone(), shared.connections.count(), shared.link.clone()))
             }
             None if self.shared.ending.gone().is_cancelled() => Err(OpenError::SessionEnded),
             // No, or it has closed the channel instead of an answer.
@@ -51,8 +51,8 @@ impl Requests {
     }
 
     /// A channel for a command. `None`: the session is over.
-    async fn open_session(&self) -> Result<OwnChannel, Option<OwnRefusal>> {
-        let channel = self.shared.link.open_own(SESSION, &[], Content::Bytes);
+    async fn open_session(&self) -> Result<ChannelHandle, Option<OpenRefusal>> {
+        let channel = self.shared.link.open_channel(SESSION, &[], Content::Bytes);
         poll_fn(|cx| channel.poll_opened(cx)).await.map(|()| channel)
     }
 }

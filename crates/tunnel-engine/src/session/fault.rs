@@ -1,4 +1,4 @@
-//! From russh's errors, and from what the server says on leaving, to exactly one [`Failure`].
+//! From the errors of a link and of russh's login, and from what the server says on leaving, to exactly one [`Failure`].
 
 use std::io;
 
@@ -15,22 +15,33 @@ use crate::words;
 /// What is kept of a text that the server chose.
 const MAX_TEXT: usize = 400;
 
-/// The session of `who` broke with `error`.
+/// The login at `who` broke with `error`.
 pub(super) fn from_russh(who: &str, error: Error) -> Failure {
-    // A jump host's session or a proxy command knows better why it ended.
-    if let Error::IO(io) = &error
-        && let Some(below) = failure_in(io)
-    {
-        return below.clone();
+    if let Error::IO(error) = error {
+        return from_io(who, error);
     }
     let (kind, message) = describe(who, &error);
     Failure::new(kind, message).with_source(error)
 }
 
-/// The server sent a packet without content, at which russh stops as if the stream had ended.
-pub(super) fn empty_packet(who: &str) -> Failure {
-    let message = format!("the ssh protocol with `{who}` went wrong: it sent a packet without content");
-    Failure::new(FailureKind::Protocol, message)
+/// The link to `who` broke with `error`.
+pub(super) fn from_io(who: &str, error: io::Error) -> Failure {
+    // A jump host's session or a proxy command knows better why it ended.
+    if let Some(below) = failure_in(&error) {
+        return below.clone();
+    }
+    let (kind, message) = io_fault(who, &error);
+    Failure::new(kind, message).with_source(error)
+}
+
+/// `who` closed the connection without a word.
+pub(super) fn closed(who: &str) -> Failure {
+    Failure::new(FailureKind::ClosedByServer, format!("`{who}` closed the connection"))
+}
+
+/// The session of `who` ended without a reason that is known.
+pub(super) fn broken_off(who: &str) -> Failure {
+    Failure::new(FailureKind::ConnectionLost, format!("the session with `{who}` broke off"))
 }
 
 /// The same failure of a session that was logged in: what it reached is an SSH server.
@@ -91,7 +102,7 @@ pub(super) fn from_disconnect(who: &str, info: &RemoteDisconnectInfo) -> Failure
 pub(super) fn from_goodbye(who: &str, payload: &[u8]) -> Failure {
     let mut reader = MessageReader::new("DISCONNECT", payload);
     let read = reader.u8().and_then(|_| Ok((reader.u32()?, reader.string()?)));
-    let Ok((code, text)) = read else { return from_russh(who, Error::Disconnect) };
+    let Ok((code, text)) = read else { return closed(who) };
     let reason_code = russh::Disconnect::try_from(code).unwrap_or(russh::Disconnect::ProtocolError);
     let message = String::from_utf8_lossy(text).into_owned();
     from_disconnect(who, &RemoteDisconnectInfo { reason_code, message, lang_tag: String::new() })
@@ -248,10 +259,10 @@ mod tests {
     #[test]
     fn session_that_carried_nothing_is_told_of_the_servers_timer() {
         let hint = |failure| unused(failure).hint().to_owned();
-        assert!(hint(from_russh("h:22", Error::HUP)).contains("UnusedConnectionTimeout"));
+        assert!(hint(closed("h:22")).contains("UnusedConnectionTimeout"));
         let busy = Failure::new(FailureKind::ClosedByServer, "closed").with_hint("a better one");
         assert_eq!(hint(busy), "a better one");
-        let lost = from_russh("h:22", Error::IO(io::ErrorKind::ConnectionReset.into()));
+        let lost = from_io("h:22", io::ErrorKind::ConnectionReset.into());
         assert_eq!(hint(lost), FailureKind::ConnectionLost.hint());
     }
 
@@ -290,14 +301,14 @@ mod tests {
         assert!(hint(from_russh("h:22", Error::Inconsistent)).starts_with("the server, or something between"));
         let known = Failure::new(FailureKind::Protocol, "x").with_hint("a better one");
         assert_eq!(
-            (hint(known), hint(from_russh("h:22", Error::HUP))),
+            (hint(known), hint(closed("h:22"))),
             ("a better one".to_owned(), FailureKind::ClosedByServer.hint().to_owned())
         );
     }
 
     #[test]
     fn how_the_connection_went_decides_the_kind() {
-        let kind = |kind: io::ErrorKind| from_russh("h", Error::IO(kind.into())).kind();
+        let kind = |kind: io::ErrorKind| from_io("h", kind.into()).kind();
         assert_eq!(kind(io::ErrorKind::UnexpectedEof), FailureKind::ClosedByServer);
         assert_eq!(kind(io::ErrorKind::ConnectionReset), FailureKind::ConnectionLost);
         assert_eq!(kind(io::ErrorKind::TimedOut), FailureKind::KeepaliveTimeout);
@@ -308,7 +319,7 @@ mod tests {
     fn failure_of_the_link_below_passes_unchanged() {
         let below = Failure::new(FailureKind::JumpFailed, "jump host `j`: gone");
         let error = io::Error::new(io::ErrorKind::ConnectionAborted, below.clone());
-        assert_eq!(from_russh("h", Error::IO(error)), below);
+        assert_eq!(from_io("h", error), below);
     }
 
     #[test]

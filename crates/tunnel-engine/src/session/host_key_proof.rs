@@ -1,5 +1,7 @@
 //! Host keys that a server announces are proven one by one (OpenSSH PROTOCOL, hostkeys-prove-00@openssh.com): by a
-//! signature over the session identifier, which russh does not know.
+//! signature over the session identifier.
+
+use std::future::poll_fn;
 
 use russh::keys::PublicKey;
 use russh::keys::signature::Verifier;
@@ -7,7 +9,7 @@ use russh::keys::ssh_encoding::Decode as _;
 use russh::keys::ssh_key::Signature;
 
 use super::requests::Requests;
-use crate::transport::{MessageReader, put_string};
+use crate::transport::{GlobalAnswer, MessageReader, put_string};
 
 const REQUEST: &str = "hostkeys-prove-00@openssh.com";
 
@@ -19,8 +21,12 @@ pub(super) async fn host_key_proof(line: &Requests, keys: &[PublicKey]) -> Resul
     }
     let mut request = Vec::new();
     blobs.iter().for_each(|blob| put_string(&mut request, blob));
-    let answer = line.handle.send_global_request(REQUEST, &request, true).await;
-    let answer = answer.map_err(|error| error.to_string())?.ok_or("it did not answer")?;
+    let asked = line.shared.link.ask(REQUEST, &request);
+    let answer = match poll_fn(|cx| asked.poll_answer(cx)).await {
+        Some(GlobalAnswer::Success(answer)) => answer,
+        Some(GlobalAnswer::Failure { .. }) => return Err("it refuses to".to_owned()),
+        None => return Err("the session ended".to_owned()),
+    };
     let mut signatures = MessageReader::new("host key proof", &answer);
     for (key, blob) in keys.iter().zip(&blobs) {
         let signature = signatures.string().map_err(|error| error.to_string())?;

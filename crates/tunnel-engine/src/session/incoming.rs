@@ -3,14 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use russh::client::{ChannelOpenHandle, Msg};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::channel::{Channel, ChannelGone};
 use super::connections::CountedConnection;
 use crate::spec::Listen;
-use crate::transport::TransportLink;
+use crate::transport::{OfferedChannel, TransportLink};
 
 /// How many may wait for the forwards to look at them. They look at once, so this is the burst between two looks.
 pub(super) const MAX_WAITING: usize = 256;
@@ -86,10 +85,9 @@ pub struct IncomingChannel {
     offer: Box<PendingChannel>,
 }
 
-/// russh's side of a connection that waits.
+/// A connection that waits, as the session knows it.
 pub(super) struct PendingChannel {
-    pub channel: russh::Channel<Msg>,
-    pub answer: ChannelOpenHandle,
+    pub channel: OfferedChannel,
     pub origin: Originator,
     pub session: CancellationToken,
     pub link: Arc<TransportLink>,
@@ -102,9 +100,9 @@ impl PendingChannel {
         IncomingChannel { listen, origin: self.origin.clone(), offer: Box::new(self) }
     }
 
-    /// Only queues the answer: for callbacks.
-    pub(super) async fn refuse(self, reason: RejectReason) {
-        self.answer.reject(reason.into()).await;
+    /// Only queues the answer.
+    pub(super) fn refuse(self, reason: RejectReason) {
+        self.channel.refuse(reason.code());
     }
 }
 
@@ -113,19 +111,19 @@ impl IncomingChannel {
     ///
     /// # Errors
     /// The session has ended.
-    pub async fn accept(self) -> Result<Channel, ChannelGone> {
-        let PendingChannel { channel, answer, session, link, counted, .. } = *self.offer;
+    pub fn accept(self) -> Result<Channel, ChannelGone> {
+        let PendingChannel { channel, session, link, counted, .. } = *self.offer;
         if session.is_cancelled() {
             return Err(ChannelGone);
         }
-        answer.accept().await;
+        let channel = channel.accept().ok_or(ChannelGone)?;
         Ok(Channel::new(channel, &session, counted, link))
     }
 
     /// Refuses it: `connect failed` (RFC 4254 section 5.1) where our target refused, `prohibited` where no forward
     /// of ours asked for it.
-    pub async fn reject(self, reason: RejectReason) {
-        self.offer.refuse(reason).await;
+    pub fn reject(self, reason: RejectReason) {
+        self.offer.refuse(reason);
     }
 }
 
@@ -140,12 +138,13 @@ pub enum RejectReason {
     ResourceShortage,
 }
 
-impl From<RejectReason> for russh::ChannelOpenFailure {
-    fn from(reason: RejectReason) -> Self {
-        match reason {
-            RejectReason::Prohibited => Self::AdministrativelyProhibited,
-            RejectReason::ConnectFailed => Self::ConnectFailed,
-            RejectReason::ResourceShortage => Self::ResourceShortage,
+impl RejectReason {
+    /// Its code in RFC 4254 section 5.1.
+    const fn code(self) -> u32 {
+        match self {
+            Self::Prohibited => 1,
+            Self::ConnectFailed => 2,
+            Self::ResourceShortage => 4,
         }
     }
 }

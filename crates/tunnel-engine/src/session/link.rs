@@ -23,7 +23,7 @@ use crate::transport::{SessionProof, TransportLink};
 /// What is kept of a server's login banner, in characters.
 pub(super) const MAX_BANNER: usize = 400;
 
-/// The parts of a session that its handler, its watchdog and its requests all know. Owns nothing that keeps the
+/// The parts of a session that its transport, its watchdog and its requests all know. Owns nothing that keeps the
 /// session alive.
 pub(super) struct SessionShared {
     /// `host:port`, for messages.
@@ -32,7 +32,7 @@ pub(super) struct SessionShared {
     pub recorder: LoginRecorder,
     pub link_monitor: Arc<MonitoredLink>,
     pub ending: EndReason,
-    /// Cancelled when russh's loop is over and nothing of the session runs any more.
+    /// Cancelled when the transport's task is over and nothing of the session runs any more.
     pub finished: CancellationToken,
     pub incoming: Arrivals,
     pub connections: Arc<ConnectionCount>,
@@ -48,7 +48,7 @@ pub(super) struct SessionShared {
     pub logged_in: AtomicBool,
     /// How often keys were exchanged.
     pub key_exchanges: AtomicU32,
-    /// The transport below russh.
+    /// The transport.
     pub link: Arc<TransportLink>,
     /// What signatures of this session name.
     pub session_proof: SessionProof,
@@ -123,13 +123,9 @@ impl SessionShared {
         self.link_monitor.answered();
     }
 
-    /// What russh's error means for this session.
-    pub(super) fn fault(&self, error: russh::Error) -> Failure {
-        // A server that says goodbye, or closes, is told in other ways.
-        if matches!(error, russh::Error::Disconnect) && !self.link_monitor.has_ended() {
-            return self.in_phase(fault::empty_packet(&self.who));
-        }
-        let failure = self.in_phase(fault::from_russh(&self.who, error));
+    /// The session has ended by `failure`, of which more may be known.
+    pub(super) fn ended_by(&self, failure: Failure) -> Failure {
+        let failure = self.in_phase(failure);
         if self.logged_in.load(Ordering::Relaxed) && *self.connections.watch().borrow() == 0 {
             return fault::unused(failure);
         }

@@ -1,4 +1,4 @@
-//! The link under a session, shared between russh (which reads and writes it) and those who watch or cut it.
+//! The link under a session, shared between the transport's task (which reads and writes it) and those who watch or cut it.
 
 use std::any::Any;
 use std::io;
@@ -18,7 +18,7 @@ use crate::task;
 /// How long a silent peer is told that its session is over: longer than most outages, and it costs a socket.
 const END_SENT_FOR: Duration = Duration::from_secs(600);
 
-/// A link with a switch. Cutting it drops the socket at once, whatever russh's task is waiting for, and makes every
+/// A link with a switch. Cutting it drops the socket at once, whatever its task is waiting for, and makes every
 /// later read and write fail: a handshake that is given up leaves nothing behind.
 pub(super) struct MonitoredLink {
     state: Mutex<MonitoredState>,
@@ -37,8 +37,6 @@ struct MonitoredState {
     answered_out: u64,
     /// When we first wrote after the last byte from the peer.
     unanswered_since: Option<Instant>,
-    /// The peer has ended the stream, or the link below is broken.
-    ended: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -54,7 +52,6 @@ impl MonitoredLink {
             bytes_out: 0,
             answered_out: 0,
             unanswered_since: None,
-            ended: false,
             reader: None,
             writer: None,
         };
@@ -89,11 +86,6 @@ impl MonitoredLink {
     /// For the judge of [`super::liveness`].
     pub(super) fn activity(&self) -> LinkActivity {
         self.lock().activity
-    }
-
-    /// The peer's stream has ended, or broke; not: it was cut here.
-    pub(super) fn has_ended(&self) -> bool {
-        self.lock().ended
     }
 
     /// Since when our words have no answer.
@@ -138,7 +130,6 @@ impl MonitoredLink {
             }
             Poll::Ready(_) => state.activity.reading_since = None,
         }
-        state.ended |= matches!(&polled, Poll::Ready(result) if result.is_err() || read == 0);
         if read > 0 {
             state.activity.last_byte = clock::now();
             state.bytes_in += read as u64;

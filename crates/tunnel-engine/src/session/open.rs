@@ -12,7 +12,6 @@ use super::arrivals::Arrivals;
 use super::banner;
 use super::fault;
 use super::given_up::{OpenPhase, given_up};
-use super::handler::ClientHandler;
 use super::incoming::IncomingChannels;
 use super::known_hosts_update::KnownHostsFollower;
 use super::link::{MAX_BANNER, SessionShared};
@@ -132,13 +131,11 @@ impl SessionOpening<'_> {
             session_proof,
         );
         let shared = Arc::new(shared);
-        let mut watcher = TransportWatcher(shared.clone());
+        let (announce, announced) = oneshot::channel();
+        let mut watcher = TransportWatcher::new(shared.clone(), updates.is_some().then_some(announce));
         watcher.began(&agreement, host_key, proof);
         link.observe(Box::new(watcher));
-        let (announce, announced) = oneshot::channel();
-        let announce = updates.is_some().then_some(announce);
-        let handler = ClientHandler::new(shared.clone(), announce);
-        let connected = transport_setup::speak(&link, link_monitor, input, spec.receive_window, handler).await;
+        let connected = transport_setup::speak(&shared, input).await;
         let mut handle = connected.map_err(|error| broken(&shared, error))?;
 
         self.phase = OpenPhase::Authentication;
@@ -146,6 +143,8 @@ impl SessionOpening<'_> {
         let proof = auth::authenticate(&mut handle, &spec.auth, whom, &*shared).await;
         let auth = proof.map_err(|failure| with_banner(&shared, failure))?;
         shared.logged_in.store(true, Ordering::Relaxed);
+        link.logged_in();
+        drop(handle);
         recorder.note(&self.who, LoginStep::LoggedIn);
 
         let facts = shared.facts();
@@ -160,7 +159,7 @@ impl SessionOpening<'_> {
             jump_hosts,
         };
         cut.0 = None;
-        let line = Arc::new(Requests::new(shared.clone(), handle));
+        let line = Arc::new(Requests::new(shared.clone()));
         let timing = spec.timing;
         let alive_limit = AliveLimit::new(timing.server_alive_interval, timing.server_alive_count_max, self.role);
         let watchdog = task::owned(watchdog::watch(line.clone(), alive_limit, local, spec.receive_window));
@@ -192,13 +191,12 @@ impl SessionOpening<'_> {
     }
 }
 
-/// Why the key exchange failed. Where russh's error only says that it did, the handler was told why: the verdict on
-/// the host key, or the server's goodbye.
+/// Why the login did not begin. Where russh's error only says that it did not, there may be the server's goodbye.
 fn broken(shared: &SessionShared, error: russh::Error) -> Failure {
-    let is_reported = matches!(error, russh::Error::UnknownKey | russh::Error::Disconnect);
+    let is_reported = matches!(error, russh::Error::Disconnect);
     // Without a reason from either side the end is a loss, about which russh's error says more.
     let reason = shared.ending.reason().filter(|reason| is_reported && reason.kind() != FailureKind::ConnectionLost);
-    reason.unwrap_or_else(|| shared.fault(error))
+    reason.unwrap_or_else(|| fault::from_russh(&shared.who, error))
 }
 
 /// sshd closes without a word when the account may not log in, and then its login banner is all there is to tell.

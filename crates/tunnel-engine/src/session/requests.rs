@@ -1,14 +1,12 @@
 //! What is asked of the server on a living session: channels, remote forwards, signs of life. A question about a remote
-//! forward is put in a task of its own, which finishes it even when the asker has gone: russh 0.65 must not be left half
-//! way. So is that for a channel: a server that leaves it unanswered is noticed also when the asker has given up.
+//! forward is put in a task of its own, which finishes it even when the asker has gone: what the server grants late is taken
+//! back. So is that for a channel: a server that leaves it unanswered is noticed also when the asker has given up.
 
 use std::future::{Future, poll_fn};
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use russh::Disconnect;
-use russh::client::Handle;
 use russh::keys::PublicKey;
 use tokio::sync::oneshot;
 
@@ -16,7 +14,6 @@ use super::ForwardError;
 use super::channel::{Channel, OpenError};
 use super::connections::CountedConnection;
 use super::fault::escaped;
-use super::handler::ClientHandler;
 use super::host_key_proof;
 use super::incoming::{Originator, RemoteListen};
 use super::link::SessionShared;
@@ -25,7 +22,7 @@ use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{Bind, Connect, Listen};
 use crate::task;
-use crate::transport::{Content, OwnRefusal, put_string, put_u32};
+use crate::transport::{Content, GlobalAnswer, MessageReader, OpenRefusal, put_string, put_u32};
 
 /// The server connects to the target before it answers; two minutes is how long its kernel tries.
 pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
@@ -38,16 +35,20 @@ const MAX_REASON: usize = 200;
 /// What is kept of its words about a channel, in characters.
 const MAX_REFUSAL: usize = 200;
 
+/// SSH_DISCONNECT_BY_APPLICATION.
+pub(super) const BY_APPLICATION: u32 = 11;
+/// A request that servers refuse, which is an answer.
+const KEEPALIVE: &str = "keepalive@openssh.com";
+
 /// The way to ask. Does not keep the session alive by itself.
 pub(super) struct Requests {
     pub shared: Arc<SessionShared>,
-    pub(super) handle: Handle<ClientHandler>,
     rtt: RoundTrip,
 }
 
 impl Requests {
-    pub(super) fn new(shared: Arc<SessionShared>, handle: Handle<ClientHandler>) -> Self {
-        Self { shared, handle, rtt: RoundTrip::default() }
+    pub(super) fn new(shared: Arc<SessionShared>) -> Self {
+        Self { shared, rtt: RoundTrip::default() }
     }
 
     pub(super) async fn open_direct(
@@ -122,7 +123,8 @@ impl Requests {
     /// As [`Requests::ping`], for as long as it takes. `None`: the session is over.
     pub(super) async fn ask(&self) -> Option<Duration> {
         let sent = clock::now();
-        self.handle.send_ping().await.ok()?;
+        let asked = self.shared.link.ask(KEEPALIVE, &[]);
+        poll_fn(|cx| asked.poll_answer(cx)).await?;
         self.shared.answered();
         let rtt = clock::now().saturating_duration_since(sent);
         self.rtt.answered(rtt);
@@ -130,18 +132,16 @@ impl Requests {
         Some(rtt)
     }
 
-    /// Returns once russh's loop has shown that it turns: it has written something we gave it, or waits for a peer
+    /// Returns once the transport's task has shown that it turns: it has written something we gave it, or waits for a peer
     /// that takes nothing, which is the watchdog's business; or the session is over.
     pub(super) async fn check_loop(&self) {
         let (read, written) = self.shared.link_monitor.bytes();
         let turns = async {
-            // The answer is asked for and not waited for: the server has nothing to do with it. Without asking, russh
-            // still awaits one, and gives each later request the answer to the one before it, the last none.
-            if self.handle.send_keepalive(true).await.is_ok() {
-                self.shared.link_monitor.writing(written).await;
-            }
+            // The answer is not waited for: the server has nothing to do with it.
+            drop(self.shared.link.ask(KEEPALIVE, &[]));
+            self.shared.link_monitor.writing(written).await;
         };
-        // While keys are exchanged russh takes nothing of ours; then its reading shows that it turns.
+        // While keys are exchanged nothing of ours is sent; then its reading shows that it turns.
         let reads = async {
             loop {
                 tokio::time::sleep_until((clock::now() + TURN_READS).into()).await;
@@ -164,9 +164,8 @@ impl Requests {
     }
 
     /// Says goodbye; what comes after it is up to the caller.
-    pub(super) async fn goodbye(&self) {
-        // An error means that the receiver has gone.
-        let _ = self.handle.disconnect(Disconnect::ByApplication, "", "").await;
+    pub(super) fn goodbye(&self) {
+        self.shared.link.disconnect(BY_APPLICATION, "");
     }
 
     async fn open(
@@ -179,7 +178,7 @@ impl Requests {
             return Err(OpenError::UnknownType(format!("`{target}` is no target of a server's")));
         };
         let (waits, asked) = (self.shared.answers.open(), clock::now());
-        let channel = self.shared.link.open_own(kind, &fields, Content::Bytes);
+        let channel = self.shared.link.open_channel(kind, &fields, Content::Bytes);
         let opened = poll_fn(|cx| channel.poll_opened(cx)).await;
         if !matches!(opened, Err(None)) {
             self.shared.answered();
@@ -188,7 +187,7 @@ impl Requests {
         match opened {
             Ok(()) => {
                 self.shared.link.note_round_trip(clock::now().saturating_duration_since(asked));
-                Ok(Channel::own(channel, self.shared.ending.gone(), counted, self.shared.link.clone()))
+                Ok(Channel::new(channel, self.shared.ending.gone(), counted, self.shared.link.clone()))
             }
             Err(Some(refusal)) => Err(open_error(&refusal)),
             Err(None) => Err(OpenError::SessionEnded),
@@ -202,59 +201,57 @@ impl Requests {
         allocated: impl FnOnce(Option<u16>),
     ) -> Result<(RemoteListen, Option<u16>), ForwardError> {
         let request = self.shared.incoming.ask(listen.clone());
-        let answer = {
-            let handle = &self.handle;
-            match &listen {
-                RemoteListen::Tcp { address, port } => {
-                    handle.tcpip_forward(address.as_str(), u32::from(*port)).await.map(Some)
-                }
-                RemoteListen::Unix(path) => handle.streamlocal_forward(path.as_str()).await.map(|()| None),
-            }
+        let granted = match self.ask_about(&listen, "tcpip-forward", "streamlocal-forward@openssh.com", &name).await {
+            Ok(fields) => real(listen, &fields, name),
+            Err(error) => Err(error),
         };
-        if matches!(answer, Ok(_) | Err(russh::Error::RequestDenied)) {
-            self.shared.answered();
-        }
-        let answer = answer.map_err(|error| self.forward_error(&error, &listen, name.clone()));
-        match answer.and_then(|port| real(listen, port, name)) {
-            Ok((listen, port)) => {
-                allocated(port);
-                self.shared.incoming.granted(request, port).await;
-                Ok((listen, port))
+        match &granted {
+            Ok((_, port)) => {
+                allocated(*port);
+                self.shared.incoming.granted(request, *port);
             }
-            Err(error) => {
-                self.shared.incoming.denied(request).await;
-                Err(error)
-            }
+            Err(_) => self.shared.incoming.denied(request),
         }
+        granted
     }
 
     async fn stop_listening(&self, listen: RemoteListen, name: String) -> Result<(), ForwardError> {
         self.shared.incoming.forget(&listen);
-        let handle = &self.handle;
-        let answer = match &listen {
-            RemoteListen::Tcp { address, port } => {
-                handle.cancel_tcpip_forward(address.as_str(), u32::from(*port)).await
-            }
-            RemoteListen::Unix(path) => handle.cancel_streamlocal_forward(path.as_str()).await,
-        };
-        answer.map_err(|error| self.forward_error(&error, &listen, name))
+        let (tcp, unix) = ("cancel-tcpip-forward", "cancel-streamlocal-forward@openssh.com");
+        self.ask_about(&listen, tcp, unix, &name).await.map(drop)
     }
 
-    /// OpenSSH says why it refuses when its policy forbids the listener, and nothing when the port is taken.
-    fn forward_error(&self, error: &russh::Error, asked: &RemoteListen, listen: String) -> ForwardError {
-        if !matches!(error, russh::Error::RequestDenied) {
-            return ForwardError::SessionEnded;
-        }
+    /// Asks for something about a listener: by the one name for a port, by the other for a socket. OpenSSH says why it refuses
+    /// when its policy forbids the listener, and nothing when the port is taken.
+    async fn ask_about(
+        &self,
+        listen: &RemoteListen,
+        tcp: &str,
+        unix: &str,
+        name: &str,
+    ) -> Result<Vec<u8>, ForwardError> {
         let mut fields = Vec::new();
-        match asked {
+        let request = match listen {
             RemoteListen::Tcp { address, port } => {
                 put_string(&mut fields, address.as_bytes());
                 put_u32(&mut fields, u32::from(*port));
+                tcp
             }
-            RemoteListen::Unix(path) => put_string(&mut fields, path.as_bytes()),
+            RemoteListen::Unix(path) => {
+                put_string(&mut fields, path.as_bytes());
+                unix
+            }
+        };
+        let asked = self.shared.link.ask(request, &fields);
+        let answer = poll_fn(|cx| asked.poll_answer(cx)).await.ok_or(ForwardError::SessionEnded)?;
+        self.shared.answered();
+        match answer {
+            GlobalAnswer::Success(fields) => Ok(fields),
+            GlobalAnswer::Failure { said } => {
+                let reason = said.map(|said| escaped(&said, MAX_REASON));
+                Err(ForwardError::Refused { listen: name.to_owned(), reason })
+            }
         }
-        let reason = self.shared.link.take_refusal(&fields).map(|said| escaped(&said, MAX_REASON));
-        ForwardError::Refused { listen, reason }
     }
 }
 
@@ -269,7 +266,7 @@ where
     F: Future<Output = ()> + Send,
 {
     let (done, result) = oneshot::channel();
-    // Bounded by the session: every answer of russh comes, or fails, when its loop ends.
+    // Bounded by the session: every answer comes, or fails, when it ends.
     task::detached(async move {
         if let Err(untaken) = done.send(work.await) {
             late(untaken).await;
@@ -278,10 +275,11 @@ where
     clock::timeout(alive_limit, result).await.ok()?.ok()
 }
 
-/// The real listener that a granted request stands for.
-fn real(listen: RemoteListen, port: Option<u32>, name: String) -> Result<(RemoteListen, Option<u16>), ForwardError> {
-    match (listen, port) {
-        (RemoteListen::Tcp { address, port: 0 }, Some(allocated)) => {
+/// The real listener that a granted request stands for; `fields`: what the server said with its yes.
+fn real(listen: RemoteListen, fields: &[u8], name: String) -> Result<(RemoteListen, Option<u16>), ForwardError> {
+    match listen {
+        RemoteListen::Tcp { address, port: 0 } => {
+            let allocated = MessageReader::new("port", fields).u32().unwrap_or_default();
             let port = u16::try_from(allocated).ok().filter(|port| *port != 0);
             let port = port.ok_or_else(|| ForwardError::Refused {
                 listen: name,
@@ -290,8 +288,8 @@ fn real(listen: RemoteListen, port: Option<u32>, name: String) -> Result<(Remote
             Ok((RemoteListen::Tcp { address, port }, Some(port)))
         }
         // Some servers name the port unasked; it is the one that was asked for.
-        (RemoteListen::Tcp { address, port }, _) => Ok((RemoteListen::Tcp { address, port }, Some(port))),
-        (RemoteListen::Unix(path), _) => Ok((RemoteListen::Unix(path), None)),
+        RemoteListen::Tcp { address, port } => Ok((RemoteListen::Tcp { address, port }, Some(port))),
+        RemoteListen::Unix(path) => Ok((RemoteListen::Unix(path), None)),
     }
 }
 
@@ -334,7 +332,7 @@ fn direct(target: &Connect, origin: &Originator) -> Option<(&'static str, Vec<u8
     }
 }
 
-pub(super) fn open_error(refusal: &OwnRefusal) -> OpenError {
+pub(super) fn open_error(refusal: &OpenRefusal) -> OpenError {
     let words = escaped(&refusal.text, MAX_REFUSAL);
     match refusal.code {
         1 => OpenError::Prohibited(words),

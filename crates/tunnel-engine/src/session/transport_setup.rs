@@ -1,5 +1,4 @@
-//! From a link to a session: the first keys and the host key by our transport, and russh above it for the login and the
-//! channels. russh's `none` methods are named here only, and meet only the stream of our transport.
+//! From a link to a session: the first keys and the host key by our transport, and russh above it for the login. russh's `none` methods are named here only, and meet only the stream of our transport.
 
 use std::borrow::Cow;
 use std::io;
@@ -11,28 +10,28 @@ use std::task::{Context, Poll};
 use bytes::BytesMut;
 use russh::client::{Handle, connect_stream};
 use russh::keys::key::parse_public_key;
-use russh::keys::{Algorithm, Certificate, HashAlg, PublicKeyOrCertificate};
+use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::{Preferred, cipher, compression, kex, mac};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
 
 use super::banner::Banner;
 use super::config;
 use super::fault;
-use super::handler::ClientHandler;
 use super::link::SessionShared;
+use super::login_handler::LoginHandler;
 use super::monitored_link::MonitoredLink;
+use super::requests::BY_APPLICATION;
+use super::server_offers::ServerOffers;
 use crate::failure::{Failure, FailureKind};
 use crate::hostkey::{HostKey, HostKeys, MatchedBy};
 use crate::login_record::{LoginRecorder, LoginStep};
 use crate::spec::RekeyLimit;
 use crate::transport::{
     self, Agreement, Connection, ConnectionEvent, DebugText, Handshake, HandshakeError, Limits, LinkObserver, ServerIo,
-    TransportError, TransportLink,
+    TransportError,
 };
 use crate::{auth, clock, task, words};
-
-/// SSH_DISCONNECT_BY_APPLICATION.
-const BY_APPLICATION: u32 = 11;
 
 /// What a session's transport is made from.
 pub(super) struct TransportOptions<'a> {
@@ -179,8 +178,8 @@ fn short_host_key(who: &str, bits: u32, required: u32) -> Failure {
 
 fn handshake_failure(who: &str, error: HandshakeError) -> Failure {
     match error {
-        HandshakeError::Io(error) => fault::from_russh(who, russh::Error::IO(error)),
-        HandshakeError::Ended => fault::from_russh(who, russh::Error::Disconnect),
+        HandshakeError::Io(error) => fault::from_io(who, error),
+        HandshakeError::Ended => fault::closed(who),
         HandshakeError::Transport(error) => failure(who, &error),
     }
 }
@@ -226,18 +225,13 @@ fn log_debug(who: &str, text: &DebugText) {
     tracing::debug!(server = who, "`{who}` says: {said}");
 }
 
-/// Starts the transport's task and russh above it.
-pub(super) async fn speak(
-    link: &Arc<TransportLink>,
-    link_monitor: Arc<MonitoredLink>,
-    input: BytesMut,
-    window: u32,
-    handler: ClientHandler,
-) -> Result<Handle<ClientHandler>, russh::Error> {
-    let parts = transport::start(link, MonitoredIo(link_monitor), input);
-    // Ends with the wire, or with russh.
+/// Starts the transport's task, and russh above it for the login.
+pub(super) async fn speak(shared: &Arc<SessionShared>, input: BytesMut) -> Result<Handle<LoginHandler>, russh::Error> {
+    let offers = Box::new(ServerOffers::new(shared.clone()));
+    let parts = transport::start(&shared.link, MonitoredIo(shared.link_monitor.clone()), input, offers);
+    // Ends with the wire, or when this side has said all.
     task::detached(parts.driver);
-    connect_stream(config::config(window, NONE), parts.stream, handler).await
+    connect_stream(config::config(NONE), parts.stream, LoginHandler(shared.clone())).await
 }
 
 /// Encryption is not russh's here.
@@ -251,12 +245,20 @@ const NONE: Preferred = Preferred {
 };
 
 /// What the session's parts are told by the transport.
-pub(super) struct TransportWatcher(pub(super) Arc<SessionShared>);
+pub(super) struct TransportWatcher {
+    shared: Arc<SessionShared>,
+    announced: Option<oneshot::Sender<Vec<PublicKey>>>,
+}
 
 impl TransportWatcher {
+    /// `announced` is told once which host keys the server says that it has.
+    pub(super) const fn new(shared: Arc<SessionShared>, announced: Option<oneshot::Sender<Vec<PublicKey>>>) -> Self {
+        Self { shared, announced }
+    }
+
     /// The first keys, which came before there was a session.
     pub(super) fn began(&mut self, agreement: &Agreement, host_key: String, proof: MatchedBy) {
-        self.0.note(|facts| (facts.host_key, facts.proof) = (host_key, Some(proof)));
+        self.shared.note(|facts| (facts.host_key, facts.proof) = (host_key, Some(proof)));
         self.new_keys(agreement);
     }
 }
@@ -264,39 +266,50 @@ impl TransportWatcher {
 impl LinkObserver for TransportWatcher {
     fn new_keys(&mut self, agreement: &Agreement) {
         let (kex, cipher) = (agreement.kex.name().to_owned(), agreement.receiving.cipher.name().to_owned());
-        let before_keys = self.0.link_monitor.bytes();
-        self.0.note(|facts| (facts.kex, facts.cipher, facts.before_keys) = (kex, cipher, before_keys));
-        let count = self.0.key_exchanges.fetch_add(1, Ordering::Relaxed) + 1;
-        let server = &self.0.who;
+        let before_keys = self.shared.link_monitor.bytes();
+        self.shared.note(|facts| (facts.kex, facts.cipher, facts.before_keys) = (kex, cipher, before_keys));
+        let count = self.shared.key_exchanges.fetch_add(1, Ordering::Relaxed) + 1;
+        let server = &self.shared.who;
         tracing::debug!(server, count, "`{server}`: new keys");
     }
 
     fn debug(&mut self, text: &DebugText) {
-        log_debug(&self.0.who, text);
+        log_debug(&self.shared.who, text);
+    }
+
+    fn host_keys(&mut self, keys: Vec<Vec<u8>>) {
+        if let Some(announced) = self.announced.take() {
+            // There is no receiver where known_hosts is not to follow. Keys of types that are not known are left out.
+            let _ = announced.send(keys.iter().filter_map(|blob| parse_public_key(blob).ok()).collect());
+        }
     }
 
     fn unknown_request(&mut self, name: &str) {
-        self.0.unknown.note(name);
+        self.shared.unknown.note(name);
     }
 
     fn data(&mut self, bytes: usize) {
-        self.0.answers.received(bytes);
+        self.shared.answers.received(bytes);
     }
 
     fn window_adjusted(&mut self) {
-        self.0.answers.window_adjusted();
+        self.shared.answers.window_adjusted();
     }
 
     fn goodbye(&mut self, payload: &[u8]) {
-        self.0.ending.end(fault::from_goodbye(&self.0.who, payload));
+        self.shared.ending.end(fault::from_goodbye(&self.shared.who, payload));
+    }
+
+    fn closed(&mut self) {
+        self.shared.ending.end(self.shared.ended_by(fault::closed(&self.shared.who)));
     }
 
     fn failed(&mut self, error: &TransportError) {
-        self.0.ending.end(self.0.in_phase(failure(&self.0.who, error)));
+        self.shared.ending.end(self.shared.in_phase(failure(&self.shared.who, error)));
     }
 
     fn lost(&mut self, error: io::Error) {
-        self.0.ending.end(self.0.fault(russh::Error::IO(error)));
+        self.shared.ending.end(self.shared.ended_by(fault::from_io(&self.shared.who, error)));
     }
 }
 

@@ -11,7 +11,7 @@ use super::{ChannelGone, Session};
 use crate::clock;
 use crate::failure::{Failure, FailureKind};
 use crate::spec::{DeviceMode, DeviceUnit};
-use crate::transport::{Content, OwnChannel, OwnRefusal, SendError, put_u32};
+use crate::transport::{ChannelHandle, Content, OpenRefusal, SendError, put_u32};
 use crate::words;
 
 const CHANNEL_TYPE: &str = "tun@openssh.com";
@@ -37,7 +37,7 @@ const REJECTED: &str = "rejected tunnel device";
 
 /// The way to a device of the server. Dropping it closes it.
 pub struct DeviceChannel {
-    channel: OwnChannel,
+    channel: ChannelHandle,
     mode: DeviceMode,
 }
 
@@ -115,7 +115,7 @@ impl Session {
     /// The server's refusal, or none of its answers within 20 s.
     pub async fn open_tunnel_device(&self, mode: DeviceMode, unit: DeviceUnit) -> Result<DeviceChannel, DeviceError> {
         let shared = &self.line().shared;
-        let channel = shared.link.open_own(CHANNEL_TYPE, &fields(mode, unit), Content::Messages);
+        let channel = shared.link.open_channel(CHANNEL_TYPE, &fields(mode, unit), Content::Messages);
         let answer = clock::timeout(OPEN_TIMEOUT, poll_fn(|cx| channel.poll_opened(cx))).await;
         let answer = answer.map_err(|_| DeviceError::Timeout)?;
         if !matches!(answer, Err(None)) {
@@ -178,7 +178,7 @@ fn fields(mode: DeviceMode, unit: DeviceUnit) -> Vec<u8> {
 }
 
 /// OpenSSH gives the same code whatever the reason is, and its reason in a debug message before.
-fn error(refusal: &OwnRefusal) -> DeviceError {
+fn error(refusal: &OpenRefusal) -> DeviceError {
     let said = if refusal.said.is_empty() { &refusal.text } else { &refusal.said };
     let words = escaped(said, MAX_WORDS);
     match refusal.code {
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn policy_is_told_from_a_device_that_is_busy() {
-        let refusal = |code, said: &str| OwnRefusal { code, text: "open failed".to_owned(), said: said.to_owned() };
+        let refusal = |code, said: &str| OpenRefusal { code, text: "open failed".to_owned(), said: said.to_owned() };
         let rejected = error(&refusal(2, "Server has rejected tunnel device forwarding"));
         assert!(matches!(&rejected, DeviceError::Forbidden(words) if words.contains("rejected")), "{rejected}");
         let busy = error(&refusal(2, "Failed to open the tunnel device."));

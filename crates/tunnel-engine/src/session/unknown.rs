@@ -1,4 +1,4 @@
-//! Global requests of a server that no client knows. russh refuses each; here they are counted, and last_logged with a limit.
+//! Global requests of a server that no client knows. Each is refused; here they are counted, and logged with a limit.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

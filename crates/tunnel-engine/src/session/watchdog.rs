@@ -62,7 +62,7 @@ struct PendingPing {
 }
 
 /// Watches until the peer is dead or the session over. It reads only what the wire and the requests have noted, so it
-/// also sees a peer that died while russh's loop waits for it to take our bytes.
+/// also sees a peer that died while the transport waits for it to take our bytes.
 pub(super) async fn watch(
     line: Arc<Requests>,
     alive_limit: Option<AliveLimit>,
@@ -91,7 +91,7 @@ pub(super) async fn watch(
             () = shared.examine.notified() => watchdog.judge.probe_path(clock::now()),
             () = answered(watchdog.question.as_mut()) => watchdog.question = None,
             () = answered(watchdog.open.as_mut()) => watchdog.opens_are_proven(),
-            () = shared.answers.open_waits() => {}
+            () = shared.answers.open_waits() => watchdog.open_waits(),
             () = shared.unknown.came() => shared.unknown.log_due(false),
             () = alarm.wait(watchdog.planned) => {}
             // An idle session costs nothing until it writes.
@@ -126,6 +126,15 @@ impl SessionWatchdog {
         if self.question.is_none() && self.open.is_none() {
             self.checks_at = self.judge.first_check(clock::now());
         }
+    }
+
+    /// A connection is being opened, which is no reason to look before its answer could be late; nor to look later than was
+    /// planned for another one.
+    fn open_waits(&mut self) {
+        let now = clock::now();
+        let first = self.judge.first_check(now);
+        let planned = self.planned.filter(|planned| first.is_none_or(|first| *planned <= first));
+        self.checks_at = planned.or(first).filter(|at| *at > now);
     }
 
     /// `None`: the peer is dead, and the session has been told.

@@ -1,36 +1,32 @@
-//! What passes between the server and russh about channels (RFC 4254), and what does not: data from the server is kept
-//! here for its reader, windows are granted as it is taken, and our data, EOF and CLOSE are sent from here. Our channels
-//! are opened here (`own`); russh says yes or no to the server's, and learns when the server has closed them.
+//! The channels of a connection (RFC 4254): data from the server is kept here for its reader, windows are granted as it is
+//! taken, and our data, EOF and CLOSE are sent from here.
 
-use std::borrow::Cow;
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 
 mod message_count;
-mod own;
+mod messages;
+mod open;
 mod state;
 
-use super::TransportError;
 use super::inbox::InPlace;
 use super::message::{
     MSG_CHANNEL_CLOSE, MSG_CHANNEL_DATA, MSG_CHANNEL_EOF, MSG_CHANNEL_EXTENDED_DATA, MSG_CHANNEL_FAILURE,
     MSG_CHANNEL_OPEN, MSG_CHANNEL_OPEN_CONFIRMATION, MSG_CHANNEL_OPEN_FAILURE, MSG_CHANNEL_REQUEST,
     MSG_CHANNEL_SUCCESS, MSG_CHANNEL_WINDOW_ADJUST,
 };
-use super::window::{Room, Window};
-use super::wire::{MessageReader, put_u32};
+use super::window::Room;
+use super::wire::{MessageReader, put_string, put_u32};
+use super::{TransportError, wake};
 pub(crate) use message_count::MessageCount;
-#[cfg(any(test, feature = "fuzzing"))]
-pub(in crate::transport) use own::FIRST as FIRST_OWN;
-pub(crate) use own::{Content, OwnRefusal, SendError, StreamEnd};
-use state::ChannelState;
+pub(crate) use messages::SendError;
+pub(crate) use open::{Offer, Offered};
+use state::{ChannelState, Request};
+pub(crate) use state::{Content, OpenRefusal};
 
-/// Channels of the server's that wait for russh's answer.
-const MAX_OFFERED: usize = 4096;
 /// What one message carries at most, as OpenSSH's.
 const MAX_DATA: u32 = 32 * 1024;
 /// As much in one message is taken from a server that is near: each costs both sides a little beside its bytes. On a slow
@@ -47,43 +43,53 @@ pub(crate) struct Channels {
     in_place: InPlace,
     message_count: MessageCount,
     open: HashMap<u32, ChannelState>,
-    /// The server's numbers of them.
-    by_theirs: HashMap<u32, u32>,
-    /// By our numbers: a window may be granted, or CLOSE is due.
+    /// By our numbers: something is to be sent, or a window may be granted.
     due: VecDeque<u32>,
     /// By our numbers: writers that wait for the connection, in the order in which they came.
     waiting: VecDeque<u32>,
-    /// Channels that the server asked for, by its numbers: the window and the longest data that it takes.
-    offered: HashMap<u32, (u32, u32)>,
-    /// CLOSEs that russh will send for channels that were closed here, by the server's numbers. The server may use a
-    /// number again before russh has said its CLOSE.
-    unsaid: HashMap<u32, usize>,
-    /// Of the channels that are opened here: our number for the next, and those that the server has not answered for.
-    next_own: u32,
+    /// Our number for the next.
+    next: u32,
+    /// Those that the server has not answered for.
     opening: Vec<u32>,
+    /// Channels that the server asked for and that are neither taken nor refused yet.
+    offered: usize,
+    /// No to channels that the server asked for: the messages.
+    refusals: VecDeque<Vec<u8>>,
 }
 
 /// What becomes of a message of the server's.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum FromServer {
-    /// It is for russh.
-    Pass(Bytes),
     /// Bytes of a channel, kept for its reader.
     Data(usize),
     /// The server has taken data of ours.
     Adjusted,
+    /// It asks for a channel, which is to be taken or refused.
+    Offered(Offer),
+    /// It asks for a channel that no tunnel wants, and is refused: what that was.
+    Refused(&'static str),
     /// It is done with.
     Handled,
+}
+
+/// What a stream says beside its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StreamEnd {
+    /// The server sends no more; it may still read.
+    Eof,
+    /// The server has closed the channel.
+    Closed,
 }
 
 /// A channel takes no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ended;
 
-fn wake(slot: &mut Option<Waker>) {
-    if let Some(waker) = slot.take() {
-        waker.wake();
-    }
+/// A message with these numbers.
+fn about(number: u8, fields: &[u32]) -> Vec<u8> {
+    let mut message = vec![number];
+    fields.iter().for_each(|field| put_u32(&mut message, *field));
+    message
 }
 
 impl Channels {
@@ -94,13 +100,12 @@ impl Channels {
             in_place: InPlace::default(),
             message_count,
             open: HashMap::new(),
-            by_theirs: HashMap::new(),
             due: VecDeque::new(),
             waiting: VecDeque::new(),
-            offered: HashMap::new(),
-            unsaid: HashMap::new(),
-            next_own: own::FIRST,
+            next: open::FIRST,
             opening: Vec::new(),
+            offered: 0,
+            refusals: VecDeque::new(),
         }
     }
 
@@ -109,139 +114,90 @@ impl Channels {
         self.room.note_round_trip(took, now);
     }
 
-    /// A message of russh's; `None`: it is not for the server.
-    pub(crate) fn client_says<'a>(&mut self, payload: &'a [u8]) -> Result<Option<Cow<'a, [u8]>>, TransportError> {
-        let mut reader = MessageReader::new("channel message", payload);
-        match reader.u8()? {
-            MSG_CHANNEL_OPEN_CONFIRMATION => {
-                let (theirs, ours) = (reader.u32()?, reader.u32()?);
-                let at = payload.len() - reader.rest().len();
-                Ok(Some(self.begin(ours, theirs, payload, at)))
-            }
-            // Of data that russh never saw.
-            MSG_CHANNEL_WINDOW_ADJUST => Ok(None),
-            MSG_CHANNEL_OPEN_FAILURE => {
-                self.offered.remove(&reader.u32()?);
-                Ok(Some(Cow::Borrowed(payload)))
-            }
-            MSG_CHANNEL_CLOSE => {
-                let theirs = reader.u32()?;
-                if let Entry::Occupied(mut unsaid) = self.unsaid.entry(theirs) {
-                    *unsaid.get_mut() -= 1;
-                    if *unsaid.get() == 0 {
-                        unsaid.remove();
-                    }
-                    return Ok(None);
-                }
-                let Some((ours, channel)) = self.of_theirs(theirs) else { return Ok(None) };
-                channel.sent_close = true;
-                self.forget_if_over(ours);
-                Ok(Some(Cow::Borrowed(payload)))
-            }
-            _ => Ok(Some(Cow::Borrowed(payload))),
-        }
-    }
-
-    /// A message of the server's.
+    /// A message of the server's about a channel. Those about none end the connection where OpenSSH's client ends it.
     pub(crate) fn server_says(&mut self, payload: Bytes, now: Instant) -> Result<FromServer, TransportError> {
-        match own::recipient(&payload) {
-            Some(ours) => self.own_from_server(ours, payload, now),
-            None => self.note_from_server(payload, now),
-        }
-    }
-
-    fn note_from_server(&mut self, payload: Bytes, now: Instant) -> Result<FromServer, TransportError> {
         let mut reader = MessageReader::new("channel message", &payload);
-        match reader.u8()? {
+        let number = reader.u8()?;
+        if number == MSG_CHANNEL_OPEN {
+            return self.asked_for(reader);
+        }
+        let ours = reader.u32()?;
+        match number {
             MSG_CHANNEL_DATA => {
-                let (ours, data) = (reader.u32()?, reader.string()?);
+                let length = reader.string()?.len();
                 reader.end()?;
-                let (length, mut data) = (data.len(), payload.clone());
-                data.advance(payload.len() - length);
-                self.data(ours, data)?;
-                Ok(FromServer::Data(length))
+                self.data(ours, payload.slice(payload.len() - length..), now)?;
+                return Ok(FromServer::Data(length));
             }
             MSG_CHANNEL_EXTENDED_DATA => {
-                let (ours, _) = (reader.u32()?, reader.u32()?);
+                reader.u32()?;
                 let length = reader.string()?.len();
                 reader.end()?;
                 // Errors of a command, which are left out.
-                self.get(ours, MSG_CHANNEL_EXTENDED_DATA)?.window.received(length)?;
+                self.get(ours, number)?.window.received(length)?;
                 self.taken(ours, length, now);
-                Ok(FromServer::Data(length))
-            }
-            MSG_CHANNEL_OPEN => {
-                reader.string()?;
-                let theirs = reader.u32()?;
-                if self.offered.len() >= MAX_OFFERED {
-                    return Err(TransportError::Flood);
-                }
-                self.offered.insert(theirs, (reader.u32()?, reader.u32()?));
-                Ok(FromServer::Pass(payload))
+                return Ok(FromServer::Data(length));
             }
             MSG_CHANNEL_WINDOW_ADJUST => {
-                let (ours, bytes) = (reader.u32()?, reader.u32()?);
+                let bytes = reader.u32()?;
                 reader.end()?;
                 if let Some(channel) = self.open.get_mut(&ours) {
                     channel.send_window = channel.send_window.saturating_add(bytes);
                     wake(&mut channel.writer);
                 }
-                Ok(FromServer::Adjusted)
+                return Ok(FromServer::Adjusted);
             }
-            MSG_CHANNEL_OPEN_CONFIRMATION => {
-                let (ours, theirs) = (reader.u32()?, reader.u32()?);
-                let (window, max_data) = (reader.u32()?, reader.u32()?);
-                let channel = self.get(ours, MSG_CHANNEL_OPEN_CONFIRMATION)?;
-                if channel.theirs.replace(theirs).is_some() || self.by_theirs.insert(theirs, ours).is_some() {
-                    return Err(TransportError::Unexpected(MSG_CHANNEL_OPEN_CONFIRMATION));
-                }
-                self.takes(ours, (window, max_data));
-                Ok(FromServer::Handled)
+            MSG_CHANNEL_OPEN_CONFIRMATION => self.confirmed(ours, reader.u32()?, (reader.u32()?, reader.u32()?))?,
+            MSG_CHANNEL_OPEN_FAILURE => {
+                let (code, text) = (reader.u32()?, reader.string()?);
+                self.refused(ours, code, text)?;
             }
-            // russh would keep each of these for a reader, without a bound: EOF is said to it once.
             MSG_CHANNEL_EOF => {
-                let again =
-                    self.open.get_mut(&reader.u32()?).is_some_and(|it| std::mem::replace(&mut it.got_eof, true));
-                Ok(if again { FromServer::Handled } else { FromServer::Pass(payload) })
+                let channel = self.get(ours, number)?;
+                channel.got_eof = true;
+                wake(&mut channel.reader);
+            }
+            MSG_CHANNEL_CLOSE => {
+                let channel = self.get(ours, number)?;
+                channel.got_close = true;
+                wake(&mut channel.writer);
+                wake(&mut channel.reader);
+                // It is answered by ours, if that was not sent before.
+                self.close(ours);
+                self.forget_if_over(ours);
             }
             MSG_CHANNEL_REQUEST => {
-                let ours = reader.u32()?;
                 reader.string()?;
+                // On a channel that there is not it is passed over, as by OpenSSH (client_input_channel_req).
                 if reader.boolean()? {
                     self.refuse_request(ours)?;
                 }
-                Ok(FromServer::Handled)
             }
-            // Nothing is asked on channels of the server's.
-            MSG_CHANNEL_SUCCESS | MSG_CHANNEL_FAILURE => Ok(FromServer::Handled),
-            // Of a channel that was not opened here: there is none.
-            MSG_CHANNEL_OPEN_FAILURE => Err(TransportError::Unexpected(MSG_CHANNEL_OPEN_FAILURE)),
-            MSG_CHANNEL_CLOSE => {
-                let ours = reader.u32()?;
-                let channel = self.get(ours, MSG_CHANNEL_CLOSE)?;
-                channel.got_close = true;
-                wake(&mut channel.writer);
-                self.forget_if_over(ours);
-                Ok(FromServer::Pass(payload))
+            // Those that were not asked for are passed over, as by OpenSSH (channel_input_status_confirm).
+            MSG_CHANNEL_SUCCESS | MSG_CHANNEL_FAILURE => {
+                if let Some(channel) = self.open.get_mut(&ours)
+                    && matches!(channel.request, Request::Sent)
+                {
+                    channel.request = Request::Answered(number == MSG_CHANNEL_SUCCESS);
+                    wake(&mut channel.reader);
+                }
             }
-            _ => Ok(FromServer::Pass(payload)),
+            _ => return Err(TransportError::Unexpected(number)),
         }
+        Ok(FromServer::Handled)
     }
 
-    /// A channel has a reader, perhaps before russh has said yes to the server, which opened it.
-    pub(crate) fn attach(&mut self, ours: u32) {
-        let room = &mut self.room;
-        self.open.entry(ours).or_insert_with(|| ChannelState::new(Window::new(room)));
-    }
-
-    /// The next message that is due to the server: windows to grant, channels to close.
+    /// The next message that is due to the server.
     pub(crate) fn poll_message(&mut self) -> Option<Vec<u8>> {
+        if let Some(refusal) = self.refusals.pop_front() {
+            return Some(refusal);
+        }
         while let Some(ours) = self.due.pop_front() {
             let Some(channel) = self.open.get_mut(&ours) else { continue };
             channel.is_due = false;
-            if let Some(open) = channel.own.as_mut().and_then(|own| own.open.take()) {
+            if let Some(first) = channel.first.take() {
                 self.make_due(ours);
-                return Some(open);
+                return Some(first);
             }
             let Some(theirs) = channel.theirs else { continue };
             if channel.sent_close {
@@ -255,29 +211,16 @@ impl Channels {
             }
             if channel.ending && !channel.sent_eof && !channel.got_close {
                 channel.sent_eof = true;
-                let mut message = vec![MSG_CHANNEL_EOF];
-                put_u32(&mut message, theirs);
                 self.make_due(ours);
-                return Some(message);
+                return Some(about(MSG_CHANNEL_EOF, &[theirs]));
             }
             if channel.closing {
                 channel.sent_close = true;
-                if channel.own.is_none() {
-                    *self.unsaid.entry(theirs).or_insert(0) += 1;
-                }
-                let mut message = vec![MSG_CHANNEL_CLOSE];
-                put_u32(&mut message, theirs);
                 self.forget_if_over(ours);
-                return Some(message);
-            }
-            if channel.got_close {
-                continue;
+                return Some(about(MSG_CHANNEL_CLOSE, &[theirs]));
             }
             if let Some(bytes) = channel.window.grant() {
-                let mut message = vec![MSG_CHANNEL_WINDOW_ADJUST];
-                put_u32(&mut message, theirs);
-                put_u32(&mut message, bytes);
-                return Some(message);
+                return Some(about(MSG_CHANNEL_WINDOW_ADJUST, &[theirs, bytes]));
             }
         }
         None
@@ -297,6 +240,15 @@ impl Channels {
         Some(bytes)
     }
 
+    /// What a stream says when all bytes that have come are read; EOF once. `None`: nothing yet.
+    pub(crate) fn stream_end(&mut self, ours: u32) -> Option<StreamEnd> {
+        let Some(channel) = self.open.get_mut(&ours) else { return Some(StreamEnd::Closed) };
+        if channel.got_eof && !std::mem::replace(&mut channel.is_eof_read, true) {
+            return Some(StreamEnd::Eof);
+        }
+        channel.got_close.then_some(StreamEnd::Closed)
+    }
+
     /// How much of `wanted` bytes the server takes now, in one message to the channel with the given number of its own;
     /// `None`: nothing, and `waker` is woken when it does.
     ///
@@ -304,7 +256,7 @@ impl Channels {
     /// The channel has ended.
     pub(crate) fn may_send(&mut self, ours: u32, wanted: usize, waker: &Waker) -> Result<Option<(u32, usize)>, Ended> {
         let channel = self.open.get_mut(&ours).ok_or(Ended)?;
-        if channel.got_close || channel.ending || channel.closing {
+        if channel.takes_nothing() {
             return Err(Ended);
         }
         let most = channel.send_window.min(channel.max_data);
@@ -346,7 +298,7 @@ impl Channels {
         }
     }
 
-    /// A channel is closed here. russh learns of it by the server's CLOSE, and then forgets the channel.
+    /// A channel is closed in both directions.
     pub(crate) fn close(&mut self, ours: u32) {
         if let Some(channel) = self.open.get_mut(&ours) {
             channel.closing = true;
@@ -362,9 +314,7 @@ impl Channels {
             channel.reader = None;
             // What still comes is not kept.
             channel.window.give_back(&mut self.room);
-            if let Some(own) = &mut channel.own {
-                own.forget_messages();
-            }
+            channel.messages = VecDeque::new();
             self.forget_if_over(ours);
         }
     }
@@ -383,46 +333,19 @@ impl Channels {
         }
     }
 
-    /// Of a channel of the server's. `at`: where in `payload` the window is.
-    fn begin<'a>(&mut self, ours: u32, theirs: u32, payload: &'a [u8], at: usize) -> Cow<'a, [u8]> {
-        let room = &mut self.room;
-        let channel = self.open.entry(ours).or_insert_with(|| ChannelState::new(Window::new(room)));
-        let mut message = payload.to_vec();
-        if let Some(field) = message.get_mut(at..at + 4) {
-            field.copy_from_slice(&channel.window.initial().to_be_bytes());
-        }
-        channel.theirs = Some(theirs);
-        self.by_theirs.insert(theirs, ours);
-        let takes = self.offered.remove(&theirs).unwrap_or_default();
-        self.takes(ours, takes);
-        Cow::Owned(message)
-    }
-
-    fn data(&mut self, ours: u32, data: Bytes) -> Result<(), TransportError> {
+    fn data(&mut self, ours: u32, data: Bytes, now: Instant) -> Result<(), TransportError> {
         let channel = self.open.get_mut(&ours).ok_or(TransportError::Unexpected(MSG_CHANNEL_DATA))?;
         if channel.theirs.is_none() || channel.got_close {
             return Err(TransportError::Unexpected(MSG_CHANNEL_DATA));
         }
         channel.window.received(data.len())?;
-        if channel.abandoned || channel.sent_close || data.is_empty() {
-            return Ok(());
+        if channel.content == Content::Messages {
+            self.message(ours, &data, now);
+        } else if !(channel.abandoned || channel.sent_close || data.is_empty()) {
+            channel.inbox.put(data, &mut self.in_place);
+            wake(&mut channel.reader);
         }
-        channel.inbox.put(data, &mut self.in_place);
-        wake(&mut channel.reader);
         Ok(())
-    }
-
-    /// What the server said about the data that it takes.
-    fn takes(&mut self, ours: u32, (window, max_data): (u32, u32)) {
-        if let Some(channel) = self.open.get_mut(&ours) {
-            (channel.send_window, channel.max_data) = (window, max_data.min(MAX_DATA));
-            if let Some(own) = &mut channel.own {
-                own.window_at_first = window;
-            }
-            wake(&mut channel.writer);
-            // EOF and CLOSE may have been asked for before.
-            self.make_due(ours);
-        }
     }
 
     fn taken(&mut self, ours: u32, bytes: usize, now: Instant) {
@@ -448,11 +371,6 @@ impl Channels {
         self.open.get_mut(&ours).ok_or(TransportError::Unexpected(number))
     }
 
-    fn of_theirs(&mut self, theirs: u32) -> Option<(u32, &mut ChannelState)> {
-        let ours = *self.by_theirs.get(&theirs)?;
-        Some((ours, self.open.get_mut(&ours)?))
-    }
-
     fn make_due(&mut self, ours: u32) {
         if let Some(channel) = self.open.get_mut(&ours)
             && !std::mem::replace(&mut channel.is_due, true)
@@ -461,19 +379,13 @@ impl Channels {
         }
     }
 
-    /// A channel that both sides have closed is forgotten by the server's number at once, and by ours when its reader
-    /// has taken what came.
+    /// A channel that both sides have closed is forgotten when its reader has taken what came, or has gone.
     fn forget_if_over(&mut self, ours: u32) {
-        let Some(channel) = self.open.get(&ours) else { return };
-        if !(channel.sent_close && channel.got_close) {
-            return;
-        }
-        if let Some(theirs) = channel.theirs
-            && self.by_theirs.get(&theirs) == Some(&ours)
+        if let Some(channel) = self.open.get(&ours)
+            && channel.sent_close
+            && channel.got_close
+            && channel.abandoned
         {
-            self.by_theirs.remove(&theirs);
-        }
-        if channel.abandoned {
             self.forget(ours);
         }
     }

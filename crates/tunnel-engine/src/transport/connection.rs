@@ -192,6 +192,11 @@ impl Connection {
         (!self.unsent.is_empty()).then(|| self.unsent.split())
     }
 
+    /// How many bytes [`Connection::poll_transmit`] would give.
+    pub(crate) fn unsent(&self) -> usize {
+        self.unsent.len()
+    }
+
     /// Gives memory back that a connection without traffic does not need.
     pub(crate) fn shrink(&mut self) {
         if self.unsent.is_empty() {

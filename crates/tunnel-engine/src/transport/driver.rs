@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::compute::compute;
 use super::kex::WorkResult;
-use super::link::{ConnectionEnd, TransportLink};
+use super::link::{Arrival, ConnectionEnd, OfferReceiver, OfferedChannel, TransportLink};
 use super::read_batching::ReadBatching;
 use super::{ClearStream, TransportError};
 use crate::clock;
@@ -25,6 +25,8 @@ const SMALL: usize = 4 * 1024;
 const LARGE: usize = 256 * 1024;
 /// A read that fills the buffer makes the next one this many times as large.
 const GROWTH: usize = 8;
+/// Output of less than this waits for the tasks that are about to run: what they have to say goes into the same write.
+const LITTLE: usize = 16 * 1024;
 /// After this long without a byte large buffers are given back.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -40,18 +42,19 @@ pub(crate) trait ServerIo: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn acknowledge_soon(&self);
 }
 
-/// The ends of a session's transport: for its channels, for russh, and the task between them and the server, which ends
-/// with the link or with russh.
+/// The ends of a session's transport: for russh, until the login is over, and the task between the link and the server, which
+/// ends with the server's end or when this side has said all.
 pub(crate) struct Parts<F> {
     pub(crate) stream: ClearStream,
     pub(crate) driver: F,
 }
 
-/// `input`: what was read from `io` and not handled yet.
+/// `input`: what was read from `io` and not handled yet; `offers`: who is handed what the server asks for.
 pub(crate) fn start<T>(
     link: &Arc<TransportLink>,
     io: T,
     input: BytesMut,
+    offers: Box<dyn OfferReceiver>,
 ) -> Parts<impl Future<Output = ()> + Send + use<T>>
 where
     T: ServerIo,
@@ -59,11 +62,13 @@ where
     let driver = Driver {
         link: link.clone(),
         io,
+        offers,
         input,
         output: BytesMut::new(),
         room: SMALL,
         is_large: false,
         flushed: true,
+        has_waited: false,
         broken: None,
         is_begun: false,
         timer: None,
@@ -78,12 +83,15 @@ type Computing = Pin<Box<dyn Future<Output = Result<WorkResult, TransportError>>
 struct Driver<T> {
     link: Arc<TransportLink>,
     io: T,
+    offers: Box<dyn OfferReceiver>,
     input: BytesMut,
     output: BytesMut,
     room: usize,
     /// Buffers are larger than an idle session needs.
     is_large: bool,
     flushed: bool,
+    /// Output has waited for the tasks that were about to run.
+    has_waited: bool,
     /// Why nothing can be written any more. What the server has said is still read.
     broken: Option<io::Error>,
     /// What the handshake left is handled.
@@ -148,19 +156,40 @@ impl<T: ServerIo> Driver<T> {
             // Readers take what came before more is read: it is still in the cache then.
             cx.waker().wake_by_ref();
         }
-        if self.broken.is_none() {
+        if self.broken.is_none() && !self.waits_for_more(cx) {
             self.broken = self.poll_write(cx).err();
         }
-        let is_shut = {
+        let (is_shut, is_sent, arrivals) = {
             let mut state = self.link.lock();
             state.send_what_is_due();
             state.wake_writers();
-            state.is_shut
+            (state.is_shut, self.output.is_empty() && state.connection.unsent() == 0, state.take_arrivals())
         };
-        if is_shut && (self.output.is_empty() || self.broken.is_some()) {
-            return Poll::Ready(ConnectionEnd::Closed);
+        self.hand_on(arrivals);
+        if is_shut && (is_sent || self.broken.is_some()) {
+            return Poll::Ready(ConnectionEnd::Shut);
         }
         self.poll_time(cx, *last_byte)
+    }
+
+    /// Tasks that are about to run may add to the little that is to be written: a turn of the runtime later all of it goes out
+    /// at once, which costs both sides less than a write for each.
+    fn waits_for_more(&mut self, cx: &Context<'_>) -> bool {
+        let unsent = if self.output.is_empty() { self.link.lock().connection.unsent() } else { 0 };
+        self.has_waited = !self.has_waited && (1..LITTLE).contains(&unsent);
+        if self.has_waited {
+            cx.waker().wake_by_ref();
+        }
+        self.has_waited
+    }
+
+    fn hand_on(&mut self, arrivals: Vec<Arrival>) {
+        for arrival in arrivals {
+            match arrival {
+                Arrival::Offered(offer) => self.offers.offered(OfferedChannel::new(self.link.clone(), offer)),
+                Arrival::Refused(what) => self.offers.refused(what),
+            }
+        }
     }
 
     /// While it computes, nothing is read: what comes cannot be taken yet.

@@ -1,36 +1,33 @@
-//! What the parts of a running session share: the connection, its channels, and what goes to and from russh. Each part
-//! takes the lock for a moment and never waits with it.
+//! What the parts of a running session share: the connection, its requests and channels, and, during the login, what goes to
+//! and from russh. Each part takes the lock for a moment and never waits with it.
 
-mod clear_stream;
-mod own_channel;
+mod channel_handle;
+mod global_request;
+mod offered_channel;
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::TransportError;
-use super::channels::{Channels, Ended, FromServer, MessageCount};
+use super::channels::{Channels, Ended, FromServer, MessageCount, Offer};
 use super::connection::{Connection, ConnectionEvent};
-use super::global::{GlobalRequests, unknown_request};
+use super::global::{GlobalRequests, ServerRequest};
 use super::kex::WorkResult;
-use super::message::{DebugText, MSG_CHANNEL_DATA, MSG_DISCONNECT, MSG_SERVICE_ACCEPT, MSG_SERVICE_REQUEST};
+use super::message::{
+    DebugText, MSG_CHANNEL_DATA, MSG_CHANNEL_FAILURE, MSG_CHANNEL_OPEN, MSG_DISCONNECT, MSG_GLOBAL_REQUEST,
+    MSG_REQUEST_FAILURE, MSG_REQUEST_SUCCESS, MSG_UNIMPLEMENTED,
+};
 use super::negotiate::Agreement;
-use super::russh_side::Clear;
+use super::russh_side::RusshSide;
 use super::stage::{Meaning, Stage};
-use super::text::Texts;
+use super::wire::MessageReader;
+use super::{TransportError, wake};
 use crate::clock;
-pub(crate) use clear_stream::ClearStream;
-pub(crate) use own_channel::{OwnChannel, StreamEvent};
-
-/// Messages for russh, without the data of channels, which does not go there. From here on the server is not read,
-/// unless russh waits for the server.
-const MAX_UNHEARD: usize = 256 * 1024;
-/// While russh waits for the server, it hears nothing, and what answers it may stand behind other messages. More than
-/// this is no answer.
-const MAX_WHILE_WAITING: usize = 1024 * 1024;
+pub(crate) use channel_handle::{ChannelHandle, StreamEvent};
+pub(crate) use offered_channel::{OfferReceiver, OfferedChannel};
 
 /// Who is told what passes. Called with the lock held: nothing may wait in it.
 pub(crate) trait LinkObserver: Send + 'static {
@@ -38,6 +35,8 @@ pub(crate) trait LinkObserver: Send + 'static {
     fn new_keys(&mut self, agreement: &Agreement);
     /// The server says what it does.
     fn debug(&mut self, text: &DebugText);
+    /// The server says which host keys it has, by their blobs.
+    fn host_keys(&mut self, keys: Vec<Vec<u8>>);
     /// The server asks for what no client knows.
     fn unknown_request(&mut self, name: &str);
     /// A packet of data came on some channel.
@@ -46,17 +45,27 @@ pub(crate) trait LinkObserver: Send + 'static {
     fn window_adjusted(&mut self);
     /// The server says goodbye: the payload of its DISCONNECT.
     fn goodbye(&mut self, payload: &[u8]);
-    /// The connection is over, because of what the server sent…
+    /// The connection is over: the server has closed it…
+    fn closed(&mut self);
+    /// …or because of what it sent…
     fn failed(&mut self, error: &TransportError);
     /// …or because the way to it broke.
     fn lost(&mut self, error: io::Error);
 }
 
 pub(super) enum ConnectionEnd {
-    /// By either side, in order.
+    /// From here.
+    Shut,
+    /// By the server.
     Closed,
     Failed(TransportError),
     Lost(io::Error),
+}
+
+/// What the server has asked for, for [`OfferReceiver`].
+pub(super) enum Arrival {
+    Offered(Offer),
+    Refused(&'static str),
 }
 
 /// A running session's transport.
@@ -69,40 +78,30 @@ pub(super) struct TransportState {
     channels: Channels,
     global: GlobalRequests,
     stage: Stage,
-    texts: Texts,
-    clear: Clear,
-    to_russh: BytesMut,
-    /// When a service was asked for: the first question that a server answers without work.
-    service_asked: Option<Instant>,
+    /// Until the login is over.
+    pub(super) russh: Option<Box<RusshSide>>,
+    arrivals: Vec<Arrival>,
     /// Until the end: it may hold what holds the link.
     observer: Option<Box<dyn LinkObserver>>,
-    russh_reads: Option<Waker>,
-    russh_writes: Option<Waker>,
     pub(super) driver: Option<Waker>,
-    /// russh has said all.
+    /// This side has said all.
     pub(super) is_shut: bool,
     /// Nothing comes any more.
-    is_over: bool,
+    pub(super) is_over: bool,
 }
 
 impl TransportLink {
     /// For a connection whose host key is believed.
     pub(crate) fn new(connection: Connection, max_window: u32) -> Result<Arc<Self>, TransportError> {
-        let mut to_russh = BytesMut::new();
-        let clear = Clear::begin(&mut to_russh)?;
         let channels = Channels::new(max_window, MessageCount::of(connection.server_ident()));
         let state = TransportState {
             connection,
             channels,
             global: GlobalRequests::default(),
             stage: Stage::default(),
-            texts: Texts::default(),
-            clear,
-            to_russh,
-            service_asked: None,
+            russh: Some(Box::new(RusshSide::new()?)),
+            arrivals: Vec::new(),
             observer: None,
-            russh_reads: None,
-            russh_writes: None,
             driver: None,
             is_shut: false,
             is_over: false,
@@ -115,9 +114,12 @@ impl TransportLink {
         self.lock().observer = Some(observer);
     }
 
-    /// Why the server refused the global request whose fields begin with these; in the server's words, not escaped.
-    pub(crate) fn take_refusal(&self, fields: &[u8]) -> Option<String> {
-        self.lock().global.take_reason(fields)
+    /// The login is over: russh reads the end of its stream, and is not heard any more.
+    pub(crate) fn logged_in(&self) {
+        let side = self.lock().russh.take();
+        if let Some(mut side) = side {
+            side.wake();
+        }
     }
 
     /// The server took so long for an answer.
@@ -125,17 +127,13 @@ impl TransportLink {
         self.lock().channels.note_round_trip(took, clock::now());
     }
 
-    /// A channel has a reader.
-    pub(crate) fn attach(&self, ours: u32) {
-        self.lock().channels.attach(ours);
-    }
-
-    /// Bytes of a channel, by our number, in their order. Whether the channel has ended is not known here.
-    pub(crate) fn poll_channel(&self, ours: u32, cx: &Context<'_>) -> Poll<Bytes> {
+    /// Says goodbye (RFC 4253 section 11.1) and ends the connection when that is written.
+    pub(crate) fn disconnect(&self, reason: u32, text: &str) {
         let mut state = self.lock();
-        let bytes = state.channels.read(ours, cx.waker(), clock::now());
-        state.send_what_is_due();
-        bytes.map_or(Poll::Pending, Poll::Ready)
+        if !state.is_over && !state.is_shut {
+            state.connection.goodbye(reason, text);
+        }
+        state.shut();
     }
 
     /// Sends bytes on a channel, as far as the server and the connection take them; ready when all are sent.
@@ -176,7 +174,7 @@ impl TransportLink {
 impl TransportState {
     /// Whether more may be read from the server.
     pub(super) fn may_read(&self) -> bool {
-        !self.connection.is_computing() && (self.to_russh.len() < MAX_UNHEARD || self.russh_writes.is_some())
+        !self.connection.is_computing() && self.russh.as_ref().is_none_or(|side| !side.is_full())
     }
 
     /// The result of what the connection has asked to have computed, and what is in `input` since.
@@ -210,7 +208,9 @@ impl TransportState {
     pub(super) fn send_what_is_due(&mut self) {
         let mut said = false;
         while self.connection.can_send_small() {
-            let Some(message) = self.global.poll_answer().or_else(|| self.channels.poll_message()) else { break };
+            let sequence = self.connection.next_sent();
+            let message = self.global.poll_message(sequence).or_else(|| self.channels.poll_message());
+            let Some(message) = message else { break };
             said = true;
             if self.connection.send(&message, clock::now()).is_err() {
                 break;
@@ -224,7 +224,9 @@ impl TransportState {
     /// russh, and the writers of channels in the order in which they came, may write again.
     pub(super) fn wake_writers(&mut self) {
         if self.connection.can_send() {
-            wake(&mut self.russh_writes);
+            if let Some(side) = &mut self.russh {
+                side.wake_writer();
+            }
             if self.channels.wake_waiting() {
                 // After those who were woken, which may have nothing to say any more.
                 wake(&mut self.driver);
@@ -256,19 +258,42 @@ impl TransportState {
         Poll::Ready(Ok(()))
     }
 
-    /// The connection is over: russh reads what there is and then the end.
+    /// What the server has asked for since the last call.
+    pub(super) fn take_arrivals(&mut self) -> Vec<Arrival> {
+        std::mem::take(&mut self.arrivals)
+    }
+
+    /// This side has said all.
+    pub(super) fn shut(&mut self) {
+        self.is_shut = true;
+        wake(&mut self.driver);
+    }
+
+    /// russh ends the login; afterwards its end is no one's.
+    pub(super) fn shut_by_russh(&mut self) {
+        if self.russh.is_some() {
+            self.shut();
+        }
+    }
+
+    /// The connection is over: all who wait read what there is and then the end.
     pub(super) fn end(&mut self, end: ConnectionEnd) {
         if let Some(mut observer) = self.observer.take() {
             match end {
-                ConnectionEnd::Closed => {}
+                ConnectionEnd::Shut => {}
+                // Its answer to our end.
+                ConnectionEnd::Closed if self.is_shut => {}
+                ConnectionEnd::Closed => observer.closed(),
                 ConnectionEnd::Failed(error) => observer.failed(&error),
                 ConnectionEnd::Lost(error) => observer.lost(error),
             }
         }
         self.is_over = true;
+        self.global.wake_all();
         self.channels.wake_all();
-        wake(&mut self.russh_reads);
-        wake(&mut self.russh_writes);
+        if let Some(side) = &mut self.russh {
+            side.wake();
+        }
     }
 
     fn handle_event(&mut self, event: ConnectionEvent) -> Result<(), TransportError> {
@@ -288,7 +313,11 @@ impl TransportState {
 
     fn handle_message(&mut self, payload: Bytes, sequence: u32) -> Result<(), TransportError> {
         let now = clock::now();
-        let Some(payload) = self.global.answer(payload) else { return Ok(()) };
+        if payload.first() == Some(&MSG_UNIMPLEMENTED) {
+            let number = MessageReader::new("UNIMPLEMENTED", payload.get(1..).unwrap_or_default()).u32();
+            number.into_iter().for_each(|number| self.global.unimplemented(number));
+            return Ok(());
+        }
         let payload = match self.stage.take(payload)? {
             Meaning::Known(payload) => payload,
             Meaning::Ping(pong) if self.connection.can_send_small() => return self.connection.send(&pong, now),
@@ -296,34 +325,30 @@ impl TransportState {
             Meaning::Ping(_) | Meaning::PassedOver => return Ok(()),
             Meaning::Unimplemented => return self.connection.unimplemented(sequence),
         };
-        match payload.first() {
-            // Told at once: what comes behind it is its doing.
-            Some(&MSG_DISCONNECT) => self.deliver(|observer| observer.goodbye(&payload)),
-            Some(&MSG_SERVICE_ACCEPT) => {
-                if let Some(asked) = self.service_asked.take() {
-                    self.channels.note_round_trip(now.saturating_duration_since(asked), now);
+        match payload.first().copied().unwrap_or_default() {
+            MSG_GLOBAL_REQUEST => match self.global.asked(&payload)? {
+                ServerRequest::HostKeys(keys) => self.deliver(|observer| observer.host_keys(keys)),
+                ServerRequest::Unknown(name) => self.deliver(|observer| observer.unknown_request(&name)),
+                ServerRequest::Refused => {}
+            },
+            MSG_REQUEST_SUCCESS | MSG_REQUEST_FAILURE => self.global.answer(&payload),
+            MSG_CHANNEL_OPEN..=MSG_CHANNEL_FAILURE => match self.channels.server_says(payload, now)? {
+                FromServer::Data(bytes) => self.deliver(|observer| observer.data(bytes)),
+                FromServer::Adjusted => self.deliver(|observer| observer.window_adjusted()),
+                FromServer::Offered(offer) => self.arrivals.push(Arrival::Offered(offer)),
+                FromServer::Refused(what) => self.arrivals.push(Arrival::Refused(what)),
+                FromServer::Handled => {}
+            },
+            number => {
+                if number == MSG_DISCONNECT {
+                    // Told at once: what comes behind it is its doing.
+                    self.deliver(|observer| observer.goodbye(&payload));
                 }
-            }
-            _ => {}
-        }
-        self.global.came(&payload);
-        if let Some(name) = unknown_request(&payload) {
-            self.deliver(|observer| observer.unknown_request(&name));
-        }
-        if self.global.refuse(&payload)? {
-            return Ok(());
-        }
-        match self.channels.server_says(payload, now)? {
-            FromServer::Data(bytes) => self.deliver(|observer| observer.data(bytes)),
-            FromServer::Adjusted => self.deliver(|observer| observer.window_adjusted()),
-            FromServer::Handled => {}
-            FromServer::Pass(payload) => {
-                let payload = self.texts.in_utf8(payload)?;
-                self.clear.deliver(&payload, &mut self.to_russh)?;
-                if self.to_russh.len() > MAX_WHILE_WAITING {
-                    return Err(TransportError::Flood);
+                if let Some(side) = &mut self.russh
+                    && let Some(took) = side.tell(payload, now)?
+                {
+                    self.channels.note_round_trip(took, now);
                 }
-                wake(&mut self.russh_reads);
             }
         }
         Ok(())
@@ -336,27 +361,15 @@ impl TransportState {
     }
 
     /// Takes messages for the server from what russh has written; gives how much was taken.
-    fn receive(&mut self, data: &[u8]) -> Result<usize, TransportError> {
-        let mut rest = data;
-        while self.connection.can_send() {
-            let Some(message) = self.clear.next(&mut rest)? else { break };
-            if message.first() == Some(&MSG_SERVICE_REQUEST) {
-                self.service_asked = Some(clock::now());
-            }
-            if let Some(message) = self.channels.client_says(&message)? {
-                self.global.sent(&message, self.connection.next_sent())?;
-                self.texts.sent(&message)?;
-                self.connection.send(&message, clock::now())?;
-            }
+    pub(super) fn take_from_russh(&mut self, data: &[u8]) -> Result<usize, TransportError> {
+        let (mut rest, now) = (data, clock::now());
+        while self.connection.can_send()
+            && let Some(side) = &mut self.russh
+            && let Some(message) = side.next(&mut rest, now)?
+        {
+            self.connection.send(&message, now)?;
         }
-        self.send_what_is_due();
         wake(&mut self.driver);
         Ok(data.len() - rest.len())
-    }
-}
-
-fn wake(slot: &mut Option<Waker>) {
-    if let Some(waker) = slot.take() {
-        waker.wake();
     }
 }

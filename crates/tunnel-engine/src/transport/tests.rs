@@ -10,9 +10,8 @@ use std::task::Waker;
 
 use bytes::{Bytes, BytesMut};
 
-use super::channels::{Channels, Content, FIRST_OWN, FromServer};
+use super::channels::{Channels, Content, FromServer, MessageCount};
 use super::global::GlobalRequests;
-use super::text::Texts;
 use super::{CipherName, Config, Connection, ConnectionEvent, KexName, Limits, LocalOffer, MacName};
 use crate::clock;
 
@@ -80,82 +79,66 @@ pub fn handshake(sent: &[u8], piece: usize) -> Handshaken {
     seen
 }
 
-/// Messages of a server's and of russh's, and what readers and writers do, each behind its kind and its length. Gives
-/// the bytes that are kept for readers, and those that came for them.
+/// Messages of a server's, and what readers and writers do, each behind its kind and its length. Gives the bytes that are
+/// kept for readers, and those that came for them.
 pub fn channel_messages(script: &[u8]) -> (usize, usize) {
-    let mut channels = Channels::new(1 << 20, super::channels::MessageCount::OpenSsh);
-    let (mut global, mut texts) = (GlobalRequests::default(), Texts::default());
+    let mut channels = Channels::new(1 << 20, MessageCount::OpenSsh);
+    let mut global = GlobalRequests::default();
     let (mut came, now, waker) = (0, clock::now(), Waker::noop());
+    let mut offers = Vec::new();
     let mut rest = script;
     while let Some(((kind, length), behind)) =
         rest.split_first_chunk::<2>().map(|([kind, length], rest)| ((*kind, *length), rest))
     {
         let (message, behind) = behind.split_at(usize::from(length).min(behind.len()));
         rest = behind;
-        let number = message.first().copied().map_or(0, u32::from);
-        // Of the channels that are opened here.
-        let own = FIRST_OWN + number;
-        let went_on = match kind % 12 {
-            0..=2 => {
-                let Some(message) = global.answer(Bytes::copy_from_slice(message)) else { continue };
-                global.came(&message);
-                let taken = channels.server_says(message, now);
-                match taken {
-                    Ok(FromServer::Data(bytes)) => {
-                        came += bytes;
-                        Ok(())
-                    }
-                    Ok(FromServer::Pass(payload)) => texts.in_utf8(payload).map(drop),
-                    Ok(FromServer::Adjusted | FromServer::Handled) => Ok(()),
-                    Err(error) => Err(error),
+        let ours = message.first().copied().map_or(0, u32::from);
+        let mut went_on = Ok(());
+        match kind % 12 {
+            0..=2 => match channels.server_says(Bytes::copy_from_slice(message), now) {
+                Ok(FromServer::Data(bytes)) => came += bytes,
+                Ok(FromServer::Offered(offer)) => offers.push(offer),
+                Ok(FromServer::Adjusted | FromServer::Refused(_) | FromServer::Handled) => {}
+                Err(error) => went_on = Err(error),
+            },
+            3 => went_on = global.asked(message).map(drop),
+            4 => global.answer(message),
+            5 => {
+                global.unimplemented(ours);
+                let id = global.ask("tcpip-forward", message);
+                let _ = global.take_answer(id / 2, waker);
+                if ours % 2 == 0 {
+                    global.forget(id);
                 }
             }
-            3 | 4 => global
-                .sent(message, number)
-                .and_then(|()| texts.sent(message))
-                .and_then(|()| channels.client_says(message).map(drop)),
-            5 => {
-                channels.attach(number);
-                while channels.read(number, waker, now).is_some() {}
-                Ok(())
-            }
-            6 => {
-                let _ = channels.may_send(number, message.len(), waker);
-                channels.end(number);
-                Ok(())
-            }
-            7 => {
-                channels.close(number);
-                channels.abandon(number);
-                Ok(())
-            }
+            6 => offers.drain(..).for_each(|offer| {
+                channels.accept(&offer);
+            }),
+            7 => offers.drain(..).for_each(|offer| channels.refuse(&offer, ours)),
             8 => {
-                let content = if number % 2 == 0 { Content::Bytes } else { Content::Messages };
-                channels.open_own("direct-tcpip", message, content);
-                Ok(())
+                let content = if ours % 2 == 0 { Content::Bytes } else { Content::Messages };
+                channels.open("direct-tcpip", message, content);
             }
             9 => {
-                let _ = channels.take_answer(own, waker);
-                if number % 2 == 0 {
-                    channels.ask(own, "exec", message);
+                let _ = channels.take_answer(ours, waker);
+                if ours % 2 == 0 {
+                    channels.ask(ours, "exec", message);
                 }
-                let _ = channels.take_reply(own, waker);
-                while channels.read(own, waker, now).is_some() || channels.read_message(own, waker, now).is_some() {}
-                let _ = channels.stream_end(own);
-                Ok(())
+                let _ = channels.take_reply(ours, waker);
+                while channels.read(ours, waker, now).is_some() || channels.read_message(ours, waker, now).is_some() {}
+                let _ = channels.stream_end(ours);
             }
             10 => {
-                let _ = channels.may_send(own, message.len(), waker);
-                channels.end(own);
-                Ok(())
+                let _ = channels.may_send(ours, message.len(), waker);
+                let _ = channels.may_send_whole(ours, (4, message.len()), waker);
+                channels.end(ours);
             }
             _ => {
-                channels.close(own);
-                channels.abandon(own);
-                Ok(())
+                channels.close(ours);
+                channels.abandon(ours);
             }
-        };
-        while channels.poll_message().is_some() {}
+        }
+        while global.poll_message(ours).is_some() || channels.poll_message().is_some() {}
         if went_on.is_err() {
             break;
         }

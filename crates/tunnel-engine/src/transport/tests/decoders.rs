@@ -3,12 +3,13 @@
 use bytes::Bytes;
 
 use crate::transport::compression::Inflater;
+use crate::transport::global::ServerRequest;
 use crate::transport::kex::{Group, GroupSizes, Method, Work, WorkResult};
 use crate::transport::message::{DebugText, MSG_GLOBAL_REQUEST, MSG_SERVICE_ACCEPT, MSG_USERAUTH_SUCCESS};
 use crate::transport::negotiate::KexInit;
 use crate::transport::packet::MAX_PACKET;
+use crate::transport::russh_side::Texts;
 use crate::transport::stage::{Meaning, Stage};
-use crate::transport::text::Texts;
 use crate::transport::wire::MessageReader;
 use crate::transport::{KexName, Limits, TransportError, global, proof};
 
@@ -57,8 +58,9 @@ pub fn decode(input: &[u8]) -> Decoded {
         5 => text(content, *variant, &mut decoded),
         6 => DebugText::decode(content).map(drop),
         _ if variant.is_multiple_of(2) => {
-            decoded.is_mangled = global::unknown_request(content).is_some_and(|name| name.len() > 3 * content.len());
-            global::GlobalRequests::default().refuse(content).map(drop)
+            let asked = global::GlobalRequests::default().asked(content);
+            decoded.is_mangled = matches!(&asked, Ok(ServerRequest::Unknown(name)) if name.len() > 3 * content.len());
+            asked.map(drop)
         }
         _ => login(content, &mut decoded),
     };

@@ -1,33 +1,29 @@
-//! Texts for people (RFC 4251 section 5: UTF-8), and the names, addresses and paths that russh reads as texts. Servers send
-//! other encodings; one text must not end a session, so what does not decode is replaced before the layers above see it.
+//! Texts for people (RFC 4251 section 5: UTF-8), and the names that russh reads as texts. Servers send other encodings; one
+//! text must not end a login, so what does not decode is replaced before russh sees it.
 
 use bytes::Bytes;
 
-use super::TransportError;
-use super::message::{
-    MSG_CHANNEL_OPEN, MSG_CHANNEL_REQUEST, MSG_DISCONNECT, MSG_USERAUTH_BANNER, MSG_USERAUTH_FAILURE,
-    MSG_USERAUTH_INFO_REQUEST, MSG_USERAUTH_REQUEST,
+use crate::transport::TransportError;
+use crate::transport::message::{
+    MSG_DISCONNECT, MSG_USERAUTH_BANNER, MSG_USERAUTH_FAILURE, MSG_USERAUTH_INFO_REQUEST, MSG_USERAUTH_REQUEST,
 };
-use super::wire::{MessageReader, known_names, put_string, put_u32};
+use crate::transport::wire::{MessageReader, known_names, put_string, put_u32};
 
 const INTERACTIVE: &[u8] = b"keyboard-interactive";
-const EXIT_SIGNAL: &[u8] = b"exit-signal";
-/// Behind the type of a channel that no tunnel asks for.
-pub(crate) const NOT_ASKED_FOR: &str = " (not asked for)";
 /// In a longer message each sequence that does not decode is one byte afterwards, so that it is no longer than before:
 /// russh takes no packet longer than the server's may be.
 const LONG: usize = 64 * 1024;
 
-/// The texts of one connection.
+/// The texts of one login.
 #[derive(Debug, Default)]
-pub(super) struct Texts {
+pub(in crate::transport) struct Texts {
     /// The login is by questions and answers, so that message 60 has texts; with another method it has a key.
     is_interactive: bool,
 }
 
 impl Texts {
     /// A message of ours goes to the server.
-    pub(super) fn sent(&mut self, payload: &[u8]) -> Result<(), TransportError> {
+    pub(in crate::transport) fn sent(&mut self, payload: &[u8]) -> Result<(), TransportError> {
         let mut reader = MessageReader::new("authentication request", payload);
         if reader.u8()? == MSG_USERAUTH_REQUEST {
             // User and service.
@@ -41,7 +37,7 @@ impl Texts {
     ///
     /// # Errors
     /// The message is malformed.
-    pub(super) fn in_utf8(&self, payload: Bytes) -> Result<Bytes, TransportError> {
+    pub(in crate::transport) fn in_utf8(&self, payload: Bytes) -> Result<Bytes, TransportError> {
         let mark = if payload.len() > LONG { "?" } else { "\u{fffd}" };
         let mut copy = Copy { reader: MessageReader::new("text", &payload), out: Vec::new(), mark };
         match payload.first() {
@@ -51,19 +47,12 @@ impl Texts {
             Some(&MSG_USERAUTH_INFO_REQUEST) if self.is_interactive => copy.fixed(1)?.questions()?,
             // The name of an algorithm and a key; or what is asked about a password, and its language.
             Some(&MSG_USERAUTH_INFO_REQUEST) => copy.fixed(1)?.text()?.rest(),
-            Some(&MSG_CHANNEL_OPEN) => copy.fixed(1)?.open()?,
-            Some(&MSG_CHANNEL_REQUEST) if is_exit_signal(&payload) => copy.fixed(5)?.exit_signal()?,
             Some(_) | None => return Ok(payload),
         }
         copy.reader.end()?;
         let out = copy.out;
         Ok(if out == *payload { payload } else { out.into() })
     }
-}
-
-fn is_exit_signal(payload: &[u8]) -> bool {
-    let mut reader = MessageReader::new("channel request", payload);
-    reader.bytes(5).and_then(|_| reader.string()).is_ok_and(|kind| kind == EXIT_SIGNAL)
 }
 
 /// A message, field by field.
@@ -123,43 +112,6 @@ impl Copy<'_> {
             self.text()?.fixed(1)?;
         }
         Ok(())
-    }
-
-    /// RFC 4254 section 5.1. What is no connection of a forward gets a name that russh does not know, so that it is refused
-    /// whatever is in it; as are connections without room for data, which russh takes for the end of the session.
-    fn open(&mut self) -> Result<(), TransportError> {
-        let kind = self.reader.string()?;
-        let (sender, window, max_data) = (self.reader.u32()?, self.reader.u32()?, self.reader.u32()?);
-        let mut fields = Self { reader: self.reader, out: Vec::new(), mark: self.mark };
-        self.reader = MessageReader::new("text", &[]);
-        if max_data > 0 && fields.forwarded(kind).is_ok_and(|known| known) {
-            put_string(&mut self.out, kind);
-        } else {
-            fields.out.clear();
-            let kind = String::from_utf8_lossy(kind);
-            let kind = kind.strip_suffix(NOT_ASKED_FOR).unwrap_or(&kind);
-            put_string(&mut self.out, format!("{kind}{NOT_ASKED_FOR}").as_bytes());
-        }
-        for number in [sender, window, max_data.max(1)] {
-            put_u32(&mut self.out, number);
-        }
-        self.out.extend_from_slice(&fields.out);
-        Ok(())
-    }
-
-    /// The fields of a connection of a forward (RFC 4254 section 7.2; OpenSSH's PROTOCOL, section 2.4), if it is one.
-    fn forwarded(&mut self, kind: &[u8]) -> Result<bool, TransportError> {
-        match kind {
-            b"forwarded-tcpip" => self.text()?.fixed(4)?.text()?.fixed(4)?,
-            b"forwarded-streamlocal@openssh.com" => self.text()?.text()?,
-            _ => return Ok(false),
-        };
-        self.reader.end().map(|()| true)
-    }
-
-    /// RFC 4254 section 6.10: the kind, no reply, the signal, whether a core was dumped, the text.
-    fn exit_signal(&mut self) -> Result<(), TransportError> {
-        self.text()?.fixed(1)?.text()?.fixed(1)?.text_and_language()
     }
 }
 
@@ -240,69 +192,5 @@ mod tests {
         };
         assert_eq!(in_utf8(refused(b"publickey,\xff\xe9,,password")).unwrap(), refused(b"publickey,password"));
         assert_eq!(in_utf8(refused(b"publickey")).unwrap(), refused(b"publickey"));
-    }
-
-    fn channel(kind: &[u8], max_data: u32, fields: &[u8]) -> Bytes {
-        let mut out = vec![MSG_CHANNEL_OPEN];
-        put_string(&mut out, kind);
-        for number in [5, 1000, max_data] {
-            put_u32(&mut out, number);
-        }
-        [&out[..], fields].concat().into()
-    }
-
-    fn address(host: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        put_string(&mut out, host);
-        put_u32(&mut out, 80);
-        out
-    }
-
-    #[test]
-    fn connections_from_any_address_can_be_read() {
-        let mark = address("\u{fffd}".as_bytes()).repeat(2);
-        let both = address(b"\xe9").repeat(2);
-        assert_eq!(in_utf8(channel(b"forwarded-tcpip", 1, &both)).unwrap(), channel(b"forwarded-tcpip", 1, &mark));
-        let fine = channel(b"forwarded-tcpip", 1, &address(b"a").repeat(2));
-        assert_eq!(in_utf8(fine.clone()).unwrap(), fine);
-        let socket = channel(b"forwarded-streamlocal@openssh.com", 1, b"\0\0\0\x02/s\0\0\0\0");
-        assert_eq!(in_utf8(socket.clone()).unwrap(), socket);
-    }
-
-    #[test]
-    fn channels_that_are_no_connections_have_an_unknown_name() {
-        let odd = [
-            channel(b"forwarded-tcpip", 0, &address(b"a").repeat(2)),
-            channel(b"forwarded-tcpip", 1, &address(b"a")),
-            channel(b"forwarded-tcpip", 1, &address(b"a").repeat(3)),
-            channel(b"session", 1, b"more"),
-            channel(b"x11", 1, b""),
-            channel(b"\xe9", 1, b"\xff"),
-        ];
-        for asked in odd {
-            let told = in_utf8(asked.clone()).unwrap();
-            assert_eq!(in_utf8(told.clone()), Ok(told.clone()), "a second time");
-            let mut reader = MessageReader::new("test", &told);
-            let kind = reader.u8().and_then(|_| reader.string()).unwrap();
-            assert!(kind.ends_with(NOT_ASKED_FOR.as_bytes()) && std::str::from_utf8(kind).is_ok(), "{asked:?}");
-            assert_eq!((reader.u32(), reader.u32(), reader.u32()), (Ok(5), Ok(1000), Ok(1)));
-            reader.end().unwrap();
-        }
-        let whole = channel(b"x", 1, b"");
-        assert!((1..whole.len()).all(|end| in_utf8(whole.slice(..end)).is_err()));
-    }
-
-    #[test]
-    fn text_of_a_signal_is_replaced() {
-        let mut ended = vec![MSG_CHANNEL_REQUEST];
-        put_u32(&mut ended, 3);
-        put_string(&mut ended, EXIT_SIGNAL);
-        ended.push(0);
-        put_string(&mut ended, b"TERM");
-        ended.push(0);
-        put_string(&mut ended, b"beendet \xfc");
-        put_string(&mut ended, b"de");
-        let told = in_utf8(ended.into()).unwrap();
-        assert!(std::str::from_utf8(&told[5..]).is_ok_and(|text| text.contains("beendet \u{fffd}")));
     }
 }

@@ -1,20 +1,21 @@
-//! A channel that is opened here, without russh: it carries messages, or becomes a stream of bytes.
+//! A channel of a session: it carries messages, or becomes a stream of bytes.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use super::{TransportLink, TransportState, wake};
+use super::{TransportLink, TransportState};
 use crate::clock;
-use crate::transport::channels::{Content, OwnRefusal, SendError, StreamEnd};
+use crate::transport::channels::{Content, OpenRefusal, SendError, StreamEnd};
 use crate::transport::message::MSG_CHANNEL_DATA;
+use crate::transport::wake;
 
 /// The message's number, the recipient, the length of the data.
 const DATA_HEAD: usize = 9;
 
 /// Such a channel. Dropping it closes it, or gives up the request for it.
-pub(crate) struct OwnChannel {
+pub(crate) struct ChannelHandle {
     link: Arc<TransportLink>,
     ours: u32,
     /// It has become a stream, whose halves close it.
@@ -35,15 +36,15 @@ pub(crate) enum StreamEvent {
 
 impl TransportLink {
     /// Asks the server for a channel of the given type, whose own fields are `fields`.
-    pub(crate) fn open_own(self: &Arc<Self>, kind: &str, fields: &[u8], content: Content) -> OwnChannel {
+    pub(crate) fn open_channel(self: &Arc<Self>, kind: &str, fields: &[u8], content: Content) -> ChannelHandle {
         let mut state = self.lock();
-        let ours = state.channels.open_own(kind, fields, content);
+        let ours = state.channels.open(kind, fields, content);
         state.send_what_is_due();
         drop(state);
-        OwnChannel { link: self.clone(), ours, is_stream: false }
+        ChannelHandle::new(self.clone(), ours)
     }
 
-    /// What comes next on a stream that was opened here, by our number.
+    /// What comes next on a stream, by our number.
     pub(crate) fn poll_stream(&self, ours: u32, cx: &Context<'_>) -> Poll<StreamEvent> {
         let mut state = self.lock();
         if let Some(bytes) = state.channels.read(ours, cx.waker(), clock::now()) {
@@ -59,12 +60,17 @@ impl TransportLink {
     }
 }
 
-impl OwnChannel {
+impl ChannelHandle {
+    /// Of a channel with our number.
+    pub(super) const fn new(link: Arc<TransportLink>, ours: u32) -> Self {
+        Self { link, ours, is_stream: false }
+    }
+
     /// The server's answer; ready once.
     ///
     /// # Errors
     /// Why it refused; `None`: the connection has ended.
-    pub(crate) fn poll_opened(&self, cx: &Context<'_>) -> Poll<Result<(), Option<OwnRefusal>>> {
+    pub(crate) fn poll_opened(&self, cx: &Context<'_>) -> Poll<Result<(), Option<OpenRefusal>>> {
         let mut state = self.link.lock();
         match state.channels.take_answer(self.ours, cx.waker()) {
             Some(answer) => Poll::Ready(answer.map_err(Some)),
@@ -122,7 +128,7 @@ impl OwnChannel {
     }
 }
 
-impl Drop for OwnChannel {
+impl Drop for ChannelHandle {
     fn drop(&mut self) {
         if !self.is_stream {
             self.link.close(self.ours);

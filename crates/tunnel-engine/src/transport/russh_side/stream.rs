@@ -5,13 +5,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Buf as _, BytesMut};
+use bytes::Buf as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{ConnectionEnd, TransportLink, wake};
+use crate::transport::link::{ConnectionEnd, TransportLink};
+use crate::transport::wake;
 
-/// The stream that russh speaks on, without encryption. It leads to a [`TransportLink`] and nowhere else, and only the
-/// transport can make one.
+/// The stream that russh speaks on during the login, without encryption. It leads to a [`TransportLink`] and nowhere else,
+/// and only the transport can make one.
 pub(crate) struct ClearStream(Arc<TransportLink>);
 
 impl ClearStream {
@@ -23,23 +24,22 @@ impl ClearStream {
 
 impl AsyncRead for ClearStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut state = self.0.lock();
-        if state.to_russh.is_empty() {
+        let mut guard = self.0.lock();
+        let state = &mut *guard;
+        // The login is over.
+        let Some(side) = &mut state.russh else { return Poll::Ready(Ok(())) };
+        if side.unheard.is_empty() {
             if state.is_over {
                 return Poll::Ready(Ok(()));
             }
-            state.russh_reads = Some(cx.waker().clone());
+            side.reads = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let was_full = !state.may_read();
-        let taken = buf.remaining().min(state.to_russh.len());
-        buf.put_slice(state.to_russh.get(..taken).unwrap_or_default());
-        state.to_russh.advance(taken);
-        if state.to_russh.is_empty() {
-            // What an idle session does not need.
-            state.to_russh = BytesMut::new();
-        }
-        if was_full && state.may_read() {
+        let was_full = side.is_full();
+        let taken = buf.remaining().min(side.unheard.len());
+        buf.put_slice(side.unheard.get(..taken).unwrap_or_default());
+        side.unheard.advance(taken);
+        if was_full && !side.is_full() {
             wake(&mut state.driver);
         }
         Poll::Ready(Ok(()))
@@ -48,17 +48,18 @@ impl AsyncRead for ClearStream {
 
 impl AsyncWrite for ClearStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let mut state = self.0.lock();
-        if state.is_over {
+        let mut guard = self.0.lock();
+        let state = &mut *guard;
+        let Some(side) = state.russh.as_mut().filter(|_| !state.is_over) else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
-        }
+        };
         if !state.connection.can_send() {
-            state.russh_writes = Some(cx.waker().clone());
+            side.writes = Some(cx.waker().clone());
             // The server may be read now although russh hears nothing.
             wake(&mut state.driver);
             return Poll::Pending;
         }
-        match state.receive(data) {
+        match state.take_from_russh(data) {
             Ok(taken) => Poll::Ready(Ok(taken)),
             Err(error) => {
                 state.end(ConnectionEnd::Failed(error.clone()));
@@ -73,17 +74,13 @@ impl AsyncWrite for ClearStream {
 
     /// Never waits: russh tells its handler why the session ended only after this.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = self.0.lock();
-        state.is_shut = true;
-        wake(&mut state.driver);
+        self.0.lock().shut_by_russh();
         Poll::Ready(Ok(()))
     }
 }
 
 impl Drop for ClearStream {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.is_shut = true;
-        wake(&mut state.driver);
+        self.0.lock().shut_by_russh();
     }
 }
