@@ -34,7 +34,7 @@ impl LinkIo for TcpStream {
         low_water::set(self, bytes)
     }
 
-    fn acknowledge_soon(&self) {
+    fn acknowledge(&self) {
         // After a write Linux holds an acknowledgement back for 40 ms, in the hope of another write to send it with. sshd
         // holds small packets back until what it sent before is acknowledged (Nagle). Together they make the second small
         // packet of an answer 40 ms late.

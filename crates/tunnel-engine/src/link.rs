@@ -51,8 +51,8 @@ pub trait LinkIo: AsyncRead + AsyncWrite + Send + Unpin + 'static {
         false
     }
 
-    /// What comes next is acknowledged as soon as it is read, until something is written again.
-    fn acknowledge_soon(&self) {}
+    /// What was read is acknowledged now, without waiting for something to be written.
+    fn acknowledge(&self) {}
 
     /// What was written may take so long to arrive before the link is given up from below.
     fn set_user_timeout(&self, duration: Duration) {

@@ -34,6 +34,7 @@ mod liveness;
 mod login_handler;
 mod monitored_link;
 mod open;
+mod opening;
 mod path;
 mod recorded_link;
 mod requests;

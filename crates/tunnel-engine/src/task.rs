@@ -17,9 +17,17 @@ pub fn owned<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static
 }
 
 /// Starts a task that outlives the caller. It must end by itself: on a deadline, or when what it serves has gone.
-#[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
 pub fn detached<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
-    let future: Pin<Box<dyn Future<Output = T> + Send>> = Box::pin(future.in_current_span());
+    spawn(Box::pin(future.in_current_span()))
+}
+
+/// As [`detached`], for a task of many short turns, each of which would enter the span: it enters the span where it logs.
+pub(crate) fn without_span(future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    spawn(Box::pin(future))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
+fn spawn<T: Send + 'static>(future: Pin<Box<dyn Future<Output = T> + Send>>) -> JoinHandle<T> {
     tokio::spawn(future)
 }
 

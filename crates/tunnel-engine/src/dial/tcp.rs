@@ -376,7 +376,7 @@ mod tests {
         let stream = connect(address, None, &spec(&address.to_string())).await.unwrap();
         // As a write leaves it that follows an answer.
         SockRef::from(&stream).set_tcp_quickack(false).unwrap();
-        crate::link::LinkIo::acknowledge_soon(&stream);
+        crate::link::LinkIo::acknowledge(&stream);
         assert!(SockRef::from(&stream).tcp_quickack().unwrap());
     }
 

@@ -163,7 +163,7 @@ impl<I: Incoming> RemoteRouter<I> {
             tokio::select! {
                 Some(ended) = self.live.join_next() => self.ended(ended.ok()),
                 incoming = self.incoming.recv(), if self.open => match incoming {
-                    Some(incoming) => self.route(incoming).await,
+                    Some(incoming) => self.route(incoming),
                     None => self.open = false,
                 },
                 () = closing.cancelled(), if self.open => self.close(),
@@ -177,20 +177,20 @@ impl<I: Incoming> RemoteRouter<I> {
         self.open = false;
     }
 
-    async fn route(&mut self, incoming: I) {
+    fn route(&mut self, incoming: I) {
         let listen = incoming.listen().clone();
         let Some(target) = self.routes.borrow().get(&listen).cloned() else {
             if let Some(suppressed) = self.log.admit("no forward", clock::now()) {
                 debug!(%listen, suppressed, "the server handed over a connection that no forward asked for");
             }
-            return incoming.reject(RejectReason::Prohibited).await;
+            return incoming.reject(RejectReason::Prohibited);
         };
         let permits = self.permits.entry(listen.clone()).or_default().clone();
         if let Some(expected) = self.expectations.on(&listen) {
             let Some(sifting) = self.sifting.take(MAX_SIFTED) else {
                 expected.crowded();
                 target.stats.fail();
-                return incoming.reject(RejectReason::ResourceShortage).await;
+                return incoming.reject(RejectReason::ResourceShortage);
             };
             self.live.spawn(async move {
                 let cut = target.cut.clone();
@@ -213,7 +213,7 @@ impl<I: Incoming> RemoteRouter<I> {
                     "{forward}: a connection was refused, as the last open files are left to logins: raise LimitNOFILE, or lower max_connections"
                 );
             }
-            return incoming.reject(RejectReason::ResourceShortage).await;
+            return incoming.reject(RejectReason::ResourceShortage);
         }
         let Some(place) = permits.take(target.max_connections) else {
             target.stats.fail();
@@ -226,7 +226,7 @@ impl<I: Incoming> RemoteRouter<I> {
                     "{forward}: {max_connections} connections are there, as many as max_connections allows: another one was refused"
                 );
             }
-            return incoming.reject(RejectReason::ResourceShortage).await;
+            return incoming.reject(RejectReason::ResourceShortage);
         };
         self.live.spawn(async move {
             let cut = target.cut.clone();

@@ -154,12 +154,12 @@ impl Incoming for FakeIncoming {
         &self.origin
     }
 
-    async fn accept(self) -> Result<NearChannel, ChannelGone> {
+    fn accept(self) -> Result<NearChannel, ChannelGone> {
         self.answer.send(Ok(())).map_err(|_| ChannelGone)?;
         Ok(self.near)
     }
 
-    async fn reject(self, reason: RejectReason) {
+    fn reject(self, reason: RejectReason) {
         self.answer.send(Err(reason)).expect("the server waits");
     }
 }

@@ -47,9 +47,9 @@ pub trait Incoming: Send + 'static {
     /// The originator of the connection.
     fn origin(&self) -> &Originator;
     /// See [`IncomingChannel::accept`].
-    fn accept(self) -> impl Future<Output = Result<(Self::Reader, Self::Writer), ChannelGone>> + Send;
+    fn accept(self) -> Result<(Self::Reader, Self::Writer), ChannelGone>;
     /// See [`IncomingChannel::reject`].
-    fn reject(self, reason: RejectReason) -> impl Future<Output = ()> + Send;
+    fn reject(self, reason: RejectReason);
 }
 
 impl Incoming for IncomingChannel {
@@ -64,12 +64,12 @@ impl Incoming for IncomingChannel {
         &self.origin
     }
 
-    async fn accept(self) -> Result<(ChannelReader, ChannelWriter), ChannelGone> {
+    fn accept(self) -> Result<(ChannelReader, ChannelWriter), ChannelGone> {
         let Channel { reader, writer } = Self::accept(self)?;
         Ok((reader, writer))
     }
 
-    async fn reject(self, reason: RejectReason) {
+    fn reject(self, reason: RejectReason) {
         Self::reject(self, reason);
     }
 }

@@ -207,9 +207,9 @@ impl MonitoredLink {
         self.lock().io.as_ref().is_some_and(|io| io.set_low_water(bytes))
     }
 
-    /// See [`LinkIo::acknowledge_soon`].
-    pub(super) fn acknowledge_soon(&self) {
-        self.lock().io.iter().for_each(|io| io.acknowledge_soon());
+    /// See [`LinkIo::acknowledge`].
+    pub(super) fn acknowledge(&self) {
+        self.lock().io.iter().for_each(|io| io.acknowledge());
     }
 
     /// Ends the link politely but without waiting: a last word goes out if there is room for it.

@@ -48,8 +48,8 @@ impl LinkIo for RecordedLink {
         self.io.set_user_timeout(duration);
     }
 
-    fn acknowledge_soon(&self) {
-        self.io.acknowledge_soon();
+    fn acknowledge(&self) {
+        self.io.acknowledge();
     }
 
     fn answered(&self) {

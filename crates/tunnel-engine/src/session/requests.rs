@@ -1,6 +1,6 @@
 //! What is asked of the server on a living session: channels, remote forwards, signs of life. A question about a remote
 //! forward is put in a task of its own, which finishes it even when the asker has gone: what the server grants late is taken
-//! back. So is that for a channel: a server that leaves it unanswered is noticed also when the asker has given up.
+//! back. A channel that the asker has given up is seen to by [`Opening`].
 
 use std::future::{Future, poll_fn};
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,11 +12,11 @@ use tokio::sync::oneshot;
 
 use super::ForwardError;
 use super::channel::{Channel, OpenError};
-use super::connections::CountedConnection;
 use super::fault::escaped;
 use super::host_key_proof;
 use super::incoming::{Originator, RemoteListen};
 use super::link::SessionShared;
+use super::opening::Opening;
 use super::round_trip::RoundTrip;
 use crate::clock;
 use crate::failure::{Failure, FailureKind};
@@ -56,13 +56,19 @@ impl Requests {
         target: &Connect,
         origin: &Originator,
     ) -> Result<Channel, OpenError> {
-        let (line, target, origin) = (self.clone(), target.clone(), origin.clone());
-        // When the asker has gone, the channel is dropped on the way to it, and dropping closes it.
-        let counted = self.shared.connections.count();
-        let open = async move { line.open(&target, &origin, counted).await };
-        match finish(OPEN_TIMEOUT, open, |_| async {}).await {
-            Some(opened) => opened,
-            None => Err(OpenError::Timeout),
+        let Some((kind, fields)) = direct(target, origin) else {
+            return Err(OpenError::UnknownType(format!("`{target}` is no target of a server's")));
+        };
+        let (shared, asked) = (&self.shared, clock::now());
+        let mut opening = Opening::new(shared, shared.link.open_channel(kind, &fields, Content::Bytes));
+        match clock::timeout(OPEN_TIMEOUT, opening.answer()).await {
+            Ok(Ok((channel, counted))) => {
+                shared.link.note_round_trip(clock::now().saturating_duration_since(asked));
+                Ok(Channel::new(channel, shared.ending.gone(), counted, shared.link.clone()))
+            }
+            Ok(Err(Some(refusal))) => Err(open_error(&refusal)),
+            Ok(Err(None)) => Err(OpenError::SessionEnded),
+            Err(_) => Err(OpenError::Timeout),
         }
     }
 
@@ -166,32 +172,6 @@ impl Requests {
     /// Says goodbye; what comes after it is up to the caller.
     pub(super) fn goodbye(&self) {
         self.shared.link.disconnect(BY_APPLICATION, "");
-    }
-
-    async fn open(
-        &self,
-        target: &Connect,
-        origin: &Originator,
-        counted: CountedConnection,
-    ) -> Result<Channel, OpenError> {
-        let Some((kind, fields)) = direct(target, origin) else {
-            return Err(OpenError::UnknownType(format!("`{target}` is no target of a server's")));
-        };
-        let (waits, asked) = (self.shared.answers.open(), clock::now());
-        let channel = self.shared.link.open_channel(kind, &fields, Content::Bytes);
-        let opened = poll_fn(|cx| channel.poll_opened(cx)).await;
-        if !matches!(opened, Err(None)) {
-            self.shared.answered();
-            drop(waits);
-        }
-        match opened {
-            Ok(()) => {
-                self.shared.link.note_round_trip(clock::now().saturating_duration_since(asked));
-                Ok(Channel::new(channel, self.shared.ending.gone(), counted, self.shared.link.clone()))
-            }
-            Err(Some(refusal)) => Err(open_error(&refusal)),
-            Err(None) => Err(OpenError::SessionEnded),
-        }
     }
 
     async fn ask_to_listen(

@@ -17,7 +17,7 @@ pub(super) struct ServerOffers {
     shared: Arc<SessionShared>,
     /// For what the server can repeat.
     log: LogLimiter,
-    /// Of the login: the transport's task is another.
+    /// Of the login: the transport's task is under none.
     span: Span,
 }
 

@@ -14,6 +14,7 @@ use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey, PublicKeyOrCertifi
 use russh::{Preferred, cipher, compression, kex, mac};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::banner::Banner;
 use super::config;
@@ -230,7 +231,7 @@ pub(super) async fn speak(shared: &Arc<SessionShared>, input: BytesMut) -> Resul
     let offers = Box::new(ServerOffers::new(shared.clone()));
     let parts = transport::start(&shared.link, MonitoredIo(shared.link_monitor.clone()), input, offers);
     // Ends with the wire, or when this side has said all.
-    task::detached(parts.driver);
+    task::without_span(parts.driver);
     connect_stream(config::config(NONE), parts.stream, LoginHandler(shared.clone())).await
 }
 
@@ -248,12 +249,14 @@ const NONE: Preferred = Preferred {
 pub(super) struct TransportWatcher {
     shared: Arc<SessionShared>,
     announced: Option<oneshot::Sender<Vec<PublicKey>>>,
+    /// Of the login: the transport's task is under none.
+    span: Span,
 }
 
 impl TransportWatcher {
     /// `announced` is told once which host keys the server says that it has.
-    pub(super) const fn new(shared: Arc<SessionShared>, announced: Option<oneshot::Sender<Vec<PublicKey>>>) -> Self {
-        Self { shared, announced }
+    pub(super) fn new(shared: Arc<SessionShared>, announced: Option<oneshot::Sender<Vec<PublicKey>>>) -> Self {
+        Self { shared, announced, span: Span::current() }
     }
 
     /// The first keys, which came before there was a session.
@@ -269,11 +272,12 @@ impl LinkObserver for TransportWatcher {
         let before_keys = self.shared.link_monitor.bytes();
         self.shared.note(|facts| (facts.kex, facts.cipher, facts.before_keys) = (kex, cipher, before_keys));
         let count = self.shared.key_exchanges.fetch_add(1, Ordering::Relaxed) + 1;
-        let server = &self.shared.who;
+        let (server, _tunnel) = (&self.shared.who, self.span.enter());
         tracing::debug!(server, count, "`{server}`: new keys");
     }
 
     fn debug(&mut self, text: &DebugText) {
+        let _tunnel = self.span.enter();
         log_debug(&self.shared.who, text);
     }
 
@@ -325,8 +329,8 @@ impl ServerIo for MonitoredIo {
         self.0.set_low_water(bytes)
     }
 
-    fn acknowledge_soon(&self) {
-        self.0.acknowledge_soon();
+    fn acknowledge(&self) {
+        self.0.acknowledge();
     }
 }
 

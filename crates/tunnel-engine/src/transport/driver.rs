@@ -25,8 +25,6 @@ const SMALL: usize = 4 * 1024;
 const LARGE: usize = 256 * 1024;
 /// A read that fills the buffer makes the next one this many times as large.
 const GROWTH: usize = 8;
-/// Output of less than this waits for the tasks that are about to run: what they have to say goes into the same write.
-const LITTLE: usize = 16 * 1024;
 /// After this long without a byte large buffers are given back.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -38,8 +36,8 @@ pub(crate) trait ServerIo: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// The reader is woken when so many bytes are there, or the end. `false`: it is woken for any byte.
     fn set_low_water(&self, bytes: u32) -> bool;
 
-    /// What comes next is acknowledged as soon as it is read, until something is written again.
-    fn acknowledge_soon(&self);
+    /// What was read is acknowledged now, without waiting for something to be written.
+    fn acknowledge(&self);
 }
 
 /// The ends of a session's transport: for russh, until the login is over, and the task between the link and the server, which
@@ -68,7 +66,7 @@ where
         room: SMALL,
         is_large: false,
         flushed: true,
-        has_waited: false,
+        owes_acknowledgement: false,
         broken: None,
         is_begun: false,
         timer: None,
@@ -90,8 +88,9 @@ struct Driver<T> {
     /// Buffers are larger than an idle session needs.
     is_large: bool,
     flushed: bool,
-    /// Output has waited for the tasks that were about to run.
-    has_waited: bool,
+    /// Something was read and nothing written since: a server that holds a little back until the rest is acknowledged (Nagle's
+    /// algorithm, RFC 9293 section 3.7.4) would wait for the kernel's timer.
+    owes_acknowledgement: bool,
     /// Why nothing can be written any more. What the server has said is still read.
     broken: Option<io::Error>,
     /// What the handshake left is handled.
@@ -147,6 +146,7 @@ impl<T: ServerIo> Driver<T> {
         if bytes > 0 {
             let now = clock::now();
             *last_byte = Instant::from_std(now);
+            self.owes_acknowledgement = true;
             self.batch_reads(|batching| batching.on_read(bytes, now));
             let link = self.link.clone();
             let handled = link.lock().handle_input(&mut self.input);
@@ -156,8 +156,12 @@ impl<T: ServerIo> Driver<T> {
             // Readers take what came before more is read: it is still in the cache then.
             cx.waker().wake_by_ref();
         }
-        if self.broken.is_none() && !self.waits_for_more(cx) {
+        if self.broken.is_none() {
             self.broken = self.poll_write(cx).err();
+            // By now the readers have had their turn, and have said nothing.
+            if bytes == 0 && std::mem::take(&mut self.owes_acknowledgement) {
+                self.io.acknowledge();
+            }
         }
         let (is_shut, is_sent, arrivals) = {
             let mut state = self.link.lock();
@@ -170,17 +174,6 @@ impl<T: ServerIo> Driver<T> {
             return Poll::Ready(ConnectionEnd::Shut);
         }
         self.poll_time(cx, *last_byte)
-    }
-
-    /// Tasks that are about to run may add to the little that is to be written: a turn of the runtime later all of it goes out
-    /// at once, which costs both sides less than a write for each.
-    fn waits_for_more(&mut self, cx: &Context<'_>) -> bool {
-        let unsent = if self.output.is_empty() { self.link.lock().connection.unsent() } else { 0 };
-        self.has_waited = !self.has_waited && (1..LITTLE).contains(&unsent);
-        if self.has_waited {
-            cx.waker().wake_by_ref();
-        }
-        self.has_waited
     }
 
     fn hand_on(&mut self, arrivals: Vec<Arrival>) {
@@ -249,7 +242,10 @@ impl<T: ServerIo> Driver<T> {
             }
             match Pin::new(&mut self.io).poll_write(cx, &self.output) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(written)) => self.output.advance(written),
+                Poll::Ready(Ok(written)) => {
+                    self.owes_acknowledgement = false;
+                    self.output.advance(written);
+                }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => return Ok(()),
             }
@@ -259,7 +255,6 @@ impl<T: ServerIo> Driver<T> {
             match Pin::new(&mut self.io).poll_flush(cx) {
                 Poll::Ready(flushed) => {
                     self.flushed = true;
-                    self.io.acknowledge_soon();
                     return flushed;
                 }
                 Poll::Pending => {}

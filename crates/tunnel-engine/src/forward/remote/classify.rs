@@ -21,10 +21,10 @@ pub(super) enum Classified<I: Incoming> {
 
 impl<I: Incoming> ChannelSource<I> {
     /// Takes it, if that has not happened.
-    pub(super) async fn accept(self) -> Result<(Replay<I::Reader>, I::Writer), ChannelGone> {
+    pub(super) fn accept(self) -> Result<(Replay<I::Reader>, I::Writer), ChannelGone> {
         match self {
             Self::Offered(incoming) => {
-                let (reader, writer) = incoming.accept().await?;
+                let (reader, writer) = incoming.accept()?;
                 Ok((Replay::new(reader), writer))
             }
             Self::Taken(reader, writer) => Ok((reader, writer)),
@@ -34,7 +34,7 @@ impl<I: Incoming> ChannelSource<I> {
     /// Refuses it; what was taken is closed.
     pub(super) async fn reject(self, reason: RejectReason) {
         match self {
-            Self::Offered(incoming) => incoming.reject(reason).await,
+            Self::Offered(incoming) => incoming.reject(reason),
             Self::Taken(_, writer) => writer.close().await,
         }
     }
@@ -43,7 +43,7 @@ impl<I: Incoming> ChannelSource<I> {
 /// Takes a connection and looks at its first bytes, for as long as the nonce is waited for. A user's connection goes
 /// on with all that it has said.
 pub(super) async fn classify<I: Incoming>(incoming: I, expected: &Expected) -> Classified<I> {
-    let Ok((reader, writer)) = incoming.accept().await else { return Classified::SessionEnded };
+    let Ok((reader, writer)) = incoming.accept() else { return Classified::SessionEnded };
     let mut replay = Replay::new(reader);
     let mut seen = 0;
     loop {

@@ -64,7 +64,7 @@ async fn by_name<I: Incoming>(incoming: ChannelSource<I>, target: RemoteTarget) 
             return ServeOutcome::Refused;
         }
     };
-    match incoming.accept().await {
+    match incoming.accept() {
         Ok(channel) => relay(stream, channel, Prelude::default(), &target).await,
         Err(_) => ServeOutcome::SessionEnded,
     }
@@ -72,7 +72,7 @@ async fn by_name<I: Incoming>(incoming: ChannelSource<I>, target: RemoteTarget) 
 
 /// As ssh's `-R` with a bare port: yes first, because the target comes over the channel.
 async fn by_request<I: Incoming>(incoming: ChannelSource<I>, target: RemoteTarget) -> ServeOutcome {
-    let Ok((mut reader, writer)) = incoming.accept().await else { return ServeOutcome::SessionEnded };
+    let Ok((mut reader, writer)) = incoming.accept() else { return ServeOutcome::SessionEnded };
     let mut input = BytesMut::new();
     let mut peer = ChannelHandshakeIo { reader: &mut reader, writer: &writer, lost: false };
     let request = match socks::serve(&mut peer, &mut input).await {
