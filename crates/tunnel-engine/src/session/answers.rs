@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(
             answers.oldest_open(began + OPEN_TIMEOUT),
             Some(clock::now()),
-            "nobody waits for the first any more"
+            "no one waits for the first any more"
         );
         assert_eq!(answers.oldest_open(clock::now() + OPEN_TIMEOUT), None);
         drop((first, second));

@@ -78,5 +78,5 @@ async fn known_hosts_update(
 }
 
 async fn prove(line: &Arc<Requests>, unproven: Vec<PublicKey>) -> Result<(), String> {
-    if unproven.is_empty() { Ok(()) } else { line.prove(unproven).await }
+    if unproven.is_empty() { Ok(()) } else { line.prove(&unproven).await }
 }

@@ -1,6 +1,6 @@
-//! What is asked of the server on a living session: channels, remote forwards, signs of life. A question about a remote
-//! forward is put in a task of its own, which finishes it even when the asker has gone: what the server grants late is taken
-//! back. A channel that the asker has given up is seen to by [`Opening`].
+//! What is asked of the server on a living session: channels, remote forwards, signs of life. A remote forward is asked for in a
+//! task of its own, which finishes it even when the asker has gone: what the server grants late is taken back. A channel that
+//! the asker has given up is seen to by [`Opening`].
 
 use std::future::{Future, poll_fn};
 use std::os::unix::ffi::OsStrExt as _;
@@ -34,6 +34,16 @@ const TURN_READS: Duration = Duration::from_secs(1);
 const MAX_REASON: usize = 200;
 /// What is kept of its words about a channel, in characters.
 const MAX_REFUSAL: usize = 200;
+
+/// Names of a request about a listener: at a port (RFC 4254 section 7.1) and at a socket (OpenSSH's PROTOCOL, section 2.4).
+struct ListenRequest {
+    tcp: &'static str,
+    unix: &'static str,
+}
+
+const LISTEN: ListenRequest = ListenRequest { tcp: "tcpip-forward", unix: "streamlocal-forward@openssh.com" };
+const CANCEL: ListenRequest =
+    ListenRequest { tcp: "cancel-tcpip-forward", unix: "cancel-streamlocal-forward@openssh.com" };
 
 /// SSH_DISCONNECT_BY_APPLICATION.
 pub(super) const BY_APPLICATION: u32 = 11;
@@ -94,21 +104,16 @@ impl Requests {
         }
     }
 
-    pub(super) async fn cancel_forward(self: &Arc<Self>, listen: &Listen) -> Result<(), ForwardError> {
+    pub(super) async fn cancel_forward(&self, listen: &Listen) -> Result<(), ForwardError> {
         let name = listen.to_string();
-        let (remote, line, refused) = (remote_listen(listen), self.clone(), name.clone());
-        let ask = async move { line.stop_listening(remote, refused).await };
-        finish(FORWARD_TIMEOUT, ask, |_| async {}).await.unwrap_or(Err(ForwardError::Timeout { listen: name }))
+        let cancelled = clock::timeout(FORWARD_TIMEOUT, self.stop_listening(remote_listen(listen), name.clone())).await;
+        cancelled.unwrap_or(Err(ForwardError::Timeout { listen: name }))
     }
 
     /// Has the server prove that it has these host keys, all of them.
-    pub(super) async fn prove(self: &Arc<Self>, keys: Vec<PublicKey>) -> Result<(), String> {
-        let line = self.clone();
-        let ask = async move { host_key_proof::host_key_proof(&line, &keys).await };
-        match finish(FORWARD_TIMEOUT, ask, |_| async {}).await {
-            Some(proven) => proven,
-            None => Err("it did not answer".to_owned()),
-        }
+    pub(super) async fn prove(&self, keys: &[PublicKey]) -> Result<(), String> {
+        let proven = clock::timeout(FORWARD_TIMEOUT, host_key_proof::host_key_proof(self, keys)).await;
+        proven.unwrap_or_else(|_| Err("it did not answer".to_owned()))
     }
 
     /// Asks for any answer at all (`keepalive@openssh.com`), and measures how long it takes.
@@ -181,7 +186,7 @@ impl Requests {
         allocated: impl FnOnce(Option<u16>),
     ) -> Result<(RemoteListen, Option<u16>), ForwardError> {
         let request = self.shared.incoming.ask(listen.clone());
-        let granted = match self.ask_about(&listen, "tcpip-forward", "streamlocal-forward@openssh.com", &name).await {
+        let granted = match self.ask_about(&LISTEN, &listen, &name).await {
             Ok(fields) => real(listen, &fields, name),
             Err(error) => Err(error),
         };
@@ -197,17 +202,15 @@ impl Requests {
 
     async fn stop_listening(&self, listen: RemoteListen, name: String) -> Result<(), ForwardError> {
         self.shared.incoming.forget(&listen);
-        let (tcp, unix) = ("cancel-tcpip-forward", "cancel-streamlocal-forward@openssh.com");
-        self.ask_about(&listen, tcp, unix, &name).await.map(drop)
+        self.ask_about(&CANCEL, &listen, &name).await.map(drop)
     }
 
-    /// Asks for something about a listener: by the one name for a port, by the other for a socket. OpenSSH says why it refuses
-    /// when its policy forbids the listener, and nothing when the port is taken.
+    /// Asks for something about a listener. OpenSSH says why it refuses when its policy forbids the listener, and nothing when the
+    /// port is taken.
     async fn ask_about(
         &self,
+        request: &ListenRequest,
         listen: &RemoteListen,
-        tcp: &str,
-        unix: &str,
         name: &str,
     ) -> Result<Vec<u8>, ForwardError> {
         let mut fields = Vec::new();
@@ -215,11 +218,11 @@ impl Requests {
             RemoteListen::Tcp { address, port } => {
                 put_string(&mut fields, address.as_bytes());
                 put_u32(&mut fields, u32::from(*port));
-                tcp
+                request.tcp
             }
             RemoteListen::Unix(path) => {
                 put_string(&mut fields, path.as_bytes());
-                unix
+                request.unix
             }
         };
         let asked = self.shared.link.ask(request, &fields);

@@ -214,7 +214,7 @@ fn probed_session_on_full_path_has_longer() {
 }
 
 #[test]
-fn an_address_that_is_gone_is_doubted_when_somebody_asks() {
+fn an_address_that_is_gone_is_doubted_when_a_caller_asks() {
     let mut scene = scene(Some(false));
     scene.receive();
     scene.seen.address_gone = true;
