@@ -9,9 +9,8 @@ use super::place::Place;
 /// Tunnels of the larger daemon. The difference to one tunnel is shared by the others.
 const TUNNELS: u64 = 41;
 
-/// Of one tunnel right after the logins, in KiB, as a debug build, whose tasks are larger. The release build has 160; with huge pages
-/// it has twice as much.
-const MAX_EACH: u64 = 400;
+/// Of one tunnel right after the logins, in KiB: twice what a debug build has, whose tasks are larger. The release build has 72.
+const MAX_EACH: u64 = 200;
 
 #[test]
 fn idle_tunnel_takes_little_memory_and_no_huge_page() {
