@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::config::IDENTIFICATION;
 use super::fault::sanitised;
 use crate::failure::{Failure, FailureKind};
 use crate::link::{LinkIo, failure_in};
+
+/// How we introduce ourselves, without the line end.
+pub(super) const IDENTIFICATION: &str = concat!("SSH-2.0-tunneld_", env!("CARGO_PKG_VERSION"));
 
 /// Text before the identification is for people; a server that has more than this to say is none of SSH.
 const MAX_BYTES: usize = 16 * 1024;

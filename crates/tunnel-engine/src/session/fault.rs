@@ -1,5 +1,7 @@
 //! From the errors of a link and of russh's login, and from what the server says on leaving, to exactly one [`Failure`].
 
+mod transport;
+
 use std::io;
 
 use russh::Error;
@@ -11,6 +13,7 @@ use crate::link::failure_in;
 use crate::spec::{AlgorithmKind, AlgorithmList, missing_algorithm};
 use crate::transport::{ListKind, MessageReader};
 use crate::words;
+pub(super) use transport::from_transport;
 
 /// What is kept of a text that the server chose.
 const MAX_TEXT: usize = 400;
@@ -186,7 +189,7 @@ fn describe(who: &str, error: &Error) -> (FailureKind, String) {
 }
 
 /// The two sides have no algorithm of this kind in common.
-pub(super) fn no_common_algorithm(who: &str, kind: ListKind, ours: &[String], theirs: &[String]) -> Failure {
+fn no_common_algorithm(who: &str, kind: ListKind, ours: &[String], theirs: &[String]) -> Failure {
     let offered = sanitised(theirs.join(",").as_bytes(), MAX_TEXT);
     let (kind_name, ours) = (kind.name(), ours.join(","));
     let message = format!("no common {kind_name} with `{who}`: we offer `{ours}`, it offers `{offered}`");

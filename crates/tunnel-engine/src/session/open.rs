@@ -19,8 +19,9 @@ use super::liveness::AliveLimit;
 use super::monitored_link::{CutOnDrop, MonitoredLink};
 use super::recorded_link::Recording;
 use super::requests::Requests;
-use super::transport_setup::{self, Secured, TransportOptions, TransportWatcher};
-use super::{Alive, Role, Session, SessionInfo, algorithms, watchdog};
+use super::transport_setup::{self, Secured, TransportOptions};
+use super::transport_watcher::TransportWatcher;
+use super::{Alive, Role, Session, SessionInfo, algorithms, login, watchdog};
 use crate::failure::{Failure, FailureKind};
 use crate::hostkey::{HostKeys, MatchedBy, Until};
 use crate::link::Dialer;
@@ -118,7 +119,7 @@ impl SessionOpening<'_> {
             Box::pin(transport_setup::transport_setup(&wanted, &host_keys, link_monitor.clone(), &banner)).await;
         recorder.note(&self.who, LoginStep::Offers { ours, theirs: recording.offer() });
         let Secured { connection, input, agreement, host_key, proof } = secured?;
-        let cannot = |error| transport_setup::failure(&self.who, &error);
+        let cannot = |error| fault::from_transport(&self.who, &error);
         let session_proof = connection.proof().cloned().unwrap_or_default();
         let link = TransportLink::new(connection, spec.receive_window).map_err(cannot)?;
         let (arrivals, incoming) = Arrivals::new();
@@ -135,7 +136,7 @@ impl SessionOpening<'_> {
         let mut watcher = TransportWatcher::new(shared.clone(), updates.is_some().then_some(announce));
         watcher.began(&agreement, host_key, proof);
         link.observe(Box::new(watcher));
-        let connected = transport_setup::speak(&shared, input).await;
+        let connected = login::begin(&shared, input).await;
         let mut handle = connected.map_err(|error| broken(&shared, error))?;
 
         self.phase = OpenPhase::Authentication;

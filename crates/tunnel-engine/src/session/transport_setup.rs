@@ -1,38 +1,23 @@
-//! From a link to a session: the first keys and the host key by our transport, and russh above it for the login. russh's `none` methods are named here only, and meet only the stream of our transport.
+//! From a link to a connection with keys: the first exchange, and whether the host key is believed.
 
-use std::borrow::Cow;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use russh::client::{Handle, connect_stream};
 use russh::keys::key::parse_public_key;
-use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey, PublicKeyOrCertificate};
-use russh::{Preferred, cipher, compression, kex, mac};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::oneshot;
-use tracing::Span;
+use russh::keys::{Certificate, HashAlg, PublicKeyOrCertificate};
 
-use super::banner::Banner;
-use super::config;
+use super::banner::{Banner, IDENTIFICATION};
 use super::fault;
-use super::link::SessionShared;
-use super::login_handler::LoginHandler;
+use super::monitored_io::MonitoredIo;
 use super::monitored_link::MonitoredLink;
 use super::requests::BY_APPLICATION;
-use super::server_offers::ServerOffers;
+use super::transport_watcher::log_debug;
 use crate::failure::{Failure, FailureKind};
 use crate::hostkey::{HostKey, HostKeys, MatchedBy};
 use crate::login_record::{LoginRecorder, LoginStep};
 use crate::spec::RekeyLimit;
-use crate::transport::{
-    self, Agreement, Connection, ConnectionEvent, DebugText, Handshake, HandshakeError, Limits, LinkObserver, ServerIo,
-    TransportError,
-};
-use crate::{auth, clock, task, words};
+use crate::transport::{self, Agreement, Connection, ConnectionEvent, Handshake, HandshakeError, Limits};
+use crate::{auth, clock, words};
 
 /// What a session's transport is made from.
 pub(super) struct TransportOptions<'a> {
@@ -103,12 +88,12 @@ fn begin(
 ) -> Result<Handshake<MonitoredIo>, Failure> {
     let (server_ident, early) = banner.split();
     let config = transport::Config {
-        client_ident: config::IDENTIFICATION.to_owned(),
+        client_ident: IDENTIFICATION.to_owned(),
         server_ident: server_ident.to_owned(),
         offer,
         limits,
     };
-    Handshake::begin(config, MonitoredIo(link_monitor), early).map_err(|error| failure(who, &error))
+    Handshake::begin(config, MonitoredIo(link_monitor), early).map_err(|error| fault::from_transport(who, &error))
 }
 
 /// The host key that a server shows when it is offered this, and nothing more of the connection. The server has signed
@@ -181,177 +166,6 @@ fn handshake_failure(who: &str, error: HandshakeError) -> Failure {
     match error {
         HandshakeError::Io(error) => fault::from_io(who, error),
         HandshakeError::Ended => fault::closed(who),
-        HandshakeError::Transport(error) => failure(who, &error),
-    }
-}
-
-/// What an error of the transport means for the session of `who`.
-pub(super) fn failure(who: &str, error: &TransportError) -> Failure {
-    match error {
-        TransportError::HostKeyChanged => Failure::new(
-            FailureKind::HostKeyChanged,
-            format!("`{who}` showed another host key when keys were exchanged again"),
-        )
-        .with_hint("ask the server's owner: no server that is in order does this; another machine may be in between"),
-        TransportError::NoCommonAlgorithm { kind, ours, theirs } => {
-            fault::no_common_algorithm(who, *kind, ours, theirs)
-        }
-        TransportError::GroupSize(_) => protocol_failure(who, error).with_hint(LARGE_GROUP_HINT),
-        TransportError::PacketLength(_) | TransportError::Integrity => {
-            protocol_failure(who, error).with_hint(DAMAGED_HINT)
-        }
-        TransportError::Malformed(_)
-        | TransportError::WrongSignature
-        | TransportError::InvalidExchange
-        | TransportError::Compression
-        | TransportError::Unexpected(_)
-        | TransportError::WindowExceeded
-        | TransportError::Flood
-        | TransportError::PacketsExhausted
-        | TransportError::Cryptography(_) => protocol_failure(who, error),
-    }
-}
-
-const DAMAGED_HINT: &str =
-    "the bytes were changed on the way: if it happens again, suspect a middlebox or the path's MTU";
-const LARGE_GROUP_HINT: &str = "the server insists on another prime than one of 2048 to 4096 bits: \
-     `kex_algorithms = \"+diffie-hellman-group18-sha512\"` allows up to 8192";
-
-fn protocol_failure(who: &str, error: &TransportError) -> Failure {
-    Failure::new(FailureKind::Protocol, format!("the ssh protocol with `{who}` went wrong: {error}"))
-}
-
-fn log_debug(who: &str, text: &DebugText) {
-    let said = fault::sanitised(text.text.as_bytes(), 400);
-    tracing::debug!(server = who, "`{who}` says: {said}");
-}
-
-/// Starts the transport's task, and russh above it for the login.
-pub(super) async fn speak(shared: &Arc<SessionShared>, input: BytesMut) -> Result<Handle<LoginHandler>, russh::Error> {
-    let offers = Box::new(ServerOffers::new(shared.clone()));
-    let parts = transport::start(&shared.link, MonitoredIo(shared.link_monitor.clone()), input, offers);
-    // Ends with the wire, or when this side has said all.
-    task::without_span(parts.driver);
-    connect_stream(config::config(NONE), parts.stream, LoginHandler(shared.clone())).await
-}
-
-/// Encryption is not russh's here.
-const NONE: Preferred = Preferred {
-    kex: Cow::Borrowed(&[kex::NONE]),
-    key: Cow::Borrowed(&[Algorithm::Ed25519]),
-    host_key_certificates: Cow::Borrowed(&[]),
-    cipher: Cow::Borrowed(&[cipher::NONE]),
-    mac: Cow::Borrowed(&[mac::NONE]),
-    compression: Cow::Borrowed(&[compression::NONE]),
-};
-
-/// What the session's parts are told by the transport.
-pub(super) struct TransportWatcher {
-    shared: Arc<SessionShared>,
-    announced: Option<oneshot::Sender<Vec<PublicKey>>>,
-    /// Of the login: the transport's task is under none.
-    span: Span,
-}
-
-impl TransportWatcher {
-    /// `announced` is told once which host keys the server says that it has.
-    pub(super) fn new(shared: Arc<SessionShared>, announced: Option<oneshot::Sender<Vec<PublicKey>>>) -> Self {
-        Self { shared, announced, span: Span::current() }
-    }
-
-    /// The first keys, which came before there was a session.
-    pub(super) fn began(&mut self, agreement: &Agreement, host_key: String, proof: MatchedBy) {
-        self.shared.note(|facts| (facts.host_key, facts.proof) = (host_key, Some(proof)));
-        self.new_keys(agreement);
-    }
-}
-
-impl LinkObserver for TransportWatcher {
-    fn new_keys(&mut self, agreement: &Agreement) {
-        let (kex, cipher) = (agreement.kex.name().to_owned(), agreement.receiving.cipher.name().to_owned());
-        let before_keys = self.shared.link_monitor.bytes();
-        self.shared.note(|facts| (facts.kex, facts.cipher, facts.before_keys) = (kex, cipher, before_keys));
-        let count = self.shared.key_exchanges.fetch_add(1, Ordering::Relaxed) + 1;
-        let (server, _tunnel) = (&self.shared.who, self.span.enter());
-        tracing::debug!(server, count, "`{server}`: new keys");
-    }
-
-    fn debug(&mut self, text: &DebugText) {
-        let _tunnel = self.span.enter();
-        log_debug(&self.shared.who, text);
-    }
-
-    fn host_keys(&mut self, keys: Vec<Vec<u8>>) {
-        if let Some(announced) = self.announced.take() {
-            // There is no receiver where known_hosts is not to follow. Keys of types that are not known are left out.
-            let _ = announced.send(keys.iter().filter_map(|blob| parse_public_key(blob).ok()).collect());
-        }
-    }
-
-    fn unknown_request(&mut self, name: &str) {
-        self.shared.unknown.note(name);
-    }
-
-    fn data(&mut self, bytes: usize) {
-        self.shared.answers.received(bytes);
-    }
-
-    fn window_adjusted(&mut self) {
-        self.shared.answers.window_adjusted();
-    }
-
-    fn goodbye(&mut self, payload: &[u8]) {
-        self.shared.ending.end(fault::from_goodbye(&self.shared.who, payload));
-    }
-
-    fn closed(&mut self) {
-        self.shared.ending.end(self.shared.ended_by(fault::closed(&self.shared.who)));
-    }
-
-    fn failed(&mut self, error: &TransportError) {
-        self.shared.ending.end(self.shared.in_phase(failure(&self.shared.who, error)));
-    }
-
-    fn lost(&mut self, error: io::Error) {
-        self.shared.ending.end(self.shared.ended_by(fault::from_io(&self.shared.who, error)));
-    }
-}
-
-/// A [`MonitoredLink`] as a stream.
-pub(super) struct MonitoredIo(Arc<MonitoredLink>);
-
-impl ServerIo for MonitoredIo {
-    fn stop_waiting(&self) {
-        self.0.stop_waiting();
-    }
-
-    fn set_low_water(&self, bytes: u32) -> bool {
-        self.0.set_low_water(bytes)
-    }
-
-    fn acknowledge(&self) {
-        self.0.acknowledge();
-    }
-}
-
-impl AsyncRead for MonitoredIo {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for MonitoredIo {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.poll_write(cx, data)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_flush(cx)
-    }
-
-    /// Never waits: a last word goes out if there is room for it.
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.shut(cx);
-        Poll::Ready(Ok(()))
+        HandshakeError::Transport(error) => fault::from_transport(who, &error),
     }
 }
