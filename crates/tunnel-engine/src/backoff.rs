@@ -142,6 +142,11 @@ pub const REPLACEMENT: Backoff =
 /// While the path is in doubt nothing passes, so the next login follows the failed one soon. The governor paces them.
 pub const REPLACEMENT_IN_DOUBT: Backoff = Backoff::every(Duration::from_secs(1)).with_jitter(SPREAD);
 
+/// Before a session is replaced that came in doubt right after its login, by the number of such sessions in a row, from the
+/// second on. A server that lets in and then answers late or never would see a login every few seconds.
+pub const REPLACEMENT_DOUBTED: Backoff =
+    Backoff::doubling(Duration::from_secs(2), Duration::from_secs(60)).with_jitter(SPREAD);
+
 /// How often the better hosts are tried while the tunnel is up on a lesser one, by the number of returns that did not
 /// last. Only a whole login tells that a host works, and a failed one costs some of its patience with our address
 /// (PerSourcePenalties).

@@ -60,6 +60,7 @@ pub(super) struct TunnelSessions {
     pub(super) last_up: Option<Instant>,
     /// Logins that have been asked for, and have not ended.
     logins: Vec<SessionId>,
+    doubted: replace_reason::SoonDoubted,
     seed: u64,
     /// Spreads the logins of standbys.
     random: fastrand::Rng,
@@ -108,6 +109,7 @@ impl TunnelSessions {
             sequence: None,
             last_up: None,
             logins: Vec::new(),
+            doubted: replace_reason::SoonDoubted::default(),
             seed,
             random: fastrand::Rng::with_seed(seed),
         }

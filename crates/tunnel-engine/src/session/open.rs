@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -143,8 +142,7 @@ impl SessionOpening<'_> {
         let whom = (spec.destination.user.as_str(), spec.destination.host.as_str());
         let proof = auth::authenticate(&mut handle, &spec.auth, whom, &*shared).await;
         let auth = proof.map_err(|failure| with_banner(&shared, failure))?;
-        shared.logged_in.store(true, Ordering::Relaxed);
-        link.logged_in();
+        link.leave_russh();
         drop(handle);
         recorder.note(&self.who, LoginStep::LoggedIn);
 

@@ -48,6 +48,10 @@ impl LinkObserver for TransportWatcher {
         tracing::debug!(server, count, "`{server}`: new keys");
     }
 
+    fn logged_in(&mut self) {
+        self.shared.logged_in.store(true, Ordering::Relaxed);
+    }
+
     fn debug(&mut self, text: &DebugText) {
         let _tunnel = self.span.enter();
         log_debug(&self.shared.who, text);

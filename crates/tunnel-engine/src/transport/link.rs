@@ -18,7 +18,7 @@ use super::global::{GlobalRequests, ServerRequest};
 use super::kex::WorkResult;
 use super::message::{
     DebugText, MSG_CHANNEL_DATA, MSG_CHANNEL_FAILURE, MSG_CHANNEL_OPEN, MSG_DISCONNECT, MSG_GLOBAL_REQUEST,
-    MSG_REQUEST_FAILURE, MSG_REQUEST_SUCCESS, MSG_UNIMPLEMENTED,
+    MSG_REQUEST_FAILURE, MSG_REQUEST_SUCCESS, MSG_UNIMPLEMENTED, MSG_USERAUTH_SUCCESS,
 };
 use super::negotiate::Agreement;
 use super::russh_side::RusshSide;
@@ -33,6 +33,8 @@ pub(crate) use offered_channel::{OfferReceiver, OfferedChannel};
 pub(crate) trait LinkObserver: Send + 'static {
     /// New keys are in use.
     fn new_keys(&mut self, agreement: &Agreement);
+    /// The server has let us in.
+    fn logged_in(&mut self);
     /// The server says what it does.
     fn debug(&mut self, text: &DebugText);
     /// The server says which host keys it has, by their blobs.
@@ -115,7 +117,7 @@ impl TransportLink {
     }
 
     /// The login is over: russh reads the end of its stream, and is not heard any more.
-    pub(crate) fn logged_in(&self) {
+    pub(crate) fn leave_russh(&self) {
         let side = self.lock().russh.take();
         if let Some(mut side) = side {
             side.wake();
@@ -340,9 +342,11 @@ impl TransportState {
                 FromServer::Handled => {}
             },
             number => {
-                if number == MSG_DISCONNECT {
-                    // Told at once: what comes behind it is its doing.
-                    self.deliver(|observer| observer.goodbye(&payload));
+                // Told at once: what comes behind it is its doing.
+                match number {
+                    MSG_DISCONNECT => self.deliver(|observer| observer.goodbye(&payload)),
+                    MSG_USERAUTH_SUCCESS => self.deliver(|observer| observer.logged_in()),
+                    _ => {}
                 }
                 if let Some(side) = &mut self.russh
                     && let Some(took) = side.tell(payload, now)?

@@ -2,13 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use tunnel_engine::backoff::{BLOCKED, REPLACEMENT, REPLACEMENT_IN_DOUBT};
+use tunnel_engine::backoff::{BLOCKED, REPLACEMENT, REPLACEMENT_DOUBTED, REPLACEMENT_IN_DOUBT};
 
 /// The share of `session_lifetime` that is added at random, so that tunnels that came up together are not replaced
 /// together. More, not less: a user's connection is promised that its session lives that long.
 const LIFETIME_JITTER: f64 = 0.1;
 
-/// ReplaceReason a session is to be replaced although it lives. The first that holds is told.
+/// A session that is in doubt so soon after its login, and on which nothing was answered, is the server's fault as likely as
+/// the path's.
+const SOON: Duration = Duration::from_secs(10);
+
+/// Why a session is to be replaced although it lives. The first that holds is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::tunnel) enum ReplaceReason {
     Doubt,
@@ -91,6 +95,19 @@ pub(super) fn retry_delay(reason: ReplaceReason, failures: u32, permanent: bool)
     }
 }
 
+/// Sessions in a row that came in doubt soon after their login, and on which the server answered nothing.
+#[derive(Debug, Default)]
+pub(super) struct SoonDoubted(u32);
+
+impl SoonDoubted {
+    /// The living session is in doubt. `unproven`: so long after its login, if the server answered nothing on it. Gives how
+    /// long it is waited for before it is replaced.
+    pub(super) fn wait(&mut self, unproven: Option<Duration>) -> Duration {
+        self.0 = if unproven.is_some_and(|age| age < SOON) { self.0.saturating_add(1) } else { 0 };
+        self.0.checked_sub(2).map_or(Duration::ZERO, |again| REPLACEMENT_DOUBTED.wait(again))
+    }
+}
+
 /// When a session that came up at `since` has lived `lifetime`. `draw` is in `0.0..1.0`.
 pub(super) fn expiry(since: Instant, lifetime: Duration, draw: f64) -> Option<Instant> {
     let share = 1.0 + LIFETIME_JITTER * draw;
@@ -139,6 +156,17 @@ mod tests {
         );
         assert_eq!(retry_delay(ReplaceReason::Lifetime, 40, false), RETRY.longest);
         assert_eq!(retry_delay(ReplaceReason::Doubt, 1, true), BLOCKED.first);
+    }
+
+    #[test]
+    fn sessions_that_are_in_doubt_at_once_are_replaced_ever_later() {
+        let mut doubted = SoonDoubted::default();
+        let waits = [3 * SECOND; 8].map(|age| doubted.wait(Some(age)).as_secs());
+        assert_eq!(waits, [0, 2, 4, 8, 16, 32, 60, 60]);
+        for well in [Some(SOON), None] {
+            assert_eq!(doubted.wait(well), Duration::ZERO, "a session that was well is replaced at once");
+            assert_eq!([doubted.wait(Some(SECOND)), doubted.wait(Some(SECOND))], [Duration::ZERO, 2 * SECOND]);
+        }
     }
 
     #[test]

@@ -101,6 +101,16 @@ impl TunnelSessions {
         effects: &mut Effects,
     ) {
         let failures = match &mut self.replacement {
+            None if reason == ReplaceReason::Doubt => {
+                let unproven = self.main.as_ref().filter(|live| !live.proven);
+                let wait = self.doubted.wait(unproven.map(|live| now.saturating_duration_since(live.since)));
+                if !wait.is_zero() {
+                    let step = ReplacementStep::Waiting(now + self.spread(wait));
+                    self.replacement = Some(Replacement { reason, failures: 0, step, blocked: None });
+                    return;
+                }
+                0
+            }
             None => 0,
             Some(replacement) => {
                 if reason == ReplaceReason::Doubt && replacement.reason != reason {
