@@ -76,6 +76,9 @@ def connections(name, sshd, server, runs):
     clients = lab.Tunneld(sshd, server.port), lab.Ssh(sshd, server.port)
     samples = alternate(clients, runs, lab.connections_a_second)
     print_row(f"{name}, one after the other, a second", samples)
+    samples = alternate(clients, runs, lambda client: lab.connections_beside(client, STREAMS))
+    print_row(f"{name}, {STREAMS} at a time, a second", [[sample[0] for sample in side] for side in samples])
+    print_row(f"{name}, {STREAMS} at a time, client CPU µs each", [[sample[1] for sample in side] for side in samples])
     for client in clients:
         lab.stop(client.process)
 

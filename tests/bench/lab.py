@@ -2,7 +2,7 @@
 
 Standard library only. Everything stays on loopback and ends by itself.
 """
-import atexit, json, os, shutil, signal, socket, statistics, subprocess, sys, tempfile, threading, time
+import atexit, json, multiprocessing, os, shutil, signal, socket, statistics, subprocess, sys, tempfile, threading, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TUNNELD = os.environ.get("TUNNELD_BIN", os.path.join(ROOT, "target/release/tunneld"))
@@ -285,6 +285,18 @@ def connections_a_second(client, count=500):
             if connection.recv(1) != b"x":
                 sys.exit(f"{client.name}: no echo")
     return count / (time.monotonic() - started)
+
+
+def connections_beside(client, programs, count=250):
+    """Connections a second of several programs at a time, each as above, and the client's processor time for each, in µs."""
+    cpu, started = cpu_seconds(client.process.pid), time.monotonic()
+    peers = [multiprocessing.Process(target=connections_a_second, args=(client, count)) for _ in range(programs)]
+    for peer in peers:
+        peer.start()
+    for peer in peers:
+        peer.join()
+    made, taken = programs * count, time.monotonic() - started
+    return made / taken, (cpu_seconds(client.process.pid) - cpu) / made * 1e6
 
 
 def round_trip_us(client, rounds=2000):
